@@ -1,0 +1,121 @@
+"""Components as recipes name them: a registered name and a validated configuration.
+
+A component is a class with a nested pydantic ``Config``. Where a configuration holds another
+component it is annotated with one of the ``...Ref`` types below; validation then looks the name
+up in the registry given as ``context={"registry": registry}`` and validates the remaining keys
+against that component's own ``Config``.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Annotated, Any, TypeAlias
+
+from pydantic import BaseModel, ConfigDict, GetCoreSchemaHandler, GetJsonSchemaHandler, ValidationError
+from pydantic_core import InitErrorDetails, PydanticCustomError, core_schema
+
+if TYPE_CHECKING:
+    from pixkit.registry import Entry
+
+
+class ComponentConfig(BaseModel):
+    """Base of every ``Config``: unknown keys refused, values not coerced, NaN refused, frozen."""
+
+    model_config = ConfigDict(
+        extra="forbid",
+        frozen=True,
+        strict=True,
+        allow_inf_nan=False,
+        validate_default=True,
+        use_attribute_docstrings=True,
+        protected_namespaces=(),
+    )
+
+
+@dataclass(frozen=True)
+class ComponentSpec:
+    """A registered component together with its validated configuration."""
+
+    entry: Entry
+    config: ComponentConfig
+    key: str = "type"
+
+    @property
+    def name(self) -> str:
+        """The registered name."""
+        return self.entry.name
+
+    @property
+    def cls(self) -> Any:
+        """The component's class."""
+        return self.entry.cls
+
+    def build(self, *args: Any, **kwargs: Any) -> Any:
+        """Construct the component: ``cls(config, *args, **kwargs)``."""
+        return self.entry.cls(self.config, *args, **kwargs)
+
+    def dump(self) -> dict[str, Any]:
+        """The recipe section that gives this component, every default written out."""
+        return {self.key: self.entry.recipe_name, **self.config.model_dump(mode="json")}
+
+
+class Resolve:
+    """Annotation that makes pydantic resolve a recipe section through the registry."""
+
+    def __init__(self, kind: str, key: str = "type") -> None:
+        self.kind = kind
+        self.key = key
+
+    def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> core_schema.CoreSchema:
+        return core_schema.with_info_plain_validator_function(
+            self._validate,
+            serialization=core_schema.plain_serializer_function_ser_schema(ComponentSpec.dump),
+        )
+
+    def __get_pydantic_json_schema__(
+        self, schema: core_schema.CoreSchema, handler: GetJsonSchemaHandler
+    ) -> dict[str, Any]:
+        return {"type": "object", "x-pixkit-kind": self.kind, "x-pixkit-key": self.key}
+
+    def _validate(self, value: Any, info: core_schema.ValidationInfo) -> ComponentSpec:
+        if isinstance(value, ComponentSpec):
+            return value
+        if isinstance(value, str):
+            value = {self.key: value}
+        if not isinstance(value, dict):
+            raise PydanticCustomError(
+                "component_section",
+                "expected a mapping with the key '{key}', or the name of a {kind}",
+                {"key": self.key, "kind": self.kind},
+            )
+        rest = {k: v for k, v in value.items() if k != self.key}
+        entry = self._lookup(value, info)
+        return ComponentSpec(entry, entry.cls.Config.model_validate(rest, context=info.context), self.key)
+
+    def _lookup(self, value: dict[str, Any], info: core_schema.ValidationInfo) -> Entry:
+        if self.key not in value:
+            raise self._error("missing", None, value, f"the key '{self.key}' is missing: it names the {self.kind}")
+        name = value[self.key]
+        if not isinstance(name, str):
+            raise self._error("component_name", self.key, name, f"expected the name of a {self.kind}")
+        registry = (info.context or {})["registry"]
+        entry = registry.find(self.kind, name)
+        if entry is None:
+            raise self._error(
+                "unknown_component", self.key, name, registry.unknown_message(self.kind, name), registry.names(self.kind)
+            )
+        return entry
+
+    def _error(self, code: Any, loc: str | None, value: Any, text: str, known: list[str] | None = None) -> ValidationError:
+        error = PydanticCustomError(code, "{text}", {"text": text, "known": known or [], "kind": self.kind})
+        details: InitErrorDetails = {"type": error, "loc": (loc,) if loc else (self.key,), "input": value}
+        return ValidationError.from_exception_data(self.kind, [details])
+
+
+OrderingRef: TypeAlias = Annotated[ComponentSpec, Resolve("ordering")]
+MaskRef: TypeAlias = Annotated[ComponentSpec, Resolve("mask")]
+BackboneRef: TypeAlias = Annotated[ComponentSpec, Resolve("backbone")]
+HeadRef: TypeAlias = Annotated[ComponentSpec, Resolve("head")]
+SamplerRef: TypeAlias = Annotated[ComponentSpec, Resolve("sampler")]
+ModelRef: TypeAlias = Annotated[ComponentSpec, Resolve("model")]
+DataRef: TypeAlias = Annotated[ComponentSpec, Resolve("data", key="source")]

@@ -1,0 +1,79 @@
+"""What a data source is, and the images it gives."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from pydantic import Field
+from torch import Tensor
+
+from pixkit.component import ComponentConfig
+
+Progress = Callable[[str, int, int], None]
+"""Called as progress(what, done, total); total is 0 where it is unknown."""
+
+
+class DataConfig(ComponentConfig):
+    """Keys that every data source has."""
+
+    levels: int | None = Field(None, ge=2, le=65536)
+    """Quantise the source's N levels to this many, K: floor(v * K / N)."""
+    binarise: Literal["threshold", "static", "dynamic"] | None = None
+    """Make K = 2: v >= threshold * (N - 1); or one seeded draw with P(1) = v / (N - 1), kept for good
+    (static) or renewed at every visit of a training image (dynamic)."""
+    threshold: float = Field(0.5, gt=0, lt=1)
+    """Where `binarise: threshold` cuts, as a fraction of the highest level."""
+    validation: float = Field(0.1, ge=0, lt=1)
+    """Fraction of the training images set apart for validation."""
+    split_seed: int = Field(0, ge=0, lt=2**31)
+    """Seed of the validation split and of static draws."""
+    limit_train: int | None = Field(None, ge=1)
+    """Use only this many of the training images (after the split)."""
+    limit_test: int | None = Field(None, ge=1)
+    """Use only this many of the test images."""
+
+
+@dataclass(frozen=True)
+class ImageSet:
+    """Images of one split: pixels uint8, int16 or int32 [N, C, H, W]; labels int64 [N] or None."""
+
+    pixels: Tensor
+    labels: Tensor | None = None
+
+    def __len__(self) -> int:
+        return len(self.pixels)
+
+
+@dataclass(frozen=True)
+class SourceImages:
+    """What a source loads: its own train and test images, `levels` N of their values 0..N-1."""
+
+    train: ImageSet
+    test: ImageSet
+    levels: int
+    classes: int | None = None
+    """Number of label classes, None where there are no labels."""
+    notes: tuple[str, ...] = ()
+    """What the user should know (files skipped, and why)."""
+
+
+class DataSource:
+    """Base of data components; `base` is the folder that relative paths start from."""
+
+    class Config(DataConfig):
+        """The common keys."""
+
+    def __init__(self, config: DataConfig, base: Path) -> None:
+        self.config = config
+        self.base = base
+
+    def load(self, progress: Progress | None = None) -> SourceImages:
+        """Read (and, where need be, download) the images.
+
+        Raises:
+            DataError: where they are missing or damaged.
+        """
+        raise NotImplementedError(f"{type(self).__name__} does not implement load")

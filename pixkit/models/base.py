@@ -1,0 +1,64 @@
+"""What a model is: something that scores images, samples them, and says how it is trained."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import torch
+from torch import Tensor, nn
+
+from pixkit.component import ComponentConfig
+from pixkit.image import Batch, ImageSpec
+
+Losses = Mapping[str, Tensor]
+"""Scalars of one batch: 'loss' is what the optimiser lowers; the others are logged."""
+
+
+@dataclass(frozen=True)
+class Phase:
+    """One thing that a training step does: lower `loss(batch, step)["loss"]` over `parameters`."""
+
+    name: str
+    parameters: Iterable[nn.Parameter]
+    loss: Callable[[Batch, int], Losses]
+
+
+class Model(nn.Module):
+    """Base of model components: ``Model(config, spec, classes)``.
+
+    `classes` is the number of label classes of the data, None where there are none.
+    """
+
+    class Config(ComponentConfig):
+        """No keys of its own."""
+
+    score_kind: Literal["exact", "bound", "none"] = "exact"
+    """Whether `score` is the exact negative log-likelihood, a bound on it ("<="), or no likelihood at all."""
+
+    def __init__(self, config: Any, spec: ImageSpec, classes: int | None = None) -> None:
+        super().__init__()
+        self.config = config
+        self.spec = spec
+        self.classes = classes
+
+    @property
+    def device(self) -> torch.device:
+        """Where the parameters are."""
+        return next(self.parameters()).device
+
+    def phases(self) -> list[Phase]:
+        """What one training step does, in this order."""
+        raise NotImplementedError(f"{type(self).__name__} does not implement phases")
+
+    def initialise(self, batch: Batch) -> None:
+        """Data-dependent initialisation, called once with the first training batch; nothing by default."""
+
+    def score(self, batch: Batch) -> Tensor:
+        """Nats of each image, [B], as `score_kind` says; what validation and tables report."""
+        raise NotImplementedError(f"{type(self).__name__} does not implement score")
+
+    def sample(self, n: int, *, seed: int = 0, **options: Any) -> Tensor:
+        """Draw n images, int64 [n, C, H, W]."""
+        raise NotImplementedError(f"{type(self).__name__} does not implement sample")

@@ -1,0 +1,124 @@
+"""The recipe: what a YAML file may say, and its defaults."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import Field
+
+from pixkit.component import ComponentConfig, DataRef, ModelRef
+
+
+class Adam(ComponentConfig):
+    """Adam (Kingma and Ba, 2014, arXiv 1412.6980)."""
+
+    type: Literal["adam"] = "adam"
+    lr: float = Field(1e-3, gt=0)
+    betas: tuple[float, float] = Field((0.9, 0.999), strict=False)
+    eps: float = Field(1e-8, gt=0)
+    weight_decay: float = Field(0.0, ge=0)
+
+
+class AdamW(Adam):
+    """Adam with decoupled weight decay (Loshchilov and Hutter, 2017, arXiv 1711.05101)."""
+
+    type: Literal["adamw"] = "adamw"  # type: ignore[assignment]
+    weight_decay: float = Field(0.01, ge=0)
+
+
+class SGD(ComponentConfig):
+    """Stochastic gradient descent."""
+
+    type: Literal["sgd"] = "sgd"
+    lr: float = Field(1e-2, gt=0)
+    momentum: float = Field(0.0, ge=0, lt=1)
+    nesterov: bool = False
+    weight_decay: float = Field(0.0, ge=0)
+
+
+class RMSprop(ComponentConfig):
+    """RMSprop (Hinton, 2012), what the PixelRNN paper trains with."""
+
+    type: Literal["rmsprop"] = "rmsprop"
+    lr: float = Field(1e-3, gt=0)
+    alpha: float = Field(0.95, ge=0, lt=1)
+    momentum: float = Field(0.0, ge=0, lt=1)
+    eps: float = Field(1e-8, gt=0)
+    weight_decay: float = Field(0.0, ge=0)
+
+
+Optimizer = Annotated[Adam | AdamW | SGD | RMSprop, Field(discriminator="type")]
+
+
+class Schedule(ComponentConfig):
+    """The learning rate over the steps: a linear warm-up, then the shape of `type`."""
+
+    type: Literal["constant", "cosine", "exponential"] = "constant"
+    warmup: int = Field(0, ge=0)
+    """Steps over which the rate rises linearly from 0."""
+    floor: float = Field(0.0, ge=0, le=1)
+    """Cosine: the fraction of the rate that is left at the last step."""
+    decay: float = Field(0.999995, gt=0, le=1)
+    """Exponential: the factor of each step."""
+
+
+class TrainConfig(ComponentConfig):
+    """How the model is trained."""
+
+    steps: int = Field(1000, ge=1)
+    """Optimiser steps in all."""
+    batch_size: int = Field(64, ge=1)
+    """Images of one step; with `accumulate`, of one part of it."""
+    accumulate: int = Field(1, ge=1)
+    """Batches whose gradients are averaged into one step."""
+    optimizer: Optimizer = Field(default_factory=AdamW)
+    optimizers: dict[str, Optimizer] = Field(default_factory=dict)
+    """Another optimiser for a phase, by the phase's name."""
+    schedule: Schedule = Field(default_factory=Schedule)
+    clip: float | None = Field(None, gt=0)
+    """Largest norm of a step's gradient."""
+    ema: float = Field(0.999, ge=0, lt=1)
+    """Decay of the exponential moving average of the weights; 0 for none."""
+    eval_every: int = Field(250, ge=1)
+    """Steps between scores on the validation images."""
+    sample_every: int | None = Field(None, ge=1)
+    """Steps between sample grids; at every scoring if left out."""
+    checkpoint_every: int = Field(250, ge=1)
+    """Steps between checkpoints."""
+    keep: int = Field(2, ge=1)
+    """Checkpoints kept, beside the best one."""
+    patience: int | None = Field(None, ge=1)
+    """Stop after this many scorings without a better one."""
+    eval_images: int | None = Field(None, ge=1)
+    """Score at most this many validation images while training."""
+    init_from: str | None = None
+    """A run, or a checkpoint folder, whose weights training starts from."""
+
+
+class SampleConfig(ComponentConfig):
+    """How sample grids are drawn."""
+
+    type: str = "auto"
+    """A sampler's name, or auto: the fastest exact one."""
+    count: int = Field(64, ge=1)
+    temperature: float = Field(1.0, gt=0)
+    batch_size: int = Field(64, ge=1)
+
+
+class Recipe(ComponentConfig):
+    """A whole recipe."""
+
+    pixkit: Literal[1]
+    """Version of the recipe format."""
+    name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$")
+    """Names the run's folder."""
+    seed: int = Field(0, ge=0, lt=2**31)
+    """Seed of initialisation, batches and samples."""
+    data: DataRef
+    model: ModelRef
+    train: TrainConfig = Field(default_factory=TrainConfig)
+    sample: SampleConfig = Field(default_factory=SampleConfig)
+
+    def dump(self) -> dict[str, Any]:
+        """The recipe as plain data with every default written out."""
+        return self.model_dump(mode="json")
