@@ -1,0 +1,170 @@
+"""Pictures of images: grids, folders of PNGs, archives and previews in the terminal.
+
+Images come as integer levels 0..K-1, [N, C, H, W], in numpy arrays or torch tensors. One channel is
+shown in grey and three as red, green and blue; any other number is laid out as C grey pictures in a row.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import Image
+
+from pixkit.errors import DataError, RunError
+from pixkit.files import replacing
+
+CELL = 64
+"""Images of a grid are enlarged by the largest whole factor that keeps them within this many pixels."""
+LARGEST = 8192
+"""No side of a grid is longer than this, unless the images themselves are."""
+LINE = 2
+"""Pixels between the images of a grid."""
+LINE_GREY = 96
+SHADES = " .:-=+*#%@"
+
+Paint = Callable[[np.ndarray, np.ndarray], str]
+"""Two rows of pixels, uint8 [W, 3], the upper and the lower, as one line of text."""
+
+
+def to_bytes(x: Any, levels: int) -> np.ndarray:
+    """Levels 0..K-1 as uint8 0..255, round(v * 255 / (K - 1)).
+
+    Raises:
+        DataError: if `x` is not an integer array [N, C, H, W] with values 0..K-1.
+    """
+    return np.rint(_levels(x, levels).astype(np.float64) * 255 / (levels - 1)).astype(np.uint8)
+
+
+def save_grid(x: Any, levels: int, path: str | os.PathLike[str], *, columns: int | None = None) -> Path:
+    """Write the images as one PNG, row by row, enlarged by a whole factor and set apart by grey lines.
+
+    Args:
+        x: integer levels [N, C, H, W], N >= 1.
+        levels: K.
+        path: the PNG to write; an older one is replaced.
+        columns: images in a row; a nearly square grid if left out.
+    """
+    pictures = _pictures(x, levels)
+    columns = min(columns or grid_columns(len(pictures)), len(pictures))
+    rows = math.ceil(len(pictures) / columns)
+    height, width = pictures.shape[1:3]
+    scale = max(1, min(CELL // max(height, width), LARGEST // max(rows * height, columns * width)))
+    pictures = pictures.repeat(scale, axis=1).repeat(scale, axis=2)
+    step_y, step_x = height * scale + LINE, width * scale + LINE
+    canvas = np.full((rows * step_y + LINE, columns * step_x + LINE, pictures.shape[3]), LINE_GREY, np.uint8)
+    for number, picture in enumerate(pictures):
+        top, left = LINE + number // columns * step_y, LINE + number % columns * step_x
+        canvas[top : top + height * scale, left : left + width * scale] = picture
+    return _write_png(canvas, Path(path))
+
+
+def grid_columns(count: int) -> int:
+    """Images in a row: the smallest divisor of `count` from its square root to twice that, else the root itself."""
+    least = math.isqrt(count - 1) + 1
+    full = [columns for columns in range(least, 2 * least) if count % columns == 0]
+    return full[0] if full else least
+
+
+def save_images(x: Any, levels: int, folder: str | os.PathLike[str]) -> list[Path]:
+    """Write each image, in its own size, as `folder`/00000.png and so on.
+
+    Raises:
+        RunError: if the folder exists and is not empty: pictures of two sets would mix.
+    """
+    target = Path(folder)
+    if target.exists() and (not target.is_dir() or any(target.iterdir())):
+        raise RunError("not an empty folder", where=str(target), hint="name a new folder for the pictures")
+    return [_write_png(picture, target / f"{number:05d}.png") for number, picture in enumerate(_pictures(x, levels))]
+
+
+def save_npz(x: Any, levels: int, path: str | os.PathLike[str]) -> Path:
+    """Write the levels themselves, [N, C, H, W], as the array `samples` of a compressed .npz.
+
+    The array is uint8 for up to 256 levels, else int32.
+    """
+    samples = _levels(x, levels)
+    target = Path(path)
+    with replacing(target) as temporary:
+        np.savez_compressed(temporary, samples=samples.astype(np.uint8 if levels <= 256 else np.int32))
+    return target
+
+
+def preview(x: Any, levels: int, paint: Paint, *, width: int = 80, lines: int = 24) -> str:
+    """As many of the images as fit a terminal of `width` characters by `lines`, as text; the first at least.
+
+    Every character shows two pixels, one above the other. Images wider than the terminal are averaged down.
+    """
+    pictures = _pictures(x, levels)
+    pictures = np.repeat(pictures, 3 // pictures.shape[3], axis=3)
+    pictures = np.stack([_fit(picture, width) for picture in pictures])
+    height, across = pictures.shape[1:3]
+    columns = max(1, min((width + 1) // (across + 1), len(pictures)))
+    rows = max(1, min((lines + 1) // (math.ceil(height / 2) + 1), math.ceil(len(pictures) / columns)))
+    return "\n\n".join(_preview_row(pictures[row * columns : (row + 1) * columns], paint) for row in range(rows))
+
+
+def truecolour(upper: np.ndarray, lower: np.ndarray) -> str:
+    """Half blocks in 24-bit colour: the upper pixel in the foreground, the lower one behind it."""
+    cells = (
+        f"\x1b[38;2;{a[0]};{a[1]};{a[2]};48;2;{b[0]};{b[1]};{b[2]}m▀"
+        for a, b in zip(upper.tolist(), lower.tolist(), strict=True)
+    )
+    return "".join(cells) + "\x1b[0m"
+
+
+def shades(upper: np.ndarray, lower: np.ndarray) -> str:
+    """Plain characters, denser for brighter pixels, for terminals without colour."""
+    grey = (upper.astype(np.float64) + lower).mean(axis=1) / 2
+    return "".join(SHADES[round(value * (len(SHADES) - 1) / 255)] for value in grey.tolist())
+
+
+def _preview_row(pictures: np.ndarray, paint: Paint) -> str:
+    height = pictures.shape[1]
+    if height % 2:
+        pictures = np.concatenate([pictures, pictures[:, -1:]], axis=1)
+    return "\n".join(" ".join(paint(picture[y], picture[y + 1]) for picture in pictures) for y in range(0, height, 2))
+
+
+def _levels(x: Any, levels: int) -> np.ndarray:
+    values = np.asarray(x.detach().cpu() if hasattr(x, "detach") else x)
+    if values.ndim != 4 or not np.issubdtype(values.dtype, np.integer):
+        raise DataError(
+            "these are not images",
+            found=f"{values.dtype} of shape {values.shape}",
+            expected="integer levels of shape (N, C, H, W)",
+        )
+    if values.size and not 0 <= values.min() <= values.max() < levels:
+        raise DataError("values out of range", found=f"{values.min()}..{values.max()}", expected=f"0..{levels - 1}")
+    return values
+
+
+def _pictures(x: Any, levels: int) -> np.ndarray:
+    """uint8 [N, H, W', 1 or 3], with W' = C * W where the channels are laid out in a row."""
+    values = to_bytes(x, levels)
+    count, channels, height, width = values.shape
+    if not count:
+        raise DataError("there are no images to draw", found="0", expected="1 or more")
+    if channels == 3:
+        return values.transpose(0, 2, 3, 1)
+    return values.transpose(0, 2, 1, 3).reshape(count, height, channels * width, 1)
+
+
+def _fit(picture: np.ndarray, width: int) -> np.ndarray:
+    """The picture, averaged down to at most `width` pixels across."""
+    height, across = picture.shape[:2]
+    if across <= width:
+        return picture
+    size = (width, max(1, round(height * width / across)))
+    return np.asarray(Image.fromarray(picture).resize(size, Image.Resampling.BOX))
+
+
+def _write_png(picture: np.ndarray, path: Path) -> Path:
+    image = Image.fromarray(picture[..., 0] if picture.shape[2] == 1 else picture)
+    with replacing(path) as temporary:
+        image.save(temporary, format="PNG")
+    return path
