@@ -10,6 +10,9 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from pixkit.autoregressive import Autoregressive as Autoregressive
+    from pixkit.backbone import Backbone as Backbone
+    from pixkit.backbone import BackboneSpec as BackboneSpec
     from pixkit.component import BackboneRef as BackboneRef
     from pixkit.component import ComponentConfig as ComponentConfig
     from pixkit.component import ComponentSpec as ComponentSpec
@@ -32,20 +35,41 @@ if TYPE_CHECKING:
     from pixkit.errors import RecipeError as RecipeError
     from pixkit.errors import RunError as RunError
     from pixkit.errors import UsageError as UsageError
+    from pixkit.heads.base import Head as Head
+    from pixkit.heads.base import PixelDistribution as PixelDistribution
     from pixkit.hookspecs import API_VERSION as API_VERSION
     from pixkit.hookspecs import hookimpl as hookimpl
     from pixkit.image import Batch as Batch
     from pixkit.image import ImageSpec as ImageSpec
+    from pixkit.layers.base import MixingLayer as MixingLayer
+    from pixkit.layers.masked import MaskedConv2d as MaskedConv2d
+    from pixkit.layers.masked import Pointwise as Pointwise
+    from pixkit.masks import TapShape as TapShape
     from pixkit.models.base import Model as Model
     from pixkit.models.base import Phase as Phase
+    from pixkit.noise import Noise as Noise
     from pixkit.ordering import Ordering as Ordering
     from pixkit.registry import KINDS as KINDS
     from pixkit.registry import Registrar as Registrar
     from pixkit.registry import Registry as Registry
+    from pixkit.samplers.base import Known as Known
+    from pixkit.samplers.base import Sampler as Sampler
 
     __version__: str
 
 _MODULE_OF = {
+    "TapShape": "masks",
+    "MixingLayer": "layers.base",
+    "Pointwise": "layers.masked",
+    "MaskedConv2d": "layers.masked",
+    "Noise": "noise",
+    "Autoregressive": "autoregressive",
+    "Known": "samplers.base",
+    "Sampler": "samplers.base",
+    "PixelDistribution": "heads.base",
+    "Head": "heads.base",
+    "BackboneSpec": "backbone",
+    "Backbone": "backbone",
     "API_VERSION": "hookspecs",
     "BackboneRef": "component",
     "Batch": "image",

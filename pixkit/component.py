@@ -101,12 +101,13 @@ class Resolve:
         registry = (info.context or {})["registry"]
         entry = registry.find(self.kind, name)
         if entry is None:
-            raise self._error(
-                "unknown_component", self.key, name, registry.unknown_message(self.kind, name), registry.names(self.kind)
-            )
+            text = registry.unknown_message(self.kind, name)
+            raise self._error("unknown_component", self.key, name, text, registry.names(self.kind))
         return entry
 
-    def _error(self, code: Any, loc: str | None, value: Any, text: str, known: list[str] | None = None) -> ValidationError:
+    def _error(
+        self, code: Any, loc: str | None, value: Any, text: str, known: list[str] | None = None
+    ) -> ValidationError:
         error = PydanticCustomError(code, "{text}", {"text": text, "known": known or [], "kind": self.kind})
         details: InitErrorDetails = {"type": error, "loc": (loc,) if loc else (self.key,), "input": value}
         return ValidationError.from_exception_data(self.kind, [details])

@@ -1,0 +1,1 @@
+"""The plugins that pixkit brings; each uses only what `pixkit` exports."""

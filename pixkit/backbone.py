@@ -1,0 +1,120 @@
+"""What a backbone is, and the input encodings in front of it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from pixkit.component import ComponentConfig
+from pixkit.image import ImageSpec
+from pixkit.ordering import Ordering
+
+
+@dataclass(frozen=True)
+class BackboneSpec:
+    """What a backbone is built for.
+
+    Attributes:
+        image: shape and levels of the images.
+        ordering: the ordering that it must respect.
+        inputs: number of input maps; map m carries colour m % C.
+    """
+
+    image: ImageSpec
+    ordering: Ordering
+    inputs: int
+
+
+class Backbone(nn.Module):
+    """Base of backbone components: ``Backbone(config, spec)``, an ordinary module over whole images.
+
+    `forward` maps encoded pixels [B, spec.inputs, H, W] to features [B, width, H, W]. The features at a
+    sub-pixel may depend on sub-pixels of earlier steps alone. Attribute `width` is the number of maps it
+    gives, map m being of colour group m % G.
+
+    Raises:
+        RecipeError: from the constructor, with the reason, for an ordering that it does not support.
+    """
+
+    class Config(ComponentConfig):
+        """No keys of its own."""
+
+    width: int
+
+    def __init__(self, config: Any, spec: BackboneSpec) -> None:
+        super().__init__()
+        self.config = config
+        self.spec = spec
+
+    def forward(self, x: Tensor) -> Tensor:
+        """[B, inputs, H, W] to [B, width, H, W]."""
+        raise NotImplementedError(f"{type(self).__name__} does not implement forward")
+
+
+class ScaledLevels(nn.Module):
+    """Levels 0..K-1 as numbers -1..1: int64 [B, C, H, W] to [B, C, H, W]."""
+
+    reference: Tensor
+
+    def __init__(self, spec: ImageSpec) -> None:
+        super().__init__()
+        self.maps = spec.channels
+        self.register_buffer("reference", torch.tensor(2.0 / (spec.levels - 1)), persistent=False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """2 x / (K - 1) - 1."""
+        return x * self.reference - 1
+
+
+class OneHotLevels(nn.Module):
+    """Levels as indicators: int64 [B, C, H, W] to [B, K * C, H, W]; map k * C + c is level k of colour c."""
+
+    reference: Tensor
+
+    def __init__(self, spec: ImageSpec) -> None:
+        super().__init__()
+        self.levels = spec.levels
+        self.maps = spec.levels * spec.channels
+        self.register_buffer("reference", torch.tensor(1.0), persistent=False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """One-hot, levels outermost."""
+        hot = F.one_hot(x, self.levels).to(self.reference.dtype)
+        return hot.permute(0, 4, 1, 2, 3).flatten(1, 2)
+
+
+class EmbeddedLevels(nn.Module):
+    """A learned vector of each level and colour: int64 [B, C, H, W] to [B, E * C, H, W].
+
+    Map e * C + c is entry e of colour c's vector.
+    """
+
+    def __init__(self, spec: ImageSpec, size: int) -> None:
+        super().__init__()
+        self.levels, self.channels = spec.levels, spec.channels
+        self.maps = size * spec.channels
+        self.table = nn.Embedding(spec.levels * spec.channels, size)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Look each level up in its colour's part of the table."""
+        offsets = torch.arange(self.channels, device=x.device)[:, None, None] * self.levels
+        return self.table(x + offsets).permute(0, 4, 1, 2, 3).flatten(1, 2)
+
+
+class InputConfig(ComponentConfig):
+    """How levels enter the network."""
+
+    type: Literal["scaled", "one_hot", "embedded"] = "scaled"
+    """As one number, as indicators, or as a learned vector (for codes without an order)."""
+    size: int = 16
+    """Entries of a level's vector under `embedded`."""
+
+    def build(self, spec: ImageSpec) -> ScaledLevels | OneHotLevels | EmbeddedLevels:
+        """The module; its `maps` says how many maps it gives."""
+        if self.type == "scaled":
+            return ScaledLevels(spec)
+        return OneHotLevels(spec) if self.type == "one_hot" else EmbeddedLevels(spec, self.size)

@@ -1,0 +1,25 @@
+"""pixkit's own components, which come through the same door as everybody's."""
+
+from __future__ import annotations
+
+from pixkit.curves import ORDERINGS
+from pixkit.data import SOURCES
+from pixkit.heads import Softmax
+from pixkit.hookspecs import hookimpl
+from pixkit.masks import MASKS
+from pixkit.models.autoregressive import AutoregressiveModel
+from pixkit.registry import Registrar
+from pixkit.samplers import SAMPLERS
+
+pixkit_api_version = 1
+
+
+@hookimpl
+def pixkit_register(registry: Registrar) -> None:
+    """Register the core's orderings, masks, heads, samplers, models and data sources."""
+    tables = {"ordering": ORDERINGS, "mask": MASKS, "sampler": SAMPLERS, "data": SOURCES}
+    for kind, table in tables.items():
+        for name, cls in table.items():
+            registry.add(kind, name, cls)
+    registry.add("head", "softmax", Softmax)
+    registry.add("model", "autoregressive", AutoregressiveModel)

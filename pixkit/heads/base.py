@@ -1,0 +1,91 @@
+"""What a head is, and the distribution that it gives."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from typing import Any, ClassVar
+
+import torch
+from torch import Tensor, nn
+from torch.distributions import Distribution, constraints
+
+from pixkit.component import ComponentConfig
+from pixkit.image import ImageSpec
+from pixkit.layers import Pointwise
+from pixkit.ordering import Colours, Ordering
+
+
+class PixelDistribution(Distribution):
+    """Levels of C colours at some sites, in the manner of `torch.distributions`.
+
+    batch_shape is [B], event_shape [C, *S]; S is (H, W) for whole images, (n,) for n chosen sites.
+    Samplers use `quantile` with noise of their own; `sample` uses torch's generator.
+    """
+
+    draws: ClassVar[int] = 1
+    """Uniforms that one sub-pixel needs."""
+    has_rsample = False
+    levels: int
+
+    @property
+    def support(self) -> constraints.Constraint:
+        """Integers 0..K-1."""
+        return constraints.independent(constraints.integer_interval(0, self.levels - 1), len(self.event_shape))
+
+    @abstractmethod
+    def site_log_prob(self, x: Tensor) -> Tensor:
+        """Nats of the colours of each site together: int64 [B, C, *S] to [B, *S]."""
+
+    @abstractmethod
+    def quantile(self, uniforms: Tensor, temperature: float = 1.0) -> Tensor:
+        """The levels that the uniforms [B, draws, C, *S] stand for, int64 [B, C, *S]."""
+
+    def log_prob(self, value: Tensor) -> Tensor:
+        """Nats of each image: int64 [B, C, *S] to [B]."""
+        return self.site_log_prob(value).flatten(1).sum(1)
+
+    def sample(self, sample_shape: torch.Size | tuple[int, ...] = ()) -> Tensor:
+        """int64 [*sample_shape, B, C, *S]."""
+        count = torch.Size(sample_shape).numel()
+        size = (*self.batch_shape, self.draws, *self.event_shape)
+        drawn = [self.quantile(torch.rand(size, dtype=torch.float64)) for _ in range(count)]
+        return torch.stack(drawn).view(*sample_shape, *self.batch_shape, *self.event_shape)
+
+
+class Head(nn.Module):
+    """Base of head components: ``Head(config, spec, ordering)``.
+
+    Attribute `maps` is the number of parameter maps, P; `draws` the uniforms that a sub-pixel needs.
+    """
+
+    class Config(ComponentConfig):
+        """No keys of its own."""
+
+    maps: int
+    draws: int = 1
+
+    def __init__(self, config: Any, spec: ImageSpec, ordering: Ordering) -> None:
+        super().__init__()
+        self.config = config
+        self.spec = spec
+        self.ordering = ordering
+
+    @classmethod
+    def colours(cls, config: Any, spec: ImageSpec) -> tuple[Colours, ...]:
+        """The ways of drawing colours that this head supports, the preferred one first."""
+        raise NotImplementedError(f"{cls.__name__} does not implement colours")
+
+    def projection(self, width: int) -> nn.Module:
+        """The layer from features [B, width, H, W] to parameters [B, P, H, W].
+
+        Its weights start at 0, so that an untrained model does not depend on its backbone.
+        """
+        layer = Pointwise(width, self.maps, self.ordering)
+        nn.init.zeros_(layer.weight)
+        if layer.bias is not None:
+            nn.init.zeros_(layer.bias)
+        return layer
+
+    def distribution(self, params: Tensor) -> PixelDistribution:
+        """The distribution of parameters [B, P, *S]; computed in float32 at least."""
+        raise NotImplementedError(f"{type(self).__name__} does not implement distribution")

@@ -1,0 +1,85 @@
+"""The softmax head: a free probability for every level."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+import torch
+from torch import Tensor
+from torch.distributions import constraints
+
+from pixkit.component import ComponentConfig
+from pixkit.heads.base import Head, PixelDistribution
+from pixkit.image import ImageSpec
+from pixkit.ordering import Colours, Ordering
+
+
+class LevelCategorical(PixelDistribution):
+    """Independent categorical distributions over K levels, given all that came before.
+
+    Args:
+        logits: [B, K, C, *S], unnormalised log-probabilities.
+    """
+
+    arg_constraints: ClassVar[dict[str, constraints.Constraint]] = {"logits": constraints.real}
+
+    def __init__(self, logits: Tensor, validate_args: bool | None = False) -> None:
+        self.logits = logits.float() if logits.dtype in (torch.float16, torch.bfloat16) else logits
+        self.levels = logits.shape[1]
+        super().__init__(logits.shape[:1], logits.shape[2:], validate_args=validate_args)
+
+    def level_log_probs(self) -> Tensor:
+        """Log-probability of every level, nats, [B, K, C, *S]."""
+        return self.logits.log_softmax(1)
+
+    def site_log_prob(self, x: Tensor) -> Tensor:
+        """Nats of each site, [B, *S]."""
+        return self.level_log_probs().gather(1, x[:, None]).squeeze(1).sum(1)
+
+    def quantile(self, uniforms: Tensor, temperature: float = 1.0) -> Tensor:
+        """The number of levels whose cumulative probability is below u; logits are divided by the temperature."""
+        cumulative = (self.logits / temperature).softmax(1).cumsum(1)[:, :-1]
+        return (uniforms.to(cumulative) >= cumulative).sum(1)
+
+    def entropy(self) -> Tensor:
+        """Nats, [B]."""
+        log_probs = self.level_log_probs()
+        return -(log_probs.exp() * log_probs).flatten(1).sum(1)
+
+    @property
+    def mean(self) -> Tensor:
+        """Expected level, [B, C, *S]."""
+        levels = torch.arange(self.levels).to(self.logits)
+        return torch.einsum("bk...,k->b...", self.logits.softmax(1), levels)
+
+    @property
+    def mode(self) -> Tensor:
+        """Most probable level, int64 [B, C, *S]."""
+        return self.logits.argmax(1)
+
+
+class Softmax(Head):
+    """A categorical distribution over the K levels of each colour (arXiv 1601.06759, section 3).
+
+    K = 2 is the Bernoulli. Parameter map k * C + c is the logit of level k of colour c, so that the first C maps
+    are P(red = 0), P(green = 0), P(blue = 0). Colours are drawn one after the other, or jointly if `independent`.
+    """
+
+    class Config(ComponentConfig):
+        """Whether colours may ignore each other."""
+
+        independent: bool = False
+        """Allow joint colours: those of a site are then independent given the earlier sites."""
+
+    def __init__(self, config: Config, spec: ImageSpec, ordering: Ordering) -> None:
+        super().__init__(config, spec, ordering)
+        self.maps = spec.levels * spec.channels
+
+    @classmethod
+    def colours(cls, config: Config, spec: ImageSpec) -> tuple[Colours, ...]:
+        """Sequential; joint first where independence was asked for."""
+        return ("joint", "sequential") if config.independent else ("sequential",)
+
+    def distribution(self, params: Tensor) -> LevelCategorical:
+        """[B, K * C, *S] to the distribution over [B, C, *S]."""
+        return LevelCategorical(params.unflatten(1, (self.spec.levels, self.spec.channels)))

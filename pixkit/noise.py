@@ -1,0 +1,45 @@
+"""Noise that belongs to the image.
+
+The uniforms of an image depend on the seed and on the image's number alone, so that a sample is the same
+whatever the sampler, the batch size or the number of processes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from pixkit.image import ImageSpec
+
+
+@dataclass(frozen=True)
+class Noise:
+    """The noise of some images: `images` are their numbers, 0 <= number < 2**64."""
+
+    seed: int
+    images: Sequence[int]
+
+    def __len__(self) -> int:
+        return len(self.images)
+
+    def split(self, size: int) -> Iterator[Noise]:
+        """The same noise in batches of at most `size` images."""
+        for start in range(0, len(self.images), size):
+            yield Noise(self.seed, self.images[start : start + size])
+
+    def uniforms(self, draws: int, spec: ImageSpec) -> Tensor:
+        """Uniforms in (0, 1), float64 [B, draws, C, H, W].
+
+        Philox 4x64-10 (Salmon et al., 2011) with the key (seed, image); counter order is draw, colour, row, column.
+        """
+        count = draws * spec.dims
+        rows = np.empty((len(self.images), count), dtype=np.uint64)
+        for row, image in zip(rows, self.images, strict=True):
+            key = np.array([self.seed, image], dtype=np.uint64)
+            row[:] = np.random.Philox(key=key).random_raw(count)
+        halves = (rows >> np.uint64(12)).astype(np.float64) + 0.5
+        return torch.from_numpy(halves * 2.0**-52).view(-1, draws, *spec.shape)

@@ -1,0 +1,66 @@
+"""A numerical look for leaks: change one sub-pixel, see which parameters move."""
+
+from __future__ import annotations
+
+import copy
+
+import torch
+from torch import Tensor
+
+from pixkit.autoregressive import Autoregressive
+from pixkit.errors import CausalityError
+
+
+def probe(network: Autoregressive, *, probes: int = 16, seed: int = 0) -> None:
+    """Swap random sub-pixels of a random image for other levels, in float64 and with random weights.
+
+    No parameter of a sub-pixel of the same or an earlier step may change by a bit. Weights are redrawn, so
+    that layers which start at zero hide nothing; buffers (running statistics) are kept.
+
+    Raises:
+        CausalityError: naming the sub-pixel changed and one that saw it too early.
+    """
+    twin = _randomised(network, seed)
+    spec, steps = twin.spec, twin.ordering.steps
+    generator = torch.Generator().manual_seed(seed)
+    base = torch.randint(spec.levels, (1, *spec.shape), generator=generator)
+    chosen = torch.randperm(spec.dims, generator=generator)[:probes]
+    shifts = torch.randint(1, spec.levels, (len(chosen),), generator=generator)
+    with torch.no_grad():
+        device = next(twin.parameters()).device
+        before = twin(base.to(device))
+        for flat, shift in zip(chosen.tolist(), shifts.tolist(), strict=True):
+            site = tuple(int(i) for i in torch.unravel_index(torch.tensor(flat), spec.shape))
+            changed = base.clone()
+            changed[(0, *site)] = (changed[(0, *site)] + shift) % spec.levels
+            moved = (twin(changed.to(device)) != before)[0].cpu()
+            _judge(twin, moved, steps, site)
+
+
+def moved_subpixels(network: Autoregressive, moved: Tensor) -> Tensor:
+    """Which sub-pixels' parameters moved: bool [P, H, W] to [G, H, W]; parameter map p is of group p % G."""
+    return moved.unflatten(0, (-1, network.ordering.groups)).any(0)
+
+
+def _judge(network: Autoregressive, moved: Tensor, steps: Tensor, site: tuple[int, ...]) -> None:
+    leaks = moved_subpixels(network, moved) & (network.ordering.group_steps <= steps[site])
+    if leaks.any():
+        group, row, column = leaks.nonzero()[0].tolist()
+        raise CausalityError(
+            "the network leaks",
+            where=type(network.backbone).__name__,
+            found=f"what is predicted for (colour {group}, row {row}, column {column}), "
+            f"step {int(network.ordering.group_steps[group, row, column])}, "
+            f"depends on (colour {site[0]}, row {site[1]}, column {site[2]}), step {int(steps[site])}",
+            expected="dependence on earlier steps alone",
+        )
+
+
+def _randomised(network: Autoregressive, seed: int) -> Autoregressive:
+    twin = copy.deepcopy(network).double().eval()
+    generator = torch.Generator().manual_seed(seed)
+    with torch.no_grad():
+        for parameter in twin.parameters():
+            values = torch.randn(parameter.shape, generator=generator, dtype=torch.float64)
+            parameter.copy_(values / max(parameter[0].numel() if parameter.ndim > 1 else 1, 1) ** 0.5)
+    return twin

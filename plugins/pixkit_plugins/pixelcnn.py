@@ -1,0 +1,170 @@
+"""PixelCNN (van den Oord, Kalchbrenner and Kavukcuoglu, 2016, arXiv 1601.06759)."""
+
+from __future__ import annotations
+
+import itertools
+from typing import Literal
+
+from pydantic import Field
+from torch import Tensor, nn
+
+import pixkit
+from pixkit.layers import ActivationName, InitName, NormName, activated_maps, activation, initialise, norm
+
+pixkit_api_version = 1
+
+
+class PixelCNN(pixkit.Backbone):
+    """Masked convolutions over whole images; 15 layers in the paper.
+
+    Blocks, in `width` = 2h maps (section 3.4 and figure 5 of arXiv 1601.06759):
+
+        paper   x + (1x1 B: h -> 2h)(a (k x k B: h -> h)(a (1x1 B: 2h -> h)(a x)))
+        full    x + (k x k B: 2h -> 2h)(a x), a residual block of one full layer
+        plain   a(norm(k x k B(x))), no residual: the stack that tutorials teach
+
+    a is the activation. Before them a 7x7 type A layer, after them `output_layers` of (a, 1x1 type B).
+    The paper does not say whether the second of its two 1x1 layers is the softmax's projection; here
+    the projection is the head's own, one layer more.
+
+    Under the raster it has a blind spot: its receptive field grows by rows of a cone that opens upwards, so that
+    pixels above and to the right, outside the cone, are never seen however deep it is (arXiv 1606.05328, section 2.2).
+    """
+
+    class Config(pixkit.ComponentConfig):
+        """Sizes and options."""
+
+        width: int = Field(64, ge=1, le=4096)
+        """Maps of the residual stream, the paper's 2h."""
+        layers: int = Field(8, ge=0, le=1000)
+        """Number of blocks."""
+        block: Literal["paper", "full", "plain"] = "paper"
+        """Which block."""
+        kernel: Literal[1, 3, 5, 7, 9] = 3
+        """Side of the type B kernels."""
+        first_kernel: Literal[3, 5, 7, 9, 11] = 7
+        """Side of the type A kernel."""
+        output_layers: int = Field(2, ge=0, le=16)
+        """Layers of (activation, 1x1 type B) after the blocks."""
+        output_width: int | None = Field(None, ge=1, le=8192)
+        """Maps of these layers; `width` if left out (the paper: 32 for MNIST, 1024 for CIFAR-10)."""
+        activation: ActivationName = "relu"
+        """Nonlinearity; concatenated_elu doubles the maps that the next layer reads, maxout halves them."""
+        norm: NormName = "none"
+        """Normalisation after each masked layer: none, batch, or layer (over each colour group's maps)."""
+        dropout: float = Field(0.0, ge=0, lt=1)
+        """Elementwise dropout before the last layer of each block."""
+        init: InitName = "he_normal"
+        """Initialiser of the masked layers."""
+
+    config: Config
+
+    def __init__(self, config: Config, spec: pixkit.BackboneSpec) -> None:
+        super().__init__(config, spec)
+        ordering, width = spec.ordering, config.width
+        check_widths(config, ordering.groups)
+        stem = pixkit.MaskedConv2d(spec.inputs, width, config.first_kernel, "A", ordering)
+        blocks = [_BLOCKS[config.block](config, ordering) for _ in range(config.layers)]
+        self.body = nn.Sequential(stem, norm(config.norm, width, ordering.groups), *blocks)
+        out = config.output_width or width
+        sizes = [width] + [out] * config.output_layers
+        self.out = nn.Sequential()
+        for before, after in itertools.pairwise(sizes):
+            self.out.extend([activation(config.activation), self._point(before, after)])
+        self.out.append(activation(config.activation))
+        self.width = activated_maps(config.activation, sizes[-1])
+        initialise(self, config.init)
+
+    def _point(self, before: int, after: int) -> nn.Module:
+        return pixkit.Pointwise(activated_maps(self.config.activation, before), after, self.spec.ordering)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """[B, inputs, H, W] to [B, width, H, W]."""
+        return self.out(self.body(x))
+
+
+class Paper(nn.Module):
+    """The paper's bottleneck block: 2h -> h -> h -> 2h, added to its input."""
+
+    def __init__(self, config: PixelCNN.Config, ordering: pixkit.Ordering) -> None:
+        super().__init__()
+        width, half, name = config.width, config.width // 2, config.activation
+        read = [activated_maps(name, maps) for maps in (width, half, half)]
+        self.layers = nn.Sequential(
+            activation(name),
+            pixkit.Pointwise(read[0], half, ordering),
+            norm(config.norm, half, ordering.groups),
+            activation(name),
+            pixkit.MaskedConv2d(read[1], half, config.kernel, "B", ordering),
+            norm(config.norm, half, ordering.groups),
+            activation(name),
+            nn.Dropout(config.dropout),
+            pixkit.Pointwise(read[2], width, ordering),
+        )
+
+    def forward(self, x: Tensor) -> Tensor:
+        """[B, 2h, H, W] to the same shape."""
+        return x + self.layers(x)
+
+
+class Residual(nn.Module):
+    """One full masked layer, added to its input."""
+
+    def __init__(self, config: PixelCNN.Config, ordering: pixkit.Ordering) -> None:
+        super().__init__()
+        width, name = config.width, config.activation
+        self.layers = nn.Sequential(
+            norm(config.norm, width, ordering.groups),
+            activation(name),
+            nn.Dropout(config.dropout),
+            pixkit.MaskedConv2d(activated_maps(name, width), width, config.kernel, "B", ordering),
+        )
+
+    def forward(self, x: Tensor) -> Tensor:
+        """[B, width, H, W] to the same shape."""
+        return x + self.layers(x)
+
+
+class Plain(nn.Module):
+    """Masked layer, norm, activation, one after the other."""
+
+    def __init__(self, config: PixelCNN.Config, ordering: pixkit.Ordering) -> None:
+        super().__init__()
+        width, name = config.width, config.activation
+        self.layers = nn.Sequential(
+            activation(name),
+            nn.Dropout(config.dropout),
+            pixkit.MaskedConv2d(activated_maps(name, width), width, config.kernel, "B", ordering),
+            norm(config.norm, width, ordering.groups),
+        )
+
+    def forward(self, x: Tensor) -> Tensor:
+        """[B, width, H, W] to the same shape."""
+        return self.layers(x)
+
+
+_BLOCKS: dict[str, type[nn.Module]] = {"paper": Paper, "full": Residual, "plain": Plain}
+
+
+def check_widths(config: PixelCNN.Config, groups: int) -> None:
+    """RecipeError unless the maps divide among colours, halves and maxout pairs."""
+    unit = groups * (2 if config.block == "paper" else 1) * (2 if config.activation == "maxout" else 1)
+    for key, maps, multiple in (
+        ("width", config.width, unit),
+        ("output_width", config.output_width or config.width, groups * (2 if config.activation == "maxout" else 1)),
+    ):
+        if maps % multiple:
+            raise pixkit.RecipeError(
+                "the maps do not divide evenly",
+                where=f"model.backbone.{key}",
+                found=str(maps),
+                expected=f"a multiple of {multiple} ({groups} colour groups, block '{config.block}', "
+                f"activation '{config.activation}')",
+                hint=f"{key}: {-(-maps // multiple) * multiple}",
+            )
+
+
+@pixkit.hookimpl
+def pixkit_register(registry: pixkit.Registrar) -> None:
+    """Register the backbone."""
+    registry.add("backbone", "pixelcnn", PixelCNN)
