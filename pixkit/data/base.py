@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 from torch import Tensor
 
 from pixkit.component import ComponentConfig
@@ -34,6 +34,12 @@ class DataConfig(ComponentConfig):
     """Use only this many of the training images (after the split)."""
     limit_test: int | None = Field(None, ge=1)
     """Use only this many of the test images."""
+
+    @model_validator(mode="after")
+    def _one_transformation(self) -> Self:
+        if self.binarise is not None and self.levels is not None:
+            raise ValueError("binarise makes two levels by itself: give levels or binarise, not both")
+        return self
 
 
 @dataclass(frozen=True)
@@ -66,9 +72,13 @@ class DataSource:
     class Config(DataConfig):
         """The common keys."""
 
-    def __init__(self, config: DataConfig, base: Path) -> None:
+    def __init__(self, config: Any, base: Path) -> None:
         self.config = config
         self.base = base
+
+    def resolve(self, path: str) -> Path:
+        """A path of the configuration as an absolute one: `~` is the home, relative paths start from `base`."""
+        return (self.base / Path(path).expanduser()).absolute()
 
     def load(self, progress: Progress | None = None) -> SourceImages:
         """Read (and, where need be, download) the images.

@@ -1,0 +1,139 @@
+"""The images that a model is trained on and scored on."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from pixkit.data.base import DataSource
+from pixkit.data.levels import Binariser
+from pixkit.data.noise import Stream
+from pixkit.errors import UsageError
+from pixkit.image import Batch, ImageSpec
+
+
+@dataclass(frozen=True)
+class Part:
+    """One split. Shapes: pixels uint8, int16 or int32 [n, C, H, W]; labels int64 [n] or None.
+
+    `numbers`, int64 [n], are the images' numbers within the source's own train or test images. With
+    `renewed_by` the pixels are still the source's levels, and every visit draws bits from them anew.
+    """
+
+    pixels: Tensor
+    labels: Tensor | None
+    numbers: Tensor
+    renewed_by: Binariser | None = None
+
+
+class Dataset:
+    """Images ready for a model, in the splits train, validation and test.
+
+    Attributes:
+        name: the source's registered name.
+        spec: shape and levels of an image.
+        classes: number of label classes, None where there are no labels.
+        description: the source and what was done to its levels, in words.
+        notes: what the user should know (files skipped, and why).
+        source: the component that the images came from.
+    """
+
+    SPLITS = ("train", "validation", "test")
+
+    def __init__(
+        self,
+        name: str,
+        spec: ImageSpec,
+        classes: int | None,
+        parts: dict[str, Part],
+        *,
+        description: str,
+        notes: tuple[str, ...],
+        hashes: dict[str, str],
+        source: DataSource,
+    ) -> None:
+        self.name = name
+        self.spec = spec
+        self.classes = classes
+        self.description = description
+        self.notes = notes
+        self.source = source
+        self._parts = parts
+        self._hashes = hashes
+
+    def size(self, split: str) -> int:
+        """Number of images of a split."""
+        return len(self._part(split).pixels)
+
+    def hashes(self) -> dict[str, str]:
+        """SHA-256 in hexadecimal: `train` and `test`, the source's images and labels as loaded; `split`, the choice."""
+        return dict(self._hashes)
+
+    def batch(self, split: str, indices: Tensor, draw: int = 0) -> Batch:
+        """Some images of a split, by their numbers in it, int64 [B].
+
+        `draw` counts the visits (epochs). Only train images under dynamic binarisation depend on it, and
+        then on nothing else: not on which images stand beside them.
+
+        Raises:
+            UsageError: for an unknown split, or numbers that are no integers or out of range.
+        """
+        part = self._part(split)
+        rows = self._check(indices, len(part.pixels), split)
+        x = part.pixels[rows]
+        if part.renewed_by is not None:
+            x = part.renewed_by.draw(x, part.numbers[rows], Stream.VISIT, draw)
+        return Batch(x.long(), None if part.labels is None else part.labels[rows], rows)
+
+    def batches(self, split: str, batch_size: int, draw: int = 0, limit: int | None = None) -> Iterator[Batch]:
+        """The images of a split in order, `batch_size` at a time, the last batch perhaps smaller.
+
+        With a `limit`, only the first that many images.
+        """
+        if batch_size < 1:
+            raise UsageError("a batch has at least one image", where="batch_size", found=str(batch_size))
+        count = self.size(split) if limit is None else min(limit, self.size(split))
+        for start in range(0, count, batch_size):
+            yield self.batch(split, torch.arange(start, min(start + batch_size, count)), draw)
+
+    def _part(self, split: str) -> Part:
+        if split not in self._parts:
+            raise UsageError("no such split", where=self.name, found=split, expected=", ".join(self.SPLITS))
+        return self._parts[split]
+
+    def _check(self, indices: Tensor, count: int, split: str) -> Tensor:
+        if indices.ndim != 1 or indices.is_floating_point() or indices.dtype == torch.bool:
+            raise UsageError(
+                "images are chosen by a list of their numbers",
+                where=f"{self.name}, {split}",
+                found=f"{indices.dtype} {tuple(indices.shape)}",
+                expected="an integer tensor of shape (B,)",
+            )
+        rows = indices.long().cpu()
+        if rows.numel() and not 0 <= int(rows.min()) <= int(rows.max()) < count:
+            raise UsageError(
+                "no such image",
+                where=f"{self.name}, {split}",
+                found=f"numbers {int(rows.min())}..{int(rows.max())}",
+                expected=f"0..{count - 1}",
+            )
+        return rows
+
+
+def digest(*tensors: Tensor | None) -> str:
+    """SHA-256, in hexadecimal, of the values, types and shapes of some tensors; None counts as absent."""
+    total = hashlib.sha256()
+    for tensor in tensors:
+        if tensor is None:
+            total.update(b"absent;")
+            continue
+        array = np.ascontiguousarray(tensor.numpy())
+        little = array.astype(array.dtype.newbyteorder("<"), copy=False)
+        total.update(f"{array.dtype.name}{array.shape};".encode())
+        total.update(little.reshape(-1).view(np.uint8).data)
+    return total.hexdigest()

@@ -1,0 +1,67 @@
+"""From a source's levels to a model's: quantising and binarising."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from pixkit.data.noise import ImageNoise, Stream
+
+CHUNK = 4096
+"""Images transformed at a time, which bounds the memory beside the images themselves."""
+
+
+def storage(levels: int) -> torch.dtype:
+    """The smallest integer type that holds 0..levels-1."""
+    if levels <= 256:
+        return torch.uint8
+    return torch.int16 if levels <= 32768 else torch.int32
+
+
+def quantise(pixels: Tensor, source_levels: int, levels: int) -> Tensor:
+    """N levels to K: floor(v * K / N), exactly, in integers; any shape, kept in the smallest type."""
+    table = torch.arange(source_levels, dtype=torch.int64) * levels // source_levels
+    return _lookup(pixels, table.to(storage(levels)))
+
+
+def threshold(pixels: Tensor, source_levels: int, at: float) -> Tensor:
+    """1 where v >= at * (N - 1), else 0; uint8."""
+    table = torch.arange(source_levels, dtype=torch.float64) >= at * (source_levels - 1)
+    return _lookup(pixels, table.to(torch.uint8))
+
+
+def _lookup(pixels: Tensor, table: Tensor) -> Tensor:
+    out = torch.empty(pixels.shape, dtype=table.dtype)
+    for start in range(0, len(pixels), CHUNK):
+        out[start : start + CHUNK] = table[pixels[start : start + CHUNK].long()]
+    return out
+
+
+class Binariser:
+    """Random binarisation: P(1) = v / (N - 1).
+
+    Args:
+        seed: of the noise.
+        dims: sub-pixels of an image.
+        source_levels: N.
+    """
+
+    def __init__(self, seed: int, dims: int, source_levels: int) -> None:
+        self.source_levels = source_levels
+        self._noise = ImageNoise(seed, dims)
+
+    def draw(self, pixels: Tensor, numbers: Tensor, stream: Stream, draw: int = 0) -> Tensor:
+        """One draw of each pixel, uint8 of the shape of `pixels`, [n, C, H, W].
+
+        `numbers`, int64 [n], are the images' numbers in their source: with the stream and the number of
+        the draw they choose the noise. The comparison u (N - 1) < v 2**32 is made in integers, so v = 0 never
+        becomes 1 and v = N - 1 always does.
+        """
+        out = np.empty(pixels.shape, dtype=np.uint8)
+        for start in range(0, len(pixels), CHUNK):
+            part = slice(start, start + CHUNK)
+            u = self._noise.words(numbers[part].numpy(), stream, draw).astype(np.uint64)
+            v = pixels[part].numpy().astype(np.uint64).reshape(len(u), -1)
+            out[part] = (u * np.uint64(self.source_levels - 1) < v << np.uint64(32)).reshape(out[part].shape)
+        return torch.from_numpy(out)

@@ -1,0 +1,158 @@
+"""From a source's images to the splits of a recipe: choose, quantise or binarise, describe."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import cast
+
+import torch
+from torch import Tensor
+
+from pixkit.component import ComponentSpec
+from pixkit.data.base import DataConfig, DataSource, ImageSet, Progress, SourceImages
+from pixkit.data.dataset import Dataset, Part, digest
+from pixkit.data.levels import Binariser, quantise, threshold
+from pixkit.data.noise import Stream, permutation
+from pixkit.errors import DataError, RecipeError
+from pixkit.image import ImageSpec
+
+
+def prepare(ref: ComponentSpec, base: Path, progress: Progress | None = None) -> Dataset:
+    """Load a source's images and make of them what its configuration says.
+
+    Args:
+        ref: the data section of a recipe.
+        base: the folder that its relative paths start from.
+        progress: told of downloads and of long reading.
+
+    Raises:
+        DataError: where images are missing or damaged, or too few to be split.
+        RecipeError: where more levels are asked for than the source has.
+    """
+    source: DataSource = ref.build(base)
+    images = source.load(progress)
+    config = cast(DataConfig, ref.config)
+    _check(images, ref.name)
+    if config.levels is not None and config.levels > images.levels:
+        raise RecipeError(
+            "quantising makes levels fewer, never more",
+            where="data.levels",
+            found=str(config.levels),
+            expected=f"at most {images.levels}, the levels of {ref.name}",
+        )
+    chosen = _choose(config, images, ref.name)
+    levels = 2 if config.binarise else config.levels or images.levels
+    _, channels, height, width = images.train.pixels.shape
+    return Dataset(
+        ref.name,
+        ImageSpec(channels, height, width, levels),
+        images.classes,
+        _parts(config, images, chosen),
+        description=f"{ref.name}, {_words(config, images.levels)}",
+        notes=images.notes,
+        hashes={
+            "train": digest(images.train.pixels, images.train.labels),
+            "test": digest(images.test.pixels, images.test.labels),
+            "split": digest(*chosen.values()),
+        },
+        source=source,
+    )
+
+
+def _choose(config: DataConfig, images: SourceImages, name: str) -> dict[str, Tensor]:
+    """Numbers of the images of each split, ascending.
+
+    A limited split is a seeded choice, not the first few: a source may be sorted by class.
+    """
+    count = len(images.train)
+    held = min(max(1, round(config.validation * count)), count) if config.validation else 0
+    if held == count:
+        raise DataError(
+            "too few training images to set some apart for validation",
+            where=name,
+            found=str(count),
+            hint="data.validation=0 sets none apart",
+        )
+    order = torch.from_numpy(permutation(config.split_seed, Stream.SPLIT_TRAIN, count))
+    test = torch.from_numpy(permutation(config.split_seed, Stream.SPLIT_TEST, len(images.test)))
+    return {
+        "train": order[held:][: config.limit_train].sort().values,
+        "validation": order[:held].sort().values,
+        "test": test[: config.limit_test].sort().values,
+    }
+
+
+def _parts(config: DataConfig, images: SourceImages, chosen: dict[str, Tensor]) -> dict[str, Part]:
+    binariser = Binariser(config.split_seed, images.train.pixels[0].numel(), images.levels)
+
+    def part(split: str) -> Part:
+        origin, stream = (images.test, Stream.TEST) if split == "test" else (images.train, Stream.TRAIN)
+        numbers = chosen[split]
+        pixels = origin.pixels[numbers]
+        labels = None if origin.labels is None else origin.labels[numbers]
+        if config.binarise == "dynamic" and split == "train":
+            return Part(pixels, labels, numbers, binariser)
+        if config.binarise == "threshold":
+            pixels = threshold(pixels, images.levels, config.threshold)
+        elif config.binarise is not None:
+            pixels = binariser.draw(pixels, numbers, stream)
+        elif config.levels is not None:
+            pixels = quantise(pixels, images.levels, config.levels)
+        return Part(pixels, labels, numbers)
+
+    return {split: part(split) for split in Dataset.SPLITS}
+
+
+def _words(config: DataConfig, source_levels: int) -> str:
+    match config.binarise:
+        case "threshold":
+            return f"threshold binarisation at {config.threshold:g}"
+        case "static":
+            return f"seeded static binarisation (seed {config.split_seed})"
+        case "dynamic":
+            return f"dynamic binarisation (validation and test drawn once, seed {config.split_seed})"
+    if config.levels is not None and config.levels < source_levels:
+        return f"{config.levels} levels, quantised from {source_levels}"
+    return f"{source_levels} levels"
+
+
+def _check(images: SourceImages, name: str) -> None:
+    """Hold a source, which may be a plugin's, to what it promises."""
+    if not len(images.train):
+        raise DataError("there are no training images", where=name)
+    shape = tuple(images.train.pixels.shape[1:])
+    if len(shape) != 3:
+        raise DataError(
+            "images have the shape [N, C, H, W]", where=f"{name}, train images", found=f"{len(shape) + 1} axes"
+        )
+    spec = ImageSpec(*shape, levels=images.levels)
+    for split, part in (("train", images.train), ("test", images.test)):
+        where = f"{name}, {split} images"
+        if tuple(part.pixels.shape[1:]) != shape:
+            raise DataError(
+                "images of unlike shapes", where=where, found=str(tuple(part.pixels.shape)), expected=f"(n, *{shape})"
+            )
+        if len(part):
+            spec.check(part.pixels, where=where)
+        _check_labels(part, images.classes, where)
+
+
+def _check_labels(part: ImageSet, classes: int | None, where: str) -> None:
+    if (part.labels is None) != (classes is None):
+        raise DataError("labels and the number of classes go together", where=where, found=f"classes = {classes}")
+    if part.labels is None or classes is None:
+        return
+    if part.labels.dtype != torch.int64 or part.labels.shape != part.pixels.shape[:1]:
+        raise DataError(
+            "labels do not fit the images",
+            where=where,
+            found=f"{part.labels.dtype} {tuple(part.labels.shape)}",
+            expected=f"torch.int64 ({len(part)},)",
+        )
+    if len(part) and not 0 <= int(part.labels.min()) <= int(part.labels.max()) < classes:
+        raise DataError(
+            "labels out of range",
+            where=where,
+            found=f"{int(part.labels.min())}..{int(part.labels.max())}",
+            expected=f"0..{classes - 1}",
+        )
