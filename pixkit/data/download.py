@@ -1,0 +1,194 @@
+"""Fetching published files: several mirrors, resumed where they broke off, trusted only by their checksum."""
+
+from __future__ import annotations
+
+import hashlib
+import http.client
+import os
+import re
+import sys
+import urllib.error
+import urllib.request
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from pixkit.data.base import Progress
+from pixkit.errors import DataError
+
+CHUNK = 2**18
+TIMEOUT = 30.0
+"""Seconds without a byte after which a connection is given up."""
+ATTEMPTS = 4
+"""Connections tried with one mirror; each goes on from where the last broke off."""
+
+
+@dataclass(frozen=True)
+class Remote:
+    """A published file: its name, the MD5 it is published with, its size in bytes, and where it lies."""
+
+    name: str
+    md5: str
+    size: int
+    mirrors: tuple[str, ...]
+
+
+class _Broken(Exception):
+    """A connection failed or gave the wrong file; another may do better."""
+
+
+def cache_dir() -> Path:
+    """Where downloads are kept: PIXKIT_CACHE, else the platform's folder for caches."""
+    if own := os.environ.get("PIXKIT_CACHE"):
+        return Path(own).expanduser().absolute()
+    if sys.platform == "win32":
+        return Path(os.environ.get("LOCALAPPDATA", Path.home() / "AppData" / "Local")) / "pixkit" / "Cache"
+    if sys.platform == "darwin":
+        return Path.home() / "Library" / "Caches" / "pixkit"
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "pixkit"
+
+
+def fetch(remote: Remote, folder: Path, names: Sequence[str], progress: Progress | None = None) -> Path:
+    """The file's path in `folder`, downloaded unless it is there.
+
+    It appears under its name only whole and with the right checksum. What has arrived of it waits in
+    NAME.part, and a later call goes on from there. Processes that fetch the same file wait for one another.
+    `names` are all the files that the data set needs: an error says where to put them by hand.
+
+    Raises:
+        DataError: where no mirror gives it; the message says which file to put where.
+    """
+    target = folder / remote.name
+    if target.exists():
+        return target
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with _locked(folder / f"{remote.name}.lock"):
+            if not target.exists():
+                _from_mirrors(remote, target, names, progress)
+    except OSError as error:
+        raise DataError(
+            "the download cannot be written",
+            where=str(folder),
+            found=error.strerror or str(error),
+            hint="PIXKIT_CACHE names another folder for downloads",
+        ) from error
+    return target
+
+
+def _from_mirrors(remote: Remote, target: Path, names: Sequence[str], progress: Progress | None) -> None:
+    part = target.with_name(f"{target.name}.part")
+    failures = []
+    for url in remote.mirrors:
+        try:
+            _from_mirror(url, remote, part, progress)
+        except _Broken as error:
+            failures.append(f"{url}: {error}")
+        else:
+            os.replace(part, target)
+            return
+    raise DataError(
+        f"{remote.name} could not be downloaded",
+        where=str(target.parent),
+        found="; ".join(failures),
+        expected=f"a file with MD5 {remote.md5}",
+        hint=f"without a network, put {', '.join(names)} into that folder, or name their folder in data.root",
+    )
+
+
+def _from_mirror(url: str, remote: Remote, part: Path, progress: Progress | None) -> None:
+    """Fill `part` from one mirror, or raise _Broken."""
+    for _ in range(ATTEMPTS):
+        before = _size(part)
+        if before < remote.size:
+            try:
+                _append(url, remote, part, progress)
+            except _Broken:
+                if _size(part) <= before:
+                    raise
+                continue
+        found = _md5(part)
+        if found == remote.md5:
+            return
+        part.unlink()
+        if not before:
+            raise _Broken(f"wrong checksum, MD5 {found}")
+    raise _Broken(f"broke off {ATTEMPTS} times")
+
+
+def _append(url: str, remote: Remote, part: Path, progress: Progress | None) -> None:
+    """Download what `part` lacks. Raises _Broken for the network's faults, OSError for the disk's."""
+    start = _size(part)
+    with _open(url, start) as reply:
+        done = _offset(reply, start)
+        announced = reply.headers.get("Content-Length", "")
+        if announced.isdecimal() and done + int(announced) != remote.size:
+            raise _Broken(f"it has {done + int(announced)} bytes, not {remote.size}")
+        with part.open("r+b" if done else "wb") as file:
+            file.seek(done)
+            for piece in _pieces(reply):
+                file.write(piece)
+                done += len(piece)
+                if progress is not None:
+                    progress(remote.name, done, remote.size)
+                if done > remote.size:
+                    break
+            file.flush()
+            os.fsync(file.fileno())
+    if done < remote.size:
+        raise _Broken(f"broke off after {done} of {remote.size} bytes")
+
+
+def _open(url: str, start: int) -> http.client.HTTPResponse:
+    request = urllib.request.Request(url, headers={"User-Agent": "pixkit", "Accept-Encoding": "identity"})
+    if start:
+        request.add_header("Range", f"bytes={start}-")
+    try:
+        return urllib.request.urlopen(request, timeout=TIMEOUT)
+    except urllib.error.HTTPError as error:
+        error.close()
+        raise _Broken(f"HTTP {error.code} {error.reason}") from error
+    except (OSError, http.client.HTTPException) as error:
+        raise _Broken(str(getattr(error, "reason", "") or error) or type(error).__name__) from error
+
+
+def _offset(reply: http.client.HTTPResponse, start: int) -> int:
+    """Where the reply's first byte belongs: a server may answer a request for the rest with the whole."""
+    if reply.status != 206:
+        return 0
+    place = re.match(r"bytes (\d+)-", reply.headers.get("Content-Range", ""))
+    if not place or int(place[1]) != start:
+        raise _Broken("the server went on at another place than asked")
+    return start
+
+
+def _pieces(reply: http.client.HTTPResponse) -> Iterator[bytes]:
+    while True:
+        try:
+            piece = reply.read(CHUNK)
+        except (OSError, http.client.HTTPException) as error:
+            raise _Broken(str(error) or type(error).__name__) from error
+        if not piece:
+            return
+        yield piece
+
+
+def _size(part: Path) -> int:
+    return part.stat().st_size if part.exists() else 0
+
+
+def _md5(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, lambda: hashlib.md5(usedforsecurity=False)).hexdigest()
+
+
+@contextmanager
+def _locked(path: Path) -> Iterator[None]:
+    """Hold a lock that ends with the process; where the platform has none, go without."""
+    with path.open("a") as file:
+        if sys.platform != "win32":
+            import fcntl
+
+            fcntl.flock(file, fcntl.LOCK_EX)
+        yield
