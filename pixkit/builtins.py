@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from pixkit.curves import ORDERINGS
 from pixkit.data import SOURCES
 from pixkit.heads import Softmax
@@ -17,7 +19,7 @@ pixkit_api_version = 1
 @hookimpl
 def pixkit_register(registry: Registrar) -> None:
     """Register the core's orderings, masks, heads, samplers, models and data sources."""
-    tables = {"ordering": ORDERINGS, "mask": MASKS, "sampler": SAMPLERS, "data": SOURCES}
+    tables: dict[str, Mapping[str, type]] = {"ordering": ORDERINGS, "mask": MASKS, "sampler": SAMPLERS, "data": SOURCES}
     for kind, table in tables.items():
         for name, cls in table.items():
             registry.add(kind, name, cls)
