@@ -4,6 +4,7 @@ import itertools
 
 import pytest
 import torch
+
 from pixkit.errors import RecipeError
 from pixkit.image import ImageSpec
 from pixkit.plugins import registry
