@@ -75,12 +75,17 @@ class Plugins:
         self.manager.check_pending()
         self._check_names(module)
         registrar = Registrar(info.distribution, info.version)
-        others = [plugin for plugin in self.manager.get_plugins() if plugin is not module]
-        self.manager.subset_hook_caller("pixkit_register", others)(registry=registrar)
+        self.call(info, "pixkit_register", registry=registrar)
         conflicts = self.registry.extend(registrar.entries)
         info.components = [(entry.kind, entry.name) for entry in registrar.entries]
         if conflicts:
             info.health, info.detail = "conflict", "; ".join(conflicts)
+
+    def call(self, info: PluginInfo, hook: str, **arguments: Any) -> None:
+        """Call a hook of one plugin alone; nothing happens if it does not implement the hook."""
+        module = self.manager.get_plugin(_key(info))
+        others = [plugin for plugin in self.manager.get_plugins() if plugin is not module]
+        self.manager.subset_hook_caller(hook, others)(**arguments)
 
     def _check_names(self, module: Any) -> None:
         """pluggy ignores an unmarked function; one that starts like a hook is a mistake too."""

@@ -1,0 +1,32 @@
+"""`pixkit cp`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from pixkit.cli.output import emit
+from pixkit.errors import UsageError
+from pixkit.files import write_text
+from pixkit.recipe import find_recipe
+
+
+@click.command()
+@click.argument("recipe")
+@click.argument("dest", required=False, type=click.Path(path_type=Path))
+@click.option("--force", is_flag=True, help="Replace DEST if it exists.")
+def command(recipe: str, dest: Path | None, force: bool) -> None:
+    """Copy a packaged recipe, to edit it.
+
+    RECIPE is a name that `pixkit ls recipes` shows, or a path. DEST is a file or a folder; the
+    recipe's own name in the working directory if left out. Prints the path of the copy.
+    """
+    source = find_recipe(recipe)
+    target = dest or Path()
+    if target.is_dir():
+        target = target / source.name
+    if target.exists() and not force:
+        raise UsageError("exists already", where=str(target), hint="name another file, or add --force")
+    write_text(target, source.read_text(encoding="utf-8"))
+    emit(str(target))

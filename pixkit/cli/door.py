@@ -1,0 +1,66 @@
+"""What the command line does with plugins: report broken ones, and take the commands that they bring."""
+
+from __future__ import annotations
+
+import click
+
+from pixkit.cli.output import warn
+from pixkit.errors import PluginError
+from pixkit.plugins import PluginInfo, Plugins, plugins
+
+
+def open_door() -> Plugins:
+    """The plugins of this process; each broken one gets a line on stderr."""
+    loaded = plugins()
+    for info in loaded.broken():
+        warn(f"the plugin {describe(info)} is broken and was left out: {info.detail}")
+    return loaded
+
+
+def require_sound(loaded: Plugins) -> None:
+    """Raise PluginError if any plugin is broken or in conflict with another."""
+    unsound = [info for info in loaded.infos if info.health in ("broken", "conflict")]
+    if unsound:
+        raise PluginError(
+            "--strict-plugins asks for sound plugins alone",
+            found="; ".join(f"{describe(info)} is {info.health}: {info.detail}" for info in unsound),
+        )
+
+
+def describe(info: PluginInfo) -> str:
+    """A plugin's name with who brings it."""
+    return f"'{info.name}' of {info.distribution} {info.version}"
+
+
+def commands_of(loaded: Plugins, info: PluginInfo) -> dict[str, click.Command]:
+    """The commands that a plugin brings; if its hook fails, the plugin counts as broken from then on."""
+    if info.health in ("broken", "disabled"):
+        return {}
+    group = click.Group()
+    try:
+        loaded.call(info, "pixkit_commands", cli=group)
+    except (Exception, SystemExit) as error:
+        info.health, info.detail = "broken", f"pixkit_commands: {type(error).__name__}: {error}"
+        warn(f"the commands of the plugin {describe(info)} were left out: {info.detail}")
+        return {}
+    return dict(group.commands)
+
+
+def plugin_command(loaded: Plugins, name: str) -> click.Command | None:
+    """The command of that name which a plugin brings, if one does.
+
+    Raises:
+        PluginError: if several do.
+    """
+    bringing = [info for info in loaded.infos if name in commands_of(loaded, info)]
+    if len(bringing) > 1:
+        raise PluginError(
+            f"the command '{name}' is brought by {' and by '.join(map(describe, bringing))}",
+            hint="leave one of them out with PIXKIT_DISABLE_PLUGINS",
+        )
+    return commands_of(loaded, bringing[0])[name] if bringing else None
+
+
+def plugin_command_names(loaded: Plugins) -> list[str]:
+    """The names of all commands that plugins bring."""
+    return sorted({name for info in loaded.infos for name in commands_of(loaded, info)})

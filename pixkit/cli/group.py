@@ -1,0 +1,68 @@
+"""The group of commands, which imports a command only when it runs or shows its own help."""
+
+from __future__ import annotations
+
+import difflib
+import importlib
+
+import click
+
+SECTIONS: dict[str, dict[str, str]] = {
+    "Work": {
+        "build": "Train a recipe's model into a run folder.",
+        "sample": "Draw images from a trained model.",
+        "eval": "Score a trained model on a split of its data.",
+    },
+    "Recipes": {
+        "validate": "Check recipes and list everything that is wrong.",
+        "cp": "Copy a packaged recipe, to edit it.",
+        "schema": "Print the JSON Schema of recipes.",
+    },
+    "Look around": {
+        "ls": "List components, recipes or runs.",
+        "show": "Show a component and its keys, a recipe or a run.",
+        "plugins": "List plugins, what they bring and how they are.",
+    },
+}
+"""The summary of each command of pixkit, by section of the help."""
+
+
+class CommandGroup(click.Group):
+    """pixkit's own commands by name; any other name is asked of the plugins."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """pixkit's own commands, in the order of the help."""
+        return [name for commands in SECTIONS.values() for name in commands]
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """Import the command; plugins are loaded only for a name that is not pixkit's own."""
+        if cmd_name in self.list_commands(ctx):
+            command: click.Command = importlib.import_module(f"pixkit.cli.{cmd_name}").command
+            return command
+        if cmd_name.startswith("-"):
+            return None
+        from pixkit.cli.door import open_door, plugin_command
+
+        return plugin_command(open_door(), cmd_name)
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """As click does it, with the nearest name where there is no such command."""
+        name = args[0]
+        command = self.get_command(ctx, name)
+        if command is None:
+            from pixkit.cli.door import plugin_command_names
+            from pixkit.plugins import plugins
+
+            known = [*self.list_commands(ctx), *plugin_command_names(plugins())]
+            near = difflib.get_close_matches(name, known, n=1)
+            guess = f" Did you mean '{near[0]}'?" if near else ""
+            raise click.UsageError(f"no command '{name}'.{guess} There are: {', '.join(known)}.", ctx)
+        return name, command, args[1:]
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """The table of commands, without importing them."""
+        for section, commands in SECTIONS.items():
+            with formatter.section(section):
+                formatter.write_dl(list(commands.items()))

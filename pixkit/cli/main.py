@@ -1,0 +1,90 @@
+"""The `pixkit` command: its global options, and the one place where errors become exit codes."""
+
+from __future__ import annotations
+
+import os
+import sys
+import traceback
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import click
+
+from pixkit.cli.group import CommandGroup
+from pixkit.cli.output import colour_wanted, fail
+from pixkit.errors import PixkitError
+
+TRACEBACK_VARIABLE = "PIXKIT_TRACEBACK"
+
+
+@dataclass
+class Settings:
+    """The global options."""
+
+    traceback: bool = False
+
+
+@click.group(cls=CommandGroup, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(package_name="pixkit", message="pixkit %(version)s")
+@click.option("--traceback", "whole", is_flag=True, help="Show the whole trace of an error.")
+@click.option("--strict-plugins", is_flag=True, help="Stop, with exit code 4, if any plugin is broken.")
+@click.pass_context
+def cli(ctx: click.Context, whole: bool, strict_plugins: bool) -> None:
+    """Pixel models from parts: train, sample and score what a recipe describes.
+
+    Start with `pixkit ls recipes`, then `pixkit build RECIPE`. Plugins may bring more commands;
+    `pixkit plugins` names them.
+    """
+    ctx.obj.traceback = whole or bool(os.environ.get(TRACEBACK_VARIABLE))
+    ctx.color = colour_wanted()
+    if strict_plugins:
+        from pixkit.cli.door import require_sound
+        from pixkit.plugins import plugins
+
+        require_sound(plugins())
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command line; return its exit code."""
+    settings = Settings(traceback=bool(os.environ.get(TRACEBACK_VARIABLE)))
+    try:
+        code = cli.main(
+            None if arguments is None else list(arguments), prog_name="pixkit", standalone_mode=False, obj=settings
+        )
+        if sys.stdout is not None:
+            sys.stdout.flush()
+        return code if isinstance(code, int) else 0
+    except click.ClickException as error:
+        error.show()
+        return error.exit_code
+    except (click.Abort, KeyboardInterrupt):
+        return 130
+    except BrokenPipeError:
+        _drop_stdout()
+        return 1
+    except PixkitError as error:
+        if settings.traceback:
+            traceback.print_exc()
+        fail(str(error))
+        return error.exit_code
+    except Exception as error:
+        _report_unexpected(error, settings)
+        return 1
+
+
+def run() -> None:
+    """Entry point of the `pixkit` script."""
+    sys.exit(main())
+
+
+def _report_unexpected(error: Exception, settings: Settings) -> None:
+    if settings.traceback:
+        traceback.print_exc()
+    text = " ".join(str(error).split())
+    hint = "" if settings.traceback else f"\n  try: {TRACEBACK_VARIABLE}=1 (or pixkit --traceback ...) for the trace"
+    fail(f"{type(error).__name__}: {text}{hint}")
+
+
+def _drop_stdout() -> None:
+    """Whoever read stdout is gone; let the interpreter's last flush go nowhere."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -1,0 +1,79 @@
+"""What commands print: data on stdout, talk on stderr."""
+
+from __future__ import annotations
+
+import io
+import json
+import math
+import os
+import shutil
+import sys
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, TextIO
+
+import click
+
+
+def colour_wanted() -> bool | None:
+    """False under NO_COLOR (no-color.org), else None: it depends on the terminal."""
+    return False if os.environ.get("NO_COLOR") else None
+
+
+def is_terminal(stream: TextIO | None) -> bool:
+    """Whether a stream, which may be closed, is a terminal."""
+    return stream is not None and not stream.closed and stream.isatty()
+
+
+def warn(text: str) -> None:
+    """A line on stderr that -q does not silence."""
+    click.secho(f"pixkit: {text}", err=True, fg="yellow", color=colour_wanted())
+
+
+def fail(text: str) -> None:
+    """An error on stderr."""
+    head = click.style("error: ", fg="red", bold=True)
+    click.echo(head + text, err=True, color=colour_wanted())
+
+
+def emit(text: str) -> None:
+    """Data for people, on stdout."""
+    click.echo(text, color=colour_wanted())
+
+
+def emit_json(data: Any) -> None:
+    """Data for programs, on stdout; numbers that JSON lacks become null."""
+    click.echo(json.dumps(_plain(data), indent=2, allow_nan=False, default=str))
+
+
+def table(headers: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    """Aligned columns. On a terminal cells wrap to its width; elsewhere a row stays one line."""
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    width = shutil.get_terminal_size().columns if is_terminal(sys.stdout) else 100_000
+    grid = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="")
+    for header in headers:
+        grid.add_column(Text(header.upper()), overflow="fold")
+    for row in rows:
+        grid.add_row(*(Text(cell) for cell in row))
+    console = Console(file=io.StringIO(), width=width, no_color=True)
+    with console.capture() as capture:
+        console.print(grid)
+    return "\n".join(line.rstrip() for line in capture.get().rstrip("\n").split("\n"))
+
+
+def pairs(values: Mapping[str, str]) -> str:
+    """`name  value` lines, aligned."""
+    width = max(map(len, values))
+    return "\n".join(f"{name.ljust(width)}  {value}" for name, value in values.items())
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    if isinstance(value, Mapping):
+        return {str(key): _plain(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_plain(item) for item in value]
+    return value

@@ -1,0 +1,46 @@
+"""`pixkit plugins`."""
+
+from __future__ import annotations
+
+import click
+
+from pixkit.cli.door import commands_of
+from pixkit.cli.options import json_option
+from pixkit.cli.output import emit, emit_json, table
+from pixkit.plugins import PluginInfo, plugins
+
+
+@click.command()
+@json_option
+def command(as_json: bool) -> None:
+    """List plugins, what they bring and how they are.
+
+    A plugin that is broken is left out, and so is one named in PIXKIT_DISABLE_PLUGINS (names of
+    plugins or of distributions, with commas between them).
+    """
+    loaded = plugins()
+    commands = [sorted(commands_of(loaded, info)) for info in loaded.infos]
+    rows = [_row(info, names) for info, names in zip(loaded.infos, commands, strict=True)]
+    if as_json:
+        emit_json(rows)
+        return
+    emit(table(("plugin", "from", "health", "brings"), map(_cells, rows)))
+
+
+def _row(info: PluginInfo, commands: list[str]) -> dict[str, object]:
+    return {
+        "name": info.name,
+        "distribution": info.distribution,
+        "version": info.version,
+        "health": info.health,
+        "detail": info.detail,
+        "components": [{"kind": kind, "name": name} for kind, name in info.components],
+        "commands": commands,
+    }
+
+
+def _cells(row: dict) -> tuple[str, str, str, str]:
+    brings = [f"{item['kind']} {item['name']}" for item in row["components"]]
+    brings += [f"command {name}" for name in row["commands"]]
+    health = f"{row['health']}: {row['detail']}" if row["detail"] else row["health"]
+    return row["name"], f"{row['distribution']} {row['version']}", health, ", ".join(brings)

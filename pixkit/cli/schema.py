@@ -1,0 +1,19 @@
+"""`pixkit schema`."""
+
+from __future__ import annotations
+
+import click
+
+from pixkit.cli.door import open_door
+from pixkit.cli.output import emit_json
+from pixkit.recipe import json_schema
+
+
+@click.command()
+def command() -> None:
+    """Print the JSON Schema of recipes.
+
+    It covers the components of every plugin that is installed here; editors can complete and check
+    recipes with it.
+    """
+    emit_json(json_schema(open_door().registry))
