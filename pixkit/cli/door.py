@@ -5,8 +5,9 @@ from __future__ import annotations
 import click
 
 from pixkit.cli.output import warn
-from pixkit.errors import PluginError
+from pixkit.errors import PluginError, UsageError
 from pixkit.plugins import PluginInfo, Plugins, plugins
+from pixkit.registry import Entry
 
 
 def open_door() -> Plugins:
@@ -30,6 +31,25 @@ def require_sound(loaded: Plugins) -> None:
 def describe(info: PluginInfo) -> str:
     """A plugin's name with who brings it."""
     return f"'{info.name}' of {info.distribution} {info.version}"
+
+
+def find_component(loaded: Plugins, kind: str, name: str) -> Entry:
+    """The component of that name.
+
+    Raises:
+        UsageError: if there is none, with the nearest name.
+        PluginError: if there is none and plugins were left out, one of which may bring it.
+    """
+    entry = loaded.registry.find(kind, name)
+    if entry is not None:
+        return entry
+    missing = [info for info in loaded.infos if info.health in ("broken", "disabled")]
+    if missing:
+        raise PluginError(
+            loaded.registry.unknown_message(kind, name),
+            found="; ".join(f"the plugin {describe(info)} is {info.health}: {info.detail}" for info in missing),
+        )
+    raise UsageError(loaded.registry.unknown_message(kind, name), hint=f"pixkit ls {kind}")
 
 
 def commands_of(loaded: Plugins, info: PluginInfo) -> dict[str, click.Command]:

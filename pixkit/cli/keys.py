@@ -9,7 +9,6 @@ from typing import Any, get_args
 
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
-from pydantic.json_schema import GenerateJsonSchema
 
 from pixkit.component import ComponentConfig, ComponentSpec
 
@@ -36,14 +35,8 @@ class Key:
 
 def keys_of(config: type[ComponentConfig]) -> list[Key]:
     """The keys of a configuration, those of sections within it as `section.key`."""
-    schema = config.model_json_schema(schema_generator=_Quiet)
+    schema = config.model_json_schema()
     return list(_walk(config, schema, schema.get("$defs", {}), ""))
-
-
-class _Quiet(GenerateJsonSchema):
-    """A default that JSON Schema cannot hold is no cause for a warning: defaults are read off the fields."""
-
-    ignored_warning_kinds = frozenset({"skipped-choice", "non-serializable-default"})
 
 
 def _walk(config: type[BaseModel], schema: dict[str, Any], defs: dict[str, Any], prefix: str) -> Iterator[Key]:

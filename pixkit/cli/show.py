@@ -1,0 +1,107 @@
+"""`pixkit show`."""
+
+from __future__ import annotations
+
+import dataclasses
+import inspect
+from typing import Any
+
+import click
+
+from pixkit.cli.door import find_component, open_door
+from pixkit.cli.keys import Key, keys_of
+from pixkit.cli.options import KIND, json_option
+from pixkit.cli.output import emit, emit_json, pairs, table
+from pixkit.registry import Entry
+
+
+@click.command()
+@click.argument("kind", type=KIND)
+@click.argument("name", required=False)
+@json_option
+def command(kind: str, name: str | None, as_json: bool) -> None:
+    """Show a component and its keys, a recipe or a run.
+
+    `show KIND NAME` explains a component: what it is, who brings it, and the keys that a recipe may
+    give it. `show recipe NAME` prints a recipe, `show recipe` alone the keys of every recipe, and
+    `show run PATH` what a run is and how it scored.
+    """
+    if name is None and kind != "recipe":
+        raise click.UsageError(f"which {kind}? `pixkit ls {kind}` lists them")
+    if kind == "run":
+        show_run(str(name), as_json)
+    elif kind != "recipe":
+        show_component(find_component(open_door(), kind, str(name)), as_json)
+    elif name is None:
+        show_recipe_keys(as_json)
+    else:
+        show_recipe(name, as_json)
+
+
+def show_component(entry: Entry, as_json: bool) -> None:
+    """What a component is and which keys it has."""
+    keys = keys_of(entry.cls.Config)
+    text = inspect.cleandoc(entry.cls.__doc__ or "")
+    if as_json:
+        emit_json(
+            {
+                "kind": entry.kind,
+                "name": entry.name,
+                "distribution": entry.distribution,
+                "version": entry.version,
+                "class": f"{entry.cls.__module__}.{entry.cls.__qualname__}",
+                "description": text,
+                "keys": [dataclasses.asdict(key) for key in keys],
+            }
+        )
+        return
+    emit(f"{entry.kind} {entry.name}, from {entry.distribution} {entry.version}\n\n{text}")
+    if keys:
+        emit(f"\n{_key_table(keys)}")
+
+
+def show_recipe_keys(as_json: bool) -> None:
+    """The keys that every recipe has."""
+    from pixkit.recipe.schema import Recipe
+
+    keys = keys_of(Recipe)
+    emit_json([dataclasses.asdict(key) for key in keys]) if as_json else emit(_key_table(keys))
+
+
+def show_recipe(name: str, as_json: bool) -> None:
+    """The text of a recipe, or as JSON its content with every default."""
+    from pixkit.recipe import find_recipe, load_recipe
+
+    path = find_recipe(name)
+    if as_json:
+        emit_json(
+            {"path": str(path), "recipe": load_recipe(path, registry=open_door().registry).recipe.dump()},
+        )
+    else:
+        emit(path.read_text(encoding="utf-8").rstrip("\n"))
+
+
+def show_run(path: str, as_json: bool) -> None:
+    """What a run is and how it scored."""
+    from pixkit.cli.runs import score_table, summary
+    from pixkit.run import Run
+
+    found = summary(Run.open(path))
+    if as_json:
+        emit_json(found)
+        return
+    emit(pairs({key: _text(value) for key, value in found.items() if key != "scores" and value is not None}))
+    if found["scores"]:
+        emit(f"\n{score_table(found['scores'])}")
+
+
+def _text(value: Any) -> str:
+    return ", ".join(map(str, value)) if isinstance(value, list) else str(value)
+
+
+def _key_table(keys: list[Key]) -> str:
+    rows = [
+        (key.key, key.type, key.default if key.default is not None else "(required)", key.range, key.description)
+        for key in keys
+    ]
+    return table(("key", "type", "default", "range", "description"), rows)

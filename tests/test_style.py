@@ -1,0 +1,84 @@
+"""The checks of the code itself: lint, format, types, and which part may import which."""
+
+import ast
+import importlib
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import pixkit
+
+ROOT = Path(__file__).resolve().parents[1]
+PARTS = (
+    *("errors", "image", "files", "figures", "component", "registry", "hookspecs", "plugins"),
+    *("ordering", "curves", "masks", "layers", "backbone", "heads", "autoregressive", "noise", "samplers"),
+    *("readiness", "models", "data", "recipe", "training", "run", "build", "testing", "builtins", "cli"),
+)
+"""Modules and packages of the core; each imports earlier ones alone."""
+TIES = {("training", "run")}
+"""Imports against that order that are meant: the loop writes into the run, which is written with its files."""
+
+
+def tool(*arguments):
+    return subprocess.run([sys.executable, "-m", *arguments], cwd=ROOT, capture_output=True, text=True, check=False)
+
+
+@pytest.mark.parametrize("arguments", [("ruff", "check"), ("ruff", "format", "--check"), ("mypy",)], ids=" ".join)
+def test_the_repository_is_clean(arguments):
+    result = tool(*arguments)
+    assert result.returncode == 0, result.stdout + result.stderr
+
+
+def imports(path):
+    """(module, imported names) of every import that runs, wherever it stands in the file."""
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    blocks = [node for node in ast.walk(tree) if isinstance(node, ast.If) and "TYPE_CHECKING" in ast.unparse(node.test)]
+    unseen = {id(inner) for block in blocks for inner in ast.walk(block)}
+    for node in ast.walk(tree):
+        if id(node) in unseen:
+            continue
+        if isinstance(node, ast.Import):
+            yield from ((alias.name, ()) for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{path}: relative import"
+            yield node.module, tuple(alias.name for alias in node.names)
+
+
+def parts_imported(path):
+    for module, names in imports(path):
+        first, *rest = module.split(".")
+        if first == "pixkit":
+            yield from rest[:1] or names
+
+
+CORE = sorted(path for path in (ROOT / "pixkit").rglob("*.py") if path != ROOT / "pixkit" / "__init__.py")
+PLUGINS = sorted((ROOT / "plugins").rglob("*.py"))
+
+
+@pytest.mark.parametrize("path", CORE, ids=lambda path: str(path.relative_to(ROOT)))
+def test_imports_go_one_way(path):
+    part = path.relative_to(ROOT / "pixkit").parts[0].removesuffix(".py")
+    assert part in PARTS, "a new part of the core needs its place in PARTS"
+    for other in parts_imported(path):
+        allowed = part == other or PARTS.index(other) < PARTS.index(part) or (part, other) in TIES
+        assert allowed, f"{part} imports {other}"
+
+
+@pytest.mark.parametrize("path", CORE, ids=lambda path: str(path.relative_to(ROOT)))
+def test_the_core_imports_no_plugin(path):
+    assert not [module for module, _ in imports(path) if module.split(".")[0] in ("pixkit_plugins", "plugins")]
+
+
+@pytest.mark.parametrize("path", PLUGINS, ids=lambda path: str(path.relative_to(ROOT)))
+def test_plugins_import_public_names_alone(path):
+    for module, names in imports(path):
+        if module.split(".")[0] != "pixkit":
+            continue
+        assert module == "pixkit" or names, f"import names from {module}, not the module"
+        public = importlib.import_module(module).__all__
+        assert set(names) <= set(public), f"{module} does not export {set(names) - set(public)}"
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name) and node.value.id == "pixkit":
+            assert node.attr in pixkit.__all__, f"pixkit does not export {node.attr}"
