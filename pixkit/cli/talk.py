@@ -1,0 +1,101 @@
+"""What commands say on stderr while they work: remarks, and how far they are."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+import click
+
+from pixkit.cli.output import is_terminal
+
+EVERY = 5.0
+"""Seconds between lines of progress where there is no terminal."""
+
+
+class Talk:
+    """Says nothing: what -q asks for."""
+
+    def say(self, text: str) -> None:
+        """A remark, on a line of its own."""
+
+    def progress(self, what: str, done: int, total: int, note: str = "") -> None:
+        """`done` of `total` units of `what` are done; `total` is 0 where it is unknown."""
+
+    def close(self) -> None:
+        """Take the bar away."""
+
+
+class LineTalk(Talk):
+    """Plain lines; of progress, one every few seconds."""
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
+        self._what = ""
+        self._due = 0.0
+
+    def say(self, text: str) -> None:
+        """Print the remark."""
+        click.echo(text, err=True)
+
+    def progress(self, what: str, done: int, total: int, note: str = "") -> None:
+        """Print a line if the last one is a few seconds old."""
+        now = self._clock()
+        if what != self._what:
+            self._what, self._due = what, now + EVERY
+        if now < self._due:
+            return
+        self._due = now + EVERY
+        count = f"{done}/{total}" if total else str(done)
+        self.say(f"{what} {count}{'  ' + note if note else ''}")
+
+
+class BarTalk(Talk):
+    """A bar at the foot of the terminal, remarks above it."""
+
+    def __init__(self) -> None:
+        from rich.console import Console
+        from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+        columns = (
+            TextColumn("{task.description}", markup=False),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TimeRemainingColumn(),
+            TextColumn("{task.fields[note]}", markup=False),
+        )
+        self._bar = Progress(*columns, console=Console(stderr=True), transient=True)
+        self._what: str | None = None
+
+    def say(self, text: str) -> None:
+        """Print the remark above the bar."""
+        self._bar.console.print(text, markup=False, highlight=False, soft_wrap=True)
+
+    def progress(self, what: str, done: int, total: int, note: str = "") -> None:
+        """Move the bar; another `what` starts another one."""
+        if what != self._what:
+            self.close()
+            self._bar.start()
+            self._bar.add_task(what, total=None, note="")
+            self._what = what
+        task = self._bar.task_ids[-1]
+        self._bar.update(task, completed=done, total=total or None, note=note)
+
+    def close(self) -> None:
+        """Take the bar away."""
+        for task in self._bar.task_ids:
+            self._bar.remove_task(task)
+        self._bar.stop()
+        self._what = None
+
+
+@contextmanager
+def talking(quiet: bool) -> Iterator[Talk]:
+    """The talk that fits: none, a bar on a terminal, or lines."""
+    talk = Talk() if quiet else BarTalk() if is_terminal(sys.stderr) else LineTalk()
+    try:
+        yield talk
+    finally:
+        talk.close()
