@@ -1,15 +1,23 @@
 """Images: where they come from, and how they are made ready for a model."""
 
+from pixkit.data.arrays import Arrays
 from pixkit.data.base import DataConfig, DataSource, ImageSet, Progress, SourceImages
+from pixkit.data.cifar10 import Cifar10
 from pixkit.data.dataset import Dataset
 from pixkit.data.digits import Digits
+from pixkit.data.images import Images
 from pixkit.data.mnist import FashionMnist, Mnist
 from pixkit.data.prepare import prepare
+from pixkit.data.synthetic import Synthetic
 
 SOURCES: dict[str, type[DataSource]] = {
+    "arrays": Arrays,
+    "cifar10": Cifar10,
     "digits": Digits,
     "fashion_mnist": FashionMnist,
+    "images": Images,
     "mnist": Mnist,
+    "synthetic": Synthetic,
 }
 """pixkit's own data components, by the names that recipes use."""
 

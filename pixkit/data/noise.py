@@ -25,10 +25,11 @@ class Stream(IntEnum):
     VISIT = 2
     SPLIT_TRAIN = 3
     SPLIT_TEST = 4
-    DIGITS = 5
-    MESH_TABLE = 6
-    MESH_TRAIN = 7
-    MESH_TEST = 8
+    HOLD_OUT = 5
+    DIGITS = 6
+    MESH_TABLE = 7
+    MESH_TRAIN = 8
+    MESH_TEST = 9
 
 
 class ImageNoise:

@@ -13,6 +13,7 @@ from pixkit.data.base import DataConfig, DataSource, ImageSet, Progress, SourceI
 from pixkit.data.dataset import Dataset, Part, digest
 from pixkit.data.levels import Binariser, quantise, threshold
 from pixkit.data.noise import Stream, permutation
+from pixkit.data.split import set_apart
 from pixkit.errors import DataError, RecipeError
 from pixkit.image import ImageSpec
 
@@ -64,20 +65,12 @@ def _choose(config: DataConfig, images: SourceImages, name: str) -> dict[str, Te
 
     A limited split is a seeded choice, not the first few: a source may be sorted by class.
     """
-    count = len(images.train)
-    held = min(max(1, round(config.validation * count)), count) if config.validation else 0
-    if held == count:
-        raise DataError(
-            "too few training images to set some apart for validation",
-            where=name,
-            found=str(count),
-            hint="data.validation=0 sets none apart",
-        )
-    order = torch.from_numpy(permutation(config.split_seed, Stream.SPLIT_TRAIN, count))
+    order = torch.from_numpy(permutation(config.split_seed, Stream.SPLIT_TRAIN, len(images.train)))
+    train, validation = set_apart(order, config.validation, where=name, key="validation")
     test = torch.from_numpy(permutation(config.split_seed, Stream.SPLIT_TEST, len(images.test)))
     return {
-        "train": order[held:][: config.limit_train].sort().values,
-        "validation": order[:held].sort().values,
+        "train": train[: config.limit_train].sort().values,
+        "validation": validation.sort().values,
         "test": test[: config.limit_test].sort().values,
     }
 

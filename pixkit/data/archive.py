@@ -1,0 +1,98 @@
+"""Reading known files out of a .tar.gz that may be hostile: into memory, by exact name, within bounds."""
+
+from __future__ import annotations
+
+import gzip
+import io
+import tarfile
+import zlib
+from collections.abc import Mapping
+from pathlib import Path, PurePosixPath
+
+from pixkit.errors import DataError
+
+MEMBERS = 64
+"""Entries that an archive may have."""
+SLACK = 2**22
+"""Bytes that an archive may unpack to beyond the files asked for."""
+
+
+class _Bounded(io.RawIOBase):
+    """A stream that refuses to give more than `limit` bytes, so that no archive unpacks without end."""
+
+    def __init__(self, stream: io.BufferedIOBase, limit: int) -> None:
+        self._stream = stream
+        self._left = limit
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: bytearray) -> int:  # type: ignore[override]
+        piece = self._stream.read(min(len(buffer), 2**18))
+        self._left -= len(piece)
+        if self._left < 0:
+            raise tarfile.ReadError("it unpacks to far more than the data set holds")
+        buffer[: len(piece)] = piece
+        return len(piece)
+
+
+def members(archive: Path, wanted: Mapping[str, str], largest: int) -> dict[str, bytes]:
+    """Files of a gzipped tar archive, read into memory.
+
+    Args:
+        archive: the .tar.gz file.
+        wanted: the paths of the files in it, and what to call each in the result.
+        largest: bytes that one of them may have.
+
+    Raises:
+        DataError: where the archive is damaged, lacks a file, holds links, devices or paths that lead out of
+            it, or unpacks to more than the files asked for can amount to.
+    """
+    found: dict[str, bytes] = {}
+    try:
+        with gzip.open(archive) as packed:
+            bounded = io.BufferedReader(_Bounded(packed, len(wanted) * largest + SLACK))  # type: ignore[type-var]
+            with tarfile.open(fileobj=bounded, mode="r|") as tar:
+                for number, member in enumerate(tar):
+                    _admit(member, number, archive)
+                    name = wanted.get(member.name.removeprefix("./"))
+                    if name is not None and member.isfile():
+                        found[name] = _content(tar, member, largest, archive)
+    except (tarfile.TarError, EOFError, zlib.error, gzip.BadGzipFile, ValueError, OverflowError) as error:
+        raise DataError(
+            "the archive is damaged", where=str(archive), found=str(error), hint="delete it and fetch it again"
+        ) from error
+    except OSError as error:
+        raise DataError("cannot be read", where=str(archive), found=error.strerror or str(error)) from error
+    missing = [path for path, name in wanted.items() if name not in found]
+    if missing:
+        raise DataError("files are missing from the archive", where=str(archive), expected=", ".join(missing))
+    return found
+
+
+def _admit(member: tarfile.TarInfo, number: int, archive: Path) -> None:
+    path = PurePosixPath(member.name)
+    if number >= MEMBERS:
+        fault = f"more than {MEMBERS} entries"
+    elif path.is_absolute() or ".." in path.parts or "\\" in member.name:
+        fault = f"a path that leads out of it: {member.name}"
+    elif not (member.isreg() or member.isdir()):
+        fault = f"an entry that is neither file nor folder: {member.name}"
+    else:
+        return
+    raise DataError("refused to read this archive", where=str(archive), found=fault)
+
+
+def _content(tar: tarfile.TarFile, member: tarfile.TarInfo, largest: int, archive: Path) -> bytes:
+    stream = tar.extractfile(member)
+    if stream is None or not 0 <= member.size <= largest:
+        raise DataError(
+            "a file has a size that it cannot have",
+            where=f"{archive}: {member.name}",
+            found=f"{member.size} bytes",
+            expected=f"at most {largest}",
+        )
+    content = stream.read(member.size)
+    if len(content) != member.size:
+        raise DataError("the archive is cut short", where=f"{archive}: {member.name}", found=f"{len(content)} bytes")
+    return content

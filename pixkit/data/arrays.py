@@ -1,0 +1,129 @@
+"""Images, or discrete codes, from a .npz or .npy file of integers."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from pydantic import Field
+
+from pixkit.data.base import DataConfig, DataSource, ImageSet, Progress, SourceImages
+from pixkit.data.levels import storage
+from pixkit.data.noise import Stream, permutation
+from pixkit.data.npy import ArrayFile
+from pixkit.data.split import hold_out
+from pixkit.errors import DataError
+
+AXES = {"NHWC": (0, 3, 1, 2), "NCHW": (0, 1, 2, 3), "NHW": (0, 1, 2)}
+"""For each layout, its axes in the order N, C, H, W."""
+
+
+class Arrays(DataSource):
+    """Integer images or codes of any number of levels, from a .npz or .npy file.
+
+    A .npz names its arrays; a .npy is one array, of which a seeded choice becomes the test images. Values
+    are 0..source_levels-1. Arrays of floats or objects are refused.
+    """
+
+    class Config(DataConfig):
+        """The common keys, the file, and how to read it."""
+
+        path: str = Field(json_schema_extra={"x-pixkit-path": True})
+        """The .npz or .npy file."""
+        layout: Literal["NHWC", "NCHW", "NHW"] = "NHWC"
+        """Order of the axes: number, channel, height, width."""
+        source_levels: int = Field(256, ge=2, le=65536)
+        """Number of levels N of the values in the file."""
+        train: str = "train"
+        """Name of the array of training images in a .npz."""
+        test: str | None = "test"
+        """Name of the array of test images in a .npz; null holds some of the training images out."""
+        train_labels: str | None = None
+        """Name of the array of the training images' labels in a .npz."""
+        test_labels: str | None = None
+        """Name of the array of the test images' labels in a .npz; `train_labels` and it go together."""
+        classes: int | None = Field(None, ge=1, le=2**31)
+        """Number of label classes; one more than the largest label if left out."""
+        test_fraction: float = Field(0.1, ge=0, lt=1)
+        """Fraction of the images held out as test images where the file does not name any."""
+        max_bytes: int = Field(2**32, ge=1)
+        """Bytes that one array may have."""
+
+    def load(self, progress: Progress | None = None) -> SourceImages:
+        """Read the arrays.
+
+        Raises:
+            DataError: where the file or an array is missing, damaged, not of integers, of another shape than
+                the layout says, or out of range.
+        """
+        config = self.config
+        file = ArrayFile(self.resolve(config.path), config.max_bytes)
+        named = file.zipped
+        if not named and config.train_labels is not None:
+            raise DataError(
+                "a .npy file has no labels", where=str(file.path), hint="put images and labels into one .npz"
+            )
+        train = self._images(file, config.train if named else None, config.train_labels)
+        if named and config.test is not None:
+            test = self._images(file, config.test, config.test_labels)
+            if (train.labels is None) != (test.labels is None):
+                raise DataError(
+                    "labels are given for one of train and test only",
+                    where=str(file.path),
+                    hint="give both data.train_labels and data.test_labels, or neither",
+                )
+        else:
+            order = torch.from_numpy(permutation(config.split_seed, Stream.HOLD_OUT, len(train)))
+            train, test = hold_out(train, order, config.test_fraction, str(file.path))
+        return SourceImages(train, test, levels=config.source_levels, classes=self._classes(train, test))
+
+    def _images(self, file: ArrayFile, key: str | None, labels_key: str | None) -> ImageSet:
+        where = f"{file.path}: {key}" if key else str(file.path)
+        array = file.read(key)
+        axes = AXES[self.config.layout]
+        if array.ndim != len(axes) or 0 in array.shape:
+            raise DataError(
+                "the array's shape does not fit the layout",
+                where=where,
+                found=str(array.shape),
+                expected=f"{self.config.layout}, {len(axes)} axes without a length of 0",
+                hint="data.layout is NHWC, NCHW or NHW",
+            )
+        _in_range(array, self.config.source_levels, where, "data.source_levels is the number of levels in the file")
+        pixels = array.transpose(axes) if len(axes) == 4 else array[:, None]
+        labels = None if labels_key is None else self._labels(file, labels_key, len(array))
+        return ImageSet(_tensor(pixels, storage(self.config.source_levels)), labels)
+
+    def _labels(self, file: ArrayFile, key: str, count: int) -> torch.Tensor:
+        array = file.read(key)
+        where = f"{file.path}: {key}"
+        if array.shape != (count,):
+            raise DataError(
+                "labels do not fit the images", where=where, found=f"shape {array.shape}", expected=f"({count},)"
+            )
+        _in_range(array, self.config.classes or 2**31, where, "data.classes is the number of label classes")
+        return _tensor(array, torch.int64)
+
+    def _classes(self, train: ImageSet, test: ImageSet) -> int | None:
+        if train.labels is None or test.labels is None:
+            return None
+        return self.config.classes or int(torch.cat([train.labels, test.labels]).max()) + 1
+
+
+def _in_range(array: NDArray[Any], count: int, where: str, hint: str) -> None:
+    if array.size and not 0 <= int(array.min()) <= int(array.max()) < count:
+        raise DataError(
+            "values out of range",
+            where=where,
+            found=f"{int(array.min())}..{int(array.max())}",
+            expected=f"0..{count - 1}",
+            hint=hint,
+        )
+
+
+def _tensor(array: NDArray[Any], dtype: torch.dtype) -> torch.Tensor:
+    """A contiguous tensor of an array whose values fit `dtype`, whatever its own type and byte order."""
+    kind = np.dtype(str(dtype).removeprefix("torch."))
+    return torch.from_numpy(np.ascontiguousarray(array, dtype=kind))

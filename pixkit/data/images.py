@@ -1,0 +1,182 @@
+"""Images from a folder of image files."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path, PurePosixPath
+from typing import Annotated, Literal, TypeAlias
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from pydantic import Field
+
+from pixkit.data.base import DataConfig, DataSource, ImageSet, Progress, SourceImages
+from pixkit.data.picture import SUFFIXES, Fit, Form, read_picture
+from pixkit.data.split import hold_out
+from pixkit.errors import DataError
+
+Side: TypeAlias = Annotated[int, Field(ge=1, le=4096)]
+NAMED = 5
+"""Skipped files that a note names, of however many."""
+
+
+class Images(DataSource):
+    """A folder of image files (PNG, JPEG, BMP, GIF, WebP, TIFF, PNM), subfolders included, 256 levels.
+
+    Test images are a seeded choice by each file's path, or the files of a folder of their own. What becomes
+    of transparency, 16 bits and EXIF orientation: `pixkit.data.picture.read_picture`.
+    """
+
+    class Config(DataConfig):
+        """The common keys, the folder, and what its images are brought to."""
+
+        path: str = Field(json_schema_extra={"x-pixkit-path": True})
+        """The folder of images."""
+        test_path: str | None = Field(None, json_schema_extra={"x-pixkit-path": True})
+        """A folder of test images; some of `path` are held out if left out."""
+        test_fraction: float = Field(0.1, ge=0, lt=1)
+        """Fraction of the images held out as test images where there is no `test_path`."""
+        channels: Literal[1, 3] = 3
+        """1 for grey, 3 for RGB."""
+        size: Side | Annotated[tuple[Side, Side], Field(strict=False)] | None = None
+        """Side in pixels, or [height, width]; if left out, the images must have one size."""
+        fit: Fit = "crop"
+        """crop: scaled to cover, the middle kept; resize: stretched; pad: scaled to fit, on white; exact: refused."""
+        resample: Literal["nearest", "box", "bilinear", "bicubic", "lanczos"] = "bicubic"
+        """Filter for scaling."""
+        labels: bool = False
+        """Whether the folders directly below are classes, numbered in the order of their names."""
+        on_bad: Literal["error", "skip"] = "error"
+        """What to do with a file that cannot be used: stop, or leave it out and say so in a note."""
+        max_pixels: int = Field(16_000_000, ge=1, le=89_478_485)
+        """Pixels that a file may have before it is scaled."""
+
+    def load(self, progress: Progress | None = None) -> SourceImages:
+        """Read every image.
+
+        Raises:
+            DataError: where there is no image, one cannot be used (unless `on_bad: skip`), images differ in
+                size with no `size` given, or the folders do not fit `labels`.
+        """
+        config = self.config
+        side = config.size
+        size = (side, side) if isinstance(side, int) else side
+        form = Form(config.channels, size, config.fit, config.resample, config.max_pixels)
+        folder = self.resolve(config.path)
+        train = _read(folder, form, config.on_bad, progress)
+        classes = train.classes() if config.labels else None
+        everything = ImageSet(train.pixels, train.labels(classes))
+        notes = list(train.notes)
+        if classes is not None:
+            notes.append(f"classes: {', '.join(classes)}")
+        if config.test_path is not None:
+            height, width = train.pixels.shape[2:]
+            form = replace(form, size=(height, width), fit=form.fit if size else "exact")
+            test = _read(self.resolve(config.test_path), form, config.on_bad, progress)
+            sets = everything, ImageSet(test.pixels, test.labels(classes))
+            notes += test.notes
+        else:
+            sets = hold_out(everything, train.order(config.split_seed), config.test_fraction, str(folder))
+        return SourceImages(*sets, levels=256, classes=len(classes) if classes else None, notes=tuple(notes))
+
+
+@dataclass(frozen=True)
+class _Folder:
+    """The usable images of a folder: pixels uint8 [n, C, H, W], and their paths within it."""
+
+    folder: Path
+    pixels: torch.Tensor
+    names: Sequence[PurePosixPath]
+    notes: Sequence[str]
+
+    def order(self, seed: int) -> torch.Tensor:
+        """Numbers of the images by a seeded hash of their paths: files that come or go leave the others' order."""
+        keys = [hashlib.sha256(f"{seed}:".encode() + os.fsencode(name)).digest() for name in self.names]
+        return torch.tensor(sorted(range(len(keys)), key=keys.__getitem__))
+
+    def classes(self) -> list[str]:
+        """Names of the folders directly below, sorted."""
+        loose = [name for name in self.names if len(name.parts) == 1]
+        if loose:
+            raise DataError(
+                "images outside the classes' folders",
+                where=str(self.folder),
+                found=", ".join(map(str, loose[:NAMED])),
+                expected="with data.labels, every image in a folder named after its class",
+            )
+        return sorted({name.parts[0] for name in self.names})
+
+    def labels(self, classes: Sequence[str] | None) -> torch.Tensor | None:
+        """Numbers of the images' classes, int64 [n]."""
+        if classes is None:
+            return None
+        if strange := set(self.classes()).difference(classes):
+            raise DataError(
+                "test images of classes that no training image has",
+                where=str(self.folder),
+                found=", ".join(sorted(strange)),
+                expected=f"among {', '.join(classes)}",
+            )
+        return torch.tensor([classes.index(name.parts[0]) for name in self.names])
+
+
+def _read(folder: Path, form: Form, on_bad: str, progress: Progress | None) -> _Folder:
+    names, others = _list(folder)
+    notes = [f"{others} files in {folder} have no suffix of an image and were not read"] if others else []
+    pixels: NDArray[np.uint8] | None = None
+    good: list[PurePosixPath] = []
+    bad: list[str] = []
+    for number, name in enumerate(names):
+        try:
+            picture = read_picture(folder / name, form)
+        except DataError as error:
+            if on_bad == "error":
+                raise
+            bad.append(f"{name} ({error.message}{': ' if error.found else ''}{error.found or ''})")
+            continue
+        if pixels is None:
+            pixels = np.empty((len(names), *picture.shape), dtype=np.uint8)
+            form = replace(form, size=picture.shape[1:], fit=form.fit if form.size else "exact")
+        pixels[len(good)] = picture
+        good.append(name)
+        if progress is not None:
+            progress(f"reading {folder.name}", number + 1, len(names))
+    if bad:
+        more = f" and {len(bad) - NAMED} more" if len(bad) > NAMED else ""
+        notes.append(f"left out {len(bad)} of {len(names)} images in {folder}: {', '.join(bad[:NAMED])}{more}")
+    if pixels is None:
+        raise DataError("none of the images can be used", where=str(folder), found=notes[-1])
+    return _Folder(folder, torch.from_numpy(pixels[: len(good)]), good, notes)
+
+
+def _list(folder: Path) -> tuple[list[PurePosixPath], int]:
+    """Paths of the image files below a folder, sorted, and how many other files there are; hidden ones aside."""
+    found: list[PurePosixPath] = []
+    others = 0
+    try:
+        for parent, folders, files in os.walk(folder, onerror=_raise):
+            folders[:] = [name for name in folders if not name.startswith(".")]
+            inside = PurePosixPath(Path(parent).relative_to(folder).as_posix())
+            for name in files:
+                if Path(name).suffix.lower() in SUFFIXES and not name.startswith("."):
+                    found.append(inside / name)
+                else:
+                    others += not name.startswith(".")
+    except OSError as error:
+        raise DataError("cannot be read", where=str(folder), found=error.strerror or str(error)) from error
+    if not found:
+        raise DataError(
+            "there are no images",
+            where=str(folder),
+            found=f"{others} other files",
+            expected=f"files ending in {', '.join(sorted(SUFFIXES))}",
+        )
+    return sorted(found), others
+
+
+def _raise(error: OSError) -> None:
+    raise error

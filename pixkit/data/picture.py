@@ -1,0 +1,146 @@
+"""One image file as levels 0..255: whatever its mode, depth and orientation."""
+
+from __future__ import annotations
+
+import struct
+import warnings
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, ImageOps
+
+from pixkit.errors import DataError
+
+FORMATS = ("PNG", "JPEG", "BMP", "GIF", "WEBP", "TIFF", "PPM")
+"""Formats that are read. Others that Pillow knows are left out: some run programs."""
+SUFFIXES = frozenset(
+    (".png", ".jpg", ".jpeg", ".jpe", ".bmp", ".gif", ".webp", ".tif", ".tiff", ".ppm", ".pgm", ".pbm", ".pnm")
+)
+DEEP = ("I", "I;16", "I;16L", "I;16B", "I;16N")
+"""Modes of 16-bit grey images; which one depends on the format and on Pillow's version."""
+WHITE = (255, 255, 255, 255)
+DAMAGE = (
+    OSError,
+    SyntaxError,
+    ValueError,
+    TypeError,
+    KeyError,
+    IndexError,
+    EOFError,
+    OverflowError,
+    MemoryError,
+    RuntimeError,
+    struct.error,
+    Image.DecompressionBombError,
+    Image.DecompressionBombWarning,
+)
+"""What Pillow raises at files that are damaged or hostile."""
+
+Fit = Literal["crop", "resize", "pad", "exact"]
+FILTERS = {
+    "nearest": Image.Resampling.NEAREST,
+    "box": Image.Resampling.BOX,
+    "bilinear": Image.Resampling.BILINEAR,
+    "bicubic": Image.Resampling.BICUBIC,
+    "lanczos": Image.Resampling.LANCZOS,
+}
+
+
+@dataclass(frozen=True)
+class Form:
+    """What every image is brought to. `size` is (height, width), or None to leave sizes alone."""
+
+    channels: Literal[1, 3]
+    size: tuple[int, int] | None
+    fit: Fit
+    resample: str
+    max_pixels: int
+
+
+def read_picture(path: Path, form: Form) -> NDArray[np.uint8]:
+    """Read an image file, uint8 [C, H, W].
+
+    The picture is turned as its EXIF orientation says. Transparency is composited on white, in the file's
+    own (gamma-encoded) values. Grey comes from colour by ITU-R 601-2 luma. 16-bit grey v becomes
+    round(v / 257). Of an animation the first frame is read.
+
+    Raises:
+        DataError: where it cannot be read, has more than `max_pixels`, has values that mean no grey or colour
+            (floats, Lab), or does not have the size that `fit: exact` asks for.
+    """
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("error", Image.DecompressionBombWarning)
+            with Image.open(path, formats=FORMATS) as image:
+                _bound(image, path, form.max_pixels)
+                image.load()
+                upright = _eight_bits(ImageOps.exif_transpose(image), path)
+        fitted = _fit(_flatten(upright), form, path)
+    except DAMAGE as error:
+        raise DataError("not a readable image", where=str(path), found=_first_line(error)) from error
+    array = np.asarray(fitted.convert("L" if form.channels == 1 else "RGB"))
+    return array[None] if form.channels == 1 else array.transpose(2, 0, 1)
+
+
+def _bound(image: Image.Image, path: Path, most: int) -> None:
+    pixels = image.width * image.height
+    if pixels > most:
+        raise DataError(
+            "too many pixels",
+            where=str(path),
+            found=f"{image.width} x {image.height} = {pixels}",
+            expected=f"at most {most}",
+            hint="data.max_pixels raises the limit",
+        )
+
+
+def _eight_bits(image: Image.Image, path: Path) -> Image.Image:
+    """16-bit grey as 8-bit; every other mode that has a meaning unchanged."""
+    if image.mode in ("F", "LAB"):
+        raise DataError("a picture of this mode is not read", where=str(path), found=image.mode)
+    if image.mode not in DEEP:
+        return image
+    values = np.asarray(image).astype(np.int64)
+    if values.min() < 0 or values.max() > 65535:
+        raise DataError(
+            "grey values beyond 16 bits", where=str(path), found=f"{values.min()}..{values.max()}", expected="0..65535"
+        )
+    return Image.fromarray(((values + 128) // 257).astype(np.uint8))
+
+
+def _flatten(image: Image.Image) -> Image.Image:
+    """Opaque grey or RGB."""
+    if "A" in image.getbands() or "a" in image.getbands() or "transparency" in image.info:
+        colour = image.convert("RGBA")
+        return Image.alpha_composite(Image.new("RGBA", colour.size, WHITE), colour).convert("RGB")
+    return image.convert("L" if image.mode in ("1", "L") else "RGB")
+
+
+def _fit(image: Image.Image, form: Form, path: Path) -> Image.Image:
+    if form.size is None:
+        return image
+    height, width = form.size
+    if (image.height, image.width) == form.size:
+        return image
+    resample = FILTERS[form.resample]
+    match form.fit:
+        case "crop":
+            return ImageOps.fit(image, (width, height), resample)
+        case "resize":
+            return image.resize((width, height), resample)
+        case "pad":
+            return ImageOps.pad(image, (width, height), resample, color="white")
+    raise DataError(
+        "an image of another size",
+        where=str(path),
+        found=f"{image.height} x {image.width} (height x width)",
+        expected=f"{height} x {width}",
+        hint="data.fit: crop, resize or pad bring images to one size",
+    )
+
+
+def _first_line(error: BaseException) -> str:
+    return (str(error) or type(error).__name__).splitlines()[0]

@@ -1,0 +1,65 @@
+"""Synthetic images whose log-probability is known."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, Literal, Self
+
+from pydantic import Field, model_validator
+from torch import Tensor
+
+from pixkit.data.base import DataConfig, DataSource, ImageSet, Progress, SourceImages
+from pixkit.data.markov import MarkovMesh
+from pixkit.data.noise import Stream
+from pixkit.image import ImageSpec
+
+LARGEST = 2**25
+"""Entries of a table."""
+COUNTS = {"west-north": 2, "west-north-northwest": 3}
+
+
+class Synthetic(DataSource):
+    """Images of a random Markov mesh, any size and number of levels, with an exact `log_prob`.
+
+    A pixel depends on its west, north (and north-west) neighbours by a seeded table. The mean of
+    log_prob(x) - model.log_prob(x) over test images estimates the model's Kullback-Leibler divergence from the
+    truth; it is about the images as drawn, so `levels` and `binarise` must be left out.
+    """
+
+    class Config(DataConfig):
+        """The common keys, and the mesh."""
+
+        height: int = Field(8, ge=1, le=1024)
+        width: int = Field(8, ge=1, le=1024)
+        source_levels: int = Field(4, ge=2, le=256)
+        """Number of levels of the mesh."""
+        neighbours: Literal["west-north", "west-north-northwest"] = "west-north-northwest"
+        """What a pixel depends on."""
+        sharpness: float = Field(2.0, gt=0, le=20)
+        """1: any distribution of a pixel is equally likely; more: peaked ones."""
+        seed: int = Field(0, ge=0, lt=2**31)
+        """Seed of the table and of the images."""
+        train_images: int = Field(2000, ge=1, le=10**6)
+        test_images: int = Field(500, ge=0, le=10**6)
+
+        @model_validator(mode="after")
+        def _table_fits(self) -> Self:
+            entries = (self.source_levels + 1) ** COUNTS[self.neighbours] * self.source_levels
+            if entries > LARGEST:
+                raise ValueError(f"a table of {entries} entries is too large, {LARGEST} at most: fewer source_levels")
+            return self
+
+    def __init__(self, config: Any, base: Path) -> None:
+        super().__init__(config, base)
+        spec = ImageSpec(1, config.height, config.width, config.source_levels)
+        self.mesh = MarkovMesh(spec, COUNTS[config.neighbours], config.sharpness, config.seed)
+
+    def load(self, progress: Progress | None = None) -> SourceImages:
+        """Draw the images."""
+        train = ImageSet(self.mesh.sample(self.config.train_images, Stream.MESH_TRAIN))
+        test = ImageSet(self.mesh.sample(self.config.test_images, Stream.MESH_TEST))
+        return SourceImages(train, test, levels=self.config.source_levels)
+
+    def log_prob(self, x: Tensor) -> Tensor:
+        """True log-probability of images, integer [B, 1, H, W], in nats, float64 [B]."""
+        return self.mesh.log_prob(x)
