@@ -1,0 +1,61 @@
+"""What differs between two recipes, key by key."""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any, Final
+
+
+class Absent(enum.Enum):
+    """The type of ABSENT, which stands for the value of a key that is not there."""
+
+    ABSENT = "absent"
+
+    def __str__(self) -> str:
+        return "(absent)"
+
+
+ABSENT: Final = Absent.ABSENT
+
+
+@dataclass(frozen=True)
+class Change:
+    """One key whose value differs; `old` or `new` is ABSENT where the key is not there."""
+
+    path: str
+    old: Any
+    new: Any
+
+    def __str__(self) -> str:
+        return f"{self.path}: {_shown(self.old)} -> {_shown(self.new)}"
+
+
+def diff(a: dict[str, Any], b: dict[str, Any]) -> list[Change]:
+    """The changes that lead from the plain recipe `a` to `b`, in the order of their keys.
+
+    Mappings are compared key by key, lists as a whole. 1 and 1.0 are equal, 1 and true are not.
+    """
+    return list(_changes(a, b, ""))
+
+
+def _changes(a: dict[str, Any], b: dict[str, Any], prefix: str) -> Iterator[Change]:
+    for key in dict.fromkeys([*a, *b]):
+        old, new = a.get(key, ABSENT), b.get(key, ABSENT)
+        if isinstance(old, dict) and isinstance(new, dict):
+            yield from _changes(old, new, f"{prefix}{key}.")
+        elif not _equal(old, new):
+            yield Change(f"{prefix}{key}", old, new)
+
+
+def _equal(a: Any, b: Any) -> bool:
+    if isinstance(a, list | tuple) and isinstance(b, list | tuple):
+        return len(a) == len(b) and all(map(_equal, a, b))
+    if isinstance(a, dict) and isinstance(b, dict):
+        return a.keys() == b.keys() and all(_equal(a[key], b[key]) for key in a)
+    return isinstance(a, bool) == isinstance(b, bool) and a == b
+
+
+def _shown(value: Any) -> str:
+    return {True: "true", False: "false"}[value] if isinstance(value, bool) else "null" if value is None else str(value)

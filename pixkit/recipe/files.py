@@ -1,0 +1,100 @@
+"""Reading a recipe's text: a regular file, not too large, in UTF-8."""
+
+from __future__ import annotations
+
+import codecs
+import difflib
+import os
+import stat
+from pathlib import Path
+
+from pixkit.errors import RecipeError
+from pixkit.recipe.packaged import packaged_recipes
+from pixkit.recipe.source import InvalidRecipe, Problem, Source, shorten, visible
+
+MAX_BYTES = 1_000_000
+
+_OTHER_ENCODINGS = (
+    (codecs.BOM_UTF32_LE, "UTF-32"),
+    (codecs.BOM_UTF32_BE, "UTF-32"),
+    (codecs.BOM_UTF16_LE, "UTF-16"),
+    (codecs.BOM_UTF16_BE, "UTF-16"),
+)
+
+
+def read_recipe(path: Path) -> str:
+    """The text of a recipe file, without a byte-order mark.
+
+    Raises:
+        RecipeError: if it is missing, unreadable, no regular file, larger than 1 MB, empty, or not UTF-8.
+    """
+    where = shorten(visible(str(path)), 300)
+    try:
+        raw = _read(path, where)
+    except FileNotFoundError:
+        raise RecipeError("there is no such file", where=where, hint=_suggestion(path)) from None
+    except (OSError, ValueError) as error:
+        reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
+        raise RecipeError(f"cannot be read: {reason}", where=where, expected="a recipe file") from None
+    return _decode(raw, where)
+
+
+def _read(path: Path, where: str) -> bytes:
+    _check_kind(path, path.stat(), where)
+    # Not blocking: the file may have become a pipe since.
+    descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0))
+    with open(descriptor, "rb") as file:
+        _check_kind(path, os.fstat(descriptor), where)
+        raw = file.read(MAX_BYTES + 1)
+    if len(raw) > MAX_BYTES:
+        raise _too_large(where, f"more than {MAX_BYTES} bytes")
+    return raw
+
+
+def _check_kind(path: Path, status: os.stat_result, where: str) -> None:
+    if stat.S_ISDIR(status.st_mode):
+        inside = path / "recipe.yaml"
+        hint = f"{visible(str(inside))}" if inside.is_file() else None
+        raise RecipeError("this is a folder", where=where, expected="a recipe file", hint=hint)
+    if not stat.S_ISREG(status.st_mode):
+        raise RecipeError("this is no regular file (a pipe or a device)", where=where, expected="a recipe file")
+    if status.st_size > MAX_BYTES:
+        raise _too_large(where, f"{status.st_size} bytes")
+
+
+def _too_large(where: str, found: str) -> RecipeError:
+    return RecipeError("too large for a recipe", where=where, found=found, expected=f"at most {MAX_BYTES} bytes")
+
+
+def _decode(raw: bytes, where: str) -> str:
+    for mark, name in _OTHER_ENCODINGS:
+        if raw.startswith(mark):
+            raise RecipeError("recipes are UTF-8", where=where, found=name, hint="save the file as UTF-8")
+    raw = raw.removeprefix(codecs.BOM_UTF8)
+    if b"\0" in raw:
+        raise RecipeError("this is a binary file", where=where, found="a NUL byte", expected="YAML text")
+    if not raw.strip():
+        raise RecipeError("the file is empty", where=where, expected="a recipe")
+    try:
+        return raw.decode("utf-8")
+    except UnicodeDecodeError as error:
+        source = Source(where, raw.decode("utf-8", errors="replace"))
+        place = source.mark(len(raw[: error.start].decode("utf-8")))
+        found = f"the byte 0x{raw[error.start]:02x}"
+        raise InvalidRecipe([Problem("this is not UTF-8", place, found=found, hint="save the file as UTF-8")]) from None
+
+
+def _suggestion(path: Path) -> str:
+    """The nearest file beside the missing one, or the nearest packaged recipe, or where to look."""
+    try:
+        siblings = [item.name for item in path.parent.iterdir() if item.suffix in (".yaml", ".yml")]
+    except (OSError, ValueError):
+        siblings = []
+    near = difflib.get_close_matches(path.name, siblings, n=1)
+    if near:
+        return f"did you mean {visible(str(path.with_name(near[0])))}?"
+    packaged = packaged_recipes()
+    named = difflib.get_close_matches(path.name.removesuffix(".yaml"), packaged, n=1)
+    if named:
+        return f"did you mean the packaged recipe '{named[0]}'?"
+    return f"a file's path, or a packaged recipe: {', '.join(packaged) or 'none is installed'}"

@@ -1,0 +1,119 @@
+"""Loading a recipe: file, overrides, schema, cross-checks."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from pixkit.errors import PluginError
+from pixkit.recipe.files import read_recipe
+from pixkit.recipe.messages import unknown_component
+from pixkit.recipe.overrides import apply_overrides
+from pixkit.recipe.packaged import find_recipe
+from pixkit.recipe.paths import absolute, path_fields
+from pixkit.recipe.schema import Recipe
+from pixkit.recipe.source import InvalidRecipe, Problem, visible
+from pixkit.recipe.validate import locate, validate
+from pixkit.recipe.yaml import Node, parse_yaml
+from pixkit.registry import Registry
+
+
+@dataclass(frozen=True)
+class LoadedRecipe:
+    """A recipe and where it came from.
+
+    `text` is the file's text as given; `base` the folder that relative paths in it start from.
+    Relative paths in overrides start from the working directory; in `recipe` they are absolute.
+    """
+
+    recipe: Recipe
+    path: Path
+    text: str
+    overrides: tuple[str, ...]
+    base: Path
+
+    def lock(self) -> dict[str, Any]:
+        """The recipe as plain data with every default written out and every path absolute."""
+        plain = self.recipe.dump()
+        for place in path_fields(self.recipe):
+            holder: Any = plain
+            for part in place[:-1]:
+                holder = holder[part]
+            holder[place[-1]] = absolute(holder[place[-1]], self.base)
+        return plain
+
+
+def load_recipe(path: str | Path, overrides: Sequence[str] = (), *, registry: Registry | None = None) -> LoadedRecipe:
+    """Read a recipe (a file's path, or a packaged recipe's name) and check all of it.
+
+    Args:
+        path: the file, or the name of a recipe that comes with pixkit.
+        overrides: ``key.sub=value``, applied in order.
+        registry: the components; those of the installed plugins if left out.
+
+    Raises:
+        RecipeError: if the file cannot be read; as InvalidRecipe with everything that is wrong in it.
+        PluginError: if a component is unknown and a plugin that may bring it is broken or disabled,
+            or if several plugins bring it.
+    """
+    file = find_recipe(path)
+    text = read_recipe(file)
+    components = _installed() if registry is None else registry
+    root = parse_yaml(text, visible(str(file)))
+    try:
+        apply_overrides(root, overrides, components)
+        recipe = validate(root, components)
+        if _make_absolute(root, recipe):
+            recipe = validate(root, components)
+        problems = list(_cross_check(recipe, root, components))
+        if problems:
+            raise InvalidRecipe(problems)
+    except InvalidRecipe as error:
+        missing = _missing_plugins() if registry is None and _lacks_component(error) else ""
+        if missing:
+            raise PluginError(f"{error}\n\n{missing}") from error
+        raise
+    return LoadedRecipe(recipe, file, text, tuple(overrides), file.absolute().parent)
+
+
+def _make_absolute(root: Node, recipe: Recipe) -> bool:
+    """Make the relative paths that overrides give absolute; whether there were any."""
+    changed = False
+    for place in path_fields(recipe):
+        node = locate(root, place)
+        if isinstance(node.value, str) and node.mark.source.is_override:
+            full = absolute(node.value, Path.cwd())
+            changed = changed or full != node.value
+            node.value = full
+    return changed
+
+
+def _cross_check(recipe: Recipe, root: Node, registry: Registry) -> Iterator[Problem]:
+    """What no section can check alone."""
+    name = recipe.sample.type
+    if name != "auto" and registry.find("sampler", name) is None:
+        node = locate(root, ("sample", "type"))
+        verdict = unknown_component("sampler", name, ["auto", *registry.names("sampler")])
+        place, found = ("sample", "type"), node.describe()
+        yield Problem(verdict.message, node.mark, place, found, verdict.expected, verdict.hint, verdict.component)
+
+
+def _installed() -> Registry:
+    from pixkit.plugins import registry
+
+    return registry()
+
+
+def _lacks_component(error: InvalidRecipe) -> bool:
+    return any(problem.component for problem in error.problems)
+
+
+def _missing_plugins() -> str:
+    """A line for each plugin that is not there and might have brought a component."""
+    from pixkit.plugins import plugins
+
+    away = [info for info in plugins().infos if info.health in ("broken", "disabled")]
+    lines = [f"  {info.name} ({info.distribution} {info.version}): {info.health}, {info.detail}" for info in away]
+    return "\n".join(["it may belong to a plugin that could not be loaded:", *lines]) if lines else ""

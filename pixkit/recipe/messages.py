@@ -1,0 +1,176 @@
+"""What pydantic's errors say, in the words of this package."""
+
+from __future__ import annotations
+
+import difflib
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import annotated_types
+from pydantic.fields import FieldInfo
+
+from pixkit.recipe.source import shorten
+from pixkit.recipe.yaml import Node
+
+_TYPES = {
+    "int_type": "a whole number",
+    "int_from_float": "a whole number",
+    "float_type": "a number",
+    "bool_type": "true or false",
+    "string_type": "text",
+    "list_type": "a list",
+    "tuple_type": "a list",
+    "dict_type": "a mapping",
+    "model_type": "a mapping",
+    "model_attributes_type": "a mapping",
+    "none_required": "null",
+    "finite_number": "a finite number",
+}
+_LIMITS = {
+    "greater_than": "more than {gt}",
+    "greater_than_equal": "at least {ge}",
+    "less_than": "less than {lt}",
+    "less_than_equal": "at most {le}",
+    "multiple_of": "a multiple of {multiple_of}",
+    "string_too_short": "at least {min_length} characters",
+    "string_too_long": "at most {max_length} characters",
+    "too_short": "at least {min_length} items",
+    "too_long": "at most {max_length} items",
+    "string_pattern_mismatch": "text that matches {pattern}",
+}
+_BOUNDS = (
+    (annotated_types.Gt, "gt", "more than"),
+    (annotated_types.Ge, "ge", "at least"),
+    (annotated_types.Lt, "lt", "less than"),
+    (annotated_types.Le, "le", "at most"),
+)
+_TRUTH = {"yes": "true", "on": "true", "y": "true", "no": "false", "off": "false", "n": "false"}
+_NUMBER = re.compile(r"[-+]?[.\d]+(e[-+]?\d+)?")
+_CHOICE = re.compile(r"'([^']*)'|([^\s,']+)")
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What is wrong with a value: its problem without the place."""
+
+    message: str
+    expected: str | None = None
+    hint: str | None = None
+    component: str | None = None
+
+    @property
+    def is_type(self) -> bool:
+        """Whether the value is of another type than expected (or, in a union, than this member of it)."""
+        return self.message in ("wrong type", "not one of the choices")
+
+
+def judge(error: Any, node: Node, field: FieldInfo | None) -> Verdict:
+    """The verdict on one of pydantic's errors about the value of a node."""
+    kind, context = error["type"], error.get("ctx") or {}
+    if kind in _TYPES:
+        return Verdict("wrong type", _bounded(_TYPES[kind], field), type_hint(kind, node))
+    if kind in ("literal_error", "enum"):
+        choices = _choices(context["expected"])
+        return Verdict("not one of the choices", listed(choices), nearest(node.value, choices))
+    if kind in _LIMITS:
+        shown = {name: _number(value) for name, value in context.items()}
+        return Verdict(_limit_message(kind), _bounds_of(field) or _LIMITS[kind].format_map(shown))
+    if kind == "component_section":
+        word = kind_word(context["kind"])
+        return Verdict("wrong type", f"the name of a {word}, or a mapping with the key '{context['key']}'")
+    return Verdict(_sentence(error["msg"]))
+
+
+def unknown_key(name: str, known: Sequence[str]) -> Verdict:
+    """The verdict on a key that a section does not have."""
+    if ":" in name:
+        return Verdict("unknown key", listed(known), "put a space after the ':'")
+    return Verdict("unknown key", listed(known), nearest(name, known))
+
+
+def unknown_component(kind: str, name: str, known: Sequence[str]) -> Verdict:
+    """The verdict on a name that no registered component has."""
+    word = kind_word(kind)
+    expected = listed(known) or f"a {word}, but none is registered"
+    return Verdict(f"there is no {word} of this name", expected, nearest(name, known), kind)
+
+
+def union_tag(context: dict[str, Any], node: Node | None) -> Verdict:
+    """The verdict on the key that chooses between the members of a union."""
+    if "expected_tags" not in context:
+        return Verdict(f"the key {context['discriminator']} is missing")
+    choices = _choices(context["expected_tags"])
+    return Verdict("not one of the choices", listed(choices), nearest(node.value if node else None, choices))
+
+
+def type_hint(kind: str, node: Node) -> str | None:
+    """What to write instead, where a slip of YAML is likely."""
+    value, hint = node.value, None
+    if value is None and not node.text:
+        hint = "give a value, or remove the key"
+    elif kind == "bool_type" and isinstance(value, str):
+        hint = _TRUTH.get(value.lower())
+    elif kind == "int_type" and isinstance(value, float) and value.is_integer():
+        hint = str(int(value))
+    elif kind == "string_type" and not isinstance(value, list | dict):
+        hint = f'"{node.text}", in quotes, if text is meant'
+    elif kind == "tuple_type" and isinstance(value, list):
+        hint = "if the length is right, the component's author forgot Field(strict=False) on this tuple"
+    elif kind in ("int_type", "float_type") and isinstance(value, str) and _NUMBER.fullmatch(value):
+        hint = f"{value}, without quotes"
+    return hint
+
+
+def kind_word(kind: str) -> str:
+    """How a kind of component is called in a sentence."""
+    return "data source" if kind == "data" else kind
+
+
+def listed(names: Iterable[str]) -> str:
+    """``a, b, c``."""
+    return shorten(", ".join(names), 400)
+
+
+def nearest(name: Any, known: Iterable[str]) -> str | None:
+    """A question for the name nearest to a misspelt one."""
+    near = difflib.get_close_matches(name, list(known), n=1) if isinstance(name, str) and len(name) < 200 else []
+    return f"did you mean '{near[0]}'?" if near else None
+
+
+def _sentence(text: str) -> str:
+    """Another message of pydantic's, or what a component's own validator says."""
+    text = " ".join(text.split())
+    for start in ("Value error, ", "Assertion failed, "):
+        text = text.removeprefix(start)
+    return text or "not valid"
+
+
+def _limit_message(kind: str) -> str:
+    if kind == "string_pattern_mismatch":
+        return "not well formed"
+    return "wrong length" if kind.endswith(("short", "long")) else "out of range"
+
+
+def _choices(text: str) -> list[str]:
+    """The choices in pydantic's ``'a', 'b' or 3``."""
+    return [quoted or bare for quoted, bare in _CHOICE.findall(text) if bare != "or"]
+
+
+def _bounded(text: str, field: FieldInfo | None) -> str:
+    bounds = _bounds_of(field) if text in ("a whole number", "a number") else ""
+    return f"{text}, {bounds}" if bounds else text
+
+
+def _bounds_of(field: FieldInfo | None) -> str:
+    found = []
+    for item in field.metadata if field else ():
+        for kind, name, words in _BOUNDS:
+            if isinstance(item, kind):
+                found.append(f"{words} {_number(getattr(item, name))}")
+    return " and ".join(found)
+
+
+def _number(value: Any) -> Any:
+    return int(value) if isinstance(value, float) and value.is_integer() else value

@@ -1,0 +1,101 @@
+"""Overrides: ``key.sub=value`` of the command line, laid over the file's tree."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+
+from pixkit.recipe.sections import slot_at
+from pixkit.recipe.source import InvalidRecipe, Mark, Path, Problem, Source, dotted
+from pixkit.recipe.yaml import Node, parse_source
+from pixkit.registry import Registry
+
+_KEY = re.compile(r"[^.=\s]+")
+
+
+def apply_overrides(root: Node, overrides: Sequence[str], registry: Registry) -> None:
+    """Lay overrides over a tree, in order; a later one of the same key wins.
+
+    An override that changes what a section is (a component's ``type``, a data set's ``source``) drops
+    the keys that the file gives beside it; what other overrides give stays.
+
+    Raises:
+        InvalidRecipe: with every override that cannot be read or applied.
+    """
+    problems: list[Problem] = []
+    for rank, text in enumerate(overrides, 1):
+        try:
+            _apply(root, _unbroken(text, rank), registry)
+        except InvalidRecipe as error:
+            problems.extend(error.problems)
+    if problems:
+        raise InvalidRecipe(problems)
+
+
+def _unbroken(text: str, rank: int) -> Source:
+    return Source(text, text.replace("\r\n", "\n").replace("\r", "\n"), rank)
+
+
+def _apply(root: Node, source: Source, registry: Registry) -> None:
+    keys, start = _keys(source)
+    if not source.text[start:].strip():
+        mark = Mark(source, 0, start)
+        raise InvalidRecipe([Problem("the value is missing", mark, hint="null for no value, '\"\"' for an empty text")])
+    value = parse_source(source, start)
+    node: Node = root
+    path: Path = ()
+    for name, mark in keys[:-1]:
+        node = _opened(node, path, mark, root, registry).setdefault(name, Node({}, mark, key=mark))
+        path = (*path, name)
+    name, value.key = keys[-1]
+    children = _opened(node, path, value.key, root, registry)
+    slot = slot_at(path, root.plain(), registry)
+    if slot and slot.key() == name:
+        node.value = children = _from_overrides(children)
+    children[name] = value
+
+
+def _keys(source: Source) -> tuple[list[tuple[str, Mark]], int]:
+    """The keys left of the '=', with their marks, and where the value starts."""
+    left, equals, _ = source.text.partition("=")
+    start = len(left) + 1
+    if not equals:
+        raise InvalidRecipe([Problem("an override has a '='", Mark(source, 0, 0), expected="key.sub=value")])
+    keys, column = [], 0
+    for name in left.split("."):
+        mark = source.mark(column)
+        if not _KEY.fullmatch(name):
+            found = f"'{name}'" if name else "nothing"
+            raise InvalidRecipe([Problem("a key is not well formed", mark, found=found, expected="key.sub=value")])
+        keys.append((name, mark))
+        column += len(name) + 1
+    return keys, start
+
+
+def _opened(node: Node, path: Path, mark: Mark, root: Node, registry: Registry) -> dict[str, Node]:
+    """The node's children: an empty value becomes a mapping, and a component's bare name its long form."""
+    if node.value is None:
+        node.value = {}
+    elif isinstance(node.value, str):
+        slot = slot_at(path, root.plain(), registry)
+        key = slot.key() if slot else None
+        if key:
+            node.value = {key: Node(node.value, node.mark, node.text, node.key)}
+    if isinstance(node.value, dict):
+        return node.value
+    message = f"there is no mapping at '{dotted(path)}' to set a key of" if path else "the recipe is no mapping"
+    hint = f"override '{dotted(path)}' as a whole" if path else None
+    raise InvalidRecipe([Problem(message, mark, found=node.describe(), hint=hint)])
+
+
+def _from_overrides(children: dict[str, Node]) -> dict[str, Node]:
+    """What of these children came from overrides."""
+    kept = {}
+    for key, child in children.items():
+        if isinstance(child.value, dict) and child.value:
+            child.value = _from_overrides(child.value)
+            if child.value:
+                kept[key] = child
+        elif child.mark.source.is_override:
+            kept[key] = child
+    return kept

@@ -1,0 +1,33 @@
+"""The recipes that come with pixkit."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+_PACKAGE = Path(__file__).resolve().parent.parent
+
+
+def packaged_recipes() -> dict[str, Path]:
+    """Path of each recipe that comes with pixkit, by name (the file's name without ``.yaml``), sorted.
+
+    In an installed wheel they lie in ``pixkit/_recipes``, in a checkout in ``recipes`` beside the package.
+    """
+    folder = _PACKAGE / "_recipes"
+    if not folder.is_dir():
+        folder = _PACKAGE.parent / "recipes"
+    return {path.stem: path for path in sorted(folder.glob("*.yaml"))}
+
+
+def find_recipe(name_or_path: str | Path) -> Path:
+    """The path of a recipe given by its path or, where no such file exists, by a packaged recipe's name.
+
+    A name may end in ``.yaml``. What is neither comes back as it is; reading it says what is wrong.
+    """
+    path = Path(name_or_path)
+    try:
+        exists = path.exists() and str(name_or_path) != ""
+    except (OSError, ValueError):
+        return path
+    if exists or len(path.parts) > 1:
+        return path
+    return packaged_recipes().get(path.name.removesuffix(".yaml"), path)

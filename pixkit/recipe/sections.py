@@ -1,0 +1,127 @@
+"""Which configuration class checks a section of a recipe, found by walking the annotations."""
+
+from __future__ import annotations
+
+import types
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Annotated, Any, Literal, Union, get_args, get_origin
+
+from pydantic import BaseModel
+from pydantic.fields import FieldInfo
+
+from pixkit.component import Resolve
+from pixkit.errors import PluginError
+from pixkit.recipe.schema import Recipe
+from pixkit.recipe.source import Path
+from pixkit.registry import Registry
+
+
+@dataclass(frozen=True)
+class Slot:
+    """What an annotation allows at one place of a recipe."""
+
+    annotation: Any
+    resolve: Resolve | None = None
+
+    def key(self) -> str | None:
+        """The key that chooses what the other keys of this section are, if there is one."""
+        alternatives = list(_alternatives(self))
+        for slot in alternatives:
+            if slot.resolve:
+                return slot.resolve.key
+        return "type" if sum(_is_model(slot.annotation) for slot in alternatives) > 1 else None
+
+
+def slot_at(path: Path, plain: Any, registry: Registry) -> Slot | None:
+    """The slot at `path` of the recipe `plain`; None where no schema reaches."""
+    slot: Slot | None = Slot(Recipe)
+    for part in path:
+        if slot is None:
+            return None
+        slot = _step(slot, part, plain, registry)
+        plain = _child(plain, part)
+    return slot
+
+
+def config_at(path: Path, plain: Any, registry: Registry) -> type[BaseModel] | None:
+    """The class that checks the keys of the mapping at `path`, if there is exactly one."""
+    slot = slot_at(path, plain, registry)
+    for part in path:
+        plain = _child(plain, part)
+    return _config(slot, plain, registry) if slot else None
+
+
+def _step(slot: Slot, part: str | int, plain: Any, registry: Registry) -> Slot | None:
+    config = _config(slot, plain, registry)
+    if config is not None:
+        field = config.model_fields.get(str(part))
+        return _field_slot(field) if field else None
+    for option in _alternatives(slot):
+        arguments = get_args(option.annotation)
+        if isinstance(part, int) and get_origin(option.annotation) in (list, tuple) and arguments:
+            return Slot(arguments[min(part, len(arguments) - 1)] if arguments[-1] is not Ellipsis else arguments[0])
+        if isinstance(part, str) and get_origin(option.annotation) is dict and arguments:
+            return Slot(arguments[1])
+    return None
+
+
+def _config(slot: Slot, plain: Any, registry: Registry) -> type[BaseModel] | None:
+    found: list[type[BaseModel]] = []
+    for option in _alternatives(slot):
+        if option.resolve:
+            found.extend(_component(option.resolve, plain, registry))
+        elif _is_model(option.annotation):
+            found.append(option.annotation)
+    if len(found) > 1 and isinstance(plain, dict):
+        found = [config for config in found if _accepts(config, plain.get("type"))]
+    return found[0] if len(found) == 1 else None
+
+
+def _component(resolve: Resolve, plain: Any, registry: Registry) -> Iterator[type[BaseModel]]:
+    name = plain.get(resolve.key) if isinstance(plain, dict) else plain
+    try:
+        entry = registry.find(resolve.kind, name) if isinstance(name, str) else None
+    except PluginError:
+        return
+    if entry:
+        yield entry.cls.Config
+
+
+def _accepts(config: type[BaseModel], tag: Any) -> bool:
+    field = config.model_fields.get("type")
+    return field is not None and get_origin(field.annotation) is Literal and tag in get_args(field.annotation)
+
+
+def _alternatives(slot: Slot) -> Iterator[Slot]:
+    """The slot itself or, of a union, each member; annotations unwrapped."""
+    if slot.resolve:
+        yield slot
+    elif get_origin(slot.annotation) is Annotated:
+        inner, *metadata = get_args(slot.annotation)
+        yield from _alternatives(Slot(inner, _resolve_in(metadata)))
+    elif get_origin(slot.annotation) in (Union, types.UnionType):
+        for member in get_args(slot.annotation):
+            yield from _alternatives(Slot(member))
+    else:
+        yield slot
+
+
+def _field_slot(field: FieldInfo) -> Slot:
+    return Slot(field.annotation, _resolve_in(field.metadata))
+
+
+def _resolve_in(metadata: list[Any]) -> Resolve | None:
+    return next((item for item in metadata if isinstance(item, Resolve)), None)
+
+
+def _is_model(annotation: Any) -> bool:
+    return isinstance(annotation, type) and issubclass(annotation, BaseModel)
+
+
+def _child(plain: Any, part: str | int) -> Any:
+    if isinstance(plain, dict):
+        return plain.get(part)
+    if isinstance(plain, list) and isinstance(part, int) and part < len(plain):
+        return plain[part]
+    return None
