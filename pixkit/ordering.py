@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import Any, Literal, TypeAlias
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from pixkit.component import ComponentConfig
@@ -66,6 +67,15 @@ class Ordering:
     def groups(self) -> int:
         """Number of colour groups, G."""
         return len(self.group_steps)
+
+    def coarse_steps(self, scale: int) -> Tensor:
+        """Steps of a grid `scale` times coarser, int64 [G, ceil(H / scale), ceil(W / scale)].
+
+        A coarse cell has the earliest step of its block, so that each of the block's sites may read it.
+        """
+        height, width = self.group_steps.shape[1:]
+        padded = F.pad(self.group_steps, (0, -width % scale, 0, -height % scale), value=self.count)
+        return padded.unfold(1, scale, scale).unfold(2, scale, scale).amin((-1, -2))
 
     def sites_at(self, step: int) -> tuple[Tensor, Tensor]:
         """Rows and columns, int64 [S] each, of the sites that have a sub-pixel of this step."""

@@ -1,6 +1,7 @@
 """The layers that backbones are made of."""
 
-from pixkit.layers.base import MixingLayer
+from pixkit.layers.attention import CausalAttention, KeepBefore
+from pixkit.layers.base import MixingLayer, PointwiseLayer, TapLayer, Taps
 from pixkit.layers.initialise import InitName, initialise
 from pixkit.layers.masked import MaskedConv2d, Pointwise
 from pixkit.layers.pointwise import (
@@ -13,17 +14,29 @@ from pixkit.layers.pointwise import (
     activation,
     norm,
 )
+from pixkit.layers.resample import MaskedDownsample, MaskedUpsample
+from pixkit.layers.shifted import Shift, ShiftedConv2d, ShiftedConvTranspose2d
 
 __all__ = [
     "ActivationName",
+    "CausalAttention",
     "ColourLayerNorm",
     "ConcatenatedELU",
     "InitName",
+    "KeepBefore",
     "MaskedConv2d",
+    "MaskedDownsample",
+    "MaskedUpsample",
     "Maxout",
     "MixingLayer",
     "NormName",
     "Pointwise",
+    "PointwiseLayer",
+    "Shift",
+    "ShiftedConv2d",
+    "ShiftedConvTranspose2d",
+    "TapLayer",
+    "Taps",
     "activated_maps",
     "activation",
     "initialise",

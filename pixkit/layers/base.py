@@ -1,13 +1,114 @@
-"""What a mixing layer is."""
+"""What a mixing layer is, and the tap layers, which are most of them.
+
+The *readiness* of a unit (a colour group of a feature tensor at a site) is the earliest step at which it can be
+computed: 0 if it needs no pixel, s + 1 for a pixel drawn at step s, and the maximum over all that it reads. Readiness
+is an int64 tensor [G, h, w]; map m of a feature tensor belongs to the ordering's colour group m % G.
+"""
 
 from __future__ import annotations
 
-from torch import nn
+from abc import abstractmethod
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
 
 
 class MixingLayer(nn.Module):
     """Base of the layers that read other sites or colours than they write.
 
-    Its `forward` works on whole images, [B, M, H, W]. Map m of a feature tensor belongs to the
-    ordering's colour group m % G.
+    `forward` works on whole images. The three methods below say the same site by site, which is all that proofs and
+    cached sampling need.
     """
+
+    @abstractmethod
+    def ready(self, *inputs: Tensor) -> Tensor:
+        """The readiness of the output, int64 [G, h', w'], from that of each input, [G, h, w]."""
+
+    def init_state(self, batch: int, grids: list[tuple[int, int]]) -> Any:
+        """What the layer keeps between calls of `at` while `batch` images are drawn; None by default.
+
+        `grids` are the heights and widths of the inputs.
+        """
+        return None
+
+    @abstractmethod
+    def at(self, group: int, groups: int, sites: Tensor, inputs: list[Tensor], state: Any) -> Tensor:
+        """The output's maps of one colour group at some sites.
+
+        Args:
+            group: which colour group, 0..groups-1.
+            groups: G.
+            sites: int64 [S], flat sites of the output's grid.
+            inputs: memories [B, S_in + 1, M]: every site of the input, flat, and after them one of zeros. What is
+                not ready yet holds finite values that must not count.
+            state: what `init_state` gave.
+
+        Returns:
+            [B, S, out_maps // G].
+        """
+
+
+class PointwiseLayer(nn.Module):
+    """Base of the modules that work site by site and keep colour groups apart.
+
+    They map [B, M, ...] to [B, M', ...] and give the same values on any subset of the sites.
+    """
+
+
+@dataclass(frozen=True)
+class Taps:
+    """A linear layer as a table: out[s] = bias + sum over taps t of weight[t] @ in[sources[s, t]].
+
+    Attributes:
+        grid: height and width of the output.
+        sources: int64 [S, T], flat input sites; S_in (the site of zeros) where a tap lies outside.
+        allowed: bool [Go, Gi, S or 1, T], whether output group o reads input group i through tap t at site s;
+            Go = Gi = 1 if the layer knows no colours.
+    """
+
+    grid: tuple[int, int]
+    sources: Tensor
+    allowed: Tensor
+
+
+class TapLayer(MixingLayer):
+    """A mixing layer that is linear with a fixed table of taps; readiness and sites follow from the table."""
+
+    in_maps: int
+    out_maps: int
+    bias: nn.Parameter | None
+
+    @abstractmethod
+    def taps(self, grid: tuple[int, int]) -> Taps:
+        """The table for an input of this height and width."""
+
+    @abstractmethod
+    def tap_weight(self) -> Tensor:
+        """The weight of each tap, [T, out_maps, in_maps], before the table's mask."""
+
+    def ready(self, *inputs: Tensor) -> Tensor:
+        """The latest of all that is allowed."""
+        (source,) = inputs
+        groups = len(source)
+        table = self.taps((source.shape[1], source.shape[2]))
+        flat = torch.cat([source.flatten(1), source.new_zeros(groups, 1)], 1)[:, table.sources]
+        allowed = table.allowed.expand(groups, groups, -1, -1)
+        latest = torch.where(allowed, flat[None], 0).amax((1, 3))
+        return latest.view(groups, *table.grid)
+
+    def init_state(self, batch: int, grids: list[tuple[int, int]]) -> tuple[Taps, Tensor]:
+        """The table and the weight."""
+        return self.taps(grids[0]), self.tap_weight()
+
+    def at(self, group: int, groups: int, sites: Tensor, inputs: list[Tensor], state: Any) -> Tensor:
+        """Gather, mask, multiply."""
+        memory, (table, weight) = inputs[0], state
+        patches = memory[:, table.sources[sites]]
+        allowed = table.allowed.expand(groups, groups, -1, -1)[group]
+        rows = allowed[:, sites] if allowed.shape[1] > 1 else allowed
+        keep = rows.permute(1, 2, 0).repeat(1, 1, self.in_maps // groups)
+        patches = patches * keep.to(patches)
+        out = torch.einsum("bsti,toi->bso", patches, weight[:, group::groups])
+        return out if self.bias is None else out + self.bias[group::groups]

@@ -9,12 +9,13 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from pixkit.errors import RecipeError
-from pixkit.layers.base import MixingLayer
+from pixkit.layers.base import TapLayer, Taps
+from pixkit.layers.geometry import tap_sources
 from pixkit.masks import Full, MaskType, TapShape, kernel_mask, site_masks
 from pixkit.ordering import Ordering
 
 
-class MaskedConv2d(MixingLayer):
+class MaskedConv2d(TapLayer):
     """A convolution that sees only what the ordering has drawn (arXiv 1601.06759, section 3.4).
 
     Maps [B, in_maps, H, W] to [B, out_maps, H, W]. The kernel keeps only the rows and columns that some
@@ -53,13 +54,13 @@ class MaskedConv2d(MixingLayer):
         check_maps(in_maps, ordering)
         check_maps(out_maps, ordering)
         self.in_maps, self.out_maps, self.mask_type = in_maps, out_maps, mask_type
-        self.kernel_size = kernel_size
+        self.kernel_size, self.grid = kernel_size, (ordering.spec.height, ordering.spec.width)
         rule = (ordering.group_steps, (kernel_size, kernel_size), mask_type, shape or Full())
         shared = kernel_mask(*rule)
         self.per_site = shared is None
         grouped = site_masks(*rule) if shared is None else shared
-        self.taps, self.pads = _crop(grouped)
-        rows, columns = self.taps
+        self.crop, self.pads = _crop(grouped)
+        rows, columns = self.crop
         self.group_mask = grouped[..., rows, columns]
         self.register_buffer("mask", self._expand(self.group_mask), persistent=False)
         self.weight = nn.Parameter(torch.empty(out_maps, in_maps, *self.group_mask.shape[-2:]))
@@ -85,6 +86,18 @@ class MaskedConv2d(MixingLayer):
         """[B, in_maps, H, W] to [B, out_maps, H, W]."""
         return self._per_site(x) if self.per_site else self._shared(x)
 
+    def taps(self, grid: tuple[int, int]) -> Taps:
+        """The allowed entries of the cropped kernel."""
+        (rows, columns), half = self.crop, self.kernel_size // 2
+        spans = (rows.start - half, rows.stop - 1 - half), (columns.start - half, columns.stop - 1 - half)
+        allowed = self.group_mask.flatten(-2)
+        allowed = allowed.flatten(2, 3) if self.per_site else allowed[:, :, None]
+        return Taps(grid, tap_sources(grid, grid, *spans), allowed)
+
+    def tap_weight(self) -> Tensor:
+        """[T, out_maps, in_maps]."""
+        return self.weight.detach().flatten(2).permute(2, 0, 1)
+
     def _shared(self, x: Tensor) -> Tensor:
         padding, extra = self.pads
         if any(extra):
@@ -97,7 +110,7 @@ class MaskedConv2d(MixingLayer):
         padding, extra = self.pads
         groups = len(self.mask)
         patches = F.unfold(F.pad(x, extra), self.weight.shape[-2:], padding=padding)
-        patches = patches.view(batch, self.in_maps // groups, groups, -1, height * width)
+        patches = patches.view(batch, self.in_maps // groups, groups, self.weight[0, 0].numel(), height * width)
         weight = self.weight.flatten(1)
         out = [weight[group::groups] @ (patches * self.mask[group]).flatten(1, 3) for group in range(groups)]
         joined = torch.stack(out, 2).flatten(1, 2)

@@ -9,11 +9,13 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from pixkit.layers.base import PointwiseLayer
+
 ActivationName: TypeAlias = Literal["relu", "elu", "concatenated_elu", "maxout"]
 NormName: TypeAlias = Literal["none", "batch", "layer"]
 
 
-class ConcatenatedELU(nn.Module):
+class ConcatenatedELU(PointwiseLayer):
     """elu of [x, -x], [B, M, ...] to [B, 2M, ...] (after Shang et al., 2016, arXiv 1603.05201)."""
 
     def forward(self, x: Tensor) -> Tensor:
@@ -21,7 +23,7 @@ class ConcatenatedELU(nn.Module):
         return F.elu(torch.cat([x, -x], 1))
 
 
-class Maxout(nn.Module):
+class Maxout(PointwiseLayer):
     """The larger of the two halves of the maps, [B, 2M, ...] to [B, M, ...] (Goodfellow et al., 2013, arXiv 1302.4389).
 
     The halves have the same colour pattern if G divides M, so that no colour sees another.
@@ -33,7 +35,7 @@ class Maxout(nn.Module):
         return torch.maximum(first, second)
 
 
-class ColourLayerNorm(nn.Module):
+class ColourLayerNorm(PointwiseLayer):
     """Layer norm over the maps of one colour group at one site (Ba et al., 2016, arXiv 1607.06450).
 
     A norm over all maps would let a colour see the later ones; one over sites, the future.

@@ -1,0 +1,117 @@
+"""Shifted convolutions: causal by where their kernel lies, without a mask (Salimans et al., 2017, arXiv 1701.05517)."""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from pixkit.layers.base import MixingLayer, TapLayer, Taps
+from pixkit.layers.geometry import Grid, Span, tap_sources, transposed_sources
+
+
+class ShiftedConv2d(TapLayer):
+    """A convolution whose kernel covers given rows and columns relative to the site.
+
+    Output site (r, c) reads input sites (r * stride + dy, c * stride + dx) for dy in `rows` and dx in `columns`, both
+    ends included. PixelCNN++'s down-shifted 2x3 kernel is rows (-1, 0), columns (-1, 1); shifted down once more,
+    rows (-2, -1). Maps [B, in_maps, H, W] to [B, out_maps, ceil(H / stride), ceil(W / stride)].
+    """
+
+    def __init__(
+        self, in_maps: int, out_maps: int, rows: Span, columns: Span, *, stride: int = 1, bias: bool = True
+    ) -> None:
+        super().__init__()
+        self.in_maps, self.out_maps = in_maps, out_maps
+        self.rows, self.columns, self.stride = rows, columns, stride
+        size = (rows[1] - rows[0] + 1, columns[1] - columns[0] + 1)
+        self.weight = nn.Parameter(torch.empty(out_maps, in_maps, *size))
+        self.bias = nn.Parameter(torch.empty(out_maps)) if bias else None
+        bound = (in_maps * size[0] * size[1]) ** -0.5
+        nn.init.uniform_(self.weight, -bound, bound)
+        if self.bias is not None:
+            nn.init.uniform_(self.bias, -bound, bound)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Pad (or crop) the image so that the kernel lies where it should."""
+        bottom = _end(x.shape[2], self.rows, self.stride)
+        right = _end(x.shape[3], self.columns, self.stride)
+        padded = F.pad(x, (-self.columns[0], right, -self.rows[0], bottom))
+        return F.conv2d(padded, self.weight, self.bias, stride=self.stride)
+
+    def taps(self, grid: Grid) -> Taps:
+        """Every tap of the kernel."""
+        target = (-(-grid[0] // self.stride), -(-grid[1] // self.stride))
+        sources = tap_sources(grid, target, self.rows, self.columns, self.stride)
+        return Taps(target, sources, torch.ones(1, 1, 1, sources.shape[1], dtype=torch.bool))
+
+    def tap_weight(self) -> Tensor:
+        """[T, out_maps, in_maps]."""
+        return self.weight.detach().flatten(2).permute(2, 0, 1)
+
+
+class ShiftedConvTranspose2d(TapLayer):
+    """The transposed convolution that doubles a grid: input site (i, j) writes to (i * stride + dy, j * stride + dx).
+
+    dy is in `rows`, dx in `columns`, both ends included. Maps [B, in_maps, h, w] to [B, out_maps, *size]; `size` is at
+    most h * stride by w * stride.
+    """
+
+    def __init__(self, in_maps: int, out_maps: int, rows: Span, columns: Span, size: Grid, *, stride: int = 2) -> None:
+        super().__init__()
+        self.in_maps, self.out_maps = in_maps, out_maps
+        self.rows, self.columns, self.size, self.stride = rows, columns, size, stride
+        kernel = (rows[1] - rows[0] + 1, columns[1] - columns[0] + 1)
+        self.weight = nn.Parameter(torch.empty(in_maps, out_maps, *kernel))
+        self.bias = nn.Parameter(torch.empty(out_maps))
+        bound = (in_maps * kernel[0] * kernel[1] / stride**2) ** -0.5
+        nn.init.uniform_(self.weight, -bound, bound)
+        nn.init.uniform_(self.bias, -bound, bound)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Transpose, then crop to where the kernel should have written."""
+        full = F.conv_transpose2d(x, self.weight, stride=self.stride)
+        top, left = -self.rows[0], -self.columns[0]
+        (height, width), (rows, columns) = self.size, full.shape[2:]
+        full = F.pad(full, (-left, left + width - columns, -top, top + height - rows))
+        return full + self.bias[:, None, None]
+
+    def taps(self, grid: Grid) -> Taps:
+        """Every tap of the kernel."""
+        sources = transposed_sources(grid, self.size, self.rows, self.columns, self.stride)
+        return Taps(self.size, sources, torch.ones(1, 1, 1, sources.shape[1], dtype=torch.bool))
+
+    def tap_weight(self) -> Tensor:
+        """[T, out_maps, in_maps]."""
+        return self.weight.detach().flatten(2).permute(2, 1, 0)
+
+
+class Shift(MixingLayer):
+    """Move an image `down` rows and `right` columns, zeros coming in: [B, M, H, W] to the same shape."""
+
+    def __init__(self, down: int, right: int) -> None:
+        super().__init__()
+        self.down, self.right = down, right
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Pad on one side, crop on the other."""
+        return F.pad(x, (self.right, -self.right, self.down, -self.down))
+
+    def ready(self, *inputs: Tensor) -> Tensor:
+        """Moved with the image; what comes in is ready at 0."""
+        return self(inputs[0][None])[0]
+
+    def init_state(self, batch: int, grids: list[Grid]) -> Tensor:
+        """The site that each site reads, int64 [S]."""
+        (grid,) = grids
+        return tap_sources(grid, grid, (-self.down, -self.down), (-self.right, -self.right))[:, 0]
+
+    def at(self, group: int, groups: int, sites: Tensor, inputs: list[Tensor], state: Tensor) -> Tensor:
+        """Look up."""
+        return inputs[0][:, state[sites], group::groups]
+
+
+def _end(size: int, span: Span, stride: int) -> int:
+    """Padding after the last row, so that ceil(size / stride) outputs come out."""
+    last = (-(-size // stride) - 1) * stride + span[1]
+    return last - (size - 1)
