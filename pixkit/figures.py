@@ -76,10 +76,16 @@ def save_images(x: Any, levels: int, folder: str | os.PathLike[str]) -> list[Pat
     Raises:
         RunError: if the folder exists and is not empty: pictures of two sets would mix.
     """
+    target = require_empty(folder)
+    return [_write_png(picture, target / f"{number:05d}.png") for number, picture in enumerate(_pictures(x, levels))]
+
+
+def require_empty(folder: str | os.PathLike[str]) -> Path:
+    """The folder, which is empty or not there yet; RunError if it is something else."""
     target = Path(folder)
     if target.exists() and (not target.is_dir() or any(target.iterdir())):
         raise RunError("not an empty folder", where=str(target), hint="name a new folder for the pictures")
-    return [_write_png(picture, target / f"{number:05d}.png") for number, picture in enumerate(_pictures(x, levels))]
+    return target
 
 
 def save_npz(x: Any, levels: int, path: str | os.PathLike[str]) -> Path:

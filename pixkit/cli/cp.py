@@ -10,6 +10,7 @@ from pixkit.cli.output import emit
 from pixkit.errors import UsageError
 from pixkit.files import write_text
 from pixkit.recipe import find_recipe
+from pixkit.recipe.files import read_recipe
 
 
 @click.command()
@@ -23,10 +24,11 @@ def command(recipe: str, dest: Path | None, force: bool) -> None:
     recipe's own name in the working directory if left out. Prints the path of the copy.
     """
     source = find_recipe(recipe)
+    text = read_recipe(source)
     target = dest or Path()
     if target.is_dir():
         target = target / source.name
     if target.exists() and not force:
         raise UsageError("exists already", where=str(target), hint="name another file, or add --force")
-    write_text(target, source.read_text(encoding="utf-8"))
+    write_text(target, text)
     emit(str(target))

@@ -71,14 +71,14 @@ def show_recipe_keys(as_json: bool) -> None:
 def show_recipe(name: str, as_json: bool) -> None:
     """The text of a recipe, or as JSON its content with every default."""
     from pixkit.recipe import find_recipe, load_recipe
+    from pixkit.recipe.files import read_recipe
 
     path = find_recipe(name)
     if as_json:
-        emit_json(
-            {"path": str(path), "recipe": load_recipe(path, registry=open_door().registry).recipe.dump()},
-        )
+        open_door()
+        emit_json({"path": str(path), "recipe": load_recipe(path).recipe.dump()})
     else:
-        emit(path.read_text(encoding="utf-8").rstrip("\n"))
+        emit(read_recipe(path).rstrip("\n"))
 
 
 def show_run(path: str, as_json: bool) -> None:

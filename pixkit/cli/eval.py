@@ -1,0 +1,94 @@
+"""`pixkit eval`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from pixkit.build import evaluate, load
+from pixkit.cli.door import open_door
+from pixkit.cli.options import (
+    checkpoint_option,
+    device_option,
+    json_option,
+    overrides_argument,
+    quiet_option,
+    run_argument,
+    weights_option,
+)
+from pixkit.cli.output import emit, emit_json
+from pixkit.cli.scores import score_table
+from pixkit.cli.talk import talking
+from pixkit.component import ComponentSpec
+from pixkit.data import prepare
+from pixkit.errors import UsageError
+from pixkit.plugins import registry
+from pixkit.recipe import dump_yaml, parse_yaml
+from pixkit.recipe.overrides import apply_overrides
+from pixkit.recipe.validate import validate
+from pixkit.run import Run
+
+
+@click.command()
+@run_argument
+@overrides_argument
+@click.option(
+    "--split",
+    type=click.Choice(["test", "validation", "train"]),
+    default="test",
+    show_default=True,
+    help="Which images.",
+)
+@click.option(
+    "--batch-size", type=click.IntRange(1), help="Images at a time; the recipe's train.batch_size if left out."
+)
+@checkpoint_option
+@weights_option
+@device_option
+@json_option
+@quiet_option
+def command(
+    *,
+    run: Path,
+    overrides: tuple[str, ...],
+    split: str,
+    batch_size: int | None,
+    checkpoint: str,
+    weights: str,
+    device: str,
+    as_json: bool,
+    quiet: bool,
+) -> None:
+    """Score a trained model on a split of its data.
+
+    Overrides are of the data alone (data.root=DIR if they have moved); relative paths in them start
+    from the working directory.
+    """
+    open_door()
+    opened = Run.open(run)
+    model = load(opened, device=device, checkpoint=checkpoint, weights=weights)
+    with talking(quiet) as talk:
+        dataset = prepare(data_section(opened, overrides), Path.cwd(), talk.progress)
+        scores = evaluate(model, dataset, split, batch_size or opened.recipe().train.batch_size)
+    row = scores.dump()
+    if as_json:
+        emit_json({"run": str(run), "data": dataset.description, "checkpoint": checkpoint, **row})
+    else:
+        emit(f"{dataset.description}\n{score_table([row])}")
+
+
+def data_section(run: Run, overrides: tuple[str, ...]) -> ComponentSpec:
+    """The run's data section, overrides applied; the run has made its own paths absolute."""
+    for text in overrides:
+        if not text.startswith("data."):
+            raise UsageError(
+                "only the data of a run can be overridden: the rest is what was trained",
+                where=f'override "{text}"',
+                expected="data.KEY=VALUE",
+            )
+    if not overrides:
+        return run.recipe().data
+    root = parse_yaml(dump_yaml(run.recipe().dump()), str(run.path / "recipe.lock.yaml"))
+    apply_overrides(root, overrides, registry())
+    return validate(root, registry()).data

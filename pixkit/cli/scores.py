@@ -1,0 +1,31 @@
+"""Scores as people read them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from pixkit.cli.output import table
+
+_SIGNS = {"exact": "", "bound": "<= "}
+
+
+def score_table(rows: Iterable[Mapping[str, Any]]) -> str:
+    """A row for each split and kind of weights; a bound is marked with "<="."""
+    cells = [
+        (
+            row["split"],
+            row["weights"],
+            str(row["images"]),
+            number(row["bits_per_dim"], row["kind"], 4),
+            number(row["nats"], row["kind"], 3),
+            "" if row["stderr"] is None else f"+- {row['stderr']:.3f}",
+        )
+        for row in rows
+    ]
+    return table(("split", "weights", "images", "bits/dim", "nats/image", "error"), cells)
+
+
+def number(value: float | None, kind: str, digits: int) -> str:
+    """A score with as many digits after the point; "not finite" where it is none."""
+    return "not finite" if value is None else f"{_SIGNS[kind]}{value:.{digits}f}"
