@@ -48,8 +48,8 @@ class PixelDistribution(Distribution):
         """int64 [*sample_shape, B, C, *S]."""
         count = torch.Size(sample_shape).numel()
         size = (*self.batch_shape, self.draws, *self.event_shape)
-        drawn = [self.quantile(torch.rand(size, dtype=torch.float64)) for _ in range(count)]
-        return torch.stack(drawn).view(*sample_shape, *self.batch_shape, *self.event_shape)
+        drawn = [self.quantile(torch.rand(size, dtype=torch.float64)) for _ in range(max(count, 1))]
+        return torch.stack(drawn)[:count].view(*sample_shape, *self.batch_shape, *self.event_shape)
 
 
 class Head(nn.Module):

@@ -37,9 +37,14 @@ class LevelCategorical(PixelDistribution):
         return self.level_log_probs().gather(1, x[:, None]).squeeze(1).sum(1)
 
     def quantile(self, uniforms: Tensor, temperature: float = 1.0) -> Tensor:
-        """The number of levels whose cumulative probability is below u; logits are divided by the temperature."""
-        cumulative = (self.logits / temperature).softmax(1).cumsum(1)[:, :-1]
-        return (uniforms.to(cumulative) >= cumulative).sum(1)
+        """The number of levels whose cumulative probability is below u; logits are divided by the temperature.
+
+        Sums are divided by the last, and u stays below 1 when rounded, so that no level of probability 0 is drawn.
+        """
+        cumulative = (self.logits / temperature).softmax(1).cumsum(1)
+        shares = cumulative[:, :-1] / cumulative[:, -1:]
+        below = uniforms.to(shares).clamp(max=1 - torch.finfo(shares.dtype).eps / 2)
+        return (below >= shares).sum(1)
 
     def entropy(self) -> Tensor:
         """Nats, [B]."""

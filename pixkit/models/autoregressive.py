@@ -89,6 +89,8 @@ class AutoregressiveModel(Model):
             known: sub-pixels that are given; values for all n images, or one for all.
             progress: called as progress(done, total).
         """
+        if known is not None:
+            known.check(self.spec, n)
         noise = Noise(seed, range(first, first + n))
         chosen = sampler_for(sampler)
         batches = list(noise.split(batch_size))
