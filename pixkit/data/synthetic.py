@@ -30,7 +30,9 @@ class Synthetic(DataSource):
         """The common keys, and the mesh."""
 
         height: int = Field(8, ge=1, le=1024)
+        """Rows of an image."""
         width: int = Field(8, ge=1, le=1024)
+        """Columns of an image."""
         source_levels: int = Field(4, ge=2, le=256)
         """Number of levels of the mesh."""
         neighbours: Literal["west-north", "west-north-northwest"] = "west-north-northwest"
@@ -40,7 +42,9 @@ class Synthetic(DataSource):
         seed: int = Field(0, ge=0, lt=2**31)
         """Seed of the table and of the images."""
         train_images: int = Field(2000, ge=1, le=10**6)
+        """Training images drawn, those of the validation split included."""
         test_images: int = Field(500, ge=0, le=10**6)
+        """Test images drawn."""
 
         @model_validator(mode="after")
         def _table_fits(self) -> Self:
