@@ -1,0 +1,56 @@
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from pixkit.data.levels import Binariser, quantise, storage, threshold
+from pixkit.data.noise import Stream
+
+
+@given(st.integers(2, 3000), st.integers(2, 3000), st.data())
+def test_quantising_is_the_floor_of_v_k_over_n(source, levels, data):
+    levels = min(source, levels)
+    values = data.draw(st.lists(st.integers(0, source - 1), min_size=1, max_size=20))
+    pixels = torch.tensor(values, dtype=torch.int32).view(-1, 1, 1, 1)
+    out = quantise(pixels, source, levels)
+    assert out.flatten().tolist() == [value * levels // source for value in values]
+    assert out.dtype == storage(levels)
+
+
+def test_quantising_uses_every_level_evenly():
+    out = quantise(torch.arange(256, dtype=torch.uint8).view(-1, 1, 1, 1), 256, 4)
+    assert torch.bincount(out.flatten()).tolist() == [64] * 4
+
+
+def test_storage_holds_the_highest_level():
+    for levels in (2, 256, 257, 32768, 32769, 65536):
+        assert torch.iinfo(storage(levels)).max >= levels - 1
+    assert storage(256) == torch.uint8 and storage(32768) == torch.int16
+
+
+@pytest.mark.parametrize(
+    ("source", "at", "first"), [(256, 0.5, 128), (17, 0.5, 8), (3, 0.5, 1), (5, 0.26, 2), (2, 0.5, 1)]
+)
+def test_the_threshold_includes_its_level(source, at, first):
+    out = threshold(torch.arange(source, dtype=torch.uint8).view(-1, 1, 1, 1), source, at)
+    assert out.flatten().tolist() == [int(v >= first) for v in range(source)]
+
+
+@pytest.mark.parametrize("source", [2, 17, 256, 65536])
+def test_bits_are_drawn_with_the_probability_of_the_level(source):
+    steps = min(source, 5)
+    values = [round(i * (source - 1) / (steps - 1)) for i in range(steps)]
+    pixels = torch.tensor(values, dtype=torch.int32).repeat(3000, 1).view(3000, 1, 1, steps)
+    bits = Binariser(1, steps, source).draw(pixels, torch.arange(3000), Stream.TRAIN).double().mean(0).flatten()
+    for value, mean in zip(values, bits.tolist(), strict=True):
+        p = value / (source - 1)
+        assert abs(mean - p) <= 5 * np.sqrt(p * (1 - p) / 3000)
+
+
+def test_an_image_is_drawn_alike_across_the_chunks_it_may_fall_into():
+    pixels = torch.full((5000, 1, 1, 4), 100, dtype=torch.uint8)
+    binariser = Binariser(0, 4, 256)
+    everything = binariser.draw(pixels, torch.arange(5000), Stream.TRAIN)
+    late = torch.tensor([4999, 4096, 4095])
+    assert torch.equal(binariser.draw(pixels[late], late, Stream.TRAIN), everything[late])

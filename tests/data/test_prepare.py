@@ -1,0 +1,244 @@
+import pytest
+import torch
+from pydantic import ValidationError
+
+from pixkit.data import DataConfig, DataSource, ImageSet, SourceImages
+from pixkit.errors import DataError, RecipeError, UsageError
+from pixkit.image import ImageSpec
+
+
+def ramp(count, offset=0, levels=256):
+    """Images [count, 1, 2, 5] of which the first pixel is the image's number."""
+    pixels = (torch.arange(count * 10).view(count, 1, 2, 5) * 7 % levels).to(torch.uint8)
+    pixels[:, 0, 0, 0] = torch.arange(count) + offset
+    return ImageSet(pixels, (torch.arange(count) + offset) % 3)
+
+
+class Ramp(DataSource):
+    """40 training and 10 test images of known content."""
+
+    images = SourceImages(ramp(40), ramp(10, 40), levels=256, classes=3, notes=("a note",))
+
+    class Config(DataConfig):
+        """The common keys."""
+
+    def load(self, progress=None):
+        return self.images
+
+
+@pytest.fixture
+def ramps(make):
+    return lambda **config: make("ramp", Ramp, **config)
+
+
+def everything(data, split, draw=0):
+    return torch.cat([batch.x for batch in data.batches(split, 7, draw)])
+
+
+def numbers(data, split):
+    return everything(data, split)[:, 0, 0, 0].tolist()
+
+
+def test_splits_are_disjoint_complete_and_seeded(ramps):
+    data = ramps(validation=0.25)
+    assert [data.size(split) for split in ("train", "validation", "test")] == [30, 10, 10]
+    assert sorted(numbers(data, "train") + numbers(data, "validation")) == list(range(40))
+    assert numbers(data, "test") == list(range(40, 50))
+    again, other = ramps(validation=0.25), ramps(validation=0.25, split_seed=1)
+    assert numbers(again, "validation") == numbers(data, "validation") != numbers(other, "validation")
+
+
+def test_a_limit_is_taken_after_the_split_and_is_a_choice_not_a_prefix(ramps):
+    whole, data = ramps(), ramps(limit_train=6, limit_test=4)
+    assert numbers(data, "validation") == numbers(whole, "validation")
+    assert set(numbers(data, "train")) < set(numbers(whole, "train"))
+    assert data.size("train") == 6 and data.size("test") == 4
+    assert numbers(data, "train") != numbers(whole, "train")[:6]
+    assert set(numbers(data, "test")) < set(numbers(whole, "test"))
+    assert ramps(limit_train=1000).size("train") == 36
+
+
+def test_without_validation_every_training_image_is_trained_on(ramps):
+    data = ramps(validation=0.0)
+    assert data.size("train") == 40 and data.size("validation") == 0
+    assert list(data.batches("validation", 8)) == []
+
+
+def test_at_least_one_image_is_set_apart_and_too_few_are_refused(make):
+    def of(count, **config):
+        images = SourceImages(ramp(count), ramp(0), levels=256, classes=3)
+        return make("ramp", type("Few", (Ramp,), {"images": images}), **config)
+
+    assert of(2, validation=0.01).size("validation") == 1
+    with pytest.raises(DataError, match="too few images") as caught:
+        of(1)
+    assert "data.validation=0" in str(caught.value)
+    assert of(1, validation=0.0).size("train") == 1
+    with pytest.raises(DataError, match="no training images"):
+        of(0)
+
+
+def test_a_batch_holds_the_images_asked_for(ramps):
+    data = ramps()
+    batch = data.batch("train", torch.tensor([3, 0, 3]))
+    assert batch.x.dtype == batch.labels.dtype == batch.indices.dtype == torch.int64
+    assert batch.x.shape == (3, 1, 2, 5)
+    assert batch.indices.tolist() == [3, 0, 3]
+    assert torch.equal(batch.x[0], batch.x[2])
+    assert torch.equal(batch.labels, batch.x[:, 0, 0, 0] % 3)
+    original = Ramp.images.train.pixels[batch.x[:, 0, 0, 0]]
+    assert torch.equal(batch.x, original.long())
+
+
+def test_batches_come_in_order_and_the_last_may_be_small(ramps):
+    data = ramps()
+    assert [len(batch.x) for batch in data.batches("train", 16)] == [16, 16, 4]
+    assert [len(batch.x) for batch in data.batches("train", 16, limit=20)] == [16, 4]
+    assert [len(batch.x) for batch in data.batches("test", 16, limit=99)] == [10]
+    assert torch.cat([batch.indices for batch in data.batches("train", 16)]).tolist() == list(range(36))
+
+
+@pytest.mark.parametrize(
+    ("split", "indices"),
+    [
+        ("dev", torch.tensor([0])),
+        ("train", torch.tensor([36])),
+        ("train", torch.tensor([-1])),
+        ("train", torch.tensor([0.0])),
+        ("train", torch.tensor([True])),
+        ("train", torch.tensor(0)),
+    ],
+)
+def test_images_that_do_not_exist_are_refused(ramps, split, indices):
+    with pytest.raises(UsageError):
+        ramps().batch(split, indices)
+
+
+def test_a_batch_without_images_is_refused(ramps):
+    with pytest.raises(UsageError):
+        next(ramps().batches("train", 0))
+
+
+def test_quantising(ramps):
+    data = ramps(levels=4)
+    assert data.spec == ImageSpec(1, 2, 5, 4)
+    assert torch.equal(everything(data, "test"), everything(ramps(), "test") * 4 // 256)
+    assert data.description == "ramp, 4 levels, quantised from 256"
+    assert ramps(levels=256).description == ramps().description == "ramp, 256 levels"
+    with pytest.raises(RecipeError, match="fewer") as caught:
+        ramps(levels=257)
+    assert "256" in str(caught.value)
+
+
+def test_binarise_and_levels_are_not_given_together():
+    with pytest.raises(ValidationError, match="not both"):
+        Ramp.Config(levels=4, binarise="static")
+
+
+def test_threshold_binarisation(ramps):
+    data = ramps(binarise="threshold", threshold=0.25)
+    assert torch.equal(everything(data, "train"), (everything(ramps(), "train") >= 63.75).long())
+    assert data.description == "ramp, threshold binarisation at 0.25"
+    assert data.spec.levels == 2
+
+
+def test_static_binarisation_is_one_draw_for_good(ramps):
+    data = ramps(binarise="static")
+    for split in ("train", "validation", "test"):
+        first = everything(data, split)
+        assert set(first.unique().tolist()) == {0, 1}
+        assert torch.equal(first, everything(data, split, draw=3))
+        assert torch.equal(first, everything(ramps(binarise="static"), split))
+        assert not torch.equal(first, everything(ramps(binarise="static", split_seed=1), split))
+    assert data.description == "ramp, seeded static binarisation (seed 0)"
+
+
+def test_a_static_image_is_the_same_whichever_split_it_is_in(make):
+    class Grey(Ramp):
+        images = SourceImages(
+            ImageSet(torch.full((40, 1, 8, 8), 128, dtype=torch.uint8)),
+            ImageSet(torch.zeros(0, 1, 8, 8, dtype=torch.uint8)),
+            levels=256,
+        )
+
+    half, none = make("g", Grey, binarise="static", validation=0.5), make("g", Grey, binarise="static", validation=0.0)
+    assert len(torch.unique(everything(none, "train"), dim=0)) == 40
+    together = torch.cat([everything(half, "train"), everything(half, "validation")])
+    assert torch.equal(torch.unique(together, dim=0), torch.unique(everything(none, "train"), dim=0))
+
+
+def test_dynamic_binarisation_renews_train_images_alone(ramps):
+    data = ramps(binarise="dynamic")
+    visits = [everything(data, "train", draw) for draw in (0, 1, 2)]
+    assert not torch.equal(visits[0], visits[1]) and not torch.equal(visits[1], visits[2])
+    assert torch.equal(visits[1], everything(ramps(binarise="dynamic"), "train", 1))
+    static = ramps(binarise="static")
+    for split in ("validation", "test"):
+        assert torch.equal(everything(data, split, 0), everything(data, split, 1))
+        assert torch.equal(everything(data, split), everything(static, split))
+    assert data.description == "ramp, dynamic binarisation (validation and test drawn once, seed 0)"
+
+
+def test_a_visit_does_not_depend_on_the_batch(ramps):
+    data = ramps(binarise="dynamic")
+    whole = everything(data, "train", 5)
+    order = torch.randperm(36, generator=torch.Generator().manual_seed(0))
+    for part in order.split(5):
+        assert torch.equal(data.batch("train", part, draw=5).x, whole[part])
+    assert torch.equal(data.batch("train", torch.tensor([4]), draw=5).x[0], whole[4])
+
+
+def test_visits_average_to_the_grey_level(ramps):
+    grey, data = everything(ramps(), "train")[:4].double(), ramps(binarise="dynamic")
+    draws = torch.stack([data.batch("train", torch.arange(4), draw).x for draw in range(1500)]).double().mean(0)
+    p = grey / 255
+    assert ((draws - p).abs() <= 5 * (p * (1 - p) / 1500).sqrt()).all()
+
+
+def test_hashes_tell_images_labels_and_splits_apart(make, ramps):
+    def changed(**parts):
+        images = SourceImages(parts.get("train", ramp(40)), parts.get("test", ramp(10, 40)), levels=256, classes=3)
+        return make("ramp", type("Changed", (Ramp,), {"images": images})).hashes()
+
+    base = ramps().hashes()
+    assert set(base) == {"train", "test", "split"} and all(len(value) == 64 for value in base.values())
+    assert changed() == base == ramps(binarise="dynamic").hashes()
+    pixels = ramp(40).pixels
+    pixels[39, 0, 1, 4] ^= 1
+    assert changed(train=ImageSet(pixels, ramp(40).labels))["train"] != base["train"]
+    assert changed(train=ImageSet(ramp(40).pixels, ramp(40).labels.flip(0)))["train"] != base["train"]
+    assert changed(test=ImageSet(ramp(10).pixels, ramp(10).labels))["test"] != base["test"]
+    for config in ({"split_seed": 1}, {"limit_train": 5}, {"validation": 0.5}):
+        other = ramps(**config).hashes()
+        assert other["split"] != base["split"] and other["train"] == base["train"]
+
+
+def test_a_data_set_says_what_it_is(ramps):
+    data = ramps()
+    assert (data.name, data.classes, data.notes) == ("ramp", 3, ("a note",))
+    assert data.spec == ImageSpec(1, 2, 5, 256)
+    assert isinstance(data.source, Ramp)
+
+
+@pytest.mark.parametrize(
+    ("images", "message"),
+    [
+        (SourceImages(ramp(4), ImageSet(torch.zeros(1, 1, 2, 4, dtype=torch.uint8)), 256, 3), "unlike shapes"),
+        (SourceImages(ImageSet(torch.zeros(4, 2, 5)), ramp(1), 256, 3), "shape"),
+        (SourceImages(ImageSet(torch.zeros(4, 1, 2, 5)), ImageSet(torch.zeros(1, 1, 2, 5)), 256), "integers"),
+        (SourceImages(ramp(4), ramp(1, 255), 200, 3), "out of range"),
+        (SourceImages(ramp(4), ramp(1), 256, 2), "labels out of range"),
+        (SourceImages(ramp(4), ramp(1), 256), "go together"),
+        (SourceImages(ImageSet(ramp(4).pixels, torch.zeros(3).long()), ramp(1), 256, 3), "do not fit"),
+        (SourceImages(ImageSet(ramp(4).pixels, torch.zeros(4)), ramp(1), 256, 3), "do not fit"),
+    ],
+)
+def test_a_source_that_breaks_its_promises_is_caught(make, images, message):
+    with pytest.raises(DataError, match=message):
+        make("ramp", type("Broken", (Ramp,), {"images": images}))
+
+
+def test_relative_paths_start_from_the_base(tmp_path):
+    source = Ramp(Ramp.Config(), tmp_path)
+    assert source.resolve("a/b") == tmp_path / "a" / "b"
+    assert source.resolve(str(tmp_path / "c")) == tmp_path / "c"
