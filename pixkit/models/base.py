@@ -55,6 +55,9 @@ class Model(nn.Module):
     def initialise(self, batch: Batch) -> None:
         """Data-dependent initialisation, called once with the first training batch; nothing by default."""
 
+    def verify(self) -> None:
+        """Raise CausalityError if a sub-pixel sees what is not drawn before it; nothing to check by default."""
+
     def score(self, batch: Batch) -> Tensor:
         """Nats of each image, [B], as `score_kind` says; what validation and tables report."""
         raise NotImplementedError(f"{type(self).__name__} does not implement score")

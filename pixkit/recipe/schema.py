@@ -91,14 +91,14 @@ class TrainConfig(ComponentConfig):
     """Stop after this many scorings without a better one."""
     eval_images: int | None = Field(None, ge=1)
     """Score at most this many validation images while training."""
-    init_from: str | None = None
+    init_from: str | None = Field(None, json_schema_extra={"x-pixkit-path": True})
     """A run, or a checkpoint folder, whose weights training starts from."""
 
 
 class SampleConfig(ComponentConfig):
     """How sample grids are drawn."""
 
-    type: str = "auto"
+    type: str = Field("auto", json_schema_extra={"x-pixkit-auto-or": "sampler"})
     """A sampler's name, or auto: the fastest exact one."""
     count: int = Field(64, ge=1)
     temperature: float = Field(1.0, gt=0)

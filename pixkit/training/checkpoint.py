@@ -1,0 +1,170 @@
+"""Checkpoints: folders of safetensors files with a manifest that vouches for every byte.
+
+A checkpoint is a folder with `model.safetensors`, `optimizer.safetensors`, perhaps `ema.safetensors`, and
+`manifest.json`: format version, step, SHA-256 and layout (names, types, shapes) of each file, the loop's
+state, the latest scores, and the SHA-256 of all that. Loading runs no code that a file brings along.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load as parse_tensors
+from safetensors.torch import save as format_tensors
+from torch import Tensor, nn
+
+from pixkit.errors import CheckpointError, NonFiniteError
+from pixkit.training.manifest import FORMAT, MANIFEST, Manifest, encode_manifest, read_manifest, sha256
+from pixkit.training.reading import read_regular
+from pixkit.training.storage import new_folder, writing
+
+Tensors = Mapping[str, Tensor]
+
+
+def save(
+    folder: Path,
+    contents: Mapping[str, Tensors],
+    *,
+    step: int,
+    model: str,
+    state: dict[str, Any],
+    metrics: dict[str, Any],
+) -> None:
+    """Write a checkpoint: whole, or not at all.
+
+    Args:
+        folder: where; an older checkpoint there is replaced.
+        contents: the tensors of each file, by its name without suffix.
+        step: optimiser steps made.
+        model: the model's registered name.
+        state: the loop's state, plain data.
+        metrics: the latest scores, plain data.
+
+    Raises:
+        NonFiniteError: if a weight is not finite; nothing is written.
+        RunError: if the disk is full or the folder cannot be written.
+    """
+    for name, tensors in contents.items():
+        bad = non_finite(tensors)
+        if bad:
+            raise NonFiniteError(
+                "not saved: there are values that are not finite", where=f"{folder}, {name}", found=_few(bad)
+            )
+    files = {}
+    with writing(folder), new_folder(folder) as temporary:
+        for name, tensors in contents.items():
+            data = format_tensors({key: value.detach().cpu().clone().contiguous() for key, value in tensors.items()})
+            (temporary / f"{name}.safetensors").write_bytes(data)
+            files[name] = {"sha256": sha256(data), "bytes": len(data), "layout": layout(tensors)}
+        body = {"format": FORMAT, "step": step, "model": model, "files": files, "state": state, "metrics": metrics}
+        (temporary / MANIFEST).write_bytes(encode_manifest(body))
+
+
+def read_tensors(folder: Path, manifest: Manifest, name: str) -> dict[str, Tensor]:
+    """The tensors of one file, every byte checked, on the CPU.
+
+    Raises:
+        CheckpointError: if the file is missing, damaged, not safetensors, or holds NaN or infinity.
+    """
+    path = folder / f"{name}.safetensors"
+    if name not in manifest.files:
+        raise CheckpointError(f"there are no {name} weights in this checkpoint", where=str(folder))
+    record = manifest.files[name]
+    data = read_regular(path)
+    if data[:2] in (b"PK", b"\x80\x02", b"\x80\x03", b"\x80\x04", b"\x80\x05"):
+        raise CheckpointError("a pickle, which could run anything", where=str(path), expected="safetensors")
+    if len(data) != record["bytes"]:
+        raise CheckpointError(
+            "cut short or padded", where=str(path), found=f"{len(data)} bytes", expected=f"{record['bytes']} bytes"
+        )
+    if sha256(data) != record["sha256"]:
+        raise CheckpointError(
+            "damaged: its bytes are not those that were saved",
+            where=str(path),
+            found=f"SHA-256 {sha256(data)}",
+            expected=record["sha256"],
+        )
+    try:
+        tensors = parse_tensors(data)
+    except (SafetensorError, ValueError, KeyError) as error:
+        raise CheckpointError("not a safetensors file", where=str(path), found=str(error)) from None
+    if layout(tensors) != record["layout"]:
+        raise CheckpointError("names, types or shapes are not those that were saved", where=str(path))
+    bad = non_finite(tensors)
+    if bad:
+        raise CheckpointError("there are values that are not finite", where=str(path), found=_few(bad))
+    return tensors
+
+
+def verify(folder: Path) -> Manifest:
+    """Check every byte of a checkpoint; CheckpointError with the reason if anything is amiss."""
+    manifest = read_manifest(folder)
+    for name in manifest.files:
+        read_tensors(folder, manifest, name)
+    return manifest
+
+
+def weights(model: nn.Module) -> dict[str, Tensor]:
+    """A model's parameters and persistent buffers, by name.
+
+    Raises:
+        ValueError: if the model keeps anything else in its state, which safetensors could not hold.
+    """
+    state = model.state_dict()
+    odd = [name for name, value in state.items() if not isinstance(value, Tensor)]
+    if odd:
+        raise ValueError(f"{type(model).__name__} keeps what is no tensor in its state: {', '.join(odd)}")
+    return state
+
+
+def load_model(model: nn.Module, tensors: Tensors, where: str) -> None:
+    """Copy tensors into a model, which must have exactly these names, types and shapes.
+
+    Raises:
+        CheckpointError: listing the differences; the model is unchanged.
+    """
+    check_fit(model, tensors, where)
+    model.load_state_dict(dict(tensors), strict=True)
+
+
+def check_fit(model: nn.Module, tensors: Tensors, where: str) -> None:
+    """Raise CheckpointError, listing the differences, unless names, types and shapes are the model's."""
+    wrong = differences(tensors, weights(model))
+    if wrong:
+        raise CheckpointError("another model's weights", where=where, found="; ".join(wrong[:8]) + _more(wrong, 8))
+
+
+def differences(found: Tensors, expected: Tensors) -> list[str]:
+    """What is missing, extra or of another type or shape, one line each."""
+    lines = [f"{name} is missing" for name in expected if name not in found]
+    lines += [f"{name} is not in the model" for name in found if name not in expected]
+    for name in found:
+        if name in expected and _kind(found[name]) != _kind(expected[name]):
+            lines.append(f"{name} is {_kind(found[name])}, the model has {_kind(expected[name])}")
+    return lines
+
+
+def layout(tensors: Tensors) -> str:
+    """SHA-256 of the names, types and shapes."""
+    return sha256("\n".join(sorted(f"{name} {_kind(value)}" for name, value in tensors.items())).encode())
+
+
+def non_finite(tensors: Tensors) -> list[str]:
+    """Names of the tensors with a NaN or an infinity."""
+    return [name for name, value in tensors.items() if not bool(torch.isfinite(value).all())]
+
+
+def _kind(value: Tensor) -> str:
+    return f"{str(value.dtype).removeprefix('torch.')}{list(value.shape)}"
+
+
+def _few(names: list[str]) -> str:
+    return ", ".join(names[:5]) + _more(names, 5)
+
+
+def _more(items: list[str], shown: int) -> str:
+    return f" and {len(items) - shown} more" if len(items) > shown else ""

@@ -1,0 +1,91 @@
+"""What a build would do, found out in memory."""
+
+from __future__ import annotations
+
+import statistics
+import time
+from dataclasses import dataclass
+
+import torch
+
+from pixkit.data import prepare
+from pixkit.data.dataset import Dataset
+from pixkit.image import ImageSpec
+from pixkit.recipe import LoadedRecipe
+from pixkit.training.construct import construct
+from pixkit.training.environment import pick_device, repeatable
+from pixkit.training.feed import Feed
+from pixkit.training.memory import MemoryEstimate, estimate, memory_errors
+from pixkit.training.randomness import derive, isolated_rng
+from pixkit.training.reporter import Reporter
+from pixkit.training.step import Stepper
+
+STEPS = 4
+"""Steps that are made to see how long one takes; the first, which warms up, is left out."""
+
+
+@dataclass(frozen=True)
+class DryRun:
+    """What a build would do. `losses` is what the first step logs; `seconds` those of all steps, scores left out."""
+
+    name: str
+    model: str
+    spec: ImageSpec
+    classes: int | None
+    data: str
+    sizes: dict[str, int]
+    device: str
+    memory: MemoryEstimate
+    losses: dict[str, float]
+    seconds_per_step: float
+    seconds: float
+
+
+def dry_run(loaded: LoadedRecipe, device: str = "auto", reporter: Reporter | None = None) -> DryRun:
+    """Load the data, build and verify the model, make a few steps; nothing is written.
+
+    Raises:
+        CausalityError: if the model leaks.
+        NonFiniteError: if a loss or gradient is not finite.
+        UsageError: if the device is missing, or memory would not do.
+    """
+    reporter = reporter or Reporter()
+    recipe, where = loaded.recipe, pick_device(device)
+    dataset = prepare(recipe.data, loaded.base, reporter.loading)
+    for note in dataset.notes:
+        reporter.message(note)
+    with isolated_rng(where), repeatable(), memory_errors():
+        model = construct(recipe, dataset.spec, dataset.classes, where)
+        model.verify()
+        feed = Feed(dataset, recipe.train.batch_size, recipe.seed)
+        stepper = Stepper(model, feed, recipe.train, recipe.seed, where)
+        memory = estimate(stepper, where)
+        memory.check()
+        torch.manual_seed(derive(recipe.seed, "initialise"))
+        model.initialise(stepper.batches(1)[0])
+        losses, seconds = _time(stepper)
+    return DryRun(
+        name=recipe.name,
+        model=recipe.model.name,
+        spec=dataset.spec,
+        classes=dataset.classes,
+        data=dataset.description,
+        sizes={split: dataset.size(split) for split in Dataset.SPLITS},
+        device=str(where),
+        memory=memory,
+        losses=losses,
+        seconds_per_step=seconds,
+        seconds=seconds * recipe.train.steps,
+    )
+
+
+def _time(stepper: Stepper) -> tuple[dict[str, float], float]:
+    """What the first step logs, and the median seconds of the later ones."""
+    losses: dict[str, float] = {}
+    seconds = []
+    for step in range(1, min(STEPS, stepper.config.steps) + 1):
+        started = time.perf_counter()
+        values = stepper.make(step)
+        seconds.append(time.perf_counter() - started)
+        losses = losses or values
+    return losses, statistics.median(seconds[1:] or seconds)

@@ -1,0 +1,108 @@
+"""The exponential moving average of the weights."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
+
+import torch
+from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm
+
+from pixkit.image import Batch
+from pixkit.models.base import Model
+
+
+class Ema:
+    """avg <- d avg + (1 - d) weight after every step, with d = min(decay, (1 + n) / (10 + n)) at the n-th.
+
+    The ramp (as in TensorFlow's ExponentialMovingAverage) keeps the initial weights from outstaying their
+    welcome in short runs; from n = 9 / (1 - decay) on it is the plain average. Buffers are not averaged.
+    """
+
+    def __init__(self, model: nn.Module, decay: float) -> None:
+        self.decay = decay
+        self.average = {name: parameter.detach().clone() for name, parameter in model.named_parameters()}
+
+    def decay_at(self, step: int) -> float:
+        """The decay d of the step'th update, counted from 1."""
+        return min(self.decay, (1 + step) / (10 + step))
+
+    @torch.no_grad()
+    def update(self, model: nn.Module, step: int) -> None:
+        """Take in the weights that the model has after the step."""
+        weight = 1 - self.decay_at(step)
+        for name, parameter in model.named_parameters():
+            self.average[name].lerp_(parameter, weight)
+
+    def load(self, tensors: Mapping[str, Tensor]) -> None:
+        """Take the averages from the state of a whole averaged model."""
+        for name, value in self.average.items():
+            value.copy_(tensors[name])
+
+    @contextmanager
+    def in_place(self, model: Model, calibration: Callable[[], Iterable[Batch]]) -> Iterator[None]:
+        """Give the model the averaged weights for a while; on leaving, everything is as before, bit for bit.
+
+        `calibration` gives the batches that BatchNorm statistics are taken from, where there are any: those
+        of the raw weights do not fit averaged ones.
+        """
+        before = {name: value.detach().clone() for name, value in _state(model).items()}
+        try:
+            _copy(model, self.average)
+            if batch_norms(model):
+                recalibrate(model, calibration())
+            yield
+        finally:
+            _copy(model, before)
+
+
+def batch_norms(model: nn.Module) -> list[_BatchNorm]:
+    """The BatchNorm layers that keep running statistics."""
+    return [module for module in model.modules() if isinstance(module, _BatchNorm) and module.track_running_stats]
+
+
+@torch.no_grad()
+def recalibrate(model: Model, batches: Iterable[Batch]) -> None:
+    """Take the running statistics of all BatchNorm layers anew, as plain averages over some batches.
+
+    Only these layers are in training mode meanwhile. A layer that scoring does not run through keeps what it had.
+    """
+    layers = batch_norms(model)
+    before = [{name: value.clone() for name, value in layer.named_buffers()} for layer in layers]
+    momenta = [layer.momentum for layer in layers]
+    with evaluating(model):
+        for layer in layers:
+            layer.reset_running_stats()
+            layer.momentum = None
+            layer.train()
+        for batch in batches:
+            model.score(batch)
+    for layer, buffers, momentum in zip(layers, before, momenta, strict=True):
+        layer.momentum = momentum
+        if layer.num_batches_tracked is None or int(layer.num_batches_tracked) == 0:
+            for name, value in layer.named_buffers():
+                value.copy_(buffers[name])
+
+
+@contextmanager
+def evaluating(model: nn.Module) -> Iterator[None]:
+    """Put all modules in evaluation mode for a while."""
+    modes = [(module, module.training) for module in model.modules()]
+    model.eval()
+    try:
+        yield
+    finally:
+        for module, mode in modes:
+            module.training = mode
+
+
+def _state(model: nn.Module) -> dict[str, Tensor]:
+    return {**dict(model.named_parameters()), **dict(model.named_buffers())}
+
+
+@torch.no_grad()
+def _copy(model: nn.Module, values: Mapping[str, Tensor]) -> None:
+    state = _state(model)
+    for name, value in values.items():
+        state[name].copy_(value)

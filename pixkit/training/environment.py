@@ -1,0 +1,89 @@
+"""Where a run was made: what env.json says, and which device is meant."""
+
+from __future__ import annotations
+
+import platform
+from collections.abc import Iterator
+from contextlib import contextmanager
+from importlib.metadata import version
+from typing import Any
+
+import numpy as np
+import torch
+
+from pixkit.errors import UsageError
+from pixkit.plugins import Plugins
+
+
+def pick_device(name: str) -> torch.device:
+    """The device that `auto`, `cpu`, `cuda` or `cuda:N` means; auto is cuda where there is one.
+
+    Raises:
+        UsageError: if it is unknown or not there.
+    """
+    if name == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        device = torch.device(name)
+    except RuntimeError:
+        device = None
+    if device is None or device.type not in ("cpu", "cuda"):
+        raise UsageError("no such device", where="device", found=name, expected="auto, cpu or cuda")
+    count = torch.cuda.device_count()
+    if device.type == "cuda" and (device.index or 0) >= count:
+        found = (
+            f"{name}; there are {count} devices" if count else f"{name}; there is none that torch {_torch()} can use"
+        )
+        raise UsageError("CUDA device missing", where="device", found=found, hint="--device cpu")
+    return device
+
+
+def environment(device: torch.device, seed: int, loaded: Plugins) -> dict[str, Any]:
+    """Versions, plugins and machine, as plain data."""
+    return {
+        "pixkit": version("pixkit"),
+        "python": platform.python_version(),
+        "torch": _torch(),
+        "numpy": np.__version__,
+        "plugins": {
+            f"{info.distribution}:{info.name}": info.version
+            for info in loaded.infos
+            if info.health in ("ok", "conflict")
+        },
+        "seed": seed,
+        "device": torch.cuda.get_device_name(device) if device.type == "cuda" else "cpu",
+        "cuda": torch.version.cuda if device.type == "cuda" else None,
+        "threads": torch.get_num_threads(),
+        "platform": platform.platform(),
+        "processor": platform.machine(),
+        "repeatable": _promise(device),
+    }
+
+
+def changed(before: dict[str, Any], now: dict[str, Any]) -> str:
+    """What differs between two environments, in words; empty if nothing does."""
+    keys = [key for key in now if key in before and before[key] != now[key]]
+    return "; ".join(f"{key} {before[key]} -> {now[key]}" for key in keys)
+
+
+def _promise(device: torch.device) -> str:
+    if device.type == "cuda":
+        return (
+            "cuDNN is told to be deterministic; other CUDA kernels may still add in any order, so resuming may differ"
+        )
+    return "bit for bit on the same machine, versions and number of threads"
+
+
+@contextmanager
+def repeatable() -> Iterator[None]:
+    """Tell cuDNN to choose the same, deterministic algorithms every time; otherwise as set."""
+    before = torch.backends.cudnn.benchmark, torch.backends.cudnn.deterministic
+    torch.backends.cudnn.benchmark, torch.backends.cudnn.deterministic = False, True
+    try:
+        yield
+    finally:
+        torch.backends.cudnn.benchmark, torch.backends.cudnn.deterministic = before
+
+
+def _torch() -> str:
+    return str(torch.__version__)

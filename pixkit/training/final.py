@@ -1,0 +1,71 @@
+"""The end of a build: what the best weights score, and how they draw."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from pixkit.data.dataset import Dataset
+from pixkit.models.base import Model
+from pixkit.recipe.schema import Recipe
+from pixkit.run import Run
+from pixkit.training.checkpoint import load_model
+from pixkit.training.construct import WEIGHTS, read_weights
+from pixkit.training.samples import draw_samples
+from pixkit.training.scores import Scores, score
+from pixkit.training.signals import Interrupt
+
+
+def conclude(
+    run: Run, recipe: Recipe, model: Model, dataset: Dataset, interrupt: Interrupt
+) -> tuple[list[Scores], Path]:
+    """Score and sample the best checkpoint into scores.json and samples/best; return the table and the picture.
+
+    The model is left with the best averaged weights.
+
+    Raises:
+        Interrupted: if a signal comes meanwhile.
+    """
+    folder = run.checkpoint("best")
+    kinds = [kind for kind in WEIGHTS if kind == "raw" or recipe.train.ema]
+    table: list[Scores] = []
+    for kind in reversed(kinds):
+        load_model(model, read_weights(folder, kind), str(folder))
+        if model.score_kind != "none":
+            table += _scores(model, dataset, recipe, kind, interrupt)
+    run.write_json(
+        run.scores,
+        {
+            "checkpoint": folder.name,
+            "data": dataset.description,
+            "scores": [row.dump() for row in table],
+            "notes": _notes(dataset, table),
+        },
+    )
+    return table, draw_samples(model, recipe, run, "best", interrupt)
+
+
+def _scores(model: Model, dataset: Dataset, recipe: Recipe, kind: str, interrupt: Interrupt) -> list[Scores]:
+    return [
+        score(
+            model,
+            dataset,
+            split,
+            recipe.train.batch_size,
+            weights=kind,
+            seed=recipe.seed,
+            limit=dataset.size("test") or None if split == "train" else None,
+            watch=interrupt.check,
+        )
+        for split in Dataset.SPLITS
+        if dataset.size(split)
+    ]
+
+
+def _notes(dataset: Dataset, table: list[Scores]) -> list[str]:
+    """What one should know when reading the table."""
+    images = next((row.images for row in table if row.split == "train"), 0)
+    if not table:
+        return ["the model gives no likelihood, nor a bound"]
+    if images < dataset.size("train"):
+        return [f"train: a seeded choice of {images} of {dataset.size('train')} images, as many as the test set has"]
+    return []

@@ -1,0 +1,125 @@
+"""One build per folder."""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from pixkit.errors import RunError
+
+try:
+    import fcntl
+except ImportError:  # not on Windows
+    fcntl = None  # type: ignore[assignment]
+
+
+@contextmanager
+def locked(path: Path) -> Iterator[str | None]:
+    """Hold the lock file `path`; give a line about the build that left it behind, None if none did.
+
+    The system's lock on the file decides, where there is one: it ends with its process, however that
+    ends. Elsewhere the process number and host inside the file decide.
+
+    Raises:
+        RunError: while another build holds it.
+    """
+    descriptor, stale = _take(path)
+    try:
+        os.ftruncate(descriptor, 0)
+        os.lseek(descriptor, 0, os.SEEK_SET)
+        os.write(descriptor, json.dumps(_self()).encode())
+        yield None if stale is None else f"an earlier build did not end properly ({_describe(stale)})"
+    finally:
+        _release(descriptor, path)
+
+
+def holder_alive(holder: dict[str, Any]) -> bool:
+    """Whether the process that wrote a lock file may still be there; True where that cannot be known."""
+    if os.name != "posix" or holder.get("host") != socket.gethostname():
+        return True
+    try:
+        os.kill(int(holder["pid"]), 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True
+
+
+def _take(path: Path) -> tuple[int, dict[str, Any] | None]:
+    """The open, locked file and what a dead holder left in it."""
+    while True:
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
+        holder = _read(descriptor)
+        try:
+            if not _system_lock(descriptor, path, holder) and holder is not None and holder_alive(holder):
+                raise _held(path, holder)
+            if _same_file(descriptor, path):
+                return descriptor, holder
+        except BaseException:
+            os.close(descriptor)
+            raise
+        os.close(descriptor)
+
+
+def _system_lock(descriptor: int, path: Path, holder: dict[str, Any] | None) -> bool:
+    """Take the system's lock; False where the system or the file system has none."""
+    if fcntl is None:
+        return False
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        raise _held(path, holder or {}) from None
+    except OSError:
+        return False
+    return True
+
+
+def _release(descriptor: int, path: Path) -> None:
+    """Remove the file while it is still locked, so that nobody else's is removed; Windows needs it closed first."""
+    if os.name != "posix":
+        os.close(descriptor)
+    path.unlink(missing_ok=True)
+    if os.name == "posix":
+        os.close(descriptor)
+
+
+def _same_file(descriptor: int, path: Path) -> bool:
+    """Whether `path` still is the open file: its holder removes it when it ends."""
+    try:
+        return os.path.samestat(os.fstat(descriptor), path.stat())
+    except FileNotFoundError:
+        return False
+
+
+def _read(descriptor: int) -> dict[str, Any] | None:
+    """What stands in the lock file; None if that is nothing, or half written."""
+    try:
+        os.lseek(descriptor, 0, os.SEEK_SET)
+        holder = json.loads(os.read(descriptor, 4096))
+    except ValueError:
+        return None
+    return holder if isinstance(holder, dict) and isinstance(holder.get("pid"), int) else None
+
+
+def _self() -> dict[str, Any]:
+    return {"pid": os.getpid(), "host": socket.gethostname(), "started": time.strftime("%Y-%m-%d %H:%M:%S")}
+
+
+def _describe(holder: dict[str, Any]) -> str:
+    return f"process {holder.get('pid', '?')} on {holder.get('host', '?')}, since {holder.get('started', '?')}"
+
+
+def _held(path: Path, holder: dict[str, Any]) -> RunError:
+    return RunError(
+        "another build is writing this run",
+        where=str(path.parent),
+        found=_describe(holder),
+        hint=f"wait for it to end; if you are sure that it is gone, remove {path}",
+    )

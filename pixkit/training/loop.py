@@ -1,0 +1,265 @@
+"""The training loop: steps, scores, samples and checkpoints, in an order that a killed run can take up again."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import asdict, dataclass, fields
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from pixkit.data.dataset import Dataset
+from pixkit.errors import CheckpointError
+from pixkit.image import Batch
+from pixkit.models.base import Model
+from pixkit.recipe.schema import Recipe
+from pixkit.run import Run
+from pixkit.training import checkpoint
+from pixkit.training.ema import Ema
+from pixkit.training.feed import Feed
+from pixkit.training.hooks import TrainHooks
+from pixkit.training.metrics import MetricsLog, plain
+from pixkit.training.optim import load_optimizer_tensors, optimizer_tensors
+from pixkit.training.randomness import derive
+from pixkit.training.reporter import Reporter
+from pixkit.training.samples import draw_samples
+from pixkit.training.scores import score
+from pixkit.training.signals import Interrupt, Interrupted
+from pixkit.training.step import NonFiniteStep, Stepper
+
+CALIBRATION_BATCHES = 16
+"""Training batches that BatchNorm statistics of averaged weights are taken from."""
+
+
+@dataclass
+class LoopState:
+    """What a checkpoint says beside weights: steps made, up to which step scores and samples are done, the best."""
+
+    step: int = 0
+    evaluated: int = 0
+    sampled: int = 0
+    best_step: int | None = None
+    best_nats: float | None = None
+    stale: int = 0
+    """Scorings since the best one."""
+
+
+class Trainer:
+    """Trains a model in a run. All randomness is a function of the recipe's seed and the step.
+
+    Call `begin` for a new run or `restore` for an old one, then `train`.
+    """
+
+    def __init__(
+        self,
+        run: Run,
+        recipe: Recipe,
+        model: Model,
+        dataset: Dataset,
+        *,
+        device: torch.device,
+        interrupt: Interrupt,
+        reporter: Reporter,
+        hooks: TrainHooks,
+    ) -> None:
+        self.run = run
+        self.recipe = recipe
+        self.config = recipe.train
+        self.model = model
+        self.dataset = dataset
+        self.stepper = Stepper(
+            model, Feed(dataset, self.config.batch_size, recipe.seed), self.config, recipe.seed, device
+        )
+        self.state = LoopState()
+        self.ema: Ema | None = None
+        self._interrupt = interrupt
+        self._reporter = reporter
+        self._hooks = hooks
+        self._saved = 0
+        self._scores: dict[str, Any] = {}
+
+    def begin(self, weights: dict[str, Tensor] | None = None, where: str = "") -> None:
+        """Start at step 0 from `weights`, which come from `where`, or from the model's own initialisation."""
+        if weights is None:
+            torch.manual_seed(derive(self.recipe.seed, "initialise"))
+            self.model.initialise(self.stepper.batches(1)[0])
+        else:
+            checkpoint.load_model(self.model, weights, where)
+        self._start_average()
+
+    def restore(self) -> None:
+        """Go on from the run's last checkpoint.
+
+        Raises:
+            CheckpointError: if it is damaged or another model's.
+        """
+        folder = self.run.checkpoint("last")
+        manifest = checkpoint.read_manifest(folder)
+        if set(manifest.state) != {field.name for field in fields(LoopState)}:
+            raise CheckpointError("the loop's state is another version's", where=str(folder))
+        checkpoint.load_model(self.model, checkpoint.read_tensors(folder, manifest, "model"), str(folder))
+        load_optimizer_tensors(self.stepper.phases, checkpoint.read_tensors(folder, manifest, "optimizer"), str(folder))
+        self._start_average()
+        if self.ema is not None:
+            averages = checkpoint.read_tensors(folder, manifest, "ema")
+            checkpoint.check_fit(self.model, averages, str(folder))
+            self.ema.load(averages)
+        self.state = LoopState(**manifest.state)
+        self._saved = self.state.step
+        self._scores = manifest.metrics
+        self._point()
+
+    def _start_average(self) -> None:
+        self.ema = Ema(self.model, self.config.ema) if self.config.ema else None
+
+    def train(self) -> None:
+        """Train until the recipe's steps, its patience, or a signal; the last step is always saved.
+
+        A step is followed by what is due at it: scores, samples, the checkpoint. A signal may cut scores and
+        samples short; they are then made when the run is resumed.
+
+        Raises:
+            NonFiniteStep: see there; the run's nonfinite.json says where.
+            RunError: if something cannot be written.
+        """
+        self._reporter.start(self.config.steps, self.state.step)
+        self._hooks.call("start", run=self.run)
+        with MetricsLog(self.run.metrics, self.state.step) as log:
+            while self._interrupt.signal is None:
+                try:
+                    self._observe(log)
+                except Interrupted:
+                    break
+                if self.state.step >= self.config.steps or self._stale():
+                    break
+                self._advance(log)
+            self._save(log)
+        self._hooks.call("end", run=self.run, step=self.state.step)
+
+    def _stale(self) -> bool:
+        stale = self.config.patience is not None and self.state.stale >= self.config.patience
+        if stale:
+            self._reporter.message(f"stopped at step {self.state.step}: no better score in {self.state.stale} scorings")
+        return stale
+
+    def _advance(self, log: MetricsLog) -> None:
+        started = time.perf_counter()
+        step = self.state.step + 1
+        try:
+            values = self.stepper.make(step)
+        except NonFiniteStep as error:
+            self.run.write_json(self.run.nonfinite, {**error.details, "last_checkpoint": self._saved or None})
+            error.where = str(self.run.nonfinite)
+            raise
+        if self.ema is not None:
+            self.ema.update(self.model, step)
+        self.state.step = step
+        speed = self.stepper.images / (time.perf_counter() - started)
+        row = {"event": "train", "step": step, "epoch": self.stepper.epochs(step), **values, "images_per_second": speed}
+        log.add(row)
+        self._reporter.step(step, row)
+        self._hooks.call("step", run=self.run, step=step, metrics=row)
+
+    def _observe(self, log: MetricsLog) -> None:
+        """Do what is due at this step and is not done yet."""
+        step = self.state.step
+        last = step == self.config.steps
+        scoring = step > 0 and (last or step % self.config.eval_every == 0)
+        every = self.config.sample_every
+        if scoring and self.state.evaluated < step and self._scorable:
+            self._evaluate(log)
+        if step > 0 and self.state.sampled < step and (scoring if every is None else last or step % every == 0):
+            self._sample()
+        if step > 0 and (last or step % self.config.checkpoint_every == 0 or self.state.best_step == step):
+            self._save(log)
+
+    @property
+    def _scorable(self) -> bool:
+        return self.model.score_kind != "none" and self.dataset.size("validation") > 0
+
+    def _evaluate(self, log: MetricsLog) -> None:
+        started = time.perf_counter()
+        raw = self._score("raw")
+        row: dict[str, Any] = {"event": "eval", "step": self.state.step, "epoch": self.stepper.epochs(self.state.step)}
+        row |= {"images": raw.images, "nats": raw.nats, "stderr": raw.stderr, "bits_per_dim": raw.bits_per_dim}
+        decisive = raw.nats
+        if self.ema is not None:
+            with self.averaged():
+                averaged = self._score("ema")
+            decisive = averaged.nats
+            row |= {"nats_ema": averaged.nats, "stderr_ema": averaged.stderr, "bits_per_dim_ema": averaged.bits_per_dim}
+        self._judge(decisive)
+        row |= {"best": self.state.best_step == self.state.step, "seconds": time.perf_counter() - started}
+        self._scores = {key: value for key, value in plain(row).items() if key != "seconds"}
+        log.add(row)
+        self._reporter.evaluated(self.state.step, row)
+        self._hooks.call("eval", run=self.run, step=self.state.step, metrics=row)
+
+    def _score(self, weights: str) -> Any:
+        return score(
+            self.model,
+            self.dataset,
+            "validation",
+            self.config.batch_size,
+            weights=weights,
+            seed=self.recipe.seed,
+            limit=self.config.eval_images,
+            watch=self._interrupt.check,
+        )
+
+    def _judge(self, nats: float) -> None:
+        """Note whether these validation nats are the best; NaN never is."""
+        self.state.evaluated = self.state.step
+        if math.isfinite(nats) and (self.state.best_nats is None or nats < self.state.best_nats):
+            self.state.best_step, self.state.best_nats, self.state.stale = self.state.step, nats, 0
+        else:
+            self.state.stale += 1
+
+    def _sample(self) -> None:
+        with self.averaged():
+            path = draw_samples(self.model, self.recipe, self.run, f"step-{self.state.step}", self._interrupt)
+        self.state.sampled = self.state.step
+        self._reporter.sampled(path)
+
+    def averaged(self) -> AbstractContextManager[None]:
+        """The model with averaged weights for a while, if there is an average."""
+        return nullcontext() if self.ema is None else self.ema.in_place(self.model, self._calibration)
+
+    def _calibration(self) -> Iterator[Batch]:
+        torch.manual_seed(derive(self.recipe.seed, "calibration"))
+        for step in range(1, CALIBRATION_BATCHES + 1):
+            yield from self.stepper.batches(step)[:1]
+
+    def _save(self, log: MetricsLog) -> None:
+        """Write this step's checkpoint, unless it is there, then make `last` and `best` name it."""
+        if self.state.step in (0, self._saved):
+            return
+        log.sync()
+        contents = {"model": checkpoint.weights(self.model), "optimizer": optimizer_tensors(self.stepper.phases)}
+        if self.ema is not None:
+            with self.averaged():
+                contents["ema"] = {name: value.clone() for name, value in checkpoint.weights(self.model).items()}
+        folder = self.run.checkpoint_folder(self.state.step)
+        checkpoint.save(
+            folder,
+            contents,
+            step=self.state.step,
+            model=self.recipe.model.name,
+            state=asdict(self.state),
+            metrics=self._scores,
+        )
+        self._saved = self.state.step
+        self._point()
+        self._reporter.checkpoint(folder)
+
+    def _point(self) -> None:
+        """Bring `last`, `best` and the number of kept checkpoints in line with the state."""
+        self.run.point("last", self.state.step)
+        if self.state.best_step is not None:
+            self.run.point("best", self.state.best_step)
+        steps = [step for step in self.run.steps() if step <= self.state.step]
+        self.run.forget(set(steps[: -self.config.keep]) - {self.state.best_step})

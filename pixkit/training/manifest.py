@@ -1,0 +1,103 @@
+"""The manifest of a checkpoint, which vouches for itself and for the files beside it."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from pixkit.errors import CheckpointError
+from pixkit.training.reading import read_regular
+
+Migrations = Mapping[int, Callable[[dict[str, Any]], dict[str, Any]]]
+
+FORMAT = 1
+MANIFEST = "manifest.json"
+MIGRATIONS: Migrations = {}
+"""From a format to the next: what makes of that version's manifest the following version's."""
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """What a manifest says. `files` has, by name without suffix, sha256, bytes and layout of each."""
+
+    step: int
+    model: str
+    files: dict[str, dict[str, Any]]
+    state: dict[str, Any] = field(default_factory=dict)
+    metrics: dict[str, Any] = field(default_factory=dict)
+
+
+def read_manifest(
+    folder: Path,
+    migrations: Migrations = MIGRATIONS,
+    newest: int = FORMAT,
+) -> Manifest:
+    """Read and check a manifest; the tensors are not read yet.
+
+    Raises:
+        CheckpointError: if it is missing, damaged, of a newer format, or of another step than the folder says.
+    """
+    path = folder / MANIFEST
+    if folder.is_symlink() or not folder.is_dir():
+        raise CheckpointError("there is no checkpoint", where=str(folder), expected="a folder, not a link")
+    body = _decode_manifest(read_regular(path), path)
+    body = _migrate(body, path, migrations, newest)
+    try:
+        manifest = Manifest(body["step"], body["model"], body["files"], body["state"], body["metrics"])
+    except KeyError as error:
+        raise CheckpointError(f"the key {error} is missing", where=str(path)) from None
+    named = re.fullmatch(r"step-(\d+)", folder.name)
+    if named and int(named[1]) != manifest.step:
+        raise CheckpointError(
+            "the manifest belongs to another checkpoint",
+            where=str(path),
+            found=f"step {manifest.step}",
+            expected=folder.name,
+        )
+    return manifest
+
+
+def encode_manifest(body: dict[str, Any]) -> bytes:
+    """The one way to write this content, with its checksum: so that any changed byte shows."""
+    bare = {key: value for key, value in body.items() if key != "sha256"}
+    return _canonical({**bare, "sha256": sha256(_canonical(bare))})
+
+
+def _decode_manifest(data: bytes, path: Path) -> dict[str, Any]:
+    try:
+        body = json.loads(data)
+        intact = isinstance(body, dict) and encode_manifest(body) == data
+    except (ValueError, RecursionError):
+        intact = False
+    if not intact:
+        raise CheckpointError("damaged: its bytes are not those that were saved", where=str(path))
+    return body
+
+
+def _migrate(body: dict[str, Any], path: Path, migrations: Migrations, newest: int) -> dict[str, Any]:
+    while body.get("format") != newest:
+        version = body.get("format")
+        if not isinstance(version, int) or version not in migrations:
+            raise CheckpointError(
+                "a checkpoint format that this pixkit does not read",
+                where=str(path),
+                found=f"format {version}",
+                expected=f"format {newest} or older",
+                hint="use a newer pixkit",
+            )
+        body = migrations[version](body)
+    return body
+
+
+def _canonical(value: dict[str, Any]) -> bytes:
+    return (json.dumps(value, indent=1, sort_keys=True, allow_nan=False) + "\n").encode()
+
+
+def sha256(data: bytes) -> str:
+    """In hexadecimal."""
+    return hashlib.sha256(data).hexdigest()

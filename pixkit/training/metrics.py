@@ -1,0 +1,72 @@
+"""metrics.jsonl: one JSON object a line, appended as training goes on."""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+from pixkit.files import write_text
+from pixkit.training.storage import writing
+
+TIMED = ("seconds", "images_per_second")
+"""Fields that differ from one run to the next; everything else is the same on the same machine."""
+
+
+class MetricsLog:
+    """Appends rows; opened at a step, it first drops every row of a later one."""
+
+    def __init__(self, path: Path, step: int) -> None:
+        self.path = path
+        with writing(path):
+            kept = [row for row in read_rows(path) if row["step"] <= step]
+            write_text(path, "".join(map(_line, kept)))
+            self._file = open(path, "a", encoding="utf-8")  # noqa: SIM115 - closed by __exit__
+
+    def __enter__(self) -> MetricsLog:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        with writing(self.path):
+            self._file.close()
+
+    def add(self, row: dict[str, Any]) -> None:
+        """Append a row; a number that is not finite becomes null."""
+        with writing(self.path):
+            self._file.write(_line(row))
+            self._file.flush()
+
+    def sync(self) -> None:
+        """Make sure that the rows are on the disk."""
+        with writing(self.path):
+            os.fsync(self._file.fileno())
+
+
+def read_rows(path: Path) -> Iterator[dict[str, Any]]:
+    """The rows of a log, up to the first that was not written whole."""
+    if not path.exists():
+        return
+    with open(path, encoding="utf-8", errors="replace") as file:
+        for line in file:
+            try:
+                row = json.loads(line)
+            except ValueError:
+                return
+            if not line.endswith("\n") or not isinstance(row, dict) or "step" not in row:
+                return
+            yield row
+
+
+def plain(row: dict[str, Any]) -> dict[str, Any]:
+    """The row as JSON can say it: None where a number is not finite."""
+    return {key: None if isinstance(value, float) and not math.isfinite(value) else value for key, value in row.items()}
+
+
+def _line(row: dict[str, Any]) -> str:
+    return json.dumps(plain(row), allow_nan=False) + "\n"

@@ -1,0 +1,37 @@
+"""Sample grids: the same noise each time, so that one sees the model change and not the draw."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from pixkit.figures import save_grid, save_npz
+from pixkit.models.base import Model
+from pixkit.recipe.schema import Recipe
+from pixkit.run import Run
+from pixkit.training.ema import evaluating
+from pixkit.training.randomness import derive, isolated_rng
+from pixkit.training.signals import Interrupt
+from pixkit.training.storage import writing
+
+
+def draw_samples(model: Model, recipe: Recipe, run: Run, name: str, interrupt: Interrupt) -> Path:
+    """Draw what the recipe's `sample` section says into samples/NAME.npz, then the picture; return its path.
+
+    Raises:
+        Interrupted: if a signal comes meanwhile; nothing is written then.
+        RunError: if the files cannot be written.
+    """
+    config = recipe.sample
+    with evaluating(model), isolated_rng(model.device):
+        x = model.sample(
+            config.count,
+            seed=derive(recipe.seed, "sample"),
+            temperature=config.temperature,
+            batch_size=config.batch_size,
+            sampler=config.type,
+            progress=interrupt.check,
+        )
+    # The numbers first: whatever becomes of the picture, the samples are there.
+    with writing(run.samples):
+        save_npz(x, model.spec.levels, run.samples / f"{name}.npz")
+        return save_grid(x, model.spec.levels, run.samples / f"{name}.png")

@@ -1,0 +1,99 @@
+"""Scores of images: nats and bits per dimension, averaged over images."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import torch
+
+from pixkit.data.dataset import Dataset
+from pixkit.errors import UsageError
+from pixkit.image import Batch
+from pixkit.models.base import Model
+from pixkit.training.ema import evaluating
+from pixkit.training.metrics import plain
+from pixkit.training.randomness import derive, isolated_rng
+
+Watch = Callable[[int, int], None]
+"""Called as watch(images done, images in all) after every batch; raises to stop."""
+
+
+@dataclass(frozen=True)
+class Scores:
+    """What a model gives the images of one split.
+
+    `nats` is the mean over images of the negative log-likelihood, or of a bound on it where `kind` is
+    'bound'; `stderr` its standard error over images, NaN for a single one; `weights` 'raw' or 'ema'.
+    """
+
+    split: str
+    weights: str
+    kind: str
+    images: int
+    nats: float
+    stderr: float
+    bits_per_dim: float
+
+    def dump(self) -> dict[str, Any]:
+        """As plain data, with None for what is not finite."""
+        return plain(asdict(self))
+
+
+def score(
+    model: Model,
+    dataset: Dataset,
+    split: str,
+    batch_size: int,
+    *,
+    weights: str = "raw",
+    seed: int = 0,
+    limit: int | None = None,
+    watch: Watch | None = None,
+) -> Scores:
+    """Score the images of a split in evaluation mode: every image counts once, whatever the batches.
+
+    A model that draws when it scores (a bound) draws the same for the same seed and batch size.
+
+    Args:
+        model: what scores; its mode, and torch's generators, are left as they were.
+        dataset: the images.
+        split: train, validation or test. With a limit, the images are spread over the
+            split by a seeded choice, so that the score does not depend on how a source is sorted.
+        batch_size: images at a time.
+        weights: how the result calls the weights.
+        seed: of that choice, and of the draws.
+        limit: at most this many images.
+        watch: told of the progress.
+
+    Raises:
+        UsageError: if the model has no likelihood, or there are no such images.
+    """
+    if model.score_kind == "none":
+        raise UsageError("the model gives no likelihood, nor a bound", found=type(model).__name__)
+    total = dataset.size(split) if limit is None else min(limit, dataset.size(split))
+    if not total:
+        raise UsageError("there are no such images", where=dataset.name, found=split)
+    nats = torch.empty(total, dtype=torch.float64)
+    done = 0
+    with torch.no_grad(), evaluating(model), isolated_rng(model.device):
+        for number, batch in enumerate(_batches(dataset, split, batch_size, total, seed)):
+            torch.manual_seed(derive(seed, "score", split, number))
+            values = model.score(batch.to(model.device))
+            nats[done : done + len(batch.x)] = values.double().cpu()
+            done += len(batch.x)
+            if watch is not None:
+                watch(done, total)
+    mean = float(nats.mean())
+    stderr = float(nats.std() / math.sqrt(total)) if total > 1 else math.nan
+    return Scores(split, weights, model.score_kind, total, mean, stderr, dataset.spec.bits_per_dim(mean))
+
+
+def _batches(dataset: Dataset, split: str, batch_size: int, total: int, seed: int) -> Iterable[Batch]:
+    if total == dataset.size(split):
+        return dataset.batches(split, batch_size)
+    generator = torch.Generator().manual_seed(derive(seed, "subset", split))
+    chosen = torch.randperm(dataset.size(split), generator=generator)[:total].sort().values
+    return (dataset.batch(split, part) for part in chosen.split(batch_size))

@@ -1,0 +1,129 @@
+"""One training step: every phase of the model, in turn."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from pixkit.errors import NonFiniteError
+from pixkit.image import Batch
+from pixkit.models.base import Losses, Model
+from pixkit.recipe.schema import TrainConfig
+from pixkit.training.checkpoint import non_finite
+from pixkit.training.feed import Feed
+from pixkit.training.optim import TrainedPhase, clip, gradient_norm, rate_factor, trained_phases
+from pixkit.training.randomness import derive
+
+
+class NonFiniteStep(NonFiniteError):
+    """A loss or a gradient of a step is not finite; `details` says of which images, as plain data."""
+
+    def __init__(self, message: str, details: dict[str, Any], **texts: str) -> None:
+        super().__init__(message, **texts)
+        self.details = details
+
+
+class Stepper:
+    """Makes training steps; knows no model by name. Step n = 1, 2, ... is a function of seed, n and the weights.
+
+    With `accumulate` A a step sees A batches, and its gradient is the mean over all their images. torch's
+    generator is seeded from (seed, step, phase, part) before every loss.
+    """
+
+    def __init__(self, model: Model, feed: Feed, config: TrainConfig, seed: int, device: torch.device) -> None:
+        self.model = model
+        self.feed = feed
+        self.config = config
+        self.device = device
+        self.phases = trained_phases(model, config)
+        self._seed = seed
+
+    @property
+    def images(self) -> int:
+        """Images of one step."""
+        return self.config.batch_size * self.config.accumulate
+
+    def epochs(self, step: int) -> float:
+        """How many times the training images were visited after `step` steps."""
+        return self.feed.epochs(step * self.config.accumulate)
+
+    def batches(self, step: int) -> list[Batch]:
+        """The batches of a step, on the device."""
+        first = (step - 1) * self.config.accumulate
+        return [self.feed.batch(first + part).to(self.device) for part in range(self.config.accumulate)]
+
+    def make(self, step: int) -> dict[str, float]:
+        """Make step 1, 2, ... and return what is logged of it.
+
+        With one phase its losses go by their own names, beside `lr` and `grad_norm`; with several, by
+        PHASE/NAME.
+
+        Raises:
+            NonFiniteStep: before the update of the phase whose loss or gradient is not finite.
+        """
+        self.model.train()
+        batches = self.batches(step)
+        row: dict[str, float] = {}
+        for number, trained in enumerate(self.phases):
+            values = self._phase(trained, number, step, batches)
+            prefix = f"{trained.name}/" if len(self.phases) > 1 else ""
+            row.update({prefix + name: value for name, value in values.items()})
+        if "nats" in row:
+            row["bits_per_dim"] = self.model.spec.bits_per_dim(row["nats"])
+        return row
+
+    def _phase(self, trained: TrainedPhase, number: int, step: int, batches: list[Batch]) -> dict[str, float]:
+        parameters = list(trained.parameters.values())
+        trained.optimizer.zero_grad(set_to_none=True)
+        images = sum(len(batch.x) for batch in batches)
+        means: dict[str, float] = {}
+        for part, batch in enumerate(batches):
+            torch.manual_seed(derive(self._seed, "loss", step, number, part))
+            losses = _checked(trained.phase.loss(batch, step), trained.name)
+            values = {name: float(value.detach()) for name, value in losses.items()}
+            if not torch.isfinite(losses["loss"]):
+                raise self._non_finite("the loss", trained, step, batches, part=part, losses=_words(values))
+            weight = len(batch.x) / images
+            # Only this phase's parameters: what a loss reaches beyond them belongs to other phases.
+            (losses["loss"] * weight).backward(inputs=parameters)
+            for name, value in values.items():
+                means[name] = means.get(name, 0.0) + weight * value
+        norm = gradient_norm(parameters)
+        if not torch.isfinite(norm):
+            names = non_finite({name: p.grad for name, p in trained.parameters.items() if p.grad is not None})
+            raise self._non_finite("the gradient", trained, step, batches, parameters=names, losses=_words(means))
+        if self.config.clip is not None:
+            clip(parameters, norm, self.config.clip)
+        rate = trained.set_rate(rate_factor(self.config.schedule, step, self.config.steps))
+        trained.optimizer.step()
+        return {**means, "lr": rate, "grad_norm": float(norm)}
+
+    def _non_finite(
+        self, what: str, trained: TrainedPhase, step: int, batches: list[Batch], **details: Any
+    ) -> NonFiniteStep:
+        return NonFiniteStep(
+            f"{what} of step {step} is not finite; nothing was updated with it",
+            {
+                "step": step,
+                "phase": trained.name,
+                "what": what,
+                "epoch": self.epochs(step - 1),
+                "indices": [batch.indices.tolist() for batch in batches],
+                **details,
+            },
+            hint="lower the learning rate, warm it up (train.schedule.warmup), or clip gradients (train.clip)",
+        )
+
+
+def _checked(losses: Losses, phase: str) -> Losses:
+    """Hold a phase, which may be a plugin's, to what it promises."""
+    loss = losses.get("loss")
+    if not isinstance(loss, Tensor) or loss.numel() != 1 or not loss.requires_grad:
+        raise ValueError(f"phase '{phase}': loss(batch, step) must give a scalar 'loss' that depends on parameters")
+    return losses
+
+
+def _words(values: dict[str, float]) -> dict[str, str]:
+    return {name: repr(value) for name, value in values.items()}
