@@ -18,15 +18,11 @@ from pixkit.cli.options import (
     weights_option,
 )
 from pixkit.cli.output import emit, emit_json
+from pixkit.cli.runs import recipe_of
 from pixkit.cli.scores import score_table
 from pixkit.cli.talk import talking
-from pixkit.component import ComponentSpec
 from pixkit.data import prepare
 from pixkit.errors import UsageError
-from pixkit.plugins import registry
-from pixkit.recipe import dump_yaml, parse_yaml
-from pixkit.recipe.overrides import apply_overrides
-from pixkit.recipe.validate import validate
 from pixkit.run import Run
 
 
@@ -65,12 +61,21 @@ def command(
     Overrides are of the data alone (data.root=DIR if they have moved); relative paths in them start
     from the working directory.
     """
+    _check(overrides)
     open_door()
     opened = Run.open(run)
+    recipe = recipe_of(opened, overrides)
     model = load(opened, device=device, checkpoint=checkpoint, weights=weights)
     with talking(quiet) as talk:
-        dataset = prepare(data_section(opened, overrides), Path.cwd(), talk.progress)
-        scores = evaluate(model, dataset, split, batch_size or opened.recipe().train.batch_size)
+        dataset = prepare(recipe.data, Path.cwd(), talk.progress)
+        scores = evaluate(
+            model,
+            dataset,
+            split,
+            batch_size or recipe.train.batch_size,
+            weights=weights,
+            watch=lambda done, total: talk.progress("scoring", done, total),
+        )
     row = scores.dump()
     if as_json:
         emit_json({"run": str(run), "data": dataset.description, "checkpoint": checkpoint, **row})
@@ -78,8 +83,7 @@ def command(
         emit(f"{dataset.description}\n{score_table([row])}")
 
 
-def data_section(run: Run, overrides: tuple[str, ...]) -> ComponentSpec:
-    """The run's data section, overrides applied; the run has made its own paths absolute."""
+def _check(overrides: tuple[str, ...]) -> None:
     for text in overrides:
         if not text.startswith("data."):
             raise UsageError(
@@ -87,8 +91,3 @@ def data_section(run: Run, overrides: tuple[str, ...]) -> ComponentSpec:
                 where=f'override "{text}"',
                 expected="data.KEY=VALUE",
             )
-    if not overrides:
-        return run.recipe().data
-    root = parse_yaml(dump_yaml(run.recipe().dump()), str(run.path / "recipe.lock.yaml"))
-    apply_overrides(root, overrides, registry())
-    return validate(root, registry()).data

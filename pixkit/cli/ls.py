@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from pixkit.cli.door import open_door
 from pixkit.cli.options import KIND, json_option
 from pixkit.cli.output import emit, emit_json, table
+from pixkit.errors import PixkitError, UsageError
+
+if TYPE_CHECKING:
+    from pixkit.run import Run
 
 Row = dict[str, object]
 
@@ -27,15 +31,17 @@ def command(kind: str | None, folder: Path | None, as_json: bool) -> None:
     if folder is not None and kind != "run":
         raise click.UsageError("only `ls runs` takes a folder")
     if kind == "run":
-        rows = run_rows(folder or Path("runs"))
-        columns = ["name", "model", "data", "step", "scores"]
+        rows, columns = run_rows(folder or Path("runs")), ("name", "model", "data", "step", "score")
     else:
-        rows = ([] if kind == "recipe" else component_rows(kind)) + (recipe_rows() if kind in ("recipe", None) else [])
-        columns = ["kind", "name", "from", "summary"]
+        rows, columns = [], ("kind", "name", "from", "summary")
+        if kind != "recipe":
+            rows += component_rows(kind)
+        if kind in ("recipe", None):
+            rows += recipe_rows()
     if as_json:
         emit_json(rows)
     elif rows:
-        emit(table(columns, [[_cell(row[column]) for column in columns] for row in rows]))
+        emit(table(columns, [[str(row[column]) for column in columns] for row in rows]))
     else:
         click.echo(f"no {kind}s here", err=True)
 
@@ -71,26 +77,23 @@ def first_comment(text: str) -> str:
 
 
 def run_rows(folder: Path) -> list[Row]:
-    """The runs in a folder, the folder itself included if it is one; those that cannot be read say why."""
-    from pixkit.cli.runs import summary
-    from pixkit.errors import PixkitError, UsageError
+    """The runs in a folder, the folder itself included if it is one."""
     from pixkit.run import Run
 
     if not folder.is_dir():
         raise UsageError("there is no such folder", where=str(folder))
-    rows: list[Row] = []
-    for path in [folder, *sorted(folder.iterdir())]:
-        run = Run(path)
-        if not path.is_dir() or not run.started:
-            continue
-        try:
-            rows.append(summary(run))
-        except PixkitError as error:
-            rows.append({"name": path.name, "path": str(path), "error": str(error)})
-    return rows
+    runs = [Run(path) for path in (folder, *sorted(folder.iterdir())) if path.is_dir()]
+    return [_run_row(run) for run in runs if run.started]
 
 
-def _cell(value: object) -> str:
-    if isinstance(value, Sequence) and not isinstance(value, str):
-        return ", ".join(map(str, value))
-    return str(value)
+def _run_row(run: Run) -> Row:
+    """What a run is; of one that cannot be read, why."""
+    from pixkit.cli.runs import summary
+    from pixkit.cli.scores import headline
+
+    try:
+        row = summary(run)
+    except PixkitError as error:
+        row = {"name": run.path.name, "path": str(run.path), "model": "?", "data": "?", "step": "?", "scores": []}
+        return {**row, "score": " ".join(str(error).split())}
+    return {**row, "score": headline(row["scores"])}

@@ -9,6 +9,7 @@ import os
 import shutil
 import sys
 from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
 from typing import Any, TextIO
 
 import click
@@ -67,6 +68,19 @@ def pairs(values: Mapping[str, str]) -> str:
     """`name  value` lines, aligned."""
     width = max(map(len, values))
     return "\n".join(f"{name.ljust(width)}  {value}" for name, value in values.items())
+
+
+def shown_path(path: str | os.PathLike[str]) -> str:
+    """A path as one would type it here: relative where it lies below the working directory."""
+    full = Path(path).absolute()
+    return str(full.relative_to(Path.cwd())) if full.is_relative_to(Path.cwd()) else str(full)
+
+
+def duration(seconds: float) -> str:
+    """Seconds, minutes or hours, for people."""
+    if seconds < 120:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 7200 else f"{seconds / 3600:.1f} h"
 
 
 def _plain(value: Any) -> Any:

@@ -26,6 +26,16 @@ def score_table(rows: Iterable[Mapping[str, Any]]) -> str:
     return table(("split", "weights", "images", "bits/dim", "nats/image", "error"), cells)
 
 
+def headline(rows: Iterable[Mapping[str, Any]]) -> str:
+    """Bits/dim on the test images, with averaged weights where there are any."""
+    tests = {row["weights"]: row for row in rows if row["split"] == "test"}
+    row = tests.get("ema") or tests.get("raw")
+    if row is None:
+        return "no test score"
+    score = number(row["bits_per_dim"], row["kind"], 4)
+    return f"test {score} bits/dim ({row['images']} images, {row['weights']} weights)"
+
+
 def number(value: float | None, kind: str, digits: int) -> str:
     """A score with as many digits after the point; "not finite" where it is none."""
     return "not finite" if value is None else f"{_SIGNS[kind]}{value:.{digits}f}"

@@ -83,7 +83,8 @@ def show_recipe(name: str, as_json: bool) -> None:
 
 def show_run(path: str, as_json: bool) -> None:
     """What a run is and how it scored."""
-    from pixkit.cli.runs import score_table, summary
+    from pixkit.cli.runs import summary
+    from pixkit.cli.scores import score_table
     from pixkit.run import Run
 
     found = summary(Run.open(path))

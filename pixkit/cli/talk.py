@@ -78,7 +78,7 @@ class BarTalk(Talk):
         if what != self._what:
             self.close()
             self._bar.start()
-            self._bar.add_task(what, total=None, note="")
+            self._bar.add_task(what, total=total or None, note=note)
             self._what = what
         task = self._bar.task_ids[-1]
         self._bar.update(task, completed=done, total=total or None, note=note)

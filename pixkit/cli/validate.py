@@ -22,27 +22,30 @@ def command(ctx: click.Context, recipes: tuple[str, ...], as_json: bool) -> None
     `pixkit build --dry-run` does that. The exit code is that of the gravest error, 0 if there is none.
     """
     open_door()
-    rows, codes = [], []
-    for recipe in recipes:
-        try:
-            load_recipe(recipe)
-        except PixkitError as error:
-            rows.append({"recipe": recipe, "valid": False, "errors": _errors(error), "text": str(error)})
-            codes.append(error.exit_code)
-        else:
-            rows.append({"recipe": recipe, "valid": True, "errors": [], "text": ""})
+    found = {recipe: _error(recipe) for recipe in recipes}
     if as_json:
-        emit_json(rows)
+        emit_json(
+            [{"recipe": recipe, "valid": not error, "errors": _problems(error)} for recipe, error in found.items()]
+        )
     else:
-        for row in rows:
-            emit(f"{row['recipe']}: ok") if row["valid"] else fail(str(row["text"]))
-    ctx.exit(max(codes, default=0))
+        for recipe, error in found.items():
+            emit(f"{recipe}: ok") if error is None else fail(str(error))
+    ctx.exit(max(error.exit_code if error else 0 for error in found.values()))
 
 
-def _errors(error: PixkitError) -> list[dict[str, str | None]]:
+def _error(recipe: str) -> PixkitError | None:
+    try:
+        load_recipe(recipe)
+    except PixkitError as error:
+        return error
+    return None
+
+
+def _problems(error: PixkitError | None) -> list[dict[str, str | None]]:
     """Each thing that is wrong, as plain data."""
-    several = error.problems if isinstance(error, InvalidRecipe) else [error]
+    if error is None:
+        return []
     return [
         {"where": one.where, "message": one.message, "found": one.found, "expected": one.expected, "try": one.hint}
-        for one in several
+        for one in (error.problems if isinstance(error, InvalidRecipe) else [error])
     ]

@@ -1,0 +1,154 @@
+"""`pixkit build`."""
+
+from __future__ import annotations
+
+import dataclasses
+import shlex
+from pathlib import Path
+from typing import Any
+
+import click
+
+from pixkit import build as builds
+from pixkit.cli.door import open_door
+from pixkit.cli.options import device_option, json_option, overrides_argument, quiet_option
+from pixkit.cli.output import duration, emit, emit_json, pairs, shown_path
+from pixkit.cli.runs import reload
+from pixkit.cli.scores import headline, score_table
+from pixkit.cli.talk import Talk, talking
+from pixkit.recipe import LoadedRecipe, load_recipe
+from pixkit.run import Run
+from pixkit.training.memory import in_words
+from pixkit.training.reporter import Reporter
+
+
+@click.command()
+@click.argument("recipe")
+@overrides_argument
+@click.option("-o", "--out", type=click.Path(path_type=Path), help="The run's folder; runs/NAME if left out.")
+@click.option("--resume", is_flag=True, help="Go on with a run; RECIPE may be the run's folder.")
+@click.option("--overwrite", is_flag=True, help="Replace the run that is there.")
+@click.option("--dry-run", is_flag=True, help="Say what would be built, how large and how long; write nothing.")
+@click.option("--seed", type=click.IntRange(0, 2**31 - 1), help="The same as seed=N.")
+@device_option
+@json_option
+@quiet_option
+@click.pass_context
+def command(
+    ctx: click.Context,
+    *,
+    recipe: str,
+    overrides: tuple[str, ...],
+    out: Path | None,
+    resume: bool,
+    overwrite: bool,
+    dry_run: bool,
+    seed: int | None,
+    device: str,
+    as_json: bool,
+    quiet: bool,
+) -> None:
+    """Train a recipe's model into a run folder.
+
+    RECIPE is a path, or a name that `pixkit ls recipes` shows; KEY=VALUE changes it (train.steps=500,
+    model.backbone.width=32). Relative paths in overrides start from the working directory.
+
+    Ctrl-C finishes the step, saves and prints how to go on; a second one stops at once.
+    """
+    if resume and overwrite:
+        raise click.UsageError("--resume goes on with a run, --overwrite replaces it: give one of them")
+    open_door()
+    overrides += () if seed is None else (f"seed={seed}",)
+    folder = Path(recipe)
+    resumed = Run.open(folder) if resume and folder.is_dir() else None
+    loaded = load_recipe(recipe, overrides) if resumed is None else reload(resumed, overrides)
+    if dry_run:
+        with talking(quiet) as talk:
+            found = builds.dry_run(loaded, device, _Reporter(talk))
+        _report_dry(found, as_json)
+        return
+    out = out or (folder if resumed else None)
+    with talking(quiet) as talk:
+        result = builds.build(loaded, out, device=device, resume=resume, overwrite=overwrite, reporter=_Reporter(talk))
+    _report(result, loaded, as_json)
+    if result.interrupted:
+        ctx.exit(128 + result.interrupted)
+
+
+def _report(result: builds.BuildResult, loaded: LoadedRecipe, as_json: bool) -> None:
+    """The final table and what to do next; of a build that was stopped, how to go on."""
+    run = shown_path(result.run.path)
+    rows = [scores.dump() for scores in result.scores]
+    following = f"pixkit sample {shlex.quote(run)} -n 16 -o samples.png"
+    if result.interrupted:
+        following = f"pixkit build {shlex.quote(run)} --resume" if result.run.started else None
+    if as_json:
+        emit_json(
+            {
+                "name": loaded.recipe.name,
+                "run": run,
+                "interrupted": result.interrupted,
+                "scores": rows,
+                "samples": None if result.grid_path is None else shown_path(result.grid_path),
+                "next": following,
+            }
+        )
+    elif result.interrupted:
+        click.echo(f"stopped and saved; to go on: {following}" if following else "stopped before training", err=True)
+    else:
+        emit(f"{headline(rows)}\n\n{score_table(rows)}\n")
+        emit(pairs({"samples": shown_path(result.grid_path or run), "next": following or ""}))
+
+
+def _report_dry(found: builds.DryRun, as_json: bool) -> None:
+    if as_json:
+        emit_json(dataclasses.asdict(found))
+        return
+    memory = found.memory
+    emit(
+        pairs(
+            {
+                "recipe": found.name,
+                "model": f"{found.model}, {memory.parameters:,} parameters",
+                "images": f"{found.spec}; {found.data}",
+                "splits": ", ".join(f"{count} {split}" for split, count in found.sizes.items()),
+                "device": found.device,
+                "memory": f"at least {in_words(memory.total)} of {in_words(memory.machine)}",
+                "first step": ", ".join(f"{name} {value:.5g}" for name, value in found.losses.items()),
+                "time": f"{found.seconds_per_step:.3g} s a step, {duration(found.seconds)} in all, scores left out",
+            }
+        )
+    )
+
+
+class _Reporter(Reporter):
+    """Passes on what a build tells to the talk of a command."""
+
+    def __init__(self, talk: Talk) -> None:
+        self._talk = talk
+        self._total = 0
+
+    def message(self, text: str) -> None:
+        """A remark."""
+        self._talk.say(text)
+
+    def loading(self, what: str, done: int, total: int) -> None:
+        """Data are being read or fetched."""
+        self._talk.progress(what, done, total)
+
+    def start(self, total: int, done: int) -> None:
+        """Training begins."""
+        self._total = total
+        self._talk.progress("training", done, total)
+
+    def step(self, step: int, metrics: dict[str, Any]) -> None:
+        """A step was made."""
+        shown = {"bits_per_dim": "{:.3f} bits/dim", "loss": "loss {:.4g}", "images_per_second": "{:.0f} images/s"}
+        note = ", ".join(text.format(metrics[key]) for key, text in shown.items() if key in metrics)
+        self._talk.progress("training", step, self._total, note)
+
+    def evaluated(self, step: int, metrics: dict[str, Any]) -> None:
+        """The validation images were scored."""
+        name = "bits_per_dim_ema" if "bits_per_dim_ema" in metrics else "bits_per_dim"
+        best = ", the best so far" if metrics.get("best") else ""
+        self._talk.say(f"step {step}/{self._total}: validation {metrics[name]:.4f} bits/dim{best}")
