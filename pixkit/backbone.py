@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from pixkit.component import ComponentConfig
 from pixkit.image import ImageSpec
+from pixkit.layers.base import PointwiseLayer
 from pixkit.ordering import Ordering
 
 
@@ -55,7 +56,7 @@ class Backbone(nn.Module):
         raise NotImplementedError(f"{type(self).__name__} does not implement forward")
 
 
-class ScaledLevels(nn.Module):
+class ScaledLevels(PointwiseLayer):
     """Levels 0..K-1 as numbers -1..1: int64 [B, C, H, W] to [B, C, H, W]."""
 
     reference: Tensor
@@ -70,7 +71,7 @@ class ScaledLevels(nn.Module):
         return x * self.reference - 1
 
 
-class OneHotLevels(nn.Module):
+class OneHotLevels(PointwiseLayer):
     """Levels as indicators: int64 [B, C, H, W] to [B, K * C, H, W]; map k * C + c is level k of colour c."""
 
     reference: Tensor
@@ -87,7 +88,7 @@ class OneHotLevels(nn.Module):
         return hot.permute(0, 4, 1, 2, 3).flatten(1, 2)
 
 
-class EmbeddedLevels(nn.Module):
+class EmbeddedLevels(PointwiseLayer):
     """A learned vector of each level and colour: int64 [B, C, H, W] to [B, E * C, H, W].
 
     Map e * C + c is entry e of colour c's vector.

@@ -63,6 +63,12 @@ class CausalAttention(MixingLayer):
         seeing = torch.maximum(query, latest)
         return torch.where(self.blind.cpu().view(query.shape[1:]), 0, seeing)
 
+    def reads(self, units: Tensor, grids: list[tuple[int, int]]) -> list[Tensor]:
+        """The query itself; keys and values that some unit may see."""
+        seeing = units & ~self.blind.cpu().view(units.shape[1:])
+        seen = self.visible.cpu()[seeing.flatten()].any(0).view_as(units)
+        return [seeing, seen, seen]
+
     def at(self, group: int, groups: int, sites: Tensor, inputs: list[Tensor], state: None) -> Tensor:
         """Rows of the same, over the remembered keys and values."""
         query, key, value = (x[:, :-1].unflatten(2, (self.heads, -1)).transpose(1, 2) for x in inputs)
@@ -91,6 +97,10 @@ class KeepBefore(MixingLayer):
     def ready(self, *inputs: Tensor) -> Tensor:
         """What is zeroed is ready at 0."""
         return torch.where(self.before, inputs[0], 0)
+
+    def reads(self, units: Tensor, grids: list[tuple[int, int]]) -> list[Tensor]:
+        """What is kept."""
+        return [units & self.before]
 
     def at(self, group: int, groups: int, sites: Tensor, inputs: list[Tensor], state: None) -> Tensor:
         """Look up, times 1 or 0."""

@@ -101,6 +101,11 @@ class Shift(MixingLayer):
         """Moved with the image; what comes in is ready at 0."""
         return self(inputs[0][None])[0]
 
+    def reads(self, units: Tensor, grids: list[Grid]) -> list[Tensor]:
+        """Moved back."""
+        back = Shift(-self.down, -self.right)
+        return [back(units[None].long())[0].bool()]
+
     def init_state(self, batch: int, grids: list[Grid]) -> Tensor:
         """The site that each site reads, int64 [S]."""
         (grid,) = grids

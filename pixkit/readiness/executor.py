@@ -1,0 +1,172 @@
+"""What an executor is, and the reference one: the plan, run as it is written."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from typing import Any
+
+import torch
+from torch import Tensor, fx
+
+from pixkit.layers.base import MixingLayer
+from pixkit.readiness.plan import Instruction, Plan
+from pixkit.readiness.trace import Operation
+
+
+class Executor(ABC):
+    """Runs a plan for a batch of images.
+
+    The sampler writes drawn levels to `pixels`, int64 [B, S, C], and calls `advance` for each step in turn.
+    """
+
+    pixels: Tensor
+
+    @abstractmethod
+    def advance(self, step: int) -> None:
+        """Compute the units of this step."""
+
+    @abstractmethod
+    def params(self, sites: Tensor) -> Tensor:
+        """The head's parameters at flat sites int64 [S], [B, P, S]."""
+
+
+class ReferenceExecutor(Executor):
+    """One memory [B, S + 1, M] an operation, the last site zeros; instructions one by one. Kept simple."""
+
+    def __init__(self, plan: Plan, batch: int) -> None:
+        self.plan = plan
+        network = plan.trace.network
+        reference = next(network.parameters())
+        self.batch, self.device, self.dtype = batch, reference.device, reference.dtype
+        spec = network.spec
+        pixels = torch.zeros(batch, spec.sites + 1, spec.channels, dtype=torch.int64, device=self.device)
+        self.pixels = pixels[:, :-1]
+        self.memory: dict[str, Any] = {}
+        self.passing: dict[tuple[str, int], Any] = {}
+        self.static: dict[str, Any] = {}
+        self.states: dict[str, Any] = {}
+        self.computed = dict.fromkeys(plan.units, 0)
+        for operation in plan.trace.operations.values():
+            if operation.kind == "pixels":
+                self.memory[operation.name] = pixels
+            elif operation.kind == "static":
+                self.static[operation.name] = self._run(operation, self.static)
+            elif operation.name not in plan.fleeting:
+                self.memory[operation.name] = self._allocate(operation)
+            if isinstance(operation.module, MixingLayer):
+                grids = [plan.trace.operations[name].grid for name in operation.inputs]
+                self.states[operation.name] = operation.module.init_state(batch, grids)
+        for name, value in self.static.items():
+            self.memory[name] = self._remember(plan.trace.operations[name], value)
+
+    def advance(self, step: int) -> None:
+        """See Executor."""
+        self.passing.clear()
+        for instruction in self.plan.steps[step]:
+            self._execute(instruction)
+
+    def params(self, sites: Tensor) -> Tensor:
+        """See Executor."""
+        return self.memory[self.plan.trace.output][:, sites].transpose(1, 2)
+
+    def _execute(self, instruction: Instruction) -> None:
+        operation, group, sites = instruction.operation, instruction.group, instruction.sites
+        name, groups = operation.name, self.plan.trace.groups
+        if instruction.opcode == "ALL":
+            whole = {source: self._image(source) for source in operation.inputs}
+            self.memory[name] = self._remember(operation, self._run(operation, whole))
+        elif instruction.opcode == "MIX":
+            inputs = [self.memory[source] for source in operation.inputs]
+            module: Any = operation.module
+            values = module.at(group, groups, sites, inputs, self.states[name])
+            self._store(instruction, _spread(values, group, groups, operation.maps))
+        else:
+            at = {source: self._at(source, group, sites, operation) for source in operation.inputs}
+            self._store(instruction, self._run(operation, at))
+        if name in self.computed:
+            self.computed[name] += len(sites) * (groups if instruction.opcode == "ALL" else 1)
+
+    def _at(self, source: str, group: int, sites: Tensor, reader: Operation) -> Any:
+        """[B, M, S, 1] of an input at the sites (or [B, M, 1, 1] where it does not vary over them)."""
+        if source in self.plan.fleeting:
+            return self.passing[source, group]
+        if self.plan.trace.operations[source].grid != reader.grid:
+            return self.static[source] if source in self.static else self._image(source)
+        return _map(lambda memory: memory[:, sites].transpose(1, 2)[..., None], self.memory[source])
+
+    def _store(self, instruction: Instruction, values: Any) -> None:
+        """Keep [B, M, S, 1]: for the step, or the group's maps at the sites for good."""
+        name, group, groups = instruction.operation.name, instruction.group, self.plan.trace.groups
+        if name in self.plan.fleeting:
+            self.passing[name, group] = values
+            return
+        memories = self.memory[name]
+        pairs = zip(memories, values, strict=True) if isinstance(values, tuple | list) else [(memories, values)]
+        for memory, value in pairs:
+            memory[:, instruction.sites, group::groups] = value[:, group::groups, :, 0].transpose(1, 2)
+
+    def _run(self, operation: Operation, values: dict[str, Any]) -> Any:
+        """Run one node of the graph on given inputs."""
+        node = operation.node
+        args = fx.map_arg(node.args, lambda source: values[source.name])
+        kwargs = fx.map_arg(node.kwargs, lambda source: values[source.name])
+        if node.op == "get_attr":
+            return _attribute(self.plan.trace.graph, str(node.target))
+        if node.op == "call_module":
+            return operation.module(*args, **kwargs)  # type: ignore[misc]
+        if node.op == "call_method":
+            return getattr(args[0], str(node.target))(*args[1:], **kwargs)
+        return node.target(*args, **kwargs)  # type: ignore[operator]
+
+    def _allocate(self, operation: Operation) -> Any:
+        if operation.kind == "all":
+            return None
+        size = (self.batch, operation.grid[0] * operation.grid[1] + 1, operation.maps)
+        parts = operation.parts
+        if parts is None:
+            return torch.zeros(size, dtype=self.dtype, device=self.device)
+        return tuple(torch.zeros(*size[:2], maps, dtype=self.dtype, device=self.device) for maps in parts)
+
+    def _remember(self, operation: Operation, value: Any) -> Any:
+        """An image [B or 1, M, h, w] as memory [B, h * w + 1, M]; other values as they are."""
+
+        def flatten(image: Any) -> Any:
+            if not isinstance(image, Tensor) or image.ndim != 4:
+                return image
+            flat = image.flatten(2).transpose(1, 2)
+            padded = torch.cat([flat, flat.new_zeros(len(flat), 1, flat.shape[2])], 1)
+            return padded.expand(self.batch, -1, -1)
+
+        return _map(flatten, value)
+
+    def _image(self, source: str) -> Any:
+        """A remembered value as the image that the network would see."""
+        grid = self.plan.trace.operations[source].grid
+        if source in self.static:
+            return self.static[source]
+
+        def unflatten(memory: Any) -> Any:
+            if not isinstance(memory, Tensor) or memory.ndim != 3 or not self.plan.trace.operations[source].maps:
+                return memory
+            return memory[:, :-1].transpose(1, 2).unflatten(2, grid)
+
+        return _map(unflatten, self.memory[source])
+
+
+def _map(function: Any, value: Any) -> Any:
+    return tuple(function(part) for part in value) if isinstance(value, tuple | list) else function(value)
+
+
+def _spread(values: Tensor, group: int, groups: int, maps: int) -> Tensor:
+    """[B, S, maps // G] of one group as [B, maps, S, 1], the other groups' maps zero."""
+    if groups == 1:
+        return values.transpose(1, 2)[..., None]
+    full = values.new_zeros(values.shape[0], maps, values.shape[1], 1)
+    full[:, group::groups] = values.transpose(1, 2)[..., None]
+    return full
+
+
+def _attribute(module: torch.nn.Module, path: str) -> Any:
+    for name in path.split("."):
+        module = getattr(module, name)
+    return module

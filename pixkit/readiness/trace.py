@@ -1,0 +1,181 @@
+"""Tracing a network once, and propagating readiness through it.
+
+Readiness (see `pixkit.layers.base`) is kept per colour group and site, int64 [G, h, w]; a value that does not vary over
+sites has a grid of (1, 1). One law makes a network causal: what predicts a sub-pixel of step s is ready by s.
+"""
+
+from __future__ import annotations
+
+import operator
+from dataclasses import dataclass
+from typing import Any, cast
+
+import torch
+from torch import Tensor, fx, nn
+
+from pixkit.autoregressive import Autoregressive
+from pixkit.errors import PixkitError
+from pixkit.layers.base import MixingLayer, PointwiseLayer
+from pixkit.readiness.operations import Kind, kind_of
+
+Grid = tuple[int, int]
+
+
+class Untraceable(PixkitError):
+    """torch.fx cannot trace the network; nothing can be proved of it or planned for it."""
+
+
+@dataclass(frozen=True)
+class Operation:
+    """One operation of a traced network.
+
+    Attributes:
+        name: unique, torch.fx's.
+        kind: what it may mix (`pixkit.readiness.operations`).
+        node: the torch.fx node.
+        module: what a module node calls.
+        label: for people: the module's path and class, or the function's name.
+        inputs: names of the operations whose results it reads, in argument order.
+        grid: height and width of the result, (1, 1) where it does not vary over sites.
+        maps: number of feature maps of the result, of the first part where it is a tuple; 0 where it is no image.
+        parts: number of maps of each part of a tuple, else None.
+        groups_apart: whether the result's maps still belong to colour groups, map m to m % G.
+    """
+
+    name: str
+    kind: Kind
+    node: fx.Node
+    module: nn.Module | None
+    label: str
+    inputs: tuple[str, ...]
+    grid: Grid
+    maps: int
+    parts: tuple[int, ...] | None
+    groups_apart: bool
+
+
+class Trace:
+    """A traced network: its operations in order, and readiness through them."""
+
+    def __init__(self, network: Autoregressive) -> None:
+        self.network = network
+        self.groups = network.ordering.groups
+        self.graph = _trace(network)
+        self.modules = dict(network.named_modules())
+        recorder = _Recorder(self)
+        x = torch.zeros(2, *network.spec.shape, dtype=torch.int64, device=next(network.parameters()).device)
+        training = network.training
+        network.eval()
+        try:
+            with torch.no_grad():
+                recorder.run(x)
+        finally:
+            network.train(training)
+        self.operations: dict[str, Operation] = recorder.operations
+        self.output: str = recorder.output_name
+
+    def ready(self, known: Tensor | None = None) -> dict[str, Tensor]:
+        """Readiness of every operation's result; `known` bool [C, H, W] marks sub-pixels that are given."""
+        ready: dict[str, Tensor] = {}
+        for operation in self.operations.values():
+            if operation.kind == "pixels":
+                ready[operation.name] = self._pixels(known)
+            else:
+                ready[operation.name] = self._propagate(operation, [ready[name] for name in operation.inputs])
+        return ready
+
+    def _pixels(self, known: Tensor | None) -> Tensor:
+        steps = self.network.ordering.steps + 1
+        if known is not None:
+            steps = torch.where(known, 0, steps)
+        return steps.unflatten(0, (-1, self.groups)).amax(0)
+
+    def _propagate(self, operation: Operation, inputs: list[Tensor]) -> Tensor:
+        if operation.kind == "static" or not inputs:
+            return torch.zeros(self.groups, *operation.grid, dtype=torch.int64)
+        if operation.kind == "mixing":
+            return cast(MixingLayer, operation.module).ready(*inputs)
+        if operation.kind == "all":
+            latest = torch.stack([ready.max() for ready in inputs]).max()
+            return latest.expand(self.groups, *operation.grid)
+        joined = inputs[0].expand(self.groups, *operation.grid)
+        for other in inputs[1:]:
+            joined = torch.maximum(joined, other.expand(self.groups, *operation.grid))
+        return joined if operation.groups_apart else joined.amax(0, keepdim=True).expand_as(joined)
+
+
+class _Tracer(fx.Tracer):
+    def is_leaf_module(self, m: nn.Module, module_qualified_name: str) -> bool:
+        return isinstance(m, MixingLayer | PointwiseLayer) or super().is_leaf_module(m, module_qualified_name)
+
+
+def _trace(network: Autoregressive) -> fx.GraphModule:
+    try:
+        return fx.GraphModule(network, _Tracer().trace(network))
+    except Exception as error:  # whatever a foreign forward raises on proxies
+        raise Untraceable(
+            "the network cannot be traced",
+            where=type(network.backbone).__name__,
+            found=" ".join(str(error).split())[:300],
+            expected="a forward without branches or loops that depend on the values of tensors",
+        ) from error
+
+
+class _Recorder(fx.Interpreter):
+    """Runs the graph on a small batch and notes what each operation is."""
+
+    def __init__(self, trace: Trace) -> None:
+        super().__init__(trace.graph)
+        self.trace = trace
+        self.operations: dict[str, Operation] = {}
+        self.output_name = ""
+
+    def run_node(self, n: fx.Node) -> Any:
+        result = super().run_node(n)
+        if n.op == "output":
+            self.output_name = cast(fx.Node, n.args[0]).name
+            return result
+        self.operations[n.name] = self._describe(n, result)
+        return result
+
+    def _describe(self, node: fx.Node, result: Any) -> Operation:
+        module = self.trace.modules[cast(str, node.target)] if node.op == "call_module" else None
+        sources = node.args if node.op == "call_module" else node.all_input_nodes
+        inputs = tuple(source.name for source in sources if isinstance(source, fx.Node))
+        before = [self.operations[name] for name in inputs]
+        sample = result[0] if isinstance(result, tuple | list) else result
+        image = isinstance(sample, Tensor) and sample.ndim == 4
+        kind = self._kind(node, module, before, image)
+        grid = (sample.shape[2], sample.shape[3]) if image else (1, 1)
+        maps = sample.shape[1] if image else 0
+        apart = kind in ("pixels", "static", "mixing") or self._apart(node, kind, before, maps)
+        parts = tuple(part.shape[1] for part in result) if image and sample is not result else None
+        return Operation(node.name, kind, node, module, _label(node, module), inputs, grid, maps, parts, apart)
+
+    def _kind(self, node: fx.Node, module: nn.Module | None, before: list[Operation], image: bool) -> Kind:
+        if node.op == "placeholder":
+            return "pixels"
+        if node.op == "get_attr" or all(operation.kind == "static" for operation in before):
+            return "static"
+        kind = kind_of(node, module)
+        if kind in ("mixing", "all"):
+            return kind
+        grids = {operation.grid for operation in before if operation.grid != (1, 1)}
+        foreign = any(not operation.maps and operation.kind != "static" for operation in before)
+        if not image or foreign or len(grids) > 1:
+            return "all"
+        return "all" if node.target is operator.getitem and before[0].kind != "split" else kind
+
+    def _apart(self, node: fx.Node, kind: Kind, before: list[Operation], maps: int) -> bool:
+        """Whether maps still fall to colours by m % G: concatenated and split ones if G divides each part."""
+        if kind in ("channels", "all"):
+            return False
+        sizes = [maps, *(size for operation in before for size in operation.parts or (operation.maps,))]
+        return all(size % self.trace.groups == 0 for size in sizes)
+
+
+def _label(node: fx.Node, module: nn.Module | None) -> str:
+    if module is not None:
+        return f"{node.target} ({type(module).__name__})"
+    name = node.target if isinstance(node.target, str) else getattr(node.target, "__name__", str(node.target))
+    return f"{name} ({node.name})"

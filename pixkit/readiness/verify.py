@@ -1,0 +1,136 @@
+"""The law of readiness: proof, receptive field, and who is to blame where it breaks."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from pixkit.readiness.trace import Operation, Trace
+
+Unit = tuple[str, int, int, int]
+"""A unit of a traced network: operation, colour group, row, column."""
+
+
+@dataclass(frozen=True)
+class Leak:
+    """A broken law: the unit that predicts too early, the way back to the pixel, the operation to blame."""
+
+    path: tuple[Unit, ...]
+    blamed: Operation
+    deadline: int
+    readiness: int
+
+    def describe(self, trace: Trace) -> str:
+        """The path from the pixel to the prediction, one unit a line."""
+        rows = []
+        for name, group, row, column in reversed(self.path):
+            operation = trace.operations[name]
+            mark = "  <-- blamed" if operation is self.blamed else ""
+            rows.append(f"    {operation.label}: colour group {group}, row {row}, column {column}{mark}")
+        return "\n".join(rows)
+
+
+def find_leak(trace: Trace) -> Leak | None:
+    """None if every prediction is ready by the step of its sub-pixel; else the earliest one that is not."""
+    ready = trace.ready()
+    steps = trace.network.ordering.group_steps
+    late = ready[trace.output] > steps
+    if not late.any():
+        return None
+    order = torch.where(late, steps, steps.max() + 1).argmin()
+    group, row, column = (int(i) for i in torch.unravel_index(order, steps.shape))
+    path = _path_back(trace, ready, (trace.output, group, row, column))
+    return Leak(
+        tuple(path),
+        _blame(trace, ready, path),
+        int(steps[group, row, column]),
+        int(ready[trace.output][group, row, column]),
+    )
+
+
+def receptive_field(trace: Trace, group: int, row: int, column: int) -> Tensor:
+    """The sub-pixels that the prediction of colour group `group` at (row, column) can depend on, bool [C, H, W]."""
+    used = {name: torch.zeros(trace.groups, *op.grid, dtype=torch.bool) for name, op in trace.operations.items()}
+    used[trace.output][group, row, column] = True
+    pixels = torch.zeros(trace.network.spec.shape, dtype=torch.bool)
+    for operation in reversed(trace.operations.values()):
+        units = used[operation.name]
+        if operation.kind == "static" or not units.any():
+            continue
+        if operation.kind == "pixels":
+            pixels |= units.repeat(len(pixels) // len(units), 1, 1)
+            continue
+        for name, read in zip(operation.inputs, reads(trace, operation, units), strict=True):
+            used[name] |= read
+    return pixels
+
+
+def permitted(trace: Trace, group: int, row: int, column: int) -> Tensor:
+    """The sub-pixels that the ordering draws before colour group `group` at (row, column), bool [C, H, W]."""
+    ordering = trace.network.ordering
+    return ordering.steps < ordering.group_steps[group, row, column]
+
+
+def reads(trace: Trace, operation: Operation, units: Tensor) -> list[Tensor]:
+    """Which units of each input the given units of an operation read, bool [G, h, w] each."""
+    sources = [trace.operations[name] for name in operation.inputs]
+    if operation.kind == "mixing":
+        return operation.module.reads(units, [source.grid for source in sources])  # type: ignore[union-attr,operator]
+    if operation.kind == "all":
+        return [units.any().expand(trace.groups, *source.grid) for source in sources]
+    spread = units if operation.groups_apart else units.any(0).expand_as(units)
+    return [
+        spread if source.grid == operation.grid else spread.flatten(1).any(1)[:, None, None] for source in sources
+    ]
+
+
+def _path_back(trace: Trace, ready: dict[str, Tensor], start: Unit) -> list[Unit]:
+    """From a unit back to the pixel that makes it as late as it is."""
+    path = [start]
+    while (operation := trace.operations[path[-1][0]]).kind != "pixels":
+        name, group, row, column = path[-1]
+        late = ready[name][group, row, column]
+        unit = torch.zeros(trace.groups, *operation.grid, dtype=torch.bool)
+        unit[group, row, column] = True
+        for source, read in zip(operation.inputs, reads(trace, operation, unit), strict=True):
+            reason = read & (ready[source].expand_as(read) == late)
+            if reason.any():
+                first = reason.nonzero()[0].tolist()
+                path.append((source, first[0], first[1], first[2]))
+                break
+    return path
+
+
+def _blame(trace: Trace, ready: dict[str, Tensor], path: list[Unit]) -> Operation:
+    """The last operation on the way to the prediction that made something late out of what was in time.
+
+    A unit is in time if it is ready by the step of its own site. Where a late branch joins one in time, the nearest
+    mixing layer up the late branch is blamed; where there is none, the join itself. Where all is late from the pixel
+    on, the first layer that mixes is to blame.
+    """
+    joined: Operation | None = None
+    first: Operation | None = None
+    for position, (name, group, row, column) in enumerate(path[:-1]):
+        operation = trace.operations[name]
+        mixes = operation.kind in ("mixing", "all", "channels")
+        if mixes and (joined is not None or _in_time(trace, ready, path[position + 1])):
+            return operation
+        first = operation if mixes else first
+        others = [(source, group, row, column) for source in operation.inputs if source != path[position + 1][0]]
+        if joined is None and not mixes and any(_in_time(trace, ready, other) for other in others):
+            joined = operation
+    return first or joined or trace.operations[path[-2][0]]
+
+
+def _in_time(trace: Trace, ready: dict[str, Tensor], unit: Unit) -> bool:
+    name, group, row, column = unit
+    operation, ordering = trace.operations[name], trace.network.ordering
+    height, width = operation.grid
+    scale = -(-ordering.spec.height // height)
+    steps = ordering.coarse_steps(scale)
+    if operation.kind == "static" or tuple(steps.shape[1:]) != operation.grid:
+        return False
+    slack = 1 if operation.kind == "pixels" else 0
+    return bool(ready[name][group, row, column] <= steps[group, row, column] + slack)
