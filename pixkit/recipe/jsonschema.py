@@ -9,7 +9,7 @@ from pydantic import TypeAdapter
 from pixkit.recipe.schema import Recipe
 from pixkit.registry import Entry, Registry
 
-_KIND, _KEY = "x-pixkit-kind", "x-pixkit-key"
+_KIND, _KEY, _NAMES = "x-pixkit-kind", "x-pixkit-key", "x-pixkit-auto-or"
 _DIALECT = "https://json-schema.org/draft/2020-12/schema"
 _REFERENCE = "#/$defs/"
 
@@ -36,6 +36,8 @@ class _Builder:
         """The schema of a class; its own definitions move to the common ones, under a prefix."""
         schema = TypeAdapter(config).json_schema()
         definitions = schema.pop("$defs", {})
+        if "$ref" in schema:  # a class that refers to itself
+            schema = definitions[schema["$ref"].removeprefix(_REFERENCE)]
         for name, definition in definitions.items():
             self.definitions[f"{prefix}.{name}"] = self._rewritten(definition, prefix)
         return self._rewritten(schema, prefix)
@@ -48,6 +50,9 @@ class _Builder:
             return [self._rewritten(item, prefix) for item in value]
         if not isinstance(value, dict):
             return value
+        if _NAMES in value:
+            names = ["auto", *self.registry.names(value[_NAMES])]
+            return {**{key: item for key, item in value.items() if key != _NAMES}, "enum": names}
         if _KIND not in value:
             return {key: self._rewritten(item, prefix) for key, item in value.items()}
         notes = {key: note for key, note in value.items() if key in ("description", "default", "title")}

@@ -116,6 +116,8 @@ def type_hint(kind: str, node: Node) -> str | None:
         hint = str(int(value))
     elif kind == "string_type" and not isinstance(value, list | dict):
         hint = f'"{node.text}", in quotes, if text is meant'
+    elif kind == "model_attributes_type" and isinstance(value, str):
+        hint = f"{{type: {shorten(value, 60)}}}"
     elif kind == "tuple_type" and isinstance(value, list):
         hint = "if the length is right, the component's author forgot Field(strict=False) on this tuple"
     elif kind in ("int_type", "float_type") and isinstance(value, str) and _NUMBER.fullmatch(value):

@@ -55,7 +55,7 @@ class Mark:
     def where(self) -> str:
         """``file:line:column``, counted from 1, or ``override "key=value"``."""
         if self.source.is_override:
-            return f'override "{shorten(visible(self.source.text))}"'
+            return f'override "{visible(shorten(self.source.text))}"'
         return f"{self.source.name}:{self.line + 1}:{self.column + 1}"
 
     @property
@@ -76,7 +76,7 @@ class Mark:
 
 @dataclass(frozen=True)
 class Problem:
-    """One thing that is wrong with a recipe."""
+    """One thing that is wrong with a recipe; its texts hold nothing that a terminal would obey."""
 
     message: str
     mark: Mark
@@ -87,10 +87,16 @@ class Problem:
     component: str | None = None
     """The kind of component, where the problem is that there is none of the name found."""
 
+    def __post_init__(self) -> None:
+        for name in ("message", "found", "expected", "hint"):
+            text = getattr(self, name)
+            if text:
+                object.__setattr__(self, name, visible(text))
+
     @property
     def where(self) -> str:
         """The place, followed by the dotted path where there is one."""
-        return f"{self.mark.where}: {dotted(self.path)}" if self.path else self.mark.where
+        return visible(f"{self.mark.where}: {dotted(self.path)}") if self.path else self.mark.where
 
     def __str__(self) -> str:
         rows = (("found", self.found), ("expected", self.expected), ("try", self.hint))
@@ -124,7 +130,7 @@ def dotted(path: Path) -> str:
     """``model.backbone.width``; list indexes as ``betas[1]``."""
     text = ""
     for part in path:
-        text += f"[{part}]" if isinstance(part, int) else f".{shorten(visible(part), 80)}"
+        text += f"[{part}]" if isinstance(part, int) else f".{shorten(part, 80)}"
     return text.removeprefix(".")
 
 

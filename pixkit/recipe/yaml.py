@@ -15,7 +15,7 @@ from typing import Any
 import yaml
 
 from pixkit.recipe.scalars import Scalar, ScalarError, resolve_scalar
-from pixkit.recipe.source import InvalidRecipe, Mark, Problem, Source, shorten, visible
+from pixkit.recipe.source import InvalidRecipe, Mark, Problem, Source, shorten
 from pixkit.recipe.syntax import blamed_mark, explain_syntax
 
 MAX_DEPTH = 50
@@ -58,8 +58,8 @@ class Node:
         if isinstance(self.value, list):
             return "a list" if self.value else "an empty list"
         if isinstance(self.value, str):
-            return shorten(f"'{visible(self.value)}'", 80)
-        return shorten(visible(self.text), 80) or "nothing"
+            return shorten(f"'{self.value}'", 80)
+        return shorten(self.text, 80) or "nothing"
 
 
 def parse_yaml(text: str, name: str) -> Node:
@@ -159,7 +159,7 @@ class _Composer:
         """The node that starts at the current event, which is left on the event after it."""
         event, mark = self.event, self._mark(self.event.start_mark)
         self.count += 1
-        if depth > MAX_DEPTH:
+        if depth >= MAX_DEPTH and isinstance(event, yaml.CollectionStartEvent):
             raise self._stop("nested too deeply", expected=f"at most {MAX_DEPTH} levels")
         if self.count > MAX_NODES:
             raise self._stop("too many values", expected=f"at most {MAX_NODES}")
@@ -213,9 +213,7 @@ class _Composer:
                 self._report("keys are text", node.mark, found=node.describe(), expected="a name")
         elif node.value in others:
             first = others[node.value].holder.line + 1
-            self._report(
-                f"the key '{shorten(visible(node.value), 60)}' stands twice", node.mark, found=f"first in line {first}"
-            )
+            self._report(f"the key '{shorten(node.value, 60)}' stands twice", node.mark, found=f"first in line {first}")
         else:
             return node.value
         return None
@@ -226,7 +224,7 @@ class _Composer:
         try:
             value = resolve_scalar(text) if is_plain else text
         except ScalarError as error:
-            found = shorten(visible(text), 60)
+            found = shorten(text, 60)
             self._report(error.message, mark, found=found, expected=error.expected)
         if _UNSTORABLE.search(text):
             self._report("the text has a character that no file can hold", mark, expected="Unicode text without NUL")

@@ -1,0 +1,134 @@
+"""A small registry with every kind of field, so that these tests need none of pixkit's components."""
+
+from typing import Literal
+
+import pytest
+from pydantic import Field, field_validator, model_validator
+
+from pixkit.component import BackboneRef, ComponentConfig, HeadRef, MaskRef
+from pixkit.registry import Registrar, Registry
+
+
+class Net:
+    """A net.
+
+    More about it.
+    """
+
+    class Config(ComponentConfig):
+        layers: int = Field(ge=1, le=100)
+        """How many."""
+        width: int = Field(48, ge=1, le=1024)
+        dropout: float = Field(0.0, ge=0, lt=1)
+        norm: Literal["none", "layer"] = "none"
+        kernel: int | Literal["auto"] = "auto"
+        gated: bool = False
+        note: str | None = None
+        sizes: list[int] = Field(default_factory=list, max_length=3)
+        pair: tuple[int, int] = Field((1, 2), strict=False)
+        mask: MaskRef | None = None
+        masks: list[MaskRef] = Field(default_factory=list)
+
+        @field_validator("width")
+        @classmethod
+        def _not_thirteen(cls, value: int) -> int:
+            if value == 13:
+                raise ValueError("13 is not wanted")
+            return value
+
+        @model_validator(mode="after")
+        def _gated_is_even(self) -> "Net.Config":
+            if self.gated and self.width % 2:
+                raise ValueError("a gated net has an even width")
+            return self
+
+
+class OtherNet:
+    """Another net."""
+
+    class Config(ComponentConfig):
+        depth: int = 3
+
+
+class Autoregressive:
+    """A model of a backbone and a head."""
+
+    class Config(ComponentConfig):
+        backbone: BackboneRef
+        head: HeadRef
+
+
+class Softmax:
+    """A softmax."""
+
+    class Config(ComponentConfig):
+        independent: bool = False
+
+
+class Plain:
+    """Without keys."""
+
+    class Config(ComponentConfig):
+        pass
+
+
+class Files:
+    """Images in files."""
+
+    class Config(ComponentConfig):
+        path: str = Field(json_schema_extra={"x-pixkit-path": True})
+        more: list[str] = Field(default_factory=list, json_schema_extra={"x-pixkit-path": True})
+        levels: int | None = None
+
+
+@pytest.fixture(scope="session")
+def registry() -> Registry:
+    core = Registrar("pixkit", "1.0")
+    core.add("model", "autoregressive", Autoregressive)
+    core.add("backbone", "net", Net)
+    core.add("backbone", "other_net", OtherNet)
+    core.add("head", "softmax", Softmax)
+    core.add("head", "logistic", Plain)
+    core.add("mask", "full", Plain)
+    core.add("sampler", "ancestral", Plain)
+    core.add("data", "digits", Plain)
+    core.add("data", "files", Files)
+    guest = Registrar("acme", "2.0")
+    guest.add("head", "logistic", Plain)
+    guest.add("mask", "hexagon", Plain)
+    registry = Registry()
+    registry.extend(core.entries)
+    registry.extend(guest.entries)
+    return registry
+
+
+RECIPE = """\
+pixkit: 1
+name: digits-net
+data: {source: files, path: images}
+model:
+  type: autoregressive
+  backbone:
+    type: net
+    layers: 3
+    width: 16
+  head: {type: softmax, independent: true}
+train: {steps: 10, optimizer: {type: adam, lr: 1e-3, eps: 1e-6}}
+"""
+
+
+@pytest.fixture
+def recipe_text() -> str:
+    return RECIPE
+
+
+@pytest.fixture
+def write(tmp_path):
+    """Write a text (or bytes) as a recipe file and give its path."""
+
+    def _write(content, name="recipe.yaml"):
+        path = tmp_path / name
+        path.write_bytes(content.encode() if isinstance(content, str) else content)
+        return path
+
+    return _write

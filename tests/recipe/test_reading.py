@@ -1,0 +1,101 @@
+"""What is no recipe file, and how that is said."""
+
+import os
+
+import pytest
+
+from pixkit.errors import RecipeError
+from pixkit.recipe import InvalidRecipe, load_recipe
+
+
+def refused(path, registry):
+    with pytest.raises(RecipeError) as caught:
+        load_recipe(path, registry=registry)
+    assert caught.value.exit_code == 2
+    return caught.value
+
+
+def test_a_byte_order_mark_is_passed_over(write, recipe_text, registry):
+    loaded = load_recipe(write(b"\xef\xbb\xbf" + recipe_text.encode()), registry=registry)
+    assert loaded.text == recipe_text
+    error = refused(write(b"\xef\xbb\xbfpixkit: !t 1"), registry)
+    assert error.problems[0].mark.where.endswith(":1:9")
+
+
+@pytest.mark.parametrize("encoding", ["utf-16", "utf-16-le", "utf-32"])
+def test_other_encodings_are_refused(encoding, write, recipe_text, registry):
+    error = refused(write(recipe_text.encode(encoding)), registry)
+    assert "UTF" in f"{error.message} {error.found}" or error.message == "this is a binary file"
+
+
+def test_invalid_utf8_is_placed(write, registry):
+    error = refused(write("a: 1\nb: é".encode() + b"\xff\n"), registry)
+    assert isinstance(error, InvalidRecipe)
+    assert error.problems[0].mark.where.endswith("recipe.yaml:2:5")
+    assert error.found == "the byte 0xff"
+
+
+@pytest.mark.parametrize("content", [b"", b" \n\n", b"\xef\xbb\xbf", b"PK\x03\x04\0\0", b"\x89PNG\r\n\x1a\n\0"])
+def test_empty_and_binary_files(content, write, registry):
+    refused(write(content), registry)
+
+
+def test_large_files_are_refused_from_their_size(tmp_path, registry, monkeypatch):
+    path = tmp_path / "large.yaml"
+    with open(path, "wb") as file:
+        file.truncate(10_000_000)
+    monkeypatch.setattr(os, "open", lambda *a, **k: pytest.fail("the file was opened"))
+    error = refused(path, registry)
+    assert error.message == "too large for a recipe"
+    assert "10000000" in error.found
+
+
+def test_a_file_may_have_a_megabyte(write, recipe_text, registry):
+    text = recipe_text + "#" * (1_000_000 - len(recipe_text))
+    assert load_recipe(write(text), registry=registry).recipe.name == "digits-net"
+    assert refused(write(text + "#"), registry).message == "too large for a recipe"
+
+
+def test_folders_pipes_and_devices(tmp_path, write, recipe_text, registry):
+    assert refused(tmp_path, registry).message == "this is a folder"
+    write(recipe_text)
+    assert refused(tmp_path, registry).hint == str(tmp_path / "recipe.yaml")
+    os.mkfifo(tmp_path / "pipe.yaml")
+    assert "no regular file" in refused(tmp_path / "pipe.yaml", registry).message
+    assert "no regular file" in refused("/dev/zero", registry).message
+
+
+def test_missing_files_name_the_nearest(tmp_path, write, recipe_text, registry):
+    write(recipe_text, "digits-net.yaml")
+    error = refused(tmp_path / "digit-net.yaml", registry)
+    assert error.message == "there is no such file"
+    assert error.hint == f"did you mean {tmp_path / 'digits-net.yaml'}?"
+    assert "packaged recipe" in refused(tmp_path / "quite-another", registry).hint
+
+
+@pytest.mark.parametrize("path", ["", "a\0b", "x" * 5000, "/nowhere/x.yaml"])
+def test_impossible_paths(path, registry):
+    refused(path, registry)
+
+
+def test_unreadable_files(write, recipe_text, registry, monkeypatch):
+    path = write(recipe_text)
+
+    def deny(*_args, **_kwargs):
+        raise PermissionError(13, "Permission denied", str(path))
+
+    monkeypatch.setattr(os, "open", deny)
+    assert refused(path, registry).message == "cannot be read: Permission denied"
+
+
+def test_a_file_that_grows_while_it_is_read(write, recipe_text, registry, monkeypatch):
+    path = write(recipe_text)
+    real = os.open
+
+    def grow_then_open(name, *args, **kwargs):
+        with open(name, "ab") as file:
+            file.write(b"#" * 2_000_000)
+        return real(name, *args, **kwargs)
+
+    monkeypatch.setattr("pixkit.recipe.files.os.open", grow_then_open)
+    assert refused(path, registry).message == "too large for a recipe"
