@@ -1,0 +1,247 @@
+import io
+import math
+import struct
+import zipfile
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from pydantic import ValidationError
+
+from pixkit.data.arrays import Arrays
+from pixkit.data.npy import ArrayFile
+from pixkit.errors import DataError
+from pixkit.image import ImageSpec
+
+RNG = np.random.default_rng(0)
+NHWC = RNG.integers(0, 256, (20, 4, 5, 3), dtype=np.uint8)
+
+
+@pytest.fixture
+def save(tmp_path):
+    def saving(compressed=False, **arrays):
+        (np.savez_compressed if compressed else np.savez)(tmp_path / "a.npz", **arrays)
+
+    return saving
+
+
+def everything(data, split="train"):
+    return data.batch(split, torch.arange(data.size(split))).x.numpy()
+
+
+@pytest.mark.parametrize("compressed", [False, True])
+def test_named_arrays(make, save, compressed):
+    save(compressed, train=NHWC, test=NHWC[:7] // 2, l=np.arange(20) % 4, m=np.zeros(7, np.int16))
+    data = make("arrays", path="a.npz", validation=0.0, train_labels="l", test_labels="m")
+    assert data.spec == ImageSpec(3, 4, 5, 256) and data.classes == 4
+    assert np.array_equal(everything(data), NHWC.transpose(0, 3, 1, 2))
+    assert np.array_equal(everything(data, "test"), NHWC[:7].transpose(0, 3, 1, 2) // 2)
+    assert data.batch("train", torch.arange(20)).labels.tolist() == [number % 4 for number in range(20)]
+
+
+def test_layouts_mean_the_same_images(make, tmp_path):
+    nchw = NHWC.transpose(0, 3, 1, 2)
+    for layout, array in (("NHWC", NHWC), ("NCHW", nchw), ("NCHW", np.asfortranarray(nchw))):
+        np.save(tmp_path / "a.npy", array)
+        data = make("arrays", path="a.npy", layout=layout, validation=0.0, test_fraction=0.0)
+        assert np.array_equal(everything(data), nchw)
+    np.save(tmp_path / "a.npy", NHWC[..., 0])
+    data = make("arrays", path="a.npy", layout="NHW", validation=0.0, test_fraction=0.0)
+    assert data.spec.shape == (1, 4, 5) and np.array_equal(everything(data)[:, 0], NHWC[..., 0])
+
+
+@pytest.mark.parametrize("dtype", ["bool", "u1", "<i2", ">u2", "<u4", ">i8", "<u8"])
+@pytest.mark.parametrize("levels", [2, 300, 40000])
+def test_codes_of_any_type_and_number_of_levels(make, tmp_path, dtype, levels):
+    highest = min(levels, 2 if dtype == "bool" else 256 if dtype == "u1" else 2**15) - 1
+    array = np.array([0, 1, highest] * 8).reshape(4, 3, 2).astype(dtype)
+    np.save(tmp_path / "a.npy", array)
+    data = make("arrays", path="a.npy", layout="NHW", source_levels=levels, validation=0.0, test_fraction=0.0)
+    assert data.spec.levels == levels
+    assert np.array_equal(everything(data)[:, 0], array.astype(np.int64))
+
+
+def test_without_test_images_some_are_held_out(make, save, tmp_path):
+    np.save(tmp_path / "a.npy", NHWC)
+    data = make("arrays", path="a.npy", validation=0.0, test_fraction=0.3)
+    assert (data.size("train"), data.size("test")) == (14, 6)
+    both = np.concatenate([everything(data), everything(data, "test")]).transpose(0, 2, 3, 1)
+    assert np.array_equal(np.unique(both, axis=0), np.unique(NHWC, axis=0))
+    other = make("arrays", path="a.npy", validation=0.0, test_fraction=0.3, split_seed=1)
+    assert other.hashes()["test"] != data.hashes()["test"]
+    save(train=NHWC, y=np.arange(20))
+    labelled = make("arrays", path="a.npz", test=None, train_labels="y", test_fraction=0.3)
+    assert labelled.hashes()["test"] != data.hashes()["test"] and labelled.classes == 20
+    batch = labelled.batch("test", torch.arange(6))
+    assert np.array_equal(batch.x.numpy(), NHWC[batch.labels].transpose(0, 3, 1, 2))
+
+
+@pytest.mark.parametrize(
+    ("array", "config", "message"),
+    [
+        (NHWC.astype(np.float32), {}, "not an array of integers"),
+        (NHWC.astype(complex), {}, "not an array of integers"),
+        (NHWC.astype("S3"), {}, "not an array of integers"),
+        (np.array([[1, None]], dtype=object), {}, "not an array of integers"),
+        (np.zeros(3, dtype=[("a", "u1")]), {}, "not an array of integers"),
+        (NHWC, {"layout": "NHW"}, "does not fit the layout"),
+        (NHWC[..., 0], {}, "does not fit the layout"),
+        (NHWC[:0], {}, "does not fit the layout"),
+        (np.uint8(3), {}, "does not fit the layout"),
+        (NHWC[:, :0], {}, "does not fit the layout"),
+        (NHWC, {"source_levels": 200}, "out of range"),
+        (NHWC.astype(np.int16) - 1, {}, "out of range"),
+        (np.full((2, 2, 2, 1), 2**64 - 1, np.uint64), {}, "out of range"),
+        (NHWC, {"max_bytes": NHWC.size - 1}, "too large"),
+        (NHWC, {"train_labels": "y"}, "no labels"),
+        (NHWC[:1], {}, "too few images"),
+    ],
+)
+def test_arrays_that_cannot_be_images_are_refused(make, tmp_path, array, config, message):
+    np.save(tmp_path / "a.npy", array)
+    with pytest.raises(DataError, match=message) as caught:
+        make("arrays", path="a.npy", **config)
+    assert caught.value.where.startswith(str(tmp_path / "a.npy")) and caught.value.exit_code == 3
+
+
+@pytest.mark.parametrize(
+    ("arrays", "config", "message"),
+    [
+        ({"x": NHWC}, {}, "no such array"),
+        ({"train": NHWC}, {}, "no such array"),
+        ({"train": NHWC, "test": NHWC}, {"train_labels": "y"}, "no such array"),
+        ({"train": NHWC, "test": NHWC, "y": np.zeros(20, int)}, {"train_labels": "y"}, "train and test only"),
+        ({"train": NHWC, "y": np.zeros(19, int)}, {"train_labels": "y"}, "do not fit the images"),
+        ({"train": NHWC, "y": np.zeros((20, 1), int)}, {"train_labels": "y"}, "do not fit the images"),
+        ({"train": NHWC, "y": np.full(20, -1)}, {"train_labels": "y"}, "out of range"),
+        ({"train": NHWC, "y": np.full(20, 3)}, {"train_labels": "y", "classes": 3}, "out of range"),
+        ({"train": NHWC, "y": np.zeros(20)}, {"train_labels": "y"}, "not an array of integers"),
+        ({"train": NHWC, "test": NHWC[:, :3]}, {}, "unlike shapes"),
+    ],
+)
+def test_archives_that_do_not_fit_are_refused(make, save, arrays, config, message):
+    save(**arrays)
+    with pytest.raises(DataError, match=message) as caught:
+        make("arrays", path="a.npz", **config)
+    if message == "no such array":
+        assert all(name in caught.value.expected for name in arrays)
+
+
+def test_the_number_of_classes_may_exceed_the_largest_label(make, save):
+    save(train=NHWC, y=np.zeros(20, int))
+    assert make("arrays", path="a.npz", test=None, train_labels="y", classes=7).classes == 7
+
+
+def npy(array):
+    buffer = io.BytesIO()
+    np.save(buffer, array)
+    return buffer.getvalue()
+
+
+def lying(shape, descr="|u1", version=(1, 0)):
+    """A .npy whose header announces `shape`, with no values behind it."""
+    text = f"{{'descr': '{descr}', 'fortran_order': False, 'shape': {shape}, }}".ljust(117) + "\n"
+    size = struct.pack("<H" if version == (1, 0) else "<I", len(text))
+    return b"\x93NUMPY" + bytes(version) + size + text.encode()
+
+
+@pytest.mark.parametrize("zipped", [False, True])
+def test_sizes_are_judged_from_the_header(make, tmp_path, zipped):
+    for shape, message in (("(200000, 200, 200, 3)", "too large"), ("(2, 2, 2, 1)", "not as long")):
+        content, name = lying(shape), "a.npy"
+        if zipped:
+            buffer = io.BytesIO()
+            with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as archive:
+                archive.writestr("train.npy", content)
+            content, name = buffer.getvalue(), "a.npz"
+        (tmp_path / name).write_bytes(content)
+        with pytest.raises(DataError, match=message):
+            make("arrays", path=name)
+
+
+def test_a_bomb_is_refused_from_its_header(make, save, tmp_path):
+    save(True, train=np.zeros((60, 100, 100, 3), np.uint8))
+    assert (tmp_path / "a.npz").stat().st_size < 10_000
+    with pytest.raises(DataError, match="too large") as caught:
+        make("arrays", path="a.npz", max_bytes=10**6)
+    assert "1800000 bytes" in caught.value.found and "data.max_bytes" in caught.value.hint
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"",
+        b"PK\x03\x04",
+        b"PK\x03\x04" + bytes(100),
+        b"\x93NUMPY",
+        npy(NHWC)[:60],
+        lying("(2,)", version=(9, 9)),
+        lying("(-1, -2)"),
+        lying("(2.5,)"),
+        lying("(0, " + "9" * 30 + ", 1, 1)"),
+        lying("(2,", "|u1"),
+        lying("(2,)", "nonsense"),
+        lying("(2,)", "|u1")[:-1] + b"(",
+    ],
+)
+def test_damaged_files_are_refused(make, tmp_path, content):
+    (tmp_path / "a.npz").write_bytes(content)
+    with pytest.raises(DataError):
+        make("arrays", path="a.npz")
+
+
+def test_a_missing_file_and_a_folder_are_refused(make, tmp_path):
+    for path in ("none.npy", "."):
+        with pytest.raises(DataError, match="cannot be read"):
+            make("arrays", path=path)
+
+
+def test_a_damaged_member_is_found_by_its_checksum(make, save, tmp_path):
+    save(train=NHWC, test=NHWC)
+    content = bytearray((tmp_path / "a.npz").read_bytes())
+    content[content.find(NHWC.tobytes()) + 5] ^= 1
+    (tmp_path / "a.npz").write_bytes(content)
+    with pytest.raises(DataError, match="damaged"):
+        make("arrays", path="a.npz")
+
+
+def test_the_format_versions_of_numpy(tmp_path):
+    for version in ((1, 0), (2, 0), (3, 0)):
+        (tmp_path / "a.npy").write_bytes(lying("(2, 2)", version=version) + b"\1\2\3\4")
+        assert ArrayFile(tmp_path / "a.npy", 100).read().tolist() == [[1, 2], [3, 4]]
+
+
+def test_configuration_is_checked():
+    for config in (
+        {},
+        {"path": "a", "layout": "CHW"},
+        {"path": "a", "source_levels": 1},
+        {"path": "a", "max_bytes": 0},
+    ):
+        with pytest.raises(ValidationError):
+            Arrays.Config(**config)
+    assert math.isclose(Arrays.Config(path="a").test_fraction, 0.1)
+
+
+def seeds():
+    zipped = io.BytesIO()
+    np.savez_compressed(zipped, train=NHWC[:2, :2, :2], test=NHWC[:1, :2, :2])
+    return [npy(NHWC[:2, :2, :2]), zipped.getvalue()]
+
+
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None, max_examples=200)
+@given(st.data())
+@pytest.mark.filterwarnings("ignore:Reading `.npy`:UserWarning", "ignore:Duplicate name:UserWarning")
+def test_bytes_are_read_or_refused(tmp_path, data):
+    content = bytearray(data.draw(st.sampled_from(seeds())))
+    for _ in range(data.draw(st.integers(0, 4))):
+        content[data.draw(st.integers(0, len(content) - 1))] = data.draw(st.integers(0, 255))
+    content = content[: data.draw(st.integers(0, len(content)))] if data.draw(st.booleans()) else content
+    (tmp_path / "a.npz").write_bytes(content)
+    try:
+        images = Arrays(Arrays.Config(path="a.npz"), tmp_path).load()
+    except DataError:
+        return
+    assert images.train.pixels.dtype == torch.uint8 and images.train.pixels.ndim == 4
