@@ -10,9 +10,16 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from pixkit import build as build
+    from pixkit import figures as figures
+    from pixkit import layers as layers
+    from pixkit import testing as testing
     from pixkit.autoregressive import Autoregressive as Autoregressive
     from pixkit.backbone import Backbone as Backbone
     from pixkit.backbone import BackboneSpec as BackboneSpec
+    from pixkit.build import BuildResult as BuildResult
+    from pixkit.build import evaluate as evaluate
+    from pixkit.build import load as load
     from pixkit.component import BackboneRef as BackboneRef
     from pixkit.component import ComponentConfig as ComponentConfig
     from pixkit.component import ComponentSpec as ComponentSpec
@@ -22,6 +29,8 @@ if TYPE_CHECKING:
     from pixkit.component import ModelRef as ModelRef
     from pixkit.component import OrderingRef as OrderingRef
     from pixkit.component import SamplerRef as SamplerRef
+    from pixkit.data import Dataset as Dataset
+    from pixkit.data import prepare as prepare
     from pixkit.data.base import DataConfig as DataConfig
     from pixkit.data.base import DataSource as DataSource
     from pixkit.data.base import ImageSet as ImageSet
@@ -41,14 +50,30 @@ if TYPE_CHECKING:
     from pixkit.hookspecs import hookimpl as hookimpl
     from pixkit.image import Batch as Batch
     from pixkit.image import ImageSpec as ImageSpec
-    from pixkit.layers.base import MixingLayer as MixingLayer
-    from pixkit.layers.masked import MaskedConv2d as MaskedConv2d
-    from pixkit.layers.masked import Pointwise as Pointwise
+    from pixkit.layers import CausalAttention as CausalAttention
+    from pixkit.layers import ColourLayerNorm as ColourLayerNorm
+    from pixkit.layers import ConcatenatedELU as ConcatenatedELU
+    from pixkit.layers import KeepBefore as KeepBefore
+    from pixkit.layers import MaskedConv2d as MaskedConv2d
+    from pixkit.layers import MaskedDownsample as MaskedDownsample
+    from pixkit.layers import MaskedUpsample as MaskedUpsample
+    from pixkit.layers import Maxout as Maxout
+    from pixkit.layers import MixingLayer as MixingLayer
+    from pixkit.layers import Pointwise as Pointwise
+    from pixkit.layers import PointwiseLayer as PointwiseLayer
+    from pixkit.layers import Shift as Shift
+    from pixkit.layers import ShiftedConv2d as ShiftedConv2d
+    from pixkit.layers import ShiftedConvTranspose2d as ShiftedConvTranspose2d
+    from pixkit.layers import TapLayer as TapLayer
+    from pixkit.layers import Taps as Taps
     from pixkit.masks import TapShape as TapShape
     from pixkit.models.base import Model as Model
     from pixkit.models.base import Phase as Phase
     from pixkit.noise import Noise as Noise
     from pixkit.ordering import Ordering as Ordering
+    from pixkit.recipe import LoadedRecipe as LoadedRecipe
+    from pixkit.recipe import Recipe as Recipe
+    from pixkit.recipe import load_recipe as load_recipe
     from pixkit.registry import KINDS as KINDS
     from pixkit.registry import Registrar as Registrar
     from pixkit.registry import Registry as Registry
@@ -57,6 +82,8 @@ if TYPE_CHECKING:
 
     __version__: str
 
+_MODULES = ("build", "figures", "layers", "testing")
+"""Public modules."""
 _MODULE_OF = {
     "API_VERSION": "hookspecs",
     "Autoregressive": "autoregressive",
@@ -64,23 +91,33 @@ _MODULE_OF = {
     "BackboneRef": "component",
     "BackboneSpec": "backbone",
     "Batch": "image",
+    "BuildResult": "build",
+    "CausalAttention": "layers",
     "CausalityError": "errors",
     "CheckpointError": "errors",
+    "ColourLayerNorm": "layers",
     "ComponentConfig": "component",
     "ComponentSpec": "component",
+    "ConcatenatedELU": "layers",
     "DataConfig": "data.base",
     "DataError": "errors",
     "DataRef": "component",
     "DataSource": "data.base",
+    "Dataset": "data",
     "Head": "heads.base",
     "HeadRef": "component",
     "ImageSet": "data.base",
     "ImageSpec": "image",
     "KINDS": "registry",
+    "KeepBefore": "layers",
     "Known": "samplers.base",
+    "LoadedRecipe": "recipe",
     "MaskRef": "component",
-    "MaskedConv2d": "layers.masked",
-    "MixingLayer": "layers.base",
+    "MaskedConv2d": "layers",
+    "MaskedDownsample": "layers",
+    "MaskedUpsample": "layers",
+    "Maxout": "layers",
+    "MixingLayer": "layers",
     "Model": "models.base",
     "ModelRef": "component",
     "Noise": "noise",
@@ -91,21 +128,32 @@ _MODULE_OF = {
     "PixelDistribution": "heads.base",
     "PixkitError": "errors",
     "PluginError": "errors",
-    "Pointwise": "layers.masked",
+    "Pointwise": "layers",
+    "PointwiseLayer": "layers",
+    "Recipe": "recipe",
     "RecipeError": "errors",
     "Registrar": "registry",
     "Registry": "registry",
     "RunError": "errors",
     "Sampler": "samplers.base",
     "SamplerRef": "component",
+    "Shift": "layers",
+    "ShiftedConv2d": "layers",
+    "ShiftedConvTranspose2d": "layers",
     "SourceImages": "data.base",
+    "TapLayer": "layers",
     "TapShape": "masks",
+    "Taps": "layers",
     "UsageError": "errors",
+    "evaluate": "build",
     "hookimpl": "hookspecs",
+    "load": "build",
+    "load_recipe": "recipe",
+    "prepare": "data",
 }
 """The module, within pixkit, of each public name; the imports above tell type checkers the same."""
 
-__all__ = [*_MODULE_OF, "__version__"]  # noqa: PLE0604 - the table is the list
+__all__ = [*_MODULES, *_MODULE_OF, "__version__"]  # noqa: PLE0604 - the tables are the list
 
 
 def __getattr__(name: str) -> Any:
@@ -113,6 +161,8 @@ def __getattr__(name: str) -> Any:
         from importlib.metadata import version
 
         return version("pixkit")
+    if name in _MODULES:
+        return importlib.import_module(f"pixkit.{name}")
     if name not in _MODULE_OF:
         raise AttributeError(f"module 'pixkit' has no attribute '{name}'")
     value = getattr(importlib.import_module(f"pixkit.{_MODULE_OF[name]}"), name)

@@ -79,9 +79,8 @@ def _report(result: builds.BuildResult, loaded: LoadedRecipe, as_json: bool) -> 
     """The final table and what to do next; of a build that was stopped, how to go on."""
     run = shown_path(result.run.path)
     rows = [scores.dump() for scores in result.scores]
-    following = f"pixkit sample {shlex.quote(run)} -n 16 -o samples.png"
-    if result.interrupted:
-        following = f"pixkit build {shlex.quote(run)} --resume" if result.run.started else None
+    resume = f"pixkit build {shlex.quote(run)} --resume" if result.run.started else None
+    following = resume if result.interrupted else f"pixkit sample {shlex.quote(run)} -n 16 -o samples.png"
     if as_json:
         emit_json(
             {
