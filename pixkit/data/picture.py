@@ -10,7 +10,7 @@ from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageOps
+from PIL import Image, ImageOps, UnidentifiedImageError
 
 from pixkit.errors import DataError
 
@@ -79,6 +79,10 @@ def read_picture(path: Path, form: Form) -> NDArray[np.uint8]:
                 image.load()
                 upright = _eight_bits(ImageOps.exif_transpose(image), path)
         fitted = _fit(_flatten(upright), form, path)
+    except UnidentifiedImageError as error:
+        raise DataError(
+            "not a readable image", where=str(path), expected=f"{', '.join(FORMATS[:-1])} or {FORMATS[-1]}"
+        ) from error
     except DAMAGE as error:
         raise DataError("not a readable image", where=str(path), found=_first_line(error)) from error
     array = np.asarray(fitted.convert("L" if form.channels == 1 else "RGB"))

@@ -1,0 +1,201 @@
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from pydantic import ValidationError
+
+from pixkit.data.images import Images
+from pixkit.errors import DataError
+from pixkit.image import ImageSpec
+
+
+@pytest.fixture
+def paint(tmp_path):
+    """paint(name, level, size): a grey picture in the folder `pictures`."""
+
+    def painting(name, level=0, size=(4, 3)):
+        path = tmp_path / "pictures" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        Image.new("L", size, level).save(path)
+        return path
+
+    return painting
+
+
+@pytest.fixture
+def folder(paint, tmp_path):
+    for number in range(20):
+        paint(f"{'abc'[number % 3]}/{number:02}.png", number)
+    return tmp_path / "pictures"
+
+
+def levels(data, split):
+    """The levels of the images of a split, each of one level."""
+    return [int(value) for value in data.batch(split, torch.arange(data.size(split))).x[:, 0, 0, 0]]
+
+
+def names(data):
+    return sorted(levels(data, "train") + levels(data, "validation") + levels(data, "test"))
+
+
+def test_a_folder_and_its_subfolders(make, folder):
+    data = make("images", path="pictures", channels=1)
+    assert data.spec == ImageSpec(1, 3, 4, 256) and data.classes is None
+    assert [data.size(split) for split in ("train", "validation", "test")] == [16, 2, 2]
+    assert names(data) == list(range(20))
+    assert data.notes == ()
+    assert make("images", path="pictures").spec.channels == 3
+
+
+@pytest.mark.parametrize(("size", "shape"), [(5, (5, 5)), ([2, 6], (2, 6)), ((2, 6), (2, 6))])
+def test_sizes(make, folder, paint, size, shape):
+    paint("other.png", 30, (9, 9))
+    data = make("images", path="pictures", size=size)
+    assert data.spec.shape == (3, *shape) and names(data) == [*range(20), 30]
+
+
+def test_without_a_size_images_must_agree(make, folder, paint):
+    paint("z.png", 30, (9, 9))
+    with pytest.raises(DataError, match="another size") as caught:
+        make("images", path="pictures")
+    assert caught.value.where.endswith("z.png") and "9 x 9" in caught.value.found
+    with pytest.raises(DataError, match="another size"):
+        make("images", path="pictures", size=9, fit="exact")
+
+
+def test_the_split_is_seeded_and_keeps_to_the_files_names(make, folder, paint):
+    def tests(**config):
+        return set(levels(make("images", path="pictures", test_fraction=0.25, **config), "test"))
+
+    first = tests()
+    assert len(first) == 5 and first == tests()
+    assert first != tests(split_seed=1)
+    paint("d/new.png", 50)
+    assert len(first - tests()) <= 1  # the others' order does not move when a file comes
+
+
+def test_a_folder_of_test_images(make, folder, paint):
+    paint("../held/1.png", 100)
+    data = make("images", path="pictures", test_path="held")
+    assert levels(data, "test") == [100]
+    assert data.size("train") + data.size("validation") == 20
+    paint("../held/2.png", 100, (9, 9))
+    with pytest.raises(DataError, match="another size"):
+        make("images", path="pictures", test_path="held")
+    assert make("images", path="pictures", test_path="held", size=4).size("test") == 2
+
+
+def test_folders_as_classes(make, folder):
+    data = make("images", path="pictures", labels=True)
+    assert data.classes == 3 and data.notes == ("classes: a, b, c",)
+    for split in ("train", "validation", "test"):
+        batch = data.batch(split, torch.arange(data.size(split)))
+        assert torch.equal(batch.labels, batch.x[:, 0, 0, 0] % 3)
+
+
+def test_classes_must_be_folders_and_the_same_ones(make, folder, paint):
+    paint("../held/b/1.png", 1)
+    data = make("images", path="pictures", test_path="held", labels=True)
+    assert data.batch("test", torch.arange(1)).labels.tolist() == [1]
+    paint("../held/d/1.png", 1)
+    with pytest.raises(DataError, match="no training image has") as caught:
+        make("images", path="pictures", test_path="held", labels=True)
+    assert caught.value.found == "d"
+    paint("loose.png")
+    with pytest.raises(DataError, match="outside the classes' folders") as caught:
+        make("images", path="pictures", labels=True)
+    assert caught.value.found == "loose.png"
+
+
+def test_one_bad_image_among_many(make, folder):
+    bad = folder / "b" / "07x.png"
+    bad.write_bytes((folder / "b" / "07.png").read_bytes()[:40])
+    with pytest.raises(DataError, match="not a readable image") as caught:
+        make("images", path="pictures")
+    assert caught.value.where == str(bad)
+    data = make("images", path="pictures", on_bad="skip", channels=1, labels=True)
+    assert names(data) == list(range(20))
+    assert "left out 1 of 21 images" in data.notes[0] and "b/07x.png (not a readable image" in data.notes[0]
+    batch = data.batch("train", torch.arange(data.size("train")))
+    assert torch.equal(batch.labels, batch.x[:, 0, 0, 0] % 3)
+
+
+def test_a_long_list_of_bad_images_is_cut(make, folder):
+    for number in range(9):
+        (folder / f"bad{number}.png").write_bytes(b"")
+    (note,) = make("images", path="pictures", on_bad="skip").notes
+    assert "left out 9 of 29" in note and note.endswith("and 4 more") and note.count("png (not a") == 5
+
+
+def test_skipping_an_image_of_another_size(make, folder, paint):
+    paint("z.png", 30, (9, 9))
+    data = make("images", path="pictures", on_bad="skip")
+    assert names(data) == list(range(20)) and "another size: 9 x 9" in data.notes[0]
+
+
+def test_nothing_usable(make, tmp_path):
+    (tmp_path / "pictures").mkdir()
+    with pytest.raises(DataError, match="there are no images"):
+        make("images", path="pictures")
+    (tmp_path / "pictures" / "notes.txt").write_text("x")
+    with pytest.raises(DataError, match="there are no images") as caught:
+        make("images", path="pictures")
+    assert "1 other files" in caught.value.found
+    (tmp_path / "pictures" / "a.png").write_bytes(b"")
+    with pytest.raises(DataError, match="none of the images"):
+        make("images", path="pictures", on_bad="skip")
+    for path in ("none", "pictures/a.png"):
+        with pytest.raises(DataError, match="cannot be read"):
+            make("images", path=path)
+
+
+def test_too_few_images_to_hold_some_out(make, paint):
+    paint("only.png", 5)
+    with pytest.raises(DataError, match="too few") as caught:
+        make("images", path="pictures")
+    assert "data.test_fraction=0" in caught.value.hint
+    assert make("images", path="pictures", test_fraction=0.0, validation=0.0).size("train") == 1
+
+
+def test_other_files_are_counted_and_hidden_ones_ignored(make, folder, paint):
+    (folder / "a" / "readme.txt").write_text("x")
+    (folder / ".hidden.png").write_bytes(b"")
+    paint(".cache/1.png")
+    (folder / "a" / "00.png").rename(folder / "a" / "00.PNG")
+    data = make("images", path="pictures")
+    assert names(data) == list(range(20))
+    assert data.notes == (f"1 files in {folder} have no suffix of an image and were not read",)
+
+
+def test_links_that_lead_in_circles_are_not_followed(make, folder):
+    (folder / "a" / "loop").symlink_to(folder, target_is_directory=True)
+    assert names(make("images", path="pictures")) == list(range(20))
+
+
+def test_progress_is_told(make, folder):
+    told = []
+    make("images", path="pictures", progress=lambda *what: told.append(what))
+    assert told == [("reading pictures", number + 1, 20) for number in range(20)]
+
+
+def test_images_are_kept_as_bytes(folder, tmp_path):
+    images = Images(Images.Config(path="pictures"), tmp_path).load()
+    assert images.train.pixels.dtype == torch.uint8
+    assert np.array_equal(images.train.pixels[:, 0], images.train.pixels[:, 2])
+
+
+@pytest.mark.parametrize(
+    "config",
+    [
+        {"size": "8"},
+        {"size": True},
+        {"size": 0},
+        {"size": [1, 2, 3]},
+        {"size": ["8", 8]},
+        {"channels": 2},
+        {"fit": "zoom"},
+    ],
+)
+def test_configuration_is_checked(config):
+    with pytest.raises(ValidationError):
+        Images.Config(path="a", **config)

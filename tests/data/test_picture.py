@@ -1,0 +1,218 @@
+import io
+import struct
+import zlib
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from PIL import Image
+
+from pixkit.data.picture import Form, read_picture
+from pixkit.errors import DataError
+
+GREY = Form(1, None, "crop", "bicubic", 10_000)
+RGB = replace(GREY, channels=3)
+RNG = np.random.default_rng(0)
+COLOURS = RNG.integers(0, 256, (4, 6, 3), dtype=np.uint8)
+
+
+@pytest.fixture
+def path(tmp_path):
+    return tmp_path / "picture"
+
+
+def save(path, image, kind="PNG", **options):
+    image.save(path, kind, **options)
+    return path
+
+
+def pixel(path, image, form=RGB, kind="PNG", **options):
+    """The one colour of a picture of one colour."""
+    array = read_picture(save(path, image, kind, **options), form)
+    flat = array.reshape(array.shape[0], -1)
+    assert (flat == flat[:, :1]).all()
+    return flat[:, 0].tolist()
+
+
+@pytest.mark.parametrize("kind", ["PNG", "BMP", "TIFF", "PPM", "WEBP"])
+def test_colours_survive_and_axes_are_channel_row_column(path, kind):
+    options = {"lossless": True} if kind == "WEBP" else {}
+    array = read_picture(save(path, Image.fromarray(COLOURS), kind, **options), RGB)
+    assert array.dtype == np.uint8 and np.array_equal(array, COLOURS.transpose(2, 0, 1))
+
+
+def test_grey_is_the_luma_of_colour_and_grey_stays(path):
+    array = read_picture(save(path, Image.fromarray(COLOURS)), GREY)
+    luma = COLOURS @ np.array([0.299, 0.587, 0.114])
+    assert array.shape == (1, 4, 6) and np.abs(array[0] - luma).max() <= 1
+    ramp = Image.fromarray(np.arange(256, dtype=np.uint8)[None])
+    assert read_picture(save(path, ramp), GREY)[0, 0].tolist() == list(range(256))
+    assert (read_picture(path, RGB) == np.arange(256)).all()
+
+
+def test_transparency_is_composited_on_white(path):
+    size = (2, 2)
+    assert pixel(path, Image.new("RGBA", size, (0, 0, 0, 0))) == [255, 255, 255]
+    assert pixel(path, Image.new("RGBA", size, (10, 20, 30, 255))) == [10, 20, 30]
+    assert pixel(path, Image.new("RGBA", size, (0, 100, 200, 51))) == [204, 224, 244]
+    assert pixel(path, Image.new("LA", size, (0, 51)), GREY) == [204]
+
+
+def test_a_transparent_colour_is_transparent(path):
+    palette = Image.new("P", (2, 2), 1)
+    palette.putpalette([0, 0, 0, 10, 20, 30])
+    assert pixel(path, palette) == [10, 20, 30]
+    assert pixel(path, palette, transparency=0) == [10, 20, 30]
+    assert pixel(path, palette, transparency=1) == [255, 255, 255]
+    assert pixel(path, Image.new("RGB", (2, 2), (1, 2, 3)), transparency=(1, 2, 3)) == [255, 255, 255]
+    assert pixel(path, Image.new("L", (2, 2), 7), GREY, transparency=7) == [255]
+
+
+def test_black_and_white_cmyk_and_gif(path):
+    assert pixel(path, Image.new("1", (3, 2), 1), GREY) == [255]
+    assert pixel(path, Image.new("CMYK", (2, 2), (0, 255, 255, 0)), kind="TIFF") == [255, 0, 0]
+    palette = Image.new("P", (2, 2), 1)
+    palette.putpalette([0, 0, 0, 200, 100, 50])
+    assert pixel(path, palette, kind="GIF") == [200, 100, 50]
+    red, blue = Image.new("RGB", (2, 2), (255, 0, 0)), Image.new("RGB", (2, 2), (0, 0, 255))
+    assert pixel(path, red, kind="GIF", save_all=True, append_images=[blue]) == [255, 0, 0]
+
+
+@pytest.mark.parametrize("kind", ["PNG", "TIFF", "PPM"])
+def test_sixteen_bits_become_eight_by_rounding(path, kind):
+    values = np.array([[0, 128, 129, 257, 32768, 65406, 65407, 65535]], dtype=np.uint16)
+    array = read_picture(save(path, Image.fromarray(values), kind), GREY)
+    assert array[0, 0].tolist() == [0, 0, 1, 1, 128, 254, 255, 255]
+    assert (read_picture(path, RGB) == array).all()
+
+
+def test_values_without_a_meaning_as_grey_are_refused(path):
+    save(path, Image.fromarray(np.full((2, 2), 0.5, np.float32)), "TIFF")
+    with pytest.raises(DataError, match="mode") as caught:
+        read_picture(path, GREY)
+    assert caught.value.found == "F"
+    save(path, Image.fromarray(np.full((2, 2), 70000, np.int32)), "TIFF")
+    with pytest.raises(DataError, match="beyond 16 bits"):
+        read_picture(path, GREY)
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_pictures_are_turned_as_exif_says(path, orientation):
+    upright = np.arange(6, dtype=np.uint8).reshape(2, 3) * 40
+    undo = {
+        1: upright,
+        2: upright[:, ::-1],
+        3: upright[::-1, ::-1],
+        4: upright[::-1],
+        5: upright.T,
+        6: np.rot90(upright, 1),
+        7: upright[::-1, ::-1].T,
+        8: np.rot90(upright, -1),
+    }
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    save(path, Image.fromarray(np.ascontiguousarray(undo[orientation])), exif=exif)
+    assert np.array_equal(read_picture(path, GREY)[0], upright)
+
+
+@pytest.mark.parametrize(
+    ("fit", "expected"),
+    [
+        ("crop", [[80, 120], [80, 120]]),
+        ("resize", [[60, 140], [60, 140]]),
+        ("pad", [[60, 140], [255, 255]]),
+    ],
+)
+def test_fits(path, fit, expected):
+    """A 4x2 (width by height) picture with columns 40, 80, 120, 160 brought to 2x2 by averaging."""
+    image = Image.fromarray(np.array([[40, 80, 120, 160]] * 2, dtype=np.uint8))
+    array = read_picture(save(path, image), replace(GREY, size=(2, 2), fit=fit, resample="box"))
+    assert array[0].tolist() == expected
+
+
+def test_size_is_height_and_width(path):
+    save(path, Image.new("L", (5, 7), 9))
+    for fit in ("crop", "resize", "pad"):
+        array = read_picture(path, replace(GREY, size=(3, 8), fit=fit))
+        assert array.shape == (1, 3, 8) and array[0, 1, 4] == 9
+
+
+def test_exact_refuses_another_size(path):
+    save(path, Image.new("L", (5, 7)))
+    assert read_picture(path, replace(GREY, size=(7, 5), fit="exact")).shape == (1, 7, 5)
+    with pytest.raises(DataError, match="another size") as caught:
+        read_picture(path, replace(GREY, size=(5, 7), fit="exact"))
+    assert caught.value.found.startswith("7 x 5")
+
+
+@pytest.mark.parametrize("size", [(1, 1), (1, 400), (400, 1)])
+@pytest.mark.parametrize("fit", ["crop", "resize", "pad"])
+def test_extreme_shapes(path, size, fit):
+    save(path, Image.new("RGB", size, (50, 60, 70)))
+    assert read_picture(path, replace(RGB, size=(3, 3), fit=fit)).shape == (3, 3, 3)
+    assert read_picture(path, RGB)[:, 0, 0].tolist() == [50, 60, 70]
+
+
+def test_pixels_are_bounded_before_they_are_decoded(path):
+    save(path, Image.new("L", (101, 100)))
+    with pytest.raises(DataError, match="too many pixels") as caught:
+        read_picture(path, GREY)
+    assert "10100" in caught.value.found and "max_pixels" in caught.value.hint
+    assert read_picture(path, replace(GREY, max_pixels=10_100)).shape == (1, 100, 101)
+
+
+def chunk(kind, content):
+    body = kind + content
+    return struct.pack(">I", len(content)) + body + struct.pack(">I", zlib.crc32(body))
+
+
+@pytest.mark.parametrize("side", [10_000, 20_000, 2**31 - 1])
+def test_a_bomb_is_refused_by_its_header(path, side):
+    size = chunk(b"IHDR", struct.pack(">IIBBBBB", side, side, 8, 0, 0, 0, 0))
+    path.write_bytes(b"\x89PNG\r\n\x1a\n" + size + chunk(b"IDAT", zlib.compress(bytes(100))) + chunk(b"IEND", b""))
+    with pytest.raises(DataError):
+        read_picture(path, replace(GREY, max_pixels=89_478_485))
+
+
+def test_other_formats_are_not_tried(path):
+    path.write_bytes(b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 10 10\nshowpage\n")
+    with pytest.raises(DataError, match="not a readable image"):
+        read_picture(path, GREY)
+    save(path, Image.new("L", (4, 4)), "PCX")
+    with pytest.raises(DataError, match="not a readable image"):
+        read_picture(path, GREY)
+
+
+def test_missing_empty_and_truncated_files(path):
+    with pytest.raises(DataError, match="not a readable image"):
+        read_picture(path, GREY)
+    whole = save(path, Image.fromarray(COLOURS)).read_bytes()
+    for length in (0, 10, 30, len(whole) // 2, len(whole) - 40):
+        path.write_bytes(whole[:length])
+        with pytest.raises(DataError, match="not a readable image") as caught:
+            read_picture(path, RGB)
+        assert caught.value.where == str(path)
+
+
+def encoded(kind):
+    buffer = io.BytesIO()
+    Image.fromarray(COLOURS).save(buffer, kind)
+    return buffer.getvalue()
+
+
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@given(st.data())
+@pytest.mark.filterwarnings("ignore::UserWarning")
+def test_bytes_are_read_or_refused(path, data):
+    kind = data.draw(st.sampled_from(["PNG", "JPEG", "BMP", "GIF", "TIFF", "WEBP", "PPM"]))
+    content = bytearray(encoded(kind))
+    for _ in range(data.draw(st.integers(0, 4))):
+        content[data.draw(st.integers(0, min(200, len(content)) - 1))] = data.draw(st.integers(0, 255))
+    path.write_bytes(content)
+    try:
+        array = read_picture(path, replace(RGB, size=(2, 2)))
+    except DataError:
+        return
+    assert array.shape == (3, 2, 2) and array.dtype == np.uint8
