@@ -51,8 +51,8 @@ class _Builder:
         if not isinstance(value, dict):
             return value
         if _NAMES in value:
-            names = ["auto", *self.registry.names(value[_NAMES])]
-            return {**{key: item for key, item in value.items() if key != _NAMES}, "enum": names}
+            rest = {key: item for key, item in value.items() if key != _NAMES}
+            return {**rest, "enum": sorted({"auto", *self._all_names(value[_NAMES])})}
         if _KIND not in value:
             return {key: self._rewritten(item, prefix) for key, item in value.items()}
         notes = {key: note for key, note in value.items() if key in ("description", "default", "title")}
@@ -63,7 +63,7 @@ class _Builder:
         if kind not in self.definitions:
             self.definitions[kind] = {}
             entries = [entry for entry in self.registry if entry.kind == kind]
-            names = sorted({name for entry in entries for name in self._names(entry)})
+            names = self._all_names(kind)
             options: list[Any] = (
                 [{"enum": names, "description": f"The name of a {kind}, with its defaults."}] if names else []
             )
@@ -83,6 +83,9 @@ class _Builder:
             "required": [key, *schema.get("required", [])],
         }
         return f"{_REFERENCE}{name}"
+
+    def _all_names(self, kind: str) -> list[str]:
+        return sorted({name for entry in self.registry if entry.kind == kind for name in self._names(entry)})
 
     def _names(self, entry: Entry) -> list[str]:
         """What a recipe may call a component: the bare name too, unless another brings it as well."""

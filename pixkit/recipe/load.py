@@ -55,8 +55,8 @@ def load_recipe(path: str | Path, overrides: Sequence[str] = (), *, registry: Re
 
     Raises:
         RecipeError: if the file cannot be read; as InvalidRecipe with everything that is wrong in it.
-        PluginError: if a component is unknown and a plugin that may bring it is broken or disabled,
-            or if several plugins bring it.
+        PluginError: if a component is unknown and a plugin that would or may bring it is broken, disabled
+            or not installed, or if several plugins bring it.
     """
     file = find_recipe(path)
     text = read_recipe(file)
@@ -71,9 +71,9 @@ def load_recipe(path: str | Path, overrides: Sequence[str] = (), *, registry: Re
         if problems:
             raise InvalidRecipe(problems)
     except InvalidRecipe as error:
-        missing = _missing_plugins() if registry is None and _lacks_component(error) else ""
+        missing = _missing_plugins(error, root, components)
         if missing:
-            raise PluginError(f"{error}\n\n{missing}") from error
+            raise PluginError("\n".join([str(error), "", *missing])) from error
         raise
     return LoadedRecipe(recipe, file, text, tuple(overrides), file.absolute().parent)
 
@@ -95,7 +95,7 @@ def _cross_check(recipe: Recipe, root: Node, registry: Registry) -> Iterator[Pro
     name = recipe.sample.type
     if name != "auto" and registry.find("sampler", name) is None:
         node = locate(root, ("sample", "type"))
-        verdict = unknown_component("sampler", name, ["auto", *registry.names("sampler")])
+        verdict = unknown_component("sampler", name, sorted({"auto", *registry.names("sampler")}))
         place, found = ("sample", "type"), node.describe()
         yield Problem(verdict.message, node.mark, place, found, verdict.expected, verdict.hint, verdict.component)
 
@@ -106,14 +106,11 @@ def _installed() -> Registry:
     return registry()
 
 
-def _lacks_component(error: InvalidRecipe) -> bool:
-    return any(problem.component for problem in error.problems)
-
-
-def _missing_plugins() -> str:
-    """A line for each plugin that is not there and might have brought a component."""
-    from pixkit.plugins import plugins
-
-    away = [info for info in plugins().infos if info.health in ("broken", "disabled")]
-    lines = [f"  {info.name} ({info.distribution} {info.version}): {info.health}, {info.detail}" for info in away]
-    return "\n".join(["it may belong to a plugin that could not be loaded:", *lines]) if lines else ""
+def _missing_plugins(error: InvalidRecipe, root: Node, registry: Registry) -> list[str]:
+    """A sentence for each component that is not there because a plugin is not."""
+    found = (
+        registry.explain(problem.component, str(locate(root, problem.path).value))
+        for problem in error.problems
+        if problem.component
+    )
+    return [text for text in dict.fromkeys(found) if text]

@@ -21,13 +21,14 @@ def packaged_recipes() -> dict[str, Path]:
 def find_recipe(name_or_path: str | Path) -> Path:
     """The path of a recipe given by its path or, where no such file exists, by a packaged recipe's name.
 
-    A name may end in ``.yaml``. What is neither comes back as it is; reading it says what is wrong.
+    A name may end in ``.yaml``; a folder of that name (a run's, say) does not hide the recipe. What is
+    neither comes back as it is; reading it says what is wrong.
     """
     path = Path(name_or_path)
     try:
-        exists = path.exists() and str(name_or_path) != ""
+        is_file = path.exists() and not path.is_dir()
     except (OSError, ValueError):
         return path
-    if exists or len(path.parts) > 1:
+    if is_file or len(path.parts) > 1:
         return path
     return packaged_recipes().get(path.name.removesuffix(".yaml"), path)

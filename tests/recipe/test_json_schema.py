@@ -78,7 +78,8 @@ def test_names_that_two_plugins_bring_are_qualified(schema):
 
 
 def test_sampler_names_are_listed(schema):
-    assert schema["$defs"]["recipe.SampleConfig"]["properties"]["type"]["enum"] == ["auto", "ancestral"]
+    names = ["ancestral", "auto", "pixkit:ancestral"]
+    assert schema["$defs"]["recipe.SampleConfig"]["properties"]["type"]["enum"] == names
 
 
 def test_definitions_of_a_component_keep_to_themselves():

@@ -7,6 +7,7 @@ import pytest
 from pixkit import plugins
 from pixkit.errors import PluginError
 from pixkit.recipe import InvalidRecipe, dump_yaml, load_recipe
+from pixkit.registry import Absence
 
 WRONG = """\
 pixkit: 1
@@ -142,7 +143,7 @@ def test_an_error_in_full(write, recipe_text, registry):
             "train: {",
             "sample: {type: ancestrel}\ntrain: {",
             "'ancestrel'",
-            "auto, ancestral",
+            "ancestral, auto",
             "did you mean 'ancestral'?",
         ),
     ],
@@ -209,6 +210,8 @@ def installed(registry, monkeypatch):
     def _installed(value):
         entry_point = importlib.metadata.EntryPoint("guest", value, "pixkit")
         loaded = plugins.load_plugins([entry_point])
+        (info,) = loaded.infos
+        registry.left_out(Absence(info.name, info.distribution, info.version, f"{info.health}: {info.detail}"))
         loaded.registry = registry
         monkeypatch.setattr(plugins, "plugins", lambda: loaded)
 
@@ -224,6 +227,21 @@ def test_what_needs_a_broken_plugin_names_it(write, recipe_text, installed):
     assert f"{path}:7:11: model.backbone.type: there is no backbone of this name" in str(caught.value)
     assert "guest" in str(caught.value)
     assert "ModuleNotFoundError" in str(caught.value)
+
+
+def test_what_needs_a_disabled_plugin_names_it(write, recipe_text, installed, monkeypatch):
+    monkeypatch.setenv(plugins.DISABLE_VARIABLE, "guest")
+    installed("json")
+    with pytest.raises(PluginError, match="guest .*: disabled, left out by PIXKIT_DISABLE_PLUGINS"):
+        load_recipe(write(recipe_text.replace("type: net", "type: guest_net")))
+
+
+def test_without_a_missing_plugin_an_unknown_component_is_a_recipe_error(write, recipe_text, registry, monkeypatch):
+    loaded = plugins.load_plugins([])
+    loaded.registry = registry
+    monkeypatch.setattr(plugins, "plugins", lambda: loaded)
+    with pytest.raises(InvalidRecipe):
+        load_recipe(write(recipe_text.replace("type: net", "type: guest_net")))
 
 
 def test_a_broken_plugin_does_not_matter_to_other_mistakes(write, recipe_text, installed):

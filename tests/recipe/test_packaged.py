@@ -7,6 +7,11 @@ import pytest
 from pixkit.recipe import find_recipe, load_recipe, packaged, packaged_recipes
 
 
+@pytest.mark.parametrize("name", packaged_recipes())
+def test_every_packaged_recipe_is_valid_and_named_like_its_file(name):
+    assert load_recipe(name).recipe.name == name
+
+
 @pytest.fixture
 def layout(tmp_path, monkeypatch):
     """An installation with the recipes in one of its folders."""
@@ -36,6 +41,8 @@ def test_find_recipe(layout, tmp_path, monkeypatch):
     assert find_recipe("a-net.yaml") == place / "a-net.yaml"
     assert find_recipe("./sub/a-net") == Path("sub/a-net")
     assert find_recipe("c-net") == Path("c-net")
+    (tmp_path / "a-net").mkdir()
+    assert find_recipe("a-net") == place / "a-net.yaml"
     (tmp_path / "a-net.yaml").write_text("x")
     assert find_recipe("a-net.yaml") == Path("a-net.yaml")
     assert find_recipe("a-net") == place / "a-net.yaml"
