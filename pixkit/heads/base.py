@@ -44,7 +44,7 @@ class PixelDistribution(Distribution):
         """Nats of each image: int64 [B, C, *S] to [B]."""
         return self.site_log_prob(value).flatten(1).sum(1)
 
-    def sample(self, sample_shape: torch.Size | tuple[int, ...] = ()) -> Tensor:
+    def sample(self, sample_shape: torch.Size | list[int] | tuple[int, ...] = ()) -> Tensor:
         """int64 [*sample_shape, B, C, *S]."""
         count = torch.Size(sample_shape).numel()
         size = (*self.batch_shape, self.draws, *self.event_shape)

@@ -20,6 +20,7 @@ class _MaskedResample(TapLayer):
 
     sources: Tensor
     mask: Tensor
+    bias: nn.Parameter
 
     def __init__(self, in_maps: int, out_maps: int, ordering: Ordering, sources: Tensor, steps: tuple[Tensor, Tensor]):
         super().__init__()

@@ -57,6 +57,8 @@ class ShiftedConvTranspose2d(TapLayer):
     most h * stride by w * stride.
     """
 
+    bias: nn.Parameter
+
     def __init__(self, in_maps: int, out_maps: int, rows: Span, columns: Span, size: Grid, *, stride: int = 2) -> None:
         super().__init__()
         self.in_maps, self.out_maps = in_maps, out_maps

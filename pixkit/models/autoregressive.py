@@ -14,7 +14,7 @@ from pixkit.component import BackboneRef, ComponentConfig, HeadRef, OrderingRef
 from pixkit.image import Batch, ImageSpec
 from pixkit.models.base import Losses, Model, Phase
 from pixkit.noise import Noise
-from pixkit.readiness.probe import probe
+from pixkit.readiness.check import verify
 from pixkit.samplers import Known, sampler_for
 
 
@@ -89,32 +89,19 @@ class AutoregressiveModel(Model):
             known: sub-pixels that are given; values for all n images, or one for all.
             progress: called as progress(done, total).
         """
-        if known is not None:
-            known.check(self.spec, n)
-        noise = Noise(seed, range(first, first + n))
-        chosen = sampler_for(sampler)
-        batches = list(noise.split(batch_size))
-        drawn: list[Tensor] = []
-        for number, part in enumerate(batches):
-            start = number * batch_size
-            drawn.append(
-                chosen.sample(
-                    self.network,
-                    part,
-                    temperature=temperature,
-                    known=None if known is None else known.part(start, len(part)),
-                    progress=_scaled(progress, number, len(batches)),
-                )
-            )
-        return torch.cat(drawn) if drawn else torch.empty(0, *self.spec.shape, dtype=torch.int64, device=self.device)
+        return sampler_for(sampler).sample(
+            self.network,
+            Noise(seed, range(first, first + n)),
+            temperature=temperature,
+            known=known,
+            batch_size=batch_size,
+            progress=progress,
+        )
 
     def verify(self) -> None:
-        """Raise CausalityError if a sub-pixel sees what is not drawn before it."""
-        probe(self.network)
+        """Prove that no sub-pixel sees what is not drawn before it, and probe it numerically.
 
-
-def _scaled(progress: Callable[[int, int], None] | None, part: int, parts: int) -> Callable[[int, int], None] | None:
-    """Progress of one batch as progress of all of them."""
-    if progress is None:
-        return None
-    return lambda done, total: progress(part * total + done, parts * total)
+        Raises:
+            CausalityError: naming the layer to blame.
+        """
+        verify(self.network)

@@ -62,6 +62,16 @@ class Model(nn.Module):
         """Nats of each image, [B], as `score_kind` says; what validation and tables report."""
         raise NotImplementedError(f"{type(self).__name__} does not implement score")
 
-    def sample(self, n: int, *, seed: int = 0, **options: Any) -> Tensor:
-        """Draw n images, int64 [n, C, H, W]."""
+    def sample(
+        self,
+        n: int,
+        *,
+        seed: int = 0,
+        temperature: float = 1.0,
+        sampler: str = "auto",
+        batch_size: int = 64,
+        first: int = 0,
+        progress: Callable[[int, int], None] | None = None,
+    ) -> Tensor:
+        """Draw images number first..first+n-1 of a seed, int64 [n, C, H, W]; see `AutoregressiveModel.sample`."""
         raise NotImplementedError(f"{type(self).__name__} does not implement sample")

@@ -38,6 +38,7 @@ ELEMENTWISE_MODULES: tuple[type[nn.Module], ...] = (
 
 ELEMENTWISE_FUNCTIONS: frozenset[Callable[..., Any]] = frozenset(
     {
+        operator.getitem,
         operator.add,
         operator.iadd,
         operator.isub,
@@ -72,27 +73,33 @@ ELEMENTWISE_FUNCTIONS: frozenset[Callable[..., Any]] = frozenset(
     }
 )
 
-ELEMENTWISE_METHODS = frozenset({"add", "sub", "mul", "div", "neg", "sigmoid", "tanh", "relu", "exp", "abs", "contiguous"})
+ALONG_MAPS: dict[Any, tuple[Kind, int]] = {
+    torch.cat: ("concat", 1),
+    torch.concat: ("concat", 1),
+    torch.chunk: ("split", 2),
+    torch.split: ("split", 2),
+    "chunk": ("split", 2),
+    "split": ("split", 2),
+    torch.softmax: ("channels", 1),
+    F.softmax: ("channels", 1),
+    "softmax": ("channels", 1),
+}
+"""What an operation is if its `dim`, the argument at this position, is 1."""
+
+ELEMENTWISE_METHODS = frozenset(
+    {"add", "sub", "mul", "div", "neg", "sigmoid", "tanh", "relu", "exp", "abs", "contiguous"}
+)
 
 
 def kind_of(node: fx.Node, module: nn.Module | None) -> Kind:
     """What a traced operation may mix; `module` is the one that a call_module node calls."""
     if node.op == "call_module":
         return _module_kind(module)
-    if node.op == "call_method":
-        if node.target in ELEMENTWISE_METHODS:
-            return "elementwise"
-        return "split" if node.target in ("chunk", "split") and _dim(node, 2) == 1 else "all"
-    if node.op == "call_function":
-        if node.target in ELEMENTWISE_FUNCTIONS or node.target is operator.getitem:
-            return "elementwise"
-        if node.target in (torch.cat, torch.concat):
-            return "concat" if _dim(node, 1) == 1 else "all"
-        if node.target in (torch.chunk, torch.split):
-            return "split" if _dim(node, 2) == 1 else "all"
-        if node.target in (torch.softmax, F.softmax):
-            return "channels" if _dim(node, 1) == 1 else "all"
-    return "all"
+    elementwise = ELEMENTWISE_METHODS if node.op == "call_method" else ELEMENTWISE_FUNCTIONS
+    if node.target in elementwise:
+        return "elementwise"
+    kind, position = ALONG_MAPS.get(node.target, ("all", 0))
+    return kind if _dim(node, position) == 1 else "all"
 
 
 def _module_kind(module: nn.Module | None) -> Kind:

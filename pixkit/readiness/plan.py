@@ -1,9 +1,9 @@
 """The plan of cached sampling: which units to compute at which step. It is data; executors run it.
 
-At step t, before the sub-pixels of step t are drawn, exactly those units are computed whose readiness is t and that some
-prediction needs. Every unit is computed once. Instructions have one of these opcodes:
+At step t, before the sub-pixels of step t are drawn, exactly those units are computed whose readiness is t and
+that some prediction needs. Every unit is computed once. Instructions have one of these opcodes:
 
-    POINT   run a pointwise operation on [B, M, S, 1] views of its inputs at the sites, keep the maps of one colour group
+    POINT   run a pointwise operation on [B, M, S, 1] views of its inputs at the sites; keep one colour group's maps
     MIX     ask a mixing layer's `at` for one colour group at the sites
     ALL     run the operation on whole inputs (all of them are ready)
 
@@ -73,7 +73,11 @@ def make_plan(trace: Trace, known: Tensor | None = None) -> Plan:
         steps,
         [_draw(ordering.steps == step, known) for step in range(ordering.count)],
         _fleeting(trace, ready, needed),
-        {name: int(units.sum()) for name, units in needed.items() if trace.operations[name].kind not in ("pixels", "static")},
+        {
+            name: int(units.sum())
+            for name, units in needed.items()
+            if trace.operations[name].kind not in ("pixels", "static")
+        },
     )
 
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from pixkit.errors import CausalityError
 from pixkit.readiness.trace import Operation, Trace
 
 Unit = tuple[str, int, int, int]
@@ -50,6 +51,21 @@ def find_leak(trace: Trace) -> Leak | None:
     )
 
 
+def require_law(trace: Trace) -> None:
+    """Raise CausalityError, with the path and the layer to blame, unless readiness proves the network causal."""
+    leak = find_leak(trace)
+    if leak is None:
+        return
+    _, group, row, column = leak.path[0]
+    raise CausalityError(
+        f"not causal: what {leak.blamed.label} gives is ready too late",
+        where=type(trace.network.backbone).__name__,
+        found=f"the prediction of colour group {group} at row {row}, column {column} is made at step {leak.deadline} "
+        f"and ready at {leak.readiness}, by this path\n{leak.describe(trace)}",
+        expected=f"readiness of at most {leak.deadline}",
+    )
+
+
 def receptive_field(trace: Trace, group: int, row: int, column: int) -> Tensor:
     """The sub-pixels that the prediction of colour group `group` at (row, column) can depend on, bool [C, H, W]."""
     used = {name: torch.zeros(trace.groups, *op.grid, dtype=torch.bool) for name, op in trace.operations.items()}
@@ -81,9 +97,7 @@ def reads(trace: Trace, operation: Operation, units: Tensor) -> list[Tensor]:
     if operation.kind == "all":
         return [units.any().expand(trace.groups, *source.grid) for source in sources]
     spread = units if operation.groups_apart else units.any(0).expand_as(units)
-    return [
-        spread if source.grid == operation.grid else spread.flatten(1).any(1)[:, None, None] for source in sources
-    ]
+    return [spread if source.grid == operation.grid else spread.flatten(1).any(1)[:, None, None] for source in sources]
 
 
 def _path_back(trace: Trace, ready: dict[str, Tensor], start: Unit) -> list[Unit]:
@@ -127,8 +141,7 @@ def _blame(trace: Trace, ready: dict[str, Tensor], path: list[Unit]) -> Operatio
 def _in_time(trace: Trace, ready: dict[str, Tensor], unit: Unit) -> bool:
     name, group, row, column = unit
     operation, ordering = trace.operations[name], trace.network.ordering
-    height, width = operation.grid
-    scale = -(-ordering.spec.height // height)
+    scale = -(-ordering.spec.height // operation.grid[0])
     steps = ordering.coarse_steps(scale)
     if operation.kind == "static" or tuple(steps.shape[1:]) != operation.grid:
         return False

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor
@@ -48,8 +48,16 @@ class Known:
         return self if len(self.values) == 1 else Known(self.mask, self.values[start : start + count])
 
 
+class Draw(Protocol):
+    """Draws one batch: what `Sampler.prepare` gives."""
+
+    def __call__(self, noise: Noise, temperature: float, known: Known | None, progress: Progress | None) -> Tensor:
+        """One image for each image of the noise, int64 [B, C, H, W]; progress counts steps."""
+        ...
+
+
 class Sampler:
-    """Base of sampler components: ``Sampler(config)``."""
+    """Base of sampler components: ``Sampler(config)``; a subclass implements `prepare`."""
 
     class Config(ComponentConfig):
         """No keys of its own."""
@@ -57,6 +65,11 @@ class Sampler:
     def __init__(self, config: Any) -> None:
         self.config = config
 
+    def prepare(self, network: Autoregressive, known: Tensor | None) -> Draw:
+        """What is needed once for a network and a mask of given sub-pixels, bool [C, H, W] or None."""
+        raise NotImplementedError(f"{type(self).__name__} does not implement prepare")
+
+    @torch.no_grad()
     def sample(
         self,
         network: Autoregressive,
@@ -64,7 +77,47 @@ class Sampler:
         *,
         temperature: float = 1.0,
         known: Known | None = None,
+        batch_size: int | None = None,
         progress: Progress | None = None,
     ) -> Tensor:
-        """One image for each image of the noise, int64 [B, C, H, W], on the network's device."""
-        raise NotImplementedError(f"{type(self).__name__} does not implement sample")
+        """One image for each image of the noise, int64 [B, C, H, W], on the network's device.
+
+        Args:
+            network: in eval mode.
+            noise: says which images.
+            temperature: see `PixelDistribution.quantile`.
+            known: sub-pixels that are given.
+            batch_size: images drawn together; all of them if None.
+            progress: called as progress(done, total).
+
+        Raises:
+            UsageError: if `known` does not fit.
+        """
+        if known is not None:
+            known.check(network.spec, len(noise))
+        draw = self.prepare(network, None if known is None else known.mask)
+        size = batch_size or max(len(noise), 1)
+        batches = list(noise.split(size))
+        drawn = [
+            draw(
+                part,
+                temperature,
+                None if known is None else known.part(number * size, len(part)),
+                _share(progress, number, len(batches)),
+            )
+            for number, part in enumerate(batches)
+        ]
+        device = next(network.parameters()).device
+        return torch.cat(drawn) if drawn else torch.empty(0, *network.spec.shape, dtype=torch.int64, device=device)
+
+
+def noise_dtype(dtype: torch.dtype) -> torch.dtype:
+    """The precision of uniforms for a network of this one: float32 at least."""
+    return torch.promote_types(dtype, torch.float32)
+
+
+def _share(progress: Progress | None, part: int, parts: int) -> Progress | None:
+    """Progress of one batch as progress of all of them."""
+    if progress is None:
+        return None
+    return lambda done, total: progress(part * total + done, parts * total)

@@ -2,39 +2,50 @@
 
 from __future__ import annotations
 
+import functools
+from typing import Literal
+
 import torch
 from torch import Tensor
 
 from pixkit.autoregressive import Autoregressive
+from pixkit.component import ComponentConfig
 from pixkit.noise import Noise
 from pixkit.readiness.executor import Executor, ReferenceExecutor
 from pixkit.readiness.plan import Plan, make_plan
 from pixkit.readiness.trace import Trace
-from pixkit.samplers.base import Known, Progress, Sampler
+from pixkit.readiness.verify import require_law
+from pixkit.samplers.base import Draw, Known, Progress, Sampler, noise_dtype
 
 
 class Cached(Sampler):
     """Exact, like ancestral sampling under the same noise, for every causal network that can be traced."""
 
-    @torch.no_grad()
-    def sample(
-        self,
-        network: Autoregressive,
-        noise: Noise,
-        *,
-        temperature: float = 1.0,
-        known: Known | None = None,
-        progress: Progress | None = None,
-    ) -> Tensor:
-        """See Sampler.sample; progress counts steps."""
-        if known is not None:
-            known.check(network.spec, len(noise))
-        plan = make_plan(Trace(network), None if known is None else known.mask)
-        executor = ReferenceExecutor(plan, len(noise))
-        return draw(plan, executor, noise, temperature, known, progress)
+    class Config(ComponentConfig):
+        """Which executor."""
+
+        executor: Literal["auto", "reference"] = "auto"
+        """Who runs the plan; auto is the fastest measured for the device and batch size."""
+
+    config: Config
+
+    def prepare(self, network: Autoregressive, known: Tensor | None) -> Draw:
+        """Trace the network and plan it.
+
+        Raises:
+            Untraceable: if torch.fx cannot trace the network.
+            CausalityError: if readiness does not prove it causal.
+        """
+        trace = Trace(network)
+        require_law(trace)
+        return functools.partial(_draw, make_plan(trace, known))
 
 
-def draw(
+def _draw(plan: Plan, noise: Noise, temperature: float, known: Known | None, progress: Progress | None) -> Tensor:
+    return walk(plan, ReferenceExecutor(plan, len(noise)), noise, temperature, known, progress)
+
+
+def walk(  # noqa: PLR0917 - the arguments of Draw, and two
     plan: Plan,
     executor: Executor,
     noise: Noise,
@@ -50,8 +61,7 @@ def draw(
     if known is not None:
         values = known.values.to(pixels.device).flatten(2).transpose(1, 2)
         pixels.copy_(torch.where(known.mask.to(pixels.device).flatten(1).T, values, pixels))
-    dtype = torch.promote_types(reference.dtype, torch.float32)
-    uniforms = noise.uniforms(head.draws, spec).to(reference.device, dtype).flatten(3)
+    uniforms = noise.uniforms(head.draws, spec).to(reference.device, noise_dtype(reference.dtype)).flatten(3)
     for step, (sites, due) in enumerate(plan.draws):
         executor.advance(step)
         if len(sites):

@@ -1,0 +1,26 @@
+"""The sampler that recipes get unless they ask for another: the fastest exact one."""
+
+from __future__ import annotations
+
+import warnings
+
+from torch import Tensor
+
+from pixkit.autoregressive import Autoregressive
+from pixkit.errors import CausalityError
+from pixkit.readiness.trace import Untraceable
+from pixkit.samplers.ancestral import Ancestral
+from pixkit.samplers.base import Draw, Sampler
+from pixkit.samplers.cached import Cached
+
+
+class Auto(Sampler):
+    """Cached sampling where the network can be planned; else whole passes, with one warning that says why."""
+
+    def prepare(self, network: Autoregressive, known: Tensor | None) -> Draw:
+        """Plan, or warn and fall back."""
+        try:
+            return Cached(Cached.Config()).prepare(network, known)
+        except (Untraceable, CausalityError) as error:
+            warnings.warn(f"sampling by whole passes, since no plan can be made: {error}", RuntimeWarning, stacklevel=2)
+            return Ancestral(Ancestral.Config()).prepare(network, known)
