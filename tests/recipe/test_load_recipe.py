@@ -232,7 +232,7 @@ def test_what_needs_a_broken_plugin_names_it(write, recipe_text, installed):
 def test_what_needs_a_disabled_plugin_names_it(write, recipe_text, installed, monkeypatch):
     monkeypatch.setenv(plugins.DISABLE_VARIABLE, "guest")
     installed("json")
-    with pytest.raises(PluginError, match="guest .*: disabled, left out by PIXKIT_DISABLE_PLUGINS"):
+    with pytest.raises(PluginError, match=r"guest .*: disabled, left out by PIXKIT_DISABLE_PLUGINS"):
         load_recipe(write(recipe_text.replace("type: net", "type: guest_net")))
 
 
