@@ -1,14 +1,16 @@
 """The plugin door: finding, loading and guarding what comes through entry points.
 
-Every plugin, pixkit's own included, is loaded alone; whatever goes wrong in one is rolled back and
-kept as one line of its health, so that the others stay usable.
+Every plugin, pixkit's own included, is loaded alone, and first into a manager of its own: nothing of a plugin
+that fails reaches the others. Its failure is kept as one line of its health.
 """
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import importlib.metadata
 import os
+import sys
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
@@ -17,10 +19,11 @@ import pluggy
 
 from pixkit import hookspecs
 from pixkit.errors import PluginError
-from pixkit.registry import Registrar, Registry
+from pixkit.registry import Absence, Registrar, Registry, canonical
 
 GROUP = "pixkit"
 DISABLE_VARIABLE = "PIXKIT_DISABLE_PLUGINS"
+HOOKS = frozenset(name for name in vars(hookspecs) if name.startswith("pixkit_"))
 
 
 @dataclass
@@ -34,73 +37,85 @@ class PluginInfo:
     detail: str = ""
     components: list[tuple[str, str]] = field(default_factory=list)
 
+    @property
+    def key(self) -> str:
+        """What pluggy knows the plugin by."""
+        return f"{self.distribution}:{self.name}"
+
 
 class Plugins:
     """The loaded plugins: a pluggy manager, the registry they filled, and the health of each."""
 
     def __init__(self) -> None:
-        self.manager = pluggy.PluginManager("pixkit")
-        self.manager.add_hookspecs(hookspecs)
+        self.manager = _manager()
         self.registry = Registry()
         self.infos: list[PluginInfo] = []
 
     def load(self, entry_point: importlib.metadata.EntryPoint) -> PluginInfo:
-        """Load one plugin; never raises for what the plugin does wrong, but records it."""
-        distribution = entry_point.dist
-        info = PluginInfo(
-            entry_point.name,
-            distribution.name if distribution else "?",
-            distribution.version if distribution else "?",
-        )
+        """Load one plugin; never raises for what the plugin does wrong, but records it.
+
+        What it prints while it is imported goes to stderr, since stdout is for data.
+        """
+        info = PluginInfo(entry_point.name, *_origin(entry_point))
         self.infos.append(info)
-        if {info.name, info.distribution} & _disabled():
-            info.health, info.detail = "disabled", f"left out by {DISABLE_VARIABLE}"
+        registrar = Registrar(info.distribution, info.version)
+        if info.name in _disabled() or canonical(info.distribution) in map(canonical, _disabled()):
+            self._leave_out(info, registrar, "disabled", f"left out by {DISABLE_VARIABLE}")
             return info
         try:
-            self._register(entry_point.load(), info)
+            with contextlib.redirect_stdout(sys.stderr):
+                module = entry_point.load()
+                self._try(module, info, registrar)
+            self._take(module, info, registrar)
         except KeyboardInterrupt:
             raise
         except BaseException as error:
-            self._forget(info)
-            info.health, info.detail = "broken", _one_line(error)
+            self._leave_out(info, registrar, "broken", _one_line(error))
         return info
 
-    def _register(self, module: Any, info: PluginInfo) -> None:
+    def _try(self, module: Any, info: PluginInfo, registrar: Registrar) -> None:
+        """Everything that can fail, in a manager that is thrown away."""
         stated = getattr(module, "pixkit_api_version", None)
         if stated != hookspecs.API_VERSION:
-            raise PluginError(
-                f"states pixkit_api_version = {stated!r}; this pixkit has {hookspecs.API_VERSION}",
-            )
-        self.manager.register(module, _key(info))
-        self.manager.check_pending()
-        self._check_names(module)
-        registrar = Registrar(info.distribution, info.version)
-        self.call(info, "pixkit_register", registry=registrar)
-        conflicts = self.registry.extend(registrar.entries)
+            found = "no pixkit_api_version" if stated is None else f"pixkit_api_version = {stated!r}"
+            raise PluginError(f"states {found}; this pixkit has {hookspecs.API_VERSION}")
+        trial = _manager()
+        trial.register(module, info.key)
+        trial.check_pending()
+        _check_names(module)
+        if not trial.get_hookcallers(module):
+            raise PluginError(f"implements no hook of pixkit; there are {', '.join(sorted(HOOKS))}")
+        trial.hook.pixkit_register(registry=registrar)
+
+    def _take(self, module: Any, info: PluginInfo, registrar: Registrar) -> None:
+        """Make the plugin one of the loaded ones, or raise and leave all as it was."""
+        self.manager.register(module, info.key)
+        try:
+            self.registry.extend(registrar.entries)
+        except PluginError:
+            self.manager.unregister(name=info.key)
+            raise
         info.components = [(entry.kind, entry.name) for entry in registrar.entries]
-        if conflicts:
-            info.health, info.detail = "conflict", "; ".join(conflicts)
+        self._note_conflicts()
+
+    def _leave_out(self, info: PluginInfo, registrar: Registrar, health: str, detail: str) -> None:
+        info.health, info.detail = health, detail
+        names = frozenset((entry.kind, entry.name) for entry in registrar.entries)
+        self.registry.left_out(Absence(info.name, info.distribution, info.version, f"{health}: {detail}", names))
+
+    def _note_conflicts(self) -> None:
+        """Every plugin that shares a name with another one says so, the one that came first too."""
+        conflicts = self.registry.conflicts()
+        for info in self.infos:
+            lines = [conflicts[name] for name in info.components if name in conflicts]
+            if lines:
+                info.health, info.detail = "conflict", "; ".join(lines)
 
     def call(self, info: PluginInfo, hook: str, **arguments: Any) -> None:
         """Call a hook of one plugin alone; nothing happens if it does not implement the hook."""
-        module = self.manager.get_plugin(_key(info))
+        module = self.manager.get_plugin(info.key)
         others = [plugin for plugin in self.manager.get_plugins() if plugin is not module]
         self.manager.subset_hook_caller(hook, others)(**arguments)
-
-    def _check_names(self, module: Any) -> None:
-        """pluggy ignores an unmarked function; one that starts like a hook is a mistake too."""
-        hooks = {name for name in vars(hookspecs) if name.startswith("pixkit_")}
-        for name in vars(module):
-            value = getattr(module, name)
-            if name.startswith("pixkit_") and callable(value):
-                if name not in hooks:
-                    raise PluginError(f"'{name}' is no hook of pixkit; there are {', '.join(sorted(hooks))}")
-                if not hasattr(value, "pixkit_impl"):
-                    raise PluginError(f"'{name}' lacks the @pixkit.hookimpl marker")
-
-    def _forget(self, info: PluginInfo) -> None:
-        if self.manager.has_plugin(_key(info)):
-            self.manager.unregister(name=_key(info))
 
     def broken(self) -> list[PluginInfo]:
         """Plugins that could not be loaded."""
@@ -127,13 +142,32 @@ def registry() -> Registry:
     return plugins().registry
 
 
+def _manager() -> pluggy.PluginManager:
+    manager = pluggy.PluginManager("pixkit")
+    manager.add_hookspecs(hookspecs)
+    return manager
+
+
+def _check_names(module: Any) -> None:
+    """pluggy ignores an unmarked function; one that is called like a hook, or nearly, is a mistake too."""
+    for name in dir(module):
+        value = getattr(module, name)
+        if name.startswith("pixkit_") and callable(value):
+            if name not in HOOKS:
+                raise PluginError(f"'{name}' is no hook of pixkit; there are {', '.join(sorted(HOOKS))}")
+            if not hasattr(value, "pixkit_impl"):
+                raise PluginError(f"'{name}' lacks the @pixkit.hookimpl marker")
+
+
+def _origin(entry_point: importlib.metadata.EntryPoint) -> tuple[str, str]:
+    """Name and version of the distribution; '?' where its metadata lack them."""
+    stated = {} if entry_point.dist is None else entry_point.dist.metadata.json
+    return str(stated.get("name", "?")), str(stated.get("version", "?"))
+
+
 def _rank(entry_point: importlib.metadata.EntryPoint) -> tuple[bool, str, str]:
-    distribution = entry_point.dist.name if entry_point.dist else ""
+    distribution, _ = _origin(entry_point)
     return distribution != "pixkit", distribution, entry_point.name
-
-
-def _key(info: PluginInfo) -> str:
-    return f"{info.distribution}:{info.name}"
 
 
 def _disabled() -> set[str]:
@@ -141,5 +175,10 @@ def _disabled() -> set[str]:
 
 
 def _one_line(error: BaseException) -> str:
-    text = " ".join(str(error).split())
-    return f"{type(error).__name__}: {text}" if text else type(error).__name__
+    """Type and message, at most some 300 characters; a message that cannot be had is left out."""
+    try:
+        text = " ".join(str(error).split())
+    except Exception:
+        text = ""
+    shown = text if len(text) <= 300 else f"{text[:297]}..."
+    return f"{type(error).__name__}: {shown}" if shown else type(error).__name__

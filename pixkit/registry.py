@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterator
+import re
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -39,6 +40,20 @@ class Entry:
         return (self.cls.__doc__ or "").strip().split("\n")[0]
 
 
+@dataclass(frozen=True)
+class Absence:
+    """A plugin that was left out, why, and the (kind, name) that it is known to bring."""
+
+    plugin: str
+    distribution: str
+    version: str
+    reason: str
+    names: frozenset[tuple[str, str]] = frozenset()
+
+    def __str__(self) -> str:
+        return f"the plugin '{self.plugin}' of {self.distribution} {self.version} ({self.reason})"
+
+
 class Registrar:
     """What a plugin's ``pixkit_register(registry)`` is given: it collects that plugin's components."""
 
@@ -51,8 +66,8 @@ class Registrar:
         """Register the class `cls` as the component `name` of the registry `kind`.
 
         Raises:
-            PluginError: for an unknown kind, a bad name, a class without ``Config``, or a name that
-                this plugin registered already.
+            PluginError: for an unknown kind, a bad name, what is no class or has no ``Config``, a key that
+                the recipe needs for itself, or a name that this plugin registered already.
         """
         if kind not in KINDS:
             raise PluginError(f"no registry '{kind}'", where=self.distribution, expected=", ".join(KINDS))
@@ -63,6 +78,14 @@ class Registrar:
                 found=repr(name),
                 expected="letters, digits, '_' and '-'",
             )
+        self._check_class(kind, name, cls)
+        if any((entry.kind, entry.name) == (kind, name) for entry in self.entries):
+            raise PluginError(f"the {kind} '{name}' is registered twice", where=self.distribution)
+        self.entries.append(Entry(kind, name, cls, self.distribution, self.version))
+
+    def _check_class(self, kind: str, name: str, cls: Any) -> None:
+        if not isinstance(cls, type):
+            raise PluginError(f"the {kind} '{name}' is no class", where=self.distribution, found=repr(cls))
         config = getattr(cls, "Config", None)
         if not (isinstance(config, type) and issubclass(config, ComponentConfig)):
             raise PluginError(
@@ -71,9 +94,13 @@ class Registrar:
                 found=repr(config),
                 expected="a subclass of pixkit.ComponentConfig",
             )
-        if any((entry.kind, entry.name) == (kind, name) for entry in self.entries):
-            raise PluginError(f"the {kind} '{name}' is registered twice", where=self.distribution)
-        self.entries.append(Entry(kind, name, cls, self.distribution, self.version))
+        key = "source" if kind == "data" else "type"
+        if key in config.model_fields:
+            raise PluginError(
+                f"the {kind} '{name}' has a key '{key}', which names the component itself in recipes",
+                where=self.distribution,
+                hint="call the key something else",
+            )
 
 
 class Registry:
@@ -81,20 +108,26 @@ class Registry:
 
     def __init__(self) -> None:
         self._entries: dict[str, list[Entry]] = {kind: [] for kind in KINDS}
+        self._absences: list[Absence] = []
 
-    def extend(self, entries: list[Entry]) -> list[str]:
-        """Take the components of one plugin; return a line for every name that another one brought already."""
-        conflicts = []
+    def extend(self, entries: list[Entry]) -> None:
+        """Take the components of one plugin, all or, where the distribution brought one already, none."""
         for entry in entries:
-            for other in self._entries[entry.kind]:
-                if other.name != entry.name:
-                    continue
-                if other.distribution == entry.distribution:
-                    raise PluginError(f"the {entry.kind} '{entry.name}' is registered twice", where=entry.distribution)
-                conflicts.append(_conflict(entry.kind, entry.name, [other, entry]))
+            if any(entry.qualified == other.qualified for other in self._entries[entry.kind]):
+                raise PluginError(f"the {entry.kind} '{entry.name}' is registered twice", where=entry.distribution)
         for entry in entries:
             self._entries[entry.kind].append(entry)
-        return conflicts
+
+    def left_out(self, absence: Absence) -> None:
+        """Note a plugin whose components are not here, for `explain`."""
+        self._absences.append(absence)
+
+    def conflicts(self) -> dict[tuple[str, str], str]:
+        """A sentence for every (kind, name) that several distributions bring."""
+        found: dict[tuple[str, str], list[Entry]] = {}
+        for entry in self:
+            found.setdefault((entry.kind, entry.name), []).append(entry)
+        return {key: _conflict(*key, entries) for key, entries in found.items() if len(entries) > 1}
 
     def find(self, kind: str, name: str) -> Entry | None:
         """The entry called `name` or `distribution:name`, or None.
@@ -102,19 +135,51 @@ class Registry:
         Raises:
             PluginError: if several distributions bring that bare name.
         """
-        found = [entry for entry in self._entries[kind] if name in (entry.name, entry.qualified)]
+        distribution, _, bare = name.rpartition(":")
+        found = [entry for entry in self._entries[kind] if entry.name == bare]
+        if distribution:
+            found = [entry for entry in found if canonical(entry.distribution) == canonical(distribution)]
         if len(found) > 1:
             raise PluginError(
-                _conflict(kind, name, found), hint=f"write one of {', '.join(entry.qualified for entry in found)}"
+                _conflict(kind, name, found),
+                hint=f"write one of {', '.join(entry.qualified for entry in found)}, "
+                "or leave a plugin out with PIXKIT_DISABLE_PLUGINS",
             )
         return found[0] if found else None
 
     def get(self, kind: str, name: str) -> Entry:
-        """The entry called `name`; PluginError, with the nearest names, if there is none."""
+        """The entry called `name`.
+
+        Raises:
+            PluginError: if there is none, with the nearest name or the plugin that is missing.
+        """
         entry = self.find(kind, name)
         if entry is None:
-            raise PluginError(self.unknown_message(kind, name))
+            raise PluginError(self.unknown_message(kind, name), hint=self.explain(kind, name))
         return entry
+
+    def explain(self, kind: str, name: str, built_with: Mapping[str, str] | None = None) -> str | None:
+        """Which plugin would bring a component that is not here; None if none is known to be missing.
+
+        Args:
+            kind: kind of the component.
+            name: its bare or qualified name.
+            built_with: versions of distributions that are known to bring what is asked for.
+        """
+        distribution, _, bare = name.rpartition(":")
+        certain = [one for one in self._absences if (kind, bare) in one.names]
+        if distribution:
+            asked = canonical(distribution)
+            certain = [one for one in self._absences if canonical(one.distribution) == asked]
+            if not certain:
+                version = {canonical(key): value for key, value in (built_with or {}).items()}.get(asked)
+                wanted = f"{distribution} >= {version}" if version else distribution
+                return f"no plugin of {distribution} that is loaded here brings it: install {wanted}"
+        if certain:
+            return f"it belongs to {' or '.join(map(str, certain))}"
+        if self._absences:
+            return f"it may belong to a plugin that could not be loaded: {' or '.join(map(str, self._absences))}"
+        return None
 
     def names(self, kind: str) -> list[str]:
         """Sorted names of one kind."""
@@ -129,6 +194,11 @@ class Registry:
     def __iter__(self) -> Iterator[Entry]:
         for kind in KINDS:
             yield from sorted(self._entries[kind], key=lambda entry: entry.name)
+
+
+def canonical(distribution: str) -> str:
+    """A distribution's name as packaging compares it (PEP 503)."""
+    return re.sub(r"[-_.]+", "-", distribution).lower()
 
 
 def _conflict(kind: str, name: str, entries: list[Entry]) -> str:

@@ -52,7 +52,8 @@ def test_a_class_without_a_docstring_has_an_empty_summary():
 
 def test_bare_and_qualified_names_resolve():
     registry = Registry()
-    assert registry.extend(brought("one", "a", "b")) == []
+    registry.extend(brought("one", "a", "b"))
+    assert registry.conflicts() == {}
     assert registry.get("backbone", "a").name == "a"
     assert registry.get("backbone", "one:b").name == "b"
     assert registry.find("backbone", "two:b") is None
@@ -105,11 +106,11 @@ def test_two_plugins_of_a_distribution_may_not_either():
 def test_a_duplicate_names_both_distributions_and_the_way_out():
     registry = Registry()
     registry.extend(brought("one", "a", version="1.0"))
-    conflicts = registry.extend(brought("two", "a", "b", version="2.0"))
-    assert conflicts == ["the backbone 'a' is brought by one 1.0 and two 2.0"]
+    registry.extend(brought("two", "a", "b", version="2.0"))
+    assert registry.conflicts() == {("backbone", "a"): "the backbone 'a' is brought by one 1.0 and two 2.0"}
     with pytest.raises(PluginError, match=r"brought by one 1\.0 and two 2\.0") as error:
         registry.get("backbone", "a")
-    assert error.value.hint == "write one of one:a, two:a"
+    assert error.value.hint.startswith("write one of one:a, two:a, or leave a plugin out")
     assert error.value.exit_code == 4
     assert registry.get("backbone", "one:a").version == "1.0"
     assert registry.get("backbone", "two:a").version == "2.0"

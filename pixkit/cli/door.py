@@ -38,17 +38,14 @@ def find_component(loaded: Plugins, kind: str, name: str) -> Entry:
 
     Raises:
         UsageError: if there is none, with the nearest name.
-        PluginError: if there is none and plugins were left out, one of which may bring it.
+        PluginError: if there is none and a plugin that would or may bring it is missing.
     """
     entry = loaded.registry.find(kind, name)
     if entry is not None:
         return entry
-    missing = [info for info in loaded.infos if info.health in ("broken", "disabled")]
+    missing = loaded.registry.explain(kind, name)
     if missing:
-        raise PluginError(
-            loaded.registry.unknown_message(kind, name),
-            found="; ".join(f"the plugin {describe(info)} is {info.health}: {info.detail}" for info in missing),
-        )
+        raise PluginError(loaded.registry.unknown_message(kind, name), hint=missing)
     raise UsageError(loaded.registry.unknown_message(kind, name), hint=f"pixkit ls {kind}")
 
 

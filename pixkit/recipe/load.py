@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from pixkit.errors import PluginError
+from pixkit.recipe.dump import dump_yaml
 from pixkit.recipe.files import read_recipe
 from pixkit.recipe.messages import unknown_component
 from pixkit.recipe.overrides import apply_overrides
@@ -60,22 +61,37 @@ def load_recipe(path: str | Path, overrides: Sequence[str] = (), *, registry: Re
     """
     file = find_recipe(path)
     text = read_recipe(file)
-    components = _installed() if registry is None else registry
-    root = parse_yaml(text, visible(str(file)))
+    recipe = _checked(parse_yaml(text, visible(str(file))), overrides, registry or _installed())
+    return LoadedRecipe(recipe, file, text, tuple(overrides), file.absolute().parent)
+
+
+def revise_recipe(
+    plain: dict[str, Any], overrides: Sequence[str] = (), *, name: str = "recipe", registry: Registry | None = None
+) -> Recipe:
+    """The recipe that plain data (what a run has locked, say) and overrides say; `name` is for error messages.
+
+    Raises:
+        RecipeError: as `load_recipe`; lines are those of ``dump_yaml(plain)``.
+        PluginError: as `load_recipe`.
+    """
+    return _checked(parse_yaml(dump_yaml(plain), name), overrides, registry or _installed())
+
+
+def _checked(root: Node, overrides: Sequence[str], registry: Registry) -> Recipe:
     try:
-        apply_overrides(root, overrides, components)
-        recipe = validate(root, components)
+        apply_overrides(root, overrides, registry)
+        recipe = validate(root, registry)
         if _make_absolute(root, recipe):
-            recipe = validate(root, components)
-        problems = list(_cross_check(recipe, root, components))
+            recipe = validate(root, registry)
+        problems = list(_cross_check(recipe, root, registry))
         if problems:
             raise InvalidRecipe(problems)
     except InvalidRecipe as error:
-        missing = _missing_plugins(error, root, components)
+        missing = _missing_plugins(error, root, registry)
         if missing:
             raise PluginError("\n".join([str(error), "", *missing])) from error
         raise
-    return LoadedRecipe(recipe, file, text, tuple(overrides), file.absolute().parent)
+    return recipe
 
 
 def _make_absolute(root: Node, recipe: Recipe) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -32,19 +33,33 @@ def recipe_of(settings: dict[str, Any], path: Path, registry: Registry | None = 
     """The recipe that a lock, read from `path`, says.
 
     Raises:
-        PluginError: if a component's plugin is missing.
+        PluginError: if a component's plugin is missing; it says which to install, by the env.json beside the lock.
         RunError: if it no longer validates.
     """
     plain = {key: value for key, value in settings.items() if key != "lock"}
+    components = registry or installed()
     try:
-        return Recipe.model_validate(plain, context={"registry": registry or installed()})
+        return Recipe.model_validate(plain, context={"registry": components})
     except ValidationError as error:
-        raise _invalid(error, path) from None
+        raise _invalid(error, path, components) from None
 
 
-def _invalid(error: ValidationError, path: Path) -> PixkitError:
-    first = error.errors()[0]
+def _invalid(error: ValidationError, path: Path, registry: Registry) -> PixkitError:
+    """What is missing comes first: other errors may follow from it."""
+    first = min(error.errors(), key=lambda item: item["type"] != "unknown_component")
     where = f"{path}, {'.'.join(str(part) for part in first['loc'])}"
-    if any(item["type"] == "unknown_component" for item in error.errors()):
-        return PluginError(first["msg"], where=where, hint="install the plugin that env.json names")
-    return RunError(first["msg"], where=where, hint="the run was built with another version of pixkit or of a plugin")
+    built_with = _built_with(path.parent / "env.json")
+    stated = "the run was built with " + (", ".join(map(" ".join, built_with.items())) or "other versions")
+    if first["type"] == "unknown_component":
+        missing = registry.explain(first["ctx"]["kind"], first["input"], built_with)
+        return PluginError(first["msg"], where=where, hint=missing or stated)
+    return RunError(first["msg"], where=where, hint=stated)
+
+
+def _built_with(path: Path) -> dict[str, str]:
+    """Versions of the distributions that a run was built with; none if env.json cannot be read."""
+    try:
+        plugins = json.loads(path.read_text(encoding="utf-8"))["plugins"]
+        return {str(key).rpartition(":")[0]: str(version) for key, version in plugins.items()}
+    except (OSError, ValueError, LookupError, TypeError, AttributeError):
+        return {}

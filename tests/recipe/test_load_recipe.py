@@ -6,8 +6,8 @@ import pytest
 
 from pixkit import plugins
 from pixkit.errors import PluginError
-from pixkit.recipe import InvalidRecipe, dump_yaml, load_recipe
-from pixkit.registry import Absence
+from pixkit.recipe import InvalidRecipe, dump_yaml, load_recipe, revise_recipe
+from pixkit.registry import Absence, Registry
 
 WRONG = """\
 pixkit: 1
@@ -195,6 +195,18 @@ def test_a_locked_recipe_loads_to_the_same(write, recipe_text, registry):
     assert again.lock() == first.lock()
 
 
+def test_plain_data_are_revised(write, recipe_text, registry, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    plain = load_recipe(write(recipe_text), registry=registry).lock()
+    assert revise_recipe(plain, registry=registry).dump() == plain
+    revised = revise_recipe(plain, ["train.steps=20", "data.path=x"], registry=registry)
+    assert (revised.train.steps, revised.data.config.path) == (20, str(tmp_path / "x"))
+    with pytest.raises(InvalidRecipe, match=r'^override "train.steps=x"'):
+        revise_recipe(plain, ["train.steps=x"], registry=registry)
+    with pytest.raises(InvalidRecipe, match=r"^lock:1:1: pixkit: the key 'pixkit' is missing"):
+        revise_recipe({"name": "x"}, name="lock", registry=registry)
+
+
 def test_a_name_that_two_plugins_bring_is_a_plugin_error(write, recipe_text, registry):
     path = write(recipe_text.replace("{type: softmax, independent: true}", "logistic"))
     with pytest.raises(PluginError) as caught:
@@ -211,8 +223,10 @@ def installed(registry, monkeypatch):
         entry_point = importlib.metadata.EntryPoint("guest", value, "pixkit")
         loaded = plugins.load_plugins([entry_point])
         (info,) = loaded.infos
-        registry.left_out(Absence(info.name, info.distribution, info.version, f"{info.health}: {info.detail}"))
-        loaded.registry = registry
+        loaded.registry = Registry()
+        loaded.registry.extend(list(registry))
+        reason = f"{info.health}: {info.detail}"
+        loaded.registry.left_out(Absence(info.name, info.distribution, info.version, reason))
         monkeypatch.setattr(plugins, "plugins", lambda: loaded)
 
     return _installed
@@ -232,7 +246,7 @@ def test_what_needs_a_broken_plugin_names_it(write, recipe_text, installed):
 def test_what_needs_a_disabled_plugin_names_it(write, recipe_text, installed, monkeypatch):
     monkeypatch.setenv(plugins.DISABLE_VARIABLE, "guest")
     installed("json")
-    with pytest.raises(PluginError, match=r"guest .*: disabled, left out by PIXKIT_DISABLE_PLUGINS"):
+    with pytest.raises(PluginError, match=r"guest.*\(disabled: left out by PIXKIT_DISABLE_PLUGINS"):
         load_recipe(write(recipe_text.replace("type: net", "type: guest_net")))
 
 
