@@ -3,7 +3,7 @@
 from pixkit.recipe.diff import ABSENT, Change, diff
 from pixkit.recipe.dump import dump_yaml
 from pixkit.recipe.jsonschema import json_schema
-from pixkit.recipe.load import LoadedRecipe, load_recipe
+from pixkit.recipe.load import LoadedRecipe, load_recipe, revise_recipe
 from pixkit.recipe.packaged import find_recipe, packaged_recipes
 from pixkit.recipe.schema import Recipe
 from pixkit.recipe.source import InvalidRecipe, Mark, Problem
@@ -25,4 +25,5 @@ __all__ = [
     "load_recipe",
     "packaged_recipes",
     "parse_yaml",
+    "revise_recipe",
 ]
