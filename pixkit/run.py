@@ -17,6 +17,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -79,14 +80,15 @@ class Run:
         """
         run = cls(path.resolve())
         run._check_target(resume, overwrite)
+        made = not run.path.exists()
         with writing(run.path):
             run.path.mkdir(parents=True, exist_ok=True)
         try:
-            with writing(run.path / BUILD_LOCK), locked(run.path / BUILD_LOCK) as stale:
+            with locked(run.path / BUILD_LOCK) as stale:
                 run._check_target(resume, overwrite)
                 yield run, stale
         finally:
-            if not any(run.path.iterdir()):
+            if made and not any(run.path.iterdir()):
                 run.path.rmdir()
 
     def _check_target(self, resume: bool, overwrite: bool) -> None:
@@ -243,7 +245,7 @@ class Run:
                 raise CheckpointError("there is no checkpoint yet", where=str(self.path))
             name = read_line(pointer, r"step-\d+")
         folder = self.checkpoints / name
-        if name != f"step-{name[5:]}" or not name[5:].isdigit() or not folder.is_dir():
+        if not re.fullmatch(r"step-\d+", name) or not folder.is_dir():
             raise CheckpointError(
                 "there is no such checkpoint",
                 where=str(self.path),

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from pixkit.errors import RunError
+from pixkit.training.storage import writing
 
 try:
     import fcntl
@@ -27,13 +28,15 @@ def locked(path: Path) -> Iterator[str | None]:
     ends. Elsewhere the process number and host inside the file decide.
 
     Raises:
-        RunError: while another build holds it.
+        RunError: while another build holds it, or if it cannot be written.
     """
-    descriptor, stale = _take(path)
+    with writing(path):
+        descriptor, stale = _take(path)
     try:
-        os.ftruncate(descriptor, 0)
-        os.lseek(descriptor, 0, os.SEEK_SET)
-        os.write(descriptor, json.dumps(_self()).encode())
+        with writing(path):
+            os.ftruncate(descriptor, 0)
+            os.lseek(descriptor, 0, os.SEEK_SET)
+            os.write(descriptor, json.dumps(_self()).encode())
         yield None if stale is None else f"an earlier build did not end properly ({_describe(stale)})"
     finally:
         _release(descriptor, path)

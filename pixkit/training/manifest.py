@@ -47,10 +47,7 @@ def read_manifest(
         raise CheckpointError("there is no checkpoint", where=str(folder), expected="a folder, not a link")
     body = _decode_manifest(read_regular(path), path)
     body = _migrate(body, path, migrations, newest)
-    try:
-        manifest = Manifest(body["step"], body["model"], body["files"], body["state"], body["metrics"])
-    except KeyError as error:
-        raise CheckpointError(f"the key {error} is missing", where=str(path)) from None
+    manifest = _typed(body, path)
     named = re.fullmatch(r"step-(\d+)", folder.name)
     if named and int(named[1]) != manifest.step:
         raise CheckpointError(
@@ -60,6 +57,18 @@ def read_manifest(
             expected=folder.name,
         )
     return manifest
+
+
+def _typed(body: dict[str, Any], path: Path) -> Manifest:
+    """The manifest of a body that is intact, but may have been written by anyone."""
+    shape = {"step": int, "model": str, "files": dict, "state": dict, "metrics": dict}
+    for key, kind in shape.items():
+        if not isinstance(body.get(key), kind):
+            raise CheckpointError(f"the key '{key}' is missing or wrong", where=str(path), expected=kind.__name__)
+    for name, record in body["files"].items():
+        if not isinstance(record, dict) or not {"sha256", "bytes", "layout"} <= set(record):
+            raise CheckpointError(f"the record of '{name}' is incomplete", where=str(path))
+    return Manifest(**{key: body[key] for key in shape})
 
 
 def encode_manifest(body: dict[str, Any]) -> bytes:

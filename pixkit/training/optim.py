@@ -134,7 +134,7 @@ def load_optimizer_tensors(phases: Iterable[TrainedPhase], tensors: Mapping[str,
     states: dict[tuple[str, str], dict[str, Tensor]] = {}
     for label, value in tensors.items():
         phase, key, name = label.rsplit("/", 2)
-        states.setdefault((phase, name), {})[key] = value
+        states.setdefault((phase, name), {})[key] = value.clone()
     for trained in phases:
         own = {name: states.pop((trained.name, name), {}) for name in trained.parameters}
         _check_state(trained, own, where)

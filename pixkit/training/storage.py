@@ -52,14 +52,25 @@ def new_folder(path: Path) -> Iterator[Path]:
         for file in temporary.iterdir():
             _sync_file(file)
         sync_folder(temporary)
-        if path.exists():
-            remove(discarded)
-            path.rename(discarded)
-        temporary.rename(path)
+        _put(temporary, path, discarded)
         sync_folder(path.parent)
     finally:
         for leftover in (temporary, discarded):
             shutil.rmtree(leftover, ignore_errors=True)
+
+
+def _put(temporary: Path, path: Path, discarded: Path) -> None:
+    """Rename a folder to `path`; what is there goes to `discarded`, or back if that fails."""
+    if not path.exists():
+        temporary.rename(path)
+        return
+    remove(discarded)
+    path.rename(discarded)
+    try:
+        temporary.rename(path)
+    except OSError:
+        discarded.rename(path)
+        raise
 
 
 def remove(path: Path) -> None:

@@ -1,0 +1,388 @@
+"""The training loop."""
+
+import json
+import math
+import os
+
+import pluggy
+import pytest
+import torch
+from pixkit import hookspecs
+from pixkit.errors import CheckpointError, NonFiniteError, RunError
+from pixkit.training import checkpoint
+from pixkit.training.metrics import read_rows
+from pixkit.training.signals import Interrupt
+from toys import (
+    Exploding,
+    NormedToy,
+    StopAt,
+    Told,
+    Toy,
+    TwoPhases,
+    Unscored,
+    contents,
+    toy_recipe,
+    toy_trainer,
+    untimed,
+)
+
+
+def trained(folder, recipe, **options):
+    trainer = toy_trainer(folder, recipe, **options)
+    trainer.begin()
+    trainer.train()
+    return trainer
+
+
+def interrupted(folder, recipe, step):
+    interrupt = Interrupt()
+    trainer = trained(folder, recipe, interrupt=interrupt, reporter=StopAt(interrupt, step))
+    assert trainer.state.step == step
+    return trainer
+
+
+def resumed(folder, recipe, **options):
+    trainer = toy_trainer(folder, recipe, **options)
+    torch.manual_seed(999)
+    trainer.restore()
+    trainer.train()
+    return trainer
+
+
+def same(left, right):
+    """Whether two runs came to the same bytes, rows and samples."""
+    assert contents(left.run) == contents(right.run)
+    assert untimed(left.run.rows()) == untimed(right.run.rows())
+    pictures = {name: (left.run.samples / name).read_bytes() for name in os.listdir(left.run.samples)}
+    assert pictures == {name: (right.run.samples / name).read_bytes() for name in os.listdir(right.run.samples)}
+    assert left.state == right.state
+    assert left.run.checkpoint("best").name == right.run.checkpoint("best").name
+
+
+@pytest.mark.parametrize("model", [Toy, NormedToy, TwoPhases])
+@pytest.mark.parametrize("step", [1, 4, 7, 10, 13])
+def test_a_run_interrupted_anywhere_ends_bit_for_bit_like_one_that_was_not(tmp_path, model, step):
+    recipe = toy_recipe(model, schedule={"type": "cosine", "warmup": 3}, clip=0.5, accumulate=2)
+    whole = trained(tmp_path / "whole", recipe)
+    interrupted(tmp_path / "cut", recipe, step)
+    same(resumed(tmp_path / "cut", recipe), whole)
+
+
+def test_interrupted_again_and_again(tmp_path):
+    recipe = toy_recipe()
+    whole = trained(tmp_path / "whole", recipe)
+    interrupted(tmp_path / "cut", recipe, 3)
+    for step in (4, 5, 11):
+        interrupt = Interrupt()
+        trainer = resumed(tmp_path / "cut", recipe, interrupt=interrupt, reporter=StopAt(interrupt, step))
+        assert trainer.state.step == step
+    same(resumed(tmp_path / "cut", recipe), whole)
+
+
+def test_rows_of_steps_after_the_checkpoint_are_dropped_and_made_again(tmp_path):
+    recipe = toy_recipe()
+    whole = trained(tmp_path / "whole", recipe)
+    trainer = trained(tmp_path / "cut", recipe)
+    trainer.run.point("last", 16)
+    with open(trainer.run.metrics, "a") as file:
+        file.write('{"step": 21, "tor')
+    same(resumed(tmp_path / "cut", recipe), whole)
+
+
+class Quitting(Toy):
+    """Asks to stop while it scores, or samples, for the n'th time."""
+
+    asked = 0
+    interrupt = None
+    at = ("score", 0)
+
+    def ask(self, what):
+        kind, number = Quitting.at
+        if kind == what and not self.training:
+            Quitting.asked += 1
+            if Quitting.asked == number:
+                Quitting.interrupt.signal = 2
+
+    def score(self, batch):
+        self.ask("score")
+        return super().score(batch)
+
+    def sample(self, n, **options):
+        self.ask("sample")
+        return super().sample(n, **options)
+
+
+@pytest.mark.parametrize("at", [("score", 1), ("score", 2), ("score", 3), ("sample", 1), ("sample", 2)])
+def test_scores_and_samples_that_were_cut_short_are_made_when_it_goes_on(tmp_path, monkeypatch, at):
+    recipe = toy_recipe(Quitting)
+    monkeypatch.setattr(Quitting, "at", ("score", 0))
+    whole = trained(tmp_path / "whole", recipe)
+    interrupt = Interrupt()
+    monkeypatch.setattr(Quitting, "at", at)
+    monkeypatch.setattr(Quitting, "asked", 0)
+    monkeypatch.setattr(Quitting, "interrupt", interrupt)
+    cut = trained(tmp_path / "cut", recipe, interrupt=interrupt)
+    assert cut.state.step in (5, 10)
+    assert cut.state.sampled < cut.state.step
+    monkeypatch.setattr(Quitting, "at", ("score", 0))
+    same(resumed(tmp_path / "cut", recipe), whole)
+
+
+def test_what_is_due_when(tmp_path):
+    told = Told()
+    recipe = toy_recipe(steps=11, eval_every=4, checkpoint_every=3, sample_every=5, keep=20, optimizer={"type": "adamw", "lr": 0.01})
+    trainer = trained(tmp_path / "run", recipe, reporter=told)
+    assert [row["step"] for row in told.rows] == list(range(1, 12))
+    assert [row["step"] for row in told.scores] == [4, 8, 11]
+    assert all(row["best"] for row in told.scores)
+    assert told.pictures == ["step-5.png", "step-10.png", "step-11.png"]
+    assert told.checkpoints == ["step-3", "step-4", "step-6", "step-8", "step-9", "step-11"]
+    assert trainer.run.checkpoint("last").name == trainer.run.checkpoint("best").name == "step-11"
+    assert [row["event"] for row in trainer.run.rows()].count("train") == 11
+
+
+def test_without_sample_every_samples_come_with_scores(tmp_path):
+    told = Told()
+    trained(tmp_path / "run", toy_recipe(steps=9, eval_every=4), reporter=told)
+    assert told.pictures == ["step-4.png", "step-8.png", "step-9.png"]
+
+
+def test_the_newest_checkpoints_and_the_best_are_kept(tmp_path):
+    recipe = toy_recipe(steps=20, eval_every=4, checkpoint_every=2, keep=2, optimizer={"type": "sgd", "lr": 1.0}, ema=0.0)
+    trainer = toy_trainer(tmp_path / "run", recipe)
+    nats = iter([5.0, 3.0, 4.0, 6.0, 3.0])
+    trainer.begin()
+    judge = trainer._judge
+    trainer._judge = lambda _: judge(next(nats))
+    trainer.train()
+    assert trainer.run.steps() == [8, 18, 20]
+    assert trainer.run.checkpoint("best").name == "step-8"
+    assert trainer.run.checkpoint("last").name == "step-20"
+    assert trainer.state.stale == 3
+    for step in trainer.run.steps():
+        checkpoint.verify(trainer.run.checkpoint_folder(step))
+
+
+def test_patience_stops_after_scorings_without_a_better_one(tmp_path):
+    told = Told()
+    trainer = toy_trainer(tmp_path / "run", toy_recipe(steps=99, eval_every=2, patience=2), reporter=told)
+    nats = iter([5.0, 4.0, 4.0, math.nan])
+    trainer.begin()
+    judge = trainer._judge
+    trainer._judge = lambda _: judge(next(nats))
+    trainer.train()
+    assert trainer.state.step == 8
+    assert trainer.run.checkpoint("last").name == "step-8"
+    assert trainer.run.checkpoint("best").name == "step-4"
+    assert any("stopped at step 8" in text for text in told.texts)
+
+
+def test_the_best_is_that_of_the_average(tmp_path):
+    told = Told()
+    trainer = trained(tmp_path / "run", toy_recipe(), reporter=told)
+    assert trainer.state.best_nats == min(row["nats_ema"] for row in told.scores)
+    told = Told()
+    trainer = trained(tmp_path / "plain", toy_recipe(ema=0.0), reporter=told)
+    assert trainer.state.best_nats == min(row["nats"] for row in told.scores)
+    assert "nats_ema" not in told.scores[0]
+    assert not (trainer.run.checkpoint("last") / "ema.safetensors").exists()
+
+
+@pytest.mark.parametrize("model", [Toy, NormedToy])
+def test_the_saved_average_is_the_one_that_was_scored(tmp_path, model):
+    trainer = trained(tmp_path / "run", toy_recipe(model))
+    folder = trainer.run.checkpoint("last")
+    tensors = checkpoint.read_tensors(folder, checkpoint.verify(folder), "ema")
+    for name, value in trainer.ema.average.items():
+        assert torch.equal(tensors[name], value)
+    checkpoint.load_model(trainer.model, tensors, "here")
+    row = [row for row in trainer.run.rows() if row["event"] == "eval"][-1]
+    from pixkit.training.scores import score
+
+    again = score(trainer.model, trainer.dataset, "validation", 8, seed=trainer.recipe.seed)
+    assert again.nats == pytest.approx(row["nats_ema"], rel=1e-12)
+    if model is NormedToy:
+        raw = checkpoint.read_tensors(folder, checkpoint.verify(folder), "model")
+        assert not torch.equal(raw["norm.running_mean"], tensors["norm.running_mean"])
+
+
+def test_the_model_initialises_itself_once(tmp_path):
+    recipe = toy_recipe()
+    trainer = interrupted(tmp_path / "run", recipe, 3)
+    assert int(trainer.model.initialised) == 1
+    assert int(resumed(tmp_path / "run", recipe).model.initialised) == 1
+
+
+def test_given_weights_take_the_place_of_initialisation(tmp_path):
+    source = trained(tmp_path / "source", toy_recipe())
+    weights = {name: value.clone() for name, value in source.model.state_dict().items()}
+    trainer = toy_trainer(tmp_path / "run", toy_recipe())
+    trainer.begin(weights, "there")
+    for name, value in trainer.model.state_dict().items():
+        assert torch.equal(value, weights[name])
+    for name, value in trainer.ema.average.items():
+        assert torch.equal(value, weights[name])
+    with pytest.raises(CheckpointError, match=r"(?s)there.*logits is missing"):
+        trainer.begin({"scale": weights["scale"], "initialised": weights["initialised"]}, "there")
+
+
+@pytest.mark.parametrize("what", ["loss", "gradient"])
+def test_what_is_not_finite_leaves_the_last_good_checkpoint(tmp_path, what):
+    recipe = toy_recipe(Exploding, model_config={"at": 7, "what": what}, accumulate=2)
+    trainer = toy_trainer(tmp_path / "run", recipe)
+    trainer.begin()
+    with pytest.raises(NonFiniteError, match="step 7") as caught:
+        trainer.train()
+    assert caught.value.exit_code == 5
+    assert str(trainer.run.nonfinite) in str(caught.value)
+    told = json.loads(trainer.run.nonfinite.read_text())
+    assert (told["step"], told["phase"], told["last_checkpoint"]) == (7, "likelihood", 5)
+    expected = [batch.indices.tolist() for batch in trainer.stepper.batches(7)]
+    assert told["indices"] == expected
+    assert trainer.run.checkpoint("last").name == "step-5"
+    checkpoint.verify(trainer.run.checkpoint("last"))
+    assert [row["step"] for row in trainer.run.rows()][-1] == 6
+
+
+def test_weights_that_are_not_finite_are_not_saved(tmp_path):
+    recipe = toy_recipe(optimizer={"type": "sgd", "lr": 1e38}, eval_every=100, steps=5, checkpoint_every=1)
+    trainer = toy_trainer(tmp_path / "run", recipe)
+    trainer.begin()
+    with torch.no_grad():
+        trainer.model.scale.fill_(3e38)
+    with pytest.raises(NonFiniteError):
+        trainer.train()
+    assert all(checkpoint.verify(trainer.run.checkpoint_folder(step)) for step in trainer.run.steps())
+
+
+def test_a_checkpoint_that_cannot_be_written_leaves_the_one_before(tmp_path, monkeypatch):
+    trainer = toy_trainer(tmp_path / "run", toy_recipe(eval_every=100))
+    trainer.begin()
+    real = os.fsync
+    files = []
+
+    def full(descriptor):
+        if "step-8" in os.readlink(f"/proc/self/fd/{descriptor}"):
+            files.append(descriptor)
+            raise OSError(28, "No space left on device")
+        real(descriptor)
+
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(RunError, match=r"(?s)No space left.*--resume"):
+        trainer.train()
+    monkeypatch.undo()
+    assert files
+    assert trainer.run.steps() == [4]
+    assert sorted(os.listdir(trainer.run.checkpoints)) == ["step-4"]
+    checkpoint.verify(trainer.run.checkpoint("last"))
+    whole = trained(tmp_path / "whole", toy_recipe(eval_every=100))
+    same(resumed(tmp_path / "run", toy_recipe(eval_every=100)), whole)
+
+
+def test_a_checkpoint_of_another_versions_loop_is_refused(tmp_path):
+    trainer = trained(tmp_path / "run", toy_recipe(steps=2))
+    folder = trainer.run.checkpoint("last")
+    manifest = checkpoint.verify(folder)
+    tensors = {name: checkpoint.read_tensors(folder, manifest, name) for name in manifest.files}
+    checkpoint.save(folder, tensors, step=2, model="toy", state={"step": 2}, metrics={})
+    with pytest.raises(CheckpointError, match="loop's state"):
+        toy_trainer(tmp_path / "run", toy_recipe()).restore()
+
+
+def test_another_models_checkpoint_is_refused(tmp_path):
+    trained(tmp_path / "run", toy_recipe(steps=2))
+    with pytest.raises(CheckpointError, match="norm.weight is missing"):
+        toy_trainer(tmp_path / "run", toy_recipe(NormedToy)).restore()
+
+
+def test_a_model_without_likelihood_is_trained_and_its_last_checkpoint_is_best(tmp_path):
+    told = Told()
+    trainer = trained(tmp_path / "run", toy_recipe(Unscored), reporter=told)
+    assert told.scores == []
+    assert told.pictures
+    assert trainer.run.checkpoint("best").name == "step-20"
+
+
+def test_without_validation_images_the_last_checkpoint_is_best(tmp_path):
+    told = Told()
+    trainer = trained(tmp_path / "run", toy_recipe(data={"validation": 0.0}), reporter=told)
+    assert told.scores == []
+    assert trainer.run.checkpoint("best").name == "step-20"
+
+
+def test_a_finished_run_has_nothing_left_to_do(tmp_path):
+    recipe = toy_recipe()
+    first = trained(tmp_path / "run", recipe)
+    before = contents(first.run)
+    told = Told()
+    resumed(tmp_path / "run", recipe, reporter=told)
+    assert (told.rows, told.scores, told.checkpoints) == ([], [], [])
+    assert contents(first.run) == before
+
+
+def test_a_signal_before_the_first_step_saves_nothing(tmp_path):
+    interrupt = Interrupt()
+    interrupt.signal = 15
+    trainer = trained(tmp_path / "run", toy_recipe(), interrupt=interrupt)
+    assert trainer.state.step == 0
+    assert trainer.run.steps() == []
+
+
+def manager_with(*plugins):
+    manager = pluggy.PluginManager("pixkit")
+    manager.add_hookspecs(hookspecs)
+    for number, plugin in enumerate(plugins):
+        manager.register(plugin, f"plugin{number}")
+    return manager
+
+
+class Watching:
+    """A plugin that writes down what it is told, and meddles."""
+
+    def __init__(self):
+        self.calls = []
+
+    @hookspecs.hookimpl
+    def pixkit_train_start(self, run):
+        self.calls.append(("start", run.path.name))
+
+    @hookspecs.hookimpl
+    def pixkit_train_step(self, run, step, metrics):
+        self.calls.append(("step", step, metrics["loss"]))
+        metrics.clear()
+        torch.rand(5)
+
+    @hookspecs.hookimpl
+    def pixkit_train_eval(self, step, metrics):
+        self.calls.append(("eval", step, metrics["nats"]))
+
+    @hookspecs.hookimpl
+    def pixkit_train_end(self, step):
+        self.calls.append(("end", step))
+
+
+class Failing:
+    """A plugin that fails."""
+
+    def __init__(self):
+        self.calls = 0
+
+    @hookspecs.hookimpl
+    def pixkit_train_step(self, run, step, metrics):
+        self.calls += 1
+        raise SystemError("plugin trouble")
+
+
+def test_plugins_are_told_and_change_nothing(tmp_path):
+    watching, failing, told = Watching(), Failing(), Told()
+    recipe = toy_recipe(steps=6, eval_every=3)
+    watched = trained(tmp_path / "run", recipe, manager=manager_with(failing, watching), reporter=told)
+    kinds = [call[0] for call in watching.calls]
+    assert kinds == ["start", *["step"] * 3, "eval", *["step"] * 3, "eval", "end"]
+    assert watching.calls[0] == ("start", "run")
+    assert watching.calls[-1] == ("end", 6)
+    rows = [row for row in read_rows(watched.run.metrics) if row["event"] == "train"]
+    assert [call[2] for call in watching.calls if call[0] == "step"] == [row["loss"] for row in rows]
+    assert failing.calls == 1
+    assert [text for text in told.texts if "plugin trouble" in text] == told.texts
+    same(watched, trained(tmp_path / "plain", recipe))

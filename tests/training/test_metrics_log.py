@@ -1,0 +1,43 @@
+"""metrics.jsonl."""
+
+import json
+
+import pytest
+from pixkit.errors import RunError
+from pixkit.training.metrics import MetricsLog, read_rows
+
+
+def test_rows_are_appended_and_read_back(tmp_path):
+    path = tmp_path / "metrics.jsonl"
+    with MetricsLog(path, 0) as log:
+        log.add({"step": 1, "loss": 0.1})
+        assert [row["loss"] for row in read_rows(path)] == [0.1]
+        log.add({"step": 2, "loss": float("nan"), "grad_norm": float("inf")})
+        log.sync()
+    assert list(read_rows(path)) == [{"step": 1, "loss": 0.1}, {"step": 2, "loss": None, "grad_norm": None}]
+    assert [json.loads(line) for line in path.read_text().splitlines()] == list(read_rows(path))
+
+
+@pytest.mark.parametrize("torn", ["", '{"step": 9, "lo', '{"step": 9}', '"step"\n{"step": 9}\n', "\xff\n"])
+def test_opened_at_a_step_it_drops_what_came_after(tmp_path, torn):
+    path = tmp_path / "metrics.jsonl"
+    with MetricsLog(path, 0) as log:
+        for step in (1, 2, 3, 4):
+            log.add({"step": step})
+    path.write_text(path.read_text() + torn, encoding="latin-1")
+    with MetricsLog(path, 2) as log:
+        log.add({"step": 3, "again": True})
+    assert list(read_rows(path)) == [{"step": 1}, {"step": 2}, {"step": 3, "again": True}]
+
+
+def test_no_file_has_no_rows(tmp_path):
+    assert list(read_rows(tmp_path / "metrics.jsonl")) == []
+
+
+def test_a_full_disk_is_reported(tmp_path):
+    with MetricsLog(tmp_path / "metrics.jsonl", 0) as log:
+        log._file.close()
+        log._file = open("/dev/full", "w", encoding="utf-8")  # noqa: SIM115
+        with pytest.raises(RunError, match=r"(?s)cannot be written.*No space left"):
+            log.add({"step": 1})
+        log._file = open(tmp_path / "other", "w", encoding="utf-8")  # noqa: SIM115

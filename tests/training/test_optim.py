@@ -1,0 +1,201 @@
+"""Optimisers, learning rates and clipping."""
+
+import math
+
+import pytest
+import torch
+from pixkit.errors import CheckpointError, RecipeError
+from pixkit.models.base import Phase
+from pixkit.recipe.schema import SGD, Adam, AdamW, RMSprop, Schedule, TrainConfig
+from pixkit.training.optim import (
+    build_optimizer,
+    clip,
+    gradient_norm,
+    load_optimizer_tensors,
+    optimizer_tensors,
+    rate_factor,
+    trained_phases,
+)
+from toys import Toy, TwoPhases, toy_model, toy_recipe
+from torch import nn
+
+
+def test_constant():
+    assert [rate_factor(Schedule(), step, 10) for step in (1, 5, 10)] == [1, 1, 1]
+
+
+@pytest.mark.parametrize("kind", ["constant", "cosine", "exponential"])
+def test_the_warm_up_rises_linearly_to_one(kind):
+    schedule = Schedule(type=kind, warmup=4)
+    assert [rate_factor(schedule, step, 20) for step in (1, 2, 3, 4)] == [0.25, 0.5, 0.75, 1.0]
+
+
+def test_cosine_ends_at_its_floor():
+    schedule = Schedule(type="cosine", warmup=10, floor=0.1)
+    assert rate_factor(schedule, 110, 110) == pytest.approx(0.1)
+    assert rate_factor(schedule, 60, 110) == pytest.approx(0.55)
+    factors = [rate_factor(schedule, step, 110) for step in range(10, 111)]
+    assert factors == sorted(factors, reverse=True)
+
+
+def test_cosine_of_a_single_step_is_defined():
+    assert rate_factor(Schedule(type="cosine"), 1, 1) == 1
+    assert rate_factor(Schedule(type="cosine", warmup=50), 10, 10) == 0.2
+
+
+def test_exponential_multiplies_at_each_step():
+    schedule = Schedule(type="exponential", decay=0.9, warmup=3)
+    assert rate_factor(schedule, 7, 100) == pytest.approx(0.9**4)
+    assert rate_factor(Schedule(type="exponential", decay=0.9), 3, 100) == pytest.approx(0.81)
+
+
+@pytest.mark.parametrize(
+    ("config", "cls", "keys"),
+    [
+        (Adam(lr=0.1, betas=(0.5, 0.6), eps=1e-3), torch.optim.Adam, {"lr": 0.1, "betas": (0.5, 0.6), "eps": 1e-3}),
+        (AdamW(weight_decay=0.2), torch.optim.AdamW, {"weight_decay": 0.2}),
+        (SGD(momentum=0.9, nesterov=True), torch.optim.SGD, {"momentum": 0.9, "nesterov": True}),
+        (RMSprop(alpha=0.7, momentum=0.1), torch.optim.RMSprop, {"alpha": 0.7, "momentum": 0.1}),
+    ],
+)
+def test_optimisers_get_their_keys(config, cls, keys):
+    optimizer = build_optimizer(config, [nn.Parameter(torch.zeros(2))])
+    assert type(optimizer) is cls
+    for key, value in keys.items():
+        assert optimizer.defaults[key] == value
+
+
+def test_adam_steps_as_the_paper_says():
+    parameter = nn.Parameter(torch.tensor([1.0], dtype=torch.float64))
+    optimizer = build_optimizer(Adam(lr=0.1, betas=(0.8, 0.9), eps=1e-8), [parameter])
+    m = v = 0.0
+    x = 1.0
+    for t in range(1, 6):
+        gradient = 2 * x
+        m, v = 0.8 * m + 0.2 * gradient, 0.9 * v + 0.1 * gradient**2
+        x -= 0.1 * (m / (1 - 0.8**t)) / (math.sqrt(v / (1 - 0.9**t)) + 1e-8)
+        parameter.grad = 2 * parameter.detach()
+        optimizer.step()
+    assert float(parameter.detach()) == pytest.approx(x, rel=1e-12)
+
+
+def test_a_phase_gets_its_own_optimiser():
+    recipe = toy_recipe(
+        TwoPhases, optimizer={"type": "adam", "lr": 0.1}, optimizers={"second": {"type": "sgd", "lr": 0.5}}
+    )
+    model, _ = toy_model(recipe)
+    first, second = trained_phases(model, recipe.train)
+    assert (type(first.optimizer), first.rate) == (torch.optim.Adam, 0.1)
+    assert (type(second.optimizer), second.rate) == (torch.optim.SGD, 0.5)
+    assert list(first.parameters) == ["logits"]
+    assert list(second.parameters) == ["scale"]
+    assert second.set_rate(0.5) == 0.25
+    assert second.optimizer.param_groups[0]["lr"] == 0.25
+
+
+def test_an_unknown_phase_is_refused():
+    recipe = toy_recipe(optimizers={"discriminator": {"type": "sgd"}})
+    model, _ = toy_model(recipe)
+    with pytest.raises(RecipeError, match="no such phase") as caught:
+        trained_phases(model, recipe.train)
+    assert caught.value.expected == "likelihood"
+    assert caught.value.where == "train.optimizers.discriminator"
+
+
+@pytest.mark.parametrize(
+    ("phases", "message"),
+    [
+        (lambda model: [], "different names"),
+        (
+            lambda model: [Phase("a", [model.logits], model.loss), Phase("a", [model.scale], model.loss)],
+            "different names",
+        ),
+        (lambda model: [Phase("a", [], model.loss)], "no parameters"),
+        (lambda model: [Phase("a", [nn.Parameter(torch.zeros(3))], model.loss)], "not the model's"),
+    ],
+)
+def test_phases_that_break_the_contract_are_refused(phases, message):
+    model, _ = toy_model(toy_recipe())
+    model.phases = lambda: phases(model)
+    with pytest.raises(ValueError, match=message):
+        trained_phases(model, TrainConfig())
+
+
+def test_frozen_parameters_stay_out():
+    model, _ = toy_model(toy_recipe())
+    model.scale.requires_grad_(False)
+    assert list(trained_phases(model, TrainConfig())[0].parameters) == ["logits"]
+
+
+def test_clipping_scales_all_gradients_by_one_factor():
+    a, b = nn.Parameter(torch.zeros(2)), nn.Parameter(torch.zeros(1))
+    unused = nn.Parameter(torch.zeros(1))
+    a.grad, b.grad = torch.tensor([3.0, 0.0]), torch.tensor([4.0])
+    parameters = [a, b, unused]
+    norm = gradient_norm(parameters)
+    assert float(norm) == pytest.approx(5)
+    clip(parameters, norm, 10.0)
+    assert a.grad.tolist() == [3, 0]
+    clip(parameters, norm, 1.0)
+    assert float(gradient_norm(parameters)) == pytest.approx(1)
+    assert a.grad.tolist() == pytest.approx([0.6, 0])
+
+
+def stepped(recipe):
+    model, _ = toy_model(recipe)
+    phases = trained_phases(model, recipe.train)
+    for trained in phases:
+        for number, parameter in enumerate(trained.parameters.values()):
+            parameter.grad = torch.full_like(parameter, 0.1 + number)
+        trained.optimizer.step()
+    return model, phases
+
+
+@pytest.mark.parametrize(
+    "optimizer",
+    [
+        {"type": "adam"},
+        {"type": "adamw"},
+        {"type": "sgd"},
+        {"type": "sgd", "momentum": 0.9},
+        {"type": "rmsprop", "momentum": 0.5},
+    ],
+)
+def test_an_optimiser_goes_on_as_if_it_had_never_stopped(optimizer):
+    recipe = toy_recipe(TwoPhases, optimizer=optimizer)
+    model, phases = stepped(recipe)
+    other, fresh = toy_model(recipe)[0], None
+    other.load_state_dict(model.state_dict())
+    fresh = trained_phases(other, recipe.train)
+    load_optimizer_tensors(fresh, optimizer_tensors(phases), "here")
+    for both in (phases, fresh):
+        for trained in both:
+            for parameter in trained.parameters.values():
+                parameter.grad = torch.full_like(parameter, -0.3)
+            trained.optimizer.step()
+    for left, right in zip(model.parameters(), other.parameters(), strict=True):
+        assert torch.equal(left, right)
+
+
+def drop_one(tensors):
+    tensors.pop(next(name for name in tensors if "exp_avg/" in name))
+
+
+def misshape(tensors):
+    name = next(name for name in tensors if "exp_avg/" in name)
+    tensors[name] = torch.zeros(7)
+
+
+def add_one(tensors):
+    tensors["likelihood/exp_avg/other"] = torch.zeros(3)
+
+
+@pytest.mark.parametrize(("harm", "message"), [(drop_one, "gaps"), (misshape, "fit"), (add_one, "another model")])
+def test_state_that_does_not_fit_is_refused(harm, message):
+    recipe = toy_recipe(Toy)
+    _, phases = stepped(recipe)
+    tensors = optimizer_tensors(phases)
+    harm(tensors)
+    fresh = trained_phases(toy_model(recipe)[0], recipe.train)
+    with pytest.raises(CheckpointError, match=message):
+        load_optimizer_tensors(fresh, tensors, "here")

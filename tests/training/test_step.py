@@ -1,0 +1,171 @@
+"""One training step."""
+
+import math
+
+import pytest
+import torch
+from pixkit.models.base import Phase
+from pixkit.training.feed import Feed
+from pixkit.training.step import NonFiniteStep, Stepper
+from toys import CPU, Exploding, Toy, TwoPhases, toy_model, toy_recipe
+
+
+class Quiet(Toy):
+    """Without noise in the loss."""
+
+    def loss(self, batch, step):
+        nats = self.score(batch).mean()
+        return {"loss": nats / self.spec.dims, "nats": nats.detach(), "size": torch.tensor(float(len(batch.x)))}
+
+
+def stepper_of(recipe, model=None):
+    model = model or toy_model(recipe)[0]
+    dataset = toy_model(recipe)[1]
+    return Stepper(model, Feed(dataset, recipe.train.batch_size, recipe.seed), recipe.train, recipe.seed, CPU)
+
+
+@pytest.mark.parametrize("parts", [2, 4])
+def test_accumulating_equals_the_large_batch(parts):
+    large = stepper_of(toy_recipe(Quiet, batch_size=8, clip=0.05))
+    parted = stepper_of(toy_recipe(Quiet, batch_size=8 // parts, accumulate=parts, clip=0.05))
+    for both in (large, parted):
+        both.model.double()
+    for step in range(1, 12):
+        one, other = large.make(step), parted.make(step)
+        for key in ("loss", "nats", "grad_norm", "bits_per_dim"):
+            assert one[key] == pytest.approx(other[key], rel=1e-12), key
+    for left, right in zip(large.model.parameters(), parted.model.parameters(), strict=True):
+        torch.testing.assert_close(left, right, rtol=1e-10, atol=1e-12)
+    assert large.images == parted.images == 8
+    assert large.epochs(11) == parted.epochs(11)
+
+
+def test_parts_are_weighted_by_their_images():
+    stepper = stepper_of(toy_recipe(Quiet, batch_size=6, accumulate=2, optimizer={"type": "sgd"}))
+    whole = stepper.feed.batch(0)
+    dataset = stepper.feed.dataset
+    uneven = [dataset.batch("train", whole.indices[:5]), dataset.batch("train", whole.indices[5:])]
+    stepper.batches = lambda step: uneven
+    row = stepper.make(1)
+    expected = stepper_of(toy_recipe(Quiet, batch_size=6, optimizer={"type": "sgd"})).make(1)
+    assert row["nats"] == pytest.approx(expected["nats"], rel=1e-6)
+    assert row["grad_norm"] == pytest.approx(expected["grad_norm"], rel=1e-6)
+    assert row["size"] == pytest.approx((5 * 5 + 1 * 1) / 6)
+
+
+def test_each_phase_updates_its_own_parameters_alone():
+    recipe = toy_recipe(TwoPhases, optimizer={"type": "sgd", "lr": 0.5})
+    for frozen, moved in (("second", "logits"), ("first", "scale")):
+        model, _ = toy_model(recipe)
+        phases = {phase.name: phase for phase in model.phases()}
+        model.phases = lambda phases=phases, frozen=frozen: [p for p in phases.values() if p.name != frozen]
+        before = {name: value.detach().clone() for name, value in model.named_parameters()}
+        stepper_of(recipe, model).make(1)
+        assert {name for name, value in model.named_parameters() if not torch.equal(value, before[name])} == {moved}
+
+
+def test_a_phase_leaves_no_gradient_on_the_others_parameters():
+    recipe = toy_recipe(TwoPhases)
+    model, _ = toy_model(recipe)
+    seen = {}
+    original = model.loss
+
+    def second(batch, step):
+        seen["logits"] = model.logits.grad.clone()
+        return original(batch, step)
+
+    first = model.phases()[0]
+    model.phases = lambda: [first, Phase("second", [model.scale], second)]
+    stepper_of(recipe, model).make(1)
+    assert torch.equal(model.logits.grad, seen["logits"])
+
+
+def test_rows_of_several_phases_are_told_apart():
+    row = stepper_of(toy_recipe(TwoPhases)).make(1)
+    assert {"first/loss", "first/lr", "second/loss", "second/grad_norm"} <= set(row)
+    assert "loss" not in row
+
+
+def test_the_row_of_one_phase():
+    recipe = toy_recipe(Quiet, optimizer={"type": "sgd", "lr": 0.2}, schedule={"warmup": 4})
+    row = stepper_of(recipe).make(1)
+    assert row["lr"] == pytest.approx(0.05)
+    assert row["bits_per_dim"] == pytest.approx(row["nats"] / (6 * math.log(2)))
+    assert row["loss"] == pytest.approx(row["nats"] / 6, rel=1e-6)
+
+
+def test_a_step_depends_on_seed_and_number_alone():
+    recipe = toy_recipe()
+    rows = []
+    for noise in (1, 2):
+        stepper = stepper_of(recipe)
+        for step in (1, 2, 3):
+            torch.manual_seed(noise)
+            torch.rand(noise)
+            row = stepper.make(step)
+        rows.append(row)
+    assert rows[0] == rows[1]
+
+
+def test_steps_phases_and_parts_draw_different_noise():
+    recipe = toy_recipe(TwoPhases, accumulate=2)
+    model, _ = toy_model(recipe)
+    drawn = []
+    original = model.loss
+
+    def spy(batch, step):
+        state = torch.random.get_rng_state()
+        drawn.append(float(torch.rand(())))
+        torch.random.set_rng_state(state)
+        return original(batch, step)
+
+    model.loss = spy
+    stepper = stepper_of(recipe, model)
+    stepper.make(1)
+    stepper.make(2)
+    assert len(drawn) == len(set(drawn)) == 8
+
+
+@pytest.mark.parametrize(("what", "message"), [("loss", "the loss"), ("gradient", "the gradient")])
+def test_what_is_not_finite_stops_before_the_update(what, message):
+    recipe = toy_recipe(Exploding, model_config={"at": 3, "what": what}, accumulate=2)
+    stepper = stepper_of(recipe)
+    stepper.make(1)
+    stepper.make(2)
+    before = {name: value.clone() for name, value in stepper.model.state_dict().items()}
+    with pytest.raises(NonFiniteStep, match=f"{message} of step 3") as caught:
+        stepper.make(3)
+    for name, value in stepper.model.state_dict().items():
+        assert torch.equal(value, before[name]), name
+    details = caught.value.details
+    assert details["step"] == 3
+    assert details["phase"] == "likelihood"
+    assert details["indices"] == [batch.indices.tolist() for batch in stepper.batches(3)]
+    if what == "loss":
+        assert details["losses"]["loss"] == "inf"
+        assert details["part"] == 0
+    else:
+        assert details["parameters"] == ["scale"]
+
+
+@pytest.mark.parametrize(
+    "losses",
+    [
+        lambda x: {"nats": x},
+        lambda x: {"loss": x.detach()},
+        lambda x: {"loss": x.repeat(2)},
+        lambda x: {"loss": 1.0},
+    ],
+)
+def test_a_loss_that_breaks_the_contract_is_refused(losses):
+    model, _ = toy_model(toy_recipe())
+    model.loss = lambda batch, step: losses(model.score(batch).mean())
+    with pytest.raises(ValueError, match="scalar 'loss'"):
+        stepper_of(toy_recipe(), model).make(1)
+
+
+def test_a_parameter_that_no_loss_reaches_is_left_alone():
+    model, _ = toy_model(toy_recipe())
+    model.spare = torch.nn.Parameter(torch.ones(2))
+    stepper_of(toy_recipe(), model).make(1)
+    assert model.spare.tolist() == [1, 1]
