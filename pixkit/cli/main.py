@@ -47,29 +47,16 @@ def cli(ctx: click.Context, whole: bool, strict_plugins: bool) -> None:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line; return its exit code."""
     settings = Settings(traceback=bool(os.environ.get(TRACEBACK_VARIABLE)))
+    given = None if arguments is None else list(arguments)
     try:
-        code = cli.main(
-            None if arguments is None else list(arguments), prog_name="pixkit", standalone_mode=False, obj=settings
-        )
+        code = cli.main(given, prog_name="pixkit", standalone_mode=False, obj=settings)
         if sys.stdout is not None:
             sys.stdout.flush()
-        return code if isinstance(code, int) else 0
-    except click.ClickException as error:
-        error.show()
-        return error.exit_code
-    except (click.Abort, KeyboardInterrupt):
-        return 130
-    except BrokenPipeError:
-        _drop_stdout()
-        return 1
-    except PixkitError as error:
-        if settings.traceback:
+    except (Exception, KeyboardInterrupt) as error:
+        if settings.traceback and not isinstance(error, click.ClickException):
             traceback.print_exc()
-        fail(str(error))
-        return error.exit_code
-    except Exception as error:
-        _report_unexpected(error, settings)
-        return 1
+        return _explain(error, settings)
+    return code if isinstance(code, int) else 0
 
 
 def run() -> None:
@@ -77,12 +64,27 @@ def run() -> None:
     sys.exit(main())
 
 
-def _report_unexpected(error: Exception, settings: Settings) -> None:
-    if settings.traceback:
-        traceback.print_exc()
-    text = " ".join(str(error).split())
-    hint = "" if settings.traceback else f"\n  try: {TRACEBACK_VARIABLE}=1 (or pixkit --traceback ...) for the trace"
-    fail(f"{type(error).__name__}: {text}{hint}")
+def _explain(error: BaseException, settings: Settings) -> int:
+    """Say on stderr what went wrong; return the exit code that stands for it."""
+    code = 1
+    match error:
+        case click.ClickException():
+            error.show()
+            code = error.exit_code
+        case click.Abort() | KeyboardInterrupt():
+            code = 130
+        case BrokenPipeError():
+            _drop_stdout()
+        case PixkitError():
+            fail(str(error))
+            code = error.exit_code
+        case OSError(filename=str(), strerror=str()):
+            fail(f"{error.filename}: {error.strerror}")
+        case _:
+            text = " ".join(str(error).split())
+            hint = f"\n  try: {TRACEBACK_VARIABLE}=1 (or pixkit --traceback ...) for the whole trace"
+            fail(f"{type(error).__name__}: {text}{'' if settings.traceback else hint}")
+    return code
 
 
 def _drop_stdout() -> None:

@@ -1,0 +1,120 @@
+"""What commands say while they work, and how they lay it out."""
+
+import json
+from typing import Literal
+
+import pytest
+from pydantic import BaseModel, Field
+
+from pixkit.cli import output, talk
+from pixkit.cli.keys import keys_of
+from pixkit.cli.scores import headline, number
+from pixkit.component import ComponentConfig
+
+
+def test_lines_of_progress_come_every_few_seconds(capsys):
+    now = 0.0
+    line = talk.LineTalk(clock=lambda: now)
+    for second in range(13):
+        now = float(second)
+        line.progress("training", second, 100, "fine")
+    line.progress("scoring", 1, 2)
+    line.progress("scoring", 2, 2)
+    now = 30.0
+    line.progress("fetching", 1, 0)
+    now = 40.0
+    line.progress("fetching", 512, 0)
+    assert capsys.readouterr().err == "training 5/100  fine\ntraining 10/100  fine\nfetching 512\n"
+
+
+def test_quiet_talk_says_nothing(capsys):
+    with talk.talking(quiet=True) as quiet:
+        quiet.say("psst")
+        quiet.progress("training", 100, 100)
+    captured = capsys.readouterr()
+    assert (captured.out, captured.err) == ("", "")
+
+
+def test_without_a_terminal_there_are_lines(capsys):
+    with talk.talking(quiet=False) as lines:
+        lines.say("[B, C] is no markup")
+    assert capsys.readouterr().err == "[B, C] is no markup\n"
+
+
+def test_the_bar_takes_one_task_after_the_other(capsys):
+    bar = talk.BarTalk()
+    for what in ("reading [x]", "training"):
+        bar.progress(what, 0, 0)
+        bar.progress(what, 1, 2, "fine")
+    bar.say("[B, C] is no markup")
+    bar.close()
+    assert "[B, C] is no markup" in capsys.readouterr().err
+
+
+def test_json_has_null_for_what_it_lacks(capsys):
+    output.emit_json({"a": float("nan"), "b": [float("inf"), 1.5], "c": ("x", None)})
+    assert json.loads(capsys.readouterr().out) == {"a": None, "b": [None, 1.5], "c": ["x", None]}
+
+
+def test_tables_align_and_take_text_as_it_is():
+    text = output.table(("name", "what"), [("a", "[bold]x[/bold]"), ("longer", "y")])
+    assert text == "NAME    WHAT\na       [bold]x[/bold]\nlonger  y"
+
+
+def test_tables_wrap_on_a_terminal(monkeypatch):
+    monkeypatch.setattr("pixkit.cli.output.is_terminal", lambda stream: True)
+    monkeypatch.setenv("COLUMNS", "30")
+    text = output.table(("name", "what"), [("a", "many words " * 8)])
+    assert max(map(len, text.split("\n"))) <= 30
+    assert text.replace("\n", " ").split().count("words") == 8
+
+
+@pytest.mark.parametrize(("seconds", "text"), [(5, "5 s"), (600, "10 min"), (9000, "2.5 h")])
+def test_durations(seconds, text):
+    assert output.duration(seconds) == text
+
+
+def test_paths_are_shown_as_one_would_type_them(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert output.shown_path(tmp_path / "runs" / "x") == "runs/x"
+    assert output.shown_path("runs/x") == "runs/x"
+    assert output.shown_path(tmp_path.parent) == str(tmp_path.parent)
+
+
+def test_scores_in_words():
+    row = {"split": "test", "weights": "raw", "kind": "bound", "images": 3, "bits_per_dim": 1.23456}
+    assert number(None, "exact", 2) == "not finite"
+    assert headline([row]) == "test <= 1.2346 bits/dim (3 images, raw weights)"
+    assert headline([row, {**row, "weights": "ema"}]).endswith("ema weights)")
+    assert headline([{**row, "split": "train"}]) == "no test score"
+
+
+class Inner(BaseModel):
+    depth: int = Field(2, gt=1, le=4, description="How deep.")
+
+
+class Everything(ComponentConfig):
+    """One key of each sort."""
+
+    must: str
+    flag: bool = False
+    either: int | None = Field(None, ge=1)
+    pair: tuple[int, float] = (1, 2.0)
+    many: list[str] = Field(default_factory=list)
+    choice: Literal["a", "b", 3] = "a"
+    table: dict[str, float] = Field(default_factory=dict)
+    inner: Inner = Field(default_factory=Inner)
+
+
+def test_keys_of_a_configuration():
+    rows = {row.key: (row.type, row.default, row.range) for row in keys_of(Everything)}
+    assert rows == {
+        "must": ("str", None, ""),
+        "flag": ("bool", "false", ""),
+        "either": ("int | null", "null", ">= 1"),
+        "pair": ("[int, float]", "[1, 2.0]", ""),
+        "many": ("[str, ...]", "[]", ""),
+        "choice": ("a | b | 3", "a", ""),
+        "table": ("{name: float}", "{}", ""),
+        "inner.depth": ("int", "2", "> 1, <= 4"),
+    }
