@@ -1,6 +1,6 @@
 """A small registry with every kind of field, so that these tests need none of pixkit's components."""
 
-from typing import Literal
+from typing import Annotated, Literal
 
 import pytest
 from pydantic import Field, field_validator, model_validator
@@ -22,6 +22,7 @@ class Net:
         dropout: float = Field(0.0, ge=0, lt=1)
         norm: Literal["none", "layer"] = "none"
         kernel: int | Literal["auto"] = "auto"
+        stride: Annotated[int, Field(ge=1)] | Literal["auto"] = 1
         gated: bool = False
         note: str | None = None
         sizes: list[int] = Field(default_factory=list, max_length=3)

@@ -143,6 +143,12 @@ def test_the_message_of_a_wrong_override(load):
     )
 
 
+def test_the_caret_is_under_the_mistake_in_the_value(load):
+    problem = first_error(load, "train.optimizer={type: adam, lr: !x 1}")
+    _, shown, caret = str(problem).split("\n")[:3]
+    assert shown[caret.index("^") :] == "!x 1}"
+
+
 def test_every_wrong_override_is_reported(load):
     with pytest.raises(InvalidRecipe) as caught:
         load("train", "x=", "seed=3", "=1")

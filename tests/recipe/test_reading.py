@@ -88,14 +88,31 @@ def test_unreadable_files(write, recipe_text, registry, monkeypatch):
     assert refused(path, registry).message == "cannot be read: Permission denied"
 
 
-def test_a_file_that_grows_while_it_is_read(write, recipe_text, registry, monkeypatch):
+@pytest.fixture
+def before_opening(monkeypatch):
+    """Have something happen to a file between looking at it and opening it."""
+
+    def _before_opening(change):
+        real = os.open
+
+        def change_then_open(name, *args, **kwargs):
+            change(name)
+            return real(name, *args, **kwargs)
+
+        monkeypatch.setattr(os, "open", change_then_open)
+
+    return _before_opening
+
+
+def test_a_file_that_becomes_a_pipe(write, recipe_text, registry, before_opening):
     path = write(recipe_text)
-    real = os.open
+    before_opening(lambda name: (os.unlink(name), os.mkfifo(name)))
+    assert "no regular file" in refused(path, registry).message
 
-    def grow_then_open(name, *args, **kwargs):
-        with open(name, "ab") as file:
-            file.write(b"#" * 2_000_000)
-        return real(name, *args, **kwargs)
 
-    monkeypatch.setattr("pixkit.recipe.files.os.open", grow_then_open)
+def test_a_file_that_is_larger_than_it_says(write, recipe_text, registry, monkeypatch):
+    path = write(recipe_text + "#" * 2_000_000)
+    small = os.stat(write(recipe_text, "small.yaml"))
+    monkeypatch.setattr("pathlib.Path.stat", lambda *_args, **_kwargs: small)
+    monkeypatch.setattr(os, "fstat", lambda _descriptor: small)
     assert refused(path, registry).message == "too large for a recipe"
