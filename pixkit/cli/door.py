@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
+import sys
+
 import click
 
 from pixkit.cli.output import warn
@@ -55,7 +58,8 @@ def commands_of(loaded: Plugins, info: PluginInfo) -> dict[str, click.Command]:
         return {}
     group = click.Group()
     try:
-        loaded.call(info, "pixkit_commands", cli=group)
+        with contextlib.redirect_stdout(sys.stderr):
+            loaded.call(info, "pixkit_commands", cli=group)
     except (Exception, SystemExit) as error:
         info.health, info.detail = "broken", f"pixkit_commands: {type(error).__name__}: {error}"
         warn(f"the commands of the plugin {describe(info)} were left out: {info.detail}")

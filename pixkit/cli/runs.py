@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from pixkit.recipe import LoadedRecipe, Recipe, dump_yaml, parse_yaml
+from pixkit.recipe import LoadedRecipe, Recipe, revise_recipe
 from pixkit.run import Run
 
 
@@ -16,15 +16,7 @@ def recipe_of(run: Run, overrides: Sequence[str] = ()) -> Recipe:
     Its own paths are absolute; relative ones of the overrides start from the working directory.
     """
     recipe = run.recipe()
-    if not overrides:
-        return recipe
-    from pixkit.plugins import registry
-    from pixkit.recipe.overrides import apply_overrides
-    from pixkit.recipe.validate import validate
-
-    root = parse_yaml(dump_yaml(recipe.dump()), str(run.path / "recipe.lock.yaml"))
-    apply_overrides(root, overrides, registry())
-    return validate(root, registry())
+    return revise_recipe(recipe.dump(), overrides, name=str(run.path / "recipe.lock.yaml")) if overrides else recipe
 
 
 def reload(run: Run, overrides: Sequence[str] = ()) -> LoadedRecipe:

@@ -9,6 +9,7 @@ import click
 
 @pixkit.hookimpl
 def pixkit_commands(cli):
+    print("here I am")
     @cli.command()
     @click.argument("word")
     def {name}(word):
