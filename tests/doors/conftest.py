@@ -1,0 +1,145 @@
+"""Real distributions: each folder of dists/ is built into a wheel by hand, installed by pip, put on the path."""
+
+import base64
+import functools
+import hashlib
+import json
+import os
+import subprocess
+import sys
+import tomllib
+import zipfile
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+
+HERE = Path(__file__).parent
+ROOT = HERE.parents[1]
+
+RECIPE = """\
+pixkit: 1
+name: door
+data: {source: digits, limit_train: 32, limit_test: 16}
+model:
+  type: autoregressive
+  ordering: {type: column_at_once}
+  backbone: {type: neighbours, width: 8}
+  head: {type: scaled, scale: 1.5}
+train: {steps: 4, batch_size: 8, eval_every: 2, checkpoint_every: 2, eval_images: 8}
+sample: {count: 2}
+"""
+
+
+def build_wheel(project, target):
+    """A wheel of a project that has one module and entry points, as PEP 427 writes it."""
+    stated = tomllib.loads((project / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    stem = f"{stated['name'].replace('-', '_')}-{stated['version']}"
+    points = "".join(
+        f"[{group}]\n" + "".join(f"{name} = {value}\n" for name, value in found.items())
+        for group, found in stated["entry-points"].items()
+    )
+    requires = "".join(f"Requires-Dist: {name}\n" for name in stated["dependencies"])
+    files = {path.name: path.read_bytes() for path in project.glob("*.py")}
+    files[f"{stem}.dist-info/METADATA"] = (
+        f"Metadata-Version: 2.1\nName: {stated['name']}\nVersion: {stated['version']}\n{requires}".encode()
+    )
+    files[f"{stem}.dist-info/WHEEL"] = (
+        b"Wheel-Version: 1.0\nGenerator: tests\nRoot-Is-Purelib: true\nTag: py3-none-any\n"
+    )
+    files[f"{stem}.dist-info/entry_points.txt"] = points.encode()
+    rows = [f"{name},sha256={digest(data)},{len(data)}" for name, data in files.items()]
+    files[f"{stem}.dist-info/RECORD"] = "\n".join([*rows, f"{stem}.dist-info/RECORD,,", ""]).encode()
+    path = target / f"{stem}-py3-none-any.whl"
+    with zipfile.ZipFile(path, "w") as archive:
+        for name, data in files.items():
+            archive.writestr(name, data)
+    return path
+
+
+def digest(data):
+    """A hash as RECORD writes it."""
+    return base64.urlsafe_b64encode(hashlib.sha256(data).digest()).rstrip(b"=").decode()
+
+
+@pytest.fixture(scope="session")
+def installed(tmp_path_factory):
+    """The folder in which a distribution of dists/ is installed; each is installed once a session."""
+    folder = tmp_path_factory.mktemp("doors")
+    found = {}
+
+    def _installed(name):
+        if name not in found:
+            wheel = build_wheel(HERE / "dists" / name, folder)
+            found[name] = folder / name
+            pip = [sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", "--no-index", "--no-compile"]
+            subprocess.run([*pip, "--disable-pip-version-check", "--target", found[name], wheel], check=True)
+        return found[name]
+
+    return _installed
+
+
+SESSION = """
+import contextlib, io, json, sys
+from pixkit.cli.main import main
+found = []
+for call in json.loads(sys.argv[1]):
+    out, err = io.StringIO(), io.StringIO()
+    with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
+        code = main(call)
+    found.append((code, out.getvalue(), err.getvalue()))
+print(json.dumps(found))
+"""
+
+
+class Outcome(NamedTuple):
+    """What came of a command."""
+
+    code: int
+    out: str
+    err: str
+
+
+class Door:
+    """Runs Python with some of the distributions installed beside pixkit."""
+
+    def __init__(self, folders, cwd):
+        self.folders, self.cwd = folders, cwd
+
+    def python(self, code, *arguments, **variables):
+        path = [ROOT, ROOT / "plugins", *self.folders]
+        drop = ("PIXKIT_DISABLE_PLUGINS", "PIXKIT_TRACEBACK", "FORCE_COLOR")
+        inherited = {name: value for name, value in os.environ.items() if name not in drop}
+        variables |= {"PYTHONPATH": os.pathsep.join(map(str, path)), "OMP_NUM_THREADS": "1"}
+        command = [sys.executable, "-c", code, *map(str, arguments)]
+        return subprocess.run(
+            command, cwd=self.cwd, env=inherited | variables, capture_output=True, text=True, check=False
+        )
+
+    def pixkit(self, *calls, **variables):
+        """Run `pixkit ARGUMENTS` for each of the calls, one after the other in one process; what came of each."""
+        result = self.python(SESSION, json.dumps([[str(word) for word in call] for call in calls]), **variables)
+        assert result.returncode == 0, result.stderr
+        return [Outcome(*found) for found in json.loads(result.stdout)]
+
+    def write(self, name, *changes):
+        """The recipe as a file, with changes (old, new) where given."""
+        (self.cwd / name).write_text(RECIPE.replace(*changes) if changes else RECIPE, encoding="utf-8")
+
+
+@pytest.fixture(scope="session")
+def open_door(installed):
+    """open_door(cwd, "good", ...) is a Door with those distributions, in a working directory with a recipe."""
+
+    def _open_door(cwd, *names):
+        opened = Door([installed(name) for name in names], cwd)
+        opened.write("door.yaml")
+        return opened
+
+    return _open_door
+
+
+@pytest.fixture
+def door(open_door, tmp_path):
+    """open_door in a directory of this test."""
+    return functools.partial(open_door, tmp_path)
