@@ -54,3 +54,12 @@ def test_an_image_is_drawn_alike_across_the_chunks_it_may_fall_into():
     everything = binariser.draw(pixels, torch.arange(5000), Stream.TRAIN)
     late = torch.tensor([4999, 4096, 4095])
     assert torch.equal(binariser.draw(pixels[late], late, Stream.TRAIN), everything[late])
+
+
+def test_the_extreme_levels_are_certain_for_every_noise(monkeypatch):
+    pixels = torch.tensor([0, 254, 255], dtype=torch.uint8).view(1, 1, 1, 3)
+    for u, expected in ((0, [0, 1, 1]), (2**32 - 1, [0, 0, 1])):
+        binariser = Binariser(0, 3, 256)
+        words = np.full((1, 3), u, dtype=np.uint32)
+        monkeypatch.setattr(binariser._noise, "words", lambda *arguments, words=words: words)
+        assert binariser.draw(pixels, torch.arange(1), Stream.TRAIN).flatten().tolist() == expected

@@ -3,6 +3,7 @@ import torch
 from pydantic import ValidationError
 
 from pixkit.data import DataConfig, DataSource, ImageSet, SourceImages
+from pixkit.data.dataset import digest
 from pixkit.errors import DataError, RecipeError, UsageError
 from pixkit.image import ImageSpec
 
@@ -55,6 +56,7 @@ def test_a_limit_is_taken_after_the_split_and_is_a_choice_not_a_prefix(ramps):
     assert data.size("train") == 6 and data.size("test") == 4
     assert numbers(data, "train") != numbers(whole, "train")[:6]
     assert set(numbers(data, "test")) < set(numbers(whole, "test"))
+    assert numbers(data, "test") != numbers(whole, "test")[:4]
     assert ramps(limit_train=1000).size("train") == 36
 
 
@@ -153,18 +155,30 @@ def test_static_binarisation_is_one_draw_for_good(ramps):
     assert data.description == "ramp, seeded static binarisation (seed 0)"
 
 
-def test_a_static_image_is_the_same_whichever_split_it_is_in(make):
-    class Grey(Ramp):
-        images = SourceImages(
-            ImageSet(torch.full((40, 1, 8, 8), 128, dtype=torch.uint8)),
-            ImageSet(torch.zeros(0, 1, 8, 8, dtype=torch.uint8)),
-            levels=256,
-        )
+class Grey(Ramp):
+    """40 images that are all alike, told apart by their labels."""
 
-    half, none = make("g", Grey, binarise="static", validation=0.5), make("g", Grey, binarise="static", validation=0.0)
-    assert len(torch.unique(everything(none, "train"), dim=0)) == 40
-    together = torch.cat([everything(half, "train"), everything(half, "validation")])
-    assert torch.equal(torch.unique(together, dim=0), torch.unique(everything(none, "train"), dim=0))
+    images = SourceImages(
+        ImageSet(torch.full((40, 1, 8, 8), 128, dtype=torch.uint8), torch.arange(40)),
+        ImageSet(torch.zeros(0, 1, 8, 8, dtype=torch.uint8), torch.zeros(0, dtype=torch.int64)),
+        levels=256,
+        classes=40,
+    )
+
+
+@pytest.mark.parametrize(("binarise", "draw"), [("static", 0), ("dynamic", 3)])
+def test_an_images_draws_do_not_depend_on_the_split(make, binarise, draw):
+    def by_label(validation, *splits):
+        data = make("grey", Grey, binarise=binarise, validation=validation)
+        batches = [batch for split in splits for batch in data.batches(split, 40, draw)]
+        return {int(label): x for batch in batches for label, x in zip(batch.labels, batch.x, strict=True)}
+
+    whole, half = by_label(0.0, "train"), by_label(0.5, "train")
+    assert len(whole) == 40 and len(half) == 20
+    assert len({x.numpy().tobytes() for x in whole.values()}) == 40
+    assert all(torch.equal(x, whole[label]) for label, x in half.items())
+    if binarise == "static":
+        assert all(torch.equal(x, whole[label]) for label, x in by_label(0.5, "validation").items())
 
 
 def test_dynamic_binarisation_renews_train_images_alone(ramps):
@@ -211,6 +225,14 @@ def test_hashes_tell_images_labels_and_splits_apart(make, ramps):
     for config in ({"split_seed": 1}, {"limit_train": 5}, {"validation": 0.5}):
         other = ramps(**config).hashes()
         assert other["split"] != base["split"] and other["train"] == base["train"]
+
+
+def test_a_digest_covers_shapes_types_and_absence():
+    zeros = torch.zeros(4, dtype=torch.uint8)
+    others = (zeros, zeros.view(2, 2), zeros.view(torch.int8), zeros.view(torch.int32), None)
+    assert len({digest(other) for other in others}) == 5
+    assert digest(zeros, None) != digest(None, zeros) != digest(zeros)
+    assert digest(torch.tensor([258])) == digest(torch.tensor([0, 258])[1:])
 
 
 def test_a_data_set_says_what_it_is(ramps):
