@@ -185,6 +185,7 @@ class _Build:
     def _finish(self, trainer: Trainer) -> BuildResult:
         trainer.train()
         self.interrupt.check()
+        self.reporter.message("scoring and sampling the best checkpoint")
         scores, grid = conclude(self.run, self.recipe, trainer.model, trainer.dataset, self.interrupt)
         self.reporter.sampled(grid)
         return BuildResult(self.run, scores, grid, None)
