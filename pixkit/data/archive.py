@@ -15,6 +15,8 @@ MEMBERS = 64
 """Entries that an archive may have."""
 SLACK = 2**22
 """Bytes that an archive may unpack to beyond the files asked for."""
+CHUNK = 2**18
+"""Bytes unpacked at a time."""
 
 
 class _Bounded(io.RawIOBase):
@@ -28,7 +30,7 @@ class _Bounded(io.RawIOBase):
         return True
 
     def readinto(self, buffer: bytearray) -> int:  # type: ignore[override]
-        piece = self._stream.read(min(len(buffer), 2**18))
+        piece = self._stream.read(min(len(buffer), CHUNK))
         self._left -= len(piece)
         if self._left < 0:
             raise tarfile.ReadError("it unpacks to far more than the data set holds")
@@ -51,7 +53,8 @@ def members(archive: Path, wanted: Mapping[str, str], largest: int) -> dict[str,
     found: dict[str, bytes] = {}
     try:
         with gzip.open(archive) as packed:
-            bounded = io.BufferedReader(_Bounded(packed, len(wanted) * largest + SLACK))  # type: ignore[type-var]
+            stream = _Bounded(packed, len(wanted) * largest + SLACK)
+            bounded = io.BufferedReader(stream, CHUNK)  # type: ignore[type-var]
             with tarfile.open(fileobj=bounded, mode="r|") as tar:
                 for number, member in enumerate(tar):
                     _admit(member, number, archive)

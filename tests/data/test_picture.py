@@ -73,6 +73,8 @@ def test_a_transparent_colour_is_transparent(path):
 def test_black_and_white_cmyk_and_gif(path):
     assert pixel(path, Image.new("1", (3, 2), 1), GREY) == [255]
     assert pixel(path, Image.new("CMYK", (2, 2), (0, 255, 255, 0)), kind="TIFF") == [255, 0, 0]
+    red, green, blue = pixel(path, Image.new("CMYK", (8, 8), (0, 255, 255, 0)), kind="JPEG")
+    assert red > 250 and green < 5 and blue < 5
     palette = Image.new("P", (2, 2), 1)
     palette.putpalette([0, 0, 0, 200, 100, 50])
     assert pixel(path, palette, kind="GIF") == [200, 100, 50]
