@@ -56,14 +56,24 @@ class Backbone(nn.Module):
         raise NotImplementedError(f"{type(self).__name__} does not implement forward")
 
 
-class ScaledLevels(PointwiseLayer):
+class LevelEncoding(PointwiseLayer):
+    """Base of the encodings: int64 [B, C, H, W] to [B, E * C, H, W], map e * C + c from colour c's level alone."""
+
+    maps: int
+
+    def __init__(self, image: ImageSpec, entries: int) -> None:
+        super().__init__()
+        self.image = image
+        self.maps = entries * image.channels
+
+
+class ScaledLevels(LevelEncoding):
     """Levels 0..K-1 as numbers -1..1: int64 [B, C, H, W] to [B, C, H, W]."""
 
     reference: Tensor
 
     def __init__(self, spec: ImageSpec) -> None:
-        super().__init__()
-        self.maps = spec.channels
+        super().__init__(spec, 1)
         self.register_buffer("reference", torch.tensor(2.0 / (spec.levels - 1)), persistent=False)
 
     def forward(self, x: Tensor) -> Tensor:
@@ -71,38 +81,34 @@ class ScaledLevels(PointwiseLayer):
         return x * self.reference - 1
 
 
-class OneHotLevels(PointwiseLayer):
+class OneHotLevels(LevelEncoding):
     """Levels as indicators: int64 [B, C, H, W] to [B, K * C, H, W]; map k * C + c is level k of colour c."""
 
     reference: Tensor
 
     def __init__(self, spec: ImageSpec) -> None:
-        super().__init__()
-        self.levels = spec.levels
-        self.maps = spec.levels * spec.channels
+        super().__init__(spec, spec.levels)
         self.register_buffer("reference", torch.tensor(1.0), persistent=False)
 
     def forward(self, x: Tensor) -> Tensor:
         """One-hot, levels outermost."""
-        hot = F.one_hot(x, self.levels).to(self.reference.dtype)
+        hot = F.one_hot(x, self.image.levels).to(self.reference.dtype)
         return hot.permute(0, 4, 1, 2, 3).flatten(1, 2)
 
 
-class EmbeddedLevels(PointwiseLayer):
+class EmbeddedLevels(LevelEncoding):
     """A learned vector of each level and colour: int64 [B, C, H, W] to [B, E * C, H, W].
 
     Map e * C + c is entry e of colour c's vector.
     """
 
     def __init__(self, spec: ImageSpec, size: int) -> None:
-        super().__init__()
-        self.levels, self.channels = spec.levels, spec.channels
-        self.maps = size * spec.channels
+        super().__init__(spec, size)
         self.table = nn.Embedding(spec.levels * spec.channels, size)
 
     def forward(self, x: Tensor) -> Tensor:
         """Look each level up in its colour's part of the table."""
-        offsets = torch.arange(self.channels, device=x.device)[:, None, None] * self.levels
+        offsets = torch.arange(self.image.channels, device=x.device)[:, None, None] * self.image.levels
         return self.table(x + offsets).permute(0, 4, 1, 2, 3).flatten(1, 2)
 
 
@@ -114,7 +120,7 @@ class InputConfig(ComponentConfig):
     size: int = 16
     """Entries of a level's vector under `embedded`."""
 
-    def build(self, spec: ImageSpec) -> ScaledLevels | OneHotLevels | EmbeddedLevels:
+    def build(self, spec: ImageSpec) -> LevelEncoding:
         """The module; its `maps` says how many maps it gives."""
         if self.type == "scaled":
             return ScaledLevels(spec)

@@ -55,7 +55,9 @@ class PixelDistribution(Distribution):
 class Head(nn.Module):
     """Base of head components: ``Head(config, spec, ordering)``.
 
-    Attribute `maps` is the number of parameter maps, P; `draws` the uniforms that a sub-pixel needs.
+    Attribute `maps` is the number of parameter maps, P; `draws` the uniforms that a sub-pixel needs. `inverse` is
+    "softmax" if parameter map k * C + c is the logit of level k of colour c and `quantile` inverts their distribution
+    function; tuned executors may then draw by themselves.
     """
 
     class Config(ComponentConfig):
@@ -63,6 +65,7 @@ class Head(nn.Module):
 
     maps: int
     draws: int = 1
+    inverse: str | None = None
 
     def __init__(self, config: Any, spec: ImageSpec, ordering: Ordering) -> None:
         super().__init__()

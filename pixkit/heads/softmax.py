@@ -76,6 +76,8 @@ class Softmax(Head):
         independent: bool = False
         """Allow joint colours: those of a site are then independent given the earlier sites."""
 
+    inverse = "softmax"
+
     def __init__(self, config: Config, spec: ImageSpec, ordering: Ordering) -> None:
         super().__init__(config, spec, ordering)
         self.maps = spec.levels * spec.channels

@@ -2,23 +2,28 @@
 
 from __future__ import annotations
 
+import functools
 from abc import ABC, abstractmethod
+from collections.abc import Callable
 from typing import Any
 
 import torch
 from torch import Tensor, fx
 
 from pixkit.layers.base import MixingLayer
-from pixkit.readiness.plan import Instruction, Plan
-from pixkit.readiness.trace import Operation
+from pixkit.readiness.plan import Instruction, Plan, fleeting, pointwise
+from pixkit.readiness.trace import Operation, Trace
+
+Progress = Callable[[int, int], None]
 
 
 class Executor(ABC):
     """Runs a plan for a batch of images.
 
-    The sampler writes drawn levels to `pixels`, int64 [B, S, C], and calls `advance` for each step in turn.
+    `pixels` holds the levels, int64 [B, S, C]: given ones are there from the start, drawn ones as they are drawn.
     """
 
+    plan: Plan
     pixels: Tensor
 
     @abstractmethod
@@ -29,12 +34,25 @@ class Executor(ABC):
     def params(self, sites: Tensor) -> Tensor:
         """The head's parameters at flat sites int64 [S], [B, P, S]."""
 
+    def walk(self, uniforms: Tensor, temperature: float, progress: Progress | None) -> None:
+        """Compute, draw and write step by step; uniforms [B, draws, C, S]."""
+        head = self.plan.trace.network.head
+        for step, (sites, due) in enumerate(self.plan.draws):
+            self.advance(step)
+            if len(sites):
+                drawn = head.distribution(self.params(sites)).quantile(uniforms[..., sites], temperature)
+                now = torch.where(due.to(drawn.device), drawn, self.pixels[:, sites].transpose(1, 2))
+                self.pixels[:, sites] = now.transpose(1, 2)
+            if progress is not None:
+                progress(step + 1, len(self.plan.draws))
+
 
 class ReferenceExecutor(Executor):
     """One memory [B, S + 1, M] an operation, the last site zeros; instructions one by one. Kept simple."""
 
     def __init__(self, plan: Plan, batch: int) -> None:
         self.plan = plan
+        self.fleeting = fleeting(plan, pointwise)
         network = plan.trace.network
         reference = next(network.parameters())
         self.batch, self.device, self.dtype = batch, reference.device, reference.dtype
@@ -43,15 +61,13 @@ class ReferenceExecutor(Executor):
         self.pixels = pixels[:, :-1]
         self.memory: dict[str, Any] = {}
         self.passing: dict[tuple[str, int], Any] = {}
-        self.static: dict[str, Any] = {}
+        self.static = run_static(plan.trace)
         self.states: dict[str, Any] = {}
         self.computed = dict.fromkeys(plan.units, 0)
         for operation in plan.trace.operations.values():
             if operation.kind == "pixels":
                 self.memory[operation.name] = pixels
-            elif operation.kind == "static":
-                self.static[operation.name] = self._run(operation, self.static)
-            elif operation.name not in plan.fleeting:
+            elif operation.kind != "static" and operation.name not in self.fleeting:
                 self.memory[operation.name] = self._allocate(operation)
             if isinstance(operation.module, MixingLayer):
                 grids = [plan.trace.operations[name].grid for name in operation.inputs]
@@ -74,7 +90,7 @@ class ReferenceExecutor(Executor):
         name, groups = operation.name, self.plan.trace.groups
         if instruction.opcode == "ALL":
             whole = {source: self._image(source) for source in operation.inputs}
-            self.memory[name] = self._remember(operation, self._run(operation, whole))
+            self.memory[name] = self._remember(operation, run_node(self.plan.trace, operation, whole))
         elif instruction.opcode == "MIX":
             inputs = [self.memory[source] for source in operation.inputs]
             module: Any = operation.module
@@ -82,13 +98,13 @@ class ReferenceExecutor(Executor):
             self._store(instruction, _spread(values, group, groups, operation.maps))
         else:
             at = {source: self._at(source, group, sites, operation) for source in operation.inputs}
-            self._store(instruction, self._run(operation, at))
+            self._store(instruction, run_node(self.plan.trace, operation, at))
         if name in self.computed:
             self.computed[name] += len(sites) * (groups if instruction.opcode == "ALL" else 1)
 
     def _at(self, source: str, group: int, sites: Tensor, reader: Operation) -> Any:
         """[B, M, S, 1] of an input at the sites (or [B, M, 1, 1] where it does not vary over them)."""
-        if source in self.plan.fleeting:
+        if source in self.fleeting:
             return self.passing[source, group]
         if self.plan.trace.operations[source].grid != reader.grid:
             return self.static[source] if source in self.static else self._image(source)
@@ -97,26 +113,13 @@ class ReferenceExecutor(Executor):
     def _store(self, instruction: Instruction, values: Any) -> None:
         """Keep [B, M, S, 1]: for the step, or the group's maps at the sites for good."""
         name, group, groups = instruction.operation.name, instruction.group, self.plan.trace.groups
-        if name in self.plan.fleeting:
+        if name in self.fleeting:
             self.passing[name, group] = values
             return
         memories = self.memory[name]
         pairs = zip(memories, values, strict=True) if isinstance(values, tuple | list) else [(memories, values)]
         for memory, value in pairs:
             memory[:, instruction.sites, group::groups] = value[:, group::groups, :, 0].transpose(1, 2)
-
-    def _run(self, operation: Operation, values: dict[str, Any]) -> Any:
-        """Run one node of the graph on given inputs."""
-        node = operation.node
-        args = fx.map_arg(node.args, lambda source: values[source.name])
-        kwargs = fx.map_arg(node.kwargs, lambda source: values[source.name])
-        if node.op == "get_attr":
-            return _attribute(self.plan.trace.graph, str(node.target))
-        if node.op == "call_module":
-            return operation.module(*args, **kwargs)  # type: ignore[misc]
-        if node.op == "call_method":
-            return getattr(args[0], str(node.target))(*args[1:], **kwargs)
-        return node.target(*args, **kwargs)  # type: ignore[operator]
 
     def _allocate(self, operation: Operation) -> Any:
         if operation.kind == "all":
@@ -153,6 +156,29 @@ class ReferenceExecutor(Executor):
         return _map(unflatten, self.memory[source])
 
 
+def run_static(trace: Trace) -> dict[str, Any]:
+    """The results of every operation that needs no pixel, by name."""
+    results: dict[str, Any] = {}
+    for operation in trace.operations.values():
+        if operation.kind == "static":
+            results[operation.name] = run_node(trace, operation, results)
+    return results
+
+
+def run_node(trace: Trace, operation: Operation, values: dict[str, Any]) -> Any:
+    """Run one operation on given inputs."""
+    node = operation.node
+    args = fx.map_arg(node.args, lambda source: values[source.name])
+    kwargs = fx.map_arg(node.kwargs, lambda source: values[source.name])
+    if node.op == "get_attr":
+        return functools.reduce(getattr, str(node.target).split("."), trace.graph)
+    if node.op == "call_module":
+        return operation.module(*args, **kwargs)  # type: ignore[misc]
+    if node.op == "call_method":
+        return getattr(args[0], str(node.target))(*args[1:], **kwargs)
+    return node.target(*args, **kwargs)  # type: ignore[operator]
+
+
 def _map(function: Any, value: Any) -> Any:
     return tuple(function(part) for part in value) if isinstance(value, tuple | list) else function(value)
 
@@ -164,9 +190,3 @@ def _spread(values: Tensor, group: int, groups: int, maps: int) -> Tensor:
     full = values.new_zeros(values.shape[0], maps, values.shape[1], 1)
     full[:, group::groups] = values.transpose(1, 2)[..., None]
     return full
-
-
-def _attribute(module: torch.nn.Module, path: str) -> Any:
-    for name in path.split("."):
-        module = getattr(module, name)
-    return module

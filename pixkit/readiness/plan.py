@@ -12,6 +12,7 @@ Pixels are written by the sampler; static operations, which need no pixel, are r
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
@@ -44,17 +45,22 @@ class Plan:
         known: bool [C, H, W], sub-pixels that are given.
         steps: for each step of the ordering, its instructions; none where nothing is drawn.
         draws: for each step, bool [C, H, W] of what is drawn, as flat sites int64 [S] and bool [C, S].
-        fleeting: operations whose units are read only in the step that computes them, so that nobody need
-            remember them.
-        units: number of (group, site) units computed, by operation.
+        ready: readiness by operation, int64 [G, h, w].
+        needed: units that some prediction reads, by operation, bool [G, h, w].
     """
 
     trace: Trace
     known: Tensor
     steps: list[list[Instruction]]
     draws: list[tuple[Tensor, Tensor]]
-    fleeting: frozenset[str]
-    units: dict[str, int]
+    ready: dict[str, Tensor]
+    needed: dict[str, Tensor]
+
+    @property
+    def units(self) -> dict[str, int]:
+        """Number of (group, site) units computed, by operation."""
+        kinds = {name: operation.kind for name, operation in self.trace.operations.items()}
+        return {name: int(self.needed[name].sum()) for name in kinds if kinds[name] not in ("pixels", "static")}
 
 
 def make_plan(trace: Trace, known: Tensor | None = None) -> Plan:
@@ -72,12 +78,8 @@ def make_plan(trace: Trace, known: Tensor | None = None) -> Plan:
         known,
         steps,
         [_draw(ordering.steps == step, known) for step in range(ordering.count)],
-        _fleeting(trace, ready, needed),
-        {
-            name: int(units.sum())
-            for name, units in needed.items()
-            if trace.operations[name].kind not in ("pixels", "static")
-        },
+        ready,
+        needed,
     )
 
 
@@ -116,20 +118,31 @@ def _draw(now: Tensor, known: Tensor) -> tuple[Tensor, Tensor]:
     return sites, due[:, sites]
 
 
-def _fleeting(trace: Trace, ready: dict[str, Tensor], needed: dict[str, Tensor]) -> frozenset[str]:
-    readers: dict[str, list[Operation]] = {name: [] for name in trace.operations}
-    for operation in trace.operations.values():
+def fleeting(plan: Plan, local: Callable[[Operation], bool]) -> frozenset[str]:
+    """Operations whose units are read only in the step that computes them, so that nobody need remember them.
+
+    `local` says which readers take such a unit from the one that has just been computed at the same site.
+    """
+    operations, ready, needed = plan.trace.operations, plan.ready, plan.needed
+    readers: dict[str, list[Operation]] = {name: [] for name in operations}
+    for operation in operations.values():
         for name in operation.inputs:
             readers[name].append(operation)
 
     def passes(name: str, reader: Operation) -> bool:
-        same_units = torch.equal(needed[name], needed[reader.name]) and reader.kind in POINTWISE
-        apart = reader.groups_apart or trace.groups == 1
-        return same_units and apart and torch.equal(ready[name][needed[name]], ready[reader.name][needed[name]])
+        units = needed[name]
+        apart = reader.groups_apart or plan.trace.groups == 1
+        same = torch.equal(units, needed[reader.name]) and torch.equal(ready[name][units], ready[reader.name][units])
+        return local(reader) and apart and same
 
-    kinds = {name: operation.kind for name, operation in trace.operations.items()}
+    computed = (*POINTWISE, "mixing")
     return frozenset(
         name
         for name, users in readers.items()
-        if kinds[name] in (*POINTWISE, "mixing") and name != trace.output and all(passes(name, user) for user in users)
+        if operations[name].kind in computed and name != plan.trace.output and all(passes(name, user) for user in users)
     )
+
+
+def pointwise(operation: Operation) -> bool:
+    """Whether an operation reads and writes the same site, colour group by colour group."""
+    return operation.kind in POINTWISE

@@ -1,0 +1,196 @@
+"""The native executor: buffers, tables and instructions in C layout, and the calls."""
+
+from __future__ import annotations
+
+import ctypes
+import functools
+from concurrent.futures import ThreadPoolExecutor
+
+import torch
+from torch import Tensor
+
+from pixkit.layers import TapLayer
+from pixkit.readiness.executor import Executor, Progress, run_static
+from pixkit.readiness.native.compile import kernel
+from pixkit.readiness.native.layout import KINDS, Buffer, Instr, Op, Program
+from pixkit.readiness.native.lower import LANES, Lowered, Unsupported, lower
+from pixkit.readiness.plan import Plan, fleeting, pointwise
+from pixkit.readiness.trace import Operation
+
+CHUNKS = 20
+"""Calls that a whole image is split into, so that progress shows and an interrupt is heard."""
+
+
+class NativeExecutor(Executor):
+    """Runs the plan in C, each thread a slice of the batch, with every table made once.
+
+    Raises:
+        Unsupported: if the plan has an operation that the kernel has not, or the network is on a GPU.
+        NoCompiler: if the kernel cannot be compiled.
+    """
+
+    def __init__(self, plan: Plan, batch: int) -> None:
+        self.plan, self.batch = plan, batch
+        network = plan.trace.network
+        reference = next(network.parameters())
+        if reference.device.type != "cpu" or reference.dtype not in (torch.float32, torch.float64):
+            raise Unsupported(f"the native executor runs on a CPU in float32 or float64, not {reference.dtype}")
+        self.dtype, self.groups = reference.dtype, plan.trace.groups
+        self.library = kernel("float" if self.dtype == torch.float32 else "double")
+        self.threads = max(min(torch.get_num_threads(), batch), 1)
+        spec = network.spec
+        self._levels = torch.zeros(spec.sites, batch, spec.channels, dtype=torch.int64)
+        self.pixels = self._levels.transpose(0, 1)
+        self._kept: list[Tensor] = []
+        lowered = {
+            name: lower(operation, plan.trace.operations, self.groups)
+            for name, operation in plan.trace.operations.items()
+            if operation.kind not in ("pixels", "static")
+        }
+        self._allocate()
+        self._ops(lowered)
+        self._program = self._link()
+
+    def advance(self, step: int) -> None:
+        """See Executor."""
+        self._run(step, step + 1)
+
+    def params(self, sites: Tensor) -> Tensor:
+        """See Executor."""
+        data = self._data[self.plan.trace.output][sites, :, :, : self._maps(self.plan.trace.output)]
+        return data.permute(1, 3, 2, 0).flatten(1, 2)
+
+    def walk(self, uniforms: Tensor, temperature: float, progress: Progress | None) -> None:
+        """In C throughout for a softmax; step by step for other heads."""
+        if self.plan.trace.network.head.inverse != "softmax":
+            super().walk(uniforms, temperature, progress)
+            return
+        numbers = uniforms[:, 0].to(self.dtype).contiguous()
+        program, total = self._program, len(self.plan.draws)
+        program.uniforms, program.temperature = numbers.data_ptr(), temperature
+        starts, sites, due = self._drawn()
+        program.draws, program.draw_site, program.draw_due = (x.data_ptr() for x in (starts, sites, due))
+        size = -(-total // CHUNKS)
+        for start in range(0, total, size):
+            self._run(start, min(start + size, total))
+            if progress is not None:
+                progress(min(start + size, total), total)
+        program.draws = None
+
+    def _run(self, start: int, stop: int) -> None:
+        call = functools.partial(self.library.run, ctypes.addressof(self._program), start, stop)
+        if self.threads == 1:
+            call(0, self.batch)
+            return
+        bounds = [self.batch * part // self.threads for part in range(self.threads + 1)]
+        with ThreadPoolExecutor(self.threads) as pool:
+            list(pool.map(call, bounds[:-1], bounds[1:]))
+
+    def _allocate(self) -> None:
+        """One tensor [sites, B, G, padded maps] an operation, shared where an operation passes its input on."""
+        plan, operations = self.plan, self.plan.trace.operations
+        self._passing = fleeting(plan, lambda reader: pointwise(reader) or (self.groups == 1 and _own_site(reader)))
+        most = max((len(i.sites) for step in plan.steps for i in step), default=1)
+        static = run_static(plan.trace)
+        self._data: dict[str, Tensor] = {}
+        for name, operation in operations.items():
+            if operation.kind in ("pixels", "static") and not operation.maps:
+                continue
+            sites = most if name in self._passing else operation.grid[0] * operation.grid[1]
+            padded = -(-self._maps(name) // LANES) * LANES
+            self._data[name] = torch.zeros(sites, self.batch, self.groups, padded, dtype=self.dtype)
+            if operation.kind == "static":
+                self._fill(name, static[name])
+
+    def _fill(self, name: str, value: Tensor) -> None:
+        if value.shape[1] % self.groups:
+            raise Unsupported(f"the maps of {name} do not divide among the colours")
+        grouped = value.flatten(2).unflatten(1, (-1, self.groups)).permute(3, 0, 2, 1)
+        self._data[name][..., : grouped.shape[3]] = grouped
+
+    def _maps(self, name: str) -> int:
+        """Maps of one colour group."""
+        operation = self.plan.trace.operations[name]
+        return sum(operation.parts or (operation.maps,)) // self.groups
+
+    def _ops(self, lowered: dict[str, list[Lowered]]) -> None:
+        """The C operations, and which of them each operation of the plan became."""
+        self._index = {name: number for number, name in enumerate(self._data)}
+        self._of: dict[str, range] = {}
+        ops: list[Op] = []
+        for name, parts in lowered.items():
+            source = self.plan.trace.operations[name].inputs[0]
+            copies = parts or [Lowered("COPY", (source,), count=self._maps(name))]
+            self._of[name] = range(len(ops), len(ops) + len(copies))
+            ops.extend(self._op(name, part) for part in copies)
+        self._op_array = (Op * max(len(ops), 1))(*ops)
+
+    def _op(self, name: str, part: Lowered) -> Op:
+        inputs = [self._index.get(source, 0) for source in part.inputs]
+        op = Op(kind=KINDS.index(part.kind), out=self._index[name], in0=inputs[0], in1=inputs[-1])
+        op.taps, op.inner, op.width, op.grid = part.taps, part.inner, part.width, part.grid
+        op.alpha, op.first, op.to, op.count = part.alpha, part.first, part.to, part.count
+        for field, dtype in (("table", torch.int32), ("weight", self.dtype), ("bias", self.dtype)):
+            value = getattr(part, field)
+            if value is not None:
+                setattr(op, field, self._keep(value.to(dtype)))
+        return op
+
+    def _keep(self, value: Tensor) -> int:
+        """The address of a contiguous copy that lives as long as the executor."""
+        self._kept.append(value.contiguous())
+        return self._kept[-1].data_ptr()
+
+    def _link(self) -> Program:
+        plan, spec = self.plan, self.plan.trace.network.spec
+        instructions = [instruction for step in plan.steps for instruction in step]
+        if any(instruction.opcode == "ALL" for instruction in instructions):
+            raise Unsupported("the native executor runs no operation on whole images")
+        instrs, starts, first = [], [0], 0
+        for step in plan.steps:
+            for instruction in step:
+                count = len(instruction.sites)
+                instrs += [Instr(op, instruction.group, count, first) for op in self._of[instruction.operation.name]]
+                first += count
+            starts.append(len(instrs))
+        self._instr_array = (Instr * max(len(instrs), 1))(*instrs)
+        self._buffer_array = (Buffer * len(self._data))(*(self._buffer(name) for name in self._data))
+        sites = torch.cat([instruction.sites for instruction in instructions]) if instructions else torch.zeros(1)
+        return Program(
+            ctypes.addressof(self._op_array),
+            ctypes.addressof(self._buffer_array),
+            ctypes.addressof(self._instr_array),
+            self._keep(torch.tensor(starts)),
+            self._keep(sites.to(torch.int32)),
+            pixels=self._levels.data_ptr(),
+            batch=self.batch,
+            sites_total=spec.sites,
+            colours=spec.channels,
+            groups=self.groups,
+            levels=spec.levels,
+            params=self._index[plan.trace.output],
+        )
+
+    def _buffer(self, name: str) -> Buffer:
+        data = self._data[name]
+        varies = len(data) > 1 or self.plan.trace.operations[name].grid != (1, 1)
+        stride = data.stride()
+        return Buffer(
+            data.data_ptr(), stride[0] * varies, stride[1], stride[2], self._maps(name), int(name in self._passing)
+        )
+
+    def _drawn(self) -> tuple[Tensor, Tensor, Tensor]:
+        """First drawn site of each step [T + 1], drawn sites, and which of their colours [drawn, C]."""
+        counts = torch.tensor([0] + [len(sites) for sites, _ in self.plan.draws])
+        sites = torch.cat([sites for sites, _ in self.plan.draws]).to(torch.int32)
+        due = torch.cat([due.T for _, due in self.plan.draws]).to(torch.uint8).contiguous()
+        self._kept += [starts := counts.cumsum(0), sites, due]
+        return starts, sites, due
+
+
+def _own_site(operation: Operation) -> bool:
+    """Whether a mixing layer reads only the site that it writes."""
+    if not isinstance(operation.module, TapLayer):
+        return False
+    sources = operation.module.taps(operation.grid).sources
+    return sources.shape[1] == 1 and bool((sources[:, 0] == torch.arange(len(sources))).all())
