@@ -60,7 +60,7 @@ def command(
     open_door()
     overrides += () if seed is None else (f"seed={seed}",)
     folder = Path(recipe)
-    resumed = Run.open(folder) if resume and folder.is_dir() else None
+    resumed = Run(folder) if resume and Run(folder).started else None
     loaded = load_recipe(recipe, overrides) if resumed is None else reload(resumed, overrides)
     if dry_run:
         with talking(quiet) as talk:
