@@ -100,6 +100,14 @@ def test_impossible_levels_are_never_drawn(dtype, uniform):
     assert LevelCategorical(thirds).quantile(uniforms).item() <= 2
 
 
+@pytest.mark.parametrize("possible", range(2, 130, 9))
+def test_sums_that_round_below_one_do_not_open_a_gap(possible):
+    """float32 sums of `possible` equal parts miss 1 now and then; the largest u still draws the last possible level."""
+    logits = torch.cat([torch.zeros(possible), torch.full((3,), -1e4)]).view(1, -1, 1, 1, 1)
+    uniforms = torch.full((1, 1, 1, 1, 1), 1 - 2.0**-53, dtype=torch.float64)
+    assert LevelCategorical(logits).quantile(uniforms).item() == possible - 1
+
+
 def test_frequencies_follow_the_probabilities():
     """torch's generator: chi-square over the levels of each of the 6 sub-pixels, 6 x 4 degrees of freedom."""
     torch.manual_seed(0)
