@@ -10,13 +10,12 @@ import torch
 
 from pixkit.data import prepare
 from pixkit.data.dataset import Dataset
-from pixkit.errors import DataError
 from pixkit.models.base import Model
 from pixkit.plugins import plugins
 from pixkit.recipe import Change, LoadedRecipe
 from pixkit.run import Run
 from pixkit.training.checkpoint import load_model
-from pixkit.training.construct import construct, read_weights, weights_to_start_from
+from pixkit.training.construct import construct, construct_to_train, read_weights, weights_to_start_from
 from pixkit.training.dryrun import DryRun, dry_run
 from pixkit.training.environment import changed, environment, pick_device, repeatable
 from pixkit.training.final import conclude
@@ -138,8 +137,7 @@ class _Build:
         return dataset
 
     def _trainer(self, dataset: Dataset) -> Trainer:
-        model = construct(self.recipe, dataset.spec, dataset.classes, self.device)
-        model.verify()
+        model = construct_to_train(self.recipe, dataset, self.device)
         trainer = Trainer(
             self.run,
             self.recipe,
@@ -248,11 +246,4 @@ def evaluate(
         DataError: if the images are not what the model is about.
     """
     model = run_or_model if isinstance(run_or_model, Model) else load(run_or_model, weights=weights)
-    if model.spec != dataset.spec:
-        raise DataError(
-            "the images are not what the model is about",
-            where=dataset.name,
-            found=str(dataset.spec),
-            expected=str(model.spec),
-        )
     return score(model, dataset, split, batch_size, weights=weights, seed=seed, limit=limit, watch=watch)

@@ -6,9 +6,8 @@
   the images and of the split), ``parameters``, and ``changes`` (safe keys changed when the run was resumed).
 - ``env.json``: versions, plugins, seed, device, threads; ``previous`` where resuming changed them.
 - ``metrics.jsonl``: a row for each step, and for each scoring of the validation images.
-- ``samples/``: step-N.npz and step-N.png.
-- ``checkpoints/``: step-N folders (see pixkit.training.checkpoint).
-- ``last``, ``best``: one line each, the name of a checkpoint.
+- ``samples/``: step-N.npz and step-N.png, and the best weights' as best.npz and best.png.
+- ``checkpoints/``: step-N folders (see pixkit.training.checkpoint); ``last`` and ``best`` each name one.
 - ``scores.json``: the final table.
 - ``nonfinite.json``: where training stopped, if a loss or a gradient was not finite.
 - ``build.lock``: while a build is writing.
@@ -27,7 +26,7 @@ from pixkit.errors import CheckpointError, RunError
 from pixkit.files import write_text
 from pixkit.image import ImageSpec
 from pixkit.training.lock import locked
-from pixkit.training.reading import read_line
+from pixkit.training.reading import read_json, read_line
 from pixkit.training.storage import clean_leftovers, remove, writing
 
 if TYPE_CHECKING:
@@ -103,18 +102,13 @@ class Run:
                 )
         elif resume:
             raise RunError("there is no run to resume", where=str(self.path), hint="leave --resume out to start one")
-        elif foreign := self._entries():
+        elif self.path.exists() and (foreign := sorted({entry.name for entry in self.path.iterdir()} - {BUILD_LOCK})):
             raise RunError(
                 "a folder that holds something else than a run",
                 where=str(self.path),
                 found=", ".join(foreign[:5]),
                 hint="name a new folder with -o",
             )
-
-    def _entries(self) -> list[str]:
-        if not self.path.is_dir():
-            return []
-        return sorted(entry.name for entry in self.path.iterdir() if entry.name != BUILD_LOCK)
 
     @property
     def started(self) -> bool:
@@ -189,19 +183,11 @@ class Run:
 
     def environment(self) -> dict[str, Any]:
         """What env.json says; empty where a killed build did not get to write it."""
-        return self._read_json(self.path / "env.json")
+        return read_json(self.path / "env.json")
 
     def final_scores(self) -> dict[str, Any]:
         """The final table; empty while there is none."""
-        return self._read_json(self.scores)
-
-    def _read_json(self, path: Path) -> dict[str, Any]:
-        try:
-            return json.loads(path.read_text(encoding="utf-8"))
-        except FileNotFoundError:
-            return {}
-        except (OSError, ValueError) as error:
-            raise RunError("cannot be read", where=str(path), found=str(error)) from None
+        return read_json(self.scores)
 
     @property
     def spec(self) -> ImageSpec:

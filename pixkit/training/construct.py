@@ -7,29 +7,39 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from pixkit.data.dataset import Dataset
 from pixkit.errors import RunError, UsageError
 from pixkit.image import ImageSpec
 from pixkit.models.base import Model
 from pixkit.recipe.schema import Recipe
 from pixkit.run import Run
 from pixkit.training import checkpoint
-from pixkit.training.memory import MemoryGuard, machine_memory, memory_errors
+from pixkit.training.memory import MemoryGuard, machine_memory
 from pixkit.training.randomness import derive, isolated_rng
 
 WEIGHTS = ("ema", "raw")
 
 
 def construct(recipe: Recipe, spec: ImageSpec, classes: int | None, device: torch.device) -> Model:
-    """The recipe's model with the initial weights of the recipe's seed, the same for every device.
-
-    Raises:
-        UsageError: if it would not fit the memory.
-    """
-    cpu = torch.device("cpu")
-    with isolated_rng(cpu), memory_errors("a smaller model"), MemoryGuard(machine_memory(cpu)):
-        torch.manual_seed(derive(recipe.seed, "construct"))
+    """The recipe's model with the initial weights of the recipe's seed, the same for every device."""
+    with isolated_rng(torch.device("cpu")):
+        # Not torch.manual_seed: it imports torch's compiler, a second that loading a model need not take.
+        torch.default_generator.manual_seed(derive(recipe.seed, "construct"))
         model: Model = recipe.model.build(spec, classes)
     return model.to(device)
+
+
+def construct_to_train(recipe: Recipe, dataset: Dataset, device: torch.device) -> Model:
+    """The recipe's model for these images, checked before anything is spent on it.
+
+    Raises:
+        UsageError: if it would not fit the memory; raised before the memory is taken.
+        CausalityError: if it leaks.
+    """
+    with MemoryGuard(machine_memory(torch.device("cpu"))):
+        model = construct(recipe, dataset.spec, dataset.classes, device)
+    model.verify()
+    return model
 
 
 def read_weights(folder: Path, weights: str) -> dict[str, Tensor]:

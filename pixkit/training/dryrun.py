@@ -12,7 +12,7 @@ from pixkit.data import prepare
 from pixkit.data.dataset import Dataset
 from pixkit.image import ImageSpec
 from pixkit.recipe import LoadedRecipe
-from pixkit.training.construct import construct
+from pixkit.training.construct import construct_to_train
 from pixkit.training.environment import pick_device, repeatable
 from pixkit.training.feed import Feed
 from pixkit.training.memory import MemoryEstimate, estimate, memory_errors
@@ -55,8 +55,7 @@ def dry_run(loaded: LoadedRecipe, device: str = "auto", reporter: Reporter | Non
     for note in dataset.notes:
         reporter.message(note)
     with isolated_rng(where), repeatable(), memory_errors():
-        model = construct(recipe, dataset.spec, dataset.classes, where)
-        model.verify()
+        model = construct_to_train(recipe, dataset, where)
         feed = Feed(dataset, recipe.train.batch_size, recipe.seed)
         stepper = Stepper(model, feed, recipe.train, recipe.seed, where)
         memory = estimate(stepper, where)

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import math
 import time
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, fields
 from typing import Any
 
 import torch
@@ -29,23 +28,11 @@ from pixkit.training.reporter import Reporter
 from pixkit.training.samples import draw_samples
 from pixkit.training.scores import score
 from pixkit.training.signals import Interrupt, Interrupted
+from pixkit.training.state import LoopState
 from pixkit.training.step import NonFiniteStep, Stepper
 
 CALIBRATION_BATCHES = 16
 """Training batches that BatchNorm statistics of averaged weights are taken from."""
-
-
-@dataclass
-class LoopState:
-    """What a checkpoint says beside weights: steps made, up to which step scores and samples are done, the best."""
-
-    step: int = 0
-    evaluated: int = 0
-    sampled: int = 0
-    best_step: int | None = None
-    best_nats: float | None = None
-    stale: int = 0
-    """Scorings since the best one."""
 
 
 class Trainer:
@@ -192,7 +179,7 @@ class Trainer:
                 averaged = self._score("ema")
             decisive = averaged.nats
             row |= {"nats_ema": averaged.nats, "stderr_ema": averaged.stderr, "bits_per_dim_ema": averaged.bits_per_dim}
-        self._judge(decisive)
+        self.state.judge(decisive)
         row |= {"best": self.state.best_step == self.state.step, "seconds": time.perf_counter() - started}
         self._scores = {key: value for key, value in plain(row).items() if key != "seconds"}
         log.add(row)
@@ -210,14 +197,6 @@ class Trainer:
             limit=self.config.eval_images,
             watch=self._interrupt.check,
         )
-
-    def _judge(self, nats: float) -> None:
-        """Note whether these validation nats are the best; NaN never is."""
-        self.state.evaluated = self.state.step
-        if math.isfinite(nats) and (self.state.best_nats is None or nats < self.state.best_nats):
-            self.state.best_step, self.state.best_nats, self.state.stale = self.state.step, nats, 0
-        else:
-            self.state.stale += 1
 
     def _sample(self) -> None:
         with self.averaged():

@@ -157,13 +157,14 @@ class MemoryGuard(TorchDispatchMode):
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         """Run the operation if the tensor that it makes fits."""
-        self._check(_requested(args, kwargs or {}))
+        self._check(_requested(func, args, kwargs or {}))
         result = func(*args, **(kwargs or {}))
         for tensor in tree_leaves(result):
             if isinstance(tensor, Tensor) and tensor.device.type != "meta":
                 reference = StorageWeakRef(tensor.untyped_storage())
                 self._bytes += tensor.untyped_storage().nbytes() if reference not in self._alive else 0
                 self._alive.setdefault(reference, tensor.untyped_storage().nbytes())
+        self._check(0)
         return result
 
     def _check(self, requested: int) -> None:
@@ -180,8 +181,11 @@ class MemoryGuard(TorchDispatchMode):
             )
 
 
-def _requested(args: Any, kwargs: dict[str, Any]) -> int:
-    """Bytes of the tensor that a factory (empty, zeros, randn, ...) is asked for: its first argument is a shape."""
+def _requested(func: Any, args: Any, kwargs: dict[str, Any]) -> int:
+    """Bytes of the tensor that a factory (empty, zeros, randn, new_zeros, ...) is asked for; 0 for other operations."""
+    if func.name().startswith("aten::new_"):
+        kwargs = {"dtype": args[0].dtype, **kwargs}
+        args = args[1:]
     shape = args[0] if args else kwargs.get("size")
     if not isinstance(shape, list | tuple) or not all(type(side) is int for side in shape):
         return 0

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import errno
+import json
 import os
 import re
 import stat
 from pathlib import Path
+from typing import Any
 
-from pixkit.errors import CheckpointError
+from pixkit.errors import CheckpointError, RunError
 
 
 def read_regular(path: Path) -> bytes:
@@ -42,3 +44,17 @@ def read_line(path: Path, pattern: str) -> str:
     if not re.fullmatch(pattern, text):
         raise CheckpointError("unreadable", where=str(path), found=repr(text[:80]), expected=f"a line like {pattern}")
     return text
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    """What a JSON file of a run says; empty where there is none, as a killed build may leave it.
+
+    Raises:
+        RunError: if it cannot be read.
+    """
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return {}
+    except (OSError, ValueError) as error:
+        raise RunError("cannot be read", where=str(path), found=str(error)) from None

@@ -10,7 +10,7 @@ from typing import Any
 import torch
 
 from pixkit.data.dataset import Dataset
-from pixkit.errors import UsageError
+from pixkit.errors import DataError, UsageError
 from pixkit.image import Batch
 from pixkit.models.base import Model
 from pixkit.training.ema import evaluating
@@ -69,8 +69,16 @@ def score(
         watch: told of the progress.
 
     Raises:
+        DataError: if the images are not what the model is about.
         UsageError: if the model has no likelihood, or there are no such images.
     """
+    if model.spec != dataset.spec:
+        raise DataError(
+            "the images are not what the model is about",
+            where=dataset.name,
+            found=str(dataset.spec),
+            expected=str(model.spec),
+        )
     if model.score_kind == "none":
         raise UsageError("the model gives no likelihood, nor a bound", found=type(model).__name__)
     total = dataset.size(split) if limit is None else min(limit, dataset.size(split))

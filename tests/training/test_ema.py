@@ -2,8 +2,9 @@
 
 import pytest
 import torch
-from pixkit.training.ema import Ema, batch_norms, evaluating, recalibrate
 from toys import NormedToy, Toy, toy_model, toy_recipe
+
+from pixkit.training.ema import Ema, batch_norms, evaluating, recalibrate
 
 
 def test_closed_form():

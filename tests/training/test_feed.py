@@ -4,9 +4,10 @@ from collections import Counter
 
 import pytest
 import torch
+from toys import toy_dataset
+
 from pixkit.errors import DataError
 from pixkit.training.feed import Feed
-from toys import toy_dataset
 
 
 class Visits:

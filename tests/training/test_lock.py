@@ -9,6 +9,7 @@ import subprocess
 import sys
 
 import pytest
+
 from pixkit.errors import RunError
 from pixkit.training import lock
 from pixkit.training.lock import holder_alive, locked

@@ -7,11 +7,6 @@ import os
 import pluggy
 import pytest
 import torch
-from pixkit import hookspecs
-from pixkit.errors import CheckpointError, NonFiniteError, RunError
-from pixkit.training import checkpoint
-from pixkit.training.metrics import read_rows
-from pixkit.training.signals import Interrupt
 from toys import (
     Exploding,
     NormedToy,
@@ -25,6 +20,12 @@ from toys import (
     toy_trainer,
     untimed,
 )
+
+from pixkit import hookspecs
+from pixkit.errors import CheckpointError, NonFiniteError, RunError
+from pixkit.training import checkpoint
+from pixkit.training.metrics import read_rows
+from pixkit.training.signals import Interrupt
 
 
 def trained(folder, recipe, **options):
@@ -59,8 +60,9 @@ def same(left, right):
     assert left.run.checkpoint("best").name == right.run.checkpoint("best").name
 
 
-@pytest.mark.parametrize("model", [Toy, NormedToy, TwoPhases])
-@pytest.mark.parametrize("step", [1, 4, 7, 10, 13])
+@pytest.mark.parametrize(
+    ("model", "step"), [*((Toy, step) for step in (1, 4, 7, 10)), (NormedToy, 3), (NormedToy, 10), (TwoPhases, 7)]
+)
 def test_a_run_interrupted_anywhere_ends_bit_for_bit_like_one_that_was_not(tmp_path, model, step):
     recipe = toy_recipe(model, schedule={"type": "cosine", "warmup": 3}, clip=0.5, accumulate=2)
     whole = trained(tmp_path / "whole", recipe)
@@ -130,7 +132,9 @@ def test_scores_and_samples_that_were_cut_short_are_made_when_it_goes_on(tmp_pat
 
 def test_what_is_due_when(tmp_path):
     told = Told()
-    recipe = toy_recipe(steps=11, eval_every=4, checkpoint_every=3, sample_every=5, keep=20, optimizer={"type": "adamw", "lr": 0.01})
+    recipe = toy_recipe(
+        steps=11, eval_every=4, checkpoint_every=3, sample_every=5, keep=20, optimizer={"type": "adamw", "lr": 0.01}
+    )
     trainer = trained(tmp_path / "run", recipe, reporter=told)
     assert [row["step"] for row in told.rows] == list(range(1, 12))
     assert [row["step"] for row in told.scores] == [4, 8, 11]
@@ -148,12 +152,14 @@ def test_without_sample_every_samples_come_with_scores(tmp_path):
 
 
 def test_the_newest_checkpoints_and_the_best_are_kept(tmp_path):
-    recipe = toy_recipe(steps=20, eval_every=4, checkpoint_every=2, keep=2, optimizer={"type": "sgd", "lr": 1.0}, ema=0.0)
+    recipe = toy_recipe(
+        steps=20, eval_every=4, checkpoint_every=2, keep=2, optimizer={"type": "sgd", "lr": 1.0}, ema=0.0
+    )
     trainer = toy_trainer(tmp_path / "run", recipe)
     nats = iter([5.0, 3.0, 4.0, 6.0, 3.0])
     trainer.begin()
-    judge = trainer._judge
-    trainer._judge = lambda _: judge(next(nats))
+    judge = trainer.state.judge
+    trainer.state.judge = lambda _: judge(next(nats))
     trainer.train()
     assert trainer.run.steps() == [8, 18, 20]
     assert trainer.run.checkpoint("best").name == "step-8"
@@ -168,8 +174,8 @@ def test_patience_stops_after_scorings_without_a_better_one(tmp_path):
     trainer = toy_trainer(tmp_path / "run", toy_recipe(steps=99, eval_every=2, patience=2), reporter=told)
     nats = iter([5.0, 4.0, 4.0, math.nan])
     trainer.begin()
-    judge = trainer._judge
-    trainer._judge = lambda _: judge(next(nats))
+    judge = trainer.state.judge
+    trainer.state.judge = lambda _: judge(next(nats))
     trainer.train()
     assert trainer.state.step == 8
     assert trainer.run.checkpoint("last").name == "step-8"
@@ -291,7 +297,7 @@ def test_a_checkpoint_of_another_versions_loop_is_refused(tmp_path):
 
 def test_another_models_checkpoint_is_refused(tmp_path):
     trained(tmp_path / "run", toy_recipe(steps=2))
-    with pytest.raises(CheckpointError, match="norm.weight is missing"):
+    with pytest.raises(CheckpointError, match=r"norm\.weight is missing"):
         toy_trainer(tmp_path / "run", toy_recipe(NormedToy)).restore()
 
 

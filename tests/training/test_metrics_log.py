@@ -3,6 +3,7 @@
 import json
 
 import pytest
+
 from pixkit.errors import RunError
 from pixkit.training.metrics import MetricsLog, read_rows
 

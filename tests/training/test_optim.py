@@ -4,6 +4,9 @@ import math
 
 import pytest
 import torch
+from torch import nn
+from toys import Toy, TwoPhases, toy_model, toy_recipe
+
 from pixkit.errors import CheckpointError, RecipeError
 from pixkit.models.base import Phase
 from pixkit.recipe.schema import SGD, Adam, AdamW, RMSprop, Schedule, TrainConfig
@@ -16,8 +19,6 @@ from pixkit.training.optim import (
     rate_factor,
     trained_phases,
 )
-from toys import Toy, TwoPhases, toy_model, toy_recipe
-from torch import nn
 
 
 def test_constant():

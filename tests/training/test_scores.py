@@ -4,9 +4,10 @@ import math
 
 import pytest
 import torch
+from toys import NormedToy, Toy, Unscored, toy_dataset, toy_model, toy_recipe
+
 from pixkit.errors import UsageError
 from pixkit.training.scores import Scores, score
-from toys import NormedToy, Toy, Unscored, toy_dataset, toy_model, toy_recipe
 
 
 class Indexed(Toy):

@@ -4,10 +4,11 @@ import math
 
 import pytest
 import torch
+from toys import CPU, Exploding, Toy, TwoPhases, toy_model, toy_recipe
+
 from pixkit.models.base import Phase
 from pixkit.training.feed import Feed
 from pixkit.training.step import NonFiniteStep, Stepper
-from toys import CPU, Exploding, Toy, TwoPhases, toy_model, toy_recipe
 
 
 class Quiet(Toy):

@@ -6,6 +6,7 @@ import subprocess
 from pathlib import Path
 
 import pytest
+
 from pixkit.errors import RunError
 from pixkit.training.storage import clean_leftovers, new_folder, remove, writing
 
@@ -108,7 +109,8 @@ def test_remove_does_not_follow_links(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("number", "hint"), [(errno.ENOSPC, "free some space"), (errno.EROFS, "-o"), (errno.EACCES, "-o"), (errno.EIO, None)]
+    ("number", "hint"),
+    [(errno.ENOSPC, "free some space"), (errno.EROFS, "-o"), (errno.EACCES, "-o"), (errno.EIO, None)],
 )
 def test_failures_say_what_and_where(number, hint):
     with pytest.raises(RunError, match="cannot be written") as caught, writing(Path("some/file")):
@@ -127,9 +129,9 @@ def test_a_disk_that_really_is_full(tmp_path):
         pytest.skip("cannot mount a small file system here")
     try:
         fill(mount / "x", "old")
-        with pytest.raises(RunError, match=r"(?s)cannot be written.*No space left"), writing(mount / "x"):
-            with new_folder(mount / "x") as temporary:
-                (temporary / "big").write_bytes(bytes(100_000))
+        full = pytest.raises(RunError, match=r"(?s)cannot be written.*No space left")
+        with full, writing(mount / "x"), new_folder(mount / "x") as temporary:
+            (temporary / "big").write_bytes(bytes(100_000))
         assert names(mount) == ["x"]
         assert names(mount / "x") == ["old"]
     finally:

@@ -3,6 +3,8 @@
 from pathlib import Path
 
 import torch
+from torch import nn
+
 from pixkit.component import ComponentConfig, ComponentSpec
 from pixkit.data import prepare
 from pixkit.data.base import DataConfig, DataSource, ImageSet, SourceImages
@@ -15,7 +17,6 @@ from pixkit.training.hooks import TrainHooks
 from pixkit.training.loop import Trainer
 from pixkit.training.reporter import Reporter
 from pixkit.training.signals import Interrupt
-from torch import nn
 
 CPU = torch.device("cpu")
 

@@ -1,0 +1,420 @@
+"""Building on the digits, from the recipe to the table; killed, interrupted, resumed."""
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import textwrap
+import time
+
+import numpy as np
+import pytest
+import torch
+
+from pixkit.build import build, dry_run, evaluate, load
+from pixkit.data import prepare
+from pixkit.errors import CheckpointError, DataError, RunError, UsageError
+from pixkit.recipe import load_recipe
+from pixkit.run import Run
+from pixkit.training import checkpoint
+from pixkit.training.metrics import TIMED
+from pixkit.training.reporter import Reporter
+
+TINY = """
+pixkit: 1
+name: tiny
+data: {source: digits, limit_train: 200, limit_test: 60}
+model:
+  type: autoregressive
+  backbone: {type: pixelcnn, width: 8, layers: 1, norm: batch, dropout: 0.1}
+train:
+  steps: 60
+  batch_size: 16
+  optimizer: {type: adam, lr: 1e-2}
+  schedule: {type: exponential, warmup: 5}
+  clip: 1.0
+  ema: 0.9
+  eval_every: 20
+  checkpoint_every: 7
+sample: {count: 2}
+"""
+
+BUILD = """
+import sys, time, torch
+from pathlib import Path
+torch.set_num_threads(1)
+from pixkit.build import build
+from pixkit.recipe import load_recipe
+from pixkit.training.reporter import Reporter
+
+class Talk(Reporter):
+    def step(self, step, metrics):
+        print("step", step, flush=True)
+        time.sleep({pause})
+
+recipe, folder, *options = sys.argv[1:]
+result = build(load_recipe(recipe), Path(folder), device="cpu", resume=bool(options), reporter=Talk())
+print("interrupted", result.interrupted, flush=True)
+"""
+
+
+class Heard(Reporter):
+    """Keeps messages and results."""
+
+    def __init__(self):
+        self.texts = []
+        self.steps = []
+        self.result = None
+
+    def message(self, text):
+        self.texts.append(text)
+
+    def step(self, step, metrics):
+        self.steps.append(step)
+
+    def finish(self, result):
+        self.result = result
+
+
+@pytest.fixture(scope="module")
+def recipe(tmp_path_factory):
+    path = tmp_path_factory.mktemp("recipes") / "tiny.yaml"
+    path.write_text(TINY)
+    return path
+
+
+def tiny(recipe, *overrides):
+    return load_recipe(recipe, overrides)
+
+
+def start(recipe, folder, *options, pause=0.0):
+    """A build in another process, with one thread."""
+    code = BUILD.format(pause=pause)
+    return subprocess.Popen(
+        [sys.executable, "-c", code, recipe, folder, *options],
+        stdout=subprocess.PIPE,
+        text=True,
+        env={**os.environ, "OMP_NUM_THREADS": "1"},
+    )
+
+
+def until(process, line):
+    for found in process.stdout:
+        if found.strip() == line:
+            return
+    raise AssertionError(f"the build ended before '{line}'")
+
+
+@pytest.fixture(scope="module")
+def whole(recipe, tmp_path_factory):
+    """A build of 60 steps that nothing interrupted, in a process of its own."""
+    folder = tmp_path_factory.mktemp("whole") / "run"
+    process = start(recipe, folder)
+    assert process.communicate()[0].endswith("interrupted None\n")
+    return Run.open(folder)
+
+
+def untimed(run):
+    return [{key: value for key, value in row.items() if key not in TIMED} for row in run.rows()]
+
+
+def same(left, right):
+    """Whether two runs came to the same bytes."""
+    assert untimed(left) == untimed(right)
+    assert left.steps() == right.steps()
+    for step in left.steps():
+        for name in ("model", "ema", "optimizer"):
+            files = [run.checkpoint_folder(step) / f"{name}.safetensors" for run in (left, right)]
+            assert files[0].read_bytes() == files[1].read_bytes(), (step, name)
+    for name in ("best", "last", "scores.json", "recipe.yaml", "samples/best.png", "samples/step-40.npz"):
+        assert (left.path / name).read_bytes() == (right.path / name).read_bytes(), name
+
+
+def test_what_a_run_holds(whole):
+    names = sorted(entry.name for entry in whole.path.iterdir())
+    folders = ["best", "checkpoints", "env.json", "last", "metrics.jsonl", "recipe.lock.yaml", "recipe.yaml", "samples"]
+    assert names == sorted([*folders, "scores.json"])
+    assert (whole.path / "recipe.yaml").read_text() == TINY
+    assert whole.checkpoint("last").name == "step-60"
+    lock = whole.settings()["lock"]
+    assert lock["image"] == {"channels": 1, "height": 8, "width": 8, "levels": 17}
+    assert set(lock["data"]["hashes"]) == {"train", "test", "split"}
+    assert lock["parameters"] == sum(parameter.numel() for parameter in load(whole).parameters())
+    assert whole.environment()["threads"] == 1
+    samples = np.load(whole.samples / "step-60.npz", allow_pickle=False)["samples"]
+    assert samples.shape == (2, 1, 8, 8)
+    for step in whole.steps():
+        checkpoint.verify(whole.checkpoint_folder(step))
+
+
+def test_the_table_is_that_of_the_best_checkpoint(whole):
+    table = whole.final_scores()
+    rows = {(row["split"], row["weights"]): row for row in table["scores"]}
+    assert set(rows) == {(split, kind) for split in ("train", "validation", "test") for kind in ("raw", "ema")}
+    assert table["checkpoint"] == whole.checkpoint("best").name
+    assert rows["train", "ema"]["images"] == rows["test", "ema"]["images"] == 60
+    assert "60 of 200 images" in table["notes"][0]
+    dataset = prepare(whole.recipe().data, whole.path)
+    for kind in ("raw", "ema"):
+        again = evaluate(load(whole, weights=kind), dataset, "test", 7, weights=kind)
+        assert again.nats == pytest.approx(rows["test", kind]["nats"], rel=1e-6)
+    best = min(row["nats_ema"] for row in whole.rows() if row["event"] == "eval")
+    assert rows["validation", "ema"]["nats"] == pytest.approx(best, rel=1e-6)
+
+
+def test_training_helped(whole):
+    rows = [row for row in whole.rows() if row["event"] == "train"]
+    assert rows[0]["nats"] > 170
+    assert rows[-1]["nats"] < rows[0]["nats"] - 20
+
+
+@pytest.mark.parametrize("step", [3, 41])
+def test_killed_and_resumed_equals_uninterrupted(recipe, whole, tmp_path, step):
+    process = start(recipe, tmp_path / "run", pause=0.01)
+    until(process, f"step {step}")
+    process.kill()
+    process.wait()
+    assert bool(Run.open(tmp_path / "run").steps()) == (step > 7)
+    process = start(recipe, tmp_path / "run", "--resume")
+    assert process.communicate()[0].endswith("interrupted None\n")
+    same(Run.open(tmp_path / "run"), whole)
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_saves_and_says_so(recipe, whole, tmp_path, number):
+    process = start(recipe, tmp_path / "run", pause=0.05)
+    until(process, "step 12")
+    process.send_signal(number)
+    assert process.communicate()[0].endswith(f"interrupted {int(number)}\n")
+    run = Run.open(tmp_path / "run")
+    assert run.checkpoint("last").name in ("step-12", "step-13")
+    assert not run.scores.exists()
+    assert not (run.path / "build.lock").exists()
+    if number == signal.SIGINT:
+        process = start(recipe, tmp_path / "run", "--resume")
+        assert f"step {run.steps()[-1] + 1}\n" in process.communicate()[0]
+        same(run, whole)
+
+
+def test_a_second_signal_stops_now(recipe, tmp_path):
+    process = start(recipe, tmp_path / "run", pause=30)
+    until(process, "step 1")
+    process.send_signal(signal.SIGTERM)
+    time.sleep(0.3)
+    process.send_signal(signal.SIGTERM)
+    assert process.wait(timeout=20) == 143
+    assert Run.open(tmp_path / "run").steps() == []
+
+
+def test_an_existing_run_is_refused_and_overwritten_only_when_asked(recipe, tmp_path):
+    short = tiny(recipe, "train.steps=2")
+    build(short, tmp_path / "run", device="cpu")
+    with pytest.raises(RunError, match="a run already"):
+        build(short, tmp_path / "run", device="cpu")
+    other = tiny(recipe, "train.steps=3")
+    result = build(other, tmp_path / "run", device="cpu", overwrite=True)
+    assert result.run.steps() == [3]
+    assert result.run.settings()["lock"]["overrides"] == ["train.steps=3"]
+
+
+def test_a_build_that_fails_before_training_leaves_the_old_run(recipe, tmp_path):
+    build(tiny(recipe, "train.steps=2"), tmp_path / "run", device="cpu")
+    with pytest.raises(RunError, match="neither a run nor a checkpoint"):
+        build(tiny(recipe, f"train.init_from={tmp_path / 'nowhere'}"), tmp_path / "run", device="cpu", overwrite=True)
+    assert Run.open(tmp_path / "run").steps() == [2]
+    checkpoint.verify(Run.open(tmp_path / "run").checkpoint("best"))
+
+
+def test_the_default_folder_is_named_after_the_recipe(recipe, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    heard = Heard()
+    result = build(tiny(recipe, "train.steps=1"), device="cpu", reporter=heard)
+    assert result.run.path == tmp_path / "runs" / "tiny"
+    assert result.grid_path == tmp_path / "runs" / "tiny" / "samples" / "best.png"
+    assert result.interrupted is None
+    assert heard.result is result
+    assert [score.split for score in result.scores] == ["train", "validation", "test"] * 2
+
+
+def test_resuming_with_more_steps_goes_on(recipe, tmp_path):
+    build(tiny(recipe, "train.steps=10"), tmp_path / "run", device="cpu")
+    heard = Heard()
+    build(tiny(recipe, "train.steps=20"), tmp_path / "run", device="cpu", resume=True, reporter=heard)
+    assert heard.steps == list(range(11, 21))
+    run = Run.open(tmp_path / "run")
+    assert run.settings()["lock"]["changes"] == ["step 10, train.steps: 10 -> 20"]
+    assert run.recipe().train.steps == 20
+    longer = build(tiny(recipe, "train.steps=20"), tmp_path / "other", device="cpu").run
+    names = [run.checkpoint("last") / "model.safetensors" for run in (run, longer)]
+    assert names[0].read_bytes() == names[1].read_bytes()
+
+
+def test_resuming_with_another_recipe_is_refused(recipe, tmp_path):
+    build(tiny(recipe, "train.steps=2"), tmp_path / "run", device="cpu")
+    with pytest.raises(RunError, match="not the one") as caught:
+        build(tiny(recipe, "model.backbone.width=16"), tmp_path / "run", device="cpu", resume=True)
+    assert caught.value.found == "model.backbone.width: 8 -> 16"
+
+
+def test_resuming_with_other_images_is_refused(recipe, tmp_path):
+    run = build(tiny(recipe, "train.steps=2"), tmp_path / "run", device="cpu").run
+    settings = run.settings()
+    settings["lock"]["data"]["hashes"]["test"] = "0" * 64
+    run.write_settings(settings)
+    with pytest.raises(RunError, match=r"(?s)images are not those.*test"):
+        build(tiny(recipe, "train.steps=2"), tmp_path / "run", device="cpu", resume=True)
+
+
+def test_resuming_elsewhere_is_said_and_kept(recipe, tmp_path):
+    run = build(tiny(recipe, "train.steps=2"), tmp_path / "run", device="cpu").run
+    before = run.environment()
+    run.write_json(run.path / "env.json", {**before, "torch": "1.0"})
+    heard = Heard()
+    build(tiny(recipe, "train.steps=2"), tmp_path / "run", device="cpu", resume=True, reporter=heard)
+    assert any("torch 1.0 -> " in text for text in heard.texts)
+    assert run.environment()["torch"] == before["torch"]
+    assert [kept["torch"] for kept in run.environment()["previous"]] == ["1.0"]
+
+
+def test_a_damaged_checkpoint_is_not_resumed(recipe, tmp_path):
+    run = build(tiny(recipe, "train.steps=2"), tmp_path / "run", device="cpu").run
+    path = run.checkpoint("last") / "optimizer.safetensors"
+    data = bytearray(path.read_bytes())
+    data[-1] ^= 1
+    path.write_bytes(data)
+    with pytest.raises(CheckpointError, match="damaged"):
+        build(tiny(recipe, "train.steps=2"), tmp_path / "run", device="cpu", resume=True)
+
+
+def test_starting_from_another_run(recipe, whole, tmp_path):
+    start_from = f"train.init_from={whole.path}"
+    result = build(tiny(recipe, start_from, "train.steps=1"), tmp_path / "run", device="cpu")
+    first = next(result.run.rows())
+    fresh = next(whole.rows())
+    assert first["nats"] < fresh["nats"] - 20
+    folder = f"train.init_from={whole.checkpoint('best')}"
+    other = build(tiny(recipe, folder, "train.steps=1"), tmp_path / "other", device="cpu")
+    assert next(other.run.rows())["nats"] == first["nats"]
+    with pytest.raises(CheckpointError, match="another model's weights") as caught:
+        build(tiny(recipe, start_from, "model.backbone.width=12"), tmp_path / "wide", device="cpu")
+    assert "the model has float32" in caught.value.found
+    assert not (tmp_path / "wide").exists()
+
+
+def test_loading(whole, tmp_path):
+    state = torch.random.get_rng_state()
+    model = load(whole.path)
+    assert torch.equal(torch.random.get_rng_state(), state)
+    assert not model.training
+    folder = whole.checkpoint("best")
+    manifest = checkpoint.verify(folder)
+    for kind, name in (("ema", "ema"), ("raw", "model")):
+        tensors = checkpoint.read_tensors(folder, manifest, name)
+        for key, value in load(str(whole.path), weights=kind).state_dict().items():
+            assert torch.equal(value, tensors[key])
+    assert next(load(whole, dtype=torch.float64).parameters()).dtype == torch.float64
+    first = whole.steps()[0]
+    load(whole, checkpoint=f"step-{first}")
+    with pytest.raises(UsageError, match="no such weights"):
+        load(whole, weights="best")
+    with pytest.raises(CheckpointError, match="no such checkpoint"):
+        load(whole, checkpoint="step-1")
+    with pytest.raises(RunError, match="not a pixkit run"):
+        load(tmp_path)
+
+
+def test_a_run_that_was_moved_loads(whole, tmp_path):
+    moved = tmp_path / "elsewhere"
+    shutil.copytree(whole.path, moved)
+    x = load(moved).sample(2, seed=1)
+    assert torch.equal(x, load(whole).sample(2, seed=1))
+
+
+def test_without_an_average_the_raw_weights_are_loaded(recipe, tmp_path):
+    result = build(tiny(recipe, "train.steps=2", "train.ema=0"), tmp_path / "run", device="cpu")
+    assert {score.weights for score in result.scores} == {"raw"}
+    raw = load(result.run, weights="raw").state_dict()
+    for name, value in load(result.run).state_dict().items():
+        assert torch.equal(value, raw[name])
+
+
+def test_evaluating(whole):
+    dataset = prepare(whole.recipe().data, whole.path)
+    assert evaluate(whole.path, dataset, "test", 13).images == 60
+    assert evaluate(whole, dataset, "validation", limit=5).images == 5
+    other = prepare(load_recipe("digits-pixelcnn", ["data.levels=5"]).recipe.data, whole.path)
+    with pytest.raises(DataError, match="not what the model is about"):
+        evaluate(whole, other)
+
+
+def test_a_dry_run_writes_nothing(recipe, whole, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    found = dry_run(tiny(recipe), "cpu")
+    assert os.listdir(tmp_path) == []
+    assert found.sizes == {"train": 200, "validation": 150, "test": 60}
+    assert found.memory.parameters == whole.settings()["lock"]["parameters"]
+    assert found.losses["nats"] > 170
+    assert found.seconds == pytest.approx(60 * found.seconds_per_step)
+    assert (found.name, found.model, found.device) == ("tiny", "autoregressive", "cpu")
+
+
+@pytest.mark.parametrize("command", [build, dry_run])
+def test_what_does_not_fit_is_refused_before_anything_is_written(recipe, tmp_path, monkeypatch, command):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(UsageError, match="would not fit"):
+        command(tiny(recipe, "train.batch_size=100000000"), device="cpu")
+    assert not (tmp_path / "runs" / "tiny").exists()
+
+
+def test_a_missing_gpu_is_refused(recipe, tmp_path, monkeypatch):
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 0)
+    with pytest.raises(UsageError, match="there is none"):
+        build(tiny(recipe), tmp_path / "run", device="cuda")
+    assert not (tmp_path / "run").exists()
+
+
+def test_the_callers_generator_is_left_alone(recipe, tmp_path):
+    state = torch.random.get_rng_state()
+    build(tiny(recipe, "train.steps=2"), tmp_path / "run", device="cpu")
+    assert torch.equal(torch.random.get_rng_state(), state)
+
+
+def test_notes_of_the_data_and_json_are_plain(whole):
+    for name in ("env.json", "scores.json"):
+        json.loads((whole.path / name).read_text(), parse_constant=pytest.fail)
+    for line in whole.metrics.read_text().splitlines():
+        json.loads(line, parse_constant=pytest.fail)
+
+
+def test_a_leaky_model_is_refused(recipe, tmp_path):
+    script = textwrap.dedent(
+        """
+        import sys
+        from pathlib import Path
+        from pixkit.build import build
+        from pixkit.errors import CausalityError
+        from pixkit.models.autoregressive import AutoregressiveModel
+        from pixkit.recipe import load_recipe
+        import torch
+
+        original = AutoregressiveModel.__init__
+        def leaky(self, *arguments):
+            original(self, *arguments)
+            for module in self.modules():
+                for name, buffer in module.named_buffers(recurse=False):
+                    if "mask" in name:
+                        buffer.fill_(1)
+        AutoregressiveModel.__init__ = leaky
+        try:
+            build(load_recipe(sys.argv[1]), Path(sys.argv[2]), device="cpu")
+        except CausalityError:
+            print("refused")
+        """
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", script, recipe, tmp_path / "run"], capture_output=True, text=True, check=False
+    )
+    assert done.stdout == "refused\n", done.stderr
+    assert not (tmp_path / "run").exists()

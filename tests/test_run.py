@@ -1,0 +1,259 @@
+"""The run directory."""
+
+import json
+import os
+import subprocess
+import sys
+
+import pytest
+
+from pixkit.errors import CheckpointError, PluginError, RunError
+from pixkit.image import ImageSpec
+from pixkit.recipe import load_recipe
+from pixkit.run import BUILD_LOCK, Run
+
+LOCK = {"image": {"channels": 1, "height": 8, "width": 8, "levels": 17}, "classes": 10, "changes": []}
+
+
+@pytest.fixture(scope="module")
+def plain():
+    return load_recipe("digits-pixelcnn").lock()
+
+
+@pytest.fixture
+def run(tmp_path, plain):
+    with Run.claim(tmp_path / "run") as (run, stale):
+        assert stale is None
+        run.start("# as given\n", {**plain, "lock": LOCK}, {"python": "3"})
+    return run
+
+
+def claim(path, **options):
+    with Run.claim(path, **options) as (run, _):
+        return run
+
+
+def test_a_new_run(run, plain):
+    assert sorted(entry.name for entry in run.path.iterdir()) == ["env.json", "recipe.lock.yaml", "recipe.yaml"]
+    assert run.started
+    assert (run.path / "recipe.yaml").read_text() == "# as given\n"
+    assert run.environment() == {"python": "3"}
+    assert run.settings() == {**plain, "lock": LOCK}
+    assert run.spec == ImageSpec(1, 8, 8, 17)
+    assert run.classes == 10
+    assert run.steps() == []
+    assert list(run.rows()) == []
+    assert run.final_scores() == {}
+    assert Run.open(str(run.path)).recipe() == load_recipe("digits-pixelcnn").recipe
+
+
+def test_reading_a_run_imports_no_torch(run):
+    code = (
+        f"import sys; from pixkit.run import Run; run = Run.open({str(run.path)!r}); run.steps(); list(run.rows());"
+        "run.environment(); print('torch' in sys.modules)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout == "False\n"
+
+
+def test_an_existing_run_is_refused_unless_told(run):
+    with pytest.raises(RunError, match="a run already") as caught:
+        claim(run.path)
+    assert caught.value.exit_code == 2
+    assert "--resume" in caught.value.hint
+    assert claim(run.path, resume=True).path == run.path
+    assert claim(run.path, overwrite=True).path == run.path
+
+
+def test_claiming_alone_touches_nothing(run):
+    before = {entry.name: entry.read_bytes() for entry in run.path.iterdir()}
+    claim(run.path, overwrite=True)
+    assert {entry.name: entry.read_bytes() for entry in run.path.iterdir()} == before
+
+
+def test_there_must_be_something_to_resume(tmp_path):
+    with pytest.raises(RunError, match="no run to resume"):
+        claim(tmp_path / "nowhere", resume=True)
+    assert not (tmp_path / "nowhere").exists()
+
+
+@pytest.mark.parametrize("options", [{}, {"overwrite": True}])
+def test_what_is_no_run_is_never_touched(tmp_path, options):
+    folder = tmp_path / "thesis"
+    folder.mkdir()
+    (folder / "recipe.yaml").write_text("mine")
+    with pytest.raises(RunError, match="something else") as caught:
+        claim(folder, **options)
+    assert caught.value.found == "recipe.yaml"
+    assert os.listdir(folder) == ["recipe.yaml"]
+    (tmp_path / "file").write_text("mine")
+    with pytest.raises(RunError, match="not a folder"):
+        claim(tmp_path / "file", **options)
+
+
+@pytest.mark.parametrize("text", ["", "pixkit: 1\n", "\xff\xfe", "# Written by somebody else\n"])
+def test_a_lock_that_pixkit_did_not_write_makes_no_run(tmp_path, text):
+    (tmp_path / "recipe.lock.yaml").write_text(text, encoding="latin-1")
+    with pytest.raises(RunError, match="something else"):
+        claim(tmp_path, overwrite=True)
+    with pytest.raises(RunError, match="not a pixkit run"):
+        Run.open(tmp_path)
+
+
+def test_an_empty_folder_may_be_used_and_stays(tmp_path):
+    (tmp_path / "empty").mkdir()
+    claim(tmp_path / "empty")
+    assert (tmp_path / "empty").is_dir()
+
+
+def test_a_claim_that_came_to_nothing_leaves_nothing(tmp_path):
+    with pytest.raises(KeyError), Run.claim(tmp_path / "run"):
+        assert (tmp_path / "run" / BUILD_LOCK).exists()
+        raise KeyError
+    assert os.listdir(tmp_path) == []
+
+
+def test_errors_of_the_block_are_not_taken_for_the_locks(tmp_path):
+    with pytest.raises(FileNotFoundError), Run.claim(tmp_path / "run"):
+        raise FileNotFoundError("a data set")
+
+
+def test_one_build_a_folder(run):
+    code = (
+        f"from pathlib import Path; from pixkit.run import Run; folder = Path({str(run.path)!r})\n"
+        "with Run.claim(folder, resume=True): pass"
+    )
+    with Run.claim(run.path, resume=True):
+        done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.returncode == 1
+    assert "another build is writing this run" in done.stderr
+    assert f"process {os.getpid()}" in done.stderr
+
+
+def test_the_lock_of_a_dead_build_is_reported(run):
+    code = (
+        "import os; from pathlib import Path; from pixkit.run import Run\n"
+        f"with Run.claim(Path({str(run.path)!r}), resume=True): os.kill(os.getpid(), 9)"
+    )
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == -9
+    assert (run.path / BUILD_LOCK).exists()
+    with Run.claim(run.path, resume=True) as (_, stale):
+        assert "did not end properly" in stale
+
+
+def test_overwriting_removes_what_pixkit_wrote_and_nothing_else(run, plain):
+    (run.path / "notes.txt").write_text("mine")
+    (run.samples).mkdir()
+    (run.samples / "step-1.png").write_text("")
+    (run.checkpoints / "step-1").mkdir(parents=True)
+    (run.path / ".last.77.tmp").write_text("")
+    run.point("last", 1)
+    run.write_json(run.scores, {})
+    with Run.claim(run.path, overwrite=True) as (again, _):
+        again.start("# new\n", {**plain, "lock": LOCK}, {})
+    names = sorted(entry.name for entry in run.path.iterdir())
+    assert names == ["env.json", "notes.txt", "recipe.lock.yaml", "recipe.yaml"]
+    assert (run.path / "recipe.yaml").read_text() == "# new\n"
+
+
+def test_overwriting_does_not_follow_links(run, plain, tmp_path):
+    (tmp_path / "precious").mkdir()
+    (tmp_path / "precious" / "x").write_text("")
+    run.samples.symlink_to(tmp_path / "precious")
+    with Run.claim(run.path, overwrite=True) as (again, _):
+        again.start("", {**plain, "lock": LOCK}, {})
+    assert (tmp_path / "precious" / "x").exists()
+
+
+def test_reopening_removes_the_end_and_what_was_half_written(run, plain):
+    run.write_json(run.scores, {})
+    run.write_json(run.nonfinite, {})
+    (run.checkpoints / ".step-9.tmp").mkdir(parents=True)
+    (run.checkpoints / "step-8").mkdir()
+    run.reopen("# again\n", {**plain, "lock": LOCK}, {"threads": 3})
+    assert not run.scores.exists()
+    assert not run.nonfinite.exists()
+    assert os.listdir(run.checkpoints) == ["step-8"]
+    assert run.environment() == {"threads": 3}
+
+
+def test_checkpoints_by_name(run):
+    with pytest.raises(CheckpointError, match="no checkpoint yet"):
+        run.checkpoint()
+    for step in (5, 40, 10):
+        (run.checkpoints / f"step-{step}").mkdir(parents=True)
+    (run.checkpoints / ".step-9.tmp").mkdir()
+    (run.checkpoints / "other").mkdir()
+    assert run.steps() == [5, 10, 40]
+    run.point("last", 40)
+    assert run.checkpoint("best").name == "step-40"
+    run.point("best", 10)
+    assert run.checkpoint("best").name == "step-10"
+    assert run.checkpoint("last").name == "step-40"
+    assert run.checkpoint("step-5").name == "step-5"
+    run.forget([5])
+    assert run.steps() == [10, 40]
+
+
+@pytest.mark.parametrize("which", ["step-7", "first", "", "../../etc", "step-", "step-5/..", ".step-9.tmp"])
+def test_checkpoints_that_are_not_there(run, which):
+    (run.checkpoints / "step-5").mkdir(parents=True)
+    run.point("last", 5)
+    with pytest.raises(CheckpointError, match="no such checkpoint") as caught:
+        run.checkpoint(which)
+    assert caught.value.expected == "best, last, step-5"
+
+
+@pytest.mark.parametrize("text", ["", "step-5\nstep-6\n", "../../elsewhere", "step-5 ", "\x00"])
+def test_pointers_that_say_something_else(run, text):
+    (run.checkpoints / "step-5").mkdir(parents=True)
+    (run.path / "last").write_text(text)
+    with pytest.raises(CheckpointError, match="unreadable"):
+        run.checkpoint("last")
+
+
+def test_a_pointer_to_what_is_gone(run):
+    run.point("last", 5)
+    with pytest.raises(CheckpointError, match="no such checkpoint"):
+        run.checkpoint("last")
+
+
+def test_a_damaged_lock_is_an_error(run):
+    path = run.path / "recipe.lock.yaml"
+    header = path.read_text().split("\n")[0]
+    for text, message in (("a: [1", "cannot be read"), ("a: 1", "'lock' is missing"), ("[]", "'lock' is missing")):
+        path.write_text(f"{header}\n{text}\n")
+        with pytest.raises(RunError, match=message):
+            run.settings()
+
+
+def test_a_missing_plugin_is_named(run, plain):
+    model = {**plain["model"], "backbone": {"type": "other-dist:wavelets", "width": 3}}
+    run.write_settings({**plain, "model": model, "lock": LOCK})
+    with pytest.raises(PluginError, match=r"(?s)other-dist:wavelets.*install other-dist"):
+        run.recipe()
+
+
+def test_a_recipe_that_no_longer_validates_is_an_error(run, plain):
+    run.write_settings({**plain, "train": {**plain["train"], "stepps": 3}, "lock": LOCK})
+    with pytest.raises(RunError, match=r"train\.stepps"):
+        run.recipe()
+
+
+def test_damaged_json_is_an_error(run):
+    (run.path / "env.json").write_text("{")
+    with pytest.raises(RunError, match="cannot be read"):
+        run.environment()
+
+
+def test_a_folder_that_cannot_be_made(tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(RunError, match="cannot be written"):
+        claim(tmp_path / "file" / "run")
+
+
+def test_json_is_written_whole(run):
+    run.write_json(run.scores, {"a": 1})
+    with pytest.raises(ValueError, match="Out of range"):
+        run.write_json(run.scores, {"a": float("nan")})
+    assert json.loads(run.scores.read_text()) == {"a": 1}

@@ -1,0 +1,67 @@
+"""What may change when a run is resumed."""
+
+import pytest
+from toys import toy_recipe
+
+from pixkit.errors import RunError
+from pixkit.training.resume import check_changes, check_data
+
+
+def changes(before, after, **sample):
+    old, new = toy_recipe(**before), toy_recipe(**after)
+    plain = new.dump()
+    plain["sample"].update(sample)
+    return [str(change) for change in check_changes(old.dump(), new, plain)]
+
+
+def test_nothing_changed():
+    assert changes({}, {}) == []
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "said"),
+    [
+        ({"steps": 20}, {"steps": 30}, "train.steps: 20 -> 30"),
+        ({}, {"eval_every": 6}, "train.eval_every: 5 -> 6"),
+        ({}, {"sample_every": 6}, "train.sample_every: null -> 6"),
+        ({}, {"checkpoint_every": 6}, "train.checkpoint_every: 4 -> 6"),
+        ({}, {"keep": 9}, "train.keep: 2 -> 9"),
+        ({"patience": 2}, {"patience": None}, "train.patience: 2 -> null"),
+    ],
+)
+def test_safe_keys_may_change(before, after, said):
+    assert changes(before, after) == [said]
+
+
+def test_how_samples_are_drawn_may_change():
+    assert changes({}, {}, temperature=0.5, count=9) == ["sample.count: 3 -> 9", "sample.temperature: 1.0 -> 0.5"]
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "said"),
+    [
+        ({"steps": 20}, {"steps": 19}, "train.steps: 20 -> 19"),
+        (
+            {"schedule": {"type": "cosine"}},
+            {"schedule": {"type": "cosine"}, "steps": 30},
+            "train.steps: 20 -> 30",
+        ),
+        ({}, {"batch_size": 9}, "train.batch_size: 8 -> 9"),
+        ({}, {"optimizer": {"type": "adamw", "lr": 0.5}}, "train.optimizer.lr: 0.001 -> 0.5"),
+        ({}, {"ema": 0.0}, "train.ema: 0.9 -> 0.0"),
+        ({}, {"eval_images": 3}, "train.eval_images: null -> 3"),
+        ({}, {"data": {"seed": 4}}, "data.seed: 0 -> 4"),
+    ],
+)
+def test_other_keys_are_listed_and_refused(before, after, said):
+    with pytest.raises(RunError, match="not the one") as caught:
+        changes(before, {**after, "keep": 5})
+    assert caught.value.found == said
+    assert caught.value.exit_code == 2
+    assert "sample.*" in caught.value.expected
+
+
+def test_other_images_are_refused():
+    check_data({"train": "a", "split": "b"}, {"split": "b", "train": "a"})
+    with pytest.raises(RunError, match=r"(?s)images are not those.*split, test"):
+        check_data({"train": "a", "split": "b"}, {"split": "c", "train": "a", "test": "d"})
