@@ -12,13 +12,15 @@ Pixels are written by the sampler; static operations, which need no pixel, are r
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import functools
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
 import torch
 from torch import Tensor
 
+from pixkit.ordering import Ordering
 from pixkit.readiness.trace import Operation, Trace
 from pixkit.readiness.verify import reads
 
@@ -37,24 +39,55 @@ class Instruction:
 
 
 @dataclass(frozen=True)
+class Schedule:
+    """When the units of one colour group of an operation are computed.
+
+    Attributes:
+        opcode: see the module.
+        operation: the operation.
+        group: the colour group.
+        times: int64 [N], the steps at which there is something to do, rising.
+        starts: int64 [N + 1], where each step's part of `sites` begins and ends.
+        sites: int64 [S], flat sites in the order of `times`.
+    """
+
+    opcode: Opcode
+    operation: Operation
+    group: int
+    times: Tensor
+    starts: Tensor
+    sites: Tensor
+
+
+@dataclass(frozen=True)
 class Plan:
-    """Instructions of every step, in an order that respects what reads what.
+    """What is computed when, in an order that respects what reads what.
 
     Attributes:
         trace: the traced network.
         known: bool [C, H, W], sub-pixels that are given.
-        steps: for each step of the ordering, its instructions; none where nothing is drawn.
-        draws: for each step, bool [C, H, W] of what is drawn, as flat sites int64 [S] and bool [C, S].
+        schedules: operation by operation in the network's order; `steps` is the same by step.
+        draws: for each step, what is drawn, as flat sites int64 [S] and bool [C, S].
         ready: readiness by operation, int64 [G, h, w].
         needed: units that some prediction reads, by operation, bool [G, h, w].
     """
 
     trace: Trace
     known: Tensor
-    steps: list[list[Instruction]]
+    schedules: list[Schedule]
     draws: list[tuple[Tensor, Tensor]]
     ready: dict[str, Tensor]
     needed: dict[str, Tensor]
+
+    @functools.cached_property
+    def steps(self) -> list[list[Instruction]]:
+        """The instructions of each step of the ordering, in order."""
+        steps: list[list[Instruction]] = [[] for _ in self.draws]
+        for schedule in self.schedules:
+            parts = schedule.sites.tensor_split(schedule.starts[1:-1])
+            for time, sites in zip(schedule.times.tolist(), parts, strict=True):
+                steps[time].append(Instruction(schedule.opcode, schedule.operation, schedule.group, sites))
+        return steps
 
     @property
     def units(self) -> dict[str, int]:
@@ -65,22 +98,17 @@ class Plan:
 
 def make_plan(trace: Trace, known: Tensor | None = None) -> Plan:
     """Plan the sampling of a causal network; `known` bool [C, H, W] marks sub-pixels that are given."""
-    spec, ordering = trace.network.spec, trace.network.ordering
+    spec = trace.network.spec
     known = torch.zeros(spec.shape, dtype=torch.bool) if known is None else known
     ready = trace.ready(known)
     needed = _needed(trace, ~known)
-    steps: list[list[Instruction]] = [[] for _ in range(ordering.count)]
-    for operation in trace.operations.values():
-        if operation.kind not in ("pixels", "static"):
-            _schedule(operation, ready[operation.name], needed[operation.name], steps)
-    return Plan(
-        trace,
-        known,
-        steps,
-        [_draw(ordering.steps == step, known) for step in range(ordering.count)],
-        ready,
-        needed,
-    )
+    schedules = [
+        schedule
+        for name, operation in trace.operations.items()
+        if operation.kind not in ("pixels", "static") and needed[name].any()
+        for schedule in _schedules(operation, ready[name], needed[name])
+    ]
+    return Plan(trace, known, schedules, _draws(trace.network.ordering, known), ready, needed)
 
 
 def _needed(trace: Trace, unknown: Tensor) -> dict[str, Tensor]:
@@ -96,26 +124,38 @@ def _needed(trace: Trace, unknown: Tensor) -> dict[str, Tensor]:
     return needed
 
 
-def _schedule(operation: Operation, ready: Tensor, needed: Tensor, steps: list[list[Instruction]]) -> None:
+def _schedules(operation: Operation, ready: Tensor, needed: Tensor) -> Iterator[Schedule]:
     if operation.kind == "all":
-        if needed.any():
-            whole = torch.arange(operation.grid[0] * operation.grid[1])
-            steps[int(ready.max())].append(Instruction("ALL", operation, 0, whole))
+        whole = torch.arange(operation.grid[0] * operation.grid[1])
+        yield Schedule("ALL", operation, 0, ready.max()[None], torch.tensor([0, len(whole)]), whole)
         return
     opcode: Opcode = "MIX" if operation.kind == "mixing" else "POINT"
     for group in range(len(ready)):
         sites = needed[group].flatten().nonzero().flatten()
-        when = ready[group].flatten()[sites]
-        order = when.argsort(stable=True)
-        times, counts = when[order].unique_consecutive(return_counts=True)
-        for time, chosen in zip(times.tolist(), sites[order].split(counts.tolist()), strict=True):
-            steps[time].append(Instruction(opcode, operation, group, chosen))
+        if len(sites):
+            times, starts, order = _by_time(ready[group].flatten()[sites])
+            yield Schedule(opcode, operation, group, times, starts, sites[order])
 
 
-def _draw(now: Tensor, known: Tensor) -> tuple[Tensor, Tensor]:
-    due = (now & ~known).flatten(1)
-    sites = due.any(0).nonzero().flatten()
-    return sites, due[:, sites]
+def _draws(ordering: Ordering, known: Tensor) -> list[tuple[Tensor, Tensor]]:
+    """For each step, the sites that have an unknown sub-pixel of it, and which of their colours are due."""
+    empty = torch.empty(0, dtype=torch.int64), torch.empty(len(known), 0, dtype=torch.bool)
+    draws = [empty] * ordering.count
+    colour, site = (~known).flatten(1).nonzero(as_tuple=True)
+    times, starts, order = _by_time(ordering.steps.flatten(1)[colour, site])
+    for time, part in zip(times.tolist(), order.tensor_split(starts[1:-1]), strict=True):
+        sites, place = site[part].unique(return_inverse=True)
+        due = torch.zeros(len(known), len(sites), dtype=torch.bool)
+        due[colour[part], place] = True
+        draws[time] = (sites, due)
+    return draws
+
+
+def _by_time(when: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Distinct times, rising; where each one's part begins and ends; the stable order that sorts by time."""
+    order = when.argsort(stable=True)
+    times, counts = when[order].unique_consecutive(return_counts=True)
+    return times, torch.cat([counts.new_zeros(1), counts.cumsum(0)]), order
 
 
 def fleeting(plan: Plan, local: Callable[[Operation], bool]) -> frozenset[str]:

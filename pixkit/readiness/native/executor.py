@@ -6,13 +6,14 @@ import ctypes
 import functools
 from concurrent.futures import ThreadPoolExecutor
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from pixkit.layers import TapLayer
 from pixkit.readiness.executor import Executor, Progress, run_static
 from pixkit.readiness.native.compile import kernel
-from pixkit.readiness.native.layout import KINDS, Buffer, Instr, Op, Program
+from pixkit.readiness.native.layout import INSTRUCTION, KINDS, Buffer, Op, Program
 from pixkit.readiness.native.lower import LANES, Lowered, Unsupported, lower
 from pixkit.readiness.plan import Plan, fleeting, pointwise
 from pixkit.readiness.trace import Operation
@@ -90,7 +91,7 @@ class NativeExecutor(Executor):
         """One tensor [sites, B, G, padded maps] an operation, shared where an operation passes its input on."""
         plan, operations = self.plan, self.plan.trace.operations
         self._passing = fleeting(plan, lambda reader: pointwise(reader) or (self.groups == 1 and _own_site(reader)))
-        most = max((len(i.sites) for step in plan.steps for i in step), default=1)
+        most = max((int(schedule.starts.diff().max()) for schedule in plan.schedules), default=1)
         static = run_static(plan.trace)
         self._data: dict[str, Tensor] = {}
         for name, operation in operations.items():
@@ -141,34 +142,41 @@ class NativeExecutor(Executor):
         self._kept.append(value.contiguous())
         return self._kept[-1].data_ptr()
 
+    def _instructions(self) -> tuple[int, int, int]:
+        """Addresses of the instructions, step by step, of where each step begins, and of the sites."""
+        plan = self.plan
+        rows, first = [], 0
+        for schedule in plan.schedules:
+            if schedule.opcode == "ALL":
+                raise Unsupported(f"the native executor does not run {schedule.operation.label} on whole images")
+            for op in self._of[schedule.operation.name]:
+                row = np.empty(len(schedule.times), dtype=INSTRUCTION)
+                row["op"], row["group"], row["count"] = op, schedule.group, schedule.starts.diff()
+                row["first"] = schedule.starts[:-1] + first
+                rows.append((schedule.times.numpy(), row))
+            first += len(schedule.sites)
+        times = np.concatenate([time for time, _ in rows]) if rows else np.empty(0, np.int64)
+        order = times.argsort(kind="stable")
+        table = np.concatenate([row for _, row in rows])[order] if rows else np.empty(0, INSTRUCTION)
+        starts = np.searchsorted(times[order], np.arange(len(plan.draws) + 1))
+        sites = torch.cat([schedule.sites for schedule in plan.schedules]) if rows else torch.empty(0)
+        self._table = table
+        return table.ctypes.data, self._keep(torch.from_numpy(starts)), self._keep(sites.to(torch.int32))
+
     def _link(self) -> Program:
-        plan, spec = self.plan, self.plan.trace.network.spec
-        instructions = [instruction for step in plan.steps for instruction in step]
-        if any(instruction.opcode == "ALL" for instruction in instructions):
-            raise Unsupported("the native executor runs no operation on whole images")
-        instrs, starts, first = [], [0], 0
-        for step in plan.steps:
-            for instruction in step:
-                count = len(instruction.sites)
-                instrs += [Instr(op, instruction.group, count, first) for op in self._of[instruction.operation.name]]
-                first += count
-            starts.append(len(instrs))
-        self._instr_array = (Instr * max(len(instrs), 1))(*instrs)
+        spec = self.plan.trace.network.spec
         self._buffer_array = (Buffer * len(self._data))(*(self._buffer(name) for name in self._data))
-        sites = torch.cat([instruction.sites for instruction in instructions]) if instructions else torch.zeros(1)
         return Program(
             ctypes.addressof(self._op_array),
             ctypes.addressof(self._buffer_array),
-            ctypes.addressof(self._instr_array),
-            self._keep(torch.tensor(starts)),
-            self._keep(sites.to(torch.int32)),
+            *self._instructions(),
             pixels=self._levels.data_ptr(),
             batch=self.batch,
             sites_total=spec.sites,
             colours=spec.channels,
             groups=self.groups,
             levels=spec.levels,
-            params=self._index[plan.trace.output],
+            params=self._index[self.plan.trace.output],
         )
 
     def _buffer(self, name: str) -> Buffer:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import ctypes
 from ctypes import c_double, c_int32, c_int64, c_void_p
 
+import numpy as np
+
 KINDS = [
     "EMBED",
     "LINEAR",
@@ -47,10 +49,8 @@ class Op(ctypes.Structure):
     )
 
 
-class Instr(ctypes.Structure):
-    """One colour group of one operation at some sites."""
-
-    _fields_ = (*((name, c_int32) for name in ("op", "group", "count")), ("first", c_int64))
+INSTRUCTION = np.dtype([("op", "i4"), ("group", "i4"), ("count", "i4"), ("first", "i8")], align=True)
+"""One colour group of one operation at some sites."""
 
 
 class Program(ctypes.Structure):

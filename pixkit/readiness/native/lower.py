@@ -134,7 +134,7 @@ def _dense(module: nn.Conv2d, operation: Operation, source: Operation, groups: i
 
 
 def _taps(operation: Operation, found: Tensor, blocks: Tensor, bias: Tensor, groups: int) -> Lowered:
-    """`found` [Go, S, T, Gi] sources or -1; `blocks` [Go, T, Gi, in / G, out / G]; a tap of the kernel is one (T, Gi)."""
+    """`found` [Go, S, T, Gi] sources or -1; `blocks` [Go, T, Gi, in / G, out / G]; a kernel tap is one (T, Gi)."""
     out = operation.maps // groups
     width = -(-out // LANES) * LANES
     return Lowered(
