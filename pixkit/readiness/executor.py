@@ -12,7 +12,7 @@ from torch import Tensor, fx
 
 from pixkit.layers.base import MixingLayer
 from pixkit.readiness.plan import Instruction, Plan, fleeting, pointwise
-from pixkit.readiness.trace import Operation, Trace
+from pixkit.readiness.trace import Operation, Trace, as_image
 
 Progress = Callable[[int, int], None]
 
@@ -59,6 +59,7 @@ class ReferenceExecutor(Executor):
         spec = network.spec
         pixels = torch.zeros(batch, spec.sites + 1, spec.channels, dtype=torch.int64, device=self.device)
         self.pixels = pixels[:, :-1]
+        self.steps = plan.steps(self.device)
         self.memory: dict[str, Any] = {}
         self.passing: dict[tuple[str, int], Any] = {}
         self.static = run_static(plan.trace)
@@ -78,7 +79,7 @@ class ReferenceExecutor(Executor):
     def advance(self, step: int) -> None:
         """See Executor."""
         self.passing.clear()
-        for instruction in self.plan.steps[step]:
+        for instruction in self.steps[step]:
             self._execute(instruction)
 
     def params(self, sites: Tensor) -> Tensor:
@@ -122,7 +123,7 @@ class ReferenceExecutor(Executor):
             memory[:, instruction.sites, group::groups] = value[:, group::groups, :, 0].transpose(1, 2)
 
     def _allocate(self, operation: Operation) -> Any:
-        if operation.kind == "all":
+        if not operation.maps:
             return None
         size = (self.batch, operation.grid[0] * operation.grid[1] + 1, operation.maps)
         parts = operation.parts
@@ -134,9 +135,9 @@ class ReferenceExecutor(Executor):
         """An image [B or 1, M, h, w] as memory [B, h * w + 1, M]; other values as they are."""
 
         def flatten(image: Any) -> Any:
-            if not isinstance(image, Tensor) or image.ndim != 4:
+            if not isinstance(image, Tensor) or not operation.maps:
                 return image
-            flat = image.flatten(2).transpose(1, 2)
+            flat = as_image(image).flatten(2).transpose(1, 2)
             padded = torch.cat([flat, flat.new_zeros(len(flat), 1, flat.shape[2])], 1)
             return padded.expand(self.batch, -1, -1)
 

@@ -7,6 +7,8 @@ sites has a grid of (1, 1). One law makes a network causal: what predicts a sub-
 from __future__ import annotations
 
 import operator
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, cast
 
@@ -38,6 +40,7 @@ class Operation:
         inputs: names of the operations whose results it reads, in argument order.
         grid: height and width of the result, (1, 1) where it does not vary over sites.
         maps: number of feature maps of the result, of the first part where it is a tuple; 0 where it is no image.
+            What needs no pixel counts as an image if it is a tensor: its axes are the last of [B, M, h, w].
         parts: number of maps of each part of a tuple, else None.
         groups_apart: whether the result's maps still belong to colour groups, map m to m % G.
     """
@@ -60,17 +63,12 @@ class Trace:
     def __init__(self, network: Autoregressive) -> None:
         self.network = network
         self.groups = network.ordering.groups
-        self.graph = _trace(network)
         self.modules = dict(network.named_modules())
-        recorder = _Recorder(self)
         x = torch.zeros(2, *network.spec.shape, dtype=torch.int64, device=next(network.parameters()).device)
-        training = network.training
-        network.eval()
-        try:
-            with torch.no_grad():
-                recorder.run(x)
-        finally:
-            network.train(training)
+        with _evaluating(network), torch.no_grad():
+            self.graph = _trace(network)
+            recorder = _Recorder(self)
+            recorder.run(x)
         self.operations: dict[str, Operation] = recorder.operations
         self.output: str = recorder.output_name
 
@@ -104,6 +102,18 @@ class Trace:
         return joined if operation.groups_apart else joined.amax(0, keepdim=True).expand_as(joined)
 
 
+@contextmanager
+def _evaluating(network: nn.Module) -> Iterator[None]:
+    """In eval mode, and each module back in its own mode after."""
+    training = [module for module in network.modules() if module.training]
+    network.eval()
+    try:
+        yield
+    finally:
+        for module in training:
+            module.training = True
+
+
 class _Tracer(fx.Tracer):
     def is_leaf_module(self, m: nn.Module, module_qualified_name: str) -> bool:
         return isinstance(m, MixingLayer | PointwiseLayer) or super().is_leaf_module(m, module_qualified_name)
@@ -128,15 +138,32 @@ class _Recorder(fx.Interpreter):
         super().__init__(trace.graph)
         self.trace = trace
         self.operations: dict[str, Operation] = {}
+        self.versions: dict[str, int] = {}
         self.output_name = ""
 
     def run_node(self, n: fx.Node) -> Any:
+        before = {source.name: _version(self.env[source]) for source in n.all_input_nodes}
         result = super().run_node(n)
         if n.op == "output":
             self.output_name = cast(fx.Node, n.args[0]).name
             return result
         self.operations[n.name] = self._describe(n, result)
+        if any(_version(self.env[source]) != before[source.name] for source in n.all_input_nodes):
+            self._check_overwritten(n)
+        self.versions[n.name] = _version(result)
         return result
+
+    def _check_overwritten(self, node: fx.Node) -> None:
+        """What is changed in place must not be read again: by the graph it would still have its old value."""
+        for earlier, value in self.env.items():
+            waiting = any(user.name not in self.operations for user in earlier.users)
+            if waiting and _version(value) != self.versions[earlier.name]:
+                raise Untraceable(
+                    "a result is changed in place and read again later",
+                    where=self.operations[node.name].label,
+                    found=f"it changes the result of {self.operations[earlier.name].label}",
+                    expected="an operation that leaves its input as it is",
+                )
 
     def _describe(self, node: fx.Node, result: Any) -> Operation:
         module = self.trace.modules[cast(str, node.target)] if node.op == "call_module" else None
@@ -146,11 +173,13 @@ class _Recorder(fx.Interpreter):
         sample = result[0] if isinstance(result, tuple | list) else result
         image = isinstance(sample, Tensor) and sample.ndim == 4
         kind = self._kind(node, module, before, image)
-        grid = (sample.shape[2], sample.shape[3]) if image else (1, 1)
-        maps = sample.shape[1] if image else 0
-        apart = kind in ("pixels", "static", "mixing") or self._apart(node, kind, before, maps)
-        parts = tuple(part.shape[1] for part in result) if image and sample is not result else None
-        return Operation(node.name, kind, node, module, _label(node, module), inputs, grid, maps, parts, apart)
+        image = image or (kind == "static" and isinstance(sample, Tensor) and sample.ndim < 4)
+        _, maps, *grid = as_image(sample).shape if image else (0, 0, 1, 1)
+        parts = tuple(as_image(part).shape[1] for part in result) if image and sample is not result else None
+        apart = kind in ("pixels", "static", "mixing") or self._apart(kind, before, parts or (maps,))
+        return Operation(
+            node.name, kind, node, module, _label(node, module), inputs, (grid[0], grid[1]), maps, parts, apart
+        )
 
     def _kind(self, node: fx.Node, module: nn.Module | None, before: list[Operation], image: bool) -> Kind:
         if node.op == "placeholder":
@@ -166,12 +195,29 @@ class _Recorder(fx.Interpreter):
             return "all"
         return "all" if node.target is operator.getitem and before[0].kind != "split" else kind
 
-    def _apart(self, node: fx.Node, kind: Kind, before: list[Operation], maps: int) -> bool:
+    def _apart(self, kind: Kind, before: list[Operation], sizes: tuple[int, ...]) -> bool:
         """Whether maps still fall to colours by m % G: concatenated and split ones if G divides each part."""
         if kind in ("channels", "all"):
             return False
-        sizes = [maps, *(size for operation in before for size in operation.parts or (operation.maps,))]
-        return all(size % self.trace.groups == 0 for size in sizes)
+        spread = [operation for operation in before if not (kind == "elementwise" and _one_for_all(operation))]
+        read = [size for operation in spread for size in operation.parts or (operation.maps,)]
+        return all(size % self.trace.groups == 0 for size in (*sizes, *read))
+
+
+def as_image(value: Tensor) -> Tensor:
+    """A tensor of fewer axes as [1, M, h, w], as torch broadcasts it."""
+    return value[(None,) * (4 - value.ndim)] if value.ndim < 4 else value
+
+
+def _one_for_all(operation: Operation) -> bool:
+    """A map that needs no pixel and goes to every other map alike."""
+    return operation.kind == "static" and operation.parts is None and operation.maps == 1
+
+
+def _version(value: Any) -> int:
+    """A number that grows when a tensor is changed in place."""
+    tensors = [value] if isinstance(value, Tensor) else value if isinstance(value, tuple | list) else []
+    return sum(tensor._version for tensor in tensors if isinstance(tensor, Tensor))
 
 
 def _label(node: fx.Node, module: nn.Module | None) -> str:

@@ -16,7 +16,7 @@ from pixkit.readiness.native.compile import kernel
 from pixkit.readiness.native.layout import INSTRUCTION, KINDS, Buffer, Op, Program
 from pixkit.readiness.native.lower import LANES, Lowered, Unsupported, lower
 from pixkit.readiness.plan import Plan, fleeting, pointwise
-from pixkit.readiness.trace import Operation
+from pixkit.readiness.trace import Operation, as_image
 
 CHUNKS = 20
 """Calls that a whole image is split into, so that progress shows and an interrupt is heard."""
@@ -94,8 +94,9 @@ class NativeExecutor(Executor):
         most = max((int(schedule.starts.diff().max()) for schedule in plan.schedules), default=1)
         static = run_static(plan.trace)
         self._data: dict[str, Tensor] = {}
+        read = {name for operation in operations.values() if operation.kind != "static" for name in operation.inputs}
         for name, operation in operations.items():
-            if operation.kind in ("pixels", "static") and not operation.maps:
+            if operation.kind == "static" and not (operation.maps and name in read | {plan.trace.output}):
                 continue
             sites = most if name in self._passing else operation.grid[0] * operation.grid[1]
             padded = -(-self._maps(name) // LANES) * LANES
@@ -104,9 +105,10 @@ class NativeExecutor(Executor):
                 self._fill(name, static[name])
 
     def _fill(self, name: str, value: Tensor) -> None:
-        if value.shape[1] % self.groups:
-            raise Unsupported(f"the maps of {name} do not divide among the colours")
-        grouped = value.flatten(2).unflatten(1, (-1, self.groups)).permute(3, 0, 2, 1)
+        image = as_image(value)
+        if image.shape[1] % self.groups or len(image) not in (1, self.batch):
+            raise Unsupported(f"the native executor cannot spread {self.plan.trace.operations[name].label}")
+        grouped = image.flatten(2).unflatten(1, (-1, self.groups)).permute(3, 0, 2, 1)
         self._data[name][..., : grouped.shape[3]] = grouped
 
     def _maps(self, name: str) -> int:
