@@ -1,0 +1,76 @@
+"""The contract kit: one call checks a component against everything that pixkit promises of it.
+
+Each check raises AssertionError saying what does not hold. They work in float64 with enlarged random weights: layers
+that start at zero hide nothing, and a wrong order shows in the probabilities.
+"""
+
+from pixkit.testing.backbones import (
+    ODD,
+    check_backbone,
+    check_batches,
+    check_features,
+    check_save_load,
+    check_trains,
+    supported_orderings,
+)
+from pixkit.testing.causality import check_causality, check_gradients, influence, permitted
+from pixkit.testing.configs import check_config, resolve
+from pixkit.testing.data import check_data
+from pixkit.testing.heads import check_head
+from pixkit.testing.likelihood import check_frequencies, check_normalised, check_sampling, numbered
+from pixkit.testing.models import check_model
+from pixkit.testing.orderings import check_mask, check_ordering
+from pixkit.testing.parts import (
+    COLOUR,
+    GREY,
+    TINY,
+    PlainBackbone,
+    component,
+    every_image,
+    named,
+    network,
+    plain_backbone,
+    random_images,
+    randomise,
+)
+from pixkit.testing.samplers import check_agreement, check_known, check_manners, check_sampler
+
+__all__ = [
+    "COLOUR",
+    "GREY",
+    "ODD",
+    "TINY",
+    "PlainBackbone",
+    "check_agreement",
+    "check_backbone",
+    "check_batches",
+    "check_causality",
+    "check_config",
+    "check_data",
+    "check_features",
+    "check_frequencies",
+    "check_gradients",
+    "check_head",
+    "check_known",
+    "check_manners",
+    "check_mask",
+    "check_model",
+    "check_normalised",
+    "check_ordering",
+    "check_sampler",
+    "check_sampling",
+    "check_save_load",
+    "check_trains",
+    "component",
+    "every_image",
+    "influence",
+    "named",
+    "network",
+    "numbered",
+    "permitted",
+    "plain_backbone",
+    "random_images",
+    "randomise",
+    "resolve",
+    "supported_orderings",
+]

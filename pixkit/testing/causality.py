@@ -1,0 +1,62 @@
+"""What a network sees: exhaustive finite swaps, and gradients, against the declared steps."""
+
+from __future__ import annotations
+
+import itertools
+
+import torch
+from torch import Tensor
+
+from pixkit.autoregressive import Autoregressive
+from pixkit.testing.parts import random_images
+
+
+def influence(net: Autoregressive, images: Tensor) -> Tensor:
+    """Which sub-pixel moves the prediction of which: bool [G, H, W, C, H, W], by exhaustive finite swaps.
+
+    Entry [g, h, w, c, i, j] tells whether changing sub-pixel (c, i, j) of some image in `images`, to any other level,
+    changes any bit of a parameter of colour group g at (h, w).
+    """
+    spec, groups = net.spec, net.ordering.groups
+    seen = torch.zeros(groups, spec.height, spec.width, *spec.shape, dtype=torch.bool)
+    with torch.no_grad():
+        before = net(images)
+        for c, i, j in itertools.product(*map(range, spec.shape)):
+            for shift in range(1, spec.levels):
+                changed = images.clone()
+                changed[:, c, i, j] = (changed[:, c, i, j] + shift) % spec.levels
+                moved = (net(changed) != before).unflatten(1, (-1, groups)).any(1).any(0)
+                seen[..., c, i, j] |= moved
+    return seen
+
+
+def permitted(net: Autoregressive) -> Tensor:
+    """What the ordering allows each prediction to see: bool [G, H, W, C, H, W]."""
+    steps, target = net.ordering.steps, net.ordering.group_steps
+    return steps[None, None, None] < target[..., None, None, None]
+
+
+def check_causality(net: Autoregressive, *, seed: int = 0, images: int = 4) -> Tensor:
+    """Finite swaps: nothing of the same or a later step has an effect. Returns what has one."""
+    seen = influence(net, random_images(net.spec, images, seed))
+    leaks = seen & ~permitted(net)
+    assert not leaks.any(), f"leak: (g, h, w) <- (c, i, j) at {leaks.nonzero()[0].tolist()}"
+    return seen
+
+
+def check_gradients(net: Autoregressive, seen: Tensor, *, seed: int = 0) -> None:
+    """Gradients with respect to encoded pixels agree: zero where swaps say nothing, non-zero where they say something.
+
+    Only for encodings that give one map a colour, so that a gradient belongs to a sub-pixel.
+    """
+    generator = torch.Generator().manual_seed(seed)
+    size = (64, *net.spec.shape)
+    x = (4 * torch.rand(size, generator=generator, dtype=torch.float64) - 2).requires_grad_()
+    params = net.projection(net.backbone(x)).unflatten(1, (-1, net.ordering.groups))
+    for g, h, w in itertools.product(*map(range, seen.shape[:3])):
+        weights = torch.randn(params.shape[:2], generator=generator, dtype=torch.float64)
+        (gradient,) = torch.autograd.grad((params[:, :, g, h, w] * weights).sum(), x, retain_graph=True)
+        found = (gradient != 0).any(0)
+        assert not (found & ~permitted(net)[g, h, w]).any(), f"({g}, {h}, {w}) has a gradient to a later sub-pixel"
+        missing = seen[g, h, w] & ~found
+        assert not missing.any(), f"({g}, {h}, {w}) has no gradient to {missing.nonzero()[0].tolist()}"

@@ -1,0 +1,35 @@
+"""A component's configuration, as recipes need it."""
+
+from __future__ import annotations
+
+import json
+from typing import Annotated
+
+from pydantic import TypeAdapter
+
+from pixkit.component import ComponentSpec, Resolve
+from pixkit.plugins import registry
+from pixkit.recipe import dump_yaml, parse_yaml
+from pixkit.registry import Registry
+
+
+def check_config(spec: ComponentSpec) -> None:
+    """A recipe's section survives being written and read, as JSON and as YAML, and every key is described."""
+    assert spec.entry.summary, f"{spec.cls.__name__} has no docstring: `pixkit ls` shows its first line"
+    for key, field in spec.cls.Config.model_fields.items():
+        assert field.description, f"the key '{key}' of {spec.cls.__name__} has no description"
+    dump = spec.dump()
+    for form, text in (("JSON", json.loads(json.dumps(dump))), ("YAML", parse_yaml(dump_yaml(dump), "dump").plain())):
+        again = resolve(spec, text)
+        assert again.config == spec.config, f"{spec.name}: after a round trip through {form} it is {again.config!r}"
+        assert again.dump() == dump, f"{spec.name}: written again it is {again.dump()!r}, not {dump!r}"
+
+
+def resolve(spec: ComponentSpec, section: object) -> ComponentSpec:
+    """A section of a recipe as a component of the same kind as `spec`, which need not be registered."""
+    known = Registry()
+    known.extend(list(registry()))
+    if known.find(spec.entry.kind, spec.entry.qualified) is None:
+        known.extend([spec.entry])
+    adapter: TypeAdapter[ComponentSpec] = TypeAdapter(Annotated[ComponentSpec, Resolve(spec.entry.kind, spec.key)])
+    return adapter.validate_python(section, context={"registry": known})

@@ -1,0 +1,51 @@
+"""Probabilities sum to 1, and what is drawn follows them."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from pixkit.autoregressive import Autoregressive
+from pixkit.noise import Noise
+from pixkit.samplers import Ancestral
+from pixkit.testing.parts import every_image
+
+
+def check_normalised(net: Autoregressive, *, tolerance: float = 1e-10) -> None:
+    """The probabilities of all images sum to 1."""
+    with torch.no_grad():
+        total = float(net.log_prob(every_image(net.spec)).exp().sum())
+    assert abs(total - 1) < tolerance, f"the probabilities of all images sum to {total!r}"
+
+
+def check_frequencies(numbers: Tensor, probabilities: Tensor) -> None:
+    """Draws, int64 [n] of 0..N-1, follow the probabilities [N].
+
+    The chi-square statistic (rare outcomes pooled) must lie within 6 deviations, and 20, of its mean.
+    """
+    expected = probabilities.double() * len(numbers)
+    observed = torch.bincount(numbers, minlength=len(expected)).double()
+    common = expected >= 5
+    cells = torch.cat([expected[common], expected[~common].sum()[None]]).clamp_min(1e-9)
+    counts = torch.cat([observed[common], observed[~common].sum()[None]])
+    statistic, freedom = float(((counts - cells) ** 2 / cells).sum()), len(cells) - 1
+    assert statistic < freedom + 6 * (2 * freedom) ** 0.5 + 20, (
+        f"samples do not follow the likelihood: chi-square {statistic:.1f} with {freedom} degrees of freedom"
+    )
+
+
+def check_sampling(net: Autoregressive, *, count: int = 4096) -> None:
+    """Frequencies of ancestral samples follow exp(log_prob), and splitting a batch changes nothing."""
+    sampler = Ancestral(Ancestral.Config())
+    drawn = sampler.sample(net, Noise(1, range(count)))
+    again = sampler.sample(net, Noise(1, range(32)), batch_size=7)
+    assert torch.equal(again, drawn[:32]), "samples depend on how the batch is split"
+    with torch.no_grad():
+        probabilities = net.log_prob(every_image(net.spec)).exp()
+    check_frequencies(numbered(drawn, net.spec.levels), probabilities)
+
+
+def numbered(images: Tensor, levels: int) -> Tensor:
+    """The number of each image in `every_image`, int64 [B]: its levels as digits, the last one lowest."""
+    digits = images.flatten(1)
+    return (digits * levels ** torch.arange(digits.shape[1] - 1, -1, -1)).sum(1)

@@ -1,0 +1,126 @@
+"""The contract of models."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import torch
+from safetensors.torch import load as load_tensors
+from safetensors.torch import save as save_tensors
+from torch import Tensor
+
+from pixkit.component import ComponentSpec
+from pixkit.image import Batch, ImageSpec
+from pixkit.models.base import Model
+from pixkit.testing.configs import check_config
+from pixkit.testing.parts import TINY, every_image, random_images, randomise
+
+SPEC = ImageSpec(3, 4, 6, 4)
+
+
+def check_model(model: ComponentSpec, *, classes: int | None = None, spec: ImageSpec = SPEC) -> None:
+    """Everything that pixkit promises of a model.
+
+    Its configuration survives a round trip; the same seed builds the same weights; each phase has a finite loss
+    and gradients of its own parameters; scores are nats of each image and, if they are called exact, add up to a
+    distribution; it verifies; samples are levels that depend on the seed and the image's number alone; weights can be
+    saved and loaded.
+
+    Args:
+        model: the component, small.
+        classes: number of label classes of the data.
+        spec: shape and levels of the images.
+    """
+    check_config(model)
+    first, second = (_built(model, spec, classes) for _ in range(2))
+    for (name, value), other in zip(first.state_dict().items(), second.state_dict().values(), strict=True):
+        assert torch.equal(value, other), f"built twice with one seed, {name} differs"
+    check_phases(first, _batch(spec, classes))
+    for built in (first, second):
+        built.eval()
+    randomise(first, seed=1)
+    first.verify()
+    check_scores(first, _batch(spec, classes, 6))
+    check_images(first)
+    second.load_state_dict(load_tensors(save_tensors({k: v.contiguous() for k, v in first.state_dict().items()})))
+    if first.score_kind == "exact":
+        batch = _batch(spec, classes)
+        assert torch.equal(first.score(batch), second.score(batch)), "saved and loaded, it scores otherwise"
+        for tiny in TINY:
+            check_total(_built(model, tiny, classes).double().eval(), classes)
+    assert torch.equal(first.sample(2, seed=1), second.sample(2, seed=1)), "saved and loaded, it samples otherwise"
+
+
+def _built(model: ComponentSpec, spec: ImageSpec, classes: int | None) -> Model:
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        built: Model = model.build(spec, classes)
+    return built
+
+
+def _batch(spec: ImageSpec, classes: int | None, count: int = 4) -> Batch:
+    labels = None if classes is None else torch.arange(count) % classes
+    return Batch(random_images(spec, count), labels, torch.arange(count))
+
+
+def check_phases(model: Model, batch: Batch) -> None:
+    """Each phase lowers a finite loss over parameters of the model's own, all of which it reaches."""
+    model.train()
+    model.initialise(batch)
+    phases = model.phases()
+    own = {id(parameter) for parameter in model.parameters()}
+    names = [phase.name for phase in phases]
+    assert names and len(set(names)) == len(names), f"the phases are called {names}"
+    for phase in phases:
+        parameters = list(phase.parameters)
+        assert parameters and {id(one) for one in parameters} <= own, f"phase {phase.name}: parameters of another"
+        model.zero_grad()
+        losses = phase.loss(batch, 0)
+        assert losses["loss"].ndim == 0 and losses["loss"].isfinite(), f"phase {phase.name}: loss {losses['loss']}"
+        losses["loss"].backward()
+        for number, parameter in enumerate(parameters):
+            assert parameter.grad is not None, f"phase {phase.name}: parameter {number} takes no part in the loss"
+            assert parameter.grad.isfinite().all(), f"phase {phase.name}: the gradient of {number} is not finite"
+    model.zero_grad()
+
+
+def check_scores(model: Model, batch: Batch) -> None:
+    """Nats of each image, finite, without gradients; exact ones do not depend on the batch."""
+    assert model.score_kind in ("exact", "bound", "none"), f"score_kind is {model.score_kind!r}"
+    nats = model.score(batch)
+    assert tuple(nats.shape) == (len(batch.x),), f"the score has the shape {tuple(nats.shape)}"
+    assert nats.isfinite().all() and not nats.requires_grad, "scores are finite numbers without gradients"
+    if model.score_kind == "exact":
+        for part in _single(batch):
+            alone = model.score(part)
+            assert torch.allclose(alone, nats[part.indices], rtol=1e-4), "an image's score depends on its batch"
+
+
+def _single(batch: Batch) -> Iterator[Batch]:
+    for row in range(len(batch.x)):
+        labels = None if batch.labels is None else batch.labels[row : row + 1]
+        yield Batch(batch.x[row : row + 1], labels, batch.indices[row : row + 1])
+
+
+def check_images(model: Model) -> None:
+    """Samples are images of the specification that depend on the seed and the image's number alone."""
+    state = torch.random.get_rng_state()
+    whole = model.sample(5, seed=2)
+    assert torch.equal(state, torch.random.get_rng_state()), "torch's generator was used: noise belongs to the image"
+    assert whole.dtype == torch.int64 and len(whole) == 5, f"5 samples came as {whole.dtype} {tuple(whole.shape)}"
+    model.spec.check(whole, where="samples")
+    assert torch.equal(model.sample(5, seed=2), whole), "the same seed gives other samples"
+    assert torch.equal(model.sample(5, seed=2, batch_size=2), whole), "samples depend on the batch size"
+    assert torch.equal(model.sample(2, seed=2, first=3), whole[3:]), "samples depend on which others are drawn"
+    assert not torch.equal(model.sample(5, seed=3), whole), "another seed gives the same samples"
+    assert tuple(model.sample(0).shape) == (0, *model.spec.shape), "no samples have another shape"
+
+
+def check_total(model: Model, classes: int | None) -> None:
+    """Exact scores are those of a distribution: exp(-nats) of all images sums to 1, for each label."""
+    randomise(model, seed=1)
+    images = every_image(model.spec)
+    for label in [None] if classes is None else range(classes):
+        labels: Tensor | None = None if label is None else torch.full((len(images),), label)
+        total = float((-model.score(Batch(images, labels, torch.arange(len(images))))).exp().sum())
+        assert abs(total - 1) < 1e-8, f"the probabilities of all images sum to {total!r} (label {label})"

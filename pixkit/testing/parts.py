@@ -1,0 +1,111 @@
+"""What checks are made on: components, small networks, all images of a tiny shape."""
+
+from __future__ import annotations
+
+import itertools
+
+import torch
+from torch import Tensor, nn
+
+from pixkit.autoregressive import Autoregressive, assemble
+from pixkit.backbone import Backbone, BackboneSpec, InputConfig
+from pixkit.component import ComponentConfig, ComponentSpec
+from pixkit.image import ImageSpec
+from pixkit.layers import MaskedConv2d
+from pixkit.plugins import registry
+from pixkit.registry import Entry
+
+GREY = ImageSpec(1, 3, 5, 2)
+COLOUR = ImageSpec(3, 2, 4, 3)
+TINY = (ImageSpec(1, 2, 5, 2), ImageSpec(3, 1, 2, 3))
+"""So small that all images can be listed, not square, wider than a kernel's radius."""
+
+
+def component(kind: str, cls: type, **config: object) -> ComponentSpec:
+    """A component that is not registered, with its configuration, as a recipe would give it."""
+    return _spec(Entry(kind, cls.__name__.lower(), cls, "test", "0"), config)
+
+
+def named(kind: str, name: str, **config: object) -> ComponentSpec:
+    """A registered component with its configuration.
+
+    Raises:
+        PluginError: if there is none of that name.
+    """
+    return _spec(registry().get(kind, name), config)
+
+
+def _spec(entry: Entry, config: dict[str, object]) -> ComponentSpec:
+    parsed: ComponentConfig = entry.cls.Config.model_validate(config, context={"registry": registry()})
+    return ComponentSpec(entry, parsed, "source" if entry.kind == "data" else "type")
+
+
+class PlainBackbone(Backbone):
+    """Two masked layers under any ordering, for checks of what stands around a backbone."""
+
+    def __init__(self, config: ComponentConfig, spec: BackboneSpec) -> None:
+        super().__init__(config, spec)
+        self.width = 6 * spec.ordering.groups
+        self.body = nn.Sequential(
+            MaskedConv2d(spec.inputs, self.width, 5, "A", spec.ordering),
+            nn.ELU(),
+            MaskedConv2d(self.width, self.width, 3, "B", spec.ordering),
+            nn.ELU(),
+        )
+
+    def forward(self, x: Tensor) -> Tensor:
+        """[B, inputs, H, W] to [B, width, H, W]."""
+        return self.body(x)
+
+
+def plain_backbone() -> ComponentSpec:
+    """PlainBackbone as a component."""
+    return component("backbone", PlainBackbone)
+
+
+def network(
+    backbone: ComponentSpec,
+    spec: ImageSpec,
+    *,
+    ordering: ComponentSpec | None = None,
+    head: ComponentSpec | None = None,
+    inputs: InputConfig | None = None,
+    seed: int = 0,
+    gain: float = 2.0,
+) -> Autoregressive:
+    """A float64 network in eval mode whose weights are all random, `gain` times the usual size.
+
+    Left out: raster, the softmax (independent under joint colours), levels as one number.
+
+    Raises:
+        RecipeError: if the backbone refuses the ordering.
+    """
+    ordering = ordering or named("ordering", "raster")
+    joint = getattr(ordering.config, "colours", "auto") == "joint"
+    head = head or named("head", "softmax", independent=joint)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        net = assemble(spec, ordering, inputs or InputConfig(), backbone, head).double().eval()
+    randomise(net, seed, gain)
+    return net
+
+
+def randomise(module: nn.Module, seed: int, gain: float = 2.0) -> None:
+    """Draw every parameter anew, so that layers which start at zero hide nothing."""
+    generator = torch.Generator().manual_seed(seed)
+    with torch.no_grad():
+        for parameter in module.parameters():
+            scale = gain / max(parameter[0].numel() if parameter.ndim > 1 else 1, 1) ** 0.5
+            parameter.copy_(scale * torch.randn(parameter.shape, generator=generator, dtype=torch.float64))
+
+
+def random_images(spec: ImageSpec, count: int, seed: int = 0) -> Tensor:
+    """Uniformly random images, int64 [count, C, H, W]."""
+    generator = torch.Generator().manual_seed(seed)
+    return torch.randint(spec.levels, (count, *spec.shape), generator=generator)
+
+
+def every_image(spec: ImageSpec) -> Tensor:
+    """All K ** (C * H * W) images of a tiny spec, int64 [N, C, H, W]."""
+    levels = itertools.product(range(spec.levels), repeat=spec.dims)
+    return torch.tensor(list(levels)).view(-1, *spec.shape)

@@ -1,0 +1,93 @@
+"""The contract of samplers."""
+
+from __future__ import annotations
+
+import warnings
+
+import torch
+
+from pixkit.autoregressive import Autoregressive
+from pixkit.component import ComponentSpec
+from pixkit.noise import Noise
+from pixkit.samplers import Ancestral, Known, Sampler
+from pixkit.testing.configs import check_config
+from pixkit.testing.parts import COLOUR, GREY, named, network, plain_backbone, random_images
+
+SEED = 3
+NETWORKS = (
+    ("raster", GREY, "auto"),
+    ("hilbert", GREY, "auto"),
+    ("raster", COLOUR, "auto"),
+    ("checkerboard", COLOUR, "auto"),
+    ("row_at_once", COLOUR, "joint"),
+)
+"""Ordering, images and colours of the networks to draw from: one kernel and per-site masks, lone and many sites."""
+
+
+def check_sampler(sampler: ComponentSpec) -> None:
+    """Everything that pixkit promises of a sampler, on networks of several orderings, grey and colour.
+
+    Under the same noise it draws, in float64, bit for bit what ancestral sampling draws: with any temperature, with
+    known sub-pixels, however the batch is split. It leaves the network and torch's generator as they were.
+    """
+    check_config(sampler)
+    for name, spec, colours in NETWORKS:
+        net = network(plain_backbone(), spec, ordering=named("ordering", name, colours=colours))
+        check_agreement(sampler, net)
+        check_known(sampler, net)
+    check_manners(sampler, network(plain_backbone(), COLOUR))
+
+
+def check_agreement(sampler: ComponentSpec, net: Autoregressive) -> None:
+    """The images of ancestral sampling, at two temperatures, also when one image is drawn at a time."""
+    reference = Ancestral(Ancestral.Config())
+    for temperature, sizes in ((1.0, (None, 2)), (0.6, (1,))):
+        expected = reference.sample(net, Noise(SEED, range(3)), temperature=temperature)
+        for size in sizes:
+            drawn = _quiet(sampler, net, Noise(SEED, range(3)), temperature=temperature, batch_size=size)
+            assert drawn.dtype == torch.int64, f"samples are {drawn.dtype}"
+            assert torch.equal(drawn, expected), (
+                f"other images than ancestral sampling's, temperature {temperature}, batch size {size}: "
+                f"first at (image, c, h, w) = {(drawn != expected).nonzero()[:1].tolist()}"
+            )
+
+
+def check_known(sampler: ComponentSpec, net: Autoregressive) -> None:
+    """Known sub-pixels keep their values and count for those drawn after them: nothing, some, or all known."""
+    reference, spec = Ancestral(Ancestral.Config()), net.spec
+    chance = torch.rand(spec.shape, generator=torch.Generator().manual_seed(SEED))
+    values = random_images(spec, 3, SEED)
+    for share, given in ((0.0, values), (0.4, values), (0.4, values[:1]), (1.0, values)):
+        known = Known(chance < share, given)
+        drawn = _quiet(sampler, net, Noise(SEED, range(3)), known=known, batch_size=2)
+        assert (drawn == given)[:, known.mask].all(), "a known sub-pixel was changed"
+        expected = reference.sample(net, Noise(SEED, range(3)), known=known)
+        assert torch.equal(drawn, expected), f"with {share:.0%} known, other images than ancestral sampling's"
+
+
+def check_manners(sampler: ComponentSpec, net: Autoregressive) -> None:
+    """No images on demand, progress that ends complete, no gradients, nothing changed."""
+    before = {name: value.clone() for name, value in net.state_dict().items()}
+    state, mode = torch.random.get_rng_state(), net.training
+    nothing = _quiet(sampler, net, Noise(SEED, []))
+    assert tuple(nothing.shape) == (0, *net.spec.shape), f"no images have the shape {tuple(nothing.shape)}"
+    calls: list[tuple[int, int]] = []
+    drawn = _quiet(
+        sampler, net, Noise(SEED, range(3)), batch_size=2, progress=lambda *call: calls.append((call[0], call[1]))
+    )
+    assert not drawn.requires_grad, "samples carry gradients"
+    shares = [done / total for done, total in calls]
+    assert shares and shares == sorted(shares) and shares[-1] == 1, f"progress was {calls}"
+    assert torch.equal(state, torch.random.get_rng_state()), "torch's generator was used: noise belongs to the image"
+    assert net.training == mode, "the network's mode was changed"
+    for name, value in net.state_dict().items():
+        assert torch.equal(value, before[name]), f"{name} was changed"
+    assert all(parameter.grad is None for parameter in net.parameters()), "gradients were left behind"
+
+
+def _quiet(sampler: ComponentSpec, net: Autoregressive, noise: Noise, **options: object) -> torch.Tensor:
+    """Sampling by whole passes is as good here, and no cause for a warning."""
+    built: Sampler = sampler.build()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", RuntimeWarning)
+        return built.sample(net, noise, **options)  # type: ignore[arg-type]

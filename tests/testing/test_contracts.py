@@ -1,0 +1,71 @@
+"""Every registered component against its contract."""
+
+import pytest
+
+from pixkit.plugins import registry
+from pixkit.testing import (
+    check_data,
+    check_head,
+    check_mask,
+    check_model,
+    check_ordering,
+    check_sampler,
+    named,
+)
+
+
+@pytest.mark.parametrize("name", registry().names("ordering"))
+def test_orderings(name):
+    check_ordering(named("ordering", name))
+
+
+@pytest.mark.parametrize("options", [{"direction": "outward"}], ids=str)
+def test_spirals_the_other_way(options):
+    check_ordering(named("ordering", "spiral", **options))
+
+
+@pytest.mark.parametrize("name", registry().names("mask"))
+def test_masks(name):
+    check_mask(named("mask", name))
+
+
+@pytest.mark.parametrize("name", registry().names("head"))
+def test_heads(name):
+    check_head(named("head", name))
+
+
+def test_the_softmax_with_independent_colours():
+    check_head(named("head", "softmax", independent=True))
+
+
+@pytest.mark.parametrize("name", registry().names("sampler"))
+def test_samplers(name):
+    check_sampler(named("sampler", name))
+
+
+@pytest.mark.parametrize(
+    ("name", "options"),
+    [
+        ("digits", {}),
+        ("digits", {"binarise": "dynamic"}),
+        ("digits", {"levels": 4, "validation": 0.0}),
+        ("synthetic", {"train_images": 60, "test_images": 20}),
+        ("synthetic", {"train_images": 60, "test_images": 0, "neighbours": "west-north", "binarise": None}),
+    ],
+    ids=str,
+)
+def test_data_sources_that_need_no_files(name, options):
+    check_data(named("data", name, **options))
+
+
+SMALL = {"type": "pixelcnn", "width": 12, "layers": 1, "output_layers": 1}
+
+
+@pytest.mark.parametrize("ordering", ["raster", "checkerboard"])
+@pytest.mark.parametrize("encoding", ["scaled", "one_hot", "embedded"])
+def test_the_autoregressive_model(ordering, encoding):
+    check_model(named("model", "autoregressive", backbone=SMALL, ordering=ordering, input={"type": encoding}))
+
+
+def test_the_autoregressive_model_where_images_have_labels():
+    check_model(named("model", "autoregressive", backbone=SMALL), classes=3)
