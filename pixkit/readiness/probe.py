@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -30,7 +31,9 @@ def probe(network: Autoregressive, *, probes: int = 16, seed: int = 0) -> None:
         device = next(twin.parameters()).device
         before = twin(base.to(device))
         for flat, shift in zip(chosen.tolist(), shifts.tolist(), strict=True):
-            site = tuple(int(i) for i in torch.unravel_index(torch.tensor(flat), spec.shape))
+            site = tuple(
+                int(i) for i in np.unravel_index(flat, spec.shape)
+            )  # torch's imports sympy, which takes seconds
             changed = base.clone()
             changed[(0, *site)] = (changed[(0, *site)] + shift) % spec.levels
             moved = (twin(changed.to(device)) != before)[0].cpu()
