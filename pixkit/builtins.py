@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 from pixkit.curves import ORDERINGS
 from pixkit.data import SOURCES
-from pixkit.heads import Softmax
+from pixkit.heads import HEADS
 from pixkit.hookspecs import hookimpl
 from pixkit.masks import MASKS
 from pixkit.models.autoregressive import AutoregressiveModel
@@ -19,9 +19,14 @@ pixkit_api_version = 1
 @hookimpl
 def pixkit_register(registry: Registrar) -> None:
     """Register the core's orderings, masks, heads, samplers, models and data sources."""
-    tables: dict[str, Mapping[str, type]] = {"ordering": ORDERINGS, "mask": MASKS, "sampler": SAMPLERS, "data": SOURCES}
+    tables: dict[str, Mapping[str, type]] = {
+        "ordering": ORDERINGS,
+        "mask": MASKS,
+        "head": HEADS,
+        "sampler": SAMPLERS,
+        "data": SOURCES,
+    }
     for kind, table in tables.items():
         for name, cls in table.items():
             registry.add(kind, name, cls)
-    registry.add("head", "softmax", Softmax)
     registry.add("model", "autoregressive", AutoregressiveModel)

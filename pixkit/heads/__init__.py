@@ -1,6 +1,27 @@
 """Output heads."""
 
 from pixkit.heads.base import Head, PixelDistribution
+from pixkit.heads.logistic_mixture import DiscretisedLogisticMixture, LogisticMixture
+from pixkit.heads.mixture import MixtureHead, PixelMixture
+from pixkit.heads.normal_mixture import DiscretisedNormalMixture, NormalMixture
 from pixkit.heads.softmax import LevelCategorical, Softmax
 
-__all__ = ["Head", "LevelCategorical", "PixelDistribution", "Softmax"]
+HEADS: dict[str, type[Head]] = {
+    "softmax": Softmax,
+    "logistic_mixture": LogisticMixture,
+    "normal_mixture": NormalMixture,
+}
+
+__all__ = [
+    "HEADS",
+    "DiscretisedLogisticMixture",
+    "DiscretisedNormalMixture",
+    "Head",
+    "LevelCategorical",
+    "LogisticMixture",
+    "MixtureHead",
+    "NormalMixture",
+    "PixelDistribution",
+    "PixelMixture",
+    "Softmax",
+]

@@ -37,6 +37,13 @@ class PixelDistribution(Distribution):
         """Nats of the colours of each site together: int64 [B, C, *S] to [B, *S]."""
 
     @abstractmethod
+    def level_log_probs(self, x: Tensor) -> Tensor:
+        """Nats of every level of a colour given the site's earlier colours: int64 [B, C, *S] to [B, K, C, *S].
+
+        What is said of colour c depends on x's colours below c alone, so that a decoder may fill x colour by colour.
+        """
+
+    @abstractmethod
     def quantile(self, uniforms: Tensor, temperature: float = 1.0) -> Tensor:
         """The levels that the uniforms [B, draws, C, *S] stand for, int64 [B, C, *S]."""
 
@@ -78,6 +85,11 @@ class Head(nn.Module):
         """The ways of drawing colours that this head supports, the preferred one first."""
         raise NotImplementedError(f"{cls.__name__} does not implement colours")
 
+    @classmethod
+    def parameter_count(cls, config: Any, spec: ImageSpec) -> int | None:
+        """Free parameters of one site's distribution: maps, less those that change nothing. None if not stated."""
+        return None
+
     def projection(self, width: int) -> nn.Module:
         """The layer from features [B, width, H, W] to parameters [B, P, H, W].
 
@@ -92,3 +104,8 @@ class Head(nn.Module):
     def distribution(self, params: Tensor) -> PixelDistribution:
         """The distribution of parameters [B, P, *S]; computed in float32 at least."""
         raise NotImplementedError(f"{type(self).__name__} does not implement distribution")
+
+
+def at_least_single(values: Tensor) -> Tensor:
+    """Half precision as float32, all else as it is."""
+    return values.float() if values.dtype in (torch.float16, torch.bfloat16) else values

@@ -9,7 +9,7 @@ from torch import Tensor
 from torch.distributions import constraints
 
 from pixkit.component import ComponentConfig
-from pixkit.heads.base import Head, PixelDistribution
+from pixkit.heads.base import Head, PixelDistribution, at_least_single
 from pixkit.image import ImageSpec
 from pixkit.ordering import Colours, Ordering
 
@@ -24,12 +24,12 @@ class LevelCategorical(PixelDistribution):
     arg_constraints: ClassVar[dict[str, constraints.Constraint]] = {"logits": constraints.real}
 
     def __init__(self, logits: Tensor, validate_args: bool | None = False) -> None:
-        self.logits = logits.float() if logits.dtype in (torch.float16, torch.bfloat16) else logits
+        self.logits = at_least_single(logits)
         self.levels = logits.shape[1]
         super().__init__(logits.shape[:1], logits.shape[2:], validate_args=validate_args)
 
-    def level_log_probs(self) -> Tensor:
-        """Log-probability of every level, nats, [B, K, C, *S]."""
+    def level_log_probs(self, x: Tensor | None = None) -> Tensor:
+        """Log-probability of every level, nats, [B, K, C, *S], whatever x, the colours of the site."""
         return self.logits.log_softmax(1)
 
     def site_log_prob(self, x: Tensor) -> Tensor:
@@ -86,6 +86,11 @@ class Softmax(Head):
     def colours(cls, config: Config, spec: ImageSpec) -> tuple[Colours, ...]:
         """Sequential; joint first where independence was asked for."""
         return ("joint", "sequential") if config.independent else ("sequential",)
+
+    @classmethod
+    def parameter_count(cls, config: Config, spec: ImageSpec) -> int:
+        """C * (K - 1): one logit of each colour is free to be 0."""
+        return spec.channels * (spec.levels - 1)
 
     def distribution(self, params: Tensor) -> LevelCategorical:
         """[B, K * C, *S] to the distribution over [B, C, *S]."""
