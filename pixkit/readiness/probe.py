@@ -31,9 +31,7 @@ def probe(network: Autoregressive, *, probes: int = 16, seed: int = 0) -> None:
         device = next(twin.parameters()).device
         before = twin(base.to(device))
         for flat, shift in zip(chosen.tolist(), shifts.tolist(), strict=True):
-            site = tuple(
-                int(i) for i in np.unravel_index(flat, spec.shape)
-            )  # torch's imports sympy, which takes seconds
+            site = tuple(int(i) for i in np.unravel_index(flat, spec.shape))
             changed = base.clone()
             changed[(0, *site)] = (changed[(0, *site)] + shift) % spec.levels
             moved = (twin(changed.to(device)) != before)[0].cpu()

@@ -39,6 +39,7 @@ def _check_steps(ordering: ComponentSpec, height: int, width: int, flips: tuple[
     sequential: Ordering = turned.build(spec, "sequential")
     joint: Ordering = turned.build(spec, "joint")
     where = f"{ordering.name}, {height}x{width}, {keys}"
+    assert torch.equal(turned.build(spec, "joint").steps, joint.steps), f"{where}: built twice, it differs"
     for built in (sequential, joint):
         assert built.steps.unique().tolist() == list(range(built.count)), f"{where}: a step is missing or empty"
         rows = [built.sites_at(step)[0] for step in range(built.count)]
@@ -49,7 +50,6 @@ def _check_steps(ordering: ComponentSpec, height: int, width: int, flips: tuple[
     plain = upright.build(ImageSpec(1, *((width, height) if transpose else (height, width)), 4), "joint").steps[0]
     expected = (plain.T if transpose else plain).flip([0] * vertical + [1] * horizontal)
     assert torch.equal(site, expected), f"{where}: not the symmetry that the keys ask for"
-    assert torch.equal(turned.build(spec, "joint").steps, joint.steps), f"{where}: built twice, it differs"
 
 
 def check_mask(mask: ComponentSpec) -> None:

@@ -1,0 +1,243 @@
+"""The contract kit can fail: backbones, samplers and models with one thing wrong each, and what is said of them."""
+
+import pytest
+import torch
+from torch import nn
+
+from pixkit.component import ComponentConfig
+from pixkit.curves import Raster
+from pixkit.errors import RecipeError
+from pixkit.models.autoregressive import AutoregressiveModel
+from pixkit.samplers import Ancestral
+from pixkit.testing import (
+    PlainBackbone,
+    check_backbone,
+    check_model,
+    check_sampler,
+    component,
+    named,
+    plain_backbone,
+)
+
+
+def noticed(check, text, *arguments):
+    with pytest.raises(AssertionError, match=text):
+        check(*arguments)
+
+
+def raster():
+    return [named("ordering", "raster")]
+
+
+def test_the_plain_ones_pass():
+    check_backbone(plain_backbone(), raster())
+    check_sampler(component("sampler", Ancestral))
+
+
+class Peeks(PlainBackbone):
+    """Sees the whole image."""
+
+    def forward(self, x):
+        return super().forward(x) + x.mean((1, 2, 3), keepdim=True)
+
+
+class PeeksAtItself(PlainBackbone):
+    """Sees the sub-pixel that it predicts."""
+
+    def forward(self, x):
+        return super().forward(x) + 0.01 * x.repeat(1, self.width // x.shape[1], 1, 1)
+
+
+class MixesColours(PlainBackbone):
+    """A dense 1x1 map: green sees blue."""
+
+    def __init__(self, config, spec):
+        super().__init__(config, spec)
+        self.body.append(nn.Conv2d(self.width, self.width, 1))
+
+
+class MixesImages(PlainBackbone):
+    """Batch statistics."""
+
+    def forward(self, x):
+        features = super().forward(x)
+        return features - features.mean(0, keepdim=True) if len(x) else features
+
+
+class Forgets(PlainBackbone):
+    """A buffer that is not saved."""
+
+    def __init__(self, config, spec):
+        super().__init__(config, spec)
+        self.register_buffer("shift", torch.randn(1), persistent=False)
+
+    def forward(self, x):
+        return super().forward(x) + self.shift
+
+
+class Rolls(PlainBackbone):
+    """Draws a number each time."""
+
+    def forward(self, x):
+        return super().forward(x) + torch.rand(1)
+
+
+class Idle(PlainBackbone):
+    """A parameter that nothing reads."""
+
+    def __init__(self, config, spec):
+        super().__init__(config, spec)
+        self.idle = nn.Parameter(torch.zeros(2))
+
+
+class Narrow(PlainBackbone):
+    """Says less than it gives."""
+
+    def __init__(self, config, spec):
+        super().__init__(config, spec)
+        self.width //= 2
+
+
+class Single(PlainBackbone):
+    """Leaves float64."""
+
+    def forward(self, x):
+        return super().forward(x).float()
+
+
+class Undescribed(PlainBackbone):
+    """A key without a word."""
+
+    class Config(ComponentConfig):
+        """One key."""
+
+        size: int = 3
+
+
+class Picky(PlainBackbone):
+    """Refuses without a word."""
+
+    def __init__(self, config, spec):
+        raise RecipeError("no")
+
+
+@pytest.mark.parametrize(("cls", "text"), [
+    (Peeks, "leak"), (PeeksAtItself, "leak"), (MixesColours, "leak"), (MixesImages, "images of a batch mix"),
+    (Forgets, "saved and loaded"), (Rolls, "the same images twice"), (Idle, "backbone.idle takes no part"),
+    (Narrow, r"features \(3, 6, 3, 5\), expected \(3, 3, 3, 5\)"),
+    (Single, "float64 pixels became torch.float32"), (Undescribed, "'size' of Undescribed has no description"),
+])  # fmt: skip
+def test_backbones(cls, text):
+    noticed(check_backbone, text, component("backbone", cls), raster())
+
+
+def test_refusals_need_a_reason():
+    noticed(check_backbone, "without a reason", component("backbone", Picky))
+
+
+class RasterOnly(PlainBackbone):
+    """Takes one ordering, and says so."""
+
+    def __init__(self, config, spec):
+        if not isinstance(spec.ordering, Raster):
+            raise RecipeError("this network runs along rows and takes the raster alone")
+        super().__init__(config, spec)
+
+
+def test_a_refusal_with_a_reason_is_no_fault_unless_that_ordering_was_asked_for():
+    check_backbone(component("backbone", RasterOnly))
+    with pytest.raises(RecipeError, match="along rows"):
+        check_backbone(component("backbone", RasterOnly), [named("ordering", "snake")])
+
+
+class OneSampler(Ancestral):
+    """Ancestral, with its draws changed by `change(x, noise, known)`."""
+
+    change = None
+
+    def prepare(self, network, known):
+        draw = super().prepare(network, known)
+
+        def changed(noise, temperature, known, progress):
+            return type(self).change(draw, noise, temperature, known, progress)
+
+        return changed
+
+
+def sampler(function):
+    return component(
+        "sampler", type("Wrong", (OneSampler,), {"__doc__": "One fault.", "change": staticmethod(function)})
+    )
+
+
+def cold(draw, noise, temperature, known, progress):
+    return draw(noise, 1.0, known, progress)
+
+
+def careless(draw, noise, temperature, known, progress):
+    return draw(noise, temperature, None, progress)
+
+
+def forgetful(draw, noise, temperature, known, progress):
+    drawn = draw(noise, temperature, None, progress)
+    return drawn if known is None else torch.where(known.mask, known.values, drawn)
+
+
+def selfish(draw, noise, temperature, known, progress):
+    return draw(type(noise)(noise.seed, range(len(noise))), temperature, known, progress)
+
+
+def silent(draw, noise, temperature, known, progress):
+    return draw(noise, temperature, known, None)
+
+
+def greedy(draw, noise, temperature, known, progress):
+    torch.rand(1)
+    return draw(noise, temperature, known, progress)
+
+
+@pytest.mark.parametrize(("function", "text"), [
+    (cold, "temperature 0.6"), (careless, "known sub-pixel was changed"), (forgetful, "40% known"),
+    (selfish, "batch size 2"), (silent, "progress was"), (greedy, "torch's generator was used"),
+])  # fmt: skip
+def test_samplers(function, text):
+    noticed(check_sampler, text, sampler(function))
+
+
+SMALL = {"type": "pixelcnn", "width": 12, "layers": 1, "output_layers": 1}
+
+
+class Doubled(AutoregressiveModel):
+    """Scores that are no probabilities."""
+
+    def score(self, batch):
+        return super().score(batch) / 2
+
+
+class Averaged(AutoregressiveModel):
+    """Scores the batch, not the image."""
+
+    def score(self, batch):
+        return super().score(batch).mean().expand(len(batch.x))
+
+
+class Wandering(AutoregressiveModel):
+    """Draws from torch's generator."""
+
+    def sample(self, n, *, seed=0, **options):
+        return super().sample(n, seed=int(torch.randint(100, ())), **options)
+
+
+class Counted(AutoregressiveModel):
+    """Forgets which image it is."""
+
+    def sample(self, n, *, seed=0, first=0, **options):
+        return super().sample(n, seed=seed, **options)
+
+
+@pytest.mark.parametrize(("cls", "text"), [
+    (Doubled, "sum to"), (Averaged, "depends on its batch"), (Wandering, "torch's generator"),
+    (Counted, "which others are drawn"),
+])  # fmt: skip
+def test_models(cls, text):
+    noticed(check_model, text, component("model", cls, backbone=SMALL))
