@@ -115,8 +115,7 @@ class _Build:
     def resumed(self) -> BuildResult:
         """The run that is there, from its last checkpoint, or from the start if it has none yet."""
         settings = self.run.settings()
-        locked = {key: value for key, value in settings.items() if key != "lock"}
-        changes = check_changes(locked, self.recipe, self.loaded.lock())
+        changes = check_changes(self.run.recipe().dump(), self.recipe, self.loaded.lock())
         dataset = self._dataset()
         check_data(settings["lock"]["data"]["hashes"], dataset.hashes())
         trainer = self._trainer(dataset)

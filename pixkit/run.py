@@ -16,6 +16,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -27,7 +28,7 @@ from pixkit.files import write_text
 from pixkit.image import ImageSpec
 from pixkit.training.lock import locked
 from pixkit.training.reading import read_json, read_line
-from pixkit.training.storage import clean_leftovers, remove, writing
+from pixkit.training.storage import clean_leftovers, discard, is_leftover, remove, writing
 
 if TYPE_CHECKING:
     from pixkit.recipe.schema import Recipe
@@ -102,13 +103,17 @@ class Run:
                 )
         elif resume:
             raise RunError("there is no run to resume", where=str(self.path), hint="leave --resume out to start one")
-        elif self.path.exists() and (foreign := sorted({entry.name for entry in self.path.iterdir()} - {BUILD_LOCK})):
+        elif self.path.exists() and (foreign := self._foreign()):
             raise RunError(
                 "a folder that holds something else than a run",
                 where=str(self.path),
                 found=", ".join(foreign[:5]),
                 hint="name a new folder with -o",
             )
+
+    def _foreign(self) -> list[str]:
+        """Names in the folder that no build can have left when it was killed before it began to write its run."""
+        return sorted(name for name in os.listdir(self.path) if name != BUILD_LOCK and not is_leftover(name))
 
     @property
     def started(self) -> bool:
@@ -248,4 +253,4 @@ class Run:
         """Remove the checkpoints of some steps."""
         for step in steps:
             with writing(self.checkpoint_folder(step)):
-                remove(self.checkpoint_folder(step))
+                discard(self.checkpoint_folder(step))

@@ -258,6 +258,14 @@ def test_resuming_with_another_recipe_is_refused(recipe, tmp_path):
     assert caught.value.found == "model.backbone.width: 8 -> 16"
 
 
+def test_a_key_that_is_newer_than_the_run_is_no_change(recipe, tmp_path):
+    run = build(tiny(recipe, "train.steps=2"), tmp_path / "run", device="cpu").run
+    settings = run.settings()
+    del settings["model"]["backbone"]["output_layers"]
+    run.write_settings(settings)
+    build(tiny(recipe, "train.steps=2"), tmp_path / "run", device="cpu", resume=True)
+
+
 def test_resuming_with_other_images_is_refused(recipe, tmp_path):
     run = build(tiny(recipe, "train.steps=2"), tmp_path / "run", device="cpu").run
     settings = run.settings()

@@ -12,7 +12,7 @@ from pixkit.image import ImageSpec
 from pixkit.recipe import load_recipe
 from pixkit.run import BUILD_LOCK, Run
 
-LOCK = {"image": {"channels": 1, "height": 8, "width": 8, "levels": 17}, "classes": 10, "changes": []}
+LOCK = {"image": {"channels": 1, "height": 8, "width": 8, "levels": 17}, "classes": 10, "data": {}, "changes": []}
 
 
 @pytest.fixture(scope="module")
@@ -221,7 +221,12 @@ def test_a_pointer_to_what_is_gone(run):
 def test_a_damaged_lock_is_an_error(run):
     path = run.path / "recipe.lock.yaml"
     header = path.read_text().split("\n")[0]
-    for text, message in (("a: [1", "cannot be read"), ("a: 1", "'lock' is missing"), ("[]", "'lock' is missing")):
+    for text, message in (
+        ("a: [1", "cannot be read"),
+        ("a: 1", "'lock' is missing"),
+        ("[]", "'lock' is missing"),
+        ("lock: {}", "incomplete"),
+    ):
         path.write_text(f"{header}\n{text}\n")
         with pytest.raises(RunError, match=message):
             run.settings()

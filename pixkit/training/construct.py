@@ -15,16 +15,16 @@ from pixkit.recipe.schema import Recipe
 from pixkit.run import Run
 from pixkit.training import checkpoint
 from pixkit.training.memory import MemoryGuard, machine_memory
-from pixkit.training.randomness import derive, isolated_rng
+from pixkit.training.randomness import derive, isolated_rng, seed_torch
 
 WEIGHTS = ("ema", "raw")
 
 
 def construct(recipe: Recipe, spec: ImageSpec, classes: int | None, device: torch.device) -> Model:
     """The recipe's model with the initial weights of the recipe's seed, the same for every device."""
-    with isolated_rng(torch.device("cpu")):
-        # Not torch.manual_seed: it imports torch's compiler, a second that loading a model need not take.
-        torch.default_generator.manual_seed(derive(recipe.seed, "construct"))
+    cpu = torch.device("cpu")
+    with isolated_rng(cpu):
+        seed_torch(derive(recipe.seed, "construct"), cpu)
         model: Model = recipe.model.build(spec, classes)
     return model.to(device)
 

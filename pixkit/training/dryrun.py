@@ -6,8 +6,6 @@ import statistics
 import time
 from dataclasses import dataclass
 
-import torch
-
 from pixkit.data import prepare
 from pixkit.data.dataset import Dataset
 from pixkit.image import ImageSpec
@@ -16,7 +14,7 @@ from pixkit.training.construct import construct_to_train
 from pixkit.training.environment import pick_device, repeatable
 from pixkit.training.feed import Feed
 from pixkit.training.memory import MemoryEstimate, estimate, memory_errors
-from pixkit.training.randomness import derive, isolated_rng
+from pixkit.training.randomness import derive, isolated_rng, seed_torch
 from pixkit.training.reporter import Reporter
 from pixkit.training.step import Stepper
 
@@ -60,7 +58,7 @@ def dry_run(loaded: LoadedRecipe, device: str = "auto", reporter: Reporter | Non
         stepper = Stepper(model, feed, recipe.train, recipe.seed, where)
         memory = estimate(stepper, where)
         memory.check()
-        torch.manual_seed(derive(recipe.seed, "initialise"))
+        seed_torch(derive(recipe.seed, "initialise"), where)
         model.initialise(stepper.batches(1)[0])
         losses, seconds = _time(stepper)
     return DryRun(

@@ -77,7 +77,7 @@ def recalibrate(model: Model, batches: Iterable[Batch]) -> None:
             layer.momentum = None
             layer.train()
         for batch in batches:
-            model.score(batch)
+            _pass(model, batch)
     for layer, buffers, momentum in zip(layers, before, momenta, strict=True):
         layer.momentum = momentum
         if layer.num_batches_tracked is None or int(layer.num_batches_tracked) == 0:
@@ -95,6 +95,15 @@ def evaluating(model: nn.Module) -> Iterator[None]:
     finally:
         for module, mode in modes:
             module.training = mode
+
+
+def _pass(model: Model, batch: Batch) -> None:
+    """Send a batch through what scores it or, where nothing does, through what trains on it."""
+    if model.score_kind != "none":
+        model.score(batch)
+        return
+    for phase in model.phases():
+        phase.loss(batch, 1)
 
 
 def _state(model: nn.Module) -> dict[str, Tensor]:

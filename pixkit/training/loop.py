@@ -23,7 +23,7 @@ from pixkit.training.feed import Feed
 from pixkit.training.hooks import TrainHooks
 from pixkit.training.metrics import MetricsLog, plain
 from pixkit.training.optim import load_optimizer_tensors, optimizer_tensors
-from pixkit.training.randomness import derive
+from pixkit.training.randomness import derive, seed_torch
 from pixkit.training.reporter import Reporter
 from pixkit.training.samples import draw_samples
 from pixkit.training.scores import score
@@ -72,7 +72,7 @@ class Trainer:
     def begin(self, weights: dict[str, Tensor] | None = None, where: str = "") -> None:
         """Start at step 0 from `weights`, which come from `where`, or from the model's own initialisation."""
         if weights is None:
-            torch.manual_seed(derive(self.recipe.seed, "initialise"))
+            seed_torch(derive(self.recipe.seed, "initialise"), self.stepper.device)
             self.model.initialise(self.stepper.batches(1)[0])
         else:
             checkpoint.load_model(self.model, weights, where)
@@ -209,7 +209,7 @@ class Trainer:
         return nullcontext() if self.ema is None else self.ema.in_place(self.model, self._calibration)
 
     def _calibration(self) -> Iterator[Batch]:
-        torch.manual_seed(derive(self.recipe.seed, "calibration"))
+        seed_torch(derive(self.recipe.seed, "calibration"), self.stepper.device)
         for step in range(1, CALIBRATION_BATCHES + 1):
             yield from self.stepper.batches(step)[:1]
 

@@ -18,6 +18,17 @@ def derive(seed: int, *place: str | int) -> int:
     return int.from_bytes(hashlib.blake2b(text.encode(), digest_size=8).digest(), "big") >> 1
 
 
+def seed_torch(seed: int, device: torch.device) -> None:
+    """Seed the global generators that an operation on `device` may draw from.
+
+    torch.manual_seed seeds every kind of device there may be, which takes a millisecond, and the first time it
+    imports torch's compiler, which takes a second.
+    """
+    torch.default_generator.manual_seed(seed)
+    if device.type == "cuda":
+        torch.cuda.default_generators[device.index or 0].manual_seed(seed)
+
+
 @contextmanager
 def isolated_rng(device: torch.device) -> Iterator[None]:
     """Leave torch's global generators as they were found."""

@@ -27,7 +27,7 @@ def check_changes(locked: dict[str, Any], wanted: Recipe, plain: dict[str, Any])
     """The keys that differ between a run's lock and the recipe to resume it with.
 
     Args:
-        locked: the lock, without its `lock` section.
+        locked: the recipe that the run was started with, as plain data, with defaults of keys that are newer than it.
         wanted: the recipe, and
         plain: the same as plain data.
 

@@ -15,7 +15,7 @@ from pixkit.image import Batch
 from pixkit.models.base import Model
 from pixkit.training.ema import evaluating
 from pixkit.training.metrics import plain
-from pixkit.training.randomness import derive, isolated_rng
+from pixkit.training.randomness import derive, isolated_rng, seed_torch
 
 Watch = Callable[[int, int], None]
 """Called as watch(images done, images in all) after every batch; raises to stop."""
@@ -88,7 +88,7 @@ def score(
     done = 0
     with torch.no_grad(), evaluating(model), isolated_rng(model.device):
         for number, batch in enumerate(_batches(dataset, split, batch_size, total, seed)):
-            torch.manual_seed(derive(seed, "score", split, number))
+            seed_torch(derive(seed, "score", split, number), model.device)
             values = model.score(batch.to(model.device))
             nats[done : done + len(batch.x)] = values.double().cpu()
             done += len(batch.x)

@@ -24,8 +24,9 @@ def read_settings(path: Path) -> dict[str, Any]:
         settings = parse_yaml(path.read_text(encoding="utf-8"), str(path)).plain()
     except (OSError, UnicodeDecodeError, RecipeError) as error:
         raise RunError("cannot be read", where=str(path), found=str(error)) from None
-    if not isinstance(settings, dict) or not isinstance(settings.get("lock"), dict):
-        raise RunError("the section 'lock' is missing", where=str(path))
+    lock = settings.get("lock") if isinstance(settings, dict) else None
+    if not isinstance(lock, dict) or not {"image", "classes", "data", "changes"} <= set(lock):
+        raise RunError("the section 'lock' is missing or incomplete", where=str(path))
     return settings
 
 

@@ -14,7 +14,7 @@ from pixkit.recipe.schema import TrainConfig
 from pixkit.training.checkpoint import non_finite
 from pixkit.training.feed import Feed
 from pixkit.training.optim import TrainedPhase, clip, gradient_norm, rate_factor, trained_phases
-from pixkit.training.randomness import derive
+from pixkit.training.randomness import derive, seed_torch
 
 
 class NonFiniteStep(NonFiniteError):
@@ -80,7 +80,7 @@ class Stepper:
         images = sum(len(batch.x) for batch in batches)
         means: dict[str, float] = {}
         for part, batch in enumerate(batches):
-            torch.manual_seed(derive(self._seed, "loss", step, number, part))
+            seed_torch(derive(self._seed, "loss", step, number, part), self.device)
             losses = _checked(trained.phase.loss(batch, step), trained.name)
             values = {name: float(value.detach()) for name, value in losses.items()}
             if not torch.isfinite(losses["loss"]):

@@ -81,11 +81,24 @@ def remove(path: Path) -> None:
         path.unlink(missing_ok=True)
 
 
+def discard(path: Path) -> None:
+    """Remove a folder under a hidden name: a process that is killed meanwhile leaves all of it or none."""
+    hidden = path.with_name(f".{path.name}.old.tmp")
+    remove(hidden)
+    path.rename(hidden)
+    remove(hidden)
+
+
+def is_leftover(name: str) -> bool:
+    """Whether a file or folder of this name was not written whole, or not removed whole."""
+    return name.startswith(".") and ".tmp" in name
+
+
 def clean_leftovers(folder: Path) -> list[Path]:
     """Remove what a killed process left half written in a folder; return what was removed."""
     if not folder.is_dir():
         return []
-    leftovers = [entry for entry in folder.iterdir() if entry.name.startswith(".") and ".tmp" in entry.name]
+    leftovers = [entry for entry in folder.iterdir() if is_leftover(entry.name)]
     for entry in leftovers:
         remove(entry)
     return leftovers

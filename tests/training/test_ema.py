@@ -88,6 +88,22 @@ def test_recalibration_leaves_a_layer_alone_that_scoring_does_not_use():
     assert int(model.spare.num_batches_tracked) == 5
 
 
+def test_a_model_that_scores_nothing_is_recalibrated_by_its_losses():
+    class Silent(NormedToy):
+        score_kind = "none"
+
+        def score(self, batch):
+            raise NotImplementedError
+
+        def loss(self, batch, step):
+            return {"loss": self.norm(batch.x.flatten(1).float()).mean()}
+
+    model, dataset = toy_model(toy_recipe(Silent))
+    batch = next(dataset.batches("train", 11))
+    recalibrate(model, [batch])
+    torch.testing.assert_close(model.norm.running_mean, batch.x.flatten(1).float().mean(0))
+
+
 def test_layers_without_running_statistics_do_not_count():
     model, _ = toy_model(toy_recipe(NormedToy))
     model.spare = torch.nn.BatchNorm1d(3, track_running_stats=False)
