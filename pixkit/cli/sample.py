@@ -18,6 +18,7 @@ from pixkit.cli.options import checkpoint_option, device_option, quiet_option, r
 from pixkit.cli.output import emit, is_terminal
 from pixkit.cli.talk import talking
 from pixkit.run import Run
+from pixkit.samplers import sampler_for
 
 Save = Callable[[Any, int, Path], object]
 
@@ -65,15 +66,18 @@ def command(
     opened = Run.open(run)
     defaults = opened.recipe().sample
     model = load(opened, device=device, checkpoint=checkpoint, weights=weights)
+    chosen = sampler_for(sampler or defaults.type)
     with talking(quiet) as talk:
         x = model.sample(
             count or defaults.count,
             seed=seed,
             temperature=temperature or defaults.temperature,
             batch_size=batch_size or defaults.batch_size,
-            sampler=sampler or defaults.type,
+            sampler=chosen,
             progress=lambda done, total: talk.progress("sampling", done, total),
         )
+        if chosen.summary():
+            talk.say(chosen.summary())
     if shown:
         emit(picture(x, model.spec.levels))
     if save is not None and out is not None:

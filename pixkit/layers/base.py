@@ -139,7 +139,8 @@ class TapLayer(MixingLayer):
 
     def init_state(self, batch: int, grids: list[tuple[int, int]]) -> tuple[Taps, Tensor]:
         """The table and the weight."""
-        return self.taps(grids[0]), self.tap_weight()
+        weight, table = self.tap_weight(), self.taps(grids[0])
+        return Taps(table.grid, table.sources.to(weight.device), table.allowed.to(weight.device)), weight
 
     def at(self, group: int, groups: int, sites: Tensor, inputs: list[Tensor], state: Any) -> Tensor:
         """Gather, mask, multiply."""

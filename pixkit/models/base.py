@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from pixkit.component import ComponentConfig
 from pixkit.image import Batch, ImageSpec
+from pixkit.samplers import Sampler
 
 Losses = Mapping[str, Tensor]
 """Scalars of one batch: 'loss' is what the optimiser lowers; the others are logged."""
@@ -68,7 +69,7 @@ class Model(nn.Module):
         *,
         seed: int = 0,
         temperature: float = 1.0,
-        sampler: str = "auto",
+        sampler: str | Sampler = "auto",
         batch_size: int = 64,
         first: int = 0,
         progress: Callable[[int, int], None] | None = None,

@@ -12,7 +12,6 @@ Pixels are written by the sampler; static operations, which need no pixel, are r
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Literal, TypeAlias
@@ -66,7 +65,7 @@ class Plan:
     Attributes:
         trace: the traced network.
         known: bool [C, H, W], sub-pixels that are given.
-        schedules: operation by operation in the network's order; `steps` is the same by step.
+        schedules: operation by operation in the network's order; `steps` gives the same by step.
         draws: for each step, what is drawn, as flat sites int64 [S] and bool [C, S].
         ready: readiness by operation, int64 [G, h, w].
         needed: units that some prediction reads, by operation, bool [G, h, w].
@@ -79,12 +78,11 @@ class Plan:
     ready: dict[str, Tensor]
     needed: dict[str, Tensor]
 
-    @functools.cached_property
-    def steps(self) -> list[list[Instruction]]:
-        """The instructions of each step of the ordering, in order."""
+    def steps(self, device: torch.device) -> list[list[Instruction]]:
+        """The instructions of each step of the ordering, in order, with their sites on a device."""
         steps: list[list[Instruction]] = [[] for _ in self.draws]
         for schedule in self.schedules:
-            parts = schedule.sites.tensor_split(schedule.starts[1:-1])
+            parts = schedule.sites.to(device).tensor_split(schedule.starts[1:-1])
             for time, sites in zip(schedule.times.tolist(), parts, strict=True):
                 steps[time].append(Instruction(schedule.opcode, schedule.operation, schedule.group, sites))
         return steps
@@ -143,7 +141,8 @@ def _draws(ordering: Ordering, known: Tensor) -> list[tuple[Tensor, Tensor]]:
     draws = [empty] * ordering.count
     colour, site = (~known).flatten(1).nonzero(as_tuple=True)
     times, starts, order = _by_time(ordering.steps.flatten(1)[colour, site])
-    for time, part in zip(times.tolist(), order.tensor_split(starts[1:-1]), strict=True):
+    for time, start, stop in zip(times.tolist(), starts[:-1], starts[1:], strict=True):
+        part = order[start:stop]
         sites, place = site[part].unique(return_inverse=True)
         due = torch.zeros(len(known), len(sites), dtype=torch.bool)
         due[colour[part], place] = True

@@ -5,18 +5,21 @@ from pixkit.samplers.ancestral import Ancestral
 from pixkit.samplers.auto import Auto
 from pixkit.samplers.base import Known, Sampler
 from pixkit.samplers.cached import Cached
+from pixkit.samplers.fixed_point import FixedPoint
 
-SAMPLERS: dict[str, type[Sampler]] = {"auto": Auto, "ancestral": Ancestral, "cached": Cached}
+SAMPLERS: dict[str, type[Sampler]] = {"auto": Auto, "ancestral": Ancestral, "cached": Cached, "fixed_point": FixedPoint}
 
-__all__ = ["SAMPLERS", "Ancestral", "Auto", "Cached", "Known", "Sampler", "sampler_for"]
+__all__ = ["SAMPLERS", "Ancestral", "Auto", "Cached", "FixedPoint", "Known", "Sampler", "sampler_for"]
 
 
-def sampler_for(name: str) -> Sampler:
-    """The sampler of a registered name, with its defaults.
+def sampler_for(name: str | Sampler) -> Sampler:
+    """The sampler of a registered name, with its defaults; a sampler as it is.
 
     Raises:
         PluginError: if there is none of that name.
     """
+    if isinstance(name, Sampler):
+        return name
     cls = registry().get("sampler", name).cls
     sampler: Sampler = cls(cls.Config())
     return sampler

@@ -17,10 +17,20 @@ from pixkit.samplers.cached import Cached
 class Auto(Sampler):
     """Cached sampling where the network can be planned; else whole passes, with one warning that says why."""
 
+    def __init__(self, config: Sampler.Config) -> None:
+        super().__init__(config)
+        self._chosen: Sampler = Cached(Cached.Config())
+
+    def summary(self) -> str:
+        """The chosen sampler's."""
+        return self._chosen.summary()
+
     def prepare(self, network: Autoregressive, known: Tensor | None) -> Draw:
         """Plan, or warn and fall back."""
         try:
-            return Cached(Cached.Config()).prepare(network, known)
+            self._chosen = Cached(Cached.Config())
+            return self._chosen.prepare(network, known)
         except (Untraceable, CausalityError) as error:
             warnings.warn(f"sampling by whole passes, since no plan can be made: {error}", RuntimeWarning, stacklevel=2)
-            return Ancestral(Ancestral.Config()).prepare(network, known)
+            self._chosen = Ancestral(Ancestral.Config())
+            return self._chosen.prepare(network, known)

@@ -65,6 +65,10 @@ class Sampler:
     def __init__(self, config: Any) -> None:
         self.config = config
 
+    def summary(self) -> str:
+        """What the last `sample` did that a user may want to know; empty by default."""
+        return ""
+
     def prepare(self, network: Autoregressive, known: Tensor | None) -> Draw:
         """What is needed once for a network and a mask of given sub-pixels, bool [C, H, W] or None."""
         raise NotImplementedError(f"{type(self).__name__} does not implement prepare")

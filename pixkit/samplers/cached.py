@@ -12,6 +12,7 @@ from pixkit.autoregressive import Autoregressive
 from pixkit.component import ComponentConfig
 from pixkit.noise import Noise
 from pixkit.readiness import executors
+from pixkit.readiness.executor import Executor
 from pixkit.readiness.plan import Plan, make_plan
 from pixkit.readiness.trace import Trace
 from pixkit.readiness.verify import require_law
@@ -24,10 +25,18 @@ class Cached(Sampler):
     class Config(ComponentConfig):
         """Which executor."""
 
-        executor: Literal["auto", "reference", "native"] = "auto"
+        executor: Literal["auto", "reference", "native", "graphs"] = "auto"
         """Who runs the plan; auto is the fastest measured for the device and batch size."""
 
     config: Config
+
+    def __init__(self, config: Config) -> None:
+        super().__init__(config)
+        self._executors: set[str] = set()
+
+    def summary(self) -> str:
+        """Which executor ran the plan."""
+        return f"cached sampling by {', '.join(sorted(self._executors))}"
 
     def prepare(self, network: Autoregressive, known: Tensor | None) -> Draw:
         """Trace the network and plan it.
@@ -38,7 +47,14 @@ class Cached(Sampler):
         """
         trace = Trace(network)
         require_law(trace)
-        return functools.partial(_draw, make_plan(trace, known), executors.CHOICES[self.config.executor])
+        make = executors.CHOICES[self.config.executor]
+
+        def executor(plan: Plan, batch: int) -> Executor:
+            made = make(plan, batch)
+            self._executors.add(type(made).__name__)
+            return made
+
+        return functools.partial(_draw, make_plan(trace, known), executor)
 
 
 def _draw(  # noqa: PLR0917 - the arguments of Draw, and two

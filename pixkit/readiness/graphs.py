@@ -1,0 +1,81 @@
+"""The plan on a GPU, with one captured CUDA graph for each shape of step."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, TypeAlias
+
+import torch
+from torch import Tensor
+
+from pixkit.readiness.executor import Progress, ReferenceExecutor
+from pixkit.readiness.plan import Instruction, Plan
+
+Replay: TypeAlias = Callable[[], None]
+
+
+class GraphExecutor(ReferenceExecutor):
+    """The reference executor's work, captured once for each shape of step and replayed for every step like it.
+
+    Two steps are alike if they run the same operations on equally many sites; a raster has a few dozen shapes. The
+    sites are then inputs of the graph. Drawing is part of it, so that a step costs a few small copies and one launch.
+    """
+
+    def __init__(self, plan: Plan, batch: int) -> None:
+        super().__init__(plan, batch)
+        sites = [draw[0] for draw in plan.draws]
+        sizes = [len(part) for part in sites]
+        self._draw_sites = torch.cat(sites).to(self.device).split(sizes)
+        self._draw_due = torch.cat([due for _, due in plan.draws], 1).to(self.device).split(sizes, 1)
+
+    def walk(self, uniforms: Tensor, temperature: float, progress: Progress | None) -> None:
+        """See Executor."""
+        graphs: dict[Any, tuple[list[Tensor], Replay]] = {}
+        for step, instructions in enumerate(self.steps):
+            inputs = [*(i.sites for i in instructions), self._draw_sites[step], self._draw_due[step]]
+            shape = (*((i.operation.name, i.group, len(i.sites)) for i in instructions), len(self._draw_sites[step]))
+            if shape not in graphs:
+                held = [part.clone() for part in inputs]
+                body = self._body(instructions, held, uniforms, temperature)
+                graphs[shape] = held, self._capture(body)
+            held, replay = graphs[shape]
+            for place, part in zip(held, inputs, strict=True):
+                place.copy_(part)
+            replay()
+            if progress is not None:
+                progress(step + 1, len(self.steps))
+
+    def _body(
+        self, instructions: list[Instruction], held: list[Tensor], uniforms: Tensor, temperature: float
+    ) -> Replay:
+        """One step, reading its sites from `held`."""
+        head = self.plan.trace.network.head
+        *places, sites, due = held
+        work = [
+            Instruction(instruction.opcode, instruction.operation, instruction.group, place)
+            for instruction, place in zip(instructions, places, strict=True)
+        ]
+
+        def run() -> None:
+            self.passing.clear()
+            for instruction in work:
+                self._execute(instruction)
+            if len(sites):
+                drawn = head.distribution(self.params(sites)).quantile(uniforms[..., sites], temperature)
+                now = torch.where(due, drawn, self.pixels[:, sites].transpose(1, 2))
+                self.pixels[:, sites] = now.transpose(1, 2)
+
+        return run
+
+    def _capture(self, body: Replay) -> Replay:
+        """Run the step once to warm up, on a stream of its own as capture demands, then record it."""
+        stream = torch.cuda.Stream()
+        stream.wait_stream(torch.cuda.current_stream())
+        with torch.cuda.stream(stream):
+            body()
+        torch.cuda.current_stream().wait_stream(stream)
+        graph = torch.cuda.CUDAGraph()
+        with torch.cuda.graph(graph):
+            body()
+        replay: Replay = graph.replay
+        return replay

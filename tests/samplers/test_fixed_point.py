@@ -1,0 +1,42 @@
+"""Fixed-point sampling draws what ancestral sampling draws."""
+
+import pytest
+import torch
+
+from pixkit.image import ImageSpec
+from pixkit.noise import Noise
+from pixkit.plugins import registry
+from pixkit.samplers import Ancestral, FixedPoint, Known
+from pixkit.testing import named, network
+
+
+@pytest.mark.parametrize("ordering", registry().names("ordering"))
+@pytest.mark.parametrize("spec", [ImageSpec(1, 4, 5, 3), ImageSpec(3, 2, 4, 3)], ids=str)
+def test_equal_to_ancestral_with_and_without_known(ordering, spec):
+    net = network(named("backbone", "pixelcnn", width=12, layers=1), spec, ordering=named("ordering", ordering))
+    ancestral, fixed = Ancestral(Ancestral.Config()), FixedPoint(FixedPoint.Config())
+    noise = Noise(2, range(6))
+    assert torch.equal(fixed.sample(net, noise, temperature=0.8), ancestral.sample(net, noise, temperature=0.8))
+    mask = torch.rand(spec.shape, generator=torch.Generator().manual_seed(0)) < 0.4
+    known = Known(mask, torch.ones(1, *spec.shape, dtype=torch.int64))
+    assert torch.equal(fixed.sample(net, noise, known=known), ancestral.sample(net, noise, known=known))
+
+
+def test_passes_are_counted_and_bounded():
+    spec = ImageSpec(1, 4, 5, 3)
+    net = network(named("backbone", "pixelcnn", width=12, layers=1), spec)
+    fixed = FixedPoint(FixedPoint.Config())
+    fixed.sample(net, Noise(2, range(6)), batch_size=4)
+    assert len(fixed.passes) == 2
+    assert all(2 <= passes <= net.ordering.count + 1 for passes in fixed.passes)
+    assert str(fixed.passes[0]) in fixed.summary()
+
+
+def test_a_network_that_ignores_pixels_needs_two_passes():
+    """One that draws, and one that changes nothing."""
+    spec = ImageSpec(1, 4, 5, 3)
+    net = network(named("backbone", "pixelcnn", width=12, layers=1), spec)
+    torch.nn.init.zeros_(net.projection.weight)
+    fixed = FixedPoint(FixedPoint.Config())
+    fixed.sample(net, Noise(2, range(6)))
+    assert fixed.passes == [2]

@@ -1,0 +1,47 @@
+"""The executor of CUDA graphs: its bookkeeping on any machine, the capture itself where there is a GPU."""
+
+import pytest
+import torch
+
+from pixkit.image import ImageSpec
+from pixkit.noise import Noise
+from pixkit.readiness.executor import ReferenceExecutor
+from pixkit.readiness.graphs import GraphExecutor
+from pixkit.readiness.plan import make_plan
+from pixkit.readiness.trace import Trace
+from pixkit.testing import named, network
+
+
+class Eager(GraphExecutor):
+    """Replays by running the body again, as a graph would with the same held inputs."""
+
+    def _capture(self, body):
+        return body
+
+
+def sampled(executor, net, plan, noise):
+    made = executor(plan, len(noise))
+    reference = next(net.parameters())
+    uniforms = noise.uniforms(net.head.draws, net.spec).flatten(3).to(reference.device, reference.dtype)
+    with torch.no_grad():
+        made.walk(uniforms, 1.0, None)
+    return made.pixels.cpu()
+
+
+@pytest.mark.parametrize("ordering", ["raster", "hilbert", "checkerboard", "row_at_once"])
+@pytest.mark.parametrize("spec", [ImageSpec(1, 5, 6, 3), ImageSpec(3, 3, 4, 3)], ids=str)
+def test_steps_of_one_shape_share_a_graph(ordering, spec):
+    backbone = named("backbone", "pixelcnn", width=12, layers=2)
+    net = network(backbone, spec, ordering=named("ordering", ordering))
+    plan = make_plan(Trace(net))
+    noise = Noise(5, range(4))
+    assert torch.equal(sampled(Eager, net, plan, noise), sampled(ReferenceExecutor, net, plan, noise))
+
+
+@pytest.mark.cuda
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no GPU")
+def test_captured_graphs_draw_what_the_reference_draws():
+    net = network(named("backbone", "pixelcnn", width=12, layers=2), ImageSpec(3, 6, 7, 4)).cuda()
+    plan = make_plan(Trace(net))
+    noise = Noise(5, range(8))
+    assert torch.equal(sampled(GraphExecutor, net, plan, noise), sampled(ReferenceExecutor, net, plan, noise))
