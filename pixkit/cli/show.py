@@ -42,6 +42,7 @@ def show_component(entry: Entry, as_json: bool) -> None:
     """What a component is and which keys it has."""
     keys = keys_of(entry.cls.Config)
     text = inspect.cleandoc(entry.cls.__doc__ or "")
+    counts = _free_parameters(entry)
     if as_json:
         emit_json(
             {
@@ -52,12 +53,17 @@ def show_component(entry: Entry, as_json: bool) -> None:
                 "class": f"{entry.cls.__module__}.{entry.cls.__qualname__}",
                 "description": text,
                 "keys": [dataclasses.asdict(key) for key in keys],
+                **({"free_parameters": counts} if counts else {}),
             }
         )
         return
     emit(f"{entry.kind} {entry.name}, from {entry.distribution} {entry.version}\n\n{text}")
     if keys:
         emit(f"\n{_key_table(keys)}")
+    if counts:
+        rows = [[str(value) for value in row.values()] for row in counts]
+        emit("\nFree parameters of one site, with every key left out:")
+        emit(table(("channels", "levels", "parameters"), rows))
 
 
 def show_recipe_keys(as_json: bool) -> None:
@@ -94,6 +100,20 @@ def show_run(path: str, as_json: bool) -> None:
     emit(pairs({key: _text(value) for key, value in found.items() if key != "scores" and value is not None}))
     if found["scores"]:
         emit(f"\n{score_table(found['scores'])}")
+
+
+def _free_parameters(entry: Entry) -> list[dict[str, int]]:
+    """Of a head with its defaults, for common images; none for other kinds, and where the head does not say."""
+    if entry.kind != "head" or any(field.is_required() for field in entry.cls.Config.model_fields.values()):
+        return []
+    from pixkit.image import ImageSpec
+
+    found = []
+    for channels, levels in ((1, 2), (1, 256), (3, 256)):
+        count = entry.cls.parameter_count(entry.cls.Config(), ImageSpec(channels, 32, 32, levels))
+        if count is not None:
+            found.append({"channels": channels, "levels": levels, "count": count})
+    return found
 
 
 def _text(value: Any) -> str:

@@ -68,6 +68,18 @@ def test_show_works_for_every_component(pixkit, entry):
     assert pixkit("show", entry.kind, entry.qualified).code == 0
 
 
+def test_show_counts_the_free_parameters_of_a_head(pixkit):
+    """Softmax: K - 1 a colour. Ten components of one mixture: 9 weights, 60 means and scales, 30 couplings."""
+    rows = [line.split() for line in pixkit("show", "head", "softmax").out.splitlines()[-3:]]
+    assert rows == [["1", "2", "1"], ["1", "256", "255"], ["3", "256", "765"]]
+    found = json.loads(pixkit("show", "head", "logistic_mixture", "--json").out)["free_parameters"]
+    assert found[1:] == [
+        {"channels": 1, "levels": 256, "count": 29},
+        {"channels": 3, "levels": 256, "count": 99},
+    ]
+    assert "free_parameters" not in json.loads(pixkit("show", "backbone", "pixelcnn", "--json").out)
+
+
 def test_show_of_a_misspelt_component_guesses(pixkit):
     outcome = pixkit("show", "backbone", "pixelcn")
     assert outcome.code == 2
