@@ -12,9 +12,9 @@ import pixkit
 
 ROOT = Path(__file__).resolve().parents[1]
 PARTS = (
-    *("errors", "image", "files", "figures", "component", "registry", "hookspecs", "plugins"),
+    *("errors", "image", "files", "figures", "fieldfigure", "component", "registry", "hookspecs", "plugins"),
     *("ordering", "curves", "masks", "layers", "backbone", "heads", "autoregressive", "readiness", "noise"),
-    *("samplers", "models", "data", "recipe", "training", "run", "build", "testing", "builtins", "cli"),
+    *("samplers", "models", "data", "recipe", "training", "run", "build", "bench", "testing", "builtins", "cli"),
 )
 """Modules and packages of the core; each imports earlier ones alone."""
 TIES = {("training", "run")}

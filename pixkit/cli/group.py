@@ -12,6 +12,8 @@ SECTIONS: dict[str, dict[str, str]] = {
         "build": "Train a recipe's model into a run folder.",
         "sample": "Draw images from a trained model.",
         "eval": "Score a trained model on a split of its data.",
+        "verify": "Prove that a recipe's model is causal, or show what leaks and which layer is to blame.",
+        "bench": "Measure how fast a recipe's model works.",
     },
     "Recipes": {
         "validate": "Check recipes and list everything that is wrong.",

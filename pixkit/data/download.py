@@ -20,6 +20,8 @@ from pixkit.errors import DataError
 CHUNK = 2**18
 TIMEOUT = 30.0
 """Seconds without a byte after which a connection is given up."""
+OFFLINE = "PIXKIT_OFFLINE"
+"""The environment variable that, set to anything, refuses downloads."""
 ATTEMPTS = 4
 """Connections tried with one mirror; each goes on from where the last broke off."""
 
@@ -47,6 +49,20 @@ def cache_dir() -> Path:
     if sys.platform == "darwin":
         return Path.home() / "Library" / "Caches" / "pixkit"
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "pixkit"
+
+
+@contextmanager
+def offline() -> Iterator[None]:
+    """Refuse downloads meanwhile: what is not there is an error that says which file to put where."""
+    before = os.environ.get(OFFLINE)
+    os.environ[OFFLINE] = "1"
+    try:
+        yield
+    finally:
+        if before is None:
+            del os.environ[OFFLINE]
+        else:
+            os.environ[OFFLINE] = before
 
 
 def fetch(remote: Remote, folder: Path, names: Sequence[str], progress: Progress | None = None) -> Path:
@@ -141,6 +157,8 @@ def _append(url: str, remote: Remote, part: Path, progress: Progress | None) -> 
 
 
 def _open(url: str, start: int) -> http.client.HTTPResponse:
+    if os.environ.get(OFFLINE):
+        raise _Broken("not asked, since downloads are refused here")
     request = urllib.request.Request(url, headers={"User-Agent": "pixkit", "Accept-Encoding": "identity"})
     if start:
         request.add_header("Range", f"bytes={start}-")

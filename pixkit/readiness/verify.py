@@ -54,10 +54,14 @@ def find_leak(trace: Trace) -> Leak | None:
 def require_law(trace: Trace) -> None:
     """Raise CausalityError, with the path and the layer to blame, unless readiness proves the network causal."""
     leak = find_leak(trace)
-    if leak is None:
-        return
+    if leak is not None:
+        raise law_error(trace, leak)
+
+
+def law_error(trace: Trace, leak: Leak) -> CausalityError:
+    """What a broken law comes to."""
     _, group, row, column = leak.path[0]
-    raise CausalityError(
+    return CausalityError(
         f"not causal: what {leak.blamed.label} gives is ready too late",
         where=type(trace.network.backbone).__name__,
         found=f"the prediction of colour group {group} at row {row}, column {column} is made at step {leak.deadline} "

@@ -1,0 +1,95 @@
+"""`pixkit bench`."""
+
+from __future__ import annotations
+
+import click
+
+from pixkit.bench import Row, SamplingTimes, time_sampling
+from pixkit.cli.door import open_door
+from pixkit.cli.options import device_option, json_option, overrides_argument, quiet_option
+from pixkit.cli.output import emit, emit_json, table
+from pixkit.cli.subject import Numbers, shape_option, subject
+from pixkit.cli.talk import talking
+from pixkit.recipe import load_recipe
+from pixkit.training.environment import pick_device
+
+
+@click.group()
+def command() -> None:
+    """Measure how fast a recipe's model works."""
+
+
+@command.command()
+@click.argument("recipe")
+@overrides_argument
+@click.option(
+    "--batch",
+    "batches",
+    type=Numbers(lambda numbers: min(numbers) >= 1, "batch sizes such as 1,16,64"),
+    default="1,16,64,256",
+    show_default=True,
+    metavar="N,...",
+    help="Images drawn together, one measurement each.",
+)
+@click.option("--rounds", type=click.IntRange(1), default=3, show_default=True, help="Turns of which to take medians.")
+@shape_option
+@device_option
+@json_option
+@quiet_option
+def sample(
+    *,
+    recipe: str,
+    overrides: tuple[str, ...],
+    batches: tuple[int, ...],
+    rounds: int,
+    shape: tuple[int, ...] | None,
+    device: str,
+    as_json: bool,
+    quiet: bool,
+) -> None:
+    """Time sampling, with weights as they are before training.
+
+    One forward pass, ancestral sampling (some of its steps, the rest extrapolated) and cached sampling with every
+    executor that runs the model take turns in one process; medians are reported. "Per forward" is the time of
+    sampling a batch divided by that of one forward pass of it.
+    """
+    open_door()
+    loaded = load_recipe(recipe, overrides)
+    with talking(quiet) as talk:
+        _, networks = subject(loaded, shape, pick_device(device), talk)
+        found = {
+            name: time_sampling(network, batches, rounds=rounds, progress=talk.progress)
+            for name, network in networks.items()
+        }
+    if as_json:
+        parts = [{"network": name, **times.dump()} for name, times in found.items()]
+        emit_json({"recipe": loaded.recipe.name, **parts[0], "others": parts[1:]})
+    else:
+        emit("\n\n".join(_in_words(name, times) for name, times in found.items()))
+
+
+def _in_words(name: str, times: SamplingTimes) -> str:
+    facts = ", ".join(f"{key} {value}" for key, value in times.machine.items())
+    preparation = ", ".join(f"{key} {seconds:.2f} s" for key, seconds in times.preparation.items())
+    headers = ("batch", "sampler", "executor", "seconds", "forward", "per forward", "speed-up", "packing", "note")
+    return (
+        f"{name}: {times.steps} steps; medians of {times.rounds} turns; {facts}\n"
+        f"once: {preparation}\n\n{table(headers, map(_cells, times.rows))}"
+    )
+
+
+def _cells(row: Row) -> tuple[str, ...]:
+    def number(value: float | None, digits: str) -> str:
+        return "" if value is None else format(value, digits)
+
+    return (
+        str(row.batch),
+        row.sampler,
+        row.executor or "",
+        number(row.seconds, ".4g"),
+        number(row.forward_seconds, ".4g"),
+        number(row.per_forward, ".3g"),
+        number(row.speedup, ".3g"),
+        number(row.preparation_seconds, ".3g"),
+        row.note,
+    )

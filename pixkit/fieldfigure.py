@@ -1,0 +1,99 @@
+"""Pictures of what a prediction sees, and of orderings: one panel a colour, a square a sub-pixel, a legend below."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import Image, ImageDraw
+
+from pixkit.files import replacing
+
+PANEL = 448
+"""Panels are at most this many pixels a side, unless the image itself is larger."""
+LARGEST_CELL = 40
+MARGIN = 8
+LINE = 22
+"""Height of a line of the legend."""
+INK, PAPER = (32, 32, 32), (255, 255, 255)
+RAMP = ((48, 18, 89), (40, 100, 200), (30, 180, 150), (180, 210, 60), (252, 220, 90))
+"""Colours of the first to the last step."""
+
+Colour = tuple[int, int, int]
+
+
+def save_field(kinds: Any, legend: Mapping[int, tuple[str, Colour]], path: str | os.PathLike[str]) -> Path:
+    """Draw what each sub-pixel is to a prediction.
+
+    Args:
+        kinds: integers [C, H, W], keys of the legend.
+        legend: a word and a colour for each kind; kinds that do not occur are left out of the picture's legend.
+        path: the PNG to write.
+    """
+    values = np.asarray(kinds)
+    colours = np.zeros((*values.shape, 3), np.uint8)
+    for kind, (_, colour) in legend.items():
+        colours[values == kind] = colour
+    entries = [(word, colour) for kind, (word, colour) in legend.items() if (values == kind).any()]
+    return _save(colours, None, entries, path)
+
+
+def save_order(steps: Any, path: str | os.PathLike[str]) -> Path:
+    """Draw an ordering: integer steps [C, H, W] as colours from dark to bright, with their numbers where they fit."""
+    values = np.asarray(steps)
+    last = int(values.max())
+    entries = [(f"step {step}", _shade(step, last)) for step in sorted({0, last // 2, last})]
+    shades = np.array([_shade(step, last) for step in range(last + 1)], np.uint8)
+    return _save(shades[values], values, entries, path)
+
+
+def _save(colours: np.ndarray, numbers: np.ndarray | None, entries: list[tuple[str, Colour]], path: Any) -> Path:
+    """Panels of colours uint8 [C, H, W, 3] side by side, then the legend."""
+    panels, height, width = colours.shape[:3]
+    cell = max(1, min(LARGEST_CELL, PANEL // max(height, width)))
+    across = max(panels * (width * cell + MARGIN) + MARGIN, 160)
+    down = height * cell + 2 * MARGIN
+    canvas = Image.new("RGB", (across, down + LINE * len(entries)), PAPER)
+    draw = ImageDraw.Draw(canvas)
+    for panel in range(panels):
+        left = MARGIN + panel * (width * cell + MARGIN)
+        canvas.paste(_panel(colours[panel], cell), (left, MARGIN))
+        if numbers is not None:
+            _number(draw, numbers[panel], cell, left)
+    for line, (word, colour) in enumerate(entries):
+        top = down + line * LINE
+        draw.rectangle((MARGIN, top, MARGIN + 14, top + 14), fill=colour, outline=INK)
+        draw.text((MARGIN + 22, top + 1), word, fill=INK)
+    target = Path(path)
+    with replacing(target) as temporary:
+        canvas.save(temporary, format="PNG")
+    return target
+
+
+def _panel(colours: np.ndarray, cell: int) -> Image.Image:
+    """Squares of `cell` pixels, with a thin line between them where there is room."""
+    large = colours.repeat(cell, axis=0).repeat(cell, axis=1)
+    if cell >= 6:
+        large[cell - 1 :: cell] = large[cell - 1 :: cell] // 4 * 3
+        large[:, cell - 1 :: cell] = large[:, cell - 1 :: cell] // 4 * 3
+    return Image.fromarray(large)
+
+
+def _number(draw: ImageDraw.ImageDraw, steps: np.ndarray, cell: int, left: int) -> None:
+    last = int(steps.max())
+    if draw.textlength(str(last)) > cell - 4 or cell < 14:
+        return
+    for (row, column), step in np.ndenumerate(steps):
+        ink = INK if sum(_shade(int(step), last)) > 384 else PAPER
+        centre = (left + column * cell + cell / 2, MARGIN + row * cell + cell / 2)
+        draw.text(centre, str(step), fill=ink, anchor="mm")
+
+
+def _shade(step: int, last: int) -> Colour:
+    place = step / max(last, 1) * (len(RAMP) - 1)
+    low = min(int(place), len(RAMP) - 2)
+    red, green, blue = (round(a + (b - a) * (place - low)) for a, b in zip(RAMP[low], RAMP[low + 1], strict=True))
+    return red, green, blue

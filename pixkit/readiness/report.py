@@ -1,0 +1,182 @@
+"""What is known about a network's causality, and what one of its predictions sees."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import IntEnum
+from typing import Any, Literal
+
+import torch
+from torch import Tensor
+
+from pixkit.autoregressive import Autoregressive
+from pixkit.errors import CausalityError, UsageError
+from pixkit.readiness.probe import probe
+from pixkit.readiness.trace import Trace, Untraceable
+from pixkit.readiness.verify import Leak, find_leak, law_error, permitted, receptive_field
+
+Pixel = tuple[int, int, int]
+"""A sub-pixel: colour, row, column."""
+
+
+class Sight(IntEnum):
+    """What a sub-pixel is to a prediction."""
+
+    LATER = 0
+    """Drawn at the same step or later, and not seen."""
+    SEEN = 1
+    """Drawn before, and seen."""
+    BLIND = 2
+    """Drawn before, and never seen: the blind spot."""
+    ITSELF = 3
+    """The sub-pixel that is predicted."""
+    LEAK = 4
+    """Drawn at the same step or later, and seen all the same."""
+
+
+@dataclass(frozen=True)
+class Report:
+    """What `examine` found.
+
+    Attributes:
+        network: the network.
+        verdict: "proved" by readiness; "leaks", which the probe saw; or "unproved", though no leak was seen.
+        problem: why there is no proof, None where there is one.
+        trace: the traced network, None if it cannot be traced.
+        leak: the path that breaks the law, None if none does.
+        probes: how many sub-pixels were swapped for others.
+        seen_leak: what the probe saw, None if it saw no leak.
+        pixel: the sub-pixel whose prediction was looked at.
+        sight: int64 [C, H, W] of `Sight`, None without a trace.
+    """
+
+    network: Autoregressive
+    verdict: Literal["proved", "leaks", "unproved"]
+    problem: CausalityError | Untraceable | None
+    trace: Trace | None
+    leak: Leak | None
+    probes: int
+    seen_leak: str | None
+    pixel: Pixel
+    sight: Tensor | None
+
+    @property
+    def step(self) -> int:
+        """The step at which the pixel is drawn."""
+        return int(self.network.ordering.steps[self.pixel])
+
+    def count(self, sight: Sight) -> int:
+        """How many sub-pixels are that to the prediction."""
+        return 0 if self.sight is None else int((self.sight == sight).sum())
+
+    def dump(self) -> dict[str, Any]:
+        """The same as plain data; `field` has a character of `CHARACTERS` for every sub-pixel, by colour and row."""
+        ordering = self.network.ordering
+        return {
+            "backbone": type(self.network.backbone).__name__,
+            "ordering": {"type": type(ordering).__name__, "colours": ordering.colours, "steps": ordering.count},
+            "operations": None if self.trace is None else len(self.trace.operations),
+            "verdict": self.verdict,
+            "problem": None if self.problem is None else str(self.problem),
+            "blamed": None if self.leak is None else self.leak.blamed.label,
+            "path": None if self.leak is None or self.trace is None else self._path(self.leak, self.trace),
+            "probe": {"swaps": self.probes, "leak": self.seen_leak},
+            "pixel": list(self.pixel),
+            "step": self.step,
+            "may_see": self.count(Sight.SEEN) + self.count(Sight.BLIND),
+            **{name: self.count(sight) for name, sight in COUNTED.items()},
+            "field": None if self.sight is None else rows_of(self.sight),
+        }
+
+    def _path(self, leak: Leak, trace: Trace) -> list[dict[str, Any]]:
+        """From the pixel to the prediction."""
+        return [
+            {"operation": trace.operations[name].label, "colour_group": group, "row": row, "column": column}
+            for name, group, row, column in reversed(leak.path)
+        ]
+
+
+COUNTED = {"sees": Sight.SEEN, "blind_spot": Sight.BLIND, "sees_too_early": Sight.LEAK}
+CHARACTERS = {Sight.LATER: ".", Sight.SEEN: "#", Sight.BLIND: "o", Sight.ITSELF: "@", Sight.LEAK: "!"}
+WORDS = {
+    Sight.SEEN: "seen",
+    Sight.BLIND: "blind spot",
+    Sight.LATER: "not yet drawn",
+    Sight.ITSELF: "the pixel",
+    Sight.LEAK: "seen too early",
+}
+
+
+def examine(network: Autoregressive, pixel: Pixel | None = None) -> Report:
+    """Prove a network causal or find what breaks the law, probe it numerically, and see what one prediction sees.
+
+    Args:
+        network: it is left as it is.
+        pixel: whose prediction; by default the last colour in the middle of the image.
+
+    Raises:
+        UsageError: if there is no such sub-pixel.
+    """
+    chosen = _checked(network, pixel)
+    trace, leak, problem = _prove(network)
+    dims = network.spec.dims
+    probes = 16 if problem is None else dims if dims <= 128 else 64
+    seen_leak = _probe(network, min(probes, dims))
+    verdict: Literal["proved", "leaks", "unproved"] = "proved" if problem is None else "unproved"
+    return Report(
+        network,
+        verdict if seen_leak is None else "leaks",
+        problem,
+        trace,
+        leak,
+        min(probes, dims),
+        seen_leak,
+        chosen,
+        None if trace is None else sight_of(trace, chosen),
+    )
+
+
+def sight_of(trace: Trace, pixel: Pixel) -> Tensor:
+    """What every sub-pixel is to the prediction of one, int64 [C, H, W] of `Sight`."""
+    site = (pixel[0] % trace.groups, *pixel[1:])
+    seen, may = receptive_field(trace, *site), permitted(trace, *site)
+    sight = torch.where(may, torch.where(seen, Sight.SEEN, Sight.BLIND), torch.where(seen, Sight.LEAK, Sight.LATER))
+    if sight[pixel] == Sight.LATER:
+        sight[pixel] = Sight.ITSELF
+    return sight
+
+
+def rows_of(sight: Tensor) -> list[list[str]]:
+    """A line of characters for each colour and row."""
+    marks = {int(kind): character for kind, character in CHARACTERS.items()}
+    return [["".join(marks[value] for value in row) for row in colour] for colour in sight.tolist()]
+
+
+def _prove(network: Autoregressive) -> tuple[Trace | None, Leak | None, CausalityError | Untraceable | None]:
+    try:
+        trace = Trace(network)
+    except Untraceable as error:
+        return None, None, error
+    leak = find_leak(trace)
+    return trace, leak, None if leak is None else law_error(trace, leak)
+
+
+def _probe(network: Autoregressive, probes: int) -> str | None:
+    try:
+        probe(network, probes=probes)
+    except CausalityError as error:
+        return error.found
+    return None
+
+
+def _checked(network: Autoregressive, pixel: Pixel | None) -> Pixel:
+    spec = network.spec
+    chosen = (spec.channels - 1, spec.height // 2, spec.width // 2) if pixel is None else pixel
+    if not all(0 <= place < size for place, size in zip(chosen, spec.shape, strict=True)):
+        raise UsageError(
+            "there is no such sub-pixel",
+            where="--pixel",
+            found=",".join(map(str, chosen)),
+            expected=f"colour, row, column below {', '.join(map(str, spec.shape))}",
+        )
+    return chosen
