@@ -17,6 +17,7 @@ from pixkit.testing.causality import check_causality, check_gradients, influence
 from pixkit.testing.configs import check_config, resolve
 from pixkit.testing.data import check_data
 from pixkit.testing.heads import check_head
+from pixkit.testing.layers import check_layer
 from pixkit.testing.likelihood import check_frequencies, check_normalised, check_sampling, numbered
 from pixkit.testing.models import check_model
 from pixkit.testing.orderings import check_mask, check_ordering
@@ -52,6 +53,7 @@ __all__ = [
     "check_gradients",
     "check_head",
     "check_known",
+    "check_layer",
     "check_manners",
     "check_mask",
     "check_model",

@@ -1,0 +1,118 @@
+"""The contract of mixing layers."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Sequence
+from itertools import product
+
+import torch
+from torch import Tensor
+
+from pixkit.layers import MixingLayer
+from pixkit.testing.parts import randomise
+
+Grid = tuple[int, int]
+GARBAGE = 1e3
+"""What memories hold where nothing is ready yet: finite, and not to be counted."""
+
+
+def check_layer(
+    layer: MixingLayer,
+    inputs: Sequence[tuple[int, int, int]],
+    *,
+    groups: int = 1,
+    readiness: Sequence[Tensor] | None = None,
+    tight: bool = True,
+) -> None:
+    """Everything that pixkit promises of a mixing layer: `at` and `ready` say what `forward` does.
+
+    `reads` names what has an effect; a unit is ready when all that it reads is; walking the steps, `at` computes each
+    unit from what is ready then, and gets `forward`'s values. In float64, with random weights.
+
+    Args:
+        layer: the layer.
+        inputs: maps, height and width of each input.
+        groups: G, the number of colour groups.
+        readiness: of each input, int64 [G, h, w]; random if left out.
+        tight: whether all that the layer reads has an effect; not so in attention, where a lone key has none.
+
+    Raises:
+        AssertionError: saying what does not hold.
+    """
+    twin = copy.deepcopy(layer).double().eval()
+    randomise(twin, seed=0)
+    generator = torch.Generator().manual_seed(1)
+    x = [torch.randn(2, *shape, generator=generator, dtype=torch.float64) for shape in inputs]
+    given = list(readiness or ())
+    given = given or [torch.randint(0, 6, (groups, h, w), generator=generator) for _, h, w in inputs]
+    with torch.no_grad():
+        grids = [(h, w) for _, h, w in inputs]
+        effects = find_effects(twin, x, groups)
+        check_reads(twin, effects, grids, tight)
+        check_ready(twin, effects[0].shape[:3], grids, given)
+        check_steps(twin, x, given)
+
+
+def find_effects(layer: MixingLayer, x: list[Tensor], groups: int) -> list[Tensor]:
+    """Which unit of each input moves which of the output's: bool [G, h', w', G, h, w], by finite changes."""
+    before, found = layer(*x), []
+    for index, whole in enumerate(x):
+        _, _, height, width = whole.shape
+        effect = torch.zeros(groups, *before.shape[2:], groups, height, width, dtype=torch.bool)
+        for g, i, j in product(range(groups), range(height), range(width)):
+            changed = whole.clone()
+            changed[:, g::groups, i, j] += 1.7
+            after = layer(*x[:index], changed, *x[index + 1 :])
+            effect[..., g, i, j] = (after != before).unflatten(1, (-1, groups)).any(1).any(0)
+        found.append(effect)
+    return found
+
+
+def check_reads(layer: MixingLayer, effects: list[Tensor], grids: list[Grid], tight: bool) -> None:
+    """What `reads` names for some units is what has an effect on any of them, or holds it."""
+    generator = torch.Generator().manual_seed(2)
+    for share in (0.0, 0.2, 1.0):
+        units = torch.rand(effects[0].shape[:3], generator=generator) < share
+        for number, (effect, found) in enumerate(zip(effects, layer.reads(units, grids), strict=True)):
+            seen = effect[units].any(0)
+            assert not (seen & ~found).any(), f"input {number} has an effect that `reads` does not name"
+            assert not (tight and (found & ~seen).any()), f"`reads` names of input {number} what has no effect"
+
+
+def check_ready(layer: MixingLayer, size: Sequence[int], grids: list[Grid], readiness: list[Tensor]) -> None:
+    """A unit is ready when the last of all that it reads is: not before, and not after."""
+    found = layer.ready(*readiness)
+    assert found.dtype == torch.int64, f"readiness is {found.dtype}"
+    assert found.shape == tuple(size), f"readiness has the shape {tuple(found.shape)}, not {tuple(size)}"
+    for g, h, w in product(*map(range, size)):
+        unit = torch.zeros(tuple(size), dtype=torch.bool)
+        unit[g, h, w] = True
+        named = zip(layer.reads(unit, grids), readiness, strict=True)
+        latest = max(int(torch.where(read, given, 0).amax()) for read, given in named)
+        stated = int(found[g, h, w])
+        assert stated >= latest, f"unit (g, h, w) = ({g}, {h}, {w}) is called ready before all that it reads is"
+        assert stated <= latest, f"unit (g, h, w) = ({g}, {h}, {w}) is called ready later than all that it reads"
+
+
+def check_steps(layer: MixingLayer, x: list[Tensor], readiness: list[Tensor]) -> None:
+    """At each step, from memories that hold only what is ready, `at` computes what is due as `forward` does."""
+    out, due = layer(*x), layer.ready(*readiness)
+    groups = len(due)
+    state = layer.init_state(len(x[0]), [(one.shape[2], one.shape[3]) for one in x])
+    for step in due.unique().tolist():
+        memories = [_memory(one, given <= step) for one, given in zip(x, readiness, strict=True)]
+        for group in range(groups):
+            sites = (due[group] == step).flatten().nonzero().flatten()
+            found = layer.at(group, groups, sites, memories, state)
+            expected = out[:, group::groups].flatten(2)[:, :, sites].transpose(1, 2)
+            where = f"step {step}, colour group {group}"
+            assert found.shape == expected.shape, f"{where}: `at` gives {tuple(found.shape)}, not {expected.shape}"
+            assert torch.allclose(found, expected, rtol=0, atol=1e-9), f"{where}: `at` differs from `forward`"
+
+
+def _memory(x: Tensor, ready: Tensor) -> Tensor:
+    """[B, M, h, w] as a memory [B, h * w + 1, M], garbage where it is not ready, zeros after the last site."""
+    filled = torch.where(ready, x.unflatten(1, (-1, len(ready))), GARBAGE).flatten(1, 2)
+    flat = filled.flatten(2).transpose(1, 2)
+    return torch.cat([flat, flat.new_zeros(len(flat), 1, flat.shape[2])], 1)

@@ -1,0 +1,166 @@
+"""Every mixing layer against its contract, and the contract against layers with one thing wrong."""
+
+import pytest
+import torch
+from torch import nn
+
+from pixkit.curves import ORDERINGS
+from pixkit.image import ImageSpec
+from pixkit.layers import (
+    CausalAttention,
+    KeepBefore,
+    MaskedConv2d,
+    MaskedDownsample,
+    MaskedUpsample,
+    MixingLayer,
+    Pointwise,
+    Shift,
+    ShiftedConv2d,
+    ShiftedConvTranspose2d,
+)
+from pixkit.masks import MASKS
+from pixkit.testing import check_layer, named
+
+
+def ordering_of(name, channels, height=4, width=5, colours="sequential"):
+    return named("ordering", name).build(ImageSpec(channels, height, width, 4), colours)
+
+
+@pytest.mark.parametrize("name", ORDERINGS)
+@pytest.mark.parametrize("mask_type", ["A", "B"])
+@pytest.mark.parametrize("channels", [1, 3])
+def test_masked_convolutions(name, mask_type, channels):
+    layer = MaskedConv2d(6, 3, 3, mask_type, ordering_of(name, channels))
+    check_layer(layer, [(6, 4, 5)], groups=channels)
+
+
+@pytest.mark.parametrize("shape", MASKS.values(), ids=lambda cls: cls.__name__)
+@pytest.mark.parametrize("name", ["raster", "hilbert"])
+def test_masked_convolutions_of_every_shape(name, shape):
+    check_layer(MaskedConv2d(2, 4, 5, "A", ordering_of(name, 1), shape=shape(), bias=False), [(2, 4, 5)])
+
+
+def test_pointwise_maps():
+    check_layer(Pointwise(6, 9, ordering_of("raster", 3)), [(6, 4, 5)], groups=3)
+
+
+@pytest.mark.parametrize("name", ["raster", "hilbert", "row_at_once"])
+@pytest.mark.parametrize("channels", [1, 3])
+def test_masked_layers_between_scales(name, channels):
+    ordering = ordering_of(name, channels)
+    check_layer(MaskedDownsample(3, 6, 3, ordering), [(3, 4, 5)], groups=channels)
+    check_layer(MaskedUpsample(3, 6, 3, ordering), [(3, 2, 3)], groups=channels)
+
+
+@pytest.mark.parametrize(("rows", "columns", "stride"), [
+    ((-1, 0), (-1, 1), 1), ((-2, -1), (-1, 1), 1), ((0, 0), (-2, -1), 1), ((-1, 0), (-1, 0), 2), ((1, 2), (0, 0), 1),
+])  # fmt: skip
+def test_shifted_convolutions(rows, columns, stride):
+    check_layer(ShiftedConv2d(3, 2, rows, columns, stride=stride), [(3, 5, 4)])
+
+
+def test_shifted_transposed_convolutions():
+    check_layer(ShiftedConvTranspose2d(3, 2, (0, 1), (-1, 1), (5, 4)), [(3, 3, 2)])
+
+
+@pytest.mark.parametrize(("down", "right"), [(1, 0), (0, 1), (2, -1), (0, 0), (4, 0)])
+@pytest.mark.parametrize("groups", [1, 3])
+def test_shifts(down, right, groups):
+    check_layer(Shift(down, right), [(6, 4, 5)], groups=groups)
+
+
+@pytest.mark.parametrize("name", ORDERINGS)
+@pytest.mark.parametrize("mask_type", ["A", "B"])
+@pytest.mark.parametrize("heads", [1, 2])
+def test_attention(name, mask_type, heads):
+    layer = CausalAttention(ordering_of(name, 1, 3, 3), heads=heads, mask_type=mask_type)
+    check_layer(layer, [(4, 3, 3), (4, 3, 3), (2, 3, 3)], tight=False)
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+@pytest.mark.parametrize("step", [0, 5, 999])
+def test_hiding_later_pixels(channels, step):
+    check_layer(KeepBefore(ordering_of("snake", channels), step), [(6, 4, 5)], groups=channels)
+
+
+class Above(MixingLayer):
+    """Adds the site above, as a layer of somebody's own would, with the default `reads`."""
+
+    def __init__(self):
+        super().__init__()
+        self.scale = nn.Parameter(torch.ones(1))
+
+    def forward(self, x):
+        return x + self.scale * nn.functional.pad(x, (0, 0, 1, -1))
+
+    def ready(self, *inputs):
+        (source,) = inputs
+        return torch.maximum(source, nn.functional.pad(source, (0, 0, 1, -1)))
+
+    def init_state(self, batch, grids):
+        return grids[0]
+
+    def at(self, group, groups, sites, inputs, state):
+        height, width = state
+        above = torch.where(sites >= width, sites - width, height * width)
+        own = inputs[0][:, :, group::groups]
+        return own[:, sites] + self.scale * own[:, above]
+
+
+class Hasty(Above):
+    def ready(self, *inputs):
+        return inputs[0]
+
+    def reads(self, units, grids):
+        return Above().reads(units, grids)
+
+
+class Lazy(Above):
+    def ready(self, *inputs):
+        return super().ready(*inputs) + 1
+
+    def reads(self, units, grids):
+        return Above().reads(units, grids)
+
+
+class Wraps(Above):
+    def at(self, group, groups, sites, inputs, state):
+        own = inputs[0][:, :, group::groups]
+        return own[:, sites] + self.scale * own[:, (sites - state[1]) % (state[0] * state[1])]
+
+
+class Misreads(Above):
+    def reads(self, units, grids):
+        return [units]
+
+
+class Overstates(Above):
+    """Reads its neighbour, it says."""
+
+    def ready(self, *inputs):
+        return torch.maximum(super().ready(*inputs), nn.functional.pad(inputs[0], (1, -1)))
+
+
+class WrongShape(Above):
+    def at(self, *arguments):
+        return super().at(*arguments)[..., :1]
+
+
+class WrongColour(Above):
+    def at(self, group, groups, sites, inputs, state):
+        return super().at(0, groups, sites, inputs, state)
+
+
+def test_a_layer_of_ones_own():
+    for groups in (1, 2):
+        check_layer(Above(), [(2, 3, 4)], groups=groups)
+
+
+@pytest.mark.parametrize(("cls", "text"), [
+    (Hasty, "ready before all"), (Lazy, "ready later than"), (Wraps, "differs from `forward`"),
+    (Misreads, "that `reads` does not name"),
+    (Overstates, "what has no effect"), (WrongShape, "`at` gives"), (WrongColour, "colour group 1: `at` differs"),
+])  # fmt: skip
+def test_what_is_wrong_is_noticed(cls, text):
+    with pytest.raises(AssertionError, match=text):
+        check_layer(cls(), [(4, 3, 4)], groups=2)
