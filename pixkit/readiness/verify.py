@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import itertools
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
 from pixkit.errors import CausalityError
+from pixkit.layers import KeepBefore
 from pixkit.readiness.trace import Operation, Trace
 
 Unit = tuple[str, int, int, int]
@@ -125,29 +127,48 @@ def _blame(trace: Trace, ready: dict[str, Tensor], path: list[Unit]) -> Operatio
     """The last operation on the way to the prediction that made something late out of what was in time.
 
     A unit is in time if it is ready by the step of its own site. Where a late branch joins one in time, the nearest
-    mixing layer up the late branch is blamed; where there is none, the join itself. Where all is late from the pixel
-    on, the first layer that mixes is to blame.
+    layer that mixes up the late branch is blamed; where there is none, the join itself. Where all is late from the
+    pixel on, the first layer that mixes is to blame.
     """
-    joined: Operation | None = None
-    first: Operation | None = None
-    for position, (name, group, row, column) in enumerate(path[:-1]):
-        operation = trace.operations[name]
-        mixes = operation.kind in ("mixing", "all", "channels")
-        if mixes and (joined is not None or _in_time(trace, ready, path[position + 1])):
-            return operation
-        first = operation if mixes else first
-        others = [(source, group, row, column) for source in operation.inputs if source != path[position + 1][0]]
-        if joined is None and not mixes and any(_in_time(trace, ready, other) for other in others):
-            joined = operation
-    return first or joined or trace.operations[path[-2][0]]
+    raw = _raw(trace)
+    operations = [trace.operations[unit[0]] for unit in path]
+    mixing = [position for position, operation in enumerate(operations[:-1]) if operation.kind in MIXES]
+    for position in mixing:
+        if _in_time(trace, ready, path[position + 1], raw):
+            return _named(operations, position)
+    for position, (_, group, row, column) in enumerate(path[:-1]):
+        others = [name for name in operations[position].inputs if name != path[position + 1][0]]
+        if any(_in_time(trace, ready, (name, group, row, column), raw) for name in others):
+            return next((operations[later] for later in mixing if later > position), operations[position])
+    return operations[mixing[-1]] if mixing else operations[-2]
 
 
-def _in_time(trace: Trace, ready: dict[str, Tensor], unit: Unit) -> bool:
+MIXES = ("mixing", "all", "channels")
+
+
+def _named(operations: list[Operation], position: int) -> Operation:
+    """Of a row of all-to-all operations (reshaping, say, before and after attention) a module says most."""
+    row = itertools.takewhile(lambda operation: operation.kind == "all", reversed(operations[: position + 1]))
+    return next((operation for operation in row if operation.module is not None), operations[position])
+
+
+def _raw(trace: Trace) -> set[str]:
+    """Operations that carry pixels of their own site, which no layer has made strictly earlier yet."""
+    raw: set[str] = set()
+    for operation in trace.operations.values():
+        carried = [name in raw for name in operation.inputs if trace.operations[name].kind != "static"]
+        enough = all(carried) if operation.kind == "elementwise" else any(carried)
+        own_site = operation.kind not in ("mixing", "all", "static") or isinstance(operation.module, KeepBefore)
+        if operation.kind == "pixels" or (own_site and enough):
+            raw.add(operation.name)
+    return raw
+
+
+def _in_time(trace: Trace, ready: dict[str, Tensor], unit: Unit, raw: set[str]) -> bool:
     name, group, row, column = unit
     operation, ordering = trace.operations[name], trace.network.ordering
     scale = -(-ordering.spec.height // operation.grid[0])
     steps = ordering.coarse_steps(scale)
     if operation.kind == "static" or tuple(steps.shape[1:]) != operation.grid:
         return False
-    slack = 1 if operation.kind == "pixels" else 0
-    return bool(ready[name][group, row, column] <= steps[group, row, column] + slack)
+    return bool(ready[name][group, row, column] <= steps[group, row, column] + int(name in raw))
