@@ -1,0 +1,154 @@
+"""Commands forked from a warm process, and what runs are compared by."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+from pixkit.run import Run
+from pixkit.training import checkpoint
+from pixkit.training.metrics import TIMED
+
+ROOT = Path(__file__).resolve().parents[2]
+LONG = os.environ.get("PIXKIT_LONG") == "1"
+
+TINY = """\
+pixkit: 1
+name: tiny
+data: {source: digits, validation: 0.02, limit_train: 64, limit_test: 16}
+model:
+  type: autoregressive
+  backbone: {type: pixelcnn, width: 4, layers: 1, first_kernel: 3, output_layers: 1, dropout: 0.1}
+train: {steps: 8, batch_size: 8, eval_every: 3, checkpoint_every: 1, sample_every: 4, keep: 2, ema: 0.9}
+sample: {count: 2}
+"""
+VARIABLES = ("NO_COLOR", "FORCE_COLOR", "PIXKIT_TRACEBACK", "PIXKIT_DISABLE_PLUGINS")
+
+
+def environment():
+    """The environment of commands in processes of their own: one thread, this pixkit."""
+    kept = {name: value for name, value in os.environ.items() if name not in VARIABLES}
+    paths = [str(ROOT), str(ROOT / "plugins"), os.environ.get("PYTHONPATH", "")]
+    return {**kept, "OMP_NUM_THREADS": "1", "PYTHONPATH": os.pathsep.join(paths)}
+
+
+class Command:
+    """A command that the nursery has started."""
+
+    def __init__(self, nursery, folder, name, pid):
+        self._nursery = nursery
+        self._files = folder / name
+        self.pid = pid
+        self._code = None
+
+    def send(self, number):
+        os.kill(self.pid, number)
+
+    def wait(self):
+        """The exit code, -9 if it was killed."""
+        if self._code is None:
+            self._code = int(self._nursery.ask({"wait": self.pid}))
+        return self._code
+
+    @property
+    def out(self):
+        return self._files.with_suffix(".out").read_text()
+
+    @property
+    def err(self):
+        return self._files.with_suffix(".err").read_text()
+
+    @property
+    def changes(self):
+        """How many changes of the file system a command with `die_at` came to."""
+        return int(self._files.with_suffix(".changes").read_text() or 0)
+
+
+class Nursery:
+    """Starts commands in processes forked from one that has torch in memory already."""
+
+    def __init__(self):
+        self._process = subprocess.Popen(
+            [sys.executable, Path(__file__).with_name("nursery.py")],
+            env=environment(),
+            stderr=subprocess.DEVNULL,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        assert self._process.stdout.readline() == "ready\n"
+        self._count = 0
+        self.started = []
+
+    def ask(self, request):
+        self._process.stdin.write(json.dumps(request) + "\n")
+        self._process.stdin.flush()
+        return self._process.stdout.readline()
+
+    def start(self, folder, *arguments, die_at=None):
+        """Start `pixkit ARGUMENTS...` in a folder."""
+        self._count += 1
+        name = f"command-{self._count}"
+        run = [str(argument) for argument in arguments]
+        pid = int(self.ask({"run": run, "folder": str(folder), "name": name, "die_at": die_at}))
+        self.started.append(Command(self, folder, name, pid))
+        return self.started[-1]
+
+    def clear(self):
+        """End what is left of the commands that were started."""
+        for command in self.started:
+            if command._code is None:
+                command.send(signal.SIGKILL)
+                command.wait()
+        self.started = []
+
+    def close(self):
+        self.clear()
+        self._process.stdin.close()
+        self._process.wait()
+        self._process.stdout.close()
+
+
+def scratch():
+    """A new folder, in memory where there is a place for that: a killed process tests no disk."""
+    memory = Path("/dev/shm")
+    return Path(tempfile.mkdtemp(prefix="pixkit-", dir=memory if os.access(memory, os.W_OK) else None))
+
+
+def sound(folder):
+    """Check every byte of every checkpoint in a folder that may hold a run; return how many there are."""
+    run = Run(folder)
+    if not run.started:
+        return 0
+    for step in run.steps():
+        checkpoint.verify(run.checkpoint_folder(step))
+    for which in ("last", "best"):
+        if (run.path / which).exists():
+            checkpoint.verify(run.checkpoint(which))
+    list(run.rows())
+    run.settings()
+    return len(run.steps())
+
+
+def untimed(run):
+    return [{key: value for key, value in row.items() if key not in TIMED} for row in run.rows()]
+
+
+def files(run):
+    """Paths of a run's files; what it holds while a build is writing aside."""
+    return sorted(str(path.relative_to(run.path)) for path in run.path.rglob("*") if path.is_file())
+
+
+def same(left, right):
+    """Whether two runs came to the same bytes, but for times and the names of the folders."""
+    assert files(left) == files(right)
+    assert untimed(left) == untimed(right)
+    for name in files(left):
+        if name not in ("metrics.jsonl", "recipe.lock.yaml", "env.json") and not name.endswith("manifest.json"):
+            assert (left.path / name).read_bytes() == (right.path / name).read_bytes(), name
+    for step in left.steps():
+        states = [checkpoint.verify(run.checkpoint_folder(step)) for run in (left, right)]
+        assert states[0] == states[1]

@@ -1,0 +1,88 @@
+"""A process that has torch in memory and forks commands of pixkit on request: starting one takes no time.
+
+It reads requests from stdin, a JSON object a line, and answers each with a line:
+- {"run": [ARGUMENTS], "folder": F, "name": N, "die_at": K or null}: start `pixkit ARGUMENTS` in the folder F, with
+  stdout and stderr in N.out and N.err there; answers the process number. With die_at the process kills itself
+  before its K-th change of the file system, and N.changes counts the changes.
+- {"wait": PID}: answers the exit code once the process has ended, -9 if it was killed.
+"""
+
+import contextlib
+import json
+import os
+import signal
+import sys
+from pathlib import Path
+
+CHANGES = {"os.rename", "os.mkdir", "os.remove", "os.rmdir", "os.truncate"}
+
+
+def changes(event, arguments):
+    """Whether an audited event (see sys.addaudithook) changes the file system, or may."""
+    if event == "open":
+        flags = arguments[2]
+        return isinstance(flags, int) and bool(flags & (os.O_WRONLY | os.O_RDWR | os.O_CREAT))
+    return event in CHANGES
+
+
+def die_at(number, tally):
+    """Count changes of the file system; kill this process before the one of that number, from 1."""
+    count = 0
+
+    def hook(event, arguments):
+        nonlocal count
+        if changes(event, arguments):
+            count += 1
+            os.pwrite(tally, b"%9d" % count, 0)
+            if count == number:
+                os.kill(os.getpid(), signal.SIGKILL)
+
+    sys.addaudithook(hook)
+
+
+def run(request):
+    """In the forked process: be `pixkit`."""
+    from pixkit.cli.main import main
+
+    os.chdir(request["folder"])
+    for descriptor, suffix in ((1, "out"), (2, "err")):
+        os.dup2(os.open(f"{request['name']}.{suffix}", os.O_WRONLY | os.O_CREAT | os.O_TRUNC), descriptor)
+    os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
+    if request["die_at"] is not None:
+        die_at(request["die_at"], os.open(f"{request['name']}.changes", os.O_WRONLY | os.O_CREAT | os.O_TRUNC))
+    code = 1
+    try:
+        code = main(request["run"])
+    except SystemExit as error:
+        code = error.code
+    finally:
+        # Not sys.exit: taking torch down takes longer than most of these commands.
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(code)
+
+
+def serve():
+    import torch
+
+    torch.set_num_threads(1)
+    from pixkit.cli.main import main
+
+    with contextlib.redirect_stdout(sys.stderr):
+        assert main(["build", "digits-pixelcnn", "train.batch_size=2", "--dry-run", "-q"]) == 0
+    assert len(os.listdir("/proc/self/task")) == 1, "a process with threads must not fork"
+    print("ready", flush=True)
+    for line in iter(sys.stdin.readline, ""):
+        request = json.loads(line)
+        if "wait" in request:
+            print(os.waitstatus_to_exitcode(os.waitpid(request["wait"], 0)[1]), flush=True)
+            continue
+        pid = os.fork()
+        if pid == 0:
+            run(request)
+        print(pid, flush=True)
+
+
+if __name__ == "__main__":
+    sys.path[:0] = [str(Path(__file__).resolve().parents[2])]
+    serve()

@@ -1,0 +1,85 @@
+"""Builds killed (-9) anywhere: what is left is sound, and going on ends as if nothing had happened."""
+
+import random
+import shutil
+import time
+
+import pytest
+from forks import LONG, same, sound
+
+from pixkit.run import Run
+
+KILLED = -9
+KILLS = 100 if LONG else 12
+LIVES = 6
+"""Kills that one run has to survive."""
+SHORT = ("train.steps=3", "train.eval_every=2", "train.sample_every=3", "train.keep=1")
+EVERY = 1 if LONG else 17
+"""Of the changes of the file system, every how many-th is tried"""
+FIRST = 10
+"""and all up to this one: they begin the run."""
+
+
+class Runs:
+    """Builds of one recipe in one folder."""
+
+    def __init__(self, nursery, folder, name, *overrides):
+        self.nursery = nursery
+        self.folder = folder
+        self.path = folder / name
+        self.overrides = overrides
+
+    def start(self, **options):
+        """Begin the run, or go on with it."""
+        resume = ["--resume"] if Run(self.path).started else []
+        return self.nursery.start(
+            self.folder, "build", "tiny.yaml", *self.overrides, "-o", self.path, *resume, **options
+        )
+
+    def finish(self, **options):
+        """The run, ended properly, and the command that ended it."""
+        command = self.start(**options)
+        assert command.wait() == 0, command.err
+        return Run(self.path), command
+
+    def anew(self):
+        shutil.rmtree(self.path, ignore_errors=True)
+
+
+@pytest.mark.long
+def test_killed_at_random_moments_again_and_again(nursery, workplace):
+    """Each life is a random part of a whole build's time, so that lives end anywhere from start to table."""
+    Runs(nursery, workplace, "warm").finish()
+    started = time.monotonic()
+    whole, _ = Runs(nursery, workplace, "whole").finish()
+    seconds = time.monotonic() - started
+    runs = Runs(nursery, workplace, "killed")
+    choose = random.Random(0)
+    kills = 0
+    while kills < KILLS:
+        runs.anew()
+        for _ in range(min(LIVES, KILLS - kills)):
+            command = runs.start()
+            time.sleep(choose.uniform(0.02, seconds))
+            command.send(9)
+            code = command.wait()
+            assert code in (0, KILLED), command.err
+            sound(runs.path)
+            if code == 0:
+                break
+            kills += 1
+        same(runs.finish()[0], whole)
+
+
+@pytest.mark.long
+def test_killed_before_any_change_of_the_file_system(nursery, workplace):
+    """The moments that matter, one by one: before each file that is opened for writing, renamed or removed."""
+    whole, command = Runs(nursery, workplace, "short", *SHORT).finish(die_at=0)
+    assert command.changes > 100
+    runs = Runs(nursery, workplace, "cut", *SHORT)
+    for number in sorted({*range(1, FIRST), *range(1, command.changes + 1, EVERY)}):
+        runs.anew()
+        command = runs.start(die_at=number)
+        assert command.wait() == KILLED, number
+        sound(runs.path)
+        same(runs.finish()[0], whole)
