@@ -23,6 +23,7 @@ class Ema:
     def __init__(self, model: nn.Module, decay: float) -> None:
         self.decay = decay
         self.average = {name: parameter.detach().clone() for name, parameter in model.named_parameters()}
+        self._statistics: dict[str, Tensor] | None = None
 
     def decay_at(self, step: int) -> float:
         """The decay d of the step'th update, counted from 1."""
@@ -31,12 +32,14 @@ class Ema:
     @torch.no_grad()
     def update(self, model: nn.Module, step: int) -> None:
         """Take in the weights that the model has after the step."""
+        self._statistics = None
         weight = 1 - self.decay_at(step)
         for name, parameter in model.named_parameters():
             self.average[name].lerp_(parameter, weight)
 
     def load(self, tensors: Mapping[str, Tensor]) -> None:
         """Take the averages from the state of a whole averaged model."""
+        self._statistics = None
         for name, value in self.average.items():
             value.copy_(tensors[name])
 
@@ -45,13 +48,15 @@ class Ema:
         """Give the model the averaged weights for a while; on leaving, everything is as before, bit for bit.
 
         `calibration` gives the batches that BatchNorm statistics are taken from, where there are any: those
-        of the raw weights do not fit averaged ones.
+        of the raw weights do not fit averaged ones. They are taken once after every update.
         """
         before = {name: value.detach().clone() for name, value in _state(model).items()}
         try:
             _copy(model, self.average)
-            if batch_norms(model):
+            if batch_norms(model) and self._statistics is None:
                 recalibrate(model, calibration())
+                self._statistics = {name: value.clone() for name, value in _statistics(model).items()}
+            _copy(model, self._statistics or {})
             yield
         finally:
             _copy(model, before)
@@ -60,6 +65,12 @@ class Ema:
 def batch_norms(model: nn.Module) -> list[_BatchNorm]:
     """The BatchNorm layers that keep running statistics."""
     return [module for module in model.modules() if isinstance(module, _BatchNorm) and module.track_running_stats]
+
+
+def _statistics(model: nn.Module) -> dict[str, Tensor]:
+    """The running statistics of all BatchNorm layers, by their names in the model."""
+    own = {id(buffer) for layer in batch_norms(model) for buffer in layer.buffers()}
+    return {name: buffer for name, buffer in model.named_buffers() if id(buffer) in own}
 
 
 @torch.no_grad()

@@ -45,7 +45,7 @@ def read_manifest(
     path = folder / MANIFEST
     if folder.is_symlink() or not folder.is_dir():
         raise CheckpointError("there is no checkpoint", where=str(folder), expected="a folder, not a link")
-    body = _decode_manifest(read_regular(path), path)
+    body = decode_manifest(read_regular(path), path)
     body = _migrate(body, path, migrations, newest)
     manifest = _typed(body, path)
     named = re.fullmatch(r"step-(\d+)", folder.name)
@@ -77,7 +77,8 @@ def encode_manifest(body: dict[str, Any]) -> bytes:
     return _canonical({**bare, "sha256": sha256(_canonical(bare))})
 
 
-def _decode_manifest(data: bytes, path: Path) -> dict[str, Any]:
+def decode_manifest(data: bytes, path: Path) -> dict[str, Any]:
+    """The content of a manifest's bytes, read from `path`; CheckpointError unless `encode_manifest` wrote them."""
     try:
         body = json.loads(data)
         intact = isinstance(body, dict) and encode_manifest(body) == data

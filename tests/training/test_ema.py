@@ -47,6 +47,26 @@ def test_the_model_is_left_as_it_was_bit_for_bit():
         assert torch.equal(value, before[name]), name
 
 
+def test_statistics_are_taken_once_after_each_update():
+    model, dataset = toy_model(toy_recipe(NormedToy))
+    ema = Ema(model, 0.5)
+    taken = []
+
+    def calibration():
+        taken.append(1)
+        return dataset.batches("train", 11)
+
+    seen = []
+    for _ in range(2):
+        for _ in range(2):
+            with ema.in_place(model, calibration):
+                seen.append(model.norm.running_mean.clone())
+        ema.update(model, 1)
+    assert len(taken) == 2
+    assert all(torch.equal(value, seen[0]) for value in seen)
+    assert not torch.equal(seen[0], model.norm.running_mean)
+
+
 def test_buffers_are_those_of_the_model():
     model, _ = toy_model(toy_recipe())
     ema = Ema(model, 0.5)
