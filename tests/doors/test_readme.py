@@ -1,0 +1,87 @@
+"""plugins/README.md as written: its backbone, its project, its recipe, its tables and every name in it."""
+
+import importlib
+import importlib.metadata
+import re
+import sys
+import tomllib
+from pathlib import Path
+
+import pytest
+
+import pixkit
+from pixkit import testing
+from pixkit.cli.group import SECTIONS
+from pixkit.plugins import GROUP, HOOKS, load_plugins
+from pixkit.recipe import load_recipe
+
+TEXT = (Path(__file__).parents[2] / "plugins" / "README.md").read_text(encoding="utf-8")
+PROSE = re.sub(r"```.*?```", "", TEXT, flags=re.DOTALL)
+
+
+def block(language, number=0):
+    return re.findall(rf"```{language}\n(.*?)```", TEXT, flags=re.DOTALL)[number]
+
+
+@pytest.fixture
+def module(tmp_path, monkeypatch):
+    """The backbone's file, saved under the name that the text gives it, and importable."""
+    assert "`residual_pixels.py`" in TEXT
+    (tmp_path / "residual_pixels.py").write_text(block("python"), encoding="utf-8")
+    monkeypatch.syspath_prepend(tmp_path)
+    yield importlib.import_module("residual_pixels")
+    del sys.modules["residual_pixels"]
+
+
+@pytest.fixture
+def loaded(module):
+    """The plugins that are installed, and this one, by the entry point of its pyproject.toml."""
+    project = tomllib.loads(block("toml"))["project"]
+    points = [importlib.metadata.EntryPoint(*item, GROUP) for item in project["entry-points"][GROUP].items()]
+    return load_plugins([*importlib.metadata.entry_points(group=GROUP), *points])
+
+
+def test_forty_lines():
+    assert len([line for line in block("python").splitlines() if line.strip()]) <= 40
+
+
+def test_the_door_takes_it(loaded):
+    (info,) = [info for info in loaded.infos if info.name == "residual"]
+    assert (info.health, info.detail, info.components) == ("ok", "", [("backbone", "residual")])
+    assert not loaded.broken()
+
+
+def test_it_keeps_its_contract_by_the_lines_given(module):
+    exec(compile(block("python", 1), "plugins/README.md", "exec"), {})
+
+
+def test_the_recipe_is_valid_and_trains(loaded, tmp_path):
+    path = tmp_path / "digits-residual.yaml"
+    path.write_text(block("yaml"), encoding="utf-8")
+    recipe = load_recipe(path, registry=loaded.registry).recipe
+    assert path.stem == recipe.name
+    model = recipe.model.build(pixkit.ImageSpec(1, 8, 8, 17), 10)
+    model.verify()
+    assert model.sample(2).shape == (2, 1, 8, 8)
+
+
+def test_the_table_is_right():
+    rows = re.findall(r"^\| `(\w+)` \| `pixkit\.(\w+)` \| `(\w+)` \|", TEXT, flags=re.MULTILINE)
+    assert {kind for kind, _, _ in rows} == set(pixkit.KINDS)
+    for kind, base, check in rows:
+        assert check == f"check_{kind}" and check in testing.__all__
+        assert base in pixkit.__all__
+
+
+def test_every_name_exists():
+    for dotted in re.findall(r"`pixkit\.([\w.]+)`", PROSE):
+        if dotted == "testing":
+            continue
+        value = pixkit
+        for part in dotted.split("."):
+            value = getattr(value, part)
+    for command in re.findall(r"`pixkit (\w+)", PROSE):
+        assert any(command in section for section in SECTIONS.values()), command
+    for check in re.findall(r"`(check_\w+)`", PROSE):
+        assert check in testing.__all__, check
+    assert set(re.findall(r"`(pixkit_[a-z_]+)\(", PROSE)) | {"pixkit_register"} == HOOKS
