@@ -19,7 +19,7 @@ from pixkit.noise import Noise
 from pixkit.readiness import executors
 from pixkit.readiness.executor import Executor
 from pixkit.readiness.native.compile import NoCompiler
-from pixkit.readiness.native.lower import Unsupported
+from pixkit.readiness.lower import Unsupported
 from pixkit.readiness.plan import Plan, make_plan
 from pixkit.readiness.trace import Trace
 from pixkit.readiness.verify import require_law

@@ -22,7 +22,8 @@ Row = dict[str, object]
 @click.argument("kind", required=False, type=KIND)
 @click.argument("folder", required=False, type=click.Path(path_type=Path))
 @json_option
-def command(kind: str | None, folder: Path | None, as_json: bool) -> None:
+@click.option("--markdown", is_flag=True, help="Print a Markdown table, as README.md has it.")
+def command(kind: str | None, folder: Path | None, as_json: bool, markdown: bool) -> None:
     """List components, recipes or runs.
 
     KIND is ordering, mask, backbone, head, sampler, model, data, recipe or run; the plural does as
@@ -40,10 +41,18 @@ def command(kind: str | None, folder: Path | None, as_json: bool) -> None:
             rows += recipe_rows()
     if as_json:
         emit_json(rows)
+    elif markdown:
+        emit(markdown_table(rows, columns))
     elif rows:
         emit(table(columns, [[str(row[column]) for column in columns] for row in rows]))
     else:
         click.echo(f"no {kind}s here", err=True)
+
+
+def markdown_table(rows: list[Row], columns: list[str]) -> str:
+    """A Markdown table with a column for each key."""
+    lines = [columns, ["---"] * len(columns), *([str(row[column]) for column in columns] for row in rows)]
+    return "\n".join(f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in line)} |" for line in lines)
 
 
 def component_rows(kind: str | None) -> list[Row]:

@@ -12,9 +12,9 @@ from torch import Tensor
 
 from pixkit.layers import TapLayer
 from pixkit.readiness.executor import Executor, Progress, run_static
+from pixkit.readiness.lower import LANES, Lowered, Unsupported, lower
 from pixkit.readiness.native.compile import kernel
 from pixkit.readiness.native.layout import INSTRUCTION, KINDS, Buffer, Op, Program
-from pixkit.readiness.native.lower import LANES, Lowered, Unsupported, lower
 from pixkit.readiness.plan import Plan, fleeting, pointwise
 from pixkit.readiness.trace import Operation, as_image
 

@@ -1,0 +1,5 @@
+"""`python -m pixkit`."""
+
+from pixkit.cli.main import run
+
+run()

@@ -1,0 +1,45 @@
+"""The eager executor computes what the reference executor computes."""
+
+import pytest
+import torch
+
+from pixkit.image import ImageSpec
+from pixkit.noise import Noise
+from pixkit.plugins import registry
+from pixkit.readiness.eager import EagerExecutor
+from pixkit.readiness.executor import ReferenceExecutor
+from pixkit.readiness.plan import make_plan
+from pixkit.readiness.trace import Trace
+from pixkit.testing import named, network
+
+OPTIONS = [
+    {"activation": "relu"},
+    {"activation": "elu", "norm": "batch"},
+    {"activation": "concatenated_elu", "norm": "layer"},
+    {"activation": "maxout"},
+]
+
+
+def walked(executor, plan, noise):
+    net = plan.trace.network
+    made = executor(plan, len(noise))
+    with torch.no_grad():
+        made.walk(noise.uniforms(net.head.draws, net.spec).flatten(3), 0.9, None)
+    return made.pixels, made.params(torch.arange(net.spec.sites))
+
+
+@pytest.mark.parametrize("ordering", registry().names("ordering"))
+@pytest.mark.parametrize("options", OPTIONS, ids=str)
+def test_same_levels_and_parameters_as_the_reference(ordering, options):
+    for spec, colours in (
+        (ImageSpec(1, 5, 6, 2), "auto"),
+        (ImageSpec(3, 3, 4, 5), "auto"),
+        (ImageSpec(3, 3, 4, 5), "joint"),
+    ):
+        backbone = named("backbone", "pixelcnn", width=24, layers=2, **options)
+        net = network(backbone, spec, ordering=named("ordering", ordering, colours=colours))
+        plan, noise = make_plan(Trace(net)), Noise(3, range(7))
+        levels, params = walked(EagerExecutor, plan, noise)
+        expected_levels, expected_params = walked(ReferenceExecutor, plan, noise)
+        assert torch.equal(levels, expected_levels)
+        assert torch.allclose(params, expected_params, atol=1e-10)

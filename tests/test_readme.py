@@ -1,0 +1,65 @@
+"""README.md against what it speaks of: its table of components, its commands, its links."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+from pixkit.cli.group import SECTIONS
+from pixkit.cli.ls import markdown_table
+from pixkit.plugins import registry
+from pixkit.recipe import load_recipe, packaged_recipes
+
+ROOT = Path(__file__).parent.parent
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+RECIPES = (ROOT / "recipes" / "README.md").read_text(encoding="utf-8")
+
+
+def own_components():
+    rows = [
+        {"kind": entry.kind, "name": f"`{entry.name}`", "summary": entry.summary}
+        for entry in registry()
+        if entry.distribution == "pixkit"
+    ]
+    return markdown_table(rows, ["kind", "name", "summary"])
+
+
+def test_the_table_of_components_is_the_registries():
+    """To write it anew: python tests/test_readme.py."""
+    assert own_components() in README
+
+
+def test_the_two_commands_are_there_as_ci_runs_them():
+    install = "python3 -m venv .venv && .venv/bin/pip install -e"
+    assert f"{install} . && .venv/bin/pixkit build recipes/digits-pixelcnn.yaml" in README
+    assert f"{install} '.[test]' && .venv/bin/pytest" in README
+    assert "-m pytest" in (ROOT / ".ci" / "run").read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("text", [README, RECIPES], ids=["README.md", "recipes/README.md"])
+def test_links_and_pictures_are_there(text):
+    folder = ROOT if text is README else ROOT / "recipes"
+    for target in re.findall(r"\]\(([^)#]+)\)", text):
+        if not target.startswith("http"):
+            assert (folder / target).exists(), target
+
+
+@pytest.mark.parametrize("name", sorted(packaged_recipes()))
+def test_every_recipe_is_in_its_readme_and_valid(name):
+    assert f"`{name}`" in RECIPES
+    assert load_recipe(packaged_recipes()[name]).recipe.name == name
+
+
+@pytest.mark.parametrize("text", [README, RECIPES], ids=["README.md", "recipes/README.md"])
+def test_every_command_named_exists(text):
+    known = {name for commands in SECTIONS.values() for name in commands}
+    named = set(re.findall(r"(?:^|[/`])pixkit ([a-z]+)", text, re.MULTILINE))
+    assert named
+    assert named <= known
+
+
+if __name__ == "__main__":
+    head, tail = README.split("<!-- components -->\n")[0], README.split("<!-- /components -->\n")[1]
+    (ROOT / "README.md").write_text(
+        f"{head}<!-- components -->\n{own_components()}\n<!-- /components -->\n{tail}", encoding="utf-8"
+    )
