@@ -4,7 +4,6 @@ import pytest
 
 from pixkit.plugins import registry
 from pixkit.testing import (
-    check_data,
     check_head,
     check_mask,
     check_model,
@@ -41,21 +40,6 @@ def test_the_softmax_with_independent_colours():
 @pytest.mark.parametrize("name", registry().names("sampler"))
 def test_samplers(name):
     check_sampler(named("sampler", name))
-
-
-@pytest.mark.parametrize(
-    ("name", "options"),
-    [
-        ("digits", {}),
-        ("digits", {"binarise": "dynamic"}),
-        ("digits", {"levels": 4, "validation": 0.0}),
-        ("synthetic", {"train_images": 60, "test_images": 20}),
-        ("synthetic", {"train_images": 60, "test_images": 0, "neighbours": "west-north", "binarise": None}),
-    ],
-    ids=str,
-)
-def test_data_sources_that_need_no_files(name, options):
-    check_data(named("data", name, **options))
 
 
 SMALL = {"type": "pixelcnn", "width": 12, "layers": 1, "output_layers": 1}
