@@ -130,7 +130,7 @@ def check_moments(head: Head, params: Tensor, table: Tensor) -> None:
         assert torch.allclose(distribution.entropy()[0], nats, atol=1e-6), "`entropy` is not that of the probabilities"
 
 
-def check_quantiles(head: Head, count: int = 8_000) -> None:
+def check_quantiles(head: Head, count: int = 20_000) -> None:
     """Uniforms become levels in the right proportions, always the same, and every temperature gives levels."""
     spec, generator = head.spec, torch.Generator().manual_seed(1)
     uniforms = torch.rand(1, head.draws, spec.channels, count, generator=generator, dtype=torch.float64)
