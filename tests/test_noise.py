@@ -73,7 +73,7 @@ def test_no_images_no_noise():
     assert list(Noise(0, []).split(4)) == []
 
 
-@pytest.mark.parametrize(("seed", "image"), itertools.product([0, 2**64 - 1], repeat=2))
+@pytest.mark.parametrize(("seed", "image"), list(itertools.product([0, 2**64 - 1], repeat=2)))
 def test_the_whole_range_of_keys(seed, image):
     drawn = Noise(seed, [image]).uniforms(1, SPEC)
     assert len(drawn.unique()) == SPEC.dims
