@@ -151,7 +151,7 @@ class Run:
     def tidy(self) -> list[Path]:
         """Remove what a killed build left half written; return what was removed."""
         with writing(self.path):
-            folders = (self.path, *(self.path / name for name in FOLDERS))
+            folders = (self.path, *(self.path / name for name in FOLDERS), *map(self.checkpoint_folder, self.steps()))
             return [leftover for folder in folders for leftover in clean_leftovers(folder)]
 
     def write_settings(self, settings: dict[str, Any]) -> None:

@@ -8,6 +8,7 @@ state, the latest scores, and the SHA-256 of all that. Loading runs no code that
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ from safetensors.torch import save as format_tensors
 from torch import Tensor, nn
 
 from pixkit.errors import CheckpointError, NonFiniteError
+from pixkit.files import replacing
 from pixkit.training.manifest import FORMAT, MANIFEST, Manifest, encode_manifest, read_manifest, sha256
 from pixkit.training.reading import read_regular
 from pixkit.training.storage import new_folder, writing
@@ -62,6 +64,18 @@ def save(
             files[name] = {"sha256": sha256(data), "bytes": len(data), "layout": layout(tensors)}
         body = {"format": FORMAT, "step": step, "model": model, "files": files, "state": state, "metrics": metrics}
         (temporary / MANIFEST).write_bytes(encode_manifest(body))
+
+
+def amend(folder: Path, *, state: dict[str, Any], metrics: dict[str, Any]) -> None:
+    """Change what a checkpoint says about the loop; its tensors stay.
+
+    Raises:
+        CheckpointError: if its manifest is damaged.
+        RunError: if it cannot be written; it is as it was then.
+    """
+    body = {**asdict(read_manifest(folder)), "format": FORMAT, "state": state, "metrics": metrics}
+    with writing(folder), replacing(folder / MANIFEST) as temporary:
+        temporary.write_bytes(encode_manifest(body))
 
 
 def read_tensors(folder: Path, manifest: Manifest, name: str) -> dict[str, Tensor]:

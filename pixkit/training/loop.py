@@ -5,7 +5,8 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import asdict, fields
+from dataclasses import asdict, fields, replace
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -66,7 +67,7 @@ class Trainer:
         self._interrupt = interrupt
         self._reporter = reporter
         self._hooks = hooks
-        self._saved = 0
+        self._saved = LoopState()
         self._scores: dict[str, Any] = {}
 
     def begin(self, weights: dict[str, Tensor] | None = None, where: str = "") -> None:
@@ -96,7 +97,7 @@ class Trainer:
             checkpoint.check_fit(self.model, averages, str(folder))
             self.ema.load(averages)
         self.state = LoopState(**manifest.state)
-        self._saved = self.state.step
+        self._saved = replace(self.state)
         self._scores = manifest.metrics
         self._point()
 
@@ -115,7 +116,7 @@ class Trainer:
         """
         self._reporter.start(self.config.steps, self.state.step)
         self._hooks.call("start", run=self.run)
-        with MetricsLog(self.run.metrics, self.state.step) as log:
+        with MetricsLog(self.run.metrics, self.state.step, self.state.evaluated) as log:
             while self._interrupt.signal is None:
                 try:
                     self._observe(log)
@@ -139,7 +140,7 @@ class Trainer:
         try:
             values = self.stepper.make(step)
         except NonFiniteStep as error:
-            self.run.write_json(self.run.nonfinite, {**error.details, "last_checkpoint": self._saved or None})
+            self.run.write_json(self.run.nonfinite, {**error.details, "last_checkpoint": self._saved.step or None})
             error.where = str(self.run.nonfinite)
             raise
         if self.ema is not None:
@@ -214,15 +215,28 @@ class Trainer:
             yield from self.stepper.batches(step)[:1]
 
     def _save(self, log: MetricsLog) -> None:
-        """Write this step's checkpoint, unless it is there, then make `last` and `best` name it."""
-        if self.state.step in (0, self._saved):
+        """Write this step's checkpoint, then make `last` and `best` name it.
+
+        A checkpoint that a signal brought about is there before its step's scores and samples: once they are
+        made, only what it says about them is new.
+        """
+        if self.state.step == 0 or self.state == self._saved:
             return
         log.sync()
+        folder = self.run.checkpoint_folder(self.state.step)
+        if self.state.step == self._saved.step:
+            checkpoint.amend(folder, state=asdict(self.state), metrics=self._scores)
+        else:
+            self._write(folder)
+        self._saved = replace(self.state)
+        self._point()
+        self._reporter.checkpoint(folder)
+
+    def _write(self, folder: Path) -> None:
         contents = {"model": checkpoint.weights(self.model), "optimizer": optimizer_tensors(self.stepper.phases)}
         if self.ema is not None:
             with self.averaged():
                 contents["ema"] = {name: value.clone() for name, value in checkpoint.weights(self.model).items()}
-        folder = self.run.checkpoint_folder(self.state.step)
         checkpoint.save(
             folder,
             contents,
@@ -231,9 +245,6 @@ class Trainer:
             state=asdict(self.state),
             metrics=self._scores,
         )
-        self._saved = self.state.step
-        self._point()
-        self._reporter.checkpoint(folder)
 
     def _point(self) -> None:
         """Bring `last`, `best` and the number of kept checkpoints in line with the state."""

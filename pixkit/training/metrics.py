@@ -18,12 +18,16 @@ TIMED = ("seconds", "images_per_second")
 
 
 class MetricsLog:
-    """Appends rows; opened at a step, it first drops every row of a later one."""
+    """Appends rows; opened at a step, it first drops what will be made again.
 
-    def __init__(self, path: Path, step: int) -> None:
+    That are the rows of later steps, and the scores of steps after `evaluated`.
+    """
+
+    def __init__(self, path: Path, step: int, evaluated: int) -> None:
         self.path = path
         with writing(path):
-            kept = [row for row in read_rows(path) if row["step"] <= step]
+            last = {"eval": min(step, evaluated)}
+            kept = [row for row in read_rows(path) if row["step"] <= last.get(row.get("event", ""), step)]
             write_text(path, "".join(map(_line, kept)))
             self._file = open(path, "a", encoding="utf-8")  # noqa: SIM115 - closed by __exit__
 

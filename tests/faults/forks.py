@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -52,6 +53,11 @@ class Command:
         if self._code is None:
             self._code = int(self._nursery.ask({"wait": self.pid}))
         return self._code
+
+    @property
+    def running(self):
+        """Whether it still runs; a process that ended and was not waited for is a zombie."""
+        return Path(f"/proc/{self.pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
 
     @property
     def out(self):
@@ -110,6 +116,32 @@ class Nursery:
         self._process.stdin.close()
         self._process.wait()
         self._process.stdout.close()
+
+
+class Runs:
+    """Builds of one recipe in one folder."""
+
+    def __init__(self, nursery, folder, name, *overrides):
+        self.nursery = nursery
+        self.folder = folder
+        self.path = folder / name
+        self.overrides = overrides
+
+    def start(self, **options):
+        """Begin the run, or go on with it."""
+        resume = ["--resume"] if Run(self.path).started else []
+        return self.nursery.start(
+            self.folder, "build", "tiny.yaml", *self.overrides, "-o", self.path, *resume, **options
+        )
+
+    def finish(self, **options):
+        """The run, ended properly, and the command that ended it."""
+        command = self.start(**options)
+        assert command.wait() == 0, command.err
+        return Run(self.path), command
+
+    def anew(self):
+        shutil.rmtree(self.path, ignore_errors=True)
 
 
 def scratch():

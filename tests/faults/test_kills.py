@@ -1,13 +1,10 @@
 """Builds killed (-9) anywhere: what is left is sound, and going on ends as if nothing had happened."""
 
 import random
-import shutil
 import time
 
 import pytest
-from forks import LONG, same, sound
-
-from pixkit.run import Run
+from forks import LONG, Runs, same, sound
 
 KILLED = -9
 KILLS = 100 if LONG else 12
@@ -18,32 +15,6 @@ EVERY = 1 if LONG else 17
 """Of the changes of the file system, every how many-th is tried"""
 FIRST = 10
 """and all up to this one: they begin the run."""
-
-
-class Runs:
-    """Builds of one recipe in one folder."""
-
-    def __init__(self, nursery, folder, name, *overrides):
-        self.nursery = nursery
-        self.folder = folder
-        self.path = folder / name
-        self.overrides = overrides
-
-    def start(self, **options):
-        """Begin the run, or go on with it."""
-        resume = ["--resume"] if Run(self.path).started else []
-        return self.nursery.start(
-            self.folder, "build", "tiny.yaml", *self.overrides, "-o", self.path, *resume, **options
-        )
-
-    def finish(self, **options):
-        """The run, ended properly, and the command that ended it."""
-        command = self.start(**options)
-        assert command.wait() == 0, command.err
-        return Run(self.path), command
-
-    def anew(self):
-        shutil.rmtree(self.path, ignore_errors=True)
 
 
 @pytest.mark.long

@@ -57,16 +57,20 @@ def same(left, right):
     pictures = {name: (left.run.samples / name).read_bytes() for name in os.listdir(left.run.samples)}
     assert pictures == {name: (right.run.samples / name).read_bytes() for name in os.listdir(right.run.samples)}
     assert left.state == right.state
-    assert left.run.checkpoint("best").name == right.run.checkpoint("best").name
+    for which in ("best", "last"):
+        folders = [trainer.run.checkpoint(which) for trainer in (left, right)]
+        assert folders[0].name == folders[1].name
+        assert checkpoint.verify(folders[0]) == checkpoint.verify(folders[1])
 
 
 @pytest.mark.parametrize(
-    ("model", "step"), [*((Toy, step) for step in (1, 4, 7, 10)), (NormedToy, 3), (NormedToy, 10), (TwoPhases, 7)]
+    ("model", "step"), [*((Toy, step) for step in (1, 4, 7, 10, 20)), (NormedToy, 3), (NormedToy, 10), (TwoPhases, 7)]
 )
 def test_a_run_interrupted_anywhere_ends_bit_for_bit_like_one_that_was_not(tmp_path, model, step):
     recipe = toy_recipe(model, schedule={"type": "cosine", "warmup": 3}, clip=0.5, accumulate=2)
     whole = trained(tmp_path / "whole", recipe)
     interrupted(tmp_path / "cut", recipe, step)
+    same(resumed(tmp_path / "cut", recipe), whole)
     same(resumed(tmp_path / "cut", recipe), whole)
 
 

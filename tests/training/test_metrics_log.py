@@ -10,7 +10,7 @@ from pixkit.training.metrics import MetricsLog, read_rows
 
 def test_rows_are_appended_and_read_back(tmp_path):
     path = tmp_path / "metrics.jsonl"
-    with MetricsLog(path, 0) as log:
+    with MetricsLog(path, 0, 0) as log:
         log.add({"step": 1, "loss": 0.1})
         assert [row["loss"] for row in read_rows(path)] == [0.1]
         log.add({"step": 2, "loss": float("nan"), "grad_norm": float("inf")})
@@ -22,13 +22,25 @@ def test_rows_are_appended_and_read_back(tmp_path):
 @pytest.mark.parametrize("torn", ["", '{"step": 9, "lo', '{"step": 9}', '"step"\n{"step": 9}\n', "\xff\n"])
 def test_opened_at_a_step_it_drops_what_came_after(tmp_path, torn):
     path = tmp_path / "metrics.jsonl"
-    with MetricsLog(path, 0) as log:
+    with MetricsLog(path, 0, 0) as log:
         for step in (1, 2, 3, 4):
             log.add({"step": step})
     path.write_text(path.read_text() + torn, encoding="latin-1")
-    with MetricsLog(path, 2) as log:
+    with MetricsLog(path, 2, 0) as log:
         log.add({"step": 3, "again": True})
     assert list(read_rows(path)) == [{"step": 1}, {"step": 2}, {"step": 3, "again": True}]
+
+
+def test_scores_that_will_be_made_again_are_dropped(tmp_path):
+    path = tmp_path / "metrics.jsonl"
+    rows = [{"event": event, "step": step} for step in (1, 2, 3) for event in ("train", "eval")]
+    with MetricsLog(path, 0, 0) as log:
+        for row in rows:
+            log.add(row)
+    with MetricsLog(path, 2, 1):
+        assert list(read_rows(path)) == rows[:3]
+    with MetricsLog(path, 2, 2):
+        assert list(read_rows(path)) == rows[:3]
 
 
 def test_no_file_has_no_rows(tmp_path):
@@ -36,7 +48,7 @@ def test_no_file_has_no_rows(tmp_path):
 
 
 def test_a_full_disk_is_reported(tmp_path):
-    with MetricsLog(tmp_path / "metrics.jsonl", 0) as log:
+    with MetricsLog(tmp_path / "metrics.jsonl", 0, 0) as log:
         log._file.close()
         log._file = open("/dev/full", "w", encoding="utf-8")  # noqa: SIM115
         with pytest.raises(RunError, match=r"(?s)cannot be written.*No space left"):
