@@ -1,0 +1,59 @@
+"""What an image is: shapes, ranges, units."""
+
+import math
+
+import pytest
+import torch
+
+from pixkit.errors import DataError
+from pixkit.image import Batch, ImageSpec
+
+SPEC = ImageSpec(3, 4, 5, 16)
+
+
+def test_counts_and_words():
+    assert (SPEC.shape, SPEC.dims, SPEC.sites) == ((3, 4, 5), 60, 20)
+    assert str(SPEC) == "3x4x5, K = 16"
+
+
+def test_bits_per_dim():
+    """784 ln 2 nats of a binary 28x28 image are one bit a pixel; 256 uniform levels are eight."""
+    assert ImageSpec(1, 28, 28, 2).bits_per_dim(784 * math.log(2)) == pytest.approx(1)
+    assert ImageSpec(3, 32, 32, 256).bits_per_dim(3072 * math.log(256)) == pytest.approx(8)
+
+
+@pytest.mark.parametrize(("values", "name"), [
+    ((0, 4, 5, 2), "channels"), ((1, 0, 5, 2), "height"), ((1, 4, -1, 2), "width"), ((1, 4, 5, 1), "levels"),
+])  # fmt: skip
+def test_impossible_images(values, name):
+    with pytest.raises(DataError, match=f"{name} is too small"):
+        ImageSpec(*values)
+
+
+def test_what_fits_is_given_back():
+    for dtype in (torch.int64, torch.uint8, torch.int16):
+        x = torch.randint(16, (2, *SPEC.shape)).to(dtype)
+        assert SPEC.check(x) is x
+    assert SPEC.check(torch.empty(0, *SPEC.shape, dtype=torch.int64)).shape[0] == 0
+
+
+@pytest.mark.parametrize(("x", "text"), [
+    (torch.zeros(3, 4, 5, dtype=torch.int64), "wrong shape"),
+    (torch.zeros(2, 3, 5, 4, dtype=torch.int64), "wrong shape"),
+    (torch.zeros(2, 3, 4, 5), "levels are integers"),
+    (torch.zeros(2, 3, 4, 5, dtype=torch.complex64), "levels are integers"),
+    (torch.full((2, 3, 4, 5), 16), "out of range"),
+    (torch.full((2, 3, 4, 5), -1), "out of range"),
+])  # fmt: skip
+def test_what_does_not_fit_is_refused_by_name(x, text):
+    with pytest.raises(DataError, match=text) as error:
+        SPEC.check(x, where="the test's images")
+    assert str(error.value).startswith("the test's images: ")
+    assert error.value.exit_code == 3
+
+
+def test_a_batch_moves_with_or_without_labels():
+    x, rows = torch.zeros(2, 1, 2, 2, dtype=torch.int64), torch.arange(2)
+    assert Batch(x, None, rows).to("cpu").labels is None
+    moved = Batch(x, rows, rows).to("meta")
+    assert {moved.x.device.type, moved.labels.device.type, moved.indices.device.type} == {"meta"}
