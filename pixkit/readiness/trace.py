@@ -64,11 +64,14 @@ class Trace:
         self.network = network
         self.groups = network.ordering.groups
         self.modules = dict(network.named_modules())
-        x = torch.zeros(2, *network.spec.shape, dtype=torch.int64, device=next(network.parameters()).device)
+        generator = torch.Generator().manual_seed(0)
+        x = torch.randint(network.spec.levels, (2, *network.spec.shape), generator=generator)
+        x = x.to(next(network.parameters()).device)
         with _evaluating(network), torch.no_grad():
             self.graph = _trace(network)
             recorder = _Recorder(self)
             recorder.run(x)
+            _require_same(network, x, recorder.features)
         self.operations: dict[str, Operation] = recorder.operations
         self.output: str = recorder.output_name
 
@@ -131,6 +134,23 @@ def _trace(network: Autoregressive) -> fx.GraphModule:
         ) from error
 
 
+def _require_same(network: Autoregressive, x: Tensor, traced: Tensor | None) -> None:
+    """Compare features, since parameters are all alike until the head is trained."""
+    given: list[Tensor] = []
+    handle = network.projection.register_forward_pre_hook(lambda module, args: given.append(args[0]))
+    try:
+        network(x)
+    finally:
+        handle.remove()
+    if traced is None or not torch.allclose(given[0], traced, rtol=1e-4, atol=1e-5, equal_nan=True):
+        raise Untraceable(
+            "the network cannot be traced",
+            where=type(network.backbone).__name__,
+            found="its trace computes something else than its forward",
+            expected="a forward without in-place changes (+=) of tensors that are read again, and without randomness",
+        )
+
+
 class _Recorder(fx.Interpreter):
     """Runs the graph on a small batch and notes what each operation is."""
 
@@ -139,9 +159,12 @@ class _Recorder(fx.Interpreter):
         self.trace = trace
         self.operations: dict[str, Operation] = {}
         self.versions: dict[str, int] = {}
+        self.features: Tensor | None = None
         self.output_name = ""
 
     def run_node(self, n: fx.Node) -> Any:
+        if n.target == "projection":
+            self.features = self.env[n.all_input_nodes[0]]
         before = {source.name: _version(self.env[source]) for source in n.all_input_nodes}
         result = super().run_node(n)
         if n.op == "output":

@@ -259,8 +259,7 @@ class Conditioned(pixkit.Backbone):
 
 
 NETS = {
-    cls.__name__: cls
-    for cls in (Plain, Gated, MaskedGated, ShiftedUnet, MaskedUnet, Attending, Revealed, Conditioned)
+    cls.__name__: cls for cls in (Plain, Gated, MaskedGated, ShiftedUnet, MaskedUnet, Attending, Revealed, Conditioned)
 }
 ANY_ORDER = {"Plain", "MaskedUnet", "Conditioned"}
 JOINT = {"Attending"}

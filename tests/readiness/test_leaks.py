@@ -1,0 +1,163 @@
+"""Planted leaks: each is refused, by name, by the model, by a build and by `pixkit verify`."""
+
+import pytest
+import torch
+from leaks import GREY, LEAKS, Base
+from nets import NETS, net_of
+from torch import nn
+
+from pixkit.cli.main import main
+from pixkit.errors import CausalityError
+from pixkit.image import ImageSpec
+from pixkit.plugins import plugins
+from pixkit.readiness.check import verify
+from pixkit.readiness.probe import probe
+from pixkit.readiness.trace import Trace
+from pixkit.readiness.verify import find_leak
+from pixkit.testing import component, named
+
+DIRECTORY = __file__.rsplit("/", 1)[0]
+
+
+def model_of(cls, spec):
+    head = {"type": "softmax"}
+    return named("model", "autoregressive", backbone=component("backbone", cls), head=head).build(spec)
+
+
+@pytest.mark.parametrize(("cls", "spec", "blamed"), LEAKS, ids=[leak[0].__name__ for leak in LEAKS])
+def test_a_planted_leak_is_refused_naming_the_layer(cls, spec, blamed):
+    with pytest.raises(CausalityError) as error:
+        model_of(cls, spec).verify()
+    first, *path = str(error.value).split("\n")
+    assert f"what {blamed}" in first
+    assert first.startswith(f"{cls.__name__}: ")
+    marked = [line for line in path if line.endswith("<-- blamed")]
+    assert len(marked) == 1 and blamed in marked[0]
+
+
+@pytest.mark.parametrize(("cls", "spec", "blamed"), LEAKS, ids=[leak[0].__name__ for leak in LEAKS])
+def test_the_path_leads_from_a_pixel_drawn_too_late(cls, spec, blamed):
+    net = net_of(cls, spec)
+    trace = Trace(net)
+    leak = find_leak(trace)
+    assert leak.readiness > leak.deadline
+    assert leak.path[0][0] == trace.output
+    name, group, row, column = leak.path[-1]
+    assert trace.operations[name].kind == "pixels"
+    assert int(net.ordering.group_steps[group, row, column]) + 1 == leak.readiness
+    for (reader, *_), (source, *_) in zip(leak.path, leak.path[1:], strict=False):
+        assert source in trace.operations[reader].inputs
+
+
+@pytest.mark.parametrize(("cls", "spec", "blamed"), LEAKS, ids=[leak[0].__name__ for leak in LEAKS])
+def test_the_probe_alone_sees_it_too(cls, spec, blamed):
+    """So that the proof's refusal is no false alarm."""
+    with pytest.raises(CausalityError, match="leaks"):
+        probe(net_of(cls, spec), probes=spec.dims)
+
+
+def test_the_probe_finds_nothing_in_sound_networks():
+    for cls in NETS.values():
+        probe(net_of(cls, ImageSpec(1, 3, 4, 2)), probes=12)
+
+
+class Straight(Base):
+    """Maps a site to itself by an operation that the engine cannot follow."""
+
+    def plant(self, spec):
+        pass
+
+    def wrong(self, h):
+        return torch.flip(torch.flip(h, (3,)), (3,))
+
+
+def test_a_law_that_fails_without_a_leak_is_a_warning():
+    net = net_of(Straight, GREY)
+    with pytest.warns(RuntimeWarning, match="no leak was seen.*flip"):
+        assert verify(net) is None
+
+
+class Branching(Base):
+    """Branches on values, and pools over the image."""
+
+    def plant(self, spec):
+        pass
+
+    def wrong(self, h):
+        return h + h.mean((2, 3), keepdim=True) if h.sum() < 1e9 else h
+
+
+class Steady(Base):
+    """Branches on values, the same either way: sound, and not to be traced."""
+
+    def plant(self, spec):
+        pass
+
+    def wrong(self, h):
+        return h + 0 if h.sum() > 0 else h + 0
+
+
+def test_an_untraceable_network_is_a_warning_that_names_it():
+    with pytest.warns(RuntimeWarning, match="Steady: the network cannot be traced"):
+        assert verify(net_of(Steady, GREY)) is None
+
+
+def test_an_untraceable_network_that_leaks_is_refused():
+    with pytest.raises(CausalityError, match="Branching"):
+        verify(net_of(Branching, GREY))
+
+
+REGISTER = f"""
+import sys
+sys.path.insert(0, {DIRECTORY!r})
+import leaks
+@pixkit.hookimpl
+def pixkit_register(registry):
+    for cls, *_ in leaks.LEAKS:
+        registry.add("backbone", cls.__name__.lower(), cls)
+"""
+
+
+@pytest.fixture
+def recipes(tmp_path, monkeypatch):
+    """Recipes of leaking backbones that come from a plugin, on synthetic images."""
+    plugins.cache_clear()
+    folder = tmp_path / "site"
+    info = folder / "leaky-1.0.dist-info"
+    info.mkdir(parents=True)
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: leaky\nVersion: 1.0\n", encoding="utf-8")
+    (info / "entry_points.txt").write_text("[pixkit]\nleaky = leaky_module\n", encoding="utf-8")
+    (folder / "leaky_module.py").write_text(f"import pixkit\npixkit_api_version = 1\n{REGISTER}", encoding="utf-8")
+    monkeypatch.syspath_prepend(str(folder))
+    monkeypatch.chdir(tmp_path)
+
+    def write(backbone):
+        text = f"pixkit: 1\nname: leaky\ndata: {{source: digits, limit_train: 32}}\nmodel:\n  type: autoregressive\n"
+        (tmp_path / "leaky.yaml").write_text(f"{text}  backbone: {backbone}\ntrain: {{steps: 2}}\n", encoding="utf-8")
+        return tmp_path / "leaky.yaml"
+
+    yield write
+    plugins.cache_clear()
+
+
+@pytest.mark.parametrize("backbone", ["groupnormed", "ordinaryconvolution", "residualarounda"])
+def test_a_build_of_a_leak_exits_with_1(recipes, capsys, tmp_path, backbone):
+    assert main(["build", str(recipes(backbone)), "-o", str(tmp_path / "run")]) == 1
+    error = capsys.readouterr().err
+    assert "not causal: what backbone." in error and "<-- blamed" in error
+    assert not (tmp_path / "run" / "recipe.lock.yaml").exists()
+
+
+@pytest.mark.parametrize("backbone", ["groupnormed", "residualarounda"])
+def test_verify_of_a_leak_exits_with_1_and_shows_the_path(recipes, capsys, backbone):
+    assert main(["verify", str(recipes(backbone)), "--shape", "1,3,4,2"]) == 1
+    captured = capsys.readouterr()
+    assert "<-- blamed" in captured.out and "it leaks, and backbone." in captured.err
+
+
+def test_batch_norm_with_running_statistics_is_no_leak():
+    class Normed(Base):
+        def plant(self, spec):
+            self.bad = nn.BatchNorm2d(6)
+
+    assert verify(net_of(Normed, GREY)) is not None

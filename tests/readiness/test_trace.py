@@ -1,0 +1,179 @@
+"""Tracing: which mode, what is static, what changes in place, colours through splits and concatenations."""
+
+import pytest
+import torch
+import torch.nn.functional as F
+from leaks import Base
+from nets import NETS, ImageSpec, net_of
+from torch import nn
+
+from pixkit.readiness.trace import Trace, Untraceable
+from pixkit.readiness.verify import find_leak
+
+GREY, COLOUR = ImageSpec(1, 3, 4, 2), ImageSpec(3, 3, 4, 3)
+
+
+def kinds(trace):
+    return {operation.label.split(" ")[0]: operation.kind for operation in trace.operations.values()}
+
+
+def test_it_is_traced_as_in_eval_mode_and_left_as_it_was():
+    class Noisy(Base):
+        def plant(self, spec):
+            self.drop = nn.Dropout(0.5)
+
+        def wrong(self, h):
+            return F.dropout(self.drop(h), 0.5, self.training)
+
+    net = net_of(Noisy, GREY).train()
+    net.backbone.drop.eval()
+    trace = Trace(net)
+    node = next(operation.node for operation in trace.operations.values() if operation.label.startswith("dropout"))
+    assert False in (*node.args, *node.kwargs.values())
+    assert net.training and net.backbone.training and not net.backbone.drop.training
+
+
+class Residual(Base):
+    """An activation that changes its input in place, which is then added."""
+
+    inplace = True
+
+    def plant(self, spec):
+        self.act = nn.ReLU(inplace=self.inplace)
+
+    def wrong(self, h):
+        return h + self.act(h)
+
+
+class OutOfPlace(Residual):
+    inplace = False
+
+
+class Accumulated(Base):
+    """A view changed in place, and the whole read after it."""
+
+    def plant(self, spec):
+        pass
+
+    def wrong(self, h):
+        first, second = h.chunk(2, 1)
+        first += second
+        return h * 2
+
+
+class Random(Base):
+    """Noise in eval mode."""
+
+    def plant(self, spec):
+        pass
+
+    def wrong(self, h):
+        return F.dropout(h, 0.5, True)
+
+
+@pytest.mark.parametrize(
+    ("cls", "reason"),
+    [(Residual, "changed in place"), (Accumulated, "computes something else"), (Random, "computes something else")],
+)
+def test_what_a_trace_would_get_wrong_is_not_traced(cls, reason):
+    with pytest.raises(Untraceable, match=reason):
+        Trace(net_of(cls, GREY))
+
+
+def test_in_place_operations_are_fine_where_nobody_reads_their_input_again():
+    class Chain(Base):
+        def plant(self, spec):
+            self.act = nn.ReLU(inplace=True)
+
+        def wrong(self, h):
+            h = self.act(h)
+            h += 1.0
+            return h
+
+    assert find_leak(Trace(net_of(OutOfPlace, GREY))) is None
+    assert find_leak(Trace(net_of(Chain, GREY))) is None
+
+
+def test_what_needs_no_pixel_is_static_whatever_its_operations():
+    trace = Trace(net_of(NETS["Conditioned"], COLOUR))
+    found = kinds(trace)
+    for name in ("backbone.label", "backbone.latent", "backbone.place", "backbone.grow.1", "backbone.grow.2"):
+        assert found[name] == "static", name
+    assert found["backbone.stem"] == "mixing"
+    assert all(not ready.any() for name, ready in trace.ready().items() if trace.operations[name].kind == "static")
+
+
+class Halves(Base):
+    """Splits maps into parts that do or do not keep the colours' pattern."""
+
+    sizes = (3, 3)
+
+    def plant(self, spec):
+        pass
+
+    def wrong(self, h):
+        parts = torch.split(h, self.sizes, 1)
+        return torch.cat(parts[::-1], 1)
+
+
+class Odd(Halves):
+    sizes = (3, 1, 2)
+
+
+def test_parts_that_break_the_pattern_of_colours_mix_them():
+    assert find_leak(Trace(net_of(Halves, COLOUR))) is None
+    leak = find_leak(Trace(net_of(Odd, COLOUR)))
+    assert leak is not None and leak.readiness > leak.deadline
+    assert find_leak(Trace(net_of(Odd, ImageSpec(1, 3, 4, 2)))) is None
+
+
+@pytest.mark.parametrize(
+    "function",
+    [
+        lambda h: F.interpolate(h, scale_factor=1),
+        lambda h: h.softmax(2),
+        lambda h: torch.softmax(h, -1),
+        lambda h: h.flip(1),
+        lambda h: h[:, :, :, [1, 0, 3, 2]],
+        lambda h: torch.cat(torch.chunk(h, 2, 3)[::-1], 3),
+        lambda h: F.layer_norm(h, (3, 4)),
+        lambda h: h.reshape(-1, 6, 4, 3).transpose(2, 3),
+        lambda h: h * h.shape[0],
+        lambda h: torch.einsum("bmhw,hk->bmkw", h, torch.ones(3, 3, dtype=torch.float64)),
+        lambda h: F.conv2d(h, torch.ones(6, 6, 1, 1, dtype=torch.float64)),
+        lambda h: h.cumsum(2),
+        lambda h: h - h.amax((2, 3), keepdim=True),
+    ],
+)  # fmt: skip
+def test_what_is_in_no_table_is_taken_to_mix_everything(function):
+    class Foreign(Base):
+        def plant(self, spec):
+            pass
+
+        def wrong(self, h):
+            return function(h)
+
+    assert find_leak(Trace(net_of(Foreign, GREY))) is not None
+
+
+@pytest.mark.parametrize(
+    "function",
+    [
+        lambda h: h.softmax(1),
+        lambda h: torch.softmax(h, dim=1),
+        lambda h: torch.sigmoid(-h) * 3 - 1 / (h.abs() + 1),
+        lambda h: torch.maximum(h, h.neg().tanh()),
+        lambda h: torch.cat(h.chunk(3, dim=1)[::-1], dim=1),
+        lambda h: F.gelu(h) + F.softplus(h) - F.silu(h) * F.leaky_relu(h, 0.1),
+        lambda h: h * torch.arange(6.0, dtype=torch.float64)[:, None, None],
+    ],
+)
+def test_what_works_site_by_site_keeps_sites_apart(function):
+    class Local(Base):
+        def plant(self, spec):
+            pass
+
+        def wrong(self, h):
+            return function(h)
+
+    assert find_leak(Trace(net_of(Local, GREY))) is None
