@@ -7,6 +7,7 @@ from typing import Any, Literal
 
 import torch
 import torch.nn.functional as F
+from pydantic import Field
 from torch import Tensor, nn
 
 from pixkit.component import ComponentConfig
@@ -117,7 +118,7 @@ class InputConfig(ComponentConfig):
 
     type: Literal["scaled", "one_hot", "embedded"] = "scaled"
     """As one number, as indicators, or as a learned vector (for codes without an order)."""
-    size: int = 16
+    size: int = Field(16, ge=1, le=4096)
     """Entries of a level's vector under `embedded`."""
 
     def build(self, spec: ImageSpec) -> LevelEncoding:

@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+from pydantic import ValidationError
 
 from pixkit.backbone import InputConfig
 from pixkit.image import ImageSpec
@@ -59,6 +60,12 @@ def test_maps_take_turns_among_colours(kind):
 @pytest.mark.parametrize("dtype", [torch.float64, torch.float32, torch.bfloat16])
 def test_the_module_has_the_precision(kind, dtype):
     assert encoding(kind).to(dtype)(images()).dtype == dtype
+
+
+@pytest.mark.parametrize("size", [0, -1, 1.5])
+def test_sizes_are_bounded(size):
+    with pytest.raises(ValidationError):
+        InputConfig(type="embedded", size=size)
 
 
 def test_only_embeddings_are_learned():
