@@ -115,10 +115,9 @@ class PixelMixture(PixelDistribution):
 
         A level is the component's inverse distribution function, rounded, so that its probability is that of its bin.
         A colour's location follows from the rounded earlier ones. The temperature divides the mixture's logits and
-        multiplies the scales.
+        multiplies the scales. Uniforms that are 0 or 1, or round to it, are taken a little inside.
         """
-        limits = torch.finfo(self.means.dtype)
-        inside = uniforms.to(self.means).clamp(limits.tiny, 1 - limits.eps / 2)
+        inside = uniforms.to(self.means).clamp(2**-54, 1 - torch.finfo(self.means.dtype).eps / 2)
         component = LevelCategorical(self.logits[:, :, None]).quantile(inside[:, :1, :1], temperature)
         chosen = type(self)(self.logits.gather(1, component), *self._of(component), self.levels)
         x = torch.zeros_like(inside[:, 1], dtype=torch.int64)
