@@ -2,11 +2,13 @@
 
 import json
 import os
+import random
 import shutil
 import signal
 import subprocess
 import sys
 import tempfile
+import time
 from pathlib import Path
 
 from pixkit.run import Run
@@ -116,6 +118,20 @@ class Nursery:
         self._process.stdin.close()
         self._process.wait()
         self._process.stdout.close()
+
+
+class Moments:
+    """Random moments of a build; how long one takes is learnt from those that ended before theirs came."""
+
+    def __init__(self, seed):
+        self._choose = random.Random(seed)
+        self._seconds = 1.0
+
+    def wait(self):
+        time.sleep(self._choose.uniform(0, self._seconds))
+
+    def missed(self):
+        self._seconds *= 0.8
 
 
 class Runs:

@@ -1,11 +1,10 @@
 """Signals at random moments, and two builds that want one folder."""
 
-import random
 import signal
 import time
 
 import pytest
-from forks import LONG, Runs, same, sound
+from forks import LONG, Moments, Runs, same, sound
 
 from pixkit.run import Run
 
@@ -30,23 +29,23 @@ def test_signals_at_random_moments(nursery, workplace, number):
 
     A build that was about to end may still end as if nothing had come.
     """
-    started = time.monotonic()
     whole, _ = Runs(nursery, workplace, "whole").finish()
-    seconds = time.monotonic() - started
     runs = Runs(nursery, workplace, "stopped")
-    choose = random.Random(int(number))
+    moments = Moments(int(number))
     stopped = 0
     while stopped < ROUNDS:
         command = runs.start()
         until(lambda now=command: (runs.path / "build.lock").exists() or not now.running)
-        time.sleep(choose.uniform(0, seconds))
+        moments.wait()
         command.send(number)
         code = command.wait()
         assert code in (0, CODES[number]), command.err
         assert "Traceback" not in command.err
         assert not (runs.path / "build.lock").exists()
         checkpoints = sound(runs.path)
-        if code:
+        if code == 0:
+            moments.missed()
+        else:
             stopped += 1
             assert ("stopped and saved" if checkpoints else "stopped") in command.err
         if code == 0 or stopped == ROUNDS:

@@ -1,10 +1,7 @@
 """Builds killed (-9) anywhere: what is left is sound, and going on ends as if nothing had happened."""
 
-import random
-import time
-
 import pytest
-from forks import LONG, Runs, same, sound
+from forks import LONG, Moments, Runs, same, sound
 
 KILLED = -9
 KILLS = 100 if LONG else 12
@@ -19,24 +16,21 @@ FIRST = 10
 
 @pytest.mark.long
 def test_killed_at_random_moments_again_and_again(nursery, workplace):
-    """Each life is a random part of a whole build's time, so that lives end anywhere from start to table."""
-    Runs(nursery, workplace, "warm").finish()
-    started = time.monotonic()
     whole, _ = Runs(nursery, workplace, "whole").finish()
-    seconds = time.monotonic() - started
     runs = Runs(nursery, workplace, "killed")
-    choose = random.Random(0)
+    moments = Moments(0)
     kills = 0
     while kills < KILLS:
         runs.anew()
         for _ in range(min(LIVES, KILLS - kills)):
             command = runs.start()
-            time.sleep(choose.uniform(0.02, seconds))
+            moments.wait()
             command.send(9)
             code = command.wait()
             assert code in (0, KILLED), command.err
             sound(runs.path)
             if code == 0:
+                moments.missed()
                 break
             kills += 1
         same(runs.finish()[0], whole)
