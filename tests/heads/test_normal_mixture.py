@@ -21,7 +21,7 @@ def nats_of(level, mean, log_scale, levels, dtype=torch.float64):
     params = torch.tensor([0.0, mean, log_scale], dtype=dtype).view(1, 3, 1, 1).requires_grad_()
     nats = head.distribution(params).log_prob(torch.tensor(level).view(1, 1, 1, 1))
     nats.backward()
-    return float(nats), params.grad.flatten().tolist()
+    return nats.item(), params.grad.flatten().tolist()
 
 
 @pytest.mark.parametrize("side", [1, -1])
@@ -57,8 +57,8 @@ def test_log_ndtr_by_the_complementary_error_function(x):
     found = log_ndtr(given)
     found.backward()
     value = upper_tail(-x)
-    assert float(found) == pytest.approx(math.log(value) if x < 3 else math.log1p(-upper_tail(x)), rel=1e-13)
-    assert float(given.grad) == pytest.approx(TAIL * math.exp(-x * x / 2) / value, rel=1e-12)
+    assert found.item() == pytest.approx(math.log(value) if x < 3 else math.log1p(-upper_tail(x)), rel=1e-13)
+    assert given.grad.item() == pytest.approx(TAIL * math.exp(-x * x / 2) / value, rel=1e-12)
 
 
 @pytest.mark.parametrize("x", [-1e3, -1e6, -1e9])
@@ -67,8 +67,8 @@ def test_log_ndtr_far_out_by_its_asymptotic_series(x):
     given = torch.tensor(x, dtype=torch.float64, requires_grad=True)
     found = log_ndtr(given)
     found.backward()
-    assert float(found) == pytest.approx(-x * x / 2 - math.log(-x / TAIL) - 1 / x**2, rel=1e-14)
-    assert float(given.grad) == pytest.approx(-x - 1 / x, rel=1e-9)
+    assert found.item() == pytest.approx(-x * x / 2 - math.log(-x / TAIL) - 1 / x**2, rel=1e-14)
+    assert given.grad.item() == pytest.approx(-x - 1 / x, rel=1e-9)
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
