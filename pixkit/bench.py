@@ -18,8 +18,8 @@ from pixkit.autoregressive import Autoregressive
 from pixkit.noise import Noise
 from pixkit.readiness import executors
 from pixkit.readiness.executor import Executor
-from pixkit.readiness.native.compile import NoCompiler
 from pixkit.readiness.lower import Unsupported
+from pixkit.readiness.native.compile import NoCompiler
 from pixkit.readiness.plan import Plan, make_plan
 from pixkit.readiness.trace import Trace
 from pixkit.readiness.verify import require_law
@@ -102,8 +102,8 @@ def time_sampling(
     traced = time.perf_counter()
     plan = make_plan(trace)
     preparation = {"trace": traced - begin, "plan": time.perf_counter() - traced}
-    elsewhere = "native" if next(network.parameters()).is_cuda else "graphs"
-    names = [name for name in executors.CHOICES if name not in ("auto", elsewhere)]
+    elsewhere = ("native", "eager") if next(network.parameters()).is_cuda else ("graphs",)
+    names = [name for name in executors.CHOICES if name not in ("auto", *elsewhere)]
     reasons = {name: _try(plan, name, preparation) for name in names}
     rows: list[Row] = []
     for number, batch in enumerate(batches):

@@ -94,7 +94,7 @@ class Steady(Base):
         pass
 
     def wrong(self, h):
-        return h + 0 if h.sum() > 0 else h + 0
+        return h + 0 if h.sum() > 0 else h
 
 
 def test_an_untraceable_network_is_a_warning_that_names_it():
@@ -132,7 +132,7 @@ def recipes(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
 
     def write(backbone):
-        text = f"pixkit: 1\nname: leaky\ndata: {{source: digits, limit_train: 32}}\nmodel:\n  type: autoregressive\n"
+        text = "pixkit: 1\nname: leaky\ndata: {source: digits, limit_train: 32}\nmodel:\n  type: autoregressive\n"
         (tmp_path / "leaky.yaml").write_text(f"{text}  backbone: {backbone}\ntrain: {{steps: 2}}\n", encoding="utf-8")
         return tmp_path / "leaky.yaml"
 
