@@ -96,12 +96,16 @@ class Nursery:
         self._process.stdin.flush()
         return self._process.stdout.readline()
 
-    def start(self, folder, *arguments, die_at=None):
-        """Start `pixkit ARGUMENTS...` in a folder."""
+    def start(self, folder, *arguments, die_at=None, close=(), unread=()):
+        """Start `pixkit ARGUMENTS...` in a folder; the nursery says what the options mean."""
         self._count += 1
         name = f"command-{self._count}"
         run = [str(argument) for argument in arguments]
-        pid = int(self.ask({"run": run, "folder": str(folder), "name": name, "die_at": die_at}))
+        pid = int(
+            self.ask(
+                {"run": run, "folder": str(folder), "name": name, "die_at": die_at, "close": close, "unread": unread}
+            )
+        )
         self.started.append(Command(self, folder, name, pid))
         return self.started[-1]
 

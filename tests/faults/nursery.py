@@ -1,9 +1,10 @@
 """A process that has torch in memory and forks commands of pixkit on request: starting one takes no time.
 
 It reads requests from stdin, a JSON object a line, and answers each with a line:
-- {"run": [ARGUMENTS], "folder": F, "name": N, "die_at": K or null}: start `pixkit ARGUMENTS` in the folder F, with
-  stdout and stderr in N.out and N.err there; answers the process number. With die_at the process kills itself
-  before its K-th change of the file system, and N.changes counts the changes.
+- {"run": [ARGUMENTS], "folder": F, "name": N, "die_at": K or null, "close": [...], "unread": [...]}: start
+  `pixkit ARGUMENTS` in the folder F, with stdout and stderr in N.out and N.err there; answers the process number.
+  With die_at the process kills itself before its K-th change of the file system, and N.changes counts the
+  changes. Standard streams of the numbers in `close` are closed, those in `unread` are pipes that nobody reads.
 - {"wait": PID}: answers the exit code once the process has ended, -9 if it was killed.
 """
 
@@ -40,6 +41,18 @@ def die_at(number, tally):
     sys.addaudithook(hook)
 
 
+def redirect(close, unread):
+    """Give standard streams away as Python finds them when it starts like that: a closed one is None."""
+    reading, writing = os.pipe()
+    for descriptor in unread:
+        os.dup2(writing, descriptor)
+    os.close(reading)
+    os.close(writing)
+    for descriptor in close:
+        os.close(descriptor)
+        setattr(sys, ("stdin", "stdout", "stderr")[descriptor], None)
+
+
 def run(request):
     """In the forked process: be `pixkit`."""
     from pixkit.cli.main import main
@@ -48,6 +61,7 @@ def run(request):
     for descriptor, suffix in ((1, "out"), (2, "err")):
         os.dup2(os.open(f"{request['name']}.{suffix}", os.O_WRONLY | os.O_CREAT | os.O_TRUNC), descriptor)
     os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
+    redirect(request["close"], request["unread"])
     if request["die_at"] is not None:
         die_at(request["die_at"], os.open(f"{request['name']}.changes", os.O_WRONLY | os.O_CREAT | os.O_TRUNC))
     code = 1
@@ -57,8 +71,8 @@ def run(request):
         code = error.code
     finally:
         # Not sys.exit: taking torch down takes longer than most of these commands.
-        sys.stdout.flush()
-        sys.stderr.flush()
+        for stream in filter(None, (sys.stdout, sys.stderr)):
+            stream.flush()
         os._exit(code)
 
 
