@@ -13,6 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from pixkit.errors import UsageError
 from pixkit.image import ImageSpec
 
 
@@ -22,6 +23,11 @@ class Noise:
 
     seed: int
     images: Sequence[int]
+
+    def __post_init__(self) -> None:
+        for name, number in (("seed", self.seed), *(("image number", end) for end in self.images[:1])):
+            if not 0 <= number < 2**64:
+                raise UsageError(f"the {name} is out of range", found=str(number), expected="0..2**64 - 1")
 
     def __len__(self) -> int:
         return len(self.images)

@@ -34,7 +34,7 @@ class MaskedConv2d(TapLayer):
         bias: whether to add a bias of each map.
 
     Raises:
-        RecipeError: if G does not divide the maps.
+        RecipeError: if G does not divide the maps, or the side is even.
     """
 
     mask: Tensor
@@ -53,6 +53,8 @@ class MaskedConv2d(TapLayer):
         super().__init__()
         check_maps(in_maps, ordering)
         check_maps(out_maps, ordering)
+        if kernel_size % 2 == 0:
+            raise RecipeError("a masked kernel has a centre", found=f"side {kernel_size}", expected="an odd side")
         self.in_maps, self.out_maps, self.mask_type = in_maps, out_maps, mask_type
         self.kernel_size, self.grid = kernel_size, (ordering.spec.height, ordering.spec.width)
         rule = (ordering.group_steps, (kernel_size, kernel_size), mask_type, shape or Full())

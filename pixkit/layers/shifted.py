@@ -97,7 +97,9 @@ class Shift(MixingLayer):
 
     def forward(self, x: Tensor) -> Tensor:
         """Pad on one side, crop on the other."""
-        return F.pad(x, (self.right, -self.right, self.down, -self.down))
+        height, width = x.shape[2:]
+        right, down = max(-width, min(self.right, width)), max(-height, min(self.down, height))
+        return F.pad(x, (right, -right, down, -down))
 
     def ready(self, *inputs: Tensor) -> Tensor:
         """Moved with the image; what comes in is ready at 0."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -43,7 +44,7 @@ def find_leak(trace: Trace) -> Leak | None:
     if not late.any():
         return None
     order = torch.where(late, steps, steps.max() + 1).argmin()
-    group, row, column = (int(i) for i in torch.unravel_index(order, steps.shape))
+    group, row, column = (int(i) for i in np.unravel_index(int(order), steps.shape))
     path = _path_back(trace, ready, (trace.output, group, row, column))
     return Leak(
         tuple(path),

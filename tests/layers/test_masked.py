@@ -248,3 +248,8 @@ def test_repr_says_what_the_layer_is():
     text = repr(layer_of(ordering_of("raster", 1, 8, 8), 1, 4, 7, "A"))
     assert "1, 4, 7 cropped to 4x7, type A, shared" in text
     assert "per site" in repr(layer_of(ordering_of("hilbert", 1, 8, 8), 1, 4, 7, "A"))
+
+
+def test_an_even_kernel_has_no_centre_and_is_refused():
+    with pytest.raises(RecipeError, match="centre"):
+        MaskedConv2d(1, 2, 4, "B", named("ordering", "raster").build(ImageSpec(1, 4, 4, 2), "joint"))
