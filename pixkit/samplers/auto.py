@@ -23,6 +23,7 @@ class Auto(Sampler):
 
     def summary(self) -> str:
         """The chosen sampler's."""
+        self._chosen.clamped = self.clamped
         return self._chosen.summary()
 
     def prepare(self, network: Autoregressive, known: Tensor | None) -> Draw:

@@ -14,6 +14,7 @@ from pixkit.component import ComponentConfig
 from pixkit.errors import UsageError
 from pixkit.image import ImageSpec
 from pixkit.noise import Noise
+from pixkit.ordering import Ordering
 
 Progress = Callable[[int, int], None]
 """Called as progress(done, total), in the sampler's own units."""
@@ -43,6 +44,15 @@ class Known:
             )
         return self
 
+    def precede(self, ordering: Ordering) -> bool:
+        """Whether every known sub-pixel is drawn before every missing one.
+
+        Only then are the missing ones drawn from their distribution given the known ones. Else they are *clamped*:
+        each is drawn given the known ones that precede it, and no conditional likelihood may be quoted.
+        """
+        known, missing = ordering.steps[self.mask], ordering.steps[~self.mask]
+        return not len(known) or not len(missing) or bool(known.max() < missing.min())
+
     def part(self, start: int, count: int) -> Known:
         """The same for images start..start+count-1."""
         return self if len(self.values) == 1 else Known(self.mask, self.values[start : start + count])
@@ -64,10 +74,11 @@ class Sampler:
 
     def __init__(self, config: Any) -> None:
         self.config = config
+        self.clamped = False
 
     def summary(self) -> str:
-        """What the last `sample` did that a user may want to know; empty by default."""
-        return ""
+        """What the last `sample` did that a user may want to know; here, whether known sub-pixels were clamped."""
+        return "clamped: some known sub-pixels come after missing ones in the ordering" if self.clamped else ""
 
     def prepare(self, network: Autoregressive, known: Tensor | None) -> Draw:
         """What is needed once for a network and a mask of given sub-pixels, bool [C, H, W] or None."""
@@ -99,6 +110,7 @@ class Sampler:
         """
         if known is not None:
             known.check(network.spec, len(noise))
+        self.clamped = known is not None and not known.precede(network.ordering)
         draw = self.prepare(network, None if known is None else known.mask)
         size = batch_size or max(len(noise), 1)
         batches = list(noise.split(size))

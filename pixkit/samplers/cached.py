@@ -36,7 +36,8 @@ class Cached(Sampler):
 
     def summary(self) -> str:
         """Which executor ran the plan."""
-        return f"cached sampling by {', '.join(sorted(self._executors))}"
+        said = [super().summary(), f"cached sampling by {', '.join(sorted(self._executors))}"]
+        return "; ".join(filter(None, said))
 
     def prepare(self, network: Autoregressive, known: Tensor | None) -> Draw:
         """Trace the network and plan it.

@@ -30,7 +30,11 @@ class FixedPoint(Sampler):
 
     def summary(self) -> str:
         """How many passes each batch took."""
-        return f"fixed point: {', '.join(map(str, self.passes))} passes, of at most {self.steps + 1} each"
+        said = [
+            super().summary(),
+            f"fixed point: {', '.join(map(str, self.passes))} passes, of at most {self.steps + 1} each",
+        ]
+        return "; ".join(filter(None, said))
 
     def prepare(self, network: Autoregressive, known: Tensor | None) -> Draw:
         """Start counting."""
