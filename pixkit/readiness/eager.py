@@ -18,6 +18,7 @@ from torch import Tensor
 from pixkit.readiness.executor import Executor, run_static
 from pixkit.readiness.lower import Lowered, Unsupported, lower
 from pixkit.readiness.plan import Instruction, Plan
+from pixkit.readiness.trace import as_image
 
 Place: TypeAlias = int | Tensor
 """One site, which makes views, or several."""
@@ -101,9 +102,10 @@ class EagerExecutor(Executor):
 
     def _fill(self, name: str, value: Tensor) -> None:
         """A static value, [B or 1, M, h, w]; one that does not vary over sites is expanded, not copied."""
-        if value.shape[1] % self.groups:
-            raise Unsupported(f"the maps of {name} do not divide among the colours")
-        grouped = value.flatten(2).unflatten(1, (-1, self.groups)).permute(0, 3, 2, 1)
+        image = as_image(value)
+        if image.shape[1] % self.groups or len(image) not in (1, self.batch):
+            raise Unsupported(f"the eager executor cannot spread {self.plan.trace.operations[name].label}")
+        grouped = image.flatten(2).unflatten(1, (-1, self.groups)).permute(0, 3, 2, 1)
         height, width = self.plan.trace.network.spec.height, self.plan.trace.network.spec.width
         sites = height * width if grouped.shape[1] == 1 else grouped.shape[1]
         self.data[name] = grouped.expand(self.batch, sites, -1, -1)

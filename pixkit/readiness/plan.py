@@ -110,13 +110,18 @@ def make_plan(trace: Trace, known: Tensor | None = None) -> Plan:
 
 
 def _needed(trace: Trace, unknown: Tensor) -> dict[str, Tensor]:
-    """Units that some prediction of an unknown sub-pixel reads, directly or not, bool [G, h, w] by operation."""
+    """Units that some prediction of an unknown sub-pixel reads, directly or not, bool [G, h, w] by operation.
+
+    Of an operation that mixes everything, all of them or none.
+    """
     needed = {name: torch.zeros(trace.groups, *op.grid, dtype=torch.bool) for name, op in trace.operations.items()}
     needed[trace.output] = unknown.unflatten(0, (-1, trace.groups)).any(0)
     for operation in reversed(trace.operations.values()):
         units = needed[operation.name]
         if operation.kind in ("pixels", "static") or not units.any():
             continue
+        if operation.kind == "all":
+            units.fill_(True)
         for name, read in zip(operation.inputs, reads(trace, operation, units), strict=True):
             needed[name] |= read
     return needed

@@ -1,0 +1,202 @@
+"""Each instruction of the kernel against torch, teacher-forced: all sites of some images at once."""
+
+import os
+
+import pytest
+import torch
+import torch.nn.functional as F
+from nets import NETS, ImageSpec, net_of
+from torch import nn
+
+import pixkit
+from pixkit.layers import ColourLayerNorm, ConcatenatedELU, KeepBefore, MaskedConv2d, Maxout, Shift
+from pixkit.noise import Noise
+from pixkit.readiness.executor import ReferenceExecutor
+from pixkit.readiness.executors import fastest
+from pixkit.readiness.lower import Unsupported
+from pixkit.readiness.native import compile as compiling
+from pixkit.readiness.native.compile import NoCompiler
+from pixkit.readiness.native.executor import NativeExecutor
+from pixkit.readiness.plan import make_plan
+from pixkit.readiness.trace import Trace
+from pixkit.testing.parts import random_images
+
+TOLERANCE = {torch.float64: 1e-12, torch.float32: 2e-5}
+GREY, COLOUR = ImageSpec(1, 3, 4, 3), ImageSpec(3, 3, 4, 3)
+
+
+def backbone(work, maps, out=None, modules=()):
+    """A backbone that does `work(h, modules)` between a type A layer and the projection."""
+
+    class Tested(pixkit.Backbone):
+        def __init__(self, config, spec):
+            super().__init__(config, spec)
+            self.stem = MaskedConv2d(spec.inputs, maps, 3, "A", spec.ordering)
+            self.tools = nn.ModuleList(make(spec) for make in modules)
+            self.width = out or maps
+
+        def forward(self, x):
+            return work(self.stem(x), self.tools)
+
+    return Tested
+
+
+def check(net, dtype, batch=3):
+    """Feed true pixels step by step; parameters of all sites must be the network's."""
+    net = net.to(dtype)
+    plan = make_plan(Trace(net))
+    x = random_images(net.spec, batch)
+    with torch.no_grad():
+        executor = NativeExecutor(plan, batch)
+        executor.pixels.copy_(x.flatten(2).transpose(1, 2))
+        for step in range(net.ordering.count):
+            executor.advance(step)
+        expected = net(x).flatten(2)
+    found = executor.params(torch.arange(net.spec.sites))
+    assert found.dtype == dtype
+    scale = expected.abs().max()
+    assert scale > 0.01
+    assert (found - expected).abs().max() <= TOLERANCE[dtype] * max(float(scale), 1.0)
+
+
+def stir(module):
+    """Running statistics that are not 0 and 1."""
+    generator = torch.Generator().manual_seed(1)
+    module.running_mean.copy_(torch.randn(module.num_features, generator=generator))
+    module.running_var.copy_(torch.rand(module.num_features, generator=generator) + 0.5)
+    return module
+
+
+OPERATIONS = {
+    "relu": lambda h, _: F.relu(h),
+    "elu": lambda h, _: F.elu(h),
+    "elu with alpha": lambda h, _: F.elu(h, 0.7),
+    "elu with alpha by name": lambda h, _: F.elu(h, alpha=1.6),
+    "sigmoid": lambda h, _: torch.sigmoid(h),
+    "tanh": lambda h, _: torch.tanh(h),
+    "tanh of small numbers": lambda h, _: torch.tanh(h * 0.01) * 10,
+    "tanh and sigmoid of large numbers": lambda h, _: torch.tanh(h * 200) + torch.sigmoid(h * 300),
+    "elu of large numbers": lambda h, _: F.elu(h * 300) * 0.01,
+    "minus": lambda h, _: -h,
+    "add": lambda h, _: h + F.relu(h),
+    "subtract": lambda h, _: h - torch.tanh(h),
+    "multiply": lambda h, _: h * torch.sigmoid(h),
+    "maximum": lambda h, _: torch.maximum(h, -h),
+    "numbers": lambda h, _: (0.5 + h * 2 - 0.25) * -1.5 + 1,
+    "number first": lambda h, _: 3 * h + (1.0 + h),
+    "chunk": lambda h, _: torch.cat([h.chunk(2, 1)[1], h.chunk(2, 1)[-2]], 1),
+    "chunk, one part used": lambda h, _: h.chunk(2, 1)[1] + 1,
+    "split": lambda h, _: torch.cat([torch.split(h, [6, 12], 1)[1], torch.split(h, 6, 1)[0]], 1),
+    "the same twice": lambda h, _: h + h,
+    "concatenate with itself": lambda h, _: torch.cat([h, h], 1),
+}
+WIDER = {"chunk, one part used": 9, "concatenate with itself": 36}
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+@pytest.mark.parametrize("spec", [GREY, COLOUR], ids=str)
+@pytest.mark.parametrize("name", OPERATIONS)
+def test_functions(name, spec, dtype):
+    check(net_of(backbone(OPERATIONS[name], 18, WIDER.get(name)), spec), dtype)
+
+
+MODULES = {
+    "ELU": (lambda spec: nn.ELU(0.6), 18),
+    "ReLU": (lambda spec: nn.ReLU(), 18),
+    "Dropout": (lambda spec: nn.Dropout(0.5), 18),
+    "Identity": (lambda spec: nn.Identity(), 18),
+    "ConcatenatedELU": (lambda spec: ConcatenatedELU(), 36),
+    "Maxout": (lambda spec: Maxout(), 9),
+    "BatchNorm2d": (lambda spec: stir(nn.BatchNorm2d(18)), 18),
+    "BatchNorm2d, plain": (lambda spec: stir(nn.BatchNorm2d(18, affine=False)), 18),
+    "ColourLayerNorm": (lambda spec: ColourLayerNorm(18, spec.ordering.groups, eps=1e-3), 18),
+    "Shift": (lambda spec: Shift(1, 2), 18),
+    "KeepBefore": (lambda spec: KeepBefore(spec.ordering, 5), 18),
+    "MaskedConv2d": (lambda spec: MaskedConv2d(18, 21, 5, "B", spec.ordering), 21),
+    "MaskedConv2d without bias": (lambda spec: MaskedConv2d(18, 18, 3, "B", spec.ordering, bias=False), 18),
+}
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+@pytest.mark.parametrize("spec", [GREY, COLOUR], ids=str)
+@pytest.mark.parametrize("name", MODULES)
+def test_modules(name, spec, dtype):
+    make, out = MODULES[name]
+    check(net_of(backbone(lambda h, tools: tools[0](h), 18, out, [make]), spec), dtype)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_an_ordinary_1x1_map(dtype):
+    makers = [lambda _: nn.Conv2d(7, 5, 1), lambda _: nn.Conv2d(5, 5, 1, bias=False)]
+    check(net_of(backbone(lambda h, tools: tools[1](tools[0](h)), 7, 5, makers), GREY), dtype)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+@pytest.mark.parametrize("batch", range(1, 14))
+def test_batch_sizes(batch, dtype):
+    check(net_of(NETS["MaskedGated"], COLOUR), dtype, batch)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+@pytest.mark.parametrize("maps", [1, 2, 7, 15, 16, 17, 31, 33, 48, 49, 64, 80, 97])
+def test_numbers_of_maps(maps, dtype):
+    check(net_of(backbone(lambda h, _: F.elu(h), maps), GREY), dtype, 7)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+@pytest.mark.parametrize("name", ["Gated", "ShiftedUnet", "MaskedUnet"])
+def test_networks(name, dtype):
+    for spec in (GREY, COLOUR, ImageSpec(1, 1, 1, 2), ImageSpec(1, 1, 5, 2)):
+        if spec.sites > 1:
+            check(net_of(NETS[name], spec), dtype, 5)
+
+
+@pytest.mark.parametrize(
+    "work",
+    [lambda h, _: F.gelu(h), lambda h, _: h / 2, lambda h, _: h.softmax(1), lambda h, _: torch.add(h, h, alpha=2)],
+)
+def test_what_the_kernel_lacks_is_named(work):
+    trace = Trace(net_of(backbone(work, 6), GREY))
+    with pytest.raises(Unsupported, match=r"no instruction for (gelu|truediv|softmax|add)"):
+        NativeExecutor(make_plan(trace), 1)
+    assert not isinstance(fastest(make_plan(trace), 1), NativeExecutor)
+
+
+def test_half_precision_is_left_to_others():
+    net = net_of(NETS["Plain"], GREY)
+    plan = make_plan(Trace(net))
+    net.bfloat16()
+    with pytest.raises(Unsupported, match="bfloat16"):
+        NativeExecutor(plan, 1)
+
+
+@pytest.fixture(params=["no compiler", "unwritable cache", "cache that others can write", "source that fails"])
+def broken(request, monkeypatch, tmp_path):
+    """No kernel can be had."""
+    monkeypatch.setenv("PIXKIT_CACHE", str(tmp_path))
+    if request.param == "no compiler":
+        monkeypatch.setenv("CC", "/nonexistent")
+    elif request.param == "unwritable cache":
+        monkeypatch.setenv("PIXKIT_CACHE", f"{__file__}/cache")
+    elif request.param == "source that fails":
+        (tmp_path / "kernel.c").write_text("int broken(", encoding="utf-8")
+        monkeypatch.setattr(compiling, "SOURCE", tmp_path / "kernel.c")
+    else:
+        (tmp_path / "native").mkdir()
+        os.chmod(tmp_path / "native", 0o777)
+    compiling.kernel.cache_clear()
+    yield
+    compiling.kernel.cache_clear()
+
+
+def test_without_a_kernel_sampling_is_right_all_the_same(broken):
+    net = net_of(NETS["Plain"], GREY)
+    plan = make_plan(Trace(net))
+    with pytest.raises(NoCompiler):
+        NativeExecutor(plan, 2)
+    executor, reference = fastest(plan, 2), ReferenceExecutor(plan, 2)
+    uniforms = Noise(0, range(2)).uniforms(1, GREY).flatten(3)
+    with torch.no_grad():
+        executor.walk(uniforms, 1.0, None)
+        reference.walk(uniforms, 1.0, None)
+    assert torch.equal(executor.pixels, reference.pixels)

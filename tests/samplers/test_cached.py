@@ -1,0 +1,197 @@
+"""Cached sampling: the same images as ancestral sampling under the same noise, and nothing computed twice."""
+
+import warnings
+
+import pytest
+import torch
+import torch.nn.functional as F
+from nets import ANY_ORDER, NETS, ImageSpec, net_of
+
+from pixkit.noise import Noise
+from pixkit.plugins import registry
+from pixkit.readiness.executor import ReferenceExecutor
+from pixkit.readiness.executors import fastest
+from pixkit.readiness.lower import Unsupported
+from pixkit.readiness.native.executor import NativeExecutor
+from pixkit.readiness.plan import make_plan
+from pixkit.readiness.trace import Trace
+from pixkit.samplers import Ancestral, Auto, Cached, Known
+from pixkit.testing import named, network
+
+ORDERINGS = registry().names("ordering")
+GREY, COLOUR = ImageSpec(1, 5, 6, 2), ImageSpec(3, 3, 5, 3)
+CPU = ("reference", "eager", "native")
+LACKING = {"Attending": "backbone.earlier", "Revealed": "backbone.free.0", "Conditioned": "mul|backbone.shade"}
+"""What tuned executors have no instruction for."""
+
+
+def draw(net, executor=None, count=5, known=None, temperature=1.0):
+    config = None if executor is None else Cached.Config(executor=executor)
+    sampler = Ancestral(Ancestral.Config()) if config is None else Cached(config)
+    return sampler.sample(net, Noise(3, range(count)), known=known, temperature=temperature)
+
+
+def compare(net, lacking=None, **keys):
+    """Every executor draws what ancestral sampling draws, or says which operation it lacks."""
+    expected = draw(net, **keys)
+    assert len(expected.unique()) > 1
+    assert torch.equal(draw(net, "auto", **keys), expected)
+    for executor in CPU:
+        if lacking is not None and executor != "reference":
+            with pytest.raises(Unsupported, match=lacking):
+                draw(net, executor, **keys)
+        else:
+            assert torch.equal(draw(net, executor, **keys), expected), executor
+
+
+@pytest.mark.parametrize("spec", [GREY, COLOUR], ids=str)
+@pytest.mark.parametrize("name", sorted(set(NETS) - ANY_ORDER))
+def test_networks_for_the_raster(name, spec):
+    compare(net_of(NETS[name], spec, gain=0.8), LACKING.get(name))
+
+
+@pytest.mark.parametrize("ordering", ORDERINGS)
+@pytest.mark.parametrize("spec", [GREY, COLOUR], ids=str)
+@pytest.mark.parametrize("name", sorted(ANY_ORDER))
+def test_networks_for_every_ordering(name, spec, ordering):
+    compare(net_of(NETS[name], spec, ordering, gain=0.8), LACKING.get(name))
+
+
+@pytest.mark.parametrize("turn", ["flip_horizontal", "flip_vertical", "transpose"])
+def test_turned_orderings_and_joint_colours(turn):
+    compare(net_of(NETS["MaskedUnet"], COLOUR, "raster", colours="joint", **{turn: True}))
+
+
+@pytest.mark.parametrize("temperature", [0.3, 2.0])
+def test_temperature(temperature):
+    net = net_of(NETS["Plain"], COLOUR)
+    compare(net, temperature=temperature)
+    assert not torch.equal(draw(net, "native", temperature=temperature), draw(net, "native"))
+
+
+@pytest.mark.parametrize(
+    "name", ["Plain", "MaskedUnet", "Conditioned", "Gated", "Attending", "Revealed", "ShiftedUnet"]
+)
+@pytest.mark.parametrize("kind", ["prefix", "scattered", "whole", "nothing"])
+def test_known_subpixels(name, kind):
+    net = net_of(NETS[name], COLOUR)
+    generator = torch.Generator().manual_seed(0)
+    values = torch.randint(3, (5, *COLOUR.shape), generator=generator)
+    mask = {
+        "prefix": net.ordering.steps < 20,
+        "scattered": torch.rand(COLOUR.shape, generator=generator) < 0.5,
+        "whole": torch.ones(COLOUR.shape, dtype=torch.bool),
+        "nothing": torch.zeros(COLOUR.shape, dtype=torch.bool),
+    }[kind]
+    known = Known(mask, values)
+    expected = draw(net, known=known)
+    assert torch.equal(expected[:, mask], values[:, mask])
+    for executor in ("reference", "auto"):
+        assert torch.equal(draw(net, executor, known=known), expected)
+
+
+def test_a_known_prefix_is_filled_in_one_go():
+    """Whatever reads the prefix alone is computed at step 0, all of it together."""
+    net = net_of(NETS["Plain"], COLOUR)
+    plan = make_plan(Trace(net), net.ordering.steps < 20)
+    late = [time for schedule in plan.schedules for time in schedule.times.tolist()]
+    assert set(late) <= {0, *range(20, net.ordering.count)}
+    assert all(not len(sites) for sites, _ in plan.draws[:20])
+
+
+@pytest.mark.parametrize("spec", [GREY, COLOUR], ids=str)
+@pytest.mark.parametrize("name", sorted(NETS))
+def test_every_unit_is_computed_once_when_it_is_ready(name, spec):
+    net = net_of(NETS[name], spec)
+    plan = make_plan(Trace(net))
+    executor = ReferenceExecutor(plan, 2)
+    with torch.no_grad():
+        executor.walk(Noise(0, range(2)).uniforms(1, spec).flatten(3), 1.0, None)
+    assert executor.computed == plan.units
+    seen = {}
+    for schedule in plan.schedules:
+        ready = plan.ready[schedule.operation.name]
+        for part, time in zip(schedule.sites.tensor_split(schedule.starts[1:-1]), schedule.times.tolist(), strict=True):
+            if schedule.opcode != "ALL":
+                assert (ready[schedule.group].flatten()[part] == time).all()
+        key = schedule.operation.name, schedule.group
+        assert key not in seen and len(schedule.sites.unique()) == len(schedule.sites)
+        seen[key] = True
+    assert sum(plan.units.values()) > 0
+
+
+def test_what_needs_no_pixel_is_run_once():
+    net = net_of(NETS["Conditioned"], GREY)
+    trace = Trace(net)
+    calls = []
+    net.backbone.grow[1].register_forward_hook(lambda *_: calls.append(1))
+    with torch.no_grad():
+        executor = ReferenceExecutor(make_plan(trace), 3)
+        executor.walk(Noise(0, range(3)).uniforms(1, GREY).flatten(3), 1.0, None)
+    assert calls == [1]
+
+
+@pytest.mark.parametrize("executor", ["reference", "eager", "native"])
+@pytest.mark.parametrize("name", ["Plain", "ShiftedUnet", "MaskedGated"])
+def test_float32_up_to_ties(name, executor):
+    """Where images part, the uniform lies on the boundary between the two levels, given what both have drawn."""
+    net = net_of(NETS[name], COLOUR).float()
+    ours, theirs = draw(net, executor, 32), draw(net, None, 32)
+    uniforms = Noise(3, range(32)).uniforms(1, COLOUR)[:, 0]
+    same = (ours == theirs).flatten(1).all(1)
+    assert same.float().mean() > 0.9
+    for image in (~same).nonzero().flatten().tolist():
+        steps = torch.where(ours[image] != theirs[image], net.ordering.steps, net.ordering.count)
+        place = tuple(int(i) for i in torch.unravel_index(steps.argmin(), COLOUR.shape))
+        with torch.no_grad():
+            logits = net(theirs[image : image + 1])[0, place[0] :: 3, place[1], place[2]].double()
+        gap = (logits.softmax(0).cumsum(0) - uniforms[(image, *place)]).abs().min()
+        assert gap < 1e-5, f"image {image} differs at {place}, {gap:.1e} from a boundary"
+
+
+def test_auto_falls_back_where_the_native_executor_lacks_an_operation():
+    for name in NETS:
+        made = fastest(make_plan(Trace(net_of(NETS[name], GREY))), 2)
+        assert isinstance(made, NativeExecutor) == (name not in LACKING), name
+
+
+class Branching(NETS["Plain"]):
+    """Branches on values; what it gives is the same either way."""
+
+    def forward(self, x):
+        h = super().forward(x)
+        return h + 0 if h.sum() > 0 else h
+
+
+class Rolled(NETS["Plain"]):
+    """Leaks nothing, by operations that cannot be followed."""
+
+    def forward(self, x):
+        return torch.roll(torch.roll(super().forward(x), 1, 3), -1, 3)
+
+
+@pytest.mark.parametrize(("cls", "named_in"), [(Branching, "Branching"), (Rolled, "roll")])
+def test_what_cannot_be_planned_is_sampled_by_whole_passes_with_one_warning(cls, named_in):
+    net = net_of(cls, GREY)
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        drawn = Auto(Auto.Config()).sample(net, Noise(3, range(5)), batch_size=2)
+    assert len(caught) == 1 and caught[0].category is RuntimeWarning
+    assert named_in in str(caught[0].message)
+    assert torch.equal(drawn, draw(net_of(NETS["Plain"], GREY)))
+
+
+@pytest.mark.parametrize("activation", ["relu", "elu", "concatenated_elu", "maxout"])
+@pytest.mark.parametrize("norm", ["batch", "layer"])
+def test_pixelcnn_with_its_options(activation, norm):
+    backbone = named("backbone", "pixelcnn", width=12, layers=1, activation=activation, norm=norm, dropout=0.5)
+    compare(network(backbone, ImageSpec(3, 3, 4, 3)))
+
+
+def test_the_comparison_can_fail():
+    """A network whose memory of one site is wrong draws other images."""
+    net = net_of(NETS["Plain"], COLOUR)
+    other = net_of(NETS["Plain"], COLOUR)
+    with torch.no_grad():
+        other.backbone.body.weight.copy_(F.dropout(other.backbone.body.weight, 0.3, True))
+    assert not torch.equal(draw(net, "native"), draw(other, "native"))
