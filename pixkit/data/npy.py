@@ -8,6 +8,7 @@ from __future__ import annotations
 import lzma
 import math
 import tokenize
+import warnings
 import zipfile
 import zlib
 from collections.abc import Iterator
@@ -120,7 +121,10 @@ def _header(file: BinaryIO) -> tuple[tuple[int, ...], bool, np.dtype]:
     if version not in VERSIONS:
         raise ValueError(f"version {version} of the format is unknown")
     read = npy_format.read_array_header_1_0 if version == (1, 0) else npy_format.read_array_header_2_0
-    shape, fortran, dtype = read(file)
+    with warnings.catch_warnings():
+        # Of a header that Python 2 may have written numpy says that it reads slowly.
+        warnings.simplefilter("ignore", UserWarning)
+        shape, fortran, dtype = read(file)
     if any(length < 0 for length in shape):
         raise ValueError(f"a negative length in the shape {shape}")
     return shape, fortran, dtype
