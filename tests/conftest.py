@@ -1,4 +1,4 @@
-"""One thread a process, before torch is imported: tiny tensors gain nothing from more, and lose much where cores are shared."""
+"""One thread a process, set before torch is imported: tiny tensors gain nothing from more, and shared cores suffer."""
 
 import os
 

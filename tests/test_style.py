@@ -14,7 +14,8 @@ ROOT = Path(__file__).resolve().parents[1]
 PARTS = (
     *("errors", "image", "files", "figures", "fieldfigure", "component", "registry", "hookspecs", "plugins"),
     *("ordering", "curves", "masks", "layers", "backbone", "heads", "autoregressive", "readiness", "noise"),
-    *("samplers", "models", "data", "recipe", "training", "run", "build", "bench", "testing", "builtins", "cli", "__main__"),
+    *("samplers", "models", "data", "recipe", "training", "run", "build", "bench", "testing", "builtins", "cli"),
+    "__main__",
 )
 """Modules and packages of the core; each imports earlier ones alone."""
 TIES = {("training", "run")}
