@@ -30,6 +30,8 @@ ANCESTRAL_STEPS = 6
 """Steps of ancestral sampling that are made in a turn, spread over the image; each is a forward pass."""
 TOO_LONG = 20.0
 """Seconds of one image batch above which the reference executor is left out."""
+ONCE = 3.0
+"""Seconds above which the first turn, which warms up, is all that is measured; of the others it does not count."""
 FORWARDS = 3
 """Forward passes in a turn."""
 
@@ -89,7 +91,7 @@ def time_sampling(
     Args:
         network: in eval mode; its weights do not matter.
         batches: batch sizes.
-        rounds: turns of everything; the medians are reported.
+        rounds: turns of everything that takes less than `ONCE` seconds; the medians are reported.
         progress: called as progress(what, done, total).
 
     Raises:
@@ -160,12 +162,13 @@ class _Batch:
         reasons = {name: reason or self._too_slow(name) for name, reason in reasons.items()}
         ways: dict[str, Callable[[], float]] = {"forward": self._forward, "ancestral": self._ancestral}
         ways |= {name: self._cached(name) for name, reason in reasons.items() if not reason}
-        for way in ways.values():
-            way()
-        self.packing.clear()
-        times: dict[str, list[float]] = {name: [] for name in ways}
+        times = {name: [way()] for name, way in ways.items()}
+        again = {name: way for name, way in ways.items() if name == "forward" or times[name][0] < ONCE}
+        for name in again:
+            times[name].clear()
+            self.packing.pop(name, None)
         for _ in range(self.rounds):
-            for name, way in ways.items():
+            for name, way in again.items():
                 times[name] += [way() for _ in range(FORWARDS if name == "forward" else 1)]
         median = {name: statistics.median(found) for name, found in times.items()}
         share = f"extrapolated from {int(self.shown[0])} of {self.network.ordering.count} steps"

@@ -12,7 +12,7 @@ SECTIONS: dict[str, dict[str, str]] = {
         "build": "Train a recipe's model into a run folder.",
         "sample": "Draw images from a trained model.",
         "eval": "Score a trained model on a split of its data.",
-        "verify": "Prove that a recipe's model is causal, or show what leaks and which layer is to blame.",
+        "verify": "Prove a recipe's model causal, or show its leak.",
         "bench": "Measure how fast a recipe's model works.",
     },
     "Recipes": {
