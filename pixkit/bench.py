@@ -31,7 +31,7 @@ ANCESTRAL_STEPS = 6
 TOO_LONG = 20.0
 """Seconds of one image batch above which the reference executor is left out."""
 ONCE = 3.0
-"""Seconds above which the first turn, which warms up, is all that is measured; of the others it does not count."""
+"""Seconds above which an executor has one turn; the others have a first one, which warms up and does not count."""
 FORWARDS = 3
 """Forward passes in a turn."""
 
@@ -91,7 +91,7 @@ def time_sampling(
     Args:
         network: in eval mode; its weights do not matter.
         batches: batch sizes.
-        rounds: turns of everything that takes less than `ONCE` seconds; the medians are reported.
+        rounds: turns of everything, of which the medians are reported; one that takes over `ONCE` seconds has one.
         progress: called as progress(what, done, total).
 
     Raises:
@@ -163,7 +163,7 @@ class _Batch:
         ways: dict[str, Callable[[], float]] = {"forward": self._forward, "ancestral": self._ancestral}
         ways |= {name: self._cached(name) for name, reason in reasons.items() if not reason}
         times = {name: [way()] for name, way in ways.items()}
-        again = {name: way for name, way in ways.items() if name == "forward" or times[name][0] < ONCE}
+        again = {name: way for name, way in ways.items() if name not in reasons or times[name][0] < ONCE}
         for name in again:
             times[name].clear()
             self.packing.pop(name, None)
@@ -174,7 +174,10 @@ class _Batch:
         share = f"extrapolated from {int(self.shown[0])} of {self.network.ordering.count} steps"
         return [
             self._row("ancestral", None, median, share),
-            *(self._row("cached", name, median, reason) for name, reason in reasons.items()),
+            *(
+                self._row("cached", name, median, reason or ("" if name in again else "one turn"))
+                for name, reason in reasons.items()
+            ),
         ]
 
     def _row(self, sampler: str, executor: str | None, median: dict[str, float], note: str) -> Row:
