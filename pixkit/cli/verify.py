@@ -53,7 +53,7 @@ def command(
     as_json: bool,
     quiet: bool,
 ) -> None:
-    """Prove that a recipe's model is causal, or show what leaks and which layer is to blame.
+    """Prove a recipe's model causal, or show its leak.
 
     The proof follows every operation of the network, site by site and colour by colour, and needs no
     training; besides, single sub-pixels are changed in float64 and the predictions compared. The exit code is
