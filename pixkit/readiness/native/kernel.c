@@ -99,8 +99,13 @@ typedef struct { const real *a, *w; } Tap;
     }
 TILE(1, 1) TILE(1, 2) TILE(1, 4) TILE(2, 1) TILE(2, 2) TILE(2, 4) TILE(6, 1) TILE(6, 2)
 #ifdef __AVX512F__
-TILE(6, 4)
+TILE(4, 1) TILE(4, 2) TILE(4, 4) TILE(6, 4)
+#define FOUR(left) ((left) == 4 || (left) == 5 || (left) == 8) /* 8 rows as 4 + 4 rather than 6 + 2 */
 #else
+#define FOUR(left) 0 /* too few registers */
+#define tile_4_1 tile_2_1
+#define tile_4_2 tile_2_2
+#define tile_4_4 tile_2_4
 TILE(3, 4)
 #define tile_6_4(taps, count, lda, ldw, inner, bias, out, ldo, column)                                                 \
     do {                                                                                                               \
@@ -124,8 +129,8 @@ static void linear(const Tap *found, i32 count, i64 lda, i32 inner, i64 width, c
     memcpy(taps, found, sizeof(Tap) * (size_t)count);
     i64 row = 0;
     while (row < rows) {
-        i64 left = rows - row, block = left >= 6 ? 6 : left >= 2 ? 2 : 1;
-        if (block == 6) { COLUMNS(6) } else if (block == 2) { COLUMNS(2) } else { COLUMNS(1) }
+        i64 left = rows - row, block = FOUR(left) ? 4 : left >= 6 ? 6 : left >= 2 ? 2 : 1;
+        if (block == 6) { COLUMNS(6) } else if (block == 4) { COLUMNS(4) } else if (block == 2) { COLUMNS(2) } else { COLUMNS(1) }
         row += block;
         out += block * ldo;
         for (i32 t = 0; t < count; t++) taps[t].a += block * lda;
