@@ -39,6 +39,7 @@ class NativeExecutor(Executor):
         self.dtype, self.groups = reference.dtype, plan.trace.groups
         self.library = kernel("float" if self.dtype == torch.float32 else "double")
         self.threads = max(min(torch.get_num_threads(), batch), 1)
+        self._pool = ThreadPoolExecutor(self.threads)
         spec = network.spec
         self._levels = torch.zeros(spec.sites, batch, spec.channels, dtype=torch.int64)
         self.pixels = self._levels.transpose(0, 1)
@@ -84,8 +85,7 @@ class NativeExecutor(Executor):
             call(0, self.batch)
             return
         bounds = [self.batch * part // self.threads for part in range(self.threads + 1)]
-        with ThreadPoolExecutor(self.threads) as pool:
-            list(pool.map(call, bounds[:-1], bounds[1:]))
+        list(self._pool.map(call, bounds[:-1], bounds[1:]))
 
     def _allocate(self) -> None:
         """One tensor [sites, B, G, padded maps] an operation, shared where an operation passes its input on."""
