@@ -63,11 +63,16 @@ class Command:
 
     @property
     def out(self):
-        return self._files.with_suffix(".out").read_text()
+        return self._said(".out")
 
     @property
     def err(self):
-        return self._files.with_suffix(".err").read_text()
+        return self._said(".err")
+
+    def _said(self, suffix):
+        """What is in a file that the new process makes, which may not have come to that."""
+        path = self._files.with_suffix(suffix)
+        return path.read_text() if path.exists() else ""
 
     @property
     def changes(self):
