@@ -29,6 +29,10 @@ if TYPE_CHECKING:
     from pixkit.component import ModelRef as ModelRef
     from pixkit.component import OrderingRef as OrderingRef
     from pixkit.component import SamplerRef as SamplerRef
+    from pixkit.context import Conditioner as Conditioner
+    from pixkit.context import FeatureContext as FeatureContext
+    from pixkit.context import LabelConfig as LabelConfig
+    from pixkit.context import LabelContext as LabelContext
     from pixkit.data import Dataset as Dataset
     from pixkit.data import prepare as prepare
     from pixkit.data.base import DataConfig as DataConfig
@@ -61,6 +65,7 @@ if TYPE_CHECKING:
     from pixkit.layers import MixingLayer as MixingLayer
     from pixkit.layers import Pointwise as Pointwise
     from pixkit.layers import PointwiseLayer as PointwiseLayer
+    from pixkit.layers import Reorient as Reorient
     from pixkit.layers import Shift as Shift
     from pixkit.layers import ShiftedConv2d as ShiftedConv2d
     from pixkit.layers import ShiftedConvTranspose2d as ShiftedConvTranspose2d
@@ -71,6 +76,7 @@ if TYPE_CHECKING:
     from pixkit.models.base import Phase as Phase
     from pixkit.noise import Noise as Noise
     from pixkit.ordering import Ordering as Ordering
+    from pixkit.oriented import OrientedBackbone as OrientedBackbone
     from pixkit.recipe import LoadedRecipe as LoadedRecipe
     from pixkit.recipe import Recipe as Recipe
     from pixkit.recipe import load_recipe as load_recipe
@@ -99,11 +105,13 @@ _MODULE_OF = {
     "ComponentConfig": "component",
     "ComponentSpec": "component",
     "ConcatenatedELU": "layers",
+    "Conditioner": "context",
     "DataConfig": "data.base",
     "DataError": "errors",
     "DataRef": "component",
     "DataSource": "data.base",
     "Dataset": "data",
+    "FeatureContext": "context",
     "Head": "heads.base",
     "HeadRef": "component",
     "ImageSet": "data.base",
@@ -111,6 +119,8 @@ _MODULE_OF = {
     "KINDS": "registry",
     "KeepBefore": "layers",
     "Known": "samplers.base",
+    "LabelConfig": "context",
+    "LabelContext": "context",
     "LoadedRecipe": "recipe",
     "MaskRef": "component",
     "MaskedConv2d": "layers",
@@ -124,6 +134,7 @@ _MODULE_OF = {
     "NonFiniteError": "errors",
     "Ordering": "ordering",
     "OrderingRef": "component",
+    "OrientedBackbone": "oriented",
     "Phase": "models.base",
     "PixelDistribution": "heads.base",
     "PixkitError": "errors",
@@ -134,6 +145,7 @@ _MODULE_OF = {
     "RecipeError": "errors",
     "Registrar": "registry",
     "Registry": "registry",
+    "Reorient": "layers",
     "RunError": "errors",
     "Sampler": "samplers.base",
     "SamplerRef": "component",

@@ -6,7 +6,8 @@ from torch import Tensor, nn
 
 from pixkit.backbone import Backbone, BackboneSpec, InputConfig
 from pixkit.component import ComponentSpec
-from pixkit.errors import RecipeError
+from pixkit.context import Conditioner
+from pixkit.errors import RecipeError, UsageError
 from pixkit.heads.base import Head, PixelDistribution
 from pixkit.image import ImageSpec
 from pixkit.ordering import Colours, Ordering
@@ -15,12 +16,16 @@ from pixkit.ordering import Colours, Ordering
 class Autoregressive(nn.Module):
     """Encoding of levels, backbone, and the head's projection, in this order.
 
-    p(x) = prod over steps t of p(x at step t | x at steps < t), each factor given by the head.
+    p(x) = prod over steps t of p(x at step t | x at steps < t), each factor given by the head. With a conditioner
+    each factor depends on the image's context, too, and every method has to be given one.
     """
 
-    def __init__(self, encoding: nn.Module, backbone: Backbone, head: Head) -> None:
+    def __init__(
+        self, encoding: nn.Module, backbone: Backbone, head: Head, conditioner: Conditioner | None = None
+    ) -> None:
         super().__init__()
         self.encoding = encoding
+        self.conditioner = conditioner
         self.backbone = backbone
         self.head = head
         self.projection = head.projection(backbone.width)
@@ -35,31 +40,74 @@ class Autoregressive(nn.Module):
         """The images that it is about."""
         return self.head.spec
 
-    def forward(self, x: Tensor) -> Tensor:
-        """int64 [B, C, H, W] to the head's parameters [B, P, H, W]."""
-        return self.projection(self.backbone(self.encoding(x)))
+    def forward(self, x: Tensor, context: Tensor | None = None) -> Tensor:
+        """int64 [B, C, H, W], and what the conditioner takes, to the head's parameters [B, P, H, W]."""
+        encoded = self.encoding(x)
+        if self.conditioner is None:
+            return self.projection(self.backbone(encoded))
+        return self.projection(self.backbone(encoded, self.conditioner(context)))
 
-    def distribution(self, x: Tensor) -> PixelDistribution:
-        """The distribution of every sub-pixel given the true earlier ones (teacher forcing)."""
-        return self.head.distribution(self(x))
+    def distribution(self, x: Tensor, context: Tensor | None = None) -> PixelDistribution:
+        """The distribution of every sub-pixel given the true earlier ones (teacher forcing).
 
-    def log_prob(self, x: Tensor) -> Tensor:
-        """Nats of each image, [B]."""
-        return self.distribution(x).log_prob(x)
+        Raises:
+            UsageError: if there is no context where one is needed, or the other way about.
+        """
+        self.check_context(context, len(x))
+        return self.head.distribution(self(x, context))
+
+    def log_prob(self, x: Tensor, context: Tensor | None = None) -> Tensor:
+        """Nats of each image, given its context, [B]."""
+        return self.distribution(x, context).log_prob(x)
+
+    def example_context(self, batch: int) -> Tensor | None:
+        """A context for `batch` images; None for a network that takes none."""
+        return None if self.conditioner is None else self.conditioner.example(batch)
+
+    def check_context(self, context: Tensor | None, batch: int) -> None:
+        """Raise UsageError unless the context is one for `batch` images."""
+        if (context is None) != (self.conditioner is None):
+            found, expected = ("no context", "one") if context is None else ("a context", "none")
+            raise UsageError(
+                "the network is conditional" if context is None else "the network is not conditional",
+                where=type(self.backbone).__name__,
+                found=found,
+                expected=expected,
+            )
+        if context is not None and self.conditioner is not None:
+            self.conditioner.check(context)
+            if len(context) != batch:
+                raise UsageError(
+                    "the context does not fit the number of images", found=str(len(context)), expected=str(batch)
+                )
 
 
 def assemble(
-    spec: ImageSpec, ordering: ComponentSpec, inputs: InputConfig, backbone: ComponentSpec, head: ComponentSpec
+    spec: ImageSpec,
+    ordering: ComponentSpec,
+    inputs: InputConfig,
+    backbone: ComponentSpec,
+    head: ComponentSpec,
+    *,
+    conditioner: Conditioner | None = None,
 ) -> Autoregressive:
     """Build the network that a recipe describes.
 
     Raises:
         RecipeError: if the head cannot draw colours as the ordering asks, or a component refuses.
     """
+    if conditioner is not None and not backbone.cls.conditional:
+        raise RecipeError(
+            f"the backbone '{backbone.name}' takes no context",
+            where="model.backbone.type",
+            found=backbone.name,
+            expected="a backbone that can be conditioned on labels or features (`conditional`)",
+        )
     resolved = ordering.build(spec, resolve_colours(ordering, head, spec))
     encoding = inputs.build(spec)
-    body = backbone.build(BackboneSpec(spec, resolved, encoding.maps))
-    return Autoregressive(encoding, body, head.build(spec, resolved))
+    context = 0 if conditioner is None else conditioner.maps
+    body = backbone.build(BackboneSpec(spec, resolved, encoding.maps, context))
+    return Autoregressive(encoding, body, head.build(spec, resolved), conditioner)
 
 
 def resolve_colours(ordering: ComponentSpec, head: ComponentSpec, spec: ImageSpec) -> Colours:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 import torch
 import torch.nn.functional as F
@@ -24,11 +25,13 @@ class BackboneSpec:
         image: shape and levels of the images.
         ordering: the ordering that it must respect.
         inputs: number of input maps; map m carries colour m % C.
+        context: number of maps of what the network is conditioned on besides pixels; 0 if on nothing.
     """
 
     image: ImageSpec
     ordering: Ordering
     inputs: int
+    context: int = 0
 
 
 class Backbone(nn.Module):
@@ -38,6 +41,10 @@ class Backbone(nn.Module):
     sub-pixel may depend on sub-pixels of earlier steps alone. Attribute `width` is the number of maps it
     gives, map m being of colour group m % G.
 
+    With `spec.context` maps of context, `forward` has a second argument: [B, context, h, w], (h, w) being (1, 1) or
+    (H, W). It needs no pixel, so that any sub-pixel may depend on all of it. A class that can take one says so by
+    `conditional`; others are refused where a recipe asks for context.
+
     Raises:
         RecipeError: from the constructor, with the reason, for an ordering that it does not support.
     """
@@ -46,15 +53,13 @@ class Backbone(nn.Module):
         """No keys of its own."""
 
     width: int
+    conditional: ClassVar[bool] = False
+    forward: Callable[..., Tensor]
 
     def __init__(self, config: Any, spec: BackboneSpec) -> None:
         super().__init__()
         self.config = config
         self.spec = spec
-
-    def forward(self, x: Tensor) -> Tensor:
-        """[B, inputs, H, W] to [B, width, H, W]."""
-        raise NotImplementedError(f"{type(self).__name__} does not implement forward")
 
 
 class LevelEncoding(PointwiseLayer):

@@ -24,7 +24,7 @@ from pixkit.readiness.plan import Plan, make_plan
 from pixkit.readiness.trace import Trace
 from pixkit.readiness.verify import require_law
 from pixkit.samplers import Ancestral, Known
-from pixkit.samplers.base import noise_dtype
+from pixkit.samplers.base import Request, noise_dtype
 
 ANCESTRAL_STEPS = 6
 """Steps of ancestral sampling that are made in a turn, spread over the image; each is a forward pass."""
@@ -133,7 +133,7 @@ def _try(plan: Plan, name: str, preparation: dict[str, float]) -> str:
     """Why an executor does not run the plan, empty if it does; what it makes once for all is made here."""
     begin = time.perf_counter()
     try:
-        executors.CHOICES[name](plan, 1)
+        executors.CHOICES[name](plan, 1, plan.trace.network.example_context(1))
     except (Unsupported, NoCompiler) as error:
         return " ".join(str(error).split())
     preparation[name] = time.perf_counter() - begin
@@ -151,6 +151,7 @@ class _Batch:
         spec = self.network.spec
         generator = torch.Generator().manual_seed(0)
         self.images = torch.randint(spec.levels, (batch, *spec.shape), generator=generator).to(self.device)
+        self.context = self.network.example_context(batch)
         self.noise = Noise(0, range(batch))
         uniforms = self.noise.uniforms(self.network.head.draws, spec)
         self.uniforms = uniforms.to(self.device, noise_dtype(reference.dtype)).flatten(3)
@@ -197,19 +198,19 @@ class _Batch:
         )
 
     def _forward(self) -> float:
-        return self._time(lambda: self.network(self.images))
+        return self._time(lambda: self.network(self.images, self.context))
 
     def _ancestral(self) -> float:
         """All but a few steps are given, and each step that is not is a forward pass."""
         made, mask = self.shown
         draw = Ancestral(Ancestral.Config()).prepare(self.network, mask)
-        known = Known(mask, self.images.cpu())
-        return self._time(lambda: draw(self.noise, 1.0, known, None)) * self.network.ordering.count / made
+        request = Request(self.noise, known=Known(mask, self.images.cpu()), context=self.context)
+        return self._time(lambda: draw(request)) * self.network.ordering.count / made
 
     def _cached(self, name: str) -> Callable[[], float]:
         def way() -> float:
             begin = time.perf_counter()
-            executor = executors.CHOICES[name](self.plan, self.batch)
+            executor = executors.CHOICES[name](self.plan, self.batch, self.context)
             self.packing.setdefault(name, []).append(time.perf_counter() - begin)
             return self._time(lambda: executor.walk(self.uniforms, 1.0, None))
 
@@ -219,7 +220,7 @@ class _Batch:
         """Whether the reference executor would take too long, by a twentieth of its steps."""
         if name != "reference":
             return ""
-        executor: Executor = executors.CHOICES[name](self.plan, self.batch)
+        executor: Executor = executors.CHOICES[name](self.plan, self.batch, self.context)
         count = self.network.ordering.count
         some = max(count // 20, 1)
 

@@ -13,7 +13,19 @@ import pixkit
 ROOT = Path(__file__).resolve().parents[1]
 PARTS = (
     *("errors", "image", "files", "figures", "fieldfigure", "component", "registry", "hookspecs", "plugins"),
-    *("ordering", "curves", "masks", "layers", "backbone", "heads", "autoregressive", "readiness", "noise"),
+    *(
+        "ordering",
+        "curves",
+        "masks",
+        "layers",
+        "backbone",
+        "context",
+        "oriented",
+        "heads",
+        "autoregressive",
+        "readiness",
+        "noise",
+    ),
     *("samplers", "models", "data", "recipe", "training", "run", "build", "bench", "testing", "builtins", "cli"),
     "__main__",
 )

@@ -4,6 +4,7 @@ from pixkit.layers.attention import CausalAttention, KeepBefore
 from pixkit.layers.base import MixingLayer, PointwiseLayer, TapLayer, Taps
 from pixkit.layers.initialise import InitName, initialise
 from pixkit.layers.masked import MaskedConv2d, Pointwise
+from pixkit.layers.orient import Reorient, Turn
 from pixkit.layers.pointwise import (
     ActivationName,
     ColourLayerNorm,
@@ -32,11 +33,13 @@ __all__ = [
     "NormName",
     "Pointwise",
     "PointwiseLayer",
+    "Reorient",
     "Shift",
     "ShiftedConv2d",
     "ShiftedConvTranspose2d",
     "TapLayer",
     "Taps",
+    "Turn",
     "activated_maps",
     "activation",
     "initialise",

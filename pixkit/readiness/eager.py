@@ -42,7 +42,7 @@ class EagerExecutor(Executor):
         Unsupported: if the plan has an operation without a lowering.
     """
 
-    def __init__(self, plan: Plan, batch: int) -> None:
+    def __init__(self, plan: Plan, batch: int, context: Tensor | None = None) -> None:
         self.plan, self.batch, self.groups = plan, batch, plan.trace.groups
         network = plan.trace.network
         reference = next(network.parameters())
@@ -53,7 +53,7 @@ class EagerExecutor(Executor):
         self.lowered: dict[str, list[Lowered]] = {}
         self.linear: dict[str, Linear] = {}
         self.data: dict[str, Tensor] = {}
-        static = run_static(plan.trace)
+        static = run_static(plan.trace, context)
         for name, operation in operations.items():
             if operation.kind == "static":
                 if operation.maps:

@@ -21,6 +21,7 @@ class Executor(ABC):
     """Runs a plan for a batch of images.
 
     `pixels` holds the levels, int64 [B, S, C]: given ones are there from the start, drawn ones as they are drawn.
+    Constructed as ``Executor(plan, batch, context)``; what needs no pixel is computed then, once.
     """
 
     plan: Plan
@@ -50,7 +51,7 @@ class Executor(ABC):
 class ReferenceExecutor(Executor):
     """One memory [B, S + 1, M] an operation, the last site zeros; instructions one by one. Kept simple."""
 
-    def __init__(self, plan: Plan, batch: int) -> None:
+    def __init__(self, plan: Plan, batch: int, context: Tensor | None = None) -> None:
         self.plan = plan
         self.fleeting = fleeting(plan, pointwise)
         network = plan.trace.network
@@ -62,7 +63,7 @@ class ReferenceExecutor(Executor):
         self.steps = plan.steps(self.device)
         self.memory: dict[str, Any] = {}
         self.passing: dict[tuple[str, int], Any] = {}
-        self.static = run_static(plan.trace)
+        self.static = run_static(plan.trace, context)
         self.states: dict[str, Any] = {}
         self.computed = dict.fromkeys(plan.units, 0)
         for operation in plan.trace.operations.values():
@@ -157,12 +158,13 @@ class ReferenceExecutor(Executor):
         return _map(unflatten, self.memory[source])
 
 
-def run_static(trace: Trace) -> dict[str, Any]:
+def run_static(trace: Trace, context: Tensor | None) -> dict[str, Any]:
     """The results of every operation that needs no pixel, by name."""
     results: dict[str, Any] = {}
     for operation in trace.operations.values():
         if operation.kind == "static":
-            results[operation.name] = run_node(trace, operation, results)
+            given = operation.node.op == "placeholder"
+            results[operation.name] = context if given else run_node(trace, operation, results)
     return results
 
 

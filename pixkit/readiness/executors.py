@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TypeAlias
 
+from torch import Tensor
+
 from pixkit.readiness.eager import EagerExecutor
 from pixkit.readiness.executor import Executor, ReferenceExecutor
 from pixkit.readiness.graphs import GraphExecutor
@@ -13,23 +15,23 @@ from pixkit.readiness.native.compile import NoCompiler
 from pixkit.readiness.native.executor import NativeExecutor
 from pixkit.readiness.plan import Plan
 
-Make: TypeAlias = Callable[[Plan, int], Executor]
-"""Called as make(plan, batch)."""
+Make: TypeAlias = Callable[[Plan, int, Tensor | None], Executor]
+"""Called as make(plan, batch, context)."""
 
 
-def fastest(plan: Plan, batch: int) -> Executor:
+def fastest(plan: Plan, batch: int, context: Tensor | None = None) -> Executor:
     """Graphs on a GPU; on a CPU the first that runs the plan of native, eager and reference.
 
     That is their order of speed at every batch size measured, 1 to 256.
     """
     if next(plan.trace.network.parameters()).is_cuda:
-        return GraphExecutor(plan, batch)
+        return GraphExecutor(plan, batch, context)
     for make in (NativeExecutor, EagerExecutor):
         try:
-            return make(plan, batch)
+            return make(plan, batch, context)
         except (Unsupported, NoCompiler):
             continue
-    return ReferenceExecutor(plan, batch)
+    return ReferenceExecutor(plan, batch, context)
 
 
 CHOICES: dict[str, Make] = {

@@ -21,8 +21,8 @@ class GraphExecutor(ReferenceExecutor):
     sites are then inputs of the graph. Drawing is part of it, so that a step costs a few small copies and one launch.
     """
 
-    def __init__(self, plan: Plan, batch: int) -> None:
-        super().__init__(plan, batch)
+    def __init__(self, plan: Plan, batch: int, context: Tensor | None = None) -> None:
+        super().__init__(plan, batch, context)
         sites = [draw[0] for draw in plan.draws]
         sizes = [len(part) for part in sites]
         self._draw_sites = torch.cat(sites).to(self.device).split(sizes)

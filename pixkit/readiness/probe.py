@@ -26,15 +26,16 @@ def probe(network: Autoregressive, *, probes: int = 16, seed: int = 0) -> None:
     generator = torch.Generator().manual_seed(seed)
     base = torch.randint(spec.levels, (1, *spec.shape), generator=generator)
     chosen = torch.randperm(spec.dims, generator=generator)[:probes]
+    context = twin.example_context(1)
     shifts = torch.randint(1, spec.levels, (len(chosen),), generator=generator)
     with torch.no_grad():
         device = next(twin.parameters()).device
-        before = twin(base.to(device))
+        before = twin(base.to(device), context)
         for flat, shift in zip(chosen.tolist(), shifts.tolist(), strict=True):
             site = tuple(int(i) for i in np.unravel_index(flat, spec.shape))
             changed = base.clone()
             changed[(0, *site)] = (changed[(0, *site)] + shift) % spec.levels
-            moved = (twin(changed.to(device)) != before)[0].cpu()
+            moved = (twin(changed.to(device), context) != before)[0].cpu()
             _judge(twin, moved, steps, site)
 
 

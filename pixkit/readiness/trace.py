@@ -68,10 +68,11 @@ class Trace:
         x = torch.randint(network.spec.levels, (2, *network.spec.shape), generator=generator)
         x = x.to(next(network.parameters()).device)
         with _evaluating(network), torch.no_grad():
+            context = network.example_context(len(x))
             self.graph = _trace(network)
             recorder = _Recorder(self)
-            recorder.run(x)
-            _require_same(network, x, recorder.features)
+            recorder.run(x, context)
+            _require_same(network, (x, context), recorder.features)
         self.operations: dict[str, Operation] = recorder.operations
         self.output: str = recorder.output_name
 
@@ -134,12 +135,12 @@ def _trace(network: Autoregressive) -> fx.GraphModule:
         ) from error
 
 
-def _require_same(network: Autoregressive, x: Tensor, traced: Tensor | None) -> None:
+def _require_same(network: Autoregressive, inputs: tuple[Tensor, Tensor | None], traced: Tensor | None) -> None:
     """Compare features, since parameters are all alike until the head is trained."""
     given: list[Tensor] = []
     handle = network.projection.register_forward_pre_hook(lambda module, args: given.append(args[0]))
     try:
-        network(x)
+        network(*inputs)
     finally:
         handle.remove()
     if traced is None or not torch.allclose(given[0], traced, rtol=1e-4, atol=1e-5, equal_nan=True):
@@ -205,9 +206,9 @@ class _Recorder(fx.Interpreter):
         )
 
     def _kind(self, node: fx.Node, module: nn.Module | None, before: list[Operation], image: bool) -> Kind:
-        if node.op == "placeholder":
+        if node.op == "placeholder" and node.target == "x":
             return "pixels"
-        if node.op == "get_attr" or all(operation.kind == "static" for operation in before):
+        if node.op in ("placeholder", "get_attr") or all(operation.kind == "static" for operation in before):
             return "static"
         kind = kind_of(node, module)
         if kind in ("mixing", "all"):

@@ -8,8 +8,7 @@ import torch
 from torch import Tensor
 
 from pixkit.autoregressive import Autoregressive
-from pixkit.noise import Noise
-from pixkit.samplers.base import Draw, Known, Progress, Sampler, noise_dtype
+from pixkit.samplers.base import Draw, Request, Sampler, noise_dtype
 
 
 class Ancestral(Sampler):
@@ -20,9 +19,8 @@ class Ancestral(Sampler):
         return functools.partial(_draw, network)
 
 
-def _draw(
-    network: Autoregressive, noise: Noise, temperature: float, known: Known | None, progress: Progress | None
-) -> Tensor:
+def _draw(network: Autoregressive, request: Request) -> Tensor:
+    noise, known, progress = request.noise, request.known, request.progress
     ordering, head = network.ordering, network.head
     reference = next(network.parameters())
     x = torch.zeros(len(noise), *network.spec.shape, dtype=torch.int64, device=reference.device)
@@ -35,8 +33,8 @@ def _draw(
         due = (ordering.steps == step) & pending
         if due.any():
             rows, columns = due.any(0).nonzero(as_tuple=True)
-            params = network(x)[:, :, rows, columns]
-            drawn = head.distribution(params).quantile(uniforms[..., rows, columns], temperature)
+            params = network(x, request.context)[:, :, rows, columns]
+            drawn = head.distribution(params).quantile(uniforms[..., rows, columns], request.temperature)
             x[:, :, rows, columns] = torch.where(due[:, rows, columns].to(x.device), drawn, x[:, :, rows, columns])
         if progress is not None:
             progress(step + 1, ordering.count)

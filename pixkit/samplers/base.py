@@ -58,11 +58,30 @@ class Known:
         return self if len(self.values) == 1 else Known(self.mask, self.values[start : start + count])
 
 
+@dataclass(frozen=True)
+class Request:
+    """One batch to draw.
+
+    Attributes:
+        noise: says which images.
+        temperature: see `PixelDistribution.quantile`.
+        known: sub-pixels that are given, or None.
+        context: what the network's conditioner takes, [B, ...], or None.
+        progress: called as progress(done, total), or None.
+    """
+
+    noise: Noise
+    temperature: float = 1.0
+    known: Known | None = None
+    context: Tensor | None = None
+    progress: Progress | None = None
+
+
 class Draw(Protocol):
     """Draws one batch: what `Sampler.prepare` gives."""
 
-    def __call__(self, noise: Noise, temperature: float, known: Known | None, progress: Progress | None) -> Tensor:
-        """One image for each image of the noise, int64 [B, C, H, W]; progress counts steps."""
+    def __call__(self, request: Request) -> Tensor:
+        """One image for each image of the request's noise, int64 [B, C, H, W]; progress counts steps."""
         ...
 
 
@@ -92,6 +111,7 @@ class Sampler:
         *,
         temperature: float = 1.0,
         known: Known | None = None,
+        context: Tensor | None = None,
         batch_size: int | None = None,
         progress: Progress | None = None,
     ) -> Tensor:
@@ -102,24 +122,29 @@ class Sampler:
             noise: says which images.
             temperature: see `PixelDistribution.quantile`.
             known: sub-pixels that are given.
+            context: what the network's conditioner takes, of each image; None if it takes none.
             batch_size: images drawn together; all of them if None.
             progress: called as progress(done, total).
 
         Raises:
-            UsageError: if `known` does not fit.
+            UsageError: if `known` or `context` does not fit.
         """
         if known is not None:
             known.check(network.spec, len(noise))
+        network.check_context(context, len(noise))
         self.clamped = known is not None and not known.precede(network.ordering)
         draw = self.prepare(network, None if known is None else known.mask)
         size = batch_size or max(len(noise), 1)
         batches = list(noise.split(size))
         drawn = [
             draw(
-                part,
-                temperature,
-                None if known is None else known.part(number * size, len(part)),
-                _share(progress, number, len(batches)),
+                Request(
+                    part,
+                    temperature,
+                    None if known is None else known.part(number * size, len(part)),
+                    None if context is None else context[number * size :][: len(part)],
+                    _share(progress, number, len(batches)),
+                )
             )
             for number, part in enumerate(batches)
         ]

@@ -10,13 +10,12 @@ from torch import Tensor
 
 from pixkit.autoregressive import Autoregressive
 from pixkit.component import ComponentConfig
-from pixkit.noise import Noise
 from pixkit.readiness import executors
 from pixkit.readiness.executor import Executor
 from pixkit.readiness.plan import Plan, make_plan
 from pixkit.readiness.trace import Trace
 from pixkit.readiness.verify import require_law
-from pixkit.samplers.base import Draw, Known, Progress, Sampler, noise_dtype
+from pixkit.samplers.base import Draw, Request, Sampler, noise_dtype
 
 
 class Cached(Sampler):
@@ -50,29 +49,23 @@ class Cached(Sampler):
         require_law(trace)
         make = executors.CHOICES[self.config.executor]
 
-        def executor(plan: Plan, batch: int) -> Executor:
-            made = make(plan, batch)
+        def executor(plan: Plan, batch: int, context: Tensor | None) -> Executor:
+            made = make(plan, batch, context)
             self._executors.add(type(made).__name__)
             return made
 
         return functools.partial(_draw, make_plan(trace, known), executor)
 
 
-def _draw(  # noqa: PLR0917 - the arguments of Draw, and two
-    plan: Plan,
-    make: executors.Make,
-    noise: Noise,
-    temperature: float,
-    known: Known | None,
-    progress: Progress | None,
-) -> Tensor:
+def _draw(plan: Plan, make: executors.Make, request: Request) -> Tensor:
+    noise, known = request.noise, request.known
     network = plan.trace.network
     spec, reference = network.spec, next(network.parameters())
-    executor = make(plan, len(noise))
+    executor = make(plan, len(noise), request.context)
     pixels = executor.pixels
     if known is not None:
         values = known.values.to(pixels.device).flatten(2).transpose(1, 2)
         pixels.copy_(torch.where(known.mask.to(pixels.device).flatten(1).T, values, pixels))
     uniforms = noise.uniforms(network.head.draws, spec).to(reference.device, noise_dtype(reference.dtype))
-    executor.walk(uniforms.flatten(3), temperature, progress)
+    executor.walk(uniforms.flatten(3), request.temperature, request.progress)
     return pixels.transpose(1, 2).unflatten(2, (spec.height, spec.width)).contiguous()

@@ -13,8 +13,7 @@ import torch
 from torch import Tensor
 
 from pixkit.autoregressive import Autoregressive
-from pixkit.noise import Noise
-from pixkit.samplers.base import Draw, Known, Progress, Sampler, noise_dtype
+from pixkit.samplers.base import Draw, Request, Sampler, noise_dtype
 
 
 class FixedPoint(Sampler):
@@ -40,17 +39,16 @@ class FixedPoint(Sampler):
         """Start counting."""
         self.passes, self.steps = [], network.ordering.count
 
-        def draw(noise: Noise, temperature: float, known: Known | None, progress: Progress | None) -> Tensor:
-            drawn, passes = _iterate(network, noise, temperature, known, progress)
+        def draw(request: Request) -> Tensor:
+            drawn, passes = _iterate(network, request)
             self.passes.append(passes)
             return drawn
 
         return draw
 
 
-def _iterate(
-    network: Autoregressive, noise: Noise, temperature: float, known: Known | None, progress: Progress | None
-) -> tuple[Tensor, int]:
+def _iterate(network: Autoregressive, request: Request) -> tuple[Tensor, int]:
+    noise, known, progress = request.noise, request.known, request.progress
     spec, head, count = network.spec, network.head, network.ordering.count
     reference = next(network.parameters())
     x = torch.zeros(len(noise), *spec.shape, dtype=torch.int64, device=reference.device)
@@ -59,7 +57,9 @@ def _iterate(
         x = torch.where(mask, known.values.to(x.device), x)
     uniforms = noise.uniforms(head.draws, spec).to(reference.device, noise_dtype(reference.dtype))
     for passes in range(1, count + 2):
-        drawn = torch.where(mask, x, head.distribution(network(x)).quantile(uniforms, temperature))
+        drawn = torch.where(
+            mask, x, head.distribution(network(x, request.context)).quantile(uniforms, request.temperature)
+        )
         same = torch.equal(drawn, x)
         x = drawn
         if progress is not None:

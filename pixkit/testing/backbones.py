@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterable
 
 import torch
@@ -12,13 +13,14 @@ from torch import nn
 from pixkit.autoregressive import Autoregressive
 from pixkit.backbone import InputConfig
 from pixkit.component import ComponentSpec
+from pixkit.context import FeatureContext, LabelContext
 from pixkit.errors import RecipeError
 from pixkit.image import ImageSpec
 from pixkit.plugins import registry
 from pixkit.testing.causality import check_causality, check_gradients
 from pixkit.testing.configs import check_config
 from pixkit.testing.likelihood import check_normalised, check_sampling
-from pixkit.testing.parts import COLOUR, GREY, TINY, named, network, random_images
+from pixkit.testing.parts import COLOUR, GREY, TINY, built_context, named, network, random_images
 from pixkit.testing.samplers import check_agreement
 
 ODD = (ImageSpec(1, 1, 1, 2), ImageSpec(3, 5, 1, 4), ImageSpec(1, 7, 3, 256))
@@ -58,6 +60,41 @@ def check_backbone(backbone: ComponentSpec, orderings: Iterable[ComponentSpec] |
             check_sampling(net, count=1024)
         for spec in ODD:
             check_features(network(backbone, spec, ordering=ordering))
+        if backbone.cls.conditional:
+            check_conditional(backbone, ordering)
+
+
+def check_conditional(backbone: ComponentSpec, ordering: ComponentSpec) -> None:
+    """The same, in short, of a backbone that is conditioned on a label, on a vector, and on feature maps.
+
+    Every prediction depends on all that it may: of a vector each entry, of feature maps each at its own site.
+    """
+    for spec in (GREY, COLOUR):
+        for grid in ((1, 1), (spec.height, spec.width)):
+            net = network(backbone, spec, ordering=ordering, conditioner=FeatureContext(3, grid))
+            check_features(net)
+            check_batches(net)
+            check_causality(net, images=2)
+            check_agreement(named("sampler", "auto"), net)
+            check_trains(network(backbone, spec, ordering=ordering, conditioner=FeatureContext(3, grid)))
+            check_context(network(backbone, spec, ordering=ordering, conditioner=FeatureContext(3, grid)))
+    tiny = network(backbone, TINY[0], ordering=ordering, conditioner=LabelContext(3, 2))
+    check_normalised(tiny)
+    check_sampling(tiny, count=1024)
+
+
+def check_context(net: Autoregressive) -> None:
+    """Changing any one map of the context, at any one of its sites, changes the predictions at that site."""
+    x, before = random_images(net.spec, 8), net.example_context(8)
+    assert before is not None and net.conditioner is not None
+    with torch.no_grad():
+        params = net(x, before)
+        for entry, row, column in itertools.product(*map(range, before.shape[1:])):
+            changed = before.clone()
+            changed[:, entry, row, column] += 1.0
+            moved = (net(x, changed) != params).unflatten(1, (-1, net.ordering.groups)).any(1).any(0)
+            own = moved if tuple(before.shape[2:]) == (1, 1) else moved[:, row, column]
+            assert own.all(), f"map {entry} of the context has no effect on some prediction at its site"
 
 
 def supported_orderings(backbone: ComponentSpec) -> list[ComponentSpec]:
@@ -81,31 +118,35 @@ def check_features(net: Autoregressive) -> None:
     assert backbone.width % net.ordering.groups == 0, f"width {backbone.width} is no multiple of the colour groups"
     x = random_images(spec, 3)
     with torch.no_grad():
-        features = backbone(net.encoding(x))
+        context = built_context(net, len(x))
+        features = backbone(net.encoding(x), *context)
         expected = (3, backbone.width, spec.height, spec.width)
         assert tuple(features.shape) == expected, f"features {tuple(features.shape)}, expected {expected}"
         assert features.dtype == torch.float64, f"float64 pixels became {features.dtype} features"
-        assert torch.equal(backbone(net.encoding(x)), features), "the same images twice give other features"
+        assert torch.equal(backbone(net.encoding(x), *context), features), "the same images twice give other features"
 
 
 def check_batches(net: Autoregressive) -> None:
     """An image's features depend on that image alone, up to rounding; no images give no features."""
-    x = random_images(net.spec, 4)
+    x, context = random_images(net.spec, 4), net.example_context(4)
     with torch.no_grad():
-        whole = net(x)
+        whole = net(x, context)
         for i in range(4):
-            assert torch.allclose(net(x[i : i + 1])[0], whole[i], rtol=0, atol=1e-9), "images of a batch mix"
-        assert tuple(net(x[:0]).shape) == (0, *whole.shape[1:]), "an empty batch gives another shape"
+            alone = net(x[i : i + 1], None if context is None else context[i : i + 1])[0]
+            assert torch.allclose(alone, whole[i], rtol=0, atol=1e-9), "images of a batch mix"
+        assert tuple(net(x[:0], None if context is None else context[:0]).shape) == (0, *whole.shape[1:]), (
+            "an empty batch gives another shape"
+        )
 
 
 def check_trains(net: Autoregressive) -> None:
     """In train mode and float32, plain and under bfloat16 autocast, every parameter has a finite gradient."""
     net.train().float()
-    x = random_images(net.spec, 4)
+    x, context = random_images(net.spec, 4), net.example_context(4)
     for enabled in (False, True):
         net.zero_grad()
         with torch.autocast("cpu", torch.bfloat16, enabled=enabled):
-            loss = -net.log_prob(x).mean()
+            loss = -net.log_prob(x, context).mean()
         loss.backward()
         for name, parameter in net.named_parameters():
             assert parameter.grad is not None, f"the parameter {name} takes no part in the loss"
@@ -116,5 +157,6 @@ def check_save_load(net: nn.Module, again: nn.Module) -> None:
     """Tensors saved and loaded into a second module of the same recipe leave no difference between the two."""
     again.load_state_dict(load_tensors(save_tensors({k: v.contiguous() for k, v in net.state_dict().items()})))
     x = random_images(net.spec, 3)  # type: ignore[arg-type]
+    inputs = (x, net.example_context(3)) if isinstance(net, Autoregressive) else (x,)
     with torch.no_grad():
-        assert torch.equal(net(x), again(x)), "a saved and loaded network gives other parameters"
+        assert torch.equal(net(*inputs), again(*inputs)), "a saved and loaded network gives other parameters"

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from pixkit.autoregressive import Autoregressive
-from pixkit.testing.parts import random_images
+from pixkit.testing.parts import built_context, random_images, same_context
 
 
 def influence(net: Autoregressive, images: Tensor) -> Tensor:
@@ -20,12 +20,13 @@ def influence(net: Autoregressive, images: Tensor) -> Tensor:
     spec, groups = net.spec, net.ordering.groups
     seen = torch.zeros(groups, spec.height, spec.width, *spec.shape, dtype=torch.bool)
     with torch.no_grad():
-        before = net(images)
+        context = same_context(net, len(images))
+        before = net(images, context)
         for c, i, j in itertools.product(*map(range, spec.shape)):
             for shift in range(1, spec.levels):
                 changed = images.clone()
                 changed[:, c, i, j] = (changed[:, c, i, j] + shift) % spec.levels
-                moved = (net(changed) != before).unflatten(1, (-1, groups)).any(1).any(0)
+                moved = (net(changed, context) != before).unflatten(1, (-1, groups)).any(1).any(0)
                 seen[..., c, i, j] |= moved
     return seen
 
@@ -52,7 +53,7 @@ def check_gradients(net: Autoregressive, seen: Tensor, *, seed: int = 0) -> None
     generator = torch.Generator().manual_seed(seed)
     size = (64, *net.spec.shape)
     x = (4 * torch.rand(size, generator=generator, dtype=torch.float64) - 2).requires_grad_()
-    params = net.projection(net.backbone(x)).unflatten(1, (-1, net.ordering.groups))
+    params = net.projection(net.backbone(x, *built_context(net, len(x)))).unflatten(1, (-1, net.ordering.groups))
     for g, h, w in itertools.product(*map(range, seen.shape[:3])):
         weights = torch.randn(params.shape[:2], generator=generator, dtype=torch.float64)
         (gradient,) = torch.autograd.grad((params[:, :, g, h, w] * weights).sum(), x, retain_graph=True)

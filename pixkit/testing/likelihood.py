@@ -8,13 +8,14 @@ from torch import Tensor
 from pixkit.autoregressive import Autoregressive
 from pixkit.noise import Noise
 from pixkit.samplers import Ancestral
-from pixkit.testing.parts import every_image
+from pixkit.testing.parts import every_image, same_context
 
 
 def check_normalised(net: Autoregressive, *, tolerance: float = 1e-10) -> None:
     """The probabilities of all images sum to 1."""
     with torch.no_grad():
-        total = float(net.log_prob(every_image(net.spec)).exp().sum())
+        images = every_image(net.spec)
+        total = float(net.log_prob(images, same_context(net, len(images))).exp().sum())
     assert abs(total - 1) < tolerance, f"the probabilities of all images sum to {total!r}"
 
 
@@ -37,11 +38,12 @@ def check_frequencies(numbers: Tensor, probabilities: Tensor) -> None:
 def check_sampling(net: Autoregressive, *, count: int = 4096) -> None:
     """Frequencies of ancestral samples follow exp(log_prob), and splitting a batch changes nothing."""
     sampler = Ancestral(Ancestral.Config())
-    drawn = sampler.sample(net, Noise(1, range(count)))
-    again = sampler.sample(net, Noise(1, range(32)), batch_size=7)
+    drawn = sampler.sample(net, Noise(1, range(count)), context=same_context(net, count))
+    again = sampler.sample(net, Noise(1, range(32)), context=same_context(net, 32), batch_size=7)
     assert torch.equal(again, drawn[:32]), "samples depend on how the batch is split"
     with torch.no_grad():
-        probabilities = net.log_prob(every_image(net.spec)).exp()
+        images = every_image(net.spec)
+        probabilities = net.log_prob(images, same_context(net, len(images))).exp()
     check_frequencies(numbered(drawn, net.spec.levels), probabilities)
 
 

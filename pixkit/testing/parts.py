@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import itertools
 
 import torch
@@ -10,6 +11,7 @@ from torch import Tensor, nn
 from pixkit.autoregressive import Autoregressive, assemble
 from pixkit.backbone import Backbone, BackboneSpec, InputConfig
 from pixkit.component import ComponentConfig, ComponentSpec
+from pixkit.context import Conditioner
 from pixkit.image import ImageSpec
 from pixkit.layers import MaskedConv2d
 from pixkit.plugins import registry
@@ -70,12 +72,13 @@ def network(
     ordering: ComponentSpec | None = None,
     head: ComponentSpec | None = None,
     inputs: InputConfig | None = None,
+    conditioner: Conditioner | None = None,
     seed: int = 0,
     gain: float = 2.0,
 ) -> Autoregressive:
     """A float64 network in eval mode whose weights are all random, `gain` times the usual size.
 
-    Left out: raster, the softmax (independent under joint colours), levels as one number.
+    Left out: raster, the softmax (independent under joint colours), levels as one number, no conditioner.
 
     Raises:
         RecipeError: if the backbone refuses the ordering.
@@ -85,7 +88,8 @@ def network(
     head = head or named("head", "softmax", independent=joint)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        net = assemble(spec, ordering, inputs or InputConfig(), backbone, head).double().eval()
+        parts = (spec, ordering, inputs or InputConfig(), backbone, head)
+        net = assemble(*parts, conditioner=copy.deepcopy(conditioner)).double().eval()
     randomise(net, seed, gain)
     return net
 
@@ -97,6 +101,17 @@ def randomise(module: nn.Module, seed: int, gain: float = 2.0) -> None:
         for parameter in module.parameters():
             scale = gain / max(parameter[0].numel() if parameter.ndim > 1 else 1, 1) ** 0.5
             parameter.copy_(scale * torch.randn(parameter.shape, generator=generator, dtype=torch.float64))
+
+
+def same_context(net: Autoregressive, count: int) -> Tensor | None:
+    """One context for all of `count` images; None for a network that takes none."""
+    context = net.example_context(2)
+    return None if context is None else context[-1:].expand(count, *context.shape[1:])
+
+
+def built_context(net: Autoregressive, count: int) -> tuple[Tensor, ...]:
+    """What the backbone is given after the pixels: nothing, or the conditioner's result for `same_context`."""
+    return () if net.conditioner is None else (net.conditioner(same_context(net, count)),)
 
 
 def random_images(spec: ImageSpec, count: int, seed: int = 0) -> Tensor:

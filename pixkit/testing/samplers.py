@@ -40,11 +40,12 @@ def check_sampler(sampler: ComponentSpec) -> None:
 
 def check_agreement(sampler: ComponentSpec, net: Autoregressive) -> None:
     """The images of ancestral sampling, at two temperatures, also when one image is drawn at a time."""
-    reference = Ancestral(Ancestral.Config())
+    reference, context = Ancestral(Ancestral.Config()), net.example_context(3)
     for temperature, sizes in ((1.0, (None, 2)), (0.6, (1,))):
-        expected = reference.sample(net, Noise(SEED, range(3)), temperature=temperature)
+        expected = reference.sample(net, Noise(SEED, range(3)), temperature=temperature, context=context)
         for size in sizes:
-            drawn = _quiet(sampler, net, Noise(SEED, range(3)), temperature=temperature, batch_size=size)
+            options = {"temperature": temperature, "context": context, "batch_size": size}
+            drawn = _quiet(sampler, net, Noise(SEED, range(3)), **options)
             assert drawn.dtype == torch.int64, f"samples are {drawn.dtype}"
             assert torch.equal(drawn, expected), (
                 f"other images than ancestral sampling's, temperature {temperature}, batch size {size}: "

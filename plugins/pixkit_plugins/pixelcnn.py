@@ -29,7 +29,12 @@ class PixelCNN(pixkit.Backbone):
 
     Under the raster it has a blind spot: its receptive field grows by rows of a cone that opens upwards, so that
     pixels above and to the right, outside the cone, are never seen however deep it is (arXiv 1606.05328, section 2.2).
+
+    A context enters once, by a 1x1 map added to the 7x7 layer's result. That is the same as concatenating it to that
+    result (PixelVAE, arXiv 1611.05013, section 3.1) where the next layer is linear.
     """
+
+    conditional = True
 
     class Config(pixkit.ComponentConfig):
         """Sizes and options."""
@@ -64,8 +69,10 @@ class PixelCNN(pixkit.Backbone):
         ordering, width = spec.ordering, config.width
         check_widths(config, ordering.groups)
         stem = pixkit.MaskedConv2d(spec.inputs, width, config.first_kernel, "A", ordering)
+        self.condition = nn.Conv2d(spec.context, width, 1) if spec.context else None
         blocks = [_BLOCKS[config.block](config, ordering) for _ in range(config.layers)]
-        self.body = nn.Sequential(stem, norm(config.norm, width, ordering.groups), *blocks)
+        self.stem = stem
+        self.body = nn.Sequential(norm(config.norm, width, ordering.groups), *blocks)
         out = config.output_width or width
         sizes = [width] + [out] * config.output_layers
         self.out = nn.Sequential()
@@ -78,9 +85,12 @@ class PixelCNN(pixkit.Backbone):
     def _point(self, before: int, after: int) -> nn.Module:
         return pixkit.Pointwise(activated_maps(self.config.activation, before), after, self.spec.ordering)
 
-    def forward(self, x: Tensor) -> Tensor:
-        """[B, inputs, H, W] to [B, width, H, W]."""
-        return self.out(self.body(x))
+    def forward(self, x: Tensor, context: Tensor | None = None) -> Tensor:
+        """[B, inputs, H, W], and the context if there is one, to [B, width, H, W]."""
+        seen = self.stem(x)
+        if self.condition is not None:
+            seen = seen + self.condition(context)
+        return self.out(self.body(seen))
 
 
 class Paper(nn.Module):

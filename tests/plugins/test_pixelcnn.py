@@ -99,7 +99,7 @@ def test_initialisers_differ_and_fit_their_variance(init):
     from pixkit.backbone import InputConfig
 
     net = assemble(ImageSpec(1, 9, 9, 2), named("ordering", "raster"), InputConfig(), spec, named("head", "softmax"))
-    layer = net.backbone.body[2].layers[1]
+    layer = net.backbone.body[1].layers[1]
     n, m = 128, 64
     variance = {
         "torch": 1 / (3 * n),

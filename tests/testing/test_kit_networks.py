@@ -1,5 +1,7 @@
 """The contract kit can fail: backbones, samplers and models with one thing wrong each, and what is said of them."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 from torch import nn
@@ -151,17 +153,13 @@ def test_a_refusal_with_a_reason_is_no_fault_unless_that_ordering_was_asked_for(
 
 
 class OneSampler(Ancestral):
-    """Ancestral, with its draws changed by `change(x, noise, known)`."""
+    """Ancestral, with its draws changed by `change(draw, request)`."""
 
     change = None
 
     def prepare(self, network, known):
         draw = super().prepare(network, known)
-
-        def changed(noise, temperature, known, progress):
-            return type(self).change(draw, noise, temperature, known, progress)
-
-        return changed
+        return lambda request: type(self).change(draw, request)
 
 
 def sampler(function):
@@ -170,30 +168,31 @@ def sampler(function):
     )
 
 
-def cold(draw, noise, temperature, known, progress):
-    return draw(noise, 1.0, known, progress)
+def cold(draw, request):
+    return draw(replace(request, temperature=1.0))
 
 
-def careless(draw, noise, temperature, known, progress):
-    return draw(noise, temperature, None, progress)
+def careless(draw, request):
+    return draw(replace(request, known=None))
 
 
-def forgetful(draw, noise, temperature, known, progress):
-    drawn = draw(noise, temperature, None, progress)
-    return drawn if known is None else torch.where(known.mask, known.values, drawn)
+def forgetful(draw, request):
+    drawn = draw(replace(request, known=None))
+    return drawn if request.known is None else torch.where(request.known.mask, request.known.values, drawn)
 
 
-def selfish(draw, noise, temperature, known, progress):
-    return draw(type(noise)(noise.seed, range(len(noise))), temperature, known, progress)
+def selfish(draw, request):
+    noise = request.noise
+    return draw(replace(request, noise=type(noise)(noise.seed, range(len(noise)))))
 
 
-def silent(draw, noise, temperature, known, progress):
-    return draw(noise, temperature, known, None)
+def silent(draw, request):
+    return draw(replace(request, progress=None))
 
 
-def greedy(draw, noise, temperature, known, progress):
+def greedy(draw, request):
     torch.rand(1)
-    return draw(noise, temperature, known, progress)
+    return draw(request)
 
 
 @pytest.mark.parametrize(("function", "text"), [

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ctypes
 import functools
 from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 
 import numpy as np
 import torch
@@ -30,7 +31,7 @@ class NativeExecutor(Executor):
         NoCompiler: if the kernel cannot be compiled.
     """
 
-    def __init__(self, plan: Plan, batch: int) -> None:
+    def __init__(self, plan: Plan, batch: int, context: Tensor | None = None) -> None:
         self.plan, self.batch = plan, batch
         network = plan.trace.network
         reference = next(network.parameters())
@@ -49,7 +50,7 @@ class NativeExecutor(Executor):
             for name, operation in plan.trace.operations.items()
             if operation.kind not in ("pixels", "static")
         }
-        self._allocate()
+        self._allocate(run_static(plan.trace, context))
         self._ops(lowered)
         self._program = self._link()
 
@@ -87,12 +88,11 @@ class NativeExecutor(Executor):
         bounds = [self.batch * part // self.threads for part in range(self.threads + 1)]
         list(self._pool.map(call, bounds[:-1], bounds[1:]))
 
-    def _allocate(self) -> None:
+    def _allocate(self, static: dict[str, Any]) -> None:
         """One tensor [sites, B, G, padded maps] an operation, shared where an operation passes its input on."""
         plan, operations = self.plan, self.plan.trace.operations
         self._passing = fleeting(plan, lambda reader: pointwise(reader) or (self.groups == 1 and _own_site(reader)))
         most = max((int(schedule.starts.diff().max()) for schedule in plan.schedules), default=1)
-        static = run_static(plan.trace)
         self._data: dict[str, Tensor] = {}
         read = {name for operation in operations.values() if operation.kind != "static" for name in operation.inputs}
         for name, operation in operations.items():

@@ -1,0 +1,107 @@
+"""What a network is conditioned on besides pixels: labels, or features that another network gives."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from typing import Literal
+
+import torch
+from pydantic import Field
+from torch import Tensor, nn
+
+from pixkit.component import ComponentConfig
+from pixkit.errors import UsageError
+
+
+class Conditioner(nn.Module):
+    """Base of the modules that make a backbone's context of what is given with each image.
+
+    `forward` maps a context, whose first axis counts images, to [B, maps, h, w], (h, w) being (1, 1) or (H, W).
+    """
+
+    maps: int
+
+    @abstractmethod
+    def example(self, batch: int) -> Tensor:
+        """A context for `batch` images, for tracing and probing."""
+
+    @abstractmethod
+    def check(self, context: Tensor) -> None:
+        """Raise UsageError unless the context is of the right shape and values."""
+
+
+class LabelContext(Conditioner):
+    """A learned vector of each class, and one for images without a label: int64 [B] to [B, size, 1, 1].
+
+    Label `classes`, the attribute `unlabelled`, says that there is none; networks learn what that means by dropping
+    labels in training.
+    """
+
+    def __init__(self, classes: int, size: int) -> None:
+        super().__init__()
+        self.classes, self.maps, self.unlabelled = classes, size, classes
+        self.table = nn.Embedding(classes + 1, size)
+
+    def forward(self, context: Tensor) -> Tensor:
+        """Look the labels up."""
+        return self.table(context)[:, :, None, None]
+
+    def example(self, batch: int) -> Tensor:
+        """0, 1, 2, ... and from 0 again."""
+        return torch.arange(batch, device=self.table.weight.device) % self.classes
+
+    def check(self, context: Tensor) -> None:
+        """int64 [B] with values 0..classes."""
+        right = context.dtype == torch.int64 and context.ndim == 1
+        if not right or (len(context) and not 0 <= int(context.min()) <= int(context.max()) <= self.classes):
+            values = f", {int(context.min())}..{int(context.max())}" if right and len(context) else ""
+            raise UsageError(
+                "these are no labels of the model",
+                found=f"{context.dtype} {tuple(context.shape)}{values}",
+                expected=f"int64 [B] with values 0..{self.classes - 1}, or {self.classes} for no label",
+            )
+
+
+class FeatureContext(Conditioner):
+    """Feature maps, taken as they are: [B, maps, *grid] to the same.
+
+    Args:
+        maps: number of maps.
+        grid: their height and width: the image's, or (1, 1) for a vector.
+    """
+
+    reference: Tensor
+
+    def __init__(self, maps: int, grid: tuple[int, int]) -> None:
+        super().__init__()
+        self.maps, self.grid = maps, grid
+        self.register_buffer("reference", torch.zeros(()), persistent=False)
+
+    def forward(self, context: Tensor) -> Tensor:
+        """The same."""
+        return context
+
+    def example(self, batch: int) -> Tensor:
+        """A smooth and arbitrary pattern."""
+        count = batch * self.maps * self.grid[0] * self.grid[1]
+        return torch.arange(count).to(self.reference).sin().view(batch, self.maps, *self.grid)
+
+    def check(self, context: Tensor) -> None:
+        """Floating point [B, maps, *grid]."""
+        if not context.is_floating_point() or tuple(context.shape[1:]) != (self.maps, *self.grid):
+            raise UsageError(
+                "these are no features of the model",
+                found=f"{context.dtype} {tuple(context.shape)}",
+                expected=f"floating point [B, {self.maps}, {self.grid[0]}, {self.grid[1]}]",
+            )
+
+
+class LabelConfig(ComponentConfig):
+    """Conditioning on the data's labels."""
+
+    type: Literal["label"] = "label"
+    size: int = Field(32, ge=1, le=4096)
+    """Entries of a class's vector."""
+    dropout: float = Field(0.0, ge=0, lt=1)
+    """Fraction of training images whose label is hidden. Above 0 the model can draw and score without labels, and be
+    guided (Ho and Salimans, 2022, arXiv 2207.12598)."""

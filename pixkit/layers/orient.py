@@ -1,0 +1,75 @@
+"""Turning images, so that what is written for one scan serves its symmetries."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from pixkit.layers.base import MixingLayer
+from pixkit.layers.geometry import Grid
+
+
+@dataclass(frozen=True)
+class Turn:
+    """A symmetry of the rectangle: transpose, then the flips, of the last two axes.
+
+    With `first_flip` the flips come before the transposition, so that a turn's inverse is a turn.
+    """
+
+    transpose: bool = False
+    flip_vertical: bool = False
+    flip_horizontal: bool = False
+    first_flip: bool = False
+
+    def __call__(self, x: Tensor) -> Tensor:
+        """[..., h, w] to [..., h, w], or [..., w, h] if transposed."""
+        axes = [-2] * self.flip_vertical + [-1] * self.flip_horizontal
+        if axes and self.first_flip:
+            x = x.flip(axes)
+        if self.transpose:
+            x = x.transpose(-1, -2)
+        return x.flip(axes) if axes and not self.first_flip else x
+
+    @property
+    def inverse(self) -> Turn:
+        """The turn that undoes this one."""
+        return Turn(self.transpose, self.flip_vertical, self.flip_horizontal, not self.first_flip)
+
+    @property
+    def trivial(self) -> bool:
+        """Whether it leaves everything as it is."""
+        return not (self.transpose or self.flip_vertical or self.flip_horizontal)
+
+
+class Reorient(MixingLayer):
+    """Turn an image: [B, M, h, w] to the same, or to [B, M, w, h]."""
+
+    def __init__(self, turn: Turn) -> None:
+        super().__init__()
+        self.turn = turn
+
+    def forward(self, x: Tensor) -> Tensor:
+        """The image turned."""
+        return self.turn(x)
+
+    def sources(self, grid: Grid) -> Tensor:
+        """The flat input site, of a grid of this height and width, that each output site reads, int64 [S]."""
+        return self.turn(torch.arange(grid[0] * grid[1]).view(grid)).flatten()
+
+    def ready(self, *inputs: Tensor) -> Tensor:
+        """Turned with the image."""
+        return self.turn(inputs[0])
+
+    def reads(self, units: Tensor, grids: list[Grid]) -> list[Tensor]:
+        """Turned back."""
+        return [self.turn.inverse(units)]
+
+    def init_state(self, batch: int, grids: list[Grid]) -> Tensor:
+        """See `sources`."""
+        return self.sources(grids[0])
+
+    def at(self, group: int, groups: int, sites: Tensor, inputs: list[Tensor], state: Tensor) -> Tensor:
+        """Look up."""
+        return inputs[0][:, state.to(sites.device)[sites], group::groups]

@@ -1,0 +1,64 @@
+"""Backbones that are written for one scan and serve its eight symmetries."""
+
+from __future__ import annotations
+
+import itertools
+from abc import abstractmethod
+from dataclasses import replace
+from typing import Any, ClassVar
+
+import torch
+from torch import Tensor, nn
+
+from pixkit.backbone import Backbone, BackboneSpec
+from pixkit.curves import Raster
+from pixkit.errors import RecipeError
+from pixkit.layers.orient import Reorient, Turn
+from pixkit.ordering import Ordering
+
+
+class OrientedBackbone(Backbone):
+    """Base of backbones whose layers follow one scan (`canonical`, the raster) and no other ordering.
+
+    A subclass implements `features` for that scan. For the scan's symmetries the pixels are turned before it and the
+    features back after it. Attribute `scan` is what `features` is built for: the spec, turned, with the canonical
+    ordering.
+
+    Raises:
+        RecipeError: for an ordering whose steps are not the scan's, whichever way they are turned.
+    """
+
+    canonical: ClassVar[type[Ordering]] = Raster
+
+    def __init__(self, config: Any, spec: BackboneSpec) -> None:
+        super().__init__(config, spec)
+        self.turn, self.scan = self._scan(spec)
+        self.enter = nn.Identity() if self.turn.trivial else Reorient(self.turn)
+        self.leave = nn.Identity() if self.turn.trivial else Reorient(self.turn.inverse)
+
+    @abstractmethod
+    def features(self, x: Tensor, context: Tensor | None = None) -> Tensor:
+        """As `forward` of a Backbone, under the canonical scan."""
+
+    def forward(self, x: Tensor, context: Tensor | None = None) -> Tensor:
+        """[B, inputs, H, W], and the context if there is one, to [B, width, H, W]."""
+        turned = None if self.spec.context == 0 or context is None else self.turn(context)
+        return self.leave(self.features(self.enter(x), turned))
+
+    def _scan(self, spec: BackboneSpec) -> tuple[Turn, BackboneSpec]:
+        """How the ordering is turned into the canonical one, and the spec after that."""
+        given, image = spec.ordering, spec.image
+        for transpose, vertical, horizontal in itertools.product((False, True), repeat=3):
+            turn = Turn(transpose, vertical, horizontal, first_flip=True)
+            height, width = (image.width, image.height) if transpose else (image.height, image.width)
+            turned = replace(image, height=height, width=width)
+            scan = self.canonical(self.canonical.Config(), turned, given.colours)
+            if torch.equal(turn(given.group_steps), scan.group_steps):
+                return turn, replace(spec, image=turned, ordering=scan)
+        name = self.canonical.__name__.lower()
+        raise RecipeError(
+            f"{type(self).__name__} follows one scan, and no other ordering",
+            where="model.ordering",
+            found=type(given).__name__,
+            expected=f"{name}, or one of its symmetries (transpose, flip_horizontal, flip_vertical)",
+        )
