@@ -1,0 +1,177 @@
+"""Gated PixelCNN (van den Oord et al., 2016, arXiv 1606.05328)."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import Field
+from torch import Tensor, nn
+
+import pixkit
+
+pixkit_api_version = 1
+
+
+class GatedPixelCNN(pixkit.OrientedBackbone):
+    """Two stacks of gated convolutions, vertical and horizontal; every earlier pixel is seen, without a blind spot.
+
+    Layer l of L, at the site (r, c), in p = `width` maps (figure 2 and equations 2 and 4 of arXiv 1606.05328):
+
+        s_l = conv of v_(l-1), rows r - k//2 .. r, columns c - k//2 .. c + k//2         p -> 2p
+        v_l = gate(s_l)                                                                 2p -> p
+        y_l = gate(conv of h_(l-1) in row r, columns c - k//2 .. c, masked B, + 1x1 of s_l)
+        h_l = h_(l-1) + 1x1 of y_l
+
+    and gate(s) = tanh(a + V h) * sigmoid(b + W h), a and b the halves of s and h the context, so that each gate of
+    both stacks has its own 1x1 map of the context. The first layer reads pixels: s_1 rows r - 3 .. r - 1 of columns
+    c - 3 .. c + 3, and y_1 columns c - 3 .. c - 1, masked A (`first_kernel` 7); h_1 is 1x1 of y_1, without h_0.
+    The vertical stack ends with s_L: nobody reads v_L. After h_L come `output_layers` of (ReLU, 1x1) and a ReLU.
+
+    The shift. s_1 reads rows < r, strictly, and a kernel of rows r - k//2 .. r of features that see rows < r sees
+    rows < r again. So all of s_l at (r, c) may enter the horizontal stack at (r, c), and the link is not shifted.
+    (The other way, s_l that sees rows <= r and a link shifted down by one, is as good and reads a row more in layer 1.
+    Both at once would lose row r - 1.)
+
+    The receptive field. With q = first_kernel // 2 + (L - 1) (k // 2), s_L sees rows r - q .. r - 1 of columns
+    c - q .. c + q, and h_L that and columns c - q .. c - 1 of row r: a whole half of a square of side 2q + 1. With
+    q >= max(H, W) - 1 it is every earlier pixel.
+
+    Kernels hold the taps that they use and no others, and the two halves of a gate are one convolution. Under
+    sequential colours the horizontal stack and the output are masked by colour at the centre; the vertical stack sees
+    the rows above in all colours.
+
+    Departures: `skip` (off in the paper) adds a 1x1 map of every y_l to the output; `dropout` is not in the paper.
+    """
+
+    conditional = True
+
+    class Config(pixkit.ComponentConfig):
+        """Sizes and options."""
+
+        width: int = Field(64, ge=1, le=4096)
+        """Maps of each stack, the paper's p."""
+        layers: int = Field(8, ge=1, le=1000)
+        """Number of gated layers, the first one included."""
+        kernel: Literal[1, 3, 5, 7, 9] = 3
+        """Side of the kernels."""
+        first_kernel: Literal[3, 5, 7, 9, 11] = 7
+        """Side of the first layer's kernel."""
+        skip: bool = False
+        """Whether each layer has a 1x1 map of its own to the output, besides the residual stream."""
+        output_layers: int = Field(1, ge=0, le=16)
+        """Layers of (ReLU, 1x1) after the stacks."""
+        output_width: int | None = Field(None, ge=1, le=8192)
+        """Maps of these layers; `width` if left out."""
+        dropout: float = Field(0.0, ge=0, lt=1)
+        """Elementwise dropout of what every gate gives."""
+
+    config: Config
+
+    def __init__(self, config: Config, spec: pixkit.BackboneSpec) -> None:
+        super().__init__(config, spec)
+        check_widths(config, spec.ordering.groups)
+        width, first, ordering = config.width, config.first_kernel // 2, self.scan.ordering
+        below = range(config.layers - 1)
+        self.first = pixkit.ShiftedConv2d(spec.inputs, 2 * width, (-first, -1), (-first, first))
+        self.vertical = nn.ModuleList(Vertical(config, spec.context) for _ in below)
+        start = Horizontal(config, self.scan, spec.inputs, config.first_kernel, "A")
+        rest = (Horizontal(config, self.scan, width, config.kernel, "B") for _ in below)
+        self.horizontal = nn.ModuleList([start, *rest])
+        self.residual = nn.ModuleList(pixkit.Pointwise(width, width, ordering) for _ in range(config.layers))
+        self.skip = nn.ModuleList(pixkit.Pointwise(width, width, ordering) for _ in below if config.skip)
+        self.width = config.output_width or width if config.output_layers else width
+        self.out = nn.Sequential(nn.ReLU())
+        for before in [width, *[self.width] * config.output_layers][: config.output_layers]:
+            self.out.extend([pixkit.Pointwise(before, self.width, ordering), nn.ReLU()])
+
+    def features(self, x: Tensor, context: Tensor | None = None) -> Tensor:
+        """[B, inputs, H, W], and the context if there is one, to [B, width, H, W]."""
+        seen = self.first(x)
+        gated = [self.horizontal[0](x, seen, context)]
+        stream = self.residual[0](gated[0])
+        for vertical, horizontal, residual in zip(self.vertical, self.horizontal[1:], self.residual[1:], strict=True):
+            seen = vertical(seen, context)
+            gated.append(horizontal(stream, seen, context))
+            stream = stream + residual(gated[-1])
+        for skip, result in zip(self.skip, gated, strict=False):
+            stream = stream + skip(result)
+        return self.out(stream)
+
+
+class Gate(nn.Module):
+    """tanh(a + V h) * sigmoid(b + W h): [B, 2p, H, W] to [B, p, H, W], a and b its halves, h the context."""
+
+    def __init__(self, config: GatedPixelCNN.Config, context: int) -> None:
+        super().__init__()
+        self.condition = nn.Conv2d(context, 2 * config.width, 1, bias=False) if context else None
+        self.dropout = nn.Dropout(config.dropout)
+
+    def forward(self, x: Tensor, context: Tensor | None) -> Tensor:
+        """The halves have the same colour pattern, since G divides p."""
+        if self.condition is not None:
+            x = x + self.condition(context)
+        a, b = x.chunk(2, 1)
+        return self.dropout(a.tanh() * b.sigmoid())
+
+
+class Vertical(nn.Module):
+    """s_l of s_(l-1), rows above alone: [B, 2p, H, W] to the same."""
+
+    def __init__(self, config: GatedPixelCNN.Config, context: int) -> None:
+        super().__init__()
+        width, half = config.width, config.kernel // 2
+        self.gate = Gate(config, context)
+        self.conv = pixkit.ShiftedConv2d(width, 2 * width, (-half, 0), (-half, half))
+
+    def forward(self, seen: Tensor, context: Tensor | None) -> Tensor:
+        """Gate, then convolve."""
+        return self.conv(self.gate(seen, context))
+
+
+class Horizontal(nn.Module):
+    """y_l of h_(l-1), or of pixels, and s_l: [B, in_maps, H, W] and [B, 2p, H, W] to [B, p, H, W]."""
+
+    def __init__(
+        self,
+        config: GatedPixelCNN.Config,
+        scan: pixkit.BackboneSpec,
+        in_maps: int,
+        kernel: int,
+        mask_type: Literal["A", "B"],
+    ) -> None:
+        super().__init__()
+        maps, ordering = 2 * config.width, scan.ordering
+        self.conv = pixkit.MaskedConv2d(in_maps, maps, kernel, mask_type, ordering, shape=InRow())
+        self.link = nn.Conv2d(maps, maps, 1, bias=False)
+        self.gate = Gate(config, scan.context)
+
+    def forward(self, x: Tensor, seen: Tensor, context: Tensor | None) -> Tensor:
+        """The link takes what the vertical stack's gate has not seen yet."""
+        return self.gate(self.conv(x) + self.link(seen), context)
+
+
+class InRow(pixkit.TapShape):
+    """The centre's row."""
+
+    def has(self, dy: int, dx: int) -> bool:
+        """Whatever the column."""
+        return dy == 0
+
+
+def check_widths(config: GatedPixelCNN.Config, groups: int) -> None:
+    """RecipeError unless the maps divide among the colours."""
+    for key, maps in (("width", config.width), ("output_width", config.output_width or config.width)):
+        if maps % groups:
+            raise pixkit.RecipeError(
+                "the maps do not divide evenly",
+                where=f"model.backbone.{key}",
+                found=str(maps),
+                expected=f"a multiple of {groups}, the number of colour groups",
+                hint=f"{key}: {-(-maps // groups) * groups}",
+            )
+
+
+@pixkit.hookimpl
+def pixkit_register(registry: pixkit.Registrar) -> None:
+    """Register the backbone."""
+    registry.add("backbone", "gated_pixelcnn", GatedPixelCNN)
