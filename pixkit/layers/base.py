@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -20,7 +20,13 @@ class MixingLayer(nn.Module):
 
     `forward` works on whole images. The three methods below say the same site by site, which is all that proofs and
     cached sampling need.
+
+    Attributes:
+        replayable: whether a call of `at` may be recorded once and replayed for other sites, as a CUDA graph is. Not if
+            it keeps anything from call to call but by writing to tensors, or asks a tensor for its values.
     """
+
+    replayable: ClassVar[bool] = True
 
     @abstractmethod
     def ready(self, *inputs: Tensor) -> Tensor:

@@ -20,13 +20,14 @@ Make: TypeAlias = Callable[[Plan, int, Tensor | None], Executor]
 
 
 def fastest(plan: Plan, batch: int, context: Tensor | None = None) -> Executor:
-    """Graphs on a GPU; on a CPU the first that runs the plan of native, eager and reference.
+    """The first that runs the plan: on a GPU of graphs and reference; on a CPU of native, eager and reference.
 
-    That is their order of speed at every batch size measured, 1 to 256.
+    On a CPU that is their order of speed at every batch size measured, 1 to 256.
     """
+    tuned: tuple[Make, ...] = (NativeExecutor, EagerExecutor)
     if next(plan.trace.network.parameters()).is_cuda:
-        return GraphExecutor(plan, batch, context)
-    for make in (NativeExecutor, EagerExecutor):
+        tuned = (GraphExecutor,)
+    for make in tuned:
         try:
             return make(plan, batch, context)
         except (Unsupported, NoCompiler):

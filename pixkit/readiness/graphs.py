@@ -8,7 +8,9 @@ from typing import Any, TypeAlias
 import torch
 from torch import Tensor
 
+from pixkit.layers.base import MixingLayer
 from pixkit.readiness.executor import Progress, ReferenceExecutor
+from pixkit.readiness.lower import Unsupported
 from pixkit.readiness.plan import Instruction, Plan
 
 Replay: TypeAlias = Callable[[], None]
@@ -19,9 +21,15 @@ class GraphExecutor(ReferenceExecutor):
 
     Two steps are alike if they run the same operations on equally many sites; a raster has a few dozen shapes. The
     sites are then inputs of the graph. Drawing is part of it, so that a step costs a few small copies and one launch.
+
+    Raises:
+        Unsupported: if a mixing layer is not `replayable`.
     """
 
     def __init__(self, plan: Plan, batch: int, context: Tensor | None = None) -> None:
+        for operation in plan.trace.operations.values():
+            if isinstance(operation.module, MixingLayer) and not operation.module.replayable:
+                raise Unsupported(f"no CUDA graph can replay {operation.label}")
         super().__init__(plan, batch, context)
         sites = [draw[0] for draw in plan.draws]
         sizes = [len(part) for part in sites]

@@ -4,9 +4,12 @@ import pytest
 import torch
 
 from pixkit.image import ImageSpec
+from pixkit.layers import Shift
 from pixkit.noise import Noise
 from pixkit.readiness.executor import ReferenceExecutor
+from pixkit.readiness.executors import fastest
 from pixkit.readiness.graphs import GraphExecutor
+from pixkit.readiness.lower import Unsupported
 from pixkit.readiness.plan import make_plan
 from pixkit.readiness.trace import Trace
 from pixkit.testing import named, network
@@ -45,3 +48,19 @@ def test_captured_graphs_draw_what_the_reference_draws():
     plan = make_plan(Trace(net))
     noise = Noise(5, range(8))
     assert torch.equal(sampled(GraphExecutor, net, plan, noise), sampled(ReferenceExecutor, net, plan, noise))
+
+
+class Sticky(Shift):
+    """Keeps something in Python from call to call, it says."""
+
+    replayable = False
+
+
+def test_a_layer_that_cannot_be_replayed_is_left_to_the_reference(monkeypatch):
+    net = network(named("backbone", "pixelcnn", width=12, layers=0), ImageSpec(1, 3, 4, 2))
+    net.backbone.body.append(Sticky(1, 0))
+    plan = make_plan(Trace(net))
+    with pytest.raises(Unsupported, match=r"body\.1 \(Sticky\)"):
+        GraphExecutor(plan, 2)
+    monkeypatch.setattr(torch.Tensor, "is_cuda", True)
+    assert type(fastest(plan, 2)) is ReferenceExecutor
