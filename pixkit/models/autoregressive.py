@@ -11,15 +11,24 @@ from torch import Tensor
 from pixkit.autoregressive import assemble
 from pixkit.backbone import InputConfig
 from pixkit.component import BackboneRef, ComponentConfig, HeadRef, OrderingRef
+from pixkit.context import LabelConfig, LabelContext
+from pixkit.errors import RecipeError
 from pixkit.image import Batch, ImageSpec
 from pixkit.models.base import Losses, Model, Phase
 from pixkit.noise import Noise
 from pixkit.readiness.check import verify
 from pixkit.samplers import Known, Sampler, sampler_for
+from pixkit.samplers.guidance import Guided
 
 
 class AutoregressiveModel(Model):
-    """An ordering, a backbone and a head: log p(x) = sum over steps of log p(x_t | x_<t)."""
+    """An ordering, a backbone and a head: log p(x) = sum over steps of log p(x_t | x_<t).
+
+    With `context` every factor, and so every score, is given the image's label.
+
+    Raises:
+        RecipeError: if labels are asked for and the data have none.
+    """
 
     class Config(ComponentConfig):
         """The parts."""
@@ -28,6 +37,8 @@ class AutoregressiveModel(Model):
         """Which sub-pixels are drawn when."""
         input: InputConfig = Field(default_factory=InputConfig)
         """How levels enter the network."""
+        context: LabelConfig | None = None
+        """What images are conditioned on: `{type: label}` for the data's labels; nothing if left out."""
         backbone: BackboneRef
         """The network."""
         head: HeadRef = Field(default={"type": "softmax"}, validate_default=True)
@@ -37,31 +48,54 @@ class AutoregressiveModel(Model):
 
     def __init__(self, config: Config, spec: ImageSpec, classes: int | None = None) -> None:
         super().__init__(config, spec, classes)
-        self.network = assemble(spec, config.ordering, config.input, config.backbone, config.head)
+        self.labelled = config.context is not None
+        parts = (config.ordering, config.input, config.backbone, config.head)
+        self.network = assemble(spec, *parts, conditioner=_conditioner(config.context, classes))
 
     def phases(self) -> list[Phase]:
         """One: maximum likelihood."""
         return [Phase("likelihood", self.parameters(), self._loss)]
 
     def _loss(self, batch: Batch, step: int) -> Losses:
-        nats = -self.network.log_prob(batch.x).mean()
+        nats = -self.network.log_prob(batch.x, self._shown(batch.labels)).mean()
         return {"loss": nats / self.spec.dims, "nats": nats.detach()}
 
     @torch.no_grad()
     def score(self, batch: Batch) -> Tensor:
-        """-log p(x), nats [B]."""
-        return -self.network.log_prob(batch.x)
+        """-log p(x), or -log p(x | label), nats [B]."""
+        return -self.network.log_prob(batch.x, batch.labels if self.labelled else None)
 
     @torch.no_grad()
-    def log_prob(self, x: Tensor, *, batch_size: int = 256) -> Tensor:
+    def log_prob(self, x: Tensor, context: Tensor | None = None, *, batch_size: int = 256) -> Tensor:
         """log p(x) of each image, nats [B], on the model's device, in batches of `batch_size`.
+
+        Args:
+            x: int64 [B, C, H, W].
+            context: int64 [B], the images' labels, where the model takes labels. Left out, the images have none, which
+                only a model that was trained with label dropout knows.
+            batch_size: images at a time.
 
         Raises:
             DataError: if x is not a batch of such images.
+            UsageError: if the labels do not fit.
         """
         self.spec.check(x)
-        parts = [self.network.log_prob(part.long().to(self.device)) for part in x.split(batch_size)]
+        labels = None if context is None else context.to(self.device)
+        if labels is None and self.labelled:
+            labels = self.no_label().expand(len(x))
+        self.network.check_context(labels, len(x))
+        parts = []
+        for start in range(0, len(x), batch_size):
+            part = x[start : start + batch_size].long().to(self.device)
+            parts.append(self.network.log_prob(part, None if labels is None else labels[start:][: len(part)]))
         return torch.cat(parts) if parts else torch.empty(0, device=self.device)
+
+    def no_label(self) -> Tensor:
+        """See Model: int64 [1]."""
+        context, conditioner = self.config.context, self.network.conditioner
+        if context is None or context.dropout == 0 or not isinstance(conditioner, LabelContext):
+            return super().no_label()
+        return torch.tensor([conditioner.unlabelled], device=self.device)
 
     def sample(
         self,
@@ -73,6 +107,8 @@ class AutoregressiveModel(Model):
         batch_size: int = 64,
         first: int = 0,
         known: Known | None = None,
+        context: Tensor | None = None,
+        guidance: float = 0.0,
         progress: Callable[[int, int], None] | None = None,
     ) -> Tensor:
         """Draw images number first..first+n-1 of a seed, int64 [n, C, H, W].
@@ -87,16 +123,37 @@ class AutoregressiveModel(Model):
             batch_size: images drawn together.
             first: number of the first image.
             known: sub-pixels that are given; values for all n images, or one for all.
+            context: int64 [n], the labels to draw, for a model that takes labels; left out, image i has label
+                i % classes.
+            guidance: the weight w of `pixkit.samplers.guidance`; 0 is the model itself.
             progress: called as progress(done, total).
+
+        Raises:
+            UsageError: if `known` or the labels do not fit, or guidance is asked of a model without label dropout.
         """
-        return sampler_for(sampler).sample(
+        labels = None if context is None else context.to(self.device)
+        if labels is None and self.labelled:
+            labels = torch.arange(first, first + n, device=self.device) % (self.classes or 1)
+        chosen = sampler_for(sampler)
+        if guidance:
+            chosen = Guided(chosen, guidance, self.no_label())
+        return chosen.sample(
             self.network,
             Noise(seed, range(first, first + n)),
             temperature=temperature,
             known=known,
+            context=labels,
             batch_size=batch_size,
             progress=progress,
         )
+
+    def _shown(self, labels: Tensor | None) -> Tensor | None:
+        """The labels of training images, some of them hidden."""
+        context, conditioner = self.config.context, self.network.conditioner
+        if context is None or labels is None or not isinstance(conditioner, LabelContext):
+            return None
+        hidden = torch.rand(labels.shape, device=labels.device) < context.dropout
+        return torch.where(hidden, conditioner.unlabelled, labels)
 
     def verify(self) -> None:
         """Prove that no sub-pixel sees what is not drawn before it, and probe it numerically.
@@ -105,3 +162,16 @@ class AutoregressiveModel(Model):
             CausalityError: naming the layer to blame.
         """
         verify(self.network)
+
+
+def _conditioner(config: LabelConfig | None, classes: int | None) -> LabelContext | None:
+    if config is None:
+        return None
+    if classes is None:
+        raise RecipeError(
+            "the data have no labels to condition on",
+            where="model.context",
+            found="type: label",
+            expected="data with labels (mnist, fashion_mnist, cifar10, digits, arrays with an array of labels)",
+        )
+    return LabelContext(classes, config.size)

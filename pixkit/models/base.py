@@ -10,8 +10,9 @@ import torch
 from torch import Tensor, nn
 
 from pixkit.component import ComponentConfig
+from pixkit.errors import UsageError
 from pixkit.image import Batch, ImageSpec
-from pixkit.samplers import Sampler
+from pixkit.samplers import Known, Sampler
 
 Losses = Mapping[str, Tensor]
 """Scalars of one batch: 'loss' is what the optimiser lowers; the others are logged."""
@@ -35,6 +36,8 @@ class Model(nn.Module):
     class Config(ComponentConfig):
         """No keys of its own."""
 
+    labelled: bool = False
+    """Whether each image's label conditions it: `score` then gives nats given the label, and `sample` takes labels."""
     score_kind: Literal["exact", "bound", "none"] = "exact"
     """Whether `score` is the exact negative log-likelihood, a bound on it ("<="), or no likelihood at all."""
 
@@ -63,6 +66,20 @@ class Model(nn.Module):
         """Nats of each image, [B], as `score_kind` says; what validation and tables report."""
         raise NotImplementedError(f"{type(self).__name__} does not implement score")
 
+    def no_label(self) -> Tensor:
+        """The context of an image without a label, [1, ...].
+
+        Raises:
+            UsageError: if the model knows no such images.
+        """
+        raise UsageError(
+            "the model knows no images without a label",
+            where=type(self).__name__,
+            found="no label" if self.labelled else "a model without labels",
+            expected="a label for each image",
+            hint="train with label dropout: model.context.dropout=0.1" if self.labelled else None,
+        )
+
     def sample(
         self,
         n: int,
@@ -72,6 +89,9 @@ class Model(nn.Module):
         sampler: str | Sampler = "auto",
         batch_size: int = 64,
         first: int = 0,
+        known: Known | None = None,
+        context: Tensor | None = None,
+        guidance: float = 0.0,
         progress: Callable[[int, int], None] | None = None,
     ) -> Tensor:
         """Draw images number first..first+n-1 of a seed, int64 [n, C, H, W]; see `AutoregressiveModel.sample`."""

@@ -1,0 +1,109 @@
+"""What images are drawn under: labels, and parts that are given."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Any
+
+import click
+import torch
+from torch import Tensor
+
+from pixkit.cli.talk import Talk
+from pixkit.data import prepare
+from pixkit.data.levels import quantise
+from pixkit.data.picture import Form, read_picture
+from pixkit.errors import DataError, UsageError
+from pixkit.image import ImageSpec
+from pixkit.models.base import Model
+from pixkit.run import Run
+from pixkit.samplers import Known
+
+MAX_PIXELS = 2**26
+"""Largest picture that is read."""
+
+
+class Labels(click.ParamType):
+    """`all`, `none`, or class numbers with commas between them."""
+
+    name = "labels"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[int, ...] | str:
+        """The numbers, or the word."""
+        if isinstance(value, tuple) or value in ("all", "none"):
+            return value
+        if re.fullmatch(r"[0-9]{1,9}(,[0-9]{1,9})*", value):
+            return tuple(map(int, value.split(",")))
+        self.fail(f"'{value}' is neither a class, nor several (3,5), nor all, nor none", param, ctx)
+
+
+def labels_to_draw(model: Model, labels: tuple[int, ...] | str, count: int) -> Tensor:
+    """`count` of each class, int64 [classes * count].
+
+    Raises:
+        UsageError: if the model takes no labels, or not these.
+    """
+    if not model.labelled or model.classes is None:
+        raise UsageError(
+            "the model takes no labels",
+            where="--label",
+            hint="a recipe asks for them by model.context: {type: label}",
+        )
+    if labels == "none":
+        return model.no_label().cpu().repeat(count)
+    chosen = range(model.classes) if labels == "all" else [int(label) for label in labels]
+    for label in chosen:
+        if label >= model.classes:
+            raise UsageError("no such class", where="--label", found=str(label), expected=f"0..{model.classes - 1}")
+    return torch.tensor(list(chosen)).repeat_interleave(count)
+
+
+def given_image(text: str, run: Run, spec: ImageSpec, talk: Talk) -> Tensor:
+    """The image that `--given` names, int64 [1, C, H, W]: a file, or SPLIT:NUMBER of the run's own data.
+
+    A file's values 0..255 are quantised as data are: floor(v K / 256).
+
+    Raises:
+        DataError: if it cannot be read or has another size.
+        UsageError: if there is no image of that number.
+    """
+    found = re.fullmatch(r"(train|validation|test):([0-9]{1,12})", text)
+    if found is None:
+        return _from_file(Path(text), spec)
+    split, number = found[1], int(found[2])
+    dataset = prepare(run.recipe().data, Path.cwd(), talk.progress)
+    if number >= dataset.size(split):
+        raise UsageError(
+            "there is no image of that number", where="--given", found=text, expected=f"0..{dataset.size(split) - 1}"
+        )
+    return dataset.batch(split, torch.tensor([number])).x
+
+
+def known_rows(image: Tensor, rows: int) -> Known:
+    """The first rows of an image, int64 [1, C, H, W].
+
+    Raises:
+        UsageError: if it has not so many.
+    """
+    height = image.shape[2]
+    if rows > height:
+        raise UsageError("the image has not so many rows", where="--rows", found=str(rows), expected=f"1..{height}")
+    mask = torch.zeros(image.shape[1:], dtype=torch.bool)
+    mask[:, :rows] = True
+    return Known(mask, image)
+
+
+def _from_file(path: Path, spec: ImageSpec) -> Tensor:
+    if spec.channels not in (1, 3):
+        raise DataError("pictures have 1 or 3 channels", where=str(path), expected=str(spec))
+    form = Form(1 if spec.channels == 1 else 3, None, "exact", "bicubic", MAX_PIXELS)
+    pixels = torch.tensor(read_picture(path, form))
+    if tuple(pixels.shape) != spec.shape:
+        raise DataError(
+            "the picture has not the size of the model's images",
+            where=str(path),
+            found=f"{pixels.shape[1]} x {pixels.shape[2]} (height x width)",
+            expected=f"{spec.height} x {spec.width}",
+        )
+    return quantise(pixels[None], 256, spec.levels).long()

@@ -1,0 +1,110 @@
+"""Guidance: drawing images that are more like their label than the model says (Ho and Salimans, 2022, 2207.12598).
+
+Each level v of a sub-pixel is drawn with probability proportional to
+
+    p(v | earlier, label) ** (1 + w) * p(v | earlier, no label) ** -w
+
+w = 0 is the model itself. Log-probabilities of levels are combined, never a head's parameters: of a mixture, means and
+scales combined so would be no distribution's. The result is no longer a model with a likelihood.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import torch
+from torch import Tensor, nn
+
+from pixkit.autoregressive import Autoregressive
+from pixkit.heads.base import Head, PixelDistribution
+from pixkit.heads.softmax import LevelCategorical
+from pixkit.noise import Noise
+from pixkit.samplers.base import Draw, Known, Request, Sampler
+
+
+class Guided(Sampler):
+    """Another sampler, guided: each image is drawn by a pair of rows of one network, with its label and without.
+
+    Args:
+        inner: who draws the pairs.
+        weight: w.
+        without: the context of one image that says that there is no label, [1, ...].
+    """
+
+    def __init__(self, inner: Sampler, weight: float, without: Tensor) -> None:
+        super().__init__(inner.config)
+        self.inner, self.weight, self.without = inner, weight, without
+
+    def summary(self) -> str:
+        """The inner sampler's."""
+        self.inner.clamped = self.clamped
+        return self.inner.summary()
+
+    def prepare(self, network: Autoregressive, known: Tensor | None) -> Draw:
+        """The inner sampler's, for the network with a head that joins the rows of a pair."""
+        head = GuidedHead(network, self.weight)
+        guided = Autoregressive(network.encoding, network.backbone, head, network.conditioner)
+        draw = self.inner.prepare(guided.train(network.training), known)
+
+        def pairs(request: Request) -> Tensor:
+            return draw(_doubled(request, self.without))[::2]
+
+        return pairs
+
+
+def _doubled(request: Request, without: Tensor) -> Request:
+    """Every image twice, side by side, with its context and without."""
+    assert request.context is not None
+    context = torch.stack([request.context, without.to(request.context).expand_as(request.context)], 1).flatten(0, 1)
+    images = [number for number in request.noise.images for _ in range(2)]
+    known = request.known
+    if known is not None and len(known.values) > 1:
+        known = Known(known.mask, known.values.repeat_interleave(2, 0))
+    return replace(request, noise=Noise(request.noise.seed, images), context=context, known=known)
+
+
+class GuidedHead(Head):
+    """A network's head and its projection, so that rows 2i and 2i + 1 of a batch draw the same, guided, levels."""
+
+    def __init__(self, network: Autoregressive, weight: float) -> None:
+        inner = network.head
+        super().__init__(inner.config, inner.spec, inner.ordering)
+        self.inner, self.weight = inner, weight
+        self._trained = (network.projection,)  # in a tuple: a module of two parents would have two names
+        self.maps, self.draws = inner.maps, inner.draws
+
+    def projection(self, width: int) -> nn.Module:
+        """The one that was trained."""
+        return self._trained[0]
+
+    def distribution(self, params: Tensor) -> GuidedPixels:
+        """Of pairs of rows, [2B, P, *S]."""
+        return GuidedPixels(self.inner.distribution(params), self.weight)
+
+
+class GuidedPixels(PixelDistribution):
+    """The guided distribution of pairs: `inner` is that of [2B, C, *S], rows with and without a label in turn."""
+
+    arg_constraints = {}  # noqa: RUF012 - torch's name and type
+
+    def __init__(self, inner: PixelDistribution, weight: float) -> None:
+        self.inner, self.weight, self.levels = inner, weight, inner.levels
+        super().__init__(inner.batch_shape, inner.event_shape, validate_args=False)
+
+    def level_log_probs(self, x: Tensor) -> Tensor:
+        """Nats of every level, [2B, K, C, *S], the same for both rows of a pair."""
+        levels = self.inner.level_log_probs(x)
+        joined = ((1 + self.weight) * levels[::2] - self.weight * levels[1::2]).log_softmax(1)
+        return joined.repeat_interleave(2, 0)
+
+    def site_log_prob(self, x: Tensor) -> Tensor:
+        """Nats of each site, [2B, *S]."""
+        return self.level_log_probs(x).gather(1, x[:, None]).squeeze(1).sum(1)
+
+    def quantile(self, uniforms: Tensor, temperature: float = 1.0) -> Tensor:
+        """Colour by colour, each by the last of a sub-pixel's uniforms; nats of levels divided by the temperature."""
+        x = torch.zeros_like(uniforms[:, -1], dtype=torch.int64)
+        for colour in range(x.shape[1]):
+            levels = LevelCategorical(self.level_log_probs(x)[:, :, colour, None])
+            x[:, colour] = levels.quantile(uniforms[:, -1:, colour, None], temperature)[:, 0]
+        return x

@@ -1,0 +1,102 @@
+"""Guidance against its formula, over all images of a tiny shape, and whichever sampler draws."""
+
+import pytest
+import torch
+
+from pixkit.context import LabelContext
+from pixkit.errors import UsageError
+from pixkit.image import ImageSpec
+from pixkit.noise import Noise
+from pixkit.samplers import Ancestral, Known, sampler_for
+from pixkit.samplers.guidance import Guided
+from pixkit.testing import check_frequencies, every_image, named, network, numbered
+
+GREY, COLOUR = ImageSpec(1, 2, 3, 2), ImageSpec(3, 1, 2, 3)
+BACKBONE = {"width": 12, "layers": 1, "output_layers": 1}
+
+
+def net_of(spec, head, **config):
+    return network(
+        named("backbone", "pixelcnn", **BACKBONE),
+        spec,
+        head=named("head", head, **config),
+        conditioner=LabelContext(3, 2),
+        gain=1.0,
+    )
+
+
+def guided(weight, sampler=None):
+    return Guided(sampler or Ancestral(Ancestral.Config()), weight, torch.tensor([3]))
+
+
+NETS = [
+    (GREY, "softmax", {}),
+    (COLOUR, "softmax", {}),
+    (COLOUR, "softmax", {"independent": True}),
+    (COLOUR, "logistic_mixture", {"components": 2}),
+]
+
+
+def by_hand(net, label, weight):
+    """The guided probability of every image: sub-pixel by sub-pixel, levels weighed and normalised."""
+    images = every_image(net.spec)
+    with torch.no_grad():
+        (shown, hidden) = (
+            net.distribution(images, torch.full((len(images),), k)).level_log_probs(images) for k in (label, 3)
+        )
+    weighed = shown.exp() ** (1 + weight) * hidden.exp() ** -weight
+    chances = weighed / weighed.sum(1, keepdim=True)
+    return chances.gather(1, images[:, None]).flatten(1).prod(1)
+
+
+@pytest.mark.parametrize(("spec", "head", "config"), NETS)
+@pytest.mark.parametrize("weight", [0.0, 1.5])
+def test_frequencies_follow_the_formula(spec, head, config, weight):
+    net = net_of(spec, head, **config)
+    expected = by_hand(net, 1, weight)
+    assert float(expected.sum()) == pytest.approx(1, abs=1e-10)
+    drawn = guided(weight).sample(net, Noise(0, range(2048)), context=torch.full((2048,), 1))
+    check_frequencies(numbered(drawn, spec.levels), expected)
+
+
+@pytest.mark.parametrize(("spec", "head", "config"), NETS)
+def test_every_sampler_draws_the_same(spec, head, config):
+    net, labels = net_of(spec, head, **config), torch.tensor([0, 1, 2, 0, 1])
+    expected = guided(2.0).sample(net, Noise(4, range(5)), context=labels)
+    for name in ("auto", "cached", "fixed_point"):
+        for size in (None, 2):
+            drawn = guided(2.0, sampler_for(name)).sample(net, Noise(4, range(5)), context=labels, batch_size=size)
+            assert torch.equal(drawn, expected), (name, size)
+
+
+def test_weight_0_is_the_model_for_one_colour():
+    net, labels = net_of(GREY, "softmax"), torch.tensor([0, 1, 2])
+    plain = Ancestral(Ancestral.Config()).sample(net, Noise(4, range(3)), context=labels)
+    assert torch.equal(guided(0.0).sample(net, Noise(4, range(3)), context=labels), plain)
+
+
+def test_known_sub_pixels_stay():
+    net, values = net_of(GREY, "softmax"), torch.randint(2, (4, 1, 2, 3))
+    mask = torch.tensor([[[True, False, True], [False, False, False]]])
+    drawn = guided(1.0).sample(net, Noise(0, range(4)), context=torch.tensor([0, 1, 2, 0]), known=Known(mask, values))
+    assert torch.equal(drawn[:, mask], values[:, mask])
+
+
+def model_of(dropout, classes=3):
+    config = {"backbone": {"type": "pixelcnn", **BACKBONE}, "context": {"type": "label", "dropout": dropout}}
+    model = named("model", "autoregressive", **config).build(GREY, classes).double().eval()
+    torch.nn.init.normal_(model.network.projection.weight)
+    return model
+
+
+def test_a_model_without_label_dropout_cannot_be_guided():
+    with pytest.raises(UsageError, match=r"(?s)without a label.*model.context.dropout"):
+        model_of(0.0).sample(2, guidance=1.0)
+    assert model_of(0.1).sample(2, guidance=1.0).shape == (2, 1, 2, 3)
+
+
+def test_scores_without_labels_need_label_dropout():
+    images = every_image(GREY)
+    assert float(model_of(0.5).log_prob(images).exp().sum()) == pytest.approx(1, abs=1e-10)
+    with pytest.raises(UsageError, match="without a label"):
+        model_of(0.0).log_prob(images)

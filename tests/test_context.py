@@ -1,0 +1,127 @@
+"""Conditioners, and what a network does with a context that does not fit."""
+
+import pytest
+import torch
+
+from pixkit.context import FeatureContext, LabelContext
+from pixkit.errors import RecipeError, UsageError
+from pixkit.image import Batch, ImageSpec
+from pixkit.readiness.executor import ReferenceExecutor
+from pixkit.readiness.plan import make_plan
+from pixkit.readiness.trace import Trace
+from pixkit.testing import check_model, component, named, network, plain_backbone, random_images
+
+SPEC = ImageSpec(1, 3, 4, 3)
+PIXELCNN = {"type": "pixelcnn", "width": 12, "layers": 1, "output_layers": 1}
+
+
+def conditional(conditioner):
+    return network(named("backbone", "pixelcnn", **{k: v for k, v in PIXELCNN.items() if k != "type"}), SPEC,
+                   conditioner=conditioner)  # fmt: skip
+
+
+@pytest.mark.parametrize("bad", [
+    torch.tensor([0, 1]), torch.tensor([0, 1, 9]), torch.tensor([0, -1, 2]), torch.tensor([0.0, 1.0, 2.0]),
+    torch.zeros(3, 1, dtype=torch.int64), None,
+])  # fmt: skip
+def test_labels_that_do_not_fit(bad):
+    with pytest.raises(UsageError):
+        conditional(LabelContext(5, 2)).log_prob(random_images(SPEC, 3), bad)
+
+
+@pytest.mark.parametrize("bad", [torch.zeros(3, 2, 3, 4), torch.zeros(3, 4), torch.zeros(3, 2, 1, 1).long(), None])
+def test_features_that_do_not_fit(bad):
+    with pytest.raises(UsageError):
+        conditional(FeatureContext(2, (1, 1))).log_prob(random_images(SPEC, 3), bad)
+
+
+def test_a_context_for_a_network_that_takes_none():
+    with pytest.raises(UsageError, match="not conditional"):
+        network(plain_backbone(), SPEC).log_prob(random_images(SPEC, 3), torch.tensor([0, 1, 2]))
+
+
+def test_a_backbone_without_context_is_refused():
+    with pytest.raises(RecipeError, match="takes no context") as error:
+        network(plain_backbone(), SPEC, conditioner=LabelContext(3, 2))
+    assert error.value.where == "model.backbone.type"
+
+
+def test_data_without_labels_are_refused():
+    with pytest.raises(RecipeError, match="no labels"):
+        named("model", "autoregressive", backbone=PIXELCNN, context={"type": "label"}).build(SPEC, None)
+
+
+@pytest.mark.parametrize("head", [{"type": "softmax"}, {"type": "logistic_mixture", "components": 2}])
+def test_a_labelled_model_keeps_the_contract(head):
+    context = {"type": "label", "size": 3, "dropout": 0.2}
+    check_model(named("model", "autoregressive", backbone=PIXELCNN, context=context, head=head), classes=3)
+
+
+def test_scores_are_given_the_label():
+    model = named("model", "autoregressive", backbone=PIXELCNN, context={"type": "label"}).build(SPEC, 4).eval()
+    torch.nn.init.normal_(model.network.projection.weight)
+    x, labels = random_images(SPEC, 3), torch.tensor([0, 3, 2])
+    nats = model.score(Batch(x, labels, torch.arange(3)))
+    assert torch.allclose(nats, -model.log_prob(x, labels))
+    assert not torch.allclose(nats, -model.log_prob(x, torch.tensor([1, 1, 1])))
+
+
+def test_labels_are_dropped_as_often_as_asked():
+    config = {"backbone": PIXELCNN, "context": {"type": "label", "dropout": 0.3}}
+    model = named("model", "autoregressive", **config).build(SPEC, 4)
+    torch.manual_seed(0)
+    labels = torch.arange(20000) % 4
+    shown = model._shown(labels)
+    hidden = shown == 4
+    assert float(hidden.double().mean()) == pytest.approx(0.3, abs=0.015)
+    assert torch.equal(shown[~hidden], labels[~hidden])
+
+
+def test_without_labels_asked_for_each_class_comes_in_turn():
+    model = named("model", "autoregressive", backbone=PIXELCNN, context={"type": "label"}).build(SPEC, 3).eval()
+    torch.nn.init.normal_(model.network.projection.weight, std=3)
+    torch.nn.init.normal_(model.network.conditioner.table.weight, std=3)
+    expected = model.sample(4, seed=1, first=2, context=torch.tensor([2, 0, 1, 2]))
+    assert torch.equal(model.sample(4, seed=1, first=2), expected)
+
+
+class Counting(LabelContext):
+    """Counts how often it is asked."""
+
+    calls = 0
+
+    def forward(self, context):
+        type(self).calls += 1
+        return super().forward(context)
+
+
+def test_what_depends_on_the_context_alone_is_computed_once():
+    net = conditional(Counting(3, 2))
+    trace = Trace(net)
+    kinds = {operation.label.split()[0]: operation.kind for operation in trace.operations.values()}
+    assert kinds["conditioner.table"] == "static"
+    assert kinds["backbone.condition"] == "static"
+    executor = ReferenceExecutor(make_plan(trace), 2, torch.tensor([0, 1]))
+    static = {name for name, operation in trace.operations.items() if operation.kind == "static"}
+    assert static <= set(executor.static)
+    assert not static & set(executor.computed)
+
+
+def test_a_backbone_is_told_of_the_context():
+    seen = []
+
+    class Asked(registry_class("pixelcnn")):
+        """Notes its spec."""
+
+        def __init__(self, config, spec):
+            seen.append(spec.context)
+            super().__init__(config, spec)
+
+    backbone = component("backbone", Asked, width=12, layers=0)
+    network(backbone, SPEC, conditioner=LabelContext(3, 7))
+    network(backbone, SPEC)
+    assert seen == [7, 0]
+
+
+def registry_class(name):
+    return named("backbone", name).cls
