@@ -16,13 +16,21 @@ from pixkit.layers.pointwise import (
     norm,
 )
 from pixkit.layers.resample import MaskedDownsample, MaskedUpsample
-from pixkit.layers.shifted import Shift, ShiftedConv2d, ShiftedConvTranspose2d
+from pixkit.layers.shifted import AppendOnes, Shift, ShiftedConv2d, ShiftedConvTranspose2d
+from pixkit.layers.weightnorm import (
+    DataInitialised,
+    WeightNormConv2d,
+    WeightNormConvTranspose2d,
+    initialise_from_data,
+)
 
 __all__ = [
     "ActivationName",
+    "AppendOnes",
     "CausalAttention",
     "ColourLayerNorm",
     "ConcatenatedELU",
+    "DataInitialised",
     "InitName",
     "KeepBefore",
     "MaskedConv2d",
@@ -40,8 +48,11 @@ __all__ = [
     "TapLayer",
     "Taps",
     "Turn",
+    "WeightNormConv2d",
+    "WeightNormConvTranspose2d",
     "activated_maps",
     "activation",
     "initialise",
+    "initialise_from_data",
     "norm",
 ]

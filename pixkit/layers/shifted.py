@@ -32,12 +32,21 @@ class ShiftedConv2d(TapLayer):
         if self.bias is not None:
             nn.init.uniform_(self.bias, -bound, bound)
 
+    def kernel(self) -> Tensor:
+        """The weight that is applied, shaped like `weight`; subclasses may normalise."""
+        return self.weight
+
     def forward(self, x: Tensor) -> Tensor:
-        """Pad (or crop) the image so that the kernel lies where it should."""
-        bottom = _end(x.shape[2], self.rows, self.stride)
-        right = _end(x.shape[3], self.columns, self.stride)
-        padded = F.pad(x, (-self.columns[0], right, -self.rows[0], bottom))
-        return F.conv2d(padded, self.weight, self.bias, stride=self.stride)
+        """Pad (or crop) the image so that the kernel lies where it should.
+
+        What both sides need is left to the convolution, which pads without a copy.
+        """
+        top, bottom = -self.rows[0], _end(x.shape[2], self.rows, self.stride)
+        left, right = -self.columns[0], _end(x.shape[3], self.columns, self.stride)
+        both = (max(min(top, bottom), 0), max(min(left, right), 0))
+        rest = (left - both[1], right - both[1], top - both[0], bottom - both[0])
+        padded = F.pad(x, rest) if any(rest) else x
+        return F.conv2d(padded, self.kernel(), self.bias, stride=self.stride, padding=both)
 
     def taps(self, grid: Grid) -> Taps:
         """Every tap of the kernel."""
@@ -47,7 +56,7 @@ class ShiftedConv2d(TapLayer):
 
     def tap_weight(self) -> Tensor:
         """[T, out_maps, in_maps]."""
-        return self.weight.detach().flatten(2).permute(2, 0, 1)
+        return self.kernel().detach().flatten(2).permute(2, 0, 1)
 
 
 class ShiftedConvTranspose2d(TapLayer):
@@ -70,9 +79,13 @@ class ShiftedConvTranspose2d(TapLayer):
         nn.init.uniform_(self.weight, -bound, bound)
         nn.init.uniform_(self.bias, -bound, bound)
 
+    def kernel(self) -> Tensor:
+        """The weight that is applied, shaped like `weight`; subclasses may normalise."""
+        return self.weight
+
     def forward(self, x: Tensor) -> Tensor:
         """Transpose, then crop to where the kernel should have written."""
-        full = F.conv_transpose2d(x, self.weight, stride=self.stride)
+        full = F.conv_transpose2d(x, self.kernel(), stride=self.stride)
         top, left = -self.rows[0], -self.columns[0]
         (height, width), (rows, columns) = self.size, full.shape[2:]
         full = F.pad(full, (-left, left + width - columns, -top, top + height - rows))
@@ -85,7 +98,33 @@ class ShiftedConvTranspose2d(TapLayer):
 
     def tap_weight(self) -> Tensor:
         """[T, out_maps, in_maps]."""
-        return self.weight.detach().flatten(2).permute(2, 1, 0)
+        return self.kernel().detach().flatten(2).permute(2, 1, 0)
+
+
+class AppendOnes(TapLayer):
+    """A map of ones after the others, [B, M, H, W] to [B, M + 1, H, W].
+
+    By it the layers that follow tell the image from the zeros that lie around it.
+    """
+
+    def __init__(self, in_maps: int) -> None:
+        super().__init__()
+        self.in_maps, self.out_maps = in_maps, in_maps + 1
+        ones = torch.zeros(self.out_maps)
+        ones[-1] = 1
+        self.register_buffer("bias", ones, persistent=False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Pad the axis of the maps."""
+        return F.pad(x, (0, 0, 0, 0, 0, 1), value=1.0)
+
+    def taps(self, grid: Grid) -> Taps:
+        """One tap, the site itself."""
+        return Taps(grid, tap_sources(grid, grid, (0, 0), (0, 0)), torch.ones(1, 1, 1, 1, dtype=torch.bool))
+
+    def tap_weight(self) -> Tensor:
+        """The identity over a row of zeros, [1, M + 1, M]."""
+        return torch.eye(self.out_maps, self.in_maps).to(self.bias)[None]
 
 
 class Shift(MixingLayer):

@@ -1,0 +1,119 @@
+"""Weight-normalised shifted convolutions, and initialisation by the first batch (arXiv 1602.07868)."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.utils.hooks import RemovableHandle
+
+from pixkit.layers.geometry import Grid, Span
+from pixkit.layers.shifted import ShiftedConv2d, ShiftedConvTranspose2d
+
+LEAST_DEVIATION = 1e-5
+"""A map that varies less than this over the first batch has no scale to be set by."""
+
+
+class DataInitialised(nn.Module):
+    """Base of layers of one input whose parameters are set by what the first batch brings them."""
+
+    @abstractmethod
+    def initialise_from(self, x: Tensor) -> None:
+        """Set the parameters by the layer's input."""
+
+
+@torch.no_grad()
+def initialise_from_data(module: nn.Module, run: Callable[[], object]) -> None:
+    """Set every DataInitialised layer below `module` while `run` makes one forward pass.
+
+    A layer is set just before it is called, so that it sees what the layers before it give once they are set. The
+    pass is made in eval mode: dropout takes no part. A layer that is called twice is set by its first input.
+    """
+    handles: dict[nn.Module, RemovableHandle] = {}
+
+    def prepare(layer: nn.Module, inputs: tuple[Tensor, ...]) -> None:
+        handles.pop(layer).remove()
+        layer.initialise_from(inputs[0])  # type: ignore[operator]
+
+    for layer in module.modules():
+        if isinstance(layer, DataInitialised):
+            handles[layer] = layer.register_forward_pre_hook(prepare)
+    training = [part for part in module.modules() if part.training]
+    module.eval()
+    try:
+        run()
+    finally:
+        for handle in handles.values():
+            handle.remove()
+        for part in training:
+            part.training = True
+
+
+class _WeightNormalised(DataInitialised):
+    """w = g v / |v| for each output map (Salimans and Kingma, 2016, arXiv 1602.07868, equation 2).
+
+    v is the parameter `weight`, g is `gain`, v of normal deviation 0.05 and g = `init_scale` to begin with. Given a
+    batch, g and b are set so that each output map has mean 0 and deviation `init_scale` over it (equation 6).
+    """
+
+    weight: nn.Parameter
+    bias: Any
+    gain: nn.Parameter
+    init_scale: float
+    axis: int
+
+    def _normalise(self, out_maps: int, axis: int, init_scale: float) -> None:
+        self.axis, self.init_scale = axis, init_scale
+        self.gain = nn.Parameter(torch.full((out_maps,), init_scale))
+        nn.init.normal_(self.weight, std=0.05)
+        nn.init.zeros_(self.bias)
+
+    def kernel(self) -> Tensor:
+        """The effective weight w, shaped like v."""
+        others = [axis for axis in range(4) if axis != self.axis]
+        shape = [-1 if axis == self.axis else 1 for axis in range(4)]
+        norm = torch.linalg.vector_norm(self.weight, dim=others, keepdim=True)
+        return self.weight * (self.gain.view(shape) / norm)
+
+    @torch.no_grad()
+    def initialise_from(self, x: Tensor) -> None:
+        """Mean 0 and deviation `init_scale` of each output map over batch and sites.
+
+        A map that does not vary keeps its gain: dividing by its deviation, as the published code does, would make it
+        explode on the first image that is different.
+        """
+        deviation, mean = torch.std_mean(self.forward(x), (0, 2, 3), correction=0)
+        scale = torch.where(deviation > LEAST_DEVIATION, self.init_scale / deviation, 1.0)
+        self.gain.mul_(scale)
+        self.bias.sub_(mean).mul_(scale)
+
+
+class WeightNormConv2d(_WeightNormalised, ShiftedConv2d):
+    """A weight-normalised ShiftedConv2d; rows and columns (0, 0) make it a 1x1 map ("network in network")."""
+
+    def __init__(
+        self, in_maps: int, out_maps: int, rows: Span, columns: Span, *, stride: int = 1, init_scale: float = 1.0
+    ) -> None:
+        ShiftedConv2d.__init__(self, in_maps, out_maps, rows, columns, stride=stride)
+        self._normalise(out_maps, 0, init_scale)
+
+
+class WeightNormConvTranspose2d(_WeightNormalised, ShiftedConvTranspose2d):
+    """A weight-normalised ShiftedConvTranspose2d."""
+
+    def __init__(
+        self,
+        in_maps: int,
+        out_maps: int,
+        rows: Span,
+        columns: Span,
+        size: Grid,
+        *,
+        stride: int = 2,
+        init_scale: float = 1.0,
+    ) -> None:
+        ShiftedConvTranspose2d.__init__(self, in_maps, out_maps, rows, columns, size, stride=stride)
+        self._normalise(out_maps, 1, init_scale)
