@@ -14,6 +14,7 @@ from pixkit.component import BackboneRef, ComponentConfig, HeadRef, OrderingRef
 from pixkit.context import LabelConfig, LabelContext
 from pixkit.errors import RecipeError
 from pixkit.image import Batch, ImageSpec
+from pixkit.layers import initialise_from_data
 from pixkit.models.base import Losses, Model, Phase
 from pixkit.noise import Noise
 from pixkit.readiness.check import verify
@@ -55,6 +56,11 @@ class AutoregressiveModel(Model):
     def phases(self) -> list[Phase]:
         """One: maximum likelihood."""
         return [Phase("likelihood", self.parameters(), self._loss)]
+
+    def initialise(self, batch: Batch) -> None:
+        """Set the layers that the first batch sets (`pixkit.layers.DataInitialised`), in the network's order."""
+        labels = batch.labels if self.labelled else None
+        initialise_from_data(self.network, lambda: self.network(batch.x, labels))
 
     def _loss(self, batch: Batch, step: int) -> Losses:
         nats = -self.network.log_prob(batch.x, self._shown(batch.labels)).mean()
