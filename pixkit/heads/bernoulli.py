@@ -1,0 +1,53 @@
+"""The Bernoulli head: one logit for each sub-pixel of a binary image."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from pixkit.component import ComponentConfig
+from pixkit.errors import RecipeError
+from pixkit.heads.base import Head
+from pixkit.heads.softmax import LevelCategorical
+from pixkit.image import ImageSpec
+from pixkit.ordering import Colours, Ordering
+
+
+class Bernoulli(Head):
+    """One logit for each sub-pixel of a binary image: log P(1) - log P(0).
+
+    The same distributions as a softmax over two levels, with half of its parameters. Parameter map c is colour c's.
+    Colours are drawn one after the other, or jointly if `independent`.
+    """
+
+    class Config(ComponentConfig):
+        """Whether colours may ignore each other."""
+
+        independent: bool = False
+        """Allow joint colours: those of a site are then independent given the earlier sites."""
+
+    def __init__(self, config: Config, spec: ImageSpec, ordering: Ordering) -> None:
+        super().__init__(config, spec, ordering)
+        if spec.levels != 2:
+            raise RecipeError(
+                "the Bernoulli head is for images of two levels",
+                where="model.head.type",
+                found=f"{spec.levels} levels",
+                expected="2",
+                hint="binarise the data (data.binarise), or take the head softmax",
+            )
+        self.maps = spec.channels
+
+    @classmethod
+    def colours(cls, config: Config, spec: ImageSpec) -> tuple[Colours, ...]:
+        """Sequential; joint first where independence was asked for."""
+        return ("joint", "sequential") if config.independent else ("sequential",)
+
+    @classmethod
+    def parameter_count(cls, config: Config, spec: ImageSpec) -> int | None:
+        """C, of binary images."""
+        return spec.channels if spec.levels == 2 else None
+
+    def distribution(self, params: Tensor) -> LevelCategorical:
+        """[B, C, *S] to the distribution over [B, C, *S]."""
+        return LevelCategorical(torch.stack([torch.zeros_like(params), params], 1))
