@@ -7,6 +7,7 @@ from pixkit.data.dataset import Dataset
 from pixkit.data.digits import Digits
 from pixkit.data.images import Images
 from pixkit.data.mnist import FashionMnist, Mnist
+from pixkit.data.one_image import OneImage
 from pixkit.data.prepare import prepare
 from pixkit.data.synthetic import Synthetic
 
@@ -17,6 +18,7 @@ SOURCES: dict[str, type[DataSource]] = {
     "fashion_mnist": FashionMnist,
     "images": Images,
     "mnist": Mnist,
+    "one_image": OneImage,
     "synthetic": Synthetic,
 }
 """pixkit's own data components, by the names that recipes use."""

@@ -60,10 +60,12 @@ SOURCES = {
     "synthetic": synthetic,
 }
 """For each source what writes its files into a folder and gives its keys."""
+ELSEWHERE = {"one_image"}
+"""Cannot be split: tests/data/test_one_image.py."""
 
 
 def test_no_source_is_left_out():
-    assert set(SOURCES) == {entry.name for entry in registry() if entry.kind == "data"}
+    assert set(SOURCES) | ELSEWHERE == {entry.name for entry in registry() if entry.kind == "data"}
 
 
 @pytest.mark.parametrize("name", SOURCES)
