@@ -83,6 +83,7 @@ if TYPE_CHECKING:
     from pixkit.registry import KINDS as KINDS
     from pixkit.registry import Registrar as Registrar
     from pixkit.registry import Registry as Registry
+    from pixkit.run import Run as Run
     from pixkit.samplers.base import Known as Known
     from pixkit.samplers.base import Sampler as Sampler
 
@@ -146,6 +147,7 @@ _MODULE_OF = {
     "Registrar": "registry",
     "Registry": "registry",
     "Reorient": "layers",
+    "Run": "run",
     "RunError": "errors",
     "Sampler": "samplers.base",
     "SamplerRef": "component",
