@@ -5,12 +5,14 @@ from __future__ import annotations
 import itertools
 from typing import Self
 
+import click
 from pydantic import Field, model_validator
 from torch import Tensor, nn
 
 import pixkit
 from pixkit.layers import Turn
 from pixkit_plugins.row_rnn.recurrence import CellName, InitName, ModeName, RowOptions, RowRecurrence, initialise
+from pixkit_plugins.row_rnn.restore import command as restore_command
 
 pixkit_api_version = 1
 
@@ -126,3 +128,9 @@ def check_width(width: int, groups: int) -> None:
 def pixkit_register(registry: pixkit.Registrar) -> None:
     """Register the backbone."""
     registry.add("backbone", "row_rnn", RowRNN)
+
+
+@pixkit.hookimpl
+def pixkit_commands(cli: click.Group) -> None:
+    """Add `pixkit restore`."""
+    cli.add_command(restore_command)
