@@ -1,5 +1,6 @@
 """The layers that backbones are made of."""
 
+from pixkit.layers.append import AppendMaps, positions
 from pixkit.layers.attention import CausalAttention, KeepBefore
 from pixkit.layers.base import MixingLayer, PointwiseLayer, TapLayer, Taps
 from pixkit.layers.initialise import InitName, initialise
@@ -15,6 +16,7 @@ from pixkit.layers.pointwise import (
     activation,
     norm,
 )
+from pixkit.layers.recurrent import DiagonalLSTM, RowLSTM
 from pixkit.layers.resample import MaskedDownsample, MaskedUpsample
 from pixkit.layers.shifted import AppendOnes, Shift, ShiftedConv2d, ShiftedConvTranspose2d
 from pixkit.layers.weightnorm import (
@@ -26,11 +28,13 @@ from pixkit.layers.weightnorm import (
 
 __all__ = [
     "ActivationName",
+    "AppendMaps",
     "AppendOnes",
     "CausalAttention",
     "ColourLayerNorm",
     "ConcatenatedELU",
     "DataInitialised",
+    "DiagonalLSTM",
     "InitName",
     "KeepBefore",
     "MaskedConv2d",
@@ -42,6 +46,7 @@ __all__ = [
     "Pointwise",
     "PointwiseLayer",
     "Reorient",
+    "RowLSTM",
     "Shift",
     "ShiftedConv2d",
     "ShiftedConvTranspose2d",
@@ -55,4 +60,5 @@ __all__ = [
     "initialise",
     "initialise_from_data",
     "norm",
+    "positions",
 ]

@@ -9,6 +9,7 @@ from torch import nn
 from pixkit.errors import RecipeError
 from pixkit.image import ImageSpec
 from pixkit.layers import (
+    AppendMaps,
     CausalAttention,
     KeepBefore,
     MaskedConv2d,
@@ -43,6 +44,7 @@ LAYERS = {
     "transposed, colours": (lambda: ShiftedConvTranspose2d(6, 9, (0, 1), (0, 1), GRID), [HALF], 3),
     "shift": (lambda: Shift(1, -2), [GRID], 3),
     "keep": (lambda: KeepBefore(ordering(), 20), [GRID], 3),
+    "append": (lambda: AppendMaps(torch.arange(90.0).view(3, *GRID)), [GRID], 3),
     "attention A": (lambda: CausalAttention(ordering(colours="joint"), heads=2), [GRID] * 3, 1),
     "attention B": (lambda: CausalAttention(ordering(colours="joint"), mask_type="B"), [GRID] * 3, 1),
 }

@@ -1,0 +1,46 @@
+"""Maps that are the same for every image, put beside an image's own."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from pixkit.layers.base import MixingLayer
+from pixkit.layers.geometry import Grid
+
+
+class AppendMaps(MixingLayer):
+    """Put constant maps [M', h, w] after an image's: [B, M, h, w] to [B, M + M', h, w].
+
+    They keep the pattern of colours if G divides both M and M'.
+    """
+
+    values: Tensor
+
+    def __init__(self, values: Tensor) -> None:
+        super().__init__()
+        self.register_buffer("values", values, persistent=False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """The image's maps first."""
+        return torch.cat([x, self.values.to(x).expand(len(x), -1, -1, -1)], 1)
+
+    def ready(self, *inputs: Tensor) -> Tensor:
+        """With the image."""
+        return inputs[0]
+
+    def reads(self, units: Tensor, grids: list[Grid]) -> list[Tensor]:
+        """The same units."""
+        return [units]
+
+    def at(self, group: int, groups: int, sites: Tensor, inputs: list[Tensor], state: None) -> Tensor:
+        """The group's maps, then its constants."""
+        own = inputs[0][:, sites, group::groups]
+        constant = self.values[group::groups].flatten(1)[:, sites].T
+        return torch.cat([own, constant.to(own).expand(len(own), -1, -1)], 2)
+
+
+def positions(grid: Grid) -> Tensor:
+    """Row i and column j of each site as (i - h/2) / h and (j - w/2) / w, [2, h, w] (arXiv 1712.09763)."""
+    rows, columns = (torch.arange(size) / size - 0.5 for size in grid)
+    return torch.stack([rows[:, None].expand(grid), columns[None].expand(grid)])
