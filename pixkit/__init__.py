@@ -57,6 +57,7 @@ if TYPE_CHECKING:
     from pixkit.layers import CausalAttention as CausalAttention
     from pixkit.layers import ColourLayerNorm as ColourLayerNorm
     from pixkit.layers import ConcatenatedELU as ConcatenatedELU
+    from pixkit.layers import DiagonalLSTM as DiagonalLSTM
     from pixkit.layers import KeepBefore as KeepBefore
     from pixkit.layers import MaskedConv2d as MaskedConv2d
     from pixkit.layers import MaskedDownsample as MaskedDownsample
@@ -66,6 +67,7 @@ if TYPE_CHECKING:
     from pixkit.layers import Pointwise as Pointwise
     from pixkit.layers import PointwiseLayer as PointwiseLayer
     from pixkit.layers import Reorient as Reorient
+    from pixkit.layers import RowLSTM as RowLSTM
     from pixkit.layers import Shift as Shift
     from pixkit.layers import ShiftedConv2d as ShiftedConv2d
     from pixkit.layers import ShiftedConvTranspose2d as ShiftedConvTranspose2d
@@ -112,6 +114,7 @@ _MODULE_OF = {
     "DataRef": "component",
     "DataSource": "data.base",
     "Dataset": "data",
+    "DiagonalLSTM": "layers",
     "FeatureContext": "context",
     "Head": "heads.base",
     "HeadRef": "component",
@@ -147,6 +150,7 @@ _MODULE_OF = {
     "Registrar": "registry",
     "Registry": "registry",
     "Reorient": "layers",
+    "RowLSTM": "layers",
     "Run": "run",
     "RunError": "errors",
     "Sampler": "samplers.base",

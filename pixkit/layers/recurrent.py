@@ -1,0 +1,264 @@
+"""LSTMs that run over an image: by rows, and by diagonals (van den Oord et al., 2016, arXiv 1601.06759, section 3)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from pixkit.layers.base import MixingLayer
+from pixkit.layers.geometry import Grid, tap_sources
+from pixkit.layers.masked import check_maps
+from pixkit.ordering import Ordering
+
+
+@dataclass(frozen=True)
+class Fronts:
+    """The order in which a recurrence takes the sites of a grid.
+
+    A front's sites are computed at once. Each reads a window of the front before, of as many neighbouring sites as
+    the kernel has taps, after sites of the outside have been put at both ends.
+
+    Attributes:
+        grid: height and width.
+        sites: of each front its flat sites, int64 [n].
+        pads: of each front, how many sites of the outside go before and after the front that it reads.
+        taps: int64 [S, T], the flat site that each tap of a site reads; S where it lies outside.
+    """
+
+    grid: Grid
+    sites: Sequence[Tensor]
+    pads: Sequence[tuple[int, int]]
+    taps: Tensor
+
+
+@dataclass(frozen=True)
+class Memory:
+    """What a recurrence remembers while a batch is drawn; the site after the last one is the outside.
+
+    Attributes:
+        hidden: [B, S + 1, h].
+        cell: [B, S + 1, h].
+        done: bool [h, S + 1], which maps are computed.
+        taps: int64 [S, T], of Fronts.
+        rank: int64 [S], the number of each site's front.
+    """
+
+    hidden: Tensor
+    cell: Tensor
+    done: Tensor
+    taps: Tensor
+    rank: Tensor
+
+
+class Recurrence(MixingLayer):
+    """Base of the LSTMs over images: the state-to-state half of a layer (arXiv 1601.06759, equation 3).
+
+        [o, f, i, g] = [sigmoid, sigmoid, sigmoid, tanh](input + K * h_before)
+        c = f c_before + i g
+        h = o tanh(c)
+
+    Maps the gates' input-to-state halves [B, 4h, H, W], in the order o, f, i, g, to h [B, h, H, W]. The input holds the
+    bias. K has no mask: its taps lie on sites that come earlier as a whole, in all colours. c_before is the cell at one
+    of the taps. Sites outside the image have a state that is learned, as the paper's initial state is (section 5.2);
+    that it is the same beside the image as above it is our choice.
+
+    Args:
+        maps: h, a multiple of the colour groups.
+        ordering: the ordering; it gives the number of groups.
+        fronts: what is computed when, from what.
+        carry: the tap whose cell is carried on.
+
+    Raises:
+        RecipeError: if the maps do not divide among the colours.
+    """
+
+    replayable = False
+    order: Tensor
+    back: Tensor
+
+    def __init__(self, maps: int, ordering: Ordering, fronts: Fronts, carry: int) -> None:
+        super().__init__()
+        check_maps(maps, ordering)
+        self.maps, self.fronts, self.carry = maps, fronts, carry
+        self.register_buffer("order", torch.cat(list(fronts.sites)), persistent=False)
+        self.register_buffer("back", self.order.argsort(), persistent=False)
+        taps = fronts.taps.shape[1]
+        self.weight = nn.Parameter(torch.empty(4 * maps, maps, taps))
+        self.hidden = nn.Parameter(torch.zeros(maps))
+        self.cell = nn.Parameter(torch.zeros(maps))
+        bound = (maps * taps) ** -0.5
+        nn.init.uniform_(self.weight, -bound, bound)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """[B, 4h, H, W] to [B, h, H, W], front by front."""
+        outside = [state[None, :, None].expand(len(x), -1, 1) for state in (self.hidden, self.cell)]
+        hidden, cell = (state[:, :, :0] for state in outside)
+        states = []
+        for part, (before, after) in zip(self.split(x), self.fronts.pads, strict=True):
+            read = _window(hidden, outside[0], -before, before + hidden.shape[2] + after)
+            carried = _window(cell, outside[1], self.carry - before, part.shape[2])
+            hidden, cell = _lstm(part + F.conv1d(read, self.weight), carried, 1)
+            states.append(hidden)
+        return self.join(states)
+
+    def split(self, x: Tensor) -> Sequence[Tensor]:
+        """[B, M, H, W] to its fronts, [B, M, n] each."""
+        return x.flatten(2).index_select(2, self.order).split([len(sites) for sites in self.fronts.sites], 2)
+
+    def join(self, parts: list[Tensor]) -> Tensor:
+        """Back from `split`."""
+        return torch.cat(parts, 2).index_select(2, self.back).unflatten(2, self.fronts.grid)
+
+    def ready(self, *inputs: Tensor) -> Tensor:
+        """Front by front: the latest of the own input and of all colours at the taps."""
+        (source,) = inputs
+        latest = torch.cat([source.flatten(1), source.new_zeros(len(source), 1)], 1)
+        for sites in self.fronts.sites:
+            before = latest[:, self.fronts.taps[sites]].amax((0, 2))
+            latest[:, sites] = torch.maximum(latest[:, sites], before)
+        return latest[:, :-1].view_as(source)
+
+    def reads(self, units: Tensor, grids: list[Grid]) -> list[Tensor]:
+        """The own input, all colours' inputs at the taps, at their taps, and so on."""
+        found = torch.cat([units.flatten(1), units.new_zeros(len(units), 1)], 1)
+        for sites in reversed(self.fronts.sites):
+            found[:, self.fronts.taps[sites[found[:, sites].any(0)]]] = True
+        return [found[:, :-1].reshape(units.shape)]
+
+    def init_state(self, batch: int, grids: list[Grid]) -> Memory:
+        """Nothing computed but the outside."""
+        sites, device = len(self.order), self.weight.device
+        hidden, cell = (state.detach().repeat(batch, sites + 1, 1) for state in (self.hidden, self.cell))
+        done = torch.zeros(self.maps, sites + 1, dtype=torch.bool, device=device)
+        done[:, -1] = True
+        sizes = torch.tensor([len(front) for front in self.fronts.sites], device=device)
+        rank = torch.repeat_interleave(sizes)[self.back]
+        return Memory(hidden, cell, done, self.fronts.taps.to(device), rank)
+
+    def at(self, group: int, groups: int, sites: Tensor, inputs: list[Tensor], state: Memory) -> Tensor:
+        """What these sites read that nobody has asked for yet, front by front in all colours; then they themselves."""
+        for front in _by_rank(_missing(sites, state), state.rank):
+            for colour in range(groups):
+                self._step(colour, groups, front, inputs[0], state)
+        rest = sites[~state.done[group, sites]]
+        if len(rest):
+            self._step(group, groups, rest, inputs[0], state)
+        return state.hidden[:, sites, group::groups]
+
+    def _step(self, group: int, groups: int, sites: Tensor, source: Tensor, state: Memory) -> None:
+        """One colour group at sites that do not read one another."""
+        taps = state.taps[sites]
+        drive = torch.einsum("bsti,oit->bso", state.hidden[:, taps], self.weight[group::groups])
+        carried = state.cell[:, taps[:, self.carry], group::groups]
+        hidden, cell = _lstm(source[:, sites, group::groups] + drive, carried, 2)
+        state.hidden[:, sites, group::groups] = hidden
+        state.cell[:, sites, group::groups] = cell
+        state.done[group::groups, sites] = True
+
+    def extra_repr(self) -> str:
+        """Maps and taps for print(model)."""
+        return f"{4 * self.maps}, {self.maps}, taps={self.weight.shape[2]}"
+
+
+class RowLSTM(Recurrence):
+    """The state-to-state half of a Row LSTM: site (r, c) reads (r - 1, c - k // 2 .. c + k // 2) (section 3.1).
+
+    A row is computed at once from the row above; the cell is carried down the column.
+
+    Args:
+        maps: h.
+        ordering: the raster.
+        kernel_size: k, odd.
+    """
+
+    def __init__(self, maps: int, ordering: Ordering, kernel_size: int = 3) -> None:
+        grid = (ordering.spec.height, ordering.spec.width)
+        super().__init__(maps, ordering, row_fronts(grid, kernel_size), kernel_size // 2)
+
+    def split(self, x: Tensor) -> Sequence[Tensor]:
+        """Rows, as views."""
+        return x.unbind(2)
+
+    def join(self, parts: list[Tensor]) -> Tensor:
+        """Rows below one another."""
+        return torch.stack(parts, 2)
+
+
+class DiagonalLSTM(Recurrence):
+    """The state-to-state half of one direction of a Diagonal BiLSTM: site (r, c) reads (r - 1, c) and (r, c - 1).
+
+    A diagonal, from the upper right to the lower left, is computed at once from the one before; the cell is carried
+    along the row. That is the 2x1 kernel of section 3.2 on a map whose row r is skewed by r columns, where that map
+    holds the image; its empty corners are not computed. `mirrored` exchanges left and right: (r, c) reads (r - 1, c)
+    and (r, c + 1), so that it sees the future of its own row and has to be moved down before it is used.
+
+    Args:
+        maps: h.
+        ordering: the raster.
+        mirrored: whether to start from the upper right corner.
+    """
+
+    def __init__(self, maps: int, ordering: Ordering, *, mirrored: bool = False) -> None:
+        grid = (ordering.spec.height, ordering.spec.width)
+        super().__init__(maps, ordering, diagonal_fronts(grid, mirrored), 1)
+
+
+def row_fronts(grid: Grid, kernel_size: int) -> Fronts:
+    """Rows, from the top down."""
+    (height, width), half = grid, kernel_size // 2
+    pads = [(width + 2 * half, 0), *[(half, half)] * (height - 1)]
+    taps = tap_sources(grid, grid, (-1, -1), (-half, half))
+    return Fronts(grid, torch.arange(height * width).split(width), pads, taps)
+
+
+def diagonal_fronts(grid: Grid, mirrored: bool) -> Fronts:
+    """Diagonals, from the upper left (or right) to the lower right (or left), each from its upper end down."""
+    height, width = grid
+    sites, pads = [], [(2, 0)]
+    for number in range(height + width - 1):
+        rows = torch.arange(max(0, number - width + 1), min(height - 1, number) + 1)
+        columns = number - rows
+        sites.append(rows * width + (width - 1 - columns if mirrored else columns))
+        pads.append((int(number + 1 < width), int(number + 1 < height)))
+    side = 1 if mirrored else -1
+    above, beside = (tap_sources(grid, grid, (dy, dy), (dx, dx)) for dy, dx in ((-1, 0), (0, side)))
+    return Fronts(grid, sites, pads[:-1], torch.cat([above, beside], 1))
+
+
+def _lstm(gates: Tensor, carried: Tensor, axis: int) -> tuple[Tensor, Tensor]:
+    """The new hidden state and cell, from the sum of both halves of the gates, which lie along `axis`."""
+    maps = gates.shape[axis] // 4
+    output, forget, enter = gates.narrow(axis, 0, 3 * maps).sigmoid().chunk(3, axis)
+    content = gates.narrow(axis, 3 * maps, maps).tanh()
+    cell = torch.addcmul(forget * carried, enter, content)
+    return output * cell.tanh(), cell
+
+
+def _window(x: Tensor, outside: Tensor, first: int, count: int) -> Tensor:
+    """Sites first..first + count - 1 of [B, M, n]; those that it does not have are [B, M, 1], the outside."""
+    end = first + count
+    before, after = min(max(-first, 0), count), min(max(end - x.shape[2], 0), count)
+    inside = x[:, :, max(first, 0) : max(end, 0)]
+    if not before and not after:
+        return inside
+    return torch.cat([outside.expand(-1, -1, before), inside, outside.expand(-1, -1, after)], 2)
+
+
+def _missing(sites: Tensor, state: Memory) -> Tensor:
+    """The sites that these read, directly or not, and that are not computed in all colours."""
+    found = sites[:0]
+    while len(sites):
+        taps = state.taps[sites].unique()
+        sites = taps[~state.done[:, taps].all(0)]
+        found = torch.cat([found, sites])
+    return found.unique()
+
+
+def _by_rank(sites: Tensor, rank: Tensor) -> list[Tensor]:
+    """The sites of each front, in the order of fronts."""
+    ranks, order = rank[sites].sort()
+    return list(sites[order].split(ranks.unique_consecutive(return_counts=True)[1].tolist()))
