@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
-from typing import Literal
+import itertools
+from typing import Literal, TypeVar
 
 from pydantic import Field
 from torch import Tensor, nn
 
 import pixkit
+from pixkit.layers import InitName, initialise
 
 pixkit_api_version = 1
+
+Layer = TypeVar("Layer", pixkit.ShiftedConv2d, pixkit.MaskedConv2d, nn.Conv2d)
 
 
 class GatedPixelCNN(pixkit.OrientedBackbone):
@@ -40,6 +44,10 @@ class GatedPixelCNN(pixkit.OrientedBackbone):
     sequential colours the horizontal stack and the output are masked by colour at the centre; the vertical stack sees
     the rows above in all colours.
 
+    Initially the weights before a gate have deviation `gain` / sqrt(n), n their inputs. Near 0 a gate halves what it is
+    given, so that 2 keeps the signal's size down the vertical stack, which has no residual. With torch's own
+    initialiser, 0.58 in this measure, it would lose a factor of 3.7 in every layer.
+
     Departures: `skip` (off in the paper) adds a 1x1 map of every y_l to the output; `dropout` is not in the paper.
     """
 
@@ -64,25 +72,29 @@ class GatedPixelCNN(pixkit.OrientedBackbone):
         """Maps of these layers; `width` if left out."""
         dropout: float = Field(0.0, ge=0, lt=1)
         """Elementwise dropout of what every gate gives."""
+        gain: float = Field(2.0, gt=0, le=100)
+        """Deviation of the initial weights before gates, times the square root of their number of inputs."""
 
     config: Config
 
     def __init__(self, config: Config, spec: pixkit.BackboneSpec) -> None:
         super().__init__(config, spec)
         check_widths(config, spec.ordering.groups)
-        width, first, ordering = config.width, config.first_kernel // 2, self.scan.ordering
+        width, half, ordering = config.width, config.first_kernel // 2, self.scan.ordering
         below = range(config.layers - 1)
-        self.first = pixkit.ShiftedConv2d(spec.inputs, 2 * width, (-first, -1), (-first, first))
+        first = pixkit.ShiftedConv2d(spec.inputs, 2 * width, (-half, -1), (-half, half))
+        self.first = before_gate(first, config.gain)
         self.vertical = nn.ModuleList(Vertical(config, spec.context) for _ in below)
         start = Horizontal(config, self.scan, spec.inputs, config.first_kernel, "A")
         rest = (Horizontal(config, self.scan, width, config.kernel, "B") for _ in below)
         self.horizontal = nn.ModuleList([start, *rest])
-        self.residual = nn.ModuleList(pixkit.Pointwise(width, width, ordering) for _ in range(config.layers))
-        self.skip = nn.ModuleList(pixkit.Pointwise(width, width, ordering) for _ in below if config.skip)
-        self.width = config.output_width or width if config.output_layers else width
+        self.residual = nn.ModuleList(point(width, width, ordering, "xavier") for _ in range(config.layers))
+        self.skip = nn.ModuleList(point(width, width, ordering, "xavier") for _ in below if config.skip)
+        sizes = [width] + [config.output_width or width] * config.output_layers
         self.out = nn.Sequential(nn.ReLU())
-        for before in [width, *[self.width] * config.output_layers][: config.output_layers]:
-            self.out.extend([pixkit.Pointwise(before, self.width, ordering), nn.ReLU()])
+        for before, after in itertools.pairwise(sizes):
+            self.out.extend([point(before, after, ordering, "he_normal"), nn.ReLU()])
+        self.width = sizes[-1]
 
     def features(self, x: Tensor, context: Tensor | None = None) -> Tensor:
         """[B, inputs, H, W], and the context if there is one, to [B, width, H, W]."""
@@ -96,6 +108,22 @@ class GatedPixelCNN(pixkit.OrientedBackbone):
         for skip, result in zip(self.skip, gated, strict=False):
             stream = stream + skip(result)
         return self.out(stream)
+
+
+def before_gate(layer: Layer, gain: float) -> Layer:
+    """The layer, initialised for a gate to read its result: weights of deviation gain / sqrt(inputs), no bias."""
+    inputs = layer.fan_in if isinstance(layer, pixkit.MaskedConv2d) else layer.weight[0].numel()
+    nn.init.normal_(layer.weight, std=gain / max(inputs, 1.0) ** 0.5)
+    if layer.bias is not None:
+        nn.init.zeros_(layer.bias)
+    return layer
+
+
+def point(before: int, after: int, ordering: pixkit.Ordering, init: InitName) -> pixkit.Pointwise:
+    """A 1x1 map, initialised."""
+    layer = pixkit.Pointwise(before, after, ordering)
+    initialise(layer, init)
+    return layer
 
 
 class Gate(nn.Module):
@@ -121,7 +149,8 @@ class Vertical(nn.Module):
         super().__init__()
         width, half = config.width, config.kernel // 2
         self.gate = Gate(config, context)
-        self.conv = pixkit.ShiftedConv2d(width, 2 * width, (-half, 0), (-half, half))
+        conv = pixkit.ShiftedConv2d(width, 2 * width, (-half, 0), (-half, half))
+        self.conv = before_gate(conv, config.gain)
 
     def forward(self, seen: Tensor, context: Tensor | None) -> Tensor:
         """Gate, then convolve."""
@@ -140,9 +169,10 @@ class Horizontal(nn.Module):
         mask_type: Literal["A", "B"],
     ) -> None:
         super().__init__()
-        maps, ordering = 2 * config.width, scan.ordering
-        self.conv = pixkit.MaskedConv2d(in_maps, maps, kernel, mask_type, ordering, shape=InRow())
-        self.link = nn.Conv2d(maps, maps, 1, bias=False)
+        maps, gain = 2 * config.width, config.gain / 2**0.5
+        conv = pixkit.MaskedConv2d(in_maps, maps, kernel, mask_type, scan.ordering, shape=InRow())
+        self.conv = before_gate(conv, gain)
+        self.link = before_gate(nn.Conv2d(maps, maps, 1, bias=False), gain)
         self.gate = Gate(config, scan.context)
 
     def forward(self, x: Tensor, seen: Tensor, context: Tensor | None) -> Tensor:
