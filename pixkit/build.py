@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +15,7 @@ from pixkit.plugins import plugins
 from pixkit.recipe import Change, LoadedRecipe
 from pixkit.run import Run
 from pixkit.training.checkpoint import load_model
+from pixkit.training.choice import choose, locked_choice
 from pixkit.training.construct import construct, construct_to_train, read_weights, weights_to_start_from
 from pixkit.training.dryrun import DryRun, dry_run
 from pixkit.training.environment import changed, environment, pick_device, repeatable
@@ -26,6 +27,7 @@ from pixkit.training.randomness import isolated_rng
 from pixkit.training.reporter import Reporter
 from pixkit.training.resume import check_changes, check_data
 from pixkit.training.scores import Scores, Watch, score
+from pixkit.training.settings import settings_of
 from pixkit.training.signals import Interrupt, Interrupted
 
 __all__ = ["BuildResult", "DryRun", "build", "dry_run", "evaluate", "load"]
@@ -105,6 +107,7 @@ class _Build:
         """A new run; an older one is removed only when training can start."""
         start = None if self.recipe.train.init_from is None else self._other_weights(self.recipe.train.init_from)
         trainer = self._trainer(self._dataset())
+        self._choose(trainer)
         if start is None:
             trainer.begin()
         else:
@@ -119,6 +122,8 @@ class _Build:
         dataset = self._dataset()
         check_data(settings["lock"]["data"]["hashes"], dataset.hashes())
         trainer = self._trainer(dataset)
+        self.choice = locked_choice(settings["lock"], str(self.run.path))
+        trainer.stepper.arithmetic = self.choice.arithmetic
         if (self.run.path / "last").exists():
             trainer.restore()
         elif self.recipe.train.init_from is not None:
@@ -151,21 +156,16 @@ class _Build:
         self.interrupt.check()
         return trainer
 
+    def _choose(self, trainer: Trainer) -> None:
+        self.choice = choose(trainer.stepper, self.interrupt.check)
+        trainer.stepper.arithmetic = self.choice.arithmetic
+        self.reporter.message(f"training in {self.choice}")
+
     def _other_weights(self, text: str) -> tuple[dict[str, torch.Tensor], str]:
         return weights_to_start_from(self.loaded.base / Path(text).expanduser())
 
     def _settings(self, trainer: Trainer) -> dict[str, Any]:
-        dataset = trainer.dataset
-        lock = {
-            "recipe": str(self.loaded.path.absolute()),
-            "overrides": list(self.loaded.overrides),
-            "image": asdict(dataset.spec),
-            "classes": dataset.classes,
-            "data": {"description": dataset.description, "hashes": dataset.hashes()},
-            "parameters": sum(parameter.numel() for parameter in trainer.model.parameters()),
-            "changes": [],
-        }
-        return {**self.loaded.lock(), "lock": lock}
+        return settings_of(self.loaded, trainer.dataset, trainer.model, self.choice.dump())
 
     def _reopen(self, trainer: Trainer, earlier: list[Any], changes: list[Change]) -> None:
         """Write down what is different from the last time."""
@@ -183,7 +183,9 @@ class _Build:
         trainer.train()
         self.interrupt.check()
         self.reporter.message("scoring and sampling the best checkpoint")
-        scores, grid = conclude(self.run, self.recipe, trainer.model, trainer.dataset, self.interrupt)
+        scores, grid = conclude(
+            self.run, self.recipe, trainer.model, trainer.dataset, interrupt=self.interrupt, reporter=self.reporter
+        )
         self.reporter.sampled(grid)
         return BuildResult(self.run, scores, grid, None)
 

@@ -3,7 +3,8 @@
 - ``recipe.yaml``: the recipe as given.
 - ``recipe.lock.yaml``: the recipe with every default and absolute paths, and the section ``lock``: ``recipe`` and
   ``overrides`` (what was given), ``image``, ``classes`` and ``data`` (shape and levels, description, hashes of
-  the images and of the split), ``parameters``, and ``changes`` (safe keys changed when the run was resumed).
+  the images and of the split), ``parameters``, ``arithmetic`` (the precision and memory format of training, and the
+  seconds a batch that they were chosen by), and ``changes`` (safe keys changed when the run was resumed).
 - ``env.json``: versions, plugins, seed, device, threads; ``previous`` where resuming changed them.
 - ``metrics.jsonl``: a row for each step, and for each scoring of the validation images.
 - ``samples/``: step-N.npz and step-N.png, and the best weights' as best.npz and best.png.
@@ -16,7 +17,6 @@
 from __future__ import annotations
 
 import json
-import os
 import re
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -28,14 +28,14 @@ from pixkit.files import write_text
 from pixkit.image import ImageSpec
 from pixkit.training.lock import locked
 from pixkit.training.reading import read_json, read_line
-from pixkit.training.storage import clean_leftovers, discard, is_leftover, remove, writing
+from pixkit.training.storage import clean_leftovers, discard, remove, writing
+from pixkit.training.target import BUILD_LOCK, check_target
 
 if TYPE_CHECKING:
     from pixkit.recipe.schema import Recipe
     from pixkit.registry import Registry
 
 LOCK_HEADER = "# Written by pixkit; the recipe as it was given is in recipe.yaml.\n"
-BUILD_LOCK = "build.lock"
 FILES = ("recipe.yaml", "env.json", "metrics.jsonl", "scores.json", "nonfinite.json", "last", "best")
 FOLDERS = ("samples", "checkpoints")
 
@@ -79,41 +79,17 @@ class Run:
                 resume, if the folder is something else, if another build holds it, or if it cannot be written.
         """
         run = cls(path.resolve())
-        run._check_target(resume, overwrite)
+        check_target(run.path, run.started, resume=resume, overwrite=overwrite)
         made = not run.path.exists()
         with writing(run.path):
             run.path.mkdir(parents=True, exist_ok=True)
         try:
             with locked(run.path / BUILD_LOCK) as stale:
-                run._check_target(resume, overwrite)
+                check_target(run.path, run.started, resume=resume, overwrite=overwrite)
                 yield run, stale
         finally:
             if made and not any(run.path.iterdir()):
                 run.path.rmdir()
-
-    def _check_target(self, resume: bool, overwrite: bool) -> None:
-        if self.path.exists() and not self.path.is_dir():
-            raise RunError("not a folder", where=str(self.path), hint="name another folder with -o")
-        if self.started:
-            if not resume and not overwrite:
-                raise RunError(
-                    "there is a run already",
-                    where=str(self.path),
-                    hint="--resume to go on with it, --overwrite to replace it, or another folder with -o",
-                )
-        elif resume:
-            raise RunError("there is no run to resume", where=str(self.path), hint="leave --resume out to start one")
-        elif self.path.exists() and (foreign := self._foreign()):
-            raise RunError(
-                "a folder that holds something else than a run",
-                where=str(self.path),
-                found=", ".join(foreign[:5]),
-                hint="name a new folder with -o",
-            )
-
-    def _foreign(self) -> list[str]:
-        """Names in the folder that no build can have left when it was killed before it began to write its run."""
-        return sorted(name for name in os.listdir(self.path) if name != BUILD_LOCK and not is_leftover(name))
 
     @property
     def started(self) -> bool:

@@ -113,6 +113,7 @@ def _report_dry(found: builds.DryRun, as_json: bool) -> None:
                 "splits": ", ".join(f"{count} {split}" for split, count in found.sizes.items()),
                 "device": found.device,
                 "memory": f"at least {in_words(memory.total)} of {in_words(memory.machine)}",
+                "arithmetic": found.arithmetic,
                 "first step": ", ".join(f"{name} {value:.5g}" for name, value in found.losses.items()),
                 "time": f"{found.seconds_per_step:.3g} s a step, {duration(found.seconds)} in all, scores left out",
             }
@@ -145,6 +146,10 @@ class _Reporter(Reporter):
         shown = {"bits_per_dim": "{:.3f} bits/dim", "loss": "loss {:.4g}", "images_per_second": "{:.0f} images/s"}
         note = ", ".join(text.format(metrics[key]) for key, text in shown.items() if key in metrics)
         self._talk.progress("training", step, self._total, note)
+
+    def working(self, what: str, done: int, total: int) -> None:
+        """The best checkpoint is scored, or draws."""
+        self._talk.progress(what, done, total)
 
     def evaluated(self, step: int, metrics: dict[str, Any]) -> None:
         """The validation images were scored."""

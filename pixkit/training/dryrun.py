@@ -10,6 +10,7 @@ from pixkit.data import prepare
 from pixkit.data.dataset import Dataset
 from pixkit.image import ImageSpec
 from pixkit.recipe import LoadedRecipe
+from pixkit.training.choice import choose
 from pixkit.training.construct import construct_to_train
 from pixkit.training.environment import pick_device, repeatable
 from pixkit.training.feed import Feed
@@ -24,7 +25,11 @@ STEPS = 4
 
 @dataclass(frozen=True)
 class DryRun:
-    """What a build would do. `losses` is what the first step logs; `seconds` those of all steps, scores left out."""
+    """What a build would do.
+
+    `arithmetic` is that of training, and why; `losses` is what the first step logs; `seconds` those of all steps,
+    scores left out.
+    """
 
     name: str
     model: str
@@ -34,6 +39,7 @@ class DryRun:
     sizes: dict[str, int]
     device: str
     memory: MemoryEstimate
+    arithmetic: str
     losses: dict[str, float]
     seconds_per_step: float
     seconds: float
@@ -58,6 +64,8 @@ def dry_run(loaded: LoadedRecipe, device: str = "auto", reporter: Reporter | Non
         stepper = Stepper(model, feed, recipe.train, recipe.seed, where)
         memory = estimate(stepper, where)
         memory.check()
+        choice = choose(stepper)
+        stepper.arithmetic = choice.arithmetic
         seed_torch(derive(recipe.seed, "initialise"), where)
         model.initialise(stepper.batches(1)[0])
         losses, seconds = _time(stepper)
@@ -70,6 +78,7 @@ def dry_run(loaded: LoadedRecipe, device: str = "auto", reporter: Reporter | Non
         sizes={split: dataset.size(split) for split in Dataset.SPLITS},
         device=str(where),
         memory=memory,
+        arithmetic=str(choice),
         losses=losses,
         seconds_per_step=seconds,
         seconds=seconds * recipe.train.steps,

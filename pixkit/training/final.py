@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 from pixkit.data.dataset import Dataset
@@ -10,13 +11,14 @@ from pixkit.recipe.schema import Recipe
 from pixkit.run import Run
 from pixkit.training.checkpoint import load_model
 from pixkit.training.construct import WEIGHTS, read_weights
+from pixkit.training.reporter import Reporter
 from pixkit.training.samples import draw_samples
-from pixkit.training.scores import Scores, score
+from pixkit.training.scores import Scores, Watch, score
 from pixkit.training.signals import Interrupt
 
 
 def conclude(
-    run: Run, recipe: Recipe, model: Model, dataset: Dataset, interrupt: Interrupt
+    run: Run, recipe: Recipe, model: Model, dataset: Dataset, *, interrupt: Interrupt, reporter: Reporter
 ) -> tuple[list[Scores], Path]:
     """Score and sample the best checkpoint into scores.json and samples/best; return the table and the picture.
 
@@ -25,13 +27,21 @@ def conclude(
     Raises:
         Interrupted: if a signal comes meanwhile.
     """
+
+    def watched(what: str) -> Watch:
+        def watch(done: int, total: int) -> None:
+            interrupt.check()
+            reporter.working(what, done, total)
+
+        return watch
+
     folder = run.checkpoint("best")
     kinds = [kind for kind in WEIGHTS if kind == "raw" or recipe.train.ema]
     table: list[Scores] = []
     for kind in reversed(kinds):
         load_model(model, read_weights(folder, kind), str(folder))
         if model.score_kind != "none":
-            table += _scores(model, dataset, recipe, kind, interrupt)
+            table += _scores(model, dataset, recipe, kind, watched)
     run.write_json(
         run.scores,
         {
@@ -41,10 +51,10 @@ def conclude(
             "notes": _notes(dataset, table),
         },
     )
-    return table, draw_samples(model, recipe, run, "best", interrupt)
+    return table, draw_samples(model, recipe, run, "best", watched("sampling"))
 
 
-def _scores(model: Model, dataset: Dataset, recipe: Recipe, kind: str, interrupt: Interrupt) -> list[Scores]:
+def _scores(model: Model, dataset: Dataset, recipe: Recipe, kind: str, watched: Callable[[str], Watch]) -> list[Scores]:
     return [
         score(
             model,
@@ -54,7 +64,7 @@ def _scores(model: Model, dataset: Dataset, recipe: Recipe, kind: str, interrupt
             weights=kind,
             seed=recipe.seed,
             limit=dataset.size("test") or None if split == "train" else None,
-            watch=interrupt.check,
+            watch=watched(f"scoring {split} ({kind})"),
         )
         for split in Dataset.SPLITS
         if dataset.size(split)

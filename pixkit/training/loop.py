@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import asdict, fields, replace
 from pathlib import Path
@@ -14,7 +13,6 @@ from torch import Tensor
 
 from pixkit.data.dataset import Dataset
 from pixkit.errors import CheckpointError
-from pixkit.image import Batch
 from pixkit.models.base import Model
 from pixkit.recipe.schema import Recipe
 from pixkit.run import Run
@@ -31,9 +29,6 @@ from pixkit.training.scores import score
 from pixkit.training.signals import Interrupt, Interrupted
 from pixkit.training.state import LoopState
 from pixkit.training.step import NonFiniteStep, Stepper
-
-CALIBRATION_BATCHES = 16
-"""Training batches that BatchNorm statistics of averaged weights are taken from."""
 
 
 class Trainer:
@@ -201,18 +196,13 @@ class Trainer:
 
     def _sample(self) -> None:
         with self.averaged():
-            path = draw_samples(self.model, self.recipe, self.run, f"step-{self.state.step}", self._interrupt)
+            path = draw_samples(self.model, self.recipe, self.run, f"step-{self.state.step}", self._interrupt.check)
         self.state.sampled = self.state.step
         self._reporter.sampled(path)
 
     def averaged(self) -> AbstractContextManager[None]:
         """The model with averaged weights for a while, if there is an average."""
-        return nullcontext() if self.ema is None else self.ema.in_place(self.model, self._calibration)
-
-    def _calibration(self) -> Iterator[Batch]:
-        seed_torch(derive(self.recipe.seed, "calibration"), self.stepper.device)
-        for step in range(1, CALIBRATION_BATCHES + 1):
-            yield from self.stepper.batches(step)[:1]
+        return nullcontext() if self.ema is None else self.ema.in_place(self.model, self.stepper.calibration)
 
     def _save(self, log: MetricsLog) -> None:
         """Write this step's checkpoint, then make `last` and `best` name it.

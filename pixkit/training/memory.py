@@ -20,9 +20,8 @@ from torch.utils._pytree import tree_leaves
 from pixkit.errors import UsageError
 from pixkit.image import Batch
 from pixkit.recipe.schema import SGD, Adam, Optimizer, RMSprop
-from pixkit.training.ema import evaluating
 from pixkit.training.feed import Feed
-from pixkit.training.randomness import isolated_rng
+from pixkit.training.rehearsal import rehearsing
 from pixkit.training.step import Stepper
 
 PROBE = 2
@@ -115,20 +114,16 @@ def _saved_bytes(stepper: Stepper, images: int) -> int:
     """Bytes that the most demanding phase keeps for its backward pass with so many images."""
     model = stepper.model
     batch = _first(stepper, images)
-    before = {name: value.clone() for name, value in model.named_buffers()}
     weights = {tensor.untyped_storage().data_ptr() for tensor in (*model.parameters(), *model.buffers())}
     most = 0
-    with isolated_rng(stepper.device), evaluating(model):
-        model.train()
+    with rehearsing(model, stepper.device):
         for trained in stepper.phases:
             saved: dict[int, Tensor] = {}
-            with saved_tensors_hooks(lambda tensor, saved=saved: _keep(saved, tensor), lambda tensor: tensor):  # type: ignore[misc]
+            hooks = saved_tensors_hooks(lambda tensor, saved=saved: _keep(saved, tensor), lambda tensor: tensor)  # type: ignore[misc]
+            with hooks, stepper.arithmetic.forward(stepper.device):
                 trained.phase.loss(batch, 1)
             sizes = [tensor.untyped_storage().nbytes() for pointer, tensor in saved.items() if pointer not in weights]
             most = max(most, sum(sizes))
-    with torch.no_grad():
-        for name, value in model.named_buffers():
-            value.copy_(before[name])
     return most
 
 

@@ -30,5 +30,8 @@ class Reporter:
     def checkpoint(self, path: Path) -> None:
         """A checkpoint was written to the folder `path`."""
 
+    def working(self, what: str, done: int, total: int) -> None:
+        """After training, the best checkpoint is scored and sampled: `done` of `total` of `what` are done."""
+
     def finish(self, result: Any) -> None:
         """The build is over; `result` is its BuildResult."""

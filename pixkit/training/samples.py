@@ -10,15 +10,16 @@ from pixkit.recipe.schema import Recipe
 from pixkit.run import Run
 from pixkit.training.ema import evaluating
 from pixkit.training.randomness import derive, isolated_rng
-from pixkit.training.signals import Interrupt
+from pixkit.training.scores import Watch
 from pixkit.training.storage import writing
 
 
-def draw_samples(model: Model, recipe: Recipe, run: Run, name: str, interrupt: Interrupt) -> Path:
+def draw_samples(model: Model, recipe: Recipe, run: Run, name: str, watch: Watch) -> Path:
     """Draw what the recipe's `sample` section says into samples/NAME.npz, then the picture; return its path.
 
+    `watch(images done, images in all)` is told of the progress; if it raises, nothing is written.
+
     Raises:
-        Interrupted: if a signal comes meanwhile; nothing is written then.
         RunError: if the files cannot be written.
     """
     config = recipe.sample
@@ -29,7 +30,7 @@ def draw_samples(model: Model, recipe: Recipe, run: Run, name: str, interrupt: I
             temperature=config.temperature,
             batch_size=config.batch_size,
             sampler=config.type,
-            progress=interrupt.check,
+            progress=watch,
         )
     # The numbers first: whatever becomes of the picture, the samples are there.
     with writing(run.samples):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 import torch
@@ -14,7 +15,11 @@ from pixkit.recipe.schema import TrainConfig
 from pixkit.training.checkpoint import non_finite
 from pixkit.training.feed import Feed
 from pixkit.training.optim import TrainedPhase, clip, gradient_norm, rate_factor, trained_phases
+from pixkit.training.precision import Arithmetic
 from pixkit.training.randomness import derive, seed_torch
+
+CALIBRATION_BATCHES = 16
+"""Training batches that BatchNorm statistics of averaged weights are taken from."""
 
 
 class NonFiniteStep(NonFiniteError):
@@ -29,7 +34,7 @@ class Stepper:
     """Makes training steps; knows no model by name. Step n = 1, 2, ... is a function of seed, n and the weights.
 
     With `accumulate` A a step sees A batches, and its gradient is the mean over all their images. torch's
-    generator is seeded from (seed, step, phase, part) before every loss.
+    generator is seeded from (seed, step, phase, part) before every loss. Losses are computed in `arithmetic`.
     """
 
     def __init__(self, model: Model, feed: Feed, config: TrainConfig, seed: int, device: torch.device) -> None:
@@ -38,6 +43,7 @@ class Stepper:
         self.config = config
         self.device = device
         self.phases = trained_phases(model, config)
+        self.arithmetic = Arithmetic.of(config)
         self._seed = seed
 
     @property
@@ -53,6 +59,12 @@ class Stepper:
         """The batches of a step, on the device."""
         first = (step - 1) * self.config.accumulate
         return [self.feed.batch(first + part).to(self.device) for part in range(self.config.accumulate)]
+
+    def calibration(self) -> Iterator[Batch]:
+        """The first training batches, from which BatchNorm statistics of averaged weights are taken."""
+        seed_torch(derive(self._seed, "calibration"), self.device)
+        for step in range(1, CALIBRATION_BATCHES + 1):
+            yield from self.batches(step)[:1]
 
     def make(self, step: int) -> dict[str, float]:
         """Make step 1, 2, ... and return what is logged of it.
@@ -81,7 +93,8 @@ class Stepper:
         means: dict[str, float] = {}
         for part, batch in enumerate(batches):
             seed_torch(derive(self._seed, "loss", step, number, part), self.device)
-            losses = _checked(trained.phase.loss(batch, step), trained.name)
+            with self.arithmetic.forward(self.device):
+                losses = checked_losses(trained.phase.loss(batch, step), trained.name)
             values = {name: float(value.detach()) for name, value in losses.items()}
             if not torch.isfinite(losses["loss"]):
                 raise self._non_finite("the loss", trained, step, batches, part=part, losses=_words(values))
@@ -117,11 +130,17 @@ class Stepper:
         )
 
 
-def _checked(losses: Losses, phase: str) -> Losses:
-    """Hold a phase, which may be a plugin's, to what it promises."""
+def checked_losses(losses: Losses, phase: str) -> Losses:
+    """Hold a phase, which may be a plugin's, to what it promises.
+
+    Raises:
+        ValueError: if its loss is no scalar, depends on no parameter, or is in half precision.
+    """
     loss = losses.get("loss")
     if not isinstance(loss, Tensor) or loss.numel() != 1 or not loss.requires_grad:
         raise ValueError(f"phase '{phase}': loss(batch, step) must give a scalar 'loss' that depends on parameters")
+    if loss.dtype in (torch.bfloat16, torch.float16):
+        raise ValueError(f"phase '{phase}': the 'loss' is {loss.dtype}; sum up in float32 what a bf16 network gives")
     return losses
 
 

@@ -1,0 +1,167 @@
+"""Choosing the arithmetic of training by measuring it on the device at hand."""
+
+from __future__ import annotations
+
+import itertools
+import statistics
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+
+from pixkit.errors import RunError
+from pixkit.recipe.schema import TrainConfig
+from pixkit.training.precision import MEMORY_FORMATS, PRECISIONS, Arithmetic
+from pixkit.training.rehearsal import rehearsing
+from pixkit.training.step import Stepper, checked_losses
+
+FEWEST_TURNS, MOST_TURNS = 3, 5
+"""How often each arithmetic is measured; beyond the fewest, only while ENOUGH_SECONDS have not passed."""
+ENOUGH_SECONDS = 3.0
+LARGEST_SHARE = 0.05
+"""Of all of training, in batches, what measuring may take."""
+SHORTEST = 30.0
+"""Seconds of training below which nothing is measured: there is too little to save."""
+HOPELESS = 2.0
+"""What takes this many times the fastest's time in the first turn has no more turns."""
+HALF_PAYS, LAYOUT_PAYS = 1.25, 1.1
+"""How many times faster bf16 and channels_last have to be to be chosen."""
+
+Seconds = dict[Arithmetic, float]
+
+
+@dataclass(frozen=True)
+class Choice:
+    """An arithmetic, why it was taken, and the seconds of a batch, forward and backward, of those measured."""
+
+    arithmetic: Arithmetic
+    reason: str
+    seconds: dict[str, float] = field(default_factory=dict)
+
+    def dump(self) -> dict[str, Any]:
+        """As plain data, for the lock."""
+        chosen = self.arithmetic
+        seconds = {name: float(f"{value:.3g}") for name, value in self.seconds.items()}
+        named = {"precision": chosen.precision, "memory_format": chosen.memory_format}
+        return {**named, "reason": self.reason, "seconds": seconds}
+
+    def __str__(self) -> str:
+        figures = "; ".join(f"{name} {value:.3g}" for name, value in self.seconds.items())
+        measured = f" (seconds a batch: {figures})" if figures else ""
+        return f"{self.arithmetic}: {self.reason}{measured}"
+
+
+def locked_choice(lock: dict[str, Any], where: str) -> Choice:
+    """The choice that a run was started with, from its lock; a run from before there was one computed plainly.
+
+    Raises:
+        RunError: if what the lock says is none.
+    """
+    found = lock.get("arithmetic")
+    if found is None:
+        return Choice(Arithmetic(), "the run is older than the choice")
+    try:
+        precision, memory_format = found["precision"], found["memory_format"]
+        if precision not in PRECISIONS or memory_format not in MEMORY_FORMATS:
+            raise ValueError
+        return Choice(Arithmetic(precision, memory_format), str(found["reason"]), dict(found["seconds"]))
+    except (TypeError, ValueError, KeyError):
+        raise RunError("not an arithmetic", where=f"{where}, lock.arithmetic", found=str(found)) from None
+
+
+def choose(stepper: Stepper, watch: Callable[[], None] = lambda: None) -> Choice:
+    """What the recipe says or, where that is `auto`, what is clearly the fastest for this model on this device.
+
+    Measured are forward and backward passes of the first training batch, in turns, so that what else the machine
+    does falls on all alike; their medians are compared. Weights, buffers, gradients and generators are left as
+    they were. A training that is too short to win back what measuring takes is not measured.
+
+    Args:
+        stepper: whose model, batches and device it is about.
+        watch: called between measurements; raises to stop.
+    """
+    candidates = _candidates(stepper.config)
+    plain = candidates[0]
+    if len(candidates) == 1:
+        return Choice(plain, "as the recipe says")
+    batches = stepper.config.steps * stepper.config.accumulate
+    if (MOST_TURNS + 1) * len(candidates) > LARGEST_SHARE * batches:
+        return Choice(plain, "too short a training to measure")
+    with rehearsing(stepper.model, stepper.device):
+        seconds_of(stepper, plain)
+        watch()
+        if seconds_of(stepper, plain) * batches < SHORTEST:
+            return Choice(plain, "too short a training to measure")
+        seconds, failed = _measure(stepper, candidates, watch)
+    chosen = pick(seconds, plain)
+    reason = "measured" if not failed else "measured; " + "; ".join(f"not {one}: {why}" for one, why in failed.items())
+    return Choice(chosen, reason, {str(one): value for one, value in seconds.items()})
+
+
+def pick(seconds: Seconds, plain: Arithmetic) -> Arithmetic:
+    """The arithmetic to take: another layout, then another precision, only where it is clearly faster."""
+    alike = [one for one in seconds if one.precision == plain.precision]
+    others = [one for one in seconds if one.precision != plain.precision]
+    if others:
+        other = _prefer(others, seconds)
+        if min(seconds[one] for one in alike) >= HALF_PAYS * seconds[other]:
+            return other
+    return _prefer(alike, seconds)
+
+
+def seconds_of(stepper: Stepper, arithmetic: Arithmetic) -> float:
+    """How long the losses of one batch, of all phases, and their gradients take."""
+    (batch,) = stepper.batches(1)[:1]
+    _wait(stepper.device)
+    started = time.perf_counter()
+    for trained in stepper.phases:
+        with arithmetic.forward(stepper.device):
+            losses = checked_losses(trained.phase.loss(batch, 1), trained.name)
+        torch.autograd.grad(losses["loss"], list(trained.parameters.values()), allow_unused=True)
+    _wait(stepper.device)
+    return time.perf_counter() - started
+
+
+def _candidates(config: TrainConfig) -> list[Arithmetic]:
+    """Those that the recipe leaves open, the plainest first."""
+    formats = MEMORY_FORMATS if config.memory_format == "auto" else (config.memory_format,)
+    precisions = PRECISIONS if config.precision == "auto" else (config.precision,)
+    return [Arithmetic(*pair) for pair in itertools.product(precisions, formats)]  # type: ignore[arg-type]
+
+
+def _measure(
+    stepper: Stepper, candidates: list[Arithmetic], watch: Callable[[], None]
+) -> tuple[Seconds, dict[Arithmetic, str]]:
+    """Median seconds of each candidate, and why some cannot be had: a model's code may not be made for them."""
+    failed: dict[Arithmetic, str] = {}
+    for one in candidates[1:]:
+        watch()
+        try:
+            seconds_of(stepper, one)
+        except (RuntimeError, TypeError, ValueError) as error:
+            failed[one] = f"{type(error).__name__}: {str(error).splitlines()[0] if str(error) else ''}"
+    taken: dict[Arithmetic, list[float]] = {one: [] for one in candidates if one not in failed}
+    racing, started = list(taken), time.perf_counter()
+    for turn in range(MOST_TURNS):
+        if turn >= FEWEST_TURNS and time.perf_counter() - started > ENOUGH_SECONDS:
+            break
+        for one in racing:
+            watch()
+            taken[one].append(seconds_of(stepper, one))
+        fastest = min(taken[one][0] for one in racing)
+        racing = [one for one in racing if taken[one][0] < HOPELESS * fastest]
+    return {one: statistics.median(values) for one, values in taken.items()}, failed
+
+
+def _prefer(formats: list[Arithmetic], seconds: Seconds) -> Arithmetic:
+    """Of one precision's the first, unless another layout is clearly faster."""
+    fastest = min(formats, key=lambda one: seconds[one])
+    return fastest if seconds[formats[0]] >= LAYOUT_PAYS * seconds[fastest] else formats[0]
+
+
+def _wait(device: torch.device) -> None:
+    """Let the device finish what it was given."""
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)

@@ -1,0 +1,68 @@
+"""The arithmetic of a training step: how many bits the network computes with, and how its images lie in memory."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+from torch.overrides import TorchFunctionMode
+
+from pixkit.recipe.schema import TrainConfig
+
+PRECISIONS = ("fp32", "bf16")
+MEMORY_FORMATS = ("contiguous", "channels_last")
+
+
+class ChannelsLast(TorchFunctionMode):
+    """While entered, what a convolution gives lies in memory with the channels of a site side by side.
+
+    What is computed from it elementwise keeps that layout, and so do the next layers. It is enforced at every
+    convolution since a single map, as the first one reads, cannot tell the layouts apart. Weights stay as they
+    are, so that optimisers, averages and checkpoints do not depend on it.
+    """
+
+    _CONVOLUTIONS = frozenset({F.conv2d, F.conv_transpose2d})
+
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        """Run the function; bring a convolution's result into the layout."""
+        result = func(*args, **(kwargs or {}))
+        if func in self._CONVOLUTIONS and isinstance(result, Tensor) and result.ndim == 4:
+            return result.contiguous(memory_format=torch.channels_last)
+        return result
+
+
+@dataclass(frozen=True)
+class Arithmetic:
+    """How the losses of a training step are computed; scores, samples and initialisation are in float32 always.
+
+    Under bf16 convolutions and matrix products are in bfloat16 (8 bits of mantissa, float32's range, so that no
+    loss needs scaling), by torch's autocast. Weights, gradients and optimiser stay in float32, and heads
+    compute likelihoods in float32.
+    """
+
+    precision: Literal["fp32", "bf16"] = "fp32"
+    memory_format: Literal["contiguous", "channels_last"] = "contiguous"
+
+    @classmethod
+    def of(cls, config: TrainConfig) -> Arithmetic:
+        """What a recipe says; the plain one where it leaves that to measurement."""
+        return cls(
+            "bf16" if config.precision == "bf16" else "fp32",
+            "channels_last" if config.memory_format == "channels_last" else "contiguous",
+        )
+
+    @contextmanager
+    def forward(self, device: torch.device) -> Iterator[None]:
+        """What a loss is computed under; its backward pass follows by itself and belongs outside."""
+        half = torch.autocast(device.type, torch.bfloat16, enabled=self.precision == "bf16")
+        layout = ChannelsLast() if self.memory_format == "channels_last" else nullcontext()
+        with half, layout:
+            yield
+
+    def __str__(self) -> str:
+        return f"{self.precision}, {self.memory_format}"

@@ -1,0 +1,219 @@
+"""Choosing the arithmetic of training."""
+
+import pytest
+import torch
+from test_precision import Spy, small, stepper_of
+from toys import NormedToy, TwoPhases
+
+from pixkit.build import build, dry_run
+from pixkit.errors import RunError
+from pixkit.run import Run
+from pixkit.training import choice
+from pixkit.training.choice import Choice, choose, locked_choice, pick
+from pixkit.training.precision import Arithmetic
+from pixkit.training.reporter import Reporter
+from pixkit.training.signals import Interrupt, Interrupted
+
+PLAIN, PLAIN_LAST = Arithmetic("fp32", "contiguous"), Arithmetic("fp32", "channels_last")
+HALF, HALF_LAST = Arithmetic("bf16", "contiguous"), Arithmetic("bf16", "channels_last")
+LONG = {"steps": 1_000_000}
+
+
+@pytest.mark.parametrize(
+    ("times", "expected"),
+    [
+        ((1.0, 1.0, 1.0, 1.0), PLAIN),
+        ((1.0, 0.95, 0.9, 0.85), PLAIN),
+        ((1.0, 0.9, 2.0, 2.0), PLAIN_LAST),
+        ((1.0, 1.0, 0.5, 0.5), HALF),
+        ((1.0, 1.0, 0.5, 0.4), HALF_LAST),
+        ((1.0, 0.6, 0.5, 0.5), PLAIN_LAST),
+        ((1.0, 1.2, 0.85, 0.79), PLAIN),
+        ((1.0, 1.2, 0.85, 0.7), HALF_LAST),
+    ],
+)
+def test_only_what_is_clearly_faster_is_taken(times, expected):
+    assert pick(dict(zip((PLAIN, PLAIN_LAST, HALF, HALF_LAST), times, strict=True)), PLAIN) == expected
+
+
+def test_what_could_not_be_measured_is_not_taken():
+    assert pick({PLAIN: 1.0, HALF_LAST: 0.5}, PLAIN) == HALF_LAST
+    assert pick({PLAIN: 1.0}, PLAIN) == PLAIN
+    assert pick({HALF: 1.0, HALF_LAST: 0.5}, HALF) == HALF_LAST
+
+
+class Clock:
+    """Seconds that stand in for the measured ones; keeps what was asked for."""
+
+    def __init__(self, monkeypatch, **seconds):
+        self.seconds = {PLAIN: 1.0, PLAIN_LAST: 1.0, HALF: 0.4, HALF_LAST: 0.3} | {
+            arithmetic: seconds.get(name, 1.0)
+            for name, arithmetic in {"plain": PLAIN, "half": HALF}.items()
+            if name in seconds
+        }
+        self.asked = []
+        self.real = choice.seconds_of
+        monkeypatch.setattr(choice, "seconds_of", self)
+
+    def __call__(self, stepper, arithmetic):
+        self.asked.append(arithmetic)
+        self.real(stepper, arithmetic)
+        return self.seconds[arithmetic]
+
+
+def test_the_fastest_is_taken_and_the_figures_are_kept(monkeypatch):
+    clock = Clock(monkeypatch)
+    found = choose(stepper_of(**LONG))
+    assert found.arithmetic == HALF_LAST
+    assert found.seconds == {str(key): value for key, value in clock.seconds.items()}
+    assert str(found).startswith("bf16, channels_last: measured (seconds a batch: fp32, contiguous 1; ")
+    # Two before it is known to be worth it, a first time of the three others; then turns, the hopeless left out.
+    assert len(clock.asked) == 2 + 3 + 4 + 2 * (choice.MOST_TURNS - 1)
+
+
+@pytest.mark.parametrize(("plain", "steps"), [(1e-6, 1_000_000), (10.0, 400)])
+def test_a_training_that_is_too_short_is_not_measured(monkeypatch, plain, steps):
+    clock = Clock(monkeypatch, plain=plain)
+    found = choose(stepper_of(steps=steps))
+    assert (found.arithmetic, found.seconds) == (PLAIN, {})
+    assert "too short" in str(found)
+    assert len(clock.asked) == (2 if steps > 400 else 0)
+
+
+def test_what_the_recipe_says_is_not_measured(monkeypatch):
+    clock = Clock(monkeypatch)
+    assert choose(stepper_of(precision="bf16", memory_format="channels_last", **LONG)).arithmetic == HALF_LAST
+    assert clock.asked == []
+    assert choose(stepper_of(precision="fp32", **LONG)).arithmetic == PLAIN
+    assert set(clock.asked) == {PLAIN, PLAIN_LAST}
+
+
+class SingleOnly(Spy):
+    """Code that half precision breaks."""
+
+    def score(self, batch):
+        nats = super().score(batch)
+        if self.seen[-1].dtype != torch.float32:
+            raise RuntimeError("expected Float but found BFloat16\nand a trace")
+        return nats
+
+
+def test_what_the_model_cannot_do_is_said_and_not_taken(monkeypatch):
+    Clock(monkeypatch)
+    found = choose(stepper_of(SingleOnly, **LONG))
+    assert found.arithmetic == PLAIN
+    assert set(found.seconds) == {str(PLAIN), str(PLAIN_LAST)}
+    assert "not bf16, contiguous: RuntimeError: expected Float but found BFloat16;" in found.reason
+
+
+@pytest.mark.parametrize("model", [NormedToy, TwoPhases, Spy])
+def test_measuring_leaves_no_trace(monkeypatch, model):
+    clock = Clock(monkeypatch)
+    stepper = stepper_of(model, **LONG)
+    stepper.model.eval()
+    before = {name: value.clone() for name, value in stepper.model.state_dict().items()}
+    state = torch.random.get_rng_state()
+    choose(stepper)
+    assert clock.asked
+    assert torch.equal(torch.random.get_rng_state(), state)
+    for name, value in stepper.model.state_dict().items():
+        assert torch.equal(value, before[name]), name
+    assert all(parameter.grad is None for parameter in stepper.model.parameters())
+    assert not any(module.training for module in stepper.model.modules())
+    row = stepper.make(1)
+    monkeypatch.undo()
+    assert row == stepper_of(model, **LONG).make(1)
+
+
+def test_a_signal_ends_it(monkeypatch):
+    clock, interrupt = Clock(monkeypatch), Interrupt()
+    interrupt.signal = 2
+    with pytest.raises(Interrupted):
+        choose(stepper_of(**LONG), interrupt.check)
+    assert len(clock.asked) == 1
+
+
+def test_seconds_are_those_of_every_phase():
+    stepper = stepper_of(TwoPhases)
+    seen = []
+    for trained in stepper.phases:
+
+        def spied(batch, step, original=trained.phase.loss, name=trained.name):
+            seen.append(name)
+            return original(batch, step)
+
+        object.__setattr__(trained.phase, "loss", spied)
+    assert choice.seconds_of(stepper, PLAIN) > 0
+    assert seen == ["first", "second"]
+
+
+class Heard(Reporter):
+    """Keeps messages, and what went on after training."""
+
+    def __init__(self):
+        self.texts, self.work = [], []
+
+    def message(self, text):
+        self.texts.append(text)
+
+    def working(self, what, done, total):
+        self.work.append((what, done, total))
+
+
+def test_a_run_keeps_to_what_was_measured_at_its_start(tmp_path, monkeypatch):
+    given = Choice(HALF_LAST, "measured", {str(PLAIN): 0.51234, str(HALF_LAST): 0.2})
+    monkeypatch.setattr("pixkit.build.choose", lambda stepper, watch: given)
+    open_recipe = ("train.precision=auto", "train.memory_format=auto", "train.schedule.type=constant")
+    heard = Heard()
+    whole = build(small(*open_recipe), tmp_path / "whole", device="cpu", reporter=heard).run
+    assert [text for text in heard.texts if text.startswith("training in bf16, channels_last: measured")]
+    lock = whole.settings()["lock"]["arithmetic"]
+    assert lock == {
+        "precision": "bf16",
+        "memory_format": "channels_last",
+        "reason": "measured",
+        "seconds": {"fp32, contiguous": 0.512, "bf16, channels_last": 0.2},
+    }
+    build(small(*open_recipe, "train.steps=5"), tmp_path / "cut", device="cpu")
+    monkeypatch.setattr("pixkit.build.choose", None)
+    cut = build(small(*open_recipe), tmp_path / "cut", device="cpu", resume=True).run
+    assert cut.settings()["lock"]["arithmetic"] == lock
+    for name in ("model", "ema", "optimizer"):
+        files = [run.checkpoint("last") / f"{name}.safetensors" for run in (whole, cut)]
+        assert files[0].read_bytes() == files[1].read_bytes()
+
+
+def test_a_run_that_is_older_than_the_choice_goes_on_plainly():
+    found = locked_choice({}, "here")
+    assert (found.arithmetic, found.seconds) == (PLAIN, {})
+
+
+@pytest.mark.parametrize(
+    "text", ["bf16", {"precision": "fp16", "memory_format": "contiguous", "reason": "", "seconds": {}}, {"reason": ""}]
+)
+def test_a_lock_that_says_no_arithmetic_is_refused(text):
+    with pytest.raises(RunError, match="not an arithmetic"):
+        locked_choice({"arithmetic": text}, "here")
+
+
+def test_a_short_build_and_its_dry_run_say_so(tmp_path):
+    heard = Heard()
+    loaded = small("train.precision=auto")
+    run = build(loaded, tmp_path / "run", device="cpu", reporter=heard).run
+    assert "training in fp32, contiguous: too short a training to measure" in heard.texts
+    assert Run.open(run.path).settings()["lock"]["arithmetic"]["seconds"] == {}
+    assert dry_run(loaded, "cpu").arithmetic == "fp32, contiguous: too short a training to measure"
+    assert dry_run(small("train.precision=bf16", "train.memory_format=contiguous"), "cpu").arithmetic == (
+        "bf16, contiguous: as the recipe says"
+    )
+
+
+def test_the_end_of_a_build_tells_how_far_it_is(tmp_path):
+    heard = Heard()
+    build(small("train.steps=1"), tmp_path / "run", device="cpu", reporter=heard)
+    whats = list(dict.fromkeys(what for what, _, _ in heard.work))
+    scored = [f"scoring {split} ({kind})" for kind in ("raw", "ema") for split in ("train", "validation", "test")]
+    assert whats == [*scored, "sampling"]
+    last = {what: (done, total) for what, done, total in heard.work}
+    assert all(done == total for done, total in last.values())
+    assert last["scoring test (ema)"] == (20, 20)

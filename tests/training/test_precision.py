@@ -1,0 +1,174 @@
+"""The arithmetic of a training step."""
+
+import os
+import signal
+
+import pytest
+import torch
+import torch.nn.functional as F
+from torch import nn
+from toys import CPU, Toy, toy_model, toy_recipe
+
+from pixkit.build import build
+from pixkit.errors import RecipeError
+from pixkit.image import ImageSpec
+from pixkit.recipe import load_recipe
+from pixkit.training import checkpoint
+from pixkit.training.construct import construct
+from pixkit.training.feed import Feed
+from pixkit.training.memory import estimate
+from pixkit.training.precision import Arithmetic, ChannelsLast
+from pixkit.training.reporter import Reporter
+from pixkit.training.step import Stepper
+
+HALF = ("train.precision=bf16", "train.memory_format=channels_last")
+SMALL = (
+    "data.limit_train=100",
+    "data.limit_test=20",
+    "model.backbone.width=12",
+    "model.backbone.layers=1",
+    "train.batch_size=8",
+    "train.schedule.warmup=2",
+    "train.eval_every=4",
+    "train.checkpoint_every=3",
+    "train.steps=8",
+    "sample.count=2",
+)
+
+
+class Spy(Toy):
+    """Two layers whose results and loss are kept to be looked at."""
+
+    def __init__(self, config, spec, classes=None):
+        super().__init__(config, spec, classes)
+        self.first, self.second = nn.Conv2d(1, 6, 3, padding=1), nn.Conv2d(6, 4, 1)
+        self.seen = []
+
+    def score(self, batch):
+        hidden = torch.relu(self.first(batch.x.float()))
+        params = self.second(hidden)
+        self.seen += [hidden, params]
+        return F.cross_entropy(params.float(), batch.x[:, 0], reduction="none").flatten(1).sum(1)
+
+
+def stepper_of(model=Spy, **train):
+    recipe = toy_recipe(model, **train)
+    built, dataset = toy_model(recipe)
+    return Stepper(built, Feed(dataset, recipe.train.batch_size, 0), recipe.train, 0, CPU)
+
+
+def small(*overrides):
+    return load_recipe("digits-pixelcnn", [*SMALL, *overrides])
+
+
+@pytest.mark.parametrize("memory_format", ["contiguous", "channels_last"])
+@pytest.mark.parametrize(("precision", "dtype"), [("fp32", torch.float32), ("bf16", torch.bfloat16)])
+def test_the_loss_is_computed_as_the_recipe_says_and_nothing_else_is(precision, dtype, memory_format):
+    stepper = stepper_of(precision=precision, memory_format=memory_format)
+    row = stepper.make(1)
+    hidden, params = stepper.model.seen
+    assert (hidden.dtype, params.dtype) == (dtype, dtype)
+    assert hidden.is_contiguous(memory_format=torch.channels_last) == (memory_format == "channels_last")
+    assert hidden.is_contiguous() == (memory_format == "contiguous")
+    for parameter in stepper.model.parameters():
+        assert parameter.dtype == torch.float32
+        assert parameter.is_contiguous()
+        for kept in (parameter.grad, *stepper.phases[0].optimizer.state.get(parameter, {}).values()):
+            assert kept is None or kept.dtype == torch.float32
+    assert row["nats"] == pytest.approx(stepper_of().make(1)["nats"], rel=1e-2)
+    stepper.model.seen.clear()
+    stepper.model.score(stepper.batches(1)[0])
+    assert stepper.model.seen[0].dtype == torch.float32
+
+
+def test_layouts_agree():
+    rows = [stepper_of(memory_format=name).make(1) for name in ("contiguous", "channels_last")]
+    for key, value in rows[0].items():
+        assert rows[1][key] == pytest.approx(value, rel=1e-5), key
+
+
+def test_auto_is_plain_until_it_is_measured():
+    assert Arithmetic.of(toy_recipe().train) == Arithmetic("fp32", "contiguous")
+    assert str(Arithmetic("bf16", "channels_last")) == "bf16, channels_last"
+
+
+def test_what_is_no_image_keeps_its_layout():
+    x = torch.randn(3, 4, 5)
+    with ChannelsLast():
+        assert F.conv2d(x, torch.randn(2, 3, 1, 1)).shape == (2, 4, 5)
+        assert F.conv_transpose2d(x[None], torch.randn(3, 2, 1, 1)).is_contiguous(memory_format=torch.channels_last)
+        assert (x + 1).is_contiguous()
+
+
+@pytest.mark.parametrize("precision", ["fp16", "float16", "16"])
+def test_other_precisions_are_refused(precision):
+    with pytest.raises(RecipeError, match="precision"):
+        small(f"train.precision={precision}")
+
+
+class HalfLoss(Spy):
+    """Sums up in half precision."""
+
+    def loss(self, batch, step):
+        return {"loss": self.second(self.first(batch.x.float())).mean()}
+
+
+def test_a_loss_in_half_precision_is_refused():
+    stepper_of(HalfLoss, precision="fp32").make(1)
+    with pytest.raises(ValueError, match=r"bfloat16; sum up in float32"):
+        stepper_of(HalfLoss, precision="bf16").make(1)
+
+
+def test_half_precision_keeps_half_the_activations():
+    single, half = (estimate(stepper_of(precision=name, batch_size=64), CPU).activations for name in ("fp32", "bf16"))
+    assert half < 0.9 * single
+
+
+@pytest.mark.parametrize("head", ["softmax", "logistic_mixture", "normal_mixture"])
+def test_likelihoods_under_autocast_are_those_of_float32_arithmetic(head):
+    recipe = small(f"model.head.type={head}").recipe
+    model = construct(recipe, ImageSpec(1, 8, 8, 17), None, CPU).eval()
+    network, x = model.network, torch.randint(17, (4, 1, 8, 8))
+    with torch.no_grad():
+        nn.init.normal_(network.projection.weight)
+        with Arithmetic("bf16", "channels_last").forward(CPU):
+            params, nats = network(x), network.log_prob(x)
+        assert params.dtype == torch.bfloat16
+        assert nats.dtype == torch.float32
+        assert torch.equal(nats, network.head.distribution(params.float()).log_prob(x))
+
+
+class SignalAt(Reporter):
+    """Sends this process a signal when a step was made."""
+
+    def __init__(self, step):
+        self.at = step
+
+    def step(self, step, metrics):
+        if step == self.at:
+            os.kill(os.getpid(), signal.SIGINT)
+
+
+def files_of(run):
+    paths = list(run.checkpoints.rglob("*.safetensors"))
+    return {path.relative_to(run.path): path.read_bytes() for path in [*paths, run.samples / "best.npz", run.scores]}
+
+
+def test_a_bf16_run_that_was_interrupted_ends_bit_for_bit_like_one_that_was_not(tmp_path):
+    whole = build(small(*HALF), tmp_path / "whole", device="cpu").run
+    cut = build(small(*HALF), tmp_path / "cut", device="cpu", reporter=SignalAt(5))
+    assert cut.interrupted == signal.SIGINT
+    resumed = build(small(*HALF), tmp_path / "cut", device="cpu", resume=True).run
+    assert files_of(resumed) == files_of(whole)
+    assert len(files_of(whole)) >= 8
+    plain = build(small(), tmp_path / "plain", device="cpu").run
+    assert files_of(plain) != files_of(whole)
+
+
+def test_what_bf16_saved_is_float32(tmp_path):
+    run = build(small(*HALF, "train.steps=2"), tmp_path / "run", device="cpu").run
+    folder = run.checkpoint("last")
+    manifest = checkpoint.verify(folder)
+    for name in ("model", "ema", "optimizer"):
+        assert {value.dtype for value in checkpoint.read_tensors(folder, manifest, name).values()} == {torch.float32}
+    assert run.settings()["lock"]["arithmetic"]["precision"] == "bf16"
