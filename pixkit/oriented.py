@@ -14,7 +14,7 @@ from pixkit.backbone import Backbone, BackboneSpec
 from pixkit.curves import Raster
 from pixkit.errors import RecipeError
 from pixkit.layers.orient import Reorient, Turn
-from pixkit.ordering import Ordering
+from pixkit.ordering import Ordering, OrderingConfig
 
 
 class OrientedBackbone(Backbone):
@@ -45,6 +45,14 @@ class OrientedBackbone(Backbone):
         turned = None if self.spec.context == 0 or context is None else self.turn(context)
         return self.leave(self.features(self.enter(x), turned))
 
+    def _upright(self, given: Ordering) -> OrderingConfig:
+        """The canonical ordering's configuration: where the given one is of its class, that one's without its turns."""
+        if not isinstance(given, self.canonical):
+            return self.canonical.Config()
+        return given.config.model_copy(
+            update={"transpose": False, "flip_horizontal": False, "flip_vertical": False, "colours": "auto"}
+        )
+
     def _scan(self, spec: BackboneSpec) -> tuple[Turn, BackboneSpec]:
         """How the ordering is turned into the canonical one, and the spec after that."""
         given, image = spec.ordering, spec.image
@@ -52,7 +60,7 @@ class OrientedBackbone(Backbone):
             turn = Turn(transpose, vertical, horizontal, first_flip=True)
             height, width = (image.width, image.height) if transpose else (image.height, image.width)
             turned = replace(image, height=height, width=width)
-            scan = self.canonical(self.canonical.Config(), turned, given.colours)
+            scan = self.canonical(self._upright(given), turned, given.colours)
             if torch.equal(turn(given.group_steps), scan.group_steps):
                 return turn, replace(spec, image=turned, ordering=scan)
         name = self.canonical.__name__.lower()

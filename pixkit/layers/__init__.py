@@ -5,6 +5,7 @@ from pixkit.layers.attention import CausalAttention, KeepBefore
 from pixkit.layers.base import MixingLayer, PointwiseLayer, TapLayer, Taps
 from pixkit.layers.initialise import InitName, initialise
 from pixkit.layers.masked import MaskedConv2d, Pointwise
+from pixkit.layers.multiscale import Decimate, Lattice, Mosaic
 from pixkit.layers.orient import Reorient, Turn
 from pixkit.layers.pointwise import (
     ActivationName,
@@ -34,14 +35,17 @@ __all__ = [
     "ColourLayerNorm",
     "ConcatenatedELU",
     "DataInitialised",
+    "Decimate",
     "DiagonalLSTM",
     "InitName",
     "KeepBefore",
+    "Lattice",
     "MaskedConv2d",
     "MaskedDownsample",
     "MaskedUpsample",
     "Maxout",
     "MixingLayer",
+    "Mosaic",
     "NormName",
     "Pointwise",
     "PointwiseLayer",

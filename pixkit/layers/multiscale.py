@@ -1,0 +1,126 @@
+"""Between an image and its decimations: sites taken out of it, and put back (arXiv 1703.03664)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from pixkit.layers.base import MixingLayer
+from pixkit.layers.geometry import Grid
+
+
+@dataclass(frozen=True)
+class Lattice:
+    """The sites (row + i * stride, column + j * stride) of an image, i and j from 0 on, as far as they lie inside."""
+
+    row: int
+    column: int
+    stride: int
+
+    def take(self, x: Tensor, outside: float = 0) -> Tensor:
+        """[..., H, W] to [..., ceil(H / stride), ceil(W / stride)]: the image's blocks, one site of each.
+
+        A block at the border that lacks the site has the value `outside`.
+        """
+        height, width = (-(-size // self.stride) for size in x.shape[-2:])
+        found = x[..., self.row :: self.stride, self.column :: self.stride]
+        return F.pad(found, (0, width - found.shape[-1], 0, height - found.shape[-2]), value=outside)
+
+
+class Decimate(MixingLayer):
+    """Keep one or more sites of every block, stacked as maps: never averaged, and the others are not seen at all.
+
+    Maps [B, M, H, W] to [B, n * M, ceil(H / stride), ceil(W / stride)] for n lattices of one stride, the first
+    lattice's maps first. Sites outside the image are zeros.
+    """
+
+    def __init__(self, lattices: Sequence[Lattice]) -> None:
+        super().__init__()
+        self.lattices = tuple(lattices)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Slices, side by side."""
+        return torch.cat([lattice.take(x) for lattice in self.lattices], 1)
+
+    def ready(self, *inputs: Tensor) -> Tensor:
+        """The latest of the sites of a block."""
+        return torch.stack([lattice.take(inputs[0]) for lattice in self.lattices]).amax(0)
+
+    def reads(self, units: Tensor, grids: list[Grid]) -> list[Tensor]:
+        """The sites that are kept."""
+        found = units.new_zeros(len(units), *grids[0])
+        for lattice in self.lattices:
+            kept = found[:, lattice.row :: lattice.stride, lattice.column :: lattice.stride]
+            kept |= units[:, : kept.shape[1], : kept.shape[2]]
+        return [found]
+
+    def init_state(self, batch: int, grids: list[Grid]) -> Tensor:
+        """The sites that each block keeps, int64 [S, n]; that of zeros where there is none."""
+        sites = torch.arange(grids[0][0] * grids[0][1]).view(grids[0])
+        return torch.stack([lattice.take(sites, sites.numel()).flatten() for lattice in self.lattices], 1)
+
+    def at(self, group: int, groups: int, sites: Tensor, inputs: list[Tensor], state: Tensor) -> Tensor:
+        """Look up."""
+        return inputs[0][:, state.to(sites.device)[sites], group::groups].flatten(2)
+
+
+class Mosaic(MixingLayer):
+    """Put images together site by site: the k-th input's sites, [B, M, h, w], go to the k-th lattice of the output.
+
+    Gives [B, M, H, W]. The lattices cover every site once; what an input has beyond the border is left out.
+
+    Args:
+        lattices: one for each input.
+        grid: H and W.
+    """
+
+    part: Tensor
+    place: Tensor
+    flat: Tensor
+    replayable = False
+
+    def __init__(self, lattices: Sequence[Lattice], grid: Grid) -> None:
+        super().__init__()
+        self.grid = grid
+        part, place, first = torch.empty(grid, dtype=torch.int64), torch.empty(grid, dtype=torch.int64), [0]
+        for number, lattice in enumerate(lattices):
+            row, column, stride = lattice.row, lattice.column, lattice.stride
+            blocks = (-(-grid[0] // stride), -(-grid[1] // stride))
+            sites = torch.arange(blocks[0] * blocks[1]).view(blocks)
+            own = place[row::stride, column::stride]
+            own.copy_(sites[: own.shape[0], : own.shape[1]])
+            part[row::stride, column::stride] = number
+            first.append(first[-1] + sites.numel())
+        self.register_buffer("part", part.flatten(), persistent=False)
+        self.register_buffer("place", place.flatten(), persistent=False)
+        self.register_buffer("flat", (place + torch.tensor(first)[part]).flatten(), persistent=False)
+
+    def forward(self, *inputs: Tensor) -> Tensor:
+        """All sites in a row, then each where it belongs."""
+        row = torch.cat([x.flatten(2) for x in inputs], 2)
+        return row.index_select(2, self.flat).unflatten(2, self.grid)
+
+    def ready(self, *inputs: Tensor) -> Tensor:
+        """With the site that is put there."""
+        row = torch.cat([ready.flatten(1) for ready in inputs], 1)
+        return row[:, self.flat.cpu()].unflatten(1, self.grid)
+
+    def reads(self, units: Tensor, grids: list[Grid]) -> list[Tensor]:
+        """The sites that are put there."""
+        sizes = [height * width for height, width in grids]
+        row = units.new_zeros(len(units), sum(sizes))
+        row[:, self.flat.cpu()] = units.flatten(1)
+        return [part.unflatten(1, grid) for part, grid in zip(row.split(sizes, 1), grids, strict=True)]
+
+    def at(self, group: int, groups: int, sites: Tensor, inputs: list[Tensor], state: None) -> Tensor:
+        """Look up in one input after the other, those that the sites belong to."""
+        part, place = self.part[sites], self.place[sites]
+        out = inputs[0].new_zeros(len(inputs[0]), len(sites), inputs[0].shape[2] // groups)
+        for number in part.unique().tolist():
+            own = part == number
+            out[:, own] = inputs[number][:, place[own], group::groups]
+        return out
