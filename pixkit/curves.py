@@ -90,6 +90,14 @@ class Checkerboard(Ordering):
         return (torch.arange(height)[:, None] + torch.arange(width)) % 2
 
 
+class AtOnce(Ordering):
+    """A single step: no site sees another, so that pixels are independent, given what a model is conditioned on."""
+
+    def site_steps(self, height: int, width: int) -> Tensor:
+        """Step 0."""
+        return torch.zeros(height, width, dtype=torch.int64)
+
+
 class Permutation(Ordering):
     """A random permutation of the sites, the same for the same seed everywhere."""
 
@@ -113,6 +121,7 @@ ORDERINGS: dict[str, type[Ordering]] = {
     "spiral": Spiral,
     "hilbert": Hilbert,
     "checkerboard": Checkerboard,
+    "at_once": AtOnce,
     "permutation": Permutation,
 }
 

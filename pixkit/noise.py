@@ -6,6 +6,8 @@ whatever the sampler, the batch size or the number of processes.
 
 from __future__ import annotations
 
+import hashlib
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
@@ -42,10 +44,22 @@ class Noise:
 
         Philox 4x64-10 (Salmon et al., 2011) with the key (seed, image); counter order is draw, colour, row, column.
         """
-        count = draws * spec.dims
+        return self._uniforms(draws * spec.dims).view(-1, draws, *spec.shape)
+
+    def normals(self, size: Sequence[int]) -> Tensor:
+        """Standard normals, float64 [B, *size]: the quantiles of the uniforms that an image of this size would get."""
+        return torch.special.ndtri(self._uniforms(math.prod(size))).view(-1, *size)
+
+    def stream(self, name: str) -> Noise:
+        """Other noise of the same images: one for each name, all independent of each other and of this one."""
+        text = f"{self.seed}/{name}".encode()
+        return Noise(int.from_bytes(hashlib.blake2b(text, digest_size=8).digest(), "big"), self.images)
+
+    def _uniforms(self, count: int) -> Tensor:
+        """[B, count]."""
         rows = np.empty((len(self.images), count), dtype=np.uint64)
         for row, image in zip(rows, self.images, strict=True):
             key = np.array([self.seed, image], dtype=np.uint64)
             row[:] = np.random.Philox(key=key).random_raw(count)
         halves = (rows >> np.uint64(12)).astype(np.float64) + 0.5
-        return torch.from_numpy(halves * 2.0**-52).view(-1, draws, *spec.shape)
+        return torch.from_numpy(halves * 2.0**-52)

@@ -42,6 +42,12 @@ def test_checkerboard_has_two_colours_of_site():
     assert steps_of("checkerboard", 1, 1).tolist() == [[0]]
 
 
+def test_at_once_has_one_step_or_one_for_each_colour():
+    assert steps_of("at_once", 2, 3).tolist() == [[0, 0, 0], [0, 0, 0]]
+    sequential = named("ordering", "at_once").build(ImageSpec(3, 2, 2, 2), "sequential").steps
+    assert [colour.unique().tolist() for colour in sequential] == [[0], [1], [2]]
+
+
 def test_snake_turns_at_the_end_of_each_row():
     assert steps_of("snake", 3, 3).tolist() == [[0, 1, 2], [5, 4, 3], [6, 7, 8]]
 

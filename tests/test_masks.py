@@ -77,7 +77,7 @@ def test_joint_colours_share_one_mask(mask_type):
     assert mask[0, 0].int().tolist() == [[1, 1, 1], [1, int(mask_type == "B"), 0], [0, 0, 0]]
 
 
-ONE_KERNEL = {"raster", "row_at_once", "diagonal"}
+ONE_KERNEL = {"raster", "row_at_once", "diagonal", "at_once"}
 PER_SITE = {"snake", "spiral", "hilbert", "checkerboard", "permutation"}
 
 

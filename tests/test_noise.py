@@ -84,3 +84,22 @@ def test_the_whole_range_of_keys(seed, image):
 def test_keys_out_of_range_are_refused(seed, image):
     with pytest.raises(UsageError, match="out of range"):
         Noise(seed, [image])
+
+
+def test_normals_are_the_quantiles_of_the_uniforms():
+    noise = Noise(5, range(2000))
+    drawn = noise.normals((3, 4))
+    assert tuple(drawn.shape) == (2000, 3, 4) and drawn.dtype == torch.float64
+    uniforms = noise.uniforms(1, ImageSpec(1, 3, 4, 2))[:, 0, 0]
+    assert torch.allclose(torch.special.ndtr(drawn), uniforms, rtol=0, atol=1e-14)
+    assert abs(float(drawn.mean())) < 0.03 and abs(float(drawn.std()) - 1) < 0.03
+    assert torch.equal(Noise(5, [7]).normals((3, 4)), drawn[7:8])
+
+
+def test_streams_are_other_noise_of_the_same_images():
+    noise = Noise(5, range(2000))
+    streams = [noise, noise.stream("latent"), noise.stream("latent 2"), Noise(6, range(2000)).stream("latent")]
+    drawn = torch.stack([stream.normals((1,)).flatten() for stream in streams])
+    off = torch.corrcoef(drawn) - torch.eye(4)
+    assert float(off.abs().max()) < 0.1
+    assert noise.stream("latent") == streams[1]

@@ -66,6 +66,30 @@ class Model(nn.Module):
         """Nats of each image, [B], as `score_kind` says; what validation and tables report."""
         raise NotImplementedError(f"{type(self).__name__} does not implement score")
 
+    def assess(self, batch: Batch) -> Mapping[str, Tensor]:
+        """The score, as 'nats', and the parts that it is the sum of, by name, where a model has such; [B] each."""
+        return {"nats": self.score(batch)}
+
+    def remarks(self, parts: Mapping[str, float], step: int | None = None) -> list[str]:
+        """What one should know of scores with these parts (means over images), after so many steps; nothing by default.
+
+        `step` is None once training is over.
+        """
+        return []
+
+    def importance(self, batch: Batch, count: int, progress: Callable[[int, int], None] | None = None) -> Tensor:
+        """Nats of each image, [B], estimated from `count` importance samples; draws from torch's generator.
+
+        Raises:
+            UsageError: if the model has no latent to draw.
+        """
+        raise UsageError(
+            "importance sampling is for models whose score is a bound",
+            found=f"{type(self).__name__}, whose likelihood is exact already"
+            if self.score_kind == "exact"
+            else f"{type(self).__name__}, which gives no likelihood",
+        )
+
     def no_label(self) -> Tensor:
         """The context of an image without a label, [1, ...].
 

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 import torch
+from torch import Tensor
 
 from pixkit.data.dataset import Dataset
 from pixkit.errors import DataError, UsageError
@@ -26,7 +27,8 @@ class Scores:
     """What a model gives the images of one split.
 
     `nats` is the mean over images of the negative log-likelihood, or of a bound on it where `kind` is
-    'bound'; `stderr` its standard error over images, NaN for a single one; `weights` 'raw' or 'ema'.
+    'bound', or of an estimate from `samples` importance samples an image where it is 'estimate'; `stderr` its standard
+    error over images, NaN for a single one; `weights` 'raw' or 'ema'; `parts` the means of what a score is the sum of.
     """
 
     split: str
@@ -36,10 +38,12 @@ class Scores:
     nats: float
     stderr: float
     bits_per_dim: float
+    parts: dict[str, float] = field(default_factory=dict)
+    samples: int | None = None
 
     def dump(self) -> dict[str, Any]:
         """As plain data, with None for what is not finite."""
-        return plain(asdict(self))
+        return {**plain(asdict(self)), "parts": plain(self.parts)}
 
 
 def score(
@@ -51,6 +55,7 @@ def score(
     weights: str = "raw",
     seed: int = 0,
     limit: int | None = None,
+    importance: int | None = None,
     watch: Watch | None = None,
 ) -> Scores:
     """Score the images of a split in evaluation mode: every image counts once, whatever the batches.
@@ -66,11 +71,12 @@ def score(
         weights: how the result calls the weights.
         seed: of that choice, and of the draws.
         limit: at most this many images.
+        importance: estimate the likelihood from so many importance samples an image, instead of bounding it.
         watch: told of the progress.
 
     Raises:
         DataError: if the images are not what the model is about.
-        UsageError: if the model has no likelihood, or there are no such images.
+        UsageError: if the model has no likelihood, no latent to sample, or there are no such images.
     """
     if model.spec != dataset.spec:
         raise DataError(
@@ -84,19 +90,43 @@ def score(
     total = dataset.size(split) if limit is None else min(limit, dataset.size(split))
     if not total:
         raise UsageError("there are no such images", where=dataset.name, found=split)
-    nats = torch.empty(total, dtype=torch.float64)
+    values: dict[str, list[Tensor]] = {}
     done = 0
     with torch.no_grad(), evaluating(model), isolated_rng(model.device):
         for number, batch in enumerate(_batches(dataset, split, batch_size, total, seed)):
             seed_torch(derive(seed, "score", split, number), model.device)
-            values = model.score(batch.to(model.device))
-            nats[done : done + len(batch.x)] = values.double().cpu()
+            given = batch.to(model.device)
+            if importance is None:
+                found = model.assess(given)
+            else:
+                within = _within(watch, done, len(batch.x), total)
+                found = {"nats": model.importance(given, importance, within)}
+            for name, part in found.items():
+                values.setdefault(name, []).append(part.double().cpu())
             done += len(batch.x)
             if watch is not None:
                 watch(done, total)
+    joined = {name: torch.cat(parts) for name, parts in values.items()}
+    nats = joined.pop("nats")
     mean = float(nats.mean())
-    stderr = float(nats.std() / math.sqrt(total)) if total > 1 else math.nan
-    return Scores(split, weights, model.score_kind, total, mean, stderr, dataset.spec.bits_per_dim(mean))
+    return Scores(
+        split,
+        weights,
+        model.score_kind if importance is None else "estimate",
+        total,
+        mean,
+        float(nats.std() / math.sqrt(total)) if total > 1 else math.nan,
+        dataset.spec.bits_per_dim(mean),
+        {name: float(part.mean()) for name, part in joined.items()},
+        importance,
+    )
+
+
+def _within(watch: Watch | None, done: int, images: int, total: int) -> Watch | None:
+    """Progress within a batch of `images` as progress of all."""
+    if watch is None:
+        return None
+    return lambda part, parts: watch(done + images * part // parts, total)
 
 
 def _batches(dataset: Dataset, split: str, batch_size: int, total: int, seed: int) -> Iterable[Batch]:

@@ -29,6 +29,21 @@ class Drawing(Toy):
         return torch.rand(len(batch.x))
 
 
+class Split(Toy):
+    """A bound with two parts, one of them drawn, and an estimate that is told its count."""
+
+    score_kind = "bound"
+
+    def assess(self, batch):
+        first, second = batch.indices.float(), torch.rand(len(batch.x))
+        return {"nats": first + second, "first": first, "second": second}
+
+    def importance(self, batch, count, progress=None):
+        for done in range(count):
+            progress(done + 1, count)
+        return torch.full((len(batch.x),), float(count))
+
+
 def made(cls):
     return toy_model(toy_recipe(cls))
 
@@ -118,4 +133,27 @@ def test_dump_is_plain():
         "nats": None,
         "stderr": 0.5,
         "bits_per_dim": None,
+        "parts": {},
+        "samples": None,
     }
+
+
+def test_parts_are_averaged_over_images_and_add_up():
+    model, dataset = made(Split)
+    scores = [score(model, dataset, "test", size) for size in (4, 4, 11)]
+    assert scores[0] == scores[1]
+    for row in scores:
+        assert row.parts["first"] == pytest.approx(5.0)
+        assert sum(row.parts.values()) == pytest.approx(row.nats)
+        assert row.dump()["parts"] == row.parts
+
+
+def test_an_estimate_says_so_with_its_count():
+    model, dataset = made(Split)
+    calls = []
+    scores = score(model, dataset, "test", 4, importance=3, watch=lambda *call: calls.append(call))
+    assert (scores.kind, scores.samples, scores.nats) == ("estimate", 3, 3.0)
+    assert calls == sorted(calls) and calls[-1] == (11, 11) and (1, 11) in calls
+    with pytest.raises(UsageError, match="bound") as caught:
+        score(*made(NormedToy), "test", 4, importance=3)
+    assert "exact already" in str(caught.value)
