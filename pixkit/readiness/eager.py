@@ -9,14 +9,15 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import TypeAlias
+from typing import TypeAlias, cast
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from pixkit.layers import CausalAttention
 from pixkit.readiness.executor import Executor, run_static
-from pixkit.readiness.lower import Lowered, Unsupported, lower
+from pixkit.readiness.lower import Lowered, Unsupported, lower, static_inputs
 from pixkit.readiness.plan import Instruction, Plan
 from pixkit.readiness.trace import as_image
 
@@ -53,10 +54,10 @@ class EagerExecutor(Executor):
         self.lowered: dict[str, list[Lowered]] = {}
         self.linear: dict[str, Linear] = {}
         self.data: dict[str, Tensor] = {}
-        static = run_static(plan.trace, context)
+        static, read = run_static(plan.trace, context), static_inputs(plan)
         for name, operation in operations.items():
             if operation.kind == "static":
-                if operation.maps:
+                if name in read:
                     self._fill(name, static[name])
             elif operation.kind != "pixels":
                 self.lowered[name] = lower(operation, operations, self.groups)
@@ -71,10 +72,7 @@ class EagerExecutor(Executor):
         """See Executor."""
         for instruction, place in self.steps[step]:
             name = instruction.operation.name
-            parts = self.lowered[name]
-            if not parts:
-                self._copy_through(instruction, place)
-            for part in parts:
+            for part in self.lowered[name]:
                 if part.kind == "LINEAR":
                     self._mix(instruction, place, self.linear[name], part)
                 else:
@@ -103,6 +101,8 @@ class EagerExecutor(Executor):
     def _fill(self, name: str, value: Tensor) -> None:
         """A static value, [B or 1, M, h, w]; one that does not vary over sites is expanded, not copied."""
         image = as_image(value)
+        if image.shape[1] == 1:
+            image = image.expand(-1, self.groups, -1, -1)
         if image.shape[1] % self.groups or len(image) not in (1, self.batch):
             raise Unsupported(f"the eager executor cannot spread {self.plan.trace.operations[name].label}")
         grouped = image.flatten(2).unflatten(1, (-1, self.groups)).permute(0, 3, 2, 1)
@@ -135,16 +135,23 @@ class EagerExecutor(Executor):
             source = part.table[group].to(self.device, torch.int64)[sites]
             out[:, sites, group] = self.data[part.inputs[0]][:, source, group]
             return
+        if part.kind == "ATTEND":
+            out[:, sites, group] = self._attend(instruction, part)
+            return
+        if part.kind == "CONSTANT" and part.weight is not None:
+            out[:, sites, group, part.to : part.to + part.count] = part.weight[group][sites]
+            return
         values = COMPUTE[part.kind]([self.data[name][:, sites, group] for name in part.inputs], part, group)
         if part.kind == "COPY":
             out[:, sites, group, part.to : part.to + part.count] = values
         else:
             out[:, sites, group] = values
 
-    def _copy_through(self, instruction: Instruction, sites: Place) -> None:
-        group = instruction.group
-        source = self.data[instruction.operation.inputs[0]]
-        self.data[instruction.operation.name][:, sites, group] = source[:, sites, group]
+    def _attend(self, instruction: Instruction, part: Lowered) -> Tensor:
+        """The layer itself, which works on memories like these; it knows no colours."""
+        module = cast(CausalAttention, instruction.operation.module)
+        found = module.at(0, 1, instruction.sites, [self.data[name][:, :, 0] for name in part.inputs], None)
+        return found if len(instruction.sites) > 1 else found[:, 0]
 
     def _embed(self, part: Lowered, group: int, sites: Place) -> Tensor:
         """Look the levels of the group's colours up, [B, S, E * colours of the group]."""
@@ -186,7 +193,7 @@ COMPUTE: dict[str, Compute] = {
     "MAXIMUM": lambda x, part, group: torch.maximum(x[0], x[1]),
     "AFFINE": lambda x, part, group: x[0] * _row(part.weight, group, x[0]) + _row(part.bias, group, x[0]),
     "NORM": _norm,
-    "COPY": lambda x, part, group: x[0][..., part.first : part.first + part.count],
+    **dict.fromkeys(("COPY", "VIEW"), lambda x, part, group: x[0][..., part.first : part.first + part.count]),
     "CELU": lambda x, part, group: F.elu(torch.cat([x[0], -x[0]], -1)),
     "MAXOUT": lambda x, part, group: torch.maximum(*x[0].chunk(2, -1)),
 }

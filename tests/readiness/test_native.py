@@ -1,4 +1,4 @@
-"""Each instruction of the kernel against torch, teacher-forced: all sites of some images at once."""
+"""Each instruction of the kernel, and of the eager executor, against torch: all sites of some images, true pixels."""
 
 import os
 
@@ -9,8 +9,21 @@ from nets import NETS, ImageSpec, net_of
 from torch import nn
 
 import pixkit
-from pixkit.layers import ColourLayerNorm, ConcatenatedELU, KeepBefore, MaskedConv2d, Maxout, Shift
+from pixkit.context import FeatureContext, LabelContext
+from pixkit.layers import (
+    AppendMaps,
+    CausalAttention,
+    ColourLayerNorm,
+    ConcatenatedELU,
+    KeepBefore,
+    MaskedConv2d,
+    Maxout,
+    Reorient,
+    Shift,
+    Turn,
+)
 from pixkit.noise import Noise
+from pixkit.readiness.eager import EagerExecutor
 from pixkit.readiness.executor import ReferenceExecutor
 from pixkit.readiness.executors import fastest
 from pixkit.readiness.lower import Unsupported
@@ -19,6 +32,7 @@ from pixkit.readiness.native.compile import NoCompiler
 from pixkit.readiness.native.executor import NativeExecutor
 from pixkit.readiness.plan import make_plan
 from pixkit.readiness.trace import Trace
+from pixkit.testing import named, network
 from pixkit.testing.parts import random_images
 
 TOLERANCE = {torch.float64: 1e-12, torch.float32: 2e-5}
@@ -45,18 +59,19 @@ def check(net, dtype, batch=3):
     """Feed true pixels step by step; parameters of all sites must be the network's."""
     net = net.to(dtype)
     plan = make_plan(Trace(net))
-    x = random_images(net.spec, batch)
+    x, context = random_images(net.spec, batch), net.example_context(batch)
     with torch.no_grad():
-        executor = NativeExecutor(plan, batch)
-        executor.pixels.copy_(x.flatten(2).transpose(1, 2))
-        for step in range(net.ordering.count):
-            executor.advance(step)
-        expected = net(x).flatten(2)
-    found = executor.params(torch.arange(net.spec.sites))
-    assert found.dtype == dtype
-    scale = expected.abs().max()
-    assert scale > 0.01
-    assert (found - expected).abs().max() <= TOLERANCE[dtype] * max(float(scale), 1.0)
+        expected = net(x, context).flatten(2)
+        scale = float(expected.abs().max())
+        assert scale > 0.01
+        for make in (NativeExecutor, EagerExecutor):
+            executor = make(plan, batch, context)
+            executor.pixels.copy_(x.flatten(2).transpose(1, 2))
+            for step in range(net.ordering.count):
+                executor.advance(step)
+            found = executor.params(torch.arange(net.spec.sites))
+            assert found.dtype == dtype
+            assert (found - expected).abs().max() <= TOLERANCE[dtype] * max(scale, 1.0), make
 
 
 def stir(module):
@@ -87,10 +102,12 @@ OPERATIONS = {
     "chunk": lambda h, _: torch.cat([h.chunk(2, 1)[1], h.chunk(2, 1)[-2]], 1),
     "chunk, one part used": lambda h, _: h.chunk(2, 1)[1] + 1,
     "split": lambda h, _: torch.cat([torch.split(h, [6, 12], 1)[1], torch.split(h, 6, 1)[0]], 1),
+    "gate": lambda h, _: torch.tanh(h.chunk(2, 1)[0]) * torch.sigmoid(h.chunk(2, 1)[1]),
+    "part of a part": lambda h, _: F.dropout(h.chunk(2, 1)[1], 0.5, False).split([3, 6], 1)[1] * 2,
     "the same twice": lambda h, _: h + h,
     "concatenate with itself": lambda h, _: torch.cat([h, h], 1),
 }
-WIDER = {"chunk, one part used": 9, "concatenate with itself": 36}
+WIDER = {"chunk, one part used": 9, "gate": 9, "part of a part": 6, "concatenate with itself": 36}
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
@@ -112,6 +129,7 @@ MODULES = {
     "ColourLayerNorm": (lambda spec: ColourLayerNorm(18, spec.ordering.groups, eps=1e-3), 18),
     "Shift": (lambda spec: Shift(1, 2), 18),
     "KeepBefore": (lambda spec: KeepBefore(spec.ordering, 5), 18),
+    "AppendMaps": (lambda spec: AppendMaps(torch.linspace(-1, 1, 72).view(6, 3, 4)), 24),
     "MaskedConv2d": (lambda spec: MaskedConv2d(18, 21, 5, "B", spec.ordering), 21),
     "MaskedConv2d without bias": (lambda spec: MaskedConv2d(18, 18, 3, "B", spec.ordering, bias=False), 18),
 }
@@ -131,6 +149,73 @@ def test_an_ordinary_1x1_map(dtype):
     check(net_of(backbone(lambda h, tools: tools[1](tools[0](h)), 7, 5, makers), GREY), dtype)
 
 
+class Static(nn.Module):
+    """A number, a vector, and maps, given at construction: one for all maps, or one each."""
+
+    def __init__(self, spec):
+        super().__init__()
+        size = spec.image.height, spec.image.width
+        self.number = nn.Parameter(torch.randn(()))
+        self.one, self.every = nn.Parameter(torch.randn(*size)), nn.Parameter(torch.randn(18, *size))
+        self.vector, self.single = nn.Parameter(torch.randn(18, 1, 1)), nn.Parameter(torch.randn(1, 1, 1, 1))
+
+    def forward(self, h):
+        h = (h * self.number - self.one) * self.every
+        return torch.maximum(self.vector - h, self.single) + self.one
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+@pytest.mark.parametrize("spec", [GREY, COLOUR], ids=str)
+def test_what_needs_no_pixel(spec, dtype):
+    check(net_of(backbone(lambda h, tools: tools[0](h), 18, None, [Static]), spec), dtype)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+@pytest.mark.parametrize("conditioner", [LabelContext(3, 4), FeatureContext(2, (1, 1)), FeatureContext(2, (3, 4))])
+def test_contexts(conditioner, dtype):
+    for spec in (GREY, COLOUR):
+        for name in ("pixelcnn", "gated_pixelcnn"):
+            net = network(named("backbone", name, width=18, layers=1), spec, conditioner=conditioner)
+            check(net, dtype, 4)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+@pytest.mark.parametrize("spec", [GREY, COLOUR], ids=str)
+def test_a_convolution_reads_part_of_a_result(spec, dtype):
+    """The second half of a split, where it stands."""
+    make = [lambda spec: MaskedConv2d(9, 9, 3, "B", spec.ordering)]
+    check(net_of(backbone(lambda h, tools: tools[0](h.chunk(2, 1)[1]) + h.chunk(2, 1)[0], 18, 9, make), spec), dtype)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+@pytest.mark.parametrize("turn", [Turn(True), Turn(False, True, True), Turn(True, False, True, True)], ids=str)
+def test_turned_images(turn, dtype):
+    """There and back; between them the layer below and right of each site is the one that is drawn first."""
+    makers = [lambda _: Reorient(turn), lambda _: Reorient(turn.inverse), lambda _: nn.ELU()]
+    for spec in (GREY, COLOUR):
+        check(net_of(backbone(lambda h, tools: tools[1](tools[2](tools[0](h))), 18, None, makers), spec), dtype)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+@pytest.mark.parametrize(("heads", "width"), [(1, 1), (1, 18), (3, 15), (2, 40), (1, 64)])
+@pytest.mark.parametrize("ordering", ["raster", "hilbert", "row_at_once"])
+def test_attention(ordering, heads, width, dtype):
+    """Over earlier sites, and over these and the own one; keys and values are parts of one result."""
+    makers = [
+        lambda spec: nn.Conv2d(18, width * heads, 1),
+        lambda spec: nn.Conv2d(18, width * heads + 18, 1),
+        lambda spec: CausalAttention(spec.ordering, heads=heads),
+        lambda spec: CausalAttention(spec.ordering, heads=heads, mask_type="B"),
+    ]
+
+    def work(h, tools):
+        query, (key, value) = tools[0](h), tools[1](h).split([width * heads, 18], 1)
+        return tools[2](query, key, value) + tools[3](query, key, value * 2)
+
+    net = net_of(backbone(work, 18, None, makers), GREY, ordering)
+    check(net, dtype)
+
+
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
 @pytest.mark.parametrize("batch", range(1, 14))
 def test_batch_sizes(batch, dtype):
@@ -144,7 +229,7 @@ def test_numbers_of_maps(maps, dtype):
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
-@pytest.mark.parametrize("name", ["Gated", "ShiftedUnet", "MaskedUnet"])
+@pytest.mark.parametrize("name", ["Gated", "ShiftedUnet", "MaskedUnet", "Conditioned", "Attending"])
 def test_networks(name, dtype):
     for spec in (GREY, COLOUR, ImageSpec(1, 1, 1, 2), ImageSpec(1, 1, 5, 2)):
         if spec.sites > 1:

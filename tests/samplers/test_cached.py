@@ -21,7 +21,7 @@ from pixkit.testing import named, network
 ORDERINGS = registry().names("ordering")
 GREY, COLOUR = ImageSpec(1, 5, 6, 2), ImageSpec(3, 3, 5, 3)
 CPU = ("reference", "eager", "native")
-LACKING = {"Attending": "backbone.earlier", "Revealed": "backbone.free.0", "Conditioned": "mul|backbone.shade"}
+LACKING = {"Revealed": "backbone.free.0"}
 """What tuned executors have no instruction for."""
 
 
@@ -186,6 +186,14 @@ def test_what_cannot_be_planned_is_sampled_by_whole_passes_with_one_warning(cls,
 def test_pixelcnn_with_its_options(activation, norm):
     backbone = named("backbone", "pixelcnn", width=12, layers=1, activation=activation, norm=norm, dropout=0.5)
     compare(network(backbone, ImageSpec(3, 3, 4, 3)))
+
+
+@pytest.mark.parametrize("head", ["softmax", "logistic_mixture"])
+def test_pixelsnail(head):
+    backbone = named("backbone", "pixelsnail", width=6, blocks=2, residuals=1, key_width=4, heads=2, value_width=6)
+    options = {"independent": True} if head == "softmax" else {}
+    ordering = named("ordering", "raster", colours="joint", flip_horizontal=True)
+    compare(network(backbone, ImageSpec(3, 3, 4, 5), ordering=ordering, head=named("head", head, **options)))
 
 
 def test_the_comparison_can_fail():

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from pixkit.layers import TapLayer
 from pixkit.readiness.executor import Executor, Progress, run_static
-from pixkit.readiness.lower import LANES, Lowered, Unsupported, lower
+from pixkit.readiness.lower import LANES, Lowered, Unsupported, lower, static_inputs
 from pixkit.readiness.native.compile import kernel
 from pixkit.readiness.native.layout import INSTRUCTION, KINDS, Buffer, Op, Program
 from pixkit.readiness.plan import Plan, fleeting, pointwise
@@ -50,8 +50,9 @@ class NativeExecutor(Executor):
             for name, operation in plan.trace.operations.items()
             if operation.kind not in ("pixels", "static")
         }
+        self._views = {name: parts[0] for name, parts in lowered.items() if parts[0].kind == "VIEW"}
         self._allocate(run_static(plan.trace, context))
-        self._ops(lowered)
+        self._ops({name: parts for name, parts in lowered.items() if name not in self._views})
         self._program = self._link()
 
     def advance(self, step: int) -> None:
@@ -89,27 +90,48 @@ class NativeExecutor(Executor):
         list(self._pool.map(call, bounds[:-1], bounds[1:]))
 
     def _allocate(self, static: dict[str, Any]) -> None:
-        """One tensor [sites, B, G, padded maps] an operation, shared where an operation passes its input on."""
+        """One tensor [sites, B, G, padded maps] an operation; a view is a part of another's."""
         plan, operations = self.plan, self.plan.trace.operations
-        self._passing = fleeting(plan, lambda reader: pointwise(reader) or (self.groups == 1 and _own_site(reader)))
+        self._passing = self._unremembered()
         most = max((int(schedule.starts.diff().max()) for schedule in plan.schedules), default=1)
         self._data: dict[str, Tensor] = {}
-        read = {name for operation in operations.values() if operation.kind != "static" for name in operation.inputs}
+        read = static_inputs(plan)
         for name, operation in operations.items():
-            if operation.kind == "static" and not (operation.maps and name in read | {plan.trace.output}):
-                continue
-            sites = most if name in self._passing else operation.grid[0] * operation.grid[1]
-            padded = -(-self._maps(name) // LANES) * LANES
-            self._data[name] = torch.zeros(sites, self.batch, self.groups, padded, dtype=self.dtype)
             if operation.kind == "static":
-                self._fill(name, static[name])
+                if name in read:
+                    self._data[name] = self._filled(name, static[name])
+            elif name in self._views:
+                view = self._views[name]
+                self._data[name] = self._data[view.inputs[0]][..., view.first :]
+            else:
+                sites = most if name in self._passing else operation.grid[0] * operation.grid[1]
+                self._data[name] = self._zeros(sites, self._maps(name))
 
-    def _fill(self, name: str, value: Tensor) -> None:
-        image = as_image(value)
+    def _unremembered(self) -> frozenset[str]:
+        """Operations whose units are read only in the step that computes them, themselves and through views."""
+        plan = self.plan
+        local = fleeting(plan, lambda reader: pointwise(reader) or (self.groups == 1 and _own_site(reader)))
+        root = {name: name for name in plan.trace.operations}
+        for name, view in self._views.items():
+            root[name] = root[view.inputs[0]]
+        kept = {root[name] for name in root if name not in local}
+        return frozenset(name for name in root if root[name] not in kept)
+
+    def _zeros(self, sites: int, maps: int) -> Tensor:
+        return torch.zeros(sites, self.batch, self.groups, -(-maps // LANES) * LANES, dtype=self.dtype)
+
+    def _filled(self, name: str, value: Any) -> Tensor:
+        """A static value [B or 1, M, h, w]; one map as many as the reader with most of them has."""
+        image, operations = as_image(value), self.plan.trace.operations
+        readers = [reader for reader in operations.values() if name in reader.inputs]
+        if image.shape[1] == 1:
+            image = image.expand(-1, max((reader.maps for reader in readers), default=1), -1, -1)
         if image.shape[1] % self.groups or len(image) not in (1, self.batch):
-            raise Unsupported(f"the native executor cannot spread {self.plan.trace.operations[name].label}")
+            raise Unsupported(f"the native executor cannot spread {operations[name].label}")
         grouped = image.flatten(2).unflatten(1, (-1, self.groups)).permute(3, 0, 2, 1)
-        self._data[name][..., : grouped.shape[3]] = grouped
+        data = self._zeros(len(grouped), grouped.shape[3])
+        data[..., : grouped.shape[3]] = grouped
+        return data
 
     def _maps(self, name: str) -> int:
         """Maps of one colour group."""
@@ -122,15 +144,13 @@ class NativeExecutor(Executor):
         self._of: dict[str, range] = {}
         ops: list[Op] = []
         for name, parts in lowered.items():
-            source = self.plan.trace.operations[name].inputs[0]
-            copies = parts or [Lowered("COPY", (source,), count=self._maps(name))]
-            self._of[name] = range(len(ops), len(ops) + len(copies))
-            ops.extend(self._op(name, part) for part in copies)
+            self._of[name] = range(len(ops), len(ops) + len(parts))
+            ops.extend(self._op(name, part) for part in parts)
         self._op_array = (Op * max(len(ops), 1))(*ops)
 
     def _op(self, name: str, part: Lowered) -> Op:
         inputs = [self._index.get(source, 0) for source in part.inputs]
-        op = Op(kind=KINDS.index(part.kind), out=self._index[name], in0=inputs[0], in1=inputs[-1])
+        op = Op(KINDS.index(part.kind), self._index[name], inputs[0], inputs[min(1, len(inputs) - 1)], inputs[-1])
         op.taps, op.inner, op.width, op.grid = part.taps, part.inner, part.width, part.grid
         op.alpha, op.first, op.to, op.count = part.alpha, part.first, part.to, part.count
         for field, dtype in (("table", torch.int32), ("weight", self.dtype), ("bias", self.dtype)):
@@ -151,7 +171,7 @@ class NativeExecutor(Executor):
         for schedule in plan.schedules:
             if schedule.opcode == "ALL":
                 raise Unsupported(f"the native executor does not run {schedule.operation.label} on whole images")
-            for op in self._of[schedule.operation.name]:
+            for op in self._of.get(schedule.operation.name, ()):
                 row = np.empty(len(schedule.times), dtype=INSTRUCTION)
                 row["op"], row["group"], row["count"] = op, schedule.group, schedule.starts.diff()
                 row["first"] = schedule.starts[:-1] + first

@@ -28,12 +28,14 @@ typedef struct {
 } Buffer;
 
 typedef struct {
-    i32 kind, out, in0, in1;
-    i32 taps, inner, width, grid; /* LINEAR: sources a site, maps a source, padded maps written, sites; EMBED: levels, entries */
+    i32 kind, out, in0, in1, in2;
+    /* LINEAR: sources a site, maps a source, padded maps written, sites; EMBED: levels, entries; ATTEND: heads, maps of
+     * a head's key, -, sites */
+    i32 taps, inner, width, grid;
     const i32 *table;
     const real *weight, *bias;
     double alpha;
-    i32 first, to, count; /* COPY: first map read, first map written, how many */
+    i32 first, to, count; /* COPY, CONSTANT: first map read, first map written, how many; ATTEND: -, -, maps of a head's value */
 } Op;
 
 typedef struct { i32 op, group, count; i64 first; } Instr;
@@ -54,7 +56,7 @@ typedef struct {
     double temperature;
 } Program;
 
-enum { EMBED, LINEAR, GATHER, RELU, ELU, SIGMOID, TANH, NEGATE, ADD, SUB, MUL, MAXIMUM, AFFINE, NORM, COPY, CELU, MAXOUT };
+enum { EMBED, LINEAR, GATHER, RELU, ELU, SIGMOID, TANH, NEGATE, ADD, SUB, MUL, MAXIMUM, AFFINE, NORM, COPY, CONSTANT, CELU, MAXOUT, ATTEND };
 
 /* exp, written without branches so that loops over it become vector code; within 2 units in the last place. */
 static inline float exp_float(float x) {
@@ -183,9 +185,46 @@ static void mix(const Op *op, const Buffer *in0, const Buffer *out, i32 group, i
     linear(taps, count, in0->row, op->inner, width, op->bias + group * width, at(out, position, site, first, group), out->row, rows);
 }
 
+static inline real dot(const real *a, const real *b, i32 count) {
+    vec sums = {0};
+    i32 m = 0;
+    for (; m + LANES <= count; m += LANES) sums += *(const vec *)(a + m) * *(const vec *)(b + m);
+    real sum = 0;
+    for (i32 lane = 0; lane < LANES; lane++) sum += sums[lane];
+    for (; m < count; m++) sum += a[m] * b[m];
+    return sum;
+}
+
+/* The mean of the visible sites' values, weighted by a softmax of query . key; zeros where none is visible. */
+static void attend(const Program *p, const Op *op, const Buffer *out, i64 position, i64 site, i64 first, i64 rows) {
+    const Buffer *queries = p->buffers + op->in0, *keys = p->buffers + op->in1, *values = p->buffers + op->in2;
+    const i32 *order = op->table;
+    i32 seen = op->table[op->grid + site];
+    real weight[seen > 0 ? seen : 1];
+    for (i64 r = first; r < first + rows; r++)
+        for (i32 head = 0; head < op->taps; head++) {
+            const real *query = at(queries, position, site, r, 0) + head * op->inner;
+            real *y = at(out, position, site, r, 0) + head * op->count;
+            real most = 0, total = 0;
+            for (i32 j = 0; j < seen; j++) {
+                weight[j] = (real)op->alpha * dot(query, at(keys, position, order[j], r, 0) + head * op->inner, op->inner);
+                most = j == 0 || weight[j] > most ? weight[j] : most;
+            }
+            for (i32 j = 0; j < seen; j++) weight[j] = exp_(weight[j] - most);
+            for (i32 j = 0; j < seen; j++) total += weight[j];
+            for (i32 m = 0; m < op->count; m++) y[m] = 0;
+            for (i32 j = 0; j < seen; j++) {
+                const real *value = at(values, position, order[j], r, 0) + head * op->count;
+                real share = weight[j] / total;
+                for (i32 m = 0; m < op->count; m++) y[m] += share * value[m];
+            }
+        }
+}
+
 static void unit(const Program *p, const Op *op, i32 group, i64 position, i64 site, i64 first, i64 rows) {
     const Buffer *out = p->buffers + op->out, *in0 = p->buffers + op->in0, *in1 = p->buffers + op->in1;
     if (op->kind == EMBED) { embed(p, op, out, group, position, site, first, rows); return; }
+    if (op->kind == ATTEND) { attend(p, op, out, position, site, first, rows); return; }
     if (op->kind == LINEAR) { mix(op, in0, out, group, position, site, first, rows, p->groups); return; }
     i32 maps = out->maps;
     real *y = at(out, position, site, first, group);
@@ -217,6 +256,11 @@ static void unit(const Program *p, const Op *op, i32 group, i64 position, i64 si
         for (i64 r = 0; r < rows; r++, y += out->row, x += in0->row)
             memcpy(y + op->to, x + op->first, sizeof(real) * (size_t)op->count);
         break;
+    case CONSTANT: {
+        const real *values = op->weight + ((i64)group * op->grid + site) * op->count;
+        for (i64 r = 0; r < rows; r++, y += out->row) memcpy(y + op->to, values, sizeof(real) * (size_t)op->count);
+        break;
+    }
     case CELU:
         for (i64 r = 0; r < rows; r++, y += out->row, x += in0->row)
             for (i32 m = 0; m < maps / 2; m++) { y[m] = elu_(x[m]); y[m + maps / 2] = elu_(-x[m]); }

@@ -23,8 +23,10 @@ KINDS = [
     "AFFINE",
     "NORM",
     "COPY",
+    "CONSTANT",
     "CELU",
     "MAXOUT",
+    "ATTEND",
 ]
 
 
@@ -42,7 +44,7 @@ class Op(ctypes.Structure):
     """One operation of the kernel."""
 
     _fields_ = (
-        *((name, c_int32) for name in ("kind", "out", "in0", "in1", "taps", "inner", "width", "grid")),
+        *((name, c_int32) for name in ("kind", "out", "in0", "in1", "in2", "taps", "inner", "width", "grid")),
         *((name, c_void_p) for name in ("table", "weight", "bias")),
         ("alpha", c_double),
         *((name, c_int32) for name in ("first", "to", "count")),

@@ -1,0 +1,49 @@
+"""What operations of a plan are lowered to: instructions of kernel.c, with tables and weights as tensors."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from torch import Tensor
+
+from pixkit.errors import PixkitError
+from pixkit.readiness.trace import Operation
+
+LANES = 16
+"""A group's maps are padded to a multiple of this."""
+
+
+class Unsupported(PixkitError):
+    """The kernel has no instruction for an operation; other executors do."""
+
+
+@dataclass(frozen=True)
+class Lowered:
+    """One kernel operation; fields as in kernel.c. `inputs` name up to three operations of the plan.
+
+    A VIEW is none: its result is `count` maps of each group of its input, from `first` on, where they are.
+    """
+
+    kind: str
+    inputs: tuple[str, ...] = ()
+    taps: int = 0
+    inner: int = 0
+    width: int = 0
+    grid: int = 0
+    table: Tensor | None = None
+    weight: Tensor | None = None
+    bias: Tensor | None = None
+    alpha: float = 1.0
+    first: int = 0
+    to: int = 0
+    count: int = 0
+
+
+def grouped(values: Tensor, groups: int) -> Tensor:
+    """Per map [M] to [G, M / G]."""
+    return values.detach().unflatten(0, (-1, groups)).T.contiguous()
+
+
+def unsupported(operation: Operation) -> Unsupported:
+    """The error that names an operation."""
+    return Unsupported(f"the native executor has no instruction for {operation.label}")
