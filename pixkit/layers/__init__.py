@@ -4,6 +4,7 @@ from pixkit.layers.append import AppendMaps, positions
 from pixkit.layers.attention import CausalAttention, KeepBefore
 from pixkit.layers.base import MixingLayer, PointwiseLayer, TapLayer, Taps
 from pixkit.layers.initialise import InitName, initialise
+from pixkit.layers.lstm import DiagonalLSTM, RowLSTM
 from pixkit.layers.masked import MaskedConv2d, Pointwise
 from pixkit.layers.multiscale import Decimate, Lattice, Mosaic
 from pixkit.layers.orient import Reorient, Turn
@@ -17,7 +18,6 @@ from pixkit.layers.pointwise import (
     activation,
     norm,
 )
-from pixkit.layers.recurrent import DiagonalLSTM, RowLSTM
 from pixkit.layers.resample import MaskedDownsample, MaskedUpsample
 from pixkit.layers.shifted import AppendOnes, Shift, ShiftedConv2d, ShiftedConvTranspose2d
 from pixkit.layers.weightnorm import (

@@ -1,16 +1,17 @@
-"""LSTMs that run over an image: by rows, and by diagonals (van den Oord et al., 2016, arXiv 1601.06759, section 3)."""
+"""What LSTMs that run over an image have in common (van den Oord et al., 2016, arXiv 1601.06759, section 3)."""
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import ClassVar
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from pixkit.layers.base import MixingLayer
-from pixkit.layers.geometry import Grid, tap_sources
+from pixkit.layers.geometry import Grid
 from pixkit.layers.masked import check_maps
 from pixkit.ordering import Ordering
 
@@ -43,6 +44,7 @@ class Memory:
         hidden: [B, S + 1, h].
         cell: [B, S + 1, h].
         done: bool [h, S + 1], which maps are computed.
+        weight: [T * h, 4h], K as a matrix.
         taps: int64 [S, T], of Fronts.
         rank: int64 [S], the number of each site's front.
     """
@@ -50,6 +52,7 @@ class Memory:
     hidden: Tensor
     cell: Tensor
     done: Tensor
+    weight: Tensor
     taps: Tensor
     rank: Tensor
 
@@ -77,6 +80,8 @@ class Recurrence(MixingLayer):
     """
 
     replayable = False
+    axis: ClassVar[int]
+    """Where the maps of a front are: 1 in [B, M, n], 0 in [M, n, B]."""
     order: Tensor
     back: Tensor
 
@@ -93,25 +98,35 @@ class Recurrence(MixingLayer):
         bound = (maps * taps) ** -0.5
         nn.init.uniform_(self.weight, -bound, bound)
 
+    @abstractmethod
+    def split(self, x: Tensor) -> Sequence[Tensor]:
+        """[B, M, H, W] to its fronts: [B, M, n] or [M, n, B] each, as `axis` says."""
+
+    @abstractmethod
+    def join(self, parts: list[Tensor]) -> Tensor:
+        """Back from `split`."""
+
+    @abstractmethod
+    def drive(self, part: Tensor, read: Tensor) -> Tensor:
+        """The gates of a front: `part`, their input-to-state half, and K * `read`, T - 1 sites more than the front."""
+
     def forward(self, x: Tensor) -> Tensor:
         """[B, 4h, H, W] to [B, h, H, W], front by front."""
-        outside = [state[None, :, None].expand(len(x), -1, 1) for state in (self.hidden, self.cell)]
-        hidden, cell = (state[:, :, :0] for state in outside)
+        along = self.axis + 1
+        outside = [self._outside(state, len(x)) for state in (self.hidden, self.cell)]
+        hidden, cell = (state.narrow(along, 0, 0) for state in outside)
         states = []
         for part, (before, after) in zip(self.split(x), self.fronts.pads, strict=True):
-            read = _window(hidden, outside[0], -before, before + hidden.shape[2] + after)
-            carried = _window(cell, outside[1], self.carry - before, part.shape[2])
-            hidden, cell = _lstm(part + F.conv1d(read, self.weight), carried, 1)
+            read = _window(hidden, outside[0], along, -before, before + hidden.shape[along] + after)
+            carried = _window(cell, outside[1], along, self.carry - before, part.shape[along])
+            hidden, cell = _lstm(self.drive(part, read), carried, self.axis)
             states.append(hidden)
         return self.join(states)
 
-    def split(self, x: Tensor) -> Sequence[Tensor]:
-        """[B, M, H, W] to its fronts, [B, M, n] each."""
-        return x.flatten(2).index_select(2, self.order).split([len(sites) for sites in self.fronts.sites], 2)
-
-    def join(self, parts: list[Tensor]) -> Tensor:
-        """Back from `split`."""
-        return torch.cat(parts, 2).index_select(2, self.back).unflatten(2, self.fronts.grid)
+    def _outside(self, state: Tensor, batch: int) -> Tensor:
+        """[h] as one site of each image, [B, h, 1] or [h, 1, B]."""
+        whole = state[None, :, None].expand(batch, -1, 1)
+        return whole if self.axis == 1 else whole.permute(1, 2, 0)
 
     def ready(self, *inputs: Tensor) -> Tensor:
         """Front by front: the latest of the own input and of all colours at the taps."""
@@ -137,7 +152,8 @@ class Recurrence(MixingLayer):
         done[:, -1] = True
         sizes = torch.tensor([len(front) for front in self.fronts.sites], device=device)
         rank = torch.repeat_interleave(sizes)[self.back]
-        return Memory(hidden, cell, done, self.fronts.taps.to(device), rank)
+        weight = self.weight.detach().permute(2, 1, 0).flatten(0, 1)
+        return Memory(hidden, cell, done, weight, self.fronts.taps.to(device), rank)
 
     def at(self, group: int, groups: int, sites: Tensor, inputs: list[Tensor], state: Memory) -> Tensor:
         """What these sites read that nobody has asked for yet, front by front in all colours; then they themselves."""
@@ -152,7 +168,7 @@ class Recurrence(MixingLayer):
     def _step(self, group: int, groups: int, sites: Tensor, source: Tensor, state: Memory) -> None:
         """One colour group at sites that do not read one another."""
         taps = state.taps[sites]
-        drive = torch.einsum("bsti,oit->bso", state.hidden[:, taps], self.weight[group::groups])
+        drive = state.hidden[:, taps].flatten(2) @ state.weight[:, group::groups]
         carried = state.cell[:, taps[:, self.carry], group::groups]
         hidden, cell = _lstm(source[:, sites, group::groups] + drive, carried, 2)
         state.hidden[:, sites, group::groups] = hidden
@@ -164,71 +180,6 @@ class Recurrence(MixingLayer):
         return f"{4 * self.maps}, {self.maps}, taps={self.weight.shape[2]}"
 
 
-class RowLSTM(Recurrence):
-    """The state-to-state half of a Row LSTM: site (r, c) reads (r - 1, c - k // 2 .. c + k // 2) (section 3.1).
-
-    A row is computed at once from the row above; the cell is carried down the column.
-
-    Args:
-        maps: h.
-        ordering: the raster.
-        kernel_size: k, odd.
-    """
-
-    def __init__(self, maps: int, ordering: Ordering, kernel_size: int = 3) -> None:
-        grid = (ordering.spec.height, ordering.spec.width)
-        super().__init__(maps, ordering, row_fronts(grid, kernel_size), kernel_size // 2)
-
-    def split(self, x: Tensor) -> Sequence[Tensor]:
-        """Rows, as views."""
-        return x.unbind(2)
-
-    def join(self, parts: list[Tensor]) -> Tensor:
-        """Rows below one another."""
-        return torch.stack(parts, 2)
-
-
-class DiagonalLSTM(Recurrence):
-    """The state-to-state half of one direction of a Diagonal BiLSTM: site (r, c) reads (r - 1, c) and (r, c - 1).
-
-    A diagonal, from the upper right to the lower left, is computed at once from the one before; the cell is carried
-    along the row. That is the 2x1 kernel of section 3.2 on a map whose row r is skewed by r columns, where that map
-    holds the image; its empty corners are not computed. `mirrored` exchanges left and right: (r, c) reads (r - 1, c)
-    and (r, c + 1), so that it sees the future of its own row and has to be moved down before it is used.
-
-    Args:
-        maps: h.
-        ordering: the raster.
-        mirrored: whether to start from the upper right corner.
-    """
-
-    def __init__(self, maps: int, ordering: Ordering, *, mirrored: bool = False) -> None:
-        grid = (ordering.spec.height, ordering.spec.width)
-        super().__init__(maps, ordering, diagonal_fronts(grid, mirrored), 1)
-
-
-def row_fronts(grid: Grid, kernel_size: int) -> Fronts:
-    """Rows, from the top down."""
-    (height, width), half = grid, kernel_size // 2
-    pads = [(width + 2 * half, 0), *[(half, half)] * (height - 1)]
-    taps = tap_sources(grid, grid, (-1, -1), (-half, half))
-    return Fronts(grid, torch.arange(height * width).split(width), pads, taps)
-
-
-def diagonal_fronts(grid: Grid, mirrored: bool) -> Fronts:
-    """Diagonals, from the upper left (or right) to the lower right (or left), each from its upper end down."""
-    height, width = grid
-    sites, pads = [], [(2, 0)]
-    for number in range(height + width - 1):
-        rows = torch.arange(max(0, number - width + 1), min(height - 1, number) + 1)
-        columns = number - rows
-        sites.append(rows * width + (width - 1 - columns if mirrored else columns))
-        pads.append((int(number + 1 < width), int(number + 1 < height)))
-    side = 1 if mirrored else -1
-    above, beside = (tap_sources(grid, grid, (dy, dy), (dx, dx)) for dy, dx in ((-1, 0), (0, side)))
-    return Fronts(grid, sites, pads[:-1], torch.cat([above, beside], 1))
-
-
 def _lstm(gates: Tensor, carried: Tensor, axis: int) -> tuple[Tensor, Tensor]:
     """The new hidden state and cell, from the sum of both halves of the gates, which lie along `axis`."""
     maps = gates.shape[axis] // 4
@@ -238,14 +189,15 @@ def _lstm(gates: Tensor, carried: Tensor, axis: int) -> tuple[Tensor, Tensor]:
     return output * cell.tanh(), cell
 
 
-def _window(x: Tensor, outside: Tensor, first: int, count: int) -> Tensor:
-    """Sites first..first + count - 1 of [B, M, n]; those that it does not have are [B, M, 1], the outside."""
-    end = first + count
-    before, after = min(max(-first, 0), count), min(max(end - x.shape[2], 0), count)
-    inside = x[:, :, max(first, 0) : max(end, 0)]
+def _window(x: Tensor, outside: Tensor, axis: int, first: int, count: int) -> Tensor:
+    """Sites first..first + count - 1 along an axis; those that `x` does not have are the outside."""
+    size, end = x.shape[axis], first + count
+    before, after = min(max(-first, 0), count), min(max(end - size, 0), count)
+    inside = x.narrow(axis, min(max(first, 0), size), count - before - after)
     if not before and not after:
         return inside
-    return torch.cat([outside.expand(-1, -1, before), inside, outside.expand(-1, -1, after)], 2)
+    head, tail = (outside.expand(*(length if each == axis else -1 for each in range(3))) for length in (before, after))
+    return torch.cat([head, inside, tail], axis)
 
 
 def _missing(sites: Tensor, state: Memory) -> Tensor:

@@ -1,0 +1,92 @@
+"""The recurrences against the paper's equations, pixel by pixel; the contract kit compares them site by site."""
+
+import itertools
+
+import pytest
+import torch
+
+from pixkit.curves import Raster
+from pixkit.errors import RecipeError
+from pixkit.image import ImageSpec
+from pixkit.layers import DiagonalLSTM, RowLSTM
+from pixkit.testing import check_layer, randomise
+
+SIZES = [(3, 5), (4, 2), (1, 4), (4, 1), (1, 1)]
+LAYERS = {
+    "row 3": lambda maps, ordering: RowLSTM(maps, ordering, 3),
+    "row 5": lambda maps, ordering: RowLSTM(maps, ordering, 5),
+    "left": DiagonalLSTM,
+    "right": lambda maps, ordering: DiagonalLSTM(maps, ordering, mirrored=True),
+}
+TAPS = {
+    "row 3": [(-1, -1), (-1, 0), (-1, 1)],
+    "row 5": [(-1, dx) for dx in range(-2, 3)],
+    "left": [(-1, 0), (0, -1)],
+    "right": [(-1, 0), (0, 1)],
+}
+CARRY = {"row 3": (-1, 0), "row 5": (-1, 0), "left": (0, -1), "right": (0, 1)}
+
+
+def raster(height, width, channels=1):
+    return Raster(Raster.Config(), ImageSpec(channels, height, width, 4), "sequential")
+
+
+def by_pixels(layer, name, x):
+    """Equation 3, one pixel after the other in an order that every direction may take."""
+    batch, maps, height, width = x.shape
+    units = maps // 4
+    hidden, cell, out = {}, {}, x.new_zeros(batch, units, height, width)
+    columns = range(width - 1, -1, -1) if name == "right" else range(width)
+    for r, c in itertools.product(range(height), columns):
+        gates = x[:, :, r, c].clone()
+        for tap, (dy, dx) in enumerate(TAPS[name]):
+            before = hidden.get((r + dy, c + dx), layer.hidden.expand(batch, units))
+            gates += before @ layer.weight[:, :, tap].T
+        o, f, i = (torch.sigmoid(gates[:, k * units : (k + 1) * units]) for k in range(3))
+        g = torch.tanh(gates[:, 3 * units :])
+        carried = cell.get((r + CARRY[name][0], c + CARRY[name][1]), layer.cell.expand(batch, units))
+        cell[r, c] = f * carried + i * g
+        hidden[r, c] = o * torch.tanh(cell[r, c])
+        out[:, :, r, c] = hidden[r, c]
+    return out
+
+
+@pytest.mark.parametrize("name", LAYERS)
+@pytest.mark.parametrize("size", SIZES, ids=str)
+def test_equation_3_at_every_pixel(name, size):
+    layer = LAYERS[name](5, raster(*size)).double()
+    randomise(layer, seed=3)
+    x = torch.randn(2, 20, *size, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    with torch.no_grad():
+        assert torch.allclose(layer(x), by_pixels(layer, name, x), rtol=0, atol=1e-12)
+
+
+@pytest.mark.parametrize("name", LAYERS)
+@pytest.mark.parametrize("channels", [1, 3])
+@pytest.mark.parametrize("size", SIZES, ids=str)
+def test_contract(name, channels, size):
+    """Under readiness that is random, and under the raster's, where a mirrored row is due in one step."""
+    ordering = raster(*size, channels)
+    layer = LAYERS[name](2 * channels, ordering)
+    for readiness in (None, [ordering.group_steps]):
+        check_layer(layer, [(8 * channels, *size)], groups=channels, readiness=readiness)
+
+
+@pytest.mark.parametrize("name", LAYERS)
+def test_gradients_are_those_of_the_equations(name):
+    layer = LAYERS[name](2, raster(3, 4)).double()
+    randomise(layer, seed=1)
+    x = torch.randn(2, 8, 3, 4, generator=torch.Generator().manual_seed(0), dtype=torch.float64, requires_grad=True)
+    weights = torch.randn(2, 2, 3, 4, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
+    leaves = [x, layer.weight, layer.hidden, layer.cell]
+    fast = torch.autograd.grad((layer(x) * weights).sum(), leaves)
+    slow = torch.autograd.grad((by_pixels(layer, name, x) * weights).sum(), leaves)
+    for one, other in zip(fast, slow, strict=True):
+        assert other.abs().max() > 1e-3
+        assert torch.allclose(one, other, rtol=0, atol=1e-12)
+
+
+@pytest.mark.parametrize("name", LAYERS)
+def test_units_must_divide_among_the_colours(name):
+    with pytest.raises(RecipeError, match="divide evenly"):
+        LAYERS[name](4, raster(2, 2, channels=3))
