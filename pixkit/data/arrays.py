@@ -59,7 +59,12 @@ class Arrays(DataSource):
                 the layout says, or out of range.
         """
         config = self.config
-        file = ArrayFile(self.resolve(config.path), config.max_bytes)
+        path = self.resolve(config.path)
+        if not path.exists():
+            raise DataError(
+                "there is no such file", where=str(path), expected=self._contents(), hint="data.path=FILE names yours"
+            )
+        file = ArrayFile(path, config.max_bytes)
         named = file.zipped
         if not named and config.train_labels is not None:
             raise DataError(
@@ -78,6 +83,13 @@ class Arrays(DataSource):
             order = torch.from_numpy(permutation(config.split_seed, Stream.HOLD_OUT, len(train)))
             train, test = hold_out(train, order, config.test_fraction, str(file.path))
         return SourceImages(train, test, levels=config.source_levels, classes=self._classes(train, test))
+
+    def _contents(self) -> str:
+        """What the file should hold."""
+        config = self.config
+        names = (config.train, config.test, config.train_labels, config.test_labels)
+        arrays = ", ".join(name for name in names if name is not None)
+        return f"integer arrays {arrays}; images {config.layout} of levels 0..{config.source_levels - 1}"
 
     def _images(self, file: ArrayFile, key: str | None, labels_key: str | None) -> ImageSet:
         where = f"{file.path}: {key}" if key else str(file.path)

@@ -193,8 +193,8 @@ def test_damaged_files_are_refused(make, tmp_path, content):
 
 
 def test_a_missing_file_and_a_folder_are_refused(make, tmp_path):
-    for path in ("none.npy", "."):
-        with pytest.raises(DataError, match="cannot be read"):
+    for path, words in (("none.npy", r"there is no such file(.|\n)*data\.path=FILE"), (".", "cannot be read")):
+        with pytest.raises(DataError, match=words):
             make("arrays", path=path)
 
 

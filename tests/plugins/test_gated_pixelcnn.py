@@ -5,6 +5,7 @@ import math
 import runpy
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from torch import nn
@@ -12,12 +13,15 @@ from torch import nn
 import pixkit
 from pixkit.autoregressive import assemble
 from pixkit.backbone import InputConfig
+from pixkit.build import build, load
 from pixkit.context import FeatureContext, LabelContext
-from pixkit.errors import CausalityError, RecipeError
+from pixkit.data import prepare
+from pixkit.errors import CausalityError, DataError, RecipeError
 from pixkit.image import ImageSpec
 from pixkit.plugins import registry
 from pixkit.readiness.trace import Trace
 from pixkit.readiness.verify import permitted, receptive_field, require_law
+from pixkit.recipe import load_recipe
 from pixkit.testing import (
     check_backbone,
     check_causality,
@@ -332,3 +336,39 @@ def test_maps_that_do_not_divide_are_refused():
         with pytest.raises(RecipeError, match="divide evenly") as error:
             network(gated(**{"width": 66, "output_layers": 1, key: 64}), ImageSpec(3, 4, 4, 4))
         assert f"{key}: 66" in str(error.value)
+
+
+@pytest.fixture
+def codes(tmp_path):
+    """128 and 32 grids of 4x5 codes, K = 512: a code of label l is 100 l plus something small."""
+    generator = np.random.default_rng(0)
+    labels = {"train_labels": np.arange(128) % 4, "test_labels": np.arange(32) % 4}
+    images = {
+        name: 100 * labels[f"{name}_labels"][:, None, None] + generator.integers(0, 5, (count, 4, 5))
+        for name, count in (("train", 128), ("test", 32))
+    }
+    path = tmp_path / "mine.npz"
+    np.savez(path, **images, **labels)
+    return path
+
+
+def test_the_recipe_of_codes_learns_a_codebook_by_class(codes, tmp_path):
+    small = ("model.backbone.width=16", "model.backbone.layers=3", "model.backbone.output_width=32")
+    brief = ("train.steps=60", "train.schedule.warmup=0", "train.optimizer.lr=1e-2", "train.ema=0.9", "sample.count=2")
+    often = ("train.eval_every=60", "train.checkpoint_every=60")
+    loaded = load_recipe("codes-gated", (f"data.path={codes}", *small, *brief, *often))
+    run = build(loaded, tmp_path / "run").run
+    model = load(run)
+    assert str(model.spec) == "1x4x5, K = 512"
+    assert len(model.network.conditioner.table.weight) == 4 + 1
+    drawn = model.sample(32, context=torch.arange(32) % 4)
+    own = drawn // 100 == (torch.arange(32) % 4)[:, None, None, None]
+    assert own.float().mean() > 0.8, "codes are those of their class"
+
+
+def test_the_recipe_of_codes_says_what_file_it_wants(tmp_path):
+    loaded = load_recipe("codes-gated", (f"data.path={tmp_path}/none.npz",))
+    with pytest.raises(DataError, match=r"none\.npz: there is no such file") as error:
+        prepare(loaded.recipe.data, loaded.base)
+    for part in ("train, test, train_labels, test_labels", "NHW", "0..511", "data.path=FILE"):
+        assert part in str(error.value)
