@@ -15,8 +15,10 @@ if TYPE_CHECKING:
     from pixkit import layers as layers
     from pixkit import testing as testing
     from pixkit.autoregressive import Autoregressive as Autoregressive
+    from pixkit.autoregressive import assemble as assemble
     from pixkit.backbone import Backbone as Backbone
     from pixkit.backbone import BackboneSpec as BackboneSpec
+    from pixkit.backbone import InputConfig as InputConfig
     from pixkit.build import BuildResult as BuildResult
     from pixkit.build import evaluate as evaluate
     from pixkit.build import load as load
@@ -76,6 +78,13 @@ if TYPE_CHECKING:
     from pixkit.masks import TapShape as TapShape
     from pixkit.models.base import Model as Model
     from pixkit.models.base import Phase as Phase
+    from pixkit.models.codes import CodeMaps as CodeMaps
+    from pixkit.models.codes import CodeVector as CodeVector
+    from pixkit.models.encoder import Encoder as Encoder
+    from pixkit.models.encoder import EncoderConfig as EncoderConfig
+    from pixkit.models.encoder import split_gaussian as split_gaussian
+    from pixkit.models.latent import LatentModel as LatentModel
+    from pixkit.models.latent import VariationalModel as VariationalModel
     from pixkit.noise import Noise as Noise
     from pixkit.ordering import Ordering as Ordering
     from pixkit.oriented import OrientedBackbone as OrientedBackbone
@@ -104,6 +113,8 @@ _MODULE_OF = {
     "CausalAttention": "layers",
     "CausalityError": "errors",
     "CheckpointError": "errors",
+    "CodeMaps": "models.codes",
+    "CodeVector": "models.codes",
     "ColourLayerNorm": "layers",
     "ComponentConfig": "component",
     "ComponentSpec": "component",
@@ -115,16 +126,20 @@ _MODULE_OF = {
     "DataSource": "data.base",
     "Dataset": "data",
     "DiagonalLSTM": "layers",
+    "Encoder": "models.encoder",
+    "EncoderConfig": "models.encoder",
     "FeatureContext": "context",
     "Head": "heads.base",
     "HeadRef": "component",
     "ImageSet": "data.base",
     "ImageSpec": "image",
+    "InputConfig": "backbone",
     "KINDS": "registry",
     "KeepBefore": "layers",
     "Known": "samplers.base",
     "LabelConfig": "context",
     "LabelContext": "context",
+    "LatentModel": "models.latent",
     "LoadedRecipe": "recipe",
     "MaskRef": "component",
     "MaskedConv2d": "layers",
@@ -163,11 +178,14 @@ _MODULE_OF = {
     "TapShape": "masks",
     "Taps": "layers",
     "UsageError": "errors",
+    "VariationalModel": "models.latent",
+    "assemble": "autoregressive",
     "evaluate": "build",
     "hookimpl": "hookspecs",
     "load": "build",
     "load_recipe": "recipe",
     "prepare": "data",
+    "split_gaussian": "models.encoder",
 }
 """The module, within pixkit, of each public name; the imports above tell type checkers the same."""
 

@@ -1,0 +1,207 @@
+"""Models with a latent code: an encoder, a prior, and an autoregressive decoder of any backbone."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Callable, Iterator, Sequence
+
+import torch
+from torch import Tensor
+
+from pixkit.autoregressive import Autoregressive
+from pixkit.errors import UsageError
+from pixkit.image import Batch
+from pixkit.layers import initialise_from_data
+from pixkit.models.base import Model
+from pixkit.noise import Noise
+from pixkit.readiness.check import verify
+from pixkit.samplers import Known, Sampler, sampler_for
+
+ACTIVE = 0.01
+"""Variance over images above which the posterior mean of a unit counts as active (Burda et al., 2015, 1509.00519)."""
+
+
+class LatentModel(Model):
+    """Base of models in which a code z says what an image is about, and a network draws the pixels given z.
+
+        p(x | z) = prod over steps t of p(x_t | x_<t, z)
+
+    With several levels z_1 is what the decoder reads; each other one says what the level below it is like.
+    A subclass makes `network` and implements `means` and `latents`.
+
+    Attributes:
+        network: the decoder; its conditioner takes z_1, [B, ...].
+        levels: number of latent levels.
+        codes: number of values of a categorical code that can be chosen when drawing; 0 if there is none.
+    """
+
+    network: Autoregressive
+    levels: int = 1
+    codes: int = 0
+
+    @abstractmethod
+    def means(self, x: Tensor) -> list[Tensor]:
+        """What the encoder makes of images, int64 [B, C, H, W]: its mean z of each level, [B, ...], z_1 first."""
+
+    @abstractmethod
+    def latents(self, noise: Sequence[Noise], codes: Tensor | None = None) -> Tensor:
+        """z_1 of some images from the prior, [B, ...].
+
+        Args:
+            noise: for each level, z_1 first, which noise it is drawn with. Images with equal numbers at a level have
+                equal noise there.
+            codes: int64 [B], the categorical codes to draw, where the model has such; left out, they are drawn too.
+        """
+
+    @torch.no_grad()
+    def encode(self, x: Tensor, *, batch_size: int = 256) -> Tensor:
+        """z_1 of images, [B, ...], on the model's device: the encoder's mean, which `decode` takes.
+
+        Args:
+            x: int64 [B, C, H, W].
+            batch_size: images at a time.
+
+        Raises:
+            DataError: if x is not a batch of such images.
+        """
+        return self._means(x, batch_size)[0]
+
+    @torch.no_grad()
+    def decode(
+        self,
+        z: Tensor,
+        noise: Noise,
+        *,
+        temperature: float = 1.0,
+        sampler: str | Sampler = "auto",
+        batch_size: int = 64,
+        progress: Callable[[int, int], None] | None = None,
+    ) -> Tensor:
+        """Draw an image of each code, int64 [B, C, H, W]; what depends on the code alone is computed once.
+
+        Args:
+            z: z_1, [B, ...].
+            noise: of the pixels, B images.
+            temperature: divides logits (and scales); 1 is the model's own distribution.
+            sampler: a sampler, or the name of one.
+            batch_size: images drawn together.
+            progress: called as progress(done, total).
+
+        Raises:
+            UsageError: if z is no code of the model, or not one for each image.
+        """
+        return sampler_for(sampler).sample(
+            self.network,
+            noise,
+            temperature=temperature,
+            context=z.to(next(self.network.parameters())),
+            batch_size=batch_size,
+            progress=progress,
+        )
+
+    def sample(
+        self,
+        n: int,
+        *,
+        seed: int = 0,
+        temperature: float = 1.0,
+        sampler: str | Sampler = "auto",
+        batch_size: int = 64,
+        first: int = 0,
+        known: Known | None = None,
+        context: Tensor | None = None,
+        guidance: float = 0.0,
+        progress: Callable[[int, int], None] | None = None,
+    ) -> Tensor:
+        """Draw z from the prior and images given z, int64 [n, C, H, W]; see `AutoregressiveModel.sample`.
+
+        The temperature is the pixels' alone. `context` is the categorical codes to draw, int64 [n].
+
+        Raises:
+            UsageError: for known sub-pixels, guidance, or codes of a model without.
+        """
+        if known is not None:
+            raise UsageError(
+                "an image that is given in part cannot be continued by a latent model",
+                where=type(self).__name__,
+                found="known sub-pixels",
+                expected="none: the code would have to be drawn given them, which no encoder was trained for",
+            )
+        if guidance:
+            self.no_label()
+        images = Noise(seed, range(first, first + n))
+        parts = list(images.split(batch_size)) or [images]
+        chosen = [None if context is None else context[part * batch_size :][:batch_size] for part in range(len(parts))]
+        z = torch.cat([self.latents([part] * self.levels, some) for part, some in zip(parts, chosen, strict=True)])
+        return self.decode(
+            z, images, temperature=temperature, sampler=sampler, batch_size=batch_size, progress=progress
+        )
+
+    def active_units(self, x: Tensor, *, batch_size: int = 256) -> list[tuple[int, int]]:
+        """For each level, z_1 first, how many units are active on these images, and how many there are."""
+        spread = [mean.flatten(1).double().var(0, correction=0) for mean in self._means(x, batch_size)]
+        return [(int((variance > ACTIVE).sum()), len(variance)) for variance in spread]
+
+    def initialise(self, batch: Batch) -> None:
+        """Set the decoder's layers that the first batch sets (`pixkit.layers.DataInitialised`)."""
+        initialise_from_data(self.network, lambda: self.network(batch.x, self.means(batch.x)[0]))
+
+    def verify(self) -> None:
+        """Prove that, given z, no sub-pixel sees what is not drawn before it.
+
+        Raises:
+            CausalityError: naming the layer to blame.
+        """
+        verify(self.network)
+
+    @torch.no_grad()
+    def _means(self, x: Tensor, batch_size: int) -> list[Tensor]:
+        self.spec.check(x)
+        parts = [self.means(part.long().to(self.device)) for part in x.split(batch_size)]
+        return [torch.cat(level) for level in zip(*parts, strict=True)]
+
+
+class VariationalModel(LatentModel):
+    """Base of latent models whose score is a bound on -log p(x), from one draw of z.
+
+    A subclass implements `assess`, whose 'nats' are the bound, and `importance`.
+    """
+
+    score_kind = "bound"
+
+    def score(self, batch: Batch) -> Tensor:
+        """A bound on -log p(x), nats [B]; draws z from torch's generator."""
+        return self.assess(batch)["nats"]
+
+    def bound(self, x: Tensor, *, batch_size: int = 256) -> Tensor:
+        """A lower bound on log p(x), in expectation, nats [B]; draws z from torch's generator.
+
+        Raises:
+            DataError: if x is not a batch of such images.
+        """
+        return torch.cat([-self.score(batch) for batch in self._batches(x, batch_size)])
+
+    def importance_log_prob(self, x: Tensor, count: int, *, batch_size: int = 64) -> Tensor:
+        """log p(x) of each image, nats [B], estimated from `count` importance samples each.
+
+        Raises:
+            DataError: if x is not a batch of such images.
+        """
+        return torch.cat([-self.importance(batch, count) for batch in self._batches(x, batch_size)])
+
+    def log_prob(self, x: Tensor) -> Tensor:
+        """There is none.
+
+        Raises:
+            UsageError: always.
+        """
+        raise UsageError(
+            "the likelihood of a latent-variable model is an integral over z that nobody can compute",
+            where=type(self).__name__,
+            hint="bound(x) is a lower bound on log p(x), importance_log_prob(x, 1000) an estimate of it",
+        )
+
+    def _batches(self, x: Tensor, size: int) -> Iterator[Batch]:
+        self.spec.check(x)
+        for part in x.split(size):
+            yield Batch(part.long().to(self.device), None, torch.arange(len(part)))

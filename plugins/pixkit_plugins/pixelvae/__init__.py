@@ -1,0 +1,219 @@
+"""PixelVAE (Gulrajani, Kumar, Ahmed, Ali Taiga, Visin, Vazquez and Courville, 2016, arXiv 1611.05013)."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from typing import Literal
+
+import torch
+from pydantic import Field
+from torch import Tensor, nn
+from torch.distributions import Normal, kl_divergence
+
+import pixkit
+from pixkit_plugins.pixelvae.prior import GridPrior, SpatialConfig
+
+pixkit_api_version = 1
+
+COLLAPSED = 0.01
+"""Nats an image of KL below which a level says nothing."""
+SITES = 2**18
+"""Sites that the decoder is given at once when importance samples are drawn: what bounds their memory."""
+
+
+class PixelVAE(pixkit.VariationalModel):
+    """A variational autoencoder whose decoder is an autoregressive network, of any backbone and head.
+
+    With one level, z_1 is a vector with the prior N(0, I). With `spatial` there are two: z_1 is a grid, z_2 the vector,
+    p(z_1 | z_2) as `spatial` says, and the encoder has q(z_1 | x) and q(z_2 | x), both diagonal Gaussians:
+
+        -log p(x) <= E[-log p(x | z_1)]           reconstruction
+                     + E[KL(q(z_1 | x) || p(z_1 | z_2))]      kl_1
+                     + KL(q(z_2 | x) || N(0, I))              kl_2            (sections 3 and 3.2)
+
+    with z_1 ~ q(z_1 | x), z_2 ~ q(z_2 | x), one draw each. The score is this bound, whatever the training's beta and
+    free bits. An autoregressive p(z_1 | z_2) is teacher-forced on the drawn z_1; the KL of a site, given the sites
+    before it, is in closed form, as all other KLs are. The likelihood itself is estimated (`importance`) by
+
+        log 1/S sum over s of p(x | z_1) p(z_1 | z_2) p(z_2) / q(z_1, z_2 | x)       (arXiv 1509.00519, equation 8)
+
+    whose expectation rises with S to log p(x), from below.
+
+    z_1 enters the decoder as the context of its backbone (`condition`): as feature maps, by transposed convolutions,
+    or as a vector, the same at every site. What becomes of it is the backbone's: `pixelcnn` takes it in once behind its
+    first layer, which is the paper's plain PixelVAE; `gated_pixelcnn` in every gate, the paper's gated one, whose
+    variant without upsampling is `condition: vector`. Under the ordering `at_once` no pixel sees another, and the
+    model is a plain VAE.
+
+    Training minimises reconstruction + beta * sum over levels l of max(kl_l, free_bits) + the encoder's penalty, means
+    over the batch; beta rises linearly from 0 to 1 over `warmup` steps.
+
+    Departures: the paper's 1x1 convolutions of z and the upsampling are not specified; its residual encoder is plain
+    strided convolutions here; each level has an encoder of its own; free bits are from arXiv 1606.04934 (equation 15),
+    one group a level.
+    """
+
+    class Config(pixkit.ComponentConfig):
+        """The parts."""
+
+        ordering: pixkit.OrderingRef = Field(default={"type": "raster"}, validate_default=True)
+        """Which sub-pixels the decoder draws when."""
+        input: pixkit.InputConfig = Field(default_factory=pixkit.InputConfig)
+        """How levels enter decoder and encoder."""
+        backbone: pixkit.BackboneRef
+        """The decoder's network."""
+        head: pixkit.HeadRef = Field(default={"type": "softmax"}, validate_default=True)
+        """The distribution of a sub-pixel."""
+        latent: int = Field(32, ge=1, le=65536)
+        """Entries of the vector: z_1, or z_2 if there is a spatial z_1."""
+        spatial: SpatialConfig | None = None
+        """A latent on a grid between the vector and the decoder; there is none if left out."""
+        condition: Literal["maps", "vector"] = "maps"
+        """z_1 enters the backbone as feature maps, or as a vector without upsampling."""
+        features: int = Field(32, ge=1, le=4096)
+        """Number of these maps, or of the vector's entries."""
+        encoder: pixkit.EncoderConfig = Field(default_factory=pixkit.EncoderConfig)
+        """The encoder of each level."""
+        warmup: int = Field(0, ge=0)
+        """Steps over which beta rises from 0 to 1."""
+        free_bits: float = Field(0.0, ge=0)
+        """Nats of each level's KL that cost nothing in training."""
+
+    config: Config
+
+    def __init__(self, config: Config, spec: pixkit.ImageSpec, classes: int | None = None) -> None:
+        super().__init__(config, spec, classes)
+        self.levels = 1 if config.spatial is None else 2
+        sizes, halvings = [config.latent], None
+        self.prior: GridPrior | None = None
+        if config.spatial is not None:
+            halvings, sizes = config.spatial.halvings, [config.spatial.maps, config.latent]
+            self.prior = GridPrior(config.spatial, (spec.height, spec.width), config.latent)
+        self.encoders = nn.ModuleList(
+            pixkit.Encoder(spec, config.input, config.encoder, 2 * size, None if level else halvings)
+            for level, size in enumerate(sizes)
+        )
+        parts = (config.ordering, config.input, config.backbone, config.head)
+        self.network = pixkit.assemble(spec, *parts, conditioner=self._conditioner())
+
+    def _conditioner(self) -> pixkit.Conditioner:
+        config, image = self.config, (self.spec.height, self.spec.width)
+        if config.condition == "maps" and self.prior is not None and config.spatial is not None:
+            return pixkit.CodeMaps(self.prior.shape, config.features, image, config.spatial.halvings)
+        if config.condition == "maps":
+            return pixkit.CodeMaps((config.latent,), config.features, image)
+        if config.spatial is not None:
+            raise pixkit.RecipeError(
+                "a latent on a grid is no vector",
+                where="model.condition",
+                found="vector, and a section model.spatial",
+                expected="maps",
+            )
+        return pixkit.CodeVector(config.latent, config.features)
+
+    def phases(self) -> list[pixkit.Phase]:
+        """One: the bound."""
+        return [pixkit.Phase("bound", self.parameters(), self._loss)]
+
+    def _loss(self, batch: pixkit.Batch, step: int) -> dict[str, Tensor]:
+        posteriors, penalty = self._encode(batch.x)
+        means = {name: part.mean() for name, part in self._parts(batch.x, posteriors).items()}
+        beta = min(1.0, step / self.config.warmup) if self.config.warmup else 1.0
+        kls = [means[f"kl_{level}"] for level in range(1, self.levels + 1)]
+        loss = means["reconstruction"] + beta * sum(kl.clamp_min(self.config.free_bits) for kl in kls) + penalty
+        shown = {"nats": sum(means.values()), **means, "sparsity": penalty, "beta": loss.new_tensor(beta)}
+        if self.config.encoder.sparsity is None:
+            del shown["sparsity"]
+        return {
+            "loss": loss / self.spec.dims,
+            **{name: torch.as_tensor(value).detach() for name, value in shown.items()},
+        }
+
+    @torch.no_grad()
+    def assess(self, batch: pixkit.Batch) -> dict[str, Tensor]:
+        """The bound at beta = 1 as 'nats', and its parts, [B] each; draws z from torch's generator."""
+        parts = self._parts(batch.x, self._encode(batch.x)[0])
+        return {"nats": torch.stack(list(parts.values())).sum(0), **parts}
+
+    @torch.no_grad()
+    def importance(self, batch: pixkit.Batch, count: int, progress: Callable[[int, int], None] | None = None) -> Tensor:
+        """See Model: float64 [B]."""
+        posteriors, _ = self._encode(batch.x)
+        weights = []
+        at_once = max(1, SITES // (self.spec.sites * max(1, len(batch.x))))
+        for done in range(0, count, at_once):
+            weights.append(self.log_weights(batch.x, posteriors, min(at_once, count - done)))
+            if progress is not None:
+                progress(min(done + at_once, count), count)
+        return math.log(count) - torch.cat(weights).logsumexp(0)
+
+    def log_weights(self, x: Tensor, posteriors: Sequence[Normal], count: int) -> Tensor:
+        """log p(x, z) - log q(z | x) of `count` draws z ~ q(z | x) of each image, float64 [count, B]."""
+        drawn = [posterior.sample(torch.Size([count])) for posterior in posteriors]
+        inferred = sum(_log_prob(posterior, z) for posterior, z in zip(posteriors, drawn, strict=True))
+        flat = [z.flatten(0, 1) for z in drawn]
+        weights = self.network.log_prob(x.repeat(count, 1, 1, 1), flat[0]).double().view(count, -1) - inferred
+        for prior, z in zip(self._priors(flat), flat, strict=True):
+            weights = weights + _log_prob(prior, z).view(count, -1)
+        return weights
+
+    def means(self, x: Tensor) -> list[Tensor]:
+        """See LatentModel: the means of q(z_1 | x) and of q(z_2 | x)."""
+        return [posterior.mean for posterior in self._encode(x)[0]]
+
+    @torch.no_grad()
+    def latents(self, noise: Sequence[pixkit.Noise], codes: Tensor | None = None) -> Tensor:
+        """See LatentModel."""
+        if codes is not None:
+            raise pixkit.UsageError("the model has no categorical code", where=type(self).__name__)
+        reference = next(self.parameters())
+        names = [f"latent {level}" for level in range(1, self.levels + 1)]
+        streams = [one.stream(name) for one, name in zip(noise, names, strict=True)]
+        z = streams[-1].normals((self.config.latent,)).to(reference)
+        return z if self.prior is None else self.prior.sample(z, streams[0].normals(self.prior.shape).to(reference))
+
+    def remarks(self, parts: Mapping[str, float], step: int | None = None) -> list[str]:
+        """Which levels have collapsed; nothing while beta rises."""
+        if step is not None and step < self.config.warmup:
+            return []
+        return [
+            f"posterior collapse: the KL of z_{level} is {parts[f'kl_{level}']:.4f} nats an image, so that it says "
+            "nothing about the image; try a longer model.warmup, model.free_bits, or a decoder that sees less"
+            for level in range(1, self.levels + 1)
+            if parts[f"kl_{level}"] < COLLAPSED
+        ]
+
+    def _encode(self, x: Tensor) -> tuple[list[Normal], Tensor]:
+        """q(z_l | x) of each level, z_1 first, and the sparsity penalty."""
+        outputs, activations = zip(*(encoder(x) for encoder in self.encoders), strict=True)
+        sparsity = self.config.encoder.sparsity
+        penalties = [] if sparsity is None else [sparsity.penalty(hidden) for hidden in activations]
+        return [pixkit.split_gaussian(one) for one in outputs], torch.stack(
+            [outputs[0].new_zeros(()), *penalties]
+        ).sum()
+
+    def _parts(self, x: Tensor, posteriors: Sequence[Normal]) -> dict[str, Tensor]:
+        """The bound's terms for one draw of z, [B] each."""
+        drawn = [posterior.rsample() for posterior in posteriors]
+        parts = {"reconstruction": -self.network.log_prob(x, drawn[0])}
+        for level, pair in enumerate(zip(posteriors, self._priors(drawn), strict=True), 1):
+            parts[f"kl_{level}"] = kl_divergence(*pair).flatten(1).sum(1)
+        return parts
+
+    def _priors(self, drawn: Sequence[Tensor]) -> list[Normal]:
+        """p of each level's z given what is drawn, z_1 first."""
+        top = Normal(torch.zeros_like(drawn[-1]), torch.ones_like(drawn[-1]), validate_args=False)
+        return [top] if self.prior is None else [self.prior(*drawn), top]
+
+
+def _log_prob(distribution: Normal, z: Tensor) -> Tensor:
+    """Nats of [..., B, d, ...], summed over all but the leading axes that the distribution's batch has, and [count]."""
+    extra = z.ndim - distribution.mean.ndim
+    return distribution.log_prob(z).double().flatten(extra + 1).sum(-1)
+
+
+@pixkit.hookimpl
+def pixkit_register(registry: pixkit.Registrar) -> None:
+    """Register the model."""
+    registry.add("model", "pixelvae", PixelVAE)
