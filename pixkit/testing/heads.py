@@ -171,13 +171,18 @@ def check_extremes(head: Head) -> None:
 
 
 def check_precision(head: Head) -> None:
-    """Half-precision parameters are computed with in float32."""
-    x = torch.zeros(2, head.spec.channels, 5, dtype=torch.int64)
+    """Half-precision parameters are computed with in float32, and so is everything under autocast."""
+    x = torch.randint(head.spec.levels, (2, head.spec.channels, 5), generator=torch.Generator().manual_seed(4))
     for dtype in (torch.bfloat16, torch.float16):
         params = random_params(head, 5, batch=2).to(dtype)
         nats, expected = (head.distribution(given).log_prob(x) for given in (params, params.float()))
         assert nats.dtype == torch.float32, f"{dtype} parameters give {nats.dtype} log-probabilities"
         assert torch.equal(nats, expected), f"{dtype} parameters are not computed with in float32"
+    params = random_params(head, 5, batch=2).bfloat16()
+    with torch.autocast("cpu", torch.bfloat16):
+        under = head.distribution(params).log_prob(x)
+    expected = head.distribution(params.float()).log_prob(x)
+    assert torch.equal(under, expected), "under autocast likelihoods are not computed in float32"
 
 
 def check_sites(head: Head) -> None:

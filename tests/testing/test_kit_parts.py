@@ -12,6 +12,7 @@ from pixkit.curves import Raster
 from pixkit.data.base import DataSource, ImageSet, SourceImages
 from pixkit.errors import DataError, RecipeError
 from pixkit.heads import LevelCategorical, Softmax
+from pixkit.heads.base import at_least_single
 from pixkit.masks import TapShape
 from pixkit.ordering import Ordering
 from pixkit.testing import (
@@ -62,6 +63,15 @@ class Coarse(LevelCategorical):
         self.logits = logits
 
 
+class Mixing(LevelCategorical):
+    """A matrix product, which autocast computes in half precision."""
+
+    def __init__(self, logits):
+        turned = at_least_single(logits)
+        cooler = 0.999 * torch.eye(logits.shape[1]).to(turned)
+        super().__init__(torch.matmul(cooler, turned.flatten(2)).view_as(turned))
+
+
 class Fragile(LevelCategorical):
     """Overflows."""
 
@@ -93,8 +103,8 @@ class Crossed(LevelCategorical):
 
 
 @pytest.mark.parametrize(("distribution", "text"), [
-    (Bent, "do not follow"), (Heavy, "miss 1"), (Coarse, "log-probabilities"), (Fragile, "parameters of size"),
-    (Restless, "same uniforms"), (Shifted, "`mean`"), (Crossed, "colour 0 reads"),
+    (Bent, "do not follow"), (Heavy, "miss 1"), (Coarse, "log-probabilities"), (Mixing, "under autocast"),
+    (Fragile, "parameters of size"), (Restless, "same uniforms"), (Shifted, "`mean`"), (Crossed, "colour 0 reads"),
 ])  # fmt: skip
 def test_heads(distribution, text):
     class Wrong(Softmax):
