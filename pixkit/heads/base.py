@@ -62,9 +62,10 @@ class PixelDistribution(Distribution):
 class Head(nn.Module):
     """Base of head components: ``Head(config, spec, ordering)``.
 
-    Attribute `maps` is the number of parameter maps, P; `draws` the uniforms that a sub-pixel needs. `inverse` is
-    "softmax" if parameter map k * C + c is the logit of level k of colour c and `quantile` inverts their distribution
-    function; tuned executors may then draw by themselves.
+    Attribute `maps` is the number of parameter maps, P; `draws` the uniforms that a sub-pixel needs. `inverse` tells
+    tuned executors how `quantile` draws, so that they may do so by themselves: "softmax" if parameter map k * C + c is
+    the logit of level k of colour c, "bernoulli" if map c is the logit of colour c's level 1, "mixture" for a
+    MixtureHead, and the distribution function is inverted; None if they may not.
     """
 
     class Config(ComponentConfig):
@@ -89,6 +90,10 @@ class Head(nn.Module):
     def parameter_count(cls, config: Any, spec: ImageSpec) -> int | None:
         """Free parameters of one site's distribution: maps, less those that change nothing. None if not stated."""
         return None
+
+    def numbers(self, uniforms: Tensor) -> Tensor:
+        """What is drawn with, [B, N, S], of uniforms [B, draws, C, S]: for executors that draw by themselves."""
+        return uniforms[:, 0]
 
     def projection(self, width: int) -> nn.Module:
         """The layer from features [B, width, H, W] to parameters [B, P, H, W].

@@ -7,7 +7,7 @@ from torch import Tensor
 
 from pixkit.component import ComponentConfig
 from pixkit.errors import RecipeError
-from pixkit.heads.base import Head
+from pixkit.heads.base import Head, at_least_single
 from pixkit.heads.softmax import LevelCategorical
 from pixkit.image import ImageSpec
 from pixkit.ordering import Colours, Ordering
@@ -25,6 +25,8 @@ class Bernoulli(Head):
 
         independent: bool = False
         """Allow joint colours: those of a site are then independent given the earlier sites."""
+
+    inverse = "bernoulli"
 
     def __init__(self, config: Config, spec: ImageSpec, ordering: Ordering) -> None:
         super().__init__(config, spec, ordering)
@@ -50,4 +52,5 @@ class Bernoulli(Head):
 
     def distribution(self, params: Tensor) -> LevelCategorical:
         """[B, C, *S] to the distribution over [B, C, *S]."""
-        return LevelCategorical(torch.stack([torch.zeros_like(params), params], 1))
+        logits = at_least_single(params)
+        return LevelCategorical(torch.stack([torch.zeros_like(logits), logits], 1))

@@ -30,7 +30,8 @@ class DiscretisedLogisticMixture(PixelMixture):
         lower = F.logsigmoid((centre - (level - 0.5)) * width).masked_fill(first, 0)
         return upper + lower + torch.where(first | last, 0, torch.log(-torch.expm1(-width)))
 
-    def standard_quantile(self, uniforms: Tensor) -> Tensor:
+    @staticmethod
+    def standard_quantile(uniforms: Tensor) -> Tensor:
         """log(u / (1 - u))."""
         return uniforms.logit()
 

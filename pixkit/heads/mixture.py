@@ -74,8 +74,9 @@ class PixelMixture(PixelDistribution):
             width: of a bin, in scales: 2 exp(-s) / (K-1).
         """
 
+    @staticmethod
     @abstractmethod
-    def standard_quantile(self, uniforms: Tensor) -> Tensor:
+    def standard_quantile(uniforms: Tensor) -> Tensor:
         """The inverse distribution function at location 0 and scale 1."""
 
     def site_log_prob(self, x: Tensor) -> Tensor:
@@ -117,7 +118,7 @@ class PixelMixture(PixelDistribution):
         A colour's location follows from the rounded earlier ones. The temperature divides the mixture's logits and
         multiplies the scales. Uniforms that are 0 or 1, or round to it, are taken a little inside.
         """
-        inside = uniforms.to(self.means).clamp(2**-54, 1 - torch.finfo(self.means.dtype).eps / 2)
+        inside = _inside(uniforms.to(self.means))
         component = LevelCategorical(self.logits[:, :, None]).quantile(inside[:, :1, :1], temperature)
         chosen = type(self)(self.logits.gather(1, component), *self._of(component), self.levels)
         x = torch.zeros_like(inside[:, 1], dtype=torch.int64)
@@ -173,6 +174,7 @@ class MixtureHead(Head):
         """Log-scales are clamped here below, at 7 above; scales are in halves of the image's range."""
 
     draws = 2
+    inverse = "mixture"
     mixture: type[PixelMixture]
     """The distribution."""
     unit_deviation: float
@@ -196,6 +198,11 @@ class MixtureHead(Head):
     def _sizes(self) -> list[int]:
         m, channels = self.config.components, self.spec.channels
         return [m, m * channels, m * channels, m * (channels * (channels - 1) // 2)]
+
+    def numbers(self, uniforms: Tensor) -> Tensor:
+        """[B, 1 + C, S]: the indicator's uniform, then each colour's deviate at location 0 and scale 1."""
+        inside = _inside(uniforms)
+        return torch.cat([inside[:, 0, :1], self.mixture.standard_quantile(inside[:, 1])], 1)
 
     def distribution(self, params: Tensor) -> PixelMixture:
         """[B, P, *S] to the distribution over [B, C, *S]."""
@@ -226,3 +233,8 @@ class MixtureHead(Head):
     def _log_scale(self, reach: float) -> float:
         """Of the density whose deviation is that of the uniform one on -reach..reach."""
         return max(math.log(reach / math.sqrt(3) / self.unit_deviation), self.config.min_log_scale)
+
+
+def _inside(uniforms: Tensor) -> Tensor:
+    """Numbers that are 0 or 1, or round to it, a little inside."""
+    return uniforms.clamp(2**-54, 1 - torch.finfo(uniforms.dtype).eps / 2)

@@ -31,7 +31,8 @@ class DiscretisedNormalMixture(PixelMixture):
         gap = torch.where(edge, 1, near - log_ndtr(tail - half))
         return torch.where(edge, near, near + torch.log(-torch.expm1(-gap))).to(centre)
 
-    def standard_quantile(self, uniforms: Tensor) -> Tensor:
+    @staticmethod
+    def standard_quantile(uniforms: Tensor) -> Tensor:
         """The inverse of Phi."""
         return torch.special.ndtri(uniforms)
 

@@ -11,11 +11,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from pixkit.heads.mixture import MAX_LOG_SCALE, MixtureHead
 from pixkit.layers import TapLayer
 from pixkit.readiness.executor import Executor, Progress, run_static
 from pixkit.readiness.lower import LANES, Lowered, Unsupported, lower, static_inputs
 from pixkit.readiness.native.compile import kernel
-from pixkit.readiness.native.layout import INSTRUCTION, KINDS, Buffer, Op, Program
+from pixkit.readiness.native.layout import HEADS, INSTRUCTION, KINDS, Buffer, Op, Program
 from pixkit.readiness.plan import Plan, fleeting, pointwise
 from pixkit.readiness.trace import Operation, as_image
 
@@ -65,13 +66,18 @@ class NativeExecutor(Executor):
         return data.permute(1, 3, 2, 0).flatten(1, 2)
 
     def walk(self, uniforms: Tensor, temperature: float, progress: Progress | None) -> None:
-        """In C throughout for a softmax; step by step for other heads."""
-        if self.plan.trace.network.head.inverse != "softmax":
+        """In C throughout for the heads that say how they draw; step by step for others."""
+        head = self.plan.trace.network.head
+        if head.inverse not in HEADS:
             super().walk(uniforms, temperature, progress)
             return
-        numbers = uniforms[:, 0].to(self.dtype).contiguous()
+        numbers = head.numbers(uniforms.to(self.dtype)).contiguous()
         program, total = self._program, len(self.plan.draws)
         program.uniforms, program.temperature = numbers.data_ptr(), temperature
+        program.head = HEADS.index(head.inverse)
+        if isinstance(head, MixtureHead):
+            program.components = head.config.components
+            program.low, program.high = head.config.min_log_scale, MAX_LOG_SCALE
         starts, sites, due = self._drawn()
         program.draws, program.draw_site, program.draw_due = (x.data_ptr() for x in (starts, sites, due))
         size = -(-total // CHUNKS)

@@ -1,7 +1,7 @@
 /* Runs a packed plan for a slice of a batch. One thread; slices of a batch are independent of each other.
  *
  * A buffer holds one operation's units as [site][image][group][map]. An instruction computes one colour group of one
- * operation at some sites. `pack.py` writes the tables that are read here; the two must change together.
+ * operation at some sites. `executor.py` writes the tables that are read here; the two must change together.
  * REAL is float or double.
  */
 #include <math.h>
@@ -49,11 +49,11 @@ typedef struct {
     const i64 *draws;     /* [T + 1], first drawn site of each step; NULL if the caller draws */
     const i32 *draw_site;
     const uint8_t *draw_due; /* [drawn][C] */
-    const real *uniforms;    /* [B][C][S] */
+    const real *uniforms;    /* [B][C][S]; of a mixture [B][1 + C][S]: its indicator's, then each colour's deviate */
     i64 *pixels;             /* [S][B][C] */
     i64 batch, sites_total;
-    i32 colours, groups, levels, params;
-    double temperature;
+    i32 colours, groups, levels, params, head, components;
+    double temperature, low, high; /* of a mixture: where log-scales are clamped */
 } Program;
 
 enum { EMBED, LINEAR, GATHER, RELU, ELU, SIGMOID, TANH, NEGATE, ADD, SUB, MUL, MAXIMUM, AFFINE, NORM, COPY, CONSTANT, CELU, MAXOUT, ATTEND };
@@ -268,28 +268,7 @@ static void unit(const Program *p, const Op *op, i32 group, i64 position, i64 si
     }
 }
 
-/* The inverse distribution function of a softmax, as LevelCategorical.quantile. */
-static void draw(const Program *p, i64 index, i64 first, i64 last) {
-    i64 site = p->draw_site[index];
-    const Buffer *params = p->buffers + p->params;
-    i32 share = p->colours / p->groups;
-    real heat = (real)p->temperature;
-    for (i64 image = first; image < last; image++)
-        for (i32 c = 0; c < p->colours; c++) {
-            if (!p->draw_due[index * p->colours + c]) continue;
-            const real *logit = at(params, 0, site, image, p->groups > 1 ? c : 0) + (p->groups > 1 ? 0 : c);
-            real most = logit[0], total = 0, below = 0;
-            for (i32 k = 1; k < p->levels; k++) most = logit[k * share] > most ? logit[k * share] : most;
-            for (i32 k = 0; k < p->levels; k++) total += exp_((logit[k * share] - most) / heat);
-            real u = p->uniforms[(image * p->colours + c) * p->sites_total + site] * total;
-            i64 level = 0;
-            for (i32 k = 0; k < p->levels - 1; k++) {
-                below += exp_((logit[k * share] - most) / heat);
-                level += u >= below && below < total;
-            }
-            p->pixels[(site * p->batch + image) * p->colours + c] = level;
-        }
-}
+#include "draw.c"
 
 /* Steps from..to-1 for images first..last-1. */
 void run(const Program *p, i64 from, i64 to, i64 first, i64 last) {

@@ -29,6 +29,8 @@ KINDS = [
     "ATTEND",
 ]
 
+HEADS = ["softmax", "bernoulli", "mixture"]
+
 
 class Buffer(ctypes.Structure):
     """One operation's units."""
@@ -62,6 +64,6 @@ class Program(ctypes.Structure):
         *((name, c_void_p) for name in ("ops", "buffers", "instrs", "steps", "sites")),
         *((name, c_void_p) for name in ("draws", "draw_site", "draw_due", "uniforms", "pixels")),
         *((name, c_int64) for name in ("batch", "sites_total")),
-        *((name, c_int32) for name in ("colours", "groups", "levels", "params")),
-        ("temperature", c_double),
+        *((name, c_int32) for name in ("colours", "groups", "levels", "params", "head", "components")),
+        *((name, c_double) for name in ("temperature", "low", "high")),
     )
