@@ -22,6 +22,7 @@ from pixkit.testing.configs import check_config
 from pixkit.testing.likelihood import check_normalised, check_sampling
 from pixkit.testing.parts import COLOUR, GREY, TINY, built_context, named, network, random_images
 from pixkit.testing.samplers import check_agreement
+from pixkit.training.precision import Arithmetic
 
 ODD = (ImageSpec(1, 1, 1, 2), ImageSpec(3, 5, 1, 4), ImageSpec(1, 7, 3, 256))
 """Sizes that are easily forgotten."""
@@ -140,12 +141,12 @@ def check_batches(net: Autoregressive) -> None:
 
 
 def check_trains(net: Autoregressive) -> None:
-    """In train mode and float32, plain and under bfloat16 autocast, every parameter has a finite gradient."""
+    """In train mode, plain, in bf16, and in bf16 with channels last, every parameter has a finite gradient."""
     net.train().float()
     x, context = random_images(net.spec, 4), net.example_context(4)
-    for enabled in (False, True):
+    for arithmetic in (Arithmetic(), Arithmetic("bf16"), Arithmetic("bf16", "channels_last")):
         net.zero_grad()
-        with torch.autocast("cpu", torch.bfloat16, enabled=enabled):
+        with arithmetic.forward(x.device):
             loss = -net.log_prob(x, context).mean()
         loss.backward()
         for name, parameter in net.named_parameters():
