@@ -59,10 +59,10 @@ def labels_to_draw(model: Model, labels: tuple[int, ...] | str, count: int) -> T
     return torch.tensor(list(chosen)).repeat_interleave(count)
 
 
-def given_image(text: str, run: Run, spec: ImageSpec, talk: Talk) -> Tensor:
-    """The image that `--given` names, int64 [1, C, H, W]: a file, or SPLIT:NUMBER of the run's own data.
+def given_image(text: str, run: Run, spec: ImageSpec, talk: Talk, *, where: str = "--given") -> Tensor:
+    """The image that an option names, int64 [1, C, H, W]: a file, or SPLIT:NUMBER of the run's own data.
 
-    A file's values 0..255 are quantised as data are: floor(v K / 256).
+    A file has to be as `spec` says; its values 0..255 are quantised as data are: floor(v K / 256).
 
     Raises:
         DataError: if it cannot be read or has another size.
@@ -75,7 +75,7 @@ def given_image(text: str, run: Run, spec: ImageSpec, talk: Talk) -> Tensor:
     dataset = prepare(run.recipe().data, Path.cwd(), talk.progress)
     if number >= dataset.size(split):
         raise UsageError(
-            "there is no image of that number", where="--given", found=text, expected=f"0..{dataset.size(split) - 1}"
+            "there is no image of that number", where=where, found=text, expected=f"0..{dataset.size(split) - 1}"
         )
     return dataset.batch(split, torch.tensor([number])).x
 
@@ -101,7 +101,7 @@ def _from_file(path: Path, spec: ImageSpec) -> Tensor:
     pixels = torch.tensor(read_picture(path, form))
     if tuple(pixels.shape) != spec.shape:
         raise DataError(
-            "the picture has not the size of the model's images",
+            "the picture has another size than the model needs",
             where=str(path),
             found=f"{pixels.shape[1]} x {pixels.shape[2]} (height x width)",
             expected=f"{spec.height} x {spec.width}",

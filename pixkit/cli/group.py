@@ -11,6 +11,7 @@ SECTIONS: dict[str, dict[str, str]] = {
     "Work": {
         "build": "Train a recipe's model into a run folder.",
         "sample": "Draw images from a trained model.",
+        "upscale": "Draw the pixels between those of a small image.",
         "eval": "Score a trained model on a split of its data.",
         "verify": "Prove a recipe's model causal, or show its leak.",
         "bench": "Measure how fast a recipe's model works.",

@@ -1,0 +1,115 @@
+"""`pixkit upscale`: the given pixels stay, the others are drawn given them, and nothing is clamped."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from pixkit.cli.main import main
+from pixkit.cli.upscale import coarse_lattice, enlarged, known_sites, small_spec
+from pixkit.errors import UsageError
+from pixkit.image import ImageSpec
+from pixkit.testing import named
+
+RECIPE = """\
+pixkit: 1
+name: coarse
+data: {source: digits, limit_train: 64, limit_test: 16}
+model:
+  type: autoregressive
+  ordering: {type: multiscale, base: 2, flip_horizontal: true}
+  context: {type: label, size: 4}
+  backbone:
+    type: multiscale
+    base: {type: pixelcnn, width: 6, layers: 1, first_kernel: 3, output_layers: 1}
+    width: 6
+    layers: 1
+train: {steps: 2, batch_size: 8, eval_every: 2, checkpoint_every: 2, eval_images: 16, optimizer: {type: adam, lr: 0.03}}
+sample: {count: 2}
+"""
+
+
+@pytest.fixture(scope="module")
+def coarse(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("coarse")
+    (folder / "coarse.yaml").write_text(RECIPE, encoding="utf-8")
+    assert main(["build", "-q", str(folder / "coarse.yaml"), "-o", str(folder / "run")]) == 0
+    return folder / "run"
+
+
+def upscale(pixkit, run, image, *options):
+    outcome = pixkit("upscale", run, image, "-o", "x.npz", *options)
+    assert outcome.code == 0, outcome.err
+    assert "clamped" not in outcome.err
+    return np.load("x.npz")["samples"]
+
+
+def test_the_given_pixels_stay_and_the_others_are_drawn(pixkit, coarse, workplace):
+    for factor in (2, 4):
+        drawn = upscale(pixkit, coarse, "test:5", "--factor", factor, "--label", 3, "-n", 5)
+        kept = drawn[:, :, ::factor, factor - 1 :: factor]
+        assert drawn.shape == (5, 1, 8, 8)
+        assert (kept == kept[:1]).all()
+        assert len({image.tobytes() for image in drawn}) == 5
+    assert pixkit("sample", coarse, "--given", "test:5", "--rows", 8, "-n", 1, "-o", "whole.npz").code == 0
+    assert np.array_equal(kept[0], np.load("whole.npz")["samples"][0, :, ::4, 3::4])
+
+
+def test_a_file_of_the_small_size_says_the_same(pixkit, coarse, workplace):
+    drawn = upscale(pixkit, coarse, "test:5", "--label", 3)
+    picture = np.rint(drawn[0, 0, ::2, 1::2] * (255 / 16)).astype(np.uint8)
+    Image.fromarray(picture).save("small.png")
+    assert np.array_equal(upscale(pixkit, coarse, "small.png", "--label", 3), drawn)
+    assert not np.array_equal(upscale(pixkit, coarse, "small.png", "--label", 3, "--seed", 1), drawn)
+
+
+def test_the_picture_shows_input_drawings_and_the_image(pixkit, coarse, workplace):
+    for image, extra in (("test:5", 1), ("small.png", 0)):
+        Image.new("L", (4, 4)).save("small.png")
+        assert pixkit("upscale", coarse, image, "--label", 3, "-n", 3, "-o", "x.png").code == 0
+        width, height = Image.open("x.png").size
+        panels = 1 + 3 + extra
+        assert (width - 2) / (height - 2) == panels
+
+
+@pytest.mark.parametrize(("image", "options", "code", "text"), [
+    ("test:99999", ("--label", 3), 2, "IMAGE"), ("absent.png", ("--label", 3), 3, "absent.png"),
+    ("large.png", ("--label", 3), 3, "4 x 4"), ("test:0", ("--label", 10), 2, "0..9"),
+    ("test:0", ("--factor", 3, "--label", 3), 2, "2 or 4"), ("test:0", (), 2, "each image"),
+])  # fmt: skip
+def test_what_cannot_be_done_is_refused(pixkit, coarse, workplace, image, options, code, text):
+    Image.new("L", (8, 8)).save("large.png")
+    outcome = pixkit("upscale", coarse, image, *options, "-o", "x.png")
+    assert outcome.code == code
+    assert text in outcome.err
+    assert not Path("x.png").exists()
+
+
+def test_a_raster_is_refused(pixkit, built, workplace):
+    outcome = pixkit("upscale", built, "test:0", "-o", "x.png")
+    assert outcome.code == 2
+    assert "Raster" in outcome.err
+    assert "type: multiscale" in outcome.err
+
+
+@pytest.mark.parametrize("flips", [{}, {"flip_vertical": True}, {"transpose": True, "flip_horizontal": True}], ids=str)
+@pytest.mark.parametrize("size", [(8, 8), (5, 7), (1, 6)], ids=str)
+def test_the_sites_that_are_given_come_first_and_the_enlarged_image_has_them(size, flips):
+    spec = ImageSpec(3, *size, 256)
+    for colours in ("joint", "sequential"):
+        ordering = named("ordering", "multiscale", base=2, **flips).build(spec, colours)
+        lattice = coarse_lattice(ordering, 2)
+        small = small_spec(spec, lattice)
+        assert (small.height, small.width) == (-(-size[0] // 2), -(-size[1] // 2))
+        given = torch.randint(256, (1, *small.shape))
+        known = known_sites(given, lattice, spec)
+        assert known.check(spec, 1).precede(ordering)
+        assert int(known.mask.sum()) == small.dims
+        assert torch.equal(enlarged(given, lattice, spec)[:, known.mask], known.values[:, known.mask])
+
+
+def test_every_second_site_of_a_checkerboard_is_no_small_image():
+    with pytest.raises(UsageError, match="coarse to fine"):
+        coarse_lattice(named("ordering", "checkerboard").build(ImageSpec(1, 6, 6, 2), "joint"), 2)
