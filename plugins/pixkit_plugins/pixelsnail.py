@@ -2,21 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import TypeAlias
-
 import torch
 import torch.nn.functional as F
 from pydantic import Field
 from torch import Tensor, nn
 
 import pixkit
-from pixkit.layers import AppendMaps, ConcatenatedELU, positions
+from pixkit.layers import AppendMaps, ConcatenatedELU, WeightNormConv2d, positions
 
 pixkit_api_version = 1
 
-Convolution: TypeAlias = Callable[[int, int], nn.Module]
-"""Maps read and maps written to a layer."""
+HERE, BEFORE = (0, 0), (-1, 0)
+"""Rows or columns of a kernel: the own one; the own one and the one before it."""
 
 
 class PixelSNAIL(pixkit.OrientedBackbone):
@@ -36,10 +33,10 @@ class PixelSNAIL(pixkit.OrientedBackbone):
     Position is (row - H/2) / H and (column - W/2) / W. A context enters every gated block before its gate, by a 1x1
     map, as in the authors' code.
 
-    It departs from the authors' code, which the paper leaves much to, in these points: shifted kernels in the first
-    layer, where the code shifts results (only a bias at the border differs); each position once, where the code has it
-    once a colour; no weight normalisation, so that learning rates do not carry over. The 2x2 convolutions start with
-    a tenth of the usual weights before each gate, for the code's `init_scale`.
+    Layers are weight-normalised and set by the first batch of training, as in PixelCNN++. What the paper leaves open is
+    the authors' code's (`h12_noup_smallkey` with 4 residual convolutions, the paper's number, where it has 5 by
+    default), but that the first layer's kernels are shifted where the code shifts results, which differs by a bias at
+    the border; that a position is there once, not once a colour; and that no 1e-6 is added to the softmax's sum.
 
     It works under joint colours, and under the raster's eight symmetries.
     """
@@ -72,8 +69,8 @@ class PixelSNAIL(pixkit.OrientedBackbone):
         image = self.scan.image
         self.width = config.width
         self.ones = AppendMaps(torch.ones(1, image.height, image.width))
-        self.above = pixkit.ShiftedConv2d(spec.inputs + 1, config.width, (-1, -1), (-1, 1))
-        self.left = pixkit.ShiftedConv2d(spec.inputs + 1, config.width, (-1, 0), (-1, -1))
+        self.above = WeightNormConv2d(spec.inputs + 1, config.width, (-1, -1), (-1, 1))
+        self.left = WeightNormConv2d(spec.inputs + 1, config.width, BEFORE, (-1, -1))
         self.blocks = nn.ModuleList(Block(config, self.scan) for _ in range(config.blocks))
 
     def features(self, x: Tensor, context: Tensor | None = None) -> Tensor:
@@ -95,16 +92,16 @@ class Block(nn.Module):
         sizes = {"key": width + spec.inputs + 2, "query": width + 2}
         self.sizes = [keys, values]
 
-        def gated(maps: int, convolution: Convolution, extra: int = 0) -> Gated:
-            return Gated(maps, convolution, extra, spec.context, config.dropout)
+        def gated(maps: int, span: tuple[int, int] = HERE, extra: int = 0) -> Gated:
+            return Gated(maps, span, extra, spec.context, config.dropout)
 
-        self.residuals = nn.ModuleList(gated(width, causal) for _ in range(config.residuals))
+        self.residuals = nn.ModuleList(gated(width, BEFORE) for _ in range(config.residuals))
         self.place = AppendMaps(positions((image.height, image.width)))
-        self.content, self.seeker = gated(sizes["key"], pointwise), gated(sizes["query"], pointwise)
-        self.key_value = nn.Conv2d(sizes["key"], keys + values, 1)
-        self.query = nn.Conv2d(sizes["query"], keys, 1)
+        self.content, self.seeker = gated(sizes["key"]), gated(sizes["query"])
+        self.key_value = WeightNormConv2d(sizes["key"], keys + values, HERE, HERE)
+        self.query = WeightNormConv2d(sizes["query"], keys, HERE, HERE)
         self.attention = pixkit.CausalAttention(spec.ordering, heads=config.heads)
-        self.merge = gated(width, pointwise, values)
+        self.merge = gated(width, extra=values)
 
     def forward(self, h: Tensor, x: Tensor, context: Tensor | None) -> Tensor:
         """Features [B, width, H, W] and pixels [B, inputs, H, W] to features."""
@@ -117,18 +114,26 @@ class Block(nn.Module):
 
 
 class Gated(nn.Module):
-    """The gated residual block, optionally reading `extra` maps more, and a context of `context` maps."""
+    """The gated residual block.
 
-    def __init__(self, maps: int, convolution: Convolution, extra: int, context: int, dropout: float) -> None:
+    Args:
+        maps: of the features.
+        span: rows, and columns, of its kernels.
+        extra: maps of what else it reads, 0 for nothing.
+        context: maps of the context, 0 for none.
+        dropout: after the second nonlinearity.
+    """
+
+    def __init__(self, maps: int, span: tuple[int, int], extra: int, context: int, dropout: float) -> None:
         super().__init__()
         self.activation = ConcatenatedELU()
-        self.first = convolution(2 * maps, maps)
-        self.extra = nn.Conv2d(2 * extra, maps, 1) if extra else None
+        self.first = WeightNormConv2d(2 * maps, maps, span, span)
+        self.extra = WeightNormConv2d(2 * extra, maps, HERE, HERE) if extra else None
         self.dropout = nn.Dropout(dropout)
-        self.second = convolution(2 * maps, 2 * maps)
-        self.condition = nn.Conv2d(context, 2 * maps, 1) if context else None
-        with torch.no_grad():
-            self.second.get_parameter("weight").mul_(0.1)
+        self.second = WeightNormConv2d(2 * maps, 2 * maps, span, span, init_scale=0.1)
+        self.condition = nn.Conv2d(context, 2 * maps, 1, bias=False) if context else None
+        if self.condition is not None:
+            nn.init.normal_(self.condition.weight, std=0.05)
 
     def forward(self, h: Tensor, context: Tensor | None, extra: Tensor | None = None) -> Tensor:
         """[B, maps, H, W] to the same shape."""
@@ -140,16 +145,6 @@ class Gated(nn.Module):
             wide = wide + self.condition(context)
         value, gate = wide.chunk(2, 1)
         return h + value * torch.sigmoid(gate)
-
-
-def causal(maps: int, out: int) -> nn.Module:
-    """2x2: the site, and those to the left, above, and above to the left."""
-    return pixkit.ShiftedConv2d(maps, out, (-1, 0), (-1, 0))
-
-
-def pointwise(maps: int, out: int) -> nn.Module:
-    """1x1."""
-    return nn.Conv2d(maps, out, 1)
 
 
 def value_width(config: PixelSNAIL.Config) -> int:

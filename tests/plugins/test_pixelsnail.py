@@ -8,7 +8,7 @@ import torch
 
 from pixkit.errors import RecipeError
 from pixkit.image import ImageSpec
-from pixkit.layers import CausalAttention, ShiftedConv2d, positions
+from pixkit.layers import CausalAttention, WeightNormConv2d, positions
 from pixkit.testing import check_backbone, check_causality, check_gradients, named, network
 
 SMALL = {"width": 4, "blocks": 1, "residuals": 1, "key_width": 2, "value_width": 3}
@@ -83,13 +83,13 @@ def test_the_papers_layers():
     net = network(named("backbone", "pixelsnail"), ImageSpec(3, 2, 2, 256), ordering=raster())
     blocks = net.backbone.blocks
     assert len(blocks) == 12 and all(len(block.residuals) == 4 for block in blocks)
-    kernels = [m for m in blocks.modules() if isinstance(m, ShiftedConv2d)]
+    kernels = [m for block in blocks for m in block.residuals.modules() if isinstance(m, WeightNormConv2d)]
     assert len(kernels) == 12 * 4 * 2
     assert {(m.rows, m.columns) for m in kernels} == {((-1, 0), (-1, 0))}
     assert {tuple(m.weight.shape) for m in kernels} == {(256, 512, 2, 2), (512, 512, 2, 2)}
     for block in blocks:
-        assert block.query.out_channels == 16 and block.key_value.out_channels == 16 + 128
-        assert block.query.in_channels == 256 + 2 and block.key_value.in_channels == 256 + 3 + 2
+        assert (block.query.in_maps, block.query.out_maps) == (256 + 2, 16)
+        assert (block.key_value.in_maps, block.key_value.out_maps) == (256 + 3 + 2, 16 + 128)
 
 
 def test_positions():
