@@ -5,9 +5,10 @@ from pathlib import Path
 
 import pytest
 
+from pixkit.cli.door import plugin_command_names
 from pixkit.cli.group import SECTIONS
 from pixkit.cli.ls import markdown_table
-from pixkit.plugins import registry
+from pixkit.plugins import plugins, registry
 from pixkit.recipe import load_recipe, packaged_recipes
 
 ROOT = Path(__file__).parent.parent
@@ -52,7 +53,7 @@ def test_every_recipe_is_in_its_readme_and_valid(name):
 
 @pytest.mark.parametrize("text", [README, RECIPES], ids=["README.md", "recipes/README.md"])
 def test_every_command_named_exists(text):
-    known = {name for commands in SECTIONS.values() for name in commands}
+    known = {name for commands in SECTIONS.values() for name in commands} | {*plugin_command_names(plugins())}
     named = set(re.findall(r"(?:^|[/`])pixkit ([a-z]+)", text, re.MULTILINE))
     assert named
     assert named <= known
