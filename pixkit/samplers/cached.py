@@ -19,7 +19,10 @@ from pixkit.samplers.base import Draw, Request, Sampler, noise_dtype
 
 
 class Cached(Sampler):
-    """Exact, like ancestral sampling under the same noise, for every causal network that can be traced."""
+    """Exact, like ancestral sampling under the same noise, for every causal network that can be traced.
+
+    `steps` holds the number of steps in which the last `sample` drew something.
+    """
 
     class Config(ComponentConfig):
         """Which executor."""
@@ -32,10 +35,12 @@ class Cached(Sampler):
     def __init__(self, config: Config) -> None:
         super().__init__(config)
         self._executors: set[str] = set()
+        self.steps = 0
 
     def summary(self) -> str:
-        """Which executor ran the plan."""
-        said = [super().summary(), f"cached sampling by {', '.join(sorted(self._executors))}"]
+        """Which executor ran the plan, and in how many steps."""
+        ran = f"cached sampling by {', '.join(sorted(self._executors))} in {self.steps} steps"
+        said = [super().summary(), ran]
         return "; ".join(filter(None, said))
 
     def prepare(self, network: Autoregressive, known: Tensor | None) -> Draw:
@@ -54,7 +59,9 @@ class Cached(Sampler):
             self._executors.add(type(made).__name__)
             return made
 
-        return functools.partial(_draw, make_plan(trace, known), executor)
+        plan = make_plan(trace, known)
+        self.steps = sum(len(sites) > 0 for sites, _ in plan.draws)
+        return functools.partial(_draw, plan, executor)
 
 
 def _draw(plan: Plan, make: executors.Make, request: Request) -> Tensor:

@@ -43,6 +43,8 @@ def upscale(pixkit, run, image, *options):
     outcome = pixkit("upscale", run, image, "-o", "x.npz", *options)
     assert outcome.code == 0, outcome.err
     assert "clamped" not in outcome.err
+    doublings = 2 if 4 in options else 1
+    assert f"in {3 * doublings} steps" in outcome.err
     return np.load("x.npz")["samples"]
 
 
