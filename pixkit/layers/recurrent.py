@@ -157,9 +157,11 @@ class Recurrence(MixingLayer):
 
     def at(self, group: int, groups: int, sites: Tensor, inputs: list[Tensor], state: Memory) -> Tensor:
         """What these sites read that nobody has asked for yet, front by front in all colours; then they themselves."""
-        for front in _by_rank(_missing(sites, state), state.rank):
-            for colour in range(groups):
-                self._step(colour, groups, front, inputs[0], state)
+        missing = _missing(sites, state)
+        if len(missing):
+            for front in _by_rank(missing, state.rank):
+                for colour in range(groups):
+                    self._step(colour, groups, front, inputs[0], state)
         rest = sites[~state.done[group, sites]]
         if len(rest):
             self._step(group, groups, rest, inputs[0], state)
@@ -202,12 +204,12 @@ def _window(x: Tensor, outside: Tensor, axis: int, first: int, count: int) -> Te
 
 def _missing(sites: Tensor, state: Memory) -> Tensor:
     """The sites that these read, directly or not, and that are not computed in all colours."""
-    found = sites[:0]
+    found = [sites[:0]]
     while len(sites):
-        taps = state.taps[sites].unique()
-        sites = taps[~state.done[:, taps].all(0)]
-        found = torch.cat([found, sites])
-    return found.unique()
+        taps = state.taps[sites].flatten()
+        sites = taps[~state.done[:, taps].all(0)].unique()
+        found.append(sites)
+    return torch.cat(found).unique()
 
 
 def _by_rank(sites: Tensor, rank: Tensor) -> list[Tensor]:
