@@ -6,24 +6,19 @@ import pytest
 import torch
 import torch.nn.functional as F
 from nets import NETS, ImageSpec, net_of
+from teacher import COLOUR, GREY, backbone, check
 from torch import nn
 
-import pixkit
-from pixkit.context import FeatureContext, LabelContext
 from pixkit.layers import (
     AppendMaps,
-    CausalAttention,
     ColourLayerNorm,
     ConcatenatedELU,
     KeepBefore,
     MaskedConv2d,
     Maxout,
-    Reorient,
     Shift,
-    Turn,
 )
 from pixkit.noise import Noise
-from pixkit.readiness.eager import EagerExecutor
 from pixkit.readiness.executor import ReferenceExecutor
 from pixkit.readiness.executors import fastest
 from pixkit.readiness.lower import Unsupported
@@ -32,46 +27,6 @@ from pixkit.readiness.native.compile import NoCompiler
 from pixkit.readiness.native.executor import NativeExecutor
 from pixkit.readiness.plan import make_plan
 from pixkit.readiness.trace import Trace
-from pixkit.testing import named, network
-from pixkit.testing.parts import random_images
-
-TOLERANCE = {torch.float64: 1e-12, torch.float32: 2e-5}
-GREY, COLOUR = ImageSpec(1, 3, 4, 3), ImageSpec(3, 3, 4, 3)
-
-
-def backbone(work, maps, out=None, modules=()):
-    """A backbone that does `work(h, modules)` between a type A layer and the projection."""
-
-    class Tested(pixkit.Backbone):
-        def __init__(self, config, spec):
-            super().__init__(config, spec)
-            self.stem = MaskedConv2d(spec.inputs, maps, 3, "A", spec.ordering)
-            self.tools = nn.ModuleList(make(spec) for make in modules)
-            self.width = out or maps
-
-        def forward(self, x):
-            return work(self.stem(x), self.tools)
-
-    return Tested
-
-
-def check(net, dtype, batch=3):
-    """Feed true pixels step by step; parameters of all sites must be the network's."""
-    net = net.to(dtype)
-    plan = make_plan(Trace(net))
-    x, context = random_images(net.spec, batch), net.example_context(batch)
-    with torch.no_grad():
-        expected = net(x, context).flatten(2)
-        scale = float(expected.abs().max())
-        assert scale > 0.01
-        for make in (NativeExecutor, EagerExecutor):
-            executor = make(plan, batch, context)
-            executor.pixels.copy_(x.flatten(2).transpose(1, 2))
-            for step in range(net.ordering.count):
-                executor.advance(step)
-            found = executor.params(torch.arange(net.spec.sites))
-            assert found.dtype == dtype
-            assert (found - expected).abs().max() <= TOLERANCE[dtype] * max(scale, 1.0), make
 
 
 def stir(module):
@@ -147,73 +102,6 @@ def test_modules(name, spec, dtype):
 def test_an_ordinary_1x1_map(dtype):
     makers = [lambda _: nn.Conv2d(7, 5, 1), lambda _: nn.Conv2d(5, 5, 1, bias=False)]
     check(net_of(backbone(lambda h, tools: tools[1](tools[0](h)), 7, 5, makers), GREY), dtype)
-
-
-class Static(nn.Module):
-    """A number, a vector, and maps, given at construction: one for all maps, or one each."""
-
-    def __init__(self, spec):
-        super().__init__()
-        size = spec.image.height, spec.image.width
-        self.number = nn.Parameter(torch.randn(()))
-        self.one, self.every = nn.Parameter(torch.randn(*size)), nn.Parameter(torch.randn(18, *size))
-        self.vector, self.single = nn.Parameter(torch.randn(18, 1, 1)), nn.Parameter(torch.randn(1, 1, 1, 1))
-
-    def forward(self, h):
-        h = (h * self.number - self.one) * self.every
-        return torch.maximum(self.vector - h, self.single) + self.one
-
-
-@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
-@pytest.mark.parametrize("spec", [GREY, COLOUR], ids=str)
-def test_what_needs_no_pixel(spec, dtype):
-    check(net_of(backbone(lambda h, tools: tools[0](h), 18, None, [Static]), spec), dtype)
-
-
-@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
-@pytest.mark.parametrize("conditioner", [LabelContext(3, 4), FeatureContext(2, (1, 1)), FeatureContext(2, (3, 4))])
-def test_contexts(conditioner, dtype):
-    for spec in (GREY, COLOUR):
-        for name in ("pixelcnn", "gated_pixelcnn"):
-            net = network(named("backbone", name, width=18, layers=1), spec, conditioner=conditioner)
-            check(net, dtype, 4)
-
-
-@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
-@pytest.mark.parametrize("spec", [GREY, COLOUR], ids=str)
-def test_a_convolution_reads_part_of_a_result(spec, dtype):
-    """The second half of a split, where it stands."""
-    make = [lambda spec: MaskedConv2d(9, 9, 3, "B", spec.ordering)]
-    check(net_of(backbone(lambda h, tools: tools[0](h.chunk(2, 1)[1]) + h.chunk(2, 1)[0], 18, 9, make), spec), dtype)
-
-
-@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
-@pytest.mark.parametrize("turn", [Turn(True), Turn(False, True, True), Turn(True, False, True, True)], ids=str)
-def test_turned_images(turn, dtype):
-    """There and back; between them the layer below and right of each site is the one that is drawn first."""
-    makers = [lambda _: Reorient(turn), lambda _: Reorient(turn.inverse), lambda _: nn.ELU()]
-    for spec in (GREY, COLOUR):
-        check(net_of(backbone(lambda h, tools: tools[1](tools[2](tools[0](h))), 18, None, makers), spec), dtype)
-
-
-@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
-@pytest.mark.parametrize(("heads", "width"), [(1, 1), (1, 18), (3, 15), (2, 40), (1, 64)])
-@pytest.mark.parametrize("ordering", ["raster", "hilbert", "row_at_once"])
-def test_attention(ordering, heads, width, dtype):
-    """Over earlier sites, and over these and the own one; keys and values are parts of one result."""
-    makers = [
-        lambda spec: nn.Conv2d(18, width * heads, 1),
-        lambda spec: nn.Conv2d(18, width * heads + 18, 1),
-        lambda spec: CausalAttention(spec.ordering, heads=heads),
-        lambda spec: CausalAttention(spec.ordering, heads=heads, mask_type="B"),
-    ]
-
-    def work(h, tools):
-        query, (key, value) = tools[0](h), tools[1](h).split([width * heads, 18], 1)
-        return tools[2](query, key, value) + tools[3](query, key, value * 2)
-
-    net = net_of(backbone(work, 18, None, makers), GREY, ordering)
-    check(net, dtype)
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])

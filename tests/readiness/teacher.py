@@ -1,0 +1,51 @@
+"""Teacher-forced comparison of the tuned executors with the network itself."""
+
+import torch
+from nets import ImageSpec
+from torch import nn
+
+import pixkit
+from pixkit.layers import MaskedConv2d
+from pixkit.readiness.eager import EagerExecutor
+from pixkit.readiness.native.executor import NativeExecutor
+from pixkit.readiness.plan import make_plan
+from pixkit.readiness.trace import Trace
+from pixkit.testing.parts import random_images
+
+TOLERANCE = {torch.float64: 1e-12, torch.float32: 2e-5}
+GREY, COLOUR = ImageSpec(1, 3, 4, 3), ImageSpec(3, 3, 4, 3)
+
+
+def backbone(work, maps, out=None, modules=()):
+    """A backbone that does `work(h, modules)` between a type A layer and the projection."""
+
+    class Tested(pixkit.Backbone):
+        def __init__(self, config, spec):
+            super().__init__(config, spec)
+            self.stem = MaskedConv2d(spec.inputs, maps, 3, "A", spec.ordering)
+            self.tools = nn.ModuleList(make(spec) for make in modules)
+            self.width = out or maps
+
+        def forward(self, x):
+            return work(self.stem(x), self.tools)
+
+    return Tested
+
+
+def check(net, dtype, batch=3):
+    """Feed true pixels step by step; parameters of all sites must be the network's."""
+    net = net.to(dtype)
+    plan = make_plan(Trace(net))
+    x, context = random_images(net.spec, batch), net.example_context(batch)
+    with torch.no_grad():
+        expected = net(x, context).flatten(2)
+        scale = float(expected.abs().max())
+        assert scale > 0.01
+        for make in (NativeExecutor, EagerExecutor):
+            executor = make(plan, batch, context)
+            executor.pixels.copy_(x.flatten(2).transpose(1, 2))
+            for step in range(net.ordering.count):
+                executor.advance(step)
+            found = executor.params(torch.arange(net.spec.sites))
+            assert found.dtype == dtype
+            assert (found - expected).abs().max() <= TOLERANCE[dtype] * max(scale, 1.0), make
