@@ -229,6 +229,7 @@ def evaluate(
     weights: str = "ema",
     limit: int | None = None,
     seed: int = 0,
+    importance: int | None = None,
     watch: Watch | None = None,
 ) -> Scores:
     """Score the images of a split: the mean over images, with its standard error.
@@ -241,10 +242,12 @@ def evaluate(
         weights: which weights of a run to load, ema or raw; of a model, what the result is to call them.
         limit: at most this many images, spread over the split by a seeded choice.
         seed: of that choice, and of what a bound draws.
+        importance: estimate the likelihood of a latent model from so many importance samples an image.
         watch: called as watch(done, total).
 
     Raises:
         DataError: if the images are not what the model is about.
     """
     model = run_or_model if isinstance(run_or_model, Model) else load(run_or_model, weights=weights)
-    return score(model, dataset, split, batch_size, weights=weights, seed=seed, limit=limit, watch=watch)
+    options: dict[str, Any] = {"weights": weights, "seed": seed, "limit": limit, "importance": importance}
+    return score(model, dataset, split, batch_size, watch=watch, **options)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ from pixkit.data.picture import Form, read_picture
 from pixkit.errors import DataError, UsageError
 from pixkit.image import ImageSpec
 from pixkit.models.base import Model
+from pixkit.models.latent import LatentModel
 from pixkit.run import Run
 from pixkit.samplers import Known
 
@@ -59,6 +61,24 @@ def labels_to_draw(model: Model, labels: tuple[int, ...] | str, count: int) -> T
     return torch.tensor(list(chosen)).repeat_interleave(count)
 
 
+def codes_to_draw(model: Model, codes: tuple[int, ...] | str, count: int) -> Tensor:
+    """`count` of each value of a categorical code, int64 [values * count].
+
+    Raises:
+        UsageError: if the model has no such code, or not these values.
+    """
+    values = model.codes if isinstance(model, LatentModel) else 0
+    if not values:
+        raise UsageError("the model has no categorical code", where="--code", found=type(model).__name__)
+    if codes == "none":
+        raise UsageError("an image has some code", where="--code", found="none", expected=f"0..{values - 1}, or all")
+    chosen = range(values) if codes == "all" else [int(code) for code in codes]
+    for code in chosen:
+        if code >= values:
+            raise UsageError("no such code", where="--code", found=str(code), expected=f"0..{values - 1}")
+    return torch.tensor(list(chosen)).repeat_interleave(count)
+
+
 def given_image(text: str, run: Run, spec: ImageSpec, talk: Talk, *, where: str = "--given") -> Tensor:
     """The image that an option names, int64 [1, C, H, W]: a file, or SPLIT:NUMBER of the run's own data.
 
@@ -68,16 +88,30 @@ def given_image(text: str, run: Run, spec: ImageSpec, talk: Talk, *, where: str 
         DataError: if it cannot be read or has another size.
         UsageError: if there is no image of that number.
     """
-    found = re.fullmatch(r"(train|validation|test):([0-9]{1,12})", text)
-    if found is None:
-        return _from_file(Path(text), spec)
-    split, number = found[1], int(found[2])
-    dataset = prepare(run.recipe().data, Path.cwd(), talk.progress)
-    if number >= dataset.size(split):
-        raise UsageError(
-            "there is no image of that number", where=where, found=text, expected=f"0..{dataset.size(split) - 1}"
-        )
-    return dataset.batch(split, torch.tensor([number])).x
+    return given_images([text], run, spec, talk, where=where)
+
+
+def given_images(texts: Sequence[str], run: Run, spec: ImageSpec, talk: Talk, *, where: str) -> Tensor:
+    """The images that are named so, int64 [N, C, H, W]; see `given_image`. The data are read once.
+
+    Raises:
+        DataError: if one cannot be read or has another size.
+        UsageError: if there is no image of some number.
+    """
+    places = [re.fullmatch(r"(train|validation|test):([0-9]{1,12})", text) for text in texts]
+    dataset = prepare(run.recipe().data, Path.cwd(), talk.progress) if any(places) else None
+    images = []
+    for text, place in zip(texts, places, strict=True):
+        if place is None or dataset is None:
+            images.append(_from_file(Path(text), spec))
+            continue
+        split, number = place[1], int(place[2])
+        if number >= dataset.size(split):
+            raise UsageError(
+                "there is no image of that number", where=where, found=text, expected=f"0..{dataset.size(split) - 1}"
+            )
+        images.append(dataset.batch(split, torch.tensor([number])).x)
+    return torch.cat(images)
 
 
 def known_rows(image: Tensor, rows: int) -> Known:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import click
+import torch
 
 from pixkit.build import evaluate, load
 from pixkit.cli.door import open_door
@@ -22,8 +23,15 @@ from pixkit.cli.runs import recipe_of
 from pixkit.cli.scores import score_table
 from pixkit.cli.talk import talking
 from pixkit.data import prepare
+from pixkit.data.dataset import Dataset
 from pixkit.errors import UsageError
+from pixkit.models.base import Model
+from pixkit.models.latent import LatentModel
 from pixkit.run import Run
+from pixkit.training.scores import Scores
+
+UNIT_IMAGES = 1000
+"""Images that activity of latent units is measured on."""
 
 
 @click.command()
@@ -39,6 +47,13 @@ from pixkit.run import Run
 @click.option(
     "--batch-size", type=click.IntRange(1), help="Images at a time; the recipe's train.batch_size if left out."
 )
+@click.option("--limit", type=click.IntRange(1), help="At most so many images, spread over the split.")
+@click.option(
+    "--importance",
+    type=click.IntRange(1),
+    metavar="N",
+    help="Of a latent model: estimate from N samples an image, too.",
+)
 @checkpoint_option
 @weights_option
 @device_option
@@ -50,6 +65,8 @@ def command(
     overrides: tuple[str, ...],
     split: str,
     batch_size: int | None,
+    limit: int | None,
+    importance: int | None,
     checkpoint: str,
     weights: str,
     device: str,
@@ -57,6 +74,9 @@ def command(
     quiet: bool,
 ) -> None:
     """Score a trained model on a split of its data.
+
+    Of a latent model the score is a bound, marked "<=", with its parts. With --importance the likelihood is
+    estimated, too, marked "~": the more samples the nearer.
 
     Overrides are of the data alone (data.root=DIR if they have moved); relative paths in them start
     from the working directory.
@@ -68,19 +88,40 @@ def command(
     model = load(opened, device=device, checkpoint=checkpoint, weights=weights)
     with talking(quiet) as talk:
         dataset = prepare(recipe.data, Path.cwd(), talk.progress)
-        scores = evaluate(
-            model,
-            dataset,
-            split,
-            batch_size or recipe.train.batch_size,
-            weights=weights,
-            watch=lambda done, total: talk.progress("scoring", done, total),
-        )
-    row = scores.dump()
+
+        def scored(what: str, samples: int | None) -> Scores:
+            return evaluate(
+                model,
+                dataset,
+                split,
+                batch_size or recipe.train.batch_size,
+                weights=weights,
+                limit=limit,
+                importance=samples,
+                watch=lambda done, total: talk.progress(what, done, total),
+            )
+
+        # The estimate first: a model that has none says so before anything is spent.
+        estimate = [] if importance is None else [scored("estimating", importance)]
+        scores = scored("scoring", None)
+        units = _active_units(model, dataset, split)
+    rows = [row.dump() for row in (scores, *estimate)]
+    remarks = model.remarks(scores.parts)
     if as_json:
-        emit_json({"run": str(run), "data": dataset.description, "checkpoint": checkpoint, **row})
+        more = {"estimate": rows[1]} if estimate else {}
+        head = {"run": str(run), "data": dataset.description, "checkpoint": checkpoint}
+        emit_json({**head, **rows[0], **more, "active_units": units, "remarks": remarks})
     else:
-        emit(f"{dataset.description}\n{score_table([row])}")
+        lines = [f"z_{level}: {active} of {count} units active" for level, (active, count) in enumerate(units, 1)]
+        emit("\n".join([dataset.description, score_table(rows), *lines, *remarks]))
+
+
+def _active_units(model: Model, dataset: Dataset, split: str) -> list[tuple[int, int]]:
+    """Of a latent model, on the first images of a split: active units of each level, and how many there are."""
+    if not isinstance(model, LatentModel):
+        return []
+    some = torch.arange(min(UNIT_IMAGES, dataset.size(split)))
+    return model.active_units(dataset.batch(split, some).x)
 
 
 def _check(overrides: tuple[str, ...]) -> None:

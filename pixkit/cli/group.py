@@ -12,6 +12,7 @@ SECTIONS: dict[str, dict[str, str]] = {
         "build": "Train a recipe's model into a run folder.",
         "sample": "Draw images from a trained model.",
         "upscale": "Draw the pixels between those of a small image.",
+        "reconstruct": "Encode images and draw them again from their codes.",
         "eval": "Score a trained model on a split of its data.",
         "verify": "Prove a recipe's model causal, or show its leak.",
         "bench": "Measure how fast a recipe's model works.",

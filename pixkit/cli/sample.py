@@ -5,19 +5,24 @@ from __future__ import annotations
 import os
 import shutil
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import click
+from torch import Tensor
 
 from pixkit import figures
 from pixkit.build import load
-from pixkit.cli.conditions import Labels, given_image, known_rows, labels_to_draw
+from pixkit.cli import latents
+from pixkit.cli.conditions import Labels, codes_to_draw, given_images, known_rows, labels_to_draw
 from pixkit.cli.door import open_door
+from pixkit.cli.latents import Options, latent_model
 from pixkit.cli.options import checkpoint_option, device_option, quiet_option, run_argument, weights_option
 from pixkit.cli.output import emit, is_terminal
 from pixkit.cli.talk import talking
+from pixkit.models.base import Model
 from pixkit.run import Run
 from pixkit.samplers import sampler_for
 
@@ -31,6 +36,15 @@ Save = Callable[[Any, int, Path, int | None], object]
 @click.option("--seed", type=click.IntRange(0, 2**63 - 1), default=0, show_default=True, help="Names the noise.")
 @click.option(
     "--label", "labels", type=Labels(), metavar="N[,N...]|all", help="Draw -n images of each of these classes."
+)
+@click.option("--code", "codes", type=Labels(), metavar="K[,K...]|all", help="Draw -n images of each categorical code.")
+@click.option(
+    "--interpolate", nargs=2, metavar="A B", help="From the code of one image to that of another; see --given."
+)
+@click.option(
+    "--vary",
+    metavar="pixels|latent|latentL",
+    help="Fix the first image's code, or its pixel noise; or vary latent level L alone.",
 )
 @click.option("--guidance", type=click.FloatRange(0), help="More like the label than the model says; 0 is the model.")
 @click.option("--given", metavar="IMAGE", help="Continue an image: a file, or test:NUMBER of the run's data.")
@@ -49,6 +63,9 @@ def command(
     count: int | None,
     seed: int,
     labels: tuple[int, ...] | str | None,
+    codes: tuple[int, ...] | str | None,
+    interpolate: tuple[str, str] | None,
+    vary: str | None,
     guidance: float | None,
     given: str | None,
     rows: int | None,
@@ -73,9 +90,13 @@ def command(
     With --label the images of a class make a row of the grid. A model with labels draws each class in turn where no
     label is given. With --given and --rows the first rows are an image's own and the others are drawn; under a raster
     ordering that is exact.
+
+    Of a latent model, --code does the same for each value of a categorical code, and --interpolate and --vary show
+    what the code and the pixels' noise each decide.
     """
     if (given is None) != (rows is None):
         raise click.UsageError("--given and --rows go together: --given IMAGE --rows 10")
+    wish = Wish(labels, codes, interpolate, vary, guidance, given, rows)
     save = None if out is None else saver(out)
     shown = is_terminal(sys.stdout)
     if save is None and not shown:
@@ -85,29 +106,78 @@ def command(
     defaults = opened.recipe().sample
     model = load(opened, device=device, checkpoint=checkpoint, weights=weights)
     chosen = sampler_for(sampler or defaults.type)
-    number = count or (8 if labels else defaults.count)
-    options: dict[str, Any] = {"guidance": guidance} if guidance else {}
+    number = count or (8 if wish.in_rows else defaults.count)
     with talking(quiet) as talk:
-        if labels is not None:
-            options["context"] = labels_to_draw(model, labels, number)
-        if given is not None and rows is not None:
-            options["known"] = known_rows(given_image(given, opened, model.spec, talk), rows)
-        x = model.sample(
-            len(options["context"]) if labels else number,
-            seed=seed,
-            temperature=temperature or defaults.temperature,
-            batch_size=batch_size or defaults.batch_size,
-            sampler=chosen,
-            progress=lambda done, total: talk.progress("sampling", done, total),
-            **options,
+        options: Options = {
+            "temperature": temperature or defaults.temperature,
+            "batch_size": batch_size or defaults.batch_size,
+            "sampler": chosen,
+            "progress": lambda done, total: talk.progress("sampling", done, total),
+        }
+        x = wish.draw(
+            model, number, seed, options, lambda texts: given_images(texts, opened, model.spec, talk, where=wish.source)
         )
         if chosen.summary():
             talk.say(chosen.summary())
     if shown:
         emit(picture(x, model.spec.levels))
     if save is not None and out is not None:
-        save(x, model.spec.levels, out, number if labels else None)
+        save(x, model.spec.levels, out, number if wish.in_rows else None)
         emit(str(out))
+
+
+@dataclass(frozen=True)
+class Wish:
+    """What the options ask to be drawn; each attribute is an option's value, None if it was left out.
+
+    Raises:
+        click.UsageError: if two of them do not go together.
+    """
+
+    labels: tuple[int, ...] | str | None
+    codes: tuple[int, ...] | str | None
+    interpolate: tuple[str, str] | None
+    vary: str | None
+    guidance: float | None
+    given: str | None
+    rows: int | None
+
+    def __post_init__(self) -> None:
+        names = {"--label": self.labels, "--code": self.codes, "--given": self.given}
+        alone = {"--interpolate": self.interpolate, "--vary": self.vary}
+        used = [name for name, value in (names | alone | {"--guidance": self.guidance}).items() if value is not None]
+        if len(used) > 1 and (set(used) & set(alone) or {"--label", "--code"} <= set(used)):
+            raise click.UsageError(f"{' and '.join(used)} do not go together")
+
+    @property
+    def in_rows(self) -> bool:
+        """Whether -n is the number of images in a row of the grid."""
+        return self.labels is not None or self.codes is not None or self.interpolate is not None
+
+    @property
+    def source(self) -> str:
+        """The option that names images."""
+        return "--given" if self.interpolate is None else "--interpolate"
+
+    def draw(
+        self, model: Model, number: int, seed: int, options: Options, images: Callable[[Sequence[str]], Tensor]
+    ) -> Tensor:
+        """The images; `images` gives those that are named."""
+        if self.interpolate is not None:
+            latent = latent_model(model, "--interpolate")
+            return latent.decode(*latents.interpolate(latent, images(self.interpolate), number, seed), **options)
+        if self.vary is not None:
+            latent = latent_model(model, "--vary")
+            return latent.decode(*latents.vary(latent, self.vary, number, seed), **options)
+        conditions: dict[str, Any] = {"guidance": self.guidance} if self.guidance else {}
+        if self.labels is not None:
+            conditions["context"] = labels_to_draw(model, self.labels, number)
+        if self.codes is not None:
+            conditions["context"] = codes_to_draw(model, self.codes, number)
+        if self.given is not None and self.rows is not None:
+            conditions["known"] = known_rows(images([self.given]), self.rows)
+        count = len(conditions["context"]) if "context" in conditions else number
+        return model.sample(count, seed=seed, **options, **conditions)
 
 
 def saver(out: Path) -> Save:

@@ -7,11 +7,17 @@ from typing import Any
 
 from pixkit.cli.output import table
 
-_SIGNS = {"exact": "", "bound": "<= "}
+_SIGNS = {"exact": "", "bound": "<= ", "estimate": "~ "}
 
 
 def score_table(rows: Iterable[Mapping[str, Any]]) -> str:
-    """A row for each split and kind of weights; a bound is marked with "<="."""
+    """A row for each split and kind of weights, with the parts of scores that have such.
+
+    A bound is marked with "<=", an estimate with "~" and its number of samples.
+    """
+    given = list(rows)
+    parts = list(dict.fromkeys(name for row in given for name in row.get("parts", {})))
+    sampled = any(row.get("samples") for row in given)
     cells = [
         (
             row["split"],
@@ -20,10 +26,13 @@ def score_table(rows: Iterable[Mapping[str, Any]]) -> str:
             number(row["bits_per_dim"], row["kind"], 4),
             number(row["nats"], row["kind"], 3),
             "" if row["stderr"] is None else f"+- {row['stderr']:.3f}",
+            *(number(row["parts"][name], "exact", 3) if name in row.get("parts", {}) else "" for name in parts),
+            *([f"{row['samples']} importance samples" if row.get("samples") else "one draw"] if sampled else []),
         )
-        for row in rows
+        for row in given
     ]
-    return table(("split", "weights", "images", "bits/dim", "nats/image", "error"), cells)
+    drawn = ["by"] if sampled else []
+    return table(("split", "weights", "images", "bits/dim", "nats/image", "error", *parts, *drawn), cells)
 
 
 def headline(rows: Iterable[Mapping[str, Any]]) -> str:

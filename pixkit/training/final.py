@@ -48,7 +48,7 @@ def conclude(
             "checkpoint": folder.name,
             "data": dataset.description,
             "scores": [row.dump() for row in table],
-            "notes": _notes(dataset, table),
+            "notes": _notes(dataset, table, model),
         },
     )
     return table, draw_samples(model, recipe, run, "best", watched("sampling"))
@@ -71,11 +71,13 @@ def _scores(model: Model, dataset: Dataset, recipe: Recipe, kind: str, watched: 
     ]
 
 
-def _notes(dataset: Dataset, table: list[Scores]) -> list[str]:
+def _notes(dataset: Dataset, table: list[Scores], model: Model) -> list[str]:
     """What one should know when reading the table."""
-    images = next((row.images for row in table if row.split == "train"), 0)
     if not table:
         return ["the model gives no likelihood, nor a bound"]
+    images = next((row.images for row in table if row.split == "train"), 0)
+    notes = [f"{row.split}, {row.weights} weights: {text}" for row in table for text in model.remarks(row.parts)]
     if images < dataset.size("train"):
-        return [f"train: a seeded choice of {images} of {dataset.size('train')} images, as many as the test set has"]
-    return []
+        chosen = f"train: a seeded choice of {images} of {dataset.size('train')} images, as many as the test set has"
+        return [chosen, *notes]
+    return notes

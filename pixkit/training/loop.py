@@ -169,17 +169,20 @@ class Trainer:
         raw = self._score("raw")
         row: dict[str, Any] = {"event": "eval", "step": self.state.step, "epoch": self.stepper.epochs(self.state.step)}
         row |= {"images": raw.images, "nats": raw.nats, "stderr": raw.stderr, "bits_per_dim": raw.bits_per_dim}
-        decisive = raw.nats
+        row |= raw.parts
+        decisive = raw
         if self.ema is not None:
             with self.averaged():
                 averaged = self._score("ema")
-            decisive = averaged.nats
+            decisive = averaged
             row |= {"nats_ema": averaged.nats, "stderr_ema": averaged.stderr, "bits_per_dim_ema": averaged.bits_per_dim}
-        self.state.judge(decisive)
+        self.state.judge(decisive.nats)
         row |= {"best": self.state.best_step == self.state.step, "seconds": time.perf_counter() - started}
         self._scores = {key: value for key, value in plain(row).items() if key != "seconds"}
         log.add(row)
         self._reporter.evaluated(self.state.step, row)
+        for remark in self.model.remarks(decisive.parts, self.state.step):
+            self._reporter.message(remark)
         self._hooks.call("eval", run=self.run, step=self.state.step, metrics=row)
 
     def _score(self, weights: str) -> Any:
