@@ -19,7 +19,7 @@ from pixkit.layers.pointwise import (
     norm,
 )
 from pixkit.layers.resample import MaskedDownsample, MaskedUpsample
-from pixkit.layers.shifted import AppendOnes, Shift, ShiftedConv2d, ShiftedConvTranspose2d
+from pixkit.layers.shifted import Shift, ShiftedConv2d, ShiftedConvTranspose2d
 from pixkit.layers.weightnorm import (
     DataInitialised,
     WeightNormConv2d,
@@ -30,7 +30,6 @@ from pixkit.layers.weightnorm import (
 __all__ = [
     "ActivationName",
     "AppendMaps",
-    "AppendOnes",
     "CausalAttention",
     "ColourLayerNorm",
     "ConcatenatedELU",

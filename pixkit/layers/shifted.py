@@ -101,32 +101,6 @@ class ShiftedConvTranspose2d(TapLayer):
         return self.kernel().detach().flatten(2).permute(2, 1, 0)
 
 
-class AppendOnes(TapLayer):
-    """A map of ones after the others, [B, M, H, W] to [B, M + 1, H, W].
-
-    By it the layers that follow tell the image from the zeros that lie around it.
-    """
-
-    def __init__(self, in_maps: int) -> None:
-        super().__init__()
-        self.in_maps, self.out_maps = in_maps, in_maps + 1
-        ones = torch.zeros(self.out_maps)
-        ones[-1] = 1
-        self.register_buffer("bias", ones, persistent=False)
-
-    def forward(self, x: Tensor) -> Tensor:
-        """Pad the axis of the maps."""
-        return F.pad(x, (0, 0, 0, 0, 0, 1), value=1.0)
-
-    def taps(self, grid: Grid) -> Taps:
-        """One tap, the site itself."""
-        return Taps(grid, tap_sources(grid, grid, (0, 0), (0, 0)), torch.ones(1, 1, 1, 1, dtype=torch.bool))
-
-    def tap_weight(self) -> Tensor:
-        """The identity over a row of zeros, [1, M + 1, M]."""
-        return torch.eye(self.out_maps, self.in_maps).to(self.bias)[None]
-
-
 class Shift(MixingLayer):
     """Move an image `down` rows and `right` columns, zeros coming in: [B, M, H, W] to the same shape."""
 

@@ -8,6 +8,8 @@ from pixkit.testing.backbones import (
     ODD,
     check_backbone,
     check_batches,
+    check_conditional,
+    check_context,
     check_features,
     check_save_load,
     check_trains,
@@ -17,6 +19,7 @@ from pixkit.testing.causality import check_causality, check_gradients, influence
 from pixkit.testing.configs import check_config, resolve
 from pixkit.testing.data import check_data
 from pixkit.testing.heads import check_head
+from pixkit.testing.latents import check_latent_model
 from pixkit.testing.layers import check_layer
 from pixkit.testing.likelihood import check_frequencies, check_normalised, check_sampling, numbered
 from pixkit.testing.models import check_model
@@ -46,13 +49,16 @@ __all__ = [
     "check_backbone",
     "check_batches",
     "check_causality",
+    "check_conditional",
     "check_config",
+    "check_context",
     "check_data",
     "check_features",
     "check_frequencies",
     "check_gradients",
     "check_head",
     "check_known",
+    "check_latent_model",
     "check_layer",
     "check_manners",
     "check_mask",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 import torch
 from safetensors.torch import load as load_tensors
@@ -78,23 +78,35 @@ def check_conditional(backbone: ComponentSpec, ordering: ComponentSpec) -> None:
             check_causality(net, images=2)
             check_agreement(named("sampler", "auto"), net)
             check_trains(network(backbone, spec, ordering=ordering, conditioner=FeatureContext(3, grid)))
-            check_context(network(backbone, spec, ordering=ordering, conditioner=FeatureContext(3, grid)))
+            check_context(
+                [
+                    network(backbone, spec, ordering=ordering, conditioner=FeatureContext(3, grid), seed=k)
+                    for k in (0, 1)
+                ]
+            )
     tiny = network(backbone, TINY[0], ordering=ordering, conditioner=LabelContext(3, 2))
     check_normalised(tiny)
     check_sampling(tiny, count=1024)
 
 
-def check_context(net: Autoregressive) -> None:
-    """Changing any one map of the context, at any one of its sites, changes the predictions at that site."""
-    x, before = random_images(net.spec, 8), net.example_context(8)
-    assert before is not None and net.conditioner is not None
+def check_context(nets: Sequence[Autoregressive]) -> None:
+    """Changing any one map of the context, at any one of its sites, changes the predictions at that site.
+
+    The networks differ by their weights alone; what no weights let through is seen in none of them.
+    """
+    x, before = random_images(nets[0].spec, 8), nets[0].example_context(8)
+    assert before is not None, "the networks take no context"
     with torch.no_grad():
-        params = net(x, before)
+        params = [net(x, before) for net in nets]
         for entry, row, column in itertools.product(*map(range, before.shape[1:])):
             changed = before.clone()
             changed[:, entry, row, column] += 1.0
-            moved = (net(x, changed) != params).unflatten(1, (-1, net.ordering.groups)).any(1).any(0)
-            own = moved if tuple(before.shape[2:]) == (1, 1) else moved[:, row, column]
+            pairs = zip(nets, params, strict=True)
+            moved = torch.stack(
+                [(net(x, changed) != old).unflatten(1, (-1, net.ordering.groups)) for net, old in pairs]
+            )
+            seen = moved.any(2).any(1).any(0)
+            own = seen if tuple(before.shape[2:]) == (1, 1) else seen[:, row, column]
             assert own.all(), f"map {entry} of the context has no effect on some prediction at its site"
 
 

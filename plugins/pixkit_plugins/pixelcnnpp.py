@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 import pixkit
 from pixkit.layers import (
-    AppendOnes,
+    AppendMaps,
     Shift,
     WeightNormConv2d,
     WeightNormConvTranspose2d,
@@ -91,7 +91,7 @@ class PixelCNNpp(pixkit.OrientedBackbone):
             )
         maps, filters = spec.inputs + 1, config.filters
         grid = (self.scan.image.height, self.scan.image.width)
-        self.ones = AppendOnes(spec.inputs)
+        self.ones = AppendMaps(torch.ones(1, *grid))
         self.above_left = nn.Sequential(WeightNormConv2d(maps, filters, HERE, (-1, 1)), Shift(1, 0))
         self.left = nn.Sequential(WeightNormConv2d(maps, filters, (-1, 0), HERE), Shift(0, 1))
         self.left_stream = Hourglass(config, LEFT, grid, spec.context, linked=config.link)

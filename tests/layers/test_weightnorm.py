@@ -5,7 +5,7 @@ import torch
 from torch import nn
 
 from pixkit.layers import (
-    AppendOnes,
+    AppendMaps,
     DataInitialised,
     ShiftedConv2d,
     ShiftedConvTranspose2d,
@@ -31,9 +31,9 @@ def test_contract(name):
 
 @pytest.mark.parametrize("grid", [(5, 6), (1, 1), (1, 4)])
 def test_a_map_of_ones_comes_last(grid):
-    check_layer(AppendOnes(2), [(2, *grid)])
+    check_layer(AppendMaps(torch.ones(1, *grid)), [(2, *grid)])
     x = torch.randn(3, 2, *grid)
-    assert torch.equal(AppendOnes(2)(x), torch.cat([x, torch.ones(3, 1, *grid)], 1))
+    assert torch.equal(AppendMaps(torch.ones(1, *grid))(x), torch.cat([x, torch.ones(3, 1, *grid)], 1))
 
 
 @pytest.mark.parametrize("name", LAYERS)

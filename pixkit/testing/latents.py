@@ -1,0 +1,115 @@
+"""The contract of models with a latent code."""
+
+from __future__ import annotations
+
+import torch
+
+from pixkit.component import ComponentSpec
+from pixkit.errors import UsageError
+from pixkit.image import Batch, ImageSpec
+from pixkit.models.latent import LatentModel
+from pixkit.noise import Noise
+from pixkit.testing.models import SPEC, check_model
+from pixkit.testing.parts import TINY, every_image, named, random_images, randomise
+from pixkit.testing.samplers import check_agreement
+
+
+def check_latent_model(model: ComponentSpec, *, classes: int | None = None, spec: ImageSpec = SPEC) -> None:
+    """Everything that pixkit promises of a latent model, besides what it promises of any model.
+
+    Codes of images belong to each image alone, and codes from the prior to the seed and the image's number; the decoder
+    depends on the code, and draws the same whichever sampler draws. If the score is called a bound, its parts add up,
+    nothing is called exact, and importance weights average to probabilities: over all images they add up to 1.
+
+    Args:
+        model: the component, small.
+        classes: number of label classes of the data.
+        spec: shape and levels of the images.
+    """
+    check_model(model, classes=classes, spec=spec)
+    built = _built(model, spec, classes)
+    check_codes(built)
+    check_decoder(built)
+    if built.score_kind == "bound":
+        check_bound(built, Batch(random_images(spec, 5), None, torch.arange(5)))
+        for tiny in TINY:
+            check_importance(model, tiny, classes)
+    assert built.score_kind != "exact", "a latent model's likelihood is an integral; its score is no exact one"
+
+
+def _built(model: ComponentSpec, spec: ImageSpec, classes: int | None) -> LatentModel:
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        built: LatentModel = model.build(spec, classes).double().eval()
+    randomise(built, seed=1)
+    return built
+
+
+def check_codes(model: LatentModel) -> None:
+    """`encode`, `means`, `active_units` and `latents`: shapes, and independence of batches and of torch's generator."""
+    state, x = torch.random.get_rng_state(), random_images(model.spec, 5)
+    whole = model.encode(x)
+    assert len(whole) == 5 and whole.is_floating_point() and not whole.requires_grad, "encode gives z_1 of each image"
+    assert torch.allclose(model.encode(x, batch_size=2), whole, rtol=0, atol=1e-9), "codes of a batch mix"
+    means = model.means(x)
+    assert len(means) == model.levels and torch.equal(means[0], whole), "means gives each level's, z_1 first"
+    counts = model.active_units(x)
+    assert [total for _, total in counts] == [mean[0].numel() for mean in means], f"units are {counts}"
+    drawn = model.latents([Noise(2, range(5))] * model.levels)
+    assert drawn.shape == whole.shape, f"codes from the prior are {tuple(drawn.shape)}, the encoder's {whole.shape}"
+    some = model.latents([Noise(2, [4, 1])] * model.levels)
+    assert torch.allclose(some, drawn[[4, 1]], rtol=0, atol=1e-9), "a code depends on which others are drawn"
+    assert not torch.equal(model.latents([Noise(3, range(5))] * model.levels), drawn), "another seed, the same codes"
+    for level in range(model.levels):
+        varied = [Noise(2, range(5) if one == level else [0] * 5) for one in range(model.levels)]
+        assert len(model.latents(varied).unique(dim=0)) > 1, f"the noise of level {level + 1} has no effect"
+    assert torch.equal(state, torch.random.get_rng_state()), "torch's generator was used: noise belongs to the image"
+
+
+def check_decoder(model: LatentModel) -> None:
+    """`sample` is `decode` of `latents`; codes matter; every sampler draws the same."""
+    noise = Noise(2, range(3))
+    z = model.latents([noise] * model.levels)
+    assert torch.equal(model.decode(z, noise), model.sample(3, seed=2)), "sample is not decode of latents"
+    reference = named("sampler", "ancestral").build()
+    assert torch.equal(model.decode(z, noise, sampler=reference), model.decode(z, noise)), "samplers differ"
+    check_agreement(named("sampler", "auto"), model.network)
+    x = random_images(model.spec, 3)
+    with torch.no_grad():
+        assert not torch.equal(model.network(x, z), model.network(x, z.flip(0))), "the decoder ignores the code"
+
+
+def check_bound(model: LatentModel, batch: Batch) -> None:
+    """The parts add up to the score, which is finite and of each image; nothing is exact."""
+    with torch.random.fork_rng(devices=[]):
+        parts = dict(model.assess(batch))
+        nats = parts.pop("nats")
+        assert parts and all(len(part) == len(batch.x) for part in parts.values()), f"the parts are {list(parts)}"
+        total = torch.stack(list(parts.values())).sum(0)
+        assert torch.allclose(total, nats), "the parts of the bound do not add up to it"
+        try:
+            model.log_prob(batch.x)  # type: ignore[operator]
+        except UsageError as error:
+            assert "integral" in str(error), "log_prob says why there is none"
+        else:
+            raise AssertionError("log_prob of a model whose score is a bound gives something")
+
+
+def check_importance(component: ComponentSpec, spec: ImageSpec, classes: int | None, *, repeats: int = 8) -> None:
+    """exp(-importance) is an unbiased estimate of p(x): summed over all images it is 1, within 6 standard errors.
+
+    The decoder's weights are random, the others as the model initialises them: an encoder with random weights is
+    surer than the prior, and its importance weights have no variance to go by.
+    """
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        model: LatentModel = component.build(spec, classes).double().eval()
+        randomise(model.network, seed=1)
+        images = every_image(spec)
+        batch = Batch(images, None, torch.arange(len(images)))
+        totals = torch.stack([(-model.importance(batch, 32)).exp().sum() for _ in range(repeats)])
+    error = float(totals.std()) / repeats**0.5
+    assert error < 0.05, f"importance weights vary too much to be checked (standard error {error:.3f})"
+    assert abs(float(totals.mean()) - 1) < 6 * error + 1e-6, (
+        f"importance weights of all images sum to {float(totals.mean())!r}, with a standard error of {error:.2g}"
+    )
