@@ -62,7 +62,8 @@ def command(
     their exact distribution given these. That works for models whose ordering draws every n-th pixel before all
     others, as `multiscale` does; others are refused.
 
-    IMAGE is a file of the small size, or test:NUMBER of the run's data, of which every n-th pixel is taken.
+    IMAGE is a file of the small size, or test:NUMBER of the run's data, of which every n-th pixel is taken. A picture
+    that was made small by averaging is unlike what the model was trained on.
 
     FILE.png shows the small image enlarged, what was drawn, and, of the run's data, the image itself. FILE.npz and a
     folder hold what was drawn.
