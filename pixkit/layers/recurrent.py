@@ -185,9 +185,9 @@ class Recurrence(MixingLayer):
 def _lstm(gates: Tensor, carried: Tensor, axis: int) -> tuple[Tensor, Tensor]:
     """The new hidden state and cell, from the sum of both halves of the gates, which lie along `axis`."""
     maps = gates.shape[axis] // 4
-    output, forget, enter = gates.narrow(axis, 0, 3 * maps).sigmoid().chunk(3, axis)
-    content = gates.narrow(axis, 3 * maps, maps).tanh()
-    cell = torch.addcmul(forget * carried, enter, content)
+    sigmoids, content = gates.split([3 * maps, maps], axis)
+    output, forget, enter = sigmoids.sigmoid().chunk(3, axis)
+    cell = torch.addcmul(forget * carried, enter, content.tanh())
     return output * cell.tanh(), cell
 
 

@@ -43,7 +43,7 @@ class PixelRNN(pixkit.OrientedBackbone):
         """Maps of these layers; 2h if left out (the paper: 32 for MNIST, 1024 for CIFAR-10)."""
         forget_bias: float = Field(1.0, ge=-10, le=10)
         """What the forget gates' biases start at."""
-        init: InitName = "xavier"
+        init: InitName = "he_normal"
         """Initialiser of the masked layers."""
         checkpointing: bool = False
         """Forget what happened in each LSTM layer and compute it again for the gradients: less memory, more time."""
