@@ -118,7 +118,8 @@ class PixelVAE(pixkit.VariationalModel):
 
     def _loss(self, batch: pixkit.Batch, step: int) -> dict[str, Tensor]:
         posteriors, penalty = self._encode(batch.x)
-        means = {name: part.mean() for name, part in self._parts(batch.x, posteriors).items()}
+        drawn = [posterior.rsample() for posterior in posteriors]
+        means = {name: part.mean() for name, part in self.terms(batch.x, posteriors, drawn).items()}
         beta = min(1.0, step / self.config.warmup) if self.config.warmup else 1.0
         kls = [means[f"kl_{level}"] for level in range(1, self.levels + 1)]
         loss = means["reconstruction"] + beta * sum(kl.clamp_min(self.config.free_bits) for kl in kls) + penalty
@@ -133,8 +134,16 @@ class PixelVAE(pixkit.VariationalModel):
     @torch.no_grad()
     def assess(self, batch: pixkit.Batch) -> dict[str, Tensor]:
         """The bound at beta = 1 as 'nats', and its parts, [B] each; draws z from torch's generator."""
-        parts = self._parts(batch.x, self._encode(batch.x)[0])
+        posteriors, _ = self._encode(batch.x)
+        parts = self.terms(batch.x, posteriors, [posterior.sample() for posterior in posteriors])
         return {"nats": torch.stack(list(parts.values())).sum(0), **parts}
+
+    def terms(self, x: Tensor, posteriors: Sequence[Normal], drawn: Sequence[Tensor]) -> dict[str, Tensor]:
+        """The bound's terms, [B] each, for one draw of each level's z, [B, ...]."""
+        terms = {"reconstruction": -self.network.log_prob(x, drawn[0])}
+        for level, pair in enumerate(zip(posteriors, self._priors(drawn), strict=True), 1):
+            terms[f"kl_{level}"] = kl_divergence(*pair).flatten(1).sum(1)
+        return terms
 
     @torch.no_grad()
     def importance(self, batch: pixkit.Batch, count: int, progress: Callable[[int, int], None] | None = None) -> Tensor:
@@ -143,19 +152,20 @@ class PixelVAE(pixkit.VariationalModel):
         weights = []
         at_once = max(1, SITES // (self.spec.sites * max(1, len(batch.x))))
         for done in range(0, count, at_once):
-            weights.append(self.log_weights(batch.x, posteriors, min(at_once, count - done)))
+            size = torch.Size([min(at_once, count - done)])
+            weights.append(self.log_weights(batch.x, posteriors, [one.sample(size) for one in posteriors]))
             if progress is not None:
-                progress(min(done + at_once, count), count)
+                progress(done + size[0], count)
         return math.log(count) - torch.cat(weights).logsumexp(0)
 
-    def log_weights(self, x: Tensor, posteriors: Sequence[Normal], count: int) -> Tensor:
-        """log p(x, z) - log q(z | x) of `count` draws z ~ q(z | x) of each image, float64 [count, B]."""
-        drawn = [posterior.sample(torch.Size([count])) for posterior in posteriors]
-        inferred = sum(_log_prob(posterior, z) for posterior, z in zip(posteriors, drawn, strict=True))
+    def log_weights(self, x: Tensor, posteriors: Sequence[Normal], drawn: Sequence[Tensor]) -> Tensor:
+        """log p(x, z) - log q(z | x), float64 [S, B], of S draws of each image: of each level [S, B, ...]."""
         flat = [z.flatten(0, 1) for z in drawn]
-        weights = self.network.log_prob(x.repeat(count, 1, 1, 1), flat[0]).double().view(count, -1) - inferred
-        for prior, z in zip(self._priors(flat), flat, strict=True):
-            weights = weights + _log_prob(prior, z).view(count, -1)
+        count = len(drawn[0])
+        weights = self.network.log_prob(x.repeat(count, 1, 1, 1), flat[0]).double().view(count, -1)
+        for prior, posterior, z in zip(self._priors(flat), posteriors, drawn, strict=True):
+            said = prior.log_prob(z.flatten(0, 1)).double().view_as(z) - posterior.log_prob(z).double()
+            weights = weights + said.flatten(2).sum(2)
         return weights
 
     def means(self, x: Tensor) -> list[Tensor]:
@@ -188,29 +198,15 @@ class PixelVAE(pixkit.VariationalModel):
         """q(z_l | x) of each level, z_1 first, and the sparsity penalty."""
         outputs, activations = zip(*(encoder(x) for encoder in self.encoders), strict=True)
         sparsity = self.config.encoder.sparsity
-        penalties = [] if sparsity is None else [sparsity.penalty(hidden) for hidden in activations]
-        return [pixkit.split_gaussian(one) for one in outputs], torch.stack(
-            [outputs[0].new_zeros(()), *penalties]
-        ).sum()
-
-    def _parts(self, x: Tensor, posteriors: Sequence[Normal]) -> dict[str, Tensor]:
-        """The bound's terms for one draw of z, [B] each."""
-        drawn = [posterior.rsample() for posterior in posteriors]
-        parts = {"reconstruction": -self.network.log_prob(x, drawn[0])}
-        for level, pair in enumerate(zip(posteriors, self._priors(drawn), strict=True), 1):
-            parts[f"kl_{level}"] = kl_divergence(*pair).flatten(1).sum(1)
-        return parts
+        penalty = outputs[0].new_zeros(())
+        if sparsity is not None:
+            penalty = torch.stack([sparsity.penalty(hidden) for hidden in activations]).sum()
+        return [pixkit.split_gaussian(one) for one in outputs], penalty
 
     def _priors(self, drawn: Sequence[Tensor]) -> list[Normal]:
         """p of each level's z given what is drawn, z_1 first."""
         top = Normal(torch.zeros_like(drawn[-1]), torch.ones_like(drawn[-1]), validate_args=False)
         return [top] if self.prior is None else [self.prior(*drawn), top]
-
-
-def _log_prob(distribution: Normal, z: Tensor) -> Tensor:
-    """Nats of [..., B, d, ...], summed over all but the leading axes that the distribution's batch has, and [count]."""
-    extra = z.ndim - distribution.mean.ndim
-    return distribution.log_prob(z).double().flatten(extra + 1).sum(-1)
 
 
 @pixkit.hookimpl
