@@ -153,6 +153,8 @@ class _Reporter(Reporter):
 
     def evaluated(self, step: int, metrics: dict[str, Any]) -> None:
         """The validation images were scored."""
-        name = "bits_per_dim_ema" if "bits_per_dim_ema" in metrics else "bits_per_dim"
+        name = metrics.get("decides", "bits_per_dim")
+        value = f"{metrics.get(f'{name}_ema', metrics[name]):.4f}"
+        score = f"{name} {value}" if "decides" in metrics else f"{value} bits/dim"
         best = ", the best so far" if metrics.get("best") else ""
-        self._talk.say(f"step {step}/{self._total}: validation {metrics[name]:.4f} bits/dim{best}")
+        self._talk.say(f"step {step}/{self._total}: validation {score}{best}")

@@ -9,6 +9,7 @@ from typing import Any, Literal
 import torch
 from torch import Tensor, nn
 
+from pixkit.autoregressive import Autoregressive
 from pixkit.component import ComponentConfig
 from pixkit.errors import UsageError
 from pixkit.image import Batch, ImageSpec
@@ -40,6 +41,10 @@ class Model(nn.Module):
     """Whether each image's label conditions it: `score` then gives nats given the label, and `sample` takes labels."""
     score_kind: Literal["exact", "bound", "none"] = "exact"
     """Whether `score` is the exact negative log-likelihood, a bound on it ("<="), or no likelihood at all."""
+    metric: str | None = None
+    """Without a likelihood: the figure of `assess` or `measure` by which checkpoints are compared, less being better.
+
+    None where images tell nothing of such a model."""
 
     def __init__(self, config: Any, spec: ImageSpec, classes: int | None = None) -> None:
         super().__init__()
@@ -51,6 +56,11 @@ class Model(nn.Module):
     def device(self) -> torch.device:
         """Where the parameters are."""
         return next(self.parameters()).device
+
+    @property
+    def scorable(self) -> bool:
+        """Whether images tell how good the model is, by a likelihood or by `metric`."""
+        return self.score_kind != "none" or self.metric is not None
 
     def phases(self) -> list[Phase]:
         """What one training step does, in this order."""
@@ -67,8 +77,19 @@ class Model(nn.Module):
         raise NotImplementedError(f"{type(self).__name__} does not implement score")
 
     def assess(self, batch: Batch) -> Mapping[str, Tensor]:
-        """The score, as 'nats', and the parts that it is the sum of, by name, where a model has such; [B] each."""
+        """The score, as 'nats', and the parts that it is the sum of, by name, where a model has such; [B] each.
+
+        Without a likelihood there are no 'nats', and the others are figures of each image.
+        """
         return {"nats": self.score(batch)}
+
+    def measure(self, scored: Iterable[Batch], reference: Iterable[Batch]) -> Mapping[str, float]:
+        """Figures of all the scored images together, by name, that are no means over images; none by default.
+
+        `reference` are validation images, or training images where there are none, by which rules may be settled; both
+        can be gone through once.
+        """
+        return {}
 
     def remarks(self, parts: Mapping[str, float], step: int | None = None) -> list[str]:
         """What one should know of scores with these parts (means over images), after so many steps; nothing by default.
@@ -102,6 +123,20 @@ class Model(nn.Module):
             found="no label" if self.labelled else "a model without labels",
             expected="a label for each image",
             hint="train with label dropout: model.context.dropout=0.1" if self.labelled else None,
+        )
+
+    def completing(self, known: Tensor) -> Autoregressive:
+        """The network that `sample` draws with where `known`, bool [C, H, W], is given.
+
+        Of several, it is the one whose ordering puts the missing part last, or nearest to it.
+
+        Raises:
+            UsageError: if the model cannot continue an image.
+        """
+        raise UsageError(
+            "the model cannot continue an image that is given in part",
+            where=type(self).__name__,
+            expected="a model of pixels alone, which draws some of them given others",
         )
 
     def sample(

@@ -87,6 +87,10 @@ def check_phases(model: Model, batch: Batch) -> None:
 def check_scores(model: Model, batch: Batch) -> None:
     """Nats of each image, finite, without gradients; exact ones do not depend on the batch."""
     assert model.score_kind in ("exact", "bound", "none"), f"score_kind is {model.score_kind!r}"
+    if model.score_kind == "none":
+        check_figures(model, batch)
+        return
+    assert model.metric is None, "a metric decides only where there is no likelihood"
     nats = model.score(batch)
     assert tuple(nats.shape) == (len(batch.x),), f"the score has the shape {tuple(nats.shape)}"
     assert nats.isfinite().all() and not nats.requires_grad, "scores are finite numbers without gradients"
@@ -94,6 +98,20 @@ def check_scores(model: Model, batch: Batch) -> None:
         for part in _single(batch):
             alone = model.score(part)
             assert torch.allclose(alone, nats[part.indices], rtol=1e-4), "an image's score depends on its batch"
+
+
+def check_figures(model: Model, batch: Batch) -> None:
+    """Without a likelihood: no nats; the metric, if there is one, is among the figures, which are finite."""
+    if model.metric is None:
+        return
+    with torch.random.fork_rng(devices=[]), torch.no_grad():
+        found = model.assess(batch)
+        measured = model.measure([batch], [batch])
+    assert "nats" not in found, "nats are a likelihood's or a bound's"
+    for name, figure in found.items():
+        assert tuple(figure.shape) == (len(batch.x),), f"{name} has the shape {tuple(figure.shape)}"
+        assert figure.isfinite().all() and not figure.requires_grad, f"{name}: finite numbers without gradients"
+    assert model.metric in {*found, *measured}, f"the metric {model.metric} is none of {[*found, *measured]}"
 
 
 def _single(batch: Batch) -> Iterator[Batch]:

@@ -40,7 +40,7 @@ def conclude(
     table: list[Scores] = []
     for kind in reversed(kinds):
         load_model(model, read_weights(folder, kind), str(folder))
-        if model.score_kind != "none":
+        if model.scorable:
             table += _scores(model, dataset, recipe, kind, watched)
     run.write_json(
         run.scores,
@@ -73,11 +73,12 @@ def _scores(model: Model, dataset: Dataset, recipe: Recipe, kind: str, watched: 
 
 def _notes(dataset: Dataset, table: list[Scores], model: Model) -> list[str]:
     """What one should know when reading the table."""
+    silent = ["the model gives no likelihood, nor a bound"] if model.score_kind == "none" else []
     if not table:
-        return ["the model gives no likelihood, nor a bound"]
+        return silent
     images = next((row.images for row in table if row.split == "train"), 0)
     notes = [f"{row.split}, {row.weights} weights: {text}" for row in table for text in model.remarks(row.parts)]
     if images < dataset.size("train"):
         chosen = f"train: a seeded choice of {images} of {dataset.size('train')} images, as many as the test set has"
-        return [chosen, *notes]
-    return notes
+        return [*silent, chosen, *notes]
+    return [*silent, *notes]

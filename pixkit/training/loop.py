@@ -162,21 +162,21 @@ class Trainer:
 
     @property
     def _scorable(self) -> bool:
-        return self.model.score_kind != "none" and self.dataset.size("validation") > 0
+        return self.model.scorable and self.dataset.size("validation") > 0
 
     def _evaluate(self, log: MetricsLog) -> None:
         started = time.perf_counter()
         raw = self._score("raw")
         row: dict[str, Any] = {"event": "eval", "step": self.state.step, "epoch": self.stepper.epochs(self.state.step)}
-        row |= {"images": raw.images, "nats": raw.nats, "stderr": raw.stderr, "bits_per_dim": raw.bits_per_dim}
-        row |= raw.parts
+        row |= {"images": raw.images, **raw.figures, **raw.parts}
         decisive = raw
         if self.ema is not None:
             with self.averaged():
                 averaged = self._score("ema")
             decisive = averaged
-            row |= {"nats_ema": averaged.nats, "stderr_ema": averaged.stderr, "bits_per_dim_ema": averaged.bits_per_dim}
-        self.state.judge(decisive.nats)
+            row |= {f"{name}_ema": value for name, value in {**averaged.figures, **averaged.parts}.items()}
+        self.state.judge(decisive.decisive(self.model.metric))
+        row |= {"decides": self.model.metric} if self.model.metric else {}
         row |= {"best": self.state.best_step == self.state.step, "seconds": time.perf_counter() - started}
         self._scores = {key: value for key, value in plain(row).items() if key != "seconds"}
         log.add(row)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
@@ -28,7 +28,8 @@ class Scores:
 
     `nats` is the mean over images of the negative log-likelihood, or of a bound on it where `kind` is
     'bound', or of an estimate from `samples` importance samples an image where it is 'estimate'; `stderr` its standard
-    error over images, NaN for a single one; `weights` 'raw' or 'ema'; `parts` the means of what a score is the sum of.
+    error over images, NaN for a single one; `weights` 'raw' or 'ema'; `parts` the means of what a score is the sum of,
+    and other figures. Where `kind` is 'none' there are only these: `nats`, `stderr` and `bits_per_dim` are NaN.
     """
 
     split: str
@@ -44,6 +45,16 @@ class Scores:
     def dump(self) -> dict[str, Any]:
         """As plain data, with None for what is not finite."""
         return {**plain(asdict(self)), "parts": plain(self.parts)}
+
+    @property
+    def figures(self) -> dict[str, float]:
+        """Those there are, by name: nats, their standard error and bits per dimension."""
+        found = {"nats": self.nats, "stderr": self.stderr, "bits_per_dim": self.bits_per_dim}
+        return {} if self.kind == "none" else found
+
+    def decisive(self, metric: str | None) -> float:
+        """What checkpoints are compared by: the nats or, without a likelihood, `Model.metric`."""
+        return self.nats if metric is None else self.parts[metric]
 
 
 def score(
@@ -76,7 +87,7 @@ def score(
 
     Raises:
         DataError: if the images are not what the model is about.
-        UsageError: if the model has no likelihood, no latent to sample, or there are no such images.
+        UsageError: if the model has neither likelihood nor metric, no latent to sample, or there are no such images.
     """
     if model.spec != dataset.spec:
         raise DataError(
@@ -85,15 +96,16 @@ def score(
             found=str(dataset.spec),
             expected=str(model.spec),
         )
-    if model.score_kind == "none":
+    if not model.scorable:
         raise UsageError("the model gives no likelihood, nor a bound", found=type(model).__name__)
     total = dataset.size(split) if limit is None else min(limit, dataset.size(split))
     if not total:
         raise UsageError("there are no such images", where=dataset.name, found=split)
     values: dict[str, list[Tensor]] = {}
+    measured: Mapping[str, float] = {}
     done = 0
     with torch.no_grad(), evaluating(model), isolated_rng(model.device):
-        for number, batch in enumerate(_batches(dataset, split, batch_size, total, seed)):
+        for number, batch in enumerate(_batches(dataset, split, batch_size, limit, seed)):
             seed_torch(derive(seed, "score", split, number), model.device)
             given = batch.to(model.device)
             if importance is None:
@@ -106,8 +118,12 @@ def score(
             done += len(batch.x)
             if watch is not None:
                 watch(done, total)
+        if importance is None:
+            known = "validation" if dataset.size("validation") else "train"
+            sides = [_batches(dataset, name, batch_size, limit, seed) for name in (split, known)]
+            measured = model.measure(*((batch.to(model.device) for batch in side) for side in sides))
     joined = {name: torch.cat(parts) for name, parts in values.items()}
-    nats = joined.pop("nats")
+    nats = joined.pop("nats", torch.full((total,), math.nan))
     mean = float(nats.mean())
     return Scores(
         split,
@@ -117,7 +133,7 @@ def score(
         mean,
         float(nats.std() / math.sqrt(total)) if total > 1 else math.nan,
         dataset.spec.bits_per_dim(mean),
-        {name: float(part.mean()) for name, part in joined.items()},
+        {**{name: float(part.mean()) for name, part in joined.items()}, **measured},
         importance,
     )
 
@@ -129,9 +145,9 @@ def _within(watch: Watch | None, done: int, images: int, total: int) -> Watch | 
     return lambda part, parts: watch(done + images * part // parts, total)
 
 
-def _batches(dataset: Dataset, split: str, batch_size: int, total: int, seed: int) -> Iterable[Batch]:
-    if total == dataset.size(split):
+def _batches(dataset: Dataset, split: str, batch_size: int, limit: int | None, seed: int) -> Iterable[Batch]:
+    if limit is None or limit >= dataset.size(split):
         return dataset.batches(split, batch_size)
     generator = torch.Generator().manual_seed(derive(seed, "subset", split))
-    chosen = torch.randperm(dataset.size(split), generator=generator)[:total].sort().values
+    chosen = torch.randperm(dataset.size(split), generator=generator)[:limit].sort().values
     return (dataset.batch(split, part) for part in chosen.split(batch_size))

@@ -9,6 +9,7 @@ import pytest
 import torch
 from toys import (
     Exploding,
+    Measured,
     NormedToy,
     StopAt,
     Told,
@@ -311,6 +312,28 @@ def test_a_model_without_likelihood_is_trained_and_its_last_checkpoint_is_best(t
     assert told.scores == []
     assert told.pictures
     assert trainer.run.checkpoint("best").name == "step-20"
+
+
+def test_a_models_metric_decides_where_there_is_no_likelihood(tmp_path):
+    """Training makes this one larger, so that the first scoring is the best."""
+    told = Told()
+    recipe = toy_recipe(Measured, ema=0.0, optimizer={"type": "sgd", "lr": 0.5})
+    trainer = trained(tmp_path / "run", recipe, reporter=told)
+    assert [row["step"] for row in told.scores] == [5, 10, 15, 20]
+    far = [row["far"] for row in told.scores]
+    assert far == sorted(far) and far[0] < far[-1]
+    assert [row["best"] for row in told.scores] == [True, False, False, False]
+    assert trainer.state.best_nats == far[0]
+    assert trainer.run.checkpoint("best").name == "step-5"
+    for row in told.scores:
+        assert row["decides"] == "far" and row["known"] == row["scored"] == row["images"]
+        assert not {"nats", "stderr", "bits_per_dim"} & set(row)
+
+
+def test_the_metric_of_the_average_decides(tmp_path):
+    told = Told()
+    trainer = trained(tmp_path / "run", toy_recipe(Measured), reporter=told)
+    assert trainer.state.best_nats == min(row["far_ema"] for row in told.scores)
 
 
 def test_without_validation_images_the_last_checkpoint_is_best(tmp_path):

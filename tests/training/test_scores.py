@@ -4,7 +4,7 @@ import math
 
 import pytest
 import torch
-from toys import NormedToy, Toy, Unscored, toy_dataset, toy_model, toy_recipe
+from toys import Measured, NormedToy, Toy, Unscored, toy_dataset, toy_model, toy_recipe
 
 from pixkit.errors import UsageError
 from pixkit.training.scores import Scores, score
@@ -121,6 +121,23 @@ def test_no_images_or_no_likelihood_is_an_error():
         score(model, toy_dataset(validation=0.0), "validation", 4)
     with pytest.raises(UsageError, match="no likelihood"):
         score(made(Unscored)[0], dataset, "test", 4)
+
+
+def test_without_a_likelihood_there_are_other_figures():
+    model, dataset = made(Measured)
+    scores = score(model, dataset, "test", 4)
+    validation = dataset.size("validation")
+    assert scores.kind == "none" and math.isnan(scores.nats) and math.isnan(scores.bits_per_dim)
+    assert scores.parts["number"] == 5 and scores.parts["scored"] == 11 and scores.parts["known"] == validation
+    assert scores.figures == {}
+    assert scores.decisive("far") == scores.parts["far"]
+    assert scores.dump()["nats"] is None
+    limited = score(model, dataset, "test", 4, limit=3)
+    assert (limited.parts["scored"], limited.parts["known"]) == (3, min(3, validation))
+    untold = score(model, toy_dataset(validation=0.0), "test", 4)
+    assert untold.parts["known"] == 37
+    with pytest.raises(UsageError, match="gives no likelihood"):
+        score(model, dataset, "test", 4, importance=2)
 
 
 def test_dump_is_plain():

@@ -117,13 +117,26 @@ class Unscored(Toy):
     score_kind = "none"
 
 
+class Measured(Toy):
+    """No likelihood, but figures: one of each image, and one of all images together."""
+
+    score_kind = "none"
+    metric = "far"
+
+    def assess(self, batch):
+        return {"far": 1 - self.score(batch) / 100, "number": batch.indices.float()}
+
+    def measure(self, scored, reference):
+        return {"scored": sum(len(batch.x) for batch in scored), "known": sum(len(batch.x) for batch in reference)}
+
+
 def spec_of(kind, cls, key="type", **config):
     return ComponentSpec(Entry(kind, cls.__name__.lower(), cls, "pixkit", "0"), cls.Config(**config), key)
 
 
 def toy_registry():
     registry = Registry()
-    models = (Toy, NormedToy, TwoPhases, Exploding, Unscored)
+    models = (Toy, NormedToy, TwoPhases, Exploding, Unscored, Measured)
     registry.extend([spec_of("model", cls).entry for cls in models] + [spec_of("data", ToyData).entry])
     return registry
 
