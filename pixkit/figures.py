@@ -40,6 +40,12 @@ def to_bytes(x: Any, levels: int) -> np.ndarray:
     return np.rint(_levels(x, levels).astype(np.float64) * 255 / (levels - 1)).astype(np.uint8)
 
 
+def in_colour(x: Any, levels: int) -> np.ndarray:
+    """The images as red, green and blue, uint8 [N, H, W', 3]; W' = C * W where the channels are laid out in a row."""
+    pictures = _pictures(x, levels)
+    return np.repeat(pictures, 3 // pictures.shape[3], axis=3)
+
+
 def save_grid(x: Any, levels: int, path: str | os.PathLike[str], *, columns: int | None = None) -> Path:
     """Write the images as one PNG, row by row, enlarged by a whole factor and set apart by grey lines.
 
@@ -105,9 +111,7 @@ def preview(x: Any, levels: int, paint: Paint, *, width: int = 80, lines: int = 
 
     Every character shows two pixels, one above the other. Images wider than the terminal are averaged down.
     """
-    pictures = _pictures(x, levels)
-    pictures = np.repeat(pictures, 3 // pictures.shape[3], axis=3)
-    pictures = np.stack([_fit(picture, width) for picture in pictures])
+    pictures = np.stack([_fit(picture, width) for picture in in_colour(x, levels)])
     height, across = pictures.shape[1:3]
     columns = max(1, min((width + 1) // (across + 1), len(pictures)))
     rows = max(1, min((lines + 1) // (math.ceil(height / 2) + 1), math.ceil(len(pictures) / columns)))

@@ -12,7 +12,18 @@ import pixkit
 
 ROOT = Path(__file__).resolve().parents[1]
 PARTS = (
-    *("errors", "image", "files", "figures", "fieldfigure", "component", "registry", "hookspecs", "plugins"),
+    *(
+        "errors",
+        "image",
+        "files",
+        "figures",
+        "fieldfigure",
+        "panelfigure",
+        "component",
+        "registry",
+        "hookspecs",
+        "plugins",
+    ),
     *(
         "ordering",
         "curves",
@@ -26,7 +37,20 @@ PARTS = (
         "readiness",
         "noise",
     ),
-    *("samplers", "models", "data", "recipe", "training", "run", "build", "bench", "testing", "builtins", "cli"),
+    *(
+        "samplers",
+        "models",
+        "completion",
+        "data",
+        "recipe",
+        "training",
+        "run",
+        "build",
+        "bench",
+        "testing",
+        "builtins",
+        "cli",
+    ),
     "__main__",
 )
 """Modules and packages of the core; each imports earlier ones alone."""

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from pixkit.cli.talk import Talk
+from pixkit.completion import keep_edge
 from pixkit.data import prepare
 from pixkit.data.levels import quantise
 from pixkit.data.picture import Form, read_picture
@@ -120,24 +121,48 @@ def known_rows(image: Tensor, rows: int) -> Known:
     Raises:
         UsageError: if it has not so many.
     """
-    height = image.shape[2]
-    if rows > height:
-        raise UsageError("the image has not so many rows", where="--rows", found=str(rows), expected=f"1..{height}")
-    mask = torch.zeros(image.shape[1:], dtype=torch.bool)
-    mask[:, :rows] = True
-    return Known(mask, image)
+    _, channels, height, width = image.shape
+    return Known(keep_edge((channels, height, width), "top", rows), image)
+
+
+def given_mask(path: Path, spec: ImageSpec) -> Tensor:
+    """What a picture of the model's size says to be known, bool [C, H, W]: all but what is white (128..255) in it.
+
+    What is transparent in it counts as white.
+
+    Raises:
+        DataError: if it cannot be read or has another size.
+    """
+    missing = _read(path, spec, 1) >= 128
+    return ~missing.repeat(spec.channels, 1, 1)
+
+
+def one_label(model: Model, label: int | None, count: int) -> Tensor | None:
+    """A label for `count` images, int64 [count]; None for a model without labels.
+
+    Raises:
+        UsageError: if the model takes no labels, not this one, or has to be given one.
+    """
+    if label is None and not model.labelled:
+        return None
+    return labels_to_draw(model, "none" if label is None else (label,), count)
 
 
 def _from_file(path: Path, spec: ImageSpec) -> Tensor:
     if spec.channels not in (1, 3):
         raise DataError("pictures have 1 or 3 channels", where=str(path), expected=str(spec))
-    form = Form(1 if spec.channels == 1 else 3, None, "exact", "bicubic", MAX_PIXELS)
+    return quantise(_read(path, spec, spec.channels)[None], 256, spec.levels).long()
+
+
+def _read(path: Path, spec: ImageSpec, channels: int) -> Tensor:
+    """A picture of the spec's size, uint8 [channels, H, W]."""
+    form = Form(1 if channels == 1 else 3, None, "exact", "bicubic", MAX_PIXELS)
     pixels = torch.tensor(read_picture(path, form))
-    if tuple(pixels.shape) != spec.shape:
+    if tuple(pixels.shape[1:]) != (spec.height, spec.width):
         raise DataError(
             "the picture has another size than the model needs",
             where=str(path),
             found=f"{pixels.shape[1]} x {pixels.shape[2]} (height x width)",
             expected=f"{spec.height} x {spec.width}",
         )
-    return quantise(pixels[None], 256, spec.levels).long()
+    return pixels

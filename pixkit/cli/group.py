@@ -11,6 +11,7 @@ SECTIONS: dict[str, dict[str, str]] = {
     "Work": {
         "build": "Train a recipe's model into a run folder.",
         "sample": "Draw images from a trained model.",
+        "complete": "Draw the missing part of an image, and score the true one.",
         "upscale": "Draw the pixels between those of a small image.",
         "reconstruct": "Encode images and draw them again from their codes.",
         "eval": "Score a trained model on a split of its data.",

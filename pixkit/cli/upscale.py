@@ -5,7 +5,6 @@ from __future__ import annotations
 import itertools
 import sys
 from pathlib import Path
-from typing import Any
 
 import click
 import torch
@@ -13,7 +12,7 @@ from torch import Tensor
 
 from pixkit.autoregressive import Autoregressive
 from pixkit.build import load
-from pixkit.cli.conditions import given_image, labels_to_draw
+from pixkit.cli.conditions import given_image, one_label
 from pixkit.cli.door import open_door
 from pixkit.cli.options import checkpoint_option, device_option, quiet_option, run_argument, weights_option
 from pixkit.cli.output import emit, is_terminal
@@ -87,7 +86,7 @@ def command(
             temperature=temperature or opened.recipe().sample.temperature,
             sampler=chosen,
             known=known_sites(small, lattice, model.spec),
-            context=_labels(model, label, count),
+            context=one_label(model, label, count),
             progress=lambda done, total: talk.progress("sampling", done, total),
         ).cpu()
         if chosen.summary():
@@ -182,10 +181,3 @@ def _mask(spec: ImageSpec, lattice: Lattice) -> Tensor:
 def _sites(x: Tensor, lattice: Lattice) -> Tensor:
     """A view of the lattice's sites, [..., H, W] to [..., h, w]."""
     return x[..., lattice.row :: lattice.stride, lattice.column :: lattice.stride]
-
-
-def _labels(model: Model, label: int | None, count: int) -> Any:
-    """The label of each drawing, None for a model without labels."""
-    if label is None and not model.labelled:
-        return None
-    return labels_to_draw(model, "none" if label is None else (label,), count)

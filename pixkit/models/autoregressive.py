@@ -8,7 +8,7 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
-from pixkit.autoregressive import assemble
+from pixkit.autoregressive import Autoregressive, assemble
 from pixkit.backbone import InputConfig
 from pixkit.component import BackboneRef, ComponentConfig, HeadRef, OrderingRef
 from pixkit.context import LabelConfig, LabelContext
@@ -102,6 +102,10 @@ class AutoregressiveModel(Model):
         if context is None or context.dropout == 0 or not isinstance(conditioner, LabelContext):
             return super().no_label()
         return torch.tensor([conditioner.unlabelled], device=self.device)
+
+    def completing(self, known: Tensor) -> Autoregressive:
+        """See Model: the one network."""
+        return self.network
 
     def sample(
         self,

@@ -53,6 +53,14 @@ class Known:
         known, missing = ordering.steps[self.mask], ordering.steps[~self.mask]
         return not len(known) or not len(missing) or bool(known.max() < missing.min())
 
+    def late(self, ordering: Ordering) -> int:
+        """How many pairs of a known and a missing sub-pixel there are in which the known one is not drawn first.
+
+        It is 0 iff `precede`; the fewer there are, the more of what is known each missing sub-pixel is drawn given.
+        """
+        known, missing = ordering.steps[self.mask].sort().values, ordering.steps[~self.mask].contiguous()
+        return int((len(known) - torch.searchsorted(known, missing)).sum())
+
     def part(self, start: int, count: int) -> Known:
         """The same for images start..start+count-1."""
         return self if len(self.values) == 1 else Known(self.mask, self.values[start : start + count])
