@@ -14,7 +14,7 @@ from pixkit.cli.door import open_door
 from pixkit.cli.options import device_option, json_option, overrides_argument, quiet_option
 from pixkit.cli.output import duration, emit, emit_json, pairs, shown_path
 from pixkit.cli.runs import reload
-from pixkit.cli.scores import headline, score_table
+from pixkit.cli.scores import headline, number, score_table
 from pixkit.cli.talk import Talk, talking
 from pixkit.recipe import LoadedRecipe, load_recipe
 from pixkit.run import Run
@@ -154,7 +154,8 @@ class _Reporter(Reporter):
     def evaluated(self, step: int, metrics: dict[str, Any]) -> None:
         """The validation images were scored."""
         name = metrics.get("decides", "bits_per_dim")
-        value = f"{metrics.get(f'{name}_ema', metrics[name]):.4f}"
+        kind = "exact" if "decides" in metrics else metrics["kind"]
+        value = number(metrics.get(f"{name}_ema", metrics[name]), kind, 4)
         score = f"{name} {value}" if "decides" in metrics else f"{value} bits/dim"
         best = ", the best so far" if metrics.get("best") else ""
         self._talk.say(f"step {step}/{self._total}: validation {score}{best}")

@@ -168,7 +168,7 @@ class Trainer:
         started = time.perf_counter()
         raw = self._score("raw")
         row: dict[str, Any] = {"event": "eval", "step": self.state.step, "epoch": self.stepper.epochs(self.state.step)}
-        row |= {"images": raw.images, **raw.figures, **raw.parts}
+        row |= {"images": raw.images, "kind": raw.kind, **raw.figures, **raw.parts}
         decisive = raw
         if self.ema is not None:
             with self.averaged():

@@ -28,15 +28,15 @@ class PixelVAE(pixkit.VariationalModel):
     With one level, z_1 is a vector with the prior N(0, I). With `spatial` there are two: z_1 is a grid, z_2 the vector,
     p(z_1 | z_2) as `spatial` says, and the encoder has q(z_1 | x) and q(z_2 | x), both diagonal Gaussians:
 
-        -log p(x) <= E[-log p(x | z_1)]           reconstruction
+        -log p(x) <= E[-log p(x | z_1)]                       reconstruction
                      + E[KL(q(z_1 | x) || p(z_1 | z_2))]      kl_1
-                     + KL(q(z_2 | x) || N(0, I))              kl_2            (sections 3 and 3.2)
+                     + KL(q(z_2 | x) || N(0, I))              kl_2            (section 3)
 
     with z_1 ~ q(z_1 | x), z_2 ~ q(z_2 | x), one draw each. The score is this bound, whatever the training's beta and
     free bits. An autoregressive p(z_1 | z_2) is teacher-forced on the drawn z_1; the KL of a site, given the sites
     before it, is in closed form, as all other KLs are. The likelihood itself is estimated (`importance`) by
 
-        log 1/S sum over s of p(x | z_1) p(z_1 | z_2) p(z_2) / q(z_1, z_2 | x)       (arXiv 1509.00519, equation 8)
+        log 1/S sum over s of p(x | z_1) p(z_1 | z_2) p(z_2) / q(z_1, z_2 | x)     (Burda et al., 2015, 1509.00519)
 
     whose expectation rises with S to log p(x), from below.
 
@@ -49,9 +49,9 @@ class PixelVAE(pixkit.VariationalModel):
     Training minimises reconstruction + beta * sum over levels l of max(kl_l, free_bits) + the encoder's penalty, means
     over the batch; beta rises linearly from 0 to 1 over `warmup` steps.
 
-    Departures: the paper's 1x1 convolutions of z and the upsampling are not specified; its residual encoder is plain
-    strided convolutions here; each level has an encoder of its own; free bits are from arXiv 1606.04934 (equation 15),
-    one group a level.
+    Departures: encoder and upsampling are plain strided and transposed convolutions with ELUs, not the paper's residual
+    ones, and each level has an encoder of its own; the loss has free bits (Kingma et al., 2016, arXiv 1606.04934), one
+    group a level; beta = 1 and no free bits (the defaults) are the paper's objective.
     """
 
     class Config(pixkit.ComponentConfig):

@@ -27,7 +27,7 @@ class SpatialConfig(pixkit.ComponentConfig):
 class GridPrior(nn.Module):
     """p(z_1 | z_2) = product over sites s of N(z_1s; mean and scale of z_1r for r before s, and of z_2).
 
-    Masked convolutions over z_1 under any ordering of the sites (arXiv 1611.05013, section 3.2): 5x5 type A, to which
+    Masked convolutions over z_1 under any ordering of the sites (arXiv 1611.05013, section 3): 5x5 type A, to which
     feature maps of z_2 are added, ELU, 3x3 type B, ELU, 1x1. The numbers of one site are independent of each other.
     Under `at_once` no site is before another, and it is a diagonal Gaussian given z_2. Attribute `shape` is (d, h, w),
     that of z_1.
