@@ -61,6 +61,7 @@ if TYPE_CHECKING:
     from pixkit.layers import ConcatenatedELU as ConcatenatedELU
     from pixkit.layers import DiagonalLSTM as DiagonalLSTM
     from pixkit.layers import KeepBefore as KeepBefore
+    from pixkit.layers import LocalConv2d as LocalConv2d
     from pixkit.layers import MaskedConv2d as MaskedConv2d
     from pixkit.layers import MaskedDownsample as MaskedDownsample
     from pixkit.layers import MaskedUpsample as MaskedUpsample
@@ -141,6 +142,7 @@ _MODULE_OF = {
     "LabelContext": "context",
     "LatentModel": "models.latent",
     "LoadedRecipe": "recipe",
+    "LocalConv2d": "layers",
     "MaskRef": "component",
     "MaskedConv2d": "layers",
     "MaskedDownsample": "layers",

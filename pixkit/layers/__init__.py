@@ -4,6 +4,7 @@ from pixkit.layers.append import AppendMaps, positions
 from pixkit.layers.attention import CausalAttention, KeepBefore
 from pixkit.layers.base import MixingLayer, PointwiseLayer, TapLayer, Taps
 from pixkit.layers.initialise import InitName, initialise
+from pixkit.layers.local import LocalConv2d
 from pixkit.layers.lstm import DiagonalLSTM, RowLSTM
 from pixkit.layers.masked import MaskedConv2d, Pointwise
 from pixkit.layers.multiscale import Decimate, Lattice, Mosaic
@@ -39,6 +40,7 @@ __all__ = [
     "InitName",
     "KeepBefore",
     "Lattice",
+    "LocalConv2d",
     "MaskedConv2d",
     "MaskedDownsample",
     "MaskedUpsample",

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from pixkit.errors import RecipeError
 from pixkit.layers.base import TapLayer, Taps
 from pixkit.layers.geometry import tap_sources
+from pixkit.layers.pieces import Pieces
 from pixkit.masks import Full, MaskType, TapShape, kernel_mask, site_masks
 from pixkit.ordering import Ordering
 
@@ -20,9 +21,9 @@ class MaskedConv2d(TapLayer):
 
     Maps [B, in_maps, H, W] to [B, out_maps, H, W]. The kernel keeps only the rows and columns that some
     site may use (3x3 type B under the raster: 2 rows of 3, not 3 of 3). Where one mask serves all sites it is an
-    ordinary convolution with `weight * mask`; elsewhere each site has its own mask and the convolution
-    is a product with masked patches. The stored weight is never changed by its mask, and masked
-    entries have no gradient.
+    ordinary convolution with `weight * mask`; elsewhere each site has its own mask, and the taps that are allowed at
+    the same sites share a convolution (`pixkit.layers.pieces`). The stored weight is never changed by its mask, and
+    masked entries have no gradient.
 
     Args:
         in_maps: maps read; map m is of colour group m % G.
@@ -64,7 +65,12 @@ class MaskedConv2d(TapLayer):
         self.crop, self.pads = _crop(grouped)
         rows, columns = self.crop
         self.group_mask = grouped[..., rows, columns]
-        self.register_buffer("mask", self._expand(self.group_mask), persistent=False)
+        self.pieces: Pieces | None = None
+        if self.per_site:
+            first = rows.start - kernel_size // 2, columns.start - kernel_size // 2
+            self.pieces = Pieces(self.group_mask, (in_maps, out_maps), first)
+        else:
+            self.register_buffer("mask", self._expand(self.group_mask), persistent=False)
         self.weight = nn.Parameter(torch.empty(out_maps, in_maps, *self.group_mask.shape[-2:]))
         self.bias = nn.Parameter(torch.empty(out_maps)) if bias else None
         self.reset_parameters()
@@ -86,7 +92,7 @@ class MaskedConv2d(TapLayer):
 
     def forward(self, x: Tensor) -> Tensor:
         """[B, in_maps, H, W] to [B, out_maps, H, W]."""
-        return self._per_site(x) if self.per_site else self._shared(x)
+        return self._shared(x) if self.pieces is None else self.pieces(x, self.weight, self.bias)
 
     def taps(self, grid: tuple[int, int]) -> Taps:
         """The allowed entries of the cropped kernel."""
@@ -106,28 +112,11 @@ class MaskedConv2d(TapLayer):
             x = F.pad(x, extra)
         return F.conv2d(x, self.weight * self.mask, self.bias, padding=padding)
 
-    def _per_site(self, x: Tensor) -> Tensor:
-        """Patches times the mask of their site, then one product a colour group of the output."""
-        batch, _, height, width = x.shape
-        padding, extra = self.pads
-        groups = len(self.mask)
-        patches = F.unfold(F.pad(x, extra), self.weight.shape[-2:], padding=padding)
-        patches = patches.view(batch, self.in_maps // groups, groups, self.weight[0, 0].numel(), height * width)
-        weight = self.weight.flatten(1)
-        out = [weight[group::groups] @ (patches * self.mask[group]).flatten(1, 3) for group in range(groups)]
-        joined = torch.stack(out, 2).flatten(1, 2)
-        if self.bias is not None:
-            joined = joined + self.bias[:, None]
-        return joined.view(batch, self.out_maps, height, width)
-
     def _expand(self, grouped: Tensor) -> Tensor:
-        """Per group to per map: [out, in, kh, kw]; or per site: [G out, G in, taps, H * W]."""
-        dtype = torch.get_default_dtype()
-        if self.per_site:
-            return grouped.flatten(4).flatten(2, 3).transpose(2, 3).to(dtype)
+        """Per group to per map: [out, in, kh, kw]."""
         groups = len(grouped)
         sources, targets = torch.arange(self.in_maps) % groups, torch.arange(self.out_maps) % groups
-        return grouped[targets][:, sources].to(dtype)
+        return grouped[targets][:, sources].to(torch.get_default_dtype())
 
     def extra_repr(self) -> str:
         """In, out, kernel and mask for print(model)."""

@@ -1,0 +1,126 @@
+"""Locally masked convolutions: equal to cropped masked ones, one weight for all orderings, taps computed once."""
+
+import itertools
+
+import pytest
+import torch
+import torch.nn.functional as F
+
+from pixkit.curves import ORDERINGS
+from pixkit.errors import RecipeError
+from pixkit.image import ImageSpec
+from pixkit.layers import LocalConv2d, MaskedConv2d
+from pixkit.layers.pieces import Pieces
+from pixkit.masks import Full, site_masks
+from pixkit.testing import check_layer, named
+
+
+def ordering_of(name, channels, height, width, colours="sequential", **config):
+    return named("ordering", name, **config).build(ImageSpec(channels, height, width, 4), colours)
+
+
+def images(maps, height, width, batch=2):
+    generator = torch.Generator().manual_seed(1)
+    return torch.randn(batch, maps, height, width, generator=generator, dtype=torch.float64)
+
+
+def slow(layer, ordering, mask_type, x):
+    """The definition: at every site, the sum over allowed taps inside the image."""
+    side, gap = layer.kernel_size, layer.dilation
+    reach, groups = gap * (side // 2), ordering.groups
+    mask = site_masks(ordering.group_steps, (2 * reach + 1,) * 2, mask_type, Full())[..., ::gap, ::gap]
+    out = layer.bias.detach()[:, None, None].expand(layer.out_maps, *x.shape[2:]).repeat(len(x), 1, 1, 1)
+    outs, ins = torch.arange(layer.out_maps) % groups, torch.arange(layer.in_maps) % groups
+    for r, c, y, z in itertools.product(*map(range, x.shape[2:]), range(side), range(side)):
+        row, column = r + gap * y - reach, c + gap * z - reach
+        if 0 <= row < x.shape[2] and 0 <= column < x.shape[3]:
+            allowed = mask[:, :, r, c, y, z][outs][:, ins]
+            out[:, :, r, c] += x[:, :, row, column] @ (layer.weight.detach()[:, :, y, z] * allowed).T
+    return out
+
+
+@pytest.mark.parametrize("name", ORDERINGS)
+@pytest.mark.parametrize("mask_type", ["A", "B"])
+@pytest.mark.parametrize(("side", "dilation"), [(3, 1), (3, 2), (5, 1), (1, 1)])
+@pytest.mark.parametrize("colours", ["sequential", "joint"])
+def test_equals_the_loop_over_sites(name, mask_type, side, dilation, colours):
+    ordering = ordering_of(name, 3, 4, 5, colours)
+    layer = LocalConv2d(3, 6, side, mask_type, ordering, dilation=dilation).double()
+    x = images(3, 4, 5)
+    assert torch.allclose(layer(x), slow(layer, ordering, mask_type, x), rtol=0, atol=1e-12)
+
+
+@pytest.mark.parametrize(("name", "dilation"), [("snake", 1), ("hilbert", 2), ("raster", 2), ("spiral", 1)])
+@pytest.mark.parametrize("mask_type", ["A", "B"])
+def test_contract(name, dilation, mask_type):
+    ordering = ordering_of(name, 2, 4, 5)
+    check_layer(LocalConv2d(2, 4, 3, mask_type, ordering, dilation=dilation), [(2, 4, 5)], groups=2)
+
+
+def test_one_weight_serves_all_orderings():
+    """Shape and meaning are the same: a kernel of which the taps are told apart by what they read."""
+    x = images(1, 5, 6)
+    shapes = set()
+    for name in ("raster", "snake", "hilbert", "spiral", "permutation"):
+        ordering = ordering_of(name, 1, 5, 6)
+        layer = LocalConv2d(1, 1, 3, "A", ordering).double()
+        shapes.add(tuple(layer.weight.shape))
+        with torch.no_grad():
+            layer.weight.copy_(torch.arange(9.0).view(1, 1, 3, 3))
+            layer.bias.zero_()
+        steps, padded = ordering.steps[0], F.pad(x[0, 0], (1, 1, 1, 1))
+        expected = torch.zeros(5, 6, dtype=torch.float64)
+        for r, c, y, z in itertools.product(range(5), range(6), range(3), range(3)):
+            i, j = r + y - 1, c + z - 1
+            if 0 <= i < 5 and 0 <= j < 6 and steps[i, j] < steps[r, c]:
+                expected[r, c] += (3 * y + z) * padded[r + y, c + z]
+        assert torch.allclose(layer(x)[0, 0], expected)
+    assert shapes == {(1, 1, 3, 3)}
+
+
+@pytest.mark.parametrize(("name", "mask_type", "pieces"), [
+    ("raster", "B", 1), ("row_at_once", "A", 1), ("snake", "B", 3), ("snake", "A", 3), ("permutation", "B", 9),
+])  # fmt: skip
+def test_taps_with_equal_sites_share_a_convolution(name, mask_type, pieces):
+    """And each allowed tap is in one piece alone."""
+    ordering = ordering_of(name, 1, 8, 9)
+    found = LocalConv2d(1, 1, 3, mask_type, ordering).pieces
+    assert len(found.crops) == pieces
+    used = torch.zeros(3, 3)
+    for number, (rows, columns) in enumerate(found.crops):
+        used[rows, columns] += getattr(found, f"kernel{number}")[0, 0]
+    assert used.max() == 1
+
+
+def test_the_masked_convolution_is_the_same_function_with_a_cropped_weight():
+    ordering = ordering_of("snake", 3, 5, 6)
+    local = LocalConv2d(3, 6, 3, "B", ordering).double()
+    cropped = MaskedConv2d(3, 6, 3, "B", ordering).double()
+    assert cropped.weight.shape[2:] == (2, 3)
+    with torch.no_grad():
+        cropped.weight.copy_(local.weight[:, :, :2])
+        cropped.bias.copy_(local.bias)
+    x = images(3, 5, 6)
+    assert torch.allclose(local(x), cropped(x), rtol=0, atol=1e-12)
+
+
+def test_entries_that_are_allowed_nowhere_have_no_gradient():
+    layer = LocalConv2d(3, 3, 3, "A", ordering_of("snake", 3, 4, 5)).double()
+    before = layer.weight.detach().clone()
+    layer(images(3, 4, 5)).square().sum().backward()
+    assert (layer.weight.grad[:, :, 2] == 0).all()
+    assert (layer.weight.grad[:, :, 0] != 0).all()
+    assert torch.equal(layer.weight, before)
+
+
+def test_nothing_allowed_is_the_bias_alone():
+    layer = LocalConv2d(2, 4, 3, "A", ordering_of("at_once", 1, 3, 4)).double()
+    assert torch.equal(layer(images(2, 3, 4)), layer.bias[None, :, None, None].expand(2, 4, 3, 4))
+    none = Pieces(torch.zeros(1, 1, 3, 4, 3, 3, dtype=torch.bool), (2, 4), (-1, -1))
+    assert not none(images(2, 3, 4), layer.weight, None).any()
+
+
+@pytest.mark.parametrize(("maps", "side", "text"), [((4, 3), 3, "divide"), ((3, 4), 3, "divide"), ((3, 3), 4, "odd")])
+def test_what_cannot_be_is_refused(maps, side, text):
+    with pytest.raises(RecipeError, match=text):
+        LocalConv2d(*maps, side, "B", ordering_of("raster", 3, 4, 5))
