@@ -31,7 +31,7 @@ from pixkit.run import Run
 from pixkit.training.scores import Scores
 
 UNIT_IMAGES = 1000
-"""Images that activity of latent units is measured on."""
+"""Most images that activity of latent units is measured on."""
 
 
 @click.command()
@@ -113,14 +113,15 @@ def command(
         emit_json({**head, **rows[0], **more, "active_units": units, "remarks": remarks})
     else:
         lines = [f"z_{level}: {active} of {count} units active" for level, (active, count) in enumerate(units, 1)]
-        emit("\n".join([dataset.description, score_table(rows), *lines, *remarks]))
+        given = ", given the labels" if model.labelled else ""
+        emit("\n".join([f"{dataset.description}{given}", score_table(rows), *lines, *remarks]))
 
 
 def _active_units(model: Model, dataset: Dataset, split: str) -> list[tuple[int, int]]:
-    """Of a latent model, on the first images of a split: active units of each level, and how many there are."""
+    """Of a latent model: active units of each level, and how many there are, on images from all over a split."""
     if not isinstance(model, LatentModel):
         return []
-    some = torch.arange(min(UNIT_IMAGES, dataset.size(split)))
+    some = torch.arange(0, dataset.size(split), -(-dataset.size(split) // UNIT_IMAGES))
     return model.active_units(dataset.batch(split, some).x)
 
 

@@ -54,10 +54,8 @@ def vary(model: LatentModel, what: str, count: int, seed: int) -> tuple[Tensor, 
 def interpolate(model: LatentModel, ends: Tensor, count: int, seed: int) -> tuple[Tensor, Noise]:
     """Codes on the straight line between those of two images, int64 [2, C, H, W], ends included; one pixel noise."""
     first, last = model.encode(ends)
-    shares = torch.linspace(0, 1, count, device=first.device).view(-1, *[1] * first.ndim)
-    return torch.lerp(first.expand(count, *first.shape), last.expand(count, *last.shape), shares.to(first)), Noise(
-        seed, [0] * count
-    )
+    shares = torch.linspace(0, 1, count).to(first).view(-1, *[1] * first.ndim)
+    return first + shares * (last - first), Noise(seed, [0] * count)
 
 
 def reconstruct(
