@@ -44,7 +44,7 @@ Save = Callable[[Any, int, Path, int | None], object]
 @click.option(
     "--vary",
     metavar="pixels|latent|latentL",
-    help="Fix the first image's code, or its pixel noise; or vary latent level L alone.",
+    help="What differs: the pixels' noise (of one code), the code (under one noise), or latent level L alone.",
 )
 @click.option("--guidance", type=click.FloatRange(0), help="More like the label than the model says; 0 is the model.")
 @click.option("--given", metavar="IMAGE", help="Continue an image: a file, or test:NUMBER of the run's data.")

@@ -13,6 +13,7 @@ from pixkit.image import Batch, ImageSpec
 from pixkit.noise import Noise
 from pixkit.recipe import load_recipe
 from pixkit.testing import check_latent_model, every_image, named, plain_backbone, randomise
+from pixkit.training.reporter import Reporter
 
 SMALL = {"type": "pixelcnn", "width": 6, "layers": 0, "first_kernel": 3, "output_layers": 1}
 ENCODER = {"width": 2, "hidden": 6}
@@ -352,14 +353,31 @@ def test_levels_have_noise_of_their_own():
     assert len(below.unique(dim=0)) == len(above.unique(dim=0)) == 3
 
 
-def test_resumed_in_the_middle_of_warmup_it_is_bit_identical(tmp_path):
-    recipe = tmp_path / "tiny.yaml"
-    recipe.write_text(
-        "{pixkit: 1, name: tiny, data: {source: digits, limit_train: 64, limit_test: 8}, model: {type: pixelvae, "
-        "warmup: 5, backbone: {type: pixelcnn, width: 4, layers: 0, first_kernel: 3, output_layers: 1}, latent: 2, "
-        "features: 4, encoder: {width: 2, hidden: 4}, spatial: {maps: 1, width: 4}}, train: {steps: 6, batch_size: 8, "
-        "checkpoint_every: 3}, sample: {count: 1}}"
-    )
+RECIPE = """
+pixkit: 1
+name: tiny
+data: {source: digits, limit_train: 64, limit_test: 8}
+model:
+  type: pixelvae
+  backbone: {type: pixelcnn, width: 4, layers: 0, first_kernel: 3, output_layers: 1}
+  latent: 2
+  spatial: {maps: 1, width: 4}
+  features: 4
+  encoder: {width: 2, hidden: 4}
+  warmup: 5
+train: {steps: 6, batch_size: 8, eval_every: 3, checkpoint_every: 3}
+sample: {count: 1}
+"""
+
+
+@pytest.fixture
+def recipe(tmp_path):
+    path = tmp_path / "tiny.yaml"
+    path.write_text(RECIPE, encoding="utf-8")
+    return path
+
+
+def test_resumed_in_the_middle_of_warmup_it_is_bit_identical(recipe, tmp_path):
     whole = build(load_recipe(recipe), tmp_path / "whole", device="cpu").run
     build(load_recipe(recipe, ["train.steps=3"]), tmp_path / "parts", device="cpu")
     parts = build(load_recipe(recipe), tmp_path / "parts", device="cpu", resume=True).run
@@ -367,3 +385,24 @@ def test_resumed_in_the_middle_of_warmup_it_is_bit_identical(tmp_path):
         file = f"{name}.safetensors"
         assert (whole.checkpoint("last") / file).read_bytes() == (parts.checkpoint("last") / file).read_bytes(), name
     assert json.loads(whole.scores.read_text()) == json.loads(parts.scores.read_text())
+
+
+class Heard(Reporter):
+    def __init__(self):
+        self.step_now, self.remarks = 0, []
+
+    def step(self, step, metrics):
+        self.step_now = step
+
+    def message(self, text):
+        if "collapse" in text:
+            self.remarks.append((self.step_now, text[:40]))
+
+
+def test_a_collapse_reaches_the_user_and_the_table(recipe, tmp_path, monkeypatch):
+    monkeypatch.setattr("pixkit_plugins.pixelvae.COLLAPSED", 1e9)
+    heard = Heard()
+    run = build(load_recipe(recipe), tmp_path / "run", device="cpu", reporter=heard).run
+    assert [step for step, _ in heard.remarks] == [6, 6], "one for each level, and none while beta rises"
+    notes = json.loads(run.scores.read_text())["notes"]
+    assert any(note.startswith("test, ema weights: posterior collapse: the KL of z_2") for note in notes)
