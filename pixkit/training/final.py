@@ -71,14 +71,25 @@ def _scores(model: Model, dataset: Dataset, recipe: Recipe, kind: str, watched: 
     ]
 
 
+def _remarks(table: list[Scores], model: Model) -> list[str]:
+    """The model's remarks on the rows; what it says of all of them is said once."""
+    said: dict[str, list[str]] = {}
+    for row in table:
+        for text in model.remarks(row.parts):
+            said.setdefault(text, []).append(f"{row.split}, {row.weights} weights")
+    return [text if len(rows) == len(table) else f"{'; '.join(rows)}: {text}" for text, rows in said.items()]
+
+
 def _notes(dataset: Dataset, table: list[Scores], model: Model) -> list[str]:
     """What one should know when reading the table."""
-    silent = ["the model gives no likelihood, nor a bound"] if model.score_kind == "none" else []
+    general = ["the model gives no likelihood, nor a bound"] if model.score_kind == "none" else []
+    if model.labelled:
+        general.append("scores are those of images given their labels")
     if not table:
-        return silent
+        return general
     images = next((row.images for row in table if row.split == "train"), 0)
-    notes = [f"{row.split}, {row.weights} weights: {text}" for row in table for text in model.remarks(row.parts)]
+    notes = _remarks(table, model)
     if images < dataset.size("train"):
         chosen = f"train: a seeded choice of {images} of {dataset.size('train')} images, as many as the test set has"
-        return [*silent, chosen, *notes]
-    return [*silent, *notes]
+        return [*general, chosen, *notes]
+    return [*general, *notes]

@@ -35,4 +35,5 @@ def draw_samples(model: Model, recipe: Recipe, run: Run, name: str, watch: Watch
     # The numbers first: whatever becomes of the picture, the samples are there.
     with writing(run.samples):
         save_npz(x, model.spec.levels, run.samples / f"{name}.npz")
-        return save_grid(x, model.spec.levels, run.samples / f"{name}.png")
+        columns = model.classes if model.labelled else None  # where labels come in turn, a column is a class
+        return save_grid(x, model.spec.levels, run.samples / f"{name}.png", columns=columns)

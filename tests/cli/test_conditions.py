@@ -1,5 +1,6 @@
 """`pixkit sample` with labels, guidance, and the first rows of an image."""
 
+import json
 from pathlib import Path
 
 import numpy as np
@@ -76,3 +77,14 @@ def test_what_cannot_be_drawn_is_refused(pixkit, built, workplace, options, code
     assert outcome.code == code
     assert text in outcome.err
     assert not Path("x.png").exists()
+
+
+def test_scores_say_that_they_are_given_the_label(pixkit, labelled):
+    notes = json.loads(Path("runs/labelled/scores.json").read_text())["notes"]
+    assert "scores are those of images given their labels" in notes
+    assert "given the labels" in pixkit("eval", labelled).out
+
+
+def test_grids_of_training_have_a_column_for_each_class(labelled):
+    width, height = Image.open("runs/labelled/samples/best.png").size
+    assert width > 9 * height, "10 images, one of each class, in a row"
