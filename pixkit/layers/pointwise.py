@@ -54,8 +54,9 @@ class ColourLayerNorm(PointwiseLayer):
     def forward(self, x: Tensor) -> Tensor:
         """[B, M, H, W] to the same shape; mean 0 and variance 1 over each group's maps, then scale and bias."""
         grouped = x.unflatten(1, (-1, self.groups))
-        variance, mean = torch.var_mean(grouped, 1, correction=0, keepdim=True)
-        normal = ((grouped - mean) * (variance + self.eps).rsqrt()).flatten(1, 2)
+        centred = grouped - grouped.mean(1, keepdim=True)
+        variance = centred.square().mean(1, keepdim=True)
+        normal = (centred * (variance + self.eps).rsqrt()).flatten(1, 2)
         return normal * self.weight[:, None, None] + self.bias[:, None, None]
 
 
