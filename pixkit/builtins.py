@@ -10,6 +10,7 @@ from pixkit.heads import HEADS
 from pixkit.hookspecs import hookimpl
 from pixkit.masks import MASKS
 from pixkit.models.autoregressive import AutoregressiveModel
+from pixkit.models.order_agnostic import OrderAgnosticModel
 from pixkit.registry import Registrar
 from pixkit.samplers import SAMPLERS
 
@@ -30,3 +31,4 @@ def pixkit_register(registry: Registrar) -> None:
         for name, cls in table.items():
             registry.add(kind, name, cls)
     registry.add("model", "autoregressive", AutoregressiveModel)
+    registry.add("model", "order_agnostic", OrderAgnosticModel)

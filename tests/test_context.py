@@ -71,7 +71,7 @@ def test_labels_are_dropped_as_often_as_asked():
     model = named("model", "autoregressive", **config).build(SPEC, 4)
     torch.manual_seed(0)
     labels = torch.arange(20000) % 4
-    shown = model._shown(labels)
+    shown = model.labels_shown(labels)
     hidden = shown == 4
     assert float(hidden.double().mean()) == pytest.approx(0.3, abs=0.015)
     assert torch.equal(shown[~hidden], labels[~hidden])

@@ -11,18 +11,17 @@ from torch import Tensor
 from pixkit.autoregressive import Autoregressive, assemble
 from pixkit.backbone import InputConfig
 from pixkit.component import BackboneRef, ComponentConfig, HeadRef, OrderingRef
-from pixkit.context import LabelConfig, LabelContext
-from pixkit.errors import RecipeError
+from pixkit.context import LabelConfig
 from pixkit.image import Batch, ImageSpec
-from pixkit.layers import initialise_from_data
-from pixkit.models.base import Losses, Model, Phase
+from pixkit.models.base import Losses, Phase
+from pixkit.models.labelled import LabelledModel, label_context
 from pixkit.noise import Noise
 from pixkit.readiness.check import verify
 from pixkit.samplers import Known, Sampler, sampler_for
 from pixkit.samplers.guidance import Guided
 
 
-class AutoregressiveModel(Model):
+class AutoregressiveModel(LabelledModel):
     """An ordering, a backbone and a head: log p(x) = sum over steps of log p(x_t | x_<t).
 
     With `context` every factor, and so every score, is given the image's label.
@@ -49,21 +48,16 @@ class AutoregressiveModel(Model):
 
     def __init__(self, config: Config, spec: ImageSpec, classes: int | None = None) -> None:
         super().__init__(config, spec, classes)
-        self.labelled = config.context is not None
+        self.labelled, self.label_config = config.context is not None, config.context
         parts = (config.ordering, config.input, config.backbone, config.head)
-        self.network = assemble(spec, *parts, conditioner=_conditioner(config.context, classes))
+        self.network = assemble(spec, *parts, conditioner=label_context(config.context, classes))
 
     def phases(self) -> list[Phase]:
         """One: maximum likelihood."""
         return [Phase("likelihood", self.parameters(), self._loss)]
 
-    def initialise(self, batch: Batch) -> None:
-        """Set the layers that the first batch sets (`pixkit.layers.DataInitialised`), in the network's order."""
-        labels = batch.labels if self.labelled else None
-        initialise_from_data(self.network, lambda: self.network(batch.x, labels))
-
     def _loss(self, batch: Batch, step: int) -> Losses:
-        nats = -self.network.log_prob(batch.x, self._shown(batch.labels)).mean()
+        nats = -self.network.log_prob(batch.x, self.labels_shown(batch.labels)).mean()
         return {"loss": nats / self.spec.dims, "nats": nats.detach()}
 
     @torch.no_grad()
@@ -86,22 +80,13 @@ class AutoregressiveModel(Model):
             UsageError: if the labels do not fit.
         """
         self.spec.check(x)
-        labels = None if context is None else context.to(self.device)
-        if labels is None and self.labelled:
-            labels = self.no_label().expand(len(x))
+        labels = self.labels_scored(x, context)
         self.network.check_context(labels, len(x))
         parts = []
         for start in range(0, len(x), batch_size):
             part = x[start : start + batch_size].long().to(self.device)
             parts.append(self.network.log_prob(part, None if labels is None else labels[start:][: len(part)]))
         return torch.cat(parts) if parts else torch.empty(0, device=self.device)
-
-    def no_label(self) -> Tensor:
-        """See Model: int64 [1]."""
-        context, conditioner = self.config.context, self.network.conditioner
-        if context is None or context.dropout == 0 or not isinstance(conditioner, LabelContext):
-            return super().no_label()
-        return torch.tensor([conditioner.unlabelled], device=self.device)
 
     def completing(self, known: Tensor) -> Autoregressive:
         """See Model: the one network."""
@@ -141,9 +126,7 @@ class AutoregressiveModel(Model):
         Raises:
             UsageError: if `known` or the labels do not fit, or guidance is asked of a model without label dropout.
         """
-        labels = None if context is None else context.to(self.device)
-        if labels is None and self.labelled:
-            labels = torch.arange(first, first + n, device=self.device) % (self.classes or 1)
+        labels = self.labels_drawn(n, first, context)
         chosen = sampler_for(sampler)
         if guidance:
             chosen = Guided(chosen, guidance, self.no_label())
@@ -157,14 +140,6 @@ class AutoregressiveModel(Model):
             progress=progress,
         )
 
-    def _shown(self, labels: Tensor | None) -> Tensor | None:
-        """The labels of training images, some of them hidden."""
-        context, conditioner = self.config.context, self.network.conditioner
-        if context is None or labels is None or not isinstance(conditioner, LabelContext):
-            return None
-        hidden = torch.rand(labels.shape, device=labels.device) < context.dropout
-        return torch.where(hidden, conditioner.unlabelled, labels)
-
     def verify(self) -> None:
         """Prove that no sub-pixel sees what is not drawn before it, and probe it numerically.
 
@@ -172,16 +147,3 @@ class AutoregressiveModel(Model):
             CausalityError: naming the layer to blame.
         """
         verify(self.network)
-
-
-def _conditioner(config: LabelConfig | None, classes: int | None) -> LabelContext | None:
-    if config is None:
-        return None
-    if classes is None:
-        raise RecipeError(
-            "the data have no labels to condition on",
-            where="model.context",
-            found="type: label",
-            expected="data with labels (mnist, fashion_mnist, cifar10, digits, arrays with an array of labels)",
-        )
-    return LabelContext(classes, config.size)

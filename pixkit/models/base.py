@@ -77,7 +77,7 @@ class Model(nn.Module):
         raise NotImplementedError(f"{type(self).__name__} does not implement score")
 
     def assess(self, batch: Batch) -> Mapping[str, Tensor]:
-        """The score, as 'nats', and the parts that it is the sum of, by name, where a model has such; [B] each.
+        """The score, as 'nats', and by name the parts that it is the sum of, or figures beside it, if any; [B] each.
 
         Without a likelihood there are no 'nats', and the others are figures of each image.
         """

@@ -1,0 +1,79 @@
+"""Models whose images may be conditioned on their labels."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from pixkit.autoregressive import Autoregressive
+from pixkit.context import LabelConfig, LabelContext
+from pixkit.errors import RecipeError
+from pixkit.image import Batch
+from pixkit.layers import initialise_from_data
+from pixkit.models.base import Model
+
+
+class LabelledModel(Model):
+    """Base of models of pixels alone that can be given labels.
+
+    Attributes:
+        label_config: what the recipe says of labels; None if the model takes none.
+        network: the network, or the first of several; its conditioner takes labels.
+    """
+
+    label_config: LabelConfig | None
+    network: Autoregressive
+
+    @property
+    def conditioner(self) -> LabelContext | None:
+        """What the network makes of labels; None if the model takes none."""
+        found = self.network.conditioner
+        return found if isinstance(found, LabelContext) else None
+
+    def initialise(self, batch: Batch) -> None:
+        """Set the layers that the first batch sets (`pixkit.layers.DataInitialised`), in the network's order."""
+        labels = batch.labels if self.labelled else None
+        initialise_from_data(self.network, lambda: self.network(batch.x, labels))
+
+    def no_label(self) -> Tensor:
+        """See Model: int64 [1]."""
+        if self.label_config is None or self.label_config.dropout == 0 or self.conditioner is None:
+            return super().no_label()
+        return torch.tensor([self.conditioner.unlabelled], device=self.device)
+
+    def labels_shown(self, labels: Tensor | None) -> Tensor | None:
+        """The labels of training images, some of them hidden."""
+        if self.label_config is None or self.conditioner is None or labels is None:
+            return None
+        hidden = torch.rand(labels.shape, device=labels.device) < self.label_config.dropout
+        return torch.where(hidden, self.conditioner.unlabelled, labels)
+
+    def labels_scored(self, x: Tensor, context: Tensor | None) -> Tensor | None:
+        """The labels to score images with, as they are given; where the model takes some and none are, no label."""
+        if context is not None:
+            return context.to(self.device)
+        return self.no_label().expand(len(x)) if self.labelled else None
+
+    def labels_drawn(self, n: int, first: int, context: Tensor | None) -> Tensor | None:
+        """The labels to draw images first..first+n-1 with, as given; left out, image i has label i % classes."""
+        if context is not None:
+            return context.to(self.device)
+        return torch.arange(first, first + n, device=self.device) % (self.classes or 1) if self.labelled else None
+
+
+def label_context(config: LabelConfig | None, classes: int | None) -> LabelContext | None:
+    """What a recipe asks for.
+
+    Raises:
+        RecipeError: if the data have no labels.
+    """
+    if config is None:
+        return None
+    if classes is None:
+        raise RecipeError(
+            "the data have no labels to condition on",
+            where="model.context",
+            found="type: label",
+            expected="data with labels (mnist, fashion_mnist, cifar10, digits, arrays with an array of labels)",
+        )
+    return LabelContext(classes, config.size)

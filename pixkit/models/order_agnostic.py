@@ -1,0 +1,261 @@
+"""One set of weights for several orderings: a network for each, all of them trained, scored as an ensemble."""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
+
+import torch
+from pydantic import Field
+from torch import Tensor, nn
+
+from pixkit.autoregressive import Autoregressive, assemble
+from pixkit.backbone import InputConfig
+from pixkit.component import BackboneRef, ComponentConfig, HeadRef, OrderingRef
+from pixkit.context import LabelConfig
+from pixkit.errors import RecipeError
+from pixkit.image import Batch, ImageSpec
+from pixkit.models.base import Losses, Phase
+from pixkit.models.labelled import LabelledModel, label_context
+from pixkit.noise import Noise
+from pixkit.readiness.check import verify
+from pixkit.samplers import Known, Sampler, sampler_for
+from pixkit.samplers.guidance import Guided
+
+S_CURVES: Any = tuple(
+    {"type": "snake", "transpose": transpose, "flip_horizontal": horizontal, "flip_vertical": vertical}
+    for transpose, horizontal, vertical in itertools.product((False, True), repeat=3)
+)
+"""The eight S-curves: along rows or columns, from each of the four corners."""
+
+
+class OrderAgnosticModel(LabelledModel):
+    """Shared weights for several orderings (Jain, Abbeel and Pathak, 2020, arXiv 2006.12486).
+
+    Each ordering o gives a network with a distribution p_o of its own; all have the same parameters and differ in
+    their masks alone. A training step takes one ordering at random for its batch. The score is the ensemble's,
+
+        -log p(x),   p(x) = mean over orderings o of p_o(x)
+
+    which is an exact likelihood: of first choosing an ordering and then drawing the image in it, as `sample` does, with
+    one ordering an image. 'one ordering' among the parts of a score is the mean over orderings of -log p_o(x), which
+    is never less. An image that is given in part is continued in the ordering that puts the missing part last.
+
+    Networks have to store weights of the same shapes in every ordering. Those of `local_pixelcnn` do, and mean the
+    same in each; those of backbones that turn the image (OrientedBackbone) do for the turns of one scan.
+
+    Raises:
+        RecipeError: if weights differ in shape, or the networks keep statistics, or data have no labels to ask for.
+    """
+
+    class Config(ComponentConfig):
+        """The parts."""
+
+        orderings: tuple[OrderingRef, ...] = Field(default=S_CURVES, min_length=1, max_length=64, strict=False)
+        """Which sub-pixels are drawn when, in each of them; left out, the eight S-curves."""
+        input: InputConfig = Field(default_factory=InputConfig)
+        """How levels enter the network."""
+        context: LabelConfig | None = None
+        """What images are conditioned on: `{type: label}` for the data's labels; nothing if left out."""
+        backbone: BackboneRef = Field(default={"type": "local_pixelcnn"}, validate_default=True)
+        """The network."""
+        head: HeadRef = Field(default={"type": "softmax"}, validate_default=True)
+        """The distribution of a sub-pixel."""
+
+    config: Config
+
+    def __init__(self, config: Config, spec: ImageSpec, classes: int | None = None) -> None:
+        super().__init__(config, spec, classes)
+        self.labelled, self.label_config = config.context is not None, config.context
+        self.networks = nn.ModuleList()
+        for ordering in config.orderings:
+            conditioner = label_context(config.context, classes)
+            parts = (config.input, config.backbone, config.head)
+            self.networks.append(assemble(spec, ordering, *parts, conditioner=conditioner))
+        for number, network in enumerate(self._networks()):
+            _share(self.network, network, f"model.orderings[{number}]")
+        self.register_state_dict_post_hook(_drop_shared)
+        self.register_load_state_dict_pre_hook(_restore_shared)
+
+    @property
+    def network(self) -> Autoregressive:  # type: ignore[override]
+        """The network of the first ordering; the others have its parameters."""
+        return next(self._networks())
+
+    def _networks(self) -> Iterator[Autoregressive]:
+        yield from self.networks  # type: ignore[misc]
+
+    def phases(self) -> list[Phase]:
+        """One: maximum likelihood in an ordering that is drawn from torch's generator for each batch."""
+        return [Phase("likelihood", self.parameters(), self._loss)]
+
+    def _loss(self, batch: Batch, step: int) -> Losses:
+        chosen = int(torch.randint(len(self.networks), ()))
+        network = list(self._networks())[chosen]
+        nats = -network.log_prob(batch.x, self.labels_shown(batch.labels)).mean()
+        return {"loss": nats / self.spec.dims, "nats": nats.detach()}
+
+    def score(self, batch: Batch) -> Tensor:
+        """-log p(x) of the ensemble, nats [B], given the label if the model takes labels."""
+        return self.assess(batch)["nats"]
+
+    @torch.no_grad()
+    def assess(self, batch: Batch) -> Mapping[str, Tensor]:
+        """The ensemble's 'nats', and the mean of the single orderings', 'one ordering'."""
+        each = self.ordering_log_probs(batch.x, batch.labels if self.labelled else None)
+        return {"nats": -_ensemble(each), "one ordering": -each.mean(0)}
+
+    def remarks(self, parts: Mapping[str, float], step: int | None = None) -> list[str]:
+        """What the score is of, once training is over."""
+        if step is not None or "one ordering" not in parts:
+            return []
+        count = len(self.networks)
+        single = parts["one ordering"]
+        return [f"the score is the ensemble's, of {count} orderings; one ordering has {single:.3f} nats, their mean"]
+
+    @torch.no_grad()
+    def ordering_log_probs(self, x: Tensor, context: Tensor | None = None) -> Tensor:
+        """log p_o(x) of each ordering and image, nats, float32 at least: int64 [B, C, H, W] to [orderings, B]."""
+        return torch.stack([network.log_prob(x, context) for network in self._networks()])
+
+    @torch.no_grad()
+    def log_prob(self, x: Tensor, context: Tensor | None = None, *, batch_size: int = 256) -> Tensor:
+        """log p(x) of the ensemble, nats [B]; see `AutoregressiveModel.log_prob`.
+
+        Raises:
+            DataError: if x is not a batch of such images.
+            UsageError: if the labels do not fit.
+        """
+        self.spec.check(x)
+        labels = self.labels_scored(x, context)
+        self.network.check_context(labels, len(x))
+        found = [
+            self.ordering_log_probs(
+                x[start : start + batch_size].long().to(self.device),
+                None if labels is None else labels[start : start + batch_size],
+            )
+            for start in range(0, len(x), batch_size)
+        ]
+        return torch.cat([_ensemble(part) for part in found]) if found else torch.empty(0, device=self.device)
+
+    def completing(self, known: Tensor) -> Autoregressive:
+        """See Model: the network with the fewest pairs of a known and a missing sub-pixel the wrong way about."""
+        part = Known(known, torch.zeros(1, *self.spec.shape, dtype=torch.int64))
+        return min(self._networks(), key=lambda network: part.late(network.ordering))
+
+    def orderings_drawn(self, noise: Noise) -> list[int]:
+        """The ordering that each image is drawn in: uniform, and the image's own, like its noise."""
+        uniforms = noise.stream("ordering").uniforms(1, ImageSpec(1, 1, 1, 2)).flatten()
+        return (uniforms * len(self.networks)).long().tolist()
+
+    def sample(
+        self,
+        n: int,
+        *,
+        seed: int = 0,
+        temperature: float = 1.0,
+        sampler: str | Sampler = "auto",
+        batch_size: int = 64,
+        first: int = 0,
+        known: Known | None = None,
+        context: Tensor | None = None,
+        guidance: float = 0.0,
+        progress: Callable[[int, int], None] | None = None,
+    ) -> Tensor:
+        """Draw images number first..first+n-1 of a seed, int64 [n, C, H, W]; see `AutoregressiveModel.sample`.
+
+        Each image is drawn in an ordering of its own; with `known`, all are in that of `completing`.
+
+        Raises:
+            UsageError: if `known` or the labels do not fit, or guidance is asked of a model without label dropout.
+        """
+        images = range(first, first + n)
+        labels = self.labels_drawn(n, first, context)
+        self.network.check_context(labels, n)
+        networks = list(self._networks())
+        chosen = sampler_for(sampler)
+        if guidance:
+            chosen = Guided(chosen, guidance, self.no_label())
+        if known is None:
+            numbers = self.orderings_drawn(Noise(seed, images))
+        else:
+            numbers = [networks.index(self.completing(known.check(self.spec, n).mask))] * n
+        drawn = torch.empty(n, *self.spec.shape, dtype=torch.int64, device=self.device)
+        done = 0
+        for number in sorted(set(numbers)):
+            rows = [row for row, own in enumerate(numbers) if own == number]
+            drawn[rows] = chosen.sample(
+                networks[number],
+                Noise(seed, [images[row] for row in rows]),
+                temperature=temperature,
+                known=known,
+                context=None if labels is None else labels[rows],
+                batch_size=batch_size,
+                progress=_share_of(progress, done, len(rows), n),
+            )
+            done += len(rows)
+        return drawn
+
+    def verify(self) -> None:
+        """Prove the network of every ordering causal.
+
+        Raises:
+            CausalityError: naming the layer to blame.
+        """
+        for network in self._networks():
+            verify(network)
+
+
+def _ensemble(each: Tensor) -> Tensor:
+    """log of the mean over orderings of exp: [orderings, B] to [B]."""
+    return each.logsumexp(0) - math.log(len(each))
+
+
+def _share_of(
+    progress: Callable[[int, int], None] | None, before: int, own: int, total: int
+) -> Callable[[int, int], None] | None:
+    """Progress with `own` of `total` images, after `before` others."""
+    if progress is None:
+        return None
+    return lambda done, steps: progress(before * steps + own * done, total * steps)
+
+
+def _share(source: Autoregressive, network: Autoregressive, where: str) -> None:
+    """Give the network the parameters of another."""
+    shapes = [{name: tuple(value.shape) for name, value in one.state_dict().items()} for one in (source, network)]
+    named = dict(source.named_parameters(remove_duplicate=False))
+    if shapes[0] != shapes[1] or set(shapes[0]) != set(named):
+        name = next((name for name in shapes[0] if shapes[0][name] != shapes[1].get(name) or name not in named), "")
+        raise RecipeError(
+            "orderings can only share weights that each of them stores alike",
+            where=where,
+            found=f"{name} of shape {shapes[1].get(name)}, and {shapes[0].get(name)} in the first ordering"
+            if name in named
+            else f"{name or 'other layers'}, which every ordering would have of its own",
+            expected="a backbone whose weights do not depend on the ordering, without BatchNorm: local_pixelcnn",
+        )
+    for name, parameter in named.items():
+        owner, _, own = name.rpartition(".")
+        setattr(network.get_submodule(owner), own, parameter)
+
+
+def _others(name: str, prefix: str) -> bool:
+    """Whether it names a tensor of another network than the first."""
+    start = f"{prefix}networks."
+    return name.startswith(start) and not name.startswith(f"{start}0.")
+
+
+def _drop_shared(model: nn.Module, state: dict[str, Any], prefix: str, metadata: Any) -> None:
+    """Each weight is saved once, with the first network's names."""
+    for name in [name for name in state if _others(name, prefix)]:
+        del state[name]
+
+
+def _restore_shared(model: nn.Module, state: dict[str, Any], prefix: str, *rest: Any) -> None:
+    """What torch wants to load by every name: the same tensors for each of the networks."""
+    start = f"{prefix}networks."
+    own = {name[len(start) + 2 :]: value for name, value in state.items() if name.startswith(f"{start}0.")}
+    for number in range(1, len(model.networks)):  # type: ignore[arg-type]
+        state.update({f"{start}{number}.{name}": value for name, value in own.items()})
