@@ -1,0 +1,264 @@
+"""PixelGAN autoencoder (Makhzani and Frey, 2017, arXiv 1706.00531)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Literal
+
+import torch
+import torch.nn.functional as F
+from pydantic import Field
+from torch import Tensor, nn
+
+import pixkit
+from pixkit_plugins.pixelgan.clusters import RULE, figures, gather
+from pixkit_plugins.pixelgan.discriminator import (
+    Discriminator,
+    DiscriminatorConfig,
+    accuracy,
+    draw_prior,
+    fooling_loss,
+    telling_loss,
+)
+from pixkit_plugins.pixelgan.labelled import LabelledConfig, among, labelled_numbers
+
+pixkit_api_version = 1
+
+DEVIATION = 3.0
+"""Of each category's logit over the images of a batch. Then q of an image whose category is one of K alike is
+1 / (1 + (K - 1) exp(-3 K / sqrt(K - 1))): 0.9996 for K = 10."""
+
+
+class PixelGAN(pixkit.LatentModel):
+    """An autoencoder whose decoder is an autoregressive network, and whose codes are made to look like a prior's.
+
+    The code z of an image is what the encoder says of it: `gaussian` numbers whose prior is N(0, I), the softmax of
+    `categorical` logits whose prior is a uniform one-hot vector, or both, one after the other. A discriminator for each
+    learns to tell z of images from draws of its prior, and the encoder to be mistaken, so that all images' codes
+    together (the aggregated posterior) have the prior's distribution. A step is, in turn, with an optimiser each:
+
+        reconstruction    encoder and decoder lower -log p(x | z(x))
+        discriminator     the discriminators lower their cross-entropy, given draws of the priors and z(x)
+        adversarial       the encoder lowers -log D(z(x)), summed over the codes
+        supervised        with `labelled` alone: the encoder lowers -log q(label | x) of the batch's labelled images,
+                          where category number l stands for the label l
+
+    The decoder reads z as PixelVAE's does (`condition`). Its receptive field divides the work: what pixels nearby tell
+    it (style, texture) it need not be told; with a small one and a categorical code, what is left to tell is mostly
+    what the image shows.
+
+    Each category's logit is batch-normalised, to the deviation 3. A softmax without that goes to one corner with all
+    images, where its slope is 0, before the decoder makes anything of the code, and is slow to come back.
+
+    z is a function of x alone. In training Gaussian noise of deviation `noise` may be added to the encoder's input,
+    which makes q(z | x) an implicit distribution, z = f(x, n); codes that are scored, shown or decoded have n = 0.
+
+    Scores are no likelihood, nor a bound on one: nothing charges for what the code of a single image says.
+
+        reconstruction        -log p(x | z(x)), nats an image; the best checkpoint is the one of the lowest
+        accuracy_CODE         share that the code's discriminator tells right, of z(x) and as many draws of the prior;
+                              1/2 where it only guesses
+        clustering_error      share of images whose likeliest category has another label; see `clusters`. For data with
+                              labels
+        clusters              how many categories are some image's likeliest
+
+    Departures: the encoder is plain strided convolutions, normalised at the logits alone; the discriminators are small.
+    The paper draws batches of labelled images in the supervised phase; here one counts when its turn comes.
+    """
+
+    score_kind = "none"
+    metric = "reconstruction"
+
+    class Config(pixkit.ComponentConfig):
+        """The parts."""
+
+        ordering: pixkit.OrderingRef = Field(default={"type": "raster"}, validate_default=True)
+        """Which sub-pixels the decoder draws when."""
+        input: pixkit.InputConfig = Field(default_factory=pixkit.InputConfig)
+        """How levels enter decoder and encoder."""
+        backbone: pixkit.BackboneRef
+        """The decoder's network."""
+        head: pixkit.HeadRef = Field(default={"type": "softmax"}, validate_default=True)
+        """The distribution of a sub-pixel."""
+        gaussian: int = Field(0, ge=0, le=65536)
+        """Entries of the Gaussian code; there is none if 0."""
+        categorical: int = Field(0, ge=0, le=65536)
+        """Categories of the categorical code; there is none if 0."""
+        condition: Literal["maps", "vector"] = "vector"
+        """The code enters the backbone as feature maps, or as a vector, the same at every site."""
+        features: int = Field(32, ge=1, le=4096)
+        """Number of these maps, or of the vector's entries."""
+        encoder: pixkit.EncoderConfig = Field(default_factory=pixkit.EncoderConfig)
+        """The encoder."""
+        noise: float = Field(0.0, ge=0)
+        """Deviation of the noise that is added to the encoder's input in training."""
+        discriminator: DiscriminatorConfig = Field(default_factory=DiscriminatorConfig)
+        """The discriminator of each code."""
+        labelled: LabelledConfig | None = None
+        """Images whose labels teach the categorical code; none if left out."""
+
+    config: Config
+    teaching: Tensor
+
+    def __init__(self, config: Config, spec: pixkit.ImageSpec, classes: int | None = None) -> None:
+        super().__init__(config, spec, classes)
+        self._check(classes)
+        sizes = {"gaussian": config.gaussian, "categorical": config.categorical}
+        self.sizes = {name: size for name, size in sizes.items() if size}
+        self.codes = config.categorical
+        total = sum(self.sizes.values())
+        self.encoder = pixkit.Encoder(spec, config.input, config.encoder, total)
+        parts = (config.ordering, config.input, config.backbone, config.head)
+        conditioner: pixkit.Conditioner = (
+            pixkit.CodeMaps((total,), config.features, (spec.height, spec.width))
+            if config.condition == "maps"
+            else pixkit.CodeVector(total, config.features)
+        )
+        self.network = pixkit.assemble(spec, *parts, conditioner=conditioner)
+        self.discriminators = nn.ModuleDict(
+            {name: Discriminator(size, config.discriminator) for name, size in self.sizes.items()}
+        )
+        self.norm = nn.BatchNorm1d(config.categorical, affine=False) if config.categorical else nn.Identity()
+        self.register_buffer("teaching", labelled_numbers(config.labelled), persistent=False)
+
+    def _check(self, classes: int | None) -> None:
+        config, labelled = self.config, self.config.labelled
+        if not config.gaussian and not config.categorical:
+            raise pixkit.RecipeError(
+                "an autoencoder needs a code", where="model", found="gaussian 0, categorical 0", expected="one above 0"
+            )
+        if labelled is not None and (classes is None or config.categorical < classes):
+            raise pixkit.RecipeError(
+                "labels are taught as categories of the same number",
+                where="model.labelled",
+                found=f"{config.categorical} categories, {classes or 'no'} classes of labels",
+                expected="labelled data, and a category for each class",
+            )
+
+    def phases(self) -> list[pixkit.Phase]:
+        """Reconstruction, discriminator, adversarial and, with labelled images, supervised."""
+        encoder = list(self.encoder.parameters())
+        phases = [
+            pixkit.Phase("reconstruction", [*encoder, *self.network.parameters()], self._reconstruction),
+            pixkit.Phase("discriminator", list(self.discriminators.parameters()), self._discriminator),
+            pixkit.Phase("adversarial", encoder, self._adversarial),
+        ]
+        if self.config.labelled is not None:
+            phases.append(pixkit.Phase("supervised", encoder, self._supervised))
+        return phases
+
+    def _reconstruction(self, batch: pixkit.Batch, step: int) -> dict[str, Tensor]:
+        outputs, penalty = self._outputs(batch.x)
+        z = self._codes(outputs)
+        nats = -self.network.log_prob(batch.x, z).mean()
+        return {"loss": (nats + penalty) / self.spec.dims, "nats": nats.detach()}
+
+    def _discriminator(self, batch: pixkit.Batch, step: int) -> dict[str, Tensor]:
+        with torch.no_grad():
+            z = self._codes(self._outputs(batch.x)[0])
+        told = self._told(z)
+        shown = {f"accuracy_{name}": accuracy(*pair).mean().detach() for name, pair in told.items()}
+        return {"loss": torch.stack([telling_loss(*pair) for pair in told.values()]).sum(), **shown}
+
+    def _adversarial(self, batch: pixkit.Batch, step: int) -> dict[str, Tensor]:
+        found = self._split(self._codes(self._outputs(batch.x)[0]))
+        return {"loss": torch.stack([fooling_loss(self.discriminators[name](found[name])) for name in found]).sum()}
+
+    def _supervised(self, batch: pixkit.Batch, step: int) -> dict[str, Tensor]:
+        """The mean over the batch's labelled images; 0, with slope 0, where there are none."""
+        if batch.labels is None:
+            raise pixkit.DataError("the images have no labels to teach", where="model.labelled")
+        taught = among(batch.indices, self.teaching)
+        logits = self._logits(self._outputs(batch.x)[0])["categorical"]
+        nats = F.cross_entropy(logits, batch.labels, reduction="none")
+        return {"loss": (nats * taught).sum() / taught.sum().clamp_min(1), "images": taught.sum().to(nats)}
+
+    @torch.no_grad()
+    def assess(self, batch: pixkit.Batch) -> dict[str, Tensor]:
+        """'reconstruction' and the accuracies, [B] each; the prior is drawn from torch's generator."""
+        z = self.means(batch.x)[0]
+        accuracies = {f"accuracy_{name}": accuracy(*pair) for name, pair in self._told(z).items()}
+        return {"reconstruction": -self.network.log_prob(batch.x, z), **accuracies}
+
+    @torch.no_grad()
+    def measure(self, scored: Iterable[pixkit.Batch], reference: Iterable[pixkit.Batch]) -> dict[str, float]:
+        """With a categorical code and labels: 'clustering_error', and 'clusters'."""
+        if not self.codes:
+            return {}
+        return figures(*(gather(batches, self._category) for batches in (scored, reference)))
+
+    def _category(self, x: Tensor) -> Tensor:
+        return self._split(self.means(x)[0])["categorical"]
+
+    def remarks(self, parts: Mapping[str, float], step: int | None = None) -> list[str]:
+        """What the figures are, once training is over; at any time, a code that says one thing of all images."""
+        said = []
+        if parts.get("clusters") == 1:
+            said.append("collapse: all images are of one category; try a lower rate of the adversarial phase, or noise")
+        if step is None:
+            said.append("reconstruction: nats of an image given its own code; no bound on a likelihood")
+            said += [RULE] if "clustering_error" in parts else []
+        return said
+
+    def means(self, x: Tensor) -> list[Tensor]:
+        """See LatentModel: z, the Gaussian code before the categorical one's probabilities, [B, D + K]."""
+        return [self._codes(self.encoder(x)[0])]
+
+    @torch.no_grad()
+    def latents(self, noise: Sequence[pixkit.Noise], codes: Tensor | None = None) -> Tensor:
+        """See LatentModel: [B, D + K].
+
+        Raises:
+            UsageError: for codes of a model without, or that it does not have.
+        """
+        drawn = []
+        if self.config.gaussian:
+            drawn.append(noise[0].stream("gaussian").normals((self.config.gaussian,)))
+        if codes is not None and not (self.codes and bool(((codes >= 0) & (codes < self.codes)).all())):
+            raise pixkit.UsageError(
+                "the model has no such categorical code",
+                where=type(self).__name__,
+                found=str(codes.unique().tolist()),
+                expected=f"0..{self.codes - 1}" if self.codes else "none",
+            )
+        if self.codes:
+            if codes is None:
+                uniforms = noise[0].stream("category").uniforms(1, pixkit.ImageSpec(1, 1, 1, 2)).flatten()
+                codes = (uniforms * self.codes).long()
+            drawn.append(F.one_hot(codes.long().cpu(), self.codes).double())
+        return torch.cat(drawn, 1).to(next(self.parameters()))
+
+    def _outputs(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """Of the encoder with the noise of training, and the sparsity penalty."""
+        entered = self.encoder.encoding(x)
+        if self.config.noise:
+            entered = entered + self.config.noise * torch.randn_like(entered)
+        hidden = self.encoder.hidden(self.encoder.trunk(entered))
+        sparsity = self.config.encoder.sparsity
+        outputs = self.encoder.last(hidden)
+        return outputs, outputs.new_zeros(()) if sparsity is None else sparsity.penalty(hidden)
+
+    def _codes(self, outputs: Tensor) -> Tensor:
+        parts = self._logits(outputs)
+        return torch.cat([part.softmax(1) if name == "categorical" else part for name, part in parts.items()], 1)
+
+    def _logits(self, outputs: Tensor) -> dict[str, Tensor]:
+        """What the encoder says of each code, float32 or wider; the categories' logits are normalised."""
+        parts = self._split(outputs.to(torch.promote_types(outputs.dtype, torch.float32)))
+        return {name: DEVIATION * self.norm(part) if name == "categorical" else part for name, part in parts.items()}
+
+    def _split(self, z: Tensor) -> dict[str, Tensor]:
+        return dict(zip(self.sizes, z.split(list(self.sizes.values()), 1), strict=True))
+
+    def _told(self, z: Tensor) -> dict[str, tuple[Tensor, Tensor]]:
+        """What each discriminator says, by its code's name: logits of as many draws of the prior, and of z's part."""
+        return {
+            name: (self.discriminators[name](draw_prior(name, found)), self.discriminators[name](found))
+            for name, found in self._split(z).items()
+        }
+
+
+@pixkit.hookimpl
+def pixkit_register(registry: pixkit.Registrar) -> None:
+    """Register the model."""
+    registry.add("model", "pixelgan", PixelGAN)
