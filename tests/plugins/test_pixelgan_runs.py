@@ -134,6 +134,16 @@ def test_what_a_run_says(whole):
     assert sum("1706.00531" in note for note in found["notes"]) == 1
 
 
+def test_a_build_tells_the_metric(tmp_path, capsys):
+    loaded(tmp_path)
+    options = ["train.steps=2", "train.eval_every=1", "train.ema=0", "sample.count=1"]
+    assert main(["build", str(tmp_path / "both.yaml"), "-o", str(tmp_path / "run"), *options]) == 0
+    said = capsys.readouterr()
+    assert "step 1/2: validation reconstruction " in said.err
+    assert "test reconstruction " in said.out and "clustering_error 0." in said.out
+    assert "bits/dim" not in (said.out + said.err).lower()
+
+
 class TestCommandLine:
     """The run, looked at by commands."""
 
