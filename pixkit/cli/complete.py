@@ -16,7 +16,18 @@ from torch import Tensor
 from pixkit.build import load
 from pixkit.cli.conditions import given_image, given_mask, one_label
 from pixkit.cli.door import open_door
-from pixkit.cli.options import checkpoint_option, device_option, json_option, quiet_option, run_argument, weights_option
+from pixkit.cli.options import (
+    batch_size_option,
+    checkpoint_option,
+    device_option,
+    json_option,
+    quiet_option,
+    run_argument,
+    sampler_option,
+    seed_option,
+    temperature_option,
+    weights_option,
+)
 from pixkit.cli.output import emit, emit_json, is_terminal, pairs
 from pixkit.cli.sample import picture
 from pixkit.cli.subject import Numbers
@@ -47,11 +58,11 @@ CORNERS = Numbers(lambda numbers: len(numbers) == 4, "T,L,H,W: top, left, height
     "--random", "share", type=click.FloatRange(0, 1, min_open=True), help="This share of the pixels is missing."
 )
 @click.option("-n", "count", type=click.IntRange(1), default=8, show_default=True, help="How many completions.")
-@click.option("--seed", type=click.IntRange(0, 2**63 - 1), default=0, show_default=True, help="Names the noise.")
+@seed_option
 @click.option("--label", type=click.IntRange(0), help="The image's class, for a model with labels.")
-@click.option("--temperature", type=click.FloatRange(0, min_open=True), help="Divides logits; 1 is the model's own.")
-@click.option("--batch-size", type=click.IntRange(1), help="Images drawn together; the result does not depend on it.")
-@click.option("--sampler", help="A sampler's name, or auto: the fastest exact one.")
+@temperature_option
+@batch_size_option
+@sampler_option
 @checkpoint_option
 @weights_option
 @device_option

@@ -29,6 +29,16 @@ weights_option = click.option(
 checkpoint_option = click.option(
     "--checkpoint", default="best", show_default=True, metavar="best|last|step-N", help="Which checkpoint to use."
 )
+seed_option = click.option(
+    "--seed", type=click.IntRange(0, 2**63 - 1), default=0, show_default=True, help="Names the noise."
+)
+temperature_option = click.option(
+    "--temperature", type=click.FloatRange(0, min_open=True), help="Divides logits; 1 is the model's own."
+)
+batch_size_option = click.option(
+    "--batch-size", type=click.IntRange(1), help="Images drawn together; the result does not depend on it."
+)
+sampler_option = click.option("--sampler", help="A sampler's name, or auto: the fastest exact one.")
 overrides_argument = click.argument("overrides", nargs=-1, metavar="[KEY=VALUE]...")
 run_argument = click.argument("run", type=click.Path(path_type=Path))
 

@@ -13,7 +13,17 @@ from pixkit.build import load
 from pixkit.cli.conditions import given_images
 from pixkit.cli.door import open_door
 from pixkit.cli.latents import latent_model, paired_rows, reconstruct
-from pixkit.cli.options import checkpoint_option, device_option, json_option, quiet_option, run_argument, weights_option
+from pixkit.cli.options import (
+    checkpoint_option,
+    device_option,
+    json_option,
+    quiet_option,
+    run_argument,
+    sampler_option,
+    seed_option,
+    temperature_option,
+    weights_option,
+)
 from pixkit.cli.output import emit, emit_json, table
 from pixkit.cli.scores import number
 from pixkit.cli.talk import talking
@@ -29,9 +39,9 @@ COLUMNS = 16
 @click.command()
 @run_argument
 @click.argument("images", nargs=-1, required=True, metavar="IMAGE...")
-@click.option("--seed", type=click.IntRange(0, 2**63 - 1), default=0, show_default=True, help="Names the noise.")
-@click.option("--temperature", type=click.FloatRange(0, min_open=True), help="Divides logits; 1 is the model's own.")
-@click.option("--sampler", help="A sampler's name, or auto: the fastest exact one.")
+@seed_option
+@temperature_option
+@sampler_option
 @checkpoint_option
 @weights_option
 @device_option

@@ -19,7 +19,17 @@ from pixkit.cli import latents
 from pixkit.cli.conditions import Labels, codes_to_draw, given_images, known_rows, labels_to_draw
 from pixkit.cli.door import open_door
 from pixkit.cli.latents import Options, latent_model
-from pixkit.cli.options import checkpoint_option, device_option, quiet_option, run_argument, weights_option
+from pixkit.cli.options import (
+    batch_size_option,
+    checkpoint_option,
+    device_option,
+    quiet_option,
+    run_argument,
+    sampler_option,
+    seed_option,
+    temperature_option,
+    weights_option,
+)
 from pixkit.cli.output import emit, is_terminal
 from pixkit.cli.talk import talking
 from pixkit.models.base import Model
@@ -33,7 +43,7 @@ Save = Callable[[Any, int, Path, int | None], object]
 @click.command()
 @run_argument
 @click.option("-n", "count", type=click.IntRange(1), help="How many images; the recipe's sample.count if left out.")
-@click.option("--seed", type=click.IntRange(0, 2**63 - 1), default=0, show_default=True, help="Names the noise.")
+@seed_option
 @click.option(
     "--label", "labels", type=Labels(), metavar="N[,N...]|all", help="Draw -n images of each of these classes."
 )
@@ -49,9 +59,9 @@ Save = Callable[[Any, int, Path, int | None], object]
 @click.option("--guidance", type=click.FloatRange(0), help="More like the label than the model says; 0 is the model.")
 @click.option("--given", metavar="IMAGE", help="Continue an image: a file, or test:NUMBER of the run's data.")
 @click.option("--rows", type=click.IntRange(1), help="With --given: how many of its rows are given.")
-@click.option("--temperature", type=click.FloatRange(0, min_open=True), help="Divides logits; 1 is the model's own.")
-@click.option("--batch-size", type=click.IntRange(1), help="Images drawn together; the result does not depend on it.")
-@click.option("--sampler", help="A sampler's name, or auto: the fastest exact one.")
+@temperature_option
+@batch_size_option
+@sampler_option
 @checkpoint_option
 @weights_option
 @device_option

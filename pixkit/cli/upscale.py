@@ -14,7 +14,15 @@ from pixkit.autoregressive import Autoregressive
 from pixkit.build import load
 from pixkit.cli.conditions import given_image, one_label
 from pixkit.cli.door import open_door
-from pixkit.cli.options import checkpoint_option, device_option, quiet_option, run_argument, weights_option
+from pixkit.cli.options import (
+    checkpoint_option,
+    device_option,
+    quiet_option,
+    run_argument,
+    seed_option,
+    temperature_option,
+    weights_option,
+)
 from pixkit.cli.output import emit, is_terminal
 from pixkit.cli.sample import picture, saver
 from pixkit.cli.talk import talking
@@ -32,9 +40,9 @@ from pixkit.samplers import Known, sampler_for
 @click.argument("image")
 @click.option("-n", "count", type=click.IntRange(1), default=4, show_default=True, help="How many times to draw.")
 @click.option("--factor", type=click.IntRange(2), default=2, show_default=True, help="How much larger to make it.")
-@click.option("--seed", type=click.IntRange(0, 2**63 - 1), default=0, show_default=True, help="Names the noise.")
+@seed_option
 @click.option("--label", type=click.IntRange(0), help="The image's class, for a model with labels.")
-@click.option("--temperature", type=click.FloatRange(0, min_open=True), help="Divides logits; 1 is the model's own.")
+@temperature_option
 @checkpoint_option
 @weights_option
 @device_option

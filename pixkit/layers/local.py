@@ -5,10 +5,9 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from pixkit.errors import RecipeError
 from pixkit.layers.base import TapLayer, Taps
 from pixkit.layers.geometry import tap_sources
-from pixkit.layers.masked import check_maps
+from pixkit.layers.masked import check_maps, check_side
 from pixkit.layers.pieces import Pieces
 from pixkit.masks import Full, MaskType, site_masks
 from pixkit.ordering import Ordering
@@ -49,8 +48,7 @@ class LocalConv2d(TapLayer):
         super().__init__()
         check_maps(in_maps, ordering)
         check_maps(out_maps, ordering)
-        if kernel_size % 2 == 0:
-            raise RecipeError("a masked kernel has a centre", found=f"side {kernel_size}", expected="an odd side")
+        check_side(kernel_size)
         self.in_maps, self.out_maps, self.kernel_size = in_maps, out_maps, kernel_size
         self.mask_type, self.dilation = mask_type, dilation
         side = dilation * (kernel_size - 1) + 1

@@ -54,8 +54,7 @@ class MaskedConv2d(TapLayer):
         super().__init__()
         check_maps(in_maps, ordering)
         check_maps(out_maps, ordering)
-        if kernel_size % 2 == 0:
-            raise RecipeError("a masked kernel has a centre", found=f"side {kernel_size}", expected="an odd side")
+        check_side(kernel_size)
         self.in_maps, self.out_maps, self.mask_type = in_maps, out_maps, mask_type
         self.kernel_size, self.grid = kernel_size, (ordering.spec.height, ordering.spec.width)
         rule = (ordering.group_steps, (kernel_size, kernel_size), mask_type, shape or Full())
@@ -133,6 +132,12 @@ class Pointwise(MaskedConv2d):
 
     def __init__(self, in_maps: int, out_maps: int, ordering: Ordering, *, bias: bool = True) -> None:
         super().__init__(in_maps, out_maps, 1, "B", ordering, bias=bias)
+
+
+def check_side(kernel_size: int) -> None:
+    """RecipeError unless the kernel has a centre."""
+    if kernel_size % 2 == 0:
+        raise RecipeError("a masked kernel has a centre", found=f"side {kernel_size}", expected="an odd side")
 
 
 def check_maps(maps: int, ordering: Ordering) -> None:

@@ -17,8 +17,7 @@ from pixkit.models.base import Losses, Phase
 from pixkit.models.labelled import LabelledModel, label_context
 from pixkit.noise import Noise
 from pixkit.readiness.check import verify
-from pixkit.samplers import Known, Sampler, sampler_for
-from pixkit.samplers.guidance import Guided
+from pixkit.samplers import Known, Sampler
 
 
 class AutoregressiveModel(LabelledModel):
@@ -63,30 +62,11 @@ class AutoregressiveModel(LabelledModel):
     @torch.no_grad()
     def score(self, batch: Batch) -> Tensor:
         """-log p(x), or -log p(x | label), nats [B]."""
-        return -self.network.log_prob(batch.x, batch.labels if self.labelled else None)
+        return -self.image_log_probs(batch.x, batch.labels if self.labelled else None)
 
-    @torch.no_grad()
-    def log_prob(self, x: Tensor, context: Tensor | None = None, *, batch_size: int = 256) -> Tensor:
-        """log p(x) of each image, nats [B], on the model's device, in batches of `batch_size`.
-
-        Args:
-            x: int64 [B, C, H, W].
-            context: int64 [B], the images' labels, where the model takes labels. Left out, the images have none, which
-                only a model that was trained with label dropout knows.
-            batch_size: images at a time.
-
-        Raises:
-            DataError: if x is not a batch of such images.
-            UsageError: if the labels do not fit.
-        """
-        self.spec.check(x)
-        labels = self.labels_scored(x, context)
-        self.network.check_context(labels, len(x))
-        parts = []
-        for start in range(0, len(x), batch_size):
-            part = x[start : start + batch_size].long().to(self.device)
-            parts.append(self.network.log_prob(part, None if labels is None else labels[start:][: len(part)]))
-        return torch.cat(parts) if parts else torch.empty(0, device=self.device)
+    def image_log_probs(self, x: Tensor, labels: Tensor | None) -> Tensor:
+        """See LabelledModel."""
+        return self.network.log_prob(x, labels)
 
     def completing(self, known: Tensor) -> Autoregressive:
         """See Model: the one network."""
@@ -127,10 +107,7 @@ class AutoregressiveModel(LabelledModel):
             UsageError: if `known` or the labels do not fit, or guidance is asked of a model without label dropout.
         """
         labels = self.labels_drawn(n, first, context)
-        chosen = sampler_for(sampler)
-        if guidance:
-            chosen = Guided(chosen, guidance, self.no_label())
-        return chosen.sample(
+        return self.drawer(sampler, guidance).sample(
             self.network,
             Noise(seed, range(first, first + n)),
             temperature=temperature,

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from abc import abstractmethod
+
 import torch
 from torch import Tensor
 
@@ -11,6 +13,8 @@ from pixkit.errors import RecipeError
 from pixkit.image import Batch
 from pixkit.layers import initialise_from_data
 from pixkit.models.base import Model
+from pixkit.samplers import Sampler, sampler_for
+from pixkit.samplers.guidance import Guided
 
 
 class LabelledModel(Model):
@@ -47,6 +51,42 @@ class LabelledModel(Model):
             return None
         hidden = torch.rand(labels.shape, device=labels.device) < self.label_config.dropout
         return torch.where(hidden, self.conditioner.unlabelled, labels)
+
+    @abstractmethod
+    def image_log_probs(self, x: Tensor, labels: Tensor | None) -> Tensor:
+        """log p(x) of a batch on the model's device, nats [B], given the labels if the model takes any."""
+
+    @torch.no_grad()
+    def log_prob(self, x: Tensor, context: Tensor | None = None, *, batch_size: int = 256) -> Tensor:
+        """log p(x) of each image, nats [B], on the model's device, in batches of `batch_size`.
+
+        Args:
+            x: int64 [B, C, H, W].
+            context: int64 [B], the images' labels, where the model takes labels. Left out, the images have none, which
+                only a model that was trained with label dropout knows.
+            batch_size: images at a time.
+
+        Raises:
+            DataError: if x is not a batch of such images.
+            UsageError: if the labels do not fit.
+        """
+        self.spec.check(x)
+        labels = self.labels_scored(x, context)
+        self.network.check_context(labels, len(x))
+        parts = []
+        for start in range(0, len(x), batch_size):
+            part = x[start : start + batch_size].long().to(self.device)
+            parts.append(self.image_log_probs(part, None if labels is None else labels[start:][: len(part)]))
+        return torch.cat(parts) if parts else torch.empty(0, device=self.device)
+
+    def drawer(self, sampler: str | Sampler, guidance: float) -> Sampler:
+        """Who draws: the sampler, guided by labels if that is asked.
+
+        Raises:
+            UsageError: if it is asked of a model without label dropout.
+        """
+        chosen = sampler_for(sampler)
+        return Guided(chosen, guidance, self.no_label()) if guidance else chosen
 
     def labels_scored(self, x: Tensor, context: Tensor | None) -> Tensor | None:
         """The labels to score images with, as they are given; where the model takes some and none are, no label."""

@@ -21,8 +21,7 @@ from pixkit.models.base import Losses, Phase
 from pixkit.models.labelled import LabelledModel, label_context
 from pixkit.noise import Noise
 from pixkit.readiness.check import verify
-from pixkit.samplers import Known, Sampler, sampler_for
-from pixkit.samplers.guidance import Guided
+from pixkit.samplers import Known, Sampler
 
 S_CURVES: Any = tuple(
     {"type": "snake", "transpose": transpose, "flip_horizontal": horizontal, "flip_vertical": vertical}
@@ -43,8 +42,8 @@ class OrderAgnosticModel(LabelledModel):
     one ordering an image. 'one ordering' among the parts of a score is the mean over orderings of -log p_o(x), which
     is never less. An image that is given in part is continued in the ordering that puts the missing part last.
 
-    Networks have to store weights of the same shapes in every ordering. Those of `local_pixelcnn` do, and mean the
-    same in each; those of backbones that turn the image (OrientedBackbone) do for the turns of one scan.
+    Networks have to store weights of the same shapes in every ordering. Those of `pixkit.LocalConv2d` are, and mean the
+    same in each; those of backbones that turn the image (OrientedBackbone) are for the turns of one scan.
 
     Raises:
         RecipeError: if weights differ in shape, or the networks keep statistics, or data have no labels to ask for.
@@ -59,8 +58,8 @@ class OrderAgnosticModel(LabelledModel):
         """How levels enter the network."""
         context: LabelConfig | None = None
         """What images are conditioned on: `{type: label}` for the data's labels; nothing if left out."""
-        backbone: BackboneRef = Field(default={"type": "local_pixelcnn"}, validate_default=True)
-        """The network."""
+        backbone: BackboneRef
+        """The network, whose weights must not depend on the ordering."""
         head: HeadRef = Field(default={"type": "softmax"}, validate_default=True)
         """The distribution of a sub-pixel."""
 
@@ -120,25 +119,9 @@ class OrderAgnosticModel(LabelledModel):
         """log p_o(x) of each ordering and image, nats, float32 at least: int64 [B, C, H, W] to [orderings, B]."""
         return torch.stack([network.log_prob(x, context) for network in self._networks()])
 
-    @torch.no_grad()
-    def log_prob(self, x: Tensor, context: Tensor | None = None, *, batch_size: int = 256) -> Tensor:
-        """log p(x) of the ensemble, nats [B]; see `AutoregressiveModel.log_prob`.
-
-        Raises:
-            DataError: if x is not a batch of such images.
-            UsageError: if the labels do not fit.
-        """
-        self.spec.check(x)
-        labels = self.labels_scored(x, context)
-        self.network.check_context(labels, len(x))
-        found = [
-            self.ordering_log_probs(
-                x[start : start + batch_size].long().to(self.device),
-                None if labels is None else labels[start : start + batch_size],
-            )
-            for start in range(0, len(x), batch_size)
-        ]
-        return torch.cat([_ensemble(part) for part in found]) if found else torch.empty(0, device=self.device)
+    def image_log_probs(self, x: Tensor, labels: Tensor | None) -> Tensor:
+        """See LabelledModel: the ensemble's."""
+        return _ensemble(self.ordering_log_probs(x, labels))
 
     def completing(self, known: Tensor) -> Autoregressive:
         """See Model: the network with the fewest pairs of a known and a missing sub-pixel the wrong way about."""
@@ -175,9 +158,7 @@ class OrderAgnosticModel(LabelledModel):
         labels = self.labels_drawn(n, first, context)
         self.network.check_context(labels, n)
         networks = list(self._networks())
-        chosen = sampler_for(sampler)
-        if guidance:
-            chosen = Guided(chosen, guidance, self.no_label())
+        chosen = self.drawer(sampler, guidance)
         if known is None:
             numbers = self.orderings_drawn(Noise(seed, images))
         else:
@@ -234,7 +215,7 @@ def _share(source: Autoregressive, network: Autoregressive, where: str) -> None:
             found=f"{name} of shape {shapes[1].get(name)}, and {shapes[0].get(name)} in the first ordering"
             if name in named
             else f"{name or 'other layers'}, which every ordering would have of its own",
-            expected="a backbone whose weights do not depend on the ordering, without BatchNorm: local_pixelcnn",
+            expected="a backbone whose weights do not depend on the ordering, without BatchNorm",
         )
     for name, parameter in named.items():
         owner, _, own = name.rpartition(".")

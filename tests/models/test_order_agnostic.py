@@ -203,7 +203,7 @@ def test_verify_looks_at_every_ordering():
     ({"type": "multiscale", "width": 6}, ["multiscale", {"type": "multiscale", "base": 2}]),
 ], ids=["shapes", "statistics", "layers"])  # fmt: skip
 def test_what_cannot_be_shared_is_refused(backbone, orderings):
-    with pytest.raises(RecipeError, match="local_pixelcnn") as error:
+    with pytest.raises(RecipeError, match="do not depend on the ordering, without BatchNorm") as error:
         component_of(orderings, backbone=backbone).build(ImageSpec(1, 6, 8, 2))
     assert "model.orderings[" in str(error.value)
 
