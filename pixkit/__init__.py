@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from pixkit.build import BuildResult as BuildResult
     from pixkit.build import evaluate as evaluate
     from pixkit.build import load as load
+    from pixkit.completion import Completion as Completion
+    from pixkit.completion import complete as complete
     from pixkit.component import BackboneRef as BackboneRef
     from pixkit.component import ComponentConfig as ComponentConfig
     from pixkit.component import ComponentSpec as ComponentSpec
@@ -117,6 +119,7 @@ _MODULE_OF = {
     "CodeMaps": "models.codes",
     "CodeVector": "models.codes",
     "ColourLayerNorm": "layers",
+    "Completion": "completion",
     "ComponentConfig": "component",
     "ComponentSpec": "component",
     "ConcatenatedELU": "layers",
@@ -182,6 +185,7 @@ _MODULE_OF = {
     "UsageError": "errors",
     "VariationalModel": "models.latent",
     "assemble": "autoregressive",
+    "complete": "completion",
     "evaluate": "build",
     "hookimpl": "hookspecs",
     "load": "build",

@@ -142,7 +142,7 @@ def command(
         return
     if shown:
         emit(picture(torch.cat([whole, whole * found.known, found.samples]), model.spec.levels))
-    emit(pairs(_words(found)))
+    emit(pairs(told(found)))
     if out is not None:
         emit(str(out))
 
@@ -159,6 +159,18 @@ def report(found: Completion) -> dict[str, Any]:
         "ordering": ordering_words(found.ordering),
         "n": len(found.samples),
     }
+
+
+def told(found: Completion) -> dict[str, str]:
+    """The same in words; what is not known is left out."""
+    plain = report(found)
+    words = {"ordering": plain["ordering"], "missing": f"{plain['missing']} sub-pixels"}
+    if not found.exact:
+        return words | {"kind": "clamped: some known pixels are drawn after missing ones, so there are no nats"}
+    words["kind"] = "exact"
+    if found.nats is not None:
+        words["true content"] = f"{found.nats:.3f} nats, {plain['bits_per_dim']:.4f} bits/dim, given what is known"
+    return words | {"completions": f"~ {found.entropy:.3f} nats (their entropy, from {plain['n']})"}
 
 
 def ordering_words(ordering: Ordering) -> str:
@@ -194,18 +206,6 @@ def _hole(
             "--keep-right, --random"
         )
     return next(iter(ways.values()))
-
-
-def _words(found: Completion) -> dict[str, str]:
-    told = report(found)
-    words = {"ordering": told["ordering"], "missing": f"{told['missing']} sub-pixels"}
-    if not found.exact:
-        return words | {"kind": "clamped: some known pixels are drawn after missing ones, so there are no nats"}
-    return words | {
-        "kind": "exact",
-        "true content": f"{found.nats:.3f} nats, {told['bits_per_dim']:.4f} bits/dim, given what is known",
-        "completions": f"~ {found.entropy:.3f} nats (their entropy, from {told['n']})",
-    }
 
 
 def _save(found: Completion, whole: Tensor, levels: int, out: Path) -> None:

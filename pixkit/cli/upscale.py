@@ -4,33 +4,37 @@ from __future__ import annotations
 
 import itertools
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import click
 import torch
 from torch import Tensor
 
-from pixkit.autoregressive import Autoregressive
 from pixkit.build import load
+from pixkit.cli.complete import report, told
 from pixkit.cli.conditions import given_image, one_label
 from pixkit.cli.door import open_door
 from pixkit.cli.options import (
+    batch_size_option,
     checkpoint_option,
     device_option,
+    json_option,
     quiet_option,
     run_argument,
+    sampler_option,
     seed_option,
     temperature_option,
     weights_option,
 )
-from pixkit.cli.output import emit, is_terminal
+from pixkit.cli.output import emit, emit_json, is_terminal, pairs
 from pixkit.cli.sample import picture, saver
 from pixkit.cli.talk import talking
+from pixkit.completion import complete
 from pixkit.errors import UsageError
 from pixkit.image import ImageSpec
 from pixkit.layers import Lattice
 from pixkit.models.base import Model
-from pixkit.ordering import Ordering
 from pixkit.run import Run
 from pixkit.samplers import Known, sampler_for
 
@@ -43,10 +47,13 @@ from pixkit.samplers import Known, sampler_for
 @seed_option
 @click.option("--label", type=click.IntRange(0), help="The image's class, for a model with labels.")
 @temperature_option
+@batch_size_option
+@sampler_option
 @checkpoint_option
 @weights_option
 @device_option
 @click.option("-o", "--out", type=click.Path(path_type=Path), help="FILE.png, FILE.npz or a folder.")
+@json_option
 @quiet_option
 def command(
     *,
@@ -57,10 +64,13 @@ def command(
     seed: int,
     label: int | None,
     temperature: float | None,
+    batch_size: int | None,
+    sampler: str | None,
     checkpoint: str,
     weights: str,
     device: str,
     out: Path | None,
+    as_json: bool,
     quiet: bool,
 ) -> None:
     """Draw the pixels between those of a small image.
@@ -73,83 +83,80 @@ def command(
     that was made small by averaging is unlike what the model was trained on.
 
     FILE.png shows the small image enlarged, what was drawn, and, of the run's data, the image itself. FILE.npz and a
-    folder hold what was drawn.
+    folder hold what was drawn. Of the run's data, the nats of the image's own other pixels are told, given every n-th.
     """
-    shown = is_terminal(sys.stdout)
-    if out is None and not shown:
+    shown = is_terminal(sys.stdout) and not as_json
+    if out is None and not shown and not as_json:
         raise click.UsageError("stdout is no terminal to show images on: name a file or a folder with -o")
     save = None if out is None else saver(out)
     open_door()
     opened = Run.open(run)
+    defaults = opened.recipe().sample
     model = load(opened, device=device, checkpoint=checkpoint, weights=weights)
-    lattice = coarse_lattice(ordering_of(model), factor)
-    chosen = sampler_for("auto")
+    lattice = coarse_lattice(model, factor)
+    chosen = sampler_for(sampler or defaults.type)
     with talking(quiet) as talk:
         given = given_image(image, opened, small_spec(model.spec, lattice), talk, where="IMAGE")
         whole = tuple(given.shape[1:]) == model.spec.shape
         small = _sites(given, lattice) if whole else given
-        drawn = model.sample(
+        known = known_sites(small, lattice, model.spec)
+        found = complete(
+            model,
+            given if whole else known.values,
+            known.mask,
             count,
             seed=seed,
-            temperature=temperature or opened.recipe().sample.temperature,
+            temperature=temperature or defaults.temperature,
             sampler=chosen,
-            known=known_sites(small, lattice, model.spec),
-            context=one_label(model, label, count),
+            batch_size=batch_size or defaults.batch_size,
+            label=one_label(model, label, 1),
             progress=lambda done, total: talk.progress("sampling", done, total),
-        ).cpu()
+        )
+        if not whole:
+            found = replace(found, nats=None)
         if chosen.summary():
             talk.say(chosen.summary())
-    panels = torch.cat([enlarged(small, lattice, model.spec), drawn, *([given] if whole else [])])
-    if shown:
-        emit(picture(panels, model.spec.levels))
+    panels = torch.cat([enlarged(small, lattice, model.spec), found.samples, *([given] if whole else [])])
     if save is not None and out is not None:
         columns = len(panels) if len(panels) <= 10 else None
-        save(panels if out.suffix == ".png" else drawn, model.spec.levels, out, columns)
+        save(panels if out.suffix == ".png" else found.samples, model.spec.levels, out, columns)
+    if as_json:
+        emit_json({"run": str(run), "image": image, **report(found), "out": None if out is None else str(out)})
+        return
+    if shown:
+        emit(picture(panels, model.spec.levels))
+    emit(pairs(told(found)))
+    if out is not None:
         emit(str(out))
 
 
-def ordering_of(model: Model) -> Ordering:
-    """The ordering of the model's one autoregressive network.
+def coarse_lattice(model: Model, factor: int) -> Lattice:
+    """Every `factor`-th site, from where on the model can draw these before all others.
 
     Raises:
-        UsageError: if it has none, or several.
+        UsageError: if there is no such place, with the factors for which there is one; if it cannot be given pixels.
     """
-    networks = [module for module in model.modules() if isinstance(module, Autoregressive)]
-    if len(networks) != 1:
-        raise UsageError(
-            "only a model of one autoregressive network can be given pixels",
-            where=type(model).__name__,
-            found=f"{len(networks)} networks",
-        )
-    return networks[0].ordering
-
-
-def coarse_lattice(ordering: Ordering, factor: int) -> Lattice:
-    """Every `factor`-th site, from where on these are drawn before all others.
-
-    Raises:
-        UsageError: if there is no such place, with the factors for which there is one.
-    """
-    found = _first_drawn(ordering, factor)
+    found = _first_drawn(model, factor)
     if found is not None:
         return found
-    longest = max(ordering.spec.height, ordering.spec.width)
+    longest = max(model.spec.height, model.spec.width)
     powers = [2**power for power in range(1, longest.bit_length()) if 2**power < longest]
-    good = [str(power) for power in powers if _first_drawn(ordering, power) is not None]
+    good = [str(power) for power in powers if _first_drawn(model, power) is not None]
+    nearest = model.completing(_mask(model.spec, Lattice(0, 0, factor))).ordering
     raise UsageError(
         f"the model does not draw one pixel of every {factor} x {factor} before all others",
         where="--factor",
-        found=f"{factor}, and the ordering {type(ordering).__name__}",
+        found=f"{factor}, and the ordering {type(nearest).__name__}",
         expected=" or ".join(good) or "an ordering from coarse to fine",
         hint=None if good else "a model whose recipe has ordering: {type: multiscale}",
     )
 
 
-def _first_drawn(ordering: Ordering, factor: int) -> Lattice | None:
-    height, width = ordering.spec.height, ordering.spec.width
+def _first_drawn(model: Model, factor: int) -> Lattice | None:
+    height, width = model.spec.height, model.spec.width
     for row, column in itertools.product(range(min(factor, height)), range(min(factor, width))):
-        mask = _mask(ordering.spec, Lattice(row, column, factor))
-        if Known(mask, mask[None].long()).precede(ordering):
+        mask = _mask(model.spec, Lattice(row, column, factor))
+        if Known(mask, mask[None].long()).precede(model.completing(mask).ordering):
             return Lattice(row, column, factor)
     return None
 

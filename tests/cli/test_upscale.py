@@ -1,14 +1,19 @@
 """`pixkit upscale`: the given pixels stay, the others are drawn given them, and nothing is clamped."""
 
+import json
+import math
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import torch
 from PIL import Image
 
+from pixkit.build import load
 from pixkit.cli.main import main
 from pixkit.cli.upscale import coarse_lattice, enlarged, known_sites, small_spec
+from pixkit.completion import conditional_nats
 from pixkit.errors import UsageError
 from pixkit.image import ImageSpec
 from pixkit.testing import named
@@ -37,6 +42,11 @@ def coarse(tmp_path_factory):
     (folder / "coarse.yaml").write_text(RECIPE, encoding="utf-8")
     assert main(["build", "-q", str(folder / "coarse.yaml"), "-o", str(folder / "run")]) == 0
     return folder / "run"
+
+
+def drawn_in(ordering):
+    """What `coarse_lattice` asks of a model of one network."""
+    return SimpleNamespace(spec=ordering.spec, completing=lambda known: SimpleNamespace(ordering=ordering))
 
 
 def upscale(pixkit, run, image, *options):
@@ -89,6 +99,13 @@ def test_what_cannot_be_done_is_refused(pixkit, coarse, workplace, image, option
     assert not Path("x.png").exists()
 
 
+def test_a_sampler_and_a_batch_size_may_be_named(pixkit, coarse, workplace):
+    drawn = upscale(pixkit, coarse, "test:5", "--label", 3, "--batch-size", 3)
+    outcome = pixkit("upscale", coarse, "test:5", "--label", 3, "--sampler", "ancestral", "-o", "y.npz")
+    assert outcome.code == 0, outcome.err
+    assert np.array_equal(np.load("y.npz")["samples"], drawn)
+
+
 def test_a_raster_is_refused(pixkit, built, workplace):
     outcome = pixkit("upscale", built, "test:0", "-o", "x.png")
     assert outcome.code == 2
@@ -102,7 +119,7 @@ def test_the_sites_that_are_given_come_first_and_the_enlarged_image_has_them(siz
     spec = ImageSpec(3, *size, 256)
     for colours in ("joint", "sequential"):
         ordering = named("ordering", "multiscale", base=2, **flips).build(spec, colours)
-        lattice = coarse_lattice(ordering, 2)
+        lattice = coarse_lattice(drawn_in(ordering), 2)
         small = small_spec(spec, lattice)
         assert (small.height, small.width) == (-(-size[0] // 2), -(-size[1] // 2))
         given = torch.randint(256, (1, *small.shape))
@@ -114,4 +131,34 @@ def test_the_sites_that_are_given_come_first_and_the_enlarged_image_has_them(siz
 
 def test_every_second_site_of_a_checkerboard_is_no_small_image():
     with pytest.raises(UsageError, match="coarse to fine"):
-        coarse_lattice(named("ordering", "checkerboard").build(ImageSpec(1, 6, 6, 2), "joint"), 2)
+        coarse_lattice(drawn_in(named("ordering", "checkerboard").build(ImageSpec(1, 6, 6, 2), "joint")), 2)
+
+
+def test_of_several_orderings_one_that_draws_the_small_image_first_is_taken():
+    parts = {"type": "multiscale", "width": 4, "layers": 1, "base": {"type": "pixelcnn", "width": 4, "layers": 1}}
+    orderings = [{"type": "multiscale", "base": 2, "flip_horizontal": flip} for flip in (True, False)]
+    spec = ImageSpec(1, 5, 6, 2)
+    model = named("model", "order_agnostic", orderings=orderings, backbone=parts).build(spec, None)
+    lattice = coarse_lattice(model, 2)
+    known = known_sites(torch.zeros(1, *small_spec(spec, lattice).shape, dtype=torch.int64), lattice, spec)
+    assert known.precede(model.completing(known.mask).ordering)
+
+
+def test_the_true_image_is_scored_given_the_small_one(pixkit, coarse, workplace):
+    found = json.loads(pixkit("upscale", coarse, "test:5", "--label", 3, "-o", "x.npz", "--json").out)
+    assert (found["kind"], found["missing"], found["n"]) == ("exact", 48, 4)
+    model = load(coarse)
+    assert pixkit("sample", coarse, "--given", "test:5", "--rows", 8, "-n", 1, "-o", "whole.npz").code == 0
+    whole = torch.from_numpy(np.load("whole.npz")["samples"]).long()
+    known = torch.zeros(1, 8, 8, dtype=torch.bool)
+    known[:, ::2, 1::2] = True
+    assert math.isclose(found["nats"], conditional_nats(model.network, whole, known, torch.tensor([3])), rel_tol=1e-6)
+    words = pixkit("upscale", coarse, "test:5", "--label", 3, "-o", "x.npz").out
+    assert f"{found['nats']:.3f} nats" in words
+
+
+def test_of_a_small_file_nothing_is_scored(pixkit, coarse, workplace):
+    Image.new("L", (4, 4)).save("small.png")
+    options = ("upscale", coarse, "small.png", "--label", 3, "-o", "x.npz")
+    assert json.loads(pixkit(*options, "--json").out)["nats"] is None
+    assert "true content" not in pixkit(*options).out
