@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from pixkit.backbone import Backbone as Backbone
     from pixkit.backbone import BackboneSpec as BackboneSpec
     from pixkit.backbone import InputConfig as InputConfig
+    from pixkit.backbone import check_multiple as check_multiple
     from pixkit.build import BuildResult as BuildResult
     from pixkit.build import evaluate as evaluate
     from pixkit.build import load as load
@@ -185,6 +186,7 @@ _MODULE_OF = {
     "UsageError": "errors",
     "VariationalModel": "models.latent",
     "assemble": "autoregressive",
+    "check_multiple": "backbone",
     "complete": "completion",
     "evaluate": "build",
     "hookimpl": "hookspecs",

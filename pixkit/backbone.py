@@ -12,6 +12,7 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from pixkit.component import ComponentConfig
+from pixkit.errors import RecipeError
 from pixkit.image import ImageSpec
 from pixkit.layers.base import PointwiseLayer
 from pixkit.ordering import Ordering
@@ -60,6 +61,18 @@ class Backbone(nn.Module):
         super().__init__()
         self.config = config
         self.spec = spec
+
+
+def check_multiple(key: str, maps: int, multiple: int, reason: str) -> None:
+    """RecipeError, naming the backbone's key, unless its number of maps is such a multiple; `reason` says of what."""
+    if maps % multiple:
+        raise RecipeError(
+            "the maps do not divide evenly",
+            where=f"model.backbone.{key}",
+            found=str(maps),
+            expected=f"a multiple of {multiple}, {reason}",
+            hint=f"{key}: {-(-maps // multiple) * multiple}",
+        )
 
 
 class LevelEncoding(PointwiseLayer):

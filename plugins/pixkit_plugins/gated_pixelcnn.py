@@ -79,7 +79,8 @@ class GatedPixelCNN(pixkit.OrientedBackbone):
 
     def __init__(self, config: Config, spec: pixkit.BackboneSpec) -> None:
         super().__init__(config, spec)
-        check_widths(config, spec.ordering.groups)
+        for key, maps in (("width", config.width), ("output_width", config.output_width or config.width)):
+            pixkit.check_multiple(key, maps, spec.ordering.groups, "the number of colour groups")
         width, half, ordering = config.width, config.first_kernel // 2, self.scan.ordering
         below = range(config.layers - 1)
         first = pixkit.ShiftedConv2d(spec.inputs, 2 * width, (-half, -1), (-half, half))
@@ -186,19 +187,6 @@ class InRow(pixkit.TapShape):
     def has(self, dy: int, dx: int) -> bool:
         """Whatever the column."""
         return dy == 0
-
-
-def check_widths(config: GatedPixelCNN.Config, groups: int) -> None:
-    """RecipeError unless the maps divide among the colours."""
-    for key, maps in (("width", config.width), ("output_width", config.output_width or config.width)):
-        if maps % groups:
-            raise pixkit.RecipeError(
-                "the maps do not divide evenly",
-                where=f"model.backbone.{key}",
-                found=str(maps),
-                expected=f"a multiple of {groups}, the number of colour groups",
-                hint=f"{key}: {-(-maps // groups) * groups}",
-            )
 
 
 @pixkit.hookimpl

@@ -163,15 +163,8 @@ def check_widths(config: PixelCNN.Config, groups: int) -> None:
         ("width", config.width, unit),
         ("output_width", config.output_width or config.width, groups * (2 if config.activation == "maxout" else 1)),
     ):
-        if maps % multiple:
-            raise pixkit.RecipeError(
-                "the maps do not divide evenly",
-                where=f"model.backbone.{key}",
-                found=str(maps),
-                expected=f"a multiple of {multiple} ({groups} colour groups, block '{config.block}', "
-                f"activation '{config.activation}')",
-                hint=f"{key}: {-(-maps // multiple) * multiple}",
-            )
+        reason = f"for {groups} colour groups, block '{config.block}' and activation '{config.activation}'"
+        pixkit.check_multiple(key, maps, multiple, reason)
 
 
 @pixkit.hookimpl

@@ -56,7 +56,7 @@ class PixelRNN(pixkit.OrientedBackbone):
         sizes = [stream] + [config.output_width or stream] * config.output_layers
         self.width = sizes[-1]
         for key, maps in (("units", config.units), ("output_width", self.width)):
-            check_multiple(key, maps, ordering.groups)
+            pixkit.check_multiple(key, maps, ordering.groups, "the number of colour groups")
         self.stem = pixkit.MaskedConv2d(spec.inputs, stream, 7, "A", ordering)
         self.lstms = nn.ModuleList(self.lstm() for _ in range(config.layers))
         self.ups = nn.ModuleList(pixkit.Pointwise(config.units, stream, ordering) for _ in self.lstms)
@@ -120,15 +120,3 @@ class OwnRow(pixkit.TapShape):
     def has(self, dy: int, dx: int) -> bool:
         """Whatever the column."""
         return dy == 0
-
-
-def check_multiple(key: str, maps: int, groups: int) -> None:
-    """RecipeError unless the colour groups divide the maps."""
-    if maps % groups:
-        raise pixkit.RecipeError(
-            "the maps do not divide evenly",
-            where=f"model.backbone.{key}",
-            found=str(maps),
-            expected=f"a multiple of {groups}, the number of colour groups",
-            hint=f"{key}: {-(-maps // groups) * groups}",
-        )

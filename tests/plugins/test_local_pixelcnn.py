@@ -5,6 +5,7 @@ import torch
 import torch.nn.functional as F
 
 from pixkit.backbone import BackboneSpec
+from pixkit.errors import RecipeError
 from pixkit.image import ImageSpec
 from pixkit.testing import (
     check_agreement,
@@ -123,3 +124,9 @@ def test_wiring_is_that_of_the_authors_code():
     assert (net.between_down[0].conv.dilation, net.first.conv.dilation) == (2, 1)
     with torch.no_grad():
         assert torch.allclose(net(x), F.elu(u), rtol=0, atol=1e-10)
+
+
+def test_maps_that_do_not_divide_are_refused():
+    with pytest.raises(RecipeError, match="divide evenly") as error:
+        network(local(width=10), ImageSpec(3, 4, 4, 4))
+    assert "model.backbone.width" in str(error.value) and "width: 12" in str(error.value)

@@ -235,6 +235,12 @@ def test_other_orderings_are_refused_with_the_reason():
     assert "type: multiscale" in str(error.value)
 
 
+def test_maps_that_do_not_divide_are_refused():
+    with pytest.raises(RecipeError, match="divide evenly") as error:
+        network(backbone(width=10), ImageSpec(3, 4, 4, 2), ordering=ordering(2))
+    assert "model.backbone.width" in str(error.value) and "width: 12" in str(error.value)
+
+
 def test_the_base_has_its_own_say():
     """A base that follows the raster alone is refused under another base ordering; one without context where it is."""
     spiral = ordering(4, base_ordering={"type": "spiral"})

@@ -59,6 +59,7 @@ class Multiscale(pixkit.OrientedBackbone):
 
     def __init__(self, config: Config, spec: pixkit.BackboneSpec) -> None:
         check_parts(config, spec)
+        pixkit.check_multiple("width", config.width, spec.ordering.groups, "the number of colour groups")
         super().__init__(config, spec)
         self.width, image = config.width, self.scan.image
         ordering = cast(MultiscaleOrdering, self.scan.ordering)

@@ -75,7 +75,7 @@ class RowRNN(pixkit.Backbone):
         super().__init__(config, spec)
         self.width = config.width
         self.turn = turn_of(spec)
-        check_width(config.width, spec.ordering.groups)
+        pixkit.check_multiple("width", config.width, spec.ordering.groups, "the number of colour groups")
         image = spec.image
         grid = (image.width, image.height) if self.turn.transpose else (image.height, image.width)
         keys = ("cell", "mode", "hidden_size", "num_layers", "bidirectional", "batch_norm", "dropout")
@@ -110,18 +110,6 @@ def turn_of(spec: pixkit.BackboneSpec) -> Turn:
         found=type(spec.ordering).__name__,
         expected="row_at_once, or rows one after the other (raster, snake), or a symmetry of these",
     )
-
-
-def check_width(width: int, groups: int) -> None:
-    """RecipeError unless the features divide among the colours."""
-    if width % groups:
-        raise pixkit.RecipeError(
-            "the maps do not divide evenly",
-            where="model.backbone.width",
-            found=str(width),
-            expected=f"a multiple of {groups}, the number of colour groups",
-            hint=f"width: {-(-width // groups) * groups}",
-        )
 
 
 @pixkit.hookimpl
