@@ -143,9 +143,11 @@ class _Reporter(Reporter):
 
     def step(self, step: int, metrics: dict[str, Any]) -> None:
         """A step was made."""
-        shown = {"bits_per_dim": "{:.3f} bits/dim", "loss": "loss {:.4g}", "images_per_second": "{:.0f} images/s"}
-        note = ", ".join(text.format(metrics[key]) for key, text in shown.items() if key in metrics)
-        self._talk.progress("training", step, self._total, note)
+        score = [f"{metrics['bits_per_dim']:.3f} bits/dim"] if "bits_per_dim" in metrics else []
+        # With several phases, PHASE/loss of each.
+        losses = [f"{name.replace('/', ' ')} {metrics[name]:.4g}" for name in metrics if name.split("/")[-1] == "loss"]
+        speed = f"{metrics['images_per_second']:.0f} images/s"
+        self._talk.progress("training", step, self._total, ", ".join([*score, *losses, speed]))
 
     def working(self, what: str, done: int, total: int) -> None:
         """The best checkpoint is scored, or draws."""

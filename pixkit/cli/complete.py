@@ -13,21 +13,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from pixkit.build import load
 from pixkit.cli.conditions import given_image, given_mask, one_label
-from pixkit.cli.door import open_door
-from pixkit.cli.options import (
-    batch_size_option,
-    checkpoint_option,
-    device_option,
-    json_option,
-    quiet_option,
-    run_argument,
-    sampler_option,
-    seed_option,
-    temperature_option,
-    weights_option,
-)
+from pixkit.cli.drawing import Drawing, drawing_options
+from pixkit.cli.options import json_option, quiet_option, run_argument
 from pixkit.cli.output import emit, emit_json, is_terminal, pairs
 from pixkit.cli.sample import picture
 from pixkit.cli.subject import Numbers
@@ -37,8 +25,6 @@ from pixkit.files import replacing
 from pixkit.image import ImageSpec
 from pixkit.ordering import Ordering
 from pixkit.panelfigure import completion_panels, save_panels
-from pixkit.run import Run
-from pixkit.samplers import sampler_for
 
 Hole = Callable[[ImageSpec], Tensor]
 """The known sub-pixels, bool [C, H, W], of images of a spec."""
@@ -58,20 +44,14 @@ CORNERS = Numbers(lambda numbers: len(numbers) == 4, "T,L,H,W: top, left, height
     "--random", "share", type=click.FloatRange(0, 1, min_open=True), help="This share of the pixels is missing."
 )
 @click.option("-n", "count", type=click.IntRange(1), default=8, show_default=True, help="How many completions.")
-@seed_option
 @click.option("--label", type=click.IntRange(0), help="The image's class, for a model with labels.")
-@temperature_option
-@batch_size_option
-@sampler_option
-@checkpoint_option
-@weights_option
-@device_option
+@drawing_options
 @click.option("-o", "--out", type=click.Path(path_type=Path, dir_okay=False), help="FILE.png or FILE.npz.")
 @json_option
 @quiet_option
 def command(
     *,
-    run: Path,
+    drawing: Drawing,
     image: str,
     mask: Path | None,
     box: tuple[int, ...] | None,
@@ -81,14 +61,7 @@ def command(
     keep_right: int | None,
     share: float | None,
     count: int,
-    seed: int,
     label: int | None,
-    temperature: float | None,
-    batch_size: int | None,
-    sampler: str | None,
-    checkpoint: str,
-    weights: str,
-    device: str,
     out: Path | None,
     as_json: bool,
     quiet: bool,
@@ -108,37 +81,30 @@ def command(
     known [C, H, W] and uncertainty [H, W].
     """
     edges = {"top": keep_top, "bottom": keep_bottom, "left": keep_left, "right": keep_right}
-    hole = _hole(mask, box, edges, share, seed)
+    hole = _hole(mask, box, edges, share, drawing.seed)
     shown = is_terminal(sys.stdout) and not as_json
     if out is None and not shown and not as_json:
         raise click.UsageError("stdout is no terminal to show images on: name a file with -o")
     if out is not None and out.suffix not in (".png", ".npz"):
         raise click.UsageError(f"-o {out}: name a .png or a .npz")
-    open_door()
-    opened = Run.open(run)
-    defaults = opened.recipe().sample
-    model = load(opened, device=device, checkpoint=checkpoint, weights=weights)
-    chosen = sampler_for(sampler or defaults.type)
+    drawer = drawing.open()
+    model = drawer.model
     with talking(quiet) as talk:
-        whole = given_image(image, opened, model.spec, talk, where="IMAGE")
+        whole = given_image(image, drawer.run, model.spec, talk, where="IMAGE")
         found = complete(
             model,
             whole,
             hole(model.spec),
             count,
-            seed=seed,
-            temperature=temperature or defaults.temperature,
-            sampler=chosen,
-            batch_size=batch_size or defaults.batch_size,
+            seed=drawing.seed,
             label=one_label(model, label, 1),
-            progress=lambda done, total: talk.progress("completing", done, total),
+            **drawer.options(talk, "completing"),
         )
-        if chosen.summary():
-            talk.say(chosen.summary())
+        drawer.summarise(talk)
     if out is not None:
         _save(found, whole, model.spec.levels, out)
     if as_json:
-        emit_json({"run": str(run), "image": image, **report(found), "out": None if out is None else str(out)})
+        emit_json({"run": str(drawing.run), "image": image, **report(found), "out": None if out is None else str(out)})
         return
     if shown:
         emit(picture(torch.cat([whole, whole * found.known, found.samples]), model.spec.levels))

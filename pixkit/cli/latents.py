@@ -2,19 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any
-
 import torch
 from torch import Tensor
 
+from pixkit.cli.drawing import Options
 from pixkit.errors import UsageError
 from pixkit.models.base import Model
 from pixkit.models.latent import LatentModel
 from pixkit.noise import Noise
-
-Options = dict[str, Any]
-"""Keyword arguments of `LatentModel.decode`."""
 
 
 def latent_model(model: Model, where: str) -> LatentModel:
@@ -58,11 +53,9 @@ def interpolate(model: LatentModel, ends: Tensor, count: int, seed: int) -> tupl
     return first + shares * (last - first), Noise(seed, [0] * count)
 
 
-def reconstruct(
-    model: LatentModel, x: Tensor, seed: int, progress: Callable[[int, int], None], options: Options
-) -> Tensor:
+def reconstruct(model: LatentModel, x: Tensor, seed: int, options: Options) -> Tensor:
     """An image drawn from the code of each image, int64 [N, C, H, W] to the same."""
-    return model.decode(model.encode(x), Noise(seed, range(len(x))), progress=progress, **options).cpu()
+    return model.decode(model.encode(x), Noise(seed, range(len(x))), **options).cpu()
 
 
 def paired_rows(x: Tensor, again: Tensor, columns: int) -> Tensor:

@@ -9,27 +9,15 @@ import torch
 from torch import Tensor
 
 from pixkit import figures
-from pixkit.build import load
 from pixkit.cli.conditions import given_images
-from pixkit.cli.door import open_door
+from pixkit.cli.drawing import Drawing, drawing_options
 from pixkit.cli.latents import latent_model, paired_rows, reconstruct
-from pixkit.cli.options import (
-    checkpoint_option,
-    device_option,
-    json_option,
-    quiet_option,
-    run_argument,
-    sampler_option,
-    seed_option,
-    temperature_option,
-    weights_option,
-)
+from pixkit.cli.options import json_option, quiet_option, run_argument
 from pixkit.cli.output import emit, emit_json, table
 from pixkit.cli.scores import number
 from pixkit.cli.talk import talking
 from pixkit.image import Batch
 from pixkit.models.latent import LatentModel
-from pixkit.run import Run
 from pixkit.training.randomness import isolated_rng, seed_torch
 
 COLUMNS = 16
@@ -39,12 +27,7 @@ COLUMNS = 16
 @click.command()
 @run_argument
 @click.argument("images", nargs=-1, required=True, metavar="IMAGE...")
-@seed_option
-@temperature_option
-@sampler_option
-@checkpoint_option
-@weights_option
-@device_option
+@drawing_options
 @click.option(
     "-o", "--out", type=click.Path(path_type=Path, dir_okay=False), required=True, help="FILE.png, originals on top."
 )
@@ -52,14 +35,8 @@ COLUMNS = 16
 @quiet_option
 def command(
     *,
-    run: Path,
+    drawing: Drawing,
     images: tuple[str, ...],
-    seed: int,
-    temperature: float | None,
-    sampler: str | None,
-    checkpoint: str,
-    weights: str,
-    device: str,
     out: Path,
     as_json: bool,
     quiet: bool,
@@ -72,24 +49,17 @@ def command(
     """
     if out.suffix != ".png":
         raise click.UsageError(f"-o {out}: name a .png")
-    open_door()
-    opened = Run.open(run)
-    defaults = opened.recipe().sample
-    model = latent_model(load(opened, device=device, checkpoint=checkpoint, weights=weights), "reconstruct")
+    drawer = drawing.open()
+    model = latent_model(drawer.model, "reconstruct")
     with talking(quiet) as talk:
-        x = given_images(images, opened, model.spec, talk, where="IMAGE")
-        options = {
-            "temperature": temperature or defaults.temperature,
-            "batch_size": defaults.batch_size,
-            "sampler": sampler or defaults.type,
-        }
-        again = reconstruct(model, x, seed, lambda done, total: talk.progress("drawing", done, total), options)
+        x = given_images(images, drawer.run, model.spec, talk, where="IMAGE")
+        again = reconstruct(model, x, drawing.seed, drawer.options(talk, "drawing"))
     columns = min(len(x), COLUMNS)
     figures.save_grid(paired_rows(x, again, columns), model.spec.levels, out, columns=columns)
-    nats = _bounds(model, x, seed)
+    nats = _bounds(model, x, drawing.seed)
     if as_json:
         rows = [{"image": text, "nats": nats and nats[row]} for row, text in enumerate(images)]
-        emit_json({"run": str(run), "out": str(out), "kind": model.score_kind, "images": rows})
+        emit_json({"run": str(drawing.run), "out": str(out), "kind": model.score_kind, "images": rows})
         return
     if nats is not None:
         shown = [number(value, model.score_kind, 2) for value in nats]

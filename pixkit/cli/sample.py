@@ -14,27 +14,14 @@ import click
 from torch import Tensor
 
 from pixkit import figures
-from pixkit.build import load
 from pixkit.cli import latents
 from pixkit.cli.conditions import Labels, codes_to_draw, given_images, known_rows, labels_to_draw
-from pixkit.cli.door import open_door
-from pixkit.cli.latents import Options, latent_model
-from pixkit.cli.options import (
-    batch_size_option,
-    checkpoint_option,
-    device_option,
-    quiet_option,
-    run_argument,
-    sampler_option,
-    seed_option,
-    temperature_option,
-    weights_option,
-)
+from pixkit.cli.drawing import Drawing, Options, drawing_options
+from pixkit.cli.latents import latent_model
+from pixkit.cli.options import quiet_option, run_argument
 from pixkit.cli.output import emit, is_terminal
 from pixkit.cli.talk import talking
 from pixkit.models.base import Model
-from pixkit.run import Run
-from pixkit.samplers import sampler_for
 
 Save = Callable[[Any, int, Path, int | None], object]
 """Called as save(images, levels, path, columns of a grid)."""
@@ -43,7 +30,6 @@ Save = Callable[[Any, int, Path, int | None], object]
 @click.command()
 @run_argument
 @click.option("-n", "count", type=click.IntRange(1), help="How many images; the recipe's sample.count if left out.")
-@seed_option
 @click.option(
     "--label", "labels", type=Labels(), metavar="N[,N...]|all", help="Draw -n images of each of these classes."
 )
@@ -59,19 +45,13 @@ Save = Callable[[Any, int, Path, int | None], object]
 @click.option("--guidance", type=click.FloatRange(0), help="More like the label than the model says; 0 is the model.")
 @click.option("--given", metavar="IMAGE", help="Continue an image: a file, or test:NUMBER of the run's data.")
 @click.option("--rows", type=click.IntRange(1), help="With --given: how many of its rows are given.")
-@temperature_option
-@batch_size_option
-@sampler_option
-@checkpoint_option
-@weights_option
-@device_option
+@drawing_options
 @click.option("-o", "--out", type=click.Path(path_type=Path), help="FILE.png, FILE.npz or a folder.")
 @quiet_option
 def command(
     *,
-    run: Path,
+    drawing: Drawing,
     count: int | None,
-    seed: int,
     labels: tuple[int, ...] | str | None,
     codes: tuple[int, ...] | str | None,
     interpolate: tuple[str, str] | None,
@@ -79,12 +59,6 @@ def command(
     guidance: float | None,
     given: str | None,
     rows: int | None,
-    temperature: float | None,
-    batch_size: int | None,
-    sampler: str | None,
-    checkpoint: str,
-    weights: str,
-    device: str,
     out: Path | None,
     quiet: bool,
 ) -> None:
@@ -111,24 +85,16 @@ def command(
     shown = is_terminal(sys.stdout)
     if save is None and not shown:
         raise click.UsageError("stdout is no terminal to show images on: name a file or a folder with -o")
-    open_door()
-    opened = Run.open(run)
-    defaults = opened.recipe().sample
-    model = load(opened, device=device, checkpoint=checkpoint, weights=weights)
-    chosen = sampler_for(sampler or defaults.type)
-    number = count or (8 if wish.in_rows else defaults.count)
+    drawer = drawing.open()
+    model = drawer.model
+    number = count or (8 if wish.in_rows else drawer.run.recipe().sample.count)
     with talking(quiet) as talk:
-        options: Options = {
-            "temperature": temperature or defaults.temperature,
-            "batch_size": batch_size or defaults.batch_size,
-            "sampler": chosen,
-            "progress": lambda done, total: talk.progress("sampling", done, total),
-        }
-        x = wish.draw(
-            model, number, seed, options, lambda texts: given_images(texts, opened, model.spec, talk, where=wish.source)
-        )
-        if chosen.summary():
-            talk.say(chosen.summary())
+
+        def images(texts: Sequence[str]) -> Tensor:
+            return given_images(texts, drawer.run, model.spec, talk, where=wish.source)
+
+        x = wish.draw(model, number, drawing.seed, drawer.options(talk, "sampling"), images)
+        drawer.summarise(talk)
     if shown:
         emit(picture(x, model.spec.levels))
     if save is not None and out is not None:

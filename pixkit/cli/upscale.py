@@ -11,22 +11,10 @@ import click
 import torch
 from torch import Tensor
 
-from pixkit.build import load
 from pixkit.cli.complete import report, told
 from pixkit.cli.conditions import given_image, one_label
-from pixkit.cli.door import open_door
-from pixkit.cli.options import (
-    batch_size_option,
-    checkpoint_option,
-    device_option,
-    json_option,
-    quiet_option,
-    run_argument,
-    sampler_option,
-    seed_option,
-    temperature_option,
-    weights_option,
-)
+from pixkit.cli.drawing import Drawing, drawing_options
+from pixkit.cli.options import json_option, quiet_option, run_argument
 from pixkit.cli.output import emit, emit_json, is_terminal, pairs
 from pixkit.cli.sample import picture, saver
 from pixkit.cli.talk import talking
@@ -35,8 +23,7 @@ from pixkit.errors import UsageError
 from pixkit.image import ImageSpec
 from pixkit.layers import Lattice
 from pixkit.models.base import Model
-from pixkit.run import Run
-from pixkit.samplers import Known, sampler_for
+from pixkit.samplers import Known
 
 
 @click.command()
@@ -44,31 +31,18 @@ from pixkit.samplers import Known, sampler_for
 @click.argument("image")
 @click.option("-n", "count", type=click.IntRange(1), default=4, show_default=True, help="How many times to draw.")
 @click.option("--factor", type=click.IntRange(2), default=2, show_default=True, help="How much larger to make it.")
-@seed_option
 @click.option("--label", type=click.IntRange(0), help="The image's class, for a model with labels.")
-@temperature_option
-@batch_size_option
-@sampler_option
-@checkpoint_option
-@weights_option
-@device_option
+@drawing_options
 @click.option("-o", "--out", type=click.Path(path_type=Path), help="FILE.png, FILE.npz or a folder.")
 @json_option
 @quiet_option
 def command(
     *,
-    run: Path,
+    drawing: Drawing,
     image: str,
     count: int,
     factor: int,
-    seed: int,
     label: int | None,
-    temperature: float | None,
-    batch_size: int | None,
-    sampler: str | None,
-    checkpoint: str,
-    weights: str,
-    device: str,
     out: Path | None,
     as_json: bool,
     quiet: bool,
@@ -89,14 +63,11 @@ def command(
     if out is None and not shown and not as_json:
         raise click.UsageError("stdout is no terminal to show images on: name a file or a folder with -o")
     save = None if out is None else saver(out)
-    open_door()
-    opened = Run.open(run)
-    defaults = opened.recipe().sample
-    model = load(opened, device=device, checkpoint=checkpoint, weights=weights)
+    drawer = drawing.open()
+    model = drawer.model
     lattice = coarse_lattice(model, factor)
-    chosen = sampler_for(sampler or defaults.type)
     with talking(quiet) as talk:
-        given = given_image(image, opened, small_spec(model.spec, lattice), talk, where="IMAGE")
+        given = given_image(image, drawer.run, small_spec(model.spec, lattice), talk, where="IMAGE")
         whole = tuple(given.shape[1:]) == model.spec.shape
         small = _sites(given, lattice) if whole else given
         known = known_sites(small, lattice, model.spec)
@@ -105,23 +76,19 @@ def command(
             given if whole else known.values,
             known.mask,
             count,
-            seed=seed,
-            temperature=temperature or defaults.temperature,
-            sampler=chosen,
-            batch_size=batch_size or defaults.batch_size,
+            seed=drawing.seed,
             label=one_label(model, label, 1),
-            progress=lambda done, total: talk.progress("sampling", done, total),
+            **drawer.options(talk, "sampling"),
         )
         if not whole:
             found = replace(found, nats=None)
-        if chosen.summary():
-            talk.say(chosen.summary())
+        drawer.summarise(talk)
     panels = torch.cat([enlarged(small, lattice, model.spec), found.samples, *([given] if whole else [])])
     if save is not None and out is not None:
         columns = len(panels) if len(panels) <= 10 else None
         save(panels if out.suffix == ".png" else found.samples, model.spec.levels, out, columns)
     if as_json:
-        emit_json({"run": str(run), "image": image, **report(found), "out": None if out is None else str(out)})
+        emit_json({"run": str(drawing.run), "image": image, **report(found), "out": None if out is None else str(out)})
         return
     if shown:
         emit(picture(panels, model.spec.levels))
