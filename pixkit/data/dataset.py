@@ -70,6 +70,10 @@ class Dataset:
         """Number of images of a split."""
         return len(self._part(split).pixels)
 
+    def labels(self, split: str) -> Tensor | None:
+        """The labels of a split's images, int64 [n]; None where there are none."""
+        return self._part(split).labels
+
     def hashes(self) -> dict[str, str]:
         """SHA-256 in hexadecimal: `train` and `test`, the source's images and labels as loaded; `split`, the choice."""
         return dict(self._hashes)

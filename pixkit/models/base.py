@@ -21,11 +21,16 @@ Losses = Mapping[str, Tensor]
 
 @dataclass(frozen=True)
 class Phase:
-    """One thing that a training step does: lower `loss(batch, step)["loss"]` over `parameters`."""
+    """One thing that a training step does: lower `loss(batch, step)["loss"]` over `parameters`.
+
+    Its batches are the step's, or, if it has `choose`, batches of its own: of the training images whose numbers,
+    int64 [n], `choose` gives when it is called with the labels of all, int64 [N] (None for data without).
+    """
 
     name: str
     parameters: Iterable[nn.Parameter]
     loss: Callable[[Batch, int], Losses]
+    choose: Callable[[Tensor | None], Tensor] | None = None
 
 
 class Model(nn.Module):

@@ -14,18 +14,19 @@ from pixkit.training.randomness import derive
 class Feed:
     """The training batches, by number: a pure function of the seed.
 
-    Epochs follow one another without a gap. Each visits every image once, in the order of a permutation
-    drawn from (seed, epoch); a batch that reaches past the end of one goes on at the start of the next, so
-    that all batches are of one size.
+    Of all training images, or of those with the numbers `chosen`, int64 [n], if that is given. Epochs follow one
+    another without a gap. Each visits every image once, in the order of a permutation drawn from (seed, epoch); a batch
+    that reaches past the end of one goes on at the start of the next, so that all batches are of one size.
     """
 
-    def __init__(self, dataset: Dataset, batch_size: int, seed: int) -> None:
-        self.images = dataset.size("train")
+    def __init__(self, dataset: Dataset, batch_size: int, seed: int, chosen: Tensor | None = None) -> None:
+        self.images = dataset.size("train") if chosen is None else len(chosen)
         if not self.images:
             raise DataError("there are no training images", where=dataset.name)
         self.batch_size = batch_size
         self.dataset = dataset
         self._seed = seed
+        self._chosen = chosen
         self._orders: dict[int, Tensor] = {}
 
     def batch(self, number: int) -> Batch:
@@ -47,7 +48,8 @@ class Feed:
         if epoch not in self._orders:
             generator = torch.Generator().manual_seed(derive(self._seed, "epoch", epoch))
             latest = {number: order for number, order in self._orders.items() if number == epoch - 1}
-            self._orders = {**latest, epoch: torch.randperm(self.images, generator=generator)}
+            order = torch.randperm(self.images, generator=generator)
+            self._orders = {**latest, epoch: order if self._chosen is None else self._chosen[order]}
         return self._orders[epoch]
 
 

@@ -33,8 +33,9 @@ class NonFiniteStep(NonFiniteError):
 class Stepper:
     """Makes training steps; knows no model by name. Step n = 1, 2, ... is a function of seed, n and the weights.
 
-    With `accumulate` A a step sees A batches, and its gradient is the mean over all their images. torch's
-    generator is seeded from (seed, step, phase, part) before every loss. Losses are computed in `arithmetic`.
+    With `accumulate` A a step sees A batches, and its gradient is the mean over all their images. A phase that chooses
+    its images has as many batches of these. torch's generator is seeded from (seed, step, phase, part) before every
+    loss. Losses are computed in `arithmetic`.
     """
 
     def __init__(self, model: Model, feed: Feed, config: TrainConfig, seed: int, device: torch.device) -> None:
@@ -45,6 +46,12 @@ class Stepper:
         self.phases = trained_phases(model, config)
         self.arithmetic = Arithmetic.of(config)
         self._seed = seed
+        labels = feed.dataset.labels("train")
+        self._feeds = {
+            trained.name: Feed(feed.dataset, config.batch_size, derive(seed, "phase", trained.name), choose(labels))
+            for trained in self.phases
+            if (choose := trained.phase.choose) is not None
+        }
 
     @property
     def images(self) -> int:
@@ -55,10 +62,11 @@ class Stepper:
         """How many times the training images were visited after `step` steps."""
         return self.feed.epochs(step * self.config.accumulate)
 
-    def batches(self, step: int) -> list[Batch]:
-        """The batches of a step, on the device."""
+    def batches(self, step: int, phase: str | None = None) -> list[Batch]:
+        """The batches of a step, or of a phase of it, on the device."""
+        feed = self.feed if phase is None else self._feeds.get(phase, self.feed)
         first = (step - 1) * self.config.accumulate
-        return [self.feed.batch(first + part).to(self.device) for part in range(self.config.accumulate)]
+        return [feed.batch(first + part).to(self.device) for part in range(self.config.accumulate)]
 
     def calibration(self) -> Iterator[Batch]:
         """The first training batches, from which BatchNorm statistics of averaged weights are taken."""
@@ -79,7 +87,8 @@ class Stepper:
         batches = self.batches(step)
         row: dict[str, float] = {}
         for number, trained in enumerate(self.phases):
-            values = self._phase(trained, number, step, batches)
+            own = self.batches(step, trained.name) if trained.name in self._feeds else batches
+            values = self._phase(trained, number, step, own)
             prefix = f"{trained.name}/" if len(self.phases) > 1 else ""
             row.update({prefix + name: value for name, value in values.items()})
         if "nats" in row:

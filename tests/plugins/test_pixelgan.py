@@ -5,17 +5,18 @@ import math
 import pytest
 import torch
 
-from pixkit.errors import RecipeError, UsageError
+from pixkit.errors import DataError, RecipeError, UsageError
 from pixkit.image import Batch, ImageSpec
 from pixkit.noise import Noise
 from pixkit.testing import check_causality, check_latent_model, named, random_images, randomise
 from pixkit_plugins.pixelgan.clusters import category_labels, clustering_error, figures
 from pixkit_plugins.pixelgan.discriminator import accuracy, draw_prior, fooling_loss, telling_loss
+from pixkit_plugins.pixelgan.labelled import LabelledConfig, choose
 
 SMALL = {"type": "pixelcnn", "width": 6, "layers": 0, "first_kernel": 3, "output_layers": 1}
 ENCODER = {"width": 2, "hidden": 6}
 SPEC = ImageSpec(1, 4, 5, 3)
-LABELLED = {"count": 2, "among": 5}
+LABELLED = {"count": 2}
 ALL = {"categorical": 3, "gaussian": 2, "labelled": LABELLED}
 
 
@@ -160,39 +161,37 @@ def test_logits_of_categories_cannot_run_into_one_corner():
 class TestLabelled:
     """The supervised phase."""
 
-    def loss(self, model, labels, indices=range(5)):
-        batch = Batch(some().x, torch.tensor(labels), torch.tensor(indices))
-        return model.phases()[-1].loss(batch, 1)
-
-    def test_only_chosen_images_count(self):
+    def test_it_teaches_the_category_of_the_labels_number(self):
         model = built(**ALL)
-        first, second = model.teaching.tolist()
-        labels = [0, 0, 0, 0, 0]
-        value = float(self.loss(model, labels)["loss"].detach())
-        q = model.encode(some().x)[[first, second], 2]
+        batch = some()
+        value = float(model.phases()[-1].loss(batch, 1)["loss"].detach())
+        q = model.encode(batch.x)[torch.arange(5), 2 + batch.labels]
         assert value == pytest.approx(float(-q.log().mean()), rel=1e-5)
-        others = [0 if number in (first, second) else 2 for number in range(5)]
-        assert float(self.loss(model, others)["loss"].detach()) == value
-        others[first] = 1
-        assert float(self.loss(model, others)["loss"].detach()) != value
-        assert int(self.loss(model, labels)["images"]) == 2
 
-    def test_a_batch_without_them_teaches_nothing(self):
-        model = built(**ALL)
-        losses = self.loss(model, [0, 1, 2, 0, 1], range(5, 10))
-        losses["loss"].backward()
-        assert losses["loss"] == 0 and int(losses["images"]) == 0
-        assert all(not parameter.grad.any() for parameter in model.encoder.parameters())
+    def test_as_many_of_each_class_as_of_any_other(self):
+        labels = torch.randint(3, (200,))
+        for count in (9, 10, 11):
+            chosen = choose(LabelledConfig(count=count), labels)
+            found = labels[chosen].bincount(minlength=3)
+            assert len(chosen.unique()) == count and int(found.max() - found.min()) == (count % 3 > 0)
 
     def test_the_choice_is_the_seeds(self):
-        chosen = [built(**{**ALL, "labelled": {"count": 50, "among": 100, "seed": s}}).teaching for s in (0, 0, 1)]
+        labels = torch.arange(300) % 3
+        chosen = [choose(LabelledConfig(count=50, seed=seed), labels) for seed in (0, 0, 1)]
         assert torch.equal(chosen[0], chosen[1]) and not torch.equal(chosen[0], chosen[2])
-        assert len(chosen[0].unique()) == 50 and chosen[0].max() < 100
+
+    def test_more_than_there_are(self):
+        with pytest.raises(RecipeError, match="class 2"):
+            choose(LabelledConfig(count=9), torch.tensor([0, 1, 0, 1, 0, 1, 2, 2]))
+
+    def test_images_without_labels(self):
+        with pytest.raises(DataError, match="no labels"):
+            choose(LabelledConfig(count=9), None)
+        with pytest.raises(DataError, match="no labels"):
+            built(**ALL).phases()[-1].loss(Batch(some().x, None, torch.arange(5)), 1)
 
     @pytest.mark.parametrize(("change", "classes", "message"), [
-        ({"labelled": {"count": 6, "among": 5}}, 3, "not so many"),
-        ({"categorical": 2}, 3, "categories of the same number"),
-        ({}, None, "no classes"),
+        ({"categorical": 2}, 3, "categories of the same number"), ({}, None, "no classes"),
     ], ids=str)  # fmt: skip
     def test_what_cannot_be_taught_is_refused(self, change, classes, message):
         with pytest.raises(RecipeError, match=message):

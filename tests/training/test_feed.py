@@ -88,3 +88,14 @@ def test_epochs_are_counted_in_images():
 def test_no_images_is_an_error():
     with pytest.raises(DataError, match="no training images"):
         Feed(Visits(0), 4, 0)
+
+
+def test_of_chosen_images_alone():
+    data, chosen = Visits(50), torch.tensor([3, 41, 7, 20, 8])
+    feed = Feed(data, 4, 0, chosen)
+    batches = [feed.batch(number).indices.tolist() for number in range(5)]
+    assert {len(batch) for batch in batches} == {4}
+    visits = Counter(data.asked)
+    assert set(visits) == {(draw, index) for draw in range(4) for index in chosen.tolist()}
+    assert set(visits.values()) == {1}
+    assert feed.epochs(5) == 4

@@ -81,6 +81,37 @@ def test_a_phase_leaves_no_gradient_on_the_others_parameters():
     assert torch.equal(model.logits.grad, seen["logits"])
 
 
+def test_a_phase_may_choose_its_images():
+    recipe = toy_recipe(TwoPhases, batch_size=4, accumulate=2)
+    model, dataset = toy_model(recipe)
+    shown = {"first": [], "second": []}
+
+    def spy(name):
+        def loss(batch, step):
+            shown[name] += batch.indices.tolist()
+            return Toy.loss(model, batch, step)
+
+        return loss
+
+    def choose(labels):
+        assert torch.equal(labels, dataset.labels("train"))
+        return (labels == 1).nonzero().flatten()
+
+    model.phases = lambda: [
+        Phase("first", [model.logits], spy("first")),
+        Phase("second", [model.scale], spy("second"), choose),
+    ]
+    stepper = stepper_of(recipe, model)
+    for step in range(1, 7):
+        stepper.make(step)
+    ones = set(choose(dataset.labels("train")).tolist())
+    assert set(shown["second"]) == ones and len(shown["second"]) == 6 * 8
+    assert shown["first"] == [
+        i for step in range(1, 7) for batch in stepper.batches(step) for i in batch.indices.tolist()
+    ]
+    assert not set(shown["first"]) <= ones
+
+
 def test_rows_of_several_phases_are_told_apart():
     row = stepper_of(toy_recipe(TwoPhases)).make(1)
     assert {"first/loss", "first/lr", "second/loss", "second/grad_norm"} <= set(row)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Literal
 
@@ -20,7 +21,7 @@ from pixkit_plugins.pixelgan.discriminator import (
     fooling_loss,
     telling_loss,
 )
-from pixkit_plugins.pixelgan.labelled import LabelledConfig, among, labelled_numbers
+from pixkit_plugins.pixelgan.labelled import LabelledConfig, choose
 
 pixkit_api_version = 1
 
@@ -40,7 +41,7 @@ class PixelGAN(pixkit.LatentModel):
         reconstruction    encoder and decoder lower -log p(x | z(x))
         discriminator     the discriminators lower their cross-entropy, given draws of the priors and z(x)
         adversarial       the encoder lowers -log D(z(x)), summed over the codes
-        supervised        with `labelled` alone: the encoder lowers -log q(label | x) of the batch's labelled images,
+        supervised        with `labelled` alone: the encoder lowers -log q(label | x) of a batch of labelled images,
                           where category number l stands for the label l
 
     The decoder reads z as PixelVAE's does (`condition`). Its receptive field divides the work: what pixels nearby tell
@@ -63,7 +64,6 @@ class PixelGAN(pixkit.LatentModel):
         clusters              how many categories are some image's likeliest
 
     Departures: the encoder is plain strided convolutions, normalised at the logits alone; the discriminators are small.
-    The paper draws batches of labelled images in the supervised phase; here one counts when its turn comes.
     """
 
     score_kind = "none"
@@ -98,7 +98,6 @@ class PixelGAN(pixkit.LatentModel):
         """Images whose labels teach the categorical code; none if left out."""
 
     config: Config
-    teaching: Tensor
 
     def __init__(self, config: Config, spec: pixkit.ImageSpec, classes: int | None = None) -> None:
         super().__init__(config, spec, classes)
@@ -119,7 +118,6 @@ class PixelGAN(pixkit.LatentModel):
             {name: Discriminator(size, config.discriminator) for name, size in self.sizes.items()}
         )
         self.norm = nn.BatchNorm1d(config.categorical, affine=False) if config.categorical else nn.Identity()
-        self.register_buffer("teaching", labelled_numbers(config.labelled), persistent=False)
 
     def _check(self, classes: int | None) -> None:
         config, labelled = self.config, self.config.labelled
@@ -144,7 +142,8 @@ class PixelGAN(pixkit.LatentModel):
             pixkit.Phase("adversarial", encoder, self._adversarial),
         ]
         if self.config.labelled is not None:
-            phases.append(pixkit.Phase("supervised", encoder, self._supervised))
+            chosen = functools.partial(choose, self.config.labelled)
+            phases.append(pixkit.Phase("supervised", encoder, self._supervised, chosen))
         return phases
 
     def _reconstruction(self, batch: pixkit.Batch, step: int) -> dict[str, Tensor]:
@@ -165,13 +164,11 @@ class PixelGAN(pixkit.LatentModel):
         return {"loss": torch.stack([fooling_loss(self.discriminators[name](found[name])) for name in found]).sum()}
 
     def _supervised(self, batch: pixkit.Batch, step: int) -> dict[str, Tensor]:
-        """The mean over the batch's labelled images; 0, with slope 0, where there are none."""
+        """The mean over a batch of labelled images, nats."""
         if batch.labels is None:
             raise pixkit.DataError("the images have no labels to teach", where="model.labelled")
-        taught = among(batch.indices, self.teaching)
         logits = self._logits(self._outputs(batch.x)[0])["categorical"]
-        nats = F.cross_entropy(logits, batch.labels, reduction="none")
-        return {"loss": (nats * taught).sum() / taught.sum().clamp_min(1), "images": taught.sum().to(nats)}
+        return {"loss": F.cross_entropy(logits, batch.labels)}
 
     @torch.no_grad()
     def assess(self, batch: pixkit.Batch) -> dict[str, Tensor]:

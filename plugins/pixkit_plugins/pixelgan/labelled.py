@@ -10,35 +10,41 @@ import pixkit
 
 
 class LabelledConfig(pixkit.ComponentConfig):
-    """A seeded choice of `count` of the training images with the numbers 0..among-1."""
+    """A seeded choice of `count` training images, as many of each class as of any other, give or take one."""
 
     count: int = Field(ge=1)
     """How many training images have labels that may be used."""
-    among: int = Field(ge=1, le=2**31)
-    """They are chosen from as many training images, the first ones."""
     seed: int = Field(0, ge=0, lt=2**31)
     """Of the choice."""
 
 
-def labelled_numbers(config: LabelledConfig | None) -> Tensor:
-    """The numbers of these images, int64 [count], rising; none without a configuration.
+def choose(config: LabelledConfig, labels: Tensor | None) -> Tensor:
+    """The numbers of these images, int64 [count], rising.
+
+    Args:
+        config: how many.
+        labels: int64 [N], of all training images.
 
     Raises:
-        RecipeError: if there are not so many to choose from.
+        DataError: if there are no labels.
+        RecipeError: if a class has not so many images.
     """
-    if config is None:
-        return torch.zeros(0, dtype=torch.int64)
-    if config.count > config.among:
-        raise pixkit.RecipeError(
-            "there are not so many images to choose from",
-            where="model.labelled.count",
-            found=str(config.count),
-            expected=f"1..{config.among}, the number of model.labelled.among",
-        )
+    if labels is None:
+        raise pixkit.DataError("the images have no labels to teach", where="model.labelled")
     generator = torch.Generator().manual_seed(config.seed)
-    return torch.randperm(config.among, generator=generator)[: config.count].sort().values
-
-
-def among(indices: Tensor, numbers: Tensor) -> Tensor:
-    """Whether each of the images, int64 [B], is one of the numbers: bool [B], on the device of `numbers`."""
-    return torch.isin(indices.to(numbers.device), numbers)
+    shuffled = torch.randperm(len(labels), generator=generator)
+    classes = labels[shuffled].unique().tolist()
+    extra = torch.randperm(len(classes), generator=generator)[: config.count % len(classes)].tolist()
+    chosen = []
+    for place, label in enumerate(classes):
+        wanted = config.count // len(classes) + (place in extra)
+        found = shuffled[labels[shuffled] == label][:wanted]
+        if len(found) < wanted:
+            raise pixkit.RecipeError(
+                "there are not so many images to choose from",
+                where="model.labelled.count",
+                found=f"{config.count}, which takes {wanted} images of class {label}",
+                expected=f"{len(found)} of that class at most",
+            )
+        chosen.append(found)
+    return torch.cat(chosen).sort().values
