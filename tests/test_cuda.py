@@ -3,10 +3,11 @@
 import pytest
 import torch
 
+from pixkit.completion import complete, keep_edge
 from pixkit.image import Batch, ImageSpec
 from pixkit.noise import Noise
 from pixkit.samplers import Ancestral, Known
-from pixkit.testing import named, network
+from pixkit.testing import named, network, randomise
 
 pytestmark = [
     pytest.mark.cuda,
@@ -53,19 +54,60 @@ def test_known_values_may_stay_on_the_cpu():
     assert torch.equal(drawn[1][:, mask], known.values[:, mask])
 
 
-def test_the_model_works_on_a_gpu():
-    backbone = {"type": "pixelcnn", "width": 12, "layers": 1, "output_layers": 1}
-    model = named("model", "autoregressive", backbone=backbone).build(SPEC, None).cuda()
-    x = some_images(5)
-    assert model.log_prob(x, batch_size=2).device.type == "cuda"
-    (phase,) = model.phases()
-    phase.loss(Batch(x, None, torch.arange(5)).to("cuda"), 0)["loss"].backward()
-    assert model.network.projection.weight.grad.device.type == "cuda"
-    drawn = model.eval().sample(3, batch_size=2)
+PIXELCNN = {"type": "pixelcnn", "width": 12, "layers": 1, "output_layers": 1}
+ENCODER = {"width": 4, "hidden": 8}
+MODELS = {
+    "pixelcnn": ("autoregressive", {"backbone": PIXELCNN}),
+    "multiscale": (
+        "autoregressive",
+        {
+            "ordering": {"type": "multiscale", "base": 2},
+            "backbone": {"type": "multiscale", "base": PIXELCNN, "width": 12, "layers": 1},
+        },
+    ),
+    "order_agnostic": (
+        "order_agnostic",
+        {"backbone": {"type": "local_pixelcnn", "width": 9, "blocks": 1, "stages": 2}},
+    ),
+    "pixelvae": ("pixelvae", {"backbone": PIXELCNN, "encoder": ENCODER, "latent": 3, "spatial": {"maps": 2}}),
+    "pixelgan": ("pixelgan", {"backbone": PIXELCNN, "encoder": ENCODER, "gaussian": 2, "categorical": 3}),
+}
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_the_model_works_on_a_gpu(name):
+    kind, config = MODELS[name]
+    model = named("model", kind, **config).build(SPEC, None).cuda()
+    batch = Batch(some_images(5), None, torch.arange(5)).to("cuda")
+    for phase in model.phases():
+        phase.loss(batch, 0)["loss"].backward()
+    assert all(parameter.grad.device.type == "cuda" for parameter in model.parameters() if parameter.grad is not None)
+    assert all(value.device.type == "cuda" and len(value) == 5 for value in model.eval().assess(batch).values())
+    drawn = model.sample(3, batch_size=2)
     assert drawn.device.type == "cuda"
     assert SPEC.check(drawn.cpu()).shape == (3, *SPEC.shape)
     assert model.sample(0).device.type == "cuda"
     model.verify()
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_models_draw_the_same_on_both_devices(name):
+    kind, config = MODELS[name]
+    torch.manual_seed(0)
+    model = named("model", kind, **config).build(SPEC, None).double().eval()
+    randomise(model, 1)
+    on_cpu = model.sample(3, seed=1)
+    assert torch.equal(model.cuda().sample(3, seed=1).cpu(), on_cpu)
+
+
+def test_completion_works_on_a_gpu():
+    kind, config = MODELS["order_agnostic"]
+    model = named("model", kind, **config).build(SPEC, None).double().eval()
+    randomise(model, 1)
+    image, known = some_images(1), keep_edge(SPEC.shape, "left", 3)
+    found = [complete(model.to(device), image, known, 2) for device in ("cpu", "cuda")]
+    assert torch.equal(found[0].samples, found[1].samples)
+    assert found[1].nats == pytest.approx(found[0].nats) and found[1].entropy == pytest.approx(found[0].entropy)
 
 
 @pytest.mark.parametrize("ordering", ["raster", "hilbert"])
