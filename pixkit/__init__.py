@@ -26,7 +26,6 @@ if TYPE_CHECKING:
     from pixkit.completion import Completion as Completion
     from pixkit.completion import complete as complete
     from pixkit.component import BackboneRef as BackboneRef
-    from pixkit.component import ComponentConfig as ComponentConfig
     from pixkit.component import ComponentSpec as ComponentSpec
     from pixkit.component import DataRef as DataRef
     from pixkit.component import HeadRef as HeadRef
@@ -34,6 +33,7 @@ if TYPE_CHECKING:
     from pixkit.component import ModelRef as ModelRef
     from pixkit.component import OrderingRef as OrderingRef
     from pixkit.component import SamplerRef as SamplerRef
+    from pixkit.config import ComponentConfig as ComponentConfig
     from pixkit.context import Conditioner as Conditioner
     from pixkit.context import FeatureContext as FeatureContext
     from pixkit.context import LabelConfig as LabelConfig
@@ -121,7 +121,7 @@ _MODULE_OF = {
     "CodeVector": "models.codes",
     "ColourLayerNorm": "layers",
     "Completion": "completion",
-    "ComponentConfig": "component",
+    "ComponentConfig": "config",
     "ComponentSpec": "component",
     "ConcatenatedELU": "layers",
     "Conditioner": "context",

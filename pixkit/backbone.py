@@ -11,7 +11,7 @@ import torch.nn.functional as F
 from pydantic import Field
 from torch import Tensor, nn
 
-from pixkit.component import ComponentConfig
+from pixkit.config import ComponentConfig
 from pixkit.errors import RecipeError
 from pixkit.image import ImageSpec
 from pixkit.layers.base import PointwiseLayer

@@ -9,27 +9,13 @@ against that component's own ``Config``.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Annotated, Any, TypeAlias
+from typing import Annotated, Any, TypeAlias
 
-from pydantic import BaseModel, ConfigDict, GetCoreSchemaHandler, GetJsonSchemaHandler, ValidationError
+from pydantic import GetCoreSchemaHandler, GetJsonSchemaHandler, ValidationError
 from pydantic_core import InitErrorDetails, PydanticCustomError, core_schema
 
-if TYPE_CHECKING:
-    from pixkit.registry import Entry
-
-
-class ComponentConfig(BaseModel):
-    """Base of every ``Config``: unknown keys refused, values not coerced, NaN refused, frozen."""
-
-    model_config = ConfigDict(
-        extra="forbid",
-        frozen=True,
-        strict=True,
-        allow_inf_nan=False,
-        validate_default=True,
-        use_attribute_docstrings=True,
-        protected_namespaces=(),
-    )
+from pixkit.config import ComponentConfig
+from pixkit.registry import Entry
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ import torch
 from pydantic import Field
 from torch import Tensor, nn
 
-from pixkit.component import ComponentConfig
+from pixkit.config import ComponentConfig
 from pixkit.errors import UsageError
 
 

@@ -15,7 +15,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from pixkit.component import ComponentConfig
+from pixkit.config import ComponentConfig
 
 MaskType: TypeAlias = Literal["A", "B"]
 Size: TypeAlias = tuple[int, int]

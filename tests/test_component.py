@@ -3,7 +3,8 @@
 import pytest
 from pydantic import Field, ValidationError
 
-from pixkit.component import BackboneRef, ComponentConfig, ComponentSpec, DataRef, OrderingRef
+from pixkit.component import BackboneRef, ComponentSpec, DataRef, OrderingRef
+from pixkit.config import ComponentConfig
 from pixkit.errors import PluginError
 from pixkit.plugins import registry
 from pixkit.registry import Registrar, Registry

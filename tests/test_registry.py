@@ -2,7 +2,7 @@
 
 import pytest
 
-from pixkit.component import ComponentConfig
+from pixkit.config import ComponentConfig
 from pixkit.errors import PluginError
 from pixkit.registry import KINDS, Registrar, Registry
 

@@ -10,7 +10,8 @@ from typing import Any, get_args
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
-from pixkit.component import ComponentConfig, ComponentSpec
+from pixkit.component import ComponentSpec
+from pixkit.config import ComponentConfig
 
 _BOUNDS = {
     "minimum": ">= {}",

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.distributions import Distribution, constraints
 
-from pixkit.component import ComponentConfig
+from pixkit.config import ComponentConfig
 from pixkit.image import ImageSpec
 from pixkit.layers import Pointwise
 from pixkit.ordering import Colours, Ordering

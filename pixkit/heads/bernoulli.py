@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from pixkit.component import ComponentConfig
+from pixkit.config import ComponentConfig
 from pixkit.errors import RecipeError
 from pixkit.heads.base import Head, at_least_single
 from pixkit.heads.softmax import LevelCategorical

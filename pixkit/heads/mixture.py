@@ -11,7 +11,7 @@ from pydantic import Field
 from torch import Tensor, nn
 from torch.distributions import constraints
 
-from pixkit.component import ComponentConfig
+from pixkit.config import ComponentConfig
 from pixkit.errors import UsageError
 from pixkit.heads.base import Head, PixelDistribution, at_least_single
 from pixkit.heads.softmax import LevelCategorical

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 from torch.distributions import constraints
 
-from pixkit.component import ComponentConfig
+from pixkit.config import ComponentConfig
 from pixkit.heads.base import Head, PixelDistribution, at_least_single
 from pixkit.image import ImageSpec
 from pixkit.ordering import Colours, Ordering

@@ -10,7 +10,8 @@ from torch import Tensor
 
 from pixkit.autoregressive import Autoregressive, assemble
 from pixkit.backbone import InputConfig
-from pixkit.component import BackboneRef, ComponentConfig, HeadRef, OrderingRef
+from pixkit.component import BackboneRef, HeadRef, OrderingRef
+from pixkit.config import ComponentConfig
 from pixkit.context import LabelConfig
 from pixkit.image import Batch, ImageSpec
 from pixkit.models.base import Losses, Phase

@@ -10,7 +10,7 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from pixkit.backbone import InputConfig
-from pixkit.component import ComponentConfig
+from pixkit.config import ComponentConfig
 from pixkit.image import ImageSpec
 
 

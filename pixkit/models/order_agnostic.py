@@ -13,7 +13,8 @@ from torch import Tensor, nn
 
 from pixkit.autoregressive import Autoregressive, assemble
 from pixkit.backbone import InputConfig
-from pixkit.component import BackboneRef, ComponentConfig, HeadRef, OrderingRef
+from pixkit.component import BackboneRef, HeadRef, OrderingRef
+from pixkit.config import ComponentConfig
 from pixkit.context import LabelConfig
 from pixkit.errors import RecipeError
 from pixkit.image import Batch, ImageSpec

@@ -6,7 +6,8 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
-from pixkit.component import ComponentConfig, DataRef, ModelRef
+from pixkit.component import DataRef, ModelRef
+from pixkit.config import ComponentConfig
 
 
 class Adam(ComponentConfig):

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from pixkit.autoregressive import Autoregressive
-from pixkit.component import ComponentConfig
+from pixkit.config import ComponentConfig
 from pixkit.errors import UsageError
 from pixkit.image import ImageSpec
 from pixkit.noise import Noise

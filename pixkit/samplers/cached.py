@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from pixkit.autoregressive import Autoregressive
-from pixkit.component import ComponentConfig
+from pixkit.config import ComponentConfig
 from pixkit.readiness import executors
 from pixkit.readiness.executor import Executor
 from pixkit.readiness.plan import Plan, make_plan

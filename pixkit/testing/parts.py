@@ -10,7 +10,8 @@ from torch import Tensor, nn
 
 from pixkit.autoregressive import Autoregressive, assemble
 from pixkit.backbone import Backbone, BackboneSpec, InputConfig
-from pixkit.component import ComponentConfig, ComponentSpec
+from pixkit.component import ComponentSpec
+from pixkit.config import ComponentConfig
 from pixkit.context import Conditioner
 from pixkit.image import ImageSpec
 from pixkit.layers import MaskedConv2d

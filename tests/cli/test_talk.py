@@ -9,7 +9,7 @@ from pydantic import BaseModel, Field
 from pixkit.cli import output, talk
 from pixkit.cli.keys import keys_of
 from pixkit.cli.scores import headline, number
-from pixkit.component import ComponentConfig
+from pixkit.config import ComponentConfig
 
 
 def test_lines_of_progress_come_every_few_seconds(capsys):

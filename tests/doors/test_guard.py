@@ -8,7 +8,7 @@ import pluggy
 import pytest
 
 from pixkit import hookspecs
-from pixkit.component import ComponentConfig
+from pixkit.config import ComponentConfig
 from pixkit.errors import PluginError
 from pixkit.hookspecs import hookimpl
 from pixkit.plugins import GROUP, HOOKS, Plugins, load_plugins

@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 from pixkit.backbone import Backbone
-from pixkit.component import ComponentConfig
+from pixkit.config import ComponentConfig
 from pixkit.curves import RowAtOnce
 from pixkit.errors import RecipeError
 from pixkit.image import ImageSpec

@@ -5,7 +5,8 @@ from typing import Annotated, Literal
 import pytest
 from pydantic import Field, field_validator, model_validator
 
-from pixkit.component import BackboneRef, ComponentConfig, HeadRef, MaskRef
+from pixkit.component import BackboneRef, HeadRef, MaskRef
+from pixkit.config import ComponentConfig
 from pixkit.registry import Registrar, Registry
 
 

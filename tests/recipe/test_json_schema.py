@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from pydantic import Field
 
-from pixkit.component import ComponentConfig
+from pixkit.config import ComponentConfig
 from pixkit.recipe import json_schema
 from pixkit.registry import Registrar, Registry
 

@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import nn
 
-from pixkit.component import ComponentConfig
+from pixkit.config import ComponentConfig
 from pixkit.curves import Raster
 from pixkit.errors import RecipeError
 from pixkit.models.autoregressive import AutoregressiveModel

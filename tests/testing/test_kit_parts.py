@@ -7,7 +7,7 @@ import torch
 from pydantic import Field
 from torch import nn
 
-from pixkit.component import ComponentConfig
+from pixkit.config import ComponentConfig
 from pixkit.curves import Raster
 from pixkit.data.base import DataSource, ImageSet, SourceImages
 from pixkit.errors import DataError, RecipeError

@@ -5,7 +5,8 @@ from pathlib import Path
 import torch
 from torch import nn
 
-from pixkit.component import ComponentConfig, ComponentSpec
+from pixkit.component import ComponentSpec
+from pixkit.config import ComponentConfig
 from pixkit.data import prepare
 from pixkit.data.base import DataConfig, DataSource, ImageSet, SourceImages
 from pixkit.models.base import Model, Phase
