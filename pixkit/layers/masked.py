@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from pixkit.errors import RecipeError
 from pixkit.layers.base import TapLayer, Taps
 from pixkit.layers.geometry import tap_sources
-from pixkit.layers.pieces import Pieces
+from pixkit.layers.patterns import Patterns
 from pixkit.masks import Full, MaskType, TapShape, kernel_mask, site_masks
 from pixkit.ordering import Ordering
 
@@ -21,8 +21,8 @@ class MaskedConv2d(TapLayer):
 
     Maps [B, in_maps, H, W] to [B, out_maps, H, W]. The kernel keeps only the rows and columns that some
     site may use (3x3 type B under the raster: 2 rows of 3, not 3 of 3). Where one mask serves all sites it is an
-    ordinary convolution with `weight * mask`; elsewhere each site has its own mask, and the taps that are allowed at
-    the same sites share a convolution (`pixkit.layers.pieces`). The stored weight is never changed by its mask, and
+    ordinary convolution with `weight * mask`; elsewhere each site has its own mask, and sites that use the same taps
+    share a product (`pixkit.layers.patterns`). The stored weight is never changed by its mask, and
     masked entries have no gradient.
 
     Args:
@@ -64,10 +64,10 @@ class MaskedConv2d(TapLayer):
         self.crop, self.pads = _crop(grouped)
         rows, columns = self.crop
         self.group_mask = grouped[..., rows, columns]
-        self.pieces: Pieces | None = None
+        self.patterns: Patterns | None = None
         if self.per_site:
             first = rows.start - kernel_size // 2, columns.start - kernel_size // 2
-            self.pieces = Pieces(self.group_mask, (in_maps, out_maps), first)
+            self.patterns = Patterns(self.group_mask, (in_maps, out_maps), first)
         else:
             self.register_buffer("mask", self._expand(self.group_mask), persistent=False)
         self.weight = nn.Parameter(torch.empty(out_maps, in_maps, *self.group_mask.shape[-2:]))
@@ -91,7 +91,7 @@ class MaskedConv2d(TapLayer):
 
     def forward(self, x: Tensor) -> Tensor:
         """[B, in_maps, H, W] to [B, out_maps, H, W]."""
-        return self._shared(x) if self.pieces is None else self.pieces(x, self.weight, self.bias)
+        return self._shared(x) if self.patterns is None else self.patterns(x, self.weight, self.bias)
 
     def taps(self, grid: tuple[int, int]) -> Taps:
         """The allowed entries of the cropped kernel."""

@@ -10,7 +10,7 @@ from pixkit.curves import ORDERINGS
 from pixkit.errors import RecipeError
 from pixkit.image import ImageSpec
 from pixkit.layers import LocalConv2d, MaskedConv2d
-from pixkit.layers.pieces import Pieces
+from pixkit.layers.patterns import Patterns
 from pixkit.masks import Full, site_masks
 from pixkit.testing import check_layer, named
 
@@ -78,18 +78,33 @@ def test_one_weight_serves_all_orderings():
     assert shapes == {(1, 1, 3, 3)}
 
 
-@pytest.mark.parametrize(("name", "mask_type", "pieces"), [
-    ("raster", "B", 1), ("row_at_once", "A", 1), ("snake", "B", 3), ("snake", "A", 3), ("permutation", "B", 9),
+@pytest.mark.parametrize(("name", "mask_type", "patterns"), [
+    ("raster", "B", 1), ("row_at_once", "A", 1), ("snake", "B", 2), ("snake", "A", 2), ("hilbert", "B", 29),
 ])  # fmt: skip
-def test_taps_with_equal_sites_share_a_convolution(name, mask_type, pieces):
-    """And each allowed tap is in one piece alone."""
+def test_sites_that_use_the_same_taps_share_a_product(name, mask_type, patterns):
+    """Every site is in one pattern, which reads all that is allowed there, once, and nothing else but zeros."""
     ordering = ordering_of(name, 1, 8, 9)
-    found = LocalConv2d(1, 1, 3, mask_type, ordering).pieces
-    assert len(found.crops) == pieces
-    used = torch.zeros(3, 3)
-    for number, (rows, columns) in enumerate(found.crops):
-        used[rows, columns] += getattr(found, f"kernel{number}")[0, 0]
-    assert used.max() == 1
+    found = LocalConv2d(1, 1, 3, mask_type, ordering).patterns
+    assert len(found.patterns) == patterns
+    assert torch.equal(torch.cat([one.sites for one in found.patterns]).sort().values, torch.arange(72))
+    steps = ordering.steps.flatten()
+    rows, columns = torch.arange(72) // 9, torch.arange(72) % 9
+    for one in found.patterns:
+        for site, read in zip(one.sites.tolist(), one.sources.tolist(), strict=True):
+            near = (rows - rows[site]).abs().le(1) & (columns - columns[site]).abs().le(1)
+            earlier = steps <= steps[site] if mask_type == "B" else steps < steps[site]
+            assert sorted(set(read) - {72}) == (near & earlier).nonzero().flatten().tolist()
+            assert len(set(read) - {72}) == sum(source != 72 for source in read)
+
+
+def test_of_many_patterns_one_product_serves_all_sites(monkeypatch):
+    ordering, x = ordering_of("permutation", 3, 5, 6), images(3, 5, 6)
+    layer = LocalConv2d(3, 6, 3, "B", ordering).double()
+    monkeypatch.setattr("pixkit.layers.patterns.MOST", 5)
+    few = LocalConv2d(3, 6, 3, "B", ordering).double()
+    few.load_state_dict(layer.state_dict())
+    assert len(layer.patterns.patterns) > 5 and len(few.patterns.patterns) == 1
+    assert torch.allclose(few(x), layer(x), rtol=0, atol=1e-12)
 
 
 def test_the_masked_convolution_is_the_same_function_with_a_cropped_weight():
@@ -116,7 +131,7 @@ def test_entries_that_are_allowed_nowhere_have_no_gradient():
 def test_nothing_allowed_is_the_bias_alone():
     layer = LocalConv2d(2, 4, 3, "A", ordering_of("at_once", 1, 3, 4)).double()
     assert torch.equal(layer(images(2, 3, 4)), layer.bias[None, :, None, None].expand(2, 4, 3, 4))
-    none = Pieces(torch.zeros(1, 1, 3, 4, 3, 3, dtype=torch.bool), (2, 4), (-1, -1))
+    none = Patterns(torch.zeros(1, 1, 3, 4, 3, 3, dtype=torch.bool), (2, 4), (-1, -1))
     assert not none(images(2, 3, 4), layer.weight, None).any()
 
 

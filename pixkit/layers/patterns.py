@@ -1,0 +1,202 @@
+"""A kernel of which each site may use taps of its own, by as few products as there are kinds of sites."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from pixkit.layers.geometry import tap_sources
+
+MOST = 64
+"""Patterns above which one product of all taps is quicker than one for each pattern."""
+
+
+class Patterns(nn.Module):
+    """Applies a kernel of which each tap is allowed at some sites alone: [B, in_maps, H, W] to [B, out_maps, H, W].
+
+    Sites that use the same taps have one pattern. Under one scan for all sites there is a single one, an ordinary
+    convolution cropped to the rows and columns in use. Else the patches of a pattern's sites are laid out with the taps
+    in use and no others, and multiplied by their part of the kernel, so that nothing is computed for a tap that is not
+    allowed; what lies outside the image is read from a site of zeros. The S-curve has two patterns, the Hilbert curve
+    48 of 3x3 taps on 28x28 sites. Where there are more than MOST, all sites share one product of every tap, and read
+    zeros where a tap is not allowed.
+
+    Args:
+        allowed: bool [G out, G in, H, W, kh, kw]; what lies outside the image reads zeros, whatever is said of it.
+        maps: maps read and written; map m is of colour group m % G.
+        first: offset of the kernel's first row and column from the site, in steps of the dilation.
+        dilation: sites from tap to tap.
+    """
+
+    taps: Tensor
+    mask: Tensor
+    sources: Tensor
+    entries: Tensor
+    places: Tensor
+
+    def __init__(self, allowed: Tensor, maps: tuple[int, int], first: tuple[int, int], dilation: int = 1) -> None:
+        super().__init__()
+        self.maps, self.dilation, self.grid = maps, dilation, (allowed.shape[2], allowed.shape[3])
+        table = _table(allowed, first, dilation)
+        self.groups, self.patterns = len(allowed), _patterns(table)
+        self.crop: Crop | None = None
+        dtype = torch.get_default_dtype()
+        if len(self.patterns) == 1 and len(table.taps.unique()) == len(table.taps) and self.patterns[0].exact:
+            self.crop = _crop(table, (allowed.shape[4], allowed.shape[5]), first)
+            outs, ins = (torch.arange(count) % self.groups for count in maps[::-1])
+            kernel = torch.zeros(allowed.shape[4] * allowed.shape[5], self.groups, self.groups, dtype=torch.bool)
+            kernel[table.taps] = table.masks
+            whole = kernel.permute(2, 1, 0).unflatten(2, allowed.shape[4:])[outs][:, ins]
+            self.register_buffer("mask", whole[..., self.crop.rows, self.crop.columns].to(dtype), persistent=False)
+            return
+        self.register_buffer("taps", table.taps, persistent=False)
+        self.register_buffer("mask", table.masks.to(dtype)[:, None, :, None], persistent=False)
+        self.register_buffer("sources", torch.cat([one.sources.flatten() for one in self.patterns]), persistent=False)
+        self.register_buffer("entries", torch.cat([one.entries for one in self.patterns]), persistent=False)
+        places = torch.cat([one.sites for one in self.patterns]).argsort()
+        self.register_buffer("places", places, persistent=False)
+
+    def forward(self, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+        """The kernel `weight` [out_maps, in_maps, kh, kw] at every site, and the bias [out_maps]."""
+        if self.crop is not None:
+            return self._convolve(x, weight, bias, self.crop)
+        if torch.is_autocast_enabled(x.device.type):
+            x = x.to(torch.get_autocast_dtype(x.device.type))
+        batch, ins = len(x), x.shape[1]
+        rows = F.pad(x.flatten(2).transpose(1, 2), (0, 0, 0, 1))
+        patches = rows.index_select(1, self.sources).split([one.sources.numel() for one in self.patterns], 1)
+        kernels = self._kernel(weight).index_select(0, self.entries).split([len(one.entries) for one in self.patterns])
+        products = [
+            patch.reshape(batch * len(one.sites), len(one.entries) * ins).mm(kernel.flatten(0, 1))
+            for one, patch, kernel in zip(self.patterns, patches, kernels, strict=True)
+        ]
+        parts = zip(self.patterns, products, strict=True)
+        joined = torch.cat([product.view(batch, len(one.sites), len(weight)) for one, product in parts], 1)
+        out = joined.index_select(1, self.places)
+        out = out if bias is None else out + bias
+        return out.transpose(1, 2).unflatten(2, self.grid)
+
+    def _kernel(self, weight: Tensor) -> Tensor:
+        """Each entry of the table as a matrix, [entries, in_maps, out_maps], masked by colour groups."""
+        flat = weight.flatten(2).permute(2, 1, 0).index_select(0, self.taps)
+        if self.groups == 1:
+            return flat
+        split = flat.unflatten(2, (-1, self.groups)).unflatten(1, (-1, self.groups))
+        return (split * self.mask).flatten(3, 4).flatten(1, 2)
+
+    def _convolve(self, x: Tensor, weight: Tensor, bias: Tensor | None, crop: Crop) -> Tensor:
+        kernel = weight[..., crop.rows, crop.columns] * self.mask
+        pads = crop.pads[0] * self.dilation, crop.pads[1] * self.dilation
+        out = F.conv2d(x, kernel, bias, padding=pads, dilation=self.dilation)
+        top, left = (start * self.dilation for start in crop.starts)
+        return out[:, :, top : top + self.grid[0], left : left + self.grid[1]]
+
+
+@dataclass(frozen=True)
+class Table:
+    """What sites use: entry e is a tap under one mask of colour groups.
+
+    Attributes:
+        taps: int64 [E], which tap.
+        masks: bool [E, G in, G out], between which groups.
+        used: bool [S, E], which entries a site uses.
+        inside: bool [S, E], which entries lie inside the image.
+        sources: int64 [S, E], the site that is read, S for none.
+    """
+
+    taps: Tensor
+    masks: Tensor
+    used: Tensor
+    inside: Tensor
+    sources: Tensor
+
+
+@dataclass(frozen=True)
+class Pattern:
+    """Sites int64 [n] that share a product of `entries` int64 [k], and what these read, `sources` int64 [n, k].
+
+    `exact` if each of the sites uses every entry that lies inside the image.
+    """
+
+    sites: Tensor
+    entries: Tensor
+    sources: Tensor
+    exact: bool
+
+
+@dataclass(frozen=True)
+class Crop:
+    """The rows and columns of the kernel in use, the padding that they need, and where the result then begins."""
+
+    rows: slice
+    columns: slice
+    pads: tuple[int, int]
+    starts: tuple[int, int]
+
+
+def _table(allowed: Tensor, first: tuple[int, int], dilation: int) -> Table:
+    groups, _, height, width, kh, kw = allowed.shape
+    (top, bottom), (left, right) = (
+        (start * dilation, (start + count - 1) * dilation) for start, count in zip(first, (kh, kw), strict=True)
+    )
+    dense = tap_sources((height, width), (height, width), (top, bottom), (left, right))
+    dense = dense.unflatten(1, (bottom - top + 1, right - left + 1))
+    sources = dense[:, ::dilation, ::dilation].flatten(1)
+    inside = sources < height * width
+    masks = allowed.flatten(4).flatten(2, 3).permute(2, 3, 1, 0).flatten(2)
+    site, tap = (masks.any(2) & inside).nonzero(as_tuple=True)
+    found = torch.cat([tap[:, None], masks[site, tap].long()], 1)
+    if not len(found):  # one entry that no site uses
+        found = found.new_zeros(1, found.shape[1])
+    kinds, which = found.unique(dim=0, return_inverse=True)
+    used = torch.zeros(height * width, len(kinds), dtype=torch.bool)
+    used[site, which[: len(site)]] = True
+    taps, entry_masks = kinds[:, 0], kinds[:, 1:].bool().view(-1, groups, groups)
+    return Table(taps, entry_masks, used, inside[:, taps], torch.where(used, sources[:, taps], height * width))
+
+
+def _patterns(table: Table) -> list[Pattern]:
+    """Each kind of site joins the first pattern that it differs from outside the image alone, the largest first."""
+    kinds, which = torch.cat([table.used, table.inside], 1).unique(dim=0, return_inverse=True)
+    used, inside = kinds.tensor_split(2, 1)
+    patterns = used.new_empty(0, used.shape[1])
+    of_kind = torch.empty(len(kinds), dtype=torch.int64)
+    for kind in used.sum(1).argsort(descending=True, stable=True).tolist():
+        fits = ((patterns & inside[kind]) == used[kind]).all(1).nonzero().flatten()
+        if not len(fits):
+            patterns = torch.cat([patterns, used[kind : kind + 1]])
+        if len(patterns) > MOST:
+            return [_pattern(table, torch.arange(len(which)), torch.arange(used.shape[1]))]
+        of_kind[kind] = fits[0] if len(fits) else len(patterns) - 1
+    of_site = of_kind[which]
+    return [
+        _pattern(table, (of_site == number).nonzero().flatten(), pattern.nonzero().flatten())
+        for number, pattern in enumerate(patterns)
+    ]
+
+
+def _pattern(table: Table, sites: Tensor, entries: Tensor) -> Pattern:
+    used, inside = table.used[sites][:, entries], table.inside[sites][:, entries]
+    return Pattern(sites, entries, table.sources[sites][:, entries], torch.equal(used, inside))
+
+
+def _crop(table: Table, side: tuple[int, int], first: tuple[int, int]) -> Crop:
+    """Of a single pattern."""
+    (top, rows), (left, columns) = (
+        _span(axis, start) for axis, start in zip((table.taps // side[1], table.taps % side[1]), first, strict=True)
+    )
+    pads = [max(-low, low + count - 1, 0) for low, count in ((top, len(rows)), (left, len(columns)))]
+    return Crop(_slice(rows), _slice(columns), (pads[0], pads[1]), (pads[0] + top, pads[1] + left))
+
+
+def _span(axis: Tensor, start: int) -> tuple[int, range]:
+    """Offset of the first row (or column) in use from the site, and the rows; the centre's where there is none."""
+    low, high = (int(axis.min()), int(axis.max())) if len(axis) else (-start, -start)
+    return start + low, range(low, high + 1)
+
+
+def _slice(part: range) -> slice:
+    return slice(part.start, part.stop)
