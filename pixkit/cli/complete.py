@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -25,6 +24,7 @@ from pixkit.files import replacing
 from pixkit.image import ImageSpec
 from pixkit.ordering import Ordering
 from pixkit.panelfigure import completion_panels, save_panels
+from pixkit.plugins import registry
 
 Hole = Callable[[ImageSpec], Tensor]
 """The known sub-pixels, bool [C, H, W], of images of a spec."""
@@ -141,10 +141,15 @@ def told(found: Completion) -> dict[str, str]:
 
 def ordering_words(ordering: Ordering) -> str:
     """An ordering's name and those of its keys that are not as usual."""
-    config = ordering.config
-    keys = {key: value for key, value in config if value != type(config).model_fields[key].default}
-    name = re.sub(r"(?<!^)(?=[A-Z])", "_", type(ordering).__name__).lower()
-    return ", ".join([name, *(key if value is True else f"{key} {value}" for key, value in keys.items())])
+    components, config = registry(), ordering.config
+    names = [entry.name for entry in components if entry.cls is type(ordering)]
+    required = {key: getattr(config, key) for key, field in type(config).model_fields.items() if field.is_required()}
+    usual = type(config).model_validate(required, context={"registry": components}).model_dump(mode="json")
+    told = [*names[:1]] or [type(ordering).__name__]
+    for key, value in config.model_dump(mode="json").items():
+        if value != usual[key] or key in required:
+            told.append(key if value is True else f"{key} {value}")
+    return ", ".join(told)
 
 
 def _hole(

@@ -146,5 +146,6 @@ def test_orderings_are_named_with_what_is_unusual_of_them():
     for name, keys, words in (
         ("raster", {}, "raster"), ("row_at_once", {"transpose": True}, "row_at_once, transpose"),
         ("spiral", {"direction": "outward", "flip_vertical": True}, "spiral, flip_vertical, direction outward"),
+        ("multiscale", {}, "multiscale"), ("multiscale", {"base": 2}, "multiscale, base 2"),
     ):  # fmt: skip
         assert ordering_words(named("ordering", name, **keys).build(ImageSpec(1, 3, 3, 2))) == words

@@ -18,8 +18,10 @@ pixkit_api_version = 1
 
 COLLAPSED = 0.01
 """Nats an image of KL below which a level says nothing."""
-SITES = 2**18
-"""Sites that the decoder is given at once when importance samples are drawn: what bounds their memory."""
+SITES = 2**16
+"""Sites that the decoder is given at once when importance samples are drawn: what bounds their memory.
+
+Few enough that feature maps are taken from the heap: larger ones are mapped anew each time, page by page."""
 
 
 class PixelVAE(pixkit.VariationalModel):
