@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from pixkit.layers.base import TapLayer, Taps
 from pixkit.layers.geometry import tap_sources
 from pixkit.layers.masked import check_maps, check_side
-from pixkit.layers.patterns import Patterns
+from pixkit.layers.patterns import masked_kernel
 from pixkit.masks import Full, MaskType, site_masks
 from pixkit.ordering import Ordering
 
@@ -54,7 +54,7 @@ class LocalConv2d(TapLayer):
         side = dilation * (kernel_size - 1) + 1
         allowed = site_masks(ordering.group_steps, (side, side), mask_type, Full())[..., ::dilation, ::dilation]
         self.allowed = allowed.clone()
-        self.patterns = Patterns(self.allowed, (in_maps, out_maps), (-(kernel_size // 2),) * 2, dilation)
+        self.apply_kernel = masked_kernel(self.allowed, (in_maps, out_maps), (-(kernel_size // 2),) * 2, dilation)
         self.weight = nn.Parameter(torch.empty(out_maps, in_maps, kernel_size, kernel_size))
         self.bias = nn.Parameter(torch.empty(out_maps))
         self.reset_parameters()
@@ -72,7 +72,7 @@ class LocalConv2d(TapLayer):
 
     def forward(self, x: Tensor) -> Tensor:
         """[B, in_maps, H, W] to [B, out_maps, H, W]."""
-        return self.patterns(x, self.weight, self.bias)
+        return self.apply_kernel(x, self.weight, self.bias)
 
     def taps(self, grid: tuple[int, int]) -> Taps:
         """Every tap of the kernel."""
@@ -90,5 +90,5 @@ class LocalConv2d(TapLayer):
         """In, out, kernel and mask for print(model)."""
         return (
             f"{self.in_maps}, {self.out_maps}, {self.kernel_size}, type {self.mask_type}, dilation {self.dilation}, "
-            f"{len(self.patterns.patterns)} patterns"
+            f"{self.apply_kernel.count} patterns"
         )

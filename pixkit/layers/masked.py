@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from pixkit.errors import RecipeError
 from pixkit.layers.base import TapLayer, Taps
 from pixkit.layers.geometry import tap_sources
-from pixkit.layers.patterns import Patterns
+from pixkit.layers.patterns import Patterns, Scan, masked_kernel
 from pixkit.masks import Full, MaskType, TapShape, kernel_mask, site_masks
 from pixkit.ordering import Ordering
 
@@ -64,10 +64,10 @@ class MaskedConv2d(TapLayer):
         self.crop, self.pads = _crop(grouped)
         rows, columns = self.crop
         self.group_mask = grouped[..., rows, columns]
-        self.patterns: Patterns | None = None
+        self.apply_kernel: Patterns | Scan | None = None
         if self.per_site:
             first = rows.start - kernel_size // 2, columns.start - kernel_size // 2
-            self.patterns = Patterns(self.group_mask, (in_maps, out_maps), first)
+            self.apply_kernel = masked_kernel(self.group_mask, (in_maps, out_maps), first)
         else:
             self.register_buffer("mask", self._expand(self.group_mask), persistent=False)
         self.weight = nn.Parameter(torch.empty(out_maps, in_maps, *self.group_mask.shape[-2:]))
@@ -91,7 +91,7 @@ class MaskedConv2d(TapLayer):
 
     def forward(self, x: Tensor) -> Tensor:
         """[B, in_maps, H, W] to [B, out_maps, H, W]."""
-        return self._shared(x) if self.patterns is None else self.patterns(x, self.weight, self.bias)
+        return self._shared(x) if self.apply_kernel is None else self.apply_kernel(x, self.weight, self.bias)
 
     def taps(self, grid: tuple[int, int]) -> Taps:
         """The allowed entries of the cropped kernel."""

@@ -14,87 +14,6 @@ MOST = 64
 """Patterns above which one product of all taps is quicker than one for each pattern."""
 
 
-class Patterns(nn.Module):
-    """Applies a kernel of which each tap is allowed at some sites alone: [B, in_maps, H, W] to [B, out_maps, H, W].
-
-    Sites that use the same taps have one pattern. Under one scan for all sites there is a single one, an ordinary
-    convolution cropped to the rows and columns in use. Else the patches of a pattern's sites are laid out with the taps
-    in use and no others, and multiplied by their part of the kernel, so that nothing is computed for a tap that is not
-    allowed; what lies outside the image is read from a site of zeros. The S-curve has two patterns, the Hilbert curve
-    48 of 3x3 taps on 28x28 sites. Where there are more than MOST, all sites share one product of every tap, and read
-    zeros where a tap is not allowed.
-
-    Args:
-        allowed: bool [G out, G in, H, W, kh, kw]; what lies outside the image reads zeros, whatever is said of it.
-        maps: maps read and written; map m is of colour group m % G.
-        first: offset of the kernel's first row and column from the site, in steps of the dilation.
-        dilation: sites from tap to tap.
-    """
-
-    taps: Tensor
-    mask: Tensor
-    sources: Tensor
-    entries: Tensor
-    places: Tensor
-
-    def __init__(self, allowed: Tensor, maps: tuple[int, int], first: tuple[int, int], dilation: int = 1) -> None:
-        super().__init__()
-        self.maps, self.dilation, self.grid = maps, dilation, (allowed.shape[2], allowed.shape[3])
-        table = _table(allowed, first, dilation)
-        self.groups, self.patterns = len(allowed), _patterns(table)
-        self.crop: Crop | None = None
-        dtype = torch.get_default_dtype()
-        if len(self.patterns) == 1 and len(table.taps.unique()) == len(table.taps) and self.patterns[0].exact:
-            self.crop = _crop(table, (allowed.shape[4], allowed.shape[5]), first)
-            outs, ins = (torch.arange(count) % self.groups for count in maps[::-1])
-            kernel = torch.zeros(allowed.shape[4] * allowed.shape[5], self.groups, self.groups, dtype=torch.bool)
-            kernel[table.taps] = table.masks
-            whole = kernel.permute(2, 1, 0).unflatten(2, allowed.shape[4:])[outs][:, ins]
-            self.register_buffer("mask", whole[..., self.crop.rows, self.crop.columns].to(dtype), persistent=False)
-            return
-        self.register_buffer("taps", table.taps, persistent=False)
-        self.register_buffer("mask", table.masks.to(dtype)[:, None, :, None], persistent=False)
-        self.register_buffer("sources", torch.cat([one.sources.flatten() for one in self.patterns]), persistent=False)
-        self.register_buffer("entries", torch.cat([one.entries for one in self.patterns]), persistent=False)
-        places = torch.cat([one.sites for one in self.patterns]).argsort()
-        self.register_buffer("places", places, persistent=False)
-
-    def forward(self, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
-        """The kernel `weight` [out_maps, in_maps, kh, kw] at every site, and the bias [out_maps]."""
-        if self.crop is not None:
-            return self._convolve(x, weight, bias, self.crop)
-        if torch.is_autocast_enabled(x.device.type):
-            x = x.to(torch.get_autocast_dtype(x.device.type))
-        batch, ins = len(x), x.shape[1]
-        rows = F.pad(x.flatten(2).transpose(1, 2), (0, 0, 0, 1))
-        patches = rows.index_select(1, self.sources).split([one.sources.numel() for one in self.patterns], 1)
-        kernels = self._kernel(weight).index_select(0, self.entries).split([len(one.entries) for one in self.patterns])
-        products = [
-            patch.reshape(batch * len(one.sites), len(one.entries) * ins).mm(kernel.flatten(0, 1))
-            for one, patch, kernel in zip(self.patterns, patches, kernels, strict=True)
-        ]
-        parts = zip(self.patterns, products, strict=True)
-        joined = torch.cat([product.view(batch, len(one.sites), len(weight)) for one, product in parts], 1)
-        out = joined.index_select(1, self.places)
-        out = out if bias is None else out + bias
-        return out.transpose(1, 2).unflatten(2, self.grid)
-
-    def _kernel(self, weight: Tensor) -> Tensor:
-        """Each entry of the table as a matrix, [entries, in_maps, out_maps], masked by colour groups."""
-        flat = weight.flatten(2).permute(2, 1, 0).index_select(0, self.taps)
-        if self.groups == 1:
-            return flat
-        split = flat.unflatten(2, (-1, self.groups)).unflatten(1, (-1, self.groups))
-        return (split * self.mask).flatten(3, 4).flatten(1, 2)
-
-    def _convolve(self, x: Tensor, weight: Tensor, bias: Tensor | None, crop: Crop) -> Tensor:
-        kernel = weight[..., crop.rows, crop.columns] * self.mask
-        pads = crop.pads[0] * self.dilation, crop.pads[1] * self.dilation
-        out = F.conv2d(x, kernel, bias, padding=pads, dilation=self.dilation)
-        top, left = (start * self.dilation for start in crop.starts)
-        return out[:, :, top : top + self.grid[0], left : left + self.grid[1]]
-
-
 @dataclass(frozen=True)
 class Table:
     """What sites use: entry e is a tap under one mask of colour groups.
@@ -105,6 +24,8 @@ class Table:
         used: bool [S, E], which entries a site uses.
         inside: bool [S, E], which entries lie inside the image.
         sources: int64 [S, E], the site that is read, S for none.
+        grid: height and width.
+        dilation: sites from tap to tap.
     """
 
     taps: Tensor
@@ -112,6 +33,8 @@ class Table:
     used: Tensor
     inside: Tensor
     sources: Tensor
+    grid: tuple[int, int]
+    dilation: int
 
 
 @dataclass(frozen=True)
@@ -137,6 +60,108 @@ class Crop:
     starts: tuple[int, int]
 
 
+class Scan(nn.Module):
+    """A kernel with one mask for all sites: an ordinary convolution, cropped to the rows and columns in use."""
+
+    mask: Tensor
+    count = 1
+
+    def __init__(self, table: Table, side: tuple[int, int], maps: tuple[int, int], first: tuple[int, int]) -> None:
+        super().__init__()
+        groups = table.masks.shape[1]
+        allowed = torch.zeros(side[0] * side[1], groups, groups, dtype=torch.bool)
+        allowed[table.taps] = table.masks
+        ins, outs = (torch.arange(count) % groups for count in maps)
+        kernel = allowed.unflatten(0, side).permute(3, 2, 0, 1)[outs][:, ins]
+        self.dilation, self.grid, self.crop = table.dilation, table.grid, _crop(table, side, first)
+        cropped = kernel[..., self.crop.rows, self.crop.columns].to(torch.get_default_dtype())
+        self.register_buffer("mask", cropped, persistent=False)
+
+    def forward(self, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+        """The kernel `weight` [out_maps, in_maps, kh, kw] at every site, and the bias [out_maps]."""
+        kernel = weight[..., self.crop.rows, self.crop.columns] * self.mask
+        rows, columns = (pad * self.dilation for pad in self.crop.pads)
+        out = F.conv2d(x, kernel, bias, padding=(rows, columns), dilation=self.dilation)
+        top, left = (start * self.dilation for start in self.crop.starts)
+        return out[:, :, top : top + self.grid[0], left : left + self.grid[1]]
+
+
+class Patterns(nn.Module):
+    """A kernel of which each site may use taps of its own: a matrix product for each kind of sites.
+
+    Sites that use the same taps have one pattern. Their patches are laid out with the taps in use and no others, and
+    multiplied by that part of the kernel, so that nothing is computed for a tap that is not allowed; what lies outside
+    the image is read from a site of zeros. The S-curve has two patterns, the Hilbert curve 48 of 3x3 taps on 28x28
+    sites. Where there are more than MOST, all sites share one product of every tap, and read zeros where a tap is not
+    allowed.
+
+    Attribute `count` is the number of patterns.
+    """
+
+    taps: Tensor
+    mask: Tensor
+    sources: Tensor
+    entries: Tensor
+    places: Tensor
+
+    def __init__(self, table: Table, patterns: list[Pattern]) -> None:
+        super().__init__()
+        self.groups, self.grid = table.masks.shape[1], table.grid
+        self.patterns, self.count = patterns, len(patterns)
+        tensors = {
+            "taps": table.taps,
+            "mask": table.masks.to(torch.get_default_dtype())[:, None, :, None],
+            "sources": torch.cat([one.sources.flatten() for one in patterns]),
+            "entries": torch.cat([one.entries for one in patterns]),
+            "places": torch.cat([one.sites for one in patterns]).argsort(),
+        }
+        for name, tensor in tensors.items():
+            self.register_buffer(name, tensor, persistent=False)
+
+    def forward(self, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+        """The kernel `weight` [out_maps, in_maps, kh, kw] at every site, and the bias [out_maps]."""
+        if torch.is_autocast_enabled(x.device.type):
+            x = x.to(torch.get_autocast_dtype(x.device.type))
+        batch, outs = len(x), len(weight)
+        rows = F.pad(x.flatten(2).transpose(1, 2), (0, 0, 0, 1))
+        patches = rows.index_select(1, self.sources).split([one.sources.numel() for one in self.patterns], 1)
+        parts = self._kernel(weight).index_select(0, self.entries).split([len(one.entries) for one in self.patterns])
+        kernels = [part.flatten(0, 1) for part in parts]
+        products = [
+            (patch.reshape(batch * len(one.sites), len(kernel)) @ kernel).view(batch, len(one.sites), outs)
+            for one, patch, kernel in zip(self.patterns, patches, kernels, strict=True)
+        ]
+        out = torch.cat(products, 1).index_select(1, self.places)
+        out = out if bias is None else out + bias
+        return out.transpose(1, 2).unflatten(2, self.grid)
+
+    def _kernel(self, weight: Tensor) -> Tensor:
+        """Each entry of the table as a matrix, [entries, in_maps, out_maps], masked by colour groups."""
+        flat = weight.flatten(2).permute(2, 1, 0).index_select(0, self.taps)
+        if self.groups == 1:
+            return flat
+        split = flat.unflatten(2, (-1, self.groups)).unflatten(1, (-1, self.groups))
+        return (split * self.mask).flatten(3, 4).flatten(1, 2)
+
+
+def masked_kernel(allowed: Tensor, maps: tuple[int, int], first: tuple[int, int], dilation: int = 1) -> Scan | Patterns:
+    """What applies a kernel whose taps are allowed at some sites alone: [B, in_maps, H, W] to [B, out_maps, H, W].
+
+    It is called with x, the kernel's weight [out_maps, in_maps, kh, kw] and the bias [out_maps] or None.
+
+    Args:
+        allowed: bool [G out, G in, H, W, kh, kw]; what lies outside the image reads zeros, whatever is said of it.
+        maps: maps read and written; map m is of colour group m % G.
+        first: offset of the kernel's first row and column from the site, in steps of the dilation.
+        dilation: sites from tap to tap.
+    """
+    table = _table(allowed, first, dilation)
+    patterns = _patterns(table)
+    if len(patterns) == 1 and patterns[0].exact and len(table.taps.unique()) == len(table.taps):
+        return Scan(table, (allowed.shape[4], allowed.shape[5]), maps, first)
+    return Patterns(table, patterns)
+
+
 def _table(allowed: Tensor, first: tuple[int, int], dilation: int) -> Table:
     groups, _, height, width, kh, kw = allowed.shape
     (top, bottom), (left, right) = (
@@ -155,7 +180,8 @@ def _table(allowed: Tensor, first: tuple[int, int], dilation: int) -> Table:
     used = torch.zeros(height * width, len(kinds), dtype=torch.bool)
     used[site, which[: len(site)]] = True
     taps, entry_masks = kinds[:, 0], kinds[:, 1:].bool().view(-1, groups, groups)
-    return Table(taps, entry_masks, used, inside[:, taps], torch.where(used, sources[:, taps], height * width))
+    read = torch.where(used, sources[:, taps], height * width)
+    return Table(taps, entry_masks, used, inside[:, taps], read, (height, width), dilation)
 
 
 def _patterns(table: Table) -> list[Pattern]:

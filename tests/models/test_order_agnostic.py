@@ -10,7 +10,7 @@ from pixkit.completion import complete, keep_edge
 from pixkit.errors import CausalityError, RecipeError, UsageError
 from pixkit.image import Batch, ImageSpec
 from pixkit.layers import LocalConv2d
-from pixkit.layers.patterns import Patterns
+from pixkit.layers.patterns import masked_kernel
 from pixkit.noise import Noise
 from pixkit.recipe import load_recipe
 from pixkit.samplers import Known
@@ -192,7 +192,7 @@ def test_verify_looks_at_every_ordering():
     layer = next(module for module in built.networks[1].modules() if isinstance(module, LocalConv2d))
     layer.allowed.fill_(True)
     maps = layer.in_maps, layer.out_maps
-    layer.patterns = Patterns(layer.allowed, maps, (-(layer.kernel_size // 2),) * 2, layer.dilation)
+    layer.apply_kernel = masked_kernel(layer.allowed, maps, (-(layer.kernel_size // 2),) * 2, layer.dilation)
     with pytest.raises(CausalityError):
         built.verify()
 
