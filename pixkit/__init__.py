@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from pixkit import build as build
+    from pixkit import completion as completion
     from pixkit import figures as figures
     from pixkit import layers as layers
     from pixkit import testing as testing
@@ -104,7 +105,7 @@ if TYPE_CHECKING:
 
     __version__: str
 
-_MODULES = ("build", "figures", "layers", "testing")
+_MODULES = ("build", "completion", "figures", "layers", "testing")
 """Public modules."""
 _MODULE_OF = {
     "API_VERSION": "hookspecs",

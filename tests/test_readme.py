@@ -8,6 +8,7 @@ import pytest
 from pixkit.cli.door import plugin_command_names
 from pixkit.cli.group import SECTIONS
 from pixkit.cli.ls import markdown_table
+from pixkit.cli.main import main
 from pixkit.plugins import plugins, registry
 from pixkit.recipe import load_recipe, packaged_recipes
 
@@ -57,6 +58,20 @@ def test_every_command_named_exists(text):
     named = set(re.findall(r"(?:^|[/`])pixkit ([a-z]+)", text, re.MULTILINE))
     assert named
     assert named <= known
+
+
+def test_the_python_runs(tmp_path, monkeypatch):
+    """On runs of a few steps."""
+    monkeypatch.chdir(tmp_path)
+    short = ["train.steps=2", "train.eval_every=2", "train.eval_images=16", "sample.count=1"]
+    for name in ("digits-pixelcnn", "digits-pixelvae"):
+        path = str(ROOT / "recipes" / f"{name}.yaml")
+        assert main(["build", "-q", path, *short, "data.limit_train=64", "data.limit_test=16"]) == 0
+    found = {}
+    (code,) = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
+    exec(compile(code, "README.md", "exec"), found)
+    assert found["nats"].shape == (10,) and found["z"].shape == (10, 16) and found["bound"].shape == (10,)
+    assert found["found"].exact and found["found"].samples.shape == (8, 1, 8, 8)
 
 
 if __name__ == "__main__":
