@@ -109,9 +109,9 @@ class OrderAgnosticModel(LabelledModel):
 
     def remarks(self, parts: Mapping[str, float], step: int | None = None) -> list[str]:
         """What the score is of, once training is over."""
-        if step is not None or "one ordering" not in parts:
-            return []
         count = len(self.networks)
+        if step is not None or count == 1 or "one ordering" not in parts:
+            return []
         single = parts["one ordering"]
         return [f"the score is the ensemble's, of {count} orderings; one ordering has {single:.3f} nats, their mean"]
 
