@@ -1,9 +1,9 @@
 """How long a training step of `local_pixelcnn` takes in several orderings, beside the raster and beside patches.
 
 Under the raster one kernel serves all sites (the translation-invariant path). In other orderings sites that use the
-same taps share a product. The authors' way, for comparison, lays the patches out, masks them and multiplies (unfold). All
-ways are checked to compute the same function first. Steps alternate in one process; medians are printed, seconds of
-the processor beside those that passed, and each ordering's ratio to the raster.
+same taps share a product. The authors' way, for comparison, lays the patches out, masks them and multiplies (unfold).
+All ways are checked to compute the same function first. Steps alternate in one process; medians are printed, seconds
+of the processor beside those that passed, and each ordering's ratio to the raster.
 
     python tests/benchmarks/local_training.py [--width 32] [--blocks 1] [--stages 2] [--side 28] [--batch 32]
         [--rounds 9] [--threads N] [--device cpu|cuda]
