@@ -23,6 +23,8 @@ from pixkit.noise import Noise
 from pixkit.ordering import Ordering
 from pixkit.samplers import Known, Sampler
 
+__all__ = ["Completion", "complete", "conditional_nats", "hide_box", "hide_random", "keep_edge"]
+
 Side = Literal["top", "bottom", "left", "right"]
 Shape = tuple[int, int, int]
 """Of an image, (C, H, W)."""
