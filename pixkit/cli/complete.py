@@ -145,11 +145,11 @@ def ordering_words(ordering: Ordering) -> str:
     names = [entry.name for entry in components if entry.cls is type(ordering)]
     required = {key: getattr(config, key) for key, field in type(config).model_fields.items() if field.is_required()}
     usual = type(config).model_validate(required, context={"registry": components}).model_dump(mode="json")
-    told = [*names[:1]] or [type(ordering).__name__]
+    words = [*names[:1]] or [type(ordering).__name__]
     for key, value in config.model_dump(mode="json").items():
         if value != usual[key] or key in required:
-            told.append(key if value is True else f"{key} {value}")
-    return ", ".join(told)
+            words.append(key if value is True else f"{key} {value}")
+    return ", ".join(words)
 
 
 def _hole(

@@ -33,7 +33,7 @@ def choose(config: LabelledConfig, labels: Tensor | None) -> Tensor:
         raise pixkit.DataError("the images have no labels to teach", where="model.labelled")
     generator = torch.Generator().manual_seed(config.seed)
     shuffled = torch.randperm(len(labels), generator=generator)
-    classes = labels[shuffled].unique().tolist()
+    classes = labels.unique().tolist()
     extra = torch.randperm(len(classes), generator=generator)[: config.count % len(classes)].tolist()
     chosen = []
     for place, label in enumerate(classes):
