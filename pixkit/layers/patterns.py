@@ -10,8 +10,11 @@ from torch import Tensor, nn
 
 from pixkit.layers.geometry import tap_sources
 
-MOST = 64
-"""Patterns above which one product of all taps is quicker than one for each pattern."""
+MOST = 256
+"""Patterns above which one product of all taps serves all sites.
+
+Kernels of 3x3 taps have no more under any ordering of the sites. A step of a layer of 64 maps with 201 patterns took
+half as long as one product of all taps; a 7x7 layer of one map with 443 patterns took twice as long."""
 
 
 @dataclass(frozen=True)
