@@ -10,35 +10,32 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from pixkit import build as build
-    from pixkit import completion as completion
     from pixkit import figures as figures
     from pixkit import layers as layers
     from pixkit import testing as testing
-    from pixkit.autoregressive import Autoregressive as Autoregressive
-    from pixkit.autoregressive import assemble as assemble
-    from pixkit.backbone import Backbone as Backbone
-    from pixkit.backbone import BackboneSpec as BackboneSpec
-    from pixkit.backbone import InputConfig as InputConfig
-    from pixkit.backbone import check_multiple as check_multiple
-    from pixkit.build import BuildResult as BuildResult
-    from pixkit.build import evaluate as evaluate
-    from pixkit.build import load as load
-    from pixkit.completion import Completion as Completion
-    from pixkit.completion import complete as complete
-    from pixkit.component import BackboneRef as BackboneRef
-    from pixkit.component import ComponentSpec as ComponentSpec
-    from pixkit.component import DataRef as DataRef
-    from pixkit.component import HeadRef as HeadRef
-    from pixkit.component import MaskRef as MaskRef
-    from pixkit.component import ModelRef as ModelRef
-    from pixkit.component import OrderingRef as OrderingRef
-    from pixkit.component import SamplerRef as SamplerRef
-    from pixkit.config import ComponentConfig as ComponentConfig
-    from pixkit.context import Conditioner as Conditioner
-    from pixkit.context import FeatureContext as FeatureContext
-    from pixkit.context import LabelConfig as LabelConfig
-    from pixkit.context import LabelContext as LabelContext
+    from pixkit.backbones.base import Backbone as Backbone
+    from pixkit.backbones.base import BackboneSpec as BackboneSpec
+    from pixkit.backbones.base import InputConfig as InputConfig
+    from pixkit.backbones.base import check_multiple as check_multiple
+    from pixkit.backbones.conditioners import Conditioner as Conditioner
+    from pixkit.backbones.conditioners import FeatureContext as FeatureContext
+    from pixkit.backbones.conditioners import LabelConfig as LabelConfig
+    from pixkit.backbones.conditioners import LabelContext as LabelContext
+    from pixkit.backbones.oriented import OrientedBackbone as OrientedBackbone
+    from pixkit.components.config import ComponentConfig as ComponentConfig
+    from pixkit.components.hookspecs import API_VERSION as API_VERSION
+    from pixkit.components.hookspecs import hookimpl as hookimpl
+    from pixkit.components.registry import KINDS as KINDS
+    from pixkit.components.registry import Registrar as Registrar
+    from pixkit.components.registry import Registry as Registry
+    from pixkit.components.spec import BackboneRef as BackboneRef
+    from pixkit.components.spec import ComponentSpec as ComponentSpec
+    from pixkit.components.spec import DataRef as DataRef
+    from pixkit.components.spec import HeadRef as HeadRef
+    from pixkit.components.spec import MaskRef as MaskRef
+    from pixkit.components.spec import ModelRef as ModelRef
+    from pixkit.components.spec import OrderingRef as OrderingRef
+    from pixkit.components.spec import SamplerRef as SamplerRef
     from pixkit.data import Dataset as Dataset
     from pixkit.data import prepare as prepare
     from pixkit.data.base import DataConfig as DataConfig
@@ -56,8 +53,6 @@ if TYPE_CHECKING:
     from pixkit.errors import UsageError as UsageError
     from pixkit.heads.base import Head as Head
     from pixkit.heads.base import PixelDistribution as PixelDistribution
-    from pixkit.hookspecs import API_VERSION as API_VERSION
-    from pixkit.hookspecs import hookimpl as hookimpl
     from pixkit.image import Batch as Batch
     from pixkit.image import ImageSpec as ImageSpec
     from pixkit.layers import CausalAttention as CausalAttention
@@ -80,7 +75,6 @@ if TYPE_CHECKING:
     from pixkit.layers import ShiftedConvTranspose2d as ShiftedConvTranspose2d
     from pixkit.layers import TapLayer as TapLayer
     from pixkit.layers import Taps as Taps
-    from pixkit.masks import TapShape as TapShape
     from pixkit.models.base import Model as Model
     from pixkit.models.base import Phase as Phase
     from pixkit.models.codes import CodeMaps as CodeMaps
@@ -90,77 +84,89 @@ if TYPE_CHECKING:
     from pixkit.models.encoder import split_gaussian as split_gaussian
     from pixkit.models.latent import LatentModel as LatentModel
     from pixkit.models.latent import VariationalModel as VariationalModel
+    from pixkit.network import Autoregressive as Autoregressive
+    from pixkit.network import assemble as assemble
     from pixkit.noise import Noise as Noise
-    from pixkit.ordering import Ordering as Ordering
-    from pixkit.oriented import OrientedBackbone as OrientedBackbone
+    from pixkit.orderings.base import Ordering as Ordering
+    from pixkit.orderings.masks import TapShape as TapShape
     from pixkit.recipe import LoadedRecipe as LoadedRecipe
     from pixkit.recipe import Recipe as Recipe
     from pixkit.recipe import load_recipe as load_recipe
-    from pixkit.registry import KINDS as KINDS
-    from pixkit.registry import Registrar as Registrar
-    from pixkit.registry import Registry as Registry
-    from pixkit.run import Run as Run
+    from pixkit.runs.run import Run as Run
     from pixkit.samplers.base import Known as Known
     from pixkit.samplers.base import Sampler as Sampler
+    from pixkit.tasks import complete as completion  # noqa: F401 - 0.1's name
+    from pixkit.tasks.complete import Completion as Completion
+    from pixkit.tasks.complete import complete as complete
+    from pixkit.training import build as build
+    from pixkit.training.build import BuildResult as BuildResult
+    from pixkit.training.build import evaluate as evaluate
+    from pixkit.training.build import load as load
 
     __version__: str
 
-_MODULES = ("build", "completion", "figures", "layers", "testing")
+_MODULES = {
+    "build": "training.build",
+    "completion": "tasks.complete",
+    "figures": "figures",
+    "layers": "layers",
+    "testing": "testing",
+}
 """Public modules."""
 _MODULE_OF = {
-    "API_VERSION": "hookspecs",
-    "Autoregressive": "autoregressive",
-    "Backbone": "backbone",
-    "BackboneRef": "component",
-    "BackboneSpec": "backbone",
+    "API_VERSION": "components.hookspecs",
+    "Autoregressive": "network",
+    "Backbone": "backbones.base",
+    "BackboneRef": "components.spec",
+    "BackboneSpec": "backbones.base",
     "Batch": "image",
-    "BuildResult": "build",
+    "BuildResult": "training.build",
     "CausalAttention": "layers",
     "CausalityError": "errors",
     "CheckpointError": "errors",
     "CodeMaps": "models.codes",
     "CodeVector": "models.codes",
     "ColourLayerNorm": "layers",
-    "Completion": "completion",
-    "ComponentConfig": "config",
-    "ComponentSpec": "component",
+    "Completion": "tasks.complete",
+    "ComponentConfig": "components.config",
+    "ComponentSpec": "components.spec",
     "ConcatenatedELU": "layers",
-    "Conditioner": "context",
+    "Conditioner": "backbones.conditioners",
     "DataConfig": "data.base",
     "DataError": "errors",
-    "DataRef": "component",
+    "DataRef": "components.spec",
     "DataSource": "data.base",
     "Dataset": "data",
     "DiagonalLSTM": "layers",
     "Encoder": "models.encoder",
     "EncoderConfig": "models.encoder",
-    "FeatureContext": "context",
+    "FeatureContext": "backbones.conditioners",
     "Head": "heads.base",
-    "HeadRef": "component",
+    "HeadRef": "components.spec",
     "ImageSet": "data.base",
     "ImageSpec": "image",
-    "InputConfig": "backbone",
-    "KINDS": "registry",
+    "InputConfig": "backbones.base",
+    "KINDS": "components.registry",
     "KeepBefore": "layers",
     "Known": "samplers.base",
-    "LabelConfig": "context",
-    "LabelContext": "context",
+    "LabelConfig": "backbones.conditioners",
+    "LabelContext": "backbones.conditioners",
     "LatentModel": "models.latent",
     "LoadedRecipe": "recipe",
     "LocalConv2d": "layers",
-    "MaskRef": "component",
+    "MaskRef": "components.spec",
     "MaskedConv2d": "layers",
     "MaskedDownsample": "layers",
     "MaskedUpsample": "layers",
     "Maxout": "layers",
     "MixingLayer": "layers",
     "Model": "models.base",
-    "ModelRef": "component",
+    "ModelRef": "components.spec",
     "Noise": "noise",
     "NonFiniteError": "errors",
-    "Ordering": "ordering",
-    "OrderingRef": "component",
-    "OrientedBackbone": "oriented",
+    "Ordering": "orderings.base",
+    "OrderingRef": "components.spec",
+    "OrientedBackbone": "backbones.oriented",
     "Phase": "models.base",
     "PixelDistribution": "heads.base",
     "PixkitError": "errors",
@@ -169,29 +175,29 @@ _MODULE_OF = {
     "PointwiseLayer": "layers",
     "Recipe": "recipe",
     "RecipeError": "errors",
-    "Registrar": "registry",
-    "Registry": "registry",
+    "Registrar": "components.registry",
+    "Registry": "components.registry",
     "Reorient": "layers",
     "RowLSTM": "layers",
-    "Run": "run",
+    "Run": "runs.run",
     "RunError": "errors",
     "Sampler": "samplers.base",
-    "SamplerRef": "component",
+    "SamplerRef": "components.spec",
     "Shift": "layers",
     "ShiftedConv2d": "layers",
     "ShiftedConvTranspose2d": "layers",
     "SourceImages": "data.base",
     "TapLayer": "layers",
-    "TapShape": "masks",
+    "TapShape": "orderings.masks",
     "Taps": "layers",
     "UsageError": "errors",
     "VariationalModel": "models.latent",
-    "assemble": "autoregressive",
-    "check_multiple": "backbone",
-    "complete": "completion",
-    "evaluate": "build",
-    "hookimpl": "hookspecs",
-    "load": "build",
+    "assemble": "network",
+    "check_multiple": "backbones.base",
+    "complete": "tasks.complete",
+    "evaluate": "training.build",
+    "hookimpl": "components.hookspecs",
+    "load": "training.build",
     "load_recipe": "recipe",
     "prepare": "data",
     "split_gaussian": "models.encoder",
@@ -207,7 +213,7 @@ def __getattr__(name: str) -> Any:
 
         return version("pixkit")
     if name in _MODULES:
-        return importlib.import_module(f"pixkit.{name}")
+        return importlib.import_module(f"pixkit.{_MODULES[name]}")
     if name not in _MODULE_OF:
         raise AttributeError(f"module 'pixkit' has no attribute '{name}'")
     value = getattr(importlib.import_module(f"pixkit.{_MODULE_OF[name]}"), name)

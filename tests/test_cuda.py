@@ -3,10 +3,10 @@
 import pytest
 import torch
 
-from pixkit.completion import complete, keep_edge
 from pixkit.image import Batch, ImageSpec
 from pixkit.noise import Noise
 from pixkit.samplers import Ancestral, Known
+from pixkit.tasks.complete import complete, keep_edge
 from pixkit.testing import named, network, randomise
 
 pytestmark = [

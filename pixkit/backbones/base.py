@@ -11,11 +11,11 @@ import torch.nn.functional as F
 from pydantic import Field
 from torch import Tensor, nn
 
-from pixkit.config import ComponentConfig
+from pixkit.components.config import ComponentConfig
 from pixkit.errors import RecipeError
 from pixkit.image import ImageSpec
 from pixkit.layers.base import PointwiseLayer
-from pixkit.ordering import Ordering
+from pixkit.orderings.base import Ordering
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ import torch
 from pydantic import Field
 from torch import Tensor, nn
 
-from pixkit.config import ComponentConfig
+from pixkit.components.config import ComponentConfig
 from pixkit.errors import UsageError
 
 

@@ -10,11 +10,11 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor, nn
 
-from pixkit.backbone import Backbone, BackboneSpec
-from pixkit.curves import Raster
+from pixkit.backbones.base import Backbone, BackboneSpec
 from pixkit.errors import RecipeError
 from pixkit.layers.orient import Reorient, Turn
-from pixkit.ordering import Ordering, OrderingConfig
+from pixkit.orderings.base import Ordering, OrderingConfig
+from pixkit.orderings.scans import Raster
 
 
 class OrientedBackbone(Backbone):

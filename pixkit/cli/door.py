@@ -8,9 +8,9 @@ import sys
 import click
 
 from pixkit.cli.output import warn
+from pixkit.components.plugins import PluginInfo, Plugins, plugins
+from pixkit.components.registry import Entry
 from pixkit.errors import PluginError, UsageError
-from pixkit.plugins import PluginInfo, Plugins, plugins
-from pixkit.registry import Entry
 
 
 def open_door() -> Plugins:

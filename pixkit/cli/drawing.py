@@ -8,7 +8,6 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
-from pixkit.build import load
 from pixkit.cli.door import open_door
 from pixkit.cli.options import (
     batch_size_option,
@@ -19,10 +18,11 @@ from pixkit.cli.options import (
     temperature_option,
     weights_option,
 )
-from pixkit.cli.talk import Talk
+from pixkit.cli.progress import Talk
 from pixkit.models.base import Model
-from pixkit.run import Run
+from pixkit.runs.run import Run
 from pixkit.samplers import Sampler, sampler_for
+from pixkit.training.build import load
 
 Options = dict[str, Any]
 """Keyword arguments of `Model.sample` and `LatentModel.decode`."""

@@ -42,7 +42,7 @@ class CommandGroup(click.Group):
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         """Import the command; plugins are loaded only for a name that is not pixkit's own."""
         if cmd_name in self.list_commands(ctx):
-            command: click.Command = importlib.import_module(f"pixkit.cli.{cmd_name}").command
+            command: click.Command = importlib.import_module(f"pixkit.cli.commands.{cmd_name}").command
             return command
         if cmd_name.startswith("-"):
             return None
@@ -58,7 +58,7 @@ class CommandGroup(click.Group):
         command = self.get_command(ctx, name)
         if command is None:
             from pixkit.cli.door import plugin_command_names
-            from pixkit.plugins import plugins
+            from pixkit.components.plugins import plugins
 
             known = [*self.list_commands(ctx), *plugin_command_names(plugins())]
             near = difflib.get_close_matches(name, known, n=1)

@@ -11,8 +11,7 @@ import click
 import torch
 from torch import Tensor
 
-from pixkit.cli.talk import Talk
-from pixkit.completion import keep_edge
+from pixkit.cli.progress import Talk
 from pixkit.data import prepare
 from pixkit.data.levels import quantise
 from pixkit.data.picture import Form, read_picture
@@ -20,8 +19,9 @@ from pixkit.errors import DataError, UsageError
 from pixkit.image import ImageSpec
 from pixkit.models.base import Model
 from pixkit.models.latent import LatentModel
-from pixkit.run import Run
+from pixkit.runs.run import Run
 from pixkit.samplers import Known
+from pixkit.tasks.complete import keep_edge
 
 MAX_PIXELS = 2**26
 """Largest picture that is read."""

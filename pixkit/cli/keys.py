@@ -10,8 +10,8 @@ from typing import Any, get_args
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
-from pixkit.component import ComponentSpec
-from pixkit.config import ComponentConfig
+from pixkit.components.config import ComponentConfig
+from pixkit.components.spec import ComponentSpec
 
 _BOUNDS = {
     "minimum": ">= {}",

@@ -39,7 +39,7 @@ def cli(ctx: click.Context, whole: bool, strict_plugins: bool) -> None:
     ctx.color = colour_wanted()
     if strict_plugins:
         from pixkit.cli.door import require_sound
-        from pixkit.plugins import plugins
+        from pixkit.components.plugins import plugins
 
         require_sound(plugins())
 

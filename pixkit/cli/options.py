@@ -8,7 +8,7 @@ from pathlib import Path
 
 import click
 
-from pixkit.registry import KINDS
+from pixkit.components.registry import KINDS
 
 device_option = click.option(
     "--device",

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from pixkit.recipe import LoadedRecipe, Recipe, revise_recipe
-from pixkit.run import Run
+from pixkit.runs.run import Run
 
 
 def recipe_of(run: Run, overrides: Sequence[str] = ()) -> Recipe:

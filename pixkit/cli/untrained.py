@@ -8,13 +8,13 @@ from typing import Any
 import click
 import torch
 
-from pixkit.autoregressive import Autoregressive
-from pixkit.cli.talk import Talk
+from pixkit.cli.progress import Talk
 from pixkit.data import prepare
 from pixkit.data.download import offline
 from pixkit.errors import DataError, UsageError
 from pixkit.image import ImageSpec
 from pixkit.models.base import Model
+from pixkit.network import Autoregressive
 from pixkit.recipe import LoadedRecipe
 from pixkit.training.construct import construct
 

@@ -9,7 +9,7 @@ import pluggy
 if TYPE_CHECKING:
     import click
 
-    from pixkit.registry import Registrar
+    from pixkit.components.registry import Registrar
 
 API_VERSION = 1
 """What a plugin states as ``pixkit_api_version``; raised when a hook or a contract changes."""
@@ -30,7 +30,7 @@ def pixkit_commands(cli: click.Group) -> None:
 
 @hookspec
 def pixkit_train_start(run: Any) -> None:
-    """Training starts; `run` is the pixkit.run.Run being trained."""
+    """Training starts; `run` is the pixkit.runs.run.Run being trained."""
 
 
 @hookspec

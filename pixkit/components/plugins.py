@@ -17,9 +17,9 @@ from typing import Any
 
 import pluggy
 
-from pixkit import hookspecs
+from pixkit.components import hookspecs
+from pixkit.components.registry import Absence, Registrar, Registry, canonical
 from pixkit.errors import PluginError
-from pixkit.registry import Absence, Registrar, Registry, canonical
 
 GROUP = "pixkit"
 DISABLE_VARIABLE = "PIXKIT_DISABLE_PLUGINS"

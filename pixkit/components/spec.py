@@ -14,8 +14,8 @@ from typing import Annotated, Any, TypeAlias
 from pydantic import GetCoreSchemaHandler, GetJsonSchemaHandler, ValidationError
 from pydantic_core import InitErrorDetails, PydanticCustomError, core_schema
 
-from pixkit.config import ComponentConfig
-from pixkit.registry import Entry
+from pixkit.components.config import ComponentConfig
+from pixkit.components.registry import Entry
 
 
 @dataclass(frozen=True)

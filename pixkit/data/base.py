@@ -10,7 +10,7 @@ from typing import Any, Literal, Self
 from pydantic import Field, model_validator
 from torch import Tensor
 
-from pixkit.config import ComponentConfig
+from pixkit.components.config import ComponentConfig
 
 Progress = Callable[[str, int, int], None]
 """Called as progress(what, done, total); total is 0 where it is unknown."""

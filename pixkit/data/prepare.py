@@ -8,7 +8,7 @@ from typing import cast
 import torch
 from torch import Tensor
 
-from pixkit.component import ComponentSpec
+from pixkit.components.spec import ComponentSpec
 from pixkit.data.base import DataConfig, DataSource, ImageSet, Progress, SourceImages
 from pixkit.data.dataset import Dataset, Part, digest
 from pixkit.data.levels import Binariser, quantise, threshold

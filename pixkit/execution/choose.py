@@ -7,13 +7,13 @@ from typing import TypeAlias
 
 from torch import Tensor
 
-from pixkit.readiness.eager import EagerExecutor
-from pixkit.readiness.executor import Executor, ReferenceExecutor
-from pixkit.readiness.graphs import GraphExecutor
-from pixkit.readiness.lower import Unsupported
-from pixkit.readiness.native.compile import NoCompiler
-from pixkit.readiness.native.executor import NativeExecutor
-from pixkit.readiness.plan import Plan
+from pixkit.execution.cuda.graphs import GraphExecutor
+from pixkit.execution.eager import EagerExecutor
+from pixkit.execution.lowering.lower import Unsupported
+from pixkit.execution.native.compile import NoCompiler
+from pixkit.execution.native.executor import NativeExecutor
+from pixkit.execution.plan import Plan
+from pixkit.execution.reference import Executor, ReferenceExecutor
 
 Make: TypeAlias = Callable[[Plan, int, Tensor | None], Executor]
 """Called as make(plan, batch, context)."""

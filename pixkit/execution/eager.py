@@ -15,10 +15,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from pixkit.execution.lowering.lower import Lowered, Unsupported, lower, static_inputs
+from pixkit.execution.plan import Instruction, Plan
+from pixkit.execution.reference import Executor, run_static
 from pixkit.layers import CausalAttention
-from pixkit.readiness.executor import Executor, run_static
-from pixkit.readiness.lower import Lowered, Unsupported, lower, static_inputs
-from pixkit.readiness.plan import Instruction, Plan
 from pixkit.readiness.trace import as_image
 
 Place: TypeAlias = int | Tensor

@@ -19,9 +19,9 @@ from typing import Literal, TypeAlias
 import torch
 from torch import Tensor
 
-from pixkit.ordering import Ordering
+from pixkit.orderings.base import Ordering
+from pixkit.readiness.law import reads
 from pixkit.readiness.trace import Operation, Trace
-from pixkit.readiness.verify import reads
 
 Opcode: TypeAlias = Literal["POINT", "MIX", "ALL"]
 POINTWISE = ("elementwise", "concat", "split", "channels")

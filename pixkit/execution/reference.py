@@ -10,8 +10,8 @@ from typing import Any
 import torch
 from torch import Tensor, fx
 
+from pixkit.execution.plan import Instruction, Plan, fleeting, pointwise
 from pixkit.layers.base import MixingLayer
-from pixkit.readiness.plan import Instruction, Plan, fleeting, pointwise
 from pixkit.readiness.trace import Operation, Trace, as_image
 
 Progress = Callable[[int, int], None]

@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 from PIL import Image, ImageDraw
 
-from pixkit.fieldfigure import INK, LINE, MARGIN, PAPER, RAMP
-from pixkit.figures import grid_columns, in_colour
+from pixkit.figures.fields import INK, LINE, MARGIN, PAPER, RAMP
+from pixkit.figures.grids import grid_columns, in_colour
 from pixkit.files import replacing
 
 SIDE = 168

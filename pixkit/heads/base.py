@@ -9,10 +9,10 @@ import torch
 from torch import Tensor, nn
 from torch.distributions import Distribution, constraints
 
-from pixkit.config import ComponentConfig
+from pixkit.components.config import ComponentConfig
 from pixkit.image import ImageSpec
 from pixkit.layers import Pointwise
-from pixkit.ordering import Colours, Ordering
+from pixkit.orderings.base import Colours, Ordering
 
 
 class PixelDistribution(Distribution):

@@ -5,12 +5,12 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from pixkit.config import ComponentConfig
+from pixkit.components.config import ComponentConfig
 from pixkit.errors import RecipeError
 from pixkit.heads.base import Head, at_least_single
 from pixkit.heads.softmax import LevelCategorical
 from pixkit.image import ImageSpec
-from pixkit.ordering import Colours, Ordering
+from pixkit.orderings.base import Colours, Ordering
 
 
 class Bernoulli(Head):

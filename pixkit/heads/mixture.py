@@ -11,12 +11,12 @@ from pydantic import Field
 from torch import Tensor, nn
 from torch.distributions import constraints
 
-from pixkit.config import ComponentConfig
+from pixkit.components.config import ComponentConfig
 from pixkit.errors import UsageError
 from pixkit.heads.base import Head, PixelDistribution, at_least_single
 from pixkit.heads.softmax import LevelCategorical
 from pixkit.image import ImageSpec
-from pixkit.ordering import Colours, Ordering
+from pixkit.orderings.base import Colours, Ordering
 
 MAX_LOG_SCALE = 7.0
 """Log-scales end here: such a component is flat within the image's range, one half of it on either edge."""

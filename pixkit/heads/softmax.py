@@ -8,10 +8,10 @@ import torch
 from torch import Tensor
 from torch.distributions import constraints
 
-from pixkit.config import ComponentConfig
+from pixkit.components.config import ComponentConfig
 from pixkit.heads.base import Head, PixelDistribution, at_least_single
 from pixkit.image import ImageSpec
-from pixkit.ordering import Colours, Ordering
+from pixkit.orderings.base import Colours, Ordering
 
 
 class LevelCategorical(PixelDistribution):

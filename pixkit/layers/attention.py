@@ -10,7 +10,7 @@ from torch import Tensor
 
 from pixkit.errors import RecipeError
 from pixkit.layers.base import MixingLayer
-from pixkit.ordering import Ordering
+from pixkit.orderings.base import Ordering
 
 
 class CausalAttention(MixingLayer):

@@ -8,9 +8,9 @@ from torch import Tensor, nn
 from pixkit.layers.base import TapLayer, Taps
 from pixkit.layers.geometry import tap_sources
 from pixkit.layers.masked import check_maps, check_side
-from pixkit.layers.patterns import masked_kernel
-from pixkit.masks import Full, MaskType, site_masks
-from pixkit.ordering import Ordering
+from pixkit.layers.site_kernels import masked_kernel
+from pixkit.orderings.base import Ordering
+from pixkit.orderings.masks import Full, MaskType, site_masks
 
 
 class LocalConv2d(TapLayer):

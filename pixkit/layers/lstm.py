@@ -10,7 +10,7 @@ from torch import Tensor
 
 from pixkit.layers.geometry import Grid, tap_sources
 from pixkit.layers.recurrent import Fronts, Recurrence
-from pixkit.ordering import Ordering
+from pixkit.orderings.base import Ordering
 
 
 class RowLSTM(Recurrence):

@@ -11,9 +11,9 @@ from torch import Tensor, nn
 from pixkit.errors import RecipeError
 from pixkit.layers.base import TapLayer, Taps
 from pixkit.layers.geometry import tap_sources
-from pixkit.layers.patterns import Patterns, Scan, masked_kernel
-from pixkit.masks import Full, MaskType, TapShape, kernel_mask, site_masks
-from pixkit.ordering import Ordering
+from pixkit.layers.site_kernels import Patterns, Scan, masked_kernel
+from pixkit.orderings.base import Ordering
+from pixkit.orderings.masks import Full, MaskType, TapShape, kernel_mask, site_masks
 
 
 class MaskedConv2d(TapLayer):
@@ -22,7 +22,7 @@ class MaskedConv2d(TapLayer):
     Maps [B, in_maps, H, W] to [B, out_maps, H, W]. The kernel keeps only the rows and columns that some
     site may use (3x3 type B under the raster: 2 rows of 3, not 3 of 3). Where one mask serves all sites it is an
     ordinary convolution with `weight * mask`; elsewhere each site has its own mask, and sites that use the same taps
-    share a product (`pixkit.layers.patterns`). The stored weight is never changed by its mask, and
+    share a product (`pixkit.layers.site_kernels`). The stored weight is never changed by its mask, and
     masked entries have no gradient.
 
     Args:
@@ -31,7 +31,7 @@ class MaskedConv2d(TapLayer):
         kernel_size: odd side of the kernel.
         mask_type: "A" if the input is pixels, "B" if it is features.
         ordering: the ordering that the mask follows.
-        shape: the taps that the kernel has (`pixkit.masks`).
+        shape: the taps that the kernel has (`pixkit.orderings.masks`).
         bias: whether to add a bias of each map.
 
     Raises:

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from pixkit.layers.base import MixingLayer
 from pixkit.layers.geometry import Grid
 from pixkit.layers.masked import check_maps
-from pixkit.ordering import Ordering
+from pixkit.orderings.base import Ordering
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from pixkit.layers.base import TapLayer, Taps
 from pixkit.layers.geometry import tap_sources, transposed_sources
 from pixkit.layers.masked import check_maps
-from pixkit.ordering import Ordering
+from pixkit.orderings.base import Ordering
 
 
 class _MaskedResample(TapLayer):

@@ -8,14 +8,14 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
-from pixkit.autoregressive import Autoregressive, assemble
-from pixkit.backbone import InputConfig
-from pixkit.component import BackboneRef, HeadRef, OrderingRef
-from pixkit.config import ComponentConfig
-from pixkit.context import LabelConfig
+from pixkit.backbones.base import InputConfig
+from pixkit.backbones.conditioners import LabelConfig
+from pixkit.components.config import ComponentConfig
+from pixkit.components.spec import BackboneRef, HeadRef, OrderingRef
 from pixkit.image import Batch, ImageSpec
 from pixkit.models.base import Losses, Phase
 from pixkit.models.labelled import LabelledModel, label_context
+from pixkit.network import Autoregressive, assemble
 from pixkit.noise import Noise
 from pixkit.readiness.check import verify
 from pixkit.samplers import Known, Sampler

@@ -9,10 +9,10 @@ from typing import Any, Literal
 import torch
 from torch import Tensor, nn
 
-from pixkit.autoregressive import Autoregressive
-from pixkit.config import ComponentConfig
+from pixkit.components.config import ComponentConfig
 from pixkit.errors import UsageError
 from pixkit.image import Batch, ImageSpec
+from pixkit.network import Autoregressive
 from pixkit.samplers import Known, Sampler
 
 Losses = Mapping[str, Tensor]

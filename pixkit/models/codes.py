@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from pixkit.context import Conditioner
+from pixkit.backbones.conditioners import Conditioner
 from pixkit.errors import UsageError
 from pixkit.models.encoder import halved, halvings_to
 

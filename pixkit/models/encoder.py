@@ -9,8 +9,8 @@ import torch
 from pydantic import Field
 from torch import Tensor, nn
 
-from pixkit.backbone import InputConfig
-from pixkit.config import ComponentConfig
+from pixkit.backbones.base import InputConfig
+from pixkit.components.config import ComponentConfig
 from pixkit.image import ImageSpec
 
 

@@ -7,12 +7,12 @@ from abc import abstractmethod
 import torch
 from torch import Tensor
 
-from pixkit.autoregressive import Autoregressive
-from pixkit.context import LabelConfig, LabelContext
+from pixkit.backbones.conditioners import LabelConfig, LabelContext
 from pixkit.errors import RecipeError
 from pixkit.image import Batch
 from pixkit.layers import initialise_from_data
 from pixkit.models.base import Model
+from pixkit.network import Autoregressive
 from pixkit.samplers import Sampler, sampler_for
 from pixkit.samplers.guidance import Guided
 

@@ -8,11 +8,11 @@ from collections.abc import Callable, Iterator, Sequence
 import torch
 from torch import Tensor
 
-from pixkit.autoregressive import Autoregressive
 from pixkit.errors import UsageError
 from pixkit.image import Batch
 from pixkit.layers import initialise_from_data
 from pixkit.models.base import Model
+from pixkit.network import Autoregressive
 from pixkit.noise import Noise
 from pixkit.readiness.check import verify
 from pixkit.samplers import Known, Sampler, sampler_for

@@ -12,7 +12,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from pixkit.config import ComponentConfig
+from pixkit.components.config import ComponentConfig
 from pixkit.errors import RecipeError
 from pixkit.image import ImageSpec
 

@@ -15,7 +15,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from pixkit.config import ComponentConfig
+from pixkit.components.config import ComponentConfig
 
 MaskType: TypeAlias = Literal["A", "B"]
 Size: TypeAlias = tuple[int, int]

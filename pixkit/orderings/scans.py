@@ -10,7 +10,7 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
-from pixkit.ordering import Ordering, OrderingConfig
+from pixkit.orderings.base import Ordering, OrderingConfig
 
 
 class Raster(Ordering):

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import warnings
 
-from pixkit.autoregressive import Autoregressive
 from pixkit.errors import CausalityError
+from pixkit.network import Autoregressive
+from pixkit.readiness.law import require_law
 from pixkit.readiness.probe import probe
 from pixkit.readiness.trace import Trace, Untraceable
-from pixkit.readiness.verify import require_law
 
 
 def verify(network: Autoregressive) -> Trace | None:

@@ -8,8 +8,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from pixkit.autoregressive import Autoregressive
 from pixkit.errors import CausalityError
+from pixkit.network import Autoregressive
 
 
 def probe(network: Autoregressive, *, probes: int = 16, seed: int = 0) -> None:

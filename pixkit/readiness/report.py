@@ -9,11 +9,11 @@ from typing import Any, Literal
 import torch
 from torch import Tensor
 
-from pixkit.autoregressive import Autoregressive
 from pixkit.errors import CausalityError, UsageError
+from pixkit.network import Autoregressive
+from pixkit.readiness.law import Leak, find_leak, law_error, permitted, receptive_field
 from pixkit.readiness.probe import probe
 from pixkit.readiness.trace import Trace, Untraceable
-from pixkit.readiness.verify import Leak, find_leak, law_error, permitted, receptive_field
 
 Pixel = tuple[int, int, int]
 """A sub-pixel: colour, row, column."""

@@ -7,17 +7,16 @@ sites has a grid of (1, 1). One law makes a network causal: what predicts a sub-
 from __future__ import annotations
 
 import operator
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, cast
 
 import torch
 from torch import Tensor, fx, nn
 
-from pixkit.autoregressive import Autoregressive
 from pixkit.errors import PixkitError
 from pixkit.layers.base import MixingLayer, PointwiseLayer
+from pixkit.layers.modes import evaluating
+from pixkit.network import Autoregressive
 from pixkit.readiness.operations import Kind, kind_of
 
 Grid = tuple[int, int]
@@ -67,7 +66,7 @@ class Trace:
         generator = torch.Generator().manual_seed(0)
         x = torch.randint(network.spec.levels, (2, *network.spec.shape), generator=generator)
         x = x.to(next(network.parameters()).device)
-        with _evaluating(network), torch.no_grad():
+        with evaluating(network), torch.no_grad():
             context = network.example_context(len(x))
             self.graph = _trace(network)
             recorder = _Recorder(self)
@@ -104,18 +103,6 @@ class Trace:
         for other in inputs[1:]:
             joined = torch.maximum(joined, other.expand(self.groups, *operation.grid))
         return joined if operation.groups_apart else joined.amax(0, keepdim=True).expand_as(joined)
-
-
-@contextmanager
-def _evaluating(network: nn.Module) -> Iterator[None]:
-    """In eval mode, and each module back in its own mode after."""
-    training = [module for module in network.modules() if module.training]
-    network.eval()
-    try:
-        yield
-    finally:
-        for module in training:
-            module.training = True
 
 
 class _Tracer(fx.Tracer):

@@ -6,8 +6,8 @@ from typing import Any
 
 from pydantic import TypeAdapter
 
+from pixkit.components.registry import Entry, Registry
 from pixkit.recipe.schema import Recipe
-from pixkit.registry import Entry, Registry
 
 _KIND, _KEY, _NAMES = "x-pixkit-kind", "x-pixkit-key", "x-pixkit-auto-or"
 _DIALECT = "https://json-schema.org/draft/2020-12/schema"

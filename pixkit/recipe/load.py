@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from pixkit.components.registry import Registry
 from pixkit.errors import PluginError
 from pixkit.recipe.dump import dump_yaml
 from pixkit.recipe.files import read_recipe
@@ -18,7 +19,6 @@ from pixkit.recipe.schema import Recipe
 from pixkit.recipe.source import InvalidRecipe, Problem, visible
 from pixkit.recipe.validate import locate, validate
 from pixkit.recipe.yaml import Node, parse_yaml
-from pixkit.registry import Registry
 
 
 @dataclass(frozen=True)
@@ -117,7 +117,7 @@ def _cross_check(recipe: Recipe, root: Node, registry: Registry) -> Iterator[Pro
 
 
 def _installed() -> Registry:
-    from pixkit.plugins import registry
+    from pixkit.components.plugins import registry
 
     return registry()
 

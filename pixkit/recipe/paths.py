@@ -8,7 +8,7 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from pixkit.component import ComponentSpec
+from pixkit.components.spec import ComponentSpec
 from pixkit.recipe.source import Path as KeyPath
 
 MARKER = "x-pixkit-path"

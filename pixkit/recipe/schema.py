@@ -6,8 +6,8 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
-from pixkit.component import DataRef, ModelRef
-from pixkit.config import ComponentConfig
+from pixkit.components.config import ComponentConfig
+from pixkit.components.spec import DataRef, ModelRef
 
 
 class Adam(ComponentConfig):

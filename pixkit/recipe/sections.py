@@ -10,11 +10,11 @@ from typing import Annotated, Any, Literal, Union, get_args, get_origin
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
-from pixkit.component import Resolve
+from pixkit.components.registry import Registry
+from pixkit.components.spec import Resolve
 from pixkit.errors import PluginError
 from pixkit.recipe.schema import Recipe
 from pixkit.recipe.source import Path
-from pixkit.registry import Registry
 
 
 @dataclass(frozen=True)

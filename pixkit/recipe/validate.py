@@ -9,12 +9,12 @@ from typing import Any
 from pydantic import ValidationError
 from pydantic.fields import FieldInfo
 
+from pixkit.components.registry import Registry
 from pixkit.recipe.messages import Verdict, judge, listed, union_tag, unknown_component, unknown_key
 from pixkit.recipe.schema import Recipe
 from pixkit.recipe.sections import config_at, slot_at
 from pixkit.recipe.source import InvalidRecipe, Path, Problem
 from pixkit.recipe.yaml import Node
-from pixkit.registry import Registry
 
 
 def validate(root: Node, registry: Registry) -> Recipe:

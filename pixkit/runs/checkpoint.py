@@ -20,9 +20,9 @@ from torch import Tensor, nn
 
 from pixkit.errors import CheckpointError, NonFiniteError
 from pixkit.files import replacing
-from pixkit.training.manifest import FORMAT, MANIFEST, Manifest, encode_manifest, read_manifest, sha256
-from pixkit.training.reading import read_regular
-from pixkit.training.storage import new_folder, writing
+from pixkit.runs.manifest import FORMAT, MANIFEST, Manifest, encode_manifest, read_manifest, sha256
+from pixkit.runs.reading import read_regular
+from pixkit.runs.storage import new_folder, writing
 
 Tensors = Mapping[str, Tensor]
 

@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 import torch
 
+from pixkit.components.plugins import Plugins
 from pixkit.errors import UsageError
-from pixkit.plugins import Plugins
 
 
 def pick_device(name: str) -> torch.device:

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from pixkit.errors import RunError
-from pixkit.training.storage import writing
+from pixkit.runs.storage import writing
 
 try:
     import fcntl

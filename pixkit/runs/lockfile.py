@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import ValidationError
 
+from pixkit.components.plugins import registry as installed
+from pixkit.components.registry import Registry
 from pixkit.errors import PixkitError, PluginError, RecipeError, RunError
-from pixkit.plugins import registry as installed
 from pixkit.recipe import LoadedRecipe, Recipe, parse_yaml
-from pixkit.registry import Registry
 
 if TYPE_CHECKING:
     from pixkit.data.dataset import Dataset
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 
 def settings_of(loaded: LoadedRecipe, dataset: Dataset, model: Model, arithmetic: dict[str, Any]) -> dict[str, Any]:
-    """What a lock says: the recipe with every default, and the section `lock` (see `pixkit.run`)."""
+    """What a lock says: the recipe with every default, and the section `lock` (see `pixkit.runs.run`)."""
     lock = {
         "recipe": str(loaded.path.absolute()),
         "overrides": list(loaded.overrides),

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from pixkit.errors import CheckpointError
-from pixkit.training.reading import read_regular
+from pixkit.runs.reading import read_regular
 
 Migrations = Mapping[int, Callable[[dict[str, Any]], dict[str, Any]]]
 

@@ -11,7 +11,7 @@ from types import TracebackType
 from typing import Any
 
 from pixkit.files import write_text
-from pixkit.training.storage import writing
+from pixkit.runs.storage import writing
 
 TIMED = ("seconds", "images_per_second")
 """Fields that differ from one run to the next; everything else is the same on the same machine."""

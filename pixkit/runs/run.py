@@ -8,7 +8,7 @@
 - ``env.json``: versions, plugins, seed, device, threads; ``previous`` where resuming changed them.
 - ``metrics.jsonl``: a row for each step, and for each scoring of the validation images.
 - ``samples/``: step-N.npz and step-N.png, and the best weights' as best.npz and best.png.
-- ``checkpoints/``: step-N folders (see pixkit.training.checkpoint); ``last`` and ``best`` each name one.
+- ``checkpoints/``: step-N folders (see pixkit.runs.checkpoint); ``last`` and ``best`` each name one.
 - ``scores.json``: the final table.
 - ``nonfinite.json``: where training stopped, if a loss or a gradient was not finite.
 - ``build.lock``: while a build is writing.
@@ -26,14 +26,14 @@ from typing import TYPE_CHECKING, Any
 from pixkit.errors import CheckpointError, RunError
 from pixkit.files import write_text
 from pixkit.image import ImageSpec
-from pixkit.training.lock import locked
-from pixkit.training.reading import read_json, read_line
-from pixkit.training.storage import clean_leftovers, discard, remove, writing
-from pixkit.training.target import BUILD_LOCK, check_target
+from pixkit.runs.lock import locked
+from pixkit.runs.reading import read_json, read_line
+from pixkit.runs.storage import clean_leftovers, discard, remove, writing
+from pixkit.runs.target import BUILD_LOCK, check_target
 
 if TYPE_CHECKING:
+    from pixkit.components.registry import Registry
     from pixkit.recipe.schema import Recipe
-    from pixkit.registry import Registry
 
 LOCK_HEADER = "# Written by pixkit; the recipe as it was given is in recipe.yaml.\n"
 FILES = ("recipe.yaml", "env.json", "metrics.jsonl", "scores.json", "nonfinite.json", "last", "best")
@@ -147,7 +147,7 @@ class Run:
 
     def settings(self) -> dict[str, Any]:
         """What recipe.lock.yaml says: the whole recipe, and the section `lock`."""
-        from pixkit.training.settings import read_settings
+        from pixkit.runs.lockfile import read_settings
 
         return read_settings(self._lock)
 
@@ -158,7 +158,7 @@ class Run:
             PluginError: if a component's plugin is missing.
             RunError: if it no longer validates.
         """
-        from pixkit.training.settings import recipe_of
+        from pixkit.runs.lockfile import recipe_of
 
         return recipe_of(self.settings(), self._lock, registry)
 
@@ -189,7 +189,7 @@ class Run:
 
     def rows(self) -> Iterator[dict[str, Any]]:
         """The rows of metrics.jsonl; a torn last line is left out."""
-        from pixkit.training.metrics import read_rows
+        from pixkit.runs.metrics import read_rows
 
         yield from read_rows(self.metrics)
 

@@ -6,7 +6,7 @@ import os
 from pathlib import Path
 
 from pixkit.errors import RunError
-from pixkit.training.storage import is_leftover
+from pixkit.runs.storage import is_leftover
 
 BUILD_LOCK = "build.lock"
 """The file that is there while a build is writing."""

@@ -1,6 +1,6 @@
 """Samplers."""
 
-from pixkit.plugins import registry
+from pixkit.components.plugins import registry
 from pixkit.samplers.ancestral import Ancestral
 from pixkit.samplers.auto import Auto
 from pixkit.samplers.base import Known, Sampler

@@ -6,8 +6,8 @@ import warnings
 
 from torch import Tensor
 
-from pixkit.autoregressive import Autoregressive
 from pixkit.errors import CausalityError
+from pixkit.network import Autoregressive
 from pixkit.readiness.trace import Untraceable
 from pixkit.samplers.ancestral import Ancestral
 from pixkit.samplers.base import Draw, Sampler

@@ -9,12 +9,12 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor
 
-from pixkit.autoregressive import Autoregressive
-from pixkit.config import ComponentConfig
+from pixkit.components.config import ComponentConfig
 from pixkit.errors import UsageError
 from pixkit.image import ImageSpec
+from pixkit.network import Autoregressive
 from pixkit.noise import Noise
-from pixkit.ordering import Ordering
+from pixkit.orderings.base import Ordering
 
 Progress = Callable[[int, int], None]
 """Called as progress(done, total), in the sampler's own units."""

@@ -8,13 +8,13 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from pixkit.autoregressive import Autoregressive
-from pixkit.config import ComponentConfig
-from pixkit.readiness import executors
-from pixkit.readiness.executor import Executor
-from pixkit.readiness.plan import Plan, make_plan
+from pixkit.components.config import ComponentConfig
+from pixkit.execution import choose as executors
+from pixkit.execution.plan import Plan, make_plan
+from pixkit.execution.reference import Executor
+from pixkit.network import Autoregressive
+from pixkit.readiness.law import require_law
 from pixkit.readiness.trace import Trace
-from pixkit.readiness.verify import require_law
 from pixkit.samplers.base import Draw, Request, Sampler, noise_dtype
 
 

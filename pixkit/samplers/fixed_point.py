@@ -12,7 +12,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from pixkit.autoregressive import Autoregressive
+from pixkit.network import Autoregressive
 from pixkit.samplers.base import Draw, Request, Sampler, noise_dtype
 
 

@@ -15,9 +15,9 @@ from dataclasses import replace
 import torch
 from torch import Tensor, nn
 
-from pixkit.autoregressive import Autoregressive
 from pixkit.heads.base import Head, PixelDistribution
 from pixkit.heads.softmax import LevelCategorical
+from pixkit.network import Autoregressive
 from pixkit.noise import Noise
 from pixkit.samplers.base import Draw, Known, Request, Sampler
 

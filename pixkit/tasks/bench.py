@@ -14,15 +14,15 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from pixkit.autoregressive import Autoregressive
+from pixkit.execution import choose as executors
+from pixkit.execution.lowering.lower import Unsupported
+from pixkit.execution.native.compile import NoCompiler
+from pixkit.execution.plan import Plan, make_plan
+from pixkit.execution.reference import Executor
+from pixkit.network import Autoregressive
 from pixkit.noise import Noise
-from pixkit.readiness import executors
-from pixkit.readiness.executor import Executor
-from pixkit.readiness.lower import Unsupported
-from pixkit.readiness.native.compile import NoCompiler
-from pixkit.readiness.plan import Plan, make_plan
+from pixkit.readiness.law import require_law
 from pixkit.readiness.trace import Trace
-from pixkit.readiness.verify import require_law
 from pixkit.samplers import Ancestral, Known
 from pixkit.samplers.base import Request, noise_dtype
 

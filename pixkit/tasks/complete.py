@@ -15,12 +15,12 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from pixkit.autoregressive import Autoregressive
 from pixkit.errors import UsageError
 from pixkit.image import ImageSpec
 from pixkit.models.base import Model
+from pixkit.network import Autoregressive
 from pixkit.noise import Noise
-from pixkit.ordering import Ordering
+from pixkit.orderings.base import Ordering
 from pixkit.samplers import Known, Sampler
 
 __all__ = ["Completion", "complete", "conditional_nats", "hide_box", "hide_random", "keep_edge"]

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from torch import Tensor
 
-from pixkit.cli.drawing import Options
 from pixkit.errors import UsageError
 from pixkit.models.base import Model
 from pixkit.models.latent import LatentModel
@@ -53,7 +54,7 @@ def interpolate(model: LatentModel, ends: Tensor, count: int, seed: int) -> tupl
     return first + shares * (last - first), Noise(seed, [0] * count)
 
 
-def reconstruct(model: LatentModel, x: Tensor, seed: int, options: Options) -> Tensor:
+def reconstruct(model: LatentModel, x: Tensor, seed: int, options: dict[str, Any]) -> Tensor:
     """An image drawn from the code of each image, int64 [N, C, H, W] to the same."""
     return model.decode(model.encode(x), Noise(seed, range(len(x))), **options).cpu()
 

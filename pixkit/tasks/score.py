@@ -13,10 +13,10 @@ from torch import Tensor
 from pixkit.data.dataset import Dataset
 from pixkit.errors import DataError, UsageError
 from pixkit.image import Batch
+from pixkit.layers.modes import evaluating
 from pixkit.models.base import Model
-from pixkit.training.ema import evaluating
-from pixkit.training.metrics import plain
-from pixkit.training.randomness import derive, isolated_rng, seed_torch
+from pixkit.randomness import derive, isolated_rng, seed_torch
+from pixkit.runs.metrics import plain
 
 Watch = Callable[[int, int], None]
 """Called as watch(images done, images in all) after every batch; raises to stop."""

@@ -10,13 +10,13 @@ from safetensors.torch import load as load_tensors
 from safetensors.torch import save as save_tensors
 from torch import nn
 
-from pixkit.autoregressive import Autoregressive
-from pixkit.backbone import InputConfig
-from pixkit.component import ComponentSpec
-from pixkit.context import FeatureContext, LabelContext
+from pixkit.backbones.base import InputConfig
+from pixkit.backbones.conditioners import FeatureContext, LabelContext
+from pixkit.components.plugins import registry
+from pixkit.components.spec import ComponentSpec
 from pixkit.errors import RecipeError
 from pixkit.image import ImageSpec
-from pixkit.plugins import registry
+from pixkit.network import Autoregressive
 from pixkit.testing.causality import check_causality, check_gradients
 from pixkit.testing.configs import check_config
 from pixkit.testing.likelihood import check_normalised, check_sampling

@@ -7,7 +7,7 @@ import itertools
 import torch
 from torch import Tensor
 
-from pixkit.autoregressive import Autoregressive
+from pixkit.network import Autoregressive
 from pixkit.testing.parts import built_context, random_images, same_context
 
 

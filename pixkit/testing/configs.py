@@ -7,10 +7,10 @@ from typing import Annotated
 
 from pydantic import TypeAdapter
 
-from pixkit.component import ComponentSpec, Resolve
-from pixkit.plugins import registry
+from pixkit.components.plugins import registry
+from pixkit.components.registry import Registry
+from pixkit.components.spec import ComponentSpec, Resolve
 from pixkit.recipe import dump_yaml, parse_yaml
-from pixkit.registry import Registry
 
 
 def check_config(spec: ComponentSpec) -> None:

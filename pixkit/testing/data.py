@@ -6,7 +6,7 @@ from pathlib import Path
 
 import torch
 
-from pixkit.component import ComponentSpec
+from pixkit.components.spec import ComponentSpec
 from pixkit.data import Dataset, prepare
 from pixkit.data.base import DataConfig
 from pixkit.testing.configs import check_config, resolve

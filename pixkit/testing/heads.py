@@ -9,7 +9,7 @@ from collections.abc import Iterator
 import torch
 from torch import Tensor
 
-from pixkit.component import ComponentSpec
+from pixkit.components.spec import ComponentSpec
 from pixkit.errors import RecipeError
 from pixkit.heads.base import Head
 from pixkit.image import ImageSpec

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import torch
 
-from pixkit.component import ComponentSpec
+from pixkit.components.spec import ComponentSpec
 from pixkit.errors import UsageError
 from pixkit.image import Batch, ImageSpec
 from pixkit.models.latent import LatentModel

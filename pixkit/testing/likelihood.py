@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from pixkit.autoregressive import Autoregressive
+from pixkit.network import Autoregressive
 from pixkit.noise import Noise
 from pixkit.samplers import Ancestral
 from pixkit.testing.parts import every_image, same_context

@@ -9,7 +9,7 @@ from safetensors.torch import load as load_tensors
 from safetensors.torch import save as save_tensors
 from torch import Tensor
 
-from pixkit.component import ComponentSpec
+from pixkit.components.spec import ComponentSpec
 from pixkit.image import Batch, ImageSpec
 from pixkit.models.base import Model
 from pixkit.testing.configs import check_config

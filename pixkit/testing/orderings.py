@@ -6,10 +6,10 @@ import itertools
 
 import torch
 
-from pixkit.component import ComponentSpec
+from pixkit.components.spec import ComponentSpec
 from pixkit.image import ImageSpec
-from pixkit.masks import kernel_mask, site_masks
-from pixkit.ordering import Ordering, OrderingConfig
+from pixkit.orderings.base import Ordering, OrderingConfig
+from pixkit.orderings.masks import kernel_mask, site_masks
 from pixkit.testing.configs import check_config, resolve
 
 SIZES = ((1, 1), (1, 5), (4, 1), (2, 2), (3, 5), (8, 7))

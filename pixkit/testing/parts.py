@@ -8,15 +8,15 @@ import itertools
 import torch
 from torch import Tensor, nn
 
-from pixkit.autoregressive import Autoregressive, assemble
-from pixkit.backbone import Backbone, BackboneSpec, InputConfig
-from pixkit.component import ComponentSpec
-from pixkit.config import ComponentConfig
-from pixkit.context import Conditioner
+from pixkit.backbones.base import Backbone, BackboneSpec, InputConfig
+from pixkit.backbones.conditioners import Conditioner
+from pixkit.components.config import ComponentConfig
+from pixkit.components.plugins import registry
+from pixkit.components.registry import Entry
+from pixkit.components.spec import ComponentSpec
 from pixkit.image import ImageSpec
 from pixkit.layers import MaskedConv2d
-from pixkit.plugins import registry
-from pixkit.registry import Entry
+from pixkit.network import Autoregressive, assemble
 
 GREY = ImageSpec(1, 3, 5, 2)
 COLOUR = ImageSpec(3, 2, 4, 3)

@@ -6,8 +6,8 @@ import warnings
 
 import torch
 
-from pixkit.autoregressive import Autoregressive
-from pixkit.component import ComponentSpec
+from pixkit.components.spec import ComponentSpec
+from pixkit.network import Autoregressive
 from pixkit.noise import Noise
 from pixkit.samplers import Ancestral, Known, Sampler
 from pixkit.testing.configs import check_config

@@ -8,26 +8,26 @@ from typing import Any
 
 import torch
 
+from pixkit.components.plugins import plugins
 from pixkit.data import prepare
 from pixkit.data.dataset import Dataset
 from pixkit.models.base import Model
-from pixkit.plugins import plugins
+from pixkit.randomness import isolated_rng
 from pixkit.recipe import Change, LoadedRecipe
-from pixkit.run import Run
-from pixkit.training.checkpoint import load_model
-from pixkit.training.choice import choose, locked_choice
+from pixkit.runs.checkpoint import load_model
+from pixkit.runs.environment import changed, environment, pick_device, repeatable
+from pixkit.runs.lockfile import settings_of
+from pixkit.runs.run import Run
+from pixkit.tasks.score import Scores, Watch, score
+from pixkit.training.autotune import choose, locked_choice
+from pixkit.training.conclude import conclude
 from pixkit.training.construct import construct, construct_to_train, read_weights, weights_to_start_from
 from pixkit.training.dryrun import DryRun, dry_run
-from pixkit.training.environment import changed, environment, pick_device, repeatable
-from pixkit.training.final import conclude
 from pixkit.training.hooks import TrainHooks
 from pixkit.training.loop import Trainer
 from pixkit.training.memory import estimate, memory_errors
-from pixkit.training.randomness import isolated_rng
 from pixkit.training.reporter import Reporter
 from pixkit.training.resume import check_changes, check_data
-from pixkit.training.scores import Scores, Watch, score
-from pixkit.training.settings import settings_of
 from pixkit.training.signals import Interrupt, Interrupted
 
 __all__ = ["BuildResult", "DryRun", "build", "dry_run", "evaluate", "load"]

@@ -8,12 +8,12 @@ from pathlib import Path
 from pixkit.data.dataset import Dataset
 from pixkit.models.base import Model
 from pixkit.recipe.schema import Recipe
-from pixkit.run import Run
-from pixkit.training.checkpoint import load_model
+from pixkit.runs.checkpoint import load_model
+from pixkit.runs.run import Run
+from pixkit.tasks.score import Scores, Watch, score
 from pixkit.training.construct import WEIGHTS, read_weights
 from pixkit.training.reporter import Reporter
 from pixkit.training.samples import draw_samples
-from pixkit.training.scores import Scores, Watch, score
 from pixkit.training.signals import Interrupt
 
 

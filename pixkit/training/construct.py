@@ -11,11 +11,11 @@ from pixkit.data.dataset import Dataset
 from pixkit.errors import RunError, UsageError
 from pixkit.image import ImageSpec
 from pixkit.models.base import Model
+from pixkit.randomness import derive, isolated_rng, seed_torch
 from pixkit.recipe.schema import Recipe
-from pixkit.run import Run
-from pixkit.training import checkpoint
+from pixkit.runs import checkpoint
+from pixkit.runs.run import Run
 from pixkit.training.memory import MemoryGuard, machine_memory
-from pixkit.training.randomness import derive, isolated_rng, seed_torch
 
 WEIGHTS = ("ema", "raw")
 

@@ -9,13 +9,13 @@ from dataclasses import dataclass
 from pixkit.data import prepare
 from pixkit.data.dataset import Dataset
 from pixkit.image import ImageSpec
+from pixkit.randomness import derive, isolated_rng, seed_torch
 from pixkit.recipe import LoadedRecipe
-from pixkit.training.choice import choose
+from pixkit.runs.environment import pick_device, repeatable
+from pixkit.training.autotune import choose
 from pixkit.training.construct import construct_to_train
-from pixkit.training.environment import pick_device, repeatable
 from pixkit.training.feed import Feed
 from pixkit.training.memory import MemoryEstimate, estimate, memory_errors
-from pixkit.training.randomness import derive, isolated_rng, seed_torch
 from pixkit.training.reporter import Reporter
 from pixkit.training.step import Stepper
 

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from pixkit.image import Batch
+from pixkit.layers.modes import evaluating
 from pixkit.models.base import Model
 
 
@@ -94,18 +95,6 @@ def recalibrate(model: Model, batches: Iterable[Batch]) -> None:
         if layer.num_batches_tracked is None or int(layer.num_batches_tracked) == 0:
             for name, value in layer.named_buffers():
                 value.copy_(buffers[name])
-
-
-@contextmanager
-def evaluating(model: nn.Module) -> Iterator[None]:
-    """Put all modules in evaluation mode for a while."""
-    modes = [(module, module.training) for module in model.modules()]
-    model.eval()
-    try:
-        yield
-    finally:
-        for module, mode in modes:
-            module.training = mode
 
 
 def _pass(model: Model, batch: Batch) -> None:

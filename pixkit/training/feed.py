@@ -8,7 +8,7 @@ from torch import Tensor
 from pixkit.data.dataset import Dataset
 from pixkit.errors import DataError
 from pixkit.image import Batch
-from pixkit.training.randomness import derive
+from pixkit.randomness import derive
 
 
 class Feed:

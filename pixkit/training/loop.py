@@ -14,18 +14,18 @@ from torch import Tensor
 from pixkit.data.dataset import Dataset
 from pixkit.errors import CheckpointError
 from pixkit.models.base import Model
+from pixkit.randomness import derive, seed_torch
 from pixkit.recipe.schema import Recipe
-from pixkit.run import Run
-from pixkit.training import checkpoint
+from pixkit.runs import checkpoint
+from pixkit.runs.metrics import MetricsLog, plain
+from pixkit.runs.run import Run
+from pixkit.tasks.score import score
 from pixkit.training.ema import Ema
 from pixkit.training.feed import Feed
 from pixkit.training.hooks import TrainHooks
-from pixkit.training.metrics import MetricsLog, plain
 from pixkit.training.optim import load_optimizer_tensors, optimizer_tensors
-from pixkit.training.randomness import derive, seed_torch
 from pixkit.training.reporter import Reporter
 from pixkit.training.samples import draw_samples
-from pixkit.training.scores import score
 from pixkit.training.signals import Interrupt, Interrupted
 from pixkit.training.state import LoopState
 from pixkit.training.step import NonFiniteStep, Stepper

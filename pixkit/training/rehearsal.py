@@ -7,9 +7,9 @@ from contextlib import contextmanager
 
 import torch
 
+from pixkit.layers.modes import evaluating
 from pixkit.models.base import Model
-from pixkit.training.ema import evaluating
-from pixkit.training.randomness import isolated_rng
+from pixkit.randomness import isolated_rng
 
 
 @contextmanager

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from pixkit.figures import save_grid, save_npz
+from pixkit.figures.grids import save_grid, save_npz
+from pixkit.layers.modes import evaluating
 from pixkit.models.base import Model
+from pixkit.randomness import derive, isolated_rng
 from pixkit.recipe.schema import Recipe
-from pixkit.run import Run
-from pixkit.training.ema import evaluating
-from pixkit.training.randomness import derive, isolated_rng
-from pixkit.training.scores import Watch
-from pixkit.training.storage import writing
+from pixkit.runs.run import Run
+from pixkit.runs.storage import writing
+from pixkit.tasks.score import Watch
 
 
 def draw_samples(model: Model, recipe: Recipe, run: Run, name: str, watch: Watch) -> Path:

@@ -11,12 +11,12 @@ from torch import Tensor
 from pixkit.errors import NonFiniteError
 from pixkit.image import Batch
 from pixkit.models.base import Losses, Model
+from pixkit.randomness import derive, seed_torch
 from pixkit.recipe.schema import TrainConfig
-from pixkit.training.checkpoint import non_finite
+from pixkit.runs.checkpoint import non_finite
 from pixkit.training.feed import Feed
 from pixkit.training.optim import TrainedPhase, clip, gradient_norm, rate_factor, trained_phases
 from pixkit.training.precision import Arithmetic
-from pixkit.training.randomness import derive, seed_torch
 
 CALIBRATION_BATCHES = 16
 """Training batches that BatchNorm statistics of averaged weights are taken from."""

@@ -3,11 +3,11 @@
 import pytest
 import torch
 
-from pixkit.context import FeatureContext, LabelContext
+from pixkit.backbones.conditioners import FeatureContext, LabelContext
 from pixkit.errors import RecipeError, UsageError
+from pixkit.execution.plan import make_plan
+from pixkit.execution.reference import ReferenceExecutor
 from pixkit.image import Batch, ImageSpec
-from pixkit.readiness.executor import ReferenceExecutor
-from pixkit.readiness.plan import make_plan
 from pixkit.readiness.trace import Trace
 from pixkit.testing import check_model, component, named, network, plain_backbone, random_images
 

@@ -16,8 +16,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from pixkit.autoregressive import Autoregressive
 from pixkit.image import ImageSpec
+from pixkit.network import Autoregressive
 from pixkit.testing import named, network
 
 MNIST = ImageSpec(1, 28, 28, 2)

@@ -20,9 +20,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from pixkit.autoregressive import Autoregressive
 from pixkit.image import ImageSpec
 from pixkit.layers import LocalConv2d
+from pixkit.network import Autoregressive
 from pixkit.testing import named, network
 
 ORDERINGS = ("raster", "snake", "hilbert", "spiral")

@@ -20,12 +20,12 @@ from dataclasses import dataclass
 
 import torch
 
-from pixkit.autoregressive import Autoregressive
-from pixkit.bench import machine
 from pixkit.image import ImageSpec
+from pixkit.network import Autoregressive
 from pixkit.noise import Noise
 from pixkit.samplers import Cached
 from pixkit.samplers.base import Request
+from pixkit.tasks.bench import machine
 from pixkit.testing import named, network, random_images
 
 PIXELCNN = {"width": 64, "layers": 8}

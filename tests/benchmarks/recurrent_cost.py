@@ -15,9 +15,9 @@ from collections.abc import Callable
 
 import torch
 
-from pixkit.autoregressive import Autoregressive, assemble
-from pixkit.backbone import InputConfig
+from pixkit.backbones.base import InputConfig
 from pixkit.image import ImageSpec
+from pixkit.network import Autoregressive, assemble
 from pixkit.noise import Noise
 from pixkit.samplers import Cached
 from pixkit.samplers.base import Request

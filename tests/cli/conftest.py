@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from pixkit.cli.main import main
-from pixkit.plugins import plugins as pixkit_plugins
+from pixkit.components.plugins import plugins as pixkit_plugins
 
 ROOT = Path(__file__).resolve().parents[2]
 

@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from pixkit import bench
+from pixkit.tasks import bench
 
 
 def test_json_has_a_row_for_each_way(pixkit, workplace):

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from pixkit.run import Run
+from pixkit.runs.run import Run
 
 FILES = {"recipe.yaml", "recipe.lock.yaml", "env.json", "metrics.jsonl", "scores.json", "last", "best"}
 

@@ -8,11 +8,11 @@ import pytest
 import torch
 from PIL import Image
 
-from pixkit.build import load
-from pixkit.cli.complete import ordering_words
-from pixkit.completion import conditional_nats
+from pixkit.cli.commands.complete import ordering_words
 from pixkit.image import ImageSpec
+from pixkit.tasks.complete import conditional_nats
 from pixkit.testing import named
+from pixkit.training.build import load
 
 
 def told(pixkit, *arguments):
@@ -112,7 +112,7 @@ def test_without_a_terminal_it_wants_a_file(pixkit, built, workplace):
 
 
 def test_a_terminal_shows_the_images_and_the_words(pixkit, built, workplace, monkeypatch):
-    monkeypatch.setattr("pixkit.cli.complete.is_terminal", lambda stream: True)
+    monkeypatch.setattr("pixkit.cli.commands.complete.is_terminal", lambda stream: True)
     outcome = pixkit("complete", built, "test:5", "--keep-top", 6, "-n", 2, "-q")
     assert outcome.code == 0
     *pictures, ordering, missing, kind, truth, drawn = outcome.out.splitlines()

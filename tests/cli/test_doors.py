@@ -62,7 +62,7 @@ def test_a_broken_plugin_is_reported_in_a_line_and_left_out(pixkit, install, sou
 def test_strict_plugins_stops_at_a_broken_plugin(pixkit, install):
     assert pixkit("--strict-plugins", "ls").code == 0
     install("bad", "raise ImportError('no such thing')")
-    from pixkit.plugins import plugins
+    from pixkit.components.plugins import plugins
 
     plugins.cache_clear()
     outcome = pixkit("--strict-plugins", "ls")
@@ -83,7 +83,7 @@ def test_a_plugin_whose_commands_fail_breaks_nothing_else(pixkit, install, sourc
 def test_a_component_that_a_missing_plugin_may_bring_is_exit_code_4(pixkit, install, monkeypatch):
     assert pixkit("show", "backbone", "nonsense").code == 2
     monkeypatch.setenv("PIXKIT_DISABLE_PLUGINS", "pixelcnn")
-    from pixkit.plugins import plugins
+    from pixkit.components.plugins import plugins
 
     plugins.cache_clear()
     outcome = pixkit("show", "backbone", "pixelcnn")

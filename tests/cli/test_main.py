@@ -34,7 +34,7 @@ def failing(monkeypatch):
         def command():
             raise error
 
-        monkeypatch.setattr("pixkit.cli.ls.command", command)
+        monkeypatch.setattr("pixkit.cli.commands.ls.command", command)
 
     return arrange
 

@@ -6,10 +6,11 @@ from typing import Literal
 import pytest
 from pydantic import BaseModel, Field
 
-from pixkit.cli import output, talk
+from pixkit.cli import output
+from pixkit.cli import progress as talk
 from pixkit.cli.keys import keys_of
 from pixkit.cli.scores import headline, number
-from pixkit.config import ComponentConfig
+from pixkit.components.config import ComponentConfig
 
 
 def test_lines_of_progress_come_every_few_seconds(capsys):

@@ -5,10 +5,10 @@ from pathlib import Path
 
 import pytest
 
-from pixkit.cli.ls import first_comment
-from pixkit.plugins import registry
+from pixkit.cli.commands.ls import first_comment
+from pixkit.components.plugins import registry
+from pixkit.components.registry import KINDS
 from pixkit.recipe import load_recipe, packaged_recipes
-from pixkit.registry import KINDS
 
 
 def test_ls_lists_every_component_and_recipe(pixkit):

@@ -47,7 +47,7 @@ def test_sampling_is_what_the_library_does(pixkit, built, workplace):
 
 @pytest.mark.parametrize(("no_color", "mark"), [("", "\x1b[38;2;"), ("1", "")])
 def test_a_terminal_shows_the_images(pixkit, built, workplace, monkeypatch, no_color, mark):
-    monkeypatch.setattr("pixkit.cli.sample.is_terminal", lambda stream: True)
+    monkeypatch.setattr("pixkit.cli.commands.sample.is_terminal", lambda stream: True)
     monkeypatch.setattr("click._compat.isatty", lambda stream: True)
     monkeypatch.setenv("COLUMNS", "40")
     monkeypatch.setenv("NO_COLOR", no_color)

@@ -10,13 +10,13 @@ import pytest
 import torch
 from PIL import Image
 
-from pixkit.build import load
+from pixkit.cli.commands.upscale import coarse_lattice, enlarged, known_sites, small_spec
 from pixkit.cli.main import main
-from pixkit.cli.upscale import coarse_lattice, enlarged, known_sites, small_spec
-from pixkit.completion import conditional_nats
 from pixkit.errors import UsageError
 from pixkit.image import ImageSpec
+from pixkit.tasks.complete import conditional_nats
 from pixkit.testing import named
+from pixkit.training.build import load
 
 RECIPE = """\
 pixkit: 1

@@ -3,11 +3,11 @@
 import pytest
 from pydantic import Field, ValidationError
 
-from pixkit.component import BackboneRef, ComponentSpec, DataRef, OrderingRef
-from pixkit.config import ComponentConfig
+from pixkit.components.config import ComponentConfig
+from pixkit.components.plugins import registry
+from pixkit.components.registry import Registrar, Registry
+from pixkit.components.spec import BackboneRef, ComponentSpec, DataRef, OrderingRef
 from pixkit.errors import PluginError
-from pixkit.plugins import registry
-from pixkit.registry import Registrar, Registry
 
 
 class Simple:

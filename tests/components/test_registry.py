@@ -2,9 +2,9 @@
 
 import pytest
 
-from pixkit.config import ComponentConfig
+from pixkit.components.config import ComponentConfig
+from pixkit.components.registry import KINDS, Registrar, Registry
 from pixkit.errors import PluginError
-from pixkit.registry import KINDS, Registrar, Registry
 
 
 class Thing:

@@ -9,9 +9,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from pixkit.component import ComponentSpec
+from pixkit.components.registry import Entry
+from pixkit.components.spec import ComponentSpec
 from pixkit.data import SOURCES, prepare
-from pixkit.registry import Entry
 
 
 @pytest.fixture

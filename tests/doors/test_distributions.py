@@ -17,7 +17,7 @@ BROKEN = {
 
 STATE = """
 import json
-from pixkit.plugins import plugins
+from pixkit.components.plugins import plugins
 loaded = plugins()
 manager = loaded.manager
 impls = {

@@ -7,12 +7,12 @@ import types
 import pluggy
 import pytest
 
-from pixkit import hookspecs
-from pixkit.config import ComponentConfig
+from pixkit.components import hookspecs
+from pixkit.components.config import ComponentConfig
+from pixkit.components.hookspecs import hookimpl
+from pixkit.components.plugins import GROUP, HOOKS, Plugins, load_plugins
+from pixkit.components.registry import Absence, Registrar, Registry
 from pixkit.errors import PluginError
-from pixkit.hookspecs import hookimpl
-from pixkit.plugins import GROUP, HOOKS, Plugins, load_plugins
-from pixkit.registry import Absence, Registrar, Registry
 
 
 class Thing:

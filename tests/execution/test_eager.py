@@ -3,12 +3,12 @@
 import pytest
 import torch
 
+from pixkit.components.plugins import registry
+from pixkit.execution.eager import EagerExecutor
+from pixkit.execution.plan import make_plan
+from pixkit.execution.reference import ReferenceExecutor
 from pixkit.image import ImageSpec
 from pixkit.noise import Noise
-from pixkit.plugins import registry
-from pixkit.readiness.eager import EagerExecutor
-from pixkit.readiness.executor import ReferenceExecutor
-from pixkit.readiness.plan import make_plan
 from pixkit.readiness.trace import Trace
 from pixkit.testing import named, network
 

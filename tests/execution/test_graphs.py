@@ -3,14 +3,14 @@
 import pytest
 import torch
 
+from pixkit.execution.choose import fastest
+from pixkit.execution.cuda.graphs import GraphExecutor
+from pixkit.execution.lowering.lower import Unsupported
+from pixkit.execution.plan import make_plan
+from pixkit.execution.reference import ReferenceExecutor
 from pixkit.image import ImageSpec
 from pixkit.layers import Shift
 from pixkit.noise import Noise
-from pixkit.readiness.executor import ReferenceExecutor
-from pixkit.readiness.executors import fastest
-from pixkit.readiness.graphs import GraphExecutor
-from pixkit.readiness.lower import Unsupported
-from pixkit.readiness.plan import make_plan
 from pixkit.readiness.trace import Trace
 from pixkit.testing import named, network
 

@@ -9,6 +9,13 @@ from nets import NETS, ImageSpec, net_of
 from teacher import COLOUR, GREY, backbone, check
 from torch import nn
 
+from pixkit.execution.choose import fastest
+from pixkit.execution.lowering.lower import Unsupported
+from pixkit.execution.native import compile as compiling
+from pixkit.execution.native.compile import NoCompiler
+from pixkit.execution.native.executor import NativeExecutor
+from pixkit.execution.plan import make_plan
+from pixkit.execution.reference import ReferenceExecutor
 from pixkit.layers import (
     AppendMaps,
     ColourLayerNorm,
@@ -19,13 +26,6 @@ from pixkit.layers import (
     Shift,
 )
 from pixkit.noise import Noise
-from pixkit.readiness.executor import ReferenceExecutor
-from pixkit.readiness.executors import fastest
-from pixkit.readiness.lower import Unsupported
-from pixkit.readiness.native import compile as compiling
-from pixkit.readiness.native.compile import NoCompiler
-from pixkit.readiness.native.executor import NativeExecutor
-from pixkit.readiness.plan import make_plan
 from pixkit.readiness.trace import Trace
 
 

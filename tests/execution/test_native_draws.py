@@ -3,11 +3,11 @@
 import pytest
 import torch
 
+from pixkit.execution.native.executor import NativeExecutor
+from pixkit.execution.plan import make_plan
+from pixkit.execution.reference import Executor, ReferenceExecutor
 from pixkit.image import ImageSpec
 from pixkit.noise import Noise
-from pixkit.readiness.executor import Executor, ReferenceExecutor
-from pixkit.readiness.native.executor import NativeExecutor
-from pixkit.readiness.plan import make_plan
 from pixkit.readiness.trace import Trace
 from pixkit.testing import named, network
 

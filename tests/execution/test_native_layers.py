@@ -6,11 +6,11 @@ from nets import NETS, net_of
 from teacher import COLOUR, GREY, backbone, check
 from torch import nn
 
-from pixkit.context import FeatureContext, LabelContext
+from pixkit.backbones.conditioners import FeatureContext, LabelContext
+from pixkit.execution.native.executor import NativeExecutor
+from pixkit.execution.native.layout import KINDS
+from pixkit.execution.plan import make_plan
 from pixkit.layers import CausalAttention, MaskedConv2d, Reorient, Turn
-from pixkit.readiness.native.executor import NativeExecutor
-from pixkit.readiness.native.layout import KINDS
-from pixkit.readiness.plan import make_plan
 from pixkit.readiness.trace import Trace
 from pixkit.testing import named, network
 

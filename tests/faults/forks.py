@@ -11,9 +11,9 @@ import tempfile
 import time
 from pathlib import Path
 
-from pixkit.run import Run
-from pixkit.training import checkpoint
-from pixkit.training.metrics import TIMED
+from pixkit.runs import checkpoint
+from pixkit.runs.metrics import TIMED
+from pixkit.runs.run import Run
 
 ROOT = Path(__file__).resolve().parents[2]
 LONG = os.environ.get("PIXKIT_LONG") == "1"

@@ -6,7 +6,7 @@ import time
 import pytest
 from forks import LONG, Moments, Runs, same, sound
 
-from pixkit.run import Run
+from pixkit.runs.run import Run
 
 ROUNDS = 40 if LONG else 5
 CODES = {signal.SIGINT: 130, signal.SIGTERM: 143}

@@ -5,7 +5,7 @@ import os
 import pytest
 from forks import Runs, same
 
-from pixkit.run import Run
+from pixkit.runs.run import Run
 
 
 @pytest.fixture(scope="module")

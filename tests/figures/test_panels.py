@@ -3,8 +3,8 @@ import pytest
 import torch
 from PIL import Image
 
-from pixkit.fieldfigure import LINE, MARGIN, RAMP
-from pixkit.panelfigure import HIDDEN, SIDE, Panel, completion_panels, save_panels, shades
+from pixkit.figures.fields import LINE, MARGIN, RAMP
+from pixkit.figures.panels import HIDDEN, SIDE, Panel, completion_panels, save_panels, shades
 
 
 def panels(channels=1):

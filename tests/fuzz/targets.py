@@ -16,13 +16,13 @@ import torch
 from safetensors.torch import save as format_tensors
 
 from pixkit.cli.main import main
-from pixkit.component import ComponentSpec
+from pixkit.components.registry import Entry
+from pixkit.components.spec import ComponentSpec
 from pixkit.data import SOURCES, prepare
 from pixkit.errors import PixkitError
 from pixkit.recipe import load_recipe, packaged_recipes
-from pixkit.registry import Entry
-from pixkit.training import checkpoint
-from pixkit.training.manifest import encode_manifest, sha256
+from pixkit.runs import checkpoint
+from pixkit.runs.manifest import encode_manifest, sha256
 
 CODES = (0, 1, 2, 3, 4, 5, 130, 143)
 TOKENS = [

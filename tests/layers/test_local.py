@@ -6,12 +6,12 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from pixkit.curves import ORDERINGS
 from pixkit.errors import RecipeError
 from pixkit.image import ImageSpec
 from pixkit.layers import LocalConv2d, MaskedConv2d
-from pixkit.layers.patterns import Scan, masked_kernel
-from pixkit.masks import Full, site_masks
+from pixkit.layers.site_kernels import Scan, masked_kernel
+from pixkit.orderings.masks import Full, site_masks
+from pixkit.orderings.scans import ORDERINGS
 from pixkit.testing import check_layer, named
 
 
@@ -105,7 +105,7 @@ def test_sites_that_use_the_same_taps_share_a_product(name, mask_type, patterns)
 def test_of_many_patterns_one_product_serves_all_sites(monkeypatch):
     ordering, x = ordering_of("permutation", 3, 5, 6), images(3, 5, 6)
     layer = LocalConv2d(3, 6, 3, "B", ordering).double()
-    monkeypatch.setattr("pixkit.layers.patterns.MOST", 5)
+    monkeypatch.setattr("pixkit.layers.site_kernels.MOST", 5)
     few = LocalConv2d(3, 6, 3, "B", ordering).double()
     few.load_state_dict(layer.state_dict())
     assert layer.apply_kernel.count > 5 and few.apply_kernel.count == 1

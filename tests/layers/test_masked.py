@@ -6,11 +6,11 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from pixkit.curves import ORDERINGS
 from pixkit.errors import RecipeError
 from pixkit.image import ImageSpec
 from pixkit.layers import MaskedConv2d, Pointwise, initialise
-from pixkit.masks import MASKS, Full, Vertical, kernel_mask, site_masks
+from pixkit.orderings.masks import MASKS, Full, Vertical, kernel_mask, site_masks
+from pixkit.orderings.scans import ORDERINGS
 from pixkit.testing import named
 
 

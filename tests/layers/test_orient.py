@@ -6,13 +6,13 @@ import pytest
 import torch
 from torch import nn
 
-from pixkit.backbone import Backbone
-from pixkit.config import ComponentConfig
-from pixkit.curves import RowAtOnce
+from pixkit.backbones.base import Backbone
+from pixkit.backbones.oriented import OrientedBackbone
+from pixkit.components.config import ComponentConfig
 from pixkit.errors import RecipeError
 from pixkit.image import ImageSpec
 from pixkit.layers import MaskedConv2d, Reorient, Turn
-from pixkit.oriented import OrientedBackbone
+from pixkit.orderings.scans import RowAtOnce
 from pixkit.testing import check_backbone, check_layer, component, named, network
 
 EIGHT = list(itertools.product([False, True], repeat=3))

@@ -5,10 +5,10 @@ import itertools
 import pytest
 import torch
 
-from pixkit.curves import Raster
 from pixkit.errors import RecipeError
 from pixkit.image import ImageSpec
 from pixkit.layers import DiagonalLSTM, RowLSTM
+from pixkit.orderings.scans import Raster
 from pixkit.testing import check_layer, randomise
 
 SIZES = [(3, 5), (4, 2), (1, 4), (4, 1), (1, 1)]

@@ -5,9 +5,9 @@ import math
 import pytest
 import torch
 
-from pixkit.autoregressive import Autoregressive
 from pixkit.errors import CausalityError, DataError, RecipeError, UsageError
 from pixkit.image import Batch, ImageSpec
+from pixkit.network import Autoregressive
 from pixkit.noise import Noise
 from pixkit.samplers import Ancestral, Known
 from pixkit.testing import named

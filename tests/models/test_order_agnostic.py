@@ -5,16 +5,16 @@ import math
 import pytest
 import torch
 
-from pixkit.build import build, load
-from pixkit.completion import complete, keep_edge
 from pixkit.errors import CausalityError, RecipeError, UsageError
 from pixkit.image import Batch, ImageSpec
 from pixkit.layers import LocalConv2d
-from pixkit.layers.patterns import masked_kernel
+from pixkit.layers.site_kernels import masked_kernel
 from pixkit.noise import Noise
 from pixkit.recipe import load_recipe
 from pixkit.samplers import Known
+from pixkit.tasks.complete import complete, keep_edge
 from pixkit.testing import check_model, every_image, named, random_images, randomise
+from pixkit.training.build import build, load
 
 GREY = ImageSpec(1, 2, 4, 2)
 LOCAL = {"type": "local_pixelcnn", "width": 6, "blocks": 1, "stages": 1, "norm": "none"}

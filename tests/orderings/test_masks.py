@@ -5,10 +5,10 @@ import itertools
 import pytest
 import torch
 
-from pixkit.curves import ORDERINGS
 from pixkit.image import ImageSpec
 from pixkit.layers import MaskedConv2d
-from pixkit.masks import MASKS, Full, Horizontal, Point, TapShape, Vertical, kernel_mask, site_masks
+from pixkit.orderings.masks import MASKS, Full, Horizontal, Point, TapShape, Vertical, kernel_mask, site_masks
+from pixkit.orderings.scans import ORDERINGS
 from pixkit.testing import named
 
 

@@ -8,10 +8,10 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pixkit.curves import ORDERINGS
 from pixkit.errors import RecipeError
 from pixkit.image import ImageSpec
-from pixkit.ordering import Colours, Ordering
+from pixkit.orderings.base import Colours, Ordering
+from pixkit.orderings.scans import ORDERINGS
 from pixkit.testing import component, named
 
 FLIPS = list(itertools.product([False, True], repeat=3))

@@ -11,16 +11,15 @@ import torch
 from torch import nn
 
 import pixkit
-from pixkit.autoregressive import assemble
-from pixkit.backbone import InputConfig
-from pixkit.build import build, load
-from pixkit.context import FeatureContext, LabelContext
+from pixkit.backbones.base import InputConfig
+from pixkit.backbones.conditioners import FeatureContext, LabelContext
+from pixkit.components.plugins import registry
 from pixkit.data import prepare
 from pixkit.errors import CausalityError, DataError, RecipeError
 from pixkit.image import ImageSpec
-from pixkit.plugins import registry
+from pixkit.network import assemble
+from pixkit.readiness.law import permitted, receptive_field, require_law
 from pixkit.readiness.trace import Trace
-from pixkit.readiness.verify import permitted, receptive_field, require_law
 from pixkit.recipe import load_recipe
 from pixkit.testing import (
     check_backbone,
@@ -31,6 +30,7 @@ from pixkit.testing import (
     random_images,
     supported_orderings,
 )
+from pixkit.training.build import build, load
 
 EIGHT = list(itertools.product([False, True], repeat=3))
 SPECS = [ImageSpec(1, 5, 9, 2), ImageSpec(1, 8, 4, 2), ImageSpec(3, 3, 6, 2)]

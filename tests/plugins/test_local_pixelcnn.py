@@ -4,7 +4,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from pixkit.backbone import BackboneSpec
+from pixkit.backbones.base import BackboneSpec
 from pixkit.errors import RecipeError
 from pixkit.image import ImageSpec
 from pixkit.testing import (

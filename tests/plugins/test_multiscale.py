@@ -5,14 +5,14 @@ import itertools
 import pytest
 import torch
 
-from pixkit.autoregressive import assemble
-from pixkit.backbone import InputConfig
-from pixkit.context import LabelContext
+from pixkit.backbones.base import InputConfig
+from pixkit.backbones.conditioners import LabelContext
 from pixkit.errors import RecipeError
+from pixkit.execution.plan import make_plan
 from pixkit.image import ImageSpec
+from pixkit.network import assemble
 from pixkit.noise import Noise
 from pixkit.readiness.check import verify
-from pixkit.readiness.plan import make_plan
 from pixkit.readiness.trace import Trace
 from pixkit.samplers import Cached, Known
 from pixkit.samplers.base import Request

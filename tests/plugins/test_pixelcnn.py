@@ -5,9 +5,9 @@ import itertools
 import pytest
 import torch
 
+from pixkit.components.plugins import registry
 from pixkit.errors import RecipeError
 from pixkit.image import ImageSpec
-from pixkit.plugins import registry
 from pixkit.testing import check_backbone, check_causality, check_gradients, component, named, network
 
 ORDERINGS = registry().names("ordering")
@@ -95,8 +95,8 @@ def test_initialisers_differ_and_fit_their_variance(init):
     torch.manual_seed(0)
     entry = registry().get("backbone", "pixelcnn")
     spec = component("backbone", entry.cls, width=128, layers=1, init=init)
-    from pixkit.autoregressive import assemble
-    from pixkit.backbone import InputConfig
+    from pixkit.backbones.base import InputConfig
+    from pixkit.network import assemble
 
     net = assemble(ImageSpec(1, 9, 9, 2), named("ordering", "raster"), InputConfig(), spec, named("head", "softmax"))
     layer = net.backbone.body[1].layers[1]

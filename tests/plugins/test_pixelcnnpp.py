@@ -7,12 +7,11 @@ import torch
 import torch.nn.functional as F
 from safetensors.torch import load_file
 
-from pixkit.backbone import BackboneSpec
-from pixkit.build import build
+from pixkit.backbones.base import BackboneSpec
+from pixkit.components.plugins import registry
 from pixkit.errors import RecipeError
 from pixkit.image import Batch, ImageSpec
 from pixkit.layers import DataInitialised
-from pixkit.plugins import registry
 from pixkit.recipe import load_recipe
 from pixkit.testing import (
     check_agreement,
@@ -24,6 +23,7 @@ from pixkit.testing import (
     permitted,
     randomise,
 )
+from pixkit.training.build import build
 
 SMALL = {"filters": 3, "resnets": 1, "hierarchies": 2}
 

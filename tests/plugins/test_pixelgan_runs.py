@@ -7,14 +7,14 @@ import numpy as np
 import pytest
 import torch
 
-from pixkit.build import build, load
 from pixkit.cli.main import main
 from pixkit.data import prepare
 from pixkit.noise import Noise
 from pixkit.recipe import load_recipe
+from pixkit.runs.metrics import TIMED
 from pixkit.testing import randomise
+from pixkit.training.build import build, load
 from pixkit.training.feed import Feed
-from pixkit.training.metrics import TIMED
 from pixkit.training.step import Stepper
 
 BOTH = """\

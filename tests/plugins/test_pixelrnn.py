@@ -65,7 +65,7 @@ def test_widths_that_do_not_divide_are_refused(name, key, value):
 @both
 @pytest.mark.parametrize("conditional", [False, True])
 def test_checkpointing_computes_again_and_gives_the_same_gradients(name, conditional):
-    from pixkit.context import FeatureContext
+    from pixkit.backbones.conditioners import FeatureContext
 
     conditioner = FeatureContext(2, (1, 1)) if conditional else None
     gradients, calls = [], []
@@ -103,8 +103,8 @@ def test_skips_carry_each_layers_states_to_the_output(name):
 @both
 def test_forget_gates_start_open(name):
     """The bias of the second quarter of the gates, and of no other."""
-    from pixkit.autoregressive import assemble
-    from pixkit.backbone import InputConfig
+    from pixkit.backbones.base import InputConfig
+    from pixkit.network import assemble
 
     parts = (named("ordering", "raster"), InputConfig(), named("backbone", name, units=4, layers=2, forget_bias=1.5))
     net = assemble(ImageSpec(1, 4, 4, 2), *parts, named("head", "softmax"))

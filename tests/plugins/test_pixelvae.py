@@ -7,12 +7,12 @@ import math
 import pytest
 import torch
 
-from pixkit.build import build
 from pixkit.errors import DataError, RecipeError, UsageError
 from pixkit.image import Batch, ImageSpec
 from pixkit.noise import Noise
 from pixkit.recipe import load_recipe
 from pixkit.testing import check_latent_model, every_image, named, plain_backbone, randomise
+from pixkit.training.build import build
 from pixkit.training.reporter import Reporter
 
 SMALL = {"type": "pixelcnn", "width": 6, "layers": 0, "first_kernel": 3, "output_layers": 1}

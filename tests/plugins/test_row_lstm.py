@@ -7,8 +7,8 @@ import torch
 from pixelrnn import features, lstm, masked
 
 from pixkit.image import ImageSpec
+from pixkit.readiness.law import receptive_field
 from pixkit.readiness.trace import Trace
-from pixkit.readiness.verify import receptive_field
 from pixkit.testing import check_causality, named, network, random_images
 
 

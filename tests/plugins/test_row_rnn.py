@@ -186,7 +186,7 @@ def test_initialisers_at_every_level(init, cell):
     options = {"hidden_size": 60, "num_layers": 2, "width": 20, "bidirectional": True, "mode": "seq2vec"}
     chosen = named("backbone", "row_rnn", cell=cell, init=init, **options)
     ordering = named("ordering", "row_at_once").build(spec)
-    from pixkit.backbone import BackboneSpec
+    from pixkit.backbones.base import BackboneSpec
 
     net = chosen.build(BackboneSpec(spec, ordering, 1, 30))
     weights = {name: parameter.detach() for name, parameter in net.named_parameters() if parameter.ndim > 1}

@@ -5,7 +5,7 @@ import torch.nn.functional as F
 from torch import nn
 
 import pixkit
-from pixkit.backbone import InputConfig
+from pixkit.backbones.base import InputConfig
 from pixkit.image import ImageSpec
 from pixkit.layers import (
     CausalAttention,
@@ -19,7 +19,7 @@ from pixkit.layers import (
     ShiftedConv2d,
     ShiftedConvTranspose2d,
 )
-from pixkit.masks import Horizontal, Vertical
+from pixkit.orderings.masks import Horizontal, Vertical
 from pixkit.testing import component, named, network
 
 

@@ -5,10 +5,10 @@ from nets import ImageSpec
 from torch import nn
 
 import pixkit
+from pixkit.execution.eager import EagerExecutor
+from pixkit.execution.native.executor import NativeExecutor
+from pixkit.execution.plan import make_plan
 from pixkit.layers import MaskedConv2d
-from pixkit.readiness.eager import EagerExecutor
-from pixkit.readiness.native.executor import NativeExecutor
-from pixkit.readiness.plan import make_plan
 from pixkit.readiness.trace import Trace
 from pixkit.testing.parts import random_images
 

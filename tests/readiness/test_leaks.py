@@ -7,13 +7,13 @@ from nets import NETS, net_of
 from torch import nn
 
 from pixkit.cli.main import main
+from pixkit.components.plugins import plugins
 from pixkit.errors import CausalityError
 from pixkit.image import ImageSpec
-from pixkit.plugins import plugins
 from pixkit.readiness.check import verify
+from pixkit.readiness.law import find_leak
 from pixkit.readiness.probe import probe
 from pixkit.readiness.trace import Trace
-from pixkit.readiness.verify import find_leak
 from pixkit.testing import component, named
 
 DIRECTORY = __file__.rsplit("/", 1)[0]

@@ -6,9 +6,9 @@ import pytest
 import torch
 from nets import ANY_ORDER, NETS, ImageSpec, net_of
 
-from pixkit.plugins import registry
+from pixkit.components.plugins import registry
+from pixkit.readiness.law import find_leak, permitted, receptive_field
 from pixkit.readiness.trace import Trace
-from pixkit.readiness.verify import find_leak, permitted, receptive_field
 from pixkit.testing import influence, named, network
 from pixkit.testing.parts import random_images
 

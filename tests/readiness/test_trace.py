@@ -7,8 +7,8 @@ from leaks import Base
 from nets import NETS, ImageSpec, net_of
 from torch import nn
 
+from pixkit.readiness.law import find_leak
 from pixkit.readiness.trace import Trace, Untraceable
-from pixkit.readiness.verify import find_leak
 
 GREY, COLOUR = ImageSpec(1, 3, 4, 2), ImageSpec(3, 3, 4, 3)
 

@@ -5,9 +5,9 @@ from typing import Annotated, Literal
 import pytest
 from pydantic import Field, field_validator, model_validator
 
-from pixkit.component import BackboneRef, HeadRef, MaskRef
-from pixkit.config import ComponentConfig
-from pixkit.registry import Registrar, Registry
+from pixkit.components.config import ComponentConfig
+from pixkit.components.registry import Registrar, Registry
+from pixkit.components.spec import BackboneRef, HeadRef, MaskRef
 
 
 class Net:

@@ -6,9 +6,9 @@ from typing import Any
 import pytest
 from pydantic import Field
 
-from pixkit.config import ComponentConfig
+from pixkit.components.config import ComponentConfig
+from pixkit.components.registry import Registrar, Registry
 from pixkit.recipe import json_schema
-from pixkit.registry import Registrar, Registry
 
 
 class Nested:

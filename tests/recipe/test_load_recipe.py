@@ -4,10 +4,10 @@ import importlib.metadata
 
 import pytest
 
-from pixkit import plugins
+from pixkit.components import plugins
+from pixkit.components.registry import Absence, Registry
 from pixkit.errors import PluginError
 from pixkit.recipe import InvalidRecipe, dump_yaml, load_recipe, revise_recipe
-from pixkit.registry import Absence, Registry
 
 WRONG = """\
 pixkit: 1

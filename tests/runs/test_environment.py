@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 import torch
 
+from pixkit.components.plugins import plugins
 from pixkit.errors import UsageError
-from pixkit.plugins import plugins
-from pixkit.training.environment import changed, environment, pick_device, repeatable
+from pixkit.runs.environment import changed, environment, pick_device, repeatable
 
 
 def test_cpu_is_cpu():

@@ -11,13 +11,13 @@ import sys
 import pytest
 
 from pixkit.errors import RunError
-from pixkit.training import lock
-from pixkit.training.lock import holder_alive, locked
+from pixkit.runs import lock
+from pixkit.runs.lock import holder_alive, locked
 
 HOLD = """
 import sys, time
 from pathlib import Path
-from pixkit.training.lock import locked
+from pixkit.runs.lock import locked
 with locked(Path(sys.argv[1])):
     print("held", flush=True)
     time.sleep(60)

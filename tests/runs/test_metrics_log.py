@@ -5,7 +5,7 @@ import json
 import pytest
 
 from pixkit.errors import RunError
-from pixkit.training.metrics import MetricsLog, read_rows
+from pixkit.runs.metrics import MetricsLog, read_rows
 
 
 def test_rows_are_appended_and_read_back(tmp_path):

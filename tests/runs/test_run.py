@@ -10,7 +10,7 @@ import pytest
 from pixkit.errors import CheckpointError, PluginError, RunError
 from pixkit.image import ImageSpec
 from pixkit.recipe import load_recipe
-from pixkit.run import BUILD_LOCK, Run
+from pixkit.runs.run import BUILD_LOCK, Run
 
 LOCK = {"image": {"channels": 1, "height": 8, "width": 8, "levels": 17}, "classes": 10, "data": {}, "changes": []}
 
@@ -49,8 +49,8 @@ def test_a_new_run(run, plain):
 
 def test_reading_a_run_imports_no_torch(run):
     code = (
-        f"import sys; from pixkit.run import Run; run = Run.open({str(run.path)!r}); run.steps(); list(run.rows());"
-        "run.environment(); print('torch' in sys.modules)"
+        f"import sys; from pixkit.runs.run import Run; run = Run.open({str(run.path)!r}); run.steps();"
+        "list(run.rows()); run.environment(); print('torch' in sys.modules)"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout == "False\n"
@@ -120,7 +120,7 @@ def test_errors_of_the_block_are_not_taken_for_the_locks(tmp_path):
 
 def test_one_build_a_folder(run):
     code = (
-        f"from pathlib import Path; from pixkit.run import Run; folder = Path({str(run.path)!r})\n"
+        f"from pathlib import Path; from pixkit.runs.run import Run; folder = Path({str(run.path)!r})\n"
         "with Run.claim(folder, resume=True): pass"
     )
     with Run.claim(run.path, resume=True):
@@ -132,7 +132,7 @@ def test_one_build_a_folder(run):
 
 def test_the_lock_of_a_dead_build_is_reported(run):
     code = (
-        "import os; from pathlib import Path; from pixkit.run import Run\n"
+        "import os; from pathlib import Path; from pixkit.runs.run import Run\n"
         f"with Run.claim(Path({str(run.path)!r}), resume=True): os.kill(os.getpid(), 9)"
     )
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == -9

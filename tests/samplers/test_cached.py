@@ -7,13 +7,13 @@ import torch
 import torch.nn.functional as F
 from nets import ANY_ORDER, NETS, ImageSpec, net_of
 
+from pixkit.components.plugins import registry
+from pixkit.execution.choose import fastest
+from pixkit.execution.lowering.lower import Unsupported
+from pixkit.execution.native.executor import NativeExecutor
+from pixkit.execution.plan import make_plan
+from pixkit.execution.reference import ReferenceExecutor
 from pixkit.noise import Noise
-from pixkit.plugins import registry
-from pixkit.readiness.executor import ReferenceExecutor
-from pixkit.readiness.executors import fastest
-from pixkit.readiness.lower import Unsupported
-from pixkit.readiness.native.executor import NativeExecutor
-from pixkit.readiness.plan import make_plan
 from pixkit.readiness.trace import Trace
 from pixkit.samplers import Ancestral, Auto, Cached, Known
 from pixkit.testing import named, network

@@ -3,9 +3,9 @@
 import pytest
 import torch
 
+from pixkit.components.plugins import registry
 from pixkit.image import ImageSpec
 from pixkit.noise import Noise
-from pixkit.plugins import registry
 from pixkit.samplers import Ancestral, FixedPoint, Known
 from pixkit.testing import named, network
 

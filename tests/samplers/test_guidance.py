@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from pixkit.context import LabelContext
+from pixkit.backbones.conditioners import LabelContext
 from pixkit.errors import UsageError
 from pixkit.image import ImageSpec
 from pixkit.noise import Noise

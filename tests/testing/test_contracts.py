@@ -2,7 +2,7 @@
 
 import pytest
 
-from pixkit.plugins import registry
+from pixkit.components.plugins import registry
 from pixkit.testing import (
     check_head,
     check_mask,

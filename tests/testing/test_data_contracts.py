@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from pixkit.plugins import registry
+from pixkit.components.plugins import registry
 from pixkit.testing import check_data, named
 
 RNG = np.random.default_rng(0)

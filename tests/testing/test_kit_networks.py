@@ -6,10 +6,10 @@ import pytest
 import torch
 from torch import nn
 
-from pixkit.config import ComponentConfig
-from pixkit.curves import Raster
+from pixkit.components.config import ComponentConfig
 from pixkit.errors import RecipeError
 from pixkit.models.autoregressive import AutoregressiveModel
+from pixkit.orderings.scans import Raster
 from pixkit.samplers import Ancestral
 from pixkit.testing import (
     PlainBackbone,

@@ -7,14 +7,14 @@ import torch
 from pydantic import Field
 from torch import nn
 
-from pixkit.config import ComponentConfig
-from pixkit.curves import Raster
+from pixkit.components.config import ComponentConfig
 from pixkit.data.base import DataSource, ImageSet, SourceImages
 from pixkit.errors import DataError, RecipeError
 from pixkit.heads import LevelCategorical, Softmax
 from pixkit.heads.base import at_least_single
-from pixkit.masks import TapShape
-from pixkit.ordering import Ordering
+from pixkit.orderings.base import Ordering
+from pixkit.orderings.masks import TapShape
+from pixkit.orderings.scans import Raster
 from pixkit.testing import (
     PlainBackbone,
     check_config,

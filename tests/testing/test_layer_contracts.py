@@ -4,7 +4,6 @@ import pytest
 import torch
 from torch import nn
 
-from pixkit.curves import ORDERINGS
 from pixkit.image import ImageSpec
 from pixkit.layers import (
     CausalAttention,
@@ -18,7 +17,8 @@ from pixkit.layers import (
     ShiftedConv2d,
     ShiftedConvTranspose2d,
 )
-from pixkit.masks import MASKS
+from pixkit.orderings.masks import MASKS
+from pixkit.orderings.scans import ORDERINGS
 from pixkit.testing import check_layer, named
 
 

@@ -5,11 +5,11 @@ import torch
 from test_precision import Spy, small, stepper_of
 from toys import NormedToy, TwoPhases
 
-from pixkit.build import build, dry_run
 from pixkit.errors import RunError
-from pixkit.run import Run
-from pixkit.training import choice
-from pixkit.training.choice import Choice, choose, locked_choice, pick
+from pixkit.runs.run import Run
+from pixkit.training import autotune as choice
+from pixkit.training.autotune import Choice, choose, locked_choice, pick
+from pixkit.training.build import build, dry_run
 from pixkit.training.precision import Arithmetic
 from pixkit.training.reporter import Reporter
 from pixkit.training.signals import Interrupt, Interrupted

@@ -13,13 +13,13 @@ import numpy as np
 import pytest
 import torch
 
-from pixkit.build import build, dry_run, evaluate, load
 from pixkit.data import prepare
 from pixkit.errors import CheckpointError, DataError, RunError, UsageError
 from pixkit.recipe import load_recipe
-from pixkit.run import Run
-from pixkit.training import checkpoint
-from pixkit.training.metrics import TIMED
+from pixkit.runs import checkpoint
+from pixkit.runs.metrics import TIMED
+from pixkit.runs.run import Run
+from pixkit.training.build import build, dry_run, evaluate, load
 from pixkit.training.reporter import Reporter
 
 TINY = """
@@ -45,7 +45,7 @@ BUILD = """
 import sys, time, torch
 from pathlib import Path
 torch.set_num_threads(1)
-from pixkit.build import build
+from pixkit.training.build import build
 from pixkit.recipe import load_recipe
 from pixkit.training.reporter import Reporter
 
@@ -401,7 +401,7 @@ def test_a_leaky_model_is_refused(recipe, tmp_path):
         """
         import sys
         from pathlib import Path
-        from pixkit.build import build
+        from pixkit.training.build import build
         from pixkit.errors import CausalityError
         from pixkit.models.autoregressive import AutoregressiveModel
         from pixkit.recipe import load_recipe

@@ -11,7 +11,7 @@ from safetensors.torch import save as format_tensors
 from toys import NormedToy, Toy, toy_model, toy_recipe
 
 from pixkit.errors import CheckpointError, NonFiniteError, RunError
-from pixkit.training import checkpoint, manifest
+from pixkit.runs import checkpoint, manifest
 
 LONG = os.environ.get("PIXKIT_LONG") == "1"
 

@@ -4,7 +4,8 @@ import pytest
 import torch
 from toys import NormedToy, Toy, toy_model, toy_recipe
 
-from pixkit.training.ema import Ema, batch_norms, evaluating, recalibrate
+from pixkit.layers.modes import evaluating
+from pixkit.training.ema import Ema, batch_norms, recalibrate
 
 
 def test_closed_form():

@@ -22,10 +22,10 @@ from toys import (
     untimed,
 )
 
-from pixkit import hookspecs
+from pixkit.components import hookspecs
 from pixkit.errors import CheckpointError, NonFiniteError, RunError
-from pixkit.training import checkpoint
-from pixkit.training.metrics import read_rows
+from pixkit.runs import checkpoint
+from pixkit.runs.metrics import read_rows
 from pixkit.training.signals import Interrupt
 
 
@@ -208,7 +208,7 @@ def test_the_saved_average_is_the_one_that_was_scored(tmp_path, model):
         assert torch.equal(tensors[name], value)
     checkpoint.load_model(trainer.model, tensors, "here")
     row = [row for row in trainer.run.rows() if row["event"] == "eval"][-1]
-    from pixkit.training.scores import score
+    from pixkit.tasks.score import score
 
     again = score(trainer.model, trainer.dataset, "validation", 8, seed=trainer.recipe.seed)
     assert again.nats == pytest.approx(row["nats_ema"], rel=1e-12)

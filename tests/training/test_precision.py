@@ -9,11 +9,11 @@ import torch.nn.functional as F
 from torch import nn
 from toys import CPU, Toy, toy_model, toy_recipe
 
-from pixkit.build import build
 from pixkit.errors import RecipeError
 from pixkit.image import ImageSpec
 from pixkit.recipe import load_recipe
-from pixkit.training import checkpoint
+from pixkit.runs import checkpoint
+from pixkit.training.build import build
 from pixkit.training.construct import construct
 from pixkit.training.feed import Feed
 from pixkit.training.memory import estimate

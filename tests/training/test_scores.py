@@ -7,7 +7,7 @@ import torch
 from toys import Measured, NormedToy, Toy, Unscored, toy_dataset, toy_model, toy_recipe
 
 from pixkit.errors import UsageError
-from pixkit.training.scores import Scores, score
+from pixkit.tasks.score import Scores, score
 
 
 class Indexed(Toy):

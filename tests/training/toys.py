@@ -5,15 +5,15 @@ from pathlib import Path
 import torch
 from torch import nn
 
-from pixkit.component import ComponentSpec
-from pixkit.config import ComponentConfig
+from pixkit.components.config import ComponentConfig
+from pixkit.components.plugins import Plugins
+from pixkit.components.registry import Entry, Registry
+from pixkit.components.spec import ComponentSpec
 from pixkit.data import prepare
 from pixkit.data.base import DataConfig, DataSource, ImageSet, SourceImages
 from pixkit.models.base import Model, Phase
-from pixkit.plugins import Plugins
 from pixkit.recipe.schema import Recipe
-from pixkit.registry import Entry, Registry
-from pixkit.run import Run
+from pixkit.runs.run import Run
 from pixkit.training.hooks import TrainHooks
 from pixkit.training.loop import Trainer
 from pixkit.training.reporter import Reporter
@@ -226,7 +226,7 @@ class StopAt(Told):
 
 
 def untimed(rows):
-    from pixkit.training.metrics import TIMED
+    from pixkit.runs.metrics import TIMED
 
     return [{key: value for key, value in row.items() if key not in TIMED} for row in rows]
 

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import click
 
-from pixkit.bench import Row, SamplingTimes, time_sampling
 from pixkit.cli.door import open_door
 from pixkit.cli.options import device_option, json_option, overrides_argument, quiet_option
 from pixkit.cli.output import emit, emit_json, table
-from pixkit.cli.subject import Numbers, shape_option, subject
-from pixkit.cli.talk import talking
+from pixkit.cli.progress import talking
+from pixkit.cli.untrained import Numbers, shape_option, subject
 from pixkit.recipe import load_recipe
-from pixkit.training.environment import pick_device
+from pixkit.runs.environment import pick_device
+from pixkit.tasks.bench import Row, SamplingTimes, time_sampling
 
 
 @click.group()

@@ -9,15 +9,15 @@ from typing import Any
 
 import click
 
-from pixkit import build as builds
 from pixkit.cli.door import open_door
 from pixkit.cli.options import device_option, json_option, overrides_argument, quiet_option
 from pixkit.cli.output import duration, emit, emit_json, pairs, shown_path
+from pixkit.cli.progress import Talk, talking
 from pixkit.cli.runs import reload
 from pixkit.cli.scores import headline, number, score_table
-from pixkit.cli.talk import Talk, talking
 from pixkit.recipe import LoadedRecipe, load_recipe
-from pixkit.run import Run
+from pixkit.runs.run import Run
+from pixkit.training import build as builds
 from pixkit.training.memory import in_words
 from pixkit.training.reporter import Reporter
 

@@ -12,19 +12,19 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from pixkit.cli.conditions import given_image, given_mask, one_label
+from pixkit.cli.commands.sample import picture
 from pixkit.cli.drawing import Drawing, drawing_options
+from pixkit.cli.inputs import given_image, given_mask, one_label
 from pixkit.cli.options import json_option, quiet_option, run_argument
 from pixkit.cli.output import emit, emit_json, is_terminal, pairs
-from pixkit.cli.sample import picture
-from pixkit.cli.subject import Numbers
-from pixkit.cli.talk import talking
-from pixkit.completion import Completion, complete, hide_box, hide_random, keep_edge
+from pixkit.cli.progress import talking
+from pixkit.cli.untrained import Numbers
+from pixkit.components.plugins import registry
+from pixkit.figures.panels import completion_panels, save_panels
 from pixkit.files import replacing
 from pixkit.image import ImageSpec
-from pixkit.ordering import Ordering
-from pixkit.panelfigure import completion_panels, save_panels
-from pixkit.plugins import registry
+from pixkit.orderings.base import Ordering
+from pixkit.tasks.complete import Completion, complete, hide_box, hide_random, keep_edge
 
 Hole = Callable[[ImageSpec], Tensor]
 """The known sub-pixels, bool [C, H, W], of images of a spec."""

@@ -7,7 +7,6 @@ from pathlib import Path
 import click
 import torch
 
-from pixkit.build import evaluate, load
 from pixkit.cli.door import open_door
 from pixkit.cli.options import (
     checkpoint_option,
@@ -19,16 +18,17 @@ from pixkit.cli.options import (
     weights_option,
 )
 from pixkit.cli.output import emit, emit_json
+from pixkit.cli.progress import talking
 from pixkit.cli.runs import recipe_of
 from pixkit.cli.scores import score_table
-from pixkit.cli.talk import talking
 from pixkit.data import prepare
 from pixkit.data.dataset import Dataset
 from pixkit.errors import UsageError
 from pixkit.models.base import Model
 from pixkit.models.latent import LatentModel
-from pixkit.run import Run
-from pixkit.training.scores import Scores
+from pixkit.runs.run import Run
+from pixkit.tasks.score import Scores
+from pixkit.training.build import evaluate, load
 
 UNIT_IMAGES = 1000
 """Most images that activity of latent units is measured on."""

@@ -13,7 +13,7 @@ from pixkit.cli.output import emit, emit_json, table
 from pixkit.errors import PixkitError, UsageError
 
 if TYPE_CHECKING:
-    from pixkit.run import Run
+    from pixkit.runs.run import Run
 
 Row = dict[str, object]
 
@@ -87,7 +87,7 @@ def first_comment(text: str) -> str:
 
 def run_rows(folder: Path) -> list[Row]:
     """The runs in a folder, the folder itself included if it is one."""
-    from pixkit.run import Run
+    from pixkit.runs.run import Run
 
     if not folder.is_dir():
         raise UsageError("there is no such folder", where=str(folder))

@@ -7,7 +7,7 @@ import click
 from pixkit.cli.door import commands_of
 from pixkit.cli.options import json_option
 from pixkit.cli.output import emit, emit_json, table
-from pixkit.plugins import PluginInfo, plugins
+from pixkit.components.plugins import PluginInfo, plugins
 
 
 @click.command()

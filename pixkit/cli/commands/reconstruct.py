@@ -9,16 +9,16 @@ import torch
 from torch import Tensor
 
 from pixkit import figures
-from pixkit.cli.conditions import given_images
 from pixkit.cli.drawing import Drawing, drawing_options
-from pixkit.cli.latents import latent_model, paired_rows, reconstruct
+from pixkit.cli.inputs import given_images
 from pixkit.cli.options import json_option, quiet_option, run_argument
 from pixkit.cli.output import emit, emit_json, table
+from pixkit.cli.progress import talking
 from pixkit.cli.scores import number
-from pixkit.cli.talk import talking
 from pixkit.image import Batch
 from pixkit.models.latent import LatentModel
-from pixkit.training.randomness import isolated_rng, seed_torch
+from pixkit.randomness import isolated_rng, seed_torch
+from pixkit.tasks.latents import latent_model, paired_rows, reconstruct
 
 COLUMNS = 16
 """Images in a row of the picture."""

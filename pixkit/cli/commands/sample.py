@@ -14,14 +14,14 @@ import click
 from torch import Tensor
 
 from pixkit import figures
-from pixkit.cli import latents
-from pixkit.cli.conditions import Labels, codes_to_draw, given_images, known_rows, labels_to_draw
 from pixkit.cli.drawing import Drawing, Options, drawing_options
-from pixkit.cli.latents import latent_model
+from pixkit.cli.inputs import Labels, codes_to_draw, given_images, known_rows, labels_to_draw
 from pixkit.cli.options import quiet_option, run_argument
 from pixkit.cli.output import emit, is_terminal
-from pixkit.cli.talk import talking
+from pixkit.cli.progress import talking
 from pixkit.models.base import Model
+from pixkit.tasks import latents
+from pixkit.tasks.latents import latent_model
 
 Save = Callable[[Any, int, Path, int | None], object]
 """Called as save(images, levels, path, columns of a grid)."""

@@ -12,7 +12,7 @@ from pixkit.cli.door import find_component, open_door
 from pixkit.cli.keys import Key, keys_of
 from pixkit.cli.options import KIND, json_option
 from pixkit.cli.output import emit, emit_json, pairs, table
-from pixkit.registry import Entry
+from pixkit.components.registry import Entry
 
 
 @click.command()
@@ -91,7 +91,7 @@ def show_run(path: str, as_json: bool) -> None:
     """What a run is and how it scored."""
     from pixkit.cli.runs import summary
     from pixkit.cli.scores import score_table
-    from pixkit.run import Run
+    from pixkit.runs.run import Run
 
     found = summary(Run.open(path))
     if as_json:

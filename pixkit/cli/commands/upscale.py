@@ -11,19 +11,19 @@ import click
 import torch
 from torch import Tensor
 
-from pixkit.cli.complete import report, told
-from pixkit.cli.conditions import given_image, one_label
+from pixkit.cli.commands.complete import report, told
+from pixkit.cli.commands.sample import picture, saver
 from pixkit.cli.drawing import Drawing, drawing_options
+from pixkit.cli.inputs import given_image, one_label
 from pixkit.cli.options import json_option, quiet_option, run_argument
 from pixkit.cli.output import emit, emit_json, is_terminal, pairs
-from pixkit.cli.sample import picture, saver
-from pixkit.cli.talk import talking
-from pixkit.completion import complete
+from pixkit.cli.progress import talking
 from pixkit.errors import UsageError
 from pixkit.image import ImageSpec
 from pixkit.layers import Lattice
 from pixkit.models.base import Model
 from pixkit.samplers import Known
+from pixkit.tasks.complete import complete
 
 
 @click.command()

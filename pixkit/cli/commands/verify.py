@@ -10,9 +10,9 @@ import torch
 from pixkit.cli.door import open_door
 from pixkit.cli.options import json_option, overrides_argument, quiet_option
 from pixkit.cli.output import emit, emit_json, fail, pairs
-from pixkit.cli.subject import Numbers, shape_option, subject
-from pixkit.cli.talk import talking
-from pixkit.fieldfigure import Colour, save_field, save_order
+from pixkit.cli.progress import talking
+from pixkit.cli.untrained import Numbers, shape_option, subject
+from pixkit.figures.fields import Colour, save_field, save_order
 from pixkit.readiness.report import CHARACTERS, WORDS, Report, Sight, examine, rows_of
 from pixkit.recipe import load_recipe
 

@@ -8,10 +8,10 @@ from typing import Any, TypeAlias
 import torch
 from torch import Tensor
 
+from pixkit.execution.lowering.lower import Unsupported
+from pixkit.execution.plan import Instruction, Plan
+from pixkit.execution.reference import Progress, ReferenceExecutor
 from pixkit.layers.base import MixingLayer
-from pixkit.readiness.executor import Progress, ReferenceExecutor
-from pixkit.readiness.lower import Unsupported
-from pixkit.readiness.plan import Instruction, Plan
 
 Replay: TypeAlias = Callable[[], None]
 

@@ -9,10 +9,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from pixkit.backbone import LevelEncoding
+from pixkit.backbones.base import LevelEncoding
+from pixkit.execution.lowering.instruction import LANES, Lowered, grouped, unsupported
 from pixkit.layers import AppendMaps, CausalAttention, ColourLayerNorm, KeepBefore, Reorient, Shift, TapLayer
 from pixkit.layers.geometry import tap_sources
-from pixkit.readiness.lowered import LANES, Lowered, grouped, unsupported
 from pixkit.readiness.trace import Operation
 
 Handler: TypeAlias = Callable[[Any, Operation, Operation, int], list[Lowered]]

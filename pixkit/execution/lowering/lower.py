@@ -9,10 +9,10 @@ import torch
 import torch.nn.functional as F
 from torch import fx, nn
 
+from pixkit.execution.lowering.instruction import LANES, Lowered, Unsupported, unsupported
+from pixkit.execution.lowering.layers import LAYERS
+from pixkit.execution.plan import Plan
 from pixkit.layers import ConcatenatedELU, Maxout
-from pixkit.readiness.lower_layers import LAYERS
-from pixkit.readiness.lowered import LANES, Lowered, Unsupported, unsupported
-from pixkit.readiness.plan import Plan
 from pixkit.readiness.trace import Operation
 
 __all__ = ["LANES", "Lowered", "Unsupported", "lower", "static_inputs"]

@@ -11,13 +11,13 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from pixkit.execution.lowering.lower import LANES, Lowered, Unsupported, lower, static_inputs
+from pixkit.execution.native.compile import kernel
+from pixkit.execution.native.layout import HEADS, INSTRUCTION, KINDS, Buffer, Op, Program
+from pixkit.execution.plan import Plan, fleeting, pointwise
+from pixkit.execution.reference import Executor, Progress, run_static
 from pixkit.heads.mixture import MAX_LOG_SCALE, MixtureHead
 from pixkit.layers import TapLayer
-from pixkit.readiness.executor import Executor, Progress, run_static
-from pixkit.readiness.lower import LANES, Lowered, Unsupported, lower, static_inputs
-from pixkit.readiness.native.compile import kernel
-from pixkit.readiness.native.layout import HEADS, INSTRUCTION, KINDS, Buffer, Op, Program
-from pixkit.readiness.plan import Plan, fleeting, pointwise
 from pixkit.readiness.trace import Operation, as_image
 
 CHUNKS = 20

@@ -1,0 +1,1 @@
+"""The base of backbones, how levels enter them, and what they are conditioned on."""

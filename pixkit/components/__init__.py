@@ -1,0 +1,1 @@
+"""Naming components, finding them, and the door that plugins come through."""

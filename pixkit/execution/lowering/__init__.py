@@ -1,0 +1,1 @@
+"""Each operation of a plan as instructions with tables and weights: data that executors interpret."""
