@@ -5,8 +5,8 @@ import pytest
 import torch
 from PIL import Image
 
-from pixkit import figures
 from pixkit.errors import DataError, RunError
+from pixkit.figures import grids as figures
 
 
 def ramp(count, channels, height, width, levels):
