@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from typing import Any, ClassVar, Literal
 
@@ -35,7 +35,7 @@ class BackboneSpec:
     context: int = 0
 
 
-class Backbone(nn.Module):
+class Backbone(nn.Module, ABC):
     """Base of backbone components: ``Backbone(config, spec)``, an ordinary module over whole images.
 
     `forward` maps encoded pixels [B, spec.inputs, H, W] to features [B, width, H, W]. The features at a
@@ -55,12 +55,15 @@ class Backbone(nn.Module):
 
     width: int
     conditional: ClassVar[bool] = False
-    forward: Callable[..., Tensor]
 
     def __init__(self, config: Any, spec: BackboneSpec) -> None:
         super().__init__()
         self.config = config
         self.spec = spec
+
+    @abstractmethod
+    def forward(self, *args: Any, **kwargs: Any) -> Tensor:
+        """``forward(x)``, or ``forward(x, context)``: features [B, width, H, W] of encoded pixels, see the class."""
 
 
 def check_multiple(key: str, maps: int, multiple: int, reason: str) -> None:
@@ -75,7 +78,7 @@ def check_multiple(key: str, maps: int, multiple: int, reason: str) -> None:
         )
 
 
-class LevelEncoding(PointwiseLayer):
+class LevelEncoding(PointwiseLayer, ABC):
     """Base of the encodings: int64 [B, C, H, W] to [B, E * C, H, W], map e * C + c from colour c's level alone."""
 
     maps: int
@@ -84,6 +87,10 @@ class LevelEncoding(PointwiseLayer):
         super().__init__()
         self.image = image
         self.maps = entries * image.channels
+
+    @abstractmethod
+    def forward(self, x: Tensor) -> Tensor:
+        """int64 [B, C, H, W] to [B, E * C, H, W]."""
 
 
 class ScaledLevels(LevelEncoding):

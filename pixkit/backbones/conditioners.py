@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from abc import abstractmethod
+from abc import ABC, abstractmethod
 from typing import Literal
 
 import torch
@@ -13,13 +13,17 @@ from pixkit.components.config import ComponentConfig
 from pixkit.errors import UsageError
 
 
-class Conditioner(nn.Module):
+class Conditioner(nn.Module, ABC):
     """Base of the modules that make a backbone's context of what is given with each image.
 
     `forward` maps a context, whose first axis counts images, to [B, maps, h, w], (h, w) being (1, 1) or (H, W).
     """
 
     maps: int
+
+    @abstractmethod
+    def forward(self, context: Tensor) -> Tensor:
+        """A context [B, ...] to the backbone's, [B, maps, h, w]."""
 
     @abstractmethod
     def example(self, batch: int) -> Tensor:

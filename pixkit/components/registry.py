@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import pkgutil
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -11,7 +12,18 @@ from typing import Any
 from pixkit.components.config import ComponentConfig
 from pixkit.errors import PluginError
 
-KINDS = ("ordering", "mask", "backbone", "head", "sampler", "model", "data")
+BASES = {
+    "ordering": "pixkit.orderings.base:Ordering",
+    "mask": "pixkit.orderings.masks:TapShape",
+    "backbone": "pixkit.backbones.base:Backbone",
+    "head": "pixkit.heads.base:Head",
+    "sampler": "pixkit.samplers.base:Sampler",
+    "model": "pixkit.models.base:Model",
+    "data": "pixkit.data.base:DataSource",
+}
+"""The base class of each kind of component, by name: it is looked up when a component is registered, since the parts of
+pixkit that define the kinds import this one."""
+KINDS = tuple(BASES)
 
 
 @dataclass(frozen=True)
@@ -66,8 +78,8 @@ class Registrar:
         """Register the class `cls` as the component `name` of the registry `kind`.
 
         Raises:
-            PluginError: for an unknown kind, a bad name, what is no class or has no ``Config``, a key that
-                the recipe needs for itself, or a name that this plugin registered already.
+            PluginError: for an unknown kind, a bad name, what is no class, not one of that kind or has no
+                ``Config``, a key that the recipe needs for itself, or a name that this plugin registered already.
         """
         if kind not in KINDS:
             raise PluginError(f"no registry '{kind}'", where=self.distribution, expected=", ".join(KINDS))
@@ -86,6 +98,8 @@ class Registrar:
     def _check_class(self, kind: str, name: str, cls: Any) -> None:
         if not isinstance(cls, type):
             raise PluginError(f"the {kind} '{name}' is no class", where=self.distribution, found=repr(cls))
+        if not issubclass(cls, base_of(kind)):
+            raise self._of_another_kind(kind, name, cls)
         config = getattr(cls, "Config", None)
         if not (isinstance(config, type) and issubclass(config, ComponentConfig)):
             raise PluginError(
@@ -101,6 +115,23 @@ class Registrar:
                 where=self.distribution,
                 hint="call the key something else",
             )
+
+    def _of_another_kind(self, kind: str, name: str, cls: type) -> PluginError:
+        whole = f"{cls.__module__}.{cls.__qualname__}"
+        own = next((other for other in KINDS if issubclass(cls, base_of(other))), None)
+        return PluginError(
+            f"the class of the {kind} '{name}' is not one of that kind",
+            where=self.distribution,
+            found=f"{whole}, a pixkit.{base_of(own).__name__}" if own else whole,
+            expected=f"a subclass of pixkit.{base_of(kind).__name__}",
+            hint=f'registry.add("{own}", "{name}", {cls.__name__})' if own else None,
+        )
+
+
+def base_of(kind: str) -> type:
+    """The base class of a kind of component."""
+    base: type = pkgutil.resolve_name(BASES[kind])
+    return base
 
 
 class Registry:

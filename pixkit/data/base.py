@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -66,7 +67,7 @@ class SourceImages:
     """What the user should know (files skipped, and why)."""
 
 
-class DataSource:
+class DataSource(ABC):
     """Base of data components; `base` is the folder that relative paths start from."""
 
     class Config(DataConfig):
@@ -80,10 +81,10 @@ class DataSource:
         """A path of the configuration as an absolute one: `~` is the home, relative paths start from `base`."""
         return (self.base / Path(path).expanduser()).absolute()
 
+    @abstractmethod
     def load(self, progress: Progress | None = None) -> SourceImages:
         """Read (and, where need be, download) the images.
 
         Raises:
             DataError: where they are missing or damaged.
         """
-        raise NotImplementedError(f"{type(self).__name__} does not implement load")

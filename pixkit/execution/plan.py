@@ -14,17 +14,23 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Literal, TypeAlias
+from typing import Literal, TypeAlias, cast
 
 import torch
 from torch import Tensor
 
+from pixkit.errors import PixkitError
+from pixkit.layers.base import MixingLayer
 from pixkit.orderings.base import Ordering
 from pixkit.readiness.law import reads
 from pixkit.readiness.trace import Operation, Trace
 
 Opcode: TypeAlias = Literal["POINT", "MIX", "ALL"]
 POINTWISE = ("elementwise", "concat", "split", "channels")
+
+
+class Unplannable(PixkitError):
+    """A layer of the network can say when its results are ready, but not compute them site by site."""
 
 
 @dataclass(frozen=True)
@@ -95,7 +101,14 @@ class Plan:
 
 
 def make_plan(trace: Trace, known: Tensor | None = None) -> Plan:
-    """Plan the sampling of a causal network; `known` bool [C, H, W] marks sub-pixels that are given."""
+    """Plan the sampling of a causal network; `known` bool [C, H, W] marks sub-pixels that are given.
+
+    Raises:
+        Unplannable: if a mixing layer has no `at`, as plugins of pixkit 0.1 may.
+    """
+    for operation in trace.operations.values():
+        if operation.kind == "mixing" and not cast(MixingLayer, operation.module).plannable:
+            raise Unplannable("a mixing layer has no method `at`", where=operation.label)
     spec = trace.network.spec
     known = torch.zeros(spec.shape, dtype=torch.bool) if known is None else known
     ready = trace.ready(known)

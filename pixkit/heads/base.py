@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from abc import abstractmethod
+from abc import ABC, abstractmethod
 from typing import Any, ClassVar
 
 import torch
@@ -15,7 +15,7 @@ from pixkit.layers import Pointwise
 from pixkit.orderings.base import Colours, Ordering
 
 
-class PixelDistribution(Distribution):
+class PixelDistribution(Distribution, ABC):
     """Levels of C colours at some sites, in the manner of `torch.distributions`.
 
     batch_shape is [B], event_shape [C, *S]; S is (H, W) for whole images, (n,) for n chosen sites.
@@ -59,7 +59,7 @@ class PixelDistribution(Distribution):
         return torch.stack(drawn)[:count].view(*sample_shape, *self.batch_shape, *self.event_shape)
 
 
-class Head(nn.Module):
+class Head(nn.Module, ABC):
     """Base of head components: ``Head(config, spec, ordering)``.
 
     Attribute `maps` is the number of parameter maps, P; `draws` the uniforms that a sub-pixel needs. `inverse` tells
@@ -82,9 +82,9 @@ class Head(nn.Module):
         self.ordering = ordering
 
     @classmethod
+    @abstractmethod
     def colours(cls, config: Any, spec: ImageSpec) -> tuple[Colours, ...]:
         """The ways of drawing colours that this head supports, the preferred one first."""
-        raise NotImplementedError(f"{cls.__name__} does not implement colours")
 
     @classmethod
     def parameter_count(cls, config: Any, spec: ImageSpec) -> int | None:
@@ -106,9 +106,9 @@ class Head(nn.Module):
             nn.init.zeros_(layer.bias)
         return layer
 
+    @abstractmethod
     def distribution(self, params: Tensor) -> PixelDistribution:
         """The distribution of parameters [B, P, *S]; computed in float32 at least."""
-        raise NotImplementedError(f"{type(self).__name__} does not implement distribution")
 
 
 def at_least_single(values: Tensor) -> Tensor:

@@ -7,7 +7,8 @@ is an int64 tensor [G, h, w]; map m of a feature tensor belongs to the ordering'
 
 from __future__ import annotations
 
-from abc import abstractmethod
+import warnings
+from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -15,7 +16,7 @@ import torch
 from torch import Tensor, nn
 
 
-class MixingLayer(nn.Module):
+class MixingLayer(nn.Module, ABC):
     """Base of the layers that read other sites or colours than they write.
 
     `forward` works on whole images. The three methods below say the same site by site, which is all that proofs and
@@ -27,6 +28,25 @@ class MixingLayer(nn.Module):
     """
 
     replayable: ClassVar[bool] = True
+
+    def __init__(self) -> None:
+        super().__init__()
+        if not self.plannable:
+            warnings.warn(
+                f"{type(self).__name__} has no method `at`: networks that hold it are sampled by whole passes. "
+                "The next version of pixkit's plugin interface asks for it",
+                DeprecationWarning,
+                stacklevel=2,
+            )
+
+    @property
+    def plannable(self) -> bool:
+        """Whether the layer can work site by site: pixkit 0.1 took layers without `at`."""
+        return type(self).at is not MixingLayer.at
+
+    @abstractmethod
+    def forward(self, *args: Any, **kwargs: Any) -> Tensor:
+        """Whole images, [B, M, h, w] each, to [B, M', h', w']."""
 
     @abstractmethod
     def ready(self, *inputs: Tensor) -> Tensor:
@@ -67,7 +87,6 @@ class MixingLayer(nn.Module):
         """
         return None
 
-    @abstractmethod
     def at(self, group: int, groups: int, sites: Tensor, inputs: list[Tensor], state: Any) -> Tensor:
         """The output's maps of one colour group at some sites.
 
@@ -81,7 +100,11 @@ class MixingLayer(nn.Module):
 
         Returns:
             [B, S, out_maps // G].
+
+        Raises:
+            TypeError: where a subclass leaves it out, see `plannable`.
         """
+        raise TypeError(f"{type(self).__name__} has no method `at`")
 
 
 class PointwiseLayer(nn.Module):

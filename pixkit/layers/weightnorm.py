@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from abc import abstractmethod
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 from typing import Any
 
@@ -17,7 +17,7 @@ LEAST_DEVIATION = 1e-5
 """A map that varies less than this over the first batch has no scale to be set by."""
 
 
-class DataInitialised(nn.Module):
+class DataInitialised(nn.Module, ABC):
     """Base of layers of one input whose parameters are set by what the first batch brings them."""
 
     @abstractmethod

@@ -6,6 +6,7 @@ those of earlier steps. The eight symmetries of the rectangle apply to every ord
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from typing import Any, Literal, TypeAlias
 
 import torch
@@ -32,7 +33,7 @@ class OrderingConfig(ComponentConfig):
     """Mirror top and bottom."""
 
 
-class Ordering:
+class Ordering(ABC):
     """Base of ordering components: ``Ordering(config, spec, colours)``.
 
     A subclass implements `site_steps(height, width)`. Attributes:
@@ -59,9 +60,9 @@ class Ordering:
         self.steps = self.group_steps.expand(spec.channels, -1, -1)
         self.count = int(self.steps.max()) + 1
 
+    @abstractmethod
     def site_steps(self, height: int, width: int) -> Tensor:
         """The step of every site, int64 [height, width], before any flip."""
-        raise NotImplementedError(f"{type(self).__name__} does not implement site_steps")
 
     @property
     def groups(self) -> int:

@@ -8,6 +8,7 @@ the centre type A lets colour o see colour i iff i < o, and type B iff i <= o (R
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 from typing import Literal, TypeAlias
 
@@ -21,7 +22,7 @@ MaskType: TypeAlias = Literal["A", "B"]
 Size: TypeAlias = tuple[int, int]
 
 
-class TapShape:
+class TapShape(ABC):
     """Base of mask components: which taps (dy, dx), relative to the centre, a kernel has at all."""
 
     class Config(ComponentConfig):
@@ -30,9 +31,9 @@ class TapShape:
     def __init__(self, config: ComponentConfig | None = None) -> None:
         self.config = config or self.Config()
 
+    @abstractmethod
     def has(self, dy: int, dx: int) -> bool:
         """Whether the tap dy rows down and dx columns right of the centre belongs to the shape."""
-        raise NotImplementedError(f"{type(self).__name__} does not implement has")
 
 
 class Full(TapShape):

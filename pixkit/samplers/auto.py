@@ -7,6 +7,7 @@ import warnings
 from torch import Tensor
 
 from pixkit.errors import CausalityError
+from pixkit.execution.plan import Unplannable
 from pixkit.network import Autoregressive
 from pixkit.readiness.trace import Untraceable
 from pixkit.samplers.ancestral import Ancestral
@@ -31,7 +32,7 @@ class Auto(Sampler):
         try:
             self._chosen = Cached(Cached.Config())
             return self._chosen.prepare(network, known)
-        except (Untraceable, CausalityError) as error:
+        except (Untraceable, Unplannable, CausalityError) as error:
             warnings.warn(f"sampling by whole passes, since no plan can be made: {error}", RuntimeWarning, stacklevel=2)
             self._chosen = Ancestral(Ancestral.Config())
             return self._chosen.prepare(network, known)

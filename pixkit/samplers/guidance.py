@@ -11,14 +11,17 @@ scales combined so would be no distribution's. The result is no longer a model w
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from pixkit.heads.base import Head, PixelDistribution
 from pixkit.heads.softmax import LevelCategorical
+from pixkit.image import ImageSpec
 from pixkit.network import Autoregressive
 from pixkit.noise import Noise
+from pixkit.orderings.base import Colours
 from pixkit.samplers.base import Draw, Known, Request, Sampler
 
 
@@ -72,6 +75,11 @@ class GuidedHead(Head):
         self.inner, self.weight = inner, weight
         self._trained = (network.projection,)  # in a tuple: a module of two parents would have two names
         self.maps, self.draws = inner.maps, inner.draws
+
+    @classmethod
+    def colours(cls, config: Any, spec: ImageSpec) -> tuple[Colours, ...]:
+        """Either way: the inner head's ordering has settled it."""
+        return ("sequential", "joint")
 
     def projection(self, width: int) -> nn.Module:
         """The one that was trained."""

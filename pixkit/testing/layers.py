@@ -40,6 +40,7 @@ def check_layer(
     Raises:
         AssertionError: saying what does not hold.
     """
+    assert layer.plannable, f"{type(layer).__name__} has no method `at`: it is sampled by whole passes alone"
     twin = copy.deepcopy(layer).double().eval()
     randomise(twin, seed=0)
     generator = torch.Generator().manual_seed(1)

@@ -3,14 +3,16 @@
 import pytest
 from pydantic import Field, ValidationError
 
+from pixkit.backbones.base import Backbone
 from pixkit.components.config import ComponentConfig
 from pixkit.components.plugins import registry
 from pixkit.components.registry import Registrar, Registry
 from pixkit.components.spec import BackboneRef, ComponentSpec, DataRef, OrderingRef
+from pixkit.data.base import DataSource
 from pixkit.errors import PluginError
 
 
-class Simple:
+class Simple(Backbone):
     """A backbone for tests."""
 
     class Config(ComponentConfig):
@@ -21,10 +23,23 @@ class Simple:
         share: float = 0.5
 
     def __init__(self, config, *args, **kwargs):
-        self.config, self.args, self.kwargs = config, args, kwargs
+        super().__init__(config, None)
+        self.args, self.kwargs = args, kwargs
+
+    def forward(self, x):
+        return x
 
 
-class Nested:
+class Pixels(DataSource):
+    """A data source for tests."""
+
+    Config = Simple.Config
+
+    def load(self, progress=None):
+        raise AssertionError("nothing is loaded here")
+
+
+class Nested(Backbone):
     """A backbone that holds another one."""
 
     class Config(ComponentConfig):
@@ -49,7 +64,7 @@ def known(distribution="pixkit"):
     registrar = Registrar(distribution, "1")
     registrar.add("backbone", "simple", Simple)
     registrar.add("backbone", "nested", Nested)
-    registrar.add("data", "pixels", Simple)
+    registrar.add("data", "pixels", Pixels)
     filled = Registry()
     filled.extend(registrar.entries)
     return filled

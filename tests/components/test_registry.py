@@ -1,23 +1,31 @@
-"""Registries: names, who brings them, and conflicts."""
+"""Registries: names, who brings them, of what kind, and conflicts."""
+
+import itertools
 
 import pytest
 
+import pixkit
 from pixkit.components.config import ComponentConfig
-from pixkit.components.registry import KINDS, Registrar, Registry
+from pixkit.components.registry import BASES, KINDS, Registrar, Registry, base_of
 from pixkit.errors import PluginError
 
 
-class Thing:
-    """First line.
+def thing(kind):
+    """A class that may be registered as that kind, though nothing of it is implemented."""
 
-    More.
-    """
+    class Thing(base_of(kind)):
+        """First line.
 
-    class Config(ComponentConfig):
-        """No keys."""
+        More.
+        """
+
+        class Config(ComponentConfig):
+            """No keys."""
+
+    return Thing
 
 
-class Bare:
+class Bare(base_of("head")):
     class Config(ComponentConfig):
         pass
 
@@ -25,7 +33,7 @@ class Bare:
 def brought(distribution, *names, kind="backbone", version="1.2"):
     registrar = Registrar(distribution, version)
     for name in names:
-        registrar.add(kind, name, Thing)
+        registrar.add(kind, name, thing(kind))
     return registrar.entries
 
 
@@ -35,9 +43,8 @@ def test_the_kinds():
 
 def test_an_entry_knows_who_brings_it():
     (entry,) = brought("dist", "thing")
-    assert (entry.kind, entry.name, entry.cls, entry.distribution, entry.version) == (
-        "backbone", "thing", Thing, "dist", "1.2",
-    )  # fmt: skip
+    assert (entry.kind, entry.name, entry.distribution, entry.version) == ("backbone", "thing", "dist", "1.2")
+    assert entry.cls.__name__ == "Thing"
     assert entry.qualified == "dist:thing"
     assert entry.recipe_name == "dist:thing"
     assert entry.summary == "First line."
@@ -63,36 +70,36 @@ def test_bare_and_qualified_names_resolve():
 @pytest.mark.parametrize("name", ["", "a b", "a:b", "a.b", "a/b", None, 3])
 def test_bad_names_are_refused(name):
     with pytest.raises(PluginError, match="bad name") as error:
-        Registrar("dist", "1").add("head", name, Thing)
+        Registrar("dist", "1").add("head", name, thing("head"))
     assert error.value.where == "dist"
 
 
 @pytest.mark.parametrize("name", ["a", "a_b", "a-b", "A1", "1a"])
 def test_good_names_are_taken(name):
     registrar = Registrar("dist", "1")
-    registrar.add("head", name, Thing)
+    registrar.add("head", name, thing("head"))
     assert registrar.entries[0].name == name
 
 
 def test_an_unknown_kind_is_refused_with_those_there_are():
     with pytest.raises(PluginError, match="no registry 'backbones'") as error:
-        Registrar("dist", "1").add("backbones", "a", Thing)
+        Registrar("dist", "1").add("backbones", "a", thing("head"))
     assert "backbone" in error.value.expected
 
 
 @pytest.mark.parametrize("config", [None, object(), int, {}])
 def test_a_class_without_a_config_is_refused(config):
-    cls = type("Lacking", (), {} if config is None else {"Config": config})
+    cls = type("Lacking", (base_of("head"),), {"Config": config})
     with pytest.raises(PluginError, match="has no nested Config"):
         Registrar("dist", "1").add("head", "lacking", cls)
 
 
 def test_a_plugin_may_not_bring_a_name_twice():
     registrar = Registrar("dist", "1")
-    registrar.add("head", "a", Thing)
-    registrar.add("mask", "a", Thing)
+    registrar.add("head", "a", thing("head"))
+    registrar.add("mask", "a", thing("mask"))
     with pytest.raises(PluginError, match="'a' is registered twice"):
-        registrar.add("head", "a", Thing)
+        registrar.add("head", "a", thing("head"))
 
 
 def test_two_plugins_of_a_distribution_may_not_either():
@@ -141,3 +148,28 @@ def test_walking_goes_by_kind_and_name():
     registry.extend([*brought("one", "b", "a"), *brought("one", "z", kind="ordering")])
     assert [(entry.kind, entry.name) for entry in registry] == [("ordering", "z"), ("backbone", "a"), ("backbone", "b")]
     assert registry.names("data") == []
+
+
+def test_the_base_of_each_kind_is_public():
+    assert tuple(BASES) == KINDS
+    for kind in KINDS:
+        assert getattr(pixkit, base_of(kind).__name__) is base_of(kind)
+
+
+@pytest.mark.parametrize(("kind", "own"), list(itertools.permutations(KINDS, 2)))
+def test_a_class_of_another_kind_is_refused_and_told_its_own(kind, own):
+    with pytest.raises(PluginError, match=f"the class of the {kind} 'a' is not one of that kind") as error:
+        Registrar("dist", "1").add(kind, "a", thing(own))
+    assert (error.value.where, error.value.exit_code) == ("dist", 4)
+    assert error.value.found.endswith(f"test_registry.thing.<locals>.Thing, a pixkit.{base_of(own).__name__}")
+    assert error.value.expected == f"a subclass of pixkit.{base_of(kind).__name__}"
+    assert error.value.hint == f'registry.add("{own}", "a", Thing)'
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_looking_like_a_component_is_not_enough(kind):
+    base = base_of(kind)
+    alike = {name: value for name, value in vars(base).items() if name not in ("__dict__", "__weakref__")}
+    with pytest.raises(PluginError, match="not one of that kind") as error:
+        Registrar("dist", "1").add(kind, "a", type(base.__name__, (), {**alike, "__module__": base.__module__}))
+    assert error.value.hint is None

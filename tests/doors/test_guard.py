@@ -12,14 +12,19 @@ from pixkit.components.config import ComponentConfig
 from pixkit.components.hookspecs import hookimpl
 from pixkit.components.plugins import GROUP, HOOKS, Plugins, load_plugins
 from pixkit.components.registry import Absence, Registrar, Registry
+from pixkit.data.base import DataSource
 from pixkit.errors import PluginError
+from pixkit.orderings.masks import TapShape
 
 
-class Thing:
+class Thing(TapShape):
     """A component."""
 
     class Config(ComponentConfig):
         """No keys."""
+
+    def has(self, dy, dx):
+        return True
 
 
 @pytest.fixture
@@ -244,7 +249,8 @@ def test_distributions_are_compared_as_packaging_does():
 def test_a_key_that_names_the_component_is_refused(kind):
     key = "source" if kind == "data" else "type"
     config = type("Config", (ComponentConfig,), {"__annotations__": {key: str}, key: "x"})
+    base = DataSource if kind == "data" else TapShape
     with pytest.raises(PluginError, match=f"has a key '{key}'"):
-        Registrar("dist", "1").add(kind, "a", type("Thing", (), {"Config": config}))
+        Registrar("dist", "1").add(kind, "a", type("Thing", (base,), {"Config": config}))
     with pytest.raises(PluginError, match="is no class"):
         Registrar("dist", "1").add(kind, "a", Thing())

@@ -5,12 +5,18 @@ from typing import Annotated, Literal
 import pytest
 from pydantic import Field, field_validator, model_validator
 
+from pixkit.backbones.base import Backbone
 from pixkit.components.config import ComponentConfig
 from pixkit.components.registry import Registrar, Registry
 from pixkit.components.spec import BackboneRef, HeadRef, MaskRef
+from pixkit.data.base import DataSource
+from pixkit.heads.base import Head
+from pixkit.models.base import Model
+from pixkit.orderings.masks import TapShape
+from pixkit.samplers.base import Sampler
 
 
-class Net:
+class Net(Backbone):
     """A net.
 
     More about it.
@@ -45,14 +51,14 @@ class Net:
             return self
 
 
-class OtherNet:
+class OtherNet(Backbone):
     """Another net."""
 
     class Config(ComponentConfig):
         depth: int = 3
 
 
-class Autoregressive:
+class Autoregressive(Model):
     """A model of a backbone and a head."""
 
     class Config(ComponentConfig):
@@ -60,21 +66,24 @@ class Autoregressive:
         head: HeadRef
 
 
-class Softmax:
+class Softmax(Head):
     """A softmax."""
 
     class Config(ComponentConfig):
         independent: bool = False
 
 
-class Plain:
-    """Without keys."""
+def plain(base):
+    class Plain(base):
+        """Without keys."""
 
-    class Config(ComponentConfig):
-        pass
+        class Config(ComponentConfig):
+            pass
+
+    return Plain
 
 
-class Files:
+class Files(DataSource):
     """Images in files."""
 
     class Config(ComponentConfig):
@@ -90,14 +99,14 @@ def registry() -> Registry:
     core.add("backbone", "net", Net)
     core.add("backbone", "other_net", OtherNet)
     core.add("head", "softmax", Softmax)
-    core.add("head", "logistic", Plain)
-    core.add("mask", "full", Plain)
-    core.add("sampler", "ancestral", Plain)
-    core.add("data", "digits", Plain)
+    core.add("head", "logistic", plain(Head))
+    core.add("mask", "full", plain(TapShape))
+    core.add("sampler", "ancestral", plain(Sampler))
+    core.add("data", "digits", plain(DataSource))
     core.add("data", "files", Files)
     guest = Registrar("acme", "2.0")
-    guest.add("head", "logistic", Plain)
-    guest.add("mask", "hexagon", Plain)
+    guest.add("head", "logistic", plain(Head))
+    guest.add("mask", "hexagon", plain(TapShape))
     registry = Registry()
     registry.extend(core.entries)
     registry.extend(guest.entries)
