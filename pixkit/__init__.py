@@ -92,16 +92,16 @@ if TYPE_CHECKING:
     from pixkit.recipe import LoadedRecipe as LoadedRecipe
     from pixkit.recipe import Recipe as Recipe
     from pixkit.recipe import load_recipe as load_recipe
+    from pixkit.runs.load import load as load
     from pixkit.runs.run import Run as Run
     from pixkit.samplers.base import Known as Known
     from pixkit.samplers.base import Sampler as Sampler
     from pixkit.tasks import complete as completion  # noqa: F401 - 0.1's name
     from pixkit.tasks.complete import Completion as Completion
     from pixkit.tasks.complete import complete as complete
+    from pixkit.tasks.score import evaluate as evaluate
     from pixkit.training import build as build
     from pixkit.training.build import BuildResult as BuildResult
-    from pixkit.training.build import evaluate as evaluate
-    from pixkit.training.build import load as load
 
     __version__: str
 
@@ -195,9 +195,9 @@ _MODULE_OF = {
     "assemble": "network",
     "check_multiple": "backbones.base",
     "complete": "tasks.complete",
-    "evaluate": "training.build",
+    "evaluate": "tasks.score",
     "hookimpl": "components.hookspecs",
-    "load": "training.build",
+    "load": "runs.load",
     "load_recipe": "recipe",
     "prepare": "data",
     "split_gaussian": "models.encoder",

@@ -20,9 +20,9 @@ from pixkit.cli.options import (
 )
 from pixkit.cli.progress import Talk
 from pixkit.models.base import Model
+from pixkit.runs.load import load
 from pixkit.runs.run import Run
 from pixkit.samplers import Sampler, sampler_for
-from pixkit.training.build import load
 
 Options = dict[str, Any]
 """Keyword arguments of `Model.sample` and `LatentModel.decode`."""

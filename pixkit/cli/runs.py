@@ -2,28 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
-from pixkit.recipe import LoadedRecipe, Recipe, revise_recipe
 from pixkit.runs.run import Run
-
-
-def recipe_of(run: Run, overrides: Sequence[str] = ()) -> Recipe:
-    """The locked recipe of a run, overrides applied.
-
-    Its own paths are absolute; relative ones of the overrides start from the working directory.
-    """
-    recipe = run.recipe()
-    return revise_recipe(recipe.dump(), overrides, name=str(run.path / "recipe.lock.yaml")) if overrides else recipe
-
-
-def reload(run: Run, overrides: Sequence[str] = ()) -> LoadedRecipe:
-    """What a run was built from, to go on building it."""
-    given = run.path / "recipe.yaml"
-    text = given.read_text(encoding="utf-8") if given.is_file() else ""
-    return LoadedRecipe(recipe_of(run, overrides), given, text, tuple(overrides), Path.cwd())
 
 
 def summary(run: Run) -> dict[str, Any]:

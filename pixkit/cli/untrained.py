@@ -16,7 +16,7 @@ from pixkit.image import ImageSpec
 from pixkit.models.base import Model
 from pixkit.network import Autoregressive
 from pixkit.recipe import LoadedRecipe
-from pixkit.training.construct import construct
+from pixkit.runs.load import construct
 
 
 class Numbers(click.ParamType):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict, dataclass, field
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -16,7 +17,9 @@ from pixkit.image import Batch
 from pixkit.layers.modes import evaluating
 from pixkit.models.base import Model
 from pixkit.randomness import derive, isolated_rng, seed_torch
+from pixkit.runs.load import load, load_data
 from pixkit.runs.metrics import plain
+from pixkit.runs.run import Run
 
 Watch = Callable[[int, int], None]
 """Called as watch(images done, images in all) after every batch; raises to stop."""
@@ -55,6 +58,48 @@ class Scores:
     def decisive(self, metric: str | None) -> float:
         """What checkpoints are compared by: the nats or, without a likelihood, `Model.metric`."""
         return self.nats if metric is None else self.parts[metric]
+
+
+def evaluate(
+    run_or_model: Run | str | Path | Model,
+    dataset: Dataset | None = None,
+    split: str = "test",
+    batch_size: int = 64,
+    *,
+    weights: str = "ema",
+    limit: int | None = None,
+    seed: int = 0,
+    importance: int | None = None,
+    watch: Watch | None = None,
+) -> Scores:
+    """Score the images of a split: the mean over images, with its standard error.
+
+    Args:
+        run_or_model: a run, or its folder, whose best checkpoint is loaded; or a model.
+        dataset: the images; of a run its own, if left out.
+        split: train, validation or test.
+        batch_size: images at a time.
+        weights: which weights of a run to load, ema or raw; of a model, what the result is to call them.
+        limit: at most this many images, spread over the split by a seeded choice.
+        seed: of that choice, and of what a bound draws.
+        importance: estimate the likelihood of a latent model from so many importance samples an image.
+        watch: called as watch(done, total).
+
+    Raises:
+        DataError: if the images are not what the model is about, or a run's own are missing.
+        RunError: if it is no run.
+        CheckpointError: if the run's checkpoint is damaged.
+        UsageError: as `score`; and if a model is given without images.
+    """
+    if isinstance(run_or_model, Model):
+        model = run_or_model
+        if dataset is None:
+            raise UsageError("a model has no images of its own", where="dataset", expected="a Dataset, or a run")
+    else:
+        model = load(run_or_model, weights=weights)
+        dataset = load_data(run_or_model) if dataset is None else dataset
+    options: dict[str, Any] = {"weights": weights, "seed": seed, "limit": limit, "importance": importance}
+    return score(model, dataset, split, batch_size, watch=watch, **options)
 
 
 def score(

@@ -1,7 +1,8 @@
-"""From a recipe to a run, and from a run back to its model."""
+"""From a recipe to a run."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,17 +12,16 @@ import torch
 from pixkit.components.plugins import plugins
 from pixkit.data import prepare
 from pixkit.data.dataset import Dataset
-from pixkit.models.base import Model
 from pixkit.randomness import isolated_rng
 from pixkit.recipe import Change, LoadedRecipe
-from pixkit.runs.checkpoint import load_model
 from pixkit.runs.environment import changed, environment, pick_device, repeatable
+from pixkit.runs.load import load, recipe_to_build
 from pixkit.runs.lockfile import settings_of
 from pixkit.runs.run import Run
-from pixkit.tasks.score import Scores, Watch, score
+from pixkit.tasks.score import Scores, evaluate
 from pixkit.training.autotune import choose, locked_choice
 from pixkit.training.conclude import conclude
-from pixkit.training.construct import construct, construct_to_train, read_weights, weights_to_start_from
+from pixkit.training.construct import construct_to_train, weights_to_start_from
 from pixkit.training.dryrun import DryRun, dry_run
 from pixkit.training.hooks import TrainHooks
 from pixkit.training.loop import Trainer
@@ -44,9 +44,10 @@ class BuildResult:
 
 
 def build(
-    loaded: LoadedRecipe,
-    out: Path | None = None,
+    recipe: LoadedRecipe | str | Path,
+    out: str | Path | None = None,
     *,
+    overrides: Sequence[str] = (),
     device: str = "auto",
     resume: bool = False,
     overwrite: bool = False,
@@ -55,8 +56,9 @@ def build(
     """Train the recipe's model in a run directory, score it and draw samples.
 
     Args:
-        loaded: the recipe.
-        out: the run directory; runs/NAME in the working directory if left out.
+        recipe: a recipe, its file, or the name of one that comes with pixkit; to resume, the run's folder will do.
+        out: the run directory; that which is resumed, or runs/NAME in the working directory, if left out.
+        overrides: ``key.sub=value``, applied in order.
         device: auto, cpu or cuda.
         resume: go on with the run that is there.
         overwrite: replace the run that is there.
@@ -67,15 +69,17 @@ def build(
         saved then, and `resume` goes on.
 
     Raises:
+        RecipeError: if the recipe, or an override, is wrong.
         RunError: see Run.claim; also if the recipe or the images are not those of the run to resume.
         CheckpointError: if the checkpoint to go on from is damaged or does not fit.
         CausalityError: if the model leaks.
         NonFiniteError: if a loss or gradient is not finite.
         UsageError: if the device is missing, or memory would not do.
     """
+    loaded, folder = recipe_to_build(recipe, overrides, resume=resume)
+    target = Path(out or folder or Path("runs") / loaded.recipe.name)
     reporter = reporter or Reporter()
     where = pick_device(device)
-    target = out or Path("runs") / loaded.recipe.name
     with Run.claim(target, resume=resume, overwrite=overwrite) as (run, stale), Interrupt() as interrupt:
         if stale:
             reporter.message(stale)
@@ -188,66 +192,3 @@ class _Build:
         )
         self.reporter.sampled(grid)
         return BuildResult(self.run, scores, grid, None)
-
-
-def load(
-    run: Run | str | Path,
-    *,
-    device: str = "auto",
-    dtype: torch.dtype | None = None,
-    checkpoint: str = "best",
-    weights: str = "ema",
-) -> Model:
-    """A run's model, in evaluation mode.
-
-    Args:
-        run: the run, or its folder.
-        device: auto, cpu or cuda.
-        dtype: converted to, after loading; as trained if left out.
-        checkpoint: best, last or step-N.
-        weights: ema (the raw ones where there is no average) or raw.
-
-    Raises:
-        RunError: if it is no run.
-        PluginError: if a component's plugin is missing.
-        CheckpointError: if there is no such checkpoint, or it is damaged or another model's.
-    """
-    opened = run if isinstance(run, Run) else Run.open(run)
-    where = pick_device(device)
-    folder = opened.checkpoint(checkpoint)
-    model = construct(opened.recipe(), opened.spec, opened.classes, where)
-    load_model(model, read_weights(folder, weights), str(folder))
-    return model.to(dtype=dtype).eval()
-
-
-def evaluate(
-    run_or_model: Run | str | Path | Model,
-    dataset: Dataset,
-    split: str = "test",
-    batch_size: int = 64,
-    *,
-    weights: str = "ema",
-    limit: int | None = None,
-    seed: int = 0,
-    importance: int | None = None,
-    watch: Watch | None = None,
-) -> Scores:
-    """Score the images of a split: the mean over images, with its standard error.
-
-    Args:
-        run_or_model: a run, whose best checkpoint is loaded, or a model.
-        dataset: the images.
-        split: train, validation or test.
-        batch_size: images at a time.
-        weights: which weights of a run to load, ema or raw; of a model, what the result is to call them.
-        limit: at most this many images, spread over the split by a seeded choice.
-        seed: of that choice, and of what a bound draws.
-        importance: estimate the likelihood of a latent model from so many importance samples an image.
-        watch: called as watch(done, total).
-
-    Raises:
-        DataError: if the images are not what the model is about.
-    """
-    model = run_or_model if isinstance(run_or_model, Model) else load(run_or_model, weights=weights)
-    options: dict[str, Any] = {"weights": weights, "seed": seed, "limit": limit, "importance": importance}
-    return score(model, dataset, split, batch_size, watch=watch, **options)

@@ -9,9 +9,9 @@ from pixkit.data.dataset import Dataset
 from pixkit.models.base import Model
 from pixkit.recipe.schema import Recipe
 from pixkit.runs.checkpoint import load_model
+from pixkit.runs.load import WEIGHTS, read_weights
 from pixkit.runs.run import Run
 from pixkit.tasks.score import Scores, Watch, score
-from pixkit.training.construct import WEIGHTS, read_weights
 from pixkit.training.reporter import Reporter
 from pixkit.training.samples import draw_samples
 from pixkit.training.signals import Interrupt

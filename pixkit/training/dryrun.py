@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import statistics
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 from pixkit.data import prepare
 from pixkit.data.dataset import Dataset
@@ -12,6 +14,7 @@ from pixkit.image import ImageSpec
 from pixkit.randomness import derive, isolated_rng, seed_torch
 from pixkit.recipe import LoadedRecipe
 from pixkit.runs.environment import pick_device, repeatable
+from pixkit.runs.load import recipe_to_build
 from pixkit.training.autotune import choose
 from pixkit.training.construct import construct_to_train
 from pixkit.training.feed import Feed
@@ -45,33 +48,47 @@ class DryRun:
     seconds: float
 
 
-def dry_run(loaded: LoadedRecipe, device: str = "auto", reporter: Reporter | None = None) -> DryRun:
+def dry_run(
+    recipe: LoadedRecipe | str | Path,
+    device: str = "auto",
+    reporter: Reporter | None = None,
+    *,
+    overrides: Sequence[str] = (),
+) -> DryRun:
     """Load the data, build and verify the model, make a few steps; nothing is written.
 
+    Args:
+        recipe: a recipe, its file, or the name of one that comes with pixkit.
+        device: auto, cpu or cuda.
+        reporter: told how it goes.
+        overrides: ``key.sub=value``, applied in order.
+
     Raises:
+        RecipeError: if the recipe, or an override, is wrong.
         CausalityError: if the model leaks.
         NonFiniteError: if a loss or gradient is not finite.
         UsageError: if the device is missing, or memory would not do.
     """
+    loaded, _ = recipe_to_build(recipe, overrides)
     reporter = reporter or Reporter()
-    recipe, where = loaded.recipe, pick_device(device)
-    dataset = prepare(recipe.data, loaded.base, reporter.loading)
+    planned, where = loaded.recipe, pick_device(device)
+    dataset = prepare(planned.data, loaded.base, reporter.loading)
     for note in dataset.notes:
         reporter.message(note)
     with isolated_rng(where), repeatable(), memory_errors():
-        model = construct_to_train(recipe, dataset, where)
-        feed = Feed(dataset, recipe.train.batch_size, recipe.seed)
-        stepper = Stepper(model, feed, recipe.train, recipe.seed, where)
+        model = construct_to_train(planned, dataset, where)
+        feed = Feed(dataset, planned.train.batch_size, planned.seed)
+        stepper = Stepper(model, feed, planned.train, planned.seed, where)
         memory = estimate(stepper, where)
         memory.check()
         choice = choose(stepper)
         stepper.arithmetic = choice.arithmetic
-        seed_torch(derive(recipe.seed, "initialise"), where)
+        seed_torch(derive(planned.seed, "initialise"), where)
         model.initialise(stepper.batches(1)[0])
         losses, seconds = _time(stepper)
     return DryRun(
-        name=recipe.name,
-        model=recipe.model.name,
+        name=planned.name,
+        model=planned.model.name,
         spec=dataset.spec,
         classes=dataset.classes,
         data=dataset.description,
@@ -81,7 +98,7 @@ def dry_run(loaded: LoadedRecipe, device: str = "auto", reporter: Reporter | Non
         arithmetic=str(choice),
         losses=losses,
         seconds_per_step=seconds,
-        seconds=seconds * recipe.train.steps,
+        seconds=seconds * planned.train.steps,
     )
 
 

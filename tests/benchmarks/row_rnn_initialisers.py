@@ -20,7 +20,7 @@ from PIL import Image, ImageDraw
 from pixkit.data import prepare
 from pixkit.files import replacing
 from pixkit.recipe import load_recipe
-from pixkit.training.construct import construct
+from pixkit.runs.load import construct
 from pixkit.training.feed import Feed
 from pixkit.training.step import Stepper
 

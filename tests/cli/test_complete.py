@@ -10,9 +10,9 @@ from PIL import Image
 
 from pixkit.cli.commands.complete import ordering_words
 from pixkit.image import ImageSpec
+from pixkit.runs.load import load
 from pixkit.tasks.complete import conditional_nats
 from pixkit.testing import named
-from pixkit.training.build import load
 
 
 def told(pixkit, *arguments):

@@ -14,9 +14,9 @@ from pixkit.cli.commands.upscale import coarse_lattice, enlarged, known_sites, s
 from pixkit.cli.main import main
 from pixkit.errors import UsageError
 from pixkit.image import ImageSpec
+from pixkit.runs.load import load
 from pixkit.tasks.complete import conditional_nats
 from pixkit.testing import named
-from pixkit.training.build import load
 
 RECIPE = """\
 pixkit: 1

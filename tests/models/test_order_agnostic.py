@@ -11,10 +11,11 @@ from pixkit.layers import LocalConv2d
 from pixkit.layers.site_kernels import masked_kernel
 from pixkit.noise import Noise
 from pixkit.recipe import load_recipe
+from pixkit.runs.load import load
 from pixkit.samplers import Known
 from pixkit.tasks.complete import complete, keep_edge
 from pixkit.testing import check_model, every_image, named, random_images, randomise
-from pixkit.training.build import build, load
+from pixkit.training.build import build
 
 GREY = ImageSpec(1, 2, 4, 2)
 LOCAL = {"type": "local_pixelcnn", "width": 6, "blocks": 1, "stages": 1, "norm": "none"}

@@ -21,6 +21,7 @@ from pixkit.network import assemble
 from pixkit.readiness.law import permitted, receptive_field, require_law
 from pixkit.readiness.trace import Trace
 from pixkit.recipe import load_recipe
+from pixkit.runs.load import load
 from pixkit.testing import (
     check_backbone,
     check_causality,
@@ -30,7 +31,7 @@ from pixkit.testing import (
     random_images,
     supported_orderings,
 )
-from pixkit.training.build import build, load
+from pixkit.training.build import build
 
 EIGHT = list(itertools.product([False, True], repeat=3))
 SPECS = [ImageSpec(1, 5, 9, 2), ImageSpec(1, 8, 4, 2), ImageSpec(3, 3, 6, 2)]

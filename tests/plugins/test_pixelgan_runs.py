@@ -11,9 +11,10 @@ from pixkit.cli.main import main
 from pixkit.data import prepare
 from pixkit.noise import Noise
 from pixkit.recipe import load_recipe
+from pixkit.runs.load import load
 from pixkit.runs.metrics import TIMED
 from pixkit.testing import randomise
-from pixkit.training.build import build, load
+from pixkit.training.build import build
 from pixkit.training.feed import Feed
 from pixkit.training.step import Stepper
 

@@ -17,9 +17,11 @@ from pixkit.data import prepare
 from pixkit.errors import CheckpointError, DataError, RunError, UsageError
 from pixkit.recipe import load_recipe
 from pixkit.runs import checkpoint
+from pixkit.runs.load import load
 from pixkit.runs.metrics import TIMED
 from pixkit.runs.run import Run
-from pixkit.training.build import build, dry_run, evaluate, load
+from pixkit.tasks.score import evaluate
+from pixkit.training.build import build, dry_run
 from pixkit.training.reporter import Reporter
 
 TINY = """

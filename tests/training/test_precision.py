@@ -13,8 +13,8 @@ from pixkit.errors import RecipeError
 from pixkit.image import ImageSpec
 from pixkit.recipe import load_recipe
 from pixkit.runs import checkpoint
+from pixkit.runs.load import construct
 from pixkit.training.build import build
-from pixkit.training.construct import construct
 from pixkit.training.feed import Feed
 from pixkit.training.memory import estimate
 from pixkit.training.precision import Arithmetic, ChannelsLast

@@ -13,10 +13,9 @@ from pixkit.cli.door import open_door
 from pixkit.cli.options import device_option, json_option, overrides_argument, quiet_option
 from pixkit.cli.output import duration, emit, emit_json, pairs, shown_path
 from pixkit.cli.progress import Talk, talking
-from pixkit.cli.runs import reload
 from pixkit.cli.scores import headline, number, score_table
-from pixkit.recipe import LoadedRecipe, load_recipe
-from pixkit.runs.run import Run
+from pixkit.recipe import LoadedRecipe
+from pixkit.runs.load import recipe_to_build
 from pixkit.training import build as builds
 from pixkit.training.memory import in_words
 from pixkit.training.reporter import Reporter
@@ -59,17 +58,16 @@ def command(
         raise click.UsageError("--resume goes on with a run, --overwrite replaces it: give one of them")
     open_door()
     overrides += () if seed is None else (f"seed={seed}",)
-    folder = Path(recipe)
-    resumed = Run(folder) if resume and Run(folder).started else None
-    loaded = load_recipe(recipe, overrides) if resumed is None else reload(resumed, overrides)
+    loaded, resumed = recipe_to_build(recipe, overrides, resume=resume)
     if dry_run:
         with talking(quiet) as talk:
             found = builds.dry_run(loaded, device, _Reporter(talk))
         _report_dry(found, as_json)
         return
-    out = out or (folder if resumed else None)
     with talking(quiet) as talk:
-        result = builds.build(loaded, out, device=device, resume=resume, overwrite=overwrite, reporter=_Reporter(talk))
+        result = builds.build(
+            loaded, out or resumed, device=device, resume=resume, overwrite=overwrite, reporter=_Reporter(talk)
+        )
     _report(result, loaded, as_json)
     if result.interrupted:
         ctx.exit(128 + result.interrupted)

@@ -19,16 +19,15 @@ from pixkit.cli.options import (
 )
 from pixkit.cli.output import emit, emit_json
 from pixkit.cli.progress import talking
-from pixkit.cli.runs import recipe_of
 from pixkit.cli.scores import score_table
 from pixkit.data import prepare
 from pixkit.data.dataset import Dataset
 from pixkit.errors import UsageError
 from pixkit.models.base import Model
 from pixkit.models.latent import LatentModel
+from pixkit.runs.load import load, locked_recipe
 from pixkit.runs.run import Run
-from pixkit.tasks.score import Scores
-from pixkit.training.build import evaluate, load
+from pixkit.tasks.score import Scores, evaluate
 
 UNIT_IMAGES = 1000
 """Most images that activity of latent units is measured on."""
@@ -84,7 +83,7 @@ def command(
     _check(overrides)
     open_door()
     opened = Run.open(run)
-    recipe = recipe_of(opened, overrides)
+    recipe = locked_recipe(opened, overrides)
     model = load(opened, device=device, checkpoint=checkpoint, weights=weights)
     with talking(quiet) as talk:
         dataset = prepare(recipe.data, Path.cwd(), talk.progress)

@@ -1,0 +1,140 @@
+"""From a run back to what it was made of: its model, its recipe, its data."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from pixkit.data import Dataset, Progress, prepare
+from pixkit.errors import UsageError
+from pixkit.image import ImageSpec
+from pixkit.models.base import Model
+from pixkit.randomness import derive, isolated_rng, seed_torch
+from pixkit.recipe import LoadedRecipe, Recipe, load_recipe, revise_recipe
+from pixkit.runs import checkpoint as checkpoints
+from pixkit.runs.environment import pick_device
+from pixkit.runs.run import Run
+
+WEIGHTS = ("ema", "raw")
+
+
+def load(
+    run: Run | str | Path,
+    *,
+    device: str = "auto",
+    dtype: torch.dtype | None = None,
+    checkpoint: str = "best",
+    weights: str = "ema",
+) -> Model:
+    """A run's model, in evaluation mode.
+
+    Args:
+        run: the run, or its folder.
+        device: auto, cpu or cuda.
+        dtype: converted to, after loading; as trained if left out.
+        checkpoint: best, last or step-N.
+        weights: ema (the raw ones where there is no average) or raw.
+
+    Raises:
+        RunError: if it is no run.
+        PluginError: if a component's plugin is missing.
+        CheckpointError: if there is no such checkpoint, or it is damaged or another model's.
+        UsageError: if the device is missing, or for other weights.
+    """
+    opened = opened_run(run)
+    where = pick_device(device)
+    folder = opened.checkpoint(checkpoint)
+    model = construct(opened.recipe(), opened.spec, opened.classes, where)
+    checkpoints.load_model(model, read_weights(folder, weights), str(folder))
+    return model.to(dtype=dtype).eval()
+
+
+def load_data(run: Run | str | Path, overrides: Sequence[str] = (), progress: Progress | None = None) -> Dataset:
+    """The images that a run was trained on, read again.
+
+    Args:
+        run: the run, or its folder.
+        overrides: ``data.key=value``, where the images have moved, say; relative paths in them start from the
+            working directory.
+        progress: told of downloads and of long reading.
+
+    Raises:
+        RunError: if it is no run.
+        RecipeError: if an override does not fit.
+        DataError: where images are missing or damaged.
+    """
+    opened = opened_run(run)
+    return prepare(locked_recipe(opened, overrides).data, Path.cwd(), progress)
+
+
+def recipe_to_build(
+    recipe: LoadedRecipe | str | Path, overrides: Sequence[str] = (), *, resume: bool = False
+) -> tuple[LoadedRecipe, Path | None]:
+    """The recipe that is meant and, if that is one of a run which is to be resumed, the run's folder.
+
+    Args:
+        recipe: a recipe, its file, the name of one that comes with pixkit, or the folder of a run to resume.
+        overrides: ``key.sub=value``, applied in order.
+        resume: whether a run's folder may be meant.
+
+    Raises:
+        RecipeError: if the recipe, or an override, is wrong.
+        RunError: if the run's recipe no longer validates.
+        PluginError: if a component's plugin is missing.
+    """
+    if isinstance(recipe, LoadedRecipe):
+        return _revised(recipe, overrides), None
+    run = Run(Path(recipe))
+    if not resume or not run.started:
+        return load_recipe(recipe, overrides), None
+    given = run.path / "recipe.yaml"
+    text = given.read_text(encoding="utf-8") if given.is_file() else ""
+    return LoadedRecipe(locked_recipe(run, overrides), given, text, tuple(overrides), Path.cwd()), run.path
+
+
+def _revised(loaded: LoadedRecipe, overrides: Sequence[str]) -> LoadedRecipe:
+    if not overrides:
+        return loaded
+    recipe = revise_recipe(loaded.lock(), overrides, name=str(loaded.path))
+    return replace(loaded, recipe=recipe, overrides=(*loaded.overrides, *overrides))
+
+
+def locked_recipe(run: Run, overrides: Sequence[str] = ()) -> Recipe:
+    """The locked recipe of a run, overrides applied.
+
+    Its own paths are absolute; relative ones of the overrides start from the working directory.
+    """
+    recipe = run.recipe()
+    return revise_recipe(recipe.dump(), overrides, name=str(run.path / "recipe.lock.yaml")) if overrides else recipe
+
+
+def opened_run(run: Run | str | Path) -> Run:
+    """The run itself, or that of a folder; RunError if there is none."""
+    return run if isinstance(run, Run) else Run.open(run)
+
+
+def construct(recipe: Recipe, spec: ImageSpec, classes: int | None, device: torch.device) -> Model:
+    """The recipe's model with the initial weights of the recipe's seed, the same for every device."""
+    cpu = torch.device("cpu")
+    with isolated_rng(cpu):
+        seed_torch(derive(recipe.seed, "construct"), cpu)
+        model: Model = recipe.model.build(spec, classes)
+    return model.to(device)
+
+
+def read_weights(folder: Path, weights: str) -> dict[str, Tensor]:
+    """A checkpoint's weights: 'raw', or 'ema', which are the raw ones where the recipe asked for no average.
+
+    Raises:
+        UsageError: for another name.
+        CheckpointError: if the checkpoint is damaged.
+    """
+    if weights not in WEIGHTS:
+        raise UsageError("no such weights", where="weights", found=weights, expected=" or ".join(WEIGHTS))
+    manifest = checkpoints.read_manifest(folder)
+    averaged = weights == "ema" and "ema" in manifest.files
+    return checkpoints.read_tensors(folder, manifest, "ema" if averaged else "model")
