@@ -1,4 +1,4 @@
-"""The plugin door: finding, loading and guarding what comes through entry points.
+"""The plugin door: finding, loading and guarding what comes through entry points, from files and from notebooks.
 
 Every plugin, pixkit's own included, is loaded alone, and first into a manager of its own: nothing of a plugin
 that fails reaches the others. Its failure is kept as one line of its health.
@@ -13,16 +13,19 @@ import os
 import sys
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import pluggy
 
 from pixkit.components import hookspecs
-from pixkit.components.registry import Absence, Registrar, Registry, canonical
+from pixkit.components.plugin_file import PluginFile, read_plugin_file
+from pixkit.components.registry import NOTEBOOK, Absence, Entry, Registrar, Registry, canonical
 from pixkit.errors import PluginError
 
 GROUP = "pixkit"
 DISABLE_VARIABLE = "PIXKIT_DISABLE_PLUGINS"
+UNVERSIONED = "unversioned"
 HOOKS = frozenset(name for name in vars(hookspecs) if name.startswith("pixkit_"))
 
 
@@ -50,6 +53,8 @@ class Plugins:
         self.manager = _manager()
         self.registry = Registry()
         self.infos: list[PluginInfo] = []
+        self._files: dict[Path, tuple[PluginFile, PluginInfo]] = {}
+        self._by_hand = PluginInfo(NOTEBOOK, NOTEBOOK, UNVERSIONED)
 
     def load(self, entry_point: importlib.metadata.EntryPoint) -> PluginInfo:
         """Load one plugin; never raises for what the plugin does wrong, but records it.
@@ -72,6 +77,75 @@ class Plugins:
         except BaseException as error:
             self._leave_out(info, registrar, "broken", _one_line(error))
         return info
+
+    def load_file(self, path: str | Path) -> PluginInfo:
+        """Load a plugin from a Python file: a module with hooks and `pixkit_api_version`, as entry points name it.
+
+        Its components are qualified by the file's name: ``my_net.py:NAME``. A file that is loaded already is left as it
+        is, or loaded anew if it has changed since.
+
+        Raises:
+            PluginError: if it cannot be loaded, whatever the reason; all is then left as it was.
+        """
+        file = read_plugin_file(path)
+        known, former = self._files.get(file.path, (None, None))
+        if known == file and former is not None:
+            return former
+        self._require_free(file)
+        info = PluginInfo(file.path.stem, file.distribution, file.version)
+        registrar = Registrar(info.distribution, info.version)
+        try:
+            with contextlib.redirect_stdout(sys.stderr):
+                module = file.load()
+                self._try(module, info, registrar)
+        except KeyboardInterrupt:
+            raise
+        except BaseException as error:
+            raise PluginError("the plugin file cannot be loaded", where=str(path), found=_one_line(error)) from error
+        if former is not None:
+            self._forget(former)
+        self.infos.append(info)
+        self._take(module, info, registrar)
+        self._files[file.path] = (file, info)
+        return info
+
+    def register(self, kind: str, name: str, cls: Any) -> Entry:
+        """Register one component by hand, as from a notebook, where cells are run again: the last class has the name.
+
+        Raises:
+            PluginError: as `Registrar.add`, and if a plugin brings the name.
+        """
+        registrar = Registrar(NOTEBOOK, UNVERSIONED)
+        registrar.add(kind, name, cls)
+        same = [entry for entry in self.registry if (entry.kind, entry.name) == (kind, name)]
+        theirs = [f"that of {entry.distribution} {entry.version}" for entry in same if entry.distribution != NOTEBOOK]
+        if theirs:
+            raise PluginError(
+                f"there is a {kind} '{name}' already",
+                where=NOTEBOOK,
+                found=" and ".join(theirs),
+                hint="register it under another name: what plugins bring is not replaced",
+            )
+        self.registry.withdraw(same)
+        self.registry.extend(registrar.entries)
+        if self._by_hand not in self.infos:
+            self.infos.append(self._by_hand)
+        self._by_hand.components = sorted({*self._by_hand.components, (kind, name)})
+        return registrar.entries[0]
+
+    def _require_free(self, file: PluginFile) -> None:
+        """Names are qualified by the file's name alone: there is one of that name at most."""
+        taken = [info for info in self.infos if canonical(info.distribution) == canonical(file.distribution)]
+        if taken and file.path not in self._files:
+            raise PluginError(
+                "there is another plugin of this name", where=str(file.path), hint="rename one of the two files"
+            )
+
+    def _forget(self, info: PluginInfo) -> None:
+        """Take out what a plugin brought."""
+        self.infos.remove(info)
+        self.manager.unregister(name=info.key)
+        self.registry.withdraw([entry for entry in self.registry if entry.distribution == info.distribution])
 
     def _try(self, module: Any, info: PluginInfo, registrar: Registrar) -> None:
         """Everything that can fail, in a manager that is thrown away."""

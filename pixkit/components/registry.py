@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from pixkit.components.config import ComponentConfig
+from pixkit.components.plugin_file import SUFFIX
 from pixkit.errors import PluginError
 
 BASES = {
@@ -24,6 +25,8 @@ BASES = {
 """The base class of each kind of component, by name: it is looked up when a component is registered, since the parts of
 pixkit that define the kinds import this one."""
 KINDS = tuple(BASES)
+NOTEBOOK = "notebook"
+"""What stands for the distribution of components that are registered by hand."""
 
 
 @dataclass(frozen=True)
@@ -149,6 +152,11 @@ class Registry:
         for entry in entries:
             self._entries[entry.kind].append(entry)
 
+    def withdraw(self, entries: list[Entry]) -> None:
+        """Take these components out."""
+        for entry in entries:
+            self._entries[entry.kind].remove(entry)
+
     def left_out(self, absence: Absence) -> None:
         """Note a plugin whose components are not here, for `explain`."""
         self._absences.append(absence)
@@ -202,6 +210,8 @@ class Registry:
         if distribution:
             asked = canonical(distribution)
             certain = [one for one in self._absences if canonical(one.distribution) == asked]
+            if not certain and (asked == NOTEBOOK or distribution.endswith(SUFFIX)):
+                return _how_to_bring(distribution)
             if not certain:
                 version = {canonical(key): value for key, value in (built_with or {}).items()}.get(asked)
                 wanted = f"{distribution} >= {version}" if version else distribution
@@ -230,6 +240,19 @@ class Registry:
 def canonical(distribution: str) -> str:
     """A distribution's name as packaging compares it (PEP 503)."""
     return re.sub(r"[-_.]+", "-", distribution).lower()
+
+
+def _how_to_bring(distribution: str) -> str:
+    """For what no distribution brings: it came from a file, or was registered by hand."""
+    if distribution == NOTEBOOK:
+        return (
+            "it was registered by hand: do so again with pixkit.register(...), or put it into a plugin file "
+            "and give that with --plugin FILE.py or pixkit.load(run, plugins=['FILE.py'])"
+        )
+    return (
+        f"it came from the plugin file {distribution}: give it with --plugin {distribution} "
+        f"or pixkit.load(run, plugins=['{distribution}'])"
+    )
 
 
 def _conflict(kind: str, name: str, entries: list[Entry]) -> str:
