@@ -1,8 +1,9 @@
-"""Which executor runs a plan."""
+"""Which executor runs a plan, and why no quicker one does."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import TypeAlias
 
 from torch import Tensor
@@ -18,27 +19,60 @@ from pixkit.execution.reference import Executor, ReferenceExecutor
 Make: TypeAlias = Callable[[Plan, int, Tensor | None], Executor]
 """Called as make(plan, batch, context)."""
 
-
-def fastest(plan: Plan, batch: int, context: Tensor | None = None) -> Executor:
-    """The first that runs the plan: on a GPU of graphs and reference; on a CPU of native, eager and reference.
-
-    On a CPU that is their order of speed at every batch size measured, 1 to 256.
-    """
-    tuned: tuple[Make, ...] = (NativeExecutor, EagerExecutor)
-    if next(plan.trace.network.parameters()).is_cuda:
-        tuned = (GraphExecutor,)
-    for make in tuned:
-        try:
-            return make(plan, batch, context)
-        except (Unsupported, NoCompiler):
-            continue
-    return ReferenceExecutor(plan, batch, context)
-
-
-CHOICES: dict[str, Make] = {
-    "auto": fastest,
+EXECUTORS: dict[str, Make] = {
     "reference": ReferenceExecutor,
     "eager": EagerExecutor,
     "native": NativeExecutor,
     "graphs": GraphExecutor,
 }
+"""Their classes, by the names that recipes and `Chosen` use."""
+
+CPU = ("native", "eager")
+GPU = ("graphs", "eager")
+"""The quickest first, at every batch size measured, 1 to 256; the eager one runs every plan."""
+
+
+@dataclass(frozen=True)
+class Chosen:
+    """An executor that is ready to run.
+
+    Attributes:
+        name: its key in `EXECUTORS`.
+        executor: the executor.
+        reasons: why each quicker one was passed over, one sentence each, naming the operation that decided it; empty
+            if this is the quickest there is, or was asked for by name.
+    """
+
+    name: str
+    executor: Executor
+    reasons: tuple[str, ...] = ()
+
+    def __str__(self) -> str:
+        return "; ".join([self.name, *self.reasons])
+
+
+def choose(name: str, plan: Plan, batch: int, context: Tensor | None = None) -> Chosen:
+    """Make the executor of that name; `auto` is the quickest that runs the plan on the network's device.
+
+    Raises:
+        Unsupported: if an executor was asked for by name and lacks an operation, which the message names.
+        NoCompiler: if `native` was asked for by name and there is no working C compiler.
+    """
+    if name != "auto":
+        return Chosen(name, EXECUTORS[name](plan, batch, context))
+    reasons: list[str] = []
+    names = GPU if next(plan.trace.network.parameters()).is_cuda else CPU
+    for candidate in names[:-1]:
+        try:
+            return Chosen(candidate, EXECUTORS[candidate](plan, batch, context), tuple(reasons))
+        except (Unsupported, NoCompiler) as error:
+            reasons.append(f"not {candidate}: {' '.join(str(error).split())}")
+    return Chosen(names[-1], EXECUTORS[names[-1]](plan, batch, context), tuple(reasons))
+
+
+def fastest(plan: Plan, batch: int, context: Tensor | None = None) -> Executor:
+    """The executor that `choose` takes of itself."""
+    return choose("auto", plan, batch, context).executor
+
+
+CHOICES: dict[str, Make] = {"auto": fastest, **EXECUTORS}

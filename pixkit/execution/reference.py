@@ -97,7 +97,7 @@ class ReferenceExecutor(Executor):
             inputs = [self.memory[source] for source in operation.inputs]
             module: Any = operation.module
             values = module.at(group, groups, sites, inputs, self.states[name])
-            self._store(instruction, _spread(values, group, groups, operation.maps))
+            self._store(instruction, spread(values, group, groups, operation.maps))
         else:
             at = {source: self._at(source, group, sites, operation) for source in operation.inputs}
             self._store(instruction, run_node(self.plan.trace, operation, at))
@@ -110,7 +110,7 @@ class ReferenceExecutor(Executor):
             return self.passing[source, group]
         if self.plan.trace.operations[source].grid != reader.grid:
             return self.static[source] if source in self.static else self._image(source)
-        return _map(lambda memory: memory[:, sites].transpose(1, 2)[..., None], self.memory[source])
+        return each_part(lambda memory: memory[:, sites].transpose(1, 2)[..., None], self.memory[source])
 
     def _store(self, instruction: Instruction, values: Any) -> None:
         """Keep [B, M, S, 1]: for the step, or the group's maps at the sites for good."""
@@ -142,7 +142,7 @@ class ReferenceExecutor(Executor):
             padded = torch.cat([flat, flat.new_zeros(len(flat), 1, flat.shape[2])], 1)
             return padded.expand(self.batch, -1, -1)
 
-        return _map(flatten, value)
+        return each_part(flatten, value)
 
     def _image(self, source: str) -> Any:
         """A remembered value as the image that the network would see."""
@@ -155,7 +155,7 @@ class ReferenceExecutor(Executor):
                 return memory
             return memory[:, :-1].transpose(1, 2).unflatten(2, grid)
 
-        return _map(unflatten, self.memory[source])
+        return each_part(unflatten, self.memory[source])
 
 
 def run_static(trace: Trace, context: Tensor | None) -> dict[str, Any]:
@@ -182,11 +182,12 @@ def run_node(trace: Trace, operation: Operation, values: dict[str, Any]) -> Any:
     return node.target(*args, **kwargs)  # type: ignore[operator]
 
 
-def _map(function: Any, value: Any) -> Any:
+def each_part(function: Any, value: Any) -> Any:
+    """`function` of a value, or of each part of what a split gave."""
     return tuple(function(part) for part in value) if isinstance(value, tuple | list) else function(value)
 
 
-def _spread(values: Tensor, group: int, groups: int, maps: int) -> Tensor:
+def spread(values: Tensor, group: int, groups: int, maps: int) -> Tensor:
     """[B, S, maps // G] of one group as [B, maps, S, 1], the other groups' maps zero."""
     if groups == 1:
         return values.transpose(1, 2)[..., None]

@@ -42,6 +42,7 @@ class Operation:
             What needs no pixel counts as an image if it is a tensor: its axes are the last of [B, M, h, w].
         parts: number of maps of each part of a tuple, else None.
         groups_apart: whether the result's maps still belong to colour groups, map m to m % G.
+        in_place: whether it writes to an input. Nothing that comes later in the network reads that input.
     """
 
     name: str
@@ -54,6 +55,7 @@ class Operation:
     maps: int
     parts: tuple[int, ...] | None
     groups_apart: bool
+    in_place: bool
 
 
 class Trace:
@@ -158,8 +160,9 @@ class _Recorder(fx.Interpreter):
         if n.op == "output":
             self.output_name = cast(fx.Node, n.args[0]).name
             return result
-        self.operations[n.name] = self._describe(n, result)
-        if any(_version(self.env[source]) != before[source.name] for source in n.all_input_nodes):
+        in_place = any(_version(self.env[source]) != before[source.name] for source in n.all_input_nodes)
+        self.operations[n.name] = self._describe(n, result, in_place)
+        if in_place:
             self._check_overwritten(n)
         self.versions[n.name] = _version(result)
         return result
@@ -176,7 +179,7 @@ class _Recorder(fx.Interpreter):
                     expected="an operation that leaves its input as it is",
                 )
 
-    def _describe(self, node: fx.Node, result: Any) -> Operation:
+    def _describe(self, node: fx.Node, result: Any, in_place: bool) -> Operation:
         module = self.trace.modules[cast(str, node.target)] if node.op == "call_module" else None
         sources = node.args if node.op == "call_module" else node.all_input_nodes
         inputs = tuple(source.name for source in sources if isinstance(source, fx.Node))
@@ -189,7 +192,17 @@ class _Recorder(fx.Interpreter):
         parts = tuple(as_image(part).shape[1] for part in result) if image and sample is not result else None
         apart = kind in ("pixels", "static", "mixing") or self._apart(kind, before, parts or (maps,))
         return Operation(
-            node.name, kind, node, module, _label(node, module), inputs, (grid[0], grid[1]), maps, parts, apart
+            node.name,
+            kind,
+            node,
+            module,
+            _label(node, module),
+            inputs,
+            (grid[0], grid[1]),
+            maps,
+            parts,
+            apart,
+            in_place,
         )
 
     def _kind(self, node: fx.Node, module: nn.Module | None, before: list[Operation], image: bool) -> Kind:

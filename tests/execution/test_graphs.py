@@ -3,8 +3,9 @@
 import pytest
 import torch
 
-from pixkit.execution.choose import fastest
+from pixkit.execution.choose import choose
 from pixkit.execution.cuda.graphs import GraphExecutor
+from pixkit.execution.eager import EagerExecutor
 from pixkit.execution.lowering.lower import Unsupported
 from pixkit.execution.plan import make_plan
 from pixkit.execution.reference import ReferenceExecutor
@@ -56,11 +57,13 @@ class Sticky(Shift):
     replayable = False
 
 
-def test_a_layer_that_cannot_be_replayed_is_left_to_the_reference(monkeypatch):
+def test_a_layer_that_cannot_be_replayed_is_left_to_the_eager_executor(monkeypatch):
     net = network(named("backbone", "pixelcnn", width=12, layers=0), ImageSpec(1, 3, 4, 2))
     net.backbone.body.append(Sticky(1, 0))
     plan = make_plan(Trace(net))
     with pytest.raises(Unsupported, match=r"body\.1 \(Sticky\)"):
         GraphExecutor(plan, 2)
     monkeypatch.setattr(torch.Tensor, "is_cuda", True)
-    assert type(fastest(plan, 2)) is ReferenceExecutor
+    chosen = choose("auto", plan, 2)
+    assert type(chosen.executor) is EagerExecutor and chosen.name == "eager"
+    assert chosen.reasons == ("not graphs: no CUDA graph can replay backbone.body.1 (Sticky)",)

@@ -14,7 +14,7 @@ LANES = 16
 
 
 class Unsupported(PixkitError):
-    """The kernel has no instruction for an operation; other executors do."""
+    """An executor cannot run an operation of the plan; others do."""
 
 
 @dataclass(frozen=True)
@@ -46,4 +46,4 @@ def grouped(values: Tensor, groups: int) -> Tensor:
 
 def unsupported(operation: Operation) -> Unsupported:
     """The error that names an operation."""
-    return Unsupported(f"the native executor has no instruction for {operation.label}")
+    return Unsupported(f"no instruction for {operation.label}")

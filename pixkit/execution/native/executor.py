@@ -37,7 +37,10 @@ class NativeExecutor(Executor):
         network = plan.trace.network
         reference = next(network.parameters())
         if reference.device.type != "cpu" or reference.dtype not in (torch.float32, torch.float64):
-            raise Unsupported(f"the native executor runs on a CPU in float32 or float64, not {reference.dtype}")
+            dtype = str(reference.dtype).removeprefix("torch.")
+            raise Unsupported(
+                f"compiled code runs on a CPU in float32 or float64, not on {reference.device.type} in {dtype}"
+            )
         self.dtype, self.groups = reference.dtype, plan.trace.groups
         self.library = kernel("float" if self.dtype == torch.float32 else "double")
         self.threads = max(min(torch.get_num_threads(), batch), 1)
@@ -133,7 +136,9 @@ class NativeExecutor(Executor):
         if image.shape[1] == 1:
             image = image.expand(-1, max((reader.maps for reader in readers), default=1), -1, -1)
         if image.shape[1] % self.groups or len(image) not in (1, self.batch):
-            raise Unsupported(f"the native executor cannot spread {operations[name].label}")
+            raise Unsupported(
+                f"no instruction spreads {operations[name].label} over the images and colours that read it"
+            )
         grouped = image.flatten(2).unflatten(1, (-1, self.groups)).permute(3, 0, 2, 1)
         data = self._zeros(len(grouped), grouped.shape[3])
         data[..., : grouped.shape[3]] = grouped
@@ -176,7 +181,7 @@ class NativeExecutor(Executor):
         rows, first = [], 0
         for schedule in plan.schedules:
             if schedule.opcode == "ALL":
-                raise Unsupported(f"the native executor does not run {schedule.operation.label} on whole images")
+                raise Unsupported(f"no instruction for {schedule.operation.label}, which needs whole images")
             for op in self._of.get(schedule.operation.name, ()):
                 row = np.empty(len(schedule.times), dtype=INSTRUCTION)
                 row["op"], row["group"], row["count"] = op, schedule.group, schedule.starts.diff()

@@ -1,0 +1,146 @@
+"""Which executor runs a plan, and what is said of those that do not."""
+
+import pytest
+import torch
+import torch.nn.functional as F
+from nets import NETS, net_of
+from teacher import COLOUR, GREY, backbone
+from torch import nn
+
+from pixkit.execution.choose import EXECUTORS, choose
+from pixkit.execution.lowering.lower import Unsupported
+from pixkit.execution.native import compile as compiling
+from pixkit.execution.plan import make_plan
+from pixkit.execution.reference import ReferenceExecutor
+from pixkit.layers import KeepBefore, Shift
+from pixkit.layers.base import MixingLayer, PointwiseLayer
+from pixkit.noise import Noise
+from pixkit.readiness.trace import Trace
+
+
+class Wave(PointwiseLayer):
+    """A pointwise layer that no table knows."""
+
+    def forward(self, x):
+        return torch.sin(3 * x) + x
+
+
+class Above(MixingLayer):
+    """A mixing layer of a plugin: what the site above holds, twice."""
+
+    def forward(self, x):
+        return 2 * F.pad(x, (0, 0, 1, 0))[:, :, :-1]
+
+    def ready(self, source):
+        return F.pad(source, (0, 0, 1, 0))[:, :-1]
+
+    def at(self, group, groups, sites, inputs, state):
+        width = 4
+        above = torch.where(sites >= width, sites - width, inputs[0].shape[1] - 1)
+        return 2 * inputs[0][:, above, group::groups]
+
+
+class Ordinary(nn.Module):
+    """An ordinary convolution and a norm over sites, of features of the first row alone, read by the rows below."""
+
+    def __init__(self, spec):
+        super().__init__()
+        self.hide = KeepBefore(spec.ordering, spec.image.width * spec.ordering.groups)
+        self.free = nn.Sequential(nn.Conv2d(18, 18, 3, padding=1), nn.GroupNorm(2, 18))
+        self.down = Shift(1, 0)
+
+    def forward(self, x):
+        return x + self.down(self.free(self.hide(x)))
+
+
+class Odd(nn.Module):
+    """Parts that do not divide among the colours, of a value that needs no pixel."""
+
+    def __init__(self, spec):
+        super().__init__()
+        self.value = nn.Parameter(torch.randn(1, 18, 1, 1))
+
+    def forward(self, x):
+        return x * self.value.softmax(1) + torch.cat(self.value.split((5, 13), 1)[::-1], 1)
+
+
+LACKING = {
+    "a pointwise layer": (lambda h, tools: tools[0](h), [lambda _: Wave()], r"tools\.0 \(Wave\)"),
+    "a mixing layer": (lambda h, tools: h + tools[0](h), [lambda _: Above()], r"tools\.0 \(Above\)"),
+    "operations on whole images": (lambda h, tools: tools[0](h), [Ordinary], r"tools\.0\.free\.0 \(Conv2d\)"),
+}
+
+
+def images(executor, noise):
+    with torch.no_grad():
+        executor.walk(noise.uniforms(1, executor.plan.trace.network.spec).flatten(3), 1.0, None)
+    return executor.pixels
+
+
+@pytest.mark.parametrize("spec", [GREY, COLOUR], ids=str)
+@pytest.mark.parametrize("ordering", ["raster", "row_at_once", "hilbert"])
+@pytest.mark.parametrize("name", ["a pointwise layer", "a mixing layer", "operations on whole images"])
+def test_what_the_kernel_lacks_runs_eagerly_and_the_reason_names_it(name, ordering, spec):
+    if ordering == "hilbert" and name != "a pointwise layer":
+        pytest.skip("reads the row above, which this ordering draws later")
+    work, makers, label = LACKING[name]
+    plan = make_plan(Trace(net_of(backbone(work, 18, None, makers), spec, ordering, gain=0.8)))
+    chosen, noise = choose("auto", plan, 4), Noise(5, range(4))
+    assert chosen.name == "eager" and type(chosen.executor) is EXECUTORS["eager"]
+    (reason,) = chosen.reasons
+    assert reason.startswith("not native: no instruction for backbone.tools.0")
+    with pytest.raises(Unsupported, match=label):
+        choose("native", plan, 4)
+    levels = images(chosen.executor, noise)
+    assert len(levels.unique()) > 1
+    assert torch.equal(levels, images(ReferenceExecutor(plan, 4), noise))
+
+
+@pytest.mark.parametrize("spec", [GREY, COLOUR], ids=str)
+def test_a_view_that_is_changed_in_place_leaves_what_others_read(spec):
+    """Dropout gives the stem's memory itself, which the layer above reads at later steps."""
+
+    def work(h, tools):
+        above = tools[0](h)
+        return above + F.dropout(h, 0.5, False).relu_()
+
+    plan = make_plan(Trace(net_of(backbone(work, 18, None, [lambda _: Above()]), spec, gain=0.8)))
+    noise = Noise(5, range(4))
+    found = [images(EXECUTORS[name](plan, 4, None), noise) for name in ("reference", "eager")]
+    assert torch.equal(*found)
+
+
+def test_parts_of_values_without_pixels_that_do_not_divide_among_colours():
+    plan = make_plan(Trace(net_of(backbone(lambda h, tools: tools[0](h), 18, None, [Odd]), COLOUR)))
+    noise = Noise(5, range(4))
+    assert torch.equal(*(images(EXECUTORS[name](plan, 4, None), noise) for name in ("reference", "eager")))
+
+
+def test_the_quickest_needs_no_reason():
+    chosen = choose("auto", make_plan(Trace(net_of(NETS["Plain"], GREY))), 2)
+    assert chosen.name == "native" and chosen.reasons == () and str(chosen) == "native"
+
+
+@pytest.mark.parametrize("name", sorted(set(EXECUTORS) - {"graphs"}))
+def test_one_that_is_asked_for_is_taken(name):
+    chosen = choose(name, make_plan(Trace(net_of(NETS["Plain"], GREY))), 2)
+    assert chosen.name == name and type(chosen.executor) is EXECUTORS[name] and not chosen.reasons
+
+
+def test_no_compiler_is_a_reason_too(monkeypatch, tmp_path):
+    monkeypatch.setenv("PIXKIT_CACHE", str(tmp_path))
+    monkeypatch.setenv("CC", "/nonexistent")
+    compiling.kernel.cache_clear()
+    try:
+        chosen = choose("auto", make_plan(Trace(net_of(NETS["Plain"], GREY))), 2)
+    finally:
+        compiling.kernel.cache_clear()
+    assert chosen.name == "eager"
+    assert chosen.reasons[0].startswith("not native: /nonexistent: the C compiler could not build the kernel")
+
+
+def test_half_precision_is_a_reason_too():
+    net = net_of(NETS["Plain"], GREY)
+    plan = make_plan(Trace(net))
+    net.bfloat16()
+    assert "bfloat16" in choose("auto", plan, 1).reasons[0]
