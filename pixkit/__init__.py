@@ -209,9 +209,9 @@ __all__ = [*_MODULES, *_MODULE_OF, "__version__"]  # noqa: PLE0604 - the tables 
 
 def __getattr__(name: str) -> Any:
     if name == "__version__":
-        from importlib.metadata import version
+        from pixkit.components.distribution import version
 
-        return version("pixkit")
+        return version()
     if name in _MODULES:
         return importlib.import_module(f"pixkit.{_MODULES[name]}")
     if name not in _MODULE_OF:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sys
 import traceback
+import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -12,6 +13,7 @@ import click
 
 from pixkit.cli.group import CommandGroup
 from pixkit.cli.output import colour_wanted, fail
+from pixkit.components.distribution import OWN
 from pixkit.errors import PixkitError
 
 TRACEBACK_VARIABLE = "PIXKIT_TRACEBACK"
@@ -25,7 +27,7 @@ class Settings:
 
 
 @click.group(cls=CommandGroup, context_settings={"help_option_names": ["-h", "--help"]})
-@click.version_option(package_name="pixkit", message="pixkit %(version)s")
+@click.version_option(package_name=OWN, message="pixkit %(version)s")
 @click.option("--traceback", "whole", is_flag=True, help="Show the whole trace of an error.")
 @click.option("--strict-plugins", is_flag=True, help="Stop, with exit code 4, if any plugin is broken.")
 @click.pass_context
@@ -61,7 +63,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def run() -> None:
     """Entry point of the `pixkit` script."""
+    warnings.formatwarning = _one_line
     sys.exit(main())
+
+
+def _one_line(
+    message: Warning | str, category: type[Warning], filename: str, lineno: int, line: str | None = None
+) -> str:
+    """A warning as the other remarks on stderr: the line of code that raised it tells a user of commands nothing."""
+    return f"pixkit: warning: {' '.join(str(message).split())}\n"
 
 
 def _explain(error: BaseException, settings: Settings) -> int:

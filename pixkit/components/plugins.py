@@ -11,6 +11,7 @@ import functools
 import importlib.metadata
 import os
 import sys
+import warnings
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -19,11 +20,11 @@ from typing import Any
 import pluggy
 
 from pixkit.components import hookspecs
+from pixkit.components.distribution import GROUP, canonical, is_own, remarks
 from pixkit.components.plugin_file import PluginFile, read_plugin_file
-from pixkit.components.registry import NOTEBOOK, Absence, Entry, Registrar, Registry, canonical
+from pixkit.components.registry import NOTEBOOK, Absence, Entry, Registrar, Registry
 from pixkit.errors import PluginError
 
-GROUP = "pixkit"
 DISABLE_VARIABLE = "PIXKIT_DISABLE_PLUGINS"
 UNVERSIONED = "unversioned"
 HOOKS = frozenset(name for name in vars(hookspecs) if name.startswith("pixkit_"))
@@ -207,7 +208,9 @@ def load_plugins(entry_points: Iterable[importlib.metadata.EntryPoint] | None = 
 
 @functools.cache
 def plugins() -> Plugins:
-    """The plugins of this process, loaded at the first call."""
+    """The plugins of this process, loaded at the first call, which also warns of what is odd about the installation."""
+    for remark in remarks():
+        warnings.warn(remark, RuntimeWarning, stacklevel=2)
     return load_plugins()
 
 
@@ -241,7 +244,7 @@ def _origin(entry_point: importlib.metadata.EntryPoint) -> tuple[str, str]:
 
 def _rank(entry_point: importlib.metadata.EntryPoint) -> tuple[bool, str, str]:
     distribution, _ = _origin(entry_point)
-    return distribution != "pixkit", distribution, entry_point.name
+    return not is_own(distribution), distribution, entry_point.name
 
 
 def _disabled() -> set[str]:

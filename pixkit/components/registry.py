@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import difflib
 import pkgutil
-import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from pixkit.components.config import ComponentConfig
+from pixkit.components.distribution import canonical, is_own
 from pixkit.components.plugin_file import SUFFIX
 from pixkit.errors import PluginError
 
@@ -47,7 +47,7 @@ class Entry:
     @property
     def recipe_name(self) -> str:
         """The name that a locked recipe writes: bare for pixkit's own, qualified for others."""
-        return self.name if self.distribution == "pixkit" else self.qualified
+        return self.name if is_own(self.distribution) else self.qualified
 
     @property
     def summary(self) -> str:
@@ -235,11 +235,6 @@ class Registry:
     def __iter__(self) -> Iterator[Entry]:
         for kind in KINDS:
             yield from sorted(self._entries[kind], key=lambda entry: entry.name)
-
-
-def canonical(distribution: str) -> str:
-    """A distribution's name as packaging compares it (PEP 503)."""
-    return re.sub(r"[-_.]+", "-", distribution).lower()
 
 
 def _how_to_bring(distribution: str) -> str:

@@ -5,12 +5,12 @@ from __future__ import annotations
 import platform
 from collections.abc import Iterator
 from contextlib import contextmanager
-from importlib.metadata import version
 from typing import Any
 
 import numpy as np
 import torch
 
+from pixkit.components.distribution import version
 from pixkit.components.plugins import Plugins
 from pixkit.errors import UsageError
 
@@ -41,7 +41,7 @@ def pick_device(name: str) -> torch.device:
 def environment(device: torch.device, seed: int, loaded: Plugins) -> dict[str, Any]:
     """Versions, plugins and machine, as plain data."""
     return {
-        "pixkit": version("pixkit"),
+        "pixkit": version(),
         "python": platform.python_version(),
         "torch": _torch(),
         "numpy": np.__version__,

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
+from typing import TypeAlias
 
 import torch
 from torch import Tensor, nn
-from torch.nn.modules.batchnorm import _BatchNorm
 
 from pixkit.image import Batch
 from pixkit.layers.modes import evaluating
 from pixkit.models.base import Model
+
+BatchNorm: TypeAlias = nn.BatchNorm1d | nn.BatchNorm2d | nn.BatchNorm3d | nn.SyncBatchNorm
 
 
 class Ema:
@@ -63,9 +65,9 @@ class Ema:
             _copy(model, before)
 
 
-def batch_norms(model: nn.Module) -> list[_BatchNorm]:
+def batch_norms(model: nn.Module) -> list[BatchNorm]:
     """The BatchNorm layers that keep running statistics."""
-    return [module for module in model.modules() if isinstance(module, _BatchNorm) and module.track_running_stats]
+    return [module for module in model.modules() if isinstance(module, BatchNorm) and module.track_running_stats]
 
 
 def _statistics(model: nn.Module) -> dict[str, Tensor]:

@@ -14,8 +14,7 @@ import torch
 from torch import Tensor
 from torch.autograd.graph import saved_tensors_hooks
 from torch.multiprocessing.reductions import StorageWeakRef
-from torch.utils._python_dispatch import TorchDispatchMode
-from torch.utils._pytree import tree_leaves
+from torch.utils._python_dispatch import TorchDispatchMode  # its documented name: there is no public module
 
 from pixkit.errors import UsageError
 from pixkit.image import Batch
@@ -154,7 +153,7 @@ class MemoryGuard(TorchDispatchMode):
         """Run the operation if the tensor that it makes fits."""
         self._check(_requested(func, args, kwargs or {}))
         result = func(*args, **(kwargs or {}))
-        for tensor in tree_leaves(result):
+        for tensor in result if isinstance(result, tuple | list) else [result]:
             if isinstance(tensor, Tensor) and tensor.device.type != "meta":
                 reference = StorageWeakRef(tensor.untyped_storage())
                 self._bytes += tensor.untyped_storage().nbytes() if reference not in self._alive else 0

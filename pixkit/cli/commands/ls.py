@@ -10,6 +10,7 @@ import click
 from pixkit.cli.door import open_door
 from pixkit.cli.options import KIND, json_option
 from pixkit.cli.output import emit, emit_json, table
+from pixkit.components.distribution import OWN
 from pixkit.errors import PixkitError, UsageError
 
 if TYPE_CHECKING:
@@ -74,7 +75,7 @@ def recipe_rows() -> list[Row]:
     from pixkit.recipe import packaged_recipes
 
     return [
-        {"kind": "recipe", "name": name, "from": "pixkit", "summary": first_comment(path.read_text(encoding="utf-8"))}
+        {"kind": "recipe", "name": name, "from": OWN, "summary": first_comment(path.read_text(encoding="utf-8"))}
         for name, path in sorted(packaged_recipes().items())
     ]
 

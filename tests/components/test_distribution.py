@@ -1,0 +1,67 @@
+"""pixkit as an installed distribution, and what is installed beside it."""
+
+import subprocess
+import sys
+import tomllib
+import warnings
+from pathlib import Path
+
+import pytest
+
+import pixkit
+from pixkit.components import distribution
+from pixkit.components.plugins import plugins
+
+PROJECT = tomllib.loads((Path(__file__).parents[2] / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+
+
+@pytest.fixture
+def install(tmp_path, monkeypatch):
+    """install(name, version): metadata that importlib finds before any other of that name."""
+
+    def _install(name, version, entry_points=""):
+        folder = tmp_path / f"{name.replace('-', '_')}-{version}.dist-info"
+        folder.mkdir()
+        (folder / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n")
+        (folder / "entry_points.txt").write_text(entry_points)
+        monkeypatch.syspath_prepend(tmp_path)
+
+    plugins.cache_clear()
+    yield _install
+    monkeypatch.undo()
+    plugins.cache_clear()
+
+
+def test_names_and_version_are_those_of_the_project():
+    assert PROJECT["name"] == distribution.OWN
+    assert PROJECT["version"] == distribution.version() == pixkit.__version__
+    assert distribution.GROUP in PROJECT["entry-points"]
+
+
+def test_the_newest_torch_tried_is_what_the_project_allows():
+    (torch,) = [line for line in PROJECT["dependencies"] if line.startswith("torch")]
+    major, minor = distribution.NEWEST_TORCH
+    assert torch.endswith(f"<{major}.{minor + 1}")
+
+
+@pytest.mark.parametrize("version", ["2.10.0", "2.15.3+cpu", "2.16.0", "2.16.0a0+git1234", "3.0.0"])
+def test_a_newer_torch_than_was_tried_is_told_once_and_not_refused(install, version):
+    install("torch", version)
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        assert plugins() is plugins()
+    told = [str(warning.message) for warning in caught if "torch" in str(warning.message)]
+    newer = f"torch {version} is newer than 2.15, the newest that pixkit was tried with"
+    assert told == ([] if version.startswith(("2.10", "2.15")) else [newer])
+    assert plugins().registry.names("ordering")
+
+
+def test_the_command_line_tells_it_in_one_line(install, tmp_path):
+    install("torch", "2.16.0")
+    code = (
+        f"import sys; sys.path.insert(0, {str(tmp_path)!r}); sys.argv[1:] = ['ls', 'mask']\n"
+        "from pixkit.cli.main import run; run()"
+    )
+    found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert found.stderr == ("pixkit: warning: torch 2.16.0 is newer than 2.15, the newest that pixkit was tried with\n")
+    assert "vertical" in found.stdout
