@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import torch
 from torch import Tensor, nn
 
 from pixkit.backbones.base import Backbone, BackboneSpec, InputConfig
@@ -10,6 +11,7 @@ from pixkit.components.spec import ComponentSpec
 from pixkit.errors import RecipeError, UsageError
 from pixkit.heads.base import Head, PixelDistribution
 from pixkit.image import ImageSpec
+from pixkit.noise import Noise
 from pixkit.orderings.base import Colours, Ordering
 
 
@@ -59,6 +61,28 @@ class Autoregressive(nn.Module):
     def log_prob(self, x: Tensor, context: Tensor | None = None) -> Tensor:
         """Nats of each image, given its context, [B]."""
         return self.distribution(x, context).log_prob(x)
+
+    def uniforms(self, noise: Noise) -> Tensor:
+        """What images of this noise are drawn with, [B, draws, C, H, W], on the network's device.
+
+        In the network's precision, but in float32 at least: bfloat16 has 256 values below 1, and would round to 1.
+        """
+        reference = next(self.parameters())
+        dtype = torch.promote_types(reference.dtype, torch.float32)
+        return noise.uniforms(self.head.draws, self.spec).to(reference.device, dtype)
+
+    def fill(self, levels: Tensor, due: Tensor, params: Tensor, uniforms: Tensor, temperature: float) -> Tensor:
+        """The levels at some sites with those that are due drawn and the others as they are, int64 [B, C, *S].
+
+        Args:
+            levels: int64 [B, C, *S].
+            due: bool [C, *S].
+            params: the head's parameters, [B, P, *S].
+            uniforms: those of these sites, [B, draws, C, *S].
+            temperature: see `PixelDistribution.quantile`.
+        """
+        drawn = self.head.distribution(params).quantile(uniforms, temperature)
+        return torch.where(due.to(drawn.device), drawn, levels)
 
     def example_context(self, batch: int) -> Tensor | None:
         """A context for `batch` images; None for a network that takes none."""

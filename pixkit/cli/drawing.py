@@ -83,10 +83,10 @@ class Drawer:
             "progress": lambda done, total: talk.progress(what, done, total),
         }
 
-    def summarise(self, talk: Talk) -> None:
+    def summarise(self, talk: Talk, summary: str) -> None:
         """Say what the sampler did, if it has something to say."""
-        if self.sampler.summary():
-            talk.say(self.sampler.summary())
+        if summary:
+            talk.say(summary)
 
 
 def drawing_options(function: Callable[..., None]) -> Callable[..., None]:

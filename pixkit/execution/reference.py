@@ -37,15 +37,18 @@ class Executor(ABC):
 
     def walk(self, uniforms: Tensor, temperature: float, progress: Progress | None) -> None:
         """Compute, draw and write step by step; uniforms [B, draws, C, S]."""
-        head = self.plan.trace.network.head
         for step, (sites, due) in enumerate(self.plan.draws):
             self.advance(step)
-            if len(sites):
-                drawn = head.distribution(self.params(sites)).quantile(uniforms[..., sites], temperature)
-                now = torch.where(due.to(drawn.device), drawn, self.pixels[:, sites].transpose(1, 2))
-                self.pixels[:, sites] = now.transpose(1, 2)
+            self.draw(sites, due, uniforms, temperature)
             if progress is not None:
                 progress(step + 1, len(self.plan.draws))
+
+    def draw(self, sites: Tensor, due: Tensor, uniforms: Tensor, temperature: float) -> None:
+        """Draw what is due, bool [C, S], at flat sites int64 [S], and write it."""
+        if len(sites):
+            network, before = self.plan.trace.network, self.pixels[:, sites].transpose(1, 2)
+            now = network.fill(before, due, self.params(sites), uniforms[..., sites], temperature)
+            self.pixels[:, sites] = now.transpose(1, 2)
 
 
 class ReferenceExecutor(Executor):

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import torch
 from pydantic import Field
 from torch import Tensor
@@ -15,10 +13,10 @@ from pixkit.components.spec import BackboneRef, HeadRef, OrderingRef
 from pixkit.image import Batch, ImageSpec
 from pixkit.models.base import Losses, Phase
 from pixkit.models.labelled import LabelledModel, label_context
+from pixkit.models.request import SampleRequest
 from pixkit.network import Autoregressive, assemble
-from pixkit.noise import Noise
 from pixkit.readiness.check import verify
-from pixkit.samplers import Known, Sampler
+from pixkit.samplers import Drawn
 
 
 class AutoregressiveModel(LabelledModel):
@@ -73,50 +71,9 @@ class AutoregressiveModel(LabelledModel):
         """See Model: the one network."""
         return self.network
 
-    def sample(
-        self,
-        n: int,
-        *,
-        seed: int = 0,
-        temperature: float = 1.0,
-        sampler: str | Sampler = "auto",
-        batch_size: int = 64,
-        first: int = 0,
-        known: Known | None = None,
-        context: Tensor | None = None,
-        guidance: float = 0.0,
-        progress: Callable[[int, int], None] | None = None,
-    ) -> Tensor:
-        """Draw images number first..first+n-1 of a seed, int64 [n, C, H, W].
-
-        An image depends on the seed and its number, not on n, the batch size or the sampler.
-
-        Args:
-            n: how many.
-            seed: names the noise, 0 <= seed < 2**64.
-            temperature: divides logits (and scales); 1 is the model's own distribution.
-            sampler: a sampler, or the name of one; "auto" is the fastest exact one.
-            batch_size: images drawn together.
-            first: number of the first image.
-            known: sub-pixels that are given; values for all n images, or one for all.
-            context: int64 [n], the labels to draw, for a model that takes labels; left out, image i has label
-                i % classes.
-            guidance: the weight w of `pixkit.samplers.guidance`; 0 is the model itself.
-            progress: called as progress(done, total).
-
-        Raises:
-            UsageError: if `known` or the labels do not fit, or guidance is asked of a model without label dropout.
-        """
-        labels = self.labels_drawn(n, first, context)
-        return self.drawer(sampler, guidance).sample(
-            self.network,
-            Noise(seed, range(first, first + n)),
-            temperature=temperature,
-            known=known,
-            context=labels,
-            batch_size=batch_size,
-            progress=progress,
-        )
+    def draw(self, request: SampleRequest) -> Drawn:
+        """See Model."""
+        return self.draw_by(self.network, request)
 
     def verify(self) -> None:
         """Prove that no sub-pixel sees what is not drawn before it, and probe it numerically.

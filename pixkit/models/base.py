@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 import torch
 from torch import Tensor, nn
@@ -12,8 +13,12 @@ from torch import Tensor, nn
 from pixkit.components.config import ComponentConfig
 from pixkit.errors import UsageError
 from pixkit.image import Batch, ImageSpec
+from pixkit.models import deprecated
+from pixkit.models.capabilities import Capability, lacking
+from pixkit.models.request import Progress, SampleRequest, check_counts, check_weights
 from pixkit.network import Autoregressive
-from pixkit.samplers import Known, Sampler
+from pixkit.noise import Noise
+from pixkit.samplers import Drawn, Known, Sampler, sampler_for
 
 Losses = Mapping[str, Tensor]
 """Scalars of one batch: 'loss' is what the optimiser lowers; the others are logged."""
@@ -33,10 +38,24 @@ class Phase:
     choose: Callable[[Tensor | None], Tensor] | None = None
 
 
-class Model(nn.Module):
+class Model(nn.Module, ABC):
     """Base of model components: ``Model(config, spec, classes)``.
 
-    `classes` is the number of label classes of the data, None where there are none.
+    A subclass implements `phases`, `draw` and, unless its `score_kind` is "none", `score`. `classes` is the number of
+    label classes of the data, None where there are none.
+
+    What a model can do it declares, by attributes of the class or of the instance. Ask these, or `require` them; a
+    model that is asked for what it cannot do raises UsageError.
+
+        score_kind            what `score` gives: "exact", "bound" or "none"
+        scorable              `assess` gives a figure by which models are compared
+        labelled              images are scored, and drawn, given labels
+        conditions            what the context of `sample` may be: ("label",), ("code",) or ()
+        codes                 number of values of a categorical code that can be chosen when drawing; 0 if there is none
+        guidable              it takes labels and knows images without one: `no_label`, and `guidance`
+        completes             it draws some sub-pixels given others: `known`, and `completing`
+        has_latent            it is a LatentModel: `encode`, `decode`, `latents`, and as many `levels`
+        importance_sampled    `importance` estimates the likelihood
     """
 
     class Config(ComponentConfig):
@@ -44,18 +63,37 @@ class Model(nn.Module):
 
     labelled: bool = False
     """Whether each image's label conditions it: `score` then gives nats given the label, and `sample` takes labels."""
+    codes: int = 0
+    """Number of values of a categorical code that can be chosen when drawing; 0 if there is none."""
+    guidable: bool = False
+    """Whether a model that takes labels also knows images without one."""
+    completes: bool = False
+    """Whether it draws some sub-pixels given others."""
+    has_latent: bool = False
+    """Whether it is a LatentModel."""
+    importance_sampled: bool = False
+    """Whether the likelihood can be estimated by importance sampling."""
     score_kind: Literal["exact", "bound", "none"] = "exact"
     """Whether `score` is the exact negative log-likelihood, a bound on it ("<="), or no likelihood at all."""
     metric: str | None = None
     """Without a likelihood: the figure of `assess` or `measure` by which checkpoints are compared, less being better.
 
     None where images tell nothing of such a model."""
+    former: ClassVar[bool] = False
+    """Whether the class is one of pixkit 0.1's; see `pixkit.models.deprecated`."""
 
     def __init__(self, config: Any, spec: ImageSpec, classes: int | None = None) -> None:
         super().__init__()
         self.config = config
         self.spec = spec
         self.classes = classes
+        deprecated.warn(self)
+
+    def __init_subclass__(cls, **options: Any) -> None:
+        super().__init_subclass__(**options)
+        deprecated.adapt(cls)
+        if cls.score_kind == "none" and getattr(cls.score, "__isabstractmethod__", False):
+            cls.score = _no_score  # type: ignore[method-assign]
 
     @property
     def device(self) -> torch.device:
@@ -67,9 +105,19 @@ class Model(nn.Module):
         """Whether images tell how good the model is, by a likelihood or by `metric`."""
         return self.score_kind != "none" or self.metric is not None
 
+    @property
+    def conditions(self) -> tuple[str, ...]:
+        """What the context of `sample` may be: "label", "code"; empty if the model takes none."""
+        return ("label",) * bool(self.labelled) + ("code",) * bool(self.codes)
+
+    def require(self, capability: Capability, where: str | None = None) -> None:
+        """Raise UsageError if the model cannot do that, saying why; `where` is the option or call that asks for it."""
+        if not getattr(self, capability):
+            raise lacking(self, capability, where)
+
+    @abstractmethod
     def phases(self) -> list[Phase]:
         """What one training step does, in this order."""
-        raise NotImplementedError(f"{type(self).__name__} does not implement phases")
 
     def initialise(self, batch: Batch) -> None:
         """Data-dependent initialisation, called once with the first training batch; nothing by default."""
@@ -77,9 +125,9 @@ class Model(nn.Module):
     def verify(self) -> None:
         """Raise CausalityError if a sub-pixel sees what is not drawn before it; nothing to check by default."""
 
+    @abstractmethod
     def score(self, batch: Batch) -> Tensor:
         """Nats of each image, [B], as `score_kind` says; what validation and tables report."""
-        raise NotImplementedError(f"{type(self).__name__} does not implement score")
 
     def assess(self, batch: Batch) -> Mapping[str, Tensor]:
         """The score, as 'nats', and by name the parts that it is the sum of, or figures beside it, if any; [B] each.
@@ -103,32 +151,21 @@ class Model(nn.Module):
         """
         return []
 
-    def importance(self, batch: Batch, count: int, progress: Callable[[int, int], None] | None = None) -> Tensor:
+    def importance(self, batch: Batch, count: int, progress: Progress | None = None) -> Tensor:
         """Nats of each image, [B], estimated from `count` importance samples; draws from torch's generator.
 
         Raises:
-            UsageError: if the model has no latent to draw.
+            UsageError: unless the model is `importance_sampled`.
         """
-        raise UsageError(
-            "importance sampling is for models whose score is a bound",
-            found=f"{type(self).__name__}, whose likelihood is exact already"
-            if self.score_kind == "exact"
-            else f"{type(self).__name__}, which gives no likelihood",
-        )
+        raise lacking(self, "importance_sampled")
 
     def no_label(self) -> Tensor:
         """The context of an image without a label, [1, ...].
 
         Raises:
-            UsageError: if the model knows no such images.
+            UsageError: unless the model is `guidable`.
         """
-        raise UsageError(
-            "the model knows no images without a label",
-            where=type(self).__name__,
-            found="no label" if self.labelled else "a model without labels",
-            expected="a label for each image",
-            hint="train with label dropout: model.context.dropout=0.1" if self.labelled else None,
-        )
+        raise lacking(self, "guidable")
 
     def completing(self, known: Tensor) -> Autoregressive:
         """The network that `sample` draws with where `known`, bool [C, H, W], is given.
@@ -136,15 +173,11 @@ class Model(nn.Module):
         Of several, it is the one whose ordering puts the missing part last, or nearest to it.
 
         Raises:
-            UsageError: if the model cannot continue an image.
+            UsageError: unless the model `completes`.
         """
-        raise UsageError(
-            "the model cannot continue an image that is given in part",
-            where=type(self).__name__,
-            expected="a model of pixels alone, which draws some of them given others",
-        )
+        raise lacking(self, "completes")
 
-    def sample(
+    def request(
         self,
         n: int,
         *,
@@ -156,7 +189,76 @@ class Model(nn.Module):
         known: Known | None = None,
         context: Tensor | None = None,
         guidance: float = 0.0,
-        progress: Callable[[int, int], None] | None = None,
-    ) -> Tensor:
-        """Draw images number first..first+n-1 of a seed, int64 [n, C, H, W]; see `AutoregressiveModel.sample`."""
-        raise NotImplementedError(f"{type(self).__name__} does not implement sample")
+        progress: Progress | None = None,
+    ) -> SampleRequest:
+        """Ask for images number first..first+n-1 of a seed, for `draw`.
+
+        Args:
+            n: how many.
+            seed: names the noise, 0 <= seed < 2**64.
+            temperature: divides logits (and scales); 1 is the model's own distribution.
+            sampler: a sampler, or the name of one; "auto" is the fastest exact one.
+            batch_size: images drawn together.
+            first: number of the first image.
+            known: sub-pixels that are given; values for all n images, or one for all.
+            context: [n, ...], what the model's `conditions` ask for: int64 labels, of which, left out, image i has
+                i % classes; or int64 codes, which, left out, are drawn as well.
+            guidance: the weight w of `pixkit.samplers.guidance`; 0 is the model itself.
+            progress: called as progress(done, total).
+
+        Raises:
+            UsageError: if something does not fit, or the model cannot do it.
+            PluginError: if there is no sampler of that name.
+        """
+        check_counts(n, seed, first, batch_size)
+        check_weights(temperature, guidance)
+        noise = Noise(seed, range(first, first + n))
+        self.check_known(known, n)
+        if guidance:
+            self.require("guidable", "guidance")
+        under = self.context_drawn(noise, context)
+        return SampleRequest(noise, sampler_for(sampler), temperature, batch_size, known, under, guidance, progress)
+
+    def check_known(self, known: Known | None, n: int) -> None:
+        """Raise UsageError unless `n` images can be drawn given these sub-pixels."""
+        if known is not None:
+            self.require("completes", "known")
+            known.check(self.spec, n)
+
+    def context_drawn(self, noise: Noise, context: Tensor | None) -> Tensor | None:
+        """What images are drawn under, as given, on the model's device; left out, image i has label i % classes.
+
+        Raises:
+            UsageError: if it does not fit.
+        """
+        if context is None and self.labelled:
+            labels = [number % (self.classes or 1) for number in noise.images]
+            return torch.tensor(labels, dtype=torch.int64, device=self.device)
+        if context is None:
+            return None
+        if not self.conditions:
+            raise UsageError("the model is not conditional", where="context", found="a context", expected="none")
+        if len(context) != len(noise):
+            raise UsageError(
+                "the context does not fit the number of images", found=str(len(context)), expected=str(len(noise))
+            )
+        return context.to(self.device)
+
+    @abstractmethod
+    def draw(self, request: SampleRequest) -> Drawn:
+        """Draw what is asked; an image depends on its noise and context, not on how many are drawn, by whom, or how."""
+
+    def sample(self, n: int, **options: Any) -> Tensor:
+        """Draw images number first..first+n-1 of a seed, int64 [n, C, H, W]; the keywords of `request`.
+
+        An image depends on the seed and its number, not on n, the batch size or the sampler.
+
+        Raises:
+            UsageError: if something does not fit, or the model cannot do it.
+        """
+        return deprecated.drawing(self)(self.request(n, **options)).images
+
+
+def _no_score(self: Model, batch: Batch) -> Tensor:
+    """There is none."""
+    raise lacking(self, "scorable")

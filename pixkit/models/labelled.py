@@ -12,8 +12,11 @@ from pixkit.errors import RecipeError
 from pixkit.image import Batch
 from pixkit.layers import initialise_from_data
 from pixkit.models.base import Model
+from pixkit.models.capabilities import lacking
+from pixkit.models.request import SampleRequest
 from pixkit.network import Autoregressive
-from pixkit.samplers import Sampler, sampler_for
+from pixkit.noise import Noise
+from pixkit.samplers import Drawn
 from pixkit.samplers.guidance import Guided
 
 
@@ -27,6 +30,12 @@ class LabelledModel(Model):
 
     label_config: LabelConfig | None
     network: Autoregressive
+    completes = True
+
+    @property
+    def guidable(self) -> bool:  # type: ignore[override]
+        """Whether it was trained with label dropout."""
+        return self.label_config is not None and self.label_config.dropout > 0 and self.conditioner is not None
 
     @property
     def conditioner(self) -> LabelContext | None:
@@ -41,8 +50,8 @@ class LabelledModel(Model):
 
     def no_label(self) -> Tensor:
         """See Model: int64 [1]."""
-        if self.label_config is None or self.label_config.dropout == 0 or self.conditioner is None:
-            return super().no_label()
+        if not self.guidable or self.conditioner is None:
+            raise lacking(self, "guidable")
         return torch.tensor([self.conditioner.unlabelled], device=self.device)
 
     def labels_shown(self, labels: Tensor | None) -> Tensor | None:
@@ -79,26 +88,32 @@ class LabelledModel(Model):
             parts.append(self.image_log_probs(part, None if labels is None else labels[start:][: len(part)]))
         return torch.cat(parts) if parts else torch.empty(0, device=self.device)
 
-    def drawer(self, sampler: str | Sampler, guidance: float) -> Sampler:
-        """Who draws: the sampler, guided by labels if that is asked.
-
-        Raises:
-            UsageError: if it is asked of a model without label dropout.
-        """
-        chosen = sampler_for(sampler)
-        return Guided(chosen, guidance, self.no_label()) if guidance else chosen
-
     def labels_scored(self, x: Tensor, context: Tensor | None) -> Tensor | None:
         """The labels to score images with, as they are given; where the model takes some and none are, no label."""
         if context is not None:
             return context.to(self.device)
         return self.no_label().expand(len(x)) if self.labelled else None
 
-    def labels_drawn(self, n: int, first: int, context: Tensor | None) -> Tensor | None:
-        """The labels to draw images first..first+n-1 with, as given; left out, image i has label i % classes."""
-        if context is not None:
-            return context.to(self.device)
-        return torch.arange(first, first + n, device=self.device) % (self.classes or 1) if self.labelled else None
+    def context_drawn(self, noise: Noise, context: Tensor | None) -> Tensor | None:
+        """See Model: labels that the network knows."""
+        labels = super().context_drawn(noise, context)
+        self.network.check_context(labels, len(noise))
+        return labels
+
+    def draw_by(self, network: Autoregressive, request: SampleRequest) -> Drawn:
+        """Have one of the networks draw what is asked, guided by labels if that is asked."""
+        sampler = request.sampler
+        if request.guidance:
+            sampler = Guided(sampler, request.guidance, self.no_label())
+        return sampler.draw(
+            network,
+            request.noise,
+            temperature=request.temperature,
+            known=request.known,
+            context=request.context,
+            batch_size=request.batch_size,
+            progress=request.progress,
+        )
 
 
 def label_context(config: LabelConfig | None, classes: int | None) -> LabelContext | None:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -12,10 +13,11 @@ from pixkit.errors import UsageError
 from pixkit.image import Batch
 from pixkit.layers import initialise_from_data
 from pixkit.models.base import Model
+from pixkit.models.request import Progress, SampleRequest
 from pixkit.network import Autoregressive
 from pixkit.noise import Noise
 from pixkit.readiness.check import verify
-from pixkit.samplers import Known, Sampler, sampler_for
+from pixkit.samplers import Drawn, Sampler, sampler_for
 
 ACTIVE = 0.01
 """Variance over images above which the posterior mean of a unit counts as active (Burda et al., 2015, 1509.00519)."""
@@ -32,12 +34,11 @@ class LatentModel(Model):
     Attributes:
         network: the decoder; its conditioner takes z_1, [B, ...].
         levels: number of latent levels.
-        codes: number of values of a categorical code that can be chosen when drawing; 0 if there is none.
     """
 
     network: Autoregressive
     levels: int = 1
-    codes: int = 0
+    has_latent = True
 
     @abstractmethod
     def means(self, x: Tensor) -> list[Tensor]:
@@ -67,7 +68,7 @@ class LatentModel(Model):
         return self._means(x, batch_size)[0]
 
     @torch.no_grad()
-    def decode(
+    def draw_from(
         self,
         z: Tensor,
         noise: Noise,
@@ -75,9 +76,9 @@ class LatentModel(Model):
         temperature: float = 1.0,
         sampler: str | Sampler = "auto",
         batch_size: int = 64,
-        progress: Callable[[int, int], None] | None = None,
-    ) -> Tensor:
-        """Draw an image of each code, int64 [B, C, H, W]; what depends on the code alone is computed once.
+        progress: Progress | None = None,
+    ) -> Drawn:
+        """Draw an image of each code; what depends on the code alone is computed once.
 
         Args:
             z: z_1, [B, ...].
@@ -90,7 +91,7 @@ class LatentModel(Model):
         Raises:
             UsageError: if z is no code of the model, or not one for each image.
         """
-        return sampler_for(sampler).sample(
+        return sampler_for(sampler).draw(
             self.network,
             noise,
             temperature=temperature,
@@ -99,42 +100,40 @@ class LatentModel(Model):
             progress=progress,
         )
 
-    def sample(
-        self,
-        n: int,
-        *,
-        seed: int = 0,
-        temperature: float = 1.0,
-        sampler: str | Sampler = "auto",
-        batch_size: int = 64,
-        first: int = 0,
-        known: Known | None = None,
-        context: Tensor | None = None,
-        guidance: float = 0.0,
-        progress: Callable[[int, int], None] | None = None,
-    ) -> Tensor:
-        """Draw z from the prior and images given z, int64 [n, C, H, W]; see `AutoregressiveModel.sample`.
+    def decode(self, z: Tensor, noise: Noise, **options: Any) -> Tensor:
+        """The images that `draw_from` gives, int64 [B, C, H, W]; its arguments."""
+        return self.draw_from(z, noise, **options).images
 
-        The temperature is the pixels' alone. `context` is the categorical codes to draw, int64 [n].
+    def context_drawn(self, noise: Noise, context: Tensor | None) -> Tensor | None:
+        """See Model: codes that the model has; None if they are to be drawn."""
+        if context is not None:
+            self.require("codes", "context")
+            self.check_codes(context)
+        return super().context_drawn(noise, context)
 
-        Raises:
-            UsageError: for known sub-pixels, guidance, or codes of a model without.
-        """
-        if known is not None:
+    def check_codes(self, codes: Tensor) -> None:
+        """Raise UsageError unless these are values of the model's categorical code."""
+        if not (self.codes and bool(((codes >= 0) & (codes < self.codes)).all())):
             raise UsageError(
-                "an image that is given in part cannot be continued by a latent model",
+                "the model has no such categorical code",
                 where=type(self).__name__,
-                found="known sub-pixels",
-                expected="none: the code would have to be drawn given them, which no encoder was trained for",
+                found=str(codes.unique().tolist()),
+                expected=f"0..{self.codes - 1}" if self.codes else "none",
             )
-        if guidance:
-            self.no_label()
-        images = Noise(seed, range(first, first + n))
-        parts = list(images.split(batch_size)) or [images]
-        chosen = [None if context is None else context[part * batch_size :][:batch_size] for part in range(len(parts))]
+
+    def draw(self, request: SampleRequest) -> Drawn:
+        """See Model: z from the prior, and images given z. The temperature is the pixels' alone."""
+        size, context = request.batch_size, request.context
+        parts = list(request.noise.split(size)) or [request.noise]
+        chosen = [None if context is None else context[part * size :][:size] for part in range(len(parts))]
         z = torch.cat([self.latents([part] * self.levels, some) for part, some in zip(parts, chosen, strict=True)])
-        return self.decode(
-            z, images, temperature=temperature, sampler=sampler, batch_size=batch_size, progress=progress
+        return self.draw_from(
+            z,
+            request.noise,
+            temperature=request.temperature,
+            sampler=request.sampler,
+            batch_size=size,
+            progress=request.progress,
         )
 
     def active_units(self, x: Tensor, *, batch_size: int = 256) -> list[tuple[int, int]]:
@@ -168,6 +167,15 @@ class VariationalModel(LatentModel):
     """
 
     score_kind = "bound"
+    importance_sampled = True
+
+    @abstractmethod
+    def assess(self, batch: Batch) -> Mapping[str, Tensor]:
+        """The bound at 'nats', and by name the parts that it is the sum of, [B] each; draws from torch's generator."""
+
+    @abstractmethod
+    def importance(self, batch: Batch, count: int, progress: Progress | None = None) -> Tensor:
+        """See Model: log 1/S sum over s of p(x, z_s) / q(z_s | x), negated, from S = `count` draws of z."""
 
     def score(self, batch: Batch) -> Tensor:
         """A bound on -log p(x), nats [B]; draws z from torch's generator."""

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -19,10 +20,11 @@ from pixkit.errors import RecipeError
 from pixkit.image import Batch, ImageSpec
 from pixkit.models.base import Losses, Phase
 from pixkit.models.labelled import LabelledModel, label_context
+from pixkit.models.request import Progress, SampleRequest
 from pixkit.network import Autoregressive, assemble
 from pixkit.noise import Noise
 from pixkit.readiness.check import verify
-from pixkit.samplers import Known, Sampler
+from pixkit.samplers import Drawn, Known
 
 S_CURVES: Any = tuple(
     {"type": "snake", "transpose": transpose, "flip_horizontal": horizontal, "flip_vertical": vertical}
@@ -134,51 +136,24 @@ class OrderAgnosticModel(LabelledModel):
         uniforms = noise.stream("ordering").uniforms(1, ImageSpec(1, 1, 1, 2)).flatten()
         return (uniforms * len(self.networks)).long().tolist()
 
-    def sample(
-        self,
-        n: int,
-        *,
-        seed: int = 0,
-        temperature: float = 1.0,
-        sampler: str | Sampler = "auto",
-        batch_size: int = 64,
-        first: int = 0,
-        known: Known | None = None,
-        context: Tensor | None = None,
-        guidance: float = 0.0,
-        progress: Callable[[int, int], None] | None = None,
-    ) -> Tensor:
-        """Draw images number first..first+n-1 of a seed, int64 [n, C, H, W]; see `AutoregressiveModel.sample`.
-
-        Each image is drawn in an ordering of its own; with `known`, all are in that of `completing`.
-
-        Raises:
-            UsageError: if `known` or the labels do not fit, or guidance is asked of a model without label dropout.
-        """
-        images = range(first, first + n)
-        labels = self.labels_drawn(n, first, context)
-        self.network.check_context(labels, n)
-        networks = list(self._networks())
-        chosen = self.drawer(sampler, guidance)
-        if known is None:
-            numbers = self.orderings_drawn(Noise(seed, images))
+    def draw(self, request: SampleRequest) -> Drawn:
+        """See Model: each image in an ordering of its own; with `known`, all in that of `completing`."""
+        networks, n = list(self._networks()), len(request)
+        if request.known is None:
+            numbers = self.orderings_drawn(request.noise)
         else:
-            numbers = [networks.index(self.completing(known.check(self.spec, n).mask))] * n
-        drawn = torch.empty(n, *self.spec.shape, dtype=torch.int64, device=self.device)
+            numbers = [networks.index(self.completing(request.known.mask))] * n
+        images = torch.empty(n, *self.spec.shape, dtype=torch.int64, device=self.device)
+        said: dict[str, None] = {}
         done = 0
         for number in sorted(set(numbers)):
             rows = [row for row, own in enumerate(numbers) if own == number]
-            drawn[rows] = chosen.sample(
-                networks[number],
-                Noise(seed, [images[row] for row in rows]),
-                temperature=temperature,
-                known=known,
-                context=None if labels is None else labels[rows],
-                batch_size=batch_size,
-                progress=_share_of(progress, done, len(rows), n),
-            )
+            progress = _share_of(request.progress, done, len(rows), n)
+            drawn = self.draw_by(networks[number], replace(request.part(rows), progress=progress))
+            images[rows] = drawn.images
+            said[drawn.summary] = None
             done += len(rows)
-        return drawn
+        return Drawn(images, "; ".join(filter(None, said)))
 
     def verify(self) -> None:
         """Prove the network of every ordering causal.
@@ -195,9 +170,7 @@ def _ensemble(each: Tensor) -> Tensor:
     return each.logsumexp(0) - math.log(len(each))
 
 
-def _share_of(
-    progress: Callable[[int, int], None] | None, before: int, own: int, total: int
-) -> Callable[[int, int], None] | None:
+def _share_of(progress: Progress | None, before: int, own: int, total: int) -> Progress | None:
     """Progress with `own` of `total` images, after `before` others."""
     if progress is None:
         return None

@@ -3,13 +3,27 @@
 from pixkit.components.plugins import registry
 from pixkit.samplers.ancestral import Ancestral
 from pixkit.samplers.auto import Auto
-from pixkit.samplers.base import Known, Sampler
+from pixkit.samplers.base import Sampler
+from pixkit.samplers.batch import BatchRequest, BatchSampler, Drawn
 from pixkit.samplers.cached import Cached
 from pixkit.samplers.fixed_point import FixedPoint
+from pixkit.samplers.known import Known
 
 SAMPLERS: dict[str, type[Sampler]] = {"auto": Auto, "ancestral": Ancestral, "cached": Cached, "fixed_point": FixedPoint}
 
-__all__ = ["SAMPLERS", "Ancestral", "Auto", "Cached", "FixedPoint", "Known", "Sampler", "sampler_for"]
+__all__ = [
+    "SAMPLERS",
+    "Ancestral",
+    "Auto",
+    "BatchRequest",
+    "BatchSampler",
+    "Cached",
+    "Drawn",
+    "FixedPoint",
+    "Known",
+    "Sampler",
+    "sampler_for",
+]
 
 
 def sampler_for(name: str | Sampler) -> Sampler:

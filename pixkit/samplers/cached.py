@@ -2,27 +2,22 @@
 
 from __future__ import annotations
 
-import functools
 from typing import Literal
 
-import torch
 from torch import Tensor
 
 from pixkit.components.config import ComponentConfig
 from pixkit.execution import choose as executors
 from pixkit.execution.plan import Plan, make_plan
-from pixkit.execution.reference import Executor
 from pixkit.network import Autoregressive
 from pixkit.readiness.law import require_law
 from pixkit.readiness.trace import Trace
-from pixkit.samplers.base import Draw, Request, Sampler, noise_dtype
+from pixkit.samplers.base import Sampler
+from pixkit.samplers.batch import BatchRequest
 
 
 class Cached(Sampler):
-    """Exact, like ancestral sampling under the same noise, for every causal network that can be traced.
-
-    `steps` holds the number of steps in which the last `sample` drew something.
-    """
+    """Exact, like ancestral sampling under the same noise, for every causal network that can be traced."""
 
     class Config(ComponentConfig):
         """Which executor."""
@@ -32,18 +27,7 @@ class Cached(Sampler):
 
     config: Config
 
-    def __init__(self, config: Config) -> None:
-        super().__init__(config)
-        self._executors: set[str] = set()
-        self.steps = 0
-
-    def summary(self) -> str:
-        """Which executor ran the plan, and in how many steps."""
-        ran = f"cached sampling by {', '.join(sorted(self._executors))} in {self.steps} steps"
-        said = [super().summary(), ran]
-        return "; ".join(filter(None, said))
-
-    def prepare(self, network: Autoregressive, known: Tensor | None) -> Draw:
+    def prepare(self, network: Autoregressive, known: Tensor | None) -> CachedBatches:
         """Trace the network and plan it.
 
         Raises:
@@ -52,27 +36,33 @@ class Cached(Sampler):
         """
         trace = Trace(network)
         require_law(trace)
-        make = executors.CHOICES[self.config.executor]
+        return CachedBatches(make_plan(trace, known), self.config.executor)
 
-        def executor(plan: Plan, batch: int, context: Tensor | None) -> Executor:
-            made = make(plan, batch, context)
-            self._executors.add(type(made).__name__)
-            return made
 
-        plan = make_plan(trace, known)
+class CachedBatches:
+    """Draws batches by a plan.
+
+    Attributes:
+        plan: the plan.
+        steps: number of steps in which something is drawn.
+        executors: the names of those that ran the plan so far.
+    """
+
+    def __init__(self, plan: Plan, executor: str) -> None:
+        self.plan, self.executor = plan, executor
         self.steps = sum(len(sites) > 0 for sites, _ in plan.draws)
-        return functools.partial(_draw, plan, executor)
+        self.executors: set[str] = set()
 
+    def summary(self) -> str:
+        """Which executors ran the plan, and in how many steps."""
+        return f"cached sampling by {', '.join(sorted(self.executors))} in {self.steps} steps"
 
-def _draw(plan: Plan, make: executors.Make, request: Request) -> Tensor:
-    noise, known = request.noise, request.known
-    network = plan.trace.network
-    spec, reference = network.spec, next(network.parameters())
-    executor = make(plan, len(noise), request.context)
-    pixels = executor.pixels
-    if known is not None:
-        values = known.values.to(pixels.device).flatten(2).transpose(1, 2)
-        pixels.copy_(torch.where(known.mask.to(pixels.device).flatten(1).T, values, pixels))
-    uniforms = noise.uniforms(network.head.draws, spec).to(reference.device, noise_dtype(reference.dtype))
-    executor.walk(uniforms.flatten(3), request.temperature, request.progress)
-    return pixels.transpose(1, 2).unflatten(2, (spec.height, spec.width)).contiguous()
+    def __call__(self, request: BatchRequest) -> Tensor:
+        """See BatchSampler."""
+        network = self.plan.trace.network
+        executor = executors.CHOICES[self.executor](self.plan, len(request.noise), request.context)
+        self.executors.add(type(executor).__name__)
+        levels, _ = request.start(network)
+        executor.pixels.copy_(levels.flatten(2).transpose(1, 2))
+        executor.walk(network.uniforms(request.noise).flatten(3), request.temperature, request.progress)
+        return executor.pixels.transpose(1, 2).unflatten(2, levels.shape[2:]).contiguous()

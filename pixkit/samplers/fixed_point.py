@@ -13,57 +13,44 @@ import torch
 from torch import Tensor
 
 from pixkit.network import Autoregressive
-from pixkit.samplers.base import Draw, Request, Sampler, noise_dtype
+from pixkit.samplers.base import Sampler
+from pixkit.samplers.batch import BatchRequest
 
 
 class FixedPoint(Sampler):
-    """Whole passes from a frozen noise until nothing changes; exact for any causal network, traceable or not.
+    """Whole passes from a frozen noise until nothing changes; exact for any causal network, traceable or not."""
 
-    `passes` holds the number of passes that each batch of the last `sample` took, `steps` the ordering's steps.
-    """
+    def prepare(self, network: Autoregressive, known: Tensor | None) -> FixedPointBatches:
+        """Start counting passes."""
+        return FixedPointBatches(network)
 
-    def __init__(self, config: Sampler.Config) -> None:
-        super().__init__(config)
+
+class FixedPointBatches:
+    """Draws batches of a network; `passes` holds the number of passes that each of them took."""
+
+    def __init__(self, network: Autoregressive) -> None:
+        self.network = network
         self.passes: list[int] = []
-        self.steps = 0
 
     def summary(self) -> str:
         """How many passes each batch took."""
-        said = [
-            super().summary(),
-            f"fixed point: {', '.join(map(str, self.passes))} passes, of at most {self.steps + 1} each",
-        ]
-        return "; ".join(filter(None, said))
+        most = self.network.ordering.count + 1
+        return f"fixed point: {', '.join(map(str, self.passes))} passes, of at most {most} each"
 
-    def prepare(self, network: Autoregressive, known: Tensor | None) -> Draw:
-        """Start counting."""
-        self.passes, self.steps = [], network.ordering.count
-
-        def draw(request: Request) -> Tensor:
-            drawn, passes = _iterate(network, request)
-            self.passes.append(passes)
-            return drawn
-
-        return draw
-
-
-def _iterate(network: Autoregressive, request: Request) -> tuple[Tensor, int]:
-    noise, known, progress = request.noise, request.known, request.progress
-    spec, head, count = network.spec, network.head, network.ordering.count
-    reference = next(network.parameters())
-    x = torch.zeros(len(noise), *spec.shape, dtype=torch.int64, device=reference.device)
-    mask = torch.zeros(spec.shape, dtype=torch.bool, device=x.device) if known is None else known.mask.to(x.device)
-    if known is not None:
-        x = torch.where(mask, known.values.to(x.device), x)
-    uniforms = noise.uniforms(head.draws, spec).to(reference.device, noise_dtype(reference.dtype))
-    for passes in range(1, count + 2):
-        drawn = torch.where(
-            mask, x, head.distribution(network(x, request.context)).quantile(uniforms, request.temperature)
-        )
-        same = torch.equal(drawn, x)
-        x = drawn
-        if progress is not None:
-            progress(count if same else min(passes, count), count)
-        if same:
-            return x, passes
-    return x, count + 1
+    def __call__(self, request: BatchRequest) -> Tensor:
+        """See BatchSampler."""
+        network, progress = self.network, request.progress
+        count = network.ordering.count
+        uniforms = network.uniforms(request.noise)
+        x, missing = request.start(network)
+        missing = missing.to(x.device)
+        for passes in range(1, count + 2):
+            before = x
+            x = network.fill(before, missing, network(before, request.context), uniforms, request.temperature)
+            same = torch.equal(x, before)
+            if progress is not None:
+                progress(count if same else min(passes, count), count)
+            if same:
+                break
+        self.passes.append(passes)
+        return x

@@ -22,7 +22,9 @@ from pixkit.image import ImageSpec
 from pixkit.network import Autoregressive
 from pixkit.noise import Noise
 from pixkit.orderings.base import Colours
-from pixkit.samplers.base import Draw, Known, Request, Sampler
+from pixkit.samplers.base import Sampler
+from pixkit.samplers.batch import BatchRequest, BatchSampler, summary_of
+from pixkit.samplers.known import Known
 
 
 class Guided(Sampler):
@@ -38,24 +40,29 @@ class Guided(Sampler):
         super().__init__(inner.config)
         self.inner, self.weight, self.without = inner, weight, without
 
-    def summary(self) -> str:
-        """The inner sampler's."""
-        self.inner.clamped = self.clamped
-        return self.inner.summary()
-
-    def prepare(self, network: Autoregressive, known: Tensor | None) -> Draw:
+    def prepare(self, network: Autoregressive, known: Tensor | None) -> GuidedBatches:
         """The inner sampler's, for the network with a head that joins the rows of a pair."""
         head = GuidedHead(network, self.weight)
         guided = Autoregressive(network.encoding, network.backbone, head, network.conditioner)
-        draw = self.inner.prepare(guided.train(network.training), known)
-
-        def pairs(request: Request) -> Tensor:
-            return draw(_doubled(request, self.without))[::2]
-
-        return pairs
+        return GuidedBatches(self.inner.prepare(guided.train(network.training), known), self.without)
 
 
-def _doubled(request: Request, without: Tensor) -> Request:
+class GuidedBatches:
+    """Draws batches by drawing pairs; `prepared` is what draws these."""
+
+    def __init__(self, prepared: BatchSampler, without: Tensor) -> None:
+        self.prepared, self.without = prepared, without
+
+    def summary(self) -> str:
+        """That of what draws the pairs."""
+        return summary_of(self.prepared)
+
+    def __call__(self, request: BatchRequest) -> Tensor:
+        """See BatchSampler."""
+        return self.prepared(_doubled(request, self.without))[::2]
+
+
+def _doubled(request: BatchRequest, without: Tensor) -> BatchRequest:
     """Every image twice, side by side, with its context and without."""
     assert request.context is not None
     context = torch.stack([request.context, without.to(request.context).expand_as(request.context)], 1).flatten(0, 1)

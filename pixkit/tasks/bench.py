@@ -24,7 +24,7 @@ from pixkit.noise import Noise
 from pixkit.readiness.law import require_law
 from pixkit.readiness.trace import Trace
 from pixkit.samplers import Ancestral, Known
-from pixkit.samplers.base import Request, noise_dtype
+from pixkit.samplers.base import BatchRequest
 
 ANCESTRAL_STEPS = 6
 """Steps of ancestral sampling that are made in a turn, spread over the image; each is a forward pass."""
@@ -146,15 +146,13 @@ class _Batch:
     def __init__(self, plan: Plan, batch: int, rounds: int) -> None:
         self.plan, self.batch, self.rounds = plan, batch, rounds
         self.network = plan.trace.network
-        reference = next(self.network.parameters())
-        self.device = reference.device
+        self.device = next(self.network.parameters()).device
         spec = self.network.spec
         generator = torch.Generator().manual_seed(0)
         self.images = torch.randint(spec.levels, (batch, *spec.shape), generator=generator).to(self.device)
         self.context = self.network.example_context(batch)
         self.noise = Noise(0, range(batch))
-        uniforms = self.noise.uniforms(self.network.head.draws, spec)
-        self.uniforms = uniforms.to(self.device, noise_dtype(reference.dtype)).flatten(3)
+        self.uniforms = self.network.uniforms(self.noise).flatten(3)
         self.shown = _some_steps(self.network)
         self.packing: dict[str, list[float]] = {}
 
@@ -204,7 +202,7 @@ class _Batch:
         """All but a few steps are given, and each step that is not is a forward pass."""
         made, mask = self.shown
         draw = Ancestral(Ancestral.Config()).prepare(self.network, mask)
-        request = Request(self.noise, known=Known(mask, self.images.cpu()), context=self.context)
+        request = BatchRequest(self.noise, known=Known(mask, self.images.cpu()), context=self.context)
         return self._time(lambda: draw(request)) * self.network.ordering.count / made
 
     def _cached(self, name: str) -> Callable[[], float]:

@@ -46,6 +46,7 @@ class Completion:
             mean over its pixel's missing colours and over the samples; 0 where nothing is missing.
         entropy: the sum of these over all missing sub-pixels, which estimates the entropy of p(missing | known), the
             nats of a content drawn from it; None if not exact.
+        summary: what the sampler says of how the samples were drawn.
     """
 
     samples: Tensor
@@ -55,6 +56,7 @@ class Completion:
     nats: float | None
     uncertainty: Tensor
     entropy: float | None
+    summary: str = ""
 
 
 @torch.no_grad()
@@ -97,7 +99,7 @@ def complete(
     if known.all():
         raise UsageError("nothing is missing", where="the mask of known sub-pixels", expected="something to draw")
     network = model.completing(known)
-    samples = model.sample(
+    request = model.request(
         n,
         seed=seed,
         temperature=temperature,
@@ -107,6 +109,8 @@ def complete(
         context=None if label is None else label.expand(n),
         progress=progress,
     )
+    drawn = model.draw(request)
+    samples = drawn.images
     context = None if label is None else label.to(model.device)
     exact = given.precede(network.ordering)
     entropies = _entropies(network, samples, context).masked_fill(known, 0)
@@ -118,6 +122,7 @@ def complete(
         conditional_nats(network, image, known, context) if exact else None,
         entropies.sum(0) / (~known).sum(0).clamp(min=1),
         float(entropies.sum()) if exact else None,
+        drawn.summary,
     )
 
 

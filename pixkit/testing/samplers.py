@@ -91,4 +91,4 @@ def _quiet(sampler: ComponentSpec, net: Autoregressive, noise: Noise, **options:
     built: Sampler = sampler.build()
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", RuntimeWarning)
-        return built.sample(net, noise, **options)  # type: ignore[arg-type]
+        return built.sample(net, noise, **options)

@@ -24,7 +24,7 @@ from pixkit.image import ImageSpec
 from pixkit.network import Autoregressive
 from pixkit.noise import Noise
 from pixkit.samplers import Cached
-from pixkit.samplers.base import Request
+from pixkit.samplers.base import BatchRequest
 from pixkit.tasks.bench import machine
 from pixkit.testing import named, network, random_images
 
@@ -60,7 +60,7 @@ def ways(name: str, net: Autoregressive, batch: int) -> list[Way]:
     images = random_images(net.spec, batch)
 
     def cached() -> object:
-        return draw(Request(Noise(0, range(batch))))
+        return draw(BatchRequest(Noise(0, range(batch))))
 
     steps = net.ordering.count
     return [

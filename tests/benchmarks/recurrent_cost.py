@@ -20,7 +20,7 @@ from pixkit.image import ImageSpec
 from pixkit.network import Autoregressive, assemble
 from pixkit.noise import Noise
 from pixkit.samplers import Cached
-from pixkit.samplers.base import Request
+from pixkit.samplers.base import BatchRequest
 from pixkit.testing import named, random_images
 
 SPEC = ImageSpec(1, 28, 28, 2)
@@ -60,7 +60,7 @@ def sampling(net: Autoregressive, count: int) -> tuple[Callable[[], None], Cache
     def run() -> None:
         with torch.no_grad():
             net.eval()
-            draw(Request(Noise(0, range(count))))
+            draw(BatchRequest(Noise(0, range(count))))
 
     return run, sampler
 

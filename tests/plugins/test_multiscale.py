@@ -15,7 +15,7 @@ from pixkit.noise import Noise
 from pixkit.readiness.check import verify
 from pixkit.readiness.trace import Trace
 from pixkit.samplers import Cached, Known
-from pixkit.samplers.base import Request
+from pixkit.samplers.base import BatchRequest
 from pixkit.testing import (
     ODD,
     check_agreement,
@@ -185,7 +185,7 @@ def count_calls(net, images):
 
     for stem in calls:
         stem.register_forward_hook(count)
-    draw(Request(Noise(0, range(images))))
+    draw(BatchRequest(Noise(0, range(images))))
     return list(calls.values())
 
 

@@ -9,7 +9,7 @@ import torch
 from pixkit.errors import DataError, UsageError
 from pixkit.image import ImageSpec
 from pixkit.models.base import Model
-from pixkit.samplers import Known
+from pixkit.samplers import Drawn, Known
 from pixkit.tasks.complete import complete, conditional_nats, hide_box, hide_random, keep_edge
 from pixkit.testing import component, every_image, named, plain_backbone, randomise
 
@@ -150,6 +150,14 @@ def test_what_does_not_fit_is_refused(change, error, text):
 def test_models_that_cannot_continue_images_say_so():
     class Other(Model):
         """Draws whole images alone."""
+
+        score_kind = "none"
+
+        def phases(self):
+            return []
+
+        def draw(self, request):
+            return Drawn(torch.zeros(len(request), *self.spec.shape, dtype=torch.int64))
 
     with pytest.raises(UsageError, match="cannot continue an image"):
         complete(

@@ -14,6 +14,7 @@ from pixkit.data.base import DataConfig, DataSource, ImageSet, SourceImages
 from pixkit.models.base import Model, Phase
 from pixkit.recipe.schema import Recipe
 from pixkit.runs.run import Run
+from pixkit.samplers import Drawn
 from pixkit.training.hooks import TrainHooks
 from pixkit.training.loop import Trainer
 from pixkit.training.reporter import Reporter
@@ -64,7 +65,8 @@ class Toy(Model):
         logs = torch.log_softmax(self.logits * self.scale, -1).expand(len(batch.x), *self.logits.shape)
         return -logs.gather(-1, batch.x.unsqueeze(-1)).flatten(1).sum(1)
 
-    def sample(self, n, *, seed=0, progress=None, **options):
+    def draw(self, request):
+        n, seed, progress = len(request), request.noise.seed, request.progress
         draws = []
         for image in range(n):
             generator = torch.Generator().manual_seed((seed + image) % 2**63)
@@ -72,7 +74,7 @@ class Toy(Model):
             draws.append(torch.multinomial(table, 1, generator=generator).view(1, *self.spec.shape))
             if progress is not None:
                 progress(image + 1, n)
-        return torch.cat(draws)
+        return Drawn(torch.cat(draws))
 
 
 class NormedToy(Toy):

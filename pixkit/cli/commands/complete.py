@@ -100,7 +100,7 @@ def command(
             label=one_label(model, label, 1),
             **drawer.options(talk, "completing"),
         )
-        drawer.summarise(talk)
+        drawer.summarise(talk, found.summary)
     if out is not None:
         _save(found, whole, model.spec.levels, out)
     if as_json:

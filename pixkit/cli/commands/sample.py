@@ -20,6 +20,7 @@ from pixkit.cli.options import quiet_option, run_argument
 from pixkit.cli.output import emit, is_terminal
 from pixkit.cli.progress import talking
 from pixkit.models.base import Model
+from pixkit.samplers import Drawn
 from pixkit.tasks import latents
 from pixkit.tasks.latents import latent_model
 
@@ -93,8 +94,9 @@ def command(
         def images(texts: Sequence[str]) -> Tensor:
             return given_images(texts, drawer.run, model.spec, talk, where=wish.source)
 
-        x = wish.draw(model, number, drawing.seed, drawer.options(talk, "sampling"), images)
-        drawer.summarise(talk)
+        drawn = wish.draw(model, number, drawing.seed, drawer.options(talk, "sampling"), images)
+        drawer.summarise(talk, drawn.summary)
+    x = drawn.images
     if shown:
         emit(picture(x, model.spec.levels))
     if save is not None and out is not None:
@@ -137,14 +139,14 @@ class Wish:
 
     def draw(
         self, model: Model, number: int, seed: int, options: Options, images: Callable[[Sequence[str]], Tensor]
-    ) -> Tensor:
+    ) -> Drawn:
         """The images; `images` gives those that are named."""
         if self.interpolate is not None:
             latent = latent_model(model, "--interpolate")
-            return latent.decode(*latents.interpolate(latent, images(self.interpolate), number, seed), **options)
+            return latent.draw_from(*latents.interpolate(latent, images(self.interpolate), number, seed), **options)
         if self.vary is not None:
             latent = latent_model(model, "--vary")
-            return latent.decode(*latents.vary(latent, self.vary, number, seed), **options)
+            return latent.draw_from(*latents.vary(latent, self.vary, number, seed), **options)
         conditions: dict[str, Any] = {"guidance": self.guidance} if self.guidance else {}
         if self.labels is not None:
             conditions["context"] = labels_to_draw(model, self.labels, number)
@@ -153,7 +155,7 @@ class Wish:
         if self.given is not None and self.rows is not None:
             conditions["known"] = known_rows(images([self.given]), self.rows)
         count = len(conditions["context"]) if "context" in conditions else number
-        return model.sample(count, seed=seed, **options, **conditions)
+        return model.draw(model.request(count, seed=seed, **options, **conditions))
 
 
 def saver(out: Path) -> Save:

@@ -82,7 +82,7 @@ def command(
         )
         if not whole:
             found = replace(found, nats=None)
-        drawer.summarise(talk)
+        drawer.summarise(talk, found.summary)
     panels = torch.cat([enlarged(small, lattice, model.spec), found.samples, *([given] if whole else [])])
     if save is not None and out is not None:
         columns = len(panels) if len(panels) <= 10 else None

@@ -57,7 +57,6 @@ class GraphExecutor(ReferenceExecutor):
         self, instructions: list[Instruction], held: list[Tensor], uniforms: Tensor, temperature: float
     ) -> Replay:
         """One step, reading its sites from `held`."""
-        head = self.plan.trace.network.head
         *places, sites, due = held
         work = [
             Instruction(instruction.opcode, instruction.operation, instruction.group, place)
@@ -68,10 +67,7 @@ class GraphExecutor(ReferenceExecutor):
             self.passing.clear()
             for instruction in work:
                 self._execute(instruction)
-            if len(sites):
-                drawn = head.distribution(self.params(sites)).quantile(uniforms[..., sites], temperature)
-                now = torch.where(due, drawn, self.pixels[:, sites].transpose(1, 2))
-                self.pixels[:, sites] = now.transpose(1, 2)
+            self.draw(sites, due, uniforms, temperature)
 
         return run
 

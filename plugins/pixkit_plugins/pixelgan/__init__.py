@@ -211,13 +211,8 @@ class PixelGAN(pixkit.LatentModel):
         drawn = []
         if self.config.gaussian:
             drawn.append(noise[0].stream("gaussian").normals((self.config.gaussian,)))
-        if codes is not None and not (self.codes and bool(((codes >= 0) & (codes < self.codes)).all())):
-            raise pixkit.UsageError(
-                "the model has no such categorical code",
-                where=type(self).__name__,
-                found=str(codes.unique().tolist()),
-                expected=f"0..{self.codes - 1}" if self.codes else "none",
-            )
+        if codes is not None:
+            self.check_codes(codes)
         if self.codes:
             if codes is None:
                 uniforms = noise[0].stream("category").uniforms(1, pixkit.ImageSpec(1, 1, 1, 2)).flatten()

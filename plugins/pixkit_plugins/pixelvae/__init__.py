@@ -178,7 +178,7 @@ class PixelVAE(pixkit.VariationalModel):
     def latents(self, noise: Sequence[pixkit.Noise], codes: Tensor | None = None) -> Tensor:
         """See LatentModel."""
         if codes is not None:
-            raise pixkit.UsageError("the model has no categorical code", where=type(self).__name__)
+            self.check_codes(codes)
         reference = next(self.parameters())
         names = [f"latent {level}" for level in range(1, self.levels + 1)]
         streams = [one.stream(name) for one, name in zip(noise, names, strict=True)]

@@ -1,0 +1,51 @@
+"""What not every model can do: by which attribute it says so, and what is said where it is asked for nevertheless."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Literal
+
+from pixkit.errors import UsageError
+
+if TYPE_CHECKING:
+    from pixkit.models.base import Model
+
+Capability = Literal["labelled", "codes", "guidable", "completes", "has_latent", "importance_sampled", "scorable"]
+"""The attributes of `Model` that commands and tasks ask before they ask the model."""
+
+
+def lacking(model: Model, capability: Capability, where: str | None = None) -> UsageError:
+    """What to raise where a model is asked for what it cannot do; `where` is the option or call that asks."""
+    name = type(model).__name__
+    place = where or name
+    latent = "a latent model, whose code no encoder was trained to draw given a part"
+    kind = "whose likelihood is exact already" if model.score_kind == "exact" else "which gives no likelihood"
+    errors = {
+        "labelled": UsageError(
+            "the model takes no labels",
+            where=place,
+            found=name,
+            hint="a recipe asks for them by model.context: {type: label}",
+        ),
+        "codes": UsageError("the model has no categorical code", where=place, found=name),
+        "guidable": UsageError(
+            "the model knows no images without a label",
+            where=place,
+            found="no label" if model.labelled else "a model without labels",
+            expected="a label for each image",
+            hint="train with label dropout: model.context.dropout=0.1" if model.labelled else None,
+        ),
+        "completes": UsageError(
+            "the model cannot continue an image that is given in part",
+            where=place,
+            found=latent if model.has_latent else None,
+            expected="a model of pixels alone, which draws some of them given others",
+        ),
+        "has_latent": UsageError("the model has no latent code", where=place, found=name),
+        "importance_sampled": UsageError(
+            "importance sampling is for models whose score is a bound",
+            where=where,
+            found=f"{name}, {kind}",
+        ),
+        "scorable": UsageError("the model gives no likelihood, nor a bound", where=where, found=name),
+    }
+    return errors[capability]

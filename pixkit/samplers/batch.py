@@ -1,0 +1,76 @@
+"""What is asked of a sampler, a batch at a time, and what it gives."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Protocol
+
+import torch
+from torch import Tensor
+
+from pixkit.network import Autoregressive
+from pixkit.noise import Noise
+from pixkit.samplers.known import Known
+
+Progress = Callable[[int, int], None]
+"""Called as progress(done, total), in the sampler's own units."""
+
+
+@dataclass(frozen=True)
+class BatchRequest:
+    """One batch to draw.
+
+    Attributes:
+        noise: says which images.
+        temperature: see `PixelDistribution.quantile`.
+        known: sub-pixels that are given, or None.
+        context: what the network's conditioner takes, [B, ...], or None.
+        progress: called as progress(done, total), or None.
+    """
+
+    noise: Noise
+    temperature: float = 1.0
+    known: Known | None = None
+    context: Tensor | None = None
+    progress: Progress | None = None
+
+    def start(self, network: Autoregressive) -> tuple[Tensor, Tensor]:
+        """The images before anything is drawn, on the network's device, and which sub-pixels of them are missing.
+
+        int64 [B, C, H, W], what is not known being 0, and bool [C, H, W], on the CPU.
+        """
+        shape, device = network.spec.shape, next(network.parameters()).device
+        levels = torch.zeros(len(self.noise), *shape, dtype=torch.int64, device=device)
+        if self.known is None:
+            return levels, torch.ones(shape, dtype=torch.bool)
+        return torch.where(self.known.mask.to(device), self.known.values.to(device), levels), ~self.known.mask
+
+
+class BatchSampler(Protocol):
+    """Draws batches of one network: what `Sampler.prepare` gives, a function or an object.
+
+    An object may also have a method `summary() -> str`, which says what it did in all batches so far.
+    """
+
+    def __call__(self, request: BatchRequest) -> Tensor:
+        """One image for each image of the request's noise, int64 [B, C, H, W]; progress counts steps."""
+        ...
+
+
+def summary_of(prepared: BatchSampler) -> str:
+    """What it says of what it did; nothing of a plain function."""
+    return getattr(prepared, "summary", str)()
+
+
+@dataclass(frozen=True)
+class Drawn:
+    """What was drawn.
+
+    Attributes:
+        images: int64 [B, C, H, W].
+        summary: what a user may want to know of how they were drawn; empty if there is nothing to say.
+    """
+
+    images: Tensor
+    summary: str = ""

@@ -1,0 +1,61 @@
+"""Sub-pixels that are given, and what may be said of samples that are drawn given them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from pixkit.errors import UsageError
+from pixkit.image import ImageSpec
+from pixkit.orderings.base import Ordering
+
+CLAMPED = "clamped: some known sub-pixels come after missing ones in the ordering"
+"""What is said of samples whose known sub-pixels do not precede the missing ones."""
+
+
+@dataclass(frozen=True)
+class Known:
+    """Sub-pixels that are given: mask bool [C, H, W], the same for every image, and values int64 [B or 1, C, H, W]."""
+
+    mask: Tensor
+    values: Tensor
+
+    def check(self, spec: ImageSpec, batch: int) -> Known:
+        """Return self, or raise UsageError if it does not fit `batch` images of `spec`."""
+        if self.mask.dtype != torch.bool or tuple(self.mask.shape) != spec.shape:
+            raise UsageError(
+                "the mask of known sub-pixels does not fit",
+                found=f"{self.mask.dtype} {tuple(self.mask.shape)}",
+                expected=f"torch.bool {spec.shape}",
+            )
+        spec.check(self.values, where="known values")
+        if len(self.values) not in (1, batch):
+            raise UsageError(
+                "the known values do not fit the number of images",
+                found=str(len(self.values)),
+                expected=f"1 or {batch}",
+            )
+        return self
+
+    def precede(self, ordering: Ordering) -> bool:
+        """Whether every known sub-pixel is drawn before every missing one.
+
+        Only then are the missing ones drawn from their distribution given the known ones. Else they are *clamped*:
+        each is drawn given the known ones that precede it, and no conditional likelihood may be quoted.
+        """
+        known, missing = ordering.steps[self.mask], ordering.steps[~self.mask]
+        return not len(known) or not len(missing) or bool(known.max() < missing.min())
+
+    def late(self, ordering: Ordering) -> int:
+        """How many pairs of a known and a missing sub-pixel there are in which the known one is not drawn first.
+
+        It is 0 iff `precede`; the fewer there are, the more of what is known each missing sub-pixel is drawn given.
+        """
+        known, missing = ordering.steps[self.mask].sort().values, ordering.steps[~self.mask].contiguous()
+        return int((len(known) - torch.searchsorted(known, missing)).sum())
+
+    def part(self, start: int, count: int) -> Known:
+        """The same for images start..start+count-1."""
+        return self if len(self.values) == 1 else Known(self.mask, self.values[start : start + count])
