@@ -17,7 +17,10 @@ def lacking(model: Model, capability: Capability, where: str | None = None) -> U
     """What to raise where a model is asked for what it cannot do; `where` is the option or call that asks."""
     name = type(model).__name__
     place = where or name
-    latent = "a latent model, whose code no encoder was trained to draw given a part"
+    latent = (
+        "a latent model, by which no image is continued: its code would have to be drawn given the part, which no "
+        "encoder was trained for"
+    )
     kind = "whose likelihood is exact already" if model.score_kind == "exact" else "which gives no likelihood"
     errors = {
         "labelled": UsageError(

@@ -69,7 +69,7 @@ def _draw_by_sample(self: Any, request: SampleRequest) -> Drawn:
         guidance=request.guidance,
         progress=request.progress,
     )
-    return Drawn(images)
+    return Drawn(images, request.sampler.summary() if request.sampler.former else "")
 
 
 def _context_as_given(self: Any, noise: Noise, context: Tensor | None) -> Tensor | None:
