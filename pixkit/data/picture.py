@@ -136,7 +136,7 @@ def _fit(image: Image.Image, form: Form, path: Path) -> Image.Image:
         case "resize":
             return image.resize((width, height), resample)
         case "pad":
-            return ImageOps.pad(image, (width, height), resample, color="white")
+            return ImageOps.pad(_thickened(image, width, height, resample), (width, height), resample, color="white")
     raise DataError(
         "an image of another size",
         where=str(path),
@@ -144,6 +144,13 @@ def _fit(image: Image.Image, form: Form, path: Path) -> Image.Image:
         expected=f"{height} x {width}",
         hint="data.fit: crop, resize or pad bring images to one size",
     )
+
+
+def _thickened(image: Image.Image, width: int, height: int, resample: Image.Resampling) -> Image.Image:
+    """The picture, fitted with a side of 1 where its shorter side rounds to 0, at which Pillow before 12 gives up."""
+    scale = min(width / image.width, height / image.height)
+    size = round(image.width * scale), round(image.height * scale)
+    return image if all(size) else image.resize((max(size[0], 1), max(size[1], 1)), resample)
 
 
 def _first_line(error: BaseException) -> str:

@@ -85,7 +85,11 @@ def test_black_and_white_cmyk_and_gif(path):
 @pytest.mark.parametrize("kind", ["PNG", "TIFF", "PPM"])
 def test_sixteen_bits_become_eight_by_rounding(path, kind):
     values = np.array([[0, 128, 129, 257, 32768, 65406, 65407, 65535]], dtype=np.uint16)
-    array = read_picture(save(path, Image.fromarray(values), kind), GREY)
+    if kind == "PPM":  # by hand: Pillow writes these from 11 on
+        path.write_bytes(b"P5 8 1 65535\n" + values.astype(">u2").tobytes())
+    else:
+        save(path, Image.fromarray(values), kind)
+    array = read_picture(path, GREY)
     assert array[0, 0].tolist() == [0, 0, 1, 1, 128, 254, 255, 255]
     assert (read_picture(path, RGB) == array).all()
 
