@@ -6,9 +6,9 @@ from pathlib import Path
 import pytest
 
 from pixkit.cli.commands.ls import markdown_table
-from pixkit.cli.door import plugin_command_names
 from pixkit.cli.group import SECTIONS
 from pixkit.cli.main import main
+from pixkit.cli.plugins import plugin_command_names
 from pixkit.components.plugins import plugins, registry
 from pixkit.recipe import load_recipe, packaged_recipes
 

@@ -46,9 +46,9 @@ class CommandGroup(click.Group):
             return command
         if cmd_name.startswith("-"):
             return None
-        from pixkit.cli.door import open_door, plugin_command
+        from pixkit.cli.plugins import loaded_plugins, plugin_command
 
-        return plugin_command(open_door(), cmd_name)
+        return plugin_command(loaded_plugins(), cmd_name)
 
     def resolve_command(
         self, ctx: click.Context, args: list[str]
@@ -57,7 +57,7 @@ class CommandGroup(click.Group):
         name = args[0]
         command = self.get_command(ctx, name)
         if command is None:
-            from pixkit.cli.door import plugin_command_names
+            from pixkit.cli.plugins import plugin_command_names
             from pixkit.components.plugins import plugins
 
             known = [*self.list_commands(ctx), *plugin_command_names(plugins())]

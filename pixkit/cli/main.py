@@ -40,7 +40,7 @@ def cli(ctx: click.Context, whole: bool, strict_plugins: bool) -> None:
     ctx.obj.traceback = whole or bool(os.environ.get(TRACEBACK_VARIABLE))
     ctx.color = colour_wanted()
     if strict_plugins:
-        from pixkit.cli.door import require_sound
+        from pixkit.cli.plugins import require_sound
         from pixkit.components.plugins import plugins
 
         require_sound(plugins())

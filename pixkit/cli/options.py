@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Sequence
+import re
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import click
 
 from pixkit.components.registry import KINDS
+from pixkit.errors import PixkitError
 
 device_option = click.option(
     "--device",
@@ -61,4 +65,63 @@ class Name(click.ParamType):
         self.fail(f"no kind '{value}'.{guess} There are: {', '.join(self.names)}.", param, ctx)
 
 
+class Numbers(click.ParamType):
+    """Whole numbers with commas between them."""
+
+    name = "numbers"
+
+    def __init__(self, accept: Callable[[tuple[int, ...]], bool], words: str) -> None:
+        self.accept, self.words = accept, words
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[int, ...]:
+        """The numbers."""
+        if isinstance(value, tuple):
+            return value
+        parts = [part.strip() for part in value.split(",")]
+        if all(part.isascii() and part.isdigit() for part in parts) and self.accept(tuple(map(int, parts))):
+            return tuple(map(int, parts))
+        self.fail(f"'{value}' is not {self.words}", param, ctx)
+
+
+class Labels(click.ParamType):
+    """`all`, `none`, or class numbers with commas between them."""
+
+    name = "labels"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[int, ...] | str:
+        """The numbers, or the word."""
+        if isinstance(value, tuple) or value in ("all", "none"):
+            return value
+        if re.fullmatch(r"[0-9]{1,9}(,[0-9]{1,9})*", value):
+            return tuple(map(int, value.split(",")))
+        self.fail(f"'{value}' is neither a class, nor several (3,5), nor all, nor none", param, ctx)
+
+
+@contextmanager
+def naming_options() -> Iterator[None]:
+    """Errors that name an argument of a Python function name the command's option or argument of that name instead."""
+    try:
+        yield
+    except PixkitError as error:
+        for parameter in click.get_current_context().command.params:
+            if parameter.name == error.where:
+                error.where = _spelt(parameter)
+        if error.hint is not None:
+            error.hint = error.hint.replace("shape=(C, H, W, K)", "--shape C,H,W,K")
+        raise
+
+
+def _spelt(parameter: click.Parameter) -> str:
+    """As one types it: --option or ARGUMENT."""
+    return parameter.opts[0] if isinstance(parameter, click.Option) else parameter.human_readable_name.rstrip(".")
+
+
+shape_option = click.option(
+    "--shape",
+    type=Numbers(
+        lambda n: len(n) in (4, 5) and min(n[:3]) >= 1 and n[3] >= 2, "C,H,W,K: channels, rows, columns, levels"
+    ),
+    metavar="C,H,W,K[,CLASSES]",
+    help="Channels, rows, columns and levels of the images, if the recipe's data are not there.",
+)
 KIND = Name((*KINDS, "recipe", "run"))

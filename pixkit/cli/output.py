@@ -1,4 +1,4 @@
-"""What commands print: data on stdout, talk on stderr."""
+"""What commands print: data on stdout, remarks and progress on stderr."""
 
 from __future__ import annotations
 

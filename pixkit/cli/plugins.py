@@ -13,7 +13,7 @@ from pixkit.components.registry import Entry
 from pixkit.errors import PluginError, UsageError
 
 
-def open_door() -> Plugins:
+def loaded_plugins() -> Plugins:
     """The plugins of this process; each broken one gets a line on stderr."""
     loaded = plugins()
     for info in loaded.broken():

@@ -6,6 +6,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import click
 
@@ -15,20 +16,29 @@ EVERY = 5.0
 """Seconds between lines of progress where there is no terminal."""
 
 
-class Talk:
+class Progress:
     """Says nothing: what -q asks for."""
 
     def say(self, text: str) -> None:
         """A remark, on a line of its own."""
 
-    def progress(self, what: str, done: int, total: int, note: str = "") -> None:
+    def update(self, what: str, done: int, total: int, note: str = "") -> None:
         """`done` of `total` units of `what` are done; `total` is 0 where it is unknown."""
 
     def close(self) -> None:
         """Take the bar away."""
 
+    def remark(self, text: str) -> None:
+        """A remark, if there is something to say."""
+        if text:
+            self.say(text)
 
-class LineTalk(Talk):
+    def hooks(self, what: str) -> dict[str, Any]:
+        """The arguments by which verbs that draw tell how far they are: drawing is told as `what`."""
+        return {"progress": lambda done, total: self.update(what, done, total), "loading": self.update}
+
+
+class ProgressLines(Progress):
     """Plain lines; of progress, one every few seconds."""
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
@@ -40,7 +50,7 @@ class LineTalk(Talk):
         """Print the remark."""
         click.echo(text, err=True)
 
-    def progress(self, what: str, done: int, total: int, note: str = "") -> None:
+    def update(self, what: str, done: int, total: int, note: str = "") -> None:
         """Print a line if the last one is a few seconds old."""
         now = self._clock()
         if what != self._what:
@@ -52,28 +62,28 @@ class LineTalk(Talk):
         self.say(f"{what} {count}{'  ' + note if note else ''}")
 
 
-class BarTalk(Talk):
+class ProgressBar(Progress):
     """A bar at the foot of the terminal, remarks above it."""
 
     def __init__(self) -> None:
+        from rich import progress
         from rich.console import Console
-        from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
         columns = (
-            TextColumn("{task.description}", markup=False),
-            BarColumn(),
-            MofNCompleteColumn(),
-            TimeRemainingColumn(),
-            TextColumn("{task.fields[note]}", markup=False),
+            progress.TextColumn("{task.description}", markup=False),
+            progress.BarColumn(),
+            progress.MofNCompleteColumn(),
+            progress.TimeRemainingColumn(),
+            progress.TextColumn("{task.fields[note]}", markup=False),
         )
-        self._bar = Progress(*columns, console=Console(stderr=True), transient=True)
+        self._bar = progress.Progress(*columns, console=Console(stderr=True), transient=True)
         self._what: str | None = None
 
     def say(self, text: str) -> None:
         """Print the remark above the bar."""
         self._bar.console.print(text, markup=False, highlight=False, soft_wrap=True)
 
-    def progress(self, what: str, done: int, total: int, note: str = "") -> None:
+    def update(self, what: str, done: int, total: int, note: str = "") -> None:
         """Move the bar; another `what` starts another one."""
         if what != self._what:
             self.close()
@@ -92,10 +102,10 @@ class BarTalk(Talk):
 
 
 @contextmanager
-def talking(quiet: bool) -> Iterator[Talk]:
-    """The talk that fits: none, a bar on a terminal, or lines."""
-    talk = Talk() if quiet else BarTalk() if is_terminal(sys.stderr) else LineTalk()
+def show_progress(quiet: bool) -> Iterator[Progress]:
+    """The progress that fits: none told, a bar on a terminal, or lines."""
+    progress = Progress() if quiet else ProgressBar() if is_terminal(sys.stderr) else ProgressLines()
     try:
-        yield talk
+        yield progress
     finally:
-        talk.close()
+        progress.close()

@@ -1,14 +1,18 @@
-"""What commands that draw from a run share: their options, and opening the run by them."""
+"""What commands that draw from a run share: their options, and how they show images."""
 
 from __future__ import annotations
 
 import functools
+import os
+import shutil
+import sys
 from collections.abc import Callable
-from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
-from pixkit.cli.door import open_door
+import click
+
+from pixkit import figures
 from pixkit.cli.options import (
     batch_size_option,
     checkpoint_option,
@@ -18,14 +22,9 @@ from pixkit.cli.options import (
     temperature_option,
     weights_option,
 )
-from pixkit.cli.progress import Talk
-from pixkit.models.base import Model
-from pixkit.runs.load import load
-from pixkit.runs.run import Run
-from pixkit.samplers import Sampler, sampler_for
 
-Options = dict[str, Any]
-"""Keyword arguments of `Model.sample` and `LatentModel.decode`."""
+Save = Callable[[Any, int, Path, int | None], object]
+"""Called as save(images, levels, path, columns of a grid)."""
 OPTIONS = (
     seed_option,
     temperature_option,
@@ -35,66 +34,42 @@ OPTIONS = (
     weights_option,
     device_option,
 )
-
-
-@dataclass(frozen=True)
-class Drawing:
-    """The run and the options; what is None was left out, so that the recipe's section `sample` decides it."""
-
-    run: Path
-    seed: int
-    temperature: float | None
-    batch_size: int | None
-    sampler: str | None
-    checkpoint: str
-    weights: str
-    device: str
-
-    def open(self) -> Drawer:
-        """Open the run and load its model.
-
-        Raises:
-            PixkitError: if there is no such run, checkpoint, device or sampler.
-        """
-        open_door()
-        run = Run.open(self.run)
-        recipe = run.recipe().sample
-        model = load(run, device=self.device, checkpoint=self.checkpoint, weights=self.weights)
-        sampler = sampler_for(self.sampler or recipe.type)
-        return Drawer(run, model, sampler, self.temperature or recipe.temperature, self.batch_size or recipe.batch_size)
-
-
-@dataclass(frozen=True)
-class Drawer:
-    """A run that is open, its model, and how images are drawn."""
-
-    run: Run
-    model: Model
-    sampler: Sampler
-    temperature: float
-    batch_size: int
-
-    def options(self, talk: Talk, what: str) -> Options:
-        """How to draw, the progress told as that of `what`."""
-        return {
-            "temperature": self.temperature,
-            "batch_size": self.batch_size,
-            "sampler": self.sampler,
-            "progress": lambda done, total: talk.progress(what, done, total),
-        }
-
-    def summarise(self, talk: Talk, summary: str) -> None:
-        """Say what the sampler did, if it has something to say."""
-        if summary:
-            talk.say(summary)
+NAMES = ("seed", "temperature", "batch_size", "sampler", "checkpoint", "weights", "device")
 
 
 def drawing_options(function: Callable[..., None]) -> Callable[..., None]:
-    """Give a command the options of `Drawing`, and hand them and its argument RUN over as one, `drawing`."""
+    """Give a command the options of how to draw, and hand their values over as one, `drawing`.
+
+    They are keyword arguments of `pixkit.sample` and the others that draw (`pixkit.tasks.DrawingOptions`).
+    """
 
     @functools.wraps(function)
     def gathered(**given: Any) -> None:
-        own = {field.name: given.pop(field.name) for field in fields(Drawing)}
-        function(drawing=Drawing(**own), **given)
+        function(drawing={name: given.pop(name) for name in NAMES}, **given)
 
     return functools.reduce(lambda command, option: option(command), reversed(OPTIONS), gathered)
+
+
+def saver(out: Path) -> Save:
+    """What writes to that path: its suffix says it.
+
+    Raises:
+        click.UsageError: for another suffix.
+        RunError: for a folder with something in it.
+    """
+    if out.suffix == ".png":
+        return lambda x, levels, path, columns: figures.save_grid(x, levels, path, columns=columns)
+    if out.suffix == ".npz":
+        return lambda x, levels, path, columns: figures.save_npz(x, levels, path)
+    if out.suffix and not out.is_dir():
+        raise click.UsageError(f"-o {out}: name a .png, a .npz, or a folder (no suffix)")
+    figures.require_empty(out)
+    return lambda x, levels, path, columns: figures.save_images(x, levels, path)
+
+
+def picture(x: Any, levels: int) -> str:
+    """As many of the images as fit the terminal."""
+    size = shutil.get_terminal_size()
+    plain = os.environ.get("NO_COLOR") or "utf" not in (sys.stdout.encoding or "").lower()
+    paint = figures.shades if plain else figures.truecolour
+    return figures.preview(x, levels, paint, width=size.columns, lines=size.lines - 3)

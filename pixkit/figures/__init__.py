@@ -1,5 +1,11 @@
-"""Pictures: grids of images, panels, fields and orderings."""
+"""Pictures: grids of images, panels of completions, what a prediction sees, orderings.
 
+    pixkit.figures.save_grid(x, levels, "grid.png")
+
+Images come as integer levels [N, C, H, W]; paths as str or Path.
+"""
+
+from pixkit.figures.fields import save_field, save_order, save_sight
 from pixkit.figures.grids import (
     grid_columns,
     in_colour,
@@ -12,15 +18,22 @@ from pixkit.figures.grids import (
     to_bytes,
     truecolour,
 )
+from pixkit.figures.panels import Panel, completion_panels, save_panels
 
 __all__ = [
+    "Panel",
+    "completion_panels",
     "grid_columns",
     "in_colour",
     "preview",
     "require_empty",
+    "save_field",
     "save_grid",
     "save_images",
     "save_npz",
+    "save_order",
+    "save_panels",
+    "save_sight",
     "shades",
     "to_bytes",
     "truecolour",

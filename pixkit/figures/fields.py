@@ -23,6 +23,14 @@ RAMP = ((48, 18, 89), (40, 100, 200), (30, 180, 150), (180, 210, 60), (252, 220,
 """Colours of the first to the last step."""
 
 Colour = tuple[int, int, int]
+SIGHT_COLOURS: dict[str, Colour] = {
+    "SEEN": (52, 120, 190),
+    "BLIND": (240, 160, 40),
+    "LATER": (225, 225, 225),
+    "ITSELF": (20, 20, 20),
+    "LEAK": (200, 30, 40),
+}
+"""By the names of `pixkit.readiness.report.Sight`."""
 
 
 def save_field(kinds: Any, legend: Mapping[int, tuple[str, Colour]], path: str | os.PathLike[str]) -> Path:
@@ -39,6 +47,18 @@ def save_field(kinds: Any, legend: Mapping[int, tuple[str, Colour]], path: str |
         colours[values == kind] = colour
     entries = [(word, colour) for kind, (word, colour) in legend.items() if (values == kind).any()]
     return _save(colours, None, entries, path)
+
+
+def save_sight(sight: Any, path: str | os.PathLike[str]) -> Path:
+    """Draw what a prediction sees, may see and may not see.
+
+    Args:
+        sight: integers [C, H, W] of `pixkit.readiness.report.Sight`, as `Report.sight` has them.
+        path: the PNG to write.
+    """
+    from pixkit.readiness.report import WORDS, Sight  # here, since the other figures need no torch
+
+    return save_field(sight, {int(Sight[k]): (WORDS[Sight[k]], colour) for k, colour in SIGHT_COLOURS.items()}, path)
 
 
 def save_order(steps: Any, path: str | os.PathLike[str]) -> Path:

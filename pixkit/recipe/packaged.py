@@ -18,6 +18,12 @@ def packaged_recipes() -> dict[str, Path]:
     return {path.stem: path for path in sorted(folder.glob("*.yaml"))}
 
 
+def summary_of(path: Path) -> str:
+    """The comment line at the head of a recipe; empty if there is none."""
+    line = path.read_text(encoding="utf-8").split("\n", 1)[0]
+    return line.lstrip("# ").rstrip() if line.startswith("#") else ""
+
+
 def find_recipe(name_or_path: str | Path) -> Path:
     """The path of a recipe given by its path or, where no such file exists, by a packaged recipe's name.
 

@@ -1,10 +1,25 @@
-"""Runs as commands take and show them."""
+"""Which runs there are, and what each is."""
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
+from pixkit.errors import UsageError
 from pixkit.runs.run import Run
+
+
+def find_runs(folder: str | Path) -> list[Run]:
+    """The runs in a folder by name, the folder itself first if it is one.
+
+    Raises:
+        UsageError: if there is no such folder.
+    """
+    top = Path(folder)
+    if not top.is_dir():
+        raise UsageError("there is no such folder", where=str(folder))
+    runs = [Run(path) for path in (top, *sorted(top.iterdir())) if path.is_dir()]
+    return [run for run in runs if run.started]
 
 
 def summary(run: Run) -> dict[str, Any]:

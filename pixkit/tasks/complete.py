@@ -8,26 +8,27 @@ are no conditional nats.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import math
 from dataclasses import dataclass
-from typing import Literal
+from pathlib import Path
+from typing import Any, Unpack
 
+import numpy as np
 import torch
 from torch import Tensor
 
+from pixkit.components.words import in_words
 from pixkit.errors import UsageError
+from pixkit.figures.panels import completion_panels, save_panels
+from pixkit.files import replacing
 from pixkit.image import ImageSpec
-from pixkit.models.base import Model
 from pixkit.network import Autoregressive
-from pixkit.noise import Noise
 from pixkit.orderings.base import Ordering
-from pixkit.samplers import Known, Sampler
+from pixkit.samplers import Known
+from pixkit.tasks.drawing import Drawer, DrawingOptions, Source, open_drawer
+from pixkit.tasks.inputs import one_label, read_mask
+from pixkit.tasks.masks import Mask
 
-__all__ = ["Completion", "complete", "conditional_nats", "hide_box", "hide_random", "keep_edge"]
-
-Side = Literal["top", "bottom", "left", "right"]
-Shape = tuple[int, int, int]
-"""Of an image, (C, H, W)."""
 SCORED = 16
 """Images whose level probabilities are held at a time."""
 
@@ -46,7 +47,8 @@ class Completion:
             mean over its pixel's missing colours and over the samples; 0 where nothing is missing.
         entropy: the sum of these over all missing sub-pixels, which estimates the entropy of p(missing | known), the
             nats of a content drawn from it; None if not exact.
-        summary: what the sampler says of how the samples were drawn.
+        summary: what the sampler did that one may want to know; empty if nothing.
+        image: int64 [1, C, H, W], the image that was to be completed.
     """
 
     samples: Tensor
@@ -56,66 +58,114 @@ class Completion:
     nats: float | None
     uncertainty: Tensor
     entropy: float | None
-    summary: str = ""
+    summary: str
+    image: Tensor
+
+    @property
+    def missing(self) -> int:
+        """Number of sub-pixels that were drawn."""
+        return int((~self.known).sum())
+
+    @property
+    def bits_per_dim(self) -> float | None:
+        """The nats in bits for each missing sub-pixel; None if not exact."""
+        return None if self.nats is None else self.nats / (self.missing * math.log(2))
+
+    @property
+    def kind(self) -> str:
+        """exact, or clamped."""
+        return "exact" if self.exact else "clamped"
+
+    def dump(self) -> dict[str, Any]:
+        """What is told of it, as plain data; `nats` and `entropy` are None where known sub-pixels were clamped."""
+        return {
+            "kind": self.kind,
+            "nats": self.nats,
+            "entropy": self.entropy,
+            "missing": self.missing,
+            "bits_per_dim": self.bits_per_dim,
+            "ordering": in_words("ordering", self.ordering),
+            "n": len(self.samples),
+        }
+
+    def save(self, path: str | Path) -> Path:
+        """Write a picture (.png) of it all, or the arrays samples, original, known and uncertainty (.npz).
+
+        Raises:
+            UsageError: for another suffix.
+        """
+        target, levels = Path(path), self.ordering.spec.levels
+        if target.suffix == ".png":
+            panels = completion_panels(self.image, self.known, self.samples, self.uncertainty, levels)
+            kind = "clamped" if self.nats is None else f"exact; the true content: {self.nats:.2f} nats"
+            return save_panels(panels, target, note=f"{kind} ({in_words('ordering', self.ordering)})")
+        if target.suffix != ".npz":
+            raise UsageError("no such form of a completion", where=str(target), expected="a .png or a .npz")
+        kept = np.uint8 if levels <= 256 else np.int32
+        with replacing(target) as temporary:
+            np.savez_compressed(
+                temporary,
+                samples=self.samples.numpy().astype(kept),
+                original=self.image[0].numpy().astype(kept),
+                known=self.known.numpy(),
+                uncertainty=self.uncertainty.numpy(),
+            )
+        return target
 
 
-@torch.no_grad()
 def complete(
-    model: Model,
-    image: Tensor,
-    known: Tensor,
+    model: Source,
+    image: Tensor | str | Path,
+    known: Tensor | str | Path | Mask,
     n: int = 8,
     *,
-    seed: int = 0,
-    temperature: float = 1.0,
-    sampler: str | Sampler = "auto",
-    batch_size: int = 64,
-    label: Tensor | None = None,
-    progress: Callable[[int, int], None] | None = None,
+    label: int | Tensor | None = None,
+    **options: Unpack[DrawingOptions],
 ) -> Completion:
     """Draw the missing part of an image `n` times, and score what is there.
+
+        found = pixkit.complete("runs/mnist", "test:5", keep_edge((1, 28, 28), "top", 14))
+        found.samples, found.nats, found.uncertainty
 
     Where a model has several orderings, the one is taken that puts the missing part last, or nearest to it. Nats and
     uncertainty are those of the model itself, at temperature 1.
 
     Args:
-        model: in eval mode.
-        image: int64 [1, C, H, W], the whole image; what is missing of it is only scored.
-        known: bool [C, H, W], what is given.
+        model: a trained model in eval mode, or its run, or the run's folder.
+        image: the whole image, int64 [1, C, H, W]; what is missing of it is only scored. Or its name: a file of the
+            model's size, or "test:5" of the run's data.
+        known: bool [C, H, W], what is given; a picture of the image's size in which white is missing; or a function
+            from the `ImageSpec` to such a mask. `keep_edge`, `hide_box` and `hide_random` make masks.
         n: how many.
-        seed: names the noise.
-        temperature: divides logits (and scales) when drawing.
-        sampler: a sampler, or the name of one.
-        batch_size: images drawn together.
-        label: int64 [1], of a model that takes labels.
-        progress: called as progress(done, total).
+        label: the image's class, of a model that takes labels; an int, or int64 [1].
+        options: how to draw: see `DrawingOptions` (seed, temperature, sampler, batch_size, device, ...).
 
     Raises:
         UsageError: if the model cannot continue images, nothing is missing, or the mask or label does not fit.
-        DataError: if the image does not fit.
+        DataError: if the image cannot be read or does not fit.
+        RunError: if there is no such run.
+        CheckpointError: if its checkpoint is missing or damaged.
     """
+    drawer = open_drawer(model, **options)
+    whole = drawer.images(image)
+    return complete_with(drawer, whole, _mask(known, drawer.model.spec), n, label=one_label(drawer.model, label))
+
+
+@torch.no_grad()
+def complete_with(drawer: Drawer, image: Tensor, known: Tensor, n: int, *, label: Tensor | None) -> Completion:
+    """The same of a model that is loaded and an image, int64 [1, C, H, W], that is read; `label` int64 [1] or None."""
+    model = drawer.model
     model.spec.check(image, where="the image to complete")
     given = Known(known, image).check(model.spec, n)
     if known.all():
         raise UsageError("nothing is missing", where="the mask of known sub-pixels", expected="something to draw")
     network = model.completing(known)
-    request = model.request(
-        n,
-        seed=seed,
-        temperature=temperature,
-        sampler=sampler,
-        batch_size=batch_size,
-        known=given,
-        context=None if label is None else label.expand(n),
-        progress=progress,
-    )
-    drawn = model.draw(request)
-    samples = drawn.images
+    drawn = drawer.draw(n, known=given, context=None if label is None else label.expand(n))
     context = None if label is None else label.to(model.device)
     exact = given.precede(network.ordering)
-    entropies = _entropies(network, samples, context).masked_fill(known, 0)
+    entropies = _entropies(network, drawn.images, context).masked_fill(known, 0)
     return Completion(
-        samples.cpu(),
+        drawn.images.cpu(),
         known,
         network.ordering,
         exact,
@@ -123,7 +173,15 @@ def complete(
         entropies.sum(0) / (~known).sum(0).clamp(min=1),
         float(entropies.sum()) if exact else None,
         drawn.summary,
+        image.cpu(),
     )
+
+
+def _mask(known: Tensor | str | Path | Mask, spec: ImageSpec) -> Tensor:
+    """What is known, bool [C, H, W]."""
+    if isinstance(known, str | Path):
+        return read_mask(known, spec)
+    return known.cpu() if isinstance(known, Tensor) else known(spec)
 
 
 @torch.no_grad()
@@ -149,59 +207,6 @@ def conditional_nats(network: Autoregressive, image: Tensor, known: Tensor, cont
     x = image.to(next(network.parameters()).device)
     found = network.distribution(x, context).level_log_probs(x).gather(1, x[:, None])[0, 0]
     return -float(found.double().cpu()[~known].sum())
-
-
-def keep_edge(shape: Shape, side: Side, count: int) -> Tensor:
-    """The first `count` rows or columns from a side are known: bool [C, H, W].
-
-    Raises:
-        UsageError: if there are not so many.
-    """
-    axis = 1 if side in ("top", "bottom") else 2
-    length = shape[axis]
-    if not 0 <= count <= length:
-        raise UsageError(
-            f"the image has not so many {'rows' if axis == 1 else 'columns'}",
-            found=str(count),
-            expected=f"0..{length}",
-        )
-    known = torch.zeros(shape, dtype=torch.bool)
-    start = 0 if side in ("top", "left") else length - count
-    known.narrow(axis, start, count).fill_(True)
-    return known
-
-
-def hide_box(shape: Shape, top: int, left: int, height: int, width: int) -> Tensor:
-    """All is known but a box: bool [C, H, W].
-
-    Raises:
-        UsageError: if the box is not within the image.
-    """
-    if min(top, left) < 0 or min(height, width) < 1 or top + height > shape[1] or left + width > shape[2]:
-        raise UsageError(
-            "the box is not within the image",
-            found=f"top {top}, left {left}, height {height}, width {width}",
-            expected=f"top + height <= {shape[1]}, left + width <= {shape[2]}",
-        )
-    known = torch.ones(shape, dtype=torch.bool)
-    known[:, top : top + height, left : left + width] = False
-    return known
-
-
-def hide_random(shape: Shape, share: float, seed: int) -> Tensor:
-    """All is known but a share of the sites, at least one of them, the same ones for the same seed: bool [C, H, W].
-
-    Raises:
-        UsageError: if the share is not within 0..1.
-    """
-    if not 0 < share <= 1:
-        raise UsageError("no share of the pixels", found=str(share), expected="0 < share <= 1")
-    channels, height, width = shape
-    places = Noise(seed, [0]).stream("completion").uniforms(1, ImageSpec(1, height, width, 2)).flatten()
-    hidden = places.argsort()[: max(round(share * height * width), 1)]
-    known = torch.ones(height * width, dtype=torch.bool)
-    known[hidden] = False
-    return known.view(1, height, width).repeat(channels, 1, 1)
 
 
 def _entropies(network: Autoregressive, samples: Tensor, context: Tensor | None) -> Tensor:

@@ -1,131 +1,83 @@
-"""What images are drawn under: labels, and parts that are given."""
+"""What a model is asked to go on from, by name or number: images, masks, labels, codes."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
-import click
 import torch
 from torch import Tensor
 
-from pixkit.cli.progress import Talk
-from pixkit.data import prepare
+from pixkit.data import Progress
 from pixkit.data.levels import quantise
 from pixkit.data.picture import Form, read_picture
 from pixkit.errors import DataError, UsageError
 from pixkit.image import ImageSpec
 from pixkit.models.base import Model
-from pixkit.models.latent import LatentModel
+from pixkit.runs.load import load_data
 from pixkit.runs.run import Run
-from pixkit.samplers import Known
-from pixkit.tasks.complete import keep_edge
+
+Choice = int | str | Sequence[int] | Tensor
+"""A class or a code, several of them, or one of the words "all" and "none"."""
 
 MAX_PIXELS = 2**26
 """Largest picture that is read."""
 
 
-class Labels(click.ParamType):
-    """`all`, `none`, or class numbers with commas between them."""
+def read_images(
+    names: Sequence[str | Path],
+    spec: ImageSpec,
+    run: Run | None = None,
+    *,
+    where: str = "image",
+    loading: Progress | None = None,
+) -> Tensor:
+    """The images that are named, int64 [N, C, H, W]: files, or SPLIT:NUMBER of a run's own data ("test:5").
 
-    name = "labels"
+    A file has to be as `spec` says; its values 0..255 are quantised as data are: floor(v K / 256). The run's data are
+    read once, and are as they are.
 
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[int, ...] | str:
-        """The numbers, or the word."""
-        if isinstance(value, tuple) or value in ("all", "none"):
-            return value
-        if re.fullmatch(r"[0-9]{1,9}(,[0-9]{1,9})*", value):
-            return tuple(map(int, value.split(",")))
-        self.fail(f"'{value}' is neither a class, nor several (3,5), nor all, nor none", param, ctx)
-
-
-def labels_to_draw(model: Model, labels: tuple[int, ...] | str, count: int) -> Tensor:
-    """`count` of each class, int64 [classes * count].
-
-    Raises:
-        UsageError: if the model takes no labels, or not these.
-    """
-    if not model.labelled or model.classes is None:
-        raise UsageError(
-            "the model takes no labels",
-            where="--label",
-            hint="a recipe asks for them by model.context: {type: label}",
-        )
-    if labels == "none":
-        return model.no_label().cpu().repeat(count)
-    chosen = range(model.classes) if labels == "all" else [int(label) for label in labels]
-    for label in chosen:
-        if label >= model.classes:
-            raise UsageError("no such class", where="--label", found=str(label), expected=f"0..{model.classes - 1}")
-    return torch.tensor(list(chosen)).repeat_interleave(count)
-
-
-def codes_to_draw(model: Model, codes: tuple[int, ...] | str, count: int) -> Tensor:
-    """`count` of each value of a categorical code, int64 [values * count].
-
-    Raises:
-        UsageError: if the model has no such code, or not these values.
-    """
-    values = model.codes if isinstance(model, LatentModel) else 0
-    if not values:
-        raise UsageError("the model has no categorical code", where="--code", found=type(model).__name__)
-    if codes == "none":
-        raise UsageError("an image has some code", where="--code", found="none", expected=f"0..{values - 1}, or all")
-    chosen = range(values) if codes == "all" else [int(code) for code in codes]
-    for code in chosen:
-        if code >= values:
-            raise UsageError("no such code", where="--code", found=str(code), expected=f"0..{values - 1}")
-    return torch.tensor(list(chosen)).repeat_interleave(count)
-
-
-def given_image(text: str, run: Run, spec: ImageSpec, talk: Talk, *, where: str = "--given") -> Tensor:
-    """The image that an option names, int64 [1, C, H, W]: a file, or SPLIT:NUMBER of the run's own data.
-
-    A file has to be as `spec` says; its values 0..255 are quantised as data are: floor(v K / 256).
-
-    Raises:
-        DataError: if it cannot be read or has another size.
-        UsageError: if there is no image of that number.
-    """
-    return given_images([text], run, spec, talk, where=where)
-
-
-def given_images(texts: Sequence[str], run: Run, spec: ImageSpec, talk: Talk, *, where: str) -> Tensor:
-    """The images that are named so, int64 [N, C, H, W]; see `given_image`. The data are read once.
+    Args:
+        names: paths, or train:N, validation:N or test:N.
+        spec: shape and levels of what files have to hold.
+        run: whose data are meant.
+        where: which argument an error is to name.
+        loading: called as loading(what, done, total) while data are read.
 
     Raises:
         DataError: if one cannot be read or has another size.
-        UsageError: if there is no image of some number.
+        UsageError: if there is no image of some number, or no run that has data.
     """
-    places = [re.fullmatch(r"(train|validation|test):([0-9]{1,12})", text) for text in texts]
-    dataset = prepare(run.recipe().data, Path.cwd(), talk.progress) if any(places) else None
+    places = [re.fullmatch(r"(train|validation|test):([0-9]{1,12})", str(name)) for name in names]
+    if any(places) and run is None:
+        named = next(place[0] for place in places if place)
+        raise UsageError(
+            "a model that was not opened with its run has no data",
+            where=where,
+            found=named,
+            expected="an image file, or a tensor",
+            hint="give the run's folder instead of the model",
+        )
+    dataset = load_data(run, progress=loading) if run is not None and any(places) else None
     images = []
-    for text, place in zip(texts, places, strict=True):
+    for name, place in zip(names, places, strict=True):
         if place is None or dataset is None:
-            images.append(_from_file(Path(text), spec))
+            images.append(_from_file(Path(name), spec))
             continue
         split, number = place[1], int(place[2])
         if number >= dataset.size(split):
             raise UsageError(
-                "there is no image of that number", where=where, found=text, expected=f"0..{dataset.size(split) - 1}"
+                "there is no image of that number",
+                where=where,
+                found=str(name),
+                expected=f"0..{dataset.size(split) - 1}",
             )
         images.append(dataset.batch(split, torch.tensor([number])).x)
     return torch.cat(images)
 
 
-def known_rows(image: Tensor, rows: int) -> Known:
-    """The first rows of an image, int64 [1, C, H, W].
-
-    Raises:
-        UsageError: if it has not so many.
-    """
-    _, channels, height, width = image.shape
-    return Known(keep_edge((channels, height, width), "top", rows), image)
-
-
-def given_mask(path: Path, spec: ImageSpec) -> Tensor:
+def read_mask(path: str | Path, spec: ImageSpec) -> Tensor:
     """What a picture of the model's size says to be known, bool [C, H, W]: all but what is white (128..255) in it.
 
     What is transparent in it counts as white.
@@ -133,19 +85,70 @@ def given_mask(path: Path, spec: ImageSpec) -> Tensor:
     Raises:
         DataError: if it cannot be read or has another size.
     """
-    missing = _read(path, spec, 1) >= 128
-    return ~missing.repeat(spec.channels, 1, 1)
+    missing = _read(Path(path), spec, 1) >= 128
+    return ~missing.expand(spec.shape)
 
 
-def one_label(model: Model, label: int | None, count: int) -> Tensor | None:
-    """A label for `count` images, int64 [count]; None for a model without labels.
+def repeat_labels(model: Model, labels: Choice, count: int, *, where: str = "labels") -> Tensor:
+    """Labels to draw images of: `count` of each class, int64 [classes * count].
+
+    Args:
+        model: the model.
+        labels: classes, "all" of them, or "none": images without a label.
+        count: how many of each.
+        where: which argument an error is to name.
 
     Raises:
-        UsageError: if the model takes no labels, not this one, or has to be given one.
+        UsageError: if the model takes no labels, or not these.
     """
-    if label is None and not model.labelled:
-        return None
-    return labels_to_draw(model, "none" if label is None else (label,), count)
+    model.require("labelled", where)
+    if isinstance(labels, str) and labels == "none":
+        return model.no_label().cpu().repeat(count)
+    return _repeat(labels, model.classes or 0, count, "no such class", where)
+
+
+def repeat_codes(model: Model, codes: Choice, count: int, *, where: str = "codes") -> Tensor:
+    """Categorical codes to draw images of: `count` of each value, int64 [values * count].
+
+    Args:
+        model: the model.
+        codes: values, or "all" of them.
+        count: how many of each.
+        where: which argument an error is to name.
+
+    Raises:
+        UsageError: if the model has no such code, or not these values.
+    """
+    model.require("codes", where)
+    if isinstance(codes, str) and codes == "none":
+        raise UsageError("an image has some code", where=where, found="none", expected=f"0..{model.codes - 1}, or all")
+    return _repeat(codes, model.codes, count, "no such code", where)
+
+
+def one_label(model: Model, label: int | Tensor | None) -> Tensor | None:
+    """The context of one image, [1, ...]: its label, or that of an image without one; None if the model takes none.
+
+    A tensor, int64 [1], is taken as it is; the model will say if it does not fit.
+
+    Raises:
+        UsageError: if the model takes no labels, not this one, or needs one.
+    """
+    if isinstance(label, Tensor):
+        return label
+    if label is None:
+        return model.no_label().cpu() if model.labelled else None
+    return repeat_labels(model, label, 1, where="label")
+
+
+def _repeat(chosen: Choice, values: int, count: int, message: str, where: str) -> Tensor:
+    """Each of the chosen numbers below `values`, `count` times, int64."""
+    if isinstance(chosen, str) and chosen != "all":
+        raise UsageError(message, where=where, found=chosen, expected=f"0..{values - 1}, several of these, or all")
+    numbers = torch.arange(values) if isinstance(chosen, str) else torch.as_tensor(chosen).flatten().long().cpu()
+    for number in numbers.tolist():
+        if not 0 <= number < values:
+            raise UsageError(message, where=where, found=str(number), expected=f"0..{values - 1}")
+    return numbers.repeat_interleave(count)
 
 
 def _from_file(path: Path, spec: ImageSpec) -> Tensor:

@@ -2,26 +2,72 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Unpack
 
 import torch
 from torch import Tensor
 
 from pixkit.errors import UsageError
-from pixkit.models.base import Model
+from pixkit.image import Batch
 from pixkit.models.latent import LatentModel
 from pixkit.noise import Noise
+from pixkit.randomness import isolated_rng, seed_torch
+from pixkit.tasks.drawing import DrawingOptions, Source, open_drawer
 
 
-def latent_model(model: Model, where: str) -> LatentModel:
-    """The model, if it is a latent one.
+@dataclass(frozen=True)
+class Reconstruction:
+    """What `reconstruct` gives.
+
+    Attributes:
+        originals: int64 [N, C, H, W].
+        images: the same, drawn from their codes.
+        kind: whether `nats` are exact or a bound; "none" where there are none.
+        nats: the model's score of each original, float [N]; None where it has none.
+        summary: what the sampler did that one may want to know; empty if nothing.
+    """
+
+    originals: Tensor
+    images: Tensor
+    kind: str
+    nats: Tensor | None
+    summary: str
+
+    def in_pairs(self, columns: int) -> Tensor:
+        """Rows of `columns` originals, each above the row of images that were drawn from their codes."""
+        return paired_rows(self.originals, self.images, columns)
+
+
+def reconstruct(
+    model: Source, images: Tensor | str | Path | Sequence[str | Path], **options: Unpack[DrawingOptions]
+) -> Reconstruction:
+    """Encode images and draw them again from their codes.
+
+        found = pixkit.reconstruct("runs/digits-pixelvae", ["test:0", "test:1"], seed=3)
+        found.images  # int64 [2, C, H, W]
+
+    The code is the encoder's mean; the pixels are drawn anew, so that details differ by chance.
+
+    Args:
+        model: a trained latent model in eval mode, or its run, or the run's folder.
+        images: int64 [N, C, H, W], or names: files of the model's size, or "test:5" of the run's data.
+        options: how to draw: see `DrawingOptions` (seed, temperature, sampler, batch_size, device, ...). The seed names
+            the draws of the scores as well.
 
     Raises:
-        UsageError: if not.
+        UsageError: if the model has no latent code, or there is no image of that number.
+        DataError: if an image cannot be read or does not fit.
+        RunError: if there is no such run.
+        CheckpointError: if its checkpoint is missing or damaged.
     """
-    if not isinstance(model, LatentModel):
-        raise UsageError("the model has no latent code", where=where, found=type(model).__name__)
-    return model
+    drawer = open_drawer(model, **options)
+    latent = drawer.latent_model("reconstruct")
+    x = drawer.images(images)
+    drawn = drawer.decode(latent.encode(x), Noise(drawer.seed, range(len(x))))
+    return Reconstruction(x, drawn.images.cpu(), latent.score_kind, _nats(latent, x, drawer.seed), drawn.summary)
 
 
 def vary(model: LatentModel, what: str, count: int, seed: int) -> tuple[Tensor, Noise]:
@@ -43,7 +89,7 @@ def vary(model: LatentModel, what: str, count: int, seed: int) -> tuple[Tensor, 
     levels = range(1, model.levels + 1)
     if what != "latent" and what not in [f"latent{level}" for level in levels]:
         expected = ", ".join(["pixels", "latent", *(f"latent{level}" for level in levels)])
-        raise UsageError("the model has no such latent level", where="--vary", found=what, expected=expected)
+        raise UsageError("the model has no such latent level", where="vary", found=what, expected=expected)
     return model.latents([varied if what in ("latent", f"latent{level}") else fixed for level in levels]), fixed
 
 
@@ -52,11 +98,6 @@ def interpolate(model: LatentModel, ends: Tensor, count: int, seed: int) -> tupl
     first, last = model.encode(ends)
     shares = torch.linspace(0, 1, count).to(first).view(-1, *[1] * first.ndim)
     return first + shares * (last - first), Noise(seed, [0] * count)
-
-
-def reconstruct(model: LatentModel, x: Tensor, seed: int, options: dict[str, Any]) -> Tensor:
-    """An image drawn from the code of each image, int64 [N, C, H, W] to the same."""
-    return model.decode(model.encode(x), Noise(seed, range(len(x))), **options).cpu()
 
 
 def paired_rows(x: Tensor, again: Tensor, columns: int) -> Tensor:
@@ -69,3 +110,12 @@ def paired_rows(x: Tensor, again: Tensor, columns: int) -> Tensor:
         torch.cat([side, side.new_zeros(short, *side.shape[1:])]).unflatten(0, (-1, columns)) for side in (x, again)
     ]
     return torch.stack(padded, 1).flatten(0, 2)
+
+
+def _nats(model: LatentModel, x: Tensor, seed: int) -> Tensor | None:
+    """Each image's score, the same for the same seed; None where the model has none."""
+    if model.score_kind == "none":
+        return None
+    with torch.no_grad(), isolated_rng(model.device):
+        seed_torch(seed, model.device)
+        return model.score(Batch(x.to(model.device), None, torch.arange(len(x)))).cpu()

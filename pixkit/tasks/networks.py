@@ -1,82 +1,118 @@
-"""The model that `verify` and `bench` look at: a recipe's, untrained, without a run."""
+"""The networks that `verify` and `bench` look at: a recipe's, untrained; a run's; a model's; or one as it is."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Sequence
+from pathlib import Path
 
-import click
-import torch
-
-from pixkit.cli.progress import Talk
+from pixkit.data import Progress as Loading
 from pixkit.data import prepare
 from pixkit.data.download import offline
 from pixkit.errors import DataError, UsageError
 from pixkit.image import ImageSpec
 from pixkit.models.base import Model
 from pixkit.network import Autoregressive
-from pixkit.recipe import LoadedRecipe
-from pixkit.runs.load import construct
+from pixkit.recipe import LoadedRecipe, load_recipe
+from pixkit.runs.environment import pick_device
+from pixkit.runs.load import construct, load
+from pixkit.runs.run import Run
+
+Examined = LoadedRecipe | Run | Model | Autoregressive | str | Path
+"""A recipe, its file or its name; a run or its folder; a model; a network."""
+Shape = Sequence[int]
+"""(C, H, W, K), or (C, H, W, K, classes): of images that are not there."""
+SHAPE = "shape=(C, H, W, K)"
+"""How a hint names the argument."""
 
 
-class Numbers(click.ParamType):
-    """Whole numbers with commas between them."""
-
-    name = "numbers"
-
-    def __init__(self, accept: Callable[[tuple[int, ...]], bool], words: str) -> None:
-        self.accept, self.words = accept, words
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[int, ...]:
-        """The numbers."""
-        if isinstance(value, tuple):
-            return value
-        parts = [part.strip() for part in value.split(",")]
-        if all(part.isascii() and part.isdigit() for part in parts) and self.accept(tuple(map(int, parts))):
-            return tuple(map(int, parts))
-        self.fail(f"'{value}' is not {self.words}", param, ctx)
-
-
-shape_option = click.option(
-    "--shape",
-    type=Numbers(
-        lambda n: len(n) in (4, 5) and min(n[:3]) >= 1 and n[3] >= 2, "C,H,W,K: channels, rows, columns, levels"
-    ),
-    metavar="C,H,W,K[,CLASSES]",
-    help="Channels, rows, columns and levels of the images, if the recipe's data are not there.",
-)
-
-
-def subject(
-    loaded: LoadedRecipe, shape: tuple[int, ...] | None, device: torch.device, talk: Talk
-) -> tuple[Model, dict[str, Autoregressive]]:
-    """The recipe's model with initial weights, in eval mode, and its autoregressive networks by name.
-
-    The images are only asked for their shape; they are read, never downloaded.
+def find_examined(source: str | Path, overrides: Sequence[str] = ()) -> LoadedRecipe | Run:
+    """The run of that folder, else the recipe of that path or name, overrides applied.
 
     Raises:
-        DataError: if they are not there and no shape is given.
+        RecipeError: if the recipe, or an override, is wrong.
+        UsageError: for overrides of a run.
+    """
+    run = Run(Path(source))
+    if not run.started:
+        return load_recipe(source, overrides)
+    if overrides:
+        raise UsageError(
+            "a run is as it was trained", where=str(source), found=overrides[0], hint="override the recipe instead"
+        )
+    return run
+
+
+def networks_of(
+    source: Examined,
+    *,
+    overrides: Sequence[str] = (),
+    shape: Shape | None = None,
+    device: str = "auto",
+    loading: Loading | None = None,
+) -> dict[str, Autoregressive]:
+    """The autoregressive networks of a model by their names within it, in eval mode.
+
+    A recipe's model is untrained, with the weights that training would begin with. Its images are only asked for
+    their shape; they are read, never downloaded. A run's weights are those of its best checkpoint.
+
+    Args:
+        source: see `Examined`.
+        overrides: of a recipe, ``key.sub=value``, applied in order.
+        shape: channels, rows, columns, levels and perhaps classes of the images, if a recipe's data are not there.
+        device: auto, cpu or cuda; a model or a network is where it is.
+        loading: called as loading(what, done, total) while data are read.
+
+    Raises:
+        RecipeError: if a recipe, or an override, is wrong.
+        DataError: if images are not there and no shape is given.
         UsageError: if the model has no autoregressive network.
     """
-    if shape is None:
-        spec, classes = _from_data(loaded, talk)
-    else:
-        spec, classes = ImageSpec(*shape[:4]), shape[4] if len(shape) > 4 else None
-    model = construct(loaded.recipe, spec, classes, device).eval()
+    if isinstance(source, Autoregressive):
+        return {"network": source}
+    model = _model(source, overrides, shape, device, loading)
     networks = {name: module for name, module in model.named_modules() if isinstance(module, Autoregressive)}
     if not networks:
+        raise UsageError("the model has no autoregressive network", found=type(model).__name__)
+    return networks
+
+
+def name_of(source: LoadedRecipe | Run) -> str:
+    """The recipe's name."""
+    return source.recipe.name if isinstance(source, LoadedRecipe) else source.recipe().name
+
+
+def _model(
+    source: LoadedRecipe | Run | Model | str | Path,
+    overrides: Sequence[str],
+    shape: Shape | None,
+    device: str,
+    loading: Loading | None,
+) -> Model:
+    if isinstance(source, Model):
+        return source
+    found = source if isinstance(source, LoadedRecipe | Run) else find_examined(source, overrides)
+    if isinstance(found, Run):
+        return load(found, device=device)
+    where = pick_device(device)
+    spec, classes = _shape(found, loading) if shape is None else _given(shape)
+    return construct(found.recipe, spec, classes, where).eval()
+
+
+def _given(shape: Shape) -> tuple[ImageSpec, int | None]:
+    if len(shape) not in (4, 5):
         raise UsageError(
-            "the model has no autoregressive network", where=loaded.recipe.name, found=type(model).__name__
+            "this is no shape of images", where="shape", found=str(tuple(shape)), expected="C, H, W, K[, CLASSES]"
         )
-    return model, networks
+    return ImageSpec(*shape[:4]), shape[4] if len(shape) > 4 else None
 
 
-def _from_data(loaded: LoadedRecipe, talk: Talk) -> tuple[ImageSpec, int | None]:
+def _shape(loaded: LoadedRecipe, loading: Loading | None) -> tuple[ImageSpec, int | None]:
+    """Shape and classes of a recipe's images."""
     try:
         with offline():
-            dataset = prepare(loaded.recipe.data, loaded.base, talk.progress)
+            dataset = prepare(loaded.recipe.data, loaded.base, loading)
     except DataError as error:
-        way_out = "only the images' shape is needed here: --shape C,H,W,K gives it without them"
+        way_out = f"only the images' shape is needed here: {SHAPE} gives it without them"
         error.hint = f"{error.hint}; {way_out}" if error.hint else way_out
         raise
     return dataset.spec, dataset.classes

@@ -6,7 +6,7 @@ import math
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import Tensor
@@ -16,11 +16,14 @@ from pixkit.errors import DataError, UsageError
 from pixkit.image import Batch
 from pixkit.layers.modes import evaluating
 from pixkit.models.base import Model
+from pixkit.models.latent import LatentModel
 from pixkit.randomness import derive, isolated_rng, seed_torch
 from pixkit.runs.load import load, load_data
 from pixkit.runs.metrics import plain
 from pixkit.runs.run import Run
 
+UNIT_IMAGES = 1000
+"""Most images that activity of latent units is measured on."""
 Watch = Callable[[int, int], None]
 """Called as watch(images done, images in all) after every batch; raises to stop."""
 
@@ -100,6 +103,17 @@ def evaluate(
         dataset = load_data(run_or_model) if dataset is None else dataset
     options: dict[str, Any] = {"weights": weights, "seed": seed, "limit": limit, "importance": importance}
     return score(model, dataset, split, batch_size, watch=watch, **options)
+
+
+def active_units(model: Model, dataset: Dataset, split: str) -> list[tuple[int, int]]:
+    """For each latent level, z_1 first, how many units are active and how many there are; empty without a latent code.
+
+    They are counted on at most 1000 images from all over the split; see `LatentModel.active_units`.
+    """
+    if not model.has_latent:
+        return []
+    some = torch.arange(0, dataset.size(split), -(-dataset.size(split) // UNIT_IMAGES))
+    return cast(LatentModel, model).active_units(dataset.batch(split, some).x)
 
 
 def score(

@@ -1,100 +1,98 @@
-"""`pixkit upscale`."""
+"""Drawing the pixels between those of a small image."""
 
 from __future__ import annotations
 
 import itertools
-import sys
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Unpack
 
-import click
 import torch
 from torch import Tensor
 
-from pixkit.cli.commands.complete import report, told
-from pixkit.cli.commands.sample import picture, saver
-from pixkit.cli.drawing import Drawing, drawing_options
-from pixkit.cli.inputs import given_image, one_label
-from pixkit.cli.options import json_option, quiet_option, run_argument
-from pixkit.cli.output import emit, emit_json, is_terminal, pairs
-from pixkit.cli.progress import talking
 from pixkit.errors import UsageError
 from pixkit.image import ImageSpec
 from pixkit.layers import Lattice
 from pixkit.models.base import Model
 from pixkit.samplers import Known
-from pixkit.tasks.complete import complete
+from pixkit.tasks.complete import Completion, complete_with
+from pixkit.tasks.drawing import DrawingOptions, Source, open_drawer
+from pixkit.tasks.inputs import one_label
 
 
-@click.command()
-@run_argument
-@click.argument("image")
-@click.option("-n", "count", type=click.IntRange(1), default=4, show_default=True, help="How many times to draw.")
-@click.option("--factor", type=click.IntRange(2), default=2, show_default=True, help="How much larger to make it.")
-@click.option("--label", type=click.IntRange(0), help="The image's class, for a model with labels.")
-@drawing_options
-@click.option("-o", "--out", type=click.Path(path_type=Path), help="FILE.png, FILE.npz or a folder.")
-@json_option
-@quiet_option
-def command(
-    *,
-    drawing: Drawing,
-    image: str,
-    count: int,
-    factor: int,
-    label: int | None,
-    out: Path | None,
-    as_json: bool,
-    quiet: bool,
-) -> None:
-    """Draw the pixels between those of a small image.
+@dataclass(frozen=True)
+class Upscaling:
+    """What `upscale` gives.
 
-    IMAGE is taken as every n-th pixel (n is --factor) of an image of the model's size, and the others are drawn from
-    their exact distribution given these. That works for models whose ordering draws every n-th pixel before all
-    others, as `multiscale` does; others are refused.
-
-    IMAGE is a file of the small size, or test:NUMBER of the run's data, of which every n-th pixel is taken. A picture
-    that was made small by averaging is unlike what the model was trained on.
-
-    FILE.png shows the small image enlarged, what was drawn, and, of the run's data, the image itself. FILE.npz and a
-    folder hold what was drawn. Of the run's data, the nats of the image's own other pixels are told, given every n-th.
+    Attributes:
+        completion: the images that were drawn, and the nats of the whole image's other pixels if there was one.
+        small: int64 [1, C, h, w], what was given.
+        whole: int64 [1, C, H, W], the image that it is taken from; None if it was given as it is.
+        lattice: where its pixels lie in the large images.
+        spec: of the large images.
     """
-    shown = is_terminal(sys.stdout) and not as_json
-    if out is None and not shown and not as_json:
-        raise click.UsageError("stdout is no terminal to show images on: name a file or a folder with -o")
-    save = None if out is None else saver(out)
-    drawer = drawing.open()
-    model = drawer.model
-    lattice = coarse_lattice(model, factor)
-    with talking(quiet) as talk:
-        given = given_image(image, drawer.run, small_spec(model.spec, lattice), talk, where="IMAGE")
-        whole = tuple(given.shape[1:]) == model.spec.shape
-        small = _sites(given, lattice) if whole else given
-        known = known_sites(small, lattice, model.spec)
-        found = complete(
-            model,
-            given if whole else known.values,
-            known.mask,
-            count,
-            seed=drawing.seed,
-            label=one_label(model, label, 1),
-            **drawer.options(talk, "sampling"),
-        )
-        if not whole:
-            found = replace(found, nats=None)
-        drawer.summarise(talk, found.summary)
-    panels = torch.cat([enlarged(small, lattice, model.spec), found.samples, *([given] if whole else [])])
-    if save is not None and out is not None:
-        columns = len(panels) if len(panels) <= 10 else None
-        save(panels if out.suffix == ".png" else found.samples, model.spec.levels, out, columns)
-    if as_json:
-        emit_json({"run": str(drawing.run), "image": image, **report(found), "out": None if out is None else str(out)})
-        return
-    if shown:
-        emit(picture(panels, model.spec.levels))
-    emit(pairs(told(found)))
-    if out is not None:
-        emit(str(out))
+
+    completion: Completion
+    small: Tensor
+    whole: Tensor | None
+    lattice: Lattice
+    spec: ImageSpec
+
+    @property
+    def samples(self) -> Tensor:
+        """int64 [n, C, H, W]: the small image's pixels in their places, the others drawn."""
+        return self.completion.samples
+
+    def panels(self) -> Tensor:
+        """The small image enlarged, what was drawn, and the whole image where there is one, int64 [m, C, H, W]."""
+        first = enlarged(self.small, self.lattice, self.spec)
+        return torch.cat([first, self.samples, *([] if self.whole is None else [self.whole])])
+
+
+def upscale(
+    model: Source,
+    image: Tensor | str | Path,
+    n: int = 4,
+    *,
+    factor: int = 2,
+    label: int | Tensor | None = None,
+    **options: Unpack[DrawingOptions],
+) -> Upscaling:
+    """Draw the pixels between those of a small image, `n` times.
+
+        found = pixkit.upscale("runs/digits-multiscale", "small.png", 8, factor=2)
+        found.samples  # int64 [8, C, H, W]
+
+    The image is taken as every `factor`-th pixel of one of the model's size, and the others are drawn from their exact
+    distribution given these. That works for models whose ordering draws every n-th pixel before all others, as
+    `multiscale` does.
+
+    Args:
+        model: a trained model in eval mode, or its run, or the run's folder.
+        image: the small image, int64 [1, C, h, w], or a file of it; or a whole one, int64 [1, C, H, W] or "test:5" of
+            the run's data, of which every n-th pixel is taken. Then its own other pixels are scored, too.
+        n: how many.
+        factor: how much larger to make it.
+        label: the image's class, of a model that takes labels; an int, or int64 [1].
+        options: how to draw: see `DrawingOptions` (seed, temperature, sampler, batch_size, device, ...).
+
+    Raises:
+        UsageError: if the model draws other pixels first, or the label does not fit.
+        DataError: if the image cannot be read or does not fit.
+        RunError: if there is no such run.
+        CheckpointError: if its checkpoint is missing or damaged.
+    """
+    drawer = open_drawer(model, **options)
+    spec = drawer.model.spec
+    lattice = coarse_lattice(drawer.model, factor)
+    form = small_spec(spec, lattice)
+    given = drawer.images(image, spec=form)
+    whole = tuple(given.shape[1:]) == spec.shape
+    small = _sites(given, lattice) if whole else form.check(given, where="the small image")
+    known = known_sites(small, lattice, spec)
+    context = one_label(drawer.model, label)
+    found = complete_with(drawer, given if whole else known.values, known.mask, n, label=context)
+    return Upscaling(found if whole else replace(found, nats=None), small, given if whole else None, lattice, spec)
 
 
 def coarse_lattice(model: Model, factor: int) -> Lattice:
@@ -103,6 +101,8 @@ def coarse_lattice(model: Model, factor: int) -> Lattice:
     Raises:
         UsageError: if there is no such place, with the factors for which there is one; if it cannot be given pixels.
     """
+    if factor < 2:
+        raise UsageError("this makes nothing larger", where="factor", found=str(factor), expected="2 or more")
     found = _first_drawn(model, factor)
     if found is not None:
         return found
@@ -112,7 +112,7 @@ def coarse_lattice(model: Model, factor: int) -> Lattice:
     nearest = model.completing(_mask(model.spec, Lattice(0, 0, factor))).ordering
     raise UsageError(
         f"the model does not draw one pixel of every {factor} x {factor} before all others",
-        where="--factor",
+        where="factor",
         found=f"{factor}, and the ordering {type(nearest).__name__}",
         expected=" or ".join(good) or "an ordering from coarse to fine",
         hint=None if good else "a model whose recipe has ordering: {type: multiscale}",
@@ -151,6 +151,7 @@ def enlarged(small: Tensor, lattice: Lattice, spec: ImageSpec) -> Tensor:
 
 
 def _axes(spec: ImageSpec, lattice: Lattice) -> tuple[tuple[int, int], tuple[int, int]]:
+    """Where the lattice begins and the image ends, down and across."""
     return (lattice.row, spec.height), (lattice.column, spec.width)
 
 

@@ -25,7 +25,7 @@ from pixkit.network import Autoregressive
 from pixkit.noise import Noise
 from pixkit.samplers import Cached
 from pixkit.samplers.base import BatchRequest
-from pixkit.tasks.bench import machine
+from pixkit.tasks.timing import machine
 from pixkit.testing import named, network, random_images
 
 PIXELCNN = {"width": 64, "layers": 8}

@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from pixkit.tasks import bench
+from pixkit.tasks import timing
 
 
 def test_json_has_a_row_for_each_way(pixkit, workplace):
@@ -32,7 +32,7 @@ def test_text(pixkit, workplace):
 
 
 def test_what_cannot_be_measured_says_why(pixkit, workplace, monkeypatch):
-    monkeypatch.setattr(bench, "TOO_LONG", 0.0)
+    monkeypatch.setattr(timing, "TOO_LONG", 0.0)
     arguments = ["--batch", "1", "--rounds", "1", "--json", "-q"]
     rows = json.loads(pixkit("bench", "sample", "tiny.yaml", *arguments).out)["rows"]
     reference = next(row for row in rows if row["executor"] == "reference")

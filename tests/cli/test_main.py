@@ -59,13 +59,13 @@ def test_each_command_has_help_that_starts_with_its_summary(pixkit, name):
     outcome = pixkit(name, "--help")
     assert outcome.code == 0
     assert outcome.out.startswith(f"Usage: pixkit {name} ")
-    command = importlib.import_module(f"pixkit.cli.{name}").command
+    command = importlib.import_module(f"pixkit.cli.commands.{name}").command
     assert command.help.split("\n")[0] == COMMANDS[name]
 
 
 @pytest.mark.parametrize("name", COMMANDS)
 def test_each_option_is_explained(name):
-    command = importlib.import_module(f"pixkit.cli.{name}").command
+    command = importlib.import_module(f"pixkit.cli.commands.{name}").command
     options = [parameter for parameter in command.params if isinstance(parameter, click.Option)]
     assert [option.name for option in options if not option.help] == []
 

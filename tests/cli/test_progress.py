@@ -7,46 +7,46 @@ import pytest
 from pydantic import BaseModel, Field
 
 from pixkit.cli import output
-from pixkit.cli import progress as talk
-from pixkit.cli.keys import keys_of
+from pixkit.cli.progress import ProgressBar, ProgressLines, show_progress
 from pixkit.cli.scores import headline, number
 from pixkit.components.config import ComponentConfig
+from pixkit.components.keys import keys_of
 
 
 def test_lines_of_progress_come_every_few_seconds(capsys):
     now = 0.0
-    line = talk.LineTalk(clock=lambda: now)
+    line = ProgressLines(clock=lambda: now)
     for second in range(13):
         now = float(second)
-        line.progress("training", second, 100, "fine")
-    line.progress("scoring", 1, 2)
-    line.progress("scoring", 2, 2)
+        line.update("training", second, 100, "fine")
+    line.update("scoring", 1, 2)
+    line.update("scoring", 2, 2)
     now = 30.0
-    line.progress("fetching", 1, 0)
+    line.update("fetching", 1, 0)
     now = 40.0
-    line.progress("fetching", 512, 0)
+    line.update("fetching", 512, 0)
     assert capsys.readouterr().err == "training 5/100  fine\ntraining 10/100  fine\nfetching 512\n"
 
 
-def test_quiet_talk_says_nothing(capsys):
-    with talk.talking(quiet=True) as quiet:
+def test_quiet_progress_says_nothing(capsys):
+    with show_progress(quiet=True) as quiet:
         quiet.say("psst")
-        quiet.progress("training", 100, 100)
+        quiet.update("training", 100, 100)
     captured = capsys.readouterr()
     assert (captured.out, captured.err) == ("", "")
 
 
 def test_without_a_terminal_there_are_lines(capsys):
-    with talk.talking(quiet=False) as lines:
+    with show_progress(quiet=False) as lines:
         lines.say("[B, C] is no markup")
     assert capsys.readouterr().err == "[B, C] is no markup\n"
 
 
 def test_the_bar_takes_one_task_after_the_other(capsys):
-    bar = talk.BarTalk()
+    bar = ProgressBar()
     for what in ("reading [x]", "training"):
-        bar.progress(what, 0, 0)
-        bar.progress(what, 1, 2, "fine")
+        bar.update(what, 0, 0)
+        bar.update(what, 1, 2, "fine")
     bar.say("[B, C] is no markup")
     bar.close()
     assert "[B, C] is no markup" in capsys.readouterr().err

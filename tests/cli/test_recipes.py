@@ -5,10 +5,10 @@ from pathlib import Path
 
 import pytest
 
-from pixkit.cli.commands.ls import first_comment
 from pixkit.components.plugins import registry
 from pixkit.components.registry import KINDS
 from pixkit.recipe import load_recipe, packaged_recipes
+from pixkit.recipe.packaged import summary_of
 
 
 def test_ls_lists_every_component_and_recipe(pixkit):
@@ -137,7 +137,7 @@ def test_cp_of_what_is_not_there(pixkit, workplace):
 def test_packaged_recipes_are_valid_and_summarised(pixkit, name):
     outcome = pixkit("validate", name)
     assert (outcome.code, outcome.out) == (0, f"{name}: ok\n")
-    assert first_comment(packaged_recipes()[name].read_text(encoding="utf-8"))
+    assert summary_of(packaged_recipes()[name])
 
 
 def test_validate_gives_every_error_of_every_recipe(pixkit, workplace):

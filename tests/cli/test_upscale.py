@@ -10,12 +10,12 @@ import pytest
 import torch
 from PIL import Image
 
-from pixkit.cli.commands.upscale import coarse_lattice, enlarged, known_sites, small_spec
 from pixkit.cli.main import main
 from pixkit.errors import UsageError
 from pixkit.image import ImageSpec
 from pixkit.runs.load import load
 from pixkit.tasks.complete import conditional_nats
+from pixkit.tasks.upscale import coarse_lattice, enlarged, known_sites, small_spec
 from pixkit.testing import named
 
 RECIPE = """\

@@ -10,7 +10,8 @@ from pixkit.errors import DataError, UsageError
 from pixkit.image import ImageSpec
 from pixkit.models.base import Model
 from pixkit.samplers import Drawn, Known
-from pixkit.tasks.complete import complete, conditional_nats, hide_box, hide_random, keep_edge
+from pixkit.tasks.complete import complete, conditional_nats
+from pixkit.tasks.masks import hide_box, hide_random, keep_edge
 from pixkit.testing import component, every_image, named, plain_backbone, randomise
 
 GREY, COLOUR = ImageSpec(1, 2, 4, 2), ImageSpec(3, 2, 2, 2)

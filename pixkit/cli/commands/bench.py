@@ -4,14 +4,21 @@ from __future__ import annotations
 
 import click
 
-from pixkit.cli.door import open_door
-from pixkit.cli.options import device_option, json_option, overrides_argument, quiet_option
+from pixkit.cli.options import (
+    Numbers,
+    device_option,
+    json_option,
+    naming_options,
+    overrides_argument,
+    quiet_option,
+    shape_option,
+)
 from pixkit.cli.output import emit, emit_json, table
-from pixkit.cli.progress import talking
-from pixkit.cli.untrained import Numbers, shape_option, subject
-from pixkit.recipe import load_recipe
-from pixkit.runs.environment import pick_device
-from pixkit.tasks.bench import Row, SamplingTimes, time_sampling
+from pixkit.cli.plugins import loaded_plugins
+from pixkit.cli.progress import show_progress
+from pixkit.tasks.bench import bench
+from pixkit.tasks.networks import find_examined, name_of
+from pixkit.tasks.timing import Row, SamplingTimes
 
 
 @click.group()
@@ -53,17 +60,13 @@ def sample(
     executor that runs the model take turns in one process; medians are reported. "Per forward" is the time of
     sampling a batch divided by that of one forward pass of it.
     """
-    open_door()
-    loaded = load_recipe(recipe, overrides)
-    with talking(quiet) as talk:
-        _, networks = subject(loaded, shape, pick_device(device), talk)
-        found = {
-            name: time_sampling(network, batches, rounds=rounds, progress=talk.progress)
-            for name, network in networks.items()
-        }
+    loaded_plugins()
+    source = find_examined(recipe, overrides)
+    with naming_options(), show_progress(quiet) as progress:
+        found = bench(source, batches, rounds=rounds, shape=shape, device=device, progress=progress.update)
     if as_json:
         parts = [{"network": name, **times.dump()} for name, times in found.items()]
-        emit_json({"recipe": loaded.recipe.name, **parts[0], "others": parts[1:]})
+        emit_json({"recipe": name_of(source), **parts[0], "others": parts[1:]})
     else:
         emit("\n\n".join(_in_words(name, times) for name, times in found.items()))
 

@@ -9,10 +9,10 @@ from typing import Any
 
 import click
 
-from pixkit.cli.door import open_door
 from pixkit.cli.options import device_option, json_option, overrides_argument, quiet_option
 from pixkit.cli.output import duration, emit, emit_json, pairs, shown_path
-from pixkit.cli.progress import Talk, talking
+from pixkit.cli.plugins import loaded_plugins
+from pixkit.cli.progress import Progress, show_progress
 from pixkit.cli.scores import headline, number, score_table
 from pixkit.recipe import LoadedRecipe
 from pixkit.runs.load import recipe_to_build
@@ -56,17 +56,17 @@ def command(
     """
     if resume and overwrite:
         raise click.UsageError("--resume goes on with a run, --overwrite replaces it: give one of them")
-    open_door()
+    loaded_plugins()
     overrides += () if seed is None else (f"seed={seed}",)
     loaded, resumed = recipe_to_build(recipe, overrides, resume=resume)
     if dry_run:
-        with talking(quiet) as talk:
-            found = builds.dry_run(loaded, device, _Reporter(talk))
+        with show_progress(quiet) as progress:
+            found = builds.dry_run(loaded, device, _Reporter(progress))
         _report_dry(found, as_json)
         return
-    with talking(quiet) as talk:
+    with show_progress(quiet) as progress:
         result = builds.build(
-            loaded, out or resumed, device=device, resume=resume, overwrite=overwrite, reporter=_Reporter(talk)
+            loaded, out or resumed, device=device, resume=resume, overwrite=overwrite, reporter=_Reporter(progress)
         )
     _report(result, loaded, as_json)
     if result.interrupted:
@@ -120,24 +120,24 @@ def _report_dry(found: builds.DryRun, as_json: bool) -> None:
 
 
 class _Reporter(Reporter):
-    """Passes on what a build tells to the talk of a command."""
+    """Passes on what a build tells to the progress of a command."""
 
-    def __init__(self, talk: Talk) -> None:
-        self._talk = talk
+    def __init__(self, progress: Progress) -> None:
+        self._progress = progress
         self._total = 0
 
     def message(self, text: str) -> None:
         """A remark."""
-        self._talk.say(text)
+        self._progress.say(text)
 
     def loading(self, what: str, done: int, total: int) -> None:
         """Data are being read or fetched."""
-        self._talk.progress(what, done, total)
+        self._progress.update(what, done, total)
 
     def start(self, total: int, done: int) -> None:
         """Training begins."""
         self._total = total
-        self._talk.progress("training", done, total)
+        self._progress.update("training", done, total)
 
     def step(self, step: int, metrics: dict[str, Any]) -> None:
         """A step was made."""
@@ -145,11 +145,11 @@ class _Reporter(Reporter):
         # With several phases, PHASE/loss of each.
         losses = [f"{name.replace('/', ' ')} {metrics[name]:.4g}" for name in metrics if name.split("/")[-1] == "loss"]
         speed = f"{metrics['images_per_second']:.0f} images/s"
-        self._talk.progress("training", step, self._total, ", ".join([*score, *losses, speed]))
+        self._progress.update("training", step, self._total, ", ".join([*score, *losses, speed]))
 
     def working(self, what: str, done: int, total: int) -> None:
         """The best checkpoint is scored, or draws."""
-        self._talk.progress(what, done, total)
+        self._progress.update(what, done, total)
 
     def evaluated(self, step: int, metrics: dict[str, Any]) -> None:
         """The validation images were scored."""
@@ -158,4 +158,4 @@ class _Reporter(Reporter):
         value = number(metrics.get(f"{name}_ema", metrics[name]), kind, 4)
         score = f"{name} {value}" if "decides" in metrics else f"{value} bits/dim"
         best = ", the best so far" if metrics.get("best") else ""
-        self._talk.say(f"step {step}/{self._total}: validation {score}{best}")
+        self._progress.say(f"step {step}/{self._total}: validation {score}{best}")

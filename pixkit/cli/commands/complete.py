@@ -3,31 +3,22 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import click
-import numpy as np
 import torch
-from torch import Tensor
 
-from pixkit.cli.commands.sample import picture
-from pixkit.cli.drawing import Drawing, drawing_options
-from pixkit.cli.inputs import given_image, given_mask, one_label
-from pixkit.cli.options import json_option, quiet_option, run_argument
+from pixkit.cli.options import Numbers, json_option, naming_options, quiet_option, run_argument
 from pixkit.cli.output import emit, emit_json, is_terminal, pairs
-from pixkit.cli.progress import talking
-from pixkit.cli.untrained import Numbers
-from pixkit.components.plugins import registry
-from pixkit.figures.panels import completion_panels, save_panels
-from pixkit.files import replacing
-from pixkit.image import ImageSpec
-from pixkit.orderings.base import Ordering
-from pixkit.tasks.complete import Completion, complete, hide_box, hide_random, keep_edge
+from pixkit.cli.plugins import loaded_plugins
+from pixkit.cli.progress import show_progress
+from pixkit.cli.sampling import drawing_options, picture
+from pixkit.runs.run import Run
+from pixkit.tasks.complete import Completion, complete
+from pixkit.tasks.masks import Mask, hide_box, hide_random, keep_edge
 
-Hole = Callable[[ImageSpec], Tensor]
-"""The known sub-pixels, bool [C, H, W], of images of a spec."""
 CORNERS = Numbers(lambda numbers: len(numbers) == 4, "T,L,H,W: top, left, height, width")
 
 
@@ -51,7 +42,8 @@ CORNERS = Numbers(lambda numbers: len(numbers) == 4, "T,L,H,W: top, left, height
 @quiet_option
 def command(
     *,
-    drawing: Drawing,
+    run: Path,
+    drawing: dict[str, Any],
     image: str,
     mask: Path | None,
     box: tuple[int, ...] | None,
@@ -81,55 +73,32 @@ def command(
     known [C, H, W] and uncertainty [H, W].
     """
     edges = {"top": keep_top, "bottom": keep_bottom, "left": keep_left, "right": keep_right}
-    hole = _hole(mask, box, edges, share, drawing.seed)
+    known = _known(mask, box, edges, share, drawing["seed"])
     shown = is_terminal(sys.stdout) and not as_json
     if out is None and not shown and not as_json:
         raise click.UsageError("stdout is no terminal to show images on: name a file with -o")
     if out is not None and out.suffix not in (".png", ".npz"):
         raise click.UsageError(f"-o {out}: name a .png or a .npz")
-    drawer = drawing.open()
-    model = drawer.model
-    with talking(quiet) as talk:
-        whole = given_image(image, drawer.run, model.spec, talk, where="IMAGE")
-        found = complete(
-            model,
-            whole,
-            hole(model.spec),
-            count,
-            seed=drawing.seed,
-            label=one_label(model, label, 1),
-            **drawer.options(talk, "completing"),
-        )
-        drawer.summarise(talk, found.summary)
+    loaded_plugins()
+    with naming_options(), show_progress(quiet) as progress:
+        found = complete(Run.open(run), image, known, count, label=label, **drawing, **progress.hooks("completing"))
+        progress.remark(found.summary)
     if out is not None:
-        _save(found, whole, model.spec.levels, out)
+        found.save(out)
     if as_json:
-        emit_json({"run": str(drawing.run), "image": image, **report(found), "out": None if out is None else str(out)})
+        emit_json({"run": str(run), "image": image, **found.dump(), "out": None if out is None else str(out)})
         return
     if shown:
-        emit(picture(torch.cat([whole, whole * found.known, found.samples]), model.spec.levels))
+        panels = torch.cat([found.image, found.image * found.known, found.samples])
+        emit(picture(panels, found.ordering.spec.levels))
     emit(pairs(told(found)))
     if out is not None:
         emit(str(out))
 
 
-def report(found: Completion) -> dict[str, Any]:
-    """What is told of a completion, as plain data; `nats` and `entropy` are None where known pixels were clamped."""
-    missing = int((~found.known).sum())
-    return {
-        "kind": "exact" if found.exact else "clamped",
-        "nats": found.nats,
-        "entropy": found.entropy,
-        "missing": missing,
-        "bits_per_dim": None if found.nats is None else found.nats / (missing * float(np.log(2))),
-        "ordering": ordering_words(found.ordering),
-        "n": len(found.samples),
-    }
-
-
 def told(found: Completion) -> dict[str, str]:
-    """The same in words; what is not known is left out."""
-    plain = report(found)
+    """A completion in words; what is not known is left out."""
+    plain = found.dump()
     words = {"ordering": plain["ordering"], "missing": f"{plain['missing']} sub-pixels"}
     if not found.exact:
         return words | {"kind": "clamped: some known pixels are drawn after missing ones, so there are no nats"}
@@ -139,30 +108,17 @@ def told(found: Completion) -> dict[str, str]:
     return words | {"completions": f"~ {found.entropy:.3f} nats (their entropy, from {plain['n']})"}
 
 
-def ordering_words(ordering: Ordering) -> str:
-    """An ordering's name and those of its keys that are not as usual."""
-    components, config = registry(), ordering.config
-    names = [entry.name for entry in components if entry.cls is type(ordering)]
-    required = {key: getattr(config, key) for key, field in type(config).model_fields.items() if field.is_required()}
-    usual = type(config).model_validate(required, context={"registry": components}).model_dump(mode="json")
-    words = [*names[:1]] or [type(ordering).__name__]
-    for key, value in config.model_dump(mode="json").items():
-        if value != usual[key] or key in required:
-            words.append(key if value is True else f"{key} {value}")
-    return ", ".join(words)
-
-
-def _hole(
+def _known(
     mask: Path | None,
     box: tuple[int, ...] | None,
     edges: Mapping[Any, int | None],
     share: float | None,
     seed: int,
-) -> Hole:
+) -> Path | Mask:
     """What the one option that is given says; click.UsageError for none or several."""
-    ways: dict[str, Hole] = {}
+    ways: dict[str, Path | Mask] = {}
     if mask is not None:
-        ways["--mask"] = lambda spec: given_mask(mask, spec)
+        ways["--mask"] = mask
     if box is not None:
         ways["--box"] = lambda spec: hide_box(spec.shape, *box)
     for side, kept in edges.items():
@@ -177,20 +133,3 @@ def _hole(
             "--keep-right, --random"
         )
     return next(iter(ways.values()))
-
-
-def _save(found: Completion, whole: Tensor, levels: int, out: Path) -> None:
-    if out.suffix == ".png":
-        panels = completion_panels(whole, found.known, found.samples, found.uncertainty, levels)
-        kind = "clamped" if found.nats is None else f"exact; the true content: {found.nats:.2f} nats"
-        save_panels(panels, out, note=f"{kind} ({ordering_words(found.ordering)})")
-        return
-    kept = np.uint8 if levels <= 256 else np.int32
-    with replacing(out) as temporary:
-        np.savez_compressed(
-            temporary,
-            samples=found.samples.numpy().astype(kept),
-            original=whole[0].numpy().astype(kept),
-            known=found.known.numpy(),
-            uncertainty=found.uncertainty.numpy(),
-        )

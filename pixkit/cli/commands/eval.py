@@ -5,9 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import click
-import torch
 
-from pixkit.cli.door import open_door
 from pixkit.cli.options import (
     checkpoint_option,
     device_option,
@@ -18,19 +16,14 @@ from pixkit.cli.options import (
     weights_option,
 )
 from pixkit.cli.output import emit, emit_json
-from pixkit.cli.progress import talking
+from pixkit.cli.plugins import loaded_plugins
+from pixkit.cli.progress import show_progress
 from pixkit.cli.scores import score_table
 from pixkit.data import prepare
-from pixkit.data.dataset import Dataset
 from pixkit.errors import UsageError
-from pixkit.models.base import Model
-from pixkit.models.latent import LatentModel
 from pixkit.runs.load import load, locked_recipe
 from pixkit.runs.run import Run
-from pixkit.tasks.score import Scores, evaluate
-
-UNIT_IMAGES = 1000
-"""Most images that activity of latent units is measured on."""
+from pixkit.tasks.score import Scores, active_units, evaluate
 
 
 @click.command()
@@ -81,12 +74,12 @@ def command(
     from the working directory.
     """
     _check(overrides)
-    open_door()
+    loaded_plugins()
     opened = Run.open(run)
     recipe = locked_recipe(opened, overrides)
     model = load(opened, device=device, checkpoint=checkpoint, weights=weights)
-    with talking(quiet) as talk:
-        dataset = prepare(recipe.data, Path.cwd(), talk.progress)
+    with show_progress(quiet) as progress:
+        dataset = prepare(recipe.data, Path.cwd(), progress.update)
 
         def scored(what: str, samples: int | None) -> Scores:
             return evaluate(
@@ -97,13 +90,13 @@ def command(
                 weights=weights,
                 limit=limit,
                 importance=samples,
-                watch=lambda done, total: talk.progress(what, done, total),
+                watch=lambda done, total: progress.update(what, done, total),
             )
 
         # The estimate first: a model that has none says so before anything is spent.
         estimate = [] if importance is None else [scored("estimating", importance)]
         scores = scored("scoring", None)
-        units = _active_units(model, dataset, split)
+        units = active_units(model, dataset, split)
     rows = [row.dump() for row in (scores, *estimate)]
     remarks = model.remarks(scores.parts)
     if as_json:
@@ -114,14 +107,6 @@ def command(
         lines = [f"z_{level}: {active} of {count} units active" for level, (active, count) in enumerate(units, 1)]
         given = ", given the labels" if model.labelled else ""
         emit("\n".join([f"{dataset.description}{given}", score_table(rows), *lines, *remarks]))
-
-
-def _active_units(model: Model, dataset: Dataset, split: str) -> list[tuple[int, int]]:
-    """Of a latent model: active units of each level, and how many there are, on images from all over a split."""
-    if not isinstance(model, LatentModel):
-        return []
-    some = torch.arange(0, dataset.size(split), -(-dataset.size(split) // UNIT_IMAGES))
-    return model.active_units(dataset.batch(split, some).x)
 
 
 def _check(overrides: tuple[str, ...]) -> None:

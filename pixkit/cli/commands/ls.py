@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING
 
 import click
 
-from pixkit.cli.door import open_door
 from pixkit.cli.options import KIND, json_option
 from pixkit.cli.output import emit, emit_json, table
+from pixkit.cli.plugins import loaded_plugins
 from pixkit.components.distribution import OWN
-from pixkit.errors import PixkitError, UsageError
+from pixkit.errors import PixkitError
 
 if TYPE_CHECKING:
     from pixkit.runs.run import Run
@@ -65,41 +65,32 @@ def component_rows(kind: str | None) -> list[Row]:
             "from": f"{entry.distribution} {entry.version}",
             "summary": entry.summary,
         }
-        for entry in open_door().registry
+        for entry in loaded_plugins().registry
         if kind in (None, entry.kind)
     ]
 
 
 def recipe_rows() -> list[Row]:
     """The packaged recipes."""
-    from pixkit.recipe import packaged_recipes
+    from pixkit.recipe.packaged import packaged_recipes, summary_of
 
     return [
-        {"kind": "recipe", "name": name, "from": OWN, "summary": first_comment(path.read_text(encoding="utf-8"))}
+        {"kind": "recipe", "name": name, "from": OWN, "summary": summary_of(path)}
         for name, path in sorted(packaged_recipes().items())
     ]
 
 
-def first_comment(text: str) -> str:
-    """The comment line at the head of a recipe."""
-    line = text.split("\n", 1)[0]
-    return line.lstrip("# ").rstrip() if line.startswith("#") else ""
-
-
 def run_rows(folder: Path) -> list[Row]:
     """The runs in a folder, the folder itself included if it is one."""
-    from pixkit.runs.run import Run
+    from pixkit.runs.summary import find_runs
 
-    if not folder.is_dir():
-        raise UsageError("there is no such folder", where=str(folder))
-    runs = [Run(path) for path in (folder, *sorted(folder.iterdir())) if path.is_dir()]
-    return [_run_row(run) for run in runs if run.started]
+    return [_run_row(run) for run in find_runs(folder)]
 
 
 def _run_row(run: Run) -> Row:
     """What a run is; of one that cannot be read, why."""
-    from pixkit.cli.runs import summary
     from pixkit.cli.scores import headline
+    from pixkit.runs.summary import summary
 
     try:
         row = summary(run)

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import click
 
-from pixkit.cli.door import commands_of
 from pixkit.cli.options import json_option
 from pixkit.cli.output import emit, emit_json, table
+from pixkit.cli.plugins import commands_of
 from pixkit.components.plugins import PluginInfo, plugins
 
 

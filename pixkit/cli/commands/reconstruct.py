@@ -3,22 +3,19 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import click
-import torch
-from torch import Tensor
 
 from pixkit import figures
-from pixkit.cli.drawing import Drawing, drawing_options
-from pixkit.cli.inputs import given_images
-from pixkit.cli.options import json_option, quiet_option, run_argument
+from pixkit.cli.options import json_option, naming_options, quiet_option, run_argument
 from pixkit.cli.output import emit, emit_json, table
-from pixkit.cli.progress import talking
+from pixkit.cli.plugins import loaded_plugins
+from pixkit.cli.progress import show_progress
+from pixkit.cli.sampling import drawing_options
 from pixkit.cli.scores import number
-from pixkit.image import Batch
-from pixkit.models.latent import LatentModel
-from pixkit.randomness import isolated_rng, seed_torch
-from pixkit.tasks.latents import latent_model, paired_rows, reconstruct
+from pixkit.runs.run import Run
+from pixkit.tasks.latents import reconstruct
 
 COLUMNS = 16
 """Images in a row of the picture."""
@@ -35,7 +32,8 @@ COLUMNS = 16
 @quiet_option
 def command(
     *,
-    drawing: Drawing,
+    run: Path,
+    drawing: dict[str, Any],
     images: tuple[str, ...],
     out: Path,
     as_json: bool,
@@ -49,28 +47,18 @@ def command(
     """
     if out.suffix != ".png":
         raise click.UsageError(f"-o {out}: name a .png")
-    drawer = drawing.open()
-    model = latent_model(drawer.model, "reconstruct")
-    with talking(quiet) as talk:
-        x = given_images(images, drawer.run, model.spec, talk, where="IMAGE")
-        again = reconstruct(model, x, drawing.seed, drawer.options(talk, "drawing"))
-    columns = min(len(x), COLUMNS)
-    figures.save_grid(paired_rows(x, again, columns), model.spec.levels, out, columns=columns)
-    nats = _bounds(model, x, drawing.seed)
+    loaded_plugins()
+    with naming_options(), show_progress(quiet) as progress:
+        opened = Run.open(run)
+        found = reconstruct(opened, images, **drawing, **progress.hooks("drawing"))
+    columns = min(len(images), COLUMNS)
+    figures.save_grid(found.in_pairs(columns), opened.spec.levels, out, columns=columns)
+    nats = None if found.nats is None else found.nats.tolist()
     if as_json:
         rows = [{"image": text, "nats": nats and nats[row]} for row, text in enumerate(images)]
-        emit_json({"run": str(drawing.run), "out": str(out), "kind": model.score_kind, "images": rows})
+        emit_json({"run": str(run), "out": str(out), "kind": found.kind, "images": rows})
         return
     if nats is not None:
-        shown = [number(value, model.score_kind, 2) for value in nats]
+        shown = [number(value, found.kind, 2) for value in nats]
         emit(table(("image", "nats"), zip(images, shown, strict=True)))
     emit(str(out))
-
-
-def _bounds(model: LatentModel, x: Tensor, seed: int) -> list[float] | None:
-    """Each image's score, the same for the same seed; None where the model has none."""
-    if model.score_kind == "none":
-        return None
-    with isolated_rng(model.device):
-        seed_torch(seed, model.device)
-        return model.score(Batch(x.to(model.device), None, torch.arange(len(x)))).tolist()

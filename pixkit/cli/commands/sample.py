@@ -2,30 +2,19 @@
 
 from __future__ import annotations
 
-import os
-import shutil
 import sys
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import click
-from torch import Tensor
 
-from pixkit import figures
-from pixkit.cli.drawing import Drawing, Options, drawing_options
-from pixkit.cli.inputs import Labels, codes_to_draw, given_images, known_rows, labels_to_draw
-from pixkit.cli.options import quiet_option, run_argument
+from pixkit.cli.options import Labels, naming_options, quiet_option, run_argument
 from pixkit.cli.output import emit, is_terminal
-from pixkit.cli.progress import talking
-from pixkit.models.base import Model
-from pixkit.samplers import Drawn
-from pixkit.tasks import latents
-from pixkit.tasks.latents import latent_model
-
-Save = Callable[[Any, int, Path, int | None], object]
-"""Called as save(images, levels, path, columns of a grid)."""
+from pixkit.cli.plugins import loaded_plugins
+from pixkit.cli.progress import show_progress
+from pixkit.cli.sampling import drawing_options, picture, saver
+from pixkit.runs.run import Run
+from pixkit.tasks.sample import incompatible, sample
 
 
 @click.command()
@@ -51,7 +40,8 @@ Save = Callable[[Any, int, Path, int | None], object]
 @quiet_option
 def command(
     *,
-    drawing: Drawing,
+    run: Path,
+    drawing: dict[str, Any],
     count: int | None,
     labels: tuple[int, ...] | str | None,
     codes: tuple[int, ...] | str | None,
@@ -81,103 +71,22 @@ def command(
     """
     if (given is None) != (rows is None):
         raise click.UsageError("--given and --rows go together: --given IMAGE --rows 10")
-    wish = Wish(labels, codes, interpolate, vary, guidance, given, rows)
+    wish: dict[str, Any] = {"labels": labels, "codes": codes, "given": given, "interpolate": interpolate, "vary": vary}
+    asked = {name: value for name, value in (wish | {"guidance": guidance}).items() if value is not None}
+    if incompatible(asked):
+        spelt = {"labels": "--label", "codes": "--code"}
+        raise click.UsageError(f"{' and '.join(spelt.get(name, f'--{name}') for name in asked)} do not go together")
     save = None if out is None else saver(out)
     shown = is_terminal(sys.stdout)
     if save is None and not shown:
         raise click.UsageError("stdout is no terminal to show images on: name a file or a folder with -o")
-    drawer = drawing.open()
-    model = drawer.model
-    number = count or (8 if wish.in_rows else drawer.run.recipe().sample.count)
-    with talking(quiet) as talk:
-
-        def images(texts: Sequence[str]) -> Tensor:
-            return given_images(texts, drawer.run, model.spec, talk, where=wish.source)
-
-        drawn = wish.draw(model, number, drawing.seed, drawer.options(talk, "sampling"), images)
-        drawer.summarise(talk, drawn.summary)
-    x = drawn.images
+    loaded_plugins()
+    with naming_options(), show_progress(quiet) as progress:
+        opened = Run.open(run)
+        drawn = sample(opened, count, rows=rows, **asked, **drawing, **progress.hooks("sampling"))
+        progress.remark(drawn.summary)
     if shown:
-        emit(picture(x, model.spec.levels))
+        emit(picture(drawn.images, opened.spec.levels))
     if save is not None and out is not None:
-        save(x, model.spec.levels, out, number if wish.in_rows else None)
+        save(drawn.images, opened.spec.levels, out, drawn.columns)
         emit(str(out))
-
-
-@dataclass(frozen=True)
-class Wish:
-    """What the options ask to be drawn; each attribute is an option's value, None if it was left out.
-
-    Raises:
-        click.UsageError: if two of them do not go together.
-    """
-
-    labels: tuple[int, ...] | str | None
-    codes: tuple[int, ...] | str | None
-    interpolate: tuple[str, str] | None
-    vary: str | None
-    guidance: float | None
-    given: str | None
-    rows: int | None
-
-    def __post_init__(self) -> None:
-        names = {"--label": self.labels, "--code": self.codes, "--given": self.given}
-        alone = {"--interpolate": self.interpolate, "--vary": self.vary}
-        used = [name for name, value in (names | alone | {"--guidance": self.guidance}).items() if value is not None]
-        if len(used) > 1 and (set(used) & set(alone) or {"--label", "--code"} <= set(used)):
-            raise click.UsageError(f"{' and '.join(used)} do not go together")
-
-    @property
-    def in_rows(self) -> bool:
-        """Whether -n is the number of images in a row of the grid."""
-        return self.labels is not None or self.codes is not None or self.interpolate is not None
-
-    @property
-    def source(self) -> str:
-        """The option that names images."""
-        return "--given" if self.interpolate is None else "--interpolate"
-
-    def draw(
-        self, model: Model, number: int, seed: int, options: Options, images: Callable[[Sequence[str]], Tensor]
-    ) -> Drawn:
-        """The images; `images` gives those that are named."""
-        if self.interpolate is not None:
-            latent = latent_model(model, "--interpolate")
-            return latent.draw_from(*latents.interpolate(latent, images(self.interpolate), number, seed), **options)
-        if self.vary is not None:
-            latent = latent_model(model, "--vary")
-            return latent.draw_from(*latents.vary(latent, self.vary, number, seed), **options)
-        conditions: dict[str, Any] = {"guidance": self.guidance} if self.guidance else {}
-        if self.labels is not None:
-            conditions["context"] = labels_to_draw(model, self.labels, number)
-        if self.codes is not None:
-            conditions["context"] = codes_to_draw(model, self.codes, number)
-        if self.given is not None and self.rows is not None:
-            conditions["known"] = known_rows(images([self.given]), self.rows)
-        count = len(conditions["context"]) if "context" in conditions else number
-        return model.draw(model.request(count, seed=seed, **options, **conditions))
-
-
-def saver(out: Path) -> Save:
-    """What writes to that path: its suffix says it.
-
-    Raises:
-        click.UsageError: for another suffix.
-        RunError: for a folder with something in it.
-    """
-    if out.suffix == ".png":
-        return lambda x, levels, path, columns: figures.save_grid(x, levels, path, columns=columns)
-    if out.suffix == ".npz":
-        return lambda x, levels, path, columns: figures.save_npz(x, levels, path)
-    if out.suffix and not out.is_dir():
-        raise click.UsageError(f"-o {out}: name a .png, a .npz, or a folder (no suffix)")
-    figures.require_empty(out)
-    return lambda x, levels, path, columns: figures.save_images(x, levels, path)
-
-
-def picture(x: Any, levels: int) -> str:
-    """As many of the images as fit the terminal."""
-    size = shutil.get_terminal_size()
-    plain = os.environ.get("NO_COLOR") or "utf" not in (sys.stdout.encoding or "").lower()
-    paint = figures.shades if plain else figures.truecolour
-    return figures.preview(x, levels, paint, width=size.columns, lines=size.lines - 3)

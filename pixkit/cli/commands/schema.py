@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import click
 
-from pixkit.cli.door import open_door
 from pixkit.cli.output import emit_json
+from pixkit.cli.plugins import loaded_plugins
 from pixkit.recipe import json_schema
 
 
@@ -16,4 +16,4 @@ def command() -> None:
     It covers the components of every plugin that is installed here; editors can complete and check
     recipes with it.
     """
-    emit_json(json_schema(open_door().registry))
+    emit_json(json_schema(loaded_plugins().registry))

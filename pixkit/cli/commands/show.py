@@ -8,10 +8,10 @@ from typing import Any
 
 import click
 
-from pixkit.cli.door import find_component, open_door
-from pixkit.cli.keys import Key, keys_of
 from pixkit.cli.options import KIND, json_option
 from pixkit.cli.output import emit, emit_json, pairs, table
+from pixkit.cli.plugins import find_component, loaded_plugins
+from pixkit.components.keys import Key, keys_of
 from pixkit.components.registry import Entry
 
 
@@ -31,7 +31,7 @@ def command(kind: str, name: str | None, as_json: bool) -> None:
     if kind == "run":
         show_run(str(name), as_json)
     elif kind != "recipe":
-        show_component(find_component(open_door(), kind, str(name)), as_json)
+        show_component(find_component(loaded_plugins(), kind, str(name)), as_json)
     elif name is None:
         show_recipe_keys(as_json)
     else:
@@ -81,7 +81,7 @@ def show_recipe(name: str, as_json: bool) -> None:
 
     path = find_recipe(name)
     if as_json:
-        open_door()
+        loaded_plugins()
         emit_json({"path": str(path), "recipe": load_recipe(path).recipe.dump()})
     else:
         emit(read_recipe(path).rstrip("\n"))
@@ -89,9 +89,9 @@ def show_recipe(name: str, as_json: bool) -> None:
 
 def show_run(path: str, as_json: bool) -> None:
     """What a run is and how it scored."""
-    from pixkit.cli.runs import summary
     from pixkit.cli.scores import score_table
     from pixkit.runs.run import Run
+    from pixkit.runs.summary import summary
 
     found = summary(Run.open(path))
     if as_json:

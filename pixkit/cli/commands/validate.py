@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import click
 
-from pixkit.cli.door import open_door
 from pixkit.cli.options import json_option
 from pixkit.cli.output import emit, emit_json, fail
+from pixkit.cli.plugins import loaded_plugins
 from pixkit.errors import PixkitError
 from pixkit.recipe import InvalidRecipe, load_recipe
 
@@ -21,7 +21,7 @@ def command(ctx: click.Context, recipes: tuple[str, ...], as_json: bool) -> None
     RECIPES are paths, or names that `pixkit ls recipes` shows. Nothing is built, and no data are read;
     `pixkit build --dry-run` does that. The exit code is that of the gravest error, 0 if there is none.
     """
-    open_door()
+    loaded_plugins()
     found = {recipe: _error(recipe) for recipe in recipes}
     if as_json:
         emit_json(

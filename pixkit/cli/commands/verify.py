@@ -5,24 +5,17 @@ from __future__ import annotations
 from pathlib import Path
 
 import click
-import torch
+from torch import Tensor
 
-from pixkit.cli.door import open_door
-from pixkit.cli.options import json_option, overrides_argument, quiet_option
+from pixkit.cli.options import Numbers, json_option, naming_options, overrides_argument, quiet_option, shape_option
 from pixkit.cli.output import emit, emit_json, fail, pairs
-from pixkit.cli.progress import talking
-from pixkit.cli.untrained import Numbers, shape_option, subject
-from pixkit.figures.fields import Colour, save_field, save_order
-from pixkit.readiness.report import CHARACTERS, WORDS, Report, Sight, examine, rows_of
-from pixkit.recipe import load_recipe
+from pixkit.cli.plugins import loaded_plugins
+from pixkit.cli.progress import show_progress
+from pixkit.figures.fields import save_order, save_sight
+from pixkit.readiness.report import CHARACTERS, WORDS, Report, Sight, rows_of
+from pixkit.tasks.networks import find_examined, name_of
+from pixkit.tasks.verify import verify
 
-COLOURS: dict[Sight, Colour] = {
-    Sight.SEEN: (52, 120, 190),
-    Sight.BLIND: (240, 160, 40),
-    Sight.LATER: (225, 225, 225),
-    Sight.ITSELF: (20, 20, 20),
-    Sight.LEAK: (200, 30, 40),
-}
 PNG = click.Path(path_type=Path, dir_okay=False)
 
 
@@ -55,27 +48,25 @@ def command(
 ) -> None:
     """Prove a recipe's model causal, or show its leak.
 
-    The proof follows every operation of the network, site by site and colour by colour, and needs no
-    training; besides, single sub-pixels are changed in float64 and the predictions compared. The exit code is
-    0 only if causality is proved.
+    RECIPE is a path, a name that `pixkit ls recipes` shows, or a run's folder. The proof follows every operation
+    of the network, site by site and colour by colour, and needs no training; besides, single sub-pixels are changed
+    in float64 and the predictions compared. The exit code is 0 only if causality is proved.
 
     The blind spot of a pixel is what is drawn before it and yet never reaches its prediction.
     """
-    open_door()
-    loaded = load_recipe(recipe, overrides)
-    with talking(quiet) as talk:
-        _, networks = subject(loaded, shape, torch.device("cpu"), talk)
-        reports = {name: examine(network, pixel) for name, network in networks.items()}
+    loaded_plugins()
+    source = find_examined(recipe, overrides)
+    with naming_options(), show_progress(quiet) as progress:
+        reports = verify(source, pixel=pixel, shape=shape, loading=progress.update)
     for name, report in reports.items():
         suffix = f"-{name}" if len(reports) > 1 else ""
         if field is not None and report.sight is not None:
-            legend = {int(sight): (WORDS[sight], colour) for sight, colour in COLOURS.items()}
-            save_field(report.sight, legend, field.with_stem(field.stem + suffix))
+            save_sight(report.sight, field.with_stem(field.stem + suffix))
         if order is not None:
             save_order(report.network.ordering.steps, order.with_stem(order.stem + suffix))
     if as_json:
         rows = [{"network": name, **report.dump()} for name, report in reports.items()]
-        emit_json({"recipe": loaded.recipe.name, "networks": rows})
+        emit_json({"recipe": name_of(source), "networks": rows})
     else:
         emit("\n\n".join(_in_words(name, report) for name, report in reports.items()))
     for report in reports.values():
@@ -114,7 +105,7 @@ def _verdict(report: Report) -> str:
     return f"not proved{blamed}, though no leak was seen; it can only be sampled by whole passes"
 
 
-def _map(sight: torch.Tensor) -> str:
+def _map(sight: Tensor) -> str:
     """The colours side by side, row by row, and what the characters mean."""
     panels = rows_of(sight)
     rows = ["  ".join(colour[row] for colour in panels) for row in range(len(panels[0]))]

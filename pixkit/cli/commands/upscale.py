@@ -1,0 +1,77 @@
+"""`pixkit upscale`."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Any
+
+import click
+
+from pixkit.cli.commands.complete import told
+from pixkit.cli.options import json_option, naming_options, quiet_option, run_argument
+from pixkit.cli.output import emit, emit_json, is_terminal, pairs
+from pixkit.cli.plugins import loaded_plugins
+from pixkit.cli.progress import show_progress
+from pixkit.cli.sampling import drawing_options, picture, saver
+from pixkit.runs.run import Run
+from pixkit.tasks.upscale import upscale
+
+
+@click.command()
+@run_argument
+@click.argument("image")
+@click.option("-n", "count", type=click.IntRange(1), default=4, show_default=True, help="How many times to draw.")
+@click.option("--factor", type=click.IntRange(2), default=2, show_default=True, help="How much larger to make it.")
+@click.option("--label", type=click.IntRange(0), help="The image's class, for a model with labels.")
+@drawing_options
+@click.option("-o", "--out", type=click.Path(path_type=Path), help="FILE.png, FILE.npz or a folder.")
+@json_option
+@quiet_option
+def command(
+    *,
+    run: Path,
+    drawing: dict[str, Any],
+    image: str,
+    count: int,
+    factor: int,
+    label: int | None,
+    out: Path | None,
+    as_json: bool,
+    quiet: bool,
+) -> None:
+    """Draw the pixels between those of a small image.
+
+    IMAGE is taken as every n-th pixel (n is --factor) of an image of the model's size, and the others are drawn from
+    their exact distribution given these. That works for models whose ordering draws every n-th pixel before all
+    others, as `multiscale` does; others are refused.
+
+    IMAGE is a file of the small size, or test:NUMBER of the run's data, of which every n-th pixel is taken. A picture
+    that was made small by averaging is unlike what the model was trained on.
+
+    FILE.png shows the small image enlarged, what was drawn, and, of the run's data, the image itself. FILE.npz and a
+    folder hold what was drawn. Of the run's data, the nats of the image's own other pixels are told, given every n-th.
+    """
+    shown = is_terminal(sys.stdout) and not as_json
+    if out is None and not shown and not as_json:
+        raise click.UsageError("stdout is no terminal to show images on: name a file or a folder with -o")
+    save = None if out is None else saver(out)
+    loaded_plugins()
+    with naming_options(), show_progress(quiet) as progress:
+        found = upscale(
+            Run.open(run), image, count, factor=factor, label=label, **drawing, **progress.hooks("sampling")
+        )
+        progress.remark(found.completion.summary)
+    panels, levels = found.panels(), found.spec.levels
+    if save is not None and out is not None:
+        columns = len(panels) if len(panels) <= 10 else None
+        save(panels if out.suffix == ".png" else found.samples, levels, out, columns)
+    if as_json:
+        told_as_data = {"run": str(run), "image": image, **found.completion.dump()}
+        emit_json({**told_as_data, "out": None if out is None else str(out)})
+        return
+    if shown:
+        emit(picture(panels, levels))
+    emit(pairs(told(found.completion)))
+    if out is not None:
+        emit(str(out))

@@ -1,0 +1,25 @@
+"""Components in words."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from pixkit.components.plugins import registry
+
+
+def in_words(kind: str, component: Any) -> str:
+    """A component's registered name, and those of its keys that are not as usual: "spiral, direction outward".
+
+    Args:
+        kind: kind of the component.
+        component: what was built from a registered class, with its `config`; of another class, the class is named.
+    """
+    components, config = registry(), component.config
+    names = [entry.name for entry in components if entry.kind == kind and entry.cls is type(component)]
+    required = {key: getattr(config, key) for key, field in type(config).model_fields.items() if field.is_required()}
+    usual = type(config).model_validate(required, context={"registry": components}).model_dump(mode="json")
+    words = names[:1] or [type(component).__name__]
+    for key, value in config.model_dump(mode="json").items():
+        if value != usual[key] or key in required:
+            words.append(key if value is True else f"{key} {value}")
+    return ", ".join(words)

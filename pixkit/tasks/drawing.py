@@ -1,0 +1,154 @@
+"""What the verbs that draw share: which model, how it is drawn from, and what is given of images."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypedDict, cast
+
+from torch import Tensor
+
+from pixkit.data import Progress as Loading
+from pixkit.image import ImageSpec
+from pixkit.models.base import Model
+from pixkit.models.latent import LatentModel
+from pixkit.noise import Noise
+from pixkit.recipe.schema import SampleConfig
+from pixkit.runs.load import load
+from pixkit.runs.run import Run
+from pixkit.samplers import Drawn, Sampler, sampler_for
+from pixkit.samplers.base import Progress
+from pixkit.tasks.inputs import read_images
+
+Source = Model | Run | str | Path
+"""A trained model, or the run that it is loaded from, or that run's folder."""
+Images = Tensor | str | Path | Sequence[str | Path]
+"""Images as levels, int64 [N, C, H, W], or by name: files, or SPLIT:NUMBER of the run's own data."""
+
+
+class DrawingOptions(TypedDict, total=False):
+    """How `pixkit.sample`, `complete`, `upscale` and `reconstruct` draw, and from what; all may be left out.
+
+    Attributes:
+        seed: names the noise; 0 if left out.
+        temperature: divides logits (and scales); 1 is the model's own distribution.
+        sampler: a sampler, or the name of one; "auto" is the fastest exact one.
+        batch_size: images drawn together; the result does not depend on it.
+        device: auto, cpu or cuda. As `checkpoint` and `weights`, of a run alone: a model is where it is.
+        checkpoint: best, last or step-N.
+        weights: ema (the raw ones where there is no average) or raw.
+        progress: called as progress(done, total) while images are drawn.
+        loading: called as loading(what, done, total) while the run's data are read.
+
+    Temperature, sampler and batch size that are left out are those of the run's recipe, section `sample`, or of a
+    recipe that says nothing.
+    """
+
+    seed: int
+    temperature: float | None
+    sampler: str | Sampler | None
+    batch_size: int | None
+    device: str
+    checkpoint: str
+    weights: str
+    progress: Progress | None
+    loading: Loading | None
+
+
+def open_drawer(
+    source: Source,
+    *,
+    seed: int = 0,
+    temperature: float | None = None,
+    sampler: str | Sampler | None = None,
+    batch_size: int | None = None,
+    device: str = "auto",
+    checkpoint: str = "best",
+    weights: str = "ema",
+    progress: Progress | None = None,
+    loading: Loading | None = None,
+) -> Drawer:
+    """Load the model if need be; see `DrawingOptions`.
+
+    Raises:
+        RunError: if there is no such run.
+        CheckpointError: if there is no such checkpoint, or it is damaged.
+        PluginError: if a component of it, or the sampler, is missing.
+        UsageError: if the device is missing.
+    """
+    run, section = None, SampleConfig()
+    if isinstance(source, Model):
+        model = source
+    else:
+        run = source if isinstance(source, Run) else Run.open(source)
+        section = run.recipe().sample
+        model = load(run, device=device, checkpoint=checkpoint, weights=weights)
+    return Drawer(
+        model,
+        run,
+        seed,
+        section.temperature if temperature is None else temperature,
+        sampler_for(section.type if sampler is None else sampler),
+        section.batch_size if batch_size is None else batch_size,
+        section.count,
+        progress,
+        loading,
+    )
+
+
+@dataclass(frozen=True)
+class Drawer:
+    """A model, the run that it comes from (None if a model was given), and how images are drawn.
+
+    `count` is how many the recipe's section `sample` asks for.
+    """
+
+    model: Model
+    run: Run | None
+    seed: int
+    temperature: float
+    sampler: Sampler
+    batch_size: int
+    count: int
+    progress: Progress | None
+    loading: Loading | None
+
+    def draw(self, n: int, **request: Any) -> Drawn:
+        """`n` images; `request` holds what else `Model.request` takes."""
+        request |= {"seed": self.seed, "progress": self.progress}
+        how: dict[str, Any] = {"temperature": self.temperature, "sampler": self.sampler, "batch_size": self.batch_size}
+        return self.model.draw(self.model.request(n, **how, **request))
+
+    def decode(self, z: Tensor, noise: Noise) -> Drawn:
+        """An image of each code of a latent model, z [B, ...]."""
+        model = self.latent_model("decode")
+        return model.draw_from(
+            z,
+            noise,
+            temperature=self.temperature,
+            sampler=self.sampler,
+            batch_size=self.batch_size,
+            progress=self.progress,
+        )
+
+    def latent_model(self, where: str) -> LatentModel:
+        """The model, if it is a latent one.
+
+        Raises:
+            UsageError: if not.
+        """
+        self.model.require("has_latent", where)
+        return cast(LatentModel, self.model)
+
+    def images(self, given: Images, *, spec: ImageSpec | None = None, where: str = "image") -> Tensor:
+        """What is given, int64 [N, C, H, W] on the CPU, read if it is named; files have to be as `spec` says.
+
+        Raises:
+            DataError: if an image cannot be read or does not fit.
+            UsageError: if there is no image of that number.
+        """
+        if isinstance(given, Tensor):
+            return given.cpu()
+        names = [given] if isinstance(given, str | Path) else list(given)
+        return read_images(names, spec or self.model.spec, self.run, where=where, loading=self.loading)

@@ -1,0 +1,72 @@
+"""What is known of an image that is to be completed: edges, all but a box, all but some pixels."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Literal
+
+import torch
+from torch import Tensor
+
+from pixkit.errors import UsageError
+from pixkit.image import ImageSpec
+from pixkit.noise import Noise
+
+Mask = Callable[[ImageSpec], Tensor]
+"""Gives the known sub-pixels, bool [C, H, W], of images of a spec."""
+Side = Literal["top", "bottom", "left", "right"]
+Shape = tuple[int, int, int]
+"""Of an image, (C, H, W)."""
+
+
+def keep_edge(shape: Shape, side: Side, count: int) -> Tensor:
+    """The first `count` rows or columns from a side are known: bool [C, H, W].
+
+    Raises:
+        UsageError: if there are not so many.
+    """
+    axis = 1 if side in ("top", "bottom") else 2
+    length = shape[axis]
+    if not 0 <= count <= length:
+        raise UsageError(
+            f"the image has not so many {'rows' if axis == 1 else 'columns'}",
+            found=str(count),
+            expected=f"0..{length}",
+        )
+    known = torch.zeros(shape, dtype=torch.bool)
+    start = 0 if side in ("top", "left") else length - count
+    known.narrow(axis, start, count).fill_(True)
+    return known
+
+
+def hide_box(shape: Shape, top: int, left: int, height: int, width: int) -> Tensor:
+    """All is known but a box: bool [C, H, W].
+
+    Raises:
+        UsageError: if the box is not within the image.
+    """
+    if min(top, left) < 0 or min(height, width) < 1 or top + height > shape[1] or left + width > shape[2]:
+        raise UsageError(
+            "the box is not within the image",
+            found=f"top {top}, left {left}, height {height}, width {width}",
+            expected=f"top + height <= {shape[1]}, left + width <= {shape[2]}",
+        )
+    known = torch.ones(shape, dtype=torch.bool)
+    known[:, top : top + height, left : left + width] = False
+    return known
+
+
+def hide_random(shape: Shape, share: float, seed: int) -> Tensor:
+    """All is known but a share of the sites, at least one of them, the same ones for the same seed: bool [C, H, W].
+
+    Raises:
+        UsageError: if the share is not within 0..1.
+    """
+    if not 0 < share <= 1:
+        raise UsageError("no share of the pixels", found=str(share), expected="0 < share <= 1")
+    channels, height, width = shape
+    places = Noise(seed, [0]).stream("completion").uniforms(1, ImageSpec(1, height, width, 2)).flatten()
+    hidden = places.argsort()[: max(round(share * height * width), 1)]
+    known = torch.ones(height * width, dtype=torch.bool)
+    known[hidden] = False
+    return known.view(1, height, width).repeat(channels, 1, 1)

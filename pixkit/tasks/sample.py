@@ -1,0 +1,135 @@
+"""Drawing images from a trained model: freely, by label or code, going on from rows, or along a latent code."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Unpack
+
+from torch import Tensor
+
+from pixkit.errors import UsageError
+from pixkit.samplers import Drawn, Known
+from pixkit.tasks import latents
+from pixkit.tasks.drawing import Drawer, DrawingOptions, Source, open_drawer
+from pixkit.tasks.inputs import Choice, repeat_codes, repeat_labels
+from pixkit.tasks.masks import keep_edge
+
+IN_A_ROW = 8
+"""Images of a label, a code or an interpolation, if no number is given."""
+
+
+@dataclass(frozen=True)
+class Sampled(Drawn):
+    """What `sample` gives: `images`, int64 [N, C, H, W] on the CPU, and a `summary` of what the sampler did.
+
+    Attributes:
+        columns: how many images belong together (of a label, a code, an interpolation), as rows of a grid may show;
+            None where nothing says.
+    """
+
+    columns: int | None = None
+
+
+def sample(
+    model: Source,
+    n: int | None = None,
+    *,
+    labels: Choice | None = None,
+    codes: Choice | None = None,
+    given: Tensor | str | Path | None = None,
+    rows: int | None = None,
+    guidance: float = 0.0,
+    vary: str | None = None,
+    interpolate: Tensor | Sequence[str | Path] | None = None,
+    **options: Unpack[DrawingOptions],
+) -> Sampled:
+    """Draw images from a trained model.
+
+        drawn = pixkit.sample("runs/digits-gated", 10, labels="all", seed=1)
+        pixkit.figures.save_grid(drawn.images, 17, "grid.png", columns=drawn.columns)
+
+    An image depends on the seed and its number alone, not on how many are drawn or how.
+
+    Args:
+        model: a trained model in eval mode, or its run, or the run's folder.
+        n: how many images; with `labels`, `codes` or `interpolate` how many of each, 8 if left out. Otherwise the
+            recipe's `sample.count`, or 64 of a model that was given without its run.
+        labels: draw n images of each of these classes: an int, several, or "all"; "none" draws without a label. A model
+            with labels draws each class in turn if it is left out.
+        codes: draw n images of each of these values of a categorical code.
+        given: an image to go on with, int64 [1, C, H, W], or its name: a file, or "test:5" of the run's data.
+        rows: how many of its rows are given. Under a raster ordering the others follow p(others | given).
+        guidance: more like the label than the model says; 0 is the model.
+        vary: of a latent model, what differs: "pixels" (of one code), "latent" (the code, under one pixel noise), or
+            "latentL", level L alone.
+        interpolate: of a latent model, two images, from the code of one to that of the other.
+        options: how to draw: see `DrawingOptions` (seed, temperature, sampler, batch_size, device, ...).
+
+    Raises:
+        UsageError: for what the model does not take, or what does not go together.
+        DataError: if an image cannot be read or does not fit.
+        RunError: if there is no such run.
+        CheckpointError: if its checkpoint is missing or damaged.
+    """
+    used = {"labels": labels, "codes": codes, "given": given, "interpolate": interpolate, "vary": vary}
+    named = [name for name, value in (used | {"guidance": guidance or None}).items() if value is not None]
+    if incompatible(named):
+        raise UsageError(f"{' and '.join(named)} do not go together", where="sample")
+    if (given is None) != (rows is None):
+        raise UsageError("given and rows go together", where="sample", expected='given="test:5", rows=10')
+    drawer = open_drawer(model, **options)
+    together = labels is not None or codes is not None or interpolate is not None
+    number = n if n is not None else IN_A_ROW if together else drawer.count
+    drawn = _along_the_code(drawer, number, vary, interpolate)
+    if drawn is None:
+        drawn = drawer.draw(
+            **_request(drawer, number, labels=labels, codes=codes, given=given, rows=rows, guidance=guidance)
+        )
+    return Sampled(drawn.images.cpu(), drawn.summary, number if together else None)
+
+
+def incompatible(named: Collection[str]) -> bool:
+    """Whether arguments of these names, of which each is given, do not go together."""
+    alone = {"vary", "interpolate"} & set(named)
+    return len(named) > 1 and (bool(alone) or {"labels", "codes"} <= set(named))
+
+
+def _along_the_code(
+    drawer: Drawer, n: int, vary: str | None, ends: Tensor | Sequence[str | Path] | None
+) -> Drawn | None:
+    """Images of a latent model whose codes are related, if that is asked for."""
+    if ends is not None:
+        model = drawer.latent_model("interpolate")
+        images = drawer.images(ends, where="interpolate")
+        if len(images) != 2:
+            raise UsageError("an interpolation has two ends", where="interpolate", found=f"{len(images)} images")
+        return drawer.decode(*latents.interpolate(model, images, n, drawer.seed))
+    if vary is not None:
+        return drawer.decode(*latents.vary(drawer.latent_model("vary"), vary, n, drawer.seed))
+    return None
+
+
+def _request(
+    drawer: Drawer,
+    n: int,
+    *,
+    labels: Choice | None,
+    codes: Choice | None,
+    given: Tensor | str | Path | None,
+    rows: int | None,
+    guidance: float,
+) -> dict[str, Any]:
+    """What to ask the model for: `n` and what it is to be drawn under."""
+    request: dict[str, Any] = {"n": n, "guidance": guidance}
+    if labels is not None:
+        request["context"] = repeat_labels(drawer.model, labels, n)
+    if codes is not None:
+        request["context"] = repeat_codes(drawer.model, codes, n)
+    if "context" in request:
+        request["n"] = len(request["context"])
+    if given is not None and rows is not None:
+        image = drawer.images(given, where="given")
+        request["known"] = Known(keep_edge(drawer.model.spec.shape, "top", rows), image)
+    return request

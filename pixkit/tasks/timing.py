@@ -1,0 +1,257 @@
+"""How long sampling takes, against one forward pass: everything in one process, turn by turn, medians."""
+
+from __future__ import annotations
+
+import os
+import platform
+import statistics
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from pixkit.execution import choose as executors
+from pixkit.execution.lowering.lower import Unsupported
+from pixkit.execution.native.compile import NoCompiler
+from pixkit.execution.plan import Plan, make_plan
+from pixkit.execution.reference import Executor
+from pixkit.network import Autoregressive
+from pixkit.noise import Noise
+from pixkit.readiness.law import require_law
+from pixkit.readiness.trace import Trace
+from pixkit.samplers import Ancestral, Known
+from pixkit.samplers.base import BatchRequest
+
+ANCESTRAL_STEPS = 6
+"""Steps of ancestral sampling that are made in a turn, spread over the image; each is a forward pass."""
+TOO_LONG = 20.0
+"""Seconds of one image batch above which the reference executor is left out."""
+ONCE = 3.0
+"""Seconds above which an executor has one turn; the others have a first one, which warms up and does not count."""
+FORWARDS = 3
+"""Forward passes in a turn."""
+
+Progress = Callable[[str, int, int], None]
+
+
+@dataclass(frozen=True)
+class Row:
+    """One way of sampling at one batch size; times in seconds for the whole batch, None where it was not measured.
+
+    Attributes:
+        batch: images drawn together.
+        sampler: "ancestral" or "cached".
+        executor: who ran the plan, for cached sampling.
+        seconds: median time of one batch.
+        forward_seconds: median time of one forward pass of the same batch.
+        per_forward: seconds / forward_seconds.
+        ancestral_seconds: time of ancestral sampling, extrapolated from some of its steps.
+        speedup: ancestral_seconds / seconds.
+        preparation_seconds: packing the plan for this batch size, not counted in `seconds`.
+        note: what was extrapolated, or why there is no time.
+    """
+
+    batch: int
+    sampler: str
+    executor: str | None
+    seconds: float | None
+    forward_seconds: float
+    per_forward: float | None
+    ancestral_seconds: float
+    speedup: float | None
+    preparation_seconds: float | None
+    note: str
+
+
+@dataclass(frozen=True)
+class SamplingTimes:
+    """What `time_sampling` found; `preparation` has the seconds that tracing, planning and compiling took once."""
+
+    rows: list[Row]
+    preparation: dict[str, float]
+    machine: dict[str, Any]
+    steps: int
+    rounds: int
+
+    def dump(self) -> dict[str, Any]:
+        """As plain data."""
+        return asdict(self)
+
+
+@torch.no_grad()
+def time_sampling(
+    network: Autoregressive, batches: Sequence[int], *, rounds: int = 3, progress: Progress | None = None
+) -> SamplingTimes:
+    """Time one forward pass, ancestral sampling and cached sampling with every executor.
+
+    Args:
+        network: in eval mode; its weights do not matter.
+        batches: batch sizes.
+        rounds: turns of everything, of which the medians are reported; one that takes over `ONCE` seconds has one.
+        progress: called as progress(what, done, total).
+
+    Raises:
+        Untraceable: if the network cannot be traced.
+        CausalityError: if readiness does not prove it causal.
+    """
+    begin = time.perf_counter()
+    trace = Trace(network)
+    require_law(trace)
+    traced = time.perf_counter()
+    plan = make_plan(trace)
+    preparation = {"trace": traced - begin, "plan": time.perf_counter() - traced}
+    elsewhere = ("native",) if next(network.parameters()).is_cuda else ("graphs",)
+    names = [name for name in executors.EXECUTORS if name not in elsewhere]
+    reasons = {name: _try(plan, name, preparation) for name in names}
+    rows: list[Row] = []
+    for number, batch in enumerate(batches):
+        if progress is not None:
+            progress(f"batch {batch}", number, len(batches))
+        rows += _Batch(plan, batch, rounds).rows(reasons)
+    return SamplingTimes(rows, preparation, machine(network), network.ordering.count, rounds)
+
+
+def machine(network: Autoregressive) -> dict[str, Any]:
+    """What the times depend on."""
+    reference = next(network.parameters())
+    device = reference.device
+    return {
+        "device": torch.cuda.get_device_name(device) if device.type == "cuda" else device.type,
+        "cpu": _cpu_name(),
+        "cpus": os.cpu_count(),
+        "threads": torch.get_num_threads(),
+        "torch": torch.__version__,
+        "dtype": str(reference.dtype).removeprefix("torch."),
+    }
+
+
+def _try(plan: Plan, name: str, preparation: dict[str, float]) -> str:
+    """Why an executor does not run the plan, empty if it does; what it makes once for all is made here."""
+    begin = time.perf_counter()
+    try:
+        executors.EXECUTORS[name](plan, 1, plan.trace.network.example_context(1))
+    except (Unsupported, NoCompiler) as error:
+        return " ".join(str(error).split())
+    preparation[name] = time.perf_counter() - begin
+    return ""
+
+
+class _Batch:
+    """The measurements of one batch size."""
+
+    def __init__(self, plan: Plan, batch: int, rounds: int) -> None:
+        self.plan, self.batch, self.rounds = plan, batch, rounds
+        self.network = plan.trace.network
+        self.device = next(self.network.parameters()).device
+        spec = self.network.spec
+        generator = torch.Generator().manual_seed(0)
+        self.images = torch.randint(spec.levels, (batch, *spec.shape), generator=generator).to(self.device)
+        self.context = self.network.example_context(batch)
+        self.noise = Noise(0, range(batch))
+        self.uniforms = self.network.uniforms(self.noise).flatten(3)
+        self.shown = _some_steps(self.network)
+        self.packing: dict[str, list[float]] = {}
+
+    def rows(self, reasons: dict[str, str]) -> list[Row]:
+        """One row a sampler; `reasons` says why an executor cannot be measured, if it cannot."""
+        reasons = {name: reason or self._too_slow(name) for name, reason in reasons.items()}
+        ways: dict[str, Callable[[], float]] = {"forward": self._forward, "ancestral": self._ancestral}
+        ways |= {name: self._cached(name) for name, reason in reasons.items() if not reason}
+        times = {name: [way()] for name, way in ways.items()}
+        again = {name: way for name, way in ways.items() if name not in reasons or times[name][0] < ONCE}
+        for name in again:
+            times[name].clear()
+            self.packing.pop(name, None)
+        for _ in range(self.rounds):
+            for name, way in again.items():
+                times[name] += [way() for _ in range(FORWARDS if name == "forward" else 1)]
+        median = {name: statistics.median(found) for name, found in times.items()}
+        share = f"extrapolated from {int(self.shown[0])} of {self.network.ordering.count} steps"
+        return [
+            self._row("ancestral", None, median, share),
+            *(
+                self._row("cached", name, median, reason or ("" if name in again else "one turn"))
+                for name, reason in reasons.items()
+            ),
+        ]
+
+    def _row(self, sampler: str, executor: str | None, median: dict[str, float], note: str) -> Row:
+        forward, ancestral = median["forward"], median["ancestral"]
+        seconds = median.get(executor or sampler)
+        return Row(
+            self.batch,
+            sampler,
+            executor,
+            seconds,
+            forward,
+            None if seconds is None else seconds / forward,
+            ancestral,
+            None if seconds is None else ancestral / seconds,
+            None if seconds is None or executor is None else statistics.median(self.packing[executor]),
+            note,
+        )
+
+    def _forward(self) -> float:
+        return self._time(lambda: self.network(self.images, self.context))
+
+    def _ancestral(self) -> float:
+        """All but a few steps are given, and each step that is not is a forward pass."""
+        made, mask = self.shown
+        draw = Ancestral(Ancestral.Config()).prepare(self.network, mask)
+        request = BatchRequest(self.noise, known=Known(mask, self.images.cpu()), context=self.context)
+        return self._time(lambda: draw(request)) * self.network.ordering.count / made
+
+    def _cached(self, name: str) -> Callable[[], float]:
+        def way() -> float:
+            begin = time.perf_counter()
+            executor = executors.EXECUTORS[name](self.plan, self.batch, self.context)
+            self.packing.setdefault(name, []).append(time.perf_counter() - begin)
+            return self._time(lambda: executor.walk(self.uniforms, 1.0, None))
+
+        return way
+
+    def _too_slow(self, name: str) -> str:
+        """Whether the reference executor would take too long, by a twentieth of its steps."""
+        if name != "reference":
+            return ""
+        executor: Executor = executors.EXECUTORS[name](self.plan, self.batch, self.context)
+        count = self.network.ordering.count
+        some = max(count // 20, 1)
+
+        def walk() -> None:
+            for step in range(count // 2, count // 2 + some):
+                executor.advance(step)
+
+        guess = self._time(walk) * count / some
+        return f"left out: it would take about {guess:.0f} s" if guess > TOO_LONG else ""
+
+    def _time(self, work: Callable[[], Any]) -> float:
+        self._finish()
+        begin = time.perf_counter()
+        work()
+        self._finish()
+        return time.perf_counter() - begin
+
+    def _finish(self) -> None:
+        if self.device.type == "cuda":
+            torch.cuda.synchronize(self.device)
+
+
+def _some_steps(network: Autoregressive) -> tuple[int, Tensor]:
+    """How many steps are left open, and bool [C, H, W] of what is given so that they are."""
+    count = network.ordering.count
+    chosen = torch.linspace(0, count - 1, min(ANCESTRAL_STEPS, count)).round().long()
+    return len(chosen), ~torch.isin(network.ordering.steps, chosen)
+
+
+def _cpu_name() -> str:
+    try:
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
+    except OSError:
+        return platform.processor() or platform.machine()
+    named = next((line for line in lines if line.startswith("model name")), "")
+    return named.partition(":")[2].strip() or platform.machine()
