@@ -10,6 +10,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from pixkit import completion as completion
     from pixkit import figures as figures
     from pixkit import layers as layers
     from pixkit import testing as testing
@@ -96,7 +97,6 @@ if TYPE_CHECKING:
     from pixkit.runs.run import Run as Run
     from pixkit.samplers.base import Known as Known
     from pixkit.samplers.base import Sampler as Sampler
-    from pixkit.tasks import complete as completion  # noqa: F401 - 0.1's name
     from pixkit.tasks.complete import Completion as Completion
     from pixkit.tasks.complete import complete as complete
     from pixkit.tasks.score import evaluate as evaluate
@@ -107,7 +107,7 @@ if TYPE_CHECKING:
 
 _MODULES = {
     "build": "training.build",
-    "completion": "tasks.complete",
+    "completion": "completion",
     "figures": "figures",
     "layers": "layers",
     "testing": "testing",

@@ -15,7 +15,7 @@ PARTS = (
     *("errors", "files", "randomness", "image", "noise"),
     *("components", "orderings", "layers", "backbones", "heads", "network"),
     *("readiness", "execution", "samplers", "models"),
-    *("data", "recipe", "runs", "figures", "tasks", "training", "testing", "builtins", "cli", "__main__"),
+    *("data", "recipe", "runs", "figures", "tasks", "training", "testing", "builtins", "cli", "__main__", "completion"),
 )
 """Modules and packages of the core; each imports itself and earlier ones, and no others."""
 
