@@ -85,6 +85,8 @@ if TYPE_CHECKING:
     from pixkit.models.encoder import split_gaussian as split_gaussian
     from pixkit.models.latent import LatentModel as LatentModel
     from pixkit.models.latent import VariationalModel as VariationalModel
+    from pixkit.models.latent_config import CodeConfig as CodeConfig
+    from pixkit.models.latent_config import DecoderConfig as DecoderConfig
     from pixkit.network import Autoregressive as Autoregressive
     from pixkit.network import assemble as assemble
     from pixkit.noise import Noise as Noise
@@ -124,6 +126,7 @@ _MODULE_OF = {
     "CausalAttention": "layers",
     "CausalityError": "errors",
     "CheckpointError": "errors",
+    "CodeConfig": "models.latent_config",
     "CodeMaps": "models.codes",
     "CodeVector": "models.codes",
     "ColourLayerNorm": "layers",
@@ -137,6 +140,7 @@ _MODULE_OF = {
     "DataRef": "components.spec",
     "DataSource": "data.base",
     "Dataset": "data",
+    "DecoderConfig": "models.latent_config",
     "DiagonalLSTM": "layers",
     "Encoder": "models.encoder",
     "EncoderConfig": "models.encoder",

@@ -12,9 +12,9 @@ from pixkit.components.config import ComponentConfig
 from pixkit.components.spec import BackboneRef, HeadRef, OrderingRef
 from pixkit.image import Batch, ImageSpec
 from pixkit.models.base import Losses, Phase
-from pixkit.models.labelled import LabelledModel, label_context
+from pixkit.models.labelled import LabelledModel
 from pixkit.models.request import SampleRequest
-from pixkit.network import Autoregressive, assemble
+from pixkit.network import Autoregressive
 from pixkit.readiness.check import verify
 from pixkit.samplers import Drawn
 
@@ -46,9 +46,7 @@ class AutoregressiveModel(LabelledModel):
 
     def __init__(self, config: Config, spec: ImageSpec, classes: int | None = None) -> None:
         super().__init__(config, spec, classes)
-        self.labelled, self.label_config = config.context is not None, config.context
-        parts = (config.ordering, config.input, config.backbone, config.head)
-        self.network = assemble(spec, *parts, conditioner=label_context(config.context, classes))
+        self.network = self.build_network(config.ordering)
 
     def phases(self) -> list[Phase]:
         """One: maximum likelihood."""

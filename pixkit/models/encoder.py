@@ -70,7 +70,7 @@ class Encoder(nn.Module):
         self, spec: ImageSpec, inputs: InputConfig, config: EncoderConfig, outputs: int, halvings: int | None = None
     ) -> None:
         super().__init__()
-        self.encoding = inputs.build(spec)
+        self.encoding, self.sparsity = inputs.build(spec), config.sparsity
         times = max(halvings_to(side, 4) for side in (spec.height, spec.width)) if halvings is None else halvings
         width = config.width
         self.trunk = nn.Sequential(nn.Conv2d(self.encoding.maps, width, 3, padding=1), nn.ELU())
@@ -87,10 +87,22 @@ class Encoder(nn.Module):
             self.hidden = nn.Sequential(nn.Conv2d(width, config.hidden, 1), activation)
             self.last = nn.Conv2d(config.hidden, outputs, 1)
 
-    def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        """The outputs, and what the sparsity penalty looks at."""
-        activations = self.hidden(self.trunk(self.encoding(x)))
+    def forward(self, x: Tensor, noise: float = 0.0) -> tuple[Tensor, Tensor]:
+        """The outputs, and the activations of the hidden layer, which the `penalty` looks at.
+
+        Args:
+            x: int64 [B, C, H, W].
+            noise: deviation of Gaussian noise that is added to the encoded levels, from torch's generator.
+        """
+        entered = self.encoding(x)
+        if noise:
+            entered = entered + noise * torch.randn_like(entered)
+        activations = self.hidden(self.trunk(entered))
         return self.last(activations), activations
+
+    def penalty(self, activations: Tensor) -> Tensor:
+        """Nats, a scalar, of these activations: 0 if no sparsity is asked for."""
+        return activations.new_zeros(()) if self.sparsity is None else self.sparsity.penalty(activations)
 
 
 _ACTIVATIONS: dict[str | None, type[nn.Module]] = {None: nn.ELU, "l1": nn.ReLU, "kl": nn.Sigmoid}

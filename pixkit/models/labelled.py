@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 from abc import abstractmethod
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from pixkit.backbones.conditioners import LabelConfig, LabelContext
+from pixkit.components.spec import ComponentSpec
 from pixkit.errors import RecipeError
-from pixkit.image import Batch
+from pixkit.image import Batch, ImageSpec
 from pixkit.layers import initialise_from_data
 from pixkit.models.base import Model
 from pixkit.models.capabilities import lacking
 from pixkit.models.request import SampleRequest
-from pixkit.network import Autoregressive
+from pixkit.network import Autoregressive, assemble
 from pixkit.noise import Noise
 from pixkit.samplers import Drawn
 from pixkit.samplers.guidance import Guided
@@ -22,6 +24,8 @@ from pixkit.samplers.guidance import Guided
 
 class LabelledModel(Model):
     """Base of models of pixels alone that can be given labels.
+
+    Its ``Config`` has the keys `input`, `context` (a `LabelConfig` or None), `backbone` and `head`.
 
     Attributes:
         label_config: what the recipe says of labels; None if the model takes none.
@@ -31,6 +35,17 @@ class LabelledModel(Model):
     label_config: LabelConfig | None
     network: Autoregressive
     completes = True
+
+    def __init__(self, config: Any, spec: ImageSpec, classes: int | None = None) -> None:
+        super().__init__(config, spec, classes)
+        self.label_config = config.context
+        self.labelled = self.label_config is not None
+
+    def build_network(self, ordering: ComponentSpec) -> Autoregressive:
+        """A network of the recipe's parts for one ordering."""
+        config = self.config
+        conditioner = label_context(self.label_config, self.classes)
+        return assemble(self.spec, ordering, config.input, config.backbone, config.head, conditioner=conditioner)
 
     @property
     def guidable(self) -> bool:  # type: ignore[override]

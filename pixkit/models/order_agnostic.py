@@ -19,9 +19,9 @@ from pixkit.components.spec import BackboneRef, HeadRef, OrderingRef
 from pixkit.errors import RecipeError
 from pixkit.image import Batch, ImageSpec
 from pixkit.models.base import Losses, Phase
-from pixkit.models.labelled import LabelledModel, label_context
+from pixkit.models.labelled import LabelledModel
 from pixkit.models.request import Progress, SampleRequest
-from pixkit.network import Autoregressive, assemble
+from pixkit.network import Autoregressive
 from pixkit.noise import Noise
 from pixkit.readiness.check import verify
 from pixkit.samplers import Drawn, Known
@@ -70,12 +70,7 @@ class OrderAgnosticModel(LabelledModel):
 
     def __init__(self, config: Config, spec: ImageSpec, classes: int | None = None) -> None:
         super().__init__(config, spec, classes)
-        self.labelled, self.label_config = config.context is not None, config.context
-        self.networks = nn.ModuleList()
-        for ordering in config.orderings:
-            conditioner = label_context(config.context, classes)
-            parts = (config.input, config.backbone, config.head)
-            self.networks.append(assemble(spec, ordering, *parts, conditioner=conditioner))
+        self.networks = nn.ModuleList(map(self.build_network, config.orderings))
         for number, network in enumerate(self._networks()):
             _share(self.network, network, f"model.orderings[{number}]")
         self.register_state_dict_post_hook(_drop_shared)

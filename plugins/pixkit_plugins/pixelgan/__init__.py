@@ -30,6 +30,15 @@ DEVIATION = 3.0
 1 / (1 + (K - 1) exp(-3 K / sqrt(K - 1))): 0.9996 for K = 10."""
 
 
+class SizesConfig(pixkit.ComponentConfig):
+    """Of which codes z is made."""
+
+    gaussian: int = Field(0, ge=0, le=65536)
+    """Entries of the Gaussian code; there is none if 0."""
+    categorical: int = Field(0, ge=0, le=65536)
+    """Categories of the categorical code; there is none if 0."""
+
+
 class PixelGAN(pixkit.LatentModel):
     """An autoencoder whose decoder is an autoregressive network, and whose codes are made to look like a prior's.
 
@@ -69,27 +78,11 @@ class PixelGAN(pixkit.LatentModel):
     score_kind = "none"
     metric = "reconstruction"
 
-    class Config(pixkit.ComponentConfig):
+    class Config(pixkit.CodeConfig, SizesConfig, pixkit.DecoderConfig):
         """The parts."""
 
-        ordering: pixkit.OrderingRef = Field(default={"type": "raster"}, validate_default=True)
-        """Which sub-pixels the decoder draws when."""
-        input: pixkit.InputConfig = Field(default_factory=pixkit.InputConfig)
-        """How levels enter decoder and encoder."""
-        backbone: pixkit.BackboneRef
-        """The decoder's network."""
-        head: pixkit.HeadRef = Field(default={"type": "softmax"}, validate_default=True)
-        """The distribution of a sub-pixel."""
-        gaussian: int = Field(0, ge=0, le=65536)
-        """Entries of the Gaussian code; there is none if 0."""
-        categorical: int = Field(0, ge=0, le=65536)
-        """Categories of the categorical code; there is none if 0."""
         condition: Literal["maps", "vector"] = "vector"
         """The code enters the backbone as feature maps, or as a vector, the same at every site."""
-        features: int = Field(32, ge=1, le=4096)
-        """Number of these maps, or of the vector's entries."""
-        encoder: pixkit.EncoderConfig = Field(default_factory=pixkit.EncoderConfig)
-        """The encoder."""
         noise: float = Field(0.0, ge=0)
         """Deviation of the noise that is added to the encoder's input in training."""
         discriminator: DiscriminatorConfig = Field(default_factory=DiscriminatorConfig)
@@ -107,13 +100,7 @@ class PixelGAN(pixkit.LatentModel):
         self.codes = config.categorical
         total = sum(self.sizes.values())
         self.encoder = pixkit.Encoder(spec, config.input, config.encoder, total)
-        parts = (config.ordering, config.input, config.backbone, config.head)
-        conditioner: pixkit.Conditioner = (
-            pixkit.CodeMaps((total,), config.features, (spec.height, spec.width))
-            if config.condition == "maps"
-            else pixkit.CodeVector(total, config.features)
-        )
-        self.network = pixkit.assemble(spec, *parts, conditioner=conditioner)
+        self.network = config.decoder(spec, config.conditioner(total, spec))
         self.discriminators = nn.ModuleDict(
             {name: Discriminator(size, config.discriminator) for name, size in self.sizes.items()}
         )
@@ -222,13 +209,8 @@ class PixelGAN(pixkit.LatentModel):
 
     def _outputs(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """Of the encoder with the noise of training, and the sparsity penalty."""
-        entered = self.encoder.encoding(x)
-        if self.config.noise:
-            entered = entered + self.config.noise * torch.randn_like(entered)
-        hidden = self.encoder.hidden(self.encoder.trunk(entered))
-        sparsity = self.config.encoder.sparsity
-        outputs = self.encoder.last(hidden)
-        return outputs, outputs.new_zeros(()) if sparsity is None else sparsity.penalty(hidden)
+        outputs, activations = self.encoder(x, self.config.noise)
+        return outputs, self.encoder.penalty(activations)
 
     def _codes(self, outputs: Tensor) -> Tensor:
         parts = self._logits(outputs)

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from torch.distributions import Normal, kl_divergence
 
 import pixkit
-from pixkit_plugins.pixelvae.prior import GridPrior, SpatialConfig
+from pixkit_plugins.pixelvae.prior import GridPrior, LevelsConfig
 
 pixkit_api_version = 1
 
@@ -56,25 +56,11 @@ class PixelVAE(pixkit.VariationalModel):
     group a level; beta = 1 and no free bits (the defaults) are the paper's objective.
     """
 
-    class Config(pixkit.ComponentConfig):
+    class Config(pixkit.CodeConfig, LevelsConfig, pixkit.DecoderConfig):
         """The parts."""
 
-        ordering: pixkit.OrderingRef = Field(default={"type": "raster"}, validate_default=True)
-        """Which sub-pixels the decoder draws when."""
-        input: pixkit.InputConfig = Field(default_factory=pixkit.InputConfig)
-        """How levels enter decoder and encoder."""
-        backbone: pixkit.BackboneRef
-        """The decoder's network."""
-        head: pixkit.HeadRef = Field(default={"type": "softmax"}, validate_default=True)
-        """The distribution of a sub-pixel."""
-        latent: int = Field(32, ge=1, le=65536)
-        """Entries of the vector: z_1, or z_2 if there is a spatial z_1."""
-        spatial: SpatialConfig | None = None
-        """A latent on a grid between the vector and the decoder; there is none if left out."""
         condition: Literal["maps", "vector"] = "maps"
         """z_1 enters the backbone as feature maps, or as a vector without upsampling."""
-        features: int = Field(32, ge=1, le=4096)
-        """Number of these maps, or of the vector's entries."""
         encoder: pixkit.EncoderConfig = Field(default_factory=pixkit.EncoderConfig)
         """The encoder of each level."""
         warmup: int = Field(0, ge=0)
@@ -96,23 +82,20 @@ class PixelVAE(pixkit.VariationalModel):
             pixkit.Encoder(spec, config.input, config.encoder, 2 * size, None if level else halvings)
             for level, size in enumerate(sizes)
         )
-        parts = (config.ordering, config.input, config.backbone, config.head)
-        self.network = pixkit.assemble(spec, *parts, conditioner=self._conditioner())
+        self.network = config.decoder(spec, self._conditioner())
 
     def _conditioner(self) -> pixkit.Conditioner:
         config, image = self.config, (self.spec.height, self.spec.width)
-        if config.condition == "maps" and self.prior is not None and config.spatial is not None:
-            return pixkit.CodeMaps(self.prior.shape, config.features, image, config.spatial.halvings)
-        if config.condition == "maps":
-            return pixkit.CodeMaps((config.latent,), config.features, image)
-        if config.spatial is not None:
+        if config.spatial is None or self.prior is None:
+            return config.conditioner(config.latent, self.spec)
+        if config.condition == "vector":
             raise pixkit.RecipeError(
                 "a latent on a grid is no vector",
                 where="model.condition",
                 found="vector, and a section model.spatial",
                 expected="maps",
             )
-        return pixkit.CodeVector(config.latent, config.features)
+        return pixkit.CodeMaps(self.prior.shape, config.features, image, config.spatial.halvings)
 
     def phases(self) -> list[pixkit.Phase]:
         """One: the bound."""
@@ -198,12 +181,12 @@ class PixelVAE(pixkit.VariationalModel):
 
     def _encode(self, x: Tensor) -> tuple[list[Normal], Tensor]:
         """q(z_l | x) of each level, z_1 first, and the sparsity penalty."""
-        outputs, activations = zip(*(encoder(x) for encoder in self.encoders), strict=True)
-        sparsity = self.config.encoder.sparsity
-        penalty = outputs[0].new_zeros(())
-        if sparsity is not None:
-            penalty = torch.stack([sparsity.penalty(hidden) for hidden in activations]).sum()
-        return [pixkit.split_gaussian(one) for one in outputs], penalty
+        found, penalties = [], []
+        for encoder in self.encoders:
+            outputs, activations = encoder(x)
+            found.append(pixkit.split_gaussian(outputs))
+            penalties.append(encoder.penalty(activations))  # type: ignore[operator]  # a ModuleList knows no classes
+        return found, torch.stack(penalties).sum()
 
     def _priors(self, drawn: Sequence[Tensor]) -> list[Normal]:
         """p of each level's z given what is drawn, z_1 first."""

@@ -24,6 +24,15 @@ class SpatialConfig(pixkit.ComponentConfig):
     """Maps of the prior's layers."""
 
 
+class LevelsConfig(pixkit.ComponentConfig):
+    """Which levels of latents there are."""
+
+    latent: int = Field(32, ge=1, le=65536)
+    """Entries of the vector: z_1, or z_2 if there is a spatial z_1."""
+    spatial: SpatialConfig | None = None
+    """A latent on a grid between the vector and the decoder; there is none if left out."""
+
+
 class GridPrior(nn.Module):
     """p(z_1 | z_2) = product over sites s of N(z_1s; mean and scale of z_1r for r before s, and of z_2).
 
