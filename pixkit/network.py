@@ -123,7 +123,7 @@ def assemble(
     if conditioner is not None and not backbone.cls.conditional:
         raise RecipeError(
             f"the backbone '{backbone.name}' takes no context",
-            where="model.backbone.type",
+            where=backbone.config.where("type"),
             found=backbone.name,
             expected="a backbone that can be conditioned on labels or features (`conditional`)",
         )
@@ -145,7 +145,7 @@ def resolve_colours(ordering: ComponentSpec, head: ComponentSpec, spec: ImageSpe
             return colours
     raise RecipeError(
         f"the head '{head.name}' cannot draw colours this way",
-        where="model.ordering.colours",
+        where=ordering.config.where("colours"),
         found=str(asked),
         expected=" or ".join(supported),
         hint="set ordering.colours to auto, or head.independent to true to ignore colour dependence"

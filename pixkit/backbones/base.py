@@ -66,12 +66,15 @@ class Backbone(nn.Module, ABC):
         """``forward(x)``, or ``forward(x, context)``: features [B, width, H, W] of encoded pixels, see the class."""
 
 
-def check_multiple(key: str, maps: int, multiple: int, reason: str) -> None:
-    """RecipeError, naming the backbone's key, unless its number of maps is such a multiple; `reason` says of what."""
+def check_multiple(key: str, maps: int, multiple: int, reason: str, config: ComponentConfig | None = None) -> None:
+    """RecipeError, naming the backbone's key, unless its number of maps is such a multiple; `reason` says of what.
+
+    `config` is the backbone's, which knows where it stands; without it that is taken to be ``model.backbone``.
+    """
     if maps % multiple:
         raise RecipeError(
             "the maps do not divide evenly",
-            where=f"model.backbone.{key}",
+            where=f"model.backbone.{key}" if config is None else config.where(key),
             found=str(maps),
             expected=f"a multiple of {multiple}, {reason}",
             hint=f"{key}: {-(-maps // multiple) * multiple}",

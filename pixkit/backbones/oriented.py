@@ -47,11 +47,13 @@ class OrientedBackbone(Backbone):
 
     def _upright(self, given: Ordering) -> OrderingConfig:
         """The canonical ordering's configuration: where the given one is of its class, that one's without its turns."""
-        if not isinstance(given, self.canonical):
-            return self.canonical.Config()
-        return given.config.model_copy(
-            update={"transpose": False, "flip_horizontal": False, "flip_vertical": False, "colours": "auto"}
-        )
+        if isinstance(given, self.canonical):
+            upright = {"transpose": False, "flip_horizontal": False, "flip_vertical": False, "colours": "auto"}
+            copied: OrderingConfig = given.config.model_copy(update=upright)
+            return copied
+        fresh = self.canonical.Config()
+        fresh.settle(given.config)
+        return fresh
 
     def _scan(self, spec: BackboneSpec) -> tuple[Turn, BackboneSpec]:
         """How the ordering is turned into the canonical one, and the spec after that."""
@@ -66,7 +68,7 @@ class OrientedBackbone(Backbone):
         name = self.canonical.__name__.lower()
         raise RecipeError(
             f"{type(self).__name__} follows one scan, and no other ordering",
-            where="model.ordering",
+            where=given.where(),
             found=type(given).__name__,
             expected=f"{name}, or one of its symmetries (transpose, flip_horizontal, flip_vertical)",
         )

@@ -2,7 +2,20 @@
 
 from __future__ import annotations
 
-from pydantic import BaseModel, ConfigDict
+from dataclasses import dataclass, field
+from typing import TypeAlias
+
+from pydantic import BaseModel, ConfigDict, PrivateAttr
+
+KeyPath: TypeAlias = tuple[str | int, ...]
+"""Keys and list indexes that lead from the top of a recipe to one of its values."""
+
+
+@dataclass(frozen=True)
+class _Place:
+    """Where a configuration stands; no reason for two of them to differ."""
+
+    path: KeyPath = field(default=(), compare=False)
 
 
 class ComponentConfig(BaseModel):
@@ -17,3 +30,24 @@ class ComponentConfig(BaseModel):
         use_attribute_docstrings=True,
         protected_namespaces=(),
     )
+    _place: _Place = PrivateAttr(default_factory=_Place)
+
+    def where(self, key: str = "") -> str:
+        """Where a key of this configuration, or all of it, stands in the recipe: ``model.backbone.width``.
+
+        For the `where` of errors; in a recipe within a recipe, as a backbone's own backbone is, the whole path. What
+        was never part of a component is at the top.
+        """
+        return dotted((*self._place.path, *([key] if key else [])))
+
+    def settle(self, at: KeyPath | ComponentConfig) -> None:
+        """Note where it stands, for `where`: at a path, or at the place of another one. ComponentSpec does."""
+        self._place = at._place if isinstance(at, ComponentConfig) else _Place(at)
+
+
+def dotted(path: KeyPath) -> str:
+    """``model.backbone.width``; list indexes as ``betas[1]``; of a long key the beginning."""
+    text = ""
+    for part in path:
+        text += f"[{part}]" if isinstance(part, int) else f".{part if len(part) <= 80 else part[:77] + '...'}"
+    return text.removeprefix(".")

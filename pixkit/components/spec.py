@@ -8,23 +8,34 @@ against that component's own ``Config``.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Annotated, Any, TypeAlias
 
-from pydantic import GetCoreSchemaHandler, GetJsonSchemaHandler, ValidationError
+from pydantic import BaseModel, GetCoreSchemaHandler, GetJsonSchemaHandler, ValidationError
+from pydantic.fields import FieldInfo
 from pydantic_core import InitErrorDetails, PydanticCustomError, core_schema
 
-from pixkit.components.config import ComponentConfig
+from pixkit.components.config import ComponentConfig, KeyPath
 from pixkit.components.registry import Entry
 
 
 @dataclass(frozen=True)
 class ComponentSpec:
-    """A registered component together with its validated configuration."""
+    """A registered component together with its validated configuration.
+
+    The configuration, and every one within it, learns where it stands in a recipe (`ComponentConfig.where`): at the
+    ordinary place of the component's kind, until another component's configuration takes it in.
+    """
 
     entry: Entry
     config: ComponentConfig
     key: str = "type"
+
+    def __post_init__(self) -> None:
+        for path, value, _ in walk(self.config, _PLACES.get(self.entry.kind, ("model", self.entry.kind))):
+            if isinstance(value, ComponentConfig):
+                value.settle(path)
 
     @property
     def name(self) -> str:
@@ -43,6 +54,32 @@ class ComponentSpec:
     def dump(self) -> dict[str, Any]:
         """The recipe section that gives this component, every default written out."""
         return {self.key: self.entry.recipe_name, **self.config.model_dump(mode="json")}
+
+
+_PLACES: dict[str, KeyPath] = {"model": ("model",), "data": ("data",), "sampler": ("sample",)}
+"""Where recipes have a component of a kind, if not in a section of the model that is called like the kind."""
+
+
+def walk(
+    value: Any, path: KeyPath = (), declared: FieldInfo | None = None
+) -> Iterator[tuple[KeyPath, Any, FieldInfo | None]]:
+    """Everything that a validated configuration holds, itself first: where it stands, what it is, how it is declared.
+
+    A component stands where its configuration does, and comes before it. Members of a list are declared by the list's
+    field.
+    """
+    yield path, value, declared
+    if isinstance(value, ComponentSpec):
+        yield from walk(value.config, path, declared)
+    elif isinstance(value, BaseModel):
+        for name, field in type(value).model_fields.items():
+            yield from walk(getattr(value, name), (*path, name), field)
+    elif isinstance(value, dict):
+        for key, held in value.items():
+            yield from walk(held, (*path, key), declared)
+    elif isinstance(value, list | tuple):
+        for index, held in enumerate(value):
+            yield from walk(held, (*path, index), declared)
 
 
 class Resolve:

@@ -33,7 +33,7 @@ class Bernoulli(Head):
         if spec.levels != 2:
             raise RecipeError(
                 "the Bernoulli head is for images of two levels",
-                where="model.head.type",
+                where=config.where("type"),
                 found=f"{spec.levels} levels",
                 expected="2",
                 hint="binarise the data (data.binarise), or take the head softmax",

@@ -36,7 +36,7 @@ class CausalAttention(MixingLayer):
         if ordering.groups > 1:
             raise RecipeError(
                 "attention works on sites, not on single colours",
-                where="model.ordering.colours",
+                where=ordering.where("colours"),
                 found="sequential colours",
                 expected="joint",
                 hint="use a head that draws colours jointly, or one grey channel",

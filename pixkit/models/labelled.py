@@ -142,7 +142,7 @@ def label_context(config: LabelConfig | None, classes: int | None) -> LabelConte
     if classes is None:
         raise RecipeError(
             "the data have no labels to condition on",
-            where="model.context",
+            where=config.where(),
             found="type: label",
             expected="data with labels (mnist, fashion_mnist, cifar10, digits, arrays with an array of labels)",
         )

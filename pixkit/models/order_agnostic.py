@@ -72,7 +72,7 @@ class OrderAgnosticModel(LabelledModel):
         super().__init__(config, spec, classes)
         self.networks = nn.ModuleList(map(self.build_network, config.orderings))
         for number, network in enumerate(self._networks()):
-            _share(self.network, network, f"model.orderings[{number}]")
+            _share(self.network, network, config.orderings[number].config.where())
         self.register_state_dict_post_hook(_drop_shared)
         self.register_load_state_dict_pre_hook(_restore_shared)
 

@@ -64,6 +64,11 @@ class Ordering(ABC):
     def site_steps(self, height: int, width: int) -> Tensor:
         """The step of every site, int64 [height, width], before any flip."""
 
+    def where(self, key: str = "") -> str:
+        """Where the ordering, or a key of it, stands in the recipe, for errors of what cannot follow it."""
+        where: str = self.config.where(key)
+        return where
+
     @property
     def groups(self) -> int:
         """Number of colour groups, G."""

@@ -5,9 +5,10 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
+from pixkit.components.config import dotted
 from pixkit.components.registry import Registry
 from pixkit.recipe.sections import slot_at
-from pixkit.recipe.source import InvalidRecipe, Mark, Path, Problem, Source, dotted
+from pixkit.recipe.source import InvalidRecipe, Mark, Path, Problem, Source
 from pixkit.recipe.yaml import Node, parse_source
 
 _KEY = re.compile(r"[^.=\s]+")

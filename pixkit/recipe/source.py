@@ -7,10 +7,10 @@ import unicodedata
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from pixkit.components.config import KeyPath, dotted
 from pixkit.errors import RecipeError
 
-Path = tuple[str | int, ...]
-"""Keys and list indexes that lead from the top of a recipe to one of its values."""
+Path = KeyPath
 
 _WINDOW = 100
 _SHOWN = 50
@@ -124,14 +124,6 @@ class InvalidRecipe(RecipeError):
         elif count > 1:
             texts.append(f"{count} errors")
         return "\n\n".join(texts)
-
-
-def dotted(path: Path) -> str:
-    """``model.backbone.width``; list indexes as ``betas[1]``."""
-    text = ""
-    for part in path:
-        text += f"[{part}]" if isinstance(part, int) else f".{shorten(part, 80)}"
-    return text.removeprefix(".")
 
 
 def shorten(text: str, limit: int = 120) -> str:

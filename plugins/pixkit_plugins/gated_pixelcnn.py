@@ -80,7 +80,7 @@ class GatedPixelCNN(pixkit.OrientedBackbone):
     def __init__(self, config: Config, spec: pixkit.BackboneSpec) -> None:
         super().__init__(config, spec)
         for key, maps in (("width", config.width), ("output_width", config.output_width or config.width)):
-            pixkit.check_multiple(key, maps, spec.ordering.groups, "the number of colour groups")
+            pixkit.check_multiple(key, maps, spec.ordering.groups, "the number of colour groups", config)
         width, half, ordering = config.width, config.first_kernel // 2, self.scan.ordering
         below = range(config.layers - 1)
         first = pixkit.ShiftedConv2d(spec.inputs, 2 * width, (-half, -1), (-half, half))

@@ -63,7 +63,7 @@ class LocalPixelCNN(pixkit.Backbone):
         super().__init__(config, spec)
         ordering, width = spec.ordering, config.width
         groups, last = ordering.groups, config.stages - 1
-        pixkit.check_multiple("width", width, groups, "the number of colour groups")
+        pixkit.check_multiple("width", width, groups, "the number of colour groups", config)
         self.width = width
         self.ones = AppendMaps(torch.ones(groups, spec.image.height, spec.image.width))
         self.first = Masked(config, (spec.inputs + groups, width), "A", ordering)

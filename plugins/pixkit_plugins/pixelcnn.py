@@ -156,15 +156,19 @@ class Plain(nn.Module):
 _BLOCKS: dict[str, type[nn.Module]] = {"paper": Paper, "full": Residual, "plain": Plain}
 
 
+def width_unit(config: PixelCNN.Config, groups: int) -> int:
+    """What divides every width that fits: colours, halves and maxout pairs."""
+    return groups * (2 if config.block == "paper" else 1) * (2 if config.activation == "maxout" else 1)
+
+
 def check_widths(config: PixelCNN.Config, groups: int) -> None:
     """RecipeError unless the maps divide among colours, halves and maxout pairs."""
-    unit = groups * (2 if config.block == "paper" else 1) * (2 if config.activation == "maxout" else 1)
     for key, maps, multiple in (
-        ("width", config.width, unit),
+        ("width", config.width, width_unit(config, groups)),
         ("output_width", config.output_width or config.width, groups * (2 if config.activation == "maxout" else 1)),
     ):
         reason = f"for {groups} colour groups, block '{config.block}' and activation '{config.activation}'"
-        pixkit.check_multiple(key, maps, multiple, reason)
+        pixkit.check_multiple(key, maps, multiple, reason, config)
 
 
 @pixkit.hookimpl

@@ -84,7 +84,7 @@ class PixelCNNpp(pixkit.OrientedBackbone):
             raise pixkit.RecipeError(
                 "pixelcnnpp draws the colours of a pixel together: its convolutions mix them, so that none could see "
                 "the earlier colours of its own pixel",
-                where="model.ordering.colours",
+                where=spec.ordering.where("colours"),
                 found="sequential",
                 expected="joint",
                 hint="use a mixture head (logistic_mixture), which couples the colours itself; or set head.independent",

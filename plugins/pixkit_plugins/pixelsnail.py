@@ -158,7 +158,7 @@ def check_heads(config: PixelSNAIL.Config) -> None:
         if maps % config.heads:
             raise pixkit.RecipeError(
                 "the heads do not share the maps evenly",
-                where=f"model.backbone.{key}",
+                where=config.where(key),
                 found=f"{maps} maps, {config.heads} heads",
                 expected=f"a multiple of {config.heads}",
             )

@@ -56,7 +56,7 @@ class PixelRNN(pixkit.OrientedBackbone):
         sizes = [stream] + [config.output_width or stream] * config.output_layers
         self.width = sizes[-1]
         for key, maps in (("units", config.units), ("output_width", self.width)):
-            pixkit.check_multiple(key, maps, ordering.groups, "the number of colour groups")
+            pixkit.check_multiple(key, maps, ordering.groups, "the number of colour groups", config)
         self.stem = pixkit.MaskedConv2d(spec.inputs, stream, 7, "A", ordering)
         self.lstms = nn.ModuleList(self.lstm() for _ in range(config.layers))
         self.ups = nn.ModuleList(pixkit.Pointwise(config.units, stream, ordering) for _ in self.lstms)

@@ -241,6 +241,18 @@ def test_maps_that_do_not_divide_are_refused():
     assert "model.backbone.width" in str(error.value) and "width: 12" in str(error.value)
 
 
+@pytest.mark.parametrize(("channels", "width", "expected"), [(1, 64, 64), (2, 64, 64), (3, 66, 66), (5, 65, 70)])
+def test_the_base_that_is_left_out_fits_any_number_of_colour_groups(channels, width, expected):
+    """A pixelcnn as it comes where that fits, as grey images have it."""
+    plain = named("backbone", "multiscale", width=width, layers=1)
+    net = network(plain, ImageSpec(channels, 4, 4, 2), ordering=ordering(2))
+    assert net.ordering.groups == channels
+    body = net.backbone.base.body
+    assert type(body) is named("backbone", "pixelcnn").cls
+    assert body.config == type(body).Config(width=expected)
+    check_features(net)
+
+
 def test_the_base_has_its_own_say():
     """A base that follows the raster alone is refused under another base ordering; one without context where it is."""
     spiral = ordering(4, base_ordering={"type": "spiral"})

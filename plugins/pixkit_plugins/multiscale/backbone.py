@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal, cast
+from typing import Literal, cast
 
 import torch
 from pydantic import Field
@@ -11,6 +11,7 @@ from torch import Tensor, nn
 import pixkit
 from pixkit.layers import AppendMaps, Decimate, Lattice, Mosaic
 from pixkit_plugins.multiscale.ordering import Group, MultiscaleOrdering
+from pixkit_plugins.pixelcnn import PixelCNN, width_unit
 
 
 class Multiscale(pixkit.OrientedBackbone):
@@ -40,8 +41,9 @@ class Multiscale(pixkit.OrientedBackbone):
     class Config(pixkit.ComponentConfig):
         """The base, and the sizes of the networks."""
 
-        base: pixkit.BackboneRef = Field(default={"type": "pixelcnn"}, validate_default=True)
-        """The backbone of the decimated image."""
+        base: pixkit.BackboneRef | None = None
+        """The backbone of the decimated image; left out, a pixelcnn as it comes, its width rounded up to what the
+        colours need."""
         width: int = Field(64, ge=1, le=4096)
         """Maps of the networks, and of the features."""
         layers: int = Field(4, ge=0, le=100)
@@ -59,7 +61,7 @@ class Multiscale(pixkit.OrientedBackbone):
 
     def __init__(self, config: Config, spec: pixkit.BackboneSpec) -> None:
         check_parts(config, spec)
-        pixkit.check_multiple("width", config.width, spec.ordering.groups, "the number of colour groups")
+        pixkit.check_multiple("width", config.width, spec.ordering.groups, "the number of colour groups", config)
         super().__init__(config, spec)
         self.width, image = config.width, self.scan.image
         ordering = cast(MultiscaleOrdering, self.scan.ordering)
@@ -96,7 +98,7 @@ class Base(nn.Module):
         super().__init__()
         self.decimate = Decimate([coarse])
         self.context = ContextAt([coarse]) if spec.context else None
-        self.body = config.base.build(pixkit.BackboneSpec(ordering.spec, ordering, spec.inputs, spec.context))
+        self.body = base_of(config, pixkit.BackboneSpec(ordering.spec, ordering, spec.inputs, spec.context))
         self.project = pixkit.Pointwise(self.body.width, config.width, ordering)
 
     def forward(self, x: Tensor, context: Tensor | None) -> Tensor:
@@ -170,19 +172,28 @@ def check_parts(config: Multiscale.Config, spec: pixkit.BackboneSpec) -> None:
     if not isinstance(spec.ordering, MultiscaleOrdering):
         raise pixkit.RecipeError(
             "the backbone 'multiscale' follows the ordering of the same name",
-            where="model.ordering",
+            where=spec.ordering.where(),
             found=type(spec.ordering).__name__,
             expected="multiscale",
             hint="ordering: {type: multiscale, base: 4}",
         )
-    base: Any = config.base.cls
-    if spec.context and not base.conditional:
+    if config.base is not None and spec.context and not config.base.cls.conditional:
         raise pixkit.RecipeError(
             f"the base '{config.base.name}' takes no context",
-            where="model.backbone.base",
+            where=config.where("base"),
             found=config.base.name,
             expected="a backbone that can be conditioned on labels or features (`conditional`)",
         )
+
+
+def base_of(config: Multiscale.Config, spec: pixkit.BackboneSpec) -> pixkit.Backbone:
+    """The backbone of the decimated image."""
+    if config.base is not None:
+        chosen: pixkit.Backbone = config.base.build(spec)
+        return chosen
+    plain = PixelCNN.Config()
+    unit = width_unit(plain, spec.ordering.groups)
+    return PixelCNN(PixelCNN.Config(width=-(-plain.width // unit) * unit), spec)
 
 
 def _networks(

@@ -75,7 +75,7 @@ class RowRNN(pixkit.Backbone):
         super().__init__(config, spec)
         self.width = config.width
         self.turn = turn_of(spec)
-        pixkit.check_multiple("width", config.width, spec.ordering.groups, "the number of colour groups")
+        pixkit.check_multiple("width", config.width, spec.ordering.groups, "the number of colour groups", config)
         image = spec.image
         grid = (image.width, image.height) if self.turn.transpose else (image.height, image.width)
         keys = ("cell", "mode", "hidden_size", "num_layers", "bidirectional", "batch_norm", "dropout")
@@ -106,7 +106,7 @@ def turn_of(spec: pixkit.BackboneSpec) -> Turn:
             return turn
     raise pixkit.RecipeError(
         "a recurrent network over rows needs each row drawn before the next one is begun",
-        where="model.ordering",
+        where=spec.ordering.where(),
         found=type(spec.ordering).__name__,
         expected="row_at_once, or rows one after the other (raster, snake), or a symmetry of these",
     )
