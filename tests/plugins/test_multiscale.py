@@ -225,7 +225,7 @@ def test_what_is_drawn_between_given_pixels_follows_the_exact_conditional():
     with torch.no_grad():
         joint = net.log_prob(images).exp() * fits
     check_frequencies(numbered(drawn, 2), joint / joint.sum())
-    assert sampler.steps == 3
+    assert sampler.prepare(net, mask).steps == 3
 
 
 def test_other_orderings_are_refused_with_the_reason():
