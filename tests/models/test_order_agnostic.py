@@ -13,7 +13,8 @@ from pixkit.noise import Noise
 from pixkit.recipe import load_recipe
 from pixkit.runs.load import load
 from pixkit.samplers import Known
-from pixkit.tasks.complete import complete, keep_edge
+from pixkit.tasks.complete import complete
+from pixkit.tasks.masks import keep_edge
 from pixkit.testing import check_model, every_image, named, random_images, randomise
 from pixkit.training.build import build
 
