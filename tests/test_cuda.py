@@ -6,7 +6,8 @@ import torch
 from pixkit.image import Batch, ImageSpec
 from pixkit.noise import Noise
 from pixkit.samplers import Ancestral, Known
-from pixkit.tasks.complete import complete, keep_edge
+from pixkit.tasks.complete import complete
+from pixkit.tasks.masks import keep_edge
 from pixkit.testing import named, network, randomise
 
 pytestmark = [

@@ -12,7 +12,7 @@ from pixkit.network import Autoregressive
 from pixkit.readiness.trace import Untraceable
 from pixkit.samplers.ancestral import Ancestral
 from pixkit.samplers.base import Sampler
-from pixkit.samplers.batch import BatchSampler
+from pixkit.samplers.batch import BatchRequest, BatchSampler
 from pixkit.samplers.cached import Cached
 
 
@@ -24,5 +24,21 @@ class Auto(Sampler):
         try:
             return Cached(Cached.Config()).prepare(network, known)
         except (Untraceable, Unplannable, CausalityError) as error:
-            warnings.warn(f"sampling by whole passes, since no plan can be made: {error}", RuntimeWarning, stacklevel=2)
-            return Ancestral(Ancestral.Config()).prepare(network, known)
+            reason = f"sampling by whole passes, since no plan can be made: {error}"
+        warnings.warn(reason, RuntimeWarning, stacklevel=2)
+        return WholePasses(Ancestral(Ancestral.Config()).prepare(network, known), reason)
+
+
+class WholePasses:
+    """What ancestral sampling prepared, and why."""
+
+    def __init__(self, prepared: BatchSampler, reason: str) -> None:
+        self.prepared, self.reason = prepared, reason
+
+    def summary(self) -> str:
+        """Why, on one line."""
+        return " ".join(self.reason.split())
+
+    def __call__(self, request: BatchRequest) -> Tensor:
+        """See BatchSampler."""
+        return self.prepared(request)

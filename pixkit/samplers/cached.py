@@ -7,7 +7,7 @@ from typing import Literal
 from torch import Tensor
 
 from pixkit.components.config import ComponentConfig
-from pixkit.execution import choose as executors
+from pixkit.execution.choose import choose
 from pixkit.execution.plan import Plan, make_plan
 from pixkit.network import Autoregressive
 from pixkit.readiness.law import require_law
@@ -45,23 +45,28 @@ class CachedBatches:
     Attributes:
         plan: the plan.
         steps: number of steps in which something is drawn.
-        executors: the names of those that ran the plan so far.
+        reasons: of each executor that ran the plan so far, by name, why no quicker one did.
     """
 
     def __init__(self, plan: Plan, executor: str) -> None:
         self.plan, self.executor = plan, executor
         self.steps = sum(len(sites) > 0 for sites, _ in plan.draws)
-        self.executors: set[str] = set()
+        self.reasons: dict[str, tuple[str, ...]] = {}
 
     def summary(self) -> str:
-        """Which executors ran the plan, and in how many steps."""
-        return f"cached sampling by {', '.join(sorted(self.executors))} in {self.steps} steps"
+        """Which executors ran the plan, in how many steps, and what kept quicker ones away."""
+        if not self.reasons:
+            return ""
+        why = dict.fromkeys(reason for reasons in self.reasons.values() for reason in reasons)
+        ran = f"cached sampling by the executor {' and '.join(sorted(self.reasons))} in {self.steps} steps"
+        return "; ".join([ran, *why])
 
     def __call__(self, request: BatchRequest) -> Tensor:
         """See BatchSampler."""
         network = self.plan.trace.network
-        executor = executors.CHOICES[self.executor](self.plan, len(request.noise), request.context)
-        self.executors.add(type(executor).__name__)
+        chosen = choose(self.executor, self.plan, len(request.noise), request.context)
+        self.reasons[chosen.name] = chosen.reasons
+        executor = chosen.executor
         levels, _ = request.start(network)
         executor.pixels.copy_(levels.flatten(2).transpose(1, 2))
         executor.walk(network.uniforms(request.noise).flatten(3), request.temperature, request.progress)

@@ -23,8 +23,7 @@ from pixkit.network import Autoregressive
 from pixkit.noise import Noise
 from pixkit.readiness.law import require_law
 from pixkit.readiness.trace import Trace
-from pixkit.samplers import Ancestral, Known
-from pixkit.samplers.base import BatchRequest
+from pixkit.samplers import Ancestral, BatchRequest, Known
 
 ANCESTRAL_STEPS = 6
 """Steps of ancestral sampling that are made in a turn, spread over the image; each is a forward pass."""

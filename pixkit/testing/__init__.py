@@ -22,7 +22,7 @@ from pixkit.testing.heads import check_head
 from pixkit.testing.latents import check_latent_model
 from pixkit.testing.layers import check_layer
 from pixkit.testing.likelihood import check_frequencies, check_normalised, check_sampling, numbered
-from pixkit.testing.models import check_model
+from pixkit.testing.models import check_capabilities, check_model
 from pixkit.testing.orderings import check_mask, check_ordering
 from pixkit.testing.parts import (
     COLOUR,
@@ -37,7 +37,7 @@ from pixkit.testing.parts import (
     random_images,
     randomise,
 )
-from pixkit.testing.samplers import check_agreement, check_known, check_manners, check_sampler
+from pixkit.testing.samplers import check_agreement, check_known, check_manners, check_sampler, check_stateless
 
 __all__ = [
     "COLOUR",
@@ -48,6 +48,7 @@ __all__ = [
     "check_agreement",
     "check_backbone",
     "check_batches",
+    "check_capabilities",
     "check_causality",
     "check_conditional",
     "check_config",
@@ -68,6 +69,7 @@ __all__ = [
     "check_sampler",
     "check_sampling",
     "check_save_load",
+    "check_stateless",
     "check_trains",
     "component",
     "every_image",

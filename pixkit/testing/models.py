@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import torch
 from safetensors.torch import load as load_tensors
@@ -10,8 +10,11 @@ from safetensors.torch import save as save_tensors
 from torch import Tensor
 
 from pixkit.components.spec import ComponentSpec
+from pixkit.errors import UsageError
 from pixkit.image import Batch, ImageSpec
 from pixkit.models.base import Model
+from pixkit.models.latent import LatentModel
+from pixkit.samplers import Known
 from pixkit.testing.configs import check_config
 from pixkit.testing.parts import TINY, every_image, random_images, randomise
 
@@ -24,7 +27,7 @@ def check_model(model: ComponentSpec, *, classes: int | None = None, spec: Image
     Its configuration survives a round trip; the same seed builds the same weights; each phase has a finite loss
     and gradients of its own parameters; scores are nats of each image and, if they are called exact, add up to a
     distribution; it verifies; samples are levels that depend on the seed and the image's number alone; weights can be
-    saved and loaded.
+    saved and loaded; it can do what it declares, and refuses what it does not.
 
     Args:
         model: the component, small.
@@ -42,6 +45,7 @@ def check_model(model: ComponentSpec, *, classes: int | None = None, spec: Image
     first.verify()
     check_scores(first, _batch(spec, classes, 6))
     check_images(first)
+    check_capabilities(first, _batch(spec, classes))
     second.load_state_dict(load_tensors(save_tensors({k: v.contiguous() for k, v in first.state_dict().items()})))
     if first.score_kind == "exact":
         batch = _batch(spec, classes)
@@ -132,6 +136,32 @@ def check_images(model: Model) -> None:
     assert torch.equal(model.sample(2, seed=2, first=3), whole[3:]), "samples depend on which others are drawn"
     assert not torch.equal(model.sample(5, seed=3), whole), "another seed gives the same samples"
     assert tuple(model.sample(0).shape) == (0, *model.spec.shape), "no samples have another shape"
+
+
+def check_capabilities(model: Model, batch: Batch) -> None:
+    """What a model declares (see `Model`) it does, and for all else it raises UsageError."""
+    n, own = len(batch.x), type(model).former
+    known = Known(torch.zeros(model.spec.shape, dtype=torch.bool), batch.x)
+    assert model.has_latent == isinstance(model, LatentModel), "has_latent says whether it is a LatentModel"
+    assert not model.guidable or model.labelled, "guidable, but not labelled"
+    with torch.random.fork_rng(devices=[]):
+        _declared(model.importance_sampled, "importance_sampled", lambda: model.importance(batch, 2))
+    _declared(model.completes, "completes", lambda: model.completing(known.mask))
+    _declared(model.guidable, "guidable", model.no_label)
+    if not own:  # a model of pixkit 0.1 looks by itself at what it is asked
+        context = torch.arange(n) % (model.codes or model.classes or 1)
+        _declared(model.completes, "completes", lambda: model.sample(n, known=known))
+        _declared(model.guidable, "guidable", lambda: model.sample(n, guidance=1.0))
+        _declared(bool(model.conditions), "conditions", lambda: model.sample(n, context=context))
+
+
+def _declared(declared: bool, name: str, use: Callable[[], object]) -> None:
+    try:
+        use()
+    except UsageError as error:
+        assert not declared, f"{name} is declared, and refused: {error}"
+    else:
+        assert declared, f"{name} is not declared, and not refused"
 
 
 def check_total(model: Model, classes: int | None) -> None:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import warnings
+from collections.abc import Sequence
 
 import torch
 
 from pixkit.components.spec import ComponentSpec
 from pixkit.network import Autoregressive
 from pixkit.noise import Noise
-from pixkit.samplers import Ancestral, Known, Sampler
+from pixkit.samplers import Ancestral, BatchRequest, Known, Sampler
 from pixkit.testing.configs import check_config
 from pixkit.testing.parts import COLOUR, GREY, named, network, plain_backbone, random_images
 
@@ -28,7 +29,8 @@ def check_sampler(sampler: ComponentSpec) -> None:
     """Everything that pixkit promises of a sampler, on networks of several orderings, grey and colour.
 
     Under the same noise it draws, in float64, bit for bit what ancestral sampling draws: with any temperature, with
-    known sub-pixels, however the batch is split. It leaves the network and torch's generator as they were.
+    known sub-pixels, however the batch is split. It leaves the network and torch's generator as they were, and keeps
+    nothing itself.
     """
     check_config(sampler)
     for name, spec, colours in NETWORKS:
@@ -36,6 +38,7 @@ def check_sampler(sampler: ComponentSpec) -> None:
         check_agreement(sampler, net)
         check_known(sampler, net)
     check_manners(sampler, network(plain_backbone(), COLOUR))
+    check_stateless(sampler, [network(plain_backbone(), spec) for spec in (GREY, COLOUR)])
 
 
 def check_agreement(sampler: ComponentSpec, net: Autoregressive) -> None:
@@ -84,6 +87,31 @@ def check_manners(sampler: ComponentSpec, net: Autoregressive) -> None:
     for name, value in net.state_dict().items():
         assert torch.equal(value, before[name]), f"{name} was changed"
     assert all(parameter.grad is None for parameter in net.parameters()), "gradients were left behind"
+
+
+def check_stateless(sampler: ComponentSpec, nets: Sequence[Autoregressive]) -> None:
+    """One sampler serves several networks, one after the other or in turn; what it did is in what it gives.
+
+    That a sampler that is written for pixkit 0.1 remembers its last images is no fault of it.
+    """
+    built: Sampler = sampler.build()
+    if built.former:
+        return
+    before, noise = dict(vars(built)), Noise(SEED, range(2))
+    with warnings.catch_warnings(), torch.no_grad():
+        warnings.simplefilter("ignore", RuntimeWarning)
+        drawn = [built.draw(net, noise) for net in nets]
+        again = [built.draw(net, noise) for net in reversed(nets)][::-1]
+        prepared = [built.prepare(net, None) for net in nets]
+        pairs = [[draw(BatchRequest(part)) for draw in prepared] for part in noise.split(1)]
+    turns = [torch.cat(parts) for parts in zip(*pairs, strict=True)]
+    for first, second, third in zip(drawn, again, turns, strict=True):
+        assert torch.equal(second.images, first.images), "drawn again, after another network's, images differ"
+        assert second.summary == first.summary, f"drawn again, it says {second.summary!r}, not {first.summary!r}"
+        assert torch.equal(third, first.images), "drawn in turn with another network's, images differ"
+    after = vars(built)
+    changed = [name for name in {**before, **after} if before.get(name, before) is not after.get(name, after)]
+    assert not changed, f"the sampler keeps what it drew: {', '.join(changed)}"
 
 
 def _quiet(sampler: ComponentSpec, net: Autoregressive, noise: Noise, **options: object) -> torch.Tensor:

@@ -23,8 +23,7 @@ import torch
 from pixkit.image import ImageSpec
 from pixkit.network import Autoregressive
 from pixkit.noise import Noise
-from pixkit.samplers import Cached
-from pixkit.samplers.base import BatchRequest
+from pixkit.samplers import BatchRequest, Cached
 from pixkit.tasks.timing import machine
 from pixkit.testing import named, network, random_images
 

@@ -19,8 +19,8 @@ from pixkit.backbones.base import InputConfig
 from pixkit.image import ImageSpec
 from pixkit.network import Autoregressive, assemble
 from pixkit.noise import Noise
-from pixkit.samplers import Cached
-from pixkit.samplers.base import BatchRequest
+from pixkit.samplers import BatchRequest, Cached
+from pixkit.samplers.cached import CachedBatches
 from pixkit.testing import named, random_images
 
 SPEC = ImageSpec(1, 28, 28, 2)
@@ -52,17 +52,16 @@ def training(net: Autoregressive, batch: int) -> Callable[[], None]:
     return run
 
 
-def sampling(net: Autoregressive, count: int) -> tuple[Callable[[], None], Cached]:
-    """A batch of samples by a plan made beforehand, and the sampler, whose summary names the executor."""
-    sampler = Cached(Cached.Config())
-    draw = sampler.prepare(net.eval(), None)
+def sampling(net: Autoregressive, count: int) -> tuple[Callable[[], None], CachedBatches]:
+    """A batch of samples by a plan made beforehand, and that, whose summary names the executor."""
+    draw = Cached(Cached.Config()).prepare(net.eval(), None)
 
     def run() -> None:
         with torch.no_grad():
             net.eval()
             draw(BatchRequest(Noise(0, range(count))))
 
-    return run, sampler
+    return run, draw
 
 
 def clocked(run: Callable[[], None]) -> tuple[float, float]:

@@ -14,8 +14,7 @@ from pixkit.network import assemble
 from pixkit.noise import Noise
 from pixkit.readiness.check import verify
 from pixkit.readiness.trace import Trace
-from pixkit.samplers import Cached, Known
-from pixkit.samplers.base import BatchRequest
+from pixkit.samplers import BatchRequest, Cached, Known
 from pixkit.testing import (
     ODD,
     check_agreement,
