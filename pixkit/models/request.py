@@ -55,10 +55,10 @@ class SampleRequest:
 
 def check_counts(n: int, seed: int, first: int, batch_size: int) -> None:
     """Raise UsageError unless each is an integer of its range, and so is the number of the last image."""
-    _check_count("n", n, 0, 2**64)
-    _check_count("seed", seed, 0, 2**64 - 1)
-    _check_count("first", first, 0, 2**64 - max(n, 1))
-    _check_count("batch_size", batch_size, 1, 2**64)
+    _check_count("n", n, 0, math.inf, "0 or more")
+    _check_count("seed", seed, 0, 2**64 - 1, "0..2**64 - 1")
+    _check_count("first", first, 0, 2**64 - n, "0 or more, first + n <= 2**64")
+    _check_count("batch_size", batch_size, 1, math.inf, "1 or more")
 
 
 def check_weights(temperature: float, guidance: float) -> None:
@@ -69,7 +69,6 @@ def check_weights(temperature: float, guidance: float) -> None:
         raise UsageError("out of range", where="guidance", found=repr(guidance), expected="finite")
 
 
-def _check_count(name: str, number: int, least: int, most: int) -> None:
+def _check_count(name: str, number: int, least: int, most: float, expected: str) -> None:
     if not isinstance(number, Integral) or not least <= number <= most:
-        expected = f"an integer, {least} <= {name} <= {most}"
-        raise UsageError("out of range", where=name, found=repr(number), expected=expected)
+        raise UsageError("out of range", where=name, found=repr(number), expected=f"an integer, {expected}")

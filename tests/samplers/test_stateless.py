@@ -99,7 +99,11 @@ class Attached(Ancestral):
 
     def prepare(self, network, known):
         self.config.__dict__["last"] = super().prepare(network, known)
-        return lambda request: self.config.__dict__["last"](request)
+
+        def draw(request):
+            return self.config.__dict__["last"](request)
+
+        return draw
 
 
 @pytest.mark.parametrize(("cls", "text"), [(Counting, "keeps what it drew: drawn"), (Attached, "in turn|shape|size")])
