@@ -15,10 +15,11 @@ from pixkit.errors import UsageError
 from pixkit.image import Batch, ImageSpec
 from pixkit.models import deprecated
 from pixkit.models.capabilities import Capability, lacking
-from pixkit.models.request import Progress, SampleRequest, check_counts, check_weights
+from pixkit.models.request import SampleRequest, check_counts, check_weights
 from pixkit.network import Autoregressive
 from pixkit.noise import Noise
 from pixkit.samplers import Drawn, Known, Sampler, sampler_for
+from pixkit.samplers.batch import Progress
 
 Losses = Mapping[str, Tensor]
 """Scalars of one batch: 'loss' is what the optimiser lowers; the others are logged."""
@@ -79,8 +80,8 @@ class Model(nn.Module, ABC):
     """Without a likelihood: the figure of `assess` or `measure` by which checkpoints are compared, less being better.
 
     None where images tell nothing of such a model."""
-    former: ClassVar[bool] = False
-    """Whether the class is one of pixkit 0.1's; see `pixkit.models.deprecated`."""
+    former: ClassVar[str] = ""
+    """What makes a class one of pixkit 0.1's (see `pixkit.models.deprecated`); empty for all others."""
 
     def __init__(self, config: Any, spec: ImageSpec, classes: int | None = None) -> None:
         super().__init__()
@@ -216,7 +217,7 @@ class Model(nn.Module, ABC):
         self.check_known(known, n)
         if guidance:
             self.require("guidable", "guidance")
-        under = self.context_drawn(noise, context)
+        under = self.resolve_context(noise, context)
         return SampleRequest(noise, sampler_for(sampler), temperature, batch_size, known, under, guidance, progress)
 
     def check_known(self, known: Known | None, n: int) -> None:
@@ -225,7 +226,7 @@ class Model(nn.Module, ABC):
             self.require("completes", "known")
             known.check(self.spec, n)
 
-    def context_drawn(self, noise: Noise, context: Tensor | None) -> Tensor | None:
+    def resolve_context(self, noise: Noise, context: Tensor | None) -> Tensor | None:
         """What images are drawn under, as given, on the model's device; left out, image i has label i % classes.
 
         Raises:

@@ -1,8 +1,9 @@
 """What keeps models working that were written for pixkit 0.1, and nothing else.
 
-In 0.1 a model overrode `sample`, with all its keywords, where it now implements `draw`; and that it could do what not
-every model can was seen when it did not raise. A class is recognised by that when it is made, and given what `Model`
-asks for now; where it overrides `sample`, it warns when it is constructed.
+In 0.1 a model overrode `sample`, with all its keywords, where it now implements `draw`, and a latent model that changed
+what is drawn from a code overrode `decode`; and that a model could do what not every one can was seen when it did not
+raise. A class is recognised by that when it is made, and given what `Model` asks for now; where it overrides one of the
+two, it warns when it is constructed.
 """
 
 from __future__ import annotations
@@ -20,6 +21,12 @@ from pixkit.samplers import Drawn
 SHOWN_BY = {"importance": "importance_sampled", "completing": "completes", "no_label": "guidable"}
 """The method that shows a capability."""
 
+INSTEAD = {
+    "overrides sample": "implement draw(request)",
+    "overrides decode": "override draw_from, which gives images and a summary",
+}
+"""What is to be done instead."""
+
 
 def adapt(cls: Any) -> None:
     """Give a class that is written for 0.1 what `Model` asks for now; leave any other as it is."""
@@ -27,10 +34,13 @@ def adapt(cls: Any) -> None:
     for method, capability in SHOWN_BY.items():
         if method in own and getattr(cls, capability) is False:
             setattr(cls, capability, True)
+    if "decode" in own and "draw_from" not in own:
+        cls.former = "overrides decode"
+        cls.draw_from = _draw_from_by_decode
     if "sample" in own and "draw" not in own:
-        cls.former = True
+        cls.former = "overrides sample"
         if getattr(cls.draw, "__isabstractmethod__", False):
-            cls.context_drawn = _context_as_given
+            cls.resolve_context = _context_as_given
             cls.check_known = _as_given
         cls.draw = _draw_by_sample
 
@@ -39,7 +49,7 @@ def warn(model: Any) -> None:
     """Say so of a model whose class was adapted."""
     if model.former:
         warnings.warn(
-            f"{type(model).__name__} is written for pixkit 0.1, since it overrides sample: implement draw(request)",
+            f"{type(model).__name__} is written for pixkit 0.1, since it {model.former}: {INSTEAD[model.former]}",
             DeprecationWarning,
             stacklevel=3,
         )
@@ -70,6 +80,11 @@ def _draw_by_sample(self: Any, request: SampleRequest) -> Drawn:
         progress=request.progress,
     )
     return Drawn(images, request.sampler.summary() if request.sampler.former else "")
+
+
+def _draw_from_by_decode(self: Any, z: Tensor, noise: Noise, **options: Any) -> Drawn:
+    """`draw_from` of a class that overrides `decode`, which may call `LatentModel.decode`."""
+    return Drawn(self.decode(z, noise, **options))
 
 
 def _context_as_given(self: Any, noise: Noise, context: Tensor | None) -> Tensor | None:

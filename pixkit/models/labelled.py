@@ -109,9 +109,9 @@ class LabelledModel(Model):
             return context.to(self.device)
         return self.no_label().expand(len(x)) if self.labelled else None
 
-    def context_drawn(self, noise: Noise, context: Tensor | None) -> Tensor | None:
+    def resolve_context(self, noise: Noise, context: Tensor | None) -> Tensor | None:
         """See Model: labels that the network knows."""
-        labels = super().context_drawn(noise, context)
+        labels = super().resolve_context(noise, context)
         self.network.check_context(labels, len(noise))
         return labels
 

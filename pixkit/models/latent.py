@@ -13,11 +13,12 @@ from pixkit.errors import UsageError
 from pixkit.image import Batch
 from pixkit.layers import initialise_from_data
 from pixkit.models.base import Model
-from pixkit.models.request import Progress, SampleRequest
+from pixkit.models.request import SampleRequest
 from pixkit.network import Autoregressive
 from pixkit.noise import Noise
 from pixkit.readiness.check import verify
 from pixkit.samplers import Drawn, Sampler, sampler_for
+from pixkit.samplers.batch import Progress
 
 ACTIVE = 0.01
 """Variance over images above which the posterior mean of a unit counts as active (Burda et al., 2015, 1509.00519)."""
@@ -102,14 +103,14 @@ class LatentModel(Model):
 
     def decode(self, z: Tensor, noise: Noise, **options: Any) -> Tensor:
         """The images that `draw_from` gives, int64 [B, C, H, W]; its arguments."""
-        return self.draw_from(z, noise, **options).images
+        return LatentModel.draw_from(self, z, noise, **options).images
 
-    def context_drawn(self, noise: Noise, context: Tensor | None) -> Tensor | None:
+    def resolve_context(self, noise: Noise, context: Tensor | None) -> Tensor | None:
         """See Model: codes that the model has; None if they are to be drawn."""
         if context is not None:
             self.require("codes", "context")
             self.check_codes(context)
-        return super().context_drawn(noise, context)
+        return super().resolve_context(noise, context)
 
     def check_codes(self, codes: Tensor) -> None:
         """Raise UsageError unless these are values of the model's categorical code."""

@@ -20,11 +20,12 @@ from pixkit.errors import RecipeError
 from pixkit.image import Batch, ImageSpec
 from pixkit.models.base import Losses, Phase
 from pixkit.models.labelled import LabelledModel
-from pixkit.models.request import Progress, SampleRequest
+from pixkit.models.request import SampleRequest
 from pixkit.network import Autoregressive
 from pixkit.noise import Noise
 from pixkit.readiness.check import verify
 from pixkit.samplers import Drawn, Known
+from pixkit.samplers.batch import Progress
 
 S_CURVES: Any = tuple(
     {"type": "snake", "transpose": transpose, "flip_horizontal": horizontal, "flip_vertical": vertical}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from numbers import Integral, Real
 
@@ -12,8 +12,7 @@ from torch import Tensor
 from pixkit.errors import UsageError
 from pixkit.noise import Noise
 from pixkit.samplers import Known, Sampler
-
-Progress = Callable[[int, int], None]
+from pixkit.samplers.batch import Progress
 
 
 @dataclass(frozen=True)

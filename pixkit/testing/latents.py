@@ -9,7 +9,7 @@ from pixkit.errors import UsageError
 from pixkit.image import Batch, ImageSpec
 from pixkit.models.latent import LatentModel
 from pixkit.noise import Noise
-from pixkit.testing.models import SPEC, check_model
+from pixkit.testing.models import SPEC, build_model, check_model
 from pixkit.testing.parts import TINY, every_image, named, random_images, randomise
 from pixkit.testing.samplers import check_agreement
 
@@ -38,9 +38,8 @@ def check_latent_model(model: ComponentSpec, *, classes: int | None = None, spec
 
 
 def _built(model: ComponentSpec, spec: ImageSpec, classes: int | None, gain: float = 2.0) -> LatentModel:
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(0)
-        built: LatentModel = model.build(spec, classes).double().eval()
+    built = build_model(model, spec, classes).double().eval()
+    assert isinstance(built, LatentModel), f"{type(built).__name__} is no LatentModel"
     randomise(built, seed=1, gain=gain)
     return built
 

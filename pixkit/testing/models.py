@@ -35,7 +35,7 @@ def check_model(model: ComponentSpec, *, classes: int | None = None, spec: Image
         spec: shape and levels of the images.
     """
     check_config(model)
-    first, second = (_built(model, spec, classes) for _ in range(2))
+    first, second = (build_model(model, spec, classes) for _ in range(2))
     for (name, value), other in zip(first.state_dict().items(), second.state_dict().values(), strict=True):
         assert torch.equal(value, other), f"built twice with one seed, {name} differs"
     check_phases(first, _batch(spec, classes))
@@ -51,11 +51,12 @@ def check_model(model: ComponentSpec, *, classes: int | None = None, spec: Image
         batch = _batch(spec, classes)
         assert torch.equal(first.score(batch), second.score(batch)), "saved and loaded, it scores otherwise"
         for tiny in TINY:
-            check_total(_built(model, tiny, classes).double().eval(), classes)
+            check_total(build_model(model, tiny, classes).double().eval(), classes)
     assert torch.equal(first.sample(2, seed=1), second.sample(2, seed=1)), "saved and loaded, it samples otherwise"
 
 
-def _built(model: ComponentSpec, spec: ImageSpec, classes: int | None) -> Model:
+def build_model(model: ComponentSpec, spec: ImageSpec, classes: int | None) -> Model:
+    """The model, from one seed, whatever the state of torch's generator, which is left as it is."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
         built: Model = model.build(spec, classes)

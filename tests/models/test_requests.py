@@ -280,6 +280,22 @@ def test_a_sample_that_calls_the_base_class_s():
     assert torch.equal(model.draw(model.request(3, seed=2)).images, expected)
 
 
+def test_a_latent_model_that_overrides_decode():
+    from pixkit_plugins.pixelvae import PixelVAE
+
+    class Inverted(PixelVAE):
+        """Turns dark into bright."""
+
+        def decode(self, z, noise, **options):
+            return self.spec.levels - 1 - super().decode(z, noise, **options)
+
+    with pytest.warns(DeprecationWarning, match="overrides decode: override draw_from"):
+        model = component("model", Inverted, backbone=SMALL, latent=2).build(SPEC).eval()
+    plain = named("model", "pixelvae", backbone=SMALL, latent=2).build(SPEC).eval()
+    plain.load_state_dict(model.state_dict())
+    assert torch.equal(model.sample(3, seed=2), 2 - plain.sample(3, seed=2))
+
+
 def test_models_of_today_do_not_warn():
     with warnings.catch_warnings():
         warnings.simplefilter("error")
