@@ -1,11 +1,14 @@
-"""Modules in evaluation mode for a while."""
+"""Modules in another mode for a while, without a trace."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+import torch
 from torch import nn
+
+from pixkit.randomness import isolated_rng
 
 
 @contextmanager
@@ -18,3 +21,20 @@ def evaluating(module: nn.Module) -> Iterator[None]:
     finally:
         for part, mode in modes:
             part.training = mode
+
+
+@contextmanager
+def rehearsing(model: nn.Module, device: torch.device) -> Iterator[None]:
+    """Training mode for a while, to learn something of losses; on leaving, modes, buffers and generators are as before.
+
+    Weights and their gradients are the caller's to leave alone.
+    """
+    before = {name: value.clone() for name, value in model.named_buffers()}
+    with isolated_rng(device), evaluating(model):
+        model.train()
+        try:
+            yield
+        finally:
+            with torch.no_grad():
+                for name, value in model.named_buffers():
+                    value.copy_(before[name])

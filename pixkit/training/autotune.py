@@ -6,15 +6,12 @@ import itertools
 import statistics
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
-from typing import Any
 
 import torch
 
-from pixkit.errors import RunError
+from pixkit.layers.modes import rehearsing
 from pixkit.recipe.schema import TrainConfig
-from pixkit.training.precision import MEMORY_FORMATS, PRECISIONS, Arithmetic
-from pixkit.training.rehearsal import rehearsing
+from pixkit.training.precision import MEMORY_FORMATS, PRECISIONS, Arithmetic, Choice
 from pixkit.training.step import Stepper, checked_losses
 
 FEWEST_TURNS, MOST_TURNS = 3, 5
@@ -32,47 +29,8 @@ HALF_PAYS, LAYOUT_PAYS = 1.25, 1.1
 Seconds = dict[Arithmetic, float]
 
 
-@dataclass(frozen=True)
-class Choice:
-    """An arithmetic, why it was taken, and the seconds of a batch, forward and backward, of those measured."""
-
-    arithmetic: Arithmetic
-    reason: str
-    seconds: dict[str, float] = field(default_factory=dict)
-
-    def dump(self) -> dict[str, Any]:
-        """As plain data, for the lock."""
-        chosen = self.arithmetic
-        seconds = {name: float(f"{value:.3g}") for name, value in self.seconds.items()}
-        named = {"precision": chosen.precision, "memory_format": chosen.memory_format}
-        return {**named, "reason": self.reason, "seconds": seconds}
-
-    def __str__(self) -> str:
-        figures = "; ".join(f"{name} {value:.3g}" for name, value in self.seconds.items())
-        measured = f" (seconds a batch: {figures})" if figures else ""
-        return f"{self.arithmetic}: {self.reason}{measured}"
-
-
-def locked_choice(lock: dict[str, Any], where: str) -> Choice:
-    """The choice that a run was started with, from its lock; a run from before there was one computed plainly.
-
-    Raises:
-        RunError: if what the lock says is none.
-    """
-    found = lock.get("arithmetic")
-    if found is None:
-        return Choice(Arithmetic(), "the run is older than the choice")
-    try:
-        precision, memory_format = found["precision"], found["memory_format"]
-        if precision not in PRECISIONS or memory_format not in MEMORY_FORMATS:
-            raise ValueError
-        return Choice(Arithmetic(precision, memory_format), str(found["reason"]), dict(found["seconds"]))
-    except (TypeError, ValueError, KeyError):
-        raise RunError("not an arithmetic", where=f"{where}, lock.arithmetic", found=str(found)) from None
-
-
 def choose(stepper: Stepper, watch: Callable[[], None] = lambda: None) -> Choice:
-    """What the recipe says or, where that is `auto`, what is clearly the fastest for this model on this device.
+    """Of what the recipe leaves open, what is clearly the fastest for this model on this device.
 
     Measured are forward and backward passes of the first training batch, in turns, so that what else the machine
     does falls on all alike; their medians are compared. Weights, buffers, gradients and generators are left as
@@ -84,8 +42,6 @@ def choose(stepper: Stepper, watch: Callable[[], None] = lambda: None) -> Choice
     """
     candidates = _candidates(stepper.config)
     plain = candidates[0]
-    if len(candidates) == 1:
-        return Choice(plain, "as the recipe says")
     batches = stepper.config.steps * stepper.config.accumulate
     if (MOST_TURNS + 1) * len(candidates) > LARGEST_SHARE * batches:
         return Choice(plain, "too short a training to measure")

@@ -10,25 +10,19 @@ from typing import Any
 import torch
 
 from pixkit.components.plugins import plugins
-from pixkit.data import prepare
-from pixkit.data.dataset import Dataset
 from pixkit.randomness import isolated_rng
-from pixkit.recipe import Change, LoadedRecipe
+from pixkit.recipe import LoadedRecipe
 from pixkit.runs.environment import changed, environment, pick_device, repeatable
 from pixkit.runs.load import load, recipe_to_build
 from pixkit.runs.lockfile import settings_of
 from pixkit.runs.run import Run
 from pixkit.tasks.score import Scores, evaluate
-from pixkit.training.autotune import choose, locked_choice
-from pixkit.training.conclude import conclude
-from pixkit.training.construct import construct_to_train, weights_to_start_from
 from pixkit.training.dryrun import DryRun, dry_run
-from pixkit.training.hooks import TrainHooks
 from pixkit.training.loop import Trainer
-from pixkit.training.memory import estimate, memory_errors
-from pixkit.training.reporter import Reporter
-from pixkit.training.resume import check_changes, check_data
-from pixkit.training.signals import Interrupt, Interrupted
+from pixkit.training.memory import memory_errors
+from pixkit.training.prepare import prepare_training
+from pixkit.training.results import final_results
+from pixkit.training.watch import Interrupt, Interrupted, Reporter, TrainHooks
 
 __all__ = ["BuildResult", "DryRun", "build", "dry_run", "evaluate", "load"]
 
@@ -84,111 +78,51 @@ def build(
         if stale:
             reporter.message(stale)
         with isolated_rng(where), repeatable(), memory_errors():
-            work = _Build(loaded, run, where, reporter, interrupt)
             try:
-                result = work.resumed() if resume else work.fresh()
+                result = _build(loaded, run, where, reporter=reporter, interrupt=interrupt, resume=resume)
             except Interrupted:
                 result = BuildResult(run, [], None, interrupt.signal)
     reporter.finish(result)
     return result
 
 
-class _Build:
-    """One build, its parts in the order in which they can fail: recipe, images, model, memory, run, training."""
-
-    def __init__(
-        self, loaded: LoadedRecipe, run: Run, device: torch.device, reporter: Reporter, interrupt: Interrupt
-    ) -> None:
-        self.loaded = loaded
-        self.recipe = loaded.recipe
-        self.run = run
-        self.device = device
-        self.reporter = reporter
-        self.interrupt = interrupt
-        self.environment = environment(device, self.recipe.seed, plugins())
-
-    def fresh(self) -> BuildResult:
-        """A new run; an older one is removed only when training can start."""
-        start = None if self.recipe.train.init_from is None else self._other_weights(self.recipe.train.init_from)
-        trainer = self._trainer(self._dataset())
-        self._choose(trainer)
-        if start is None:
-            trainer.begin()
-        else:
-            trainer.begin(*start)
-        self.run.start(self.loaded.text, self._settings(trainer), self.environment)
-        return self._finish(trainer)
-
-    def resumed(self) -> BuildResult:
-        """The run that is there, from its last checkpoint, or from the start if it has none yet."""
-        settings = self.run.settings()
-        changes = check_changes(self.run.recipe().dump(), self.recipe, self.loaded.lock())
-        dataset = self._dataset()
-        check_data(settings["lock"]["data"]["hashes"], dataset.hashes())
-        trainer = self._trainer(dataset)
-        self.choice = locked_choice(settings["lock"], str(self.run.path))
-        trainer.stepper.arithmetic = self.choice.arithmetic
-        if (self.run.path / "last").exists():
+def _build(
+    loaded: LoadedRecipe, run: Run, device: torch.device, *, reporter: Reporter, interrupt: Interrupt, resume: bool
+) -> BuildResult:
+    """Prepare, train and score; an older run is removed, or a resumed one written to, only when training can start."""
+    now = environment(device, loaded.recipe.seed, plugins())
+    earlier = run if resume else None
+    prepared = prepare_training(loaded, device, run=earlier, reporter=reporter, check=interrupt.check)
+    hooks = TrainHooks(plugins().manager, reporter.message)
+    trainer = Trainer(run, loaded.recipe, prepared.stepper, interrupt=interrupt, reporter=reporter, hooks=hooks)
+    settings = settings_of(loaded, prepared.dataset, prepared.model, prepared.choice.dump())
+    if not resume:
+        reporter.message(f"training in {prepared.choice}")
+        trainer.begin()
+        run.start(loaded.text, settings, now)
+    else:
+        if (run.path / "last").exists():
             trainer.restore()
-        elif self.recipe.train.init_from is not None:
-            trainer.begin(*self._other_weights(self.recipe.train.init_from))
         else:
             trainer.begin()
-        self._reopen(trainer, settings["lock"]["changes"], changes)
-        return self._finish(trainer)
+        changes = [f"step {trainer.state.step}, {change}" for change in prepared.changes]
+        settings["lock"]["changes"] = [*run.settings()["lock"]["changes"], *changes]
+        _reopen(run, loaded.text, settings, now, reporter)
+    trainer.train()
+    interrupt.check()
+    reporter.message("scoring and sampling the best checkpoint")
+    scores, grid = final_results(
+        run, loaded.recipe, prepared.model, prepared.dataset, interrupt=interrupt, reporter=reporter
+    )
+    reporter.sampled(grid)
+    return BuildResult(run, scores, grid, None)
 
-    def _dataset(self) -> Dataset:
-        dataset = prepare(self.recipe.data, self.loaded.base, self.reporter.loading)
-        for note in dataset.notes:
-            self.reporter.message(note)
-        self.interrupt.check()
-        return dataset
 
-    def _trainer(self, dataset: Dataset) -> Trainer:
-        model = construct_to_train(self.recipe, dataset, self.device)
-        trainer = Trainer(
-            self.run,
-            self.recipe,
-            model,
-            dataset,
-            device=self.device,
-            interrupt=self.interrupt,
-            reporter=self.reporter,
-            hooks=TrainHooks(plugins().manager, self.reporter.message),
-        )
-        estimate(trainer.stepper, self.device).check()
-        self.interrupt.check()
-        return trainer
-
-    def _choose(self, trainer: Trainer) -> None:
-        self.choice = choose(trainer.stepper, self.interrupt.check)
-        trainer.stepper.arithmetic = self.choice.arithmetic
-        self.reporter.message(f"training in {self.choice}")
-
-    def _other_weights(self, text: str) -> tuple[dict[str, torch.Tensor], str]:
-        return weights_to_start_from(self.loaded.base / Path(text).expanduser())
-
-    def _settings(self, trainer: Trainer) -> dict[str, Any]:
-        return settings_of(self.loaded, trainer.dataset, trainer.model, self.choice.dump())
-
-    def _reopen(self, trainer: Trainer, earlier: list[Any], changes: list[Change]) -> None:
-        """Write down what is different from the last time."""
-        before = self.run.environment()
-        different = changed(before, self.environment)
-        if different:
-            self.reporter.message(f"not the same as before, so results may differ in the last bits: {different}")
-        settings = self._settings(trainer)
-        now = [f"step {trainer.state.step}, {change}" for change in changes]
-        settings["lock"]["changes"] = [*earlier, *now]
-        previous = [*before.pop("previous", []), before] if different else before.get("previous", [])
-        self.run.reopen(self.loaded.text, settings, {**self.environment, "previous": previous})
-
-    def _finish(self, trainer: Trainer) -> BuildResult:
-        trainer.train()
-        self.interrupt.check()
-        self.reporter.message("scoring and sampling the best checkpoint")
-        scores, grid = conclude(
-            self.run, self.recipe, trainer.model, trainer.dataset, interrupt=self.interrupt, reporter=self.reporter
-        )
-        self.reporter.sampled(grid)
-        return BuildResult(self.run, scores, grid, None)
+def _reopen(run: Run, text: str, settings: dict[str, Any], now: dict[str, Any], reporter: Reporter) -> None:
+    """Go on with a run, and write down what is different from the last time."""
+    before = run.environment()
+    different = changed(before, now)
+    if different:
+        reporter.message(f"not the same as before, so results may differ in the last bits: {different}")
+    previous = [*before.pop("previous", []), before] if different else before.get("previous", [])
+    run.reopen(text, settings, {**now, "previous": previous})

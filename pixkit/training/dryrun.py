@@ -8,19 +8,16 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from pixkit.data import prepare
 from pixkit.data.dataset import Dataset
 from pixkit.image import ImageSpec
-from pixkit.randomness import derive, isolated_rng, seed_torch
+from pixkit.randomness import isolated_rng
 from pixkit.recipe import LoadedRecipe
 from pixkit.runs.environment import pick_device, repeatable
 from pixkit.runs.load import recipe_to_build
-from pixkit.training.autotune import choose
-from pixkit.training.construct import construct_to_train
-from pixkit.training.feed import Feed
-from pixkit.training.memory import MemoryEstimate, estimate, memory_errors
-from pixkit.training.reporter import Reporter
+from pixkit.training.memory import MemoryEstimate, memory_errors
+from pixkit.training.prepare import prepare_training
 from pixkit.training.step import Stepper
+from pixkit.training.watch import Reporter
 
 STEPS = 4
 """Steps that are made to see how long one takes; the first, which warms up, is left out."""
@@ -70,35 +67,24 @@ def dry_run(
         UsageError: if the device is missing, or memory would not do.
     """
     loaded, _ = recipe_to_build(recipe, overrides)
-    reporter = reporter or Reporter()
-    planned, where = loaded.recipe, pick_device(device)
-    dataset = prepare(planned.data, loaded.base, reporter.loading)
-    for note in dataset.notes:
-        reporter.message(note)
+    given, where = loaded.recipe, pick_device(device)
     with isolated_rng(where), repeatable(), memory_errors():
-        model = construct_to_train(planned, dataset, where)
-        feed = Feed(dataset, planned.train.batch_size, planned.seed)
-        stepper = Stepper(model, feed, planned.train, planned.seed, where)
-        memory = estimate(stepper, where)
-        memory.check()
-        choice = choose(stepper)
-        stepper.arithmetic = choice.arithmetic
-        seed_torch(derive(planned.seed, "initialise"), where)
-        model.initialise(stepper.batches(1)[0])
-        losses, seconds = _time(stepper)
+        prepared = prepare_training(loaded, where, reporter=reporter)
+        losses, seconds = _time(prepared.stepper)
+    dataset = prepared.dataset
     return DryRun(
-        name=planned.name,
-        model=planned.model.name,
+        name=given.name,
+        model=given.model.name,
         spec=dataset.spec,
         classes=dataset.classes,
         data=dataset.description,
         sizes={split: dataset.size(split) for split in Dataset.SPLITS},
         device=str(where),
-        memory=memory,
-        arithmetic=str(choice),
+        memory=prepared.memory,
+        arithmetic=str(prepared.choice),
         losses=losses,
         seconds_per_step=seconds,
-        seconds=seconds * planned.train.steps,
+        seconds=seconds * given.train.steps,
     )
 
 

@@ -8,27 +8,18 @@ from dataclasses import asdict, fields, replace
 from pathlib import Path
 from typing import Any
 
-import torch
-from torch import Tensor
-
-from pixkit.data.dataset import Dataset
 from pixkit.errors import CheckpointError
-from pixkit.models.base import Model
-from pixkit.randomness import derive, seed_torch
 from pixkit.recipe.schema import Recipe
 from pixkit.runs import checkpoint
 from pixkit.runs.metrics import MetricsLog, plain
 from pixkit.runs.run import Run
 from pixkit.tasks.score import score
 from pixkit.training.ema import Ema
-from pixkit.training.feed import Feed
-from pixkit.training.hooks import TrainHooks
 from pixkit.training.optim import load_optimizer_tensors, optimizer_tensors
-from pixkit.training.reporter import Reporter
-from pixkit.training.samples import draw_samples
-from pixkit.training.signals import Interrupt, Interrupted
-from pixkit.training.state import LoopState
+from pixkit.training.results import draw_samples
+from pixkit.training.resume import LoopState
 from pixkit.training.step import NonFiniteStep, Stepper
+from pixkit.training.watch import Interrupt, Interrupted, Reporter, TrainHooks
 
 
 class Trainer:
@@ -41,10 +32,8 @@ class Trainer:
         self,
         run: Run,
         recipe: Recipe,
-        model: Model,
-        dataset: Dataset,
+        stepper: Stepper,
         *,
-        device: torch.device,
         interrupt: Interrupt,
         reporter: Reporter,
         hooks: TrainHooks,
@@ -52,11 +41,9 @@ class Trainer:
         self.run = run
         self.recipe = recipe
         self.config = recipe.train
-        self.model = model
-        self.dataset = dataset
-        self.stepper = Stepper(
-            model, Feed(dataset, self.config.batch_size, recipe.seed), self.config, recipe.seed, device
-        )
+        self.stepper = stepper
+        self.model = stepper.model
+        self.dataset = stepper.sequence.dataset
         self.state = LoopState()
         self.ema: Ema | None = None
         self._interrupt = interrupt
@@ -65,14 +52,9 @@ class Trainer:
         self._saved = LoopState()
         self._scores: dict[str, Any] = {}
 
-    def begin(self, weights: dict[str, Tensor] | None = None, where: str = "") -> None:
-        """Start at step 0 from `weights`, which come from `where`, or from the model's own initialisation."""
-        if weights is None:
-            seed_torch(derive(self.recipe.seed, "initialise"), self.stepper.device)
-            self.model.initialise(self.stepper.batches(1)[0])
-        else:
-            checkpoint.load_model(self.model, weights, where)
-        self._start_average()
+    def begin(self) -> None:
+        """Start at step 0 from the weights that the model has."""
+        self.ema = Ema(self.model, self.config.ema) if self.config.ema else None
 
     def restore(self) -> None:
         """Go on from the run's last checkpoint.
@@ -86,7 +68,7 @@ class Trainer:
             raise CheckpointError("the loop's state is another version's", where=str(folder))
         checkpoint.load_model(self.model, checkpoint.read_tensors(folder, manifest, "model"), str(folder))
         load_optimizer_tensors(self.stepper.phases, checkpoint.read_tensors(folder, manifest, "optimizer"), str(folder))
-        self._start_average()
+        self.begin()
         if self.ema is not None:
             averages = checkpoint.read_tensors(folder, manifest, "ema")
             checkpoint.check_fit(self.model, averages, str(folder))
@@ -95,9 +77,6 @@ class Trainer:
         self._saved = replace(self.state)
         self._scores = manifest.metrics
         self._point()
-
-    def _start_average(self) -> None:
-        self.ema = Ema(self.model, self.config.ema) if self.config.ema else None
 
     def train(self) -> None:
         """Train until the recipe's steps, its patience, or a signal; the last step is always saved.

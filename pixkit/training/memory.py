@@ -16,11 +16,11 @@ from torch.autograd.graph import saved_tensors_hooks
 from torch.multiprocessing.reductions import StorageWeakRef
 from torch.utils._python_dispatch import TorchDispatchMode  # its documented name: there is no public module
 
+from pixkit.data.dataset import BatchSequence
 from pixkit.errors import UsageError
 from pixkit.image import Batch
+from pixkit.layers.modes import rehearsing
 from pixkit.recipe.schema import SGD, Adam, Optimizer, RMSprop
-from pixkit.training.feed import Feed
-from pixkit.training.rehearsal import rehearsing
 from pixkit.training.step import Stepper
 
 PROBE = 2
@@ -133,7 +133,7 @@ def _keep(saved: dict[int, Tensor], tensor: Tensor) -> Tensor:
 
 def _first(stepper: Stepper, images: int) -> Batch:
     """So many training images."""
-    return Feed(stepper.feed.dataset, images, 0).batch(0).to(stepper.device)
+    return BatchSequence(stepper.sequence.dataset, images, 0).batch(0).to(stepper.device)
 
 
 class MemoryGuard(TorchDispatchMode):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Literal
 
 import torch
@@ -12,6 +12,7 @@ import torch.nn.functional as F
 from torch import Tensor
 from torch.overrides import TorchFunctionMode
 
+from pixkit.errors import RunError
 from pixkit.recipe.schema import TrainConfig
 
 PRECISIONS = ("fp32", "bf16")
@@ -66,3 +67,49 @@ class Arithmetic:
 
     def __str__(self) -> str:
         return f"{self.precision}, {self.memory_format}"
+
+
+@dataclass(frozen=True)
+class Choice:
+    """An arithmetic, why it was taken, and the seconds of a batch, forward and backward, of those measured."""
+
+    arithmetic: Arithmetic
+    reason: str
+    seconds: dict[str, float] = field(default_factory=dict)
+
+    @classmethod
+    def stated(cls, config: TrainConfig) -> Choice | None:
+        """What a recipe says; None where it leaves something to measurement."""
+        if "auto" in (config.precision, config.memory_format):
+            return None
+        return cls(Arithmetic.of(config), "as the recipe says")
+
+    def dump(self) -> dict[str, Any]:
+        """As plain data, for the lock."""
+        chosen = self.arithmetic
+        seconds = {name: float(f"{value:.3g}") for name, value in self.seconds.items()}
+        named = {"precision": chosen.precision, "memory_format": chosen.memory_format}
+        return {**named, "reason": self.reason, "seconds": seconds}
+
+    def __str__(self) -> str:
+        figures = "; ".join(f"{name} {value:.3g}" for name, value in self.seconds.items())
+        measured = f" (seconds a batch: {figures})" if figures else ""
+        return f"{self.arithmetic}: {self.reason}{measured}"
+
+
+def locked_choice(lock: dict[str, Any], where: str) -> Choice:
+    """The choice that a run was started with, from its lock; a run from before there was one computed plainly.
+
+    Raises:
+        RunError: if what the lock says is none.
+    """
+    found = lock.get("arithmetic")
+    if found is None:
+        return Choice(Arithmetic(), "the run is older than the choice")
+    try:
+        precision, memory_format = found["precision"], found["memory_format"]
+        if precision not in PRECISIONS or memory_format not in MEMORY_FORMATS:
+            raise ValueError
+        return Choice(Arithmetic(precision, memory_format), str(found["reason"]), dict(found["seconds"]))
+    except (TypeError, ValueError, KeyError):
+        raise RunError("not an arithmetic", where=f"{where}, lock.arithmetic", found=str(found)) from None

@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import torch
 from torch import Tensor
 
+from pixkit.data.dataset import BatchSequence
 from pixkit.errors import NonFiniteError
 from pixkit.image import Batch
 from pixkit.models.base import Losses, Model
 from pixkit.randomness import derive, seed_torch
 from pixkit.recipe.schema import TrainConfig
-from pixkit.runs.checkpoint import non_finite
-from pixkit.training.feed import Feed
+from pixkit.runs.checkpoint import load_model, non_finite
 from pixkit.training.optim import TrainedPhase, clip, gradient_norm, rate_factor, trained_phases
 from pixkit.training.precision import Arithmetic
 
@@ -38,20 +38,36 @@ class Stepper:
     loss. Losses are computed in `arithmetic`.
     """
 
-    def __init__(self, model: Model, feed: Feed, config: TrainConfig, seed: int, device: torch.device) -> None:
+    def __init__(
+        self, model: Model, sequence: BatchSequence, config: TrainConfig, seed: int, device: torch.device
+    ) -> None:
         self.model = model
-        self.feed = feed
+        self.sequence = sequence
         self.config = config
         self.device = device
         self.phases = trained_phases(model, config)
         self.arithmetic = Arithmetic.of(config)
         self._seed = seed
-        labels = feed.dataset.labels("train")
-        self._feeds = {
-            trained.name: Feed(feed.dataset, config.batch_size, derive(seed, "phase", trained.name), choose(labels))
+        labels = sequence.dataset.labels("train")
+        self._sequences = {
+            trained.name: BatchSequence(
+                sequence.dataset, config.batch_size, derive(seed, "phase", trained.name), choose(labels)
+            )
             for trained in self.phases
             if (choose := trained.phase.choose) is not None
         }
+
+    def initialise(self, weights: Mapping[str, Tensor] | None = None, where: str = "") -> None:
+        """Give the model its initial weights: `weights`, which come from `where`, or those that the first batch sets.
+
+        Raises:
+            CheckpointError: if the weights are another model's.
+        """
+        if weights is not None:
+            load_model(self.model, weights, where)
+            return
+        seed_torch(derive(self._seed, "initialise"), self.device)
+        self.model.initialise(self.batches(1)[0])
 
     @property
     def images(self) -> int:
@@ -60,13 +76,13 @@ class Stepper:
 
     def epochs(self, step: int) -> float:
         """How many times the training images were visited after `step` steps."""
-        return self.feed.epochs(step * self.config.accumulate)
+        return self.sequence.epochs(step * self.config.accumulate)
 
     def batches(self, step: int, phase: str | None = None) -> list[Batch]:
         """The batches of a step, or of a phase of it, on the device."""
-        feed = self.feed if phase is None else self._feeds.get(phase, self.feed)
+        sequence = self.sequence if phase is None else self._sequences.get(phase, self.sequence)
         first = (step - 1) * self.config.accumulate
-        return [feed.batch(first + part).to(self.device) for part in range(self.config.accumulate)]
+        return [sequence.batch(first + part).to(self.device) for part in range(self.config.accumulate)]
 
     def calibration(self) -> Iterator[Batch]:
         """The first training batches, from which BatchNorm statistics of averaged weights are taken."""
@@ -87,7 +103,7 @@ class Stepper:
         batches = self.batches(step)
         row: dict[str, float] = {}
         for number, trained in enumerate(self.phases):
-            own = self.batches(step, trained.name) if trained.name in self._feeds else batches
+            own = self.batches(step, trained.name) if trained.name in self._sequences else batches
             values = self._phase(trained, number, step, own)
             prefix = f"{trained.name}/" if len(self.phases) > 1 else ""
             row.update({prefix + name: value for name, value in values.items()})

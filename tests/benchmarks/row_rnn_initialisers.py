@@ -18,10 +18,10 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 
 from pixkit.data import prepare
+from pixkit.data.dataset import BatchSequence
 from pixkit.files import replacing
 from pixkit.recipe import load_recipe
 from pixkit.runs.load import construct
-from pixkit.training.feed import Feed
 from pixkit.training.step import Stepper
 
 COLOURS = {"torch": (110, 110, 110), "he_normal": (200, 60, 40), "he_uniform": (40, 100, 200)}
@@ -65,7 +65,7 @@ def nats_by_step(overrides: tuple[str, ...], steps: int) -> list[float]:
     recipe, cpu = loaded.recipe, torch.device("cpu")
     dataset = prepare(recipe.data, loaded.base)
     model = construct(recipe, dataset.spec, dataset.classes, cpu)
-    feed = Feed(dataset, recipe.train.batch_size, recipe.seed)
+    feed = BatchSequence(dataset, recipe.train.batch_size, recipe.seed)
     stepper = Stepper(model, feed, recipe.train, recipe.seed, cpu)
     return [stepper.make(step)["nats"] for step in range(1, steps + 1)]
 

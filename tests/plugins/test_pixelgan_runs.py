@@ -9,13 +9,13 @@ import torch
 
 from pixkit.cli.main import main
 from pixkit.data import prepare
+from pixkit.data.dataset import BatchSequence
 from pixkit.noise import Noise
 from pixkit.recipe import load_recipe
 from pixkit.runs.load import load
 from pixkit.runs.metrics import TIMED
 from pixkit.testing import randomise
 from pixkit.training.build import build
-from pixkit.training.feed import Feed
 from pixkit.training.step import Stepper
 
 BOTH = """\
@@ -69,7 +69,7 @@ class TestPhases:
         torch.manual_seed(0)
         model = recipe.model.build(dataset.spec, dataset.classes)
         randomise(model, 1, gain=0.5)  # a head that starts at zero would teach the encoder nothing in the first step
-        return Stepper(model, Feed(dataset, 8, 0), recipe.train, 0, torch.device("cpu"))
+        return Stepper(model, BatchSequence(dataset, 8, 0), recipe.train, 0, torch.device("cpu"))
 
     def test_in_order(self, stepper):
         assert [phase.name for phase in stepper.phases] == [name for name, _ in self.OWN]
@@ -86,7 +86,7 @@ class TestPhases:
         assert len(moved) > len(whole) / 2
 
     def test_the_supervised_one_has_batches_of_labelled_images(self, stepper):
-        chosen, seen = set(stepper.phases[-1].phase.choose(stepper.feed.dataset.labels("train")).tolist()), set()
+        chosen, seen = set(stepper.phases[-1].phase.choose(stepper.sequence.dataset.labels("train")).tolist()), set()
         for step in range(1, 6):
             seen |= set(stepper.batches(step, "supervised")[0].indices.tolist())
         assert len(chosen) == 20 and seen == chosen

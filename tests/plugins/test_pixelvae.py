@@ -13,7 +13,7 @@ from pixkit.noise import Noise
 from pixkit.recipe import load_recipe
 from pixkit.testing import check_latent_model, every_image, named, plain_backbone, randomise
 from pixkit.training.build import build
-from pixkit.training.reporter import Reporter
+from pixkit.training.watch import Reporter
 
 SMALL = {"type": "pixelcnn", "width": 6, "layers": 0, "first_kernel": 3, "output_layers": 1}
 ENCODER = {"width": 2, "hidden": 6}

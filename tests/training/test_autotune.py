@@ -8,11 +8,10 @@ from toys import NormedToy, TwoPhases
 from pixkit.errors import RunError
 from pixkit.runs.run import Run
 from pixkit.training import autotune as choice
-from pixkit.training.autotune import Choice, choose, locked_choice, pick
+from pixkit.training.autotune import choose, pick
 from pixkit.training.build import build, dry_run
-from pixkit.training.precision import Arithmetic
-from pixkit.training.reporter import Reporter
-from pixkit.training.signals import Interrupt, Interrupted
+from pixkit.training.precision import Arithmetic, Choice, locked_choice
+from pixkit.training.watch import Interrupt, Interrupted, Reporter
 
 PLAIN, PLAIN_LAST = Arithmetic("fp32", "contiguous"), Arithmetic("fp32", "channels_last")
 HALF, HALF_LAST = Arithmetic("bf16", "contiguous"), Arithmetic("bf16", "channels_last")
@@ -82,9 +81,11 @@ def test_a_training_that_is_too_short_is_not_measured(monkeypatch, plain, steps)
 
 def test_what_the_recipe_says_is_not_measured(monkeypatch):
     clock = Clock(monkeypatch)
-    assert choose(stepper_of(precision="bf16", memory_format="channels_last", **LONG)).arithmetic == HALF_LAST
-    assert clock.asked == []
-    assert choose(stepper_of(precision="fp32", **LONG)).arithmetic == PLAIN
+    stated = stepper_of(precision="bf16", memory_format="channels_last", **LONG)
+    assert Choice.stated(stated.config) == Choice(HALF_LAST, "as the recipe says")
+    half_open = stepper_of(precision="fp32", **LONG)
+    assert Choice.stated(half_open.config) is None
+    assert choose(half_open).arithmetic == PLAIN
     assert set(clock.asked) == {PLAIN, PLAIN_LAST}
 
 
@@ -162,7 +163,7 @@ class Heard(Reporter):
 
 def test_a_run_keeps_to_what_was_measured_at_its_start(tmp_path, monkeypatch):
     given = Choice(HALF_LAST, "measured", {str(PLAIN): 0.51234, str(HALF_LAST): 0.2})
-    monkeypatch.setattr("pixkit.build.choose", lambda stepper, watch: given)
+    monkeypatch.setattr("pixkit.training.prepare.choose", lambda stepper, watch: given)
     open_recipe = ("train.precision=auto", "train.memory_format=auto", "train.schedule.type=constant")
     heard = Heard()
     whole = build(small(*open_recipe), tmp_path / "whole", device="cpu", reporter=heard).run
@@ -175,7 +176,7 @@ def test_a_run_keeps_to_what_was_measured_at_its_start(tmp_path, monkeypatch):
         "seconds": {"fp32, contiguous": 0.512, "bf16, channels_last": 0.2},
     }
     build(small(*open_recipe, "train.steps=5"), tmp_path / "cut", device="cpu")
-    monkeypatch.setattr("pixkit.build.choose", None)
+    monkeypatch.setattr("pixkit.training.prepare.choose", None)
     cut = build(small(*open_recipe), tmp_path / "cut", device="cpu", resume=True).run
     assert cut.settings()["lock"]["arithmetic"] == lock
     for name in ("model", "ema", "optimizer"):

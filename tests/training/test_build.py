@@ -22,7 +22,7 @@ from pixkit.runs.metrics import TIMED
 from pixkit.runs.run import Run
 from pixkit.tasks.score import evaluate
 from pixkit.training.build import build, dry_run
-from pixkit.training.reporter import Reporter
+from pixkit.training.watch import Reporter
 
 TINY = """
 pixkit: 1
@@ -49,7 +49,7 @@ from pathlib import Path
 torch.set_num_threads(1)
 from pixkit.training.build import build
 from pixkit.recipe import load_recipe
-from pixkit.training.reporter import Reporter
+from pixkit.training.watch import Reporter
 
 class Talk(Reporter):
     def step(self, step, metrics):

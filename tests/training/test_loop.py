@@ -16,6 +16,7 @@ from toys import (
     Toy,
     TwoPhases,
     Unscored,
+    begin,
     contents,
     toy_recipe,
     toy_trainer,
@@ -26,12 +27,12 @@ from pixkit.components import hookspecs
 from pixkit.errors import CheckpointError, NonFiniteError, RunError
 from pixkit.runs import checkpoint
 from pixkit.runs.metrics import read_rows
-from pixkit.training.signals import Interrupt
+from pixkit.training.watch import Interrupt
 
 
 def trained(folder, recipe, **options):
     trainer = toy_trainer(folder, recipe, **options)
-    trainer.begin()
+    begin(trainer)
     trainer.train()
     return trainer
 
@@ -162,7 +163,7 @@ def test_the_newest_checkpoints_and_the_best_are_kept(tmp_path):
     )
     trainer = toy_trainer(tmp_path / "run", recipe)
     nats = iter([5.0, 3.0, 4.0, 6.0, 3.0])
-    trainer.begin()
+    begin(trainer)
     judge = trainer.state.judge
     trainer.state.judge = lambda _: judge(next(nats))
     trainer.train()
@@ -178,7 +179,7 @@ def test_patience_stops_after_scorings_without_a_better_one(tmp_path):
     told = Told()
     trainer = toy_trainer(tmp_path / "run", toy_recipe(steps=99, eval_every=2, patience=2), reporter=told)
     nats = iter([5.0, 4.0, 4.0, math.nan])
-    trainer.begin()
+    begin(trainer)
     judge = trainer.state.judge
     trainer.state.judge = lambda _: judge(next(nats))
     trainer.train()
@@ -228,20 +229,20 @@ def test_given_weights_take_the_place_of_initialisation(tmp_path):
     source = trained(tmp_path / "source", toy_recipe())
     weights = {name: value.clone() for name, value in source.model.state_dict().items()}
     trainer = toy_trainer(tmp_path / "run", toy_recipe())
-    trainer.begin(weights, "there")
+    begin(trainer, weights, "there")
     for name, value in trainer.model.state_dict().items():
         assert torch.equal(value, weights[name])
     for name, value in trainer.ema.average.items():
         assert torch.equal(value, weights[name])
     with pytest.raises(CheckpointError, match=r"(?s)there.*logits is missing"):
-        trainer.begin({"scale": weights["scale"], "initialised": weights["initialised"]}, "there")
+        begin(trainer, {"scale": weights["scale"], "initialised": weights["initialised"]}, "there")
 
 
 @pytest.mark.parametrize("what", ["loss", "gradient"])
 def test_what_is_not_finite_leaves_the_last_good_checkpoint(tmp_path, what):
     recipe = toy_recipe(Exploding, model_config={"at": 7, "what": what}, accumulate=2)
     trainer = toy_trainer(tmp_path / "run", recipe)
-    trainer.begin()
+    begin(trainer)
     with pytest.raises(NonFiniteError, match="step 7") as caught:
         trainer.train()
     assert caught.value.exit_code == 5
@@ -258,7 +259,7 @@ def test_what_is_not_finite_leaves_the_last_good_checkpoint(tmp_path, what):
 def test_weights_that_are_not_finite_are_not_saved(tmp_path):
     recipe = toy_recipe(optimizer={"type": "sgd", "lr": 1e38}, eval_every=100, steps=5, checkpoint_every=1)
     trainer = toy_trainer(tmp_path / "run", recipe)
-    trainer.begin()
+    begin(trainer)
     with torch.no_grad():
         trainer.model.scale.fill_(3e38)
     with pytest.raises(NonFiniteError):
@@ -268,7 +269,7 @@ def test_weights_that_are_not_finite_are_not_saved(tmp_path):
 
 def test_a_checkpoint_that_cannot_be_written_leaves_the_one_before(tmp_path, monkeypatch):
     trainer = toy_trainer(tmp_path / "run", toy_recipe(eval_every=100))
-    trainer.begin()
+    begin(trainer)
     real = os.fsync
     files = []
 

@@ -5,12 +5,12 @@ import torch
 from torch import nn
 from toys import CPU, NormedToy, Toy, TwoPhases, toy_model, toy_recipe
 
+from pixkit.data.dataset import BatchSequence
 from pixkit.errors import UsageError
 from pixkit.recipe.schema import SGD, Adam, AdamW, RMSprop
 from pixkit.training import memory
-from pixkit.training.construct import construct_to_train
-from pixkit.training.feed import Feed
 from pixkit.training.memory import MemoryGuard, estimate, in_words, machine_memory, memory_errors, state_copies
+from pixkit.training.prepare import construct_to_train
 from pixkit.training.step import Stepper
 
 
@@ -28,7 +28,7 @@ class Layered(Toy):
 
 def stepper_of(recipe):
     model, dataset = toy_model(recipe)
-    return Stepper(model, Feed(dataset, recipe.train.batch_size, 0), recipe.train, 0, CPU)
+    return Stepper(model, BatchSequence(dataset, recipe.train.batch_size, 0), recipe.train, 0, CPU)
 
 
 def test_weights_gradients_states_and_average_are_counted():

@@ -9,17 +9,17 @@ import torch.nn.functional as F
 from torch import nn
 from toys import CPU, Toy, toy_model, toy_recipe
 
+from pixkit.data.dataset import BatchSequence
 from pixkit.errors import RecipeError
 from pixkit.image import ImageSpec
 from pixkit.recipe import load_recipe
 from pixkit.runs import checkpoint
 from pixkit.runs.load import construct
 from pixkit.training.build import build
-from pixkit.training.feed import Feed
 from pixkit.training.memory import estimate
 from pixkit.training.precision import Arithmetic, ChannelsLast
-from pixkit.training.reporter import Reporter
 from pixkit.training.step import Stepper
+from pixkit.training.watch import Reporter
 
 HALF = ("train.precision=bf16", "train.memory_format=channels_last")
 SMALL = (
@@ -54,7 +54,7 @@ class Spy(Toy):
 def stepper_of(model=Spy, **train):
     recipe = toy_recipe(model, **train)
     built, dataset = toy_model(recipe)
-    return Stepper(built, Feed(dataset, recipe.train.batch_size, 0), recipe.train, 0, CPU)
+    return Stepper(built, BatchSequence(dataset, recipe.train.batch_size, 0), recipe.train, 0, CPU)
 
 
 def small(*overrides):

@@ -6,7 +6,7 @@ import threading
 
 import pytest
 
-from pixkit.training.signals import Interrupt, Interrupted
+from pixkit.training.watch import Interrupt, Interrupted
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])

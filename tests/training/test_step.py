@@ -6,8 +6,8 @@ import pytest
 import torch
 from toys import CPU, Exploding, Toy, TwoPhases, toy_model, toy_recipe
 
+from pixkit.data.dataset import BatchSequence
 from pixkit.models.base import Phase
-from pixkit.training.feed import Feed
 from pixkit.training.step import NonFiniteStep, Stepper
 
 
@@ -22,7 +22,7 @@ class Quiet(Toy):
 def stepper_of(recipe, model=None):
     model = model or toy_model(recipe)[0]
     dataset = toy_model(recipe)[1]
-    return Stepper(model, Feed(dataset, recipe.train.batch_size, recipe.seed), recipe.train, recipe.seed, CPU)
+    return Stepper(model, BatchSequence(dataset, recipe.train.batch_size, recipe.seed), recipe.train, recipe.seed, CPU)
 
 
 @pytest.mark.parametrize("parts", [2, 4])
@@ -43,8 +43,8 @@ def test_accumulating_equals_the_large_batch(parts):
 
 def test_parts_are_weighted_by_their_images():
     stepper = stepper_of(toy_recipe(Quiet, batch_size=6, accumulate=2, optimizer={"type": "sgd"}))
-    whole = stepper.feed.batch(0)
-    dataset = stepper.feed.dataset
+    whole = stepper.sequence.batch(0)
+    dataset = stepper.sequence.dataset
     uneven = [dataset.batch("train", whole.indices[:5]), dataset.batch("train", whole.indices[5:])]
     stepper.batches = lambda step: uneven
     row = stepper.make(1)

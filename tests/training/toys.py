@@ -11,14 +11,14 @@ from pixkit.components.registry import Entry, Registry
 from pixkit.components.spec import ComponentSpec
 from pixkit.data import prepare
 from pixkit.data.base import DataConfig, DataSource, ImageSet, SourceImages
+from pixkit.data.dataset import BatchSequence
 from pixkit.models.base import Model, Phase
 from pixkit.recipe.schema import Recipe
 from pixkit.runs.run import Run
 from pixkit.samplers import Drawn
-from pixkit.training.hooks import TrainHooks
 from pixkit.training.loop import Trainer
-from pixkit.training.reporter import Reporter
-from pixkit.training.signals import Interrupt
+from pixkit.training.step import Stepper
+from pixkit.training.watch import Interrupt, Reporter, TrainHooks
 
 CPU = torch.device("cpu")
 
@@ -168,18 +168,23 @@ def toy_model(recipe):
     return recipe.model.build(dataset.spec, dataset.classes), dataset
 
 
+def begin(trainer, *weights):
+    """Set the initial weights, as `prepare_training` does, and start."""
+    trainer.stepper.initialise(*weights)
+    trainer.begin()
+
+
 def toy_trainer(folder, recipe, *, interrupt=None, reporter=None, manager=None, device=CPU):
     """A trainer of a freshly built model in a run folder."""
     model, dataset = toy_model(recipe)
     run = Run(folder)
     folder.mkdir(exist_ok=True)
     reporter = reporter or Reporter()
+    sequence = BatchSequence(dataset, recipe.train.batch_size, recipe.seed)
     return Trainer(
         run,
         recipe,
-        model.to(device),
-        dataset,
-        device=device,
+        Stepper(model.to(device), sequence, recipe.train, recipe.seed, device),
         interrupt=interrupt or Interrupt(),
         reporter=reporter,
         hooks=TrainHooks((manager or Plugins().manager), reporter.message),

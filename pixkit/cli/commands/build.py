@@ -18,7 +18,7 @@ from pixkit.recipe import LoadedRecipe
 from pixkit.runs.load import recipe_to_build
 from pixkit.training import build as builds
 from pixkit.training.memory import in_words
-from pixkit.training.reporter import Reporter
+from pixkit.training.watch import Reporter
 
 
 @click.command()

@@ -6,8 +6,8 @@ import pytest
 import torch
 from toys import toy_dataset
 
+from pixkit.data.dataset import BatchSequence
 from pixkit.errors import DataError
-from pixkit.training.feed import Feed
 
 
 class Visits:
@@ -33,7 +33,7 @@ class Visits:
 @pytest.mark.parametrize(("count", "size"), [(10, 3), (10, 5), (7, 10), (1, 4), (12, 12), (13, 12)])
 def test_each_epoch_visits_every_image_once_and_batches_are_of_one_size(count, size):
     data = Visits(count)
-    feed = Feed(data, size, seed=3)
+    feed = BatchSequence(data, size, seed=3)
     batches = [feed.batch(number) for number in range(count * 2)]
     assert {len(batch.x) for batch in batches} == {size}
     epochs = (count * 2 * size) // count
@@ -48,15 +48,15 @@ def test_epochs_have_different_orders_and_seeds_too():
     orders = []
     for seed in (0, 1):
         data = Visits(50)
-        feed = Feed(data, 50, seed)
+        feed = BatchSequence(data, 50, seed)
         orders += [feed.batch(number).indices.tolist() for number in range(3)]
     assert len({tuple(order) for order in orders}) == 6
 
 
 def test_a_batch_is_a_function_of_seed_and_number():
     data = toy_dataset()
-    forward = [Feed(data, 8, 5).batch(number).indices.tolist() for number in range(30)]
-    feed = Feed(data, 8, 5)
+    forward = [BatchSequence(data, 8, 5).batch(number).indices.tolist() for number in range(30)]
+    feed = BatchSequence(data, 8, 5)
     backward = {number: feed.batch(number).indices.tolist() for number in reversed(range(30))}
     assert [backward[number] for number in range(30)] == forward
 
@@ -64,15 +64,15 @@ def test_a_batch_is_a_function_of_seed_and_number():
 def test_the_same_whatever_torch_drew_before():
     data = toy_dataset()
     torch.manual_seed(1)
-    first = Feed(data, 8, 5).batch(9).x
+    first = BatchSequence(data, 8, 5).batch(9).x
     torch.manual_seed(2)
     torch.rand(7)
-    assert torch.equal(first, Feed(data, 8, 5).batch(9).x)
+    assert torch.equal(first, BatchSequence(data, 8, 5).batch(9).x)
 
 
 def test_a_batch_across_the_end_of_an_epoch_keeps_its_labels():
     data = toy_dataset()
-    batch = Feed(data, data.size("train") + 5, 0).batch(0)
+    batch = BatchSequence(data, data.size("train") + 5, 0).batch(0)
     assert batch.labels.shape == batch.indices.shape
     whole = data.batch("train", batch.indices)
     assert torch.equal(whole.x, batch.x)
@@ -80,19 +80,19 @@ def test_a_batch_across_the_end_of_an_epoch_keeps_its_labels():
 
 
 def test_epochs_are_counted_in_images():
-    feed = Feed(Visits(10), 4, 0)
+    feed = BatchSequence(Visits(10), 4, 0)
     assert feed.epochs(0) == 0
     assert feed.epochs(5) == 2.0
 
 
 def test_no_images_is_an_error():
     with pytest.raises(DataError, match="no training images"):
-        Feed(Visits(0), 4, 0)
+        BatchSequence(Visits(0), 4, 0)
 
 
 def test_of_chosen_images_alone():
     data, chosen = Visits(50), torch.tensor([3, 41, 7, 20, 8])
-    feed = Feed(data, 4, 0, chosen)
+    feed = BatchSequence(data, 4, 0, chosen)
     batches = [feed.batch(number).indices.tolist() for number in range(5)]
     assert {len(batch) for batch in batches} == {4}
     visits = Counter(data.asked)

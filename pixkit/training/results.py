@@ -1,4 +1,4 @@
-"""The end of a build: what the best weights score, and how they draw."""
+"""What a build shows of its weights: sample grids along the way; scores and samples of the best at the end."""
 
 from __future__ import annotations
 
@@ -6,18 +6,46 @@ from collections.abc import Callable
 from pathlib import Path
 
 from pixkit.data.dataset import Dataset
+from pixkit.figures.grids import save_grid, save_npz
+from pixkit.layers.modes import evaluating
 from pixkit.models.base import Model
+from pixkit.randomness import derive, isolated_rng
 from pixkit.recipe.schema import Recipe
 from pixkit.runs.checkpoint import load_model
 from pixkit.runs.load import WEIGHTS, read_weights
 from pixkit.runs.run import Run
+from pixkit.runs.storage import writing
 from pixkit.tasks.score import Scores, Watch, score
-from pixkit.training.reporter import Reporter
-from pixkit.training.samples import draw_samples
-from pixkit.training.signals import Interrupt
+from pixkit.training.watch import Interrupt, Reporter
 
 
-def conclude(
+def draw_samples(model: Model, recipe: Recipe, run: Run, name: str, watch: Watch) -> Path:
+    """Draw what the recipe's `sample` section says into samples/NAME.npz, then the picture; return its path.
+
+    The noise is the same each time, so that one sees the model change and not the draw.
+    `watch(images done, images in all)` is told of the progress; if it raises, nothing is written.
+
+    Raises:
+        RunError: if the files cannot be written.
+    """
+    config = recipe.sample
+    with evaluating(model), isolated_rng(model.device):
+        x = model.sample(
+            config.count,
+            seed=derive(recipe.seed, "sample"),
+            temperature=config.temperature,
+            batch_size=config.batch_size,
+            sampler=config.type,
+            progress=watch,
+        )
+    # The numbers first: whatever becomes of the picture, the samples are there.
+    with writing(run.samples):
+        save_npz(x, model.spec.levels, run.samples / f"{name}.npz")
+        columns = model.classes if model.labelled else None  # where labels come in turn, a column is a class
+        return save_grid(x, model.spec.levels, run.samples / f"{name}.png", columns=columns)
+
+
+def final_results(
     run: Run, recipe: Recipe, model: Model, dataset: Dataset, *, interrupt: Interrupt, reporter: Reporter
 ) -> tuple[list[Scores], Path]:
     """Score and sample the best checkpoint into scores.json and samples/best; return the table and the picture.

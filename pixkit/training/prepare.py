@@ -1,0 +1,126 @@
+"""Everything that comes before the first training step, for new, resumed and dry runs alike."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from pixkit.data import prepare
+from pixkit.data.dataset import BatchSequence, Dataset
+from pixkit.errors import RunError
+from pixkit.models.base import Model
+from pixkit.recipe import Change, LoadedRecipe
+from pixkit.recipe.schema import Recipe
+from pixkit.runs.load import construct, read_weights
+from pixkit.runs.manifest import MANIFEST
+from pixkit.runs.run import Run
+from pixkit.training.autotune import choose
+from pixkit.training.memory import MemoryEstimate, MemoryGuard, estimate, machine_memory
+from pixkit.training.precision import Choice, locked_choice
+from pixkit.training.resume import check_changes, check_data
+from pixkit.training.step import Stepper
+from pixkit.training.watch import Reporter
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """What training starts from: images, and a model with its initial weights that was checked and can make steps.
+
+    `memory` is what training takes at least, `choice` its arithmetic and why; `changes` are the keys that differ from
+    those that the run to go on with was started with.
+    """
+
+    dataset: Dataset
+    stepper: Stepper
+    memory: MemoryEstimate
+    choice: Choice
+    changes: list[Change]
+
+    @property
+    def model(self) -> Model:
+        """The model, on the device, proved causal."""
+        return self.stepper.model
+
+
+def prepare_training(
+    loaded: LoadedRecipe,
+    device: torch.device,
+    *,
+    run: Run | None = None,
+    reporter: Reporter | None = None,
+    check: Callable[[], None] = lambda: None,
+) -> Prepared:
+    """Load the images, construct and prove the model, see that it fits, choose the arithmetic, set initial weights.
+
+    These can fail in this order, and all before anything is written. Draws from torch's global generators, and seeds
+    them.
+
+    Args:
+        loaded: the recipe.
+        device: where the model will be.
+        run: the run to go on with: recipe and images have to be its own, and its arithmetic is kept. Where it has a
+            checkpoint, that gives the weights (`Trainer.restore`), and they are left as constructed here.
+        reporter: told of the images being read, and what there is to say of them.
+        check: called between the parts; raises to stop.
+
+    Raises:
+        RunError: if the recipe or the images are not the run's own, or `train.init_from` is neither run nor checkpoint.
+        CheckpointError: if the checkpoint that `train.init_from` means is damaged or another model's.
+        DataError: if images are missing or damaged.
+        UsageError: if the model or its training would not fit the memory.
+        CausalityError: if the model leaks.
+    """
+    recipe, reporter = loaded.recipe, reporter or Reporter()
+    lock = None if run is None else run.settings()["lock"]
+    changes = [] if run is None else check_changes(run.recipe().dump(), recipe, loaded.lock())
+    continued = run is not None and (run.path / "last").exists()
+    start = () if continued or recipe.train.init_from is None else _other_weights(loaded.base, recipe.train.init_from)
+    dataset = prepare(recipe.data, loaded.base, reporter.loading)
+    for note in dataset.notes:
+        reporter.message(note)
+    check()
+    if lock is not None:
+        check_data(lock["data"]["hashes"], dataset.hashes())
+    model = construct_to_train(recipe, dataset, device)
+    sequence = BatchSequence(dataset, recipe.train.batch_size, recipe.seed)
+    stepper = Stepper(model, sequence, recipe.train, recipe.seed, device)
+    memory = estimate(stepper, device)
+    memory.check()
+    check()
+    if run is None or lock is None:
+        choice = Choice.stated(recipe.train) or choose(stepper, check)
+    else:
+        choice = locked_choice(lock, str(run.path))
+    stepper.arithmetic = choice.arithmetic
+    if not continued:
+        stepper.initialise(*start)
+    return Prepared(dataset, stepper, memory, choice, changes)
+
+
+def construct_to_train(recipe: Recipe, dataset: Dataset, device: torch.device) -> Model:
+    """The recipe's model for these images, checked before anything is spent on it.
+
+    Raises:
+        UsageError: if it would not fit the memory; raised before the memory is taken.
+        CausalityError: if it leaks.
+    """
+    with MemoryGuard(machine_memory(torch.device("cpu"))):
+        model = construct(recipe, dataset.spec, dataset.classes, device)
+    model.verify()
+    return model
+
+
+def _other_weights(base: Path, text: str) -> tuple[dict[str, Tensor], str]:
+    """What `train.init_from` means: a run's best averaged weights, or a checkpoint folder's; and where they are."""
+    path = base / Path(text).expanduser()
+    run = Run(path)
+    if not run.started and not (path / MANIFEST).exists():
+        raise RunError(
+            "neither a run nor a checkpoint", where="train.init_from", found=str(path), expected="a run's folder"
+        )
+    folder = run.checkpoint("best") if run.started else path
+    return read_weights(folder, "ema"), str(folder)

@@ -1,0 +1,107 @@
+"""Who watches training: a reporter and plugins are told how it goes, and signals stop it."""
+
+from __future__ import annotations
+
+import signal
+import threading
+from collections.abc import Callable
+from pathlib import Path
+from types import FrameType, TracebackType
+from typing import Any
+
+import pluggy
+
+
+class Reporter:
+    """Does nothing with what it is told; override what you want to hear."""
+
+    def message(self, text: str) -> None:
+        """Something worth a line."""
+
+    def loading(self, what: str, done: int, total: int) -> None:
+        """Data are being read or fetched; `total` is 0 where it is unknown."""
+
+    def start(self, total: int, done: int) -> None:
+        """Training begins: `total` steps, of which `done` were made before."""
+
+    def step(self, step: int, metrics: dict[str, Any]) -> None:
+        """A step was made; `metrics` is its row of metrics.jsonl."""
+
+    def evaluated(self, step: int, metrics: dict[str, Any]) -> None:
+        """The validation images were scored; `metrics` is the row of metrics.jsonl."""
+
+    def sampled(self, path: Path) -> None:
+        """Samples were drawn; `path` is the picture."""
+
+    def checkpoint(self, path: Path) -> None:
+        """A checkpoint was written to the folder `path`."""
+
+    def working(self, what: str, done: int, total: int) -> None:
+        """After training, the best checkpoint is scored and sampled: `done` of `total` of `what` are done."""
+
+    def finish(self, result: Any) -> None:
+        """The build is over; `result` is its BuildResult."""
+
+
+class TrainHooks:
+    """Calls the `pixkit_train_...` hooks of every plugin; one that fails is reported once and called no more."""
+
+    def __init__(self, manager: pluggy.PluginManager, report: Callable[[str], None]) -> None:
+        self._manager = manager
+        self._report = report
+        self._failed: set[str] = set()
+
+    def call(self, hook: str, **arguments: Any) -> None:
+        """Call `pixkit_train_<hook>` of every plugin that has it. Each gets its own copy of a row of metrics."""
+        name = f"pixkit_train_{hook}"
+        plugins = {impl.plugin_name: impl.plugin for impl in getattr(self._manager.hook, name).get_hookimpls()}
+        for plugin_name, plugin in plugins.items():
+            if plugin_name in self._failed:
+                continue
+            others = [other for other in plugins.values() if other is not plugin]
+            own = {key: dict(value) if isinstance(value, dict) else value for key, value in arguments.items()}
+            try:
+                self._manager.subset_hook_caller(name, others)(**own)
+            except Exception as error:  # a plugin may raise anything; training goes on
+                self._failed.add(plugin_name)
+                self._report(f"{plugin_name}: {name} failed ({type(error).__name__}: {error}); it is called no more")
+
+
+class Interrupted(Exception):
+    """Raised where work that will be done again can be left; the loop catches it and saves."""
+
+
+class Interrupt:
+    """While entered, SIGINT and SIGTERM set `signal`; a second one raises KeyboardInterrupt or SystemExit(143).
+
+    Python delivers signals to the main thread only: entered in another, it leaves them alone.
+    """
+
+    HANDLED = (signal.SIGINT, signal.SIGTERM)
+
+    def __init__(self) -> None:
+        self.signal: int | None = None
+        self._before: dict[signal.Signals, Any] = {}
+
+    def __enter__(self) -> Interrupt:
+        if threading.current_thread() is threading.main_thread():
+            self._before = {number: signal.signal(number, self._handle) for number in self.HANDLED}
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        for number, handler in self._before.items():
+            signal.signal(number, handler)
+
+    def check(self, *_: int) -> None:
+        """Raise Interrupted if a signal came; takes and ignores what progress callbacks are given."""
+        if self.signal is not None:
+            raise Interrupted
+
+    def _handle(self, number: int, frame: FrameType | None) -> None:
+        if self.signal is not None:
+            if number == signal.SIGINT:
+                raise KeyboardInterrupt
+            raise SystemExit(128 + number)
+        self.signal = number

@@ -1,0 +1,170 @@
+"""What comes before the first step: one function, whether the build is new, resumed or dry."""
+
+import pytest
+import torch
+
+from pixkit.errors import CausalityError, DataError, RunError
+from pixkit.recipe import load_recipe
+from pixkit.runs.run import Run
+from pixkit.training import prepare as preparing
+from pixkit.training.build import build, dry_run
+from pixkit.training.prepare import prepare_training
+from pixkit.training.watch import Reporter
+
+CPU = torch.device("cpu")
+SMALL = """
+pixkit: 1
+name: small
+data: {source: digits, limit_train: 64, limit_test: 20}
+model: {type: autoregressive, backbone: {type: pixelcnn, width: 4, layers: 1, dropout: 0.5}}
+train: {steps: 4, batch_size: 8, eval_every: 4, checkpoint_every: 1, ema: 0.9}
+sample: {count: 1}
+"""
+
+
+class Stop(Exception):
+    """Raised to end a build."""
+
+
+class Rows(Reporter):
+    """Keeps the rows of steps; ends the build after one of them, if asked to."""
+
+    def __init__(self, last=None):
+        self.rows, self.last = {}, last
+
+    def step(self, step, metrics):
+        self.rows[step] = {key: metrics[key] for key in ("loss", "nats", "grad_norm") if key in metrics}
+        if step == self.last:
+            raise Stop
+
+
+@pytest.fixture
+def recipe(tmp_path):
+    path = tmp_path / "small.yaml"
+    path.write_text(SMALL)
+    return path
+
+
+def first_losses(recipe, folder, *overrides, resume=False):
+    rows = Rows()
+    build(recipe, folder, overrides=overrides, device="cpu", resume=resume, reporter=rows)
+    return rows.rows[1]
+
+
+@pytest.fixture
+def unsaved(recipe, tmp_path):
+    """A run that was killed before it had a checkpoint."""
+    with pytest.raises(Stop):
+        build(recipe, tmp_path / "unsaved", device="cpu", reporter=Rows(last=1))
+    assert not (tmp_path / "unsaved" / "last").exists()
+    return tmp_path / "unsaved"
+
+
+def test_new_resumed_and_dry_runs_make_the_same_first_step(recipe, unsaved, tmp_path):
+    new = first_losses(recipe, tmp_path / "new")
+    dry = dry_run(recipe, "cpu").losses
+    assert {key: dry[key] for key in new} == new
+    assert first_losses(recipe, unsaved, resume=True) == new
+
+
+def test_given_weights_are_what_all_of_them_start_from(recipe, tmp_path):
+    source = build(recipe, tmp_path / "source", device="cpu").run.path
+    start = f"train.init_from={source}"
+    new = first_losses(recipe, tmp_path / "new", start)
+    assert new != first_losses(recipe, tmp_path / "plain")
+    dry = dry_run(recipe, "cpu", overrides=[start]).losses
+    assert {key: dry[key] for key in new} == new
+    with pytest.raises(Stop):
+        build(recipe, tmp_path / "cut", overrides=[start], device="cpu", reporter=Rows(last=1))
+    assert first_losses(recipe, tmp_path / "cut", start, resume=True) == new
+    for way in (build, dry_run):
+        with pytest.raises(RunError, match="neither a run nor a checkpoint"):
+            way(recipe, overrides=[f"train.init_from={tmp_path / 'nothing'}"], device="cpu")
+
+
+def test_what_is_prepared(recipe):
+    loaded = load_recipe(recipe)
+    prepared = prepare_training(loaded, CPU)
+    assert prepared.dataset.size("train") == 64
+    assert prepared.model is prepared.stepper.model
+    assert str(prepared.choice.arithmetic) == str(prepared.stepper.arithmetic)
+    assert prepared.memory.parameters == sum(parameter.numel() for parameter in prepared.model.parameters())
+    assert prepared.changes == []
+
+
+def test_a_run_with_a_checkpoint_is_not_initialised_again(recipe, tmp_path, monkeypatch):
+    run = build(recipe, tmp_path / "run", device="cpu").run
+    monkeypatch.setattr(preparing.Stepper, "initialise", None)
+    longer = load_recipe(recipe, ["train.steps=5"])
+    prepared = prepare_training(longer, CPU, run=Run.open(run.path))
+    assert [str(change) for change in prepared.changes] == ["train.steps: 4 -> 5"]
+
+
+def parts(monkeypatch):
+    """The names of the parts in the order in which they are called."""
+    called = []
+    for name in ("prepare", "construct_to_train", "estimate"):
+        real = getattr(preparing, name)
+
+        def noted(*given, name=name, real=real):
+            called.append(name)
+            return real(*given)
+
+        monkeypatch.setattr(preparing, name, noted)
+    return called
+
+
+@pytest.mark.parametrize(
+    ("overrides", "error", "reached"),
+    [
+        (["train.init_from=nothing"], RunError, []),
+        (["data={source: arrays, path: nothing.npz}", "train.init_from=null"], DataError, ["prepare"]),
+    ],
+    ids=["weights", "images"],
+)
+def test_what_fails_first(recipe, monkeypatch, overrides, error, reached):
+    called = parts(monkeypatch)
+    with pytest.raises(error):
+        prepare_training(load_recipe(recipe, overrides), CPU)
+    assert called == reached
+
+
+def test_a_leak_is_found_before_memory_is_asked_for(recipe, monkeypatch):
+    called = parts(monkeypatch)
+    loaded = load_recipe(recipe)
+
+    def leak(self):
+        raise CausalityError("leaks")
+
+    monkeypatch.setattr(loaded.recipe.model.cls, "verify", leak)
+    with pytest.raises(CausalityError):
+        prepare_training(loaded, CPU)
+    assert called == ["prepare", "construct_to_train"]
+
+
+def test_it_can_be_stopped_between_the_parts(recipe, monkeypatch):
+    called = parts(monkeypatch)
+    left = iter([None, Stop()])
+
+    def check():
+        error = next(left)
+        if error is not None:
+            raise error
+
+    with pytest.raises(Stop):
+        prepare_training(load_recipe(recipe), CPU, check=check)
+    assert called == ["prepare", "construct_to_train", "estimate"]
+
+
+def test_a_resumed_run_compares_recipe_and_images_before_the_model_is_made(recipe, unsaved, monkeypatch):
+    called = parts(monkeypatch)
+    run = Run.open(unsaved)
+    with pytest.raises(RunError, match="not the one that this run was started with"):
+        prepare_training(load_recipe(recipe, ["model.backbone.width=5"]), CPU, run=run)
+    assert called == []
+    settings = run.settings()
+    settings["lock"]["data"]["hashes"]["train"] = "0"
+    run.write_settings(settings)
+    with pytest.raises(RunError, match="images are not those"):
+        prepare_training(load_recipe(recipe), CPU, run=run)
+    assert called == ["prepare"]
