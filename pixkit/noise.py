@@ -6,7 +6,6 @@ whatever the sampler, the batch size or the number of processes.
 
 from __future__ import annotations
 
-import hashlib
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -17,6 +16,7 @@ from torch import Tensor
 
 from pixkit.errors import UsageError
 from pixkit.image import ImageSpec
+from pixkit.randomness import Philox, hashed, open_uniforms
 
 
 @dataclass(frozen=True)
@@ -42,7 +42,7 @@ class Noise:
     def uniforms(self, draws: int, spec: ImageSpec) -> Tensor:
         """Uniforms in (0, 1), float64 [B, draws, C, H, W].
 
-        Philox 4x64-10 (Salmon et al., 2011) with the key (seed, image); counter order is draw, colour, row, column.
+        They are those of `Philox` with the key (seed, image); counter order is draw, colour, row, column.
         """
         return self._uniforms(draws * spec.dims).view(-1, draws, *spec.shape)
 
@@ -52,14 +52,11 @@ class Noise:
 
     def stream(self, name: str) -> Noise:
         """Other noise of the same images: one for each name, all independent of each other and of this one."""
-        text = f"{self.seed}/{name}".encode()
-        return Noise(int.from_bytes(hashlib.blake2b(text, digest_size=8).digest(), "big"), self.images)
+        return Noise(hashed(f"{self.seed}/{name}"), self.images)
 
     def _uniforms(self, count: int) -> Tensor:
         """[B, count]."""
         rows = np.empty((len(self.images), count), dtype=np.uint64)
         for row, image in zip(rows, self.images, strict=True):
-            key = np.array([self.seed, image], dtype=np.uint64)
-            row[:] = np.random.Philox(key=key).random_raw(count)
-        halves = (rows >> np.uint64(12)).astype(np.float64) + 0.5
-        return torch.from_numpy(halves * 2.0**-52)
+            row[:] = Philox((self.seed, image)).words(count)
+        return torch.from_numpy(open_uniforms(rows))

@@ -9,11 +9,10 @@ import torch
 from numpy.typing import NDArray
 from pydantic import Field
 
-from pixkit.data.base import DataConfig, DataSource, ImageSet, Progress, SourceImages
+from pixkit.data.base import DataConfig, DataSource, ImageSet, Progress, SourceImages, hold_out
 from pixkit.data.levels import storage
 from pixkit.data.noise import Stream, permutation
 from pixkit.data.npy import ArrayFile
-from pixkit.data.split import hold_out
 from pixkit.errors import DataError
 
 AXES = {"NHWC": (0, 3, 1, 2), "NCHW": (0, 1, 2, 3), "NHW": (0, 1, 2)}

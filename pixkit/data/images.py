@@ -14,9 +14,8 @@ import torch
 from numpy.typing import NDArray
 from pydantic import Field
 
-from pixkit.data.base import DataConfig, DataSource, ImageSet, Progress, SourceImages
+from pixkit.data.base import DataConfig, DataSource, ImageSet, Progress, SourceImages, hold_out
 from pixkit.data.picture import SUFFIXES, Fit, Form, read_picture
-from pixkit.data.split import hold_out
 from pixkit.errors import DataError
 
 Side: TypeAlias = Annotated[int, Field(ge=1, le=4096)]

@@ -1,9 +1,7 @@
-"""Random numbers that belong to an image: the same whichever images are asked for beside it.
+"""Random numbers that belong to an image of a data set: the same whichever images are asked for beside it.
 
-Philox (Salmon, Moraes, Dror and Shaw, 2011, "Parallel random numbers: as easy as 1, 2, 3") turns a key
-and a counter into random bits. Each image has a range of counters of its own, so its bits depend on
-(seed, stream, draw, image number) and on nothing else. Only raw bits are taken from numpy: these are
-the algorithm's own and do not change between versions, as the methods of `Generator` may.
+Each image has a range of counters (`pixkit.randomness.Philox`) of its own, so its bits depend on (seed, stream, draw,
+image number) and on nothing else.
 """
 
 from __future__ import annotations
@@ -12,6 +10,8 @@ from enum import IntEnum
 
 import numpy as np
 from numpy.typing import NDArray
+
+from pixkit.randomness import Philox, open_uniforms
 
 DOMAIN = int.from_bytes(b"pix-data", "little")
 """Second word of every key here, so that no other use of Philox shares a stream with the data."""
@@ -43,30 +43,31 @@ class ImageNoise:
     def __init__(self, seed: int, dims: int) -> None:
         self.dims = dims
         self._counters = -(-dims // 8)  # a counter gives four 64-bit words
-        self._key = np.array([seed, DOMAIN], dtype=np.uint64)
+        self._seed = seed
 
     def words(self, numbers: NDArray[np.int64], stream: Stream, draw: int = 0) -> NDArray[np.uint32]:
         """The numbers of some images, uint32 [n, dims]; `numbers` are theirs, int64 [n]."""
         out = np.empty((len(numbers), 4 * self._counters), dtype=np.uint64)
-        bits = np.random.Philox(key=self._key, counter=0)
-        state = bits.state
+        source = Philox((self._seed, DOMAIN))
         breaks = np.flatnonzero(np.diff(numbers) != 1) + 1
         for run in np.split(np.arange(len(numbers)), breaks):  # consecutive images have consecutive counters
             if len(run):
-                first = int(numbers[run[0]])
-                state["state"]["counter"][:] = (first * self._counters, 0, draw, int(stream))
-                bits.state = state
-                out[run[0] : run[-1] + 1] = bits.random_raw(out[run].size).reshape(len(run), -1)
+                first = int(numbers[run[0]]) * self._counters
+                source.seek(_counter(stream, draw, first))
+                out[run[0] : run[-1] + 1] = source.words(out[run].size).reshape(len(run), -1)
         return out.astype("<u8", copy=False).view("<u4")[:, : self.dims]
 
 
 def uniforms(seed: int, stream: Stream, count: int) -> NDArray[np.float64]:
     """`count` float64 in the open interval (0, 1), with 52 random bits each."""
-    raw = np.random.Philox(key=np.array([seed, DOMAIN], dtype=np.uint64), counter=int(stream) << 192).random_raw(count)
-    return ((raw >> np.uint64(12)).astype(np.float64) + 0.5) * 2.0**-52
+    return open_uniforms(Philox((seed, DOMAIN), _counter(stream)).words(count))
 
 
 def permutation(seed: int, stream: Stream, count: int) -> NDArray[np.int64]:
     """A permutation of 0..count-1, int64 [count]."""
-    raw = np.random.Philox(key=np.array([seed, DOMAIN], dtype=np.uint64), counter=int(stream) << 192).random_raw(count)
-    return np.argsort(raw, kind="stable")
+    return np.argsort(Philox((seed, DOMAIN), _counter(stream)).words(count), kind="stable")
+
+
+def _counter(stream: Stream, draw: int = 0, first: int = 0) -> int:
+    """Stream, draw and image have 64 bits of a counter's 256 each, but for the second lowest, which stay free."""
+    return int(stream) << 192 | draw << 128 | first

@@ -9,11 +9,10 @@ import torch
 from torch import Tensor
 
 from pixkit.components.spec import ComponentSpec
-from pixkit.data.base import DataConfig, DataSource, ImageSet, Progress, SourceImages
+from pixkit.data.base import DataConfig, DataSource, ImageSet, Progress, SourceImages, set_apart
 from pixkit.data.dataset import Dataset, Part, digest
 from pixkit.data.levels import Binariser, quantise, threshold
 from pixkit.data.noise import Stream, permutation
-from pixkit.data.split import set_apart
 from pixkit.errors import DataError, RecipeError
 from pixkit.image import ImageSpec
 
@@ -76,7 +75,8 @@ def _choose(config: DataConfig, images: SourceImages, name: str) -> dict[str, Te
 
 
 def _parts(config: DataConfig, images: SourceImages, chosen: dict[str, Tensor]) -> dict[str, Part]:
-    binariser = Binariser(config.split_seed, images.train.pixels[0].numel(), images.levels)
+    dims = images.train.pixels[0].numel()
+    binariser = Binariser(config.split_seed, dims, images.levels) if config.binarise in ("static", "dynamic") else None
 
     def part(split: str) -> Part:
         origin, stream = (images.test, Stream.TEST) if split == "test" else (images.train, Stream.TRAIN)
@@ -85,10 +85,10 @@ def _parts(config: DataConfig, images: SourceImages, chosen: dict[str, Tensor]) 
         labels = None if origin.labels is None else origin.labels[numbers]
         if config.binarise == "dynamic" and split == "train":
             return Part(pixels, labels, numbers, binariser)
-        if config.binarise == "threshold":
-            pixels = threshold(pixels, images.levels, config.threshold)
-        elif config.binarise is not None:
+        if binariser is not None:
             pixels = binariser.draw(pixels, numbers, stream)
+        elif config.binarise == "threshold":
+            pixels = threshold(pixels, images.levels, config.threshold)
         elif config.levels is not None:
             pixels = quantise(pixels, images.levels, config.levels)
         return Part(pixels, labels, numbers)

@@ -11,6 +11,7 @@ from pydantic import Field
 from torch import Tensor
 
 from pixkit.orderings.base import Ordering, OrderingConfig
+from pixkit.randomness import Philox
 
 
 class Raster(Ordering):
@@ -109,7 +110,7 @@ class Permutation(Ordering):
 
     def site_steps(self, height: int, width: int) -> Tensor:
         """Rank of a counter-based random number of each site."""
-        keys = np.random.Philox(key=self.config.seed).random_raw(height * width)
+        keys = Philox((self.config.seed, 0)).words(height * width)
         return _along(torch.from_numpy(np.argsort(keys, kind="stable")), height, width)
 
 

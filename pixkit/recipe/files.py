@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import codecs
 import difflib
-import os
-import stat
 from pathlib import Path
 
 from pixkit.errors import RecipeError
+from pixkit.files import NotRegular, TooLarge, open_regular
 from pixkit.recipe.packaged import packaged_recipes
 from pixkit.recipe.source import InvalidRecipe, Problem, Source, shorten, visible
 
@@ -40,26 +39,23 @@ def read_recipe(path: Path) -> str:
 
 
 def _read(path: Path, where: str) -> bytes:
-    _check_kind(path, path.stat(), where)
-    # Not blocking: the file may have become a pipe since.
-    descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0))
-    with open(descriptor, "rb") as file:
-        _check_kind(path, os.fstat(descriptor), where)
+    try:
+        file = open_regular(path, most=MAX_BYTES)
+    except TooLarge as error:
+        raise _too_large(where, error.strerror) from None
+    except NotRegular as error:
+        if error.strerror != "a folder":
+            raise RecipeError(
+                "this is no regular file (a pipe or a device)", where=where, expected="a recipe file"
+            ) from None
+        inside = path / "recipe.yaml"
+        hint = f"{visible(str(inside))}" if inside.is_file() else None
+        raise RecipeError("this is a folder", where=where, expected="a recipe file", hint=hint) from None
+    with file:
         raw = file.read(MAX_BYTES + 1)
     if len(raw) > MAX_BYTES:
         raise _too_large(where, f"more than {MAX_BYTES} bytes")
     return raw
-
-
-def _check_kind(path: Path, status: os.stat_result, where: str) -> None:
-    if stat.S_ISDIR(status.st_mode):
-        inside = path / "recipe.yaml"
-        hint = f"{visible(str(inside))}" if inside.is_file() else None
-        raise RecipeError("this is a folder", where=where, expected="a recipe file", hint=hint)
-    if not stat.S_ISREG(status.st_mode):
-        raise RecipeError("this is no regular file (a pipe or a device)", where=where, expected="a recipe file")
-    if status.st_size > MAX_BYTES:
-        raise _too_large(where, f"{status.st_size} bytes")
 
 
 def _too_large(where: str, found: str) -> RecipeError:

@@ -7,18 +7,22 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from pixkit.components.config import KeyPath
 from pixkit.components.registry import Registry
+from pixkit.components.spec import walk
 from pixkit.errors import PluginError
 from pixkit.recipe.dump import dump_yaml
 from pixkit.recipe.files import read_recipe
 from pixkit.recipe.messages import unknown_component
 from pixkit.recipe.overrides import apply_overrides
 from pixkit.recipe.packaged import find_recipe
-from pixkit.recipe.paths import absolute, path_fields
 from pixkit.recipe.schema import Recipe
 from pixkit.recipe.source import InvalidRecipe, Problem, visible
 from pixkit.recipe.validate import locate, validate
 from pixkit.recipe.yaml import Node, parse_yaml
+
+PATH_MARKER = "x-pixkit-path"
+"""Marks a field that holds a path: a ``str`` with ``json_schema_extra={PATH_MARKER: True}``."""
 
 
 @dataclass(frozen=True)
@@ -130,3 +134,20 @@ def _missing_plugins(error: InvalidRecipe, root: Node, registry: Registry) -> li
         if problem.component
     )
     return [text for text in dict.fromkeys(found) if text]
+
+
+def path_fields(recipe: Recipe) -> Iterator[KeyPath]:
+    """Where a validated recipe holds the path of a file or folder (members of lists one by one)."""
+    for path, value, field in walk(recipe):
+        extra = None if field is None else field.json_schema_extra
+        if isinstance(value, str) and isinstance(extra, dict) and extra.get(PATH_MARKER):
+            yield path
+
+
+def absolute(text: str, base: Path) -> str:
+    """The path `text`, seen from the folder `base`, as an absolute one; ``~`` is the home folder."""
+    try:
+        path = Path(text).expanduser()
+    except RuntimeError:
+        path = Path(text)
+    return str(base.absolute() / path)

@@ -14,7 +14,7 @@ from typing import Any
 
 import yaml
 
-from pixkit.recipe.scalars import Scalar, ScalarError, resolve_scalar
+from pixkit.recipe.dump import Scalar, ScalarError, resolve_scalar
 from pixkit.recipe.source import InvalidRecipe, Mark, Problem, Source, shorten
 from pixkit.recipe.syntax import blamed_mark, explain_syntax
 

@@ -19,10 +19,8 @@ from safetensors.torch import save as format_tensors
 from torch import Tensor, nn
 
 from pixkit.errors import CheckpointError, NonFiniteError
-from pixkit.files import replacing
-from pixkit.runs.manifest import FORMAT, MANIFEST, Manifest, encode_manifest, read_manifest, sha256
-from pixkit.runs.reading import read_regular
-from pixkit.runs.storage import new_folder, writing
+from pixkit.files import new_folder, replacing, writing
+from pixkit.runs.manifest import FORMAT, MANIFEST, Manifest, encode_manifest, read_bytes, read_manifest, sha256
 
 Tensors = Mapping[str, Tensor]
 
@@ -88,7 +86,7 @@ def read_tensors(folder: Path, manifest: Manifest, name: str) -> dict[str, Tenso
     if name not in manifest.files:
         raise CheckpointError(f"there are no {name} weights in this checkpoint", where=str(folder))
     record = manifest.files[name]
-    data = read_regular(path)
+    data = read_bytes(path)
     if data[:2] in (b"PK", b"\x80\x02", b"\x80\x03", b"\x80\x04", b"\x80\x05"):
         raise CheckpointError("a pickle, which could run anything", where=str(path), expected="safetensors")
     if len(data) != record["bytes"]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
 import re
@@ -11,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from pixkit.errors import CheckpointError
-from pixkit.runs.reading import read_regular
+from pixkit.files import open_regular
 
 Migrations = Mapping[int, Callable[[dict[str, Any]], dict[str, Any]]]
 
@@ -45,7 +46,7 @@ def read_manifest(
     path = folder / MANIFEST
     if folder.is_symlink() or not folder.is_dir():
         raise CheckpointError("there is no checkpoint", where=str(folder), expected="a folder, not a link")
-    body = decode_manifest(read_regular(path), path)
+    body = decode_manifest(read_bytes(path), path)
     body = _migrate(body, path, migrations, newest)
     manifest = _typed(body, path)
     named = re.fullmatch(r"step-(\d+)", folder.name)
@@ -57,6 +58,32 @@ def read_manifest(
             expected=folder.name,
         )
     return manifest
+
+
+def read_bytes(path: Path) -> bytes:
+    """The bytes of one of a run's files.
+
+    Raises:
+        CheckpointError: if it is missing, or a link, a folder, a pipe or a device.
+    """
+    try:
+        with open_regular(path, links=False) as file:
+            return file.read()
+    except OSError as error:
+        reason = "a link" if error.errno == errno.ELOOP else error.strerror or str(error)
+        raise CheckpointError("cannot be read", where=str(path), found=reason, expected="a regular file") from None
+
+
+def read_line(path: Path, pattern: str) -> str:
+    """The one line of a text file that must match `pattern`, a regular expression.
+
+    Raises:
+        CheckpointError: if the file is missing or says something else.
+    """
+    text = read_bytes(path).decode("utf-8", "replace").removesuffix("\n")
+    if not re.fullmatch(pattern, text):
+        raise CheckpointError("unreadable", where=str(path), found=repr(text[:80]), expected=f"a line like {pattern}")
+    return text
 
 
 def _typed(body: dict[str, Any], path: Path) -> Manifest:

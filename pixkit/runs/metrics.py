@@ -10,8 +10,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-from pixkit.files import write_text
-from pixkit.runs.storage import writing
+from pixkit.files import write_text, writing
 
 TIMED = ("seconds", "images_per_second")
 """Fields that differ from one run to the next; everything else is the same on the same machine."""

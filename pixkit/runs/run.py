@@ -24,12 +24,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pixkit.errors import CheckpointError, RunError
-from pixkit.files import write_text
+from pixkit.files import clean_leftovers, discard, remove, write_text, writing
 from pixkit.image import ImageSpec
-from pixkit.runs.lock import locked
-from pixkit.runs.reading import read_json, read_line
-from pixkit.runs.storage import clean_leftovers, discard, remove, writing
-from pixkit.runs.target import BUILD_LOCK, check_target
+from pixkit.runs.lock import BUILD_LOCK, check_target, locked
+from pixkit.runs.manifest import read_line
 
 if TYPE_CHECKING:
     from pixkit.components.registry import Registry
@@ -164,11 +162,11 @@ class Run:
 
     def environment(self) -> dict[str, Any]:
         """What env.json says; empty where a killed build did not get to write it."""
-        return read_json(self.path / "env.json")
+        return _read_json(self.path / "env.json")
 
     def final_scores(self) -> dict[str, Any]:
         """The final table; empty while there is none."""
-        return read_json(self.scores)
+        return _read_json(self.scores)
 
     @property
     def spec(self) -> ImageSpec:
@@ -230,3 +228,17 @@ class Run:
         for step in steps:
             with writing(self.checkpoint_folder(step)):
                 discard(self.checkpoint_folder(step))
+
+
+def _read_json(path: Path) -> dict[str, Any]:
+    """What a JSON file of a run says; empty where there is none, as a killed build may leave it.
+
+    Raises:
+        RunError: if it cannot be read.
+    """
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return {}
+    except (OSError, ValueError) as error:
+        raise RunError("cannot be read", where=str(path), found=str(error)) from None

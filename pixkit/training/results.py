@@ -7,6 +7,7 @@ from pathlib import Path
 
 from pixkit.data.dataset import Dataset
 from pixkit.figures.grids import save_grid, save_npz
+from pixkit.files import writing
 from pixkit.layers.modes import evaluating
 from pixkit.models.base import Model
 from pixkit.randomness import derive, isolated_rng
@@ -14,7 +15,6 @@ from pixkit.recipe.schema import Recipe
 from pixkit.runs.checkpoint import load_model
 from pixkit.runs.load import WEIGHTS, read_weights
 from pixkit.runs.run import Run
-from pixkit.runs.storage import writing
 from pixkit.tasks.score import Scores, Watch, score
 from pixkit.training.watch import Interrupt, Reporter
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from pixkit.errors import RunError
-from pixkit.runs.storage import clean_leftovers, new_folder, remove, writing
+from pixkit.files import clean_leftovers, new_folder, remove, writing
 
 
 def fill(path, *names):
