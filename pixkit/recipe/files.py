@@ -42,7 +42,7 @@ def _read(path: Path, where: str) -> bytes:
     try:
         file = open_regular(path, most=MAX_BYTES)
     except TooLarge as error:
-        raise _too_large(where, error.strerror) from None
+        raise _too_large(where, str(error.strerror)) from None
     except NotRegular as error:
         if error.strerror != "a folder":
             raise RecipeError(
