@@ -9,6 +9,7 @@ import torch
 import pixkit
 from pixkit import testing
 from pixkit.components.plugins import plugins
+from pixkit.readiness.check import verify
 
 BROUGHT = {
     "ordering": "rings",
@@ -56,6 +57,29 @@ def test_its_backbone_is_causal_and_proved(spec, ordering):
     testing.check_agreement(testing.named("sampler", "patient"), net)
 
 
+def test_what_is_done_the_old_way_is_told():
+    with pytest.warns(DeprecationWarning, match="EarlierMean has no method `at`"):
+        net = testing.network(testing.named("backbone", "gist"), testing.GREY)
+    with pytest.warns(DeprecationWarning, match="Patient .* overrides summary and reads self.clamped"):
+        sampler = testing.named("sampler", "patient").build()
+    with pytest.warns(DeprecationWarning, match="Pair .* overrides sample"):
+        model = testing.named("model", "pair").build(testing.GREY)
+    assert isinstance(net.backbone, pixkit.Backbone)
+    assert isinstance(sampler, pixkit.Sampler) and isinstance(model, pixkit.Model)
+
+
+@pytest.mark.parametrize("ordering", ["raster", "rings"])
+def test_its_mixing_layer_is_proved_and_sampled_by_whole_passes(ordering):
+    net = testing.network(
+        testing.named("backbone", "gist"), testing.COLOUR, ordering=testing.named("ordering", ordering)
+    )
+    assert verify(net) is not None, "no proof"
+    noise = pixkit.Noise(4, range(3))
+    with pytest.warns(RuntimeWarning, match="sampling by whole passes.*backbone.mean .EarlierMean."):
+        drawn = testing.named("sampler", "auto").build().draw(net, noise)
+    assert torch.equal(drawn.images, testing.named("sampler", "ancestral").build().sample(net, noise))
+
+
 def test_from_recipe_to_samples(command, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "vintage.yaml").write_text(RECIPE, encoding="utf-8")
@@ -86,6 +110,7 @@ def test_its_sampler_knows_what_was_clamped():
         assert (drawn == values)[:, mask].all()
         passes = net.ordering.count - net.spec.width
         assert sampler.summary() == f"{passes} patient passes{said}"
+        assert said[2:] in sampler.draw(net, pixkit.Noise(1, range(2)), known=pixkit.Known(mask, values)).summary
 
 
 def test_its_model_draws_with_all_arguments():
@@ -105,5 +130,7 @@ def test_its_model_draws_with_all_arguments():
     )
     assert called
     assert torch.equal(model.sample(2, seed=3, temperature=0.7, first=5), whole[4:])
+    request = model.request(2, seed=3, temperature=0.7, first=5, sampler=testing.named("sampler", "ancestral").build())
+    assert torch.equal(model.draw(request).images, whole[4:])
     with pytest.raises(pixkit.UsageError, match="whole images"):
         model.sample(2, guidance=1.0)
