@@ -1,9 +1,7 @@
-"""The checks of the code itself: lint, format, types, and which part may import which."""
+"""Which part may import which; lint and types are commands of their own (tests/README.md)."""
 
 import ast
 import importlib
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -18,16 +16,6 @@ PARTS = (
     *("data", "recipe", "runs", "figures", "tasks", "training", "testing", "builtins", "cli", "__main__", "completion"),
 )
 """Modules and packages of the core; each imports itself and earlier ones, and no others."""
-
-
-def tool(*arguments):
-    return subprocess.run([sys.executable, "-m", *arguments], cwd=ROOT, capture_output=True, text=True, check=False)
-
-
-@pytest.mark.parametrize("arguments", [("ruff", "check"), ("ruff", "format", "--check"), ("mypy",)], ids=" ".join)
-def test_the_repository_is_clean(arguments):
-    result = tool(*arguments)
-    assert result.returncode == 0, result.stdout + result.stderr
 
 
 def imports(path):

@@ -1,0 +1,127 @@
+"""The house: texts for developers against the tree, CI's constraints against pyproject.toml, what is distributed."""
+
+import importlib
+import re
+import tarfile
+import tomllib
+import zipfile
+from pathlib import Path
+
+import pytest
+from test_style import PARTS
+
+ROOT = Path(__file__).resolve().parents[1]
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+TEXTS = ("pixkit/README.md", "tests/README.md", "CONTRIBUTING.md", "plugins/README.md")
+TOP = "pixkit|plugins|tests|recipes|\\.ci"
+
+
+def read(name):
+    return (ROOT / name).read_text(encoding="utf-8")
+
+
+def code_words(text):
+    """What stands in backticks, and the words of indented and fenced blocks."""
+    fenced = re.findall(r"```.*?```", text, re.DOTALL)
+    rest = re.sub(r"```.*?```", "", text, flags=re.DOTALL)
+    indented = re.findall(r"^ {4}.*$", rest, re.MULTILINE)
+    return re.findall(r"`([^`\n]+)`", rest) + [word for block in [*fenced, *indented] for word in block.split()]
+
+
+@pytest.mark.parametrize("name", TEXTS)
+def test_every_path_in_a_text_for_developers_exists(name):
+    """From the top, or from the folder that the text is about."""
+    paths = set()
+    for word in code_words(read(name)):
+        paths |= set(re.findall(rf"(?<![\w/.])(?:{TOP})/[\w./-]*\w[\w./-]*", word))
+        if re.fullmatch(r"[\w-][\w./-]*(/|\.(py|md|toml|txt|ya?ml|c|h))", word):
+            paths.add(word)
+    paths |= {target for target in re.findall(r"\]\(([^)#]+)\)", read(name)) if "://" not in target}
+    ours = {"residual_pixels.py", "pyproject.toml"} if name == "plugins/README.md" else set()
+    missing = [p for p in paths - ours if not ((ROOT / p).exists() or ((ROOT / name).parent / p).exists())]
+    assert not sorted(missing)
+
+
+@pytest.mark.parametrize("name", TEXTS)
+def test_every_dotted_name_in_a_text_for_developers_exists(name):
+    for dotted in {word for word in code_words(read(name)) if re.fullmatch(r"pixkit(\.\w+)+", word)}:
+        module, *rest = dotted.split(".")
+        value = importlib.import_module(module)
+        for part in rest:
+            module = f"{module}.{part}"
+            value = getattr(value, part, None) or importlib.import_module(module)
+
+
+def test_every_class_and_table_that_the_architecture_names_is_in_the_code():
+    code = "\n".join(path.read_text(encoding="utf-8") for path in (ROOT / "pixkit").rglob("*.py"))
+    conftest = read("tests/conftest.py")
+    for name in ("pixkit/README.md", "tests/README.md", "CONTRIBUTING.md"):
+        for word in code_words(read(name)):
+            if re.fullmatch(r"[A-Z]\w+(\.[a-z]\w+)?", word) and not word.endswith(".md"):
+                for part in word.split("."):
+                    assert re.search(rf"\b(class |def )?{part}\b", code + conftest), f"{name}: {word}"
+
+
+def test_the_order_of_imports_is_written_down_as_it_is_tested():
+    (block,) = re.findall(r"and nothing else:\n\n((?: {4}.*\n)+)", read("pixkit/README.md"))
+    assert block.split() == [part for part in PARTS if part != "__main__"]
+
+
+def test_the_oldest_constraints_are_the_bounds_of_the_project():
+    bounds = dict(re.findall(r"^([\w-]+)>=([\d.]+)", "\n".join(PROJECT["dependencies"]), re.MULTILINE))
+    pinned = dict(re.findall(r"^([\w-]+)==([\d.]+)", read(".ci/oldest.txt"), re.MULTILINE))
+    assert pinned.keys() == bounds.keys() - {"torch"}
+    for name, version in pinned.items():
+        assert re.fullmatch(re.escape(bounds[name]) + r"(\.0)*", version), name
+    (most,) = re.findall(r"^torch<([\d.]+)$", read(".ci/torch.txt"), re.MULTILINE)
+    assert numbers(bounds["torch"]) < numbers(most) and "torch.txt" in read(".ci/oldest.txt")
+
+
+def numbers(version):
+    return tuple(map(int, version.split(".")))
+
+
+def test_ci_runs_the_commands_that_the_texts_name():
+    script = read(".ci/run")
+    for command in ("ruff check", "ruff format --check", "mypy", "pytest -n 2 -m quick", "pytest -n 2 --dist"):
+        assert f"-m {command}" in script
+    assert script.rstrip().endswith("-m pytest -n 2 --dist worksteal"), "the suite's closing line is the last"
+    for command in ("ruff check", "ruff format", "mypy", "pytest -n 2 -m quick"):
+        assert command in read("CONTRIBUTING.md") and command in read("tests/README.md")
+
+
+@pytest.fixture(scope="module")
+def built(tmp_path_factory):
+    """What the wheel and the source distribution hold."""
+    from hatchling.builders.sdist import SdistBuilder
+    from hatchling.builders.wheel import WheelBuilder
+
+    folder = str(tmp_path_factory.mktemp("dist"))
+    (wheel,) = WheelBuilder(str(ROOT)).build(directory=folder, versions=["standard"])
+    (source,) = SdistBuilder(str(ROOT)).build(directory=folder, versions=["standard"])
+    with zipfile.ZipFile(wheel) as archive, tarfile.open(source) as tar:
+        return Path(wheel).name, set(archive.namelist()), {name.split("/", 1)[-1] for name in tar.getnames()}
+
+
+def files(*folders):
+    """Every file of these folders that is no by-product."""
+    for folder in folders:
+        for path in (ROOT / folder).rglob("*"):
+            if path.is_file() and "__pycache__" not in path.parts and path.suffix not in (".pyc", ".so"):
+                yield path.relative_to(ROOT).as_posix()
+
+
+def test_the_wheel_holds_the_package_its_kernels_and_its_recipes(built):
+    name, wheel, _ = built
+    assert name.startswith(f"{PROJECT['name'].replace('-', '_')}-{PROJECT['version']}-py3-none-any")
+    assert not set(files("pixkit")) - wheel
+    assert {"pixkit/README.md", "pixkit/py.typed", "pixkit/execution/native/kernel.c"} <= wheel
+    assert not {path.removeprefix("plugins/") for path in files("plugins/pixkit_plugins")} - wheel
+    assert not {path.replace("recipes/", "pixkit/_recipes/", 1) for path in files("recipes")} - wheel
+    assert not [path for path in wheel if path.startswith(("tests", "plugins"))]
+
+
+def test_the_source_distribution_holds_what_the_tests_need(built):
+    _, _, source = built
+    assert not set(files("pixkit", "plugins", "recipes", "tests", ".ci")) - source
+    assert {"pyproject.toml", "README.md", "CHANGELOG.md", "CONTRIBUTING.md", "LICENSE"} <= source
