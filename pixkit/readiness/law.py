@@ -131,12 +131,15 @@ def _blame(trace: Trace, ready: dict[str, Tensor], path: list[Unit]) -> Operatio
     layer that mixes up the late branch is blamed; where there is none, the join itself. Where all is late from the
     pixel on, the first layer that mixes is to blame.
     """
+    # What still carries the pixel of its own site is in time a step later: only its readers have to hide that pixel.
     raw = _raw(trace)
     operations = [trace.operations[unit[0]] for unit in path]
     mixing = [position for position, operation in enumerate(operations[:-1]) if operation.kind in MIXES]
+    # The path leads back from the prediction, so that the first layer found is the last that the pixel passed.
     for position in mixing:
         if _in_time(trace, ready, path[position + 1], raw):
             return _named(operations, position)
+    # No layer made it late. It has been late from the pixel on and joined something sound: a skip around a mask, say.
     for position, (_, group, row, column) in enumerate(path[:-1]):
         others = [name for name in operations[position].inputs if name != path[position + 1][0]]
         if any(_in_time(trace, ready, (name, group, row, column), raw) for name in others):

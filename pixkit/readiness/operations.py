@@ -1,120 +1,103 @@
-"""Which operations of a traced network work site by site.
+"""What a traced operation may mix, and which instruction it is.
 
-Three classes, from what an operation may mix: `Elementwise` keeps sites and colour groups apart; `Channels` mixes the
-maps of one site; all else is taken to mix everything. The tables are closed: an operation that is not in them is
-all-to-all, which is safe.
+The operations are the rows of one table (`pixkit.readiness.table`), pixkit's own layers, which speak for themselves,
+and two modules of torch. The table is closed: an operation that is not in it, or that is called in a way that its row
+does not know, is taken to mix everything, which is safe.
 """
 
 from __future__ import annotations
 
+import functools
+import inspect
 import operator
-from collections.abc import Callable
-from typing import Any, Literal, TypeAlias
+from collections.abc import Iterator, Mapping
+from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import fx, nn
 
 from pixkit.layers.base import MixingLayer, PointwiseLayer
+from pixkit.readiness.table import ROWS, Call, Kind, Row
 
-Kind: TypeAlias = Literal["pixels", "static", "elementwise", "concat", "split", "channels", "mixing", "all"]
-
-ELEMENTWISE_MODULES: tuple[type[nn.Module], ...] = (
-    PointwiseLayer,
-    nn.Identity,
-    nn.ReLU,
-    nn.LeakyReLU,
-    nn.ELU,
-    nn.SELU,
-    nn.GELU,
-    nn.SiLU,
-    nn.Sigmoid,
-    nn.Tanh,
-    nn.Softplus,
-    nn.Hardtanh,
-    nn.Dropout,
-    nn.Dropout2d,
-)
-
-ELEMENTWISE_FUNCTIONS: frozenset[Callable[..., Any]] = frozenset(
-    {
-        operator.getitem,
-        operator.add,
-        operator.iadd,
-        operator.isub,
-        operator.imul,
-        operator.sub,
-        operator.mul,
-        operator.truediv,
-        operator.neg,
-        torch.add,
-        torch.sub,
-        torch.mul,
-        torch.div,
-        torch.neg,
-        torch.maximum,
-        torch.minimum,
-        torch.sigmoid,
-        torch.tanh,
-        torch.exp,
-        torch.abs,
-        torch.relu,
-        F.relu,
-        F.leaky_relu,
-        F.elu,
-        F.selu,
-        F.gelu,
-        F.silu,
-        F.sigmoid,
-        F.tanh,
-        F.softplus,
-        F.dropout,
-        F.dropout2d,
-    }
-)
-
-ALONG_MAPS: dict[Any, tuple[Kind, int]] = {
-    torch.cat: ("concat", 1),
-    torch.concat: ("concat", 1),
-    torch.chunk: ("split", 2),
-    torch.split: ("split", 2),
-    "chunk": ("split", 2),
-    "split": ("split", 2),
-    torch.softmax: ("channels", 1),
-    F.softmax: ("channels", 1),
-    "softmax": ("channels", 1),
-}
-"""What an operation is if its `dim`, the argument at this position, is 1."""
-
-ELEMENTWISE_METHODS = frozenset(
-    {"add", "sub", "mul", "div", "neg", "sigmoid", "tanh", "relu", "exp", "abs", "contiguous"}
-)
+__all__ = ["Call", "Kind", "Row", "call_of", "kind_of", "row_of"]
 
 
 def kind_of(node: fx.Node, module: nn.Module | None) -> Kind:
     """What a traced operation may mix; `module` is the one that a call_module node calls."""
-    if node.op == "call_module":
-        return _module_kind(module)
-    elementwise = ELEMENTWISE_METHODS if node.op == "call_method" else ELEMENTWISE_FUNCTIONS
-    if node.target in elementwise:
-        return "elementwise"
-    kind, position = ALONG_MAPS.get(node.target, ("all", 0))
-    return kind if _dim(node, position) == 1 else "all"
-
-
-def _module_kind(module: nn.Module | None) -> Kind:
     if isinstance(module, MixingLayer):
         return "mixing"
-    if isinstance(module, ELEMENTWISE_MODULES):
+    if isinstance(module, PointwiseLayer) or node.target is operator.getitem:
         return "elementwise"
-    if isinstance(module, nn.BatchNorm2d) and module.track_running_stats and module.running_mean is not None:
-        return "elementwise"
-    if isinstance(module, nn.Conv2d) and module.kernel_size == (1, 1) and module.stride == (1, 1):
-        return "channels" if module.padding in ((0, 0), "valid", "same") else "all"
-    return "all"
+    if isinstance(module, nn.BatchNorm2d):
+        return "elementwise" if module.track_running_stats and module.running_mean is not None else "all"
+    if isinstance(module, nn.Conv2d):
+        one = module.kernel_size == (1, 1) == module.stride and module.padding in ((0, 0), "valid", "same")
+        return "channels" if one else "all"
+    row = row_of(node, module)
+    if row is None or _bound(row, node, module) is None:
+        return "all"
+    return row.kind
 
 
-def _dim(node: fx.Node, position: int) -> int | None:
-    """The `dim` argument of a call, which is 0 by default for cat, chunk and split."""
-    value = node.kwargs.get("dim", node.args[position] if len(node.args) > position else 0)
-    return value if isinstance(value, int) else None
+def row_of(node: fx.Node, module: nn.Module | None) -> Row | None:
+    """The operation's row of the table, if it has one."""
+    if module is not None:
+        # By the order of inheritance: a module that torch has parametrised is a subclass made on the spot.
+        return next((row for cls in type(module).__mro__ if (row := _by_alias().get(cls)) is not None), None)
+    return _by_alias().get(node.target)
+
+
+def call_of(node: fx.Node, module: nn.Module | None) -> Call | None:
+    """The instruction that does what the operation does; None if there is none for these arguments."""
+    row = row_of(node, module)
+    arguments = None if row is None else _bound(row, node, module)
+    if row is None or arguments is None:
+        return None
+    try:
+        call = row.call(**arguments)
+    except (TypeError, ValueError, KeyError, AttributeError):  # a number that is a tensor, say, or an unknown word
+        return None
+    numbers = () if call is None else call.numbers
+    return call if all(isinstance(number, int | float) for number in numbers) else None
+
+
+def _bound(row: Row, node: fx.Node, module: nn.Module | None) -> Mapping[str, Any] | None:
+    """The arguments by the names of the row's `call`; None for a call that it does not know.
+
+    Of a module they are the node's and, by name, the module's attributes; it is in evaluation mode.
+    """
+    signature = inspect.signature(row.call)
+    given = dict(node.kwargs)
+    if module is not None:
+        own = list(signature.parameters)[1:]
+        given |= {name: getattr(module, name) for name in own if name not in given and hasattr(module, name)}
+        given |= {"training": False} if "training" in own else {}
+    try:
+        bound = signature.bind(*node.args, **given)
+    except TypeError:
+        return None
+    bound.apply_defaults()
+    arguments = bound.arguments
+    if not isinstance(arguments.get("inplace", False), bool):
+        return None  # elu_ of ATen has other arguments than elu
+    return arguments if row.only(arguments) else None
+
+
+@functools.cache
+def _by_alias() -> dict[Any, Row]:
+    """Every row by all that torch.fx may hand over for it: classes, functions, and names of methods."""
+    return {alias: row for row in ROWS for alias in aliases(row)}
+
+
+def aliases(row: Row) -> Iterator[Any]:
+    """Classes of modules, functions, and names of methods that are this operation, in place or not."""
+    yield from row.modules
+    yield from row.functions
+    for name in (row.short, *row.also):
+        for spelled in (name, f"{name}_"):
+            if hasattr(torch.Tensor, spelled):
+                yield spelled
+            for place in (torch, F, torch.special):
+                if hasattr(place, spelled):
+                    yield getattr(place, spelled)

@@ -6,6 +6,7 @@ sites has a grid of (1, 1). One law makes a network causal: what predicts a sub-
 
 from __future__ import annotations
 
+import inspect
 import operator
 from dataclasses import dataclass
 from typing import Any, cast
@@ -142,7 +143,12 @@ def _require_same(network: Autoregressive, inputs: tuple[Tensor, Tensor | None],
 
 
 class _Recorder(fx.Interpreter):
-    """Runs the graph on a small batch and notes what each operation is."""
+    """Runs the graph on a small batch and notes what each operation is.
+
+    Values are needed, not only the graph: shapes decide what an operation may mix, and a change in place, of which the
+    graph says nothing, shows in a tensor's version. Views share the version of what they view, so that a change through
+    one is seen in all.
+    """
 
     def __init__(self, trace: Trace) -> None:
         super().__init__(trace.graph)
@@ -154,6 +160,7 @@ class _Recorder(fx.Interpreter):
 
     def run_node(self, n: fx.Node) -> Any:
         if n.target == "projection":
+            # By now it may be changed in place, as the network itself would have it; `_require_same` compares it.
             self.features = self.env[n.all_input_nodes[0]]
         before = {source.name: _version(self.env[source]) for source in n.all_input_nodes}
         result = super().run_node(n)
@@ -181,8 +188,7 @@ class _Recorder(fx.Interpreter):
 
     def _describe(self, node: fx.Node, result: Any, in_place: bool) -> Operation:
         module = self.trace.modules[cast(str, node.target)] if node.op == "call_module" else None
-        sources = node.args if node.op == "call_module" else node.all_input_nodes
-        inputs = tuple(source.name for source in sources if isinstance(source, fx.Node))
+        inputs = tuple(source.name for source in _sources(node, module))
         before = [self.operations[name] for name in inputs]
         sample = result[0] if isinstance(result, tuple | list) else result
         image = isinstance(sample, Tensor) and sample.ndim == 4
@@ -226,6 +232,16 @@ class _Recorder(fx.Interpreter):
         spread = [operation for operation in before if not (kind == "elementwise" and _one_for_all(operation))]
         read = [size for operation in spread for size in operation.parts or (operation.maps,)]
         return all(size % self.trace.groups == 0 for size in (*sizes, *read))
+
+
+def _sources(node: fx.Node, module: nn.Module | None) -> list[fx.Node]:
+    """What an operation reads; a module's arguments in the order of its `forward`, however they were passed."""
+    if module is None:
+        return node.all_input_nodes
+    found: list[fx.Node] = []
+    bound = inspect.signature(module.forward).bind(*node.args, **node.kwargs)
+    fx.map_arg((bound.args, bound.kwargs), found.append)
+    return found
 
 
 def as_image(value: Tensor) -> Tensor:

@@ -124,17 +124,6 @@ def test_networks(name, dtype):
             check(net_of(NETS[name], spec), dtype, 5)
 
 
-@pytest.mark.parametrize(
-    "work",
-    [lambda h, _: F.gelu(h), lambda h, _: h / 2, lambda h, _: h.softmax(1), lambda h, _: torch.add(h, h, alpha=2)],
-)
-def test_what_the_kernel_lacks_is_named(work):
-    trace = Trace(net_of(backbone(work, 6), GREY))
-    with pytest.raises(Unsupported, match=r"no instruction for (gelu|truediv|softmax|add)"):
-        NativeExecutor(make_plan(trace), 1)
-    assert not isinstance(fastest(make_plan(trace), 1), NativeExecutor)
-
-
 def test_half_precision_is_left_to_others():
     net = net_of(NETS["Plain"], GREY)
     plan = make_plan(Trace(net))

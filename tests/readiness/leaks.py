@@ -137,6 +137,13 @@ class OrdinaryConvolution(Base):
         self.bad = nn.Conv2d(6, 6, 3, padding=1)
 
 
+class PassedByName(OrdinaryConvolution):
+    """The same, called by the name of its argument."""
+
+    def wrong(self, h):
+        return self.bad(input=h)
+
+
 class MixedByHand(Base):
     """Rows rolled by a plain function."""
 
@@ -161,5 +168,6 @@ LEAKS = [
     (DenseColours, COLOUR, "backbone.bad (Conv2d)"),
     (HiddenTooLate, GREY, "backbone.bad (Conv2d)"),
     (OrdinaryConvolution, GREY, "backbone.bad (Conv2d)"),
+    (PassedByName, GREY, "backbone.bad (Conv2d)"),
     (MixedByHand, GREY, "roll"),
 ]

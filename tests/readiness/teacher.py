@@ -32,7 +32,7 @@ def backbone(work, maps, out=None, modules=()):
     return Tested
 
 
-def check(net, dtype, batch=3):
+def check(net, dtype, batch=3, executors=(NativeExecutor, EagerExecutor)):
     """Feed true pixels step by step; parameters of all sites must be the network's."""
     net = net.to(dtype)
     plan = make_plan(Trace(net))
@@ -41,7 +41,7 @@ def check(net, dtype, batch=3):
         expected = net(x, context).flatten(2)
         scale = float(expected.abs().max())
         assert scale > 0.01
-        for make in (NativeExecutor, EagerExecutor):
+        for make in executors:
             executor = make(plan, batch, context)
             executor.pixels.copy_(x.flatten(2).transpose(1, 2))
             for step in range(net.ordering.count):

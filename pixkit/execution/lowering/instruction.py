@@ -1,4 +1,4 @@
-"""What operations of a plan are lowered to: instructions of kernel.c, with tables and weights as tensors."""
+"""What operations of a plan are lowered to: instructions of program.h, with tables and weights as tensors."""
 
 from __future__ import annotations
 
@@ -19,13 +19,15 @@ class Unsupported(PixkitError):
 
 @dataclass(frozen=True)
 class Lowered:
-    """One kernel operation; fields as in kernel.c. `inputs` name up to three operations of the plan.
+    """One instruction; fields as in program.h, where `kind` is listed.
 
-    A VIEW is none: its result is `count` maps of each group of its input, from `first` on, where they are.
+    `inputs` are up to three operations of the plan by name, or tensors: values [G, M] of each group's maps, or one for
+    all, the same for all sites and images. A VIEW is no instruction: its result is `count` maps of each group of its
+    input, from `first` on, where they are.
     """
 
     kind: str
-    inputs: tuple[str, ...] = ()
+    inputs: tuple[str | Tensor, ...] = ()
     taps: int = 0
     inner: int = 0
     width: int = 0
@@ -34,6 +36,7 @@ class Lowered:
     weight: Tensor | None = None
     bias: Tensor | None = None
     alpha: float = 1.0
+    beta: float = 0.0
     first: int = 0
     to: int = 0
     count: int = 0

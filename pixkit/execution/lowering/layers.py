@@ -11,7 +11,17 @@ from torch import Tensor, nn
 
 from pixkit.backbones.base import LevelEncoding
 from pixkit.execution.lowering.instruction import LANES, Lowered, grouped, unsupported
-from pixkit.layers import AppendMaps, CausalAttention, ColourLayerNorm, KeepBefore, Reorient, Shift, TapLayer
+from pixkit.layers import (
+    AppendMaps,
+    CausalAttention,
+    ColourLayerNorm,
+    ConcatenatedELU,
+    KeepBefore,
+    Maxout,
+    Reorient,
+    Shift,
+    TapLayer,
+)
 from pixkit.layers.geometry import tap_sources
 from pixkit.readiness.trace import Operation
 
@@ -141,6 +151,14 @@ def _layer_norm(module: ColourLayerNorm, operation: Operation, source: Operation
     return [Lowered("NORM", operation.inputs, weight=weight, bias=bias, alpha=module.eps)]
 
 
+def _concatenated_elu(module: nn.Module, operation: Operation, source: Operation, groups: int) -> list[Lowered]:
+    return [Lowered("CONCATENATED_ELU", operation.inputs)]
+
+
+def _maxout(module: nn.Module, operation: Operation, source: Operation, groups: int) -> list[Lowered]:
+    return [Lowered("MAXOUT", operation.inputs)]
+
+
 LAYERS: tuple[tuple[type[nn.Module], Handler], ...] = (
     (LevelEncoding, _embed),
     (TapLayer, _linear),
@@ -152,4 +170,6 @@ LAYERS: tuple[tuple[type[nn.Module], Handler], ...] = (
     (CausalAttention, _attention),
     (nn.BatchNorm2d, _batch_norm),
     (ColourLayerNorm, _layer_norm),
+    (ConcatenatedELU, _concatenated_elu),
+    (Maxout, _maxout),
 )

@@ -15,7 +15,7 @@ from pathlib import Path
 from pixkit.errors import PixkitError
 
 SOURCE = Path(__file__).with_name("kernel.c")
-"""Includes draw.c, which lies beside it."""
+"""Includes the headers and draw.c, which lie beside it."""
 FLAGS = ("-O3", "-fno-math-errno", "-fno-trapping-math", "-ffp-contract=fast", "-shared", "-fPIC")
 
 
@@ -46,7 +46,7 @@ def _compiled(compiler: str, real: str) -> Path:
     """The library's path; built if this source, compiler and processor have none yet."""
     native = [] if platform.machine() in ("arm64", "aarch64") and platform.system() == "Darwin" else ["-march=native"]
     command = [compiler, *FLAGS, *native, f"-DREAL={real}"]
-    sources = [path.read_text() for path in sorted(SOURCE.parent.glob("*.c"))]
+    sources = [path.read_text() for path in sorted(SOURCE.parent.glob("*.[ch]"))]
     key = hashlib.sha256("\0".join([*command, *sources, _processor()]).encode()).hexdigest()[:24]
     folder = _cache()
     target = folder / f"kernel-{key}.so"

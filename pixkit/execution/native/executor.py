@@ -111,7 +111,7 @@ class NativeExecutor(Executor):
                     self._data[name] = self._filled(name, static[name])
             elif name in self._views:
                 view = self._views[name]
-                self._data[name] = self._data[view.inputs[0]][..., view.first :]
+                self._data[name] = self._data[str(view.inputs[0])][..., view.first :]
             else:
                 sites = most if name in self._passing else operation.grid[0] * operation.grid[1]
                 self._data[name] = self._zeros(sites, self._maps(name))
@@ -122,7 +122,7 @@ class NativeExecutor(Executor):
         local = fleeting(plan, lambda reader: pointwise(reader) or (self.groups == 1 and _own_site(reader)))
         root = {name: name for name in plan.trace.operations}
         for name, view in self._views.items():
-            root[name] = root[view.inputs[0]]
+            root[name] = root[str(view.inputs[0])]
         kept = {root[name] for name in root if name not in local}
         return frozenset(name for name in root if root[name] not in kept)
 
@@ -153,6 +153,7 @@ class NativeExecutor(Executor):
         """The C operations, and which of them each operation of the plan became."""
         self._index = {name: number for number, name in enumerate(self._data)}
         self._of: dict[str, range] = {}
+        self._constants: list[Buffer] = []
         ops: list[Op] = []
         for name, parts in lowered.items():
             self._of[name] = range(len(ops), len(ops) + len(parts))
@@ -160,15 +161,26 @@ class NativeExecutor(Executor):
         self._op_array = (Op * max(len(ops), 1))(*ops)
 
     def _op(self, name: str, part: Lowered) -> Op:
-        inputs = [self._index.get(source, 0) for source in part.inputs]
+        inputs = [self._operand(operand, self._maps(name)) for operand in part.inputs]
         op = Op(KINDS.index(part.kind), self._index[name], inputs[0], inputs[min(1, len(inputs) - 1)], inputs[-1])
         op.taps, op.inner, op.width, op.grid = part.taps, part.inner, part.width, part.grid
-        op.alpha, op.first, op.to, op.count = part.alpha, part.first, part.to, part.count
+        op.alpha, op.beta = part.alpha, part.beta
+        op.first, op.to, op.count = part.first, part.to, part.count
         for field, dtype in (("table", torch.int32), ("weight", self.dtype), ("bias", self.dtype)):
             value = getattr(part, field)
             if value is not None:
                 setattr(op, field, self._keep(value.to(dtype)))
         return op
+
+    def _operand(self, operand: str | Tensor, maps: int) -> int:
+        """The number of a buffer; of one made for the purpose if the operand is values of maps."""
+        if isinstance(operand, str):
+            # The encoding reads the pixels, which are no buffer.
+            return 0 if self.plan.trace.operations[operand].kind == "pixels" else self._index[operand]
+        values = torch.zeros(self.groups, -(-maps // LANES) * LANES, dtype=self.dtype)
+        values[:, :maps] = operand
+        self._constants.append(Buffer(self._keep(values), 0, 0, values.stride(0), maps, 0))
+        return len(self._data) + len(self._constants) - 1
 
     def _keep(self, value: Tensor) -> int:
         """The address of a contiguous copy that lives as long as the executor."""
@@ -178,6 +190,8 @@ class NativeExecutor(Executor):
     def _instructions(self) -> tuple[int, int, int]:
         """Addresses of the instructions, step by step, of where each step begins, and of the sites."""
         plan = self.plan
+        # A schedule lists one operation's steps; the kernel wants one step's operations. Sorting all rows by step does
+        # it, and must be stable: within a step the network's order is that in which results are read.
         rows, first = [], 0
         for schedule in plan.schedules:
             if schedule.opcode == "ALL":
@@ -187,6 +201,7 @@ class NativeExecutor(Executor):
                 row["op"], row["group"], row["count"] = op, schedule.group, schedule.starts.diff()
                 row["first"] = schedule.starts[:-1] + first
                 rows.append((schedule.times.numpy(), row))
+            # Views make no rows, but their sites are in the table all the same, which is indexed by schedule.
             first += len(schedule.sites)
         times = np.concatenate([time for time, _ in rows]) if rows else np.empty(0, np.int64)
         order = times.argsort(kind="stable")
@@ -198,7 +213,8 @@ class NativeExecutor(Executor):
 
     def _link(self) -> Program:
         spec = self.plan.trace.network.spec
-        self._buffer_array = (Buffer * len(self._data))(*(self._buffer(name) for name in self._data))
+        buffers = [*(self._buffer(name) for name in self._data), *self._constants]
+        self._buffer_array = (Buffer * len(buffers))(*buffers)
         return Program(
             ctypes.addressof(self._op_array),
             ctypes.addressof(self._buffer_array),

@@ -1,156 +1,36 @@
-/* Runs a packed plan for a slice of a batch. One thread; slices of a batch are independent of each other.
- *
- * A buffer holds one operation's units as [site][image][group][map]. An instruction computes one colour group of one
- * operation at some sites. `executor.py` writes the tables that are read here; the two must change together.
- * REAL is float or double.
- */
-#include <math.h>
-#include <stdint.h>
-#include <string.h>
-
-typedef REAL real;
-typedef int64_t i64;
-typedef int32_t i32;
-
-#ifdef __AVX512F__
-#define BYTES 64
-#else
-#define BYTES 32
-#endif
-#define LANES ((i64)(BYTES / sizeof(real)))
-typedef real vec __attribute__((vector_size(BYTES), aligned(sizeof(real)), may_alias));
-
-typedef struct {
-    real *data;
-    i64 site, row, group; /* distances in elements; site is 0 where the value does not vary over sites */
-    i32 maps;             /* maps of one group */
-    i32 passing;          /* indexed by position within the instruction, not by site */
-} Buffer;
-
-typedef struct {
-    i32 kind, out, in0, in1, in2;
-    /* LINEAR: sources a site, maps a source, padded maps written, sites; EMBED: levels, entries; ATTEND: heads, maps of
-     * a head's key, -, sites */
-    i32 taps, inner, width, grid;
-    const i32 *table;
-    const real *weight, *bias;
-    double alpha;
-    i32 first, to, count; /* COPY, CONSTANT: first map read, first map written, how many; ATTEND: -, -, maps of a head's value */
-} Op;
-
-typedef struct { i32 op, group, count; i64 first; } Instr;
-
-typedef struct {
-    const Op *ops;
-    const Buffer *buffers;
-    const Instr *instrs;
-    const i64 *steps;     /* [T + 1], first instruction of each step */
-    const i32 *sites;
-    const i64 *draws;     /* [T + 1], first drawn site of each step; NULL if the caller draws */
-    const i32 *draw_site;
-    const uint8_t *draw_due; /* [drawn][C] */
-    const real *uniforms;    /* [B][C][S]; of a mixture [B][1 + C][S]: its indicator's, then each colour's deviate */
-    i64 *pixels;             /* [S][B][C] */
-    i64 batch, sites_total;
-    i32 colours, groups, levels, params, head, components;
-    double temperature, low, high; /* of a mixture: where log-scales are clamped */
-} Program;
-
-enum { EMBED, LINEAR, GATHER, RELU, ELU, SIGMOID, TANH, NEGATE, ADD, SUB, MUL, MAXIMUM, AFFINE, NORM, COPY, CONSTANT, CELU, MAXOUT, ATTEND };
-
-/* exp, written without branches so that loops over it become vector code; within 2 units in the last place. */
-static inline float exp_float(float x) {
-    x = x > 88.0f ? 88.0f : x < -87.0f ? -87.0f : x;
-    float n = rintf(x * 1.44269504f);
-    float r = x - n * 0.693359375f + n * 2.12194440e-4f;
-    float p = 1.9875691500e-4f;
-    p = p * r + 1.3981999507e-3f;
-    p = p * r + 8.3334519073e-3f;
-    p = p * r + 4.1665795894e-2f;
-    p = p * r + 1.6666665459e-1f;
-    p = p * r + 5.0000001201e-1f;
-    p = p * r * r + r + 1.0f;
-    union { i32 i; float f; } scale = {((i32)n + 127) << 23};
-    return p * scale.f;
-}
-static inline real exp_(real x) { return sizeof(real) == 4 ? (real)exp_float((float)x) : (real)exp((double)x); }
-static inline real elu_(real x) { return x > 0 ? x : exp_(x) - 1; }
-
-typedef struct { const real *a, *w; } Tap;
-
-/* out[R][V vectors] = bias + sum over taps of a[R][inner] @ w[inner][V vectors] */
-#define TILE(R, V)                                                                                                     \
-    static void tile_##R##_##V(const Tap *taps, i32 count, i64 lda, i64 ldw, i32 inner, const real *bias, real *out,    \
-                               i64 ldo, i64 column) {                                                                  \
-        vec acc[R][V];                                                                                                 \
-        for (int v = 0; v < V; v++)                                                                                    \
-            for (int r = 0; r < R; r++) acc[r][v] = *(const vec *)(bias + column + v * LANES);                         \
-        for (i32 t = 0; t < count; t++) {                                                                              \
-            const real *a = taps[t].a, *w = taps[t].w + column;                                                        \
-            for (i32 k = 0; k < inner; k++, w += ldw) {                                                                \
-                vec wv[V];                                                                                             \
-                for (int v = 0; v < V; v++) wv[v] = *(const vec *)(w + v * LANES);                                     \
-                for (int r = 0; r < R; r++) {                                                                          \
-                    real s = a[r * lda + k];                                                                           \
-                    for (int v = 0; v < V; v++) acc[r][v] += s * wv[v];                                                \
-                }                                                                                                      \
-            }                                                                                                          \
-        }                                                                                                              \
-        for (int r = 0; r < R; r++)                                                                                    \
-            for (int v = 0; v < V; v++) *(vec *)(out + r * ldo + column + v * LANES) = acc[r][v];                      \
-    }
-TILE(1, 1) TILE(1, 2) TILE(1, 4) TILE(2, 1) TILE(2, 2) TILE(2, 4) TILE(6, 1) TILE(6, 2)
-#ifdef __AVX512F__
-TILE(4, 1) TILE(4, 2) TILE(4, 4) TILE(6, 4)
-#define FOUR(left) ((left) == 4 || (left) == 5 || (left) == 8) /* 8 rows as 4 + 4 rather than 6 + 2 */
-#else
-#define FOUR(left) 0 /* too few registers */
-#define tile_4_1 tile_2_1
-#define tile_4_2 tile_2_2
-#define tile_4_4 tile_2_4
-TILE(3, 4)
-#define tile_6_4(taps, count, lda, ldw, inner, bias, out, ldo, column)                                                 \
-    do {                                                                                                               \
-        Tap low[count > 0 ? count : 1];                                                                                \
-        for (i32 i = 0; i < count; i++) low[i] = (Tap){taps[i].a + 3 * (lda), taps[i].w};                              \
-        tile_3_4(taps, count, lda, ldw, inner, bias, out, ldo, column);                                                \
-        tile_3_4(low, count, lda, ldw, inner, bias, (out) + 3 * (ldo), ldo, column);                                   \
-    } while (0)
-#endif
-
-#define COLUMNS(R)                                                                                                     \
-    for (i64 column = 0; column < width;) {                                                                            \
-        i64 left = (width - column) / LANES;                                                                           \
-        if (left >= 4) { tile_##R##_4(taps, count, lda, width, inner, bias, out, ldo, column); column += 4 * LANES; }  \
-        else if (left >= 2) { tile_##R##_2(taps, count, lda, width, inner, bias, out, ldo, column); column += 2 * LANES; } \
-        else { tile_##R##_1(taps, count, lda, width, inner, bias, out, ldo, column); column += LANES; }                \
-    }
-
-static void linear(const Tap *found, i32 count, i64 lda, i32 inner, i64 width, const real *bias, real *out, i64 ldo, i64 rows) {
-    Tap taps[count > 0 ? count : 1];
-    memcpy(taps, found, sizeof(Tap) * (size_t)count);
-    i64 row = 0;
-    while (row < rows) {
-        i64 left = rows - row, block = FOUR(left) ? 4 : left >= 6 ? 6 : left >= 2 ? 2 : 1;
-        if (block == 6) { COLUMNS(6) } else if (block == 4) { COLUMNS(4) } else if (block == 2) { COLUMNS(2) } else { COLUMNS(1) }
-        row += block;
-        out += block * ldo;
-        for (i32 t = 0; t < count; t++) taps[t].a += block * lda;
-    }
-}
+/* Runs a packed plan for a slice of a batch. One thread; slices of a batch are independent of each other. */
+#include "program.h"
+#include "linear.h"
 
 static inline real *at(const Buffer *b, i64 position, i64 site, i64 first, i32 group) {
     return b->data + (b->passing ? position : site) * b->site + first * b->row + group * b->group;
 }
 
-#define EACH(EXPRESSION)                                                                                               \
-    for (i64 r = 0; r < rows; r++, y += out->row, x += in0->row)                                                       \
-        for (i32 m = 0; m < maps; m++) y[m] = EXPRESSION;                                                              \
-    break
-#define PAIR(EXPRESSION)                                                                                               \
-    for (i64 r = 0; r < rows; r++, y += out->row, x += in0->row, z += in1->row)                                        \
-        for (i32 m = 0; m < maps; m++) y[m] = EXPRESSION;                                                              \
-    break
+typedef struct { real *data; i64 row; } Rows;
+
+static inline Rows operand(const Buffer *b, i64 position, i64 site, i64 first, i32 group) {
+    return (Rows){at(b, position, site, first, group), b->row};
+}
+
+/* y = f(x, z, w) for rows of maps, element by element; what lies without gaps is one row. */
+static void elementwise(const Op *op, i64 rows, i64 maps, Rows y, Rows x, Rows z, Rows w) {
+    const real a = (real)op->alpha, b = (real)op->beta;
+    if (y.row == maps && x.row == maps && z.row == maps && w.row == maps) { maps *= rows; rows = 1; }
+#define LOOP(NAME, EXPRESSION, OPERANDS)                                                                               \
+    case NAME:                                                                                                         \
+        for (i64 r = 0; r < rows; r++) {                                                                               \
+            real *restrict out = y.data + r * y.row;                                                                   \
+            const real *in0 = x.data + r * x.row, *in1 = z.data + r * z.row, *in2 = w.data + r * w.row;                \
+            (void)in1, (void)in2;                                                                                      \
+            for (i64 m = 0; m < maps; m++) { OPERANDS out[m] = EXPRESSION; }                                           \
+        }                                                                                                              \
+        break;
+#define ONE(NAME, ...) LOOP(NAME, (__VA_ARGS__), const real x = in0[m];)
+#define TWO(NAME, ...) LOOP(NAME, (__VA_ARGS__), const real x = in0[m]; const real z = in1[m];)
+#define THREE(NAME, ...) LOOP(NAME, (__VA_ARGS__), const real x = in0[m]; const real z = in1[m]; const real w = in2[m];)
+    (void)a, (void)b;
+    switch (op->kind) { UNARY(ONE) BINARY(TWO) TERNARY(THREE) }
+}
 
 static void norm(const Op *op, i32 maps, const real *weight, const real *bias, const real *x, real *y) {
     real mean = 0, variance = 0;
@@ -235,20 +115,24 @@ static void unit(const Program *p, const Op *op, i32 group, i64 position, i64 si
             for (i32 m = 0; m < maps; m++) y[m] = x ? x[r * in0->row + m] : 0;
         return;
     }
-    const real *x = at(in0, position, site, first, group), *z = at(in1, position, site, first, group);
+    const real *x = at(in0, position, site, first, group);
     const real *weight = op->weight + (i64)group * maps, *bias = op->bias + (i64)group * maps;
     switch (op->kind) {
-    case RELU: EACH(x[m] > 0 ? x[m] : 0);
-    case ELU: EACH(x[m] > 0 ? x[m] : (real)op->alpha * (exp_(x[m]) - 1));
-    case SIGMOID: EACH(1 / (1 + exp_(-x[m])));
-    case TANH: EACH(1 - 2 / (exp_(2 * x[m]) + 1));
-    case NEGATE: EACH(-x[m]);
-    case ADD: PAIR(x[m] + z[m]);
-    case SUB: PAIR(x[m] - z[m]);
-    case MUL: PAIR(x[m] * z[m]);
-    case MAXIMUM: PAIR(x[m] > z[m] ? x[m] : z[m]);
-    case AFFINE: EACH(x[m] * weight[m] + bias[m]);
-    case MAXOUT: EACH(x[m] > x[m + maps] ? x[m] : x[m + maps]);
+    case AFFINE:
+        for (i64 r = 0; r < rows; r++, y += out->row, x += in0->row)
+            for (i32 m = 0; m < maps; m++) y[m] = x[m] * weight[m] + bias[m];
+        break;
+    case MAXOUT:
+        for (i64 r = 0; r < rows; r++, y += out->row, x += in0->row)
+            for (i32 m = 0; m < maps; m++) y[m] = x[m] > x[m + maps] || x[m] != x[m] ? x[m] : x[m + maps];
+        break;
+    case CONCATENATED_ELU:
+        for (i64 r = 0; r < rows; r++, y += out->row, x += in0->row)
+            for (i32 m = 0; m < maps / 2; m++) {
+                y[m] = x[m] > 0 ? x[m] : elu_(x[m]);
+                y[m + maps / 2] = -x[m] > 0 ? -x[m] : elu_(-x[m]);
+            }
+        break;
     case NORM:
         for (i64 r = 0; r < rows; r++, y += out->row, x += in0->row) norm(op, maps, weight, bias, x, y);
         break;
@@ -261,10 +145,9 @@ static void unit(const Program *p, const Op *op, i32 group, i64 position, i64 si
         for (i64 r = 0; r < rows; r++, y += out->row) memcpy(y + op->to, values, sizeof(real) * (size_t)op->count);
         break;
     }
-    case CELU:
-        for (i64 r = 0; r < rows; r++, y += out->row, x += in0->row)
-            for (i32 m = 0; m < maps / 2; m++) { y[m] = elu_(x[m]); y[m + maps / 2] = elu_(-x[m]); }
-        break;
+    default:
+        elementwise(op, rows, maps, (Rows){y, out->row}, operand(in0, position, site, first, group),
+                    operand(in1, position, site, first, group), operand(p->buffers + op->in2, position, site, first, group));
     }
 }
 

@@ -1,33 +1,29 @@
-"""The structures of kernel.c, for ctypes; the two must change together."""
+"""The structures of program.h, for ctypes; the two must change together. Instructions are read from the headers."""
 
 from __future__ import annotations
 
 import ctypes
+import itertools
+import re
 from ctypes import c_double, c_int32, c_int64, c_void_p
+from pathlib import Path
 
 import numpy as np
 
-KINDS = [
-    "EMBED",
-    "LINEAR",
-    "GATHER",
-    "RELU",
-    "ELU",
-    "SIGMOID",
-    "TANH",
-    "NEGATE",
-    "ADD",
-    "SUB",
-    "MUL",
-    "MAXIMUM",
-    "AFFINE",
-    "NORM",
-    "COPY",
-    "CONSTANT",
-    "CELU",
-    "MAXOUT",
-    "ATTEND",
-]
+HERE = Path(__file__).parent
+
+
+def instructions(header: str) -> dict[str, tuple[str, ...]]:
+    """The names of each list of instructions in a header, in order: `#define LIST(ROW) ROW(NAME, expression) ...`."""
+    text = (HERE / header).read_text(encoding="utf-8")
+    lists = re.findall(r"^#define (\w+)\(ROW\)((?:.*\\\n)*.*)$", text, re.MULTILINE)
+    return {name: tuple(re.findall(r"\bROW\((\w+)", body)) for name, body in lists}
+
+
+ELEMENTWISE = instructions("elementwise.h")
+"""Names of the instructions of one, two and three operands, by list."""
+KINDS = (*instructions("program.h")["LAYERS"], *itertools.chain.from_iterable(ELEMENTWISE.values()))
+"""All instructions, as the compiler numbers them."""
 
 HEADS = ["softmax", "bernoulli", "mixture"]
 
@@ -48,7 +44,7 @@ class Op(ctypes.Structure):
     _fields_ = (
         *((name, c_int32) for name in ("kind", "out", "in0", "in1", "in2", "taps", "inner", "width", "grid")),
         *((name, c_void_p) for name in ("table", "weight", "bias")),
-        ("alpha", c_double),
+        *((name, c_double) for name in ("alpha", "beta")),
         *((name, c_int32) for name in ("first", "to", "count")),
     )
 

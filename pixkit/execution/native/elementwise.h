@@ -1,0 +1,98 @@
+/* What each elementwise instruction makes of one element: the only place that says so, for kernels on CPUs and GPUs.
+ *
+ * A list has one line an instruction, ROW(NAME, expression). Its operands are x, then z, then w; its numbers, if it has
+ * any, a and b; all are `real`. A kernel turns a list into what it needs by giving it a ROW. The table of operations
+ * (pixkit/readiness/table.py) says which of torch's operations an instruction stands for and where its numbers come from;
+ * instructions are numbered as they stand here. In float, RELU to TANH of UNARY and the four of BINARY are
+ * what samples have always been drawn with: to write them otherwise changes images.
+ */
+#include "functions.h"
+
+FUNCTION real clamp_(real x, real low, real high) {
+    x = x < low ? low : x;
+    return x > high ? high : x;
+}
+
+/* exp(x) - 1. */
+FUNCTION real elu_(real x) { return sizeof(real) == 4 ? exp_(x) - 1 : (real)expm1((double)x); }
+
+/* Its error is 1 ulp of 1, also near 0. */
+FUNCTION real tanh_(real x) { return sizeof(real) == 4 ? 1 - 2 / (exp_(2 * x) + 1) : (real)tanh((double)x); }
+
+/* tanh to a few ulp of itself, from expm1(-2 |x|). */
+FUNCTION real tanh_exact(real x) {
+    real t = expm1_(-2 * abs_(x)), y = -t / (t + 2);
+    return x < 0 ? -y : y;
+}
+
+/* log(1 + exp(x)), by exp(-|x|) so that nothing overflows. */
+FUNCTION real softplus_(real x) { return (x < 0 ? 0 : x) + log1p_unit_(exp_(-abs_(x))); }
+
+/* Below this exp is as good as 0, and x exp(x), too, however large x. */
+#define LOWEST R(sizeof(real) == 4 ? -100 : -800)
+FUNCTION real bounded_(real x) { return x < LOWEST ? LOWEST : x; }
+
+/* x sigmoid(x s). */
+FUNCTION real gated_(real x, real s) { return x / (1 + exp_(-x * s)); }
+
+/* x tanh(log(1 + exp(x))) = x n / (n + 2) with n = e (e + 2), e = exp(x). */
+FUNCTION real mish_(real x) {
+    real e = exp_(x < 30 ? x : 30), n = e * (e + 2);
+    return x * (n / (n + 2));
+}
+
+#define UNARY(ROW)                                                                                                     \
+    ROW(RELU, !(x <= 0) ? x : 0)                                                                                       \
+    ROW(ELU, x > 0 ? x : a * elu_(x))                                                                                  \
+    ROW(SIGMOID, 1 / (1 + exp_(-x)))                                                                                   \
+    ROW(TANH, tanh_(x))                                                                                                \
+    ROW(NEGATE, -x)                                                                                                    \
+    ROW(LEAKY_RELU, x > 0 ? x : a * x)                                                                                 \
+    ROW(SELU, x > 0 ? R(1.0507009873554805) * x : R(1.7580993408473766) * expm1_(x))                                   \
+    ROW(CELU, x > 0 ? x : a * expm1_(x / a))                                                                           \
+    ROW(GELU, R(0.5) * x * (1 + erf_(R(0.7071067811865476) * x)))                                                      \
+    ROW(GELU_TANH, gated_(bounded_(x), R(1.5957691216057308) * (1 + R(0.044715) * x * x)))                                \
+    ROW(SILU, gated_(bounded_(x), 1))                                                                                  \
+    ROW(MISH, mish_(bounded_(x)))                                                                                      \
+    ROW(SOFTPLUS, a * x > b ? x : softplus_(a * x) / a)                                                                \
+    ROW(LOG_SIGMOID, -softplus_(-x))                                                                                   \
+    ROW(SOFTSIGN, x / (1 + abs_(x)))                                                                                   \
+    ROW(TANHSHRINK, x - tanh_exact(x))                                                                                 \
+    ROW(SOFTSHRINK, x > a ? x - a : x < -a ? x + a : x * 0)                                                            \
+    ROW(HARDSHRINK, x >= -a && x <= a ? 0 : x)                                                                         \
+    ROW(HARDSIGMOID, clamp_(x + 3, 0, 6) / 6)                                                                          \
+    ROW(HARDSWISH, x * clamp_(x + 3, 0, 6) / 6)                                                                        \
+    ROW(THRESHOLD, x <= a ? b : x)                                                                                     \
+    ROW(CLAMP, clamp_(x, a, b))                                                                                        \
+    ROW(EXP, exp_wide_(x))                                                                                             \
+    ROW(EXPM1, x > 80 ? exp_wide_(x) : expm1_(x))                                                                      \
+    ROW(LOG, log_(x))                                                                                                  \
+    ROW(LOG1P, log1p_(x))                                                                                              \
+    ROW(SQRT, sqrt_(x))                                                                                                \
+    ROW(RSQRT, 1 / sqrt_(x))                                                                                           \
+    ROW(SQUARE, x * x)                                                                                                 \
+    ROW(RECIPROCAL, 1 / x)                                                                                             \
+    ROW(ABS, abs_(x))                                                                                                  \
+    ROW(SIGN, (x > 0) - (x < 0))                                                                                       \
+    ROW(SIN, sin_(x))                                                                                                  \
+    ROW(COS, cos_(x))                                                                                                  \
+    ROW(ERF, erf_(x))                                                                                                  \
+    ROW(FLOOR, floor_(x))                                                                                              \
+    ROW(CEIL, ceil_(x))                                                                                                \
+    ROW(TRUNC, trunc_(x))                                                                                              \
+    ROW(ROUND, round_(x))
+
+#define BINARY(ROW)                                                                                                    \
+    ROW(ADD, x + a * z)                                                                                                \
+    ROW(SUB, x - a * z)                                                                                                \
+    ROW(MUL, x * z)                                                                                                    \
+    ROW(MAXIMUM, x > z || x != x ? x : z)                                                                              \
+    ROW(MINIMUM, x < z || x != x ? x : z)                                                                              \
+    ROW(DIV, x / z)                                                                                                    \
+    ROW(POW, pow_(x, z))                                                                                               \
+    ROW(PRELU, x > 0 ? x : z * x)
+
+#define TERNARY(ROW)                                                                                                   \
+    ROW(LERP, abs_(w) < R(0.5) ? x + w * (z - x) : z - (z - x) * (1 - w))                                              \
+    ROW(ADDCMUL, x + a * z * w)                                                                                        \
+    ROW(ADDCDIV, x + a * z / w)  

@@ -1,0 +1,58 @@
+/* A packed plan: the structures that `layout.py` writes and kernel.c reads; the two must change together.
+ *
+ * A buffer holds one operation's units as [site][image][group][map]. An instruction computes one colour group of one
+ * operation at some sites. REAL is float or double.
+ */
+#include <math.h>
+#include <stdint.h>
+#include <string.h>
+
+typedef REAL real;
+typedef int64_t i64;
+typedef int32_t i32;
+
+typedef struct {
+    real *data;
+    i64 site, row, group; /* distances in elements; site is 0 where the value does not vary over sites */
+    i32 maps;             /* maps of one group */
+    i32 passing;          /* indexed by position within the instruction, not by site */
+} Buffer;
+
+typedef struct {
+    i32 kind, out, in0, in1, in2;
+    /* LINEAR: sources a site, maps a source, padded maps written, sites; EMBED: levels, entries; ATTEND: heads, maps of
+     * a head's key, -, sites */
+    i32 taps, inner, width, grid;
+    const i32 *table;
+    const real *weight, *bias;
+    double alpha, beta; /* an elementwise instruction's numbers a and b */
+    i32 first, to, count; /* COPY, CONSTANT: first map read, first map written, how many; ATTEND: -, -, maps of a head's value */
+} Op;
+
+typedef struct { i32 op, group, count; i64 first; } Instr;
+
+typedef struct {
+    const Op *ops;
+    const Buffer *buffers;
+    const Instr *instrs;
+    const i64 *steps;     /* [T + 1], first instruction of each step */
+    const i32 *sites;
+    const i64 *draws;     /* [T + 1], first drawn site of each step; NULL if the caller draws */
+    const i32 *draw_site;
+    const uint8_t *draw_due; /* [drawn][C] */
+    const real *uniforms;    /* [B][C][S]; of a mixture [B][1 + C][S]: its indicator's, then each colour's deviate */
+    i64 *pixels;             /* [S][B][C] */
+    i64 batch, sites_total;
+    i32 colours, groups, levels, params, head, components;
+    double temperature, low, high; /* of a mixture: where log-scales are clamped */
+} Program;
+
+#include "elementwise.h"
+
+/* Instructions that are not elementwise, one line each, as in elementwise.h. */
+#define LAYERS(ROW)                                                                                                    \
+    ROW(EMBED) ROW(LINEAR) ROW(GATHER) ROW(ATTEND)                                                                     \
+    ROW(AFFINE) ROW(NORM) ROW(COPY) ROW(CONSTANT) ROW(CONCATENATED_ELU) ROW(MAXOUT)
+
+#define NUMBER(NAME, ...) NAME,
+enum { LAYERS(NUMBER) UNARY(NUMBER) BINARY(NUMBER) TERNARY(NUMBER) };

@@ -1,0 +1,147 @@
+"""Each elementwise instruction of the compiled kernel against torch in float64, over all of the numbers there are."""
+
+import math
+
+import pytest
+import torch
+import torch.nn.functional as F
+from kernels import evaluate
+
+from pixkit.execution.native.layout import ELEMENTWISE
+
+TINY = 1e-35
+"""What is smaller counts as 0: exp is cut off at -87 where it is a part of something."""
+
+
+def one(x):
+    return torch.ones_like(x)
+
+
+def at_most_one(x):
+    return x.abs().clamp(max=1)
+
+
+UNARY = {
+    "RELU": (F.relu, (), 0, None),
+    "ELU": (F.elu, (0.75,), 1, one),
+    "SIGMOID": (torch.sigmoid, (), 2, None),
+    "TANH": (torch.tanh, (), 1.5, one),
+    "NEGATE": (torch.neg, (), 0, None),
+    "LEAKY_RELU": (F.leaky_relu, (0.0625,), 0.5, None),
+    "SELU": (F.selu, (), 2, None),
+    "CELU": (F.celu, (0.75,), 2, None),
+    "GELU": (F.gelu, (), 1.5, torch.abs),
+    "GELU_TANH": (lambda x: F.gelu(x, approximate="tanh"), (), 3, torch.abs),
+    "SILU": (F.silu, (), 2.5, None),
+    "MISH": (F.mish, (), 4, None),
+    "SOFTPLUS": (F.softplus, (2.0, 12.0), 3, None),
+    "LOG_SIGMOID": (F.logsigmoid, (), 2.5, None),
+    "SOFTSIGN": (F.softsign, (), 1.5, None),
+    "TANHSHRINK": (F.tanhshrink, (), 2.5, at_most_one),
+    "SOFTSHRINK": (F.softshrink, (0.25,), 0.5, None),
+    "HARDSHRINK": (F.hardshrink, (0.25,), 0, None),
+    "HARDSIGMOID": (F.hardsigmoid, (), 1.5, None),
+    "HARDSWISH": (F.hardswish, (), 2, None),
+    "THRESHOLD": (F.threshold, (0.25, -2.0), 0, None),
+    "CLAMP": (torch.clamp, (-1.0, 2.0), 0, None),
+    "EXP": (torch.exp, (), 1.5, None),
+    "EXPM1": (torch.expm1, (), 1.5, None),
+    "LOG": (torch.log, (), 1.5, None),
+    "LOG1P": (torch.log1p, (), 2, None),
+    "SQRT": (torch.sqrt, (), 1, None),
+    "RSQRT": (torch.rsqrt, (), 1.5, None),
+    "SQUARE": (torch.square, (), 0.5, None),
+    "RECIPROCAL": (torch.reciprocal, (), 0.5, None),
+    "ABS": (torch.abs, (), 0, None),
+    "SIGN": (torch.sign, (), 0, None),
+    "SIN": (torch.sin, (), 1, None),
+    "COS": (torch.cos, (), 1, None),
+    "ERF": (torch.erf, (), 1.5, None),
+    "FLOOR": (torch.floor, (), 0, None),
+    "CEIL": (torch.ceil, (), 0, None),
+    "TRUNC": (torch.trunc, (), 0, None),
+    "ROUND": (torch.round, (), 0, None),
+}
+"""The same of torch; numbers; how many float32 ulp the instruction may be off, of its value or of a scale if larger.
+
+ELU and TANH are what samples have always been drawn with: they are exact to an ulp of 1, not of a small value. Where
+the scale is |x|, the value is a difference that torch, too, takes in the precision at hand.
+"""
+BINARY = {
+    "ADD": (torch.add, (0.5,), 1, lambda x, z: x.abs() + z.abs()),
+    "SUB": (torch.sub, (0.5,), 1, lambda x, z: x.abs() + z.abs()),
+    "MUL": (torch.mul, (), 0.5, None),
+    "MAXIMUM": (torch.maximum, (), 0, None),
+    "MINIMUM": (torch.minimum, (), 0, None),
+    "DIV": (torch.div, (), 0.5, None),
+    "POW": (torch.pow, (), 1, None),
+    "PRELU": (lambda x, z: torch.where(x > 0, x, z * x), (), 0.5, None),
+}
+TERNARY = {
+    "LERP": (torch.lerp, (), 4, lambda x, z, w: (x.abs() + z.abs()) * (1 + w.abs())),
+    "ADDCMUL": (lambda *xs, a: torch.addcmul(*xs, value=a), (0.5,), 2, lambda x, z, w: x.abs() + (z * w).abs()),
+    "ADDCDIV": (lambda *xs, a: torch.addcdiv(*xs, value=a), (0.5,), 2, lambda x, z, w: x.abs() + (z / w).abs()),
+}
+
+
+def everything(seed=0):
+    """Numbers of every size and sign, and those that are none, as float32."""
+    generator = torch.Generator().manual_seed(seed)
+    sizes = 10 ** torch.linspace(-37, 37, 4000, dtype=torch.float64)
+    plain = [torch.randn(20000, generator=generator, dtype=torch.float64) * size for size in (0.3, 4, 40)]
+    special = torch.tensor([0.0, -0.0, math.inf, -math.inf, math.nan, 1, -1, 3, -3, 0.25, -0.25, 2, 88.5, -88.5, 89.5])
+    line = torch.linspace(-12, 12, 20001, dtype=torch.float64)
+    return torch.cat([line, *plain, sizes, -sizes, special.double()]).float()
+
+
+def compare(instruction, function, operands, numbers, ulps, scale, dtype):
+    given = [operand.to(dtype) for operand in operands]
+    keys = {"alpha": numbers[0]} if instruction in ("ADD", "SUB") else {}
+    keys = {"a": numbers[0]} if instruction.startswith("ADDC") else keys
+    rest = () if keys else numbers
+    found, theirs = evaluate(instruction, given, numbers), function(*given, *rest, **keys)
+    exact = [operand.double() for operand in operands]
+    expected = function(*exact, *rest, **keys)
+    counts = torch.isfinite(expected) & (expected.abs() < 3e38) & torch.isfinite(theirs)
+    size = expected.abs() if scale is None else torch.maximum(expected.abs(), scale(*exact))
+    precision = ulps * 2.0**-23 if dtype == torch.float32 else 1e-12
+    off = (found.double() - expected).abs() - precision * size - TINY
+    worst = torch.where(counts, off, -1).argmax()
+    assert torch.isfinite(found[counts]).all()
+    assert off[counts].max() <= 0, (instruction, [x[worst].item() for x in exact], found[worst], expected[worst])
+    missing = torch.stack([operand.isnan() for operand in given]).any(0)
+    assert torch.equal(found.isnan()[missing], theirs.isnan()[missing]), "NaN in, NaN out, where torch does it"
+    assert not (found.isnan() & counts).any()
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64], ids=str)
+@pytest.mark.parametrize("instruction", ELEMENTWISE["UNARY"])
+def test_of_one_value(instruction, dtype):
+    function, numbers, ulps, scale = UNARY[instruction]
+    compare(instruction, function, [everything()], numbers, ulps, scale, dtype)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64], ids=str)
+@pytest.mark.parametrize("lists", [("BINARY", BINARY), ("TERNARY", TERNARY)], ids=lambda lists: lists[0])
+def test_of_several(lists, dtype):
+    for instruction in ELEMENTWISE[lists[0]]:
+        function, numbers, ulps, scale = lists[1][instruction]
+        count = {"BINARY": 2, "TERNARY": 3}[lists[0]]
+        first = everything()
+        generator = torch.Generator().manual_seed(1)
+        operands = [first, *(first[torch.randperm(len(first), generator=generator)] for _ in range(count - 1))]
+        if instruction == "POW":
+            operands = [operands[0].abs(), operands[1].clamp(-20, 20)]
+        if instruction == "LERP":
+            operands[2] = torch.rand(len(first), generator=generator) * 1.5
+        compare(instruction, function, operands, numbers, ulps, scale, dtype)
+
+
+@pytest.mark.parametrize("instruction", ["GELU", "SILU", "SOFTPLUS", "MISH", "TANH", "ERF", "LOG1P"])
+def test_the_same_at_every_place_of_a_vector(instruction):
+    """Whole vectors and what is left over give the same bits."""
+    x = everything()[:1000]
+    whole = evaluate(instruction, [x], (1.0, 20.0))
+    for start, length in ((0, 1), (3, 7), (10, 16), (11, 37), (100, 63)):
+        part = evaluate(instruction, [x[start : start + length]], (1.0, 20.0))
+        assert torch.equal(part.view(torch.int32), whole[start : start + length].view(torch.int32))

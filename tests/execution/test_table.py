@@ -1,0 +1,280 @@
+"""The table of operations: each row under all of its names, by every executor; what rows do not cover; the header."""
+
+import functools
+import os
+import shutil
+import subprocess
+import sys
+import textwrap
+from pathlib import Path
+
+import pytest
+import torch
+import torch.nn.functional as F
+from nets import net_of
+from teacher import COLOUR, GREY, backbone, check
+from torch import fx, nn
+
+from pixkit.execution.choose import choose
+from pixkit.execution.eager import EagerExecutor
+from pixkit.execution.lowering.lower import Unsupported
+from pixkit.execution.native.executor import NativeExecutor
+from pixkit.execution.native.layout import ELEMENTWISE
+from pixkit.execution.plan import make_plan
+from pixkit.execution.reference import ReferenceExecutor
+from pixkit.readiness.law import find_leak
+from pixkit.readiness.operations import aliases, call_of, kind_of
+from pixkit.readiness.table import ROWS
+from pixkit.readiness.trace import Trace
+
+ROOT = Path(__file__).resolve().parents[2]
+TWO = [lambda f, h, g: f(h, g)]
+BOTH = [*TWO, lambda f, h, g: f(h, 1.5)]
+FIRST = [lambda f, h, g: f(2.5, g)]
+CALLS = {
+    "aten.leaky_relu": [lambda f, h, g: f(h, 0.2)],
+    "aten.rrelu": [lambda f, h, g: f(h, 0.1, 0.3)],
+    "aten.threshold": [lambda f, h, g: f(h, 0.3, -0.5)],
+    "aten.softshrink": [lambda f, h, g: f(h, 0.2)],
+    "aten.hardshrink": [lambda f, h, g: f(h, 0.2)],
+    "aten.hardtanh": [lambda f, h, g: f(h, -0.4, 0.7)],
+    "aten.clamp": [
+        lambda f, h, g: f(h, -0.4, 0.7),
+        lambda f, h, g: f(h, min=0.1),
+        lambda f, h, g: f(h, max=0.1),
+        lambda f, h, g: f(h, 0.5, 0.1),
+    ],
+    "aten.clamp_min": [lambda f, h, g: f(h, 0.1)],
+    "aten.clamp_max": [lambda f, h, g: f(h, 0.1)],
+    "aten.add": BOTH,
+    "aten.sub": BOTH,
+    "aten.rsub": BOTH,
+    "aten.mul": BOTH,
+    "aten.div": BOTH,
+    "aten.pow": [*BOTH, *(functools.partial(lambda f, h, g, power: f(h, power), power=p) for p in (2, 0.5, -0.5, -1))],
+    "aten.maximum": TWO,
+    "aten.minimum": TWO,
+    "aten.lerp": [lambda f, h, g: f(h, g, 0.3), lambda f, h, g: f(h, g, torch.sigmoid(g))],
+    "aten.addcmul": [lambda f, h, g: f(h, g, g, value=0.3)],
+    "aten.addcdiv": [lambda f, h, g: f(h, g, g, value=0.3)],
+    "nn.Dropout": [lambda f, h, g: f(h, 0.5, False), lambda f, h, g: f(h, p=0.3, training=False)],
+    "aten.cat": [lambda f, h, g: f([h, g], 1), lambda f, h, g: f((h, g), dim=1)],
+    "aten.chunk": [lambda f, h, g: f(h, 2, 1)[1], lambda f, h, g: f(h, 3, dim=1)[-1]],
+    "aten.split": [lambda f, h, g: f(h, 6, 1)[1], lambda f, h, g: f(h, [6, 12], dim=1)[1]],
+    "aten.softmax": [lambda f, h, g: f(h, 1), lambda f, h, g: f(h, dim=1)],
+    "aten.log_softmax": [lambda f, h, g: f(h, 1)],
+}
+"""How the functions of a row are called, with h and another value g; on h alone where nothing is said."""
+MODULES = {
+    nn.LeakyReLU: [(0.2,)],
+    nn.RReLU: [(0.1, 0.3)],
+    nn.PReLU: [(), (18, 0.3)],
+    nn.ELU: [(0.7,)],
+    nn.CELU: [(), (0.7,)],
+    nn.GELU: [(), ("tanh",)],
+    nn.Softplus: [(), (2.0, 0.5)],
+    nn.Softshrink: [(0.2,)],
+    nn.Hardshrink: [(0.2,)],
+    nn.Hardtanh: [(), (-0.4, 0.7)],
+    nn.Threshold: [(0.3, -0.5)],
+    nn.Softmax: [(1,)],
+    nn.LogSoftmax: [(1,)],
+}
+POSITIVE = ("aten.log", "aten.log1p", "aten.sqrt", "aten.rsqrt", "aten.pow")
+WITHOUT = ("aten.softmax", "aten.log_softmax")
+"""Rows that no instruction does: over the maps of a site."""
+
+
+def called(alias):
+    """The alias as a function."""
+    if isinstance(alias, str):
+        return lambda h, *args, **kwargs: getattr(h, alias)(*args, **kwargs)
+    return alias
+
+
+def ways(row):
+    """Every way of a row, by name: (how it is called with its module or None, h and g; makers of modules)."""
+    for cls in row.modules:
+        for number, args in enumerate(MODULES.get(cls, [()])):
+            make = functools.partial(lambda spec, cls, args: cls(*args), cls=cls, args=args)
+            yield f"{row.name} {cls.__name__} {number}", lambda h, g, tools: tools[0](h), [make]
+            yield f"{row.name} {cls.__name__} {number} by name", lambda h, g, tools: tools[0](input=h), [make]
+    for alias in aliases(row):
+        if isinstance(alias, type):
+            continue
+        place = "method" if isinstance(alias, str) else getattr(alias, "__module__", None) or "torch"
+        for number, how in enumerate(CALLS.get(row.name, [lambda f, h, g: f(h)])):
+            name = alias if isinstance(alias, str) else alias.__name__
+            if alias is torch.special.softmax and number == 1:
+                continue
+            work = functools.partial(lambda h, g, tools, how, f: how(f, h, g), how=how, f=called(alias))
+            yield f"{row.name} {place} {name} {number}", work, []
+
+
+def net(row, work, makers, spec):
+    """h, or a positive one, and g, between a masked layer and the projection."""
+
+    def forward(h, tools):
+        g = torch.sigmoid(h) + 0.5
+        h = h * h + 0.1 if row.name in POSITIVE else h
+        return work(h, g, tools) if row.kind != "split" else work(h, g, tools) * 1.0
+
+    with torch.no_grad():
+        sample = forward(torch.randn(2, 18, 3, 4), [make(spec) for make in makers])
+    return net_of(backbone(forward, 18, sample.shape[1], makers), spec)
+
+
+WAYS = [pytest.param(row, work, makers, id=name) for row in ROWS for name, work, makers in ways(row)]
+
+
+@pytest.mark.parametrize(("row", "work", "makers"), WAYS)
+def test_every_name_of_every_operation(row, work, makers):
+    spec = COLOUR if makers and "PReLU" in str(makers[0]) else GREY
+    made = net(row, work, makers, spec)
+    trace = Trace(made)
+    assert find_leak(trace) is None
+    found = [op for op in trace.operations.values() if "backbone.stem" not in op.label and op.kind == row.kind]
+    assert found, [(op.label, op.kind) for op in trace.operations.values()]
+    if row.name in WITHOUT:
+        with pytest.raises(Unsupported, match=r"softmax|Softmax"):
+            NativeExecutor(make_plan(trace), 1)
+        check(made, torch.float64, executors=(EagerExecutor, ReferenceExecutor))
+    else:
+        check(made, torch.float64, executors=(NativeExecutor, EagerExecutor))
+
+
+JUMPS = ("aten.floor", "aten.ceil", "aten.trunc", "aten.round", "aten.sign", "aten.threshold", "aten.hardshrink")
+
+
+@pytest.mark.parametrize("row", [row for row in ROWS if row.name not in (*WITHOUT, *JUMPS)], ids=lambda row: row.name)
+def test_every_operation_in_colour_and_in_both_precisions(row):
+    _, work, makers = next(iter(ways(row)))
+    for dtype in (torch.float64, torch.float32):
+        check(net(row, work, makers, COLOUR), dtype, 5)
+
+
+def traced(function):
+    """The last call of a function of two values, as torch.fx hands it over."""
+    graph = fx.Tracer().trace(function)
+    return list(graph.nodes)[-2]
+
+
+@pytest.mark.parametrize(
+    "function",
+    [
+        lambda h, g: torch.add(h, g, out=g),
+        lambda h, g: torch.exp(h, out=g),
+        lambda h, g: h.sum(),
+        lambda h, g: F.prelu(h, weight=g),
+        lambda h, g: F.elu_(h, 1.0, 2.0),
+        lambda h, g: h.softmax(2),
+        lambda h, g: torch.cat([h, g], 2),
+        lambda h, g: h.split(2),
+        lambda h, g: h.max(g),
+        lambda h, g: h // g,
+    ],
+)
+def test_a_call_that_no_row_knows_mixes_everything(function):
+    assert kind_of(traced(function), None) == "all"
+
+
+@pytest.mark.parametrize(
+    "function",
+    [
+        lambda h, g: torch.div(h, g, rounding_mode="floor"),
+        lambda h, g: torch.round(h, decimals=2),
+        lambda h, g: torch.clamp(h, min=g),
+        lambda h, g: torch.add(h, g, alpha=g),
+        lambda h, g: F.gelu(h, approximate="other"),
+        lambda h, g: F.dropout(h, 0.5, True),
+        lambda h, g: F.rrelu(h, training=True),
+    ],
+)
+def test_arguments_that_no_instruction_means_have_none(function):
+    node = traced(function)
+    assert kind_of(node, None) == "elementwise" and call_of(node, None) is None
+
+
+@pytest.mark.parametrize(
+    ("work", "label"),
+    [
+        (lambda h, _: torch.div(h, 0.3, rounding_mode="floor"), r"div \(div\)"),
+        (lambda h, _: torch.round(h * 30, decimals=1), r"round"),
+        (lambda h, _: h.clamp(min=torch.sigmoid(h)), r"clamp \(clamp\)"),
+        (lambda h, _: torch.cat(h.chunk(3, 1)[::-1], 1), r"getitem \(getitem\)"),
+        (lambda h, _: torch.cat(h.chunk(3, 1), 1), r"cat \(cat\)"),
+        (lambda h, _: h.softmax(1) * h, r"softmax \(softmax\)"),
+    ],
+)
+def test_what_the_kernel_lacks_runs_eagerly(work, label):
+    made = net_of(backbone(work, 18), GREY)
+    plan = make_plan(Trace(made))
+    with pytest.raises(Unsupported, match=f"no instruction for {label}"):
+        NativeExecutor(plan, 1)
+    chosen = choose("auto", plan, 2)
+    assert chosen.name == "eager" and chosen.reasons[0].startswith("not native: no instruction for ")
+    check(made, torch.float64, executors=(EagerExecutor, ReferenceExecutor))
+
+
+def test_the_table_and_the_header_have_the_same_instructions():
+    arity = {name: count for count, names in enumerate(ELEMENTWISE.values(), 1) for name in names}
+    assert list(ELEMENTWISE) == ["UNARY", "BINARY", "TERNARY"]
+    used = set()
+    for row in ROWS:
+        for _, work, makers in ways(row):
+            tools = nn.ModuleList(make(None) for make in makers)
+
+            class Holder(nn.Module):
+                def __init__(self, work, tools):
+                    super().__init__()
+                    self.work, self.tools = work, tools
+
+                def forward(self, h, g):
+                    return self.work(h, g, self.tools)
+
+            holder = Holder(work, tools)
+            for node in fx.Tracer().trace(holder).nodes:
+                module = dict(holder.named_modules()).get(str(node.target)) if node.op == "call_module" else None
+                call = call_of(node, module) if node.op.startswith("call") else None
+                if call is not None and call.instruction not in ("VIEW", "COPY"):
+                    assert arity[call.instruction] == len(call.operands), row.name
+                    used.add(call.instruction)
+    assert used == set(arity)
+
+
+def test_no_two_rows_share_a_name():
+    names = [alias for row in ROWS for alias in {id(alias): alias for alias in aliases(row)}.values()]
+    seen = {}
+    for row in ROWS:
+        for alias in aliases(row):
+            assert seen.setdefault(alias, row) is row, (alias, row.name)
+    assert len(names) >= len(seen) > 200
+
+
+def test_a_new_operation_is_a_row_and_an_expression(tmp_path):
+    """A copy of pixkit with one line more in each file proves, plans and runs torch.atan in compiled code."""
+    for name in ("pixkit", "plugins"):
+        shutil.copytree(ROOT / name, tmp_path / name, ignore=shutil.ignore_patterns("__pycache__"))
+    table = tmp_path / "pixkit/readiness/table.py"
+    row = '    Row("aten.exp", _plain("EXP")),\n'
+    assert row in table.read_text()
+    table.write_text(table.read_text().replace(row, row + '    Row("aten.atan", _plain("ATAN")),\n'))
+    header = tmp_path / "pixkit/execution/native/elementwise.h"
+    line = "#define UNARY(ROW) "
+    first, rest = header.read_text().split(line, 1)
+    end, rest = rest.split("\n", 1)
+    header.write_text(f"{first}{line}{end}\n    ROW(ATAN, (real)atan((double)x)) \\\n{rest}")
+    script = """
+        import pixkit, torch
+        from nets import net_of
+        from teacher import GREY, backbone, check
+        assert pixkit.__file__.startswith({here!r}), pixkit.__file__
+        check(net_of(backbone(lambda h, _: torch.atan(3 * h).atan_(), 18), GREY), torch.float64)
+    """
+    places = [tmp_path, tmp_path / "plugins", ROOT / "tests/readiness"]
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(map(str, places)), "PIXKIT_CACHE": str(tmp_path)}
+    code = textwrap.dedent(script.format(here=str(tmp_path)))
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=tmp_path, env=environment, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
