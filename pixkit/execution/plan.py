@@ -187,8 +187,8 @@ def fleeting(plan: Plan, local: Callable[[Operation], bool]) -> frozenset[str]:
             readers[name].append(operation)
 
     def passes(name: str, reader: Operation) -> bool:
-        # A reader looks back, so that the unit has to be remembered, if it reads other colour groups, which were computed
-        # at other steps; if it needs other units than its own; or if another input keeps it waiting to a later step.
+        # A reader looks back, so that the unit has to be remembered, if it reads other colour groups, computed at other
+        # steps; if it needs other units than its own; or if another input keeps it waiting to a later step.
         units = needed[name]
         apart = reader.groups_apart or plan.trace.groups == 1
         same = torch.equal(units, needed[reader.name]) and torch.equal(ready[name][units], ready[reader.name][units])
