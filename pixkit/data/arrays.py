@@ -11,9 +11,9 @@ from pydantic import Field
 
 from pixkit.data.base import DataConfig, DataSource, ImageSet, Progress, SourceImages, hold_out
 from pixkit.data.levels import storage
-from pixkit.data.noise import Stream, permutation
 from pixkit.data.npy import ArrayFile
 from pixkit.errors import DataError
+from pixkit.randomness import Stream, permutation
 
 AXES = {"NHWC": (0, 3, 1, 2), "NCHW": (0, 1, 2, 3), "NHW": (0, 1, 2)}
 """For each layout, its axes in the order N, C, H, W."""

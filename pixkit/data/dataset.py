@@ -12,10 +12,9 @@ from torch import Tensor
 
 from pixkit.data.base import DataSource
 from pixkit.data.levels import Binariser
-from pixkit.data.noise import Stream
 from pixkit.errors import DataError, UsageError
 from pixkit.image import Batch, ImageSpec
-from pixkit.randomness import derive
+from pixkit.randomness import Stream, derive
 
 
 @dataclass(frozen=True)

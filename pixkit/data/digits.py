@@ -10,8 +10,8 @@ import numpy as np
 import torch
 
 from pixkit.data.base import DataConfig, DataSource, ImageSet, Progress, SourceImages
-from pixkit.data.noise import Stream, permutation
 from pixkit.errors import DataError
+from pixkit.randomness import Stream, permutation
 
 SHA256 = "82393b63ff69dea89fa95eeef924870ebc186df1f35d7c46a617cb6112d8f2bc"
 TEST_IMAGES = 300

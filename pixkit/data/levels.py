@@ -6,7 +6,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from pixkit.data.noise import ImageNoise, Stream
+from pixkit.randomness import ImageNoise, Stream
 
 CHUNK = 4096
 """Images transformed at a time, which bounds the memory beside the images themselves."""

@@ -14,8 +14,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from pixkit.data.levels import storage
-from pixkit.data.noise import ImageNoise, Stream, uniforms
 from pixkit.image import ImageSpec
+from pixkit.randomness import ImageNoise, Stream, uniforms
 
 UNIT = 2**32
 NEIGHBOURS = ((0, -1), (-1, 0), (-1, -1))

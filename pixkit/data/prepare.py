@@ -12,9 +12,9 @@ from pixkit.components.spec import ComponentSpec
 from pixkit.data.base import DataConfig, DataSource, ImageSet, Progress, SourceImages, set_apart
 from pixkit.data.dataset import Dataset, Part, digest
 from pixkit.data.levels import Binariser, quantise, threshold
-from pixkit.data.noise import Stream, permutation
 from pixkit.errors import DataError, RecipeError
 from pixkit.image import ImageSpec
+from pixkit.randomness import Stream, permutation
 
 
 def prepare(ref: ComponentSpec, base: Path, progress: Progress | None = None) -> Dataset:

@@ -10,8 +10,8 @@ from torch import Tensor
 
 from pixkit.data.base import DataConfig, DataSource, ImageSet, Progress, SourceImages
 from pixkit.data.markov import MarkovMesh
-from pixkit.data.noise import Stream
 from pixkit.image import ImageSpec
+from pixkit.randomness import Stream
 
 LARGEST = 2**25
 """Entries of a table."""

@@ -3,7 +3,7 @@
 from pixkit.layers.append import AppendMaps, positions
 from pixkit.layers.attention import CausalAttention, KeepBefore
 from pixkit.layers.base import MixingLayer, PointwiseLayer, TapLayer, Taps
-from pixkit.layers.initialise import InitName, initialise
+from pixkit.layers.initialise import DataInitialised, InitName, initialise, initialise_from_data
 from pixkit.layers.local import LocalConv2d
 from pixkit.layers.lstm import DiagonalLSTM, RowLSTM
 from pixkit.layers.masked import MaskedConv2d, Pointwise
@@ -21,12 +21,7 @@ from pixkit.layers.pointwise import (
 )
 from pixkit.layers.resample import MaskedDownsample, MaskedUpsample
 from pixkit.layers.shifted import Shift, ShiftedConv2d, ShiftedConvTranspose2d
-from pixkit.layers.weightnorm import (
-    DataInitialised,
-    WeightNormConv2d,
-    WeightNormConvTranspose2d,
-    initialise_from_data,
-)
+from pixkit.layers.weightnorm import WeightNormConv2d, WeightNormConvTranspose2d
 
 __all__ = [
     "ActivationName",

@@ -1,10 +1,14 @@
-"""Initialisers, by the number of inputs that a mask leaves."""
+"""Initial weights: by the number of inputs that a mask leaves, and by what the first batch brings a layer."""
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
+from collections.abc import Callable
 from typing import Literal, TypeAlias
 
-from torch import nn
+import torch
+from torch import Tensor, nn
+from torch.utils.hooks import RemovableHandle
 
 from pixkit.layers.masked import MaskedConv2d
 
@@ -42,3 +46,38 @@ def _fill(layer: MaskedConv2d, name: InitName) -> None:
         nn.init.normal_(layer.weight, std=0.01)
     if layer.bias is not None:
         nn.init.constant_(layer.bias, 0.1 if name == "small_normal" else 0.0)
+
+
+class DataInitialised(nn.Module, ABC):
+    """Base of layers of one input whose parameters are set by what the first batch brings them."""
+
+    @abstractmethod
+    def initialise_from(self, x: Tensor) -> None:
+        """Set the parameters by the layer's input."""
+
+
+@torch.no_grad()
+def initialise_from_data(module: nn.Module, run: Callable[[], object]) -> None:
+    """Set every DataInitialised layer below `module` while `run` makes one forward pass.
+
+    A layer is set just before it is called, so that it sees what the layers before it give once they are set. The
+    pass is made in eval mode: dropout takes no part. A layer that is called twice is set by its first input.
+    """
+    handles: dict[nn.Module, RemovableHandle] = {}
+
+    def prepare(layer: nn.Module, inputs: tuple[Tensor, ...]) -> None:
+        handles.pop(layer).remove()
+        layer.initialise_from(inputs[0])  # type: ignore[operator]
+
+    for layer in module.modules():
+        if isinstance(layer, DataInitialised):
+            handles[layer] = layer.register_forward_pre_hook(prepare)
+    training = [part for part in module.modules() if part.training]
+    module.eval()
+    try:
+        run()
+    finally:
+        for handle in handles.values():
+            handle.remove()
+        for part in training:
+            part.training = True

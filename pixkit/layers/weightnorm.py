@@ -1,55 +1,18 @@
-"""Weight-normalised shifted convolutions, and initialisation by the first batch (arXiv 1602.07868)."""
+"""Weight-normalised shifted convolutions (arXiv 1602.07868)."""
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
-from collections.abc import Callable
 from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.utils.hooks import RemovableHandle
 
 from pixkit.layers.geometry import Grid, Span
+from pixkit.layers.initialise import DataInitialised
 from pixkit.layers.shifted import ShiftedConv2d, ShiftedConvTranspose2d
 
 LEAST_DEVIATION = 1e-5
 """A map that varies less than this over the first batch has no scale to be set by."""
-
-
-class DataInitialised(nn.Module, ABC):
-    """Base of layers of one input whose parameters are set by what the first batch brings them."""
-
-    @abstractmethod
-    def initialise_from(self, x: Tensor) -> None:
-        """Set the parameters by the layer's input."""
-
-
-@torch.no_grad()
-def initialise_from_data(module: nn.Module, run: Callable[[], object]) -> None:
-    """Set every DataInitialised layer below `module` while `run` makes one forward pass.
-
-    A layer is set just before it is called, so that it sees what the layers before it give once they are set. The
-    pass is made in eval mode: dropout takes no part. A layer that is called twice is set by its first input.
-    """
-    handles: dict[nn.Module, RemovableHandle] = {}
-
-    def prepare(layer: nn.Module, inputs: tuple[Tensor, ...]) -> None:
-        handles.pop(layer).remove()
-        layer.initialise_from(inputs[0])  # type: ignore[operator]
-
-    for layer in module.modules():
-        if isinstance(layer, DataInitialised):
-            handles[layer] = layer.register_forward_pre_hook(prepare)
-    training = [part for part in module.modules() if part.training]
-    module.eval()
-    try:
-        run()
-    finally:
-        for handle in handles.values():
-            handle.remove()
-        for part in training:
-            part.training = True
 
 
 class _WeightNormalised(DataInitialised):

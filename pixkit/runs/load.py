@@ -16,7 +16,7 @@ from pixkit.models.base import Model
 from pixkit.randomness import derive, isolated_rng, seed_torch
 from pixkit.recipe import LoadedRecipe, Recipe, load_recipe, revise_recipe
 from pixkit.runs import checkpoint as checkpoints
-from pixkit.runs.environment import pick_device
+from pixkit.runs.record import pick_device
 from pixkit.runs.run import Run
 
 WEIGHTS = ("ema", "raw")

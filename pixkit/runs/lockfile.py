@@ -1,37 +1,17 @@
-"""What recipe.lock.yaml says: making it, and reading it."""
+"""Reading recipe.lock.yaml, which `pixkit.runs.record` makes; without torch."""
 
 from __future__ import annotations
 
 import json
-from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from pydantic import ValidationError
 
 from pixkit.components.plugins import registry as installed
 from pixkit.components.registry import Registry
 from pixkit.errors import PixkitError, PluginError, RecipeError, RunError
-from pixkit.recipe import LoadedRecipe, Recipe, parse_yaml
-
-if TYPE_CHECKING:
-    from pixkit.data.dataset import Dataset
-    from pixkit.models.base import Model
-
-
-def settings_of(loaded: LoadedRecipe, dataset: Dataset, model: Model, arithmetic: dict[str, Any]) -> dict[str, Any]:
-    """What a lock says: the recipe with every default, and the section `lock` (see `pixkit.runs.run`)."""
-    lock = {
-        "recipe": str(loaded.path.absolute()),
-        "overrides": list(loaded.overrides),
-        "image": asdict(dataset.spec),
-        "classes": dataset.classes,
-        "data": {"description": dataset.description, "hashes": dataset.hashes()},
-        "parameters": sum(parameter.numel() for parameter in model.parameters()),
-        "arithmetic": arithmetic,
-        "changes": [],
-    }
-    return {**loaded.lock(), "lock": lock}
+from pixkit.recipe import Recipe, parse_yaml
 
 
 def read_settings(path: Path) -> dict[str, Any]:

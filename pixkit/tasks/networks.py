@@ -13,8 +13,8 @@ from pixkit.image import ImageSpec
 from pixkit.models.base import Model
 from pixkit.network import Autoregressive
 from pixkit.recipe import LoadedRecipe, load_recipe
-from pixkit.runs.environment import pick_device
 from pixkit.runs.load import construct, load
+from pixkit.runs.record import pick_device
 from pixkit.runs.run import Run
 
 Examined = LoadedRecipe | Run | Model | Autoregressive | str | Path

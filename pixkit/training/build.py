@@ -12,9 +12,8 @@ import torch
 from pixkit.components.plugins import plugins
 from pixkit.randomness import isolated_rng
 from pixkit.recipe import LoadedRecipe
-from pixkit.runs.environment import changed, environment, pick_device, repeatable
 from pixkit.runs.load import load, recipe_to_build
-from pixkit.runs.lockfile import settings_of
+from pixkit.runs.record import changed, environment, pick_device, repeatable, settings_of
 from pixkit.runs.run import Run
 from pixkit.tasks.score import Scores, evaluate
 from pixkit.training.dryrun import DryRun, dry_run

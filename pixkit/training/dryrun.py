@@ -12,8 +12,8 @@ from pixkit.data.dataset import Dataset
 from pixkit.image import ImageSpec
 from pixkit.randomness import isolated_rng
 from pixkit.recipe import LoadedRecipe
-from pixkit.runs.environment import pick_device, repeatable
 from pixkit.runs.load import recipe_to_build
+from pixkit.runs.record import pick_device, repeatable
 from pixkit.training.memory import MemoryEstimate, memory_errors
 from pixkit.training.prepare import prepare_training
 from pixkit.training.step import Stepper

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from pixkit.data.noise import ImageNoise, Stream, permutation, uniforms
+from pixkit.randomness import ImageNoise, Stream, permutation, uniforms
 
 
 @pytest.mark.parametrize("dims", [1, 7, 8, 9, 784])

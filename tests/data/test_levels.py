@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pixkit.data.levels import Binariser, quantise, storage, threshold
-from pixkit.data.noise import Stream
+from pixkit.randomness import Stream
 
 
 @given(st.integers(2, 3000), st.integers(2, 3000), st.data())

@@ -6,10 +6,10 @@ import torch
 from pydantic import ValidationError
 
 from pixkit.data.markov import UNIT
-from pixkit.data.noise import Stream
 from pixkit.data.synthetic import Synthetic
 from pixkit.errors import DataError
 from pixkit.image import ImageSpec
+from pixkit.randomness import Stream
 
 
 def mesh(tmp_path, **config):

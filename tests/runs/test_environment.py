@@ -9,7 +9,7 @@ import torch
 
 from pixkit.components.plugins import plugins
 from pixkit.errors import UsageError
-from pixkit.runs.environment import changed, environment, pick_device, repeatable
+from pixkit.runs.record import changed, environment, pick_device, repeatable
 
 
 def test_cpu_is_cpu():

@@ -1,10 +1,11 @@
-"""Where a run was made: what env.json says, and which device is meant."""
+"""What a run records of how it is made: its recipe (recipe.lock.yaml), and on what machine (env.json)."""
 
 from __future__ import annotations
 
 import platform
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import asdict
 from typing import Any
 
 import numpy as np
@@ -12,7 +13,10 @@ import torch
 
 from pixkit.components.distribution import version
 from pixkit.components.plugins import Plugins
+from pixkit.data.dataset import Dataset
 from pixkit.errors import UsageError
+from pixkit.models.base import Model
+from pixkit.recipe import LoadedRecipe
 
 
 def pick_device(name: str) -> torch.device:
@@ -36,6 +40,21 @@ def pick_device(name: str) -> torch.device:
         )
         raise UsageError("CUDA device missing", where="device", found=found, hint="--device cpu")
     return device
+
+
+def settings_of(loaded: LoadedRecipe, dataset: Dataset, model: Model, arithmetic: dict[str, Any]) -> dict[str, Any]:
+    """What a lock says: the recipe with every default, and the section `lock` (see `pixkit.runs.run`)."""
+    lock = {
+        "recipe": str(loaded.path.absolute()),
+        "overrides": list(loaded.overrides),
+        "image": asdict(dataset.spec),
+        "classes": dataset.classes,
+        "data": {"description": dataset.description, "hashes": dataset.hashes()},
+        "parameters": sum(parameter.numel() for parameter in model.parameters()),
+        "arithmetic": arithmetic,
+        "changes": [],
+    }
+    return {**loaded.lock(), "lock": lock}
 
 
 def environment(device: torch.device, seed: int, loaded: Plugins) -> dict[str, Any]:
