@@ -94,7 +94,7 @@ class Model(nn.Module, ABC):
         super().__init_subclass__(**options)
         deprecated.adapt(cls)
         if cls.score_kind == "none" and getattr(cls.score, "__isabstractmethod__", False):
-            cls.score = _no_score  # type: ignore[method-assign]
+            cls.score = _no_score  # type: ignore[method-assign]  # a class is given what it need not write
 
     @property
     def device(self) -> torch.device:

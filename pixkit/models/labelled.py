@@ -40,17 +40,13 @@ class LabelledModel(Model):
         super().__init__(config, spec, classes)
         self.label_config = config.context
         self.labelled = self.label_config is not None
+        self.guidable = self.label_config is not None and self.label_config.dropout > 0
 
     def build_network(self, ordering: ComponentSpec) -> Autoregressive:
         """A network of the recipe's parts for one ordering."""
         config = self.config
         conditioner = label_context(self.label_config, self.classes)
         return assemble(self.spec, ordering, config.input, config.backbone, config.head, conditioner=conditioner)
-
-    @property
-    def guidable(self) -> bool:  # type: ignore[override]
-        """Whether it was trained with label dropout."""
-        return self.label_config is not None and self.label_config.dropout > 0 and self.conditioner is not None
 
     @property
     def conditioner(self) -> LabelContext | None:

@@ -209,12 +209,18 @@ def test_a_class_that_lacks_a_method_is_refused_by_its_name(cls, missing):
 @pytest.mark.parametrize(("change", "text"), [
     ({"completes": False}, "completes is not declared, and not refused"),
     ({"importance_sampled": True}, "importance_sampled is declared, and refused"),
-    ({"has_latent": True}, "has_latent says"), ({"guidable": True}, "guidable, but not labelled"),
+    ({"has_latent": True}, "has_latent says"),
 ])  # fmt: skip
 def test_the_kit_notices_a_model_that_declares_what_is_not_so(change, text):
     cls = type("Boasting", (AutoregressiveModel,), {"__doc__": "One fault.", **change})
     with pytest.raises(AssertionError, match=text):
         check_model(component("model", cls, backbone=SMALL))
+
+
+def test_a_guidable_model_takes_labels():
+    model = component("model", type("Boasting", (Flat,), {"__doc__": "One fault.", "guidable": True})).build(SPEC)
+    with pytest.raises(AssertionError, match="guidable, but not labelled"):
+        check_capabilities(model, Batch(random_images(SPEC, 3), None, torch.arange(3)))
 
 
 def former():

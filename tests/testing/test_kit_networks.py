@@ -9,6 +9,7 @@ from torch import nn
 from pixkit.components.config import ComponentConfig
 from pixkit.errors import RecipeError
 from pixkit.models.autoregressive import AutoregressiveModel
+from pixkit.noise import Noise
 from pixkit.orderings.scans import Raster
 from pixkit.samplers import Ancestral
 from pixkit.testing import (
@@ -223,15 +224,16 @@ class Averaged(AutoregressiveModel):
 class Wandering(AutoregressiveModel):
     """Draws from torch's generator."""
 
-    def sample(self, n, *, seed=0, **options):
-        return super().sample(n, seed=int(torch.randint(100, ())), **options)
+    def draw(self, request):
+        noise = Noise(int(torch.randint(100, ())), request.noise.images)
+        return super().draw(replace(request, noise=noise))
 
 
 class Counted(AutoregressiveModel):
     """Forgets which image it is."""
 
-    def sample(self, n, *, seed=0, first=0, **options):
-        return super().sample(n, seed=seed, **options)
+    def draw(self, request):
+        return super().draw(replace(request, noise=Noise(request.noise.seed, range(len(request)))))
 
 
 @pytest.mark.parametrize(("cls", "text"), [
