@@ -14,6 +14,8 @@ from pixkit.image import ImageSpec
 from pixkit.noise import Noise
 from pixkit.orderings.base import Colours, Ordering
 
+__all__ = ["Autoregressive", "assemble"]
+
 
 class Autoregressive(nn.Module):
     """Encoding of levels, backbone, and the head's projection, in this order.

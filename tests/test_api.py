@@ -1,13 +1,36 @@
-"""The public API: one table, lazily imported, and the same for type checkers."""
+"""The public API: one short list, lazily imported; the verbs; and what 0.1 had at the top."""
 
 import ast
+import importlib
+import inspect
+import re
 import subprocess
 import sys
+import warnings
 from pathlib import Path
 
 import pytest
 
 import pixkit
+from pixkit import public
+
+FORMER = re.findall(
+    r"\w+",
+    """
+API_VERSION Autoregressive Backbone BackboneRef BackboneSpec Batch BuildResult CausalAttention CausalityError
+CheckpointError CodeMaps CodeVector ColourLayerNorm Completion ComponentConfig ComponentSpec ConcatenatedELU Conditioner
+DataConfig DataError DataRef DataSource Dataset DiagonalLSTM Encoder EncoderConfig FeatureContext Head HeadRef ImageSet
+ImageSpec InputConfig KINDS KeepBefore Known LabelConfig LabelContext LatentModel LoadedRecipe LocalConv2d MaskRef
+MaskedConv2d MaskedDownsample MaskedUpsample Maxout MixingLayer Model ModelRef Noise NonFiniteError Ordering OrderingRef
+OrientedBackbone Phase PixelDistribution PixkitError PluginError Pointwise PointwiseLayer Recipe RecipeError Registrar
+Registry Reorient RowLSTM Run RunError Sampler SamplerRef Shift ShiftedConv2d ShiftedConvTranspose2d SourceImages
+TapLayer TapShape Taps UsageError VariationalModel assemble check_multiple complete evaluate hookimpl load load_recipe
+prepare split_gaussian build completion figures layers testing __version__
+""",
+)
+"""pixkit.__all__ of 0.1."""
+VERBS = ["load", "build", "evaluate", "verify", "sample", "complete", "upscale", "reconstruct", "bench", "register"]
+LEAVE_ALONE = {"__version__", "completion", *VERBS}
 
 
 @pytest.mark.parametrize("name", pixkit.__all__)
@@ -15,31 +38,100 @@ def test_every_public_name_is_there(name):
     value = getattr(pixkit, name)
     if isinstance(value, type):
         assert value.__name__ == name
+    if not isinstance(value, str):
         assert value.__doc__
 
 
-def test_dir_lists_the_public_names():
-    assert set(pixkit.__all__) <= set(dir(pixkit))
+def test_the_list_is_short_and_has_no_name_twice():
+    assert set(VERBS) <= set(pixkit.__all__)
+    assert 38 <= len(pixkit.__all__) <= 45
+    stub = ast.parse(Path(pixkit.__file__).with_suffix(".pyi").read_text(encoding="utf-8"))
+    stated = [alias.name for node in stub.body if isinstance(node, ast.ImportFrom) for alias in node.names]
+    assert len(stated) == len(set(stated))
+    assert sorted({*stated, "__version__"}) == sorted([*pixkit.__all__, *public.modules()])
+    assert all(alias.asname == alias.name for node in stub.body if isinstance(node, ast.ImportFrom)
+               for alias in node.names), "`X as X` is what makes a name of a stub public"  # fmt: skip
+
+
+def test_dir_lists_the_public_names_and_modules_alone():
+    assert sorted(dir(pixkit)) == sorted([*pixkit.__all__, *public.modules()])
+
+
+def test_a_star_import_brings_the_public_names():
+    found = {}
+    exec("from pixkit import *", found)
+    assert set(found) - {"__builtins__"} == set(pixkit.__all__)
 
 
 def test_a_name_that_is_not_there_is_an_attribute_error():
     with pytest.raises(AttributeError, match="no attribute 'Orderings'"):
         _ = pixkit.Orderings
+    with pytest.raises(ImportError, match="Orderings"):
+        exec("from pixkit import Orderings")
 
 
-def test_type_checkers_see_the_same_names():
-    tree = ast.parse(Path(pixkit.__file__).read_text(encoding="utf-8"))
-    block = next(node for node in tree.body if isinstance(node, ast.If))
-    stated = {
-        alias.asname: node.module.removeprefix("pixkit").removeprefix(".")
-        for node in block.body
-        if isinstance(node, ast.ImportFrom)
-        for alias in node.names
-    }
-    assert {**stated, **dict.fromkeys(pixkit._MODULES, "")} == {
-        **dict.fromkeys(pixkit._MODULES, ""),
-        **pixkit._MODULE_OF,
-    }
+@pytest.mark.parametrize("name", public.modules())
+def test_public_modules_say_what_they_export(name):
+    module = getattr(pixkit, name)
+    assert module is importlib.import_module(f"pixkit.{name}")
+    assert module.__doc__
+    assert [one for one in module.__all__ if not hasattr(module, one)] == []
+    assert sorted(module.__all__, key=lambda one: (not one.isupper(), not one[0].isupper(), one)) == module.__all__
+
+
+@pytest.mark.parametrize("name", FORMER)
+def test_every_name_of_0_1_is_importable_and_a_moved_one_says_where_it_is(name):
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        value = getattr(pixkit, name)
+    if name in LEAVE_ALONE or name in dir(pixkit):
+        assert not caught
+        return
+    (warning,) = caught
+    assert warning.category is DeprecationWarning
+    assert warning.filename == __file__
+    before, _, now = str(warning.message).partition(" is ")
+    home, _, attribute = now.removesuffix(" now").rpartition(".")
+    assert (before, attribute) == (f"pixkit.{name}", name)
+    assert home.removeprefix("pixkit.") in public.modules()
+    module = importlib.import_module(home)
+    assert getattr(module, name) is value
+    assert name in module.__all__
+
+
+def test_no_name_is_both_public_and_former():
+    former = [name for names in public.FORMER.values() for name in names.split()]
+    assert len(former) == len(set(former))
+    assert not set(former) & set(dir(pixkit))
+    assert set(former) == set(FORMER) - set(dir(pixkit)) - LEAVE_ALONE
+
+
+def test_build_is_the_verb_and_still_a_module():
+    import pixkit.build as module
+    from pixkit.training.build import build
+
+    assert pixkit.build is module and callable(module)
+    assert inspect.signature(pixkit.build) == inspect.signature(build)
+    assert pixkit.build.__doc__ == build.__doc__
+    assert pixkit.build.build is build
+    for name in ("BuildResult", "DryRun", "dry_run", "evaluate", "load"):
+        with pytest.warns(DeprecationWarning, match=f"pixkit.build.{name} is "):
+            value = getattr(module, name)
+        assert value is getattr(importlib.import_module("pixkit.training.build"), name, None) or value
+    with pytest.warns(DeprecationWarning, match="load is pixkit.load now"):
+        from pixkit.build import load
+    assert load is pixkit.load
+    with pytest.raises(AttributeError, match="no attribute 'bild'"):
+        _ = module.bild
+
+
+def test_completion_is_the_module_of_0_1():
+    import pixkit.completion as module
+
+    assert module.__all__ == ["Completion", "complete", "conditional_nats", "hide_box", "hide_random", "keep_edge"]
+    for name in module.__all__:
+        with pytest.warns(DeprecationWarning, match=f"pixkit.completion.{name} is "):
+            assert getattr(module, name).__name__ == name
 
 
 def test_importing_pixkit_imports_nothing_heavy():
@@ -48,3 +140,11 @@ def test_importing_pixkit_imports_nothing_heavy():
     )
     result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert result.stdout.strip() == ""
+
+
+def test_names_are_imported_one_by_one():
+    code = (
+        "import sys, pixkit; pixkit.ImageSpec, pixkit.UsageError; print('torch' in sys.modules, 'numpy' in sys.modules)"
+    )
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert result.stdout.split() == ["False", "False"]

@@ -1,6 +1,7 @@
 """README.md against what it speaks of: its table of components, its commands, its links."""
 
 import re
+import warnings
 from pathlib import Path
 
 import pytest
@@ -69,9 +70,13 @@ def test_the_python_runs(tmp_path, monkeypatch):
         assert main(["build", "-q", path, *short, "data.limit_train=64", "data.limit_test=16"]) == 0
     found = {}
     (code,) = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
-    exec(compile(code, "README.md", "exec"), found)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", DeprecationWarning)
+        exec(compile(code, "README.md", "exec"), found)
     assert found["nats"].shape == (10,) and found["z"].shape == (10, 16) and found["bound"].shape == (10,)
     assert found["found"].exact and found["found"].samples.shape == (8, 1, 8, 8)
+    assert found["scores"].images == 16 and found["drawn"].images.shape == (16, 1, 8, 8)
+    assert found["again"].images.shape == (2, 1, 8, 8) and Path("again.png").exists()
 
 
 if __name__ == "__main__":

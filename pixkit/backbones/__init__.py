@@ -1,1 +1,18 @@
 """The base of backbones, how levels enter them, and what they are conditioned on."""
+
+from pixkit.backbones.base import Backbone, BackboneSpec, InputConfig, LevelEncoding, check_multiple
+from pixkit.backbones.conditioners import Conditioner, FeatureContext, LabelConfig, LabelContext
+from pixkit.backbones.oriented import OrientedBackbone
+
+__all__ = [
+    "Backbone",
+    "BackboneSpec",
+    "Conditioner",
+    "FeatureContext",
+    "InputConfig",
+    "LabelConfig",
+    "LabelContext",
+    "LevelEncoding",
+    "OrientedBackbone",
+    "check_multiple",
+]

@@ -13,7 +13,7 @@ import click
 
 from pixkit.cli.group import CommandGroup
 from pixkit.cli.output import colour_wanted, fail
-from pixkit.components.distribution import OWN
+from pixkit.distribution import OWN
 from pixkit.errors import PixkitError
 
 TRACEBACK_VARIABLE = "PIXKIT_TRACEBACK"

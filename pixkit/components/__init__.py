@@ -1,1 +1,38 @@
 """Naming components, finding them, and the door that plugins come through."""
+
+from pixkit.components.config import ComponentConfig
+from pixkit.components.hookspecs import API_VERSION, hookimpl
+from pixkit.components.plugins import PluginInfo, Plugins, plugins, registry
+from pixkit.components.registry import KINDS, Entry, Registrar, Registry
+from pixkit.components.spec import (
+    BackboneRef,
+    ComponentSpec,
+    DataRef,
+    HeadRef,
+    MaskRef,
+    ModelRef,
+    OrderingRef,
+    SamplerRef,
+)
+
+__all__ = [
+    "API_VERSION",
+    "KINDS",
+    "BackboneRef",
+    "ComponentConfig",
+    "ComponentSpec",
+    "DataRef",
+    "Entry",
+    "HeadRef",
+    "MaskRef",
+    "ModelRef",
+    "OrderingRef",
+    "PluginInfo",
+    "Plugins",
+    "Registrar",
+    "Registry",
+    "SamplerRef",
+    "hookimpl",
+    "plugins",
+    "registry",
+]

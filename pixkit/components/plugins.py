@@ -20,9 +20,9 @@ from typing import Any
 import pluggy
 
 from pixkit.components import hookspecs
-from pixkit.components.distribution import GROUP, canonical, is_own, remarks
 from pixkit.components.plugin_file import PluginFile, read_plugin_file
 from pixkit.components.registry import NOTEBOOK, Absence, Entry, Registrar, Registry
+from pixkit.distribution import GROUP, canonical, is_own, remarks
 from pixkit.errors import PluginError
 
 DISABLE_VARIABLE = "PIXKIT_DISABLE_PLUGINS"
@@ -217,6 +217,28 @@ def plugins() -> Plugins:
 def registry() -> Registry:
     """The registry of this process."""
     return plugins().registry
+
+
+def register(kind: str, name: str, cls: Any) -> Any:
+    """Make a class a component of this process, as from a notebook; give the class.
+
+        pixkit.register("backbone", "mine", MyBackbone)
+        pixkit.build("mine.yaml")  # backbone: {type: mine, width: 32}
+
+    Where cells are run again, the last class has the name. Elsewhere, a run of such a component needs the same call
+    before `pixkit.load`; a class in a file comes with ``pixkit.load(run, plugins=["file.py"])``.
+
+    Args:
+        kind: ordering, mask, backbone, head, sampler, model or data.
+        name: what recipes call it: letters, digits, "_" and "-".
+        cls: the class, derived from the kind's base class, with a nested ``Config``.
+
+    Raises:
+        PluginError: for an unknown kind, a bad name, a class of another kind or without a ``Config``, or a name that a
+            plugin brings already.
+    """
+    plugins().register(kind, name, cls)
+    return cls
 
 
 def _manager() -> pluggy.PluginManager:

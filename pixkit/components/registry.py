@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from pixkit.components.config import ComponentConfig
-from pixkit.components.distribution import canonical, is_own
 from pixkit.components.plugin_file import SUFFIX
+from pixkit.distribution import canonical, is_own
 from pixkit.errors import PluginError
 
 BASES = {

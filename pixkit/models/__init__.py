@@ -1,0 +1,33 @@
+"""What a trained thing is: models of pixels alone, of several orderings, and with a latent code."""
+
+from pixkit.models.autoregressive import AutoregressiveModel
+from pixkit.models.base import Losses, Model, Phase
+from pixkit.models.codes import CodeMaps, CodeVector
+from pixkit.models.encoder import Encoder, EncoderConfig, SparsityConfig, halved, halvings_to, split_gaussian
+from pixkit.models.labelled import LabelledModel
+from pixkit.models.latent import LatentModel, VariationalModel
+from pixkit.models.latent_config import CodeConfig, DecoderConfig
+from pixkit.models.order_agnostic import OrderAgnosticModel
+from pixkit.models.request import SampleRequest
+
+__all__ = [
+    "AutoregressiveModel",
+    "CodeConfig",
+    "CodeMaps",
+    "CodeVector",
+    "DecoderConfig",
+    "Encoder",
+    "EncoderConfig",
+    "LabelledModel",
+    "LatentModel",
+    "Losses",
+    "Model",
+    "OrderAgnosticModel",
+    "Phase",
+    "SampleRequest",
+    "SparsityConfig",
+    "VariationalModel",
+    "halved",
+    "halvings_to",
+    "split_gaussian",
+]

@@ -1,1 +1,7 @@
 """Which sub-pixels are drawn at which step, and the masks that follow from that."""
+
+from pixkit.orderings.base import Colours, Ordering, OrderingConfig
+from pixkit.orderings.masks import MASKS, TapShape
+from pixkit.orderings.scans import ORDERINGS
+
+__all__ = ["MASKS", "ORDERINGS", "Colours", "Ordering", "OrderingConfig", "TapShape"]

@@ -1,0 +1,6 @@
+"""The proof: when each unit of a network is ready to be computed, and whether a prediction waits for what is later."""
+
+from pixkit.readiness.report import Pixel, Report, Sight, examine
+from pixkit.readiness.trace import Operation, Trace, Untraceable
+
+__all__ = ["Operation", "Pixel", "Report", "Sight", "Trace", "Untraceable", "examine"]

@@ -1,1 +1,9 @@
-"""The run directory: what a build leaves behind, and how it is read and written."""
+"""The run directory: what a build leaves behind, and how it is read and written.
+
+`pixkit.load` gives a run's model. Nothing here needs torch.
+"""
+
+from pixkit.runs.run import Run
+from pixkit.runs.summary import find_runs, summary
+
+__all__ = ["Run", "find_runs", "summary"]

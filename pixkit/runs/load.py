@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
 import torch
 from torch import Tensor
 
+from pixkit.components.plugins import plugins as loaded_plugins
 from pixkit.data import Dataset, Progress, prepare
 from pixkit.errors import UsageError
 from pixkit.image import ImageSpec
@@ -29,8 +30,12 @@ def load(
     dtype: torch.dtype | None = None,
     checkpoint: str = "best",
     weights: str = "ema",
+    plugins: Iterable[str | Path] = (),
 ) -> Model:
     """A run's model, in evaluation mode.
+
+        model = pixkit.load("runs/digits-pixelcnn")
+        x = model.sample(10, seed=0)  # int64 [10, 1, 8, 8]
 
     Args:
         run: the run, or its folder.
@@ -38,13 +43,16 @@ def load(
         dtype: converted to, after loading; as trained if left out.
         checkpoint: best, last or step-N.
         weights: ema (the raw ones where there is no average) or raw.
+        plugins: Python files with the hooks of a plugin, whose components the run needs.
 
     Raises:
         RunError: if it is no run.
-        PluginError: if a component's plugin is missing.
+        PluginError: if a component's plugin is missing, or a plugin file cannot be loaded.
         CheckpointError: if there is no such checkpoint, or it is damaged or another model's.
         UsageError: if the device is missing, or for other weights.
     """
+    for file in plugins:
+        loaded_plugins().load_file(file)
     opened = opened_run(run)
     where = pick_device(device)
     folder = opened.checkpoint(checkpoint)

@@ -11,9 +11,9 @@ from typing import Any
 import numpy as np
 import torch
 
-from pixkit.components.distribution import version
 from pixkit.components.plugins import Plugins
 from pixkit.data.dataset import Dataset
+from pixkit.distribution import version
 from pixkit.errors import UsageError
 from pixkit.models.base import Model
 from pixkit.recipe import LoadedRecipe

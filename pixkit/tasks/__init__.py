@@ -1,1 +1,30 @@
-"""What a trained model is for: the verbs of the Python API and of the command line."""
+"""What a trained model is for: what the verbs at the top of pixkit take and give."""
+
+from pixkit.tasks.complete import Completion, conditional_nats
+from pixkit.tasks.drawing import DrawingOptions
+from pixkit.tasks.inputs import read_images, read_mask
+from pixkit.tasks.latents import Reconstruction
+from pixkit.tasks.masks import hide_box, hide_random, keep_edge
+from pixkit.tasks.sample import Sampled
+from pixkit.tasks.score import Scores, active_units
+from pixkit.tasks.timing import Row, SamplingTimes, time_sampling
+from pixkit.tasks.upscale import Upscaling
+
+__all__ = [
+    "Completion",
+    "DrawingOptions",
+    "Reconstruction",
+    "Row",
+    "Sampled",
+    "SamplingTimes",
+    "Scores",
+    "Upscaling",
+    "active_units",
+    "conditional_nats",
+    "hide_box",
+    "hide_random",
+    "keep_edge",
+    "read_images",
+    "read_mask",
+    "time_sampling",
+]

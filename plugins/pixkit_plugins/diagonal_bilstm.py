@@ -5,6 +5,7 @@ from __future__ import annotations
 from torch import Tensor, nn
 
 import pixkit
+from pixkit.layers import DiagonalLSTM, Shift
 from pixkit_plugins.recurrent import Gates, PixelRNN
 
 pixkit_api_version = 1
@@ -39,10 +40,10 @@ class Layer(nn.Module):
     def __init__(self, config: DiagonalBiLSTM.Config, scan: pixkit.BackboneSpec) -> None:
         super().__init__()
         self.left_gates = Gates(config.units, 1, scan)
-        self.left = pixkit.DiagonalLSTM(config.units, scan.ordering)
+        self.left = DiagonalLSTM(config.units, scan.ordering)
         self.right_gates = Gates(config.units, 1, scan)
-        self.right = pixkit.DiagonalLSTM(config.units, scan.ordering, mirrored=True)
-        self.down = pixkit.Shift(1, 0)
+        self.right = DiagonalLSTM(config.units, scan.ordering, mirrored=True)
+        self.down = Shift(1, 0)
 
     def forward(self, x: Tensor, context: Tensor | None) -> Tensor:
         """Diagonal by diagonal, one direction after the other."""

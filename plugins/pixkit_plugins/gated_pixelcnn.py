@@ -9,14 +9,15 @@ from pydantic import Field
 from torch import Tensor, nn
 
 import pixkit
-from pixkit.layers import InitName, initialise
+from pixkit.backbones import OrientedBackbone, check_multiple
+from pixkit.layers import InitName, MaskedConv2d, Pointwise, ShiftedConv2d, initialise
 
 pixkit_api_version = 1
 
-Layer = TypeVar("Layer", pixkit.ShiftedConv2d, pixkit.MaskedConv2d, nn.Conv2d)
+Layer = TypeVar("Layer", ShiftedConv2d, MaskedConv2d, nn.Conv2d)
 
 
-class GatedPixelCNN(pixkit.OrientedBackbone):
+class GatedPixelCNN(OrientedBackbone):
     """Two stacks of gated convolutions, vertical and horizontal; every earlier pixel is seen, without a blind spot.
 
     Layer l of L, at the site (r, c), in p = `width` maps (figure 2 and equations 2 and 4 of arXiv 1606.05328):
@@ -80,10 +81,10 @@ class GatedPixelCNN(pixkit.OrientedBackbone):
     def __init__(self, config: Config, spec: pixkit.BackboneSpec) -> None:
         super().__init__(config, spec)
         for key, maps in (("width", config.width), ("output_width", config.output_width or config.width)):
-            pixkit.check_multiple(key, maps, spec.ordering.groups, "the number of colour groups", config)
+            check_multiple(key, maps, spec.ordering.groups, "the number of colour groups", config)
         width, half, ordering = config.width, config.first_kernel // 2, self.scan.ordering
         below = range(config.layers - 1)
-        first = pixkit.ShiftedConv2d(spec.inputs, 2 * width, (-half, -1), (-half, half))
+        first = ShiftedConv2d(spec.inputs, 2 * width, (-half, -1), (-half, half))
         self.first = before_gate(first, config.gain)
         self.vertical = nn.ModuleList(Vertical(config, spec.context) for _ in below)
         start = Horizontal(config, self.scan, spec.inputs, config.first_kernel, "A")
@@ -113,16 +114,16 @@ class GatedPixelCNN(pixkit.OrientedBackbone):
 
 def before_gate(layer: Layer, gain: float) -> Layer:
     """The layer, initialised for a gate to read its result: weights of deviation gain / sqrt(inputs), no bias."""
-    inputs = layer.fan_in if isinstance(layer, pixkit.MaskedConv2d) else layer.weight[0].numel()
+    inputs = layer.fan_in if isinstance(layer, MaskedConv2d) else layer.weight[0].numel()
     nn.init.normal_(layer.weight, std=gain / max(inputs, 1.0) ** 0.5)
     if layer.bias is not None:
         nn.init.zeros_(layer.bias)
     return layer
 
 
-def point(before: int, after: int, ordering: pixkit.Ordering, init: InitName) -> pixkit.Pointwise:
+def point(before: int, after: int, ordering: pixkit.Ordering, init: InitName) -> Pointwise:
     """A 1x1 map, initialised."""
-    layer = pixkit.Pointwise(before, after, ordering)
+    layer = Pointwise(before, after, ordering)
     initialise(layer, init)
     return layer
 
@@ -150,7 +151,7 @@ class Vertical(nn.Module):
         super().__init__()
         width, half = config.width, config.kernel // 2
         self.gate = Gate(config, context)
-        conv = pixkit.ShiftedConv2d(width, 2 * width, (-half, 0), (-half, half))
+        conv = ShiftedConv2d(width, 2 * width, (-half, 0), (-half, half))
         self.conv = before_gate(conv, config.gain)
 
     def forward(self, seen: Tensor, context: Tensor | None) -> Tensor:
@@ -171,7 +172,7 @@ class Horizontal(nn.Module):
     ) -> None:
         super().__init__()
         maps, gain = 2 * config.width, config.gain / 2**0.5
-        conv = pixkit.MaskedConv2d(in_maps, maps, kernel, mask_type, scan.ordering, shape=InRow())
+        conv = MaskedConv2d(in_maps, maps, kernel, mask_type, scan.ordering, shape=InRow())
         self.conv = before_gate(conv, gain)
         self.link = before_gate(nn.Conv2d(maps, maps, 1, bias=False), gain)
         self.gate = Gate(config, scan.context)

@@ -9,7 +9,8 @@ from pydantic import Field
 from torch import Tensor, nn
 
 import pixkit
-from pixkit.layers import AppendMaps, activated_maps, activation, norm
+from pixkit.backbones import check_multiple
+from pixkit.layers import AppendMaps, LocalConv2d, Pointwise, activated_maps, activation, norm
 
 pixkit_api_version = 1
 
@@ -63,7 +64,7 @@ class LocalPixelCNN(pixkit.Backbone):
         super().__init__(config, spec)
         ordering, width = spec.ordering, config.width
         groups, last = ordering.groups, config.stages - 1
-        pixkit.check_multiple("width", width, groups, "the number of colour groups", config)
+        check_multiple("width", width, groups, "the number of colour groups", config)
         self.width = width
         self.ones = AppendMaps(torch.ones(groups, spec.image.height, spec.image.width))
         self.first = Masked(config, (spec.inputs + groups, width), "A", ordering)
@@ -108,7 +109,7 @@ class Masked(nn.Module):
         dilation: int = 1,
     ) -> None:
         super().__init__()
-        self.conv = pixkit.LocalConv2d(*maps, config.kernel, mask_type, ordering, dilation=dilation)
+        self.conv = LocalConv2d(*maps, config.kernel, mask_type, ordering, dilation=dilation)
         self.norm = norm(config.norm, maps[1], ordering.groups)
 
     def forward(self, x: Tensor) -> Tensor:
@@ -125,9 +126,9 @@ class GatedResnet(nn.Module):
         read = activated_maps(config.activation, width)
         self.activation = activation(config.activation)
         self.enter = Masked(config, (read, width), "B", ordering)
-        self.short_cut = pixkit.Pointwise(read, width, ordering) if reading else None
+        self.short_cut = Pointwise(read, width, ordering) if reading else None
         self.dropout = nn.Dropout(config.dropout)
-        self.conv = pixkit.LocalConv2d(read, 2 * width, config.kernel, "B", ordering)
+        self.conv = LocalConv2d(read, 2 * width, config.kernel, "B", ordering)
         self.condition = nn.Conv2d(spec.context, 2 * width, 1, bias=False) if spec.context else None
         self.norm = norm(config.norm, width, ordering.groups)
 

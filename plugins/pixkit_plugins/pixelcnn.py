@@ -9,7 +9,18 @@ from pydantic import Field
 from torch import Tensor, nn
 
 import pixkit
-from pixkit.layers import ActivationName, InitName, NormName, activated_maps, activation, initialise, norm
+from pixkit.backbones import check_multiple
+from pixkit.layers import (
+    ActivationName,
+    InitName,
+    MaskedConv2d,
+    NormName,
+    Pointwise,
+    activated_maps,
+    activation,
+    initialise,
+    norm,
+)
 
 pixkit_api_version = 1
 
@@ -68,7 +79,7 @@ class PixelCNN(pixkit.Backbone):
         super().__init__(config, spec)
         ordering, width = spec.ordering, config.width
         check_widths(config, ordering.groups)
-        stem = pixkit.MaskedConv2d(spec.inputs, width, config.first_kernel, "A", ordering)
+        stem = MaskedConv2d(spec.inputs, width, config.first_kernel, "A", ordering)
         self.condition = nn.Conv2d(spec.context, width, 1) if spec.context else None
         blocks = [_BLOCKS[config.block](config, ordering) for _ in range(config.layers)]
         self.stem = stem
@@ -83,7 +94,7 @@ class PixelCNN(pixkit.Backbone):
         initialise(self, config.init)
 
     def _point(self, before: int, after: int) -> nn.Module:
-        return pixkit.Pointwise(activated_maps(self.config.activation, before), after, self.spec.ordering)
+        return Pointwise(activated_maps(self.config.activation, before), after, self.spec.ordering)
 
     def forward(self, x: Tensor, context: Tensor | None = None) -> Tensor:
         """[B, inputs, H, W], and the context if there is one, to [B, width, H, W]."""
@@ -102,14 +113,14 @@ class Paper(nn.Module):
         read = [activated_maps(name, maps) for maps in (width, half, half)]
         self.layers = nn.Sequential(
             activation(name),
-            pixkit.Pointwise(read[0], half, ordering),
+            Pointwise(read[0], half, ordering),
             norm(config.norm, half, ordering.groups),
             activation(name),
-            pixkit.MaskedConv2d(read[1], half, config.kernel, "B", ordering),
+            MaskedConv2d(read[1], half, config.kernel, "B", ordering),
             norm(config.norm, half, ordering.groups),
             activation(name),
             nn.Dropout(config.dropout),
-            pixkit.Pointwise(read[2], width, ordering),
+            Pointwise(read[2], width, ordering),
         )
 
     def forward(self, x: Tensor) -> Tensor:
@@ -127,7 +138,7 @@ class Residual(nn.Module):
             norm(config.norm, width, ordering.groups),
             activation(name),
             nn.Dropout(config.dropout),
-            pixkit.MaskedConv2d(activated_maps(name, width), width, config.kernel, "B", ordering),
+            MaskedConv2d(activated_maps(name, width), width, config.kernel, "B", ordering),
         )
 
     def forward(self, x: Tensor) -> Tensor:
@@ -144,7 +155,7 @@ class Plain(nn.Module):
         self.layers = nn.Sequential(
             activation(name),
             nn.Dropout(config.dropout),
-            pixkit.MaskedConv2d(activated_maps(name, width), width, config.kernel, "B", ordering),
+            MaskedConv2d(activated_maps(name, width), width, config.kernel, "B", ordering),
             norm(config.norm, width, ordering.groups),
         )
 
@@ -168,7 +179,7 @@ def check_widths(config: PixelCNN.Config, groups: int) -> None:
         ("output_width", config.output_width or config.width, groups * (2 if config.activation == "maxout" else 1)),
     ):
         reason = f"for {groups} colour groups, block '{config.block}' and activation '{config.activation}'"
-        pixkit.check_multiple(key, maps, multiple, reason, config)
+        check_multiple(key, maps, multiple, reason, config)
 
 
 @pixkit.hookimpl

@@ -11,6 +11,7 @@ from pydantic import Field
 from torch import Tensor, nn
 
 import pixkit
+from pixkit.backbones import OrientedBackbone
 from pixkit.layers import (
     AppendMaps,
     Shift,
@@ -30,7 +31,7 @@ LEFT: Span = (-1, 0)
 HERE: Span = (0, 0)
 
 
-class PixelCNNpp(pixkit.OrientedBackbone):
+class PixelCNNpp(OrientedBackbone):
     """Two streams of gated resnets through an hourglass of resolutions; features for a head with joint colours.
 
     The upper stream u sees all rows above the site; the left stream ul what is left of it too, and reads u by 1x1 maps.

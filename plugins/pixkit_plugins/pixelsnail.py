@@ -8,7 +8,8 @@ from pydantic import Field
 from torch import Tensor, nn
 
 import pixkit
-from pixkit.layers import AppendMaps, ConcatenatedELU, WeightNormConv2d, positions
+from pixkit.backbones import OrientedBackbone
+from pixkit.layers import AppendMaps, CausalAttention, ConcatenatedELU, WeightNormConv2d, positions
 
 pixkit_api_version = 1
 
@@ -16,7 +17,7 @@ HERE, BEFORE = (0, 0), (-1, 0)
 """Rows or columns of a kernel: the own one; the own one and the one before it."""
 
 
-class PixelSNAIL(pixkit.OrientedBackbone):
+class PixelSNAIL(OrientedBackbone):
     """Gated residual convolutions and causal attention in turn; 12 blocks of 4 and one in the paper.
 
     The first layer is PixelCNN++'s (arXiv 1701.05517) without its vertical stream: a 1x3 kernel over the row above
@@ -100,7 +101,7 @@ class Block(nn.Module):
         self.content, self.seeker = gated(sizes["key"]), gated(sizes["query"])
         self.key_value = WeightNormConv2d(sizes["key"], keys + values, HERE, HERE)
         self.query = WeightNormConv2d(sizes["query"], keys, HERE, HERE)
-        self.attention = pixkit.CausalAttention(spec.ordering, heads=config.heads)
+        self.attention = CausalAttention(spec.ordering, heads=config.heads)
         self.merge = gated(width, extra=values)
 
     def forward(self, h: Tensor, x: Tensor, context: Tensor | None) -> Tensor:

@@ -10,13 +10,14 @@ from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
 import pixkit
-from pixkit.layers import InitName, initialise
+from pixkit.backbones import OrientedBackbone, check_multiple
+from pixkit.layers import InitName, MaskedConv2d, Pointwise, initialise
 
 FORGET = 1
 """Which quarter of the gates' maps is the forget gate, in the order o, f, i, g."""
 
 
-class PixelRNN(pixkit.OrientedBackbone):
+class PixelRNN(OrientedBackbone):
     """A 7x7 type A layer; residual LSTM layers, x + (1x1 B: h -> 2h)(LSTM: 2h -> h)(x); output layers of (ReLU, 1x1 B).
 
     A context enters every LSTM layer: a 1x1 map of it is added to the gates' input-to-state half, in each direction
@@ -56,15 +57,15 @@ class PixelRNN(pixkit.OrientedBackbone):
         sizes = [stream] + [config.output_width or stream] * config.output_layers
         self.width = sizes[-1]
         for key, maps in (("units", config.units), ("output_width", self.width)):
-            pixkit.check_multiple(key, maps, ordering.groups, "the number of colour groups", config)
-        self.stem = pixkit.MaskedConv2d(spec.inputs, stream, 7, "A", ordering)
+            check_multiple(key, maps, ordering.groups, "the number of colour groups", config)
+        self.stem = MaskedConv2d(spec.inputs, stream, 7, "A", ordering)
         self.lstms = nn.ModuleList(self.lstm() for _ in range(config.layers))
-        self.ups = nn.ModuleList(pixkit.Pointwise(config.units, stream, ordering) for _ in self.lstms)
+        self.ups = nn.ModuleList(Pointwise(config.units, stream, ordering) for _ in self.lstms)
         skips = config.layers if config.skip else 0
-        self.skips = nn.ModuleList(pixkit.Pointwise(config.units, stream, ordering, bias=False) for _ in range(skips))
+        self.skips = nn.ModuleList(Pointwise(config.units, stream, ordering, bias=False) for _ in range(skips))
         self.out = nn.Sequential()
         for before, after in itertools.pairwise(sizes):
-            self.out.extend([nn.ReLU(), pixkit.Pointwise(before, after, ordering)])
+            self.out.extend([nn.ReLU(), Pointwise(before, after, ordering)])
         self.out.append(nn.ReLU())
         initialise(self, config.init)
         for module in self.modules():
@@ -101,7 +102,7 @@ class Gates(nn.Module):
     def __init__(self, units: int, kernel: int, scan: pixkit.BackboneSpec) -> None:
         super().__init__()
         self.units = units
-        self.read = pixkit.MaskedConv2d(2 * units, 4 * units, kernel, "B", scan.ordering, shape=OwnRow())
+        self.read = MaskedConv2d(2 * units, 4 * units, kernel, "B", scan.ordering, shape=OwnRow())
         self.condition = nn.Conv2d(scan.context, 4 * units, 1, bias=False) if scan.context else None
 
     def remember(self, bias: float) -> None:

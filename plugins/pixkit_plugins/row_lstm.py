@@ -41,7 +41,7 @@ class Layer(nn.Module):
     def __init__(self, config: RowLSTM.Config, scan: pixkit.BackboneSpec) -> None:
         super().__init__()
         self.gates = Gates(config.units, config.kernel, scan)
-        self.recurrence = pixkit.RowLSTM(config.units, scan.ordering, config.kernel)
+        self.recurrence = pixkit.layers.RowLSTM(config.units, scan.ordering, config.kernel)
 
     def forward(self, x: Tensor, context: Tensor | None) -> Tensor:
         """The gates of all sites, then row by row."""

@@ -20,13 +20,13 @@ ABSTRACT = {
     pixkit.Ordering: {"site_steps"},
     pixkit.TapShape: {"has"},
     pixkit.Backbone: {"forward"},
-    pixkit.OrientedBackbone: {"features"},
-    pixkit.Conditioner: {"forward", "example", "check"},
+    pixkit.backbones.OrientedBackbone: {"features"},
+    pixkit.backbones.Conditioner: {"forward", "example", "check"},
     LevelEncoding: {"forward"},
     pixkit.Head: {"colours", "distribution"},
-    pixkit.PixelDistribution: {"site_log_prob", "level_log_probs", "quantile"},
-    pixkit.MixingLayer: {"forward", "ready"},
-    pixkit.TapLayer: {"forward", "taps", "tap_weight"},
+    pixkit.heads.PixelDistribution: {"site_log_prob", "level_log_probs", "quantile"},
+    pixkit.layers.MixingLayer: {"forward", "ready"},
+    pixkit.layers.TapLayer: {"forward", "taps", "tap_weight"},
     Recurrence: {"split", "join", "drive"},
     DataInitialised: {"initialise_from"},
     pixkit.DataSource: {"load"},
@@ -53,7 +53,7 @@ def test_each_single_method_is_missed(base, lacked):
         type("Nearly", (base,), given)()
 
 
-class Above(pixkit.MixingLayer):
+class Above(pixkit.layers.MixingLayer):
     """The site above, by a layer as pixkit 0.1 took them: without `at`."""
 
     def forward(self, x):
@@ -69,7 +69,7 @@ class Tall(pixkit.Backbone):
     def __init__(self, config, spec):
         super().__init__(config, spec)
         self.width = 6
-        self.stem = pixkit.MaskedConv2d(spec.inputs, 6, 3, "A", spec.ordering)
+        self.stem = pixkit.layers.MaskedConv2d(spec.inputs, 6, 3, "A", spec.ordering)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", DeprecationWarning)
             self.above = Above()

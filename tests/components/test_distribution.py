@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 import pixkit
-from pixkit.components import distribution
+from pixkit import distribution
 from pixkit.components.plugins import plugins
 
 PROJECT = tomllib.loads((Path(__file__).parents[2] / "pyproject.toml").read_text(encoding="utf-8"))["project"]

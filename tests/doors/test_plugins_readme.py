@@ -67,7 +67,7 @@ def test_the_recipe_is_valid_and_trains(loaded, tmp_path):
 
 def test_the_table_is_right():
     rows = re.findall(r"^\| `(\w+)` \| `pixkit\.(\w+)` \| `(\w+)` \|", TEXT, flags=re.MULTILINE)
-    assert {kind for kind, _, _ in rows} == set(pixkit.KINDS)
+    assert {kind for kind, _, _ in rows} == set(pixkit.components.KINDS)
     for kind, base, check in rows:
         assert check == f"check_{kind}" and check in testing.__all__
         assert base in pixkit.__all__

@@ -197,19 +197,19 @@ def test_it_is_the_network_with_full_kernels_times_masks():
 def shifted_twice(net):
     """s_l sees rows < r, and yet the link is shifted down."""
     for layer in net.horizontal:
-        layer.link = nn.Sequential(layer.link, pixkit.Shift(1, 0))
+        layer.link = nn.Sequential(layer.link, pixkit.layers.Shift(1, 0))
 
 
 def shifted_in_every_layer(net):
     """Every vertical kernel lies above its site."""
     for layer in net.vertical:
-        conv = pixkit.ShiftedConv2d(layer.conv.in_maps, layer.conv.out_maps, (-2, -1), (-1, 1))
+        conv = pixkit.layers.ShiftedConv2d(layer.conv.in_maps, layer.conv.out_maps, (-2, -1), (-1, 1))
         layer.conv = conv
 
 
 def shifted_never(net):
     """s_1 sees the row r, and the link is not shifted."""
-    net.first = pixkit.ShiftedConv2d(net.first.in_maps, net.first.out_maps, (-3, 0), (-3, 3))
+    net.first = pixkit.layers.ShiftedConv2d(net.first.in_maps, net.first.out_maps, (-3, 0), (-3, 3))
 
 
 def shifted_at_the_link(net):
@@ -278,7 +278,7 @@ def test_every_parameter_is_trained(skip, channels):
     trained = {name: parameter.grad != 0 for name, parameter in net.named_parameters()}
     for name, found in trained.items():
         layer = net.get_submodule(name.rpartition(".")[0])
-        masked = isinstance(layer, pixkit.MaskedConv2d) and name.endswith("weight")
+        masked = isinstance(layer, pixkit.layers.MaskedConv2d) and name.endswith("weight")
         assert torch.equal(found, layer.mask > 0 if masked else torch.ones_like(found)), name
 
 

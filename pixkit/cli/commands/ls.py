@@ -10,7 +10,7 @@ import click
 from pixkit.cli.options import KIND, json_option
 from pixkit.cli.output import emit, emit_json, table
 from pixkit.cli.plugins import loaded_plugins
-from pixkit.components.distribution import OWN
+from pixkit.distribution import OWN
 from pixkit.errors import PixkitError
 
 if TYPE_CHECKING:

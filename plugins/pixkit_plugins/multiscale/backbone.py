@@ -9,12 +9,14 @@ from pydantic import Field
 from torch import Tensor, nn
 
 import pixkit
-from pixkit.layers import AppendMaps, Decimate, Lattice, Mosaic
+from pixkit.backbones import OrientedBackbone, check_multiple
+from pixkit.components import BackboneRef
+from pixkit.layers import AppendMaps, Decimate, Lattice, MaskedConv2d, Mosaic, Pointwise
 from pixkit_plugins.multiscale.ordering import Group, MultiscaleOrdering
 from pixkit_plugins.pixelcnn import PixelCNN, width_unit
 
 
-class Multiscale(pixkit.OrientedBackbone):
+class Multiscale(OrientedBackbone):
     """Any backbone on every 2^d-th site, then doublings by plain residual networks, each group by one call.
 
     Parallel multiscale PixelCNN (Reed et al., 2017, arXiv 1703.03664), which needs the ordering `multiscale`:
@@ -41,7 +43,7 @@ class Multiscale(pixkit.OrientedBackbone):
     class Config(pixkit.ComponentConfig):
         """The base, and the sizes of the networks."""
 
-        base: pixkit.BackboneRef | None = None
+        base: BackboneRef | None = None
         """The backbone of the decimated image; left out, a pixelcnn as it comes, its width rounded up to what the
         colours need."""
         width: int = Field(64, ge=1, le=4096)
@@ -61,7 +63,7 @@ class Multiscale(pixkit.OrientedBackbone):
 
     def __init__(self, config: Config, spec: pixkit.BackboneSpec) -> None:
         check_parts(config, spec)
-        pixkit.check_multiple("width", config.width, spec.ordering.groups, "the number of colour groups", config)
+        check_multiple("width", config.width, spec.ordering.groups, "the number of colour groups", config)
         super().__init__(config, spec)
         self.width, image = config.width, self.scan.image
         ordering = cast(MultiscaleOrdering, self.scan.ordering)
@@ -72,10 +74,10 @@ class Multiscale(pixkit.OrientedBackbone):
         self.numbers, self.networks = _networks(config, self.scan, self.groups)
         self.mosaic = Mosaic([coarse, *(group.own for group in self.groups)], (image.height, image.width))
         several = ordering.groups > 1
-        self.colours = pixkit.MaskedConv2d(spec.inputs, self.width, 1, "A", ordering) if several else None
+        self.colours = MaskedConv2d(spec.inputs, self.width, 1, "A", ordering) if several else None
         self.out = nn.Sequential()
         for _ in range(config.output_layers):
-            self.out.extend([nn.ReLU(), pixkit.Pointwise(self.width, self.width, ordering)])
+            self.out.extend([nn.ReLU(), Pointwise(self.width, self.width, ordering)])
         self.out.append(nn.ReLU())
 
     def features(self, x: Tensor, context: Tensor | None = None) -> Tensor:
@@ -99,7 +101,7 @@ class Base(nn.Module):
         self.decimate = Decimate([coarse])
         self.context = ContextAt([coarse]) if spec.context else None
         self.body = base_of(config, pixkit.BackboneSpec(ordering.spec, ordering, spec.inputs, spec.context))
-        self.project = pixkit.Pointwise(self.body.width, config.width, ordering)
+        self.project = Pointwise(self.body.width, config.width, ordering)
 
     def forward(self, x: Tensor, context: Tensor | None) -> Tensor:
         """[B, inputs, H, W] to [B, width, h, w]."""

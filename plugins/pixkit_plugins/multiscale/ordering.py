@@ -10,6 +10,7 @@ from pydantic import Field, model_validator
 from torch import Tensor
 
 import pixkit
+from pixkit.components import OrderingRef
 from pixkit.layers import Lattice
 
 Corner: TypeAlias = Literal["right", "below", "diagonal"]
@@ -41,7 +42,7 @@ class MultiscaleOrdering(pixkit.Ordering):
 
         base: int = Field(4, ge=1, le=4096)
         """The image is halved until no side is longer than this."""
-        base_ordering: pixkit.OrderingRef = Field(default={"type": "raster"}, validate_default=True)
+        base_ordering: OrderingRef = Field(default={"type": "raster"}, validate_default=True)
         """Ordering of the coarsest sites; its key `colours` has no effect."""
         groups: tuple[Corner, Corner, Corner] = Field(("right", "below", "diagonal"), strict=False)
         """In which order the other three sites of each 2x2 block are drawn."""

@@ -12,6 +12,7 @@ from pydantic import Field
 from torch import Tensor, nn
 
 import pixkit
+from pixkit.models import CodeConfig, DecoderConfig, Encoder, LatentModel
 from pixkit_plugins.pixelgan.clusters import RULE, figures, gather
 from pixkit_plugins.pixelgan.discriminator import (
     Discriminator,
@@ -39,7 +40,7 @@ class SizesConfig(pixkit.ComponentConfig):
     """Categories of the categorical code; there is none if 0."""
 
 
-class PixelGAN(pixkit.LatentModel):
+class PixelGAN(LatentModel):
     """An autoencoder whose decoder is an autoregressive network, and whose codes are made to look like a prior's.
 
     The code z of an image is what the encoder says of it: `gaussian` numbers whose prior is N(0, I), the softmax of
@@ -78,7 +79,7 @@ class PixelGAN(pixkit.LatentModel):
     score_kind = "none"
     metric = "reconstruction"
 
-    class Config(pixkit.CodeConfig, SizesConfig, pixkit.DecoderConfig):
+    class Config(CodeConfig, SizesConfig, DecoderConfig):
         """The parts."""
 
         condition: Literal["maps", "vector"] = "vector"
@@ -99,7 +100,7 @@ class PixelGAN(pixkit.LatentModel):
         self.sizes = {name: size for name, size in sizes.items() if size}
         self.codes = config.categorical
         total = sum(self.sizes.values())
-        self.encoder = pixkit.Encoder(spec, config.input, config.encoder, total)
+        self.encoder = Encoder(spec, config.input, config.encoder, total)
         self.network = config.decoder(spec, config.conditioner(total, spec))
         self.discriminators = nn.ModuleDict(
             {name: Discriminator(size, config.discriminator) for name, size in self.sizes.items()}

@@ -12,6 +12,8 @@ from torch import Tensor, nn
 from torch.distributions import Normal, kl_divergence
 
 import pixkit
+from pixkit.backbones import Conditioner
+from pixkit.models import CodeConfig, CodeMaps, DecoderConfig, Encoder, EncoderConfig, VariationalModel, split_gaussian
 from pixkit_plugins.pixelvae.prior import GridPrior, LevelsConfig
 
 pixkit_api_version = 1
@@ -24,7 +26,7 @@ SITES = 2**16
 Few enough that feature maps are taken from the heap: larger ones are mapped anew each time, page by page."""
 
 
-class PixelVAE(pixkit.VariationalModel):
+class PixelVAE(VariationalModel):
     """A variational autoencoder whose decoder is an autoregressive network, of any backbone and head.
 
     With one level, z_1 is a vector with the prior N(0, I). With `spatial` there are two: z_1 is a grid, z_2 the vector,
@@ -56,12 +58,12 @@ class PixelVAE(pixkit.VariationalModel):
     group a level; beta = 1 and no free bits (the defaults) are the paper's objective.
     """
 
-    class Config(pixkit.CodeConfig, LevelsConfig, pixkit.DecoderConfig):
+    class Config(CodeConfig, LevelsConfig, DecoderConfig):
         """The parts."""
 
         condition: Literal["maps", "vector"] = "maps"
         """z_1 enters the backbone as feature maps, or as a vector without upsampling."""
-        encoder: pixkit.EncoderConfig = Field(default_factory=pixkit.EncoderConfig)
+        encoder: EncoderConfig = Field(default_factory=EncoderConfig)
         """The encoder of each level."""
         warmup: int = Field(0, ge=0)
         """Steps over which beta rises from 0 to 1."""
@@ -79,12 +81,12 @@ class PixelVAE(pixkit.VariationalModel):
             halvings, sizes = config.spatial.halvings, [config.spatial.maps, config.latent]
             self.prior = GridPrior(config.spatial, (spec.height, spec.width), config.latent)
         self.encoders = nn.ModuleList(
-            pixkit.Encoder(spec, config.input, config.encoder, 2 * size, None if level else halvings)
+            Encoder(spec, config.input, config.encoder, 2 * size, None if level else halvings)
             for level, size in enumerate(sizes)
         )
         self.network = config.decoder(spec, self._conditioner())
 
-    def _conditioner(self) -> pixkit.Conditioner:
+    def _conditioner(self) -> Conditioner:
         config, image = self.config, (self.spec.height, self.spec.width)
         if config.spatial is None or self.prior is None:
             return config.conditioner(config.latent, self.spec)
@@ -95,7 +97,7 @@ class PixelVAE(pixkit.VariationalModel):
                 found="vector, and a section model.spatial",
                 expected="maps",
             )
-        return pixkit.CodeMaps(self.prior.shape, config.features, image, config.spatial.halvings)
+        return CodeMaps(self.prior.shape, config.features, image, config.spatial.halvings)
 
     def phases(self) -> list[pixkit.Phase]:
         """One: the bound."""
@@ -184,7 +186,7 @@ class PixelVAE(pixkit.VariationalModel):
         found, penalties = [], []
         for encoder in self.encoders:
             outputs, activations = encoder(x)
-            found.append(pixkit.split_gaussian(outputs))
+            found.append(split_gaussian(outputs))
             penalties.append(encoder.penalty(activations))  # type: ignore[operator]  # a ModuleList knows no classes
         return found, torch.stack(penalties).sum()
 

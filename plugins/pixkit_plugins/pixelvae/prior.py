@@ -8,6 +8,9 @@ from torch import Tensor, nn
 from torch.distributions import Normal
 
 import pixkit
+from pixkit.components import OrderingRef
+from pixkit.layers import MaskedConv2d, Pointwise
+from pixkit.models import CodeMaps, split_gaussian
 
 
 class SpatialConfig(pixkit.ComponentConfig):
@@ -17,7 +20,7 @@ class SpatialConfig(pixkit.ComponentConfig):
     """Numbers at each site of the grid."""
     halvings: int = Field(2, ge=0, le=8)
     """How often the image's sides are halved, rounded up, to give the grid's."""
-    ordering: pixkit.OrderingRef = Field(default={"type": "at_once"}, validate_default=True)
+    ordering: OrderingRef = Field(default={"type": "at_once"}, validate_default=True)
     """The order of the grid's sites in the prior: `at_once` makes them independent given z_2, any other ordering
     makes the prior autoregressive."""
     width: int = Field(32, ge=1, le=4096)
@@ -53,13 +56,13 @@ class GridPrior(nn.Module):
         height, width = (-(-side // 2**config.halvings) for side in image)
         self.shape = (maps, height, width)
         self.ordering: pixkit.Ordering = config.ordering.build(pixkit.ImageSpec(1, height, width, 2), "joint")
-        self.context = pixkit.CodeMaps((above,), config.width, (height, width))
-        self.stem = pixkit.MaskedConv2d(maps, config.width, 5, "A", self.ordering)
+        self.context = CodeMaps((above,), config.width, (height, width))
+        self.stem = MaskedConv2d(maps, config.width, 5, "A", self.ordering)
         self.body = nn.Sequential(
             nn.ELU(),
-            pixkit.MaskedConv2d(config.width, config.width, 3, "B", self.ordering),
+            MaskedConv2d(config.width, config.width, 3, "B", self.ordering),
             nn.ELU(),
-            pixkit.Pointwise(config.width, 2 * maps, self.ordering),
+            Pointwise(config.width, 2 * maps, self.ordering),
         )
 
     def forward(self, z_1: Tensor, z_2: Tensor) -> Normal:
@@ -78,4 +81,4 @@ class GridPrior(nn.Module):
         return z_1
 
     def _given(self, z_1: Tensor, context: Tensor) -> Normal:
-        return pixkit.split_gaussian(self.body(self.stem(z_1) + context))
+        return split_gaussian(self.body(self.stem(z_1) + context))

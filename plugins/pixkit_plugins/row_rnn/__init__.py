@@ -10,7 +10,8 @@ from pydantic import Field, model_validator
 from torch import Tensor, nn
 
 import pixkit
-from pixkit.layers import Turn
+from pixkit.backbones import check_multiple
+from pixkit.layers import Reorient, Turn
 from pixkit_plugins.row_rnn.recurrence import CellName, InitName, ModeName, RowOptions, RowRecurrence, initialise
 from pixkit_plugins.row_rnn.restore import command as restore_command
 
@@ -75,14 +76,14 @@ class RowRNN(pixkit.Backbone):
         super().__init__(config, spec)
         self.width = config.width
         self.turn = turn_of(spec)
-        pixkit.check_multiple("width", config.width, spec.ordering.groups, "the number of colour groups", config)
+        check_multiple("width", config.width, spec.ordering.groups, "the number of colour groups", config)
         image = spec.image
         grid = (image.width, image.height) if self.turn.transpose else (image.height, image.width)
         keys = ("cell", "mode", "hidden_size", "num_layers", "bidirectional", "batch_norm", "dropout")
         options = RowOptions(**{key: getattr(config, key) for key in keys})
-        self.enter = nn.Identity() if self.turn.trivial else pixkit.Reorient(self.turn)
+        self.enter = nn.Identity() if self.turn.trivial else Reorient(self.turn)
         self.rows = RowRecurrence(spec.inputs, config.width, grid, options, context=spec.context)
-        self.leave = nn.Identity() if self.turn.trivial else pixkit.Reorient(self.turn.inverse)
+        self.leave = nn.Identity() if self.turn.trivial else Reorient(self.turn.inverse)
         self.condition = nn.Conv2d(spec.context, config.width, 1) if spec.context else None
         initialise(self, config.init)
 

@@ -10,7 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-import pixkit
+from pixkit.layers import MixingLayer
 
 CellName: TypeAlias = Literal["lstm", "gru", "rnn"]
 ModeName: TypeAlias = Literal["seq2seq", "seq2vec"]
@@ -63,7 +63,7 @@ class Walk:
     states: list[Any]
 
 
-class RowRecurrence(pixkit.MixingLayer):
+class RowRecurrence(MixingLayer):
     """Features of each row from the rows above it: [B, in_maps, H, W] to [B, out_maps, H, W].
 
     An image is a sequence of H entries: entry 0 is a row of padding, the empty prefix; entry r > 0 is row r - 1, all

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 import pixkit
+from pixkit.data import prepare
 
 
 @dataclass(frozen=True)
@@ -69,7 +70,7 @@ def restore(run: pixkit.Run, *, temperature: float, seed: int, device: str) -> R
 def training_image(run: pixkit.Run) -> Tensor:
     """The one image that a run was trained on, int64 [1, C, H, W]."""
     section = run.recipe().data
-    dataset = pixkit.prepare(section, Path.cwd())
+    dataset = prepare(section, Path.cwd())
     if dataset.size("train") != 1 or getattr(section.config, "binarise", None) == "dynamic":
         raise pixkit.UsageError(
             "only a model that was trained on one image can restore it",

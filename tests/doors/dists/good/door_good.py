@@ -34,9 +34,9 @@ class Neighbours(pixkit.Backbone):
         super().__init__(config, spec)
         self.width = config.width
         self.body = nn.Sequential(
-            pixkit.MaskedConv2d(spec.inputs, self.width, 5, "A", spec.ordering),
+            pixkit.layers.MaskedConv2d(spec.inputs, self.width, 5, "A", spec.ordering),
             nn.ReLU(),
-            pixkit.Pointwise(self.width, self.width, spec.ordering),
+            pixkit.layers.Pointwise(self.width, self.width, spec.ordering),
         )
 
     def forward(self, x: Tensor) -> Tensor:
