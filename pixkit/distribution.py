@@ -1,20 +1,22 @@
 """pixkit as an installed distribution: its name, its version, and what else is installed that a user should know of.
 
-Other modules ask here, so that the distribution's name stands in one place.
+The distribution is called `pixkit-models`; what is imported, and the command, are called `pixkit`. Until 0.1 the
+distribution was called `pixkit` as well, but on PyPI that name is somebody else's. Other modules ask here, so that the
+name stands in one place.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from importlib.metadata import Distribution
 
-OWN = "pixkit"
+OWN = "pixkit-models"
 """The distribution that pixkit's own plugins come from."""
-FORMER: tuple[str, ...] = ()
+FORMER = ("pixkit",)
 """Names that it had before; recipes and runs of that time use them."""
 GROUP = "pixkit"
 """The entry-point group of plugins."""
@@ -30,21 +32,40 @@ def version() -> str:
 
 
 def canonical(distribution: str) -> str:
-    """A distribution's name as packaging compares it (PEP 503)."""
-    return re.sub(r"[-_.]+", "-", distribution).lower()
+    """A distribution's name as packaging compares it (PEP 503); a former name of pixkit's own is the present one."""
+    name = re.sub(r"[-_.]+", "-", distribution).lower()
+    return OWN if name in FORMER else name
 
 
 def is_own(distribution: str) -> bool:
     """Whether a name, present or former, is that of pixkit itself."""
-    return canonical(distribution) in (OWN, *FORMER)
+    return canonical(distribution) == OWN
+
+
+def former_double(distribution: str, plugin: str, own: Collection[str]) -> bool:
+    """Whether a plugin is one of `own`, the names of those that pixkit brings, registered under its former name too."""
+    return is_own(distribution) and distribution != OWN and plugin in own
 
 
 def remarks() -> Iterator[str]:
     """One line for each thing about this environment that a user should know."""
+    for name in FORMER:
+        found = _installed(name)
+        if found is not None and _installed(OWN) is not None:
+            yield _about_namesake(found)
     torch = _installed("torch")
     if torch is not None and _minor(torch.version) > NEWEST_TORCH:
         tried = ".".join(map(str, NEWEST_TORCH))
         yield f"torch {torch.version} is newer than {tried}, the newest that pixkit was tried with"
+
+
+def _about_namesake(found: Distribution) -> str:
+    name = f"{found.metadata['Name']} {found.version}"
+    whose = "is its former self" if any(point.group == GROUP for point in found.entry_points) else "is somebody else's"
+    return (
+        f"{name}, which is installed beside {OWN}, {whose} and writes into the same folder: pip uninstall "
+        f"{found.metadata['Name']}, then pip install --force-reinstall --no-deps {OWN}"
+    )
 
 
 def _installed(name: str) -> Distribution | None:

@@ -11,6 +11,7 @@ from pixkit.cli.group import SECTIONS
 from pixkit.cli.main import main
 from pixkit.cli.plugins import plugin_command_names
 from pixkit.components.plugins import plugins, registry
+from pixkit.distribution import OWN
 from pixkit.recipe import load_recipe, packaged_recipes
 
 ROOT = Path(__file__).parent.parent
@@ -22,7 +23,7 @@ def own_components():
     rows = [
         {"kind": entry.kind, "name": f"`{entry.name}`", "summary": entry.summary}
         for entry in registry()
-        if entry.distribution == "pixkit"
+        if entry.distribution == OWN
     ]
     return markdown_table(rows, ["kind", "name", "summary"])
 

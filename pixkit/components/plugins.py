@@ -22,7 +22,7 @@ import pluggy
 from pixkit.components import hookspecs
 from pixkit.components.plugin_file import PluginFile, read_plugin_file
 from pixkit.components.registry import NOTEBOOK, Absence, Entry, Registrar, Registry
-from pixkit.distribution import GROUP, canonical, is_own, remarks
+from pixkit.distribution import GROUP, OWN, canonical, former_double, is_own, remarks
 from pixkit.errors import PluginError
 
 DISABLE_VARIABLE = "PIXKIT_DISABLE_PLUGINS"
@@ -200,9 +200,12 @@ class Plugins:
 def load_plugins(entry_points: Iterable[importlib.metadata.EntryPoint] | None = None) -> Plugins:
     """Load every plugin of the entry-point group `pixkit`, pixkit's own first."""
     found = importlib.metadata.entry_points(group=GROUP) if entry_points is None else entry_points
+    points = sorted(found, key=_rank)
+    own = {point.name for point in points if _origin(point)[0] == OWN}
     loaded = Plugins()
-    for entry_point in sorted(found, key=_rank):
-        loaded.load(entry_point)
+    for entry_point in points:
+        if not former_double(_origin(entry_point)[0], entry_point.name, own):
+            loaded.load(entry_point)
     return loaded
 
 

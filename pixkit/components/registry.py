@@ -10,7 +10,7 @@ from typing import Any
 
 from pixkit.components.config import ComponentConfig
 from pixkit.components.plugin_file import SUFFIX
-from pixkit.distribution import canonical, is_own
+from pixkit.distribution import OWN, canonical, is_own
 from pixkit.errors import PluginError
 
 BASES = {
@@ -214,7 +214,8 @@ class Registry:
                 return _how_to_bring(distribution)
             if not certain:
                 version = {canonical(key): value for key, value in (built_with or {}).items()}.get(asked)
-                wanted = f"{distribution} >= {version}" if version else distribution
+                name = OWN if is_own(distribution) else distribution
+                wanted = f"{name} >= {version}" if version else name
                 return f"no plugin of {distribution} that is loaded here brings it: install {wanted}"
         if certain:
             return f"it belongs to {' or '.join(map(str, certain))}"

@@ -10,6 +10,7 @@ import numpy as np
 import torch
 
 from pixkit.data.base import DataConfig, DataSource, ImageSet, Progress, SourceImages
+from pixkit.distribution import OWN
 from pixkit.errors import DataError
 from pixkit.randomness import Stream, permutation
 
@@ -42,7 +43,7 @@ class Digits(DataSource):
                 where="pixkit/data/digits.npz",
                 found=f"SHA-256 {found}",
                 expected=SHA256,
-                hint="install pixkit again",
+                hint=f"pip install --force-reinstall --no-deps {OWN}",
             )
         with np.load(io.BytesIO(content)) as arrays:
             pixels = torch.from_numpy(arrays["pixels"]).unsqueeze(1)

@@ -10,7 +10,7 @@ import pytest
 
 import pixkit
 from pixkit import distribution
-from pixkit.components.plugins import plugins
+from pixkit.components.plugins import plugins, registry
 
 PROJECT = tomllib.loads((Path(__file__).parents[2] / "pyproject.toml").read_text(encoding="utf-8"))["project"]
 
@@ -65,3 +65,40 @@ def test_the_command_line_tells_it_in_one_line(install, tmp_path):
     found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert found.stderr == ("pixkit: warning: torch 2.16.0 is newer than 2.15, the newest that pixkit was tried with\n")
     assert "vertical" in found.stdout
+
+
+def test_the_former_name_means_pixkits_own_components():
+    """In recipes, locks and PIXKIT_DISABLE_PLUGINS of 0.1, whose distribution was called pixkit."""
+    found = registry()
+    assert found.get("ordering", "pixkit:raster") is found.get("ordering", "raster")
+    assert found.get("ordering", f"{distribution.OWN}:raster") is found.get("ordering", "raster")
+    assert found.get("backbone", "Pixkit:pixelcnn").recipe_name == "pixelcnn"
+    hint = found.explain("backbone", "pixkit:gone", {"pixkit": "0.1.0"})
+    assert hint.endswith(f"install {distribution.OWN} >= 0.1.0")
+
+
+@pytest.mark.parametrize(
+    ("entry_points", "said"),
+    [("", "is somebody else's"), ("[pixkit]\ncore = pixkit.builtins\nold = gone.away\n", "is its former self")],
+    ids=["foreign", "former"],
+)
+def test_another_pixkit_in_the_same_environment_is_told(install, entry_points, said):
+    """Its files lie in the same folder; where it is 0.1, its plugins are those that are loaded already."""
+    install("pixkit", "0.0.1", entry_points)
+    with pytest.warns(RuntimeWarning, match=f"pixkit 0.0.1, which is installed beside pixkit-models, {said}") as caught:
+        loaded = plugins()
+    assert len(caught) == 1 and "--force-reinstall --no-deps pixkit-models" in str(caught[0].message)
+    assert [info.name for info in loaded.infos if info.name == "core"] == ["core"]
+    assert {info.name: info.health for info in loaded.infos}["core"] == "ok"
+    assert [info.name for info in loaded.broken()] == (["old"] if entry_points else [])
+
+
+def test_the_plugins_command_tells_it_in_one_line(install, tmp_path):
+    install("pixkit", "0.0.1")
+    code = (
+        f"import sys; sys.path.insert(0, {str(tmp_path)!r}); sys.argv[1:] = ['plugins']\n"
+        "from pixkit.cli.main import run; run()"
+    )
+    found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    (line,) = found.stderr.splitlines()
+    assert line.startswith("pixkit: warning: pixkit 0.0.1, which is installed beside pixkit-models, is somebody else's")

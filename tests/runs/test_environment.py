@@ -8,6 +8,7 @@ import pytest
 import torch
 
 from pixkit.components.plugins import plugins
+from pixkit.distribution import OWN
 from pixkit.errors import UsageError
 from pixkit.runs.record import changed, environment, pick_device, repeatable
 
@@ -47,7 +48,7 @@ def test_the_environment_is_plain_and_complete():
     assert found["torch"] == str(torch.__version__)
     assert found["numpy"] == np.__version__
     assert found["python"] == platform.python_version()
-    assert found["plugins"]["pixkit:core"] == found["pixkit"]
+    assert found["plugins"][f"{OWN}:core"] == found["pixkit"]
     assert found["device"] == "cpu"
     assert found["threads"] == torch.get_num_threads()
 
