@@ -2,7 +2,7 @@
 
 from pixkit.layers.append import AppendMaps, positions
 from pixkit.layers.attention import CausalAttention, KeepBefore
-from pixkit.layers.base import MixingLayer, PointwiseLayer, TapLayer, Taps
+from pixkit.layers.base import MaskedLayer, MixingLayer, PointwiseLayer, TapLayer, Taps
 from pixkit.layers.initialise import DataInitialised, InitName, initialise, initialise_from_data
 from pixkit.layers.local import LocalConv2d
 from pixkit.layers.lstm import DiagonalLSTM, RowLSTM
@@ -38,6 +38,7 @@ __all__ = [
     "LocalConv2d",
     "MaskedConv2d",
     "MaskedDownsample",
+    "MaskedLayer",
     "MaskedUpsample",
     "Maxout",
     "MixingLayer",

@@ -181,3 +181,21 @@ class TapLayer(MixingLayer):
         patches = patches * keep.to(patches)
         out = torch.einsum("bsti,toi->bso", patches, weight[:, group::groups])
         return out if self.bias is None else out + self.bias[group::groups]
+
+
+class MaskedLayer(TapLayer):
+    """A tap layer with a weight that a mask leaves in part; initialisers go by the number of inputs that are left."""
+
+    weight: nn.Parameter
+
+    @property
+    @abstractmethod
+    def fan_in(self) -> float:
+        """Mean number of inputs that an output reads, over maps and sites."""
+
+    def reset_parameters(self) -> None:
+        """Torch's default for convolutions, uniform in +-1/sqrt(fan_in), with the masked fan_in."""
+        bound = max(self.fan_in, 1.0) ** -0.5
+        nn.init.uniform_(self.weight, -bound, bound)
+        if self.bias is not None:
+            nn.init.uniform_(self.bias, -bound, bound)

@@ -1,13 +1,30 @@
-"""Which site a tap reads."""
+"""Which site a tap reads, and convolutions whose kernel lies anywhere about the site."""
 
 from __future__ import annotations
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 Grid = tuple[int, int]
 Span = tuple[int, int]
 """First and last offset, both included."""
+Edges = tuple[int, int, int, int]
+"""Rows above and below an image, columns left and right of it; below 0 where some of its own are cut off."""
+
+
+def convolve(
+    x: Tensor, kernel: Tensor, bias: Tensor | None, edges: Edges, *, stride: int = 1, dilation: int = 1
+) -> Tensor:
+    """A convolution of the image with these edges of zeros.
+
+    What opposite edges have in common is left to torch's convolution, which pads without a copy.
+    """
+    top, bottom, left, right = edges
+    both = (max(min(top, bottom), 0), max(min(left, right), 0))
+    rest = (left - both[1], right - both[1], top - both[0], bottom - both[0])
+    padded = F.pad(x, rest) if any(rest) else x
+    return F.conv2d(padded, kernel, bias, stride=stride, padding=both, dilation=dilation)
 
 
 def tap_sources(source: Grid, target: Grid, rows: Span, columns: Span, stride: int = 1) -> Tensor:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from pixkit.layers.base import TapLayer, Taps
+from pixkit.layers.base import MaskedLayer, Taps
 from pixkit.layers.geometry import tap_sources
 from pixkit.layers.masked import check_maps, check_side
 from pixkit.layers.site_kernels import masked_kernel
@@ -13,7 +13,7 @@ from pixkit.orderings.base import Ordering
 from pixkit.orderings.masks import Full, MaskType, site_masks
 
 
-class LocalConv2d(TapLayer):
+class LocalConv2d(MaskedLayer):
     """A convolution that stores its whole kernel and applies at each site the taps that the ordering allows there.
 
     Maps [B, in_maps, H, W] to [B, out_maps, H, W]. It computes what `MaskedConv2d` computes; but its weight,
@@ -63,12 +63,6 @@ class LocalConv2d(TapLayer):
     def fan_in(self) -> float:
         """Mean number of inputs that an output reads, over maps and sites."""
         return float(self.allowed.float().sum((-1, -2)).mean()) * self.in_maps
-
-    def reset_parameters(self) -> None:
-        """Torch's default for convolutions, uniform in +-1/sqrt(fan_in), with the masked fan_in."""
-        bound = max(self.fan_in, 1.0) ** -0.5
-        nn.init.uniform_(self.weight, -bound, bound)
-        nn.init.uniform_(self.bias, -bound, bound)
 
     def forward(self, x: Tensor) -> Tensor:
         """[B, in_maps, H, W] to [B, out_maps, H, W]."""

@@ -2,21 +2,18 @@
 
 from __future__ import annotations
 
-from typing import cast
-
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from pixkit.errors import RecipeError
-from pixkit.layers.base import TapLayer, Taps
+from pixkit.layers.base import MaskedLayer, Taps
 from pixkit.layers.geometry import tap_sources
-from pixkit.layers.site_kernels import Patterns, Scan, masked_kernel
+from pixkit.layers.site_kernels import OneMask, masked_kernel, used_part
 from pixkit.orderings.base import Ordering
 from pixkit.orderings.masks import Full, MaskType, TapShape, kernel_mask, site_masks
 
 
-class MaskedConv2d(TapLayer):
+class MaskedConv2d(MaskedLayer):
     """A convolution that sees only what the ordering has drawn (arXiv 1601.06759, section 3.4).
 
     Maps [B, in_maps, H, W] to [B, out_maps, H, W]. The kernel keeps only the rows and columns that some
@@ -37,8 +34,6 @@ class MaskedConv2d(TapLayer):
     Raises:
         RecipeError: if G does not divide the maps, or the side is even.
     """
-
-    mask: Tensor
 
     def __init__(
         self,
@@ -61,37 +56,37 @@ class MaskedConv2d(TapLayer):
         shared = kernel_mask(*rule)
         self.per_site = shared is None
         grouped = site_masks(*rule) if shared is None else shared
-        self.crop, self.pads = _crop(grouped)
+        # What no site may use is not stored: the weight has the rows and columns that are left, and `crop` says which
+        # of the kernel they were, since taps are counted from the kernel's centre.
+        self.crop = used_part(grouped)
         rows, columns = self.crop
         self.group_mask = grouped[..., rows, columns]
-        self.apply_kernel: Patterns | Scan | None = None
-        if self.per_site:
-            first = rows.start - kernel_size // 2, columns.start - kernel_size // 2
-            self.apply_kernel = masked_kernel(self.group_mask, (in_maps, out_maps), first)
-        else:
-            self.register_buffer("mask", self._expand(self.group_mask), persistent=False)
+        maps, first = (in_maps, out_maps), (rows.start - kernel_size // 2, columns.start - kernel_size // 2)
+        self.apply_kernel = (
+            masked_kernel(self.group_mask, maps, first) if self.per_site else OneMask(self.group_mask, maps, first)
+        )
         self.weight = nn.Parameter(torch.empty(out_maps, in_maps, *self.group_mask.shape[-2:]))
         self.bias = nn.Parameter(torch.empty(out_maps)) if bias else None
         self.reset_parameters()
 
     @property
+    def mask(self) -> Tensor:
+        """The one mask, 0 or 1, [out_maps, in_maps, kh, kw] of the cropped kernel; where there is one."""
+        if self.per_site:
+            raise AttributeError("each site has a mask of its own: `group_mask`")
+        return self.apply_kernel.mask
+
+    @property
     def fan_in(self) -> float:
         """Mean number of inputs that an output reads, over maps and sites."""
         if not self.per_site:
-            return float(self.mask.sum()) / self.out_maps
+            return float(self.mask.sum()) / self.out_maps  # exact, where a mean would round
         taps = self.group_mask.float().sum((-1, -2)).mean((0, 2, 3))
         return float(taps.mean()) * self.in_maps
 
-    def reset_parameters(self) -> None:
-        """Torch's default for convolutions, uniform in +-1/sqrt(fan_in), with the masked fan_in."""
-        bound = max(self.fan_in, 1.0) ** -0.5
-        nn.init.uniform_(self.weight, -bound, bound)
-        if self.bias is not None:
-            nn.init.uniform_(self.bias, -bound, bound)
-
     def forward(self, x: Tensor) -> Tensor:
         """[B, in_maps, H, W] to [B, out_maps, H, W]."""
-        return self._shared(x) if self.apply_kernel is None else self.apply_kernel(x, self.weight, self.bias)
+        return self.apply_kernel(x, self.weight, self.bias)
 
     def taps(self, grid: tuple[int, int]) -> Taps:
         """The allowed entries of the cropped kernel."""
@@ -104,18 +99,6 @@ class MaskedConv2d(TapLayer):
     def tap_weight(self) -> Tensor:
         """[T, out_maps, in_maps]."""
         return self.weight.detach().flatten(2).permute(2, 0, 1)
-
-    def _shared(self, x: Tensor) -> Tensor:
-        padding, extra = self.pads
-        if any(extra):
-            x = F.pad(x, extra)
-        return F.conv2d(x, self.weight * self.mask, self.bias, padding=padding)
-
-    def _expand(self, grouped: Tensor) -> Tensor:
-        """Per group to per map: [out, in, kh, kw]."""
-        groups = len(grouped)
-        sources, targets = torch.arange(self.in_maps) % groups, torch.arange(self.out_maps) % groups
-        return grouped[targets][:, sources].to(torch.get_default_dtype())
 
     def extra_repr(self) -> str:
         """In, out, kernel and mask for print(model)."""
@@ -148,27 +131,3 @@ def check_maps(maps: int, ordering: Ordering) -> None:
             found=f"{maps} maps, {ordering.groups} colour groups",
             expected=f"a multiple of {ordering.groups}",
         )
-
-
-Crop = tuple[tuple[slice, slice], tuple[tuple[int, int], tuple[int, int, int, int]]]
-
-
-def _crop(grouped: Tensor) -> Crop:
-    """The rows and columns of the kernel in use, and the padding that keeps the image's size.
-
-    The padding is (rows, columns) on both sides, as far as both need it, and (left, right, top, bottom) more.
-    """
-    used = grouped.flatten(0, -3).any(0)
-    rows, columns = _span(used.any(1)), _span(used.any(0))
-    centre = len(used) // 2
-    top, bottom = centre - rows.start, rows.stop - 1 - centre
-    left, right = centre - columns.start, columns.stop - 1 - centre
-    both = max(min(top, bottom), 0), max(min(left, right), 0)
-    extra = (left - both[1], right - both[1], top - both[0], bottom - both[0])
-    return (rows, columns), (both, extra)
-
-
-def _span(used: Tensor) -> slice:
-    """First to last True; the centre where there is none."""
-    found = cast("list[int]", used.nonzero().flatten().tolist()) or [len(used) // 2]
-    return slice(found[0], found[-1] + 1)

@@ -5,13 +5,13 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from pixkit.layers.base import TapLayer, Taps
+from pixkit.layers.base import MaskedLayer, Taps
 from pixkit.layers.geometry import tap_sources, transposed_sources
 from pixkit.layers.masked import check_maps
 from pixkit.orderings.base import Ordering
 
 
-class _MaskedResample(TapLayer):
+class _MaskedResample(MaskedLayer):
     """Patches looked up by table, times a mask of each site, times the weight.
 
     A tap is allowed iff the step of its source cell is not later than the target cell's (type B); a coarse cell has
@@ -37,10 +37,12 @@ class _MaskedResample(TapLayer):
         self.register_buffer("mask", mask, persistent=False)
         self.weight = nn.Parameter(torch.empty(out_maps, in_maps, sources.shape[1]))
         self.bias = nn.Parameter(torch.empty(out_maps))
-        taps = float(self.allowed.float().sum((1, 3)).mean()) * in_maps / ordering.groups
-        bound = max(taps, 1.0) ** -0.5
-        nn.init.uniform_(self.weight, -bound, bound)
-        nn.init.uniform_(self.bias, -bound, bound)
+        self.reset_parameters()
+
+    @property
+    def fan_in(self) -> float:
+        """Mean number of inputs that an output reads, over maps and sites."""
+        return float(self.allowed.float().sum((1, 3)).mean()) * self.in_maps / len(self.allowed)
 
     def forward(self, x: Tensor) -> Tensor:
         """[B, in_maps, h, w] to [B, out_maps, h', w']."""

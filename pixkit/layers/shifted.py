@@ -7,7 +7,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from pixkit.layers.base import MixingLayer, TapLayer, Taps
-from pixkit.layers.geometry import Grid, Span, tap_sources, transposed_sources
+from pixkit.layers.geometry import Grid, Span, convolve, tap_sources, transposed_sources
 
 
 class ShiftedConv2d(TapLayer):
@@ -37,16 +37,10 @@ class ShiftedConv2d(TapLayer):
         return self.weight
 
     def forward(self, x: Tensor) -> Tensor:
-        """Pad (or crop) the image so that the kernel lies where it should.
-
-        What both sides need is left to the convolution, which pads without a copy.
-        """
+        """Pad (or crop) the image so that the kernel lies where it should."""
         top, bottom = -self.rows[0], _end(x.shape[2], self.rows, self.stride)
         left, right = -self.columns[0], _end(x.shape[3], self.columns, self.stride)
-        both = (max(min(top, bottom), 0), max(min(left, right), 0))
-        rest = (left - both[1], right - both[1], top - both[0], bottom - both[0])
-        padded = F.pad(x, rest) if any(rest) else x
-        return F.conv2d(padded, self.kernel(), self.bias, stride=self.stride, padding=both)
+        return convolve(x, self.kernel(), self.bias, (top, bottom, left, right), stride=self.stride)
 
     def taps(self, grid: Grid) -> Taps:
         """Every tap of the kernel."""

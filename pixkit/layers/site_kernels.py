@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from pixkit.layers.geometry import tap_sources
+from pixkit.layers.geometry import convolve, tap_sources
 
 MOST = 256
 """Patterns above which one product of all taps serves all sites.
@@ -53,40 +53,54 @@ class Pattern:
     exact: bool
 
 
-@dataclass(frozen=True)
-class Crop:
-    """The rows and columns of the kernel in use, the padding that they need, and where the result then begins."""
+class OneMask(nn.Module):
+    """A kernel with one mask for all sites: an ordinary convolution, cropped to the rows and columns in use.
 
-    rows: slice
-    columns: slice
-    pads: tuple[int, int]
-    starts: tuple[int, int]
+    A masked 3x3 kernel that multiplied its zeros would waste four taps of nine.
 
-
-class Scan(nn.Module):
-    """A kernel with one mask for all sites: an ordinary convolution, cropped to the rows and columns in use."""
+    Args:
+        allowed: bool [G out, G in, kh, kw].
+        maps: maps read and written; map m is of colour group m % G.
+        first: offset of the kernel's first row and column from the site, in steps of the dilation.
+        dilation: sites from tap to tap.
+        around: pad opposite sides alike, and cut the result. It is the same function but for rounding, which depends on
+            the padded image's size: for layers whose runs were trained and scored so.
+    """
 
     mask: Tensor
     count = 1
 
-    def __init__(self, table: Table, side: tuple[int, int], maps: tuple[int, int], first: tuple[int, int]) -> None:
+    def __init__(
+        self,
+        allowed: Tensor,
+        maps: tuple[int, int],
+        first: tuple[int, int],
+        dilation: int = 1,
+        *,
+        around: bool = False,
+    ) -> None:
         super().__init__()
-        groups = table.masks.shape[1]
-        allowed = torch.zeros(side[0] * side[1], groups, groups, dtype=torch.bool)
-        allowed[table.taps] = table.masks
-        ins, outs = (torch.arange(count) % groups for count in maps)
-        kernel = allowed.unflatten(0, side).permute(3, 2, 0, 1)[outs][:, ins]
-        self.dilation, self.grid, self.crop = table.dilation, table.grid, _crop(table, side, first)
-        cropped = kernel[..., self.crop.rows, self.crop.columns].to(torch.get_default_dtype())
-        self.register_buffer("mask", cropped, persistent=False)
+        self.around = around
+        self.crop, self.dilation = used_part(allowed), dilation
+        self.whole = allowed[..., *self.crop].shape == allowed.shape
+        (top, bottom), (left, right) = (
+            ((start + part.start) * dilation, (start + part.stop - 1) * dilation)
+            for start, part in zip(first, self.crop, strict=True)
+        )
+        self.edges = (-top, bottom, -left, right)
+        ins, outs = (torch.arange(count) % len(allowed) for count in maps)
+        kernel = allowed[..., *self.crop][outs][:, ins].to(torch.get_default_dtype())
+        self.register_buffer("mask", kernel, persistent=False)
 
     def forward(self, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
         """The kernel `weight` [out_maps, in_maps, kh, kw] at every site, and the bias [out_maps]."""
-        kernel = weight[..., self.crop.rows, self.crop.columns] * self.mask
-        rows, columns = (pad * self.dilation for pad in self.crop.pads)
-        out = F.conv2d(x, kernel, bias, padding=(rows, columns), dilation=self.dilation)
-        top, left = (start * self.dilation for start in self.crop.starts)
-        return out[:, :, top : top + self.grid[0], left : left + self.grid[1]]
+        part = weight if self.whole else weight[..., *self.crop]
+        if not self.around:
+            return convolve(x, part * self.mask, bias, self.edges, dilation=self.dilation)
+        (height, width), (top, bottom, left, right) = x.shape[2:], self.edges
+        rows, columns = max(top, bottom, 0), max(left, right, 0)
+        wide = convolve(x, part * self.mask, bias, (rows, rows, columns, columns), dilation=self.dilation)
+        return wide[:, :, rows - top : rows - top + height, columns - left : columns - left + width]
 
 
 class Patterns(nn.Module):
@@ -147,7 +161,9 @@ class Patterns(nn.Module):
         return (split * self.mask).flatten(3, 4).flatten(1, 2)
 
 
-def masked_kernel(allowed: Tensor, maps: tuple[int, int], first: tuple[int, int], dilation: int = 1) -> Scan | Patterns:
+def masked_kernel(
+    allowed: Tensor, maps: tuple[int, int], first: tuple[int, int], dilation: int = 1
+) -> OneMask | Patterns:
     """What applies a kernel whose taps are allowed at some sites alone: [B, in_maps, H, W] to [B, out_maps, H, W].
 
     It is called with x, the kernel's weight [out_maps, in_maps, kh, kw] and the bias [out_maps] or None.
@@ -161,28 +177,53 @@ def masked_kernel(allowed: Tensor, maps: tuple[int, int], first: tuple[int, int]
     table = _table(allowed, first, dilation)
     patterns = _patterns(table)
     if len(patterns) == 1 and patterns[0].exact and len(table.taps.unique()) == len(table.taps):
-        return Scan(table, (allowed.shape[4], allowed.shape[5]), maps, first)
+        ever = allowed.new_zeros(allowed.shape[4] * allowed.shape[5], *table.masks.shape[1:])
+        ever[table.taps] = table.masks
+        grouped = ever.unflatten(0, allowed.shape[4:]).permute(3, 2, 0, 1)
+        return OneMask(grouped, maps, first, dilation, around=True)
     return Patterns(table, patterns)
 
 
+def used_part(allowed: Tensor) -> tuple[slice, slice]:
+    """The rows and columns of a kernel from the first to the last that is allowed anywhere, bool [..., kh, kw].
+
+    Where none is, as in a type A kernel under `at_once`, the middle ones: torch convolves with no empty kernel, and the
+    mask makes it 0.
+    """
+    used = allowed.flatten(0, -3).any(0)
+    return _span(used.any(1)), _span(used.any(0))
+
+
+def _span(used: Tensor) -> slice:
+    found = used.nonzero().flatten().tolist() or [len(used) // 2]
+    return slice(found[0], found[-1] + 1)
+
+
 def _table(allowed: Tensor, first: tuple[int, int], dilation: int) -> Table:
+    """The table of such a kernel."""
     groups, _, height, width, kh, kw = allowed.shape
     (top, bottom), (left, right) = (
         (start * dilation, (start + count - 1) * dilation) for start, count in zip(first, (kh, kw), strict=True)
     )
+    # A dilated kernel is every d-th row and column of the kernel that has all offsets in between.
     dense = tap_sources((height, width), (height, width), (top, bottom), (left, right))
     dense = dense.unflatten(1, (bottom - top + 1, right - left + 1))
     sources = dense[:, ::dilation, ::dilation].flatten(1)
     inside = sources < height * width
     masks = allowed.flatten(4).flatten(2, 3).permute(2, 3, 1, 0).flatten(2)
+    # What is allowed outside the image reads zeros, so that it may be left out: a border site then needs no kind of its
+    # own, and may join the sites of the interior that use the same taps and more.
     site, tap = (masks.any(2) & inside).nonzero(as_tuple=True)
+    # The same tap between other colour groups has another part of the weight, and is an entry of its own: under
+    # sequential colours a site's own tap, and those that the ordering passes while a neighbour's colours are drawn.
     found = torch.cat([tap[:, None], masks[site, tap].long()], 1)
-    if not len(found):  # one entry that no site uses
+    if not len(found):  # one entry that no site uses, since there is no product of none
         found = found.new_zeros(1, found.shape[1])
     kinds, which = found.unique(dim=0, return_inverse=True)
     used = torch.zeros(height * width, len(kinds), dtype=torch.bool)
     used[site, which[: len(site)]] = True
     taps, entry_masks = kinds[:, 0], kinds[:, 1:].bool().view(-1, groups, groups)
+    # Site S holds zeros. A pattern's sites share one list of entries, of which some lack one: they read that site.
     read = torch.where(used, sources[:, taps], height * width)
     return Table(taps, entry_masks, used, inside[:, taps], read, (height, width), dilation)
 
@@ -210,22 +251,3 @@ def _patterns(table: Table) -> list[Pattern]:
 def _pattern(table: Table, sites: Tensor, entries: Tensor) -> Pattern:
     used, inside = table.used[sites][:, entries], table.inside[sites][:, entries]
     return Pattern(sites, entries, table.sources[sites][:, entries], torch.equal(used, inside))
-
-
-def _crop(table: Table, side: tuple[int, int], first: tuple[int, int]) -> Crop:
-    """Of a single pattern."""
-    (top, rows), (left, columns) = (
-        _span(axis, start) for axis, start in zip((table.taps // side[1], table.taps % side[1]), first, strict=True)
-    )
-    pads = [max(-low, low + count - 1, 0) for low, count in ((top, len(rows)), (left, len(columns)))]
-    return Crop(_slice(rows), _slice(columns), (pads[0], pads[1]), (pads[0] + top, pads[1] + left))
-
-
-def _span(axis: Tensor, start: int) -> tuple[int, range]:
-    """Offset of the first row (or column) in use from the site, and the rows; the centre's where there is none."""
-    low, high = (int(axis.min()), int(axis.max())) if len(axis) else (-start, -start)
-    return start + low, range(low, high + 1)
-
-
-def _slice(part: range) -> slice:
-    return slice(part.start, part.stop)

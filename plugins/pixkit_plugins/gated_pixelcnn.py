@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 import pixkit
 from pixkit.backbones import OrientedBackbone, check_multiple
-from pixkit.layers import InitName, MaskedConv2d, Pointwise, ShiftedConv2d, initialise
+from pixkit.layers import InitName, MaskedConv2d, MaskedLayer, Pointwise, ShiftedConv2d, initialise
 
 pixkit_api_version = 1
 
@@ -114,7 +114,7 @@ class GatedPixelCNN(OrientedBackbone):
 
 def before_gate(layer: Layer, gain: float) -> Layer:
     """The layer, initialised for a gate to read its result: weights of deviation gain / sqrt(inputs), no bias."""
-    inputs = layer.fan_in if isinstance(layer, MaskedConv2d) else layer.weight[0].numel()
+    inputs = layer.fan_in if isinstance(layer, MaskedLayer) else layer.weight[0].numel()
     nn.init.normal_(layer.weight, std=gain / max(inputs, 1.0) ** 0.5)
     if layer.bias is not None:
         nn.init.zeros_(layer.bias)

@@ -9,7 +9,7 @@ import torch.nn.functional as F
 import pixkit
 from pixkit.backbones.base import LevelEncoding
 from pixkit.execution.plan import Unplannable, make_plan
-from pixkit.layers import DataInitialised
+from pixkit.layers import DataInitialised, MaskedLayer
 from pixkit.layers.recurrent import Recurrence
 from pixkit.noise import Noise
 from pixkit.readiness.check import verify
@@ -27,6 +27,7 @@ ABSTRACT = {
     pixkit.heads.PixelDistribution: {"site_log_prob", "level_log_probs", "quantile"},
     pixkit.layers.MixingLayer: {"forward", "ready"},
     pixkit.layers.TapLayer: {"forward", "taps", "tap_weight"},
+    MaskedLayer: {"forward", "taps", "tap_weight", "fan_in"},
     Recurrence: {"split", "join", "drive"},
     DataInitialised: {"initialise_from"},
     pixkit.DataSource: {"load"},

@@ -1,6 +1,7 @@
 """Locally masked convolutions: equal to cropped masked ones, one weight for all orderings, taps computed once."""
 
 import itertools
+from pathlib import Path
 
 import pytest
 import torch
@@ -8,8 +9,8 @@ import torch.nn.functional as F
 
 from pixkit.errors import RecipeError
 from pixkit.image import ImageSpec
-from pixkit.layers import LocalConv2d, MaskedConv2d
-from pixkit.layers.site_kernels import Scan, masked_kernel
+from pixkit.layers import LocalConv2d, MaskedConv2d, geometry
+from pixkit.layers.site_kernels import OneMask, masked_kernel
 from pixkit.orderings.masks import Full, site_masks
 from pixkit.orderings.scans import ORDERINGS
 from pixkit.testing import check_layer, named
@@ -80,7 +81,7 @@ def test_one_weight_serves_all_orderings():
 
 @pytest.mark.parametrize(("name", "mask_type"), [("raster", "A"), ("raster", "B"), ("row_at_once", "A")])
 def test_one_scan_is_one_convolution(name, mask_type):
-    assert isinstance(LocalConv2d(3, 3, 3, mask_type, ordering_of(name, 3, 8, 9)).apply_kernel, Scan)
+    assert isinstance(LocalConv2d(3, 3, 3, mask_type, ordering_of(name, 3, 8, 9)).apply_kernel, OneMask)
 
 
 @pytest.mark.parametrize(("name", "mask_type", "patterns"), [
@@ -144,3 +145,35 @@ def test_nothing_allowed_is_the_bias_alone():
 def test_what_cannot_be_is_refused(maps, side, text):
     with pytest.raises(RecipeError, match=text):
         LocalConv2d(*maps, side, "B", ordering_of("raster", 3, 4, 5))
+
+
+@pytest.mark.parametrize("mask_type", ["A", "B"])
+@pytest.mark.parametrize(("name", "channels"), [("raster", 1), ("raster", 3), ("row_at_once", 3), ("at_once", 1)])
+@pytest.mark.parametrize("dilation", [1, 2])
+def test_one_mask_is_one_class_whichever_layer_has_it(name, channels, mask_type, dilation):
+    """Both ways to pad are the same function, of cropped and of whole weights."""
+    ordering = ordering_of(name, channels, 5, 6)
+    local = LocalConv2d(channels, 6, 3, mask_type, ordering, dilation=dilation).double()
+    kernel = local.apply_kernel
+    assert isinstance(kernel, OneMask) and isinstance(MaskedConv2d(3, 6, 3, "B", ordering).apply_kernel, OneMask)
+    allowed = torch.zeros(ordering.groups, ordering.groups, 3, 3, dtype=torch.bool)
+    allowed[..., kernel.crop[0], kernel.crop[1]] = kernel.mask[: ordering.groups, : ordering.groups].bool()
+    sides = OneMask(allowed, (channels, 6), (-1, -1), dilation).double()
+    x = images(channels, 5, 6)
+    assert (sides.around, kernel.around) == (False, True)
+    assert torch.allclose(sides(x, local.weight, local.bias), local(x), rtol=0, atol=1e-12)
+    cropped = OneMask(
+        allowed[..., kernel.crop[0], kernel.crop[1]],
+        (channels, 6),
+        tuple(part.start - 1 for part in kernel.crop),
+        dilation,
+    ).double()
+    part = local.weight[..., kernel.crop[0], kernel.crop[1]]
+    assert torch.equal(cropped(x, part, local.bias), sides(x, local.weight, local.bias))
+
+
+def test_convolutions_of_kernels_that_lie_aside_have_one_home():
+    """What pads an image so that a kernel lies where it should is `pixkit.layers.geometry.convolve` alone."""
+    folder = Path(geometry.__file__).parent
+    found = [path.name for path in sorted(folder.glob("*.py")) if "F.conv2d(" in path.read_text(encoding="utf-8")]
+    assert found == ["geometry.py"]

@@ -1,0 +1,83 @@
+"""Initialisers reach every masked layer, and go by the inputs that its mask leaves."""
+
+from typing import get_args
+
+import pytest
+import torch
+from torch import nn
+
+from pixkit.errors import UsageError
+from pixkit.image import ImageSpec
+from pixkit.layers import (
+    InitName,
+    LocalConv2d,
+    MaskedConv2d,
+    MaskedDownsample,
+    MaskedUpsample,
+    Pointwise,
+    ShiftedConv2d,
+    initialise,
+)
+from pixkit.testing import named
+
+
+def layers_of(name, maps=48):
+    """One of each masked layer, under an ordering of colours one after the other."""
+    ordering = named("ordering", name).build(ImageSpec(3, 6, 7, 4))
+    return {
+        "masked": MaskedConv2d(maps, maps, 5, "B", ordering),
+        "local": LocalConv2d(maps, maps, 5, "B", ordering),
+        "pointwise": Pointwise(maps, maps, ordering),
+        "down": MaskedDownsample(maps, maps, 3, ordering),
+        "up": MaskedUpsample(maps, maps, 3, ordering),
+    }
+
+
+@pytest.mark.parametrize("ordering", ["raster", "hilbert"])
+@pytest.mark.parametrize("name", get_args(InitName))
+def test_every_masked_layer_is_initialised(ordering, name):
+    module = nn.ModuleDict(layers_of(ordering))
+    for parameter in module.parameters():
+        nn.init.constant_(parameter, 9.0)
+    torch.manual_seed(0)
+    initialise(module, name)
+    for layer in module.values():
+        variance = {"torch": 1 / 3, "he_normal": 2, "he_uniform": 2, "xavier": 1}.get(name, 0) / layer.fan_in
+        deviation = 0.01 if name == "small_normal" else variance**0.5
+        assert layer.weight.std().item() == pytest.approx(deviation, rel=0.05), type(layer).__name__
+        assert abs(layer.weight.mean().item()) < 0.05 * deviation
+        if name == "torch":
+            assert layer.bias.abs().max().item() <= layer.fan_in**-0.5
+        else:
+            assert (layer.bias == (0.1 if name == "small_normal" else 0.0)).all()
+
+
+@pytest.mark.parametrize("ordering", ["raster", "hilbert"])
+def test_fan_in_counts_the_inputs_that_are_left(ordering):
+    """By the layer's own table of taps, those that lie outside the image left out of account as the mask does."""
+    for layer in layers_of(ordering).values():
+        grid = (3, 4) if isinstance(layer, MaskedUpsample) else (6, 7)
+        allowed = layer.taps(grid).allowed.expand(3, 3, -1, -1)
+        assert layer.fan_in == pytest.approx(float(allowed.float().sum((1, 3)).mean()) * layer.in_maps / 3)
+
+
+def test_layers_without_a_mask_keep_what_they_began_with():
+    free = nn.Conv2d(3, 3, 1)
+    before = free.weight.detach().clone()
+    initialise(nn.Sequential(free, layers_of("raster", 3)["masked"]), "he_normal")
+    assert torch.equal(free.weight, before)
+
+
+@pytest.mark.parametrize(
+    "module", [ShiftedConv2d(1, 1, (-1, 0), (-1, 1)), nn.Sequential(nn.Conv2d(1, 1, 1)), nn.ReLU()]
+)
+def test_where_there_is_nothing_to_initialise_that_is_said(module):
+    with pytest.raises(UsageError, match="no masked layer") as error:
+        initialise(module, "he_normal")
+    assert error.value.found == type(module).__name__
+
+
+def test_an_unknown_name_is_refused():
+    with pytest.raises(UsageError, match="no such initialiser") as error:
+        initialise(layers_of("raster", 3)["masked"], "he")
+    assert "he_normal" in error.value.expected
