@@ -125,3 +125,12 @@ def test_the_source_distribution_holds_what_the_tests_need(built):
     _, _, source = built
     assert not set(files("pixkit", "plugins", "recipes", "tests", ".ci")) - source
     assert {"pyproject.toml", "README.md", "CHANGELOG.md", "CONTRIBUTING.md", "LICENSE"} <= source
+
+
+def test_the_table_of_moves_leads_to_modules_that_are_there():
+    (table,) = re.findall(r"\| 0\.1 \| now \|\n\| --- \| --- \|\n((?:\|.*\n)+)", read("CHANGELOG.md"))
+    for row in table.splitlines():
+        _, former, now, _ = re.split(r"(?<!\\)\|", row)
+        for name in re.findall(r"`([\w.]+)`", now):
+            place = ROOT / "pixkit" / name.removeprefix("pixkit.").replace(".", "/")
+            assert place.with_suffix(".py").exists() or (place / "__init__.py").exists(), f"{former} -> {name}"
