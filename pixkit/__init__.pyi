@@ -49,7 +49,7 @@ from pixkit.heads.base import Head as Head
 from pixkit.image import Batch as Batch
 from pixkit.image import ImageSpec as ImageSpec
 from pixkit.models.base import Model as Model
-from pixkit.models.base import Phase as Phase
+from pixkit.models.phase import Phase as Phase
 from pixkit.noise import Noise as Noise
 from pixkit.orderings.base import Ordering as Ordering
 from pixkit.orderings.masks import TapShape as TapShape

@@ -1,13 +1,14 @@
 """What a trained thing is: models of pixels alone, of several orderings, and with a latent code."""
 
 from pixkit.models.autoregressive import AutoregressiveModel
-from pixkit.models.base import Losses, Model, Phase
+from pixkit.models.base import Model
 from pixkit.models.codes import CodeMaps, CodeVector
 from pixkit.models.encoder import Encoder, EncoderConfig, SparsityConfig, halved, halvings_to, split_gaussian
 from pixkit.models.labelled import LabelledModel
 from pixkit.models.latent import LatentModel, VariationalModel
 from pixkit.models.latent_config import CodeConfig, DecoderConfig
 from pixkit.models.order_agnostic import OrderAgnosticModel
+from pixkit.models.phase import Losses, Phase
 from pixkit.models.request import SampleRequest
 
 __all__ = [

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
 from typing import Any, ClassVar, Literal
 
 import torch
@@ -15,28 +14,12 @@ from pixkit.errors import UsageError
 from pixkit.image import Batch, ImageSpec
 from pixkit.models import deprecated
 from pixkit.models.capabilities import Capability, lacking
+from pixkit.models.phase import Phase
 from pixkit.models.request import SampleRequest, check_counts, check_weights
 from pixkit.network import Autoregressive
 from pixkit.noise import Noise
 from pixkit.samplers import Drawn, Known, Sampler, sampler_for
 from pixkit.samplers.batch import Progress
-
-Losses = Mapping[str, Tensor]
-"""Scalars of one batch: 'loss' is what the optimiser lowers; the others are logged."""
-
-
-@dataclass(frozen=True)
-class Phase:
-    """One thing that a training step does: lower `loss(batch, step)["loss"]` over `parameters`.
-
-    Its batches are the step's, or, if it has `choose`, batches of its own: of the training images whose numbers,
-    int64 [n], `choose` gives when it is called with the labels of all, int64 [N] (None for data without).
-    """
-
-    name: str
-    parameters: Iterable[nn.Parameter]
-    loss: Callable[[Batch, int], Losses]
-    choose: Callable[[Tensor | None], Tensor] | None = None
 
 
 class Model(nn.Module, ABC):

@@ -18,8 +18,8 @@ from pixkit.components.config import ComponentConfig
 from pixkit.components.spec import BackboneRef, HeadRef, OrderingRef
 from pixkit.errors import RecipeError
 from pixkit.image import Batch, ImageSpec
-from pixkit.models.base import Losses, Phase
 from pixkit.models.labelled import LabelledModel
+from pixkit.models.phase import Losses, Phase
 from pixkit.models.request import SampleRequest
 from pixkit.network import Autoregressive
 from pixkit.noise import Noise

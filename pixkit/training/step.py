@@ -11,7 +11,8 @@ from torch import Tensor
 from pixkit.data.dataset import BatchSequence
 from pixkit.errors import NonFiniteError
 from pixkit.image import Batch
-from pixkit.models.base import Losses, Model
+from pixkit.models.base import Model
+from pixkit.models.phase import Losses
 from pixkit.randomness import derive, seed_torch
 from pixkit.recipe.schema import TrainConfig
 from pixkit.runs.checkpoint import load_model, non_finite
