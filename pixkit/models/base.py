@@ -71,7 +71,8 @@ class Model(nn.Module, ABC):
         self.config = config
         self.spec = spec
         self.classes = classes
-        deprecated.warn(self)
+        if self.former:
+            deprecated.warn(self)
 
     def __init_subclass__(cls, **options: Any) -> None:
         super().__init_subclass__(**options)

@@ -46,13 +46,12 @@ def adapt(cls: Any) -> None:
 
 
 def warn(model: Any) -> None:
-    """Say so of a model whose class was adapted."""
-    if model.former:
-        warnings.warn(
-            f"{type(model).__name__} is written for pixkit 0.1, since it {model.former}: {INSTEAD[model.former]}",
-            DeprecationWarning,
-            stacklevel=3,
-        )
+    """Say of a model that its class was adapted."""
+    warnings.warn(
+        f"{type(model).__name__} is written for pixkit 0.1, since it {model.former}: {INSTEAD[model.former]}",
+        DeprecationWarning,
+        stacklevel=3,
+    )
 
 
 def drawing(model: Any) -> Callable[[SampleRequest], Drawn]:

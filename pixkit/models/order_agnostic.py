@@ -46,8 +46,8 @@ class OrderAgnosticModel(LabelledModel):
     one ordering an image. 'one ordering' among the parts of a score is the mean over orderings of -log p_o(x), which
     is never less. An image that is given in part is continued in the ordering that puts the missing part last.
 
-    Networks have to store weights of the same shapes in every ordering. Those of `pixkit.LocalConv2d` are, and mean the
-    same in each; those of backbones that turn the image (OrientedBackbone) are for the turns of one scan.
+    Networks have to store weights of the same shapes in every ordering. Those of `pixkit.layers.LocalConv2d` are, and
+    mean the same in each; those of backbones that turn the image (OrientedBackbone) are for the turns of one scan.
 
     Raises:
         RecipeError: if weights differ in shape, or the networks keep statistics, or data have no labels to ask for.

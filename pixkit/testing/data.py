@@ -27,7 +27,7 @@ def check_data(source: ComponentSpec, base: Path | None = None) -> Dataset:
         The data set, for checks of its contents.
     """
     check_config(source)
-    assert issubclass(source.cls.Config, DataConfig), "its Config must derive from pixkit.DataConfig"
+    assert issubclass(source.cls.Config, DataConfig), "its Config must derive from pixkit.data.DataConfig"
     folder = base or Path.cwd()
     state = torch.random.get_rng_state()
     dataset, again = prepare(source, folder), prepare(source, folder)
