@@ -72,3 +72,29 @@ def test_plugins_import_public_names_alone(path):
     for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
         if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name) and node.value.id == "pixkit":
             assert node.attr in dir(pixkit), f"pixkit does not export {node.attr}"
+
+
+COMMANDS = sorted((ROOT / "pixkit" / "cli" / "commands").glob("[a-z]*.py"))
+COMPUTING = (
+    "models",
+    "network",
+    "samplers",
+    "execution",
+    "layers",
+    "heads",
+    "backbones",
+    "orderings",
+    "noise",
+    "randomness",
+)
+
+
+@pytest.mark.parametrize("path", COMMANDS, ids=lambda path: path.name)
+def test_commands_parse_and_print(path):
+    """What a command does is a function of a lower part: here are no tensors but to show them, and no model."""
+    assert len(path.read_text(encoding="utf-8").splitlines()) <= 170
+    assert not set(parts_imported(path)) & set(COMPUTING)
+    names = {
+        node.attr for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))) if isinstance(node, ast.Attribute)
+    }
+    assert not names & {"no_grad", "sample", "draw", "decode", "encode", "score", "completing"}

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import difflib
 import importlib
+from collections.abc import Sequence
+from pathlib import Path
 
 import click
 
@@ -30,6 +32,27 @@ SECTIONS: dict[str, dict[str, str]] = {
     },
 }
 """The summary of each command of pixkit, by section of the help."""
+
+
+def _load_files(ctx: click.Context, parameter: click.Parameter, files: Sequence[Path]) -> None:
+    if files:
+        from pixkit.components.plugins import plugins
+
+        for file in files:
+            plugins().load_file(file)
+
+
+plugin_option = click.option(
+    "--plugin",
+    metavar="FILE.py",
+    type=click.Path(path_type=Path, dir_okay=False),
+    multiple=True,
+    expose_value=False,
+    is_eager=True,
+    callback=_load_files,
+    help="Load a plugin from a Python file, for this command alone; may be given several times.",
+)
+"""Of the group, and of commands that look at recipes, runs or components; here, since this module imports little."""
 
 
 class CommandGroup(click.Group):

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import click
 
-from pixkit.cli.group import CommandGroup
+from pixkit.cli.group import CommandGroup, plugin_option
 from pixkit.cli.output import colour_wanted, fail
 from pixkit.distribution import OWN
 from pixkit.errors import PixkitError
@@ -28,6 +28,7 @@ class Settings:
 
 @click.group(cls=CommandGroup, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(package_name=OWN, message="pixkit %(version)s")
+@plugin_option
 @click.option("--traceback", "whole", is_flag=True, help="Show the whole trace of an error.")
 @click.option("--strict-plugins", is_flag=True, help="Stop, with exit code 4, if any plugin is broken.")
 @click.pass_context

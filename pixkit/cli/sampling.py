@@ -13,6 +13,7 @@ from typing import Any
 import click
 
 from pixkit import figures
+from pixkit.cli.group import plugin_option
 from pixkit.cli.options import (
     batch_size_option,
     checkpoint_option,
@@ -33,6 +34,7 @@ OPTIONS = (
     checkpoint_option,
     weights_option,
     device_option,
+    plugin_option,
 )
 NAMES = ("seed", "temperature", "batch_size", "sampler", "checkpoint", "weights", "device")
 

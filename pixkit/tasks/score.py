@@ -77,6 +77,9 @@ def evaluate(
 ) -> Scores:
     """Score the images of a split: the mean over images, with its standard error.
 
+        scores = pixkit.evaluate("runs/digits-pixelcnn")
+        scores.nats, scores.stderr, scores.bits_per_dim  # of its test images
+
     Args:
         run_or_model: a run, or its folder, whose best checkpoint is loaded; or a model.
         dataset: the images; of a run its own, if left out.

@@ -48,6 +48,9 @@ def build(
 ) -> BuildResult:
     """Train the recipe's model in a run directory, score it and draw samples.
 
+        result = pixkit.build("recipes/digits-pixelcnn.yaml", "runs/small", overrides=["train.steps=50"])
+        result.run.path, result.scores
+
     Args:
         recipe: a recipe, its file, or the name of one that comes with pixkit; to resume, the run's folder will do.
         out: the run directory; that which is resumed, or runs/NAME in the working directory, if left out.

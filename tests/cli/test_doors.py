@@ -90,3 +90,79 @@ def test_a_component_that_a_missing_plugin_may_bring_is_exit_code_4(pixkit, inst
     assert outcome.code == 4
     assert "the plugin 'pixelcnn' of pixkit" in outcome.err
     assert "disabled" in outcome.err
+
+
+MINE = """
+import pixkit
+from pixkit.layers import MaskedConv2d
+
+pixkit_api_version = 1
+
+
+class Mine(pixkit.Backbone):
+    "One layer."
+
+    class Config(pixkit.ComponentConfig):
+        pass
+
+    def __init__(self, config, spec):
+        super().__init__(config, spec)
+        self.width = 6
+        self.layer = MaskedConv2d(spec.inputs, 6, 3, "A", spec.ordering)
+
+    def forward(self, x):
+        return self.layer(x)
+
+
+@pixkit.hookimpl
+def pixkit_register(registry):
+    registry.add("backbone", "mine", Mine)
+"""
+
+
+def test_a_plugin_file_may_be_named_before_and_after_the_command(pixkit, install, workplace):
+    (workplace / "my.py").write_text(MINE, encoding="utf-8")
+    recipe = (workplace / "tiny.yaml").read_text(encoding="utf-8")
+    start = recipe.index("{type: pixelcnn")
+    recipe = recipe.replace(recipe[start : recipe.index("\n", start)], "{type: mine}")
+    (workplace / "mine.yaml").write_text(recipe, encoding="utf-8")
+
+    from pixkit.components.plugins import plugins
+
+    def afresh(*arguments):
+        plugins.cache_clear()
+        return pixkit(*arguments)
+
+    assert afresh("validate", "mine.yaml").code == 2
+    assert afresh("--plugin", "my.py", "validate", "mine.yaml").out == "mine.yaml: ok\n"
+    assert afresh("verify", "mine.yaml", "--plugin", "my.py", "-q").code == 0
+    outcome = afresh("build", "-q", "mine.yaml", "--plugin", "my.py", "-o", "run")
+    assert outcome.code == 0, outcome.err
+    assert afresh("sample", "run", "-n", 1, "-o", "x.npz").code == 4
+    assert afresh("sample", "run", "-n", 1, "-o", "x.npz", "--plugin", "my.py").code == 0
+    for where in (("--plugin", "absent.py", "ls"), ("ls", "--plugin", "absent.py")):
+        outcome = afresh(*where)
+        assert (outcome.code, "absent.py" in outcome.err) == (4, True)
+
+
+def test_python_loads_a_run_with_its_plugin_file(pixkit, install, workplace):
+    import pixkit as api
+    from pixkit.components.plugins import plugins
+
+    test_a_plugin_file_may_be_named_before_and_after_the_command(pixkit, install, workplace)
+    plugins.cache_clear()
+    with pytest.raises(api.PluginError):
+        api.load("run")
+    model = api.load("run", plugins=["my.py"])
+    assert type(model.network.backbone).__name__ == "Mine"
+
+
+def test_a_class_registered_by_hand_is_built_and_loaded(install, workplace):
+    import pixkit as api
+
+    namespace = {}
+    exec(MINE, namespace)
+    assert api.register("backbone", "mine", namespace["Mine"]) is namespace["Mine"]
+    change = ["model.backbone={type: mine}", "train.steps=2", "train.eval_every=2"]
+    run = api.build("tiny.yaml", "by_hand", overrides=change).run
+    assert type(api.load(run.path).network.backbone) is namespace["Mine"]

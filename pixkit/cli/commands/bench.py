@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import click
 
+from pixkit.cli.group import plugin_option
 from pixkit.cli.options import (
     Numbers,
     device_option,
@@ -40,6 +41,7 @@ def command() -> None:
 )
 @click.option("--rounds", type=click.IntRange(1), default=3, show_default=True, help="Turns of which to take medians.")
 @shape_option
+@plugin_option
 @device_option
 @json_option
 @quiet_option

@@ -9,6 +9,7 @@ from typing import Any
 
 import click
 
+from pixkit.cli.group import plugin_option
 from pixkit.cli.options import device_option, json_option, overrides_argument, quiet_option
 from pixkit.cli.output import duration, emit, emit_json, pairs, shown_path
 from pixkit.cli.plugins import loaded_plugins
@@ -29,6 +30,7 @@ from pixkit.training.watch import Reporter
 @click.option("--overwrite", is_flag=True, help="Replace the run that is there.")
 @click.option("--dry-run", is_flag=True, help="Say what would be built, how large and how long; write nothing.")
 @click.option("--seed", type=click.IntRange(0, 2**31 - 1), help="The same as seed=N.")
+@plugin_option
 @device_option
 @json_option
 @quiet_option

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import click
 
+from pixkit.cli.group import plugin_option
 from pixkit.cli.options import (
     checkpoint_option,
     device_option,
@@ -48,6 +49,7 @@ from pixkit.tasks.score import Scores, active_units, evaluate
 )
 @checkpoint_option
 @weights_option
+@plugin_option
 @device_option
 @json_option
 @quiet_option

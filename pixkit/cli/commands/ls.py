@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from pixkit.cli.group import plugin_option
 from pixkit.cli.options import KIND, json_option
 from pixkit.cli.output import emit, emit_json, table
 from pixkit.cli.plugins import loaded_plugins
@@ -22,6 +23,7 @@ Row = dict[str, object]
 @click.command()
 @click.argument("kind", required=False, type=KIND)
 @click.argument("folder", required=False, type=click.Path(path_type=Path))
+@plugin_option
 @json_option
 @click.option("--markdown", is_flag=True, help="Print a Markdown table, as README.md has it.")
 def command(kind: str | None, folder: Path | None, as_json: bool, markdown: bool) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import click
 
+from pixkit.cli.group import plugin_option
 from pixkit.cli.options import json_option
 from pixkit.cli.output import emit, emit_json, table
 from pixkit.cli.plugins import commands_of
@@ -11,6 +12,7 @@ from pixkit.components.plugins import PluginInfo, plugins
 
 
 @click.command()
+@plugin_option
 @json_option
 def command(as_json: bool) -> None:
     """List plugins, what they bring and how they are.

@@ -8,6 +8,7 @@ from typing import Any
 
 import click
 
+from pixkit.cli.group import plugin_option
 from pixkit.cli.options import KIND, json_option
 from pixkit.cli.output import emit, emit_json, pairs, table
 from pixkit.cli.plugins import find_component, loaded_plugins
@@ -18,6 +19,7 @@ from pixkit.components.registry import Entry
 @click.command()
 @click.argument("kind", type=KIND)
 @click.argument("name", required=False)
+@plugin_option
 @json_option
 def command(kind: str, name: str | None, as_json: bool) -> None:
     """Show a component and its keys, a recipe or a run.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import click
 
+from pixkit.cli.group import plugin_option
 from pixkit.cli.options import json_option
 from pixkit.cli.output import emit, emit_json, fail
 from pixkit.cli.plugins import loaded_plugins
@@ -13,6 +14,7 @@ from pixkit.recipe import InvalidRecipe, load_recipe
 
 @click.command()
 @click.argument("recipes", nargs=-1, required=True)
+@plugin_option
 @json_option
 @click.pass_context
 def command(ctx: click.Context, recipes: tuple[str, ...], as_json: bool) -> None:

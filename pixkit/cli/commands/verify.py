@@ -7,6 +7,7 @@ from pathlib import Path
 import click
 from torch import Tensor
 
+from pixkit.cli.group import plugin_option
 from pixkit.cli.options import Numbers, json_option, naming_options, overrides_argument, quiet_option, shape_option
 from pixkit.cli.output import emit, emit_json, fail, pairs
 from pixkit.cli.plugins import loaded_plugins
@@ -30,6 +31,7 @@ PNG = click.Path(path_type=Path, dir_okay=False)
 )
 @click.option("--field", type=PNG, metavar="FILE.png", help="Draw what the pixel sees, may see and may not see.")
 @click.option("--order", type=PNG, metavar="FILE.png", help="Draw the steps of the ordering.")
+@plugin_option
 @shape_option
 @json_option
 @quiet_option
