@@ -5,8 +5,9 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from pixkit.backbones.base import Backbone, BackboneSpec, InputConfig
+from pixkit.backbones.base import Backbone, BackboneSpec
 from pixkit.backbones.conditioners import Conditioner
+from pixkit.backbones.encodings import InputConfig
 from pixkit.components.spec import ComponentSpec
 from pixkit.errors import RecipeError, UsageError
 from pixkit.heads.base import Head, PixelDistribution

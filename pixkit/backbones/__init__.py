@@ -1,7 +1,8 @@
 """The base of backbones, how levels enter them, and what they are conditioned on."""
 
-from pixkit.backbones.base import Backbone, BackboneSpec, InputConfig, LevelEncoding, check_multiple
+from pixkit.backbones.base import Backbone, BackboneSpec, check_multiple
 from pixkit.backbones.conditioners import Conditioner, FeatureContext, LabelConfig, LabelContext
+from pixkit.backbones.encodings import InputConfig, LevelEncoding
 from pixkit.backbones.oriented import OrientedBackbone
 
 __all__ = [

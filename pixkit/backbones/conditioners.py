@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from typing import Literal
+from typing import ClassVar, Literal
 
 import torch
 from pydantic import Field
@@ -66,7 +66,36 @@ class LabelContext(Conditioner):
             )
 
 
-class FeatureContext(Conditioner):
+class TensorContext(Conditioner):
+    """Base of those that take numbers, [B, *shape].
+
+    Attribute `noun` is what the numbers are to the user.
+    """
+
+    noun: ClassVar[str]
+    reference: Tensor
+
+    def __init__(self, shape: tuple[int, ...], maps: int) -> None:
+        super().__init__()
+        self.shape, self.maps = shape, maps
+        self.register_buffer("reference", torch.zeros(()), persistent=False)
+
+    def example(self, batch: int) -> Tensor:
+        """A smooth and arbitrary pattern."""
+        count = batch * torch.Size(self.shape).numel()
+        return torch.arange(count).to(self.reference).sin().view(batch, *self.shape)
+
+    def check(self, context: Tensor) -> None:
+        """Floating point [B, *shape]."""
+        if not context.is_floating_point() or tuple(context.shape[1:]) != self.shape:
+            raise UsageError(
+                f"these are no {self.noun} of the model",
+                found=f"{context.dtype} {tuple(context.shape)}",
+                expected=f"floating point [B, {', '.join(map(str, self.shape))}]",
+            )
+
+
+class FeatureContext(TensorContext):
     """Feature maps, taken as they are: [B, maps, *grid] to the same.
 
     Args:
@@ -74,30 +103,15 @@ class FeatureContext(Conditioner):
         grid: their height and width: the image's, or (1, 1) for a vector.
     """
 
-    reference: Tensor
+    noun = "features"
 
     def __init__(self, maps: int, grid: tuple[int, int]) -> None:
-        super().__init__()
-        self.maps, self.grid = maps, grid
-        self.register_buffer("reference", torch.zeros(()), persistent=False)
+        super().__init__((maps, *grid), maps)
+        self.grid = grid
 
     def forward(self, context: Tensor) -> Tensor:
         """The same."""
         return context
-
-    def example(self, batch: int) -> Tensor:
-        """A smooth and arbitrary pattern."""
-        count = batch * self.maps * self.grid[0] * self.grid[1]
-        return torch.arange(count).to(self.reference).sin().view(batch, self.maps, *self.grid)
-
-    def check(self, context: Tensor) -> None:
-        """Floating point [B, maps, *grid]."""
-        if not context.is_floating_point() or tuple(context.shape[1:]) != (self.maps, *self.grid):
-            raise UsageError(
-                "these are no features of the model",
-                found=f"{context.dtype} {tuple(context.shape)}",
-                expected=f"floating point [B, {self.maps}, {self.grid[0]}, {self.grid[1]}]",
-            )
 
 
 class LabelConfig(ComponentConfig):

@@ -5,36 +5,16 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from pixkit.backbones.conditioners import Conditioner
-from pixkit.errors import UsageError
+from pixkit.backbones.conditioners import TensorContext
 from pixkit.models.encoder import halved, halvings_to
 
 Grid = tuple[int, int]
 
 
-class CodeContext(Conditioner):
+class CodeContext(TensorContext):
     """Base of the two: takes codes [B, *shape]."""
 
-    reference: Tensor
-
-    def __init__(self, shape: tuple[int, ...], maps: int) -> None:
-        super().__init__()
-        self.shape, self.maps = shape, maps
-        self.register_buffer("reference", torch.zeros(()), persistent=False)
-
-    def example(self, batch: int) -> Tensor:
-        """A smooth and arbitrary pattern."""
-        count = batch * torch.Size(self.shape).numel()
-        return torch.arange(count).to(self.reference).sin().view(batch, *self.shape)
-
-    def check(self, context: Tensor) -> None:
-        """Floating point [B, *shape]."""
-        if not context.is_floating_point() or tuple(context.shape[1:]) != self.shape:
-            raise UsageError(
-                "these are no codes of the model",
-                found=f"{context.dtype} {tuple(context.shape)}",
-                expected=f"floating point [B, {', '.join(map(str, self.shape))}]",
-            )
+    noun = "codes"
 
 
 class CodeVector(CodeContext):

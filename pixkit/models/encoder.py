@@ -9,7 +9,7 @@ import torch
 from pydantic import Field
 from torch import Tensor, nn
 
-from pixkit.backbones.base import InputConfig
+from pixkit.backbones.encodings import InputConfig
 from pixkit.components.config import ComponentConfig
 from pixkit.image import ImageSpec
 

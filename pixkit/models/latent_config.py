@@ -6,8 +6,8 @@ from typing import Literal
 
 from pydantic import Field
 
-from pixkit.backbones.base import InputConfig
 from pixkit.backbones.conditioners import Conditioner
+from pixkit.backbones.encodings import InputConfig
 from pixkit.components.config import ComponentConfig
 from pixkit.components.spec import BackboneRef, HeadRef, OrderingRef
 from pixkit.image import ImageSpec

@@ -12,8 +12,8 @@ import torch
 from pydantic import Field
 from torch import Tensor, nn
 
-from pixkit.backbones.base import InputConfig
 from pixkit.backbones.conditioners import LabelConfig
+from pixkit.backbones.encodings import InputConfig
 from pixkit.components.config import ComponentConfig
 from pixkit.components.spec import BackboneRef, HeadRef, OrderingRef
 from pixkit.errors import RecipeError

@@ -3,32 +3,74 @@
 from __future__ import annotations
 
 import warnings
+from dataclasses import dataclass
 
 from pixkit.errors import CausalityError
 from pixkit.network import Autoregressive
-from pixkit.readiness.law import require_law
+from pixkit.readiness.law import Leak, find_leak, law_error
 from pixkit.readiness.probe import probe
 from pixkit.readiness.trace import Trace, Untraceable
+
+
+@dataclass(frozen=True)
+class Finding:
+    """What proof and probe say of a network.
+
+    Attributes:
+        trace: the traced network, None if it cannot be traced.
+        leak: the path that breaks the law, None if none does.
+        problem: why there is no proof, None where there is one.
+        probes: how many sub-pixels were swapped for others.
+        seen: what the probe saw, None if it saw no leak.
+    """
+
+    trace: Trace | None
+    leak: Leak | None
+    problem: CausalityError | Untraceable | None
+    probes: int
+    seen: CausalityError | None
+
+
+def find(network: Autoregressive) -> Finding:
+    """Prove a network causal or find what breaks the law, and probe it numerically.
+
+    Readiness is careful: what it cannot follow it takes to mix everything. So a network that fails the law, or that
+    cannot be traced, need not leak; it is probed the harder.
+    """
+    trace, leak, problem = _prove(network)
+    dims = network.spec.dims
+    probes = min(dims, 16 if problem is None else dims if dims <= 128 else 64)
+    try:
+        probe(network, probes=probes)
+    except CausalityError as error:
+        return Finding(trace, leak, problem, probes, error)
+    return Finding(trace, leak, problem, probes, None)
 
 
 def verify(network: Autoregressive) -> Trace | None:
     """Prove a network causal; return its trace, or None where only the numerical probe speaks for it.
 
-    Readiness is careful: what it cannot follow it takes to mix everything. So a network that fails the law, or that
-    cannot be traced, is refused only if the probe sees it leak; else a warning says that nothing is proved.
+    Without a proof it is refused only if the probe sees it leak; else a warning says that nothing is proved.
 
     Raises:
         CausalityError: if the network leaks, naming the path and the layer to blame where it could be traced.
     """
+    found = find(network)
+    if found.seen is not None:
+        if isinstance(found.problem, CausalityError):
+            raise found.problem from found.seen
+        raise found.seen
+    if found.problem is not None:
+        text = f"no proof that the network is causal, though no leak was seen: {found.problem}"
+        warnings.warn(text, RuntimeWarning, 2)
+        return None
+    return found.trace
+
+
+def _prove(network: Autoregressive) -> tuple[Trace | None, Leak | None, CausalityError | Untraceable | None]:
     try:
         trace = Trace(network)
-        require_law(trace)
-    except (Untraceable, CausalityError) as error:
-        try:
-            probe(network, probes=network.spec.dims if network.spec.dims <= 128 else 64)
-        except CausalityError as seen:
-            raise (error if isinstance(error, CausalityError) else seen) from seen
-        warnings.warn(f"no proof that the network is causal, though no leak was seen: {error}", RuntimeWarning, 2)
-        return None
-    probe(network)
-    return trace
+    except Untraceable as error:
+        return None, None, error
+    leak = find_leak(trace)
+    return trace, leak, None if leak is None else law_error(trace, leak)

@@ -11,8 +11,8 @@ from torch import Tensor
 
 from pixkit.errors import CausalityError, UsageError
 from pixkit.network import Autoregressive
-from pixkit.readiness.law import Leak, find_leak, law_error, permitted, receptive_field
-from pixkit.readiness.probe import probe
+from pixkit.readiness.check import find
+from pixkit.readiness.law import Leak, permitted, receptive_field
 from pixkit.readiness.trace import Trace, Untraceable
 
 Pixel = tuple[int, int, int]
@@ -118,21 +118,18 @@ def examine(network: Autoregressive, pixel: Pixel | None = None) -> Report:
         UsageError: if there is no such sub-pixel.
     """
     chosen = _checked(network, pixel)
-    trace, leak, problem = _prove(network)
-    dims = network.spec.dims
-    probes = 16 if problem is None else dims if dims <= 128 else 64
-    seen_leak = _probe(network, min(probes, dims))
-    verdict: Literal["proved", "leaks", "unproved"] = "proved" if problem is None else "unproved"
+    found = find(network)
+    verdict: Literal["proved", "leaks", "unproved"] = "proved" if found.problem is None else "unproved"
     return Report(
         network,
-        verdict if seen_leak is None else "leaks",
-        problem,
-        trace,
-        leak,
-        min(probes, dims),
-        seen_leak,
+        verdict if found.seen is None else "leaks",
+        found.problem,
+        found.trace,
+        found.leak,
+        found.probes,
+        None if found.seen is None else found.seen.found,
         chosen,
-        None if trace is None else sight_of(trace, chosen),
+        None if found.trace is None else sight_of(found.trace, chosen),
     )
 
 
@@ -150,23 +147,6 @@ def rows_of(sight: Tensor) -> list[list[str]]:
     """A line of characters for each colour and row."""
     marks = {int(kind): character for kind, character in CHARACTERS.items()}
     return [["".join(marks[value] for value in row) for row in colour] for colour in sight.tolist()]
-
-
-def _prove(network: Autoregressive) -> tuple[Trace | None, Leak | None, CausalityError | Untraceable | None]:
-    try:
-        trace = Trace(network)
-    except Untraceable as error:
-        return None, None, error
-    leak = find_leak(trace)
-    return trace, leak, None if leak is None else law_error(trace, leak)
-
-
-def _probe(network: Autoregressive, probes: int) -> str | None:
-    try:
-        probe(network, probes=probes)
-    except CausalityError as error:
-        return error.found
-    return None
 
 
 def _checked(network: Autoregressive, pixel: Pixel | None) -> Pixel:

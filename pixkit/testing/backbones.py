@@ -10,8 +10,8 @@ from safetensors.torch import load as load_tensors
 from safetensors.torch import save as save_tensors
 from torch import nn
 
-from pixkit.backbones.base import InputConfig
 from pixkit.backbones.conditioners import FeatureContext, LabelContext
+from pixkit.backbones.encodings import InputConfig
 from pixkit.components.plugins import registry
 from pixkit.components.spec import ComponentSpec
 from pixkit.errors import RecipeError

@@ -8,8 +8,9 @@ import itertools
 import torch
 from torch import Tensor, nn
 
-from pixkit.backbones.base import Backbone, BackboneSpec, InputConfig
+from pixkit.backbones.base import Backbone, BackboneSpec
 from pixkit.backbones.conditioners import Conditioner
+from pixkit.backbones.encodings import InputConfig
 from pixkit.components.config import ComponentConfig
 from pixkit.components.plugins import registry
 from pixkit.components.registry import Entry

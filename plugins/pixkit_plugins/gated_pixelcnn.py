@@ -11,6 +11,7 @@ from torch import Tensor, nn
 import pixkit
 from pixkit.backbones import OrientedBackbone, check_multiple
 from pixkit.layers import InitName, MaskedConv2d, MaskedLayer, Pointwise, ShiftedConv2d, initialise
+from pixkit.orderings import MASKS
 
 pixkit_api_version = 1
 
@@ -172,7 +173,7 @@ class Horizontal(nn.Module):
     ) -> None:
         super().__init__()
         maps, gain = 2 * config.width, config.gain / 2**0.5
-        conv = MaskedConv2d(in_maps, maps, kernel, mask_type, scan.ordering, shape=InRow())
+        conv = MaskedConv2d(in_maps, maps, kernel, mask_type, scan.ordering, shape=MASKS["horizontal"]())
         self.conv = before_gate(conv, gain)
         self.link = before_gate(nn.Conv2d(maps, maps, 1, bias=False), gain)
         self.gate = Gate(config, scan.context)
@@ -180,14 +181,6 @@ class Horizontal(nn.Module):
     def forward(self, x: Tensor, seen: Tensor, context: Tensor | None) -> Tensor:
         """The link takes what the vertical stack's gate has not seen yet."""
         return self.gate(self.conv(x) + self.link(seen), context)
-
-
-class InRow(pixkit.TapShape):
-    """The centre's row."""
-
-    def has(self, dy: int, dx: int) -> bool:
-        """Whatever the column."""
-        return dy == 0
 
 
 @pixkit.hookimpl

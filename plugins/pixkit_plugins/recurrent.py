@@ -12,6 +12,7 @@ from torch.utils.checkpoint import checkpoint
 import pixkit
 from pixkit.backbones import OrientedBackbone, check_multiple
 from pixkit.layers import InitName, MaskedConv2d, Pointwise, initialise
+from pixkit.orderings import MASKS
 
 FORGET = 1
 """Which quarter of the gates' maps is the forget gate, in the order o, f, i, g."""
@@ -102,7 +103,7 @@ class Gates(nn.Module):
     def __init__(self, units: int, kernel: int, scan: pixkit.BackboneSpec) -> None:
         super().__init__()
         self.units = units
-        self.read = MaskedConv2d(2 * units, 4 * units, kernel, "B", scan.ordering, shape=OwnRow())
+        self.read = MaskedConv2d(2 * units, 4 * units, kernel, "B", scan.ordering, shape=MASKS["horizontal"]())
         self.condition = nn.Conv2d(scan.context, 4 * units, 1, bias=False) if scan.context else None
 
     def remember(self, bias: float) -> None:
@@ -113,11 +114,3 @@ class Gates(nn.Module):
     def forward(self, x: Tensor, context: Tensor | None) -> Tensor:
         """One convolution for all sites."""
         return self.read(x) if self.condition is None else self.read(x) + self.condition(context)
-
-
-class OwnRow(pixkit.TapShape):
-    """The taps in the centre's row."""
-
-    def has(self, dy: int, dx: int) -> bool:
-        """Whatever the column."""
-        return dy == 0

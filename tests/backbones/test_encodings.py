@@ -4,7 +4,7 @@ import pytest
 import torch
 from pydantic import ValidationError
 
-from pixkit.backbones.base import InputConfig
+from pixkit.backbones.encodings import InputConfig
 from pixkit.image import ImageSpec
 
 SPEC = ImageSpec(3, 2, 2, 4)

@@ -18,7 +18,7 @@ from collections.abc import Callable
 import torch
 from torch import nn
 
-from pixkit.backbones.base import InputConfig
+from pixkit.backbones.encodings import InputConfig
 from pixkit.execution.choose import choose
 from pixkit.execution.plan import make_plan
 from pixkit.execution.reference import Executor

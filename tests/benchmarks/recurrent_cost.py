@@ -15,7 +15,7 @@ from collections.abc import Callable
 
 import torch
 
-from pixkit.backbones.base import InputConfig
+from pixkit.backbones.encodings import InputConfig
 from pixkit.image import ImageSpec
 from pixkit.network import Autoregressive, assemble
 from pixkit.noise import Noise

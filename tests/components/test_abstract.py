@@ -7,7 +7,7 @@ import torch
 import torch.nn.functional as F
 
 import pixkit
-from pixkit.backbones.base import LevelEncoding
+from pixkit.backbones.encodings import LevelEncoding
 from pixkit.execution.plan import Unplannable, make_plan
 from pixkit.layers import DataInitialised, MaskedLayer
 from pixkit.layers.recurrent import Recurrence

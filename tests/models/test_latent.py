@@ -5,7 +5,7 @@ import math
 import pytest
 import torch
 
-from pixkit.backbones.base import InputConfig
+from pixkit.backbones.encodings import InputConfig
 from pixkit.errors import UsageError
 from pixkit.image import ImageSpec
 from pixkit.models.codes import CodeMaps, CodeVector

@@ -11,8 +11,8 @@ import torch
 from torch import nn
 
 import pixkit
-from pixkit.backbones.base import InputConfig
 from pixkit.backbones.conditioners import FeatureContext, LabelContext
+from pixkit.backbones.encodings import InputConfig
 from pixkit.components.plugins import registry
 from pixkit.data import prepare
 from pixkit.errors import CausalityError, DataError, RecipeError

@@ -5,8 +5,8 @@ import itertools
 import pytest
 import torch
 
-from pixkit.backbones.base import InputConfig
 from pixkit.backbones.conditioners import LabelContext
+from pixkit.backbones.encodings import InputConfig
 from pixkit.errors import RecipeError
 from pixkit.execution.plan import make_plan
 from pixkit.image import ImageSpec

@@ -95,7 +95,7 @@ def test_initialisers_differ_and_fit_their_variance(init):
     torch.manual_seed(0)
     entry = registry().get("backbone", "pixelcnn")
     spec = component("backbone", entry.cls, width=128, layers=1, init=init)
-    from pixkit.backbones.base import InputConfig
+    from pixkit.backbones.encodings import InputConfig
     from pixkit.network import assemble
 
     net = assemble(ImageSpec(1, 9, 9, 2), named("ordering", "raster"), InputConfig(), spec, named("head", "softmax"))

@@ -103,7 +103,7 @@ def test_skips_carry_each_layers_states_to_the_output(name):
 @both
 def test_forget_gates_start_open(name):
     """The bias of the second quarter of the gates, and of no other."""
-    from pixkit.backbones.base import InputConfig
+    from pixkit.backbones.encodings import InputConfig
     from pixkit.network import assemble
 
     parts = (named("ordering", "raster"), InputConfig(), named("backbone", name, units=4, layers=2, forget_bias=1.5))

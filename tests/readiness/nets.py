@@ -5,7 +5,7 @@ import torch.nn.functional as F
 from torch import nn
 
 import pixkit
-from pixkit.backbones.base import InputConfig
+from pixkit.backbones.encodings import InputConfig
 from pixkit.image import ImageSpec
 from pixkit.layers import (
     CausalAttention,

@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from pixkit.backbones.base import LevelEncoding
+from pixkit.backbones.encodings import LevelEncoding
 from pixkit.execution.lowering.instruction import LANES, Lowered, grouped, unsupported
 from pixkit.layers import (
     AppendMaps,
