@@ -1,5 +1,6 @@
 """Which part may import which; lint and types are commands of their own (tests/README.md)."""
 
+import abc
 import ast
 import importlib
 from pathlib import Path
@@ -98,3 +99,37 @@ def test_commands_parse_and_print(path):
         node.attr for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))) if isinstance(node, ast.Attribute)
     }
     assert not names & {"no_grad", "sample", "draw", "decode", "encode", "score", "completing"}
+
+
+def abstract_methods():
+    """(module, class, method) of every method that is marked abstract, in the core and in plugins."""
+    for path in (*CORE, *PLUGINS):
+        root = "pixkit" if path.is_relative_to(ROOT / "pixkit") else "plugins"
+        parts = path.relative_to(ROOT if root == "pixkit" else ROOT / "plugins").with_suffix("").parts
+        module = ".".join(parts).removesuffix(".__init__")
+        for cls in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if not isinstance(cls, ast.ClassDef):
+                continue
+            for method in cls.body:
+                marks = getattr(method, "decorator_list", [])
+                if any("abstractmethod" in ast.unparse(mark) for mark in marks):
+                    yield module, cls.name, method.name
+
+
+@pytest.mark.parametrize(("module", "name", "method"), list(abstract_methods()), ids=lambda value: value)
+def test_abstract_means_abstract(module, name, method):
+    """`@abstractmethod` does nothing on a class that does not derive from abc.ABC, as a plain nn.Module does not."""
+    cls = getattr(importlib.import_module(module), name)
+    assert isinstance(cls, abc.ABCMeta), f"{name} needs abc.ABC as a base"
+    assert method in cls.__abstractmethods__
+
+
+@pytest.mark.parametrize("path", (*CORE, *PLUGINS), ids=lambda path: str(path.relative_to(ROOT)))
+def test_what_is_not_implemented_is_abstract(path):
+    """Nobody finds out by calling it: construction says which method is missing."""
+    raised = [ast.unparse(node) for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))) if raises(node)]
+    assert not raised
+
+
+def raises(node):
+    return isinstance(node, ast.Raise) and node.exc is not None and "NotImplementedError" in ast.unparse(node.exc)

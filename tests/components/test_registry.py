@@ -1,5 +1,6 @@
 """Registries: names, who brings them, of what kind, and conflicts."""
 
+import inspect
 import itertools
 
 import pytest
@@ -173,3 +174,8 @@ def test_looking_like_a_component_is_not_enough(kind):
     with pytest.raises(PluginError, match="not one of that kind") as error:
         Registrar("dist", "1").add(kind, "a", type(base.__name__, (), {**alike, "__module__": base.__module__}))
     assert error.value.hint is None
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_the_base_of_each_kind_is_abstract(kind):
+    assert inspect.isabstract(base_of(kind))
