@@ -68,11 +68,3 @@ def choose(name: str, plan: Plan, batch: int, context: Tensor | None = None) -> 
         except (Unsupported, NoCompiler) as error:
             reasons.append(f"not {candidate}: {' '.join(str(error).split())}")
     return Chosen(names[-1], EXECUTORS[names[-1]](plan, batch, context), tuple(reasons))
-
-
-def fastest(plan: Plan, batch: int, context: Tensor | None = None) -> Executor:
-    """The executor that `choose` takes of itself."""
-    return choose("auto", plan, batch, context).executor
-
-
-CHOICES: dict[str, Make] = {"auto": fastest, **EXECUTORS}

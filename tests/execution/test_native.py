@@ -9,7 +9,7 @@ from nets import NETS, ImageSpec, net_of
 from teacher import COLOUR, GREY, backbone, check
 from torch import nn
 
-from pixkit.execution.choose import fastest
+from pixkit.execution.choose import choose
 from pixkit.execution.lowering.lower import Unsupported
 from pixkit.execution.native import compile as compiling
 from pixkit.execution.native.compile import NoCompiler
@@ -156,7 +156,7 @@ def test_without_a_kernel_sampling_is_right_all_the_same(broken):
     plan = make_plan(Trace(net))
     with pytest.raises(NoCompiler):
         NativeExecutor(plan, 2)
-    executor, reference = fastest(plan, 2), ReferenceExecutor(plan, 2)
+    executor, reference = choose("auto", plan, 2).executor, ReferenceExecutor(plan, 2)
     uniforms = Noise(0, range(2)).uniforms(1, GREY).flatten(3)
     with torch.no_grad():
         executor.walk(uniforms, 1.0, None)

@@ -278,3 +278,23 @@ def test_a_new_operation_is_a_row_and_an_expression(tmp_path):
         [sys.executable, "-c", code], cwd=tmp_path, env=environment, capture_output=True, text=True, check=False
     )
     assert done.returncode == 0, done.stderr
+
+
+def test_the_header_is_for_gpu_compilers_too(tmp_path):
+    """They take C++; what marks a function as the GPU's is defined away here."""
+    compiler = shutil.which("c++") or shutil.which("g++") or shutil.which("clang++")
+    if compiler is None:
+        pytest.skip("there is no C++ compiler")
+    native = ROOT / "pixkit/execution/native"
+    for real in ("float", "double"):
+        source = tmp_path / f"{real}.cc"
+        source.write_text(
+            f"#include <math.h>\n#include <stdint.h>\ntypedef {real} real;\n#define __CUDACC__\n#define __device__\n"
+            f'#define __forceinline__ inline\n#include "{native / "elementwise.h"}"\n'
+            "#define ONE(NAME, ...) static real NAME(real x, real a, real b) { return (__VA_ARGS__); }\n"
+            "#define TWO(NAME, ...) static real NAME(real x, real z, real a) { return (__VA_ARGS__); }\n"
+            "#define THREE(NAME, ...) static real NAME(real x, real z, real w, real a) { return (__VA_ARGS__); }\n"
+            "UNARY(ONE) BINARY(TWO) TERNARY(THREE)\n"
+        )
+        done = subprocess.run([compiler, "-fsyntax-only", str(source)], capture_output=True, text=True, check=False)
+        assert done.returncode == 0, done.stderr

@@ -8,7 +8,7 @@ import torch.nn.functional as F
 from nets import ANY_ORDER, NETS, ImageSpec, net_of
 
 from pixkit.components.plugins import registry
-from pixkit.execution.choose import fastest
+from pixkit.execution.choose import choose
 from pixkit.execution.lowering.lower import Unsupported
 from pixkit.execution.native.executor import NativeExecutor
 from pixkit.execution.plan import make_plan
@@ -151,7 +151,7 @@ def test_float32_up_to_ties(name, executor):
 
 def test_auto_falls_back_where_the_native_executor_lacks_an_operation():
     for name in NETS:
-        made = fastest(make_plan(Trace(net_of(NETS[name], GREY))), 2)
+        made = choose("auto", make_plan(Trace(net_of(NETS[name], GREY))), 2).executor
         assert isinstance(made, NativeExecutor) == (name not in LACKING), name
 
 

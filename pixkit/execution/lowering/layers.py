@@ -54,7 +54,7 @@ def _linear(module: TapLayer, operation: Operation, source: Operation, groups: i
 
 
 def _dense(module: nn.Conv2d, operation: Operation, source: Operation, groups: int) -> list[Lowered]:
-    if module.groups > 1 or operation.kind != "channels":
+    if module.groups > 1:
         raise unsupported(operation)
     sites = operation.grid[0] * operation.grid[1]
     weight = module.weight.detach()[None, :, :, 0, 0]

@@ -25,12 +25,13 @@ def lower(operation: Operation, operations: dict[str, Operation], groups: int) -
     """
     module = operation.module
     sources = [operations[name] for name in operation.inputs]
-    if not operation.groups_apart and groups > 1 and not isinstance(module, nn.Conv2d):
+    mixed = not operation.groups_apart and groups > 1 and not isinstance(module, nn.Conv2d)
+    if mixed or operation.kind == "all":
         raise unsupported(operation)
     for kind, handler in LAYERS:
         if isinstance(module, kind):
             return handler(module, operation, sources[0], groups)
-    if operation.kind in ("mixing", "all") or any(source.kind == "pixels" for source in sources):
+    if operation.kind == "mixing" or any(source.kind == "pixels" for source in sources):
         raise unsupported(operation)
     if operation.node.target is operator.getitem:
         return [_part(operation, sources[0], groups)]

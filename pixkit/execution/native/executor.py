@@ -194,14 +194,12 @@ class NativeExecutor(Executor):
         # it, and must be stable: within a step the network's order is that in which results are read.
         rows, first = [], 0
         for schedule in plan.schedules:
-            if schedule.opcode == "ALL":
-                raise Unsupported(f"no instruction for {schedule.operation.label}, which needs whole images")
             for op in self._of.get(schedule.operation.name, ()):
                 row = np.empty(len(schedule.times), dtype=INSTRUCTION)
                 row["op"], row["group"], row["count"] = op, schedule.group, schedule.starts.diff()
                 row["first"] = schedule.starts[:-1] + first
                 rows.append((schedule.times.numpy(), row))
-            # Views make no rows, but their sites are in the table all the same, which is indexed by schedule.
+            # Views make no rows, but their sites are in the table all the same.
             first += len(schedule.sites)
         times = np.concatenate([time for time, _ in rows]) if rows else np.empty(0, np.int64)
         order = times.argsort(kind="stable")
@@ -231,10 +229,8 @@ class NativeExecutor(Executor):
     def _buffer(self, name: str) -> Buffer:
         data = self._data[name]
         varies = len(data) > 1 or self.plan.trace.operations[name].grid != (1, 1)
-        stride = data.stride()
-        return Buffer(
-            data.data_ptr(), stride[0] * varies, stride[1], stride[2], self._maps(name), int(name in self._passing)
-        )
+        site, row, group, _ = data.stride()
+        return Buffer(data.data_ptr(), site * varies, row, group, self._maps(name), int(name in self._passing))
 
     def _drawn(self) -> tuple[Tensor, Tensor, Tensor]:
         """First drawn site of each step [T + 1], drawn sites, and which of their colours [drawn, C]."""
