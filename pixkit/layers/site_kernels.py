@@ -81,7 +81,7 @@ class OneMask(nn.Module):
     ) -> None:
         super().__init__()
         self.around = around
-        self.crop, self.dilation = used_part(allowed), dilation
+        self.crop, self.dilation = used_part(allowed, middle=not around), dilation
         self.whole = allowed[..., *self.crop].shape == allowed.shape
         (top, bottom), (left, right) = (
             ((start + part.start) * dilation, (start + part.stop - 1) * dilation)
@@ -184,18 +184,18 @@ def masked_kernel(
     return Patterns(table, patterns)
 
 
-def used_part(allowed: Tensor) -> tuple[slice, slice]:
+def used_part(allowed: Tensor, *, middle: bool = True) -> tuple[slice, slice]:
     """The rows and columns of a kernel from the first to the last that is allowed anywhere, bool [..., kh, kw].
 
-    Where none is, as in a type A kernel under `at_once`, the middle ones: torch convolves with no empty kernel, and the
-    mask makes it 0.
+    Where none is, as in a type A kernel under `at_once`, the middle ones, or the first: torch convolves with no
+    empty kernel, and the mask makes it 0.
     """
     used = allowed.flatten(0, -3).any(0)
-    return _span(used.any(1)), _span(used.any(0))
+    return _span(used.any(1), middle), _span(used.any(0), middle)
 
 
-def _span(used: Tensor) -> slice:
-    found = used.nonzero().flatten().tolist() or [len(used) // 2]
+def _span(used: Tensor, middle: bool) -> slice:
+    found = used.nonzero().flatten().tolist() or [len(used) // 2 if middle else 0]
     return slice(found[0], found[-1] + 1)
 
 
