@@ -74,6 +74,8 @@ def evaluate(
     seed: int = 0,
     importance: int | None = None,
     watch: Watch | None = None,
+    device: str = "auto",
+    checkpoint: str = "best",
 ) -> Scores:
     """Score the images of a split: the mean over images, with its standard error.
 
@@ -81,7 +83,7 @@ def evaluate(
         scores.nats, scores.stderr, scores.bits_per_dim  # of its test images
 
     Args:
-        run_or_model: a run, or its folder, whose best checkpoint is loaded; or a model.
+        run_or_model: a run, or its folder; or a model.
         dataset: the images; of a run its own, if left out.
         split: train, validation or test.
         batch_size: images at a time.
@@ -90,6 +92,8 @@ def evaluate(
         seed: of that choice, and of what a bound draws.
         importance: estimate the likelihood of a latent model from so many importance samples an image.
         watch: called as watch(done, total).
+        device: where a run's model is loaded: auto, cpu or cuda.
+        checkpoint: which of a run's is loaded: best, last or step-N.
 
     Raises:
         DataError: if the images are not what the model is about, or a run's own are missing.
@@ -102,7 +106,7 @@ def evaluate(
         if dataset is None:
             raise UsageError("a model has no images of its own", where="dataset", expected="a Dataset, or a run")
     else:
-        model = load(run_or_model, weights=weights)
+        model = load(run_or_model, device=device, checkpoint=checkpoint, weights=weights)
         dataset = load_data(run_or_model) if dataset is None else dataset
     options: dict[str, Any] = {"weights": weights, "seed": seed, "limit": limit, "importance": importance}
     return score(model, dataset, split, batch_size, watch=watch, **options)

@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import os
-import platform
 import statistics
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -24,6 +21,7 @@ from pixkit.noise import Noise
 from pixkit.readiness.law import require_law
 from pixkit.readiness.trace import Trace
 from pixkit.samplers import Ancestral, BatchRequest, Known
+from pixkit.tasks.machine import machine
 
 ANCESTRAL_STEPS = 6
 """Steps of ancestral sampling that are made in a turn, spread over the image; each is a forward pass."""
@@ -112,20 +110,6 @@ def time_sampling(
             progress(f"batch {batch}", number, len(batches))
         rows += _Batch(plan, batch, rounds).rows(reasons)
     return SamplingTimes(rows, preparation, machine(network), network.ordering.count, rounds)
-
-
-def machine(network: Autoregressive) -> dict[str, Any]:
-    """What the times depend on."""
-    reference = next(network.parameters())
-    device = reference.device
-    return {
-        "device": torch.cuda.get_device_name(device) if device.type == "cuda" else device.type,
-        "cpu": _cpu_name(),
-        "cpus": os.cpu_count(),
-        "threads": torch.get_num_threads(),
-        "torch": torch.__version__,
-        "dtype": str(reference.dtype).removeprefix("torch."),
-    }
 
 
 def _try(plan: Plan, name: str, preparation: dict[str, float]) -> str:
@@ -245,12 +229,3 @@ def _some_steps(network: Autoregressive) -> tuple[int, Tensor]:
     count = network.ordering.count
     chosen = torch.linspace(0, count - 1, min(ANCESTRAL_STEPS, count)).round().long()
     return len(chosen), ~torch.isin(network.ordering.steps, chosen)
-
-
-def _cpu_name() -> str:
-    try:
-        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
-    except OSError:
-        return platform.processor() or platform.machine()
-    named = next((line for line in lines if line.startswith("model name")), "")
-    return named.partition(":")[2].strip() or platform.machine()

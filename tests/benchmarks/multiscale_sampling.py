@@ -24,7 +24,7 @@ from pixkit.image import ImageSpec
 from pixkit.network import Autoregressive
 from pixkit.noise import Noise
 from pixkit.samplers import BatchRequest, Cached
-from pixkit.tasks.timing import machine
+from pixkit.tasks.machine import machine
 from pixkit.testing import named, network, random_images
 
 PIXELCNN = {"width": 64, "layers": 8}

@@ -46,7 +46,7 @@ def test_tables_are_not_cut_where_there_is_no_terminal(pixkit, monkeypatch):
 def test_show_explains_a_component_and_its_keys(pixkit):
     outcome = pixkit("show", "backbone", "pixelcnn")
     assert outcome.code == 0
-    assert outcome.out.startswith("backbone pixelcnn, from pixkit ")
+    assert outcome.out.startswith("backbone pixelcnn, from pixkit-models ")
     assert "arXiv 1601.06759" in outcome.out
     assert "KEY" in outcome.out
     keys = {row["key"]: row for row in json.loads(pixkit("show", "backbone", "pixelcnn", "--json").out)["keys"]}

@@ -76,6 +76,7 @@ def test_load_and_evaluate(runs, as_given):
     run = as_given(runs / "plain")
     assert pixkit.load(run).spec == pixkit.ImageSpec(1, 8, 8, 17)
     assert pixkit.evaluate(run).images == 16
+    assert pixkit.evaluate(run, limit=5, device="cpu", checkpoint="last").images == 5
 
 
 def test_sample_draws_as_the_recipe_says_what_is_not_said(runs, as_given):

@@ -50,13 +50,16 @@ class Restored:
         return pixkit.figures.save_grid(panels, self.levels, path, columns=3)
 
 
-def restore(run: pixkit.Run, *, temperature: float, seed: int, device: str) -> Restored:
+def restore(
+    run: pixkit.Run | str | Path, *, temperature: float = 1e-3, seed: int = 0, device: str = "auto"
+) -> Restored:
     """Generate an image of the run's model, every pixel from those that it drew before, and compare.
 
     Raises:
         UsageError: if the run's training set is not one image that stays the same.
         DataError: if the image is no longer the one that the run was trained on.
     """
+    run = run if isinstance(run, pixkit.Run) else pixkit.Run.open(run)
     original = training_image(run)
     model = pixkit.load(run, device=device)
     drawn = model.sample(1, seed=seed, temperature=temperature).cpu()
@@ -116,7 +119,7 @@ def command(
     target = out or run / "restored.png"
     if target.suffix != ".png":
         raise click.UsageError(f"-o {target}: name a .png")
-    found = restore(pixkit.Run.open(run), temperature=temperature, seed=seed, device=device)
+    found = restore(run, temperature=temperature, seed=seed, device=device)
     found.save(target)
     total = found.original.numel()
     if as_json:
