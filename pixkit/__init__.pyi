@@ -1,6 +1,55 @@
 """The public names of pixkit, listed once: the module that each is imported from when it is first used."""
+# ruff: noqa: I001 - in the order in which one thinks of them, not of their modules
 
 # Verbs: what the command line does, as functions. Runs and recipes are taken as str or Path.
+from pixkit.runs.load import load as load
+from pixkit.build import build as build
+from pixkit.tasks.score import evaluate as evaluate
+from pixkit.tasks.verify import verify as verify
+from pixkit.tasks.sample import sample as sample
+from pixkit.tasks.complete import complete as complete
+from pixkit.tasks.upscale import upscale as upscale
+from pixkit.tasks.latents import reconstruct as reconstruct
+from pixkit.tasks.bench import bench as bench
+from pixkit.components.plugins import register as register
+
+# The base class of each kind of component.
+from pixkit.orderings.base import Ordering as Ordering
+from pixkit.orderings.masks import TapShape as TapShape
+from pixkit.backbones.base import Backbone as Backbone
+from pixkit.heads.base import Head as Head
+from pixkit.samplers.base import Sampler as Sampler
+from pixkit.models.base import Model as Model
+from pixkit.data.base import DataSource as DataSource
+
+# What they are made with, given and asked for.
+from pixkit.backbones.base import BackboneSpec as BackboneSpec
+from pixkit.components.config import ComponentConfig as ComponentConfig
+from pixkit.components.spec import ComponentSpec as ComponentSpec
+from pixkit.data.dataset import Dataset as Dataset
+from pixkit.image import Batch as Batch
+from pixkit.image import ImageSpec as ImageSpec
+from pixkit.models.phase import Phase as Phase
+from pixkit.noise import Noise as Noise
+from pixkit.runs.run import Run as Run
+from pixkit.samplers.batch import Drawn as Drawn
+from pixkit.samplers.known import Known as Known
+
+# The door for plugins.
+from pixkit.components.hookspecs import hookimpl as hookimpl
+from pixkit.components.registry import Registrar as Registrar
+
+# Errors; each carries the exit code of the command line.
+from pixkit.errors import CausalityError as CausalityError
+from pixkit.errors import CheckpointError as CheckpointError
+from pixkit.errors import DataError as DataError
+from pixkit.errors import NonFiniteError as NonFiniteError
+from pixkit.errors import PixkitError as PixkitError
+from pixkit.errors import PluginError as PluginError
+from pixkit.errors import RecipeError as RecipeError
+from pixkit.errors import RunError as RunError
+from pixkit.errors import UsageError as UsageError
+
 # Public modules.
 from pixkit import backbones as backbones
 from pixkit import components as components
@@ -18,52 +67,5 @@ from pixkit import samplers as samplers
 from pixkit import tasks as tasks
 from pixkit import testing as testing
 from pixkit import training as training
-
-# The base class of each kind of component.
-from pixkit.backbones.base import Backbone as Backbone
-
-# What they are made with, given and asked for.
-from pixkit.backbones.base import BackboneSpec as BackboneSpec
-from pixkit.build import build as build
-from pixkit.components.config import ComponentConfig as ComponentConfig
-
-# The door for plugins.
-from pixkit.components.hookspecs import hookimpl as hookimpl
-from pixkit.components.plugins import register as register
-from pixkit.components.registry import Registrar as Registrar
-from pixkit.components.spec import ComponentSpec as ComponentSpec
-from pixkit.data.base import DataSource as DataSource
-from pixkit.data.dataset import Dataset as Dataset
-
-# Errors; each carries the exit code of the command line.
-from pixkit.errors import CausalityError as CausalityError
-from pixkit.errors import CheckpointError as CheckpointError
-from pixkit.errors import DataError as DataError
-from pixkit.errors import NonFiniteError as NonFiniteError
-from pixkit.errors import PixkitError as PixkitError
-from pixkit.errors import PluginError as PluginError
-from pixkit.errors import RecipeError as RecipeError
-from pixkit.errors import RunError as RunError
-from pixkit.errors import UsageError as UsageError
-from pixkit.heads.base import Head as Head
-from pixkit.image import Batch as Batch
-from pixkit.image import ImageSpec as ImageSpec
-from pixkit.models.base import Model as Model
-from pixkit.models.phase import Phase as Phase
-from pixkit.noise import Noise as Noise
-from pixkit.orderings.base import Ordering as Ordering
-from pixkit.orderings.masks import TapShape as TapShape
-from pixkit.runs.load import load as load
-from pixkit.runs.run import Run as Run
-from pixkit.samplers.base import Sampler as Sampler
-from pixkit.samplers.batch import Drawn as Drawn
-from pixkit.samplers.known import Known as Known
-from pixkit.tasks.bench import bench as bench
-from pixkit.tasks.complete import complete as complete
-from pixkit.tasks.latents import reconstruct as reconstruct
-from pixkit.tasks.sample import sample as sample
-from pixkit.tasks.score import evaluate as evaluate
-from pixkit.tasks.upscale import upscale as upscale
-from pixkit.tasks.verify import verify as verify
 
 __version__: str
