@@ -1,13 +1,15 @@
 """Checking against the schema: all errors at once, in order, each in its place and in plain words."""
 
+import importlib
 import importlib.metadata
 
 import pytest
 
-from pixkit.components import plugins
 from pixkit.components.registry import Absence, Registry
 from pixkit.errors import PluginError
 from pixkit.recipe import InvalidRecipe, dump_yaml, load_recipe, revise_recipe
+
+plugins = importlib.import_module("pixkit.components.plugins")  # the package exports its function of that name
 
 WRONG = """\
 pixkit: 1
