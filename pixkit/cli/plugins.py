@@ -9,7 +9,7 @@ import click
 
 from pixkit.cli.output import warn
 from pixkit.components.plugins import PluginInfo, Plugins, plugins
-from pixkit.components.registry import Entry
+from pixkit.components.spec import Entry
 from pixkit.errors import PluginError, UsageError
 
 

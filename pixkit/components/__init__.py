@@ -3,11 +3,12 @@
 from pixkit.components.config import ComponentConfig
 from pixkit.components.hookspecs import API_VERSION, hookimpl
 from pixkit.components.plugins import PluginInfo, Plugins, plugins, registry
-from pixkit.components.registry import KINDS, Entry, Registrar, Registry
+from pixkit.components.registry import KINDS, Registrar, Registry
 from pixkit.components.spec import (
     BackboneRef,
     ComponentSpec,
     DataRef,
+    Entry,
     HeadRef,
     MaskRef,
     ModelRef,

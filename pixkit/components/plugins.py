@@ -17,17 +17,15 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import pluggy
-
-from pixkit.components import hookspecs
+from pixkit.components.attempt import attempt, one_line, plugin_manager
 from pixkit.components.plugin_file import PluginFile, read_plugin_file
-from pixkit.components.registry import NOTEBOOK, Absence, Entry, Registrar, Registry
+from pixkit.components.registry import NOTEBOOK, Absence, Registrar, Registry
+from pixkit.components.spec import Entry
 from pixkit.distribution import GROUP, OWN, canonical, former_double, is_own, remarks
 from pixkit.errors import PluginError
 
 DISABLE_VARIABLE = "PIXKIT_DISABLE_PLUGINS"
 UNVERSIONED = "unversioned"
-HOOKS = frozenset(name for name in vars(hookspecs) if name.startswith("pixkit_"))
 
 
 @dataclass
@@ -51,7 +49,7 @@ class Plugins:
     """The loaded plugins: a pluggy manager, the registry they filled, and the health of each."""
 
     def __init__(self) -> None:
-        self.manager = _manager()
+        self.manager = plugin_manager()
         self.registry = Registry()
         self.infos: list[PluginInfo] = []
         self._files: dict[Path, tuple[PluginFile, PluginInfo]] = {}
@@ -71,12 +69,12 @@ class Plugins:
         try:
             with contextlib.redirect_stdout(sys.stderr):
                 module = entry_point.load()
-                self._try(module, info, registrar)
+                attempt(module, info.key, registrar)
             self._take(module, info, registrar)
         except KeyboardInterrupt:
             raise
         except BaseException as error:
-            self._leave_out(info, registrar, "broken", _one_line(error))
+            self._leave_out(info, registrar, "broken", one_line(error))
         return info
 
     def load_file(self, path: str | Path) -> PluginInfo:
@@ -98,11 +96,11 @@ class Plugins:
         try:
             with contextlib.redirect_stdout(sys.stderr):
                 module = file.load()
-                self._try(module, info, registrar)
+                attempt(module, info.key, registrar)
         except KeyboardInterrupt:
             raise
         except BaseException as error:
-            raise PluginError("the plugin file cannot be loaded", where=str(path), found=_one_line(error)) from error
+            raise PluginError("the plugin file cannot be loaded", where=str(path), found=one_line(error)) from error
         if former is not None:
             self._forget(former)
         self.infos.append(info)
@@ -147,20 +145,6 @@ class Plugins:
         self.infos.remove(info)
         self.manager.unregister(name=info.key)
         self.registry.withdraw([entry for entry in self.registry if entry.distribution == info.distribution])
-
-    def _try(self, module: Any, info: PluginInfo, registrar: Registrar) -> None:
-        """Everything that can fail, in a manager that is thrown away."""
-        stated = getattr(module, "pixkit_api_version", None)
-        if stated != hookspecs.API_VERSION:
-            found = "no pixkit_api_version" if stated is None else f"pixkit_api_version = {stated!r}"
-            raise PluginError(f"states {found}; this pixkit has {hookspecs.API_VERSION}")
-        trial = _manager()
-        trial.register(module, info.key)
-        trial.check_pending()
-        _check_names(module)
-        if not trial.get_hookcallers(module):
-            raise PluginError(f"implements no hook of pixkit; there are {', '.join(sorted(HOOKS))}")
-        trial.hook.pixkit_register(registry=registrar)
 
     def _take(self, module: Any, info: PluginInfo, registrar: Registrar) -> None:
         """Make the plugin one of the loaded ones, or raise and leave all as it was."""
@@ -244,23 +228,6 @@ def register(kind: str, name: str, cls: Any) -> Any:
     return cls
 
 
-def _manager() -> pluggy.PluginManager:
-    manager = pluggy.PluginManager("pixkit")
-    manager.add_hookspecs(hookspecs)
-    return manager
-
-
-def _check_names(module: Any) -> None:
-    """pluggy ignores an unmarked function; one that is called like a hook, or nearly, is a mistake too."""
-    for name in dir(module):
-        value = getattr(module, name)
-        if name.startswith("pixkit_") and callable(value):
-            if name not in HOOKS:
-                raise PluginError(f"'{name}' is no hook of pixkit; there are {', '.join(sorted(HOOKS))}")
-            if not hasattr(value, "pixkit_impl"):
-                raise PluginError(f"'{name}' lacks the @pixkit.hookimpl marker")
-
-
 def _origin(entry_point: importlib.metadata.EntryPoint) -> tuple[str, str]:
     """Name and version of the distribution; '?' where its metadata lack them."""
     stated = {} if entry_point.dist is None else entry_point.dist.metadata.json
@@ -274,13 +241,3 @@ def _rank(entry_point: importlib.metadata.EntryPoint) -> tuple[bool, str, str]:
 
 def _disabled() -> set[str]:
     return {name.strip() for name in os.environ.get(DISABLE_VARIABLE, "").split(",") if name.strip()}
-
-
-def _one_line(error: BaseException) -> str:
-    """Type and message, at most some 300 characters; a message that cannot be had is left out."""
-    try:
-        text = " ".join(str(error).split())
-    except Exception:
-        text = ""
-    shown = text if len(text) <= 300 else f"{text[:297]}..."
-    return f"{type(error).__name__}: {shown}" if shown else type(error).__name__

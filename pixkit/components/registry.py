@@ -10,6 +10,7 @@ from typing import Any
 
 from pixkit.components.config import ComponentConfig
 from pixkit.components.plugin_file import SUFFIX
+from pixkit.components.spec import Entry
 from pixkit.distribution import OWN, canonical, is_own
 from pixkit.errors import PluginError
 
@@ -27,32 +28,6 @@ pixkit that define the kinds import this one."""
 KINDS = tuple(BASES)
 NOTEBOOK = "notebook"
 """What stands for the distribution of components that are registered by hand."""
-
-
-@dataclass(frozen=True)
-class Entry:
-    """One registered component."""
-
-    kind: str
-    name: str
-    cls: Any
-    distribution: str
-    version: str
-
-    @property
-    def qualified(self) -> str:
-        """``distribution:name``, which always resolves."""
-        return f"{self.distribution}:{self.name}"
-
-    @property
-    def recipe_name(self) -> str:
-        """The name that a locked recipe writes: bare for pixkit's own, qualified for others."""
-        return self.name if is_own(self.distribution) else self.qualified
-
-    @property
-    def summary(self) -> str:
-        """First line of the component's docstring."""
-        return (self.cls.__doc__ or "").strip().split("\n")[0]
 
 
 @dataclass(frozen=True)

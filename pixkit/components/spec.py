@@ -17,7 +17,33 @@ from pydantic.fields import FieldInfo
 from pydantic_core import InitErrorDetails, PydanticCustomError, core_schema
 
 from pixkit.components.config import ComponentConfig, KeyPath
-from pixkit.components.registry import Entry
+from pixkit.distribution import is_own
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One registered component."""
+
+    kind: str
+    name: str
+    cls: Any
+    distribution: str
+    version: str
+
+    @property
+    def qualified(self) -> str:
+        """``distribution:name``, which always resolves."""
+        return f"{self.distribution}:{self.name}"
+
+    @property
+    def recipe_name(self) -> str:
+        """The name that a locked recipe writes: bare for pixkit's own, qualified for others."""
+        return self.name if is_own(self.distribution) else self.qualified
+
+    @property
+    def summary(self) -> str:
+        """First line of the component's docstring."""
+        return (self.cls.__doc__ or "").strip().split("\n")[0]
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,8 @@ from typing import Any
 
 from pydantic import TypeAdapter
 
-from pixkit.components.registry import Entry, Registry
+from pixkit.components.registry import Registry
+from pixkit.components.spec import Entry
 from pixkit.recipe.schema import Recipe
 
 _KIND, _KEY, _NAMES = "x-pixkit-kind", "x-pixkit-key", "x-pixkit-auto-or"

@@ -13,8 +13,7 @@ from pixkit.backbones.conditioners import Conditioner
 from pixkit.backbones.encodings import InputConfig
 from pixkit.components.config import ComponentConfig
 from pixkit.components.plugins import registry
-from pixkit.components.registry import Entry
-from pixkit.components.spec import ComponentSpec
+from pixkit.components.spec import ComponentSpec, Entry
 from pixkit.image import ImageSpec
 from pixkit.layers import MaskedConv2d
 from pixkit.network import Autoregressive, assemble

@@ -9,8 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from pixkit.components.registry import Entry
-from pixkit.components.spec import ComponentSpec
+from pixkit.components.spec import ComponentSpec, Entry
 from pixkit.data import SOURCES, prepare
 
 

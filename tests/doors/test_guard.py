@@ -8,9 +8,10 @@ import pluggy
 import pytest
 
 from pixkit.components import hookspecs
+from pixkit.components.attempt import HOOKS
 from pixkit.components.config import ComponentConfig
 from pixkit.components.hookspecs import hookimpl
-from pixkit.components.plugins import GROUP, HOOKS, Plugins, load_plugins
+from pixkit.components.plugins import GROUP, Plugins, load_plugins
 from pixkit.components.registry import Absence, Registrar, Registry
 from pixkit.data.base import DataSource
 from pixkit.errors import PluginError

@@ -12,7 +12,8 @@ import pytest
 import pixkit
 from pixkit import testing
 from pixkit.cli.group import SECTIONS
-from pixkit.components.plugins import GROUP, HOOKS, load_plugins
+from pixkit.components.attempt import HOOKS
+from pixkit.components.plugins import GROUP, load_plugins
 from pixkit.recipe import load_recipe
 
 TEXT = (Path(__file__).parents[2] / "plugins" / "README.md").read_text(encoding="utf-8")

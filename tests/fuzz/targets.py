@@ -16,8 +16,7 @@ import torch
 from safetensors.torch import save as format_tensors
 
 from pixkit.cli.main import main
-from pixkit.components.registry import Entry
-from pixkit.components.spec import ComponentSpec
+from pixkit.components.spec import ComponentSpec, Entry
 from pixkit.data import SOURCES, prepare
 from pixkit.errors import PixkitError
 from pixkit.recipe import load_recipe, packaged_recipes

@@ -7,8 +7,8 @@ from torch import nn
 
 from pixkit.components.config import ComponentConfig
 from pixkit.components.plugins import Plugins
-from pixkit.components.registry import Entry, Registry
-from pixkit.components.spec import ComponentSpec
+from pixkit.components.registry import Registry
+from pixkit.components.spec import ComponentSpec, Entry
 from pixkit.data import prepare
 from pixkit.data.base import DataConfig, DataSource, ImageSet, SourceImages
 from pixkit.data.dataset import BatchSequence

@@ -13,7 +13,7 @@ from pixkit.cli.options import KIND, json_option
 from pixkit.cli.output import emit, emit_json, pairs, table
 from pixkit.cli.plugins import find_component, loaded_plugins
 from pixkit.components.keys import Key, keys_of
-from pixkit.components.registry import Entry
+from pixkit.components.spec import Entry
 
 
 @click.command()

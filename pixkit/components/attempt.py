@@ -1,0 +1,66 @@
+"""A plugin's first call, guarded: what can go wrong with it goes wrong here, and leaves no trace."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pluggy
+
+from pixkit.components import hookspecs
+from pixkit.components.registry import Registrar
+from pixkit.errors import PluginError
+
+HOOKS = frozenset(name for name in vars(hookspecs) if name.startswith("pixkit_"))
+
+
+def attempt(module: Any, key: str, registrar: Registrar) -> None:
+    """Let a plugin register its components, in a manager that is thrown away: all that can fail has failed then.
+
+    Args:
+        module: the plugin.
+        key: what pluggy is to call it.
+        registrar: takes its components.
+
+    Raises:
+        PluginError: for another `pixkit_api_version`, a misspelt or unmarked hook, or none at all.
+        Exception: whatever the plugin raises.
+    """
+    stated = getattr(module, "pixkit_api_version", None)
+    if stated != hookspecs.API_VERSION:
+        found = "no pixkit_api_version" if stated is None else f"pixkit_api_version = {stated!r}"
+        raise PluginError(f"states {found}; this pixkit has {hookspecs.API_VERSION}")
+    trial = plugin_manager()
+    trial.register(module, key)
+    trial.check_pending()
+    _check_names(module)
+    if not trial.get_hookcallers(module):
+        raise PluginError(f"implements no hook of pixkit; there are {', '.join(sorted(HOOKS))}")
+    trial.hook.pixkit_register(registry=registrar)
+
+
+def plugin_manager() -> pluggy.PluginManager:
+    """A manager that knows the hooks, and no plugin."""
+    manager = pluggy.PluginManager("pixkit")
+    manager.add_hookspecs(hookspecs)
+    return manager
+
+
+def one_line(error: BaseException) -> str:
+    """Type and message, at most some 300 characters; a message that cannot be had is left out."""
+    try:
+        text = " ".join(str(error).split())
+    except Exception:
+        text = ""
+    shown = text if len(text) <= 300 else f"{text[:297]}..."
+    return f"{type(error).__name__}: {shown}" if shown else type(error).__name__
+
+
+def _check_names(module: Any) -> None:
+    """pluggy ignores an unmarked function; one that is called like a hook, or nearly, is a mistake too."""
+    for name in dir(module):
+        value = getattr(module, name)
+        if name.startswith("pixkit_") and callable(value):
+            if name not in HOOKS:
+                raise PluginError(f"'{name}' is no hook of pixkit; there are {', '.join(sorted(HOOKS))}")
+            if not hasattr(value, "pixkit_impl"):
+                raise PluginError(f"'{name}' lacks the @pixkit.hookimpl marker")
