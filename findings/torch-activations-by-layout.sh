@@ -9,6 +9,7 @@
 #     elements under SiLU, softplus and sigmoid (with AVX-512); tanh and exp agree bit for bit.
 #   - Of 100,000 normal deviates about a third get other GELU values when they are read through a stride. At -3 the
 #     contiguous result is off by 1.3e-4 of itself, the strided one by 1e-6 (relative to float64). Below -5.6 both are 0.
+#   - GELU(inf) is inf for a tensor of one element, and NaN for one of sixteen.
 # Whoever compares a cached sampler with whole forward passes, or a batch with single images, compares these too: only
 # float64 results, or a tolerance, can be asked to agree.
 set -euo pipefail
@@ -52,6 +53,9 @@ exact = F.gelu(many.double())[0, 0].item()
 errors = [abs(F.gelu(x)[0].item() / exact - 1) for x in (many[:, 0].contiguous(), many[:, 0])]
 expect(f"GELU(-3): relative error {errors[0]:.1e} contiguous, {errors[1]:.1e} strided", errors[0] > 5e-5 > errors[1])
 
+one, sixteen = (F.gelu(torch.full((n,), torch.inf))[0].item() for n in (1, 16))
+expect(f"GELU(inf) is {one} in a tensor of one element and {sixteen} in one of sixteen", one > 0 and sixteen != sixteen)
+
 image = torch.randn(1, 5, 7, 7, generator=torch.Generator().manual_seed(0))
 batch = image.repeat(3, 1, 1, 1)
 moved = {f.__name__: int((f(image) != f(batch)).sum()) for f in (F.silu, F.softplus, torch.sigmoid, torch.tanh)}
@@ -71,4 +75,5 @@ PYTHON
 # as before: tanh agrees everywhere
 # as before: exp agrees everywhere
 # as before: GELU(-3): relative error 1.3e-04 contiguous, 1.4e-06 strided
+# as before: GELU(inf) is inf in a tensor of one element and nan in one of sixteen
 # elements that differ between an image alone and in a batch of three: silu 4, softplus 7, sigmoid 4, tanh 0

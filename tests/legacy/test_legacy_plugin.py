@@ -33,7 +33,7 @@ train: {steps: 4, batch_size: 8, eval_every: 2, checkpoint_every: 2, eval_images
 sample: {type: patient, count: 2}
 """
 
-pytestmark = pytest.mark.usefixtures("vintage")
+pytestmark = [pytest.mark.usefixtures("vintage"), pytest.mark.filterwarnings("ignore::DeprecationWarning")]
 
 
 def test_the_door_takes_it_whole():

@@ -11,6 +11,8 @@ from pixkit.components.plugins import plugins
 
 RUNS = ("digits-tiny", "vintage-pair")
 
+pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")
+
 
 @pytest.fixture(params=RUNS)
 def run(request, old_run, vintage):
