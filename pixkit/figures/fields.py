@@ -5,12 +5,15 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from PIL import Image, ImageDraw
+from PIL import Image
 
 from pixkit.files import replacing
+
+if TYPE_CHECKING:
+    from PIL import ImageDraw
 
 PANEL = 448
 """Panels are at most this many pixels a side, unless the image itself is larger."""
@@ -77,6 +80,8 @@ def _save(colours: np.ndarray, numbers: np.ndarray | None, entries: list[tuple[s
     across = max(panels * (width * cell + MARGIN) + MARGIN, 160)
     down = height * cell + 2 * MARGIN
     canvas = Image.new("RGB", (across, down + LINE * len(entries)), PAPER)
+    from PIL import ImageDraw  # here, since training draws grids alone, which need no text
+
     draw = ImageDraw.Draw(canvas)
     for panel in range(panels):
         left = MARGIN + panel * (width * cell + MARGIN)

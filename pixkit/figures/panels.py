@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from PIL import Image, ImageDraw
+from PIL import Image
 
 from pixkit.figures.fields import INK, LINE, MARGIN, PAPER, RAMP
 from pixkit.figures.grids import grid_columns, in_colour
@@ -37,6 +37,8 @@ def save_panels(rows: Sequence[Sequence[Panel]], path: str | os.PathLike[str], *
         path: the PNG to write; an older one is replaced.
         note: a line of text.
     """
+    from PIL import ImageDraw  # here, since training draws grids alone, which need no text
+
     panels = [panel for row in rows for panel in row]
     height, across = (max(panel.pixels.shape[axis] for panel in panels) for axis in (0, 1))
     scale = max(1, SIDE // max(height, across))
