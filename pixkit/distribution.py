@@ -25,10 +25,9 @@ NEWEST_TORCH = (2, 15)
 
 
 def version() -> str:
-    """The version of pixkit that is installed."""
-    import importlib.metadata  # here, since `pixkit --help` imports this module and needs no metadata
-
-    return importlib.metadata.version(OWN)
+    """The version of pixkit that is installed; that of its former name, where a checkout was not installed anew."""
+    found = next((one for one in map(_installed, (OWN, *FORMER)) if one is not None), None)
+    return "unknown" if found is None else found.version
 
 
 def canonical(distribution: str) -> str:

@@ -6,6 +6,7 @@ import hashlib
 import importlib.machinery
 import importlib.util
 import sys
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
@@ -37,8 +38,8 @@ class PluginFile:
         """The beginning of the digest."""
         return self.digest[:12]
 
-    def load(self) -> ModuleType:
-        """Import the file. A module that fails is forgotten, and what it raised goes on."""
+    def load(self, check: Callable[[ModuleType], None]) -> ModuleType:
+        """Import the file, and check the module; if either raises, it is forgotten, and what was raised goes on."""
         place = hashlib.sha256(str(self.path).encode()).hexdigest()[:8]
         name = f"pixkit_plugin_file_{place}_{self.path.stem}"
         loader = importlib.machinery.SourceFileLoader(name, str(self.path))
@@ -49,6 +50,7 @@ class PluginFile:
         sys.modules[name] = module  # where dataclasses and pydantic look annotations up
         try:
             loader.exec_module(module)
+            check(module)
         except BaseException:
             del sys.modules[name]
             if before is not None:

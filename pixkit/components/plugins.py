@@ -95,8 +95,7 @@ class Plugins:
         registrar = Registrar(info.distribution, info.version)
         try:
             with contextlib.redirect_stdout(sys.stderr):
-                module = file.load()
-                attempt(module, info.key, registrar)
+                module = file.load(lambda module: attempt(module, info.key, registrar))
         except KeyboardInterrupt:
             raise
         except BaseException as error:
@@ -169,6 +168,8 @@ class Plugins:
             lines = [conflicts[name] for name in info.components if name in conflicts]
             if lines:
                 info.health, info.detail = "conflict", "; ".join(lines)
+            elif info.health == "conflict":  # the other one was a file, and has changed
+                info.health, info.detail = "ok", ""
 
     def call(self, info: PluginInfo, hook: str, **arguments: Any) -> None:
         """Call a hook of one plugin alone; nothing happens if it does not implement the hook."""

@@ -76,8 +76,8 @@ class Model(nn.Module, ABC):
 
     def __init_subclass__(cls, **options: Any) -> None:
         super().__init_subclass__(**options)
-        deprecated.adapt(cls)
-        if cls.score_kind == "none" and getattr(cls.score, "__isabstractmethod__", False):
+        deprecated.adapt(cls, Model)
+        if (cls.former or cls.score_kind == "none") and getattr(cls.score, "__isabstractmethod__", False):
             cls.score = _no_score  # type: ignore[method-assign]  # a class is given what it need not write
 
     @property
@@ -241,9 +241,9 @@ class Model(nn.Module, ABC):
         Raises:
             UsageError: if something does not fit, or the model cannot do it.
         """
-        return deprecated.drawing(self)(self.request(n, **options)).images
+        return deprecated.draw_of(self)(self.request(n, **options)).images
 
 
 def _no_score(self: Model, batch: Batch) -> Tensor:
-    """There is none."""
+    """There is none, or, of a class of 0.1, it is not by this that it scores."""
     raise lacking(self, "scorable")

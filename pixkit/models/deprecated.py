@@ -17,6 +17,7 @@ from torch import Tensor
 from pixkit.models.request import SampleRequest
 from pixkit.noise import Noise
 from pixkit.samplers import Drawn
+from pixkit.samplers.deprecated import as_written, more_derived
 
 SHOWN_BY = {"importance": "importance_sampled", "completing": "completes", "no_label": "guidable"}
 """The method that shows a capability."""
@@ -28,21 +29,23 @@ INSTEAD = {
 """What is to be done instead."""
 
 
-def adapt(cls: Any) -> None:
-    """Give a class that is written for 0.1 what `Model` asks for now; leave any other as it is."""
+def adapt(cls: Any, base: Any) -> None:
+    """Give a class that is written for 0.1 what `base`, Model, asks for now; leave any other as it is."""
     own = vars(cls)
     for method, capability in SHOWN_BY.items():
         if method in own and getattr(cls, capability) is False:
             setattr(cls, capability, True)
-    if "decode" in own and "draw_from" not in own:
+    if more_derived(cls, "decode", "draw_from", _draw_from_by_decode):
         cls.former = "overrides decode"
         cls.draw_from = _draw_from_by_decode
-    if "sample" in own and "draw" not in own:
+    if more_derived(cls, "sample", "draw", _draw_by_sample):
         cls.former = "overrides sample"
         if getattr(cls.draw, "__isabstractmethod__", False):
             cls.resolve_context = _context_as_given
             cls.check_known = _as_given
         cls.draw = _draw_by_sample
+    elif cls.sample is not base.sample:
+        cls.sample = base.sample  # a class of today, derived from one of 0.1
 
 
 def warn(model: Any) -> None:
@@ -54,13 +57,14 @@ def warn(model: Any) -> None:
     )
 
 
-def drawing(model: Any) -> Callable[[SampleRequest], Drawn]:
-    """A model's `draw`, but none that `adapt` made of an overridden `sample`, which may call `Model.sample`."""
-    for cls in type(model).__mro__:
-        found = vars(cls).get("draw")
-        if found is not None and found is not _draw_by_sample:
-            return found.__get__(model)
-    raise AssertionError("Model has draw")
+def draw_of(model: Any) -> Callable[[SampleRequest], Drawn]:
+    """A model's `draw`, for `sample`, which one of 0.1 overrides and calls."""
+    return as_written(model, "draw", _draw_by_sample)
+
+
+def draw_from_of(model: Any) -> Callable[..., Drawn]:
+    """A latent model's `draw_from`, for `decode`, which one of 0.1 overrides and calls."""
+    return as_written(model, "draw_from", _draw_from_by_decode)
 
 
 def _draw_by_sample(self: Any, request: SampleRequest) -> Drawn:

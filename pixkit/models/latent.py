@@ -12,6 +12,7 @@ from torch import Tensor
 from pixkit.errors import UsageError
 from pixkit.image import Batch
 from pixkit.layers import initialise_from_data
+from pixkit.models import deprecated
 from pixkit.models.base import Model
 from pixkit.models.request import SampleRequest
 from pixkit.network import Autoregressive
@@ -103,7 +104,7 @@ class LatentModel(Model):
 
     def decode(self, z: Tensor, noise: Noise, **options: Any) -> Tensor:
         """The images that `draw_from` gives, int64 [B, C, H, W]; its arguments."""
-        return LatentModel.draw_from(self, z, noise, **options).images
+        return deprecated.draw_from_of(self)(z, noise, **options).images
 
     def resolve_context(self, noise: Noise, context: Tensor | None) -> Tensor | None:
         """See Model: codes that the model has; None if they are to be drawn."""

@@ -6,7 +6,6 @@ import platform
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
-from importlib.metadata import version
 from typing import Any
 
 import numpy as np
@@ -14,7 +13,7 @@ import torch
 
 from pixkit.components.plugins import Plugins
 from pixkit.data.dataset import Dataset
-from pixkit.distribution import OWN
+from pixkit.distribution import version
 from pixkit.errors import UsageError
 from pixkit.models.base import Model
 from pixkit.recipe import LoadedRecipe
@@ -61,7 +60,7 @@ def settings_of(loaded: LoadedRecipe, dataset: Dataset, model: Model, arithmetic
 def environment(device: torch.device, seed: int, loaded: Plugins) -> dict[str, Any]:
     """Versions, plugins and machine, as plain data."""
     return {
-        "pixkit": version(OWN),
+        "pixkit": version(),
         "python": platform.python_version(),
         "torch": _torch(),
         "numpy": np.__version__,

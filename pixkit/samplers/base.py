@@ -11,12 +11,12 @@ from torch import Tensor
 from pixkit.components.config import ComponentConfig
 from pixkit.network import Autoregressive
 from pixkit.noise import Noise
+from pixkit.samplers import deprecated
 from pixkit.samplers.batch import BatchRequest, BatchSampler, Drawn, Progress, summary_of
-from pixkit.samplers.deprecated import FormerSampler, adapt
 from pixkit.samplers.known import CLAMPED, Known
 
 
-class Sampler(FormerSampler, ABC):
+class Sampler(deprecated.FormerSampler, ABC):
     """Base of sampler components: ``Sampler(config)``; a subclass implements `prepare`.
 
     A sampler keeps nothing of what it draws: what is prepared for a network is in the object that `prepare` gives, and
@@ -32,7 +32,7 @@ class Sampler(FormerSampler, ABC):
 
     def __init_subclass__(cls, **options: Any) -> None:
         super().__init_subclass__(**options)
-        adapt(cls)
+        deprecated.adapt(cls, Sampler)
 
     @abstractmethod
     def prepare(self, network: Autoregressive, known: Tensor | None) -> BatchSampler:
@@ -67,30 +67,31 @@ class Sampler(FormerSampler, ABC):
         if known is not None:
             known.check(network.spec, len(noise))
         network.check_context(context, len(noise))
-        prepared = self.prepare(network, None if known is None else known.mask)
-        size = batch_size or max(len(noise), 1)
-        batches = list(noise.split(size))
-        drawn = [
-            prepared(
-                BatchRequest(
-                    part,
-                    temperature,
-                    None if known is None else known.part(number * size, len(part)),
-                    None if context is None else context[number * size :][: len(part)],
-                    _share(progress, number, len(batches)),
+        clamped = known is not None and not known.precede(network.ordering)
+        with deprecated.drawing(clamped):
+            prepared = self.prepare(network, None if known is None else known.mask)
+            size = batch_size or max(len(noise), 1)
+            batches = list(noise.split(size))
+            drawn = [
+                prepared(
+                    BatchRequest(
+                        part,
+                        temperature,
+                        None if known is None else known.part(number * size, len(part)),
+                        None if context is None else context[number * size :][: len(part)],
+                        _share(progress, number, len(batches)),
+                    )
                 )
-            )
-            for number, part in enumerate(batches)
-        ]
+                for number, part in enumerate(batches)
+            ]
+            said = [CLAMPED if clamped else "", summary_of(prepared)]
         device = next(network.parameters()).device
         images = torch.cat(drawn) if drawn else torch.empty(0, *network.spec.shape, dtype=torch.int64, device=device)
-        clamped = known is not None and not known.precede(network.ordering)
-        said = [CLAMPED if clamped else "", summary_of(prepared)]
         return Drawn(images, "; ".join(filter(None, said)))
 
     def sample(self, network: Autoregressive, noise: Noise, **options: Any) -> Tensor:
         """The images that `draw` gives, int64 [B, C, H, W]; its arguments."""
-        return Sampler.draw(self, network, noise, **options).images
+        return deprecated.draw_of(self)(network, noise, **options).images
 
 
 def _share(progress: Progress | None, part: int, parts: int) -> Progress | None:

@@ -1,16 +1,17 @@
 """What keeps samplers working that were written for pixkit 0.1, and nothing else.
 
 In 0.1 a sampler remembered its last `sample`: the base class set `self.clamped` before it called `prepare`, and a class
-that had something to say overrode `summary()`, which was asked afterwards; some overrode `sample` itself. A class is
-recognised by that when it is made, is given what `Sampler.draw` needs, and warns when it is constructed.
+that had something to say overrode `summary()`, which was asked afterwards; some overrode `sample` itself. A class that
+has one of the two, from wherever, is given what `Sampler.draw` needs when it is made, and warns when it is constructed.
 """
 
 from __future__ import annotations
 
 import functools
-import inspect
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from typing import Any, ClassVar
 
 import torch
@@ -20,24 +21,38 @@ from pixkit.noise import Noise
 from pixkit.samplers.batch import BatchRequest, Drawn, summary_of
 from pixkit.samplers.known import CLAMPED, Known
 
+_CLAMPED: ContextVar[bool] = ContextVar("clamped", default=False)
+"""Whether what is being drawn has known sub-pixels that are clamped: what `clamped` says while `draw` runs."""
+
 
 class FormerSampler:
     """What a sampler had in 0.1. Base of `Sampler`, so that ``super().summary()`` is still there."""
 
     former: ClassVar[str] = ""
-    """What makes a class one of 0.1's; empty for all others, which keep neither of these:"""
-    clamped: bool
-    prepared: Any
+    """What makes a class one of 0.1's; empty for all others, which remember nothing."""
+    remembered: ClassVar[bool | None] = None
+    prepared: Any = None
 
     def __init__(self) -> None:
         if self.former:
-            self.clamped, self.prepared = False, None
             warnings.warn(
                 f"{type(self).__name__} is written for pixkit 0.1, since it {self.former}: give a summary() to what "
                 "`prepare` returns, and keep nothing on the sampler",
                 DeprecationWarning,
                 stacklevel=3,
             )
+
+    @property
+    def clamped(self) -> bool:
+        """Whether known sub-pixels are clamped in what is drawn now or, of a class of 0.1, was drawn last."""
+        if not self.former:
+            warnings.warn("a sampler remembers nothing: see draw(...).summary", DeprecationWarning, stacklevel=2)
+        kept = self.remembered
+        return _CLAMPED.get() if kept is None else kept
+
+    @clamped.setter
+    def clamped(self, value: bool) -> None:
+        vars(self)["remembered"] = value
 
     def summary(self) -> str:
         """What the last `sample` did, of a sampler that remembers it."""
@@ -47,30 +62,62 @@ class FormerSampler:
         return "; ".join(filter(None, [CLAMPED if self.clamped else "", _said(self.prepared)]))
 
 
-def adapt(cls: Any) -> None:
-    """Give a class that is written for 0.1 what `Sampler` asks for now; leave any other as it is."""
-    own = vars(cls)
-    signs = {
-        "overrides summary": "summary" in own,
-        "reads self.clamped": any("clamped" in _names(value) for value in own.values()),
-        "overrides sample": "sample" in own and "draw" not in own,
-    }
+@contextmanager
+def drawing(clamped: bool) -> Iterator[None]:
+    """What `clamped` says meanwhile."""
+    token = _CLAMPED.set(clamped)
+    try:
+        yield
+    finally:
+        _CLAMPED.reset(token)
+
+
+def adapt(cls: Any, base: Any) -> None:
+    """Give a sampler that is written for 0.1 what `base`, Sampler, asks for now; leave any other as it is."""
+    by_sample = more_derived(cls, "sample", "draw", _draw_by_sample)
+    if not by_sample and cls.sample is not base.sample:
+        cls.sample = base.sample  # a class of today, derived from one of 0.1
+    signs = {"overrides summary": cls.summary is not FormerSampler.summary, "overrides sample": by_sample}
     found = [sign for sign, there in signs.items() if there]
     if not found:
         return
     cls.former = " and ".join(found)
     if not getattr(cls.prepare, "__isabstractmethod__", False):
         cls.prepare = _remembering(cls.prepare)
-    elif signs["overrides sample"]:
+    elif by_sample:
         cls.prepare = _prepare_by_sample
-    if signs["overrides sample"]:
+    if by_sample:
         cls.draw = _draw_by_sample
 
 
-def _names(value: Any) -> tuple[str, ...]:
-    """The attributes that a method or a property mentions."""
-    function = value.fget if isinstance(value, property) else value
-    return function.__code__.co_names if inspect.isfunction(function) else ()
+def more_derived(cls: type, name: str, than: str, adapter: Any) -> bool:
+    """Whether the method `name` comes from a class that is nearer to `cls` than the one of `than`.
+
+    So it is where a class of 0.1 overrides the one that is derived from the other now. `adapter`, which such a class is
+    given for `than`, does not count.
+    """
+    for part in cls.__mro__:
+        own = vars(part)
+        if than in own and own[than] is not adapter:
+            return False
+        if name in own:
+            return True
+    return False
+
+
+def as_written(instance: Any, name: str, adapter: Any) -> Callable[..., Any]:
+    """A method of an object, but no `adapter` for it, which may be what is calling."""
+    for part in type(instance).__mro__:
+        found = vars(part).get(name)
+        if found is not None and found is not adapter:
+            method: Callable[..., Any] = found.__get__(instance)
+            return method
+    raise AttributeError(f"{type(instance).__name__} has no {name}")
+
+
+def draw_of(sampler: Any) -> Callable[..., Drawn]:
+    """A sampler's `draw`, for `sample`, which one of 0.1 overrides and calls."""
+    return as_written(sampler, "draw", _draw_by_sample)
 
 
 def _remembering(prepare: Callable[..., Any]) -> Callable[..., Any]:

@@ -130,6 +130,26 @@ def test_a_changed_file_that_fails_leaves_what_it_brought_before(write):
     assert loaded.infos == [info] and loaded.registry.names("mask") == ["column"]
 
 
+def test_a_changed_file_that_is_no_plugin_leaves_the_module_of_before(write):
+    loaded = Plugins()
+    loaded.load_file(path := write())
+    before = {name: module for name, module in sys.modules.items() if name.startswith("pixkit_plugin_file")}
+    write(SOURCE.replace("pixkit_api_version = 1", "pixkit_api_version = 99"))
+    with pytest.raises(PluginError):
+        loaded.load_file(path)
+    after = {name: module for name, module in sys.modules.items() if name.startswith("pixkit_plugin_file")}
+    assert after == before
+
+
+def test_a_conflict_is_over_when_one_of_the_two_has_changed(write):
+    loaded = Plugins()
+    first = loaded.load_file(write(name="one.py"))
+    path = write(name="two.py")
+    assert loaded.load_file(path).health == first.health == "conflict"
+    write(SOURCE.replace('"column"', '"pillar"'), name="two.py")
+    assert loaded.load_file(path).health == first.health == "ok" and not first.detail
+
+
 def test_ctrl_c_is_not_swallowed(write):
     with pytest.raises(KeyboardInterrupt):
         Plugins().load_file(write("raise KeyboardInterrupt"))

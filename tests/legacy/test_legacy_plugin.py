@@ -60,7 +60,7 @@ def test_its_backbone_is_causal_and_proved(spec, ordering):
 def test_what_is_done_the_old_way_is_told():
     with pytest.warns(DeprecationWarning, match="EarlierMean has no method `at`"):
         net = testing.network(testing.named("backbone", "gist"), testing.GREY)
-    with pytest.warns(DeprecationWarning, match="Patient .* overrides summary and reads self.clamped"):
+    with pytest.warns(DeprecationWarning, match="Patient .* overrides summary"):
         sampler = testing.named("sampler", "patient").build()
     with pytest.warns(DeprecationWarning, match="Pair .* overrides sample"):
         model = testing.named("model", "pair").build(testing.GREY)

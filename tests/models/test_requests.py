@@ -1,6 +1,7 @@
 """What is asked of a model is looked at once, before anything is drawn; what a model can do, it declares."""
 
 import warnings
+from dataclasses import replace
 
 import pytest
 import torch
@@ -300,6 +301,77 @@ def test_a_latent_model_that_overrides_decode():
     plain = named("model", "pixelvae", backbone=SMALL, latent=2).build(SPEC).eval()
     plain.load_state_dict(model.state_dict())
     assert torch.equal(model.sample(3, seed=2), 2 - plain.sample(3, seed=2))
+
+
+class Halved:
+    """Brings `sample` from beside."""
+
+    def sample(self, n, **options):
+        return super().sample(2 * n, **options)[:n]
+
+
+def test_a_sample_from_a_mixin_is_what_every_door_draws():
+    class Beside(Halved, AutoregressiveModel):
+        """Has it from a mixin."""
+
+    class Heir(Beside):
+        """Has it from there, too."""
+
+    for cls in (Beside, Heir):
+        with pytest.warns(DeprecationWarning, match=f"{cls.__name__} is written for pixkit 0.1"):
+            model = component("model", cls, backbone=SMALL).build(SPEC).eval()
+        first = model.sample(3, seed=2)
+        assert torch.equal(model.draw(model.request(3, seed=2)).images, first)
+        assert cls.draw is not AutoregressiveModel.draw
+
+
+def test_a_class_of_today_that_is_derived_from_one_of_0_1_draws_by_its_own():
+    class Anew(former().cls):
+        """Implements `draw`."""
+
+        def draw(self, request):
+            return Drawn(torch.zeros(len(request), *self.spec.shape, dtype=torch.int64))
+
+    with pytest.warns(DeprecationWarning):
+        model = component("model", Anew).build(SPEC)
+    assert not model.sample(3, seed=1).any()
+
+
+def test_a_model_of_0_1_may_say_late_that_it_gives_no_likelihood():
+    class Late(Model):
+        """Sets `score_kind` in its constructor."""
+
+        def __init__(self, config, spec, classes=None):
+            super().__init__(config, spec, classes)
+            self.score_kind = "none"
+
+        def phases(self):
+            return []
+
+        def sample(self, n, **options):
+            return torch.zeros(n, *self.spec.shape, dtype=torch.int64)
+
+    with pytest.warns(DeprecationWarning):
+        model = component("model", Late).build(SPEC)
+    assert len(model.sample(2)) == 2
+    with pytest.raises(UsageError, match="likelihood"):
+        model.score(Batch(random_images(SPEC, 1), None, torch.arange(1)))
+
+
+def test_decode_gives_what_draw_from_does():
+    from pixkit_plugins.pixelvae import PixelVAE
+
+    class Inverted(PixelVAE):
+        """Turns dark into bright, as classes do today."""
+
+        def draw_from(self, z, noise, **options):
+            drawn = super().draw_from(z, noise, **options)
+            return replace(drawn, images=self.spec.levels - 1 - drawn.images)
+
+    model = component("model", Inverted, backbone=SMALL, latent=2).build(SPEC).eval()
+    z = model.latents([Noise(3, range(2))])
+    assert torch.equal(model.decode(z, Noise(3, range(2))), model.draw_from(z, Noise(3, range(2))).images)
+    assert torch.equal(model.sample(2, seed=3), model.decode(z, Noise(3, range(2))))
 
 
 def test_models_of_today_do_not_warn():

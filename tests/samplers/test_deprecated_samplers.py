@@ -68,7 +68,40 @@ class Around(Ancestral):
         return super().sample(network, noise, **options)
 
 
-FORMER = [Talking, Heir, Looking, Whole, Around]
+class Saying:
+    """Brings `summary` from beside."""
+
+    def summary(self):
+        return f"aside, clamped {self.clamped}"
+
+
+class Beside(Saying, Cached):
+    """Has it from a mixin."""
+
+
+class Later(Talking):
+    """Overrides `prepare` alone, of a class of 0.1."""
+
+    def prepare(self, network, known):
+        self.batches = 7
+        return Ancestral(Ancestral.Config()).prepare(network, known)
+
+
+class Helper(Sampler):
+    """Abstract, with a summary."""
+
+    def summary(self):
+        return f"helped, clamped {self.clamped}"
+
+
+class Helped(Helper):
+    """Has `prepare` alone."""
+
+    def prepare(self, network, known):
+        return Ancestral(Ancestral.Config()).prepare(network, known)
+
+
+FORMER = [Talking, Heir, Whole, Around, Beside, Later, Helped]
 
 
 def known(*rows):
@@ -119,11 +152,52 @@ def test_what_a_built_in_base_says_is_there():
     assert said.startswith("mine: cached sampling by")
 
 
+@pytest.mark.parametrize(("cls", "said"), [(Beside, "aside"), (Later, "7 batches"), (Helped, "helped")])
 @pytest.mark.parametrize(("rows", "clamped"), [((1,), True), ((0,), False)])
-def test_clamped_is_set_before_prepare(rows, clamped):
-    sampler = built(Looking)
-    sampler.sample(network(plain_backbone(), GREY), NOISE, known=known(*rows))
-    assert sampler.seen is clamped
+def test_the_sign_may_be_inherited(cls, said, rows, clamped):
+    sampler = built(cls)
+    summary = sampler.draw(network(plain_backbone(), GREY), NOISE, known=known(*rows)).summary
+    assert said in summary and f"clamped {clamped}" in summary
+    assert f"clamped {clamped}" in sampler.summary()
+
+
+class Inside(Ancestral):
+    """Reads `clamped` where nothing in the class says so: in a closure, and by name."""
+
+    def prepare(self, network, known):
+        draw, seen = super().prepare(network, known), [getattr(self, "clam" + "ped")]
+
+        def drawn(request):
+            seen.append(self.clamped)
+            self.seen = seen
+            return draw(request)
+
+        return drawn
+
+
+@pytest.mark.parametrize(("cls", "times"), [(Looking, 1), (Inside, 2)])
+@pytest.mark.parametrize(("rows", "clamped"), [((1,), True), ((0,), False)])
+def test_clamped_can_be_read_while_it_is_drawn(cls, times, rows, clamped):
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        sampler = cls(cls.Config())
+    with pytest.warns(DeprecationWarning, match="remembers nothing"):
+        sampler.sample(network(plain_backbone(), GREY), NOISE, known=known(*rows))
+    assert sampler.seen == (clamped if times == 1 else [clamped] * times)
+
+
+class Anew(Around):
+    """Of today, derived from one of 0.1."""
+
+    def draw(self, network, noise, **options):
+        return Sampler.draw(self, network, noise, **options)
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+def test_a_class_of_today_that_is_derived_from_one_of_0_1_draws_by_its_own():
+    sampler = Anew(Anew.Config())
+    sampler.sample(network(plain_backbone(), GREY), NOISE)
+    assert sampler.calls == 0
 
 
 def test_models_draw_by_an_overridden_sample():
