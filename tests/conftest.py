@@ -11,35 +11,27 @@ import pytest
 HERE = Path(__file__).parent
 QUICK = (
     *("backbones", "components", "data", "figures", "heads", "layers", "legacy", "models", "orderings", "readiness"),
-    *("recipe", "runs", "tasks", "cli/test_main.py", "execution/test_eager.py"),
+    *("recipe", "runs", "tasks", "cli/test_main.py", "execution/test_choose.py", "execution/test_eager.py"),
     *("samplers/test_ancestral.py", "test_api.py", "test_house.py", "test_image.py", "test_noise.py", "test_style.py"),
 )
 """Folders and files of the quick set, which `pytest -m quick` runs."""
-
-
-def pytest_collection_modifyitems(items):
-    """Mark the quick set."""
-    quick = [HERE / name for name in QUICK]
-    for item in items:
-        if not item.get_closest_marker("long") and any(item.path.is_relative_to(place) for place in quick):
-            item.add_marker(pytest.mark.quick)
-
-
-@pytest.hookimpl(wrapper=True)
-def pytest_runtest_call(item):
-    """Without a C compiler, a test that asks for the native executor by name cannot be run."""
-    try:
-        return (yield)
-    except Exception as error:
-        if type(error).__name__ == "NoCompiler" and not has_compiler():
-            pytest.skip(f"no C compiler: {error}")
-        raise
 
 
 def has_compiler():
     """Whether the native executor finds a C compiler, by its own rule."""
     compilers = [os.environ["CC"]] if os.environ.get("CC") else ["cc", "gcc", "clang"]
     return any(map(shutil.which, compilers))
+
+
+def pytest_collection_modifyitems(items):
+    """Mark the quick set, and skip what needs a compiler where there is none before any test has touched CC."""
+    quick = [HERE / name for name in QUICK]
+    without = not has_compiler()
+    for item in items:
+        if without and item.get_closest_marker("needs_compiler"):
+            item.add_marker(pytest.mark.skip(reason="there is no C compiler"))
+        if not item.get_closest_marker("long") and any(item.path.is_relative_to(place) for place in quick):
+            item.add_marker(pytest.mark.quick)
 
 
 @pytest.fixture(scope="session")

@@ -7,6 +7,7 @@ import pytest
 from pixkit.tasks import timing
 
 
+@pytest.mark.needs_compiler
 def test_json_has_a_row_for_each_way(pixkit, workplace):
     outcome = pixkit("bench", "sample", "tiny.yaml", "--batch", "1,3", "--rounds", "1", "--json", "-q")
     assert outcome.code == 0

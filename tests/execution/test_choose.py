@@ -77,6 +77,7 @@ def images(executor, noise):
     return executor.pixels
 
 
+@pytest.mark.needs_compiler
 @pytest.mark.parametrize("spec", [GREY, COLOUR], ids=str)
 @pytest.mark.parametrize("ordering", ["raster", "row_at_once", "hilbert"])
 @pytest.mark.parametrize("name", ["a pointwise layer", "a mixing layer", "operations on whole images"])
@@ -116,12 +117,16 @@ def test_parts_of_values_without_pixels_that_do_not_divide_among_colours():
     assert torch.equal(*(images(EXECUTORS[name](plan, 4, None), noise) for name in ("reference", "eager")))
 
 
+@pytest.mark.needs_compiler
 def test_the_quickest_needs_no_reason():
     chosen = choose("auto", make_plan(Trace(net_of(NETS["Plain"], GREY))), 2)
     assert chosen.name == "native" and chosen.reasons == () and str(chosen) == "native"
 
 
-@pytest.mark.parametrize("name", sorted(set(EXECUTORS) - {"graphs"}))
+NATIVE = pytest.param("native", marks=pytest.mark.needs_compiler)
+
+
+@pytest.mark.parametrize("name", [*sorted(set(EXECUTORS) - {"graphs", "native"}), NATIVE])
 def test_one_that_is_asked_for_is_taken(name):
     chosen = choose(name, make_plan(Trace(net_of(NETS["Plain"], GREY))), 2)
     assert chosen.name == name and type(chosen.executor) is EXECUTORS[name] and not chosen.reasons

@@ -9,6 +9,9 @@ from kernels import evaluate
 
 from pixkit.execution.native.layout import ELEMENTWISE
 
+pytestmark = pytest.mark.needs_compiler
+
+
 TINY = 1e-35
 """What is smaller counts as 0: exp is cut off at -87 where it is a part of something."""
 

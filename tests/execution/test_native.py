@@ -65,6 +65,7 @@ OPERATIONS = {
 WIDER = {"chunk, one part used": 9, "gate": 9, "part of a part": 6, "concatenate with itself": 36}
 
 
+@pytest.mark.needs_compiler
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
 @pytest.mark.parametrize("spec", [GREY, COLOUR], ids=str)
 @pytest.mark.parametrize("name", OPERATIONS)
@@ -90,6 +91,7 @@ MODULES = {
 }
 
 
+@pytest.mark.needs_compiler
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
 @pytest.mark.parametrize("spec", [GREY, COLOUR], ids=str)
 @pytest.mark.parametrize("name", MODULES)
@@ -98,24 +100,28 @@ def test_modules(name, spec, dtype):
     check(net_of(backbone(lambda h, tools: tools[0](h), 18, out, [make]), spec), dtype)
 
 
+@pytest.mark.needs_compiler
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
 def test_an_ordinary_1x1_map(dtype):
     makers = [lambda _: nn.Conv2d(7, 5, 1), lambda _: nn.Conv2d(5, 5, 1, bias=False)]
     check(net_of(backbone(lambda h, tools: tools[1](tools[0](h)), 7, 5, makers), GREY), dtype)
 
 
+@pytest.mark.needs_compiler
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
 @pytest.mark.parametrize("batch", range(1, 14))
 def test_batch_sizes(batch, dtype):
     check(net_of(NETS["MaskedGated"], COLOUR), dtype, batch)
 
 
+@pytest.mark.needs_compiler
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
 @pytest.mark.parametrize("maps", [1, 2, 7, 15, 16, 17, 31, 33, 48, 49, 64, 80, 97])
 def test_numbers_of_maps(maps, dtype):
     check(net_of(backbone(lambda h, _: F.elu(h), maps), GREY), dtype, 7)
 
 
+@pytest.mark.needs_compiler
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
 @pytest.mark.parametrize("name", ["Gated", "ShiftedUnet", "MaskedUnet", "Conditioned", "Attending"])
 def test_networks(name, dtype):

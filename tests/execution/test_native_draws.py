@@ -11,6 +11,9 @@ from pixkit.noise import Noise
 from pixkit.readiness.trace import Trace
 from pixkit.testing import named, network
 
+pytestmark = pytest.mark.needs_compiler
+
+
 MIXTURES = ("logistic_mixture", "normal_mixture")
 HEADS = [
     *((name, colours, 256) for name in MIXTURES for colours in (1, 2, 3, 4)),

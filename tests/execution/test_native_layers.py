@@ -14,6 +14,8 @@ from pixkit.layers import CausalAttention, MaskedConv2d, Reorient, Turn
 from pixkit.readiness.trace import Trace
 from pixkit.testing import named, network
 
+pytestmark = pytest.mark.needs_compiler
+
 
 class Static(nn.Module):
     """A number, a vector, and maps, given at construction: one for all maps, or one each."""

@@ -127,6 +127,7 @@ def net(row, work, makers, spec):
 WAYS = [pytest.param(row, work, makers, id=name) for row in ROWS for name, work, makers in ways(row)]
 
 
+@pytest.mark.needs_compiler
 @pytest.mark.parametrize(("row", "work", "makers"), WAYS)
 def test_every_name_of_every_operation(row, work, makers):
     spec = COLOUR if makers and "PReLU" in str(makers[0]) else GREY
@@ -146,6 +147,7 @@ def test_every_name_of_every_operation(row, work, makers):
 JUMPS = ("aten.floor", "aten.ceil", "aten.trunc", "aten.round", "aten.sign", "aten.threshold", "aten.hardshrink")
 
 
+@pytest.mark.needs_compiler
 @pytest.mark.parametrize("row", [row for row in ROWS if row.name not in (*WITHOUT, *JUMPS)], ids=lambda row: row.name)
 def test_every_operation_in_colour_and_in_both_precisions(row):
     _, work, makers = next(iter(ways(row)))
@@ -195,6 +197,7 @@ def test_arguments_that_no_instruction_means_have_none(function):
     assert kind_of(node, None) == "elementwise" and call_of(node, None) is None
 
 
+@pytest.mark.needs_compiler
 @pytest.mark.parametrize(
     ("work", "label"),
     [
@@ -251,6 +254,7 @@ def test_no_two_rows_share_a_name():
     assert len(names) >= len(seen) > 200
 
 
+@pytest.mark.needs_compiler
 def test_a_new_operation_is_a_row_and_an_expression(tmp_path):
     """A copy of pixkit with one line more in each file proves, plans and runs torch.atan in compiled code."""
     for name in ("pixkit", "plugins"):

@@ -21,6 +21,7 @@ from pixkit.testing import named, network
 ORDERINGS = registry().names("ordering")
 GREY, COLOUR = ImageSpec(1, 5, 6, 2), ImageSpec(3, 3, 5, 3)
 CPU = ("reference", "eager", "native")
+NATIVE = pytest.param("native", marks=pytest.mark.needs_compiler)
 LACKING = {"Revealed": "backbone.free.0"}
 """What the native executor has no instruction for."""
 
@@ -44,12 +45,14 @@ def compare(net, lacking=None, **keys):
             assert torch.equal(draw(net, executor, **keys), expected), executor
 
 
+@pytest.mark.needs_compiler
 @pytest.mark.parametrize("spec", [GREY, COLOUR], ids=str)
 @pytest.mark.parametrize("name", sorted(set(NETS) - ANY_ORDER))
 def test_networks_for_the_raster(name, spec):
     compare(net_of(NETS[name], spec, gain=0.8), LACKING.get(name))
 
 
+@pytest.mark.needs_compiler
 @pytest.mark.parametrize("ordering", ORDERINGS)
 @pytest.mark.parametrize("spec", [GREY, COLOUR], ids=str)
 @pytest.mark.parametrize("name", sorted(ANY_ORDER))
@@ -57,11 +60,13 @@ def test_networks_for_every_ordering(name, spec, ordering):
     compare(net_of(NETS[name], spec, ordering, gain=0.8), LACKING.get(name))
 
 
+@pytest.mark.needs_compiler
 @pytest.mark.parametrize("turn", ["flip_horizontal", "flip_vertical", "transpose"])
 def test_turned_orderings_and_joint_colours(turn):
     compare(net_of(NETS["MaskedUnet"], COLOUR, "raster", colours="joint", **{turn: True}))
 
 
+@pytest.mark.needs_compiler
 @pytest.mark.parametrize("temperature", [0.3, 2.0])
 def test_temperature(temperature):
     net = net_of(NETS["Plain"], COLOUR)
@@ -131,7 +136,7 @@ def test_what_needs_no_pixel_is_run_once():
     assert calls == [1]
 
 
-@pytest.mark.parametrize("executor", ["reference", "eager", "native"])
+@pytest.mark.parametrize("executor", ["reference", "eager", NATIVE])
 @pytest.mark.parametrize("name", ["Plain", "ShiftedUnet", "MaskedGated"])
 def test_float32_up_to_ties(name, executor):
     """Where images part, the uniform lies on the boundary between the two levels, given what both have drawn."""
@@ -149,6 +154,7 @@ def test_float32_up_to_ties(name, executor):
         assert gap < 1e-5, f"image {image} differs at {place}, {gap:.1e} from a boundary"
 
 
+@pytest.mark.needs_compiler
 def test_auto_falls_back_where_the_native_executor_lacks_an_operation():
     for name in NETS:
         made = choose("auto", make_plan(Trace(net_of(NETS[name], GREY))), 2).executor
@@ -181,6 +187,7 @@ def test_what_cannot_be_planned_is_sampled_by_whole_passes_with_one_warning(cls,
     assert torch.equal(drawn, draw(net_of(NETS["Plain"], GREY)))
 
 
+@pytest.mark.needs_compiler
 @pytest.mark.parametrize("activation", ["relu", "elu", "concatenated_elu", "maxout"])
 @pytest.mark.parametrize("norm", ["batch", "layer"])
 def test_pixelcnn_with_its_options(activation, norm):
@@ -188,6 +195,7 @@ def test_pixelcnn_with_its_options(activation, norm):
     compare(network(backbone, ImageSpec(3, 3, 4, 3)))
 
 
+@pytest.mark.needs_compiler
 @pytest.mark.parametrize("head", ["softmax", "logistic_mixture"])
 def test_pixelsnail(head):
     backbone = named("backbone", "pixelsnail", width=6, blocks=2, residuals=1, key_width=4, heads=2, value_width=6)
@@ -196,6 +204,7 @@ def test_pixelsnail(head):
     compare(network(backbone, ImageSpec(3, 3, 4, 5), ordering=ordering, head=named("head", head, **options)))
 
 
+@pytest.mark.needs_compiler
 def test_the_comparison_can_fail():
     """A network whose memory of one site is wrong draws other images."""
     net = net_of(NETS["Plain"], COLOUR)

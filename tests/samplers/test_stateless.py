@@ -64,6 +64,7 @@ def test_cached_sampling_says_who_ran_the_plan_and_in_how_many_steps():
     assert Cached(Cached.Config()).draw(net, Noise(1, [])).summary == ""
 
 
+@pytest.mark.needs_compiler
 def test_cached_sampling_names_the_operation_that_kept_the_native_executor_away():
     said = sampler_for("auto").draw(net_of(NETS["Revealed"], GREY), Noise(1, range(2))).summary
     assert "eager" in said and "not native" in said and "backbone.free" in said
