@@ -79,6 +79,14 @@ def test_public_modules_say_what_they_export(name):
     assert sorted(module.__all__, key=lambda one: (not one.isupper(), not one[0].isupper(), one)) == module.__all__
 
 
+@pytest.fixture(scope="module")
+def imported():
+    """Every module that a name lives in, since what is imported first may warn of torch's own."""
+    for home in {*public.FORMER, *public.homes().values(), "pixkit.completion"}:
+        importlib.import_module(home)
+
+
+@pytest.mark.usefixtures("imported")
 @pytest.mark.parametrize("name", FORMER)
 def test_every_name_of_0_1_is_importable_and_a_moved_one_says_where_it_is(name):
     with warnings.catch_warnings(record=True) as caught:
@@ -87,8 +95,8 @@ def test_every_name_of_0_1_is_importable_and_a_moved_one_says_where_it_is(name):
     if name in LEAVE_ALONE or name in dir(pixkit):
         assert not caught
         return
-    (warning,) = [one for one in caught if one.filename == __file__]  # importing torch may warn of its own
-    assert warning.category is DeprecationWarning
+    (warning,) = caught
+    assert (warning.category, warning.filename) == (DeprecationWarning, __file__)
     before, _, now = str(warning.message).partition(" is ")
     home, _, attribute = now.removesuffix(" now").rpartition(".")
     assert (before, attribute) == (f"pixkit.{name}", name)
@@ -103,6 +111,16 @@ def test_no_name_is_both_public_and_former():
     assert len(former) == len(set(former))
     assert not set(former) & set(dir(pixkit))
     assert set(former) == set(FORMER) - set(dir(pixkit)) - LEAVE_ALONE
+
+
+def test_the_texts_list_the_verbs_that_there_are():
+    block = Path(pixkit.__file__).with_suffix(".pyi").read_text(encoding="utf-8").split("# Verbs")[1].split("\n\n")[0]
+    assert re.findall(r"^from .* as (\w+)$", block, re.MULTILINE) == VERBS
+    (stated,) = re.findall(r"Here are the verbs \(([a-z ]+)\)", pixkit.__doc__)
+    assert sorted(stated.split()) == sorted(VERBS)
+    readme = (Path(__file__).parents[1] / "README.md").read_text(encoding="utf-8")
+    (stated,) = re.findall(r"Every command is a function.*?`([a-z\s]+)`,\s+and `register`", readme, re.DOTALL)
+    assert sorted(stated.split()) == sorted(set(VERBS) - {"register"})
 
 
 def test_build_is_the_verb_and_still_a_module():

@@ -12,9 +12,6 @@ from typing import Any
 
 from pixkit.files import write_text, writing
 
-TIMED = ("seconds", "images_per_second")
-"""Fields that differ from one run to the next; everything else is the same on the same machine."""
-
 
 class MetricsLog:
     """Appends rows; opened at a step, it first drops what will be made again.

@@ -2,12 +2,13 @@
 
 import importlib
 import os
+import pkgutil
 import sys
 
 import click
 import pytest
 
-from pixkit.cli import group
+from pixkit.cli import commands, group
 from pixkit.cli.main import cli, main
 from pixkit.errors import (
     CausalityError,
@@ -20,7 +21,7 @@ from pixkit.errors import (
     UsageError,
 )
 
-COMMANDS = {name: summary for commands in group.SECTIONS.values() for name, summary in commands.items()}
+COMMANDS = {name: summary for section in group.SECTIONS.values() for name, summary in section.items()}
 HEAVY = {"torch", "numpy", "pydantic", "rich", "yaml", "PIL", "pluggy"}
 LISTING = "import sys; from pixkit.cli.main import main; main(sys.argv[1:]); print(*sys.modules, file=sys.stderr)"
 
@@ -52,6 +53,12 @@ def test_help_names_every_command(pixkit):
     for name, summary in COMMANDS.items():
         assert f"  {name} " in outcome.out
         assert summary in outcome.out
+
+
+def test_every_command_has_a_module_and_every_module_a_line_in_the_sections():
+    modules = {module.name for module in pkgutil.iter_modules(commands.__path__)}
+    assert modules == set(COMMANDS)
+    assert len(COMMANDS) == sum(map(len, group.SECTIONS.values())), "a name stands in one section alone"
 
 
 @pytest.mark.parametrize("name", COMMANDS)

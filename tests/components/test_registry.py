@@ -43,9 +43,11 @@ def test_the_kinds():
 
 
 def test_an_entry_knows_who_brings_it():
-    (entry,) = brought("dist", "thing")
+    registrar, cls = Registrar("dist", "1.2"), thing("backbone")
+    registrar.add("backbone", "thing", cls)
+    (entry,) = registrar.entries
     assert (entry.kind, entry.name, entry.distribution, entry.version) == ("backbone", "thing", "dist", "1.2")
-    assert entry.cls.__name__ == "Thing"
+    assert entry.cls is cls
     assert entry.qualified == "dist:thing"
     assert entry.recipe_name == "dist:thing"
     assert entry.summary == "First line."

@@ -11,8 +11,9 @@ import tempfile
 import time
 from pathlib import Path
 
+from untimed import untimed
+
 from pixkit.runs import checkpoint
-from pixkit.runs.metrics import TIMED
 from pixkit.runs.run import Run
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -190,10 +191,6 @@ def sound(folder):
     return len(run.steps())
 
 
-def untimed(run):
-    return [{key: value for key, value in row.items() if key not in TIMED} for row in run.rows()]
-
-
 def files(run):
     """Paths of a run's files; what it holds while a build is writing aside."""
     return sorted(str(path.relative_to(run.path)) for path in run.path.rglob("*") if path.is_file())
@@ -202,7 +199,7 @@ def files(run):
 def same(left, right):
     """Whether two runs came to the same bytes, but for times and the names of the folders."""
     assert files(left) == files(right)
-    assert untimed(left) == untimed(right)
+    assert untimed(left.rows()) == untimed(right.rows())
     for name in files(left):
         if name not in ("metrics.jsonl", "recipe.lock.yaml", "env.json") and not name.endswith("manifest.json"):
             assert (left.path / name).read_bytes() == (right.path / name).read_bytes(), name

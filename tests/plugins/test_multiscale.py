@@ -1,6 +1,7 @@
 """Parallel multiscale models against their contract: coarse to fine, decimation, independence, calls."""
 
 import itertools
+import re
 
 import pytest
 import torch
@@ -218,13 +219,13 @@ def test_what_is_drawn_between_given_pixels_follows_the_exact_conditional():
     known = Known(mask, values[None, None])
     assert known.precede(net.ordering)
     sampler = named("sampler", "cached").build()
-    drawn = sampler.sample(net, Noise(5, range(count)), known=known)
+    drawn = sampler.draw(net, Noise(5, range(count)), known=known)
     images = every_image(spec)
     fits = (images == known.values)[:, mask].all(1)
     with torch.no_grad():
         joint = net.log_prob(images).exp() * fits
-    check_frequencies(numbered(drawn, 2), joint / joint.sum())
-    assert sampler.prepare(net, mask).steps == 3
+    check_frequencies(numbered(drawn.images, 2), joint / joint.sum())
+    assert re.search(r" in 3 steps\b", drawn.summary)
 
 
 def test_other_orderings_are_refused_with_the_reason():

@@ -6,6 +6,7 @@ import json
 import numpy as np
 import pytest
 import torch
+from untimed import untimed
 
 from pixkit.cli.main import main
 from pixkit.data import prepare
@@ -13,7 +14,6 @@ from pixkit.data.dataset import BatchSequence
 from pixkit.noise import Noise
 from pixkit.recipe import load_recipe
 from pixkit.runs.load import load
-from pixkit.runs.metrics import TIMED
 from pixkit.testing import randomise
 from pixkit.training.build import build
 from pixkit.training.step import Stepper
@@ -100,10 +100,6 @@ class TestPhases:
         assert [phase.rate for phase in stepper.phases] == [0.003, 0.002, 0.001, 0.003]
 
 
-def rows_of(run):
-    return [{key: value for key, value in row.items() if key not in TIMED} for row in run.rows()]
-
-
 @pytest.fixture(scope="module")
 def whole(tmp_path_factory):
     """A run of 8 steps, built once; look at it only."""
@@ -118,7 +114,7 @@ def test_a_resumed_run_is_the_same_bit_for_bit(tmp_path, whole):
     for name in ("model", "ema", "optimizer"):
         files = [one.checkpoint("last") / f"{name}.safetensors" for one in (run, whole)]
         assert files[0].read_bytes() == files[1].read_bytes(), name
-    trained = [[row for row in rows_of(one) if row["event"] == "train"] for one in (run, whole)]
+    trained = [[row for row in untimed(one.rows()) if row["event"] == "train"] for one in (run, whole)]
     assert trained[0] == trained[1] and len(trained[0]) == 8
 
 

@@ -3,7 +3,7 @@
 import pytest
 import torch
 from test_precision import Spy, small, stepper_of
-from toys import NormedToy, TwoPhases
+from toys import CPU, NormedToy, TwoPhases
 
 from pixkit.errors import RunError
 from pixkit.runs.run import Run
@@ -11,6 +11,7 @@ from pixkit.training import autotune as choice
 from pixkit.training.autotune import choose, pick
 from pixkit.training.build import build, dry_run
 from pixkit.training.precision import Arithmetic, Choice, locked_choice
+from pixkit.training.prepare import prepare_training
 from pixkit.training.watch import Interrupt, Interrupted, Reporter
 
 PLAIN, PLAIN_LAST = Arithmetic("fp32", "contiguous"), Arithmetic("fp32", "channels_last")
@@ -81,11 +82,11 @@ def test_a_training_that_is_too_short_is_not_measured(monkeypatch, plain, steps)
 
 def test_what_the_recipe_says_is_not_measured(monkeypatch):
     clock = Clock(monkeypatch)
-    stated = stepper_of(precision="bf16", memory_format="channels_last", **LONG)
-    assert Choice.stated(stated.config) == Choice(HALF_LAST, "as the recipe says")
-    half_open = stepper_of(precision="fp32", **LONG)
-    assert Choice.stated(half_open.config) is None
-    assert choose(half_open).arithmetic == PLAIN
+    stated = small("train.steps=1000000", "train.precision=bf16", "train.memory_format=channels_last")
+    assert prepare_training(stated, CPU).choice == Choice(HALF_LAST, "as the recipe says")
+    assert clock.asked == []
+    half_open = small("train.steps=1000000", "train.precision=fp32", "train.memory_format=auto")
+    assert prepare_training(half_open, CPU).choice.arithmetic == PLAIN
     assert set(clock.asked) == {PLAIN, PLAIN_LAST}
 
 

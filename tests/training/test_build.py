@@ -12,13 +12,13 @@ import time
 import numpy as np
 import pytest
 import torch
+from untimed import untimed
 
 from pixkit.data import prepare
 from pixkit.errors import CheckpointError, DataError, RunError, UsageError
 from pixkit.recipe import load_recipe
 from pixkit.runs import checkpoint
 from pixkit.runs.load import load
-from pixkit.runs.metrics import TIMED
 from pixkit.runs.run import Run
 from pixkit.tasks.score import evaluate
 from pixkit.training.build import build, dry_run
@@ -118,13 +118,9 @@ def whole(recipe, tmp_path_factory):
     return Run.open(folder)
 
 
-def untimed(run):
-    return [{key: value for key, value in row.items() if key not in TIMED} for row in run.rows()]
-
-
 def same(left, right):
     """Whether two runs came to the same bytes."""
-    assert untimed(left) == untimed(right)
+    assert untimed(left.rows()) == untimed(right.rows())
     assert left.steps() == right.steps()
     for step in left.steps():
         for name in ("model", "ema", "optimizer"):

@@ -20,8 +20,8 @@ from toys import (
     contents,
     toy_recipe,
     toy_trainer,
-    untimed,
 )
+from untimed import untimed
 
 from pixkit.components import hookspecs
 from pixkit.errors import CheckpointError, NonFiniteError, RunError

@@ -232,12 +232,6 @@ class StopAt(Told):
             self.interrupt.signal = self.number
 
 
-def untimed(rows):
-    from pixkit.runs.metrics import TIMED
-
-    return [{key: value for key, value in row.items() if key not in TIMED} for row in rows]
-
-
 def contents(run, names=("model", "ema", "optimizer")):
     """The bytes of the last checkpoint's files."""
     folder = run.checkpoint("last")
