@@ -8,8 +8,7 @@ from pixkit.components.hookspecs import hookimpl
 from pixkit.components.registry import Registrar
 from pixkit.data import SOURCES
 from pixkit.heads import HEADS
-from pixkit.models.autoregressive import AutoregressiveModel
-from pixkit.models.order_agnostic import OrderAgnosticModel
+from pixkit.models import MODELS
 from pixkit.orderings.masks import MASKS
 from pixkit.orderings.scans import ORDERINGS
 from pixkit.samplers import SAMPLERS
@@ -25,10 +24,9 @@ def pixkit_register(registry: Registrar) -> None:
         "mask": MASKS,
         "head": HEADS,
         "sampler": SAMPLERS,
+        "model": MODELS,
         "data": SOURCES,
     }
     for kind, table in tables.items():
         for name, cls in table.items():
             registry.add(kind, name, cls)
-    registry.add("model", "autoregressive", AutoregressiveModel)
-    registry.add("model", "order_agnostic", OrderAgnosticModel)

@@ -15,6 +15,7 @@ from pixkit.layers.base import MixingLayer
 from pixkit.readiness.trace import Operation, Trace, as_image
 
 Progress = Callable[[int, int], None]
+"""Called as progress(done, total), in the caller's own units; raises to stop."""
 
 
 class Executor(ABC):

@@ -11,7 +11,10 @@ from pixkit.models.order_agnostic import OrderAgnosticModel
 from pixkit.models.phase import Losses, Phase
 from pixkit.models.request import SampleRequest
 
+MODELS: dict[str, type[Model]] = {"autoregressive": AutoregressiveModel, "order_agnostic": OrderAgnosticModel}
+
 __all__ = [
+    "MODELS",
     "AutoregressiveModel",
     "CodeConfig",
     "CodeMaps",

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from pixkit.components.config import ComponentConfig
 from pixkit.errors import UsageError
+from pixkit.execution.reference import Progress
 from pixkit.image import Batch, ImageSpec
 from pixkit.models import deprecated
 from pixkit.models.capabilities import Capability, lacking
@@ -19,7 +20,6 @@ from pixkit.models.request import SampleRequest, check_counts, check_weights
 from pixkit.network import Autoregressive
 from pixkit.noise import Noise
 from pixkit.samplers import Drawn, Known, Sampler, sampler_for
-from pixkit.samplers.batch import Progress
 
 
 class Model(nn.Module, ABC):

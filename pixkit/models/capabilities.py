@@ -11,6 +11,7 @@ if TYPE_CHECKING:
 
 Capability = Literal["labelled", "codes", "guidable", "completes", "has_latent", "importance_sampled", "scorable"]
 """The attributes of `Model` that commands and tasks ask before they ask the model."""
+NO_LIKELIHOOD = "the model gives no likelihood, nor a bound"
 
 
 def lacking(model: Model, capability: Capability, where: str | None = None) -> UsageError:
@@ -49,6 +50,6 @@ def lacking(model: Model, capability: Capability, where: str | None = None) -> U
             where=where,
             found=f"{name}, {kind}",
         ),
-        "scorable": UsageError("the model gives no likelihood, nor a bound", where=where, found=name),
+        "scorable": UsageError(NO_LIKELIHOOD, where=where, found=name),
     }
     return errors[capability]

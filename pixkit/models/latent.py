@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from pixkit.errors import UsageError
+from pixkit.execution.reference import Progress
 from pixkit.image import Batch
 from pixkit.layers import initialise_from_data
 from pixkit.models import deprecated
@@ -19,7 +20,6 @@ from pixkit.network import Autoregressive
 from pixkit.noise import Noise
 from pixkit.readiness.check import verify
 from pixkit.samplers import Drawn, Sampler, sampler_for
-from pixkit.samplers.batch import Progress
 
 ACTIVE = 0.01
 """Variance over images above which the posterior mean of a unit counts as active (Burda et al., 2015, 1509.00519)."""

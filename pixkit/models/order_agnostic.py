@@ -17,6 +17,7 @@ from pixkit.backbones.encodings import InputConfig
 from pixkit.components.config import ComponentConfig
 from pixkit.components.spec import BackboneRef, HeadRef, OrderingRef
 from pixkit.errors import RecipeError
+from pixkit.execution.reference import Progress
 from pixkit.image import Batch, ImageSpec
 from pixkit.models.labelled import LabelledModel
 from pixkit.models.phase import Losses, Phase
@@ -25,7 +26,6 @@ from pixkit.network import Autoregressive
 from pixkit.noise import Noise
 from pixkit.readiness.check import verify
 from pixkit.samplers import Drawn, Known
-from pixkit.samplers.batch import Progress
 
 S_CURVES: Any = tuple(
     {"type": "snake", "transpose": transpose, "flip_horizontal": horizontal, "flip_vertical": vertical}

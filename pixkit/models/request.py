@@ -10,9 +10,9 @@ from numbers import Integral, Real
 from torch import Tensor
 
 from pixkit.errors import UsageError
+from pixkit.execution.reference import Progress
 from pixkit.noise import Noise
 from pixkit.samplers import Known, Sampler
-from pixkit.samplers.batch import Progress
 
 
 @dataclass(frozen=True)

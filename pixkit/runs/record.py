@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import os
 import platform
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -16,6 +18,7 @@ from pixkit.data.dataset import Dataset
 from pixkit.distribution import version
 from pixkit.errors import UsageError
 from pixkit.models.base import Model
+from pixkit.network import Autoregressive
 from pixkit.recipe import LoadedRecipe
 
 
@@ -79,10 +82,33 @@ def environment(device: torch.device, seed: int, loaded: Plugins) -> dict[str, A
     }
 
 
+def machine(network: Autoregressive) -> dict[str, Any]:
+    """What measured times depend on: processor, threads, torch and the number type, as plain data."""
+    reference = next(network.parameters())
+    device = reference.device
+    return {
+        "device": torch.cuda.get_device_name(device) if device.type == "cuda" else device.type,
+        "cpu": _cpu_name(),
+        "cpus": os.cpu_count(),
+        "threads": torch.get_num_threads(),
+        "torch": _torch(),
+        "dtype": str(reference.dtype).removeprefix("torch."),
+    }
+
+
 def changed(before: dict[str, Any], now: dict[str, Any]) -> str:
     """What differs between two environments, in words; empty if nothing does."""
     keys = [key for key in now if key in before and before[key] != now[key]]
     return "; ".join(f"{key} {before[key]} -> {now[key]}" for key in keys)
+
+
+def _cpu_name() -> str:
+    try:
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
+    except OSError:
+        return platform.processor() or platform.machine()
+    named = next((line for line in lines if line.startswith("model name")), "")
+    return named.partition(":")[2].strip() or platform.machine()
 
 
 def _promise(device: torch.device) -> str:

@@ -9,10 +9,11 @@ import torch
 from torch import Tensor
 
 from pixkit.components.config import ComponentConfig
+from pixkit.execution.reference import Progress
 from pixkit.network import Autoregressive
 from pixkit.noise import Noise
 from pixkit.samplers import deprecated
-from pixkit.samplers.batch import BatchRequest, BatchSampler, Drawn, Progress, summary_of
+from pixkit.samplers.batch import BatchRequest, BatchSampler, Drawn, summary_of
 from pixkit.samplers.known import CLAMPED, Known
 
 

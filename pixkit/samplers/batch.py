@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
 
 import torch
 from torch import Tensor
 
+from pixkit.execution.reference import Progress
 from pixkit.network import Autoregressive
 from pixkit.noise import Noise
 from pixkit.samplers.known import Known
-
-Progress = Callable[[int, int], None]
-"""Called as progress(done, total), in the sampler's own units."""
 
 
 @dataclass(frozen=True)

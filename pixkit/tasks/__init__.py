@@ -1,7 +1,7 @@
 """What a trained model is for: what the verbs at the top of pixkit take and give."""
 
 from pixkit.tasks.complete import Completion, conditional_nats
-from pixkit.tasks.drawing import DrawingOptions
+from pixkit.tasks.drawer import DrawingOptions
 from pixkit.tasks.inputs import read_images, read_mask
 from pixkit.tasks.latents import Reconstruction
 from pixkit.tasks.masks import hide_box, hide_random, keep_edge

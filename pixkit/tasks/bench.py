@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from pixkit.data import Progress
 from pixkit.errors import UsageError
 from pixkit.tasks.networks import Examined, Shape, networks_of
-from pixkit.tasks.timing import Progress, SamplingTimes, time_sampling
+from pixkit.tasks.timing import SamplingTimes, time_sampling
 
 BATCHES = (1, 16, 64, 256)
 

@@ -17,7 +17,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from pixkit.components.words import in_words
+from pixkit.components.describe import describe
 from pixkit.errors import UsageError
 from pixkit.figures.panels import completion_panels, save_panels
 from pixkit.files import replacing
@@ -25,7 +25,7 @@ from pixkit.image import ImageSpec
 from pixkit.network import Autoregressive
 from pixkit.orderings.base import Ordering
 from pixkit.samplers import Known
-from pixkit.tasks.drawing import Drawer, DrawingOptions, Source, open_drawer
+from pixkit.tasks.drawer import Drawer, DrawingOptions, Source, open_drawer
 from pixkit.tasks.inputs import one_label, read_mask
 from pixkit.tasks.masks import Mask
 
@@ -84,7 +84,7 @@ class Completion:
             "entropy": self.entropy,
             "missing": self.missing,
             "bits_per_dim": self.bits_per_dim,
-            "ordering": in_words("ordering", self.ordering),
+            "ordering": describe("ordering", self.ordering),
             "n": len(self.samples),
         }
 
@@ -98,7 +98,7 @@ class Completion:
         if target.suffix == ".png":
             panels = completion_panels(self.image, self.known, self.samples, self.uncertainty, levels)
             kind = "clamped" if self.nats is None else f"exact; the true content: {self.nats:.2f} nats"
-            return save_panels(panels, target, note=f"{kind} ({in_words('ordering', self.ordering)})")
+            return save_panels(panels, target, note=f"{kind} ({describe('ordering', self.ordering)})")
         if target.suffix != ".npz":
             raise UsageError("no such form of a completion", where=str(target), expected="a .png or a .npz")
         kept = np.uint8 if levels <= 256 else np.int32

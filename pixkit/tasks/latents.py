@@ -15,7 +15,7 @@ from pixkit.image import Batch
 from pixkit.models.latent import LatentModel
 from pixkit.noise import Noise
 from pixkit.randomness import isolated_rng, seed_torch
-from pixkit.tasks.drawing import DrawingOptions, Source, open_drawer
+from pixkit.tasks.drawer import DrawingOptions, Source, open_drawer
 
 
 @dataclass(frozen=True)

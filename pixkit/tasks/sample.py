@@ -12,7 +12,7 @@ from torch import Tensor
 from pixkit.errors import UsageError
 from pixkit.samplers import Drawn, Known
 from pixkit.tasks import latents
-from pixkit.tasks.drawing import Drawer, DrawingOptions, Source, open_drawer
+from pixkit.tasks.drawer import Drawer, DrawingOptions, Source, open_drawer
 from pixkit.tasks.inputs import Choice, repeat_codes, repeat_labels
 from pixkit.tasks.masks import keep_edge
 

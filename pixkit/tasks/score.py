@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
 import math
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, cast
@@ -13,6 +14,7 @@ from torch import Tensor
 
 from pixkit.data.dataset import Dataset
 from pixkit.errors import DataError, UsageError
+from pixkit.execution.reference import Progress
 from pixkit.image import Batch
 from pixkit.layers.modes import evaluating
 from pixkit.models.base import Model
@@ -24,8 +26,6 @@ from pixkit.runs.run import Run
 
 UNIT_IMAGES = 1000
 """Most images that activity of latent units is measured on."""
-Watch = Callable[[int, int], None]
-"""Called as watch(images done, images in all) after every batch; raises to stop."""
 
 
 @dataclass(frozen=True)
@@ -73,7 +73,7 @@ def evaluate(
     limit: int | None = None,
     seed: int = 0,
     importance: int | None = None,
-    watch: Watch | None = None,
+    watch: Progress | None = None,
     device: str = "auto",
     checkpoint: str = "best",
 ) -> Scores:
@@ -91,7 +91,7 @@ def evaluate(
         limit: at most this many images, spread over the split by a seeded choice.
         seed: of that choice, and of what a bound draws.
         importance: estimate the likelihood of a latent model from so many importance samples an image.
-        watch: called as watch(done, total).
+        watch: called as watch(images done, images in all) after every batch; raises to stop.
         device: where a run's model is loaded: auto, cpu or cuda.
         checkpoint: which of a run's is loaded: best, last or step-N.
 
@@ -133,7 +133,7 @@ def score(
     seed: int = 0,
     limit: int | None = None,
     importance: int | None = None,
-    watch: Watch | None = None,
+    watch: Progress | None = None,
 ) -> Scores:
     """Score the images of a split in evaluation mode: every image counts once, whatever the batches.
 
@@ -149,7 +149,7 @@ def score(
         seed: of that choice, and of the draws.
         limit: at most this many images.
         importance: estimate the likelihood from so many importance samples an image, instead of bounding it.
-        watch: told of the progress.
+        watch: as `evaluate`.
 
     Raises:
         DataError: if the images are not what the model is about.
@@ -162,34 +162,23 @@ def score(
             found=str(dataset.spec),
             expected=str(model.spec),
         )
-    if not model.scorable:
-        raise UsageError("the model gives no likelihood, nor a bound", found=type(model).__name__)
+    model.require("scorable")
     total = dataset.size(split) if limit is None else min(limit, dataset.size(split))
     if not total:
         raise UsageError("there are no such images", where=dataset.name, found=split)
-    values: dict[str, list[Tensor]] = {}
+
+    def batches(name: str) -> Iterable[Batch]:
+        return _batches(dataset, name, batch_size, limit, seed)
+
     measured: Mapping[str, float] = {}
-    done = 0
     with torch.no_grad(), evaluating(model), isolated_rng(model.device):
-        for number, batch in enumerate(_batches(dataset, split, batch_size, limit, seed)):
-            seed_torch(derive(seed, "score", split, number), model.device)
-            given = batch.to(model.device)
-            if importance is None:
-                found = model.assess(given)
-            else:
-                within = _within(watch, done, len(batch.x), total)
-                found = {"nats": model.importance(given, importance, within)}
-            for name, part in found.items():
-                values.setdefault(name, []).append(part.double().cpu())
-            done += len(batch.x)
-            if watch is not None:
-                watch(done, total)
+        seeds = (derive(seed, "score", split, number) for number in itertools.count())
+        values = _values(model, zip(batches(split), seeds, strict=False), total, importance, watch)
         if importance is None:
             known = "validation" if dataset.size("validation") else "train"
-            sides = [_batches(dataset, name, batch_size, limit, seed) for name in (split, known)]
+            sides = [batches(name) for name in (split, known)]
             measured = model.measure(*((batch.to(model.device) for batch in side) for side in sides))
-    joined = {name: torch.cat(parts) for name, parts in values.items()}
-    nats = joined.pop("nats", torch.full((total,), math.nan))
+    nats = values.pop("nats", torch.full((total,), math.nan))
     mean = float(nats.mean())
     return Scores(
         split,
@@ -199,12 +188,38 @@ def score(
         mean,
         float(nats.std() / math.sqrt(total)) if total > 1 else math.nan,
         dataset.spec.bits_per_dim(mean),
-        {**{name: float(part.mean()) for name, part in joined.items()}, **measured},
+        {**{name: float(part.mean()) for name, part in values.items()}, **measured},
         importance,
     )
 
 
-def _within(watch: Watch | None, done: int, images: int, total: int) -> Watch | None:
+def _values(
+    model: Model,
+    batches: Iterable[tuple[Batch, int]],
+    total: int,
+    importance: int | None,
+    watch: Progress | None,
+) -> dict[str, Tensor]:
+    """What the model says of each image, by name, float64 [total] on the CPU; each batch comes with its seed."""
+    values: dict[str, list[Tensor]] = {}
+    done = 0
+    for batch, seed in batches:
+        seed_torch(seed, model.device)
+        given = batch.to(model.device)
+        if importance is None:
+            found = model.assess(given)
+        else:
+            within = _within(watch, done, len(batch.x), total)
+            found = {"nats": model.importance(given, importance, within)}
+        for name, part in found.items():
+            values.setdefault(name, []).append(part.double().cpu())
+        done += len(batch.x)
+        if watch is not None:
+            watch(done, total)
+    return {name: torch.cat(parts) for name, parts in values.items()}
+
+
+def _within(watch: Progress | None, done: int, images: int, total: int) -> Progress | None:
     """Progress within a batch of `images` as progress of all."""
     if watch is None:
         return None

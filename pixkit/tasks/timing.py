@@ -11,6 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from pixkit.data import Progress
 from pixkit.execution import choose as executors
 from pixkit.execution.lowering.lower import Unsupported
 from pixkit.execution.native.compile import NoCompiler
@@ -20,8 +21,8 @@ from pixkit.network import Autoregressive
 from pixkit.noise import Noise
 from pixkit.readiness.law import require_law
 from pixkit.readiness.trace import Trace
+from pixkit.runs.record import machine
 from pixkit.samplers import Ancestral, BatchRequest, Known
-from pixkit.tasks.machine import machine
 
 ANCESTRAL_STEPS = 6
 """Steps of ancestral sampling that are made in a turn, spread over the image; each is a forward pass."""
@@ -31,8 +32,6 @@ ONCE = 3.0
 """Seconds above which an executor has one turn; the others have a first one, which warms up and does not count."""
 FORWARDS = 3
 """Forward passes in a turn."""
-
-Progress = Callable[[str, int, int], None]
 
 
 @dataclass(frozen=True)

@@ -16,7 +16,7 @@ from pixkit.layers import Lattice
 from pixkit.models.base import Model
 from pixkit.samplers import Known
 from pixkit.tasks.complete import Completion, complete_with
-from pixkit.tasks.drawing import DrawingOptions, Source, open_drawer
+from pixkit.tasks.drawer import DrawingOptions, Source, open_drawer
 from pixkit.tasks.inputs import one_label
 
 

@@ -6,20 +6,22 @@ from collections.abc import Callable
 from pathlib import Path
 
 from pixkit.data.dataset import Dataset
+from pixkit.execution.reference import Progress
 from pixkit.figures.grids import save_grid, save_npz
 from pixkit.files import writing
 from pixkit.layers.modes import evaluating
 from pixkit.models.base import Model
+from pixkit.models.capabilities import NO_LIKELIHOOD
 from pixkit.randomness import derive, isolated_rng
 from pixkit.recipe.schema import Recipe
 from pixkit.runs.checkpoint import load_model
 from pixkit.runs.load import WEIGHTS, read_weights
 from pixkit.runs.run import Run
-from pixkit.tasks.score import Scores, Watch, score
+from pixkit.tasks.score import Scores, score
 from pixkit.training.watch import Interrupt, Reporter
 
 
-def draw_samples(model: Model, recipe: Recipe, run: Run, name: str, watch: Watch) -> Path:
+def draw_samples(model: Model, recipe: Recipe, run: Run, name: str, watch: Progress) -> Path:
     """Draw what the recipe's `sample` section says into samples/NAME.npz, then the picture; return its path.
 
     The noise is the same each time, so that one sees the model change and not the draw.
@@ -56,7 +58,7 @@ def final_results(
         Interrupted: if a signal comes meanwhile.
     """
 
-    def watched(what: str) -> Watch:
+    def watched(what: str) -> Progress:
         def watch(done: int, total: int) -> None:
             interrupt.check()
             reporter.working(what, done, total)
@@ -82,7 +84,9 @@ def final_results(
     return table, draw_samples(model, recipe, run, "best", watched("sampling"))
 
 
-def _scores(model: Model, dataset: Dataset, recipe: Recipe, kind: str, watched: Callable[[str], Watch]) -> list[Scores]:
+def _scores(
+    model: Model, dataset: Dataset, recipe: Recipe, kind: str, watched: Callable[[str], Progress]
+) -> list[Scores]:
     return [
         score(
             model,
@@ -110,7 +114,7 @@ def _remarks(table: list[Scores], model: Model) -> list[str]:
 
 def _notes(dataset: Dataset, table: list[Scores], model: Model) -> list[str]:
     """What one should know when reading the table."""
-    general = ["the model gives no likelihood, nor a bound"] if model.score_kind == "none" else []
+    general = [NO_LIKELIHOOD] if model.score_kind == "none" else []
     if model.labelled:
         general.append("scores are those of images given their labels")
     if not table:

@@ -23,8 +23,8 @@ import torch
 from pixkit.image import ImageSpec
 from pixkit.network import Autoregressive
 from pixkit.noise import Noise
+from pixkit.runs.record import machine
 from pixkit.samplers import BatchRequest, Cached
-from pixkit.tasks.machine import machine
 from pixkit.testing import named, network, random_images
 
 PIXELCNN = {"width": 64, "layers": 8}

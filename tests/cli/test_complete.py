@@ -8,7 +8,7 @@ import pytest
 import torch
 from PIL import Image
 
-from pixkit.components.words import in_words
+from pixkit.components.describe import describe
 from pixkit.image import ImageSpec
 from pixkit.runs.load import load
 from pixkit.tasks.complete import conditional_nats
@@ -148,4 +148,4 @@ def test_orderings_are_named_with_what_is_unusual_of_them():
         ("spiral", {"direction": "outward", "flip_vertical": True}, "spiral, flip_vertical, direction outward"),
         ("multiscale", {}, "multiscale"), ("multiscale", {"base": 2}, "multiscale, base 2"),
     ):  # fmt: skip
-        assert in_words("ordering", named("ordering", name, **keys).build(ImageSpec(1, 3, 3, 2))) == words
+        assert describe("ordering", named("ordering", name, **keys).build(ImageSpec(1, 3, 3, 2))) == words

@@ -216,7 +216,7 @@ def test_every_verb_begins_with_an_example_and_says_what_it_raises(name):
 
 
 def test_the_options_of_drawing_are_those_that_are_documented():
-    from pixkit.tasks.drawing import open_drawer
+    from pixkit.tasks.drawer import open_drawer
 
     taken = [name for name in inspect.signature(open_drawer).parameters if name != "source"]
     assert taken == list(DrawingOptions.__annotations__)

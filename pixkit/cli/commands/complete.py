@@ -10,11 +10,11 @@ from typing import Any
 import click
 import torch
 
+from pixkit.cli.drawing import drawing_options, picture
 from pixkit.cli.options import Numbers, json_option, naming_options, quiet_option, run_argument
 from pixkit.cli.output import emit, emit_json, is_terminal, pairs
 from pixkit.cli.plugins import loaded_plugins
 from pixkit.cli.progress import show_progress
-from pixkit.cli.sampling import drawing_options, picture
 from pixkit.runs.run import Run
 from pixkit.tasks.complete import Completion, complete
 from pixkit.tasks.masks import Mask, hide_box, hide_random, keep_edge
@@ -75,10 +75,7 @@ def command(
     edges = {"top": keep_top, "bottom": keep_bottom, "left": keep_left, "right": keep_right}
     known = _known(mask, box, edges, share, drawing["seed"])
     shown = is_terminal(sys.stdout) and not as_json
-    if out is None and not shown and not as_json:
-        raise click.UsageError("stdout is no terminal to show images on: name a file with -o")
-    if out is not None and out.suffix not in (".png", ".npz"):
-        raise click.UsageError(f"-o {out}: name a .png or a .npz")
+    _check_out(out, needed=not shown and not as_json)
     loaded_plugins()
     with naming_options(), show_progress(quiet) as progress:
         found = complete(Run.open(run), image, known, count, label=label, **drawing, **progress.hooks("completing"))
@@ -87,8 +84,20 @@ def command(
         found.save(out)
     if as_json:
         emit_json({"run": str(run), "image": image, **found.dump(), "out": None if out is None else str(out)})
-        return
-    if shown:
+    else:
+        _show(found, out, images=shown)
+
+
+def _check_out(out: Path | None, *, needed: bool) -> None:
+    if out is None and needed:
+        raise click.UsageError("stdout is not a terminal to show images on: name a file with -o")
+    if out is not None and out.suffix not in (".png", ".npz"):
+        raise click.UsageError(f"-o {out}: name a .png or a .npz")
+
+
+def _show(found: Completion, out: Path | None, *, images: bool) -> None:
+    """Print a completion, and the file that holds it; the images too, if stdout is a terminal."""
+    if images:
         panels = torch.cat([found.image, found.image * found.known, found.samples])
         emit(picture(panels, found.ordering.spec.levels))
     emit(pairs(told(found)))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from pathlib import Path
 
 import click
@@ -24,7 +25,7 @@ from pixkit.data import prepare
 from pixkit.errors import UsageError
 from pixkit.runs.load import load, locked_recipe
 from pixkit.runs.run import Run
-from pixkit.tasks.score import Scores, active_units, evaluate
+from pixkit.tasks.score import active_units, evaluate
 
 
 @click.command()
@@ -82,22 +83,13 @@ def command(
     model = load(opened, device=device, checkpoint=checkpoint, weights=weights)
     with show_progress(quiet) as progress:
         dataset = prepare(recipe.data, Path.cwd(), progress.update)
-
-        def scored(what: str, samples: int | None) -> Scores:
-            return evaluate(
-                model,
-                dataset,
-                split,
-                batch_size or recipe.train.batch_size,
-                weights=weights,
-                limit=limit,
-                importance=samples,
-                watch=lambda done, total: progress.update(what, done, total),
-            )
-
+        scored = functools.partial(
+            evaluate, model, dataset, split, batch_size or recipe.train.batch_size, weights=weights, limit=limit
+        )
         # The estimate first: a model that has none says so before anything is spent.
-        estimate = [] if importance is None else [scored("estimating", importance)]
-        scores = scored("scoring", None)
+        watch = functools.partial(progress.update, "estimating")
+        estimate = [] if importance is None else [scored(importance=importance, watch=watch)]
+        scores = scored(watch=functools.partial(progress.update, "scoring"))
         units = active_units(model, dataset, split)
     rows = [row.dump() for row in (scores, *estimate)]
     remarks = model.remarks(scores.parts)

@@ -8,11 +8,11 @@ from typing import Any
 import click
 
 from pixkit import figures
+from pixkit.cli.drawing import drawing_options
 from pixkit.cli.options import json_option, naming_options, quiet_option, run_argument
 from pixkit.cli.output import emit, emit_json, table
 from pixkit.cli.plugins import loaded_plugins
 from pixkit.cli.progress import show_progress
-from pixkit.cli.sampling import drawing_options
 from pixkit.cli.scores import number
 from pixkit.runs.run import Run
 from pixkit.tasks.latents import reconstruct

@@ -8,11 +8,11 @@ from typing import Any
 
 import click
 
+from pixkit.cli.drawing import drawing_options, picture, saver
 from pixkit.cli.options import Labels, naming_options, quiet_option, run_argument
 from pixkit.cli.output import emit, is_terminal
 from pixkit.cli.plugins import loaded_plugins
 from pixkit.cli.progress import show_progress
-from pixkit.cli.sampling import drawing_options, picture, saver
 from pixkit.runs.run import Run
 from pixkit.tasks.sample import incompatible, sample
 

@@ -9,11 +9,11 @@ from typing import Any
 import click
 
 from pixkit.cli.commands.complete import told
+from pixkit.cli.drawing import drawing_options, picture, saver
 from pixkit.cli.options import json_option, naming_options, quiet_option, run_argument
 from pixkit.cli.output import emit, emit_json, is_terminal, pairs
 from pixkit.cli.plugins import loaded_plugins
 from pixkit.cli.progress import show_progress
-from pixkit.cli.sampling import drawing_options, picture, saver
 from pixkit.runs.run import Run
 from pixkit.tasks.upscale import upscale
 

@@ -7,7 +7,7 @@ from typing import Any
 from pixkit.components.plugins import registry
 
 
-def in_words(kind: str, component: Any) -> str:
+def describe(kind: str, component: Any) -> str:
     """A component's registered name, and those of its keys that are not as usual: "spiral, direction outward".
 
     Args:

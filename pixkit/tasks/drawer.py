@@ -10,6 +10,7 @@ from typing import Any, TypedDict, cast
 from torch import Tensor
 
 from pixkit.data import Progress as Loading
+from pixkit.execution.reference import Progress
 from pixkit.image import ImageSpec
 from pixkit.models.base import Model
 from pixkit.models.latent import LatentModel
@@ -18,7 +19,6 @@ from pixkit.recipe.schema import SampleConfig
 from pixkit.runs.load import load
 from pixkit.runs.run import Run
 from pixkit.samplers import Drawn, Sampler, sampler_for
-from pixkit.samplers.base import Progress
 from pixkit.tasks.inputs import read_images
 
 Source = Model | Run | str | Path
