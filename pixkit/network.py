@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any, get_args
+
 import torch
 from torch import Tensor, nn
 
@@ -9,9 +11,10 @@ from pixkit.backbones.base import Backbone, BackboneSpec
 from pixkit.backbones.conditioners import Conditioner
 from pixkit.backbones.encodings import InputConfig
 from pixkit.components.spec import ComponentSpec
-from pixkit.errors import RecipeError, UsageError
+from pixkit.errors import PluginError, RecipeError, UsageError
 from pixkit.heads.base import Head, PixelDistribution
 from pixkit.image import ImageSpec
+from pixkit.layers.modes import evaluating
 from pixkit.noise import Noise
 from pixkit.orderings.base import Colours, Ordering
 
@@ -91,6 +94,26 @@ class Autoregressive(nn.Module):
         """A context for `batch` images; None for a network that takes none."""
         return None if self.conditioner is None else self.conditioner.example(batch)
 
+    def check_width(self) -> None:
+        """Raise PluginError unless the backbone gives as many maps as it says, of the images' size."""
+        reference = next(self.parameters())
+        with evaluating(self), torch.no_grad():
+            x = torch.zeros(1, *self.spec.shape, dtype=torch.int64, device=reference.device)
+            context = () if self.conditioner is None else (self.conditioner(self.example_context(1)),)
+            features = self.backbone(self.encoding(x), *context)
+        found: tuple[Any, ...] = tuple(features.shape) if isinstance(features, Tensor) else (type(features).__name__,)
+        if found == (1, self.backbone.width, *self.spec.shape[1:]):
+            return
+        counted = len(found) == 4 and found[2:] == self.spec.shape[1:]
+        raise PluginError(
+            f"the backbone gives {found[1]} maps, its width says {self.backbone.width}"
+            if counted
+            else "the backbone does not give features of the images",
+            where=f"{type(self.backbone).__module__}.{type(self.backbone).__qualname__}",
+            found=f"features {list(found)} of one image",
+            expected=f"[1, width, {self.spec.height}, {self.spec.width}], width being {self.backbone.width}",
+        )
+
     def check_context(self, context: Tensor | None, batch: int) -> None:
         """Raise UsageError unless the context is one for `batch` images."""
         if (context is None) != (self.conditioner is None):
@@ -122,6 +145,7 @@ def assemble(
 
     Raises:
         RecipeError: if the head cannot draw colours as the ordering asks, or a component refuses.
+        PluginError: if the backbone does not say its width, or the head its maps or its colours.
     """
     if conditioner is not None and not backbone.cls.conditional:
         raise RecipeError(
@@ -134,12 +158,39 @@ def assemble(
     encoding = inputs.build(spec)
     context = 0 if conditioner is None else conditioner.maps
     body = backbone.build(BackboneSpec(spec, resolved, encoding.maps, context))
-    return Autoregressive(encoding, body, head.build(spec, resolved), conditioner)
+    _require_count(backbone, body, "width", "the number of maps that `forward` gives")
+    drawn_by = head.build(spec, resolved)
+    _require_count(head, drawn_by, "maps", "the number of its parameter maps")
+    return Autoregressive(encoding, body, drawn_by, conditioner)
+
+
+def _require_count(component: ComponentSpec, built: Any, name: str, meaning: str) -> None:
+    """Raise PluginError unless a component that was built has the attribute, a number of maps."""
+    count = getattr(built, name, None)
+    if not isinstance(count, int) or count < 1:
+        raise PluginError(
+            f"{component.entry} does not say its {name}",
+            where=component.entry.distribution,
+            found="no such attribute" if count is None else f"{name} = {count!r}",
+            expected=f"self.{name}, set by the constructor: an int of at least 1, {meaning}",
+        )
 
 
 def resolve_colours(ordering: ComponentSpec, head: ComponentSpec, spec: ImageSpec) -> Colours:
-    """What `ordering.colours` comes to: `auto` is the head's preference, a conflict a RecipeError."""
+    """What `ordering.colours` comes to: `auto` is the head's preference.
+
+    Raises:
+        RecipeError: if the head cannot draw colours as the ordering asks.
+        PluginError: if the head does not say how it can.
+    """
     supported: tuple[Colours, ...] = head.cls.colours(head.config, spec)
+    if not isinstance(supported, tuple | list) or not supported or not set(supported) <= set(get_args(Colours)):
+        raise PluginError(
+            f"{head.entry} does not say how it draws colours",
+            where=head.entry.distribution,
+            found=f"colours() gives {supported!r}",
+            expected=f"one or more of {', '.join(map(repr, get_args(Colours)))} in a tuple, the preferred one first",
+        )
     asked: Colours | str = getattr(ordering.config, "colours", "auto")
     if asked == "auto":
         return supported[0]

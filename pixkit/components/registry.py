@@ -50,14 +50,15 @@ class Registrar:
     def __init__(self, distribution: str, version: str) -> None:
         self.distribution = distribution
         self.version = version
+        self.call = "pixkit.register" if distribution == NOTEBOOK else "registry.add"
         self.entries: list[Entry] = []
 
     def add(self, kind: str, name: str, cls: Any) -> None:
         """Register the class `cls` as the component `name` of the registry `kind`.
 
         Raises:
-            PluginError: for an unknown kind, a bad name, what is no class, not one of that kind or has no
-                ``Config``, a key that the recipe needs for itself, or a name that this plugin registered already.
+            PluginError: for an unknown kind, a bad name, what is no class, not one of that kind, lacks a method or has
+                no ``Config``, a key that the recipe needs for itself, or a name that this plugin registered already.
         """
         if kind not in KINDS:
             raise PluginError(f"no registry '{kind}'", where=self.distribution, expected=", ".join(KINDS))
@@ -93,17 +94,29 @@ class Registrar:
                 where=self.distribution,
                 hint="call the key something else",
             )
+        lacked = sorted(getattr(cls, "__abstractmethods__", ()))
+        if lacked:
+            raise PluginError(
+                f"the class of the {kind} '{name}' lacks {' and '.join(f'`{method}`' for method in lacked)}",
+                where=self.distribution,
+                found=_whole_name(cls),
+                expected=f"a class with every method that is abstract in pixkit.{base_of(kind).__name__}",
+            )
 
     def _of_another_kind(self, kind: str, name: str, cls: type) -> PluginError:
-        whole = f"{cls.__module__}.{cls.__qualname__}"
+        whole = _whole_name(cls)
         own = next((other for other in KINDS if issubclass(cls, base_of(other))), None)
         return PluginError(
             f"the class of the {kind} '{name}' is not one of that kind",
             where=self.distribution,
             found=f"{whole}, a pixkit.{base_of(own).__name__}" if own else whole,
             expected=f"a subclass of pixkit.{base_of(kind).__name__}",
-            hint=f'registry.add("{own}", "{name}", {cls.__name__})' if own else None,
+            hint=f'{self.call}("{own}", "{name}", {cls.__name__})' if own else None,
         )
+
+
+def _whole_name(cls: type) -> str:
+    return f"{cls.__module__}.{cls.__qualname__}"
 
 
 def base_of(kind: str) -> type:

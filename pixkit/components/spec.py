@@ -30,6 +30,9 @@ class Entry:
     distribution: str
     version: str
 
+    def __str__(self) -> str:
+        return f"the {self.kind} '{self.name}' ({self.cls.__qualname__} of {self.distribution} {self.version})"
+
     @property
     def qualified(self) -> str:
         """``distribution:name``, which always resolves."""

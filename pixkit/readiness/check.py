@@ -36,7 +36,11 @@ def find(network: Autoregressive) -> Finding:
 
     Readiness is careful: what it cannot follow it takes to mix everything. So a network that fails the law, or that
     cannot be traced, need not leak; it is probed the harder.
+
+    Raises:
+        PluginError: if the backbone gives other features than it says.
     """
+    network.check_width()
     trace, leak, problem = _prove(network)
     dims = network.spec.dims
     probes = min(dims, 16 if problem is None else dims if dims <= 128 else 64)
@@ -54,6 +58,7 @@ def verify(network: Autoregressive) -> Trace | None:
 
     Raises:
         CausalityError: if the network leaks, naming the path and the layer to blame where it could be traced.
+        PluginError: if the backbone gives other features than it says.
     """
     found = find(network)
     if found.seen is not None:

@@ -39,7 +39,7 @@ class Pixels(DataSource):
         raise AssertionError("nothing is loaded here")
 
 
-class Nested(Backbone):
+class Nested(Simple):
     """A backbone that holds another one."""
 
     class Config(ComponentConfig):

@@ -7,14 +7,16 @@ import pytest
 
 import pixkit
 from pixkit.components.config import ComponentConfig
-from pixkit.components.registry import BASES, KINDS, Registrar, Registry, base_of
+from pixkit.components.registry import BASES, KINDS, NOTEBOOK, Registrar, Registry, base_of
 from pixkit.errors import PluginError
 
 
 def thing(kind):
-    """A class that may be registered as that kind, though nothing of it is implemented."""
+    """A class that may be registered as that kind: it has every method, though none that works."""
+    base = base_of(kind)
+    whole = type("Whole", (base,), dict.fromkeys(base.__abstractmethods__, object.__init__))
 
-    class Thing(base_of(kind)):
+    class Thing(whole):
         """First line.
 
         More.
@@ -26,7 +28,7 @@ def thing(kind):
     return Thing
 
 
-class Bare(base_of("head")):
+class Bare(thing("head")):
     class Config(ComponentConfig):
         pass
 
@@ -167,6 +169,28 @@ def test_a_class_of_another_kind_is_refused_and_told_its_own(kind, own):
     assert error.value.found.endswith(f"test_registry.thing.<locals>.Thing, a pixkit.{base_of(own).__name__}")
     assert error.value.expected == f"a subclass of pixkit.{base_of(kind).__name__}"
     assert error.value.hint == f'registry.add("{own}", "a", Thing)'
+
+
+def test_by_hand_the_hint_is_what_one_writes_by_hand():
+    with pytest.raises(PluginError) as error:
+        Registrar(NOTEBOOK, "unversioned").add("head", "a", thing("backbone"))
+    assert error.value.hint == 'pixkit.register("backbone", "a", Thing)'
+
+
+@pytest.mark.parametrize(
+    ("kind", "lacked"),
+    [(kind, method) for kind in KINDS for method in sorted(base_of(kind).__abstractmethods__)],
+)
+def test_a_class_that_lacks_a_method_is_refused_and_told_which(kind, lacked):
+    base = base_of(kind)
+    given = dict.fromkeys(base.__abstractmethods__ - {lacked}, object.__init__)
+    nearly = type("Nearly", (base,), {**given, "Config": type("Config", (ComponentConfig,), {})})
+    registrar = Registrar("dist", "1")
+    with pytest.raises(PluginError, match=f"the class of the {kind} 'a' lacks `{lacked}`") as error:
+        registrar.add(kind, "a", nearly)
+    assert (error.value.where, error.value.exit_code) == ("dist", 4)
+    assert error.value.found.endswith(".Nearly")
+    assert registrar.entries == []
 
 
 @pytest.mark.parametrize("kind", KINDS)

@@ -103,6 +103,7 @@ def test_a_file_that_was_changed_is_loaded_anew(write):
     (f"pixkit_api_version = {API_VERSION}", "implements no hook of pixkit"),
     (SOURCE.replace("@pixkit.hookimpl\n", ""), "'pixkit_register' lacks the @pixkit.hookimpl marker"),
     (SOURCE.replace('"mask", "column"', '"head", "column"'), "the class of the head 'column' is not one of that kind"),
+    (SOURCE.replace("def has", "def had"), "the class of the mask 'column' lacks `has`"),
     (SOURCE + "    raise RuntimeError('half\\nway')\n", "RuntimeError: half way"),
 ])  # fmt: skip
 def test_a_file_that_fails_is_an_error_and_leaves_nothing(write, text, found):
