@@ -115,9 +115,9 @@ class Quitting(Toy):
         self.ask("score")
         return super().score(batch)
 
-    def sample(self, n, **options):
+    def draw(self, request):
         self.ask("sample")
-        return super().sample(n, **options)
+        return super().draw(request)
 
 
 @pytest.mark.parametrize("at", [("score", 1), ("score", 2), ("score", 3), ("sample", 1), ("sample", 2)])
