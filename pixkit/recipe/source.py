@@ -1,4 +1,4 @@
-"""Where a value stands: sources, marks, and problems that point at them."""
+"""A recipe's text (`Source`), a place in it (`Mark`), and what is wrong there (`Problem`); files.py reads the file."""
 
 from __future__ import annotations
 
