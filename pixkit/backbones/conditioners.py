@@ -60,7 +60,7 @@ class LabelContext(Conditioner):
         if not right or (len(context) and not 0 <= int(context.min()) <= int(context.max()) <= self.classes):
             values = f", {int(context.min())}..{int(context.max())}" if right and len(context) else ""
             raise UsageError(
-                "these are no labels of the model",
+                "these are not labels of this model",
                 found=f"{context.dtype} {tuple(context.shape)}{values}",
                 expected=f"int64 [B] with values 0..{self.classes - 1}, or {self.classes} for no label",
             )
@@ -89,7 +89,7 @@ class TensorContext(Conditioner):
         """Floating point [B, *shape]."""
         if not context.is_floating_point() or tuple(context.shape[1:]) != self.shape:
             raise UsageError(
-                f"these are no {self.noun} of the model",
+                f"these are not {self.noun} of this model",
                 found=f"{context.dtype} {tuple(context.shape)}",
                 expected=f"floating point [B, {', '.join(map(str, self.shape))}]",
             )

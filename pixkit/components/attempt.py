@@ -34,7 +34,7 @@ def attempt(module: Any, key: str, registrar: Registrar) -> None:
     trial.check_pending()
     _check_names(module)
     if not trial.get_hookcallers(module):
-        raise PluginError(f"implements no hook of pixkit; there are {', '.join(sorted(HOOKS))}")
+        raise PluginError(f"implements no pixkit hook; there are {', '.join(sorted(HOOKS))}")
     trial.hook.pixkit_register(registry=registrar)
 
 
@@ -61,6 +61,6 @@ def _check_names(module: Any) -> None:
         value = getattr(module, name)
         if name.startswith("pixkit_") and callable(value):
             if name not in HOOKS:
-                raise PluginError(f"'{name}' is no hook of pixkit; there are {', '.join(sorted(HOOKS))}")
+                raise PluginError(f"'{name}' is not a pixkit hook; there are {', '.join(sorted(HOOKS))}")
             if not hasattr(value, "pixkit_impl"):
                 raise PluginError(f"'{name}' lacks the @pixkit.hookimpl marker")

@@ -63,7 +63,7 @@ def read_plugin_file(path: str | Path) -> PluginFile:
     """The plugin file at `path`.
 
     Raises:
-        PluginError: if it cannot be read, or is no Python file.
+        PluginError: if it cannot be read, or is not a Python file.
     """
     place = Path(path).expanduser().resolve()
     if place.suffix != SUFFIX:

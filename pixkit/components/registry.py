@@ -76,7 +76,7 @@ class Registrar:
 
     def _check_class(self, kind: str, name: str, cls: Any) -> None:
         if not isinstance(cls, type):
-            raise PluginError(f"the {kind} '{name}' is no class", where=self.distribution, found=repr(cls))
+            raise PluginError(f"the {kind} '{name}' is not a class", where=self.distribution, found=repr(cls))
         if not issubclass(cls, base_of(kind)):
             raise self._of_another_kind(kind, name, cls)
         config = getattr(cls, "Config", None)

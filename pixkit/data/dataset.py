@@ -85,7 +85,7 @@ class Dataset:
         then on nothing else: not on which images stand beside them.
 
         Raises:
-            UsageError: for an unknown split, or numbers that are no integers or out of range.
+            UsageError: for an unknown split, or numbers that are not integers or out of range.
         """
         part = self._part(split)
         rows = self._check(indices, len(part.pixels), split)

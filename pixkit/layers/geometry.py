@@ -40,7 +40,7 @@ def transposed_sources(source: Grid, target: Grid, rows: Span, columns: Span, st
     """Target site (r, c) reads source site (i, j) through tap (r - i * stride, c - j * stride).
 
     Returns:
-        As `tap_sources`; a tap whose difference is no multiple of the stride lies outside.
+        As `tap_sources`; a tap whose difference is not a multiple of the stride lies outside.
     """
     return _flat(_divided(target[0], rows, stride), _divided(target[1], columns, stride), source)
 

@@ -122,7 +122,7 @@ class Model(nn.Module, ABC):
         return {"nats": self.score(batch)}
 
     def measure(self, scored: Iterable[Batch], reference: Iterable[Batch]) -> Mapping[str, float]:
-        """Figures of all the scored images together, by name, that are no means over images; none by default.
+        """Figures of all the scored images together, by name, that are not means over images; none by default.
 
         `reference` are validation images, or training images where there are none, by which rules may be settled; both
         can be gone through once.

@@ -15,7 +15,7 @@ from pixkit.image import ImageSpec
 
 
 class SparsityConfig(ComponentConfig):
-    """A penalty on the encoder's last hidden layer, a_j for unit j; it is no part of any bound.
+    """A penalty on the encoder's last hidden layer, a_j for unit j; it is not part of any bound.
 
         l1    weight * sum over j of |a_j|, averaged over images; a is a ReLU's
         kl    weight * sum over j of KL(Bernoulli(target) || Bernoulli(mean of a_j over images)); a is a sigmoid's

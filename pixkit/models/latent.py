@@ -91,7 +91,7 @@ class LatentModel(Model):
             progress: called as progress(done, total).
 
         Raises:
-            UsageError: if z is no code of the model, or not one for each image.
+            UsageError: if z is not a code of the model, or not one for each image.
         """
         return sampler_for(sampler).draw(
             self.network,

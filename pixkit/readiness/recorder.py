@@ -31,7 +31,7 @@ class Operation:
         label: for people: the module's path and class, or the function's name.
         inputs: names of the operations whose results it reads, in argument order.
         grid: height and width of the result, (1, 1) where it does not vary over sites.
-        maps: number of feature maps of the result, of the first part where it is a tuple; 0 where it is no image.
+        maps: number of feature maps of the result, of the first part where it is a tuple; 0 where it is not an image.
             What needs no pixel counts as an image if it is a tensor: its axes are the last of [B, M, h, w].
         parts: number of maps of each part of a tuple, else None.
         groups_apart: whether the result's maps still belong to colour groups, map m to m % G.

@@ -46,7 +46,7 @@ def _read(path: Path, where: str) -> bytes:
     except NotRegular as error:
         if error.strerror != "a folder":
             raise RecipeError(
-                "this is no regular file (a pipe or a device)", where=where, expected="a recipe file"
+                "this is not a regular file (a pipe or a device)", where=where, expected="a recipe file"
             ) from None
         inside = path / "recipe.yaml"
         hint = f"{visible(str(inside))}" if inside.is_file() else None

@@ -84,7 +84,7 @@ def _opened(node: Node, path: Path, mark: Mark, root: Node, registry: Registry) 
             node.value = {key: Node(node.value, node.mark, node.text, node.key)}
     if isinstance(node.value, dict):
         return node.value
-    message = f"there is no mapping at '{dotted(path)}' to set a key of" if path else "the recipe is no mapping"
+    message = f"there is no mapping at '{dotted(path)}' to set a key of" if path else "the recipe is not a mapping"
     hint = f"override '{dotted(path)}' as a whole" if path else None
     raise InvalidRecipe([Problem(message, mark, found=node.describe(), hint=hint)])
 

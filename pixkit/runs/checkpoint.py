@@ -129,7 +129,7 @@ def weights(model: nn.Module) -> dict[str, Tensor]:
     state = model.state_dict()
     odd = [name for name, value in state.items() if not isinstance(value, Tensor)]
     if odd:
-        raise ValueError(f"{type(model).__name__} keeps what is no tensor in its state: {', '.join(odd)}")
+        raise ValueError(f"{type(model).__name__} keeps what is not a tensor in its state: {', '.join(odd)}")
     return state
 
 

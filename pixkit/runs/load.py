@@ -46,7 +46,7 @@ def load(
         plugins: Python files with the hooks of a plugin, whose components the run needs.
 
     Raises:
-        RunError: if it is no run.
+        RunError: if it is not a run.
         PluginError: if a component's plugin is missing, or a plugin file cannot be loaded.
         CheckpointError: if there is no such checkpoint, or it is damaged or another model's.
         UsageError: if the device is missing, or for other weights.
@@ -71,7 +71,7 @@ def load_data(run: Run | str | Path, overrides: Sequence[str] = (), progress: Pr
         progress: told of downloads and of long reading.
 
     Raises:
-        RunError: if it is no run.
+        RunError: if it is not a run.
         RecipeError: if an override does not fit.
         DataError: where images are missing or damaged.
     """

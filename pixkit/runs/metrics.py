@@ -16,7 +16,7 @@ from pixkit.files import write_text, writing
 class MetricsLog:
     """Appends rows; opened at a step, it first drops what will be made again.
 
-    That are the rows of later steps, and the scores of steps after `evaluated`.
+    These are the rows of later steps, and the scores of steps after `evaluated`.
     """
 
     def __init__(self, path: Path, step: int, evaluated: int) -> None:

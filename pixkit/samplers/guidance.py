@@ -5,7 +5,7 @@ Each level v of a sub-pixel is drawn with probability proportional to
     p(v | earlier, label) ** (1 + w) * p(v | earlier, no label) ** -w
 
 w = 0 is the model itself. Log-probabilities of levels are combined, never a head's parameters: of a mixture, means and
-scales combined so would be no distribution's. The result is no longer a model with a likelihood.
+scales combined so would not be a distribution's. The result is no longer a model with a likelihood.
 """
 
 from __future__ import annotations

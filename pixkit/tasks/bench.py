@@ -50,7 +50,7 @@ def bench(
         CausalityError: if a network is not proved causal.
     """
     if not batches or min(batches) < 1:
-        raise UsageError("these are no batch sizes", where="batches", found=str(list(batches)), expected="1 or more")
+        raise UsageError("these are not batch sizes", where="batches", found=str(list(batches)), expected="1 or more")
     networks = networks_of(source, overrides=overrides, shape=shape, device=device, loading=progress)
     return {
         name: time_sampling(network, batches, rounds=rounds, progress=progress) for name, network in networks.items()

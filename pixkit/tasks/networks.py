@@ -101,7 +101,7 @@ def _model(
 def _given(shape: Shape) -> tuple[ImageSpec, int | None]:
     if len(shape) not in (4, 5):
         raise UsageError(
-            "this is no shape of images", where="shape", found=str(tuple(shape)), expected="C, H, W, K[, CLASSES]"
+            "this is not the shape of images", where="shape", found=str(tuple(shape)), expected="C, H, W, K[, CLASSES]"
         )
     return ImageSpec(*shape[:4]), shape[4] if len(shape) > 4 else None
 

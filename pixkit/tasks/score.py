@@ -97,7 +97,7 @@ def evaluate(
 
     Raises:
         DataError: if the images are not what the model is about, or a run's own are missing.
-        RunError: if it is no run.
+        RunError: if it is not a run.
         CheckpointError: if the run's checkpoint is damaged.
         UsageError: as `score`; and if a model is given without images.
     """

@@ -128,7 +128,7 @@ def supported_orderings(backbone: ComponentSpec) -> list[ComponentSpec]:
 def check_features(net: Autoregressive) -> None:
     """`width` maps of features at every site, in the precision of the input, the same bits every time."""
     spec, backbone = net.spec, net.backbone
-    assert backbone.width % net.ordering.groups == 0, f"width {backbone.width} is no multiple of the colour groups"
+    assert backbone.width % net.ordering.groups == 0, f"width {backbone.width} is not a multiple of the colour groups"
     x = random_images(spec, 3)
     with torch.no_grad():
         context = built_context(net, len(x))

@@ -34,12 +34,12 @@ def check_latent_model(model: ComponentSpec, *, classes: int | None = None, spec
         check_bound(built, Batch(random_images(spec, 5), None, torch.arange(5)))
         for tiny in TINY:
             check_importance(_built(model, tiny, classes, gain=1.0))
-    assert built.score_kind != "exact", "a latent model's likelihood is an integral; its score is no exact one"
+    assert built.score_kind != "exact", "a latent model's likelihood is an integral; its score is not exact"
 
 
 def _built(model: ComponentSpec, spec: ImageSpec, classes: int | None, gain: float = 2.0) -> LatentModel:
     built = build_model(model, spec, classes).double().eval()
-    assert isinstance(built, LatentModel), f"{type(built).__name__} is no LatentModel"
+    assert isinstance(built, LatentModel), f"{type(built).__name__} is not a LatentModel"
     randomise(built, seed=1, gain=gain)
     return built
 

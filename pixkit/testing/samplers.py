@@ -92,7 +92,7 @@ def check_manners(sampler: ComponentSpec, net: Autoregressive) -> None:
 def check_stateless(sampler: ComponentSpec, nets: Sequence[Autoregressive]) -> None:
     """One sampler serves several networks, one after the other or in turn; what it did is in what it gives.
 
-    That a sampler that is written for pixkit 0.1 remembers its last images is no fault of it.
+    That a sampler that is written for pixkit 0.1 remembers its last images is not its fault.
     """
     built: Sampler = sampler.build()
     if built.former:

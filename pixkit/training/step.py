@@ -160,7 +160,7 @@ def checked_losses(losses: Losses, phase: str) -> Losses:
     """Hold a phase, which may be a plugin's, to what it promises.
 
     Raises:
-        ValueError: if its loss is no scalar, depends on no parameter, or is in half precision.
+        ValueError: if its loss is not a scalar, depends on no parameter, or is in half precision.
     """
     loss = losses.get("loss")
     if not isinstance(loss, Tensor) or loss.numel() != 1 or not loss.requires_grad:

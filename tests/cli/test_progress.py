@@ -38,8 +38,8 @@ def test_quiet_progress_says_nothing(capsys):
 
 def test_without_a_terminal_there_are_lines(capsys):
     with show_progress(quiet=False) as lines:
-        lines.say("[B, C] is no markup")
-    assert capsys.readouterr().err == "[B, C] is no markup\n"
+        lines.say("[B, C] is not markup")
+    assert capsys.readouterr().err == "[B, C] is not markup\n"
 
 
 def test_the_bar_takes_one_task_after_the_other(capsys):
@@ -47,9 +47,9 @@ def test_the_bar_takes_one_task_after_the_other(capsys):
     for what in ("reading [x]", "training"):
         bar.update(what, 0, 0)
         bar.update(what, 1, 2, "fine")
-    bar.say("[B, C] is no markup")
+    bar.say("[B, C] is not markup")
     bar.close()
-    assert "[B, C] is no markup" in capsys.readouterr().err
+    assert "[B, C] is not markup" in capsys.readouterr().err
 
 
 def test_json_has_null_for_what_it_lacks(capsys):

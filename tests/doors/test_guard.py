@@ -84,12 +84,12 @@ class Unspeakable(Exception):
     ({"pixkit_api_version": None}, "states no pixkit_api_version; this pixkit has 1"),
     ({"pixkit_api_version": 2}, "states pixkit_api_version = 2; this pixkit has 1"),
     ({"pixkit_api_version": "1"}, "states pixkit_api_version = '1'; this pixkit has 1"),
-    ({}, "implements no hook of pixkit; there are pixkit_commands, pixkit_register"),
-    ({"pixkit_registre": lambda registry: None}, "'pixkit_registre' is no hook of pixkit; there are"),
+    ({}, "implements no pixkit hook; there are pixkit_commands, pixkit_register"),
+    ({"pixkit_registre": lambda registry: None}, "'pixkit_registre' is not a pixkit hook; there are"),
     ({"pixkit_register": lambda registry: None}, "'pixkit_register' lacks the @pixkit.hookimpl marker"),
     ({"pixkit_regster": hookimpl(lambda registry: None)}, "unknown hook 'pixkit_regster'"),
     ({"register": hookimpl(lambda registry: None)}, "unknown hook 'register'"),
-    ({"pixkit_regster": hookimpl(lambda registry: None, optionalhook=True)}, "'pixkit_regster' is no hook of pixkit"),
+    ({"pixkit_regster": hookimpl(lambda registry: None, optionalhook=True)}, "'pixkit_regster' is not a pixkit hook"),
     ({"pixkit_register": hookimpl(lambda registry, more: None)}, "Argument(s) {'more'} are declared"),
     ({"pixkit_train_step": hookimpl(lambda run, loss: None)}, "Argument(s) {'loss'} are declared"),
     ({"pixkit_register": registering(then=KeyError("k"))}, "KeyError: 'k'"),
@@ -253,5 +253,5 @@ def test_a_key_that_names_the_component_is_refused(kind):
     base = DataSource if kind == "data" else TapShape
     with pytest.raises(PluginError, match=f"has a key '{key}'"):
         Registrar("dist", "1").add(kind, "a", type("Thing", (base,), {"Config": config}))
-    with pytest.raises(PluginError, match="is no class"):
+    with pytest.raises(PluginError, match="is not a class"):
         Registrar("dist", "1").add(kind, "a", Thing())

@@ -100,7 +100,7 @@ def test_a_file_that_was_changed_is_loaded_anew(write):
     ("raise SystemExit(3)", "SystemExit: 3"),
     ("x = 1", "states no pixkit_api_version"),
     ("pixkit_api_version = 99", "states pixkit_api_version = 99"),
-    (f"pixkit_api_version = {API_VERSION}", "implements no hook of pixkit"),
+    (f"pixkit_api_version = {API_VERSION}", "implements no pixkit hook"),
     (SOURCE.replace("@pixkit.hookimpl\n", ""), "'pixkit_register' lacks the @pixkit.hookimpl marker"),
     (SOURCE.replace('"mask", "column"', '"head", "column"'), "the class of the head 'column' is not one of that kind"),
     (SOURCE.replace("def has", "def had"), "the class of the mask 'column' lacks `has`"),

@@ -61,7 +61,7 @@ def test_codes_become_maps_of_the_images_size(grid):
 
 @pytest.mark.parametrize("code", [torch.zeros(2, 5), torch.zeros(2, 4, 1), torch.zeros(2, 4, dtype=torch.int64)])
 def test_what_is_no_code_is_refused(code):
-    with pytest.raises(UsageError, match="no codes of the model"):
+    with pytest.raises(UsageError, match="not codes of this model"):
         CodeVector(4, 6).check(code)
 
 

@@ -67,8 +67,8 @@ def test_conditions_that_do_not_fit(options, text):
 
 @pytest.mark.parametrize(
     ("labels", "text"),
-    [(torch.tensor([0]), "number of images"), (torch.tensor([0, 4]), "no labels of the model"),
-     (torch.tensor([0.0, 1.0]), "no labels of the model")],
+    [(torch.tensor([0]), "number of images"), (torch.tensor([0, 4]), "not labels of this model"),
+     (torch.tensor([0.0, 1.0]), "not labels of this model")],
 )  # fmt: skip
 def test_labels_that_do_not_fit(labels, text):
     with pytest.raises(UsageError, match=text):

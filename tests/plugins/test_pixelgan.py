@@ -202,7 +202,7 @@ Q = torch.tensor([[0.6, 0.3, 0.1], [0.5, 0.1, 0.4], [0.1, 0.7, 0.2], [0.2, 0.8, 
 
 
 def test_a_category_has_the_label_of_the_image_that_is_most_certain_of_it():
-    """Category 0 of image 0, category 1 of image 3, and category 2, which is no image's likeliest, of image 4."""
+    """Category 0 of image 0, category 1 of image 3, and category 2, the likeliest of no image, of image 4."""
     labels = torch.tensor([7, 5, 6, 8, 9])
     names = category_labels(Q, labels)
     assert names.tolist() == [7, 8, 9]

@@ -314,7 +314,7 @@ def test_bounds_go_by_their_name():
 
 
 def test_a_grid_is_no_vector():
-    with pytest.raises(RecipeError, match="no vector"):
+    with pytest.raises(RecipeError, match="not a vector"):
         component(spatial=SPATIAL, condition="vector").build(SPEC, None)
 
 

@@ -51,7 +51,7 @@ def test_the_path_leads_from_a_pixel_drawn_too_late(cls, spec, blamed):
 
 @pytest.mark.parametrize(("cls", "spec", "blamed"), LEAKS, ids=[leak[0].__name__ for leak in LEAKS])
 def test_the_probe_alone_sees_it_too(cls, spec, blamed):
-    """So that the proof's refusal is no false alarm."""
+    """So that the proof's refusal is not a false alarm."""
     with pytest.raises(CausalityError, match="leaks"):
         probe(net_of(cls, spec), probes=spec.dims)
 

@@ -1,4 +1,4 @@
-"""What is no recipe file, and how that is said."""
+"""What is not a recipe file, and how that is said."""
 
 import os
 
@@ -61,8 +61,8 @@ def test_folders_pipes_and_devices(tmp_path, write, recipe_text, registry):
     write(recipe_text)
     assert refused(tmp_path, registry).hint == str(tmp_path / "recipe.yaml")
     os.mkfifo(tmp_path / "pipe.yaml")
-    assert "no regular file" in refused(tmp_path / "pipe.yaml", registry).message
-    assert "no regular file" in refused("/dev/zero", registry).message
+    assert "not a regular file" in refused(tmp_path / "pipe.yaml", registry).message
+    assert "not a regular file" in refused("/dev/zero", registry).message
 
 
 def test_missing_files_name_the_nearest(tmp_path, write, recipe_text, registry):
@@ -107,7 +107,7 @@ def before_opening(monkeypatch):
 def test_a_file_that_becomes_a_pipe(write, recipe_text, registry, before_opening):
     path = write(recipe_text)
     before_opening(lambda name: (os.unlink(name), os.mkfifo(name)))
-    assert "no regular file" in refused(path, registry).message
+    assert "not a regular file" in refused(path, registry).message
 
 
 def test_a_file_that_is_larger_than_it_says(write, recipe_text, registry, monkeypatch):

@@ -208,7 +208,7 @@ SMALL = {"type": "pixelcnn", "width": 12, "layers": 1, "output_layers": 1}
 
 
 class Doubled(AutoregressiveModel):
-    """Scores that are no probabilities."""
+    """Scores that are not probabilities."""
 
     def score(self, batch):
         return super().score(batch) / 2

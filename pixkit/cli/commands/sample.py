@@ -79,7 +79,7 @@ def command(
     save = None if out is None else saver(out)
     shown = is_terminal(sys.stdout)
     if save is None and not shown:
-        raise click.UsageError("stdout is no terminal to show images on: name a file or a folder with -o")
+        raise click.UsageError("stdout is not a terminal to show images on: name a file or a folder with -o")
     loaded_plugins()
     with naming_options(), show_progress(quiet) as progress:
         opened = Run.open(run)

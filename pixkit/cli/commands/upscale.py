@@ -54,7 +54,7 @@ def command(
     """
     shown = is_terminal(sys.stdout) and not as_json
     if out is None and not shown and not as_json:
-        raise click.UsageError("stdout is no terminal to show images on: name a file or a folder with -o")
+        raise click.UsageError("stdout is not a terminal to show images on: name a file or a folder with -o")
     save = None if out is None else saver(out)
     loaded_plugins()
     with naming_options(), show_progress(quiet) as progress:

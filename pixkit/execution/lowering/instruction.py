@@ -22,8 +22,8 @@ class Lowered:
     """One instruction; fields as in program.h, where `kind` is listed.
 
     `inputs` are up to three operations of the plan by name, or tensors: values [G, M] of each group's maps, or one for
-    all, the same for all sites and images. A VIEW is no instruction: its result is `count` maps of each group of its
-    input, from `first` on, where they are.
+    all, the same for all sites and images. A VIEW is not an instruction: its result is `count` maps of each group of
+    its input, from `first` on, where they are.
     """
 
     kind: str

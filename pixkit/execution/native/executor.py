@@ -175,7 +175,7 @@ class NativeExecutor(Executor):
     def _operand(self, operand: str | Tensor, maps: int) -> int:
         """The number of a buffer; of one made for the purpose if the operand is values of maps."""
         if isinstance(operand, str):
-            # The encoding reads the pixels, which are no buffer.
+            # The encoding reads the pixels, which are not a buffer.
             return 0 if self.plan.trace.operations[operand].kind == "pixels" else self._index[operand]
         values = torch.zeros(self.groups, -(-maps // LANES) * LANES, dtype=self.dtype)
         values[:, :maps] = operand

@@ -33,7 +33,7 @@ class MultiscaleOrdering(pixkit.Ordering):
 
     The first sites are a decimation, x[::2^d, ::2^d], not an average (Reed et al., 2017, arXiv 1703.03664, figure 2).
     With a base of b x b sites an image of side N takes b^2 + 3 log2(N / b) steps, times the colours where these are
-    drawn in turn: 16 + 3 = 19 for N = 8 and b = 4, 28 for N = 64. A side that is no multiple of 2 is halved upwards,
+    drawn in turn: 16 + 3 = 19 for N = 8 and b = 4, 28 for N = 64. A side that is not a multiple of 2 is halved upwards,
     and groups without a site take no step.
     """
 

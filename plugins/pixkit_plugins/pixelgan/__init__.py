@@ -64,7 +64,7 @@ class PixelGAN(LatentModel):
     z is a function of x alone. In training Gaussian noise of deviation `noise` may be added to the encoder's input,
     which makes q(z | x) an implicit distribution, z = f(x, n); codes that are scored, shown or decoded have n = 0.
 
-    Scores are no likelihood, nor a bound on one: nothing charges for what the code of a single image says.
+    Scores are not likelihoods, nor bounds on them: nothing charges for what the code of a single image says.
 
         reconstruction        -log p(x | z(x)), nats an image; the best checkpoint is the one of the lowest
         accuracy_CODE         share that the code's discriminator tells right, of z(x) and as many draws of the prior;

@@ -92,7 +92,7 @@ class PixelVAE(VariationalModel):
             return config.conditioner(config.latent, self.spec)
         if config.condition == "vector":
             raise pixkit.RecipeError(
-                "a latent on a grid is no vector",
+                "a latent on a grid is not a vector",
                 where="model.condition",
                 found="vector, and a section model.spatial",
                 expected="maps",

@@ -68,7 +68,7 @@ class RowRecurrence(MixingLayer):
 
     An image is a sequence of H entries: entry 0 is a row of padding, the empty prefix; entry r > 0 is row r - 1, all
     its in_maps * W values. Each entry has one more value, 1 for padding and 0 for a row: no pixel has that, so that
-    padding is no row of zeros. What the network gives for entries 0..r becomes, by one linear map, row r's features.
+    padding is not a row of zeros. What the network gives for entries 0..r becomes, by one linear map, row r's features.
 
         seq2seq  one pass over the entries, reading what comes out at every step
         seq2vec  for each row r a pass of its own over H entries, entries 0..r padded on the left, reading what comes
