@@ -19,6 +19,7 @@ from pixkit.recipe import LoadedRecipe, Recipe, load_recipe, revise_recipe
 from pixkit.runs import checkpoint as checkpoints
 from pixkit.runs.record import pick_device
 from pixkit.runs.run import Run
+from pixkit.runs.versions import warn_of_others
 
 WEIGHTS = ("ema", "raw")
 
@@ -30,7 +31,7 @@ def load(
     dtype: torch.dtype | None = None,
     checkpoint: str = "best",
     weights: str = "ema",
-    plugins: Iterable[str | Path] = (),
+    plugins: str | Path | Iterable[str | Path] = (),
 ) -> Model:
     """A run's model, in evaluation mode.
 
@@ -43,20 +44,25 @@ def load(
         dtype: converted to, after loading; as trained if left out.
         checkpoint: best, last or step-N.
         weights: ema (the raw ones where there is no average) or raw.
-        plugins: Python files with the hooks of a plugin, whose components the run needs.
+        plugins: Python files with the hooks of a plugin, whose components the run needs; one may stand alone.
 
     Raises:
         RunError: if it is not a run.
         PluginError: if a component's plugin is missing, or a plugin file cannot be loaded.
         CheckpointError: if there is no such checkpoint, or it is damaged or another model's.
         UsageError: if the device is missing, or for other weights.
+
+    Warns:
+        RuntimeWarning: if a plugin that brings one of its components is not the version that the run was made with.
     """
-    for file in plugins:
+    for file in [plugins] if isinstance(plugins, str | Path) else plugins:
         loaded_plugins().load_file(file)
     opened = opened_run(run)
     where = pick_device(device)
     folder = opened.checkpoint(checkpoint)
-    model = construct(opened.recipe(), opened.spec, opened.classes, where)
+    recipe = opened.recipe()
+    warn_of_others(opened.path, recipe)
+    model = construct(recipe, opened.spec, opened.classes, where)
     checkpoints.load_model(model, read_weights(folder, weights), str(folder))
     return model.to(dtype=dtype).eval()
 

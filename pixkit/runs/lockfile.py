@@ -49,15 +49,15 @@ def _invalid(error: ValidationError, path: Path, registry: Registry) -> PixkitEr
     """What is missing comes first: other errors may follow from it."""
     first = min(error.errors(), key=lambda item: item["type"] != "unknown_component")
     where = f"{path}, {'.'.join(str(part) for part in first['loc'])}"
-    built_with = _built_with(path.parent / "env.json")
-    stated = "the run was built with " + (", ".join(map(" ".join, built_with.items())) or "other versions")
+    made_with = built_with(path.parent / "env.json")
+    stated = "the run was built with " + (", ".join(map(" ".join, made_with.items())) or "other versions")
     if first["type"] == "unknown_component":
-        missing = registry.explain(first["ctx"]["kind"], first["input"], built_with)
+        missing = registry.explain(first["ctx"]["kind"], first["input"], made_with)
         return PluginError(first["msg"], where=where, hint=missing or stated)
     return RunError(first["msg"], where=where, hint=stated)
 
 
-def _built_with(path: Path) -> dict[str, str]:
+def built_with(path: Path) -> dict[str, str]:
     """Versions of the distributions that a run was built with; none if env.json cannot be read."""
     try:
         plugins = json.loads(path.read_text(encoding="utf-8"))["plugins"]

@@ -98,8 +98,17 @@ def machine(network: Autoregressive) -> dict[str, Any]:
 
 def changed(before: dict[str, Any], now: dict[str, Any]) -> str:
     """What differs between two environments, in words; empty if nothing does."""
-    keys = [key for key in now if key in before and before[key] != now[key]]
-    return "; ".join(f"{key} {before[key]} -> {now[key]}" for key in keys)
+    return "; ".join(
+        ", ".join(_changed_members(before[key], now[key])) if key == "plugins" else f"{key} {before[key]} -> {now[key]}"
+        for key in now
+        if key in before and before[key] != now[key]
+    )
+
+
+def _changed_members(before: dict[str, str], now: dict[str, str]) -> list[str]:
+    """Plugins that came, went, or are of another version."""
+    names = [name for name in sorted({*before, *now}) if before.get(name) != now.get(name)]
+    return [f"plugin {name} {before.get(name, 'none')} -> {now.get(name, 'none')}" for name in names]
 
 
 def _cpu_name() -> str:

@@ -15,6 +15,7 @@ from pixkit.recipe import LoadedRecipe
 from pixkit.runs.load import load, recipe_to_build
 from pixkit.runs.record import changed, environment, pick_device, repeatable, settings_of
 from pixkit.runs.run import Run
+from pixkit.runs.versions import warn_of_others
 from pixkit.tasks.score import Scores, evaluate
 from pixkit.training.dryrun import DryRun, dry_run
 from pixkit.training.loop import Trainer
@@ -94,6 +95,8 @@ def _build(
     """Prepare, train and score; an older run is removed, or a resumed one written to, only when training can start."""
     now = environment(device, loaded.recipe.seed, plugins())
     earlier = run if resume else None
+    if resume:
+        warn_of_others(run.path, loaded.recipe, stacklevel=4)
     prepared = prepare_training(loaded, device, run=earlier, reporter=reporter, check=interrupt.check)
     hooks = TrainHooks(plugins().manager, reporter.message)
     trainer = Trainer(run, loaded.recipe, prepared.stepper, interrupt=interrupt, reporter=reporter, hooks=hooks)

@@ -59,6 +59,15 @@ def test_changes_are_said_in_words():
     assert changed(before, {"torch": "2", "threads": 1}) == "torch 1 -> 2; threads 2 -> 1"
 
 
+def test_of_the_plugins_those_are_said_that_changed():
+    before = {"plugins": {"kept:a": "1", "my.py:my": "64403aab3bca", "gone:b": "3"}, "threads": 2}
+    now = {"plugins": {"kept:a": "1", "my.py:my": "0123456789ab", "new:c": "4"}, "threads": 1}
+    assert changed(before, now) == (
+        "plugin gone:b 3 -> none, plugin my.py:my 64403aab3bca -> 0123456789ab, plugin new:c none -> 4; threads 2 -> 1"
+    )
+    assert changed(before, {**now, "plugins": dict(before["plugins"])}) == "threads 2 -> 1"
+
+
 def test_cudnn_is_deterministic_for_a_while():
     before = torch.backends.cudnn.benchmark, torch.backends.cudnn.deterministic
     torch.backends.cudnn.benchmark = True
