@@ -40,6 +40,10 @@ def _load_files(ctx: click.Context, parameter: click.Parameter, files: Sequence[
 
         for file in files:
             plugins().load_file(file)
+        if ctx.find_root().params.get("strict_plugins"):
+            from pixkit.cli.plugins import require_sound
+
+            require_sound(plugins())
 
 
 plugin_option = click.option(

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import contextlib
+import shlex
 import sys
 
 import click
 
-from pixkit.cli.output import warn
+from pixkit.cli.output import shown_path, warn
 from pixkit.components.plugins import PluginInfo, Plugins, plugins
 from pixkit.components.spec import Entry
 from pixkit.errors import PluginError, UsageError
@@ -19,6 +20,11 @@ def loaded_plugins() -> Plugins:
     for info in loaded.broken():
         warn(f"the plugin {describe(info)} is broken and was left out: {info.detail}")
     return loaded
+
+
+def plugin_options() -> str:
+    """``--plugin FILE`` of each plugin file that is loaded, with a space before it, for commands that are printed."""
+    return "".join(f" --plugin {shlex.quote(shown_path(file))}" for file in plugins().files)
 
 
 def require_sound(loaded: Plugins) -> None:
@@ -49,7 +55,7 @@ def find_component(loaded: Plugins, kind: str, name: str) -> Entry:
     missing = loaded.registry.explain(kind, name)
     if missing:
         raise PluginError(loaded.registry.unknown_message(kind, name), hint=missing)
-    raise UsageError(loaded.registry.unknown_message(kind, name), hint=f"pixkit ls {kind}")
+    raise UsageError(loaded.registry.unknown_message(kind, name), hint=f"pixkit ls {kind}{plugin_options()}")
 
 
 def commands_of(loaded: Plugins, info: PluginInfo) -> dict[str, click.Command]:

@@ -55,6 +55,11 @@ class Plugins:
         self._files: dict[Path, tuple[PluginFile, PluginInfo]] = {}
         self._by_hand = PluginInfo(NOTEBOOK, NOTEBOOK, UNVERSIONED)
 
+    @property
+    def files(self) -> list[Path]:
+        """The plugin files that are loaded, in the order in which they first were."""
+        return list(self._files)
+
     def load(self, entry_point: importlib.metadata.EntryPoint) -> PluginInfo:
         """Load one plugin; never raises for what the plugin does wrong, but records it.
 

@@ -23,6 +23,7 @@ from pixkit.tasks.timing import Row, SamplingTimes
 
 
 @click.group()
+@plugin_option
 def command() -> None:
     """Measure how fast a recipe's model works."""
 

@@ -12,7 +12,7 @@ import click
 from pixkit.cli.group import plugin_option
 from pixkit.cli.options import device_option, json_option, overrides_argument, quiet_option
 from pixkit.cli.output import duration, emit, emit_json, pairs, shown_path
-from pixkit.cli.plugins import loaded_plugins
+from pixkit.cli.plugins import loaded_plugins, plugin_options
 from pixkit.cli.progress import Progress, show_progress
 from pixkit.cli.scores import headline, number, score_table
 from pixkit.recipe import LoadedRecipe
@@ -77,10 +77,10 @@ def command(
 
 def _report(result: builds.BuildResult, loaded: LoadedRecipe, as_json: bool) -> None:
     """The final table and what to do next; of a build that was stopped, how to go on."""
-    run = shown_path(result.run.path)
+    run, files = shown_path(result.run.path), plugin_options()
     rows = [scores.dump() for scores in result.scores]
-    resume = f"pixkit build {shlex.quote(run)} --resume" if result.run.started else None
-    following = resume if result.interrupted else f"pixkit sample {shlex.quote(run)} -n 16 -o samples.png"
+    resume = f"pixkit build {shlex.quote(run)} --resume{files}" if result.run.started else None
+    following = resume if result.interrupted else f"pixkit sample {shlex.quote(run)} -n 16 -o samples.png{files}"
     if as_json:
         emit_json(
             {

@@ -11,7 +11,7 @@ import click
 from pixkit.cli.group import plugin_option
 from pixkit.cli.options import KIND, json_option
 from pixkit.cli.output import emit, emit_json, pairs, table
-from pixkit.cli.plugins import find_component, loaded_plugins
+from pixkit.cli.plugins import find_component, loaded_plugins, plugin_options
 from pixkit.components.keys import Key, keys_of
 from pixkit.components.spec import Entry
 
@@ -29,7 +29,7 @@ def command(kind: str, name: str | None, as_json: bool) -> None:
     `show run PATH` what a run is and how it scored.
     """
     if name is None and kind != "recipe":
-        raise click.UsageError(f"which {kind}? `pixkit ls {kind}` lists them")
+        raise click.UsageError(f"which {kind}? `pixkit ls {kind}{plugin_options()}` lists them")
     if kind == "run":
         show_run(str(name), as_json)
     elif kind != "recipe":
