@@ -47,7 +47,8 @@ def find(network: Autoregressive) -> Finding:
     try:
         probe(network, probes=probes)
     except CausalityError as error:
-        return Finding(trace, leak, problem, probes, error)
+        known = problem if trace is None or leak is None else law_error(trace, leak, seen=True)
+        return Finding(trace, leak, known, probes, error)
     return Finding(trace, leak, problem, probes, None)
 
 

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from pixkit.errors import CausalityError
 from pixkit.layers import KeepBefore
+from pixkit.readiness.operations import why_all
 from pixkit.readiness.trace import Operation, Trace
 
 Unit = tuple[str, int, int, int]
@@ -61,16 +62,31 @@ def require_law(trace: Trace) -> None:
         raise law_error(trace, leak)
 
 
-def law_error(trace: Trace, leak: Leak) -> CausalityError:
-    """What a broken law comes to."""
+def law_error(trace: Trace, leak: Leak, *, seen: bool = False) -> CausalityError:
+    """What a broken law comes to; `seen` if the network leaks beyond doubt.
+
+    Otherwise an operation that is only taken to mix everything may be what makes the prediction late.
+    """
     _, group, row, column = leak.path[0]
+    mixing = _mixing_everything(trace, leak)
+    causal = "not causal" if seen or mixing is None else "not proved causal"
+    why = "" if mixing is None else f"; {mixing.label} {why_all(mixing.node, mixing.module)}, {TAKEN}"
     return CausalityError(
-        f"not causal: what {leak.blamed.label} gives is ready too late",
+        f"{causal}: what {leak.blamed.label} gives is ready too late{why}",
         where=type(trace.network.backbone).__name__,
         found=f"the prediction of colour group {group} at row {row}, column {column} is made at step {leak.deadline} "
         f"and ready at {leak.readiness}, by this path\n{leak.describe(trace)}",
         expected=f"readiness of at most {leak.deadline}",
     )
+
+
+TAKEN = "so it is taken to mix everything"
+
+
+def _mixing_everything(trace: Trace, leak: Leak) -> Operation | None:
+    """The operation to blame, if it is taken to mix everything; else the last one on the path that is, if any."""
+    path = [trace.operations[unit[0]] for unit in leak.path]
+    return next((operation for operation in (leak.blamed, *path) if operation.kind == "all"), None)
 
 
 def receptive_field(trace: Trace, group: int, row: int, column: int) -> Tensor:
@@ -134,7 +150,7 @@ def _blame(trace: Trace, ready: dict[str, Tensor], path: list[Unit]) -> Operatio
     # What still carries the pixel of its own site is in time a step later: only its readers have to hide that pixel.
     raw = _raw(trace)
     operations = [trace.operations[unit[0]] for unit in path]
-    mixing = [position for position, operation in enumerate(operations[:-1]) if operation.kind in MIXES]
+    mixing = [position for position, operation in enumerate(operations[:-1]) if _mixes(operation)]
     # The path leads back from the prediction, so that the first layer found is the last that the pixel passed.
     for position in mixing:
         if _in_time(trace, ready, path[position + 1], raw):
@@ -147,7 +163,9 @@ def _blame(trace: Trace, ready: dict[str, Tensor], path: list[Unit]) -> Operatio
     return operations[mixing[-1]] if mixing else operations[-2]
 
 
-MIXES = ("mixing", "all", "channels")
+def _mixes(operation: Operation) -> bool:
+    """Sites, or colour groups."""
+    return operation.kind in ("mixing", "all", "channels") or not operation.groups_apart
 
 
 def _named(operations: list[Operation], position: int) -> Operation:

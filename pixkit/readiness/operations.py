@@ -18,9 +18,10 @@ import torch.nn.functional as F
 from torch import fx, nn
 
 from pixkit.layers.base import MixingLayer, PointwiseLayer
-from pixkit.readiness.table import ROWS, Call, Kind, Row
+from pixkit.readiness.row import Call, Kind, Row
+from pixkit.readiness.table import ROWS
 
-__all__ = ["Call", "Kind", "Row", "call_of", "kind_of", "row_of"]
+__all__ = ["Call", "Kind", "Row", "call_of", "kind_of", "row_of", "why_all"]
 
 
 def kind_of(node: fx.Node, module: nn.Module | None) -> Kind:
@@ -46,6 +47,18 @@ def row_of(node: fx.Node, module: nn.Module | None) -> Row | None:
         # By the order of inheritance: a module that torch has parametrised is a subclass made on the spot.
         return next((row for cls in type(module).__mro__ if (row := _by_alias().get(cls)) is not None), None)
     return _by_alias().get(node.target)
+
+
+def why_all(node: fx.Node, module: nn.Module | None) -> str:
+    """Why an operation is taken to mix everything, for people: the end of a sentence that begins with its name."""
+    if isinstance(module, nn.Conv2d | nn.BatchNorm2d):
+        return "reads more than its own site of its own image"
+    row = row_of(node, module)
+    if row is None:
+        return "is not in the table of operations"
+    if _bound(row, node, module) is None:
+        return "is called in a way that its row in the table of operations does not know"
+    return "does not go from images [B, maps, h, w] to an image of their size"
 
 
 def call_of(node: fx.Node, module: nn.Module | None) -> Call | None:

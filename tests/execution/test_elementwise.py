@@ -64,6 +64,24 @@ UNARY = {
     "CEIL": (torch.ceil, (), 0, None),
     "TRUNC": (torch.trunc, (), 0, None),
     "ROUND": (torch.round, (), 0, None),
+    "TAN": (torch.tan, (), 1, None),
+    "ASIN": (torch.asin, (), 1, None),
+    "ACOS": (torch.acos, (), 1, None),
+    "ATAN": (torch.atan, (), 1, None),
+    "SINH": (torch.sinh, (), 1, None),
+    "COSH": (torch.cosh, (), 1, None),
+    "ASINH": (torch.asinh, (), 1, None),
+    "ACOSH": (torch.acosh, (), 1, None),
+    "ATANH": (torch.atanh, (), 1, None),
+    "SINC": (torch.sinc, (), 1, None),
+    "EXP2": (torch.exp2, (), 1, None),
+    "LOG2": (torch.log2, (), 1, None),
+    "LOG10": (torch.log10, (), 1, None),
+    "LOGIT": (torch.logit, (0.0625,), 1, None),
+    "ERFC": (torch.erfc, (), 1, None),
+    "NDTR": (lambda x: torch.erfc(-x * 0.5**0.5) / 2, (), 1, None),  # torch's own loses what is below 1e-16
+    "ENTR": (torch.special.entr, (), 1, None),
+    "FRAC": (torch.frac, (), 0, None),
 }
 """The same of torch; numbers; how many float32 ulp the instruction may be off, of its value or of a scale if larger.
 
@@ -79,6 +97,23 @@ BINARY = {
     "DIV": (torch.div, (), 0.5, None),
     "POW": (torch.pow, (), 1, None),
     "PRELU": (lambda x, z: torch.where(x > 0, x, z * x), (), 0.5, None),
+    "TRUNC_DIVIDE": (lambda x, z: torch.div(x, z, rounding_mode="trunc"), (), 0, None),
+    "FLOOR_DIVIDE": (torch.floor_divide, (), 0, None),
+    "REMAINDER": (torch.remainder, (), 0.5, None),
+    "FMOD": (torch.fmod, (), 0, None),
+    "FMAX": (torch.fmax, (), 0, None),
+    "FMIN": (torch.fmin, (), 0, None),
+    "HYPOT": (torch.hypot, (), 1, None),
+    "ATAN2": (torch.atan2, (), 1, None),
+    "COPYSIGN": (torch.copysign, (), 0, None),
+    "NEXTAFTER": (torch.nextafter, (), 1, None),
+    "HEAVISIDE": (torch.heaviside, (), 0, None),
+    "LDEXP": (torch.ldexp, (), 1, None),
+    "XLOGY": (torch.xlogy, (), 1, None),
+    "XLOG1PY": (torch.special.xlog1py, (), 1, None),
+    "LOGADDEXP": (torch.logaddexp, (), 1, lambda x, z: torch.maximum(x.abs(), z.abs())),
+    "LOGADDEXP2": (torch.logaddexp2, (), 1, lambda x, z: torch.maximum(x.abs(), z.abs())),
+    "NAN_TO_NUM": (lambda x, z, a, b: torch.where(x.isnan(), z, x.nan_to_num(0.0, a, b)), (3.0, -5.0), 0, None),
 }
 TERNARY = {
     "LERP": (torch.lerp, (), 4, lambda x, z, w: (x.abs() + z.abs()) * (1 + w.abs())),
@@ -104,7 +139,8 @@ def compare(instruction, function, operands, numbers, ulps, scale, dtype):
     rest = () if keys else numbers
     found, theirs = evaluate(instruction, given, numbers), function(*given, *rest, **keys)
     exact = [operand.double() for operand in operands]
-    expected = function(*exact, *rest, **keys)
+    # A quotient may be rounded to the next whole number, which depends on the precision at hand.
+    expected = theirs.double() if instruction.endswith("_DIVIDE") else function(*exact, *rest, **keys)
     counts = torch.isfinite(expected) & (expected.abs() < 3e38) & torch.isfinite(theirs)
     size = expected.abs() if scale is None else torch.maximum(expected.abs(), scale(*exact))
     precision = ulps * 2.0**-23 if dtype == torch.float32 else 1e-12
@@ -138,6 +174,29 @@ def test_of_several(lists, dtype):
         if instruction == "LERP":
             operands[2] = torch.rand(len(first), generator=generator) * 1.5
         compare(instruction, function, operands, numbers, ulps, scale, dtype)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64], ids=str)
+@pytest.mark.parametrize("instruction", [*UNARY, *(name for name in BINARY if name not in ("ADD", "SUB"))])
+def test_at_the_edges_as_torch(instruction, dtype):
+    """At zeros of both signs, infinities, NaN, and where a function ends."""
+    function, numbers, *_ = {**UNARY, **BINARY}[instruction]
+    edges = torch.tensor([0.0, -0.0, math.inf, -math.inf, math.nan, 1, -1, 2, -2, 0.5, -0.5, 3, -3.5, 1e30, -1e30])
+    edges = edges.to(dtype)
+    operands = [edges] if instruction in UNARY else [edges.repeat_interleave(len(edges)), edges.repeat(len(edges))]
+    found, theirs = evaluate(instruction, operands, numbers), function(*operands, *numbers)
+    if instruction in LIMITS:
+        found, theirs = found[edges.isfinite()], theirs[edges.isfinite()]
+    torch.testing.assert_close(found, theirs, rtol=1e-5, atol=1e-6, equal_nan=True)
+    zeros = (theirs == 0) & (found == 0)
+    if instruction in SIGNED:
+        assert torch.equal(found[zeros].signbit(), theirs[zeros].signbit())
+
+
+LIMITS = ("GELU", "GELU_TANH", "SILU", "MISH")
+"""Instructions of which torch itself gives now a limit at an infinity and now NaN, depending on its vectors."""
+SIGNED = ("TAN", "ASIN", "ATAN", "SINH", "ASINH", "ATANH", "ATAN2", "COPYSIGN", "TRUNC_DIVIDE", "FLOOR_DIVIDE")
+"""Instructions whose zeros have torch's sign: what divides by them depends on it."""
 
 
 @pytest.mark.parametrize("instruction", ["GELU", "SILU", "SOFTPLUS", "MISH", "TANH", "ERF", "LOG1P"])

@@ -154,6 +154,16 @@ class MixedByHand(Base):
         return h + torch.roll(h, -1, 3)
 
 
+class GatedAcrossColours(Base):
+    """Gates by the other half of the maps, of which map m + 3 is not of map m's colour if there are two."""
+
+    def plant(self, spec):
+        self.bad = nn.GLU(1)
+
+    def wrong(self, h):
+        return torch.cat([self.bad(h), self.bad(h)], 1)
+
+
 GREY, COLOUR = ImageSpec(1, 3, 4, 2), ImageSpec(3, 3, 4, 3)
 LEAKS = [
     (WrongMaskType, COLOUR, "backbone.stem (MaskedConv2d)"),
@@ -170,4 +180,5 @@ LEAKS = [
     (OrdinaryConvolution, GREY, "backbone.bad (Conv2d)"),
     (PassedByName, GREY, "backbone.bad (Conv2d)"),
     (MixedByHand, GREY, "roll"),
+    (GatedAcrossColours, ImageSpec(2, 3, 4, 3), "backbone.bad (GLU)"),
 ]

@@ -2,7 +2,7 @@
 
 import pytest
 import torch
-from leaks import GREY, LEAKS, Base
+from leaks import GREY, LEAKS, Base, MixedByHand, OrdinaryConvolution, WrongMaskType
 from nets import NETS, net_of
 from torch import nn
 
@@ -75,6 +75,42 @@ def test_a_law_that_fails_without_a_leak_is_a_warning():
     net = net_of(Straight, GREY)
     with pytest.warns(RuntimeWarning, match="no leak was seen.*flip"):
         assert verify(net) is None
+
+
+@pytest.mark.parametrize(
+    ("function", "why"),
+    [
+        (lambda h: torch.flip(torch.flip(h, (3,)), (3,)), r"flip \(flip\) is not in the table of operations"),
+        (lambda h: torch.where(h > 0, h, 0.1 * h), r"gt \(gt\) is not in the table of operations"),
+        (lambda h: h.cumsum(1).abs(), r"cumsum \(cumsum\) is not in the table of operations"),
+        (lambda h: torch.exp(h, out=None), "exp .exp. is called in a way that its row in the table"),
+        (lambda h: h.flatten(2).tanh().unflatten(2, (3, 4)), "flatten .flatten. is not in the table of operations"),
+        (lambda h: h * h.dim(), r"mul \(mul\) does not go from images \[B, maps, h, w\] to an image"),
+    ],
+)
+def test_what_is_taken_to_mix_everything_is_named_and_why(function, why):
+    """These networks are causal, and nothing is said that is not known."""
+
+    class Careful(Straight):
+        def wrong(self, h):
+            return function(h)
+
+    with pytest.warns(RuntimeWarning, match=f"{why}.*, so it is taken to mix everything") as warned:
+        assert verify(net_of(Careful, GREY)) is None
+    text = str(warned[0].message)
+    assert "Careful: not proved causal: what " in text and "not causal" not in text
+
+
+def test_what_is_seen_to_leak_is_not_causal_for_certain():
+    with pytest.raises(CausalityError) as error:
+        verify(net_of(MixedByHand, GREY))
+    first = str(error.value).split("\n")[0]
+    assert first.startswith("MixedByHand: not causal: what roll (roll) gives is ready too late; roll (roll) is not in")
+    with pytest.raises(CausalityError, match=r"not causal: .*; backbone.bad \(Conv2d\) reads more than its own site"):
+        verify(net_of(OrdinaryConvolution, GREY))
+    with pytest.raises(CausalityError) as error:
+        verify(net_of(WrongMaskType, GREY))
+    assert "taken to mix everything" not in str(error.value)
 
 
 class Branching(Base):

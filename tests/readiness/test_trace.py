@@ -127,6 +127,23 @@ def test_parts_that_break_the_pattern_of_colours_mix_them():
     assert find_leak(Trace(net_of(Odd, ImageSpec(1, 3, 4, 2)))) is None
 
 
+@pytest.mark.parametrize(("colours", "apart"), [(1, True), (2, False), (3, True)])
+def test_halves_that_gate_each_other_keep_colours_apart_if_they_divide_by_them(colours, apart):
+    """Of 6 maps, map m is gated by map m + 3, which is another colour's of two."""
+
+    class Gating(Base):
+        def plant(self, spec):
+            self.gate = nn.GLU(1)
+
+        def wrong(self, h):
+            return torch.cat([self.gate(h), self.gate(h)], 1)
+
+    trace = Trace(net_of(Gating, ImageSpec(colours, 3, 4, 2)))
+    gates = [operation for operation in trace.operations.values() if operation.label == "backbone.gate (GLU)"]
+    assert gates and all(operation.groups_apart is apart for operation in gates)
+    assert (find_leak(trace) is None) is apart
+
+
 @pytest.mark.parametrize(
     "function",
     [
@@ -143,6 +160,9 @@ def test_parts_that_break_the_pattern_of_colours_mix_them():
         lambda h: F.conv2d(h, torch.ones(6, 6, 1, 1, dtype=torch.float64)),
         lambda h: h.cumsum(2),
         lambda h: h - h.amax((2, 3), keepdim=True),
+        lambda h: torch.cat([F.glu(h), F.glu(h, 3)], 3),
+        lambda h: torch.max(h, 2, True)[0] + h,
+        lambda h: F.softmin(h, 3),
     ],
 )  # fmt: skip
 def test_what_is_in_no_table_is_taken_to_mix_everything(function):
@@ -161,6 +181,9 @@ def test_what_is_in_no_table_is_taken_to_mix_everything(function):
     [
         lambda h: h.softmax(1),
         lambda h: torch.softmax(h, dim=1),
+        lambda h: F.softmin(h, -3) + nn.functional.softmin(h, dim=1),
+        lambda h: torch.cat([F.glu(h, 1), F.glu(h, dim=-3)], 1),
+        lambda h: h % 2 + torch.atan2(h, h.cosh()) + torch.special.erfcx(h) // 0.5,
         lambda h: torch.sigmoid(-h) * 3 - 1 / (h.abs() + 1),
         lambda h: torch.maximum(h, h.neg().tanh()),
         lambda h: torch.cat(h.chunk(3, dim=1)[::-1], dim=1),

@@ -40,11 +40,11 @@ def lower(operation: Operation, operations: dict[str, Operation], groups: int) -
         raise unsupported(operation)
     if call.instruction == "VIEW":
         return [Lowered("VIEW", operation.inputs, count=sum(operation.parts or (operation.maps,)) // groups)]
-    return (
-        _joined(call, operations, groups)
-        if call.instruction == "COPY"
-        else [_elements(operation, call, sources, groups)]
-    )
+    if call.instruction == "COPY":
+        return _joined(call, operations, groups)
+    if call.instruction == "GLU":
+        return [Lowered("GLU", operation.inputs)]
+    return [_elements(operation, call, sources, groups)]
 
 
 def static_inputs(plan: Plan) -> set[str]:

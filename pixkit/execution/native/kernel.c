@@ -126,6 +126,10 @@ static void unit(const Program *p, const Op *op, i32 group, i64 position, i64 si
         for (i64 r = 0; r < rows; r++, y += out->row, x += in0->row)
             for (i32 m = 0; m < maps; m++) y[m] = x[m] > x[m + maps] || x[m] != x[m] ? x[m] : x[m + maps];
         break;
+    case GLU:
+        for (i64 r = 0; r < rows; r++, y += out->row, x += in0->row)
+            for (i32 m = 0; m < maps; m++) y[m] = x[m] * (1 / (1 + exp_(-x[m + maps])));
+        break;
     case CONCATENATED_ELU:
         for (i64 r = 0; r < rows; r++, y += out->row, x += in0->row)
             for (i32 m = 0; m < maps / 2; m++) {

@@ -1,0 +1,125 @@
+"""What the table of operations is made of: rows, the calls of instructions, and functions that give these."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, Literal, NamedTuple, TypeAlias
+
+from torch import fx, nn
+
+Kind: TypeAlias = Literal["pixels", "static", "elementwise", "concat", "split", "channels", "mixing", "all"]
+"""How readiness moves. `elementwise` keeps sites and colour groups apart, as do `concat` and `split` of maps;
+`channels` mixes the maps of one site; a layer of kind `mixing` says it itself; `all` waits for all of all inputs.
+`pixels` and `static`, which needs no pixel, are where it starts."""
+
+
+class Call(NamedTuple):
+    """An instruction with what it is given.
+
+    Attributes:
+        instruction: a name in elementwise.h, or VIEW for an operation that gives its first operand as it is, COPY or
+            GLU.
+        operands: up to three: torch.fx nodes, numbers, or parameters with a value for each map, or one for all.
+        numbers: the numbers a and b of elementwise.h.
+    """
+
+    instruction: str
+    operands: tuple[Any, ...]
+    numbers: tuple[Any, ...] = ()
+
+
+@dataclass(frozen=True)
+class Row:
+    """One operation.
+
+    Attributes:
+        name: what ATen calls it, `aten.NAME`, though without `special_`. The functions of this name in torch,
+            torch.nn.functional and torch.special and the method of this name are the operation, as are those that end
+            in an underscore, which write in place. Where no function of that name will do: what the module is called.
+        call: takes the operation's arguments by torch's names and gives the `Call`, or None for arguments that mean
+            something no instruction does: then it is planned all the same, and runs by torch. A module's numbers are
+            attributes of these names. What it does not take (`out`) makes the operation all-to-all.
+        kind: what the operation may mix.
+        modules: classes of modules that are this operation.
+        also: other names of it in the same places.
+        functions: what else it may be: Python's operators.
+        only: whether the operation is of this kind with these arguments; else it is all-to-all.
+    """
+
+    name: str
+    call: Callable[..., Call | None]
+    kind: Kind = "elementwise"
+    modules: tuple[type[nn.Module], ...] = ()
+    also: tuple[str, ...] = ()
+    functions: tuple[Callable[..., Any], ...] = ()
+    only: Callable[[Mapping[str, Any]], bool] = lambda arguments: True
+
+    @property
+    def short(self) -> str:
+        """The name without `aten.`."""
+        return self.name.removeprefix("aten.")
+
+
+def unary(instruction: str) -> Callable[..., Call]:
+    """A function of one operand, without numbers."""
+    return lambda input, inplace=False: Call(instruction, (input,))
+
+
+def default(value: Any, otherwise: float) -> Any:
+    """An argument that may be None."""
+    return otherwise if value is None else value
+
+
+def power(input: Any, exponent: Any) -> Call:
+    """Powers that torch, too, takes by another way than pow."""
+    simple = {2: "SQUARE", 0.5: "SQRT", -0.5: "RSQRT", -1: "RECIPROCAL"}
+    if isinstance(exponent, int | float) and exponent in simple:
+        return Call(simple[exponent], (input,))
+    return Call("POW", (input, exponent))
+
+
+def divided(input: Any, other: Any, rounding_mode: str | None = None) -> Call:
+    """A division, rounded or not."""
+    return Call({None: "DIV", "floor": "FLOOR_DIVIDE", "trunc": "TRUNC_DIVIDE"}[rounding_mode], (input, other))
+
+
+def logit(input: Any, eps: float | None = None) -> Call:
+    """Clamped to eps..1 - eps; without eps, or below 0, as it is."""
+    return Call("LOGIT", (input,), (-math.inf if eps is None or eps < 0 else eps,))
+
+
+def finite(
+    input: Any, nan: float | None = None, posinf: float | None = None, neginf: float | None = None
+) -> Call | None:
+    """A number that is not given is NaN, for the largest and the least number of the precision at hand."""
+    given = [number for number in (posinf, neginf) if number is not None]
+    if any(math.isnan(number) for number in given):
+        return None
+    return Call("NAN_TO_NUM", (input, default(nan, 0)), (default(posinf, math.nan), default(neginf, math.nan)))
+
+
+def binary(instruction: str) -> Callable[..., Call]:
+    """A function of two operands, without numbers."""
+    return lambda input, other: Call(instruction, (input, other))
+
+
+def dropped(input: Any, p: float = 0.5, training: bool = True, inplace: bool = False) -> Call | None:
+    """Dropout, which is nothing in evaluation."""
+    return None if training and p != 0 else Call("VIEW", (input,))
+
+
+def softmax(input: Any, dim: int | None = None, _stacklevel: int = 3, dtype: Any = None) -> Call | None:
+    """No instruction does it."""
+    return None
+
+
+def along_maps(arguments: Mapping[str, Any]) -> bool:
+    """Whether it is done along the maps; what is no image of four axes is all-to-all whatever its row says."""
+    return arguments["dim"] in (1, -3)
+
+
+def of_two_values(arguments: Mapping[str, Any]) -> bool:
+    """Whether it is the max or min of two values: others of these names are along an axis."""
+    return isinstance(arguments["other"], fx.Node)
