@@ -47,6 +47,7 @@ _BOUNDS = (
     (annotated_types.Le, "le", "at most"),
 )
 _TRUTH = {"yes": "true", "on": "true", "y": "true", "no": "false", "off": "false", "n": "false"}
+_MAY_COME = "if a plugin brings it: install that, or name its file with --plugin FILE.py"
 _NUMBER = re.compile(r"[-+]?[.\d]+(e[-+]?\d+)?")
 _CHOICE = re.compile(r"'([^']*)'|([^\s,']+)")
 
@@ -94,7 +95,7 @@ def unknown_component(kind: str, name: str, known: Sequence[str]) -> Verdict:
     """The verdict on a name that no registered component has."""
     word = kind_word(kind)
     expected = listed(known) or f"a {word}, but none is registered"
-    return Verdict(f"there is no {word} of this name", expected, nearest(name, known), kind)
+    return Verdict(f"there is no {word} of this name", expected, nearest(name, known) or _MAY_COME, kind)
 
 
 def union_tag(context: dict[str, Any], node: Node | None) -> Verdict:

@@ -8,11 +8,11 @@ from pydantic import Field
 
 from pixkit.components.config import ComponentConfig
 from pixkit.components.registry import Registrar, Registry
-from pixkit.models.base import Model
+from pixkit.models import AutoregressiveModel
 from pixkit.recipe import json_schema
 
 
-class Nested(Model):
+class Nested(AutoregressiveModel):
     class Config(ComponentConfig):
         class Inner(ComponentConfig):
             depth: int = 1
@@ -24,7 +24,7 @@ class Tree(ComponentConfig):
     branches: "list[Tree]" = Field(default_factory=list)
 
 
-class Recursive(Model):
+class Recursive(AutoregressiveModel):
     Config = Tree
 
 

@@ -112,6 +112,9 @@ def test_an_error_in_full(write, recipe_text, registry):
     )
 
 
+BRING = "if a plugin brings it: install that, or name its file with --plugin FILE.py"
+
+
 @pytest.mark.parametrize(
     ("old", "new", "found", "expected", "hint"),
     [
@@ -134,6 +137,9 @@ def test_an_error_in_full(write, recipe_text, registry):
         ("width: 16", "mask: 3", "3", "the name of a mask, or a mapping with the key 'type'", None),
         ("width: 16", "width: 13", "13", None, None),
         ("type: softmax", "type: sofmax", "'sofmax'", "logistic, softmax", "did you mean 'softmax'?"),
+        ("type: softmax", "type: mine", "'mine'", "logistic, softmax", BRING),
+        ("source: files", "source: mine", "'mine'", "digits, files", BRING),
+        ("train: {", "sample: {type: mine}\ntrain: {", "'mine'", "ancestral, auto", BRING),
         ("type: softmax", "type: 3", "3", None, None),
         ("source: files", "source: file", "'file'", "digits, files", "did you mean 'files'?"),
         ("type: adam,", "type: adaam,", "'adaam'", "adam, adamw, sgd, rmsprop", "did you mean 'adam'?"),
