@@ -6,6 +6,7 @@ import functools
 import os
 import shutil
 import sys
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -23,6 +24,8 @@ from pixkit.cli.options import (
     temperature_option,
     weights_option,
 )
+from pixkit.cli.plugins import find_component
+from pixkit.components.plugins import plugins
 
 Save = Callable[[Any, int, Path, int | None], object]
 """Called as save(images, levels, path, columns of a grid)."""
@@ -47,7 +50,13 @@ def drawing_options(function: Callable[..., None]) -> Callable[..., None]:
 
     @functools.wraps(function)
     def gathered(**given: Any) -> None:
-        function(drawing={name: given.pop(name) for name in NAMES}, **given)
+        drawing = {name: given.pop(name) for name in NAMES}
+        if drawing["sampler"] is not None:
+            find_component(plugins(), "sampler", drawing["sampler"])
+        with warnings.catch_warnings():
+            # These commands print what the sampler did, which says it as well.
+            warnings.filterwarnings("ignore", "sampling by whole passes", RuntimeWarning)
+            function(drawing=drawing, **given)
 
     return functools.reduce(lambda command, option: option(command), reversed(OPTIONS), gathered)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import re
+import shlex
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -61,8 +62,19 @@ class Name(click.ParamType):
             if value in (name, f"{name}s"):
                 return name
         near = difflib.get_close_matches(value, self.names, n=1)
-        guess = f" Did you mean '{near[0]}'?" if near else ""
+        guess = _completed(value, ctx) or (f" Did you mean '{near[0]}'?" if near else "")
         self.fail(f"no kind '{value}'.{guess} There are: {', '.join(self.names)}.", param, ctx)
+
+
+def _completed(name: str, ctx: click.Context | None) -> str:
+    """The command with the kind, where a run or a recipe was named without it."""
+    from pixkit.recipe.packaged import packaged_recipes
+    from pixkit.runs.run import Run
+
+    kind = "run" if Run(Path(name)).started else "recipe" if Path(name).is_file() or name in packaged_recipes() else ""
+    if not kind or ctx is None or ctx.info_name != "show":
+        return ""
+    return f" Did you mean `pixkit show {kind} {shlex.quote(name)}`?"
 
 
 class Numbers(click.ParamType):

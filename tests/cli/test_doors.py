@@ -231,3 +231,21 @@ def test_an_incomplete_component_is_exit_code_4(pixkit, install, workplace, sour
         assert (outcome.code, outcome.out) == (4, "")
         assert message in outcome.err
     assert not (workplace / "run").exists()
+
+
+BRANCHING = MINE.replace("return self.layer(x)", "return self.layer(x) if float(x.sum()) < 1e9 else x")
+
+
+def test_why_whole_passes_are_made_is_said_once(spawn, workplace):
+    """As the remark of what the sampler did, which -q silences; the warning is for Python."""
+    mine_in(workplace)
+    (workplace / "my.py").write_text(BRANCHING, encoding="utf-8")
+    build = spawn("build", "mine.yaml", "-q", "-o", "run", "--plugin", "my.py")
+    assert build.wait() == 0
+    for command in (
+        ["sample", "run", "-n", 1, "-o", "x.npz"],
+        ["complete", "run", "test:0", "--keep-top", 4, "-o", "x.png"],
+    ):
+        told = spawn(*command, "--plugin", "my.py").communicate()[1]
+        assert told.count("whole passes") == 1 and "warning" not in told, told
+        assert spawn(*command, "-q", "--plugin", "my.py").communicate()[1] == ""

@@ -96,6 +96,7 @@ def test_interpolation_runs_from_code_to_code(pixkit, latent, workplace):
 def test_reconstruct_puts_what_is_drawn_below_the_originals(pixkit, latent, workplace):
     outcome = pixkit("reconstruct", latent, "test:0", "test:1", "test:0", "-o", "r.png")
     assert outcome.code == 0, outcome.err
+    assert outcome.err.startswith("cached sampling by the executor ") and outcome.err.count("\n") == 1
     assert outcome.out.count("<= ") == 3 and outcome.out.splitlines()[-1] == "r.png"
     picture = np.asarray(Image.open("r.png"))
     cell = (picture.shape[1] - 2) // 3

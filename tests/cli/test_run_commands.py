@@ -66,6 +66,7 @@ def test_a_terminal_shows_the_images(pixkit, built, workplace, monkeypatch, no_c
         (["-n", 0, "-o", "x.png"], 2, "-n"),
         (["-o", "full"], 2, "not an empty folder"),
         (["--temperature", 0, "-o", "x.png"], 2, "--temperature"),
+        (["--sampler", "ancestrel", "-o", "x.png"], 2, "did you mean 'ancestral'?"),
         (["--checkpoint", "step-5", "-o", "x.png"], 3, "step-6"),
         (["--checkpoint", "../run", "-o", "x.png"], 3, "no such checkpoint"),
     ],
@@ -131,11 +132,26 @@ def test_ls_runs_lists_scores_and_what_cannot_be_read(pixkit, built, workplace):
     lines = pixkit("ls", "runs").out.splitlines()
     assert len(lines) == 3
     assert "cannot be read" in lines[1]
-    assert re.search(r"pixelcnn softmax +digits, 17 levels +6 +test \d\.\d{4} bits/dim", lines[2])
+    assert re.search(r"pixelcnn softmax +digits, 17 levels +6 +test \d\.\d{4} bits/dim .* runs/good$", lines[2])
+    assert lines[1].endswith("runs/bad"), "both are called tiny: the path tells one from the other"
     rows = json.loads(pixkit("ls", "runs", folder, "--json").out)
     assert [Path(row["path"]).name for row in rows] == ["bad", "good"]
     assert pixkit("ls", "runs", "absent").code == 2
     assert pixkit("ls", "backbones", "folder").code == 2
+
+
+def test_show_without_a_kind_names_the_command_with_it(pixkit, built, workplace):
+    shutil.copytree(built, workplace / "a run")
+    for name, command in (
+        ("a run", "show run 'a run'"),
+        ("tiny.yaml", "show recipe tiny.yaml"),
+        ("digits-gated", "show recipe digits-gated"),
+    ):
+        outcome = pixkit("show", name)
+        assert outcome.code == 2 and f"Did you mean `pixkit {command}`?" in outcome.err
+    assert "Did you mean" not in pixkit("show", "nothing").err
+    assert "Did you mean 'run'?" in pixkit("show", "rum").err
+    assert "Did you mean" not in pixkit("ls", "tiny.yaml").err
 
 
 def test_show_run(pixkit, built):

@@ -35,7 +35,7 @@ def command(kind: str | None, folder: Path | None, as_json: bool, markdown: bool
     if folder is not None and kind != "run":
         raise click.UsageError("only `ls runs` takes a folder")
     if kind == "run":
-        rows, columns = run_rows(folder or Path("runs")), ["name", "model", "data", "step", "score"]
+        rows, columns = run_rows(folder or Path("runs")), ["name", "model", "data", "step", "score", "path"]
     else:
         rows, columns = [], ["kind", "name", "from", "summary"]
         if kind != "recipe":

@@ -51,6 +51,7 @@ def command(
     with naming_options(), show_progress(quiet) as progress:
         opened = Run.open(run)
         found = reconstruct(opened, images, **drawing, **progress.hooks("drawing"))
+        progress.remark(found.summary)
     columns = min(len(images), COLUMNS)
     figures.save_grid(found.in_pairs(columns), opened.spec.levels, out, columns=columns)
     nats = None if found.nats is None else found.nats.tolist()
