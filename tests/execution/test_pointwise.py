@@ -41,7 +41,6 @@ def test_every_pointwise_operation_is_in_the_table_or_left_out_for_a_reason():
     assert len(found) > 150
     assert sorted(found - known - out) == []
     assert sorted(out & known) == []
-    assert sorted(out - found) == [], "torch has it no longer"
 
 
 OF_SITES = {"logsumexp", "softmax", "log_softmax"}
