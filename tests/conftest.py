@@ -1,6 +1,7 @@
 """One thread a process, set before torch is imported: tiny tensors gain nothing from more, and shared cores suffer."""
 
 import os
+import shlex
 import shutil
 from pathlib import Path
 
@@ -19,7 +20,7 @@ QUICK = (
 
 def has_compiler():
     """Whether the native executor finds a C compiler, by its own rule."""
-    compilers = [os.environ["CC"]] if os.environ.get("CC") else ["cc", "gcc", "clang"]
+    compilers = shlex.split(os.environ.get("CC", ""))[:1] or ["cc", "gcc", "clang"]
     return any(map(shutil.which, compilers))
 
 

@@ -57,8 +57,8 @@ class Registrar:
         """Register the class `cls` as the component `name` of the registry `kind`.
 
         Raises:
-            PluginError: for an unknown kind, a bad name, what is not a class, not one of that kind, lacks a method or has
-                no ``Config``, a key that the recipe needs for itself, or a name that this plugin registered already.
+            PluginError: for an unknown kind, a bad name, what is not a class, not one of that kind, lacks a method or
+                has no ``Config``, a key that the recipe needs for itself, or a name that this plugin has registered.
         """
         if kind not in KINDS:
             raise PluginError(f"no registry '{kind}'", where=self.distribution, expected=", ".join(KINDS))

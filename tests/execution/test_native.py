@@ -202,7 +202,7 @@ def test_cc_may_have_arguments(afresh, monkeypatch):
 
 
 @pytest.mark.parametrize(
-    ("stated", "message"), [("gcc '", "CC is no command"), ("/nonexistent -O2", "could not build")]
+    ("stated", "message"), [("gcc '", "CC is not a command"), ("/nonexistent -O2", "could not build")]
 )
 def test_a_cc_that_is_none_is_said(afresh, monkeypatch, stated, message):
     monkeypatch.setenv("CC", stated)

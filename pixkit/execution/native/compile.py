@@ -51,7 +51,7 @@ def _compiler() -> list[str]:
     try:
         words = shlex.split(stated)
     except ValueError as error:
-        raise NoCompiler("CC is no command", where="CC", found=f"{stated!r}: {error}") from error
+        raise NoCompiler("CC is not a command", where="CC", found=f"{stated!r}: {error}") from error
     found = shutil.which("cc") or shutil.which("gcc") or shutil.which("clang")
     return words or ([found] if found else [])
 
