@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from numbers import Integral
 from typing import Any, get_args
 
 import torch
@@ -167,7 +168,7 @@ def assemble(
 def _require_count(component: ComponentSpec, built: Any, name: str, meaning: str) -> None:
     """Raise PluginError unless a component that was built has the attribute, a number of maps."""
     count = getattr(built, name, None)
-    if not isinstance(count, int) or count < 1:
+    if not isinstance(count, Integral) or count < 1:
         raise PluginError(
             f"{component.entry} does not say its {name}",
             where=component.entry.distribution,

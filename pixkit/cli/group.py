@@ -36,14 +36,12 @@ SECTIONS: dict[str, dict[str, str]] = {
 
 def _load_files(ctx: click.Context, parameter: click.Parameter, files: Sequence[Path]) -> None:
     if files:
+        from pixkit.cli.plugins import require_sound_if_asked
         from pixkit.components.plugins import plugins
 
         for file in files:
             plugins().load_file(file)
-        if ctx.find_root().params.get("strict_plugins"):
-            from pixkit.cli.plugins import require_sound
-
-            require_sound(plugins())
+        require_sound_if_asked(plugins())
 
 
 plugin_option = click.option(

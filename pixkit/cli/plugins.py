@@ -33,13 +33,24 @@ def require_sound(loaded: Plugins) -> None:
     if unsound:
         raise PluginError(
             "--strict-plugins asks for sound plugins alone",
-            found="; ".join(f"{describe(info)} is {info.health}: {info.detail}" for info in unsound),
+            found="; ".join(f"{describe(info)} is {_state(info)}: {info.detail}" for info in unsound),
         )
+
+
+def require_sound_if_asked(loaded: Plugins) -> None:
+    """The same of what came to light after the options were read, under --strict-plugins."""
+    context = click.get_current_context(silent=True)
+    if context is not None and context.find_root().params.get("strict_plugins"):
+        require_sound(loaded)
 
 
 def describe(info: PluginInfo) -> str:
     """A plugin's name with who brings it."""
     return f"'{info.name}' of {info.distribution} {info.version}"
+
+
+def _state(info: PluginInfo) -> str:
+    return "in conflict" if info.health == "conflict" else info.health
 
 
 def find_component(loaded: Plugins, kind: str, name: str) -> Entry:
@@ -68,6 +79,7 @@ def commands_of(loaded: Plugins, info: PluginInfo) -> dict[str, click.Command]:
             loaded.call(info, "pixkit_commands", cli=group)
     except (Exception, SystemExit) as error:
         info.health, info.detail = "broken", f"pixkit_commands: {type(error).__name__}: {error}"
+        require_sound_if_asked(loaded)
         warn(f"the commands of the plugin {describe(info)} were left out: {info.detail}")
         return {}
     return dict(group.commands)

@@ -80,6 +80,12 @@ def test_a_plugin_whose_commands_fail_breaks_nothing_else(pixkit, install, sourc
     assert (outcome.code, outcome.out) == (0, "HEY\n")
     assert "the commands of the plugin 'odd' of odd 1.2 were left out" in outcome.err
 
+    from pixkit.components.plugins import plugins
+
+    plugins.cache_clear()
+    strict = pixkit("--strict-plugins", "plugins")
+    assert (strict.code, strict.out) == (4, "") and "'odd' of odd 1.2 is broken: pixkit_commands" in strict.err
+
 
 def test_a_component_that_a_missing_plugin_may_bring_is_exit_code_4(pixkit, install, monkeypatch):
     assert pixkit("show", "backbone", "nonsense").code == 2
@@ -201,7 +207,7 @@ def test_strict_plugins_is_asked_of_files_wherever_they_are_named(pixkit, instal
         plugins.cache_clear()
         outcome = pixkit(*arguments)
         assert (outcome.code, outcome.out) == (4, ""), arguments
-        assert "'clash' of clash.py" in outcome.err and "is conflict" in outcome.err
+        assert "'clash' of clash.py" in outcome.err and "is in conflict" in outcome.err
     plugins.cache_clear()
     assert pixkit("plugins", "--plugin", "clash.py").code == 0
 

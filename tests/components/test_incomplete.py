@@ -51,7 +51,7 @@ def saying(width):
 
 @pytest.mark.parametrize(
     ("width", "found"),
-    [(None, "no such attribute"), (0, "width = 0"), ("6", "width = '6'"), (2.0, "width = 2.0")],
+    [(None, "no such attribute"), (0, "width = 0"), ("6", "width = '6'"), (2.0, "width = 2.0"), (-1, "width = -1")],
 )
 def test_a_backbone_says_its_width(width, found):
     with pytest.raises(PluginError, match="does not say its width") as error:
