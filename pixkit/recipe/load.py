@@ -14,7 +14,7 @@ from pixkit.errors import PluginError
 from pixkit.recipe.dump import dump_yaml
 from pixkit.recipe.files import read_recipe
 from pixkit.recipe.messages import unknown_component
-from pixkit.recipe.overrides import apply_overrides
+from pixkit.recipe.overrides import apply_overrides, one_by_one
 from pixkit.recipe.packaged import find_recipe
 from pixkit.recipe.schema import Recipe
 from pixkit.recipe.source import InvalidRecipe, Problem, visible
@@ -66,7 +66,7 @@ def load_recipe(path: str | Path, overrides: Sequence[str] = (), *, registry: Re
     file = find_recipe(path)
     text = read_recipe(file)
     recipe = _checked(parse_yaml(text, visible(str(file))), overrides, registry or _installed())
-    return LoadedRecipe(recipe, file, text, tuple(overrides), file.absolute().parent)
+    return LoadedRecipe(recipe, file, text, one_by_one(overrides), file.absolute().parent)
 
 
 def revise_recipe(

@@ -14,8 +14,13 @@ from pixkit.recipe.yaml import Node, parse_source
 _KEY = re.compile(r"[^.=\s]+")
 
 
+def one_by_one(overrides: Sequence[str]) -> tuple[str, ...]:
+    """The overrides; a text by itself is a single one, not its characters."""
+    return (overrides,) if isinstance(overrides, str) else tuple(overrides)
+
+
 def apply_overrides(root: Node, overrides: Sequence[str], registry: Registry) -> None:
-    """Lay overrides over a tree, in order; a later one of the same key wins.
+    """Lay overrides over a tree, in order (or a single one); a later one of the same key wins.
 
     An override that changes what a section is (a component's ``type``, a data set's ``source``) drops
     the keys that the file gives beside it; what other overrides give stays.
@@ -24,7 +29,7 @@ def apply_overrides(root: Node, overrides: Sequence[str], registry: Registry) ->
         InvalidRecipe: with every override that cannot be read or applied.
     """
     problems: list[Problem] = []
-    for rank, text in enumerate(overrides, 1):
+    for rank, text in enumerate(one_by_one(overrides), 1):
         try:
             _apply(root, _unbroken(text, rank), registry)
         except InvalidRecipe as error:

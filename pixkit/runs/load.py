@@ -16,6 +16,7 @@ from pixkit.image import ImageSpec
 from pixkit.models.base import Model
 from pixkit.randomness import derive, isolated_rng, seed_torch
 from pixkit.recipe import LoadedRecipe, Recipe, load_recipe, revise_recipe
+from pixkit.recipe.overrides import one_by_one
 from pixkit.runs import checkpoint as checkpoints
 from pixkit.runs.record import pick_device
 from pixkit.runs.run import Run
@@ -107,14 +108,14 @@ def recipe_to_build(
         return load_recipe(recipe, overrides), None
     given = run.path / "recipe.yaml"
     text = given.read_text(encoding="utf-8") if given.is_file() else ""
-    return LoadedRecipe(locked_recipe(run, overrides), given, text, tuple(overrides), Path.cwd()), run.path
+    return LoadedRecipe(locked_recipe(run, overrides), given, text, one_by_one(overrides), Path.cwd()), run.path
 
 
 def _revised(loaded: LoadedRecipe, overrides: Sequence[str]) -> LoadedRecipe:
     if not overrides:
         return loaded
     recipe = revise_recipe(loaded.lock(), overrides, name=str(loaded.path))
-    return replace(loaded, recipe=recipe, overrides=(*loaded.overrides, *overrides))
+    return replace(loaded, recipe=recipe, overrides=(*loaded.overrides, *one_by_one(overrides)))
 
 
 def locked_recipe(run: Run, overrides: Sequence[str] = ()) -> Recipe:

@@ -13,6 +13,7 @@ from pixkit.image import ImageSpec
 from pixkit.models.base import Model
 from pixkit.network import Autoregressive
 from pixkit.recipe import LoadedRecipe, load_recipe
+from pixkit.recipe.overrides import one_by_one
 from pixkit.runs.load import construct, load
 from pixkit.runs.record import pick_device
 from pixkit.runs.run import Run
@@ -37,7 +38,10 @@ def find_examined(source: str | Path, overrides: Sequence[str] = ()) -> LoadedRe
         return load_recipe(source, overrides)
     if overrides:
         raise UsageError(
-            "a run is as it was trained", where=str(source), found=overrides[0], hint="override the recipe instead"
+            "a run is as it was trained",
+            where=str(source),
+            found=one_by_one(overrides)[0],
+            hint="override the recipe instead",
         )
     return run
 

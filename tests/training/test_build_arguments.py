@@ -8,6 +8,7 @@ from pixkit.errors import RecipeError, RunError, UsageError
 from pixkit.recipe import load_recipe
 from pixkit.runs.load import load, load_data
 from pixkit.runs.run import Run
+from pixkit.tasks.networks import find_examined
 from pixkit.tasks.score import evaluate
 from pixkit.training.build import build, dry_run
 
@@ -52,6 +53,17 @@ def test_overrides_apply_to_every_form(recipe, tmp_path, kind):
     assert (locked["train"]["steps"], locked["model"]["backbone"]["width"]) == (2, 6)
     assert locked["lock"]["overrides"] == ["train.steps=2", "model.backbone.width=6"]
     assert dry_run(kind(recipe), "cpu", overrides=["train.steps=2"]).seconds > 0
+
+
+@pytest.mark.parametrize("kind", [str, Path, load_recipe])
+def test_a_single_override_needs_no_list(recipe, tmp_path, kind):
+    locked = build(kind(recipe), tmp_path / "run", overrides="train.steps=2").run.settings()
+    assert (locked["train"]["steps"], locked["lock"]["overrides"]) == (2, ["train.steps=2"])
+    data = load_data(tmp_path / "run", "data.limit_test=5")
+    assert data.size("test") == 5
+    with pytest.raises(UsageError) as error:
+        find_examined(tmp_path / "run", "train.steps=3")
+    assert error.value.found == "train.steps=3"
 
 
 def test_a_wrong_override_is_refused(recipe, tmp_path):
