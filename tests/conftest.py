@@ -13,6 +13,7 @@ HERE = Path(__file__).parent
 QUICK = (
     *("backbones", "components", "data", "figures", "heads", "layers", "legacy", "models", "orderings", "readiness"),
     *("recipe", "runs", "tasks", "cli/test_main.py", "execution/test_choose.py", "execution/test_eager.py"),
+    *("execution/test_graphs.py", "execution/test_native.py"),
     *("samplers/test_ancestral.py", "test_api.py", "test_house.py", "test_image.py", "test_noise.py", "test_style.py"),
 )
 """Folders and files of the quick set, which `pytest -m quick` runs."""
