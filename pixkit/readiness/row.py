@@ -116,7 +116,7 @@ def softmax(input: Any, dim: int | None = None, _stacklevel: int = 3, dtype: Any
 
 
 def along_maps(arguments: Mapping[str, Any]) -> bool:
-    """Whether it is done along the maps; what is no image of four axes is all-to-all whatever its row says."""
+    """Whether it is done along the maps; what is not an image of four axes is all-to-all whatever its row says."""
     return arguments["dim"] in (1, -3)
 
 
