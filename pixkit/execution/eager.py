@@ -19,6 +19,7 @@ from torch import Tensor, nn
 from pixkit.execution.plan import Instruction, Plan
 from pixkit.execution.reference import ReferenceExecutor, each_part, run_node, spread
 from pixkit.layers.base import TapLayer
+from pixkit.readiness.plain import plain
 from pixkit.readiness.trace import Operation
 
 Place: TypeAlias = int | slice | Tensor
@@ -52,7 +53,9 @@ class EagerExecutor(ReferenceExecutor):
         self.linear = {
             operation.name: _linear(operation.module, plan.trace.operations[operation.inputs[0]], plan.trace.groups)
             for operation in plan.trace.operations.values()
-            if isinstance(operation.module, TapLayer) and operation.name in plan.units
+            if isinstance(operation.module, TapLayer)
+            and plain(operation.module, TapLayer)
+            and operation.name in plan.units
         }
         where = [[_place(instruction.sites) for instruction in step] for step in plan.steps(torch.device("cpu"))]
         self.placed = [
@@ -79,8 +82,9 @@ class EagerExecutor(ReferenceExecutor):
         if operation.in_place:
             # What a view shows, other operations may still have to read at a later step.
             at = {source: each_part(torch.clone, value) for source, value in at.items()}
-        if isinstance(operation.module, nn.Conv2d) and operation.module.groups == 1:
-            return _dense(operation.module, at[operation.inputs[0]])
+        module = operation.module
+        if isinstance(module, nn.Conv2d) and plain(module, nn.Conv2d) and module.groups == 1:
+            return _dense(module, at[operation.inputs[0]])
         return run_node(self.plan.trace, operation, at)
 
     def _view(self, source: str, group: int, place: Place, reader: Operation) -> Any:

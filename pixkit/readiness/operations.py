@@ -18,6 +18,7 @@ import torch.nn.functional as F
 from torch import fx, nn
 
 from pixkit.layers.base import MixingLayer, PointwiseLayer
+from pixkit.readiness.plain import plain, tampered
 from pixkit.readiness.row import Call, Kind, Row
 from pixkit.readiness.table import ROWS
 
@@ -28,24 +29,32 @@ def kind_of(node: fx.Node, module: nn.Module | None) -> Kind:
     """What a traced operation may mix; `module` is the one that a call_module node calls."""
     if isinstance(module, MixingLayer):
         return "mixing"
+    if module is not None and (module.training or tampered(module)):
+        return "all"
     if isinstance(module, PointwiseLayer) or node.target is operator.getitem:
         return "elementwise"
-    if isinstance(module, nn.BatchNorm2d):
-        return "elementwise" if module.track_running_stats and module.running_mean is not None else "all"
-    if isinstance(module, nn.Conv2d):
-        one = module.kernel_size == (1, 1) == module.stride and module.padding in ((0, 0), "valid", "same")
-        return "channels" if one else "all"
+    if module is not None and isinstance(module, nn.BatchNorm2d | nn.Conv2d):
+        return _kind_of_layer(module)
     row = row_of(node, module)
     if row is None or _bound(row, node, module) is None:
         return "all"
     return row.kind
 
 
+def _kind_of_layer(module: nn.BatchNorm2d | nn.Conv2d) -> Kind:
+    if isinstance(module, nn.BatchNorm2d):
+        running = module.track_running_stats and module.running_mean is not None
+        return "elementwise" if running and plain(module, nn.BatchNorm2d) else "all"
+    one = module.kernel_size == (1, 1) == module.stride and module.padding in ((0, 0), "valid", "same")
+    return "channels" if one and plain(module, nn.Conv2d) else "all"
+
+
 def row_of(node: fx.Node, module: nn.Module | None) -> Row | None:
     """The operation's row of the table, if it has one."""
     if module is not None:
-        # By the order of inheritance: a module that torch has parametrised is a subclass made on the spot.
-        return next((row for cls in type(module).__mro__ if (row := _by_alias().get(cls)) is not None), None)
+        # A module that torch has parametrised is a subclass made on the spot; others may have a forward of their own.
+        known = next((cls for cls in type(module).__mro__ if cls in _by_alias()), None)
+        return _by_alias()[known] if known is not None and plain(module, known) else None
     return _by_alias().get(node.target)
 
 

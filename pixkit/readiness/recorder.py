@@ -9,14 +9,14 @@ from typing import Any, cast
 
 from torch import Tensor, fx, nn
 
-from pixkit.errors import PixkitError
-from pixkit.readiness.operations import Kind, kind_of
+from pixkit.layers.base import MixingLayer
+from pixkit.readiness.operations import Kind, kind_of, row_of
+from pixkit.readiness.untraceable import Untraceable, changed_by_hook, overwritten, require_said
+from pixkit.readiness.watch import Held, Overheard, hooked, owned, same, tensors_in
+
+__all__ = ["Operation", "Recorder", "Untraceable", "as_image"]
 
 Grid = tuple[int, int]
-
-
-class Untraceable(PixkitError):
-    """torch.fx cannot trace the network; nothing can be proved of it or planned for it."""
 
 
 @dataclass(frozen=True)
@@ -55,53 +55,95 @@ class Recorder(fx.Interpreter):
     """Runs the graph on a small batch and notes what each operation is.
 
     Values are needed, not only the graph: shapes decide what an operation may mix, and a change in place, of which the
-    graph says nothing, shows in a tensor's version. Views share the version of what they view, so that a change through
-    one is seen in all.
+    graph says nothing, shows in the values that it changes. Every value is compared with what it was before and after
+    it is read, and every tensor of the network at the end. Of values that lie in memory that an operation reads, and of
+    those whose version has grown, it is known at once which operation changed them.
     """
 
-    def __init__(self, graph: fx.GraphModule, groups: int, modules: dict[str, nn.Module]) -> None:
+    def __init__(self, graph: fx.GraphModule, groups: int, modules: dict[str, nn.Module], network: nn.Module) -> None:
         super().__init__(graph)
+        self.extra_traceback = False  # which torch.fx would write into a refusal's message
         self.groups, self.called = groups, modules
         self.operations: dict[str, Operation] = {}
-        self.versions: dict[str, int] = {}
+        self.held: dict[fx.Node, Held] = {}
+        self.fresh: set[fx.Node] = set()
+        # Of the graph itself the tensors that a forward makes; its modules are the network's.
+        parts = [("", cast(nn.Module, graph)), *network.named_modules()]
+        found = {id(tensor): (name, tensor) for path, part in parts for name, tensor in owned(part, path)}
+        self.owned = [(name, Held(tensor)) for name, tensor in found.values()]
+        self.lying: dict[int, list[tuple[str, Held]]] = {}
+        for name, held in self.owned:
+            for place in held.storages:
+                self.lying.setdefault(place, []).append((name, held))
         self.features: Tensor | None = None
         self.output_name = ""
 
+    def run(self, *args: Any, **kwargs: Any) -> Any:
+        """Run them all; what belongs to the network is as it was."""
+        result = super().run(*args, **kwargs)
+        for name, held in self.owned:
+            if held.changed():
+                raise overwritten("forward", name)
+        return result
+
     def run_node(self, n: fx.Node) -> Any:
         """Run it, and describe it by what it gave."""
+        self.held = {node: held for node, held in self.held.items() if node in self.env}
         if n.target == "projection":
             self.features = self.env[n.all_input_nodes[0]]
-        before = {source.name: _version(self.env[source]) for source in n.all_input_nodes}
-        result = super().run_node(n)
+        for source in n.all_input_nodes:
+            if source not in self.fresh and self.held[source].changed():
+                raise overwritten(f"an operation before {_label(n, None)}", self.operations[source.name].label)
+        module = self.called[cast(str, n.target)] if n.op == "call_module" else None
+        result, watched = self._run_watched(n, module) if module is not None else (super().run_node(n), True)
         if n.op == "output":
             self.output_name = cast(fx.Node, n.args[0]).name
             return result
-        in_place = any(_version(self.env[source]) != before[source.name] for source in n.all_input_nodes)
-        self.operations[n.name] = self._describe(n, result, in_place)
-        if in_place:
-            self._check_overwritten(n)
-        self.versions[n.name] = _version(result)
+        # Torch counts what its own functions write; what other code does shows in the values alone.
+        look = Held.written if watched and row_of(n, module) is not None else Held.changed
+        changed = {source for source in n.all_input_nodes if look(self.held[source])}
+        self.operations[n.name] = self._describe(n, result, bool(changed), watched)
+        self._check_overwritten(n, changed, near=bool(changed) or look is Held.changed)
+        self.held[n] = Held(result)
+        self.fresh = {n, *n.all_input_nodes}
         return result
 
-    def _check_overwritten(self, node: fx.Node) -> None:
-        """What is changed in place must not be read again: by the graph it would still have its old value."""
-        for earlier, value in self.env.items():
-            waiting = any(user.name not in self.operations for user in earlier.users)
-            if waiting and _version(value) != self.versions[earlier.name]:
-                raise Untraceable(
-                    "a result is changed in place and read again later",
-                    where=self.operations[node.name].label,
-                    found=f"it changes the result of {self.operations[earlier.name].label}",
-                    expected="an operation that leaves its input as it is",
-                )
+    def _run_watched(self, node: fx.Node, module: nn.Module) -> tuple[Any, bool]:
+        """The result of a module, and whether its hooks, if it has any, do no more than watch."""
+        if not hooked(module):
+            return super().run_node(node), True
+        heard = Overheard(module)
+        with heard.listening():
+            result = super().run_node(node)
+        if not heard.silent or any(self.held[source].changed() for source in node.all_input_nodes):
+            return result, False
+        with heard.silenced():
+            alone = super().run_node(node)
+        pairs = [*zip(tensors_in(result), tensors_in(alone), strict=True)]
+        return result, all(same(*pair) and pair[0]._version == pair[1]._version for pair in pairs)
 
-    def _describe(self, node: fx.Node, result: Any, in_place: bool) -> Operation:
+    def _check_overwritten(self, node: fx.Node, changed: set[fx.Node], near: bool) -> None:
+        """What is changed in place must not be read again: by the graph it would still have its old value."""
+        reached = {place for source in node.all_input_nodes for place in self.held[source].storages if near}
+        for earlier in self.env:
+            if any(user.name not in self.operations for user in earlier.users):
+                held = self.held[earlier]
+                beside = earlier not in node.all_input_nodes and not reached.isdisjoint(held.storages)
+                if earlier in changed or held.written() or (beside and held.changed()):
+                    raise overwritten(self.operations[node.name].label, self.operations[earlier.name].label)
+        for name, held in (entry for place in reached for entry in self.lying.get(place, ())):
+            if held.changed():
+                raise overwritten(self.operations[node.name].label, name)
+
+    def _describe(self, node: fx.Node, result: Any, in_place: bool, watched: bool) -> Operation:
         module = self.called[cast(str, node.target)] if node.op == "call_module" else None
         inputs = tuple(source.name for source in _sources(node, module))
         before = [self.operations[name] for name in inputs]
         sample = result[0] if isinstance(result, tuple | list) else result
         image = isinstance(sample, Tensor) and sample.ndim == 4
-        kind = self._kind(node, module, before, image)
+        kind = self._kind(node, module, before, image) if watched else self._changed(node, module, before)
+        if kind == "mixing":
+            require_said(cast(MixingLayer, module), _label(node, module))
         image = image or (kind == "static" and isinstance(sample, Tensor) and sample.ndim < 4)
         _, maps, *grid = as_image(sample).shape if image else (0, 0, 1, 1)
         parts = tuple(as_image(part).shape[1] for part in result) if image and sample is not result else None
@@ -111,7 +153,7 @@ class Recorder(fx.Interpreter):
             kind,
             node,
             module,
-            _label(node, module),
+            _label(node, module, "" if watched else ", changed by a hook"),
             inputs,
             (grid[0], grid[1]),
             maps,
@@ -133,6 +175,14 @@ class Recorder(fx.Interpreter):
         if not image or foreign or len(grids) > 1:
             return "all"
         return "all" if node.target is operator.getitem and before[0].kind != "split" else kind
+
+    def _changed(self, node: fx.Node, module: nn.Module | None, before: list[Operation]) -> Kind:
+        """The kind of a module whose hook gives other results than it does: nobody can say what they read."""
+        if all(operation.kind == "static" for operation in before):
+            return "static"
+        if isinstance(module, MixingLayer):
+            raise changed_by_hook(_label(node, module))
+        return "all"
 
     def _apart(self, kind: Kind, before: list[Operation], sizes: tuple[int, ...]) -> bool:
         """Whether maps still fall to colours by m % G: concatenated and split ones if G divides each part."""
@@ -163,14 +213,8 @@ def _one_for_all(operation: Operation) -> bool:
     return operation.kind == "static" and operation.parts is None and operation.maps == 1
 
 
-def _version(value: Any) -> int:
-    """A number that grows when a tensor is changed in place."""
-    tensors = [value] if isinstance(value, Tensor) else value if isinstance(value, tuple | list) else []
-    return sum(tensor._version for tensor in tensors if isinstance(tensor, Tensor))
-
-
-def _label(node: fx.Node, module: nn.Module | None) -> str:
+def _label(node: fx.Node, module: nn.Module | None, remark: str = "") -> str:
     if module is not None:
-        return f"{node.target} ({type(module).__name__})"
+        return f"{node.target} ({type(module).__name__}{remark})"
     name = node.target if isinstance(node.target, str) else getattr(node.target, "__name__", str(node.target))
     return f"{name} ({node.name})"

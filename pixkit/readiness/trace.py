@@ -6,7 +6,7 @@ sites has a grid of (1, 1). One law makes a network causal: what predicts a sub-
 
 from __future__ import annotations
 
-from typing import cast
+from typing import Any, cast
 
 import torch
 from torch import Tensor, fx, nn
@@ -14,7 +14,8 @@ from torch import Tensor, fx, nn
 from pixkit.layers.base import MixingLayer, PointwiseLayer
 from pixkit.layers.modes import evaluating
 from pixkit.network import Autoregressive
-from pixkit.readiness.recorder import Operation, Recorder, Untraceable, as_image
+from pixkit.readiness.recorder import Operation, Recorder, as_image
+from pixkit.readiness.untraceable import Untraceable, require_evaluation, require_own_call
 
 __all__ = ["Operation", "Trace", "Untraceable", "as_image"]
 
@@ -31,10 +32,13 @@ class Trace:
         x = x.to(next(network.parameters()).device)
         with evaluating(network), torch.no_grad():
             context = network.example_context(len(x))
+            # What a network keeps from its last call would pass for a constant if that had been a call with x.
+            network((network.spec.levels - 1 - x)[:1], None if context is None else context[:1])
             self.graph = _trace(network)
-            recorder = Recorder(self.graph, self.groups, self.modules)
-            recorder.run(x, context)
-            _require_same(network, (x, context), recorder.features)
+            recorder = Recorder(self.graph, self.groups, self.modules, network)
+            require_evaluation(network, type(network).__name__)
+            params = recorder.run(x, context)
+            _require_same(network, (x, context), (recorder.features, params))
         self.operations: dict[str, Operation] = recorder.operations
         self.output: str = recorder.output_name
 
@@ -72,10 +76,19 @@ class _Tracer(fx.Tracer):
     def is_leaf_module(self, m: nn.Module, module_qualified_name: str) -> bool:
         return isinstance(m, MixingLayer | PointwiseLayer) or super().is_leaf_module(m, module_qualified_name)
 
+    def call_module(self, m: nn.Module, forward: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        """Trace a call; what is called is in evaluation mode, as the network was put."""
+        require_evaluation(m, self.path_of_module(m))
+        return super().call_module(m, forward, args, kwargs)
+
 
 def _trace(network: Autoregressive) -> fx.GraphModule:
+    require_own_call(network)
+    attributes = set(vars(network))
     try:
         return fx.GraphModule(network, _Tracer().trace(network))
+    except Untraceable:
+        raise
     except Exception as error:  # whatever a foreign forward raises on proxies
         raise Untraceable(
             "the network cannot be traced",
@@ -83,20 +96,30 @@ def _trace(network: Autoregressive) -> fx.GraphModule:
             found=" ".join(str(error).split())[:300],
             expected="a forward without branches or loops that depend on the values of tensors",
         ) from error
+    finally:
+        for name in set(vars(network)) - attributes:  # torch.fx leaves tensors that forward makes on the root
+            delattr(network, name)
 
 
-def _require_same(network: Autoregressive, inputs: tuple[Tensor, Tensor | None], traced: Tensor | None) -> None:
-    """Compare features, since parameters are all alike until the head is trained."""
+def _require_same(
+    network: Autoregressive, inputs: tuple[Tensor, Tensor | None], traced: tuple[Tensor | None, Tensor]
+) -> None:
+    """Compare features, since parameters are all alike until the head is trained, and parameters."""
     given: list[Tensor] = []
     handle = network.projection.register_forward_pre_hook(lambda module, args: given.append(args[0]))
     try:
-        network(*inputs)
+        params = network(*inputs)
     finally:
         handle.remove()
-    if traced is None or not torch.allclose(given[0], traced, rtol=1e-4, atol=1e-5, equal_nan=True):
+    pairs = zip((given[0], params), traced, strict=True)
+    if any(found is None or not _close(value, found) for value, found in pairs):
         raise Untraceable(
             "the network cannot be traced",
             where=type(network.backbone).__name__,
             found="its trace computes something else than its forward",
             expected="a forward without in-place changes (+=) of tensors that are read again, and without randomness",
         )
+
+
+def _close(one: Tensor, other: Tensor) -> bool:
+    return torch.allclose(one, other, rtol=1e-4, atol=1e-5, equal_nan=True)

@@ -12,6 +12,7 @@ from pixkit.execution.lowering.instruction import LANES, Lowered, Unsupported, g
 from pixkit.execution.lowering.layers import LAYERS
 from pixkit.execution.plan import Plan
 from pixkit.readiness.operations import Call, call_of
+from pixkit.readiness.plain import plain
 from pixkit.readiness.trace import Operation
 
 __all__ = ["LANES", "Lowered", "Unsupported", "lower", "static_inputs"]
@@ -29,7 +30,7 @@ def lower(operation: Operation, operations: dict[str, Operation], groups: int) -
     if mixed or operation.kind == "all":
         raise unsupported(operation)
     for kind, handler in LAYERS:
-        if isinstance(module, kind):
+        if plain(module, kind):
             return handler(module, operation, sources[0], groups)
     if operation.kind == "mixing" or any(source.kind == "pixels" for source in sources):
         raise unsupported(operation)

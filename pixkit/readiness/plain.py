@@ -1,0 +1,78 @@
+"""Whose `forward` a module runs: what is known of a class speaks for its own forward alone.
+
+A row of the table of operations, a layer's `ready` and `at`, and a lowering each know what one class computes. A module
+of that class may compute something else: a subclass may override `forward` or a method that it calls, as may a function
+assigned to the module itself.
+"""
+
+from __future__ import annotations
+
+from abc import ABC
+from collections.abc import Iterator
+
+from torch import nn
+
+from pixkit.layers.base import MixingLayer, TapLayer
+
+CALLED = {"forward", "__call__", "_call_impl", "_wrapped_call_impl", "__getattr__", "__getattribute__"}
+"""What a call of any module goes through."""
+SAFE = {"__init__", "extra_repr", "reset_parameters", "ready", "reads", "plannable", "replayable"}
+"""What may be overridden without a change of values."""
+MACHINERY = frozenset(vars(nn.Module()))
+"""What torch keeps in every module."""
+
+
+def plain(module: nn.Module | None, cls: type[nn.Module]) -> bool:
+    """Whether a module computes what `cls` does: all that `cls` has stands as it was written there.
+
+    Abstract methods are there to be written by subclasses. A class that torch makes on the spot, to parametrise a
+    module, overrides nothing. Hooks are not looked at here: a recorder has seen what they do.
+    """
+    if not isinstance(module, cls) or tampered(module):
+        return False
+    own = (set(_methods(cls)) | CALLED) - SAFE - getattr(cls, "__abstractmethods__", frozenset())
+    mro = type(module).__mro__
+    return not any(name in vars(derived) for derived in mro[: mro.index(cls)] for name in own)
+
+
+def tampered(module: nn.Module) -> bool:
+    """Whether a method has been assigned to the module itself, or a part of it, or a call does not reach `forward`."""
+    return any(astray(part) for part in module.modules())
+
+
+def astray(module: nn.Module) -> bool:
+    """The same of the module alone."""
+    kind = type(module)
+    if any(callable(getattr(kind, name, None)) for name in vars(module).keys() - MACHINERY):
+        return True
+    return kind.__call__ is not nn.Module.__call__ or kind._call_impl is not nn.Module._call_impl
+
+
+def unsaid(layer: MixingLayer) -> str | None:
+    """The method that a mixing layer inherits from a class that did not know its `forward`; None if it has its own.
+
+    `forward`, `ready` and `at` say the same thing, so that a class which overrides the first overrides the others. Of
+    tap layers, `taps` and `tap_weight` say it.
+    """
+    forward = _definer(layer, "forward")
+    for name, tap in (("ready", "taps"), ("at", "tap_weight")):
+        if name == "at" and not layer.plannable:
+            continue
+        said = tap if type(layer).__mro__[_definer(layer, name)] is TapLayer else name
+        if _definer(layer, said) > forward:
+            return said
+    return None
+
+
+def _definer(module: nn.Module, name: str) -> int:
+    """Which class of those that a module inherits from, in their order, has the method."""
+    return next(place for place, cls in enumerate(type(module).__mro__) if name in vars(cls))
+
+
+def _methods(cls: type) -> Iterator[str]:
+    """Names of functions and properties that a class and its bases below nn.Module define."""
+    for base in cls.__mro__:
+        if base not in (nn.Module, ABC, object):
+            for name, value in vars(base).items():
+                if callable(value) or isinstance(value, property | staticmethod | classmethod):
+                    yield name

@@ -1,0 +1,110 @@
+"""Leaks that no graph shows: values written in place, and modules that do something else than their class."""
+
+import pytest
+import torch
+from altered import ALTERED, UNSAID
+from hidden import WRITES, Statistic, mean
+from leaks import GREY, Base
+from nets import net_of
+from torch import nn
+from torch.nn.modules import module as machinery
+
+from pixkit.errors import CausalityError
+from pixkit.readiness.check import find, verify
+from pixkit.readiness.law import find_leak, require_law
+from pixkit.readiness.trace import Trace, Untraceable
+
+REFUSED = [*((cls, "changed in place") for cls, *_ in WRITES), *UNSAID]
+
+
+@pytest.mark.parametrize(("cls", "writer", "written"), WRITES, ids=[case[0].__name__ for case in WRITES])
+def test_what_is_written_and_read_again_is_not_traced(cls, writer, written):
+    with pytest.raises(Untraceable, match="changed in place") as error:
+        Trace(net_of(cls, GREY))
+    assert error.value.where.startswith(writer) and f"the result of {written}" in error.value.found
+
+
+@pytest.mark.parametrize(("cls", "reason"), REFUSED, ids=[case[0].__name__ for case in REFUSED])
+def test_nothing_is_proved_of_what_leaks_past_the_graph(cls, reason):
+    net = net_of(cls, GREY)
+    for _ in range(2):  # a network may have kept what it saw the first time
+        found = find(net)
+        assert isinstance(found.problem, Untraceable) and found.seen is not None
+        assert any(word in str(found.problem) for word in reason.split("|"))
+
+
+@pytest.mark.parametrize(("cls", "blamed"), ALTERED, ids=[case[0].__name__ for case in ALTERED])
+def test_a_module_that_is_not_what_its_class_is_mixes_everything(cls, blamed):
+    net = net_of(cls, GREY)
+    with pytest.raises(CausalityError) as error:
+        require_law(Trace(net))
+    assert f"what {blamed} gives" in str(error.value)
+    assert find(net).seen is not None
+
+
+def test_hooks_of_the_network_and_of_every_module_are_no_part_of_a_trace():
+    net = net_of(Sound, GREY)
+    assert find_leak(Trace(net)) is None
+    handle = net.register_forward_hook(lambda module, args, out: out + mean(out))
+    with pytest.raises(Untraceable, match="more than its forward"):
+        Trace(net)
+    handle.remove()
+    handle = machinery.register_module_forward_hook(lambda module, args, out: None)
+    try:
+        with pytest.raises(Untraceable, match="more than its forward"):
+            Trace(net)
+    finally:
+        handle.remove()
+    net.forward = lambda x, context=None: x
+    with pytest.raises(Untraceable, match="more than its forward"):
+        Trace(net)
+
+
+class Sound(Base):
+    def plant(self, spec):
+        self.bad = nn.ELU()
+
+
+class Watched(Sound):
+    """A hook counts, another has the values, and neither changes anything."""
+
+    def plant(self, spec):
+        super().plant(spec)
+        self.calls = []
+        for layer in (self.bad, self.body, self.body.apply_kernel):
+            layer.register_forward_hook(lambda module, args, out: self.calls.append(out.mean()))
+
+
+class Overwritten(Sound):
+    """What is written is not read again."""
+
+    def wrong(self, h):
+        h = h.mul_(-2.0)
+        h += 1
+        return torch.relu_(h)
+
+
+@pytest.mark.parametrize("cls", [Watched, Overwritten])
+def test_what_only_watches_and_what_nobody_reads_again_are_fine(cls):
+    net = net_of(cls, GREY)
+    assert verify(net) is not None
+
+
+def test_tracing_leaves_the_network_as_it_was():
+    class Constant(Sound):
+        def wrong(self, h):
+            return h + torch.ones(1, 6, 1, 1, dtype=torch.float64)
+
+    net = net_of(Constant, GREY)
+    hooks = net.backbone.bad._forward_hooks
+    before = set(vars(net))
+    assert find_leak(Trace(net)) is None
+    assert set(vars(net)) == before and net.backbone.bad._forward_hooks is hooks
+
+
+def test_a_statistic_that_is_not_written_is_static():
+    class Read(Statistic):
+        def wrong(self, h):
+            return h + self.stat
+
+    assert verify(net_of(Read, GREY)) is not None
