@@ -21,6 +21,7 @@ from pixkit.layers.base import MixingLayer, PointwiseLayer
 from pixkit.readiness.plain import plain, tampered
 from pixkit.readiness.row import Call, Kind, Row
 from pixkit.readiness.table import ROWS
+from pixkit.readiness.watch import hooked
 
 __all__ = ["Call", "Kind", "Row", "call_of", "kind_of", "row_of", "why_all"]
 
@@ -52,14 +53,26 @@ def _kind_of_layer(module: nn.BatchNorm2d | nn.Conv2d) -> Kind:
 def row_of(node: fx.Node, module: nn.Module | None) -> Row | None:
     """The operation's row of the table, if it has one."""
     if module is not None:
-        # A module that torch has parametrised is a subclass made on the spot; others may have a forward of their own.
-        known = next((cls for cls in type(module).__mro__ if cls in _by_alias()), None)
-        return _by_alias()[known] if known is not None and plain(module, known) else None
+        known = _known(module)
+        return _by_alias().get(known) if plain(module, known) else None
     return _by_alias().get(node.target)
+
+
+def _known(module: nn.Module) -> type[nn.Module]:
+    """The class that the operation is known by; nn.Module if there is none.
+
+    A module that torch has parametrised is a subclass made on the spot; others may have a forward of their own.
+    """
+    others = (nn.Conv2d, nn.BatchNorm2d, nn.Module)
+    return next(cls for cls in type(module).__mro__ if cls in _by_alias() or cls in others)
 
 
 def why_all(node: fx.Node, module: nn.Module | None) -> str:
     """Why an operation is taken to mix everything, for people: the end of a sentence that begins with its name."""
+    if module is not None and hooked(module) and kind_of(node, module) != "all":
+        return "has a hook that changes what it gives"
+    if module is not None and (tampered(module) or not (_known(module) is nn.Module or plain(module, _known(module)))):
+        return "runs other code than the class that the table of operations knows"
     if isinstance(module, nn.Conv2d | nn.BatchNorm2d):
         return "reads more than its own site of its own image"
     row = row_of(node, module)
