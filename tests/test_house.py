@@ -136,6 +136,12 @@ def test_the_table_of_moves_leads_to_modules_that_are_there():
             assert place.with_suffix(".py").exists() or (place / "__init__.py").exists(), f"{former} -> {name}"
 
 
+def test_no_two_test_files_have_one_name():
+    """pytest imports them by that name alone: of two in one session the second is not collected."""
+    names = [path.name for path in (ROOT / "tests").rglob("*.py") if path.name != "conftest.py"]
+    assert sorted(names) == sorted(set(names))
+
+
 def test_every_module_of_0_1_is_there_or_in_the_table_of_moves():
     moved = re.findall(r"^\| `([\w.]+)` \| `", read("CHANGELOG.md"), re.MULTILINE)
     former = read("tests/legacy/modules-0.1.txt").split()
