@@ -128,6 +128,7 @@ def _reopen(run: Run, text: str, settings: dict[str, Any], now: dict[str, Any], 
     before = run.environment()
     different = changed(before, now)
     if different:
-        reporter.message(f"not the same as before, so results may differ in the last bits: {different}")
+        how_far = " in the last bits" if before.get("plugins") == now["plugins"] else ""
+        reporter.message(f"not the same as before, so results may differ{how_far}: {different}")
     previous = [*before.pop("previous", []), before] if different else before.get("previous", [])
     run.reopen(text, settings, {**now, "previous": previous})

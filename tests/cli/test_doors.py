@@ -1,6 +1,7 @@
 """Plugins on the command line: their commands, and what becomes of broken ones."""
 
 import json
+import re
 import shlex
 
 import pytest
@@ -255,3 +256,29 @@ def test_why_whole_passes_are_made_is_said_once(spawn, workplace):
         told = spawn(*command, "--plugin", "my.py").communicate()[1]
         assert told.count("whole passes") == 1 and "warning" not in told, told
         assert spawn(*command, "-q", "--plugin", "my.py").communicate()[1] == ""
+
+
+def test_an_edited_plugin_file_is_said_to_be_another(pixkit, install, workplace):
+    """In a line each time that the run is loaded, until resuming has made it the run's own."""
+    from pixkit.components.plugins import plugins
+
+    def afresh(*arguments):
+        plugins.cache_clear()
+        return pixkit(*arguments, "--plugin", "my.py")
+
+    mine_in(workplace)
+    assert afresh("build", "-q", "mine.yaml", "-o", "run").code == 0
+    (workplace / "my.py").write_text(MINE + "# edited\n", encoding="utf-8")
+    said = r"run: the run was made with my\.py \w{12}, and this is my\.py \w{12}, which brings the backbone 'mine'"
+    for command in (
+        ["sample", "run", "-n", 1, "-o", "x.npz"],
+        ["eval", "run"],
+        ["bench", "sample", "run", "--batch", 1],
+    ):
+        with pytest.warns(RuntimeWarning, match=said) as caught:
+            assert afresh(*command).code == 0
+        assert len(caught) == 1
+    with pytest.warns(RuntimeWarning, match=said):
+        outcome = afresh("build", "run", "--resume")
+    assert re.search(r"not the same as before, so results may differ: plugin my\.py:my \w{12} -> \w{12}\n", outcome.err)
+    assert afresh("sample", "run", "-n", 1, "-o", "x.npz").code == 0
