@@ -6,6 +6,7 @@ sites has a grid of (1, 1). One law makes a network causal: what predicts a sub-
 
 from __future__ import annotations
 
+import threading
 from typing import Any, cast
 
 import torch
@@ -72,12 +73,28 @@ class Trace:
         return joined if operation.groups_apart else joined.amax(0, keepdim=True).expand_as(joined)
 
 
+TRACING = threading.Lock()
+"""Torch.fx changes nn.Module itself while it traces: one thread at a time."""
+
+
 class _Tracer(fx.Tracer):
     def is_leaf_module(self, m: nn.Module, module_qualified_name: str) -> bool:
         return isinstance(m, MixingLayer | PointwiseLayer) or super().is_leaf_module(m, module_qualified_name)
 
+    def __init__(self) -> None:
+        super().__init__()
+        self.thread = threading.get_ident()
+
+    def getattr(self, attr: str, attr_val: Any, parameter_proxy_cache: dict[str, Any]) -> Any:
+        """Torch.fx changes what every module's attributes are; those of other threads' modules stay."""
+        if threading.get_ident() != self.thread:
+            return attr_val
+        return super().getattr(attr, attr_val, parameter_proxy_cache)
+
     def call_module(self, m: nn.Module, forward: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-        """Trace a call; what is called is in evaluation mode, as the network was put."""
+        """Trace a call; what is called is in evaluation mode, as the network was put. Other threads' calls are theirs."""
+        if threading.get_ident() != self.thread:
+            return forward(*args, **kwargs)
         require_evaluation(m, self.path_of_module(m))
         return super().call_module(m, forward, args, kwargs)
 
@@ -86,7 +103,8 @@ def _trace(network: Autoregressive) -> fx.GraphModule:
     require_own_call(network)
     attributes = set(vars(network))
     try:
-        return fx.GraphModule(network, _Tracer().trace(network))
+        with TRACING:
+            return fx.GraphModule(network, _Tracer().trace(network))
     except Untraceable:
         raise
     except Exception as error:  # whatever a foreign forward raises on proxies
