@@ -92,7 +92,7 @@ class _Tracer(fx.Tracer):
         return super().getattr(attr, attr_val, parameter_proxy_cache)
 
     def call_module(self, m: nn.Module, forward: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-        """Trace a call; what is called is in evaluation mode, as the network was put. Other threads' calls are theirs."""
+        """Trace a call; what is called is in evaluation mode, as the network was put. Not other threads' calls."""
         if threading.get_ident() != self.thread:
             return forward(*args, **kwargs)
         require_evaluation(m, self.path_of_module(m))
