@@ -69,9 +69,9 @@ class EagerExecutor(ReferenceExecutor):
         for instruction, place in self.placed[step]:
             name = instruction.operation.name
             if name in self.linear and (isinstance(place, int) or self.linear[name].padded is not None):
-                self._keep(instruction, place, self._mix(instruction, place, self.linear[name]))
+                self._store(instruction, _span(place), self._mix(instruction, place, self.linear[name]))
             elif instruction.opcode == "POINT":
-                self._keep(instruction, place, self._compute(instruction, place))
+                self._store(instruction, _span(place), self._compute(instruction, place))
             else:
                 self._execute(instruction)
 
@@ -94,18 +94,6 @@ class EagerExecutor(ReferenceExecutor):
         if isinstance(place, int):
             return each_part(lambda memory: memory[:, place, :, None, None], self.memory[source])
         return each_part(lambda memory: memory[:, place].transpose(1, 2)[..., None], self.memory[source])
-
-    def _keep(self, instruction: Instruction, place: Place, values: Any) -> None:
-        """As the reference executor's `_store`."""
-        name, group, groups = instruction.operation.name, instruction.group, self.plan.trace.groups
-        if name in self.fleeting:
-            self.passing[name, group] = values
-            return
-        memories = self.memory[name]
-        pairs = zip(memories, values, strict=True) if isinstance(values, tuple | list) else [(memories, values)]
-        for memory, value in pairs:
-            found = value[:, group::groups, :, 0]
-            memory[:, place, group::groups] = found[..., 0] if isinstance(place, int) else found.transpose(1, 2)
 
     def _mix(self, instruction: Instruction, place: Place, linear: Linear) -> Tensor:
         """A tap layer, one product for each run of taps; [B, M, S, 1]."""
@@ -157,6 +145,11 @@ def _place(sites: Tensor) -> Place:
     first, last = int(sites[0]), int(sites[-1])
     in_a_row = last - first + 1 == len(sites) and bool((sites.diff() == 1).all())
     return slice(first, last + 1) if in_a_row else sites
+
+
+def _span(place: Place) -> slice | Tensor:
+    """The place as what keeps its axis."""
+    return slice(place, place + 1) if isinstance(place, int) else place
 
 
 def _dense(module: nn.Conv2d, x: Tensor) -> Tensor:

@@ -101,10 +101,10 @@ class ReferenceExecutor(Executor):
             inputs = [self.memory[source] for source in operation.inputs]
             module: Any = operation.module
             values = module.at(group, groups, sites, inputs, self.states[name])
-            self._store(instruction, spread(values, group, groups, operation.maps))
+            self._store(instruction, sites, spread(values, group, groups, operation.maps))
         else:
             at = {source: self._at(source, group, sites, operation) for source in operation.inputs}
-            self._store(instruction, run_node(self.plan.trace, operation, at))
+            self._store(instruction, sites, run_node(self.plan.trace, operation, at))
         if name in self.computed:
             self.computed[name] += len(sites) * (groups if instruction.opcode == "ALL" else 1)
 
@@ -116,8 +116,8 @@ class ReferenceExecutor(Executor):
             return self.static[source] if source in self.static else self._image(source)
         return each_part(lambda memory: memory[:, sites].transpose(1, 2)[..., None], self.memory[source])
 
-    def _store(self, instruction: Instruction, values: Any) -> None:
-        """Keep [B, M, S, 1]: for the step, or the group's maps at the sites for good."""
+    def _store(self, instruction: Instruction, sites: Tensor | slice, values: Any) -> None:
+        """Keep [B, M, S, 1]: for the step, or the group's maps at the instruction's sites for good."""
         name, group, groups = instruction.operation.name, instruction.group, self.plan.trace.groups
         if name in self.fleeting:
             self.passing[name, group] = values
@@ -125,7 +125,7 @@ class ReferenceExecutor(Executor):
         memories = self.memory[name]
         pairs = zip(memories, values, strict=True) if isinstance(values, tuple | list) else [(memories, values)]
         for memory, value in pairs:
-            memory[:, instruction.sites, group::groups] = value[:, group::groups, :, 0].transpose(1, 2)
+            memory[:, sites, group::groups] = value[:, group::groups, :, 0].transpose(1, 2)
 
     def _allocate(self, operation: Operation) -> Any:
         if not operation.maps:
