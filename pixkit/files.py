@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import errno
 import os
+import re
 import shutil
 import stat
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO
 
@@ -53,6 +54,35 @@ def open_regular(path: str | os.PathLike[str], *, links: bool = True, most: int 
         os.close(descriptor)
         raise
     return open(descriptor, "rb")
+
+
+def open_own(path: str | os.PathLike[str], flags: int) -> int:
+    """Open a file of pixkit's own to write in place, and give the descriptor: never through a link, a pipe or a device.
+
+    What is written to a link, or to a second name of a file, would go into a file that is not pixkit's. `flags` are
+    `os.open`'s, `os.O_TRUNC` left out: truncate the descriptor, once it is known what was opened.
+
+    Raises:
+        NotRegular: if it is "a link", "a folder", "a pipe or a device", or "a second name of another file".
+        OSError: if it cannot be opened.
+    """
+    with suppress(FileNotFoundError):
+        _check_own(os.stat(path, follow_symlinks=False))
+    # Looked at again, since it may have become something else: pipes are not waited for, links are errors.
+    careful = sum(getattr(os, name, 0) for name in ("O_NOFOLLOW", "O_NONBLOCK", "O_BINARY"))
+    descriptor = os.open(path, flags | careful, 0o666)
+    try:
+        _check_own(os.fstat(descriptor))
+    except OSError:
+        os.close(descriptor)
+        raise
+    return descriptor
+
+
+def _check_own(status: os.stat_result) -> None:
+    _check(status, None)
+    if status.st_nlink > 1:
+        raise NotRegular(errno.EMLINK, "a second name of another file")
 
 
 def _check(status: os.stat_result, most: int | None) -> None:
@@ -167,6 +197,19 @@ def discard(path: Path) -> None:
     remove(hidden)
     path.rename(hidden)
     remove(hidden)
+
+
+def leftover_of(name: str) -> str | None:
+    """The name of the file or folder of which one named `name` is a half-written or half-removed form, or None.
+
+    These are the temporary names of `replacing` (`.last.123.tmp` is one of `last`, `.best.123.tmp.png` of `best.png`)
+    and of `new_folder` and `discard` (`.step-5.tmp` and `.step-5.old.tmp` are of `step-5`).
+    """
+    file = re.fullmatch(r"\.(.+)\.[0-9]+\.tmp(\.[^.]+)?", name)
+    if file:
+        return file[1] + (file[2] or "")
+    folder = re.fullmatch(r"\.(.+?)(\.old)?\.tmp", name)
+    return folder[1] if folder else None
 
 
 def is_leftover(name: str) -> bool:

@@ -1,10 +1,11 @@
-"""Opening files that nobody vouches for; writing is tested in tests/runs."""
+"""Opening files that nobody vouches for, and files of one's own; the rest of writing is tested in tests/runs."""
 
+import errno
 import os
 
 import pytest
 
-from pixkit.files import NotRegular, TooLarge, open_regular
+from pixkit.files import NotRegular, TooLarge, leftover_of, open_own, open_regular
 
 
 @pytest.fixture
@@ -55,3 +56,66 @@ def test_size_is_judged_before_the_file_is_opened(file, monkeypatch):
     monkeypatch.setattr(os, "open", lambda *given: pytest.fail("it was opened"))
     with pytest.raises(TooLarge, match="5 bytes"):
         open_regular(file, most=4)
+
+
+WRITE = os.O_WRONLY | os.O_CREAT
+
+
+def test_a_file_of_ones_own_is_made_and_opened_again(tmp_path):
+    for text in (b"123", b"45"):
+        descriptor = open_own(tmp_path / "own", WRITE | os.O_APPEND)
+        os.write(descriptor, text)
+        os.close(descriptor)
+    assert (tmp_path / "own").read_bytes() == b"12345"
+
+
+def test_nothing_is_written_through_a_link_a_pipe_or_a_second_name(file, tmp_path):
+    (tmp_path / "link").symlink_to(file)
+    (tmp_path / "dangling").symlink_to(tmp_path / "nowhere")
+    os.mkfifo(tmp_path / "pipe")
+    (tmp_path / "folder").mkdir()
+    kinds = {"link": "a link", "dangling": "a link", "pipe": "a pipe or a device", "folder": "a folder"}
+    for name, kind in kinds.items():
+        with pytest.raises(NotRegular, match=kind):
+            open_own(tmp_path / name, WRITE)
+    assert not (tmp_path / "nowhere").exists()
+    os.link(file, tmp_path / "second")
+    with pytest.raises(NotRegular, match="a second name"):
+        open_own(tmp_path / "second", WRITE)
+
+
+@pytest.mark.parametrize(("kind", "number"), [("link", errno.ELOOP), ("pipe", errno.ENXIO), ("second", errno.EMLINK)])
+def test_a_file_of_ones_own_that_becomes_something_else_is_refused(file, tmp_path, monkeypatch, kind, number):
+    own = tmp_path / "own"
+    own.write_bytes(b"")
+    real = os.open
+
+    def swap(*given):
+        own.unlink()
+        {"link": own.symlink_to, "pipe": lambda _: os.mkfifo(own), "second": own.hardlink_to}[kind](file)
+        return real(*given)
+
+    monkeypatch.setattr(os, "open", swap)
+    with pytest.raises(OSError, check=lambda error: error.errno == number):
+        open_own(own, WRITE)
+    assert file.read_bytes() == b"12345"
+
+
+@pytest.mark.parametrize(
+    ("name", "of"),
+    [
+        (".last.123.tmp", "last"),
+        (".build.7.tmp.lock", "build.lock"),
+        (".recipe.lock.12.tmp.yaml", "recipe.lock.yaml"),
+        (".best.1.tmp.png", "best.png"),
+        (".step-5.tmp", "step-5"),
+        (".step-5.old.tmp", "step-5"),
+        ("step-5.tmp", None),
+        ("last.123.tmp", None),
+        (".draft.tmp.txt", None),
+        (".tmp", None),
+        (".hidden", None),
+    ],
+)
+def test_temporary_names_say_whose_they_are(name, of):
+    assert leftover_of(name) == of
