@@ -8,7 +8,6 @@ state, the latest scores, and the SHA-256 of all that. Loading runs no code that
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +19,8 @@ from torch import Tensor, nn
 
 from pixkit.errors import CheckpointError, NonFiniteError
 from pixkit.files import new_folder, replacing, writing
-from pixkit.runs.manifest import FORMAT, MANIFEST, Manifest, encode_manifest, read_bytes, read_manifest, sha256
+from pixkit.runs.manifest import FORMAT, MANIFEST, Manifest, encode_manifest, read_manifest, sha256
+from pixkit.runs.reading import RunFile
 
 Tensors = Mapping[str, Tensor]
 
@@ -71,7 +71,7 @@ def amend(folder: Path, *, state: dict[str, Any], metrics: dict[str, Any]) -> No
         CheckpointError: if its manifest is damaged.
         RunError: if it cannot be written; it is as it was then.
     """
-    body = {**asdict(read_manifest(folder)), "format": FORMAT, "state": state, "metrics": metrics}
+    body = {**read_manifest(folder).model_dump(), "format": FORMAT, "state": state, "metrics": metrics}
     with writing(folder), replacing(folder / MANIFEST) as temporary:
         temporary.write_bytes(encode_manifest(body))
 
@@ -86,25 +86,25 @@ def read_tensors(folder: Path, manifest: Manifest, name: str) -> dict[str, Tenso
     if name not in manifest.files:
         raise CheckpointError(f"there are no {name} weights in this checkpoint", where=str(folder))
     record = manifest.files[name]
-    data = read_bytes(path)
+    data = RunFile(path, record.bytes, links=False, error=CheckpointError).content()
     if data[:2] in (b"PK", b"\x80\x02", b"\x80\x03", b"\x80\x04", b"\x80\x05"):
         raise CheckpointError("a pickle, which could run anything", where=str(path), expected="safetensors")
-    if len(data) != record["bytes"]:
+    if len(data) != record.bytes:
         raise CheckpointError(
-            "cut short or padded", where=str(path), found=f"{len(data)} bytes", expected=f"{record['bytes']} bytes"
+            "cut short", where=str(path), found=f"{len(data)} bytes", expected=f"{record.bytes} bytes"
         )
-    if sha256(data) != record["sha256"]:
+    if sha256(data) != record.sha256:
         raise CheckpointError(
             "damaged: its bytes are not those that were saved",
             where=str(path),
             found=f"SHA-256 {sha256(data)}",
-            expected=record["sha256"],
+            expected=record.sha256,
         )
     try:
         tensors = parse_tensors(data)
     except (SafetensorError, ValueError, KeyError) as error:
         raise CheckpointError("not a safetensors file", where=str(path), found=str(error)) from None
-    if layout(tensors) != record["layout"]:
+    if layout(tensors) != record.layout:
         raise CheckpointError("names, types or shapes are not those that were saved", where=str(path))
     bad = non_finite(tensors)
     if bad:

@@ -18,6 +18,7 @@ from pixkit.randomness import derive, isolated_rng, seed_torch
 from pixkit.recipe import LoadedRecipe, Recipe, load_recipe, revise_recipe
 from pixkit.recipe.overrides import one_by_one
 from pixkit.runs import checkpoint as checkpoints
+from pixkit.runs.reading import MOST_TEXT, RunFile
 from pixkit.runs.record import pick_device
 from pixkit.runs.run import Run
 from pixkit.runs.versions import warn_of_others
@@ -107,7 +108,8 @@ def recipe_to_build(
     if not resume or not run.started:
         return load_recipe(recipe, overrides), None
     given = run.path / "recipe.yaml"
-    text = given.read_text(encoding="utf-8") if given.is_file() else ""
+    hint = "move it away: the run is continued by its recipe.lock.yaml"
+    text = RunFile(given, MOST_TEXT, hint=hint).text_if_any() or ""
     return LoadedRecipe(locked_recipe(run, overrides), given, text, one_by_one(overrides), Path.cwd()), run.path
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any
 
@@ -12,21 +11,22 @@ from pixkit.components.plugins import registry as installed
 from pixkit.components.registry import Registry
 from pixkit.errors import PixkitError, PluginError, RecipeError, RunError
 from pixkit.recipe import Recipe, parse_yaml
+from pixkit.runs.reading import MOST_JSON, MOST_TEXT, RunFile
+from pixkit.runs.records import Environment, Settings, typed
 
 
 def read_settings(path: Path) -> dict[str, Any]:
-    """What a lock says: the whole recipe, and the section `lock`.
+    """What a lock says: the whole recipe, and the section `lock`, which is as `records.Lock` says.
 
     Raises:
-        RunError: if it cannot be read.
+        RunError: if it cannot be read, is damaged, or was written by a newer pixkit.
     """
+    text = RunFile(path, MOST_TEXT).text()
     try:
-        settings = parse_yaml(path.read_text(encoding="utf-8"), str(path)).plain()
-    except (OSError, UnicodeDecodeError, RecipeError) as error:
+        settings: dict[str, Any] = parse_yaml(text, str(path)).plain()
+    except RecipeError as error:
         raise RunError("cannot be read", where=str(path), found=str(error)) from None
-    lock = settings.get("lock") if isinstance(settings, dict) else None
-    if not isinstance(lock, dict) or not {"image", "classes", "data", "changes"} <= set(lock):
-        raise RunError("the section 'lock' is missing or incomplete", where=str(path))
+    typed(Settings, settings, str(path))
     return settings
 
 
@@ -60,7 +60,7 @@ def _invalid(error: ValidationError, path: Path, registry: Registry) -> PixkitEr
 def built_with(path: Path) -> dict[str, str]:
     """Versions of the distributions that a run was built with; none if env.json cannot be read."""
     try:
-        plugins = json.loads(path.read_text(encoding="utf-8"))["plugins"]
-        return {str(key).rpartition(":")[0]: str(version) for key, version in plugins.items()}
-    except (OSError, ValueError, LookupError, TypeError, AttributeError):
+        found = typed(Environment, RunFile(path, MOST_JSON).json_if_any() or {}, str(path))
+    except RunError:
         return {}
+    return {key.rpartition(":")[0]: version for key, version in found.plugins.items()}

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-import errno
 import hashlib
 import json
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
+
+from pydantic import Field
 
 from pixkit.errors import CheckpointError
-from pixkit.files import open_regular
+from pixkit.runs.reading import MOST_JSON, RunFile, parse_json
+from pixkit.runs.records import Count, Record, typed
 
 Migrations = Mapping[int, Callable[[dict[str, Any]], dict[str, Any]]]
 
@@ -22,15 +23,22 @@ MIGRATIONS: Migrations = {}
 """From a format to the next: what makes of that version's manifest the following version's."""
 
 
-@dataclass(frozen=True)
-class Manifest:
-    """What a manifest says. `files` has, by name without suffix, sha256, bytes and layout of each."""
+class FileRecord(Record):
+    """What vouches for a file beside the manifest."""
 
-    step: int
+    sha256: str
+    bytes: Count
+    layout: str
+
+
+class Manifest(Record):
+    """What a manifest says; `files` by name without suffix."""
+
+    step: Count
     model: str
-    files: dict[str, dict[str, Any]]
-    state: dict[str, Any] = field(default_factory=dict)
-    metrics: dict[str, Any] = field(default_factory=dict)
+    files: dict[Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]+$")], FileRecord]
+    state: dict[str, Any]
+    metrics: dict[str, Any]
 
 
 def read_manifest(
@@ -46,9 +54,9 @@ def read_manifest(
     path = folder / MANIFEST
     if folder.is_symlink() or not folder.is_dir():
         raise CheckpointError("there is no checkpoint", where=str(folder), expected="a folder, not a link")
-    body = decode_manifest(read_bytes(path), path)
+    body = decode_manifest(RunFile(path, MOST_JSON, links=False, error=CheckpointError).content(), path)
     body = _migrate(body, path, migrations, newest)
-    manifest = _typed(body, path)
+    manifest = typed(Manifest, body, str(path), error=CheckpointError)
     named = re.fullmatch(r"step-(\d+)", folder.name)
     if named and int(named[1]) != manifest.step:
         raise CheckpointError(
@@ -60,44 +68,6 @@ def read_manifest(
     return manifest
 
 
-def read_bytes(path: Path) -> bytes:
-    """The bytes of one of a run's files.
-
-    Raises:
-        CheckpointError: if it is missing, or a link, a folder, a pipe or a device.
-    """
-    try:
-        with open_regular(path, links=False) as file:
-            return file.read()
-    except OSError as error:
-        reason = "a link" if error.errno == errno.ELOOP else error.strerror or str(error)
-        raise CheckpointError("cannot be read", where=str(path), found=reason, expected="a regular file") from None
-
-
-def read_line(path: Path, pattern: str) -> str:
-    """The one line of a text file that must match `pattern`, a regular expression.
-
-    Raises:
-        CheckpointError: if the file is missing or says something else.
-    """
-    text = read_bytes(path).decode("utf-8", "replace").removesuffix("\n")
-    if not re.fullmatch(pattern, text):
-        raise CheckpointError("unreadable", where=str(path), found=repr(text[:80]), expected=f"a line like {pattern}")
-    return text
-
-
-def _typed(body: dict[str, Any], path: Path) -> Manifest:
-    """The manifest of a body that is intact, but may have been written by anyone."""
-    shape = {"step": int, "model": str, "files": dict, "state": dict, "metrics": dict}
-    for key, kind in shape.items():
-        if not isinstance(body.get(key), kind):
-            raise CheckpointError(f"the key '{key}' is missing or wrong", where=str(path), expected=kind.__name__)
-    for name, record in body["files"].items():
-        if not isinstance(record, dict) or not {"sha256", "bytes", "layout"} <= set(record):
-            raise CheckpointError(f"the record of '{name}' is incomplete", where=str(path))
-    return Manifest(**{key: body[key] for key in shape})
-
-
 def encode_manifest(body: dict[str, Any]) -> bytes:
     """The one way to write this content, with its checksum: so that any changed byte shows."""
     bare = {key: value for key, value in body.items() if key != "sha256"}
@@ -107,9 +77,9 @@ def encode_manifest(body: dict[str, Any]) -> bytes:
 def decode_manifest(data: bytes, path: Path) -> dict[str, Any]:
     """The content of a manifest's bytes, read from `path`; CheckpointError unless `encode_manifest` wrote them."""
     try:
-        body = json.loads(data)
+        body = parse_json(data)
         intact = isinstance(body, dict) and encode_manifest(body) == data
-    except (ValueError, RecursionError):
+    except ValueError:
         intact = False
     if not intact:
         raise CheckpointError("damaged: its bytes are not those that were saved", where=str(path))
@@ -117,9 +87,8 @@ def decode_manifest(data: bytes, path: Path) -> dict[str, Any]:
 
 
 def _migrate(body: dict[str, Any], path: Path, migrations: Migrations, newest: int) -> dict[str, Any]:
-    while body.get("format") != newest:
-        version = body.get("format")
-        if not isinstance(version, int) or version not in migrations:
+    while type(version := body.get("format")) is not int or version != newest:
+        if type(version) is not int or version not in migrations:
             raise CheckpointError(
                 "a checkpoint format that this pixkit does not read",
                 where=str(path),

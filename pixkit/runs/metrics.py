@@ -11,6 +11,11 @@ from types import TracebackType
 from typing import Any
 
 from pixkit.files import write_text, writing
+from pixkit.runs.reading import RunFile, parse_json
+
+MOST_LOG = 2**32
+"""Bytes of the file: some ten million rows."""
+MOST_ROW = 1_000_000
 
 
 class MetricsLog:
@@ -49,17 +54,21 @@ class MetricsLog:
 
 
 def read_rows(path: Path) -> Iterator[dict[str, Any]]:
-    """The rows of a log, up to the first that was not written whole."""
-    if not path.exists():
-        return
-    with open(path, encoding="utf-8", errors="replace") as file:
-        for line in file:
-            try:
-                row = json.loads(line)
-            except ValueError:
-                return
-            if not line.endswith("\n") or not isinstance(row, dict) or "step" not in row:
-                return
+    """The rows of a log. Lines that are none are left out: a killed build tears the last one.
+
+    Raises:
+        RunError: if the file cannot be read, or has a line longer than MOST_ROW.
+    """
+    from pixkit.runs.records import Row
+
+    hint = "move it away: the run does without its rows"
+    for line in RunFile(path, MOST_LOG, hint=hint).lines_if_any(MOST_ROW):
+        try:
+            row = parse_json(line)
+            Row.model_validate(row)
+        except ValueError:
+            continue
+        if line.endswith(b"\n"):
             yield row
 
 

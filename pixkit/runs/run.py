@@ -27,11 +27,12 @@ from pixkit.errors import CheckpointError, RunError
 from pixkit.files import clean_leftovers, discard, remove, write_text, writing
 from pixkit.image import ImageSpec
 from pixkit.runs.lock import BUILD_LOCK, check_target, locked
-from pixkit.runs.manifest import read_line
+from pixkit.runs.reading import MOST_JSON, RunFile, first_line, read_line
 
 if TYPE_CHECKING:
     from pixkit.components.registry import Registry
     from pixkit.recipe.schema import Recipe
+    from pixkit.runs.records import Lock, Record
 
 LOCK_HEADER = "# Written by pixkit; the recipe as it was given is in recipe.yaml.\n"
 FILES = ("recipe.yaml", "env.json", "metrics.jsonl", "scores.json", "nonfinite.json", "last", "best")
@@ -92,11 +93,7 @@ class Run:
     @property
     def started(self) -> bool:
         """Whether a build has begun to write here."""
-        try:
-            with open(self._lock, encoding="utf-8") as file:
-                return file.readline() == LOCK_HEADER
-        except (OSError, UnicodeDecodeError):
-            return False
+        return first_line(self._lock) == LOCK_HEADER.rstrip("\n")
 
     def start(self, recipe_text: str, settings: dict[str, Any], environment: dict[str, Any]) -> None:
         """Begin a new run: remove what an older one left, write recipe, lock and environment.
@@ -161,22 +158,41 @@ class Run:
         return recipe_of(self.settings(), self._lock, registry)
 
     def environment(self) -> dict[str, Any]:
-        """What env.json says; empty where a killed build did not get to write it."""
-        return _read_json(self.path / "env.json")
+        """What env.json says; empty where a killed build did not get to write it.
+
+        Raises:
+            RunError: if it is damaged.
+        """
+        from pixkit.runs.records import Environment
+
+        return _json(self.path / "env.json", Environment)
 
     def final_scores(self) -> dict[str, Any]:
-        """The final table; empty while there is none."""
-        return _read_json(self.scores)
+        """The final table; empty while there is none.
+
+        Raises:
+            RunError: if scores.json is damaged.
+        """
+        from pixkit.runs.records import FinalScores
+
+        return _json(self.scores, FinalScores)
 
     @property
     def spec(self) -> ImageSpec:
         """Shape and levels of the images that the model was built for."""
-        return ImageSpec(**self.settings()["lock"]["image"])
+        image = self._locked.image
+        return ImageSpec(image.channels, image.height, image.width, image.levels)
 
     @property
     def classes(self) -> int | None:
         """Number of label classes that the model was built for."""
-        return self.settings()["lock"]["classes"]
+        return self._locked.classes
+
+    @property
+    def _locked(self) -> Lock:
+        from pixkit.runs.records import Lock
+
+        return Lock.model_validate(self.settings()["lock"])
 
     def steps(self) -> list[int]:
         """Steps with a checkpoint, ascending."""
@@ -230,15 +246,17 @@ class Run:
                 discard(self.checkpoint_folder(step))
 
 
-def _read_json(path: Path) -> dict[str, Any]:
-    """What a JSON file of a run says; empty where there is none, as a killed build may leave it.
+def _json(path: Path, model: type[Record]) -> dict[str, Any]:
+    """What a JSON file of a run says, once it is known to be of that kind; empty where there is none.
 
     Raises:
-        RunError: if it cannot be read.
+        RunError: if it is damaged.
     """
-    try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
+    from pixkit.runs.records import typed
+
+    hint = f"move it away: the run does without {path.name}"
+    found = RunFile(path, MOST_JSON, hint=hint).json_if_any()
+    if found is None:
         return {}
-    except (OSError, ValueError) as error:
-        raise RunError("cannot be read", where=str(path), found=str(error)) from None
+    typed(model, found, str(path), hint=hint)
+    return dict(found)

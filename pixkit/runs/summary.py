@@ -46,8 +46,6 @@ def summary(run: Run) -> dict[str, Any]:
 
 def _model(section: dict[str, Any]) -> str:
     """The names of the model's parts that say most: the model, its backbone and its head."""
-    parts = [section["type"]]
-    for key in ("backbone", "head"):
-        if isinstance(section.get(key), dict):
-            parts.append(section[key]["type"])
-    return " ".join(parts)
+    parts = [section, *(section.get(key) for key in ("backbone", "head"))]
+    names = [part.get("type") for part in parts if isinstance(part, dict)]
+    return " ".join(name for name in names if isinstance(name, str))

@@ -12,7 +12,13 @@ from pixkit.image import ImageSpec
 from pixkit.recipe import load_recipe
 from pixkit.runs.run import BUILD_LOCK, Run
 
-LOCK = {"image": {"channels": 1, "height": 8, "width": 8, "levels": 17}, "classes": 10, "data": {}, "changes": []}
+LOCK = {
+    "image": {"channels": 1, "height": 8, "width": 8, "levels": 17},
+    "classes": 10,
+    "data": {"description": "digits, 17 levels", "hashes": {}},
+    "parameters": 1,
+    "changes": [],
+}
 
 
 @pytest.fixture(scope="module")
@@ -223,9 +229,9 @@ def test_a_damaged_lock_is_an_error(run):
     header = path.read_text().split("\n")[0]
     for text, message in (
         ("a: [1", "cannot be read"),
-        ("a: 1", "'lock' is missing"),
-        ("[]", "'lock' is missing"),
-        ("lock: {}", "incomplete"),
+        ("a: 1", "is missing"),
+        ("[]", "does not say what it should"),
+        ("lock: {}", "is missing"),
     ):
         path.write_text(f"{header}\n{text}\n")
         with pytest.raises(RunError, match=message):

@@ -241,10 +241,10 @@ def test_a_manifest_without_its_keys_is_refused(folder, key, value):
     assert f"'{key}'" in refused(folder)
 
 
-@pytest.mark.parametrize("record", [None, {}, {"sha256": "x", "bytes": 3}])
+@pytest.mark.parametrize("record", [None, {}, {"sha256": "x", "bytes": 3}, {"sha256": "x", "bytes": -1, "layout": ""}])
 def test_an_incomplete_record_is_refused(folder, record):
     rewrite(folder, lambda body: body["files"].update(model=record))
-    assert "incomplete" in refused(folder)
+    assert "files.model" in refused(folder)
 
 
 @pytest.mark.parametrize("text", ["", "[]", "null", "{}", "NaN", "[" * 100_000, '{"sha256": "\\ud800"}'])

@@ -1,0 +1,192 @@
+"""Reading the files of a run: regular ones, no larger than they can be, and data that are not nested without end.
+
+Whatever stands there, there is an answer soon: what it says, or an error that names the file. What the data have to be
+is in `pixkit.runs.records`.
+"""
+
+from __future__ import annotations
+
+import errno
+import json
+import math
+import os
+import re
+from collections.abc import Iterable, Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, BinaryIO
+
+from pixkit.errors import CheckpointError, PixkitError, RunError
+from pixkit.files import NotRegular, TooLarge, open_regular
+
+MOST_TEXT = 1_000_000
+"""Bytes of a recipe (see `pixkit.recipe.files`) and of its lock."""
+MOST_JSON = 16_000_000
+"""Bytes of a JSON file. A manifest has some hundred; an env.json some hundred for each change of the machine."""
+MOST_POINTER = 100
+"""Bytes of `last` and `best`."""
+MAX_DEPTH = 50
+
+
+@dataclass(frozen=True)
+class RunFile:
+    """A file of a run.
+
+    Attributes:
+        path: where it is.
+        most: bytes that it may have; no more are read.
+        links: whether a link may stand in its place.
+        error: the class of what is raised, if it is missing, no regular file, too large, or damaged.
+        hint: what to do then.
+    """
+
+    path: Path
+    most: int
+    links: bool = True
+    error: type[PixkitError] = RunError
+    hint: str | None = None
+
+    def content(self) -> bytes:
+        """Its bytes."""
+        data = self.content_if_any()
+        if data is None:
+            raise self.unreadable(os.strerror(errno.ENOENT))
+        return data
+
+    def content_if_any(self) -> bytes | None:
+        """Its bytes; None where nothing is there, not even a link that leads nowhere."""
+        with self._reading(), _closing(self._open()) as file:
+            data = None if file is None else file.read(self.most + 1)
+        if data is not None and len(data) > self.most:
+            raise self.unreadable(f"more than {self.most} bytes", f"at most {self.most} bytes")
+        return data
+
+    def lines_if_any(self, longest: int) -> Iterator[bytes]:
+        """Its lines one by one, none of more than `longest` bytes; none where nothing is there."""
+        with self._reading(), _closing(self._open()) as file:
+            while file is not None and (line := file.readline(longest + 1)):
+                if len(line) > longest:
+                    raise self.unreadable(f"a line of more than {longest} bytes", "lines of text")
+                yield line
+
+    def _open(self) -> BinaryIO | None:
+        try:
+            return open_regular(self.path, links=self.links, most=self.most)
+        except FileNotFoundError:
+            if os.path.lexists(self.path):
+                raise
+            return None
+
+    @contextmanager
+    def _reading(self) -> Iterator[None]:
+        try:
+            yield
+        except TooLarge as failure:
+            raise self.unreadable(str(failure.strerror), f"at most {self.most} bytes") from None
+        except OSError as failure:
+            raise self.unreadable(_reason(failure)) from None
+        except MemoryError:
+            raise self.unreadable("more bytes than the memory takes") from None
+
+    def text(self) -> str:
+        """Its text, in UTF-8, without a byte-order mark; line ends as they are."""
+        return self._decoded(self.content())
+
+    def text_if_any(self) -> str | None:
+        """Its text; None where nothing is there."""
+        data = self.content_if_any()
+        return None if data is None else self._decoded(data)
+
+    def _decoded(self, data: bytes) -> str:
+        try:
+            return data.decode("utf-8-sig")
+        except UnicodeDecodeError as failure:
+            raise self.unreadable(f"the byte 0x{data[failure.start]:02x}", "UTF-8") from None
+
+    def json_if_any(self) -> Any:
+        """What it says in JSON, see `parse_json`; None where nothing is there, as a killed build may leave it."""
+        data = self.content_if_any()
+        try:
+            return None if data is None else parse_json(data)
+        except ValueError as failure:
+            raise self.unreadable(str(failure), "JSON as pixkit writes it") from None
+
+    def unreadable(self, found: str, expected: str = "a regular file") -> PixkitError:
+        """The error that says what stands there instead."""
+        return self.error("cannot be read", where=str(self.path), found=found, expected=expected, hint=self.hint)
+
+
+def parse_json(data: bytes | str) -> Any:
+    """What a JSON text says. Keys stand once, numbers are finite, and nothing is nested deeper than MAX_DEPTH.
+
+    Raises:
+        ValueError: for anything else, whatever it is.
+    """
+    try:
+        text = data if isinstance(data, str) else data.decode("utf-8-sig")
+        value = json.loads(text, parse_constant=_constant, parse_float=_float, object_pairs_hook=_once)
+    except RecursionError:
+        raise ValueError("nested too deeply") from None
+    level = [value]
+    for _ in range(MAX_DEPTH):
+        level = [member for holder in level for member in _members(holder)]
+        if not level:
+            return value
+    raise ValueError("nested too deeply")
+
+
+def read_line(path: Path, pattern: str) -> str:
+    """The one line of a text file that must match `pattern`, a regular expression.
+
+    Raises:
+        CheckpointError: if the file is missing or says something else.
+    """
+    data = RunFile(path, MOST_POINTER, links=False, error=CheckpointError).content()
+    text = data.decode("utf-8", "replace").removesuffix("\n").removesuffix("\r")
+    if not re.fullmatch(pattern, text, re.ASCII):
+        raise CheckpointError("unreadable", where=str(path), found=repr(text[:80]), expected=f"a line like {pattern}")
+    return text
+
+
+def first_line(path: Path, most: int = 200) -> str | None:
+    """The first line of a text file, at most so many bytes of it; None if it cannot be read."""
+    try:
+        with open_regular(path) as file:
+            return file.readline(most).decode("utf-8-sig").rstrip("\r\n")
+    except (OSError, ValueError):
+        return None
+
+
+def _closing(file: BinaryIO | None) -> AbstractContextManager[BinaryIO | None]:
+    return nullcontext() if file is None else file
+
+
+def _members(value: Any) -> Iterable[Any]:
+    return value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
+
+
+def _constant(name: str) -> float:
+    raise ValueError(f"{name} is not JSON")
+
+
+def _float(text: str) -> float:
+    value = float(text)
+    if not math.isfinite(value):
+        raise ValueError(f"{text[:40]} is too large for a float")
+    return value
+
+
+def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    for key, value in pairs:
+        if key in found:
+            raise ValueError(f"the key {key[:60]!r} stands twice")
+        found[key] = value
+    return found
+
+
+def _reason(failure: OSError) -> str:
+    if failure.errno == errno.ELOOP and not isinstance(failure, NotRegular):
+        return "a link"
+    return failure.strerror or str(failure)

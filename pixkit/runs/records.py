@@ -1,0 +1,171 @@
+"""What the files of a run have to say: types, ranges, and which version of pixkit may have written them.
+
+Keys that are not listed are let through: a newer pixkit may write more. Where the meaning of a key changes, the file's
+`format` rises, and an older pixkit says that it is too old.
+"""
+
+from __future__ import annotations
+
+import reprlib
+from typing import Annotated, Any, ClassVar, Literal, TypeVar
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from pixkit.errors import PixkitError, RunError
+
+Count = Annotated[int, Field(ge=0, lt=2**63)]
+Size = Annotated[int, Field(ge=1, le=2**24)]
+MOST_DIMS = 2**28
+Figure = float | None
+"""A number; None where it was not finite."""
+T = TypeVar("T", bound="Record")
+
+
+class Record(BaseModel):
+    """What a file, or a part of it, says."""
+
+    model_config = ConfigDict(strict=True, extra="ignore", allow_inf_nan=False)
+
+    version_key: ClassVar[str] = "format"
+    newest: ClassVar[int] = 1
+
+
+class Environment(Record):
+    """env.json."""
+
+    pixkit: str | None = None
+    plugins: dict[str, str] = Field(default_factory=dict)
+    previous: list[dict[str, Any]] = Field(default_factory=list)
+
+
+class ScoreRow(Record):
+    """A row of scores.json, see `pixkit.tasks.score.Scores`."""
+
+    split: str
+    weights: str
+    kind: Literal["exact", "bound", "estimate", "none"]
+    images: Count
+    nats: Figure
+    stderr: Figure
+    bits_per_dim: Figure
+    parts: dict[str, Figure] = Field(default_factory=dict)
+    samples: Count | None = None
+
+
+class FinalScores(Record):
+    """scores.json."""
+
+    scores: list[ScoreRow] = Field(default_factory=list)
+
+
+class Row(Record):
+    """A row of metrics.jsonl."""
+
+    step: Count
+    event: str = ""
+
+
+class Image(Record):
+    """Shape and levels of images."""
+
+    channels: Size
+    height: Size
+    width: Size
+    levels: Annotated[int, Field(ge=2, le=2**24)]
+
+    @model_validator(mode="after")
+    def _of_this_world(self) -> Image:
+        if self.channels * self.height * self.width > MOST_DIMS:
+            raise ValueError(f"more than {MOST_DIMS} sub-pixels an image")
+        return self
+
+
+class Data(Record):
+    """The images that a run was trained on."""
+
+    description: str
+    hashes: dict[str, str]
+
+
+class MeasuredArithmetic(Record):
+    """The arithmetic of training, see `pixkit.training.precision.Choice`."""
+
+    precision: str
+    memory_format: str
+    reason: str
+    seconds: dict[str, float]
+
+
+class Lock(Record):
+    """The section `lock` of recipe.lock.yaml."""
+
+    recipe: str = ""
+    overrides: list[str] = Field(default_factory=list)
+    image: Image
+    classes: Annotated[int, Field(ge=1, le=2**24)] | None
+    data: Data
+    parameters: Count
+    arithmetic: MeasuredArithmetic | None = None
+    changes: list[str]
+
+
+class LockedModel(Record):
+    """The section `model` of a recipe: the rest is its component's own."""
+
+    type: str
+
+
+class LockedTraining(Record):
+    """The section `train` of a recipe."""
+
+    steps: Count
+
+
+class Settings(Record):
+    """recipe.lock.yaml: its own section and, of the recipe, what is said of a run without its plugins."""
+
+    version_key: ClassVar[str] = "pixkit"
+
+    name: str
+    seed: Count
+    model: LockedModel
+    train: LockedTraining
+    lock: Lock
+
+
+def typed(model: type[T], value: Any, where: str, *, error: type[PixkitError] = RunError, hint: str | None = None) -> T:
+    """What a file says, as one of the classes above.
+
+    Args:
+        model: the class.
+        value: plain data.
+        where: the file, for messages.
+        error: the class of what is raised, if they do not fit.
+        hint: what to do then.
+    """
+    version = value.get(model.version_key) if isinstance(value, dict) else None
+    if type(version) is int and version > model.newest:
+        raise error(
+            "written by a newer pixkit",
+            where=where,
+            found=f"{model.version_key} {reprlib.repr(version)}",
+            expected=f"{model.version_key} {model.newest}",
+            hint="use a newer pixkit",
+        )
+    try:
+        return model.model_validate(value)
+    except ValidationError as failure:
+        raise error(**_first(failure), where=where, hint=hint) from None
+
+
+def _first(failure: ValidationError) -> dict[str, str]:
+    """The first thing that is wrong, in words."""
+    problem = failure.errors(include_url=False)[0]
+    key = ".".join(map(str, problem["loc"]))
+    if problem["type"] == "missing":
+        return {"message": f"the key '{key}' is missing"}
+    found, expected = reprlib.repr(problem["input"]), problem["msg"].removeprefix("Input should be ")
+    if problem["type"] in ("model_type", "dict_type"):
+        expected = "a mapping"
+    message = f"the key '{key}' is wrong" if key else "it does not say what it should"
+    return {"message": message, "found": found, "expected": expected}
