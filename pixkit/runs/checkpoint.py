@@ -14,13 +14,13 @@ from typing import Any
 import torch
 from safetensors import SafetensorError
 from safetensors.torch import load as parse_tensors
-from safetensors.torch import save as format_tensors
 from torch import Tensor, nn
 
 from pixkit.errors import CheckpointError, NonFiniteError
 from pixkit.files import new_folder, replacing, writing
 from pixkit.runs.manifest import FORMAT, MANIFEST, Manifest, encode_manifest, read_manifest, sha256
 from pixkit.runs.reading import RunFile
+from pixkit.runs.tensorfile import pieces, write_tensors
 
 Tensors = Mapping[str, Tensor]
 
@@ -34,7 +34,7 @@ def save(
     state: dict[str, Any],
     metrics: dict[str, Any],
 ) -> None:
-    """Write a checkpoint: whole, or not at all.
+    """Write a checkpoint: whole, or not at all. It takes hardly any memory: it may be done because there was none left.
 
     Args:
         folder: where; an older checkpoint there is replaced.
@@ -57,9 +57,9 @@ def save(
     files = {}
     with writing(folder), new_folder(folder) as temporary:
         for name, tensors in contents.items():
-            data = format_tensors({key: value.detach().cpu().clone().contiguous() for key, value in tensors.items()})
-            (temporary / f"{name}.safetensors").write_bytes(data)
-            files[name] = {"sha256": sha256(data), "bytes": len(data), "layout": layout(tensors)}
+            with open(temporary / f"{name}.safetensors", "xb") as file:
+                digest, size = write_tensors(file, tensors)
+            files[name] = {"sha256": digest, "bytes": size, "layout": layout(tensors)}
         body = {"format": FORMAT, "step": step, "model": model, "files": files, "state": state, "metrics": metrics}
         (temporary / MANIFEST).write_bytes(encode_manifest(body))
 
@@ -167,7 +167,9 @@ def layout(tensors: Tensors) -> str:
 
 def non_finite(tensors: Tensors) -> list[str]:
     """Names of the tensors with a NaN or an infinity."""
-    return [name for name, value in tensors.items() if not bool(torch.isfinite(value).all())]
+    return [
+        name for name, value in tensors.items() if not all(bool(torch.isfinite(part).all()) for part in pieces(value))
+    ]
 
 
 def _kind(value: Tensor) -> str:

@@ -1,0 +1,67 @@
+"""Writing safetensors files a piece at a time, so that saving a model takes no second copy of it in memory."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterator, Mapping
+from typing import BinaryIO
+
+import torch
+from safetensors.torch import save as format_tensors
+from torch import Tensor
+
+PIECE = 1 << 21
+"""Elements of a tensor that are copied at a time."""
+
+
+def write_tensors(file: BinaryIO, tensors: Mapping[str, Tensor]) -> tuple[str, int]:
+    """Write the bytes that `safetensors.torch.save` would give for the tensors, on the CPU and contiguous.
+
+    Of a tensor that is contiguous no more than a piece is copied; of another, the tensor. safetensors itself, up to the
+    version, holds the whole file in memory, and refuses tensors that share memory.
+
+    Returns:
+        SHA-256 of the bytes, in hexadecimal, and their number.
+    """
+    digest, size = hashlib.sha256(), 0
+    for data in _encoded(tensors):
+        file.write(data)
+        digest.update(data)
+        size += len(data)
+    return digest.hexdigest(), size
+
+
+def pieces(tensor: Tensor) -> Iterator[Tensor]:
+    """A tensor's elements in order, as flat tensors of at most PIECE elements; an empty tensor is one empty piece."""
+    yield from tensor.detach().reshape(-1).split(PIECE)
+
+
+def _encoded(tensors: Mapping[str, Tensor]) -> Iterator[bytes | memoryview]:
+    header = _header(tensors)
+    text = json.dumps(header, ensure_ascii=False, separators=(",", ":")).encode()
+    text += b" " * (-len(text) % 8)
+    yield len(text).to_bytes(8, "little") + text
+    for name in header:
+        for piece in pieces(tensors[name]):
+            yield _parts(format_tensors({"piece": piece.cpu()}))[1]
+
+
+def _header(tensors: Mapping[str, Tensor]) -> dict[str, dict[str, object]]:
+    """Type, shape and place of each tensor, in the order in which they stand in the file.
+
+    Order and names of types are safetensors' own: it is asked with tensors of the same types that have no elements.
+    """
+    empty = format_tensors({name: torch.empty(0, dtype=value.dtype) for name, value in tensors.items()})
+    header = json.loads(bytes(_parts(empty)[0]))
+    end = 0
+    for name, record in header.items():
+        start, end = end, end + tensors[name].numel() * tensors[name].element_size()
+        record.update(shape=list(tensors[name].shape), data_offsets=[start, end])
+    return header
+
+
+def _parts(data: bytes) -> tuple[memoryview, memoryview]:
+    """Header and values of a file: eight bytes of the header's length, the header, the values."""
+    end = 8 + int.from_bytes(data[:8], "little")
+    return memoryview(data)[8:end], memoryview(data)[end:]
