@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from numbers import Integral
 
 import numpy as np
 import torch
@@ -28,8 +29,8 @@ class Noise:
 
     def __post_init__(self) -> None:
         for name, number in (("seed", self.seed), *(("image number", end) for end in self.images[:1])):
-            if not 0 <= number < 2**64:
-                raise UsageError(f"the {name} is out of range", found=str(number), expected="0..2**64 - 1")
+            if not isinstance(number, Integral) or not 0 <= number < 2**64:
+                raise UsageError(f"the {name} is out of range", found=str(number), expected="an integer, 0..2**64 - 1")
 
     def __len__(self) -> int:
         return len(self.images)

@@ -37,9 +37,7 @@ checkpoint_option = click.option(
 seed_option = click.option(
     "--seed", type=click.IntRange(0, 2**63 - 1), default=0, show_default=True, help="Names the noise."
 )
-temperature_option = click.option(
-    "--temperature", type=click.FloatRange(0, min_open=True), help="Divides logits; 1 is the model's own."
-)
+temperature_option = click.option("--temperature", type=float, help="Divides logits; 1 is the model's own.")
 batch_size_option = click.option(
     "--batch-size", type=click.IntRange(1), help="Images drawn together; the result does not depend on it."
 )

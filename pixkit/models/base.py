@@ -16,10 +16,11 @@ from pixkit.image import Batch, ImageSpec
 from pixkit.models import deprecated
 from pixkit.models.capabilities import Capability, lacking
 from pixkit.models.phase import Phase
-from pixkit.models.request import SampleRequest, check_counts, check_weights
+from pixkit.models.request import SampleRequest, check_counts
 from pixkit.network import Autoregressive
 from pixkit.noise import Noise
 from pixkit.samplers import Drawn, Known, Sampler, sampler_for
+from pixkit.samplers.batch import check_guidance
 
 
 class Model(nn.Module, ABC):
@@ -181,22 +182,22 @@ class Model(nn.Module, ABC):
         Args:
             n: how many.
             seed: names the noise, 0 <= seed < 2**64.
-            temperature: divides logits (and scales); 1 is the model's own distribution.
+            temperature: divides logits (and scales), 1e-20..1e20; 1 is the model's own distribution.
             sampler: a sampler, or the name of one; "auto" is the fastest exact one.
             batch_size: images drawn together.
             first: number of the first image.
             known: sub-pixels that are given; values for all n images, or one for all.
             context: [n, ...], what the model's `conditions` ask for: int64 labels, of which, left out, image i has
                 i % classes; or int64 codes, which, left out, are drawn as well.
-            guidance: the weight w of `pixkit.samplers.guidance`; 0 is the model itself.
+            guidance: the weight w of `pixkit.samplers.guidance`, -1e6..1e6; 0 is the model itself.
             progress: called as progress(done, total).
 
         Raises:
             UsageError: if something does not fit, or the model cannot do it.
             PluginError: if there is no sampler of that name.
         """
-        check_counts(n, seed, first, batch_size)
-        check_weights(temperature, guidance)
+        check_counts(n, seed, first)
+        check_guidance(guidance)
         noise = Noise(seed, range(first, first + n))
         self.check_known(known, n)
         if guidance:

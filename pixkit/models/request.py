@@ -5,14 +5,13 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from numbers import Integral, Real
 
 from torch import Tensor
 
-from pixkit.errors import UsageError
 from pixkit.execution.reference import Progress
 from pixkit.noise import Noise
 from pixkit.samplers import Known, Sampler
+from pixkit.samplers.batch import check_batch_size, check_count, check_guidance, check_temperature
 
 
 @dataclass(frozen=True)
@@ -40,6 +39,11 @@ class SampleRequest:
     guidance: float = 0.0
     progress: Progress | None = None
 
+    def __post_init__(self) -> None:
+        check_temperature(self.temperature)
+        check_guidance(self.guidance)
+        check_batch_size(self.batch_size)
+
     def __len__(self) -> int:
         return len(self.noise)
 
@@ -52,22 +56,8 @@ class SampleRequest:
         return replace(self, noise=noise, known=known, context=None if self.context is None else self.context[chosen])
 
 
-def check_counts(n: int, seed: int, first: int, batch_size: int) -> None:
+def check_counts(n: int, seed: int, first: int) -> None:
     """Raise UsageError unless each is an integer of its range, and so is the number of the last image."""
-    _check_count("n", n, 0, math.inf, "0 or more")
-    _check_count("seed", seed, 0, 2**64 - 1, "0..2**64 - 1")
-    _check_count("first", first, 0, 2**64 - n, "0 or more, first + n <= 2**64")
-    _check_count("batch_size", batch_size, 1, math.inf, "1 or more")
-
-
-def check_weights(temperature: float, guidance: float) -> None:
-    """Raise UsageError unless both are finite and the temperature is above 0."""
-    if not isinstance(temperature, Real) or not 0 < temperature < math.inf:
-        raise UsageError("out of range", where="temperature", found=repr(temperature), expected="finite, above 0")
-    if not isinstance(guidance, Real) or not math.isfinite(guidance):
-        raise UsageError("out of range", where="guidance", found=repr(guidance), expected="finite")
-
-
-def _check_count(name: str, number: int, least: int, most: float, expected: str) -> None:
-    if not isinstance(number, Integral) or not least <= number <= most:
-        raise UsageError("out of range", where=name, found=repr(number), expected=f"an integer, {expected}")
+    check_count("n", n, 0, math.inf, "0 or more")
+    check_count("seed", seed, 0, 2**64 - 1, "0..2**64 - 1")
+    check_count("first", first, 0, 2**64 - n, "0 or more, first + n <= 2**64")

@@ -108,7 +108,7 @@ class SampleConfig(ComponentConfig):
     type: str = Field("auto", json_schema_extra={"x-pixkit-auto-or": "sampler"})
     """A sampler's name, or auto: the fastest exact one."""
     count: int = Field(64, ge=1)
-    temperature: float = Field(1.0, gt=0)
+    temperature: float = Field(1.0, ge=1e-20, le=1e20)
     batch_size: int = Field(64, ge=1)
 
 

@@ -13,7 +13,7 @@ from pixkit.execution.reference import Progress
 from pixkit.network import Autoregressive
 from pixkit.noise import Noise
 from pixkit.samplers import deprecated
-from pixkit.samplers.batch import BatchRequest, BatchSampler, Drawn, summary_of
+from pixkit.samplers.batch import BatchRequest, BatchSampler, Drawn, check_batch_size, check_temperature, summary_of
 from pixkit.samplers.known import CLAMPED, Known
 
 
@@ -56,22 +56,25 @@ class Sampler(deprecated.FormerSampler, ABC):
         Args:
             network: in eval mode.
             noise: says which images.
-            temperature: see `PixelDistribution.quantile`.
+            temperature: see `PixelDistribution.quantile`; 1e-20..1e20.
             known: sub-pixels that are given.
             context: what the network's conditioner takes, of each image; None if it takes none.
             batch_size: images drawn together; all of them if None.
             progress: called as progress(done, total).
 
         Raises:
-            UsageError: if `known` or `context` does not fit.
+            UsageError: if the temperature or the batch size is out of range, or `known` or `context` does not fit.
         """
+        check_temperature(temperature)
+        if batch_size is not None:
+            check_batch_size(batch_size)
         if known is not None:
             known.check(network.spec, len(noise))
         network.check_context(context, len(noise))
         clamped = known is not None and not known.precede(network.ordering)
         with deprecated.drawing(clamped):
             prepared = self.prepare(network, None if known is None else known.mask)
-            size = batch_size or max(len(noise), 1)
+            size = max(len(noise), 1) if batch_size is None else batch_size
             batches = list(noise.split(size))
             drawn = [
                 prepared(

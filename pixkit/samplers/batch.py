@@ -2,16 +2,25 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
+from numbers import Integral, Real
 from typing import Protocol
 
 import torch
 from torch import Tensor
 
+from pixkit.errors import UsageError
 from pixkit.execution.reference import Progress
 from pixkit.network import Autoregressive
 from pixkit.noise import Noise
 from pixkit.samplers.known import Known
+
+COLDEST, HOTTEST = 1e-20, 1e20
+"""Temperatures that are taken. Far below, logits divided by one overflow float32, and what is drawn is black; long
+before that the most probable level is certain, or all are alike."""
+STRONGEST = 1e6
+"""Guidance that is taken, on either side of 0; log-probabilities times far more overflow in the same way."""
 
 
 @dataclass(frozen=True)
@@ -71,3 +80,28 @@ class Drawn:
 
     images: Tensor
     summary: str = ""
+
+
+def check_temperature(temperature: float) -> None:
+    """Raise UsageError unless it is a number that logits can be divided by."""
+    if not isinstance(temperature, Real) or not COLDEST <= temperature <= HOTTEST:
+        expected = f"finite, above 0: {COLDEST:g}..{HOTTEST:g}"
+        raise UsageError("out of range", where="temperature", found=repr(temperature), expected=expected)
+
+
+def check_guidance(guidance: float) -> None:
+    """Raise UsageError unless it is a number that log-probabilities can be multiplied by."""
+    if not isinstance(guidance, Real) or not abs(guidance) <= STRONGEST:
+        expected = f"finite: {-STRONGEST:g}..{STRONGEST:g}"
+        raise UsageError("out of range", where="guidance", found=repr(guidance), expected=expected)
+
+
+def check_batch_size(batch_size: int) -> None:
+    """Raise UsageError unless it is a positive integer."""
+    check_count("batch_size", batch_size, 1, math.inf, "1 or more")
+
+
+def check_count(name: str, number: int, least: int, most: float, expected: str) -> None:
+    """Raise UsageError, which names the argument, unless its value is an integer of this range."""
+    if not isinstance(number, Integral) or not least <= number <= most:
+        raise UsageError("out of range", where=name, found=repr(number), expected=f"an integer, {expected}")

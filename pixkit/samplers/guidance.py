@@ -23,7 +23,7 @@ from pixkit.network import Autoregressive
 from pixkit.noise import Noise
 from pixkit.orderings.base import Colours
 from pixkit.samplers.base import Sampler
-from pixkit.samplers.batch import BatchRequest, BatchSampler, summary_of
+from pixkit.samplers.batch import BatchRequest, BatchSampler, check_guidance, summary_of
 from pixkit.samplers.known import Known
 
 
@@ -32,12 +32,16 @@ class Guided(Sampler):
 
     Args:
         inner: who draws the pairs.
-        weight: w.
+        weight: w, -1e6..1e6.
         without: the context of one image that says that there is no label, [1, ...].
+
+    Raises:
+        UsageError: if the weight is out of range.
     """
 
     def __init__(self, inner: Sampler, weight: float, without: Tensor) -> None:
         super().__init__(inner.config)
+        check_guidance(weight)
         self.inner, self.weight, self.without = inner, weight, without
 
     def prepare(self, network: Autoregressive, known: Tensor | None) -> GuidedBatches:

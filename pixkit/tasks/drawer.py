@@ -19,6 +19,7 @@ from pixkit.recipe.schema import SampleConfig
 from pixkit.runs.load import load
 from pixkit.runs.run import Run
 from pixkit.samplers import Drawn, Sampler, sampler_for
+from pixkit.samplers.batch import check_batch_size, check_temperature
 from pixkit.tasks.inputs import read_images
 
 Source = Model | Run | str | Path
@@ -75,8 +76,12 @@ def open_drawer(
         RunError: if there is no such run.
         CheckpointError: if there is no such checkpoint, or it is damaged.
         PluginError: if a component of it, or the sampler, is missing.
-        UsageError: if the device is missing.
+        UsageError: if the device is missing, or a number out of range.
     """
+    if temperature is not None:
+        check_temperature(temperature)
+    if batch_size is not None:
+        check_batch_size(batch_size)
     run, section = None, SampleConfig()
     if isinstance(source, Model):
         model = source

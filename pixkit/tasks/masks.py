@@ -63,7 +63,7 @@ def hide_random(shape: Shape, share: float, seed: int) -> Tensor:
         UsageError: if the share is not within 0..1.
     """
     if not 0 < share <= 1:
-        raise UsageError("no share of the pixels", found=str(share), expected="0 < share <= 1")
+        raise UsageError("no share of the pixels", where="share", found=str(share), expected="0 < share <= 1")
     channels, height, width = shape
     places = Noise(seed, [0]).stream("completion").uniforms(1, ImageSpec(1, height, width, 2)).flatten()
     hidden = places.argsort()[: max(round(share * height * width), 1)]

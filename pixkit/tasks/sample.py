@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,6 +12,7 @@ from torch import Tensor
 
 from pixkit.errors import UsageError
 from pixkit.samplers import Drawn, Known
+from pixkit.samplers.batch import check_count, check_guidance
 from pixkit.tasks import latents
 from pixkit.tasks.drawer import Drawer, DrawingOptions, Source, open_drawer
 from pixkit.tasks.inputs import Choice, repeat_codes, repeat_labels
@@ -79,6 +81,9 @@ def sample(
         raise UsageError(f"{' and '.join(named)} do not go together", where="sample")
     if (given is None) != (rows is None):
         raise UsageError("given and rows go together", where="sample", expected='given="test:5", rows=10')
+    check_guidance(guidance)
+    if n is not None:
+        check_count("n", n, 0, math.inf, "0 or more")
     drawer = open_drawer(model, **options)
     together = labels is not None or codes is not None or interpolate is not None
     number = n if n is not None else IN_A_ROW if together else drawer.count

@@ -95,6 +95,7 @@ def test_random_pixels_belong_to_the_seed(pixkit, built, workplace):
     ("test:0", ("--mask", "absent.png"), 3, "absent.png"), ("test:0", ("--mask", "small.png"), 3, "8 x 8"),
     ("absent.png", ("--keep-top", 3), 3, "absent.png"), ("test:99999", ("--keep-top", 3), 2, "IMAGE"),
     ("test:0", ("--keep-top", 3, "--label", 1), 2, "model.context"), ("test:0", ("--random", 0), 2, "--random"),
+    ("test:0", ("--random", "nan"), 2, "--random"), ("test:0", ("--keep-top", 3, "--temperature", "nan"), 2, "--temp"),
     ("test:0", ("--keep-top", 3, "-o", "x.gif"), 2, ".png or a .npz"),
 ])  # fmt: skip
 def test_what_cannot_be_done_is_refused(pixkit, built, workplace, image, options, code, text):

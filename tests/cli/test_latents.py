@@ -139,3 +139,15 @@ def test_reconstruct_refuses_what_is_no_picture(pixkit, latent, workplace):
     assert pixkit("reconstruct", latent, "test:0", "-o", "x.npz").code == 2
     assert pixkit("reconstruct", latent, "-o", "x.png").code == 2
     assert pixkit("reconstruct", latent, "absent.png", "-o", "x.png").code == 3
+
+
+@pytest.mark.parametrize("option", [
+    *(("--temperature", value) for value in ("nan", "inf", "-inf", "0", "-1", "1e-39", "1e39")),
+    *(("--guidance", value) for value in ("nan", "inf", "1e308")), ("--batch-size", 0),
+])  # fmt: skip
+def test_numbers_that_would_draw_black_images(pixkit, latent, workplace, option):
+    commands = [("sample", "-n", 2), ("sample", "--vary", "latent"), ("sample", "--interpolate", "test:0", "test:1")]
+    for name, *more in commands if option[0] == "--guidance" else [*commands, ("reconstruct", "test:0")]:
+        outcome = pixkit(name, latent, *more, *option, "-o", "x.png")
+        assert outcome.code == 2 and option[0] in outcome.err, outcome.err
+        assert not Path("x.png").exists()

@@ -40,7 +40,9 @@ WRONG = [
     ({"temperature": -1.0}, "temperature", "-1.0", "above 0"),
     ({"temperature": float("nan")}, "temperature", "nan", "finite"),
     ({"temperature": float("inf")}, "temperature", "inf", "finite"), ({"temperature": "1"}, "temperature", "'1'", ""),
+    ({"temperature": 1e-39}, "temperature", "1e-39", "1e-20..1e+20"), ({"temperature": 1e39}, "temperature", "+39", ""),
     ({"guidance": float("nan")}, "guidance: out of range", "nan", "finite"),
+    ({"guidance": float("-inf")}, "guidance", "-inf", "finite"), ({"guidance": 1e308}, "guidance", "1e+308", "1e+06"),
 ]  # fmt: skip
 
 

@@ -32,7 +32,7 @@ from pixkit.tasks.sample import incompatible, sample
     metavar="pixels|latent|latentL",
     help="What differs: the pixels' noise (of one code), the code (under one noise), or latent level L alone.",
 )
-@click.option("--guidance", type=click.FloatRange(0), help="More like the label than the model says; 0 is the model.")
+@click.option("--guidance", type=float, help="More like the label than the model says; 0 is the model.")
 @click.option("--given", metavar="IMAGE", help="Continue an image: a file, or test:NUMBER of the run's data.")
 @click.option("--rows", type=click.IntRange(1), help="With --given: how many of its rows are given.")
 @drawing_options

@@ -98,7 +98,7 @@ def training_image(run: pixkit.Run) -> Tensor:
 )
 @click.option(
     "--temperature",
-    type=click.FloatRange(0, min_open=True),
+    type=float,
     default=1e-3,
     show_default=True,
     help="Divides logits; near 0 the most probable level is drawn, at 1 the model's own distribution.",

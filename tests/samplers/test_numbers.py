@@ -1,0 +1,88 @@
+"""Numbers that would draw black images, or none, are refused by whoever draws; those next to them are not."""
+
+import math
+
+import pytest
+import torch
+
+import pixkit
+from pixkit.errors import UsageError
+from pixkit.image import ImageSpec
+from pixkit.models.request import SampleRequest
+from pixkit.noise import Noise
+from pixkit.samplers import SAMPLERS, sampler_for
+from pixkit.samplers.guidance import Guided
+from pixkit.testing import GREY, named, network, plain_backbone
+
+SPEC = ImageSpec(1, 4, 4, 5)
+SMALL = {"type": "pixelcnn", "width": 6, "layers": 1, "output_layers": 1}
+TEMPERATURES = [math.nan, math.inf, -math.inf, 0, -1.0, 1e-320, 1e-39, 1e39, 1e308, "1", None]
+GUIDANCES = [math.nan, math.inf, -math.inf, 1e30, "1"]
+
+
+def trained(name="autoregressive", **config):
+    """A model whose weights are large, so that no level is likeliest everywhere."""
+    torch.manual_seed(0)
+    model = named("model", name, backbone=SMALL, **config).build(SPEC).eval()
+    for parameter in model.parameters():
+        torch.nn.init.normal_(parameter)
+    return model
+
+
+@pytest.mark.parametrize("temperature", TEMPERATURES)
+def test_a_temperature_that_logits_cannot_be_divided_by(temperature):
+    noise, net = Noise(0, range(2)), network(plain_backbone(), GREY)
+    for name in SAMPLERS:
+        with pytest.raises(UsageError, match="temperature: out of range"):
+            sampler_for(name).draw(net, noise, temperature=temperature)
+    with pytest.raises(UsageError, match="temperature: out of range"):
+        SampleRequest(noise, sampler_for("auto"), temperature)
+    vae = trained("pixelvae", latent=2)
+    with pytest.raises(UsageError, match="temperature: out of range"):
+        vae.draw_from(vae.latents([noise]), noise, temperature=temperature)
+
+
+@pytest.mark.parametrize("guidance", GUIDANCES)
+def test_guidance_that_log_probabilities_cannot_be_multiplied_by(guidance):
+    with pytest.raises(UsageError, match="guidance: out of range"):
+        Guided(sampler_for("auto"), guidance, torch.tensor([0]))
+    with pytest.raises(UsageError, match="guidance: out of range"):
+        SampleRequest(Noise(0, range(2)), sampler_for("auto"), guidance=guidance)
+
+
+@pytest.mark.parametrize("size", [0, -1, 1.5, math.nan])
+def test_a_batch_size_that_would_draw_nothing(size):
+    with pytest.raises(UsageError, match="batch_size: out of range"):
+        sampler_for("auto").draw(network(plain_backbone(), GREY), Noise(0, range(2)), batch_size=size)
+
+
+@pytest.mark.parametrize("options", [{"temperature": value} for value in TEMPERATURES[:-1]]
+                         + [{"guidance": value} for value in GUIDANCES]
+                         + [{"batch_size": 0}, {"n": -1}, {"n": 1.5}, {"seed": 1.5}], ids=str)  # fmt: skip
+def test_the_verb_refuses_them_of_codes_too(options):
+    given = {"n": 2, "vary": "latent", **options}
+    if "guidance" in options:
+        del given["vary"]
+    with pytest.raises(UsageError, match="out of range"):
+        pixkit.sample(trained("pixelvae", latent=2), given.pop("n"), **given)
+
+
+@pytest.mark.parametrize("head", ["softmax", "logistic_mixture"])
+def test_the_coldest_and_the_hottest_draw_what_their_neighbours_draw(head):
+    model = trained(head=head)
+    for edge, near in ((1e-20, 1e-12), (1e20, 1e12)):
+        for sampler in SAMPLERS:
+            drawn = model.sample(4, temperature=edge, sampler=sampler)
+            assert torch.equal(drawn, model.sample(4, temperature=near, sampler="ancestral"))
+            assert drawn.any(), "not black"
+
+
+def test_the_strongest_guidance_draws_levels_that_neither_end_of_its_range_spoils():
+    torch.manual_seed(0)
+    model = named("model", "autoregressive", backbone=SMALL, context={"type": "label", "dropout": 0.1}).build(SPEC, 3)
+    for parameter in model.eval().parameters():
+        torch.nn.init.normal_(parameter)
+    for weight in (1e6, -1e6):
+        drawn = model.sample(4, guidance=weight, temperature=1e-20)
+        assert drawn.any(), "not black"
+        assert torch.equal(drawn, model.sample(4, guidance=weight, temperature=1e-3))
