@@ -5,7 +5,6 @@ from __future__ import annotations
 import errno
 import os
 import re
-import shutil
 import stat
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -21,6 +20,10 @@ _HINTS = {
     errno.EACCES: "choose a folder that can be written with -o",
     errno.EPERM: "choose a folder that can be written with -o",
 }
+
+
+LINK_HINT = "put the whole run there: -o PATH, or link the run's folder"
+"""What to do about a link inside a run."""
 
 
 class NotRegular(OSError):
@@ -44,12 +47,12 @@ def open_regular(path: str | os.PathLike[str], *, links: bool = True, most: int 
         TooLarge: if it has more bytes than it may; `strerror` says how many.
         OSError: if it is missing or cannot be read.
     """
-    _check(os.stat(path, follow_symlinks=links), most)
+    _check(path, os.stat(path, follow_symlinks=links), most)
     # Not blocking, and looked at again: the file may have become a pipe since.
     flags = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
     descriptor = os.open(path, flags | (0 if links else getattr(os, "O_NOFOLLOW", 0)))
     try:
-        _check(os.fstat(descriptor), most)
+        _check(path, os.fstat(descriptor), most)
     except OSError:
         os.close(descriptor)
         raise
@@ -67,31 +70,36 @@ def open_own(path: str | os.PathLike[str], flags: int) -> int:
         OSError: if it cannot be opened.
     """
     with suppress(FileNotFoundError):
-        _check_own(os.stat(path, follow_symlinks=False))
+        _check_own(path, os.stat(path, follow_symlinks=False))
     # Looked at again, since it may have become something else: pipes are not waited for, links are errors.
     careful = sum(getattr(os, name, 0) for name in ("O_NOFOLLOW", "O_NONBLOCK", "O_BINARY"))
     descriptor = os.open(path, flags | careful, 0o666)
     try:
-        _check_own(os.fstat(descriptor))
+        _check_own(path, os.fstat(descriptor))
     except OSError:
         os.close(descriptor)
         raise
     return descriptor
 
 
-def _check_own(status: os.stat_result) -> None:
-    _check(status, None)
+def kind_of(status: os.stat_result) -> str:
+    """Whether it is "a file", "a folder", "a link", or "a pipe or a device"."""
+    kinds = {stat.S_IFREG: "a file", stat.S_IFLNK: "a link", stat.S_IFDIR: "a folder"}
+    return kinds.get(stat.S_IFMT(status.st_mode), "a pipe or a device")
+
+
+def _check_own(path: str | os.PathLike[str], status: os.stat_result) -> None:
+    _check(path, status)
     if status.st_nlink > 1:
-        raise NotRegular(errno.EMLINK, "a second name of another file")
+        raise NotRegular(errno.EMLINK, "a second name of another file", os.fspath(path))
 
 
-def _check(status: os.stat_result, most: int | None) -> None:
-    kinds = {stat.S_IFREG: None, stat.S_IFLNK: "a link", stat.S_IFDIR: "a folder"}
-    kind = kinds.get(stat.S_IFMT(status.st_mode), "a pipe or a device")
-    if kind is not None:
-        raise NotRegular(errno.EINVAL, kind)
+def _check(path: str | os.PathLike[str], status: os.stat_result, most: int | None = None) -> None:
+    kind = kind_of(status)
+    if kind != "a file":
+        raise NotRegular(errno.EINVAL, kind, os.fspath(path))
     if most is not None and status.st_size > most:
-        raise TooLarge(errno.EFBIG, f"{status.st_size} bytes")
+        raise TooLarge(errno.EFBIG, f"{status.st_size} bytes", os.fspath(path))
 
 
 @contextmanager
@@ -100,11 +108,18 @@ def replacing(path: str | os.PathLike[str]) -> Iterator[Path]:
 
     If the block raises, the temporary file is removed and `path` stays as it was. Missing parent
     folders are made. The temporary name keeps the suffix, which is what pillow and numpy go by.
+
+    Raises:
+        NotRegular: if `path` is there and not a regular file: a link, say, which would be lost.
     """
     target = Path(path)
+    with suppress(FileNotFoundError):
+        _check(target, target.lstat())
     target.parent.mkdir(parents=True, exist_ok=True)
     temporary = target.with_name(f".{target.stem}.{os.getpid()}.tmp{target.suffix}")
     try:
+        # A process of this number may have been killed here. What it left may be anything, so it is not written into.
+        temporary.unlink(missing_ok=True)
         yield temporary
         with open(temporary, "rb+") as file:
             os.fsync(file.fileno())
@@ -141,92 +156,11 @@ def writing(path: Path) -> Iterator[None]:
             "cannot be written",
             where=str(path),
             found=error.strerror or str(error),
-            hint=_HINTS.get(error.errno or 0),
+            hint=LINK_HINT if isinstance(error, NotRegular) else _HINTS.get(error.errno or 0),
         ) from error
 
 
-@contextmanager
-def new_folder(path: Path) -> Iterator[Path]:
-    """Give a temporary folder beside `path`; on leaving, sync it with its files and rename it to `path`.
-
-    An older folder at `path` is replaced. If the block raises, the temporary folder is removed and
-    `path` stays as it was.
-    """
-    temporary = path.with_name(f".{path.name}.tmp")
-    discarded = path.with_name(f".{path.name}.old.tmp")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        remove(temporary)
-        temporary.mkdir()
-        yield temporary
-        for file in temporary.iterdir():
-            _sync_file(file)
-        sync_folder(temporary)
-        _put(temporary, path, discarded)
-        sync_folder(path.parent)
-    finally:
-        for leftover in (temporary, discarded):
-            shutil.rmtree(leftover, ignore_errors=True)
-
-
-def _put(temporary: Path, path: Path, discarded: Path) -> None:
-    """Rename a folder to `path`; what is there goes to `discarded`, or back if that fails."""
-    if not path.exists():
-        temporary.rename(path)
-        return
-    remove(discarded)
-    path.rename(discarded)
-    try:
-        temporary.rename(path)
-    except OSError:
-        discarded.rename(path)
-        raise
-
-
-def remove(path: Path) -> None:
-    """Remove a file, a link or a folder with all that it holds; nothing where there is nothing."""
-    if path.is_dir() and not path.is_symlink():
-        shutil.rmtree(path)
-    else:
-        path.unlink(missing_ok=True)
-
-
-def discard(path: Path) -> None:
-    """Remove a folder under a hidden name: a process that is killed meanwhile leaves all of it or none."""
-    hidden = path.with_name(f".{path.name}.old.tmp")
-    remove(hidden)
-    path.rename(hidden)
-    remove(hidden)
-
-
-def leftover_of(name: str) -> str | None:
-    """The name of the file or folder of which one named `name` is a half-written or half-removed form, or None.
-
-    These are the temporary names of `replacing` (`.last.123.tmp` is one of `last`, `.best.123.tmp.png` of `best.png`)
-    and of `new_folder` and `discard` (`.step-5.tmp` and `.step-5.old.tmp` are of `step-5`).
-    """
-    file = re.fullmatch(r"\.(.+)\.[0-9]+\.tmp(\.[^.]+)?", name)
-    if file:
-        return file[1] + (file[2] or "")
-    folder = re.fullmatch(r"\.(.+?)(\.old)?\.tmp", name)
-    return folder[1] if folder else None
-
-
-def is_leftover(name: str) -> bool:
-    """Whether a file or folder of this name was not written whole, or not removed whole."""
-    return name.startswith(".") and ".tmp" in name
-
-
-def clean_leftovers(folder: Path) -> list[Path]:
-    """Remove what a killed process left half written in a folder; return what was removed."""
-    if not folder.is_dir():
-        return []
-    leftovers = [entry for entry in folder.iterdir() if is_leftover(entry.name)]
-    for entry in leftovers:
-        remove(entry)
-    return leftovers
-
-
-def _sync_file(path: Path) -> None:
-    with open(path, "rb+") as file:
-        os.fsync(file.fileno())
+def file_of(name: str) -> str | None:
+    """The name of the file that `replacing` writes under the temporary name `name`: `best.png` of `.best.7.tmp.png`."""
+    found = re.fullmatch(r"\.(.+)\.[0-9]+\.tmp(\.[^.]+)?", name)
+    return found[1] + (found[2] or "") if found else None

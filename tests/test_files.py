@@ -5,7 +5,7 @@ import os
 
 import pytest
 
-from pixkit.files import NotRegular, TooLarge, leftover_of, open_own, open_regular
+from pixkit.files import NotRegular, TooLarge, file_of, open_own, open_regular, replacing, write_text
 
 
 @pytest.fixture
@@ -108,14 +108,38 @@ def test_a_file_of_ones_own_that_becomes_something_else_is_refused(file, tmp_pat
         (".build.7.tmp.lock", "build.lock"),
         (".recipe.lock.12.tmp.yaml", "recipe.lock.yaml"),
         (".best.1.tmp.png", "best.png"),
-        (".step-5.tmp", "step-5"),
-        (".step-5.old.tmp", "step-5"),
-        ("step-5.tmp", None),
         ("last.123.tmp", None),
+        (".step-5.tmp", None),
         (".draft.tmp.txt", None),
         (".tmp", None),
         (".hidden", None),
     ],
 )
-def test_temporary_names_say_whose_they_are(name, of):
-    assert leftover_of(name) == of
+def test_temporary_names_say_which_file_is_written(name, of):
+    assert file_of(name) == of
+
+
+@pytest.mark.parametrize("name", ["last", "best.png", "recipe.lock.yaml", "a.b.c", "x y.txt"])
+def test_a_file_is_written_under_its_temporary_name(tmp_path, name):
+    with replacing(tmp_path / name) as temporary:
+        temporary.write_text("")
+        assert file_of(temporary.name) == name
+    assert os.listdir(tmp_path) == [name]
+
+
+def test_a_link_is_not_replaced_and_nothing_is_written_through_it(file, tmp_path):
+    (tmp_path / "link").symlink_to(file)
+    with pytest.raises(NotRegular, match="a link"):
+        write_text(tmp_path / "link", "new")
+    assert (tmp_path / "link").is_symlink()
+    assert file.read_bytes() == b"12345"
+
+
+def test_what_a_killed_process_of_the_same_number_left_is_not_written_into(file, tmp_path):
+    with replacing(tmp_path / "own") as temporary:
+        pass_on = temporary.name
+        temporary.write_text("")
+    (tmp_path / pass_on).symlink_to(file)
+    write_text(tmp_path / "own", "new")
+    assert (tmp_path / "own").read_text() == "new"
+    assert file.read_bytes() == b"12345"

@@ -17,8 +17,10 @@ from safetensors.torch import load as parse_tensors
 from torch import Tensor, nn
 
 from pixkit.errors import CheckpointError, NonFiniteError
-from pixkit.files import new_folder, replacing, writing
-from pixkit.runs.manifest import FORMAT, MANIFEST, Manifest, encode_manifest, read_manifest, sha256
+from pixkit.files import replacing, writing
+from pixkit.runs.folders import new_folder
+from pixkit.runs.manifest import FORMAT, Manifest, encode_manifest, read_manifest, sha256
+from pixkit.runs.own import CHECKPOINT, MANIFEST
 from pixkit.runs.reading import RunFile
 from pixkit.runs.tensorfile import pieces, write_tensors
 
@@ -55,7 +57,7 @@ def save(
                 "not saved: there are values that are not finite", where=f"{folder}, {name}", found=_few(bad)
             )
     files = {}
-    with writing(folder), new_folder(folder) as temporary:
+    with writing(folder), new_folder(folder, CHECKPOINT.owns) as temporary:
         for name, tensors in contents.items():
             with open(temporary / f"{name}.safetensors", "xb") as file:
                 digest, size = write_tensors(file, tensors)

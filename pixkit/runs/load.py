@@ -61,11 +61,12 @@ def load(
         loaded_plugins().load_file(file)
     opened = opened_run(run)
     where = pick_device(device)
-    folder = opened.checkpoint(checkpoint)
     recipe = opened.recipe()
     warn_of_others(opened.path, recipe)
+    # Before the model is made, which takes longer than a build beside this may keep the checkpoint.
+    tensors, folder = opened.reading(checkpoint, lambda folder: (read_weights(folder, weights), folder))
     model = construct(recipe, opened.spec, opened.classes, where)
-    checkpoints.load_model(model, read_weights(folder, weights), str(folder))
+    checkpoints.load_model(model, tensors, str(folder))
     return model.to(dtype=dtype).eval()
 
 

@@ -12,16 +12,13 @@ from pathlib import Path
 from typing import Any
 
 from pixkit.errors import RunError
-from pixkit.files import is_leftover, writing
+from pixkit.files import open_own, writing
+from pixkit.runs.own import BUILD_LOCK, RUN
 
 try:
     import fcntl
 except ImportError:  # not on Windows
     fcntl = None  # type: ignore[assignment]
-
-
-BUILD_LOCK = "build.lock"
-"""The file that is there while a build is writing."""
 
 
 def check_target(path: Path, started: bool, *, resume: bool, overwrite: bool) -> None:
@@ -95,7 +92,7 @@ def holder_alive(holder: dict[str, Any]) -> bool:
 def _take(path: Path) -> tuple[int, dict[str, Any] | None]:
     """The open, locked file and what a dead holder left in it."""
     while True:
-        descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
+        descriptor = open_own(path, os.O_RDWR | os.O_CREAT)
         holder = _read(descriptor)
         try:
             if not _system_lock(descriptor, path, holder) and holder is not None and holder_alive(holder):
@@ -167,4 +164,4 @@ def _held(path: Path, holder: dict[str, Any]) -> RunError:
 
 def _foreign(path: Path) -> list[str]:
     """Names in the folder that no build can have left when it was killed before it began to write its run."""
-    return sorted(name for name in os.listdir(path) if name != BUILD_LOCK and not is_leftover(name))
+    return sorted(name for name in os.listdir(path) if name != BUILD_LOCK and not RUN.leftover(name))

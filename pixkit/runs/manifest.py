@@ -12,13 +12,13 @@ from typing import Annotated, Any
 from pydantic import Field
 
 from pixkit.errors import CheckpointError
+from pixkit.runs.own import MANIFEST
 from pixkit.runs.reading import MOST_JSON, RunFile, parse_json
 from pixkit.runs.records import Count, Record, typed
 
 Migrations = Mapping[int, Callable[[dict[str, Any]], dict[str, Any]]]
 
 FORMAT = 1
-MANIFEST = "manifest.json"
 MIGRATIONS: Migrations = {}
 """From a format to the next: what makes of that version's manifest the following version's."""
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-from pixkit.files import write_text, writing
+from pixkit.files import open_own, write_text, writing
 from pixkit.runs.reading import RunFile, parse_json
 
 MOST_LOG = 2**32
@@ -30,7 +30,8 @@ class MetricsLog:
             last = {"eval": min(step, evaluated)}
             kept = [row for row in read_rows(path) if row["step"] <= last.get(row.get("event", ""), step)]
             write_text(path, "".join(map(_line, kept)))
-            self._file = open(path, "a", encoding="utf-8")  # noqa: SIM115 - closed by __exit__
+            descriptor = open_own(path, os.O_WRONLY | os.O_APPEND)
+            self._file = open(descriptor, "a", encoding="utf-8")  # noqa: SIM115 - closed by __exit__
 
     def __enter__(self) -> MetricsLog:
         return self

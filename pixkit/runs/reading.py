@@ -136,16 +136,18 @@ def parse_json(data: bytes | str) -> Any:
     raise ValueError("nested too deeply")
 
 
-def read_line(path: Path, pattern: str) -> str:
-    """The one line of a text file that must match `pattern`, a regular expression.
+def read_line(path: Path, pattern: str, like: str) -> str:
+    """The one line of a text file that must match `pattern`, a regular expression; blanks at its end do not count.
+
+    `like` is an example, for those who find that it does not.
 
     Raises:
         CheckpointError: if the file is missing or says something else.
     """
     data = RunFile(path, MOST_POINTER, links=False, error=CheckpointError).content()
-    text = data.decode("utf-8", "replace").removesuffix("\n").removesuffix("\r")
+    text = data.decode("utf-8", "replace").rstrip(" \t\r\n")
     if not re.fullmatch(pattern, text, re.ASCII):
-        raise CheckpointError("unreadable", where=str(path), found=repr(text[:80]), expected=f"a line like {pattern}")
+        raise CheckpointError("unreadable", where=str(path), found=repr(text[:80]), expected=f"a line like {like}")
     return text
 
 

@@ -7,11 +7,13 @@ Keys that are not listed are let through: a newer pixkit may write more. Where t
 from __future__ import annotations
 
 import reprlib
+from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from pixkit.errors import PixkitError, RunError
+from pixkit.runs.reading import MOST_JSON, RunFile
 
 Count = Annotated[int, Field(ge=0, lt=2**63)]
 Size = Annotated[int, Field(ge=1, le=2**24)]
@@ -169,3 +171,17 @@ def _first(failure: ValidationError) -> dict[str, str]:
         expected = "a mapping"
     message = f"the key '{key}' is wrong" if key else "it does not say what it should"
     return {"message": message, "found": found, "expected": expected}
+
+
+def read_record(path: Path, model: type[Record]) -> dict[str, Any]:
+    """What a JSON file of a run says, once it is known to be of that kind; empty where there is none.
+
+    Raises:
+        RunError: if it is damaged.
+    """
+    hint = f"move it away: the run does without {path.name}"
+    found = RunFile(path, MOST_JSON, hint=hint).json_if_any()
+    if found is None:
+        return {}
+    typed(model, found, str(path), hint=hint)
+    return dict(found)

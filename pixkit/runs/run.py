@@ -17,26 +17,27 @@
 from __future__ import annotations
 
 import json
-import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
-from pixkit.errors import CheckpointError, RunError
-from pixkit.files import clean_leftovers, discard, remove, write_text, writing
+from pixkit.errors import RunError
+from pixkit.files import write_text, writing
 from pixkit.image import ImageSpec
-from pixkit.runs.lock import BUILD_LOCK, check_target, locked
-from pixkit.runs.reading import MOST_JSON, RunFile, first_line, read_line
+from pixkit.runs import own
+from pixkit.runs.lock import check_target, locked
+from pixkit.runs.own import BUILD_LOCK
+from pixkit.runs.pointers import reading
+from pixkit.runs.reading import first_line
 
 if TYPE_CHECKING:
     from pixkit.components.registry import Registry
     from pixkit.recipe.schema import Recipe
-    from pixkit.runs.records import Lock, Record
+    from pixkit.runs.records import Lock
 
+T = TypeVar("T")
 LOCK_HEADER = "# Written by pixkit; the recipe as it was given is in recipe.yaml.\n"
-FILES = ("recipe.yaml", "env.json", "metrics.jsonl", "scores.json", "nonfinite.json", "last", "best")
-FOLDERS = ("samples", "checkpoints")
 
 
 class Run:
@@ -75,7 +76,8 @@ class Run:
 
         Raises:
             RunError: if a run is there and neither `resume` nor `overwrite` is given, if there is none to
-                resume, if the folder is something else, if another build holds it, or if it cannot be written.
+                resume, if the folder is something else, if another build holds it, if it cannot be written, or
+                if a build would write, or remove, through a link in it (the folder itself may be a link).
         """
         run = cls(path.resolve())
         check_target(run.path, run.started, resume=resume, overwrite=overwrite)
@@ -85,6 +87,7 @@ class Run:
         try:
             with locked(run.path / BUILD_LOCK) as stale:
                 check_target(run.path, run.started, resume=resume, overwrite=overwrite)
+                own.check_own(run.path)
                 yield run, stale
         finally:
             if made and not any(run.path.iterdir()):
@@ -95,35 +98,34 @@ class Run:
         """Whether a build has begun to write here."""
         return first_line(self._lock) == LOCK_HEADER.rstrip("\n")
 
-    def start(self, recipe_text: str, settings: dict[str, Any], environment: dict[str, Any]) -> None:
+    def start(self, recipe_text: str, settings: dict[str, Any], environment: dict[str, Any]) -> list[str]:
         """Begin a new run: remove what an older one left, write recipe, lock and environment.
 
-        Files that pixkit does not write stay. The lock comes first: it is what marks the folder as a run.
+        Files that pixkit does not write stay; a remark names those in its folders. The lock comes first: it is what
+        marks the folder as a run.
         """
-        self.tidy()
         with writing(self.path):
-            for name in (*FILES, *FOLDERS):
-                remove(self.path / name)
+            own.tidy(self.path)
+            kept = own.clear(self.path)
         self._describe(recipe_text, settings, environment)
+        return own.remarks(self.path, kept)
 
-    def reopen(self, recipe_text: str, settings: dict[str, Any], environment: dict[str, Any]) -> None:
-        """Go on with a run: remove what the end of it will write again, write recipe, lock and environment."""
-        self.tidy()
+    def reopen(self, recipe_text: str, settings: dict[str, Any], environment: dict[str, Any]) -> list[str]:
+        """Go on with a run: remove what the end of it will write again, write recipe, lock and environment.
+
+        A remark names files that pixkit does not write, of a checkpoint that a killed build was removing.
+        """
         with writing(self.path):
+            kept = own.tidy(self.path)
             for path in (self.scores, self.nonfinite):
-                remove(path)
+                path.unlink(missing_ok=True)
         self._describe(recipe_text, settings, environment)
+        return own.remarks(self.path, kept)
 
     def _describe(self, recipe_text: str, settings: dict[str, Any], environment: dict[str, Any]) -> None:
         self.write_settings(settings)
         self.write_json(self.path / "env.json", environment)
         self.write_text(self.path / "recipe.yaml", recipe_text)
-
-    def tidy(self) -> list[Path]:
-        """Remove what a killed build left half written; return what was removed."""
-        with writing(self.path):
-            folders = (self.path, *(self.path / name for name in FOLDERS), *map(self.checkpoint_folder, self.steps()))
-            return [leftover for folder in folders for leftover in clean_leftovers(folder)]
 
     def write_settings(self, settings: dict[str, Any]) -> None:
         """Write recipe.lock.yaml: the whole recipe and its `lock` section."""
@@ -163,9 +165,9 @@ class Run:
         Raises:
             RunError: if it is damaged.
         """
-        from pixkit.runs.records import Environment
+        from pixkit.runs.records import Environment, read_record
 
-        return _json(self.path / "env.json", Environment)
+        return read_record(self.path / "env.json", Environment)
 
     def final_scores(self) -> dict[str, Any]:
         """The final table; empty while there is none.
@@ -173,9 +175,9 @@ class Run:
         Raises:
             RunError: if scores.json is damaged.
         """
-        from pixkit.runs.records import FinalScores
+        from pixkit.runs.records import FinalScores, read_record
 
-        return _json(self.scores, FinalScores)
+        return read_record(self.scores, FinalScores)
 
     @property
     def spec(self) -> ImageSpec:
@@ -196,10 +198,7 @@ class Run:
 
     def steps(self) -> list[int]:
         """Steps with a checkpoint, ascending."""
-        if not self.checkpoints.is_dir():
-            return []
-        names = [entry.name for entry in self.checkpoints.iterdir() if entry.name.startswith("step-")]
-        return sorted(int(name[5:]) for name in names if name[5:].isdigit())
+        return own.steps_in(self.checkpoints)
 
     def rows(self) -> Iterator[dict[str, Any]]:
         """The rows of metrics.jsonl; a torn last line is left out."""
@@ -217,46 +216,25 @@ class Run:
         Raises:
             CheckpointError: if there is no such checkpoint.
         """
-        name = which
-        if which in ("best", "last"):
-            pointer = self.path / which
-            if not pointer.exists():
-                pointer = self.path / "last"
-            if not pointer.exists():
-                raise CheckpointError("there is no checkpoint yet", where=str(self.path))
-            name = read_line(pointer, r"step-\d+")
-        folder = self.checkpoints / name
-        if not re.fullmatch(r"step-\d+", name) or not folder.is_dir():
-            raise CheckpointError(
-                "there is no such checkpoint",
-                where=str(self.path),
-                found=which,
-                expected=", ".join(["best", "last", *(f"step-{step}" for step in self.steps())]),
-            )
-        return folder
+        return self.reading(which, lambda folder: folder)
 
-    def point(self, which: str, step: int) -> None:
-        """Make `last` or `best` name the checkpoint of a step."""
-        self.write_text(self.path / which, f"step-{step}\n")
+    def reading(self, which: str, read: Callable[[Path], T]) -> T:
+        """What `read` makes of the folder of a checkpoint, 'best', 'last' or 'step-N'; see `pixkit.runs.pointers`.
 
-    def forget(self, steps: Iterable[int]) -> None:
-        """Remove the checkpoints of some steps."""
-        for step in steps:
-            with writing(self.checkpoint_folder(step)):
-                discard(self.checkpoint_folder(step))
+        Raises:
+            CheckpointError: if there is no such checkpoint, or `read` says that it is damaged.
+        """
+        return reading(self.path, which, read)
 
+    def point(self, which: str, step: int | None) -> None:
+        """Make `last` or `best` name the checkpoint of a step, or none."""
+        if step is not None:
+            self.write_text(self.path / which, f"step-{step}\n")
+            return
+        with writing(self.path / which):
+            (self.path / which).unlink(missing_ok=True)
 
-def _json(path: Path, model: type[Record]) -> dict[str, Any]:
-    """What a JSON file of a run says, once it is known to be of that kind; empty where there is none.
-
-    Raises:
-        RunError: if it is damaged.
-    """
-    from pixkit.runs.records import typed
-
-    hint = f"move it away: the run does without {path.name}"
-    found = RunFile(path, MOST_JSON, hint=hint).json_if_any()
-    if found is None:
-        return {}
-    typed(model, found, str(path), hint=hint)
-    return dict(found)
+    def forget(self, steps: Iterable[int]) -> list[str]:
+        """Remove the checkpoints of some steps; a remark names what else is in their folders, and stays."""
+        with writing(self.checkpoints):
+            return own.remarks(self.path, own.forget(self.checkpoints, steps))

@@ -14,6 +14,7 @@ from pixkit.randomness import isolated_rng
 from pixkit.recipe import LoadedRecipe
 from pixkit.runs.load import load, recipe_to_build
 from pixkit.runs.record import changed, environment, pick_device, repeatable, settings_of
+from pixkit.runs.recovery import naming_another, resume_point
 from pixkit.runs.run import Run
 from pixkit.runs.versions import warn_of_others
 from pixkit.tasks.score import Scores, evaluate
@@ -104,15 +105,14 @@ def _build(
     if not resume:
         reporter.message(f"training in {prepared.choice}")
         trainer.begin()
-        run.start(loaded.text, settings, now)
+        remarks = run.start(loaded.text, settings, now)
     else:
-        if (run.path / "last").exists():
-            trainer.restore()
-        else:
-            trainer.begin()
+        _restore(run, trainer, reporter)
         changes = [f"step {trainer.state.step}, {change}" for change in prepared.changes]
         settings["lock"]["changes"] = [*run.settings()["lock"]["changes"], *changes]
-        _reopen(run, loaded.text, settings, now, reporter)
+        remarks = _reopen(run, loaded.text, settings, now, reporter)
+    for remark in remarks:
+        reporter.message(remark)
     trainer.train()
     interrupt.check()
     reporter.message("scoring and sampling the best checkpoint")
@@ -123,12 +123,22 @@ def _build(
     return BuildResult(run, scores, grid, None)
 
 
-def _reopen(run: Run, text: str, settings: dict[str, Any], now: dict[str, Any], reporter: Reporter) -> None:
-    """Go on with a run, and write down what is different from the last time."""
+def _restore(run: Run, trainer: Trainer, reporter: Reporter) -> None:
+    """Begin where the run ended, at step 0 if it has no checkpoint yet."""
+    folder = resume_point(run, reporter.message)
+    if folder is None:
+        trainer.begin()
+        return
+    with naming_another(run, folder):
+        trainer.restore(folder)
+
+
+def _reopen(run: Run, text: str, settings: dict[str, Any], now: dict[str, Any], reporter: Reporter) -> list[str]:
+    """Go on with a run, and write down what is different from the last time; return its remarks."""
     before = run.environment()
     different = changed(before, now)
     if different:
         how_far = " in the last bits" if before.get("plugins") == now["plugins"] else ""
         reporter.message(f"not the same as before, so results may differ{how_far}: {different}")
     previous = [*before.pop("previous", []), before] if different else before.get("previous", [])
-    run.reopen(text, settings, {**now, "previous": previous})
+    return run.reopen(text, settings, {**now, "previous": previous})

@@ -12,6 +12,7 @@ from pixkit.errors import CheckpointError
 from pixkit.recipe.schema import Recipe
 from pixkit.runs import checkpoint
 from pixkit.runs.metrics import MetricsLog, plain
+from pixkit.runs.recovery import lost_best
 from pixkit.runs.run import Run
 from pixkit.tasks.score import score
 from pixkit.training.ema import Ema
@@ -56,13 +57,13 @@ class Trainer:
         """Start at step 0 from the weights that the model has."""
         self.ema = Ema(self.model, self.config.ema) if self.config.ema else None
 
-    def restore(self) -> None:
-        """Go on from the run's last checkpoint.
+    def restore(self, folder: Path | None = None) -> None:
+        """Go on from a checkpoint, the run's last one if no folder is given.
 
         Raises:
             CheckpointError: if it is damaged or another model's.
         """
-        folder = self.run.checkpoint("last")
+        folder = folder or self.run.checkpoint("last")
         manifest = checkpoint.read_manifest(folder)
         if set(manifest.state) != {field.name for field in fields(LoopState)}:
             raise CheckpointError("the loop's state is another version's", where=str(folder))
@@ -76,7 +77,15 @@ class Trainer:
         self.state = LoopState(**manifest.state)
         self._saved = replace(self.state)
         self._scores = manifest.metrics
+        self._look_for_best()
         self._point()
+
+    def _look_for_best(self) -> None:
+        """If the best checkpoint was lost, say so, and take the best of those to come."""
+        lost = None if self.state.best_step in (None, self.state.step) else lost_best(self.run, self.state.best_step)
+        if lost is not None:
+            self._reporter.message(f"the best checkpoint is lost, {lost}: the best of the later ones takes its place")
+            self.state.best_step = self.state.best_nats = None
 
     def train(self) -> None:
         """Train until the recipe's steps, its patience, or a signal; the last step is always saved.
@@ -221,7 +230,7 @@ class Trainer:
     def _point(self) -> None:
         """Bring `last`, `best` and the number of kept checkpoints in line with the state."""
         self.run.point("last", self.state.step)
-        if self.state.best_step is not None:
-            self.run.point("best", self.state.best_step)
+        self.run.point("best", self.state.best_step)
         steps = [step for step in self.run.steps() if step <= self.state.step]
-        self.run.forget(set(steps[: -self.config.keep]) - {self.state.best_step})
+        for remark in self.run.forget(sorted(set(steps[: -self.config.keep]) - {self.state.best_step})):
+            self._reporter.message(remark)

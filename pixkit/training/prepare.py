@@ -16,7 +16,7 @@ from pixkit.models.base import Model
 from pixkit.recipe import Change, LoadedRecipe
 from pixkit.recipe.schema import Recipe
 from pixkit.runs.load import construct, read_weights
-from pixkit.runs.manifest import MANIFEST
+from pixkit.runs.own import MANIFEST
 from pixkit.runs.run import Run
 from pixkit.training.autotune import choose
 from pixkit.training.memory import MemoryEstimate, MemoryGuard, estimate, machine_memory
@@ -122,5 +122,6 @@ def _other_weights(base: Path, text: str) -> tuple[dict[str, Tensor], str]:
         raise RunError(
             "neither a run nor a checkpoint", where="train.init_from", found=str(path), expected="a run's folder"
         )
-    folder = run.checkpoint("best") if run.started else path
-    return read_weights(folder, "ema"), str(folder)
+    if not run.started:
+        return read_weights(path, "ema"), str(path)
+    return run.reading("best", lambda folder: (read_weights(folder, "ema"), str(folder)))

@@ -7,7 +7,7 @@ import sys
 
 import pytest
 
-from pixkit.errors import CheckpointError, PluginError, RunError
+from pixkit.errors import PluginError, RunError
 from pixkit.image import ImageSpec
 from pixkit.recipe import load_recipe
 from pixkit.runs.run import BUILD_LOCK, Run
@@ -147,30 +147,6 @@ def test_the_lock_of_a_dead_build_is_reported(run):
         assert "did not end properly" in stale
 
 
-def test_overwriting_removes_what_pixkit_wrote_and_nothing_else(run, plain):
-    (run.path / "notes.txt").write_text("mine")
-    (run.samples).mkdir()
-    (run.samples / "step-1.png").write_text("")
-    (run.checkpoints / "step-1").mkdir(parents=True)
-    (run.path / ".last.77.tmp").write_text("")
-    run.point("last", 1)
-    run.write_json(run.scores, {})
-    with Run.claim(run.path, overwrite=True) as (again, _):
-        again.start("# new\n", {**plain, "lock": LOCK}, {})
-    names = sorted(entry.name for entry in run.path.iterdir())
-    assert names == ["env.json", "notes.txt", "recipe.lock.yaml", "recipe.yaml"]
-    assert (run.path / "recipe.yaml").read_text() == "# new\n"
-
-
-def test_overwriting_does_not_follow_links(run, plain, tmp_path):
-    (tmp_path / "precious").mkdir()
-    (tmp_path / "precious" / "x").write_text("")
-    run.samples.symlink_to(tmp_path / "precious")
-    with Run.claim(run.path, overwrite=True) as (again, _):
-        again.start("", {**plain, "lock": LOCK}, {})
-    assert (tmp_path / "precious" / "x").exists()
-
-
 def test_reopening_removes_the_end_and_what_was_half_written(run, plain):
     run.write_json(run.scores, {})
     run.write_json(run.nonfinite, {})
@@ -181,47 +157,6 @@ def test_reopening_removes_the_end_and_what_was_half_written(run, plain):
     assert not run.nonfinite.exists()
     assert os.listdir(run.checkpoints) == ["step-8"]
     assert run.environment() == {"threads": 3}
-
-
-def test_checkpoints_by_name(run):
-    with pytest.raises(CheckpointError, match="no checkpoint yet"):
-        run.checkpoint()
-    for step in (5, 40, 10):
-        (run.checkpoints / f"step-{step}").mkdir(parents=True)
-    (run.checkpoints / ".step-9.tmp").mkdir()
-    (run.checkpoints / "other").mkdir()
-    assert run.steps() == [5, 10, 40]
-    run.point("last", 40)
-    assert run.checkpoint("best").name == "step-40"
-    run.point("best", 10)
-    assert run.checkpoint("best").name == "step-10"
-    assert run.checkpoint("last").name == "step-40"
-    assert run.checkpoint("step-5").name == "step-5"
-    run.forget([5])
-    assert run.steps() == [10, 40]
-
-
-@pytest.mark.parametrize("which", ["step-7", "first", "", "../../etc", "step-", "step-5/..", ".step-9.tmp"])
-def test_checkpoints_that_are_not_there(run, which):
-    (run.checkpoints / "step-5").mkdir(parents=True)
-    run.point("last", 5)
-    with pytest.raises(CheckpointError, match="no such checkpoint") as caught:
-        run.checkpoint(which)
-    assert caught.value.expected == "best, last, step-5"
-
-
-@pytest.mark.parametrize("text", ["", "step-5\nstep-6\n", "../../elsewhere", "step-5 ", "\x00"])
-def test_pointers_that_say_something_else(run, text):
-    (run.checkpoints / "step-5").mkdir(parents=True)
-    (run.path / "last").write_text(text)
-    with pytest.raises(CheckpointError, match="unreadable"):
-        run.checkpoint("last")
-
-
-def test_a_pointer_to_what_is_gone(run):
-    run.point("last", 5)
-    with pytest.raises(CheckpointError, match="no such checkpoint"):
-        run.checkpoint("last")
 
 
 def test_a_damaged_lock_is_an_error(run):

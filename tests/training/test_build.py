@@ -290,8 +290,50 @@ def test_a_damaged_checkpoint_is_not_resumed(recipe, tmp_path):
     data = bytearray(path.read_bytes())
     data[-1] ^= 1
     path.write_bytes(data)
-    with pytest.raises(CheckpointError, match="damaged"):
+    with pytest.raises(CheckpointError, match="damaged") as caught:
         build(tiny(recipe, "train.steps=2"), tmp_path / "run", device="cpu", resume=True)
+    assert "--overwrite" in caught.value.hint
+
+
+def test_without_last_a_build_goes_on_from_the_newest_sound_checkpoint(recipe, whole, tmp_path):
+    run = Run(shutil.copytree(whole.path, tmp_path / "run"))
+    run.point("last", None)
+    newest, before = run.steps()[-1], run.steps()[-2]
+    (run.checkpoint_folder(newest) / "model.safetensors").write_bytes(b"")
+    heard = Heard()
+    build(tiny(recipe), run.path, device="cpu", resume=True, reporter=heard)
+    [said] = [text for text in heard.texts if "last" in text]
+    assert f"going on from step-{before}" in said and f"step-{newest} (model.safetensors: cut short" in said
+    assert heard.steps == list(range(before + 1, newest + 1))
+    same(run, whole)
+
+
+def test_a_run_that_was_killed_before_its_first_checkpoint_says_that_it_starts_again(recipe, tmp_path):
+    run = build(tiny(recipe, "train.steps=2"), tmp_path / "run", device="cpu").run
+    run.point("last", None)
+    run.forget(run.steps())
+    heard = Heard()
+    build(tiny(recipe, "train.steps=2"), tmp_path / "run", device="cpu", resume=True, reporter=heard)
+    assert any("starts from step 0" in text for text in heard.texts)
+    assert heard.steps == [1, 2]
+
+
+def test_what_a_user_put_into_a_run_stays_and_is_named(recipe, tmp_path):
+    run = build(tiny(recipe, "train.steps=2"), tmp_path / "run", device="cpu").run
+    for path in (run.samples / "cat.png", run.checkpoint_folder(2) / "notes.txt"):
+        path.write_text("mine")
+    for options, steps, named in (({"overwrite": True}, 2, "cat.png"), ({"resume": True}, 3, "notes.txt")):
+        heard = Heard()
+        build(
+            tiny(recipe, f"train.steps={steps}", "train.keep=1"),
+            run.path,
+            device="cpu",
+            reporter=heard,
+            **options,
+        )
+        assert any(text.startswith("kept") and named in text for text in heard.texts), heard.texts
+        assert (run.samples / "cat.png").read_text() == (run.checkpoint_folder(2) / "notes.txt").read_text() == "mine"
+    assert run.steps() == [3]
 
 
 def test_starting_from_another_run(recipe, whole, tmp_path):

@@ -3,6 +3,7 @@
 import json
 import math
 import os
+import shutil
 
 import pluggy
 import pytest
@@ -329,6 +330,18 @@ def test_a_models_metric_decides_where_there_is_no_likelihood(tmp_path):
     for row in told.scores:
         assert row["decides"] == "far" and row["known"] == row["scored"] == row["images"]
         assert not {"nats", "stderr", "bits_per_dim"} & set(row)
+
+
+def test_a_best_checkpoint_that_was_lost_is_said_and_replaced(tmp_path):
+    """Training makes the metric larger, so that the first scoring would be the best for ever."""
+    recipe = toy_recipe(Measured, ema=0.0, optimizer={"type": "sgd", "lr": 0.5})
+    run = interrupted(tmp_path / "run", recipe, 12).run
+    assert run.checkpoint("best").name == "step-5"
+    shutil.rmtree(run.checkpoint("best"))
+    told = Told()
+    resumed(tmp_path / "run", recipe, reporter=told)
+    assert any("the best checkpoint is lost, step-5" in text for text in told.texts)
+    assert run.checkpoint("best").name == "step-15"
 
 
 def test_the_metric_of_the_average_decides(tmp_path):

@@ -8,11 +8,16 @@ from pathlib import Path
 import pytest
 
 from pixkit.errors import RunError
-from pixkit.files import clean_leftovers, new_folder, remove, writing
+from pixkit.files import NotRegular, writing
+from pixkit.runs.folders import discard, folder_of, new_folder, retire
+
+
+def owns(name):
+    return not name.startswith("mine")
 
 
 def fill(path, *names):
-    with new_folder(path) as temporary:
+    with new_folder(path, owns) as temporary:
         for name in names:
             (temporary / name).write_text(name)
 
@@ -22,23 +27,26 @@ def names(path):
 
 
 def test_a_folder_appears_with_its_files(tmp_path):
-    with new_folder(tmp_path / "deep" / "new") as temporary:
+    with new_folder(tmp_path / "deep" / "new", owns) as temporary:
         (temporary / "a").write_text("1")
         assert not (tmp_path / "deep" / "new").exists()
     assert names(tmp_path / "deep") == ["new"]
     assert (tmp_path / "deep" / "new" / "a").read_text() == "1"
 
 
-def test_an_older_folder_is_replaced_with_all_that_it_held(tmp_path):
+def test_an_older_folder_is_replaced_but_for_what_is_not_ones_own(tmp_path):
     fill(tmp_path / "x", "old", "both")
+    (tmp_path / "x" / "mine").mkdir()
+    (tmp_path / "x" / "mine" / "notes").write_text("")
     fill(tmp_path / "x", "new", "both")
     assert names(tmp_path) == ["x"]
-    assert names(tmp_path / "x") == ["both", "new"]
+    assert names(tmp_path / "x") == ["both", "mine", "new"]
+    assert names(tmp_path / "x" / "mine") == ["notes"]
 
 
 def test_a_block_that_raises_leaves_what_was_there(tmp_path):
     fill(tmp_path / "x", "old")
-    with pytest.raises(KeyError), new_folder(tmp_path / "x") as temporary:
+    with pytest.raises(KeyError), new_folder(tmp_path / "x", owns) as temporary:
         (temporary / "new").write_text("")
         raise KeyError
     assert names(tmp_path) == ["x"]
@@ -80,32 +88,64 @@ def test_a_failure_at_any_sync_or_rename_leaves_the_old_or_the_new_folder(tmp_pa
     assert outcomes == {(True, ("old",)), (True, ("new", "newer")), (False, ("new", "newer"))}
 
 
-def test_leftovers_of_a_killed_process_are_removed_and_nothing_else(tmp_path):
-    (tmp_path / ".step-3.tmp").mkdir()
-    (tmp_path / ".step-3.tmp" / "model.safetensors").write_text("half")
-    (tmp_path / ".last.123.tmp").write_text("")
-    (tmp_path / ".step-5.123.tmp.png").write_text("")
-    for kept in (".hidden", "step-3", "x.tmp"):
-        (tmp_path / kept).write_text("")
-    assert len(clean_leftovers(tmp_path)) == 3
-    assert names(tmp_path) == [".hidden", "step-3", "x.tmp"]
-    assert clean_leftovers(tmp_path / "nowhere") == []
-
-
 def test_a_leftover_does_not_stand_in_the_way(tmp_path):
-    (tmp_path / ".x.tmp").mkdir()
-    (tmp_path / ".x.tmp" / "half").write_text("")
+    for name in (".x.tmp", ".x.old.tmp"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "half").write_text("")
     fill(tmp_path / "x", "a")
-    assert names(tmp_path / "x") == ["a"]
+    fill(tmp_path / "x", "b")
+    assert names(tmp_path) == ["x"]
+    assert names(tmp_path / "x") == ["b"]
 
 
-def test_remove_does_not_follow_links(tmp_path):
+def test_a_folder_is_discarded_but_for_what_is_not_ones_own(tmp_path):
+    fill(tmp_path / "x", "a", "b")
+    fill(tmp_path / "y", "a")
+    (tmp_path / "y" / "mine").write_text("1")
+    assert discard(tmp_path / "x", owns) == []
+    assert discard(tmp_path / "y", owns) == [tmp_path / "y" / "mine"]
+    assert names(tmp_path) == ["y"]
+    assert names(tmp_path / "y") == ["mine"]
+
+
+def test_a_name_that_is_taken_is_not_written_over(tmp_path):
+    for name in ("old", "new"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "mine").write_text(name)
+    assert retire(tmp_path / "old", owns, tmp_path / "new") == [tmp_path / "old" / "mine"]
+    assert [(tmp_path / name / "mine").read_text() for name in ("old", "new")] == ["old", "new"]
+
+
+def test_files_that_a_network_file_system_keeps_for_readers_go_when_these_are_done(tmp_path):
+    fill(tmp_path / "x", "a", ".nfs0001")
+    (tmp_path / "x" / ".nfs0002").write_text("")
+    assert discard(tmp_path / "x", lambda name: name == "a") == []
+    assert names(tmp_path) == [".x.old.tmp"]
+    for path in (tmp_path / ".x.old.tmp").iterdir():
+        path.unlink()
+    assert retire(tmp_path / ".x.old.tmp", owns, tmp_path / "x") == []
+    assert names(tmp_path) == []
+
+
+def test_links_are_not_followed(tmp_path):
     fill(tmp_path / "far", "precious")
     (tmp_path / "link").symlink_to(tmp_path / "far")
-    remove(tmp_path / "link")
-    remove(tmp_path / "link")
-    assert names(tmp_path) == ["far"]
+    with pytest.raises(NotRegular, match="a link"):
+        fill(tmp_path / "link", "new")
+    with pytest.raises(NotRegular, match="a link"):
+        retire(tmp_path / "link", owns, tmp_path)
     assert names(tmp_path / "far") == ["precious"]
+    (tmp_path / "far" / "link").symlink_to(tmp_path / "far" / "precious")
+    (tmp_path / "target").write_text("1")
+    (tmp_path / "far" / "other").symlink_to(tmp_path / "target")
+    retire(tmp_path / "far", owns, tmp_path)
+    assert (tmp_path / "target").read_text() == "1"
+
+
+def test_temporary_names_say_which_folder_is_written_or_removed():
+    assert folder_of(".step-5.tmp") == folder_of(".step-5.old.tmp") == "step-5"
+    for name in ("step-5.tmp", ".step-5", ".draft.tmp.txt", ".tmp"):
+        assert folder_of(name) is None
 
 
 @pytest.mark.parametrize(
@@ -130,7 +170,7 @@ def test_a_disk_that_really_is_full(tmp_path):
     try:
         fill(mount / "x", "old")
         full = pytest.raises(RunError, match=r"(?s)cannot be written.*No space left")
-        with full, writing(mount / "x"), new_folder(mount / "x") as temporary:
+        with full, writing(mount / "x"), new_folder(mount / "x", owns) as temporary:
             (temporary / "big").write_bytes(bytes(100_000))
         assert names(mount) == ["x"]
         assert names(mount / "x") == ["old"]

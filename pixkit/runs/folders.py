@@ -1,0 +1,116 @@
+"""Folders that are there whole or not at all, and removed without what somebody else put into them."""
+
+from __future__ import annotations
+
+import errno
+import os
+import re
+import shutil
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+from pixkit.files import NotRegular, sync_folder
+
+Owns = Callable[[str], bool]
+"""Whether a file of this name is one's own."""
+
+
+@contextmanager
+def new_folder(path: Path, owns: Owns) -> Iterator[Path]:
+    """Give a temporary folder beside `path`; on leaving, sync it with its files and rename it to `path`.
+
+    An older folder at `path` is replaced; what it holds that is not one's own moves into the new one. If the block
+    raises, the temporary folder is removed and `path` stays as it was.
+
+    Args:
+        path: the folder.
+        owns: whether a file of this name in it is one's own, and may be removed.
+
+    Raises:
+        NotRegular: if `path` is a link.
+    """
+    if path.is_symlink():
+        raise NotRegular(errno.EINVAL, "a link", str(path))
+    temporary, discarded = _hidden(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    retire(temporary, owns, path)
+    temporary.mkdir()
+    try:
+        yield temporary
+        for file in temporary.iterdir():
+            _sync_file(file)
+        sync_folder(temporary)
+        _put(temporary, path, discarded, owns)
+        sync_folder(path.parent)
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+
+
+def _hidden(path: Path) -> tuple[Path, Path]:
+    """Under what names a folder is written, and removed."""
+    return path.with_name(f".{path.name}.tmp"), path.with_name(f".{path.name}.old.tmp")
+
+
+def _put(temporary: Path, path: Path, discarded: Path, owns: Owns) -> None:
+    """Rename a folder to `path`; what is there goes to `discarded`, or back if that fails."""
+    retire(discarded, owns, path)
+    if not path.exists():
+        temporary.rename(path)
+        return
+    path.rename(discarded)
+    try:
+        temporary.rename(path)
+    except OSError:
+        discarded.rename(path)
+        raise
+    retire(discarded, owns, path)
+
+
+def discard(path: Path, owns: Owns) -> list[Path]:
+    """Remove a folder and one's own files in it; return where the others are, which stay in a folder of that name.
+
+    It goes under a hidden name first: a process that is killed meanwhile leaves all of it or none.
+    """
+    _, hidden = _hidden(path)
+    retire(hidden, owns, path)
+    path.rename(hidden)
+    return retire(hidden, owns, path)
+
+
+def retire(folder: Path, owns: Owns, home: Path) -> list[Path]:
+    """Remove a folder, if it is there, and one's own files in it; the others move to `home`. Return where they are.
+
+    Raises:
+        NotRegular: if it is a link.
+    """
+    if folder.is_symlink():
+        raise NotRegular(errno.EINVAL, "a link", str(folder))
+    kept = []
+    for entry in sorted(folder.iterdir()) if folder.exists() else []:
+        if owns(entry.name):
+            entry.unlink()
+        elif not entry.name.startswith(".nfs"):  # what a network file system keeps for those who still read it
+            kept.append(_move(entry, home))
+    with suppress(OSError):  # not empty, or not there
+        folder.rmdir()
+    return kept
+
+
+def _move(entry: Path, home: Path) -> Path:
+    """Move a file or folder into a folder, unless the name is taken there; return where it is."""
+    home.mkdir(exist_ok=True)
+    if os.path.lexists(home / entry.name):
+        return entry
+    return entry.rename(home / entry.name)
+
+
+def folder_of(name: str) -> str | None:
+    """The name of the folder that `new_folder` writes, or `discard` removes, under the temporary name `name`."""
+    found = re.fullmatch(r"\.(.+?)(\.old)?\.tmp", name)
+    return found[1] if found else None
+
+
+def _sync_file(path: Path) -> None:
+    with open(path, "rb+") as file:
+        os.fsync(file.fileno())

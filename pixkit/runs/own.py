@@ -1,0 +1,177 @@
+"""Which files and folders of a run are pixkit's own: these alone are written and removed, and none may be a link.
+
+Whatever else lies in a run is somebody's and stays. A link at a place of pixkit's leads into another run, or elsewhere,
+and what is written or removed there would not be this run's; so builds refuse it, and readers follow it.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from pixkit.errors import RunError
+from pixkit.files import LINK_HINT, file_of, kind_of
+from pixkit.runs.folders import discard, folder_of, retire
+
+BUILD_LOCK = "build.lock"
+"""The file that is there while a build is writing."""
+SETTINGS = "recipe.lock.yaml"
+"""The file that makes a folder a run."""
+FILES = ("recipe.yaml", "env.json", "metrics.jsonl", "scores.json", "nonfinite.json", "last", "best")
+"""The other files at the top of a run."""
+MANIFEST = "manifest.json"
+"""The file that makes a folder a checkpoint."""
+STEP = r"step-(0|[1-9][0-9]{0,17})"
+"""A checkpoint's name, as a regular expression."""
+
+
+NOTHING = "(?!)"
+
+
+@dataclass(frozen=True)
+class Place:
+    """A folder of a run: regular expressions of the names that pixkit gives to what it keeps there.
+
+    Attributes:
+        files: written by `pixkit.files.replacing`, or in place.
+        folders: written by `pixkit.files.new_folder`.
+        places: folders that are places themselves.
+    """
+
+    files: str = NOTHING
+    folders: str = NOTHING
+    places: str = NOTHING
+
+    def owns(self, name: str) -> bool:
+        """Whether a name here is pixkit's, temporary ones included."""
+        return self._kind(name) is not None
+
+    def leftover(self, name: str) -> bool:
+        """Whether it is the temporary name of something that is written or removed here."""
+        return self._matches(self.files, file_of(name)) or self._matches(self.folders, folder_of(name))
+
+    def check(self, folder: Path) -> None:
+        """Raise RunError for a link, or for something else than was made here, under a name of pixkit's."""
+        with os.scandir(folder) as entries:
+            for entry in entries:
+                expected, found = self._kind(entry.name), kind_of(entry.stat(follow_symlinks=False))
+                if expected not in (None, found):
+                    link = found == "a link"
+                    raise RunError(
+                        "builds do not write through links" if link else "not what a build makes there",
+                        where=entry.path,
+                        found=found,
+                        expected=expected,
+                        hint=LINK_HINT if link else "move it elsewhere",
+                    )
+
+    def _kind(self, name: str) -> str | None:
+        if any(self._matches(self.files, found) for found in (name, file_of(name))):
+            return "a file"
+        folders = f"{self.folders}|{self.places}"
+        return "a folder" if self._matches(folders, name) or self._matches(self.folders, folder_of(name)) else None
+
+    @staticmethod
+    def _matches(pattern: str, name: str | None) -> bool:
+        return name is not None and re.fullmatch(pattern, name) is not None
+
+
+RUN = Place(files="|".join(map(re.escape, (BUILD_LOCK, SETTINGS, *FILES))), places="samples|checkpoints")
+SAMPLES = Place(files=rf"({STEP}|best)\.(png|npz)")
+CHECKPOINTS = Place(folders=STEP)
+CHECKPOINT = Place(files=rf"{re.escape(MANIFEST)}|(model|ema|optimizer)\.safetensors")
+
+
+def check_own(run: Path) -> None:
+    """Refuse a run, a folder, in which a build would write or remove what is not the run's.
+
+    Raises:
+        RunError: if a place of pixkit's is a link, or something else than pixkit makes there.
+    """
+    for folder, place in _places(run):
+        place.check(folder)
+
+
+def steps_in(checkpoints: Path) -> list[int]:
+    """Steps with a checkpoint, ascending: the folders (not links) of such a name that have a manifest."""
+    return [step for step in named_steps(checkpoints) if (checkpoints / f"step-{step}" / MANIFEST).exists()]
+
+
+def named_steps(checkpoints: Path) -> list[int]:
+    """Steps with a folder of a checkpoint's name, ascending."""
+    if not checkpoints.is_dir():
+        return []
+    with os.scandir(checkpoints) as entries:
+        names = [entry.name for entry in entries if entry.is_dir(follow_symlinks=False)]
+    return sorted(int(name[5:]) for name in names if re.fullmatch(STEP, name))
+
+
+def forget(checkpoints: Path, steps: Iterable[int]) -> list[Path]:
+    """Remove the checkpoints of some steps; return what was in their folders that pixkit did not write, and stays.
+
+    Raises:
+        RunError: if the folder has become a link.
+    """
+    RUN.check(checkpoints.parent)
+    return [kept for step in steps for kept in discard(checkpoints / f"step-{step}", CHECKPOINT.owns)]
+
+
+def clear(run: Path) -> list[Path]:
+    """Remove all that a build has written, but for what makes the folder a run; return what stays in its folders."""
+    for name in FILES:
+        (run / name).unlink(missing_ok=True)
+    samples, checkpoints = run / "samples", run / "checkpoints"
+    for path in _entries(samples):
+        if SAMPLES.owns(path.name):
+            path.unlink()
+    forget(checkpoints, steps_in(checkpoints))
+    kept = [path for path in _entries(samples) + _entries(checkpoints) if not re.fullmatch(STEP, path.name)]
+    kept += [path for step in named_steps(checkpoints) for path in _entries(checkpoints / f"step-{step}")]
+    for folder in (samples, checkpoints):
+        if folder.is_dir() and not _entries(folder):
+            folder.rmdir()
+    return kept
+
+
+def tidy(run: Path) -> list[Path]:
+    """Remove what a killed build left half written or half removed; return what stays of that, being somebody's.
+
+    Raises:
+        RunError: see `check_own`.
+    """
+    check_own(run)
+    kept = []
+    for folder, place in list(_places(run)):
+        for path in _entries(folder):
+            if not place.leftover(path.name):
+                continue
+            if path.is_dir():
+                kept += retire(path, CHECKPOINT.owns, folder / str(folder_of(path.name)))
+            else:
+                path.unlink()
+    return kept
+
+
+def remarks(run: Path, kept: Iterable[Path]) -> list[str]:
+    """A sentence about what stays in a run's folders, if there is anything."""
+    names = sorted(str(path.relative_to(run)) for path in kept)
+    more = f" and {len(names) - 5} more" if len(names) > 5 else ""
+    return [f"kept, as it is not known to be pixkit's: {', '.join(names[:5])}{more}"] if names else []
+
+
+def _places(run: Path) -> Iterator[tuple[Path, Place]]:
+    """The folders of a run that are there, from the top down, and what may be in them."""
+    yield run, RUN
+    for folder, place in ((run / "samples", SAMPLES), (run / "checkpoints", CHECKPOINTS)):
+        if folder.is_dir():
+            yield folder, place
+    for path in _entries(run / "checkpoints"):
+        if CHECKPOINTS.owns(path.name) and path.is_dir():
+            yield path, CHECKPOINT
+
+
+def _entries(folder: Path) -> list[Path]:
+    return sorted(folder.iterdir()) if folder.is_dir() else []

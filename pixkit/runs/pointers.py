@@ -1,0 +1,74 @@
+"""`last` and `best`: one-line files that name a checkpoint, which a build may change and follow up at any time."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import TypeVar
+
+from pixkit.errors import CheckpointError
+from pixkit.runs.own import STEP, steps_in
+from pixkit.runs.reading import read_line
+
+T = TypeVar("T")
+POINTERS = ("best", "last")
+READINGS = 100
+"""How often a checkpoint that a build removed meanwhile is looked for again."""
+
+
+def reading(run: Path, which: str, read: Callable[[Path], T]) -> T:
+    """What `read` makes of the folder of a checkpoint, also beside a build that removes checkpoints.
+
+    A build makes `best` and `last` name another checkpoint and then removes the one that they named. So where reading
+    fails, and another one is named by then, that is read. `read` should open what it needs at once, and do what takes
+    long afterwards.
+
+    Args:
+        run: the run's folder.
+        which: `best`, `last` or `step-N`; until something is best, that is the last one.
+        read: called with the folder.
+
+    Raises:
+        CheckpointError: if there is no such checkpoint, or `read` raises it.
+    """
+    name = _named(run, which)
+    for _ in range(READINGS):
+        try:
+            return read(_folder(run, which, name))
+        except CheckpointError:
+            before, name = name, _named(run, which)
+            if name == before:
+                raise
+    return read(_folder(run, which, name))
+
+
+def _named(run: Path, which: str) -> str:
+    """What `which` means now."""
+    if which not in POINTERS:
+        return which
+    for pointer in (run / which, run / "last"):
+        if pointer.exists():
+            return read_line(pointer, STEP, "step-250")
+    names = [f"step-{step}" for step in steps_in(run / "checkpoints")]
+    if not names:
+        raise CheckpointError("there is no checkpoint yet", where=str(run))
+    raise CheckpointError(
+        "no file says which checkpoint that is",
+        where=str(run),
+        found=which,
+        expected="a file named last",
+        hint=f"name the checkpoint itself: {', '.join(names)}",
+    )
+
+
+def _folder(run: Path, which: str, name: str) -> Path:
+    folder = run / "checkpoints" / name
+    if re.fullmatch(STEP, name) and folder.is_dir():
+        return folder
+    raise CheckpointError(
+        "there is no such checkpoint",
+        where=str(run),
+        found=which if name == which else f"{which}, which names {name}",
+        expected=", ".join([*POINTERS, *(f"step-{step}" for step in steps_in(run / "checkpoints"))]),
+    )

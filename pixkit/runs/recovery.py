@@ -1,0 +1,92 @@
+"""Which checkpoint a run is resumed from, also where the file `last` was lost or a checkpoint is damaged."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from pixkit.errors import CheckpointError
+from pixkit.runs import checkpoint
+from pixkit.runs.own import named_steps
+from pixkit.runs.run import Run
+
+Say = Callable[[str], None]
+AGAIN = "restore a checkpoint from a copy, or start again with --overwrite"
+
+
+def resume_point(run: Run, say: Say) -> Path | None:
+    """The checkpoint to go on from: what `last` names, else the newest sound one; None to start from step 0.
+
+    `say` is told of anything but the first.
+
+    Raises:
+        CheckpointError: if `last` is unreadable or names what is not there, or if there is no `last` and no
+            checkpoint is sound.
+    """
+    if (run.path / "last").exists():
+        with naming_another(run):
+            return run.checkpoint("last")
+    sound, damaged = newest_sound(run)
+    if sound is None and damaged:
+        raise CheckpointError(
+            "there is no sound checkpoint to go on from",
+            where=str(run.path),
+            found="; ".join(damaged),
+            hint=AGAIN,
+        )
+    if sound is None:
+        say("there is no checkpoint to go on from yet: training starts from step 0")
+        return None
+    passed = f"; passed over, as they are damaged: {'; '.join(damaged)}" if damaged else ""
+    say(f"the file `last` is missing: going on from {sound.name}, the newest sound checkpoint{passed}")
+    return sound
+
+
+def newest_sound(run: Run) -> tuple[Path | None, list[str]]:
+    """The newest checkpoint of which every byte is right, None if there is none; and what is wrong with newer ones."""
+    damaged = []
+    for step in reversed(named_steps(run.checkpoints)):
+        folder = run.checkpoint_folder(step)
+        try:
+            checkpoint.verify(folder)
+        except CheckpointError as error:
+            damaged.append(f"{folder.name} ({_reason(error)})")
+        else:
+            return folder, damaged
+    return None, damaged
+
+
+@contextmanager
+def naming_another(run: Run, folder: Path | None = None) -> Iterator[None]:
+    """Where the checkpoint that `last` names turns out to be missing or damaged, say how a run can be resumed.
+
+    The `folder` is that checkpoint's, if it is known.
+    """
+    try:
+        yield
+    except CheckpointError as error:
+        sound, _ = newest_sound(run)
+        last = run.path / "last"
+        if sound is None:
+            error.hint = AGAIN
+        elif sound != folder and last.exists():
+            error.hint = f"to go on from {sound.name}, the newest sound checkpoint, remove {last}"
+        raise
+
+
+def lost_best(run: Run, step: int) -> str | None:
+    """What is wrong with the weights of the best checkpoint, that of a step; None if nothing is."""
+    folder = run.checkpoint_folder(step)
+    try:
+        manifest = checkpoint.read_manifest(folder)
+        for name in {"model", "ema"} & set(manifest.files):
+            checkpoint.read_tensors(folder, manifest, name)
+    except CheckpointError as error:
+        return f"{folder.name} ({_reason(error)})"
+    return None
+
+
+def _reason(error: CheckpointError) -> str:
+    found = f", {error.found}" if error.found else ""
+    return f"{Path(error.where or '').name}: {error.message}{found}"
