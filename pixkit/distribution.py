@@ -7,12 +7,15 @@ name stands in one place.
 
 from __future__ import annotations
 
+import functools
+import os
 import re
-from collections.abc import Collection, Iterator
-from typing import TYPE_CHECKING
+import sys
+from collections.abc import Iterable, Iterator
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 if TYPE_CHECKING:
-    from importlib.metadata import Distribution
+    from importlib.metadata import Distribution, EntryPoint
 
 OWN = "pixkit-models"
 """The distribution that pixkit's own plugins come from."""
@@ -22,17 +25,74 @@ GROUP = "pixkit"
 """The entry-point group of plugins."""
 NEWEST_TORCH = (2, 15)
 """The newest torch that the tests were run with, as (major, minor)."""
+POINTS = "entry_points.txt"
+"""The file in which a distribution says which plugins it brings."""
+SWITCHES = {"TORCH_DEVICE_BACKEND_AUTOLOAD": "0", "PYDANTIC_DISABLE_PLUGINS": "__all__"}
+"""Environment variables that keep torch and pydantic from looking for plugins of their own."""
+
+
+class Unreadable(NamedTuple):
+    """A distribution that may bring plugins, whose entry points cannot be read."""
+
+    distribution: str
+    version: str
+    reason: str
 
 
 def version() -> str:
     """The version of pixkit that is installed; that of its former name, where a checkout was not installed anew."""
     found = next((one for one in map(_installed, (OWN, *FORMER)) if one is not None), None)
-    return "unknown" if found is None else found.version
+    return "unknown" if found is None else _identity(found)[1].replace("?", "unknown")
+
+
+def origin(entry_point: EntryPoint) -> tuple[str, str]:
+    """Name and version of the distribution that brings an entry point; '?' where neither is known."""
+    return ("?", "?") if entry_point.dist is None else _identity(entry_point.dist)
+
+
+def plugin_points() -> tuple[list[EntryPoint], list[Unreadable]]:
+    """The entry points of all plugins that are installed, and the distributions that may bring more but cannot be read.
+
+    Distributions are looked at one by one, so that a damaged one takes nothing along but its own plugins. Of several of
+    one name, the first on the path counts, as everywhere in Python.
+    """
+    points: list[EntryPoint] = []
+    unreadable: list[Unreadable] = []
+    seen: set[str] = set()
+    for found in _distributions():
+        name = _normal(_by_folder(found)[0] or _identity(found)[0])
+        # pip renames what it is about to remove to "~...", and leaves it there if it is killed.
+        if name in seen or name.startswith("~"):
+            continue
+        seen.add(name)
+        try:
+            points += _points(found)
+        except Exception as error:
+            if _may_bring_plugins(found):
+                unreadable.append(Unreadable(*_identity(found), f"{_folder(found)}/{POINTS}: {_why(error)}"))
+    return points, unreadable
+
+
+def shield_libraries() -> None:
+    """Let torch and pydantic be imported although the entry points of some distribution are damaged.
+
+    Both look for plugins of their own in those of every distribution, and fail over a damaged one. Where that would
+    happen, they are told not to look: nothing would come of it anyway. To be called before torch is first imported.
+    """
+    import importlib.metadata
+
+    if "torch" in sys.modules:
+        return
+    try:
+        importlib.metadata.entry_points(group=GROUP)
+    except Exception:
+        for name, value in SWITCHES.items():
+            os.environ.setdefault(name, value)
 
 
 def canonical(distribution: str) -> str:
     """A distribution's name as packaging compares it (PEP 503); a former name of pixkit's own is the present one."""
-    name = re.sub(r"[-_.]+", "-", distribution).lower()
+    name = _normal(distribution)
     return OWN if name in FORMER else name
 
 
@@ -41,9 +101,13 @@ def is_own(distribution: str) -> bool:
     return canonical(distribution) == OWN
 
 
-def former_double(distribution: str, plugin: str, own: Collection[str]) -> bool:
-    """Whether a plugin is one of `own`, the names of those that pixkit brings, registered under its former name too."""
-    return is_own(distribution) and distribution != OWN and plugin in own
+def in_order(points: Iterable[EntryPoint]) -> list[EntryPoint]:
+    """Plugins in the order in which they are loaded, pixkit's own first, and those not twice under its former name."""
+    found = sorted((not is_own(origin(point)[0]), *origin(point), point.name, point) for point in points)
+    own = {name for _, distribution, _, name, _ in found if distribution == OWN}
+    return [
+        point for foreign, distribution, _, name, point in found if foreign or distribution == OWN or name not in own
+    ]
 
 
 def remarks() -> Iterator[str]:
@@ -53,18 +117,30 @@ def remarks() -> Iterator[str]:
         if found is not None and _installed(OWN) is not None:
             yield _about_namesake(found)
     torch = _installed("torch")
-    if torch is not None and _minor(torch.version) > NEWEST_TORCH:
+    version = "" if torch is None else _identity(torch)[1]
+    if _minor(version) > NEWEST_TORCH:
         tried = ".".join(map(str, NEWEST_TORCH))
-        yield f"torch {torch.version} is newer than {tried}, the newest that pixkit was tried with"
+        yield f"torch {version} is newer than {tried}, the newest that pixkit was tried with"
 
 
 def _about_namesake(found: Distribution) -> str:
-    name = f"{found.metadata['Name']} {found.version}"
-    whose = "is its former self" if any(point.group == GROUP for point in found.entry_points) else "is somebody else's"
+    name, version = _identity(found)
+    try:
+        former = bool(_points(found))
+    except Exception:
+        former = False
+    whose = "is its former self" if former else "is somebody else's"
     return (
-        f"{name}, which is installed beside {OWN}, {whose} and writes into the same folder: pip uninstall "
-        f"{found.metadata['Name']}, then pip install --force-reinstall --no-deps {OWN}"
+        f"{name} {version}, which is installed beside {OWN}, {whose} and writes into the same folder: pip uninstall "
+        f"{name}, then pip install --force-reinstall --no-deps {OWN}"
     )
+
+
+def _distributions() -> Iterator[Distribution]:
+    import importlib.metadata
+
+    # Python itself passes over entries of the path that are not text.
+    return iter(importlib.metadata.distributions(path=[place for place in sys.path if isinstance(place, str)]))
 
 
 def _installed(name: str) -> Distribution | None:
@@ -72,8 +148,75 @@ def _installed(name: str) -> Distribution | None:
 
     try:
         return importlib.metadata.distribution(name)
-    except importlib.metadata.PackageNotFoundError:
+    except Exception:  # not there, or so damaged that it cannot be told
         return None
+
+
+def _points(found: Distribution) -> list[EntryPoint]:
+    """The plugins of one distribution. Raises whatever is wrong with the file."""
+    text = found.read_text(POINTS)
+    if text is None:
+        _require_readable(_folder(found))
+    # Most distributions bring none, and their files need not be parsed.
+    return [point for point in found.entry_points if point.group == GROUP] if text and GROUP in text else []
+
+
+def _require_readable(folder: Any) -> None:
+    """Raise PermissionError where a file of entry points may be hidden; importlib takes that for none."""
+    if isinstance(folder, os.PathLike):
+        try:
+            os.close(os.open(os.path.join(folder, POINTS), os.O_RDONLY | getattr(os, "O_NONBLOCK", 0)))
+        except PermissionError:
+            raise
+        except OSError:
+            return
+
+
+def _may_bring_plugins(found: Distribution) -> bool:
+    """Whether a file that makes no sense speaks of this group, or does not let one see."""
+    try:
+        return GROUP.encode() in _folder(found).joinpath(POINTS).read_bytes()
+    except Exception:
+        return True
+
+
+def _why(error: Exception) -> str:
+    match error:
+        case OSError(strerror=str()):
+            return str(error.strerror)
+        case UnicodeError():
+            return "not UTF-8"
+        case _:
+            return "not a list of entry points"
+
+
+@functools.lru_cache(maxsize=64)
+def _identity(found: Distribution) -> tuple[str, str]:
+    """Name and version as the metadata state them, or else the name of the folder that holds these; else '?'."""
+    try:
+        stated = found.metadata.json
+    except Exception:
+        stated = {}
+    name, version = _by_folder(found)
+    return str(stated.get("name") or name or "?"), str(stated.get("version") or version or "?")
+
+
+def _by_folder(found: Distribution) -> tuple[str, str]:
+    """Name and version from NAME-VERSION.dist-info, without opening a file; empty where it is not called so."""
+    stem, _, kind = os.path.basename(str(_folder(found) or "").rstrip("/")).rpartition(".")
+    if kind not in ("dist-info", "egg-info"):
+        return "", ""
+    name, _, rest = stem.partition("-")
+    return name, rest.partition("-")[0]
+
+
+def _folder(found: Distribution) -> Any:
+    """Where the metadata lie, a path on the disk or in an archive; None if it is not known."""
+    return getattr(found, "_path", None)
+
+
+def _normal(name: str) -> str:
+    return re.sub(r"[-_.]+", "-", name).lower()
 
 
 def _minor(version: str) -> tuple[int, ...]:

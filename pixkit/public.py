@@ -9,6 +9,8 @@ import sys
 import warnings
 from typing import Any
 
+from pixkit.distribution import shield_libraries, version
+
 FORMER = {
     "pixkit.backbones": (
         "Conditioner FeatureContext InputConfig LabelConfig LabelContext OrientedBackbone check_multiple"
@@ -66,7 +68,7 @@ def find(name: str) -> Any:
     if name == "__all__":
         return listed()
     if name == "__version__":
-        return importlib.import_module("pixkit.distribution").version()
+        return version()
     if name in homes():
         value = _import(homes()[name], name)
         setattr(sys.modules["pixkit"], name, value)
@@ -82,5 +84,6 @@ def find(name: str) -> Any:
 
 def _import(home: str, name: str) -> Any:
     """The public module `home`, if that is the name, else what it calls so."""
+    shield_libraries()
     module = importlib.import_module(home)
     return module if home == f"pixkit.{name}" else getattr(module, name)

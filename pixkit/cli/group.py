@@ -6,8 +6,11 @@ import difflib
 import importlib
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import click
+
+from pixkit.distribution import shield_libraries
 
 SECTIONS: dict[str, dict[str, str]] = {
     "Work": {
@@ -36,6 +39,7 @@ SECTIONS: dict[str, dict[str, str]] = {
 
 def _load_files(ctx: click.Context, parameter: click.Parameter, files: Sequence[Path]) -> None:
     if files:
+        shield_libraries()
         from pixkit.cli.plugins import require_sound_if_asked
         from pixkit.components.plugins import plugins
 
@@ -74,6 +78,11 @@ class CommandGroup(click.Group):
         from pixkit.cli.plugins import loaded_plugins, plugin_command
 
         return plugin_command(loaded_plugins(), cmd_name)
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """As click does it, once nothing that is imported meanwhile can fail over a stranger's damaged files."""
+        shield_libraries()
+        return super().invoke(ctx)
 
     def resolve_command(
         self, ctx: click.Context, args: list[str]

@@ -13,7 +13,7 @@ import click
 
 from pixkit.cli.group import CommandGroup, plugin_option
 from pixkit.cli.output import colour_wanted, fail
-from pixkit.distribution import OWN
+from pixkit.distribution import version
 from pixkit.errors import PixkitError
 
 TRACEBACK_VARIABLE = "PIXKIT_TRACEBACK"
@@ -26,8 +26,22 @@ class Settings:
     traceback: bool = False
 
 
+def _say_version(ctx: click.Context, parameter: click.Parameter, asked: bool) -> None:
+    """Not click's own option, which fails where the metadata of pixkit are damaged."""
+    if asked:
+        click.echo(f"pixkit {version()}")
+        ctx.exit()
+
+
 @click.group(cls=CommandGroup, context_settings={"help_option_names": ["-h", "--help"]})
-@click.version_option(package_name=OWN, message="pixkit %(version)s")
+@click.option(
+    "--version",
+    is_flag=True,
+    is_eager=True,
+    expose_value=False,
+    callback=_say_version,
+    help="Show the version and exit.",
+)
 @plugin_option
 @click.option("--traceback", "whole", is_flag=True, help="Show the whole trace of an error.")
 @click.option("--strict-plugins", is_flag=True, help="Stop, with exit code 4, if any plugin is broken.")

@@ -21,7 +21,7 @@ from pixkit.components.attempt import attempt, one_line, plugin_manager
 from pixkit.components.plugin_file import PluginFile, read_plugin_file
 from pixkit.components.registry import NOTEBOOK, Absence, Registrar, Registry
 from pixkit.components.spec import Entry
-from pixkit.distribution import GROUP, OWN, canonical, former_double, is_own, remarks
+from pixkit.distribution import Unreadable, canonical, in_order, origin, plugin_points, remarks, shield_libraries
 from pixkit.errors import PluginError
 
 DISABLE_VARIABLE = "PIXKIT_DISABLE_PLUGINS"
@@ -65,11 +65,10 @@ class Plugins:
 
         What it prints while it is imported goes to stderr, since stdout is for data.
         """
-        info = PluginInfo(entry_point.name, *_origin(entry_point))
+        info = PluginInfo(entry_point.name, *origin(entry_point))
         self.infos.append(info)
         registrar = Registrar(info.distribution, info.version)
-        if info.name in _disabled() or canonical(info.distribution) in map(canonical, _disabled()):
-            self._leave_out(info, registrar, "disabled", f"left out by {DISABLE_VARIABLE}")
+        if self._is_disabled(info):
             return info
         try:
             with contextlib.redirect_stdout(sys.stderr):
@@ -79,8 +78,15 @@ class Plugins:
         except KeyboardInterrupt:
             raise
         except BaseException as error:
-            self._leave_out(info, registrar, "broken", one_line(error))
+            self._leave_out(info, "broken", one_line(error), registrar.entries)
         return info
+
+    def note(self, found: Unreadable) -> None:
+        """Keep what cannot be read as a broken plugin without a name, since it may hold what a recipe asks for."""
+        info = PluginInfo("?", found.distribution, found.version)
+        self.infos.append(info)
+        if not self._is_disabled(info):
+            self._leave_out(info, "broken", f"{found.reason}; reinstall it, or {DISABLE_VARIABLE}={info.distribution}")
 
     def load_file(self, path: str | Path) -> PluginInfo:
         """Load a plugin from a Python file: a module with hooks and `pixkit_api_version`, as entry points name it.
@@ -161,9 +167,17 @@ class Plugins:
         info.components = [(entry.kind, entry.name) for entry in registrar.entries]
         self._note_conflicts()
 
-    def _leave_out(self, info: PluginInfo, registrar: Registrar, health: str, detail: str) -> None:
+    def _is_disabled(self, info: PluginInfo) -> bool:
+        """Whether the user leaves it out, by its name or its distribution's; it is then noted as such."""
+        names = {name.strip() for name in os.environ.get(DISABLE_VARIABLE, "").split(",") if name.strip()}
+        disabled = info.name in names or canonical(info.distribution) in map(canonical, names)
+        if disabled:
+            self._leave_out(info, "disabled", f"left out by {DISABLE_VARIABLE}")
+        return disabled
+
+    def _leave_out(self, info: PluginInfo, health: str, detail: str, entries: Iterable[Entry] = ()) -> None:
         info.health, info.detail = health, detail
-        names = frozenset((entry.kind, entry.name) for entry in registrar.entries)
+        names = frozenset((entry.kind, entry.name) for entry in entries)
         self.registry.left_out(Absence(info.name, info.distribution, info.version, f"{health}: {detail}", names))
 
     def _note_conflicts(self) -> None:
@@ -189,13 +203,13 @@ class Plugins:
 
 def load_plugins(entry_points: Iterable[importlib.metadata.EntryPoint] | None = None) -> Plugins:
     """Load every plugin of the entry-point group `pixkit`, pixkit's own first."""
-    found = importlib.metadata.entry_points(group=GROUP) if entry_points is None else entry_points
-    points = sorted(found, key=_rank)
-    own = {point.name for point in points if _origin(point)[0] == OWN}
+    shield_libraries()
+    found, unreadable = plugin_points() if entry_points is None else (entry_points, [])
     loaded = Plugins()
-    for entry_point in points:
-        if not former_double(_origin(entry_point)[0], entry_point.name, own):
-            loaded.load(entry_point)
+    for entry_point in in_order(found):
+        loaded.load(entry_point)
+    for damaged in unreadable:
+        loaded.note(damaged)
     return loaded
 
 
@@ -232,18 +246,3 @@ def register(kind: str, name: str, cls: Any) -> Any:
     """
     plugins().register(kind, name, cls)
     return cls
-
-
-def _origin(entry_point: importlib.metadata.EntryPoint) -> tuple[str, str]:
-    """Name and version of the distribution; '?' where its metadata lack them."""
-    stated = {} if entry_point.dist is None else entry_point.dist.metadata.json
-    return str(stated.get("name", "?")), str(stated.get("version", "?"))
-
-
-def _rank(entry_point: importlib.metadata.EntryPoint) -> tuple[bool, str, str]:
-    distribution, _ = _origin(entry_point)
-    return not is_own(distribution), distribution, entry_point.name
-
-
-def _disabled() -> set[str]:
-    return {name.strip() for name in os.environ.get(DISABLE_VARIABLE, "").split(",") if name.strip()}

@@ -11,9 +11,10 @@ from pixkit.components import hookspecs
 from pixkit.components.attempt import HOOKS
 from pixkit.components.config import ComponentConfig
 from pixkit.components.hookspecs import hookimpl
-from pixkit.components.plugins import GROUP, Plugins, load_plugins
+from pixkit.components.plugins import Plugins, load_plugins
 from pixkit.components.registry import Absence, Registrar, Registry
 from pixkit.data.base import DataSource
+from pixkit.distribution import GROUP
 from pixkit.errors import PluginError
 from pixkit.orderings.masks import TapShape
 

@@ -13,7 +13,8 @@ import pixkit
 from pixkit import testing
 from pixkit.cli.group import SECTIONS
 from pixkit.components.attempt import HOOKS
-from pixkit.components.plugins import GROUP, load_plugins
+from pixkit.components.plugins import load_plugins
+from pixkit.distribution import GROUP
 from pixkit.recipe import load_recipe
 
 TEXT = (Path(__file__).parents[2] / "plugins" / "README.md").read_text(encoding="utf-8")
