@@ -6,7 +6,7 @@ import errno
 import os
 import re
 import stat
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO
@@ -103,10 +103,10 @@ def _check(path: str | os.PathLike[str], status: os.stat_result, most: int | Non
 
 
 @contextmanager
-def replacing(path: str | os.PathLike[str]) -> Iterator[Path]:
-    """Give a temporary path beside `path`; on leaving, sync it and rename it to `path`.
+def replacing(path: str | os.PathLike[str], before: Callable[[], None] | None = None) -> Iterator[Path]:
+    """Give a temporary path beside `path`; on leaving, sync it, call `before` and rename it to `path`.
 
-    If the block raises, the temporary file is removed and `path` stays as it was. Missing parent
+    If the block or `before` raises, the temporary file is removed and `path` stays as it was. Missing parent
     folders are made. The temporary name keeps the suffix, which is what pillow and numpy go by.
 
     Raises:
@@ -123,15 +123,17 @@ def replacing(path: str | os.PathLike[str]) -> Iterator[Path]:
         yield temporary
         with open(temporary, "rb+") as file:
             os.fsync(file.fileno())
+        if before is not None:
+            before()
         os.replace(temporary, target)
     finally:
         temporary.unlink(missing_ok=True)
     sync_folder(target.parent)
 
 
-def write_text(path: str | os.PathLike[str], text: str) -> None:
-    """Write a text file whole, or leave what was there."""
-    with replacing(path) as temporary:
+def write_text(path: str | os.PathLike[str], text: str, before: Callable[[], None] | None = None) -> None:
+    """Write a text file whole, or leave what was there; see `replacing`."""
+    with replacing(path, before) as temporary:
         temporary.write_text(text, encoding="utf-8")
 
 

@@ -7,7 +7,7 @@ state, the latest scores, and the SHA-256 of all that. Loading runs no code that
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -35,6 +35,7 @@ def save(
     model: str,
     state: dict[str, Any],
     metrics: dict[str, Any],
+    before: Callable[[], None] | None = None,
 ) -> None:
     """Write a checkpoint: whole, or not at all. It takes hardly any memory: it may be done because there was none left.
 
@@ -45,6 +46,7 @@ def save(
         model: the model's registered name.
         state: the loop's state, plain data.
         metrics: the latest scores, plain data.
+        before: called when all is written, before the folder takes its name; it may raise.
 
     Raises:
         NonFiniteError: if a weight is not finite; nothing is written.
@@ -57,7 +59,7 @@ def save(
                 "not saved: there are values that are not finite", where=f"{folder}, {name}", found=_few(bad)
             )
     files = {}
-    with writing(folder), new_folder(folder, CHECKPOINT.owns) as temporary:
+    with writing(folder), new_folder(folder, CHECKPOINT.owns, before) as temporary:
         for name, tensors in contents.items():
             with open(temporary / f"{name}.safetensors", "xb") as file:
                 digest, size = write_tensors(file, tensors)
@@ -66,15 +68,17 @@ def save(
         (temporary / MANIFEST).write_bytes(encode_manifest(body))
 
 
-def amend(folder: Path, *, state: dict[str, Any], metrics: dict[str, Any]) -> None:
-    """Change what a checkpoint says about the loop; its tensors stay.
+def amend(
+    folder: Path, *, state: dict[str, Any], metrics: dict[str, Any], before: Callable[[], None] | None = None
+) -> None:
+    """Change what a checkpoint says about the loop; its tensors stay. `before` is as in `save`.
 
     Raises:
         CheckpointError: if its manifest is damaged.
         RunError: if it cannot be written; it is as it was then.
     """
     body = {**read_manifest(folder).model_dump(), "format": FORMAT, "state": state, "metrics": metrics}
-    with writing(folder), replacing(folder / MANIFEST) as temporary:
+    with writing(folder), replacing(folder / MANIFEST, before) as temporary:
         temporary.write_bytes(encode_manifest(body))
 
 

@@ -17,15 +17,16 @@ Owns = Callable[[str], bool]
 
 
 @contextmanager
-def new_folder(path: Path, owns: Owns) -> Iterator[Path]:
-    """Give a temporary folder beside `path`; on leaving, sync it with its files and rename it to `path`.
+def new_folder(path: Path, owns: Owns, before: Callable[[], None] | None = None) -> Iterator[Path]:
+    """Give a temporary folder beside `path`; on leaving, sync it with its files, call `before` and rename it to `path`.
 
     An older folder at `path` is replaced; what it holds that is not one's own moves into the new one. If the block
-    raises, the temporary folder is removed and `path` stays as it was.
+    or `before` raises, the temporary folder is removed and `path` stays as it was.
 
     Args:
         path: the folder.
         owns: whether a file of this name in it is one's own, and may be removed.
+        before: called when all is written.
 
     Raises:
         NotRegular: if `path` is a link.
@@ -41,6 +42,8 @@ def new_folder(path: Path, owns: Owns) -> Iterator[Path]:
         for file in temporary.iterdir():
             _sync_file(file)
         sync_folder(temporary)
+        if before is not None:
+            before()
         _put(temporary, path, discarded, owns)
         sync_folder(path.parent)
     finally:

@@ -1,24 +1,30 @@
-"""Whether a build may have a folder: it holds a run to go on with or nothing, and no other build holds it."""
+"""Whether a build may have a folder: it holds a run to go on with or nothing, and no other build holds it.
+
+A build holds the system's lock on build.lock while it writes. Where the file system has no such locks, or another build
+has a lease, it holds a lease as well: build.lease. Either may be lost: a lease because its holder was stopped for
+longer than it lasts, both because somebody breaks or removes them, and on some network file systems two hosts get
+the system's lock at once. So build.lock also is a fence. It says who holds the run, and everybody looks there before
+writing: who does not find himself has lost the run and stops.
+"""
 
 from __future__ import annotations
 
-import json
 import os
-import socket
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any
 
+from pixkit import locks
 from pixkit.errors import RunError
 from pixkit.files import open_own, writing
-from pixkit.runs.own import BUILD_LOCK, RUN
+from pixkit.locks import Lease, system_lock
+from pixkit.runs.holder import Holder, read_holder, this_process
+from pixkit.runs.own import BUILD_LEASE, BUILD_LOCK, RUN
 
-try:
-    import fcntl
-except ImportError:  # not on Windows
-    fcntl = None  # type: ignore[assignment]
+
+class LockLost(RunError):
+    """Another build has taken over the run that this one was writing."""
 
 
 def check_target(path: Path, started: bool, *, resume: bool, overwrite: bool) -> None:
@@ -54,77 +60,171 @@ def check_target(path: Path, started: bool, *, resume: bool, overwrite: bool) ->
         )
 
 
-@contextmanager
-def locked(path: Path) -> Iterator[str | None]:
-    """Hold the lock file `path`; give a line about the build that left it behind, None if none did.
+class Held:
+    """A run that is held; `stale` is a line about the build that it was taken over from, if there was one."""
 
-    The system's lock on the file decides, where there is one: it ends with its process, however that
-    ends. Elsewhere the process number and host inside the file decide.
+    def __init__(self, path: Path, descriptor: int, lease: Lease, holder: Holder, stale: str | None) -> None:
+        self.path = path
+        self.holder = holder
+        self.stale = stale
+        self._descriptor = descriptor
+        self._lease = lease
+        self._checked = time.monotonic()
+
+    def check(self, every: float = 0.0) -> None:
+        """Make sure that the run is still this build's; to be called before each write.
+
+        Args:
+            every: seconds for which the last answer will do.
+
+        Raises:
+            LockLost: if another build has taken it over, or the lock was removed.
+            RunError: if that cannot be read.
+        """
+        if time.monotonic() - self._checked < every:
+            return
+        with writing(self.path):
+            found = read_holder(self.path)
+            if found != self.holder or (self.holder.leased and not self._lease.keep()):
+                raise self._lost(found)
+        self._checked = time.monotonic()
+
+    def release(self) -> None:
+        """Let go of the run; another build's lock stays."""
+        mine = False
+        with suppress(OSError):
+            mine = read_holder(self.path) == self.holder
+        # Removed while it is still locked, so that nobody else's is; Windows needs it closed first.
+        if os.name != "posix":
+            os.close(self._descriptor)
+        with suppress(OSError):  # what is left is recognised as a dead build's
+            if mine:
+                self.path.unlink(missing_ok=True)
+            self._lease.release()
+        if os.name == "posix":
+            os.close(self._descriptor)
+
+    def _lost(self, found: Holder | None) -> LockLost:
+        if found is None:
+            what = f"{self.path.name} was removed or emptied"
+        else:
+            what = "another build has its lease" if found == self.holder else f"{found}, has taken it over"
+        return LockLost(
+            "this build no longer holds the run, and has stopped without writing",
+            where=str(self.path.parent),
+            found=what,
+            hint="let one build at a time work in a folder; --resume goes on from the last checkpoint",
+        )
+
+
+@contextmanager
+def locked(path: Path, *, break_lock: bool = False, say: Callable[[str], None] | None = None) -> Iterator[Held]:
+    """Hold a run by its lock file `path`.
+
+    The system's lock on the file decides, where there is one: it ends with its process, however that ends.
+    Elsewhere a lease does. That of a process that is gone is taken over at once if it was on this host; if it was on
+    another, once it gave no sign of life for `pixkit.locks.LEASE` seconds.
+
+    Args:
+        path: the lock file; a lease is beside it.
+        break_lock: take the run over, whoever holds it.
+        say: told, if there is something to wait for.
 
     Raises:
         RunError: while another build holds it, or if it cannot be written.
     """
     with writing(path):
-        descriptor, stale = _take(path)
+        held = _Claim(path, break_lock, say or (lambda _: None)).take()
     try:
-        with writing(path):
-            os.ftruncate(descriptor, 0)
-            os.lseek(descriptor, 0, os.SEEK_SET)
-            os.write(descriptor, json.dumps(_self()).encode())
-        yield None if stale is None else f"an earlier build did not end properly ({_describe(stale)})"
+        yield held
     finally:
-        _release(descriptor, path)
+        held.release()
 
 
-def holder_alive(holder: dict[str, Any]) -> bool:
-    """Whether the process that wrote a lock file may still be there; True where that cannot be known."""
-    if os.name != "posix" or holder.get("host") != socket.gethostname():
-        return True
-    try:
-        os.kill(int(holder["pid"]), 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        return True
-    return True
+class _Claim:
+    """An attempt to hold a run."""
 
+    def __init__(self, path: Path, breaking: bool, say: Callable[[str], None]) -> None:
+        self._path = path
+        self._breaking = breaking
+        self._say = say
+        self._lease = Lease(path.with_name(BUILD_LEASE))
+        self._broken: Holder | None = None
 
-def _take(path: Path) -> tuple[int, dict[str, Any] | None]:
-    """The open, locked file and what a dead holder left in it."""
-    while True:
-        descriptor = open_own(path, os.O_RDWR | os.O_CREAT)
-        holder = _read(descriptor)
+    def take(self) -> Held:
+        """Hold it, or raise RunError."""
         try:
-            if not _system_lock(descriptor, path, holder) and holder is not None and holder_alive(holder):
-                raise _held(path, holder)
-            if _same_file(descriptor, path):
-                return descriptor, holder
+            while True:
+                descriptor = open_own(self._path, os.O_RDWR | os.O_CREAT)
+                try:
+                    if self._locked(descriptor) and _same_file(descriptor, self._path):
+                        return self._enter(descriptor)
+                except BaseException:
+                    os.close(descriptor)
+                    raise
+                os.close(descriptor)
         except BaseException:
-            os.close(descriptor)
+            self._lease.release()
             raise
-        os.close(descriptor)
 
+    def _locked(self, descriptor: int) -> bool:
+        """Take what locks there are; False if the file had to be removed for that, so that it must be made anew."""
+        holder = read_holder(self._path)
+        try:
+            system = system_lock(descriptor)
+        except BlockingIOError:
+            if not self._breaking:
+                raise self._refused(holder) from None
+            self._broken = holder
+            self._path.unlink(missing_ok=True)
+            return False
+        if system and not self._lease.there:
+            return True
+        self._take_lease(holder)
+        # A holder without a lease, which this build cannot see: of 0.1, or where there are system locks.
+        holder = read_holder(self._path)
+        if not system and not self._breaking and holder is not None and not holder.leased and holder.alive:
+            raise self._refused(holder)
+        return True
 
-def _system_lock(descriptor: int, path: Path, holder: dict[str, Any] | None) -> bool:
-    """Take the system's lock; False where the system or the file system has none."""
-    if fcntl is None:
-        return False
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        raise _held(path, holder or {}) from None
-    except OSError:
-        return False
-    return True
+    def _take_lease(self, holder: Holder | None) -> None:
+        """Take the lease, from whoever has it if he is gone; wait to see whether he is, where only that can tell."""
+        if self._breaking or (holder is not None and holder.leased and not holder.alive):
+            self._lease.end()
+        waiting = False
+        while not self._lease.take():
+            near = holder is not None and holder.here and self._lease.age() < 2 * locks.LEASE / locks.SIGNS
+            if near or self._lease.renewed:
+                raise self._refused(holder)
+            if not waiting:
+                who = holder or "an unknown process"
+                self._say(f"waiting up to {locks.LEASE:.0f} s for a sign of life of the build that has a lease: {who}")
+            waiting = True
+            time.sleep(locks.LOOK)
 
+    def _enter(self, descriptor: int) -> Held:
+        """Write into the file that this build holds the run now."""
+        before = read_holder(self._path) or self._broken
+        holder = this_process(leased=self._lease.held).supersedes(before)
+        os.ftruncate(descriptor, 0)
+        os.lseek(descriptor, 0, os.SEEK_SET)
+        os.write(descriptor, holder.encode())
+        os.fsync(descriptor)  # other hosts see it from now on
+        stale = None if before is None else f"an earlier build did not end properly ({before})"
+        if before is not None and self._breaking:
+            stale = f"taken over from {before}; if it is still there, it will stop before it writes"
+        return Held(self._path, descriptor, self._lease, holder, stale)
 
-def _release(descriptor: int, path: Path) -> None:
-    """Remove the file while it is still locked, so that nobody else's is removed; Windows needs it closed first."""
-    if os.name != "posix":
-        os.close(descriptor)
-    path.unlink(missing_ok=True)
-    if os.name == "posix":
-        os.close(descriptor)
+    def _refused(self, holder: Holder | None) -> RunError:
+        near = holder is not None and holder.here and holder.alive
+        return RunError(
+            "another build is writing this run",
+            where=str(self._path.parent),
+            found=str(holder or "an unknown process"),
+            hint="wait for it to end, or end it"
+            if near
+            else "wait for it to end; if you are sure that it is gone, --break-lock takes the run over",
+        )
 
 
 def _same_file(descriptor: int, path: Path) -> bool:
@@ -135,33 +235,6 @@ def _same_file(descriptor: int, path: Path) -> bool:
         return False
 
 
-def _read(descriptor: int) -> dict[str, Any] | None:
-    """What stands in the lock file; None if that is nothing, or half written."""
-    try:
-        os.lseek(descriptor, 0, os.SEEK_SET)
-        holder = json.loads(os.read(descriptor, 4096))
-    except ValueError:
-        return None
-    return holder if isinstance(holder, dict) and isinstance(holder.get("pid"), int) else None
-
-
-def _self() -> dict[str, Any]:
-    return {"pid": os.getpid(), "host": socket.gethostname(), "started": time.strftime("%Y-%m-%d %H:%M:%S")}
-
-
-def _describe(holder: dict[str, Any]) -> str:
-    return f"process {holder.get('pid', '?')} on {holder.get('host', '?')}, since {holder.get('started', '?')}"
-
-
-def _held(path: Path, holder: dict[str, Any]) -> RunError:
-    return RunError(
-        "another build is writing this run",
-        where=str(path.parent),
-        found=_describe(holder),
-        hint=f"wait for it to end; if you are sure that it is gone, remove {path}",
-    )
-
-
 def _foreign(path: Path) -> list[str]:
     """Names in the folder that no build can have left when it was killed before it began to write its run."""
-    return sorted(name for name in os.listdir(path) if name != BUILD_LOCK and not RUN.leftover(name))
+    return sorted(name for name in os.listdir(path) if name not in (BUILD_LOCK, BUILD_LEASE) and not RUN.leftover(name))

@@ -17,7 +17,9 @@ from pixkit.files import LINK_HINT, file_of, kind_of
 from pixkit.runs.folders import discard, folder_of, retire
 
 BUILD_LOCK = "build.lock"
-"""The file that is there while a build is writing."""
+"""The file that is there while a build is writing, and says which."""
+BUILD_LEASE = "build.lease"
+"""Its lease, where the file system has no locks."""
 SETTINGS = "recipe.lock.yaml"
 """The file that makes a folder a run."""
 FILES = ("recipe.yaml", "env.json", "metrics.jsonl", "scores.json", "nonfinite.json", "last", "best")
@@ -79,7 +81,7 @@ class Place:
         return name is not None and re.fullmatch(pattern, name) is not None
 
 
-RUN = Place(files="|".join(map(re.escape, (BUILD_LOCK, SETTINGS, *FILES))), places="samples|checkpoints")
+RUN = Place(files="|".join(map(re.escape, (BUILD_LOCK, BUILD_LEASE, SETTINGS, *FILES))), places="samples|checkpoints")
 SAMPLES = Place(files=rf"({STEP}|best)\.(png|npz)")
 CHECKPOINTS = Place(folders=STEP)
 CHECKPOINT = Place(files=rf"{re.escape(MANIFEST)}|(model|ema|optimizer)\.safetensors")

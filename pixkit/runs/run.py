@@ -11,7 +11,7 @@
 - ``checkpoints/``: step-N folders (see pixkit.runs.checkpoint); ``last`` and ``best`` each name one.
 - ``scores.json``: the final table.
 - ``nonfinite.json``: where training stopped, if a loss or a gradient was not finite.
-- ``build.lock``: while a build is writing.
+- ``build.lock``: while a build is writing, and which; ``build.lease``, where the file system has no locks.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from pixkit.errors import RunError
 from pixkit.files import write_text, writing
 from pixkit.image import ImageSpec
 from pixkit.runs import own
-from pixkit.runs.lock import check_target, locked
+from pixkit.runs.lock import Held, check_target, locked
 from pixkit.runs.own import BUILD_LOCK
 from pixkit.runs.pointers import reading
 from pixkit.runs.reading import first_line
@@ -51,6 +51,7 @@ class Run:
         self.scores = path / "scores.json"
         self.nonfinite = path / "nonfinite.json"
         self._lock = path / "recipe.lock.yaml"
+        self._held: Held | None = None
 
     @classmethod
     def open(cls, path: str | Path) -> Run:
@@ -68,11 +69,26 @@ class Run:
 
     @classmethod
     @contextmanager
-    def claim(cls, path: Path, *, resume: bool = False, overwrite: bool = False) -> Iterator[tuple[Run, str | None]]:
-        """Hold a folder for one build; give the run and a line about a build that died there, if one did.
+    def claim(
+        cls,
+        path: Path,
+        *,
+        resume: bool = False,
+        overwrite: bool = False,
+        break_lock: bool = False,
+        say: Callable[[str], None] | None = None,
+    ) -> Iterator[tuple[Run, str | None]]:
+        """Hold a folder for one build; give the run and a line about the build that it was taken over from, if any.
 
-        Nothing of an older run is touched yet: `start` does that. A folder that was made for the claim and
-        stayed empty is removed again.
+        Nothing of an older run is touched yet, half-written files aside: `start` does that. A folder that was made for
+        the claim and stayed empty is removed again.
+
+        Args:
+            path: the folder.
+            resume: a run is there to go on with.
+            overwrite: what is there may be replaced.
+            break_lock: take it over from a build that holds it.
+            say: told, if there is something to wait for.
 
         Raises:
             RunError: if a run is there and neither `resume` nor `overwrite` is given, if there is none to
@@ -85,11 +101,17 @@ class Run:
         with writing(run.path):
             run.path.mkdir(parents=True, exist_ok=True)
         try:
-            with locked(run.path / BUILD_LOCK) as stale:
+            with locked(run.path / BUILD_LOCK, break_lock=break_lock, say=say) as held:
                 check_target(run.path, run.started, resume=resume, overwrite=overwrite)
                 own.check_own(run.path)
-                yield run, stale
+                run._held = held
+                if held.stale:
+                    # The build before, should it still be there, cannot rename what it was about to rename.
+                    with run.writing(run.path):
+                        own.tidy(run.path)
+                yield run, held.stale
         finally:
+            run._held = None
             if made and not any(run.path.iterdir()):
                 run.path.rmdir()
 
@@ -98,13 +120,33 @@ class Run:
         """Whether a build has begun to write here."""
         return first_line(self._lock) == LOCK_HEADER.rstrip("\n")
 
+    def check(self, every: float = 0.0) -> None:
+        """Make sure that the run is still held, if it was claimed: before each write. See `runs.lock.Held.check`.
+
+        Raises:
+            LockLost: if another build has taken it over.
+        """
+        if self._held is not None:
+            self._held.check(every)
+
+    @contextmanager
+    def writing(self, path: Path) -> Iterator[None]:
+        """`pixkit.files.writing`, once `check` has passed; if that is why the write failed, say that."""
+        self.check()
+        try:
+            with writing(path):
+                yield
+        except RunError:
+            self.check()
+            raise
+
     def start(self, recipe_text: str, settings: dict[str, Any], environment: dict[str, Any]) -> list[str]:
         """Begin a new run: remove what an older one left, write recipe, lock and environment.
 
         Files that pixkit does not write stay; a remark names those in its folders. The lock comes first: it is what
         marks the folder as a run.
         """
-        with writing(self.path):
+        with self.writing(self.path):
             own.tidy(self.path)
             kept = own.clear(self.path)
         self._describe(recipe_text, settings, environment)
@@ -115,7 +157,7 @@ class Run:
 
         A remark names files that pixkit does not write, of a checkpoint that a killed build was removing.
         """
-        with writing(self.path):
+        with self.writing(self.path):
             kept = own.tidy(self.path)
             for path in (self.scores, self.nonfinite):
                 path.unlink(missing_ok=True)
@@ -135,8 +177,8 @@ class Run:
 
     def write_text(self, path: Path, text: str) -> None:
         """Write one of the run's files whole, or leave what was there; RunError if it cannot be written."""
-        with writing(path):
-            write_text(path, text)
+        with self.writing(path):
+            write_text(path, text, self.check)
 
     def write_json(self, path: Path, value: Any) -> None:
         """Write one of the run's JSON files."""
@@ -231,10 +273,13 @@ class Run:
         if step is not None:
             self.write_text(self.path / which, f"step-{step}\n")
             return
-        with writing(self.path / which):
+        with self.writing(self.path / which):
             (self.path / which).unlink(missing_ok=True)
 
     def forget(self, steps: Iterable[int]) -> list[str]:
         """Remove the checkpoints of some steps; a remark names what else is in their folders, and stays."""
-        with writing(self.checkpoints):
-            return own.remarks(self.path, own.forget(self.checkpoints, steps))
+        kept = []
+        for step in steps:
+            with self.writing(self.checkpoints):
+                kept += own.forget(self.checkpoints, [step])
+        return own.remarks(self.path, kept)

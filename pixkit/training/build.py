@@ -46,6 +46,7 @@ def build(
     device: str = "auto",
     resume: bool = False,
     overwrite: bool = False,
+    break_lock: bool = False,
     reporter: Reporter | None = None,
 ) -> BuildResult:
     """Train the recipe's model in a run directory, score it and draw samples.
@@ -60,6 +61,8 @@ def build(
         device: auto, cpu or cuda.
         resume: go on with the run that is there.
         overwrite: replace the run that is there.
+        break_lock: take the run over from a build that is gone and did not let go of it. Should it still be there, it
+            stops before it writes anything more.
         reporter: told how it goes.
 
     Returns:
@@ -68,7 +71,8 @@ def build(
 
     Raises:
         RecipeError: if the recipe, or an override, is wrong.
-        RunError: see Run.claim; also if the recipe or the images are not those of the run to resume.
+        RunError: see Run.claim; also if the recipe or the images are not those of the run to resume. LockLost, if
+            another build takes the run over.
         CheckpointError: if the checkpoint to go on from is damaged or does not fit.
         CausalityError: if the model leaks.
         NonFiniteError: if a loss or gradient is not finite.
@@ -78,7 +82,8 @@ def build(
     target = Path(out or folder or Path("runs") / loaded.recipe.name)
     reporter = reporter or Reporter()
     where = pick_device(device)
-    with Run.claim(target, resume=resume, overwrite=overwrite) as (run, stale), Interrupt() as interrupt:
+    claim = Run.claim(target, resume=resume, overwrite=overwrite, break_lock=break_lock, say=reporter.message)
+    with claim as (run, stale), Interrupt() as interrupt:
         if stale:
             reporter.message(stale)
         with isolated_rng(where), repeatable(), memory_errors():

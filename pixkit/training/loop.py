@@ -131,6 +131,7 @@ class Trainer:
         self.state.step = step
         speed = self.stepper.images / (time.perf_counter() - started)
         row = {"event": "train", "step": step, "epoch": self.stepper.epochs(step), **values, "images_per_second": speed}
+        self.run.check(every=1.0)
         log.add(row)
         self._reporter.step(step, row)
         self._hooks.call("step", run=self.run, step=step, metrics=row)
@@ -203,10 +204,11 @@ class Trainer:
         """
         if self.state.step == 0 or self.state == self._saved:
             return
+        self.run.check()
         log.sync()
         folder = self.run.checkpoint_folder(self.state.step)
         if self.state.step == self._saved.step:
-            checkpoint.amend(folder, state=asdict(self.state), metrics=self._scores)
+            checkpoint.amend(folder, state=asdict(self.state), metrics=self._scores, before=self.run.check)
         else:
             self._write(folder)
         self._saved = replace(self.state)
@@ -225,6 +227,7 @@ class Trainer:
             model=self.recipe.model.name,
             state=asdict(self.state),
             metrics=self._scores,
+            before=self.run.check,
         )
 
     def _point(self) -> None:

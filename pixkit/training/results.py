@@ -8,7 +8,6 @@ from pathlib import Path
 from pixkit.data.dataset import Dataset
 from pixkit.execution.reference import Progress
 from pixkit.figures.grids import save_grid, save_npz
-from pixkit.files import writing
 from pixkit.layers.modes import evaluating
 from pixkit.models.base import Model
 from pixkit.models.capabilities import NO_LIKELIHOOD
@@ -41,7 +40,7 @@ def draw_samples(model: Model, recipe: Recipe, run: Run, name: str, watch: Progr
             progress=watch,
         )
     # The numbers first: whatever becomes of the picture, the samples are there.
-    with writing(run.samples):
+    with run.writing(run.samples):
         save_npz(x, model.spec.levels, run.samples / f"{name}.npz")
         columns = model.classes if model.labelled else None  # where labels come in turn, a column is a class
         return save_grid(x, model.spec.levels, run.samples / f"{name}.png", columns=columns)

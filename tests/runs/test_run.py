@@ -6,10 +6,13 @@ import subprocess
 import sys
 
 import pytest
+import torch
 
 from pixkit.errors import PluginError, RunError
 from pixkit.image import ImageSpec
 from pixkit.recipe import load_recipe
+from pixkit.runs import checkpoint
+from pixkit.runs.lock import LockLost
 from pixkit.runs.run import BUILD_LOCK, Run
 
 LOCK = {
@@ -203,3 +206,97 @@ def test_json_is_written_whole(run):
     with pytest.raises(ValueError, match="Out of range"):
         run.write_json(run.scores, {"a": float("nan")})
     assert json.loads(run.scores.read_text()) == {"a": 1}
+
+
+def another_build(run):
+    """Another build that took the run over: what stands in its lock now."""
+    lock = run.path / BUILD_LOCK
+    lock.write_text(json.dumps({**json.loads(lock.read_text()), "pid": 7, "host": "elsewhere", "token": "other"}))
+
+
+WRITES = {
+    "point": lambda run: run.point("last", 2),
+    "forget": lambda run: run.forget([1]),
+    "start": lambda run: run.start("# anew\n", {"lock": LOCK}, {}),
+    "reopen": lambda run: run.reopen("# anew\n", {"lock": LOCK}, {}),
+    "scores": lambda run: run.write_json(run.scores, {}),
+}
+
+
+@pytest.mark.parametrize("write", WRITES.values(), ids=WRITES)
+def test_a_run_that_was_taken_over_is_not_written(run, write):
+    for name in ("step-1", "step-2", ".step-3.tmp"):
+        (run.checkpoints / name).mkdir(parents=True)
+    (run.path / "last").write_text("step-1\n")
+    run.scores.write_text("{}\n")
+    with Run.claim(run.path, overwrite=True) as (claimed, _):
+        another_build(run)
+        before = snapshot(run)
+        with pytest.raises(LockLost, match="no longer holds the run") as caught:
+            write(claimed)
+        assert "process 7 on elsewhere" in caught.value.found
+        assert caught.value.exit_code == 2
+    assert snapshot(run) == before
+
+
+def snapshot(run):
+    return {path: path.is_file() and path.read_bytes() for path in run.path.rglob("*")}
+
+
+def test_a_build_that_is_taken_over_while_it_writes_does_not_rename(run, monkeypatch):
+    """It was stopped after it had written a temporary file, and before it looked whether the run is still its own."""
+    fsync = os.fsync
+    with Run.claim(run.path, overwrite=True) as (claimed, _):
+
+        def stopped(descriptor):
+            fsync(descriptor)
+            monkeypatch.setattr(os, "fsync", fsync)
+            another_build(run)
+
+        monkeypatch.setattr(os, "fsync", stopped)
+        with pytest.raises(LockLost):
+            claimed.point("last", 2)
+    assert not (run.path / "last").exists()
+
+
+def test_a_build_that_takes_over_removes_what_the_other_was_about_to_rename(run, monkeypatch):
+    """It was stopped after it had looked: its file is gone, and the error says why."""
+    check = Run.check
+    with Run.claim(run.path, overwrite=True) as (claimed, _):
+        taken = []
+
+        def stopped(self, every=0.0):
+            check(self, every)
+            if not taken and list(run.path.glob(".last.*")):
+                taken.append(Run.claim(run.path, overwrite=True, break_lock=True))
+                monkeypatch.setattr(Run, "check", check)
+                assert "taken over from" in taken[0].__enter__()[1]
+
+        monkeypatch.setattr(Run, "check", stopped)
+        with pytest.raises(LockLost):
+            claimed.point("last", 2)
+        assert not (run.path / "last").exists()
+        taken[0].__exit__(None, None, None)
+
+
+def test_a_checkpoint_is_not_put_into_a_run_that_was_taken_over(run):
+    def save(**changes):
+        checkpoint.save(
+            run.checkpoint_folder(3),
+            {"model": {"w": torch.zeros(2)}},
+            step=3,
+            model="m",
+            state={},
+            metrics=changes,
+            before=claimed.check,
+        )
+
+    with Run.claim(run.path, overwrite=True) as (claimed, _):
+        save()
+        another_build(run)
+        before = snapshot(run)
+        with pytest.raises(LockLost):
+            save(other=1)
+        with pytest.raises(LockLost):
+            checkpoint.amend(run.checkpoint_folder(3), state={}, metrics={"other": 1}, before=claimed.check)
+    assert snapshot(run) == before

@@ -28,6 +28,7 @@ from pixkit.training.watch import Reporter
 @click.option("-o", "--out", type=click.Path(path_type=Path), help="The run's folder; runs/NAME if left out.")
 @click.option("--resume", is_flag=True, help="Go on with a run; RECIPE may be the run's folder.")
 @click.option("--overwrite", is_flag=True, help="Replace the run that is there.")
+@click.option("--break-lock", is_flag=True, help="Take the run over from a build that is gone and still holds it.")
 @click.option("--dry-run", is_flag=True, help="Say what would be built, how large and how long; write nothing.")
 @click.option("--seed", type=click.IntRange(0, 2**31 - 1), help="The same as seed=N.")
 @plugin_option
@@ -43,6 +44,7 @@ def command(
     out: Path | None,
     resume: bool,
     overwrite: bool,
+    break_lock: bool,
     dry_run: bool,
     seed: int | None,
     device: str,
@@ -66,10 +68,9 @@ def command(
             found = builds.dry_run(loaded, device, _Reporter(progress))
         _report_dry(found, as_json)
         return
+    may: Any = {"resume": resume, "overwrite": overwrite, "break_lock": break_lock}
     with show_progress(quiet) as progress:
-        result = builds.build(
-            loaded, out or resumed, device=device, resume=resume, overwrite=overwrite, reporter=_Reporter(progress)
-        )
+        result = builds.build(loaded, out or resumed, device=device, reporter=_Reporter(progress), **may)
     _report(result, loaded, as_json)
     if result.interrupted:
         ctx.exit(128 + result.interrupted)

@@ -1,0 +1,150 @@
+"""Locks between processes: the system's on an open file; where a file system has none, a lease on a file of its own."""
+
+from __future__ import annotations
+
+import os
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from pixkit.files import open_regular
+
+try:
+    import fcntl
+except ImportError:  # not on Windows
+    fcntl = None  # type: ignore[assignment]
+
+if TYPE_CHECKING:
+    from filelock import SoftFileLease
+
+LEASE = 120.0
+"""Seconds without a sign of life after which a lease is its holder's no longer."""
+SIGNS = 6
+"""Signs of life in that time. A thread gives them, so that it does not matter how long a step of training takes."""
+LOOK = 0.25
+"""Seconds between two looks at somebody else's lease."""
+
+
+def system_lock(descriptor: int, *, wait: bool = False) -> bool:
+    """Take the system's lock on an open file: it ends with this process, however that ends.
+
+    Args:
+        descriptor: the file, open for writing (some network file systems insist).
+        wait: wait for whoever holds it.
+
+    Returns:
+        Whether it was taken; False where the system, or the file system, has no such locks.
+
+    Raises:
+        BlockingIOError: while another process holds it, unless `wait`.
+    """
+    if fcntl is None:
+        return False
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
+    except BlockingIOError:
+        raise
+    except OSError:  # ENOLCK, EOPNOTSUPP, EINVAL, ENOSYS, and whatever else a file system says for "not here"
+        return False
+    return True
+
+
+class Lease:
+    """A lease: a file that is made by whoever takes it, and touched by its holder from then on.
+
+    A holder may stop giving signs of life and still be there. So a lease alone does not keep two from writing: what
+    it guards has to be looked at before each write (see `pixkit.runs.lock`).
+
+    When a lease has ended is judged here, by the clock of who waits and from what it saw itself: clocks of hosts
+    differ, filelock before 4.1 goes by them, and 4.2.5 to 4.3.1 at least never take a lease over on file systems that
+    cannot exchange two names (NFS and most of FUSE).
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._lock: SoftFileLease | None = None
+        self._seen: tuple[float | int, ...] | None = None
+        self._since = 0.0
+        self._looks = 0
+
+    @property
+    def held(self) -> bool:
+        """Whether this process took it and did not let go of it since."""
+        return self._lock is not None
+
+    @property
+    def there(self) -> bool:
+        """Whether somebody holds it, or left it behind."""
+        return self._mark() is not None
+
+    @property
+    def renewed(self) -> bool:
+        """Whether its holder gave a sign of life between two calls of `take`."""
+        return self._looks > 1
+
+    def take(self) -> bool:
+        """Take it, if nobody has it or its holder gave no sign of life since the first call that long ago.
+
+        Raises:
+            OSError: if the file cannot be made or is no regular file.
+        """
+        if self.held:
+            return True
+        mark = self._mark()
+        if mark is not None:
+            now = time.monotonic()
+            if mark != self._seen:
+                self._seen, self._since, self._looks = mark, now, self._looks + 1
+            if now - self._since < LEASE:
+                return False
+            self.end()
+        return self._make()
+
+    def wait(self) -> None:
+        """Take it, however long others have it."""
+        while not self.take():
+            time.sleep(LOOK)
+
+    def end(self) -> None:
+        """Declare its holder gone."""
+        self.path.unlink(missing_ok=True)
+
+    def keep(self) -> bool:
+        """Whether it is still held. One that could not be renewed for a while, or was removed, is taken again."""
+        if self._lock is None:
+            return False
+        if self._lock.compromise is None:
+            return True
+        self.release()
+        return self._make()
+
+    def release(self) -> None:
+        """Let go of it; nothing happens to the lease of somebody who has taken it over."""
+        lock, self._lock = self._lock, None
+        if lock is not None:
+            lock.release()
+
+    def age(self) -> float:
+        """Seconds since the last sign of life as this host's clock has it; 0 where there is no lease."""
+        mark = self._mark()
+        return 0.0 if mark is None else time.time() - mark[0]
+
+    def _make(self) -> bool:
+        from filelock import LeaseSettingsMismatch, SoftFileLease, Timeout
+
+        lock = SoftFileLease(self.path, lease_duration=LEASE, heartbeat_interval=LEASE / SIGNS, thread_local=False)
+        try:
+            lock.acquire(blocking=False)
+        except (Timeout, LeaseSettingsMismatch):
+            return False
+        self._lock = lock
+        return True
+
+    def _mark(self) -> tuple[float | int, ...] | None:
+        """What changes with each sign of life; opened, since network file systems ask the server then."""
+        try:
+            with open_regular(self.path, links=False) as file:
+                status = os.fstat(file.fileno())
+        except FileNotFoundError:
+            return None
+        return status.st_mtime, status.st_ino, status.st_ctime_ns
