@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
-from pydantic import BaseModel, ConfigDict, PrivateAttr
+from pydantic import BaseModel, ConfigDict, GetCoreSchemaHandler, PrivateAttr
+from pydantic_core import CoreSchema
+
+from pixkit.components.literals import strict_literals
 
 KeyPath: TypeAlias = tuple[str | int, ...]
 """Keys and list indexes that lead from the top of a recipe to one of its values."""
@@ -31,6 +34,12 @@ class ComponentConfig(BaseModel):
         protected_namespaces=(),
     )
     _place: _Place = PrivateAttr(default_factory=_Place)
+
+    @classmethod
+    def __get_pydantic_core_schema__(cls, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
+        """pydantic's, with numbers of a Literal taken as they are written."""
+        schema: CoreSchema = strict_literals(handler(source))
+        return schema
 
     def where(self, key: str = "") -> str:
         """Where a key of this configuration, or all of it, stands in the recipe: ``model.backbone.width``.

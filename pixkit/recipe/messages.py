@@ -74,7 +74,8 @@ def judge(error: Any, node: Node, field: FieldInfo | None) -> Verdict:
         return Verdict("wrong type", _bounded(_TYPES[kind], field), type_hint(kind, node))
     if kind in ("literal_error", "enum"):
         choices = _choices(context["expected"])
-        return Verdict("not one of the choices", listed(choices), nearest(node.value, choices))
+        hint = _rewritten(node, context["expected"]) or nearest(node.value, choices)
+        return Verdict("not one of the choices", listed(choices), hint)
     if kind in _LIMITS:
         shown = {name: _number(value) for name, value in context.items()}
         return Verdict(_limit_message(kind), _bounds_of(field) or _LIMITS[kind].format_map(shown))
@@ -139,7 +140,7 @@ def listed(names: Iterable[str]) -> str:
 def nearest(name: Any, known: Iterable[str]) -> str | None:
     """A question for the name nearest to a misspelt one."""
     near = difflib.get_close_matches(name, list(known), n=1) if isinstance(name, str) and len(name) < 200 else []
-    return f"did you mean '{near[0]}'?" if near else None
+    return f"did you mean '{near[0]}'?" if near and near[0] != name else None
 
 
 def _sentence(text: str) -> str:
@@ -161,6 +162,19 @@ def _choices(text: str) -> list[str]:
     return [quoted or bare for quoted, bare in _CHOICE.findall(text) if bare != "or"]
 
 
+def _rewritten(node: Node, expected: str) -> str | None:
+    """How to write the choice that the value is but for its type, if it is one."""
+    value = node.value
+    for text, number in _CHOICE.findall(expected):
+        if number and isinstance(value, str) and value.strip() == number:
+            return f"{number}, without quotes"
+        if number and isinstance(value, float) and value.is_integer() and str(int(value)) == number:
+            return str(number)
+        if text and not isinstance(value, str | list | dict) and node.text == text:
+            return f'"{text}", in quotes'
+    return None
+
+
 def _bounded(text: str, field: FieldInfo | None) -> str:
     bounds = _bounds_of(field) if text in ("a whole number", "a number") else ""
     return f"{text}, {bounds}" if bounds else text
@@ -176,4 +190,6 @@ def _bounds_of(field: FieldInfo | None) -> str:
 
 
 def _number(value: Any) -> Any:
-    return int(value) if isinstance(value, float) and value.is_integer() else value
+    if not isinstance(value, float) or not value.is_integer():
+        return value
+    return int(value) if abs(value) < 2**53 else f"{value:g}"

@@ -4,10 +4,14 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import Field
+from pydantic import Field, ValidationInfo, field_validator
 
 from pixkit.components.config import ComponentConfig
 from pixkit.components.spec import DataRef, ModelRef
+
+
+Decay = Annotated[float, Field(ge=0, lt=1)]
+"""The factor of a running mean."""
 
 
 class Adam(ComponentConfig):
@@ -15,7 +19,7 @@ class Adam(ComponentConfig):
 
     type: Literal["adam"] = "adam"
     lr: float = Field(1e-3, gt=0)
-    betas: tuple[float, float] = Field((0.9, 0.999), strict=False)
+    betas: tuple[Decay, Decay] = Field((0.9, 0.999), strict=False)
     eps: float = Field(1e-8, gt=0)
     weight_decay: float = Field(0.0, ge=0)
 
@@ -34,7 +38,16 @@ class SGD(ComponentConfig):
     lr: float = Field(1e-2, gt=0)
     momentum: float = Field(0.0, ge=0, lt=1)
     nesterov: bool = False
+    """Look ahead along the momentum, of which there has to be some."""
     weight_decay: float = Field(0.0, ge=0)
+
+    @field_validator("nesterov")
+    @classmethod
+    def _with_momentum(cls, nesterov: bool, info: ValidationInfo) -> bool:
+        # Without a momentum in the data, that key has an error of its own.
+        if nesterov and info.data.get("momentum") == 0:
+            raise ValueError("nesterov needs a momentum above 0: there is nothing to look ahead along without one")
+        return nesterov
 
 
 class RMSprop(ComponentConfig):
