@@ -49,6 +49,7 @@ from pixkit.errors import PluginError as PluginError
 from pixkit.errors import RecipeError as RecipeError
 from pixkit.errors import RunError as RunError
 from pixkit.errors import UsageError as UsageError
+from pixkit.errors import printable as printable
 
 # Public modules.
 from pixkit import backbones as backbones

@@ -2,6 +2,41 @@
 
 from __future__ import annotations
 
+import unicodedata
+from collections.abc import Sequence
+
+_JOINERS = "\u200c\u200d"
+"""Invisible, but part of how some scripts, and emoji, are written."""
+
+
+def printable(text: str, *, lines: bool = False) -> str:
+    r"""The text with what a terminal would obey, or not show, written as an escape: ``\x1b``, ``\n``, ``\u202e``.
+
+    Names and values that come from files, recipes and plugins go through it on their way to a terminal. Letters of all
+    scripts stay as they are.
+
+    Args:
+        text: may hold anything, what is not Unicode too (file names may).
+        lines: keep line breaks and tabs: of text that was laid out here, from parts that went through it.
+    """
+    if text.isprintable():
+        return text
+    text = text.replace("\r\n", "\n") if lines else text
+    kept = "\n\t" if lines else ""
+    return "".join(
+        each if each in kept or not _is_unseen(text, place) else each.encode("unicode_escape").decode()
+        for place, each in enumerate(text)
+    )
+
+
+def _is_unseen(text: str, place: int) -> bool:
+    if text[place] in _JOINERS:
+        beside = text[max(place - 1, 0) : place] + text[place + 1 : place + 2]
+        return len(beside) < 2 or any(map(str.isascii, beside))
+    # Control and format characters, breaks of lines, halves of surrogate pairs, and what Unicode has not assigned; not
+    # the spaces of other scripts.
+    return not text[place].isprintable() and unicodedata.category(text[place]) != "Zs"
+
 
 class PixkitError(Exception):
     """Base of every error that pixkit raises on purpose.
@@ -12,6 +47,9 @@ class PixkitError(Exception):
         found: what stands there.
         expected: what should stand there.
         hint: what to do about it.
+        lines: more lines about what was found, below it.
+
+    Its text has these parts as `printable` gives them, whatever was put into them.
     """
 
     exit_code = 1
@@ -24,6 +62,7 @@ class PixkitError(Exception):
         found: str | None = None,
         expected: str | None = None,
         hint: str | None = None,
+        lines: Sequence[str] = (),
     ) -> None:
         super().__init__(message)
         self.message = message
@@ -31,11 +70,17 @@ class PixkitError(Exception):
         self.found = found
         self.expected = expected
         self.hint = hint
+        self.lines = tuple(lines)
 
     def __str__(self) -> str:
-        head = f"{self.where}: {self.message}" if self.where else self.message
-        rows = (("found", self.found), ("expected", self.expected), ("try", self.hint))
-        return "\n".join([head, *(f"  {label}: {text}" for label, text in rows if text)])
+        head = f"{self.where}: {self.message}" if self.where else str(self.message)
+        rows = [head, *_row("found", self.found), *self.lines]
+        rows += [*_row("expected", self.expected), *_row("try", self.hint)]
+        return "\n".join(map(printable, rows))
+
+
+def _row(label: str, text: str | None) -> list[str]:
+    return [f"  {label}: {text}"] if text else []
 
 
 class UsageError(PixkitError):

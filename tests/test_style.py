@@ -3,6 +3,7 @@
 import abc
 import ast
 import importlib
+import re
 from pathlib import Path
 
 import pytest
@@ -73,6 +74,17 @@ def test_plugins_import_public_names_alone(path):
     for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
         if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name) and node.value.id == "pixkit":
             assert node.attr in dir(pixkit), f"pixkit does not export {node.attr}"
+
+
+WRITERS = [ROOT / "pixkit" / "cli" / name for name in ("output.py", "progress.py")]
+
+
+@pytest.mark.parametrize("path", sorted({*CORE} - {*WRITERS}), ids=lambda path: str(path.relative_to(ROOT)))
+def test_one_writer(path):
+    """What is printed is made printable in one place."""
+    written = r"^(print|click\.(echo|secho|echo_via_pager)|(sys\.)?(stdout|stderr)\.(write|writelines)|.*\bprint_exc)$"
+    calls = [node.func for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))) if isinstance(node, ast.Call)]
+    assert not [ast.unparse(call) for call in calls if re.match(written, ast.unparse(call))]
 
 
 COMMANDS = sorted((ROOT / "pixkit" / "cli" / "commands").glob("[a-z]*.py"))

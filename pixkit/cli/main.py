@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import sys
 import traceback
@@ -12,9 +13,9 @@ from dataclasses import dataclass
 import click
 
 from pixkit.cli.group import CommandGroup, plugin_option
-from pixkit.cli.output import colour_wanted, fail
+from pixkit.cli.output import colour_wanted, explain, fail
 from pixkit.distribution import version
-from pixkit.errors import PixkitError
+from pixkit.errors import PixkitError, printable
 
 TRACEBACK_VARIABLE = "PIXKIT_TRACEBACK"
 
@@ -71,7 +72,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             sys.stdout.flush()
     except (Exception, KeyboardInterrupt) as error:
         if settings.traceback and not isinstance(error, click.ClickException):
-            traceback.print_exc()
+            explain(traceback.format_exc())
         return _explain(error, settings)
     return code if isinstance(code, int) else 0
 
@@ -86,7 +87,7 @@ def _one_line(
     message: Warning | str, category: type[Warning], filename: str, lineno: int, line: str | None = None
 ) -> str:
     """A warning as the other remarks on stderr: the line of code that raised it tells a user of commands nothing."""
-    return f"pixkit: warning: {' '.join(str(message).split())}\n"
+    return f"pixkit: warning: {printable(' '.join(str(message).split()))}\n"
 
 
 def _explain(error: BaseException, settings: Settings) -> int:
@@ -94,7 +95,9 @@ def _explain(error: BaseException, settings: Settings) -> int:
     code = 1
     match error:
         case click.ClickException():
-            error.show()
+            said = io.StringIO()
+            error.show(said)
+            explain(said.getvalue())
             code = error.exit_code
         case click.Abort() | KeyboardInterrupt():
             code = 130
@@ -104,11 +107,11 @@ def _explain(error: BaseException, settings: Settings) -> int:
             fail(str(error))
             code = error.exit_code
         case OSError(filename=str(), strerror=str()):
-            fail(f"{error.filename}: {error.strerror}")
+            fail(f"{printable(error.filename)}: {error.strerror}")
         case _:
             text = " ".join(str(error).split())
             hint = f"\n  try: {TRACEBACK_VARIABLE}=1 (or pixkit --traceback ...) for the whole trace"
-            fail(f"{type(error).__name__}: {text}{'' if settings.traceback else hint}")
+            fail(f"{type(error).__name__}: {printable(text)}{'' if settings.traceback else hint}")
     return code
 
 

@@ -1,4 +1,8 @@
-"""What commands print: data on stdout, remarks and progress on stderr."""
+"""What commands print: data on stdout, remarks and progress on stderr. Nothing else in pixkit writes to either.
+
+Whatever comes from files, recipes and plugins is made printable on its way out: all text here, and line by line what is
+to stay one line. What is put into several lines elsewhere is put there by `printable`.
+"""
 
 from __future__ import annotations
 
@@ -14,6 +18,8 @@ from typing import Any, TextIO
 
 import click
 
+from pixkit.errors import printable
+
 
 def colour_wanted() -> bool | None:
     """False under NO_COLOR (no-color.org), else None: it depends on the terminal."""
@@ -25,25 +31,46 @@ def is_terminal(stream: TextIO | None) -> bool:
     return stream is not None and not stream.closed and stream.isatty()
 
 
+def say(text: str) -> None:
+    """A line on stderr."""
+    click.echo(printable(text), err=True)
+
+
 def warn(text: str) -> None:
     """A line on stderr that -q does not silence."""
-    click.secho(f"pixkit: {text}", err=True, fg="yellow", color=colour_wanted())
+    click.secho(f"pixkit: {printable(text)}", err=True, fg="yellow", color=colour_wanted())
 
 
 def fail(text: str) -> None:
     """An error on stderr."""
     head = click.style("error: ", fg="red", bold=True)
-    click.echo(head + text, err=True, color=colour_wanted())
+    click.echo(head + printable(text, lines=True), err=True, color=colour_wanted())
+
+
+def explain(text: str) -> None:
+    """Text of several lines on stderr, as it is laid out."""
+    click.echo(printable(text.rstrip("\n"), lines=True), err=True)
 
 
 def emit(text: str) -> None:
-    """Data for people, on stdout."""
+    """Data for people, on stdout, as they are laid out."""
+    click.echo(printable(text, lines=True), color=colour_wanted())
+
+
+def emit_line(text: str | os.PathLike[str]) -> None:
+    """One line of data for people, on stdout; a path as it was given."""
+    click.echo(printable(os.fspath(text)))
+
+
+def emit_picture(text: str) -> None:
+    """An image in the characters and colours of a terminal, on stdout."""
     click.echo(text, color=colour_wanted())
 
 
 def emit_json(data: Any) -> None:
-    """Data for programs, on stdout; numbers that JSON lacks become null."""
-    click.echo(json.dumps(_plain(data), indent=2, allow_nan=False, default=str))
+    """Data for programs, on stdout; numbers that JSON lacks become null. All of it is printable ASCII."""
+    text = json.dumps(_plain(data), indent=2, allow_nan=False, default=str)
+    click.echo(text.replace("\x7f", "\\u007f"))
 
 
 def table(headers: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
@@ -57,7 +84,7 @@ def table(headers: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
     for header in headers:
         grid.add_column(Text(header.upper()), overflow="fold")
     for row in rows:
-        grid.add_row(*(Text(cell) for cell in row))
+        grid.add_row(*(Text(printable(cell)) for cell in row))
     console = Console(file=io.StringIO(), width=width, no_color=True)
     with console.capture() as capture:
         console.print(grid)
@@ -67,7 +94,7 @@ def table(headers: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
 def pairs(values: Mapping[str, str]) -> str:
     """`name  value` lines, aligned."""
     width = max(map(len, values))
-    return "\n".join(f"{name.ljust(width)}  {value}" for name, value in values.items())
+    return "\n".join(printable(f"{name.ljust(width)}  {value}") for name, value in values.items())
 
 
 def shown_path(path: str | os.PathLike[str]) -> str:

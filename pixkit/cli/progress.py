@@ -8,9 +8,9 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
-import click
-
+from pixkit.cli import output
 from pixkit.cli.output import is_terminal
+from pixkit.errors import printable
 
 EVERY = 5.0
 """Seconds between lines of progress where there is no terminal."""
@@ -48,7 +48,7 @@ class ProgressLines(Progress):
 
     def say(self, text: str) -> None:
         """Print the remark."""
-        click.echo(text, err=True)
+        output.say(text)
 
     def update(self, what: str, done: int, total: int, note: str = "") -> None:
         """Print a line if the last one is a few seconds old."""
@@ -81,17 +81,17 @@ class ProgressBar(Progress):
 
     def say(self, text: str) -> None:
         """Print the remark above the bar."""
-        self._bar.console.print(text, markup=False, highlight=False, soft_wrap=True)
+        self._bar.console.print(printable(text), markup=False, emoji=False, highlight=False, soft_wrap=True)
 
     def update(self, what: str, done: int, total: int, note: str = "") -> None:
         """Move the bar; another `what` starts another one."""
         if what != self._what:
             self.close()
             self._bar.start()
-            self._bar.add_task(what, total=total or None, note=note)
+            self._bar.add_task(printable(what), total=total or None, note=printable(note))
             self._what = what
         task = self._bar.task_ids[-1]
-        self._bar.update(task, completed=done, total=total or None, note=note)
+        self._bar.update(task, completed=done, total=total or None, note=printable(note))
 
     def close(self) -> None:
         """Take the bar away."""

@@ -1,4 +1,4 @@
-"""Numbers of a Literal, taken as they are written: pydantic's strict mode compares by ==, so that 3.0 or true would do."""
+"""Numbers of a Literal, taken as they are written: pydantic's strict mode compares by ==, which 3.0 and true pass."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ _VALUES = ("default", "expected", "metadata", "serialization")
 
 
 def strict_literals(schema: Any) -> Any:
-    """A core schema whose Literals take, for 3, neither 3.0 nor, for 1, true; those of text alone are left as they are."""
+    """A core schema whose Literals take neither 3.0 for 3 nor true for 1; those of text alone are left as they are."""
     if isinstance(schema, list | tuple):
         return type(schema)(map(strict_literals, schema))
     if not isinstance(schema, dict) or _is_guarded(schema):

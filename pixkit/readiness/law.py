@@ -27,14 +27,14 @@ class Leak:
     deadline: int
     readiness: int
 
-    def describe(self, trace: Trace) -> str:
+    def describe(self, trace: Trace) -> list[str]:
         """The path from the pixel to the prediction, one unit a line."""
         rows = []
         for name, group, row, column in reversed(self.path):
             operation = trace.operations[name]
             mark = "  <-- blamed" if operation is self.blamed else ""
             rows.append(f"    {operation.label}: colour group {group}, row {row}, column {column}{mark}")
-        return "\n".join(rows)
+        return rows
 
 
 def find_leak(trace: Trace) -> Leak | None:
@@ -75,7 +75,8 @@ def law_error(trace: Trace, leak: Leak, *, seen: bool = False) -> CausalityError
         f"{causal}: what {leak.blamed.label} gives is ready too late{why}",
         where=type(trace.network.backbone).__name__,
         found=f"the prediction of colour group {group} at row {row}, column {column} is made at step {leak.deadline} "
-        f"and ready at {leak.readiness}, by this path\n{leak.describe(trace)}",
+        f"and ready at {leak.readiness}, by this path",
+        lines=leak.describe(trace),
         expected=f"readiness of at most {leak.deadline}",
     )
 

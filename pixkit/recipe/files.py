@@ -9,7 +9,7 @@ from pathlib import Path
 from pixkit.errors import RecipeError
 from pixkit.files import NotRegular, TooLarge, open_regular
 from pixkit.recipe.packaged import packaged_recipes
-from pixkit.recipe.source import InvalidRecipe, Problem, Source, shorten, visible
+from pixkit.recipe.source import InvalidRecipe, Problem, Source, shorten
 
 MAX_BYTES = 1_000_000
 
@@ -27,7 +27,7 @@ def read_recipe(path: Path) -> str:
     Raises:
         RecipeError: if it is missing, unreadable, no regular file, larger than 1 MB, empty, or not UTF-8.
     """
-    where = shorten(visible(str(path)), 300)
+    where = shorten(str(path), 300)
     try:
         raw = _read(path, where)
     except FileNotFoundError:
@@ -49,7 +49,7 @@ def _read(path: Path, where: str) -> bytes:
                 "this is not a regular file (a pipe or a device)", where=where, expected="a recipe file"
             ) from None
         inside = path / "recipe.yaml"
-        hint = f"{visible(str(inside))}" if inside.is_file() else None
+        hint = str(inside) if inside.is_file() else None
         raise RecipeError("this is a folder", where=where, expected="a recipe file", hint=hint) from None
     with file:
         raw = file.read(MAX_BYTES + 1)
@@ -88,7 +88,7 @@ def _suggestion(path: Path) -> str:
         siblings = []
     near = difflib.get_close_matches(path.name, siblings, n=1)
     if near:
-        return f"did you mean {visible(str(path.with_name(near[0])))}?"
+        return f"did you mean {path.with_name(near[0])}?"
     packaged = packaged_recipes()
     named = difflib.get_close_matches(path.name.removesuffix(".yaml"), packaged, n=1)
     if named:

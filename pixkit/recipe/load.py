@@ -17,7 +17,7 @@ from pixkit.recipe.messages import unknown_component
 from pixkit.recipe.overrides import apply_overrides, one_by_one
 from pixkit.recipe.packaged import find_recipe
 from pixkit.recipe.schema import Recipe
-from pixkit.recipe.source import InvalidRecipe, Problem, visible
+from pixkit.recipe.source import InvalidRecipe, Problem
 from pixkit.recipe.validate import locate, validate
 from pixkit.recipe.yaml import Node, parse_yaml
 
@@ -65,7 +65,7 @@ def load_recipe(path: str | Path, overrides: Sequence[str] = (), *, registry: Re
     """
     file = find_recipe(path)
     text = read_recipe(file)
-    recipe = _checked(parse_yaml(text, visible(str(file))), overrides, registry or _installed())
+    recipe = _checked(parse_yaml(text, str(file)), overrides, registry or _installed())
     return LoadedRecipe(recipe, file, text, one_by_one(overrides), file.absolute().parent)
 
 
@@ -93,7 +93,8 @@ def _checked(root: Node, overrides: Sequence[str], registry: Registry) -> Recipe
     except InvalidRecipe as error:
         missing = _missing_plugins(error, root, registry)
         if missing:
-            raise PluginError("\n".join([str(error), "", *missing])) from error
+            first, *more = str(error).split("\n")
+            raise PluginError(first, lines=[*more, "", *missing]) from error
         raise
     return recipe
 

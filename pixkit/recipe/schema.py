@@ -9,7 +9,6 @@ from pydantic import Field, ValidationInfo, field_validator
 from pixkit.components.config import ComponentConfig
 from pixkit.components.spec import DataRef, ModelRef
 
-
 Decay = Annotated[float, Field(ge=0, lt=1)]
 """The factor of a running mean."""
 

@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from pixkit.components.config import KeyPath, dotted
-from pixkit.errors import RecipeError
+from pixkit.errors import RecipeError, printable
 
 Path = KeyPath
 
@@ -55,7 +55,7 @@ class Mark:
     def where(self) -> str:
         """``file:line:column``, counted from 1, or ``override "key=value"``."""
         if self.source.is_override:
-            return f'override "{visible(shorten(self.source.text))}"'
+            return f'override "{printable(shorten(self.source.text))}"'
         return f"{self.source.name}:{self.line + 1}:{self.column + 1}"
 
     @property
@@ -68,7 +68,7 @@ class Mark:
         lines = self.source.lines
         text = lines[self.line] if self.line < len(lines) else ""
         start = max(0, self.column - _WINDOW // 2) if len(text) > _WINDOW else 0
-        shown = visible(text[start : start + _WINDOW])
+        shown = _in_place(text[start : start + _WINDOW])
         indent = sum(_width(character) for character in shown[: self.column - start])
         label = "" if self.source.is_override else str(self.line + 1)
         return f"  {label:>4} | {shown}\n  {'':>4} | {' ' * indent}^"
@@ -91,12 +91,12 @@ class Problem:
         for name in ("message", "found", "expected", "hint"):
             text = getattr(self, name)
             if text:
-                object.__setattr__(self, name, visible(text))
+                object.__setattr__(self, name, printable(text))
 
     @property
     def where(self) -> str:
         """The place, followed by the dotted path where there is one."""
-        return visible(f"{self.mark.where}: {dotted(self.path)}") if self.path else self.mark.where
+        return printable(f"{self.mark.where}: {dotted(self.path)}" if self.path else self.mark.where)
 
     def __str__(self) -> str:
         rows = (("found", self.found), ("expected", self.expected), ("try", self.hint))
@@ -131,8 +131,8 @@ def shorten(text: str, limit: int = 120) -> str:
     return text if len(text) <= limit else f"{text[: limit - 3]}..."
 
 
-def visible(text: str) -> str:
-    """The text with what a terminal would obey, or not show, replaced."""
+def _in_place(text: str) -> str:
+    """As `printable`, but with one character for one, so that the caret stays below what it points to."""
     return "".join(c if c.isprintable() else " " if c.isspace() else "\N{REPLACEMENT CHARACTER}" for c in text)
 
 

@@ -6,7 +6,7 @@ import re
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
-from pixkit.errors import PixkitError
+from pixkit.errors import PixkitError, printable
 from pixkit.recipe import InvalidRecipe, Recipe, load_recipe, parse_yaml
 
 SETTINGS = settings(deadline=None, max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture])
@@ -112,7 +112,7 @@ def settle(path, overrides, registry):
         assert error.exit_code in (2, 4)
         text = str(error)
         assert text.strip()
-        assert all(character.isprintable() or character == "\n" for character in text)
+        assert printable(text, lines=True) == text
         if isinstance(error, InvalidRecipe):
             assert [p.mark.order for p in error.problems] == sorted(p.mark.order for p in error.problems)
         return None

@@ -1,4 +1,4 @@
-"""Values of keys are taken as they are written, and finite: whatever the component, and inside lists and mappings too."""
+"""Values of keys are taken as they are written, and finite, whatever the component, in lists and mappings too."""
 
 import math
 from typing import Literal
@@ -55,8 +55,10 @@ def test_no_value_is_taken_for_one_of_another_type(name, config):
                 assert refuses(config, key, value), f"{key}: {value!r}"
                 looked_at += 1
         assert all(not refuses(config, key, value) for value in numbers)
-    assert looked_at or not config.model_fields or not any(
-        types_of(rule)[0] & set(WRONG) for rule in config.model_json_schema()["properties"].values()
+    assert (
+        looked_at
+        or not config.model_fields
+        or not any(types_of(rule)[0] & set(WRONG) for rule in config.model_json_schema()["properties"].values())
     )
 
 
@@ -73,7 +75,8 @@ class Nested(ComponentConfig):
 
 
 @pytest.mark.parametrize(("key", "value", "loc"), [
-    ("one", True, ()), ("one", 1.0, ()), ("many", [1, 3.0], (1,)), ("many", [True], (0,)), ("table", {"a": 3.0}, ("a",)),
+    ("one", True, ()), ("one", 1.0, ()), ("many", [1, 3.0], (1,)), ("many", [True], (0,)),
+    ("table", {"a": 3.0}, ("a",)),
     ("pair", [False, 1.0], (0,)), ("flag", 1.0, None), ("truth", 1, ()), ("truth", 1.0, ()), ("maybe", 3.0, ()),
 ])  # fmt: skip
 def test_numbers_of_a_choice_are_taken_as_they_are_written(key, value, loc):
@@ -112,7 +115,8 @@ def problems(tmp_path, version="1", kernel="3", optimizer="adam"):
 
 
 @pytest.mark.parametrize(("written", "hint"), [
-    ("true", None), ("1.0", "1"), ("'1'", "1, without quotes"), ("2", None), ('" 1"', "1, without quotes"), ("one", None),
+    ("true", None), ("1.0", "1"), ("'1'", "1, without quotes"), ("2", None), ("one", None),
+    ('" 1"', "1, without quotes"),
 ])  # fmt: skip
 def test_the_hint_does_not_repeat_the_fault(tmp_path, written, hint):
     assert problems(tmp_path, version=written) == [(1, "not one of the choices", hint)]
@@ -125,7 +129,8 @@ def test_kernels_are_whole_numbers(tmp_path):
 
 
 @pytest.mark.parametrize(("optimizer", "message"), [
-    ("{type: sgd, nesterov: true}", "needs a momentum"), ("{type: sgd, nesterov: true, momentum: 0}", "needs a momentum"),
+    ("{type: sgd, nesterov: true}", "needs a momentum"),
+    ("{type: sgd, nesterov: true, momentum: 0}", "needs a momentum"),
     ("{type: sgd, momentum: 1}", "out of range"), ("{type: sgd, lr: 0}", "out of range"),
     ("{type: adam, betas: [1, 0.9]}", "out of range"), ("{type: adam, betas: [0.9, 1.5]}", "out of range"),
     ("{type: adamw, betas: [-0.1, 0.9]}", "out of range"), ("{type: adamw, betas: [0.9]}", "too short"),

@@ -17,6 +17,7 @@ from pixkit.cli.options import (
 from pixkit.cli.output import emit, emit_json, table
 from pixkit.cli.plugins import loaded_plugins
 from pixkit.cli.progress import show_progress
+from pixkit.errors import printable
 from pixkit.tasks.bench import bench
 from pixkit.tasks.networks import find_examined, name_of
 from pixkit.tasks.timing import Row, SamplingTimes
@@ -79,7 +80,7 @@ def _in_words(name: str, times: SamplingTimes) -> str:
     preparation = ", ".join(f"{key} {seconds:.2f} s" for key, seconds in times.preparation.items())
     headers = ("batch", "sampler", "executor", "seconds", "forward", "per forward", "speed-up", "packing", "note")
     return (
-        f"{name}: {times.steps} steps; medians of {times.rounds} turns; {facts}\n"
+        f"{printable(name)}: {times.steps} steps; medians of {times.rounds} turns; {printable(facts)}\n"
         f"once: {preparation}\n\n{table(headers, map(_cells, times.rows))}"
     )
 

@@ -11,10 +11,11 @@ import click
 
 from pixkit.cli.group import plugin_option
 from pixkit.cli.options import device_option, json_option, overrides_argument, quiet_option
-from pixkit.cli.output import duration, emit, emit_json, pairs, shown_path
+from pixkit.cli.output import duration, emit, emit_json, pairs, say, shown_path
 from pixkit.cli.plugins import loaded_plugins, plugin_options
 from pixkit.cli.progress import Progress, show_progress
 from pixkit.cli.scores import headline, number, score_table
+from pixkit.errors import printable
 from pixkit.recipe import LoadedRecipe
 from pixkit.runs.load import recipe_to_build
 from pixkit.training import build as builds
@@ -94,9 +95,9 @@ def _report(result: builds.BuildResult, loaded: LoadedRecipe, as_json: bool) -> 
             }
         )
     elif result.interrupted:
-        click.echo(f"stopped and saved; to go on: {following}" if following else "stopped before training", err=True)
+        say(f"stopped and saved; to go on: {following}" if following else "stopped before training")
     else:
-        emit(f"{headline(rows)}\n\n{score_table(rows)}\n")
+        emit(f"{printable(headline(rows))}\n\n{score_table(rows)}\n")
         emit(pairs({"samples": shown_path(result.grid_path or run), "next": following or ""}))
 
 

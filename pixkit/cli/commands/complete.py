@@ -12,7 +12,7 @@ import torch
 
 from pixkit.cli.drawing import drawing_options, picture
 from pixkit.cli.options import Numbers, json_option, naming_options, quiet_option, run_argument
-from pixkit.cli.output import emit, emit_json, is_terminal, pairs
+from pixkit.cli.output import emit, emit_json, emit_line, emit_picture, is_terminal, pairs
 from pixkit.cli.plugins import loaded_plugins
 from pixkit.cli.progress import show_progress
 from pixkit.runs.run import Run
@@ -99,10 +99,10 @@ def _show(found: Completion, out: Path | None, *, images: bool) -> None:
     """Print a completion, and the file that holds it; the images too, if stdout is a terminal."""
     if images:
         panels = torch.cat([found.image, found.image * found.known, found.samples])
-        emit(picture(panels, found.ordering.spec.levels))
+        emit_picture(picture(panels, found.ordering.spec.levels))
     emit(pairs(told(found)))
     if out is not None:
-        emit(str(out))
+        emit_line(out)
 
 
 def told(found: Completion) -> dict[str, str]:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from pixkit.cli.output import emit
+from pixkit.cli.output import emit_line
 from pixkit.errors import UsageError
 from pixkit.files import write_text
 from pixkit.recipe import find_recipe
@@ -31,4 +31,4 @@ def command(recipe: str, dest: Path | None, force: bool) -> None:
     if target.exists() and not force:
         raise UsageError("exists already", where=str(target), hint="name another file, or add --force")
     write_text(target, text)
-    emit(str(target))
+    emit_line(target)

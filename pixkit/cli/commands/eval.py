@@ -22,7 +22,7 @@ from pixkit.cli.plugins import loaded_plugins
 from pixkit.cli.progress import show_progress
 from pixkit.cli.scores import score_table
 from pixkit.data import prepare
-from pixkit.errors import UsageError
+from pixkit.errors import UsageError, printable
 from pixkit.runs.load import load, locked_recipe
 from pixkit.runs.run import Run
 from pixkit.tasks.score import active_units, evaluate
@@ -100,7 +100,8 @@ def command(
     else:
         lines = [f"z_{level}: {active} of {count} units active" for level, (active, count) in enumerate(units, 1)]
         given = ", given the labels" if model.labelled else ""
-        emit("\n".join([f"{dataset.description}{given}", score_table(rows), *lines, *remarks]))
+        head = printable(f"{dataset.description}{given}")
+        emit("\n".join([head, score_table(rows), *lines, *map(printable, remarks)]))
 
 
 def _check(overrides: tuple[str, ...]) -> None:

@@ -9,10 +9,10 @@ import click
 
 from pixkit.cli.group import plugin_option
 from pixkit.cli.options import KIND, json_option
-from pixkit.cli.output import emit, emit_json, table
+from pixkit.cli.output import emit, emit_json, say, table
 from pixkit.cli.plugins import loaded_plugins
 from pixkit.distribution import OWN
-from pixkit.errors import PixkitError
+from pixkit.errors import PixkitError, printable
 
 if TYPE_CHECKING:
     from pixkit.runs.run import Run
@@ -49,12 +49,12 @@ def command(kind: str | None, folder: Path | None, as_json: bool, markdown: bool
     elif rows:
         emit(table(columns, [[str(row[column]) for column in columns] for row in rows]))
     else:
-        click.echo(f"no {kind}s here", err=True)
+        say(f"no {kind}s here")
 
 
 def markdown_table(rows: list[Row], columns: list[str]) -> str:
     """A Markdown table with a column for each key."""
-    lines = [columns, ["---"] * len(columns), *([str(row[column]) for column in columns] for row in rows)]
+    lines = [columns, ["---"] * len(columns), *([printable(str(row[column])) for column in columns] for row in rows)]
     return "\n".join(f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in line)} |" for line in lines)
 
 

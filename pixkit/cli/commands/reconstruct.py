@@ -10,7 +10,7 @@ import click
 from pixkit import figures
 from pixkit.cli.drawing import drawing_options
 from pixkit.cli.options import json_option, naming_options, quiet_option, run_argument
-from pixkit.cli.output import emit, emit_json, table
+from pixkit.cli.output import emit, emit_json, emit_line, table
 from pixkit.cli.plugins import loaded_plugins
 from pixkit.cli.progress import show_progress
 from pixkit.cli.scores import number
@@ -62,4 +62,4 @@ def command(
     if nats is not None:
         shown = [number(value, found.kind, 2) for value in nats]
         emit(table(("image", "nats"), zip(images, shown, strict=True)))
-    emit(str(out))
+    emit_line(out)

@@ -10,7 +10,7 @@ import click
 
 from pixkit.cli.drawing import drawing_options, picture, saver
 from pixkit.cli.options import Labels, naming_options, quiet_option, run_argument
-from pixkit.cli.output import emit, is_terminal
+from pixkit.cli.output import emit_line, emit_picture, is_terminal
 from pixkit.cli.plugins import loaded_plugins
 from pixkit.cli.progress import show_progress
 from pixkit.runs.run import Run
@@ -86,7 +86,7 @@ def command(
         drawn = sample(opened, count, rows=rows, **asked, **drawing, **progress.hooks("sampling"))
         progress.remark(drawn.summary)
     if shown:
-        emit(picture(drawn.images, opened.spec.levels))
+        emit_picture(picture(drawn.images, opened.spec.levels))
     if save is not None and out is not None:
         save(drawn.images, opened.spec.levels, out, drawn.columns)
-        emit(str(out))
+        emit_line(out)

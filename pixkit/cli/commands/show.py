@@ -14,6 +14,7 @@ from pixkit.cli.output import emit, emit_json, pairs, table
 from pixkit.cli.plugins import find_component, loaded_plugins, plugin_options
 from pixkit.components.keys import Key, keys_of
 from pixkit.components.spec import Entry
+from pixkit.errors import printable
 
 
 @click.command()
@@ -59,7 +60,8 @@ def show_component(entry: Entry, as_json: bool) -> None:
             }
         )
         return
-    emit(f"{entry.kind} {entry.name}, from {entry.distribution} {entry.version}\n\n{text}")
+    head = printable(f"{entry.kind} {entry.name}, from {entry.distribution} {entry.version}")
+    emit(f"{head}\n\n{text}")
     if keys:
         emit(f"\n{_key_table(keys)}")
     if counts:

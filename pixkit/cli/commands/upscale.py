@@ -11,7 +11,7 @@ import click
 from pixkit.cli.commands.complete import told
 from pixkit.cli.drawing import drawing_options, picture, saver
 from pixkit.cli.options import json_option, naming_options, quiet_option, run_argument
-from pixkit.cli.output import emit, emit_json, is_terminal, pairs
+from pixkit.cli.output import emit, emit_json, emit_line, emit_picture, is_terminal, pairs
 from pixkit.cli.plugins import loaded_plugins
 from pixkit.cli.progress import show_progress
 from pixkit.runs.run import Run
@@ -71,7 +71,7 @@ def command(
         emit_json({**told_as_data, "out": None if out is None else str(out)})
         return
     if shown:
-        emit(picture(panels, levels))
+        emit_picture(picture(panels, levels))
     emit(pairs(told(found.completion)))
     if out is not None:
-        emit(str(out))
+        emit_line(out)

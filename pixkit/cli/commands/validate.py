@@ -6,7 +6,7 @@ import click
 
 from pixkit.cli.group import plugin_option
 from pixkit.cli.options import json_option
-from pixkit.cli.output import emit, emit_json, fail
+from pixkit.cli.output import emit_json, emit_line, fail
 from pixkit.cli.plugins import loaded_plugins
 from pixkit.errors import PixkitError
 from pixkit.recipe import InvalidRecipe, load_recipe
@@ -31,7 +31,7 @@ def command(ctx: click.Context, recipes: tuple[str, ...], as_json: bool) -> None
         )
     else:
         for recipe, error in found.items():
-            emit(f"{recipe}: ok") if error is None else fail(str(error))
+            emit_line(f"{recipe}: ok") if error is None else fail(str(error))
     ctx.exit(max(error.exit_code if error else 0 for error in found.values()))
 
 

@@ -12,6 +12,7 @@ from pixkit.cli.options import Numbers, json_option, naming_options, overrides_a
 from pixkit.cli.output import emit, emit_json, fail, pairs
 from pixkit.cli.plugins import loaded_plugins
 from pixkit.cli.progress import show_progress
+from pixkit.errors import printable
 from pixkit.figures.fields import save_order, save_sight
 from pixkit.readiness.report import CHARACTERS, WORDS, Report, Sight, rows_of
 from pixkit.tasks.networks import find_examined, name_of
@@ -73,7 +74,7 @@ def command(
         emit("\n\n".join(_in_words(name, report) for name, report in reports.items()))
     for report in reports.values():
         if report.verdict != "proved":
-            fail(_verdict(report))
+            fail(printable(_verdict(report)))
     ctx.exit(max(int(report.verdict != "proved") for report in reports.values()))
 
 

@@ -129,7 +129,7 @@ def command(
         click.echo(f"restored  {total - found.wrong} of {total} sub-pixels ({share})")
         if found.nats is not None:
             click.echo(f"score     {'<= ' * (found.kind == 'bound')}{found.nats:.4g} nats for the image")
-        click.echo(f"picture   {target}: original, generated, difference")
+        click.echo(f"picture   {pixkit.printable(str(target))}: original, generated, difference")
     ctx.exit(int(found.wrong > 0))
 
 
