@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import click
 
 from pixkit.cli.group import CommandGroup, plugin_option
-from pixkit.cli.output import colour_wanted, explain, fail
+from pixkit.cli.output import colour_wanted, emit_line, explain, fail
 from pixkit.distribution import version
 from pixkit.errors import PixkitError, printable
 
@@ -30,7 +30,7 @@ class Settings:
 def _say_version(ctx: click.Context, parameter: click.Parameter, asked: bool) -> None:
     """Not click's own option, which fails where the metadata of pixkit are damaged."""
     if asked:
-        click.echo(f"pixkit {version()}")
+        emit_line(f"pixkit {version()}")
         ctx.exit()
 
 
