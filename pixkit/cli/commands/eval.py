@@ -100,8 +100,8 @@ def command(
     else:
         lines = [f"z_{level}: {active} of {count} units active" for level, (active, count) in enumerate(units, 1)]
         given = ", given the labels" if model.labelled else ""
-        head = printable(f"{dataset.description}{given}")
-        emit("\n".join([head, score_table(rows), *lines, *map(printable, remarks)]))
+        title = printable(f"{dataset.description}{given}")
+        emit("\n".join([title, score_table(rows), *lines, *map(printable, remarks)]))
 
 
 def _check(overrides: tuple[str, ...]) -> None:
