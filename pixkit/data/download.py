@@ -10,10 +10,11 @@ import sys
 import urllib.error
 import urllib.request
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+from pixkit.cache import VARIABLE
 from pixkit.data.base import Progress
 from pixkit.errors import DataError
 
@@ -38,17 +39,6 @@ class Remote:
 
 class _Broken(Exception):
     """A connection failed or gave the wrong file; another may do better."""
-
-
-def cache_dir() -> Path:
-    """Where downloads are kept: PIXKIT_CACHE, else the platform's folder for caches."""
-    if own := os.environ.get("PIXKIT_CACHE"):
-        return Path(own).expanduser().absolute()
-    if sys.platform == "win32":
-        return Path(os.environ.get("LOCALAPPDATA", Path.home() / "AppData" / "Local")) / "pixkit" / "Cache"
-    if sys.platform == "darwin":
-        return Path.home() / "Library" / "Caches" / "pixkit"
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "pixkit"
 
 
 @contextmanager
@@ -88,7 +78,7 @@ def fetch(remote: Remote, folder: Path, names: Sequence[str], progress: Progress
             "the download cannot be written",
             where=str(folder),
             found=error.strerror or str(error),
-            hint="PIXKIT_CACHE names another folder for downloads",
+            hint=f"{VARIABLE} names another folder for downloads",
         ) from error
     return target
 
@@ -208,5 +198,6 @@ def _locked(path: Path) -> Iterator[None]:
         if sys.platform != "win32":
             import fcntl
 
-            fcntl.flock(file, fcntl.LOCK_EX)
+            with suppress(OSError):  # a network file system may have no locks
+                fcntl.flock(file, fcntl.LOCK_EX)
         yield
