@@ -51,11 +51,8 @@ def open_regular(path: str | os.PathLike[str], *, links: bool = True, most: int 
     # Not blocking, and looked at again: the file may have become a pipe since.
     flags = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
     descriptor = os.open(path, flags | (0 if links else getattr(os, "O_NOFOLLOW", 0)))
-    try:
+    with if_it_fails(lambda: os.close(descriptor)):
         _check(path, os.fstat(descriptor), most)
-    except OSError:
-        os.close(descriptor)
-        raise
     return open(descriptor, "rb")
 
 
@@ -74,11 +71,8 @@ def open_own(path: str | os.PathLike[str], flags: int) -> int:
     # Looked at again, since it may have become something else: pipes are not waited for, links are errors.
     careful = sum(getattr(os, name, 0) for name in ("O_NOFOLLOW", "O_NONBLOCK", "O_BINARY"))
     descriptor = os.open(path, flags | careful, 0o666)
-    try:
+    with if_it_fails(lambda: os.close(descriptor)):
         _check_own(path, os.fstat(descriptor))
-    except OSError:
-        os.close(descriptor)
-        raise
     return descriptor
 
 
@@ -103,6 +97,25 @@ def _check(path: str | os.PathLike[str], status: os.stat_result, most: int | Non
 
 
 @contextmanager
+def if_it_fails(tidy: Callable[[], object]) -> Iterator[None]:
+    """Call `tidy` if the block raises; its error is the one that goes on, whatever `tidy` meets on the same disk."""
+    try:
+        yield
+    except BaseException:
+        with suppress(OSError):
+            tidy()
+        raise
+
+
+@contextmanager
+def in_the_end(tidy: Callable[[], object]) -> Iterator[None]:
+    """Call `tidy` in any case; of two errors the block's goes on, which is why `tidy` fails as well."""
+    with if_it_fails(tidy):
+        yield
+    tidy()
+
+
+@contextmanager
 def replacing(path: str | os.PathLike[str], before: Callable[[], None] | None = None) -> Iterator[Path]:
     """Give a temporary path beside `path`; on leaving, sync it, call `before` and rename it to `path`.
 
@@ -117,7 +130,7 @@ def replacing(path: str | os.PathLike[str], before: Callable[[], None] | None = 
         _check(target, target.lstat())
     target.parent.mkdir(parents=True, exist_ok=True)
     temporary = target.with_name(f".{target.stem}.{os.getpid()}.tmp{target.suffix}")
-    try:
+    with if_it_fails(lambda: temporary.unlink(missing_ok=True)):
         # A process of this number may have been killed here. What it left may be anything, so it is not written into.
         temporary.unlink(missing_ok=True)
         yield temporary
@@ -126,8 +139,6 @@ def replacing(path: str | os.PathLike[str], before: Callable[[], None] | None = 
         if before is not None:
             before()
         os.replace(temporary, target)
-    finally:
-        temporary.unlink(missing_ok=True)
     sync_folder(target.parent)
 
 
@@ -142,10 +153,8 @@ def sync_folder(folder: Path) -> None:
     if os.name != "posix":
         return
     descriptor = os.open(folder, os.O_RDONLY)
-    try:
+    with in_the_end(lambda: os.close(descriptor)):
         os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 @contextmanager

@@ -5,7 +5,22 @@ import os
 
 import pytest
 
-from pixkit.files import NotRegular, TooLarge, file_of, open_own, open_regular, replacing, write_text
+from pixkit.errors import RunError
+from pixkit.files import (
+    NotRegular,
+    TooLarge,
+    file_of,
+    in_the_end,
+    open_own,
+    open_regular,
+    replacing,
+    sync_folder,
+    write_text,
+    writing,
+)
+from pixkit.runs.folders import new_folder
+from pixkit.runs.metrics import MetricsLog
+from pixkit.runs.run import Run
 
 
 @pytest.fixture
@@ -143,3 +158,70 @@ def test_what_a_killed_process_of_the_same_number_left_is_not_written_into(file,
     write_text(tmp_path / "own", "new")
     assert (tmp_path / "own").read_text() == "new"
     assert file.read_bytes() == b"12345"
+
+
+@pytest.fixture
+def failing_disk(monkeypatch):
+    """From the first fsync on, which finds the disk full, nothing can be removed, renamed or closed either."""
+    real = {name: getattr(os, name) for name in ("unlink", "rename", "rmdir", "close")}
+    full = []
+
+    def fsync(descriptor):
+        full.append(descriptor)
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    def broken(name):
+        def call(*arguments, **options):
+            if name == "close":
+                real[name](*arguments, **options)
+            if full:
+                raise OSError(errno.EIO, "Input/output error")
+            return None if name == "close" else real[name](*arguments, **options)
+
+        return call
+
+    monkeypatch.setattr(os, "fsync", fsync)
+    for name in real:
+        monkeypatch.setattr(os, name, broken(name))
+    return full
+
+
+def write_a_folder(path):
+    with new_folder(path, lambda name: True) as temporary:
+        (temporary / "file").write_text("x")
+
+
+def write_a_log(path):
+    with MetricsLog(path, 0, 0) as log:
+        log.add({"step": 1})
+        log.sync()
+
+
+def write_and_fail_otherwise(path):
+    with MetricsLog(path, 0, 0) as log:
+        log._file.write("x")
+        os.close(log._file.fileno())  # what is left in the buffer cannot be written
+        raise KeyboardInterrupt
+
+
+@pytest.mark.parametrize("write", [lambda path: write_text(path, "x"), lambda path: sync_folder(path.parent),
+                                   write_a_folder], ids=["file", "rename", "folder"])  # fmt: skip
+def test_the_first_error_of_a_failing_disk_is_the_one_that_is_told(tmp_path, failing_disk, write):
+    with pytest.raises(RunError, match="No space left on device") as caught, writing(tmp_path / "file"):
+        write(tmp_path / "file")
+    assert failing_disk and caught.value.exit_code == 2 and "free some space" in caught.value.hint
+
+
+def test_the_first_error_of_a_log_is_the_one_that_is_told(tmp_path, monkeypatch):
+    write_text(tmp_path / "log", "")
+    with pytest.raises(KeyboardInterrupt):
+        write_and_fail_otherwise(tmp_path / "log")
+
+
+def test_a_claim_that_fails_says_what_failed_first(tmp_path, failing_disk):
+    with pytest.raises(RunError, match="No space left on device"), Run.claim(tmp_path / "run"):
+        pass
+    assert failing_disk
+    failing_disk.clear()
+    with pytest.raises(ZeroDivisionError), in_the_end(lambda: os.rmdir(tmp_path / "absent")):
+        raise ZeroDivisionError

@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import importlib.machinery
 import importlib.util
-import os
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -66,7 +65,7 @@ def read_plugin_file(path: str | Path) -> PluginFile:
     Raises:
         PluginError: if it cannot be read, or is not a Python file.
     """
-    place = Path(os.path.expanduser(path)).resolve()
+    place = Path(path).expanduser().resolve()
     if place.suffix != SUFFIX:
         raise PluginError("a plugin file is a Python file", where=str(path), expected=f"a name that ends in {SUFFIX}")
     try:

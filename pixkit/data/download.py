@@ -10,11 +10,10 @@ import sys
 import urllib.error
 import urllib.request
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from pixkit.cache import VARIABLE
 from pixkit.data.base import Progress
 from pixkit.errors import DataError
 
@@ -39,6 +38,17 @@ class Remote:
 
 class _Broken(Exception):
     """A connection failed or gave the wrong file; another may do better."""
+
+
+def cache_dir() -> Path:
+    """Where downloads are kept: PIXKIT_CACHE, else the platform's folder for caches."""
+    if own := os.environ.get("PIXKIT_CACHE"):
+        return Path(own).expanduser().absolute()
+    if sys.platform == "win32":
+        return Path(os.environ.get("LOCALAPPDATA", Path.home() / "AppData" / "Local")) / "pixkit" / "Cache"
+    if sys.platform == "darwin":
+        return Path.home() / "Library" / "Caches" / "pixkit"
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "pixkit"
 
 
 @contextmanager
@@ -78,7 +88,7 @@ def fetch(remote: Remote, folder: Path, names: Sequence[str], progress: Progress
             "the download cannot be written",
             where=str(folder),
             found=error.strerror or str(error),
-            hint=f"{VARIABLE} names another folder for downloads",
+            hint="PIXKIT_CACHE names another folder for downloads",
         ) from error
     return target
 
@@ -198,6 +208,5 @@ def _locked(path: Path) -> Iterator[None]:
         if sys.platform != "win32":
             import fcntl
 
-            with suppress(OSError):  # a network file system may have no locks
-                fcntl.flock(file, fcntl.LOCK_EX)
+            fcntl.flock(file, fcntl.LOCK_EX)
         yield

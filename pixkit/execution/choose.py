@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import functools
-import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TypeAlias
@@ -33,9 +31,6 @@ CPU = ("native", "eager")
 GPU = ("graphs", "eager")
 """The quickest first, at every batch size measured, 1 to 256; the eager one runs every plan."""
 
-COST = "which takes 10 to 200 times as long"
-"""The eager executor beside the native one, of 256 images to 1: the table in README.md."""
-
 
 @dataclass(frozen=True)
 class Chosen:
@@ -62,9 +57,6 @@ def choose(name: str, plan: Plan, batch: int, context: Tensor | None = None) -> 
     Raises:
         Unsupported: if an executor was asked for by name and lacks an operation, which the message names.
         NoCompiler: if `native` was asked for by name and there is no working C compiler.
-
-    Warns:
-        RuntimeWarning: if there is none, once in a process, with what it costs; of all else, `Chosen.reasons` says why.
     """
     if name != "auto":
         return Chosen(name, EXECUTORS[name](plan, batch, context))
@@ -73,19 +65,6 @@ def choose(name: str, plan: Plan, batch: int, context: Tensor | None = None) -> 
     for candidate in names[:-1]:
         try:
             return Chosen(candidate, EXECUTORS[candidate](plan, batch, context), tuple(reasons))
-        except Unsupported as error:
-            reasons.append(f"not {candidate}: {_one_line(error)}")
-        except NoCompiler as error:
-            reasons.append(f"not {candidate}: {_one_line(error)}, {COST}")
-            _warn(f"images are drawn without compiled code: {_one_line(error)}, {COST}")
+        except (Unsupported, NoCompiler) as error:
+            reasons.append(f"not {candidate}: {' '.join(str(error).split())}")
     return Chosen(names[-1], EXECUTORS[names[-1]](plan, batch, context), tuple(reasons))
-
-
-@functools.cache
-def _warn(text: str) -> None:
-    """Once: whoever looks after warnings for a while, as samplers do, makes Python forget which ones it has shown."""
-    warnings.warn(text, RuntimeWarning, stacklevel=3)
-
-
-def _one_line(error: Exception) -> str:
-    return " ".join(str(error).split())

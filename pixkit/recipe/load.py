@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -148,4 +147,8 @@ def path_fields(recipe: Recipe) -> Iterator[KeyPath]:
 
 def absolute(text: str, base: Path) -> str:
     """The path `text`, seen from the folder `base`, as an absolute one; ``~`` is the home folder."""
-    return str(base.absolute() / os.path.expanduser(text))
+    try:
+        path = Path(text).expanduser()
+    except RuntimeError:
+        path = Path(text)
+    return str(base.absolute() / path)

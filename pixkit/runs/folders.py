@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from pixkit.files import NotRegular, sync_folder
+from pixkit.files import NotRegular, if_it_fails, sync_folder
 
 Owns = Callable[[str], bool]
 """Whether a file of this name is one's own."""
@@ -37,7 +37,7 @@ def new_folder(path: Path, owns: Owns, before: Callable[[], None] | None = None)
     path.parent.mkdir(parents=True, exist_ok=True)
     retire(temporary, owns, path)
     temporary.mkdir()
-    try:
+    with if_it_fails(lambda: shutil.rmtree(temporary, ignore_errors=True)):
         yield temporary
         for file in temporary.iterdir():
             _sync_file(file)
@@ -46,8 +46,6 @@ def new_folder(path: Path, owns: Owns, before: Callable[[], None] | None = None)
             before()
         _put(temporary, path, discarded, owns)
         sync_folder(path.parent)
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)
 
 
 def _hidden(path: Path) -> tuple[Path, Path]:
@@ -62,11 +60,8 @@ def _put(temporary: Path, path: Path, discarded: Path, owns: Owns) -> None:
         temporary.rename(path)
         return
     path.rename(discarded)
-    try:
+    with if_it_fails(lambda: discarded.rename(path)):
         temporary.rename(path)
-    except OSError:
-        discarded.rename(path)
-        raise
     retire(discarded, owns, path)
 
 

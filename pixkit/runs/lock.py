@@ -17,7 +17,7 @@ from pathlib import Path
 
 from pixkit import locks
 from pixkit.errors import RunError
-from pixkit.files import open_own, writing
+from pixkit.files import if_it_fails, in_the_end, open_own, writing
 from pixkit.locks import Lease, system_lock
 from pixkit.runs.holder import Holder, read_holder, this_process
 from pixkit.runs.own import BUILD_LEASE, BUILD_LOCK, RUN
@@ -135,10 +135,8 @@ def locked(path: Path, *, break_lock: bool = False, say: Callable[[str], None] |
     """
     with writing(path):
         held = _Claim(path, break_lock, say or (lambda _: None)).take()
-    try:
+    with in_the_end(held.release):
         yield held
-    finally:
-        held.release()
 
 
 class _Claim:
@@ -156,12 +154,9 @@ class _Claim:
         try:
             while True:
                 descriptor = open_own(self._path, os.O_RDWR | os.O_CREAT)
-                try:
+                with if_it_fails(lambda: os.close(descriptor)):  # noqa: B023 - called within the turn
                     if self._locked(descriptor) and _same_file(descriptor, self._path):
                         return self._enter(descriptor)
-                except BaseException:
-                    os.close(descriptor)
-                    raise
                 os.close(descriptor)
         except BaseException:
             self._lease.release()

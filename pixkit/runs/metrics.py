@@ -6,6 +6,7 @@ import json
 import math
 import os
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -39,7 +40,8 @@ class MetricsLog:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        with writing(self.path):
+        # What closing it meets where something else failed is not what failed first.
+        with suppress(OSError) if error else writing(self.path):
             self._file.close()
 
     def add(self, row: dict[str, Any]) -> None:

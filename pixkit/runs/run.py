@@ -18,7 +18,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -112,8 +112,9 @@ class Run:
                 yield run, held.stale
         finally:
             run._held = None
-            if made and not any(run.path.iterdir()):
-                run.path.rmdir()
+            if made:
+                with suppress(OSError):  # there is a run in it, as a rule
+                    run.path.rmdir()
 
     @property
     def started(self) -> bool:

@@ -2,11 +2,12 @@ import hashlib
 import socket
 import sys
 import threading
+from pathlib import Path
 
 import pytest
 
 from pixkit.data import download
-from pixkit.data.download import Remote, fetch
+from pixkit.data.download import Remote, cache_dir, fetch
 from pixkit.errors import DataError
 
 CONTENT = bytes(range(256)) * 4096
@@ -182,3 +183,19 @@ def test_two_at_once_download_once(server, folder):
         thread.join()
     assert len(server.requests) == 1
     assert [path.read_bytes() == CONTENT for path in paths] == [True, True]
+
+
+def test_where_downloads_are_kept(monkeypatch, tmp_path):
+    monkeypatch.setenv("PIXKIT_CACHE", str(tmp_path / "own"))
+    assert cache_dir() == tmp_path / "own"
+    monkeypatch.delenv("PIXKIT_CACHE")
+    monkeypatch.setattr(sys, "platform", "linux")
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    assert cache_dir() == tmp_path / "pixkit"
+    monkeypatch.delenv("XDG_CACHE_HOME")
+    assert cache_dir() == Path.home() / ".cache" / "pixkit"
+    monkeypatch.setattr(sys, "platform", "darwin")
+    assert cache_dir() == Path.home() / "Library" / "Caches" / "pixkit"
+    monkeypatch.setattr(sys, "platform", "win32")
+    monkeypatch.setenv("LOCALAPPDATA", str(tmp_path))
+    assert cache_dir() == tmp_path / "pixkit" / "Cache"
