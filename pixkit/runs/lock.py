@@ -201,10 +201,12 @@ class _Claim:
         """Write into the file that this build holds the run now."""
         before = read_holder(self._path) or self._broken
         holder = this_process(leased=self._lease.held).supersedes(before)
-        os.ftruncate(descriptor, 0)
-        os.lseek(descriptor, 0, os.SEEK_SET)
-        os.write(descriptor, holder.encode())
-        os.fsync(descriptor)  # other hosts see it from now on
+        # A full disk takes the file's name, and nothing in it: that is as good as nobody's.
+        with if_it_fails(lambda: None if before else self._path.unlink(missing_ok=True)):
+            os.ftruncate(descriptor, 0)
+            os.lseek(descriptor, 0, os.SEEK_SET)
+            os.write(descriptor, holder.encode())
+            os.fsync(descriptor)  # other hosts see it from now on
         stale = None if before is None else f"an earlier build did not end properly ({before})"
         if before is not None and self._breaking:
             stale = f"taken over from {before}; if it is still there, it will stop before it writes"
