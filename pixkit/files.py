@@ -82,13 +82,6 @@ def kind_of(status: os.stat_result) -> str:
     return kinds.get(stat.S_IFMT(status.st_mode), "a pipe or a device")
 
 
-def kind_at(path: str | os.PathLike[str]) -> str | None:
-    """The kind of what is at a path, a link not followed; None if there is nothing."""
-    with suppress(FileNotFoundError):
-        return kind_of(os.stat(path, follow_symlinks=False))
-    return None
-
-
 def _check_own(path: str | os.PathLike[str], status: os.stat_result) -> None:
     _check(path, status)
     if status.st_nlink > 1:
@@ -122,6 +115,11 @@ def in_the_end(tidy: Callable[[], object]) -> Iterator[None]:
     tidy()
 
 
+def temporary_of(target: Path) -> Path:
+    """Under what name this process writes a file before it takes its place."""
+    return target.with_name(f".{target.stem}.{os.getpid()}.tmp{target.suffix}")
+
+
 @contextmanager
 def replacing(path: str | os.PathLike[str], before: Callable[[], None] | None = None) -> Iterator[Path]:
     """Give a temporary path beside `path`; on leaving, sync it, call `before` and rename it to `path`.
@@ -136,7 +134,7 @@ def replacing(path: str | os.PathLike[str], before: Callable[[], None] | None = 
     with suppress(FileNotFoundError):
         _check(target, target.lstat())
     target.parent.mkdir(parents=True, exist_ok=True)
-    temporary = target.with_name(f".{target.stem}.{os.getpid()}.tmp{target.suffix}")
+    temporary = temporary_of(target)
     with if_it_fails(lambda: temporary.unlink(missing_ok=True)):
         # A process of this number may have been killed here. What it left may be anything, so it is not written into.
         temporary.unlink(missing_ok=True)

@@ -66,8 +66,10 @@ def saver(out: Path) -> Save:
 
     Raises:
         click.UsageError: for another suffix.
-        RunError: for a folder with something in it.
+        RunError: for a folder with something in it, and for what cannot be written.
     """
+    if out.suffix in (".png", ".npz"):
+        figures.require_file(out)
     if out.suffix == ".png":
         return lambda x, levels, path, columns: figures.save_grid(x, levels, path, columns=columns)
     if out.suffix == ".npz":

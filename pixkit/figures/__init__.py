@@ -10,7 +10,6 @@ from pixkit.figures.grids import (
     grid_columns,
     in_colour,
     preview,
-    require_empty,
     save_grid,
     save_images,
     save_npz,
@@ -19,6 +18,7 @@ from pixkit.figures.grids import (
     truecolour,
 )
 from pixkit.figures.panels import Panel, completion_panels, save_panels
+from pixkit.figures.targets import require_empty, require_file
 
 __all__ = [
     "Panel",
@@ -27,6 +27,7 @@ __all__ = [
     "in_colour",
     "preview",
     "require_empty",
+    "require_file",
     "save_field",
     "save_grid",
     "save_images",

@@ -15,7 +15,8 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from pixkit.errors import DataError, RunError
+from pixkit.errors import DataError
+from pixkit.figures.targets import require_empty
 from pixkit.files import replacing
 
 CELL = 64
@@ -84,14 +85,6 @@ def save_images(x: Any, levels: int, folder: str | os.PathLike[str]) -> list[Pat
     """
     target = require_empty(folder)
     return [_write_png(picture, target / f"{number:05d}.png") for number, picture in enumerate(_pictures(x, levels))]
-
-
-def require_empty(folder: str | os.PathLike[str]) -> Path:
-    """The folder, which is empty or not there yet; RunError if it is something else."""
-    target = Path(folder)
-    if target.exists() and (not target.is_dir() or any(target.iterdir())):
-        raise RunError("not an empty folder", where=str(target), hint="name a new folder for the pictures")
-    return target
 
 
 def save_npz(x: Any, levels: int, path: str | os.PathLike[str]) -> Path:

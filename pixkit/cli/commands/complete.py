@@ -15,6 +15,7 @@ from pixkit.cli.options import Numbers, json_option, naming_options, quiet_optio
 from pixkit.cli.output import emit, emit_json, emit_line, emit_picture, is_terminal, pairs
 from pixkit.cli.plugins import loaded_plugins
 from pixkit.cli.progress import show_progress
+from pixkit.figures.targets import require_file, saving
 from pixkit.runs.run import Run
 from pixkit.tasks.complete import Completion, complete
 from pixkit.tasks.masks import Mask, hide_box, hide_random, keep_edge
@@ -81,7 +82,8 @@ def command(
         found = complete(Run.open(run), image, known, count, label=label, **drawing, **progress.hooks("completing"))
         progress.remark(found.summary)
     if out is not None:
-        found.save(out)
+        with saving(out):
+            found.save(out)
     if as_json:
         emit_json({"run": str(run), "image": image, **found.dump(), "out": None if out is None else str(out)})
     else:
@@ -93,6 +95,8 @@ def _check_out(out: Path | None, *, needed: bool) -> None:
         raise click.UsageError("stdout is not a terminal to show images on: name a file with -o")
     if out is not None and out.suffix not in (".png", ".npz"):
         raise click.UsageError(f"-o {out}: name a .png or a .npz")
+    if out is not None:
+        require_file(out)
 
 
 def _show(found: Completion, out: Path | None, *, images: bool) -> None:

@@ -14,6 +14,7 @@ from pixkit.cli.output import emit, emit_json, emit_line, table
 from pixkit.cli.plugins import loaded_plugins
 from pixkit.cli.progress import show_progress
 from pixkit.cli.scores import number
+from pixkit.figures.targets import saving
 from pixkit.runs.run import Run
 from pixkit.tasks.latents import reconstruct
 
@@ -47,13 +48,15 @@ def command(
     """
     if out.suffix != ".png":
         raise click.UsageError(f"-o {out}: name a .png")
+    figures.require_file(out)
     loaded_plugins()
     with naming_options(), show_progress(quiet) as progress:
         opened = Run.open(run)
         found = reconstruct(opened, images, **drawing, **progress.hooks("drawing"))
         progress.remark(found.summary)
     columns = min(len(images), COLUMNS)
-    figures.save_grid(found.in_pairs(columns), opened.spec.levels, out, columns=columns)
+    with saving(out):
+        figures.save_grid(found.in_pairs(columns), opened.spec.levels, out, columns=columns)
     nats = None if found.nats is None else found.nats.tolist()
     if as_json:
         rows = [{"image": text, "nats": nats and nats[row]} for row, text in enumerate(images)]

@@ -13,6 +13,7 @@ from pixkit.cli.options import Labels, naming_options, quiet_option, run_argumen
 from pixkit.cli.output import emit_line, emit_picture, is_terminal
 from pixkit.cli.plugins import loaded_plugins
 from pixkit.cli.progress import show_progress
+from pixkit.figures.targets import saving
 from pixkit.runs.run import Run
 from pixkit.tasks.sample import incompatible, sample
 
@@ -88,5 +89,6 @@ def command(
     if shown:
         emit_picture(picture(drawn.images, opened.spec.levels))
     if save is not None and out is not None:
-        save(drawn.images, opened.spec.levels, out, drawn.columns)
+        with saving(out):
+            save(drawn.images, opened.spec.levels, out, drawn.columns)
         emit_line(out)

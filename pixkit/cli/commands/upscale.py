@@ -14,6 +14,7 @@ from pixkit.cli.options import json_option, naming_options, quiet_option, run_ar
 from pixkit.cli.output import emit, emit_json, emit_line, emit_picture, is_terminal, pairs
 from pixkit.cli.plugins import loaded_plugins
 from pixkit.cli.progress import show_progress
+from pixkit.figures.targets import saving
 from pixkit.runs.run import Run
 from pixkit.tasks.upscale import upscale
 
@@ -65,7 +66,8 @@ def command(
     panels, levels = found.panels(), found.spec.levels
     if save is not None and out is not None:
         columns = len(panels) if len(panels) <= 10 else None
-        save(panels if out.suffix == ".png" else found.samples, levels, out, columns)
+        with saving(out):
+            save(panels if out.suffix == ".png" else found.samples, levels, out, columns)
     if as_json:
         told_as_data = {"run": str(run), "image": image, **found.completion.dump()}
         emit_json({**told_as_data, "out": None if out is None else str(out)})

@@ -14,6 +14,7 @@ from pixkit.cli.plugins import loaded_plugins
 from pixkit.cli.progress import show_progress
 from pixkit.errors import printable
 from pixkit.figures.fields import save_order, save_sight
+from pixkit.figures.targets import require_file, saving
 from pixkit.readiness.report import CHARACTERS, WORDS, Report, Sight, rows_of
 from pixkit.tasks.networks import find_examined, name_of
 from pixkit.tasks.verify import verify
@@ -57,6 +58,8 @@ def command(
 
     The blind spot of a pixel is what is drawn before it and yet never reaches its prediction.
     """
+    for out in filter(None, (field, order)):
+        require_file(out)
     loaded_plugins()
     source = find_examined(recipe, overrides)
     with naming_options(), show_progress(quiet) as progress:
@@ -64,9 +67,11 @@ def command(
     for name, report in reports.items():
         suffix = f"-{name}" if len(reports) > 1 else ""
         if field is not None and report.sight is not None:
-            save_sight(report.sight, field.with_stem(field.stem + suffix))
+            with saving(field):
+                save_sight(report.sight, field.with_stem(field.stem + suffix))
         if order is not None:
-            save_order(report.network.ordering.steps, order.with_stem(order.stem + suffix))
+            with saving(order):
+                save_order(report.network.ordering.steps, order.with_stem(order.stem + suffix))
     if as_json:
         rows = [{"network": name, **report.dump()} for name, report in reports.items()]
         emit_json({"recipe": name_of(source), "networks": rows})

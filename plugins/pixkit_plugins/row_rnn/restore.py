@@ -119,6 +119,7 @@ def command(
     target = out or run / "restored.png"
     if target.suffix != ".png":
         raise click.UsageError(f"-o {target}: name a .png")
+    pixkit.figures.require_file(target)
     found = restore(run, temperature=temperature, seed=seed, device=device)
     found.save(target)
     total = found.original.numel()

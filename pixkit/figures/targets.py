@@ -1,0 +1,78 @@
+"""Where pictures go, looked at before anything is drawn for them: it may take hours."""
+
+from __future__ import annotations
+
+import errno
+import os
+import stat
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+from pixkit.errors import RunError
+from pixkit.files import NotRegular, kind_of, temporary_of
+
+_HINTS = {"a link": "name the file that it leads to", "a folder": "name a file in it"}
+
+
+def require_file(path: str | os.PathLike[str]) -> Path:
+    """The path, at which a file can be written, or replaced.
+
+    Raises:
+        RunError: if a link, a folder, a pipe or a device is there, if the name is too long, or if the folder, or the
+            one that it would be made in, cannot be written.
+    """
+    target = Path(path)
+    with saving(target):
+        with suppress(FileNotFoundError):
+            kind = kind_of(target.lstat())
+            if kind != "a file":
+                raise NotRegular(errno.EINVAL, kind)
+        _require_name(temporary_of(target))
+        _require_folder(target.absolute().parent)
+    return target
+
+
+def require_empty(folder: str | os.PathLike[str]) -> Path:
+    """The folder, which is empty or not there yet, and can be written.
+
+    Raises:
+        RunError: if it is something else.
+    """
+    target = Path(folder)
+    with saving(target):
+        _require_name(target)
+        if os.path.lexists(target) and (not target.is_dir() or any(target.iterdir())):
+            raise RunError("not an empty folder", where=str(target), hint="name a new folder for the pictures")
+        _require_folder(target.absolute())
+    return target
+
+
+@contextmanager
+def saving(path: Path) -> Iterator[None]:
+    """Turn what the system says about a file that cannot be written into a RunError that names `path`."""
+    try:
+        yield
+    except OSError as error:
+        found = error.strerror or str(error)
+        raise RunError("cannot be written", where=str(path), found=found, hint=_HINTS.get(found)) from error
+
+
+def _require_name(path: Path) -> None:
+    """Raise OSError if the system takes no such name."""
+    with suppress(FileNotFoundError):
+        path.lstat()
+
+
+def _require_folder(folder: Path) -> None:
+    """Raise OSError unless files can be put there, or the folder can be made."""
+    for place in (folder, *folder.parents):
+        _require_name(place)
+        if os.path.lexists(place):
+            break
+    if not place.exists():
+        raise OSError(errno.ENOENT, f"{place} is a link that leads nowhere")
+    if not stat.S_ISDIR(place.stat().st_mode):
+        raise NotADirectoryError(errno.ENOTDIR, f"{place} is not a folder")
+    if not os.access(place, os.W_OK | os.X_OK):
+        raise PermissionError(errno.EACCES, f"the folder {place} cannot be written")
