@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import itertools
 import unicodedata
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 _JOINERS = "\u200c\u200d"
 """Invisible, but part of how some scripts, and emoji, are written."""
+_ROOM, _LONGEST, _WIDEST = 600, 80, 2000
+"""Characters of a list of names, of one of them, and of a line of an error."""
 
 
 def printable(text: str, *, lines: bool = False) -> str:
@@ -38,6 +41,15 @@ def _is_unseen(text: str, place: int) -> bool:
     return not text[place].isprintable() and unicodedata.category(text[place]) != "Zs"
 
 
+def listed(names: Iterable[object]) -> str:
+    """``a, b, c``; of many the first ones that take a few lines, and how many more there are."""
+    texts = [_shortened(str(name), _LONGEST) for name in names]
+    ends = itertools.accumulate(len(text) + 2 for text in texts)
+    shown = max(sum(1 for _ in itertools.takewhile(lambda end: end <= _ROOM, ends)), 1)
+    more = len(texts) - shown
+    return ", ".join(texts[:shown]) + (f" and {more:,} more" if more > 0 else "")
+
+
 class PixkitError(Exception):
     """Base of every error that pixkit raises on purpose.
 
@@ -49,7 +61,7 @@ class PixkitError(Exception):
         hint: what to do about it.
         lines: more lines about what was found, below it.
 
-    Its text has these parts as `printable` gives them, whatever was put into them.
+    Its text has these parts as `printable` gives them, the first 2000 characters of each, whatever was put into them.
     """
 
     exit_code = 1
@@ -76,7 +88,11 @@ class PixkitError(Exception):
         head = f"{self.where}: {self.message}" if self.where else str(self.message)
         rows = [head, *_row("found", self.found), *self.lines]
         rows += [*_row("expected", self.expected), *_row("try", self.hint)]
-        return "\n".join(map(printable, rows))
+        return "\n".join(_shortened(printable(row), _WIDEST) for row in rows)
+
+
+def _shortened(text: str, most: int) -> str:
+    return text if len(text) <= most else f"{text[: most - 3]}..."
 
 
 def _row(label: str, text: str | None) -> list[str]:

@@ -2,7 +2,7 @@
 
 import pytest
 
-from pixkit.errors import CausalityError, UsageError, printable
+from pixkit.errors import CausalityError, UsageError, listed, printable
 from pixkit.recipe.source import Mark, Problem, Source
 
 SHOWN = {
@@ -51,3 +51,17 @@ def test_the_caret_of_a_problem_stays_below_what_it_points_to():
     head, line, caret, found = str(problem).split("\n")
     assert (head, found) == (r"a\x1b.yaml:1:7: wrong", r"  found: \x1b")
     assert line.index("y") == caret.index("^")
+
+
+@pytest.mark.parametrize(("names", "text"), [
+    ([], ""), (["a"], "a"), (["a", "b", 3], "a, b, 3"), (["x" * 5000], "x" * 77 + "..."),
+    (range(60_000), ", ".join(map(str, range(142))) + " and 59,858 more"),
+])  # fmt: skip
+def test_a_list_of_names_is_short(names, text):
+    assert listed(names) == text
+
+
+def test_so_is_each_line_of_an_error():
+    error = UsageError("no", where="w" * 5000, found="\x1b" * 5000)
+    assert [len(line) for line in str(error).split("\n")] == [2000, 2000]
+    assert len(error.found) == 5000

@@ -11,6 +11,7 @@ from typing import Any
 import click
 
 from pixkit.distribution import shield_libraries
+from pixkit.errors import listed
 
 SECTIONS: dict[str, dict[str, str]] = {
     "Work": {
@@ -97,7 +98,7 @@ class CommandGroup(click.Group):
             known = [*self.list_commands(ctx), *plugin_command_names(plugins())]
             near = difflib.get_close_matches(name, known, n=1)
             guess = f" Did you mean '{near[0]}'?" if near else ""
-            raise click.UsageError(f"no command '{name}'.{guess} There are: {', '.join(known)}.", ctx)
+            raise click.UsageError(f"no command '{name}'.{guess} There are: {listed(known)}.", ctx)
         return name, command, args[1:]
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:

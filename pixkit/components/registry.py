@@ -12,7 +12,7 @@ from pixkit.components.config import ComponentConfig
 from pixkit.components.plugin_file import SUFFIX
 from pixkit.components.spec import Entry
 from pixkit.distribution import OWN, canonical, is_own
-from pixkit.errors import PluginError
+from pixkit.errors import PluginError, listed
 
 BASES = {
     "ordering": "pixkit.orderings.base:Ordering",
@@ -219,7 +219,7 @@ class Registry:
         """The sentence for a name that is not there, with the nearest one that is."""
         near = difflib.get_close_matches(name, self.names(kind), n=1)
         guess = f"; did you mean '{near[0]}'?" if near else ""
-        return f"no {kind} named '{name}'{guess} (there are: {', '.join(self.names(kind))})"
+        return f"no {kind} named '{name}'{guess} (there are: {listed(self.names(kind))})"
 
     def __iter__(self) -> Iterator[Entry]:
         for kind in KINDS:

@@ -16,7 +16,6 @@ from pathlib import Path
 
 from pixkit.data.base import Progress
 from pixkit.errors import DataError
-from pixkit.files import open_own
 
 CHUNK = 2**18
 TIMEOUT = 30.0
@@ -142,8 +141,7 @@ def _append(url: str, remote: Remote, part: Path, progress: Progress | None) -> 
         announced = reply.headers.get("Content-Length", "")
         if announced.isdecimal() and done + int(announced) != remote.size:
             raise _Broken(f"it has {done + int(announced)} bytes, not {remote.size}")
-        with open(open_own(part, os.O_WRONLY | os.O_CREAT), "wb") as file:
-            file.truncate(done)
+        with part.open("r+b" if done else "wb") as file:
             file.seek(done)
             for piece in _pieces(reply):
                 file.write(piece)

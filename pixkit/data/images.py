@@ -16,7 +16,7 @@ from pydantic import Field
 
 from pixkit.data.base import DataConfig, DataSource, ImageSet, Progress, SourceImages, hold_out
 from pixkit.data.picture import SUFFIXES, Fit, Form, read_picture
-from pixkit.errors import DataError
+from pixkit.errors import DataError, listed
 
 Side: TypeAlias = Annotated[int, Field(ge=1, le=4096)]
 NAMED = 5
@@ -104,7 +104,7 @@ class _Folder:
             raise DataError(
                 "images outside the classes' folders",
                 where=str(self.folder),
-                found=", ".join(map(str, loose[:NAMED])),
+                found=listed(loose),
                 expected="with data.labels, every image in a folder named after its class",
             )
         return sorted({name.parts[0] for name in self.names})
@@ -117,8 +117,8 @@ class _Folder:
             raise DataError(
                 "test images of classes that no training image has",
                 where=str(self.folder),
-                found=", ".join(sorted(strange)),
-                expected=f"among {', '.join(classes)}",
+                found=listed(sorted(strange)),
+                expected=f"among {listed(classes)}",
             )
         return torch.tensor([classes.index(name.parts[0]) for name in self.names])
 

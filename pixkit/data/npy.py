@@ -20,7 +20,7 @@ import numpy as np
 from numpy.lib import format as npy_format
 from numpy.typing import NDArray
 
-from pixkit.errors import DataError
+from pixkit.errors import DataError, listed
 
 CHUNK = 2**22
 """Bytes read at a time."""
@@ -108,7 +108,7 @@ class ArrayFile:
             yield
         except KeyError as error:
             raise DataError(
-                "there is no such array", where=where, expected=f"one of {', '.join(self.names()) or '(none)'}"
+                "there is no such array", where=where, expected=f"one of {listed(self.names()) or '(none)'}"
             ) from error
         except OSError as error:
             raise DataError("cannot be read", where=where, found=error.strerror or str(error)) from error

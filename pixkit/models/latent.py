@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from pixkit.errors import UsageError
+from pixkit.errors import UsageError, listed
 from pixkit.execution.reference import Progress
 from pixkit.image import Batch
 from pixkit.layers import initialise_from_data
@@ -119,7 +119,7 @@ class LatentModel(Model):
             raise UsageError(
                 "the model has no such categorical code",
                 where=type(self).__name__,
-                found=str(codes.unique().tolist()),
+                found=listed(codes.unique().tolist()),
                 expected=f"0..{self.codes - 1}" if self.codes else "none",
             )
 

@@ -6,7 +6,7 @@ import codecs
 import difflib
 from pathlib import Path
 
-from pixkit.errors import RecipeError
+from pixkit.errors import RecipeError, listed
 from pixkit.files import NotRegular, TooLarge, open_regular
 from pixkit.recipe.packaged import packaged_recipes
 from pixkit.recipe.source import InvalidRecipe, Problem, Source, shorten
@@ -93,4 +93,4 @@ def _suggestion(path: Path) -> str:
     named = difflib.get_close_matches(path.name.removesuffix(".yaml"), packaged, n=1)
     if named:
         return f"did you mean the packaged recipe '{named[0]}'?"
-    return f"a file's path, or a packaged recipe: {', '.join(packaged) or 'none is installed'}"
+    return f"a file's path, or a packaged recipe: {listed(packaged) or 'none is installed'}"

@@ -11,6 +11,7 @@ from typing import Any
 import annotated_types
 from pydantic.fields import FieldInfo
 
+from pixkit.errors import listed
 from pixkit.recipe.source import shorten
 from pixkit.recipe.yaml import Node
 
@@ -130,11 +131,6 @@ def type_hint(kind: str, node: Node) -> str | None:
 def kind_word(kind: str) -> str:
     """How a kind of component is called in a sentence."""
     return "data source" if kind == "data" else kind
-
-
-def listed(names: Iterable[str]) -> str:
-    """``a, b, c``."""
-    return shorten(", ".join(names), 400)
 
 
 def nearest(name: Any, known: Iterable[str]) -> str | None:

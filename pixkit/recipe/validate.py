@@ -10,7 +10,8 @@ from pydantic import ValidationError
 from pydantic.fields import FieldInfo
 
 from pixkit.components.registry import Registry
-from pixkit.recipe.messages import Verdict, judge, listed, union_tag, unknown_component, unknown_key
+from pixkit.errors import listed
+from pixkit.recipe.messages import Verdict, judge, union_tag, unknown_component, unknown_key
 from pixkit.recipe.schema import Recipe
 from pixkit.recipe.sections import config_at, slot_at
 from pixkit.recipe.source import InvalidRecipe, Path, Problem

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TypeVar
 
-from pixkit.errors import CheckpointError
+from pixkit.errors import CheckpointError, listed
 from pixkit.runs.own import STEP, steps_in
 from pixkit.runs.reading import read_line
 
@@ -70,5 +70,5 @@ def _folder(run: Path, which: str, name: str) -> Path:
         "there is no such checkpoint",
         where=str(run),
         found=which if name == which else f"{which}, which names {name}",
-        expected=", ".join([*POINTERS, *(f"step-{step}" for step in steps_in(run / "checkpoints"))]),
+        expected=listed([*POINTERS, *(f"step-{step}" for step in steps_in(run / "checkpoints"))]),
     )

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from pixkit.errors import CheckpointError, RecipeError
+from pixkit.errors import CheckpointError, RecipeError, listed
 from pixkit.models.base import Model, Phase
 from pixkit.recipe.schema import SGD, Adam, AdamW, Optimizer, RMSprop, Schedule, TrainConfig
 
@@ -49,7 +49,7 @@ def trained_phases(model: Model, config: TrainConfig) -> list[TrainedPhase]:
     for name in config.optimizers:
         if name not in names:
             raise RecipeError(
-                "the model has no such phase", where=f"train.optimizers.{name}", found=name, expected=", ".join(names)
+                "the model has no such phase", where=f"train.optimizers.{name}", found=name, expected=listed(names)
             )
     name_of = {id(parameter): name for name, parameter in model.named_parameters()}
     return [_trained(phase, config.optimizers.get(phase.name, config.optimizer), name_of) for phase in phases]

@@ -245,3 +245,12 @@ def test_bytes_are_read_or_refused(tmp_path, data):
     except DataError:
         return
     assert images.train.pixels.dtype == torch.uint8 and images.train.pixels.ndim == 4
+
+
+def test_a_missing_array_of_many_is_not_told_with_all_their_names(make, tmp_path):
+    with zipfile.ZipFile(tmp_path / "many.npz", "w") as archive:
+        for number in range(3000):
+            archive.writestr(f"array{number}.npy", b"")
+    with pytest.raises(DataError, match="there is no such array") as caught:
+        make("arrays", path="many.npz")
+    assert len(str(caught.value)) < 1500 and "more" in caught.value.expected

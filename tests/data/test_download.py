@@ -171,17 +171,6 @@ def test_a_folder_that_cannot_be_made_is_a_data_error(server, tmp_path):
     assert "PIXKIT_CACHE" in caught.value.hint
 
 
-def test_nothing_is_written_through_a_link(server, folder, tmp_path):
-    server.files["file.bin"] = CONTENT
-    folder.mkdir(parents=True)
-    (tmp_path / "precious").write_text("mine")
-    (folder / "file.bin.part").symlink_to(tmp_path / "precious")
-    with pytest.raises(DataError, match="cannot be written") as caught:
-        get(remote(server), folder)
-    assert caught.value.found == "a link"
-    assert (tmp_path / "precious").read_text() == "mine"
-
-
 @pytest.mark.skipif(sys.platform == "win32", reason="there is no lock between processes on Windows")
 def test_two_at_once_download_once(server, folder):
     server.files["file.bin"] = CONTENT
