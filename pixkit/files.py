@@ -82,6 +82,13 @@ def kind_of(status: os.stat_result) -> str:
     return kinds.get(stat.S_IFMT(status.st_mode), "a pipe or a device")
 
 
+def kind_at(path: str | os.PathLike[str]) -> str | None:
+    """The kind of what is at a path, a link not followed; None if there is nothing."""
+    with suppress(FileNotFoundError):
+        return kind_of(os.stat(path, follow_symlinks=False))
+    return None
+
+
 def _check_own(path: str | os.PathLike[str], status: os.stat_result) -> None:
     _check(path, status)
     if status.st_nlink > 1:

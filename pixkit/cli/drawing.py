@@ -55,7 +55,7 @@ def drawing_options(function: Callable[..., None]) -> Callable[..., None]:
             find_component(plugins(), "sampler", drawing["sampler"])
         with warnings.catch_warnings():
             # These commands print what the sampler did, which says it as well.
-            warnings.filterwarnings("ignore", "sampling by whole passes", RuntimeWarning)
+            warnings.filterwarnings("ignore", "sampling by whole passes|images are drawn without", RuntimeWarning)
             function(drawing=drawing, **given)
 
     return functools.reduce(lambda command, option: option(command), reversed(OPTIONS), gathered)

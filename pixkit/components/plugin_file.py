@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import importlib.machinery
 import importlib.util
+import os
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -65,7 +66,7 @@ def read_plugin_file(path: str | Path) -> PluginFile:
     Raises:
         PluginError: if it cannot be read, or is not a Python file.
     """
-    place = Path(path).expanduser().resolve()
+    place = Path(os.path.expanduser(path)).resolve()
     if place.suffix != SUFFIX:
         raise PluginError("a plugin file is a Python file", where=str(path), expected=f"a name that ends in {SUFFIX}")
     try:

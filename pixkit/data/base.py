@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -80,7 +81,7 @@ class DataSource(ABC):
 
     def resolve(self, path: str) -> Path:
         """A path of the configuration as an absolute one: `~` is the home, relative paths start from `base`."""
-        return (self.base / Path(path).expanduser()).absolute()
+        return (self.base / os.path.expanduser(path)).absolute()
 
     @abstractmethod
     def load(self, progress: Progress | None = None) -> SourceImages:

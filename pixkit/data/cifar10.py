@@ -9,9 +9,10 @@ import torch
 from numpy.typing import NDArray
 from pydantic import Field
 
+from pixkit.cache import cache_dir
 from pixkit.data.archive import members
 from pixkit.data.base import DataConfig, DataSource, ImageSet, Progress, SourceImages
-from pixkit.data.download import Remote, cache_dir, fetch
+from pixkit.data.download import Remote, fetch
 from pixkit.errors import DataError
 
 SHAPE = (3, 32, 32)

@@ -10,12 +10,14 @@ import sys
 import urllib.error
 import urllib.request
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+from pixkit.cache import VARIABLE
 from pixkit.data.base import Progress
 from pixkit.errors import DataError
+from pixkit.files import open_own
 
 CHUNK = 2**18
 TIMEOUT = 30.0
@@ -38,17 +40,6 @@ class Remote:
 
 class _Broken(Exception):
     """A connection failed or gave the wrong file; another may do better."""
-
-
-def cache_dir() -> Path:
-    """Where downloads are kept: PIXKIT_CACHE, else the platform's folder for caches."""
-    if own := os.environ.get("PIXKIT_CACHE"):
-        return Path(own).expanduser().absolute()
-    if sys.platform == "win32":
-        return Path(os.environ.get("LOCALAPPDATA", Path.home() / "AppData" / "Local")) / "pixkit" / "Cache"
-    if sys.platform == "darwin":
-        return Path.home() / "Library" / "Caches" / "pixkit"
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "pixkit"
 
 
 @contextmanager
@@ -88,7 +79,7 @@ def fetch(remote: Remote, folder: Path, names: Sequence[str], progress: Progress
             "the download cannot be written",
             where=str(folder),
             found=error.strerror or str(error),
-            hint="PIXKIT_CACHE names another folder for downloads",
+            hint=f"{VARIABLE} names another folder for downloads",
         ) from error
     return target
 
@@ -141,7 +132,8 @@ def _append(url: str, remote: Remote, part: Path, progress: Progress | None) -> 
         announced = reply.headers.get("Content-Length", "")
         if announced.isdecimal() and done + int(announced) != remote.size:
             raise _Broken(f"it has {done + int(announced)} bytes, not {remote.size}")
-        with part.open("r+b" if done else "wb") as file:
+        with open(open_own(part, os.O_WRONLY | os.O_CREAT), "wb") as file:
+            file.truncate(done)
             file.seek(done)
             for piece in _pieces(reply):
                 file.write(piece)
@@ -208,5 +200,6 @@ def _locked(path: Path) -> Iterator[None]:
         if sys.platform != "win32":
             import fcntl
 
-            fcntl.flock(file, fcntl.LOCK_EX)
+            with suppress(OSError):  # a network file system may have no locks
+                fcntl.flock(file, fcntl.LOCK_EX)
         yield

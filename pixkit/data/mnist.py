@@ -14,8 +14,9 @@ import torch
 from numpy.typing import NDArray
 from pydantic import Field
 
+from pixkit.cache import cache_dir
 from pixkit.data.base import DataConfig, DataSource, ImageSet, Progress, SourceImages
-from pixkit.data.download import Remote, cache_dir, fetch
+from pixkit.data.download import Remote, fetch
 from pixkit.data.idx import read_idx
 from pixkit.errors import DataError
 

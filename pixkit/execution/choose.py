@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TypeAlias
@@ -31,6 +33,9 @@ CPU = ("native", "eager")
 GPU = ("graphs", "eager")
 """The quickest first, at every batch size measured, 1 to 256; the eager one runs every plan."""
 
+COST = "which takes 10 to 200 times as long"
+"""The eager executor beside the native one, of 256 images to 1: the table in README.md."""
+
 
 @dataclass(frozen=True)
 class Chosen:
@@ -57,6 +62,9 @@ def choose(name: str, plan: Plan, batch: int, context: Tensor | None = None) -> 
     Raises:
         Unsupported: if an executor was asked for by name and lacks an operation, which the message names.
         NoCompiler: if `native` was asked for by name and there is no working C compiler.
+
+    Warns:
+        RuntimeWarning: if there is none, once in a process, with what it costs; of all else, `Chosen.reasons` says why.
     """
     if name != "auto":
         return Chosen(name, EXECUTORS[name](plan, batch, context))
@@ -65,6 +73,19 @@ def choose(name: str, plan: Plan, batch: int, context: Tensor | None = None) -> 
     for candidate in names[:-1]:
         try:
             return Chosen(candidate, EXECUTORS[candidate](plan, batch, context), tuple(reasons))
-        except (Unsupported, NoCompiler) as error:
-            reasons.append(f"not {candidate}: {' '.join(str(error).split())}")
+        except Unsupported as error:
+            reasons.append(f"not {candidate}: {_one_line(error)}")
+        except NoCompiler as error:
+            reasons.append(f"not {candidate}: {_one_line(error)}, {COST}")
+            _warn(f"images are drawn without compiled code: {_one_line(error)}, {COST}")
     return Chosen(names[-1], EXECUTORS[names[-1]](plan, batch, context), tuple(reasons))
+
+
+@functools.cache
+def _warn(text: str) -> None:
+    """Once: whoever looks after warnings for a while, as samplers do, makes Python forget which ones it has shown."""
+    warnings.warn(text, RuntimeWarning, stacklevel=3)
+
+
+def _one_line(error: Exception) -> str:
+    return " ".join(str(error).split())

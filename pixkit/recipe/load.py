@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -147,8 +148,4 @@ def path_fields(recipe: Recipe) -> Iterator[KeyPath]:
 
 def absolute(text: str, base: Path) -> str:
     """The path `text`, seen from the folder `base`, as an absolute one; ``~`` is the home folder."""
-    try:
-        path = Path(text).expanduser()
-    except RuntimeError:
-        path = Path(text)
-    return str(base.absolute() / path)
+    return str(base.absolute() / os.path.expanduser(text))

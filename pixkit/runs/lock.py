@@ -23,6 +23,10 @@ from pixkit.runs.holder import Holder, read_holder, this_process
 from pixkit.runs.own import BUILD_LEASE, BUILD_LOCK, RUN
 
 
+def ignored(*_: object) -> None:
+    """What is told is nobody's concern."""
+
+
 class LockLost(RunError):
     """Another build has taken over the run that this one was writing."""
 
@@ -118,7 +122,13 @@ class Held:
 
 
 @contextmanager
-def locked(path: Path, *, break_lock: bool = False, say: Callable[[str], None] | None = None) -> Iterator[Held]:
+def locked(
+    path: Path,
+    *,
+    break_lock: bool = False,
+    say: Callable[[str], None] = ignored,
+    check: Callable[[], None] = ignored,
+) -> Iterator[Held]:
     """Hold a run by its lock file `path`.
 
     The system's lock on the file decides, where there is one: it ends with its process, however that ends.
@@ -129,12 +139,13 @@ def locked(path: Path, *, break_lock: bool = False, say: Callable[[str], None] |
         path: the lock file; a lease is beside it.
         break_lock: take the run over, whoever holds it.
         say: told, if there is something to wait for.
+        check: called again and again while waiting; raises to stop that.
 
     Raises:
         RunError: while another build holds it, or if it cannot be written.
     """
     with writing(path):
-        held = _Claim(path, break_lock, say or (lambda _: None)).take()
+        held = _Claim(path, break_lock, say, check).take()
     with in_the_end(held.release):
         yield held
 
@@ -142,10 +153,11 @@ def locked(path: Path, *, break_lock: bool = False, say: Callable[[str], None] |
 class _Claim:
     """An attempt to hold a run."""
 
-    def __init__(self, path: Path, breaking: bool, say: Callable[[str], None]) -> None:
+    def __init__(self, path: Path, breaking: bool, say: Callable[[str], None], check: Callable[[], None]) -> None:
         self._path = path
         self._breaking = breaking
         self._say = say
+        self._check = check
         self._lease = Lease(path.with_name(BUILD_LEASE))
         self._broken: Holder | None = None
 
@@ -195,6 +207,7 @@ class _Claim:
                 who = holder or "an unknown process"
                 self._say(f"waiting up to {locks.LEASE:.0f} s for a sign of life of the build that has a lease: {who}")
             waiting = True
+            self._check()
             time.sleep(locks.LOOK)
 
     def _enter(self, descriptor: int) -> Held:

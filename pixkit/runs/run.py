@@ -26,7 +26,7 @@ from pixkit.errors import RunError
 from pixkit.files import write_text, writing
 from pixkit.image import ImageSpec
 from pixkit.runs import own
-from pixkit.runs.lock import Held, check_target, locked
+from pixkit.runs.lock import Held, check_target, ignored, locked
 from pixkit.runs.own import BUILD_LOCK
 from pixkit.runs.pointers import reading
 from pixkit.runs.reading import first_line
@@ -76,7 +76,8 @@ class Run:
         resume: bool = False,
         overwrite: bool = False,
         break_lock: bool = False,
-        say: Callable[[str], None] | None = None,
+        say: Callable[[str], None] = ignored,
+        check: Callable[[], None] = ignored,
     ) -> Iterator[tuple[Run, str | None]]:
         """Hold a folder for one build; give the run and a line about the build that it was taken over from, if any.
 
@@ -88,7 +89,8 @@ class Run:
             resume: a run is there to go on with.
             overwrite: what is there may be replaced.
             break_lock: take it over from a build that holds it.
-            say: told, if there is something to wait for.
+            say: told, if there is something to wait for, and of what somebody put there and stays.
+            check: called again and again while waiting; raises to stop that.
 
         Raises:
             RunError: if a run is there and neither `resume` nor `overwrite` is given, if there is none to
@@ -101,14 +103,15 @@ class Run:
         with writing(run.path):
             run.path.mkdir(parents=True, exist_ok=True)
         try:
-            with locked(run.path / BUILD_LOCK, break_lock=break_lock, say=say) as held:
+            with locked(run.path / BUILD_LOCK, break_lock=break_lock, say=say, check=check) as held:
                 check_target(run.path, run.started, resume=resume, overwrite=overwrite)
                 own.check_own(run.path)
                 run._held = held
                 if held.stale:
                     # The build before, should it still be there, cannot rename what it was about to rename.
                     with run.writing(run.path):
-                        own.tidy(run.path)
+                        for remark in own.remarks(run.path, own.tidy(run.path)):
+                            say(remark)
                 yield run, held.stale
         finally:
             run._held = None

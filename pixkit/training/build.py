@@ -82,15 +82,23 @@ def build(
     target = Path(out or folder or Path("runs") / loaded.recipe.name)
     reporter = reporter or Reporter()
     where = pick_device(device)
-    claim = Run.claim(target, resume=resume, overwrite=overwrite, break_lock=break_lock, say=reporter.message)
-    with claim as (run, stale), Interrupt() as interrupt:
-        if stale:
-            reporter.message(stale)
-        with isolated_rng(where), repeatable(), memory_errors():
-            try:
+    # Signals first: one that ended the process at once would leave the lock behind.
+    with Interrupt() as interrupt:
+        claim = Run.claim(
+            target,
+            resume=resume,
+            overwrite=overwrite,
+            break_lock=break_lock,
+            say=reporter.message,
+            check=interrupt.check,
+        )
+        try:
+            with claim as (run, stale), isolated_rng(where), repeatable(), memory_errors():
+                if stale:
+                    reporter.message(stale)
                 result = _build(loaded, run, where, reporter=reporter, interrupt=interrupt, resume=resume)
-            except Interrupted:
-                result = BuildResult(run, [], None, interrupt.signal)
+        except Interrupted:
+            result = BuildResult(Run(target.resolve()), [], None, interrupt.signal)
     reporter.finish(result)
     return result
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -116,7 +117,7 @@ def construct_to_train(recipe: Recipe, dataset: Dataset, device: torch.device) -
 
 def _other_weights(base: Path, text: str) -> tuple[dict[str, Tensor], str]:
     """What `train.init_from` means: a run's best averaged weights, or a checkpoint folder's; and where they are."""
-    path = base / Path(text).expanduser()
+    path = base / os.path.expanduser(text)
     run = Run(path)
     if not run.started and not (path / MANIFEST).exists():
         raise RunError(

@@ -119,6 +119,19 @@ def test_cp_copies_and_does_not_replace(pixkit, workplace):
     assert copy.read_text(encoding="utf-8") == source
 
 
+@pytest.mark.parametrize("options", [[], ["--force"]])
+def test_cp_writes_through_no_link_and_replaces_none(pixkit, workplace, options):
+    (workplace / "precious").write_text("mine", encoding="utf-8")
+    for name, target in (("link.yaml", "precious"), ("dangling.yaml", "nowhere")):
+        (workplace / name).symlink_to(workplace / target)
+        outcome = pixkit("cp", "tiny.yaml", name, *options)
+        assert outcome.code == 2
+        assert "found: a link" in outcome.err
+        assert (workplace / name).is_symlink()
+    assert (workplace / "precious").read_text(encoding="utf-8") == "mine"
+    assert not (workplace / "nowhere").exists()
+
+
 def test_cp_to_a_file_and_into_a_folder(pixkit, workplace):
     (workplace / "folder").mkdir()
     assert pixkit("cp", "tiny.yaml", "folder").out == "folder/tiny.yaml\n"

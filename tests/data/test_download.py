@@ -2,12 +2,11 @@ import hashlib
 import socket
 import sys
 import threading
-from pathlib import Path
 
 import pytest
 
 from pixkit.data import download
-from pixkit.data.download import Remote, cache_dir, fetch
+from pixkit.data.download import Remote, fetch
 from pixkit.errors import DataError
 
 CONTENT = bytes(range(256)) * 4096
@@ -171,6 +170,17 @@ def test_a_folder_that_cannot_be_made_is_a_data_error(server, tmp_path):
     assert "PIXKIT_CACHE" in caught.value.hint
 
 
+def test_nothing_is_written_through_a_link(server, folder, tmp_path):
+    server.files["file.bin"] = CONTENT
+    folder.mkdir(parents=True)
+    (tmp_path / "precious").write_text("mine")
+    (folder / "file.bin.part").symlink_to(tmp_path / "precious")
+    with pytest.raises(DataError, match="cannot be written") as caught:
+        get(remote(server), folder)
+    assert caught.value.found == "a link"
+    assert (tmp_path / "precious").read_text() == "mine"
+
+
 @pytest.mark.skipif(sys.platform == "win32", reason="there is no lock between processes on Windows")
 def test_two_at_once_download_once(server, folder):
     server.files["file.bin"] = CONTENT
@@ -183,19 +193,3 @@ def test_two_at_once_download_once(server, folder):
         thread.join()
     assert len(server.requests) == 1
     assert [path.read_bytes() == CONTENT for path in paths] == [True, True]
-
-
-def test_where_downloads_are_kept(monkeypatch, tmp_path):
-    monkeypatch.setenv("PIXKIT_CACHE", str(tmp_path / "own"))
-    assert cache_dir() == tmp_path / "own"
-    monkeypatch.delenv("PIXKIT_CACHE")
-    monkeypatch.setattr(sys, "platform", "linux")
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
-    assert cache_dir() == tmp_path / "pixkit"
-    monkeypatch.delenv("XDG_CACHE_HOME")
-    assert cache_dir() == Path.home() / ".cache" / "pixkit"
-    monkeypatch.setattr(sys, "platform", "darwin")
-    assert cache_dir() == Path.home() / "Library" / "Caches" / "pixkit"
-    monkeypatch.setattr(sys, "platform", "win32")
-    monkeypatch.setenv("LOCALAPPDATA", str(tmp_path))
-    assert cache_dir() == tmp_path / "pixkit" / "Cache"

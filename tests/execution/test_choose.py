@@ -1,5 +1,7 @@
 """Which executor runs a plan, and what is said of those that do not."""
 
+import warnings
+
 import pytest
 import torch
 import torch.nn.functional as F
@@ -9,13 +11,13 @@ from torch import nn
 
 from pixkit.execution.choose import EXECUTORS, choose
 from pixkit.execution.lowering.lower import Unsupported
-from pixkit.execution.native import compile as compiling
 from pixkit.execution.plan import make_plan
 from pixkit.execution.reference import ReferenceExecutor
 from pixkit.layers import KeepBefore, Shift
 from pixkit.layers.base import MixingLayer, PointwiseLayer
 from pixkit.noise import Noise
 from pixkit.readiness.trace import Trace
+from pixkit.samplers import sampler_for
 
 
 class Wave(PointwiseLayer):
@@ -132,16 +134,42 @@ def test_one_that_is_asked_for_is_taken(name):
     assert chosen.name == name and type(chosen.executor) is EXECUTORS[name] and not chosen.reasons
 
 
-def test_no_compiler_is_a_reason_too(monkeypatch, tmp_path):
+@pytest.fixture
+def failing(monkeypatch, tmp_path):
+    """A compiler that fails, and notes each time that it is asked."""
+    script = tmp_path / "compiler"
+    script.write_text(f"#!/bin/sh\necho asked >> {tmp_path}/log\necho 'kernel.c:1: error: out of memory' >&2\nexit 1\n")
+    script.chmod(0o755)
+    monkeypatch.setenv("CC", str(script))
     monkeypatch.setenv("PIXKIT_CACHE", str(tmp_path))
-    monkeypatch.setenv("CC", "/nonexistent")
-    compiling.kernel.cache_clear()
-    try:
-        chosen = choose("auto", make_plan(Trace(net_of(NETS["Plain"], GREY))), 2)
-    finally:
-        compiling.kernel.cache_clear()
+    return lambda: len((tmp_path / "log").read_text().splitlines()) if (tmp_path / "log").exists() else 0
+
+
+def test_no_compiler_is_a_reason_too_with_what_it_costs(failing):
+    plan = make_plan(Trace(net_of(NETS["Plain"], GREY)))
+    with pytest.warns(RuntimeWarning, match="^images are drawn without compiled code: .*: out of memory, which"):
+        chosen = choose("auto", plan, 2)
     assert chosen.name == "eager"
-    assert chosen.reasons[0].startswith("not native: /nonexistent: the C compiler could not build the kernel")
+    (reason,) = chosen.reasons
+    assert "the C compiler could not build the kernel found: kernel.c:1: error: out of memory, which takes 10" in reason
+
+
+def test_a_compiler_that_fails_is_asked_once_and_python_says_so_once(failing):
+    net = net_of(NETS["Plain"], GREY)
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("default")
+        found = [sampler_for("cached").draw(net, Noise(0, range(6)), batch_size=2) for _ in range(2)]
+    assert failing() == 1
+    assert len([warning for warning in caught if "compiled code" in str(warning.message)]) == 1
+    assert torch.equal(found[0].images, found[1].images)
+    assert all("out of memory, which takes 10 to 200 times as long" in drawn.summary for drawn in found)
+
+
+def test_the_compiler_is_not_asked_for_what_it_cannot_help(failing):
+    work, makers, _ = LACKING["a mixing layer"]
+    plan = make_plan(Trace(net_of(backbone(work, 18, None, makers), GREY)))
+    (reason,) = choose("auto", plan, 2).reasons
+    assert "no instruction for" in reason and failing() == 0
 
 
 def test_half_precision_is_a_reason_too():

@@ -262,6 +262,19 @@ def test_another_hosts_lease_that_is_renewed_holds(path, lease, no_system_locks,
     assert "on elsewhere" in error.found and "--break-lock" in error.hint
 
 
+def test_waiting_for_a_lease_can_be_stopped(path, lease, no_system_locks, monkeypatch):
+    monkeypatch.setattr(locks, "LEASE", 1000.0)
+    write_elsewhere(path, lease)
+    before = path.read_bytes()
+
+    def stop():
+        raise KeyError
+
+    with pytest.raises(KeyError), locked(path, check=stop):
+        pass
+    assert path.read_bytes() == before and lease.exists()
+
+
 def test_another_hosts_lease_that_is_not_renewed_ends(path, lease, no_system_locks, short):
     write_elsewhere(path, lease, generation=6)
     os.utime(lease, (2**31, 2**31))  # whatever the clocks say

@@ -14,10 +14,12 @@ import pytest
 import torch
 from untimed import untimed
 
+from pixkit import locks
 from pixkit.data import prepare
 from pixkit.errors import CheckpointError, DataError, RunError, UsageError
 from pixkit.recipe import load_recipe
 from pixkit.runs import checkpoint
+from pixkit.runs.holder import this_process
 from pixkit.runs.load import load
 from pixkit.runs.run import Run
 from pixkit.tasks.score import evaluate
@@ -204,6 +206,27 @@ def test_a_second_signal_stops_now(recipe, tmp_path):
     process.send_signal(signal.SIGTERM)
     assert process.wait(timeout=20) == 143
     assert Run.open(tmp_path / "run").steps() == []
+
+
+def test_a_signal_while_a_build_waits_for_a_lease_ends_it(recipe, tmp_path, monkeypatch):
+    """Of a host that may be gone: only time can tell."""
+    run = build(tiny(recipe, "train.steps=2"), tmp_path / "run", device="cpu").run
+    holder = this_process(leased=True).model_copy(update={"host": "elsewhere"})
+    (run.path / "build.lock").write_bytes(holder.encode())
+    (run.path / "build.lease").write_text("filelock/2\npid=7\nhost=elsewhere\nmode=lease\ntoken=0\nduration=120\n")
+    monkeypatch.setattr(locks, "fcntl", None)
+
+    class Stopping(Heard):
+        def message(self, text):
+            super().message(text)
+            os.kill(os.getpid(), signal.SIGINT)
+
+    heard = Stopping()
+    result = build(tiny(recipe, "train.steps=3"), run.path, device="cpu", resume=True, reporter=heard)
+    assert "waiting up to 120 s" in heard.texts[0]
+    assert result.interrupted == signal.SIGINT and result.run.path == run.path
+    assert run.steps() == [2]
+    assert (run.path / "build.lock").read_bytes() == holder.encode()
 
 
 def test_an_existing_run_is_refused_and_overwritten_only_when_asked(recipe, tmp_path):

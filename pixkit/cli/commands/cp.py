@@ -8,7 +8,7 @@ import click
 
 from pixkit.cli.output import emit_line
 from pixkit.errors import UsageError
-from pixkit.files import write_text
+from pixkit.files import kind_at, write_text
 from pixkit.recipe import find_recipe
 from pixkit.recipe.files import read_recipe
 
@@ -28,7 +28,12 @@ def command(recipe: str, dest: Path | None, force: bool) -> None:
     target = dest or Path()
     if target.is_dir():
         target = target / source.name
-    if target.exists() and not force:
+    found = kind_at(target)
+    if found not in (None, "a file"):
+        raise UsageError(
+            "not a file, which could be replaced", where=str(target), found=found, hint="name another file"
+        )
+    if found and not force:
         raise UsageError("exists already", where=str(target), hint="name another file, or add --force")
     write_text(target, text)
     emit_line(target)

@@ -1,7 +1,8 @@
-"""Compiling the kernel with the machine's C compiler, once, into the user's cache."""
+"""Compiling the kernel with the machine's C compiler: once for each machine, if the result can be kept."""
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import functools
 import hashlib
@@ -9,103 +10,172 @@ import os
 import platform
 import shlex
 import shutil
+import signal
 import subprocess
 import tempfile
+import warnings
 from pathlib import Path
 
+from pixkit.cache import VARIABLE
 from pixkit.errors import PixkitError
+from pixkit.execution.native.keep import find, keep, places
 
 SOURCE = Path(__file__).with_name("kernel.c")
 """Includes the headers and draw.c, which lie beside it."""
 FLAGS = ("-O3", "-fno-math-errno", "-fno-trapping-math", "-ffp-contract=fast", "-shared", "-fPIC")
+TIMEOUT = 300.0
+"""Seconds after which a compiler is taken to hang; it needs 5 on a desktop computer, and 30 on a small or busy one."""
 
 
 class NoCompiler(PixkitError):
-    """There is no C compiler, it does not compile the kernel, or it cannot be kept; other executors do the work."""
+    """There is no C compiler, or what it makes of the kernel cannot be used here; other executors do the work."""
 
 
-@functools.cache
 def kernel(real: str) -> ctypes.CDLL:
     """The compiled kernel for "float" or "double".
+
+    A compiler that fails is asked once by a process, and not for every batch, as long as CC and the folders that keep
+    the result are what they were.
 
     Raises:
         NoCompiler: if it cannot be compiled, loaded, or run here.
     """
-    compiler = _compiler()
-    if not compiler or os.name != "posix":
-        raise NoCompiler("no C compiler", expected="cc, gcc or clang on the PATH, or CC")
+    found = _found(real, _compiler(), places())
+    if isinstance(found, NoCompiler):
+        raise found.with_traceback(None)
+    return found
+
+
+@functools.cache
+def _found(real: str, compiler: tuple[str, ...], folders: tuple[Path, ...]) -> ctypes.CDLL | NoCompiler:
+    """The kernel, or why there is none."""
     try:
-        library = ctypes.CDLL(str(_compiled(compiler, real)))
-    except (OSError, subprocess.SubprocessError) as error:
-        raise NoCompiler(
-            "the C compiler could not build the kernel", where=shlex.join(compiler), found=str(error)
-        ) from error
+        library = _kept_or_built(real, compiler, folders)
+    except NoCompiler as error:
+        return error
     library.run.restype = None
     library.run.argtypes = [ctypes.c_void_p, *[ctypes.c_int64] * 4]
     return library
 
 
-def _compiler() -> list[str]:
-    """The compiler and its arguments: what CC says, which is split as a shell does; empty if there is none."""
+def _compiler() -> tuple[str, ...]:
+    """The compiler and its arguments: what CC says, which is split as a shell does; else the first that there is.
+
+    Raises:
+        NoCompiler: if there is none.
+    """
     stated = os.environ.get("CC", "")
     try:
         words = shlex.split(stated)
     except ValueError as error:
         raise NoCompiler("CC is not a command", where="CC", found=f"{stated!r}: {error}") from error
     found = shutil.which("cc") or shutil.which("gcc") or shutil.which("clang")
-    return words or ([found] if found else [])
+    if os.name != "posix" or not (words or found):
+        raise NoCompiler("no C compiler", expected="cc, gcc or clang on the PATH, or CC; on Linux or macOS")
+    return tuple(words) or (str(found),)
 
 
-def _compiled(compiler: list[str], real: str) -> Path:
-    """The library's path; built if this source, compiler and processor have none yet."""
+def _kept_or_built(real: str, compiler: tuple[str, ...], folders: tuple[Path, ...]) -> ctypes.CDLL:
     native = [] if platform.machine() in ("arm64", "aarch64") and platform.system() == "Darwin" else ["-march=native"]
     command = [*compiler, *FLAGS, *native, f"-DREAL={real}"]
-    sources = [path.read_text() for path in sorted(SOURCE.parent.glob("*.[ch]"))]
-    key = hashlib.sha256("\0".join([*command, *sources, _processor()]).encode()).hexdigest()[:24]
-    folder = _cache()
-    target = folder / f"kernel-{key}.so"
-    if not target.exists():
-        try:
-            holder = tempfile.TemporaryDirectory(dir=folder)
-        except OSError as error:
-            raise _no_place(folder, error) from error
-        with holder as scratch:
-            built = Path(scratch) / "kernel.so"
-            arguments = [*command, str(SOURCE), "-o", str(built), "-lm"]
-            subprocess.run(arguments, check=True, capture_output=True, timeout=120)
-            built.replace(target)
-    return target
-
-
-def _cache() -> Path:
-    """A folder that only this user can write: a library is code."""
-    root = Path(os.environ.get("PIXKIT_CACHE") or Path(os.environ.get("XDG_CACHE_HOME", "~/.cache")) / "pixkit")
-    folder = root.expanduser() / "native"
+    key = _key(command)
+    for path in filter(None, (find(folder, key) for folder in folders)):
+        with contextlib.suppress(OSError, AttributeError):  # made for another system: built anew
+            return _load(path)
     try:
-        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-        state = folder.stat()
+        with tempfile.TemporaryDirectory(prefix="pixkit-", ignore_cleanup_errors=True) as scratch:
+            built = Path(scratch) / "kernel.so"
+            _run([*command, str(SOURCE), "-o", str(built), "-lm"], shlex.join(compiler), built)
+            return _keep_and_load(built, shlex.join(compiler), folders, key)
     except OSError as error:
-        raise _no_place(folder, error) from error
-    if state.st_uid != os.getuid() or state.st_mode & 0o022:
+        raise NoCompiler("there is no place to build the kernel", found=_words(error), hint="set TMPDIR") from error
+
+
+def _run(command: list[str], compiler: str, built: Path) -> None:
+    """Run the compiler, which is to make the file `built`; if it does not, say what it says.
+
+    It and all that it starts are ended if this takes too long, or is interrupted.
+    """
+    failed = functools.partial(NoCompiler, "the C compiler could not build the kernel", where=compiler)
+    # Not by a pipe: what is left of a compiler that was killed might hold it open.
+    with tempfile.TemporaryFile() as messages:
+        try:
+            process = subprocess.Popen(
+                command, stdin=subprocess.DEVNULL, stdout=messages, stderr=subprocess.STDOUT, start_new_session=True
+            )
+        except OSError as error:
+            raise failed(found=_words(error)) from error
+        try:
+            code = process.wait(TIMEOUT)
+        except subprocess.TimeoutExpired as error:
+            raise failed(found=f"it did not end in {TIMEOUT:.0f} seconds") from error
+        finally:
+            if process.poll() is None:
+                with contextlib.suppress(OSError):  # it ends just now
+                    os.killpg(process.pid, signal.SIGKILL)
+                process.wait()
+        messages.seek(0)
+        said = messages.read(2**16).decode(errors="replace")
+    if code or not built.is_file() or not built.stat().st_size:
+        raise failed(found=_first_errors(said) or (f"it ended with code {code}" if code else "it made no file"))
+
+
+def _first_errors(said: str) -> str:
+    """The first of a compiler's messages, errors rather than warnings."""
+    lines = [line.strip() for line in said.splitlines() if line.strip()]
+    errors = [line for line in lines if "error" in line.lower()]
+    return "; ".join(line[:200] for line in (errors or lines)[:2])
+
+
+def _keep_and_load(built: Path, compiler: str, folders: tuple[Path, ...], key: str) -> ctypes.CDLL:
+    """The library, from the first folder that keeps it; if none does, from where it was built, with a warning."""
+    library, refused, instead = None, [], "every process that draws images compiles it anew"
+    for folder in folders:
+        try:
+            library, instead = _load(keep(built, folder, key)), f"it is kept in {folder}"
+            break
+        except (OSError, AttributeError) as error:
+            refused.append(f"{folder}: {_words(error)}")
+    try:
+        library = library or _load(built)
+    except (OSError, AttributeError) as error:
         raise NoCompiler(
-            "the cache can be written by others", where=str(folder), hint="chmod 700 it, or set PIXKIT_CACHE"
+            "what the C compiler makes cannot be loaded here",
+            where=compiler,
+            found=str(error),
+            hint="let CC name a compiler for this machine, and TMPDIR a folder from which programs may be run",
+        ) from error
+    if refused:
+        reasons = "; ".join(refused)
+        warnings.warn(
+            f"the compiled kernel cannot be kept in {reasons}; {instead}, and {VARIABLE} names another folder",
+            RuntimeWarning,
+            stacklevel=2,
         )
-    return folder
+    return library
 
 
-def _no_place(folder: Path, error: OSError) -> NoCompiler:
-    return NoCompiler(
-        "the folder that keeps the compiled kernel cannot be written",
-        where=str(folder),
-        found=error.strerror or str(error),
-        hint="set PIXKIT_CACHE to a folder that you can write",
-    )
+def _load(path: Path) -> ctypes.CDLL:
+    """Load a library. Raises OSError if it is not for this machine, AttributeError if it is not the kernel."""
+    library = ctypes.CDLL(str(path))
+    _ = library.run
+    return library
+
+
+def _words(error: Exception) -> str:
+    return getattr(error, "strerror", None) or str(error)
+
+
+def _key(command: list[str]) -> str:
+    """What a library depends on: the command, the sources, the processor (-march=native) and the C library."""
+    sources = [path.read_text(encoding="utf-8") for path in sorted(SOURCE.parent.glob("*.[ch]"))]
+    return hashlib.sha256("\0".join([*command, *sources, _processor(), *platform.libc_ver()]).encode()).hexdigest()[:24]
 
 
 def _processor() -> str:
     """What -march=native depends on."""
     try:
-        lines = Path("/proc/cpuinfo").read_text().splitlines()
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace").splitlines()
     except OSError:
         return platform.processor()
     return "".join(next((line for line in lines if line.startswith(key)), "") for key in ("model name", "flags"))

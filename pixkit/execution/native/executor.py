@@ -42,7 +42,6 @@ class NativeExecutor(Executor):
                 f"compiled code runs on a CPU in float32 or float64, not on {reference.device.type} in {dtype}"
             )
         self.dtype, self.groups = reference.dtype, plan.trace.groups
-        self.library = kernel("float" if self.dtype == torch.float32 else "double")
         self.threads = max(min(torch.get_num_threads(), batch), 1)
         self._pool = ThreadPoolExecutor(self.threads)
         spec = network.spec
@@ -54,6 +53,8 @@ class NativeExecutor(Executor):
             for name, operation in plan.trace.operations.items()
             if operation.kind not in ("pixels", "static")
         }
+        # Only now, since it may take a while, and all for nothing if something could not be lowered.
+        self.library = kernel("float" if self.dtype == torch.float32 else "double")
         self._views = {name: parts[0] for name, parts in lowered.items() if parts[0].kind == "VIEW"}
         self._allocate(run_static(plan.trace, context))
         self._ops({name: parts for name, parts in lowered.items() if name not in self._views})

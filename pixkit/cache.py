@@ -1,0 +1,42 @@
+"""The user's cache folder: downloads and compiled code, which may be removed at any time."""
+
+from __future__ import annotations
+
+import os
+import sys
+import tempfile
+from pathlib import Path
+
+VARIABLE = "PIXKIT_CACHE"
+"""The environment variable that names the folder."""
+
+
+def cache_dir() -> Path:
+    """The folder: PIXKIT_CACHE, else pixkit's part of the platform's folder for caches.
+
+    That is XDG_CACHE_HOME or ~/.cache, ~/Library/Caches on macOS, LOCALAPPDATA on Windows; a relative XDG_CACHE_HOME
+    does not count, as the XDG Base Directory Specification says. Where there is no home (no HOME, and a user whom the
+    system does not know), it is a folder of this user's among the temporary files.
+    """
+    if own := os.environ.get(VARIABLE):
+        return Path(os.path.expanduser(own)).absolute()
+    home = Path(os.path.expanduser("~"))
+    if sys.platform == "win32":
+        folder = (_absolute("LOCALAPPDATA") or home / "AppData" / "Local") / "pixkit" / "Cache"
+    elif sys.platform == "darwin":
+        folder = home / "Library" / "Caches" / "pixkit"
+    else:
+        folder = (_absolute("XDG_CACHE_HOME") or home / ".cache") / "pixkit"
+    return folder if folder.is_absolute() else temporary_dir()
+
+
+def _absolute(variable: str) -> Path | None:
+    """The folder that a variable names; None if it is not set, empty or relative."""
+    path = Path(os.environ.get(variable, ""))
+    return path if path.is_absolute() else None
+
+
+def temporary_dir() -> Path:
+    """A folder of this user among the temporary files; it may belong to somebody else all the same."""
+    user = str(os.getuid()) if hasattr(os, "getuid") else "user"
+    return Path(tempfile.gettempdir()) / f"pixkit-{user}"

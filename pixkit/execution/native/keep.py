@@ -1,0 +1,88 @@
+"""Where compiled code is kept from one process to the next: whole files, in folders that only this user can write."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import hashlib
+import os
+import stat
+from pathlib import Path
+
+from pixkit.cache import cache_dir, temporary_dir
+from pixkit.files import open_regular, sync_folder
+
+LARGEST = 2**24
+"""Bytes of a library above which it is none of ours."""
+
+
+def places() -> tuple[Path, ...]:
+    """Folders to keep libraries in, the best first: in the cache, and among the temporary files."""
+    found = [cache_dir() / "native"]
+    with contextlib.suppress(OSError):  # there may be no folder for temporary files
+        found.append(temporary_dir() / "native")
+    return tuple(dict.fromkeys(found))
+
+
+def find(folder: Path, key: str) -> Path | None:
+    """The library that was kept under that key; None if there is none, or none that is whole and this user's alone.
+
+    Its name ends in the hash of what it holds, so that one that a full disk or a power cut has cut short is known as
+    such: whoever loaded it might crash.
+    """
+    try:
+        _require_private(folder)
+        for path in sorted(folder.glob(f"kernel-{key}-*.so")):
+            with contextlib.suppress(OSError), open_regular(path, links=False, most=LARGEST) as file:
+                if path.name == _name(key, file.read()):
+                    return path
+    except OSError:
+        return None
+    return None
+
+
+def keep(built: Path, folder: Path, key: str) -> Path:
+    """Copy a library into a folder, which is made if need be; give its path there.
+
+    Raises:
+        OSError: if it cannot be written, or if others can write there: a library is code.
+    """
+    folder.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    folder.mkdir(exist_ok=True, mode=0o700)
+    _require_private(folder)
+    content = built.read_bytes()
+    target = folder / _name(key, content)
+    temporary = folder / f".{target.stem}.{os.getpid()}.{os.urandom(4).hex()}.tmp"
+    try:
+        with open(temporary, "xb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(temporary, target)
+        sync_folder(folder)
+    finally:
+        temporary.unlink(missing_ok=True)
+    return target
+
+
+def _name(key: str, content: bytes) -> str:
+    return f"kernel-{key}-{hashlib.sha256(content).hexdigest()[:32]}.so"
+
+
+def _require_private(folder: Path) -> None:
+    """Raise PermissionError if others can change what lies there."""
+    # Everybody writes among the temporary files: there, whoever owned the folder above could exchange this one.
+    temporary = _is_temporary(folder.parent)
+    for place in (folder.parent, folder) if temporary else (folder,):
+        state = os.stat(place, follow_symlinks=not temporary)
+        if not stat.S_ISDIR(state.st_mode):
+            raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), str(place))
+        if state.st_uid != os.getuid() or state.st_mode & 0o022:
+            raise PermissionError(errno.EPERM, "others can write there; chmod 700 it, if it is yours", str(place))
+
+
+def _is_temporary(folder: Path) -> bool:
+    try:
+        return folder == temporary_dir()
+    except OSError:  # there is none
+        return False

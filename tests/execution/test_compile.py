@@ -1,0 +1,299 @@
+"""Compilers and caches of all kinds: what is compiled is kept whole, and what is not is said."""
+
+import os
+import shutil
+import signal
+import stat
+import tempfile
+import time
+import warnings
+from pathlib import Path
+
+import pytest
+
+from pixkit.execution.native import compile as compiling
+from pixkit.execution.native.compile import NoCompiler, kernel
+
+pytestmark = pytest.mark.skipif(os.name != "posix", reason="compiled code is for Linux and macOS")
+SMALL = "#define LAYERS(ROW)\nvoid run(const void *program, long a, long b, long c, long d) {}\n"
+
+
+@pytest.fixture
+def small(monkeypatch, tmp_path):
+    """A kernel that takes no time to compile, and a cache and temporary files of this test's own."""
+    for name in ("source", "temporary"):
+        (tmp_path / name).mkdir()
+    (tmp_path / "source" / "kernel.c").write_text(SMALL, encoding="utf-8")
+    monkeypatch.setattr(compiling, "SOURCE", tmp_path / "source" / "kernel.c")
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "temporary"))
+    monkeypatch.setenv("PIXKIT_CACHE", str(tmp_path / "cache"))
+    compiling._found.cache_clear()
+    yield tmp_path
+    compiling._found.cache_clear()
+
+
+def another_process():
+    """What this one found out is forgotten."""
+    compiling._found.cache_clear()
+
+
+def kept(folder):
+    """The files of a cache folder, hidden ones too."""
+    return sorted((folder / "native").iterdir())
+
+
+def compiler(folder, script):
+    """A command for CC: a script whose last argument but one names the file to make."""
+    path = folder / "my compiler"
+    path.write_text(f'#!/bin/sh\necho "$@" >> {folder}/log\nfor word; do out=$last; last=$word; done\n{script}\n')
+    path.chmod(0o755)
+    return f"'{path}'"
+
+
+def asked(folder):
+    """The arguments of each time that the compiler was asked."""
+    return (folder / "log").read_text().splitlines() if (folder / "log").exists() else []
+
+
+@pytest.fixture
+def silence():
+    """No warning is raised."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        yield
+
+
+@pytest.mark.needs_compiler
+def test_what_was_compiled_is_found_by_other_processes(small, monkeypatch, silence):
+    kernel("float")
+    (library,) = kept(small / "cache")
+    assert stat.S_IMODE(library.parent.stat().st_mode) == 0o700
+    another_process()
+    monkeypatch.setattr(compiling, "_run", None)
+    kernel("float").run(None, 0, 0, 0, 0)
+    assert kept(small / "cache") == [library] and not list((small / "temporary").iterdir())
+
+
+@pytest.mark.needs_compiler
+@pytest.mark.parametrize("damage", ["empty", "half", "one byte", "link", "folder", "pipe"])
+def test_a_library_that_is_not_whole_is_built_anew(small, damage, silence):
+    """It is never loaded: whatever maps a file that is too short may crash."""
+    kernel("float")
+    (library,) = kept(small / "cache")
+    whole = library.read_bytes()
+    library.unlink()
+    if damage in ("empty", "half", "one byte"):
+        library.write_bytes({"empty": b"", "half": whole[: len(whole) // 2], "one byte": whole[:-1] + b"\1"}[damage])
+    elif damage == "link":
+        shutil.copy(compiling.SOURCE, small / "elsewhere")
+        library.symlink_to(small / "elsewhere")
+    elif damage == "pipe":
+        os.mkfifo(library)
+    else:
+        library = library.with_name(library.name.replace("kernel-", "kernel-0"))
+        library.mkdir()
+    another_process()
+    kernel("float").run(None, 0, 0, 0, 0)
+    found = [path for path in kept(small / "cache") if path.is_file()]
+    assert [path.read_bytes() for path in found] == [whole] and not found[0].is_symlink()
+
+
+def unusable(place, folder):
+    """Make the cache one in which nothing can be kept."""
+    native = folder / "cache" / "native"
+    if place == "below a file":
+        (folder / "cache").touch()
+        return os.strerror(17)
+    if place == "a file":
+        (folder / "cache").mkdir()
+        native.touch()
+        return os.strerror(17)
+    native.mkdir(parents=True)
+    native.chmod(0o777 if place == "everybody's" else 0o700)
+    if place == "another user's":
+        os.chown(native, 54321, 54321)
+    return "others can write there"
+
+
+PLACES = [
+    "below a file",
+    "a file",
+    "everybody's",
+    pytest.param(
+        "another user's", marks=pytest.mark.skipif(os.name != "posix" or os.geteuid() != 0, reason="needs root")
+    ),
+]
+
+
+@pytest.mark.needs_compiler
+@pytest.mark.parametrize("place", PLACES)
+def test_where_the_cache_will_not_do_it_is_kept_among_the_temporary_files(small, place):
+    """With a word about it when it is compiled, and none when it is found there."""
+    why = unusable(place, small)
+    folder = small / "temporary" / f"pixkit-{os.getuid()}"
+    with pytest.warns(RuntimeWarning, match="cannot be kept in") as caught:
+        kernel("float").run(None, 0, 0, 0, 0)
+    (told,) = [str(warning.message) for warning in caught]
+    assert f"{small}/cache/native: {why}" in told
+    assert f"it is kept in {folder}/native, and PIXKIT_CACHE names another folder" in told
+    assert len(kept(folder)) == 1 and stat.S_IMODE(folder.stat().st_mode) == 0o700
+    another_process()
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        kernel("float").run(None, 0, 0, 0, 0)
+
+
+@pytest.mark.needs_compiler
+def test_it_is_on_the_disk_before_it_has_its_name(small, monkeypatch):
+    done = []
+    for name in ("fsync", "replace"):
+        real = getattr(os, name)
+        monkeypatch.setattr(os, name, lambda *given, name=name, real=real: (done.append(name), real(*given))[1])
+    kernel("float")
+    assert done == ["fsync", "replace", "fsync"]  # the file, and the folder that names it
+
+
+@pytest.mark.needs_compiler
+@pytest.mark.parametrize("trap", ["a link", "everybody's", "everybody's above"])
+def test_a_folder_that_others_prepared_is_not_trusted(small, trap):
+    """Among the temporary files anybody can make one of that name; the kernel works for this process all the same."""
+    unusable("a file", small)
+    folder = small / "temporary" / f"pixkit-{os.getuid()}"
+    (small / "theirs" / "native").mkdir(parents=True, mode=0o700)
+    if trap == "a link":
+        folder.symlink_to(small / "theirs")
+    else:
+        (folder / "native").mkdir(parents=True)
+        (folder / "native").chmod(0o777 if trap == "everybody's" else 0o700)
+        folder.chmod(0o777 if trap == "everybody's above" else 0o700)
+    for _ in range(2):
+        with pytest.warns(RuntimeWarning, match="every process that draws images compiles it anew"):
+            kernel("float").run(None, 0, 0, 0, 0)
+        another_process()
+    assert kept(folder) == []
+
+
+@pytest.mark.needs_compiler
+def test_a_kernel_that_is_there_needs_no_temporary_files(small, monkeypatch, silence):
+    kernel("float")
+    another_process()
+
+    def none():
+        raise FileNotFoundError(2, "No usable temporary directory found")
+
+    monkeypatch.setattr(tempfile, "gettempdir", none)
+    kernel("float").run(None, 0, 0, 0, 0)
+    another_process()
+    with pytest.raises(NoCompiler, match="no place to build the kernel"):
+        kernel("double")
+
+
+@pytest.mark.needs_compiler
+def test_what_an_interrupted_process_left_is_no_matter(small, silence):
+    (small / "cache" / "native").mkdir(parents=True, mode=0o700)
+    (small / "cache" / "native" / ".kernel-0-0.1.ab.tmp").write_bytes(b"half")
+    (small / "cache" / "native" / "kernel-f0f58b59aa40c45652b60919.so").write_bytes(b"")  # as 0.1 called them
+    kernel("float").run(None, 0, 0, 0, 0)
+
+
+def test_a_compiler_that_fails_is_asked_once(small, monkeypatch):
+    monkeypatch.setenv("CC", compiler(small, "exit 3"))
+    for _ in range(3):
+        with pytest.raises(NoCompiler, match="could not build the kernel") as error:
+            kernel("float")
+        assert error.value.found == "it ended with code 3"
+    assert len(asked(small)) == 1
+    monkeypatch.setenv("CC", compiler(small, "exit 4") + " -other")
+    with pytest.raises(NoCompiler, match="ended with code 4"):
+        kernel("float")
+
+
+def test_its_first_errors_are_shown(small, monkeypatch):
+    said = ["k.c:1: warning: odd", "k.c:2: warning: odd", "k.c:4: error: none", "k.c:5: error: b", "k.c:6: error: c"]
+    monkeypatch.setenv("CC", compiler(small, "\n".join([*(f"echo '{line}' >&2" for line in said), "exit 1"])))
+    with pytest.raises(NoCompiler) as error:
+        kernel("float")
+    assert error.value.found == "k.c:4: error: none; k.c:5: error: b"
+
+
+@pytest.mark.needs_compiler
+def test_the_errors_of_a_real_compiler_are_shown(small):
+    compiling.SOURCE.write_text("int broken(", encoding="utf-8")
+    with pytest.raises(NoCompiler, match=r"kernel\.c:1:\d+: error: "):
+        kernel("float")
+
+
+@pytest.mark.needs_compiler
+def test_cc_may_have_arguments(small, monkeypatch):
+    real = shutil.which("cc") or shutil.which("gcc") or shutil.which("clang")
+    monkeypatch.setenv("CC", f"env {compiler(small, f'shift; exec {real} {chr(34)}$@{chr(34)}')} 'a b' -DONE=1")
+    kernel("float").run(None, 0, 0, 0, 0)
+    (arguments,) = asked(small)
+    assert arguments.startswith(f"a b -DONE=1 {compiling.FLAGS[0]} ")
+
+
+@pytest.mark.parametrize(
+    ("stated", "message"),
+    [("gcc '", "CC is not a command"), ("/nonexistent -O2", "could not build"), ("true", "it made no file")],
+)
+def test_a_cc_that_is_none_is_said(small, monkeypatch, stated, message):
+    monkeypatch.setenv("CC", stated)
+    with pytest.raises(NoCompiler, match=message):
+        kernel("float")
+
+
+def test_no_compiler_at_all_is_said(small, monkeypatch):
+    monkeypatch.setenv("PATH", str(small))
+    monkeypatch.setenv("CC", " ")
+    with pytest.raises(NoCompiler, match="no C compiler"):
+        kernel("float")
+
+
+@pytest.mark.needs_compiler
+@pytest.mark.parametrize("made", ["for another machine", "no library", "without the kernel"])
+def test_what_cannot_be_loaded_is_said_as_such(small, monkeypatch, made):
+    kernel("float")
+    (library,) = kept(small / "cache")
+    content = bytearray(library.read_bytes())
+    if made == "for another machine":
+        content[4] = 3 - content[4]  # 32 bits for 64
+        content[18:20] = b"\x28\x00"  # ARM
+    elif made == "no library":
+        content = b"nothing of the kind"
+    else:
+        content = content.replace(b"\0run\0", b"\0ran\0")
+    (small / "made").write_bytes(content)
+    monkeypatch.setenv("CC", compiler(small, f'cp {small}/made "$out"'))
+    for _ in range(2):
+        with pytest.raises(NoCompiler, match="what the C compiler makes cannot be loaded here") as error:
+            kernel("float")
+        assert "CC name a compiler for this machine" in error.value.hint and error.value.where.endswith("my compiler'")
+    assert len(asked(small)) == 1
+
+
+def running(pid):
+    """Whether a process is there, and not one that merely has not been waited for."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except OSError:
+        return False
+
+
+@pytest.mark.parametrize("end", ["time", "interrupt"])
+def test_a_compiler_that_hangs_is_ended_with_all_that_it_started(small, monkeypatch, end):
+    monkeypatch.setenv("CC", compiler(small, f"sleep 600 & echo $! > {small}/pid; wait"))
+    if end == "time":
+        monkeypatch.setattr(compiling, "TIMEOUT", 1.0)
+        with pytest.raises(NoCompiler, match="it did not end in 1 seconds"):
+            kernel("float")
+    else:
+        before = signal.signal(signal.SIGALRM, signal.default_int_handler)
+        signal.setitimer(signal.ITIMER_REAL, 1.0)
+        with pytest.raises(KeyboardInterrupt):
+            kernel("float")
+        signal.signal(signal.SIGALRM, before)
+    child = int((small / "pid").read_text())
+    limit = time.monotonic() + 60
+    while running(child) and time.monotonic() < limit:
+        time.sleep(0.01)
+    assert not running(child)
