@@ -13,7 +13,11 @@ from typing import BinaryIO
 
 from pixkit.errors import RunError
 
+LINK_HINT = "put the whole run there: -o PATH, or link the run folder"
+"""What to do about a link inside a run."""
 _HINTS = {
+    errno.ELOOP: LINK_HINT,
+    errno.EMLINK: "copy the run without hard links, or remove this file",
     errno.ENOSPC: "free some space, then continue with --resume",
     errno.EDQUOT: "free some of your quota, then continue with --resume",
     errno.EROFS: "choose a folder that can be written with -o",
@@ -22,12 +26,8 @@ _HINTS = {
 }
 
 
-LINK_HINT = "put the whole run there: -o PATH, or link the run's folder"
-"""What to do about a link inside a run."""
-
-
 class NotRegular(OSError):
-    """What should be a regular file is something else; `strerror` says what."""
+    """What should be a regular file is something else; `strerror` says what, and `errno` is ELOOP for a link."""
 
 
 class TooLarge(OSError):
@@ -98,7 +98,7 @@ def _check_own(path: str | os.PathLike[str], status: os.stat_result) -> None:
 def _check(path: str | os.PathLike[str], status: os.stat_result, most: int | None = None) -> None:
     kind = kind_of(status)
     if kind != "a file":
-        raise NotRegular(errno.EINVAL, kind, os.fspath(path))
+        raise NotRegular(errno.ELOOP if kind == "a link" else errno.EINVAL, kind, os.fspath(path))
     if most is not None and status.st_size > most:
         raise TooLarge(errno.EFBIG, f"{status.st_size} bytes", os.fspath(path))
 
@@ -179,7 +179,7 @@ def writing(path: Path) -> Iterator[None]:
             "cannot be written",
             where=str(path),
             found=error.strerror or str(error),
-            hint=LINK_HINT if isinstance(error, NotRegular) else _HINTS.get(error.errno or 0),
+            hint=_HINTS.get(error.errno or 0),
         ) from error
 
 

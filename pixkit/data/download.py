@@ -196,7 +196,7 @@ def _md5(path: Path) -> str:
 @contextmanager
 def _locked(path: Path) -> Iterator[None]:
     """Hold a lock that ends with the process; where the platform has none, go without."""
-    with path.open("a") as file:
+    with open(open_own(path, os.O_RDWR | os.O_CREAT), "ab") as file:
         if sys.platform != "win32":
             import fcntl
 

@@ -32,7 +32,7 @@ def new_folder(path: Path, owns: Owns, before: Callable[[], None] | None = None)
         NotRegular: if `path` is a link.
     """
     if path.is_symlink():
-        raise NotRegular(errno.EINVAL, "a link", str(path))
+        raise NotRegular(errno.ELOOP, "a link", str(path))
     temporary, discarded = _hidden(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     retire(temporary, owns, path)
@@ -83,7 +83,7 @@ def retire(folder: Path, owns: Owns, home: Path) -> list[Path]:
         NotRegular: if it is a link.
     """
     if folder.is_symlink():
-        raise NotRegular(errno.EINVAL, "a link", str(folder))
+        raise NotRegular(errno.ELOOP, "a link", str(folder))
     kept = []
     for entry in sorted(folder.iterdir()) if folder.exists() else []:
         if owns(entry.name):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -23,6 +24,9 @@ def resume_point(run: Run, say: Say) -> Path | None:
     Raises:
         CheckpointError: if `last` is unreadable or names what is not there, or if there is no `last` and no
             checkpoint is sound.
+
+    Warns:
+        RuntimeWarning: if damaged checkpoints are passed over.
     """
     if (run.path / "last").exists():
         with naming_another(run):
@@ -38,8 +42,12 @@ def resume_point(run: Run, say: Say) -> Path | None:
     if sound is None:
         say("there is no checkpoint to go on from yet: training starts from step 0")
         return None
-    passed = f"; passed over, as they are damaged: {'; '.join(damaged)}" if damaged else ""
-    say(f"the file `last` is missing: going on from {sound.name}, the newest sound checkpoint{passed}")
+    line = f"the file `last` is missing: going on from {sound.name}, the newest sound checkpoint"
+    if damaged:
+        # Damage is heard of by those, too, who listen to no reporter. The fifth caller is that of `pixkit.build`.
+        warnings.warn(f"{line}; damaged and passed over: {'; '.join(damaged)}", RuntimeWarning, stacklevel=5)
+    else:
+        say(line)
     return sound
 
 

@@ -174,11 +174,14 @@ def test_nothing_is_written_through_a_link(server, folder, tmp_path):
     server.files["file.bin"] = CONTENT
     folder.mkdir(parents=True)
     (tmp_path / "precious").write_text("mine")
-    (folder / "file.bin.part").symlink_to(tmp_path / "precious")
-    with pytest.raises(DataError, match="cannot be written") as caught:
-        get(remote(server), folder)
-    assert caught.value.found == "a link"
-    assert (tmp_path / "precious").read_text() == "mine"
+    for name in ("file.bin.lock", "file.bin.part"):
+        (folder / name).unlink(missing_ok=True)
+        (folder / name).symlink_to(tmp_path / "precious")
+        with pytest.raises(DataError, match="cannot be written") as caught:
+            get(remote(server), folder)
+        assert caught.value.found == "a link"
+        (folder / name).unlink()
+        assert (tmp_path / "precious").read_text() == "mine"
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="there is no lock between processes on Windows")

@@ -150,7 +150,13 @@ def test_temporary_names_say_which_folder_is_written_or_removed():
 
 @pytest.mark.parametrize(
     ("number", "hint"),
-    [(errno.ENOSPC, "free some space"), (errno.EROFS, "-o"), (errno.EACCES, "-o"), (errno.EIO, None)],
+    [
+        (errno.ELOOP, "link the run folder"),
+        (errno.ENOSPC, "free some space"),
+        (errno.EROFS, "-o"),
+        (errno.EACCES, "-o"),
+        (errno.EIO, None),
+    ],
 )
 def test_failures_say_what_and_where(number, hint):
     with pytest.raises(RunError, match="cannot be written") as caught, writing(Path("some/file")):
