@@ -101,8 +101,8 @@ class Lease:
         return self._make()
 
     def wait(self) -> None:
-        """Take it, however long others have it."""
-        while not self.take():
+        """Take it, however long others have it; at once from a process of this host that is gone, if filelock can."""
+        while not (self.take() or self._make()):
             time.sleep(LOOK)
 
     def end(self) -> None:

@@ -6,11 +6,10 @@ import hashlib
 import http.client
 import os
 import re
-import sys
 import urllib.error
 import urllib.request
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,6 +17,7 @@ from pixkit.cache import VARIABLE
 from pixkit.data.base import Progress
 from pixkit.errors import DataError
 from pixkit.files import open_own
+from pixkit.locks import Lease, system_lock
 
 CHUNK = 2**18
 TIMEOUT = 30.0
@@ -195,11 +195,12 @@ def _md5(path: Path) -> str:
 
 @contextmanager
 def _locked(path: Path) -> Iterator[None]:
-    """Hold a lock that ends with the process; where the platform has none, go without."""
+    """Hold the system's lock, which ends with the process; where there is none, a lease."""
     with open(open_own(path, os.O_RDWR | os.O_CREAT), "ab") as file:
-        if sys.platform != "win32":
-            import fcntl
-
-            with suppress(OSError):  # a network file system may have no locks
-                fcntl.flock(file, fcntl.LOCK_EX)
-        yield
+        lease = Lease(path.with_suffix(".lease"))
+        if not system_lock(file.fileno(), wait=True):
+            lease.wait()
+        try:
+            yield
+        finally:
+            lease.release()

@@ -1,10 +1,12 @@
+import errno
 import hashlib
+import os
 import socket
-import sys
 import threading
 
 import pytest
 
+from pixkit import locks
 from pixkit.data import download
 from pixkit.data.download import Remote, fetch
 from pixkit.errors import DataError
@@ -184,8 +186,19 @@ def test_nothing_is_written_through_a_link(server, folder, tmp_path):
         assert (tmp_path / "precious").read_text() == "mine"
 
 
-@pytest.mark.skipif(sys.platform == "win32", reason="there is no lock between processes on Windows")
-def test_two_at_once_download_once(server, folder):
+@pytest.fixture
+def no_system_locks(monkeypatch):
+    def flock(*_):
+        raise OSError(errno.ENOLCK, "no locks available")
+
+    monkeypatch.setattr(locks.fcntl, "flock", flock)
+    monkeypatch.setattr(locks, "LOOK", 0.01)
+
+
+@pytest.mark.parametrize("kind", ["system", "lease"])
+def test_two_at_once_download_once(server, folder, request, kind):
+    if kind == "lease":
+        request.getfixturevalue("no_system_locks")
     server.files["file.bin"] = CONTENT
     server.barrier = threading.Barrier(2, timeout=0.5)  # only two requests at a time could pass it unbroken
     paths = []
@@ -196,3 +209,18 @@ def test_two_at_once_download_once(server, folder):
         thread.join()
     assert len(server.requests) == 1
     assert [path.read_bytes() == CONTENT for path in paths] == [True, True]
+    assert not list(folder.glob("*.lease"))
+
+
+def test_a_download_that_was_killed_does_not_keep_the_next_waiting(server, folder, no_system_locks):
+    server.files["file.bin"] = CONTENT
+    folder.mkdir(parents=True)
+    pid = os.fork()
+    if pid == 0:
+        lease = locks.Lease(folder / "file.bin.lease")
+        lease.wait()
+        os._exit(0)
+    os.waitpid(pid, 0)
+    assert (folder / "file.bin.lease").exists()
+    assert get(remote(server), folder).read_bytes() == CONTENT
+    assert not (folder / "file.bin.lease").exists()

@@ -102,14 +102,17 @@ class Nursery:
         self._process.stdin.flush()
         return self._process.stdout.readline()
 
-    def start(self, folder, *arguments, die_at=None, close=(), unread=()):
+    def start(self, folder, *arguments, die_at=None, close=(), unread=(), lease=None):
         """Start `pixkit ARGUMENTS...` in a folder; the nursery says what the options mean."""
         self._count += 1
         name = f"command-{self._count}"
         run = [str(argument) for argument in arguments]
         pid = int(
             self.ask(
-                {"run": run, "folder": str(folder), "name": name, "die_at": die_at, "close": close, "unread": unread}
+                {
+                    **{"run": run, "folder": str(folder), "name": name},
+                    **{"die_at": die_at, "close": close, "unread": unread, "lease": lease},
+                }
             )
         )
         self.started.append(Command(self, folder, name, pid))
@@ -168,6 +171,15 @@ class Runs:
 
     def anew(self):
         shutil.rmtree(self.path, ignore_errors=True)
+
+
+def until(condition):
+    """Wait for something that another process does."""
+    for _ in range(20_000):
+        if condition():
+            return
+        time.sleep(0.01)
+    raise AssertionError("waited for minutes")
 
 
 def scratch():

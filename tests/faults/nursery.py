@@ -1,10 +1,11 @@
 """A process that has torch in memory and forks commands of pixkit on request: starting one takes no time.
 
 It reads requests from stdin, a JSON object a line, and answers each with a line:
-- {"run": [ARGUMENTS], "folder": F, "name": N, "die_at": K or null, "close": [...], "unread": [...]}: start
+- {"run": [ARGUMENTS], "folder": F, "name": N, "die_at": K or null, "close": [...], "unread": [...], "lease": L}: start
   `pixkit ARGUMENTS` in the folder F, with stdout and stderr in N.out and N.err there; answers the process number.
   With die_at the process kills itself before its K-th change of the file system, and N.changes counts the
   changes. Standard streams of the numbers in `close` are closed, those in `unread` are pipes that nobody reads.
+  With a number L the process finds no locks of the system's, and its leases last that many seconds.
 - {"wait": PID}: answers the exit code once the process has ended, -9 if it was killed.
 """
 
@@ -62,6 +63,10 @@ def run(request):
         os.dup2(os.open(f"{request['name']}.{suffix}", os.O_WRONLY | os.O_CREAT | os.O_TRUNC), descriptor)
     os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
     redirect(request["close"], request["unread"])
+    if request["lease"] is not None:
+        from pixkit import locks
+
+        locks.fcntl, locks.LEASE = None, request["lease"]
     if request["die_at"] is not None:
         die_at(request["die_at"], os.open(f"{request['name']}.changes", os.O_WRONLY | os.O_CREAT | os.O_TRUNC))
     code = 1

@@ -1,25 +1,15 @@
 """Signals at random moments, and two builds that want one folder."""
 
 import signal
-import time
 
 import pytest
-from forks import LONG, Moments, Runs, same, sound
+from forks import LONG, Moments, Runs, same, sound, until
 
 from pixkit.runs.run import Run
 
 ROUNDS = 40 if LONG else 5
 CODES = {signal.SIGINT: 130, signal.SIGTERM: 143}
 KILLED = -9
-
-
-def until(condition):
-    """Wait for something that another process does."""
-    for _ in range(20_000):
-        if condition():
-            return
-        time.sleep(0.01)
-    raise AssertionError("waited for minutes")
 
 
 @pytest.mark.long
