@@ -170,11 +170,16 @@ def sync_folder(folder: Path) -> None:
 
 
 @contextmanager
-def writing(path: Path) -> Iterator[None]:
-    """Turn what the system says about a failed write into a RunError that names `path`."""
+def writing(path: Path, before: Callable[[], None] | None = None) -> Iterator[None]:
+    """Turn what the system says about a failed write into a RunError that names `path`.
+
+    `before` is what `replacing` calls: if it raises after the failure, it knows the reason better than the system.
+    """
     try:
         yield
     except OSError as error:
+        if before is not None:
+            before()
         raise RunError(
             "cannot be written",
             where=str(path),

@@ -59,7 +59,7 @@ def save(
                 "not saved: there are values that are not finite", where=f"{folder}, {name}", found=_few(bad)
             )
     files = {}
-    with writing(folder), new_folder(folder, CHECKPOINT.owns, before) as temporary:
+    with writing(folder, before), new_folder(folder, CHECKPOINT.owns, before) as temporary:
         for name, tensors in contents.items():
             with open(temporary / f"{name}.safetensors", "xb") as file:
                 digest, size = write_tensors(file, tensors)
@@ -78,7 +78,7 @@ def amend(
         RunError: if it cannot be written; it is as it was then.
     """
     body = {**read_manifest(folder).model_dump(), "format": FORMAT, "state": state, "metrics": metrics}
-    with writing(folder), replacing(folder / MANIFEST, before) as temporary:
+    with writing(folder, before), replacing(folder / MANIFEST, before) as temporary:
         temporary.write_bytes(encode_manifest(body))
 
 

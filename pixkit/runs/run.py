@@ -137,12 +137,8 @@ class Run:
     def writing(self, path: Path) -> Iterator[None]:
         """`pixkit.files.writing`, once `check` has passed; if that is why the write failed, say that."""
         self.check()
-        try:
-            with writing(path):
-                yield
-        except RunError:
-            self.check()
-            raise
+        with writing(path, self.check):
+            yield
 
     def start(self, recipe_text: str, settings: dict[str, Any], environment: dict[str, Any]) -> list[str]:
         """Begin a new run: remove what an older one left, write recipe, lock and environment.
