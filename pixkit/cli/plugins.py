@@ -9,6 +9,7 @@ import sys
 import click
 
 from pixkit.cli.output import shown_path, warn
+from pixkit.components.attempt import one_line
 from pixkit.components.plugins import PluginInfo, Plugins, plugins
 from pixkit.components.spec import Entry
 from pixkit.errors import PluginError, UsageError
@@ -77,8 +78,10 @@ def commands_of(loaded: Plugins, info: PluginInfo) -> dict[str, click.Command]:
     try:
         with contextlib.redirect_stdout(sys.stderr):
             loaded.call(info, "pixkit_commands", cli=group)
-    except (Exception, SystemExit) as error:
-        info.health, info.detail = "broken", f"pixkit_commands: {type(error).__name__}: {error}"
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:
+        info.health, info.detail = "broken", f"pixkit_commands: {one_line(error)}"
         require_sound_if_asked(loaded)
         warn(f"the commands of the plugin {describe(info)} were left out: {info.detail}")
         return {}

@@ -5,12 +5,13 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, redirect_stdout
 from typing import Any
 
 from pixkit.cli import output
 from pixkit.cli.output import is_terminal
 from pixkit.errors import printable
+from pixkit.training.watch import no_exit
 
 EVERY = 5.0
 """Seconds between lines of progress where there is no terminal."""
@@ -21,6 +22,10 @@ class Progress:
 
     def say(self, text: str) -> None:
         """A remark, on a line of its own."""
+
+    def problem(self, text: str) -> None:
+        """Something that went wrong, on a line of its own; said under -q too."""
+        output.warn(text)
 
     def update(self, what: str, done: int, total: int, note: str = "") -> None:
         """`done` of `total` units of `what` are done; `total` is 0 where it is unknown."""
@@ -93,6 +98,10 @@ class ProgressBar(Progress):
         task = self._bar.task_ids[-1]
         self._bar.update(task, completed=done, total=total or None, note=printable(note))
 
+    def problem(self, text: str) -> None:
+        """Print it above the bar."""
+        self.say(f"pixkit: {text}")
+
     def close(self) -> None:
         """Take the bar away."""
         for task in self._bar.task_ids:
@@ -103,9 +112,13 @@ class ProgressBar(Progress):
 
 @contextmanager
 def show_progress(quiet: bool) -> Iterator[Progress]:
-    """The progress that fits: none told, a bar on a terminal, or lines."""
+    """The progress that fits: none told, a bar on a terminal, or lines.
+
+    What components print meanwhile goes to stderr, since stdout is for data, and none of them ends the process.
+    """
     progress = Progress() if quiet else ProgressBar() if is_terminal(sys.stderr) else ProgressLines()
     try:
-        yield progress
+        with redirect_stdout(sys.stderr), no_exit():
+            yield progress
     finally:
         progress.close()

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from pixkit.randomness import isolated_rng
 
@@ -38,3 +38,9 @@ def rehearsing(model: nn.Module, device: torch.device) -> Iterator[None]:
             with torch.no_grad():
                 for name, value in model.named_buffers():
                     value.copy_(before[name])
+
+
+def persistent_buffers(module: nn.Module) -> dict[str, Tensor]:
+    """The buffers that belong to a module's state, by name; the others follow from how it was constructed."""
+    state = module.state_dict()
+    return {name: buffer for name, buffer in module.named_buffers() if name in state}

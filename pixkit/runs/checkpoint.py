@@ -7,7 +7,7 @@ state, the latest scores, and the SHA-256 of all that. Loading runs no code that
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -29,7 +29,7 @@ Tensors = Mapping[str, Tensor]
 
 def save(
     folder: Path,
-    contents: Mapping[str, Tensors],
+    contents: Mapping[str, Tensors] | Iterable[tuple[str, Tensors]],
     *,
     step: int,
     model: str,
@@ -41,7 +41,8 @@ def save(
 
     Args:
         folder: where; an older checkpoint there is replaced.
-        contents: the tensors of each file, by its name without suffix.
+        contents: the tensors of each file, by its name without suffix; or pairs of these, of which one is asked for
+            once the one before is written.
         step: optimiser steps made.
         model: the model's registered name.
         state: the loop's state, plain data.
@@ -52,15 +53,14 @@ def save(
         NonFiniteError: if a weight is not finite; nothing is written.
         RunError: if the disk is full or the folder cannot be written.
     """
-    for name, tensors in contents.items():
-        bad = non_finite(tensors)
-        if bad:
-            raise NonFiniteError(
-                "not saved: there are values that are not finite", where=f"{folder}, {name}", found=_few(bad)
-            )
     files = {}
     with writing(folder, before), new_folder(folder, CHECKPOINT.owns, before) as temporary:
-        for name, tensors in contents.items():
+        for name, tensors in contents.items() if isinstance(contents, Mapping) else contents:
+            bad = non_finite(tensors)
+            if bad:
+                raise NonFiniteError(
+                    "not saved: there are values that are not finite", where=f"{folder}, {name}", found=_few(bad)
+                )
             with open(temporary / f"{name}.safetensors", "xb") as file:
                 digest, size = write_tensors(file, tensors)
             files[name] = {"sha256": digest, "bytes": size, "layout": layout(tensors)}

@@ -51,8 +51,9 @@ class MetricsLog:
             self._file.flush()
 
     def sync(self) -> None:
-        """Make sure that the rows are on the disk."""
+        """Make sure that the rows are on the disk, one that could not be written before too."""
         with writing(self.path):
+            self._file.flush()
             os.fsync(self._file.fileno())
 
 

@@ -23,7 +23,7 @@ from pixkit.training.loop import Trainer
 from pixkit.training.memory import memory_errors
 from pixkit.training.prepare import prepare_training
 from pixkit.training.results import final_results
-from pixkit.training.watch import Interrupt, Interrupted, Reporter, TrainHooks
+from pixkit.training.watch import Interrupt, Interrupted, Reporter, TrainHooks, no_exit
 
 __all__ = ["BuildResult", "DryRun", "build", "dry_run", "evaluate", "load"]
 
@@ -76,6 +76,7 @@ def build(
         CheckpointError: if the checkpoint to go on from is damaged or does not fit.
         CausalityError: if the model leaks.
         NonFiniteError: if a loss or gradient is not finite.
+        PluginError: if a component tries to end the process.
         UsageError: if the device is missing, or memory would not do.
     """
     loaded, folder = recipe_to_build(recipe, overrides, resume=resume)
@@ -93,7 +94,7 @@ def build(
             check=interrupt.check,
         )
         try:
-            with claim as (run, stale), isolated_rng(where), repeatable(), memory_errors():
+            with claim as (run, stale), isolated_rng(where), repeatable(), memory_errors(), no_exit():
                 if stale:
                     reporter.message(stale)
                 result = _build(loaded, run, where, reporter=reporter, interrupt=interrupt, resume=resume)
@@ -112,7 +113,7 @@ def _build(
     if resume:
         warn_of_others(run.path, loaded.recipe, stacklevel=4)
     prepared = prepare_training(loaded, device, run=earlier, reporter=reporter, check=interrupt.check)
-    hooks = TrainHooks(plugins().manager, reporter.message)
+    hooks = TrainHooks(plugins().manager, reporter.problem)
     trainer = Trainer(run, loaded.recipe, prepared.stepper, interrupt=interrupt, reporter=reporter, hooks=hooks)
     settings = settings_of(loaded, prepared.dataset, prepared.model, prepared.choice.dump())
     if not resume:
@@ -132,7 +133,8 @@ def _build(
     scores, grid = final_results(
         run, loaded.recipe, prepared.model, prepared.dataset, interrupt=interrupt, reporter=reporter
     )
-    reporter.sampled(grid)
+    if grid is not None:
+        reporter.sampled(grid)
     return BuildResult(run, scores, grid, None)
 
 

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from pixkit.image import Batch
-from pixkit.layers.modes import evaluating
+from pixkit.layers.modes import evaluating, persistent_buffers
 from pixkit.models.base import Model
 
 BatchNorm: TypeAlias = nn.BatchNorm1d | nn.BatchNorm2d | nn.BatchNorm3d | nn.SyncBatchNorm
@@ -48,21 +48,40 @@ class Ema:
 
     @contextmanager
     def in_place(self, model: Model, calibration: Callable[[], Iterable[Batch]]) -> Iterator[None]:
-        """Give the model the averaged weights for a while; on leaving, everything is as before, bit for bit.
+        """Give the model the averaged weights for a while; on leaving, its state is as before, bit for bit.
 
         `calibration` gives the batches that BatchNorm statistics are taken from, where there are any: those
         of the raw weights do not fit averaged ones. They are taken once after every update.
+
+        Weights and averages change places, so that this takes no memory but for the largest of them; `average` is
+        not to be read meanwhile.
         """
-        before = {name: value.detach().clone() for name, value in _state(model).items()}
+        buffers = {name: value.clone() for name, value in persistent_buffers(model).items()}
+        with self._exchanged(model):
+            try:
+                if batch_norms(model) and self._statistics is None:
+                    recalibrate(model, calibration())
+                    self._statistics = {name: value.clone() for name, value in _statistics(model).items()}
+                _copy(model, self._statistics or {})
+                yield
+            finally:
+                _copy(model, buffers)
+
+    @contextmanager
+    def _exchanged(self, model: nn.Module) -> Iterator[None]:
+        """What can run out of memory comes before anything is changed: weights and averages are always whole."""
+        pairs = [(parameter, self.average[name]) for name, parameter in model.named_parameters()]
+        largest = max((average.numel() * average.element_size() for _, average in pairs), default=0)
+        scratch = torch.empty(largest, dtype=torch.uint8, device=pairs[0][1].device if pairs else None)
+        exchanged = []
         try:
-            _copy(model, self.average)
-            if batch_norms(model) and self._statistics is None:
-                recalibrate(model, calibration())
-                self._statistics = {name: value.clone() for name, value in _statistics(model).items()}
-            _copy(model, self._statistics or {})
+            for pair in pairs:
+                exchanged.append(pair)
+                _exchange(*pair, scratch)
             yield
         finally:
-            _copy(model, before)
+            for pair in exchanged:
+                _exchange(*pair, scratch)
 
 
 def batch_norms(model: nn.Module) -> list[BatchNorm]:
@@ -85,15 +104,18 @@ def recalibrate(model: Model, batches: Iterable[Batch]) -> None:
     layers = batch_norms(model)
     before = [{name: value.clone() for name, value in layer.named_buffers()} for layer in layers]
     momenta = [layer.momentum for layer in layers]
-    with evaluating(model):
-        for layer in layers:
-            layer.reset_running_stats()
-            layer.momentum = None
-            layer.train()
-        for batch in batches:
-            _pass(model, batch)
-    for layer, buffers, momentum in zip(layers, before, momenta, strict=True):
-        layer.momentum = momentum
+    try:
+        with evaluating(model):
+            for layer in layers:
+                layer.reset_running_stats()
+                layer.momentum = None
+                layer.train()
+            for batch in batches:
+                _pass(model, batch)
+    finally:
+        for layer, momentum in zip(layers, momenta, strict=True):
+            layer.momentum = momentum
+    for layer, buffers in zip(layers, before, strict=True):
         if layer.num_batches_tracked is None or int(layer.num_batches_tracked) == 0:
             for name, value in layer.named_buffers():
                 value.copy_(buffers[name])
@@ -108,12 +130,17 @@ def _pass(model: Model, batch: Batch) -> None:
         phase.loss(batch, 1)
 
 
-def _state(model: nn.Module) -> dict[str, Tensor]:
-    return {**dict(model.named_parameters()), **dict(model.named_buffers())}
+@torch.no_grad()
+def _copy(model: nn.Module, values: Mapping[str, Tensor]) -> None:
+    buffers = dict(model.named_buffers())
+    for name, value in values.items():
+        buffers[name].copy_(value)
 
 
 @torch.no_grad()
-def _copy(model: nn.Module, values: Mapping[str, Tensor]) -> None:
-    state = _state(model)
-    for name, value in values.items():
-        state[name].copy_(value)
+def _exchange(one: Tensor, other: Tensor, scratch: Tensor) -> None:
+    """The values of two tensors of one type and shape change places, by way of some bytes of memory."""
+    kept = scratch[: one.numel() * one.element_size()].view(one.dtype).view(one.shape)
+    kept.copy_(one)
+    one.copy_(other)
+    other.copy_(kept)

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import time
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Generator
+from contextlib import AbstractContextManager, closing, nullcontext
 from dataclasses import asdict, fields, replace
 from pathlib import Path
 from typing import Any
@@ -14,12 +15,12 @@ from pixkit.runs import checkpoint
 from pixkit.runs.metrics import MetricsLog, plain
 from pixkit.runs.recovery import lost_best
 from pixkit.runs.run import Run
-from pixkit.tasks.score import score
 from pixkit.training.ema import Ema
 from pixkit.training.optim import load_optimizer_tensors, optimizer_tensors
-from pixkit.training.results import draw_samples
+from pixkit.training.rescue import attempt, rescuing
+from pixkit.training.results import draw_samples, validate
 from pixkit.training.resume import LoopState
-from pixkit.training.step import NonFiniteStep, Stepper
+from pixkit.training.step import Stepper
 from pixkit.training.watch import Interrupt, Interrupted, Reporter, TrainHooks
 
 
@@ -52,6 +53,8 @@ class Trainer:
         self._hooks = hooks
         self._saved = LoopState()
         self._scores: dict[str, Any] = {}
+        self._stepping = False
+        self._told: set[str] = set()
 
     def begin(self) -> None:
         """Start at step 0 from the weights that the model has."""
@@ -93,13 +96,19 @@ class Trainer:
         A step is followed by what is due at it: scores, samples, the checkpoint. A signal may cut scores and
         samples short; they are then made when the run is resumed.
 
+        An error in sampling, or in a plugin's hook, is reported and training goes on. Any other goes its way, once the
+        steps that were made are saved.
+
         Raises:
             NonFiniteStep: see there; the run's nonfinite.json says where.
             RunError: if something cannot be written.
         """
         self._reporter.start(self.config.steps, self.state.step)
         self._hooks.call("start", run=self.run)
-        with MetricsLog(self.run.metrics, self.state.step, self.state.evaluated) as log:
+        with (
+            MetricsLog(self.run.metrics, self.state.step, self.state.evaluated) as log,
+            rescuing(lambda: self._rescue(log), lambda: (self.state.step, self._saved.step), self.run, self._reporter),
+        ):
             while self._interrupt.signal is None:
                 try:
                     self._observe(log)
@@ -111,6 +120,13 @@ class Trainer:
             self._save(log)
         self._hooks.call("end", run=self.run, step=self.state.step)
 
+    def _rescue(self, log: MetricsLog) -> bool:
+        """Save the steps that were made; False if the weights are not those of any step."""
+        if self._stepping and not self.stepper.undo():
+            return False
+        self._save(log)
+        return True
+
     def _stale(self) -> bool:
         stale = self.config.patience is not None and self.state.stale >= self.config.patience
         if stale:
@@ -120,21 +136,23 @@ class Trainer:
     def _advance(self, log: MetricsLog) -> None:
         started = time.perf_counter()
         step = self.state.step + 1
-        try:
-            values = self.stepper.make(step)
-        except NonFiniteStep as error:
-            self.run.write_json(self.run.nonfinite, {**error.details, "last_checkpoint": self._saved.step or None})
-            error.where = str(self.run.nonfinite)
-            raise
+        self._stepping = True
+        values = self.stepper.make(step)
         if self.ema is not None:
             self.ema.update(self.model, step)
         self.state.step = step
+        self._stepping = False
         speed = self.stepper.images / (time.perf_counter() - started)
         row = {"event": "train", "step": step, "epoch": self.stepper.epochs(step), **values, "images_per_second": speed}
         self.run.check(every=1.0)
         log.add(row)
         self._reporter.step(step, row)
-        self._hooks.call("step", run=self.run, step=step, metrics=row)
+        self._tell(log, "step", row)
+
+    def _tell(self, log: MetricsLog, hook: str, row: dict[str, Any]) -> None:
+        """Call the plugins' hooks; if one fails, save before going on."""
+        if not self._hooks.call(hook, run=self.run, step=self.state.step, metrics=row):
+            self._save(log)
 
     def _observe(self, log: MetricsLog) -> None:
         """Do what is due at this step and is not done yet."""
@@ -142,29 +160,30 @@ class Trainer:
         last = step == self.config.steps
         scoring = step > 0 and (last or step % self.config.eval_every == 0)
         every = self.config.sample_every
-        if scoring and self.state.evaluated < step and self._scorable:
-            self._evaluate(log)
+        scorable = self.model.scorable and self.dataset.size("validation") > 0
+        if scoring and scorable and self.state.evaluated < step:
+            self._tell(log, "eval", self._evaluate(log))
         if step > 0 and self.state.sampled < step and (scoring if every is None else last or step % every == 0):
-            self._sample()
+            self._sample(log)
         if step > 0 and (last or step % self.config.checkpoint_every == 0 or self.state.best_step == step):
             self._save(log)
 
-    @property
-    def _scorable(self) -> bool:
-        return self.model.scorable and self.dataset.size("validation") > 0
+    def _evaluate(self, log: MetricsLog) -> dict[str, Any]:
+        """Score the validation images; return the row. If that fails, they are not scored, and will be."""
+        before = replace(self.state), self._scores
+        try:
+            return self._scored(log)
+        except BaseException:
+            self.state, self._scores = before
+            raise
 
-    def _evaluate(self, log: MetricsLog) -> None:
+    def _scored(self, log: MetricsLog) -> dict[str, Any]:
         started = time.perf_counter()
-        raw = self._score("raw")
         row: dict[str, Any] = {"event": "eval", "step": self.state.step, "epoch": self.stepper.epochs(self.state.step)}
-        row |= {"images": raw.images, "kind": raw.kind, **raw.figures, **raw.parts}
-        decisive = raw
-        if self.ema is not None:
-            with self.averaged():
-                averaged = self._score("ema")
-            decisive = averaged
-            row |= {f"{name}_ema": value for name, value in {**averaged.figures, **averaged.parts}.items()}
+        averaged = None if self.ema is None else self.averaged
+        decisive, figures = validate(self.model, self.recipe, self.dataset, averaged, self._interrupt.check)
         self.state.judge(decisive.decisive(self.model.metric))
+        row |= figures
         row |= {"decides": self.model.metric} if self.model.metric else {}
         row |= {"best": self.state.best_step == self.state.step, "seconds": time.perf_counter() - started}
         self._scores = {key: value for key, value in plain(row).items() if key != "seconds"}
@@ -172,25 +191,23 @@ class Trainer:
         self._reporter.evaluated(self.state.step, row)
         for remark in self.model.remarks(decisive.parts, self.state.step):
             self._reporter.message(remark)
-        self._hooks.call("eval", run=self.run, step=self.state.step, metrics=row)
+        return row
 
-    def _score(self, weights: str) -> Any:
-        return score(
-            self.model,
-            self.dataset,
-            "validation",
-            self.config.batch_size,
-            weights=weights,
-            seed=self.recipe.seed,
-            limit=self.config.eval_images,
-            watch=self._interrupt.check,
-        )
-
-    def _sample(self) -> None:
-        with self.averaged():
-            path = draw_samples(self.model, self.recipe, self.run, f"step-{self.state.step}", self._interrupt.check)
+    def _sample(self, log: MetricsLog) -> None:
+        """Draw samples. If that fails they are left out, so that no resumed run fails at them again."""
+        found = attempt(self._draw)
         self.state.sampled = self.state.step
-        self._reporter.sampled(path)
+        if isinstance(found, Path):
+            self._reporter.sampled(found)
+            return
+        self._save(log)
+        if found.kind not in self._told:
+            self._told.add(found.kind)
+            self._reporter.problem(f"step {self.state.step}: {found.text}; training goes on")
+
+    def _draw(self) -> Path:
+        with self.averaged():
+            return draw_samples(self.model, self.recipe, self.run, f"step-{self.state.step}", self._interrupt.check)
 
     def averaged(self) -> AbstractContextManager[None]:
         """The model with averaged weights for a while, if there is an average."""
@@ -207,28 +224,23 @@ class Trainer:
         self.run.check()
         log.sync()
         folder = self.run.checkpoint_folder(self.state.step)
+        about: dict[str, Any] = {"state": asdict(self.state), "metrics": self._scores, "before": self.run.check}
         if self.state.step == self._saved.step:
-            checkpoint.amend(folder, state=asdict(self.state), metrics=self._scores, before=self.run.check)
+            checkpoint.amend(folder, **about)
         else:
-            self._write(folder)
-        self._saved = replace(self.state)
+            with closing(self._contents()) as contents:
+                checkpoint.save(folder, contents, step=self.state.step, model=self.recipe.model.name, **about)
         self._point()
+        self._saved = replace(self.state)
         self._reporter.checkpoint(folder)
 
-    def _write(self, folder: Path) -> None:
-        contents = {"model": checkpoint.weights(self.model), "optimizer": optimizer_tensors(self.stepper.phases)}
+    def _contents(self) -> Generator[tuple[str, checkpoint.Tensors], None, None]:
+        """What a checkpoint holds, one after the other: averaged weights are in the model while they are written."""
+        yield "model", checkpoint.weights(self.model)
+        yield "optimizer", optimizer_tensors(self.stepper.phases)
         if self.ema is not None:
             with self.averaged():
-                contents["ema"] = {name: value.clone() for name, value in checkpoint.weights(self.model).items()}
-        checkpoint.save(
-            folder,
-            contents,
-            step=self.state.step,
-            model=self.recipe.model.name,
-            state=asdict(self.state),
-            metrics=self._scores,
-            before=self.run.check,
-        )
+                yield "ema", checkpoint.weights(self.model)
 
     def _point(self) -> None:
         """Bring `last`, `best` and the number of kept checkpoints in line with the state."""

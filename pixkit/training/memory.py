@@ -193,7 +193,13 @@ def memory_errors(hint: str = "a smaller train.batch_size, with train.accumulate
     try:
         yield
     except (torch.OutOfMemoryError, MemoryError, RuntimeError) as error:
-        known = isinstance(error, torch.OutOfMemoryError | MemoryError) or "allocate memory" in str(error)
-        if not known:
+        if not is_exhausted(error):
             raise
         raise UsageError("memory is exhausted", found=str(error).split("\n")[0], hint=hint) from error
+
+
+def is_exhausted(error: BaseException) -> bool:
+    """Whether an error is torch's, or Python's, report that memory is exhausted."""
+    if isinstance(error, torch.OutOfMemoryError | MemoryError):
+        return True
+    return isinstance(error, RuntimeError) and "allocate memory" in str(error)

@@ -1,9 +1,11 @@
-"""What a build shows of its weights: sample grids along the way; scores and samples of the best at the end."""
+"""What a build shows of its weights: scores and samples along the way, and those of the best at the end."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from pathlib import Path
+from typing import Any
 
 from pixkit.data.dataset import Dataset
 from pixkit.execution.reference import Progress
@@ -17,7 +19,38 @@ from pixkit.runs.checkpoint import load_model
 from pixkit.runs.load import WEIGHTS, read_weights
 from pixkit.runs.run import Run
 from pixkit.tasks.score import Scores, score
+from pixkit.training.rescue import attempt
 from pixkit.training.watch import Interrupt, Reporter
+
+
+def validate(
+    model: Model,
+    recipe: Recipe,
+    dataset: Dataset,
+    averaged: Callable[[], AbstractContextManager[None]] | None,
+    watch: Progress,
+) -> tuple[Scores, dict[str, Any]]:
+    """Score the validation images; return the scores that decide which checkpoint is best, and what is logged of them.
+
+    Args:
+        model: the model, with its weights as they are trained.
+        recipe: says how many images, and how many at a time.
+        dataset: has the images.
+        averaged: gives the model the averaged weights for a while; these decide. None where there are none.
+        watch: as `score`.
+    """
+
+    def scored(weights: str) -> Scores:
+        size, limit = recipe.train.batch_size, recipe.train.eval_images
+        return score(model, dataset, "validation", size, weights=weights, seed=recipe.seed, limit=limit, watch=watch)
+
+    raw = scored("raw")
+    figures = {"images": raw.images, "kind": raw.kind, **raw.figures, **raw.parts}
+    if averaged is None:
+        return raw, figures
+    with averaged():
+        mean = scored("ema")
+    return mean, figures | {f"{name}_ema": value for name, value in {**mean.figures, **mean.parts}.items()}
 
 
 def draw_samples(model: Model, recipe: Recipe, run: Run, name: str, watch: Progress) -> Path:
@@ -48,13 +81,14 @@ def draw_samples(model: Model, recipe: Recipe, run: Run, name: str, watch: Progr
 
 def final_results(
     run: Run, recipe: Recipe, model: Model, dataset: Dataset, *, interrupt: Interrupt, reporter: Reporter
-) -> tuple[list[Scores], Path]:
+) -> tuple[list[Scores], Path | None]:
     """Score and sample the best checkpoint into scores.json and samples/best; return the table and the picture.
 
-    The model is left with the best averaged weights.
+    The model is left with the best averaged weights. If it cannot be sampled, that is reported; there is no picture.
 
     Raises:
         Interrupted: if a signal comes meanwhile.
+        RunError: if something cannot be written.
     """
 
     def watched(what: str) -> Progress:
@@ -80,7 +114,11 @@ def final_results(
             "notes": _notes(dataset, table, model),
         },
     )
-    return table, draw_samples(model, recipe, run, "best", watched("sampling"))
+    found = attempt(lambda: draw_samples(model, recipe, run, "best", watched("sampling")))
+    if isinstance(found, Path):
+        return table, found
+    reporter.problem(f"of the best checkpoint, {found.text}")
+    return table, None
 
 
 def _scores(

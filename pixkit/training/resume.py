@@ -29,9 +29,9 @@ SAFE = (
 class LoopState:
     """What a checkpoint says beside weights; plain data.
 
-    `step` steps were made; scores are done up to step `evaluated` and samples up to `sampled`; the best
-    validation nats so far are `best_nats`, of `best_step`, `stale` scorings ago. Without a likelihood, what
-    checkpoints are compared by stands in their place.
+    `step` steps were made; scores are done up to step `evaluated` and samples, drawn or tried in vain, up to
+    `sampled`; the best validation nats so far are `best_nats`, of `best_step`, `stale` scorings ago. Without a
+    likelihood, what checkpoints are compared by stands in their place.
     """
 
     step: int = 0

@@ -18,6 +18,7 @@ from pixkit.recipe.schema import TrainConfig
 from pixkit.runs.checkpoint import load_model, non_finite
 from pixkit.training.optim import TrainedPhase, clip, gradient_norm, rate_factor, trained_phases
 from pixkit.training.precision import Arithmetic
+from pixkit.training.rollback import Rollback
 
 CALIBRATION_BATCHES = 16
 """Training batches that BatchNorm statistics of averaged weights are taken from."""
@@ -49,6 +50,7 @@ class Stepper:
         self.phases = trained_phases(model, config)
         self.arithmetic = Arithmetic.of(config)
         self._seed = seed
+        self._rollback = Rollback(model)
         labels = sequence.dataset.labels("train")
         self._sequences = {
             trained.name: BatchSequence(
@@ -100,6 +102,7 @@ class Stepper:
         Raises:
             NonFiniteStep: before the update of the phase whose loss or gradient is not finite.
         """
+        self._rollback.keep()
         self.model.train()
         batches = self.batches(step)
         row: dict[str, float] = {}
@@ -111,6 +114,16 @@ class Stepper:
         if "nats" in row:
             row["bits_per_dim"] = self.model.spec.bits_per_dim(row["nats"])
         return row
+
+    def undo(self) -> bool:
+        """After a step that failed, bring the model back to where it was before; its gradients are let go.
+
+        Returns:
+            False if that cannot be done: it had begun to update, or something else wrote to the weights.
+        """
+        for trained in self.phases:
+            trained.optimizer.zero_grad(set_to_none=True)
+        return self._rollback.restore()
 
     def _phase(self, trained: TrainedPhase, number: int, step: int, batches: list[Batch]) -> dict[str, float]:
         parameters = list(trained.parameters.values())
@@ -136,6 +149,7 @@ class Stepper:
         if self.config.clip is not None:
             clip(parameters, norm, self.config.clip)
         rate = trained.set_rate(rate_factor(self.config.schedule, step, self.config.steps))
+        self._rollback.drop()
         trained.optimizer.step()
         return {**means, "lr": rate, "grad_norm": float(norm)}
 

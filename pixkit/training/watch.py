@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import contextlib
 import signal
+import sys
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import FrameType, TracebackType
 from typing import Any
 
 import pluggy
+
+from pixkit.components.attempt import one_line
+from pixkit.errors import PluginError
 
 
 class Reporter:
@@ -17,6 +22,10 @@ class Reporter:
 
     def message(self, text: str) -> None:
         """Something worth a line."""
+
+    def problem(self, text: str) -> None:
+        """Something went wrong that does not end the build by itself; a message, unless overridden."""
+        self.message(text)
 
     def loading(self, what: str, done: int, total: int) -> None:
         """Data are being read or fetched; `total` is 0 where it is unknown."""
@@ -44,35 +53,71 @@ class Reporter:
 
 
 class TrainHooks:
-    """Calls the `pixkit_train_...` hooks of every plugin; one that fails is reported once and called no more."""
+    """Calls the `pixkit_train_...` hooks of every plugin; one that fails is reported once and called no more.
+
+    What they print goes to stderr, since stdout is for data.
+    """
 
     def __init__(self, manager: pluggy.PluginManager, report: Callable[[str], None]) -> None:
         self._manager = manager
         self._report = report
         self._failed: set[str] = set()
 
-    def call(self, hook: str, **arguments: Any) -> None:
-        """Call `pixkit_train_<hook>` of every plugin that has it. Each gets its own copy of a row of metrics."""
+    def call(self, hook: str, **arguments: Any) -> bool:
+        """Call `pixkit_train_<hook>` of every plugin that has it; return whether all went well.
+
+        Each gets its own copy of a row of metrics.
+        """
         name = f"pixkit_train_{hook}"
         plugins = {impl.plugin_name: impl.plugin for impl in getattr(self._manager.hook, name).get_hookimpls()}
+        before = len(self._failed)
         for plugin_name, plugin in plugins.items():
             if plugin_name in self._failed:
                 continue
             others = [other for other in plugins.values() if other is not plugin]
             own = {key: dict(value) if isinstance(value, dict) else value for key, value in arguments.items()}
             try:
-                self._manager.subset_hook_caller(name, others)(**own)
-            except Exception as error:  # a plugin may raise anything; training goes on
+                with contextlib.redirect_stdout(sys.stderr):
+                    self._manager.subset_hook_caller(name, others)(**own)
+            except STOPS:
+                raise
+            except BaseException as error:  # a plugin may raise anything, SystemExit too; training goes on
                 self._failed.add(plugin_name)
-                self._report(f"{plugin_name}: {name} failed ({type(error).__name__}: {error}); it is called no more")
+                self._report(f"{plugin_name}: {name} failed ({one_line(error)}); it is called no more")
+        return len(self._failed) == before
 
 
 class Interrupted(Exception):
     """Raised where work that will be done again can be left; the loop catches it and saves."""
 
 
+class Terminated(SystemExit):
+    """Raised by a second SIGTERM: a SystemExit that no component brought about."""
+
+
+STOPS = (KeyboardInterrupt, Terminated, Interrupted)
+"""What is raised to stop a build, and is no error of the code that it is raised in."""
+
+
+@contextlib.contextmanager
+def no_exit() -> Iterator[None]:
+    """Let no component end the process: with `sys.exit(0)` a build would seem to have succeeded.
+
+    Raises:
+        PluginError: in the place of a SystemExit, or of whatever else is not an Exception and does not stop a build.
+    """
+    try:
+        yield
+    except (Exception, *STOPS):
+        raise
+    except BaseException as error:
+        raise PluginError(
+            "a component tried to end the process", found=one_line(error), expected="an error that says what is wrong"
+        ) from error
+
+
 class Interrupt:
-    """While entered, SIGINT and SIGTERM set `signal`; a second one raises KeyboardInterrupt or SystemExit(143).
+    """While entered, SIGINT and SIGTERM set `signal`; a second one raises KeyboardInterrupt or Terminated(143).
 
     Python delivers signals to the main thread only: entered in another, it leaves them alone.
     """
@@ -103,5 +148,5 @@ class Interrupt:
         if self.signal is not None:
             if number == signal.SIGINT:
                 raise KeyboardInterrupt
-            raise SystemExit(128 + number)
+            raise Terminated(128 + number)
         self.signal = number

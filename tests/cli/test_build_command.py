@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from pixkit.models.autoregressive import AutoregressiveModel
 from pixkit.runs.run import Run
 
 FILES = {"recipe.yaml", "recipe.lock.yaml", "env.json", "metrics.jsonl", "scores.json", "last", "best"}
@@ -123,3 +124,49 @@ def test_a_signal_stops_a_build_that_can_be_resumed(pixkit, spawn, workplace, nu
     outcome = pixkit(*shlex.split(resume))
     assert outcome.code == 0, outcome.err
     assert Run.open("runs/tiny").steps()[-1] == 400
+
+
+LEAVING = """
+import sys
+
+@pixkit.hookimpl
+def pixkit_train_step(step):
+    print("a hook says")
+    if step == 2:
+        sys.exit(0)
+"""
+
+
+def test_a_hook_that_prints_and_leaves_ends_no_build_and_spoils_no_json(pixkit, workplace, install):
+    install("leaving", LEAVING)
+    outcome = pixkit("build", "tiny.yaml", "-o", "here", "--json", "-q")
+    assert outcome.code == 0, outcome.err
+    assert json.loads(outcome.out)["scores"]
+    assert outcome.err.count("a hook says") == 2
+    assert "pixkit_train_step failed (SystemExit: 0)" in outcome.err
+    assert Run(Path("here")).checkpoint("last").name == "step-6"
+
+
+def test_a_sampler_that_fails_costs_no_training_and_no_scores(pixkit, workplace, monkeypatch):
+    def leave(self, request):
+        raise MemoryError
+
+    monkeypatch.setattr(AutoregressiveModel, "draw", leave)
+    outcome = pixkit("build", "tiny.yaml", "-o", "here")
+    assert outcome.code == 0, outcome.err
+    assert re.search(r"^samples +none$", outcome.out, re.M)
+    assert outcome.err.count("could not be drawn") == 2
+    assert "sample.batch_size" in outcome.err
+    assert json.loads(pixkit("build", "here", "--resume", "--json", "-q").out)["samples"] is None
+
+
+@pytest.mark.parametrize(("error", "code"), [(SystemExit(0), 4), (MemoryError(), 2), (ValueError("a bug"), 1)])
+def test_a_score_that_fails_stops_a_build_that_has_saved(pixkit, workplace, monkeypatch, error, code):
+    def leave(self, batch):
+        raise error
+
+    monkeypatch.setattr(AutoregressiveModel, "score", leave)
+    outcome = pixkit("build", "tiny.yaml", "-o", "here")
+    assert outcome.code == code, outcome.err
+    assert "step 3 is saved: --resume goes on from there" in outcome.err
+    assert Run(Path("here")).checkpoint("last").name == "step-3"

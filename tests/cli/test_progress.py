@@ -36,6 +36,22 @@ def test_quiet_progress_says_nothing(capsys):
     assert (captured.out, captured.err) == ("", "")
 
 
+def test_a_problem_is_said_under_q_too(capsys):
+    with show_progress(quiet=True) as quiet:
+        quiet.problem("no samples")
+    assert capsys.readouterr().err == "pixkit: no samples\n"
+    bar = ProgressBar()
+    bar.problem("no [x] samples")
+    assert "no [x] samples" in capsys.readouterr().err
+
+
+def test_what_is_printed_meanwhile_goes_to_stderr(capsys):
+    with show_progress(quiet=True):
+        print("a component says")
+    print("data")
+    assert capsys.readouterr() == ("data\n", "a component says\n")
+
+
 def test_without_a_terminal_there_are_lines(capsys):
     with show_progress(quiet=False) as lines:
         lines.say("[B, C] is not markup")

@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+from torch.utils._python_dispatch import TorchDispatchMode
 from toys import NormedToy, Toy, toy_model, toy_recipe
 
 from pixkit.layers.modes import evaluating
@@ -40,12 +41,51 @@ def test_the_model_is_left_as_it_was_bit_for_bit():
         model.logits.add_(1)
         model.norm.running_mean.add_(0.3)
     before = {name: value.clone() for name, value in model.state_dict().items()}
+    average = {name: value.clone() for name, value in ema.average.items()}
     with pytest.raises(KeyError), ema.in_place(model, lambda: dataset.batches("train", 11)):
-        assert torch.equal(model.logits, ema.average["logits"])
+        assert torch.equal(model.logits, average["logits"])
         assert not torch.equal(model.norm.running_mean, before["norm.running_mean"])
         raise KeyError
     for name, value in model.state_dict().items():
         assert torch.equal(value, before[name]), name
+    for name, value in ema.average.items():
+        assert torch.equal(value, average[name]), name
+
+
+def test_averaged_weights_are_in_place_without_a_copy_of_the_model():
+    """The most that is allocated at a time is the largest of them."""
+    model = torch.nn.Sequential(*(torch.nn.Linear(64, 64) for _ in range(20)))
+    ema = Ema(model, 0.5)
+    taken = []
+
+    class Allocations(TorchDispatchMode):
+        def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+            result = func(*args, **(kwargs or {}))
+            if isinstance(result, torch.Tensor) and "copy_" not in func.name() and not func.is_view:
+                taken.append(result.untyped_storage().nbytes())
+            return result
+
+    with Allocations(), ema.in_place(model, list):
+        pass
+    assert sum(taken) == 64 * 64 * 4
+
+
+def test_statistics_that_cannot_be_taken_leave_everything_as_it_was():
+    model, dataset = toy_model(toy_recipe(NormedToy))
+    ema = Ema(model, 0.5)
+    with torch.no_grad():
+        model.logits.add_(1)
+    before = {name: value.clone() for name, value in model.state_dict().items()}
+
+    def calibration():
+        yield next(dataset.batches("train", 11))
+        raise MemoryError
+
+    with pytest.raises(MemoryError), ema.in_place(model, calibration):
+        pytest.fail("there are no statistics to go in with")
+    assert all(torch.equal(value, before[name]) for name, value in model.state_dict().items())
+    assert model.norm.momentum == 0.1
+    assert model.training and model.norm.training
 
 
 def test_statistics_are_taken_once_after_each_update():
@@ -81,10 +121,12 @@ def test_tied_weights_are_averaged_once():
     model.twin = model.logits
     ema = Ema(model, 0.5)
     assert "twin" not in ema.average
+    average = ema.average["logits"].clone()
     with torch.no_grad():
         model.logits.add_(1)
     with ema.in_place(model, list):
-        assert torch.equal(model.twin, ema.average["logits"])
+        assert torch.equal(model.twin, average)
+    assert torch.equal(ema.average["logits"], average)
 
 
 def test_recalibration_takes_plain_averages_over_the_batches():

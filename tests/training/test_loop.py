@@ -5,9 +5,9 @@ import math
 import os
 import shutil
 
-import pluggy
 import pytest
 import torch
+from toy_runs import interrupted, manager_with, resumed, same, trained
 from toys import (
     Exploding,
     Measured,
@@ -22,48 +22,12 @@ from toys import (
     toy_recipe,
     toy_trainer,
 )
-from untimed import untimed
 
 from pixkit.components import hookspecs
 from pixkit.errors import CheckpointError, NonFiniteError, RunError
 from pixkit.runs import checkpoint
 from pixkit.runs.metrics import read_rows
 from pixkit.training.watch import Interrupt
-
-
-def trained(folder, recipe, **options):
-    trainer = toy_trainer(folder, recipe, **options)
-    begin(trainer)
-    trainer.train()
-    return trainer
-
-
-def interrupted(folder, recipe, step):
-    interrupt = Interrupt()
-    trainer = trained(folder, recipe, interrupt=interrupt, reporter=StopAt(interrupt, step))
-    assert trainer.state.step == step
-    return trainer
-
-
-def resumed(folder, recipe, **options):
-    trainer = toy_trainer(folder, recipe, **options)
-    torch.manual_seed(999)
-    trainer.restore()
-    trainer.train()
-    return trainer
-
-
-def same(left, right):
-    """Whether two runs came to the same bytes, rows and samples."""
-    assert contents(left.run) == contents(right.run)
-    assert untimed(left.run.rows()) == untimed(right.run.rows())
-    pictures = {name: (left.run.samples / name).read_bytes() for name in os.listdir(left.run.samples)}
-    assert pictures == {name: (right.run.samples / name).read_bytes() for name in os.listdir(right.run.samples)}
-    assert left.state == right.state
-    for which in ("best", "last"):
-        folders = [trainer.run.checkpoint(which) for trainer in (left, right)]
-        assert folders[0].name == folders[1].name
-        assert checkpoint.verify(folders[0]) == checkpoint.verify(folders[1])
 
 
 @pytest.mark.parametrize(
@@ -249,10 +213,10 @@ def test_what_is_not_finite_leaves_the_last_good_checkpoint(tmp_path, what):
     assert caught.value.exit_code == 5
     assert str(trainer.run.nonfinite) in str(caught.value)
     told = json.loads(trainer.run.nonfinite.read_text())
-    assert (told["step"], told["phase"], told["last_checkpoint"]) == (7, "likelihood", 5)
+    assert (told["step"], told["phase"], told["last_checkpoint"]) == (7, "likelihood", 6)
     expected = [batch.indices.tolist() for batch in trainer.stepper.batches(7)]
     assert told["indices"] == expected
-    assert trainer.run.checkpoint("last").name == "step-5"
+    assert trainer.run.checkpoint("last").name == "step-6"
     checkpoint.verify(trainer.run.checkpoint("last"))
     assert [row["step"] for row in trainer.run.rows()][-1] == 6
 
@@ -373,14 +337,6 @@ def test_a_signal_before_the_first_step_saves_nothing(tmp_path):
     trainer = trained(tmp_path / "run", toy_recipe(), interrupt=interrupt)
     assert trainer.state.step == 0
     assert trainer.run.steps() == []
-
-
-def manager_with(*plugins):
-    manager = pluggy.PluginManager("pixkit")
-    manager.add_hookspecs(hookspecs)
-    for number, plugin in enumerate(plugins):
-        manager.register(plugin, f"plugin{number}")
-    return manager
 
 
 class Watching:

@@ -187,7 +187,7 @@ def toy_trainer(folder, recipe, *, interrupt=None, reporter=None, manager=None, 
         Stepper(model.to(device), sequence, recipe.train, recipe.seed, device),
         interrupt=interrupt or Interrupt(),
         reporter=reporter,
-        hooks=TrainHooks((manager or Plugins().manager), reporter.message),
+        hooks=TrainHooks((manager or Plugins().manager), reporter.problem),
     )
 
 

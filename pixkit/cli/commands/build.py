@@ -98,7 +98,8 @@ def _report(result: builds.BuildResult, loaded: LoadedRecipe, as_json: bool) -> 
         say(f"stopped and saved; to go on: {following}" if following else "stopped before training")
     else:
         emit(f"{printable(headline(rows))}\n\n{score_table(rows)}\n")
-        emit(pairs({"samples": shown_path(result.grid_path or run), "next": following or ""}))
+        samples = "none" if result.grid_path is None else shown_path(result.grid_path)
+        emit(pairs({"samples": samples, "next": following or ""}))
 
 
 def _report_dry(found: builds.DryRun, as_json: bool) -> None:
@@ -133,6 +134,10 @@ class _Reporter(Reporter):
     def message(self, text: str) -> None:
         """A remark."""
         self._progress.say(text)
+
+    def problem(self, text: str) -> None:
+        """Something went wrong."""
+        self._progress.problem(text)
 
     def loading(self, what: str, done: int, total: int) -> None:
         """Data are being read or fetched."""

@@ -1,0 +1,106 @@
+"""When training fails: what it had made is saved first, and it is said what was kept."""
+
+from __future__ import annotations
+
+import gc
+import traceback
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import NamedTuple
+
+import torch
+
+from pixkit.components.attempt import one_line
+from pixkit.errors import RunError
+from pixkit.runs.run import Run
+from pixkit.training.memory import is_exhausted
+from pixkit.training.step import NonFiniteStep
+from pixkit.training.watch import STOPS, Reporter
+
+
+@contextmanager
+def rescuing(
+    save: Callable[[], bool], progress: Callable[[], tuple[int, int]], run: Run, reporter: Reporter
+) -> Iterator[None]:
+    """Save before an error goes its way; nonfinite.json says where a step was not finite.
+
+    The error is raised as it came, whatever becomes of saving. What stops a build (`STOPS`) stops it at once.
+
+    Args:
+        save: saves the steps that were made; returns False if they are lost, because the weights are not those of any.
+        progress: the steps that were made, and the step of the last checkpoint, 0 if there is none.
+        run: the run.
+        reporter: told what was kept.
+    """
+    try:
+        yield
+    except STOPS:
+        raise
+    except BaseException as error:
+        release(error)
+        lost = ""
+        try:
+            if not save():
+                lost = "the step that failed had begun to change the weights"
+        except Exception as another:
+            lost = f"they could not be saved ({one_line(another)})"
+        made, saved = progress()
+        with suppress(Exception):
+            _tell(reporter, lost, made, saved)
+        if isinstance(error, NonFiniteStep):
+            with suppress(RunError):
+                run.write_json(run.nonfinite, {**error.details, "last_checkpoint": saved or None})
+                error.where = str(run.nonfinite)
+        raise
+
+
+def _tell(reporter: Reporter, lost: str, made: int, saved: int) -> None:
+    kept = f"step {saved} is saved: --resume goes on from there" if saved else "--resume starts anew"
+    if made > saved:
+        reporter.problem(f"steps {saved + 1} to {made} are lost, for {lost}; {kept}")
+    elif saved:
+        reporter.message(kept)
+
+
+def release(error: BaseException) -> None:
+    """Let go of what an error about memory still holds: the variables of the functions that it went through."""
+    chain = list(_chain(error))
+    if not any(map(is_exhausted, chain)):
+        return
+    for link in chain:
+        traceback.clear_frames(link.__traceback__)
+    gc.collect()
+    if torch.cuda.is_initialized():
+        torch.cuda.empty_cache()
+
+
+def _chain(error: BaseException | None) -> Iterator[BaseException]:
+    """An error, and those that it came from."""
+    while error is not None:
+        yield error
+        error = error.__cause__ or error.__context__
+
+
+class Trouble(NamedTuple):
+    """Why there are no samples: the kind of error, and a line about it."""
+
+    kind: str
+    text: str
+
+
+def attempt(draw: Callable[[], Path]) -> Path | Trouble:
+    """The samples' picture, or why there is none: a component may raise anything, and training goes on.
+
+    Raises:
+        RunError: if they cannot be written, which is a matter of the disk and not of sampling.
+    """
+    try:
+        return draw()
+    except (*STOPS, RunError):
+        raise
+    except BaseException as error:
+        hint = "; try: a smaller sample.batch_size or sample.count" if any(map(is_exhausted, _chain(error))) else ""
+        text = f"the samples could not be drawn: {one_line(error)}{hint}"
+        release(error)
+        return Trouble(type(error).__name__, text)
