@@ -105,7 +105,8 @@ class Run:
         try:
             with locked(run.path / BUILD_LOCK, break_lock=break_lock, say=say, check=check) as held:
                 check_target(run.path, run.started, resume=resume, overwrite=overwrite)
-                own.check_own(run.path)
+                with writing(run.path):
+                    own.check_own(run.path)
                 run._held = held
                 if held.stale:
                     # The build before, should it still be there, cannot rename what it was about to rename.

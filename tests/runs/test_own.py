@@ -1,6 +1,9 @@
 """A run touches only its own files."""
 
+import contextlib
+import errno
 import os
+from pathlib import Path
 
 import pytest
 import torch
@@ -236,6 +239,38 @@ def test_a_users_file_in_a_checkpoint_stays_when_that_is_removed_or_written_agai
     save(run, 1)
     assert run.steps() == [1]
     assert (run.checkpoint_folder(1) / "notes.txt").read_text() == "mine"
+
+
+@pytest.mark.parametrize("act", [lambda run: run.forget([1]), lambda run: save(run, 1), overwrite])
+def test_a_users_file_survives_a_failure_at_any_change_of_the_file_system(tmp_path, monkeypatch, act):
+    failures = 0
+    for number in range(100):
+        run = built(tmp_path / str(number))
+        add(run, "checkpoints/step-1/notes.txt")
+        calls = 0
+
+        def failing(real, number=number):
+            def call(*given, **options):
+                nonlocal calls
+                calls += 1
+                if calls == number + 1:
+                    raise OSError(errno.EIO, os.strerror(errno.EIO))
+                return real(*given, **options)
+
+            return call
+
+        with monkeypatch.context() as patch:
+            for name in ("rename", "unlink", "mkdir", "rmdir"):
+                patch.setattr(Path, name, failing(getattr(Path, name)))
+            with contextlib.suppress(RunError, OSError):
+                act(run)
+        failures += calls > number
+        resume(run)
+        assert [path.read_text() for path in run.checkpoints.rglob("notes.txt")] == ["mine"], number
+        assert not [path for path in run.path.rglob("*") if ".tmp" in path.name], number
+        if calls <= number:
+            break
+    assert 5 < failures < 100
 
 
 @pytest.mark.parametrize("name", [".draft.tmp.txt", ".notes.7.tmp", ".step-1.tmp", "samples"])
