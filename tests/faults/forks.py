@@ -102,19 +102,13 @@ class Nursery:
         self._process.stdin.flush()
         return self._process.stdout.readline()
 
-    def start(self, folder, *arguments, die_at=None, close=(), unread=(), lease=None):
+    def start(self, folder, *arguments, die_at=None, close=(), unread=(), lease=None, limit=0):
         """Start `pixkit ARGUMENTS...` in a folder; the nursery says what the options mean."""
         self._count += 1
         name = f"command-{self._count}"
         run = [str(argument) for argument in arguments]
-        pid = int(
-            self.ask(
-                {
-                    **{"run": run, "folder": str(folder), "name": name},
-                    **{"die_at": die_at, "close": close, "unread": unread, "lease": lease},
-                }
-            )
-        )
+        options = {"die_at": die_at, "close": close, "unread": unread, "lease": lease, "limit": limit}
+        pid = int(self.ask({"run": run, "folder": str(folder), "name": name, **options}))
         self.started.append(Command(self, folder, name, pid))
         return self.started[-1]
 

@@ -1,11 +1,12 @@
 """A process that has torch in memory and forks commands of pixkit on request: starting one takes no time.
 
 It reads requests from stdin, a JSON object a line, and answers each with a line:
-- {"run": [ARGUMENTS], "folder": F, "name": N, "die_at": K or null, "close": [...], "unread": [...], "lease": L}: start
-  `pixkit ARGUMENTS` in the folder F, with stdout and stderr in N.out and N.err there; answers the process number.
-  With die_at the process kills itself before its K-th change of the file system, and N.changes counts the
-  changes. Standard streams of the numbers in `close` are closed, those in `unread` are pipes that nobody reads.
-  With a number L the process finds no locks of the system's, and its leases last that many seconds.
+- {"run": [ARGUMENTS], "folder": F, "name": N, "die_at": K or null, "close": [...], "unread": [...], "lease": L,
+  "limit": S}: start `pixkit ARGUMENTS` in the folder F, with stdout and stderr in N.out and N.err there; answers the
+  process number. With die_at the process kills itself before its K-th change of the file system, and N.changes counts
+  the changes. Standard streams of the numbers in `close` are closed, those in `unread` are pipes that nobody reads.
+  With a number L the process finds no locks of the system's, and its leases last that many seconds. After S seconds,
+  if that is not 0, it is ended.
 - {"wait": PID}: answers the exit code once the process has ended, -9 if it was killed.
 """
 
@@ -59,6 +60,7 @@ def run(request):
     from pixkit.cli.main import main
 
     os.chdir(request["folder"])
+    signal.alarm(request["limit"])
     for descriptor, suffix in ((1, "out"), (2, "err")):
         os.dup2(os.open(f"{request['name']}.{suffix}", os.O_WRONLY | os.O_CREAT | os.O_TRUNC), descriptor)
     os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
