@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Callable
 from pathlib import Path
@@ -48,7 +49,7 @@ def _named(run: Path, which: str) -> str:
     if which not in POINTERS:
         return which
     for pointer in (run / which, run / "last"):
-        if pointer.exists():
+        if os.path.lexists(pointer):
             return read_line(pointer, STEP, "step-250")
     names = [f"step-{step}" for step in steps_in(run / "checkpoints")]
     if not names:

@@ -166,7 +166,8 @@ def _first(failure: ValidationError) -> dict[str, str]:
     key = ".".join(map(str, problem["loc"]))
     if problem["type"] == "missing":
         return {"message": f"the key '{key}' is missing"}
-    found, expected = reprlib.repr(problem["input"]), problem["msg"].removeprefix("Input should be ")
+    found = reprlib.repr(problem["input"])
+    expected = problem["msg"].removeprefix("Input should be ").removeprefix("Value error, ")
     if problem["type"] in ("model_type", "dict_type"):
         expected = "a mapping"
     message = f"the key '{key}' is wrong" if key else "it does not say what it should"

@@ -17,6 +17,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -29,7 +30,7 @@ from pixkit.runs import own
 from pixkit.runs.lock import Held, check_target, ignored, locked
 from pixkit.runs.own import BUILD_LOCK
 from pixkit.runs.pointers import reading
-from pixkit.runs.reading import first_line
+from pixkit.runs.reading import MOST_TEXT, RunFile, first_line
 
 if TYPE_CHECKING:
     from pixkit.components.registry import Registry
@@ -63,7 +64,10 @@ class Run:
         run = cls(Path(path))
         if not run.started:
             raise RunError(
-                "not a pixkit run", where=str(path), expected="a folder with a recipe.lock.yaml that pixkit wrote"
+                "not a pixkit run",
+                where=str(path),
+                found=run._instead(),
+                expected="a folder with a recipe.lock.yaml that pixkit wrote",
             )
         return run
 
@@ -140,6 +144,16 @@ class Run:
         self.check()
         with writing(path, self.check):
             yield
+
+    def _instead(self) -> str | None:
+        """What is in place of the lock in a folder that may have been a run; None if that is nothing."""
+        if not os.path.lexists(self._lock):
+            return f"no {self._lock.name}, but other files of a run" if own.resembles_run(self.path) else None
+        try:
+            RunFile(self._lock, MOST_TEXT).text()
+        except RunError as error:
+            return f"a {self._lock.name} that cannot be read: {error.found}"
+        return f"a {self._lock.name} that does not begin as pixkit's do"
 
     def start(self, recipe_text: str, settings: dict[str, Any], environment: dict[str, Any]) -> list[str]:
         """Begin a new run: remove what an older one left, write recipe, lock and environment.

@@ -2,29 +2,41 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Any
 
-from pixkit.errors import UsageError
+from pixkit.errors import RunError, UsageError
+from pixkit.runs.own import resembles_run
 from pixkit.runs.run import Run
 
 
 def find_runs(folder: str | Path) -> list[Run]:
-    """The runs in a folder by name, the folder itself first if it is one.
+    """The runs in a folder by name, the folder itself first if it is one; those that are damaged, too.
 
     Raises:
         UsageError: if there is no such folder.
+        RunError: if it cannot be read.
     """
     top = Path(folder)
-    if not top.is_dir():
+    if not os.path.isdir(top):
         raise UsageError("there is no such folder", where=str(folder))
-    runs = [Run(path) for path in (top, *sorted(top.iterdir())) if path.is_dir()]
-    return [run for run in runs if run.started]
+    try:
+        inside = sorted(top.iterdir())
+    except OSError as error:
+        raise RunError("cannot be read", where=str(folder), found=error.strerror or str(error)) from None
+    runs = [Run(path) for path in (top, *inside) if os.path.isdir(path)]
+    return [run for run in runs if run.started or resembles_run(run.path)]
 
 
 def summary(run: Run) -> dict[str, Any]:
-    """What a run is and how it scored, as plain data; neither torch nor the plugins are needed."""
-    settings = run.settings()
+    """What a run is and how it scored, as plain data; neither torch nor the plugins are needed.
+
+    Raises:
+        RunError: if it is damaged.
+        CheckpointError: if what it has is not what its `best` or `last` says.
+    """
+    settings = Run.open(run.path).settings()
     lock, environment = settings["lock"], run.environment()
     steps = run.steps()
     return {

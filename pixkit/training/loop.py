@@ -5,11 +5,10 @@ from __future__ import annotations
 import time
 from collections.abc import Generator
 from contextlib import AbstractContextManager, closing, nullcontext
-from dataclasses import asdict, fields, replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
-from pixkit.errors import CheckpointError
 from pixkit.recipe.schema import Recipe
 from pixkit.runs import checkpoint
 from pixkit.runs.metrics import MetricsLog, plain
@@ -68,8 +67,7 @@ class Trainer:
         """
         folder = folder or self.run.checkpoint("last")
         manifest = checkpoint.read_manifest(folder)
-        if set(manifest.state) != {field.name for field in fields(LoopState)}:
-            raise CheckpointError("the loop's state is another version's", where=str(folder))
+        state = LoopState.saved(manifest, str(folder))
         checkpoint.load_model(self.model, checkpoint.read_tensors(folder, manifest, "model"), str(folder))
         load_optimizer_tensors(self.stepper.phases, checkpoint.read_tensors(folder, manifest, "optimizer"), str(folder))
         self.begin()
@@ -77,7 +75,7 @@ class Trainer:
             averages = checkpoint.read_tensors(folder, manifest, "ema")
             checkpoint.check_fit(self.model, averages, str(folder))
             self.ema.load(averages)
-        self.state = LoopState(**manifest.state)
+        self.state = state
         self._saved = replace(self.state)
         self._scores = manifest.metrics
         self._look_for_best()

@@ -110,6 +110,7 @@ def locked_choice(lock: dict[str, Any], where: str) -> Choice:
         precision, memory_format = found["precision"], found["memory_format"]
         if precision not in PRECISIONS or memory_format not in MEMORY_FORMATS:
             raise ValueError
-        return Choice(Arithmetic(precision, memory_format), str(found["reason"]), dict(found["seconds"]))
-    except (TypeError, ValueError, KeyError):
+        seconds = {str(name): float(value) for name, value in found["seconds"].items()}
+        return Choice(Arithmetic(precision, memory_format), str(found["reason"]), seconds)
+    except (TypeError, ValueError, KeyError, AttributeError):
         raise RunError("not an arithmetic", where=f"{where}, lock.arithmetic", found=str(found)) from None

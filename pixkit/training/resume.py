@@ -6,9 +6,13 @@ import math
 from dataclasses import dataclass
 from typing import Any
 
-from pixkit.errors import RunError
+from pydantic import model_validator
+
+from pixkit.errors import CheckpointError, RunError
 from pixkit.recipe import Change, diff
 from pixkit.recipe.schema import Recipe
+from pixkit.runs.manifest import Manifest
+from pixkit.runs.records import Count, Record, typed
 
 SAFE = (
     "train.steps",
@@ -41,6 +45,20 @@ class LoopState:
     best_nats: float | None = None
     stale: int = 0
 
+    @classmethod
+    def saved(cls, manifest: Manifest, where: str) -> LoopState:
+        """What a checkpoint says.
+
+        Raises:
+            CheckpointError: if that cannot be, or lacks something; what a newer pixkit says besides is passed over.
+        """
+        state = typed(_SavedState, manifest.state, f"{where}, the loop's state", error=CheckpointError)
+        if state.step != manifest.step:
+            raise CheckpointError(
+                "the loop's state is another step's", where=where, found=str(state.step), expected=str(manifest.step)
+            )
+        return cls(**state.model_dump())
+
     def judge(self, nats: float) -> None:
         """Note this step's validation nats, and whether they are the best; NaN never is."""
         self.evaluated = self.step
@@ -48,6 +66,25 @@ class LoopState:
             self.best_step, self.best_nats, self.stale = self.step, nats, 0
         else:
             self.stale += 1
+
+
+class _SavedState(Record):
+    """`LoopState` in a manifest."""
+
+    step: Count
+    evaluated: Count
+    sampled: Count
+    best_step: Count | None
+    best_nats: float | None
+    stale: Count
+
+    @model_validator(mode="after")
+    def _possible(self) -> _SavedState:
+        if max(self.evaluated, self.sampled, self.best_step or 0) > self.step:
+            raise ValueError("nothing of a later step")
+        if (self.best_step is None) != (self.best_nats is None):
+            raise ValueError("best_step and best_nats together, or neither")
+        return self
 
 
 def check_changes(locked: dict[str, Any], wanted: Recipe, plain: dict[str, Any]) -> list[Change]:

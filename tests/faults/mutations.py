@@ -15,6 +15,7 @@ from pixkit.runs.run import LOCK_HEADER
 DEEP = 20_000
 """Levels of nesting that no parser should follow."""
 SPARSE = 2**40
+MOVED = "moved"
 HUGE = 10**30
 ODD = (None, True, -1, 0, 7, 1.5, HUGE, 1e300, "", "x", "\n\x1b[31m", [], [1], {}, {"a": 1})
 """What a value may become."""
@@ -22,9 +23,13 @@ ODD = (None, True, -1, 0, 7, 1.5, HUGE, 1e300, "", "x", "\n\x1b[31m", [], [1], {
 
 @dataclass(frozen=True)
 class Mutation:
-    """A change to the file `file`, whose path within the run is given; `apply` is called with its full path."""
+    """A change to the file `file`, whose path within the run is given; `apply` is called with its full path.
+
+    `sort` is kind, bytes, or saying: it is another kind of file, has other bytes, or is whole and says odd things.
+    """
 
     file: str
+    sort: str
     name: str
     apply: Callable[[Path], None]
 
@@ -35,8 +40,16 @@ class Mutation:
 def mutations(run, file):
     """All mutations of a file of a sound run: of its kind, of its bytes, and of what it says."""
     content = (run / file).read_bytes()
-    found = [*_kinds(), *_damaged(content, random.Random(file)), *_said(Path(file).name, content)]
-    return [Mutation(file, name, change if callable(change) else _writing(change)) for name, change in found]
+    sorts = {
+        "kind": _kinds(),
+        "bytes": _damaged(content, random.Random(file)),
+        "saying": _said(Path(file).name, content),
+    }
+    return [
+        Mutation(file, sort, name, change if callable(change) else _writing(change))
+        for sort, found in sorts.items()
+        for name, change in found
+    ]
 
 
 def _kinds():
@@ -47,7 +60,7 @@ def _kinds():
     yield "a device", lambda path: (path.unlink(), path.symlink_to("/dev/zero"))
     yield "a link to nowhere", lambda path: (path.unlink(), path.symlink_to("absent"))
     yield "a link to itself", lambda path: (path.unlink(), path.symlink_to(path.name))
-    yield "a link to the same", lambda path: (path.rename(path.with_name("moved")), path.symlink_to("moved"))
+    yield "a link to the same", lambda path: (path.rename(path.with_name(MOVED)), path.symlink_to(MOVED))
     yield "sparse", lambda path: os.truncate(path, SPARSE)
     if os.geteuid() != 0:
         yield "not to be read", lambda path: path.chmod(0)

@@ -3,21 +3,24 @@
 And where it says that all is well, the answer is the sound run's. PIXKIT_LONG=1 tries every mutation.
 """
 
+import itertools
+import json
+import os
 import random
 import shutil
 from dataclasses import dataclass
 
 import pytest
 from forks import LONG, scratch
-from mutations import mutations
+from mutations import MOVED, mutations
 
 from pixkit.errors import PixkitError
 from pixkit.runs.run import Run
 
-CASES = 45
+CASES = 36
 """Of each command that reads; those that compute more take longer."""
-MOST = 300
-"""Of each file and command, even then: a lock can be changed in a thousand places."""
+MOST = int(os.environ.get("PIXKIT_MUTATIONS", "300"))
+"""Of each file and command in the long form: a lock can be changed in a thousand places."""
 SECONDS = 60
 """After which a command hangs: the slowest takes one."""
 RECIPE = """\
@@ -35,6 +38,7 @@ LOCK, GIVEN, MACHINE, TABLE = "recipe.lock.yaml", "recipe.yaml", "env.json", "sc
 NEWEST = "checkpoints/step-4"
 SHOWN = (LOCK, MACHINE, TABLE, "best")
 WEIGHTS = (LOCK, "best", f"{NEWEST}/manifest.json", f"{NEWEST}/ema.safetensors")
+SORTS = ("kind", "bytes", "saying")
 GOING_ON = (LOCK, GIVEN, MACHINE, "metrics.jsonl", "last", *WEIGHTS[2:], f"{NEWEST}/optimizer.safetensors")
 
 
@@ -75,7 +79,7 @@ COMMANDS = {
     "go on": Reading(
         ("build", "run", "--resume", "train.steps=5", "--json", "-q"),
         GOING_ON,
-        cases=24,
+        cases=48,
         writes="run/checkpoints/step-5/model.safetensors",
     ),
     "replace": Reading(
@@ -103,9 +107,18 @@ class Place:
             self.expected[name] = self.outcome(reading)
         self.restore()
 
-    def restore(self):
-        shutil.rmtree(self.run, ignore_errors=True)
-        shutil.copytree(self.sound, self.run)
+    def restore(self, file=None):
+        """Bring back the whole run, or one file of it."""
+        if file is None:
+            shutil.rmtree(self.run, ignore_errors=True)
+            shutil.copytree(self.sound, self.run)
+            return
+        for path in (self.run / file, (self.run / file).with_name(MOVED)):
+            if path.is_dir() and not path.is_symlink():
+                path.rmdir()
+            else:
+                path.unlink(missing_ok=True)
+        shutil.copyfile(self.sound / file, self.run / file)
 
     def outcome(self, reading):
         """Exit code, what was printed, the bytes of what was written, and what was said."""
@@ -119,13 +132,16 @@ class Place:
         return code, command.out if reading.told else "", content, command.err
 
     def cases(self, name):
-        """Mutations of the files that a command needs, as many of each, and some of those that it has no use for."""
+        """As many mutations of each file that a command needs, and of each sort; some of files that it does not."""
         reading, chance = COMMANDS[name], random.Random(name)
         spare = [one for file, found in self.mutations.items() if file not in reading.needs for one in found]
-        share = MOST if LONG else -(-reading.cases // len(reading.needs))
-        chosen = chance.sample(spare, share // 2)
+        count = MOST if LONG else -(-reading.cases // len(reading.needs))
+        chosen = chance.sample(spare, count // 2)
         for file in reading.needs:
-            chosen += chance.sample(self.mutations[file], min(share, len(self.mutations[file])))
+            sorts = [[one for one in self.mutations[file] if one.sort == sort] for sort in SORTS]
+            mixed = [chance.sample(sort, len(sort)) for sort in chance.sample(sorts, len(sorts)) if sort]
+            turns = [one for turn in itertools.zip_longest(*mixed) for one in turn if one is not None]
+            chosen += turns[:count]
         return chosen
 
     def settings(self):
@@ -154,11 +170,11 @@ def fault(place, name, mutation):
     another = mutation.file == LOCK and place.settings() != Run.open(place.sound).settings()
     another = another or (mutation.file in ("best", "last") and mutation.name == "missing")
     code, out, content, err = place.outcome(COMMANDS[name])
-    place.restore()
+    place.restore(None if COMMANDS[name].arguments[0] == "build" else mutation.file)
     if code not in (0, 2, 3, 4) or "Traceback" in err:
         return f"exit code {code}: {err[-400:]}"
     if name == "ls":
-        return None if code == 0 and '"sound"' in out else f"exit code {code}: {err[-400:]}"
+        return _listed(place, code, out, tells=another or mutation.file in (MACHINE, TABLE))
     if code and not err.strip() and name != "validate":
         return f"exit code {code} without a word"
     answer, expected = (code, out, content), place.expected[name][:3]
@@ -168,6 +184,16 @@ def fault(place, name, mutation):
     if code == expected[0] == 0 and not another and not tells and answer != expected:
         return "another answer than the sound run's"
     return None
+
+
+def _listed(place, code, out, tells):
+    """What is wrong with a list of both runs; the damaged one is marked, or listed as before unless it `tells` more."""
+    if code:
+        return f"exit code {code}"
+    before, now = ({row["path"]: row for row in json.loads(text)} for text in (place.expected["ls"][1], out))
+    if now.keys() != before.keys() or now["sound"] != before["sound"]:
+        return f"not the runs that are there: {out}"
+    return None if tells or "error" in now["run"] or now["run"] == before["run"] else "another run than it was"
 
 
 @pytest.mark.long

@@ -97,6 +97,7 @@ def _run_row(run: Run) -> Row:
     try:
         row = summary(run)
     except PixkitError as error:
+        reason = " ".join(str(error).split())
         row = {"name": run.path.name, "path": str(run.path), "model": "?", "data": "?", "step": "?", "scores": []}
-        return {**row, "score": " ".join(str(error).split())}
+        return {**row, "score": reason, "error": reason}
     return {**row, "score": headline(row["scores"])}
