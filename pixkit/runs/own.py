@@ -97,14 +97,6 @@ def check_own(run: Path) -> None:
         place.check(folder)
 
 
-def resembles_run(folder: Path) -> bool:
-    """Whether a folder holds so much of a run that it is one, whatever became of the file that says so.
-
-    Other programs use some of these names, but not four of them together.
-    """
-    return sum(os.path.lexists(folder / name) for name in (SETTINGS, *FILES, "samples", "checkpoints")) >= 4
-
-
 def steps_in(checkpoints: Path) -> list[int]:
     """Steps with a checkpoint, ascending: the folders (not links) of such a name that have a manifest."""
     return [step for step in named_steps(checkpoints) if (checkpoints / f"step-{step}" / MANIFEST).exists()]

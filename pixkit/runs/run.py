@@ -17,7 +17,6 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -27,10 +26,11 @@ from pixkit.errors import RunError
 from pixkit.files import write_text, writing
 from pixkit.image import ImageSpec
 from pixkit.runs import own
+from pixkit.runs.damaged import not_a_run
 from pixkit.runs.lock import Held, check_target, ignored, locked
 from pixkit.runs.own import BUILD_LOCK
 from pixkit.runs.pointers import reading
-from pixkit.runs.reading import MOST_TEXT, RunFile, first_line
+from pixkit.runs.reading import first_line
 
 if TYPE_CHECKING:
     from pixkit.components.registry import Registry
@@ -66,7 +66,7 @@ class Run:
             raise RunError(
                 "not a pixkit run",
                 where=str(path),
-                found=run._instead(),
+                found=not_a_run(run.path),
                 expected="a folder with a recipe.lock.yaml that pixkit wrote",
             )
         return run
@@ -144,16 +144,6 @@ class Run:
         self.check()
         with writing(path, self.check):
             yield
-
-    def _instead(self) -> str | None:
-        """What is in place of the lock in a folder that may have been a run; None if that is nothing."""
-        if not os.path.lexists(self._lock):
-            return f"no {self._lock.name}, but other files of a run" if own.resembles_run(self.path) else None
-        try:
-            RunFile(self._lock, MOST_TEXT).text()
-        except RunError as error:
-            return f"a {self._lock.name} that cannot be read: {error.found}"
-        return f"a {self._lock.name} that does not begin as pixkit's do"
 
     def start(self, recipe_text: str, settings: dict[str, Any], environment: dict[str, Any]) -> list[str]:
         """Begin a new run: remove what an older one left, write recipe, lock and environment.

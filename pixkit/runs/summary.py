@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from pixkit.errors import RunError, UsageError
-from pixkit.runs.own import resembles_run
+from pixkit.runs.damaged import resembles_run
 from pixkit.runs.run import Run
 
 

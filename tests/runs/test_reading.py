@@ -105,7 +105,7 @@ def test_text_is_utf_8_with_or_without_a_mark(file):
 )
 def test_json_that_pixkit_does_not_write_is_a_value_error(text):
     for form in (text, text.encode("utf-8", "surrogatepass")):
-        with pytest.raises(ValueError, match=""):
+        with pytest.raises(ValueError):
             parse_json(form)
 
 
@@ -121,11 +121,9 @@ def test_a_pointer_may_end_as_any_editor_ends_a_line(tmp_path, end):
     assert read_line(tmp_path / "last", r"step-\d+", "step-5") == "step-5"
 
 
-@pytest.mark.parametrize("text", ["step-5\n\n", "step-\u0665", " step-5", "step-5\r", "", "x" * 10_000])
+@pytest.mark.parametrize("text", ["step-5\nstep-5\n", "step-\u0665", " step-5", "", "x" * 10_000])
 def test_a_pointer_with_anything_else_is_a_checkpoint_error(tmp_path, text):
     (tmp_path / "last").write_bytes(text.encode())
-    if text == "step-5\r":
-        pytest.skip("an old Macintosh's line end does no harm")
     with pytest.raises(CheckpointError):
         read_line(tmp_path / "last", r"step-\d+", "step-5")
 
@@ -201,7 +199,8 @@ def test_a_run_whose_lock_was_damaged_is_still_listed_and_says_why(tmp_path):
         assert [run.path for run in find_runs(tmp_path)] == [folder]
         with pytest.raises(RunError, match=reason):
             Run.open(folder)
-    os.mkfifo(folder / "recipe.lock.yaml")
+    lock.unlink()
+    os.mkfifo(lock)
     with pytest.raises(RunError, match="a pipe"):
         Run.open(folder)
 
