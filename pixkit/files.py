@@ -18,8 +18,8 @@ LINK_HINT = "put the whole run there: -o PATH, or link the run folder"
 _HINTS = {
     errno.ELOOP: LINK_HINT,
     errno.EMLINK: "copy the run without hard links, or remove this file",
-    errno.ENOSPC: "free some space, then continue with --resume",
-    errno.EDQUOT: "free some of your quota, then continue with --resume",
+    errno.ENOSPC: "free some space, then try again; a build goes on with --resume",
+    errno.EDQUOT: "free some of your quota, then try again; a build goes on with --resume",
     errno.EROFS: "choose a folder that can be written with -o",
     errno.EACCES: "choose a folder that can be written with -o",
     errno.EPERM: "choose a folder that can be written with -o",
@@ -186,6 +186,18 @@ def writing(path: Path, before: Callable[[], None] | None = None) -> Iterator[No
             found=error.strerror or str(error),
             hint=_HINTS.get(error.errno or 0),
         ) from error
+
+
+@contextmanager
+def looking_at(folder: Path) -> Iterator[None]:
+    """Turn what the system says of a folder, or of what is in it, that cannot be looked at into a RunError."""
+    try:
+        yield
+    except OSError as error:
+        name = error.filename
+        if not isinstance(name, str | os.PathLike) or not Path(name).is_relative_to(folder):
+            raise
+        raise RunError("cannot be read", where=os.fspath(name), found=error.strerror) from error
 
 
 def file_of(name: str) -> str | None:

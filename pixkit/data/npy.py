@@ -113,6 +113,9 @@ class ArrayFile:
         except OSError as error:
             raise DataError("cannot be read", where=where, found=error.strerror or str(error)) from error
         except DAMAGE as error:
+            failure = error.__context__  # zipfile calls a disk that fails a damaged file
+            if isinstance(failure, OSError):
+                raise DataError("cannot be read", where=where, found=failure.strerror or str(failure)) from error
             raise DataError("the file is damaged", where=where, found=str(error)) from error
 
 

@@ -29,8 +29,13 @@ def prepare(ref: ComponentSpec, base: Path, progress: Progress | None = None) ->
         DataError: where images are missing or damaged, or too few to be split.
         RecipeError: where more levels are asked for than the source has.
     """
-    source: DataSource = ref.build(base)
-    images = source.load(progress)
+    try:
+        source: DataSource = ref.build(base)
+        images = source.load(progress)
+    except OSError as error:
+        raise DataError(
+            "cannot be read", where=error.filename or ref.name, found=error.strerror or str(error)
+        ) from error
     config = cast(DataConfig, ref.config)
     _check(images, ref.name)
     if config.levels is not None and config.levels > images.levels:

@@ -98,15 +98,17 @@ class Held:
         mine = False
         with suppress(OSError):
             mine = read_holder(self.path) == self.holder
-        # Removed while it is still locked, so that nobody else's is; Windows needs it closed first.
+        # Removed while it is still locked, so that nobody else's is; Windows needs it closed first. None of this may
+        # hide an error of the build's, and what is left is recognised as a dead build's.
         if os.name != "posix":
-            os.close(self._descriptor)
-        with suppress(OSError):  # what is left is recognised as a dead build's
+            _close(self._descriptor)
+        with suppress(OSError):
             if mine:
                 self.path.unlink(missing_ok=True)
+        with suppress(OSError):
             self._lease.release()
         if os.name == "posix":
-            os.close(self._descriptor)
+            _close(self._descriptor)
 
     def _lost(self, found: Holder | None) -> LockLost:
         if found is None:
@@ -235,6 +237,11 @@ class _Claim:
             if near
             else "wait for it to end; if you are sure that it is gone, --break-lock takes the run over",
         )
+
+
+def _close(descriptor: int) -> None:
+    with suppress(OSError):
+        os.close(descriptor)
 
 
 def _same_file(descriptor: int, path: Path) -> bool:

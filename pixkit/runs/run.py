@@ -23,7 +23,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from pixkit.errors import RunError
-from pixkit.files import write_text, writing
+from pixkit.files import looking_at, write_text, writing
 from pixkit.image import ImageSpec
 from pixkit.runs import own
 from pixkit.runs.damaged import not_a_run
@@ -102,12 +102,16 @@ class Run:
                 if a build would write, or remove, through a link in it (the folder itself may be a link).
         """
         run = cls(path.resolve())
-        check_target(run.path, run.started, resume=resume, overwrite=overwrite)
-        made = not run.path.exists()
+        with looking_at(run.path):
+            check_target(run.path, run.started, resume=resume, overwrite=overwrite)
+            made = not run.path.exists()
         with writing(run.path):
             run.path.mkdir(parents=True, exist_ok=True)
         try:
-            with locked(run.path / BUILD_LOCK, break_lock=break_lock, say=say, check=check) as held:
+            with (
+                looking_at(run.path),
+                locked(run.path / BUILD_LOCK, break_lock=break_lock, say=say, check=check) as held,
+            ):
                 check_target(run.path, run.started, resume=resume, overwrite=overwrite)
                 with writing(run.path):
                     own.check_own(run.path)

@@ -1,5 +1,7 @@
+import errno
 import io
 import math
+import os
 import struct
 import zipfile
 
@@ -254,3 +256,16 @@ def test_a_missing_array_of_many_is_not_told_with_all_their_names(make, tmp_path
     with pytest.raises(DataError, match="there is no such array") as caught:
         make("arrays", path="many.npz")
     assert len(str(caught.value)) < 1500 and "more" in caught.value.expected
+
+
+def test_a_disk_that_fails_is_not_taken_for_a_damaged_file(save, tmp_path, monkeypatch):
+    """zipfile says that this is no zip file."""
+    save(train=NHWC)
+
+    def failing(self, *arguments):
+        raise OSError(errno.EIO, os.strerror(errno.EIO))
+
+    file = ArrayFile(tmp_path / "a.npz", 10**6)
+    monkeypatch.setattr(zipfile, "_EndRecData", failing)
+    with pytest.raises(DataError, match=r"(?s)a.npz: train: cannot be read.*Input/output error"):
+        file.read("train")

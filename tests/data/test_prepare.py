@@ -1,3 +1,5 @@
+import errno
+
 import pytest
 import torch
 from pydantic import ValidationError
@@ -264,3 +266,12 @@ def test_relative_paths_start_from_the_base(tmp_path):
     source = Ramp(Ramp.Config(), tmp_path)
     assert source.resolve("a/b") == tmp_path / "a" / "b"
     assert source.resolve(str(tmp_path / "c")) == tmp_path / "c"
+
+
+def test_what_the_system_says_of_a_source_names_the_file(make):
+    class Closed(Ramp):
+        def load(self, progress=None):
+            raise PermissionError(errno.EACCES, "Permission denied", "some/file")
+
+    with pytest.raises(DataError, match=r"(?s)some/file: cannot be read.*Permission denied"):
+        make("closed", Closed)

@@ -76,6 +76,11 @@ class Command:
         return path.read_text() if path.exists() else ""
 
     @property
+    def calls(self):
+        """The calls of the file system that a command with `fail` has made: their kind and the path each."""
+        return [tuple(line.split(" ", 2)[1:]) for line in self._said(".calls").splitlines()]
+
+    @property
     def changes(self):
         """How many changes of the file system a command with `die_at` came to."""
         return int(self._files.with_suffix(".changes").read_text() or 0)
@@ -84,10 +89,10 @@ class Command:
 class Nursery:
     """Starts commands in processes forked from one that has torch in memory already."""
 
-    def __init__(self):
+    def __init__(self, **variables):
         self._process = subprocess.Popen(
             [sys.executable, Path(__file__).with_name("nursery.py")],
-            env=environment(),
+            env={**environment(), **variables},
             stderr=subprocess.DEVNULL,
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
@@ -102,13 +107,13 @@ class Nursery:
         self._process.stdin.flush()
         return self._process.stdout.readline()
 
-    def start(self, folder, *arguments, die_at=None, close=(), unread=(), lease=None, limit=0):
+    def start(self, folder, *arguments, **options):
         """Start `pixkit ARGUMENTS...` in a folder; the nursery says what the options mean."""
         self._count += 1
         name = f"command-{self._count}"
-        run = [str(argument) for argument in arguments]
-        options = {"die_at": die_at, "close": close, "unread": unread, "lease": lease, "limit": limit}
-        pid = int(self.ask({"run": run, "folder": str(folder), "name": name, **options}))
+        request = {"run": [str(argument) for argument in arguments], "folder": str(folder), "name": name}
+        usual = {"die_at": None, "fail": None, "close": (), "unread": (), "lease": None, "limit": 0}
+        pid = int(self.ask({**request, **usual, **options}))
         self.started.append(Command(self, folder, name, pid))
         return self.started[-1]
 

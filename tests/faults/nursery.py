@@ -1,16 +1,18 @@
 """A process that has torch in memory and forks commands of pixkit on request: starting one takes no time.
 
 It reads requests from stdin, a JSON object a line, and answers each with a line:
-- {"run": [ARGUMENTS], "folder": F, "name": N, "die_at": K or null, "close": [...], "unread": [...], "lease": L,
-  "limit": S}: start `pixkit ARGUMENTS` in the folder F, with stdout and stderr in N.out and N.err there; answers the
-  process number. With die_at the process kills itself before its K-th change of the file system, and N.changes counts
-  the changes. Standard streams of the numbers in `close` are closed, those in `unread` are pipes that nobody reads.
-  With a number L the process finds no locks of the system's, and its leases last that many seconds. After S seconds,
-  if that is not 0, it is ended.
+- {"run": [ARGUMENTS], "folder": F, "name": N, "die_at": K or null, "fail": {...} or null, "close": [...],
+  "unread": [...], "lease": L, "limit": S}: start `pixkit ARGUMENTS` in the folder F, with stdout and stderr in N.out and
+  N.err there; answers the process number. With die_at the process kills itself before its K-th change of the file system, and
+  N.changes counts the changes. With fail, the arguments of `disk_watch` (see disk.c) but for the last, calls of the
+  file system fail, and N.calls lists them. Standard streams of the numbers in `close` are closed, those in `unread` are
+  pipes that nobody reads. With a number L the process finds no locks of the system's, and its leases last that many
+  seconds. After S seconds, if that is not 0, it is ended.
 - {"wait": PID}: answers the exit code once the process has ended, -9 if it was killed.
 """
 
 import contextlib
+import ctypes
 import json
 import os
 import signal
@@ -43,6 +45,13 @@ def die_at(number, tally):
     sys.addaudithook(hook)
 
 
+def fail(under, kinds, first, last, error, calls):
+    """Let calls of the file system fail that concern the folder `under`."""
+    words = f" {' '.join(kinds)} ".encode()
+    numbers = (ctypes.c_long(first), ctypes.c_long(last), error, calls)
+    ctypes.CDLL(os.environ["LD_PRELOAD"]).disk_watch(os.fsencode(under), words, *numbers)
+
+
 def redirect(close, unread):
     """Give standard streams away as Python finds them when it starts like that: a closed one is None."""
     reading, writing = os.pipe()
@@ -71,6 +80,8 @@ def run(request):
         locks.fcntl, locks.LEASE = None, request["lease"]
     if request["die_at"] is not None:
         die_at(request["die_at"], os.open(f"{request['name']}.changes", os.O_WRONLY | os.O_CREAT | os.O_TRUNC))
+    if request["fail"] is not None:
+        fail(**request["fail"], calls=os.open(f"{request['name']}.calls", os.O_WRONLY | os.O_CREAT | os.O_TRUNC))
     code = 1
     try:
         code = main(request["run"])

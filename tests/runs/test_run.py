@@ -1,9 +1,11 @@
 """The run directory."""
 
+import errno
 import json
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 import torch
@@ -300,3 +302,24 @@ def test_a_checkpoint_is_not_put_into_a_run_that_was_taken_over(run):
         with pytest.raises(LockLost):
             checkpoint.amend(run.checkpoint_folder(3), state={}, metrics={"other": 1}, before=claimed.check)
     assert snapshot(run) == before
+
+
+@pytest.mark.parametrize("moment", ["before it is held", "while it is"])
+def test_a_folder_that_cannot_be_looked_at(run, monkeypatch, moment):
+    def failing(path, *arguments):
+        raise OSError(errno.EIO, os.strerror(errno.EIO), os.fspath(path))
+
+    with pytest.raises(RunError, match=r"(?s)cannot be read.*Input/output error"):
+        if moment == "before it is held":
+            monkeypatch.setattr(Path, "is_dir", failing)
+        with Run.claim(run.path, overwrite=True) as (claimed, _):
+            claimed.checkpoints.mkdir(exist_ok=True)
+            monkeypatch.setattr(os, "scandir", failing)
+            claimed.steps()
+    monkeypatch.undo()
+    assert not (run.path / "build.lock").exists()
+
+
+def test_what_else_cannot_be_read_is_not_laid_to_the_run(run, tmp_path):
+    with pytest.raises(FileNotFoundError), Run.claim(run.path, overwrite=True):
+        (tmp_path / "elsewhere").read_text()

@@ -8,7 +8,7 @@ import click
 
 from pixkit.cli.output import emit_line
 from pixkit.errors import UsageError
-from pixkit.files import kind_at, write_text
+from pixkit.files import kind_at, write_text, writing
 from pixkit.recipe import find_recipe
 from pixkit.recipe.files import read_recipe
 
@@ -35,5 +35,6 @@ def command(recipe: str, dest: Path | None, force: bool) -> None:
         )
     if found and not force:
         raise UsageError("exists already", where=str(target), hint="name another file, or add --force")
-    write_text(target, text)
+    with writing(target):
+        write_text(target, text)
     emit_line(target)
