@@ -116,7 +116,7 @@ def build(request, _breakable):
 
 @pytest.mark.parametrize(
     ("kinds", "lasting", "sample"),
-    [(CHANGES, False, 6), (CHANGES, True, 2), (LOOKS, False, 2), (LOOKS, True, 1)],
+    [(CHANGES, False, 4), (CHANGES, True, 2), (LOOKS, False, 1), (LOOKS, True, 1)],
     ids=["a change fails", "all changes from one on fail", "a look fails", "all looks from one on fail"],
 )
 def test_survives(build, breakable, kinds, lasting, sample):
