@@ -4,8 +4,8 @@ It reads requests from stdin, a JSON object a line, and answers each with a line
 - {"run": [ARGUMENTS], "folder": F, "name": N, "die_at": K or null, "fail": {...} or null, "close": [...],
   "unread": [...], "lease": L, "limit": S}: start `pixkit ARGUMENTS` in the folder F, with stdout and stderr in N.out
   and N.err there; answers the process number. With die_at the process kills itself before its K-th change of the file
-  system, and N.changes counts the changes. With fail, the arguments of `disk_watch` (see disk.c) but for the last, calls
-  of the file system fail, and N.calls lists them. Standard streams of the numbers in `close` are closed, those in
+  system, and N.changes counts the changes. With fail, the arguments of `disk_watch` (see disk.c) but for the last,
+  calls of the file system fail, and N.calls lists them. Standard streams of the numbers in `close` are closed, those in
   `unread` are pipes that nobody reads. With a number L the process finds no locks of the system's, and its leases last
   that many seconds. After S seconds, if that is not 0, it is ended.
 - {"wait": PID}: answers the exit code once the process has ended, -9 if it was killed.
