@@ -17,6 +17,8 @@ from pixkit.execution.native.compile import NoCompiler
 from pixkit.execution.native.executor import NativeExecutor
 from pixkit.execution.plan import Plan
 from pixkit.execution.reference import Executor, ReferenceExecutor
+from pixkit.memory import MemoryGuard, available
+from pixkit.memory.guard import SMALLER_DRAW
 
 Make: TypeAlias = Callable[[Plan, int, Tensor | None], Executor]
 """Called as make(plan, batch, context)."""
@@ -56,10 +58,24 @@ class Chosen:
         return "; ".join([self.name, *self.reasons])
 
 
+def make(name: str, plan: Plan, batch: int, context: Tensor | None = None) -> Executor:
+    """Make the executor of that name; what it keeps for a batch, it takes now.
+
+    Raises:
+        UsageError: if that would not fit the memory; raised before the memory is taken.
+        Unsupported: if it lacks an operation, which the message names.
+        NoCompiler: if it needs a C compiler and there is no working one.
+    """
+    room = available(next(plan.trace.network.parameters()).device)
+    with MemoryGuard(room.free, SMALLER_DRAW, f"drawing {batch} images at a time"):
+        return EXECUTORS[name](plan, batch, context)
+
+
 def choose(name: str, plan: Plan, batch: int, context: Tensor | None = None) -> Chosen:
     """Make the executor of that name; `auto` is the quickest that runs the plan on the network's device.
 
     Raises:
+        UsageError: if what it keeps for a batch would not fit the memory.
         Unsupported: if an executor was asked for by name and lacks an operation, which the message names.
         NoCompiler: if `native` was asked for by name and there is no working C compiler.
 
@@ -67,18 +83,18 @@ def choose(name: str, plan: Plan, batch: int, context: Tensor | None = None) -> 
         RuntimeWarning: if there is none, once in a process, with what it costs; of all else, `Chosen.reasons` says why.
     """
     if name != "auto":
-        return Chosen(name, EXECUTORS[name](plan, batch, context))
+        return Chosen(name, make(name, plan, batch, context))
     reasons: list[str] = []
     names = GPU if next(plan.trace.network.parameters()).is_cuda else CPU
     for candidate in names[:-1]:
         try:
-            return Chosen(candidate, EXECUTORS[candidate](plan, batch, context), tuple(reasons))
+            return Chosen(candidate, make(candidate, plan, batch, context), tuple(reasons))
         except Unsupported as error:
             reasons.append(f"not {candidate}: {_one_line(error)}")
         except NoCompiler as error:
             reasons.append(f"not {candidate}: {_one_line(error)}, {COST}")
             _warn(f"images are drawn without compiled code: {_one_line(error)}, {COST}")
-    return Chosen(names[-1], EXECUTORS[names[-1]](plan, batch, context), tuple(reasons))
+    return Chosen(names[-1], make(names[-1], plan, batch, context), tuple(reasons))
 
 
 @functools.cache

@@ -16,7 +16,7 @@ from pixkit.image import Batch, ImageSpec
 from pixkit.models import deprecated
 from pixkit.models.capabilities import Capability, lacking
 from pixkit.models.phase import Phase
-from pixkit.models.request import SampleRequest, check_counts
+from pixkit.models.request import SampleRequest, check_counts, check_room
 from pixkit.network import Autoregressive
 from pixkit.noise import Noise
 from pixkit.samplers import Drawn, Known, Sampler, sampler_for
@@ -193,10 +193,11 @@ class Model(nn.Module, ABC):
             progress: called as progress(done, total).
 
         Raises:
-            UsageError: if something does not fit, or the model cannot do it.
+            UsageError: if something does not fit, the memory included, or the model cannot do it.
             PluginError: if there is no sampler of that name.
         """
         check_counts(n, seed, first)
+        check_room(n, self.spec)
         check_guidance(guidance)
         noise = Noise(seed, range(first, first + n))
         self.check_known(known, n)

@@ -6,9 +6,12 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
+import torch
 from torch import Tensor
 
 from pixkit.execution.reference import Progress
+from pixkit.image import ImageSpec
+from pixkit.memory import check_fits
 from pixkit.noise import Noise
 from pixkit.samplers import Known, Sampler
 from pixkit.samplers.batch import check_batch_size, check_count, check_guidance, check_temperature
@@ -61,3 +64,10 @@ def check_counts(n: int, seed: int, first: int) -> None:
     check_count("n", n, 0, math.inf, "0 or more")
     check_count("seed", seed, 0, 2**64 - 1, "0..2**64 - 1")
     check_count("first", first, 0, 2**64 - n, "0 or more, first + n <= 2**64")
+
+
+def check_room(n: int, spec: ImageSpec) -> None:
+    """Raise UsageError if `n` drawn images would not fit: their levels, int64, in batches and in one piece."""
+    needed = 2 * torch.int64.itemsize * n * spec.dims
+    hint = "fewer images at a time; other seeds give others"
+    check_fits(needed, torch.device("cpu"), f"{n} images of {spec.dims} sub-pixels", where="n", hint=hint)

@@ -13,6 +13,7 @@ from pixkit.components.plugins import plugins as loaded_plugins
 from pixkit.data import Dataset, Progress, prepare
 from pixkit.errors import UsageError
 from pixkit.image import ImageSpec
+from pixkit.memory import MemoryGuard, available
 from pixkit.models.base import Model
 from pixkit.randomness import derive, isolated_rng, seed_torch
 from pixkit.recipe import LoadedRecipe, Recipe, load_recipe, revise_recipe
@@ -136,11 +137,16 @@ def opened_run(run: Run | str | Path) -> Run:
 
 
 def construct(recipe: Recipe, spec: ImageSpec, classes: int | None, device: torch.device) -> Model:
-    """The recipe's model with the initial weights of the recipe's seed, the same for every device."""
+    """The recipe's model with the initial weights of the recipe's seed, the same for every device.
+
+    Raises:
+        UsageError: if it would not fit the memory; raised before the memory is taken.
+    """
     cpu = torch.device("cpu")
     with isolated_rng(cpu):
         seed_torch(derive(recipe.seed, "construct"), cpu)
-        model: Model = recipe.model.build(spec, classes)
+        with MemoryGuard(available(cpu).free):
+            model: Model = recipe.model.build(spec, classes)
     return model.to(device)
 
 

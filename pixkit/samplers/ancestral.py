@@ -8,7 +8,7 @@ from torch import Tensor
 
 from pixkit.network import Autoregressive
 from pixkit.samplers.base import Sampler
-from pixkit.samplers.batch import BatchRequest, BatchSampler
+from pixkit.samplers.batch import BatchRequest, BatchSampler, check_forward
 
 
 class Ancestral(Sampler):
@@ -20,6 +20,7 @@ class Ancestral(Sampler):
 
 
 def _draw(network: Autoregressive, request: BatchRequest) -> Tensor:
+    check_forward(network, len(request.noise))
     ordering, progress = network.ordering, request.progress
     uniforms = network.uniforms(request.noise)
     x, pending = request.start(network)

@@ -12,6 +12,8 @@ from torch import Tensor
 
 from pixkit.errors import UsageError
 from pixkit.execution.reference import Progress
+from pixkit.memory import check_fits, forecast
+from pixkit.memory.guard import SMALLER_DRAW
 from pixkit.network import Autoregressive
 from pixkit.noise import Noise
 from pixkit.samplers.known import Known
@@ -19,6 +21,8 @@ from pixkit.samplers.known import Known
 COLDEST, HOTTEST = 1e-20, 1e20
 """Temperatures that are taken. Far below, logits divided by one overflow float32, and what is drawn is black; long
 before that the most probable level is certain, or all are alike."""
+FEWEST = 64
+"""Images that are drawn together without asking whether they fit; recipes that say nothing draw as many."""
 STRONGEST = 1e6
 """Guidance that is taken, on either side of 0; log-probabilities times far more overflow in the same way."""
 
@@ -105,3 +109,18 @@ def check_count(name: str, number: int, least: int, most: float, expected: str) 
     """Raise UsageError, which names the argument, unless its value is an integer of this range."""
     if not isinstance(number, Integral) or not least <= number <= most:
         raise UsageError("out of range", where=name, found=repr(number), expected=f"an integer, {expected}")
+
+
+@torch.no_grad()
+def check_forward(network: Autoregressive, images: int) -> None:
+    """Raise UsageError if a forward pass of so many images would not fit the memory."""
+    if images <= FEWEST:
+        return
+    device = next(network.parameters()).device
+
+    def work(few: int) -> Tensor:
+        x = torch.zeros(few, *network.spec.shape, dtype=torch.int64, device=device)
+        return network(x, network.example_context(few))
+
+    taken = forecast(work, images, device).taken
+    check_fits(taken, device, f"{images} images at a time", where="batch_size", hint=SMALLER_DRAW)

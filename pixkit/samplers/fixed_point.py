@@ -14,7 +14,7 @@ from torch import Tensor
 
 from pixkit.network import Autoregressive
 from pixkit.samplers.base import Sampler
-from pixkit.samplers.batch import BatchRequest
+from pixkit.samplers.batch import BatchRequest, check_forward
 
 
 class FixedPoint(Sampler):
@@ -40,6 +40,7 @@ class FixedPointBatches:
     def __call__(self, request: BatchRequest) -> Tensor:
         """See BatchSampler."""
         network, progress = self.network, request.progress
+        check_forward(network, len(request.noise))
         count = network.ordering.count
         uniforms = network.uniforms(request.noise)
         x, missing = request.start(network)

@@ -22,6 +22,8 @@ from pixkit.errors import UsageError
 from pixkit.figures.panels import completion_panels, save_panels
 from pixkit.files import replacing
 from pixkit.image import ImageSpec
+from pixkit.memory import memory_errors
+from pixkit.memory.guard import SMALLER_DRAW
 from pixkit.network import Autoregressive
 from pixkit.orderings.base import Ordering
 from pixkit.samplers import Known
@@ -113,6 +115,7 @@ class Completion:
         return target
 
 
+@memory_errors(SMALLER_DRAW)
 def complete(
     model: Source,
     image: Tensor | str | Path,

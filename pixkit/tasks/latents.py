@@ -12,6 +12,8 @@ from torch import Tensor
 
 from pixkit.errors import UsageError
 from pixkit.image import Batch
+from pixkit.memory import memory_errors
+from pixkit.memory.guard import SMALLER_DRAW
 from pixkit.models.latent import LatentModel
 from pixkit.noise import Noise
 from pixkit.randomness import isolated_rng, seed_torch
@@ -41,6 +43,7 @@ class Reconstruction:
         return paired_rows(self.originals, self.images, columns)
 
 
+@memory_errors(SMALLER_DRAW)
 def reconstruct(
     model: Source, images: Tensor | str | Path | Sequence[str | Path], **options: Unpack[DrawingOptions]
 ) -> Reconstruction:

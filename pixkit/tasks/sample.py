@@ -11,6 +11,9 @@ from typing import Any, Unpack
 from torch import Tensor
 
 from pixkit.errors import UsageError
+from pixkit.memory import memory_errors
+from pixkit.memory.guard import SMALLER_DRAW
+from pixkit.models.request import check_room
 from pixkit.samplers import Drawn, Known
 from pixkit.samplers.batch import check_count, check_guidance
 from pixkit.tasks import latents
@@ -34,6 +37,7 @@ class Sampled(Drawn):
     columns: int | None = None
 
 
+@memory_errors(SMALLER_DRAW)
 def sample(
     model: Source,
     n: int | None = None,
@@ -87,6 +91,7 @@ def sample(
     drawer = open_drawer(model, **options)
     together = labels is not None or codes is not None or interpolate is not None
     number = n if n is not None else IN_A_ROW if together else drawer.count
+    check_room(number, drawer.model.spec)
     drawn = _along_the_code(drawer, number, vary, interpolate)
     if drawn is None:
         drawn = drawer.draw(

@@ -17,6 +17,8 @@ from pixkit.errors import DataError, UsageError
 from pixkit.execution.reference import Progress
 from pixkit.image import Batch
 from pixkit.layers.modes import evaluating
+from pixkit.memory import check_fits, forecast, memory_errors
+from pixkit.memory.forecast import MORE
 from pixkit.models.base import Model
 from pixkit.models.latent import LatentModel
 from pixkit.randomness import derive, isolated_rng, seed_torch
@@ -63,6 +65,7 @@ class Scores:
         return self.nats if metric is None else self.parts[metric]
 
 
+@memory_errors("a smaller batch_size")
 def evaluate(
     run_or_model: Run | str | Path | Model,
     dataset: Dataset | None = None,
@@ -108,8 +111,24 @@ def evaluate(
     else:
         model = load(run_or_model, device=device, checkpoint=checkpoint, weights=weights)
         dataset = load_data(run_or_model) if dataset is None else dataset
+    _check_room(model, dataset, split, batch_size)
     options: dict[str, Any] = {"weights": weights, "seed": seed, "limit": limit, "importance": importance}
     return score(model, dataset, split, batch_size, watch=watch, **options)
+
+
+def _check_room(model: Model, dataset: Dataset, split: str, batch_size: int) -> None:
+    """Raise UsageError if a batch would not fit the memory while it is scored."""
+    images = min(batch_size, dataset.size(split))
+    if model.spec != dataset.spec or not model.scorable or images <= MORE:
+        return
+
+    def work(few: int) -> object:
+        return model.assess(dataset.batch(split, torch.arange(few)).to(model.device))
+
+    with torch.no_grad(), evaluating(model), isolated_rng(model.device):
+        taken = forecast(work, images, model.device).taken
+    hint = "a smaller batch_size"
+    check_fits(taken, model.device, f"scoring {images} images at a time", where="batch_size", hint=hint)
 
 
 def active_units(model: Model, dataset: Dataset, split: str) -> list[tuple[int, int]]:

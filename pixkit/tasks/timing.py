@@ -23,6 +23,7 @@ from pixkit.readiness.law import require_law
 from pixkit.readiness.trace import Trace
 from pixkit.runs.record import machine
 from pixkit.samplers import Ancestral, BatchRequest, Known
+from pixkit.samplers.batch import check_forward
 
 ANCESTRAL_STEPS = 6
 """Steps of ancestral sampling that are made in a turn, spread over the image; each is a forward pass."""
@@ -115,7 +116,7 @@ def _try(plan: Plan, name: str, preparation: dict[str, float]) -> str:
     """Why an executor does not run the plan, empty if it does; what it makes once for all is made here."""
     begin = time.perf_counter()
     try:
-        executors.EXECUTORS[name](plan, 1, plan.trace.network.example_context(1))
+        executors.make(name, plan, 1, plan.trace.network.example_context(1))
     except (Unsupported, NoCompiler) as error:
         return " ".join(str(error).split())
     preparation[name] = time.perf_counter() - begin
@@ -130,6 +131,7 @@ class _Batch:
         self.network = plan.trace.network
         self.device = next(self.network.parameters()).device
         spec = self.network.spec
+        check_forward(self.network, batch)
         generator = torch.Generator().manual_seed(0)
         self.images = torch.randint(spec.levels, (batch, *spec.shape), generator=generator).to(self.device)
         self.context = self.network.example_context(batch)
@@ -190,7 +192,7 @@ class _Batch:
     def _cached(self, name: str) -> Callable[[], float]:
         def way() -> float:
             begin = time.perf_counter()
-            executor = executors.EXECUTORS[name](self.plan, self.batch, self.context)
+            executor = executors.make(name, self.plan, self.batch, self.context)
             self.packing.setdefault(name, []).append(time.perf_counter() - begin)
             return self._time(lambda: executor.walk(self.uniforms, 1.0, None))
 
@@ -200,7 +202,7 @@ class _Batch:
         """Whether the reference executor would take too long, by a twentieth of its steps."""
         if name != "reference":
             return ""
-        executor: Executor = executors.EXECUTORS[name](self.plan, self.batch, self.context)
+        executor: Executor = executors.make(name, self.plan, self.batch, self.context)
         count = self.network.ordering.count
         some = max(count // 20, 1)
 

@@ -13,6 +13,8 @@ from torch import Tensor
 from pixkit.errors import UsageError
 from pixkit.image import ImageSpec
 from pixkit.layers import Lattice
+from pixkit.memory import memory_errors
+from pixkit.memory.guard import SMALLER_DRAW
 from pixkit.models.base import Model
 from pixkit.samplers import Known
 from pixkit.tasks.complete import Completion, complete_with
@@ -49,6 +51,7 @@ class Upscaling:
         return torch.cat([first, self.samples, *([] if self.whole is None else [self.whole])])
 
 
+@memory_errors(SMALLER_DRAW)
 def upscale(
     model: Source,
     image: Tensor | str | Path,

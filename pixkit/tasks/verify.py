@@ -5,10 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from pixkit.data import Progress as Loading
+from pixkit.memory import memory_errors
+from pixkit.memory.guard import SMALLER_MODEL
 from pixkit.readiness.report import Pixel, Report, examine
 from pixkit.tasks.networks import Examined, Shape, networks_of
 
 
+@memory_errors(SMALLER_MODEL)
 def verify(
     source: Examined,
     *,

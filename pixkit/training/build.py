@@ -10,6 +10,7 @@ from typing import Any
 import torch
 
 from pixkit.components.plugins import plugins
+from pixkit.memory import memory_errors
 from pixkit.randomness import isolated_rng
 from pixkit.recipe import LoadedRecipe
 from pixkit.runs.load import load, recipe_to_build
@@ -20,7 +21,6 @@ from pixkit.runs.versions import warn_of_others
 from pixkit.tasks.score import Scores, evaluate
 from pixkit.training.dryrun import DryRun, dry_run
 from pixkit.training.loop import Trainer
-from pixkit.training.memory import memory_errors
 from pixkit.training.prepare import prepare_training
 from pixkit.training.results import final_results
 from pixkit.training.watch import Interrupt, Interrupted, Reporter, TrainHooks, no_exit

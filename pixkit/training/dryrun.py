@@ -10,11 +10,12 @@ from pathlib import Path
 
 from pixkit.data.dataset import Dataset
 from pixkit.image import ImageSpec
+from pixkit.memory import memory_errors
 from pixkit.randomness import isolated_rng
 from pixkit.recipe import LoadedRecipe
 from pixkit.runs.load import recipe_to_build
 from pixkit.runs.record import pick_device, repeatable
-from pixkit.training.memory import MemoryEstimate, memory_errors
+from pixkit.training.memory import MemoryEstimate
 from pixkit.training.prepare import prepare_training
 from pixkit.training.step import Stepper
 from pixkit.training.watch import Reporter

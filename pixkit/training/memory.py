@@ -2,204 +2,144 @@
 
 from __future__ import annotations
 
-import math
-import os
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Iterable
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
 
 import torch
-from torch import Tensor
-from torch.autograd.graph import saved_tensors_hooks
-from torch.multiprocessing.reductions import StorageWeakRef
-from torch.utils._python_dispatch import TorchDispatchMode  # its documented name: there is no public module
+from torch import Tensor, nn
 
 from pixkit.data.dataset import BatchSequence
 from pixkit.errors import UsageError
 from pixkit.image import Batch
-from pixkit.layers.modes import rehearsing
-from pixkit.recipe.schema import SGD, Adam, Optimizer, RMSprop
-from pixkit.training.step import Stepper
-
-PROBE = 2
-"""Activations are measured with this many images and with twice as many."""
+from pixkit.layers.modes import evaluating, rehearsing
+from pixkit.memory import Recording, Room, available, forecast, in_words, resident
+from pixkit.memory.guard import SMALLER_BATCH
+from pixkit.models.base import Model
+from pixkit.recipe.schema import Optimizer
+from pixkit.training.optim import TrainedPhase, build_optimizer
+from pixkit.training.step import Stepper, checked_losses
 
 
 @dataclass(frozen=True)
 class MemoryEstimate:
-    """Bytes that training takes at least: temporaries of single operations come on top.
+    """Bytes that training takes at its peak, above what the process had before the model was made.
 
-    `weights` are parameters and buffers; `training` their gradients, optimiser state and average;
-    `activations` what a batch keeps for the backward pass.
+    Attributes:
+        parameters: how many there are.
+        code: what making the model and proving it took beside its weights: code that was loaded, for the most part.
+        weights: parameters and buffers.
+        training: gradients, optimiser state and average.
+        batch: what comes and goes: a batch's activations, what is computed from them, and gaps between them; or, if
+            that is more, what scoring a batch or saving takes.
+        room: what was free when all this but `training` and `batch` was taken already.
     """
 
     parameters: int
+    code: int
     weights: int
     training: int
-    activations: int
-    machine: int
+    batch: int
+    room: Room
 
     @property
     def total(self) -> int:
         """All of it."""
-        return self.weights + self.training + self.activations
+        return self.code + self.weights + self.training + self.batch
 
     def check(self) -> None:
-        """Raise UsageError if that is more than the machine has."""
-        if self.total > self.machine:
+        """Raise UsageError if what is still to be taken is more than there is."""
+        if self.training + self.batch > self.room.free:
             raise UsageError(
-                "training would not fit this machine's memory",
-                found=f"{in_words(self.total)} at least: weights {in_words(self.weights)}, gradients and optimiser "
-                f"{in_words(self.training)}, activations of a batch {in_words(self.activations)}",
-                expected=f"at most {in_words(self.machine)}",
-                hint="a smaller train.batch_size (with train.accumulate for the rest), or a smaller model",
+                "training would not fit the memory that is free",
+                found=f"{in_words(self.training + self.batch)}: gradients, optimiser and average "
+                f"{in_words(self.training)}, a batch {in_words(self.batch)}; weights {in_words(self.weights)}",
+                expected=f"at most {self.room}",
+                hint=f"{SMALLER_BATCH}, or a smaller model",
             )
 
 
-def machine_memory(device: torch.device) -> int:
-    """Bytes of memory of a device: of the GPU; else of the machine, or of the control group if that is less."""
-    if device.type == "cuda":
-        return torch.cuda.get_device_properties(device).total_memory
-    physical = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") if hasattr(os, "sysconf") else 1 << 62
-    try:
-        return min(physical, int(Path("/sys/fs/cgroup/memory.max").read_text(encoding="ascii")))
-    except (OSError, ValueError):
-        return physical
+def estimate(stepper: Stepper, device: torch.device, before: int | None = None) -> MemoryEstimate:
+    """The memory that training with this stepper takes, by making a step of every phase with a few images.
 
+    The optimiser's part is made with tensors that take no memory. Model, gradients, optimiser and generators are left
+    as they were.
 
-def in_words(size: int) -> str:
-    """A number of bytes for people."""
-    power = min(max(int(math.log2(max(size, 1)) // 10), 0), 4)
-    return f"{size / 1024**power:.3g} {('bytes', 'KiB', 'MiB', 'GiB', 'TiB')[power]}"
-
-
-def estimate(stepper: Stepper, device: torch.device) -> MemoryEstimate:
-    """The memory that training with this stepper takes, by running every phase on a few images.
-
-    Only forward passes, and the model is left as it was.
+    Args:
+        stepper: what makes the steps.
+        device: where.
+        before: bytes that the process had before the model was made, if they are known.
     """
     model, config = stepper.model, stepper.config
-    tensors = [*model.parameters(), *model.buffers()]
-    training = model_bytes(model.parameters()) if config.ema else 0
-    for trained in stepper.phases:
-        copies = 1 + state_copies(config.optimizers.get(trained.name, config.optimizer))
-        training += copies * model_bytes(trained.parameters.values())
-    few, more = _saved_bytes(stepper, PROBE), _saved_bytes(stepper, 2 * PROBE)
-    per_image = max(more - few, 0) / PROBE
-    activations = max(few - PROBE * per_image, 0) + config.batch_size * per_image
+    weights = model_bytes([*model.parameters(), *model.buffers()])
+    average = model_bytes(model.parameters()) if config.ema else 0
+    gradients = {trained.name: model_bytes(trained.parameters.values()) for trained in stepper.phases}
+    updates = [_update(trained, config.optimizers.get(trained.name, config.optimizer)) for trained in stepper.phases]
+    training = sum(gradients.values()) + sum(state for state, _ in updates) + average
+    # A phase's own gradients are among what its step makes; those of the others wait for theirs.
+    steps = [_step(stepper, trained, device) - gradients[trained.name] for trained in stepper.phases]
+    # Averaged weights are put in place while they are scored, and copied from there to be saved.
+    saving = 2 * weights if config.ema else 0
+    scoring = saving // 2 + _scoring(stepper, device)
+    batch = max(*steps, *(temporaries for _, temporaries in updates), saving, scoring)
+    now = resident() if device.type == "cpu" else None
+    code = 0 if before is None or now is None else max(now - before - weights, 0)
     parameters = sum(parameter.numel() for parameter in model.parameters())
-    return MemoryEstimate(parameters, model_bytes(tensors), training, round(activations), machine_memory(device))
+    return MemoryEstimate(parameters, code, weights, training, batch, available(device))
 
 
-def model_bytes(tensors: Any) -> int:
+def model_bytes(tensors: Iterable[Tensor]) -> int:
     """Bytes of some tensors."""
     return sum(tensor.numel() * tensor.element_size() for tensor in tensors)
 
 
-def state_copies(config: Optimizer) -> int:
-    """How many tensors of a parameter's size an optimiser keeps for it."""
-    match config:
-        case Adam():
-            return 2
-        case RMSprop():
-            return 2 if config.momentum else 1
-        case SGD():
-            return 1 if config.momentum else 0
+def _step(stepper: Stepper, trained: TrainedPhase, device: torch.device) -> int:
+    """Bytes that a phase's losses and gradients take at their peak, the gradients included."""
+    parameters = list(trained.parameters.values())
+    kept = [parameter.grad for parameter in parameters]
+
+    def work(images: int) -> None:
+        for parameter in parameters:
+            parameter.grad = None
+        batch = _first(stepper, images)
+        for _ in range(min(stepper.config.accumulate, 2)):  # from the second batch on, there are gradients
+            with stepper.arithmetic.forward(stepper.device):
+                losses = checked_losses(trained.phase.loss(batch, 1), trained.name)
+            losses["loss"].backward(inputs=parameters)
+
+    try:
+        with rehearsing(stepper.model, stepper.device):
+            return forecast(work, stepper.config.batch_size, device).taken
+    finally:
+        for parameter, gradient in zip(parameters, kept, strict=True):
+            parameter.grad = gradient
 
 
-def _saved_bytes(stepper: Stepper, images: int) -> int:
-    """Bytes that the most demanding phase keeps for its backward pass with so many images."""
-    model = stepper.model
-    batch = _first(stepper, images)
-    weights = {tensor.untyped_storage().data_ptr() for tensor in (*model.parameters(), *model.buffers())}
-    most = 0
-    with rehearsing(model, stepper.device):
-        for trained in stepper.phases:
-            saved: dict[int, Tensor] = {}
-            hooks = saved_tensors_hooks(lambda tensor, saved=saved: _keep(saved, tensor), lambda tensor: tensor)  # type: ignore[misc]
-            with hooks, stepper.arithmetic.forward(stepper.device):
-                trained.phase.loss(batch, 1)
-            sizes = [tensor.untyped_storage().nbytes() for pointer, tensor in saved.items() if pointer not in weights]
-            most = max(most, sum(sizes))
-    return most
+def _update(trained: TrainedPhase, config: Optimizer) -> tuple[int, int]:
+    """Bytes of an optimiser's state, and what an update takes besides, at its peak."""
+    twins = [nn.Parameter(torch.empty_like(one, device="meta")) for one in trained.parameters.values()]
+    for twin in twins:
+        twin.grad = torch.empty_like(twin)
+    optimizer = build_optimizer(config, twins)
+    with Recording() as found:
+        optimizer.step()
+    kept = [value for state in optimizer.state.values() for value in state.values() if isinstance(value, Tensor)]
+    return model_bytes(kept), max(found.peak - model_bytes(kept), 0)
 
 
-def _keep(saved: dict[int, Tensor], tensor: Tensor) -> Tensor:
-    saved[tensor.untyped_storage().data_ptr()] = tensor.detach()
-    return tensor
+def _scoring(stepper: Stepper, device: torch.device) -> int:
+    """Bytes that scoring a batch takes at its peak; 0 for a model that is not scored."""
+    model: Model = stepper.model
+    if not model.scorable:
+        return 0
+
+    @torch.no_grad()
+    def work(images: int) -> object:
+        return model.assess(_first(stepper, images))
+
+    with rehearsing(model, stepper.device), evaluating(model):
+        return forecast(work, stepper.config.batch_size, device).taken
 
 
 def _first(stepper: Stepper, images: int) -> Batch:
     """So many training images."""
     return BatchSequence(stepper.sequence.dataset, images, 0).batch(0).to(stepper.device)
-
-
-class MemoryGuard(TorchDispatchMode):
-    """While entered, refuses to make a tensor that would bring what was made beyond `limit` bytes.
-
-    Without it, an absurd width would have the machine swap, or the process killed, before it has a model whose
-    size could be estimated. Tensors that are made by computing with others are counted once they are there.
-    """
-
-    def __init__(self, limit: int) -> None:
-        super().__init__()
-        self.limit = limit
-        self._bytes = 0
-        self._alive: dict[StorageWeakRef, int] = {}
-
-    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        """Run the operation if the tensor that it makes fits."""
-        self._check(_requested(func, args, kwargs or {}))
-        result = func(*args, **(kwargs or {}))
-        for tensor in result if isinstance(result, tuple | list) else [result]:
-            if isinstance(tensor, Tensor) and tensor.device.type != "meta":
-                reference = StorageWeakRef(tensor.untyped_storage())
-                self._bytes += tensor.untyped_storage().nbytes() if reference not in self._alive else 0
-                self._alive.setdefault(reference, tensor.untyped_storage().nbytes())
-        self._check(0)
-        return result
-
-    def _check(self, requested: int) -> None:
-        if self._bytes + requested <= self.limit:
-            return
-        self._alive = {reference: size for reference, size in self._alive.items() if not reference.expired()}
-        self._bytes = sum(self._alive.values())
-        if self._bytes + requested > self.limit:
-            raise UsageError(
-                "the model would not fit this machine's memory",
-                found=f"{in_words(self._bytes)} so far, and a tensor of {in_words(requested)}",
-                expected=f"at most {in_words(self.limit)}",
-                hint="a smaller model: fewer maps, fewer layers, fewer levels",
-            )
-
-
-def _requested(func: Any, args: Any, kwargs: dict[str, Any]) -> int:
-    """Bytes of the tensor that a factory (empty, zeros, randn, new_zeros, ...) is asked for; 0 for other operations."""
-    if func.name().startswith("aten::new_"):
-        kwargs = {"dtype": args[0].dtype, **kwargs}
-        args = args[1:]
-    shape = args[0] if args else kwargs.get("size")
-    if not isinstance(shape, list | tuple) or not all(type(side) is int for side in shape):
-        return 0
-    dtype = kwargs.get("dtype") or torch.get_default_dtype()
-    return math.prod(shape) * dtype.itemsize
-
-
-@contextmanager
-def memory_errors(hint: str = "a smaller train.batch_size, with train.accumulate for the rest") -> Iterator[None]:
-    """Turn torch's report that memory is exhausted into a UsageError."""
-    try:
-        yield
-    except (torch.OutOfMemoryError, MemoryError, RuntimeError) as error:
-        if not is_exhausted(error):
-            raise
-        raise UsageError("memory is exhausted", found=str(error).split("\n")[0], hint=hint) from error
-
-
-def is_exhausted(error: BaseException) -> bool:
-    """Whether an error is torch's, or Python's, report that memory is exhausted."""
-    if isinstance(error, torch.OutOfMemoryError | MemoryError):
-        return True
-    return isinstance(error, RuntimeError) and "allocate memory" in str(error)

@@ -13,6 +13,7 @@ from torch import Tensor
 from pixkit.data import prepare
 from pixkit.data.dataset import BatchSequence, Dataset
 from pixkit.errors import RunError
+from pixkit.memory import resident
 from pixkit.models.base import Model
 from pixkit.recipe import Change, LoadedRecipe
 from pixkit.recipe.schema import Recipe
@@ -20,7 +21,7 @@ from pixkit.runs.load import construct, read_weights
 from pixkit.runs.own import MANIFEST
 from pixkit.runs.run import Run
 from pixkit.training.autotune import choose
-from pixkit.training.memory import MemoryEstimate, MemoryGuard, estimate, machine_memory
+from pixkit.training.memory import MemoryEstimate, estimate
 from pixkit.training.precision import Choice, locked_choice
 from pixkit.training.resume import check_changes, check_data
 from pixkit.training.step import Stepper
@@ -31,7 +32,7 @@ from pixkit.training.watch import Reporter
 class Prepared:
     """What training starts from: images, and a model with its initial weights that was checked and can make steps.
 
-    `memory` is what training takes at least, `choice` its arithmetic and why; `changes` are the keys that differ from
+    `memory` is what training takes, `choice` its arithmetic and why; `changes` are the keys that differ from
     those that the run to go on with was started with.
     """
 
@@ -86,10 +87,11 @@ def prepare_training(
     check()
     if lock is not None:
         check_data(lock["data"]["hashes"], dataset.hashes())
+    before = resident()
     model = construct_to_train(recipe, dataset, device)
     sequence = BatchSequence(dataset, recipe.train.batch_size, recipe.seed)
     stepper = Stepper(model, sequence, recipe.train, recipe.seed, device)
-    memory = estimate(stepper, device)
+    memory = estimate(stepper, device, before)
     memory.check()
     check()
     if run is None or lock is None:
@@ -109,8 +111,7 @@ def construct_to_train(recipe: Recipe, dataset: Dataset, device: torch.device) -
         UsageError: if it would not fit the memory; raised before the memory is taken.
         CausalityError: if it leaks.
     """
-    with MemoryGuard(machine_memory(torch.device("cpu"))):
-        model = construct(recipe, dataset.spec, dataset.classes, device)
+    model = construct(recipe, dataset.spec, dataset.classes, device)
     model.verify()
     return model
 

@@ -13,8 +13,8 @@ import torch
 
 from pixkit.components.attempt import one_line
 from pixkit.errors import RunError
+from pixkit.memory.guard import is_exhausted
 from pixkit.runs.run import Run
-from pixkit.training.memory import is_exhausted
 from pixkit.training.step import NonFiniteStep
 from pixkit.training.watch import STOPS, Reporter
 

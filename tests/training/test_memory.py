@@ -7,9 +7,9 @@ from toys import CPU, NormedToy, Toy, TwoPhases, toy_model, toy_recipe
 
 from pixkit.data.dataset import BatchSequence
 from pixkit.errors import UsageError
+from pixkit.memory import Room, resident
 from pixkit.recipe.schema import SGD, Adam, AdamW, RMSprop
-from pixkit.training import memory
-from pixkit.training.memory import MemoryGuard, estimate, in_words, machine_memory, memory_errors, state_copies
+from pixkit.training.memory import MemoryEstimate, estimate, model_bytes
 from pixkit.training.prepare import construct_to_train
 from pixkit.training.step import Stepper
 
@@ -31,25 +31,59 @@ def stepper_of(recipe):
     return Stepper(model, BatchSequence(dataset, recipe.train.batch_size, 0), recipe.train, 0, CPU)
 
 
+PARAMETERS = 6 * 4 + 4
+
+
 def test_weights_gradients_states_and_average_are_counted():
     found = estimate(stepper_of(toy_recipe(optimizer={"type": "adam"})), CPU)
-    parameters = 6 * 4 + 4
-    assert found.parameters == parameters
-    assert found.weights == 4 * parameters + 8
-    assert found.training == 4 * parameters * (1 + 2 + 1)
+    assert found.parameters == PARAMETERS
+    assert found.weights == 4 * PARAMETERS + 8
+    steps = 4 * 2  # Adam counts the steps of each of the two parameters
+    assert found.training == 4 * PARAMETERS * (1 + 2 + 1) + steps
     plain = estimate(stepper_of(toy_recipe(optimizer={"type": "sgd"}, ema=0.0)), CPU)
-    assert plain.training == 4 * parameters
+    assert plain.training == 4 * PARAMETERS
 
 
 def test_each_phase_counts_its_own_optimiser():
     found = estimate(stepper_of(toy_recipe(TwoPhases, optimizers={"second": {"type": "sgd"}}, ema=0.0)), CPU)
-    assert found.training == 4 * 24 * 3 + 4 * 4
+    assert found.training == 4 * 24 * 3 + 4 * 4 + 4
 
 
-@pytest.mark.parametrize("size", [8, 64])
-def test_activations_grow_with_the_batch(size):
-    found = estimate(stepper_of(toy_recipe(Layered, batch_size=size)), CPU)
-    assert found.activations == size * 4 * (6 + 100)
+def test_what_a_batch_takes_grows_with_it():
+    sizes = [estimate(stepper_of(toy_recipe(Layered, batch_size=size)), CPU).batch for size in (1000, 2000)]
+    activations = 1000 * 4 * (6 + 100)
+    assert activations <= sizes[1] - sizes[0] <= 4 * activations
+
+
+def test_gradients_that_wait_for_more_batches_are_counted():
+    """They are there while the second batch's activations are, and no longer than the first's otherwise."""
+    once, twice = (
+        estimate(stepper_of(toy_recipe(Layered, batch_size=2, accumulate=parts)), CPU).batch for parts in (1, 2)
+    )
+    assert once < twice
+
+
+class Hungry(Toy):
+    """Scoring it takes more than training it."""
+
+    def assess(self, batch):
+        torch.zeros(len(batch.x), 10_000)
+        return super().assess(batch)
+
+
+def test_scoring_that_takes_more_than_a_step_counts():
+    found = estimate(stepper_of(toy_recipe(Hungry, batch_size=100)), CPU)
+    assert found.batch >= 100 * 10_000 * 4
+
+
+def test_what_the_process_took_since_is_counted():
+    stepper = stepper_of(toy_recipe())
+    now = resident()
+    if now is None:
+        pytest.skip("the system does not tell")
+    found = estimate(stepper, CPU, now - (100 << 20))
+    assert 100 << 20 <= found.code + found.weights <= 164 << 20
+    assert found.total == found.code + found.weights + found.training + found.batch
 
 
 def test_the_model_and_the_generator_are_left_alone():
@@ -63,68 +97,36 @@ def test_the_model_and_the_generator_are_left_alone():
     assert all(parameter.grad is None for parameter in stepper.model.parameters())
 
 
+def test_gradients_and_states_are_left_alone():
+    stepper = stepper_of(toy_recipe(TwoPhases))
+    stepper.make(1)
+    gradients = [parameter.grad for parameter in stepper.model.parameters()]
+    states = [len(trained.optimizer.state) for trained in stepper.phases]
+    estimate(stepper, CPU)
+    assert all(now is then for now, then in zip((p.grad for p in stepper.model.parameters()), gradients, strict=True))
+    assert [len(trained.optimizer.state) for trained in stepper.phases] == states
+
+
 def test_what_does_not_fit_is_refused():
     found = estimate(stepper_of(toy_recipe()), CPU)
     found.check()
-    tight = memory.MemoryEstimate(1, 1 << 30, 3 << 30, 1 << 30, machine=4 << 30)
+    room = Room("the machine", 4 << 30, 16 << 30)
+    MemoryEstimate(1, 9 << 30, 9 << 30, 3 << 30, 1 << 30, room).check()  # what is there already fits
     with pytest.raises(UsageError, match="would not fit") as caught:
-        tight.check()
-    assert "5 GiB at least" in caught.value.found
+        MemoryEstimate(1, 0, 1 << 30, 3 << 30, 2 << 30, room).check()
+    assert "5 GiB" in caught.value.found
+    assert caught.value.expected == "at most 4 GiB, free of the 16 GiB of the machine"
     assert "train.accumulate" in caught.value.hint
 
 
-@pytest.mark.parametrize(
-    ("config", "copies"),
-    [(Adam(), 2), (AdamW(), 2), (SGD(), 0), (SGD(momentum=0.9), 1), (RMSprop(), 1), (RMSprop(momentum=0.9), 2)],
-)
-def test_states_are_as_many_as_the_optimiser_makes(config, copies):
-    from pixkit.training.optim import build_optimizer
-
-    parameter = nn.Parameter(torch.zeros(3))
-    optimizer = build_optimizer(config, [parameter])
-    parameter.grad = torch.ones(3)
-    optimizer.step()
-    made = [value for value in optimizer.state[parameter].values() if value is not None and value.shape == (3,)]
-    assert state_copies(config) == len(made) == copies
-
-
-def test_the_guard_refuses_before_the_memory_is_taken():
-    with pytest.raises(UsageError, match="would not fit") as caught, MemoryGuard(1 << 20):
-        torch.zeros(10)
-        nn.Linear(100_000, 100_000)
-    assert "37.3 GiB" in caught.value.found
-
-
-def test_the_guard_counts_what_is_alive():
-    with MemoryGuard(1 << 20):
-        for _ in range(50):
-            torch.zeros(1 << 16)
-        kept = [torch.zeros(1 << 16) for _ in range(3)]
-        with pytest.raises(UsageError, match="768 KiB so far"):
-            torch.zeros(1 << 17)
-        views = [tensor.view(-1) for tensor in kept for _ in range(10)]
-        torch.ones(1000)
-    assert len(views) == 30
-
-
-@pytest.mark.parametrize(
-    "make",
-    [
-        lambda n: torch.empty(n, n),
-        lambda n: torch.randn((n, n)),
-        lambda n: torch.full((n, n), 1.0),
-        lambda n: torch.zeros(n, n, dtype=torch.int64),
-        lambda n: torch.arange(n * n),
-        lambda n: torch.zeros(1).expand(n, n).clone(),
-        lambda n: torch.zeros(1).new_zeros(n, n),
-    ],
-)
-def test_the_guard_knows_every_way_to_ask(make):
-    with MemoryGuard(1 << 20):
-        make(30)
-        with pytest.raises(UsageError, match="would not fit"):
-            make(2000)
-        make(30)
+@pytest.mark.parametrize("config", [Adam(), AdamW(), SGD(), SGD(momentum=0.9), RMSprop(), RMSprop(momentum=0.9)])
+def test_states_are_as_many_as_the_optimiser_makes(config):
+    stepper = stepper_of(toy_recipe(optimizer=config.model_dump(), ema=0.0))
+    foreseen = estimate(stepper, CPU).training - 4 * PARAMETERS
+    stepper.make(1)
+    (trained,) = stepper.phases
+    states = [value for state in trained.optimizer.state.values() for value in state.values()]
+    assert foreseen == model_bytes(value for value in states if isinstance(value, torch.Tensor))
 
 
 class Wide(Toy):
@@ -140,22 +142,3 @@ def test_an_absurd_model_is_refused_before_it_is_built():
     _, dataset = toy_model(recipe)
     with pytest.raises(UsageError, match="364 TiB"):
         construct_to_train(toy_recipe(Wide), dataset, CPU)
-
-
-def test_the_machine_has_memory():
-    assert 1 << 28 < machine_memory(CPU) < 1 << 50
-
-
-@pytest.mark.parametrize(
-    ("size", "text"), [(0, "0 bytes"), (1, "1 bytes"), (2048, "2 KiB"), (5 << 40, "5 TiB"), (5 << 53, "4.1e+04 TiB")]
-)
-def test_bytes_in_words(size, text):
-    assert in_words(size) == text
-
-
-def test_exhausted_memory_is_a_usage_error():
-    for error in (MemoryError(), torch.OutOfMemoryError("CUDA out of memory"), RuntimeError("can't allocate memory")):
-        with pytest.raises(UsageError, match="exhausted"), memory_errors():
-            raise error
-    with pytest.raises(RuntimeError, match="something else"), memory_errors():
-        raise RuntimeError("something else")

@@ -16,10 +16,10 @@ from pixkit.cli.plugins import loaded_plugins, plugin_options
 from pixkit.cli.progress import Progress, show_progress
 from pixkit.cli.scores import headline, number, score_table
 from pixkit.errors import printable
+from pixkit.memory import in_words
 from pixkit.recipe import LoadedRecipe
 from pixkit.runs.load import recipe_to_build
 from pixkit.training import build as builds
-from pixkit.training.memory import in_words
 from pixkit.training.watch import Reporter
 
 
@@ -115,7 +115,7 @@ def _report_dry(found: builds.DryRun, as_json: bool) -> None:
                 "images": f"{found.spec}; {found.data}",
                 "splits": ", ".join(f"{count} {split}" for split, count in found.sizes.items()),
                 "device": found.device,
-                "memory": f"at least {in_words(memory.total)} of {in_words(memory.machine)}",
+                "memory": f"about {in_words(memory.total)}; {memory.room}",
                 "arithmetic": found.arithmetic,
                 "first step": ", ".join(f"{name} {value:.5g}" for name, value in found.losses.items()),
                 "time": f"{found.seconds_per_step:.3g} s a step, {duration(found.seconds)} in all, scores left out",

@@ -1,0 +1,150 @@
+"""How much memory can still be had: of the machine, of the control groups that the process is in, of a GPU."""
+
+from __future__ import annotations
+
+import math
+import os
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+
+ROOT = Path("/")
+
+
+@dataclass(frozen=True)
+class Room:
+    """What one thing that bounds memory leaves: `free` of `size` bytes; `name` says what it is."""
+
+    name: str
+    free: int
+    size: int
+
+    def __str__(self) -> str:
+        return f"{in_words(self.free)}, free of the {in_words(self.size)} of {self.name}"
+
+
+def available(device: torch.device, root: Path = ROOT) -> Room:
+    """What can be had on a device without swapping or being killed: the least that any of its bounds leaves.
+
+    On a GPU that is what no process uses and what torch keeps for tensors to come. On a CPU it is bounded by the
+    machine and by every control group that the process is in, its own and those around it; pages that the system can
+    drop at any time, as those of files that were read, are free. (psutil knows the machine's memory, no group's.)
+
+    Args:
+        device: where tensors will be.
+        root: where the file system begins.
+    """
+    if device.type == "cuda":
+        free, size = torch.cuda.mem_get_info(device)
+        kept = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
+        return Room("the GPU", free + kept, size)
+    return min((_machine(root), *_groups(root)), key=lambda room: room.free)
+
+
+def resident(root: Path = ROOT) -> int | None:
+    """Bytes of memory that the process has now; None where the system does not tell."""
+    found = _table(root / "proc/self/status").get("VmRSS")
+    return None if found is None else found * 1024
+
+
+def in_words(size: int) -> str:
+    """A number of bytes for people."""
+    power = min(max(int(math.log2(max(size, 1)) // 10), 0), 4)
+    return f"{size / 1024**power:.3g} {('bytes', 'KiB', 'MiB', 'GiB', 'TiB')[power]}"
+
+
+def _machine(root: Path) -> Room:
+    """The whole machine; all of it is taken to be free where the system does not tell."""
+    table = _table(root / "proc/meminfo")
+    if "MemTotal" in table and "MemAvailable" in table:
+        return Room("the machine", table["MemAvailable"] * 1024, table["MemTotal"] * 1024)
+    size = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") if hasattr(os, "sysconf") else 1 << 62
+    return Room("the machine", size, size)
+
+
+def _groups(root: Path) -> Iterator[Room]:
+    """Each control group with a limit that the process is in, of version 1 or 2 of their file system."""
+    for mounted, version in _mounts(root):
+        for folder in mounted:
+            yield from _group_v2(folder) if version == 2 else _group_v1(folder)
+
+
+def _group_v2(folder: Path) -> Iterator[Room]:
+    # Above memory.high a process is not killed, but slowed down until it hardly runs.
+    limits = [found for name in ("memory.max", "memory.high") if (found := _number(folder / name)) is not None]
+    used = _number(folder / "memory.current")
+    if limits and used is not None:
+        table = _table(folder / "memory.stat")
+        cached = table.get("inactive_file", 0) + table.get("active_file", 0)
+        yield _room(folder, min(limits), used, cached)
+
+
+def _group_v1(folder: Path) -> Iterator[Room]:
+    limit, used = _number(folder / "memory.limit_in_bytes"), _number(folder / "memory.usage_in_bytes")
+    if limit is not None and used is not None and limit < 1 << 60:  # without a limit it is the largest number of pages
+        table = _table(folder / "memory.stat")
+        cached = table.get("total_inactive_file", 0) + table.get("total_active_file", 0)
+        yield _room(folder, limit, used, cached)
+
+
+def _room(folder: Path, limit: int, used: int, cached: int) -> Room:
+    return Room(f"the control group {folder}", max(limit - max(used - cached, 0), 0), limit)
+
+
+def _mounts(root: Path) -> Iterator[tuple[list[Path], int]]:
+    """The process's group and those around it, in each file system of control groups with memory, and its version."""
+    own: dict[int, str] = {}
+    for line in _lines(root / "proc/self/cgroup"):
+        number, controllers, path = [*line.split(":", 2), "", ""][:3]
+        if number == "0" and not controllers:
+            own[2] = path
+        elif "memory" in controllers.split(","):
+            own[1] = path
+    for line in _lines(root / "proc/self/mountinfo"):
+        before, _, after = line.partition(" - ")
+        head, tail = before.split(), after.split()
+        if len(head) < 5 or len(tail) < 1:
+            continue
+        version = {"cgroup2": 2, "cgroup": 1}.get(tail[0], 0)
+        if version in own and (version == 2 or "memory" in tail[-1].split(",")):
+            yield _around(root, _unescaped(head[4]), _unescaped(head[3]), own[version]), version
+
+
+def _around(root: Path, mount: str, shown: str, own: str) -> list[Path]:
+    """The folders of a group and of those around it; `shown` is the group whose folder the mount point is.
+
+    A process in a container may see no more than the part below its own group, or a path that leads out of it.
+    """
+    top = root / mount.lstrip("/")
+    parts = [part for part in own.removeprefix(shown.rstrip("/")).split("/") if part]
+    inside = own == shown or own.startswith(f"{shown.rstrip('/')}/")
+    if not inside or ".." in parts:
+        return [top]
+    return [top.joinpath(*parts[:depth]) for depth in range(len(parts), -1, -1)]
+
+
+def _unescaped(text: str) -> str:
+    """A path as it is: mountinfo writes spaces, tabs, newlines and backslashes as octal numbers."""
+    return re.sub(r"\\([0-7]{3})", lambda match: chr(int(match[1], 8)), text)
+
+
+def _table(path: Path) -> dict[str, int]:
+    """A file of lines `name number` or `name: number kB`; empty if it cannot be read."""
+    rows = (line.replace(":", " ").split() for line in _lines(path))
+    return {row[0]: int(row[1]) for row in rows if len(row) > 1 and row[1].isdecimal()}
+
+
+def _number(path: Path) -> int | None:
+    """The number in a file; None if it cannot be read, or says `max`."""
+    lines = _lines(path)
+    return int(lines[0]) if lines and lines[0].isdecimal() else None
+
+
+def _lines(path: Path) -> list[str]:
+    try:
+        return path.read_text(encoding="utf-8", errors="replace").splitlines()
+    except OSError:
+        return []

@@ -1,0 +1,118 @@
+"""Refusing what does not fit the memory, before it is taken; and saying so where it was."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.multiprocessing.reductions import StorageWeakRef
+from torch.utils._python_dispatch import TorchDispatchMode  # its documented name: there is no public module
+
+from pixkit.errors import UsageError
+from pixkit.memory.available import available, in_words
+
+LITTLE = 64 << 20
+"""Bytes that nobody asks about: looking how much there is takes time, too."""
+SMALLER_MODEL = "a smaller model: fewer maps, fewer layers, fewer levels"
+SMALLER_DRAW = "a smaller batch_size: the images do not depend on it"
+SMALLER_BATCH = "a smaller train.batch_size, with train.accumulate for the rest"
+
+
+def check_fits(needed: int, device: torch.device, what: str, *, where: str | None = None, hint: str) -> None:
+    """Refuse what needs more memory than can be had now.
+
+    Args:
+        needed: bytes, beside those that the process has.
+        device: where.
+        what: what it is, in words, as in "1000 images".
+        where: the option or argument that asks for it.
+        hint: what to do about it.
+
+    Raises:
+        UsageError: if it does not fit.
+    """
+    if needed <= LITTLE:
+        return
+    room = available(device)
+    if needed > room.free:
+        raise UsageError(
+            "this would not fit the memory that is free",
+            where=where,
+            found=f"{what}: {in_words(needed)}",
+            expected=f"at most {room}",
+            hint=hint,
+        )
+
+
+class MemoryGuard(TorchDispatchMode):
+    """While entered, refuses to make a tensor that would bring what was made beyond `limit` bytes.
+
+    Without it, an absurd width would have the machine swap, or the process killed, before it has a model whose
+    size could be estimated. Tensors that are made by computing with others are counted once they are there.
+    """
+
+    def __init__(self, limit: int, hint: str = SMALLER_MODEL, what: str = "the model") -> None:
+        super().__init__()
+        self.limit = limit
+        self._hint, self._what = hint, what
+        self._bytes = 0
+        self._alive: dict[StorageWeakRef, int] = {}
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        """Run the operation if the tensor that it makes fits."""
+        self._check(_requested(func, args, kwargs or {}))
+        result = func(*args, **(kwargs or {}))
+        for tensor in result if isinstance(result, tuple | list) else [result]:
+            if isinstance(tensor, Tensor) and tensor.device.type != "meta":
+                reference = StorageWeakRef(tensor.untyped_storage())
+                self._bytes += tensor.untyped_storage().nbytes() if reference not in self._alive else 0
+                self._alive.setdefault(reference, tensor.untyped_storage().nbytes())
+        self._check(0)
+        return result
+
+    def _check(self, requested: int) -> None:
+        if self._bytes + requested <= self.limit:
+            return
+        self._alive = {reference: size for reference, size in self._alive.items() if not reference.expired()}
+        self._bytes = sum(self._alive.values())
+        if self._bytes + requested > self.limit:
+            raise UsageError(
+                f"{self._what} would not fit the memory that is free",
+                found=f"{in_words(self._bytes)} so far, and a tensor of {in_words(requested)}",
+                expected=f"at most {in_words(self.limit)}",
+                hint=self._hint,
+            )
+
+
+def _requested(func: Any, args: Any, kwargs: dict[str, Any]) -> int:
+    """Bytes of the tensor that a factory (empty, zeros, randn, new_zeros, ...) is asked for; 0 for other operations."""
+    if func.name().startswith("aten::new_"):
+        kwargs = {"dtype": args[0].dtype, **kwargs}
+        args = args[1:]
+    shape = args[0] if args else kwargs.get("size")
+    if not isinstance(shape, list | tuple) or not all(type(side) is int for side in shape):
+        return 0
+    dtype = kwargs.get("dtype") or torch.get_default_dtype()
+    return math.prod(shape) * dtype.itemsize
+
+
+@contextmanager
+def memory_errors(hint: str = SMALLER_BATCH) -> Iterator[None]:
+    """Turn torch's report that memory is exhausted into a UsageError."""
+    try:
+        yield
+    except (torch.OutOfMemoryError, MemoryError, RuntimeError) as error:
+        if not is_exhausted(error):
+            raise
+        raise UsageError("memory is exhausted", found=str(error).split("\n")[0], hint=hint) from error
+
+
+def is_exhausted(error: BaseException) -> bool:
+    """Whether an error is torch's, or Python's, report that memory is exhausted."""
+    if isinstance(error, torch.OutOfMemoryError | MemoryError):
+        return True
+    return isinstance(error, RuntimeError) and "allocate memory" in str(error)

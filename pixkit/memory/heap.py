@@ -1,0 +1,107 @@
+"""What the C library's allocator takes from the system for the memory that is alive: it cannot use every gap."""
+
+from __future__ import annotations
+
+import bisect
+import functools
+import platform
+from collections.abc import Iterable
+from typing import TypeAlias
+
+from pixkit.memory.recording import Event
+
+PAGE = 4096
+PAD = 128 << 10
+"""Bytes by which the heap grows beyond what is asked for (M_TOP_PAD)."""
+FIRST_THRESHOLD, LAST_THRESHOLD = 128 << 10, 32 << 20
+"""Blocks above the threshold are mapped one by one; it rises to the size of the largest that was given back, so far."""
+ALIGNMENT, HEADER, SMALLEST = 64, 16, 32
+"""torch aligns tensors; the allocator looks for a place with room for that, and gives back what is left of it."""
+
+Block: TypeAlias = tuple[int, int]
+"""(address, bytes); the address is -1 of what is mapped by itself."""
+
+
+def taken(events: Iterable[Event], repeat: int = 3) -> int:
+    """Bytes that a process takes from the system, at most at once, for tensors that come and go like this, repeatedly.
+
+    Args:
+        events: what is made and dies, in order; what is left at the end dies before the next turn.
+        repeat: turns: the allocator learns from the first.
+    """
+    events = [event for event in events if event[1]]
+    heap = Heap()
+    for _ in range(repeat):
+        blocks: dict[int, Block] = {}
+        for number, size in events:
+            if size > 0:
+                blocks[number] = heap.take(size)
+            elif number in blocks:
+                heap.give_back(blocks.pop(number))
+        for block in blocks.values():
+            heap.give_back(block)
+    return heap.most
+
+
+@functools.cache
+def glibc() -> bool:
+    """Whether this process's allocator is glibc's, as far as one can tell."""
+    return platform.libc_ver()[0] == "glibc"
+
+
+class Heap:
+    """glibc's malloc, as far as tensors notice: one heap with gaps, of which the smallest that fits is taken.
+
+    `most` is how many bytes it had touched at once: in the heap, gaps included, and mapped one by one.
+    """
+
+    def __init__(self) -> None:
+        self.most = 0
+        self._gaps: list[Block] = []
+        self._top = self._end = self._touched = self._mapped = 0
+        self._threshold = FIRST_THRESHOLD
+
+    def take(self, size: int) -> Block:
+        """Find room for a tensor."""
+        used = size + HEADER + (ALIGNMENT - HEADER)  # what lies before an aligned block is lost while the block lives
+        need = size + HEADER + ALIGNMENT + SMALLEST
+        fitting = [(gap[1], place) for place, gap in enumerate(self._gaps) if gap[1] >= need]
+        if fitting:
+            place = min(fitting)[1]
+            address, room = self._gaps[place]
+            self._gaps[place : place + 1] = [(address + used, room - used)]
+            block = (address, used)
+        elif self._end - self._top < need and need >= self._threshold:
+            block = (-1, -(-need // PAGE) * PAGE)
+            self._mapped += block[1]
+        else:
+            if self._end - self._top < need:
+                self._end = self._top + need + PAD
+            block = (self._top, used)
+            self._top += used
+            self._touched = max(self._touched, self._top)
+        self.most = max(self.most, self._touched + self._mapped)
+        return block
+
+    def give_back(self, block: Block) -> None:
+        """Free a block: one with the gaps beside it; the system gets back what is mapped by itself, and a large end."""
+        address, size = block
+        if address < 0:
+            self._mapped -= size
+            if self._threshold < size <= LAST_THRESHOLD:
+                self._threshold = size
+            return
+        place = bisect.bisect(self._gaps, block)
+        if place < len(self._gaps) and address + size == self._gaps[place][0]:
+            size += self._gaps.pop(place)[1]
+        if place and sum(self._gaps[place - 1]) == address:
+            place -= 1
+            address, before = self._gaps.pop(place)
+            size += before
+        if address + size < self._top:
+            self._gaps.insert(place, (address, size))
+            return
+        self._top = address
+        if self._end - self._top >= 2 * self._threshold:
+            self._end = self._top + PAD
+            self._touched = min(self._touched, self._end)
