@@ -57,19 +57,21 @@ class Heap:
 
     def __init__(self) -> None:
         self.most = 0
-        self._gaps: list[Block] = []
+        self._gaps: list[tuple[int, int]] = []  # (size, address), sorted
+        self._starts: dict[int, int] = {}  # of each gap, its size by its address, and its address by its end
+        self._ends: dict[int, int] = {}
         self._top = self._end = self._touched = self._mapped = 0
         self._threshold = FIRST_THRESHOLD
 
     def take(self, size: int) -> Block:
         """Find room for a tensor."""
-        used = size + HEADER + (ALIGNMENT - HEADER)  # what lies before an aligned block is lost while the block lives
+        used = size + ALIGNMENT  # what lies before an aligned block is lost while the block lives
         need = size + HEADER + ALIGNMENT + SMALLEST
-        fitting = [(gap[1], place) for place, gap in enumerate(self._gaps) if gap[1] >= need]
-        if fitting:
-            place = min(fitting)[1]
-            address, room = self._gaps[place]
-            self._gaps[place : place + 1] = [(address + used, room - used)]
+        place = bisect.bisect(self._gaps, (need, -1))
+        if place < len(self._gaps):
+            room, address = self._gaps[place]
+            self._close(room, address)
+            self._open(room - used, address + used)
             block = (address, used)
         elif self._end - self._top < need and need >= self._threshold:
             block = (-1, -(-need // PAGE) * PAGE)
@@ -91,17 +93,25 @@ class Heap:
             if self._threshold < size <= LAST_THRESHOLD:
                 self._threshold = size
             return
-        place = bisect.bisect(self._gaps, block)
-        if place < len(self._gaps) and address + size == self._gaps[place][0]:
-            size += self._gaps.pop(place)[1]
-        if place and sum(self._gaps[place - 1]) == address:
-            place -= 1
-            address, before = self._gaps.pop(place)
-            size += before
+        if address + size in self._starts:
+            size += self._close(self._starts[address + size], address + size)
+        if address in self._ends:
+            address = self._ends[address]
+            size += self._close(self._starts[address], address)
         if address + size < self._top:
-            self._gaps.insert(place, (address, size))
+            self._open(size, address)
             return
         self._top = address
         if self._end - self._top >= 2 * self._threshold:
             self._end = self._top + PAD
             self._touched = min(self._touched, self._end)
+
+    def _open(self, size: int, address: int) -> None:
+        bisect.insort(self._gaps, (size, address))
+        self._starts[address] = size
+        self._ends[address + size] = address
+
+    def _close(self, size: int, address: int) -> int:
+        del self._gaps[bisect.bisect_left(self._gaps, (size, address))]
+        del self._starts[address], self._ends[address + size]
+        return size

@@ -29,30 +29,30 @@ class MemoryEstimate:
         code: what making the model and proving it took beside its weights: code that was loaded, for the most part.
         weights: parameters and buffers.
         training: gradients, optimiser state and average.
-        batch: what comes and goes: a batch's activations, what is computed from them, and gaps between them; or, if
-            that is more, what scoring a batch or saving takes.
-        room: what was free when all this but `training` and `batch` was taken already.
+        activations: what comes and goes: a batch's activations, what is computed from them, and gaps between them; or,
+            if that is more, what scoring a batch or saving takes.
+        room: what was free when all this but `training` and `activations` was taken already.
     """
 
     parameters: int
     code: int
     weights: int
     training: int
-    batch: int
+    activations: int
     room: Room
 
     @property
     def total(self) -> int:
         """All of it."""
-        return self.code + self.weights + self.training + self.batch
+        return self.code + self.weights + self.training + self.activations
 
     def check(self) -> None:
         """Raise UsageError if what is still to be taken is more than there is."""
-        if self.training + self.batch > self.room.free:
+        if self.training + self.activations > self.room.free:
             raise UsageError(
                 "training would not fit the memory that is free",
-                found=f"{in_words(self.training + self.batch)}: gradients, optimiser and average "
-                f"{in_words(self.training)}, a batch {in_words(self.batch)}; weights {in_words(self.weights)}",
+                found=f"{in_words(self.training + self.activations)}: gradients, optimiser and average "
+                f"{in_words(self.training)}, a batch {in_words(self.activations)}; weights {in_words(self.weights)}",
                 expected=f"at most {self.room}",
                 hint=f"{SMALLER_BATCH}, or a smaller model",
             )

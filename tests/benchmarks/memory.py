@@ -81,7 +81,7 @@ def foreseen(recipe: LoadedRecipe) -> dict[str, float]:
     preparation.estimate = timed  # type: ignore[assignment]
     with isolated_rng(CPU):
         found = preparation.prepare_training(recipe, CPU).memory
-    parts = {name: getattr(found, name) for name in ("total", "code", "weights", "training", "batch")}
+    parts = {name: getattr(found, name) for name in ("total", "code", "weights", "training", "activations")}
     return {**parts, "seconds": seconds}
 
 
@@ -124,7 +124,7 @@ def in_process(name: str, what: str, options: argparse.Namespace, overrides: lis
     command = [sys.executable, __file__, name, "--do", what, "--steps", str(options.steps)]
     command += ["--whole"] * options.whole + [part for text in overrides for part in ("--set", text)]
     try:
-        done = subprocess.run(command, capture_output=True, text=True, timeout=options.timeout)
+        done = subprocess.run(command, check=False, capture_output=True, text=True, timeout=options.timeout)
     except subprocess.TimeoutExpired:
         return None
     if done.returncode:
@@ -147,7 +147,7 @@ def row(name: str, options: argparse.Namespace) -> str:
         return f"{name:32}{batch:6}  no figure: it failed, or took more than {options.timeout} s"
     total, truth = guess["total"] / MIB, real["peak"] / MIB
     within = "yes" if abs(total - truth) <= max(0.2 * truth, 64) else "NO"
-    parts = "".join(f"{guess[part] / MIB:9.0f}" for part in ("code", "weights", "training", "batch"))
+    parts = "".join(f"{guess[part] / MIB:9.0f}" for part in ("code", "weights", "training", "activations"))
     return f"{name:32}{batch:6}{truth:9.0f}{total:9.0f}{total / truth:7.2f}  {within:4}{parts}{guess['seconds']:9.2f}"
 
 

@@ -50,7 +50,7 @@ def test_each_phase_counts_its_own_optimiser():
 
 
 def test_what_a_batch_takes_grows_with_it():
-    sizes = [estimate(stepper_of(toy_recipe(Layered, batch_size=size)), CPU).batch for size in (1000, 2000)]
+    sizes = [estimate(stepper_of(toy_recipe(Layered, batch_size=size)), CPU).activations for size in (1000, 2000)]
     activations = 1000 * 4 * (6 + 100)
     assert activations <= sizes[1] - sizes[0] <= 4 * activations
 
@@ -58,7 +58,7 @@ def test_what_a_batch_takes_grows_with_it():
 def test_gradients_that_wait_for_more_batches_are_counted():
     """They are there while the second batch's activations are, and no longer than the first's otherwise."""
     once, twice = (
-        estimate(stepper_of(toy_recipe(Layered, batch_size=2, accumulate=parts)), CPU).batch for parts in (1, 2)
+        estimate(stepper_of(toy_recipe(Layered, batch_size=2, accumulate=parts)), CPU).activations for parts in (1, 2)
     )
     assert once < twice
 
@@ -73,7 +73,7 @@ class Hungry(Toy):
 
 def test_scoring_that_takes_more_than_a_step_counts():
     found = estimate(stepper_of(toy_recipe(Hungry, batch_size=100)), CPU)
-    assert found.batch >= 100 * 10_000 * 4
+    assert found.activations >= 100 * 10_000 * 4
 
 
 def test_what_the_process_took_since_is_counted():
@@ -83,7 +83,7 @@ def test_what_the_process_took_since_is_counted():
         pytest.skip("the system does not tell")
     found = estimate(stepper, CPU, now - (100 << 20))
     assert 100 << 20 <= found.code + found.weights <= 164 << 20
-    assert found.total == found.code + found.weights + found.training + found.batch
+    assert found.total == found.code + found.weights + found.training + found.activations
 
 
 def test_the_model_and_the_generator_are_left_alone():
