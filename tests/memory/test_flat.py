@@ -6,11 +6,11 @@ import os
 import pytest
 import torch
 
-from pixkit.components.spec import ComponentSpec
 from pixkit.execution.choose import EXECUTORS
 from pixkit.memory import resident
 from pixkit.recipe import load_recipe
 from pixkit.samplers import sampler_for
+from pixkit.testing import named
 from pixkit.training.build import build, dry_run, load
 from pixkit.training.watch import Reporter
 
@@ -22,8 +22,8 @@ name: tiny
 data: {source: digits, validation: 0.02, limit_train: 256, limit_test: 16}
 model:
   type: autoregressive
-  backbone: {type: pixelcnn, width: 8, layers: 1, first_kernel: 3, output_layers: 1, dropout: 0.1}
-train: {batch_size: 8, eval_every: 20, checkpoint_every: 20, sample_every: 20, keep: 2, ema: 0.9}
+  backbone: {type: pixelcnn, width: 4, layers: 1, first_kernel: 3, output_layers: 1, dropout: 0.1}
+train: {batch_size: 8, eval_every: 15, checkpoint_every: 15, sample_every: 30, keep: 2, ema: 0.9}
 sample: {count: 2}
 """
 pytestmark = pytest.mark.skipif(resident() is None, reason="the system does not tell what is resident")
@@ -54,9 +54,7 @@ def run(recipe, tmp_path_factory):
     return build(recipe, tmp_path_factory.mktemp("runs") / "tiny", overrides=["train.steps=4"]).run
 
 
-@pytest.mark.parametrize(
-    ("steps", "bound"), [(120, 12), pytest.param(2000, 16, marks=pytest.mark.long)] if LONG else [(120, 12)]
-)
+@pytest.mark.parametrize(("steps", "bound"), [pytest.param(2000, 16, marks=pytest.mark.long)] if LONG else [(60, 12)])
 def test_training_with_scores_samples_and_checkpoints_is_flat(recipe, tmp_path, steps, bound, no_waiting_for_the_disk):
     """In MiB. A scored, sampled and saved step takes some 100 KiB for a while; what is kept of each would add up."""
     watch = Watch(steps // 3, steps)
@@ -79,9 +77,8 @@ def samplers():
 @pytest.mark.parametrize("name", samplers())
 def test_drawing_is_flat(run, name):
     """300 calls in the long form; what a call kept, a plan or an executor, would be 50 KiB and more."""
-    model, calls = load(run), 300 if LONG else 40
-    sampler = sampler_for(name) if name not in EXECUTORS else ComponentSpec("sampler", "cached", {"executor": name})
-    sampler = sampler if name not in EXECUTORS else sampler.build()
+    model, calls = load(run), 300 if LONG else 16
+    sampler = named("sampler", "cached", executor=name).build() if name in EXECUTORS else sampler_for(name)
     taken = []
     for call in range(calls):
         model.sample(3, seed=call, sampler=sampler, batch_size=2)
