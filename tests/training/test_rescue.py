@@ -12,12 +12,12 @@ from toys import Exploding, NormedToy, StopAt, Told, Toy, TwoPhases, begin, cont
 
 from pixkit.components import hookspecs
 from pixkit.errors import NonFiniteError, PluginError, RunError, UsageError
+from pixkit.memory import memory_errors
 from pixkit.models.autoregressive import AutoregressiveModel
 from pixkit.recipe import load_recipe
 from pixkit.runs import checkpoint
 from pixkit.runs.metrics import MetricsLog
 from pixkit.training.build import build
-from pixkit.training.memory import memory_errors
 from pixkit.training.rescue import release
 from pixkit.training.watch import Interrupt, Terminated, TrainHooks, no_exit
 
