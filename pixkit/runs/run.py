@@ -20,38 +20,22 @@ import json
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import Any
 
 from pixkit.errors import RunError
 from pixkit.files import looking_at, write_text, writing
-from pixkit.image import ImageSpec
 from pixkit.runs import own
+from pixkit.runs.contents import LOCK_HEADER, Contents
 from pixkit.runs.damaged import not_a_run
 from pixkit.runs.lock import Held, check_target, ignored, locked
 from pixkit.runs.own import BUILD_LOCK
-from pixkit.runs.pointers import reading
-from pixkit.runs.reading import first_line
-
-if TYPE_CHECKING:
-    from pixkit.components.registry import Registry
-    from pixkit.recipe.schema import Recipe
-    from pixkit.runs.records import Lock
-
-T = TypeVar("T")
-LOCK_HEADER = "# Written by pixkit; the recipe as it was given is in recipe.yaml.\n"
 
 
-class Run:
+class Run(Contents):
     """A run directory. It is written by one build at a time, and read by anyone."""
 
     def __init__(self, path: Path) -> None:
-        self.path = path
-        self.metrics = path / "metrics.jsonl"
-        self.samples = path / "samples"
-        self.checkpoints = path / "checkpoints"
-        self.scores = path / "scores.json"
-        self.nonfinite = path / "nonfinite.json"
-        self._lock = path / "recipe.lock.yaml"
+        super().__init__(path)
         self._held: Held | None = None
 
     @classmethod
@@ -128,11 +112,6 @@ class Run:
                 with suppress(OSError):  # there is a run in it, as a rule
                     run.path.rmdir()
 
-    @property
-    def started(self) -> bool:
-        """Whether a build has begun to write here."""
-        return first_line(self._lock) == LOCK_HEADER.rstrip("\n")
-
     def check(self, every: float = 0.0) -> None:
         """Make sure that the run is still held, if it was claimed: before each write. See `runs.lock.Held.check`.
 
@@ -192,90 +171,6 @@ class Run:
     def write_json(self, path: Path, value: Any) -> None:
         """Write one of the run's JSON files."""
         self.write_text(path, json.dumps(value, indent=1, allow_nan=False) + "\n")
-
-    def settings(self) -> dict[str, Any]:
-        """What recipe.lock.yaml says: the whole recipe, and the section `lock`."""
-        from pixkit.runs.lockfile import read_settings
-
-        return read_settings(self._lock)
-
-    def recipe(self, registry: Registry | None = None) -> Recipe:
-        """The recipe with every default, validated again.
-
-        Raises:
-            PluginError: if a component's plugin is missing.
-            RunError: if it no longer validates.
-        """
-        from pixkit.runs.lockfile import recipe_of
-
-        return recipe_of(self.settings(), self._lock, registry)
-
-    def environment(self) -> dict[str, Any]:
-        """What env.json says; empty where a killed build did not get to write it.
-
-        Raises:
-            RunError: if it is damaged.
-        """
-        from pixkit.runs.records import Environment, read_record
-
-        return read_record(self.path / "env.json", Environment)
-
-    def final_scores(self) -> dict[str, Any]:
-        """The final table; empty while there is none.
-
-        Raises:
-            RunError: if scores.json is damaged.
-        """
-        from pixkit.runs.records import FinalScores, read_record
-
-        return read_record(self.scores, FinalScores)
-
-    @property
-    def spec(self) -> ImageSpec:
-        """Shape and levels of the images that the model was built for."""
-        image = self._locked.image
-        return ImageSpec(image.channels, image.height, image.width, image.levels)
-
-    @property
-    def classes(self) -> int | None:
-        """Number of label classes that the model was built for."""
-        return self._locked.classes
-
-    @property
-    def _locked(self) -> Lock:
-        from pixkit.runs.records import Lock
-
-        return Lock.model_validate(self.settings()["lock"])
-
-    def steps(self) -> list[int]:
-        """Steps with a checkpoint, ascending."""
-        return own.steps_in(self.checkpoints)
-
-    def rows(self) -> Iterator[dict[str, Any]]:
-        """The rows of metrics.jsonl; a torn last line is left out."""
-        from pixkit.runs.metrics import read_rows
-
-        yield from read_rows(self.metrics)
-
-    def checkpoint_folder(self, step: int) -> Path:
-        """Where the checkpoint of a step is, or goes."""
-        return self.checkpoints / f"step-{step}"
-
-    def checkpoint(self, which: str = "best") -> Path:
-        """The folder of a checkpoint: 'best', 'last' or 'step-N'. Until something is best, that is the last one.
-
-        Raises:
-            CheckpointError: if there is no such checkpoint.
-        """
-        return self.reading(which, lambda folder: folder)
-
-    def reading(self, which: str, read: Callable[[Path], T]) -> T:
-        """What `read` makes of the folder of a checkpoint, 'best', 'last' or 'step-N'; see `pixkit.runs.pointers`.
-
-        Raises:
-            CheckpointError: if there is no such checkpoint, or `read` says that it is damaged.
-        """
-        return reading(self.path, which, read)
 
     def point(self, which: str, step: int | None) -> None:
         """Make `last` or `best` name the checkpoint of a step, or none."""

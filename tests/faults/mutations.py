@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from pixkit.recipe import dump_yaml, parse_yaml
+from pixkit.runs.contents import LOCK_HEADER
 from pixkit.runs.manifest import encode_manifest
-from pixkit.runs.run import LOCK_HEADER
 
 DEEP = 20_000
 """Levels of nesting that no parser should follow."""

@@ -6,10 +6,11 @@ import os
 import pytest
 
 from pixkit.errors import CheckpointError, RunError
+from pixkit.runs.contents import LOCK_HEADER
 from pixkit.runs.metrics import read_rows
 from pixkit.runs.reading import MAX_DEPTH, RunFile, first_line, parse_json, read_line
 from pixkit.runs.records import Environment, FinalScores, Lock, typed
-from pixkit.runs.run import LOCK_HEADER, Run
+from pixkit.runs.run import Run
 from pixkit.runs.summary import find_runs
 
 ROW = {"split": "test", "weights": "ema", "kind": "exact", "images": 3, "nats": 1, "stderr": None, "bits_per_dim": 0.5}

@@ -1,0 +1,122 @@
+"""What a run directory holds, for those who read it: `pixkit.runs.run` says which files there are."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from pixkit.image import ImageSpec
+from pixkit.runs import own
+from pixkit.runs.pointers import reading
+from pixkit.runs.reading import first_line
+
+if TYPE_CHECKING:
+    from pixkit.components.registry import Registry
+    from pixkit.recipe.schema import Recipe
+    from pixkit.runs.records import Lock
+
+T = TypeVar("T")
+LOCK_HEADER = "# Written by pixkit; the recipe as it was given is in recipe.yaml.\n"
+
+
+class Contents:
+    """The files of a run, whether it is there or not; they may be read while a build writes them."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.metrics = path / "metrics.jsonl"
+        self.samples = path / "samples"
+        self.checkpoints = path / "checkpoints"
+        self.scores = path / "scores.json"
+        self.nonfinite = path / "nonfinite.json"
+        self._lock = path / "recipe.lock.yaml"
+
+    @property
+    def started(self) -> bool:
+        """Whether a build has begun to write here."""
+        return first_line(self._lock) == LOCK_HEADER.rstrip("\n")
+
+    def settings(self) -> dict[str, Any]:
+        """What recipe.lock.yaml says: the whole recipe, and the section `lock`."""
+        from pixkit.runs.lockfile import read_settings
+
+        return read_settings(self._lock)
+
+    def recipe(self, registry: Registry | None = None) -> Recipe:
+        """The recipe with every default, validated again.
+
+        Raises:
+            PluginError: if a component's plugin is missing.
+            RunError: if it no longer validates.
+        """
+        from pixkit.runs.lockfile import recipe_of
+
+        return recipe_of(self.settings(), self._lock, registry)
+
+    def environment(self) -> dict[str, Any]:
+        """What env.json says; empty where a killed build did not get to write it.
+
+        Raises:
+            RunError: if it is damaged.
+        """
+        from pixkit.runs.records import Environment, read_record
+
+        return read_record(self.path / "env.json", Environment)
+
+    def final_scores(self) -> dict[str, Any]:
+        """The final table; empty while there is none.
+
+        Raises:
+            RunError: if scores.json is damaged.
+        """
+        from pixkit.runs.records import FinalScores, read_record
+
+        return read_record(self.scores, FinalScores)
+
+    @property
+    def spec(self) -> ImageSpec:
+        """Shape and levels of the images that the model was built for."""
+        image = self._locked.image
+        return ImageSpec(image.channels, image.height, image.width, image.levels)
+
+    @property
+    def classes(self) -> int | None:
+        """Number of label classes that the model was built for."""
+        return self._locked.classes
+
+    @property
+    def _locked(self) -> Lock:
+        from pixkit.runs.records import Lock
+
+        return Lock.model_validate(self.settings()["lock"])
+
+    def steps(self) -> list[int]:
+        """Steps with a checkpoint, ascending."""
+        return own.steps_in(self.checkpoints)
+
+    def rows(self) -> Iterator[dict[str, Any]]:
+        """The rows of metrics.jsonl; a torn last line is left out."""
+        from pixkit.runs.metrics import read_rows
+
+        yield from read_rows(self.metrics)
+
+    def checkpoint_folder(self, step: int) -> Path:
+        """Where the checkpoint of a step is, or goes."""
+        return self.checkpoints / f"step-{step}"
+
+    def checkpoint(self, which: str = "best") -> Path:
+        """The folder of a checkpoint: 'best', 'last' or 'step-N'. Until something is best, that is the last one.
+
+        Raises:
+            CheckpointError: if there is no such checkpoint.
+        """
+        return self.reading(which, lambda folder: folder)
+
+    def reading(self, which: str, read: Callable[[Path], T]) -> T:
+        """What `read` makes of the folder of a checkpoint, 'best', 'last' or 'step-N'; see `pixkit.runs.pointers`.
+
+        Raises:
+            CheckpointError: if there is no such checkpoint, or `read` says that it is damaged.
+        """
+        return reading(self.path, which, read)
