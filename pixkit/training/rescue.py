@@ -58,7 +58,8 @@ def rescuing(
 def _tell(reporter: Reporter, lost: str, made: int, saved: int) -> None:
     kept = f"step {saved} is saved: --resume goes on from there" if saved else "--resume starts anew"
     if made > saved:
-        reporter.problem(f"steps {saved + 1} to {made} are lost, for {lost}; {kept}")
+        steps = f"step {made} is" if made == saved + 1 else f"steps {saved + 1} to {made} are"
+        reporter.problem(f"{steps} lost, for {lost}; {kept}")
     elif saved:
         reporter.message(kept)
 

@@ -256,6 +256,27 @@ def test_an_error_after_the_first_phase_falls_back_to_the_last_checkpoint_and_sa
     same(run, whole)
 
 
+@pytest.mark.parametrize(("step", "text"), [(6, None), (7, "step 6 is lost"), (2, "step 1 is lost")])
+def test_what_is_lost_is_said_in_steps(tmp_path, step, text):
+    """Checkpoints are those of steps 5 and 10, and nothing is lost where one was just made."""
+
+    def trouble(what, number):
+        if (what, number) == ("loss", step):
+            calls.append(1)
+            if len(calls) == 2:
+                raise ZeroDivisionError
+
+    calls = []
+    told = Listener()
+    with pytest.raises(ZeroDivisionError):
+        trained(tmp_path / "run", toy_recipe(failing(TwoPhases, trouble), checkpoint_every=100), reporter=told)
+    if text is None:
+        assert told.problems == [] and told.texts[-1] == "step 5 is saved: --resume goes on from there"
+    else:
+        kept = "--resume starts anew" if step == 2 else "step 5 is saved: --resume goes on from there"
+        assert told.problems == [f"{text}, for the step that failed had begun to change the weights; {kept}"]
+
+
 def test_an_error_in_the_first_of_two_phases_loses_nothing(tmp_path, monkeypatch):
     whole = trained(tmp_path / "whole", toy_recipe(TwoPhases))
     with pytest.raises(ValueError, match="a bug"):
