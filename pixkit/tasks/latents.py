@@ -16,7 +16,7 @@ from pixkit.memory import memory_errors
 from pixkit.memory.guard import SMALLER_DRAW
 from pixkit.models.latent import LatentModel
 from pixkit.noise import Noise
-from pixkit.randomness import isolated_rng, seed_torch
+from pixkit.randomness import isolated_rng, seed_torch, unshared
 from pixkit.tasks.drawer import DrawingOptions, Source, open_drawer
 
 
@@ -120,5 +120,5 @@ def _nats(model: LatentModel, x: Tensor, seed: int) -> Tensor | None:
     if model.score_kind == "none":
         return None
     with torch.no_grad(), isolated_rng(model.device):
-        seed_torch(seed, model.device)
+        seed_torch(unshared(seed), model.device)
         return model.score(Batch(x.to(model.device), None, torch.arange(len(x)))).cpu()

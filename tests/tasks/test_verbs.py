@@ -221,3 +221,10 @@ def test_the_options_of_drawing_are_those_that_are_documented():
     taken = [name for name in inspect.signature(open_drawer).parameters if name != "source"]
     assert taken == list(DrawingOptions.__annotations__)
     assert all(f"        {name}: " in DrawingOptions.__doc__ for name in taken)
+
+
+def test_scores_of_reconstructions_are_those_of_their_seed(runs):
+    run = runs / "latent"
+    nats = [pixkit.reconstruct(run, "test:0", seed=seed).nats for seed in (0, 0, 2**32, 2**33)]
+    assert torch.equal(nats[0], nats[1])
+    assert len({float(each) for each in nats}) == 3, "seeds that differ by 2**32 are different seeds"
