@@ -47,7 +47,10 @@ _BOUNDS = (
     (annotated_types.Lt, "lt", "less than"),
     (annotated_types.Le, "le", "at most"),
 )
-_TRUTH = {"yes": "true", "on": "true", "y": "true", "no": "false", "off": "false", "n": "false"}
+_TRUTH = {
+    **dict.fromkeys(("yes", "on", "y", "true"), "true"),
+    **dict.fromkeys(("no", "off", "n", "false"), "false"),
+}
 _MAY_COME = "if a plugin brings it: install that, or name its file with --plugin FILE.py"
 _NUMBER = re.compile(r"[-+]?[.\d]+(e[-+]?\d+)?")
 _CHOICE = re.compile(r"'([^']*)'|([^\s,']+)")
@@ -114,7 +117,7 @@ def type_hint(kind: str, node: Node) -> str | None:
     if value is None and not node.text:
         hint = "give a value, or remove the key"
     elif kind == "bool_type" and isinstance(value, str):
-        hint = _TRUTH.get(value.lower())
+        hint = f"{value}, without quotes" if value in _TRUTH.values() else _TRUTH.get(value.lower())
     elif kind == "int_type" and isinstance(value, float) and value.is_integer():
         hint = str(int(value))
     elif kind == "string_type" and not isinstance(value, list | dict):

@@ -108,3 +108,9 @@ def test_a_disk_that_fills_up_while_a_picture_is_written(pixkit, built, workplac
     outcome = pixkit("sample", built, "-n", 1, "-o", "x.png")
     assert outcome.code == 2 and "x.png: cannot be written\n  found: No space left on device" in outcome.err
     assert Path("x.png").read_text() == "before" and not list(workplace.glob(".*"))
+
+
+def test_a_name_that_is_too_long_is_said_by_whoever_takes_it(pixkit, workplace):
+    for command in (("build", "tiny.yaml", "-o"), ("ls", "runs"), ("show", "run"), ("eval",), ("verify",)):
+        outcome = pixkit(*command, "n" * 260)
+        assert outcome.code == 2 and "nnn: " in outcome.err, outcome.err

@@ -122,6 +122,13 @@ def test_the_hint_does_not_repeat_the_fault(tmp_path, written, hint):
     assert problems(tmp_path, version=written) == [(1, "not one of the choices", hint)]
 
 
+@pytest.mark.parametrize(("written", "hint"), [
+    ("'true'", "true, without quotes"), ("'False'", "false"), ("on", "true"), ("1", None), ('"no"', "false"),
+])  # fmt: skip
+def test_truth_has_no_quotes(tmp_path, written, hint):
+    assert problems(tmp_path, optimizer=f"{{type: sgd, nesterov: {written}}}") == [(8, "wrong type", hint)]
+
+
 def test_kernels_are_whole_numbers(tmp_path):
     assert problems(tmp_path, kernel="3.0") == [(6, "not one of the choices", "3")]
     assert problems(tmp_path, kernel="'3'") == [(6, "not one of the choices", "3, without quotes")]
