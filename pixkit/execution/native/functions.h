@@ -16,7 +16,7 @@ typedef union { int32_t i; float f; } Bits;
 
 FUNCTION float power_of_two(int32_t n) { /* for -126..127 */
     Bits scale;
-    scale.i = (n + 127) << 23;
+    scale.i = (int32_t)((uint32_t)(n + 127) << 23); /* of a NaN, n may be any number: the shift is not to overflow */
     return scale.f;
 }
 
