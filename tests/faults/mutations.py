@@ -116,7 +116,7 @@ def _said(name, content):
     elif name in ("last", "best"):
         lines = (
             "step-9",
-            "step-2 ",
+            "step-4 ",
             "step-02",
             "step-²",
             "step-" + "9" * 90,
