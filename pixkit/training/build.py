@@ -152,6 +152,8 @@ def _reopen(run: Run, text: str, settings: dict[str, Any], now: dict[str, Any], 
     """Go on with a run, and write down what is different from the last time; return its remarks."""
     before = run.environment()
     different = changed(before, now)
+    if not before:
+        reporter.message("env.json is missing: whether machine and versions are the same as before cannot be told")
     if different:
         how_far = " in the last bits" if before.get("plugins") == now["plugins"] else ""
         reporter.message(f"not the same as before, so results may differ{how_far}: {different}")
