@@ -55,9 +55,9 @@ class Lease:
     A holder may stop giving signs of life and still be there. So a lease alone does not keep two from writing: what
     it guards has to be looked at before each write (see `pixkit.runs.lock`).
 
-    When a lease has ended is judged here, by the clock of who waits and from what it saw itself: clocks of hosts
-    differ, filelock before 4.1 goes by them, and 4.2.5 to 4.3.1 at least never take a lease over on file systems that
-    cannot exchange two names (NFS and most of FUSE).
+    When a lease has ended is judged here, by what this process saw and its own clock: clocks of hosts differ, and
+    filelock before 4.1 goes by them; 4.2.1 to 4.3.1 take no lease over where a file system cannot exchange two names,
+    as NFS and most of FUSE cannot (findings/filelock-takeover-without-exchange.sh).
     """
 
     def __init__(self, path: Path) -> None:
