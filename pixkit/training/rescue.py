@@ -14,6 +14,7 @@ import torch
 from pixkit.components.attempt import one_line
 from pixkit.errors import RunError
 from pixkit.memory.guard import is_exhausted
+from pixkit.runs.lock import LockLost
 from pixkit.runs.run import Run
 from pixkit.training.step import NonFiniteStep
 from pixkit.training.watch import STOPS, Reporter
@@ -25,7 +26,8 @@ def rescuing(
 ) -> Iterator[None]:
     """Save before an error goes its way; nonfinite.json says where a step was not finite.
 
-    The error is raised as it came, whatever becomes of saving. What stops a build (`STOPS`) stops it at once.
+    The error is raised as it came, whatever becomes of saving. What stops a build (`STOPS`) stops it at once, and
+    so does the loss of the run to another build: nothing may be saved then.
 
     Args:
         save: saves the steps that were made; returns False if they are lost, because the weights are not those of any.
@@ -35,7 +37,7 @@ def rescuing(
     """
     try:
         yield
-    except STOPS:
+    except (*STOPS, LockLost):
         raise
     except BaseException as error:
         release(error)

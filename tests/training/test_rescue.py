@@ -16,6 +16,7 @@ from pixkit.memory import memory_errors
 from pixkit.models.autoregressive import AutoregressiveModel
 from pixkit.recipe import load_recipe
 from pixkit.runs import checkpoint
+from pixkit.runs.lock import LockLost
 from pixkit.runs.metrics import MetricsLog
 from pixkit.training.build import build
 from pixkit.training.rescue import release
@@ -573,3 +574,22 @@ def test_what_stops_a_build_is_not_taken_for_a_component():
     for stop in (KeyboardInterrupt(), Terminated(143), ValueError()):
         with pytest.raises(type(stop)), no_exit():
             raise stop
+
+
+def test_a_run_that_another_build_took_over_is_not_saved_to(tmp_path):
+    """And nothing is said of steps that could be gone on from: the run is another's."""
+    told = Listener()
+    trainer = toy_trainer(tmp_path, toy_recipe(steps=9, checkpoint_every=2), reporter=told)
+
+    class Held:
+        def check(self, every=0.0):
+            if trainer.state.step >= 4:
+                raise LockLost("this build no longer holds the run")
+
+    begin(trainer)
+    trainer.run._held = Held()
+    with pytest.raises(LockLost):
+        trainer.train()
+    assert trainer.state.step == 4 and trainer.run.steps() == [2]
+    assert trainer.run.checkpoint("last").name == "step-2"
+    assert not told.problems and not any("--resume" in message for message in told.texts)
