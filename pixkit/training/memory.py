@@ -137,7 +137,12 @@ def _scoring(stepper: Stepper, device: torch.device) -> int:
         return model.assess(_first(stepper, images))
 
     with rehearsing(model, stepper.device), evaluating(model):
-        return forecast(work, stepper.config.batch_size, device).taken
+        try:
+            return forecast(work, stepper.config.batch_size, device).taken
+        except KeyboardInterrupt:
+            raise
+        except BaseException:  # what a model that fails has to say, it says when it is scored
+            return 0
 
 
 def _first(stepper: Stepper, images: int) -> Batch:

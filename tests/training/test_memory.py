@@ -76,6 +76,17 @@ def test_scoring_that_takes_more_than_a_step_counts():
     assert found.activations >= 100 * 10_000 * 4
 
 
+class Broken(Toy):
+    """Cannot be scored."""
+
+    def assess(self, batch):
+        raise SystemExit(0)
+
+
+def test_a_model_that_fails_when_it_is_scored_fails_then():
+    assert estimate(stepper_of(toy_recipe(Broken)), CPU).total > 0
+
+
 def test_what_the_process_took_since_is_counted():
     stepper = stepper_of(toy_recipe())
     now = resident()
