@@ -12,6 +12,14 @@ _ROOM, _LONGEST, _WIDEST = 600, 80, 2000
 """Characters of a list of names, of one of them, and of a line of an error."""
 
 
+def message(error: BaseException) -> str:
+    """What an error says, in one line; nothing if that cannot be had: a plugin's class may fail at it."""
+    try:
+        return " ".join(str(error).split())
+    except Exception:
+        return ""
+
+
 def printable(text: str, *, lines: bool = False) -> str:
     r"""The text with what a terminal would obey, or not show, written as an escape: ``\x1b``, ``\n``, ``\u202e``.
 

@@ -15,7 +15,7 @@ import click
 from pixkit.cli.group import CommandGroup, plugin_option
 from pixkit.cli.output import colour_wanted, emit_line, explain, fail
 from pixkit.distribution import version
-from pixkit.errors import PixkitError, printable
+from pixkit.errors import PixkitError, message, printable
 
 TRACEBACK_VARIABLE = "PIXKIT_TRACEBACK"
 
@@ -109,7 +109,7 @@ def _explain(error: BaseException, settings: Settings) -> int:
         case OSError(filename=str(), strerror=str()):
             fail(f"{printable(error.filename)}: {error.strerror}")
         case _:
-            text = " ".join(str(error).split())
+            text = message(error)
             hint = f"\n  try: {TRACEBACK_VARIABLE}=1 (or pixkit --traceback ...) for the whole trace"
             fail(f"{type(error).__name__}: {printable(text)}{'' if settings.traceback else hint}")
     return code

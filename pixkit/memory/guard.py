@@ -12,7 +12,7 @@ from torch import Tensor
 from torch.multiprocessing.reductions import StorageWeakRef
 from torch.utils._python_dispatch import TorchDispatchMode  # its documented name: there is no public module
 
-from pixkit.errors import UsageError
+from pixkit.errors import UsageError, message
 from pixkit.memory.available import available, in_words
 
 LITTLE = 64 << 20
@@ -115,4 +115,4 @@ def is_exhausted(error: BaseException) -> bool:
     """Whether an error is torch's, or Python's, report that memory is exhausted."""
     if isinstance(error, torch.OutOfMemoryError | MemoryError):
         return True
-    return isinstance(error, RuntimeError) and "allocate memory" in str(error)
+    return isinstance(error, RuntimeError) and "allocate memory" in message(error)

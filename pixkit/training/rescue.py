@@ -80,7 +80,9 @@ def release(error: BaseException) -> None:
 
 def _chain(error: BaseException | None) -> Iterator[BaseException]:
     """An error, and those that it came from."""
-    while error is not None:
+    seen: set[int] = set()
+    while error is not None and id(error) not in seen:  # `raise error from error` is allowed
+        seen.add(id(error))
         yield error
         error = error.__cause__ or error.__context__
 

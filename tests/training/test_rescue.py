@@ -83,7 +83,17 @@ def raising(error, *where):
     return trouble
 
 
+class Speechless(RuntimeError):
+    """Cannot even say what is wrong."""
+
+    def __str__(self):
+        raise ValueError("no text")
+
+
+CIRCULAR = RuntimeError("raised from itself")
+CIRCULAR.__cause__ = CIRCULAR
 ERRORS = [ValueError("a bug"), MemoryError(), torch.OutOfMemoryError("CUDA"), UsageError("no"), SystemExit(0), Halt()]
+ERRORS += [Speechless(), CIRCULAR]
 
 
 def name_of(error):
