@@ -49,13 +49,13 @@ def _is_unseen(text: str, place: int) -> bool:
     return not text[place].isprintable() and unicodedata.category(text[place]) != "Zs"
 
 
-def listed(names: Iterable[object]) -> str:
+def listed(names: Iterable[object], separator: str = ", ") -> str:
     """``a, b, c``; of many the first ones that take a few lines, and how many more there are."""
     texts = [_shortened(str(name), _LONGEST) for name in names]
-    ends = itertools.accumulate(len(text) + 2 for text in texts)
+    ends = itertools.accumulate(len(text) + len(separator) for text in texts)
     shown = max(sum(1 for _ in itertools.takewhile(lambda end: end <= _ROOM, ends)), 1)
     more = len(texts) - shown
-    return ", ".join(texts[:shown]) + (f" and {more:,} more" if more > 0 else "")
+    return separator.join(texts[:shown]) + (f" and {more:,} more" if more > 0 else "")
 
 
 class PixkitError(Exception):

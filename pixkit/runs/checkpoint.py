@@ -16,12 +16,12 @@ from safetensors import SafetensorError
 from safetensors.torch import load as parse_tensors
 from torch import Tensor, nn
 
-from pixkit.errors import CheckpointError, NonFiniteError
+from pixkit.errors import CheckpointError, NonFiniteError, listed
 from pixkit.files import replacing, writing
 from pixkit.runs.folders import new_folder
 from pixkit.runs.manifest import FORMAT, Manifest, encode_manifest, read_manifest, sha256
-from pixkit.runs.own import CHECKPOINT, MANIFEST
-from pixkit.runs.reading import RunFile
+from pixkit.runs.places import CHECKPOINT, MANIFEST
+from pixkit.runs.runfile import RunFile
 from pixkit.runs.tensorfile import pieces, write_tensors
 
 Tensors = Mapping[str, Tensor]
@@ -59,7 +59,7 @@ def save(
             bad = non_finite(tensors)
             if bad:
                 raise NonFiniteError(
-                    "not saved: there are values that are not finite", where=f"{folder}, {name}", found=_few(bad)
+                    "not saved: there are values that are not finite", where=f"{folder}, {name}", found=listed(bad)
                 )
             with open(temporary / f"{name}.safetensors", "xb") as file:
                 digest, size = write_tensors(file, tensors)
@@ -114,7 +114,7 @@ def read_tensors(folder: Path, manifest: Manifest, name: str) -> dict[str, Tenso
         raise CheckpointError("names, types or shapes are not those that were saved", where=str(path))
     bad = non_finite(tensors)
     if bad:
-        raise CheckpointError("there are values that are not finite", where=str(path), found=_few(bad))
+        raise CheckpointError("there are values that are not finite", where=str(path), found=listed(bad))
     return tensors
 
 
@@ -135,7 +135,7 @@ def weights(model: nn.Module) -> dict[str, Tensor]:
     state = model.state_dict()
     odd = [name for name, value in state.items() if not isinstance(value, Tensor)]
     if odd:
-        raise ValueError(f"{type(model).__name__} keeps what is not a tensor in its state: {', '.join(odd)}")
+        raise ValueError(f"{type(model).__name__} keeps what is not a tensor in its state: {listed(odd)}")
     return state
 
 
@@ -153,7 +153,7 @@ def check_fit(model: nn.Module, tensors: Tensors, where: str) -> None:
     """Raise CheckpointError, listing the differences, unless names, types and shapes are the model's."""
     wrong = differences(tensors, weights(model))
     if wrong:
-        raise CheckpointError("another model's weights", where=where, found="; ".join(wrong[:8]) + _more(wrong, 8))
+        raise CheckpointError("another model's weights", where=where, found=listed(wrong, "; "))
 
 
 def differences(found: Tensors, expected: Tensors) -> list[str]:
@@ -180,11 +180,3 @@ def non_finite(tensors: Tensors) -> list[str]:
 
 def _kind(value: Tensor) -> str:
     return f"{str(value.dtype).removeprefix('torch.')}{list(value.shape)}"
-
-
-def _few(names: list[str]) -> str:
-    return ", ".join(names[:5]) + _more(names, 5)
-
-
-def _more(items: list[str], shown: int) -> str:
-    return f" and {len(items) - shown} more" if len(items) > shown else ""

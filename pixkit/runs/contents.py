@@ -2,22 +2,26 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from pixkit.errors import RunError
 from pixkit.image import ImageSpec
-from pixkit.runs import own
-from pixkit.runs.pointers import reading
-from pixkit.runs.reading import first_line
+from pixkit.runs import places
+from pixkit.runs.pointers import read_checkpoint
+from pixkit.runs.runfile import MOST_TEXT, RunFile, first_line
 
 if TYPE_CHECKING:
     from pixkit.components.registry import Registry
     from pixkit.recipe.schema import Recipe
-    from pixkit.runs.records import Lock
+    from pixkit.runs.schema import Lock
 
 T = TypeVar("T")
 LOCK_HEADER = "# Written by pixkit; the recipe as it was given is in recipe.yaml.\n"
+ENOUGH = 4
+"""Names of a run in a folder that tell it from any other: programs use some of them, but not so many together."""
 
 
 class Contents:
@@ -25,17 +29,35 @@ class Contents:
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self.metrics = path / "metrics.jsonl"
+        self.metrics = path / places.METRICS
         self.samples = path / "samples"
         self.checkpoints = path / "checkpoints"
-        self.scores = path / "scores.json"
-        self.nonfinite = path / "nonfinite.json"
-        self._lock = path / "recipe.lock.yaml"
+        self.scores = path / places.SCORES
+        self.nonfinite = path / places.NONFINITE
+        self.given = path / places.GIVEN
+        self._environment = path / places.ENVIRONMENT
+        self._lock = path / places.SETTINGS
 
     @property
     def started(self) -> bool:
         """Whether a build has begun to write here."""
         return first_line(self._lock) == LOCK_HEADER.rstrip("\n")
+
+    @property
+    def resembles_run(self) -> bool:
+        """Whether so much of a run is here that it is one, whatever became of its recipe.lock.yaml."""
+        names = (places.SETTINGS, *places.FILES, "samples", "checkpoints")
+        return sum(os.path.lexists(self.path / name) for name in names) >= ENOUGH
+
+    def not_a_run(self) -> str | None:
+        """What stands in place of a run's recipe.lock.yaml; None if there is nothing of a run here."""
+        if not os.path.lexists(self._lock):
+            return f"no {self._lock.name}, but other files of a run" if self.resembles_run else None
+        try:
+            RunFile(self._lock, MOST_TEXT).text()
+        except RunError as error:
+            return f"a {self._lock.name} that cannot be read: {error.found}"
+        return f"a {self._lock.name} that does not begin as pixkit's do"
 
     def settings(self) -> dict[str, Any]:
         """What recipe.lock.yaml says: the whole recipe, and the section `lock`."""
@@ -60,9 +82,9 @@ class Contents:
         Raises:
             RunError: if it is damaged.
         """
-        from pixkit.runs.records import Environment, read_record
+        from pixkit.runs.schema import Environment, read_record
 
-        return read_record(self.path / "env.json", Environment)
+        return read_record(self._environment, Environment)
 
     def final_scores(self) -> dict[str, Any]:
         """The final table; empty while there is none.
@@ -70,7 +92,7 @@ class Contents:
         Raises:
             RunError: if scores.json is damaged.
         """
-        from pixkit.runs.records import FinalScores, read_record
+        from pixkit.runs.schema import FinalScores, read_record
 
         return read_record(self.scores, FinalScores)
 
@@ -87,13 +109,13 @@ class Contents:
 
     @property
     def _locked(self) -> Lock:
-        from pixkit.runs.records import Lock
+        from pixkit.runs.schema import Lock
 
         return Lock.model_validate(self.settings()["lock"])
 
     def steps(self) -> list[int]:
         """Steps with a checkpoint, ascending."""
-        return own.steps_in(self.checkpoints)
+        return places.steps_in(self.checkpoints)
 
     def rows(self) -> Iterator[dict[str, Any]]:
         """The rows of metrics.jsonl; a torn last line is left out."""
@@ -103,7 +125,7 @@ class Contents:
 
     def checkpoint_folder(self, step: int) -> Path:
         """Where the checkpoint of a step is, or goes."""
-        return self.checkpoints / f"step-{step}"
+        return self.checkpoints / places.step_name(step)
 
     def checkpoint(self, which: str = "best") -> Path:
         """The folder of a checkpoint: 'best', 'last' or 'step-N'. Until something is best, that is the last one.
@@ -111,12 +133,12 @@ class Contents:
         Raises:
             CheckpointError: if there is no such checkpoint.
         """
-        return self.reading(which, lambda folder: folder)
+        return self.read_checkpoint(which, lambda folder: folder)
 
-    def reading(self, which: str, read: Callable[[Path], T]) -> T:
+    def read_checkpoint(self, which: str, read: Callable[[Path], T]) -> T:
         """What `read` makes of the folder of a checkpoint, 'best', 'last' or 'step-N'; see `pixkit.runs.pointers`.
 
         Raises:
             CheckpointError: if there is no such checkpoint, or `read` says that it is damaged.
         """
-        return reading(self.path, which, read)
+        return read_checkpoint(self.path, which, read)

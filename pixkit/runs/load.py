@@ -19,9 +19,10 @@ from pixkit.randomness import derive, isolated_rng, seed_torch
 from pixkit.recipe import LoadedRecipe, Recipe, load_recipe, revise_recipe
 from pixkit.recipe.overrides import one_by_one
 from pixkit.runs import checkpoint as checkpoints
-from pixkit.runs.reading import MOST_TEXT, RunFile
+from pixkit.runs.places import SETTINGS
 from pixkit.runs.record import pick_device
 from pixkit.runs.run import Run
+from pixkit.runs.runfile import MOST_TEXT, RunFile
 from pixkit.runs.versions import warn_of_others
 
 WEIGHTS = ("ema", "raw")
@@ -65,7 +66,7 @@ def load(
     recipe = opened.recipe()
     warn_of_others(opened.path, recipe)
     # Before the model is made, which takes longer than a build beside this may keep the checkpoint.
-    tensors, folder = opened.reading(checkpoint, lambda folder: (read_weights(folder, weights), folder))
+    tensors, folder = opened.read_checkpoint(checkpoint, lambda folder: (read_weights(folder, weights), folder))
     model = construct(recipe, opened.spec, opened.classes, where)
     checkpoints.load_model(model, tensors, str(folder))
     return model.to(dtype=dtype).eval()
@@ -109,10 +110,9 @@ def recipe_to_build(
     run = Run(Path(recipe))
     if not resume or not run.started:
         return load_recipe(recipe, overrides), None
-    given = run.path / "recipe.yaml"
     hint = "move it away: the run is continued by its recipe.lock.yaml"
-    text = RunFile(given, MOST_TEXT, hint=hint).text_if_any() or ""
-    return LoadedRecipe(locked_recipe(run, overrides), given, text, one_by_one(overrides), Path.cwd()), run.path
+    text = RunFile(run.given, MOST_TEXT, hint=hint).text_if_any() or ""
+    return LoadedRecipe(locked_recipe(run, overrides), run.given, text, one_by_one(overrides), Path.cwd()), run.path
 
 
 def _revised(loaded: LoadedRecipe, overrides: Sequence[str]) -> LoadedRecipe:
@@ -128,7 +128,7 @@ def locked_recipe(run: Run, overrides: Sequence[str] = ()) -> Recipe:
     Its own paths are absolute; relative ones of the overrides start from the working directory.
     """
     recipe = run.recipe()
-    return revise_recipe(recipe.dump(), overrides, name=str(run.path / "recipe.lock.yaml")) if overrides else recipe
+    return revise_recipe(recipe.dump(), overrides, name=str(run.path / SETTINGS)) if overrides else recipe
 
 
 def opened_run(run: Run | str | Path) -> Run:

@@ -1,4 +1,4 @@
-"""Whether a build may have a folder: it holds a run to go on with or nothing, and no other build holds it.
+"""One build at a time has a run.
 
 A build holds the system's lock on build.lock while it writes. Where the file system has no such locks, or another build
 has a lease, it holds a lease as well: build.lease. Either may be lost: a lease because its holder was stopped for
@@ -20,7 +20,7 @@ from pixkit.errors import RunError
 from pixkit.files import if_it_fails, in_the_end, open_own, writing
 from pixkit.locks import Lease, system_lock
 from pixkit.runs.holder import Holder, read_holder, this_process
-from pixkit.runs.own import BUILD_LEASE, BUILD_LOCK, RUN
+from pixkit.runs.places import BUILD_LEASE
 
 
 def ignored(*_: object) -> None:
@@ -29,39 +29,6 @@ def ignored(*_: object) -> None:
 
 class LockLost(RunError):
     """Another build has taken over the run that this one was writing."""
-
-
-def check_target(path: Path, started: bool, *, resume: bool, overwrite: bool) -> None:
-    """Refuse a folder that is not what a build was asked to make or to go on with.
-
-    Args:
-        path: the folder.
-        started: whether a run is there.
-        resume: go on with it.
-        overwrite: replace it.
-
-    Raises:
-        RunError: if a run is there and neither is asked for, if there is none to resume, or if the folder is
-            something else.
-    """
-    if path.exists() and not path.is_dir():
-        raise RunError("not a folder", where=str(path), hint="name another folder with -o")
-    if started:
-        if not resume and not overwrite:
-            raise RunError(
-                "there is a run already",
-                where=str(path),
-                hint="--resume to go on with it, --overwrite to replace it, or another folder with -o",
-            )
-    elif resume:
-        raise RunError("there is no run to resume", where=str(path), hint="leave --resume out to start one")
-    elif path.exists() and (foreign := _foreign(path)):
-        raise RunError(
-            "a folder that holds something else than a run",
-            where=str(path),
-            found=", ".join(foreign[:5]),
-            hint="name a new folder with -o",
-        )
 
 
 class Held:
@@ -250,8 +217,3 @@ def _same_file(descriptor: int, path: Path) -> bool:
         return os.path.samestat(os.fstat(descriptor), path.stat())
     except FileNotFoundError:
         return False
-
-
-def _foreign(path: Path) -> list[str]:
-    """Names in the folder that no build can have left when it was killed before it began to write its run."""
-    return sorted(name for name in os.listdir(path) if name not in (BUILD_LOCK, BUILD_LEASE) and not RUN.leftover(name))

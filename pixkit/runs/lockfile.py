@@ -11,12 +11,13 @@ from pixkit.components.plugins import registry as installed
 from pixkit.components.registry import Registry
 from pixkit.errors import PixkitError, PluginError, RecipeError, RunError
 from pixkit.recipe import Recipe, parse_yaml
-from pixkit.runs.reading import MOST_JSON, MOST_TEXT, RunFile
-from pixkit.runs.records import Environment, Settings, typed
+from pixkit.runs.places import ENVIRONMENT
+from pixkit.runs.runfile import MOST_JSON, MOST_TEXT, RunFile
+from pixkit.runs.schema import Environment, Settings, typed
 
 
 def read_settings(path: Path) -> dict[str, Any]:
-    """What a lock says: the whole recipe, and the section `lock`, which is as `records.Lock` says.
+    """What a lock says: the whole recipe, and the section `lock`, which is as `schema.Lock` says.
 
     Raises:
         RunError: if it cannot be read, is damaged, or was written by a newer pixkit.
@@ -49,7 +50,7 @@ def _invalid(error: ValidationError, path: Path, registry: Registry) -> PixkitEr
     """What is missing comes first: other errors may follow from it."""
     first = min(error.errors(), key=lambda item: item["type"] != "unknown_component")
     where = f"{path}, {'.'.join(str(part) for part in first['loc'])}"
-    made_with = built_with(path.parent / "env.json")
+    made_with = built_with(path.parent / ENVIRONMENT)
     stated = "the run was built with " + (", ".join(map(" ".join, made_with.items())) or "other versions")
     if first["type"] == "unknown_component":
         missing = registry.explain(first["ctx"]["kind"], first["input"], made_with)

@@ -12,9 +12,9 @@ from typing import Annotated, Any
 from pydantic import Field
 
 from pixkit.errors import CheckpointError
-from pixkit.runs.own import MANIFEST
-from pixkit.runs.reading import MOST_JSON, RunFile, parse_json
-from pixkit.runs.records import Count, Record, typed
+from pixkit.runs.places import MANIFEST, STEP, step_name
+from pixkit.runs.runfile import MOST_JSON, RunFile, parse_json
+from pixkit.runs.schema import Count, Record, typed
 
 Migrations = Mapping[int, Callable[[dict[str, Any]], dict[str, Any]]]
 
@@ -57,8 +57,7 @@ def read_manifest(
     body = decode_manifest(RunFile(path, MOST_JSON, links=False, error=CheckpointError).content(), path)
     body = _migrate(body, path, migrations, newest)
     manifest = typed(Manifest, body, str(path), error=CheckpointError)
-    named = re.fullmatch(r"step-(\d+)", folder.name)
-    if named and int(named[1]) != manifest.step:
+    if re.fullmatch(STEP, folder.name) and folder.name != step_name(manifest.step):
         raise CheckpointError(
             "the manifest belongs to another checkpoint",
             where=str(path),

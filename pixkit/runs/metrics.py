@@ -12,7 +12,7 @@ from types import TracebackType
 from typing import Any
 
 from pixkit.files import open_own, write_text, writing
-from pixkit.runs.reading import RunFile, parse_json
+from pixkit.runs.runfile import RunFile, parse_json
 
 MOST_LOG = 2**32
 """Bytes of the file: some ten million rows."""
@@ -63,7 +63,7 @@ def read_rows(path: Path) -> Iterator[dict[str, Any]]:
     Raises:
         RunError: if the file cannot be read, or has a line longer than MOST_ROW.
     """
-    from pixkit.runs.records import Row
+    from pixkit.runs.schema import Row
 
     hint = "move it away: the run does without its rows"
     for line in RunFile(path, MOST_LOG, hint=hint).lines_if_any(MOST_ROW):

@@ -9,16 +9,15 @@ from pathlib import Path
 from typing import TypeVar
 
 from pixkit.errors import CheckpointError, listed
-from pixkit.runs.own import STEP, steps_in
-from pixkit.runs.reading import read_line
+from pixkit.runs.places import POINTERS, STEP, step_name, steps_in
+from pixkit.runs.runfile import read_line
 
 T = TypeVar("T")
-POINTERS = ("best", "last")
 READINGS = 100
 """How often a checkpoint that a build removed meanwhile is looked for again."""
 
 
-def reading(run: Path, which: str, read: Callable[[Path], T]) -> T:
+def read_checkpoint(run: Path, which: str, read: Callable[[Path], T]) -> T:
     """What `read` makes of the folder of a checkpoint, also beside a build that removes checkpoints.
 
     A build makes `best` and `last` name another checkpoint and then removes the one that they named. So where reading
@@ -51,7 +50,7 @@ def _named(run: Path, which: str) -> str:
     for pointer in (run / which, run / "last"):
         if os.path.lexists(pointer):
             return read_line(pointer, STEP, "step-250")
-    names = [f"step-{step}" for step in steps_in(run / "checkpoints")]
+    names = _names(run)
     if not names:
         raise CheckpointError("there is no checkpoint yet", where=str(run))
     raise CheckpointError(
@@ -59,7 +58,7 @@ def _named(run: Path, which: str) -> str:
         where=str(run),
         found=which,
         expected="a file named last",
-        hint=f"name the checkpoint itself: {', '.join(names)}",
+        hint=f"name the checkpoint itself: {listed(names)}",
     )
 
 
@@ -71,5 +70,9 @@ def _folder(run: Path, which: str, name: str) -> Path:
         "there is no such checkpoint",
         where=str(run),
         found=which if name == which else f"{which}, which names {name}",
-        expected=listed([*POINTERS, *(f"step-{step}" for step in steps_in(run / "checkpoints"))]),
+        expected=listed([*POINTERS, *_names(run)]),
     )
+
+
+def _names(run: Path) -> list[str]:
+    return [step_name(step) for step in steps_in(run / "checkpoints")]

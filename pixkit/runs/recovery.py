@@ -9,7 +9,7 @@ from pathlib import Path
 
 from pixkit.errors import CheckpointError
 from pixkit.runs import checkpoint
-from pixkit.runs.own import named_steps
+from pixkit.runs.places import named_steps
 from pixkit.runs.run import Run
 
 Say = Callable[[str], None]

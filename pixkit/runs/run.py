@@ -24,11 +24,10 @@ from typing import Any
 
 from pixkit.errors import RunError
 from pixkit.files import looking_at, write_text, writing
-from pixkit.runs import own
+from pixkit.runs import places
 from pixkit.runs.contents import LOCK_HEADER, Contents
-from pixkit.runs.damaged import not_a_run
-from pixkit.runs.lock import Held, check_target, ignored, locked
-from pixkit.runs.own import BUILD_LOCK
+from pixkit.runs.lock import Held, ignored, locked
+from pixkit.runs.places import BUILD_LOCK
 
 
 class Run(Contents):
@@ -50,7 +49,7 @@ class Run(Contents):
             raise RunError(
                 "not a pixkit run",
                 where=str(path),
-                found=not_a_run(run.path),
+                found=run.not_a_run(),
                 expected="a folder with a recipe.lock.yaml that pixkit wrote",
             )
         return run
@@ -87,7 +86,7 @@ class Run(Contents):
         """
         run = cls(path.resolve())
         with looking_at(run.path):
-            check_target(run.path, run.started, resume=resume, overwrite=overwrite)
+            places.check_target(run.path, run.started, resume=resume, overwrite=overwrite)
             made = not run.path.exists()
         with writing(run.path):
             run.path.mkdir(parents=True, exist_ok=True)
@@ -96,14 +95,14 @@ class Run(Contents):
                 looking_at(run.path),
                 locked(run.path / BUILD_LOCK, break_lock=break_lock, say=say, check=check) as held,
             ):
-                check_target(run.path, run.started, resume=resume, overwrite=overwrite)
+                places.check_target(run.path, run.started, resume=resume, overwrite=overwrite)
                 with writing(run.path):
-                    own.check_own(run.path)
+                    places.check_own(run.path)
                 run._held = held
                 if held.stale:
                     # The build before, should it still be there, cannot rename what it was about to rename.
                     with run.writing(run.path):
-                        for remark in own.remarks(run.path, own.tidy(run.path)):
+                        for remark in places.remarks(run.path, places.tidy(run.path)):
                             say(remark)
                 yield run, held.stale
         finally:
@@ -135,10 +134,10 @@ class Run(Contents):
         marks the folder as a run.
         """
         with self.writing(self.path):
-            own.tidy(self.path)
-            kept = own.clear(self.path)
+            places.tidy(self.path)
+            kept = places.clear(self.path)
         self._describe(recipe_text, settings, environment)
-        return own.remarks(self.path, kept)
+        return places.remarks(self.path, kept)
 
     def reopen(self, recipe_text: str, settings: dict[str, Any], environment: dict[str, Any]) -> list[str]:
         """Go on with a run: remove what the end of it will write again, write recipe, lock and environment.
@@ -146,16 +145,16 @@ class Run(Contents):
         A remark names files that pixkit does not write, of a checkpoint that a killed build was removing.
         """
         with self.writing(self.path):
-            kept = own.tidy(self.path)
+            kept = places.tidy(self.path)
             for path in (self.scores, self.nonfinite):
                 path.unlink(missing_ok=True)
         self._describe(recipe_text, settings, environment)
-        return own.remarks(self.path, kept)
+        return places.remarks(self.path, kept)
 
     def _describe(self, recipe_text: str, settings: dict[str, Any], environment: dict[str, Any]) -> None:
         self.write_settings(settings)
-        self.write_json(self.path / "env.json", environment)
-        self.write_text(self.path / "recipe.yaml", recipe_text)
+        self.write_json(self._environment, environment)
+        self.write_text(self.given, recipe_text)
 
     def write_settings(self, settings: dict[str, Any]) -> None:
         """Write recipe.lock.yaml: the whole recipe and its `lock` section."""
@@ -175,7 +174,7 @@ class Run(Contents):
     def point(self, which: str, step: int | None) -> None:
         """Make `last` or `best` name the checkpoint of a step, or none."""
         if step is not None:
-            self.write_text(self.path / which, f"step-{step}\n")
+            self.write_text(self.path / which, places.step_name(step) + "\n")
             return
         with self.writing(self.path / which):
             (self.path / which).unlink(missing_ok=True)
@@ -185,5 +184,5 @@ class Run(Contents):
         kept = []
         for step in steps:
             with self.writing(self.checkpoints):
-                kept += own.forget(self.checkpoints, [step])
-        return own.remarks(self.path, kept)
+                kept += places.forget(self.checkpoints, [step])
+        return places.remarks(self.path, kept)

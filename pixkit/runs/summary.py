@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from pixkit.errors import RunError, UsageError
-from pixkit.runs.damaged import resembles_run
+from pixkit.runs import places
 from pixkit.runs.run import Run
 
 
@@ -26,7 +26,7 @@ def find_runs(folder: str | Path) -> list[Run]:
     except OSError as error:
         raise RunError("cannot be read", where=str(folder), found=error.strerror or str(error)) from None
     runs = [Run(path) for path in (top, *inside) if os.path.isdir(path)]
-    return [run for run in runs if run.started or resembles_run(run.path)]
+    return [run for run in runs if run.started or run.resembles_run]
 
 
 def summary(run: Run) -> dict[str, Any]:
@@ -48,7 +48,7 @@ def summary(run: Run) -> dict[str, Any]:
         "parameters": lock["parameters"],
         "step": steps[-1] if steps else 0,
         "steps": settings["train"]["steps"],
-        "checkpoints": [f"step-{step}" for step in steps],
+        "checkpoints": [places.step_name(step) for step in steps],
         "best": run.checkpoint("best").name if steps else None,
         "seed": settings["seed"],
         "pixkit": environment.get("pixkit"),

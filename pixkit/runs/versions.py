@@ -9,6 +9,7 @@ from pixkit.components.spec import ComponentSpec, Entry, walk
 from pixkit.distribution import canonical, is_own
 from pixkit.recipe.schema import Recipe
 from pixkit.runs.lockfile import built_with
+from pixkit.runs.places import ENVIRONMENT
 
 
 def warn_of_others(run: Path, recipe: Recipe, stacklevel: int = 3) -> None:
@@ -27,7 +28,7 @@ def warn_of_others(run: Path, recipe: Recipe, stacklevel: int = 3) -> None:
 
 def others(run: Path, recipe: Recipe) -> list[str]:
     """A sentence for each, sorted; none of what a run that does not say what it was made with was made with."""
-    before = {canonical(name): version for name, version in built_with(run / "env.json").items()}
+    before = {canonical(name): version for name, version in built_with(run / ENVIRONMENT).items()}
     brought: dict[tuple[str, str], list[Entry]] = {}
     for _, value, _ in walk(recipe):
         if isinstance(value, ComponentSpec) and not is_own(value.entry.distribution):

@@ -12,6 +12,7 @@ from typing import Any
 from pixkit.recipe.schema import Recipe
 from pixkit.runs import checkpoint
 from pixkit.runs.metrics import MetricsLog, plain
+from pixkit.runs.places import step_name
 from pixkit.runs.recovery import lost_best
 from pixkit.runs.run import Run
 from pixkit.training.ema import Ema
@@ -205,7 +206,7 @@ class Trainer:
 
     def _draw(self) -> Path:
         with self.averaged():
-            return draw_samples(self.model, self.recipe, self.run, f"step-{self.state.step}", self._interrupt.check)
+            return draw_samples(self.model, self.recipe, self.run, step_name(self.state.step), self._interrupt.check)
 
     def averaged(self) -> AbstractContextManager[None]:
         """The model with averaged weights for a while, if there is an average."""

@@ -18,7 +18,7 @@ from pixkit.models.base import Model
 from pixkit.recipe import Change, LoadedRecipe
 from pixkit.recipe.schema import Recipe
 from pixkit.runs.load import construct, read_weights
-from pixkit.runs.own import MANIFEST
+from pixkit.runs.places import MANIFEST
 from pixkit.runs.run import Run
 from pixkit.training.autotune import choose
 from pixkit.training.memory import MemoryEstimate, estimate
@@ -126,4 +126,4 @@ def _other_weights(base: Path, text: str) -> tuple[dict[str, Tensor], str]:
         )
     if not run.started:
         return read_weights(path, "ema"), str(path)
-    return run.reading("best", lambda folder: (read_weights(folder, "ema"), str(folder)))
+    return run.read_checkpoint("best", lambda folder: (read_weights(folder, "ema"), str(folder)))

@@ -12,7 +12,7 @@ from pixkit.errors import CheckpointError, RunError
 from pixkit.recipe import Change, diff
 from pixkit.recipe.schema import Recipe
 from pixkit.runs.manifest import Manifest
-from pixkit.runs.records import Count, Record, typed
+from pixkit.runs.schema import Count, Record, typed
 
 SAFE = (
     "train.steps",

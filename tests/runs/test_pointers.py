@@ -111,7 +111,7 @@ def test_a_checkpoint_that_is_removed_before_it_is_read_is_looked_for_again(run,
             run.forget([1])
         return checkpoint.read_tensors(folder, manifest, "model")["weight"]
 
-    assert run.reading(which, read).tolist() == [2, 2, 2]
+    assert run.read_checkpoint(which, read).tolist() == [2, 2, 2]
     assert seen == ["step-1", "step-2"]
 
 
@@ -127,7 +127,7 @@ def test_damage_is_an_error_at_once_and_so_is_a_name(run):
 
     for which in ("last", "step-1"):
         with pytest.raises(CheckpointError, match="cut short"):
-            run.reading(which, read)
+            run.read_checkpoint(which, read)
     assert seen == ["step-1", "step-1"]
 
 
@@ -145,7 +145,7 @@ def test_a_reader_that_is_never_quick_enough_gives_up(run):
         return weights(folder)
 
     with pytest.raises(CheckpointError, match="there is no checkpoint"):
-        run.reading("last", read)
+        run.read_checkpoint("last", read)
     assert len(seen) == pointers.READINGS + 1
 
 
@@ -171,7 +171,7 @@ def test_beside_a_build_that_removes_checkpoints_every_reading_succeeds(run):
         seen = set()
         while len(seen) < 30:
             assert build.is_alive()
-            values = run.reading("best", weights).tolist()
+            values = run.read_checkpoint("best", weights).tolist()
             assert values == [values[0]] * 3
             seen.add(values[0])
             assert run.checkpoint("last").name.startswith("step-")

@@ -8,9 +8,9 @@ import pytest
 from pixkit.errors import CheckpointError, RunError
 from pixkit.runs.contents import LOCK_HEADER
 from pixkit.runs.metrics import read_rows
-from pixkit.runs.reading import MAX_DEPTH, RunFile, first_line, parse_json, read_line
-from pixkit.runs.records import Environment, FinalScores, Lock, typed
 from pixkit.runs.run import Run
+from pixkit.runs.runfile import MAX_DEPTH, RunFile, first_line, parse_json, read_line
+from pixkit.runs.schema import Environment, FinalScores, Lock, typed
 from pixkit.runs.summary import find_runs
 
 ROW = {"split": "test", "weights": "ema", "kind": "exact", "images": 3, "nats": 1, "stderr": None, "bits_per_dim": 0.5}
@@ -84,7 +84,7 @@ def test_more_bytes_than_the_memory_takes_are_an_error_of_the_run(file, monkeypa
         def __exit__(self, *_):
             pass
 
-    monkeypatch.setattr("pixkit.runs.reading.open_regular", lambda *_, **__: Endless())
+    monkeypatch.setattr("pixkit.runs.runfile.open_regular", lambda *_, **__: Endless())
     with pytest.raises(RunError, match="the memory"):
         RunFile(file, 2**50).content()
 

@@ -13,7 +13,7 @@ from typing import Annotated, Any, ClassVar, Literal, TypeVar
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from pixkit.errors import PixkitError, RunError
-from pixkit.runs.reading import MOST_JSON, RunFile
+from pixkit.runs.runfile import MOST_JSON, RunFile
 
 Count = Annotated[int, Field(ge=0, lt=2**63)]
 Size = Annotated[int, Field(ge=1, le=2**24)]

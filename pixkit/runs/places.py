@@ -12,7 +12,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from pixkit.errors import RunError
+from pixkit.errors import RunError, listed
 from pixkit.files import LINK_HINT, file_of, kind_of
 from pixkit.runs.folders import discard, folder_of, retire
 
@@ -22,15 +22,20 @@ BUILD_LEASE = "build.lease"
 """Its lease, where the file system has no locks."""
 SETTINGS = "recipe.lock.yaml"
 """The file that makes a folder a run."""
-FILES = ("recipe.yaml", "env.json", "metrics.jsonl", "scores.json", "nonfinite.json", "last", "best")
+GIVEN = "recipe.yaml"
+ENVIRONMENT = "env.json"
+METRICS = "metrics.jsonl"
+SCORES = "scores.json"
+NONFINITE = "nonfinite.json"
+POINTERS = ("best", "last")
+FILES = (GIVEN, ENVIRONMENT, METRICS, SCORES, NONFINITE, *POINTERS)
 """The other files at the top of a run."""
 MANIFEST = "manifest.json"
 """The file that makes a folder a checkpoint."""
 STEP = r"step-(0|[1-9][0-9]{0,17})"
-"""A checkpoint's name, as a regular expression."""
-
-
+"""A checkpoint's name, as a regular expression; see `step_name`."""
 NOTHING = "(?!)"
+"""A regular expression that nothing matches."""
 
 
 @dataclass(frozen=True)
@@ -39,7 +44,7 @@ class Place:
 
     Attributes:
         files: written by `pixkit.files.replacing`, or in place.
-        folders: written by `pixkit.files.new_folder`.
+        folders: written by `pixkit.runs.folders.new_folder`.
         places: folders that are places themselves.
     """
 
@@ -97,9 +102,47 @@ def check_own(run: Path) -> None:
         place.check(folder)
 
 
+def check_target(path: Path, started: bool, *, resume: bool, overwrite: bool) -> None:
+    """Refuse a folder that is not what a build was asked to make or to go on with.
+
+    Args:
+        path: the folder.
+        started: whether a run is there.
+        resume: go on with it.
+        overwrite: replace it.
+
+    Raises:
+        RunError: if a run is there and neither is asked for, if there is none to resume, or if the folder is
+            something else.
+    """
+    if path.exists() and not path.is_dir():
+        raise RunError("not a folder", where=str(path), hint="name another folder with -o")
+    if started:
+        if not resume and not overwrite:
+            raise RunError(
+                "there is a run already",
+                where=str(path),
+                hint="--resume to go on with it, --overwrite to replace it, or another folder with -o",
+            )
+    elif resume:
+        raise RunError("there is no run to resume", where=str(path), hint="leave --resume out to start one")
+    elif path.exists() and (foreign := _foreign(path)):
+        raise RunError(
+            "a folder that holds something else than a run",
+            where=str(path),
+            found=listed(foreign),
+            hint="name a new folder with -o",
+        )
+
+
+def step_name(step: int) -> str:
+    """The name of the checkpoint of a step: `step-250`."""
+    return f"step-{step}"
+
+
 def steps_in(checkpoints: Path) -> list[int]:
     """Steps with a checkpoint, ascending: the folders (not links) of such a name that have a manifest."""
-    return [step for step in named_steps(checkpoints) if (checkpoints / f"step-{step}" / MANIFEST).exists()]
+    return [step for step in named_steps(checkpoints) if (checkpoints / step_name(step) / MANIFEST).exists()]
 
 
 def named_steps(checkpoints: Path) -> list[int]:
@@ -108,7 +151,7 @@ def named_steps(checkpoints: Path) -> list[int]:
         return []
     with os.scandir(checkpoints) as entries:
         names = [entry.name for entry in entries if entry.is_dir(follow_symlinks=False)]
-    return sorted(int(name[5:]) for name in names if re.fullmatch(STEP, name))
+    return sorted(int(found[1]) for name in names if (found := re.fullmatch(STEP, name)))
 
 
 def forget(checkpoints: Path, steps: Iterable[int]) -> list[Path]:
@@ -118,7 +161,7 @@ def forget(checkpoints: Path, steps: Iterable[int]) -> list[Path]:
         RunError: if the folder has become a link.
     """
     RUN.check(checkpoints.parent)
-    return [kept for step in steps for kept in discard(checkpoints / f"step-{step}", CHECKPOINT.owns)]
+    return [kept for step in steps for kept in discard(checkpoints / step_name(step), CHECKPOINT.owns)]
 
 
 def clear(run: Path) -> list[Path]:
@@ -131,7 +174,7 @@ def clear(run: Path) -> list[Path]:
             path.unlink()
     forget(checkpoints, steps_in(checkpoints))
     kept = [path for path in _entries(samples) + _entries(checkpoints) if not re.fullmatch(STEP, path.name)]
-    kept += [path for step in named_steps(checkpoints) for path in _entries(checkpoints / f"step-{step}")]
+    kept += [path for step in named_steps(checkpoints) for path in _entries(checkpoints / step_name(step))]
     for folder in (samples, checkpoints):
         if folder.is_dir() and not _entries(folder):
             folder.rmdir()
@@ -160,8 +203,7 @@ def tidy(run: Path) -> list[Path]:
 def remarks(run: Path, kept: Iterable[Path]) -> list[str]:
     """A sentence about what stays in a run's folders, if there is anything."""
     names = sorted(str(path.relative_to(run)) for path in kept)
-    more = f" and {len(names) - 5} more" if len(names) > 5 else ""
-    return [f"kept, as it is not known to be pixkit's: {', '.join(names[:5])}{more}"] if names else []
+    return [f"kept, as it is not known to be pixkit's: {listed(names)}"] if names else []
 
 
 def _places(run: Path) -> Iterator[tuple[Path, Place]]:
@@ -177,3 +219,8 @@ def _places(run: Path) -> Iterator[tuple[Path, Place]]:
 
 def _entries(folder: Path) -> list[Path]:
     return sorted(folder.iterdir()) if folder.is_dir() else []
+
+
+def _foreign(path: Path) -> list[str]:
+    """Names in the folder that no build can have left when it was killed before it began to write its run."""
+    return sorted(name for name in os.listdir(path) if name not in (BUILD_LOCK, BUILD_LEASE) and not RUN.leftover(name))

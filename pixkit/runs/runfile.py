@@ -1,7 +1,7 @@
 """Reading the files of a run: regular ones, no larger than they can be, and data that are not nested without end.
 
 Whatever stands there, there is an answer soon: what it says, or an error that names the file. What the data have to be
-is in `pixkit.runs.records`.
+is in `pixkit.runs.schema`.
 """
 
 from __future__ import annotations
