@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,7 +24,7 @@ from pixkit.training.dryrun import DryRun, dry_run
 from pixkit.training.loop import Trainer
 from pixkit.training.prepare import prepare_training
 from pixkit.training.results import final_results
-from pixkit.training.watch import Interrupt, Interrupted, Reporter, TrainHooks, no_exit
+from pixkit.training.watch import Interrupt, Interrupted, Quit, Reporter, TrainHooks, no_exit
 
 __all__ = ["BuildResult", "DryRun", "build", "dry_run", "evaluate", "load"]
 
@@ -67,7 +68,7 @@ def build(
 
     Returns:
         The result; with `interrupted`, the number of the signal, if SIGINT or SIGTERM ended it: everything is
-        saved then, and `resume` goes on.
+        saved then, and `resume` goes on. A KeyboardInterrupt that a component raises counts as SIGINT.
 
     Raises:
         RecipeError: if the recipe, or an override, is wrong.
@@ -98,8 +99,10 @@ def build(
                 if stale:
                     reporter.message(stale)
                 result = _build(loaded, run, where, reporter=reporter, interrupt=interrupt, resume=resume)
-        except Interrupted:
-            result = BuildResult(Run(target.resolve()), [], None, interrupt.signal)
+        except Quit:
+            raise
+        except (Interrupted, KeyboardInterrupt):
+            result = BuildResult(Run(target.resolve()), [], None, interrupt.signal or signal.SIGINT)
     reporter.finish(result)
     return result
 

@@ -17,7 +17,7 @@ from pixkit.memory.guard import is_exhausted
 from pixkit.runs.lock import LockLost
 from pixkit.runs.run import Run
 from pixkit.training.step import NonFiniteStep
-from pixkit.training.watch import STOPS, Reporter
+from pixkit.training.watch import AT_ONCE, STOPS, Quit, Reporter
 
 
 @contextmanager
@@ -26,8 +26,9 @@ def rescuing(
 ) -> Iterator[None]:
     """Save before an error goes its way; nonfinite.json says where a step was not finite.
 
-    The error is raised as it came, whatever becomes of saving. What stops a build (`STOPS`) stops it at once, and
-    so does the loss of the run to another build: nothing may be saved then.
+    The error is raised as it came, whatever becomes of saving. What stops a build at once (`AT_ONCE`) does, and so does
+    the loss of the run to another build: nothing may be saved then. A KeyboardInterrupt while the steps are saved is
+    a second one: it stops the build at once, as Quit.
 
     Args:
         save: saves the steps that were made; returns False if they are lost, because the weights are not those of any.
@@ -37,7 +38,7 @@ def rescuing(
     """
     try:
         yield
-    except (*STOPS, LockLost):
+    except (*AT_ONCE, LockLost):
         raise
     except BaseException as error:
         release(error)
@@ -45,11 +46,14 @@ def rescuing(
         try:
             if not save():
                 lost = "the step that failed had begun to change the weights"
+        except KeyboardInterrupt as second:
+            raise Quit from second
         except Exception as another:
             lost = f"they could not be saved ({one_line(another)})"
         made, saved = progress()
-        with suppress(Exception):
-            _tell(reporter, lost, made, saved)
+        if lost or not isinstance(error, KeyboardInterrupt):  # of which `build` says what it says of a signal
+            with suppress(Exception):
+                _tell(reporter, lost, made, saved)
         if isinstance(error, NonFiniteStep):
             with suppress(RunError):
                 run.write_json(run.nonfinite, {**error.details, "last_checkpoint": saved or None})

@@ -95,8 +95,18 @@ class Terminated(SystemExit):
     """Raised by a second SIGTERM: a SystemExit that no component brought about."""
 
 
-STOPS = (KeyboardInterrupt, Terminated, Interrupted)
-"""What is raised to stop a build, and is no error of the code that it is raised in."""
+class Quit(KeyboardInterrupt):
+    """Raised by a second SIGINT: a KeyboardInterrupt that no component brought about."""
+
+
+AT_ONCE = (Quit, Terminated, Interrupted)
+"""What is raised to stop a build without saving."""
+STOPS = (*AT_ONCE, KeyboardInterrupt)
+"""What is raised to stop a build, and is no error of the code that it is raised in.
+
+A KeyboardInterrupt that is no Quit is a component's own, or comes from the handler of SIGINT that a component has put
+in the place of `Interrupt`'s. It stops a build as a first signal does.
+"""
 
 
 @contextlib.contextmanager
@@ -117,7 +127,7 @@ def no_exit() -> Iterator[None]:
 
 
 class Interrupt:
-    """While entered, SIGINT and SIGTERM set `signal`; a second one raises KeyboardInterrupt or Terminated(143).
+    """While entered, SIGINT and SIGTERM set `signal`; a second one raises Quit or Terminated(143).
 
     Python delivers signals to the main thread only: entered in another, it leaves them alone.
     """
@@ -147,6 +157,6 @@ class Interrupt:
     def _handle(self, number: int, frame: FrameType | None) -> None:
         if self.signal is not None:
             if number == signal.SIGINT:
-                raise KeyboardInterrupt
+                raise Quit
             raise Terminated(128 + number)
         self.signal = number

@@ -20,7 +20,7 @@ from pixkit.runs.lock import LockLost
 from pixkit.runs.metrics import MetricsLog
 from pixkit.training.build import build
 from pixkit.training.rescue import release
-from pixkit.training.watch import Interrupt, Terminated, TrainHooks, no_exit
+from pixkit.training.watch import Interrupt, Quit, Terminated, TrainHooks, no_exit
 
 pytestmark = pytest.mark.usefixtures("no_waiting_for_the_disk")
 
@@ -127,12 +127,12 @@ def test_a_failure_in_sampling_is_saved_before_training_goes_on_and_a_resumed_ru
     monkeypatch.setattr(whole.run, "samples", tmp_path / "none")
     (tmp_path / "none").mkdir()
     model = failing(Toy, raising(MemoryError(), ("draw", "always")))
-    told = Listener(7, KeyboardInterrupt())
-    with pytest.raises(KeyboardInterrupt):
+    told = Listener(7, Quit())
+    with pytest.raises(Quit):
         trained(tmp_path / "run", toy_recipe(model, checkpoint_every=100), reporter=told)
     model.calls["draw"] = 0
-    seen = Listener(6, KeyboardInterrupt())
-    with pytest.raises(KeyboardInterrupt):
+    seen = Listener(6, Quit())
+    with pytest.raises(Quit):
         resumed(tmp_path / "run", toy_recipe(model, checkpoint_every=100), reporter=seen)
     assert [row["step"] for row in seen.rows] == [6]
     assert model.calls["draw"] == 0
@@ -407,8 +407,8 @@ def test_a_hook_that_fails_is_saved_before_and_training_goes_on(tmp_path, capsys
     assert "a plugin says" in err and out == ""
 
 
-@pytest.mark.parametrize("stop", [KeyboardInterrupt(), Terminated(143)], ids=name_of)
-def test_what_stops_a_build_stops_it_in_a_hook_too_and_saves_nothing(tmp_path, stop):
+@pytest.mark.parametrize("stop", [Quit(), Terminated(143)], ids=name_of)
+def test_what_stops_a_build_at_once_stops_it_in_a_hook_too_and_saves_nothing(tmp_path, stop):
     with pytest.raises(type(stop)):
         trained(tmp_path / "run", toy_recipe(), manager=manager_with(Leaving(stop)))
     trainer = toy_trainer(tmp_path / "run", toy_recipe())
@@ -581,7 +581,7 @@ def test_a_component_does_not_end_a_build_as_if_it_had_succeeded(tmp_path, recip
 
 
 def test_what_stops_a_build_is_not_taken_for_a_component():
-    for stop in (KeyboardInterrupt(), Terminated(143), ValueError()):
+    for stop in (KeyboardInterrupt(), Quit(), Terminated(143), ValueError()):
         with pytest.raises(type(stop)), no_exit():
             raise stop
 

@@ -6,7 +6,7 @@ import threading
 
 import pytest
 
-from pixkit.training.watch import Interrupt, Interrupted
+from pixkit.training.watch import Interrupt, Interrupted, Quit
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
@@ -19,7 +19,7 @@ def test_the_first_signal_is_noted(number):
             interrupt.check()
 
 
-@pytest.mark.parametrize(("number", "error"), [(signal.SIGINT, KeyboardInterrupt), (signal.SIGTERM, SystemExit)])
+@pytest.mark.parametrize(("number", "error"), [(signal.SIGINT, Quit), (signal.SIGTERM, SystemExit)])
 def test_the_second_one_stops_now(number, error):
     with Interrupt() as interrupt:
         os.kill(os.getpid(), signal.SIGINT)
