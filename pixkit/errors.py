@@ -20,6 +20,11 @@ def message(error: BaseException) -> str:
         return ""
 
 
+def reason(error: Exception) -> str:
+    """What the system says of a failure, without its number and the path; of another error, what that says."""
+    return getattr(error, "strerror", None) or str(error)
+
+
 def printable(text: str, *, lines: bool = False) -> str:
     r"""The text with what a terminal would obey, or not show, written as an escape: ``\x1b``, ``\n``, ``\u202e``.
 

@@ -11,7 +11,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO
 
-from pixkit.errors import RunError
+from pixkit.errors import RunError, reason
 
 LINK_HINT = "put the whole run there: -o PATH, or link the run folder"
 """What to do about a link inside a run."""
@@ -183,7 +183,7 @@ def writing(path: Path, before: Callable[[], None] | None = None) -> Iterator[No
         raise RunError(
             "cannot be written",
             where=str(path),
-            found=error.strerror or str(error),
+            found=reason(error),
             hint=_HINTS.get(error.errno or 0),
         ) from error
 
@@ -197,7 +197,7 @@ def looking_at(folder: Path) -> Iterator[None]:
         name = error.filename
         if not isinstance(name, str | os.PathLike) or not Path(name).is_relative_to(folder):
             raise
-        raise RunError("cannot be read", where=os.fspath(name), found=error.strerror) from error
+        raise RunError("cannot be read", where=os.fspath(name), found=reason(error)) from error
 
 
 def file_of(name: str) -> str | None:

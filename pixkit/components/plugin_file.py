@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
 
-from pixkit.errors import PluginError
+from pixkit.errors import PluginError, reason
 
 SUFFIX = ".py"
 
@@ -72,4 +72,4 @@ def read_plugin_file(path: str | Path) -> PluginFile:
     try:
         return PluginFile(place, hashlib.sha256(place.read_bytes()).hexdigest())
     except OSError as error:
-        raise PluginError("the plugin file cannot be read", where=str(path), found=error.strerror) from error
+        raise PluginError("the plugin file cannot be read", where=str(path), found=reason(error)) from error

@@ -9,7 +9,7 @@ import zlib
 from collections.abc import Mapping
 from pathlib import Path, PurePosixPath
 
-from pixkit.errors import DataError
+from pixkit.errors import DataError, reason
 
 MEMBERS = 64
 """Entries that an archive may have."""
@@ -66,7 +66,7 @@ def members(archive: Path, wanted: Mapping[str, str], largest: int) -> dict[str,
             "the archive is damaged", where=str(archive), found=str(error), hint="delete it and fetch it again"
         ) from error
     except OSError as error:
-        raise DataError("cannot be read", where=str(archive), found=error.strerror or str(error)) from error
+        raise DataError("cannot be read", where=str(archive), found=reason(error)) from error
     missing = [path for path, name in wanted.items() if name not in found]
     if missing:
         raise DataError("files are missing from the archive", where=str(archive), expected=", ".join(missing))

@@ -13,7 +13,7 @@ from pixkit.cache import cache_dir
 from pixkit.data.archive import members
 from pixkit.data.base import DataConfig, DataSource, ImageSet, Progress, SourceImages
 from pixkit.data.download import Remote, fetch
-from pixkit.errors import DataError
+from pixkit.errors import DataError, reason
 
 SHAPE = (3, 32, 32)
 RECORD = 1 + 3 * 32 * 32
@@ -130,4 +130,4 @@ def _read(path: Path) -> bytes:
             raise DataError("far too large", where=str(path), found=f"{size} bytes", expected=f"at most {LARGEST}")
         return path.read_bytes()
     except OSError as error:
-        raise DataError("cannot be read", where=str(path), found=error.strerror or str(error)) from error
+        raise DataError("cannot be read", where=str(path), found=reason(error)) from error

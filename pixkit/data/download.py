@@ -15,7 +15,7 @@ from pathlib import Path
 
 from pixkit.cache import VARIABLE
 from pixkit.data.base import Progress
-from pixkit.errors import DataError
+from pixkit.errors import DataError, reason
 from pixkit.files import open_own
 from pixkit.locks import Lease, system_lock
 
@@ -78,7 +78,7 @@ def fetch(remote: Remote, folder: Path, names: Sequence[str], progress: Progress
         raise DataError(
             "the download cannot be written",
             where=str(folder),
-            found=error.strerror or str(error),
+            found=reason(error),
             hint=f"{VARIABLE} names another folder for downloads",
         ) from error
     return target

@@ -12,7 +12,7 @@ from typing import BinaryIO
 import numpy as np
 from numpy.typing import NDArray
 
-from pixkit.errors import DataError
+from pixkit.errors import DataError, reason
 
 UBYTE = 8
 LARGEST = 2**31
@@ -40,7 +40,7 @@ def read_idx(path: Path, rank: int) -> NDArray[np.uint8]:
             "the gzip archive is damaged", where=str(path), found=str(error), hint="fetch the file again"
         ) from error
     except OSError as error:
-        raise DataError("cannot be read", where=str(path), found=error.strerror or str(error)) from error
+        raise DataError("cannot be read", where=str(path), found=reason(error)) from error
 
 
 def parse_idx(stream: BinaryIO, rank: int, where: str) -> NDArray[np.uint8]:

@@ -16,7 +16,7 @@ from pydantic import Field
 
 from pixkit.data.base import DataConfig, DataSource, ImageSet, Progress, SourceImages, hold_out
 from pixkit.data.picture import SUFFIXES, Fit, Form, read_picture
-from pixkit.errors import DataError, listed
+from pixkit.errors import DataError, listed, reason
 
 Side: TypeAlias = Annotated[int, Field(ge=1, le=4096)]
 NAMED = 5
@@ -166,7 +166,7 @@ def _list(folder: Path) -> tuple[list[PurePosixPath], int]:
                 else:
                     others += not name.startswith(".")
     except OSError as error:
-        raise DataError("cannot be read", where=str(folder), found=error.strerror or str(error)) from error
+        raise DataError("cannot be read", where=str(folder), found=reason(error)) from error
     if not found:
         raise DataError(
             "there are no images",

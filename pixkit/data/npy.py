@@ -20,7 +20,7 @@ import numpy as np
 from numpy.lib import format as npy_format
 from numpy.typing import NDArray
 
-from pixkit.errors import DataError, listed
+from pixkit.errors import DataError, listed, reason
 
 CHUNK = 2**22
 """Bytes read at a time."""
@@ -111,11 +111,11 @@ class ArrayFile:
                 "there is no such array", where=where, expected=f"one of {listed(self.names()) or '(none)'}"
             ) from error
         except OSError as error:
-            raise DataError("cannot be read", where=where, found=error.strerror or str(error)) from error
+            raise DataError("cannot be read", where=where, found=reason(error)) from error
         except DAMAGE as error:
             failure = error.__context__  # zipfile calls a disk that fails a damaged file
             if isinstance(failure, OSError):
-                raise DataError("cannot be read", where=where, found=failure.strerror or str(failure)) from error
+                raise DataError("cannot be read", where=where, found=reason(failure)) from error
             raise DataError("the file is damaged", where=where, found=str(error)) from error
 
 

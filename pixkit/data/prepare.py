@@ -12,7 +12,7 @@ from pixkit.components.spec import ComponentSpec
 from pixkit.data.base import DataConfig, DataSource, ImageSet, Progress, SourceImages, set_apart
 from pixkit.data.dataset import Dataset, Part, digest
 from pixkit.data.levels import Binariser, quantise, threshold
-from pixkit.errors import DataError, RecipeError
+from pixkit.errors import DataError, RecipeError, reason
 from pixkit.image import ImageSpec
 from pixkit.randomness import Stream, permutation
 
@@ -33,9 +33,7 @@ def prepare(ref: ComponentSpec, base: Path, progress: Progress | None = None) ->
         source: DataSource = ref.build(base)
         images = source.load(progress)
     except OSError as error:
-        raise DataError(
-            "cannot be read", where=error.filename or ref.name, found=error.strerror or str(error)
-        ) from error
+        raise DataError("cannot be read", where=error.filename or ref.name, found=reason(error)) from error
     config = cast(DataConfig, ref.config)
     _check(images, ref.name)
     if config.levels is not None and config.levels > images.levels:

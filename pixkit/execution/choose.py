@@ -10,6 +10,7 @@ from typing import TypeAlias
 
 from torch import Tensor
 
+from pixkit.errors import message
 from pixkit.execution.cuda.graphs import GraphExecutor
 from pixkit.execution.eager import EagerExecutor
 from pixkit.execution.lowering.lower import Unsupported
@@ -90,10 +91,10 @@ def choose(name: str, plan: Plan, batch: int, context: Tensor | None = None) -> 
         try:
             return Chosen(candidate, make(candidate, plan, batch, context), tuple(reasons))
         except Unsupported as error:
-            reasons.append(f"not {candidate}: {_one_line(error)}")
+            reasons.append(f"not {candidate}: {message(error)}")
         except NoCompiler as error:
-            reasons.append(f"not {candidate}: {_one_line(error)}, {COST}")
-            _warn(f"images are drawn without compiled code: {_one_line(error)}, {COST}")
+            reasons.append(f"not {candidate}: {message(error)}, {COST}")
+            _warn(f"images are drawn without compiled code: {message(error)}, {COST}")
     return Chosen(names[-1], make(names[-1], plan, batch, context), tuple(reasons))
 
 
@@ -101,7 +102,3 @@ def choose(name: str, plan: Plan, batch: int, context: Tensor | None = None) -> 
 def _warn(text: str) -> None:
     """Once: whoever looks after warnings for a while, as samplers do, makes Python forget which ones it has shown."""
     warnings.warn(text, RuntimeWarning, stacklevel=3)
-
-
-def _one_line(error: Exception) -> str:
-    return " ".join(str(error).split())

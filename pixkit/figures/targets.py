@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from pixkit.errors import RunError
+from pixkit.errors import RunError, reason
 from pixkit.files import NotRegular, kind_of, temporary_of
 
 _HINTS = {"a link": "name the file that it leads to", "a folder": "name a file in it"}
@@ -54,7 +54,7 @@ def saving(path: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        found = error.strerror or str(error)
+        found = reason(error)
         raise RunError("cannot be written", where=str(path), found=found, hint=_HINTS.get(found)) from error
 
 

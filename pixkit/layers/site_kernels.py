@@ -71,13 +71,7 @@ class OneMask(nn.Module):
     count = 1
 
     def __init__(
-        self,
-        allowed: Tensor,
-        maps: tuple[int, int],
-        first: tuple[int, int],
-        dilation: int = 1,
-        *,
-        around: bool = False,
+        self, allowed: Tensor, maps: tuple[int, int], first: tuple[int, int], dilation: int = 1, *, around: bool = False
     ) -> None:
         super().__init__()
         self.around = around

@@ -218,11 +218,9 @@ class Model(nn.Module, ABC):
         Raises:
             UsageError: if it does not fit.
         """
-        if context is None and self.labelled:
-            labels = [number % (self.classes or 1) for number in noise.images]
-            return torch.tensor(labels, dtype=torch.int64, device=self.device)
         if context is None:
-            return None
+            labels = [number % (self.classes or 1) for number in noise.images]
+            return torch.tensor(labels, dtype=torch.int64, device=self.device) if self.labelled else None
         if not self.conditions:
             raise UsageError("the model is not conditional", where="context", found="a context", expected="none")
         if len(context) != len(noise):

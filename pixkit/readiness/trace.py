@@ -12,6 +12,7 @@ from typing import Any, cast
 import torch
 from torch import Tensor, fx, nn
 
+from pixkit.errors import message
 from pixkit.layers.base import MixingLayer, PointwiseLayer
 from pixkit.layers.modes import evaluating
 from pixkit.network import Autoregressive
@@ -111,7 +112,7 @@ def _trace(network: Autoregressive) -> fx.GraphModule:
         raise Untraceable(
             "the network cannot be traced",
             where=type(network.backbone).__name__,
-            found=" ".join(str(error).split())[:300],
+            found=message(error)[:300],
             expected="a forward without branches or loops that depend on the values of tensors",
         ) from error
     finally:

@@ -6,7 +6,7 @@ import codecs
 import difflib
 from pathlib import Path
 
-from pixkit.errors import RecipeError, listed
+from pixkit.errors import RecipeError, listed, reason
 from pixkit.files import NotRegular, TooLarge, open_regular
 from pixkit.recipe.packaged import packaged_recipes
 from pixkit.recipe.source import InvalidRecipe, Problem, Source, shorten
@@ -33,8 +33,7 @@ def read_recipe(path: Path) -> str:
     except FileNotFoundError:
         raise RecipeError("there is no such file", where=where, hint=_suggestion(path)) from None
     except (OSError, ValueError) as error:
-        reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
-        raise RecipeError(f"cannot be read: {reason}", where=where, expected="a recipe file") from None
+        raise RecipeError(f"cannot be read: {reason(error)}", where=where, expected="a recipe file") from None
     return _decode(raw, where)
 
 

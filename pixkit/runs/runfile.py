@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from pixkit.errors import CheckpointError, PixkitError, RunError
+from pixkit.errors import CheckpointError, PixkitError, RunError, reason
 from pixkit.files import NotRegular, TooLarge, open_regular
 
 MOST_TEXT = 1_000_000
@@ -191,4 +191,4 @@ def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 def _reason(failure: OSError) -> str:
     if failure.errno == errno.ELOOP and not isinstance(failure, NotRegular):
         return "a link"
-    return failure.strerror or str(failure)
+    return reason(failure)

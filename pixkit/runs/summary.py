@@ -6,7 +6,8 @@ import os
 from pathlib import Path
 from typing import Any
 
-from pixkit.errors import RunError, UsageError
+from pixkit.errors import UsageError
+from pixkit.files import looking_at
 from pixkit.runs import places
 from pixkit.runs.run import Run
 
@@ -21,11 +22,8 @@ def find_runs(folder: str | Path) -> list[Run]:
     top = Path(folder)
     if not os.path.isdir(top):
         raise UsageError("there is no such folder", where=str(folder))
-    try:
-        inside = sorted(top.iterdir())
-    except OSError as error:
-        raise RunError("cannot be read", where=str(folder), found=error.strerror or str(error)) from None
-    runs = [Run(path) for path in (top, *inside) if os.path.isdir(path)]
+    with looking_at(top):
+        runs = [Run(path) for path in (top, *sorted(top.iterdir())) if os.path.isdir(path)]
     return [run for run in runs if run.started or run.resembles_run]
 
 

@@ -213,11 +213,7 @@ def score(
 
 
 def _values(
-    model: Model,
-    batches: Iterable[tuple[Batch, int]],
-    total: int,
-    importance: int | None,
-    watch: Progress | None,
+    model: Model, batches: Iterable[tuple[Batch, int]], total: int, importance: int | None, watch: Progress | None
 ) -> dict[str, Tensor]:
     """What the model says of each image, by name, float64 [total] on the CPU; each batch comes with its seed."""
     values: dict[str, list[Tensor]] = {}

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from pixkit.data import Progress
+from pixkit.errors import message
 from pixkit.execution import choose as executors
 from pixkit.execution.lowering.lower import Unsupported
 from pixkit.execution.native.compile import NoCompiler
@@ -118,7 +119,7 @@ def _try(plan: Plan, name: str, preparation: dict[str, float]) -> str:
     try:
         executors.make(name, plan, 1, plan.trace.network.example_context(1))
     except (Unsupported, NoCompiler) as error:
-        return " ".join(str(error).split())
+        return message(error)
     preparation[name] = time.perf_counter() - begin
     return ""
 

@@ -12,7 +12,7 @@ from pixkit.cli.options import KIND, json_option
 from pixkit.cli.output import emit, emit_json, say, table
 from pixkit.cli.plugins import loaded_plugins
 from pixkit.distribution import OWN
-from pixkit.errors import PixkitError, printable
+from pixkit.errors import PixkitError, message, printable
 
 if TYPE_CHECKING:
     from pixkit.runs.run import Run
@@ -97,7 +97,7 @@ def _run_row(run: Run) -> Row:
     try:
         row = summary(run)
     except PixkitError as error:
-        reason = " ".join(str(error).split())
+        reason = message(error)
         row = {"name": run.path.name, "path": str(run.path), "model": "?", "data": "?", "step": "?", "scores": []}
         return {**row, "score": reason, "error": reason}
     return {**row, "score": headline(row["scores"])}

@@ -17,7 +17,7 @@ import warnings
 from pathlib import Path
 
 from pixkit.cache import VARIABLE
-from pixkit.errors import PixkitError
+from pixkit.errors import PixkitError, reason
 from pixkit.execution.native.keep import find, keep, places
 
 SOURCE = Path(__file__).with_name("kernel.c")
@@ -88,7 +88,7 @@ def _kept_or_built(real: str, compiler: tuple[str, ...], folders: tuple[Path, ..
             _run([*command, str(SOURCE), "-o", str(built), "-lm"], shlex.join(compiler), built)
             return _keep_and_load(built, shlex.join(compiler), folders, key)
     except OSError as error:
-        raise NoCompiler("there is no place to build the kernel", found=_words(error), hint="set TMPDIR") from error
+        raise NoCompiler("there is no place to build the kernel", found=reason(error), hint="set TMPDIR") from error
 
 
 def _run(command: list[str], compiler: str, built: Path) -> None:
@@ -104,7 +104,7 @@ def _run(command: list[str], compiler: str, built: Path) -> None:
                 command, stdin=subprocess.DEVNULL, stdout=messages, stderr=subprocess.STDOUT, start_new_session=True
             )
         except OSError as error:
-            raise failed(found=_words(error)) from error
+            raise failed(found=reason(error)) from error
         try:
             code = process.wait(TIMEOUT)
         except subprocess.TimeoutExpired as error:
@@ -135,7 +135,7 @@ def _keep_and_load(built: Path, compiler: str, folders: tuple[Path, ...], key: s
             library, instead = _load(keep(built, folder, key)), f"it is kept in {folder}"
             break
         except (OSError, AttributeError) as error:
-            refused.append(f"{folder}: {_words(error)}")
+            refused.append(f"{folder}: {reason(error)}")
     try:
         library = library or _load(built)
     except (OSError, AttributeError) as error:
@@ -160,10 +160,6 @@ def _load(path: Path) -> ctypes.CDLL:
     library = ctypes.CDLL(str(path))
     _ = library.run
     return library
-
-
-def _words(error: Exception) -> str:
-    return getattr(error, "strerror", None) or str(error)
 
 
 def _key(command: list[str]) -> str:
