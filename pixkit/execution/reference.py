@@ -12,6 +12,7 @@ from torch import Tensor, fx
 
 from pixkit.execution.plan import Instruction, Plan, fleeting, pointwise
 from pixkit.layers.base import MixingLayer
+from pixkit.layers.state import initial_state
 from pixkit.readiness.trace import Operation, Trace, as_image
 
 Progress = Callable[[int, int], None]
@@ -77,7 +78,7 @@ class ReferenceExecutor(Executor):
                 self.memory[operation.name] = self._allocate(operation)
             if isinstance(operation.module, MixingLayer):
                 grids = [plan.trace.operations[name].grid for name in operation.inputs]
-                self.states[operation.name] = operation.module.init_state(batch, grids)
+                self.states[operation.name] = initial_state(operation.module, batch, grids, self.device)
         for name, value in self.static.items():
             self.memory[name] = self._remember(plan.trace.operations[name], value)
 

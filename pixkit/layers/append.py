@@ -23,7 +23,7 @@ class AppendMaps(MixingLayer):
 
     def forward(self, x: Tensor) -> Tensor:
         """The image's maps first."""
-        return torch.cat([x, self.values.to(x).expand(len(x), -1, -1, -1)], 1)
+        return torch.cat([x, self.values.to(x.dtype).expand(len(x), -1, -1, -1)], 1)
 
     def ready(self, *inputs: Tensor) -> Tensor:
         """With the image."""
@@ -37,7 +37,7 @@ class AppendMaps(MixingLayer):
         """The group's maps, then its constants."""
         own = inputs[0][:, sites, group::groups]
         constant = self.values[group::groups].flatten(1)[:, sites].T
-        return torch.cat([own, constant.to(own).expand(len(own), -1, -1)], 2)
+        return torch.cat([own, constant.to(own.dtype).expand(len(own), -1, -1)], 2)
 
 
 def positions(grid: Grid) -> Tensor:

@@ -80,10 +80,15 @@ class MixingLayer(nn.Module, ABC):
                     pending.extend(subset.tensor_split(2))
         return found
 
-    def init_state(self, batch: int, grids: list[tuple[int, int]]) -> Any:
+    def init_state(self, batch: int, grids: list[tuple[int, int]], device: torch.device | None = None) -> Any:
         """What the layer keeps between calls of `at` while `batch` images are drawn; None by default.
 
-        `grids` are the heights and widths of the inputs.
+        Args:
+            batch: number of images.
+            grids: height and width of each input.
+            device: where they are drawn, which is where the layer's parameters are, and where all tensors of the state
+                have to be, since `at` moves nothing. Left out by layers of 0.1 that ask a class they derive from: the
+                CPU.
         """
         return None
 
@@ -93,7 +98,7 @@ class MixingLayer(nn.Module, ABC):
         Args:
             group: which colour group, 0..groups-1.
             groups: G.
-            sites: int64 [S], flat sites of the output's grid.
+            sites: int64 [S], flat sites of the output's grid, on the device of the inputs.
             inputs: memories [B, S_in + 1, M]: every site of the input, flat, and after them one of zeros. What is
                 not ready yet holds finite values that must not count.
             state: what `init_state` gave.
@@ -116,7 +121,7 @@ class PointwiseLayer(nn.Module):
 
 @dataclass(frozen=True)
 class Taps:
-    """A linear layer as a table: out[s] = bias + sum over taps t of weight[t] @ in[sources[s, t]].
+    """A linear layer as a table: out[s] = bias + sum over taps t of weight[t] @ in[sources[s, t]]; on the CPU.
 
     Attributes:
         grid: height and width of the output.
@@ -163,13 +168,15 @@ class TapLayer(MixingLayer):
         used = (units.flatten(1)[:, None, :, None] & allowed).any(0)
         found = torch.zeros(groups, height * width + 1, dtype=torch.bool)
         group, site, tap = used.nonzero(as_tuple=True)
-        found[group, table.sources.cpu()[site, tap]] = True
+        found[group, table.sources[site, tap]] = True
         return [found[:, :-1].view(groups, height, width)]
 
-    def init_state(self, batch: int, grids: list[tuple[int, int]]) -> tuple[Taps, Tensor]:
+    def init_state(
+        self, batch: int, grids: list[tuple[int, int]], device: torch.device | None = None
+    ) -> tuple[Taps, Tensor]:
         """The table and the weight."""
-        weight, table = self.tap_weight(), self.taps(grids[0])
-        return Taps(table.grid, table.sources.to(weight.device), table.allowed.to(weight.device)), weight
+        table = self.taps(grids[0])
+        return Taps(table.grid, table.sources.to(device), table.allowed.to(device)), self.tap_weight().to(device)
 
     def at(self, group: int, groups: int, sites: Tensor, inputs: list[Tensor], state: Any) -> Tensor:
         """Gather, mask, multiply."""

@@ -58,14 +58,14 @@ class Decimate(MixingLayer):
             kept |= units[:, : kept.shape[1], : kept.shape[2]]
         return [found]
 
-    def init_state(self, batch: int, grids: list[Grid]) -> Tensor:
+    def init_state(self, batch: int, grids: list[Grid], device: torch.device | None = None) -> Tensor:
         """The sites that each block keeps, int64 [S, n]; that of zeros where there is none."""
         sites = torch.arange(grids[0][0] * grids[0][1]).view(grids[0])
-        return torch.stack([lattice.take(sites, sites.numel()).flatten() for lattice in self.lattices], 1)
+        return torch.stack([lattice.take(sites, sites.numel()).flatten() for lattice in self.lattices], 1).to(device)
 
     def at(self, group: int, groups: int, sites: Tensor, inputs: list[Tensor], state: Tensor) -> Tensor:
         """Look up."""
-        return inputs[0][:, state.to(sites.device)[sites], group::groups].flatten(2)
+        return inputs[0][:, state[sites], group::groups].flatten(2)
 
 
 class Mosaic(MixingLayer):

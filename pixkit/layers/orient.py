@@ -66,10 +66,10 @@ class Reorient(MixingLayer):
         """Turned back."""
         return [self.turn.inverse(units)]
 
-    def init_state(self, batch: int, grids: list[Grid]) -> Tensor:
+    def init_state(self, batch: int, grids: list[Grid], device: torch.device | None = None) -> Tensor:
         """See `sources`."""
-        return self.sources(grids[0])
+        return self.sources(grids[0]).to(device)
 
     def at(self, group: int, groups: int, sites: Tensor, inputs: list[Tensor], state: Tensor) -> Tensor:
         """Look up."""
-        return inputs[0][:, state.to(sites.device)[sites], group::groups]
+        return inputs[0][:, state[sites], group::groups]

@@ -144,16 +144,17 @@ class Recurrence(MixingLayer):
             found[:, self.fronts.taps[sites[found[:, sites].any(0)]]] = True
         return [found[:, :-1].reshape(units.shape)]
 
-    def init_state(self, batch: int, grids: list[Grid]) -> Memory:
+    def init_state(self, batch: int, grids: list[Grid], device: torch.device | None = None) -> Memory:
         """Nothing computed but the outside."""
-        sites, device = len(self.order), self.weight.device
-        hidden, cell = (state.detach().repeat(batch, sites + 1, 1) for state in (self.hidden, self.cell))
-        done = torch.zeros(self.maps, sites + 1, dtype=torch.bool, device=device)
+        sites = len(self.order)
+        hidden, cell = (state.detach().to(device).repeat(batch, sites + 1, 1) for state in (self.hidden, self.cell))
+        done = torch.zeros(self.maps, sites + 1, dtype=torch.bool)
         done[:, -1] = True
-        sizes = torch.tensor([len(front) for front in self.fronts.sites], device=device)
-        rank = torch.repeat_interleave(sizes)[self.back]
-        weight = self.weight.detach().permute(2, 1, 0).flatten(0, 1)
-        return Memory(hidden, cell, done, weight, self.fronts.taps.to(device), rank)
+        rank = torch.empty(sites, dtype=torch.int64)
+        for number, front in enumerate(self.fronts.sites):
+            rank[front] = number
+        weight = self.weight.detach().to(device).permute(2, 1, 0).flatten(0, 1)
+        return Memory(hidden, cell, done.to(device), weight, self.fronts.taps.to(device), rank.to(device))
 
     def at(self, group: int, groups: int, sites: Tensor, inputs: list[Tensor], state: Memory) -> Tensor:
         """What these sites read that nobody has asked for yet, front by front in all colours; then they themselves."""

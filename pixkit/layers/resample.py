@@ -32,6 +32,7 @@ class _MaskedResample(MaskedLayer):
         never = source_steps.new_full((len(source_steps), 1), int(source_steps.max()) + 1)
         read = torch.cat([source_steps.flatten(1), never], 1)[:, sources]
         self.allowed = read[None] <= target_steps.flatten(1)[:, None, :, None]
+        self.looked_up = sources  # on the CPU wherever the network is, where proofs and plans are made
         self.register_buffer("sources", sources, persistent=False)
         mask = self.allowed.transpose(2, 3).to(torch.get_default_dtype())
         self.register_buffer("mask", mask, persistent=False)
@@ -56,7 +57,7 @@ class _MaskedResample(MaskedLayer):
 
     def taps(self, grid: tuple[int, int]) -> Taps:
         """The table."""
-        return Taps(self.grid, self.sources, self.allowed)
+        return Taps(self.grid, self.looked_up, self.allowed)
 
     def tap_weight(self) -> Tensor:
         """[T, out_maps, in_maps]."""

@@ -117,10 +117,10 @@ class Shift(MixingLayer):
         back = Shift(-self.down, -self.right)
         return [back(units[None].long())[0].bool()]
 
-    def init_state(self, batch: int, grids: list[Grid]) -> Tensor:
+    def init_state(self, batch: int, grids: list[Grid], device: torch.device | None = None) -> Tensor:
         """The site that each site reads, int64 [S]."""
         (grid,) = grids
-        return tap_sources(grid, grid, (-self.down, -self.down), (-self.right, -self.right))[:, 0]
+        return tap_sources(grid, grid, (-self.down, -self.down), (-self.right, -self.right))[:, 0].to(device)
 
     def at(self, group: int, groups: int, sites: Tensor, inputs: list[Tensor], state: Tensor) -> Tensor:
         """Look up."""

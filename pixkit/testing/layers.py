@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from pixkit.layers import MixingLayer
+from pixkit.layers.state import each_tensor, initial_state
 from pixkit.testing.parts import randomise
 
 Grid = tuple[int, int]
@@ -28,7 +29,8 @@ def check_layer(
     """Everything that pixkit promises of a mixing layer: `at` and `ready` say what `forward` does.
 
     `reads` names what has an effect; a unit is ready when all that it reads is; walking the steps, `at` computes each
-    unit from what is ready then, and gets `forward`'s values. In float64, with random weights.
+    unit from what is ready then, and gets `forward`'s values; what it keeps meanwhile is on the device that
+    `init_state` is given. In float64, with random weights.
 
     Args:
         layer: the layer.
@@ -53,6 +55,7 @@ def check_layer(
         check_reads(twin, effects, grids, tight)
         check_ready(twin, effects[0].shape[:3], grids, given)
         check_steps(twin, x, given)
+        check_device(twin, grids)
 
 
 def find_effects(layer: MixingLayer, x: list[Tensor], groups: int) -> list[Tensor]:
@@ -100,7 +103,8 @@ def check_steps(layer: MixingLayer, x: list[Tensor], readiness: list[Tensor]) ->
     """At each step, from memories that hold only what is ready, `at` computes what is due as `forward` does."""
     out, due = layer(*x), layer.ready(*readiness)
     groups = len(due)
-    state = layer.init_state(len(x[0]), [(one.shape[2], one.shape[3]) for one in x])
+    grids = [(one.shape[2], one.shape[3]) for one in x]
+    state = initial_state(layer, len(x[0]), grids, x[0].device)
     for step in due.unique().tolist():
         memories = [_memory(one, given <= step) for one, given in zip(x, readiness, strict=True)]
         for group in range(groups):
@@ -110,6 +114,27 @@ def check_steps(layer: MixingLayer, x: list[Tensor], readiness: list[Tensor]) ->
             where = f"step {step}, colour group {group}"
             assert found.shape == expected.shape, f"{where}: `at` gives {tuple(found.shape)}, not {expected.shape}"
             assert torch.allclose(found, expected, rtol=0, atol=1e-9), f"{where}: `at` differs from `forward`"
+
+
+def check_device(layer: MixingLayer, grids: list[Grid]) -> None:
+    """Where a layer is on a device, all that it keeps is there, since `at` moves nothing."""
+    device = torch.device("meta")
+    try:
+        state = initial_state(copy.deepcopy(layer).to(device), 2, grids, device)
+    except RuntimeError:  # it asks parameters or buffers for their values, of which there are none on `meta`
+        return
+    elsewhere: list[Tensor] = []
+
+    def look(tensor: Tensor) -> Tensor:
+        if tensor.device != device:
+            elsewhere.append(tensor)
+        return tensor
+
+    each_tensor(look, state)
+    assert not elsewhere, (
+        f"{type(layer).__name__}.init_state was given a device, and made {len(elsewhere)} tensors on another, "
+        f"the first of shape {tuple(elsewhere[0].shape)} on {elsewhere[0].device}"
+    )
 
 
 def _memory(x: Tensor, ready: Tensor) -> Tensor:

@@ -65,7 +65,7 @@ def memory(x):
 def test_at_gives_what_forward_gives(name):
     layer, inputs, groups = made(name)
     expected = layer(*inputs)
-    state = layer.init_state(2, [tuple(x.shape[2:]) for x in inputs])
+    state = layer.init_state(2, [tuple(x.shape[2:]) for x in inputs], torch.device("cpu"))
     flat = expected.flatten(2).transpose(1, 2)
     for group in range(groups):
         for sites in (torch.arange(flat.shape[1]), torch.tensor([flat.shape[1] - 1, 0, 4])):

@@ -1,5 +1,7 @@
 """Every mixing layer against its contract, and the contract against layers with one thing wrong."""
 
+from dataclasses import dataclass
+
 import pytest
 import torch
 from torch import nn
@@ -17,6 +19,7 @@ from pixkit.layers import (
     ShiftedConv2d,
     ShiftedConvTranspose2d,
 )
+from pixkit.layers.state import initial_state
 from pixkit.orderings.masks import MASKS
 from pixkit.orderings.scans import ORDERINGS
 from pixkit.testing import check_layer, named
@@ -97,7 +100,7 @@ class Above(MixingLayer):
         (source,) = inputs
         return torch.maximum(source, nn.functional.pad(source, (0, 0, 1, -1)))
 
-    def init_state(self, batch, grids):
+    def init_state(self, batch, grids, device=None):
         return grids[0]
 
     def at(self, group, groups, sites, inputs, state):
@@ -105,6 +108,35 @@ class Above(MixingLayer):
         above = torch.where(sites >= width, sites - width, height * width)
         own = inputs[0][:, :, group::groups]
         return own[:, sites] + self.scale * own[:, above]
+
+
+class Stays(Above):
+    """Has a table, on the CPU wherever the images are drawn."""
+
+    def init_state(self, batch, grids, device=None):
+        height, width = grids[0]
+        sites = torch.arange(height * width)
+        return torch.where(sites >= width, sites - width, height * width)
+
+    def at(self, group, groups, sites, inputs, state):
+        own = inputs[0][:, :, group::groups]
+        return own[:, sites] + self.scale * own[:, state[sites]]
+
+
+@dataclass(frozen=True)
+class Kept:
+    table: torch.Tensor
+    more: list
+
+
+class Former(Stays):
+    """The same, as it was written for pixkit 0.1."""
+
+    def init_state(self, batch, grids):
+        return Kept(super().init_state(batch, grids), [{"of": torch.zeros(batch)}, "and", 3])
+
+    def at(self, group, groups, sites, inputs, state):
+        return super().at(group, groups, sites, inputs, state.table)
 
 
 class Hasty(Above):
@@ -159,8 +191,31 @@ def test_a_layer_of_ones_own():
 @pytest.mark.parametrize(("cls", "text"), [
     (Hasty, "ready before all"), (Lazy, "ready later than"), (Wraps, "differs from `forward`"),
     (Misreads, "that `reads` does not name"),
+    (Stays, "made 1 tensors on another"),
     (Overstates, "what has no effect"), (WrongShape, "`at` gives"), (WrongColour, "colour group 1: `at` differs"),
 ])  # fmt: skip
 def test_what_is_wrong_is_noticed(cls, text):
     with pytest.raises(AssertionError, match=text):
         check_layer(cls(), [(4, 3, 4)], groups=2)
+
+
+def test_a_layer_of_the_former_interface_is_asked_without_a_device_and_its_tensors_are_moved():
+    with pytest.warns(DeprecationWarning, match="init_state takes no device"):
+        check_layer(Former(), [(4, 3, 4)], groups=2)
+    with pytest.warns(DeprecationWarning, match="Former"):
+        kept = initial_state(Former(), 2, [(3, 4)], torch.device("meta"))
+    assert kept.table.device.type == kept.more[0]["of"].device.type == "meta"
+    assert kept.more[1:] == ["and", 3]
+
+
+def test_a_layer_of_the_former_interface_may_ask_the_class_that_it_derives_from():
+    class Doubled(ShiftedConv2d):
+        def init_state(self, batch, grids):
+            table, weight = super().init_state(batch, grids)
+            return table, 2 * weight
+
+        def forward(self, x):
+            return 2 * super().forward(x) - self.bias[:, None, None]
+
+    with pytest.warns(DeprecationWarning, match="Doubled"):
+        check_layer(Doubled(2, 3, (-1, 0), (-1, 1)), [(2, 3, 4)])

@@ -122,9 +122,9 @@ class RowRecurrence(MixingLayer):
             found.append(_first_rows(min(last + 1, height), len(units), grids[1]))
         return found
 
-    def init_state(self, batch: int, grids: list[tuple[int, int]]) -> Walk:
+    def init_state(self, batch: int, grids: list[tuple[int, int]], device: torch.device | None = None) -> Walk:
         """No row is done."""
-        features = self.out.weight.new_zeros(batch, *self.grid, self.out_maps)
+        features = torch.zeros(batch, *self.grid, self.out_maps, dtype=self.out.weight.dtype, device=device)
         return Walk(features, 0, [None] * len(self.levels))
 
     def at(self, group: int, groups: int, sites: Tensor, inputs: list[Tensor], state: Walk) -> Tensor:
