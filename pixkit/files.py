@@ -24,6 +24,8 @@ _HINTS = {
     errno.EACCES: "choose a folder that can be written with -o",
     errno.EPERM: "choose a folder that can be written with -o",
 }
+NOWHERE = (errno.ENOENT, errno.ENOTDIR, errno.ELOOP, errno.ENAMETOOLONG, errno.EINVAL)
+"""What the system says where nothing is, or can be: on Windows EINVAL stands for names that no file can have."""
 
 
 class NotRegular(OSError):
@@ -82,11 +84,38 @@ def kind_of(status: os.stat_result) -> str:
     return kinds.get(stat.S_IFMT(status.st_mode), "a pipe or a device")
 
 
-def kind_at(path: str | os.PathLike[str]) -> str | None:
-    """The kind of what is at a path, a link not followed; None if there is nothing."""
-    with suppress(FileNotFoundError):
-        return kind_of(os.stat(path, follow_symlinks=False))
-    return None
+def kind_at(path: str | os.PathLike[str], *, links: bool = False) -> str | None:
+    """The kind of what is at a path, or, with `links`, of what a link there leads to; None if there is nothing.
+
+    Of `Path.exists`, `is_dir` and `is_file` some take what a failing disk says for "nothing", and those of Python 3.14
+    whatever the system says.
+
+    Raises:
+        OSError: if the system cannot tell.
+    """
+    try:
+        return kind_of(os.stat(path, follow_symlinks=links))
+    except ValueError:  # no name that a file could have
+        return None
+    except OSError as error:
+        if error.errno in NOWHERE:
+            return None
+        raise
+
+
+def is_there(path: str | os.PathLike[str]) -> bool:
+    """Whether anything is at a path, a link that leads nowhere aside; raises OSError as `kind_at` does."""
+    return kind_at(path, links=True) is not None
+
+
+def is_folder(path: str | os.PathLike[str]) -> bool:
+    """Whether a folder, or a link to one, is at a path; raises OSError as `kind_at` does."""
+    return kind_at(path, links=True) == "a folder"
+
+
+def is_file(path: str | os.PathLike[str]) -> bool:
+    """Whether a regular file, or a link to one, is at a path; raises OSError as `kind_at` does."""
+    return kind_at(path, links=True) == "a file"
 
 
 def _check_own(path: str | os.PathLike[str], status: os.stat_result) -> None:

@@ -13,6 +13,7 @@ from pixkit.data.base import DataConfig, DataSource, ImageSet, Progress, SourceI
 from pixkit.data.levels import storage
 from pixkit.data.npy import ArrayFile
 from pixkit.errors import DataError
+from pixkit.files import is_there
 from pixkit.randomness import Stream, permutation
 
 AXES = {"NHWC": (0, 3, 1, 2), "NCHW": (0, 1, 2, 3), "NHW": (0, 1, 2)}
@@ -59,7 +60,7 @@ class Arrays(DataSource):
         """
         config = self.config
         path = self.resolve(config.path)
-        if not path.exists():
+        if not is_there(path):
             raise DataError(
                 "there is no such file", where=str(path), expected=self._contents(), hint="data.path=FILE names yours"
             )

@@ -14,6 +14,7 @@ from pixkit.data.archive import members
 from pixkit.data.base import DataConfig, DataSource, ImageSet, Progress, SourceImages
 from pixkit.data.download import Remote, fetch
 from pixkit.errors import DataError, reason
+from pixkit.files import is_file, is_folder
 
 SHAPE = (3, 32, 32)
 RECORD = 1 + 3 * 32 * 32
@@ -74,9 +75,9 @@ class Cifar10(DataSource):
         archive = folder / self.remote.name
         if self.config.root is None:
             archive = fetch(self.remote, folder, [self.remote.name], progress)
-        elif not archive.is_file():
+        elif not is_file(archive):
             raise DataError(
-                "there is no CIFAR-10" if folder.is_dir() else "there is no such folder",
+                "there is no CIFAR-10" if is_folder(folder) else "there is no such folder",
                 where=str(folder),
                 expected=f"{', '.join((*TRAIN, TEST))}, in it or in {FOLDER}/, or {self.remote.name}",
                 hint="without data.root the archive is downloaded",
@@ -114,7 +115,7 @@ def parse_cifar(content: bytes, where: str) -> tuple[NDArray[np.uint8], NDArray[
 def _unpacked(folder: Path) -> dict[str, bytes] | None:
     """The six files of a folder; None where it has none of them."""
     for place in (folder, folder / FOLDER):
-        names = [name for name in (*TRAIN, TEST) if (place / name).is_file()]
+        names = [name for name in (*TRAIN, TEST) if is_file(place / name)]
         missing = [name for name in (*TRAIN, TEST) if name not in names]
         if names and missing:
             raise DataError("files are missing", where=str(place), found=", ".join(names), expected=", ".join(missing))

@@ -16,7 +16,7 @@ from pathlib import Path
 from pixkit.cache import VARIABLE
 from pixkit.data.base import Progress
 from pixkit.errors import DataError, reason
-from pixkit.files import open_own
+from pixkit.files import is_there, open_own
 from pixkit.locks import Lease, system_lock
 
 CHUNK = 2**18
@@ -67,12 +67,12 @@ def fetch(remote: Remote, folder: Path, names: Sequence[str], progress: Progress
         DataError: where no mirror gives it; the message says which file to put where.
     """
     target = folder / remote.name
-    if target.exists():
+    if is_there(target):
         return target
     try:
         folder.mkdir(parents=True, exist_ok=True)
         with _locked(folder / f"{remote.name}.lock"):
-            if not target.exists():
+            if not is_there(target):
                 _from_mirrors(remote, target, names, progress)
     except OSError as error:
         raise DataError(
@@ -185,7 +185,7 @@ def _pieces(reply: http.client.HTTPResponse) -> Iterator[bytes]:
 
 
 def _size(part: Path) -> int:
-    return part.stat().st_size if part.exists() else 0
+    return part.stat().st_size if is_there(part) else 0
 
 
 def _md5(path: Path) -> str:

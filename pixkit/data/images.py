@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from pydantic import Field
 
 from pixkit.data.base import DataConfig, DataSource, ImageSet, Progress, SourceImages, hold_out
-from pixkit.data.picture import SUFFIXES, Fit, Form, read_picture
+from pixkit.data.picture import SUFFIXES, BadPicture, Fit, Form, read_picture
 from pixkit.errors import DataError, listed, reason
 
 Side: TypeAlias = Annotated[int, Field(ge=1, le=4096)]
@@ -50,7 +50,9 @@ class Images(DataSource):
         labels: bool = False
         """Whether the folders directly below are classes, numbered in the order of their names."""
         on_bad: Literal["error", "skip"] = "error"
-        """What to do with a file that cannot be used: stop, or leave it out and say so in a note."""
+        """What to do with a file that cannot be used: stop, or leave it out and say so in a note.
+
+        A file that the system cannot read, for want of a permission or of a sound disk, stops in any case."""
         max_pixels: int = Field(16_000_000, ge=1, le=89_478_485)
         """Pixels that a file may have before it is scaled."""
 
@@ -58,7 +60,7 @@ class Images(DataSource):
         """Read every image.
 
         Raises:
-            DataError: where there is no image, one cannot be used (unless `on_bad: skip`), images differ in
+            DataError: where there is no image, one cannot be used (unless `on_bad: skip`) or read, images differ in
                 size with no `size` given, or the folders do not fit `labels`.
         """
         config = self.config
@@ -132,7 +134,7 @@ def _read(folder: Path, form: Form, on_bad: str, progress: Progress | None) -> _
     for number, name in enumerate(names):
         try:
             picture = read_picture(folder / name, form)
-        except DataError as error:
+        except BadPicture as error:
             if on_bad == "error":
                 raise
             bad.append(f"{name} ({error.message}{': ' if error.found else ''}{error.found or ''})")

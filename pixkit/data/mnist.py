@@ -19,6 +19,7 @@ from pixkit.data.base import DataConfig, DataSource, ImageSet, Progress, SourceI
 from pixkit.data.download import Remote, fetch
 from pixkit.data.idx import read_idx
 from pixkit.errors import DataError
+from pixkit.files import is_file, is_folder
 
 RANKS = {"images": 3, "labels": 1}
 CLASSES = 10
@@ -95,13 +96,13 @@ class Mnist(DataSource):
         folder = cache_dir() / self.folder if root is None else self.resolve(root)
         names = [f"{kind}{ending}" for kind in (f"{stem}-ubyte", _dotted(stem)) for ending in ("", ".gz")]
         for name in names:
-            if (folder / name).is_file():
+            if is_file(folder / name):
                 return folder / name
         if root is None:
             everything = [known.archive.name for known in self.files.values()]
             return fetch(self.files[stem].archive, folder, everything, progress)
         raise DataError(
-            f"there is no {names[0]}" if folder.is_dir() else "there is no such folder",
+            f"there is no {names[0]}" if is_folder(folder) else "there is no such folder",
             where=str(folder),
             expected=f"{', '.join(f'{each}-ubyte' for each in self.files)}, each plain or with .gz",
             hint="without data.root the files are downloaded",

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import io
 import struct
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import BinaryIO, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageOps, UnidentifiedImageError
 
-from pixkit.errors import DataError
+from pixkit.errors import DataError, reason
+from pixkit.files import NOWHERE, NotRegular, open_regular
 
 FORMATS = ("PNG", "JPEG", "BMP", "GIF", "WEBP", "TIFF", "PPM")
 """Formats that are read. Others that Pillow knows are left out: some run programs."""
@@ -21,6 +25,7 @@ SUFFIXES = frozenset(
 )
 DEEP = ("I", "I;16", "I;16L", "I;16B", "I;16N")
 """Modes of 16-bit grey images; which one depends on the format and on Pillow's version."""
+CHUNK = 1 << 16
 WHITE = (255, 255, 255, 255)
 DAMAGE = (
     OSError,
@@ -49,6 +54,10 @@ FILTERS = {
 }
 
 
+class BadPicture(DataError):
+    """A picture that cannot be used, as it is."""
+
+
 @dataclass(frozen=True)
 class Form:
     """What every image is brought to. `size` is (height, width), or None to leave sizes alone."""
@@ -68,31 +77,81 @@ def read_picture(path: Path, form: Form) -> NDArray[np.uint8]:
     round(v / 257). Of an animation the first frame is read.
 
     Raises:
-        DataError: where it cannot be read, has more than `max_pixels`, has values that mean no grey or colour
-            (floats, Lab), or does not have the size that `fit: exact` asks for.
+        BadPicture: where it is damaged or no picture, has more than `max_pixels`, has values that mean no grey or
+            colour (floats, Lab), or does not have the size that `fit: exact` asks for.
+        DataError: where the system cannot read it: nothing is known of the picture then.
     """
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("error", Image.DecompressionBombWarning)
-            with Image.open(path, formats=FORMATS) as image:
-                _bound(image, path, form.max_pixels)
-                image.load()
-                upright = _eight_bits(ImageOps.exif_transpose(image), path)
-        fitted = _fit(_flatten(upright), form, path)
-    except UnidentifiedImageError as error:
-        raise DataError(
-            "not a readable image", where=str(path), expected=f"{', '.join(FORMATS[:-1])} or {FORMATS[-1]}"
-        ) from error
-    except DAMAGE as error:
-        raise DataError("not a readable image", where=str(path), found=_first_line(error)) from error
+    with _opened(path) as file:
+        try:
+            with warnings.catch_warnings():
+                warnings.simplefilter("error", Image.DecompressionBombWarning)
+                with Image.open(file, formats=FORMATS) as image:
+                    _bound(image, path, form.max_pixels)
+                    image.load()
+                    upright = _eight_bits(ImageOps.exif_transpose(image), path)
+            fitted = _fit(_flatten(upright), form, path)
+        except UnidentifiedImageError as error:
+            raise BadPicture(
+                "not a readable image", where=str(path), expected=f"{', '.join(FORMATS[:-1])} or {FORMATS[-1]}"
+            ) from error
+        except DAMAGE as error:
+            raise BadPicture("not a readable image", where=str(path), found=_first_line(error)) from error
     array = np.asarray(fitted.convert("L" if form.channels == 1 else "RGB"))
     return array[None] if form.channels == 1 else array.transpose(2, 0, 1)
+
+
+class _Watched(io.RawIOBase):
+    """A file that remembers what reading it failed at: decoders take a disk that fails for a damaged picture.
+
+    It has no descriptor, so that they read through it, and map nothing into memory, where such a failure ends
+    the process.
+    """
+
+    def __init__(self, file: BinaryIO) -> None:
+        super().__init__()
+        self.failure: OSError | None = None
+        self._file = file
+
+    def readable(self) -> bool:
+        return True
+
+    def seekable(self) -> bool:
+        return True
+
+    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
+        return self._file.seek(offset, whence)
+
+    def readinto(self, buffer: memoryview) -> int:  # type: ignore[override]
+        try:
+            return self._file.readinto(buffer)  # type: ignore[attr-defined]
+        except OSError as error:
+            self.failure = self.failure or error
+            raise
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[BinaryIO]:
+    """The file of a picture; if the system cannot read it, that is the error, whatever else the block raises."""
+    try:
+        with open_regular(path) as file:
+            watched = _Watched(file)
+            try:
+                yield io.BufferedReader(watched, CHUNK)
+            except Exception:
+                if watched.failure is None:
+                    raise
+            if watched.failure is not None:
+                raise watched.failure
+    except OSError as error:
+        if isinstance(error, NotRegular) or error.errno in NOWHERE:
+            raise BadPicture("not a readable image", where=str(path), found=reason(error)) from error
+        raise DataError("cannot be read", where=str(path), found=reason(error)) from error
 
 
 def _bound(image: Image.Image, path: Path, most: int) -> None:
     pixels = image.width * image.height
     if pixels > most:
-        raise DataError(
+        raise BadPicture(
             "too many pixels",
             where=str(path),
             found=f"{image.width} x {image.height} = {pixels}",
@@ -104,12 +163,12 @@ def _bound(image: Image.Image, path: Path, most: int) -> None:
 def _eight_bits(image: Image.Image, path: Path) -> Image.Image:
     """16-bit grey as 8-bit; every other mode that has a meaning unchanged."""
     if image.mode in ("F", "LAB"):
-        raise DataError("a picture of this mode is not read", where=str(path), found=image.mode)
+        raise BadPicture("a picture of this mode is not read", where=str(path), found=image.mode)
     if image.mode not in DEEP:
         return image
     values = np.asarray(image).astype(np.int64)
     if values.min() < 0 or values.max() > 65535:
-        raise DataError(
+        raise BadPicture(
             "grey values beyond 16 bits", where=str(path), found=f"{values.min()}..{values.max()}", expected="0..65535"
         )
     return Image.fromarray(((values + 128) // 257).astype(np.uint8))
@@ -137,7 +196,7 @@ def _fit(image: Image.Image, form: Form, path: Path) -> Image.Image:
             return image.resize((width, height), resample)
         case "pad":
             return ImageOps.pad(_thickened(image, width, height, resample), (width, height), resample, color="white")
-    raise DataError(
+    raise BadPicture(
         "an image of another size",
         where=str(path),
         found=f"{image.height} x {image.width} (height x width)",

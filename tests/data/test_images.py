@@ -1,9 +1,14 @@
+import errno
+import io
+import os
+
 import numpy as np
 import pytest
 import torch
 from PIL import Image
 from pydantic import ValidationError
 
+from pixkit.data import picture
 from pixkit.data.images import Images
 from pixkit.errors import DataError
 from pixkit.image import ImageSpec
@@ -199,3 +204,64 @@ def test_images_are_kept_as_bytes(folder, tmp_path):
 def test_configuration_is_checked(config):
     with pytest.raises(ValidationError):
         Images.Config(path="a", **config)
+
+
+def failing_disk(monkeypatch, path, number, at):
+    """One call of the system that concerns a file fails: its opening, or reading from it, the n'th time."""
+    real, calls = picture.open_regular, []
+
+    class Failing(io.BytesIO):
+        def readinto(self, buffer):
+            calls.append(1)
+            if len(calls) == at:
+                raise OSError(number, os.strerror(number))
+            return super().readinto(buffer)
+
+    def opened(file):
+        if file != path:
+            return real(file)
+        if at == 0:
+            raise OSError(number, os.strerror(number), str(file))
+        return Failing(path.read_bytes())
+
+    monkeypatch.setattr(picture, "open_regular", opened)
+    return calls
+
+
+@pytest.mark.parametrize("kind", ["png", "jpg", "bmp", "gif", "webp", "tif", "ppm"])
+@pytest.mark.parametrize(("number", "at"), [(errno.EIO, 0), (errno.ESTALE, 0), (errno.EACCES, 0), (errno.EIO, 1)])
+def test_a_disk_that_fails_is_not_a_bad_picture(make, folder, monkeypatch, kind, number, at):
+    """Else `on_bad: skip` would train on other images than there are."""
+    path = folder / f"z.{kind}"
+    Image.new("RGB", (5, 4)).save(path)
+    failing_disk(monkeypatch, path, number, at)
+    with pytest.raises(DataError, match="cannot be read") as caught:
+        make("images", path="pictures", on_bad="skip")
+    assert caught.value.where == str(path) and caught.value.found == os.strerror(number)
+
+
+@pytest.mark.parametrize(("kind", "options"), [("png", {}), ("bmp", {}), ("tif", {"compression": "tiff_lzw"})])
+@pytest.mark.filterwarnings("ignore:.*Input/output error:UserWarning")  # Pillow, of a TIFF, which it goes on reading
+def test_a_disk_that_fails_in_the_middle_of_a_picture_is_not_a_bad_picture(make, folder, monkeypatch, kind, options):
+    path = folder / f"z.{kind}"
+    noise = np.random.default_rng(0).integers(0, 256, (300, 300, 3), dtype=np.uint8)
+    Image.fromarray(noise).save(path, **options)
+    size = {"size": 4, "on_bad": "skip"}
+    with monkeypatch.context() as patched:
+        calls = failing_disk(patched, path, errno.EIO, -1)
+        make("images", path="pictures", **size)
+        last = len(calls)
+    assert last > 1
+    for at in range(1, last + 1):
+        with monkeypatch.context() as patched:
+            failing_disk(patched, path, errno.EIO, at)
+            with pytest.raises(DataError, match="cannot be read"):
+                make("images", path="pictures", **size)
+
+
+def test_what_is_no_file_is_a_bad_picture(make, folder):
+    """It will be none the next time either: a link that leads nowhere, a pipe that is not waited for."""
+    (folder / "x.png").symlink_to("nothing")
+    os.mkfifo(folder / "y.png")
+    (note,) = make("images", path="pictures", on_bad="skip").notes
+    assert "left out 2 of 22 images" in note and "a pipe" in note
