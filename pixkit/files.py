@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import os
 import re
+import shutil
 import stat
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -17,7 +18,7 @@ LINK_HINT = "put the whole run there: -o PATH, or link the run folder"
 """What to do about a link inside a run."""
 _HINTS = {
     errno.ELOOP: LINK_HINT,
-    errno.EMLINK: "copy the run without hard links, or remove this file",
+    errno.EMLINK: "try again, once nothing makes hard links here",
     errno.ENOSPC: "free some space, then try again; a build goes on with --resume",
     errno.EDQUOT: "free some of your quota, then try again; a build goes on with --resume",
     errno.EROFS: "choose a folder that can be written with -o",
@@ -58,23 +59,35 @@ def open_regular(path: str | os.PathLike[str], *, links: bool = True, most: int 
     return open(descriptor, "rb")
 
 
-def open_own(path: str | os.PathLike[str], flags: int) -> int:
+def open_own(path: str | os.PathLike[str], flags: int, *, shared: bool = False) -> int:
     """Open a file of pixkit's own to write in place, and give the descriptor: never through a link, a pipe or a device.
 
-    What is written to a link, or to a second name of a file, would go into a file that is not pixkit's. `flags` are
-    `os.open`'s, `os.O_TRUNC` left out: truncate the descriptor, once it is known what was opened.
+    What is written to a link, or to a second name of a file, would go into a file that is not pixkit's. Backups that
+    are made of hard links give second names to whatever does not change: such a file is first made anew.
+
+    Args:
+        path: the file.
+        flags: `os.open`'s, `os.O_TRUNC` left out: truncate the descriptor, once it is known what was opened.
+        shared: open it under whatever names it has: to lock it, not to write.
 
     Raises:
-        NotRegular: if it is "a link", "a folder", "a pipe or a device", or "a second name of another file".
-        OSError: if it cannot be opened.
+        NotRegular: if it is "a link", "a folder", "a pipe or a device", or became "a second name of another file".
+        OSError: if it cannot be opened, or made anew.
     """
     with suppress(FileNotFoundError):
-        _check_own(path, os.stat(path, follow_symlinks=False))
+        status = os.stat(path, follow_symlinks=False)
+        _check(path, status)
+        if status.st_nlink > 1 and not shared:
+            with replacing(path) as copy:
+                shutil.copyfile(path, copy, follow_symlinks=False)
     # Looked at again, since it may have become something else: pipes are not waited for, links are errors.
     careful = sum(getattr(os, name, 0) for name in ("O_NOFOLLOW", "O_NONBLOCK", "O_BINARY"))
     descriptor = os.open(path, flags | careful, 0o666)
     with if_it_fails(lambda: os.close(descriptor)):
-        _check_own(path, os.fstat(descriptor))
+        status = os.fstat(descriptor)
+        _check(path, status)
+        if status.st_nlink > 1 and not shared:
+            raise NotRegular(errno.EMLINK, "a second name of another file", os.fspath(path))
     return descriptor
 
 
@@ -116,12 +129,6 @@ def is_folder(path: str | os.PathLike[str]) -> bool:
 def is_file(path: str | os.PathLike[str]) -> bool:
     """Whether a regular file, or a link to one, is at a path; raises OSError as `kind_at` does."""
     return kind_at(path, links=True) == "a file"
-
-
-def _check_own(path: str | os.PathLike[str], status: os.stat_result) -> None:
-    _check(path, status)
-    if status.st_nlink > 1:
-        raise NotRegular(errno.EMLINK, "a second name of another file", os.fspath(path))
 
 
 def _check(path: str | os.PathLike[str], status: os.stat_result, most: int | None = None) -> None:

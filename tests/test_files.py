@@ -84,7 +84,7 @@ def test_a_file_of_ones_own_is_made_and_opened_again(tmp_path):
     assert (tmp_path / "own").read_bytes() == b"12345"
 
 
-def test_nothing_is_written_through_a_link_a_pipe_or_a_second_name(file, tmp_path):
+def test_nothing_is_written_through_a_link_or_a_pipe(file, tmp_path):
     (tmp_path / "link").symlink_to(file)
     (tmp_path / "dangling").symlink_to(tmp_path / "nowhere")
     os.mkfifo(tmp_path / "pipe")
@@ -94,9 +94,18 @@ def test_nothing_is_written_through_a_link_a_pipe_or_a_second_name(file, tmp_pat
         with pytest.raises(NotRegular, match=kind):
             open_own(tmp_path / name, WRITE)
     assert not (tmp_path / "nowhere").exists()
-    os.link(file, tmp_path / "second")
-    with pytest.raises(NotRegular, match="a second name"):
-        open_own(tmp_path / "second", WRITE)
+
+
+def test_a_file_with_a_second_name_as_backups_give_it_is_made_anew_to_be_written(file, tmp_path):
+    backup = tmp_path / "backup"
+    os.link(file, backup)
+    os.close(open_own(file, WRITE, shared=True))
+    assert file.samefile(backup), "it is only locked"
+    descriptor = open_own(file, WRITE | os.O_APPEND)
+    os.write(descriptor, b"6")
+    os.close(descriptor)
+    assert (file.read_bytes(), backup.read_bytes()) == (b"123456", b"12345")
+    assert sorted(os.listdir(tmp_path)) == sorted([file.name, "backup"])
 
 
 @pytest.mark.parametrize(("kind", "number"), [("link", errno.ELOOP), ("pipe", errno.ENXIO), ("second", errno.EMLINK)])

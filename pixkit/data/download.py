@@ -196,7 +196,7 @@ def _md5(path: Path) -> str:
 @contextmanager
 def _locked(path: Path) -> Iterator[None]:
     """Hold the system's lock, which ends with the process; where there is none, a lease."""
-    with open(open_own(path, os.O_RDWR | os.O_CREAT), "ab") as file:
+    with open(open_own(path, os.O_RDWR | os.O_CREAT, shared=True), "ab") as file:
         lease = Lease(path.with_suffix(".lease"))
         if not system_lock(file.fileno(), wait=True):
             lease.wait()

@@ -134,9 +134,9 @@ class _Claim:
         """Hold it, or raise RunError."""
         try:
             while True:
-                descriptor = open_own(self._path, os.O_RDWR | os.O_CREAT)
+                descriptor = open_own(self._path, os.O_RDWR | os.O_CREAT, shared=True)
                 with if_it_fails(lambda: os.close(descriptor)):  # noqa: B023 - called within the turn
-                    if self._locked(descriptor) and _same_file(descriptor, self._path):
+                    if self._locked(descriptor) and _same_file(descriptor, self._path) and self._alone(descriptor):
                         return self._enter(descriptor)
                 os.close(descriptor)
         except BaseException:
@@ -163,8 +163,21 @@ class _Claim:
             raise self._refused(holder)
         return True
 
+    def _alone(self, descriptor: int) -> bool:
+        """Whether the lock file has no other name, as a backup made of hard links gives it; else it is removed here.
+
+        It had to be locked under all of them: whoever holds the run may have locked it before it had another.
+        """
+        if os.fstat(descriptor).st_nlink == 1:
+            return True
+        self._broken = read_holder(self._path)
+        self._path.unlink(missing_ok=True)
+        return False
+
     def _take_lease(self, holder: Holder | None) -> None:
         """Take the lease, from whoever has it if he is gone; wait to see whether he is, where only that can tell."""
+        if self._lease.held:
+            return
         if self._breaking or (holder is not None and holder.leased and not holder.alive):
             self._lease.end()
         waiting = False

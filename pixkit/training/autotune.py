@@ -69,7 +69,7 @@ def pick(seconds: Seconds, plain: Arithmetic) -> Arithmetic:
 
 def seconds_of(stepper: Stepper, arithmetic: Arithmetic) -> float:
     """How long the losses of one batch, of all phases, and their gradients take."""
-    (batch,) = stepper.batches(1)[:1]
+    batch = next(stepper.batches(1))
     _wait(stepper.device)
     started = time.perf_counter()
     for trained in stepper.phases:

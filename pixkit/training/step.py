@@ -70,7 +70,7 @@ class Stepper:
             load_model(self.model, weights, where)
             return
         seed_torch(derive(self._seed, "initialise"), self.device)
-        self.model.initialise(self.batches(1)[0])
+        self.model.initialise(next(self.batches(1)))
 
     @property
     def images(self) -> int:
@@ -81,17 +81,18 @@ class Stepper:
         """How many times the training images were visited after `step` steps."""
         return self.sequence.epochs(step * self.config.accumulate)
 
-    def batches(self, step: int, phase: str | None = None) -> list[Batch]:
-        """The batches of a step, or of a phase of it, on the device."""
+    def batches(self, step: int, phase: str | None = None) -> Iterator[Batch]:
+        """The batches of a step, or of a phase of it, on the device, each made when it is asked for."""
         sequence = self.sequence if phase is None else self._sequences.get(phase, self.sequence)
         first = (step - 1) * self.config.accumulate
-        return [sequence.batch(first + part).to(self.device) for part in range(self.config.accumulate)]
+        for part in range(self.config.accumulate):
+            yield sequence.batch(first + part).to(self.device)
 
     def calibration(self) -> Iterator[Batch]:
         """The first training batches, from which BatchNorm statistics of averaged weights are taken."""
         seed_torch(derive(self._seed, "calibration"), self.device)
         for step in range(1, CALIBRATION_BATCHES + 1):
-            yield from self.batches(step)[:1]
+            yield next(self.batches(step))
 
     def make(self, step: int) -> dict[str, float]:
         """Make step 1, 2, ... and return what is logged of it.
@@ -104,11 +105,9 @@ class Stepper:
         """
         self._rollback.keep()
         self.model.train()
-        batches = self.batches(step)
         row: dict[str, float] = {}
         for number, trained in enumerate(self.phases):
-            own = self.batches(step, trained.name) if trained.name in self._sequences else batches
-            values = self._phase(trained, number, step, own)
+            values = self._phase(trained, number, step)
             prefix = f"{trained.name}/" if len(self.phases) > 1 else ""
             row.update({prefix + name: value for name, value in values.items()})
         if "nats" in row:
@@ -125,19 +124,18 @@ class Stepper:
             trained.optimizer.zero_grad(set_to_none=True)
         return self._rollback.restore()
 
-    def _phase(self, trained: TrainedPhase, number: int, step: int, batches: list[Batch]) -> dict[str, float]:
+    def _phase(self, trained: TrainedPhase, number: int, step: int) -> dict[str, float]:
         parameters = list(trained.parameters.values())
         trained.optimizer.zero_grad(set_to_none=True)
-        images = sum(len(batch.x) for batch in batches)
         means: dict[str, float] = {}
-        for part, batch in enumerate(batches):
+        for part, batch in enumerate(self.batches(step, trained.name)):
             seed_torch(derive(self._seed, "loss", step, number, part), self.device)
             with self.arithmetic.forward(self.device):
                 losses = checked_losses(trained.phase.loss(batch, step), trained.name)
             values = {name: float(value.detach()) for name, value in losses.items()}
             if not torch.isfinite(losses["loss"]):
-                raise self._non_finite("the loss", trained, step, batches, part=part, losses=_words(values))
-            weight = len(batch.x) / images
+                raise self._non_finite("the loss", trained, step, part=part, losses=_words(values))
+            weight = len(batch.x) / self.images
             # Only this phase's parameters: what a loss reaches beyond them belongs to other phases.
             (losses["loss"] * weight).backward(inputs=parameters)
             for name, value in values.items():
@@ -145,7 +143,7 @@ class Stepper:
         norm = gradient_norm(parameters)
         if not torch.isfinite(norm):
             names = non_finite({name: p.grad for name, p in trained.parameters.items() if p.grad is not None})
-            raise self._non_finite("the gradient", trained, step, batches, parameters=names, losses=_words(means))
+            raise self._non_finite("the gradient", trained, step, parameters=names, losses=_words(means))
         if self.config.clip is not None:
             clip(parameters, norm, self.config.clip)
         rate = trained.set_rate(rate_factor(self.config.schedule, step, self.config.steps))
@@ -153,9 +151,7 @@ class Stepper:
         trained.optimizer.step()
         return {**means, "lr": rate, "grad_norm": float(norm)}
 
-    def _non_finite(
-        self, what: str, trained: TrainedPhase, step: int, batches: list[Batch], **details: Any
-    ) -> NonFiniteStep:
+    def _non_finite(self, what: str, trained: TrainedPhase, step: int, **details: Any) -> NonFiniteStep:
         return NonFiniteStep(
             f"{what} of step {step} is not finite; nothing was updated with it",
             {
@@ -163,7 +159,7 @@ class Stepper:
                 "phase": trained.name,
                 "what": what,
                 "epoch": self.epochs(step - 1),
-                "indices": [batch.indices.tolist() for batch in batches],
+                "indices": [batch.indices.tolist() for batch in self.batches(step, trained.name)],
                 **details,
             },
             hint="lower the learning rate, warm it up (train.schedule.warmup), or clip gradients (train.clip)",

@@ -383,6 +383,32 @@ def test_what_is_no_file_is_refused(tmp_path, path, lease):
     assert users.read_text() == "mine"
 
 
+@pytest.mark.parametrize("here", ["system", "lease"])
+@pytest.mark.parametrize("breaking", [False, True])
+def test_the_lock_of_a_dead_build_that_a_backup_has_as_well_is_taken_over(path, monkeypatch, tmp_path, here, breaking):
+    """`cp -al` and `rsync --link-dest` give every file that does not change another name."""
+    if here == "lease":
+        monkeypatch.setattr(locks.fcntl, "flock", no_system_lock())
+    dead = this_process(leased=here == "lease").model_copy(update={"pid": finished_process(), "process": None})
+    path.write_bytes(dead.encode())
+    backup = tmp_path / "backup.lock"
+    backup.hardlink_to(path)
+    with locked(path, break_lock=breaking) as held:
+        assert str(dead) in held.stale and held.holder.generation == dead.generation + 1
+        held.check()
+        assert held._lease.there == (here == "lease")
+    assert read_holder(backup) == dead
+
+
+def test_a_backup_of_the_lock_of_a_build_that_goes_on_changes_nothing(path, tmp_path, other):
+    process = other()
+    (tmp_path / "backup.lock").hardlink_to(path)
+    assert f"process {process.pid} on" in refused(path).found
+    assert process.check() == "fine"
+    process.end()
+    assert not path.exists()
+
+
 def test_a_lock_of_version_0_1_is_understood(path, no_system_locks):
     old = {"host": socket.gethostname(), "started": "2026-01-02 03:04:05"}
     path.write_text(json.dumps({"pid": os.getpid(), **old}))

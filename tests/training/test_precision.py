@@ -77,7 +77,7 @@ def test_the_loss_is_computed_as_the_recipe_says_and_nothing_else_is(precision, 
             assert kept is None or kept.dtype == torch.float32
     assert row["nats"] == pytest.approx(stepper_of().make(1)["nats"], rel=1e-2)
     stepper.model.seen.clear()
-    stepper.model.score(stepper.batches(1)[0])
+    stepper.model.score(next(stepper.batches(1)))
     assert stepper.model.seen[0].dtype == torch.float32
 
 

@@ -1,12 +1,13 @@
 """One training step."""
 
 import math
+import weakref
 
 import pytest
 import torch
 from toys import CPU, Exploding, Toy, TwoPhases, toy_model, toy_recipe
 
-from pixkit.data.dataset import BatchSequence
+from pixkit.data.dataset import BatchSequence, join
 from pixkit.models.base import Phase
 from pixkit.training.step import NonFiniteStep, Stepper
 
@@ -42,16 +43,36 @@ def test_accumulating_equals_the_large_batch(parts):
 
 
 def test_parts_are_weighted_by_their_images():
-    stepper = stepper_of(toy_recipe(Quiet, batch_size=6, accumulate=2, optimizer={"type": "sgd"}))
-    whole = stepper.sequence.batch(0)
+    stepper = stepper_of(toy_recipe(Quiet, batch_size=3, accumulate=2, optimizer={"type": "sgd"}))
+    whole = join([stepper.sequence.batch(0), stepper.sequence.batch(1)])
     dataset = stepper.sequence.dataset
     uneven = [dataset.batch("train", whole.indices[:5]), dataset.batch("train", whole.indices[5:])]
-    stepper.batches = lambda step: uneven
+    stepper.batches = lambda step, phase: iter(uneven)
     row = stepper.make(1)
     expected = stepper_of(toy_recipe(Quiet, batch_size=6, optimizer={"type": "sgd"})).make(1)
     assert row["nats"] == pytest.approx(expected["nats"], rel=1e-6)
     assert row["grad_norm"] == pytest.approx(expected["grad_norm"], rel=1e-6)
     assert row["size"] == pytest.approx((5 * 5 + 1 * 1) / 6)
+
+
+def test_batches_are_made_one_at_a_time(monkeypatch):
+    """However many there are to a step: all of them at once would take memory that nobody foresaw."""
+    made, most = [], 0
+    real = BatchSequence.batch
+
+    def batch(sequence, number):
+        nonlocal most
+        found = real(sequence, number)
+        made.append(weakref.ref(found))
+        most = max(most, sum(one() is not None for one in made))
+        return found
+
+    monkeypatch.setattr(BatchSequence, "batch", batch)
+    stepper = stepper_of(toy_recipe(Quiet, batch_size=2, accumulate=12))
+    stepper.initialise()
+    assert len(made) == 1
+    stepper.make(1)
+    assert len(made) == 13 and most <= 2
 
 
 def test_each_phase_updates_its_own_parameters_alone():
