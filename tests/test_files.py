@@ -11,6 +11,10 @@ from pixkit.files import (
     TooLarge,
     file_of,
     in_the_end,
+    is_file,
+    is_folder,
+    is_there,
+    kind_at,
     open_own,
     open_regular,
     replacing,
@@ -234,3 +238,26 @@ def test_a_claim_that_fails_says_what_failed_first(tmp_path, failing_disk):
     failing_disk.clear()
     with pytest.raises(ZeroDivisionError), in_the_end(lambda: os.rmdir(tmp_path / "absent")):
         raise ZeroDivisionError
+
+
+def test_the_kind_of_what_is_at_a_path(tmp_path, file):
+    (tmp_path / "link").symlink_to(file)
+    (tmp_path / "lost").symlink_to("nothing")
+    (tmp_path / "loop").symlink_to("loop")
+    assert [kind_at(path) for path in (tmp_path, file, tmp_path / "link")] == ["a folder", "a file", "a link"]
+    assert kind_at(tmp_path / "link", links=True) == "a file"
+    assert is_file(tmp_path / "link") and is_folder(tmp_path) and not is_folder(file) and not is_file(tmp_path)
+    assert kind_at(tmp_path / "lost") == "a link"
+    for nothing in ("lost", "loop", "none", "none/none", "x" * 5000, "a\0b", f"{file.name}/none"):
+        assert not is_there(tmp_path / nothing)
+
+
+@pytest.mark.parametrize("number", [errno.EIO, errno.ESTALE, errno.EACCES])
+def test_what_the_system_cannot_tell_is_not_taken_for_nothing(file, monkeypatch, number):
+    def failing(path, **options):
+        raise OSError(number, os.strerror(number), os.fspath(path))
+
+    for ask in (kind_at, is_there, is_file, is_folder):
+        with monkeypatch.context() as patched, pytest.raises(OSError, match=os.strerror(number)):
+            patched.setattr(os, "stat", failing)
+            ask(file)

@@ -76,6 +76,17 @@ def test_plugins_import_public_names_alone(path):
             assert node.attr in dir(pixkit), f"pixkit does not export {node.attr}"
 
 
+LOOKING = [path for path in CORE if path.relative_to(ROOT).parts[1] in ("runs", "training", "data", "figures")]
+
+
+@pytest.mark.parametrize("path", LOOKING, ids=lambda path: str(path.relative_to(ROOT)))
+def test_what_cannot_be_read_is_not_taken_for_what_is_not_there(path):
+    """`pixkit.files` asks whether something is there; Python's own ways say no for a disk that fails."""
+    nodes = [node for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))) if isinstance(node, ast.Call)]
+    asked = re.compile(r".*(\.exists|\.is_file|(?<!\bentry)\.is_dir|\.is_symlink|path\.(lexists|isdir|isfile|islink))")
+    assert not [found for found in (ast.unparse(node.func) for node in nodes) if asked.fullmatch(found)]
+
+
 WRITERS = [ROOT / "pixkit" / "cli" / name for name in ("output.py", "progress.py")]
 
 

@@ -6,7 +6,7 @@ import difflib
 import re
 import shlex
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +14,7 @@ import click
 
 from pixkit.components.registry import KINDS
 from pixkit.errors import PixkitError
+from pixkit.files import is_file
 
 device_option = click.option(
     "--device",
@@ -69,7 +70,9 @@ def _completed(name: str, ctx: click.Context | None) -> str:
     from pixkit.recipe.packaged import packaged_recipes
     from pixkit.runs.run import Run
 
-    kind = "run" if Run(Path(name)).started else "recipe" if Path(name).is_file() or name in packaged_recipes() else ""
+    kind = ""
+    with suppress(OSError, PixkitError):  # of what cannot be read there is nothing to suggest
+        kind = "run" if Run(Path(name)).started else "recipe" if is_file(name) or name in packaged_recipes() else ""
     if not kind or ctx is None or ctx.info_name != "show":
         return ""
     return f" Did you mean `pixkit show {kind} {shlex.quote(name)}`?"

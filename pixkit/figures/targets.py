@@ -10,7 +10,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from pixkit.errors import RunError, reason
-from pixkit.files import NotRegular, kind_of, temporary_of
+from pixkit.files import NotRegular, is_folder, is_there, kind_at, kind_of, temporary_of
 
 _HINTS = {"a link": "name the file that it leads to", "a folder": "name a file in it"}
 
@@ -42,7 +42,7 @@ def require_empty(folder: str | os.PathLike[str]) -> Path:
     target = Path(folder)
     with saving(target):
         _require_name(target)
-        if os.path.lexists(target) and (not target.is_dir() or any(target.iterdir())):
+        if kind_at(target) and (not is_folder(target) or any(target.iterdir())):
             raise RunError("not an empty folder", where=str(target), hint="name a new folder for the pictures")
         _require_folder(target.absolute())
     return target
@@ -68,9 +68,9 @@ def _require_folder(folder: Path) -> None:
     """Raise OSError unless files can be put there, or the folder can be made."""
     for place in (folder, *folder.parents):
         _require_name(place)
-        if os.path.lexists(place):
+        if kind_at(place):
             break
-    if not place.exists():
+    if not is_there(place):
         raise OSError(errno.ENOENT, f"{place} is a link that leads nowhere")
     if not stat.S_ISDIR(place.stat().st_mode):
         raise NotADirectoryError(errno.ENOTDIR, f"{place} is not a folder")

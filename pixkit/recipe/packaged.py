@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from pixkit.files import kind_at
+
 _PACKAGE = Path(__file__).resolve().parent.parent
 
 
@@ -32,9 +34,9 @@ def find_recipe(name_or_path: str | Path) -> Path:
     """
     path = Path(name_or_path)
     try:
-        is_file = path.exists() and not path.is_dir()
-    except (OSError, ValueError):
+        found = kind_at(path, links=True)
+    except OSError:
         return path
-    if is_file or len(path.parts) > 1:
+    if found not in (None, "a folder") or len(path.parts) > 1:
         return path
     return packaged_recipes().get(path.name.removesuffix(".yaml"), path)

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from pixkit.errors import RunError
+from pixkit.files import kind_at, looking_at
 from pixkit.image import ImageSpec
 from pixkit.runs import places
 from pixkit.runs.pointers import read_checkpoint
@@ -40,18 +40,25 @@ class Contents:
 
     @property
     def started(self) -> bool:
-        """Whether a build has begun to write here."""
+        """Whether a build has begun to write here.
+
+        Raises:
+            RunError: if recipe.lock.yaml cannot be read, for want of a permission or of a sound disk.
+        """
         return first_line(self._lock) == LOCK_HEADER.rstrip("\n")
 
     @property
     def resembles_run(self) -> bool:
         """Whether so much of a run is here that it is one, whatever became of its recipe.lock.yaml."""
         names = (places.SETTINGS, *places.FILES, "samples", "checkpoints")
-        return sum(os.path.lexists(self.path / name) for name in names) >= ENOUGH
+        with looking_at(self.path):
+            return sum(kind_at(self.path / name) is not None for name in names) >= ENOUGH
 
     def not_a_run(self) -> str | None:
         """What stands in place of a run's recipe.lock.yaml; None if there is nothing of a run here."""
-        if not os.path.lexists(self._lock):
+        with looking_at(self.path):
+            found = kind_at(self._lock)
+        if found is None:
             return f"no {self._lock.name}, but other files of a run" if self.resembles_run else None
         try:
             RunFile(self._lock, MOST_TEXT).text()
@@ -114,8 +121,9 @@ class Contents:
         return Lock.model_validate(self.settings()["lock"])
 
     def steps(self) -> list[int]:
-        """Steps with a checkpoint, ascending."""
-        return places.steps_in(self.checkpoints)
+        """Steps with a checkpoint, ascending; RunError if the folder cannot be read."""
+        with looking_at(self.path):
+            return places.steps_in(self.checkpoints)
 
     def rows(self) -> Iterator[dict[str, Any]]:
         """The rows of metrics.jsonl; a torn last line is left out."""
@@ -140,5 +148,7 @@ class Contents:
 
         Raises:
             CheckpointError: if there is no such checkpoint, or `read` says that it is damaged.
+            RunError: if the system cannot tell.
         """
-        return read_checkpoint(self.path, which, read)
+        with looking_at(self.path):
+            return read_checkpoint(self.path, which, read)

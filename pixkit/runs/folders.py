@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from pixkit.files import NotRegular, if_it_fails, sync_folder
+from pixkit.files import NotRegular, if_it_fails, kind_at, sync_folder
 
 Owns = Callable[[str], bool]
 """Whether a file of this name is one's own."""
@@ -31,7 +31,7 @@ def new_folder(path: Path, owns: Owns, before: Callable[[], None] | None = None)
     Raises:
         NotRegular: if `path` is a link.
     """
-    if path.is_symlink():
+    if kind_at(path) == "a link":
         raise NotRegular(errno.ELOOP, "a link", str(path))
     temporary, discarded = _hidden(path)
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -56,7 +56,7 @@ def _hidden(path: Path) -> tuple[Path, Path]:
 def _put(temporary: Path, path: Path, discarded: Path, owns: Owns) -> None:
     """Rename a folder to `path`; what is there goes to `discarded`, or back if that fails."""
     retire(discarded, owns, path)
-    if not path.exists():
+    if not kind_at(path):
         temporary.rename(path)
         return
     path.rename(discarded)
@@ -82,10 +82,10 @@ def retire(folder: Path, owns: Owns, home: Path) -> list[Path]:
     Raises:
         NotRegular: if it is a link.
     """
-    if folder.is_symlink():
+    if kind_at(folder) == "a link":
         raise NotRegular(errno.ELOOP, "a link", str(folder))
     kept = []
-    for entry in sorted(folder.iterdir()) if folder.exists() else []:
+    for entry in sorted(folder.iterdir()) if kind_at(folder) else []:
         if owns(entry.name):
             entry.unlink()
         elif not entry.name.startswith(".nfs"):  # what a network file system keeps for those who still read it
@@ -98,7 +98,7 @@ def retire(folder: Path, owns: Owns, home: Path) -> list[Path]:
 def _move(entry: Path, home: Path) -> Path:
     """Move a file or folder into a folder, unless the name is taken there; return where it is."""
     home.mkdir(exist_ok=True)
-    if os.path.lexists(home / entry.name):
+    if kind_at(home / entry.name):
         return entry
     return entry.rename(home / entry.name)
 

@@ -12,6 +12,7 @@ from typing import Annotated, Any
 from pydantic import Field
 
 from pixkit.errors import CheckpointError
+from pixkit.files import kind_at
 from pixkit.runs.places import MANIFEST, STEP, step_name
 from pixkit.runs.runfile import MOST_JSON, RunFile, parse_json
 from pixkit.runs.schema import Count, Record, typed
@@ -52,7 +53,7 @@ def read_manifest(
         CheckpointError: if it is missing, damaged, of a newer format, or of another step than the folder says.
     """
     path = folder / MANIFEST
-    if folder.is_symlink() or not folder.is_dir():
+    if kind_at(folder) != "a folder":
         raise CheckpointError("there is no checkpoint", where=str(folder), expected="a folder, not a link")
     body = decode_manifest(RunFile(path, MOST_JSON, links=False, error=CheckpointError).content(), path)
     body = _migrate(body, path, migrations, newest)

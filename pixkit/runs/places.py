@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from pixkit.errors import RunError, listed
-from pixkit.files import LINK_HINT, file_of, kind_of
+from pixkit.files import LINK_HINT, file_of, is_folder, is_there, kind_at, kind_of
 from pixkit.runs.folders import discard, folder_of, retire
 
 BUILD_LOCK = "build.lock"
@@ -115,7 +115,8 @@ def check_target(path: Path, started: bool, *, resume: bool, overwrite: bool) ->
         RunError: if a run is there and neither is asked for, if there is none to resume, or if the folder is
             something else.
     """
-    if path.exists() and not path.is_dir():
+    found = kind_at(path, links=True)
+    if found not in (None, "a folder"):
         raise RunError("not a folder", where=str(path), hint="name another folder with -o")
     if started:
         if not resume and not overwrite:
@@ -126,7 +127,7 @@ def check_target(path: Path, started: bool, *, resume: bool, overwrite: bool) ->
             )
     elif resume:
         raise RunError("there is no run to resume", where=str(path), hint="leave --resume out to start one")
-    elif path.exists() and (foreign := _foreign(path)):
+    elif found and (foreign := _foreign(path)):
         raise RunError(
             "a folder that holds something else than a run",
             where=str(path),
@@ -142,12 +143,12 @@ def step_name(step: int) -> str:
 
 def steps_in(checkpoints: Path) -> list[int]:
     """Steps with a checkpoint, ascending: the folders (not links) of such a name that have a manifest."""
-    return [step for step in named_steps(checkpoints) if (checkpoints / step_name(step) / MANIFEST).exists()]
+    return [step for step in named_steps(checkpoints) if is_there(checkpoints / step_name(step) / MANIFEST)]
 
 
 def named_steps(checkpoints: Path) -> list[int]:
     """Steps with a folder of a checkpoint's name, ascending."""
-    if not checkpoints.is_dir():
+    if not is_folder(checkpoints):
         return []
     with os.scandir(checkpoints) as entries:
         names = [entry.name for entry in entries if entry.is_dir(follow_symlinks=False)]
@@ -176,7 +177,7 @@ def clear(run: Path) -> list[Path]:
     kept = [path for path in _entries(samples) + _entries(checkpoints) if not re.fullmatch(STEP, path.name)]
     kept += [path for step in named_steps(checkpoints) for path in _entries(checkpoints / step_name(step))]
     for folder in (samples, checkpoints):
-        if folder.is_dir() and not _entries(folder):
+        if is_folder(folder) and not _entries(folder):
             folder.rmdir()
     return kept
 
@@ -193,7 +194,7 @@ def tidy(run: Path) -> list[Path]:
         for path in _entries(folder):
             if not place.leftover(path.name):
                 continue
-            if path.is_dir():
+            if is_folder(path):
                 kept += retire(path, CHECKPOINT.owns, folder / str(folder_of(path.name)))
             else:
                 path.unlink()
@@ -210,15 +211,15 @@ def _places(run: Path) -> Iterator[tuple[Path, Place]]:
     """The folders of a run that are there, from the top down, and what may be in them."""
     yield run, RUN
     for folder, place in ((run / "samples", SAMPLES), (run / "checkpoints", CHECKPOINTS)):
-        if folder.is_dir():
+        if is_folder(folder):
             yield folder, place
     for path in _entries(run / "checkpoints"):
-        if CHECKPOINTS.owns(path.name) and path.is_dir():
+        if CHECKPOINTS.owns(path.name) and is_folder(path):
             yield path, CHECKPOINT
 
 
 def _entries(folder: Path) -> list[Path]:
-    return sorted(folder.iterdir()) if folder.is_dir() else []
+    return sorted(folder.iterdir()) if is_folder(folder) else []
 
 
 def _foreign(path: Path) -> list[str]:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import os
 import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import TypeVar
 
 from pixkit.errors import CheckpointError, listed
+from pixkit.files import is_folder, kind_at
 from pixkit.runs.places import POINTERS, STEP, step_name, steps_in
 from pixkit.runs.runfile import read_line
 
@@ -48,7 +48,7 @@ def _named(run: Path, which: str) -> str:
     if which not in POINTERS:
         return which
     for pointer in (run / which, run / "last"):
-        if os.path.lexists(pointer):
+        if kind_at(pointer):
             return read_line(pointer, STEP, "step-250")
     names = _names(run)
     if not names:
@@ -64,7 +64,7 @@ def _named(run: Path, which: str) -> str:
 
 def _folder(run: Path, which: str, name: str) -> Path:
     folder = run / "checkpoints" / name
-    if re.fullmatch(STEP, name) and folder.is_dir():
+    if re.fullmatch(STEP, name) and is_folder(folder):
         return folder
     raise CheckpointError(
         "there is no such checkpoint",

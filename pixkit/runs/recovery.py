@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from pixkit.errors import CheckpointError
+from pixkit.files import is_there
 from pixkit.runs import checkpoint
 from pixkit.runs.places import named_steps
 from pixkit.runs.run import Run
@@ -28,7 +29,7 @@ def resume_point(run: Run, say: Say) -> Path | None:
     Warns:
         RuntimeWarning: if damaged checkpoints are passed over.
     """
-    if (run.path / "last").exists():
+    if is_there(run.path / "last"):
         with naming_another(run):
             return run.checkpoint("last")
     sound, damaged = newest_sound(run)
@@ -78,7 +79,7 @@ def naming_another(run: Run, folder: Path | None = None) -> Iterator[None]:
         last = run.path / "last"
         if sound is None:
             error.hint = AGAIN
-        elif sound != folder and last.exists():
+        elif sound != folder and is_there(last):
             error.hint = f"to go on from {sound.name}, the newest sound checkpoint, remove {last}"
         raise
 

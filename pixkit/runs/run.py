@@ -23,7 +23,7 @@ from pathlib import Path
 from typing import Any
 
 from pixkit.errors import RunError
-from pixkit.files import looking_at, write_text, writing
+from pixkit.files import is_there, looking_at, write_text, writing
 from pixkit.runs import places
 from pixkit.runs.contents import LOCK_HEADER, Contents
 from pixkit.runs.lock import Held, ignored, locked
@@ -42,7 +42,7 @@ class Run(Contents):
         """An existing run.
 
         Raises:
-            RunError: if there is none.
+            RunError: if there is none, or the system cannot tell.
         """
         run = cls(Path(path))
         if not run.started:
@@ -87,7 +87,7 @@ class Run(Contents):
         run = cls(path.resolve())
         with looking_at(run.path):
             places.check_target(run.path, run.started, resume=resume, overwrite=overwrite)
-            made = not run.path.exists()
+            made = not is_there(run.path)
         with writing(run.path):
             run.path.mkdir(parents=True, exist_ok=True)
         try:

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from pixkit.errors import CheckpointError, PixkitError, RunError, reason
-from pixkit.files import NotRegular, TooLarge, open_regular
+from pixkit.files import NOWHERE, NotRegular, TooLarge, kind_at, open_regular
 
 MOST_TEXT = 1_000_000
 """Bytes of a recipe (see `pixkit.recipe.files`) and of its lock."""
@@ -74,7 +74,7 @@ class RunFile:
         try:
             return open_regular(self.path, links=self.links, most=self.most)
         except FileNotFoundError:
-            if os.path.lexists(self.path):
+            if kind_at(self.path):
                 raise
             return None
 
@@ -152,12 +152,20 @@ def read_line(path: Path, pattern: str, like: str) -> str:
 
 
 def first_line(path: Path, most: int = 200) -> str | None:
-    """The first line of a text file, at most so many bytes of it; None if it cannot be read."""
+    """The first line of a text file, at most so many bytes of it; None if there is no such file, or no such text.
+
+    Raises:
+        RunError: if the system cannot tell: the file may be there, and say anything.
+    """
     try:
         with open_regular(path) as file:
             return file.readline(most).decode("utf-8-sig").rstrip("\r\n")
-    except (OSError, ValueError):
+    except (NotRegular, ValueError):
         return None
+    except OSError as failure:
+        if failure.errno in NOWHERE:
+            return None
+        raise RunFile(path, most).unreadable(_reason(failure)) from failure
 
 
 def _closing(file: BinaryIO | None) -> AbstractContextManager[BinaryIO | None]:

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from typing import Any
 
-from pixkit.errors import UsageError
-from pixkit.files import looking_at
+from pixkit.errors import RunError, UsageError
+from pixkit.files import is_folder, kind_at, looking_at
 from pixkit.runs import places
 from pixkit.runs.run import Run
 
@@ -20,11 +19,24 @@ def find_runs(folder: str | Path) -> list[Run]:
         RunError: if it cannot be read.
     """
     top = Path(folder)
-    if not os.path.isdir(top):
-        raise UsageError("there is no such folder", where=str(folder))
     with looking_at(top):
-        runs = [Run(path) for path in (top, *sorted(top.iterdir())) if os.path.isdir(path)]
-    return [run for run in runs if run.started or run.resembles_run]
+        if not is_folder(top):
+            raise UsageError("there is no such folder", where=str(folder))
+        inside = sorted(top.iterdir())
+    return [Run(path) for path in (top, *inside) if _may_be_run(path)]
+
+
+def _may_be_run(path: Path) -> bool:
+    """Whether it is a run, be it a damaged one, or the system cannot tell: `summary` says so then."""
+    try:
+        if not is_folder(path):
+            return False
+        kind_at(path / places.SETTINGS)
+        return Run(path).started or Run(path).resembles_run
+    except PermissionError:  # nobody else may look into that folder
+        return False
+    except (OSError, RunError):
+        return True
 
 
 def summary(run: Run) -> dict[str, Any]:

@@ -13,6 +13,7 @@ from torch import Tensor
 from pixkit.data import prepare
 from pixkit.data.dataset import BatchSequence, Dataset
 from pixkit.errors import RunError
+from pixkit.files import is_there
 from pixkit.memory import resident
 from pixkit.models.base import Model
 from pixkit.recipe import Change, LoadedRecipe
@@ -79,7 +80,7 @@ def prepare_training(
     recipe, reporter = loaded.recipe, reporter or Reporter()
     lock = None if run is None else run.settings()["lock"]
     changes = [] if run is None else check_changes(run.recipe().dump(), recipe, loaded.lock())
-    continued = run is not None and (run.path / "last").exists()
+    continued = run is not None and is_there(run.path / "last")
     start = () if continued or recipe.train.init_from is None else _other_weights(loaded.base, recipe.train.init_from)
     dataset = prepare(recipe.data, loaded.base, reporter.loading)
     for note in dataset.notes:
@@ -120,7 +121,7 @@ def _other_weights(base: Path, text: str) -> tuple[dict[str, Tensor], str]:
     """What `train.init_from` means: a run's best averaged weights, or a checkpoint folder's; and where they are."""
     path = base / os.path.expanduser(text)
     run = Run(path)
-    if not run.started and not (path / MANIFEST).exists():
+    if not run.started and not is_there(path / MANIFEST):
         raise RunError(
             "neither a run nor a checkpoint", where="train.init_from", found=str(path), expected="a run's folder"
         )

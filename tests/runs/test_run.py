@@ -5,7 +5,6 @@ import json
 import os
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
 import torch
@@ -306,12 +305,12 @@ def test_a_checkpoint_is_not_put_into_a_run_that_was_taken_over(run):
 
 @pytest.mark.parametrize("moment", ["before it is held", "while it is"])
 def test_a_folder_that_cannot_be_looked_at(run, monkeypatch, moment):
-    def failing(path, *arguments):
+    def failing(path, *arguments, **options):
         raise OSError(errno.EIO, os.strerror(errno.EIO), os.fspath(path))
 
     with pytest.raises(RunError, match=r"(?s)cannot be read.*Input/output error"):
         if moment == "before it is held":
-            monkeypatch.setattr(Path, "is_dir", failing)
+            monkeypatch.setattr("pixkit.runs.places.kind_at", failing)
         with Run.claim(run.path, overwrite=True) as (claimed, _):
             claimed.checkpoints.mkdir(exist_ok=True)
             monkeypatch.setattr(os, "scandir", failing)
