@@ -225,7 +225,7 @@ def test_the_first_error_of_a_failing_disk_is_the_one_that_is_told(tmp_path, fai
     assert failing_disk and caught.value.exit_code == 2 and "free some space" in caught.value.hint
 
 
-def test_the_first_error_of_a_log_is_the_one_that_is_told(tmp_path, monkeypatch):
+def test_the_first_error_of_a_log_is_the_one_that_is_told(tmp_path):
     write_text(tmp_path / "log", "")
     with pytest.raises(KeyboardInterrupt):
         write_and_fail_otherwise(tmp_path / "log")

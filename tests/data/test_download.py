@@ -151,7 +151,7 @@ def test_the_next_mirror_goes_on_where_the_first_broke_off(server, folder):
     assert server.requests[-1] == ("good.bin", "bytes=200000-")
 
 
-def test_without_a_network_every_mirror_is_named(server, folder, monkeypatch):
+def test_without_a_network_every_mirror_is_named(server, folder):
     with socket.socket() as unused:
         unused.bind(("127.0.0.1", 0))
         closed = f"http://127.0.0.1:{unused.getsockname()[1]}/file.bin"
