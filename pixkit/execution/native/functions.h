@@ -65,8 +65,9 @@ FUNCTION float log_float(float x) {
     Bits bits;
     float small = x < 1.17549435e-38f ? 8388608.0f : 1.0f;
     bits.f = x * small;
-    int32_t e = (bits.i - 0x3f3504f3) >> 23;
-    bits.i -= (int32_t)((uint32_t)e << 23);
+    /* Differences of unsigned numbers, since those of a negative x, whose log is not used, would overflow. */
+    int32_t e = (int32_t)((uint32_t)bits.i - 0x3f3504f3u) >> 23;
+    bits.i = (int32_t)((uint32_t)bits.i - ((uint32_t)e << 23));
     float f = bits.f - 1.0f, n = (float)e - (small > 1.0f ? 23.0f : 0.0f);
     float p = 6.915125996e-2f;
     p = p * f - 1.178968474e-1f;
