@@ -44,7 +44,7 @@ from pathlib import Path
 import pytest
 from pixkit.execution.native import compile as compiling
 compiling.SOURCE = Path(sys.argv[1])
-sys.exit(pytest.main(["-q", "-x", "-s", "-p", "no:cacheprovider", "-p", "no:xdist", *sys.argv[2:]]))
+sys.exit(pytest.main(["-x", "-s", "-p", "no:cacheprovider", "-p", "no:xdist", *sys.argv[2:]]))
 """
 
 
@@ -82,7 +82,8 @@ def sanitized(tmp_path_factory):
 def test_the_kernel_touches_nothing_but_its_own_memory(sanitized):
     found = sanitized(compiling.SOURCE, *TESTS)
     assert found.returncode == 0, found.stdout[-4000:] + found.stderr[-8000:]
-    assert "passed" in found.stdout and "skipped" not in found.stdout
+    summary = found.stdout.splitlines()[-1]
+    assert " passed" in summary and "skipped" not in summary
 
 
 @pytest.mark.parametrize("fault", PLANTED)
