@@ -90,6 +90,12 @@ def shield_libraries() -> None:
             os.environ.setdefault(name, value)
 
 
+def release(version: str) -> tuple[int, ...]:
+    """The numbers that a version begins with; (0, 2, 0) of 0.2.0.dev0. () if there are none."""
+    found = re.match(r"[0-9]{1,9}(\.[0-9]{1,9})*", version)
+    return tuple(map(int, found[0].split("."))) if found else ()
+
+
 def canonical(distribution: str) -> str:
     """A distribution's name as packaging compares it (PEP 503); a former name of pixkit's own is the present one."""
     name = _normal(distribution)

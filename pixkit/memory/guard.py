@@ -20,6 +20,8 @@ LITTLE = 64 << 20
 SMALLER_MODEL = "a smaller model: fewer maps, fewer layers, fewer levels"
 SMALLER_DRAW = "a smaller batch_size: the images do not depend on it"
 SMALLER_BATCH = "a smaller train.batch_size, with train.accumulate for the rest"
+MORE_MEMORY = f"free some memory, then go on with --resume; or make a new run with {SMALLER_BATCH}"
+"""Where a run is there: one that is resumed keeps its batch size, by which images are scored as well."""
 
 
 def check_fits(needed: int, device: torch.device, what: str, *, where: str | None = None, hint: str) -> None:

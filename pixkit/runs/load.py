@@ -11,7 +11,7 @@ from torch import Tensor
 
 from pixkit.components.plugins import plugins as loaded_plugins
 from pixkit.data import Dataset, Progress, prepare
-from pixkit.errors import UsageError
+from pixkit.errors import CheckpointError, UsageError
 from pixkit.image import ImageSpec
 from pixkit.memory import MemoryGuard, available
 from pixkit.models.base import Model
@@ -66,7 +66,9 @@ def load(
     recipe = opened.recipe()
     warn_of_others(opened.path, recipe)
     # Before the model is made, which takes longer than a build beside this may keep the checkpoint.
-    tensors, folder = opened.read_checkpoint(checkpoint, lambda folder: (read_weights(folder, weights), folder))
+    tensors, folder = opened.read_checkpoint(
+        checkpoint, lambda folder: (read_weights(folder, weights, recipe.train.ema > 0), folder)
+    )
     model = construct(recipe, opened.spec, opened.classes, where)
     checkpoints.load_model(model, tensors, str(folder))
     return model.to(dtype=dtype).eval()
@@ -150,15 +152,26 @@ def construct(recipe: Recipe, spec: ImageSpec, classes: int | None, device: torc
     return model.to(device)
 
 
-def read_weights(folder: Path, weights: str) -> dict[str, Tensor]:
+def read_weights(folder: Path, weights: str, averaged: bool | None = None) -> dict[str, Tensor]:
     """A checkpoint's weights: 'raw', or 'ema', which are the raw ones where the recipe asked for no average.
+
+    Args:
+        folder: the checkpoint's.
+        weights: which.
+        averaged: whether the recipe asked for an average; None if that is not known: then the checkpoint is believed.
 
     Raises:
         UsageError: for another name.
-        CheckpointError: if the checkpoint is damaged.
+        CheckpointError: if the checkpoint is damaged, or has no average although the recipe asked for one.
     """
     if weights not in WEIGHTS:
         raise UsageError("no such weights", where="weights", found=weights, expected=" or ".join(WEIGHTS))
     manifest = checkpoints.read_manifest(folder)
-    averaged = weights == "ema" and "ema" in manifest.files
-    return checkpoints.read_tensors(folder, manifest, "ema" if averaged else "model")
+    there = "ema" in manifest.files
+    if weights == "ema" and averaged and not there:
+        raise CheckpointError(
+            "the recipe asks for averaged weights, and there are none in this checkpoint",
+            where=str(folder),
+            hint="the weights as they were trained: raw",
+        )
+    return checkpoints.read_tensors(folder, manifest, "ema" if weights == "ema" and there else "model")

@@ -9,6 +9,7 @@ from pydantic import ValidationError
 
 from pixkit.components.plugins import registry as installed
 from pixkit.components.registry import Registry
+from pixkit.distribution import release, version
 from pixkit.errors import PixkitError, PluginError, RecipeError, RunError
 from pixkit.recipe import Recipe, parse_yaml
 from pixkit.runs.places import ENVIRONMENT
@@ -55,13 +56,25 @@ def _invalid(error: ValidationError, path: Path, registry: Registry) -> PixkitEr
     if first["type"] == "unknown_component":
         missing = registry.explain(first["ctx"]["kind"], first["input"], made_with)
         return PluginError(first["msg"], where=where, hint=missing or stated)
+    theirs = _environment(path.parent / ENVIRONMENT).pixkit or ""
+    if release(theirs) > release(version()):
+        return RunError(
+            "written by a newer pixkit",
+            where=where,
+            found=f"pixkit {theirs}; {first['msg']}",
+            expected=f"pixkit {version()} or older",
+            hint="use a newer pixkit",
+        )
     return RunError(first["msg"], where=where, hint=stated)
 
 
 def built_with(path: Path) -> dict[str, str]:
     """Versions of the distributions that a run was built with; none if env.json cannot be read."""
+    return {key.rpartition(":")[0]: made_with for key, made_with in _environment(path).plugins.items()}
+
+
+def _environment(path: Path) -> Environment:
     try:
-        found = typed(Environment, RunFile(path, MOST_JSON).json_if_any() or {}, str(path))
+        return typed(Environment, RunFile(path, MOST_JSON).json_if_any() or {}, str(path))
     except RunError:
-        return {}
-    return {key.rpartition(":")[0]: version for key, version in found.plugins.items()}
+        return Environment()

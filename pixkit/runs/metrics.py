@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
@@ -22,17 +22,26 @@ MOST_ROW = 1_000_000
 class MetricsLog:
     """Appends rows; opened at a step, it first drops what will be made again.
 
-    These are the rows of later steps, and the scores of steps after `evaluated`.
+    These are the rows of later steps, and the scores of steps after `evaluated`. `say` is told what else is
+    missing of the rows that should be there.
     """
 
-    def __init__(self, path: Path, step: int, evaluated: int) -> None:
+    def __init__(self, path: Path, step: int, evaluated: int, say: Callable[[str], None] | None = None) -> None:
         self.path = path
         with writing(path):
             last = {"eval": min(step, evaluated)}
-            kept = [row for row in read_rows(path) if row["step"] <= last.get(row.get("event", ""), step)]
+            there = path.exists()
+            found = list(_rows(path))
+            kept = [row for row in found if row is not None and row["step"] <= last.get(row.get("event", ""), step)]
             write_text(path, "".join(map(_line, kept)))
             descriptor = open_own(path, os.O_WRONLY | os.O_APPEND)
             self._file = open(descriptor, "a", encoding="utf-8")  # noqa: SIM115 - closed by __exit__
+        damaged = found.count(None)
+        lost = f"{damaged} damaged {'line is' if damaged == 1 else 'lines are'} left out" if damaged else None
+        if step > 0 and not there:
+            lost = f"the file is missing: it begins anew after step {step}"
+        if lost and say is not None:
+            say(f"{path.name}: {lost}")
 
     def __enter__(self) -> MetricsLog:
         return self
@@ -63,16 +72,23 @@ def read_rows(path: Path) -> Iterator[dict[str, Any]]:
     Raises:
         RunError: if the file cannot be read, or has a line longer than MOST_ROW.
     """
+    return (row for row in _rows(path) if row is not None)
+
+
+def _rows(path: Path) -> Iterator[dict[str, Any] | None]:
+    """The rows of a log, None for a line that is none; nothing for a last line that is torn."""
     from pixkit.runs.schema import Row
 
     hint = "move it away: the run does without its rows"
     for line in RunFile(path, MOST_LOG, hint=hint).lines_if_any(MOST_ROW):
+        if not line.endswith(b"\n"):
+            return
         try:
             row = parse_json(line)
             Row.model_validate(row)
         except ValueError:
-            continue
-        if line.endswith(b"\n"):
+            yield None
+        else:
             yield row
 
 

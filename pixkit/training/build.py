@@ -12,6 +12,7 @@ import torch
 
 from pixkit.components.plugins import plugins
 from pixkit.memory import memory_errors
+from pixkit.memory.guard import MORE_MEMORY
 from pixkit.randomness import isolated_rng
 from pixkit.recipe import LoadedRecipe
 from pixkit.runs.load import load, recipe_to_build
@@ -95,7 +96,7 @@ def build(
             check=interrupt.check,
         )
         try:
-            with claim as (run, stale), isolated_rng(where), repeatable(), memory_errors(), no_exit():
+            with claim as (run, stale), isolated_rng(where), repeatable(), memory_errors(MORE_MEMORY), no_exit():
                 if stale:
                     reporter.message(stale)
                 result = _build(loaded, run, where, reporter=reporter, interrupt=interrupt, resume=resume)

@@ -105,7 +105,7 @@ class Trainer:
         self._reporter.start(self.config.steps, self.state.step)
         self._hooks.call("start", run=self.run)
         with (
-            MetricsLog(self.run.metrics, self.state.step, self.state.evaluated) as log,
+            MetricsLog(self.run.metrics, self.state.step, self.state.evaluated, self._reporter.message) as log,
             rescuing(lambda: self._rescue(log), lambda: (self.state.step, self._saved.step), self.run, self._reporter),
         ):
             while self._interrupt.signal is None:

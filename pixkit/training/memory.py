@@ -13,7 +13,7 @@ from pixkit.errors import UsageError
 from pixkit.image import Batch
 from pixkit.layers.modes import evaluating, rehearsing
 from pixkit.memory import Recording, Room, available, forecast, in_words, resident
-from pixkit.memory.guard import SMALLER_BATCH
+from pixkit.memory.guard import MORE_MEMORY, SMALLER_BATCH
 from pixkit.models.base import Model
 from pixkit.recipe.schema import Optimizer
 from pixkit.training.optim import TrainedPhase, build_optimizer
@@ -46,15 +46,15 @@ class MemoryEstimate:
         """All of it."""
         return self.code + self.weights + self.training + self.activations
 
-    def check(self) -> None:
-        """Raise UsageError if what is still to be taken is more than there is."""
+    def check(self, *, resumed: bool = False) -> None:
+        """Raise UsageError if what is still to be taken is more than there is, for a new run or one to go on with."""
         if self.training + self.activations > self.room.free:
             raise UsageError(
                 "training would not fit the memory that is free",
                 found=f"{in_words(self.training + self.activations)}: gradients, optimiser and average "
                 f"{in_words(self.training)}, a batch {in_words(self.activations)}; weights {in_words(self.weights)}",
                 expected=f"at most {self.room}",
-                hint=f"{SMALLER_BATCH}, or a smaller model",
+                hint=MORE_MEMORY if resumed else f"{SMALLER_BATCH}, or a smaller model",
             )
 
 

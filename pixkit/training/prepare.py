@@ -93,7 +93,7 @@ def prepare_training(
     sequence = BatchSequence(dataset, recipe.train.batch_size, recipe.seed)
     stepper = Stepper(model, sequence, recipe.train, recipe.seed, device)
     memory = estimate(stepper, device, before)
-    memory.check()
+    memory.check(resumed=run is not None)
     check()
     if run is None or lock is None:
         choice = Choice.stated(recipe.train) or choose(stepper, check)
@@ -127,4 +127,5 @@ def _other_weights(base: Path, text: str) -> tuple[dict[str, Tensor], str]:
         )
     if not run.started:
         return read_weights(path, "ema"), str(path)
-    return run.read_checkpoint("best", lambda folder: (read_weights(folder, "ema"), str(folder)))
+    averaged = bool(run.settings()["train"].get("ema"))
+    return run.read_checkpoint("best", lambda folder: (read_weights(folder, "ema", averaged), str(folder)))

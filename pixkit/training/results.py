@@ -102,7 +102,7 @@ def final_results(
     kinds = [kind for kind in WEIGHTS if kind == "raw" or recipe.train.ema]
     table: list[Scores] = []
     for kind in reversed(kinds):
-        load_model(model, read_weights(folder, kind), str(folder))
+        load_model(model, read_weights(folder, kind, recipe.train.ema > 0), str(folder))
         if model.scorable:
             table += _scores(model, dataset, recipe, kind, watched)
     run.write_json(

@@ -54,3 +54,25 @@ def test_a_full_disk_is_reported(tmp_path):
         with pytest.raises(RunError, match=r"(?s)cannot be written.*No space left"):
             log.add({"step": 1})
         log._file = open(tmp_path / "other", "w", encoding="utf-8")  # noqa: SIM115
+
+
+@pytest.mark.parametrize(
+    ("text", "step", "said"),
+    [
+        ('{"step": 1}\n{"step": 2}\n', 2, None),
+        ('{"step": 1}\n{"step": 2', 1, None),  # as a killed build leaves it
+        ('{"step": 1}\n{"step": 2\n', 2, "1 damaged line is"),
+        ('\n{"step": 1}\n\x00\n{"step": "2"}\n', 1, "3 damaged lines are"),
+        (None, 0, None),
+        (None, 2, "is missing: it begins anew after step 2"),
+    ],
+)
+def test_rows_that_are_lost_are_said_to_be(tmp_path, text, step, said):
+    path = tmp_path / "metrics.jsonl"
+    if text is not None:
+        path.write_text(text)
+    found = []
+    with MetricsLog(path, step, 0, found.append):
+        assert len(found) == (said is not None) and all(said in text for text in found)
+    with MetricsLog(path, step, 0, pytest.fail):
+        pass

@@ -21,6 +21,7 @@ from pixkit.recipe import load_recipe
 from pixkit.runs import checkpoint
 from pixkit.runs.holder import this_process
 from pixkit.runs.load import load
+from pixkit.runs.manifest import encode_manifest
 from pixkit.runs.run import Run
 from pixkit.tasks.score import evaluate
 from pixkit.training.build import build, dry_run
@@ -396,6 +397,37 @@ def test_loading(whole, tmp_path):
         load(whole, checkpoint="step-1")
     with pytest.raises(RunError, match="not a pixkit run"):
         load(tmp_path)
+
+
+def test_a_checkpoint_that_lost_its_average_is_not_taken_for_one_without(recipe, whole, tmp_path):
+    """Signed anew without it, by a script that makes checkpoints smaller, say."""
+    run = Run(tmp_path / "run")
+    shutil.copytree(whole.path, run.path)
+    path = run.checkpoint("best") / "manifest.json"
+    body = json.loads(path.read_text())
+    del body["files"]["ema"]
+    path.write_bytes(encode_manifest(body))
+    for use in (lambda: load(run), lambda: build(recipe, tmp_path / "new", overrides=[f"train.init_from={run.path}"])):
+        with pytest.raises(CheckpointError, match="averaged weights, and there are none") as caught:
+            use()
+        assert "raw" in caught.value.hint
+    load(run, weights="raw")
+    assert load(whole.path, weights="raw").state_dict().keys() == load(run, weights="raw").state_dict().keys()
+
+
+@pytest.mark.parametrize(
+    ("version", "message"), [("99.1.dev0", "written by a newer pixkit"), ("0.0.9", "Extra inputs")]
+)
+def test_a_recipe_with_keys_that_only_a_newer_pixkit_knows(whole, tmp_path, version, message):
+    run = Run(tmp_path / "run")
+    shutil.copytree(whole.path, run.path)
+    lock, environment = run.path / "recipe.lock.yaml", run.path / "env.json"
+    lock.write_text(lock.read_text().replace("\n  batch_size:", "\n  warp: 9\n  batch_size:", 1))
+    environment.write_text(json.dumps({**json.loads(environment.read_text()), "pixkit": version}))
+    with pytest.raises(RunError, match=message) as caught:
+        load(run)
+    assert caught.value.where.endswith("train.warp")
+    assert caught.value.hint == "use a newer pixkit" or version < "0.1"
 
 
 def test_a_run_that_was_moved_loads(whole, tmp_path):

@@ -52,6 +52,17 @@ def test_interrupted_again_and_again(tmp_path):
     same(resumed(tmp_path / "cut", recipe), whole)
 
 
+def test_a_run_whose_log_was_damaged_says_so_when_it_goes_on(tmp_path):
+    recipe = toy_recipe()
+    whole = trained(tmp_path / "whole", recipe)
+    cut = interrupted(tmp_path / "cut", recipe, 7)
+    with open(cut.run.metrics, "a") as file:
+        file.write("no row\n")
+    trainer = resumed(tmp_path / "cut", recipe, reporter=(told := Told()))
+    assert [text for text in told.texts if "metrics.jsonl" in text] == ["metrics.jsonl: 1 damaged line is left out"]
+    same(trainer, whole)
+
+
 def test_rows_of_steps_after_the_checkpoint_are_dropped_and_made_again(tmp_path):
     recipe = toy_recipe()
     whole = trained(tmp_path / "whole", recipe)

@@ -1,5 +1,7 @@
 """Memory, found out before it is taken."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 from torch import nn
@@ -32,6 +34,14 @@ def stepper_of(recipe):
 
 
 PARAMETERS = 6 * 4 + 4
+
+
+def test_what_to_do_depends_on_whether_the_batch_size_may_change():
+    found = replace(estimate(stepper_of(toy_recipe()), CPU), room=Room("the machine", 0, 0))
+    for resumed, hint in ((False, "a smaller train.batch_size"), (True, "free some memory, then go on with --resume")):
+        with pytest.raises(UsageError, match="would not fit") as caught:
+            found.check(resumed=resumed)
+        assert caught.value.hint.startswith(hint)
 
 
 def test_weights_gradients_states_and_average_are_counted():

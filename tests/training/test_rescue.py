@@ -564,6 +564,23 @@ def test_a_build_whose_samples_all_fail_has_its_scores(tmp_path, recipe, monkeyp
     assert all("sample.batch_size" in text for text in told.problems) and "best" in told.problems[1]
 
 
+def test_what_to_do_about_memory_can_be_done_to_the_run_that_is_there(tmp_path, recipe, monkeypatch):
+    """Its batch size cannot be changed when it is resumed."""
+    real = AutoregressiveModel.score
+
+    def fail(self, batch):
+        if self.training:
+            return real(self, batch)
+        raise MemoryError
+
+    monkeypatch.setattr(AutoregressiveModel, "score", fail)
+    with pytest.raises(UsageError, match="memory is exhausted") as caught:
+        build(recipe, tmp_path / "run", device="cpu")
+    assert caught.value.hint.startswith("free some memory, then go on with --resume; or make a new run with")
+    monkeypatch.undo()
+    assert build(recipe, tmp_path / "run", device="cpu", resume=True).scores
+
+
 @pytest.mark.parametrize("error", [SystemExit(0), Halt()], ids=name_of)
 def test_a_component_does_not_end_a_build_as_if_it_had_succeeded(tmp_path, recipe, monkeypatch, error):
     real = AutoregressiveModel.score
