@@ -19,7 +19,7 @@ from pixkit.models.base import Model
 from pixkit.recipe import Change, LoadedRecipe
 from pixkit.recipe.schema import Recipe
 from pixkit.runs.load import construct, read_weights
-from pixkit.runs.places import MANIFEST
+from pixkit.runs.places import MANIFEST, named_steps
 from pixkit.runs.run import Run
 from pixkit.training.autotune import choose
 from pixkit.training.memory import MemoryEstimate, estimate
@@ -80,7 +80,7 @@ def prepare_training(
     recipe, reporter = loaded.recipe, reporter or Reporter()
     lock = None if run is None else run.settings()["lock"]
     changes = [] if run is None else check_changes(run.recipe().dump(), recipe, loaded.lock())
-    continued = run is not None and is_there(run.path / "last")
+    continued = run is not None and (is_there(run.path / "last") or bool(named_steps(run.checkpoints)))
     start = () if continued or recipe.train.init_from is None else _other_weights(loaded.base, recipe.train.init_from)
     dataset = prepare(recipe.data, loaded.base, reporter.loading)
     for note in dataset.notes:

@@ -1,5 +1,7 @@
 """What comes before the first step: one function, whether the build is new, resumed or dry."""
 
+import shutil
+
 import pytest
 import torch
 
@@ -80,6 +82,16 @@ def test_given_weights_are_what_all_of_them_start_from(recipe, tmp_path):
     for way in (build, dry_run):
         with pytest.raises(RunError, match="neither a run nor a checkpoint"):
             way(recipe, overrides=[f"train.init_from={tmp_path / 'nothing'}"], device="cpu")
+
+
+@pytest.mark.parametrize("missing", ["", "last"])
+def test_what_a_run_started_from_may_be_gone_once_it_has_a_checkpoint(recipe, tmp_path, missing):
+    source = build(recipe, tmp_path / "source", device="cpu").run.path
+    start = [f"train.init_from={source}"]
+    run = build(recipe, tmp_path / "run", overrides=start, device="cpu").run
+    shutil.rmtree(source)
+    (run.path / missing).unlink() if missing else None
+    assert build(recipe, run.path, overrides=start, device="cpu", resume=True).scores
 
 
 def test_what_is_prepared(recipe):
