@@ -11,7 +11,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-from pixkit.files import open_own, write_text, writing
+from pixkit.files import is_there, open_own, write_text, writing
 from pixkit.runs.runfile import RunFile, parse_json
 
 MOST_LOG = 2**32
@@ -30,7 +30,7 @@ class MetricsLog:
         self.path = path
         with writing(path):
             last = {"eval": min(step, evaluated)}
-            there = path.exists()
+            there = is_there(path)
             found = list(_rows(path))
             kept = [row for row in found if row is not None and row["step"] <= last.get(row.get("event", ""), step)]
             write_text(path, "".join(map(_line, kept)))
