@@ -11,7 +11,7 @@ from pixkit.runs.run import Run
 from pixkit.training import prepare as preparing
 from pixkit.training.build import build, dry_run
 from pixkit.training.prepare import prepare_training
-from pixkit.training.watch import Reporter
+from pixkit.training.watch import Reporter, Terminated
 
 CPU = torch.device("cpu")
 SMALL = """
@@ -24,8 +24,8 @@ sample: {count: 1}
 """
 
 
-class Stop(Exception):
-    """Raised to end a build."""
+class Stop(Terminated):
+    """Raised to end a build at once: other errors have it saved first."""
 
 
 class Rows(Reporter):
