@@ -4,9 +4,9 @@
 # Expected: filelock's SoftFileLease, which is there for file systems without locks, takes over the marker of a dead process
 # of this host at once, and one that was not renewed for lease_duration after that time, as its documentation says.
 # Seen with filelock 4.3.1 (and with 4.2.1 and every version between): it takes over by renameat2(RENAME_EXCHANGE). Whether that is
-# there is asked of the C library and the machine, not of the file system; NFS, CIFS, and most of FUSE (sshfs, bindfs, ntfs-3g) say
-# EINVAL, and then nothing happens: acquire() times out, or waits for ever, until somebody removes the file by hand.
-# SoftFileLock does the same. filelock 4.1.0, which renamed the marker aside, takes over on the same file system.
+# there is asked of the C library and the machine, not of the file system. Where a file system has no such exchange (seen on bindfs and
+# ntfs-3g) the call fails, and then nothing happens: acquire() times out, or waits as long as it may, until somebody removes
+# the file by hand. filelock 4.1.0, which renamed the marker aside, takes over on the same file system.
 #
 # Takes a folder on such a file system; without one, makes a bindfs mount (needs bindfs and the right to mount).
 set -euo pipefail
