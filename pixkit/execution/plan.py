@@ -93,6 +93,13 @@ class Plan:
                 steps[time].append(Instruction(schedule.opcode, schedule.operation, schedule.group, sites))
         return steps
 
+    def drawn(self, device: torch.device) -> list[tuple[Tensor, Tensor]]:
+        """`draws` on a device; as many copies as that takes, not one a step."""
+        sizes = [len(sites) for sites, _ in self.draws]
+        sites = torch.cat([sites for sites, _ in self.draws]).to(device).split(sizes)
+        due = torch.cat([due for _, due in self.draws], 1).to(device).split(sizes, 1)
+        return list(zip(sites, due, strict=True))
+
     @property
     def units(self) -> dict[str, int]:
         """Number of (group, site) units computed, by operation."""

@@ -23,10 +23,12 @@ class Executor(ABC):
     """Runs a plan for a batch of images.
 
     `pixels` holds the levels, int64 [B, S, C]: given ones are there from the start, drawn ones as they are drawn.
+    `draws` are the plan's, on their device.
     Constructed as ``Executor(plan, batch, context)``; what needs no pixel is computed then, once.
     """
 
     plan: Plan
+    draws: list[tuple[Tensor, Tensor]]
     pixels: Tensor
 
     @abstractmethod
@@ -39,11 +41,11 @@ class Executor(ABC):
 
     def walk(self, uniforms: Tensor, temperature: float, progress: Progress | None) -> None:
         """Compute, draw and write step by step; uniforms [B, draws, C, S]."""
-        for step, (sites, due) in enumerate(self.plan.draws):
+        for step, (sites, due) in enumerate(self.draws):
             self.advance(step)
             self.draw(sites, due, uniforms, temperature)
             if progress is not None:
-                progress(step + 1, len(self.plan.draws))
+                progress(step + 1, len(self.draws))
 
     def draw(self, sites: Tensor, due: Tensor, uniforms: Tensor, temperature: float) -> None:
         """Draw what is due, bool [C, S], at flat sites int64 [S], and write it."""
@@ -65,7 +67,7 @@ class ReferenceExecutor(Executor):
         spec = network.spec
         pixels = torch.zeros(batch, spec.sites + 1, spec.channels, dtype=torch.int64, device=self.device)
         self.pixels = pixels[:, :-1]
-        self.steps = plan.steps(self.device)
+        self.steps, self.draws = plan.steps(self.device), plan.drawn(self.device)
         self.memory: dict[str, Any] = {}
         self.passing: dict[tuple[str, int], Any] = {}
         self.static = run_static(plan.trace, context)

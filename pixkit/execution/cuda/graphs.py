@@ -31,17 +31,13 @@ class GraphExecutor(ReferenceExecutor):
             if isinstance(operation.module, MixingLayer) and not operation.module.replayable:
                 raise Unsupported(f"no CUDA graph can replay {operation.label}")
         super().__init__(plan, batch, context)
-        sites = [draw[0] for draw in plan.draws]
-        sizes = [len(part) for part in sites]
-        self._draw_sites = torch.cat(sites).to(self.device).split(sizes)
-        self._draw_due = torch.cat([due for _, due in plan.draws], 1).to(self.device).split(sizes, 1)
 
     def walk(self, uniforms: Tensor, temperature: float, progress: Progress | None) -> None:
         """See Executor."""
         graphs: dict[Any, tuple[list[Tensor], Replay]] = {}
         for step, instructions in enumerate(self.steps):
-            inputs = [*(i.sites for i in instructions), self._draw_sites[step], self._draw_due[step]]
-            shape = (*((i.operation.name, i.group, len(i.sites)) for i in instructions), len(self._draw_sites[step]))
+            inputs = [*(i.sites for i in instructions), *self.draws[step]]
+            shape = (*((i.operation.name, i.group, len(i.sites)) for i in instructions), len(self.draws[step][0]))
             if shape not in graphs:
                 held = [part.clone() for part in inputs]
                 body = self._body(instructions, held, uniforms, temperature)

@@ -33,7 +33,7 @@ class NativeExecutor(Executor):
     """
 
     def __init__(self, plan: Plan, batch: int, context: Tensor | None = None) -> None:
-        self.plan, self.batch = plan, batch
+        self.plan, self.draws, self.batch = plan, plan.draws, batch
         network = plan.trace.network
         reference = next(network.parameters())
         if reference.device.type != "cpu" or reference.dtype not in (torch.float32, torch.float64):

@@ -1,0 +1,202 @@
+"""Every recipe on a pretended device: nothing is on the wrong one, and sampling's walk copies and reads nothing."""
+
+import copy
+
+import pytest
+import torch
+from families import LONG, model_of, networks, sample, stated
+from pretend import DEVICE, OnDevice, Pretending
+from torch import nn
+
+from pixkit.execution.cuda.graphs import GraphExecutor
+from pixkit.execution.eager import EagerExecutor
+from pixkit.execution.lowering.lower import Unsupported
+from pixkit.execution.plan import make_plan
+from pixkit.execution.reference import ReferenceExecutor
+from pixkit.image import Batch, ImageSpec
+from pixkit.layers import Shift
+from pixkit.models import LatentModel
+from pixkit.noise import Noise
+from pixkit.readiness.trace import Trace
+from pixkit.tasks.complete import complete
+from pixkit.tasks.latents import reconstruct
+from pixkit.tasks.masks import keep_edge
+from pixkit.tasks.upscale import upscale
+from pixkit.testing import named, network
+
+
+def test_the_device_refuses_what_a_gpu_refuses():
+    with Pretending():
+        here, there = torch.ones(2, 3), torch.ones(2, 3).to(DEVICE)
+        for wrong in (
+            lambda: here + there,
+            lambda: there.add_(here),
+            lambda: here.add_(there.sum()),
+            lambda: torch.cat([there, here]),
+            lambda: torch.where(there > 0, there, here),
+            lambda: nn.Linear(3, 2)(there),
+            lambda: there.index_select(0, torch.tensor([1])),
+            lambda: here[torch.tensor([1]).to(DEVICE)],
+        ):
+            with pytest.raises(RuntimeError, match="same device"):
+                wrong()
+        for right in (there * 2, there + torch.tensor(2.0), there[torch.tensor([1])], there[[1]], there.new_tensor(1)):
+            assert isinstance(right, OnDevice)
+        assert torch.equal(there.masked_fill(torch.eye(2, 3).bool().to(DEVICE), 0).cpu(), 1 - torch.eye(2, 3))
+
+
+def test_reads_and_copies_are_counted():
+    with Pretending() as seen:
+        x = torch.arange(6.0, device=DEVICE).view(2, 3)
+        x[:, 0] += x[:, 2]
+        assert (seen.reads, seen.copies) == ({}, {})
+        assert float(x.sum()) == 22 and bool((x >= 0).all()) and x.tolist()[1] == [8, 4, 5]
+        assert (seen.reads, seen.copies) == ({"_local_scalar_dense": 2}, {"from": 1})
+        assert x[x > 3].shape == (3,) and len(x.nonzero()) == 6
+        assert seen.reads == {"_local_scalar_dense": 2, "nonzero of an index": 1, "nonzero": 1}
+        seen.clear()
+        x[torch.tensor([0])] = x[torch.tensor([1])]
+        assert (seen.reads, seen.copies) == ({}, {"to": 2})
+
+
+def test_gradients_are_those_of_the_cpu():
+    torch.manual_seed(0)
+    for cls in (nn.LSTM, nn.GRU):
+        layer, x = cls(3, 4, batch_first=True).double(), torch.randn(2, 5, 3, dtype=torch.float64)
+        layer(x)[0].square().sum().backward()
+        with Pretending():
+            twin = copy.deepcopy(layer)
+            twin.zero_grad()
+            twin.to(DEVICE)(x.to(DEVICE))[0].square().sum().backward()
+            for one, other in zip(layer.parameters(), twin.parameters(), strict=True):
+                assert torch.allclose(one.grad, other.grad.cpu(), rtol=0, atol=1e-12)
+
+
+class Replayed(GraphExecutor):
+    """Replays by running the body again, as a graph would with the same held inputs."""
+
+    def _capture(self, body):
+        return body
+
+
+EXECUTORS = (ReferenceExecutor, EagerExecutor, Replayed)
+HOT = 4.0
+"""A temperature at which few random networks are sure of all levels."""
+WAITING = {
+    "row_lstm": "asks which sites are missing",
+    "diagonal_bilstm": "asks which sites are missing",
+    "row_rnn": "asks which row is the last",
+    "multiscale": "asks which lattices the sites belong to",
+}
+"""Backbones with layers that ask tensors for their values at each step, which no graph can replay."""
+
+
+def walked(executor):
+    """What an executor draws, on the CPU, and what of its walk was read and copied."""
+    net = executor.plan.trace.network
+    with Pretending() as seen, torch.no_grad():
+        uniforms = net.uniforms(Noise(3, range(executor.batch))).flatten(3)
+        seen.clear()
+        executor.walk(uniforms, HOT, None)
+        counted = dict(seen.reads), dict(seen.copies)
+        return executor.pixels.cpu(), *counted
+
+
+@pytest.mark.parametrize("name", sample())
+def test_a_recipe_draws_the_images_of_the_cpu_and_its_walk_waits_for_nothing(name):
+    waiting = stated(name)["backbone"]["type"] in WAITING
+    for net in networks(name, side=4, most=1):
+        expected, *_ = walked(ReferenceExecutor(make_plan(Trace(net)), 3, net.example_context(3)))
+        assert len(expected.unique()) > 1
+        with Pretending():
+            twin = copy.deepcopy(net).to(DEVICE)
+            plan, context = make_plan(Trace(twin)), twin.example_context(3)
+        for make in EXECUTORS:
+            try:
+                with Pretending():
+                    executor = make(plan, 3, context)
+            except Unsupported:
+                assert make is Replayed and waiting
+                continue
+            found, reads, copies = walked(executor)
+            assert torch.equal(found, expected), make.__name__
+            assert waiting or (reads, copies) == ({}, {}), make.__name__
+
+
+def models():
+    """One recipe of each kind of model and head."""
+    names = [name for name in sample() if LONG or not name.startswith("cifar10")]
+    return sorted({(stated(name)["type"], stated(name)["head"]["type"]): name for name in names}.values())
+
+
+@pytest.mark.parametrize("name", models())
+def test_a_model_trains_scores_and_draws_with_nothing_on_the_wrong_device(name):
+    model = model_of(name, side=4)
+    labels = torch.arange(4) % 3 if model.labelled else None
+    x = torch.randint(model.spec.levels, (4, *model.spec.shape), generator=torch.Generator().manual_seed(0))
+    with Pretending():
+        model.to(DEVICE)
+        batch = Batch(x, labels, torch.arange(4)).to(DEVICE)
+        for phase in model.phases():
+            phase.loss(batch, 0)["loss"].backward()
+        found = [parameter.grad for parameter in model.parameters() if parameter.grad is not None]
+        assert found and all(isinstance(gradient, OnDevice) for gradient in found)
+        model.eval()
+        assert all(isinstance(value, OnDevice) for value in model.assess(batch).values())
+        assert isinstance(model.sample(2), OnDevice)
+        model.verify()
+        if isinstance(model, LatentModel):
+            model.encode(x)
+            assert reconstruct(model, x[:1]).images.device.type == "cpu"
+        else:
+            known = keep_edge(model.spec.shape, "top", 2)
+            label = {"label": 1} if model.labelled else {}
+            assert complete(model, x[:1], known, 2, **label).samples.device.type == "cpu"
+
+
+def test_an_enlargement_is_drawn_on_the_device():
+    model = model_of("digits-multiscale", side=8)
+    with Pretending():
+        model.to(DEVICE).eval()
+        small = torch.zeros(1, 1, 4, 4, dtype=torch.int64)
+        assert upscale(model, small).samples.device.type == "cpu"
+
+
+class Astray(Shift):
+    """Makes its table on the CPU wherever the images are drawn, as Shift once did."""
+
+    def init_state(self, batch, grids, device=None):
+        return super().init_state(batch, grids, torch.device("cpu"))
+
+    def at(self, group, groups, sites, inputs, state):
+        return inputs[0][:, state[sites], group::groups]
+
+
+@pytest.mark.parametrize("make", EXECUTORS)
+def test_a_table_on_the_wrong_device_is_noticed_in_every_executor(make):
+    net = network(named("backbone", "pixelcnn", width=12, layers=0), ImageSpec(1, 3, 4, 2))
+    net.backbone.body.append(Astray(1, 0))
+    with Pretending():
+        plan = make_plan(Trace(net.to(DEVICE)))
+        executor = make(plan, 2)
+    with pytest.raises(RuntimeError, match="indices should be either on cpu"):
+        walked(executor)
+
+
+@pytest.mark.parametrize("make", EXECUTORS)
+@pytest.mark.parametrize("planted", ["memory", "steps", "pixels"])
+def test_a_tensor_of_an_executor_on_the_wrong_device_is_noticed(make, planted):
+    net = network(named("backbone", "pixelcnn", width=12, layers=1), ImageSpec(1, 3, 4, 2))
+    with Pretending():
+        executor = make(make_plan(Trace(net.to(DEVICE))), 2)
+        if planted == "memory":
+            executor.memory = {name: None if one is None else one.cpu() for name, one in executor.memory.items()}
+        elif planted == "steps":
+            executor.draws = [(sites.cpu(), due.cpu()) for sites, due in executor.draws]
+        else:
+            executor.pixels = executor.pixels.cpu()
+    if planted == "steps":
+        assert walked(executor)[2] != {}
+    else:
+        with pytest.raises(RuntimeError, match=r"on cpu|same device"):
+            walked(executor)
