@@ -359,6 +359,19 @@ def test_weights_that_a_loss_wrote_to_are_not_saved_as_those_of_the_step_before(
     same(resumed(tmp_path / "run", toy_recipe()), whole)
 
 
+def test_a_weight_that_a_loss_put_another_in_place_of_is_not_saved(tmp_path):
+    class Replacing(Toy):
+        def loss(self, batch, step):
+            if step == 8:
+                self.scale = torch.nn.Parameter(self.scale.detach() + 1)
+                raise error
+            return super().loss(batch, step)
+
+    error = ValueError("a bug")
+    Replacing.__name__ = "Toy"
+    assert "steps 6 to 7 are lost" in lost(tmp_path / "run", toy_recipe(Replacing), Listener(), error)
+
+
 def test_buffers_that_cannot_be_brought_back_are_not_saved(tmp_path):
     class Growing(Toy):
         def loss(self, batch, step):
