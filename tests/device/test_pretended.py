@@ -14,7 +14,8 @@ from pixkit.execution.lowering.lower import Unsupported
 from pixkit.execution.plan import make_plan
 from pixkit.execution.reference import ReferenceExecutor
 from pixkit.image import Batch, ImageSpec
-from pixkit.layers import Shift
+from pixkit.layers import MaskedDownsample, MaskedUpsample, Shift
+from pixkit.layers.state import initial_state
 from pixkit.models import LatentModel
 from pixkit.noise import Noise
 from pixkit.readiness.trace import Trace
@@ -160,6 +161,24 @@ def test_an_enlargement_is_drawn_on_the_device():
         model.to(DEVICE).eval()
         small = torch.zeros(1, 1, 4, 4, dtype=torch.int64)
         assert upscale(model, small).samples.device.type == "cpu"
+
+
+@pytest.mark.parametrize(
+    ("cls", "grid", "after"), [(MaskedDownsample, (5, 6), (3, 3)), (MaskedUpsample, (3, 3), (5, 6))]
+)
+def test_masked_layers_between_scales_are_proved_and_run_on_the_device(cls, grid, after):
+    layer = cls(6, 9, 3, named("ordering", "hilbert").build(ImageSpec(3, 5, 6, 2), "sequential"))
+    with Pretending() as seen, torch.no_grad():
+        layer.to(DEVICE)
+        layer.ready(torch.zeros(3, *grid, dtype=torch.int64))
+        layer.reads(torch.ones(3, *after, dtype=torch.bool), [grid])
+        state = initial_state(layer, 2, [grid], DEVICE)
+        x, sites = torch.rand(2, 6, *grid, device=DEVICE), torch.arange(after[0] * after[1], device=DEVICE)
+        memory = torch.cat([x.flatten(2), x.new_zeros(2, 6, 1)], 2).transpose(1, 2)
+        seen.clear()
+        found = layer.at(1, 3, sites, [memory], state).transpose(1, 2).unflatten(2, after)
+        assert (seen.reads, seen.copies) == ({}, {})
+        assert torch.allclose(found.cpu(), layer(x)[:, 1::3].cpu(), rtol=0, atol=1e-6)
 
 
 class Astray(Shift):
