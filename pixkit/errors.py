@@ -15,7 +15,8 @@ _ROOM, _LONGEST, _WIDEST = 600, 80, 2000
 def message(error: BaseException) -> str:
     """What an error says, in one line; nothing if that cannot be had: a plugin's class may fail at it."""
     try:
-        return " ".join(str(error).split())
+        lines = [" ".join(line.split()) for line in str(error).splitlines() if line.strip()]
+        return ("; " if isinstance(error, PixkitError) else " ").join(lines)
     except Exception:
         return ""
 

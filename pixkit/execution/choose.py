@@ -36,7 +36,7 @@ CPU = ("native", "eager")
 GPU = ("graphs", "eager")
 """The quickest first, at every batch size measured, 1 to 256; the eager one runs every plan."""
 
-COST = "which takes 4 to 200 times as long"
+COST = "4 to 200 times slower"
 """The eager executor beside the native one: packaged recipes, 64 images drawn together to 1, on one thread."""
 
 
@@ -93,8 +93,8 @@ def choose(name: str, plan: Plan, batch: int, context: Tensor | None = None) -> 
         except Unsupported as error:
             reasons.append(f"not {candidate}: {message(error)}")
         except NoCompiler as error:
-            reasons.append(f"not {candidate}: {message(error)}, {COST}")
-            _warn(f"images are drawn without compiled code: {message(error)}, {COST}")
+            reasons.append(f"not {candidate}, hence {COST}: {message(error)}")
+            _warn(f"images are drawn without compiled code, {COST}: {message(error)}")
     return Chosen(names[-1], make(names[-1], plan, batch, context), tuple(reasons))
 
 
