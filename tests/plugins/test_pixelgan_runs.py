@@ -88,7 +88,7 @@ class TestPhases:
     def test_the_supervised_one_has_batches_of_labelled_images(self, stepper):
         chosen, seen = set(stepper.phases[-1].phase.choose(stepper.sequence.dataset.labels("train")).tolist()), set()
         for step in range(1, 6):
-            seen |= set(stepper.batches(step, "supervised")[0].indices.tolist())
+            seen |= set(next(stepper.batches(step, "supervised")).indices.tolist())
         assert len(chosen) == 20 and seen == chosen
 
     def test_each_has_an_optimiser_of_its_own_for_the_encoder(self, stepper):
