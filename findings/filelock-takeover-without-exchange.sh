@@ -41,10 +41,11 @@ words = "taken over from a process that is gone" if found else "not taken over w
 print(("as before: " if found == taken else "CHANGED:   ") + f"filelock {filelock.__version__}: {words}")
 sys.exit(found != taken)
 PYTHON
-for version in 4.3.1:waits 4.1.0:taken; do
-    python3 -m venv "$folder/venv-${version%:*}"
-    "$folder/venv-${version%:*}/bin/python" -m pip install --quiet --disable-pip-version-check "filelock==${version%:*}"
-    "$folder/venv-${version%:*}/bin/python" "$folder/lease.py" "$place" "${version#*:}"
+for case in filelock==4.3.1:waits filelock==4.1.0:taken; do
+    package=${case%:*}
+    python3 -m venv "$folder/venv-$package"
+    "$folder/venv-$package/bin/python" -m pip install --quiet --disable-pip-version-check "$package"
+    "$folder/venv-$package/bin/python" "$folder/lease.py" "$place" "${case#*:}"
 done
 # The output seen:
 # as before: filelock 4.3.1: not taken over within 5 s, a lease being 1 s

@@ -10,8 +10,8 @@ set -euo pipefail
 folder=$(mktemp -d)
 trap 'rm -rf "$folder"' EXIT
 python3 -m venv "$folder/venv"
-for version in 2.14.4 2.11.0; do
-    "$folder/venv/bin/python" -m pip install --quiet --disable-pip-version-check "pydantic==$version"
+for package in pydantic==2.14.4 pydantic==2.11.0; do
+    "$folder/venv/bin/python" -m pip install --quiet --disable-pip-version-check "$package"
     "$folder/venv/bin/python" - <<'PYTHON'
 import sys
 from typing import Literal

@@ -8,9 +8,9 @@ import importlib.util
 import os
 import sys
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
-from types import ModuleType
+from types import CodeType, ModuleType
 
 from pixkit.errors import PluginError, reason
 
@@ -23,10 +23,12 @@ class PluginFile:
 
     Attributes:
         path: absolute, links followed.
-        digest: SHA-256 of its bytes, which stands for its version.
+        content: its bytes.
+        digest: their SHA-256, which stands for the version.
     """
 
     path: Path
+    content: bytes = field(repr=False, compare=False)
     digest: str
 
     @property
@@ -43,7 +45,7 @@ class PluginFile:
         """Import the file, and check the module; if either raises, it is forgotten, and what was raised goes on."""
         place = hashlib.sha256(str(self.path).encode()).hexdigest()[:8]
         name = f"pixkit_plugin_file_{place}_{self.path.stem}"
-        loader = importlib.machinery.SourceFileLoader(name, str(self.path))
+        loader = _AsRead(name, self)
         spec = importlib.util.spec_from_loader(name, loader)
         assert spec is not None, "there is one for every loader that is given"
         module = importlib.util.module_from_spec(spec)
@@ -60,6 +62,22 @@ class PluginFile:
         return module
 
 
+class _AsRead(importlib.machinery.SourceFileLoader):
+    """Runs the bytes that the digest is of.
+
+    Python's own loader reads the file again, and takes one that was edited within a second to the same length for that
+    which it compiled before.
+    """
+
+    def __init__(self, name: str, file: PluginFile) -> None:
+        super().__init__(name, str(file.path))
+        self._content = file.content
+
+    def get_code(self, fullname: str) -> CodeType:
+        """Compiled anew; nothing is cached beside the file."""
+        return self.source_to_code(self._content, self.path)
+
+
 def read_plugin_file(path: str | Path) -> PluginFile:
     """The plugin file at `path`.
 
@@ -70,6 +88,7 @@ def read_plugin_file(path: str | Path) -> PluginFile:
     if place.suffix != SUFFIX:
         raise PluginError("a plugin file is a Python file", where=str(path), expected=f"a name that ends in {SUFFIX}")
     try:
-        return PluginFile(place, hashlib.sha256(place.read_bytes()).hexdigest())
+        content = place.read_bytes()
     except OSError as error:
         raise PluginError("the plugin file cannot be read", where=str(path), found=reason(error)) from error
+    return PluginFile(place, content, hashlib.sha256(content).hexdigest())
