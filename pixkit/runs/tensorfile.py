@@ -11,7 +11,7 @@ import torch
 from safetensors.torch import save as format_tensors
 from torch import Tensor
 
-PIECE = 1 << 21
+PIECE = 1 << 18
 """Elements of a tensor that are copied at a time."""
 
 
