@@ -1,0 +1,150 @@
+"""The harness in small: what it plants says something else, and it tells what tests notice from what they do not."""
+
+import ast
+import json
+import os
+import random
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import c_faults
+import pytest
+import python_faults
+import sampling
+from planted import Fault
+
+HERE = Path(__file__).parent
+ROOT = HERE.parents[1]
+TOY = '''\
+def clipped(x, low, high):
+    """x, or the bound that it is beyond."""
+    return max(low, min(x, high))
+
+
+def untested(x):
+    return x * 2
+'''
+TESTS = """\
+from pixkit.toy import clipped
+
+
+def test_clipped():
+    assert [clipped(x, 2, 4) for x in (1, 2, 3, 4, 5)] == [2, 2, 3, 4, 4]
+"""
+EQUAL = {"return max(low, min(high, x))", "return max(min(x, high), low)"}
+ENDLESS = """\
+import time
+
+
+def test_endless():
+    time.sleep(3600)
+"""
+RUN = """\
+import sys, trials
+trials.WARM = ()
+import run
+from pathlib import Path
+run.ROOT, work = map(Path, (sys.argv.pop(1), sys.argv[2]))
+run.main()
+run.main()
+print(trials.Bench(run.ROOT, work / "job").pytest(["tests/endless.py"], [], 0.5))
+"""
+
+
+@pytest.fixture(scope="module")
+def results(tmp_path_factory):
+    """What became of every fault that can be drawn from a toy, by its text, and what the harness said."""
+    top = tmp_path_factory.mktemp("mutation")
+    texts = {"pixkit/toy.py": TOY, "pixkit/__init__.py": "", "tests/test_toy.py": TESTS, "tests/endless.py": ENDLESS}
+    for name, text in {**texts, "pytest.ini": ""}.items():
+        path = top / "tree" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text)
+    command = [sys.executable, "-c", RUN, top / "tree", "--work", top / "work", "--count", "20", "--c-share", "0"]
+    variables = {**os.environ, "PYTHONPATH": str(HERE)}
+    done = subprocess.run(command, env=variables, capture_output=True, text=True, timeout=300, check=False)
+    assert done.returncode == 0, done.stderr
+    assert (top / "tree" / "pixkit" / "toy.py").read_text() == TOY
+    lines = [json.loads(line) for line in (top / "work" / "results.jsonl").read_text().splitlines()]
+    return {line["diff"].partition("\n+")[2].partition("\n")[0].strip(): line for line in lines}, done.stdout
+
+
+def test_faults_in_what_is_tested_are_noticed_and_in_what_is_not_survive(results):
+    lines, _ = results
+    wrong = lines["return max(low, max(x, high))"]
+    assert (wrong["verdict"], wrong["by"]) == ("caught", "tests/test_toy.py::test_clipped")
+    assert wrong["said"].startswith("assert [4, 4, 4, 4, 5]")
+    survivors = {text for text, line in lines.items() if line["verdict"] == "survived"}
+    assert survivors - {"pass"} == {text for text in lines if "x *" in text or "x /" in text or "x +" in text} | EQUAL
+
+
+def test_a_second_run_tries_nothing_again_and_says_the_same(results):
+    _, said = results
+    tried, total = map(int, re.findall(r"^(\d+) of (\d+) faults tried", said, re.MULTILINE)[0])
+    trials, first, second = said.removesuffix("None\n").split(f"{total} of {total} faults tried")
+    assert tried == total == len(re.findall(r"^(?:caught|survived) ", trials, re.MULTILINE)) > 6
+    assert first == second
+
+
+def test_a_test_that_never_ends_is_ended(results):
+    _, said = results
+    assert said.endswith("None\n")
+
+
+FILES = [ROOT / "pixkit" / "files.py", ROOT / "pixkit" / "layers" / "masked.py", ROOT / "pixkit" / "recipe" / "yaml.py"]
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: path.name)
+def test_what_is_drawn_can_be_parsed_and_is_something_else_and_most_can_be_drawn(path):
+    text = path.read_text(encoding="utf-8")
+    faults = [Fault(path.name, place, new, text) for place in python_faults.places(text) for new in place.replacements]
+    sample = random.Random(1).sample(faults, 40)
+    sound = [fault for fault in sample if sampling.differs(fault)]
+    assert len(sound) > 35
+    tree = ast.dump(ast.parse(text))
+    assert all(ast.dump(ast.parse(fault.mutated)) != tree and fault.diff for fault in sound)
+
+
+def test_each_kind_of_fault_in_python():
+    text = "def f(a, b):\n    g(a, b)\n    if a < 1 and not b:\n        return a[b:] + max(a, b)\n"
+    found = {}
+    for place in python_faults.places(text):
+        found.setdefault(place.kind, set()).add(Fault("f.py", place, place.replacements[0], text).mutated)
+    assert found["arguments"] == {text.replace("g(a, b)", "g(b, a)"), text.replace("max(a, b)", "max(b, a)")}
+    assert text.replace("g(a, b)", "pass") in found["statement"]
+    assert found["comparison"] == {text.replace("<", "<=")}
+    assert found["constant"] == {text.replace("1", "2")}
+    assert found["condition"] >= {text.replace("not b", "bool(b)")}
+    assert found["off by one"] == {text.replace("[b:", "[((b) + 1):")}
+    assert found["arithmetic"] == {text.replace("] +", "] -")}
+    assert found["choice"] == {text.replace("and", "or"), text.replace("max", "min")}
+
+
+def test_each_kind_of_fault_in_c():
+    text = "real f(real *x, i64 n) { real sum = 0; if (n > 1) sum += -x[n] * 2; return sum; }\n"
+    found = {}
+    for place in c_faults.places(text):
+        found.setdefault(place.kind, set()).add(Fault("f.c", place, place.replacements[0], text).mutated)
+    assert found["comparison"] == {text.replace("n > 1", "n >= 1")}
+    assert found["sign"] == {text.replace("+=", "-="), text.replace("-x", " x"), text.replace("] * 2", "] / 2")}
+    assert found["index"] == {text.replace("[n]", "[n + 1]")}
+    assert found["constant"] >= {text.replace("2", "3")}
+    assert found["statement"] == {text.replace("sum += -x[n] * 2;", ";")}
+
+
+@pytest.mark.needs_compiler
+def test_what_the_compiler_refuses_or_makes_the_same_code_of_is_known(tmp_path):
+    def meaning(body):
+        (tmp_path / "kernel.c").write_text(f"REAL f(REAL x) {{ {body} }}\n")
+        return c_faults.meaning(tmp_path)
+
+    assert meaning("return x + 1;") == meaning("return 1 + x;") != meaning("return x + 2;")
+    assert meaning("return y;") is None
+
+
+def test_the_same_seed_draws_the_same_faults_and_no_place_twice():
+    draws = [list(sampling.draw(ROOT, seed, 30, FILES)) for seed in (1, 1, 2)]
+    assert draws[0] == draws[1] != draws[2]
+    assert len({fault.place for fault in draws[0]}) == 30

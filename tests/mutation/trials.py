@@ -1,0 +1,193 @@
+"""Trying a fault: it is written into a copy of the tree, and its tests run there in a process forked from a warm one.
+
+The working tree is never touched. The copy has what commands in processes of their own import as well, so that they
+have the fault too.
+"""
+
+import compileall
+import contextlib
+import importlib
+import json
+import os
+import py_compile
+import shutil
+import signal
+import sys
+import time
+
+import c_faults
+from sampling import KERNELS, language
+
+WARM = (
+    *("torch", "torch.fx", "numpy", "pytest", "hypothesis", "pydantic", "yaml", "PIL.Image", "safetensors.torch"),
+    *("click", "rich.progress", "pluggy", "filelock", "_hypothesis_pytestplugin"),
+)
+PARTS = ("pixkit", "plugins", "recipes", "tests", ".ci", "findings")
+FIRST, BUDGET = 8.0, 60.0
+"""Seconds, as recorded, that the first tests of a fault take, and all of them."""
+SLOWER, SPARE = 6.0, 40.0
+"""A round is ended after so many times the seconds that were recorded, and so many more: a loop may have no end."""
+
+
+class Verdicts:
+    """What is said of a fault. All but the last three mean that it was noticed."""
+
+    caught, crashed, late = "caught", "crashed", "timed out"
+    survived, equivalent, broken = "survived", "equivalent", "broken"
+
+
+class Chosen:
+    """A pytest plugin: of what is collected, the tests of these names in this order; the first to fail is written."""
+
+    def __init__(self, names, out):
+        self._rank = {name: number for number, name in enumerate(names)}
+        self._out = out
+        self._state = {"passed": 0}
+
+    def pytest_collection_modifyitems(self, items):
+        files = {}
+        for item in items:
+            if item.nodeid in self._rank:
+                path = item.nodeid.partition("::")[0]
+                files[path] = min(files.get(path, len(self._rank)), self._rank[item.nodeid])
+        chosen = [item for item in items if item.nodeid in self._rank]
+        # By files, as fixtures of a module would be made anew at every return to it.
+        items[:] = sorted(chosen, key=lambda i: (files[i.nodeid.partition("::")[0]], self._rank[i.nodeid]))
+
+    def pytest_runtest_logreport(self, report):
+        self._state["passed"] += report.when == "call" and report.outcome != "failed"
+        if report.failed and "test" not in self._state:
+            crash = getattr(report.longrepr, "reprcrash", None)
+            self._state |= {"test": report.nodeid, "said": (crash.message if crash else str(report.longrepr))[:300]}
+            self._write()
+
+    def pytest_collectreport(self, report):
+        if report.failed and "test" not in self._state:
+            self._state |= {"test": report.nodeid, "said": str(report.longrepr).strip().splitlines()[-1][:300]}
+            self._write()
+
+    def pytest_sessionfinish(self):
+        self._write()
+
+    def _write(self):
+        self._out.write_text(json.dumps(self._state), encoding="utf-8")
+
+
+def copy(root, place):
+    """Copy the tree; its compiled modules are valid by their sources' hashes, not by times that may be the same."""
+    shutil.rmtree(place, ignore_errors=True)
+    place.mkdir(parents=True)
+    for part in PARTS:
+        if (root / part).exists():
+            shutil.copytree(root / part, place / part, ignore=shutil.ignore_patterns("__pycache__", ".*_cache"))
+    for path in root.iterdir():
+        if path.is_file() and path.suffix in (".md", ".toml", "") and not path.name.startswith("."):
+            shutil.copy(path, place)
+    mode = py_compile.PycInvalidationMode.CHECKED_HASH
+    for part in filter(lambda part: (place / part).is_dir(), ("pixkit", "plugins")):
+        compileall.compile_dir(place / part, quiet=1, invalidation_mode=mode)
+
+
+class Bench:
+    """A copy of the tree, and this process with what takes long to import."""
+
+    def __init__(self, root, place):
+        self.tree = place / "tree"
+        self.place = place
+        copy(root, self.tree)
+        # What a process keeps of modules, it keeps of those without a fault.
+        for name in WARM:
+            with contextlib.suppress(ImportError):
+                importlib.import_module(name)
+        assert "pixkit" not in sys.modules
+
+    def pytest(self, arguments, plugins, limit):
+        """Run pytest in the copy. Returns the exit code, -N if signal N ended it, None after `limit` seconds."""
+        pid = os.fork()
+        if pid == 0:
+            self._child(arguments, plugins)
+        begun = time.monotonic()
+        while time.monotonic() < begun + limit:
+            done, status = os.waitpid(pid, os.WNOHANG)
+            if done:
+                self._end(pid)
+                return os.waitstatus_to_exitcode(status)
+            time.sleep(0.02)
+        self._end(pid)
+        os.waitpid(pid, 0)
+        return None
+
+    def _end(self, pid):
+        """End what is left of a run, with what it started."""
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(pid, signal.SIGKILL)
+
+    def _child(self, arguments, plugins):
+        code = 70
+        try:
+            os.setpgid(0, 0)
+            scratch = self.place / "scratch"
+            shutil.rmtree(scratch, ignore_errors=True)
+            (scratch / "tmp").mkdir(parents=True)
+            kept = self.place.parent / "cache"  # kernels that have no fault
+            shutil.copytree(kept, scratch / "cache") if kept.is_dir() else None
+            paths = [str(self.tree), str(self.tree / "plugins")]
+            os.environ |= {"TMPDIR": str(scratch / "tmp"), "PIXKIT_CACHE": str(scratch / "cache")}
+            os.environ |= {"OMP_NUM_THREADS": "1", "PYTHONDONTWRITEBYTECODE": "1"}
+            os.environ["HYPOTHESIS_STORAGE_DIRECTORY"] = str(scratch / "hypothesis")
+            os.environ["PYTHONPATH"] = os.pathsep.join([*paths, os.environ.get("PYTHONPATH", "")]).rstrip(os.pathsep)
+            sys.path[:0] = paths
+            os.chdir(self.tree)
+            with open(self.place / "output.txt", "w") as output, open(os.devnull) as nothing:
+                os.dup2(nothing.fileno(), 0)
+                os.dup2(output.fileno(), 1)
+                os.dup2(output.fileno(), 2)
+            import pytest
+
+            usual = ["-p", "no:cacheprovider", "-p", "no:xdist", f"--basetemp={scratch / 'base'}"]
+            code = int(pytest.main([*usual, *arguments], plugins=plugins))
+        finally:
+            os._exit(code)
+
+    def try_tests(self, tests):
+        """Run tests until one fails. Returns a verdict, and what the failure said."""
+        out = self.place / "verdict.json"
+        out.unlink(missing_ok=True)
+        files = list(dict.fromkeys(test.path for test in tests))
+        limit = SPARE + SLOWER * sum(test.seconds for test in tests)
+        code = self.pytest(["-x", *files], [Chosen([test.name for test in tests], out)], limit)
+        said = json.loads(out.read_text(encoding="utf-8")) if out.exists() else {}
+        if code is None:
+            return Verdicts.late, said
+        if code < 0 or "test" in said or code in (1, 2, 3, 70):
+            return Verdicts.crashed if code < 0 or code == 70 else Verdicts.caught, said
+        if code != 0 or not said.get("passed"):
+            raise RuntimeError(f"pytest ended with {code}: {(self.place / 'output.txt').read_text()[-2000:]}")
+        return Verdicts.survived, said
+
+    def try_fault(self, fault, rounds):
+        """Plant a fault, run the tests of each round, and take it out again. Returns a verdict and what was said."""
+        path = self.tree / fault.path
+        path.write_text(fault.mutated, encoding="utf-8")
+        try:
+            if language(fault.path) is c_faults and (verdict := self._compare(fault)):
+                return verdict, {}
+            for tests in rounds:
+                verdict, said = self.try_tests(tests)
+                if verdict != Verdicts.survived:
+                    return verdict, said
+            return Verdicts.survived, {}
+        finally:
+            path.write_text(fault.text, encoding="utf-8")
+
+    def _compare(self, fault):
+        """Whether the compiler refuses a fault, or makes the same code of it."""
+        folder = self.tree / KERNELS
+        faulty = c_faults.meaning(folder)
+        (self.tree / fault.path).write_text(fault.text, encoding="utf-8")
+        if not hasattr(self, "_sound"):
+            self._sound = c_faults.meaning(folder)
+        (self.tree / fault.path).write_text(fault.mutated, encoding="utf-8")
+        if faulty is None:
+            return Verdicts.broken
+        return Verdicts.equivalent if faulty == self._sound else None
