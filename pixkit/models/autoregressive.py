@@ -15,7 +15,6 @@ from pixkit.models.labelled import LabelledModel
 from pixkit.models.phase import Losses, Phase
 from pixkit.models.request import SampleRequest
 from pixkit.network import Autoregressive
-from pixkit.readiness.check import verify
 from pixkit.samplers import Drawn
 
 
@@ -72,11 +71,3 @@ class AutoregressiveModel(LabelledModel):
     def draw(self, request: SampleRequest) -> Drawn:
         """See Model."""
         return self.draw_by(self.network, request)
-
-    def verify(self) -> None:
-        """Prove that no sub-pixel sees what is not drawn before it, and probe it numerically.
-
-        Raises:
-            CausalityError: naming the layer to blame.
-        """
-        verify(self.network)

@@ -19,6 +19,7 @@ from pixkit.models.phase import Phase
 from pixkit.models.request import SampleRequest, check_counts, check_room
 from pixkit.network import Autoregressive
 from pixkit.noise import Noise
+from pixkit.readiness.check import verify
 from pixkit.samplers import Drawn, Known, Sampler, sampler_for
 from pixkit.samplers.batch import check_guidance
 
@@ -109,7 +110,10 @@ class Model(nn.Module, ABC):
         """Data-dependent initialisation, called once with the first training batch; nothing by default."""
 
     def verify(self) -> None:
-        """Raise CausalityError if a sub-pixel sees what is not drawn before it; nothing to check by default."""
+        """Prove every `Autoregressive` in the model causal; if one leaks, raise CausalityError, naming the layer."""
+        for module in self.modules():
+            if isinstance(module, Autoregressive):
+                verify(module)
 
     @abstractmethod
     def score(self, batch: Batch) -> Tensor:
@@ -131,10 +135,7 @@ class Model(nn.Module, ABC):
         return {}
 
     def remarks(self, parts: Mapping[str, float], step: int | None = None) -> list[str]:
-        """What one should know of scores with these parts (means over images), after so many steps; nothing by default.
-
-        `step` is None once training is over.
-        """
+        """What one should know of scores with these parts, means over images, after `step` steps, if not at the end."""
         return []
 
     def importance(self, batch: Batch, count: int, progress: Progress | None = None) -> Tensor:

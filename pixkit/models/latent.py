@@ -18,7 +18,6 @@ from pixkit.models.base import Model
 from pixkit.models.request import SampleRequest
 from pixkit.network import Autoregressive
 from pixkit.noise import Noise
-from pixkit.readiness.check import verify
 from pixkit.samplers import Drawn, Sampler, sampler_for
 
 ACTIVE = 0.01
@@ -146,14 +145,6 @@ class LatentModel(Model):
     def initialise(self, batch: Batch) -> None:
         """Set the decoder's layers that the first batch sets (`pixkit.layers.DataInitialised`)."""
         initialise_from_data(self.network, lambda: self.network(batch.x, self.means(batch.x)[0]))
-
-    def verify(self) -> None:
-        """Prove that, given z, no sub-pixel sees what is not drawn before it.
-
-        Raises:
-            CausalityError: naming the layer to blame.
-        """
-        verify(self.network)
 
     @torch.no_grad()
     def _means(self, x: Tensor, batch_size: int) -> list[Tensor]:

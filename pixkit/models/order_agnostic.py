@@ -24,7 +24,6 @@ from pixkit.models.phase import Losses, Phase
 from pixkit.models.request import SampleRequest
 from pixkit.network import Autoregressive
 from pixkit.noise import Noise
-from pixkit.readiness.check import verify
 from pixkit.samplers import Drawn, Known
 
 S_CURVES: Any = tuple(
@@ -150,15 +149,6 @@ class OrderAgnosticModel(LabelledModel):
             said[drawn.summary] = None
             done += len(rows)
         return Drawn(images, "; ".join(filter(None, said)))
-
-    def verify(self) -> None:
-        """Prove the network of every ordering causal.
-
-        Raises:
-            CausalityError: naming the layer to blame.
-        """
-        for network in self._networks():
-            verify(network)
 
 
 def _ensemble(each: Tensor) -> Tensor:

@@ -236,9 +236,16 @@ class Counted(AutoregressiveModel):
         return super().draw(replace(request, noise=Noise(request.noise.seed, range(len(request)))))
 
 
+class Trusting(AutoregressiveModel):
+    """Proves nothing."""
+
+    def verify(self):
+        pass
+
+
 @pytest.mark.parametrize(("cls", "text"), [
     (Doubled, "sum to"), (Averaged, "depends on its batch"), (Wandering, "torch's generator"),
-    (Counted, "which others are drawn"),
+    (Counted, "which others are drawn"), (Trusting, "does not notice a leak in network.backbone"),
 ])  # fmt: skip
 def test_models(cls, text):
     noticed(check_model, text, component("model", cls, backbone=SMALL))
