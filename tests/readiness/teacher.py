@@ -1,5 +1,7 @@
 """Teacher-forced comparison of the tuned executors with the network itself."""
 
+import contextlib
+
 import torch
 from nets import ImageSpec
 from torch import nn
@@ -32,7 +34,24 @@ def backbone(work, maps, out=None, modules=()):
     return Tested
 
 
-def check(net, dtype, batch=3, executors=(NativeExecutor, EagerExecutor)):
+@contextlib.contextmanager
+def many_threads(count):
+    """An executor that is made here has as many threads, if it has as many images."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(count)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
+def threaded(plan, batch, context):
+    """Native, in two slices of the batch."""
+    with many_threads(2):
+        return NativeExecutor(plan, batch, context)
+
+
+def check(net, dtype, batch=3, executors=(NativeExecutor, threaded, EagerExecutor)):
     """Feed true pixels step by step; parameters of all sites must be the network's."""
     net = net.to(dtype)
     plan = make_plan(Trace(net))

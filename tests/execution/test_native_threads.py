@@ -1,0 +1,86 @@
+"""Threads take slices of a batch: with any number of them the native executor draws the reference executor's images."""
+
+import pytest
+import torch
+from nets import NETS, ImageSpec, net_of
+from teacher import many_threads
+
+from pixkit.backbones.conditioners import FeatureContext, LabelContext
+from pixkit.backbones.encodings import InputConfig
+from pixkit.execution.native.executor import NativeExecutor
+from pixkit.execution.native.layout import KINDS
+from pixkit.execution.plan import make_plan
+from pixkit.execution.reference import Executor, ReferenceExecutor
+from pixkit.noise import Noise
+from pixkit.readiness.trace import Trace
+from pixkit.testing import named, network
+
+pytestmark = pytest.mark.needs_compiler
+IMAGES = 9
+GREY, COLOUR, DEEP = ImageSpec(1, 3, 4, 3), ImageSpec(3, 3, 4, 3), ImageSpec(3, 3, 4, 64)
+
+
+def pixelcnn(spec, **parts):
+    return network(named("backbone", "pixelcnn", width=12, layers=1), spec, **parts)
+
+
+def mixture(name):
+    return pixelcnn(DEEP, head=named("head", name, components=4), gain=0.7)
+
+
+NETWORKS = {
+    "embedding": (lambda: pixelcnn(COLOUR, inputs=InputConfig(type="embedded", size=5)), {"EMBED", "LINEAR"}),
+    "attention": (lambda: net_of(NETS["Attending"], GREY, gain=0.5), {"ATTEND"}),
+    "gather": (lambda: net_of(NETS["Gated"], COLOUR, gain=0.5), {"GATHER"}),
+    "both grids": (lambda: net_of(NETS["ShiftedUnet"], GREY, gain=0.5), {"CONCATENATED_ELU", "COPY"}),
+    "labels": (lambda: pixelcnn(GREY, conditioner=LabelContext(3, 4)), {"ADD"}),
+    "features": (lambda: pixelcnn(COLOUR, conditioner=FeatureContext(2, (3, 4))), {"ADD"}),
+    "bernoulli": (lambda: pixelcnn(ImageSpec(3, 3, 4, 2), head=named("head", "bernoulli")), {"LINEAR"}),
+    "logistic mixture": (lambda: mixture("logistic_mixture"), {"LINEAR"}),
+    "normal mixture": (lambda: mixture("normal_mixture"), {"LINEAR"}),
+}
+
+
+def walked(executor, network):
+    with torch.no_grad():
+        executor.walk(network.uniforms(Noise(3, range(IMAGES))).flatten(3), 0.9, None)
+    return executor.pixels.clone()
+
+
+@pytest.mark.parametrize("name", NETWORKS)
+def test_one_thread_two_and_four_draw_the_reference_executors_images(name, monkeypatch):
+    make, instructions = NETWORKS[name]
+    network = make()
+    plan, context = make_plan(Trace(network)), network.example_context(IMAGES)
+    expected = walked(ReferenceExecutor(plan, IMAGES, context), network)
+    assert len(expected.flatten(1).unique(dim=0)) > 1, "images differ, so that it shows if they are mixed up"
+    monkeypatch.delattr(Executor, "walk")
+    for threads in (1, 2, 4):
+        with many_threads(threads):
+            executor = NativeExecutor(plan, IMAGES, context)
+        assert executor.threads == threads
+        assert instructions <= {KINDS[executor._op_array[op].kind] for op in executor._table["op"]}
+        assert torch.equal(walked(executor, network), expected), f"{threads} threads"
+
+
+@pytest.mark.parametrize(("threads", "batch"), [(4, 1), (4, 3), (3, 7)])
+def test_each_image_is_of_one_slice(threads, batch, monkeypatch):
+    plan = make_plan(Trace(pixelcnn(GREY)))
+    with many_threads(threads):
+        executor = NativeExecutor(plan, batch)
+    monkeypatch.setattr(executor, "library", Calls())
+    executor.advance(0)
+    slices = sorted(executor.library.slices)
+    assert len(slices) == min(threads, batch)
+    assert [number for first, last in slices for number in range(first, last)] == list(range(batch))
+    assert max(last - first for first, last in slices) - min(last - first for first, last in slices) <= 1
+
+
+class Calls:
+    """In place of the compiled kernel: which images it is called for."""
+
+    def __init__(self):
+        self.slices = []
+
+    def run(self, program, start, stop, first, last):
+        self.slices.append((first, last))
