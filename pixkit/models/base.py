@@ -19,6 +19,7 @@ from pixkit.models.phase import Phase
 from pixkit.models.request import SampleRequest, check_counts, check_room
 from pixkit.network import Autoregressive
 from pixkit.noise import Noise
+from pixkit.precision import float32_products
 from pixkit.readiness.check import verify
 from pixkit.samplers import Drawn, Known, Sampler, sampler_for
 from pixkit.samplers.batch import check_guidance
@@ -234,6 +235,7 @@ class Model(nn.Module, ABC):
     def draw(self, request: SampleRequest) -> Drawn:
         """Draw what is asked; an image depends on its noise and context, not on how many are drawn, by whom, or how."""
 
+    @float32_products()
     def sample(self, n: int, **options: Any) -> Tensor:
         """Draw images number first..first+n-1 of a seed, int64 [n, C, H, W]; the keywords of `request`.
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from pixkit.errors import CausalityError
 from pixkit.network import Autoregressive
+from pixkit.precision import float32_products
 from pixkit.readiness.law import Leak, find_leak, law_error
 from pixkit.readiness.probe import probe
 from pixkit.readiness.trace import Trace, Untraceable
@@ -31,6 +32,7 @@ class Finding:
     seen: CausalityError | None
 
 
+@float32_products()
 def find(network: Autoregressive) -> Finding:
     """Prove a network causal or find what breaks the law, and probe it numerically.
 

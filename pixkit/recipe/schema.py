@@ -87,9 +87,11 @@ class TrainConfig(ComponentConfig):
     optimizer: Optimizer = Field(default_factory=AdamW)
     optimizers: dict[str, Optimizer] = Field(default_factory=dict)
     """Another optimiser for a phase, by the phase's name."""
-    precision: Literal["auto", "fp32", "bf16"] = "auto"
-    """Arithmetic of the losses: float32, or bfloat16 by autocast with weights, optimiser and likelihoods in float32;
-    auto measures, and takes bf16 where it is 1.25 times faster. Scores and samples are in float32 always."""
+    precision: Literal["auto", "fp32", "tf32", "bf16"] = "auto"
+    """Arithmetic of the losses and gradients: float32; float32 with products in TF32, of CUDA devices that have it, and
+    plain float32 elsewhere; or bfloat16 by autocast, with weights, optimiser and likelihoods in float32. auto measures,
+    and takes tf32 where it is 1.1 times faster, bf16 where it is 1.25 times. Scores and samples are in float32 always.
+    """
     memory_format: Literal["auto", "contiguous", "channels_last"] = "auto"
     """Layout of the images that convolutions give; auto measures, and takes channels_last where it is 1.1 times
     faster. A run keeps to what was measured at its start; where every build has to give the same digits, name both."""

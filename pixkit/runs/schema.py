@@ -94,6 +94,7 @@ class MeasuredArithmetic(Record):
 
     precision: str
     memory_format: str
+    products: str = "mixed"
     reason: str
     seconds: dict[str, float]
 

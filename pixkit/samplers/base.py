@@ -12,6 +12,7 @@ from pixkit.components.config import ComponentConfig
 from pixkit.execution.reference import Progress
 from pixkit.network import Autoregressive
 from pixkit.noise import Noise
+from pixkit.precision import float32_products
 from pixkit.samplers import deprecated
 from pixkit.samplers.batch import BatchRequest, BatchSampler, Drawn, check_batch_size, check_temperature, summary_of
 from pixkit.samplers.known import CLAMPED, Known
@@ -39,6 +40,7 @@ class Sampler(deprecated.FormerSampler, ABC):
     def prepare(self, network: Autoregressive, known: Tensor | None) -> BatchSampler:
         """What is needed once for a network and a mask of given sub-pixels, bool [C, H, W] or None."""
 
+    @float32_products()
     @torch.no_grad()
     def draw(
         self,

@@ -7,12 +7,14 @@ from collections.abc import Sequence
 from pixkit.data import Progress
 from pixkit.errors import UsageError
 from pixkit.memory import memory_errors
+from pixkit.precision import float32_products
 from pixkit.tasks.networks import Examined, Shape, networks_of
 from pixkit.tasks.timing import SamplingTimes, time_sampling
 
 BATCHES = (1, 16, 64, 256)
 
 
+@float32_products()
 @memory_errors("smaller batches")
 def bench(
     source: Examined,

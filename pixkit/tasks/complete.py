@@ -26,6 +26,7 @@ from pixkit.memory import memory_errors
 from pixkit.memory.guard import SMALLER_DRAW
 from pixkit.network import Autoregressive
 from pixkit.orderings.base import Ordering
+from pixkit.precision import float32_products
 from pixkit.samplers import Known
 from pixkit.tasks.drawer import Drawer, DrawingOptions, Source, open_drawer
 from pixkit.tasks.inputs import one_label, read_mask
@@ -115,6 +116,7 @@ class Completion:
         return target
 
 
+@float32_products()
 @memory_errors(SMALLER_DRAW)
 def complete(
     model: Source,
@@ -154,6 +156,7 @@ def complete(
     return complete_with(drawer, whole, _mask(known, drawer.model.spec), n, label=one_label(drawer.model, label))
 
 
+@float32_products()
 @torch.no_grad()
 def complete_with(drawer: Drawer, image: Tensor, known: Tensor, n: int, *, label: Tensor | None) -> Completion:
     """The same of a model that is loaded and an image, int64 [1, C, H, W], that is read; `label` int64 [1] or None."""
@@ -187,6 +190,7 @@ def _mask(known: Tensor | str | Path | Mask, spec: ImageSpec) -> Tensor:
     return known.cpu() if isinstance(known, Tensor) else known(spec)
 
 
+@float32_products()
 @torch.no_grad()
 def conditional_nats(network: Autoregressive, image: Tensor, known: Tensor, context: Tensor | None = None) -> float:
     """-log p(missing | known) of an image's own content, int64 [1, C, H, W], under the network's ordering.

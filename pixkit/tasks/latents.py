@@ -16,6 +16,7 @@ from pixkit.memory import memory_errors
 from pixkit.memory.guard import SMALLER_DRAW
 from pixkit.models.latent import LatentModel
 from pixkit.noise import Noise
+from pixkit.precision import float32_products
 from pixkit.randomness import isolated_rng, seed_torch, unshared
 from pixkit.tasks.drawer import DrawingOptions, Source, open_drawer
 
@@ -43,6 +44,7 @@ class Reconstruction:
         return paired_rows(self.originals, self.images, columns)
 
 
+@float32_products()
 @memory_errors(SMALLER_DRAW)
 def reconstruct(
     model: Source, images: Tensor | str | Path | Sequence[str | Path], **options: Unpack[DrawingOptions]

@@ -14,6 +14,7 @@ from pixkit.errors import UsageError
 from pixkit.memory import memory_errors
 from pixkit.memory.guard import SMALLER_DRAW
 from pixkit.models.request import check_room
+from pixkit.precision import float32_products
 from pixkit.samplers import Drawn, Known
 from pixkit.samplers.batch import check_count, check_guidance
 from pixkit.tasks import latents
@@ -37,6 +38,7 @@ class Sampled(Drawn):
     columns: int | None = None
 
 
+@float32_products()
 @memory_errors(SMALLER_DRAW)
 def sample(
     model: Source,

@@ -21,6 +21,7 @@ from pixkit.memory import check_fits, forecast, memory_errors
 from pixkit.memory.forecast import MORE
 from pixkit.models.base import Model
 from pixkit.models.latent import LatentModel
+from pixkit.precision import float32_products
 from pixkit.randomness import derive, isolated_rng, seed_torch
 from pixkit.runs.load import load, load_data
 from pixkit.runs.metrics import plain
@@ -65,6 +66,7 @@ class Scores:
         return self.nats if metric is None else self.parts[metric]
 
 
+@float32_products()
 @memory_errors("a smaller batch_size")
 def evaluate(
     run_or_model: Run | str | Path | Model,
@@ -131,6 +133,7 @@ def _check_room(model: Model, dataset: Dataset, split: str, batch_size: int) -> 
     check_fits(taken, model.device, f"scoring {images} images at a time", where="batch_size", hint=hint)
 
 
+@float32_products()
 def active_units(model: Model, dataset: Dataset, split: str) -> list[tuple[int, int]]:
     """For each latent level, z_1 first, how many units are active and how many there are; empty without a latent code.
 
@@ -142,6 +145,7 @@ def active_units(model: Model, dataset: Dataset, split: str) -> list[tuple[int, 
     return cast(LatentModel, model).active_units(dataset.batch(split, some).x)
 
 
+@float32_products()
 def score(
     model: Model,
     dataset: Dataset,

@@ -20,6 +20,7 @@ from pixkit.execution.plan import Plan, make_plan
 from pixkit.execution.reference import Executor
 from pixkit.network import Autoregressive
 from pixkit.noise import Noise
+from pixkit.precision import float32_products
 from pixkit.readiness.law import require_law
 from pixkit.readiness.trace import Trace
 from pixkit.runs.record import machine
@@ -80,6 +81,7 @@ class SamplingTimes:
         return asdict(self)
 
 
+@float32_products()
 @torch.no_grad()
 def time_sampling(
     network: Autoregressive, batches: Sequence[int], *, rounds: int = 3, progress: Progress | None = None

@@ -16,6 +16,7 @@ from pixkit.layers import Lattice
 from pixkit.memory import memory_errors
 from pixkit.memory.guard import SMALLER_DRAW
 from pixkit.models.base import Model
+from pixkit.precision import float32_products
 from pixkit.samplers import Known
 from pixkit.tasks.complete import Completion, complete_with
 from pixkit.tasks.drawer import DrawingOptions, Source, open_drawer
@@ -51,6 +52,7 @@ class Upscaling:
         return torch.cat([first, self.samples, *([] if self.whole is None else [self.whole])])
 
 
+@float32_products()
 @memory_errors(SMALLER_DRAW)
 def upscale(
     model: Source,

@@ -7,10 +7,12 @@ from collections.abc import Sequence
 from pixkit.data import Progress as Loading
 from pixkit.memory import memory_errors
 from pixkit.memory.guard import SMALLER_MODEL
+from pixkit.precision import float32_products
 from pixkit.readiness.report import Pixel, Report, examine
 from pixkit.tasks.networks import Examined, Shape, networks_of
 
 
+@float32_products()
 @memory_errors(SMALLER_MODEL)
 def verify(
     source: Examined,

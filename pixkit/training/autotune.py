@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import math
 import statistics
 import time
 from collections.abc import Callable
@@ -10,6 +11,7 @@ from collections.abc import Callable
 import torch
 
 from pixkit.layers.modes import rehearsing
+from pixkit.precision import has_tf32
 from pixkit.recipe.schema import TrainConfig
 from pixkit.training.precision import MEMORY_FORMATS, PRECISIONS, Arithmetic, Choice
 from pixkit.training.step import Stepper, checked_losses
@@ -23,8 +25,10 @@ SHORTEST = 30.0
 """Seconds of training below which nothing is measured: there is too little to save."""
 HOPELESS = 2.0
 """What takes this many times the fastest's time in the first turn has no more turns."""
-HALF_PAYS, LAYOUT_PAYS = 1.25, 1.1
-"""How many times faster bf16 and channels_last have to be to be chosen."""
+PAYS = {"fp32": 1.0, "tf32": 1.1, "bf16": 1.25}
+"""How many times faster than any finer one a precision has to be to be chosen."""
+LAYOUT_PAYS = 1.1
+"""How many times faster channels_last has to be to be chosen."""
 
 Seconds = dict[Arithmetic, float]
 
@@ -40,7 +44,7 @@ def choose(stepper: Stepper, watch: Callable[[], None] = lambda: None) -> Choice
         stepper: whose model, batches and device it is about.
         watch: called between measurements; raises to stop.
     """
-    candidates = _candidates(stepper.config)
+    candidates = _candidates(stepper.config, stepper.device)
     plain = candidates[0]
     batches = stepper.config.steps * stepper.config.accumulate
     if (MOST_TURNS + 1) * len(candidates) > LARGEST_SHARE * batches:
@@ -58,13 +62,14 @@ def choose(stepper: Stepper, watch: Callable[[], None] = lambda: None) -> Choice
 
 def pick(seconds: Seconds, plain: Arithmetic) -> Arithmetic:
     """The arithmetic to take: another layout, then another precision, only where it is clearly faster."""
-    alike = [one for one in seconds if one.precision == plain.precision]
-    others = [one for one in seconds if one.precision != plain.precision]
-    if others:
-        other = _prefer(others, seconds)
-        if min(seconds[one] for one in alike) >= HALF_PAYS * seconds[other]:
-            return other
-    return _prefer(alike, seconds)
+    chosen, best = plain, math.inf
+    for precision in PRECISIONS:
+        if alike := [one for one in seconds if one.precision == precision]:
+            coarser = _prefer(alike, seconds)
+            if best >= PAYS[precision] * seconds[coarser]:
+                chosen = coarser
+            best = min(best, *(seconds[one] for one in alike))
+    return chosen
 
 
 def seconds_of(stepper: Stepper, arithmetic: Arithmetic) -> float:
@@ -72,18 +77,20 @@ def seconds_of(stepper: Stepper, arithmetic: Arithmetic) -> float:
     batch = next(stepper.batches(1))
     _wait(stepper.device)
     started = time.perf_counter()
-    for trained in stepper.phases:
-        with arithmetic.forward(stepper.device):
-            losses = checked_losses(trained.phase.loss(batch, 1), trained.name)
-        torch.autograd.grad(losses["loss"], list(trained.parameters.values()), allow_unused=True)
+    with arithmetic.step():
+        for trained in stepper.phases:
+            with arithmetic.forward(stepper.device):
+                losses = checked_losses(trained.phase.loss(batch, 1), trained.name)
+            torch.autograd.grad(losses["loss"], list(trained.parameters.values()), allow_unused=True)
     _wait(stepper.device)
     return time.perf_counter() - started
 
 
-def _candidates(config: TrainConfig) -> list[Arithmetic]:
-    """Those that the recipe leaves open, the plainest first."""
+def _candidates(config: TrainConfig, device: torch.device) -> list[Arithmetic]:
+    """Those that the recipe leaves open and the device has, the plainest first."""
     formats = MEMORY_FORMATS if config.memory_format == "auto" else (config.memory_format,)
-    precisions = PRECISIONS if config.precision == "auto" else (config.precision,)
+    had = tuple(one for one in PRECISIONS if one != "tf32" or has_tf32(device))
+    precisions = had if config.precision == "auto" else (config.precision,)
     return [Arithmetic(*pair) for pair in itertools.product(precisions, formats)]  # type: ignore[arg-type]
 
 

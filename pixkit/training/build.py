@@ -13,6 +13,7 @@ import torch
 from pixkit.components.plugins import plugins
 from pixkit.memory import memory_errors
 from pixkit.memory.guard import MORE_MEMORY
+from pixkit.precision import float32_products
 from pixkit.randomness import isolated_rng
 from pixkit.recipe import LoadedRecipe
 from pixkit.runs.load import load, recipe_to_build
@@ -96,7 +97,8 @@ def build(
             check=interrupt.check,
         )
         try:
-            with claim as (run, stale), isolated_rng(where), repeatable(), memory_errors(MORE_MEMORY), no_exit():
+            exact = float32_products()
+            with claim as (run, stale), isolated_rng(where), repeatable(), exact, memory_errors(MORE_MEMORY), no_exit():
                 if stale:
                     reporter.message(stale)
                 result = _build(loaded, run, where, reporter=reporter, interrupt=interrupt, resume=resume)

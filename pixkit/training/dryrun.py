@@ -11,6 +11,7 @@ from pathlib import Path
 from pixkit.data.dataset import Dataset
 from pixkit.image import ImageSpec
 from pixkit.memory import memory_errors
+from pixkit.precision import float32_products
 from pixkit.randomness import isolated_rng
 from pixkit.recipe import LoadedRecipe
 from pixkit.runs.load import recipe_to_build
@@ -69,7 +70,7 @@ def dry_run(
     """
     loaded, _ = recipe_to_build(recipe, overrides)
     given, where = loaded.recipe, pick_device(device)
-    with isolated_rng(where), repeatable(), memory_errors():
+    with isolated_rng(where), repeatable(), float32_products(), memory_errors():
         prepared = prepare_training(loaded, where, reporter=reporter)
         losses, seconds = _time(prepared.stepper)
     dataset = prepared.dataset

@@ -107,7 +107,7 @@ def _step(stepper: Stepper, trained: TrainedPhase, device: torch.device) -> int:
             losses["loss"].backward(inputs=parameters)
 
     try:
-        with rehearsing(stepper.model, stepper.device):
+        with rehearsing(stepper.model, stepper.device), stepper.arithmetic.step():
             return forecast(work, stepper.config.batch_size, device).taken
     finally:
         for parameter, gradient in zip(parameters, kept, strict=True):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 import torch
@@ -13,9 +13,11 @@ from torch import Tensor
 from torch.overrides import TorchFunctionMode
 
 from pixkit.errors import RunError
+from pixkit.precision import Products, float32_products, has_tf32
 from pixkit.recipe.schema import TrainConfig
 
-PRECISIONS = ("fp32", "bf16")
+PRECISIONS = ("fp32", "tf32", "bf16")
+"""From the finest to the coarsest."""
 MEMORY_FORMATS = ("contiguous", "channels_last")
 
 
@@ -41,28 +43,47 @@ class ChannelsLast(TorchFunctionMode):
 class Arithmetic:
     """How the losses of a training step are computed; scores, samples and initialisation are in float32 always.
 
-    Under bf16 convolutions and matrix products are in bfloat16 (8 bits of mantissa, float32's range, so that no
+    Under tf32 a CUDA device's convolutions and matrix products take 10 bits of mantissa of float32's 23, both in the
+    losses and in their gradients. Under bf16 they are in bfloat16 (7 bits of mantissa, float32's range, so that no
     loss needs scaling), by torch's autocast. Weights, gradients and optimiser stay in float32, and heads
     compute likelihoods in float32.
+
+    Attributes:
+        unstated: whether the run is from before float32 meant all its bits: it goes on with what torch does by itself,
+            convolutions in TF32 where a CUDA device has it.
     """
 
-    precision: Literal["fp32", "bf16"] = "fp32"
+    precision: Literal["fp32", "tf32", "bf16"] = "fp32"
     memory_format: Literal["contiguous", "channels_last"] = "contiguous"
+    unstated: bool = False
 
     @classmethod
     def of(cls, config: TrainConfig) -> Arithmetic:
         """What a recipe says; the plain one where it leaves that to measurement."""
         return cls(
-            "bf16" if config.precision == "bf16" else "fp32",
+            "fp32" if config.precision == "auto" else config.precision,
             "channels_last" if config.memory_format == "channels_last" else "contiguous",
         )
 
+    @property
+    def products(self) -> Products:
+        """What products of float32 tensors are computed in."""
+        if self.unstated:
+            return "mixed"
+        return "tf32" if self.precision == "tf32" else "ieee"
+
+    @contextmanager
+    def step(self) -> Iterator[None]:
+        """What losses and their gradients are computed under, all of a step."""
+        with float32_products(self.products):
+            yield
+
     @contextmanager
     def forward(self, device: torch.device) -> Iterator[None]:
-        """What a loss is computed under; its backward pass follows by itself and belongs outside."""
+        """What a loss is computed under, within `step`; its backward pass belongs outside."""
         half = torch.autocast(device.type, torch.bfloat16, enabled=self.precision == "bf16")
         layout = ChannelsLast() if self.memory_format == "channels_last" else nullcontext()
-        with half, layout:
+        with self.step(), half, layout:
             yield
 
     def __str__(self) -> str:
@@ -84,11 +105,23 @@ class Choice:
             return None
         return cls(Arithmetic.of(config), "as the recipe says")
 
+    def on(self, device: torch.device) -> Choice:
+        """The same, in fp32 where it is tf32 and the device has none; the reason says so."""
+        if self.arithmetic.precision != "tf32" or has_tf32(device):
+            return self
+        reason = f"{self.reason}, but for tf32, which this device does not have"
+        seconds = {name.replace("tf32", "fp32"): value for name, value in self.seconds.items()}
+        return Choice(replace(self.arithmetic, precision="fp32"), reason, seconds)
+
     def dump(self) -> dict[str, Any]:
         """As plain data, for the lock."""
         chosen = self.arithmetic
         seconds = {name: float(f"{value:.3g}") for name, value in self.seconds.items()}
-        named = {"precision": chosen.precision, "memory_format": chosen.memory_format}
+        named = {
+            "precision": chosen.precision,
+            "memory_format": chosen.memory_format,
+            "products": chosen.products,
+        }
         return {**named, "reason": self.reason, "seconds": seconds}
 
     def __str__(self) -> str:
@@ -105,12 +138,16 @@ def locked_choice(lock: dict[str, Any], where: str) -> Choice:
     """
     found = lock.get("arithmetic")
     if found is None:
-        return Choice(Arithmetic(), "the run is older than the choice")
+        return Choice(Arithmetic(unstated=True), "the run is older than the choice")
     try:
         precision, memory_format = found["precision"], found["memory_format"]
+        unstated = found.get("products", "mixed") == "mixed"
+        arithmetic = Arithmetic(precision, memory_format, unstated)
         if precision not in PRECISIONS or memory_format not in MEMORY_FORMATS:
             raise ValueError
+        if "products" in found and found["products"] != arithmetic.products:
+            raise ValueError
         seconds = {str(name): float(value) for name, value in found["seconds"].items()}
-        return Choice(Arithmetic(precision, memory_format), str(found["reason"]), seconds)
+        return Choice(arithmetic, str(found["reason"]), seconds)
     except (TypeError, ValueError, KeyError, AttributeError):
         raise RunError("not an arithmetic", where=f"{where}, lock.arithmetic", found=str(found)) from None

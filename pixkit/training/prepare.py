@@ -96,9 +96,13 @@ def prepare_training(
     memory.check(resumed=run is not None)
     check()
     if run is None or lock is None:
-        choice = Choice.stated(recipe.train) or choose(stepper, check)
+        choice = (Choice.stated(recipe.train) or choose(stepper, check)).on(device)
     else:
-        choice = locked_choice(lock, str(run.path))
+        locked = locked_choice(lock, str(run.path))
+        choice = locked.on(device)
+        if choice != locked:
+            changes = [*changes, Change("arithmetic.precision", "tf32", choice.arithmetic.precision)]
+            reporter.message(f"going on in {choice}")
     stepper.arithmetic = choice.arithmetic
     if not continued:
         stepper.initialise(*start)

@@ -107,7 +107,8 @@ class Stepper:
         self.model.train()
         row: dict[str, float] = {}
         for number, trained in enumerate(self.phases):
-            values = self._phase(trained, number, step)
+            with self.arithmetic.step():
+                values = self._phase(trained, number, step)
             prefix = f"{trained.name}/" if len(self.phases) > 1 else ""
             row.update({prefix + name: value for name, value in values.items()})
         if "nats" in row:

@@ -2,7 +2,7 @@
 
 import pytest
 import torch
-from test_precision import Spy, small, stepper_of
+from test_precision import Heard, Spy, small, stepper_of
 from toys import CPU, NormedToy, TwoPhases
 
 from pixkit.errors import RunError
@@ -12,9 +12,10 @@ from pixkit.training.autotune import choose, pick
 from pixkit.training.build import build, dry_run
 from pixkit.training.precision import Arithmetic, Choice, locked_choice
 from pixkit.training.prepare import prepare_training
-from pixkit.training.watch import Interrupt, Interrupted, Reporter
+from pixkit.training.watch import Interrupt, Interrupted
 
 PLAIN, PLAIN_LAST = Arithmetic("fp32", "contiguous"), Arithmetic("fp32", "channels_last")
+TF32, TF32_LAST = Arithmetic("tf32", "contiguous"), Arithmetic("tf32", "channels_last")
 HALF, HALF_LAST = Arithmetic("bf16", "contiguous"), Arithmetic("bf16", "channels_last")
 LONG = {"steps": 1_000_000}
 
@@ -34,6 +35,31 @@ LONG = {"steps": 1_000_000}
 )
 def test_only_what_is_clearly_faster_is_taken(times, expected):
     assert pick(dict(zip((PLAIN, PLAIN_LAST, HALF, HALF_LAST), times, strict=True)), PLAIN) == expected
+
+
+@pytest.mark.parametrize(
+    ("times", "expected"),
+    [
+        ((347, 340, 167, 165, 168, 181), TF32),
+        ((347, 340, 167, 150, 168, 181), TF32_LAST),
+        ((347, 340, 167, 165, 130, 140), HALF),
+        ((100, 100, 95, 95, 90, 90), PLAIN),
+        ((100, 100, 90, 95, 80, 90), TF32),
+        ((100, 80, 79, 95, 63, 90), HALF),
+    ],
+)
+def test_coarser_products_are_taken_only_where_they_are_clearly_faster_than_all_finer_ones(times, expected):
+    order = (PLAIN, PLAIN_LAST, TF32, TF32_LAST, HALF, HALF_LAST)
+    assert pick(dict(zip(order, times, strict=True)), PLAIN) == expected
+
+
+def test_tf32_is_measured_where_the_device_has_it(monkeypatch):
+    clock = Clock(monkeypatch)
+    clock.seconds |= {TF32: 0.35, TF32_LAST: 0.35}
+    assert not {TF32, TF32_LAST} & set(choose(stepper_of(**LONG)).seconds)
+    monkeypatch.setattr(choice, "has_tf32", lambda device: True)
+    found = choose(stepper_of(**LONG))
+    assert found.arithmetic == TF32 and set(found.seconds) == set(map(str, clock.seconds))
 
 
 def test_what_could_not_be_measured_is_not_taken():
@@ -149,19 +175,6 @@ def test_seconds_are_those_of_every_phase():
     assert seen == ["first", "second"]
 
 
-class Heard(Reporter):
-    """Keeps messages, and what went on after training."""
-
-    def __init__(self):
-        self.texts, self.work = [], []
-
-    def message(self, text):
-        self.texts.append(text)
-
-    def working(self, what, done, total):
-        self.work.append((what, done, total))
-
-
 def test_a_run_keeps_to_what_was_measured_at_its_start(tmp_path, monkeypatch):
     given = Choice(HALF_LAST, "measured", {str(PLAIN): 0.51234, str(HALF_LAST): 0.2})
     monkeypatch.setattr("pixkit.training.prepare.choose", lambda stepper, watch: given)
@@ -173,6 +186,7 @@ def test_a_run_keeps_to_what_was_measured_at_its_start(tmp_path, monkeypatch):
     assert lock == {
         "precision": "bf16",
         "memory_format": "channels_last",
+        "products": "ieee",
         "reason": "measured",
         "seconds": {"fp32, contiguous": 0.512, "bf16, channels_last": 0.2},
     }
@@ -187,11 +201,29 @@ def test_a_run_keeps_to_what_was_measured_at_its_start(tmp_path, monkeypatch):
 
 def test_a_run_that_is_older_than_the_choice_goes_on_plainly():
     found = locked_choice({}, "here")
-    assert (found.arithmetic, found.seconds) == (PLAIN, {})
+    assert (found.arithmetic, found.seconds) == (Arithmetic(unstated=True), {})
+
+
+def test_a_run_from_before_float32_meant_all_its_bits_goes_on_as_torch_does_by_itself():
+    said = {"precision": "fp32", "memory_format": "contiguous", "reason": "measured", "seconds": {}}
+    found = locked_choice({"arithmetic": said}, "here")
+    assert found.arithmetic.products == "mixed"
+    assert found.dump() == said | {"products": "mixed"}
+    assert locked_choice({"arithmetic": found.dump()}, "here") == found
+    for arithmetic in (PLAIN, TF32, HALF):
+        dumped = Choice(arithmetic, "").dump()
+        assert dumped["products"] == ("tf32" if arithmetic == TF32 else "ieee")
+        assert locked_choice({"arithmetic": dumped}, "here").arithmetic == arithmetic
 
 
 @pytest.mark.parametrize(
-    "text", ["bf16", {"precision": "fp16", "memory_format": "contiguous", "reason": "", "seconds": {}}, {"reason": ""}]
+    "text",
+    [
+        "bf16",
+        {"precision": "fp16", "memory_format": "contiguous", "reason": "", "seconds": {}},
+        {"precision": "tf32", "memory_format": "contiguous", "products": "ieee", "reason": "", "seconds": {}},
+        {"reason": ""},
+    ],
 )
 def test_a_lock_that_says_no_arithmetic_is_refused(text):
     with pytest.raises(RunError, match="not an arithmetic"):

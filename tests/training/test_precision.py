@@ -12,9 +12,11 @@ from toys import CPU, Toy, toy_model, toy_recipe
 from pixkit.data.dataset import BatchSequence
 from pixkit.errors import RecipeError
 from pixkit.image import ImageSpec
+from pixkit.precision import OPERATIONS, read
 from pixkit.recipe import load_recipe
 from pixkit.runs import checkpoint
 from pixkit.runs.load import construct
+from pixkit.training.autotune import seconds_of
 from pixkit.training.build import build
 from pixkit.training.memory import estimate
 from pixkit.training.precision import Arithmetic, ChannelsLast
@@ -51,6 +53,19 @@ class Spy(Toy):
         return F.cross_entropy(params.float(), batch.x[:, 0], reduction="none").flatten(1).sum(1)
 
 
+class Heard(Reporter):
+    """Keeps messages, and what went on after training."""
+
+    def __init__(self):
+        self.texts, self.work = [], []
+
+    def message(self, text):
+        self.texts.append(text)
+
+    def working(self, what, done, total):
+        self.work.append((what, done, total))
+
+
 def stepper_of(model=Spy, **train):
     recipe = toy_recipe(model, **train)
     built, dataset = toy_model(recipe)
@@ -79,6 +94,59 @@ def test_the_loss_is_computed_as_the_recipe_says_and_nothing_else_is(precision, 
     stepper.model.seen.clear()
     stepper.model.score(next(stepper.batches(1)))
     assert stepper.model.seen[0].dtype == torch.float32
+
+
+@pytest.mark.parametrize("precision", ["fp32", "tf32", "bf16"])
+def test_products_are_in_tf32_where_it_is_said_in_losses_and_gradients(precision):
+    """Whether a device has TF32 or not, this is what torch is told; a CPU pays no heed to it."""
+    seen = {"loss": set(), "gradient": set()}
+
+    class Asking(Spy):
+        def score(self, batch):
+            note("loss")
+            self.second.weight.register_hook(lambda gradient: note("gradient"))
+            return super().score(batch)
+
+    def note(place):
+        seen[place].update(read(("cuda", operation)) for operation in OPERATIONS)
+
+    told = {"tf32" if precision == "tf32" else "ieee"}
+    stepper = stepper_of(Asking, precision=precision)
+    before = [read(("cuda", operation)) for operation in OPERATIONS]
+    stepper.make(1)
+    assert seen["loss"] == seen["gradient"] == told
+    seen["loss"].clear()
+    seconds_of(stepper, Arithmetic(precision))
+    assert seen["loss"] == seen["gradient"] == told
+    assert [read(("cuda", operation)) for operation in OPERATIONS] == before
+
+
+def test_on_a_device_without_tf32_it_is_said_to_be_float32(tmp_path):
+    heard = Heard()
+    loaded = small("train.precision=tf32", "train.memory_format=contiguous", "train.steps=3")
+    run = build(loaded, tmp_path / "run", device="cpu", reporter=heard).run
+    said = "fp32, contiguous: as the recipe says, but for tf32, which this device does not have"
+    assert f"training in {said}" in heard.texts
+    lock = run.settings()["lock"]["arithmetic"]
+    assert (lock["precision"], lock["products"]) == ("fp32", "ieee")
+    plain = build(small("train.steps=3"), tmp_path / "plain", device="cpu").run
+    assert files_of(plain) == files_of(run)
+
+
+def test_a_run_in_tf32_goes_on_in_float32_where_there_is_none_and_says_so(tmp_path, monkeypatch):
+    monkeypatch.setattr("pixkit.training.precision.has_tf32", lambda device: True)
+    options = ("train.precision=tf32", "train.memory_format=contiguous", "train.schedule.type=constant")
+    run = build(small(*options, "train.steps=2"), tmp_path / "run", device="cpu").run
+    assert run.settings()["lock"]["arithmetic"]["precision"] == "tf32"
+    assert run.settings()["lock"]["arithmetic"]["products"] == "tf32"
+    monkeypatch.undo()
+    heard = Heard()
+    build(small(*options, "train.steps=3"), run.path, device="cpu", resume=True, reporter=heard)
+    said = "fp32, contiguous: as the recipe says, but for tf32, which this device does not have"
+    assert f"going on in {said}" in heard.texts
+    lock = run.settings()["lock"]
+    assert (lock["arithmetic"]["precision"], lock["arithmetic"]["products"]) == ("fp32", "ieee")
+    assert "step 2, arithmetic.precision: tf32 -> fp32" in lock["changes"]
 
 
 def test_layouts_agree():
