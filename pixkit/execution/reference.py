@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import torch
@@ -17,6 +17,8 @@ from pixkit.readiness.trace import Operation, Trace, as_image
 
 Progress = Callable[[int, int], None]
 """Called as progress(done, total), in the caller's own units; raises to stop."""
+CALLS = 20
+"""Calls that compiled code makes of a whole image, so that progress shows and an interrupt is heard."""
 
 
 class Executor(ABC):
@@ -163,6 +165,13 @@ class ReferenceExecutor(Executor):
             return memory[:, :-1].transpose(1, 2).unflatten(2, grid)
 
         return each_part(unflatten, self.memory[source])
+
+
+def chunks(total: int) -> Iterator[tuple[int, int, int]]:
+    """The steps of each of at most `CALLS` calls, as first, last + 1, and how many there are in all."""
+    size = -(-total // CALLS)
+    for start in range(0, total, size):
+        yield start, min(start + size, total), total
 
 
 def run_static(trace: Trace, context: Tensor | None) -> dict[str, Any]:

@@ -1,25 +1,57 @@
-/* Drawing a site's levels, as each head's `quantile` does. Part of kernel.c. */
+/* Drawing a site's levels, as each head's `quantile` does. Part of kernels on CPUs and GPUs. */
 
 enum { SOFTMAX, BERNOULLI, MIXTURE };
 
-/* The number of categories, `stride` apart, whose cumulative probability is at most u; never one of probability 0. */
-static i64 category(const real *logit, i32 count, i32 stride, real heat, real u) {
-    real most = logit[0], total = 0, below = 0;
+#ifndef MIXED
+#define MIXED(colours) (colours) /* how many colours a mixture may have; a GPU's array has to be told at once */
+#endif
+
+/* The logits of one colour are `stride` apart. */
+typedef struct { const real *logit; i32 stride; } Logits;
+
+FUNCTION Logits logits(const Program *p, i64 site, i64 image, i32 c) {
+    i32 apart = p->groups > 1;
+    Logits found;
+    found.logit = at(p->buffers + p->params, 0, site, image, apart ? c : 0) + (apart ? 0 : c);
+    found.stride = p->colours / p->groups;
+    return found;
+}
+
+FUNCTION const real *numbers_of(const Program *p, i64 site, i64 image) {
+    return p->uniforms + image * (p->colours + (p->head == MIXTURE)) * p->sites_total + site;
+}
+
+FUNCTION i64 *levels_of(const Program *p, i64 site, i64 image) {
+    return p->pixels + (site * p->batch + image) * p->colours;
+}
+
+FUNCTION real weight_of(real logit, real most, real heat) { return exp_((logit - most) / heat); }
+
+/* The number of the first `count` categories whose cumulative weight is at most the part u of all; never one of weight
+ * 0. WEIGHT is that of category k. */
+#define PICK(found, count, u, WEIGHT)                                                                                  \
+    do {                                                                                                               \
+        real total = 0, below = 0;                                                                                     \
+        for (i32 k = 0; k < (count); k++) total += WEIGHT;                                                             \
+        (u) *= total;                                                                                                  \
+        for (i32 k = 0; k < (count) - 1; k++) {                                                                        \
+            below += WEIGHT;                                                                                           \
+            (found) += (u) >= below && below < total;                                                                  \
+        }                                                                                                              \
+    } while (0)
+
+FUNCTION i64 category(const real *logit, i32 count, i32 stride, real heat, real u) {
+    real most = logit[0];
     i64 found = 0;
     for (i32 k = 1; k < count; k++) most = logit[k * stride] > most ? logit[k * stride] : most;
-    for (i32 k = 0; k < count; k++) total += exp_((logit[k * stride] - most) / heat);
-    u *= total;
-    for (i32 k = 0; k < count - 1; k++) {
-        below += exp_((logit[k * stride] - most) / heat);
-        found += u >= below && below < total;
-    }
+    PICK(found, count, u, weight_of(logit[k * stride], most, heat));
     return found;
 }
 
 /* Colours of a mixture, one indicator for all: each is a deviate, scaled and moved, rounded; later ones read it. */
-static void draw_mixture(const Program *p, const real *params, const uint8_t *due, const real *numbers, i64 *levels) {
+FUNCTION void draw_mixture(const Program *p, const real *params, const uint8_t *due, const real *numbers, i64 *levels) {
     i32 colours = p->colours, m = p->components, pairs = colours * (colours - 1) / 2;
-    real heat = (real)p->temperature, half = (real)(p->levels - 1) / 2, x[colours];
+    real heat = (real)p->temperature, half = (real)(p->levels - 1) / 2, x[MIXED(colours)];
     i64 k = category(params, m, 1, heat, numbers[0]);
     const real *mean = params + m + k * colours, *log_scale = mean + m * colours;
     const real *coupling = params + m + 2 * m * colours + k * pairs;
@@ -34,22 +66,18 @@ static void draw_mixture(const Program *p, const real *params, const uint8_t *du
     }
 }
 
-static void draw(const Program *p, i64 index, i64 first, i64 last) {
-    i64 site = p->draw_site[index];
-    const Buffer *params = p->buffers + p->params;
+/* What is drawn at one site of one image. */
+FUNCTION void draw(const Program *p, i64 index, i64 image) {
+    i64 site = p->draw_site[index], *levels = levels_of(p, site, image);
     const uint8_t *due = p->draw_due + index * p->colours;
-    i32 apart = p->groups > 1, share = p->colours / p->groups;
+    const real *numbers = numbers_of(p, site, image);
     real heat = (real)p->temperature;
-    for (i64 image = first; image < last; image++) {
-        i64 *levels = p->pixels + (site * p->batch + image) * p->colours;
-        const real *numbers = p->uniforms + image * (p->colours + (p->head == MIXTURE)) * p->sites_total + site;
-        if (p->head == MIXTURE) { draw_mixture(p, at(params, 0, site, image, 0), due, numbers, levels); continue; }
-        for (i32 c = 0; c < p->colours; c++) {
-            if (!due[c]) continue;
-            const real *logit = at(params, 0, site, image, apart ? c : 0) + (apart ? 0 : c);
-            real u = numbers[c * p->sites_total];
-            if (p->head == SOFTMAX) levels[c] = category(logit, p->levels, share, heat, u);
-            else levels[c] = u >= 1 / (1 + exp_(*logit / heat));
-        }
+    if (p->head == MIXTURE) { draw_mixture(p, at(p->buffers + p->params, 0, site, image, 0), due, numbers, levels); return; }
+    for (i32 c = 0; c < p->colours; c++) {
+        if (!due[c]) continue;
+        Logits of = logits(p, site, image, c);
+        real u = numbers[c * p->sites_total];
+        if (p->head == SOFTMAX) levels[c] = category(of.logit, p->levels, of.stride, heat, u);
+        else levels[c] = u >= 1 / (1 + exp_(*of.logit / heat));
     }
 }

@@ -2,10 +2,6 @@
 #include "program.h"
 #include "linear.h"
 
-static inline real *at(const Buffer *b, i64 position, i64 site, i64 first, i32 group) {
-    return b->data + (b->passing ? position : site) * b->site + first * b->row + group * b->group;
-}
-
 typedef struct { real *data; i64 row; } Rows;
 
 static inline Rows operand(const Buffer *b, i64 position, i64 site, i64 first, i32 group) {
@@ -166,6 +162,7 @@ void run(const Program *p, i64 from, i64 to, i64 first, i64 last) {
             for (i32 j = 0; j < instr->count; j++) unit(p, p->ops + instr->op, instr->group, j, sites[j], first, last - first);
         }
         if (p->draws)
-            for (i64 i = p->draws[step]; i < p->draws[step + 1]; i++) draw(p, i, first, last);
+            for (i64 i = p->draws[step]; i < p->draws[step + 1]; i++)
+                for (i64 image = first; image < last; image++) draw(p, i, image);
     }
 }

@@ -1,11 +1,21 @@
 /* A packed plan: the structures that `layout.py` writes and kernel.c reads; the two must change together.
+ * Kernels on CPUs and GPUs share it.
  *
  * A buffer holds one operation's units as [site][image][group][map]. An instruction computes one colour group of one
  * operation at some sites. REAL is float or double.
  */
+#ifdef __CUDACC_RTC__ /* has no headers, and the functions of math.h without them */
+typedef int int32_t;
+typedef unsigned int uint32_t;
+typedef long long int64_t;
+typedef unsigned char uint8_t;
+#define INFINITY __int_as_float(0x7f800000)
+#define NAN __int_as_float(0x7fffffff)
+#else
 #include <math.h>
 #include <stdint.h>
 #include <string.h>
+#endif
 
 typedef REAL real;
 typedef int64_t i64;
@@ -27,6 +37,7 @@ typedef struct {
     const real *weight, *bias;
     double alpha, beta; /* an elementwise instruction's numbers a and b */
     i32 first, to, count; /* COPY, CONSTANT: first map read, first map written, how many; ATTEND: -, -, maps of a head's value */
+    i32 fused; /* how many of the operations that follow are computed with this one, element by element; 0 on a CPU */
 } Op;
 
 typedef struct { i32 op, group, count; i64 first; } Instr;
@@ -56,3 +67,8 @@ typedef struct {
 
 #define NUMBER(NAME, ...) NAME,
 enum { LAYERS(NUMBER) UNARY(NUMBER) BINARY(NUMBER) TERNARY(NUMBER) };
+
+/* The maps of one group at a site of one image, or of those from it on. */
+FUNCTION real *at(const Buffer *b, i64 position, i64 site, i64 image, i32 group) {
+    return b->data + (b->passing ? position : site) * b->site + image * b->row + group * b->group;
+}
