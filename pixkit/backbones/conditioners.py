@@ -57,6 +57,10 @@ class LabelContext(Conditioner):
     def check(self, context: Tensor) -> None:
         """int64 [B] with values 0..classes."""
         right = context.dtype == torch.int64 and context.ndim == 1
+        # A training step's labels are the data's own: on a device, nobody waits for their values.
+        trusted = self.training and torch.is_grad_enabled() and context.device.type != "cpu"
+        if right and trusted:
+            return
         if not right or (len(context) and not 0 <= int(context.min()) <= int(context.max()) <= self.classes):
             values = f", {int(context.min())}..{int(context.max())}" if right and len(context) else ""
             raise UsageError(

@@ -33,12 +33,19 @@ class Ema:
         return min(self.decay, (1 + step) / (10 + step))
 
     @torch.no_grad()
-    def update(self, model: nn.Module, step: int) -> None:
-        """Take in the weights that the model has after the step."""
+    def update(self, model: nn.Module, step: int, flag: Tensor | None = None) -> None:
+        """Take in the weights that the model has after the step, unless the scalar `flag` is 1 and not 0."""
         self._statistics = None
         weight = 1 - self.decay_at(step)
-        for name, parameter in model.named_parameters():
-            self.average[name].lerp_(parameter, weight)
+        if flag is None:
+            for name, parameter in model.named_parameters():
+                self.average[name].lerp_(parameter, weight)
+            return
+        named = dict(model.named_parameters())
+        averages = list(self.average.values())
+        change = torch._foreach_sub([named[name] for name in self.average], averages)
+        torch._foreach_mul_(change, (1 - flag) * weight)
+        torch._foreach_add_(averages, change)
 
     def load(self, tensors: Mapping[str, Tensor]) -> None:
         """Take the averages from the state of a whole averaged model."""

@@ -3,24 +3,26 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Generator
-from contextlib import AbstractContextManager, closing, nullcontext
-from dataclasses import asdict, replace
+from contextlib import AbstractContextManager, nullcontext, suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from pixkit.errors import RunError
 from pixkit.recipe.schema import Recipe
 from pixkit.runs import checkpoint
 from pixkit.runs.metrics import MetricsLog, plain
 from pixkit.runs.places import step_name
-from pixkit.runs.recovery import lost_best
 from pixkit.runs.run import Run
+from pixkit.training.ahead import Ahead
 from pixkit.training.ema import Ema
-from pixkit.training.optim import load_optimizer_tensors, optimizer_tensors
+from pixkit.training.optim import load_optimizer_tensors
+from pixkit.training.pace import Pace, next_due
 from pixkit.training.rescue import attempt, rescuing
 from pixkit.training.results import draw_samples, validate
 from pixkit.training.resume import LoopState
-from pixkit.training.step import Stepper
+from pixkit.training.saving import Saver
+from pixkit.training.step import NonFiniteStep, Stepper
 from pixkit.training.watch import Interrupt, Interrupted, Reporter, TrainHooks
 
 
@@ -36,6 +38,7 @@ class Trainer:
         recipe: Recipe,
         stepper: Stepper,
         *,
+        ahead: Ahead | None = None,
         interrupt: Interrupt,
         reporter: Reporter,
         hooks: TrainHooks,
@@ -51,9 +54,11 @@ class Trainer:
         self._interrupt = interrupt
         self._reporter = reporter
         self._hooks = hooks
-        self._saved = LoopState()
+        self._saver = Saver(run, recipe, stepper, reporter)
         self._scores: dict[str, Any] = {}
-        self._stepping = False
+        self._pace = Pace(stepper, ahead)
+        self._owing = False
+        self._since = time.perf_counter()
         self._told: set[str] = set()
 
     def begin(self) -> None:
@@ -77,17 +82,8 @@ class Trainer:
             checkpoint.check_fit(self.model, averages, str(folder))
             self.ema.load(averages)
         self.state = state
-        self._saved = replace(self.state)
         self._scores = manifest.metrics
-        self._look_for_best()
-        self._point()
-
-    def _look_for_best(self) -> None:
-        """If the best checkpoint was lost, say so, and take the best of those to come."""
-        lost = None if self.state.best_step in (None, self.state.step) else lost_best(self.run, self.state.best_step)
-        if lost is not None:
-            self._reporter.message(f"the best checkpoint is lost, {lost}: the best of the later ones takes its place")
-            self.state.best_step = self.state.best_nats = None
+        self._saver.restored(self.state)
 
     def train(self) -> None:
         """Train until the recipe's steps, its patience, or a signal; the last step is always saved.
@@ -106,7 +102,9 @@ class Trainer:
         self._hooks.call("start", run=self.run)
         with (
             MetricsLog(self.run.metrics, self.state.step, self.state.evaluated, self._reporter.message) as log,
-            rescuing(lambda: self._rescue(log), lambda: (self.state.step, self._saved.step), self.run, self._reporter),
+            rescuing(
+                lambda: self._rescue(log), lambda: (self.state.step, self._saver.saved.step), self.run, self._reporter
+            ),
         ):
             while self._interrupt.signal is None:
                 try:
@@ -116,15 +114,26 @@ class Trainer:
                 if self.state.step >= self.config.steps or self._stale():
                     break
                 self._advance(log)
+            for values in self._pace.rest():
+                self._note(log, values)
             self._save(log)
         self._hooks.call("end", run=self.run, step=self.state.step)
 
     def _rescue(self, log: MetricsLog) -> bool:
         """Save the steps that were made; False if the weights are not those of any step."""
-        if self._stepping and not self.stepper.undo():
+        if not self._pace.undo():
+            return False
+        with suppress(NonFiniteStep):  # what is raised is the error that came first
+            for values in self._pace.rest():
+                with suppress(RunError):  # the log keeps what it could not write, and saving says so
+                    log.add(self._row(values))
+        if not self._pace.undo():
             return False
         self._save(log)
         return True
+
+    def _progress(self) -> tuple[int, int]:
+        return self.state.step, self._saver.saved.step
 
     def _stale(self) -> bool:
         stale = self.config.patience is not None and self.state.stale >= self.config.patience
@@ -133,25 +142,39 @@ class Trainer:
         return stale
 
     def _advance(self, log: MetricsLog) -> None:
-        started = time.perf_counter()
+        self._since = time.perf_counter()
         step = self.state.step + 1
-        self._stepping = True
-        values = self.stepper.make(step)
-        if self.ema is not None:
-            self.ema.update(self.model, step)
-        self.state.step = step
-        self._stepping = False
-        speed = self.stepper.images / (time.perf_counter() - started)
-        row = {"event": "train", "step": step, "epoch": self.stepper.epochs(step), **values, "images_per_second": speed}
+        self._note(log, self._pace.next(step, 0 if self._owing else next_due(self.config, step), self.ema))
+
+    def _row(self, values: dict[str, float]) -> dict[str, Any]:
+        """Count a step that was made; return its row."""
+        self.state.step += 1
+        step, now = self.state.step, time.perf_counter()
+        speed = self.stepper.images / (now - self._since)
+        self._since = now
+        return {
+            "event": "train",
+            "step": step,
+            "epoch": self.stepper.epochs(step),
+            **values,
+            "images_per_second": speed,
+        }
+
+    def _note(self, log: MetricsLog, values: dict[str, float]) -> None:
+        """Write down and tell what there is to say of the next step."""
+        row = self._row(values)
         self.run.check(every=1.0)
         log.add(row)
-        self._reporter.step(step, row)
+        self._reporter.step(self.state.step, row)
         self._tell(log, "step", row)
 
     def _tell(self, log: MetricsLog, hook: str, row: dict[str, Any]) -> None:
-        """Call the plugins' hooks; if one fails, save before going on."""
+        """Call the plugins' hooks; if one fails, save before going on, once the weights are those of the step told."""
         if not self._hooks.call(hook, run=self.run, step=self.state.step, metrics=row):
+            self._owing = True
+        if self._owing and not self._pace.pending:
             self._save(log)
+            self._owing = False
 
     def _observe(self, log: MetricsLog) -> None:
         """Do what is due at this step and is not done yet."""
@@ -213,38 +236,4 @@ class Trainer:
         return nullcontext() if self.ema is None else self.ema.in_place(self.model, self.stepper.calibration)
 
     def _save(self, log: MetricsLog) -> None:
-        """Write this step's checkpoint, then make `last` and `best` name it.
-
-        A checkpoint that a signal brought about is there before its step's scores and samples: once they are
-        made, only what it says about them is new.
-        """
-        if self.state.step == 0 or self.state == self._saved:
-            return
-        self.run.check()
-        log.sync()
-        folder = self.run.checkpoint_folder(self.state.step)
-        about: dict[str, Any] = {"state": asdict(self.state), "metrics": self._scores, "before": self.run.check}
-        if self.state.step == self._saved.step:
-            checkpoint.amend(folder, **about)
-        else:
-            with closing(self._contents()) as contents:
-                checkpoint.save(folder, contents, step=self.state.step, model=self.recipe.model.name, **about)
-        self._point()
-        self._saved = replace(self.state)
-        self._reporter.checkpoint(folder)
-
-    def _contents(self) -> Generator[tuple[str, checkpoint.Tensors], None, None]:
-        """What a checkpoint holds, one after the other: averaged weights are in the model while they are written."""
-        yield "model", checkpoint.weights(self.model)
-        yield "optimizer", optimizer_tensors(self.stepper.phases)
-        if self.ema is not None:
-            with self.averaged():
-                yield "ema", checkpoint.weights(self.model)
-
-    def _point(self) -> None:
-        """Bring `last`, `best` and the number of kept checkpoints in line with the state."""
-        self.run.point("last", self.state.step)
-        self.run.point("best", self.state.best_step)
-        steps = [step for step in self.run.steps() if step <= self.state.step]
-        for remark in self.run.forget(sorted(set(steps[: -self.config.keep]) - {self.state.best_step})):
-            self._reporter.message(remark)
+        self._saver.save(self.state, self._scores, self.ema, log)

@@ -30,9 +30,13 @@ class TrainedPhase:
 
     def set_rate(self, factor: float) -> float:
         """Make the learning rate `factor` times the recipe's; return it."""
+        rate = self.rate * factor
         for group in self.optimizer.param_groups:
-            group["lr"] = self.rate * factor
-        return self.rate * factor
+            if isinstance(group["lr"], Tensor):
+                group["lr"].fill_(rate)
+            else:
+                group["lr"] = rate
+        return rate
 
 
 def trained_phases(model: Model, config: TrainConfig) -> list[TrainedPhase]:
@@ -67,9 +71,9 @@ def _trained(phase: Phase, config: Optimizer, name_of: Mapping[int, str]) -> Tra
     return TrainedPhase(phase, parameters, build_optimizer(config, parameters.values()), config.lr)
 
 
-def build_optimizer(config: Optimizer, parameters: Iterable[nn.Parameter]) -> torch.optim.Optimizer:
-    """torch's optimiser for a recipe's `optimizer` section."""
-    keys = config.model_dump(exclude={"type"})
+def build_optimizer(config: Optimizer, parameters: Iterable[nn.Parameter], **options: bool) -> torch.optim.Optimizer:
+    """torch's optimiser for a recipe's `optimizer` section, with `options` that say how it computes."""
+    keys = config.model_dump(exclude={"type"}) | options
     match config:
         case AdamW():
             return torch.optim.AdamW(parameters, **keys)
@@ -102,8 +106,11 @@ def rate_factor(schedule: Schedule, step: int, steps: int) -> float:
 
 def gradient_norm(parameters: Iterable[nn.Parameter]) -> Tensor:
     """The Euclidean norm of all gradients together, a scalar."""
+    parameters = list(parameters)
     gradients = [parameter.grad for parameter in parameters if parameter.grad is not None]
-    return torch.nn.utils.get_total_norm(gradients) if gradients else torch.zeros(())
+    if not gradients:
+        return torch.zeros((), device=parameters[0].device if parameters else None)
+    return torch.nn.utils.get_total_norm(gradients)
 
 
 def clip(parameters: Iterable[nn.Parameter], norm: Tensor, largest: float) -> None:
@@ -112,6 +119,12 @@ def clip(parameters: Iterable[nn.Parameter], norm: Tensor, largest: float) -> No
         for parameter in parameters:
             if parameter.grad is not None:
                 parameter.grad.mul_(largest / norm)
+
+
+def clip_unread(parameters: Iterable[nn.Parameter], norm: Tensor, largest: float) -> None:
+    """The same, without a look at the norm: by 1 where it is small enough."""
+    gradients = [parameter.grad for parameter in parameters if parameter.grad is not None]
+    torch._foreach_mul_(gradients, (largest / norm).clamp_max(1.0))
 
 
 def optimizer_tensors(phases: Iterable[TrainedPhase]) -> dict[str, Tensor]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 import torch
@@ -50,7 +50,7 @@ class Stepper:
         self.phases = trained_phases(model, config)
         self.arithmetic = Arithmetic.of(config)
         self._seed = seed
-        self._rollback = Rollback(model)
+        self.rollback = Rollback(model)
         labels = sequence.dataset.labels("train")
         self._sequences = {
             trained.name: BatchSequence(
@@ -103,12 +103,18 @@ class Stepper:
         Raises:
             NonFiniteStep: before the update of the phase whose loss or gradient is not finite.
         """
-        self._rollback.keep()
+        self.rollback.keep()
         self.model.train()
-        row: dict[str, float] = {}
-        for number, trained in enumerate(self.phases):
+        values = []
+        for number in range(len(self.phases)):
             with self.arithmetic.step():
-                values = self._phase(trained, number, step)
+                values.append(self._phase(number, step))
+        return self.row(values)
+
+    def row(self, phases: Iterable[dict[str, float]]) -> dict[str, float]:
+        """What is logged of a step, from what is logged of each of its phases."""
+        row: dict[str, float] = {}
+        for trained, values in zip(self.phases, phases, strict=True):
             prefix = f"{trained.name}/" if len(self.phases) > 1 else ""
             row.update({prefix + name: value for name, value in values.items()})
         if "nats" in row:
@@ -123,19 +129,43 @@ class Stepper:
         """
         for trained in self.phases:
             trained.optimizer.zero_grad(set_to_none=True)
-        return self._rollback.restore()
+        return self.rollback.restore()
 
-    def _phase(self, trained: TrainedPhase, number: int, step: int) -> dict[str, float]:
+    def again(self, step: int, number: int) -> None:
+        """Compute the losses and gradients of a phase that was not finite again, as it was, to learn what it was.
+
+        Raises:
+            NonFiniteStep: which is expected; `undo` then leads to where the step began, if this is its first phase.
+        """
+        if number == 0:
+            self.rollback.keep()
+        else:
+            self.rollback.drop()
+        self.model.train()
+        with self.arithmetic.step():
+            self.gradients(number, step)
+
+    def seed(self, step: int, number: int, part: int) -> None:
+        """Seed torch's generators for the loss of a part of a phase."""
+        seed_torch(derive(self._seed, "loss", step, number, part), self.device)
+
+    def gradients(self, number: int, step: int) -> tuple[dict[str, float], Tensor]:
+        """Compute the losses and gradients of a phase and wait for them; return mean losses and the gradients' norm.
+
+        Raises:
+            NonFiniteStep: if they are not finite.
+        """
+        trained = self.phases[number]
         parameters = list(trained.parameters.values())
         trained.optimizer.zero_grad(set_to_none=True)
         means: dict[str, float] = {}
         for part, batch in enumerate(self.batches(step, trained.name)):
-            seed_torch(derive(self._seed, "loss", step, number, part), self.device)
+            self.seed(step, number, part)
             with self.arithmetic.forward(self.device):
                 losses = checked_losses(trained.phase.loss(batch, step), trained.name)
             values = {name: float(value.detach()) for name, value in losses.items()}
             if not torch.isfinite(losses["loss"]):
-                raise self._non_finite("the loss", trained, step, part=part, losses=_words(values))
+                raise self.non_finite("the loss", trained, step, part=part, losses=words(values))
             weight = len(batch.x) / self.images
             # Only this phase's parameters: what a loss reaches beyond them belongs to other phases.
             (losses["loss"] * weight).backward(inputs=parameters)
@@ -144,15 +174,21 @@ class Stepper:
         norm = gradient_norm(parameters)
         if not torch.isfinite(norm):
             names = non_finite({name: p.grad for name, p in trained.parameters.items() if p.grad is not None})
-            raise self._non_finite("the gradient", trained, step, parameters=names, losses=_words(means))
+            raise self.non_finite("the gradient", trained, step, parameters=names, losses=words(means))
+        return means, norm
+
+    def _phase(self, number: int, step: int) -> dict[str, float]:
+        trained = self.phases[number]
+        means, norm = self.gradients(number, step)
         if self.config.clip is not None:
-            clip(parameters, norm, self.config.clip)
+            clip(trained.parameters.values(), norm, self.config.clip)
         rate = trained.set_rate(rate_factor(self.config.schedule, step, self.config.steps))
-        self._rollback.drop()
+        self.rollback.drop()
         trained.optimizer.step()
         return {**means, "lr": rate, "grad_norm": float(norm)}
 
-    def _non_finite(self, what: str, trained: TrainedPhase, step: int, **details: Any) -> NonFiniteStep:
+    def non_finite(self, what: str, trained: TrainedPhase, step: int, **details: Any) -> NonFiniteStep:
+        """The error that says so; `details` are of the loss or of the gradient."""
         return NonFiniteStep(
             f"{what} of step {step} is not finite; nothing was updated with it",
             {
@@ -181,5 +217,6 @@ def checked_losses(losses: Losses, phase: str) -> Losses:
     return losses
 
 
-def _words(values: dict[str, float]) -> dict[str, str]:
+def words(values: dict[str, float]) -> dict[str, str]:
+    """Numbers as text, which says NaN too."""
     return {name: repr(value) for name, value in values.items()}

@@ -19,9 +19,9 @@ def trained(folder, recipe, **options):
     return trainer
 
 
-def interrupted(folder, recipe, step):
+def interrupted(folder, recipe, step, **options):
     interrupt = Interrupt()
-    trainer = trained(folder, recipe, interrupt=interrupt, reporter=StopAt(interrupt, step))
+    trainer = trained(folder, recipe, interrupt=interrupt, reporter=StopAt(interrupt, step), **options)
     assert trainer.state.step == step
     return trainer
 

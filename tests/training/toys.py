@@ -16,6 +16,7 @@ from pixkit.models.base import Model, Phase
 from pixkit.recipe.schema import Recipe
 from pixkit.runs.run import Run
 from pixkit.samplers import Drawn
+from pixkit.training.ahead import Ahead
 from pixkit.training.loop import Trainer
 from pixkit.training.step import Stepper
 from pixkit.training.watch import Interrupt, Reporter, TrainHooks
@@ -174,17 +175,19 @@ def begin(trainer, *weights):
     trainer.begin()
 
 
-def toy_trainer(folder, recipe, *, interrupt=None, reporter=None, manager=None, device=CPU):
-    """A trainer of a freshly built model in a run folder."""
+def toy_trainer(folder, recipe, *, interrupt=None, reporter=None, manager=None, device=CPU, lag=None):
+    """A trainer of a freshly built model in a run folder; with a `lag`, one that launches so many steps ahead."""
     model, dataset = toy_model(recipe)
     run = Run(folder)
     folder.mkdir(exist_ok=True)
     reporter = reporter or Reporter()
     sequence = BatchSequence(dataset, recipe.train.batch_size, recipe.seed)
+    stepper = Stepper(model.to(device), sequence, recipe.train, recipe.seed, device)
     return Trainer(
         run,
         recipe,
-        Stepper(model.to(device), sequence, recipe.train, recipe.seed, device),
+        stepper,
+        ahead=None if lag is None else Ahead(stepper, lag),
         interrupt=interrupt or Interrupt(),
         reporter=reporter,
         hooks=TrainHooks((manager or Plugins().manager), reporter.problem),

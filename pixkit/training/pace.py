@@ -1,0 +1,94 @@
+"""In which order steps are made and told of: each before the next is begun, or some of them ahead."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterator
+
+from pixkit.recipe.schema import TrainConfig
+from pixkit.training.ahead import Ahead
+from pixkit.training.ema import Ema
+from pixkit.training.step import Stepper
+from pixkit.training.watch import AT_ONCE
+
+
+class Pace:
+    """Makes the steps of a stepper, and the average of its weights after each.
+
+    Attributes:
+        stepping: whether a step is being made, so that weights may be those of none.
+    """
+
+    def __init__(self, stepper: Stepper, ahead: Ahead | None) -> None:
+        self.stepping = False
+        self._stepper = stepper
+        self._ahead = ahead
+        self._read: deque[dict[str, float]] = deque()
+
+    @property
+    def pending(self) -> int:
+        """Steps that were launched and not told of: the weights are those of the last one."""
+        return len(self._read) + (0 if self._ahead is None else len(self._ahead))
+
+    def next(self, step: int, until: int, ema: Ema | None) -> dict[str, float]:
+        """Make a step, or wait for it if it was launched; return what is logged of it.
+
+        None is launched that comes after step `until`, but for `step` itself.
+
+        Raises:
+            NonFiniteStep: as the steppers do.
+        """
+        if self._read:
+            return self._read.popleft()
+        if self._ahead is None:
+            self.stepping = True
+            values = self._stepper.make(step)
+            if ema is not None:
+                ema.update(self._stepper.model, step)
+            self.stepping = False
+            return values
+        self._launch(self._ahead, step, max(step, until), ema)
+        return self._wait(self._ahead)
+
+    def rest(self) -> Iterator[dict[str, float]]:
+        """What is logged of each of the steps that were launched and not told of."""
+        while self._read:
+            yield self._read.popleft()
+        while self._ahead:
+            yield self._wait(self._ahead)
+
+    def undo(self) -> bool:
+        """After an error, bring the model back to where its last whole step left it; False if that cannot be done."""
+        if self.stepping and not self._stepper.undo():
+            return False
+        self.stepping = False
+        return True
+
+    def _launch(self, ahead: Ahead, step: int, until: int, ema: Ema | None) -> None:
+        try:
+            for number in range(step + len(ahead), min(step + ahead.lag, until) + 1):
+                self.stepping = True
+                ahead.launch(number)
+                if ema is not None:
+                    ema.update(self._stepper.model, number, ahead.flag)
+                self.stepping = False
+        except AT_ONCE:
+            raise
+        except BaseException:
+            # One of the steps before may not have been finite: that came first, and is what there is to say then.
+            if self.undo():
+                while ahead:
+                    self._read.append(self._wait(ahead))
+            raise
+
+    def _wait(self, ahead: Ahead) -> dict[str, float]:
+        self.stepping = True  # one that is not finite is made again, to see why
+        values = ahead.read()
+        self.stepping = False
+        return values
+
+
+def next_due(config: TrainConfig, step: int) -> int:
+    """The first step from this one on after which there are scores, samples or a checkpoint to make."""
+    periods = [config.eval_every, config.checkpoint_every, config.sample_every or config.eval_every]
+    return min(config.steps, *(-(-step // period) * period for period in periods))

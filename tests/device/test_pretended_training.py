@@ -1,0 +1,95 @@
+"""Training steps on a pretended device: the host waits for none of them, and they are the CPU's."""
+
+import copy
+import itertools
+
+import pytest
+import torch
+from families import model_of
+from pretend import DEVICE, Pretending
+
+from pixkit.components.plugins import plugins
+from pixkit.data.dataset import BatchSequence, Dataset, Part
+from pixkit.recipe.schema import TrainConfig
+from pixkit.training.ahead import Ahead
+from pixkit.training.ema import Ema
+from pixkit.training.step import NonFiniteStep, Stepper
+
+CPU = torch.device("cpu")
+NAMES = [
+    "digits-pixelcnn",
+    "digits-gated",
+    "digits-pixelvae",
+    "digits-pixelgan",
+    "digits-pixelcnnpp",
+    "digits-row_lstm",
+]
+OPTIMIZERS = [{"type": "adamw"}, {"type": "sgd", "momentum": 0.9}, {"type": "rmsprop", "momentum": 0.9}]
+
+
+def dataset_of(model):
+    """Some images for it."""
+    generator = torch.Generator().manual_seed(0)
+    pixels = torch.randint(model.spec.levels, (12, *model.spec.shape), generator=generator).to(torch.uint8)
+    part = Part(pixels, torch.arange(12) % (model.classes or 3), torch.arange(12))
+    source = plugins().registry.get("data", "digits")
+    return Dataset(
+        "some", model.spec, model.classes, {"train": part}, description="", notes=(), hashes={}, source=source
+    )
+
+
+def stepper_of(model, device=CPU, **train):
+    config = TrainConfig.model_validate({"steps": 10, "batch_size": 4, "precision": "fp32", **train})
+    return Stepper(model, BatchSequence(dataset_of(model), config.batch_size, 0), config, 0, device)
+
+
+@pytest.mark.parametrize(
+    ("name", "optimizer"), [*((name, OPTIMIZERS[0]) for name in NAMES), *itertools.product(NAMES[:1], OPTIMIZERS[1:])]
+)
+def test_no_step_waits_and_all_are_those_of_the_cpu(name, optimizer):
+    model = model_of(name, side=4)
+    train = {"optimizer": optimizer, "clip": 1.0, "accumulate": 2, "memory_format": "contiguous"}
+    expected = Ahead(stepper_of(copy.deepcopy(model), **train), 0)
+    average = Ema(expected.stepper.model, 0.9)
+    rows = []
+    for step in (1, 2, 3):
+        rows.append(expected.make(step))
+        average.update(expected.stepper.model, step, expected.flag)
+    with Pretending() as seen:
+        model.to(DEVICE)
+        ahead, ema = Ahead(stepper_of(model, DEVICE, **train), 2), Ema(model, 0.9)
+        seen.clear()
+        for step in (1, 2, 3):
+            ahead.launch(step)
+            ema.update(model, step, ahead.flag)
+        assert (seen.reads, seen.copies.get("from")) == ({}, None)
+        assert [ahead.read() for _ in rows] == [pytest.approx(row, rel=1e-5) for row in rows]
+        assert seen.copies["from"] == len(rows)
+        for one, other in zip(model.parameters(), expected.stepper.model.parameters(), strict=True):
+            torch.testing.assert_close(one.cpu(), other, rtol=1e-5, atol=1e-6)
+        for name, value in average.average.items():
+            torch.testing.assert_close(ema.average[name].cpu(), value, rtol=1e-5, atol=1e-6)
+
+
+def test_a_step_that_is_not_finite_is_found_without_a_wait_and_updates_nothing():
+    model = model_of("digits-pixelcnn", side=4)
+    with Pretending() as seen:
+        ahead = Ahead(stepper_of(model.to(DEVICE), DEVICE), 2)
+        ahead.make(1)
+        weight = next(iter(model.parameters()))
+        before = weight.detach().cpu()
+        loss, numbers = ahead.stepper.phases[0].phase.loss, []
+
+        def breaking(batch, step):
+            numbers.append(step)
+            losses = loss(batch, step)
+            return {**losses, "loss": losses["loss"] * torch.nan} if step == 2 else losses
+
+        object.__setattr__(ahead.stepper.phases[0].phase, "loss", breaking)
+        seen.clear()
+        ahead.launch(2)
+        ahead.launch(3)
+        assert seen.reads == {}
+        with pytest.raises(NonFiniteStep, match="step 2"):
+            ahead.read()
+        assert torch.equal(weight.detach().cpu(), before) and numbers == [2, 3, 2]
