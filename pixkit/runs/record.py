@@ -45,7 +45,14 @@ def pick_device(name: str) -> torch.device:
     return device
 
 
-def settings_of(loaded: LoadedRecipe, dataset: Dataset, model: Model, arithmetic: dict[str, Any]) -> dict[str, Any]:
+def settings_of(
+    loaded: LoadedRecipe,
+    dataset: Dataset,
+    model: Model,
+    *,
+    arithmetic: dict[str, Any],
+    steps: dict[str, Any] | None = None,
+) -> dict[str, Any]:
     """What a lock says: the recipe with every default, and the section `lock` (see `pixkit.runs.run`)."""
     lock = {
         "recipe": str(loaded.path.absolute()),
@@ -55,6 +62,7 @@ def settings_of(loaded: LoadedRecipe, dataset: Dataset, model: Model, arithmetic
         "data": {"description": dataset.description, "hashes": dataset.hashes()},
         "parameters": sum(parameter.numel() for parameter in model.parameters()),
         "arithmetic": arithmetic,
+        **({} if steps is None else {"steps": steps}),
         "changes": [],
     }
     return {**loaded.lock(), "lock": lock}

@@ -99,6 +99,13 @@ class MeasuredArithmetic(Record):
     seconds: dict[str, float]
 
 
+class StepsWay(Record):
+    """How steps are made, see `pixkit.training.way.Way`."""
+
+    way: str
+    reason: str
+
+
 class Lock(Record):
     """The section `lock` of recipe.lock.yaml."""
 
@@ -109,6 +116,7 @@ class Lock(Record):
     data: Data
     parameters: Count
     arithmetic: MeasuredArithmetic | None = None
+    steps: StepsWay | None = None
     changes: list[str]
 
 

@@ -92,7 +92,8 @@ class Ahead:
         self.stepper.model.train()
         phases, values = [], []
         for number in range(len(self.stepper.phases)):
-            phase, found = self._phase(number, step)
+            with self.stepper.arithmetic.step():
+                phase, found = self._phase(number, step)
             phases.append(phase)
             values += found
         self._launched.append(_Launched(step, phases, Coming(torch.cat(values))))

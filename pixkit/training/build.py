@@ -120,8 +120,18 @@ def _build(
         warn_of_others(run.path, loaded.recipe, stacklevel=4)
     prepared = prepare_training(loaded, device, run=earlier, reporter=reporter, check=interrupt.check)
     hooks = TrainHooks(plugins().manager, reporter.problem)
-    trainer = Trainer(run, loaded.recipe, prepared.stepper, interrupt=interrupt, reporter=reporter, hooks=hooks)
-    settings = settings_of(loaded, prepared.dataset, prepared.model, prepared.choice.dump())
+    trainer = Trainer(
+        run,
+        loaded.recipe,
+        prepared.stepper,
+        ahead=prepared.ahead,
+        interrupt=interrupt,
+        reporter=reporter,
+        hooks=hooks,
+    )
+    settings = settings_of(
+        loaded, prepared.dataset, prepared.model, arithmetic=prepared.choice.dump(), steps=prepared.way.dump()
+    )
     if not resume:
         reporter.message(f"training in {prepared.choice}")
         trainer.begin()

@@ -16,6 +16,7 @@ from pixkit.randomness import isolated_rng
 from pixkit.recipe import LoadedRecipe
 from pixkit.runs.load import recipe_to_build
 from pixkit.runs.record import pick_device, repeatable
+from pixkit.training.ahead import Ahead
 from pixkit.training.memory import MemoryEstimate
 from pixkit.training.prepare import prepare_training
 from pixkit.training.step import Stepper
@@ -72,7 +73,7 @@ def dry_run(
     given, where = loaded.recipe, pick_device(device)
     with isolated_rng(where), repeatable(), float32_products(), memory_errors():
         prepared = prepare_training(loaded, where, reporter=reporter)
-        losses, seconds = _time(prepared.stepper)
+        losses, seconds = _time(prepared.ahead or prepared.stepper, given.train.steps)
     dataset = prepared.dataset
     return DryRun(
         name=given.name,
@@ -90,11 +91,11 @@ def dry_run(
     )
 
 
-def _time(stepper: Stepper) -> tuple[dict[str, float], float]:
+def _time(stepper: Stepper | Ahead, steps: int) -> tuple[dict[str, float], float]:
     """What the first step logs, and the median seconds of the later ones."""
     losses: dict[str, float] = {}
     seconds = []
-    for step in range(1, min(STEPS, stepper.config.steps) + 1):
+    for step in range(1, min(STEPS, steps) + 1):
         started = time.perf_counter()
         values = stepper.make(step)
         seconds.append(time.perf_counter() - started)

@@ -21,26 +21,30 @@ from pixkit.recipe.schema import Recipe
 from pixkit.runs.load import construct, read_weights
 from pixkit.runs.places import MANIFEST, named_steps
 from pixkit.runs.run import Run
+from pixkit.training.ahead import Ahead
 from pixkit.training.autotune import choose
 from pixkit.training.memory import MemoryEstimate, estimate
 from pixkit.training.precision import Choice, locked_choice
 from pixkit.training.resume import check_changes, check_data
 from pixkit.training.step import Stepper
 from pixkit.training.watch import Reporter
+from pixkit.training.way import Way, locked_way
 
 
 @dataclass(frozen=True)
 class Prepared:
     """What training starts from: images, and a model with its initial weights that was checked and can make steps.
 
-    `memory` is what training takes, `choice` its arithmetic and why; `changes` are the keys that differ from
-    those that the run to go on with was started with.
+    `memory` is what training takes, `choice` its arithmetic and why, `way` how its steps are made, and by what, if not
+    by the stepper; `changes` are the keys that differ from those that the run to go on with was started with.
     """
 
     dataset: Dataset
     stepper: Stepper
     memory: MemoryEstimate
     choice: Choice
+    way: Way
+    ahead: Ahead | None
     changes: list[Change]
 
     @property
@@ -97,16 +101,19 @@ def prepare_training(
     check()
     if run is None or lock is None:
         choice = (Choice.stated(recipe.train) or choose(stepper, check)).on(device)
+        way = Way.on(device)
     else:
         locked = locked_choice(lock, str(run.path))
         choice = locked.on(device)
         if choice != locked:
             changes = [*changes, Change("arithmetic.precision", "tf32", choice.arithmetic.precision)]
             reporter.message(f"going on in {choice}")
+        way = locked_way(lock, device, str(run.path))
     stepper.arithmetic = choice.arithmetic
+    ahead = None if way.kind == "plain" else Ahead(stepper, recipe.train.lag)
     if not continued:
         stepper.initialise(*start)
-    return Prepared(dataset, stepper, memory, choice, changes)
+    return Prepared(dataset, stepper, memory, choice, way, ahead, changes)
 
 
 def construct_to_train(recipe: Recipe, dataset: Dataset, device: torch.device) -> Model:

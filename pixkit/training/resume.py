@@ -20,6 +20,7 @@ SAFE = (
     "train.sample_every",
     "train.checkpoint_every",
     "train.keep",
+    "train.lag",
     "train.patience",
     "sample.",
 )

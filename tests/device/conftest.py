@@ -1,4 +1,5 @@
 import sys
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "execution"))
+for folder in ("execution", "training"):
+    sys.path.insert(0, str(Path(__file__).resolve().parents[1] / folder))
