@@ -1,0 +1,208 @@
+"""The figures that are promised, this build and an older one side by side, in turn, each in a process of its own."""
+
+import json
+import select
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+from made_data import made_data, shape_of
+from outcomes import FAILED, OK, UNCOMPARED, Row
+
+from pixkit.recipe import load_recipe
+
+HERE = Path(__file__).resolve().parent
+PLAIN = HERE.parent / "benchmarks" / "plain_pixelcnnpp.py"
+LONGEST = 60.0
+"""Seconds that one answer may take."""
+QUIET = (
+    *("train.eval_every=1000000", "train.checkpoint_every=1000000", "train.schedule.type=constant"),
+    *("train.schedule.warmup=0", "sample.count=1"),
+)
+PRECISIONS = {"new": ("fp32", "tf32", "bf16"), "old": ("fp32", "bf16")}
+FORTY = ("model.backbone.filters=40", "model.backbone.resnets=2", "model.head.components=5")
+CPU_SIZES = {
+    "mnist-gated": ("model.backbone.width=8", "model.backbone.layers=1"),
+    "cifar10-pixelcnnpp": ("model.backbone.filters=6", "model.backbone.resnets=1", "model.backbone.hierarchies=1"),
+    "mnist-row_lstm": ("model.backbone.units=4", "model.backbone.layers=1"),
+    "mnist-diagonal_bilstm": ("model.backbone.units=4", "model.backbone.layers=1"),
+    "mnist-pixelcnn": ("model.backbone.width=8", "model.backbone.layers=1"),
+}
+
+
+class Worker:
+    """`speed_worker.py` under some Python; begun anew where it died or took too long."""
+
+    def __init__(self, python):
+        self.python, self.process = python, None
+
+    def ask(self, request, end):
+        """What it answers, or {"error": why there is no answer}."""
+        limit = min(LONGEST, end - time.monotonic())
+        if limit <= 0:
+            return {"error": "not begun: time was up"}
+        if self.process is None:
+            command = [self.python, str(HERE / "speed_worker.py")]
+            self.process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+        try:
+            self.process.stdin.write(json.dumps(request) + "\n")
+            self.process.stdin.flush()
+            ready, _, _ = select.select([self.process.stdout], [], [], limit)
+            line = self.process.stdout.readline() if ready else None
+        except OSError:
+            line = ""
+        if line:
+            return json.loads(line)
+        self.close()
+        return {"error": f"no answer within {limit:.0f} s" if line is None else "the process died"}
+
+    def close(self):
+        """End it."""
+        if self.process is not None:
+            self.process.kill()
+            self.process.communicate()
+            self.process = None
+
+
+class Speed:
+    """Asks both builds, in turn, and judges.
+
+    Args:
+        folder: for the images.
+        device: cuda or cpu; on a CPU everything is small, and nothing is judged by its speed.
+        old: the older build's Python, None if there is none.
+        end: when time is up, by time.monotonic().
+    """
+
+    def __init__(self, folder, device, old, end):
+        self.folder, self.device, self.end = folder, device, end
+        self.small = device == "cpu"
+        self.workers = {"new": Worker(sys.executable)} | ({"old": Worker(old)} if old else {})
+
+    def rows(self):
+        """One a figure."""
+        try:
+            return [
+                self.training("mnist-gated", 64, 0.25),
+                self.training("mnist-gated", 512, 0.5),
+                *self.best_precision(),
+                self.training("mnist-row_lstm", 64, 0.25),
+                self.training("mnist-diagonal_bilstm", 64, 0.25),
+                *(self.sampling(batch, most) for batch, most in ((1, 0.05), (64, 0.05), (256, 0.06))),
+                self.against_ancestral(),
+            ]
+        finally:
+            for worker in self.workers.values():
+                worker.close()
+
+    def training(self, name, batch, most):
+        """A whole training step."""
+        batch = 4 if self.small else batch
+        options = self._options(name, batch)
+        found = {}
+        for build, worker in self.workers.items():
+            # What the older build calls fp32 is TF32 on a GPU, as torch does by itself.
+            precision = "tf32" if build == "new" and not self.small else "fp32"
+            found[build] = worker.ask(self._step(name, [*options, f"train.precision={precision}"]), self.end)
+        return self._judged(f"step of {name}, batch {batch}, ms", found, "ms", most)
+
+    def best_precision(self):
+        """PixelCNN++ as published, in whichever precision is fastest, against the older build's, and plain PyTorch."""
+        name, batch = "cifar10-pixelcnnpp", 2 if self.small else 32
+        times = {}
+        for build, worker in self.workers.items():
+            precisions = ("fp32",) if self.small else PRECISIONS[build]
+            for precision in precisions:
+                options = [*self._options(name, batch), f"train.precision={precision}"]
+                times[build, precision] = worker.ask(self._step(name, options), self.end)
+        best = {}
+        for build in self.workers:
+            measured = [key for key in times if key[0] == build and "ms" in times[key]]
+            fastest = min(measured, key=lambda key: times[key]["ms"]) if measured else (build, "fp32")
+            best[build] = {**times[fastest], "by": fastest[1]}
+        what = f"step of {name}, batch {batch}, best precision, ms"
+        yield self._judged(what, best, "ms", 0.5)
+        plain = self._plain(batch)
+        yield self._judged(f"{what}, against plain PyTorch", {"new": best["new"], "plain": plain}, "ms", 0.6, "plain")
+
+    def sampling(self, batch, most):
+        """All steps of an image batch."""
+        name, batch = "mnist-pixelcnn", min(batch, 2) if self.small else batch
+        found = {build: worker.ask(self._draw("walk", name, batch), self.end) for build, worker in self.workers.items()}
+        return self._judged(f"{name}, all steps, batch {batch}, s", found, "seconds", most)
+
+    def against_ancestral(self):
+        """PixelCNN++ of 40 maps, cached, against the older build's ancestral sampling."""
+        name, batch = "cifar10-pixelcnnpp", 2 if self.small else 16
+        size = (
+            () if self.small else ("model.backbone.filters=40", "model.backbone.resnets=2", "model.head.components=5")
+        )
+        found = {"new": self.workers["new"].ask(self._draw("walk", name, batch, size), self.end)}
+        if "old" in self.workers:
+            found["old"] = self.workers["old"].ask(self._draw("ancestral", name, batch, size), self.end)
+        return self._judged(f"{name} of 40 maps, batch {batch}, against ancestral, s", found, "seconds", 0.01)
+
+    def _plain(self, batch):
+        """The fastest of the plain code, each precision in a process of its own."""
+        small = {"side": 8, "filters": 6, "resnets": 1, "hierarchies": 1, "steps": 6, "warm": 3} if self.small else {}
+        sizes = [f"--{key}={value}" for key, value in {"batch": batch, **small}.items()]
+        found = {}
+        for precision in ("fp32",) if self.small else ("tf32", "bf16"):
+            command = [sys.executable, str(PLAIN), f"--device={self.device}", f"--precision={precision}", *sizes]
+            limit = max(min(LONGEST, self.end - time.monotonic()), 1)
+            try:
+                done = subprocess.run(command, capture_output=True, text=True, timeout=limit, check=True)
+                found[precision] = float(done.stdout)
+            except (subprocess.SubprocessError, ValueError) as error:
+                failed = f"{precision}: {type(error).__name__}"
+        if not found:
+            return {"error": failed}
+        best = min(found, key=found.get)
+        return {"ms": found[best], "by": best}
+
+    def _options(self, name, batch):
+        count = 4 * batch if self.small else max(2 * batch, 256)
+        data = made_data(self.folder, name, load_recipe(name).recipe.data.config.model_dump(), self._side, count)
+        return [data, f"train.batch_size={batch}", "train.memory_format=contiguous", *QUIET, *self._sizes(name)]
+
+    def _step(self, name, options):
+        long = (6, 3) if self.small else (40, 10)
+        return {
+            "do": "train",
+            "recipe": name,
+            "options": options,
+            "device": self.device,
+            "steps": long[0],
+            "warm": long[1],
+        }
+
+    def _draw(self, do, name, batch, size=()):
+        channels, side, levels = shape_of(name, self._side)
+        shape = [channels, side, side, 2 if name.startswith("mnist") else levels]
+        options = [*self._sizes(name), *size]
+        how = {"batch": batch, "rounds": 1 if self.small else 3, "device": self.device}
+        return {"do": do, "recipe": name, "options": options, "shape": shape, **how}
+
+    @property
+    def _side(self):
+        return 8 if self.small else None
+
+    def _sizes(self, name):
+        return CPU_SIZES[name] if self.small else ()
+
+    def _judged(self, what, found, key, most, other="old"):
+        """This build's figure against the older one's, or another: at most `most` of it."""
+        new, old = found["new"], found.get(other, {"error": "no older build was given"})
+        figures = {build: answer[key] for build, answer in found.items() if key in answer}
+        words = {build: answer.get("error") or answer.get("by") for build, answer in found.items()}
+        said = [f"{build}: {text}" for build, text in words.items() if text]
+        if key not in new:
+            return Row("speed", what, FAILED, "; ".join(said), figures)
+        if key in old:
+            figures |= {"ratio": new[key] / old[key], "at most": most}
+        if self.small:
+            return Row("speed", what, OK, "; ".join(["too small to be judged", *said]), figures)
+        if key not in old:
+            return Row("speed", what, UNCOMPARED, "; ".join([*said, old["error"]]), figures)
+        return Row("speed", what, OK if figures["ratio"] <= most else FAILED, "; ".join(said), figures)

@@ -1,0 +1,150 @@
+"""Measures one build of pixkit: a request a line on stdin, as JSON, and an answer a line on stdout.
+
+    PYTHON tests/device/speed_worker.py
+
+It runs with the pixkit of its interpreter, this one or 0.1's last one (0a8771e), and imports nothing else of the tests.
+
+    {"do": "train", "recipe": NAME, "options": [...], "device": ..., "steps": N, "warm": M}  milliseconds a whole step
+    {"do": "walk", ..., "shape": [C, H, W, K], "batch": N, "rounds": R}   seconds of all steps of sampling, and by whom
+    {"do": "ancestral", ...}                                              the same of ancestral sampling, extrapolated
+    {"do": "version"}
+"""
+
+import json
+import os
+import signal
+import statistics
+import sys
+import tempfile
+import time
+import traceback
+import warnings
+from importlib import metadata
+
+import torch
+
+from pixkit.build import build
+from pixkit.image import ImageSpec
+from pixkit.noise import Noise
+from pixkit.readiness.trace import Trace
+from pixkit.recipe import load_recipe
+
+try:
+    from pixkit.execution.choose import choose
+    from pixkit.execution.plan import make_plan
+    from pixkit.runs.load import construct
+except ImportError:  # 0a8771e
+    from pixkit.readiness.plan import make_plan
+    from pixkit.training.construct import construct
+
+    from pixkit.readiness import executors
+    from pixkit.samplers.base import noise_dtype
+
+    choose = None
+
+
+class Clock:
+    """A reporter that notes when steps were told of, and ends the build by a signal after the last of them."""
+
+    def __init__(self, steps, ready):
+        self.steps, self.ready, self.times = steps, ready, []
+
+    def step(self, step, metrics):
+        """A step was told of."""
+        self.times.append(time.perf_counter())
+        if step == self.steps:
+            self.ready()
+            self.times[-1] = time.perf_counter()
+            os.kill(os.getpid(), signal.SIGINT)
+
+    def __getattr__(self, name):
+        return lambda *given: None
+
+
+def waiter(device):
+    """What waits for a device."""
+    return torch.cuda.synchronize if device != "cpu" else lambda: None
+
+
+def train(request):
+    """Milliseconds of a whole step, as the training loop makes it: those after `warm`, the last one awaited."""
+    clock = Clock(request["steps"], waiter(request["device"]))
+    with tempfile.TemporaryDirectory() as folder:
+        loaded = load_recipe(request["recipe"], [*request["options"], f"train.steps={10 * request['steps']}"])
+        build(loaded, out=os.path.join(folder, "run"), device=request["device"], reporter=clock)
+    times = clock.times[request["warm"] :]
+    return {"ms": 1000 * (times[-1] - times[0]) / (len(times) - 1)}
+
+
+def network_of(request):
+    """An untrained model's network."""
+    loaded = load_recipe(request["recipe"], request["options"])
+    model = construct(loaded.recipe, ImageSpec(*request["shape"]), None, torch.device(request["device"])).eval()
+    return model.network
+
+
+def walk(request):
+    """Median seconds of cached sampling's steps, executors made beforehand."""
+    network, batch = network_of(request), request["batch"]
+    noise, wait, times = Noise(0, range(batch)), waiter(request["device"]), []
+    with torch.no_grad():
+        plan = make_plan(Trace(network))
+        for _ in range(request["rounds"] + 1):
+            if choose is None:
+                executor = executors.CHOICES["auto"](plan, batch, network.example_context(batch))
+                kind = noise_dtype(next(network.parameters()).dtype)
+                uniforms = noise.uniforms(network.head.draws, network.spec).to(request["device"], kind)
+                by = type(executor).__name__
+            else:
+                chosen = choose("auto", plan, batch, network.example_context(batch))
+                executor, by, uniforms = chosen.executor, str(chosen), network.uniforms(noise)
+            wait()
+            begin = time.perf_counter()
+            executor.walk(uniforms.flatten(3), 1.0, None)
+            wait()
+            times.append(time.perf_counter() - begin)
+    return {"seconds": statistics.median(times[1:]), "by": by}
+
+
+def ancestral(request):
+    """A forward pass for each step."""
+    network, batch, times = network_of(request), request["batch"], []
+    wait, spec = waiter(request["device"]), network.spec
+    x = torch.zeros(batch, *spec.shape, dtype=torch.int64, device=request["device"])
+    with torch.no_grad():
+        for _ in range(2 * request["rounds"] + 2):
+            wait()
+            begin = time.perf_counter()
+            network(x, network.example_context(batch))
+            wait()
+            times.append(time.perf_counter() - begin)
+    return {"seconds": network.ordering.count * statistics.median(times[2:])}
+
+
+def build_of(request):
+    """Which pixkit this is."""
+    names = [
+        name for name in ("pixkit-models", "pixkit") if name in metadata.packages_distributions().get("pixkit", ())
+    ]
+    return {"pixkit": f"{names[0]} {metadata.version(names[0])}" if names else "", "torch": torch.__version__}
+
+
+DO = {"train": train, "walk": walk, "ancestral": ancestral, "version": build_of}
+
+
+def main():
+    """Answer requests until there are no more; what is printed meanwhile goes to stderr."""
+    answers, sys.stdout = sys.stdout, sys.stderr
+    warnings.simplefilter("ignore")
+    for line in sys.stdin:
+        request = json.loads(line)
+        try:
+            answer = DO[request["do"]](request)
+        except Exception as error:
+            traceback.print_exc()
+            answer = {"error": f"{type(error).__name__}: {' '.join(str(error).split())[:300]}"}
+        print(json.dumps(answer), file=answers, flush=True)
+
+
+if __name__ == "__main__":
+    main()
