@@ -9,7 +9,8 @@
 #     holds the same numbers 4095. OpenCV 5.0.0 and imagecodecs 2026.3.6 give the numbers that were stored.
 #   - int8 in a TIFF opens as L: -1 is 255, and -128, the darkest, is brighter than 127. uint32 opens as I, which is
 #     signed: 3,000,000,000 is negative. int16 and int32 are right, and so is OpenCV about all of them.
-# The mode and the size of such an image look right. Levels have to be compared with the file's own header.
+# The mode and the size of such an image look right. Levels have to be compared with the file's own header. pixkit refuses
+# signed bytes and numbers beyond 16 bits, and stretches the 12 bits of a TIFF, which Pillow leaves as they are.
 set -euo pipefail
 folder=$(mktemp -d)
 trap 'rm -rf "$folder"' EXIT

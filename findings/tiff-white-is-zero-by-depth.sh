@@ -7,6 +7,7 @@
 # it is read by a plain imread, as 8 bits: the two calls give a negative of each other. tifffile 2026.3.3 never
 # inverts, and imageio and scikit-image read by it. X-ray pictures and fax scans are stored like this.
 # Whoever reads by several libraries has to look at the depth and at tag 262, PhotometricInterpretation (0 is MINISWHITE).
+# pixkit turns such files round at every depth.
 set -euo pipefail
 folder=$(mktemp -d)
 trap 'rm -rf "$folder"' EXIT

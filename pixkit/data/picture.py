@@ -5,15 +5,15 @@ from __future__ import annotations
 import io
 import struct
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO, Literal
+from typing import Any, BinaryIO, Literal
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import Image, ImageOps, TiffImagePlugin, UnidentifiedImageError
 
 from pixkit.errors import DataError, reason
 from pixkit.files import NOWHERE, NotRegular, open_regular
@@ -74,11 +74,12 @@ def read_picture(path: Path, form: Form) -> NDArray[np.uint8]:
 
     The picture is turned as its EXIF orientation says. Transparency is composited on white, in the file's
     own (gamma-encoded) values. Grey comes from colour by ITU-R 601-2 luma. 16-bit grey v becomes
-    round(v / 257). Of an animation the first frame is read.
+    round(v / 257), 12-bit grey round(v * 255 / 4095), and 65535 - v counts as v where a TIFF file says that 0 is white.
+    Of an animation the first frame is read.
 
     Raises:
         BadPicture: where it is damaged or no picture, has more than `max_pixels`, has values that mean no grey or
-            colour (floats, Lab), or does not have the size that `fit: exact` asks for.
+            colour (floats, signed bytes, Lab), or does not have the size that `fit: exact` asks for.
         DataError: where the system cannot read it: nothing is known of the picture then.
     """
     with _opened(path) as file:
@@ -88,7 +89,8 @@ def read_picture(path: Path, form: Form) -> NDArray[np.uint8]:
                 with Image.open(file, formats=FORMATS) as image:
                     _bound(image, path, form.max_pixels)
                     image.load()
-                    upright = _eight_bits(ImageOps.exif_transpose(image), path)
+                    tags = getattr(image, "tag_v2", {})
+                    upright = _eight_bits(ImageOps.exif_transpose(image), path, tags)
             fitted = _fit(_flatten(upright), form, path)
         except UnidentifiedImageError as error:
             raise BadPicture(
@@ -160,18 +162,26 @@ def _bound(image: Image.Image, path: Path, most: int) -> None:
         )
 
 
-def _eight_bits(image: Image.Image, path: Path) -> Image.Image:
-    """16-bit grey as 8-bit; every other mode that has a meaning unchanged."""
-    if image.mode in ("F", "LAB"):
-        raise BadPicture("a picture of this mode is not read", where=str(path), found=image.mode)
+def _eight_bits(image: Image.Image, path: Path, tags: Mapping[int, Any]) -> Image.Image:
+    """12- and 16-bit grey as 8-bit; every other mode that has a meaning unchanged.
+
+    `tags` are those of a TIFF file, whose levels Pillow 13.0 gives as they are stored where they have more than 8 bits:
+    12 bits are not stretched, and 0 stays 0 where it is white. Of signed bytes it makes unsigned ones.
+    """
+    signed = 2 in tags.get(TiffImagePlugin.SAMPLEFORMAT, ())
+    if image.mode in ("F", "LAB") or (signed and image.mode not in DEEP):
+        found = "signed values of 8 bits" if signed else image.mode
+        raise BadPicture("a picture of this mode is not read", where=str(path), found=found)
     if image.mode not in DEEP:
         return image
     values = np.asarray(image).astype(np.int64)
-    if values.min() < 0 or values.max() > 65535:
-        raise BadPicture(
-            "grey values beyond 16 bits", where=str(path), found=f"{values.min()}..{values.max()}", expected="0..65535"
-        )
-    return Image.fromarray(((values + 128) // 257).astype(np.uint8))
+    most = 4095 if tags.get(TiffImagePlugin.BITSPERSAMPLE) == (12,) else 65535
+    if values.min() < 0 or values.max() > most:
+        found = f"{values.min()}..{values.max()}"
+        raise BadPicture("grey values beyond 16 bits", where=str(path), found=found, expected=f"0..{most}")
+    if tags.get(TiffImagePlugin.PHOTOMETRIC_INTERPRETATION) == 0:
+        values = most - values
+    return Image.fromarray(((2 * 255 * values + most) // (2 * most)).astype(np.uint8))
 
 
 def _flatten(image: Image.Image) -> Image.Image:

@@ -94,6 +94,40 @@ def test_sixteen_bits_become_eight_by_rounding(path, kind):
     assert (read_picture(path, RGB) == array).all()
 
 
+def tiff(content, width, bits, photometric=1, sample_format=1):
+    """An uncompressed TIFF file of one row of grey, by hand: Pillow does not write all that it reads."""
+    tags = {256: width, 257: 1, 258: bits, 259: 1, 262: photometric, 273: 134, 277: 1, 278: 1, 279: len(content)}
+    fields = [struct.pack("<HHIHH", tag, 3, 1, value, 0) for tag, value in {**tags, 339: sample_format}.items()]
+    return b"II*\0" + struct.pack("<IH", 8, len(fields)) + b"".join(fields) + bytes(4) + content
+
+
+@pytest.mark.parametrize("photometric", [0, 1])
+def test_grey_is_as_bright_as_a_tiff_says_at_every_depth(path, photometric):
+    stored = np.array([0, 15, 2570, 65535])  # of 16 bits; the others keep what they can of it
+    rows = {
+        8: (bytes((stored >> 8).tolist()), [0, 0, 10, 255]),
+        16: (stored.astype("<u2").tobytes(), [0, 0, 10, 255]),
+    }
+    if photometric == 1:  # Pillow does not read 12 bits that are white at 0
+        rows[12] = bytes.fromhex("00000f 0a1fff"), [0, 1, 10, 255]
+    for bits, (content, levels) in rows.items():
+        path.write_bytes(tiff(content, 4, bits, photometric))
+        found = read_picture(path, GREY)[0, 0].tolist()
+        assert found == [level if photometric == 1 else 255 - level for level in levels], bits
+
+
+def test_signed_bytes_are_refused(path):
+    path.write_bytes(tiff(np.array([-128, -1, 0, 127], np.int8).tobytes(), 4, 8, sample_format=2))
+    with pytest.raises(DataError, match="mode") as caught:
+        read_picture(path, GREY)
+    assert caught.value.found == "signed values of 8 bits"
+    path.write_bytes(tiff(np.array([0, 257, 32767], "<i2").tobytes(), 3, 16, sample_format=2))
+    assert read_picture(path, GREY)[0, 0].tolist() == [0, 1, 127]
+    path.write_bytes(tiff(np.array([0, -1, 32767], "<i2").tobytes(), 3, 16, sample_format=2))
+    with pytest.raises(DataError, match="beyond 16 bits"):
+        read_picture(path, GREY)
+
+
 def test_values_without_a_meaning_as_grey_are_refused(path):
     save(path, Image.fromarray(np.full((2, 2), 0.5, np.float32)), "TIFF")
     with pytest.raises(DataError, match="mode") as caught:
