@@ -1,0 +1,117 @@
+"""What is pinned by the files beside this one, and the command that writes them anew:
+
+    python tests/golden/pinned.py
+
+Run it after a change that is meant, read `git diff tests/golden`, and say in CHANGELOG.md what users will notice.
+"""
+
+import json
+from pathlib import Path
+
+import torch
+from small import SMALL, small, specs
+from torch import Tensor
+
+from pixkit.components.keys import keys_of
+from pixkit.components.plugins import registry
+from pixkit.components.registry import Registry
+from pixkit.distribution import OWN
+from pixkit.image import Batch
+from pixkit.layers import MixingLayer
+from pixkit.recipe import json_schema
+from pixkit.recipe.schema import Recipe
+from pixkit.testing import random_images, randomise
+
+HERE = Path(__file__).parent
+CLASSES, IMAGES = 3, 3
+TALK = {"description", "title", "$schema"}
+"""What a JSON Schema has for readers alone."""
+
+
+def defaults():
+    """By component and key: the default, the type and the bounds of pixkit's own components, as the JSON Schema says.
+
+    Beside them, as `recipe`, what a recipe comes to that states nothing; sections that the schema leaves open among it.
+    """
+    own = Registry()
+    own.extend([entry for entry in registry() if entry.distribution == OWN])
+    schema = json_schema(own)
+    found = {"recipe": {row.key: row.default for row in keys_of(Recipe)}}
+    for name, definition in schema["$defs"].items():
+        for key, rule in definition.get("properties", {}).items():
+            found.setdefault(name, {})[key] = _silent(rule)
+    return found
+
+
+def _silent(rule):
+    if isinstance(rule, list):
+        return [_silent(part) for part in rule]
+    return {key: _silent(part) for key, part in rule.items() if key not in TALK} if isinstance(rule, dict) else rule
+
+
+def network(name, spec):
+    """Of a small model: its layers, the state that it is saved with, and the losses of each phase with random weights.
+
+    A layer is what has tensors, or reads other sites than it writes. It has its class, the shape of what it gives, and
+    its tensors by name: shape, mean and deviation at the start from one seed.
+    """
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        model = small(name).build(spec, CLASSES).double()
+        layers, state = {}, model.state_dict()
+        for place, module in model.named_modules():
+            own = [name for name in state if name.rpartition(".")[0] == place]
+            if own or isinstance(module, MixingLayer):
+                tensors = ([name.rpartition(".")[2], *_described(state[name])] for name in own)
+                layers[place] = [type(module).__name__, *tensors]
+        randomise(model.eval(), seed=1, gain=1.0)
+        for place in layers:
+            model.get_submodule(place).register_forward_hook(_note(layers[place]))
+        losses = {}
+        for phase in model.phases():
+            torch.manual_seed(0)
+            losses[phase.name] = round(float(phase.loss(_batch(spec), 5)["loss"].detach()), 10)
+    return {**layers, "losses": losses}
+
+
+def _batch(spec):
+    return Batch(random_images(spec, IMAGES), torch.arange(IMAGES) % CLASSES, torch.arange(IMAGES))
+
+
+def _note(layer):
+    def note(module, inputs, output):
+        if isinstance(output, Tensor) and " " not in layer[0]:
+            layer[0] += f" {_shape(output)}"
+
+    return note
+
+
+def _shape(tensor):
+    return "x".join(map(str, tensor.shape))
+
+
+def _described(tensor):
+    """Shape, mean and deviation."""
+    values = tensor.double()
+    return _shape(tensor), *(float(f"{number:.5g}") for number in (values.mean(), values.std(correction=0)))
+
+
+def networks():
+    """`network` of every small model, for each of its sizes."""
+    return {
+        name: {f"{spec.channels}x{spec.height}x{spec.width}": network(name, spec) for spec in specs(name)}
+        for name in SMALL
+    }
+
+
+def _written(value, depth):
+    """JSON with a line for each entry at that depth and above."""
+    if depth == 0 or not isinstance(value, dict):
+        return json.dumps(value)
+    lines = (f"{json.dumps(key)}: {_written(part, depth - 1)}" for key, part in value.items())
+    return "{\n" + ",\n".join(" " + line.replace("\n", "\n ") for line in lines) + "\n}"
+
+
+if __name__ == "__main__":
+    (HERE / "defaults.json").write_text(_written(defaults(), 2) + "\n", encoding="utf-8")
+    (HERE / "networks.json").write_text(_written(networks(), 3) + "\n", encoding="utf-8")

@@ -1,0 +1,88 @@
+"""Defaults, shapes, layers and state-dict keys are what they were: the files beside this one change on purpose only."""
+
+import json
+import math
+from pathlib import Path
+
+import pytest
+from pinned import defaults, network
+from small import SMALL, small, specs
+
+from pixkit.components.plugins import registry
+from pixkit.components.spec import ComponentSpec, walk
+from pixkit.distribution import OWN
+
+HERE = Path(__file__).parent
+MEANT = "if that is meant, run `python tests/golden/pinned.py`, look at `git diff tests/golden`, and tell users"
+DEFAULTS, NETWORKS = (
+    json.loads((HERE / f"{name}.json").read_text(encoding="utf-8")) for name in ("defaults", "networks")
+)
+
+
+def differences(found, pinned, place=""):
+    """A line for each entry that is not what is pinned; numbers may be off by a rounding."""
+    if isinstance(found, dict) and isinstance(pinned, dict):
+        for key in dict.fromkeys([*pinned, *found]):
+            yield from differences(found.get(key), pinned.get(key), f"{place} / {key}" if place else key)
+    elif isinstance(found, list | tuple) and isinstance(pinned, list) and len(found) == len(pinned):
+        for number, (one, other) in enumerate(zip(found, pinned, strict=True)):
+            yield from differences(one, other, f"{place}[{number}]")
+    elif not same(found, pinned, 1e-7 if "losses" in place else 1e-3):
+        yield f"{place}: {found!r}, pinned as {pinned!r}"
+
+
+def same(found, pinned, tolerance):
+    if isinstance(found, float) and isinstance(pinned, float):
+        return math.isclose(found, pinned, rel_tol=tolerance, abs_tol=1e-6)
+    return type(found) is type(pinned) and found == pinned
+
+
+def unchanged(found, pinned):
+    lines = list(differences(found, pinned))
+    assert not lines, "\n".join([*lines, MEANT])
+
+
+def test_defaults_and_bounds_of_all_keys():
+    unchanged(json.loads(json.dumps(defaults())), DEFAULTS)
+
+
+@pytest.mark.parametrize("name", SMALL)
+def test_layers_shapes_and_losses_of_small_models(name):
+    for spec in specs(name):
+        size = f"{spec.channels}x{spec.height}x{spec.width}"
+        unchanged({size: network(name, spec)}, {size: NETWORKS.get(name, {}).get(size)})
+
+
+def test_nothing_else_is_pinned():
+    assert set(NETWORKS) == set(SMALL)
+
+
+@pytest.mark.parametrize("kind", ["backbone", "head", "model"])
+def test_every_component_of_a_network_is_in_one_of_the_small_models(kind):
+    held = {
+        (value.entry.kind, value.entry.name)
+        for name in SMALL
+        for _, value, _ in [((), small(name), None), *walk(small(name).config)]
+        if isinstance(value, ComponentSpec)
+    }
+    own = {entry.name for entry in registry() if entry.kind == kind and entry.distribution == OWN}
+    assert own <= {name for found, name in held if found == kind}
+
+
+@pytest.mark.parametrize(("found", "line"), [
+    ({"a": {"b": 1}}, "a / c: None, pinned as 2"),
+    ({"a": {"b": True, "c": 2}}, "a / b: True, pinned as 1"),
+    ({"a": {"b": 1, "c": 2, "d": [0]}}, "a / d: [0], pinned as None"),
+])  # fmt: skip
+def test_what_differs_is_told_and_what_to_do(found, line):
+    with pytest.raises(AssertionError) as raised:
+        unchanged(found, {"a": {"b": 1, "c": 2}})
+    assert line in str(raised.value) and MEANT in str(raised.value)
+
+
+def test_numbers_may_be_off_by_a_rounding_and_no_more():
+    pinned = {"losses": 2.0, "a": [["weight", "3", 0.5, 0.25]]}
+    unchanged({"losses": 2.0 + 1e-9, "a": [("weight", "3", 0.50001, 0.25)]}, pinned)
+    assert list(differences({"losses": 2.0 + 1e-6, "a": [("weight", "3", 0.51, 0.25)]}, pinned)) == [
+        "losses: 2.000001, pinned as 2.0", "a[0][2]: 0.51, pinned as 0.5"
+    ]  # fmt: skip
