@@ -11,7 +11,19 @@ import pytest
 
 HERE = Path(__file__).parent
 QUICK = (
-    *("backbones", "components", "data", "figures", "heads", "layers", "legacy", "models", "orderings", "readiness"),
+    *(
+        "backbones",
+        "components",
+        "data",
+        "figures",
+        "golden",
+        "heads",
+        "layers",
+        "legacy",
+        "models",
+        "orderings",
+        "readiness",
+    ),
     *("recipe", "runs", "tasks", "cli/test_main.py", "execution/test_choose.py", "execution/test_eager.py"),
     *("execution/test_graphs.py", "execution/test_native.py"),
     *("samplers/test_ancestral.py", "test_api.py", "test_house.py", "test_image.py", "test_noise.py", "test_style.py"),

@@ -40,6 +40,10 @@ def defaults():
     for name, definition in schema["$defs"].items():
         for key, rule in definition.get("properties", {}).items():
             found.setdefault(name, {})[key] = _silent(rule)
+    for entry in own:  # what the schema does not say
+        for key, field in entry.cls.Config.model_fields.items():
+            if field.default_factory is not None:
+                found[f"{entry.kind}.{entry.name}"][key]["default"] = field.default_factory().model_dump(mode="json")
     return found
 
 

@@ -9,7 +9,7 @@ from pixkit.image import ImageSpec
 from pixkit.noise import Noise
 from pixkit.samplers import Ancestral, Known, sampler_for
 from pixkit.samplers.guidance import Guided
-from pixkit.testing import check_frequencies, every_image, named, network, numbered
+from pixkit.testing import check_frequencies, every_image, named, network, numbered, random_images
 
 GREY, COLOUR = ImageSpec(1, 2, 3, 2), ImageSpec(3, 1, 2, 3)
 BACKBONE = {"width": 12, "layers": 1, "output_layers": 1}
@@ -75,11 +75,49 @@ def test_weight_0_is_the_model_for_one_colour():
     assert torch.equal(guided(0.0).sample(net, Noise(4, range(3)), context=labels), plain)
 
 
-def test_known_sub_pixels_stay():
-    net, values = net_of(GREY, "softmax"), torch.randint(2, (4, 1, 2, 3))
-    mask = torch.tensor([[[True, False, True], [False, False, False]]])
-    drawn = guided(1.0).sample(net, Noise(0, range(4)), context=torch.tensor([0, 1, 2, 0]), known=Known(mask, values))
+def drawn_by_hand(chances, net, noise, known, n):
+    """Images 0..n-1: of each sub-pixel the first level at which the sum of `chances` of images exceeds its number."""
+    images, colours = (
+        every_image(net.spec).flatten(1),
+        torch.arange(net.spec.channels).repeat_interleave(net.spec.sites),
+    )
+    turn = net.ordering.steps.flatten() * net.spec.channels + colours
+    drawn = torch.zeros(n, net.spec.dims, dtype=torch.int64)
+    drawn[:, known.mask.flatten()] = known.values.flatten(1)[:, known.mask.flatten()]
+    numbers = noise.uniforms(net.head.draws, net.spec).double()[:, -1].flatten(1)
+    for row in range(n):
+        for place in turn.argsort(stable=True).tolist():
+            if not known.mask.flatten()[place]:
+                alike = (images == drawn[row])[:, turn < turn[place]].all(1)
+                likely = [chances[row][alike & (images[:, place] == level)].sum() for level in range(net.spec.levels)]
+                sums = torch.stack(likely).cumsum(0)
+                drawn[row, place] = int((sums / sums[-1] <= numbers[row, place]).sum())
+    return drawn.view(n, *net.spec.shape)
+
+
+@pytest.mark.parametrize(("spec", "head", "config"), NETS)
+@pytest.mark.parametrize(("n", "values"), [(2, 2), (3, 1), (2, 1), (1, 1)])
+def test_what_is_known_stays_and_what_is_missing_follows_it_by_the_formula(n, values, spec, head, config):
+    """Whether what is known comes first or later."""
+    net, labels = net_of(spec, head, **config), torch.arange(n) % 3
+    chances, noise = [by_hand(net, label, 1.5) for label in labels.tolist()], Noise(7, range(n))
+    first = (torch.arange(spec.sites) < spec.sites // 2).view(spec.shape[1:]).expand(spec.shape)
+    for mask in (first, ~first):
+        known = Known(mask, random_images(spec, values, seed=3))
+        expected = drawn_by_hand(chances, net, noise, known, n)
+        for name in ("ancestral", "cached", "fixed_point"):
+            drawn = guided(1.5, sampler_for(name)).sample(net, noise, context=labels, known=known)
+            assert torch.equal(drawn, expected), name
+
+
+def test_what_is_missing_depends_on_what_is_known():
+    """Of two images of the same noise and label, eight times."""
+    net, mask = net_of(GREY, "softmax"), torch.tensor([[[True, True, True], [False, False, False]]])
+    values = torch.tensor([0, 1] * 8).view(16, 1, 1, 1).expand(16, *GREY.shape)
+    noise, labels = Noise(0, [number // 2 for number in range(16)]), torch.full((16,), 1)
+    drawn = guided(1.5).sample(net, noise, context=labels, known=Known(mask, values))
     assert torch.equal(drawn[:, mask], values[:, mask])
+    assert not torch.equal(drawn[::2, ~mask], drawn[1::2, ~mask])
 
 
 def model_of(dropout, classes=3):

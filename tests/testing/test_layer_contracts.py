@@ -29,47 +29,53 @@ def ordering_of(name, channels, height=4, width=5, colours="sequential"):
     return named("ordering", name).build(ImageSpec(channels, height, width, 4), colours)
 
 
+def keeps_its_contract(layer, *inputs, **options):
+    """And what it is saved with are its parameters: what follows from how it was made is made anew."""
+    check_layer(layer, *inputs, **options)
+    assert set(layer.state_dict()) == {name for name, _ in layer.named_parameters()}
+
+
 @pytest.mark.parametrize("name", ORDERINGS)
 @pytest.mark.parametrize("mask_type", ["A", "B"])
 @pytest.mark.parametrize("channels", [1, 3])
 def test_masked_convolutions(name, mask_type, channels):
     layer = MaskedConv2d(6, 3, 3, mask_type, ordering_of(name, channels))
-    check_layer(layer, [(6, 4, 5)], groups=channels)
+    keeps_its_contract(layer, [(6, 4, 5)], groups=channels)
 
 
 @pytest.mark.parametrize("shape", MASKS.values(), ids=lambda cls: cls.__name__)
 @pytest.mark.parametrize("name", ["raster", "hilbert"])
 def test_masked_convolutions_of_every_shape(name, shape):
-    check_layer(MaskedConv2d(2, 4, 5, "A", ordering_of(name, 1), shape=shape(), bias=False), [(2, 4, 5)])
+    keeps_its_contract(MaskedConv2d(2, 4, 5, "A", ordering_of(name, 1), shape=shape(), bias=False), [(2, 4, 5)])
 
 
 def test_pointwise_maps():
-    check_layer(Pointwise(6, 9, ordering_of("raster", 3)), [(6, 4, 5)], groups=3)
+    keeps_its_contract(Pointwise(6, 9, ordering_of("raster", 3)), [(6, 4, 5)], groups=3)
 
 
 @pytest.mark.parametrize("name", ["raster", "hilbert", "row_at_once"])
 @pytest.mark.parametrize("channels", [1, 3])
 def test_masked_layers_between_scales(name, channels):
     ordering = ordering_of(name, channels)
-    check_layer(MaskedDownsample(3, 6, 3, ordering), [(3, 4, 5)], groups=channels)
-    check_layer(MaskedUpsample(3, 6, 3, ordering), [(3, 2, 3)], groups=channels)
+    keeps_its_contract(MaskedDownsample(3, 6, 3, ordering), [(3, 4, 5)], groups=channels)
+    keeps_its_contract(MaskedUpsample(3, 6, 3, ordering), [(3, 2, 3)], groups=channels)
 
 
 @pytest.mark.parametrize(("rows", "columns", "stride"), [
     ((-1, 0), (-1, 1), 1), ((-2, -1), (-1, 1), 1), ((0, 0), (-2, -1), 1), ((-1, 0), (-1, 0), 2), ((1, 2), (0, 0), 1),
 ])  # fmt: skip
 def test_shifted_convolutions(rows, columns, stride):
-    check_layer(ShiftedConv2d(3, 2, rows, columns, stride=stride), [(3, 5, 4)])
+    keeps_its_contract(ShiftedConv2d(3, 2, rows, columns, stride=stride), [(3, 5, 4)])
 
 
 def test_shifted_transposed_convolutions():
-    check_layer(ShiftedConvTranspose2d(3, 2, (0, 1), (-1, 1), (5, 4)), [(3, 3, 2)])
+    keeps_its_contract(ShiftedConvTranspose2d(3, 2, (0, 1), (-1, 1), (5, 4)), [(3, 3, 2)])
 
 
 @pytest.mark.parametrize(("down", "right"), [(1, 0), (0, 1), (2, -1), (0, 0), (4, 0)])
 @pytest.mark.parametrize("groups", [1, 3])
 def test_shifts(down, right, groups):
-    check_layer(Shift(down, right), [(6, 4, 5)], groups=groups)
+    keeps_its_contract(Shift(down, right), [(6, 4, 5)], groups=groups)
 
 
 @pytest.mark.parametrize("name", ORDERINGS)
@@ -77,13 +83,13 @@ def test_shifts(down, right, groups):
 @pytest.mark.parametrize("heads", [1, 2])
 def test_attention(name, mask_type, heads):
     layer = CausalAttention(ordering_of(name, 1, 3, 3), heads=heads, mask_type=mask_type)
-    check_layer(layer, [(4, 3, 3), (4, 3, 3), (2, 3, 3)], tight=False)
+    keeps_its_contract(layer, [(4, 3, 3), (4, 3, 3), (2, 3, 3)], tight=False)
 
 
 @pytest.mark.parametrize("channels", [1, 3])
 @pytest.mark.parametrize("step", [0, 5, 999])
 def test_hiding_later_pixels(channels, step):
-    check_layer(KeepBefore(ordering_of("snake", channels), step), [(6, 4, 5)], groups=channels)
+    keeps_its_contract(KeepBefore(ordering_of("snake", channels), step), [(6, 4, 5)], groups=channels)
 
 
 class Above(MixingLayer):
