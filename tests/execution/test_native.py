@@ -84,7 +84,9 @@ MODULES = {
     "BatchNorm2d, plain": (lambda spec: stir(nn.BatchNorm2d(18, affine=False)), 18),
     "ColourLayerNorm": (lambda spec: ColourLayerNorm(18, spec.ordering.groups, eps=1e-3), 18),
     "Shift": (lambda spec: Shift(1, 2), 18),
+    "Shift down and to the left": (lambda spec: Shift(1, -2), 18),
     "KeepBefore": (lambda spec: KeepBefore(spec.ordering, 5), 18),
+    "KeepBefore, the first colour of the first site": (lambda spec: KeepBefore(spec.ordering, 1), 18),
     "AppendMaps": (lambda spec: AppendMaps(torch.linspace(-1, 1, 72).view(6, 3, 4)), 24),
     "MaskedConv2d": (lambda spec: MaskedConv2d(18, 21, 5, "B", spec.ordering), 21),
     "MaskedConv2d without bias": (lambda spec: MaskedConv2d(18, 18, 3, "B", spec.ordering, bias=False), 18),
@@ -98,6 +100,16 @@ MODULES = {
 def test_modules(name, spec, dtype):
     make, out = MODULES[name]
     check(net_of(backbone(lambda h, tools: tools[0](h), 18, out, [make]), spec), dtype)
+
+
+@pytest.mark.needs_compiler
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+@pytest.mark.parametrize("spec", [GREY, COLOUR], ids=str)
+@pytest.mark.parametrize(("down", "right"), [(-1, 0), (-1, 1), (-2, -1), (0, -1)])
+def test_shifts_up_and_to_the_left(down, right, spec, dtype):
+    """What is below, and to the right, is drawn first."""
+    network = backbone(lambda h, tools: tools[0](h), 18, None, [lambda _: Shift(down, right)])
+    check(net_of(network, spec, flip_vertical=True, flip_horizontal=True), dtype)
 
 
 @pytest.mark.needs_compiler

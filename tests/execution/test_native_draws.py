@@ -6,6 +6,7 @@ import torch
 from pixkit.execution.native.executor import NativeExecutor
 from pixkit.execution.plan import make_plan
 from pixkit.execution.reference import Executor, ReferenceExecutor
+from pixkit.heads.mixture import MAX_LOG_SCALE
 from pixkit.image import ImageSpec
 from pixkit.noise import Noise
 from pixkit.readiness.trace import Trace
@@ -24,8 +25,8 @@ HEADS = [
 ]
 
 
-def drawing(head, channels, levels, size=(3, 4), colours="auto"):
-    options = {"components": 4} if head in MIXTURES else {"independent": colours == "joint"}
+def drawing(head, channels, levels, size=(3, 4), colours="auto", **options):
+    options = {"components": 4, **options} if head in MIXTURES else {"independent": colours == "joint"}
     return network(
         named("backbone", "pixelcnn", width=12, layers=1),
         ImageSpec(channels, *size, levels),
@@ -101,3 +102,62 @@ def test_parameters_that_are_no_numbers_give_a_level_all_the_same():
         net.projection.bias.fill_(float("nan"))
     found = walked(NativeExecutor, net, noise(net, 2), 1.0)
     assert set(found.unique().tolist()) <= set(range(256))
+
+
+FIRST, LAST = 2**-54, 1 - 2**-53
+"""The least number of all noise, and the greatest, which in float32 is 1."""
+
+
+def levels_of(make, logits, uniforms, dtype, temperature=1.0):
+    """What a softmax of one site draws with these numbers."""
+    net = drawing("softmax", 1, len(logits), size=(1, 1)).to(dtype)
+    with torch.no_grad():
+        net.projection.weight.zero_()
+        net.projection.bias.copy_(torch.tensor(logits))
+    return (
+        walked(make, net, torch.tensor(uniforms, dtype=torch.float64).view(-1, 1, 1, 1), temperature).flatten().tolist()
+    )
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+@pytest.mark.parametrize("certain", range(4))
+@pytest.mark.parametrize("logit", [100.0, 1000.0])
+def test_a_certain_level_is_drawn_with_any_number(certain, logit, dtype):
+    """Also with the last one below 1, and never a level after it whose probability is 0."""
+    logits = [logit * (level == certain) for level in range(4)]
+    for make in (NativeExecutor, ReferenceExecutor):
+        assert levels_of(make, logits, [FIRST, 0.5, 1 - 2**-20, LAST], dtype) == [certain] * 4, make
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+@pytest.mark.parametrize("count", [2, 3, 7])
+def test_equal_levels_share_the_numbers_and_the_last_one_has_the_last_number(count, dtype):
+    middles = [(level + 0.5) / count for level in range(count)]
+    for make in (NativeExecutor, ReferenceExecutor):
+        found = levels_of(make, [0.3] * count, [FIRST, *middles, LAST], dtype)
+        assert found == [0, *range(count), count - 1], make
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_a_level_that_is_nearly_certain_leaves_the_others_their_share(dtype):
+    """exp(-9), about 1.2e-4, on either side."""
+    for make in (NativeExecutor, ReferenceExecutor):
+        assert levels_of(make, [0.0, 9.0, 0.0], [1e-4, 1.3e-4, 1 - 1.3e-4, 1 - 1e-4], dtype) == [0, 1, 1, 2], make
+
+
+@pytest.mark.parametrize("head", MIXTURES)
+@pytest.mark.parametrize("least", [-7.0, -2.0])
+@pytest.mark.parametrize(("log_scale", "temperature"), [(20.0, 1e-3), (-20.0, 8.0)])
+def test_log_scales_beyond_the_bounds_are_drawn_as_if_at_them(log_scale, temperature, least, head):
+    """At temperatures that make a difference of what is clamped: levels are neither all alike nor all at an edge."""
+    net = drawing(head, 3, 256, size=(1, 1), min_log_scale=least)
+    with torch.no_grad():
+        net.projection.bias[4 + 12 : 4 + 24] = log_scale
+    uniforms = noise(net, 300)
+    expected = walked(ReferenceExecutor, net, uniforms, temperature)
+    assert len(expected[..., 0].unique()) > 5
+    assert torch.equal(walked(NativeExecutor, net, uniforms, temperature), expected)
+    bound = MAX_LOG_SCALE if log_scale > 0 else least
+    with torch.no_grad():
+        net.projection.weight[4 + 12 : 4 + 24], net.projection.bias[4 + 12 : 4 + 24] = 0, bound
+    assert torch.equal(walked(NativeExecutor, net, uniforms, temperature), expected)
