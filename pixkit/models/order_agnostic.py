@@ -86,11 +86,14 @@ class OrderAgnosticModel(LabelledModel):
 
     def phases(self) -> list[Phase]:
         """One: maximum likelihood in an ordering that is drawn from torch's generator for each batch."""
-        return [Phase("likelihood", self.parameters(), self._loss)]
+        return [Phase("likelihood", self.parameters(), self._loss, varies=self._chosen)]
+
+    def _chosen(self, step: int) -> int:
+        """The number of a batch's ordering, from torch's generator."""
+        return int(torch.randint(len(self.networks), ()))
 
     def _loss(self, batch: Batch, step: int) -> Losses:
-        chosen = int(torch.randint(len(self.networks), ()))
-        network = list(self._networks())[chosen]
+        network = list(self._networks())[self._chosen(step)]
         nats = -network.log_prob(batch.x, self.labels_shown(batch.labels)).mean()
         return {"loss": nats / self.spec.dims, "nats": nats.detach()}
 

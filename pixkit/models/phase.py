@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Hashable, Iterable, Mapping
 from dataclasses import dataclass
 
 from torch import Tensor, nn
@@ -19,9 +19,16 @@ class Phase:
 
     Its batches are the step's, or, if it has `choose`, batches of its own: of the training images whose numbers,
     int64 [n], `choose` gives when it is called with the labels of all, int64 [N] (None for data without).
+
+    On a GPU a loss is recorded and replayed, if it does the same work at every step: Python's numbers, among them the
+    step's, and what is drawn from a CPU's generator would stay as they were. One that depends on such things says so by
+    `varies`, which gives what they come to at a step, and is recorded for each value that occurs more than once. It is
+    called with torch's generators seeded as they are for the loss, so that it may draw what the loss draws first. A
+    loss that uses the step's number or the CPU's generator and has no `varies` is not recorded.
     """
 
     name: str
     parameters: Iterable[nn.Parameter]
     loss: Callable[[Batch, int], Losses]
     choose: Callable[[Tensor | None], Tensor] | None = None
+    varies: Callable[[int], Hashable] | None = None

@@ -95,6 +95,9 @@ class TrainConfig(ComponentConfig):
     memory_format: Literal["auto", "contiguous", "channels_last"] = "auto"
     """Layout of the images that convolutions give; auto measures, and takes channels_last where it is 1.1 times
     faster. A run keeps to what was measured at its start; where every build has to give the same digits, name both."""
+    capture: Literal["auto", "on", "off"] = "auto"
+    """On a GPU: whether a step's work is recorded as CUDA graphs and replayed, with the same digits; auto measures, and
+    does so where it is faster. A loss that would not be the same in a replay is launched anew each time."""
     lag: int = Field(2, ge=0, le=16)
     """On a GPU: steps that are launched before the first of them is read, logged and told to plugins' hooks; 0 where
     hooks must not be late. On a CPU each step is known before the next, whatever this says."""

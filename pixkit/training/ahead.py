@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import math
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
-from pixkit.models.phase import Losses
+from pixkit.training.capture.graphs import Recorder
+from pixkit.training.capture.race import Race
+from pixkit.training.capture.replayed import ReplayedPhase
 from pixkit.training.guard import Guard, guarded
-from pixkit.training.optim import TrainedPhase, clip_unread, gradient_norm, rate_factor
-from pixkit.training.step import NonFiniteStep, Stepper, checked_losses, words
+from pixkit.training.live import LivePhase
+from pixkit.training.step import NonFiniteStep, Stepper, words
 
 
 @dataclass(frozen=True)
@@ -65,11 +67,30 @@ class Ahead:
     that were launched after it updated anything.
     """
 
-    def __init__(self, stepper: Stepper, lag: int) -> None:
+    def __init__(
+        self,
+        stepper: Stepper,
+        lag: int,
+        record: Recorder | None = None,
+        race: Race | None = None,
+        say: Callable[[str], None] = lambda text: None,
+    ) -> None:
+        """With `record`, phases are recorded and replayed, but not where a `race` says that this is no faster.
+
+        `say` is told of that, and of phases that cannot be recorded.
+        """
         self.stepper = stepper
         self.lag = lag
         stepper.phases = [guarded(trained, stepper.config) for trained in stepper.phases]
         self._guard = Guard(stepper.model, stepper.device)
+        self._race = race
+        self._say = say
+        self._phases = [
+            LivePhase(stepper, number, self._guard)
+            if record is None
+            else ReplayedPhase(stepper, number, self._guard, record, say)
+            for number in range(len(stepper.phases))
+        ]
         self._launched: deque[_Launched] = deque()
 
     def __len__(self) -> int:
@@ -90,11 +111,35 @@ class Ahead:
         """Launch step 1, 2, ..."""
         self.stepper.rollback.keep()
         self.stepper.model.train()
+        replayed = [phase for phase in self._phases if isinstance(phase, ReplayedPhase) and phase.obstacle is None]
+        if self._race is None or not replayed or not all(phase.recorded for phase in replayed):
+            self._launch(step)
+            return
+        faster = self._race.start()
+        for phase in replayed:
+            phase.replaying = faster
+        self._launch(step)
+        self._race.stop(faster)
+        if self._race.over:
+            self._settle(replayed, self._race.seconds)
+            self._race = None
+
+    def _settle(self, replayed: list[ReplayedPhase], seconds: dict[bool, float]) -> None:
+        """Go on in the way that takes less time."""
+        figures = f"seconds a step: {seconds[True]:.3g} replayed, {seconds[False]:.3g} launched"
+        faster = seconds[True] < seconds[False]
+        for phase in replayed:
+            phase.replaying = faster
+            if not faster:
+                phase.forget()
+        self._say(f"steps are {'replayed' if faster else 'launched anew each time'} ({figures})")
+
+    def _launch(self, step: int) -> None:
         phases, values = [], []
-        for number in range(len(self.stepper.phases)):
+        for phase in self._phases:
             with self.stepper.arithmetic.step():
-                phase, found = self._phase(number, step)
-            phases.append(phase)
+                launched, found = self._phase(phase, step)
+            phases.append(launched)
             values += found
         self._launched.append(_Launched(step, phases, Coming(torch.cat(values))))
 
@@ -121,36 +166,19 @@ class Ahead:
             rows.append({**means, "lr": phase.rate, "grad_norm": norm})
         return self.stepper.row(rows)
 
-    def _phase(self, number: int, step: int) -> tuple[_Phase, list[Tensor]]:
+    def _phase(self, phase: LivePhase, step: int) -> tuple[_Phase, list[Tensor]]:
         """Launch a phase; the values are each part's losses, and the gradient's norm."""
         stepper = self.stepper
-        trained = stepper.phases[number]
-        trained.optimizer.zero_grad(set_to_none=True)
-        self._guard.begin()
         parts, values = [], []
-        for part, batch in enumerate(stepper.batches(step, trained.name)):
-            stepper.seed(step, number, part)
-            with stepper.arithmetic.forward(stepper.device):
-                losses = checked_losses(trained.phase.loss(batch, step), trained.name)
-            weight = len(batch.x) / stepper.images
-            (losses["loss"] * weight).backward(inputs=list(trained.parameters.values()))
-            self._guard.see(losses["loss"])
-            parts.append(_Part(weight, list(losses)))
-            values.append(_vector(losses, stepper.device))
-        rate = trained.set_rate(rate_factor(stepper.config.schedule, step, stepper.config.steps))
+        phase.begin()
+        for part, batch in enumerate(stepper.batches(step, phase.trained.name)):
+            names, found = phase.part(batch, step, part)
+            parts.append(_Part(len(batch.x) / stepper.images, names))
+            values.append(found)
+        rate = phase.rate(step)
         stepper.rollback.drop()
-        values.append(self._update(trained))
+        values.append(phase.update())
         return _Phase(parts, rate), values
-
-    def _update(self, trained: TrainedPhase) -> Tensor:
-        """Change the weights by their gradients, unless the flag is set; return the gradients' norm, [1]."""
-        parameters = list(trained.parameters.values())
-        norm = gradient_norm(parameters)
-        self._guard.see(norm)
-        if self.stepper.config.clip is not None:
-            clip_unread(parameters, norm, self.stepper.config.clip)
-        self._guard.update(trained)
-        return _row([norm])
 
     def _explained(self, step: int, number: int, what: str, **details: object) -> NonFiniteStep:
         """The error of a step that was not finite, with what it says when it is made again, waiting for everything."""
@@ -160,12 +188,3 @@ class Ahead:
         except NonFiniteStep as error:
             return error
         return self.stepper.non_finite(what, self.stepper.phases[number], step, again="finite", **details)
-
-
-def _vector(losses: Losses, device: torch.device) -> Tensor:
-    return _row([value if value.device == device else value.to(device) for value in losses.values()])
-
-
-def _row(values: Sequence[Tensor]) -> Tensor:
-    """Scalars as a row of float64, which holds each exactly."""
-    return torch.stack([value.detach().reshape(()).double() for value in values])

@@ -101,16 +101,16 @@ def prepare_training(
     check()
     if run is None or lock is None:
         choice = (Choice.stated(recipe.train) or choose(stepper, check)).on(device)
-        way = Way.on(device)
+        way = Way.on(device, recipe.train)
     else:
         locked = locked_choice(lock, str(run.path))
         choice = locked.on(device)
         if choice != locked:
             changes = [*changes, Change("arithmetic.precision", "tf32", choice.arithmetic.precision)]
             reporter.message(f"going on in {choice}")
-        way = locked_way(lock, device, str(run.path))
+        way = locked_way(lock, device, recipe.train, str(run.path))
     stepper.arithmetic = choice.arithmetic
-    ahead = None if way.kind == "plain" else Ahead(stepper, recipe.train.lag)
+    ahead = way.ahead(stepper, reporter.message)
     if not continued:
         stepper.initialise(*start)
     return Prepared(dataset, stepper, memory, choice, way, ahead, changes)

@@ -21,6 +21,7 @@ SAFE = (
     "train.checkpoint_every",
     "train.keep",
     "train.lag",
+    "train.capture",
     "train.patience",
     "sample.",
 )

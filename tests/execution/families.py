@@ -49,11 +49,11 @@ def sample():
     return sorted(packaged_recipes() if LONG else first.values())
 
 
-def model_of(name, side=8):
+def model_of(name, side=8, overrides=()):
     """Its model, on the CPU, in training mode, of images of this side."""
     model = stated(name)
     dropout = ["model.backbone.dropout=0"] if "dropout" in model["backbone"] else []
-    loaded = find_examined(packaged_recipes()[name], [*smaller(model), *dropout])
+    loaded = find_examined(packaged_recipes()[name], [*smaller(model), *dropout, *overrides])
     channels, levels = 3 if name.startswith("cifar10") else 1, 2 if model["head"]["type"] == "bernoulli" else 5
     spec = ImageSpec(channels, side, side, levels)
     return construct(loaded.recipe, spec, 3 if "context" in model else None, torch.device("cpu"))

@@ -101,16 +101,20 @@ class PixelVAE(VariationalModel):
 
     def phases(self) -> list[pixkit.Phase]:
         """One: the bound."""
-        return [pixkit.Phase("bound", self.parameters(), self._loss)]
+        return [pixkit.Phase("bound", self.parameters(), self._loss, varies=self._beta)]
+
+    def _beta(self, step: int) -> float:
+        """The weight of the KL terms, which rises to 1."""
+        return min(1.0, step / self.config.warmup) if self.config.warmup else 1.0
 
     def _loss(self, batch: pixkit.Batch, step: int) -> dict[str, Tensor]:
         posteriors, penalty = self._encode(batch.x)
         drawn = [posterior.rsample() for posterior in posteriors]
         means = {name: part.mean() for name, part in self.terms(batch.x, posteriors, drawn).items()}
-        beta = min(1.0, step / self.config.warmup) if self.config.warmup else 1.0
+        beta = self._beta(step)
         kls = [means[f"kl_{level}"] for level in range(1, self.levels + 1)]
         loss = means["reconstruction"] + beta * sum(kl.clamp_min(self.config.free_bits) for kl in kls) + penalty
-        shown = {"nats": sum(means.values()), **means, "sparsity": penalty, "beta": loss.new_tensor(beta)}
+        shown = {"nats": sum(means.values()), **means, "sparsity": penalty, "beta": loss.new_full((), beta)}
         if self.config.encoder.sparsity is None:
             del shown["sparsity"]
         return {

@@ -1,0 +1,231 @@
+"""A phase whose losses, gradients and update are recorded once and replayed."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Hashable
+from dataclasses import dataclass
+from typing import Any, TypeAlias
+
+import torch
+from torch import Tensor
+
+from pixkit.components.attempt import one_line
+from pixkit.image import Batch
+from pixkit.layers.modes import persistent_buffers, rehearsing
+from pixkit.training.capture.graphs import Recorder, Replay
+from pixkit.training.capture.probe import Counted, Probe, hooked, host_draws
+from pixkit.training.guard import Guard
+from pixkit.training.live import LivePhase
+from pixkit.training.step import Stepper
+
+MOST = 16
+"""Variants of a phase that are recorded; each keeps what a batch takes, or shares it with the others."""
+REMEMBERED = 64
+"""Variants that were seen once and may be recorded when they are seen again."""
+
+Reached: TypeAlias = tuple[bool, ...]
+"""Of each of a phase's parameters, whether it has a gradient at this step."""
+Variant: TypeAlias = tuple[Hashable, Reached]
+"""What a part depends on, and what the parts before it have reached: to that it adds."""
+Shares: TypeAlias = tuple[Tensor | None, ...]
+
+
+@dataclass(frozen=True)
+class _Recorded:
+    names: list[str]
+    values: Tensor
+    reached: Reached
+    replay: Replay
+
+
+class ReplayedPhase(LivePhase):
+    """Launches a phase's work as one recorded piece a part, and one for the update.
+
+    A part is recorded when one of its kind (`Variant`) was launched before, and an update when there was one. While
+    `replaying` is False, all is launched anew. Digits are those of `LivePhase`. A loss that would not be the same in a
+    replay is never recorded; `say` is told why.
+    """
+
+    def __init__(
+        self, stepper: Stepper, number: int, guard: Guard, record: Recorder, say: Callable[[str], None]
+    ) -> None:
+        super().__init__(stepper, number, guard)
+        self.obstacle: str | None = None
+        self.replaying = True
+        self._record = record
+        self._say = say
+        self._examined = False
+        self._batch: Batch | None = None
+        self._gradients: list[Tensor | None] = [None] * len(self.parameters)
+        self._reached: Reached = ()
+        self._seen: dict[Variant, list[str]] = {}
+        self._parts: dict[Variant, _Recorded] = {}
+        self._updated: set[Reached] = set()
+        self._updates: dict[Reached, _Recorded] = {}
+
+    def begin(self) -> None:
+        """See LivePhase."""
+        super().begin()
+        self._reached = (False,) * len(self.parameters)
+
+    def part(self, batch: Batch, step: int, part: int) -> tuple[list[str], Tensor]:
+        """See LivePhase."""
+        if not self._examined:
+            self._examined = True
+            if (obstacle := self._examine(batch, step)) is not None:
+                self._give_up(obstacle)
+        if self.obstacle is not None:
+            return super().part(batch, step, part)
+        variant = self._varies(step, part), self._reached
+        held = self._hold(batch)
+        self.stepper.seed(step, self.number, part)
+        if self.replaying and variant not in self._parts and variant in self._seen and len(self._parts) < MOST:
+            self._capture(variant, held, step)
+        if self.replaying and (recorded := self._parts.get(variant)) is not None:
+            recorded.replay()
+            self._reached = recorded.reached
+            return recorded.names, recorded.values.clone()
+        if self.obstacle is not None:
+            return super().part(batch, step, part)
+        names, values, found = self._shares(held, step)
+        self._seen = {**dict(list(self._seen.items())[1 - REMEMBERED :]), variant: names}
+        self._make_room(found)
+        self._keep(found)
+        return names, values
+
+    def update(self) -> Tensor:
+        """See LivePhase."""
+        if self.obstacle is not None:
+            return super().update()
+        self._bind()
+        reached = self._reached
+        if not self.replaying:
+            return super().update()
+        if reached in self._updated and reached not in self._updates and len(self._updates) < MOST:
+            norm = torch.empty(1, dtype=torch.float64, device=self.stepper.device)
+            replay = self._recording(lambda: norm.copy_(super(ReplayedPhase, self).update()))
+            if replay is not None:
+                self._updates[reached] = _Recorded(["norm"], norm, reached, replay)
+        self._updated.add(reached)
+        if reached not in self._updates:
+            return super().update()
+        self._updates[reached].replay()
+        return self._updates[reached].values.clone()
+
+    @property
+    def recorded(self) -> bool:
+        """Whether there is something to replay."""
+        return bool(self._parts and self._updates)
+
+    def forget(self) -> None:
+        """Let go of what was recorded."""
+        self._parts, self._updates = {}, {}
+
+    def _varies(self, step: int, part: int) -> Hashable:
+        varies = self.trained.phase.varies
+        if varies is None:
+            return None
+        self.stepper.seed(step, self.number, part)  # as for the loss: it may draw what the loss draws first
+        return varies(step)
+
+    def _hold(self, batch: Batch) -> Batch:
+        """The batch in memory of the phase's own, where what is recorded finds it."""
+        if self._batch is None:
+            labels = None if batch.labels is None else batch.labels.clone()
+            self._batch = Batch(batch.x.clone(), labels, batch.indices.clone())
+            return self._batch
+        held = self._batch
+        held.x.copy_(batch.x)
+        held.indices.copy_(batch.indices)
+        if held.labels is not None and batch.labels is not None:
+            held.labels.copy_(batch.labels)
+        return held
+
+    def _capture(self, variant: Variant, batch: Batch, step: int) -> None:
+        """Record a part; give up if that cannot be done."""
+        before, names = self._reached, self._seen[variant]
+        target = torch.empty(len(names), dtype=torch.float64, device=self.stepper.device)
+
+        def body() -> None:
+            found, values, shares = self._shares(batch, step)
+            if found != names:
+                raise RuntimeError(f"its losses are {', '.join(found)}, where they were {', '.join(names)}")
+            self._keep(shares)
+            target.copy_(values)
+
+        replay = self._recording(body)
+        if replay is not None:
+            self._parts[variant] = _Recorded(names, target, self._reached, replay)
+        self._reached = before
+
+    def _shares(self, batch: Batch, step: int) -> tuple[list[str], Tensor, Shares]:
+        names, values, share = self.losses(batch, step)
+        self.guard.see(share)
+        return names, values, torch.autograd.grad(share, self.parameters, allow_unused=True)
+
+    def _make_room(self, found: Shares) -> None:
+        for number, (parameter, share) in enumerate(zip(self.parameters, found, strict=True)):
+            if share is not None and self._gradients[number] is None:
+                self._gradients[number] = torch.empty_like(parameter)
+
+    @torch.no_grad()
+    def _keep(self, found: Shares) -> None:
+        """Write shares of the gradients, or add them to what is there, where an update finds them."""
+        for again in (False, True):
+            kept, shares = [], []
+            for gradient, share, reached in zip(self._gradients, found, self._reached, strict=True):
+                if share is not None and reached is again:
+                    if gradient is None:
+                        raise RuntimeError("its losses reach other parameters than before")
+                    kept.append(gradient)
+                    shares.append(share)
+            if kept and again:
+                torch._foreach_add_(kept, shares)
+            elif kept:
+                torch._foreach_copy_(kept, shares)
+        self._reached = tuple(before or share is not None for before, share in zip(self._reached, found, strict=True))
+
+    def _bind(self) -> None:
+        for parameter, gradient, reached in zip(self.parameters, self._gradients, self._reached, strict=True):
+            parameter.grad = gradient if reached else None
+
+    def _recording(self, body: Callable[[], object]) -> Replay | None:
+        """What records it gives; None, and never tried again, if it cannot be recorded."""
+
+        def run() -> None:
+            body()
+
+        reached = self._reached
+        try:
+            return self._record(run)
+        except Exception as error:
+            self._reached = reached
+            self._give_up(f"it cannot be recorded: {one_line(error)}")
+            return None
+
+    def _give_up(self, obstacle: str) -> None:
+        """Launch everything from now on; gradients of earlier parts of this step are where `LivePhase` adds to them."""
+        self.obstacle = obstacle
+        self._batch = None
+        self.forget()
+        self._bind()
+        self._say(f"phase '{self.trained.name}' is launched anew each step, and not replayed: {obstacle}")
+
+    def _examine(self, batch: Batch, step: int) -> str | None:
+        """Why the losses are not to be replayed, found out by computing them once, as a rehearsal."""
+        model, varies = self.stepper.model, self.trained.phase.varies
+        if (found := hooked(model)) is not None:
+            return found
+        probe = Probe(draws=varies is not None)
+        number: Any = step if varies is not None else Counted(step, lambda: probe.found("it uses the step's number"))
+        before = {name: id(buffer) for name, buffer in persistent_buffers(model).items()}
+        with rehearsing(model, self.stepper.device):
+            try:
+                with host_draws(probe.found), probe:
+                    _, _, share = self.losses(batch, number)
+                    torch.autograd.grad(share, self.parameters, allow_unused=True)
+            except Exception as error:
+                probe.found(f"it fails while it is looked at: {one_line(error)}")
+        if {name: id(buffer) for name, buffer in persistent_buffers(model).items()} != before:
+            probe.found("it puts other tensors in the place of buffers")
+        return probe.obstacle

@@ -1,0 +1,68 @@
+"""The losses, gradients and update of a phase, launched without a wait for what comes of them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import torch
+from torch import Tensor
+
+from pixkit.image import Batch
+from pixkit.training.guard import Guard
+from pixkit.training.optim import clip_unread, gradient_norm, rate_factor
+from pixkit.training.step import Stepper, checked_losses
+
+
+class LivePhase:
+    """A phase of a stepper whose optimiser is `guarded`.
+
+    A step is `begin`, `part` for each of its batches, and `update`.
+    """
+
+    def __init__(self, stepper: Stepper, number: int, guard: Guard) -> None:
+        self.stepper = stepper
+        self.number = number
+        self.guard = guard
+        self.trained = stepper.phases[number]
+        self.parameters = list(self.trained.parameters.values())
+
+    def begin(self) -> None:
+        """Before the first part."""
+        self.trained.optimizer.zero_grad(set_to_none=True)
+        self.guard.begin()
+
+    def part(self, batch: Batch, step: int, part: int) -> tuple[list[str], Tensor]:
+        """Add a batch's share to the gradients; return its losses' names and values, float64 [n] on the device."""
+        self.stepper.seed(step, self.number, part)
+        names, values, share = self.losses(batch, step)
+        self.guard.see(share)
+        # Only this phase's parameters: what a loss reaches beyond them belongs to other phases.
+        share.backward(inputs=self.parameters)
+        return names, values
+
+    def rate(self, step: int) -> float:
+        """Set the learning rate of a step, and return it."""
+        config = self.stepper.config
+        return self.trained.set_rate(rate_factor(config.schedule, step, config.steps))
+
+    def update(self) -> Tensor:
+        """Change the weights by their gradients, unless the guard's flag is set; return the gradients' norm, [1]."""
+        norm = gradient_norm(self.parameters)
+        self.guard.see(norm)
+        if self.stepper.config.clip is not None:
+            clip_unread(self.parameters, norm, self.stepper.config.clip)
+        self.guard.update(self.trained)
+        return _row([norm])
+
+    def losses(self, batch: Batch, step: int) -> tuple[list[str], Tensor, Tensor]:
+        """The losses of a batch, their names and values, and its share of what the step lowers."""
+        stepper = self.stepper
+        with stepper.arithmetic.forward(stepper.device):
+            losses = checked_losses(self.trained.phase.loss(batch, step), self.trained.name)
+        values = _row(value.to(stepper.device) for value in losses.values())
+        return list(losses), values, losses["loss"] * (len(batch.x) / stepper.images)
+
+
+def _row(values: Iterable[Tensor]) -> Tensor:
+    """Scalars as a row of float64, which holds each exactly."""
+    return torch.stack([value.detach().reshape(()).double() for value in values])
