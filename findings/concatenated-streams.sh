@@ -1,12 +1,12 @@
 #!/usr/bin/env bash
 # Of a gzip, Zstandard or LZ4 file of two parts some readers give the first part, and no error.
 #
-# Expected: gzip (RFC 1952), Zstandard (RFC 8878) and LZ4 files may be several streams in a row, as `cat`, pigz, bgzip and
-# append mode make them; whoever decompresses one gets all of it, as Python's gzip does, or an error about the rest.
+# Expected: gzip (RFC 1952), Zstandard (RFC 8878) and LZ4 files may be several streams in a row, as `cat`, pigz, bgzip
+# and append mode make them; whoever decompresses one gets all of it, as Python's gzip does, or an error about the rest.
 # Seen with two parts of 1000 bytes: imagecodecs 2026.3.6 gives 1000 of 2000 for gzip and LZ4 and 2000 for Zstandard;
 # zstandard 0.25.0 gives 1000 by decompress() and 2000 by open() and stream_reader(); lz4 4.4.5 gives 1000 by
-# frame.decompress() and 2000 by frame.open(). numcodecs 0.16.6 and pyarrow 26.0.1 give 2000. In one program, the answer is a
-# matter of which call reads the file. A raw image file then ends half-way, and an IDX reader blames the header.
+# frame.decompress() and 2000 by frame.open(). numcodecs 0.16.6 and pyarrow 26.0.1 give 2000. In one program, the answer
+# is a matter of which call reads the file. A raw image file then ends half-way, and an IDX reader blames the header.
 # Compare the length with what the header promises.
 set -euo pipefail
 folder=$(mktemp -d)

@@ -1,13 +1,12 @@
 #!/usr/bin/env bash
 # Reversible JPEG 2000 of an int32 image is another image, from 25 bits on.
 #
-# Expected: what imagecodecs' jpeg2k_encode(array, reversible=True) and tifffile's compression="jpeg2000" take, among them
-# int32 and uint32, comes back as it was; larger numbers than the format holds are refused.
+# Expected: what imagecodecs' jpeg2k_encode(array, reversible=True) and tifffile's compression="jpeg2000" take, among
+# them int32 and uint32, comes back as it was; larger numbers than the format holds are refused.
 # Seen with imagecodecs 2026.3.6 (OpenJPEG) and tifffile 2026.3.3: both take any 32-bit number and say nothing. Noise of
-# 24 bits is kept, of 25 bits some pixels change, of 27 bits nearly all. A smooth label image whose labels are large (hashes,
-# identifiers of instances) comes back with most of its background wrong. The docstring of jpeg2k_encode wonders about 26
-# bits; 25 are too many already.
-# Zstandard, deflate or LZW in the same TIFF keep all 32.
+# 24 bits is kept, of 25 bits some pixels change, of 27 bits nearly all. A smooth label image whose labels are large
+# (hashes, identifiers of instances) comes back with most of its background wrong. The docstring of jpeg2k_encode
+# wonders about 26 bits; 25 are too many already. Zstandard, deflate or LZW in the same TIFF keep all 32.
 set -euo pipefail
 folder=$(mktemp -d)
 trap 'rm -rf "$folder"' EXIT

@@ -1,13 +1,13 @@
 #!/usr/bin/env bash
 # A PGM of 16 levels is 0 to 15 or 0 to 255, depending on whether its numbers are written as text.
 #
-# Expected: a plain PGM (P2, decimal numbers) and a raw one (P5, bytes) with the same levels and the same maximum, 15, are
-# the same picture, and a library has one rule for the maximum.
-# Seen: OpenCV 5.0.0, also with IMREAD_UNCHANGED, gives the levels of a raw file as they are and stretches those of a plain
-# one to 255, rounding down, so that with a maximum of 100 the level 1 becomes 2. Above 255 it stretches neither.
-# Pillow 13.0.0 always stretches, to 255 or, above 255 (as a 12-bit camera writes), to 65535.
-# A data set of few levels converted from P2 to P5, or read by two libraries, is another data set. The header's maximum
-# has to be read to know what levels mean; no reader gives it.
+# Expected: a plain PGM (P2, decimal numbers) and a raw one (P5, bytes) with the same levels and the same maximum, 15,
+# are the same picture, and a library has one rule for the maximum.
+# Seen: OpenCV 5.0.0, also with IMREAD_UNCHANGED, gives the levels of a raw file as they are and stretches those of a
+# plain one to 255, rounding down, so that with a maximum of 100 the level 1 becomes 2. Above 255 it stretches neither.
+# Pillow 13.0.0 always stretches, to 255 or, above 255 (as a 12-bit camera writes), to 65535. A data set of few levels
+# converted from P2 to P5, or read by two libraries, is another data set. The header's maximum has to be read to know
+# what levels mean; no reader gives it.
 set -euo pipefail
 folder=$(mktemp -d)
 trap 'rm -rf "$folder"' EXIT

@@ -1,12 +1,12 @@
 #!/usr/bin/env bash
 # OpenCV's IMREAD_UNCHANGED darkens the half-transparent pixels of a TIFF, and drops the transparency of grey ones.
 #
-# Expected: IMREAD_UNCHANGED, "return the loaded image as is (with alpha channel)", gives the colours that are in the file, as it
-# does for a PNG of the same picture.
-# Seen with opencv-python-headless 5.0.0.93, and with 4.10: of an 8-bit TIFF with plain (unassociated) transparency, which is
-# what Pillow and image editors write, the colours come multiplied by it. Where it is 0 they are gone. Of 16 bits they
-# come as they are, and so they do of a PNG. A grey TIFF with transparency comes without it.
-# Whoever composites on a background afterwards multiplies twice: edges turn dark, in TIFF only, in 8 bits only.
+# Expected: IMREAD_UNCHANGED, "return the loaded image as is (with alpha channel)", gives the colours that are in the
+# file, as it does for a PNG of the same picture.
+# Seen with opencv-python-headless 5.0.0.93, and with 4.10: of an 8-bit TIFF with plain (unassociated) transparency,
+# which is what Pillow and image editors write, the colours come multiplied by it. Where it is 0 they are gone. Of 16
+# bits they come as they are, and so they do of a PNG. A grey TIFF with transparency comes without it. Whoever
+# composites on a background afterwards multiplies twice: edges turn dark, in TIFF only, in 8 bits only.
 set -euo pipefail
 folder=$(mktemp -d)
 trap 'rm -rf "$folder"' EXIT

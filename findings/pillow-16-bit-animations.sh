@@ -1,14 +1,13 @@
 #!/usr/bin/env bash
 # A stack of 16-bit greys saved as an animated PNG loses whatever changes among the levels above 255.
 #
-# Expected: PNG holds 16 bits and Pillow writes them, so frames saved with save_all come back as they were, as they do for
-# frames of 8 bits and from a TIFF.
+# Expected: PNG holds 16 bits and Pillow writes them, so frames saved with save_all come back as they were, as they do
+# for frames of 8 bits and from a TIFF.
 # Seen with Pillow 13.0.0, 12.0.0, 11.3.0 and 10.4.0: to find what changed since the frame before, both are made RGBA,
 # which cuts every level above 255 down to 255. Only the rectangle with differences that are left is stored: a pixel
-# outside it keeps its old level. Where none is left, a frame with a duration is taken for a repetition and is gone.
-# The file opens as mode I;16, with uint16 pixels, and nothing is said. Depth maps, scans and microscope stacks hold
-# almost nothing but such levels.
-# A multi-page TIFF, or a file a frame, keeps all of them.
+# outside it keeps its old level. Where none is left, a frame with a duration is taken for a repetition and is gone. The
+# file opens as mode I;16, with uint16 pixels, and nothing is said. Depth maps, scans and microscope stacks hold almost
+# nothing but such levels. A multi-page TIFF, or a file a frame, keeps all of them.
 set -euo pipefail
 folder=$(mktemp -d)
 trap 'rm -rf "$folder"' EXIT

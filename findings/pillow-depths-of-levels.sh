@@ -1,16 +1,16 @@
 #!/usr/bin/env bash
 # Pillow multiplies the levels of a 12-bit JPEG 2000 by 16, and reads -1 of a signed TIFF as 255.
 #
-# Expected: the levels of a lossless file are those that were stored, or the reader says by what they were scaled; numbers
-# that a mode cannot hold are refused.
+# Expected: the levels of a lossless file are those that were stored, or the reader says by what they were scaled;
+# numbers that a mode cannot hold are refused.
 # Seen with Pillow 13.0.0:
-#   - A JPEG 2000 of 10, 12 or 14 bits, as scanners and satellites write, opens as I;16 with levels shifted to the top: white
-#     is 65520 of 12 bits. Of a PGM of 12 bits white is 65535 (a factor of 16.004), of a 16-bit PNG or TIFF that
+#   - A JPEG 2000 of 10, 12 or 14 bits, as scanners and satellites write, opens as I;16 with levels shifted to the top:
+#     white is 65520 of 12 bits. Of a PGM of 12 bits white is 65535 (a factor of 16.004), of a 16-bit PNG or TIFF that
 #     holds the same numbers 4095. OpenCV 5.0.0 and imagecodecs 2026.3.6 give the numbers that were stored.
 #   - int8 in a TIFF opens as L: -1 is 255, and -128, the darkest, is brighter than 127. uint32 opens as I, which is
 #     signed: 3,000,000,000 is negative. int16 and int32 are right, and so is OpenCV about all of them.
-# The mode and the size of such an image look right. Levels have to be compared with the file's own header. pixkit refuses
-# signed bytes and numbers beyond 16 bits, and stretches the 12 bits of a TIFF, which Pillow leaves as they are.
+# The mode and the size of such an image look right. Levels have to be compared with the file's own header. pixkit
+# refuses signed bytes and numbers beyond 16 bits, and stretches the 12 bits of a TIFF, which Pillow leaves as they are.
 set -euo pipefail
 folder=$(mktemp -d)
 trap 'rm -rf "$folder"' EXIT

@@ -1,13 +1,13 @@
 #!/usr/bin/env bash
 # A grey picture that Pillow has loaded changes when its file is written over.
 #
-# Expected: after Image.load(), and all the more after close(), the pixels are in memory: load's documentation says that it
-# allocates storage for the image and loads the pixel data, and colour pictures behave so.
-# Seen with Pillow 13.0.0 (and 11.3.0) on Linux: of an uncompressed grey file (TIFF of 8 or 16 bits, BMP, TGA, PGM), and of
-# RGBA in a TIFF, load() only maps the file. A picture that another program writes into the same file afterwards, such as an
-# instrument's "latest frame", shows through the image object of the one that was loaded before. The same picture in
-# RGB, or opened from bytes in memory, stays as it was.
-# Image.copy() after opening makes it one's own. A writer that renames a new file into place is no danger.
+# Expected: after Image.load(), and all the more after close(), the pixels are in memory: load's documentation says that
+# it allocates storage for the image and loads the pixel data, and colour pictures behave so.
+# Seen with Pillow 13.0.0 (and 11.3.0) on Linux: of an uncompressed grey file (TIFF of 8 or 16 bits, BMP, TGA, PGM), and
+# of RGBA in a TIFF, load() only maps the file. A picture that another program writes into the same file afterwards,
+# such as an instrument's "latest frame", shows through the image object of the one that was loaded before. The same
+# picture in RGB, or opened from bytes in memory, stays as it was. Image.copy() after opening makes it one's own. A
+# writer that renames a new file into place is no danger.
 set -euo pipefail
 folder=$(mktemp -d)
 trap 'rm -rf "$folder"' EXIT

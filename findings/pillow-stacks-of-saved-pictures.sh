@@ -2,12 +2,11 @@
 # A picture that was once saved as PNG cannot be a later page of a TIFF.
 #
 # Expected: what a picture was saved as before has no effect on how it is saved next.
-# Seen with Pillow 13.0.0, 12.0.0 and 11.3.0: saving as PNG, JPEG or JPEG 2000 leaves the encoder's settings on the image
-# object. Pages after the first of a TIFF, compressed or not, are then written with them, and that is a TypeError about the
-# number of arguments of a function that is not named. Pillow 10.4.0 writes the file. A loop that saves each sample and then
-# all of them in one TIFF fails at its last line, where the samples exist. GIF, WebP and PDF of the same
-# pictures are written.
-# append_images=[image.copy() for image in ...] is the way out.
+# Seen with Pillow 13.0.0, 12.0.0 and 11.3.0: saving as PNG, JPEG or JPEG 2000 leaves the encoder's settings on the
+# image object. Pages after the first of a TIFF, compressed or not, are then written with them, and that is a TypeError
+# about the number of arguments of a function that is not named. Pillow 10.4.0 writes the file. A loop that saves each
+# sample and then all of them in one TIFF fails at its last line, where the samples exist. GIF, WebP and PDF of the same
+# pictures are written. append_images=[image.copy() for image in ...] is the way out.
 set -euo pipefail
 folder=$(mktemp -d)
 trap 'rm -rf "$folder"' EXIT

@@ -1,14 +1,13 @@
 #!/usr/bin/env bash
 # torch's images turned to NHWC go into pyarrow's tensor column and come out as neither NHWC nor NCHW.
 #
-# Expected: FixedShapeTensorArray.from_numpy_ndarray(images).to_numpy_ndarray() gives the images back, whatever their order
-# in memory: it takes such views, and notes their order as a permutation.
-# Seen with pyarrow 26.0.1: the permutation that is written is the inverse of the one that Arrow's specification describes
-# ([2, 0, 1] instead of [1, 2, 0] for NHWC of NCHW). A swap of two axes is its own inverse and comes back. NCHW turned to NHWC
-# does not: 32 x 32 x 3 comes back as 32 x 3 x 32, with other pixels, and where three sides are equal not even the shape
-# tells. NHWC turned to NCHW is written, and cannot be read ("strides must not involve buffer over run"). A Parquet file
-# keeps the wrong permutation for every reader.
-# numpy.ascontiguousarray first.
+# Expected: FixedShapeTensorArray.from_numpy_ndarray(images).to_numpy_ndarray() gives the images back, whatever their
+# order in memory: it takes such views, and notes their order as a permutation.
+# Seen with pyarrow 26.0.1: the permutation that is written is the inverse of the one that Arrow's specification
+# describes ([2, 0, 1] instead of [1, 2, 0] for NHWC of NCHW). A swap of two axes is its own inverse and comes back.
+# NCHW turned to NHWC does not: 32 x 32 x 3 comes back as 32 x 3 x 32, with other pixels, and where three sides are
+# equal not even the shape tells. NHWC turned to NCHW is written, and cannot be read ("strides must not involve buffer
+# over run"). A Parquet file keeps the wrong permutation for every reader. numpy.ascontiguousarray first.
 set -euo pipefail
 folder=$(mktemp -d)
 trap 'rm -rf "$folder"' EXIT

@@ -5,9 +5,9 @@
 # stretches an image of any integer type so that its brightest pixel stays the brightest.
 # Seen with scikit-image 0.26.0:
 #   - A uint16 image whose brightest pixel is 255 or less is not divided at all. Of two frames of a film, the one that
-#     peaks at 255 comes out 255 times as bright as the one that peaks at 300. int64, which numpy gives for lists, goes the
-#     same way: with a 256 in it, all of an image becomes 0. A warning tells of the frame that was not divided.
-#   - rescale_intensity of int64 makes the brightest pixel -2**63 on x86-64, the darkest of all: the upper end, 2**63 - 1,
+#     peaks at 255 comes out 255 times as bright as the one that peaks at 300. int64, which numpy gives for lists, goes
+#     the same way: with a 256 in it, all of an image becomes 0. A warning tells of the frame that was not divided.
+#   - rescale_intensity of int64 makes the brightest pixel -2**63 on x86-64, the darkest of all: the upper end, 2**63-1,
 #     is not a float64, and the next one does not fit. uint64's becomes 0. int32 and less are right.
 # Choose the range by hand, and convert to uint8 or float with numpy before scikit-image sees the image.
 set -euo pipefail

@@ -1,13 +1,13 @@
 #!/usr/bin/env bash
 # The SSIM of the same two images falls from 0.998 to 0.644 when they lie in [-1, 1] instead of [0, 1].
 #
-# Expected: SSIM measures images, so an affine change of units with the data_range changed along leaves it as it is, as it
-# leaves PSNR. data_range is documented as the difference between the largest and the smallest possible value.
-# Seen with scikit-image 0.26.0 and torchmetrics 1.9.0: they agree on [0, 1] and [0, 255], and on [-1, 1] with a range of
-# 2 both give the same, other number. The formula compares local means relative to their size, so that black has to be 0:
-# where grey is 0, a picture a little brighter is taken for a wholly different one. torchmetrics takes the interval
-# itself, data_range=(-1.0, 1.0), and uses its width alone. Networks' images lie in [-1, 1]; scored as they come, they do not
-# compare with published figures. Move images to [0, 1] before SSIM.
+# Expected: SSIM measures images, so an affine change of units with the data_range changed along leaves it as it is, as
+# it leaves PSNR. data_range is documented as the difference between the largest and the smallest possible value.
+# Seen with scikit-image 0.26.0 and torchmetrics 1.9.0: they agree on [0, 1] and [0, 255], and on [-1, 1] with a range
+# of 2 both give the same, other number. The formula compares local means relative to their size, so that black has to
+# be 0: where grey is 0, a picture a little brighter is taken for a wholly different one. torchmetrics takes the
+# interval itself, data_range=(-1.0, 1.0), and uses its width alone. Networks' images lie in [-1, 1]; scored as they
+# come, they do not compare with published figures. Move images to [0, 1] before SSIM.
 set -euo pipefail
 folder=$(mktemp -d)
 trap 'rm -rf "$folder"' EXIT

@@ -3,11 +3,11 @@
 #
 # Expected: a reader either turns "0 is white" files round, whatever their depth, or leaves the stored levels alone.
 # Seen: Pillow 13.0.0 inverts 1 and 8 bits and gives 16 bits as stored, so that one scanner's files come as positives
-# and as negatives, by depth. OpenCV 5.0.0 with IMREAD_UNCHANGED does the same, and inverts the very same 16-bit file when
-# it is read by a plain imread, as 8 bits: the two calls give a negative of each other. tifffile 2026.3.3 never
-# inverts, and imageio and scikit-image read by it. X-ray pictures and fax scans are stored like this.
-# Whoever reads by several libraries has to look at the depth and at tag 262, PhotometricInterpretation (0 is MINISWHITE).
-# pixkit turns such files round at every depth.
+# and as negatives, by depth. OpenCV 5.0.0 with IMREAD_UNCHANGED does the same, and inverts the very same 16-bit file
+# when it is read by a plain imread, as 8 bits: the two calls give a negative of each other. tifffile 2026.3.3 never
+# inverts, and imageio and scikit-image read by it. X-ray pictures and fax scans are stored like this. Whoever reads by
+# several libraries has to look at the depth and at tag 262, PhotometricInterpretation (0 is MINISWHITE). pixkit turns
+# such files round at every depth.
 set -euo pipefail
 folder=$(mktemp -d)
 trap 'rm -rf "$folder"' EXIT

@@ -2,11 +2,11 @@
 # A boolean mask written by tifffile is the opposite mask for Pillow and OpenCV.
 #
 # Expected: a boolean array written to a TIFF file reads as the same mask in any library, as one written by Pillow does.
-# Seen with tifffile 2026.3.3: where nothing else is asked, booleans are labelled "0 is white" (MINISWHITE) and their bits
-# are written as they are. tifffile does not look at that label when it reads; Pillow 13.0.0 and OpenCV 5.0.0 do, and turn
-# True into black. imageio 2.38.1 writes by tifffile where that is installed, and reads back with either: the same call
-# with plugin="pillow" gives the opposite mask. A mask of what is missing becomes one of what is known.
-# And of a boolean colour image written with photometric="rgb", tifffile itself reads other pixels than it wrote.
+# Seen with tifffile 2026.3.3: where nothing else is asked, booleans are labelled "0 is white" (MINISWHITE) and their
+# bits are written as they are. tifffile does not look at that label when it reads; Pillow 13.0.0 and OpenCV 5.0.0 do,
+# and turn True into black. imageio 2.38.1 writes by tifffile where that is installed, and reads back with either: the
+# same call with plugin="pillow" gives the opposite mask. A mask of what is missing becomes one of what is known. And of
+# a boolean colour image written with photometric="rgb", tifffile itself reads other pixels than it wrote.
 # tifffile.imwrite(..., photometric="minisblack"), or mask.astype("uint8") * 255, is read alike everywhere.
 set -euo pipefail
 folder=$(mktemp -d)

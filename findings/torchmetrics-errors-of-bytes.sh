@@ -3,10 +3,11 @@
 #
 # Expected: the mean squared and the mean absolute error of two images of bytes are those of their numbers, or bytes are
 # refused.
-# Seen with torchmetrics 1.9.0 and torch 2.13.0: the difference is taken in uint8, so that -1 counts as 255, and squares are
-# taken modulo 256. For images one level apart the mean absolute error is 128; the mean squared error is too small as soon
-# as levels differ by 16. Total variation, the same. PSNR converts first, so that the two disagree about the same pair.
-# Nothing is said. Images are bytes when they come from a file or a sampler: call .float() on them before any metric.
+# Seen with torchmetrics 1.9.0 and torch 2.13.0: the difference is taken in uint8, so that -1 counts as 255, and squares
+# are taken modulo 256. For images one level apart the mean absolute error is 128; the mean squared error is too small
+# as soon as levels differ by 16. Total variation, the same. PSNR converts first, so that the two disagree about the
+# same pair. Nothing is said. Images are bytes when they come from a file or a sampler: call .float() on them before any
+# metric.
 set -euo pipefail
 folder=$(mktemp -d)
 trap 'rm -rf "$folder"' EXIT

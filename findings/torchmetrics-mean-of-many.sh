@@ -1,12 +1,13 @@
 #!/usr/bin/env bash
 # torchmetrics' MeanMetric of 50,000 scores is off by 0.13 nats, also when the scores are float64.
 #
-# Expected: the mean of 50,000 numbers near 2005 is right to about seven digits, as torch.mean of the same float32 numbers
-# is; and float64 scores are added in float64.
-# Seen with torchmetrics 1.9.0 and torch 2.13.0: each update adds to one float32 number. At 10^8 its steps are 8 nats, so
-# that every further image is rounded to a multiple of them, always the same way. The loss is not noise and grows with the
-# number of updates: 0.001 nats after 1,000, 0.13 after 50,000. float64 scores are made float32 first. SumMetric, the same.
-# Models are ranked by less. A whole test set in one update, or .set_dtype(torch.float64) before the first, is right.
+# Expected: the mean of 50,000 numbers near 2005 is right to about seven digits, as torch.mean of the same float32
+# numbers is; and float64 scores are added in float64.
+# Seen with torchmetrics 1.9.0 and torch 2.13.0: each update adds to one float32 number. At 10^8 its steps are 8 nats,
+# so that every further image is rounded to a multiple of them, always the same way. The loss is not noise and grows
+# with the number of updates: 0.001 nats after 1,000, 0.13 after 50,000. float64 scores are made float32 first.
+# SumMetric, the same. Models are ranked by less. A whole test set in one update, or .set_dtype(torch.float64) before
+# the first, is right.
 set -euo pipefail
 folder=$(mktemp -d)
 trap 'rm -rf "$folder"' EXIT
