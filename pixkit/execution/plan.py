@@ -1,7 +1,8 @@
 """The plan of cached sampling: which units to compute at which step. It is data; executors run it.
 
 At step t, before the sub-pixels of step t are drawn, exactly those units are computed whose readiness is t and
-that some prediction needs. Every unit is computed once. Instructions have one of these opcodes:
+that some prediction needs. Every unit is computed once. Those of a recurrence that become ready at one step are several
+instructions, so that the units of one do not read one another. Instructions have one of these opcodes:
 
     POINT   run a pointwise operation on [B, M, S, 1] views of its inputs at the sites; keep one colour group's maps
     MIX     ask a mixing layer's `at` for one colour group at the sites
@@ -12,6 +13,8 @@ Pixels are written by the sampler; static operations, which need no pixel, are r
 
 from __future__ import annotations
 
+import itertools
+from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Literal, TypeAlias, cast
@@ -45,7 +48,7 @@ class Instruction:
 
 @dataclass(frozen=True)
 class Schedule:
-    """When the units of one colour group of an operation are computed.
+    """When the units of one colour group of an operation, or those of one rank of it, are computed.
 
     Attributes:
         opcode: see the module.
@@ -132,7 +135,7 @@ def make_plan(trace: Trace, known: Tensor | None = None) -> Plan:
 def _needed(trace: Trace, unknown: Tensor) -> dict[str, Tensor]:
     """Units that some prediction of an unknown sub-pixel reads, directly or not, bool [G, h, w] by operation.
 
-    Of an operation that mixes everything, all of them or none.
+    Of an operation that mixes everything, all of them or none; of a recurrence, those that such units come from, too.
     """
     needed = {name: torch.zeros(trace.groups, *op.grid, dtype=torch.bool) for name, op in trace.operations.items()}
     needed[trace.output] = unknown.unflatten(0, (-1, trace.groups)).any(0)
@@ -142,6 +145,7 @@ def _needed(trace: Trace, unknown: Tensor) -> dict[str, Tensor]:
             continue
         if operation.kind == "all":
             units.fill_(True)
+        units |= _ranks(operation, units) >= 0
         for name, read in zip(operation.inputs, reads(trace, operation, units), strict=True):
             needed[name] |= read
     return needed
@@ -153,11 +157,19 @@ def _schedules(operation: Operation, ready: Tensor, needed: Tensor) -> Iterator[
         yield Schedule("ALL", operation, 0, ready.max()[None], torch.tensor([0, len(whole)]), whole)
         return
     opcode: Opcode = "MIX" if operation.kind == "mixing" else "POINT"
-    for group in range(len(ready)):
-        sites = needed[group].flatten().nonzero().flatten()
+    ranks = _ranks(operation, needed).flatten(1)
+    for rank, group in itertools.product(range(int(ranks.max()) + 1), range(len(ready))):
+        sites = (ranks[group] == rank).nonzero().flatten()
         if len(sites):
             times, starts, order = _by_time(ready[group].flatten()[sites])
             yield Schedule(opcode, operation, group, times, starts, sites[order])
+
+
+def _ranks(operation: Operation, units: Tensor) -> Tensor:
+    """Those of a mixing layer; all other units are of rank 0."""
+    if operation.kind == "mixing":
+        return cast(MixingLayer, operation.module).ranks(units)
+    return torch.where(units, 0, -1)
 
 
 def _draws(ordering: Ordering, known: Tensor) -> list[tuple[Tensor, Tensor]]:
@@ -201,11 +213,11 @@ def fleeting(plan: Plan, local: Callable[[Operation], bool]) -> frozenset[str]:
         same = torch.equal(units, needed[reader.name]) and torch.equal(ready[name][units], ready[reader.name][units])
         return local(reader) and apart and same
 
-    computed = (*POINTWISE, "mixing")
+    schedules = Counter((schedule.operation.name, schedule.group) for schedule in plan.schedules)
+    several = {name for (name, _), count in schedules.items() if count > 1}  # perhaps at one step, for one reader
+    computed = {name for name, operation in operations.items() if operation.kind in (*POINTWISE, "mixing")}
     return frozenset(
-        name
-        for name, users in readers.items()
-        if operations[name].kind in computed and name != plan.trace.output and all(passes(name, user) for user in users)
+        name for name in computed - several - {plan.trace.output} if all(passes(name, user) for user in readers[name])
     )
 
 

@@ -19,12 +19,13 @@ from torch import Tensor, nn
 class MixingLayer(nn.Module, ABC):
     """Base of the layers that read other sites or colours than they write.
 
-    `forward` works on whole images. The three methods below say the same site by site, which is all that proofs and
-    cached sampling need.
+    `forward` works on whole images. The methods below say the same site by site, which is all that proofs and cached
+    sampling need.
 
     Attributes:
         replayable: whether a call of `at` may be recorded once and replayed for other sites, as a CUDA graph is. Not if
-            it keeps anything from call to call but by writing to tensors, or asks a tensor for its values.
+            it keeps anything from call to call but by writing to tensors, asks a tensor for its values, or gives
+            something else when it is called a second time.
     """
 
     replayable: ClassVar[bool] = True
@@ -80,6 +81,20 @@ class MixingLayer(nn.Module, ABC):
                     pending.extend(subset.tensor_split(2))
         return found
 
+    def ranks(self, units: Tensor) -> Tensor:
+        """Which units have to be computed for the sake of some, and in which order where they are due at one step.
+
+        Units that read one another, as a recurrence's do, have different ranks. Each colour group of a rank is one call
+        of `at`, so that `at` has nothing to find out. By default the units themselves, all of rank 0.
+
+        Args:
+            units: bool [G, h', w'].
+
+        Returns:
+            int64 [G, h', w'], of each unit to compute its rank, from 0 on; -1 of others.
+        """
+        return torch.where(units, 0, -1)
+
     def init_state(self, batch: int, grids: list[tuple[int, int]], device: torch.device | None = None) -> Any:
         """What the layer keeps between calls of `at` while `batch` images are drawn; None by default.
 
@@ -98,7 +113,8 @@ class MixingLayer(nn.Module, ABC):
         Args:
             group: which colour group, 0..groups-1.
             groups: G.
-            sites: int64 [S], flat sites of the output's grid, on the device of the inputs.
+            sites: int64 [S], flat sites of the output's grid, on the device of the inputs; of one rank (see `ranks`),
+                all that are due, and called for after those of lower ranks.
             inputs: memories [B, S_in + 1, M]: every site of the input, flat, and after them one of zeros. What is
                 not ready yet holds finite values that must not count.
             state: what `init_state` gave.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -78,26 +79,20 @@ class Mosaic(MixingLayer):
         grid: H and W.
     """
 
-    part: Tensor
-    place: Tensor
     flat: Tensor
-    replayable = False
 
     def __init__(self, lattices: Sequence[Lattice], grid: Grid) -> None:
         super().__init__()
         self.grid = grid
-        part, place, first = torch.empty(grid, dtype=torch.int64), torch.empty(grid, dtype=torch.int64), [0]
-        for number, lattice in enumerate(lattices):
-            row, column, stride = lattice.row, lattice.column, lattice.stride
+        flat, first = torch.empty(grid, dtype=torch.int64), 0
+        for lattice in lattices:
+            stride = lattice.stride
             blocks = (-(-grid[0] // stride), -(-grid[1] // stride))
-            sites = torch.arange(blocks[0] * blocks[1]).view(blocks)
-            own = place[row::stride, column::stride]
+            sites = torch.arange(first, first + blocks[0] * blocks[1]).view(blocks)
+            own = flat[lattice.row :: stride, lattice.column :: stride]
             own.copy_(sites[: own.shape[0], : own.shape[1]])
-            part[row::stride, column::stride] = number
-            first.append(first[-1] + sites.numel())
-        self.register_buffer("part", part.flatten(), persistent=False)
-        self.register_buffer("place", place.flatten(), persistent=False)
-        self.register_buffer("flat", (place + torch.tensor(first)[part]).flatten(), persistent=False)
+            first += sites.numel()
+        self.register_buffer("flat", flat.flatten(), persistent=False)
 
     def forward(self, *inputs: Tensor) -> Tensor:
         """All sites in a row, then each where it belongs."""
@@ -116,11 +111,17 @@ class Mosaic(MixingLayer):
         row[:, self.flat.cpu()] = units.flatten(1)
         return [part.unflatten(1, grid) for part, grid in zip(row.split(sizes, 1), grids, strict=True)]
 
-    def at(self, group: int, groups: int, sites: Tensor, inputs: list[Tensor], state: None) -> Tensor:
-        """Look up in one input after the other, those that the sites belong to."""
-        part, place = self.part[sites], self.place[sites]
-        out = inputs[0].new_zeros(len(inputs[0]), len(sites), inputs[0].shape[2] // groups)
-        for number in part.unique().tolist():
-            own = part == number
-            out[:, own] = inputs[number][:, place[own], group::groups]
+    def init_state(self, batch: int, grids: list[Grid], device: torch.device | None = None) -> list[Tensor]:
+        """Of each input, the site that each site reads there, int64 [S]; that of zeros where it belongs to another."""
+        sizes = [height * width for height, width in grids]
+        places = (self.flat.to(device) - first for first in itertools.accumulate(sizes[:-1], initial=0))
+        return [
+            torch.where((place >= 0) & (place < size), place, size) for place, size in zip(places, sizes, strict=True)
+        ]
+
+    def at(self, group: int, groups: int, sites: Tensor, inputs: list[Tensor], state: list[Tensor]) -> Tensor:
+        """Look up in every input, all but one of which give zeros."""
+        out, *others = (source[:, table[sites], group::groups] for source, table in zip(inputs, state, strict=True))
+        for other in others:
+            out += other
         return out

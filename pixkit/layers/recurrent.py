@@ -43,18 +43,14 @@ class Memory:
     Attributes:
         hidden: [B, S + 1, h].
         cell: [B, S + 1, h].
-        done: bool [h, S + 1], which maps are computed.
         weight: [T * h, 4h], K as a matrix.
         taps: int64 [S, T], of Fronts.
-        rank: int64 [S], the number of each site's front.
     """
 
     hidden: Tensor
     cell: Tensor
-    done: Tensor
     weight: Tensor
     taps: Tensor
-    rank: Tensor
 
 
 class Recurrence(MixingLayer):
@@ -79,7 +75,6 @@ class Recurrence(MixingLayer):
         RecipeError: if the maps do not divide among the colours.
     """
 
-    replayable = False
     axis: ClassVar[int]
     """Where the maps of a front are: 1 in [B, M, n], 0 in [M, n, B]."""
     order: Tensor
@@ -144,39 +139,31 @@ class Recurrence(MixingLayer):
             found[:, self.fronts.taps[sites[found[:, sites].any(0)]]] = True
         return [found[:, :-1].reshape(units.shape)]
 
+    def ranks(self, units: Tensor) -> Tensor:
+        """All colours at the taps, at their taps, and so on; front by front."""
+        height, width = self.fronts.grid
+        rank = torch.empty(height * width, dtype=torch.int64)
+        for number, sites in enumerate(self.fronts.sites):
+            rank[sites] = number
+        (read,) = self.reads(units, [self.fronts.grid])
+        return torch.where(read, rank.view(height, width), -1)
+
     def init_state(self, batch: int, grids: list[Grid], device: torch.device | None = None) -> Memory:
-        """Nothing computed but the outside."""
+        """The outside, at every site."""
         sites = len(self.order)
         hidden, cell = (state.detach().to(device).repeat(batch, sites + 1, 1) for state in (self.hidden, self.cell))
-        done = torch.zeros(self.maps, sites + 1, dtype=torch.bool)
-        done[:, -1] = True
-        rank = torch.empty(sites, dtype=torch.int64)
-        for number, front in enumerate(self.fronts.sites):
-            rank[front] = number
         weight = self.weight.detach().to(device).permute(2, 1, 0).flatten(0, 1)
-        return Memory(hidden, cell, done.to(device), weight, self.fronts.taps.to(device), rank.to(device))
+        return Memory(hidden, cell, weight, self.fronts.taps.to(device))
 
     def at(self, group: int, groups: int, sites: Tensor, inputs: list[Tensor], state: Memory) -> Tensor:
-        """What these sites read that nobody has asked for yet, front by front in all colours; then they themselves."""
-        missing = _missing(sites, state)
-        if len(missing):
-            for front in _by_rank(missing, state.rank):
-                for colour in range(groups):
-                    self._step(colour, groups, front, inputs[0], state)
-        rest = sites[~state.done[group, sites]]
-        if len(rest):
-            self._step(group, groups, rest, inputs[0], state)
-        return state.hidden[:, sites, group::groups]
-
-    def _step(self, group: int, groups: int, sites: Tensor, source: Tensor, state: Memory) -> None:
-        """One colour group at sites that do not read one another."""
+        """One colour group of a front, or of a part of it."""
         taps = state.taps[sites]
         drive = state.hidden[:, taps].flatten(2) @ state.weight[:, group::groups]
         carried = state.cell[:, taps[:, self.carry], group::groups]
-        hidden, cell = _lstm(source[:, sites, group::groups] + drive, carried, 2)
+        hidden, cell = _lstm(inputs[0][:, sites, group::groups] + drive, carried, 2)
         state.hidden[:, sites, group::groups] = hidden
         state.cell[:, sites, group::groups] = cell
-        state.done[group::groups, sites] = True
+        return hidden
 
     def extra_repr(self) -> str:
         """Maps and taps for print(model)."""
@@ -201,19 +188,3 @@ def _window(x: Tensor, outside: Tensor, axis: int, first: int, count: int) -> Te
         return inside
     head, tail = (outside.expand(*(length if each == axis else -1 for each in range(3))) for length in (before, after))
     return torch.cat([head, inside, tail], axis)
-
-
-def _missing(sites: Tensor, state: Memory) -> Tensor:
-    """The sites that these read, directly or not, and that are not computed in all colours."""
-    found = [sites[:0]]
-    while len(sites):
-        taps = state.taps[sites].flatten()
-        sites = taps[~state.done[:, taps].all(0)].unique()
-        found.append(sites)
-    return torch.cat(found).unique()
-
-
-def _by_rank(sites: Tensor, rank: Tensor) -> list[Tensor]:
-    """The sites of each front, in the order of fronts."""
-    ranks, order = rank[sites].sort()
-    return list(sites[order].split(ranks.unique_consecutive(return_counts=True)[1].tolist()))

@@ -54,7 +54,9 @@ def check_layer(
         effects = find_effects(twin, x, groups)
         check_reads(twin, effects, grids, tight)
         check_ready(twin, effects[0].shape[:3], grids, given)
-        check_steps(twin, x, given)
+        every = torch.ones(effects[0].shape[:3], dtype=torch.bool)
+        for units in (every, torch.rand(every.shape, generator=generator) < 0.3):
+            check_steps(twin, x, given, units)
         check_device(twin, grids)
 
 
@@ -99,21 +101,30 @@ def check_ready(layer: MixingLayer, size: Sequence[int], grids: list[Grid], read
         assert stated <= latest, f"unit (g, h, w) = ({g}, {h}, {w}) is called ready later than all that it reads"
 
 
-def check_steps(layer: MixingLayer, x: list[Tensor], readiness: list[Tensor]) -> None:
-    """At each step, from memories that hold only what is ready, `at` computes what is due as `forward` does."""
-    out, due = layer(*x), layer.ready(*readiness)
+def check_steps(layer: MixingLayer, x: list[Tensor], readiness: list[Tensor], units: Tensor) -> None:
+    """Step by step, rank by rank, from memories that hold only what is ready, `at` computes what `forward` does.
+
+    Computed are the units asked for, bool [G, h', w'], and what `ranks` adds. A replayable layer gives the same again.
+    """
+    out, due, ranks = layer(*x), layer.ready(*readiness), layer.ranks(units)
+    assert ranks.shape == units.shape, f"`ranks` has the shape {tuple(ranks.shape)}, not {tuple(units.shape)}"
+    assert not (units & (ranks < 0)).any(), "`ranks` leaves out units that are asked for"
     groups = len(due)
     grids = [(one.shape[2], one.shape[3]) for one in x]
     state = initial_state(layer, len(x[0]), grids, x[0].device)
     for step in due.unique().tolist():
         memories = [_memory(one, given <= step) for one, given in zip(x, readiness, strict=True)]
-        for group in range(groups):
-            sites = (due[group] == step).flatten().nonzero().flatten()
-            found = layer.at(group, groups, sites, memories, state)
+        for rank, group in product(range(int(ranks.max()) + 1), range(groups)):
+            sites = ((due[group] == step) & (ranks[group] == rank)).flatten().nonzero().flatten()
+            if not len(sites):
+                continue
+            where = f"step {step}, rank {rank}, colour group {group}"
             expected = out[:, group::groups].flatten(2)[:, :, sites].transpose(1, 2)
-            where = f"step {step}, colour group {group}"
-            assert found.shape == expected.shape, f"{where}: `at` gives {tuple(found.shape)}, not {expected.shape}"
-            assert torch.allclose(found, expected, rtol=0, atol=1e-9), f"{where}: `at` differs from `forward`"
+            for again in ["", ", called again,"][: 1 + layer.replayable]:
+                found = layer.at(group, groups, sites, memories, state)
+                assert found.shape == expected.shape, f"{where}: `at` gives {tuple(found.shape)}, not {expected.shape}"
+                same = torch.allclose(found, expected, rtol=0, atol=1e-9)
+                assert same, f"{where}: `at`{again} differs from `forward`"
 
 
 def check_device(layer: MixingLayer, grids: list[Grid]) -> None:

@@ -17,9 +17,10 @@ from pixkit.testing import named, network
 
 
 class Eager(GraphExecutor):
-    """Replays by running the body again, as a graph would with the same held inputs."""
+    """Replays by running the body again, as a graph would with the same held inputs, after one run to warm up."""
 
     def _capture(self, body):
+        body()
         return body
 
 

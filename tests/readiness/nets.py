@@ -10,6 +10,7 @@ from pixkit.image import ImageSpec
 from pixkit.layers import (
     CausalAttention,
     ConcatenatedELU,
+    DiagonalLSTM,
     KeepBefore,
     MaskedConv2d,
     MaskedDownsample,
@@ -45,6 +46,22 @@ class Plain(pixkit.Backbone):
     def forward(self, x):
         h = self.stem(x)
         return self.out(F.elu(h + self.body(F.elu(h))))
+
+
+class Recurrent(pixkit.Backbone):
+    """Diagonals from the right, which compute a whole row at one step, then from the left, two rows at its end."""
+
+    def __init__(self, config, spec):
+        super().__init__(config, spec)
+        maps, ordering = 3, spec.ordering
+        self.width = maps
+        self.stem = MaskedConv2d(spec.inputs, 4 * maps, 3, "A", ordering)
+        self.left, self.right = DiagonalLSTM(maps, ordering), DiagonalLSTM(maps, ordering, mirrored=True)
+        self.down, self.grow = Shift(1, 0), Pointwise(maps, 4 * maps, ordering)
+
+    def forward(self, x):
+        gates = self.stem(x)
+        return F.elu(self.left(gates + self.grow(self.down(self.right(gates)))))
 
 
 class Gated(pixkit.Backbone):
@@ -259,7 +276,8 @@ class Conditioned(pixkit.Backbone):
 
 
 NETS = {
-    cls.__name__: cls for cls in (Plain, Gated, MaskedGated, ShiftedUnet, MaskedUnet, Attending, Revealed, Conditioned)
+    cls.__name__: cls
+    for cls in (Plain, Gated, Recurrent, MaskedGated, ShiftedUnet, MaskedUnet, Attending, Revealed, Conditioned)
 }
 ANY_ORDER = {"Plain", "MaskedUnet", "Conditioned"}
 JOINT = {"Attending"}

@@ -189,9 +189,69 @@ class WrongColour(Above):
         return super().at(0, groups, sites, inputs, state)
 
 
+class Cumulated(Above):
+    """Adds up all rows above: row by row, from what it has remembered of the row before."""
+
+    def forward(self, x):
+        return x.cumsum(2)
+
+    def ready(self, *inputs):
+        return inputs[0].cummax(1).values
+
+    def reads(self, units, grids):
+        return [units.flip(1).cummax(1).values.flip(1)]
+
+    def ranks(self, units):
+        (read,) = self.reads(units, [])
+        return torch.where(read, torch.arange(units.shape[1])[:, None], -1)
+
+    def init_state(self, batch, grids, device=None):
+        return grids[0], torch.zeros(batch, grids[0][0] * grids[0][1] + 1, 4, dtype=self.scale.dtype, device=device)
+
+    def at(self, group, groups, sites, inputs, state):
+        (height, width), kept = state
+        above = torch.where(sites >= width, sites - width, height * width)
+        kept[:, sites, group::groups] = (kept[:, above] + inputs[0][:, sites])[..., group::groups]
+        return kept[:, sites, group::groups]
+
+
+class Adding(Cumulated):
+    """Gives something else when it is called again."""
+
+    def at(self, group, groups, sites, inputs, state):
+        (height, width), kept = state
+        above = torch.where(sites >= width, sites - width, height * width)
+        kept[:, sites, group::groups] += (kept[:, above] + inputs[0][:, sites])[..., group::groups]
+        return kept[:, sites, group::groups]
+
+
+class Flat(Cumulated):
+    """Asks for a column in one call."""
+
+    def ranks(self, units):
+        return super().ranks(units).clamp(max=0)
+
+
+class Partial(Cumulated):
+    """Forgets the rows above."""
+
+    def ranks(self, units):
+        return torch.where(units, torch.arange(units.shape[1])[:, None], -1)
+
+
+class Short(Cumulated):
+    """Leaves the last row out."""
+
+    def ranks(self, units):
+        ranks = super().ranks(units)
+        ranks[:, -1] = -1
+        return ranks
+
+
 def test_a_layer_of_ones_own():
     for groups in (1, 2):
         check_layer(Above(), [(2, 3, 4)], groups=groups)
+        check_layer(Cumulated(), [(4, 3, 4)], groups=groups)
 
 
 @pytest.mark.parametrize(("cls", "text"), [
@@ -199,6 +259,7 @@ def test_a_layer_of_ones_own():
     (Misreads, "that `reads` does not name"),
     (Stays, "made 1 tensors on another"),
     (Overstates, "what has no effect"), (WrongShape, "`at` gives"), (WrongColour, "colour group 1: `at` differs"),
+    (Adding, "called again"), (Flat, "`at` differs"), (Partial, "`at` differs"), (Short, "leaves out units"),
 ])  # fmt: skip
 def test_what_is_wrong_is_noticed(cls, text):
     with pytest.raises(AssertionError, match=text):

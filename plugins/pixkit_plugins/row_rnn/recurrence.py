@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, TypeAlias, cast
 
@@ -48,19 +48,20 @@ class Level(nn.Module):
         return self.drop(self.norm(out.flatten(0, -2)).view_as(out))
 
 
-@dataclass
+@dataclass(frozen=True)
 class Walk:
-    """How far cached sampling has come.
+    """What cached sampling remembers of each row that it has come to.
 
     Attributes:
-        features: [B, H, W, maps], of which the first `done` rows are filled.
-        done: number of rows.
-        states: of each layer, after the last of these rows; None before the first one, and under seq2vec always.
+        features: [B, H, W, maps].
+        states: of each layer, its state's tensors, [H + 1, 1, B, hidden size] each: what a row begins with, zeros for
+            the first; of no layer under seq2vec.
+        entries: int64 [H], 0..H - 1.
     """
 
     features: Tensor
-    done: int
-    states: list[Any]
+    states: list[list[Tensor]]
+    entries: Tensor
 
 
 class RowRecurrence(MixingLayer):
@@ -84,8 +85,6 @@ class RowRecurrence(MixingLayer):
         context: maps of the context, 0 for none.
     """
 
-    replayable = False
-
     def __init__(
         self, in_maps: int, out_maps: int, grid: tuple[int, int], options: RowOptions, *, context: int = 0
     ) -> None:
@@ -101,8 +100,11 @@ class RowRecurrence(MixingLayer):
     def forward(self, x: Tensor, context: Tensor | None = None) -> Tensor:
         """All rows at once."""
         entries = self._entries(x.transpose(1, 2).flatten(2), context)
-        features, _ = self._rows(entries, 0, self.grid[0], [None] * len(self.levels))
-        return features.permute(0, 3, 1, 2)
+        if self.options.mode == "seq2seq":
+            read, _ = self._sequence(entries, [None] * len(self.levels))
+        else:
+            read = self._vectors(self._padded(entries).unfold(1, self.grid[0], 1).transpose(2, 3))
+        return self._features(read).permute(0, 3, 1, 2)
 
     def ready(self, *inputs: Tensor) -> Tensor:
         """A row is ready when all rows above it are, and the context of its own and these."""
@@ -122,26 +124,46 @@ class RowRecurrence(MixingLayer):
             found.append(_first_rows(min(last + 1, height), len(units), grids[1]))
         return found
 
+    def ranks(self, units: Tensor) -> Tensor:
+        """All rows down to the last of the units, one after the other."""
+        rows = torch.arange(self.grid[0])
+        last = torch.where(units.any(2).any(0), rows, -1).max()
+        return torch.where(rows <= last, rows, -1)[None, :, None].expand(units.shape).contiguous()
+
     def init_state(self, batch: int, grids: list[tuple[int, int]], device: torch.device | None = None) -> Walk:
-        """No row is done."""
-        features = torch.zeros(batch, *self.grid, self.out_maps, dtype=self.out.weight.dtype, device=device)
-        return Walk(features, 0, [None] * len(self.levels))
+        """No row is computed."""
+        weight, height = self.out.weight, self.grid[0]
+        features = weight.new_zeros(batch, *self.grid, self.out_maps, device=device)
+        layers, tensors = len(self.levels), 2 if self.options.cell == "lstm" else 1
+        states = [
+            [weight.new_zeros(height + 1, 1, batch, self.options.hidden_size, device=device) for _ in range(tensors)]
+            for _ in range(layers if self.options.mode == "seq2seq" else 0)
+        ]
+        return Walk(features, states, torch.arange(height, device=device))
 
     def at(self, group: int, groups: int, sites: Tensor, inputs: list[Tensor], state: Walk) -> Tensor:
-        """Go on to the last of the rows asked for, and look up."""
-        height, width = self.grid
-        stop = int(sites.max()) // width + 1
-        if stop > state.done:
+        """Compute the row, all colours of it with the first, and look up."""
+        if group == 0:
+            height, width = self.grid
             values = inputs[0][:, :-1].unflatten(1, self.grid).transpose(2, 3).flatten(2)
             context = None
             if self.context:
                 flat = inputs[1][:, :-1].transpose(1, 2)
                 context = flat.unflatten(2, self.grid if flat.shape[2] == height * width else (1, 1))
-            entries = self._entries(values, context)
-            rows, state.states = self._rows(entries, state.done, stop, state.states)
-            state.features[:, state.done : stop] = rows
-            state.done = stop
+            self._step(self._entries(values, context), sites[:1] // width, state)
         return state.features.flatten(1, 2)[:, sites, group::groups]
+
+    def _step(self, entries: Tensor, row: Tensor, state: Walk) -> None:
+        """Features of one row, int64 [1], and the states after it."""
+        if self.options.mode == "seq2seq":
+            before = [_state(tensor.index_select(0, row)[0] for tensor in tensors) for tensors in state.states]
+            read, after = self._sequence(entries.index_select(1, row), before)
+            for tensors, found in zip(state.states, after, strict=True):
+                for tensor, new in zip(tensors, found if isinstance(found, tuple) else (found,), strict=True):
+                    tensor.index_copy_(0, row + 1, new[None])
+        else:
+            read = self._vectors(self._padded(entries).index_select(1, row + state.entries)[:, None])
+        state.features.index_copy_(1, row, self._features(read))
 
     @property
     def _stack(self) -> list[Level]:
@@ -156,13 +178,15 @@ class RowRecurrence(MixingLayer):
         mean = context.mean(3).transpose(1, 2)
         return torch.cat([above, mean.expand(-1, self.grid[0], -1)], 2)
 
-    def _rows(self, entries: Tensor, start: int, stop: int, states: Sequence[Any]) -> tuple[Tensor, list[Any]]:
-        """Features of rows start..stop-1, [B, rows, W, out_maps], and the layers' states after them."""
-        if self.options.mode == "seq2seq":
-            read, after = self._sequence(entries[:, start:stop], states)
-        else:
-            read, after = self._vectors(entries, start, stop), list(states)
-        return self.out(read).unflatten(2, (self.grid[1], self.out_maps)), after
+    def _padded(self, entries: Tensor) -> Tensor:
+        """With H - 1 entries of padding before them, so that the prefix of row r is entries r..r + H - 1."""
+        padding = entries.new_zeros(len(entries), self.grid[0] - 1, entries.shape[2])
+        padding[..., self.values] = 1
+        return torch.cat([padding, entries], 1)
+
+    def _features(self, read: Tensor) -> Tensor:
+        """[B, rows, size] to [B, rows, W, out_maps]."""
+        return self.out(read).unflatten(2, (self.grid[1], self.out_maps))
 
     def _sequence(self, entries: Tensor, states: Sequence[Any]) -> tuple[Tensor, list[Any]]:
         """What comes out at every entry, [B, T, size], and the states at the last one."""
@@ -173,13 +197,8 @@ class RowRecurrence(MixingLayer):
             entries = level.finish(out)
         return entries, after
 
-    def _vectors(self, entries: Tensor, start: int, stop: int) -> Tensor:
-        """What comes out after each of the prefixes of rows start..stop-1, [B, rows, size]."""
-        height = self.grid[0]
-        padding = entries.new_zeros(len(entries), height - 1, entries.shape[2])
-        padding[..., self.values] = 1
-        padded = torch.cat([padding, entries], 1)
-        prefixes = padded.unfold(1, height, 1)[:, start:stop].transpose(2, 3)
+    def _vectors(self, prefixes: Tensor) -> Tensor:
+        """What comes out after each prefix, [B, rows, H, values], of some rows: [B, rows, size]."""
         sequence = prefixes.flatten(0, 1)
         *lower, last = self._stack
         for level in lower:
@@ -207,6 +226,12 @@ def initialise(module: nn.Module, name: InitName) -> None:
                 fill(parameter, nonlinearity="relu")
             else:
                 nn.init.zeros_(parameter)
+
+
+def _state(tensors: Iterable[Tensor]) -> Any:
+    """As torch's cells take it: a tuple of an LSTM's two."""
+    found = tuple(tensors)
+    return found if len(found) > 1 else found[0]
 
 
 def _first_rows(count: int, groups: int, grid: tuple[int, int]) -> Tensor:
