@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from pixkit.layers.base import MixingLayer
 from pixkit.layers.geometry import Grid
 from pixkit.layers.masked import check_maps
+from pixkit.layers.scan import Scan, Slots, Tables
 from pixkit.orderings.base import Ordering
 
 
@@ -65,6 +66,9 @@ class Recurrence(MixingLayer):
     of the taps. Sites outside the image have a state that is learned, as the paper's initial state is (section 5.2);
     that it is the same beside the image as above it is our choice.
 
+    On a CPU, and where torch compiles it, `forward` is a loop over the fronts; elsewhere it is that of scan.py, which
+    takes fewer launches. They differ by rounding: on a CPU, a run goes on with the bits that it was begun with.
+
     Args:
         maps: h, a multiple of the colour groups.
         ordering: the ordering; it gives the number of groups.
@@ -84,9 +88,11 @@ class Recurrence(MixingLayer):
         super().__init__()
         check_maps(maps, ordering)
         self.maps, self.fronts, self.carry = maps, fronts, carry
-        self.register_buffer("order", torch.cat(list(fronts.sites)), persistent=False)
-        self.register_buffer("back", self.order.argsort(), persistent=False)
         taps = fronts.taps.shape[1]
+        self.slots = Slots.of([len(front) for front in fronts.sites], [before for before, _ in fronts.pads], taps)
+        for name, table in self.slots.tables(torch.cat(list(fronts.sites)), carry)._asdict().items():
+            self.register_buffer(name, table, persistent=False)
+        self.register_buffer("back", self.order.argsort(), persistent=False)
         self.weight = nn.Parameter(torch.empty(4 * maps, maps, taps))
         self.hidden = nn.Parameter(torch.zeros(maps))
         self.cell = nn.Parameter(torch.zeros(maps))
@@ -106,7 +112,23 @@ class Recurrence(MixingLayer):
         """The gates of a front: `part`, their input-to-state half, and K * `read`, T - 1 sites more than the front."""
 
     def forward(self, x: Tensor) -> Tensor:
-        """[B, 4h, H, W] to [B, h, H, W], front by front."""
+        """[B, 4h, H, W] to [B, h, H, W]."""
+        if x.device.type == "cpu" or torch.compiler.is_compiling():
+            return self._front_by_front(x)
+        return self._scanned(x)
+
+    def _scanned(self, x: Tensor) -> Tensor:
+        """As one operation; under autocast its products are in autocast's type."""
+        device, dtype = x.device.type, torch.promote_types(x.dtype, self.weight.dtype)
+        if torch.amp.is_autocast_available(device) and torch.is_autocast_enabled(device):
+            dtype = torch.get_autocast_dtype(device)
+        sites = x.flatten(2).permute(2, 0, 1).to(dtype)
+        tables = (self.get_buffer(name) for name in Tables._fields)
+        out = Scan.apply(sites, self.weight, self.hidden, self.cell, self.slots, self.carry, *tables)
+        return out.permute(1, 2, 0).unflatten(2, self.fronts.grid).contiguous()
+
+    def _front_by_front(self, x: Tensor) -> Tensor:
+        """As autograd follows it."""
         along = self.axis + 1
         outside = [self._outside(state, len(x)) for state in (self.hidden, self.cell)]
         hidden, cell = (state.narrow(along, 0, 0) for state in outside)

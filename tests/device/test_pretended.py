@@ -13,7 +13,7 @@ from pixkit.execution.eager import EagerExecutor
 from pixkit.execution.plan import make_plan
 from pixkit.execution.reference import ReferenceExecutor
 from pixkit.image import Batch, ImageSpec
-from pixkit.layers import MaskedDownsample, MaskedUpsample, Shift
+from pixkit.layers import DiagonalLSTM, MaskedDownsample, MaskedUpsample, RowLSTM, Shift
 from pixkit.layers.state import initial_state
 from pixkit.models import LatentModel
 from pixkit.noise import Noise
@@ -22,7 +22,7 @@ from pixkit.tasks.complete import complete
 from pixkit.tasks.latents import reconstruct
 from pixkit.tasks.masks import keep_edge
 from pixkit.tasks.upscale import upscale
-from pixkit.testing import named, network
+from pixkit.testing import named, network, randomise
 
 
 def test_the_device_refuses_what_a_gpu_refuses():
@@ -145,6 +145,24 @@ def test_a_model_trains_scores_and_draws_with_nothing_on_the_wrong_device(name):
             known = keep_edge(model.spec.shape, "top", 2)
             label = {"label": 1} if model.labelled else {}
             assert complete(model, x[:1], known, 2, **label).samples.device.type == "cpu"
+
+
+@pytest.mark.parametrize("make", [RowLSTM, DiagonalLSTM])
+def test_a_recurrence_is_trained_with_nothing_read_or_copied(make):
+    """As a captured graph has to be; its gradients are those of the loop, which runs on the CPU."""
+    layer = make(3, named("ordering", "raster").build(ImageSpec(1, 4, 3, 2), "joint")).double()
+    randomise(layer, 1)
+    x = torch.randn(2, 12, 4, 3, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    layer(x).square().sum().backward()
+    with Pretending() as seen:
+        twin = copy.deepcopy(layer).to(DEVICE)
+        there = x.to(DEVICE)
+        twin.zero_grad()
+        seen.clear()
+        twin(there).square().sum().backward()
+        assert (seen.reads, seen.copies) == ({}, {})
+        for one, other in zip(layer.parameters(), twin.parameters(), strict=True):
+            assert torch.allclose(one.grad, other.grad.cpu(), rtol=0, atol=1e-12)
 
 
 def test_an_enlargement_is_drawn_on_the_device():

@@ -4,12 +4,24 @@ import itertools
 
 import pytest
 import torch
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from pixkit.errors import RecipeError
 from pixkit.image import ImageSpec
 from pixkit.layers import DiagonalLSTM, RowLSTM
 from pixkit.orderings.scans import Raster
 from pixkit.testing import check_layer, randomise
+
+
+class Launches(TorchDispatchMode):
+    """Counts operations that are more than views."""
+
+    count = 0
+
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+        self.count += not (func.is_view or func is torch.ops.aten.detach.default)
+        return func(*args, **(kwargs or {}))
+
 
 SIZES = [(3, 5), (4, 2), (1, 4), (4, 1), (1, 1)]
 LAYERS = {
@@ -84,6 +96,61 @@ def test_gradients_are_those_of_the_equations(name):
     for one, other in zip(fast, slow, strict=True):
         assert other.abs().max() > 1e-3
         assert torch.allclose(one, other, rtol=0, atol=1e-12)
+
+
+def made(name, size=(3, 4), maps=2):
+    layer = LAYERS[name](maps, raster(*size)).double()
+    randomise(layer, seed=1)
+    x = torch.randn(2, 4 * maps, *size, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    return layer, x.requires_grad_()
+
+
+@pytest.mark.parametrize("name", LAYERS)
+@pytest.mark.parametrize("size", SIZES, ids=str)
+def test_the_scan_gives_what_the_loop_gives(name, size):
+    layer, x = made(name, size, 3)
+    assert torch.allclose(layer._scanned(x), layer(x), rtol=0, atol=1e-13)
+
+
+@pytest.mark.parametrize("name", LAYERS)
+@pytest.mark.parametrize("size", [(3, 3), (1, 1)], ids=str)
+def test_the_scans_own_gradients_are_those_of_finite_differences(name, size):
+    layer, x = made(name, size)
+    leaves = (x, layer.weight, layer.hidden, layer.cell)
+    assert torch.autograd.gradcheck(lambda x, *_: layer._scanned(x), leaves, fast_mode=True)
+
+
+@pytest.mark.parametrize("name", LAYERS)
+def test_the_scan_in_bfloat16_keeps_its_states_in_float32_as_the_loop_does(name):
+    layer, x = made(name, (5, 5), 8)
+    layer, x = layer.float(), x.detach().bfloat16().requires_grad_()
+    with torch.autocast("cpu", torch.bfloat16):
+        outs = layer._scanned(x), layer(x)
+    exact = layer(x.float())
+    errors = [float((out - exact).detach().abs().max()) for out in outs]
+    assert outs[0].dtype == torch.float32 and errors[0] <= 2 * errors[1]
+    leaves = [x, layer.weight, layer.hidden, layer.cell]
+    expected = torch.autograd.grad(exact.sum(), leaves)
+    for one, other in zip(torch.autograd.grad(outs[0].sum(), leaves), expected, strict=True):
+        assert one.dtype == other.dtype and (one - other).abs().max() < 0.03 * other.abs().max()
+
+
+@pytest.mark.parametrize(("name", "fronts"), [("row 3", 8), ("left", 15)])
+def test_a_scan_takes_8_launches_a_front_and_6_for_its_gradients(name, fronts):
+    """And a few that are done once; the loop takes 9 to 11, and 21 to 26."""
+    layer, x = made(name, (8, 8))
+    with Launches() as forward:
+        out = layer._scanned(x).sum()
+    with Launches() as backward:
+        out.backward()
+    assert forward.count <= 8 * fronts + 10 and backward.count <= 6 * fronts + 32
+
+
+def test_torch_compiles_the_loop_whole():
+    """On whatever device, since it would break a graph at the scan."""
+    layer, x = made("left", (2, 3))
+    layer, x = layer.to("meta"), x.detach().to("meta")
+    assert torch.compile(layer, fullgraph=True, backend="eager")(x).shape == layer(x).shape == (2, 2, 2, 3)
 
 
 @pytest.mark.parametrize("name", LAYERS)
