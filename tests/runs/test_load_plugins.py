@@ -1,14 +1,16 @@
 """Runs of components that come from a plugin file."""
 
 import json
-import subprocess
-import sys
+import warnings
+from pathlib import Path
 
 import pytest
 
 from pixkit.components.plugin_file import read_plugin_file
+from pixkit.components.plugins import plugins
 from pixkit.errors import PluginError
 from pixkit.runs.load import load
+from pixkit.training.build import build
 
 ORDERS = """
 import pixkit
@@ -33,57 +35,64 @@ model: {type: autoregressive, ordering: "orders.py:mine", backbone: {type: pixel
 train: {steps: 1, batch_size: 4, ema: 0}
 sample: {count: 1}
 """
-BUILD = """
-import sys
-from pixkit.components.plugins import plugins
-from pixkit.training.build import build
-plugins().load_file(sys.argv[1])
-build(sys.argv[2], sys.argv[3], device="cpu", resume="resume" in sys.argv)
-"""
-LOAD = """
-import sys
-from pathlib import Path
-from pixkit.runs.load import load
-forms = {"list": [sys.argv[1]], "str": sys.argv[1], "Path": Path(sys.argv[1])}
-print(type(load(sys.argv[3], plugins=forms[sys.argv[4]])).__name__)
-"""
 
 
-def python(code, *arguments, stream="stdout"):
-    done = subprocess.run([sys.executable, "-c", code, *arguments], capture_output=True, text=True, check=True)
-    return getattr(done, stream)
+@pytest.fixture
+def afresh():
+    """Calls a function as in a process of its own: no plugin file has been read."""
+
+    def call(function, *arguments, **options):
+        plugins.cache_clear()
+        return function(*arguments, **options)
+
+    yield call
+    plugins.cache_clear()
 
 
-def test_a_run_is_loaded_with_the_files_that_bring_its_components(tmp_path):
+@pytest.fixture
+def made(tmp_path, no_waiting_for_the_disk):
+    """A plugin file, and the folder of a run that needs it."""
     (tmp_path / "orders.py").write_text(ORDERS)
     (tmp_path / "mine.yaml").write_text(RECIPE)
-    given = [str(tmp_path / name) for name in ("orders.py", "mine.yaml", "run")]
-    python(BUILD, *given)
+    make(tmp_path)
+    return tmp_path
+
+
+def make(folder, **options):
+    plugins.cache_clear()
+    plugins().load_file(folder / "orders.py")
+    build(folder / "mine.yaml", folder / "run", device="cpu", **options)
+
+
+@pytest.mark.parametrize("form", [lambda path: [str(path)], str, Path], ids=["list", "str", "Path"])
+def test_a_run_is_loaded_with_the_files_that_bring_its_components(made, afresh, form):
+    """One file needs no list."""
     with pytest.raises(PluginError):
-        load(given[2])
-    for form in ("list", "str", "Path"):
-        assert python(LOAD, *given, form) == "AutoregressiveModel\n", "one file needs no list"
+        afresh(load, made / "run")
+    assert type(afresh(load, made / "run", plugins=form(made / "orders.py"))).__name__ == "AutoregressiveModel"
 
 
-def test_a_file_that_was_edited_since_is_said_to_be_another(tmp_path):
+def test_a_file_that_was_edited_since_is_said_to_be_another(made, afresh):
     """What was and what is, once a load; resuming says it too, and from then on it is the one that the run has."""
-    (tmp_path / "orders.py").write_text(ORDERS)
-    (tmp_path / "mine.yaml").write_text(RECIPE)
-    given = [str(tmp_path / name) for name in ("orders.py", "mine.yaml", "run")]
-    python(BUILD, *given)
-    assert "was made with" not in python(LOAD, *given, "str", stream="stderr")
-    before = read_plugin_file(given[0]).version
-    (tmp_path / "orders.py").write_text(ORDERS + "\nEDITED = True\n")
-    now = read_plugin_file(given[0]).version
+    file = made / "orders.py"
+    with warnings.catch_warnings(action="error"):
+        afresh(load, made / "run", plugins=file)
+    before = read_plugin_file(file).version
+    file.write_text(ORDERS + "\nEDITED = True\n")
+    now = read_plugin_file(file).version
     expected = (
         f"run: the run was made with orders.py {before}, and this is orders.py {now}, which brings the ordering 'mine'"
     )
-    for done in (python(LOAD, *given, "str", stream="stderr"), python(BUILD, *given, "resume", stream="stderr")):
-        assert done.count("was made with") == 1 and expected in done
-    environment = json.loads((tmp_path / "run" / "env.json").read_text())
+    for again in (lambda: load(made / "run", plugins=file), lambda: make(made, resume=True)):
+        with pytest.warns(RuntimeWarning) as caught:
+            afresh(again)
+        said = [str(warning.message) for warning in caught if "was made with" in str(warning.message)]
+        assert len(said) == 1 and expected in said[0]
+    environment = json.loads((made / "run" / "env.json").read_text())
     assert environment["plugins"]["orders.py:orders"] == now
     assert environment["previous"][0]["plugins"]["orders.py:orders"] == before
-    assert "was made with" not in python(LOAD, *given, "str", stream="stderr")
+    with warnings.catch_warnings(action="error"):
+        afresh(load, made / "run", plugins=file)
 
 
 def test_a_file_that_is_no_plugin_is_refused(tmp_path):
