@@ -243,29 +243,35 @@ def test_an_incomplete_component_is_exit_code_4(pixkit, install, workplace, sour
 BRANCHING = MINE.replace("return self.layer(x)", "return self.layer(x) if float(x.sum()) < 1e9 else x")
 
 
-def test_why_whole_passes_are_made_is_said_once(spawn, workplace):
+@pytest.fixture
+def afresh(pixkit):
+    """Runs a command with my.py as in a process of its own: no plugin file has been read."""
+    from pixkit.components.plugins import plugins
+
+    def call(*arguments):
+        plugins.cache_clear()
+        return pixkit(*arguments, "--plugin", "my.py")
+
+    return call
+
+
+def test_why_whole_passes_are_made_is_said_once(afresh, workplace, recwarn):
     """As the remark of what the sampler did, which -q silences; the warning is for Python."""
     mine_in(workplace)
     (workplace / "my.py").write_text(BRANCHING, encoding="utf-8")
-    build = spawn("build", "mine.yaml", "-q", "-o", "run", "--plugin", "my.py")
-    assert build.wait() == 0
+    assert afresh("build", "mine.yaml", "-q", "-o", "run").code == 0
+    recwarn.clear()
     for command in (
         ["sample", "run", "-n", 1, "-o", "x.npz"],
         ["complete", "run", "test:0", "--keep-top", 4, "-o", "x.png"],
     ):
-        told = spawn(*command, "--plugin", "my.py").communicate()[1]
-        assert told.count("whole passes") == 1 and "warning" not in told, told
-        assert spawn(*command, "-q", "--plugin", "my.py").communicate()[1] == ""
+        assert afresh(*command).err.count("whole passes") == 1
+        assert afresh(*command, "-q").err == ""
+    assert not [warning.message for warning in recwarn if "whole passes" in str(warning.message)]
 
 
-def test_an_edited_plugin_file_is_said_to_be_another(pixkit, install, workplace):
+def test_an_edited_plugin_file_is_said_to_be_another(afresh, install, workplace):
     """In a line each time that the run is loaded, until resuming has made it the run's own."""
-    from pixkit.components.plugins import plugins
-
-    def afresh(*arguments):
-        plugins.cache_clear()
-        return pixkit(*arguments, "--plugin", "my.py")
-
     mine_in(workplace)
     assert afresh("build", "-q", "mine.yaml", "-o", "run").code == 0
     (workplace / "my.py").write_text(MINE + "# edited\n", encoding="utf-8")
