@@ -66,8 +66,9 @@ def check_counts(n: int, seed: int, first: int) -> None:
     check_count("first", first, 0, 2**64 - n, "0 or more, first + n <= 2**64")
 
 
-def check_room(n: int, spec: ImageSpec) -> None:
+def check_room(
+    n: int, spec: ImageSpec, where: str = "n", hint: str = "fewer images at a time; other seeds give others"
+) -> None:
     """Raise UsageError if `n` drawn images would not fit: their levels, int64, in batches and in one piece."""
     needed = 2 * torch.int64.itemsize * n * spec.dims
-    hint = "fewer images at a time; other seeds give others"
-    check_fits(needed, torch.device("cpu"), f"{n} images of {spec.dims} sub-pixels", where="n", hint=hint)
+    check_fits(needed, torch.device("cpu"), f"{n} images of {spec.dims} sub-pixels", where=where, hint=hint)

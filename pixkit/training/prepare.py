@@ -16,6 +16,7 @@ from pixkit.errors import RunError
 from pixkit.files import is_there
 from pixkit.memory import resident
 from pixkit.models.base import Model
+from pixkit.models.request import check_room
 from pixkit.recipe import Change, LoadedRecipe
 from pixkit.recipe.schema import Recipe
 from pixkit.runs.load import construct, read_weights
@@ -78,7 +79,7 @@ def prepare_training(
         RunError: if the recipe or the images are not the run's own, or `train.init_from` is neither run nor checkpoint.
         CheckpointError: if the checkpoint that `train.init_from` means is damaged or another model's.
         DataError: if images are missing or damaged.
-        UsageError: if the model or its training would not fit the memory.
+        UsageError: if the model, its training, or the images that a new run is to draw would not fit the memory.
         CausalityError: if the model leaks.
     """
     recipe, reporter = loaded.recipe, reporter or Reporter()
@@ -92,6 +93,10 @@ def prepare_training(
     check()
     if lock is not None:
         check_data(lock["data"]["hashes"], dataset.hashes())
+    if run is None:
+        check_room(
+            recipe.sample.count, dataset.spec, "sample.count", "fewer images; `pixkit sample` draws more of them later"
+        )
     before = resident()
     model = construct_to_train(recipe, dataset, device)
     sequence = BatchSequence(dataset, recipe.train.batch_size, recipe.seed)

@@ -466,10 +466,11 @@ def test_a_dry_run_writes_nothing(recipe, whole, tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize("command", [build, dry_run])
-def test_what_does_not_fit_is_refused_before_anything_is_written(recipe, tmp_path, monkeypatch, command):
+@pytest.mark.parametrize("asked", ["train.batch_size=100000000", "sample.count=1000000000"])
+def test_what_does_not_fit_is_refused_before_anything_is_written(recipe, tmp_path, monkeypatch, command, asked):
     monkeypatch.chdir(tmp_path)
     with pytest.raises(UsageError, match="would not fit"):
-        command(tiny(recipe, "train.batch_size=100000000"), device="cpu")
+        command(tiny(recipe, asked), device="cpu")
     assert not (tmp_path / "runs" / "tiny").exists()
 
 
