@@ -5,7 +5,7 @@ embedded. Found is the peak of the resident memory above that before the model w
 with making and proving the model, its initialisation, the steps, and, with --whole, scores, samples, checkpoints and
 the final table; foreseen is what `pixkit build --dry-run` says, in another process. Linux alone.
 
-    python tests/benchmarks/memory.py [--steps 3] [--whole] [--most 6] [RECIPE ...]
+    python tests/benchmarks/memory.py [--steps 3] [--whole] [--most 6] [--batch N] [RECIPE ...]
 """
 
 from __future__ import annotations
@@ -135,7 +135,7 @@ def in_process(name: str, what: str, options: argparse.Namespace, overrides: lis
 
 def row(name: str, options: argparse.Namespace) -> str:
     """A recipe's line of the table."""
-    batch = load_recipe(name).recipe.train.batch_size
+    batch = options.batch or load_recipe(name).recipe.train.batch_size
     while True:
         overrides = [f"train.batch_size={batch}"]
         guess = in_process(name, "foresee", options, overrides)
@@ -158,6 +158,7 @@ def main() -> None:
     parser.add_argument("--steps", type=int, default=3)
     parser.add_argument("--whole", action="store_true", help="with scores, samples and checkpoints")
     parser.add_argument("--most", type=float, default=6.0, help="GiB; beyond, with a smaller batch")
+    parser.add_argument("--batch", type=int, help="images a batch, instead of the recipe's")
     parser.add_argument("--timeout", type=float, default=900.0, help="seconds of one process")
     parser.add_argument("--do", choices=["foresee", "find"], help=argparse.SUPPRESS)
     parser.add_argument("--set", action="append", default=[], help=argparse.SUPPRESS)
