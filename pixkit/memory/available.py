@@ -11,6 +11,8 @@ from pathlib import Path
 
 import torch
 
+from pixkit.memory.heap import trim
+
 ROOT = Path("/")
 
 
@@ -45,7 +47,8 @@ def available(device: torch.device, root: Path = ROOT) -> Room:
 
 
 def resident(root: Path = ROOT) -> int | None:
-    """Bytes of memory that the process has now; None where the system does not tell."""
+    """Bytes of memory that the process has now and has not freed; None where the system does not tell."""
+    trim()
     found = _table(root / "proc/self/status").get("VmRSS")
     return None if found is None else found * 1024
 

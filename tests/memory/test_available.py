@@ -6,6 +6,7 @@ import pytest
 import torch
 
 from pixkit.memory import available, in_words, resident
+from pixkit.memory.heap import glibc
 
 CPU = torch.device("cpu")
 GIB = 1 << 30
@@ -142,6 +143,18 @@ def test_this_system_tells():
         assert 1 << 24 < resident() < 1 << 40
     else:
         assert resident() is None
+
+
+@pytest.mark.skipif(not glibc(), reason="about glibc's allocator")
+def test_what_was_freed_is_not_resident():
+    """glibc keeps it: here below a tensor that is alive, on the top of the heap."""
+    before = resident()
+    many = [torch.ones(1 << 14) for _ in range(1024)]
+    last = torch.ones(1 << 14)
+    assert resident() - before > 60 << 20
+    del many
+    assert resident() - before < 16 << 20
+    assert last.sum() == 1 << 14
 
 
 @pytest.mark.cuda
