@@ -129,6 +129,15 @@ def test_damaged_files_are_refused(make, root, content, message):
     assert "data_batch_2.bin" in caught.value.where and caught.value.exit_code == 3
 
 
+def test_the_first_image_of_an_impossible_label_is_named(make, root):
+    content = bytearray(records(0, 4))
+    content[1 * RECORD] = content[3 * RECORD] = 10
+    (root / "data_batch_2.bin").write_bytes(content)
+    with pytest.raises(DataError) as caught:
+        make("cifar10", root="cifar")
+    assert caught.value.where.endswith("data_batch_2.bin, image 1") and caught.value.found == "10"
+
+
 def test_a_file_far_too_large_is_not_read(make, root, monkeypatch):
     monkeypatch.setattr("pixkit.data.cifar10.LARGEST", RECORD)
     with pytest.raises(DataError, match="far too large"):

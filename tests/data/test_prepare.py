@@ -108,6 +108,8 @@ def test_batches_come_in_order_and_the_last_may_be_small(ramps):
         ("dev", torch.tensor([0])),
         ("train", torch.tensor([36])),
         ("train", torch.tensor([-1])),
+        ("train", torch.tensor([0, 36])),
+        ("train", torch.tensor([35, -1])),
         ("train", torch.tensor([0.0])),
         ("train", torch.tensor([True])),
         ("train", torch.tensor(0)),

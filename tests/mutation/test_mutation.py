@@ -38,8 +38,13 @@ ENDLESS = """\
 import time
 
 
-def test_endless():
+def test_waiting():
     time.sleep(3600)
+
+
+def test_working():
+    while True:
+        pass
 """
 RUN = """\
 import sys, trials
@@ -49,7 +54,8 @@ from pathlib import Path
 run.ROOT, work = map(Path, (sys.argv.pop(1), sys.argv[2]))
 run.main()
 run.main()
-print(trials.Bench(run.ROOT, work / "job").pytest(["tests/endless.py"], [], 0.5))
+bench = trials.Bench(run.ROOT, work / "job")
+print("ended", *(bench.pytest(["tests/endless.py", "-k", name], [], 0.5) for name in ("waiting", "working")))
 """
 
 
@@ -83,14 +89,14 @@ def test_faults_in_what_is_tested_are_noticed_and_in_what_is_not_survive(results
 def test_a_second_run_tries_nothing_again_and_says_the_same(results):
     _, said = results
     tried, total = map(int, re.findall(r"^(\d+) of (\d+) faults tried", said, re.MULTILINE)[0])
-    trials, first, second = said.removesuffix("None\n").split(f"{total} of {total} faults tried")
+    trials, first, second = said.removesuffix("ended None None\n").split(f"{total} of {total} faults tried")
     assert tried == total == len(re.findall(r"^(?:caught|survived) ", trials, re.MULTILINE)) > 6
     assert first == second
 
 
 def test_a_test_that_never_ends_is_ended(results):
     _, said = results
-    assert said.endswith("None\n")
+    assert said.endswith("ended None None\n")
 
 
 FILES = [ROOT / "pixkit" / "files.py", ROOT / "pixkit" / "layers" / "masked.py", ROOT / "pixkit" / "recipe" / "yaml.py"]

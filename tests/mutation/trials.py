@@ -8,10 +8,13 @@ import compileall
 import contextlib
 import importlib
 import json
+import math
 import os
 import py_compile
+import resource
 import shutil
 import signal
+import subprocess
 import sys
 import time
 
@@ -22,11 +25,13 @@ WARM = (
     *("torch", "torch.fx", "numpy", "pytest", "hypothesis", "pydantic", "yaml", "PIL.Image", "safetensors.torch"),
     *("click", "rich.progress", "pluggy", "filelock", "_hypothesis_pytestplugin"),
 )
+KERNELS_KEPT = "from pixkit.execution.native.compile import kernel; kernel('float'), kernel('double')"
 PARTS = ("pixkit", "plugins", "recipes", "tests", ".ci", "findings")
 FIRST, BUDGET = 8.0, 60.0
 """Seconds, as recorded, that the first tests of a fault take, and all of them."""
-SLOWER, SPARE = 6.0, 40.0
-"""A round is ended after so many times the seconds that were recorded, and so many more: a loop may have no end."""
+SLOWER, SPARE, IDLE = 4.0, 60.0, 6
+"""A round is ended after so many times the seconds that were recorded, and so many more, of the processor's time, as a
+loop may have no end. It may wait, or be kept waiting by a busy machine, for so many times as long."""
 
 
 class Verdicts:
@@ -95,6 +100,9 @@ class Bench:
         self.tree = place / "tree"
         self.place = place
         copy(root, self.tree)
+        command = [sys.executable, "-c", KERNELS_KEPT]  # as each trial would else compile them
+        subprocess.run(command, env=os.environ | self._variables(place), capture_output=True, check=False)
+        os.environ["OMP_NUM_THREADS"] = "1"  # as in tests/conftest.py, before torch
         # What a process keeps of modules, it keeps of those without a fault.
         for name in WARM:
             with contextlib.suppress(ImportError):
@@ -102,16 +110,17 @@ class Bench:
         assert "pixkit" not in sys.modules
 
     def pytest(self, arguments, plugins, limit):
-        """Run pytest in the copy. Returns the exit code, -N if signal N ended it, None after `limit` seconds."""
+        """Run pytest in the copy. Returns the exit code, -N if signal N ended it, None after `limit` seconds' work."""
         pid = os.fork()
         if pid == 0:
-            self._child(arguments, plugins)
+            self._child(arguments, plugins, math.ceil(limit))
         begun = time.monotonic()
-        while time.monotonic() < begun + limit:
+        while time.monotonic() < begun + limit * IDLE:
             done, status = os.waitpid(pid, os.WNOHANG)
             if done:
                 self._end(pid)
-                return os.waitstatus_to_exitcode(status)
+                code = os.waitstatus_to_exitcode(status)
+                return None if code == -signal.SIGXCPU else code
             time.sleep(0.02)
         self._end(pid)
         os.waitpid(pid, 0)
@@ -122,21 +131,18 @@ class Bench:
         with contextlib.suppress(ProcessLookupError):
             os.killpg(pid, signal.SIGKILL)
 
-    def _child(self, arguments, plugins):
+    def _child(self, arguments, plugins, limit):
         code = 70
         try:
             os.setpgid(0, 0)
+            resource.setrlimit(resource.RLIMIT_CPU, (limit, resource.getrlimit(resource.RLIMIT_CPU)[1]))
             scratch = self.place / "scratch"
             shutil.rmtree(scratch, ignore_errors=True)
             (scratch / "tmp").mkdir(parents=True)
-            kept = self.place.parent / "cache"  # kernels that have no fault
-            shutil.copytree(kept, scratch / "cache") if kept.is_dir() else None
-            paths = [str(self.tree), str(self.tree / "plugins")]
-            os.environ |= {"TMPDIR": str(scratch / "tmp"), "PIXKIT_CACHE": str(scratch / "cache")}
-            os.environ |= {"OMP_NUM_THREADS": "1", "PYTHONDONTWRITEBYTECODE": "1"}
-            os.environ["HYPOTHESIS_STORAGE_DIRECTORY"] = str(scratch / "hypothesis")
-            os.environ["PYTHONPATH"] = os.pathsep.join([*paths, os.environ.get("PYTHONPATH", "")]).rstrip(os.pathsep)
-            sys.path[:0] = paths
+            if (self.place / "cache").is_dir():
+                shutil.copytree(self.place / "cache", scratch / "cache")
+            os.environ |= self._variables(scratch)
+            sys.path[:0] = [str(self.tree), str(self.tree / "plugins")]
             os.chdir(self.tree)
             with open(self.place / "output.txt", "w") as output, open(os.devnull) as nothing:
                 os.dup2(nothing.fileno(), 0)
@@ -148,6 +154,15 @@ class Bench:
             code = int(pytest.main([*usual, *arguments], plugins=plugins))
         finally:
             os._exit(code)
+
+    def _variables(self, folder):
+        """The environment of a trial that writes into a folder."""
+        paths = [str(self.tree), str(self.tree / "plugins"), os.environ.get("PYTHONPATH", "")]
+        return {
+            **{"TMPDIR": str(folder / "tmp"), "PIXKIT_CACHE": str(folder / "cache")},
+            **{"OMP_NUM_THREADS": "1", "PYTHONDONTWRITEBYTECODE": "1", "PYTHONPATH": os.pathsep.join(paths)},
+            "HYPOTHESIS_STORAGE_DIRECTORY": str(folder / "hypothesis"),
+        }
 
     def try_tests(self, tests):
         """Run tests until one fails. Returns a verdict, and what the failure said."""
