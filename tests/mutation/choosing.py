@@ -17,7 +17,8 @@ FOLDERS = {
     "plugins/": ("tests/plugins",),
 }
 """Where files are tested, beside the folder of their name: much of it in processes of which nothing is recorded."""
-NATIVE = "pixkit/execution/native/executor.py:"
+NATIVE = "pixkit/execution/native/executor.py:NativeExecutor._run"
+"""What runs the kernel."""
 
 
 class Test(NamedTuple):
@@ -76,7 +77,7 @@ def concerned(fault, tests):
     """
     near = homes(fault.path)
     if not fault.path.endswith(".py"):
-        return [test for test in tests if test.path.startswith(near) or any(c.startswith(NATIVE) for c in test.calls)]
+        return [test for test in tests if test.path.startswith(near) or NATIVE in test.calls]
     exact, whole = f"{fault.path}:{qualified(fault.place.scope)}", f"{fault.path}:"
     calling = {test.name for test in tests if exact in test.calls}
     if not calling:
@@ -85,7 +86,7 @@ def concerned(fault, tests):
 
 
 def choose(fault, tests, first, budget):
-    """The tests of a fault's own file first, then those of others, the quickest first.
+    """The tests that call a fault's function first, of these its own file's first, and of these the quickest first.
 
     Args:
         fault: which.
@@ -94,9 +95,9 @@ def choose(fault, tests, first, budget):
         budget: seconds of all rounds.
     """
     near = homes(fault.path)
-    exact = f"{fault.path}:{qualified(fault.place.scope)}"
+    exact = f"{fault.path}:{qualified(fault.place.scope)}" if fault.path.endswith(".py") else NATIVE
     order = sorted(
-        concerned(fault, tests), key=lambda t: (not t.path.startswith(near), exact not in t.calls, t.seconds)
+        concerned(fault, tests), key=lambda t: (exact not in t.calls, not t.path.startswith(near), t.seconds)
     )
     rounds, left, spent = ([], []), [], 0.0
     for test in order:

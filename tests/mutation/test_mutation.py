@@ -81,7 +81,7 @@ def test_faults_in_what_is_tested_are_noticed_and_in_what_is_not_survive(results
     lines, _ = results
     wrong = lines["return max(low, max(x, high))"]
     assert (wrong["verdict"], wrong["by"]) == ("caught", "tests/test_toy.py::test_clipped")
-    assert wrong["said"].startswith("assert [4, 4, 4, 4, 5]")
+    assert wrong["said"] == "AssertionError"
     survivors = {text for text, line in lines.items() if line["verdict"] == "survived"}
     assert survivors - {"pass"} == {text for text in lines if "x *" in text or "x /" in text or "x +" in text} | EQUAL
 

@@ -24,6 +24,7 @@ from sampling import KERNELS, language
 WARM = (
     *("torch", "torch.fx", "numpy", "pytest", "hypothesis", "pydantic", "yaml", "PIL.Image", "safetensors.torch"),
     *("click", "rich.progress", "pluggy", "filelock", "_hypothesis_pytestplugin"),
+    "torch._dynamo",  # as the first step of an optimiser imports it, and sympy
 )
 KERNELS_KEPT = "from pixkit.execution.native.compile import kernel; kernel('float'), kernel('double')"
 PARTS = ("pixkit", "plugins", "recipes", "tests", ".ci", "findings")
@@ -89,7 +90,7 @@ def copy(root, place):
         if path.is_file() and path.suffix in (".md", ".toml", "") and not path.name.startswith("."):
             shutil.copy(path, place)
     mode = py_compile.PycInvalidationMode.CHECKED_HASH
-    for part in filter(lambda part: (place / part).is_dir(), ("pixkit", "plugins")):
+    for part in filter(lambda part: (place / part).is_dir(), ("pixkit", "plugins", "tests")):
         compileall.compile_dir(place / part, quiet=1, invalidation_mode=mode)
 
 
@@ -150,7 +151,7 @@ class Bench:
                 os.dup2(output.fileno(), 2)
             import pytest
 
-            usual = ["-p", "no:cacheprovider", "-p", "no:xdist", f"--basetemp={scratch / 'base'}"]
+            usual = ["-p", "no:cacheprovider", "-p", "no:xdist", "--assert=plain", f"--basetemp={scratch / 'base'}"]
             code = int(pytest.main([*usual, *arguments], plugins=plugins))
         finally:
             os._exit(code)
