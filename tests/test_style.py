@@ -3,6 +3,7 @@
 import abc
 import ast
 import importlib
+import inspect
 import re
 from pathlib import Path
 
@@ -156,3 +157,28 @@ def test_what_is_not_implemented_is_abstract(path):
 
 def raises(node):
     return isinstance(node, ast.Raise) and node.exc is not None and "NotImplementedError" in ast.unparse(node.exc)
+
+
+def overrides():
+    """(class, base, method) of every method of ours that takes the place of one of ours."""
+    for path in (*CORE, *PLUGINS):
+        root = ROOT if path.is_relative_to(ROOT / "pixkit") else ROOT / "plugins"
+        module = ".".join(path.relative_to(root).with_suffix("").parts).removesuffix(".__init__")
+        if path.name == "__main__.py":
+            continue
+        for cls in vars(importlib.import_module(module)).values():
+            for base in cls.__mro__[1:] if inspect.isclass(cls) and cls.__module__ == module else ():
+                names = [name for name, value in vars(cls).items() if inspect.isfunction(value) and name != "__init__"]
+                if base.__module__.startswith("pixkit"):
+                    yield from ((cls, base, name) for name in names if inspect.isfunction(vars(base).get(name)))
+
+
+def test_what_overrides_a_method_has_its_defaults():
+    """Whoever calls it by the base's signature gets what that says."""
+    found = list(overrides())
+    assert len(found) > 200
+    for cls, base, name in found:
+        ours, theirs = (inspect.signature(vars(owner)[name]).parameters for owner in (cls, base))
+        for key in ours.keys() & theirs.keys():
+            same = ours[key].default == theirs[key].default
+            assert same or theirs[key].default is inspect.Parameter.empty, f"{cls.__name__}.{name}: {key}"

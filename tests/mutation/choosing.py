@@ -1,5 +1,6 @@
 """The map from files to tests: which tests a fault is tried on, and in what order."""
 
+import collections
 import json
 from pathlib import Path
 from typing import NamedTuple
@@ -19,6 +20,10 @@ FOLDERS = {
 """Where files are tested, beside the folder of their name: much of it in processes of which nothing is recorded."""
 NATIVE = "pixkit/execution/native/executor.py:NativeExecutor._run"
 """What runs the kernel."""
+
+
+TOGETHER = 4
+"""So many of the quickest tests of each file go before the next so many, as files test different things."""
 
 
 class Test(NamedTuple):
@@ -86,7 +91,7 @@ def concerned(fault, tests):
 
 
 def choose(fault, tests, first, budget):
-    """The tests that call a fault's function first, of these its own file's first, and of these the quickest first.
+    """The tests that call a fault's function first, its own file's before others, and a few of each test file in turn.
 
     Args:
         fault: which.
@@ -96,9 +101,11 @@ def choose(fault, tests, first, budget):
     """
     near = homes(fault.path)
     exact = f"{fault.path}:{qualified(fault.place.scope)}" if fault.path.endswith(".py") else NATIVE
-    order = sorted(
-        concerned(fault, tests), key=lambda t: (exact not in t.calls, not t.path.startswith(near), t.seconds)
-    )
+    ranks, seen = {}, collections.Counter()
+    for test in sorted(concerned(fault, tests), key=lambda test: test.seconds):
+        ranks[test] = seen[test.path] // TOGETHER
+        seen[test.path] += 1
+    order = sorted(ranks, key=lambda t: (exact not in t.calls, not t.path.startswith(near), ranks[t], t.seconds))
     rounds, left, spent = ([], []), [], 0.0
     for test in order:
         spent += test.seconds
