@@ -12,6 +12,8 @@ from torch import Tensor
 
 from pixkit.errors import message
 from pixkit.execution.cuda.graphs import GraphExecutor
+from pixkit.execution.cuda.nvrtc import NoKernel
+from pixkit.execution.cuda.persistent import PersistentExecutor
 from pixkit.execution.eager import EagerExecutor
 from pixkit.execution.lowering.lower import Unsupported
 from pixkit.execution.native.compile import NoCompiler
@@ -28,12 +30,13 @@ EXECUTORS: dict[str, Make] = {
     "reference": ReferenceExecutor,
     "eager": EagerExecutor,
     "native": NativeExecutor,
+    "persistent": PersistentExecutor,
     "graphs": GraphExecutor,
 }
 """Their classes, by the names that recipes and `Chosen` use."""
 
 CPU = ("native", "eager")
-GPU = ("graphs", "eager")
+GPU = ("persistent", "graphs", "eager")
 """The quickest first, at every batch size measured, 1 to 256; the eager one runs every plan."""
 
 COST = "4 to 200 times slower"
@@ -66,6 +69,7 @@ def make(name: str, plan: Plan, batch: int, context: Tensor | None = None) -> Ex
         UsageError: if that would not fit the memory; raised before the memory is taken.
         Unsupported: if it lacks an operation, which the message names.
         NoCompiler: if it needs a C compiler and there is no working one.
+        NoKernel: if it needs a kernel on the GPU that cannot be made, or failed its trial.
     """
     room = available(next(plan.trace.network.parameters()).device)
     with MemoryGuard(room.free, SMALLER_DRAW, f"drawing {batch} images at a time"):
@@ -79,9 +83,10 @@ def choose(name: str, plan: Plan, batch: int, context: Tensor | None = None) -> 
         UsageError: if what it keeps for a batch would not fit the memory.
         Unsupported: if an executor was asked for by name and lacks an operation, which the message names.
         NoCompiler: if `native` was asked for by name and there is no working C compiler.
+        NoKernel: if `persistent` was asked for by name and its kernel cannot be made, or failed its trial.
 
     Warns:
-        RuntimeWarning: if there is none, once in a process, with what it costs; of all else, `Chosen.reasons` says why.
+        RuntimeWarning: if there is neither, once in a process, with what it costs; else `Chosen.reasons` says why.
     """
     if name != "auto":
         return Chosen(name, make(name, plan, batch, context))
@@ -92,6 +97,9 @@ def choose(name: str, plan: Plan, batch: int, context: Tensor | None = None) -> 
             return Chosen(candidate, make(candidate, plan, batch, context), tuple(reasons))
         except Unsupported as error:
             reasons.append(f"not {candidate}: {message(error)}")
+        except NoKernel as error:
+            reasons.append(f"not {candidate}: {message(error)}")
+            _warn(f"images are drawn by a slower executor: {message(error)}")
         except NoCompiler as error:
             reasons.append(f"not {candidate}, hence {COST}: {message(error)}")
             _warn(f"images are drawn without compiled code, {COST}: {message(error)}")

@@ -22,7 +22,7 @@ class Cached(Sampler):
     class Config(ComponentConfig):
         """Which executor."""
 
-        executor: Literal["auto", "reference", "eager", "native", "graphs"] = "auto"
+        executor: Literal["auto", "reference", "eager", "native", "persistent", "graphs"] = "auto"
         """Who runs the plan; auto is the fastest measured for the device and batch size."""
 
     config: Config

@@ -14,6 +14,7 @@ from torch import Tensor
 from pixkit.data import Progress
 from pixkit.errors import message
 from pixkit.execution import choose as executors
+from pixkit.execution.cuda.nvrtc import NoKernel
 from pixkit.execution.lowering.lower import Unsupported
 from pixkit.execution.native.compile import NoCompiler
 from pixkit.execution.plan import Plan, make_plan
@@ -104,7 +105,7 @@ def time_sampling(
     traced = time.perf_counter()
     plan = make_plan(trace)
     preparation = {"trace": traced - begin, "plan": time.perf_counter() - traced}
-    elsewhere = ("native",) if next(network.parameters()).is_cuda else ("graphs",)
+    elsewhere = ("native",) if next(network.parameters()).is_cuda else ("graphs", "persistent")
     names = [name for name in executors.EXECUTORS if name not in elsewhere]
     reasons = {name: _try(plan, name, preparation) for name in names}
     rows: list[Row] = []
@@ -120,7 +121,7 @@ def _try(plan: Plan, name: str, preparation: dict[str, float]) -> str:
     begin = time.perf_counter()
     try:
         executors.make(name, plan, 1, plan.trace.network.example_context(1))
-    except (Unsupported, NoCompiler) as error:
+    except (Unsupported, NoCompiler, NoKernel) as error:
         return message(error)
     preparation[name] = time.perf_counter() - begin
     return ""

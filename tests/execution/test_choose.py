@@ -128,7 +128,7 @@ def test_the_quickest_needs_no_reason():
 NATIVE = pytest.param("native", marks=pytest.mark.needs_compiler)
 
 
-@pytest.mark.parametrize("name", [*sorted(set(EXECUTORS) - {"graphs", "native"}), NATIVE])
+@pytest.mark.parametrize("name", [*sorted(set(EXECUTORS) - {"graphs", "native", "persistent"}), NATIVE])
 def test_one_that_is_asked_for_is_taken(name):
     chosen = choose(name, make_plan(Trace(net_of(NETS["Plain"], GREY))), 2)
     assert chosen.name == name and type(chosen.executor) is EXECUTORS[name] and not chosen.reasons

@@ -67,4 +67,7 @@ def test_a_layer_that_cannot_be_replayed_is_left_to_the_eager_executor(monkeypat
     monkeypatch.setattr(torch.Tensor, "is_cuda", True)
     chosen = choose("auto", plan, 2)
     assert type(chosen.executor) is EagerExecutor and chosen.name == "eager"
-    assert chosen.reasons == ("not graphs: no CUDA graph can replay backbone.body.1 (Sticky)",)
+    assert chosen.reasons == (
+        "not persistent: the kernel runs on cuda in float32 or float64, not on cpu in float64",
+        "not graphs: no CUDA graph can replay backbone.body.1 (Sticky)",
+    )

@@ -65,7 +65,7 @@ def test_training_with_scores_samples_and_checkpoints_is_flat(recipe, tmp_path, 
 
 def samplers():
     """Every sampler and executor that runs here."""
-    skipped = {"graphs"} if torch.cuda.is_available() else {"graphs", "cuda"}
+    skipped = {"graphs", "persistent"} if torch.cuda.is_available() else {"graphs", "persistent", "cuda"}
     executors = [name for name in EXECUTORS if name not in skipped]
     return [
         "ancestral",

@@ -24,24 +24,25 @@ def places() -> tuple[Path, ...]:
     return tuple(dict.fromkeys(found))
 
 
-def find(folder: Path, key: str) -> Path | None:
-    """The library that was kept under that key; None if there is none, or none that is whole and this user's alone.
+def find(folder: Path, key: str, suffix: str = ".so") -> Path | None:
+    """The library, or what else has the suffix, that was kept under that key; None if there is none that is whole
+    and that nobody but this user can have put there.
 
     Its name ends in the hash of what it holds, so that one that a full disk or a power cut has cut short is known as
     such: whoever loaded it might crash.
     """
     try:
         _require_private(folder)
-        for path in sorted(folder.glob(f"kernel-{key}-*.so")):
+        for path in sorted(folder.glob(f"kernel-{key}-*{suffix}")):
             with contextlib.suppress(OSError), open_regular(path, links=False, most=LARGEST) as file:
-                if path.name == _name(key, file.read()):
+                if path.name == _name(key, file.read(), suffix):
                     return path
     except OSError:
         return None
     return None
 
 
-def keep(built: Path, folder: Path, key: str) -> Path:
+def keep(built: Path, folder: Path, key: str, suffix: str = ".so") -> Path:
     """Copy a library into a folder, which is made if need be; give its path there.
 
     Raises:
@@ -51,7 +52,7 @@ def keep(built: Path, folder: Path, key: str) -> Path:
     folder.mkdir(exist_ok=True, mode=0o700)
     _require_private(folder)
     content = built.read_bytes()
-    target = folder / _name(key, content)
+    target = folder / _name(key, content, suffix)
     temporary = folder / f".{target.stem}.{os.getpid()}.{os.urandom(4).hex()}.tmp"
     try:
         with open(temporary, "xb") as file:
@@ -65,8 +66,8 @@ def keep(built: Path, folder: Path, key: str) -> Path:
     return target
 
 
-def _name(key: str, content: bytes) -> str:
-    return f"kernel-{key}-{hashlib.sha256(content).hexdigest()[:32]}.so"
+def _name(key: str, content: bytes, suffix: str) -> str:
+    return f"kernel-{key}-{hashlib.sha256(content).hexdigest()[:32]}{suffix}"
 
 
 def _require_private(folder: Path) -> None:

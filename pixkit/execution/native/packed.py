@@ -53,9 +53,9 @@ class Packed:
         self._ops()
         self.program = self._link()
 
-    def params(self, sites: Tensor) -> Tensor:
-        """The head's parameters at flat sites int64 [S], [B, P, S]."""
-        data = self._data[self.plan.trace.output][sites, :, :, : self._maps(self.plan.trace.output)]
+    def params(self, sites: Tensor, images: slice | list[int] = slice(None)) -> Tensor:
+        """The head's parameters at flat sites int64 [S], [B, P, S]; of some images."""
+        data = self._data[self.plan.trace.output][:, images][sites, :, :, : self._maps(self.plan.trace.output)]
         return data.permute(1, 3, 2, 0).flatten(1, 2)
 
     def drawing(self, uniforms: Tensor, temperature: float) -> None:

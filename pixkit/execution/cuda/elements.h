@@ -1,0 +1,103 @@
+/* What a lane of the GPU's kernel computes by itself: elements, one after the other. Part of persistent.cu. */
+#define MIXED(colours) 16 /* MOST_COLOURS of persistent.py */
+#include "program.h"
+#include "draw.c"
+
+#ifdef __CUDACC__
+#define SUBROUTINE static __device__ __noinline__
+#define BARRIER() __syncthreads()
+#define UNROLL _Pragma("unroll 4")
+#else
+#define SUBROUTINE static
+#define UNROLL
+#endif
+
+enum {
+    IMAGES = 2,   /* of a block, at most */
+    COLUMNS = 4,  /* of a linear layer that one lane adds up */
+    SPLITS = 32,  /* parts, at most, that a sum over taps is split into */
+    TEAM = 32,    /* lanes that reduce something together */
+    FEW = 16,     /* categories that one lane draws from by itself */
+    ROOM = SCRATCH / (int)sizeof(real) /* numbers in the scratch memory, of SCRATCH bytes */
+};
+
+/* Neighbouring columns, read at once. */
+typedef struct { real v[COLUMNS]; } __attribute__((aligned(16))) Columns;
+
+typedef struct {
+    i32 lane, lanes; /* which one this is, of how many */
+    i64 first;       /* the block's first image */
+    i32 images;
+    real *scratch;   /* shared by the lanes, as large as ROOM says */
+} Lane;
+
+FUNCTION i32 least(i32 a, i32 b) { return a < b ? a : b; }
+FUNCTION i32 most_of(i32 a, i32 b) { return a > b ? a : b; }
+
+/* Of each operation, how many maps of a site are computed one by one. */
+FUNCTION i32 domain(const Program *p, const Op *op) {
+    i32 maps = p->buffers[op->out].maps;
+    return op->kind == COPY || op->kind == CONSTANT ? op->count : op->kind == CONCATENATED_ELU ? maps / 2 : maps;
+}
+
+/* Where one element is computed. */
+typedef struct { i64 position, site, image; i32 group, m; } Place;
+
+FUNCTION const real *element(const Program *p, i32 buffer, const Place *where) {
+    return at(p->buffers + buffer, where->position, where->site, where->image, where->group) + where->m;
+}
+
+FUNCTION real embedded(const Program *p, const Op *op, const Place *where) {
+    i32 share = p->colours / p->groups, c = p->groups > 1 ? where->group : where->m % share;
+    i64 level = levels_of(p, where->site, where->image)[c];
+    return op->weight[(c * op->taps + level) * op->inner + where->m / share];
+}
+
+FUNCTION real gathered(const Program *p, const Op *op, const Place *where) {
+    i32 source = op->table[(i64)where->group * op->grid + where->site];
+    if (source < 0) return 0;
+    return at(p->buffers + op->in0, where->position, source, where->image, where->group)[where->m];
+}
+
+/* An instruction of elementwise.h. */
+FUNCTION real pointwise(const Op *op, real x, real z, real w) {
+    const real a = (real)op->alpha, b = (real)op->beta;
+    (void)a, (void)b;
+#define CASE(NAME, ...) case NAME: return (real)(__VA_ARGS__);
+    switch (op->kind) { UNARY(CASE) BINARY(CASE) TERNARY(CASE) }
+    return 0;
+}
+
+/* The operations from op on, one after the other, of one element. Buffer `before` has `value` there, if it is not -1. */
+SUBROUTINE void elements(const Program *p, const Op *op, i32 count, Place where, i32 before, real value) {
+    for (; count > 0; count--, op++) {
+        i32 kind = op->kind, maps = p->buffers[op->out].maps, m = where.m;
+        real *y = (real *)element(p, op->out, &where);
+        real x = 0;
+        if (kind == EMBED) value = embedded(p, op, &where);
+        else if (kind == GATHER) value = gathered(p, op, &where);
+        else if (kind == CONSTANT) y[op->to] = op->weight[((i64)where.group * op->grid + where.site) * op->count + m];
+        else {
+            const real *from = element(p, op->in0, &where);
+            x = kind == COPY ? from[op->first] : op->in0 == before ? value : *from;
+            if (kind == COPY) y[op->to] = x;
+            else if (kind == CONCATENATED_ELU) {
+                y[0] = x > 0 ? x : elu_(x);
+                y[maps / 2] = -x > 0 ? -x : elu_(-x);
+            } else if (kind == AFFINE) value = x * op->weight[(i64)where.group * maps + m] + op->bias[(i64)where.group * maps + m];
+            else if (kind == MAXOUT) value = x > from[maps] || x != x ? x : from[maps];
+            else if (kind == GLU) value = x * (1 / (1 + exp_(-from[maps])));
+            else value = pointwise(op, x, op->in1 == before ? value : *element(p, op->in1, &where),
+                                   op->in2 == before ? value : *element(p, op->in2, &where));
+        }
+        if (kind == COPY || kind == CONSTANT || kind == CONCATENATED_ELU) { before = -1; continue; }
+        *y = value;
+        before = op->out;
+    }
+}
+
+FUNCTION Place place(const Lane *me, i32 group, i64 position, i64 site, i32 image, i32 m) {
+    Place where;
+    where.position = position, where.site = site, where.image = me->first + image, where.group = group, where.m = m;
+    return where;
+}

@@ -1,0 +1,116 @@
+"""The GPU's kernel, ready to launch: compiled once for each kind of GPU, and tried once, in a process of its own.
+
+What is compiled here has to run on a GPU that its authors may never have seen. A fault that ends in an error of the
+device takes the whole process with it, and one that ends in a wait never returns; so neither is to be met first in a
+process that has something to lose. What was found is kept beside the kernel.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import hashlib
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+
+import torch
+
+from pixkit.errors import reason
+from pixkit.execution.cuda.driver import Kernel
+from pixkit.execution.cuda.nvrtc import HEADERS, SOURCE, NoKernel, build, nvrtc, options_of
+from pixkit.execution.native.keep import find, keep, places
+
+TIMEOUT = 300.0
+"""Seconds after which a trial is taken to hang; it takes 10 to 20."""
+PASSED = b"passed"
+
+
+def kernel(real: str, device: torch.device) -> Kernel:
+    """The kernel for "float" or "double" on a device, after its trial.
+
+    Raises:
+        NoKernel: if it cannot be compiled or loaded, failed its trial, or was found wrong since.
+    """
+    found = _found(real, device, places())
+    if isinstance(found, NoKernel):
+        raise found.with_traceback(None)
+    if found.fault is not None:
+        raise NoKernel(found.fault)
+    return found
+
+
+def untried(real: str, device: torch.device, folders: tuple[Path, ...]) -> Kernel:
+    """The kernel without a trial: what the trial itself runs."""
+    return Kernel(image(real, device, folders), device)
+
+
+def image(real: str, device: torch.device, folders: tuple[Path, ...]) -> bytes:
+    """What the compiler makes of it, kept in the first of the folders that can keep it."""
+    library = nvrtc()
+    major, minor = torch.cuda.get_device_capability(device)
+    sources = [path.read_bytes() for path in (SOURCE, *HEADERS)]
+    key = _key(*sources, *options_of(real), library._name, str(major), str(minor))
+    return _kept(folders, key, ".cubin", lambda: build(library, real, 10 * major + minor))
+
+
+@functools.cache
+def _found(real: str, device: torch.device, folders: tuple[Path, ...]) -> Kernel | NoKernel:
+    """The kernel, or why there is none."""
+    try:
+        made = image(real, device, folders)
+        key = _key(made, torch.cuda.get_device_name(device), torch.__version__)
+        verdict = _kept(folders, key, ".tried", lambda: _try(real, device))
+        if verdict != PASSED:
+            said = verdict.decode(errors="replace")
+            raise NoKernel("the kernel failed its trial on this GPU", found=said)
+        return Kernel(made, device)
+    except NoKernel as error:
+        return error
+
+
+def _try(real: str, device: torch.device) -> bytes:
+    """Run the trial; what came of it, if it is the kernel's doing.
+
+    Raises:
+        NoKernel: if the trial could not be made.
+    """
+    command = [sys.executable, "-m", "pixkit.execution.cuda.trial", real, str(device.index or 0)]
+    try:
+        with tempfile.TemporaryDirectory(prefix="pixkit-") as folder:
+            verdict = Path(folder) / "verdict"
+            command.append(str(verdict))
+            done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, timeout=TIMEOUT, check=False)
+            said = verdict.read_bytes() if verdict.exists() else b""
+    except subprocess.TimeoutExpired:
+        return b"it did not end"
+    except OSError as error:
+        raise NoKernel("the kernel could not be tried", found=reason(error)) from error
+    if said == PASSED and not done.returncode:
+        return PASSED
+    if said.startswith(b"failed: "):
+        return said.removeprefix(b"failed: ")
+    last = (done.stderr.decode(errors="replace").strip().splitlines() or [""])[-1][:300]
+    raise NoKernel("the kernel could not be tried", found=last or f"the trial ended with {done.returncode}")
+
+
+def _kept(folders: tuple[Path, ...], key: str, suffix: str, make: Callable[[], bytes]) -> bytes:
+    """What was kept under the key, or else what is made now, and kept if it can be."""
+    for path in filter(None, (find(folder, key, suffix) for folder in folders)):
+        with contextlib.suppress(OSError):
+            return path.read_bytes()
+    made = make()
+    with contextlib.suppress(OSError), tempfile.TemporaryDirectory(prefix="pixkit-") as scratch:
+        (Path(scratch) / "made").write_bytes(made)
+        for folder in folders:
+            with contextlib.suppress(OSError):
+                keep(Path(scratch) / "made", folder, key, suffix)
+                break
+    return made
+
+
+def _key(*parts: bytes | str) -> str:
+    joined = b"\0".join(part if isinstance(part, bytes) else part.encode() for part in parts)
+    return hashlib.sha256(joined).hexdigest()[:24]

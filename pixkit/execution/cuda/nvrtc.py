@@ -1,0 +1,130 @@
+"""Compiling the GPU's kernel by NVRTC, which torch's CUDA wheels bring: no toolkit is needed, and no GPU."""
+
+from __future__ import annotations
+
+import ctypes
+import functools
+import importlib.util
+import os
+import re
+from pathlib import Path
+
+import torch
+
+from pixkit.errors import PixkitError
+from pixkit.execution.native.layout import HERE
+
+SOURCE = Path(__file__).with_name("persistent.cu")
+HEADERS = (
+    SOURCE.with_name("elements.h"),
+    *(HERE / name for name in ("program.h", "elementwise.h", "functions.h", "draw.c")),
+)
+"""What it includes: all but the first are of the kernel for CPUs, too."""
+SCRATCH = 40960
+"""Bytes that the lanes of a block share; any GPU gives 48 KiB without being asked."""
+LANES = 256
+"""Lanes of a block."""
+PATTERN = re.compile(r"libnvrtc[-.].*so\.(\d+)")
+
+
+class NoKernel(PixkitError):
+    """The GPU's kernel cannot be compiled, loaded, or trusted here; other executors do the work."""
+
+
+def find_nvrtc() -> list[Path]:
+    """NVRTC's libraries that are installed as Python packages or named by CUDA_HOME, those of torch's CUDA first."""
+    spec = importlib.util.find_spec("nvidia")
+    packages = [Path(place) for place in (spec.submodule_search_locations or [] if spec else [])]
+    homes = [Path(os.environ[name]) for name in ("CUDA_HOME", "CUDA_PATH") if os.environ.get(name)]
+    folders = [*(folder for package in packages for folder in sorted(package.glob("*/lib")))]
+    folders += [Path(torch.__file__).parent / "lib", *(home / "lib64" for home in homes)]
+    found = [path for folder in folders for path in sorted(folder.glob("libnvrtc*")) if _version(path) is not None]
+    own = (torch.version.cuda or "").partition(".")[0]
+    return sorted(found, key=lambda path: own != str(_version(path)))
+
+
+def _version(path: Path) -> int | None:
+    """The major version of CUDA that a library is of; None if it is not NVRTC."""
+    match = PATTERN.fullmatch(path.name)
+    return None if match is None or re.search("builtins|alt", path.name) else int(match[1])
+
+
+@functools.cache
+def load(path: Path) -> ctypes.CDLL:
+    """NVRTC. Raises OSError if it cannot be loaded, AttributeError if it is another library or an old one."""
+    library = ctypes.CDLL(str(path))
+    library.nvrtcGetErrorString.restype = ctypes.c_char_p
+    _ = library.nvrtcGetCUBIN, library.nvrtcGetSupportedArchs
+    return library
+
+
+def nvrtc() -> ctypes.CDLL:
+    """The first of them that can be loaded.
+
+    Raises:
+        NoKernel: if there is none.
+    """
+    for path in find_nvrtc():
+        try:
+            return load(path)
+        except (OSError, AttributeError):
+            continue
+    raise NoKernel("there is no NVRTC", expected="the package nvidia-cuda-nvrtc, which torch's CUDA wheels bring")
+
+
+def build(library: ctypes.CDLL, real: str, arch: int, source: Path = SOURCE) -> bytes:
+    """The kernel for "float" or "double" and an architecture, 90 for sm_90: as machine code, or as PTX for a newer one.
+
+    Raises:
+        NoKernel: if it cannot be compiled, with the first of the compiler's messages.
+    """
+    known = [number for number in supported(library) if number <= arch]
+    if not known:
+        raise NoKernel("NVRTC knows no GPU like this", found=f"sm_{arch}", expected=f"sm_{min(supported(library))}")
+    exact = known[-1] == arch
+    options = [f"-arch={'sm' if exact else 'compute'}_{known[-1]}", *options_of(real)]
+    names = [header.name.encode() for header in HEADERS]
+    texts = [header.read_bytes() for header in HEADERS]
+    program = ctypes.c_void_p()
+    array = ctypes.c_char_p * len(names)
+    created = library.nvrtcCreateProgram(
+        ctypes.byref(program), source.read_bytes(), b"persistent.cu", len(names), array(*texts), array(*names)
+    )
+    _require(library, created, "")
+    try:
+        given = (ctypes.c_char_p * len(options))(*(option.encode() for option in options))
+        code = library.nvrtcCompileProgram(program, len(options), given)
+        _require(library, code, _text(library, program, "ProgramLog").decode(errors="replace") if code else "")
+        return _text(library, program, "CUBIN" if exact else "PTX")
+    finally:
+        library.nvrtcDestroyProgram(ctypes.byref(program))
+
+
+def options_of(real: str) -> list[str]:
+    """What the source is compiled with, beside the architecture."""
+    return [f"-DREAL={real}", f"-DSCRATCH={SCRATCH}", f"-DMOST_LANES={LANES}", "-std=c++17"]
+
+
+def supported(library: ctypes.CDLL) -> list[int]:
+    """Architectures that NVRTC compiles for, rising."""
+    count = ctypes.c_int()
+    _require(library, library.nvrtcGetNumSupportedArchs(ctypes.byref(count)), "")
+    numbers = (ctypes.c_int * count.value)()
+    _require(library, library.nvrtcGetSupportedArchs(numbers), "")
+    return sorted(numbers)
+
+
+def _text(library: ctypes.CDLL, program: ctypes.c_void_p, what: str) -> bytes:
+    """What NVRTC has of a program, by the name of the function that gives it."""
+    size = ctypes.c_size_t()
+    _require(library, getattr(library, f"nvrtcGet{what}Size")(program, ctypes.byref(size)), "")
+    held = ctypes.create_string_buffer(size.value)
+    _require(library, getattr(library, f"nvrtcGet{what}")(program, held), "")
+    return held.raw
+
+
+def _require(library: ctypes.CDLL, code: int, said: str) -> None:
+    if code:
+        errors = [line.strip() for line in said.splitlines() if "error" in line.lower()]
+        name = library.nvrtcGetErrorString(code).decode(errors="replace")
+        raise NoKernel("NVRTC could not build the kernel", found="; ".join([name, *errors[:2]]))

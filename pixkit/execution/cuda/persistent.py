@@ -1,0 +1,139 @@
+"""The plan on a GPU in at most 20 launches: one kernel goes through the packed plan, its barriers inside."""
+
+from __future__ import annotations
+
+import warnings
+from typing import ClassVar
+
+import torch
+from torch import Tensor
+
+from pixkit.errors import message
+from pixkit.execution.cuda.check import departure
+from pixkit.execution.cuda.driver import Kernel
+from pixkit.execution.cuda.fused import Fused
+from pixkit.execution.cuda.graphs import GraphExecutor
+from pixkit.execution.cuda.kernels import kernel
+from pixkit.execution.cuda.nvrtc import NoKernel
+from pixkit.execution.eager import EagerExecutor
+from pixkit.execution.lowering.lower import Unsupported
+from pixkit.execution.native.layout import HEADS
+from pixkit.execution.plan import Plan
+from pixkit.execution.reference import Executor, Progress, chunks
+
+MOST_COLOURS = 16
+"""Of a mixture's site, as in persistent.cu."""
+IMAGES = 2
+"""Of a block, at most, as in persistent.cu."""
+
+
+class PersistentExecutor(Executor):
+    """Runs the plan in one kernel, a block an image, or two where there are more images than processors.
+
+    The first images of each plan and batch size are compared with the network's forward pass. If they are not what they
+    have to be, or CUDA refuses a launch, another executor draws them anew, a warning says so, and the kernel is not
+    used again in this process.
+
+    Raises:
+        Unsupported: if the plan has an operation that the kernel has not, or the kernel's limits are too narrow for it.
+        NoKernel: if the kernel cannot be compiled, or failed its trial.
+    """
+
+    device_type: ClassVar[str] = "cuda"
+
+    def __init__(self, plan: Plan, batch: int, context: Tensor | None = None) -> None:
+        self.plan, self.draws, self.batch, self.context = plan, plan.draws, batch, context
+        self._require()
+        self.packed = Fused(plan, batch)
+        # Only now, since it may take a while, and all for nothing if something could not be lowered.
+        self.kernel = self._kernel()
+        self.packed.fill(context)
+        self.pixels = self.packed.pixels
+
+    def advance(self, step: int) -> None:
+        """See Executor."""
+        self.kernel.launch(self.packed.program, step, step + 1, 1)
+
+    def params(self, sites: Tensor) -> Tensor:
+        """See Executor."""
+        return self.packed.params(sites)
+
+    def walk(self, uniforms: Tensor, temperature: float, progress: Progress | None) -> None:
+        """In the kernel throughout; one launch is queued while another runs."""
+        if not self.batch:
+            return
+        given = self.pixels.clone()
+        try:
+            self._launch(uniforms, temperature, progress)
+            fault = self._fault(uniforms, temperature)
+        except NoKernel as error:
+            fault = message(error)
+        if fault is not None:
+            self.kernel.fault = f"the kernel draws other images than the network on this GPU: {fault}"
+            warnings.warn(f"images are drawn anew, by a slower executor: {fault}", RuntimeWarning, stacklevel=2)
+            other = _instead(self.plan, self.batch, self.context)
+            other.pixels.copy_(given)
+            other.walk(uniforms, temperature, None)
+            self.pixels.copy_(other.pixels)
+
+    def _launch(self, uniforms: Tensor, temperature: float, progress: Progress | None) -> None:
+        self.packed.drawing(uniforms, temperature)
+        waiting: list[tuple[torch.cuda.Event, int]] = []
+        try:
+            for start, stop, total in chunks(len(self.plan.draws)):
+                self.kernel.launch(self.packed.program, start, stop, self._images())
+                if progress is not None:
+                    waiting.append((self.kernel.mark(), stop))
+                while len(waiting) > (stop < total):
+                    _tell(*waiting.pop(0), total, progress)
+        finally:
+            self.packed.still()
+
+    def _images(self) -> int:
+        """Images of a block: an image does not depend on it."""
+        return 1 if self.batch <= self.kernel.processors else IMAGES
+
+    def _fault(self, uniforms: Tensor, temperature: float) -> str | None:
+        """What is wrong with the first and the last image; asked once for each plan and batch size."""
+        key = self.packed.fingerprint()
+        if key in self.kernel.trusted:
+            return None
+        rows = sorted({0, self.batch - 1})
+        params = self.packed.params(torch.arange(self.plan.trace.network.spec.sites), rows)
+        context = None if self.context is None else self.context[rows]
+        levels = self.pixels[rows]
+        fault = departure(self.plan, levels, params, uniforms[rows], temperature=temperature, context=context)
+        if fault is None:
+            self.kernel.trusted.add(key)
+        return fault
+
+    def _kernel(self) -> Kernel:
+        return kernel("float" if self.packed.dtype == torch.float32 else "double", self.packed.device)
+
+    def _require(self) -> None:
+        """Raise Unsupported unless the kernel can run such a network, and draw from its head."""
+        network = self.plan.trace.network
+        reference = next(network.parameters())
+        if reference.device.type != self.device_type or reference.dtype not in (torch.float32, torch.float64):
+            dtype = str(reference.dtype).removeprefix("torch.")
+            found = f"not on {reference.device.type} in {dtype}"
+            raise Unsupported(f"the kernel runs on {self.device_type} in float32 or float64, {found}")
+        if network.head.inverse not in HEADS:
+            raise Unsupported(f"no instruction draws from the head {type(network.head).__name__}")
+        if network.head.inverse == "mixture" and network.spec.channels > MOST_COLOURS:
+            raise Unsupported(f"the kernel draws at most {MOST_COLOURS} colours from a mixture")
+
+
+def _tell(event: torch.cuda.Event, stop: int, total: int, progress: Progress | None) -> None:
+    """Wait for a launch, and say that it is done."""
+    event.synchronize()
+    if progress is not None:
+        progress(stop, total)
+
+
+def _instead(plan: Plan, batch: int, context: Tensor | None) -> Executor:
+    """The quickest of the other executors for GPUs."""
+    try:
+        return GraphExecutor(plan, batch, context)
+    except Unsupported:
+        return EagerExecutor(plan, batch, context)

@@ -1,0 +1,138 @@
+"""The kernel's trial on a GPU: ``python -m pixkit.execution.cuda.trial float|double DEVICE FILE``.
+
+Small networks that have every kind of instruction draw images, which are compared with the networks' forward passes.
+The file is to hold "passed", or "failed: " and what is wrong.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+from pixkit.backbones.base import Backbone, BackboneSpec
+from pixkit.backbones.encodings import InputConfig
+from pixkit.errors import message
+from pixkit.execution.cuda.driver import Kernel
+from pixkit.execution.cuda.kernels import PASSED, untried
+from pixkit.execution.cuda.nvrtc import NoKernel
+from pixkit.execution.cuda.persistent import PersistentExecutor
+from pixkit.execution.native.keep import places
+from pixkit.execution.plan import Plan, make_plan
+from pixkit.heads import HEADS
+from pixkit.image import ImageSpec
+from pixkit.layers import (
+    AppendMaps,
+    CausalAttention,
+    ColourLayerNorm,
+    ConcatenatedELU,
+    MaskedConv2d,
+    Maxout,
+    Pointwise,
+    Shift,
+)
+from pixkit.network import Autoregressive
+from pixkit.noise import Noise
+from pixkit.orderings import ORDERINGS
+from pixkit.orderings.base import Colours
+from pixkit.readiness.trace import Trace
+
+CASES: tuple[tuple[str, Colours, str, ImageSpec, int, int], ...] = (
+    ("raster", "joint", "bernoulli", ImageSpec(1, 8, 9, 2), 24, 1),
+    ("raster", "sequential", "softmax", ImageSpec(3, 6, 5, 64), 12, 5),
+    ("checkerboard", "sequential", "softmax", ImageSpec(3, 12, 12, 5), 36, 3),
+    ("row_at_once", "joint", "softmax", ImageSpec(1, 16, 16, 256), 160, 3),
+    ("hilbert", "joint", "logistic_mixture", ImageSpec(3, 8, 8, 256), 48, 300),
+    ("raster", "joint", "normal_mixture", ImageSpec(2, 5, 7, 16), 300, 2),
+)
+"""Ordering, colours, head, images, maps and batch size: few and many sites a step, lanes, and images a processor."""
+
+
+class TrialBackbone(Backbone):
+    """One of every kind of layer that the kernel has an instruction for."""
+
+    def __init__(self, maps: int, spec: BackboneSpec) -> None:
+        super().__init__(Backbone.Config(), spec)
+        ordering, size = spec.ordering, spec.image
+        self.width = maps
+        self.stem = MaskedConv2d(spec.inputs, maps, 5, "A", ordering)
+        self.body = MaskedConv2d(maps, 2 * maps, 3, "B", ordering)
+        self.doubled, self.wide = ConcatenatedELU(), Pointwise(2 * maps, 2 * maps, ordering)
+        self.norm, self.larger = ColourLayerNorm(maps, ordering.groups), Maxout()
+        self.batch = nn.BatchNorm2d(maps)
+        values = torch.linspace(-1, 1, 6 * size.height * size.width).view(6, size.height, size.width)
+        self.append, self.narrow = AppendMaps(values), Pointwise(maps + 6, maps, ordering)
+        self.attend = CausalAttention(ordering, heads=2) if ordering.groups == 1 else None
+        self.down = Shift(1, 0) if type(ordering).__name__ in ("Raster", "RowAtOnce") else None
+
+    def forward(self, x: Tensor) -> Tensor:
+        """[B, inputs, H, W] to [B, maps, H, W]."""
+        h = self.stem(x)
+        a, b = self.body(nn.functional.elu(h)).chunk(2, 1)
+        h = h + torch.tanh(a) * torch.sigmoid(b)
+        h = h + self.norm(self.larger(self.wide(self.doubled(h))))
+        if self.attend is not None:
+            h = h + self.attend(h, self.batch(h), torch.relu(h))
+        if self.down is not None:
+            h = h + self.down(h)
+        return self.narrow(self.append(nn.functional.glu(torch.cat([h, -h], 1), 1) + nn.functional.gelu(h)))
+
+
+class Untried(PersistentExecutor):
+    """Runs a kernel that has not passed its trial yet, and goes on whatever it draws."""
+
+    loaded: Kernel
+
+    def _kernel(self) -> Kernel:
+        return self.loaded
+
+    def walk_only(self, uniforms: Tensor) -> str | None:
+        """Draw, and say what is wrong."""
+        self._launch(uniforms, 1.0, None)
+        return self._fault(uniforms, 1.0)
+
+
+def networks() -> Iterator[tuple[Autoregressive, int]]:
+    """The networks, on the CPU in float32, with random weights; and a batch size for each."""
+    for name, colours, head, spec, maps, batch in CASES:
+        torch.manual_seed(0)
+        kind = ORDERINGS[name]
+        ordering = kind(kind.Config(), spec, colours)
+        encoding = InputConfig(type="embedded" if spec.levels < 100 else "scaled", size=4).build(spec)
+        body = TrialBackbone(maps, BackboneSpec(spec, ordering, encoding.maps))
+        network = Autoregressive(encoding, body, HEADS[head](HEADS[head].Config(), spec, ordering))
+        for parameter in network.projection.parameters():
+            nn.init.normal_(parameter, std=0.3)
+        yield network.eval(), batch
+
+
+def attempt(make: Callable[[Plan, int], Untried], dtype: torch.dtype, device: torch.device) -> str | None:
+    """What is wrong with what the kernel draws of each of the networks; None if nothing is."""
+    for network, batch in networks():
+        executor = make(make_plan(Trace(network.to(device, dtype))), batch)
+        with torch.no_grad():
+            fault = executor.walk_only(network.uniforms(Noise(0, range(batch))).flatten(3))
+        if fault is not None:
+            return f"{type(network.head).__name__}, {network.spec}: {fault}"
+    return None
+
+
+def main(real: str, number: str, file: str) -> None:
+    """Run the trial, and write what came of it."""
+    device, dtype = torch.device("cuda", int(number)), torch.float32 if real == "float" else torch.float64
+    Untried.loaded = untried(real, device, places())
+    try:
+        fault = attempt(Untried, dtype, device)
+        torch.cuda.synchronize(device)
+    except torch.cuda.OutOfMemoryError:
+        raise
+    except (NoKernel, RuntimeError) as error:
+        fault = message(error)
+    Path(file).write_text(PASSED.decode() if fault is None else f"failed: {fault}", encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])

@@ -1,0 +1,109 @@
+"""NVRTC: the kernel compiles for every GPU that it is for, without one; what there is not, and what fails, is said."""
+
+import sys
+
+import pytest
+import torch
+
+from pixkit.errors import message
+from pixkit.execution.cuda import kernels, nvrtc
+from pixkit.execution.cuda.nvrtc import NoKernel
+from pixkit.execution.native.keep import places
+
+ELF = b"\x7fELF"
+
+
+@pytest.fixture(scope="module")
+def library():
+    try:
+        return nvrtc.nvrtc()
+    except NoKernel:
+        pytest.skip("there is no NVRTC: pip install nvidia-cuda-nvrtc")
+
+
+@pytest.mark.parametrize(("real", "arch"), [("float", 80), ("float", 90), ("float", 100), ("double", 90)])
+def test_the_kernel_compiles(library, real, arch):
+    """For A100, H100 and B200."""
+    assert nvrtc.build(library, real, arch).startswith(ELF)
+
+
+def test_for_a_gpu_that_is_newer_than_the_compiler_there_is_ptx(library, tmp_path):
+    source = tmp_path / "persistent.cu"
+    source.write_text('extern "C" __global__ void walk(REAL *x) { *x = SCRATCH; }', encoding="utf-8")
+    newest = nvrtc.supported(library)[-1]
+    assert f".target sm_{newest}".encode() in nvrtc.build(library, "float", 999, source)
+    with pytest.raises(NoKernel, match="NVRTC knows no GPU like this"):
+        nvrtc.build(library, "float", 1, source)
+
+
+def test_what_the_compiler_says_is_told(library, tmp_path):
+    source = tmp_path / "persistent.cu"
+    source.write_text("int broken(", encoding="utf-8")
+    with pytest.raises(NoKernel) as caught:
+        nvrtc.build(library, "float", 90, source)
+    assert "NVRTC could not build the kernel; found: NVRTC_ERROR_COMPILATION; persistent.cu(1): error" in message(
+        caught.value
+    )
+
+
+@pytest.fixture
+def installed(monkeypatch, tmp_path):
+    """installed(*paths) is a machine that has these files, none of them NVRTC."""
+    monkeypatch.setattr(nvrtc.importlib.util, "find_spec", lambda name: None)
+    monkeypatch.setattr(torch, "__file__", str(tmp_path / "torch" / "__init__.py"))
+    monkeypatch.setattr(torch.version, "cuda", "13.0")
+    monkeypatch.setenv("CUDA_HOME", str(tmp_path / "toolkit"))
+    monkeypatch.delenv("CUDA_PATH", raising=False)
+    nvrtc.load.cache_clear()
+
+    def _installed(*paths):
+        for path in paths:
+            (tmp_path / path).parent.mkdir(parents=True, exist_ok=True)
+            (tmp_path / path).write_text("no library")
+        spec = type("Spec", (), {"submodule_search_locations": [str(tmp_path / "nvidia")]})
+        monkeypatch.setattr(nvrtc.importlib.util, "find_spec", lambda name: spec)
+        return [str(path.relative_to(tmp_path)) for path in nvrtc.find_nvrtc()]
+
+    return _installed
+
+
+def test_the_library_of_torchs_cuda_comes_first(installed):
+    paths = (
+        "nvidia/cuda_nvrtc/lib/libnvrtc.so.12",
+        "nvidia/cuda_nvrtc/lib/libnvrtc.alt.so.12",
+        "nvidia/cu13/lib/libnvrtc.so.13",
+        "nvidia/cu13/lib/libnvrtc-builtins.so.13.5",
+        "torch/lib/libnvrtc-672ee683.so.11.2",
+        "toolkit/lib64/libnvrtc.so.13",
+        "toolkit/lib64/libnvrtc.so",
+    )
+    assert installed(*paths) == [paths[2], paths[5], paths[0]]
+    with pytest.raises(NoKernel, match="there is no NVRTC"):
+        nvrtc.nvrtc()
+
+
+def test_without_nvrtc_there_is_a_reason(installed, monkeypatch):
+    installed()
+    monkeypatch.setattr(torch.cuda, "get_device_capability", lambda device: (9, 0))
+    kernels._found.cache_clear()
+    with pytest.raises(NoKernel, match="there is no NVRTC"):
+        kernels.kernel("float", torch.device("cuda", 0))
+    kernels._found.cache_clear()
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="compiled code is kept on Linux and macOS")
+def test_what_was_compiled_is_kept_for_each_kind_of_gpu(installed, monkeypatch, tmp_path):
+    asked = []
+
+    def compiled(library, real, arch):
+        asked.append((real, arch))
+        return b"code of %d" % arch
+
+    monkeypatch.setenv("PIXKIT_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setattr(kernels, "nvrtc", lambda: type("Library", (), {"_name": "libnvrtc.so.13"}))
+    monkeypatch.setattr(kernels, "build", compiled)
+    for capability in ((9, 0), (9, 0), (10, 0)):
+        monkeypatch.setattr(torch.cuda, "get_device_capability", lambda device, found=capability: found)
+        code = kernels.image("float", torch.device("cuda", 0), places())
+        assert code == b"code of %d" % (10 * capability[0])
+    assert asked == [("float", 90), ("float", 100)]

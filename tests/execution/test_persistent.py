@@ -1,0 +1,187 @@
+"""The GPU's kernel, its lanes run one by one on the CPU: whatever their order, it draws the reference's images."""
+
+import re
+import sys
+
+import pytest
+import torch
+from families import LONG, construct, find_examined, networks, packaged_recipes, sample, stated
+from lanes import ORDERS, built, emulated
+
+from pixkit.execution.cuda import nvrtc, trial
+from pixkit.execution.cuda.persistent import PersistentExecutor
+from pixkit.execution.lowering.lower import Unsupported
+from pixkit.execution.native.layout import KINDS
+from pixkit.execution.plan import make_plan
+from pixkit.execution.reference import ReferenceExecutor
+from pixkit.image import ImageSpec
+from pixkit.noise import Noise
+from pixkit.readiness.trace import Trace
+from pixkit.testing import named, network
+
+pytestmark = [
+    pytest.mark.needs_compiler,
+    pytest.mark.skipif(sys.platform != "linux", reason="the lanes are fibres in Linux's way"),
+]
+ELSEWHERE = {"row_lstm", "diagonal_bilstm", "row_rnn", "multiscale"}
+"""Backbones for which the kernels lack an instruction."""
+HOT = 4.0
+"""A temperature at which few random networks are sure of all levels."""
+
+
+def drawn(make, plan, batch):
+    """Levels, parameters of all sites, and the executor."""
+    net = plan.trace.network
+    executor = make(plan, batch, net.example_context(batch))
+    with torch.no_grad():
+        executor.walk(net.uniforms(Noise(3, range(batch))).flatten(3), HOT, None)
+    return executor.pixels.clone(), executor.params(torch.arange(net.spec.sites)).clone(), executor
+
+
+@pytest.mark.parametrize("name", sample())
+def test_a_recipe_is_drawn_as_by_the_reference_executor_in_every_order_of_lanes(name):
+    for net in networks(name, side=8 if LONG else 4, most=1):
+        plan = make_plan(Trace(net))
+        if stated(name)["backbone"]["type"] in ELSEWHERE:
+            with pytest.raises(Unsupported):
+                emulated()(plan, 3)
+            continue
+        expected, params, _ = drawn(ReferenceExecutor, plan, 3)
+        assert len(expected.unique()) > 1
+        bits = []
+        for order in ORDERS:
+            found, own, executor = drawn(emulated(order=order), plan, 3)
+            assert torch.equal(found, expected)
+            assert len(executor.kernel.launches) <= 20
+            bits.append(own)
+        assert torch.equal(bits[0], bits[1]) and torch.equal(bits[0], bits[2])
+        assert (bits[0] - params).abs().max() <= 1e-9 * params.abs().max()
+
+
+def trials(most=2, only=slice(None)):
+    """Plans of the trial's networks, which have every kind of instruction, in float64; a batch size for each."""
+    for net, batch in list(trial.networks())[only]:
+        yield make_plan(Trace(net.double())), min(batch, most)
+
+
+def test_the_trial_has_every_kind_of_instruction_that_is_not_elementwise():
+    kinds = {part.kind for plan, batch in trials() for _, part in emulated()(plan, batch).packed._parts}
+    assert set(KINDS[: KINDS.index("RELU")]) <= kinds
+
+
+@pytest.mark.parametrize("lanes", [1, 33, 96] if LONG else [33])
+def test_any_number_of_lanes_draws_the_same_images(lanes):
+    for plan, batch in trials(only=slice(None) if LONG else slice(0, 3)):
+        expected, *_ = drawn(ReferenceExecutor, plan, batch)
+        assert torch.equal(drawn(emulated(lanes=lanes, order="shuffled"), plan, batch)[0], expected)
+
+
+def test_an_image_is_the_same_to_the_bit_alone_and_in_company():
+    """In float32, too: how sums are split depends on the plan alone."""
+    net = network(named("backbone", "pixelcnn", width=12, layers=2), ImageSpec(1, 5, 6, 3)).float()
+    plan = make_plan(Trace(net))
+    _, alone, _ = drawn(emulated(), plan, 1)
+    for processors, batch in ((8, 5), (1, 5), (1, 2)):
+        _, params, _ = drawn(emulated(processors=processors), plan, batch)
+        assert torch.equal(params[:1], alone)
+
+
+@pytest.mark.parametrize("head", ["softmax", "bernoulli", "logistic_mixture"])
+def test_float32_differs_by_ties_alone(head):
+    """Of thousands of draws from one site's parameters, next to none differ."""
+    levels = 2 if head == "bernoulli" else 64
+    net = network(
+        named("backbone", "pixelcnn", width=12, layers=0),
+        ImageSpec(1, 1, 1, levels),
+        head=named("head", head),
+        gain=0.7,
+    ).float()
+    plan = make_plan(Trace(net))
+    (found, *_), (expected, *_) = (drawn(make, plan, 1000) for make in (emulated(lanes=2), ReferenceExecutor))
+    assert len(expected.unique()) > 1
+    assert (found != expected).float().mean() < 2e-3
+
+
+def test_given_levels_stay_and_count_and_progress_is_told_launch_by_launch():
+    net = network(named("backbone", "pixelcnn", width=12, layers=1), ImageSpec(3, 5, 5, 4))
+    generator = torch.Generator().manual_seed(0)
+    known = torch.rand(net.spec.shape, generator=generator) < 0.4
+    values = torch.randint(4, (3, *net.spec.shape), generator=generator)
+    plan, said, levels = make_plan(Trace(net), known), [], []
+    for make in (emulated(), ReferenceExecutor):
+        executor = make(plan, 3, None)
+        executor.pixels.copy_(torch.where(known, values, 0).flatten(2).transpose(1, 2))
+        with torch.no_grad():
+            executor.walk(net.uniforms(Noise(0, range(3))).flatten(3), 1.0, lambda *done: said.append(done))
+        levels.append(executor.pixels.clone())
+    assert torch.equal(*levels)
+    assert torch.equal(levels[0].transpose(1, 2).unflatten(2, (5, 5))[:, known], values[:, known])
+    ours = said[: -len(plan.draws)]
+    assert 10 < len(ours) <= 20 and ours == sorted(ours) and ours[-1] == (75, 75)
+
+
+def test_steps_one_by_one_compute_what_a_walk_does():
+    net = network(named("backbone", "gated_pixelcnn", width=12, layers=2), ImageSpec(1, 4, 5, 3))
+    plan = make_plan(Trace(net))
+    levels, params, _ = drawn(emulated(), plan, 2)
+    executor = emulated()(plan, 2, None)
+    executor.pixels.copy_(levels)
+    for step in range(len(plan.draws)):
+        executor.advance(step)
+    assert torch.equal(executor.params(torch.arange(net.spec.sites)), params)
+
+
+def test_a_linear_layer_and_what_follows_it_are_one_chain():
+    """Of mnist-pixelcnn, where two operations of three go without a barrier of their own."""
+    recipe = find_examined(packaged_recipes()["mnist-pixelcnn"], []).recipe
+    model = construct(recipe, ImageSpec(1, 8, 8, 2), None, torch.device("cpu")).eval()
+    plan = make_plan(Trace(model.network))
+    packed = emulated()(plan, 1).packed
+    chains = [packed.ops[op].fused + 1 for op in packed.table["op"][:-1].tolist()]
+    assert sum(chains) > 2 * len(chains) and len(chains) < 28.5 * len(plan.draws)
+
+
+BARRIERS = [match.start() for match in re.finditer(r"BARRIER\(\)(?=;\n)", nvrtc.SOURCE.read_text(encoding="utf-8"))]
+
+
+def wrong(source):
+    """Whether a kernel is found wrong by its lanes in some order."""
+    library = built("double", source, scratch=8192)
+    for plan, batch in trials():
+        expected, *_ = drawn(ReferenceExecutor, plan, batch)
+        bits = []
+        for order in ORDERS:
+            executor = emulated(order=order, library=library, lanes=64)(plan, batch)
+            uniforms = plan.trace.network.uniforms(Noise(3, range(batch))).flatten(3)
+            with torch.no_grad():
+                executor._launch(uniforms, HOT, None)
+            bits.append(executor.params(torch.arange(plan.trace.network.spec.sites)))
+            if not torch.equal(executor.pixels, expected) or not torch.equal(bits[-1], bits[0]):
+                return True
+    return False
+
+
+@pytest.mark.parametrize("number", range(len(BARRIERS)) if LONG else [3])
+def test_a_barrier_that_is_missing_is_found(number, tmp_path):
+    text, place = nvrtc.SOURCE.read_text(encoding="utf-8"), BARRIERS[number]
+    source = tmp_path / "persistent.cu"
+    source.write_text(text[:place] + "(void)0" + text[place + len("BARRIER()") :], encoding="utf-8")
+    assert wrong(source)
+
+
+def test_a_barrier_that_some_lanes_do_not_come_to_is_found(tmp_path):
+    text = nvrtc.SOURCE.read_text(encoding="utf-8")
+    source = tmp_path / "persistent.cu"
+    source.write_text(text.replace("BARRIER();", "if (me->lane != 3) BARRIER();", 1), encoding="utf-8")
+    with pytest.raises(AssertionError, match="not all lanes come to the barrier in line"):
+        wrong(source)
+
+
+def test_what_the_kernel_cannot_run_is_said():
+    net = network(named("backbone", "pixelcnn", width=12, layers=1), ImageSpec(1, 3, 4, 3))
+    plan = make_plan(Trace(net))
+    with pytest.raises(Unsupported, match="the kernel runs on cuda in float32 or float64, not on cpu in float64"):
+        PersistentExecutor(plan, 1)
+    net.head.inverse = None
+    with pytest.raises(Unsupported, match="no instruction draws from the head Softmax"):
+        emulated()(plan, 1)

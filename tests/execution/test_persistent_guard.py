@@ -1,0 +1,266 @@
+"""A kernel that is wrong on some GPU: it is found out before its images are seen, and others draw them."""
+
+import ctypes
+import subprocess
+import sys
+import warnings
+
+import pytest
+import torch
+from lanes import Emulated, Lanes, built, emulated
+
+from pixkit.errors import message
+from pixkit.execution import choose as choosing
+from pixkit.execution.choose import choose
+from pixkit.execution.cuda import check, driver, kernels, nvrtc, persistent, trial
+from pixkit.execution.cuda.driver import Kernel
+from pixkit.execution.cuda.graphs import GraphExecutor
+from pixkit.execution.cuda.nvrtc import NoKernel
+from pixkit.execution.cuda.persistent import PersistentExecutor
+from pixkit.execution.plan import make_plan
+from pixkit.execution.reference import ReferenceExecutor
+from pixkit.image import ImageSpec
+from pixkit.noise import Noise
+from pixkit.readiness.trace import Trace
+from pixkit.testing import named, network
+
+pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="the lanes are fibres in Linux's way")
+compiled = pytest.mark.needs_compiler
+CPU = torch.device("cpu")
+
+
+@pytest.fixture
+def plan():
+    net = network(named("backbone", "pixelcnn", width=12, layers=1), ImageSpec(3, 4, 5, 24))
+    generator = torch.Generator().manual_seed(0)
+    return make_plan(Trace(net), torch.rand(net.spec.shape, generator=generator) < 0.3)
+
+
+class Replayed(GraphExecutor):
+    """Replays by running the body again."""
+
+    def _capture(self, body):
+        return body
+
+
+def walk(executor, batch=4):
+    """Its images, some levels being given."""
+    net, known = executor.plan.trace.network, executor.plan.known.flatten(1).T
+    executor.pixels.copy_(torch.where(known, 5, executor.pixels))
+    with torch.no_grad():
+        executor.walk(net.uniforms(Noise(3, range(batch))).flatten(3), 1.0, None)
+    return executor.pixels.clone()
+
+
+FAULTS = {
+    "a sum without its bias": ("real value = bias[m];", "real value = 0;", "parameters are"),
+    "a sum that is not finite": ("real value = bias[m];", "real value = NAN;", "parameters are"),
+    "another draw": ("[c] = found;", "[c] = found ^ 1;", "levels are not those of their uniforms"),
+    "levels out of range": ("[c] = found;", "[c] = 24;", "levels out of range"),
+}
+
+
+def faulty(fault, tmp_path):
+    """A kernel with a fault, for images of so many levels that all lanes draw together."""
+    before, after, _ = FAULTS[fault]
+    text = nvrtc.SOURCE.read_text(encoding="utf-8")
+    assert text.count(before) == 1
+    source = tmp_path / "persistent.cu"
+    source.write_text(text.replace(before, after), encoding="utf-8")
+    return built("double", source)
+
+
+@compiled
+@pytest.mark.parametrize("fault", FAULTS)
+def test_images_that_are_wrong_are_drawn_anew_by_another_executor_and_it_is_said(fault, plan, tmp_path, monkeypatch):
+    monkeypatch.setattr(persistent, "GraphExecutor", Replayed)
+    executor = emulated(library=faulty(fault, tmp_path), lanes=128)(plan, 4)
+    with pytest.warns(RuntimeWarning, match=f"drawn anew, by a slower executor: .*{FAULTS[fault][2]}"):
+        found = walk(executor)
+    assert torch.equal(found, walk(ReferenceExecutor(plan, 4)))
+    assert FAULTS[fault][2] in executor.kernel.fault
+
+
+@compiled
+def test_images_are_compared_once_for_each_plan_and_batch_size(plan, monkeypatch):
+    asked = []
+    monkeypatch.setattr(persistent, "departure", lambda *args, **options: asked.append(len(args[1])))
+    kernel = Lanes("double")
+    monkeypatch.setattr(Emulated, "_kernel", lambda self: kernel)
+    for batch in (3, 3, 1):
+        walk(Emulated(plan, batch), batch)
+    walk(Emulated(make_plan(Trace(plan.trace.network)), 3), 3)
+    assert asked == [2, 1, 2]
+
+
+@compiled
+def test_a_launch_that_is_refused_is_drawn_by_another_executor(plan, monkeypatch):
+    monkeypatch.setattr(persistent, "GraphExecutor", Replayed)
+    executor, launch = Emulated(plan, 4), Lanes.launch
+
+    def refuse(self, program, start, stop, images):
+        if start > 10:
+            raise NoKernel("CUDA refuses cuLaunchKernel", found="too many resources")
+        launch(self, program, start, stop, images)
+
+    monkeypatch.setattr(Lanes, "launch", refuse)
+    with pytest.warns(RuntimeWarning, match="CUDA refuses cuLaunchKernel; found: too many resources"):
+        assert torch.equal(walk(executor), walk(ReferenceExecutor(plan, 4)))
+
+
+@compiled
+def test_conditions_are_compared_too(monkeypatch):
+    from families import networks
+
+    (net,) = networks("digits-pixelvae", side=4, most=1)
+    context = net.example_context(3)
+    executor = Emulated(make_plan(Trace(net)), 3, context)
+    with torch.no_grad(), warnings.catch_warnings():
+        warnings.simplefilter("error")
+        executor.walk(net.uniforms(Noise(3, range(3))).flatten(3), 1.0, None)
+    assert len(executor.kernel.trusted) == 1
+
+
+@compiled
+def test_the_kernel_passes_its_trial_on_lanes(monkeypatch):
+    class Tried(trial.Untried):
+        device_type = "cpu"
+
+        def _kernel(self):
+            return Lanes("float", lanes=64)
+
+    small = list(trial.networks())[:2]
+    monkeypatch.setattr(trial, "networks", lambda: ((net, min(batch, 2)) for net, batch in small))
+    assert trial.attempt(Tried, torch.float32, CPU) is None
+    monkeypatch.setattr(check, "APART", {torch.float32: -1.0})
+    assert trial.attempt(Tried, torch.float32, CPU).startswith("Bernoulli, 1x8x9, K = 2: parameters are")
+
+
+@pytest.fixture
+def gpu(monkeypatch, tmp_path):
+    """A machine with a GPU, on which a Python that a test writes makes the trial; its calls are counted."""
+    monkeypatch.setenv("PIXKIT_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setattr(torch.cuda, "get_device_name", lambda device: "a GPU")
+    monkeypatch.setattr(kernels, "image", lambda *args: b"kernel")
+    monkeypatch.setattr(kernels, "Kernel", lambda image, device: Lanes("double", library=object()))
+    monkeypatch.setattr(kernels, "TIMEOUT", 20.0)
+    kernels._found.cache_clear()
+
+    def _python(script):
+        path = tmp_path / "python"
+        path.write_text(f'#!/bin/sh\necho "$1 $2 $3 $4" >> {tmp_path}/log\n{script}\n')
+        path.chmod(0o755)
+        monkeypatch.setattr(sys, "executable", str(path))
+        kernels._found.cache_clear()
+        return lambda: (tmp_path / "log").read_text().splitlines()
+
+    yield _python
+    kernels._found.cache_clear()
+
+
+def test_a_kernel_is_tried_once_and_the_verdict_is_kept(gpu):
+    asked = gpu('printf passed > "$5"')
+    for _ in range(2):
+        assert isinstance(kernels.kernel("float", CPU), Lanes)
+        kernels._found.cache_clear()
+    assert asked() == ["-m pixkit.execution.cuda.trial float 0"]
+
+
+@pytest.mark.parametrize(
+    ("script", "said", "kept"),
+    [
+        (
+            'printf "failed: parameters are apart" > "$5"',
+            "failed its trial on this GPU; found: parameters are apart",
+            True,
+        ),
+        ("sleep 60", "failed its trial on this GPU; found: it did not end", True),
+        ("echo CUDA out of memory >&2; exit 1", "could not be tried; found: CUDA out of memory", False),
+        ("kill -SEGV $$", "could not be tried; found: the trial ended with -11", False),
+    ],
+)
+def test_a_trial_that_is_not_passed_is_a_reason(gpu, monkeypatch, script, said, kept):
+    monkeypatch.setattr(kernels, "TIMEOUT", 0.5 if "sleep" in script else 20.0)
+    asked = gpu(script)
+    for _ in range(2):
+        with pytest.raises(NoKernel) as caught:
+            kernels.kernel("float", CPU)
+        assert said in message(caught.value)
+        kernels._found.cache_clear()
+    assert len(asked()) == (1 if kept else 2)
+
+
+def test_a_kernel_that_was_found_wrong_is_not_used_again(gpu):
+    gpu('printf passed > "$5"')
+    kernels.kernel("float", CPU).fault = "it draws other images"
+    with pytest.raises(NoKernel, match="it draws other images"):
+        kernels.kernel("float", CPU)
+
+
+def test_without_a_kernel_graphs_draw_and_it_is_said_once(plan, monkeypatch):
+    def refuse(*args):
+        raise NoKernel("there is no NVRTC", expected="a package")
+
+    monkeypatch.setattr(torch.Tensor, "is_cuda", True)
+    monkeypatch.setitem(choosing.EXECUTORS, "persistent", refuse)
+    choosing._warn.cache_clear()
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        chosen = [choose("auto", plan, 2) for _ in range(2)]
+    assert [made.name for made in chosen] == ["graphs", "graphs"]
+    assert chosen[0].reasons == ("not persistent: there is no NVRTC; expected: a package",)
+    assert [str(one.message) for one in caught] == [
+        "images are drawn by a slower executor: there is no NVRTC; expected: a package"
+    ]
+
+
+@pytest.fixture
+def cuda(monkeypatch, tmp_path):
+    """A driver that runs what is launched on the CPU, and torch as it is with one."""
+    monkeypatch.setattr(torch.cuda, "synchronize", lambda device: None)
+    stream = type("Stream", (), {"cuda_stream": 12})
+    monkeypatch.setattr(torch.cuda, "current_stream", lambda device: stream)
+    properties = type("Properties", (), {"multi_processor_count": 2})
+    monkeypatch.setattr(torch.cuda, "get_device_properties", lambda device: properties)
+    library = built("double", harness="libcuda.c")
+    monkeypatch.setattr(driver, "_cuda", lambda: library)
+    return library
+
+
+@compiled
+def test_the_driver_is_asked_as_cuda_wants_it(cuda, plan, monkeypatch):
+    monkeypatch.setattr(Emulated, "_kernel", lambda self: Kernel(b"kernel", CPU))
+    for batch in (1, 4):
+        assert torch.equal(walk(Emulated(plan, batch), batch), walk(ReferenceExecutor(plan, batch), batch))
+    monkeypatch.setattr(persistent, "GraphExecutor", Replayed)
+    ctypes.c_int.in_dll(cuda, "refused").value = 719
+    try:
+        with pytest.warns(RuntimeWarning, match="CUDA refuses cuLaunchKernel; found: unspecified launch failure"):
+            walk(Emulated(plan, 4))
+    finally:
+        ctypes.c_int.in_dll(cuda, "refused").value = 0
+    with pytest.raises(NoKernel, match="cuModuleLoadData"):
+        Kernel(b"other", CPU)
+
+
+@pytest.mark.cuda
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no GPU")
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_on_a_gpu_the_kernel_draws_the_images_of_the_reference(dtype):
+    net = network(named("backbone", "gated_pixelcnn", width=12, layers=2), ImageSpec(3, 6, 7, 4)).to(dtype).cuda()
+    plan, levels = make_plan(Trace(net)), []
+    for make in (PersistentExecutor, ReferenceExecutor):
+        executor = make(plan, 8, None)
+        with torch.no_grad():
+            executor.walk(net.uniforms(Noise(5, range(8))).flatten(3), 1.0, None)
+        levels.append(executor.pixels.cpu())
+    assert (levels[0] != levels[1]).float().mean() <= (0 if dtype == torch.float64 else 0.2)
+
+
+@pytest.mark.cuda
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no GPU")
+@pytest.mark.parametrize("real", ["float", "double"])
+def test_on_a_gpu_the_kernel_passes_its_trial(real, tmp_path):
+    command = [sys.executable, "-m", "pixkit.execution.cuda.trial", real, "0", str(tmp_path / "verdict")]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert (tmp_path / "verdict").read_text() == "passed", done.stderr
