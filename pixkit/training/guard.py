@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from pixkit.layers.modes import persistent_buffers
-from pixkit.recipe.schema import RMSprop, TrainConfig
+from pixkit.recipe.schema import SGD, RMSprop, TrainConfig
 from pixkit.training.optim import TrainedPhase, build_optimizer
 
 
@@ -63,11 +63,15 @@ def guarded(trained: TrainedPhase, config: TrainConfig) -> TrainedPhase:
     """
     section = config.optimizers.get(trained.name, config.optimizer)
     device = next(iter(trained.parameters.values())).device
-    # What leaves its counts and its rate on the device is called capturable, and is right in the foreach form alone:
-    # the other waits for the rate. On a CPU torch refuses the word.
+    # What leaves its counts and its rate on the device is called capturable: a CUDA graph records no other step. Of
+    # RMSprop the foreach form alone does; the other waits for the rate. On a CPU torch refuses the word.
     there = device.type != "cpu"
-    options = {"capturable": there, "foreach": there} if isinstance(section, RMSprop) else {"fused": True}
+    options = {"foreach": there} if isinstance(section, RMSprop) else {"fused": True}
+    if not isinstance(section, SGD):  # which counts nothing
+        options["capturable"] = there
     optimizer = build_optimizer(section, trained.parameters.values(), **options)
+    # Steps that no graph records are made with it too; torch would warn of each such optimiser once.
+    optimizer._warned_capturable_if_run_uncaptured = True
     for group in optimizer.param_groups:
         # Not when it is made: it would ask the device whether the rate is positive.
         group["lr"] = torch.full((), section.lr, device=device)

@@ -3,6 +3,8 @@
 import copy
 import math
 import random
+import warnings
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -125,6 +127,27 @@ def test_a_warm_up_is_launched_and_what_follows_it_is_replayed():
             replayed.make(step)
             recorded.append([key for key, _ in replayed._phases[0]._parts])
         assert recorded == [[]] * 4 + [[1.0]] * 2
+
+
+@pytest.mark.parametrize("name", ["adam", "adamw", "rmsprop"])
+def test_torch_lets_a_graph_record_an_optimisers_step(monkeypatch, name):
+    """By its own look at one whose step is recorded; and it does not warn of a step that is not."""
+    with Pretending():
+        (phase,) = odd_pair([], optimizer={"type": name})[1].stepper.phases
+    older = getattr(phase.optimizer, "_cuda_graph_capture_health_check", None)
+    look = getattr(phase.optimizer, "_accelerator_graph_capture_health_check", older)
+    monkeypatch.setattr(torch.backends.cuda, "is_built", lambda: True)
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.accelerator, "current_accelerator", lambda check_available=False: torch.device("cuda"))
+    for capturing in (True, False):
+        monkeypatch.setattr(torch.cuda, "is_current_stream_capturing", lambda answer=capturing: answer)
+        stream = SimpleNamespace(is_capturing=lambda answer=capturing: answer)
+        monkeypatch.setattr(torch.accelerator, "current_stream", lambda stream=stream: stream)
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")
+            look()
+        for group in phase.optimizer.param_groups:
+            assert group["capturable"]
 
 
 class Decided(Race):
