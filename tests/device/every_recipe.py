@@ -63,7 +63,7 @@ class Tried:
 
     def __init__(self, name, device, folder):
         self.name, self.device, self.folder = name, device, folder
-        overrides = [] if device != "cpu" else list(smaller(stated(name)))
+        overrides = [] if device == "cuda" else list(smaller(stated(name)))
         data = made_data(folder, name, load_recipe(name).recipe.data.config.model_dump(), SIDE)
         self.options = [*overrides, *OPTIONS, data]
         self.figures, self.said = {}, []

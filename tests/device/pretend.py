@@ -43,6 +43,10 @@ class _Module:
 torch.ones((), requires_grad=True).backward()
 _setup_privateuseone_for_python_backend("pretended", backend_module=_Module())
 
+# Autocast is entered and casts nothing: what it would cast to is tested on the CPU.
+AUTOCAST = torch.library.Library("_", "IMPL", "AutocastPrivateUse1")
+AUTOCAST.fallback(torch.library.fallthrough_kernel)
+
 DEVICE = torch.device("pretended", 0)
 READS = {
     *("_local_scalar_dense", "equal", "is_nonzero", "nonzero", "nonzero_numpy", "masked_select", "unique_dim"),
@@ -183,6 +187,10 @@ class Pretending(TorchDispatchMode):
         self._stack = ExitStack()
         self._stack.enter_context(torch.autograd.set_multithreading_enabled(False))
         self._stack.enter_context(_Made())
+        # `module.double()` sets the `data` of parameters otherwise, which says nothing to what holds the values.
+        overwritten = torch.__future__.get_overwrite_module_params_on_conversion()
+        torch.__future__.set_overwrite_module_params_on_conversion(True)
+        self._stack.callback(torch.__future__.set_overwrite_module_params_on_conversion, overwritten)
         return super().__enter__()
 
     def __exit__(self, *error):
