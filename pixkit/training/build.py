@@ -147,7 +147,13 @@ def _build(
     interrupt.check()
     reporter.message("scoring and sampling the best checkpoint")
     scores, grid = final_results(
-        run, loaded.recipe, prepared.model, prepared.dataset, interrupt=interrupt, reporter=reporter
+        run,
+        loaded.recipe,
+        prepared.model,
+        prepared.dataset,
+        arithmetic=prepared.choice.arithmetic,
+        interrupt=interrupt,
+        reporter=reporter,
     )
     if grid is not None:
         reporter.sampled(grid)

@@ -19,7 +19,9 @@ from pixkit.runs.checkpoint import load_model
 from pixkit.runs.load import WEIGHTS, read_weights
 from pixkit.runs.run import Run
 from pixkit.tasks.score import Scores, score
+from pixkit.training.precision import Arithmetic
 from pixkit.training.rescue import attempt
+from pixkit.training.rounding import remark
 from pixkit.training.watch import Interrupt, Reporter
 
 
@@ -80,11 +82,19 @@ def draw_samples(model: Model, recipe: Recipe, run: Run, name: str, watch: Progr
 
 
 def final_results(
-    run: Run, recipe: Recipe, model: Model, dataset: Dataset, *, interrupt: Interrupt, reporter: Reporter
+    run: Run,
+    recipe: Recipe,
+    model: Model,
+    dataset: Dataset,
+    *,
+    arithmetic: Arithmetic,
+    interrupt: Interrupt,
+    reporter: Reporter,
 ) -> tuple[list[Scores], Path | None]:
     """Score and sample the best checkpoint into scores.json and samples/best; return the table and the picture.
 
-    The model is left with the best averaged weights. If it cannot be sampled, that is reported; there is no picture.
+    Where training was in `arithmetic` coarser than float32, a note says how far that moves a score. The model is left
+    with the best averaged weights. If it cannot be sampled, that is reported; there is no picture.
 
     Raises:
         Interrupted: if a signal comes meanwhile.
@@ -105,13 +115,16 @@ def final_results(
         load_model(model, read_weights(folder, kind, recipe.train.ema > 0), str(folder))
         if model.scorable:
             table += _scores(model, dataset, recipe, kind, watched)
+    moved = remark(model, dataset, recipe.train.batch_size, arithmetic)
+    if moved is not None:
+        reporter.message(moved)
     run.write_json(
         run.scores,
         {
             "checkpoint": folder.name,
             "data": dataset.description,
             "scores": [row.dump() for row in table],
-            "notes": _notes(dataset, table, model),
+            "notes": [*_notes(dataset, table, model), *([] if moved is None else [moved])],
         },
     )
     found = attempt(lambda: draw_samples(model, recipe, run, "best", watched("sampling")))

@@ -20,14 +20,13 @@ from safetensors.torch import load_file
 
 import pixkit
 from pixkit.errors import PixkitError, UsageError, message
-from pixkit.layers.modes import evaluating
-from pixkit.randomness import isolated_rng, seed_torch
 from pixkit.recipe import load_recipe
 from pixkit.runs.load import load_data
 from pixkit.tasks.masks import keep_edge
 from pixkit.tasks.score import active_units
 from pixkit.tasks.upscale import coarse_lattice
 from pixkit.training.precision import Arithmetic
+from pixkit.training.rounding import largest_change
 from pixkit.training.watch import Reporter
 
 sys.path.append(str(Path(__file__).resolve().parents[1] / "execution"))
@@ -125,10 +124,10 @@ class Tried:
         if self.model.score_kind == "none":
             return
         batch = self.data.batch("test", torch.arange(4)).to(self.model.device)
-        exact = self._nats(batch, "fp32")
         for precision in ("tf32", "bf16"):
             if precision == "bf16" or self.device != "cpu":
-                self.figures[f"change under {precision}"] = float((self._nats(batch, precision) - exact).abs().max())
+                change = largest_change(self.model, batch, Arithmetic(precision))
+                self.figures[f"change under {precision}"] = change
 
     def sampled(self):
         """In float64 the images of the CPU; there, of a CPU's own run, those of ancestral sampling."""
@@ -175,12 +174,6 @@ class Tried:
 
     def _label(self):
         return {"label": 1} if self.model.labelled else {}
-
-    def _nats(self, batch, precision):
-        device = self.model.device
-        with torch.no_grad(), evaluating(self.model), isolated_rng(device), Arithmetic(precision).forward(device):
-            seed_torch(0, device)
-            return self.model.assess(batch)["nats"].double()
 
 
 STAGES = ("trained", "resumed", "verified", "scored", "rounded", "sampled", "completed", "upscaled", "reconstructed")

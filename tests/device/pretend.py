@@ -187,10 +187,11 @@ class Pretending(TorchDispatchMode):
         self._stack = ExitStack()
         self._stack.enter_context(torch.autograd.set_multithreading_enabled(False))
         self._stack.enter_context(_Made())
-        # `module.double()` sets the `data` of parameters otherwise, which says nothing to what holds the values.
-        overwritten = torch.__future__.get_overwrite_module_params_on_conversion()
-        torch.__future__.set_overwrite_module_params_on_conversion(True)
-        self._stack.callback(torch.__future__.set_overwrite_module_params_on_conversion, overwritten)
+        # Otherwise `module.to` makes new parameters, which are not shared any more, and `double` sets the `data` of old
+        # ones, which says nothing to what holds the values. On a GPU they stay what they are; so do these, swapped.
+        swapped = torch.__future__.get_swap_module_params_on_conversion()
+        torch.__future__.set_swap_module_params_on_conversion(True)
+        self._stack.callback(torch.__future__.set_swap_module_params_on_conversion, swapped)
         return super().__enter__()
 
     def __exit__(self, *error):

@@ -1,4 +1,4 @@
-"""Training and all else that is done with a run, on a pretended device: none on the wrong one, the numbers of the CPU."""
+"""Training and all else that is done with a run on a pretended device: none on a wrong one, the numbers of the CPU."""
 
 from pathlib import Path
 

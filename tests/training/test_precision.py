@@ -1,5 +1,6 @@
 """The arithmetic of a training step."""
 
+import json
 import os
 import signal
 
@@ -15,11 +16,12 @@ from pixkit.image import ImageSpec
 from pixkit.precision import OPERATIONS, read
 from pixkit.recipe import load_recipe
 from pixkit.runs import checkpoint
-from pixkit.runs.load import construct
+from pixkit.runs.load import construct, load, load_data
 from pixkit.training.autotune import seconds_of
 from pixkit.training.build import build
 from pixkit.training.memory import estimate
 from pixkit.training.precision import Arithmetic, ChannelsLast
+from pixkit.training.rounding import largest_change, remark
 from pixkit.training.step import Stepper
 from pixkit.training.watch import Reporter
 
@@ -231,6 +233,37 @@ def test_a_bf16_run_that_was_interrupted_ends_bit_for_bit_like_one_that_was_not(
     assert len(files_of(whole)) >= 8
     plain = build(small(), tmp_path / "plain", device="cpu").run
     assert files_of(plain) != files_of(whole)
+
+
+def test_how_far_bf16_moves_a_score_is_measured_and_told(tmp_path):
+    heard = Heard()
+    result = build(small(*HALF, "train.steps=2"), tmp_path / "run", device="cpu", reporter=heard)
+    notes = json.loads(result.run.scores.read_text())["notes"]
+    told = [text for text in notes if text in heard.texts]
+    assert len(told) == 1 and told[0].startswith("in bf16, which it was trained in, an image's score moves by at most")
+    model, data = load(result.run, device="cpu"), load_data(result.run)
+    batch = data.batch("test", torch.arange(8))
+    with torch.no_grad():
+        exact = model.score(batch)
+        with Arithmetic("bf16", "channels_last").forward(CPU):
+            moved = model.score(batch)
+    assert f"{float((moved.double() - exact.double()).abs().max()):.2g} nats (8 test)" in told[0]
+    assert largest_change(model, batch, Arithmetic()) == 0
+    nn.init.normal_(model.network.projection.weight)
+    assert largest_change(model, batch, Arithmetic("bf16")) > 0.01
+    assert remark(model, data, 8, Arithmetic()) is None
+
+
+def test_where_it_cannot_be_measured_that_is_said(tmp_path):
+    class Single(Spy):
+        def score(self, batch):
+            nats = super().score(batch)
+            if self.seen[-1].dtype != torch.float32:
+                raise RuntimeError("no")
+            return nats
+
+    model, dataset = toy_model(toy_recipe(Single))
+    assert remark(model, dataset, 4, Arithmetic("bf16")) == "how far bf16 moves a score cannot be told: RuntimeError"
 
 
 def test_what_bf16_saved_is_float32(tmp_path):

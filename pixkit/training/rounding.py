@@ -1,0 +1,48 @@
+"""How far the arithmetic of training moves a score; scores themselves are in float32 always."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from pixkit.data.dataset import Dataset
+from pixkit.image import Batch
+from pixkit.layers.modes import evaluating
+from pixkit.models.base import Model
+from pixkit.randomness import isolated_rng, seed_torch
+from pixkit.training.precision import Arithmetic
+
+
+def largest_change(model: Model, batch: Batch, arithmetic: Arithmetic) -> float:
+    """By how many nats an image's score differs at most, of a batch on the model's device, under this and in float32.
+
+    The two draw the same where a score draws.
+    """
+
+    def nats(how: Arithmetic) -> Tensor:
+        seed_torch(0, model.device)
+        with how.forward(model.device):
+            return model.assess(batch)["nats"].double()
+
+    with torch.no_grad(), evaluating(model), isolated_rng(model.device):
+        return float((nats(arithmetic) - nats(Arithmetic())).abs().max())
+
+
+def remark(model: Model, dataset: Dataset, batch_size: int, arithmetic: Arithmetic) -> str | None:
+    """What a table of scores says of the model's training in TF32 or bfloat16; None if there is nothing to say.
+
+    The first batch of test images is looked at, of validation or training images where there are none.
+    """
+    coarse = arithmetic.precision
+    if coarse == "fp32" or model.score_kind == "none":
+        return None
+    split = next(name for name in ("test", "validation", "train") if dataset.size(name))
+    count = min(batch_size, dataset.size(split))
+    batch = dataset.batch(split, torch.arange(count)).to(model.device)
+    try:
+        change = largest_change(model, batch, arithmetic)
+    except (RuntimeError, TypeError, ValueError) as error:  # code that is made for it in training alone
+        return f"how far {coarse} moves a score cannot be told: {type(error).__name__}"
+    return (
+        f"in {coarse}, which it was trained in, an image's score moves by at most {change:.2g} nats ({count} {split})"
+    )
