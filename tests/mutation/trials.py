@@ -102,7 +102,9 @@ class Bench:
         self.place = place
         copy(root, self.tree)
         command = [sys.executable, "-c", KERNELS_KEPT]  # as each trial would else compile them
-        subprocess.run(command, env=os.environ | self._variables(place), capture_output=True, check=False)
+        subprocess.run(
+            command, cwd=self.tree, env=os.environ | self._variables(place), capture_output=True, check=False
+        )
         os.environ["OMP_NUM_THREADS"] = "1"  # as in tests/conftest.py, before torch
         # What a process keeps of modules, it keeps of those without a fault.
         for name in WARM:
