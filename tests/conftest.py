@@ -31,17 +31,31 @@ QUICK = (
 """Folders and files of the quick set, which `pytest -m quick` runs."""
 
 
+LIMIT, LONG_LIMIT = 300, 7200
+"""Seconds that a test may take, fixtures included, and one of the long set in full: far more than any does anywhere.
+
+By pytest-timeout's thread, not by its signal: that is SIGALRM, which tests of the fuzzer, of compilers and of killed
+builds use themselves, and which Python does not hear while compiled code runs. What takes longer ends the process with
+the stacks of all threads; xdist goes on with another one.
+"""
+
+
 def has_compiler():
     """Whether the native executor finds a C compiler, by its own rule."""
     compilers = shlex.split(os.environ.get("CC", ""))[:1] or ["cc", "gcc", "clang"]
     return any(map(shutil.which, compilers))
 
 
-def pytest_collection_modifyitems(items):
-    """Mark the quick set, and skip what needs a compiler where there is none before any test has touched CC."""
+def pytest_collection_modifyitems(config, items):
+    """Mark the quick set, set limits, and skip what needs a compiler where there is none before tests touch CC."""
     quick = [HERE / name for name in QUICK]
     without = not has_compiler()
+    in_full = os.environ.get("PIXKIT_LONG") == "1" or "PIXKIT_FUZZ" in os.environ
+    limited = config.pluginmanager.hasplugin("timeout") and config.getvalue("timeout") is None
     for item in items:
+        if limited and not item.get_closest_marker("timeout"):
+            limit = LONG_LIMIT if in_full and item.get_closest_marker("long") else LIMIT
+            item.add_marker(pytest.mark.timeout(limit, method="thread"))
         if without and item.get_closest_marker("needs_compiler"):
             item.add_marker(pytest.mark.skip(reason="there is no C compiler"))
         if not item.get_closest_marker("long") and any(item.path.is_relative_to(place) for place in quick):

@@ -2,6 +2,8 @@
 
 import importlib
 import re
+import subprocess
+import sys
 import tarfile
 import tomllib
 import zipfile
@@ -70,6 +72,9 @@ def test_the_order_of_imports_is_written_down_as_it_is_tested():
 def test_the_oldest_constraints_are_the_bounds_of_the_project():
     bounds = dict(re.findall(r"^([\w-]+)>=([\d.]+)", "\n".join(PROJECT["dependencies"]), re.MULTILINE))
     pinned = dict(re.findall(r"^([\w-]+)==([\d.]+)", read(".ci/oldest.txt"), re.MULTILINE))
+    bounds |= dict(
+        re.findall(r"^(pytest-timeout)>=([\d.]+)", "\n".join(PROJECT["optional-dependencies"]["test"]), re.M)
+    )
     assert pinned.keys() == bounds.keys() - {"torch"}
     for name, version in pinned.items():
         assert re.fullmatch(re.escape(bounds[name]) + r"(\.0)*", version), name
@@ -88,6 +93,26 @@ def test_ci_runs_the_commands_that_the_texts_name():
     assert script.rstrip().endswith("-m pytest -n 2 --dist worksteal"), "the suite's closing line is the last"
     for command in ("ruff check", "ruff format", "mypy", "pytest -n 2 -m quick"):
         assert command in read("CONTRIBUTING.md") and command in read("tests/README.md")
+
+
+def test_every_test_has_a_time_limit(request):
+    pytest.importorskip("pytest_timeout")
+    limit = request.node.get_closest_marker("timeout")
+    assert limit.args[0] >= 300 and limit.kwargs == {"method": "thread"}
+
+
+def test_an_endless_test_fails_and_says_where_it_was(tmp_path):
+    pytest.importorskip("pytest_timeout")
+    conftest = read("tests/conftest.py")
+    assert conftest.count("LIMIT, LONG_LIMIT = 300, 7200\n") == 1
+    short = conftest.replace("LIMIT, LONG_LIMIT = 300, 7200\n", "LIMIT, LONG_LIMIT = 1, 1\n")
+    (tmp_path / "conftest.py").write_text(short, encoding="utf-8")
+    endless = "def test_spins():\n    number = 0\n    while True:\n        number += 1\n"
+    (tmp_path / "test_one.py").write_text(endless, encoding="utf-8")
+    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-p", "no:xdist"]
+    ended = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert ended.returncode == 1
+    assert "Timeout" in ended.stdout + ended.stderr and "in test_spins\n" in ended.stdout + ended.stderr
 
 
 @pytest.fixture(scope="module")

@@ -46,7 +46,7 @@ def many_threads(count):
 
 
 def threaded(plan, batch, context):
-    """Native, in two slices of the batch."""
+    """Native, in two slices of the batch; it is run for other images first, of which nothing may be left."""
     with many_threads(2):
         return NativeExecutor(plan, batch, context)
 
@@ -62,9 +62,10 @@ def check(net, dtype, batch=3, executors=(NativeExecutor, threaded, EagerExecuto
         assert scale > 0.01
         for make in executors:
             executor = make(plan, batch, context)
-            executor.pixels.copy_(x.flatten(2).transpose(1, 2))
-            for step in range(net.ordering.count):
-                executor.advance(step)
+            for images in (random_images(net.spec, batch, seed=1), x) if make is threaded else (x,):
+                executor.pixels.copy_(images.flatten(2).transpose(1, 2))
+                for step in range(net.ordering.count):
+                    executor.advance(step)
             found = executor.params(torch.arange(net.spec.sites))
             assert found.dtype == dtype
             assert (found - expected).abs().max() <= TOLERANCE[dtype] * max(scale, 1.0), make
