@@ -74,6 +74,12 @@ def one_thread():
 
 
 @pytest.fixture
+def tmp_path(tmp_path_factory):
+    """An empty folder whose name says nothing: what is in a test's name would be in every error about its files."""
+    return tmp_path_factory.mktemp("tmp")
+
+
+@pytest.fixture
 def no_waiting_for_the_disk(monkeypatch):
     """For tests that write thousands of small files; whether they outlive a power cut they cannot tell."""
     monkeypatch.setattr(os, "fsync", lambda descriptor: None)

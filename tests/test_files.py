@@ -258,6 +258,7 @@ def test_what_the_system_cannot_tell_is_not_taken_for_nothing(file, monkeypatch,
         raise OSError(number, os.strerror(number), os.fspath(path))
 
     for ask in (kind_at, is_there, is_file, is_folder):
-        with monkeypatch.context() as patched, pytest.raises(OSError, match=os.strerror(number)):
+        with monkeypatch.context() as patched:
             patched.setattr(os, "stat", failing)
-            ask(file)
+            with pytest.raises(OSError, match=os.strerror(number)):
+                ask(file)

@@ -182,3 +182,59 @@ def test_what_overrides_a_method_has_its_defaults():
         for key in ours.keys() & theirs.keys():
             same = ours[key].default == theirs[key].default
             assert same or theirs[key].default is inspect.Parameter.empty, f"{cls.__name__}.{name}: {key}"
+
+
+TESTS = sorted((ROOT / "tests").rglob("*.py"))
+MESSAGES = re.compile(r"str\(.+\)|.*\.(err|out|stderr|stdout)|.*\.readouterr\(\)\.(err|out)")
+"""What a message is compared as: the text of an error, which holds its `where`, or what a command prints."""
+
+
+def searched(tree):
+    """(line, pattern) of each `match=` of `pytest.raises` and `pytest.warns`, and of each `"words" in message`."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Call) and ast.unparse(node.func) in ("pytest.raises", "pytest.warns"):
+            found = [key.value for key in node.keywords if key.arg == "match"]
+            yield from ((node.lineno, one.value) for one in found if isinstance(one, ast.Constant))
+        elif isinstance(node, ast.Compare) and isinstance(node.ops[0], ast.In) and isinstance(node.left, ast.Constant):
+            messages = filter(MESSAGES.fullmatch, map(ast.unparse, node.comparators))
+            yield from ((node.lineno, re.escape(str(node.left.value))) for _ in messages)
+
+
+def named(tree):
+    """What files and folders are called: the right-hand sides of `/`, and what is given as `path`."""
+    for node in ast.walk(tree):
+        parts = [node.right] if isinstance(node, ast.BinOp) and isinstance(node.op, ast.Div) else []
+        parts += [key.value for key in getattr(node, "keywords", []) if key.arg == "path"]
+        yield from (part.value for part in parts if isinstance(part, ast.Constant) and isinstance(part.value, str))
+
+
+@pytest.mark.parametrize("path", TESTS, ids=lambda path: str(path.relative_to(ROOT)))
+def test_no_word_is_looked_for_that_a_path_of_the_test_holds(path):
+    """An error says where: a word that is part of a file's name is found in every error about that file."""
+    for function in functions(path):
+        names = set(named(function))
+        found = [(line, pattern, name) for line, pattern in searched(function) for name in names
+                 if re.search(pattern, name)]  # fmt: skip
+        assert not found, "look for words of the message itself, or at `message`, or `found`"
+
+
+def functions(path):
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    return [node for node in ast.walk(tree) if isinstance(node, ast.FunctionDef)]
+
+
+def test_folders_of_tests_are_not_named_after_them(tmp_path):
+    """pytest's own are: a test with `damaged` in its name would find that in every error about its files."""
+    assert not re.search("folders|tests|named", tmp_path.name)
+
+
+@pytest.mark.parametrize("path", TESTS, ids=lambda path: str(path.relative_to(ROOT)))
+def test_what_is_to_raise_is_one_statement(path):
+    """Else the others may raise in its place; a block that is to be left by an error ends in `raise`."""
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    blocks = [node for node in ast.walk(tree) if isinstance(node, ast.With)]
+    raising = [node for node in blocks if any("pytest.raises" in ast.unparse(item) for item in node.items)]
+    compound = (ast.For, ast.While, ast.If, ast.Try)
+    found = [node.lineno for node in raising if not isinstance(node.body[-1], ast.Raise)
+             if len(node.body) > 1 or isinstance(node.body[0], compound)]  # fmt: skip
+    assert not found

@@ -1,3 +1,4 @@
+import hashlib
 import itertools
 import math
 
@@ -98,3 +99,16 @@ def test_log_prob_refuses_other_images(tmp_path):
     for x in (torch.full((1, 1, 8, 8), 4), torch.zeros(1, 1, 8, 7, dtype=torch.long), torch.zeros(1, 1, 8, 8)):
         with pytest.raises(DataError):
             field.log_prob(x)
+
+
+@pytest.mark.parametrize(("neighbours", "first", "train", "test"), [
+    ("west-north", [2, 1, 3, 3, 1, 2, 1, 3, 3, 2, 1, 1, 3, 2, 0], "2866dcff42f51e15", "6490f3281f464911"),
+    ("west-north-northwest", [2, 2, 3, 0, 1, 3, 1, 2, 2, 1, 0, 3, 2, 0, 2], "8546d98e8ba05e6b", "0b38fdfe88fce89f"),
+])  # fmt: skip
+def test_the_images_are_those_that_runs_have_been_made_with(tmp_path, neighbours, first, train, test):
+    """The first one, and the start of the SHA-256 of all bytes."""
+    keys = {"height": 3, "width": 5, "source_levels": 4, "seed": 7, "train_images": 6, "test_images": 4}
+    images = Synthetic(Synthetic.Config(neighbours=neighbours, **keys), tmp_path).load()
+    assert images.train.pixels[0].flatten().tolist() == first
+    for part, expected in ((images.train, train), (images.test, test)):
+        assert hashlib.sha256(part.pixels.numpy().tobytes()).hexdigest()[:16] == expected

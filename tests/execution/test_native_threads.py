@@ -59,7 +59,7 @@ def test_one_thread_two_and_four_draw_the_reference_executors_images(name, monke
         with many_threads(threads):
             executor = NativeExecutor(plan, IMAGES, context)
         assert executor.threads == threads
-        assert instructions <= {KINDS[executor._op_array[op].kind] for op in executor._table["op"]}
+        assert instructions <= {KINDS[op.kind] for op in executor.packed.ops}
         assert torch.equal(walked(executor, network), expected), f"{threads} threads"
 
 

@@ -95,6 +95,17 @@ def test_a_request_says_everything_that_drawing_needs():
         request.seed = 4
 
 
+def test_left_out_image_i_has_the_label_i_modulo_the_classes():
+    """Whichever is the first one that is drawn."""
+    model = labelled().double().eval()
+    torch.nn.init.normal_(model.network.projection.weight)
+    assert model.request(7).context.tolist() == [0, 1, 2, 0, 1, 2, 0]
+    assert model.request(4, first=5).context.tolist() == [2, 0, 1, 2]
+    given = model.sample(4, first=5, context=torch.tensor([2, 0, 1, 2]))
+    assert torch.equal(model.sample(4, first=5), given) and torch.equal(model.sample(9)[5:], given)
+    assert not torch.equal(model.sample(4, first=5, context=torch.tensor([0, 1, 2, 0])), given)
+
+
 def test_drawing_in_parts_is_drawing_at_once():
     model, values = labelled(), random_images(SPEC, 4)
     mask = torch.zeros(SPEC.shape, dtype=torch.bool)

@@ -241,9 +241,7 @@ def test_both_shifts_lose_the_row_above(spec):
     net = rewired(shifted_twice, spec, 7)
     assert blind(net, 4, 3) >= {(3, column) for column in range(9)}
     assert blind(net, 0, 5) == set()
-    with pytest.raises(AssertionError):
-        for unit, field, earlier in fields(net):
-            assert torch.equal(field, earlier), unit
+    assert not all(torch.equal(field, earlier) for _, field, earlier in fields(net))
 
 
 def test_a_shift_in_every_layer_leaves_a_slanted_blind_spot():

@@ -308,13 +308,17 @@ def test_a_folder_that_cannot_be_looked_at(run, monkeypatch, moment):
     def failing(path, *arguments, **options):
         raise OSError(errno.EIO, os.strerror(errno.EIO), os.fspath(path))
 
-    with pytest.raises(RunError, match=r"(?s)cannot be read.*Input/output error"):
-        if moment == "before it is held":
-            monkeypatch.setattr("pixkit.runs.places.kind_at", failing)
+    def claiming():
         with Run.claim(run.path, overwrite=True) as (claimed, _):
+            assert moment == "while it is"
             claimed.checkpoints.mkdir(exist_ok=True)
             monkeypatch.setattr(os, "scandir", failing)
             claimed.steps()
+
+    if moment == "before it is held":
+        monkeypatch.setattr("pixkit.runs.places.kind_at", failing)
+    with pytest.raises(RunError, match=r"(?s)cannot be read.*Input/output error"):
+        claiming()
     monkeypatch.undo()
     assert not (run.path / "build.lock").exists()
 

@@ -6,7 +6,7 @@ import torch
 from pixkit.errors import DataError, PluginError, UsageError
 from pixkit.image import ImageSpec
 from pixkit.noise import Noise
-from pixkit.samplers import Ancestral, Known, sampler_for
+from pixkit.samplers import Ancestral, Auto, Known, sampler_for
 from pixkit.testing import named, network
 
 SPEC = ImageSpec(3, 3, 4, 3)
@@ -157,6 +157,6 @@ def test_gradients_are_not_recorded():
 
 def test_samplers_by_name():
     assert isinstance(sampler_for("ancestral"), Ancestral)
-    assert sampler_for("auto") is not None
+    assert isinstance(sampler_for("auto"), Auto)
     with pytest.raises(PluginError, match="did you mean 'ancestral'"):
         sampler_for("ancestrall")

@@ -191,6 +191,16 @@ def test_values_that_are_not_finite_are_refused_at_both_ends(folder, tmp_path, v
     assert not (tmp_path / "new").exists()
 
 
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), -float("inf")])
+@pytest.mark.parametrize("part", ["metrics", "state"])
+def test_a_manifest_with_a_number_that_is_not_finite_is_not_written(tmp_path, part, value):
+    """It would be no JSON, and no other program would read it."""
+    told = {"state": {}, "metrics": {}, part: {"nats": value}}
+    with pytest.raises(ValueError, match="JSON compliant"):
+        checkpoint.save(tmp_path / "new", {"model": weights()}, step=1, model="toy", **told)
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_tensors_other_than_the_manifest_says_are_refused(folder):
     data = format_tensors({**weights(), "b": torch.arange(3).int()})
     (folder / "model.safetensors").write_bytes(data)

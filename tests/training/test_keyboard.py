@@ -87,8 +87,8 @@ def test_it_saves_as_a_signal_does(tmp_path, place, step):
     whole = trained(tmp_path / "whole", toy_recipe(checkpoint_every=100))
     plugins = {"hook": [Plugin(throw)], "handler": [Plugin(press)]}.get(place, [])
     told = Listening() if place == "reporter" else Told()
+    recipe = toy_recipe(model, checkpoint_every=100)
     with pytest.raises(KeyboardInterrupt) as caught:
-        recipe = toy_recipe(model, checkpoint_every=100)
         trained(tmp_path / "run", recipe, reporter=told, manager=manager_with(*plugins))
     assert not isinstance(caught.value, Quit)
     assert Run(tmp_path / "run").steps()[-1] == step

@@ -44,6 +44,11 @@ def test_cosine_of_a_single_step_is_defined():
     assert rate_factor(Schedule(type="cosine", warmup=50), 10, 10) == 0.2
 
 
+def test_cosine_stays_at_its_floor_after_its_last_step():
+    schedule = Schedule(type="cosine", floor=0.1)
+    assert [rate_factor(schedule, step, 50) for step in (50, 51, 75, 99)] == pytest.approx([0.1] * 4)
+
+
 def test_exponential_multiplies_at_each_step():
     schedule = Schedule(type="exponential", decay=0.9, warmup=3)
     assert rate_factor(schedule, 7, 100) == pytest.approx(0.9**4)

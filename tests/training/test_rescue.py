@@ -293,9 +293,9 @@ def test_what_is_lost_is_said_in_steps(tmp_path, step, text):
 
 def test_an_error_in_the_first_of_two_phases_loses_nothing(tmp_path):
     whole = trained(tmp_path / "whole", toy_recipe(TwoPhases))
+    recipe = toy_recipe(failing(TwoPhases, raising(ValueError("a bug"), ("loss", 8))))
     with pytest.raises(ValueError, match="a bug"):
-        model = failing(TwoPhases, raising(ValueError("a bug"), ("loss", 8)))
-        trained(tmp_path / "run", toy_recipe(model))
+        trained(tmp_path / "run", recipe)
     run = resumed(tmp_path / "run", toy_recipe(TwoPhases), reporter=(after := Told()))
     assert after.rows[0]["step"] == 8
     same(run, whole)
