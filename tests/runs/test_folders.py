@@ -111,14 +111,14 @@ def test_a_folder_is_discarded_but_for_what_is_not_ones_own(tmp_path):
 def test_a_folder_is_discarded_where_an_earlier_removal_was_cut_short(tmp_path):
     """What is one's own of the leftover goes, too, and the rest is kept in the folder's place."""
     leftover = tmp_path / ".x.old.tmp"
+    fill(tmp_path / "x", "a")
     leftover.mkdir()
     (leftover / "half").write_text("")
-    fill(tmp_path / "x", "a")
     assert discard(tmp_path / "x", owns) == []
     assert names(tmp_path) == []
+    fill(tmp_path / "x", "a")
     leftover.mkdir()
     (leftover / "mine").write_text("1")
-    fill(tmp_path / "x", "a")
     assert discard(tmp_path / "x", owns) == [tmp_path / "x" / "mine"]
     assert names(tmp_path) == ["x"] and names(tmp_path / "x") == ["mine"]
 
