@@ -1,5 +1,6 @@
 """NVRTC: the kernel compiles for every GPU that it is for, without one; what there is not, and what fails, is said."""
 
+import subprocess
 import sys
 
 import pytest
@@ -8,6 +9,7 @@ import torch
 from pixkit.errors import message
 from pixkit.execution.cuda import kernels, nvrtc
 from pixkit.execution.cuda.nvrtc import NoKernel
+from pixkit.execution.native import compile as compiling
 from pixkit.execution.native.keep import places
 
 ELF = b"\x7fELF"
@@ -82,6 +84,33 @@ def test_the_library_of_torchs_cuda_comes_first(installed):
         nvrtc.nvrtc()
 
 
+@pytest.mark.needs_compiler
+@pytest.mark.skipif(sys.platform != "linux", reason="NVRTC is found so on Linux")
+def test_what_nvrtc_opens_by_its_name_alone_is_loaded_before(installed, tmp_path):
+    """The wheels of CUDA 13.0 have no search path: the compiler would find its own library nowhere."""
+    folder = tmp_path / "nvidia" / "cu13" / "lib"
+    folder.mkdir(parents=True)
+    for name, code in {
+        "libnvrtc-builtins.so.13.0": "int builtins = 13;",
+        "libnvrtc-builtins.alt.so.13.0": "int builtins = 0;",
+        "libnvrtc.so.13": """
+            #include <dlfcn.h>
+            const char *nvrtcGetErrorString(int code) { return ""; }
+            void nvrtcGetCUBIN(void) {}
+            void nvrtcGetSupportedArchs(void) {}
+            int nvrtcVersion(int *major, int *minor) {
+                void *builtins = dlopen("libnvrtc-builtins.so.13.0", RTLD_LAZY);
+                if (!builtins) return 7;
+                *major = *(int *)dlsym(builtins, "builtins"), *minor = 0;
+                return 0;
+            }""",
+    }.items():
+        command = [*compiling._compiler(), "-shared", "-fPIC", f"-Wl,-soname,{name}", "-x", "c", "-"]
+        subprocess.run([*command, "-o", str(folder / name), "-ldl"], input=code.encode(), check=True)
+    installed()
+    assert nvrtc.release(nvrtc.nvrtc()) == "13.0"
+
+
 def test_without_nvrtc_there_is_a_reason(installed, monkeypatch):
     installed()
     monkeypatch.setattr(torch.cuda, "get_device_capability", lambda device: (9, 0))
@@ -93,7 +122,7 @@ def test_without_nvrtc_there_is_a_reason(installed, monkeypatch):
 
 @pytest.mark.skipif(sys.platform == "win32", reason="compiled code is kept on Linux and macOS")
 def test_what_was_compiled_is_kept_for_each_kind_of_gpu(installed, monkeypatch, tmp_path):
-    asked = []
+    asked, releases = [], ["13.0"]
 
     def compiled(library, real, arch):
         asked.append((real, arch))
@@ -102,8 +131,12 @@ def test_what_was_compiled_is_kept_for_each_kind_of_gpu(installed, monkeypatch, 
     monkeypatch.setenv("PIXKIT_CACHE", str(tmp_path / "cache"))
     monkeypatch.setattr(kernels, "nvrtc", lambda: type("Library", (), {"_name": "libnvrtc.so.13"}))
     monkeypatch.setattr(kernels, "build", compiled)
+    monkeypatch.setattr(kernels, "release", lambda library: releases[0])
     for capability in ((9, 0), (9, 0), (10, 0)):
         monkeypatch.setattr(torch.cuda, "get_device_capability", lambda device, found=capability: found)
         code = kernels.image("float", torch.device("cuda", 0), places())
         assert code == b"code of %d" % (10 * capability[0])
     assert asked == [("float", 90), ("float", 100)]
+    releases[0] = "13.1"
+    kernels.image("float", torch.device("cuda", 0), places())
+    assert len(asked) == 3

@@ -109,6 +109,25 @@ def test_a_launch_that_is_refused_is_drawn_by_another_executor(plan, monkeypatch
 
 
 @compiled
+def test_one_launch_at_most_is_queued_while_another_runs_also_if_nobody_asks_how_far_it_is(plan, monkeypatch):
+    """So that Ctrl-C need not wait for all of them."""
+    queued, most = [0], [0]
+
+    class Event:
+        def synchronize(self):
+            queued[0] -= 1
+
+    def mark(self):
+        queued[0] += 1
+        most[0] = max(most[0], queued[0])
+        return Event()
+
+    monkeypatch.setattr(Lanes, "mark", mark)
+    walk(Emulated(plan, 2), 2)
+    assert (queued, most) == ([0], [2])
+
+
+@compiled
 def test_conditions_are_compared_too(monkeypatch):
     from families import networks
 
@@ -142,6 +161,7 @@ def gpu(monkeypatch, tmp_path):
     monkeypatch.setenv("PIXKIT_CACHE", str(tmp_path / "cache"))
     monkeypatch.setattr(torch.cuda, "get_device_name", lambda device: "a GPU")
     monkeypatch.setattr(kernels, "image", lambda *args: b"kernel")
+    monkeypatch.setattr(kernels, "driver", lambda: "13000")
     monkeypatch.setattr(kernels, "Kernel", lambda image, device: Lanes("double", library=object()))
     monkeypatch.setattr(kernels, "TIMEOUT", 20.0)
     kernels._found.cache_clear()
@@ -164,6 +184,65 @@ def test_a_kernel_is_tried_once_and_the_verdict_is_kept(gpu):
         assert isinstance(kernels.kernel("float", CPU), Lanes)
         kernels._found.cache_clear()
     assert asked() == ["-m pixkit.execution.cuda.trial float 0"]
+
+
+def test_another_driver_or_another_trial_is_a_new_verdict(gpu, monkeypatch):
+    asked = gpu('printf passed > "$5"')
+    kernels.kernel("float", CPU)
+    for name, value in (("driver", lambda: "13010"), ("_trial_sources", lambda: [b"mended"])):
+        monkeypatch.setattr(kernels, name, value)
+        kernels._found.cache_clear()
+        kernels.kernel("float", CPU)
+    assert len(asked()) == 3
+
+
+def test_the_trial_imports_what_this_process_does_and_not_from_where_it_is_started(gpu, monkeypatch, tmp_path):
+    gpu(f'echo "$PYTHONPATH $PYTHONSAFEPATH" > {tmp_path}/paths; printf passed > "$5"')
+    monkeypatch.syspath_prepend(str(tmp_path / "plugins"))
+    kernels.kernel("float", CPU)
+    paths, safe = (tmp_path / "paths").read_text().split()
+    assert paths.split(":")[0] == str(tmp_path / "plugins") and safe == "1"
+
+
+NOT_BLAMED = {
+    "a refusal for want of memory": NoKernel("CUDA refuses cuLaunchKernel", found="out of memory"),
+    "a library of torch that lacks memory": RuntimeError("CUBLAS_STATUS_ALLOC_FAILED"),
+}
+
+
+@pytest.mark.parametrize("error", NOT_BLAMED.values(), ids=NOT_BLAMED)
+def test_a_trial_that_fails_for_want_of_memory_gives_no_verdict(error, monkeypatch, tmp_path):
+    with pytest.raises(type(error)):
+        trial_ends(error, lambda *size, device: torch.tensor([0.0]), monkeypatch, tmp_path)
+    assert not (tmp_path / "verdict").exists()
+
+
+def lost(*size, device):
+    raise RuntimeError("CUDA error: an illegal memory access was encountered")
+
+
+def none_left(*size, device):
+    raise torch.cuda.OutOfMemoryError("CUDA out of memory")
+
+
+def test_a_device_that_the_kernel_has_broken_is_the_kernels_doing(monkeypatch, tmp_path):
+    trial_ends(RuntimeError("CUDA error: an illegal memory access"), lost, monkeypatch, tmp_path)
+    assert (tmp_path / "verdict").read_text() == "failed: CUDA error: an illegal memory access"
+    with pytest.raises(RuntimeError, match="elsewhere"):
+        trial_ends(RuntimeError("elsewhere"), none_left, monkeypatch, tmp_path)
+
+
+def trial_ends(error, zeros, monkeypatch, tmp_path):
+    """The trial, if it comes to this error, on a device that makes zeros so."""
+
+    def fail(*args):
+        raise error
+
+    with monkeypatch.context() as patched:
+        patched.setattr(trial, "untried", lambda *args: None)
+        patched.setattr(trial, "attempt", fail)
+        patched.setattr(torch, "zeros", zeros)
+        trial.main("float", "0", str(tmp_path / "verdict"))
 
 
 @pytest.mark.parametrize(
@@ -220,6 +299,8 @@ def cuda(monkeypatch, tmp_path):
     monkeypatch.setattr(torch.cuda, "synchronize", lambda device: None)
     stream = type("Stream", (), {"cuda_stream": 12})
     monkeypatch.setattr(torch.cuda, "current_stream", lambda device: stream)
+    event = type("Event", (), {"record": lambda self, stream: None, "synchronize": lambda self: None})
+    monkeypatch.setattr(torch.cuda, "Event", event)
     properties = type("Properties", (), {"multi_processor_count": 2})
     monkeypatch.setattr(torch.cuda, "get_device_properties", lambda device: properties)
     library = built("double", harness="libcuda.c")

@@ -73,6 +73,18 @@ class Kernel:
             raise NoKernel(f"CUDA refuses {name}", found=(said.value or b"").decode() or f"error {code}")
 
 
+def driver() -> str:
+    """The driver's version, as "13000" for CUDA 13.0.
+
+    Raises:
+        NoKernel: if there is none.
+    """
+    version = ctypes.c_int()
+    if _cuda().cuDriverGetVersion(ctypes.byref(version)):
+        raise NoKernel("the CUDA driver does not say its version")
+    return str(version.value)
+
+
 @functools.cache
 def _cuda() -> ctypes.CDLL:
     try:

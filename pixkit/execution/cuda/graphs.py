@@ -68,14 +68,18 @@ class GraphExecutor(ReferenceExecutor):
         return run
 
     def _capture(self, body: Replay) -> Replay:
-        """Run the step once to warm up, on a stream of its own as capture demands, then record it."""
-        stream = torch.cuda.Stream()
-        stream.wait_stream(torch.cuda.current_stream())
-        with torch.cuda.stream(stream):
-            body()
-        torch.cuda.current_stream().wait_stream(stream)
-        graph = torch.cuda.CUDAGraph()
-        with torch.cuda.graph(graph):
-            body()
+        """Run the step once to warm up, on a stream of its own as capture demands, then record it.
+
+        All on the network's device: recorded on another one, a step would run once, and replay as nothing.
+        """
+        with torch.cuda.device(self.pixels.device):
+            stream = torch.cuda.Stream()
+            stream.wait_stream(torch.cuda.current_stream())
+            with torch.cuda.stream(stream):
+                body()
+            torch.cuda.current_stream().wait_stream(stream)
+            graph = torch.cuda.CUDAGraph()
+            with torch.cuda.graph(graph, stream=stream):
+                body()
         replay: Replay = graph.replay
         return replay

@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import functools
 import hashlib
+import os
 import subprocess
 import sys
 import tempfile
@@ -19,9 +20,10 @@ from pathlib import Path
 import torch
 
 from pixkit.errors import reason
-from pixkit.execution.cuda.driver import Kernel
-from pixkit.execution.cuda.nvrtc import HEADERS, SOURCE, NoKernel, build, nvrtc, options_of
+from pixkit.execution.cuda.driver import Kernel, driver
+from pixkit.execution.cuda.nvrtc import HEADERS, SOURCE, NoKernel, build, nvrtc, options_of, release
 from pixkit.execution.native.keep import find, keep, places
+from pixkit.execution.native.layout import HERE
 
 TIMEOUT = 300.0
 """Seconds after which a trial is taken to hang; it takes 10 to 20."""
@@ -52,7 +54,7 @@ def image(real: str, device: torch.device, folders: tuple[Path, ...]) -> bytes:
     library = nvrtc()
     major, minor = torch.cuda.get_device_capability(device)
     sources = [path.read_bytes() for path in (SOURCE, *HEADERS)]
-    key = _key(*sources, *options_of(real), library._name, str(major), str(minor))
+    key = _key(*sources, *options_of(real), library._name, release(library), str(major), str(minor))
     return _kept(folders, key, ".cubin", lambda: build(library, real, 10 * major + minor))
 
 
@@ -61,7 +63,7 @@ def _found(real: str, device: torch.device, folders: tuple[Path, ...]) -> Kernel
     """The kernel, or why there is none."""
     try:
         made = image(real, device, folders)
-        key = _key(made, torch.cuda.get_device_name(device), torch.__version__)
+        key = _key(made, torch.cuda.get_device_name(device), driver(), torch.__version__, *_trial_sources())
         verdict = _kept(folders, key, ".tried", lambda: _try(real, device))
         if verdict != PASSED:
             said = verdict.decode(errors="replace")
@@ -71,18 +73,28 @@ def _found(real: str, device: torch.device, folders: tuple[Path, ...]) -> Kernel
         return error
 
 
+def _trial_sources() -> list[bytes]:
+    """What makes the trial, beside the kernel: it may fail for a fault of theirs, which is mended some day."""
+    return [path.read_bytes() for folder in (SOURCE.parent, HERE) for path in sorted(folder.glob("*.py"))]
+
+
 def _try(real: str, device: torch.device) -> bytes:
     """Run the trial; what came of it, if it is the kernel's doing.
 
     Raises:
         NoKernel: if the trial could not be made.
     """
-    command = [sys.executable, "-m", "pixkit.execution.cuda.trial", real, str(device.index or 0)]
+    command = [sys.executable or "python", "-m", "pixkit.execution.cuda.trial", real, str(device.index or 0)]
+    # It imports what this process does, whatever lies in the folder that it is started in.
+    paths = os.pathsep.join(path or os.curdir for path in sys.path)
+    env = {**os.environ, "PYTHONPATH": paths, "PYTHONSAFEPATH": "1"}
     try:
         with tempfile.TemporaryDirectory(prefix="pixkit-") as folder:
             verdict = Path(folder) / "verdict"
             command.append(str(verdict))
-            done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, timeout=TIMEOUT, check=False)
+            done = subprocess.run(
+                command, stdin=subprocess.DEVNULL, capture_output=True, timeout=TIMEOUT, check=False, env=env
+            )
             said = verdict.read_bytes() if verdict.exists() else b""
     except subprocess.TimeoutExpired:
         return b"it did not end"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import functools
 import importlib.util
@@ -52,6 +53,12 @@ def _version(path: Path) -> int | None:
 @functools.cache
 def load(path: Path) -> ctypes.CDLL:
     """NVRTC. Raises OSError if it cannot be loaded, AttributeError if it is another library or an old one."""
+    # It opens this one by its name alone, and the wheels of CUDA 13.0 do not say that it lies beside: what is loaded
+    # already is found by its name.
+    for beside in sorted(path.parent.glob("libnvrtc-builtins*.so*")):
+        if ".alt." not in beside.name:
+            with contextlib.suppress(OSError):
+                ctypes.CDLL(str(beside))
     library = ctypes.CDLL(str(path))
     library.nvrtcGetErrorString.restype = ctypes.c_char_p
     _ = library.nvrtcGetCUBIN, library.nvrtcGetSupportedArchs
@@ -70,6 +77,13 @@ def nvrtc() -> ctypes.CDLL:
         except (OSError, AttributeError):
             continue
     raise NoKernel("there is no NVRTC", expected="the package nvidia-cuda-nvrtc, which torch's CUDA wheels bring")
+
+
+def release(library: ctypes.CDLL) -> str:
+    """Which one it is, as "13.0"."""
+    major, minor = ctypes.c_int(), ctypes.c_int()
+    _require(library, library.nvrtcVersion(ctypes.byref(major), ctypes.byref(minor)), "")
+    return f"{major.value}.{minor.value}"
 
 
 def build(library: ctypes.CDLL, real: str, arch: int, source: Path = SOURCE) -> bytes:

@@ -82,8 +82,8 @@ class PersistentExecutor(Executor):
         try:
             for start, stop, total in chunks(len(self.plan.draws)):
                 self.kernel.launch(self.packed.program, start, stop, self._images())
-                if progress is not None:
-                    waiting.append((self.kernel.mark(), stop))
+                # Waited for even if nobody asks how far it is: what is queued, Ctrl-C cannot take back.
+                waiting.append((self.kernel.mark(), stop))
                 while len(waiting) > (stop < total):
                     _tell(*waiting.pop(0), total, progress)
         finally:
