@@ -52,7 +52,7 @@ class Way:
         if self.kind == "ahead":
             return Ahead(stepper, config.lag)
         race = Race(lambda: torch.cuda.synchronize(device)) if config.capture == "auto" else None
-        return Ahead(stepper, config.lag, record_cuda(), race, say)
+        return Ahead(stepper, config.lag, record_cuda(device), race, say)
 
 
 def locked_way(lock: dict[str, Any], device: torch.device, config: TrainConfig, where: str) -> Way:

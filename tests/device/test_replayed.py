@@ -17,7 +17,7 @@ from toys import NormedToy, toy_model, toy_recipe
 
 from pixkit.data.dataset import BatchSequence
 from pixkit.models.base import Phase
-from pixkit.training.ahead import Ahead
+from pixkit.training.ahead import Ahead, Coming
 from pixkit.training.capture.probe import Counted
 from pixkit.training.capture.race import TURNS, Race
 from pixkit.training.step import NonFiniteStep, Stepper
@@ -127,6 +127,18 @@ def test_a_warm_up_is_launched_and_what_follows_it_is_replayed():
             replayed.make(step)
             recorded.append([key for key, _ in replayed._phases[0]._parts])
         assert recorded == [[]] * 4 + [[1.0]] * 2
+
+
+def test_what_comes_from_a_device_is_waited_for_on_that_device(monkeypatch):
+    """Not on torch's current one, whose work may be done before."""
+    second, waited = torch.device("cuda", 1), []
+    held = SimpleNamespace(copy_=lambda values, non_blocking: None, tolist=lambda: [1.5])
+    event = SimpleNamespace(record=waited.append, synchronize=lambda: waited.append("synchronize"))
+    monkeypatch.setattr(torch, "empty", lambda *size, **options: held)
+    monkeypatch.setattr(torch.cuda, "Event", lambda: event)
+    monkeypatch.setattr(torch.cuda, "current_stream", lambda device=None: device)
+    coming = Coming(SimpleNamespace(device=second, shape=(1,), dtype=torch.float64))
+    assert coming.read() == [1.5] and waited == [second, "synchronize"]
 
 
 @pytest.mark.parametrize("name", ["adam", "adamw", "rmsprop"])

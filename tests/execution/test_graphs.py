@@ -1,5 +1,8 @@
 """The executor of CUDA graphs: its bookkeeping on any machine, the capture itself where there is a GPU."""
 
+from contextlib import contextmanager
+from types import SimpleNamespace
+
 import pytest
 import torch
 
@@ -14,6 +17,7 @@ from pixkit.layers import Shift
 from pixkit.noise import Noise
 from pixkit.readiness.trace import Trace
 from pixkit.testing import named, network
+from pixkit.training.capture.graphs import record_cuda
 
 
 class Eager(GraphExecutor):
@@ -50,6 +54,46 @@ def test_captured_graphs_draw_what_the_reference_draws():
     plan = make_plan(Trace(net))
     noise = Noise(5, range(8))
     assert torch.equal(sampled(GraphExecutor, net, plan, noise), sampled(ReferenceExecutor, net, plan, noise))
+
+
+class Machine:
+    """torch.cuda of a machine with several GPUs, as far as graphs ask for it; it notes where they are recorded."""
+
+    def __init__(self, monkeypatch):
+        self.current, self.recorded = [torch.device("cuda", 0)], []
+        for name in ("device", "graph", "stream"):
+            monkeypatch.setattr(torch.cuda, name, getattr(self, name))
+        stream = type("Stream", (), {"wait_stream": lambda self, other: None})
+        monkeypatch.setattr(torch.cuda, "Stream", stream)
+        monkeypatch.setattr(torch.cuda, "current_stream", stream)
+        monkeypatch.setattr(torch.cuda, "CUDAGraph", lambda: SimpleNamespace(replay=None))
+        monkeypatch.setattr(torch.cuda, "graph_pool_handle", lambda: 1)
+
+    @contextmanager
+    def device(self, device):
+        self.current.append(device)
+        yield
+        self.current.pop()
+
+    @contextmanager
+    def stream(self, stream):
+        yield
+
+    @contextmanager
+    def graph(self, graph, *, stream, pool=None):
+        """`stream` has to be given: torch's own for graphs is one of the device that was the current one first."""
+        self.recorded.append(self.current[-1])
+        yield
+
+
+def test_graphs_are_recorded_on_the_network_s_device_be_it_the_current_one_or_not(monkeypatch):
+    machine, second = Machine(monkeypatch), torch.device("cuda", 1)
+    executor = GraphExecutor.__new__(GraphExecutor)
+    executor.pixels = SimpleNamespace(device=second)
+    ran = []
+    executor._capture(lambda: ran.append(machine.current[-1]))
+    record_cuda(second)(lambda: ran.append(machine.current[-1]))
+    assert ran == [second] * 3 and machine.recorded == [second] * 2 and machine.current == [torch.device("cuda", 0)]
 
 
 class Sticky(Shift):

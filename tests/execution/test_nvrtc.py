@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -53,7 +54,7 @@ def installed(monkeypatch, tmp_path):
     """installed(*paths) is a machine that has these files, none of them NVRTC."""
     monkeypatch.setattr(nvrtc.importlib.util, "find_spec", lambda name: None)
     monkeypatch.setattr(torch, "__file__", str(tmp_path / "torch" / "__init__.py"))
-    monkeypatch.setattr(torch.version, "cuda", "13.0")
+    monkeypatch.setattr(torch.version, "cuda", "99.0")
     monkeypatch.setenv("CUDA_HOME", str(tmp_path / "toolkit"))
     monkeypatch.delenv("CUDA_PATH", raising=False)
     nvrtc.load.cache_clear()
@@ -73,10 +74,10 @@ def test_the_library_of_torchs_cuda_comes_first(installed):
     paths = (
         "nvidia/cuda_nvrtc/lib/libnvrtc.so.12",
         "nvidia/cuda_nvrtc/lib/libnvrtc.alt.so.12",
-        "nvidia/cu13/lib/libnvrtc.so.13",
-        "nvidia/cu13/lib/libnvrtc-builtins.so.13.5",
+        "nvidia/cu99/lib/libnvrtc.so.99",
+        "nvidia/cu99/lib/libnvrtc-builtins.so.99.5",
         "torch/lib/libnvrtc-672ee683.so.11.2",
-        "toolkit/lib64/libnvrtc.so.13",
+        "toolkit/lib64/libnvrtc.so.99",
         "toolkit/lib64/libnvrtc.so",
     )
     assert installed(*paths) == [paths[2], paths[5], paths[0]]
@@ -88,27 +89,45 @@ def test_the_library_of_torchs_cuda_comes_first(installed):
 @pytest.mark.skipif(sys.platform != "linux", reason="NVRTC is found so on Linux")
 def test_what_nvrtc_opens_by_its_name_alone_is_loaded_before(installed, tmp_path):
     """The wheels of CUDA 13.0 have no search path: the compiler would find its own library nowhere."""
-    folder = tmp_path / "nvidia" / "cu13" / "lib"
+    folder = tmp_path / "nvidia" / "cu99" / "lib"
     folder.mkdir(parents=True)
     for name, code in {
-        "libnvrtc-builtins.so.13.0": "int builtins = 13;",
-        "libnvrtc-builtins.alt.so.13.0": "int builtins = 0;",
-        "libnvrtc.so.13": """
+        "libnvrtc-builtins.so.99.0": "int builtins = 99;",
+        "libnvrtc-builtins.alt.so.99.0": "int builtins = 0;",
+        "libnvrtc.so.99": """
             #include <dlfcn.h>
             const char *nvrtcGetErrorString(int code) { return ""; }
             void nvrtcGetCUBIN(void) {}
             void nvrtcGetSupportedArchs(void) {}
             int nvrtcVersion(int *major, int *minor) {
-                void *builtins = dlopen("libnvrtc-builtins.so.13.0", RTLD_LAZY);
+                void *builtins = dlopen("libnvrtc-builtins.so.99.0", RTLD_LAZY);
                 if (!builtins) return 7;
                 *major = *(int *)dlsym(builtins, "builtins"), *minor = 0;
                 return 0;
             }""",
     }.items():
-        command = [*compiling._compiler(), "-shared", "-fPIC", f"-Wl,-soname,{name}", "-x", "c", "-"]
+        own = name if "builtins" in name else "libfake.so"  # so that no later test finds it by its name
+        command = [*compiling._compiler(), "-shared", "-fPIC", f"-Wl,-soname,{own}", "-x", "c", "-"]
         subprocess.run([*command, "-o", str(folder / name), "-ldl"], input=code.encode(), check=True)
     installed()
-    assert nvrtc.release(nvrtc.nvrtc()) == "13.0"
+    assert nvrtc.release(nvrtc.nvrtc()) == "99.0"
+
+
+def test_one_that_only_the_system_finds_is_loaded_by_its_name(installed, monkeypatch):
+    installed("nvidia/cuda_nvrtc/lib/libnvrtc.so.12")
+    asked = []
+    real = SimpleNamespace(nvrtcGetErrorString=SimpleNamespace(), nvrtcGetCUBIN=None, nvrtcGetSupportedArchs=None)
+
+    def opened(name):
+        asked.append(name)
+        if "/" in name:
+            raise OSError("it is another machine's")
+        return real
+
+    monkeypatch.setattr(nvrtc.ctypes, "CDLL", opened)
+    assert nvrtc.nvrtc() is real
+    assert len(asked) == 2 and asked[1] == "libnvrtc.so.99"
+    nvrtc.load.cache_clear()
 
 
 def test_without_nvrtc_there_is_a_reason(installed, monkeypatch):

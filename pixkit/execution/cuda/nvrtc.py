@@ -40,8 +40,12 @@ def find_nvrtc() -> list[Path]:
     folders = [*(folder for package in packages for folder in sorted(package.glob("*/lib")))]
     folders += [Path(torch.__file__).parent / "lib", *(home / "lib64" for home in homes)]
     found = [path for folder in folders for path in sorted(folder.glob("libnvrtc*")) if _version(path) is not None]
-    own = (torch.version.cuda or "").partition(".")[0]
-    return sorted(found, key=lambda path: own != str(_version(path)))
+    return sorted(found, key=lambda path: str(_version(path)) != _own())
+
+
+def _own() -> str:
+    """The major version of torch's CUDA; empty if it has none."""
+    return (torch.version.cuda or "").partition(".")[0]
 
 
 def _version(path: Path) -> int | None:
@@ -56,7 +60,7 @@ def load(path: Path) -> ctypes.CDLL:
     # It opens this one by its name alone, and the wheels of CUDA 13.0 do not say that it lies beside: what is loaded
     # already is found by its name.
     for beside in sorted(path.parent.glob("libnvrtc-builtins*.so*")):
-        if ".alt." not in beside.name:
+        if len(path.parts) > 1 and ".alt." not in beside.name:
             with contextlib.suppress(OSError):
                 ctypes.CDLL(str(beside))
     library = ctypes.CDLL(str(path))
@@ -66,12 +70,12 @@ def load(path: Path) -> ctypes.CDLL:
 
 
 def nvrtc() -> ctypes.CDLL:
-    """The first of them that can be loaded.
+    """The first of them that can be loaded, or the one that the system finds by its name: conda's, or a toolkit's.
 
     Raises:
         NoKernel: if there is none.
     """
-    for path in find_nvrtc():
+    for path in [*find_nvrtc(), Path(f"libnvrtc.so.{_own()}")]:
         try:
             return load(path)
         except (OSError, AttributeError):

@@ -25,18 +25,21 @@ class Recorder(Protocol):
         """
 
 
-def record_cuda() -> Recorder:
-    """Records CUDA graphs.
+def record_cuda(device: torch.device) -> Recorder:
+    """Records CUDA graphs of what is launched on a device, be it torch's current one or not.
 
     All of them share one pool of memory: a body leaves what it computes in memory that was there before, so that
     nothing of one graph has to outlive the replay of another.
     """
-    pool = torch.cuda.graph_pool_handle()
+    with torch.cuda.device(device):
+        # Memory of a pool is used again on the stream that it was taken on.
+        pool, stream = torch.cuda.graph_pool_handle(), torch.cuda.Stream()
 
     def record(body: Callable[[], None]) -> Replay:
-        graph = torch.cuda.CUDAGraph()
-        with torch.cuda.graph(graph, pool=pool):
-            body()
+        with torch.cuda.device(device):
+            graph = torch.cuda.CUDAGraph()
+            with torch.cuda.graph(graph, pool=pool, stream=stream):
+                body()
         replay: Replay = graph.replay
         return replay
 
