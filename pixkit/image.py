@@ -93,6 +93,14 @@ class Batch:
     indices: Tensor
 
     def to(self, device: torch.device | str) -> Batch:
-        """The same batch on another device."""
-        labels = None if self.labels is None else self.labels.to(device)
-        return Batch(self.x.to(device), labels, self.indices.to(device))
+        """The same batch on another device; the host does not wait for what that one is doing."""
+        labels = None if self.labels is None else _sent(self.labels, device)
+        return Batch(_sent(self.x, device), labels, _sent(self.indices, device))
+
+
+def _sent(tensor: Tensor, device: torch.device | str) -> Tensor:
+    kind = str(device).partition(":")[0]
+    if kind in (tensor.device.type, "cpu"):
+        return tensor.to(device)
+    # A copy from memory that is not pinned would begin, and the host go on, when all that was launched before is done.
+    return (tensor.pin_memory() if kind == "cuda" else tensor).to(device, non_blocking=True)

@@ -51,10 +51,14 @@ class Coming:
             self._arrived = torch.cuda.Event()
             self._arrived.record(torch.cuda.current_stream(values.device))
 
-    def read(self) -> list[float]:
-        """Wait for them."""
+    def wait(self) -> None:
+        """Until they are there."""
         if self._arrived is not None:
             self._arrived.synchronize()
+
+    def read(self) -> list[float]:
+        """Wait for them."""
+        self.wait()
         found: list[float] = self._values.tolist()
         return found
 
@@ -142,6 +146,10 @@ class Ahead:
             phases.append(launched)
             values += found
         self._launched.append(_Launched(step, phases, Coming(torch.cat(values))))
+
+    def wait(self) -> None:
+        """Until the device has made the first of the steps that were launched."""
+        self._launched[0].values.wait()
 
     def read(self) -> dict[str, float]:
         """Wait for the first of the steps that were launched; return what is logged of it, as `Stepper.make` does.

@@ -102,9 +102,7 @@ class Trainer:
         self._hooks.call("start", run=self.run)
         with (
             MetricsLog(self.run.metrics, self.state.step, self.state.evaluated, self._reporter.message) as log,
-            rescuing(
-                lambda: self._rescue(log), lambda: (self.state.step, self._saver.saved.step), self.run, self._reporter
-            ),
+            rescuing(lambda: self._rescue(log), self._progress, self.run, self._reporter),
         ):
             while self._interrupt.signal is None:
                 try:
@@ -127,7 +125,8 @@ class Trainer:
             for values in self._pace.rest():
                 with suppress(RunError):  # the log keeps what it could not write, and saving says so
                     log.add(self._row(values))
-        if not self._pace.undo():
+        # Stopped between the last change of the weights and the count of it, the two do not belong together.
+        if not self._pace.undo() or self._pace.made not in (None, self.state.step):
             return False
         self._save(log)
         return True

@@ -124,7 +124,8 @@ def clip(parameters: Iterable[nn.Parameter], norm: Tensor, largest: float) -> No
 def clip_unread(parameters: Iterable[nn.Parameter], norm: Tensor, largest: float) -> None:
     """The same, without a look at the norm: by 1 where it is small enough."""
     gradients = [parameter.grad for parameter in parameters if parameter.grad is not None]
-    torch._foreach_mul_(gradients, (largest / norm).clamp_max(1.0))
+    if gradients:
+        torch._foreach_mul_(gradients, (largest / norm).clamp_max(1.0))
 
 
 def optimizer_tensors(phases: Iterable[TrainedPhase]) -> dict[str, Tensor]:

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from pixkit.recipe.schema import TrainConfig
 from pixkit.training.ahead import Ahead
 from pixkit.training.ema import Ema
-from pixkit.training.step import Stepper
+from pixkit.training.step import NonFiniteStep, Stepper
 from pixkit.training.watch import AT_ONCE
 
 
@@ -17,10 +17,12 @@ class Pace:
 
     Attributes:
         stepping: whether a step is being made, so that weights may be those of none.
+        made: the step whose weights the model has, if that is known: otherwise, the last one that was told of.
     """
 
     def __init__(self, stepper: Stepper, ahead: Ahead | None) -> None:
         self.stepping = False
+        self.made: int | None = None
         self._stepper = stepper
         self._ahead = ahead
         self._read: deque[dict[str, float]] = deque()
@@ -45,6 +47,7 @@ class Pace:
             values = self._stepper.make(step)
             if ema is not None:
                 ema.update(self._stepper.model, step)
+            self.made = step
             self.stepping = False
             return values
         self._launch(self._ahead, step, max(step, until), ema)
@@ -71,6 +74,7 @@ class Pace:
                 ahead.launch(number)
                 if ema is not None:
                     ema.update(self._stepper.model, number, ahead.flag)
+                self.made = number
                 self.stepping = False
         except AT_ONCE:
             raise
@@ -82,8 +86,13 @@ class Pace:
             raise
 
     def _wait(self, ahead: Ahead) -> dict[str, float]:
+        ahead.wait()  # which may be stopped, and nothing is lost
         self.stepping = True  # one that is not finite is made again, to see why
-        values = ahead.read()
+        try:
+            values = ahead.read()
+        except NonFiniteStep:
+            self.made = None  # neither it nor those after it updated anything
+            raise
         self.stepping = False
         return values
 

@@ -114,6 +114,8 @@ def prepare_training(
             changes = [*changes, Change("arithmetic.precision", "tf32", choice.arithmetic.precision)]
             reporter.message(f"going on in {choice}")
         way = locked_way(lock, device, recipe.train, str(run.path))
+    if recipe.train.capture == "on" and way.kind != "replayed":
+        reporter.message(f"train.capture: on has no effect: {way.reason}")
     stepper.arithmetic = choice.arithmetic
     ahead = way.ahead(stepper, reporter.message)
     if not continued:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal, get_args
 
 import torch
@@ -22,10 +22,14 @@ Kind = Literal["plain", "ahead", "replayed"]
 class Way:
     """How steps are made: "plain", by `Stepper.make`; "ahead", by `Ahead`, whose digits are others; or "replayed", by
     the same and with the same digits, from what was recorded of earlier steps. And why.
+
+    `begun` is what the lock of a run says that was begun in another way than this device has: on one like that on which
+    it was begun, it goes on so.
     """
 
     kind: Kind = "plain"
     reason: str = ""
+    begun: dict[str, Any] | None = None
 
     @classmethod
     def on(cls, device: torch.device, config: TrainConfig) -> Way:
@@ -41,8 +45,8 @@ class Way:
         )
 
     def dump(self) -> dict[str, Any] | None:
-        """As plain data, for the lock; None for the plain way, of which a lock says nothing."""
-        return None if self.kind == "plain" else {"way": self.kind, "reason": self.reason}
+        """As plain data, for the lock; None for a run that was begun plainly, of which a lock says nothing."""
+        return self.begun if self.kind == "plain" else {"way": self.kind, "reason": self.reason}
 
     def ahead(self, stepper: Stepper, say: Callable[[str], None]) -> Ahead | None:
         """What makes the stepper's steps in this way; None for the plain one. `say` is told how that goes."""
@@ -63,7 +67,8 @@ def locked_way(lock: dict[str, Any], device: torch.device, config: TrainConfig, 
     """
     found = lock.get("steps")
     if found is None:
-        return Way("plain", "the run was begun so")
+        return Way("plain", "the run was begun with plain steps, and keeps their digits")
     if not isinstance(found, dict) or found.get("way") not in get_args(Kind)[1:]:
         raise RunError("no way to make steps", where=f"{where}, lock.steps", found=str(found))
-    return Way.on(device, config)
+    way = Way.on(device, config)
+    return replace(way, begun=found) if way.kind == "plain" else way

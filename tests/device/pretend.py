@@ -173,6 +173,7 @@ class Pretending(TorchDispatchMode):
     Attributes:
         reads: of each operation that made the host wait for a value, how often.
         copies: of each direction, "to" and "from" the device, how many tensors were copied.
+        waits: how many of these copies wait for all that was launched before: those that are not `non_blocking`.
     """
 
     def __init__(self):
@@ -181,7 +182,7 @@ class Pretending(TorchDispatchMode):
 
     def clear(self):
         """Count from 0 again."""
-        self.reads, self.copies = {}, {}
+        self.reads, self.copies, self.waits = {}, {}, 0
 
     def __enter__(self):
         self._stack = ExitStack()
@@ -214,7 +215,7 @@ def _run(func, args, kwargs, seen):
     if ours:
         _check(func, name, args, tensors)
     if seen is not None:
-        _count(seen, func, name, args, tensors, there)
+        _count(seen, func, name, args, kwargs, there)
     held_args, held_kwargs = tree_map_only(OnDevice, lambda tensor: tensor.held, (args, kwargs))
     if asked is not None:
         held_kwargs["device"] = torch.device("cpu")
@@ -254,7 +255,7 @@ def _check(func, name, args, tensors):
         )
 
 
-def _count(seen, func, name, args, tensors, there):
+def _count(seen, func, name, args, kwargs, there):
     if name in READS or f"{name}.{func._overloadname}" in READS:
         seen.reads[name] = seen.reads.get(name, 0) + 1
     if name in COPIES:
@@ -262,9 +263,11 @@ def _count(seen, func, name, args, tensors, there):
         target = there if name == "_to_copy" else isinstance(args[0], OnDevice)
         if isinstance(source, OnDevice) != target:
             seen.copies["to" if target else "from"] = seen.copies.get("to" if target else "from", 0) + 1
+            seen.waits += not (kwargs.get("non_blocking") or (name == "copy_" and len(args) > 2 and args[2]))
     if name in INDEXING:
         for index in args[1]:
             if index is not None and index.dtype in (torch.bool, torch.uint8):
                 seen.reads["nonzero of an index"] = seen.reads.get("nonzero of an index", 0) + 1
             if index is not None and not isinstance(index, OnDevice) and isinstance(args[0], OnDevice):
                 seen.copies["to"] = seen.copies.get("to", 0) + 1
+                seen.waits += 1

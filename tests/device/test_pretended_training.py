@@ -8,7 +8,7 @@ import pytest
 import torch
 from families import model_of
 from pretend import DEVICE, Pretending
-from toys import contents
+from toys import Told, contents
 from untimed import untimed
 
 from pixkit.components.plugins import plugins
@@ -16,7 +16,7 @@ from pixkit.data.dataset import BatchSequence, Dataset, Part
 from pixkit.recipe import load_recipe, packaged_recipes
 from pixkit.recipe.schema import TrainConfig
 from pixkit.training.ahead import Ahead
-from pixkit.training.build import build
+from pixkit.training.build import build, dry_run
 from pixkit.training.ema import Ema
 from pixkit.training.step import NonFiniteStep, Stepper
 
@@ -60,7 +60,7 @@ def test_no_step_waits_and_all_are_those_of_the_cpu(name, optimizer):
         for step in (1, 2):
             ahead.launch(step)
             ema.update(model, step, ahead.flag)
-        assert (seen.reads, seen.copies.get("from")) == ({}, None)
+        assert (seen.reads, seen.copies.get("from"), seen.waits) == ({}, None, 0)
         assert [ahead.read() for _ in rows] == [pytest.approx(row, rel=1e-5) for row in rows]
         assert seen.copies["from"] == len(rows)
         for one, other in zip(model.parameters(), expected.stepper.model.parameters(), strict=True):
@@ -130,7 +130,45 @@ def test_a_run_that_was_begun_plainly_goes_on_plainly(built, monkeypatch):
     text = settings.read_text(encoding="utf-8")
     settings.write_text(re.sub(r"  steps:\n(    .*\n)+", "", text), encoding="utf-8")
     assert "steps" not in run.settings()["lock"]
-    monkeypatch.setattr("pixkit.training.prepare.Ahead", None)
+    monkeypatch.setattr("pixkit.training.way.Ahead", None)
     resumed = built("run", "train.steps=5", "train.schedule.type=constant", resume=True)
     assert "steps" not in resumed.settings()["lock"]
     assert [row["step"] for row in resumed.rows()][-1] == 5
+
+
+def test_a_run_that_was_begun_on_a_gpu_goes_on_on_a_cpu_and_back_as_it_was_begun(built, monkeypatch):
+    run = built("run", "train.steps=4", "train.schedule.type=constant")
+    steps = run.settings()["lock"]["steps"]
+    with monkeypatch.context() as patch:
+        patch.setattr("pixkit.training.build.pick_device", lambda name: CPU)
+        patch.setattr("pixkit.training.way.Ahead", None)
+        elsewhere = built("run", "train.steps=5", "train.schedule.type=constant", resume=True)
+    assert elsewhere.settings()["lock"]["steps"] == steps
+    made = []
+    monkeypatch.setattr("pixkit.training.way.Ahead", lambda *given: made.append(Ahead(*given)) or made[-1])
+    back = built("run", "train.steps=6", "train.schedule.type=constant", resume=True)
+    assert made and [row["step"] for row in back.rows() if row["event"] == "train"] == [1, 2, 3, 4, 5, 6]
+    kept = {
+        str(value.device) for state in made[0].stepper.phases[0].optimizer.state.values() for value in state.values()
+    }
+    assert kept == {str(DEVICE)}
+
+
+def test_a_dry_run_times_the_steps_that_a_build_makes(monkeypatch):
+    monkeypatch.setattr("pixkit.training.dryrun.pick_device", lambda name: DEVICE)
+    made = []
+    launch = Ahead.launch
+    monkeypatch.setattr(Ahead, "launch", lambda self, step: made.append(step) or launch(self, step))
+    recipe = load_recipe(packaged_recipes()["digits-pixelcnn"], SMALL)
+    with Pretending():
+        dry_run(recipe)
+    assert made == [1, 2, 3, 4]
+
+
+@pytest.mark.parametrize("capture", ["on", "auto"])
+def test_that_nothing_is_recorded_is_said_where_the_recipe_asks_for_it(monkeypatch, tmp_path, capture):
+    told = Told()
+    monkeypatch.setattr("pixkit.training.build.final_results", lambda run, *rest, **options: ([], None))
+    recipe = load_recipe(packaged_recipes()["digits-pixelcnn"], [*SMALL, "train.steps=1", f"train.capture={capture}"])
+    build(recipe, tmp_path / "run", device="cpu", reporter=told)
+    assert ("train.capture: on has no effect: on a CPU no step is launched" in told.texts) is (capture == "on")

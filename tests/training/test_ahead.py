@@ -13,7 +13,8 @@ from pixkit.components import hookspecs
 from pixkit.components.config import ComponentConfig
 from pixkit.data.dataset import BatchSequence
 from pixkit.errors import NonFiniteError
-from pixkit.training.ahead import Ahead
+from pixkit.training.ahead import Ahead, Coming
+from pixkit.training.optim import load_optimizer_tensors, optimizer_tensors
 from pixkit.training.pace import next_due
 from pixkit.training.step import NonFiniteStep, Stepper
 from pixkit.training.watch import Interrupt
@@ -283,6 +284,82 @@ def test_an_error_while_a_step_is_told_of_leaves_the_launched_ones_saved(tmp_pat
     assert trainer.state.step == 5 + LAG
     assert contents(trainer.run) == contents(whole.run)
     assert [row["step"] for row in trainer.run.rows()] == list(range(1, 6 + LAG))
+
+
+@pytest.mark.parametrize("lag", [None, LAG])
+def test_what_stops_a_step_before_it_is_counted_leaves_no_checkpoint_of_another_step(tmp_path, monkeypatch, lag):
+    """A component's own handler of SIGINT raises KeyboardInterrupt anywhere."""
+    recipe = toy_recipe(NormedToy, eval_every=100, checkpoint_every=100)
+    trainer = toy_trainer(tmp_path / "run", recipe, lag=lag)
+    count = trainer._row
+
+    def stopped(values):
+        if trainer.state.step == 4:
+            raise KeyboardInterrupt
+        return count(values)
+
+    monkeypatch.setattr(trainer, "_row", stopped)
+    begin(trainer)
+    with pytest.raises(KeyboardInterrupt):
+        trainer.train()
+    assert not trainer.run.steps()
+
+
+def test_what_stops_the_wait_for_a_step_loses_none(tmp_path, monkeypatch):
+    recipe = toy_recipe(NormedToy, eval_every=100, checkpoint_every=100)
+    whole = trained(tmp_path / "whole", toy_recipe(NormedToy, steps=8, eval_every=100, checkpoint_every=100), lag=0)
+    trainer = toy_trainer(tmp_path / "run", recipe, lag=LAG)
+    wait, waited = Coming.wait, []
+
+    def stopped(coming):
+        waited.append(coming)
+        if len(waited) == 9:  # that of step 5: each is waited for twice
+            raise KeyboardInterrupt
+        wait(coming)
+
+    monkeypatch.setattr(Coming, "wait", stopped)
+    begin(trainer)
+    with pytest.raises(KeyboardInterrupt):
+        trainer.train()
+    assert trainer.state.step == 5 + LAG
+    assert contents(trainer.run) == contents(whole.run)
+
+
+@pytest.mark.parametrize("optimizer", OPTIMIZERS)
+def test_a_step_that_reaches_no_weight_is_clipped_as_plainly(optimizer):
+    recipe = toy_recipe(NormedToy, optimizer=OPTIMIZERS[optimizer], clip=0.5)
+    made = []
+    for steps in (Stepper.make, lambda stepper, step: Ahead(stepper, 0).make(step)):
+        stepper = stepper_of(recipe)
+        elsewhere = torch.ones((), requires_grad=True)
+        loss = {"loss": elsewhere * 2}
+        object.__setattr__(stepper.phases[0].phase, "loss", lambda batch, step, loss=loss: loss)
+        before = [weight.clone() for weight in stepper.model.parameters()]
+        made.append(steps(stepper, 1))
+        assert all(map(torch.equal, before, stepper.model.parameters()))
+    assert made[0] == made[1] and made[0]["grad_norm"] == 0
+
+
+MOVES = [(name, there) for name in OPTIMIZERS for there in (True, False)]
+
+
+@pytest.mark.parametrize(("optimizer", "there"), MOVES)
+def test_an_optimisers_state_is_for_both_kinds_of_steps(optimizer, there):
+    """A run that was begun on a GPU goes on where steps are plain, and one that was begun plainly might elsewhere."""
+    recipe = toy_recipe(NormedToy, optimizer=OPTIMIZERS[optimizer], clip=0.5)
+    one, other = stepper_of(recipe), stepper_of(recipe)
+    fused = Ahead(one if there else other, 0)
+    makes = (fused.make, other.make) if there else (one.make, fused.make)
+    for step in (1, 2, 3):
+        makes[0](step)
+    other.model.load_state_dict(one.model.state_dict())
+    load_optimizer_tensors(other.phases, optimizer_tensors(one.phases), "here")
+    for step in (4, 5):
+        assert makes[0](step) == pytest.approx(makes[1](step), rel=1e-4)
+    states = [optimizer_tensors(stepper.phases) for stepper in (one, other)]
+    assert states[0].keys() == states[1].keys()
+    for key, value in states[0].items():
+        torch.testing.assert_close(value, states[1][key], rtol=1e-4, atol=1e-5)
 
 
 def test_a_step_that_is_finite_when_it_is_made_again_is_still_not():

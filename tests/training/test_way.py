@@ -25,7 +25,8 @@ def test_a_run_keeps_to_the_way_that_it_was_begun_with():
     assert locked_way({"steps": begun.dump()}, CUDA, config, "run") == begun
     assert locked_way({"steps": begun.dump()}, CUDA, launched, "run").kind == "ahead"  # with the same digits
     assert locked_way({}, CUDA, config, "run").kind == "plain"
-    assert locked_way({"steps": begun.dump()}, CPU, config, "run").kind == "plain"
+    there = locked_way({"steps": begun.dump()}, CPU, config, "run")
+    assert there.kind == "plain" and there.dump() == begun.dump()  # back on a GPU it goes on as it was begun
 
 
 @pytest.mark.parametrize("found", [[], {}, {"way": "plain"}, {"way": "sideways"}, 1])
