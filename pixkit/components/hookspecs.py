@@ -35,7 +35,10 @@ def pixkit_train_start(run: Any) -> None:
 
 @hookspec
 def pixkit_train_step(run: Any, step: int, metrics: dict[str, float]) -> None:
-    """An optimiser step was made; `metrics` is the row of metrics.jsonl."""
+    """An optimiser step was made; `metrics` is the row of metrics.jsonl.
+
+    On a GPU later steps may be under way by then, up to the recipe's `train.lag`; with 0, none is.
+    """
 
 
 @hookspec
