@@ -107,7 +107,7 @@ def check_changes(locked: dict[str, Any], wanted: Recipe, plain: dict[str, Any])
             "the recipe is not the one that this run was started with",
             where=wanted.name,
             found="; ".join(refused),
-            expected=f"no changes but of {', '.join(key + '*' if key.endswith('.') else key for key in SAFE)}",
+            expected=f"no changes but of {', '.join(_allowed(key) for key in SAFE)}",
             hint="start another run, perhaps with train.init_from, or --overwrite",
         )
     return changes
@@ -127,6 +127,13 @@ def check_data(locked: dict[str, Any], found: dict[str, Any]) -> None:
             found=f"other hashes of: {', '.join(wrong)}",
             hint="restore them, or start another run",
         )
+
+
+def _allowed(key: str) -> str:
+    """A key of SAFE as messages name it, with what limits its changes."""
+    if key == "train.steps":
+        return "train.steps (more of them, and not under a cosine schedule)"
+    return key + "*" if key.endswith(".") else key
 
 
 def _is_safe(change: Change, wanted: Recipe) -> bool:

@@ -44,5 +44,6 @@ def remark(model: Model, dataset: Dataset, batch_size: int, arithmetic: Arithmet
     except (RuntimeError, TypeError, ValueError) as error:  # code that is made for it in training alone
         return f"how far {coarse} moves a score cannot be told: {type(error).__name__}"
     return (
-        f"in {coarse}, which it was trained in, an image's score moves by at most {change:.2g} nats ({count} {split})"
+        f"in {coarse}, which it was trained in, an image's score differs from that in float32"
+        f" by at most {change:.2g} nats (over {count} {split} images)"
     )

@@ -240,14 +240,14 @@ def test_how_far_bf16_moves_a_score_is_measured_and_told(tmp_path):
     result = build(small(*HALF, "train.steps=2"), tmp_path / "run", device="cpu", reporter=heard)
     notes = json.loads(result.run.scores.read_text())["notes"]
     told = [text for text in notes if text in heard.texts]
-    assert len(told) == 1 and told[0].startswith("in bf16, which it was trained in, an image's score moves by at most")
+    assert len(told) == 1 and told[0].startswith("in bf16, which it was trained in, an image's score differs from")
     model, data = load(result.run, device="cpu"), load_data(result.run)
     batch = data.batch("test", torch.arange(8))
     with torch.no_grad():
         exact = model.score(batch)
         with Arithmetic("bf16", "channels_last").forward(CPU):
             moved = model.score(batch)
-    assert f"{float((moved.double() - exact.double()).abs().max()):.2g} nats (8 test)" in told[0]
+    assert f"{float((moved.double() - exact.double()).abs().max()):.2g} nats (over 8 test images)" in told[0]
     assert largest_change(model, batch, Arithmetic()) == 0
     nn.init.normal_(model.network.projection.weight)
     assert largest_change(model, batch, Arithmetic("bf16")) > 0.01

@@ -59,6 +59,7 @@ def test_other_keys_are_listed_and_refused(before, after, said):
     assert caught.value.found == said
     assert caught.value.exit_code == 2
     assert "sample.*" in caught.value.expected
+    assert "train.steps (more of them, and not under a cosine schedule)" in caught.value.expected
 
 
 def test_other_images_are_refused():
