@@ -2,6 +2,7 @@
 
 import itertools
 import math
+import os
 import runpy
 from pathlib import Path
 
@@ -34,6 +35,8 @@ from pixkit.testing import (
 from pixkit.training.build import build
 
 EIGHT = list(itertools.product([False, True], repeat=3))
+SOME = EIGHT if os.environ.get("PIXKIT_LONG") == "1" else [EIGHT[5], EIGHT[6]]
+"""Of the eight those that are tried outside the long set: together they turn each axis, and do not."""
 SPECS = [ImageSpec(1, 5, 9, 2), ImageSpec(1, 8, 4, 2), ImageSpec(3, 3, 6, 2)]
 
 
@@ -46,7 +49,7 @@ def raster(flips=(False, False, False), **config):
     return named("ordering", "raster", **dict(zip(names, flips, strict=True)), **config)
 
 
-@pytest.mark.parametrize("flips", EIGHT)
+@pytest.mark.parametrize("flips", SOME)
 def test_contract_under_the_eight_rasters(flips):
     check_backbone(gated(layers=2), [raster(flips)])
 
