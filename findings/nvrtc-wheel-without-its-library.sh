@@ -26,17 +26,17 @@ options = (ctypes.c_char_p * 1)(b"--gpu-architecture=sm_90")
 print(nvrtc.nvrtcCompileProgram(program, 1, options))
 PYTHON
 seen=""
-for version in 13.0.88 13.5.37; do
-    python3 -m pip install --quiet --disable-pip-version-check --no-deps --target "$folder/$version" "nvidia-cuda-nvrtc==$version"
+for wheel in nvidia-cuda-nvrtc==13.0.88 nvidia-cuda-nvrtc==13.5.37; do
+    python3 -m pip install --quiet --disable-pip-version-check --no-deps --target "$folder/$wheel" "$wheel"
     for first in alone builtins; do
-        seen+="nvidia-cuda-nvrtc $version, $first: $(env -u LD_LIBRARY_PATH python3 "$folder/compile.py" "$folder/$version" $first)"$'\n'
+        seen+="$wheel, $first: $(env -u LD_LIBRARY_PATH python3 "$folder/compile.py" "$folder/$wheel" $first)"$'\n'
     done
 done
 printf '%s' "$seen"
 # The output seen, 0 being success:
-expected="nvidia-cuda-nvrtc 13.0.88, alone: 7
-nvidia-cuda-nvrtc 13.0.88, builtins: 0
-nvidia-cuda-nvrtc 13.5.37, alone: 0
-nvidia-cuda-nvrtc 13.5.37, builtins: 0
+expected="nvidia-cuda-nvrtc==13.0.88, alone: 7
+nvidia-cuda-nvrtc==13.0.88, builtins: 0
+nvidia-cuda-nvrtc==13.5.37, alone: 0
+nvidia-cuda-nvrtc==13.5.37, builtins: 0
 "
 if [ "$seen" = "$expected" ]; then echo "as before"; else echo "CHANGED"; exit 1; fi

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import pickle
 import random
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
@@ -111,17 +110,22 @@ for _name in (
 @contextmanager
 def host_draws(found: Callable[[str], None]) -> Iterator[None]:
     """Tell of random numbers that are drawn meanwhile from other generators than torch's, and leave these as before."""
-    plain, words = random.getstate(), np.random.get_state()
-    before = pickle.dumps(words)
+    plain, words = random.getstate(), np.random.get_state(legacy=False)
     try:
         yield
     finally:
         if random.getstate() != plain:
             random.setstate(plain)
             found("it draws from Python's generator (random)")
-        if pickle.dumps(np.random.get_state()) != before:
+        if _comparable(np.random.get_state(legacy=False)) != _comparable(words):
             np.random.set_state(words)
             found("it draws from numpy's generator (numpy.random)")
+
+
+def _comparable(state: Mapping[str, Any]) -> dict[str, Any]:
+    """numpy's state with bytes for arrays, which are not equal or unequal as a whole."""
+    inner = {key: value.tobytes() if isinstance(value, np.ndarray) else value for key, value in state["state"].items()}
+    return {**state, "state": inner}
 
 
 def hooked(model: nn.Module) -> str | None:
