@@ -233,15 +233,19 @@ class Failing(NormedToy):
         return {**losses, "loss": losses["loss"] * torch.nan} if step == self.config.nan else losses
 
 
+def stopped(folder, recipe, error, match):
+    """Trainers that an error has stopped, the first with each step read at once."""
+    trainers = [toy_trainer(folder / name, recipe, lag=lag) for name, lag in (("at-once", 0), ("behind", LAG))]
+    for trainer in trainers:
+        begin(trainer)
+        with pytest.raises(error, match=match):
+            trainer.train()
+    return trainers
+
+
 def test_an_error_while_steps_are_launched_leaves_those_before_it_saved_and_told_of(tmp_path):
     recipe = toy_recipe(Failing, eval_every=100, checkpoint_every=100)
-    runs = []
-    for name, lag in (("at-once", 0), ("behind", LAG)):
-        trainer = toy_trainer(tmp_path / name, recipe, lag=lag)
-        begin(trainer)
-        with pytest.raises(ValueError, match="a bug"):
-            trainer.train()
-        runs.append(trainer)
+    runs = stopped(tmp_path, recipe, ValueError, "a bug")
     assert runs[0].state == runs[1].state and runs[1].state.step == 6
     assert contents(runs[0].run) == contents(runs[1].run)
     assert untimed(runs[0].run.rows()) == untimed(runs[1].run.rows())
@@ -249,13 +253,7 @@ def test_an_error_while_steps_are_launched_leaves_those_before_it_saved_and_told
 
 def test_a_step_that_was_not_finite_came_before_the_error_of_a_later_one(tmp_path):
     recipe = toy_recipe(Failing, model_config={"at": 7, "nan": 6}, eval_every=100, checkpoint_every=100)
-    runs = []
-    for name, lag in (("at-once", 0), ("behind", LAG)):
-        trainer = toy_trainer(tmp_path / name, recipe, lag=lag)
-        begin(trainer)
-        with pytest.raises(NonFiniteError, match="step 6"):
-            trainer.train()
-        runs.append(trainer)
+    runs = stopped(tmp_path, recipe, NonFiniteError, "step 6")
     assert contents(runs[0].run) == contents(runs[1].run) and runs[1].state.step == 5
     assert runs[0].run.nonfinite.read_bytes() == runs[1].run.nonfinite.read_bytes()
     assert untimed(runs[0].run.rows()) == untimed(runs[1].run.rows())
