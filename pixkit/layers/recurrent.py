@@ -67,7 +67,8 @@ class Recurrence(MixingLayer):
     that it is the same beside the image as above it is our choice.
 
     On a CPU, and where torch compiles it, `forward` is a loop over the fronts; elsewhere it is that of scan.py, which
-    takes fewer launches. They differ by rounding: on a CPU, a run goes on with the bits that it was begun with.
+    takes fewer launches, unless `looped` is set. They differ by rounding: a run goes on with the one that it was begun
+    with (`keep_loops`).
 
     Args:
         maps: h, a multiple of the colour groups.
@@ -83,6 +84,7 @@ class Recurrence(MixingLayer):
     """Where the maps of a front are: 1 in [B, M, n], 0 in [M, n, B]."""
     order: Tensor
     back: Tensor
+    looped = False
 
     def __init__(self, maps: int, ordering: Ordering, fronts: Fronts, carry: int) -> None:
         super().__init__()
@@ -113,7 +115,7 @@ class Recurrence(MixingLayer):
 
     def forward(self, x: Tensor) -> Tensor:
         """[B, 4h, H, W] to [B, h, H, W]."""
-        if x.device.type == "cpu" or torch.compiler.is_compiling():
+        if self.looped or x.device.type == "cpu" or torch.compiler.is_compiling():
             return self._front_by_front(x)
         return self._scanned(x)
 
@@ -190,6 +192,13 @@ class Recurrence(MixingLayer):
     def extra_repr(self) -> str:
         """Maps and taps for print(model)."""
         return f"{4 * self.maps}, {self.maps}, taps={self.weight.shape[2]}"
+
+
+def keep_loops(model: nn.Module) -> None:
+    """Have all recurrences of a model compute as they do on a CPU, whatever the device: by loops over the fronts."""
+    for module in model.modules():
+        if isinstance(module, Recurrence):
+            module.looped = True
 
 
 def _lstm(gates: Tensor, carried: Tensor, axis: int) -> tuple[Tensor, Tensor]:

@@ -14,6 +14,7 @@ from pixkit.data import prepare
 from pixkit.data.dataset import BatchSequence, Dataset
 from pixkit.errors import RunError
 from pixkit.files import is_there
+from pixkit.layers.recurrent import keep_loops
 from pixkit.memory import resident
 from pixkit.models.base import Model
 from pixkit.models.request import check_room
@@ -97,8 +98,14 @@ def prepare_training(
         check_room(
             recipe.sample.count, dataset.spec, "sample.count", "fewer images; `pixkit sample` draws more of them later"
         )
+    if run is None or lock is None:
+        way = Way.on(device, recipe.train)
+    else:
+        way = locked_way(lock, device, recipe.train, str(run.path))
     before = resident()
     model = construct_to_train(recipe, dataset, device)
+    if way.kind == "plain":
+        keep_loops(model)  # on a GPU, a run that is older than the other way goes on with its digits
     sequence = BatchSequence(dataset, recipe.train.batch_size, recipe.seed)
     stepper = Stepper(model, sequence, recipe.train, recipe.seed, device)
     memory = estimate(stepper, device, before)
@@ -106,14 +113,12 @@ def prepare_training(
     check()
     if run is None or lock is None:
         choice = (Choice.stated(recipe.train) or choose(stepper, check)).on(device)
-        way = Way.on(device, recipe.train)
     else:
         locked = locked_choice(lock, str(run.path))
         choice = locked.on(device)
         if choice != locked:
             changes = [*changes, Change("arithmetic.precision", "tf32", choice.arithmetic.precision)]
             reporter.message(f"going on in {choice}")
-        way = locked_way(lock, device, recipe.train, str(run.path))
     if recipe.train.capture == "on" and way.kind != "replayed":
         reporter.message(f"train.capture: on has no effect: {way.reason}")
     stepper.arithmetic = choice.arithmetic

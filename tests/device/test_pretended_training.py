@@ -13,6 +13,7 @@ from untimed import untimed
 
 from pixkit.components.plugins import plugins
 from pixkit.data.dataset import BatchSequence, Dataset, Part
+from pixkit.layers.scan import Scan
 from pixkit.recipe import load_recipe, packaged_recipes
 from pixkit.recipe.schema import TrainConfig
 from pixkit.training.ahead import Ahead
@@ -106,8 +107,9 @@ def built(monkeypatch, tmp_path):
     monkeypatch.setattr("pixkit.training.build.final_results", lambda run, *rest, **options: ([], None))
     monkeypatch.setattr("pixkit.training.loop.draw_samples", lambda model, recipe, run, *rest: run.path)
 
-    def make(name, *overrides, **options):
-        recipe = load_recipe(packaged_recipes()["digits-pixelcnn"], [*SMALL, *overrides])
+    def make(name, *overrides, recipe="digits-pixelcnn", **options):
+        small = SMALL if recipe == "digits-pixelcnn" else SMALL[2:]
+        recipe = load_recipe(packaged_recipes()[recipe], [*small, *overrides])
         with Pretending():
             return build(recipe, tmp_path / name, **options).run
 
@@ -124,16 +126,33 @@ def test_a_build_launches_ahead_says_so_and_goes_on_as_if_it_had_not_been_stoppe
     assert untimed(cut.rows()) == untimed(whole.rows())
 
 
-def test_a_run_that_was_begun_plainly_goes_on_plainly(built, monkeypatch):
-    run = built("run", "train.steps=4", "train.schedule.type=constant")
+def begun_plainly(run):
+    """Make a run's lock that of one whose steps were made plainly, as 0.1's are."""
     settings = run.path / "recipe.lock.yaml"
     text = settings.read_text(encoding="utf-8")
     settings.write_text(re.sub(r"  steps:\n(    .*\n)+", "", text), encoding="utf-8")
     assert "steps" not in run.settings()["lock"]
+
+
+def test_a_run_that_was_begun_plainly_goes_on_plainly(built, monkeypatch):
+    run = built("run", "train.steps=4", "train.schedule.type=constant")
+    begun_plainly(run)
     monkeypatch.setattr("pixkit.training.way.Ahead", None)
     resumed = built("run", "train.steps=5", "train.schedule.type=constant", resume=True)
     assert "steps" not in resumed.settings()["lock"]
     assert [row["step"] for row in resumed.rows()][-1] == 5
+
+
+def test_a_run_of_before_there_was_a_scan_goes_on_with_the_loop(built, monkeypatch):
+    small = ["train.schedule.type=constant", "model.backbone.units=3", "model.backbone.layers=1"]
+    scans, apply = [], Scan.apply
+    monkeypatch.setattr(Scan, "apply", lambda *given: scans.append(torch.is_grad_enabled()) or apply(*given))
+    run = built("run", "train.steps=1", *small, recipe="digits-row_lstm")
+    assert any(scans)
+    begun_plainly(run)
+    scans.clear()
+    resumed = built("run", "train.steps=2", *small, recipe="digits-row_lstm", resume=True)
+    assert not any(scans) and [row["step"] for row in resumed.rows()][-1] == 2
 
 
 def test_a_run_that_was_begun_on_a_gpu_goes_on_on_a_cpu_and_back_as_it_was_begun(built, monkeypatch):
