@@ -18,6 +18,8 @@ from pixkit.randomness import Stream, permutation
 
 AXES = {"NHWC": (0, 3, 1, 2), "NCHW": (0, 1, 2, 3), "NHW": (0, 1, 2)}
 """For each layout, its axes in the order N, C, H, W."""
+CHANNELS = (1, 3, 4)
+"""Lengths by which an axis is taken for the channels' where no layout is given."""
 
 
 class Arrays(DataSource):
@@ -32,8 +34,9 @@ class Arrays(DataSource):
 
         path: str = Field(json_schema_extra={"x-pixkit-path": True})
         """The .npz or .npy file."""
-        layout: Literal["NHWC", "NCHW", "NHW"] = "NHWC"
-        """Order of the axes: number, channel, height, width."""
+        layout: Literal["auto", "NHWC", "NCHW", "NHW"] = "auto"
+        """Order of the axes: number, channel, height, width. auto: of four axes, that of the channels is the second or
+        the last, whichever has the length 1, 3 or 4, and not both; three axes are NHW."""
         source_levels: int = Field(256, ge=2, le=65536)
         """Number of levels N of the values in the file."""
         train: str = "train"
@@ -89,24 +92,43 @@ class Arrays(DataSource):
         config = self.config
         names = (config.train, config.test, config.train_labels, config.test_labels)
         arrays = ", ".join(name for name in names if name is not None)
-        return f"integer arrays {arrays}; images {config.layout} of levels 0..{config.source_levels - 1}"
+        layout = "" if config.layout == "auto" else f" {config.layout}"
+        return f"integer arrays {arrays}; images{layout} of levels 0..{config.source_levels - 1}"
 
     def _images(self, file: ArrayFile, key: str | None, labels_key: str | None) -> ImageSet:
         where = f"{file.path}: {key}" if key else str(file.path)
         array = file.read(key)
-        axes = AXES[self.config.layout]
+        layout = self._layout(array.shape, where)
+        axes = AXES[layout]
         if array.ndim != len(axes) or 0 in array.shape:
             raise DataError(
                 "the array's shape does not fit the layout",
                 where=where,
                 found=str(array.shape),
-                expected=f"{self.config.layout}, {len(axes)} axes without a length of 0",
+                expected=f"{layout}, {len(axes)} axes without a length of 0",
                 hint="data.layout is NHWC, NCHW or NHW",
             )
         _in_range(array, self.config.source_levels, where, "data.source_levels is the number of levels in the file")
         pixels = array.transpose(axes) if len(axes) == 4 else array[:, None]
         labels = None if labels_key is None else self._labels(file, labels_key, len(array))
         return ImageSet(_tensor(pixels, storage(self.config.source_levels)), labels)
+
+    def _layout(self, shape: tuple[int, ...], where: str) -> str:
+        """The layout given, or the only one that can be meant."""
+        if self.config.layout != "auto":
+            return self.config.layout
+        if len(shape) != 4 or 0 in shape:
+            return "NHW"
+        first, last = shape[1] in CHANNELS, shape[3] in CHANNELS
+        if first == last:
+            raise DataError(
+                "the array can be read in two ways" if first else "no axis of the array has the length of channels",
+                where=where,
+                found=f"{shape}: {_reading(shape, 'NHWC')}; {_reading(shape, 'NCHW')}",
+                expected="1, 3 or 4 channels, as the second axis or as the last, not both",
+                hint="data.layout=NHWC or data.layout=NCHW says which",
+            )
+        return "NCHW" if first else "NHWC"
 
     def _labels(self, file: ArrayFile, key: str, count: int) -> torch.Tensor:
         array = file.read(key)
@@ -122,6 +144,12 @@ class Arrays(DataSource):
         if train.labels is None or test.labels is None:
             return None
         return self.config.classes or int(torch.cat([train.labels, test.labels]).max()) + 1
+
+
+def _reading(shape: tuple[int, ...], layout: str) -> str:
+    """What the images of an array of four axes would be under a layout."""
+    channels, height, width = (shape[axis] for axis in AXES[layout][1:])
+    return f"{layout} has {channels} {'channel' if channels == 1 else 'channels'} of {height}x{width}"
 
 
 def _in_range(array: NDArray[Any], count: int, where: str, hint: str) -> None:

@@ -39,6 +39,7 @@ class Dataset:
         spec: shape and levels of an image.
         classes: number of label classes, None where there are no labels.
         description: the source and what was done to its levels, in words.
+        values: which of the source's levels occur in its training images, in words.
         notes: what the user should know (files skipped, and why).
         source: the component that the images came from.
     """
@@ -56,11 +57,13 @@ class Dataset:
         notes: tuple[str, ...],
         hashes: dict[str, str],
         source: DataSource,
+        values: str = "",
     ) -> None:
         self.name = name
         self.spec = spec
         self.classes = classes
         self.description = description
+        self.values = values
         self.notes = notes
         self.source = source
         self._parts = parts

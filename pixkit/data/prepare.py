@@ -59,7 +59,14 @@ def prepare(ref: ComponentSpec, base: Path, progress: Progress | None = None) ->
             "split": digest(*chosen.values()),
         },
         source=source,
+        values=_values(images.train.pixels, images.levels),
     )
+
+
+def _values(pixels: Tensor, levels: int) -> str:
+    """The least and the greatest level that occur, of all that could."""
+    low, high = int(pixels.min()), int(pixels.max())
+    return f"values {low}..{high}" + ("" if (low, high) == (0, levels - 1) else f" of 0..{levels - 1}")
 
 
 def _choose(config: DataConfig, images: SourceImages, name: str) -> dict[str, Tensor]:

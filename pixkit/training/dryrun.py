@@ -39,6 +39,7 @@ class DryRun:
     spec: ImageSpec
     classes: int | None
     data: str
+    values: str
     sizes: dict[str, int]
     device: str
     memory: MemoryEstimate
@@ -81,6 +82,7 @@ def dry_run(
         spec=dataset.spec,
         classes=dataset.classes,
         data=dataset.description,
+        values=dataset.values,
         sizes={split: dataset.size(split) for split in Dataset.SPLITS},
         device=str(where),
         memory=prepared.memory,

@@ -89,6 +89,7 @@ def prepare_training(
     continued = run is not None and (is_there(run.path / "last") or bool(named_steps(run.checkpoints)))
     start = () if continued or recipe.train.init_from is None else _other_weights(loaded.base, recipe.train.init_from)
     dataset = prepare(recipe.data, loaded.base, reporter.loading)
+    reporter.message(f"images: {dataset.spec}; {dataset.description}; {dataset.values}")
     for note in dataset.notes:
         reporter.message(note)
     check()

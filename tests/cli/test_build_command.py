@@ -31,6 +31,7 @@ def test_build_ends_with_scores_pictures_and_the_next_command(pixkit, workplace)
 def test_progress_is_lines_on_stderr_and_q_silences_it(pixkit, workplace):
     talk = pixkit("build", "tiny.yaml").err
     assert re.search(r"^step 3/6: validation \d\.\d{4} bits/dim, the best so far$", talk, re.M)
+    assert "images: 1x8x8, K = 17; digits, 17 levels; values 0..16\n" in talk
     assert "\x1b" not in talk
     assert pixkit("build", "-q", "tiny.yaml", "--overwrite").err == ""
 
@@ -55,7 +56,14 @@ def test_overrides_and_seed_reach_the_run(pixkit, workplace):
 def test_a_dry_run_writes_nothing(pixkit, workplace):
     outcome = pixkit("build", "tiny.yaml", "--dry-run")
     assert outcome.code == 0
-    for word in ("parameters", "1x8x8, K = 17", "64 train", "memory", "first step", "s a step"):
+    for word in (
+        "parameters",
+        "1x8x8, K = 17; digits, 17 levels; values 0..16",
+        "64 train",
+        "memory",
+        "first step",
+        "s a step",
+    ):
         assert word in outcome.out
     found = json.loads(pixkit("build", "tiny.yaml", "--dry-run", "--json").out)
     assert found["memory"]["parameters"] > 0

@@ -18,7 +18,7 @@ from pixkit.errors import DataError
 from pixkit.image import ImageSpec
 
 RNG = np.random.default_rng(0)
-NHWC = RNG.integers(0, 256, (20, 4, 5, 3), dtype=np.uint8)
+NHWC = RNG.integers(0, 256, (20, 6, 5, 3), dtype=np.uint8)
 
 
 @pytest.fixture
@@ -37,7 +37,7 @@ def everything(data, split="train"):
 def test_named_arrays(make, save, compressed):
     save(compressed, train=NHWC, test=NHWC[:7] // 2, l=np.arange(20) % 4, m=np.zeros(7, np.int16))
     data = make("arrays", path="a.npz", validation=0.0, train_labels="l", test_labels="m")
-    assert data.spec == ImageSpec(3, 4, 5, 256) and data.classes == 4
+    assert data.spec == ImageSpec(3, 6, 5, 256) and data.classes == 4
     assert np.array_equal(everything(data), NHWC.transpose(0, 3, 1, 2))
     assert np.array_equal(everything(data, "test"), NHWC[:7].transpose(0, 3, 1, 2) // 2)
     assert data.batch("train", torch.arange(20)).labels.tolist() == [number % 4 for number in range(20)]
@@ -47,11 +47,57 @@ def test_layouts_mean_the_same_images(make, tmp_path):
     nchw = NHWC.transpose(0, 3, 1, 2)
     for layout, array in (("NHWC", NHWC), ("NCHW", nchw), ("NCHW", np.asfortranarray(nchw))):
         np.save(tmp_path / "a.npy", array)
-        data = make("arrays", path="a.npy", layout=layout, validation=0.0, test_fraction=0.0)
-        assert np.array_equal(everything(data), nchw)
+        for said in (layout, "auto"):
+            data = make("arrays", path="a.npy", layout=said, validation=0.0, test_fraction=0.0)
+            assert np.array_equal(everything(data), nchw)
     np.save(tmp_path / "a.npy", NHWC[..., 0])
-    data = make("arrays", path="a.npy", layout="NHW", validation=0.0, test_fraction=0.0)
-    assert data.spec.shape == (1, 4, 5) and np.array_equal(everything(data)[:, 0], NHWC[..., 0])
+    data = make("arrays", path="a.npy", validation=0.0, test_fraction=0.0)
+    assert data.spec.shape == (1, 6, 5) and np.array_equal(everything(data)[:, 0], NHWC[..., 0])
+
+
+@pytest.mark.parametrize(
+    ("shape", "spec"),
+    [
+        ((400, 1, 28, 28), (1, 28, 28)),
+        ((9, 28, 28, 1), (1, 28, 28)),
+        ((9, 3, 32, 32), (3, 32, 32)),
+        ((9, 2, 5, 4), (4, 2, 5)),
+        ((9, 4, 2, 2), (4, 2, 2)),
+        ((9, 3, 5), (1, 3, 5)),
+    ],
+)
+def test_the_axis_of_one_three_or_four_is_the_channels(make, tmp_path, shape, spec):
+    """(400, 1, 28, 28) read as NHWC would be images of 28 channels and 1 x 28 pixels."""
+    array = RNG.integers(0, 256, shape, dtype=np.uint8)
+    np.save(tmp_path / "a.npy", array)
+    data = make("arrays", path="a.npy", validation=0.0, test_fraction=0.0)
+    assert data.spec.shape == spec
+    channel = array[:, None] if array.ndim == 3 else array if spec == shape[1:] else array.transpose(0, 3, 1, 2)
+    assert np.array_equal(everything(data), channel)
+
+
+@pytest.mark.parametrize(
+    ("shape", "readings"),
+    [
+        ((5, 1, 28, 3), "NHWC has 3 channels of 1x28; NCHW has 1 channel of 28x3"),
+        ((5, 4, 6, 4), "NHWC has 4 channels of 4x6; NCHW has 4 channels of 6x4"),
+        ((5, 2, 6, 7), "NHWC has 7 channels of 2x6; NCHW has 2 channels of 6x7"),
+    ],
+)
+def test_arrays_of_two_readings_are_refused_with_both(make, tmp_path, shape, readings):
+    np.save(tmp_path / "a.npy", np.zeros(shape, np.uint8))
+    with pytest.raises(DataError, match=r"two ways|no axis") as caught:
+        make("arrays", path="a.npy")
+    assert readings in caught.value.found and "data.layout=NCHW" in caught.value.hint and caught.value.exit_code == 3
+    for layout, channels in (("NHWC", shape[3]), ("NCHW", shape[1])):
+        assert make("arrays", path="a.npy", layout=layout).spec.channels == channels
+
+
+def test_the_levels_that_occur_are_said(make, tmp_path):
+    np.save(tmp_path / "a.npy", np.arange(17, dtype=np.uint8).reshape(17, 1, 1).repeat(2, 1))
+    part = make("arrays", path="a.npy", test_fraction=0.0, levels=64)
+    assert part.values == "values 0..16 of 0..255" and part.description == "arrays, 64 levels, quantised from 256"
+    assert make("arrays", path="a.npy", test_fraction=0.0, source_levels=17).values == "values 0..16"
 
 
 @pytest.mark.parametrize("dtype", ["bool", "u1", "<i2", ">u2", "<u4", ">i8", "<u8"])
@@ -89,7 +135,8 @@ def test_without_test_images_some_are_held_out(make, save, tmp_path):
         (np.array([[1, None]], dtype=object), {}, "not an array of integers"),
         (np.zeros(3, dtype=[("a", "u1")]), {}, "not an array of integers"),
         (NHWC, {"layout": "NHW"}, "does not fit the layout"),
-        (NHWC[..., 0], {}, "does not fit the layout"),
+        (NHWC[..., 0], {"layout": "NHWC"}, "does not fit the layout"),
+        (NHWC[..., 0, 0], {}, "does not fit the layout"),
         (NHWC[:0], {}, "does not fit the layout"),
         (np.uint8(3), {}, "does not fit the layout"),
         (NHWC[:, :0], {}, "does not fit the layout"),
@@ -120,7 +167,7 @@ def test_arrays_that_cannot_be_images_are_refused(make, tmp_path, array, config,
         ({"train": NHWC, "y": np.full(20, -1)}, {"train_labels": "y"}, "out of range"),
         ({"train": NHWC, "y": np.full(20, 3)}, {"train_labels": "y", "classes": 3}, "out of range"),
         ({"train": NHWC, "y": np.zeros(20)}, {"train_labels": "y"}, "not an array of integers"),
-        ({"train": NHWC, "test": NHWC[:, :3]}, {}, "unlike shapes"),
+        ({"train": NHWC, "test": NHWC[:, :5]}, {}, "unlike shapes"),
     ],
 )
 def test_archives_that_do_not_fit_are_refused(make, save, arrays, config, message):

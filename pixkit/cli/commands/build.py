@@ -112,7 +112,7 @@ def _report_dry(found: builds.DryRun, as_json: bool) -> None:
             {
                 "recipe": found.name,
                 "model": f"{found.model}, {memory.parameters:,} parameters",
-                "images": f"{found.spec}; {found.data}",
+                "images": f"{found.spec}; {found.data}; {found.values}",
                 "splits": ", ".join(f"{count} {split}" for split, count in found.sizes.items()),
                 "device": found.device,
                 "memory": f"about {in_words(memory.total)}; {memory.room}",
