@@ -34,7 +34,7 @@ class Arrays(DataSource):
 
         path: str = Field(json_schema_extra={"x-pixkit-path": True})
         """The .npz or .npy file."""
-        layout: Literal["auto", "NHWC", "NCHW", "NHW"] = "auto"
+        layout: Literal["auto", "NHWC", "NCHW", "NHW"] = Field("auto", json_schema_extra={"x-pixkit-formerly": "NHWC"})
         """Order of the axes: number, channel, height, width. auto: of four axes, that of the channels is the second or
         the last, whichever has the length 1, 3 or 4, and not both; three axes are NHW."""
         source_levels: int = Field(256, ge=2, le=65536)

@@ -19,7 +19,10 @@ from pixkit.image import ImageSpec
 from pixkit.orderings.base import Colours, Ordering
 
 MAX_LOG_SCALE = 7.0
-"""Log-scales end here: such a component is flat within the image's range, one half of it on either edge."""
+"""Log-scales end here above: such a component is flat within the image's range, one half of it on either edge."""
+
+MIN_LOG_SCALE = -7.0
+"""Log-scales end here below, for 256 levels: nearly all of such a component falls on the level at its centre."""
 
 
 class PixelMixture(PixelDistribution):
@@ -159,7 +162,7 @@ class MixtureHead(Head):
 
         k                                     logit of component k
         m + k C + c                           mean of colour c
-        m + m C + k C + c                     log-scale, clamped
+        m + m C + k C + c                     log-scale, clamped between `min_log_scale` and 7
         m + 2 m C + k C(C-1)/2 + c(c-1)/2 + j coupling of colour c to the earlier colour j, before its tanh
 
     A subclass gives `mixture` and `unit_deviation`.
@@ -170,8 +173,9 @@ class MixtureHead(Head):
 
         components: int = Field(10, ge=1, le=1000)
         """Components of the mixture."""
-        min_log_scale: float = Field(-7.0, ge=-10, le=0)
-        """Log-scales are clamped here below, at 7 above; scales are in halves of the image's range."""
+        min_log_scale: float | None = Field(None, ge=-13, le=0, json_schema_extra={"x-pixkit-formerly": -7.0})
+        """Log-scales are clamped here below, at 7 above; scales are in halves of the image's range. If left out: at -7
+        to K = 256, at -7 - ln((K-1)/255) beyond, where a level is as narrow as one of 256 is at -7."""
 
     draws = 2
     inverse = "mixture"
@@ -183,6 +187,8 @@ class MixtureHead(Head):
     def __init__(self, config: Config, spec: ImageSpec, ordering: Ordering) -> None:
         super().__init__(config, spec, ordering)
         self.maps = sum(self._sizes())
+        given = config.min_log_scale
+        self.min_log_scale = MIN_LOG_SCALE - math.log(max(spec.levels - 1, 255) / 255) if given is None else given
 
     @classmethod
     def colours(cls, config: Any, spec: ImageSpec) -> tuple[Colours, ...]:
@@ -209,7 +215,7 @@ class MixtureHead(Head):
         logits, *parts = at_least_single(params).split(self._sizes(), 1)
         m = self.config.components
         means, log_scales, couplings = (part.unflatten(1, (m, part.shape[1] // m)) for part in parts)
-        clamped = log_scales.clamp(self.config.min_log_scale, MAX_LOG_SCALE)
+        clamped = log_scales.clamp(self.min_log_scale, MAX_LOG_SCALE)
         return self.mixture(logits, means, clamped, couplings.tanh(), self.spec.levels)
 
     def projection(self, width: int) -> nn.Module:
@@ -232,7 +238,7 @@ class MixtureHead(Head):
 
     def _log_scale(self, reach: float) -> float:
         """Of the density whose deviation is that of the uniform one on -reach..reach."""
-        return max(math.log(reach / math.sqrt(3) / self.unit_deviation), self.config.min_log_scale)
+        return max(math.log(reach / math.sqrt(3) / self.unit_deviation), self.min_log_scale)
 
 
 def _inside(uniforms: Tensor) -> Tensor:

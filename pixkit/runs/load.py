@@ -108,7 +108,7 @@ def recipe_to_build(
         PluginError: if a component's plugin is missing.
     """
     if isinstance(recipe, LoadedRecipe):
-        return _revised(recipe, overrides), None
+        return revised(recipe, overrides), None
     run = Run(Path(recipe))
     if not resume or not run.started:
         return load_recipe(recipe, overrides), None
@@ -117,7 +117,8 @@ def recipe_to_build(
     return LoadedRecipe(locked_recipe(run, overrides), run.given, text, one_by_one(overrides), Path.cwd()), run.path
 
 
-def _revised(loaded: LoadedRecipe, overrides: Sequence[str]) -> LoadedRecipe:
+def revised(loaded: LoadedRecipe, overrides: Sequence[str]) -> LoadedRecipe:
+    """The recipe with more overrides."""
     if not overrides:
         return loaded
     recipe = revise_recipe(loaded.lock(), overrides, name=str(loaded.path))

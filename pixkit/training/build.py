@@ -16,7 +16,7 @@ from pixkit.memory.guard import MORE_MEMORY
 from pixkit.precision import float32_products
 from pixkit.randomness import isolated_rng
 from pixkit.recipe import LoadedRecipe
-from pixkit.runs.load import load, recipe_to_build
+from pixkit.runs.load import load, recipe_to_build, revised
 from pixkit.runs.record import changed, environment, pick_device, repeatable, settings_of
 from pixkit.runs.recovery import naming_another, resume_point
 from pixkit.runs.run import Run
@@ -26,6 +26,7 @@ from pixkit.training.dryrun import DryRun, dry_run
 from pixkit.training.loop import Trainer
 from pixkit.training.prepare import prepare_training
 from pixkit.training.results import final_results
+from pixkit.training.resume import moved_defaults
 from pixkit.training.watch import Interrupt, Interrupted, Quit, Reporter, TrainHooks, no_exit
 
 __all__ = ["BuildResult", "DryRun", "build", "dry_run", "evaluate", "load"]
@@ -118,6 +119,7 @@ def _build(
     earlier = run if resume else None
     if resume:
         warn_of_others(run.path, loaded.recipe, stacklevel=4)
+        loaded = revised(loaded, moved_defaults(run.recipe().dump(), loaded.recipe))
     prepared = prepare_training(loaded, device, run=earlier, reporter=reporter, check=interrupt.check)
     hooks = TrainHooks(plugins().manager, reporter.problem)
     trainer = Trainer(

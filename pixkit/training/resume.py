@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from pydantic import model_validator
 
+from pixkit.components.config import dotted
+from pixkit.components.spec import walk
 from pixkit.errors import CheckpointError, RunError
 from pixkit.recipe import Change, diff
+from pixkit.recipe.diff import ABSENT
 from pixkit.recipe.schema import Recipe
 from pixkit.runs.manifest import Manifest
 from pixkit.runs.schema import Count, Record, typed
@@ -87,6 +91,36 @@ class _SavedState(Record):
         if (self.best_step is None) != (self.best_nats is None):
             raise ValueError("best_step and best_nats together, or neither")
         return self
+
+
+FORMERLY = "x-pixkit-formerly"
+"""In a field's JSON Schema, the default that the key had when runs were begun which may be gone on with."""
+
+
+def moved_defaults(locked: dict[str, Any], wanted: Recipe) -> list[str]:
+    """Overrides that keep to what a run was begun with where only the key's default is another one today.
+
+    Args:
+        locked: the recipe that the run was started with, as plain data.
+        wanted: the recipe to go on with.
+    """
+    kept = []
+    for path, value, declared in walk(wanted):
+        extra = None if declared is None else declared.json_schema_extra
+        if declared is None or not isinstance(extra, dict) or FORMERLY not in extra or value != declared.default:
+            continue
+        if _at(locked, path) == extra[FORMERLY]:
+            kept.append(f"{dotted(path)}={extra[FORMERLY]}")
+    return kept
+
+
+def _at(plain: Any, path: Sequence[str | int]) -> Any:
+    """What plain data have at a place; ABSENT where there is none."""
+    for part in path:
+        if not isinstance(plain, dict) or part not in plain:
+            return ABSENT
+        plain = plain[part]
+    return plain
 
 
 def check_changes(locked: dict[str, Any], wanted: Recipe, plain: dict[str, Any]) -> list[Change]:

@@ -1,5 +1,7 @@
 """What the kernel draws by itself is what the heads' `quantile` gives."""
 
+import math
+
 import pytest
 import torch
 
@@ -15,6 +17,7 @@ from pixkit.testing import named, network
 pytestmark = pytest.mark.needs_compiler
 
 
+DEEP = -7 - math.log(65535 / 255)
 MIXTURES = ("logistic_mixture", "normal_mixture")
 HEADS = [
     *((name, colours, 256) for name in MIXTURES for colours in (1, 2, 3, 4)),
@@ -146,11 +149,11 @@ def test_a_level_that_is_nearly_certain_leaves_the_others_their_share(dtype):
 
 
 @pytest.mark.parametrize("head", MIXTURES)
-@pytest.mark.parametrize("least", [-7.0, -2.0])
+@pytest.mark.parametrize(("levels", "given", "least"), [(256, None, -7.0), (256, -2.0, -2.0), (65536, None, DEEP)])
 @pytest.mark.parametrize(("log_scale", "temperature"), [(20.0, 1e-3), (-20.0, 8.0)])
-def test_log_scales_beyond_the_bounds_are_drawn_as_if_at_them(log_scale, temperature, least, head):
+def test_log_scales_beyond_the_bounds_are_drawn_as_if_at_them(log_scale, temperature, levels, given, least, head):
     """At temperatures that make a difference of what is clamped: levels are neither all alike nor all at an edge."""
-    net = drawing(head, 3, 256, size=(1, 1), min_log_scale=least)
+    net = drawing(head, 3, levels, size=(1, 1), min_log_scale=given)
     with torch.no_grad():
         net.projection.bias[4 + 12 : 4 + 24] = log_scale
     uniforms = noise(net, 300)

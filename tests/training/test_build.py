@@ -288,6 +288,25 @@ def test_a_key_that_is_newer_than_the_run_is_no_change(recipe, tmp_path):
     build(tiny(recipe, "train.steps=2"), tmp_path / "run", device="cpu", resume=True)
 
 
+@pytest.mark.parametrize("older", [-7.0, -6.0])
+def test_a_run_keeps_the_default_that_it_was_begun_with(recipe, tmp_path, older):
+    """0.1 wrote `min_log_scale: -7.0`; what was never the default is a change as ever."""
+    mixture = ["model.head={type: logistic_mixture, components: 2}", "train.steps=2", "train.ema=0"]
+    run = build(tiny(recipe, *mixture), tmp_path / "run", device="cpu").run
+    settings = run.settings()
+    assert settings["model"]["head"]["min_log_scale"] is None
+    settings["model"]["head"]["min_log_scale"] = older
+    run.write_settings(settings)
+    if older != -7.0:
+        with pytest.raises(RunError, match=r"not the one that(.|\n)*min_log_scale: -6\.0 -> null"):
+            build(tiny(recipe, *mixture, "train.steps=3"), tmp_path / "run", device="cpu", resume=True)
+        return
+    build(tiny(recipe, *mixture, "train.steps=3"), tmp_path / "run", device="cpu", resume=True)
+    assert run.settings()["lock"]["changes"] == ["step 2, train.steps: 2 -> 3"]
+    assert run.settings()["model"]["head"]["min_log_scale"] == -7.0
+    assert load(run, device="cpu").network.head.min_log_scale == -7.0
+
+
 def test_resuming_with_other_images_is_refused(recipe, tmp_path):
     run = build(tiny(recipe, "train.steps=2"), tmp_path / "run", device="cpu").run
     settings = run.settings()

@@ -68,7 +68,7 @@ class Packed:
         program.temperature, program.head = temperature, HEADS.index(head.inverse)
         if isinstance(head, MixtureHead):
             program.components = head.config.components
-            program.low, program.high = head.config.min_log_scale, MAX_LOG_SCALE
+            program.low, program.high = head.min_log_scale, MAX_LOG_SCALE
 
     def still(self) -> None:
         """Have the kernel draw nothing."""
