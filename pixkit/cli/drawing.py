@@ -9,7 +9,7 @@ import sys
 import warnings
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import click
 
@@ -27,8 +27,16 @@ from pixkit.cli.options import (
 from pixkit.cli.plugins import find_component
 from pixkit.components.plugins import plugins
 
-Save = Callable[[Any, int, Path, int | None], object]
-"""Called as save(images, levels, path, columns of a grid)."""
+
+class Save(Protocol):
+    """Writes images somewhere; columns and titles are those of a grid."""
+
+    def __call__(
+        self, x: Any, levels: int, path: Path, columns: int | None = None, titles: figures.Titles | None = None
+    ) -> object:
+        """Write them."""
+
+
 OPTIONS = (
     seed_option,
     temperature_option,
@@ -71,13 +79,15 @@ def saver(out: Path) -> Save:
     if out.suffix in (".png", ".npz"):
         figures.require_file(out)
     if out.suffix == ".png":
-        return lambda x, levels, path, columns: figures.save_grid(x, levels, path, columns=columns)
+        return lambda x, levels, path, columns=None, titles=None: figures.save_grid(
+            x, levels, path, columns=columns, titles=titles
+        )
     if out.suffix == ".npz":
-        return lambda x, levels, path, columns: figures.save_npz(x, levels, path)
+        return lambda x, levels, path, columns=None, titles=None: figures.save_npz(x, levels, path)
     if out.suffix and not out.is_dir():
         raise click.UsageError(f"-o {out}: name a .png, a .npz, or a folder (no suffix)")
     figures.require_empty(out)
-    return lambda x, levels, path, columns: figures.save_images(x, levels, path)
+    return lambda x, levels, path, columns=None, titles=None: figures.save_images(x, levels, path)
 
 
 def picture(x: Any, levels: int) -> str:

@@ -96,10 +96,10 @@ class Numbers(click.ParamType):
         self.fail(f"'{value}' is not {self.words}", param, ctx)
 
 
-class Labels(click.ParamType):
-    """`all`, `none`, or class numbers with commas between them."""
+class Codes(click.ParamType):
+    """`all`, `none`, or numbers of codes with commas between them."""
 
-    name = "labels"
+    name = "codes"
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[int, ...] | str:
         """The numbers, or the word."""
@@ -107,7 +107,7 @@ class Labels(click.ParamType):
             return value
         if re.fullmatch(r"[0-9]{1,9}(,[0-9]{1,9})*", value):
             return tuple(map(int, value.split(",")))
-        self.fail(f"'{value}' is neither a class, nor several (3,5), nor all, nor none", param, ctx)
+        self.fail(f"'{value}' is neither a code, nor several (3,5), nor all, nor none", param, ctx)
 
 
 @contextmanager

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any, Literal
 
 import numpy as np
@@ -10,6 +11,7 @@ from numpy.typing import NDArray
 from pydantic import Field
 
 from pixkit.data.base import DataConfig, DataSource, ImageSet, Progress, SourceImages, hold_out
+from pixkit.data.classes import Names, by_value
 from pixkit.data.levels import storage
 from pixkit.data.npy import ArrayFile
 from pixkit.errors import DataError
@@ -48,7 +50,7 @@ class Arrays(DataSource):
         test_labels: str | None = None
         """Name of the array of the test images' labels in a .npz; `train_labels` and it go together."""
         classes: int | None = Field(None, ge=1, le=2**31)
-        """Number of label classes; one more than the largest label if left out."""
+        """Number of label classes 0, 1, ...; if left out, the distinct labels of the training images."""
         test_fraction: float = Field(0.1, ge=0, lt=1)
         """Fraction of the images held out as test images where the file does not name any."""
         max_bytes: int = Field(2**32, ge=1)
@@ -85,7 +87,9 @@ class Arrays(DataSource):
         else:
             order = torch.from_numpy(permutation(config.split_seed, Stream.HOLD_OUT, len(train)))
             train, test = hold_out(train, order, config.test_fraction, str(file.path))
-        return SourceImages(train, test, levels=config.source_levels, classes=self._classes(train, test))
+        train, test, names = self._classes(train, test, str(file.path))
+        classes = config.classes if names is None else len(names)
+        return SourceImages(train, test, levels=config.source_levels, classes=classes, class_names=names)
 
     def _contents(self) -> str:
         """What the file should hold."""
@@ -140,10 +144,21 @@ class Arrays(DataSource):
         _in_range(array, self.config.classes or 2**31, where, "data.classes is the number of label classes")
         return _tensor(array, torch.int64)
 
-    def _classes(self, train: ImageSet, test: ImageSet) -> int | None:
-        if train.labels is None or test.labels is None:
-            return None
-        return self.config.classes or int(torch.cat([train.labels, test.labels]).max()) + 1
+    def _classes(self, train: ImageSet, test: ImageSet, where: str) -> tuple[ImageSet, ImageSet, Names | None]:
+        """The images with numbers of classes as labels, and the classes' names if `classes` does not say how many."""
+        if train.labels is None or test.labels is None or self.config.classes is not None:
+            return train, test, None
+        held_out = self.config.test is None  # from the training images, whose labels say which classes there are
+        first = torch.cat([train.labels, test.labels]) if held_out else train.labels
+        try:
+            (_, *labels), names = by_value(*(each.numpy() for each in (first, train.labels, test.labels)))
+        except DataError as error:
+            error.where, error.hint = where, "data.classes=N: the classes are 0..N-1, whether they occur or not"
+            raise
+        sets = [
+            replace(part, labels=_tensor(new, torch.int64)) for part, new in zip((train, test), labels, strict=True)
+        ]
+        return sets[0], sets[1], names
 
 
 def _reading(shape: tuple[int, ...], layout: str) -> str:

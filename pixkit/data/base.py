@@ -37,11 +37,15 @@ class DataConfig(ComponentConfig):
     """Use only this many of the training images (after the split)."""
     limit_test: int | None = Field(None, ge=1)
     """Use only this many of the test images."""
+    class_names: list[str] | None = Field(None, min_length=1)
+    """The classes in the order of their numbers, those of the data among them; numbers are named in this order."""
 
     @model_validator(mode="after")
     def _one_transformation(self) -> Self:
         if self.binarise is not None and self.levels is not None:
             raise ValueError("binarise makes two levels by itself: give levels or binarise, not both")
+        if self.class_names is not None and len(set(self.class_names)) < len(self.class_names):
+            raise ValueError("class_names: each class has a name of its own")
         return self
 
 
@@ -67,6 +71,8 @@ class SourceImages:
     """Number of label classes, None where there are no labels."""
     notes: tuple[str, ...] = ()
     """What the user should know (files skipped, and why)."""
+    class_names: tuple[str, ...] | None = None
+    """The classes' names in the order of their numbers; None where the numbers are all that is known."""
 
 
 class DataSource(ABC):

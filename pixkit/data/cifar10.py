@@ -18,7 +18,8 @@ from pixkit.files import is_file, is_folder
 
 SHAPE = (3, 32, 32)
 RECORD = 1 + 3 * 32 * 32
-CLASSES = 10
+NAMES = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
+CLASSES = len(NAMES)
 PUBLISHED_RECORDS = 10_000
 LARGEST = 2**30
 """Bytes of one file that are read."""
@@ -69,7 +70,7 @@ class Cifar10(DataSource):
                     notes.append(f"{name} holds {len(pixels)} images, the published one {PUBLISHED_RECORDS}")
             pixels, labels = (np.concatenate(arrays) for arrays in zip(*records, strict=True))
             sets.append(ImageSet(torch.from_numpy(pixels), torch.from_numpy(labels.astype(np.int64))))
-        return SourceImages(sets[0], sets[1], levels=256, classes=CLASSES, notes=tuple(notes))
+        return SourceImages(sets[0], sets[1], levels=256, classes=CLASSES, notes=tuple(notes), class_names=NAMES)
 
     def _packed(self, folder: Path, progress: Progress | None) -> dict[str, bytes]:
         archive = folder / self.remote.name

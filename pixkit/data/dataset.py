@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from pixkit.data.base import DataSource
+from pixkit.data.classes import table_of
 from pixkit.data.levels import Binariser
 from pixkit.errors import DataError, UsageError
 from pixkit.image import Batch, ImageSpec
@@ -38,6 +39,7 @@ class Dataset:
         name: the source's registered name.
         spec: shape and levels of an image.
         classes: number of label classes, None where there are no labels.
+        class_names: their names in the order of their numbers; None where they are known by number alone.
         description: the source and what was done to its levels, in words.
         values: which of the source's levels occur in its training images, in words.
         notes: what the user should know (files skipped, and why).
@@ -58,10 +60,12 @@ class Dataset:
         hashes: dict[str, str],
         source: DataSource,
         values: str = "",
+        class_names: tuple[str, ...] | None = None,
     ) -> None:
         self.name = name
         self.spec = spec
         self.classes = classes
+        self.class_names = class_names
         self.description = description
         self.values = values
         self.notes = notes
@@ -80,6 +84,34 @@ class Dataset:
     def hashes(self) -> dict[str, str]:
         """SHA-256 in hexadecimal: `train` and `test`, the source's images and labels as loaded; `split`, the choice."""
         return dict(self._hashes)
+
+    def labelled_for(self, classes: int, names: tuple[str, ...] | None) -> Dataset:
+        """The same images with labels by the classes of a model, matched by name; None: it knows numbers alone.
+
+        Raises:
+            DataError: for classes that the model does not have; without names, for another number of classes.
+        """
+        if self.classes is None:
+            return self
+        table = table_of(self.class_names, self.classes, names, classes, self.name)
+        if table is None:
+            return self
+        parts = {
+            split: part if part.labels is None else replace(part, labels=table[part.labels])
+            for split, part in self._parts.items()
+        }
+        return Dataset(
+            self.name,
+            self.spec,
+            classes,
+            parts,
+            description=self.description,
+            notes=self.notes,
+            hashes=self._hashes,
+            source=self.source,
+            values=self.values,
+            class_names=names,
+        )
 
     def batch(self, split: str, indices: Tensor, draw: int = 0) -> Batch:
         """Some images of a split, by their numbers in it, int64 [B].

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from pydantic import Field
 
 from pixkit.data.base import DataConfig, DataSource, ImageSet, Progress, SourceImages, hold_out
+from pixkit.data.classes import in_order
 from pixkit.data.picture import SUFFIXES, BadPicture, Fit, Form, read_picture
 from pixkit.errors import DataError, listed, reason
 
@@ -48,7 +49,7 @@ class Images(DataSource):
         resample: Literal["nearest", "box", "bilinear", "bicubic", "lanczos"] = "bicubic"
         """Filter for scaling."""
         labels: bool = False
-        """Whether the folders directly below are classes, numbered in the order of their names."""
+        """Whether the folders directly below are classes, in the order of their names; as numbers, if they all are."""
         on_bad: Literal["error", "skip"] = "error"
         """What to do with a file that cannot be used: stop, or leave it out and say so in a note.
 
@@ -69,11 +70,9 @@ class Images(DataSource):
         form = Form(config.channels, size, config.fit, config.resample, config.max_pixels)
         folder = self.resolve(config.path)
         train = _read(folder, form, config.on_bad, progress)
-        classes = train.classes() if config.labels else None
+        classes = train.classes(config.class_names) if config.labels else None
         everything = ImageSet(train.pixels, train.labels(classes))
         notes = list(train.notes)
-        if classes is not None:
-            notes.append(f"classes: {', '.join(classes)}")
         if config.test_path is not None:
             height, width = train.pixels.shape[2:]
             form = replace(form, size=(height, width), fit=form.fit if size else "exact")
@@ -82,7 +81,10 @@ class Images(DataSource):
             notes += test.notes
         else:
             sets = hold_out(everything, train.order(config.split_seed), config.test_fraction, str(folder))
-        return SourceImages(*sets, levels=256, classes=len(classes) if classes else None, notes=tuple(notes))
+        names = None if classes is None else tuple(classes)
+        return SourceImages(
+            *sets, levels=256, classes=None if names is None else len(names), notes=tuple(notes), class_names=names
+        )
 
 
 @dataclass(frozen=True)
@@ -99,8 +101,8 @@ class _Folder:
         keys = [hashlib.sha256(f"{seed}:".encode() + os.fsencode(name)).digest() for name in self.names]
         return torch.tensor(sorted(range(len(keys)), key=keys.__getitem__))
 
-    def classes(self) -> list[str]:
-        """Names of the folders directly below, sorted."""
+    def classes(self, known: Sequence[str] | None = None) -> list[str]:
+        """Names of the folders directly below in the order of their numbers: that of `known`, if all are known."""
         loose = [name for name in self.names if len(name.parts) == 1]
         if loose:
             raise DataError(
@@ -109,7 +111,8 @@ class _Folder:
                 found=listed(loose),
                 expected="with data.labels, every image in a folder named after its class",
             )
-        return sorted({name.parts[0] for name in self.names})
+        found = {name.parts[0] for name in self.names}
+        return list(known) if known is not None and found <= set(known) else in_order(found)
 
     def labels(self, classes: Sequence[str] | None) -> torch.Tensor | None:
         """Numbers of the images' classes, int64 [n]."""
@@ -119,7 +122,7 @@ class _Folder:
             raise DataError(
                 "test images of classes that no training image has",
                 where=str(self.folder),
-                found=listed(sorted(strange)),
+                found=listed(in_order(strange)),
                 expected=f"among {listed(classes)}",
             )
         return torch.tensor([classes.index(name.parts[0]) for name in self.names])

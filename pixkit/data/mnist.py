@@ -60,6 +60,7 @@ class Mnist(DataSource):
         """The folder that holds the four files, gzipped or not; downloaded into the cache if left out."""
 
     folder: ClassVar[str] = "mnist"
+    names: ClassVar[tuple[str, ...] | None] = None
     files: ClassVar[dict[str, Published]] = published(
         ("https://ossci-datasets.s3.amazonaws.com/mnist/", "https://storage.googleapis.com/cvdf-datasets/mnist/"),
         {
@@ -89,7 +90,7 @@ class Mnist(DataSource):
             check_labels(arrays[labels], len(arrays[images]), str(paths[labels]))
             pixels = torch.from_numpy(arrays[images]).unsqueeze(1)
             sets.append(ImageSet(pixels, torch.from_numpy(arrays[labels].astype(np.int64))))
-        return SourceImages(sets[0], sets[1], levels=256, classes=CLASSES, notes=tuple(notes))
+        return SourceImages(sets[0], sets[1], levels=256, classes=CLASSES, notes=tuple(notes), class_names=self.names)
 
     def _path(self, stem: str, progress: Progress | None) -> Path:
         root = self.config.root
@@ -124,6 +125,7 @@ class FashionMnist(Mnist):
     """
 
     folder = "fashion-mnist"
+    names = ("T-shirt/top", "Trouser", "Pullover", "Dress", "Coat", "Sandal", "Shirt", "Sneaker", "Bag", "Ankle boot")
     files = published(
         (
             "https://github.com/zalandoresearch/fashion-mnist/raw/master/data/fashion/",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import cast
 
@@ -10,20 +11,27 @@ from torch import Tensor
 
 from pixkit.components.spec import ComponentSpec
 from pixkit.data.base import DataConfig, DataSource, ImageSet, Progress, SourceImages, set_apart
+from pixkit.data.classes import plain_numbers, renamed, with_names
 from pixkit.data.dataset import Dataset, Part, digest
 from pixkit.data.levels import Binariser, quantise, threshold
-from pixkit.errors import DataError, RecipeError, reason
+from pixkit.errors import DataError, RecipeError, listed, reason
 from pixkit.image import ImageSpec
 from pixkit.randomness import Stream, permutation
 
+Numbering = Callable[[str, SourceImages], SourceImages]
+"""Called as numbering(the source's name, images): numbers their classes as a run does."""
 
-def prepare(ref: ComponentSpec, base: Path, progress: Progress | None = None) -> Dataset:
+
+def prepare(
+    ref: ComponentSpec, base: Path, progress: Progress | None = None, *, numbering: Numbering | None = None
+) -> Dataset:
     """Load a source's images and make of them what its configuration says.
 
     Args:
         ref: the data section of a recipe.
         base: the folder that its relative paths start from.
         progress: told of downloads and of long reading.
+        numbering: how classes are numbered, if not by the source and `class_names`.
 
     Raises:
         DataError: where images are missing or damaged, or too few to be split.
@@ -36,6 +44,11 @@ def prepare(ref: ComponentSpec, base: Path, progress: Progress | None = None) ->
         raise DataError("cannot be read", where=error.filename or ref.name, found=reason(error)) from error
     config = cast(DataConfig, ref.config)
     _check(images, ref.name)
+    images = with_names(images)
+    if config.class_names is not None:
+        images = renamed(images, config.class_names)
+    elif numbering is not None:
+        images = numbering(ref.name, images)
     if config.levels is not None and config.levels > images.levels:
         raise RecipeError(
             "quantising makes levels fewer, never more",
@@ -52,7 +65,7 @@ def prepare(ref: ComponentSpec, base: Path, progress: Progress | None = None) ->
         images.classes,
         _parts(config, images, chosen),
         description=f"{ref.name}, {_words(config, images.levels)}",
-        notes=images.notes,
+        notes=(*images.notes, *_classes(images)),
         hashes={
             "train": digest(images.train.pixels, images.train.labels),
             "test": digest(images.test.pixels, images.test.labels),
@@ -60,6 +73,7 @@ def prepare(ref: ComponentSpec, base: Path, progress: Progress | None = None) ->
         },
         source=source,
         values=_values(images.train.pixels, images.levels),
+        class_names=images.class_names,
     )
 
 
@@ -106,6 +120,12 @@ def _parts(config: DataConfig, images: SourceImages, chosen: dict[str, Tensor]) 
     return {split: part(split) for split in Dataset.SPLITS}
 
 
+def _classes(images: SourceImages) -> list[str]:
+    """What to say of the classes: their names, unless these are the numbers 0, 1, ... anyway."""
+    names = images.class_names
+    return [] if names is None or plain_numbers(names) else [f"classes: {listed(names)}"]
+
+
 def _words(config: DataConfig, source_levels: int) -> str:
     match config.binarise:
         case "threshold":
@@ -138,6 +158,14 @@ def _check(images: SourceImages, name: str) -> None:
         if len(part):
             spec.check(part.pixels, where=where)
         _check_labels(part, images.classes, where)
+    names = images.class_names
+    if names is not None and (len(names) != images.classes or len(set(names)) < len(names)):
+        raise DataError(
+            "classes have a name each",
+            where=name,
+            found=listed(names),
+            expected=f"{images.classes} names, all different",
+        )
 
 
 def _check_labels(part: ImageSet, classes: int | None, where: str) -> None:

@@ -7,6 +7,7 @@ Images come as integer levels [N, C, H, W]; paths as str or Path.
 
 from pixkit.figures.fields import save_field, save_order, save_sight
 from pixkit.figures.grids import (
+    Titles,
     grid_columns,
     in_colour,
     preview,
@@ -22,6 +23,7 @@ from pixkit.figures.targets import require_empty, require_file
 
 __all__ = [
     "Panel",
+    "Titles",
     "completion_panels",
     "grid_columns",
     "in_colour",

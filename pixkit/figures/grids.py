@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from PIL import Image
@@ -26,6 +27,9 @@ LARGEST = 8192
 LINE = 2
 """Pixels between the images of a grid."""
 LINE_GREY = 96
+TITLE, HEIGHT = 160, 14
+"""Pixels that a title beside a row may be wide, and that a line of text is high."""
+TITLE_INK = (255, 255, 255)
 SHADES = " .:-=+*#%@"
 
 Paint = Callable[[np.ndarray, np.ndarray], str]
@@ -47,7 +51,17 @@ def in_colour(x: Any, levels: int) -> np.ndarray:
     return np.repeat(pictures, 3 // pictures.shape[3], axis=3)
 
 
-def save_grid(x: Any, levels: int, path: str | os.PathLike[str], *, columns: int | None = None) -> Path:
+@dataclass(frozen=True)
+class Titles:
+    """What the rows, or the columns, of a grid are called."""
+
+    of: Literal["rows", "columns"]
+    names: Sequence[str]
+
+
+def save_grid(
+    x: Any, levels: int, path: str | os.PathLike[str], *, columns: int | None = None, titles: Titles | None = None
+) -> Path:
     """Write the images as one PNG, row by row, enlarged by a whole factor and set apart by grey lines.
 
     Args:
@@ -55,6 +69,7 @@ def save_grid(x: Any, levels: int, path: str | os.PathLike[str], *, columns: int
         levels: K.
         path: the PNG to write; an older one is replaced.
         columns: images in a row; a nearly square grid if left out.
+        titles: names beside the rows, from the first on, or above the columns; those that are too long are cut.
     """
     pictures = _pictures(x, levels)
     columns = min(columns or grid_columns(len(pictures)), len(pictures))
@@ -67,7 +82,38 @@ def save_grid(x: Any, levels: int, path: str | os.PathLike[str], *, columns: int
     for number, picture in enumerate(pictures):
         top, left = LINE + number // columns * step_y, LINE + number % columns * step_x
         canvas[top : top + height * scale, left : left + width * scale] = picture
+    if titles is not None:
+        canvas = _titled(canvas, titles, step_y, step_x)
     return _write_png(canvas, Path(path))
+
+
+def _titled(canvas: np.ndarray, titles: Titles, step_y: int, step_x: int) -> np.ndarray:
+    """The grid with a margin, on its left or above it, in which the names stand."""
+    from PIL import ImageDraw  # here, since most grids need no text
+
+    ruler = ImageDraw.Draw(Image.new("L", (1, 1)))
+    rows = titles.of == "rows"
+    room = TITLE if rows else step_x - LINE
+    texts = [_cut(name, lambda text: ruler.textlength(text) <= room) for name in titles.names]
+    margin = max(int(ruler.textlength(text)) + 2 for text in texts) + LINE if rows else HEIGHT
+    height, across, channels = canvas.shape
+    blank = np.full((height, margin, channels) if rows else (margin, across, channels), LINE_GREY, np.uint8)
+    whole = np.concatenate([blank, canvas], 1 if rows else 0)
+    image = Image.fromarray(np.repeat(whole, 3 // channels, axis=2))
+    draw = ImageDraw.Draw(image)
+    for number, text in enumerate(texts):
+        middle = LINE + number * step_y + max(step_y - LINE - HEIGHT, 0) // 2
+        draw.text((LINE, middle) if rows else (LINE + number * step_x, 0), text, fill=TITLE_INK)
+    return np.asarray(image)
+
+
+def _cut(name: str, fits: Callable[[str], bool]) -> str:
+    """As much of a name as fits, in characters that every font has."""
+    text = name.encode("latin-1", "replace").decode("latin-1")
+    if fits(text):
+        return text
+    lengths = range(len(text) - 1, 0, -1)
+    return next((f"{text[:length]}.." for length in lengths if fits(f"{text[:length]}..")), text[:1])
 
 
 def grid_columns(count: int) -> int:

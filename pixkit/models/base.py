@@ -29,7 +29,8 @@ class Model(nn.Module, ABC):
     """Base of model components: ``Model(config, spec, classes)``.
 
     A subclass implements `phases`, `draw` and, unless its `score_kind` is "none", `score`. `classes` is the number of
-    label classes of the data, None where there are none.
+    label classes of the data, None where there are none. `class_names`, in the order of the labels, is set by whoever
+    makes the model for some data, and None where the numbers are all that is known.
 
     What a model can do it declares, by attributes of the class or of the instance. Ask these, or `require` them; a
     model that is asked for what it cannot do raises UsageError.
@@ -74,6 +75,7 @@ class Model(nn.Module, ABC):
         self.config = config
         self.spec = spec
         self.classes = classes
+        self.class_names: tuple[str, ...] | None = None
         if self.former:
             deprecated.warn(self)
 

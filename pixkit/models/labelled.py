@@ -22,6 +22,10 @@ from pixkit.samplers import Drawn
 from pixkit.samplers.guidance import Guided
 
 
+class NoLabels(RecipeError):
+    """A recipe asks for labels that its data do not have."""
+
+
 class LabelledModel(Model):
     """Base of models of pixels alone that can be given labels.
 
@@ -131,15 +135,15 @@ def label_context(config: LabelConfig | None, classes: int | None) -> LabelConte
     """What a recipe asks for.
 
     Raises:
-        RecipeError: if the data have no labels.
+        NoLabels: if the data have none.
     """
     if config is None:
         return None
     if classes is None:
-        raise RecipeError(
+        raise NoLabels(
             "the data have no labels to condition on",
             where=config.where(),
             found="type: label",
-            expected="data with labels (mnist, fashion_mnist, cifar10, digits, arrays with an array of labels)",
+            expected="data with labels (mnist, fashion_mnist, cifar10, digits; arrays and images, if they are read)",
         )
     return LabelContext(classes, config.size)

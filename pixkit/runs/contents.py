@@ -115,6 +115,12 @@ class Contents:
         return self._locked.classes
 
     @property
+    def class_names(self) -> tuple[str, ...] | None:
+        """The classes' names in the order of their numbers; None where the run keeps none (0.1 kept none)."""
+        names = self._locked.class_names
+        return None if names is None else tuple(names)
+
+    @property
     def _locked(self) -> Lock:
         from pixkit.runs.schema import Lock
 

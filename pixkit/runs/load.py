@@ -11,6 +11,9 @@ from torch import Tensor
 
 from pixkit.components.plugins import plugins as loaded_plugins
 from pixkit.data import Dataset, Progress, prepare
+from pixkit.data.classes import renumbered
+from pixkit.data.former import numbered_as_before
+from pixkit.data.prepare import Numbering
 from pixkit.errors import CheckpointError, UsageError
 from pixkit.image import ImageSpec
 from pixkit.memory import MemoryGuard, available
@@ -70,12 +73,15 @@ def load(
         checkpoint, lambda folder: (read_weights(folder, weights, recipe.train.ema > 0), folder)
     )
     model = construct(recipe, opened.spec, opened.classes, where)
+    model.class_names = opened.class_names
     checkpoints.load_model(model, tensors, str(folder))
     return model.to(dtype=dtype).eval()
 
 
 def load_data(run: Run | str | Path, overrides: Sequence[str] = (), progress: Progress | None = None) -> Dataset:
     """The images that a run was trained on, read again.
+
+    Their classes have the run's numbers if the run knows them all.
 
     Args:
         run: the run, or its folder.
@@ -89,7 +95,18 @@ def load_data(run: Run | str | Path, overrides: Sequence[str] = (), progress: Pr
         DataError: where images are missing or damaged.
     """
     opened = opened_run(run)
-    return prepare(locked_recipe(opened, overrides).data, Path.cwd(), progress)
+    data = locked_recipe(opened, overrides).data
+    return prepare(data, Path.cwd(), progress, numbering=numbering_of(opened))
+
+
+def numbering_of(run: Run) -> Numbering | None:
+    """How a run numbers classes: by its names of them; one of 0.1, which kept none, by that version's rule."""
+    if run.classes is None:
+        return None
+    names = run.class_names
+    if names is None:
+        return numbered_as_before
+    return lambda _, images: renumbered(images, names) if set(images.class_names or ()) <= set(names) else images
 
 
 def recipe_to_build(

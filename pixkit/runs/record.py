@@ -59,6 +59,7 @@ def settings_of(
         "overrides": list(loaded.overrides),
         "image": asdict(dataset.spec),
         "classes": dataset.classes,
+        **({} if dataset.class_names is None else {"class_names": list(dataset.class_names)}),
         "data": {"description": dataset.description, "hashes": dataset.hashes()},
         "parameters": sum(parameter.numel() for parameter in model.parameters()),
         "arithmetic": arithmetic,

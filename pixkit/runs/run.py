@@ -2,10 +2,11 @@
 
 - ``recipe.yaml``: the recipe as given.
 - ``recipe.lock.yaml``: the recipe with every default and absolute paths, and the section ``lock``: ``recipe`` and
-  ``overrides`` (what was given), ``image``, ``classes`` and ``data`` (shape and levels, description, hashes of
-  the images and of the split), ``parameters``, ``arithmetic`` (the precision and memory format of training, and the
-  seconds a batch that they were chosen by), ``steps`` (the way that they are made, if it is not the plain one), and
-  ``changes`` (safe keys changed when the run was resumed).
+  ``overrides`` (what was given), ``image``, ``classes``, ``class_names`` and ``data`` (shape and levels, the label
+  classes in the order of their numbers, description, hashes of the images and of the split), ``parameters``,
+  ``arithmetic`` (the precision and memory format of training, and the seconds a batch that they were chosen by),
+  ``steps`` (the way that they are made, if it is not the plain one), and ``changes`` (safe keys changed when the run
+  was resumed).
 - ``env.json``: versions, plugins, seed, device, threads; ``previous`` where resuming changed them.
 - ``metrics.jsonl``: a row for each step, and for each scoring of the validation images.
 - ``samples/``: step-N.npz and step-N.png, and the best weights' as best.npz and best.png.

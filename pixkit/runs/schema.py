@@ -113,11 +113,19 @@ class Lock(Record):
     overrides: list[str] = Field(default_factory=list)
     image: Image
     classes: Annotated[int, Field(ge=1, le=2**24)] | None
+    class_names: list[str] | None = None
     data: Data
     parameters: Count
     arithmetic: MeasuredArithmetic | None = None
     steps: StepsWay | None = None
     changes: list[str]
+
+    @model_validator(mode="after")
+    def _a_name_each(self) -> Lock:
+        names = self.class_names
+        if names is not None and (len(names) != self.classes or len(set(names)) < len(names)):
+            raise ValueError(f"{self.classes} class_names, all different")
+        return self
 
 
 class LockedModel(Record):

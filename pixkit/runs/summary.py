@@ -55,6 +55,7 @@ def summary(run: Run) -> dict[str, Any]:
         "model": _model(settings["model"]),
         "data": lock["data"]["description"],
         "image": str(run.spec),
+        "classes": lock.get("class_names") or run.classes,
         "parameters": lock["parameters"],
         "step": steps[-1] if steps else 0,
         "steps": settings["train"]["steps"],

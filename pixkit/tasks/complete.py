@@ -29,7 +29,8 @@ from pixkit.orderings.base import Ordering
 from pixkit.precision import float32_products
 from pixkit.samplers import Known
 from pixkit.tasks.drawer import Drawer, DrawingOptions, Source, open_drawer
-from pixkit.tasks.inputs import one_label, read_mask
+from pixkit.tasks.inputs import read_mask
+from pixkit.tasks.labels import one_label
 from pixkit.tasks.masks import Mask
 
 SCORED = 16
@@ -124,7 +125,7 @@ def complete(
     known: Tensor | str | Path | Mask,
     n: int = 8,
     *,
-    label: int | Tensor | None = None,
+    label: int | str | Tensor | None = None,
     **options: Unpack[DrawingOptions],
 ) -> Completion:
     """Draw the missing part of an image `n` times, and score what is there.
@@ -142,7 +143,7 @@ def complete(
         known: bool [C, H, W], what is given; a picture of the image's size in which white is missing; or a function
             from the `ImageSpec` to such a mask. `keep_edge`, `hide_box` and `hide_random` make masks.
         n: how many.
-        label: the image's class, of a model that takes labels; an int, or int64 [1].
+        label: the image's class, of a model that takes labels; its number, its name, or int64 [1].
         options: how to draw: see `DrawingOptions` (seed, temperature, sampler, batch_size, device, ...).
 
     Raises:

@@ -1,4 +1,4 @@
-"""What a model is asked to go on from, by name or number: images, masks, labels, codes."""
+"""Images and masks that a model is asked to go on from, by name or number."""
 
 from __future__ import annotations
 
@@ -14,12 +14,8 @@ from pixkit.data.levels import quantise
 from pixkit.data.picture import Form, read_picture
 from pixkit.errors import DataError, UsageError
 from pixkit.image import ImageSpec
-from pixkit.models.base import Model
 from pixkit.runs.load import load_data
 from pixkit.runs.run import Run
-
-Choice = int | str | Sequence[int] | Tensor
-"""A class or a code, several of them, or one of the words "all" and "none"."""
 
 MAX_PIXELS = 2**26
 """Largest picture that is read."""
@@ -87,68 +83,6 @@ def read_mask(path: str | Path, spec: ImageSpec) -> Tensor:
     """
     missing = _read(Path(path), spec, 1) >= 128
     return ~missing.expand(spec.shape)
-
-
-def repeat_labels(model: Model, labels: Choice, count: int, *, where: str = "labels") -> Tensor:
-    """Labels to draw images of: `count` of each class, int64 [classes * count].
-
-    Args:
-        model: the model.
-        labels: classes, "all" of them, or "none": images without a label.
-        count: how many of each.
-        where: which argument an error is to name.
-
-    Raises:
-        UsageError: if the model takes no labels, or not these.
-    """
-    model.require("labelled", where)
-    if isinstance(labels, str) and labels == "none":
-        return model.no_label().cpu().repeat(count)
-    return _repeat(labels, model.classes or 0, count, "no such class", where)
-
-
-def repeat_codes(model: Model, codes: Choice, count: int, *, where: str = "codes") -> Tensor:
-    """Categorical codes to draw images of: `count` of each value, int64 [values * count].
-
-    Args:
-        model: the model.
-        codes: values, or "all" of them.
-        count: how many of each.
-        where: which argument an error is to name.
-
-    Raises:
-        UsageError: if the model has no such code, or not these values.
-    """
-    model.require("codes", where)
-    if isinstance(codes, str) and codes == "none":
-        raise UsageError("an image has some code", where=where, found="none", expected=f"0..{model.codes - 1}, or all")
-    return _repeat(codes, model.codes, count, "no such code", where)
-
-
-def one_label(model: Model, label: int | Tensor | None) -> Tensor | None:
-    """The context of one image, [1, ...]: its label, or that of an image without one; None if the model takes none.
-
-    A tensor, int64 [1], is taken as it is; the model will say if it does not fit.
-
-    Raises:
-        UsageError: if the model takes no labels, not this one, or needs one.
-    """
-    if isinstance(label, Tensor):
-        return label
-    if label is None:
-        return model.no_label().cpu() if model.labelled else None
-    return repeat_labels(model, label, 1, where="label")
-
-
-def _repeat(chosen: Choice, values: int, count: int, message: str, where: str) -> Tensor:
-    """Each of the chosen numbers below `values`, `count` times, int64."""
-    if isinstance(chosen, str) and chosen != "all":
-        raise UsageError(message, where=where, found=chosen, expected=f"0..{values - 1}, several of these, or all")
-    numbers = torch.arange(values) if isinstance(chosen, str) else torch.as_tensor(chosen).flatten().long().cpu()
-    for number in numbers.tolist():
-        if not 0 <= number < values:
-            raise UsageError(message, where=where, found=str(number), expected=f"0..{values - 1}")
-    return numbers.repeat_interleave(count)
 
 
 def _from_file(path: Path, spec: ImageSpec) -> Tensor:

@@ -11,15 +11,17 @@ from typing import Any, Unpack
 from torch import Tensor
 
 from pixkit.errors import UsageError
+from pixkit.figures.grids import Titles
 from pixkit.memory import memory_errors
 from pixkit.memory.guard import SMALLER_DRAW
+from pixkit.models.base import Model
 from pixkit.models.request import check_room
 from pixkit.precision import float32_products
 from pixkit.samplers import Drawn, Known
 from pixkit.samplers.batch import check_count, check_guidance
 from pixkit.tasks import latents
 from pixkit.tasks.drawer import Drawer, DrawingOptions, Source, open_drawer
-from pixkit.tasks.inputs import Choice, repeat_codes, repeat_labels
+from pixkit.tasks.labels import Choice, class_titles, repeat_codes, repeat_labels
 from pixkit.tasks.masks import keep_edge
 
 IN_A_ROW = 8
@@ -33,9 +35,11 @@ class Sampled(Drawn):
     Attributes:
         columns: how many images belong together (of a label, a code, an interpolation), as rows of a grid may show;
             None where nothing says.
+        titles: the classes' names, for the rows or the columns of a grid; None where they have only numbers.
     """
 
     columns: int | None = None
+    titles: Titles | None = None
 
 
 @float32_products()
@@ -64,8 +68,8 @@ def sample(
         model: a trained model in eval mode, or its run, or the run's folder.
         n: how many images; with `labels`, `codes` or `interpolate` how many of each, 8 if left out. Otherwise the
             recipe's `sample.count`, or 64 of a model that was given without its run.
-        labels: draw n images of each of these classes: an int, several, or "all"; "none" draws without a label. A model
-            with labels draws each class in turn if it is left out.
+        labels: draw n images of each of these classes: a number 0..classes-1, a name, several ("ant,bee"), or "all";
+            "none" draws without a label. A model with labels draws each class in turn if it is left out.
         codes: draw n images of each of these values of a categorical code.
         given: an image to go on with, int64 [1, C, H, W], or its name: a file, or "test:5" of the run's data.
         rows: how many of its rows are given. Under a raster ordering the others follow p(others | given).
@@ -99,7 +103,21 @@ def sample(
         drawn = drawer.draw(
             **_request(drawer, number, labels=labels, codes=codes, given=given, rows=rows, guidance=guidance)
         )
-    return Sampled(drawn.images.cpu(), drawn.summary, number if together else None)
+    columns, titles = _layout(drawer.model, number if together else None, labels)
+    return Sampled(drawn.images.cpu(), drawn.summary, columns, titles)
+
+
+def _layout(model: Model, columns: int | None, labels: Choice | None) -> tuple[int | None, Titles | None]:
+    """How many images belong together, and how these are called: classes that have names."""
+    titles = class_titles(model, "rows" if columns else "columns")
+    if titles is None or (labels is None and columns is not None):
+        return columns, None
+    if labels is None:
+        return len(titles.names), titles
+    if isinstance(labels, str) and labels == "none":
+        return columns, None
+    chosen = repeat_labels(model, labels, 1).tolist()
+    return columns, Titles("rows", [titles.names[number] for number in chosen])
 
 
 def incompatible(named: Collection[str]) -> bool:

@@ -26,6 +26,7 @@ from pixkit.randomness import derive, isolated_rng, seed_torch
 from pixkit.runs.load import load, load_data
 from pixkit.runs.metrics import plain
 from pixkit.runs.run import Run
+from pixkit.tasks.labels import labelled_for
 
 UNIT_IMAGES = 1000
 """Most images that activity of latent units is measured on."""
@@ -113,6 +114,7 @@ def evaluate(
     else:
         model = load(run_or_model, device=device, checkpoint=checkpoint, weights=weights)
         dataset = load_data(run_or_model) if dataset is None else dataset
+    dataset = labelled_for(model, dataset)
     _check_room(model, dataset, split, batch_size)
     options: dict[str, Any] = {"weights": weights, "seed": seed, "limit": limit, "importance": importance}
     return score(model, dataset, split, batch_size, watch=watch, **options)
@@ -186,6 +188,7 @@ def score(
             expected=str(model.spec),
         )
     model.require("scorable")
+    dataset = labelled_for(model, dataset)
     total = dataset.size(split) if limit is None else min(limit, dataset.size(split))
     if not total:
         raise UsageError("there are no such images", where=dataset.name, found=split)

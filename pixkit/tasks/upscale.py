@@ -20,7 +20,7 @@ from pixkit.precision import float32_products
 from pixkit.samplers import Known
 from pixkit.tasks.complete import Completion, complete_with
 from pixkit.tasks.drawer import DrawingOptions, Source, open_drawer
-from pixkit.tasks.inputs import one_label
+from pixkit.tasks.labels import one_label
 
 
 @dataclass(frozen=True)
@@ -60,7 +60,7 @@ def upscale(
     n: int = 4,
     *,
     factor: int = 2,
-    label: int | Tensor | None = None,
+    label: int | str | Tensor | None = None,
     **options: Unpack[DrawingOptions],
 ) -> Upscaling:
     """Draw the pixels between those of a small image, `n` times.
@@ -78,7 +78,7 @@ def upscale(
             the run's data, of which every n-th pixel is taken. Then its own other pixels are scored, too.
         n: how many.
         factor: how much larger to make it.
-        label: the image's class, of a model that takes labels; an int, or int64 [1].
+        label: the image's class, of a model that takes labels; its number, its name, or int64 [1].
         options: how to draw: see `DrawingOptions` (seed, temperature, sampler, batch_size, device, ...).
 
     Raises:

@@ -11,16 +11,18 @@ import torch
 from torch import Tensor
 
 from pixkit.data import prepare
+from pixkit.data.classes import how_to_label
 from pixkit.data.dataset import BatchSequence, Dataset
-from pixkit.errors import RunError
+from pixkit.errors import RunError, listed
 from pixkit.files import is_there
 from pixkit.layers.recurrent import keep_loops
 from pixkit.memory import resident
 from pixkit.models.base import Model
+from pixkit.models.labelled import NoLabels
 from pixkit.models.request import check_room
 from pixkit.recipe import Change, LoadedRecipe
 from pixkit.recipe.schema import Recipe
-from pixkit.runs.load import construct, read_weights
+from pixkit.runs.load import construct, numbering_of, read_weights
 from pixkit.runs.places import MANIFEST, named_steps
 from pixkit.runs.run import Run
 from pixkit.training.ahead import Ahead
@@ -88,7 +90,7 @@ def prepare_training(
     changes = [] if run is None else check_changes(run.recipe().dump(), recipe, loaded.lock())
     continued = run is not None and (is_there(run.path / "last") or bool(named_steps(run.checkpoints)))
     start = () if continued or recipe.train.init_from is None else _other_weights(loaded.base, recipe.train.init_from)
-    dataset = prepare(recipe.data, loaded.base, reporter.loading)
+    dataset = prepare(recipe.data, loaded.base, reporter.loading, numbering=None if run is None else numbering_of(run))
     reporter.message(f"images: {dataset.spec}; {dataset.description}; {dataset.values}")
     for note in dataset.notes:
         reporter.message(note)
@@ -126,6 +128,8 @@ def prepare_training(
     ahead = way.ahead(stepper, reporter.message)
     if not continued:
         stepper.initialise(*start)
+        if start and model.labelled:
+            _remark_on_classes(loaded.base, recipe.train.init_from, dataset, reporter)
     return Prepared(dataset, stepper, memory, choice, way, ahead, changes)
 
 
@@ -136,9 +140,25 @@ def construct_to_train(recipe: Recipe, dataset: Dataset, device: torch.device) -
         UsageError: if it would not fit the memory; raised before the memory is taken.
         CausalityError: if it leaks.
     """
-    model = construct(recipe, dataset.spec, dataset.classes, device)
+    try:
+        model = construct(recipe, dataset.spec, dataset.classes, device)
+    except NoLabels as error:
+        error.hint = how_to_label(recipe.data.config)
+        raise
+    model.class_names = dataset.class_names
     model.verify()
     return model
+
+
+def _remark_on_classes(base: Path, text: str | None, dataset: Dataset, reporter: Reporter) -> None:
+    """Say so if the weights to begin with are those of other classes: labels' weights go by number."""
+    other = Run(base / os.path.expanduser(text or ""))
+    names = other.class_names if other.started else None
+    if names is not None and names != dataset.class_names:
+        was, now = listed(names), listed(dataset.class_names or ())
+        reporter.message(
+            f"train.init_from: its classes are {was}; what it learnt of each goes, in this order, to {now}"
+        )
 
 
 def _other_weights(base: Path, text: str) -> tuple[dict[str, Tensor], str]:

@@ -18,6 +18,7 @@ from pixkit.recipe.schema import Recipe
 from pixkit.runs.checkpoint import load_model
 from pixkit.runs.load import WEIGHTS, read_weights
 from pixkit.runs.run import Run
+from pixkit.tasks.labels import class_titles
 from pixkit.tasks.score import Scores, score
 from pixkit.training.precision import Arithmetic
 from pixkit.training.rescue import attempt
@@ -78,7 +79,8 @@ def draw_samples(model: Model, recipe: Recipe, run: Run, name: str, watch: Progr
     with run.writing(run.samples):
         save_npz(x, model.spec.levels, run.samples / f"{name}.npz")
         columns = model.classes if model.labelled else None  # where labels come in turn, a column is a class
-        return save_grid(x, model.spec.levels, run.samples / f"{name}.png", columns=columns)
+        titles = class_titles(model, "columns")
+        return save_grid(x, model.spec.levels, run.samples / f"{name}.png", columns=columns, titles=titles)
 
 
 def final_results(

@@ -61,7 +61,7 @@ def check(data, files):
 def test_a_folder_of_the_binary_files(make, root, files):
     data = make("cifar10", root="cifar", validation=0.0)
     check(data, files)
-    assert len(data.notes) == 6 and "data_batch_1.bin holds 3 images" in data.notes[0]
+    assert len(data.notes) == 7 and "data_batch_1.bin holds 3 images" in data.notes[0]
 
 
 def test_colours_are_planes_red_first(make, root, files):

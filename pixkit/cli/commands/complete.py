@@ -36,7 +36,7 @@ CORNERS = Numbers(lambda numbers: len(numbers) == 4, "T,L,H,W: top, left, height
     "--random", "share", type=click.FloatRange(0, 1, min_open=True), help="This share of the pixels is missing."
 )
 @click.option("-n", "count", type=click.IntRange(1), default=8, show_default=True, help="How many completions.")
-@click.option("--label", type=click.IntRange(0), help="The image's class, for a model with labels.")
+@click.option("--label", metavar="CLASS", help="The image's class, for a model with labels.")
 @drawing_options
 @click.option("-o", "--out", type=click.Path(path_type=Path, dir_okay=False), help="FILE.png or FILE.npz.")
 @json_option
@@ -54,7 +54,7 @@ def command(
     keep_right: int | None,
     share: float | None,
     count: int,
-    label: int | None,
+    label: str | None,
     out: Path | None,
     as_json: bool,
     quiet: bool,

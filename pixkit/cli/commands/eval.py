@@ -21,9 +21,8 @@ from pixkit.cli.output import emit, emit_json
 from pixkit.cli.plugins import loaded_plugins
 from pixkit.cli.progress import show_progress
 from pixkit.cli.scores import score_table
-from pixkit.data import prepare
 from pixkit.errors import UsageError, printable
-from pixkit.runs.load import load, locked_recipe
+from pixkit.runs.load import load, load_data, locked_recipe
 from pixkit.runs.run import Run
 from pixkit.tasks.score import active_units, evaluate
 
@@ -82,7 +81,7 @@ def command(
     recipe = locked_recipe(opened, overrides)
     model = load(opened, device=device, checkpoint=checkpoint, weights=weights)
     with show_progress(quiet) as progress:
-        dataset = prepare(recipe.data, Path.cwd(), progress.update)
+        dataset = load_data(opened, overrides, progress.update)
         scored = functools.partial(
             evaluate, model, dataset, split, batch_size or recipe.train.batch_size, weights=weights, limit=limit
         )

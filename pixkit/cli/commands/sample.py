@@ -9,7 +9,7 @@ from typing import Any
 import click
 
 from pixkit.cli.drawing import drawing_options, picture, saver
-from pixkit.cli.options import Labels, naming_options, quiet_option, run_argument
+from pixkit.cli.options import Codes, naming_options, quiet_option, run_argument
 from pixkit.cli.output import emit_line, emit_picture, is_terminal
 from pixkit.cli.plugins import loaded_plugins
 from pixkit.cli.progress import show_progress
@@ -21,10 +21,8 @@ from pixkit.tasks.sample import incompatible, sample
 @click.command()
 @run_argument
 @click.option("-n", "count", type=click.IntRange(1), help="How many images; the recipe's sample.count if left out.")
-@click.option(
-    "--label", "labels", type=Labels(), metavar="N[,N...]|all", help="Draw -n images of each of these classes."
-)
-@click.option("--code", "codes", type=Labels(), metavar="K[,K...]|all", help="Draw -n images of each categorical code.")
+@click.option("--label", "labels", metavar="CLASS[,CLASS...]|all|none", help="Draw -n images of each of these classes.")
+@click.option("--code", "codes", type=Codes(), metavar="K[,K...]|all", help="Draw -n images of each categorical code.")
 @click.option(
     "--interpolate", nargs=2, metavar="A B", help="From the code of one image to that of another; see --given."
 )
@@ -44,7 +42,7 @@ def command(
     run: Path,
     drawing: dict[str, Any],
     count: int | None,
-    labels: tuple[int, ...] | str | None,
+    labels: str | None,
     codes: tuple[int, ...] | str | None,
     interpolate: tuple[str, str] | None,
     vary: str | None,
@@ -90,5 +88,5 @@ def command(
         emit_picture(picture(drawn.images, opened.spec.levels))
     if save is not None and out is not None:
         with saving(out):
-            save(drawn.images, opened.spec.levels, out, drawn.columns)
+            save(drawn.images, opened.spec.levels, out, drawn.columns, drawn.titles)
         emit_line(out)

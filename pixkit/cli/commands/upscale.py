@@ -24,7 +24,7 @@ from pixkit.tasks.upscale import upscale
 @click.argument("image")
 @click.option("-n", "count", type=click.IntRange(1), default=4, show_default=True, help="How many times to draw.")
 @click.option("--factor", type=click.IntRange(2), default=2, show_default=True, help="How much larger to make it.")
-@click.option("--label", type=click.IntRange(0), help="The image's class, for a model with labels.")
+@click.option("--label", metavar="CLASS", help="The image's class, for a model with labels.")
 @drawing_options
 @click.option("-o", "--out", type=click.Path(path_type=Path), help="FILE.png, FILE.npz or a folder.")
 @json_option
@@ -36,7 +36,7 @@ def command(
     image: str,
     count: int,
     factor: int,
-    label: int | None,
+    label: str | None,
     out: Path | None,
     as_json: bool,
     quiet: bool,

@@ -1,0 +1,173 @@
+"""Label classes are known by their names; a number is only a model's way to count them."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from pixkit.components.config import ComponentConfig
+from pixkit.data.base import ImageSet, SourceImages
+from pixkit.errors import DataError, RecipeError, listed
+
+Names = tuple[str, ...]
+MOST = 500_000
+"""Characters of all names together, each counted with 16 more, that a run keeps in its lock."""
+
+
+def in_order(names: Iterable[str]) -> list[str]:
+    """Names of classes in the order of their numbers: as numbers if all are such, else as text."""
+    distinct = set(names)
+    if all(name.isascii() and name.isdigit() for name in distinct):
+        return sorted(distinct, key=lambda name: (int(name), name))
+    return sorted(distinct)
+
+
+def by_value(*arrays: NDArray[Any]) -> tuple[list[NDArray[np.int64]], Names]:
+    """Labels of which any integers may be given, as numbers of classes 0, 1, ...; and the values, as names.
+
+    The classes are the distinct values of the first array, ascending.
+
+    Raises:
+        DataError: if another array has other values; `where` is left to the caller.
+    """
+    values = np.unique(arrays[0])
+    for array in arrays[1:]:
+        strange = np.setdiff1d(array, values)
+        if len(strange):
+            raise DataError(
+                "test images of classes that no training image has",
+                found=listed(strange.tolist()),
+                expected=f"among {listed(values.tolist())}",
+            )
+    return [np.searchsorted(values, array).astype(np.int64) for array in arrays], tuple(map(str, values.tolist()))
+
+
+def plain_numbers(names: Sequence[str]) -> bool:
+    """Whether the names are the numbers themselves, 0, 1, ... in this order."""
+    return all(name == str(number) for number, name in enumerate(names))
+
+
+def with_names(images: SourceImages) -> SourceImages:
+    """The images with names of their classes: their numbers, where the source gives none and they are not too many."""
+    names = images.class_names
+    if images.classes is not None and names is None and images.classes * 16 <= MOST:
+        names = tuple(map(str, range(images.classes)))
+    if names is not None and sum(len(name) + 16 for name in names) > MOST:
+        names = None
+    return replace(images, class_names=names)
+
+
+def renamed(images: SourceImages, wanted: Sequence[str]) -> SourceImages:
+    """The images with the classes that a recipe names, in its order; the source's own names stand among them.
+
+    Where the source's are numbers, and as many, the first gets the first of the names, and so on.
+
+    Raises:
+        RecipeError: if there are no labels, or other classes.
+    """
+    names = images.class_names or ()
+    if images.classes is None:
+        raise RecipeError(
+            "these images have no labels to be named",
+            where="data.class_names",
+            found=listed(wanted),
+            hint="a key of the source says where labels are: data.labels, data.train_labels",
+        )
+    if set(names) <= set(wanted) and len(names) == images.classes:
+        return renumbered(images, wanted)
+    numbers = all(name.isascii() and name.isdigit() for name in names)
+    if numbers and images.classes == len(wanted):
+        return replace(images, class_names=tuple(wanted))
+    raise RecipeError(
+        "other classes than the data have",
+        where="data.class_names",
+        found=listed(wanted),
+        expected=listed(names) if names else f"{images.classes} names",
+    )
+
+
+def renumbered(images: SourceImages, wanted: Sequence[str]) -> SourceImages:
+    """The images with their labels as numbers of the classes `wanted`, among which theirs are."""
+    names = images.class_names
+    if names is None or tuple(names) == tuple(wanted):
+        return images
+    table = torch.tensor([wanted.index(name) for name in names])
+
+    def translated(part: ImageSet) -> ImageSet:
+        return part if part.labels is None else replace(part, labels=table[part.labels])
+
+    return replace(
+        images,
+        train=translated(images.train),
+        test=translated(images.test),
+        classes=len(wanted),
+        class_names=tuple(wanted),
+    )
+
+
+def table_of(
+    names: Sequence[str] | None, count: int, wanted: Sequence[str] | None, classes: int, where: str
+) -> Tensor | None:
+    """The numbers that a model gives to the classes of some data, int64 [count]; None if they are the same.
+
+    Args:
+        names: the data's classes by name; None where they are known by number alone.
+        count: how many they are.
+        wanted: the model's classes; None where they are known by number alone: then they have to be as many.
+        classes: how many these are.
+        where: the data, for the message.
+
+    Raises:
+        DataError: for classes that the model does not have.
+    """
+    if names is not None and wanted is not None:
+        if tuple(names) == tuple(wanted):
+            return None
+        if not set(names) <= set(wanted):
+            raise DataError(
+                "classes that the model was not trained on",
+                where=where,
+                found=listed(name for name in names if name not in set(wanted)),
+                expected=f"among {listed(wanted)}",
+                hint="leave their images out; data.class_names=[...] names classes that are the same by another name",
+            )
+        return torch.tensor([wanted.index(name) for name in names])
+    if count != classes:
+        raise DataError(
+            "another number of classes than the model was trained on, whose classes are known by number alone",
+            where=where,
+            found=f"{count}{'' if names is None else f': {listed(names)}'}",
+            expected=str(classes),
+            hint="data.class_names=[...] gives the model's classes in the order of their numbers",
+        )
+    return None
+
+
+def how_to_label(config: ComponentConfig) -> str | None:
+    """The keys by which a source of this configuration reads labels, as overrides; None if it has no such keys."""
+    given: dict[str, str] = {
+        name: "true" if type(getattr(config, name)) is bool else "NAME"
+        for name in type(config).model_fields
+        if name in ("labels", "train_labels", "test_labels")
+    }
+    return " ".join(f"data.{name}={value}" for name, value in given.items()) or None
+
+
+def number_of(text: str, classes: int, names: Sequence[str] | None) -> int | None:
+    """The number of the class that is called so; None if there is none.
+
+    A number will do where no class is named by another one: with classes 1..10, "1" is the name of the first.
+    """
+    if names is not None and text in names:
+        return names.index(text)
+    by_number = names is None or plain_numbers(names) or not any(name.isdigit() for name in names)
+    if by_number and re.fullmatch("[0-9]{1,9}", text) and int(text) < classes:
+        return int(text)
+    return None

@@ -1,0 +1,129 @@
+"""Classes and codes that a model is asked for, by name or number; images with labels by a model's classes."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Literal
+
+import torch
+from torch import Tensor
+
+from pixkit.data import Dataset
+from pixkit.data.classes import how_to_label, number_of, plain_numbers
+from pixkit.errors import DataError, UsageError, listed
+from pixkit.figures.grids import Titles
+from pixkit.models.base import Model
+
+Choice = int | str | Sequence[int | str] | Tensor
+"""A class or a code by its number, a class by its name, several of them, or one of the words "all" and "none"."""
+
+
+def repeat_labels(model: Model, labels: Choice, count: int, *, where: str = "labels") -> Tensor:
+    """Labels to draw images of: `count` of each class, int64 [classes * count].
+
+    Args:
+        model: the model.
+        labels: classes, by number or name (several names with commas between them), "all" of them, or "none": images
+            without a label.
+        count: how many of each.
+        where: which argument an error is to name.
+
+    Raises:
+        UsageError: if the model takes no labels, or not these.
+    """
+    model.require("labelled", where)
+    if isinstance(labels, str) and labels == "none":
+        return model.no_label().cpu().repeat(count)
+    if not (isinstance(labels, str) and labels == "all"):
+        labels = _numbers(model, labels, where)
+    return _repeat(labels, model.classes or 0, count, "no such class", where)
+
+
+def repeat_codes(model: Model, codes: Choice, count: int, *, where: str = "codes") -> Tensor:
+    """Categorical codes to draw images of: `count` of each value, int64 [values * count].
+
+    Args:
+        model: the model.
+        codes: values, or "all" of them.
+        count: how many of each.
+        where: which argument an error is to name.
+
+    Raises:
+        UsageError: if the model has no such code, or not these values.
+    """
+    model.require("codes", where)
+    if isinstance(codes, str) and codes == "none":
+        raise UsageError("an image has some code", where=where, found="none", expected=f"0..{model.codes - 1}, or all")
+    return _repeat(codes, model.codes, count, "no such code", where)
+
+
+def class_titles(model: Model, of: Literal["rows", "columns"]) -> Titles | None:
+    """The names of all classes as titles in a grid; None if the model takes no labels, or they are mere numbers."""
+    names = model.class_names
+    return None if not model.labelled or names is None or plain_numbers(names) else Titles(of, names)
+
+
+def _numbers(model: Model, labels: Choice, where: str) -> Sequence[int] | Tensor:
+    """Classes by their numbers, those that are named found by their names."""
+    if isinstance(labels, int | Tensor):
+        return labels if isinstance(labels, Tensor) else [labels]
+    classes, names = model.classes or 0, model.class_names
+    if isinstance(labels, str):
+        labels = [labels] if number_of(labels, classes, names) is not None else labels.split(",")
+    chosen = []
+    for label in labels:
+        number = number_of(label.strip(), classes, names) if isinstance(label, str) else label
+        if number is None:
+            raise UsageError("no such class", where=where, found=str(label), expected=_classes(model))
+        chosen.append(int(number))
+    return chosen
+
+
+def _classes(model: Model) -> str:
+    """What may be chosen, in words."""
+    names = model.class_names
+    known = f"0..{(model.classes or 0) - 1}" if names is None or plain_numbers(names) else listed(names)
+    return f"{known}, several of these, or all"
+
+
+def one_label(model: Model, label: int | str | Tensor | None) -> Tensor | None:
+    """The context of one image, [1, ...]: its label, or that of an image without one; None if the model takes none.
+
+    A tensor, int64 [1], is taken as it is; the model will say if it does not fit.
+
+    Raises:
+        UsageError: if the model takes no labels, not this one, or needs one.
+    """
+    if isinstance(label, Tensor):
+        return label
+    if label is None:
+        return model.no_label().cpu() if model.labelled else None
+    return repeat_labels(model, label, 1, where="label")
+
+
+def _repeat(chosen: Choice, values: int, count: int, message: str, where: str) -> Tensor:
+    """Each of the chosen numbers below `values`, `count` times, int64."""
+    if isinstance(chosen, str) and chosen != "all":
+        raise UsageError(message, where=where, found=chosen, expected=f"0..{values - 1}, several of these, or all")
+    numbers = torch.arange(values) if isinstance(chosen, str) else torch.as_tensor(chosen).flatten().long().cpu()
+    for number in numbers.tolist():
+        if not 0 <= number < values:
+            raise UsageError(message, where=where, found=str(number), expected=f"0..{values - 1}")
+    return numbers.repeat_interleave(count)
+
+
+def labelled_for(model: Model, dataset: Dataset) -> Dataset:
+    """The images with labels by the model's classes, which are matched by name; as they are if it reads no labels.
+
+    Raises:
+        DataError: if they have no labels, or classes that the model does not have.
+    """
+    if not model.labelled or model.classes is None:
+        return dataset
+    if dataset.classes is None:
+        raise DataError(
+            "the model scores images given their labels, and these have none",
+            where=dataset.name,
+            hint=how_to_label(dataset.source.config),
+        )
+    return dataset.labelled_for(model.classes, model.class_names)
