@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
-from typing import Annotated, Literal, TypeAlias
+from typing import Annotated, Any, Literal, TypeAlias
 
 import numpy as np
 import torch
@@ -16,7 +17,8 @@ from pydantic import Field
 
 from pixkit.data.base import DataConfig, DataSource, ImageSet, Progress, SourceImages, hold_out
 from pixkit.data.classes import in_order
-from pixkit.data.picture import SUFFIXES, BadPicture, Fit, Form, read_picture
+from pixkit.data.levels import storage
+from pixkit.data.picture import SUFFIXES, BadPicture, Fit, Form, read_whole
 from pixkit.errors import DataError, listed, reason
 
 Side: TypeAlias = Annotated[int, Field(ge=1, le=4096)]
@@ -25,10 +27,10 @@ NAMED = 5
 
 
 class Images(DataSource):
-    """A folder of image files (PNG, JPEG, BMP, GIF, WebP, TIFF, PNM), subfolders included, 256 levels.
+    """A folder of image files (PNG, JPEG, BMP, GIF, WebP, TIFF, PNM), subfolders included.
 
     Test images are a seeded choice by each file's path, or the files of a folder of their own. What becomes
-    of transparency, 16 bits and EXIF orientation: `pixkit.data.picture.read_picture`.
+    of transparency, 16 bits and EXIF orientation: `pixkit.data.picture.read_whole`.
     """
 
     class Config(DataConfig):
@@ -40,8 +42,11 @@ class Images(DataSource):
         """A folder of test images; some of `path` are held out if left out."""
         test_fraction: float = Field(0.1, ge=0, lt=1)
         """Fraction of the images held out as test images where there is no `test_path`."""
-        channels: Literal[1, 3] = 3
-        """1 for grey, 3 for RGB."""
+        channels: Literal[1, 3, 4] = 3
+        """1 for grey, 3 for RGB, 4 for RGB and opacity."""
+        source_levels: int = Field(256, ge=2, le=65536)
+        """256 or 65536 levels, white the highest, of files of any depth; another number N is of files that hold levels
+        0..N-1 as they are: 2 for masks of 0 and 1."""
         size: Side | Annotated[tuple[Side, Side], Field(strict=False)] | None = None
         """Side in pixels, or [height, width]; if left out, the images must have one size."""
         fit: Fit = "crop"
@@ -67,7 +72,7 @@ class Images(DataSource):
         config = self.config
         side = config.size
         size = (side, side) if isinstance(side, int) else side
-        form = Form(config.channels, size, config.fit, config.resample, config.max_pixels)
+        form = Form(config.channels, size, config.fit, config.resample, config.max_pixels, config.source_levels)
         folder = self.resolve(config.path)
         train = _read(folder, form, config.on_bad, progress)
         classes = train.classes(config.class_names) if config.labels else None
@@ -82,14 +87,14 @@ class Images(DataSource):
         else:
             sets = hold_out(everything, train.order(config.split_seed), config.test_fraction, str(folder))
         names = None if classes is None else tuple(classes)
-        return SourceImages(
-            *sets, levels=256, classes=None if names is None else len(names), notes=tuple(notes), class_names=names
-        )
+        count = None if names is None else len(names)
+        levels = config.source_levels
+        return SourceImages(*sets, levels=levels, classes=count, notes=tuple(notes), class_names=names)
 
 
 @dataclass(frozen=True)
 class _Folder:
-    """The usable images of a folder: pixels uint8 [n, C, H, W], and their paths within it."""
+    """The usable images of a folder: pixels [n, C, H, W], and their paths within it."""
 
     folder: Path
     pixels: torch.Tensor
@@ -131,19 +136,22 @@ class _Folder:
 def _read(folder: Path, form: Form, on_bad: str, progress: Progress | None) -> _Folder:
     names, others = _list(folder)
     notes = [f"{others} files in {folder} have no suffix of an image and were not read"] if others else []
-    pixels: NDArray[np.uint8] | None = None
+    pixels: NDArray[Any] | None = None
     good: list[PurePosixPath] = []
     bad: list[str] = []
+    depths: Counter[int] = Counter()
     for number, name in enumerate(names):
         try:
-            picture = read_picture(folder / name, form)
+            whole = read_whole(folder / name, form)
         except BadPicture as error:
             if on_bad == "error":
                 raise
             bad.append(f"{name} ({error.message}{': ' if error.found else ''}{error.found or ''})")
             continue
+        picture = whole.pixels
+        depths[whole.bits] += 1
         if pixels is None:
-            pixels = np.empty((len(names), *picture.shape), dtype=np.uint8)
+            pixels = np.empty((len(names), *picture.shape), dtype=str(storage(form.levels)).removeprefix("torch."))
             form = replace(form, size=picture.shape[1:], fit=form.fit if form.size else "exact")
         pixels[len(good)] = picture
         good.append(name)
@@ -154,7 +162,20 @@ def _read(folder: Path, form: Form, on_bad: str, progress: Progress | None) -> _
         notes.append(f"left out {len(bad)} of {len(names)} images in {folder}: {', '.join(bad[:NAMED])}{more}")
     if pixels is None:
         raise DataError("none of the images can be used", where=str(folder), found=notes[-1])
+    notes += _of_other_depths(depths, form.levels, folder)
     return _Folder(folder, torch.from_numpy(pixels[: len(good)]), good, notes)
+
+
+def _of_other_depths(depths: Mapping[int, int], levels: int, folder: Path) -> list[str]:
+    """What became of files that have more or fewer bits a value than their levels take."""
+    notes, total = [], sum(depths.values())
+    for bits, count in sorted(depths.items()):
+        some = f"{count} of {total} images in {folder} have {bits} bits a value"
+        if levels == 256 and bits > 8:
+            notes.append(f"{some} and were rounded to 8: data.source_levels=65536 keeps them")
+        if levels == 65536 and bits < 16:
+            notes.append(f"{some} and were stretched to 65536 levels")
+    return notes
 
 
 def _list(folder: Path) -> tuple[list[PurePosixPath], int]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal, TypeAlias
+from typing import Annotated, Any, Literal, TypeAlias
 
 import numpy as np
 import torch
@@ -55,7 +55,7 @@ class OneImage(DataSource):
         """
         config = self.config
         if config.path is None:
-            array = boat()
+            array: NDArray[Any] = boat()
         else:
             side = config.size
             size = (side, side) if isinstance(side, int) else side

@@ -1,32 +1,43 @@
-"""One image file as levels 0..255: whatever its mode, depth and orientation."""
+"""One image file as levels: whatever its mode, depth and orientation."""
 
 from __future__ import annotations
 
 import io
 import struct
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, BinaryIO, Literal
+from typing import Any, BinaryIO
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageOps, TiffImagePlugin, UnidentifiedImageError
 
+from pixkit.data.depth import (
+    DEEP,
+    Stored,
+    Unread,
+    deep_colour,
+    deep_grey,
+    is_deep_colour,
+    rawmode,
+    shallow,
+    widened_key,
+)
+from pixkit.data.fitting import MODES, BadPicture, Fit, Form, fitted, fitted_levels, flat
 from pixkit.errors import DataError, reason
 from pixkit.files import NOWHERE, NotRegular, open_regular
+
+__all__ = ["FORMATS", "SUFFIXES", "BadPicture", "Fit", "Form", "Picture", "read_picture", "read_whole"]
 
 FORMATS = ("PNG", "JPEG", "BMP", "GIF", "WEBP", "TIFF", "PPM")
 """Formats that are read. Others that Pillow knows are left out: some run programs."""
 SUFFIXES = frozenset(
     (".png", ".jpg", ".jpeg", ".jpe", ".bmp", ".gif", ".webp", ".tif", ".tiff", ".ppm", ".pgm", ".pbm", ".pnm")
 )
-DEEP = ("I", "I;16", "I;16L", "I;16B", "I;16N")
-"""Modes of 16-bit grey images; which one depends on the format and on Pillow's version."""
 CHUNK = 1 << 16
-WHITE = (255, 255, 255, 255)
 DAMAGE = (
     OSError,
     SyntaxError,
@@ -44,42 +55,32 @@ DAMAGE = (
 )
 """What Pillow raises at files that are damaged or hostile."""
 
-Fit = Literal["crop", "resize", "pad", "exact"]
-FILTERS = {
-    "nearest": Image.Resampling.NEAREST,
-    "box": Image.Resampling.BOX,
-    "bilinear": Image.Resampling.BILINEAR,
-    "bicubic": Image.Resampling.BICUBIC,
-    "lanczos": Image.Resampling.LANCZOS,
-}
-
-
-class BadPicture(DataError):
-    """A picture that cannot be used, as it is."""
-
 
 @dataclass(frozen=True)
-class Form:
-    """What every image is brought to. `size` is (height, width), or None to leave sizes alone."""
+class Picture:
+    """Levels uint8, or beyond 256 of them uint16, [C, H, W]; and how many bits each value of the file had."""
 
-    channels: Literal[1, 3]
-    size: tuple[int, int] | None
-    fit: Fit
-    resample: str
-    max_pixels: int
+    pixels: NDArray[Any]
+    bits: int
 
 
-def read_picture(path: Path, form: Form) -> NDArray[np.uint8]:
-    """Read an image file, uint8 [C, H, W].
+def read_picture(path: Path, form: Form) -> NDArray[Any]:
+    """The levels of `read_whole`."""
+    return read_whole(path, form).pixels
+
+
+def read_whole(path: Path, form: Form) -> Picture:
+    """Read an image file.
 
     The picture is turned as its EXIF orientation says. Transparency is composited on white, in the file's
-    own (gamma-encoded) values. Grey comes from colour by ITU-R 601-2 luma. 16-bit grey v becomes
-    round(v / 257), 12-bit grey round(v * 255 / 4095), and 65535 - v counts as v where a TIFF file says that 0 is white.
-    Of an animation the first frame is read.
+    own (gamma-encoded) values, unless it is a channel. Grey comes from colour by ITU-R 601-2 luma. From one depth to
+    another v of 0..M becomes the nearest of v N / M: of 16 bits and 256 levels, round(v / 257). M - v counts as v where
+    a TIFF file says that 0 is white. Of an animation the first frame is read.
 
     Raises:
         BadPicture: where it is damaged or no picture, has more than `max_pixels`, has values that mean no grey or
-            colour (floats, signed bytes, Lab), or does not have the size that `fit: exact` asks for.
+            colour (floats, signed bytes, Lab) or are not among the `levels`, or does not have the size that
+            `fit: exact` asks for.
         DataError: where the system cannot read it: nothing is known of the picture then.
     """
     with _opened(path) as file:
@@ -88,18 +89,70 @@ def read_picture(path: Path, form: Form) -> NDArray[np.uint8]:
                 warnings.simplefilter("error", Image.DecompressionBombWarning)
                 with Image.open(file, formats=FORMATS) as image:
                     _bound(image, path, form.max_pixels)
-                    image.load()
-                    tags = getattr(image, "tag_v2", {})
-                    upright = _eight_bits(ImageOps.exif_transpose(image), path, tags)
-            fitted = _fit(_flatten(upright), form, path)
+                    return _read(image, file, form, path)
+        except Unread as error:
+            raise BadPicture("a picture of this mode is not read", where=str(path), found=str(error)) from error
         except UnidentifiedImageError as error:
             raise BadPicture(
                 "not a readable image", where=str(path), expected=f"{', '.join(FORMATS[:-1])} or {FORMATS[-1]}"
             ) from error
+        except DataError:
+            raise
         except DAMAGE as error:
             raise BadPicture("not a readable image", where=str(path), found=_first_line(error)) from error
-    array = np.asarray(fitted.convert("L" if form.channels == 1 else "RGB"))
+
+
+def _read(image: Image.Image, file: BinaryIO, form: Form, path: Path) -> Picture:
+    raw, tags = rawmode(image), getattr(image, "tag_v2", {})
+    tiles = getattr(image, "tile", None) or [("", None, 0, "")]
+    if tiles[0][0].startswith("ppm") and image.mode == "RGB" and form.levels > 256 and tiles[0][3][1] > 255:
+        raise Unread("PPM of more than 8 bits a colour, of which Pillow gives 8")
+    image.load()
+    signed = 2 in tags.get(TiffImagePlugin.SAMPLEFORMAT, ())
+    if image.mode in ("F", "LAB") or (signed and image.mode not in DEEP):
+        raise Unread("signed values of 8 bits" if signed else image.mode)
+    upright = ImageOps.exif_transpose(image)
+    if is_deep_colour(image.mode, raw):
+        stored = deep_colour(image, file, FORMATS, raw)
+    elif upright.mode in DEEP:
+        stored = deep_grey(upright, tags)
+    else:
+        widened_key(upright, raw)
+        if form.levels == 256:
+            return Picture(_bytes(flat(upright, form.channels), form, path), 8)
+        stored = shallow(upright, raw)
+    bits = stored.most.bit_length()
+    if form.levels == 256:
+        eight = Stored(stored.channels(form.channels), stored.most).scaled(255).values.astype(np.uint8)
+        return Picture(_bytes(Image.fromarray(eight.squeeze(2) if form.channels == 1 else eight), form, path), bits)
+    if form.levels != 65536:
+        stored = _own_levels(stored, tiles[0], form, path)
+    levels = stored.scaled(form.levels - 1).channels(form.channels)
+    kind = np.uint8 if form.levels < 256 else np.uint16
+    return Picture(fitted_levels(levels, form, path).astype(kind).transpose(2, 0, 1), bits)
+
+
+def _bytes(image: Image.Image, form: Form, path: Path) -> NDArray[Any]:
+    """Levels of a picture of 8 bits, brought to its size, uint8 [C, H, W]."""
+    array = np.asarray(fitted(image, form, path).convert(MODES[form.channels]))
     return array[None] if form.channels == 1 else array.transpose(2, 0, 1)
+
+
+def _own_levels(stored: Stored, tile: Any, form: Form, path: Path) -> Stored:
+    """Of levels that a file has as they are: 0..levels-1 as such, and the highest of them as white."""
+    if tile[0].startswith("ppm"):  # of these files Pillow stretches the levels to 8 or 16 bits
+        stored = stored.scaled(tile[3][1])
+    highest, most = int(stored.values.max()), form.levels - 1
+    if highest > most:
+        raise BadPicture(
+            "levels beyond those stated",
+            where=str(path),
+            found=f"{int(stored.values.min())}..{highest}",
+            expected=f"0..{most}, as they stand in the file",
+            hint="256 and 65536 levels are white at the highest, at any depth; other numbers are of levels as stored",
+        )
+    opacity = None if stored.opacity is None else Stored(stored.opacity, stored.most).scaled(most).values
+    return Stored(stored.values, most, opacity, stored.premultiplied)
 
 
 class _Watched(io.RawIOBase):
@@ -160,66 +213,6 @@ def _bound(image: Image.Image, path: Path, most: int) -> None:
             expected=f"at most {most}",
             hint="data.max_pixels raises the limit",
         )
-
-
-def _eight_bits(image: Image.Image, path: Path, tags: Mapping[int, Any]) -> Image.Image:
-    """12- and 16-bit grey as 8-bit; every other mode that has a meaning unchanged.
-
-    `tags` are those of a TIFF file, whose levels Pillow 13.0 gives as they are stored where they have more than 8 bits:
-    12 bits are not stretched, and 0 stays 0 where it is white. Of signed bytes it makes unsigned ones.
-    """
-    signed = 2 in tags.get(TiffImagePlugin.SAMPLEFORMAT, ())
-    if image.mode in ("F", "LAB") or (signed and image.mode not in DEEP):
-        found = "signed values of 8 bits" if signed else image.mode
-        raise BadPicture("a picture of this mode is not read", where=str(path), found=found)
-    if image.mode not in DEEP:
-        return image
-    values = np.asarray(image).astype(np.int64)
-    most = 4095 if tags.get(TiffImagePlugin.BITSPERSAMPLE) == (12,) else 65535
-    if values.min() < 0 or values.max() > most:
-        found = f"{values.min()}..{values.max()}"
-        raise BadPicture("grey values beyond 16 bits", where=str(path), found=found, expected=f"0..{most}")
-    if tags.get(TiffImagePlugin.PHOTOMETRIC_INTERPRETATION) == 0:
-        values = most - values
-    return Image.fromarray(((2 * 255 * values + most) // (2 * most)).astype(np.uint8))
-
-
-def _flatten(image: Image.Image) -> Image.Image:
-    """Opaque grey or RGB."""
-    if "A" in image.getbands() or "a" in image.getbands() or "transparency" in image.info:
-        colour = image.convert("RGBA")
-        return Image.alpha_composite(Image.new("RGBA", colour.size, WHITE), colour).convert("RGB")
-    return image.convert("L" if image.mode in ("1", "L") else "RGB")
-
-
-def _fit(image: Image.Image, form: Form, path: Path) -> Image.Image:
-    if form.size is None:
-        return image
-    height, width = form.size
-    if (image.height, image.width) == form.size:
-        return image
-    resample = FILTERS[form.resample]
-    match form.fit:
-        case "crop":
-            return ImageOps.fit(image, (width, height), resample)
-        case "resize":
-            return image.resize((width, height), resample)
-        case "pad":
-            return ImageOps.pad(_thickened(image, width, height, resample), (width, height), resample, color="white")
-    raise BadPicture(
-        "an image of another size",
-        where=str(path),
-        found=f"{image.height} x {image.width} (height x width)",
-        expected=f"{height} x {width}",
-        hint="data.fit: crop, resize or pad bring images to one size",
-    )
-
-
-def _thickened(image: Image.Image, width: int, height: int, resample: Image.Resampling) -> Image.Image:
-    """The picture, fitted with a side of 1 where its shorter side rounds to 0, at which Pillow before 12 gives up."""
-    scale = min(width / image.width, height / image.height)
-    size = round(image.width * scale), round(image.height * scale)
-    return image if all(size) else image.resize((max(size[0], 1), max(size[1], 1)), resample)
 
 
 def _first_line(error: BaseException) -> str:

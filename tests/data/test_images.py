@@ -5,6 +5,7 @@ import os
 import numpy as np
 import pytest
 import torch
+from pictures import deep_png
 from PIL import Image
 from pydantic import ValidationError
 
@@ -136,6 +137,28 @@ def test_skipping_an_image_of_another_size(make, folder, paint):
     paint("z.png", 30, (9, 9))
     data = make("images", path="pictures", on_bad="skip")
     assert names(data) == list(range(20)) and "another size: 9 x 9" in data.notes[0]
+
+
+def test_files_of_sixteen_bits_are_kept_or_said_to_be_rounded(make, folder):
+    (folder / "a" / "deep.png").write_bytes(deep_png(np.full((3, 4, 3), 32768, np.uint16)))
+    assert make("images", path="pictures").notes == (
+        f"1 of 21 images in {folder} have 16 bits a value and were rounded to 8: data.source_levels=65536 keeps them",
+    )
+    data = make("images", path="pictures", source_levels=65536)
+    assert data.spec.levels == 65536 and names(data) == [*(257 * level for level in range(20)), 32768]
+    assert data.notes == (f"20 of 21 images in {folder} have 8 bits a value and were stretched to 65536 levels",)
+    assert names(make("images", path="pictures", source_levels=65536, levels=256)) == [*range(20), 128]
+
+
+def test_masks_of_0_and_1_have_two_levels(make, paint):
+    for number in range(20):
+        paint(f"{number}.png", number % 2)
+    data = make("images", path="pictures", channels=1, source_levels=2)
+    assert data.spec.levels == 2 and names(data) == [0] * 10 + [1] * 10 and data.values == "values 0..1"
+    assert make("images", path="pictures", channels=1).values == "values 0..1 of 0..255"
+    paint("2.png", 255)
+    with pytest.raises(DataError, match="levels beyond those stated"):
+        make("images", path="pictures", channels=1, source_levels=2)
 
 
 def test_nothing_usable(make, tmp_path):

@@ -1,0 +1,101 @@
+"""Bringing a picture to the size that all of a data set have."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, ImageOps
+
+from pixkit.errors import DataError
+
+WHITE = (255, 255, 255, 255)
+MODES = {1: "L", 3: "RGB", 4: "RGBA"}
+"""Pillow's modes of 8 bits by their channels."""
+
+Fit = Literal["crop", "resize", "pad", "exact"]
+FILTERS = {
+    "nearest": Image.Resampling.NEAREST,
+    "box": Image.Resampling.BOX,
+    "bilinear": Image.Resampling.BILINEAR,
+    "bicubic": Image.Resampling.BICUBIC,
+    "lanczos": Image.Resampling.LANCZOS,
+}
+
+
+class BadPicture(DataError):
+    """A picture that cannot be used, as it is."""
+
+
+@dataclass(frozen=True)
+class Form:
+    """What every image is brought to.
+
+    `size` is (height, width), or None to leave sizes alone; `channels` 1 for grey, 3 for RGB, 4 for RGB and opacity. Of
+    256 and 65536 `levels` the highest is white, and files of another depth are stretched or rounded; any other number
+    is of levels that files store as they are, 0..levels-1.
+    """
+
+    channels: Literal[1, 3, 4]
+    size: tuple[int, int] | None
+    fit: Fit
+    resample: str
+    max_pixels: int
+    levels: int = 256
+
+
+def flat(image: Image.Image, channels: int) -> Image.Image:
+    """Of 8 bits: opaque grey or RGB, composited on white, or RGB and opacity where there are 4 channels."""
+    if channels == 4:
+        return image.convert("RGBA")
+    if "A" in image.getbands() or "a" in image.getbands() or "transparency" in image.info:
+        colour = image.convert("RGBA")
+        return Image.alpha_composite(Image.new("RGBA", colour.size, WHITE), colour).convert("RGB")
+    return image.convert("L" if image.mode in ("1", "L") else "RGB")
+
+
+def fitted(image: Image.Image, form: Form, path: Path, white: str | int = "white") -> Image.Image:
+    """A picture brought to the size of a form.
+
+    Raises:
+        BadPicture: where it has another size than `fit: exact` asks for.
+    """
+    if form.size is None:
+        return image
+    height, width = form.size
+    if (image.height, image.width) == form.size:
+        return image
+    resample = FILTERS[form.resample]
+    match form.fit:
+        case "crop":
+            return ImageOps.fit(image, (width, height), resample)
+        case "resize":
+            return image.resize((width, height), resample)
+        case "pad":
+            return ImageOps.pad(_thickened(image, width, height, resample), (width, height), resample, color=white)
+    raise BadPicture(
+        "an image of another size",
+        where=str(path),
+        found=f"{image.height} x {image.width} (height x width)",
+        expected=f"{height} x {width}",
+        hint="data.fit: crop, resize or pad bring images to one size",
+    )
+
+
+def fitted_levels(levels: NDArray[np.int64], form: Form, path: Path) -> NDArray[np.int64]:
+    """Levels [H, W, C] of any number brought to the size of a form, each channel by itself, and rounded."""
+    if form.size in (None, levels.shape[:2]):
+        return levels
+    planes = [Image.fromarray(levels[..., channel].astype(np.float32)) for channel in range(levels.shape[2])]
+    parts = [np.asarray(fitted(plane, form, path, form.levels - 1)) for plane in planes]
+    return np.stack(parts, 2).round().clip(0, form.levels - 1).astype(np.int64)
+
+
+def _thickened(image: Image.Image, width: int, height: int, resample: Image.Resampling) -> Image.Image:
+    """The picture, fitted with a side of 1 where its shorter side rounds to 0, at which Pillow before 12 gives up."""
+    scale = min(width / image.width, height / image.height)
+    size = round(image.width * scale), round(image.height * scale)
+    return image if all(size) else image.resize((max(size[0], 1), max(size[1], 1)), resample)

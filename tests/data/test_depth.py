@@ -1,0 +1,187 @@
+"""Every bit that files hold: 1 to 16 of them, grey and colour, with transparency."""
+
+import io
+import struct
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from pictures import chunk, deep_png, png
+from PIL import Image
+
+from pixkit.data.fitting import Form
+from pixkit.data.picture import read_picture, read_whole
+from pixkit.errors import DataError
+
+GREY = Form(1, None, "crop", "bicubic", 10_000)
+RGB = replace(GREY, channels=3)
+RNG = np.random.default_rng(0)
+DEEP = RNG.integers(0, 65536, (5, 7, 3), dtype=np.uint16)
+DEEP[0, 0] = [128, 129, 65535]
+
+
+def rounded(values):
+    """16 bits to 8."""
+    return (values.astype(int) * 510 + 65535) // 131070
+
+
+@pytest.fixture
+def path(tmp_path):
+    return tmp_path / "picture"
+
+
+def read(path, content, form):
+    path.write_bytes(content)
+    return read_picture(path, form)
+
+
+def levels_of(path, content, form=GREY):
+    return read(path, content, form)[0, 0].tolist()
+
+
+def tiff(array, **options):
+    """A TIFF file by tifffile."""
+    tifffile = pytest.importorskip("tifffile", reason="writing TIFF of every kind takes tifffile")
+    buffer = io.BytesIO()
+    tifffile.imwrite(buffer, array, **options)
+    return buffer.getvalue()
+
+
+def test_sixteen_bit_colour_is_rounded_as_grey_is(path):
+    """Pillow cuts: 129 became 0 where grey of 129 is 1."""
+    array = read(path, deep_png(DEEP), RGB)
+    assert array.dtype == np.uint8 and np.array_equal(array, rounded(DEEP).transpose(2, 0, 1))
+    assert array[:, 0, 0].tolist() == [0, 1, 255] and read_whole(path, RGB).bits == 16
+    deep = read_picture(path, replace(RGB, levels=65536))
+    assert deep.dtype == np.uint16 and np.array_equal(deep, DEEP.transpose(2, 0, 1))
+
+
+def test_sixteen_bits_are_kept_where_there_are_so_many_levels(path):
+    deep = replace(GREY, levels=65536)
+    assert np.array_equal(read(path, deep_png(DEEP[..., :1]), deep)[0], DEEP[..., 0])
+    Image.fromarray(DEEP[..., 0]).save(path, "TIFF")
+    assert np.array_equal(read_picture(path, deep)[0], DEEP[..., 0])
+    Image.fromarray(np.arange(256, dtype=np.uint8)[None]).save(path, "PNG")
+    whole = read_whole(path, deep)
+    assert whole.pixels[0, 0].tolist() == [257 * level for level in range(256)] and whole.bits == 8
+    assert read_picture(path, replace(RGB, levels=65536)).shape == (3, 1, 256)
+
+
+@pytest.mark.parametrize("bits", [1, 2, 4])
+def test_a_transparent_level_of_narrow_grey_is_white(path, bits):
+    """Pillow 13 widens the levels to 8 bits, and not the one that is transparent."""
+    levels = list(range(8 // bits))[: 2**bits]
+    row = bytes([sum(level << 8 - bits * (place + 1) for place, level in enumerate(levels))])
+    stretched = [255 * level // (2**bits - 1) for level in levels]
+    for key in levels:
+        content = png(len(levels), 1, bits, "grey", [row], struct.pack(">H", key))
+        assert levels_of(path, content) == [255 if level == key else stretched[level] for level in levels]
+        raw = replace(GREY, levels=2**bits)
+        assert levels_of(path, content, raw) == [2**bits - 1 if level == key else level for level in levels]
+
+
+def test_a_transparent_level_of_sixteen_bits_is_white(path):
+    grey = deep_png(np.array([[[300], [301], [40000]]], np.uint16), struct.pack(">H", 300))
+    assert levels_of(path, grey) == [255, 1, 156]
+    assert levels_of(path, grey, replace(GREY, levels=65536)) == [65535, 301, 40000]
+    colour = deep_png(
+        np.array([[[128, 129, 65535], [128, 129, 65534]]], np.uint16), struct.pack(">HHH", 128, 129, 65535)
+    )
+    assert read(path, colour, RGB)[:, 0].T.tolist() == [[255, 255, 255], [0, 1, 255]]
+
+
+def test_deep_opacity_is_composited_on_white_before_anything_is_rounded(path):
+    """(v a + 65535 (65535 - a)) / 65535, then the 8 bits."""
+    grey = np.array([[[0, 13107], [40000, 65535], [40000, 0]]], np.uint16)
+    assert levels_of(path, deep_png(grey), replace(GREY, levels=65536)) == [52428, 40000, 65535]
+    assert levels_of(path, deep_png(grey)) == [204, 156, 255]
+    colour = np.array([[[0, 32768, 65535, 13107]]], np.uint16)
+    assert read(path, deep_png(colour), RGB)[:, 0, 0].tolist() == [204, 230, 255]
+    kept = read_picture(path, Form(4, None, "crop", "bicubic", 100, 65536))
+    assert kept[:, 0, 0].tolist() == [0, 32768, 65535, 13107]
+    assert read_picture(path, Form(4, None, "crop", "bicubic", 100))[:, 0, 0].tolist() == [0, 128, 255, 51]
+
+
+def test_opacity_as_a_channel(path):
+    four = replace(GREY, channels=4)
+    Image.new("RGBA", (2, 2), (10, 20, 30, 40)).save(path, "PNG")
+    assert read_picture(path, four)[:, 0, 0].tolist() == [10, 20, 30, 40]
+    Image.new("L", (2, 2), 7).save(path, "PNG")
+    assert read_picture(path, four)[:, 0, 0].tolist() == [7, 7, 7, 255]
+    assert read_picture(path, replace(four, levels=65536))[:, 0, 0].tolist() == [1799, 1799, 1799, 65535]
+
+
+def test_levels_of_ones_own_are_as_they_stand_in_the_file(path):
+    """Masks of 0 and 1, digits of 0..16, 12 bits in files of 16, numbers of a palette's colours."""
+    mask = Image.fromarray(np.array([[0, 1, 1]], np.uint8))
+    for kind in ("PNG", "BMP", "TIFF", "PPM"):
+        mask.save(path, kind)
+        assert read_picture(path, replace(GREY, levels=2))[0, 0].tolist() == [0, 1, 1]
+    mask.point([0, 255] * 128).convert("1").save(path, "PNG")
+    assert read_picture(path, replace(GREY, levels=2))[0, 0].tolist() == [0, 1, 1]
+    twelve = replace(GREY, levels=4096)
+    assert levels_of(path, deep_png(np.array([[[0], [4095]]], np.uint16)), twelve) == [0, 4095]
+    assert levels_of(path, b"P5 2 1 4095\n" + struct.pack(">HH", 7, 4095), twelve) == [7, 4095]
+    classes = Image.fromarray(np.array([[3, 20]], np.uint8)).convert("P")
+    classes.putdata([3, 20])
+    classes.putpalette([99] * 768)
+    classes.save(path, "PNG")
+    assert read_picture(path, replace(GREY, levels=21))[0, 0].tolist() == [3, 20]
+    with pytest.raises(DataError, match="levels beyond those stated") as caught:
+        read_picture(path, replace(GREY, levels=20))
+    assert (caught.value.found, caught.value.expected[:5]) == ("3..20", "0..19") and caught.value.exit_code == 3
+
+
+def test_deep_levels_are_fitted_like_any(path):
+    columns = np.tile(np.array([0, 20000, 40000, 60000], np.uint16)[None, :, None], (2, 1, 1))
+    deep = Form(1, (2, 2), "resize", "box", 100, 65536)
+    assert read(path, deep_png(columns), deep)[0].tolist() == [[10000, 50000]] * 2
+    assert read_picture(path, replace(deep, fit="crop"))[0].tolist() == [[20000, 40000]] * 2
+    assert read_picture(path, replace(deep, fit="pad"))[0].tolist() == [[10000, 50000], [65535, 65535]]
+    with pytest.raises(DataError, match="another size"):
+        read_picture(path, replace(deep, fit="exact"))
+    assert read_picture(path, replace(deep, size=None)).shape == (1, 2, 4)
+
+
+def test_a_turned_picture_of_sixteen_bits(path):
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    block = exif.tobytes()[6:]
+    rows = [row.astype(">u2").tobytes() for row in DEEP]
+    content = png(7, 5, 16, "colour", rows, more=chunk(b"eXIf", block))
+    array = read(path, content, replace(RGB, levels=65536))
+    assert np.array_equal(array, np.rot90(DEEP, -1).transpose(2, 0, 1))
+
+
+@pytest.mark.parametrize("order", ["<", ">"])
+@pytest.mark.parametrize("compression", [None, "zlib"])
+def test_tiff_of_sixteen_bit_colour(path, order, compression):
+    options = {"photometric": "rgb", "byteorder": order, "compression": compression}
+    wide = replace(RGB, levels=65536)
+    assert np.array_equal(read(path, tiff(DEEP, **options), wide), DEEP.transpose(2, 0, 1))
+    assert np.array_equal(read_picture(path, RGB), rounded(DEEP).transpose(2, 0, 1))
+    fourth = np.concatenate([DEEP, np.full((5, 7, 1), 13107, np.uint16)], 2)
+    clear = np.round((DEEP * 13107.0 + 65535 * (65535 - 13107)) / 65535)
+    assert np.array_equal(
+        read(path, tiff(fourth, extrasamples=["unassalpha"], **options), wide), clear.transpose(2, 0, 1)
+    )
+    assert np.array_equal(
+        read(path, tiff(fourth, extrasamples=["unspecified"], **options), wide), DEEP.transpose(2, 0, 1)
+    )
+    shown = np.minimum(DEEP.astype(int) + 65535 - 13107, 65535)
+    assert np.array_equal(
+        read(path, tiff(fourth, extrasamples=["assocalpha"], **options), wide), shown.transpose(2, 0, 1)
+    )
+
+
+def test_tiff_whose_white_is_0(path):
+    row = np.array([[0, 300, 65535]], np.uint16)
+    assert levels_of(path, tiff(row, photometric="miniswhite"), replace(GREY, levels=65536)) == [65535, 65235, 0]
+
+
+def test_what_pillow_gives_in_part_is_refused(path):
+    colour = b"P6 2 1 65535\n" + struct.pack(">6H", *range(6))
+    assert read(path, colour, RGB).shape == (3, 1, 2)
+    with pytest.raises(DataError, match="mode") as caught:
+        read_picture(path, replace(RGB, levels=65536))
+    assert "PPM" in caught.value.found
