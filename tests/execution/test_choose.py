@@ -69,7 +69,7 @@ class Odd(nn.Module):
 LACKING = {
     "a pointwise layer": (lambda h, tools: tools[0](h), [lambda _: Wave()], r"tools\.0 \(Wave\)"),
     "a mixing layer": (lambda h, tools: h + tools[0](h), [lambda _: Above()], r"tools\.0 \(Above\)"),
-    "operations on whole images": (lambda h, tools: tools[0](h), [Ordinary], r"tools\.0\.free\.0 \(Conv2d\)"),
+    "operations on whole images": (lambda h, tools: tools[0](h), [Ordinary], r"tools\.0\.free\.1 \(GroupNorm\)"),
 }
 
 

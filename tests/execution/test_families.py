@@ -13,7 +13,7 @@ from pixkit.noise import Noise
 from pixkit.readiness.trace import Trace
 
 pytestmark = pytest.mark.needs_compiler
-ELSEWHERE = {"row_lstm", "diagonal_bilstm", "row_rnn", "multiscale"}
+ELSEWHERE = {"row_rnn"}
 """Backbones for which the kernel lacks an instruction."""
 
 

@@ -1,5 +1,7 @@
 """What the tuned executors compute of attention, turned images, contexts and other values that need no pixel."""
 
+from types import SimpleNamespace
+
 import pytest
 import torch
 from nets import NETS, net_of
@@ -7,10 +9,12 @@ from teacher import COLOUR, GREY, backbone, check
 from torch import nn
 
 from pixkit.backbones.conditioners import FeatureContext, LabelContext
+from pixkit.execution.lowering import taps
+from pixkit.execution.lowering.lower import Unsupported
 from pixkit.execution.native.executor import NativeExecutor
 from pixkit.execution.native.layout import KINDS
 from pixkit.execution.plan import make_plan
-from pixkit.layers import CausalAttention, MaskedConv2d, Reorient, Turn
+from pixkit.layers import CausalAttention, KeepBefore, MaskedConv2d, Reorient, Shift, Turn
 from pixkit.readiness.trace import Trace
 from pixkit.testing import named, network
 
@@ -53,6 +57,73 @@ def test_a_convolution_reads_part_of_a_result(spec, dtype):
     """The second half of a split, where it stands."""
     make = [lambda spec: MaskedConv2d(9, 9, 3, "B", spec.ordering)]
     check(net_of(backbone(lambda h, tools: tools[0](h.chunk(2, 1)[1]) + h.chunk(2, 1)[0], 18, 9, make), spec), dtype)
+
+
+class Whole(nn.Module):
+    """An ordinary convolution of the first row alone, read by the rows below."""
+
+    def __init__(self, spec):
+        super().__init__()
+        self.hide = KeepBefore(spec.ordering, spec.image.width * spec.ordering.groups)
+        self.free, self.down = nn.Conv2d(18, 18, (3, 2), padding="same", dilation=(1, 2)), Shift(1, 0)
+
+    def forward(self, x):
+        return x + self.down(self.free(self.hide(x)))
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+@pytest.mark.parametrize("spec", [GREY, COLOUR], ids=str)
+def test_convolutions_that_mix_everything(spec, dtype):
+    check(net_of(backbone(lambda h, tools: tools[0](h), 18, None, [Whole]), spec), dtype)
+
+
+@pytest.mark.parametrize(
+    "convolution",
+    [
+        nn.Conv2d(6, 9, 3, padding=1),
+        nn.Conv2d(6, 9, (4, 3), padding="same", dilation=(1, 2), bias=False),
+        nn.Conv2d(6, 9, (2, 3), padding=(2, 0), stride=(1, 2)),
+        nn.Conv2d(6, 9, 2, padding="valid", stride=3),
+    ],
+    ids=str,
+)
+@pytest.mark.filterwarnings("ignore:Using padding=.same. with even kernel lengths")
+def test_the_table_of_a_convolution_says_what_it_reads(convolution):
+    """In three colour groups, each of every third map."""
+    x = torch.randn(1, 6, 7, 8, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    expected = convolution.double()(x)
+    grids = (tuple(x.shape[2:]), tuple(expected.shape[2:]))
+    source, own = (
+        SimpleNamespace(maps=maps, grid=grid, parts=None, kind="all", inputs=("x",))
+        for maps, grid in zip((6, 9), grids, strict=True)
+    )
+    (lowered,) = taps.convolution(convolution, own, source, 3)
+    flat = torch.cat([x.flatten(2)[0], torch.zeros(6, 1, dtype=x.dtype)], 1)
+    for group, table in enumerate(lowered.table):
+        read = flat.unflatten(0, (2, 3))[:, :, table.long()]  # [in / G, G, sites, taps of each input group]
+        own_taps = torch.stack([read[:, tap % 3, :, tap] for tap in range(lowered.taps)])
+        found = torch.einsum("tis,tio->os", own_taps, lowered.weight[group])
+        found = found[:3] + lowered.bias[group, :3, None]
+        assert torch.allclose(found, expected[0, group::3].flatten(1), rtol=1e-10, atol=1e-12)
+
+
+@pytest.mark.parametrize("change", [{"padding_mode": "circular"}, {"groups": 3}], ids=str)
+def test_a_convolution_that_the_kernel_lacks_is_named(change):
+    class Other(Whole):
+        def __init__(self, spec):
+            super().__init__(spec)
+            self.free = nn.Conv2d(18, 18, 3, padding=1, **change)
+
+    plan = make_plan(Trace(net_of(backbone(lambda h, tools: tools[0](h), 18, None, [Other]), GREY)))
+    with pytest.raises(Unsupported, match=r"no instruction for .*free \(Conv2d\)"):
+        NativeExecutor(plan, 1)
+
+
+def test_a_convolution_with_a_hook_that_changes_it_is_not_taken_for_one_without():
+    made = net_of(backbone(lambda h, tools: tools[0](h), 18, None, [Whole]), GREY)
+    made.backbone.tools[0].free.register_forward_hook(lambda module, args, out: 2 * out)
+    with pytest.raises(Unsupported, match=r"no instruction for .*free \(Conv2d, changed by a hook\)"):
+        NativeExecutor(make_plan(Trace(made)), 1)
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])

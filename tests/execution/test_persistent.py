@@ -23,7 +23,7 @@ pytestmark = [
     pytest.mark.needs_compiler,
     pytest.mark.skipif(sys.platform != "linux", reason="the lanes are fibres in Linux's way"),
 ]
-ELSEWHERE = {"row_lstm", "diagonal_bilstm", "row_rnn", "multiscale"}
+ELSEWHERE = {"row_rnn"}
 """Backbones for which the kernels lack an instruction."""
 HOT = 4.0
 """A temperature at which few random networks are sure of all levels."""

@@ -36,8 +36,8 @@ FUNCTION i32 most_of(i32 a, i32 b) { return a > b ? a : b; }
 
 /* Of each operation, how many maps of a site are computed one by one. */
 FUNCTION i32 domain(const Program *p, const Op *op) {
-    i32 maps = p->buffers[op->out].maps;
-    return op->kind == COPY || op->kind == CONSTANT ? op->count : op->kind == CONCATENATED_ELU ? maps / 2 : maps;
+    i32 maps = p->buffers[op->out].maps, some = op->kind == COPY || op->kind == CONSTANT || op->kind == GATHER;
+    return some ? op->count : op->kind == CONCATENATED_ELU ? maps / 2 : maps;
 }
 
 /* Where one element is computed. */
@@ -53,10 +53,22 @@ FUNCTION real embedded(const Program *p, const Op *op, const Place *where) {
     return op->weight[(c * op->taps + level) * op->inner + where->m / share];
 }
 
-FUNCTION real gathered(const Program *p, const Op *op, const Place *where) {
-    i32 source = op->table[(i64)where->group * op->grid + where->site];
+FUNCTION i32 source_of(const Op *op, const Place *where) { return op->table[(i64)where->group * op->grid + where->site]; }
+
+/* Of one element of a gather: 0 where a site reads none. */
+FUNCTION real gathered(const Program *p, const Op *op, const Place *where, i32 source) {
     if (source < 0) return 0;
     return at(p->buffers + op->in0, where->position, source, where->image, where->group)[where->m];
+}
+
+/* One element of an LSTM's new states: the cell is written, the hidden state given. */
+FUNCTION real remembered(const Program *p, const Op *op, const Place *where, i32 source) {
+    const real *a = element(p, op->in0, where), *b = element(p, op->in1, where);
+    const real carried = at(p->buffers + op->in2, where->position, source, where->image, where->group)[where->m];
+    const i32 maps = p->buffers[op->out].maps;
+    const real cell = sigmoid_(a[maps] + b[maps]) * carried + sigmoid_(a[2 * maps] + b[2 * maps]) * tanh_(a[3 * maps] + b[3 * maps]);
+    *(real *)element(p, op->in2, where) = cell;
+    return sigmoid_(a[0] + b[0]) * tanh_(cell);
 }
 
 /* An instruction of elementwise.h. */
@@ -75,8 +87,12 @@ SUBROUTINE void elements(const Program *p, const Op *op, i32 count, Place where,
         real *y = (real *)element(p, op->out, &where);
         real x = 0;
         if (kind == EMBED) value = embedded(p, op, &where);
-        else if (kind == GATHER) value = gathered(p, op, &where);
-        else if (kind == CONSTANT) y[op->to] = op->weight[((i64)where.group * op->grid + where.site) * op->count + m];
+        else if (kind == LSTM) value = remembered(p, op, &where, source_of(op, &where));
+        else if (kind == GATHER) {
+            i32 source = source_of(op, &where);
+            y += op->to;
+            value = source == STAYS ? *y : gathered(p, op, &where, source);
+        } else if (kind == CONSTANT) y[op->to] = op->weight[((i64)where.group * op->grid + where.site) * op->count + m];
         else {
             const real *from = element(p, op->in0, &where);
             x = kind == COPY ? from[op->first] : op->in0 == before ? value : *from;

@@ -60,7 +60,7 @@ class Fused(Packed):
         if not _together(self._schedules(name), self._schedules(first)):
             return False
         for operand in part.inputs:
-            if not isinstance(operand, str) or self.plan.trace.operations[operand].kind == "pixels":
+            if not isinstance(operand, str) or self._is_pixels(operand):
                 continue
             data = self._data[operand]
             if data.untyped_storage().data_ptr() in written:
@@ -73,16 +73,17 @@ class Fused(Packed):
     def _written(self, number: int) -> dict[int, Tensor | None]:
         """The memory that an operation writes, and its result if that is where the kernel's element is; else None."""
         name, part = self._parts[number]
-        data = self._data[name]
-        elsewhere = part.kind in ("COPY", "CONSTANT", "CONCATENATED_ELU")
-        return {data.untyped_storage().data_ptr(): None if elsewhere else data}
+        data = self._data[part.out or name]
+        elsewhere = part.kind in ("COPY", "CONSTANT", "CONCATENATED_ELU") or part.to > 0
+        beside = {self._data[kept.name].untyped_storage().data_ptr(): None for kept in part.kept}
+        return beside | {data.untyped_storage().data_ptr(): None if elsewhere else data}
 
     def _domain(self, number: int) -> int:
         """How many elements the kernel computes at a site; as in persistent.cu."""
         name, part = self._parts[number]
-        if part.kind in ("COPY", "CONSTANT"):
+        if part.kind in ("COPY", "CONSTANT", "GATHER"):
             return part.count
-        return self._maps(name) // (2 if part.kind == "CONCATENATED_ELU" else 1)
+        return self._maps(part.out or name) // (2 if part.kind == "CONCATENATED_ELU" else 1)
 
     def _schedules(self, name: str) -> list[Schedule]:
         return self._by_name.get(name, [])

@@ -29,9 +29,13 @@ from pixkit.layers import (
     CausalAttention,
     ColourLayerNorm,
     ConcatenatedELU,
+    Decimate,
+    Lattice,
     MaskedConv2d,
     Maxout,
+    Mosaic,
     Pointwise,
+    RowLSTM,
     Shift,
 )
 from pixkit.network import Autoregressive
@@ -66,7 +70,13 @@ class TrialBackbone(Backbone):
         values = torch.linspace(-1, 1, 6 * size.height * size.width).view(6, size.height, size.width)
         self.append, self.narrow = AppendMaps(values), Pointwise(maps + 6, maps, ordering)
         self.attend = CausalAttention(ordering, heads=2) if ordering.groups == 1 else None
-        self.down = Shift(1, 0) if type(ordering).__name__ in ("Raster", "RowAtOnce") else None
+        corners = [Lattice(row, column, 2) for row in (0, 1) for column in (0, 1)]
+        self.corners = nn.ModuleList(Decimate([corner]) for corner in corners)
+        self.mosaic = Mosaic(corners, (size.height, size.width))
+        rows = type(ordering).__name__ in ("Raster", "RowAtOnce")
+        self.down, self.gates, self.lstm = (
+            (Shift(1, 0), Pointwise(maps, 4 * maps, ordering), RowLSTM(maps, ordering)) if rows else (None,) * 3
+        )
 
     def forward(self, x: Tensor) -> Tensor:
         """[B, inputs, H, W] to [B, maps, H, W]."""
@@ -76,8 +86,9 @@ class TrialBackbone(Backbone):
         h = h + self.norm(self.larger(self.wide(self.doubled(h))))
         if self.attend is not None:
             h = h + self.attend(h, self.batch(h), torch.relu(h))
-        if self.down is not None:
-            h = h + self.down(h)
+        if self.down is not None and self.gates is not None and self.lstm is not None:
+            h = h + self.down(h) + self.lstm(self.gates(h))
+        h = h + self.mosaic(*(corner(h) for corner in self.corners))
         return self.narrow(self.append(nn.functional.glu(torch.cat([h, -h], 1), 1) + nn.functional.gelu(h)))
 
 

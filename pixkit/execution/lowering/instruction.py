@@ -18,16 +18,35 @@ class Unsupported(PixkitError):
 
 
 @dataclass(frozen=True)
+class Kept:
+    """Memory that an operation reads itself: what it passes on from instruction to instruction, or from site to site.
+
+    Attributes:
+        name: what its instructions call it; the operation's own if it is the result that it reads.
+        maps: of each colour group.
+        outside: values [G, maps] that one more site after the last has from the start. None: nothing is remembered from
+            step to step.
+    """
+
+    name: str
+    maps: int
+    outside: Tensor | None = None
+
+
+@dataclass(frozen=True)
 class Lowered:
     """One instruction; fields as in program.h, where `kind` is listed.
 
-    `inputs` are up to three operations of the plan by name, or tensors: values [G, M] of each group's maps, or one for
-    all, the same for all sites and images. A VIEW is not an instruction: its result is `count` maps of each group of
-    its input, from `first` on, where they are.
+    `inputs` are up to three operations of the plan by name, memory of its own (`kept`) by name, or tensors: values
+    [G, M] of each group's maps, or one for all, the same for all sites and images. It writes `out`: the operation's
+    result, or memory of its own. A VIEW is not an instruction: its result is `count` maps of each group of its input,
+    from `first` on, where they are.
     """
 
     kind: str
     inputs: tuple[str | Tensor, ...] = ()
+    out: str | None = None
+    kept: tuple[Kept, ...] = ()
     taps: int = 0
     inner: int = 0
     width: int = 0

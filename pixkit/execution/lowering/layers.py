@@ -1,4 +1,4 @@
-"""Lowering of layers: tap tables, gathers, attention, norms."""
+"""Lowering of layers: attention, norms and others here, linear layers, gathers and recurrences beside."""
 
 from __future__ import annotations
 
@@ -6,27 +6,31 @@ from collections.abc import Callable
 from typing import Any, TypeAlias
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from pixkit.backbones.encodings import LevelEncoding
-from pixkit.execution.lowering.instruction import LANES, Lowered, grouped, unsupported
+from pixkit.execution.lowering.gathers import decimate, keep, mosaic, reorient, shift
+from pixkit.execution.lowering.instruction import Lowered, grouped, unsupported
+from pixkit.execution.lowering.recurrent import recurrence
+from pixkit.execution.lowering.taps import convolution, tap_layer
 from pixkit.layers import (
     AppendMaps,
     CausalAttention,
     ColourLayerNorm,
     ConcatenatedELU,
+    Decimate,
     KeepBefore,
     Maxout,
+    Mosaic,
     Reorient,
     Shift,
     TapLayer,
 )
-from pixkit.layers.geometry import tap_sources
+from pixkit.layers.recurrent import Recurrence
 from pixkit.readiness.trace import Operation
 
-Handler: TypeAlias = Callable[[Any, Operation, Operation, int], list[Lowered]]
-"""Called with the module, its operation, the operation that is its first input, and the number of colour groups."""
+Handler: TypeAlias = Callable[[Any, Operation, list[Operation], int], list[Lowered]]
+"""Called with the module, its operation, the operations that are its inputs, and the number of colour groups."""
 
 
 def _embed(module: LevelEncoding, operation: Operation, source: Operation, groups: int) -> list[Lowered]:
@@ -39,68 +43,6 @@ def _embed(module: LevelEncoding, operation: Operation, source: Operation, group
     with torch.no_grad():
         table = module(levels).view(spec.levels, -1, spec.channels).permute(2, 0, 1)
     return [Lowered("EMBED", operation.inputs, taps=spec.levels, inner=table.shape[2], weight=table)]
-
-
-def _linear(module: TapLayer, operation: Operation, source: Operation, groups: int) -> list[Lowered]:
-    table = module.taps(source.grid)
-    sites, taps = table.sources.shape
-    allowed = table.allowed.expand(groups, groups, sites, taps)
-    outside = table.sources == source.grid[0] * source.grid[1]
-    found = torch.where(allowed & ~outside, table.sources, -1)
-    weight = module.tap_weight()
-    blocks = weight.unflatten(1, (-1, groups)).unflatten(3, (-1, groups)).permute(2, 0, 4, 3, 1)
-    bias = torch.zeros(module.out_maps).to(weight) if module.bias is None else module.bias.detach()
-    return _taps(operation, found.permute(0, 2, 3, 1), blocks, bias, groups)
-
-
-def _dense(module: nn.Conv2d, operation: Operation, source: Operation, groups: int) -> list[Lowered]:
-    if module.groups > 1:
-        raise unsupported(operation)
-    sites = operation.grid[0] * operation.grid[1]
-    weight = module.weight.detach()[None, :, :, 0, 0]
-    blocks = weight.unflatten(1, (-1, groups)).unflatten(3, (-1, groups)).permute(2, 0, 4, 3, 1)
-    found = torch.arange(sites)[None, :, None, None].expand(groups, sites, 1, groups)
-    bias = torch.zeros(module.out_channels).to(weight) if module.bias is None else module.bias.detach()
-    return _taps(operation, found, blocks, bias, groups)
-
-
-def _taps(operation: Operation, found: Tensor, blocks: Tensor, bias: Tensor, groups: int) -> list[Lowered]:
-    """`found` [Go, S, T, Gi] sources or -1; `blocks` [Go, T, Gi, in / G, out / G]; a kernel tap is one (T, Gi)."""
-    out = operation.maps // groups
-    width = -(-out // LANES) * LANES
-    linear = Lowered(
-        "LINEAR",
-        operation.inputs,
-        taps=found.shape[2] * found.shape[3],
-        inner=blocks.shape[3],
-        width=width,
-        grid=found.shape[1],
-        table=found.flatten(2).to(torch.int32),
-        weight=F.pad(blocks.flatten(1, 2), (0, width - out)),
-        bias=F.pad(grouped(bias, groups), (0, width - out)),
-    )
-    return [linear]
-
-
-def _shift(module: Shift, operation: Operation, source: Operation, groups: int) -> list[Lowered]:
-    down, right = module.down, module.right
-    sources = tap_sources(source.grid, operation.grid, (-down, -down), (-right, -right))[:, 0]
-    outside = source.grid[0] * source.grid[1]
-    return _gather(operation, torch.where(sources == outside, -1, sources).expand(groups, -1))
-
-
-def _keep(module: KeepBefore, operation: Operation, source: Operation, groups: int) -> list[Lowered]:
-    kept = module.before.flatten(1)
-    return _gather(operation, torch.where(kept, torch.arange(kept.shape[1]), -1))
-
-
-def _reorient(module: Reorient, operation: Operation, source: Operation, groups: int) -> list[Lowered]:
-    return _gather(operation, module.sources(source.grid).expand(groups, -1))
-
-
-def _gather(operation: Operation, table: Tensor) -> list[Lowered]:
-    """`table` [G, S], the site that each site reads, or -1 for zeros."""
-    return [Lowered("GATHER", operation.inputs, grid=table.shape[1], table=table.to(torch.int32))]
 
 
 def _append(module: AppendMaps, operation: Operation, source: Operation, groups: int) -> list[Lowered]:
@@ -159,17 +101,25 @@ def _maxout(module: nn.Module, operation: Operation, source: Operation, groups: 
     return [Lowered("MAXOUT", operation.inputs)]
 
 
+def _of_first(handler: Callable[[Any, Operation, Operation, int], list[Lowered]]) -> Handler:
+    """One that asks for the first input alone."""
+    return lambda module, operation, sources, groups: handler(module, operation, sources[0], groups)
+
+
 LAYERS: tuple[tuple[type[nn.Module], Handler], ...] = (
-    (LevelEncoding, _embed),
-    (TapLayer, _linear),
-    (nn.Conv2d, _dense),
-    (Shift, _shift),
-    (KeepBefore, _keep),
-    (Reorient, _reorient),
-    (AppendMaps, _append),
-    (CausalAttention, _attention),
-    (nn.BatchNorm2d, _batch_norm),
-    (ColourLayerNorm, _layer_norm),
-    (ConcatenatedELU, _concatenated_elu),
-    (Maxout, _maxout),
+    (LevelEncoding, _of_first(_embed)),
+    (TapLayer, _of_first(tap_layer)),
+    (nn.Conv2d, _of_first(convolution)),
+    (Shift, _of_first(shift)),
+    (KeepBefore, _of_first(keep)),
+    (Reorient, _of_first(reorient)),
+    (Decimate, _of_first(decimate)),
+    (Mosaic, mosaic),
+    (Recurrence, _of_first(recurrence)),
+    (AppendMaps, _of_first(_append)),
+    (CausalAttention, _of_first(_attention)),
+    (nn.BatchNorm2d, _of_first(_batch_norm)),
+    (ColourLayerNorm, _of_first(_layer_norm)),
+    (ConcatenatedELU, _of_first(_concatenated_elu)),
+    (Maxout, _of_first(_maxout)),
 )

@@ -8,14 +8,14 @@ from typing import Any
 import torch
 from torch import Tensor, fx, nn
 
-from pixkit.execution.lowering.instruction import LANES, Lowered, Unsupported, grouped, unsupported
+from pixkit.execution.lowering.instruction import LANES, Kept, Lowered, Unsupported, grouped, unsupported
 from pixkit.execution.lowering.layers import LAYERS
 from pixkit.execution.plan import Plan
 from pixkit.readiness.operations import Call, call_of
 from pixkit.readiness.plain import plain
 from pixkit.readiness.trace import Operation
 
-__all__ = ["LANES", "Lowered", "Unsupported", "lower", "static_inputs"]
+__all__ = ["LANES", "Kept", "Lowered", "Unsupported", "lower", "static_inputs"]
 
 
 def lower(operation: Operation, operations: dict[str, Operation], groups: int) -> list[Lowered]:
@@ -27,11 +27,11 @@ def lower(operation: Operation, operations: dict[str, Operation], groups: int) -
     module = operation.module
     sources = [operations[name] for name in operation.inputs]
     mixed = not operation.groups_apart and groups > 1 and not isinstance(module, nn.Conv2d)
-    if mixed or operation.kind == "all":
+    if mixed or (operation.kind == "all" and not plain(module, nn.Conv2d)):
         raise unsupported(operation)
     for kind, handler in LAYERS:
         if plain(module, kind):
-            return handler(module, operation, sources[0], groups)
+            return handler(module, operation, sources, groups)
     if operation.kind == "mixing" or any(source.kind == "pixels" for source in sources):
         raise unsupported(operation)
     if operation.node.target is operator.getitem:

@@ -35,6 +35,8 @@ FUNCTION real bounded_(real x) { return x < LOWEST ? LOWEST : x; }
 /* x sigmoid(x s). */
 FUNCTION real gated_(real x, real s) { return x / (1 + exp_(-x * s)); }
 
+FUNCTION real sigmoid_(real x) { return 1 / (1 + exp_(-x)); }
+
 /* x tanh(log(1 + exp(x))) = x n / (n + 2) with n = e (e + 2), e = exp(x). */
 FUNCTION real mish_(real x) {
     real e = exp_(x < 30 ? x : 30), n = e * (e + 2);
@@ -86,7 +88,7 @@ FUNCTION real nextafter_(real x, real z) {
 #define UNARY(ROW)                                                                                                     \
     ROW(RELU, !(x <= 0) ? x : 0)                                                                                       \
     ROW(ELU, x > 0 ? x : a * elu_(x))                                                                                  \
-    ROW(SIGMOID, 1 / (1 + exp_(-x)))                                                                                   \
+    ROW(SIGMOID, sigmoid_(x))                                                                                          \
     ROW(TANH, tanh_(x))                                                                                                \
     ROW(NEGATE, -x)                                                                                                    \
     ROW(LEAKY_RELU, x > 0 ? x : a * x)                                                                                 \

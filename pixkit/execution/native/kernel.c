@@ -97,18 +97,35 @@ static void attend(const Program *p, const Op *op, const Buffer *out, i64 positi
         }
 }
 
+/* New states of an LSTM: h, and the cell in its own buffer; the gates are o, f, i, g, in two halves. */
+static void lstm(const Program *p, const Op *op, const Buffer *out, i32 group, i64 position, i64 site, i64 first, i64 rows) {
+    const Buffer *half = p->buffers + op->in0, *rest = p->buffers + op->in1, *cells = p->buffers + op->in2;
+    const real *a = at(half, position, site, first, group), *b = at(rest, position, site, first, group);
+    const real *carried = at(cells, position, op->table[(i64)group * op->grid + site], first, group);
+    real *restrict cell = at(cells, position, site, first, group), *restrict y = at(out, position, site, first, group);
+    i32 maps = out->maps;
+    for (i64 r = 0; r < rows; r++) {
+        for (i32 m = 0; m < maps; m++)
+            cell[m] = sigmoid_(a[m + maps] + b[m + maps]) * carried[m]
+                      + sigmoid_(a[m + 2 * maps] + b[m + 2 * maps]) * tanh_(a[m + 3 * maps] + b[m + 3 * maps]);
+        for (i32 m = 0; m < maps; m++) y[m] = sigmoid_(a[m] + b[m]) * tanh_(cell[m]);
+        a += half->row, b += rest->row, carried += cells->row, cell += cells->row, y += out->row;
+    }
+}
+
 static void unit(const Program *p, const Op *op, i32 group, i64 position, i64 site, i64 first, i64 rows) {
     const Buffer *out = p->buffers + op->out, *in0 = p->buffers + op->in0, *in1 = p->buffers + op->in1;
     if (op->kind == EMBED) { embed(p, op, out, group, position, site, first, rows); return; }
     if (op->kind == ATTEND) { attend(p, op, out, position, site, first, rows); return; }
+    if (op->kind == LSTM) { lstm(p, op, out, group, position, site, first, rows); return; }
     if (op->kind == LINEAR) { mix(op, in0, out, group, position, site, first, rows, p->groups); return; }
     i32 maps = out->maps;
     real *y = at(out, position, site, first, group);
     if (op->kind == GATHER) {
         i32 source = op->table[(i64)group * op->grid + site];
         const real *x = source < 0 ? 0 : at(in0, position, source, first, group);
-        for (i64 r = 0; r < rows; r++, y += out->row)
-            for (i32 m = 0; m < maps; m++) y[m] = x ? x[r * in0->row + m] : 0;
+        for (i64 r = 0; r < rows && source != STAYS; r++, y += out->row)
+            for (i32 m = 0; m < op->count; m++) y[op->to + m] = x ? x[r * in0->row + m] : 0;
         return;
     }
     const real *x = at(in0, position, site, first, group);

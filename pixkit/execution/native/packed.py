@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator
 from typing import Any
 
@@ -9,7 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from pixkit.execution.lowering.lower import LANES, Lowered, Unsupported, lower, static_inputs
+from pixkit.execution.lowering.lower import LANES, Kept, Lowered, Unsupported, lower, static_inputs
 from pixkit.execution.native.layout import HEADS, INSTRUCTION, KINDS, Buffer, Op, Program
 from pixkit.execution.plan import Plan, fleeting, pointwise
 from pixkit.execution.reference import run_static
@@ -46,6 +47,7 @@ class Packed:
         }
         self._views = {name: parts[0] for name, parts in lowered.items() if parts[0].kind == "VIEW"}
         self._lowered = {name: parts for name, parts in lowered.items() if name not in self._views}
+        self._memory = {kept.name: kept for parts in self._lowered.values() for part in parts for kept in part.kept}
 
     def fill(self, context: Tensor | None) -> None:
         """Take the memory, compute what needs no pixel, and write the tables."""
@@ -91,6 +93,16 @@ class Packed:
             else:
                 sites = most if name in self._passing else operation.grid[0] * operation.grid[1]
                 self._data[name] = self._zeros(sites, self._maps(name))
+                for kept in (kept for part in self._lowered.get(name, []) for kept in part.kept):
+                    self._data[kept.name] = self._reserved(kept, most, sites)
+
+    def _reserved(self, kept: Kept, most: int, sites: int) -> Tensor:
+        """Memory of an operation's own."""
+        if kept.outside is None:
+            return self._zeros(most, kept.maps)
+        data = self._zeros(sites + 1, kept.maps)
+        data[-1, ..., : kept.maps] = kept.outside
+        return data
 
     def _unremembered(self) -> frozenset[str]:
         """Operations whose units are read only in the step that computes them, themselves and through views."""
@@ -99,8 +111,9 @@ class Packed:
         root = {name: name for name in plan.trace.operations}
         for name, view in self._views.items():
             root[name] = root[str(view.inputs[0])]
-        kept = {root[name] for name in root if name not in local}
-        return frozenset(name for name in root if root[name] not in kept)
+        kept = {root[name] for name in root if name not in local or name in self._memory}
+        own = {name for name, memory in self._memory.items() if memory.outside is None}
+        return frozenset(own | {name for name in root if root[name] not in kept})
 
     def _zeros(self, sites: int, maps: int) -> Tensor:
         size = (sites, self.batch, self.groups, -(-maps // LANES) * LANES)
@@ -123,6 +136,8 @@ class Packed:
 
     def _maps(self, name: str) -> int:
         """Maps of one colour group."""
+        if name in self._memory:
+            return self._memory[name].maps
         operation = self.plan.trace.operations[name]
         return sum(operation.parts or (operation.maps,)) // self.groups
 
@@ -148,7 +163,8 @@ class Packed:
 
     def _op(self, name: str, part: Lowered, fused: int) -> Op:
         inputs = [self._operand(operand, self._maps(name)) for operand in part.inputs]
-        op = Op(KINDS.index(part.kind), self._index[name], inputs[0], inputs[min(1, len(inputs) - 1)], inputs[-1])
+        out = self._index[part.out or name]
+        op = Op(KINDS.index(part.kind), out, inputs[0], inputs[min(1, len(inputs) - 1)], inputs[-1])
         op.taps, op.inner, op.width, op.grid = part.taps, part.inner, part.width, part.grid
         op.alpha, op.beta = part.alpha, part.beta
         op.first, op.to, op.count, op.fused = part.first, part.to, part.count, fused
@@ -162,11 +178,14 @@ class Packed:
         """The number of a buffer; of one made for the purpose if the operand is values of maps."""
         if isinstance(operand, str):
             # The encoding reads the pixels, which are not a buffer.
-            return 0 if self.plan.trace.operations[operand].kind == "pixels" else self._index[operand]
+            return 0 if self._is_pixels(operand) else self._index[operand]
         values = torch.zeros(self.groups, -(-maps // LANES) * LANES, dtype=self.dtype)
         values[:, :maps] = operand
         self._constants.append(Buffer(self._keep(values), 0, 0, values.stride(0), maps, 0))
         return len(self._data) + len(self._constants) - 1
+
+    def _is_pixels(self, name: str) -> bool:
+        return name in self.plan.trace.operations and self.plan.trace.operations[name].kind == "pixels"
 
     def _keep(self, value: Tensor) -> int:
         """The address of a contiguous copy on the device that lives as long as this does."""
@@ -185,9 +204,12 @@ class Packed:
         heads = set(self._heads())
         rows, first = [], 0
         for schedule in plan.schedules:
-            for op in filter(heads.__contains__, self._of.get(schedule.operation.name, ())):
+            ops = filter(heads.__contains__, self._of.get(schedule.operation.name, ()))
+            # What is computed as a whole is computed in all colours.
+            groups = range(self.groups) if schedule.opcode == "ALL" else (schedule.group,)
+            for op, group in itertools.product(ops, groups):
                 row = np.empty(len(schedule.times), dtype=INSTRUCTION)
-                row["op"], row["group"], row["count"] = op, schedule.group, schedule.starts.diff()
+                row["op"], row["group"], row["count"] = op, group, schedule.starts.diff()
                 row["first"] = schedule.starts[:-1] + first
                 rows.append((schedule.times.numpy(), row))
             # Views make no rows, but their sites are in the table all the same.
@@ -227,7 +249,7 @@ class Packed:
 
     def _buffer(self, name: str) -> Buffer:
         data = self._data[name]
-        varies = len(data) > 1 or self.plan.trace.operations[name].grid != (1, 1)
+        varies = len(data) > 1 or name in self._memory or self.plan.trace.operations[name].grid != (1, 1)
         site, row, group, _ = data.stride()
         return Buffer(data.data_ptr(), site * varies, row, group, self._maps(name), int(name in self._passing))
 

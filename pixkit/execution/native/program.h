@@ -36,7 +36,8 @@ typedef struct {
     const i32 *table;
     const real *weight, *bias;
     double alpha, beta; /* an elementwise instruction's numbers a and b */
-    i32 first, to, count; /* COPY, CONSTANT: first map read, first map written, how many; ATTEND: -, -, maps of a head's value */
+    i32 first, to, count; /* COPY, CONSTANT, GATHER: first map read (0), first map written, how many; ATTEND: -, -, maps
+                           * of a head's value */
     i32 fused; /* how many of the operations that follow are computed with this one, element by element; 0 on a CPU */
 } Op;
 
@@ -62,11 +63,13 @@ typedef struct {
 
 /* Instructions that are not elementwise, one line each, as in elementwise.h. */
 #define LAYERS(ROW)                                                                                                    \
-    ROW(EMBED) ROW(LINEAR) ROW(GATHER) ROW(ATTEND)                                                                     \
+    ROW(EMBED) ROW(LINEAR) ROW(GATHER) ROW(ATTEND) ROW(LSTM)                                                           \
     ROW(AFFINE) ROW(NORM) ROW(COPY) ROW(CONSTANT) ROW(CONCATENATED_ELU) ROW(MAXOUT) ROW(GLU)
 
 #define NUMBER(NAME, ...) NAME,
 enum { LAYERS(NUMBER) UNARY(NUMBER) BINARY(NUMBER) TERNARY(NUMBER) };
+
+enum { STAYS = -2 }; /* in a table of GATHER: nothing is written; -1: zeros are */
 
 /* The maps of one group at a site of one image, or of those from it on. */
 FUNCTION real *at(const Buffer *b, i64 position, i64 site, i64 image, i32 group) {
