@@ -74,9 +74,8 @@ class TrialBackbone(Backbone):
         self.corners = nn.ModuleList(Decimate([corner]) for corner in corners)
         self.mosaic = Mosaic(corners, (size.height, size.width))
         rows = type(ordering).__name__ in ("Raster", "RowAtOnce")
-        self.down, self.gates, self.lstm = (
-            (Shift(1, 0), Pointwise(maps, 4 * maps, ordering), RowLSTM(maps, ordering)) if rows else (None,) * 3
-        )
+        self.down = Shift(1, 0) if rows else None
+        self.lstm = nn.Sequential(Pointwise(maps, 4 * maps, ordering), RowLSTM(maps, ordering)) if rows else None
 
     def forward(self, x: Tensor) -> Tensor:
         """[B, inputs, H, W] to [B, maps, H, W]."""
@@ -86,8 +85,8 @@ class TrialBackbone(Backbone):
         h = h + self.norm(self.larger(self.wide(self.doubled(h))))
         if self.attend is not None:
             h = h + self.attend(h, self.batch(h), torch.relu(h))
-        if self.down is not None and self.gates is not None and self.lstm is not None:
-            h = h + self.down(h) + self.lstm(self.gates(h))
+        if self.down is not None and self.lstm is not None:
+            h = h + self.down(h) + self.lstm(h)
         h = h + self.mosaic(*(corner(h) for corner in self.corners))
         return self.narrow(self.append(nn.functional.glu(torch.cat([h, -h], 1), 1) + nn.functional.gelu(h)))
 

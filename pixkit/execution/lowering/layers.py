@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Any, TypeAlias
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from pixkit.backbones.encodings import LevelEncoding
 from pixkit.execution.lowering.gathers import decimate, keep, mosaic, reorient, shift

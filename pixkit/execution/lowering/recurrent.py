@@ -31,4 +31,4 @@ def recurrence(module: Recurrence, operation: Operation, source: Operation, grou
         grid=sites,
         table=taps[:, module.carry].expand(groups, -1).to(torch.int32),
     )
-    return [linear((operation.name,), found, weight, None, groups, gates), states]
+    return [linear((operation.name,), found, weight, None, out=gates), states]

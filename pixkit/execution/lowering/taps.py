@@ -20,7 +20,7 @@ def tap_layer(module: TapLayer, operation: Operation, source: Operation, groups:
     allowed = table.allowed.expand(groups, groups, sites, taps)
     outside = table.sources == source.grid[0] * source.grid[1]
     found = torch.where(allowed & ~outside, table.sources, -1)
-    return [linear(operation.inputs, found.permute(0, 2, 3, 1), module.tap_weight(), module.bias, groups)]
+    return [linear(operation.inputs, found.permute(0, 2, 3, 1), module.tap_weight(), module.bias)]
 
 
 def convolution(module: nn.Conv2d, operation: Operation, source: Operation, groups: int) -> list[Lowered]:
@@ -34,9 +34,7 @@ def convolution(module: nn.Conv2d, operation: Operation, source: Operation, grou
     inside = (row >= 0) & (row < height) & (column >= 0) & (column < width)
     found = torch.where(inside, row * width + column, -1).flatten(2).flatten(0, 1)
     weight = module.weight.detach().flatten(2).permute(2, 0, 1)
-    return [
-        linear(operation.inputs, found[None, :, :, None].expand(groups, -1, -1, groups), weight, module.bias, groups)
-    ]
+    return [linear(operation.inputs, found[None, :, :, None].expand(groups, -1, -1, groups), weight, module.bias)]
 
 
 def _read(module: nn.Conv2d, grid: Grid) -> tuple[Tensor, Tensor]:
@@ -58,19 +56,20 @@ def linear(
     found: Tensor,
     weight: Tensor,
     bias: Tensor | None,
-    groups: int,
+    *,
     out: Kept | None = None,
 ) -> Lowered:
     """A sum over taps.
 
     Args:
         inputs: what is read.
-        found: int64 [Go, S, T, Gi], the site that each tap of a site reads, or -1: output group, site, tap, input group.
+        found: int64 [Go, S, T, Gi], the site that each tap of a site reads, or -1;
+            Go output groups, Gi input groups.
         weight: [T, out, in].
         bias: [out], or None.
-        groups: G.
         out: where it goes, if it is not the operation's result.
     """
+    groups, sites = found.shape[:2]
     maps = weight.shape[1] // groups
     width = -(-maps // LANES) * LANES
     # A tap of the kernel is one of these of one input group.
@@ -84,7 +83,7 @@ def linear(
         taps=found.shape[2] * found.shape[3],
         inner=blocks.shape[3],
         width=width,
-        grid=found.shape[1],
+        grid=sites,
         table=found.flatten(2).to(torch.int32),
         weight=F.pad(blocks.flatten(1, 2), (0, width - maps)),
         bias=F.pad(grouped(added, groups), (0, width - maps)),
