@@ -57,7 +57,7 @@ def _is_unseen(text: str, place: int) -> bool:
 
 def listed(names: Iterable[object], separator: str = ", ") -> str:
     """``a, b, c``; of many the first ones that take a few lines, and how many more there are."""
-    texts = [_shortened(str(name), _LONGEST) for name in names]
+    texts = [shorten(str(name), _LONGEST) for name in names]
     ends = itertools.accumulate(len(text) + len(separator) for text in texts)
     shown = max(sum(1 for _ in itertools.takewhile(lambda end: end <= _ROOM, ends)), 1)
     more = len(texts) - shown
@@ -102,11 +102,12 @@ class PixkitError(Exception):
         head = f"{self.where}: {self.message}" if self.where else str(self.message)
         rows = [head, *_row("found", self.found), *self.lines]
         rows += [*_row("expected", self.expected), *_row("try", self.hint)]
-        return "\n".join(_shortened(printable(row), _WIDEST) for row in rows)
+        return "\n".join(shorten(printable(row), _WIDEST) for row in rows)
 
 
-def _shortened(text: str, most: int) -> str:
-    return text if len(text) <= most else f"{text[: most - 3]}..."
+def shorten(text: str, limit: int = 120) -> str:
+    """The text, or its beginning and an ellipsis, `limit` characters in all."""
+    return text if len(text) <= limit else f"{text[: limit - 3]}..."
 
 
 def _row(label: str, text: str | None) -> list[str]:

@@ -2,7 +2,7 @@
 
 import pytest
 
-from pixkit.errors import CausalityError, UsageError, listed, printable
+from pixkit.errors import CausalityError, UsageError, listed, printable, shorten
 from pixkit.recipe.source import Mark, Problem, Source
 
 SHOWN = {
@@ -51,6 +51,11 @@ def test_the_caret_of_a_problem_stays_below_what_it_points_to():
     head, line, caret, found = str(problem).split("\n")
     assert (head, found) == (r"a\x1b.yaml:1:7: wrong", r"  found: \x1b")
     assert line.index("y") == caret.index("^")
+
+
+@pytest.mark.parametrize(("length", "shown"), [(8, "xxxxxxxx"), (9, "xxxxx..."), (500, "xxxxx...")])
+def test_a_text_is_cut_to_its_limit(length, shown):
+    assert shorten("x" * length, 8) == shown
 
 
 @pytest.mark.parametrize(("names", "text"), [

@@ -8,7 +8,7 @@ import pluggy
 
 from pixkit.components import hookspecs
 from pixkit.components.registry import Registrar
-from pixkit.errors import PluginError, message
+from pixkit.errors import PluginError, message, shorten
 
 HOOKS = frozenset(name for name in vars(hookspecs) if name.startswith("pixkit_"))
 
@@ -47,8 +47,7 @@ def plugin_manager() -> pluggy.PluginManager:
 
 def one_line(error: BaseException) -> str:
     """Type and message, at most some 300 characters; a message that cannot be had is left out."""
-    text = message(error)
-    shown = text if len(text) <= 300 else f"{text[:297]}..."
+    shown = shorten(message(error), 300)
     return f"{type(error).__name__}: {shown}" if shown else type(error).__name__
 
 

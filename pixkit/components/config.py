@@ -9,6 +9,7 @@ from pydantic import BaseModel, ConfigDict, GetCoreSchemaHandler, PrivateAttr
 from pydantic_core import CoreSchema
 
 from pixkit.components.literals import strict_literals
+from pixkit.errors import shorten
 
 KeyPath: TypeAlias = tuple[str | int, ...]
 """Keys and list indexes that lead from the top of a recipe to one of its values."""
@@ -58,5 +59,5 @@ def dotted(path: KeyPath) -> str:
     """``model.backbone.width``; list indexes as ``betas[1]``; of a long key the beginning."""
     text = ""
     for part in path:
-        text += f"[{part}]" if isinstance(part, int) else f".{part if len(part) <= 80 else part[:77] + '...'}"
+        text += f"[{part}]" if isinstance(part, int) else f".{shorten(part, 80)}"
     return text.removeprefix(".")

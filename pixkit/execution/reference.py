@@ -144,14 +144,12 @@ class ReferenceExecutor(Executor):
     def _remember(self, operation: Operation, value: Any) -> Any:
         """An image [B or 1, M, h, w] as memory [B, h * w + 1, M]; other values as they are."""
 
-        def flatten(image: Any) -> Any:
-            if not isinstance(image, Tensor) or not operation.maps:
-                return image
+        def flatten(image: Tensor) -> Tensor:
             flat = as_image(image).flatten(2).transpose(1, 2)
             padded = torch.cat([flat, flat.new_zeros(len(flat), 1, flat.shape[2])], 1)
             return padded.expand(self.batch, -1, -1)
 
-        return each_part(flatten, value)
+        return each_part(flatten, value) if operation.maps else value
 
     def _image(self, source: str) -> Any:
         """A remembered value as the image that the network would see."""
@@ -159,12 +157,11 @@ class ReferenceExecutor(Executor):
         if source in self.static:
             return self.static[source]
 
-        def unflatten(memory: Any) -> Any:
-            if not isinstance(memory, Tensor) or memory.ndim != 3 or not self.plan.trace.operations[source].maps:
-                return memory
+        def unflatten(memory: Tensor) -> Tensor:
             return memory[:, :-1].transpose(1, 2).unflatten(2, grid)
 
-        return each_part(unflatten, self.memory[source])
+        memory = self.memory[source]
+        return each_part(unflatten, memory) if self.plan.trace.operations[source].maps else memory
 
 
 def chunks(total: int) -> Iterator[tuple[int, int, int]]:

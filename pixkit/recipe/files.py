@@ -6,10 +6,10 @@ import codecs
 import difflib
 from pathlib import Path
 
-from pixkit.errors import RecipeError, listed, reason
+from pixkit.errors import RecipeError, listed, reason, shorten
 from pixkit.files import NotRegular, TooLarge, open_regular
 from pixkit.recipe.packaged import packaged_recipes
-from pixkit.recipe.source import InvalidRecipe, Problem, Source, shorten
+from pixkit.recipe.source import InvalidRecipe, Problem, Source
 
 MAX_BYTES = 1_000_000
 

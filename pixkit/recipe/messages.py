@@ -11,8 +11,7 @@ from typing import Any
 import annotated_types
 from pydantic.fields import FieldInfo
 
-from pixkit.errors import listed
-from pixkit.recipe.source import shorten
+from pixkit.errors import listed, shorten
 from pixkit.recipe.yaml import Node
 
 _TYPES = {

@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from pixkit.components.config import KeyPath, dotted
-from pixkit.errors import RecipeError, printable
+from pixkit.errors import RecipeError, printable, shorten
 
 Path = KeyPath
 
@@ -124,11 +124,6 @@ class InvalidRecipe(RecipeError):
         elif count > 1:
             texts.append(f"{count} errors")
         return "\n\n".join(texts)
-
-
-def shorten(text: str, limit: int = 120) -> str:
-    """The text, or its beginning and an ellipsis."""
-    return text if len(text) <= limit else f"{text[: limit - 3]}..."
 
 
 def _in_place(text: str) -> str:

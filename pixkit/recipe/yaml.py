@@ -14,8 +14,9 @@ from typing import Any
 
 import yaml
 
+from pixkit.errors import shorten
 from pixkit.recipe.dump import Scalar, ScalarError, resolve_scalar
-from pixkit.recipe.source import InvalidRecipe, Mark, Problem, Source, shorten
+from pixkit.recipe.source import InvalidRecipe, Mark, Problem, Source
 from pixkit.recipe.syntax import blamed_mark, explain_syntax
 
 MAX_DEPTH = 50

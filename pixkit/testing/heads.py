@@ -141,6 +141,7 @@ def check_quantiles(head: Head, count: int = 20_000) -> None:
         expected = (1, spec.channels, count)
         assert drawn.dtype == torch.int64 and tuple(drawn.shape) == expected, f"{drawn.dtype} {tuple(drawn.shape)}"
         assert torch.equal(distribution.quantile(uniforms), drawn), "the same uniforms give other levels"
+        assert torch.equal(distribution.quantile(uniforms, 1.0), drawn), "the default temperature is not 1"
         check_frequencies(numbered(drawn[0].T, spec.levels), site_table(head, params)[:, 0])
     for temperature in (1e-3, 0.5, 10.0):
         levels = distribution.quantile(uniforms, temperature)

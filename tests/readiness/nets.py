@@ -238,18 +238,25 @@ class Attending(pixkit.Backbone):
 
 
 class Revealed(pixkit.Backbone):
-    """An ordinary network over the first row, read by the rows below, beside a masked layer."""
+    """An ordinary network over the first row, read by the rows below, beside a masked layer.
+
+    Some of its values are no images: the maps' means [B, M], their sites in a row [B, M, S], and a shape.
+    """
 
     def __init__(self, config, spec):
         super().__init__(config, spec)
         maps, self.width, groups = 6, 6, spec.ordering.groups
         self.hide = KeepBefore(spec.ordering, spec.image.width * groups)
         self.free = nn.Sequential(nn.Conv2d(spec.inputs, maps, 3, padding=1), nn.ELU(), nn.GroupNorm(2, maps))
+        self.weigh = nn.Linear(maps, maps)
         self.down = Shift(1, 0)
         self.stem = MaskedConv2d(spec.inputs, maps, 3, "A", spec.ordering)
 
     def forward(self, x):
-        return F.elu(self.stem(x) + self.down(self.free(self.hide(x))))
+        free = self.free(self.hide(x))
+        weights = torch.sigmoid(self.weigh(free.mean((2, 3))))
+        shares = free.flatten(2).softmax(2).view(free.shape)
+        return F.elu(self.stem(x) + self.down(free * weights[:, :, None, None] + shares))
 
 
 class Conditioned(pixkit.Backbone):

@@ -8,7 +8,7 @@ from pixkit.errors import UsageError
 from pixkit.image import ImageSpec
 from pixkit.noise import Noise
 from pixkit.samplers import Ancestral, Known, sampler_for
-from pixkit.samplers.guidance import Guided
+from pixkit.samplers.guidance import Guided, GuidedHead
 from pixkit.testing import check_frequencies, every_image, named, network, numbered, random_images
 
 GREY, COLOUR = ImageSpec(1, 2, 3, 2), ImageSpec(3, 1, 2, 3)
@@ -57,6 +57,18 @@ def test_frequencies_follow_the_formula(spec, head, config, weight):
     assert float(expected.sum()) == pytest.approx(1, abs=1e-10)
     drawn = guided(weight).sample(net, Noise(0, range(2048)), context=torch.full((2048,), 1))
     check_frequencies(numbered(drawn, spec.levels), expected)
+
+
+@pytest.mark.parametrize(("spec", "head", "config"), NETS)
+def test_the_head_of_pairs_gives_the_formulas_probabilities_and_levels_at_temperature_1(spec, head, config):
+    net = net_of(spec, head, **config)
+    pairs = every_image(spec).repeat_interleave(2, 0)
+    with torch.no_grad():
+        pixels = GuidedHead(net, 1.5).distribution(net(pairs, torch.tensor([1, 3]).repeat(len(pairs) // 2)))
+        nats = pixels.log_prob(pairs)
+        uniforms = torch.rand(len(pairs), net.head.draws, *spec.shape, dtype=torch.float64)
+        assert torch.equal(pixels.quantile(uniforms), pixels.quantile(uniforms, 1.0))
+    assert torch.allclose(nats[::2].exp(), by_hand(net, 1, 1.5), rtol=1e-9) and torch.equal(nats[::2], nats[1::2])
 
 
 @pytest.mark.parametrize(("spec", "head", "config"), NETS)
