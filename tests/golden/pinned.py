@@ -6,9 +6,11 @@ Run it after a change that is meant, read `git diff tests/golden`, and say in CH
 """
 
 import json
+import tempfile
 from pathlib import Path
 
 import torch
+from pictures import pictures
 from small import SMALL, small, specs
 from torch import Tensor
 
@@ -119,3 +121,5 @@ def _written(value, depth):
 if __name__ == "__main__":
     (HERE / "defaults.json").write_text(_written(defaults(), 2) + "\n", encoding="utf-8")
     (HERE / "networks.json").write_text(_written(networks(), 3) + "\n", encoding="utf-8")
+    with tempfile.TemporaryDirectory() as folder:
+        (HERE / "pictures.json").write_text(_written(pictures(Path(folder)), 2) + "\n", encoding="utf-8")

@@ -5,6 +5,7 @@ import math
 from pathlib import Path
 
 import pytest
+from pictures import pictures
 from pinned import defaults, network
 from small import SMALL, small, specs
 
@@ -14,8 +15,8 @@ from pixkit.distribution import OWN
 
 HERE = Path(__file__).parent
 MEANT = "if that is meant, run `python tests/golden/pinned.py`, look at `git diff tests/golden`, and tell users"
-DEFAULTS, NETWORKS = (
-    json.loads((HERE / f"{name}.json").read_text(encoding="utf-8")) for name in ("defaults", "networks")
+DEFAULTS, NETWORKS, PICTURES = (
+    json.loads((HERE / f"{name}.json").read_text(encoding="utf-8")) for name in ("defaults", "networks", "pictures")
 )
 
 
@@ -51,6 +52,10 @@ def test_layers_shapes_and_losses_of_small_models(name):
     for spec in specs(name):
         size = f"{spec.channels}x{spec.height}x{spec.width}"
         unchanged({size: network(name, spec)}, {size: NETWORKS.get(name, {}).get(size)})
+
+
+def test_pictures_have_their_pixels_texts_and_sizes(tmp_path):
+    unchanged(pictures(tmp_path), PICTURES)
 
 
 def test_nothing_else_is_pinned():
