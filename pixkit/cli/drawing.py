@@ -90,6 +90,13 @@ def saver(out: Path) -> Save:
     return lambda x, levels, path, columns=None, titles=None: figures.save_images(x, levels, path)
 
 
+def one_of(out: Path, number: int, count: int) -> Path:
+    """Where the results of one of several images go: FILE-3.png beside FILE.png, or a folder within the folder."""
+    if count == 1:
+        return out
+    return out.with_stem(f"{out.stem}-{number}") if out.suffix else out / f"{number:05d}"
+
+
 def picture(x: Any, levels: int) -> str:
     """As many of the images as fit the terminal."""
     size = shutil.get_terminal_size()

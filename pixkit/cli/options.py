@@ -44,6 +44,7 @@ batch_size_option = click.option(
 )
 sampler_option = click.option("--sampler", help="A sampler's name, or auto: the fastest exact one.")
 overrides_argument = click.argument("overrides", nargs=-1, metavar="[KEY=VALUE]...")
+images_argument = click.argument("images", nargs=-1, required=True, metavar="IMAGE...")
 run_argument = click.argument("run", type=click.Path(path_type=Path))
 
 

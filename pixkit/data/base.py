@@ -13,7 +13,9 @@ from pydantic import Field, model_validator
 from torch import Tensor
 
 from pixkit.components.config import ComponentConfig
+from pixkit.data.picture import Form
 from pixkit.errors import DataError
+from pixkit.image import ImageSpec
 
 Progress = Callable[[str, int, int], None]
 """Called as progress(what, done, total); total is 0 where it is unknown."""
@@ -81,6 +83,9 @@ class DataSource(ABC):
     class Config(DataConfig):
         """The common keys."""
 
+    source_levels: int = 256
+    """Number of levels of its images, if its configuration has no such key."""
+
     def __init__(self, config: Any, base: Path) -> None:
         self.config = config
         self.base = base
@@ -88,6 +93,13 @@ class DataSource(ABC):
     def resolve(self, path: str) -> Path:
         """A path of the configuration as an absolute one: `~` is the home, relative paths start from `base`."""
         return (self.base / os.path.expanduser(path)).absolute()
+
+    def picture_form(self, spec: ImageSpec) -> Form | None:
+        """What a picture is brought to that somebody gives to a model of these images, which are of `spec`.
+
+        None, as here, where they are no pictures: then a picture has to have their size, and be grey if they are.
+        """
+        return None
 
     @abstractmethod
     def load(self, progress: Progress | None = None) -> SourceImages:

@@ -29,6 +29,8 @@ class Digits(DataSource):
     class Config(DataConfig):
         """The common keys only."""
 
+    source_levels = 17
+
     def load(self, progress: Progress | None = None) -> SourceImages:
         """Read the embedded file.
 
@@ -51,5 +53,8 @@ class Digits(DataSource):
         order = torch.from_numpy(permutation(0, Stream.DIGITS, len(pixels)))
         test, train = order[:TEST_IMAGES].sort().values, order[TEST_IMAGES:].sort().values
         return SourceImages(
-            ImageSet(pixels[train], labels[train]), ImageSet(pixels[test], labels[test]), levels=17, classes=10
+            ImageSet(pixels[train], labels[train]),
+            ImageSet(pixels[test], labels[test]),
+            levels=self.source_levels,
+            classes=10,
         )

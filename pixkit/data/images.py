@@ -17,9 +17,11 @@ from pydantic import Field
 
 from pixkit.data.base import DataConfig, DataSource, ImageSet, Progress, SourceImages, hold_out
 from pixkit.data.classes import in_order
+from pixkit.data.folders import list_pictures
 from pixkit.data.levels import storage
-from pixkit.data.picture import SUFFIXES, BadPicture, Fit, Form, read_whole
-from pixkit.errors import DataError, listed, reason
+from pixkit.data.picture import BadPicture, Fit, Form, read_whole
+from pixkit.errors import DataError, listed
+from pixkit.image import ImageSpec
 
 Side: TypeAlias = Annotated[int, Field(ge=1, le=4096)]
 NAMED = 5
@@ -62,6 +64,17 @@ class Images(DataSource):
         max_pixels: int = Field(16_000_000, ge=1, le=89_478_485)
         """Pixels that a file may have before it is scaled."""
 
+    def form(self) -> Form:
+        """What the configuration brings every picture to."""
+        config, side = self.config, self.config.size
+        size = (side, side) if isinstance(side, int) else side
+        return Form(config.channels, size, config.fit, config.resample, config.max_pixels, config.source_levels)
+
+    def picture_form(self, spec: ImageSpec) -> Form:
+        """See DataSource: as the folder's own; without a `size` they have one."""
+        form = self.form()
+        return form if form.size else replace(form, size=(spec.height, spec.width), fit="exact")
+
     def load(self, progress: Progress | None = None) -> SourceImages:
         """Read every image.
 
@@ -69,10 +82,7 @@ class Images(DataSource):
             DataError: where there is no image, one cannot be used (unless `on_bad: skip`) or read, images differ in
                 size with no `size` given, or the folders do not fit `labels`.
         """
-        config = self.config
-        side = config.size
-        size = (side, side) if isinstance(side, int) else side
-        form = Form(config.channels, size, config.fit, config.resample, config.max_pixels, config.source_levels)
+        config, form = self.config, self.form()
         folder = self.resolve(config.path)
         train = _read(folder, form, config.on_bad, progress)
         classes = train.classes(config.class_names) if config.labels else None
@@ -80,7 +90,7 @@ class Images(DataSource):
         notes = list(train.notes)
         if config.test_path is not None:
             height, width = train.pixels.shape[2:]
-            form = replace(form, size=(height, width), fit=form.fit if size else "exact")
+            form = replace(form, size=(height, width), fit=form.fit if config.size else "exact")
             test = _read(self.resolve(config.test_path), form, config.on_bad, progress)
             sets = everything, ImageSet(test.pixels, test.labels(classes))
             notes += test.notes
@@ -134,8 +144,8 @@ class _Folder:
 
 
 def _read(folder: Path, form: Form, on_bad: str, progress: Progress | None) -> _Folder:
-    names, others = _list(folder)
-    notes = [f"{others} files in {folder} have no suffix of an image and were not read"] if others else []
+    listing = list_pictures(folder)
+    names, notes = listing.names, listing.notes
     pixels: NDArray[Any] | None = None
     good: list[PurePosixPath] = []
     bad: list[str] = []
@@ -176,32 +186,3 @@ def _of_other_depths(depths: Mapping[int, int], levels: int, folder: Path) -> li
         if levels == 65536 and bits < 16:
             notes.append(f"{some} and were stretched to 65536 levels")
     return notes
-
-
-def _list(folder: Path) -> tuple[list[PurePosixPath], int]:
-    """Paths of the image files below a folder, sorted, and how many other files there are; hidden ones aside."""
-    found: list[PurePosixPath] = []
-    others = 0
-    try:
-        for parent, folders, files in os.walk(folder, onerror=_raise):
-            folders[:] = [name for name in folders if not name.startswith(".")]
-            inside = PurePosixPath(Path(parent).relative_to(folder).as_posix())
-            for name in files:
-                if Path(name).suffix.lower() in SUFFIXES and not name.startswith("."):
-                    found.append(inside / name)
-                else:
-                    others += not name.startswith(".")
-    except OSError as error:
-        raise DataError("cannot be read", where=str(folder), found=reason(error)) from error
-    if not found:
-        raise DataError(
-            "there are no images",
-            where=str(folder),
-            found=f"{others} other files",
-            expected=f"files ending in {', '.join(sorted(SUFFIXES))}",
-        )
-    return sorted(found), others
-
-
-def _raise(error: OSError) -> None:
-    raise error

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal, TypeAlias
+from dataclasses import replace
+from typing import Annotated, Literal, TypeAlias
 
 import numpy as np
 import torch
@@ -11,6 +12,7 @@ from pydantic import Field
 
 from pixkit.data.base import DataConfig, DataSource, ImageSet, Progress, SourceImages
 from pixkit.data.picture import Fit, Form, read_picture
+from pixkit.image import ImageSpec
 
 SIDE = 32
 """Height and width of the embedded image."""
@@ -47,6 +49,17 @@ class OneImage(DataSource):
 
     config: Config
 
+    def form(self) -> Form:
+        """What the configuration brings a file to."""
+        config, side = self.config, self.config.size
+        size = (side, side) if isinstance(side, int) else side
+        return Form(config.channels, size, config.fit, config.resample, config.max_pixels)
+
+    def picture_form(self, spec: ImageSpec) -> Form:
+        """See DataSource: as the file; without a `size` it has its own."""
+        form = self.form()
+        return form if form.size else replace(form, size=(spec.height, spec.width), fit="exact")
+
     def load(self, progress: Progress | None = None) -> SourceImages:
         """Read the file, or draw the embedded image.
 
@@ -54,13 +67,7 @@ class OneImage(DataSource):
             DataError: where the file is missing, damaged, or not of the size that `fit: exact` asks for.
         """
         config = self.config
-        if config.path is None:
-            array: NDArray[Any] = boat()
-        else:
-            side = config.size
-            size = (side, side) if isinstance(side, int) else side
-            form = Form(config.channels, size, config.fit, config.resample, config.max_pixels)
-            array = read_picture(self.resolve(config.path), form)
+        array = boat() if config.path is None else read_picture(self.resolve(config.path), self.form())
         images = ImageSet(torch.from_numpy(array.copy())[None])
         return SourceImages(images, images, levels=256, notes=(NOTE,))
 

@@ -16,6 +16,7 @@ from typing import Any, Literal
 import numpy as np
 from PIL import Image
 
+from pixkit.data.written import png, stored
 from pixkit.errors import DataError
 from pixkit.figures.targets import require_empty
 from pixkit.files import replacing
@@ -124,13 +125,20 @@ def grid_columns(count: int) -> int:
 
 
 def save_images(x: Any, levels: int, folder: str | os.PathLike[str]) -> list[Path]:
-    """Write each image, in its own size, as `folder`/00000.png and so on.
+    """Write each image, in its own size, as `folder`/00000.png and so on; of 16 bits if there are more than 256 levels.
+
+    The files say of which levels they are: where pixkit reads an image, it gets exactly these back.
 
     Raises:
         RunError: if the folder exists and is not empty: pictures of two sets would mix.
     """
     target = require_empty(folder)
-    return [_write_png(picture, target / f"{number:05d}.png") for number, picture in enumerate(_pictures(x, levels))]
+    values, most = _levels(x, levels), stored(levels)
+    pictures = _laid_out(np.rint(values.astype(np.float64) * most / (levels - 1)).astype(np.int64))
+    return [
+        _write(png(picture, levels, values.shape[1]), target / f"{number:05d}.png")
+        for number, picture in enumerate(pictures)
+    ]
 
 
 def save_npz(x: Any, levels: int, path: str | os.PathLike[str]) -> Path:
@@ -194,7 +202,11 @@ def _levels(x: Any, levels: int) -> np.ndarray:
 
 def _pictures(x: Any, levels: int) -> np.ndarray:
     """uint8 [N, H, W', 1 or 3], with W' = C * W where the channels are laid out in a row."""
-    values = to_bytes(x, levels)
+    return _laid_out(to_bytes(x, levels))
+
+
+def _laid_out(values: np.ndarray) -> np.ndarray:
+    """[N, H, W', 1 or 3] of [N, C, H, W]."""
     count, channels, height, width = values.shape
     if not count:
         raise DataError("there are no images to draw", found="0", expected="1 or more")
@@ -210,6 +222,12 @@ def _fit(picture: np.ndarray, width: int) -> np.ndarray:
         return picture
     size = (width, max(1, round(height * width / across)))
     return np.asarray(Image.fromarray(picture).resize(size, Image.Resampling.BOX))
+
+
+def _write(content: bytes, path: Path) -> Path:
+    with replacing(path) as temporary:
+        temporary.write_bytes(content)
+    return path
 
 
 def _write_png(picture: np.ndarray, path: Path) -> Path:

@@ -1,6 +1,7 @@
 """What a trained model is for: what the verbs at the top of pixkit take and give."""
 
-from pixkit.tasks.complete import Completion, conditional_nats
+from pixkit.tasks.complete import Completion, complete_each
+from pixkit.tasks.conditional import conditional_nats
 from pixkit.tasks.drawer import DrawingOptions
 from pixkit.tasks.inputs import read_images, read_mask
 from pixkit.tasks.latents import Reconstruction
@@ -8,7 +9,7 @@ from pixkit.tasks.masks import hide_box, hide_random, keep_edge
 from pixkit.tasks.sample import Sampled
 from pixkit.tasks.score import Scores, active_units
 from pixkit.tasks.timing import Row, SamplingTimes, time_sampling
-from pixkit.tasks.upscale import Upscaling
+from pixkit.tasks.upscale import Upscaling, upscale_each
 
 __all__ = [
     "Completion",
@@ -20,6 +21,7 @@ __all__ = [
     "Scores",
     "Upscaling",
     "active_units",
+    "complete_each",
     "conditional_nats",
     "hide_box",
     "hide_random",
@@ -27,4 +29,5 @@ __all__ = [
     "read_images",
     "read_mask",
     "time_sampling",
+    "upscale_each",
 ]

@@ -9,7 +9,7 @@ are no conditional nats.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Unpack
 
@@ -24,17 +24,14 @@ from pixkit.files import replacing
 from pixkit.image import ImageSpec
 from pixkit.memory import memory_errors
 from pixkit.memory.guard import SMALLER_DRAW
-from pixkit.network import Autoregressive
 from pixkit.orderings.base import Ordering
 from pixkit.precision import float32_products
 from pixkit.samplers import Known
-from pixkit.tasks.drawer import Drawer, DrawingOptions, Source, open_drawer
+from pixkit.tasks.conditional import conditional_nats, mean_entropies
+from pixkit.tasks.drawer import Drawer, DrawingOptions, Images, Source, open_drawer
 from pixkit.tasks.inputs import read_mask
 from pixkit.tasks.labels import one_label
 from pixkit.tasks.masks import Mask
-
-SCORED = 16
-"""Images whose level probabilities are held at a time."""
 
 
 @dataclass(frozen=True)
@@ -53,6 +50,7 @@ class Completion:
             nats of a content drawn from it; None if not exact.
         summary: what the sampler did that one may want to know; empty if nothing.
         image: int64 [1, C, H, W], the image that was to be completed.
+        name: what it is called; empty of a tensor.
     """
 
     samples: Tensor
@@ -64,6 +62,7 @@ class Completion:
     entropy: float | None
     summary: str
     image: Tensor
+    name: str = ""
 
     @property
     def missing(self) -> int:
@@ -138,9 +137,9 @@ def complete(
 
     Args:
         model: a trained model in eval mode, or its run, or the run's folder.
-        image: the whole image, int64 [1, C, H, W]; what is missing of it is only scored. Or its name: a file of the
-            model's size, or "test:5" of the run's data.
-        known: bool [C, H, W], what is given; a picture of the image's size in which white is missing; or a function
+        image: the whole image, int64 [1, C, H, W]; what is missing of it is only scored. Or its name: a picture, made
+            ready as the run's data are, an array (.npy, .npz), or "test:5" of the run's data.
+        known: bool [C, H, W], what is given; a file of the image's size in which white is missing; or a function
             from the `ImageSpec` to such a mask. `keep_edge`, `hide_box` and `hide_random` make masks.
         n: how many.
         label: the image's class, of a model that takes labels; its number, its name, or int64 [1].
@@ -152,9 +151,37 @@ def complete(
         RunError: if there is no such run.
         CheckpointError: if its checkpoint is missing or damaged.
     """
+    found = complete_each(model, image, known, n, label=label, **options)
+    if len(found) != 1:
+        raise UsageError("complete takes one image", where="image", found=f"{len(found)} images", hint="complete_each")
+    return found[0]
+
+
+@float32_products()
+@memory_errors(SMALLER_DRAW)
+def complete_each(
+    model: Source,
+    images: Images,
+    known: Tensor | str | Path | Mask,
+    n: int = 8,
+    *,
+    label: int | str | Tensor | None = None,
+    **options: Unpack[DrawingOptions],
+) -> list[Completion]:
+    """The completions of several images, each as `complete` alone would give them: one model, mask and label for all.
+
+    Raises:
+        UsageError, DataError, RunError, CheckpointError: as `complete`.
+    """
     drawer = open_drawer(model, **options)
-    whole = drawer.images(image)
-    return complete_with(drawer, whole, _mask(known, drawer.model.spec), n, label=one_label(drawer.model, label))
+    names, wholes = drawer.named_images(images, where="images")
+    mask, context = _mask(known, drawer.model.spec), one_label(drawer.model, label)
+    if isinstance(images, Tensor):
+        names = [""] * len(wholes)
+    return [
+        replace(complete_with(drawer, whole[None], mask, n, label=context), name=name)
+        for name, whole in zip(names, wholes, strict=True)
+    ]
 
 
 @float32_products()
@@ -170,7 +197,7 @@ def complete_with(drawer: Drawer, image: Tensor, known: Tensor, n: int, *, label
     drawn = drawer.draw(n, known=given, context=None if label is None else label.expand(n))
     context = None if label is None else label.to(model.device)
     exact = given.precede(network.ordering)
-    entropies = _entropies(network, drawn.images, context).masked_fill(known, 0)
+    entropies = mean_entropies(network, drawn.images, context).masked_fill(known, 0)
     return Completion(
         drawn.images.cpu(),
         known,
@@ -189,39 +216,3 @@ def _mask(known: Tensor | str | Path | Mask, spec: ImageSpec) -> Tensor:
     if isinstance(known, str | Path):
         return read_mask(known, spec)
     return known.cpu() if isinstance(known, Tensor) else known(spec)
-
-
-@float32_products()
-@torch.no_grad()
-def conditional_nats(network: Autoregressive, image: Tensor, known: Tensor, context: Tensor | None = None) -> float:
-    """-log p(missing | known) of an image's own content, int64 [1, C, H, W], under the network's ordering.
-
-    Args:
-        network: in eval mode.
-        image: int64 [1, C, H, W].
-        known: bool [C, H, W].
-        context: what the network's conditioner takes, [1, ...].
-
-    Raises:
-        UsageError: if some known sub-pixel does not precede every missing one: no such number is known then.
-    """
-    if not Known(known, image).precede(network.ordering):
-        raise UsageError(
-            "p(missing | known) cannot be computed in this ordering",
-            where=type(network.ordering).__name__,
-            found="known sub-pixels after missing ones",
-            expected="a mask whose known part is drawn first",
-        )
-    x = image.to(next(network.parameters()).device)
-    found = network.distribution(x, context).level_log_probs(x).gather(1, x[:, None])[0, 0]
-    return -float(found.double().cpu()[~known].sum())
-
-
-def _entropies(network: Autoregressive, samples: Tensor, context: Tensor | None) -> Tensor:
-    """Mean over the samples of each sub-pixel's entropy given the earlier ones, float64 [C, H, W], on the CPU."""
-    total = torch.zeros(network.spec.shape, dtype=torch.float64)
-    for part in samples.split(SCORED):
-        labels = None if context is None else context.expand(len(part))
-        levels = network.distribution(part, labels).level_log_probs(part)
-        total += torch.special.entr(levels.double().exp()).sum((0, 1)).cpu()
-    return total / len(samples)

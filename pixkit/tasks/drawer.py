@@ -20,12 +20,13 @@ from pixkit.runs.load import load
 from pixkit.runs.run import Run
 from pixkit.samplers import Drawn, Sampler, sampler_for
 from pixkit.samplers.batch import check_batch_size, check_temperature
-from pixkit.tasks.inputs import read_images
+from pixkit.tasks.inputs import named_images
 
 Source = Model | Run | str | Path
 """A trained model, or the run that it is loaded from, or that run's folder."""
 Images = Tensor | str | Path | Sequence[str | Path]
-"""Images as levels, int64 [N, C, H, W], or by name: files, or SPLIT:NUMBER of the run's own data."""
+"""Images as levels, int64 [N, C, H, W], or by name: pictures, folders of them, arrays (.npy, .npz), or SPLIT:NUMBER of
+the run's own data."""
 
 
 class DrawingOptions(TypedDict, total=False):
@@ -155,5 +156,13 @@ class Drawer:
         """
         if isinstance(given, Tensor):
             return given.cpu()
+        return self.named_images(given, spec=spec, where=where)[1]
+
+    def named_images(
+        self, given: Images, *, spec: ImageSpec | None = None, where: str = "image"
+    ) -> tuple[list[str], Tensor]:
+        """The same, with what each is called: files as they are named, tensors by number."""
+        if isinstance(given, Tensor):
+            return [str(number) for number in range(len(given))], given.cpu()
         names = [given] if isinstance(given, str | Path) else list(given)
-        return read_images(names, spec or self.model.spec, self.run, where=where, loading=self.loading)
+        return named_images(names, spec or self.model.spec, self.run, where=where, loading=self.loading)

@@ -6,19 +6,21 @@ import re
 from collections.abc import Sequence
 from pathlib import Path
 
+import numpy as np
 import torch
 from torch import Tensor
 
-from pixkit.data import Progress
-from pixkit.data.levels import quantise
+from pixkit.data import Dataset, Progress
+from pixkit.data.given import MAX_BYTES, MAX_PIXELS, Reader
+from pixkit.data.npy import ArrayFile
 from pixkit.data.picture import Form, read_picture
 from pixkit.errors import DataError, UsageError
 from pixkit.image import ImageSpec
 from pixkit.runs.load import load_data
 from pixkit.runs.run import Run
 
-MAX_PIXELS = 2**26
-"""Largest picture that is read."""
+WHITE = 128
+"""From here on a value of a mask counts as white."""
 
 
 def read_images(
@@ -29,20 +31,34 @@ def read_images(
     where: str = "image",
     loading: Progress | None = None,
 ) -> Tensor:
-    """The images that are named, int64 [N, C, H, W]: files, or SPLIT:NUMBER of a run's own data ("test:5").
+    """The images of `named_images`, int64 [N, C, H, W]."""
+    return named_images(names, spec, run, where=where, loading=loading)[1]
 
-    A file has to be as `spec` says; its values 0..255 are quantised as data are: floor(v K / 256). The run's data are
-    read once, and are as they are.
+
+def named_images(
+    names: Sequence[str | Path],
+    spec: ImageSpec,
+    run: Run | None = None,
+    *,
+    where: str = "image",
+    loading: Progress | None = None,
+) -> tuple[list[str], Tensor]:
+    """The images that are named, and what each is called; int64 [N, C, H, W].
+
+    Files are made ready as the run's own data are: its recipe's size, fit, levels and binarisation apply. Pictures that
+    pixkit wrote give the levels that they were written from. Without a run a picture has the model's size, and its
+    values v of 0..255 become floor(v K / 256). The run's data are read once, and are as they are.
 
     Args:
-        names: paths, or train:N, validation:N or test:N.
-        spec: shape and levels of what files have to hold.
+        names: pictures, folders of pictures, .npy, .npz or FILE.npz:NAME (see `pixkit.data.given.Reader`), or train:N,
+            validation:N or test:N.
+        spec: shape and levels of the images wanted.
         run: whose data are meant.
         where: which argument an error is to name.
         loading: called as loading(what, done, total) while data are read.
 
     Raises:
-        DataError: if one cannot be read or has another size.
+        DataError: if one cannot be read or cannot be what the model is about.
         UsageError: if there is no image of some number, or no run that has data.
     """
     places = [re.fullmatch(r"(train|validation|test):([0-9]{1,12})", str(name)) for name in names]
@@ -56,50 +72,79 @@ def read_images(
             hint="give the run's folder instead of the model",
         )
     dataset = load_data(run, progress=loading) if run is not None and any(places) else None
-    images = []
+    source = None if run is None else run.recipe().data.build(Path.cwd())
+    reader = Reader(spec, source, exact=run is not None and spec != run.spec)
+    pairs: list[tuple[str, Tensor]] = []
     for name, place in zip(names, places, strict=True):
         if place is None or dataset is None:
-            images.append(_from_file(Path(name), spec))
-            continue
-        split, number = place[1], int(place[2])
-        if number >= dataset.size(split):
-            raise UsageError(
-                "there is no image of that number",
-                where=where,
-                found=str(name),
-                expected=f"0..{dataset.size(split) - 1}",
-            )
-        images.append(dataset.batch(split, torch.tensor([number])).x)
-    return torch.cat(images)
+            pairs += reader.read(name)
+        else:
+            pairs.append((str(name), _of_the_data(dataset, place[1], int(place[2]), where)))
+    return [name for name, _ in pairs], torch.stack([image for _, image in pairs])
+
+
+def _of_the_data(dataset: Dataset, split: str, number: int, where: str) -> Tensor:
+    if number >= dataset.size(split):
+        raise UsageError(
+            "there is no image of that number",
+            where=where,
+            found=f"{split}:{number}",
+            expected=f"0..{dataset.size(split) - 1}",
+        )
+    return dataset.batch(split, torch.tensor([number])).x[0]
 
 
 def read_mask(path: str | Path, spec: ImageSpec) -> Tensor:
-    """What a picture of the model's size says to be known, bool [C, H, W]: all but what is white (128..255) in it.
+    """What a file says to be known, bool [C, H, W]: all but what is white in it.
 
-    What is transparent in it counts as white.
+    White are 128..255 of a picture of the model's size, what is transparent, and 1 of one whose values are 0 and 1
+    alone. A .npy or .npz does the same, its array [H, W] or [C, H, W]; of a .npz that `complete` wrote, the array
+    `known` says what is known.
 
     Raises:
-        DataError: if it cannot be read or has another size.
+        DataError: if it cannot be read, has another size, or shows nothing that is missing.
     """
-    missing = _read(Path(path), spec, 1) >= 128
+    file = Path(path)
+    if file.suffix in (".npy", ".npz"):
+        return _mask_of_array(file, spec)
+    values = torch.tensor(read_picture(file, Form(1, None, "exact", "bicubic", MAX_PIXELS)))
+    return _mask(values, spec, str(file))
+
+
+def _mask_of_array(file: Path, spec: ImageSpec) -> Tensor:
+    arrays = ArrayFile(file, MAX_BYTES)
+    names = arrays.names()
+    if arrays.zipped and "known" not in names and len(names) != 1:
+        raise DataError("which of the arrays?", where=str(file), found=", ".join(names), expected="known, or only one")
+    name = None if not arrays.zipped else "known" if "known" in names else names[0]
+    values = torch.from_numpy(np.ascontiguousarray(arrays.read(name), dtype=np.int64))
+    values = values[None] if values.ndim == 2 else values
+    if name != "known":
+        return _mask(values, spec, str(file))
+    _same_size(values, spec, str(file))
+    return values.bool().expand(spec.shape)
+
+
+def _mask(values: Tensor, spec: ImageSpec, where: str) -> Tensor:
+    _same_size(values, spec, where)
+    low, high = int(values.min()), int(values.max())
+    if 1 < high < WHITE:
+        raise DataError(
+            "the mask shows nothing that is missing",
+            where=where,
+            found=f"values {low}..{high}",
+            expected=f"white where something is missing: {WHITE}..255, or 1 of values that are 0 and 1 alone",
+        )
+    missing = values >= (1 if high == 1 else WHITE)
     return ~missing.expand(spec.shape)
 
 
-def _from_file(path: Path, spec: ImageSpec) -> Tensor:
-    if spec.channels not in (1, 3):
-        raise DataError("pictures have 1 or 3 channels", where=str(path), expected=str(spec))
-    return quantise(_read(path, spec, spec.channels)[None], 256, spec.levels).long()
-
-
-def _read(path: Path, spec: ImageSpec, channels: int) -> Tensor:
-    """A picture of the spec's size, uint8 [channels, H, W]."""
-    form = Form(1 if channels == 1 else 3, None, "exact", "bicubic", MAX_PIXELS)
-    pixels = torch.tensor(read_picture(path, form))
-    if tuple(pixels.shape[1:]) != (spec.height, spec.width):
+def _same_size(values: Tensor, spec: ImageSpec, where: str) -> None:
+    if values.ndim != 3 or values.shape[0] not in (1, spec.channels) or tuple(values.shape[1:]) != spec.shape[1:]:
         raise DataError(
-            "the picture has another size than the model needs",
-            where=str(path),
-            found=f"{pixels.shape[1]} x {pixels.shape[2]} (height x width)",
+            "the mask has another size than the model needs",
+            where=where,
+            found=" x ".join(map(str, values.shape[1:] if values.shape[0] == 1 else values.shape))
+            + " (height x width)",
             expected=f"{spec.height} x {spec.width}",
         )
-    return pixels

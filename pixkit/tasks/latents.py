@@ -31,6 +31,7 @@ class Reconstruction:
         kind: whether `nats` are exact or a bound; "none" where there are none.
         nats: the model's score of each original, float [N]; None where it has none.
         summary: what the sampler did that one may want to know; empty if nothing.
+        names: what each of the images is called.
     """
 
     originals: Tensor
@@ -38,6 +39,7 @@ class Reconstruction:
     kind: str
     nats: Tensor | None
     summary: str
+    names: tuple[str, ...] = ()
 
     def in_pairs(self, columns: int) -> Tensor:
         """Rows of `columns` originals, each above the row of images that were drawn from their codes."""
@@ -58,7 +60,7 @@ def reconstruct(
 
     Args:
         model: a trained latent model in eval mode, or its run, or the run's folder.
-        images: int64 [N, C, H, W], or names: files of the model's size, or "test:5" of the run's data.
+        images: int64 [N, C, H, W], or names: pictures, folders of them, arrays, or "test:5" of the run's data.
         options: how to draw: see `DrawingOptions` (seed, temperature, sampler, batch_size, device, ...). The seed names
             the draws of the scores as well.
 
@@ -70,9 +72,10 @@ def reconstruct(
     """
     drawer = open_drawer(model, **options)
     latent = drawer.latent_model("reconstruct")
-    x = drawer.images(images)
+    names, x = drawer.named_images(images, where="images")
     drawn = drawer.decode(latent.encode(x), Noise(drawer.seed, range(len(x))))
-    return Reconstruction(x, drawn.images.cpu(), latent.score_kind, _nats(latent, x, drawer.seed), drawn.summary)
+    nats = _nats(latent, x, drawer.seed)
+    return Reconstruction(x, drawn.images.cpu(), latent.score_kind, nats, drawn.summary, tuple(names))
 
 
 def vary(model: LatentModel, what: str, count: int, seed: int) -> tuple[Tensor, Noise]:

@@ -71,7 +71,8 @@ def sample(
         labels: draw n images of each of these classes: a number 0..classes-1, a name, several ("ant,bee"), or "all";
             "none" draws without a label. A model with labels draws each class in turn if it is left out.
         codes: draw n images of each of these values of a categorical code.
-        given: an image to go on with, int64 [1, C, H, W], or its name: a file, or "test:5" of the run's data.
+        given: an image to go on with, int64 [1, C, H, W], or its name: a file, or "test:5" of the run's data. Several
+            (int64 [m, C, H, W], a folder, an array) are each continued n times.
         rows: how many of its rows are given. Under a raster ordering the others follow p(others | given).
         guidance: more like the label than the model says; 0 is the model.
         vary: of a latent model, what differs: "pixels" (of one code), "latent" (the code, under one pixel noise), or
@@ -161,5 +162,10 @@ def _request(
         request["n"] = len(request["context"])
     if given is not None and rows is not None:
         image = drawer.images(given, where="given")
+        if len(image) > 1:
+            if "context" in request:
+                raise UsageError("several images are continued without labels or codes", where="given")
+            image = image.repeat_interleave(n, 0)
+            request["n"] = len(image)
         request["known"] = Known(keep_edge(drawer.model.spec.shape, "top", rows), image)
     return request

@@ -19,7 +19,7 @@ from pixkit.models.base import Model
 from pixkit.precision import float32_products
 from pixkit.samplers import Known
 from pixkit.tasks.complete import Completion, complete_with
-from pixkit.tasks.drawer import DrawingOptions, Source, open_drawer
+from pixkit.tasks.drawer import Drawer, DrawingOptions, Images, Source, open_drawer
 from pixkit.tasks.labels import one_label
 
 
@@ -87,11 +87,48 @@ def upscale(
         RunError: if there is no such run.
         CheckpointError: if its checkpoint is missing or damaged.
     """
+    found = upscale_each(model, image, n, factor=factor, label=label, **options)
+    if len(found) != 1:
+        raise UsageError("upscale takes one image", where="image", found=f"{len(found)} images", hint="upscale_each")
+    return found[0]
+
+
+@float32_products()
+@memory_errors(SMALLER_DRAW)
+def upscale_each(
+    model: Source,
+    images: Images,
+    n: int = 4,
+    *,
+    factor: int = 2,
+    label: int | str | Tensor | None = None,
+    **options: Unpack[DrawingOptions],
+) -> list[Upscaling]:
+    """The same of several images, each as `upscale` alone would give them.
+
+    Raises:
+        UsageError, DataError, RunError, CheckpointError: as `upscale`.
+    """
     drawer = open_drawer(model, **options)
-    spec = drawer.model.spec
     lattice = coarse_lattice(drawer.model, factor)
+    if not isinstance(images, Tensor):
+        wanted = [images] if isinstance(images, str | Path) else list(images)
+        pairs = [
+            drawer.named_images(each, spec=small_spec(drawer.model.spec, lattice), where="images") for each in wanted
+        ]
+        return [
+            replace(found, completion=replace(found.completion, name=name))
+            for names, group in pairs
+            for name, each in zip(names, group, strict=True)
+            for found in [_upscaled(drawer, each[None], lattice, n, label)]
+        ]
+    return [_upscaled(drawer, each[None].cpu(), lattice, n, label) for each in images]
+
+
+def _upscaled(drawer: Drawer, given: Tensor, lattice: Lattice, n: int, label: int | str | Tensor | None) -> Upscaling:
+    """A small image, or every n-th pixel of a whole one, int64 [1, C, h, w], enlarged."""
+    spec = drawer.model.spec
     form = small_spec(spec, lattice)
-    given = drawer.images(image, spec=form)
     whole = tuple(given.shape[1:]) == spec.shape
     small = _sites(given, lattice) if whole else form.check(given, where="the small image")
     known = known_sites(small, lattice, spec)

@@ -10,14 +10,14 @@ from typing import Any
 import click
 import torch
 
-from pixkit.cli.drawing import drawing_options, picture
-from pixkit.cli.options import Numbers, json_option, naming_options, quiet_option, run_argument
+from pixkit.cli.drawing import drawing_options, one_of, picture
+from pixkit.cli.options import Numbers, images_argument, json_option, naming_options, quiet_option, run_argument
 from pixkit.cli.output import emit, emit_json, emit_line, emit_picture, is_terminal, pairs
 from pixkit.cli.plugins import loaded_plugins
 from pixkit.cli.progress import show_progress
 from pixkit.figures.targets import require_file, saving
 from pixkit.runs.run import Run
-from pixkit.tasks.complete import Completion, complete
+from pixkit.tasks.complete import Completion, complete_each
 from pixkit.tasks.masks import Mask, hide_box, hide_random, keep_edge
 
 CORNERS = Numbers(lambda numbers: len(numbers) == 4, "T,L,H,W: top, left, height, width")
@@ -25,8 +25,8 @@ CORNERS = Numbers(lambda numbers: len(numbers) == 4, "T,L,H,W: top, left, height
 
 @click.command()
 @run_argument
-@click.argument("image")
-@click.option("--mask", type=click.Path(path_type=Path), help="A picture of the image's size; white is missing.")
+@images_argument
+@click.option("--mask", type=click.Path(path_type=Path), help="A file of the image's size; white is missing.")
 @click.option("--box", type=CORNERS, metavar="T,L,H,W", help="A box is missing: top, left, height, width.")
 @click.option("--keep-top", type=click.IntRange(1), metavar="N", help="All but the first N rows is missing.")
 @click.option("--keep-bottom", type=click.IntRange(1), metavar="N", help="All but the last N rows is missing.")
@@ -45,7 +45,7 @@ def command(
     *,
     run: Path,
     drawing: dict[str, Any],
-    image: str,
+    images: tuple[str, ...],
     mask: Path | None,
     box: tuple[int, ...] | None,
     keep_top: int | None,
@@ -61,17 +61,18 @@ def command(
 ) -> None:
     """Draw the missing part of an image, and score the true one.
 
-    IMAGE is a file of the model's size, or test:NUMBER of the run's data. One of --mask, --box, --keep-SIDE and
-    --random says what of it is missing. Of a model with several orderings, the one is used that draws the missing part
-    last.
+    IMAGE is a picture, a folder of pictures, an array of levels (.npy, .npz) or test:NUMBER of the run's data; files
+    are made ready as the run's data are. One of --mask, --box, --keep-SIDE and --random says what of each is missing:
+    in a mask the values 128..255, or 1 of 0 and 1. Of a model with several orderings, the one is used that draws the
+    missing part last.
 
     Where every known pixel is drawn before every missing one, the completions follow p(missing | known), and
     -log p(missing | known) of IMAGE's own content is told in nats. Elsewhere the known pixels are clamped: a missing
     one is drawn given those alone that come before it, and no nats are told.
 
-    FILE.png shows the image, what was given, the uncertainty (of each pixel the entropy given what was drawn before it,
-    the mean over the completions) and the completions. FILE.npz holds the arrays samples [N, C, H, W], original,
-    known [C, H, W] and uncertainty [H, W].
+    Of several images the results are in FILE-0.png, FILE-1.png and so on. FILE.png shows the image, what was given, the
+    uncertainty (of each pixel the entropy given what was drawn before it, the mean over the completions) and the
+    completions. FILE.npz holds the arrays samples [N, C, H, W], original, known [C, H, W] and uncertainty [H, W].
     """
     edges = {"top": keep_top, "bottom": keep_bottom, "left": keep_left, "right": keep_right}
     known = _known(mask, box, edges, share, drawing["seed"])
@@ -79,15 +80,23 @@ def command(
     _check_out(out, needed=not shown and not as_json)
     loaded_plugins()
     with naming_options(), show_progress(quiet) as progress:
-        found = complete(Run.open(run), image, known, count, label=label, **drawing, **progress.hooks("completing"))
-        progress.remark(found.summary)
-    if out is not None:
-        with saving(out):
-            found.save(out)
+        options: dict[str, Any] = {"label": label, **drawing, **progress.hooks("completing")}
+        found = complete_each(Run.open(run), images, known, count, **options)
+        for summary in dict.fromkeys(each.summary for each in found):
+            progress.remark(summary)
+    outs = [None if out is None else one_of(out, number, len(found)) for number in range(len(found))]
+    for each, place in zip(found, outs, strict=True):
+        if place is not None:
+            with saving(place):
+                each.save(place)
+        if not as_json:
+            _show(each, place, images=shown, named=len(found) > 1)
     if as_json:
-        emit_json({"run": str(run), "image": image, **found.dump(), "out": None if out is None else str(out)})
-    else:
-        _show(found, out, images=shown)
+        rows = [
+            {"image": each.name, **each.dump(), "out": None if place is None else str(place)}
+            for each, place in zip(found, outs, strict=True)
+        ]
+        emit_json({"run": str(run), **(rows[0] if len(rows) == 1 else {"completions": rows})})
 
 
 def _check_out(out: Path | None, *, needed: bool) -> None:
@@ -99,12 +108,12 @@ def _check_out(out: Path | None, *, needed: bool) -> None:
         require_file(out)
 
 
-def _show(found: Completion, out: Path | None, *, images: bool) -> None:
+def _show(found: Completion, out: Path | None, *, images: bool, named: bool) -> None:
     """Print a completion, and the file that holds it; the images too, if stdout is a terminal."""
     if images:
         panels = torch.cat([found.image, found.image * found.known, found.samples])
         emit_picture(picture(panels, found.ordering.spec.levels))
-    emit(pairs(told(found)))
+    emit(pairs(({"image": found.name} if named else {}) | told(found)))
     if out is not None:
         emit_line(out)
 

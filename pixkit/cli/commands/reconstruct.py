@@ -9,7 +9,7 @@ import click
 
 from pixkit import figures
 from pixkit.cli.drawing import drawing_options
-from pixkit.cli.options import json_option, naming_options, quiet_option, run_argument
+from pixkit.cli.options import images_argument, json_option, naming_options, quiet_option, run_argument
 from pixkit.cli.output import emit, emit_json, emit_line, table
 from pixkit.cli.plugins import loaded_plugins
 from pixkit.cli.progress import show_progress
@@ -24,7 +24,7 @@ COLUMNS = 16
 
 @click.command()
 @run_argument
-@click.argument("images", nargs=-1, required=True, metavar="IMAGE...")
+@images_argument
 @drawing_options
 @click.option(
     "-o", "--out", type=click.Path(path_type=Path, dir_okay=False), required=True, help="FILE.png, originals on top."
@@ -42,9 +42,10 @@ def command(
 ) -> None:
     """Encode images and draw them again from their codes.
 
-    An IMAGE is a file, or test:NUMBER of the run's own data. In the picture each row of images has what was drawn
-    from their codes below it. The code is the encoder's mean; the pixels are drawn anew, so that details differ by
-    chance. Where the model has a bound, each image's is told.
+    An IMAGE is a picture, a folder of pictures, an array of levels (.npy, .npz) or test:NUMBER of the run's own data;
+    files are made ready as the run's data are. In the picture each row of images has what was drawn from their codes
+    below it. The code is the encoder's mean; the pixels are drawn anew, so that details differ by chance. Where the
+    model has a bound, each image's is told.
     """
     if out.suffix != ".png":
         raise click.UsageError(f"-o {out}: name a .png")
@@ -54,15 +55,15 @@ def command(
         opened = Run.open(run)
         found = reconstruct(opened, images, **drawing, **progress.hooks("drawing"))
         progress.remark(found.summary)
-    columns = min(len(images), COLUMNS)
+    columns = min(len(found.names), COLUMNS)
     with saving(out):
         figures.save_grid(found.in_pairs(columns), opened.spec.levels, out, columns=columns)
     nats = None if found.nats is None else found.nats.tolist()
     if as_json:
-        rows = [{"image": text, "nats": nats and nats[row]} for row, text in enumerate(images)]
+        rows = [{"image": text, "nats": nats and nats[row]} for row, text in enumerate(found.names)]
         emit_json({"run": str(run), "out": str(out), "kind": found.kind, "images": rows})
         return
     if nats is not None:
         shown = [number(value, found.kind, 2) for value in nats]
-        emit(table(("image", "nats"), zip(images, shown, strict=True)))
+        emit(table(("image", "nats"), zip(found.names, shown, strict=True)))
     emit_line(out)

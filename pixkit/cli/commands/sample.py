@@ -32,7 +32,9 @@ from pixkit.tasks.sample import incompatible, sample
     help="What differs: the pixels' noise (of one code), the code (under one noise), or latent level L alone.",
 )
 @click.option("--guidance", type=float, help="More like the label than the model says; 0 is the model.")
-@click.option("--given", metavar="IMAGE", help="Continue an image: a file, or test:NUMBER of the run's data.")
+@click.option(
+    "--given", metavar="IMAGE", help="Continue an image, or each of a folder: a file, or test:NUMBER of the run's data."
+)
 @click.option("--rows", type=click.IntRange(1), help="With --given: how many of its rows are given.")
 @drawing_options
 @click.option("-o", "--out", type=click.Path(path_type=Path), help="FILE.png, FILE.npz or a folder.")
@@ -63,7 +65,7 @@ def command(
 
     With --label the images of a class make a row of the grid. A model with labels draws each class in turn where no
     label is given. With --given and --rows the first rows are an image's own and the others are drawn; under a raster
-    ordering that is exact.
+    ordering that is exact. Of several images, -n are drawn of each, a row of the grid.
 
     Of a latent model, --code does the same for each value of a categorical code, and --interpolate and --vary show
     what the code and the pixels' noise each decide.

@@ -9,19 +9,19 @@ from typing import Any
 import click
 
 from pixkit.cli.commands.complete import told
-from pixkit.cli.drawing import drawing_options, picture, saver
-from pixkit.cli.options import json_option, naming_options, quiet_option, run_argument
+from pixkit.cli.drawing import drawing_options, one_of, picture, saver
+from pixkit.cli.options import images_argument, json_option, naming_options, quiet_option, run_argument
 from pixkit.cli.output import emit, emit_json, emit_line, emit_picture, is_terminal, pairs
 from pixkit.cli.plugins import loaded_plugins
 from pixkit.cli.progress import show_progress
 from pixkit.figures.targets import saving
 from pixkit.runs.run import Run
-from pixkit.tasks.upscale import upscale
+from pixkit.tasks.upscale import Upscaling, upscale_each
 
 
 @click.command()
 @run_argument
-@click.argument("image")
+@images_argument
 @click.option("-n", "count", type=click.IntRange(1), default=4, show_default=True, help="How many times to draw.")
 @click.option("--factor", type=click.IntRange(2), default=2, show_default=True, help="How much larger to make it.")
 @click.option("--label", metavar="CLASS", help="The image's class, for a model with labels.")
@@ -33,7 +33,7 @@ def command(
     *,
     run: Path,
     drawing: dict[str, Any],
-    image: str,
+    images: tuple[str, ...],
     count: int,
     factor: int,
     label: str | None,
@@ -47,33 +47,50 @@ def command(
     their exact distribution given these. That works for models whose ordering draws every n-th pixel before all
     others, as `multiscale` does; others are refused.
 
-    IMAGE is a file of the small size, or test:NUMBER of the run's data, of which every n-th pixel is taken. A picture
-    that was made small by averaging is unlike what the model was trained on.
+    IMAGE is a picture or an array (.npy, .npz) of the small size, a folder of such pictures, or test:NUMBER of the
+    run's data, of which every n-th pixel is taken. A picture that was made small by averaging is unlike what the model
+    was trained on.
 
-    FILE.png shows the small image enlarged, what was drawn, and, of the run's data, the image itself. FILE.npz and a
-    folder hold what was drawn. Of the run's data, the nats of the image's own other pixels are told, given every n-th.
+    Of several images the results are in FILE-0.png, FILE-1.png and so on, or in folders of the folder. FILE.png shows
+    the small image enlarged, what was drawn, and, of the run's data, the image itself. FILE.npz and a folder hold what
+    was drawn. Of the run's data, the nats of the image's own other pixels are told, given every n-th.
     """
     shown = is_terminal(sys.stdout) and not as_json
     if out is None and not shown and not as_json:
         raise click.UsageError("stdout is not a terminal to show images on: name a file or a folder with -o")
-    save = None if out is None else saver(out)
+    if out is not None:
+        saver(out)
     loaded_plugins()
     with naming_options(), show_progress(quiet) as progress:
-        found = upscale(
-            Run.open(run), image, count, factor=factor, label=label, **drawing, **progress.hooks("sampling")
+        options: dict[str, Any] = {"factor": factor, "label": label, **drawing, **progress.hooks("sampling")}
+        found = upscale_each(Run.open(run), images, count, **options)
+        for summary in dict.fromkeys(each.completion.summary for each in found):
+            progress.remark(summary)
+    rows = []
+    for number, each in enumerate(found):
+        place = None if out is None else one_of(out, number, len(found))
+        rows.append(
+            {"image": each.completion.name, **each.completion.dump(), "out": None if place is None else str(place)}
         )
-        progress.remark(found.completion.summary)
-    panels, levels = found.panels(), found.spec.levels
-    if save is not None and out is not None:
-        columns = len(panels) if len(panels) <= 10 else None
-        with saving(out):
-            save(panels if out.suffix == ".png" else found.samples, levels, out, columns)
+        _save(each, place)
+        if not as_json:
+            _show(each, place, images=shown, named=len(found) > 1)
     if as_json:
-        told_as_data = {"run": str(run), "image": image, **found.completion.dump()}
-        emit_json({**told_as_data, "out": None if out is None else str(out)})
+        emit_json({"run": str(run), **(rows[0] if len(rows) == 1 else {"upscalings": rows})})
+
+
+def _save(found: Upscaling, out: Path | None) -> None:
+    if out is None:
         return
-    if shown:
-        emit_picture(picture(panels, levels))
-    emit(pairs(told(found.completion)))
+    panels = found.panels()
+    columns = len(panels) if len(panels) <= 10 else None
+    with saving(out):
+        saver(out)(panels if out.suffix == ".png" else found.samples, found.spec.levels, out, columns)
+
+
+def _show(found: Upscaling, out: Path | None, *, images: bool, named: bool) -> None:
+    if images:
+        emit_picture(picture(found.panels(), found.spec.levels))
+    emit(pairs(({"image": found.completion.name} if named else {}) | told(found.completion)))
     if out is not None:
         emit_line(out)

@@ -1,0 +1,50 @@
+"""How unlikely a content is given a part of the image, and how uncertain."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from pixkit.errors import UsageError
+from pixkit.network import Autoregressive
+from pixkit.precision import float32_products
+from pixkit.samplers import Known
+
+SCORED = 16
+"""Images whose level probabilities are held at a time."""
+
+
+@float32_products()
+@torch.no_grad()
+def conditional_nats(network: Autoregressive, image: Tensor, known: Tensor, context: Tensor | None = None) -> float:
+    """-log p(missing | known) of an image's own content, int64 [1, C, H, W], under the network's ordering.
+
+    Args:
+        network: in eval mode.
+        image: int64 [1, C, H, W].
+        known: bool [C, H, W].
+        context: what the network's conditioner takes, [1, ...].
+
+    Raises:
+        UsageError: if some known sub-pixel does not precede every missing one: no such number is known then.
+    """
+    if not Known(known, image).precede(network.ordering):
+        raise UsageError(
+            "p(missing | known) cannot be computed in this ordering",
+            where=type(network.ordering).__name__,
+            found="known sub-pixels after missing ones",
+            expected="a mask whose known part is drawn first",
+        )
+    x = image.to(next(network.parameters()).device)
+    found = network.distribution(x, context).level_log_probs(x).gather(1, x[:, None])[0, 0]
+    return -float(found.double().cpu()[~known].sum())
+
+
+def mean_entropies(network: Autoregressive, samples: Tensor, context: Tensor | None) -> Tensor:
+    """Mean over the samples of each sub-pixel's entropy given earlier ones, float64 [C, H, W], on the CPU."""
+    total = torch.zeros(network.spec.shape, dtype=torch.float64)
+    for part in samples.split(SCORED):
+        labels = None if context is None else context.expand(len(part))
+        levels = network.distribution(part, labels).level_log_probs(part)
+        total += torch.special.entr(levels.double().exp()).sum((0, 1)).cpu()
+    return total / len(samples)

@@ -1,0 +1,176 @@
+"""Images that are given by file are what a run's own data would have been."""
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from pixkit import figures
+from pixkit.data.given import Reader
+from pixkit.data.written import KEYWORD
+from pixkit.errors import DataError
+from pixkit.image import ImageSpec
+from pixkit.tasks import read_images, read_mask
+
+RNG = np.random.default_rng(0)
+PHOTO = RNG.integers(0, 256, (9, 14, 3), dtype=np.uint8)
+
+
+def reader_of(data):
+    return Reader(data.spec, data.source)
+
+
+@pytest.mark.parametrize(
+    "config",
+    [
+        {"size": 6},
+        {"size": [6, 5], "fit": "pad", "levels": 7},
+        {"size": 6, "fit": "resize", "resample": "nearest", "channels": 1},
+        {"size": 6, "binarise": "threshold", "threshold": 0.3},
+        {"size": 6, "binarise": "static", "split_seed": 5},
+        {"size": 6, "binarise": "dynamic", "channels": 1},
+        {"levels": 64},
+    ],
+)
+@pytest.mark.parametrize("source", ["images", "one_image"])
+def test_a_picture_given_by_file_is_as_the_same_picture_in_the_data(make, tmp_path, config, source):
+    for folder in ("pictures", "held"):
+        (tmp_path / folder).mkdir()
+        Image.fromarray(PHOTO).save(tmp_path / folder / "p.png")
+    if source == "images":
+        data = make("images", path="pictures", test_path="held", validation=0.0, **config)
+    else:
+        data = make("one_image", path="pictures/p.png", **config)
+    ((name, found),) = reader_of(data).read(tmp_path / "held" / "p.png")
+    assert name == str(tmp_path / "held" / "p.png") and found.dtype == torch.int64
+    assert torch.equal(found, data.batch("test", torch.tensor([0])).x[0])
+
+
+def test_a_folder_is_all_its_pictures(make, tmp_path):
+    (tmp_path / "pictures" / "b").mkdir(parents=True)
+    for name in ("z.png", "b/a.png"):
+        Image.fromarray(PHOTO).save(tmp_path / "pictures" / name)
+    data = make("images", path="pictures", size=6, test_fraction=0.0, validation=0.0)
+    names = [name for name, _ in reader_of(data).read(tmp_path / "pictures")]
+    assert names == [str(tmp_path / "pictures" / name) for name in ("b/a.png", "z.png")]
+
+
+def test_levels_as_the_data_have_them(make, tmp_path):
+    """Of a run of 64 levels, made of 4096: an array, not a picture of 8 bits, has them all."""
+    array = RNG.integers(0, 4096, (20, 4, 4), dtype=np.uint16)
+    array[0, 0, 0] = 4095
+    np.save(tmp_path / "a.npy", array)
+    data = make("arrays", path="a.npy", source_levels=4096, levels=64, test_fraction=0.0, validation=0.0)
+    found = torch.stack([image for _, image in reader_of(data).read(tmp_path / "a.npy")])
+    assert torch.equal(found, data.batch("train", torch.arange(20)).x)
+    names = [name for name, _ in reader_of(data).read(tmp_path / "a.npy")]
+    assert names[3] == f"{tmp_path / 'a.npy'} 3"
+    np.save(tmp_path / "b.npy", array.astype(np.int64) * 2)
+    with pytest.raises(DataError, match="not levels of the data") as caught:
+        reader_of(data).read(tmp_path / "b.npy")
+    assert caught.value.expected == "0..4095" and "samples" in caught.value.hint
+
+
+def test_an_archive_of_pixkits_holds_the_models_levels(make, tmp_path):
+    data = make("digits", binarise="threshold")
+    x = data.batch("test", torch.arange(3)).x
+    figures.save_npz(x, 2, tmp_path / "x.npz")
+    assert torch.equal(read_images([tmp_path / "x.npz"], data.spec), x)
+    pairs = reader_of(data).read(tmp_path / "x.npz")
+    assert torch.equal(torch.stack([image for _, image in pairs]), x)
+    grey = make("digits").batch("test", torch.arange(3)).x
+    np.savez(tmp_path / "y.npz", a=grey.numpy(), b=x.numpy())
+    with pytest.raises(DataError, match="which of the arrays") as caught:
+        reader_of(data).read(tmp_path / "y.npz")
+    assert caught.value.found == "a, b"
+    found = reader_of(data).read(f"{tmp_path / 'y.npz'}:a")
+    assert torch.equal(torch.stack([image for _, image in found]), x), "thresholded as the data are"
+    with pytest.raises(DataError, match="not levels of the data"):
+        reader_of(data).read(f"{tmp_path / 'y.npz'}:b")
+
+
+@pytest.mark.parametrize("shape", [(4, 5), (1, 4, 5), (4, 5, 1), (3, 4, 5), (3, 1, 4, 5), (3, 4, 5, 1)])
+def test_axes_of_arrays(tmp_path, shape):
+    array = RNG.integers(0, 8, shape)
+    np.save(tmp_path / "a.npy", array)
+    found = read_images([tmp_path / "a.npy"], ImageSpec(1, 4, 5, 8))
+    assert np.array_equal(found.numpy().ravel(), array.ravel())
+
+
+def test_axes_that_can_be_told_in_two_ways_are_refused(tmp_path):
+    np.save(tmp_path / "a.npy", RNG.integers(0, 8, (3, 3, 3)))
+    with pytest.raises(DataError, match="in two ways"):
+        read_images([tmp_path / "a.npy"], ImageSpec(3, 3, 3, 8))
+    with pytest.raises(DataError, match="another shape"):
+        read_images([tmp_path / "a.npy"], ImageSpec(3, 4, 3, 8))
+    np.save(tmp_path / "b.npy", RNG.integers(0, 8, (3, 4, 3)))
+    assert read_images([tmp_path / "b.npy"], ImageSpec(3, 3, 4, 8)).shape == (1, 3, 3, 4)
+
+
+@pytest.mark.parametrize("levels", [2, 3, 17, 200, 255, 256, 257, 4096, 60000, 65536])
+@pytest.mark.parametrize("channels", [1, 2, 3, 4])
+def test_what_pixkit_writes_it_reads_back(tmp_path, levels, channels):
+    spec = ImageSpec(channels, 16, 17, levels)
+    x = torch.randint(levels, (2, *spec.shape), generator=torch.Generator().manual_seed(levels))
+    x[0, 0, 0, :2] = torch.tensor([0, levels - 1])
+    paths = figures.save_images(x, levels, tmp_path / "out")
+    assert torch.equal(read_images(paths, spec), x)
+    assert torch.equal(read_images([tmp_path / "out"], spec), x)
+    with Image.open(paths[0]) as image:
+        assert image.info[KEYWORD] == f"levels={levels} channels={channels}"
+        assert image.size == (17 * (channels if channels != 3 else 1), 16)
+        assert image.mode == ("RGB" if channels == 3 else "L" if levels <= 256 else "I;16")
+
+
+def test_all_levels_of_a_picture_are_read_back(tmp_path):
+    for levels in (60000, 65536):
+        x = torch.arange(levels).view(1, 1, 200, -1) if levels == 60000 else torch.arange(levels).view(1, 1, 256, 256)
+        (path,) = figures.save_images(x, levels, tmp_path / str(levels))
+        assert torch.equal(read_images([path], ImageSpec(1, *x.shape[2:], levels)), x)
+
+
+def test_colour_for_a_model_of_grey_images_is_refused(make, tmp_path):
+    data = make("digits")
+    levels = RNG.integers(0, 17, (8, 8))
+    grey = np.rint(levels * 255 / 16).astype(np.uint8)
+    Image.fromarray(np.repeat(grey[:, :, None], 3, axis=2)).save(tmp_path / "grey.png")
+    assert np.array_equal(reader_of(data).read(tmp_path / "grey.png")[0][1][0].numpy(), levels)
+    Image.fromarray(RNG.integers(0, 256, (8, 8, 3), dtype=np.uint8)).save(tmp_path / "colour.png")
+    with pytest.raises(DataError, match="in colour"):
+        reader_of(data).read(tmp_path / "colour.png")
+    with pytest.raises(DataError, match="8 x 8"):
+        Image.new("L", (9, 8)).save(tmp_path / "wide.png")
+        reader_of(data).read(tmp_path / "wide.png")
+
+
+def test_a_photo_for_a_model_of_codes_is_refused(make, tmp_path):
+    np.save(tmp_path / "a.npy", RNG.integers(0, 512, (20, 8, 8)))
+    codes = make("arrays", path="a.npy", layout="NHW", source_levels=512)
+    for number, mode in enumerate(("L", "RGB")):
+        path = tmp_path / f"{number}.png"
+        Image.fromarray(RNG.integers(0, 256, (8, 8, 3), dtype=np.uint8)).convert(mode).save(path)
+        with pytest.raises(DataError, match=r"in colour|too few levels"):
+            reader_of(codes).read(path)
+
+
+@pytest.mark.parametrize("highest", [1, 255])
+def test_a_mask_of_0_and_1_is_one_of_black_and_white(tmp_path, highest):
+    missing = np.zeros((4, 5), np.uint8)
+    missing[2:] = 1
+    Image.fromarray(missing * highest).save(tmp_path / "mask.png")
+    np.save(tmp_path / "mask.npy", missing * highest)
+    np.savez(tmp_path / "mask.npz", anything=missing.astype(bool))
+    expected = torch.tensor(missing == 0).expand(3, 4, 5)
+    for name in ("mask.png", "mask.npy", "mask.npz"):
+        assert torch.equal(read_mask(tmp_path / name, ImageSpec(3, 4, 5, 256)), expected)
+    np.savez(tmp_path / "done.npz", known=expected.numpy(), samples=np.zeros(3))
+    assert torch.equal(read_mask(tmp_path / "done.npz", ImageSpec(3, 4, 5, 256)), expected)
+
+
+def test_a_mask_without_white_says_what_it_takes_for_missing(tmp_path):
+    Image.fromarray(np.array([[0, 3], [17, 100]], np.uint8)).save(tmp_path / "mask.png")
+    with pytest.raises(DataError, match="nothing that is missing") as caught:
+        read_mask(tmp_path / "mask.png", ImageSpec(1, 2, 2, 4))
+    assert caught.value.found == "values 0..100" and "128..255" in caught.value.expected
+    with pytest.raises(DataError, match="another size"):
+        read_mask(tmp_path / "mask.png", ImageSpec(1, 2, 3, 4))
