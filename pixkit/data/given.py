@@ -90,7 +90,12 @@ class Reader:
         if self.spec.channels not in (1, 3, 4):
             raise DataError("pictures have 1, 3 or 4 channels", where=str(path), expected=str(self.spec))
         levels = max(self._source_levels(), self.spec.levels, 256)
-        return Form(4 if self.spec.channels == 4 else 3, self.spec.shape[1:], "exact", "bicubic", MAX_PIXELS, levels)
+        form = Form(4 if self.spec.channels == 4 else 3, self.spec.shape[1:], "exact", "bicubic", MAX_PIXELS, levels)
+        if levels == 256 or read_whole(path, form).bits > 8:
+            return form
+        if self.spec.levels > 256:
+            raise _too_few(path, 256, self.spec)
+        return replace(form, levels=256)  # of 8 bits white is the highest level, whatever the data were stored as
 
     def _source_levels(self) -> int:
         """How many levels the data had before the model's were made of them."""
@@ -155,10 +160,7 @@ def _too_few(where: str | Path, levels: int, spec: ImageSpec) -> DataError:
 
 def _plain(path: Path, form: Form, spec: ImageSpec) -> NDArray[Any]:
     """A picture for data that are none, [C, H, W]: of one channel it may be stored as colour, but has to be grey."""
-    picture = read_whole(path, form)
-    if picture.bits <= 8 and spec.levels > 256:
-        raise _too_few(path, 2**picture.bits, spec)
-    levels = picture.pixels
+    levels = read_picture(path, form)
     if spec.channels > 1:
         return levels
     if (levels != levels[:1]).any():

@@ -162,3 +162,19 @@ def test_of_a_small_file_nothing_is_scored(pixkit, coarse, workplace):
     options = ("upscale", coarse, "small.png", "--label", 3, "-o", "x.npz")
     assert json.loads(pixkit(*options, "--json").out)["nats"] is None
     assert "true content" not in pixkit(*options).out
+
+
+def test_several_images_are_enlarged_each_as_alone(pixkit, coarse, workplace):
+    alone = upscale(pixkit, coarse, "test:5", "--label", 3)
+    Path("small").mkdir()
+    Image.fromarray(np.rint(alone[0, 0, ::2, 1::2] * (255 / 16)).astype(np.uint8)).save("small/a.png")
+    outcome = pixkit("upscale", coarse, "test:4", "small", "--label", 3, "-o", "y.npz", "--json")
+    assert outcome.code == 0, outcome.err
+    rows = json.loads(outcome.out)["upscalings"]
+    assert [(row["image"], row["out"]) for row in rows] == [("test:4", "y-0.npz"), ("small/a.png", "y-1.npz")]
+    assert rows[0]["nats"] is not None and rows[1]["nats"] is None
+    assert np.array_equal(np.load("y-1.npz")["samples"], alone)
+    assert pixkit("upscale", coarse, "test:4", "test:5", "--label", 3, "-n", 2, "-o", "folder").code == 0
+    assert sorted(map(str, Path("folder").rglob("*.png"))) == [
+        f"folder/0000{image}/0000{number}.png" for image in (0, 1) for number in (0, 1)
+    ]

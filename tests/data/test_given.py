@@ -174,3 +174,31 @@ def test_a_mask_without_white_says_what_it_takes_for_missing(tmp_path):
     assert caught.value.found == "values 0..100" and "128..255" in caught.value.expected
     with pytest.raises(DataError, match="another size"):
         read_mask(tmp_path / "mask.png", ImageSpec(1, 2, 3, 4))
+
+
+def test_pictures_for_a_model_whose_data_have_12_bits(make, tmp_path):
+    """A file of 16 bits holds the data's levels as they are; one of 8 bits is white at 255; others are refused."""
+    array = RNG.integers(0, 4096, (20, 4, 4), dtype=np.uint16)
+    array[0, 0] = [0, 4095, 64, 63]
+    np.save(tmp_path / "a.npy", array)
+    data = make("arrays", path="a.npy", source_levels=4096, levels=64, test_fraction=0.0, validation=0.0)
+    Image.fromarray(array[0]).save(tmp_path / "twelve.png")
+    ((_, found),) = reader_of(data).read(tmp_path / "twelve.png")
+    assert torch.equal(found, data.batch("train", torch.tensor([0])).x[0]) and found[0, 0].tolist() == [0, 63, 1, 0]
+    Image.fromarray((array[0] // 16).astype(np.uint8)).save(tmp_path / "eight.png")
+    assert torch.equal(reader_of(data).read(tmp_path / "eight.png")[0][1], found)
+    Image.fromarray(array[0] * 16).save(tmp_path / "sixteen.png")
+    with pytest.raises(DataError, match="levels beyond") as caught:
+        reader_of(data).read(tmp_path / "sixteen.png")
+    assert caught.value.expected.startswith("0..4095")
+
+
+def test_pictures_of_12_bits_in_a_folder_and_by_file(make, tmp_path):
+    (tmp_path / "pictures").mkdir()
+    array = RNG.integers(0, 4096, (4, 4), dtype=np.uint16)
+    Image.fromarray(array).save(tmp_path / "pictures" / "a.png")
+    options = {"channels": 1, "source_levels": 4096, "levels": 64, "test_fraction": 0.0, "validation": 0.0}
+    data = make("images", path="pictures", **options)
+    ((_, found),) = reader_of(data).read(tmp_path / "pictures" / "a.png")
+    assert np.array_equal(found[0].numpy(), array // 64)
+    assert torch.equal(found, data.batch("train", torch.tensor([0])).x[0])
