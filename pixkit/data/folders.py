@@ -10,6 +10,7 @@ from pathlib import Path, PurePosixPath
 
 from pixkit.data.picture import SUFFIXES
 from pixkit.errors import DataError, listed, reason
+from pixkit.files import NOWHERE
 
 
 @dataclass
@@ -85,10 +86,21 @@ def _files(folder: Path, passed: list[PurePosixPath]) -> Iterator[tuple[PurePosi
                 if entry.name.startswith("."):
                     continue
                 place = inside / entry.name, path / entry.name
-                if entry.is_dir():
-                    (links if entry.is_symlink() else folders).append(place)
+                if entry.is_dir(follow_symlinks=False):
+                    folders.append(place)
+                elif _leads_to_folder(entry):
+                    links.append(place)
                 else:
                     yield place
+
+
+def _leads_to_folder(entry: os.DirEntry[str]) -> bool:
+    try:
+        return entry.is_dir()
+    except OSError as error:
+        if error.errno in NOWHERE:
+            return False
+        raise
 
 
 def _identity(folder: Path) -> tuple[int, int]:
