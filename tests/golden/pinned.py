@@ -10,7 +10,7 @@ import tempfile
 from pathlib import Path
 
 import torch
-from pictures import pictures
+from drawn import pictures
 from small import SMALL, small, specs
 from torch import Tensor
 

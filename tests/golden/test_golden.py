@@ -5,7 +5,7 @@ import math
 from pathlib import Path
 
 import pytest
-from pictures import pictures
+from drawn import pictures
 from pinned import defaults, network
 from small import SMALL, small, specs
 
