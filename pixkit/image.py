@@ -94,11 +94,12 @@ class Batch:
 
     def to(self, device: torch.device | str) -> Batch:
         """The same batch on another device; the host does not wait for what that one is doing."""
-        labels = None if self.labels is None else _sent(self.labels, device)
-        return Batch(_sent(self.x, device), labels, _sent(self.indices, device))
+        labels = None if self.labels is None else sent(self.labels, device)
+        return Batch(sent(self.x, device), labels, sent(self.indices, device))
 
 
-def _sent(tensor: Tensor, device: torch.device | str) -> Tensor:
+def sent(tensor: Tensor, device: torch.device | str) -> Tensor:
+    """A tensor on another device; the host does not wait for what that one is doing."""
     kind = str(device).partition(":")[0]
     if kind in (tensor.device.type, "cpu"):
         return tensor.to(device)

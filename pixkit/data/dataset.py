@@ -75,11 +75,11 @@ class Dataset:
 
     def size(self, split: str) -> int:
         """Number of images of a split."""
-        return len(self._part(split).pixels)
+        return len(self.part(split).pixels)
 
     def labels(self, split: str) -> Tensor | None:
         """The labels of a split's images, int64 [n]; None where there are none."""
-        return self._part(split).labels
+        return self.part(split).labels
 
     def hashes(self) -> dict[str, str]:
         """SHA-256 in hexadecimal: `train` and `test`, the source's images and labels as loaded; `split`, the choice."""
@@ -122,7 +122,7 @@ class Dataset:
         Raises:
             UsageError: for an unknown split, or numbers that are not integers or out of range.
         """
-        part = self._part(split)
+        part = self.part(split)
         rows = self._check(indices, len(part.pixels), split)
         x = part.pixels[rows]
         if part.renewed_by is not None:
@@ -140,7 +140,8 @@ class Dataset:
         for start in range(0, count, batch_size):
             yield self.batch(split, torch.arange(start, min(start + batch_size, count)), draw)
 
-    def _part(self, split: str) -> Part:
+    def part(self, split: str) -> Part:
+        """All of a split, as it is kept."""
         if split not in self._parts:
             raise UsageError("no such split", where=self.name, found=split, expected=", ".join(self.SPLITS))
         return self._parts[split]
@@ -184,30 +185,44 @@ class BatchSequence:
 
     def batch(self, number: int) -> Batch:
         """Batch `number` = 0, 1, ...: images number * size to (number + 1) * size of the endless sequence."""
+        return join(
+            [
+                self.dataset.batch("train", self.order(epoch)[visits], draw=epoch)
+                for epoch, visits in self.visits(number)
+            ]
+        )
+
+    def visits(self, number: int) -> Iterator[tuple[int, slice]]:
+        """The epochs that a batch is of, and which of the visits of each: of more than one, if it goes past an end."""
         start, stop = number * self.batch_size, (number + 1) * self.batch_size
-        parts = []
         while start < stop:
             epoch, offset = divmod(start, self.images)
             end = min(offset + stop - start, self.images)
-            parts.append(self.dataset.batch("train", self._order(epoch)[offset:end], draw=epoch))
+            yield epoch, slice(offset, end)
             start += end - offset
-        return parts[0] if len(parts) == 1 else join(parts)
 
     def epochs(self, batches: int) -> float:
         """How many times the images were visited after that many batches."""
         return batches * self.batch_size / self.images
 
-    def _order(self, epoch: int) -> Tensor:
+    def order(self, epoch: int) -> Tensor:
+        """The images' numbers in the order of an epoch's visits, int64 [n]."""
         if epoch not in self._orders:
-            generator = torch.Generator().manual_seed(derive(self._seed, "epoch", epoch))
             latest = {number: order for number, order in self._orders.items() if number == epoch - 1}
-            order = torch.randperm(self.images, generator=generator)
-            self._orders = {**latest, epoch: order if self._chosen is None else self._chosen[order]}
+            self._orders = {**latest, epoch: self.drawn_order(epoch)}
         return self._orders[epoch]
+
+    def drawn_order(self, epoch: int) -> Tensor:
+        """The same, drawn anew, in any thread."""
+        generator = torch.Generator().manual_seed(derive(self._seed, "epoch", epoch))
+        order = torch.randperm(self.images, generator=generator)
+        return order if self._chosen is None else self._chosen[order]
 
 
 def join(parts: list[Batch]) -> Batch:
     """Several batches as one."""
+    if len(parts) == 1:
+        return parts[0]
     labels = [part.labels for part in parts if part.labels is not None]
     return Batch(
         torch.cat([part.x for part in parts]),

@@ -101,6 +101,7 @@ class Trainer:
         self._reporter.start(self.config.steps, self.state.step)
         self._hooks.call("start", run=self.run)
         with (
+            self.stepper.source.feeding(),
             MetricsLog(self.run.metrics, self.state.step, self.state.evaluated, self._reporter.message) as log,
             rescuing(lambda: self._rescue(log), self._progress, self.run, self._reporter),
         ):

@@ -46,9 +46,14 @@ class MemoryEstimate:
         """All of it."""
         return self.code + self.weights + self.training + self.activations
 
+    @property
+    def left(self) -> int:
+        """What is free beside training; not above 0 where that does not fit."""
+        return self.room.free - self.training - self.activations
+
     def check(self, *, resumed: bool = False) -> None:
         """Raise UsageError if what is still to be taken is more than there is, for a new run or one to go on with."""
-        if self.training + self.activations > self.room.free:
+        if self.left < 0:
             raise UsageError(
                 "training would not fit the memory that is free",
                 found=f"{in_words(self.training + self.activations)}: gradients, optimiser and average "

@@ -113,6 +113,8 @@ def prepare_training(
     stepper = Stepper(model, sequence, recipe.train, recipe.seed, device)
     memory = estimate(stepper, device, before)
     memory.check(resumed=run is not None)
+    if device.type != "cpu" and not stepper.source.keep(memory.left):
+        reporter.message("too little memory is left to keep the images on the device: each batch is sent there")
     check()
     if run is None or lock is None:
         choice = (Choice.stated(recipe.train) or choose(stepper, check)).on(device)

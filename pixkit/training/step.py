@@ -16,6 +16,7 @@ from pixkit.models.phase import Losses
 from pixkit.randomness import derive, seed_torch
 from pixkit.recipe.schema import TrainConfig
 from pixkit.runs.checkpoint import load_model, non_finite
+from pixkit.training.batches import Batches
 from pixkit.training.optim import TrainedPhase, clip, gradient_norm, rate_factor, trained_phases
 from pixkit.training.precision import Arithmetic
 from pixkit.training.rollback import Rollback
@@ -51,14 +52,7 @@ class Stepper:
         self.arithmetic = Arithmetic.of(config)
         self._seed = seed
         self.rollback = Rollback(model)
-        labels = sequence.dataset.labels("train")
-        self._sequences = {
-            trained.name: BatchSequence(
-                sequence.dataset, config.batch_size, derive(seed, "phase", trained.name), choose(labels)
-            )
-            for trained in self.phases
-            if (choose := trained.phase.choose) is not None
-        }
+        self.source = Batches(sequence, self.phases, config, seed, device)
 
     def initialise(self, weights: Mapping[str, Tensor] | None = None, where: str = "") -> None:
         """Give the model its initial weights: `weights`, which come from `where`, or those that the first batch sets.
@@ -83,10 +77,7 @@ class Stepper:
 
     def batches(self, step: int, phase: str | None = None) -> Iterator[Batch]:
         """The batches of a step, or of a phase of it, on the device, each made when it is asked for."""
-        sequence = self.sequence if phase is None else self._sequences.get(phase, self.sequence)
-        first = (step - 1) * self.config.accumulate
-        for part in range(self.config.accumulate):
-            yield sequence.batch(first + part).to(self.device)
+        return self.source.of(step, phase)
 
     def calibration(self) -> Iterator[Batch]:
         """The first training batches, from which BatchNorm statistics of averaged weights are taken."""

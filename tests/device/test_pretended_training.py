@@ -3,6 +3,7 @@
 import copy
 import itertools
 import re
+import threading
 
 import pytest
 import torch
@@ -13,10 +14,15 @@ from untimed import untimed
 
 from pixkit.components.plugins import plugins
 from pixkit.data.dataset import BatchSequence, Dataset, Part
+from pixkit.data.feed import Feed
+from pixkit.data.levels import Binariser
 from pixkit.layers.scan import Scan
+from pixkit.randomness import Stream
 from pixkit.recipe import load_recipe, packaged_recipes
 from pixkit.recipe.schema import TrainConfig
+from pixkit.runs.run import Run
 from pixkit.training.ahead import Ahead
+from pixkit.training.batches import Batches
 from pixkit.training.build import build, dry_run
 from pixkit.training.ema import Ema
 from pixkit.training.step import NonFiniteStep, Stepper
@@ -113,6 +119,7 @@ def built(monkeypatch, tmp_path):
         with Pretending():
             return build(recipe, tmp_path / name, **options).run
 
+    make.folder = tmp_path
     return make
 
 
@@ -124,6 +131,51 @@ def test_a_build_launches_ahead_says_so_and_goes_on_as_if_it_had_not_been_stoppe
     assert cut.settings()["lock"]["steps"] == whole.settings()["lock"]["steps"]
     assert contents(cut) == contents(whole)
     assert untimed(cut.rows()) == untimed(whole.rows())
+
+
+DYNAMIC = ["data.levels=null", "data.binarise=dynamic", "train.schedule.type=constant", "train.batch_size=500"]
+DYNAMIC += ["train.eval_every=100", "model.backbone.width=4"]
+
+
+def test_images_stay_on_the_device_and_a_run_that_is_cut_within_an_epoch_sees_the_same_bits(built, monkeypatch):
+    fed, batch = [], Feed.batch
+    monkeypatch.setattr(Feed, "batch", lambda self, number: fed.append(number) or batch(self, number))
+    whole = built("whole", *DYNAMIC, "train.steps=5")
+    assert sorted(fed) == list(range(5)) and not visitors()
+    built("cut", *DYNAMIC, "train.steps=4")
+    cut = built("cut", *DYNAMIC, "train.steps=5", resume=True)
+    monkeypatch.setattr(Batches, "keep", lambda self, free: False)
+    told = Told()
+    sent = built("sent", *DYNAMIC, "train.steps=1", reporter=told)
+    assert fed[5:] == [0, 1, 2, 3, 4] and any("each batch is sent there" in text for text in told.texts)
+    assert contents(whole) == contents(cut)
+    rows = [[row for row in untimed(run.rows()) if row["event"] == "train"] for run in (whole, cut, sent)]
+    assert rows[0] == rows[1] and rows[0][:1] == rows[2]
+
+
+def visitors():
+    return [thread for thread in threading.enumerate() if thread.name.startswith("pixkit-visits")]
+
+
+@pytest.mark.parametrize("what", [ValueError("no noise today"), KeyboardInterrupt()])
+def test_what_stops_the_drawing_of_an_epoch_leaves_the_steps_before_it_saved(built, monkeypatch, what):
+    draw = Binariser.draw
+
+    def broken(self, pixels, numbers, stream, epoch=0):
+        if stream is Stream.VISIT and epoch == 1:
+            raise what
+        return draw(self, pixels, numbers, stream, epoch)
+
+    monkeypatch.setattr(Binariser, "draw", broken)
+    options = [*DYNAMIC, "train.steps=10", "train.checkpoint_every=100"]
+    if isinstance(what, ValueError):
+        with pytest.raises(ValueError, match="no noise today"):
+            built("run", *options)
+    else:
+        built("run", *options)
+    assert not visitors()
+    monkeypatch.undo()
+    assert Run(built.folder / "run").steps() == [2]
 
 
 def begun_plainly(run):

@@ -1,0 +1,75 @@
+"""The batches of a training step: of which images, and where they are put together."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+
+import torch
+
+from pixkit.data.dataset import BatchSequence
+from pixkit.data.feed import Feed, feeding, size_of
+from pixkit.image import Batch
+from pixkit.randomness import derive
+from pixkit.recipe.schema import TrainConfig
+from pixkit.training.optim import TrainedPhase
+
+SHARE = 0.25
+"""Of the memory that training leaves free, what the images may take of it to be kept on the device."""
+
+
+class Batches:
+    """The batches of all phases of all steps, on a device.
+
+    Attributes:
+        resident: whether the images are on the device while `feeding`; otherwise each batch is put together on the CPU
+            and sent, as it is outside of that.
+    """
+
+    def __init__(
+        self,
+        sequence: BatchSequence,
+        phases: Iterable[TrainedPhase],
+        config: TrainConfig,
+        seed: int,
+        device: torch.device,
+    ) -> None:
+        self.resident = False
+        self._accumulate = config.accumulate
+        self._device = device
+        self._feeds: dict[str, Feed] = {}
+        labels = sequence.dataset.labels("train")
+        self._sequence = sequence
+        self._sequences = {
+            trained.name: sequence
+            if (choose := trained.phase.choose) is None
+            else BatchSequence(sequence.dataset, config.batch_size, derive(seed, "phase", trained.name), choose(labels))
+            for trained in phases
+        }
+
+    def keep(self, free: int) -> bool:
+        """Keep the images on the device, if they take no more than a part of so many free bytes; return whether."""
+        there = self._device.type != "cpu"
+        self.resident = there and size_of(self._sequence.dataset) <= SHARE * free
+        return self.resident
+
+    def of(self, step: int, phase: str | None = None) -> Iterator[Batch]:
+        """Those of step 1, 2, ..., or of a phase of it, each made when it is asked for."""
+        sequence = self._sequence if phase is None else self._sequences[phase]
+        feed = None if phase is None else self._feeds.get(phase)
+        first = (step - 1) * self._accumulate
+        for number in range(first, first + self._accumulate):
+            yield sequence.batch(number).to(self._device) if feed is None else feed.batch(number)
+
+    @contextmanager
+    def feeding(self) -> Iterator[None]:
+        """While steps are made: a thread draws ahead what they need, if the images are on the device."""
+        if not self.resident:
+            yield
+            return
+        with feeding(self._sequences, self._device) as feeds:
+            self._feeds = feeds
+            try:
+                yield
+            finally:
+                self._feeds = {}
