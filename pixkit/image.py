@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -91,6 +92,15 @@ class Batch:
     x: Tensor
     labels: Tensor | None
     indices: Tensor
+
+    def split(self, parts: int) -> Iterator[Batch]:
+        """In so many parts, of one size or of two that differ by an image."""
+        count, start = len(self.x), 0
+        for part in range(parts):
+            size = count // parts + (part < count % parts)
+            some = slice(start, start + size)
+            yield Batch(self.x[some], None if self.labels is None else self.labels[some], self.indices[some])
+            start += size
 
     def to(self, device: torch.device | str) -> Batch:
         """The same batch on another device; the host does not wait for what that one is doing."""

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import gc
 import math
+import re
+import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -20,6 +23,8 @@ LITTLE = 64 << 20
 SMALLER_MODEL = "a smaller model: fewer maps, fewer layers, fewer levels"
 SMALLER_DRAW = "a smaller batch_size: the images do not depend on it"
 SMALLER_BATCH = "a smaller train.batch_size, with train.accumulate for the rest"
+DEVICE_WORDS = "CUDA error: out of memory|STATUS_ALLOC_FAILED"
+"""What is said of a GPU's memory by CUDA, cuBLAS and cuDNN, where torch has no class for it."""
 MORE_MEMORY = f"free some memory, then go on with --resume; or make a new run with {SMALLER_BATCH}"
 """Where a run is there: one that is resumed keeps its batch size, by which images are scored as well."""
 
@@ -115,6 +120,42 @@ def memory_errors(hint: str = SMALLER_BATCH) -> Iterator[None]:
 
 def is_exhausted(error: BaseException) -> bool:
     """Whether an error is torch's, or Python's, report that memory is exhausted."""
-    if isinstance(error, torch.OutOfMemoryError | MemoryError):
+    if isinstance(error, MemoryError) or _is_devices(error):
         return True
     return isinstance(error, RuntimeError) and "allocate memory" in message(error)
+
+
+def device_exhausted(error: BaseException) -> bool:
+    """Whether an error, or one that it came from, is torch's report that a GPU's memory is exhausted."""
+    return any(map(_is_devices, _chain(error)))
+
+
+def _is_devices(error: BaseException) -> bool:
+    if isinstance(error, torch.OutOfMemoryError):
+        return True
+    return isinstance(error, RuntimeError) and re.search(DEVICE_WORDS, message(error)) is not None
+
+
+def exhausted(error: BaseException) -> bool:
+    """Whether an error, or one that it came from, is such a report."""
+    return any(map(is_exhausted, _chain(error)))
+
+
+def release(error: BaseException) -> None:
+    """Let go of what an error about memory still holds: the variables of the functions that it went through."""
+    if not exhausted(error):
+        return
+    for link in _chain(error):
+        traceback.clear_frames(link.__traceback__)
+    gc.collect()
+    if torch.cuda.is_initialized():
+        torch.cuda.empty_cache()
+
+
+def _chain(error: BaseException | None) -> Iterator[BaseException]:
+    """An error, and those that it came from."""
+    seen: set[int] = set()
+    while error is not None and id(error) not in seen:  # `raise error from error` is allowed
+        seen.add(id(error))
+        yield error
+        error = error.__cause__ or error.__context__

@@ -49,7 +49,7 @@ class AutoregressiveModel(LabelledModel):
 
     def phases(self) -> list[Phase]:
         """One: maximum likelihood."""
-        return [Phase("likelihood", self.parameters(), self._loss)]
+        return [Phase("likelihood", self.parameters(), self._loss, mean=True)]
 
     def _loss(self, batch: Batch, step: int) -> Losses:
         nats = -self.network.log_prob(batch.x, self.labels_shown(batch.labels)).mean()

@@ -86,7 +86,7 @@ class OrderAgnosticModel(LabelledModel):
 
     def phases(self) -> list[Phase]:
         """One: maximum likelihood in an ordering that is drawn from torch's generator for each batch."""
-        return [Phase("likelihood", self.parameters(), self._loss, varies=self._chosen)]
+        return [Phase("likelihood", self.parameters(), self._loss, varies=self._chosen, mean=True)]
 
     def _chosen(self, step: int) -> int:
         """The number of a batch's ordering, from torch's generator."""

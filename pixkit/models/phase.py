@@ -25,6 +25,10 @@ class Phase:
     `varies`, which gives what they come to at a step, and is recorded for each value that occurs more than once. It is
     called with torch's generators seeded as they are for the loss, so that it may draw what the loss draws first. A
     loss that uses the step's number or the CPU's generator and has no `varies` is not recorded.
+
+    `mean` says that the losses, all that are given, are means over the images, and that none of these bears on another.
+    Where a GPU's memory does not do for a batch, it is then taken in parts, whose means, weighted by their sizes, are
+    the batch's. Without it, or with BatchNorm in the model, training ends there with an error.
     """
 
     name: str
@@ -32,3 +36,4 @@ class Phase:
     loss: Callable[[Batch, int], Losses]
     choose: Callable[[Tensor | None], Tensor] | None = None
     varies: Callable[[int], Hashable] | None = None
+    mean: bool = False

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import platform
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
@@ -52,6 +52,7 @@ def settings_of(
     *,
     arithmetic: dict[str, Any],
     steps: dict[str, Any] | None = None,
+    parts: Sequence[dict[str, Any]] = (),
 ) -> dict[str, Any]:
     """What a lock says: the recipe with every default, and the section `lock` (see `pixkit.runs.run`)."""
     lock = {
@@ -64,6 +65,7 @@ def settings_of(
         "parameters": sum(parameter.numel() for parameter in model.parameters()),
         "arithmetic": arithmetic,
         **({} if steps is None else {"steps": steps}),
+        **({"parts": list(parts)} if parts else {}),
         "changes": [],
     }
     return {**loaded.lock(), "lock": lock}

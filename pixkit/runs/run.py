@@ -5,7 +5,8 @@
   ``overrides`` (what was given), ``image``, ``classes``, ``class_names`` and ``data`` (shape and levels, the label
   classes in the order of their numbers, description, hashes of the images and of the split), ``parameters``,
   ``arithmetic`` (the precision and memory format of training, and the seconds a batch that they were chosen by),
-  ``steps`` (the way that they are made, if it is not the plain one), and ``changes`` (safe keys changed when the run
+  ``steps`` (the way that they are made, if it is not the plain one), ``parts`` (how many a batch is taken in, from
+  which step on, where a device's memory does not do for whole ones), and ``changes`` (safe keys changed when the run
   was resumed).
 - ``env.json``: versions, plugins, seed, device, threads; ``previous`` where resuming changed them.
 - ``metrics.jsonl``: a row for each step, and for each scoring of the validation images.
@@ -163,6 +164,11 @@ class Run(Contents):
         from pixkit.recipe import dump_yaml
 
         self.write_text(self._lock, LOCK_HEADER + dump_yaml(settings))
+
+    def note(self, **about: Any) -> None:
+        """Write something more into the section `lock` of recipe.lock.yaml."""
+        settings = self.settings()
+        self.write_settings({**settings, "lock": {**settings["lock"], **about}})
 
     def write_text(self, path: Path, text: str) -> None:
         """Write one of the run's files whole, or leave what was there; RunError if it cannot be written."""

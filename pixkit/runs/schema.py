@@ -106,6 +106,14 @@ class StepsWay(Record):
     reason: str
 
 
+class Division(Record):
+    """From which step on a phase's batches are taken in so many parts, see `pixkit.training.parts`."""
+
+    step: Count
+    phase: str
+    parts: Annotated[int, Field(ge=1, le=2**24)]
+
+
 class Lock(Record):
     """The section `lock` of recipe.lock.yaml."""
 
@@ -118,6 +126,7 @@ class Lock(Record):
     parameters: Count
     arithmetic: MeasuredArithmetic | None = None
     steps: StepsWay | None = None
+    parts: list[Division] = Field(default_factory=list)
     changes: list[str]
 
     @model_validator(mode="after")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator
 
 import torch
@@ -13,7 +14,8 @@ from pixkit.backbones.base import Backbone
 from pixkit.components.spec import ComponentSpec
 from pixkit.errors import CausalityError, UsageError
 from pixkit.image import Batch, ImageSpec
-from pixkit.models.base import Model
+from pixkit.layers.modes import evaluating
+from pixkit.models.base import Model, Phase
 from pixkit.models.latent import LatentModel
 from pixkit.samplers import Known
 from pixkit.testing.configs import check_config
@@ -130,7 +132,27 @@ def check_phases(model: Model, batch: Batch) -> None:
         for number, parameter in enumerate(parameters):
             assert parameter.grad is not None, f"phase {phase.name}: parameter {number} takes no part in the loss"
             assert parameter.grad.isfinite().all(), f"phase {phase.name}: the gradient of {number} is not finite"
+        if phase.mean:
+            _check_mean(model, phase, batch)
     model.zero_grad()
+
+
+@torch.no_grad()
+def _check_mean(model: Model, phase: Phase, batch: Batch) -> None:
+    """Losses that are said to be means are those of parts of the batch, weighted; seen of what draws nothing."""
+
+    def losses(seed: int, part: Batch) -> dict[str, float]:
+        torch.manual_seed(seed)
+        return {name: float(value) for name, value in phase.loss(part, 0).items()}
+
+    with torch.random.fork_rng(devices=[]), evaluating(model):
+        whole = losses(0, batch)
+        if losses(1, batch) != whole:
+            return
+        parts = [(len(part.x) / len(batch.x), losses(0, part)) for part in batch.split(len(batch.x) - 1)]
+    for name, value in whole.items():
+        mean = sum(weight * found[name] for weight, found in parts)
+        assert math.isclose(mean, value, rel_tol=1e-3, abs_tol=1e-5), f"phase {phase.name}: {name} is no mean of images"
 
 
 def check_scores(model: Model, batch: Batch) -> None:

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from pixkit.memory.guard import device_exhausted, release
 from pixkit.training.capture.graphs import Recorder
 from pixkit.training.capture.race import Race
 from pixkit.training.capture.replayed import ReplayedPhase
@@ -116,7 +117,7 @@ class Ahead:
         self.stepper.rollback.keep()
         self.stepper.model.train()
         replayed = [phase for phase in self._phases if isinstance(phase, ReplayedPhase) and phase.obstacle is None]
-        if self._race is None or not replayed or not all(phase.recorded for phase in replayed):
+        if self._race is None or not replayed or not all(phase.ready for phase in replayed):
             self._launch(step)
             return
         faster = self._race.start()
@@ -176,17 +177,43 @@ class Ahead:
 
     def _phase(self, phase: LivePhase, step: int) -> tuple[_Phase, list[Tensor]]:
         """Launch a phase; the values are each part's losses, and the gradient's norm."""
-        stepper = self.stepper
-        parts, values = [], []
         phase.begin()
-        for part, batch in enumerate(stepper.batches(step, phase.trained.name)):
-            names, found = phase.part(batch, step, part)
-            parts.append(_Part(len(batch.x) / stepper.images, names))
-            values.append(found)
+        while (launched := self._gradients(phase, step)) is None:
+            self._guard.rewind()
+            phase.begin()
+        parts, values = launched
         rate = phase.rate(step)
-        stepper.rollback.drop()
+        self.stepper.rollback.drop()
         values.append(phase.update())
         return _Phase(parts, rate), values
+
+    def _gradients(self, phase: LivePhase, step: int) -> tuple[list[_Part], list[Tensor]] | None:
+        """Launch a phase's losses and gradients; None if memory is exhausted, but may do now.
+
+        Raises:
+            UsageError: if it is exhausted, and nothing can be done about it.
+        """
+        parts, values = [], []
+        try:
+            for part, batch in enumerate(self.stepper.batches(step, phase.trained.name)):
+                names, found = phase.part(batch, step, part)
+                parts.append(_Part(len(batch.x) / self.stepper.images, names))
+                values.append(found)
+        except Exception as error:
+            if self.stepper.device.type == "cpu" or not device_exhausted(error):
+                raise
+            release(error)
+            self._make_room(phase, step, error)
+            return None
+        return parts, values
+
+    def _make_room(self, phase: LivePhase, step: int, error: Exception) -> None:
+        """Let go of what was recorded, which leaves digits as they are; if there is nothing, halve the parts."""
+        recorded = [one for one in self._phases if isinstance(one, ReplayedPhase) and one.recorded]
+        for one in recorded:
+            one.let_go("memory does not do for what is recorded, too")
+        if not recorded and (why := self.stepper.parts.halve(step, phase.trained)) is not None:
+            raise self.stepper.parts.exhausted(step, phase.trained, why, error) from error
 
     def _explained(self, step: int, number: int, what: str, **details: object) -> NonFiniteStep:
         """The error of a step that was not finite, with what it says when it is made again, waiting for everything."""

@@ -13,6 +13,7 @@ from pixkit.image import Batch
 from pixkit.randomness import derive
 from pixkit.recipe.schema import TrainConfig
 from pixkit.training.optim import TrainedPhase
+from pixkit.training.parts import Parts
 
 SHARE = 0.25
 """Of the memory that training leaves free, what the images may take of it to be kept on the device."""
@@ -30,11 +31,14 @@ class Batches:
         self,
         sequence: BatchSequence,
         phases: Iterable[TrainedPhase],
+        parts: Parts,
         config: TrainConfig,
+        *,
         seed: int,
         device: torch.device,
     ) -> None:
         self.resident = False
+        self._parts = parts
         self._accumulate = config.accumulate
         self._device = device
         self._feeds: dict[str, Feed] = {}
@@ -54,12 +58,14 @@ class Batches:
         return self.resident
 
     def of(self, step: int, phase: str | None = None) -> Iterator[Batch]:
-        """Those of step 1, 2, ..., or of a phase of it, each made when it is asked for."""
+        """Those of step 1, 2, ..., or of a phase of it, in its parts; each made when it is asked for."""
         sequence = self._sequence if phase is None else self._sequences[phase]
         feed = None if phase is None else self._feeds.get(phase)
         first = (step - 1) * self._accumulate
+        count = 1 if phase is None else self._parts.of(step, phase)
         for number in range(first, first + self._accumulate):
-            yield sequence.batch(number).to(self._device) if feed is None else feed.batch(number)
+            batch = sequence.batch(number).to(self._device) if feed is None else feed.batch(number)
+            yield from batch.split(count)
 
     @contextmanager
     def feeding(self) -> Iterator[None]:

@@ -132,7 +132,12 @@ def _build(
         hooks=hooks,
     )
     settings = settings_of(
-        loaded, prepared.dataset, prepared.model, arithmetic=prepared.choice.dump(), steps=prepared.way.dump()
+        loaded,
+        prepared.dataset,
+        prepared.model,
+        arithmetic=prepared.choice.dump(),
+        steps=prepared.way.dump(),
+        parts=prepared.stepper.parts.dump(),
     )
     if not resume:
         reporter.message(f"training in {prepared.choice}")

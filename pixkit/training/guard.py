@@ -46,6 +46,12 @@ class Guard:
             kept.copy_(buffer)
 
     @torch.no_grad()
+    def rewind(self) -> None:
+        """Bring the buffers back to what they were when the phase began, for its losses to be computed again."""
+        for kept, buffer in zip(self._before, self._buffers(), strict=True):
+            buffer.copy_(kept)
+
+    @torch.no_grad()
     def update(self, trained: TrainedPhase) -> None:
         """Make the optimiser's step, unless the flag is set: then buffers are as they were when the phase began."""
         _guarded_step(trained.optimizer, self.flag)

@@ -144,7 +144,9 @@ class Trainer:
     def _advance(self, log: MetricsLog) -> None:
         self._since = time.perf_counter()
         step = self.state.step + 1
-        self._note(log, self._pace.next(step, 0 if self._owing else next_due(self.config, step), self.ema))
+        values = self._pace.next(step, 0 if self._owing else next_due(self.config, step), self.ema)
+        self._tell_of_parts()
+        self._note(log, values)
 
     def _row(self, values: dict[str, float]) -> dict[str, Any]:
         """Count a step that was made; return its row."""
@@ -235,5 +237,12 @@ class Trainer:
         """The model with averaged weights for a while, if there is an average."""
         return nullcontext() if self.ema is None else self.ema.in_place(self.model, self.stepper.calibration)
 
+    def _tell_of_parts(self) -> None:
+        """Say, and have the lock say, that batches are taken in parts; before the first checkpoint that they led to."""
+        for text in self.stepper.parts.news():
+            self._reporter.message(text)
+            self.run.note(parts=self.stepper.parts.dump())
+
     def _save(self, log: MetricsLog) -> None:
+        self._tell_of_parts()
         self._saver.save(self.state, self._scores, self.ema, log)

@@ -32,6 +32,8 @@ class MemoryEstimate:
         activations: what comes and goes: a batch's activations, what is computed from them, and gaps between them; or,
             if that is more, what scoring a batch or saving takes.
         room: what was free when all this but `training` and `activations` was taken already.
+        graphs: what recorded steps keep beside all that: memory of their own for what comes and goes in a replay, and
+            the images that they read.
     """
 
     parameters: int
@@ -40,15 +42,16 @@ class MemoryEstimate:
     training: int
     activations: int
     room: Room
+    graphs: int = 0
 
     @property
     def total(self) -> int:
         """All of it."""
-        return self.code + self.weights + self.training + self.activations
+        return self.code + self.weights + self.training + self.activations + self.graphs
 
     @property
     def left(self) -> int:
-        """What is free beside training; not above 0 where that does not fit."""
+        """What is free beside training, of which nothing is recorded; not above 0 where that does not fit."""
         return self.room.free - self.training - self.activations
 
     def check(self, *, resumed: bool = False) -> None:
@@ -63,7 +66,9 @@ class MemoryEstimate:
             )
 
 
-def estimate(stepper: Stepper, device: torch.device, before: int | None = None) -> MemoryEstimate:
+def estimate(
+    stepper: Stepper, device: torch.device, before: int | None = None, *, recorded: bool = False
+) -> MemoryEstimate:
     """The memory that training with this stepper takes, by making a step of every phase with a few images.
 
     The optimiser's part is made with tensors that take no memory. Model, gradients, optimiser and generators are left
@@ -73,6 +78,7 @@ def estimate(stepper: Stepper, device: torch.device, before: int | None = None) 
         stepper: what makes the steps.
         device: where.
         before: bytes that the process had before the model was made, if they are known.
+        recorded: whether steps are to be recorded and replayed.
     """
     model, config = stepper.model, stepper.config
     weights = model_bytes([*model.parameters(), *model.buffers()])
@@ -81,15 +87,22 @@ def estimate(stepper: Stepper, device: torch.device, before: int | None = None) 
     updates = [_update(trained, config.optimizers.get(trained.name, config.optimizer)) for trained in stepper.phases]
     training = sum(gradients.values()) + sum(state for state, _ in updates) + average
     # A phase's own gradients are among what its step makes; those of the others wait for theirs.
-    steps = [_step(stepper, trained, device) - gradients[trained.name] for trained in stepper.phases]
+    whole = [_step(stepper, trained, device) for trained in stepper.phases]
+    # What is recorded adds its gradients to others, at a place of their own.
+    steps = [
+        one - (0 if recorded else gradients[trained.name]) for one, trained in zip(whole, stepper.phases, strict=True)
+    ]
     # Averaged weights are put in place while they are scored, and copied from there to be saved.
     saving = 2 * weights if config.ema else 0
     scoring = saving // 2 + _scoring(stepper, device)
-    batch = max(*steps, *(temporaries for _, temporaries in updates), saving, scoring)
+    temporaries = [one for _, one in updates]
+    batch = max(*steps, *temporaries, saving, scoring)
+    # All that is recorded shares a pool of memory, but not with what is launched.
+    graphs = max(*whole, *temporaries) + _held(stepper) if recorded else 0
     now = resident() if device.type == "cpu" else None
     code = 0 if before is None or now is None else max(now - before - weights, 0)
     parameters = sum(parameter.numel() for parameter in model.parameters())
-    return MemoryEstimate(parameters, code, weights, training, batch, available(device))
+    return MemoryEstimate(parameters, code, weights, training, batch, available(device), graphs)
 
 
 def model_bytes(tensors: Iterable[Tensor]) -> int:
@@ -101,22 +114,28 @@ def _step(stepper: Stepper, trained: TrainedPhase, device: torch.device) -> int:
     """Bytes that a phase's losses and gradients take at their peak, the gradients included."""
     parameters = list(trained.parameters.values())
     kept = [parameter.grad for parameter in parameters]
+    batches = stepper.config.accumulate * stepper.parts.last(trained.name)
 
     def work(images: int) -> None:
         for parameter in parameters:
             parameter.grad = None
         batch = _first(stepper, images)
-        for _ in range(min(stepper.config.accumulate, 2)):  # from the second batch on, there are gradients
+        for _ in range(min(batches, 2)):  # from the second on, there are gradients
             with stepper.arithmetic.forward(stepper.device):
                 losses = checked_losses(trained.phase.loss(batch, 1), trained.name)
             losses["loss"].backward(inputs=parameters)
 
     try:
         with rehearsing(stepper.model, stepper.device), stepper.arithmetic.step():
-            return forecast(work, stepper.config.batch_size, device).taken
+            return forecast(work, stepper.parts.images(trained.name), device).taken
     finally:
         for parameter, gradient in zip(parameters, kept, strict=True):
             parameter.grad = gradient
+
+
+def _held(stepper: Stepper) -> int:
+    """Bytes of the images, labels and numbers that what is recorded of each phase reads, at a place of its own."""
+    return sum(stepper.parts.images(trained.name) * 8 * (stepper.model.spec.dims + 2) for trained in stepper.phases)
 
 
 def _update(trained: TrainedPhase, config: Optimizer) -> tuple[int, int]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
@@ -16,7 +16,7 @@ from pixkit.data.dataset import BatchSequence, Dataset
 from pixkit.errors import RunError, listed
 from pixkit.files import is_there
 from pixkit.layers.recurrent import keep_loops
-from pixkit.memory import resident
+from pixkit.memory import in_words, resident
 from pixkit.models.base import Model
 from pixkit.models.labelled import NoLabels
 from pixkit.models.request import check_room
@@ -101,9 +101,8 @@ def prepare_training(
         check_room(
             recipe.sample.count, dataset.spec, "sample.count", "fewer images; `pixkit sample` draws more of them later"
         )
-    if run is None or lock is None:
-        way = Way.on(device, recipe.train)
-    else:
+    way = Way.on(device, recipe.train)
+    if run is not None and lock is not None:
         way = locked_way(lock, device, recipe.train, str(run.path))
     before = resident()
     model = construct_to_train(recipe, dataset, device)
@@ -111,10 +110,8 @@ def prepare_training(
         keep_loops(model)  # on a GPU, a run that is older than the other way goes on with its digits
     sequence = BatchSequence(dataset, recipe.train.batch_size, recipe.seed)
     stepper = Stepper(model, sequence, recipe.train, recipe.seed, device)
-    memory = estimate(stepper, device, before)
-    memory.check(resumed=run is not None)
-    if device.type != "cpu" and not stepper.source.keep(memory.left):
-        reporter.message("too little memory is left to keep the images on the device: each batch is sent there")
+    stepper.parts.load((lock or {}).get("parts", ()))
+    memory, way = _fitted(stepper, way, before, resumed=run is not None, say=reporter.message)
     check()
     if run is None or lock is None:
         choice = (Choice.stated(recipe.train) or choose(stepper, check)).on(device)
@@ -133,6 +130,31 @@ def prepare_training(
         if start and model.labelled:
             _remark_on_classes(loaded.base, recipe.train.init_from, dataset, reporter)
     return Prepared(dataset, stepper, memory, choice, way, ahead, changes)
+
+
+def _fitted(
+    stepper: Stepper, way: Way, before: int | None, *, resumed: bool, say: Callable[[str], None]
+) -> tuple[MemoryEstimate, Way]:
+    """What training takes, brought down to what is free as far as that goes; and the way that is left.
+
+    On a GPU a new run takes its batches in parts rather than being refused; steps are recorded, and images are kept
+    there, only where that fits, too.
+    """
+    device, recorded = stepper.device, way.kind == "replayed"
+    memory = estimate(stepper, device, before, recorded=recorded)
+    if device.type == "cpu":
+        memory.check(resumed=resumed)
+        return memory, way
+    while not resumed and memory.left < 0 and stepper.parts.halve_any(1, stepper.phases):
+        memory = estimate(stepper, device, before, recorded=recorded)
+    memory.check(resumed=resumed)
+    if memory.graphs > memory.left:
+        way = Way("ahead", f"the {in_words(memory.graphs)} that what is recorded takes would not fit beside training")
+        memory = replace(memory, graphs=0)
+        say(f"no step is recorded: {way.reason}")
+    if not stepper.source.keep(memory.left - memory.graphs):
+        say("too little memory is left to keep the images on the device: each batch is sent there")
+    return memory, way
 
 
 def construct_to_train(recipe: Recipe, dataset: Dataset, device: torch.device) -> Model:

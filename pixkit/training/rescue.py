@@ -2,18 +2,14 @@
 
 from __future__ import annotations
 
-import gc
-import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import NamedTuple
 
-import torch
-
 from pixkit.components.attempt import one_line
 from pixkit.errors import RunError
-from pixkit.memory.guard import is_exhausted
+from pixkit.memory.guard import exhausted, release
 from pixkit.runs.lock import LockLost
 from pixkit.runs.run import Run
 from pixkit.training.step import NonFiniteStep
@@ -70,27 +66,6 @@ def _tell(reporter: Reporter, lost: str, made: int, saved: int) -> None:
         reporter.message(kept)
 
 
-def release(error: BaseException) -> None:
-    """Let go of what an error about memory still holds: the variables of the functions that it went through."""
-    chain = list(_chain(error))
-    if not any(map(is_exhausted, chain)):
-        return
-    for link in chain:
-        traceback.clear_frames(link.__traceback__)
-    gc.collect()
-    if torch.cuda.is_initialized():
-        torch.cuda.empty_cache()
-
-
-def _chain(error: BaseException | None) -> Iterator[BaseException]:
-    """An error, and those that it came from."""
-    seen: set[int] = set()
-    while error is not None and id(error) not in seen:  # `raise error from error` is allowed
-        seen.add(id(error))
-        yield error
-        error = error.__cause__ or error.__context__
-
-
 class Trouble(NamedTuple):
     """Why there are no samples: the kind of error, and a line about it."""
 
@@ -109,7 +84,7 @@ def attempt(draw: Callable[[], Path]) -> Path | Trouble:
     except (*STOPS, RunError):
         raise
     except BaseException as error:
-        hint = "; try: a smaller sample.batch_size or sample.count" if any(map(is_exhausted, _chain(error))) else ""
+        hint = "; try: a smaller sample.batch_size or sample.count" if exhausted(error) else ""
         text = f"the samples could not be drawn: {one_line(error)}{hint}"
         release(error)
         return Trouble(type(error).__name__, text)

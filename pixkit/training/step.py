@@ -18,6 +18,7 @@ from pixkit.recipe.schema import TrainConfig
 from pixkit.runs.checkpoint import load_model, non_finite
 from pixkit.training.batches import Batches
 from pixkit.training.optim import TrainedPhase, clip, gradient_norm, rate_factor, trained_phases
+from pixkit.training.parts import Parts
 from pixkit.training.precision import Arithmetic
 from pixkit.training.rollback import Rollback
 
@@ -36,9 +37,9 @@ class NonFiniteStep(NonFiniteError):
 class Stepper:
     """Makes training steps; knows no model by name. Step n = 1, 2, ... is a function of seed, n and the weights.
 
-    With `accumulate` A a step sees A batches, and its gradient is the mean over all their images. A phase that chooses
-    its images has as many batches of these. torch's generator is seeded from (seed, step, phase, part) before every
-    loss. Losses are computed in `arithmetic`.
+    With `accumulate` A a step sees A batches, and its gradient is the mean over all their images; `parts` says where
+    each is taken in parts. A phase that chooses its images has as many batches of these. torch's generator is seeded
+    from (seed, step, phase, part) before every loss. Losses are computed in `arithmetic`.
     """
 
     def __init__(
@@ -52,7 +53,8 @@ class Stepper:
         self.arithmetic = Arithmetic.of(config)
         self._seed = seed
         self.rollback = Rollback(model)
-        self.source = Batches(sequence, self.phases, config, seed, device)
+        self.parts = Parts(model, config.batch_size)
+        self.source = Batches(sequence, self.phases, self.parts, config, seed=seed, device=device)
 
     def initialise(self, weights: Mapping[str, Tensor] | None = None, where: str = "") -> None:
         """Give the model its initial weights: `weights`, which come from `where`, or those that the first batch sets.

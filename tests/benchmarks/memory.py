@@ -98,7 +98,7 @@ def found(recipe: LoadedRecipe, folder: Path, *, whole: bool) -> dict[str, float
 
     preparation.construct_to_train = marked  # type: ignore[assignment]
     # What is estimated before the steps takes memory, too; it is no part of what it estimates.
-    preparation.estimate = lambda *_: MemoryEstimate(0, 0, 0, 0, 0, available_room())
+    preparation.estimate = lambda *_, **__: MemoryEstimate(0, 0, 0, 0, 0, available_room())
     if whole:
         build(recipe, folder / "run", device="cpu", reporter=Reporter())
         return {"peak": peak() - before}

@@ -14,8 +14,8 @@ from pixkit.data.levels import Binariser
 from pixkit.image import ImageSpec
 from pixkit.recipe.schema import TrainConfig
 from pixkit.training.batches import Batches
+from pixkit.training.parts import Parts
 
-CONFIG = TrainConfig()
 CASES = {
     "levels": {"levels": 256},
     "many levels": {"levels": 400},
@@ -137,13 +137,17 @@ def test_the_thread_ends_in_the_middle_of_an_epoch_that_nobody_needs(monkeypatch
     assert draws == [1] and not threads()
 
 
+def batches_of(sequence, device=DEVICE):
+    return Batches(sequence, [], Parts(torch.nn.Module(), 4), TrainConfig(), seed=0, device=device)
+
+
 def test_images_that_take_too_much_of_what_is_left_stay_on_the_cpu():
     for binarised in (False, True):
         sequence = sequence_of(binarised=binarised)
-        batches = Batches(sequence, [], CONFIG, 0, DEVICE)
+        batches = batches_of(sequence)
         needed = size_of(sequence.dataset)
         assert batches.keep(4 * needed) and not batches.keep(4 * needed - 1)
-        assert not Batches(sequence, [], CONFIG, 0, torch.device("cpu")).keep(2**60)
+        assert not batches_of(sequence, torch.device("cpu")).keep(2**60)
         with batches.feeding():
             assert batches._feeds == {} and not threads()
 

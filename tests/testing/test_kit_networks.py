@@ -236,6 +236,19 @@ class Counted(AutoregressiveModel):
         return super().draw(replace(request, noise=Noise(request.noise.seed, range(len(request)))))
 
 
+class Summing(AutoregressiveModel):
+    """Says that its loss is a mean over images, and it is their sum."""
+
+    def phases(self):
+        (phase,) = super().phases()
+
+        def loss(batch, step):
+            losses = phase.loss(batch, step)
+            return {**losses, "loss": losses["loss"] * len(batch.x)}
+
+        return [replace(phase, loss=loss)]
+
+
 class Trusting(AutoregressiveModel):
     """Proves nothing."""
 
@@ -245,7 +258,8 @@ class Trusting(AutoregressiveModel):
 
 @pytest.mark.parametrize(("cls", "text"), [
     (Doubled, "sum to"), (Averaged, "depends on its batch"), (Wandering, "torch's generator"),
-    (Counted, "which others are drawn"), (Trusting, "does not notice a leak in network.backbone"),
+    (Counted, "which others are drawn"), (Summing, "loss is no mean of images"),
+    (Trusting, "does not notice a leak in network.backbone"),
 ])  # fmt: skip
 def test_models(cls, text):
     noticed(check_model, text, component("model", cls, backbone=SMALL))

@@ -54,6 +54,15 @@ def test_weights_gradients_states_and_average_are_counted():
     assert plain.training == 4 * PARAMETERS
 
 
+def test_recorded_steps_keep_as_much_as_a_batch_takes_and_the_images_that_they_read():
+    recipe = toy_recipe(Layered, batch_size=64, optimizer={"type": "sgd"}, ema=0.0)
+    plain, recorded = (estimate(stepper_of(recipe), CPU, recorded=recorded) for recorded in (False, True))
+    gradients = 4 * plain.parameters
+    assert plain.graphs == 0 and recorded.activations == pytest.approx(plain.activations + gradients, rel=0.01)
+    assert recorded.graphs == recorded.activations + 64 * 8 * (6 + 2)
+    assert recorded.total == plain.total + recorded.activations - plain.activations + recorded.graphs
+
+
 def test_each_phase_counts_its_own_optimiser():
     found = estimate(stepper_of(toy_recipe(TwoPhases, optimizers={"second": {"type": "sgd"}}, ema=0.0)), CPU)
     assert found.training == 4 * 24 * 3 + 4 * 4 + 4

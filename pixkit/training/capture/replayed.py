@@ -12,6 +12,7 @@ from torch import Tensor
 from pixkit.components.attempt import one_line
 from pixkit.image import Batch
 from pixkit.layers.modes import persistent_buffers, rehearsing
+from pixkit.memory.guard import device_exhausted, release
 from pixkit.training.capture.graphs import Recorder, Replay
 from pixkit.training.capture.probe import Counted, Probe, hooked, host_draws
 from pixkit.training.guard import Guard
@@ -25,8 +26,8 @@ REMEMBERED = 64
 
 Reached: TypeAlias = tuple[bool, ...]
 """Of each of a phase's parameters, whether it has a gradient at this step."""
-Variant: TypeAlias = tuple[Hashable, Reached]
-"""What a part depends on, and what the parts before it have reached: to that it adds."""
+Variant: TypeAlias = tuple[Hashable, tuple[Reached, int]]
+"""What a part depends on; what the parts before it have reached, to which it adds; and how many images it has."""
 Shares: TypeAlias = tuple[Tensor | None, ...]
 
 
@@ -55,7 +56,7 @@ class ReplayedPhase(LivePhase):
         self._record = record
         self._say = say
         self._examined = False
-        self._batch: Batch | None = None
+        self._held: dict[int, Batch] = {}
         self._gradients: list[Tensor | None] = [None] * len(self.parameters)
         self._reached: Reached = ()
         self._seen: dict[Variant, list[str]] = {}
@@ -71,12 +72,13 @@ class ReplayedPhase(LivePhase):
     def part(self, batch: Batch, step: int, part: int) -> tuple[list[str], Tensor]:
         """See LivePhase."""
         if not self._examined:
+            obstacle = self._examine(batch, step)
             self._examined = True
-            if (obstacle := self._examine(batch, step)) is not None:
+            if obstacle is not None:
                 self._give_up(obstacle)
         if self.obstacle is not None:
             return super().part(batch, step, part)
-        variant = self._varies(step, part), self._reached
+        variant = self._varies(step, part), (self._reached, len(batch.x))
         held = self._hold(batch)
         self.stepper.seed(step, self.number, part)
         if self.replaying and variant not in self._parts and variant in self._seen and len(self._parts) < MOST:
@@ -113,9 +115,18 @@ class ReplayedPhase(LivePhase):
         return self._updates[reached].values.clone()
 
     @property
+    def ready(self) -> bool:
+        """Whether a whole step can be replayed."""
+        return bool(self._parts and self._updates)
+
+    @property
     def recorded(self) -> bool:
         """Whether there is something to replay."""
-        return bool(self._parts and self._updates)
+        return bool(self._parts or self._updates)
+
+    def let_go(self, why: str) -> None:
+        """Launch everything from now on, so that nothing recorded takes memory."""
+        self._give_up(why)
 
     def forget(self) -> None:
         """Let go of what was recorded."""
@@ -130,11 +141,10 @@ class ReplayedPhase(LivePhase):
 
     def _hold(self, batch: Batch) -> Batch:
         """The batch in memory of the phase's own, where what is recorded finds it."""
-        if self._batch is None:
+        if len(batch.x) not in self._held:
             labels = None if batch.labels is None else batch.labels.clone()
-            self._batch = Batch(batch.x.clone(), labels, batch.indices.clone())
-            return self._batch
-        held = self._batch
+            self._held[len(batch.x)] = Batch(batch.x.clone(), labels, batch.indices.clone())
+        held = self._held[len(batch.x)]
         held.x.copy_(batch.x)
         held.indices.copy_(batch.indices)
         if held.labels is not None and batch.labels is not None:
@@ -201,14 +211,16 @@ class ReplayedPhase(LivePhase):
         except Exception as error:
             self._reached = reached
             self._give_up(f"it cannot be recorded: {one_line(error)}")
+            release(error)
             return None
 
     def _give_up(self, obstacle: str) -> None:
         """Launch everything from now on; gradients of earlier parts of this step are where `LivePhase` adds to them."""
         self.obstacle = obstacle
-        self._batch = None
+        self._held = {}
         self.forget()
         self._bind()
+        self._gradients = [None] * len(self.parameters)
         self._say(f"phase '{self.trained.name}' is launched anew each step, and not replayed: {obstacle}")
 
     def _examine(self, batch: Batch, step: int) -> str | None:
@@ -225,6 +237,8 @@ class ReplayedPhase(LivePhase):
                     _, _, share = self.losses(batch, number)
                     torch.autograd.grad(share, self.parameters, allow_unused=True)
             except Exception as error:
+                if device_exhausted(error):  # which says nothing of smaller parts
+                    raise
                 probe.found(f"it fails while it is looked at: {one_line(error)}")
         if {name: id(buffer) for name, buffer in persistent_buffers(model).items()} != before:
             probe.found("it puts other tensors in the place of buffers")

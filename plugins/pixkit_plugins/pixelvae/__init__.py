@@ -101,7 +101,9 @@ class PixelVAE(VariationalModel):
 
     def phases(self) -> list[pixkit.Phase]:
         """One: the bound."""
-        return [pixkit.Phase("bound", self.parameters(), self._loss, varies=self._beta)]
+        # With free bits what counts is the mean of a batch, and sparsity is a batch's, too.
+        mean = not self.config.free_bits and self.config.encoder.sparsity is None
+        return [pixkit.Phase("bound", self.parameters(), self._loss, varies=self._beta, mean=mean)]
 
     def _beta(self, step: int) -> float:
         """The weight of the KL terms, which rises to 1."""
