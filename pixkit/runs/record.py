@@ -53,6 +53,7 @@ def settings_of(
     arithmetic: dict[str, Any],
     steps: dict[str, Any] | None = None,
     parts: Sequence[dict[str, Any]] = (),
+    kernels: dict[str, Any] | None = None,
 ) -> dict[str, Any]:
     """What a lock says: the recipe with every default, and the section `lock` (see `pixkit.runs.run`)."""
     lock = {
@@ -66,6 +67,7 @@ def settings_of(
         "arithmetic": arithmetic,
         **({} if steps is None else {"steps": steps}),
         **({"parts": list(parts)} if parts else {}),
+        **({} if kernels is None else {"kernels": kernels}),
         "changes": [],
     }
     return {**loaded.lock(), "lock": lock}
@@ -134,7 +136,8 @@ def _cpu_name() -> str:
 def _promise(device: torch.device) -> str:
     if device.type == "cuda":
         return (
-            "cuDNN is told to be deterministic; other CUDA kernels may still add in any order, so resuming may differ"
+            "bit for bit on the same GPU and versions, where recipe.lock.yaml says that kernels are deterministic and "
+            "names no operation without one; elsewhere CUDA kernels may add in any order"
         )
     return "bit for bit on the same machine, versions and number of threads"
 

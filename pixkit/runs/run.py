@@ -6,8 +6,8 @@
   classes in the order of their numbers, description, hashes of the images and of the split), ``parameters``,
   ``arithmetic`` (the precision and memory format of training, and the seconds a batch that they were chosen by),
   ``steps`` (the way that they are made, if it is not the plain one), ``parts`` (how many a batch is taken in, from
-  which step on, where a device's memory does not do for whole ones), and ``changes`` (safe keys changed when the run
-  was resumed).
+  which step on, where a device's memory does not do for whole ones), ``kernels`` (on a GPU: that they are
+  deterministic, but for which operations), and ``changes`` (safe keys changed when the run was resumed).
 - ``env.json``: versions, plugins, seed, device, threads; ``previous`` where resuming changed them.
 - ``metrics.jsonl``: a row for each step, and for each scoring of the validation images.
 - ``samples/``: step-N.npz and step-N.png, and the best weights' as best.npz and best.png.

@@ -114,6 +114,13 @@ class Division(Record):
     parts: Annotated[int, Field(ge=1, le=2**24)]
 
 
+class Deterministic(Record):
+    """Whether steps are made with deterministic kernels, see `pixkit.training.kernels`; which operations have none."""
+
+    deterministic: bool
+    without: list[str] = Field(default_factory=list)
+
+
 class Lock(Record):
     """The section `lock` of recipe.lock.yaml."""
 
@@ -127,6 +134,7 @@ class Lock(Record):
     arithmetic: MeasuredArithmetic | None = None
     steps: StepsWay | None = None
     parts: list[Division] = Field(default_factory=list)
+    kernels: Deterministic | None = None
     changes: list[str]
 
     @model_validator(mode="after")

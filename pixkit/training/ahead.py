@@ -142,7 +142,7 @@ class Ahead:
     def _launch(self, step: int) -> None:
         phases, values = [], []
         for phase in self._phases:
-            with self.stepper.arithmetic.step():
+            with self.stepper.computing():
                 launched, found = self._phase(phase, step)
             phases.append(launched)
             values += found

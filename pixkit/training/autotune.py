@@ -49,7 +49,7 @@ def choose(stepper: Stepper, watch: Callable[[], None] = lambda: None) -> Choice
     batches = stepper.config.steps * stepper.config.accumulate
     if (MOST_TURNS + 1) * len(candidates) > LARGEST_SHARE * batches:
         return Choice(plain, "too short a training to measure")
-    with rehearsing(stepper.model, stepper.device):
+    with rehearsing(stepper.model, stepper.device), stepper.kernels.heard():
         seconds_of(stepper, plain)
         watch()
         if seconds_of(stepper, plain) * batches < SHORTEST:
@@ -77,7 +77,7 @@ def seconds_of(stepper: Stepper, arithmetic: Arithmetic) -> float:
     batch = next(stepper.batches(1))
     _wait(stepper.device)
     started = time.perf_counter()
-    with arithmetic.step():
+    with arithmetic.step(), stepper.kernels.on():
         for trained in stepper.phases:
             with arithmetic.forward(stepper.device):
                 losses = checked_losses(trained.phase.loss(batch, 1), trained.name)

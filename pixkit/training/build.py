@@ -138,6 +138,7 @@ def _build(
         arithmetic=prepared.choice.dump(),
         steps=prepared.way.dump(),
         parts=prepared.stepper.parts.dump(),
+        kernels=prepared.stepper.kernels.dump(),
     )
     if not resume:
         reporter.message(f"training in {prepared.choice}")

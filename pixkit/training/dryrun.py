@@ -74,7 +74,7 @@ def dry_run(
     given, where = loaded.recipe, pick_device(device)
     with isolated_rng(where), repeatable(), float32_products(), memory_errors():
         prepared = prepare_training(loaded, where, reporter=reporter)
-        with prepared.stepper.source.feeding():
+        with prepared.stepper.source.feeding(), prepared.stepper.kernels.heard():
             losses, seconds = _time(prepared.stepper if prepared.ahead is None else prepared.ahead, given.train.steps)
     dataset = prepared.dataset
     return DryRun(

@@ -102,6 +102,7 @@ class Trainer:
         self._hooks.call("start", run=self.run)
         with (
             self.stepper.source.feeding(),
+            self.stepper.kernels.heard(),
             MetricsLog(self.run.metrics, self.state.step, self.state.evaluated, self._reporter.message) as log,
             rescuing(lambda: self._rescue(log), self._progress, self.run, self._reporter),
         ):
@@ -145,7 +146,7 @@ class Trainer:
         self._since = time.perf_counter()
         step = self.state.step + 1
         values = self._pace.next(step, 0 if self._owing else next_due(self.config, step), self.ema)
-        self._tell_of_parts()
+        self._tell_of_steps()
         self._note(log, values)
 
     def _row(self, values: dict[str, float]) -> dict[str, Any]:
@@ -205,7 +206,8 @@ class Trainer:
         started = time.perf_counter()
         row: dict[str, Any] = {"event": "eval", "step": self.state.step, "epoch": self.stepper.epochs(self.state.step)}
         averaged = None if self.ema is None else self.averaged
-        decisive, figures = validate(self.model, self.recipe, self.dataset, averaged, self._interrupt.check)
+        with self.stepper.kernels.on():
+            decisive, figures = validate(self.model, self.recipe, self.dataset, averaged, self._interrupt.check)
         self.state.judge(decisive.decisive(self.model.metric))
         row |= figures
         row |= {"decides": self.model.metric} if self.model.metric else {}
@@ -237,12 +239,14 @@ class Trainer:
         """The model with averaged weights for a while, if there is an average."""
         return nullcontext() if self.ema is None else self.ema.in_place(self.model, self.stepper.calibration)
 
-    def _tell_of_parts(self) -> None:
-        """Say, and have the lock say, that batches are taken in parts; before the first checkpoint that they led to."""
+    def _tell_of_steps(self) -> None:
+        """Have the lock say what has shown of how steps are made; before the first checkpoint that it led to."""
         for text in self.stepper.parts.news():
             self._reporter.message(text)
             self.run.note(parts=self.stepper.parts.dump())
+        if self.stepper.kernels.news():
+            self.run.note(kernels=self.stepper.kernels.dump())
 
     def _save(self, log: MetricsLog) -> None:
-        self._tell_of_parts()
+        self._tell_of_steps()
         self._saver.save(self.state, self._scores, self.ema, log)

@@ -126,7 +126,7 @@ def _step(stepper: Stepper, trained: TrainedPhase, device: torch.device) -> int:
             losses["loss"].backward(inputs=parameters)
 
     try:
-        with rehearsing(stepper.model, stepper.device), stepper.arithmetic.step():
+        with rehearsing(stepper.model, stepper.device), stepper.computing():
             return forecast(work, stepper.parts.images(trained.name), device).taken
     finally:
         for parameter, gradient in zip(parameters, kept, strict=True):

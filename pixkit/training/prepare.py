@@ -27,6 +27,7 @@ from pixkit.runs.places import MANIFEST, named_steps
 from pixkit.runs.run import Run
 from pixkit.training.ahead import Ahead
 from pixkit.training.autotune import choose
+from pixkit.training.kernels import Kernels
 from pixkit.training.memory import MemoryEstimate, estimate
 from pixkit.training.precision import Choice, locked_choice
 from pixkit.training.resume import check_changes, check_data
@@ -110,6 +111,7 @@ def prepare_training(
         keep_loops(model)  # on a GPU, a run that is older than the other way goes on with its digits
     sequence = BatchSequence(dataset, recipe.train.batch_size, recipe.seed)
     stepper = Stepper(model, sequence, recipe.train, recipe.seed, device)
+    stepper.kernels = Kernels.of(device, lock, reporter.message)
     stepper.parts.load((lock or {}).get("parts", ()))
     memory, way = _fitted(stepper, way, before, resumed=run is not None, say=reporter.message)
     check()
@@ -141,7 +143,8 @@ def _fitted(
     there, only where that fits, too.
     """
     device, recorded = stepper.device, way.kind == "replayed"
-    memory = estimate(stepper, device, before, recorded=recorded)
+    with stepper.kernels.heard():
+        memory = estimate(stepper, device, before, recorded=recorded)
     if device.type == "cpu":
         memory.check(resumed=resumed)
         return memory, way

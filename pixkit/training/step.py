@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any
 
 import torch
@@ -17,6 +18,7 @@ from pixkit.randomness import derive, seed_torch
 from pixkit.recipe.schema import TrainConfig
 from pixkit.runs.checkpoint import load_model, non_finite
 from pixkit.training.batches import Batches
+from pixkit.training.kernels import Kernels
 from pixkit.training.optim import TrainedPhase, clip, gradient_norm, rate_factor, trained_phases
 from pixkit.training.parts import Parts
 from pixkit.training.precision import Arithmetic
@@ -51,6 +53,7 @@ class Stepper:
         self.device = device
         self.phases = trained_phases(model, config)
         self.arithmetic = Arithmetic.of(config)
+        self.kernels = Kernels()
         self._seed = seed
         self.rollback = Rollback(model)
         self.parts = Parts(model, config.batch_size)
@@ -100,7 +103,7 @@ class Stepper:
         self.model.train()
         values = []
         for number in range(len(self.phases)):
-            with self.arithmetic.step():
+            with self.computing():
                 values.append(self._phase(number, step))
         return self.row(values)
 
@@ -135,8 +138,14 @@ class Stepper:
         else:
             self.rollback.drop()
         self.model.train()
-        with self.arithmetic.step():
+        with self.computing():
             self.gradients(number, step)
+
+    @contextmanager
+    def computing(self) -> Iterator[None]:
+        """What all of a phase's step is computed under: the arithmetic and the kernels."""
+        with self.arithmetic.step(), self.kernels.on():
+            yield
 
     def seed(self, step: int, number: int, part: int) -> None:
         """Seed torch's generators for the loss of a part of a phase."""

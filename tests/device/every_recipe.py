@@ -81,7 +81,7 @@ class Tried:
                 raise Wrong(f"{row.split}: {row.nats} nats")
 
     def resumed(self):
-        """A run that was cut after a step, and went on, has the bits of the whole one."""
+        """A run that was cut after a step, and went on, has the bits of the whole one, or says why it may not."""
         self._build("cut", 1)
         cut = self._build("cut", 2, resume=True).run
         for part in ("model", "ema", "optimizer"):
@@ -93,7 +93,9 @@ class Tried:
                 key: float((one[key].double() - other[key].double()).abs().max()) for key in one if one[key].numel()
             }
             worst = max(apart, key=apart.get)
-            if apart[worst]:
+            if apart[worst] and (without := cut.settings()["lock"].get("kernels", {}).get("without")):
+                self.said.append(f"resumed {apart[worst]:.2g} off: no deterministic kernel for {', '.join(without)}")
+            elif apart[worst]:
                 raise Wrong(f"{part} {worst} differs by {apart[worst]:.2g}")
 
     def verified(self):

@@ -86,6 +86,7 @@ class Speed:
             return [
                 self.training("mnist-gated", 64, 0.25),
                 self.training("mnist-gated", 512, 0.5),
+                self.determinism("mnist-gated", 64),
                 *self.best_precision(),
                 self.training("mnist-row_lstm", 64, 0.25),
                 self.training("mnist-diagonal_bilstm", 64, 0.25),
@@ -106,6 +107,21 @@ class Speed:
             precision = "tf32" if build == "new" and not self.small else "fp32"
             found[build] = worker.ask(self._step(name, [*options, f"train.precision={precision}"]), self.end)
         return self._judged(f"step of {name}, batch {batch}, ms", found, "ms", most)
+
+    def determinism(self, name, batch):
+        """What deterministic kernels cost, which nobody has promised: this build, with them and without."""
+        batch = 4 if self.small else batch
+        step = self._step(name, [*self._options(name, batch), "train.precision=fp32"])
+        found = {
+            how: self.workers["new"].ask({**step, "deterministic": kept}, self.end)
+            for how, kept in (("with", True), ("without", False))
+        }
+        figures = {how: answer["ms"] for how, answer in found.items() if "ms" in answer}
+        what = f"step of {name}, batch {batch}, deterministic kernels, ms"
+        if len(figures) < len(found):
+            failed = "; ".join(answer["error"] for answer in found.values() if "error" in answer)
+            return Row("speed", what, FAILED, failed, figures)
+        return Row("speed", what, OK, "told, not judged", {**figures, "ratio": figures["with"] / figures["without"]})
 
     def best_precision(self):
         """PixelCNN++ as published, in whichever precision is fastest, against the older build's, and plain PyTorch."""

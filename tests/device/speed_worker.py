@@ -5,6 +5,7 @@
 It runs with the pixkit of its interpreter, this one or 0.1's last one (0a8771e), and imports nothing else of the tests.
 
     {"do": "train", "recipe": NAME, "options": [...], "device": ..., "steps": N, "warm": M}  milliseconds a whole step
+    {"do": "train", ..., "deterministic": false}                          the same with kernels of torch's own choice
     {"do": "walk", ..., "shape": [C, H, W, K], "batch": N, "rounds": R}   seconds of all steps of sampling, and by whom
     {"do": "ancestral", ...}                                              the same of ancestral sampling, extrapolated
     {"do": "version"}
@@ -69,6 +70,17 @@ def waiter(device):
 def train(request):
     """Milliseconds of a whole step, as the training loop makes it: those after `warm`, the last one awaited."""
     clock = Clock(request["steps"], waiter(request["device"]))
+    setting = torch.set_deterministic_debug_mode
+    if not request.get("deterministic", True):
+        torch.set_deterministic_debug_mode = lambda mode: None
+    try:
+        return timed(request, clock)
+    finally:
+        torch.set_deterministic_debug_mode = setting
+
+
+def timed(request, clock):
+    """The same, by a clock."""
     with tempfile.TemporaryDirectory() as folder:
         loaded = load_recipe(request["recipe"], [*request["options"], f"train.steps={10 * request['steps']}"])
         build(loaded, out=os.path.join(folder, "run"), device=request["device"], reporter=clock)

@@ -20,6 +20,7 @@ from outcomes import FAILED, OK, UNCOMPARED, Row, exit_code, table
 from speed import Speed, Worker
 
 from pixkit.recipe import load_recipe, packaged_recipes
+from pixkit.runs.run import Run
 
 LONG = os.environ.get("PIXKIT_LONG") == "1"
 BENCHMARKS = Path(__file__).resolve().parents[1] / "benchmarks"
@@ -79,6 +80,34 @@ def test_a_resumed_run_of_other_bits_is_found(monkeypatch):
     monkeypatch.setattr(Tried, "_build", other)
     verdict, note, _ = check("digits-pixelcnn", "cpu")
     assert verdict == FAILED and "differs by" in note
+
+
+def test_a_resumed_run_of_other_bits_is_told_where_torch_has_no_deterministic_kernel(monkeypatch):
+    monkeypatch.setattr(every_recipe, "STAGES", ("trained", "resumed"))
+    build, settings = Tried._build, Run.settings
+
+    def other(self, name, steps, **options):
+        self.options = [*self.options, "train.optimizer.lr=0.5"] if name == "cut" else self.options
+        return build(self, name, steps, **options)
+
+    def said(run):
+        found = settings(run)
+        return {**found, "lock": {**found["lock"], "kernels": {"deterministic": True, "without": ["put_"]}}}
+
+    monkeypatch.setattr(Tried, "_build", other)
+    monkeypatch.setattr(Run, "settings", said)
+    verdict, note, _ = check("digits-pixelcnn", "cpu")
+    assert verdict == OK and "off: no deterministic kernel for put_" in note
+
+
+def test_kernels_are_timed_both_ways(monkeypatch):
+    times = {True: 3.0, False: 2.0}
+    monkeypatch.setattr(Worker, "ask", lambda self, one, end: {"ms": times[one["deterministic"]]})
+    monkeypatch.setattr(Speed, "_options", lambda self, name, batch: [])
+    row = Speed(None, "cuda", None, 0).determinism("mnist-gated", 64)
+    assert row.verdict == OK and row.figures == {"with": 3.0, "without": 2.0, "ratio": 1.5}
+    monkeypatch.setattr(Worker, "ask", lambda self, one, end: {"error": "it broke"})
+    assert Speed(None, "cuda", None, 0).determinism("mnist-gated", 64).verdict == FAILED
 
 
 @pytest.mark.parametrize("name", sorted(packaged_recipes()))
@@ -206,7 +235,7 @@ def test_both_builds_are_asked_and_the_fastest_precision_is_taken(tmp_path, monk
     monkeypatch.setattr(Worker, "ask", ask)
     monkeypatch.setattr(Speed, "_plain", lambda self, batch: {"ms": 5.0, "by": "tf32"})
     rows = {row.what: row for row in Speed(tmp_path, "cuda", "old", 0).rows()}
-    assert len(rows) == 10 and {python for python, _ in asked} == {sys.executable, "old"}
+    assert len(rows) == 11 and {python for python, _ in asked} == {sys.executable, "old"}
     best = rows["step of cifar10-pixelcnnpp, batch 32, best precision, ms"]
     assert best.figures == {"new": 3.0, "old": 4.0, "ratio": 0.75, "at most": 0.5} and best.verdict == FAILED
     plain = rows["step of cifar10-pixelcnnpp, batch 32, best precision, ms, against plain PyTorch"]

@@ -17,6 +17,7 @@ from pixkit.data.dataset import BatchSequence, Dataset, Part
 from pixkit.data.feed import Feed
 from pixkit.data.levels import Binariser
 from pixkit.layers.scan import Scan
+from pixkit.models.autoregressive import AutoregressiveModel
 from pixkit.randomness import Stream
 from pixkit.recipe import load_recipe, packaged_recipes
 from pixkit.recipe.schema import TrainConfig
@@ -126,6 +127,7 @@ def built(monkeypatch, tmp_path):
 def test_a_build_launches_ahead_says_so_and_goes_on_as_if_it_had_not_been_stopped(built):
     whole = built("whole", "train.steps=6", "train.schedule.type=constant")
     assert whole.settings()["lock"]["steps"]["way"] == "ahead"
+    assert kernels(whole) == {"deterministic": True, "without": []}
     built("cut", "train.steps=4", "train.schedule.type=constant")
     cut = built("cut", "train.steps=6", "train.lag=0", "train.schedule.type=constant", resume=True)
     assert cut.settings()["lock"]["steps"] == whole.settings()["lock"]["steps"]
@@ -176,6 +178,38 @@ def test_what_stops_the_drawing_of_an_epoch_leaves_the_steps_before_it_saved(bui
     assert not visitors()
     monkeypatch.undo()
     assert Run(built.folder / "run").steps() == [2]
+
+
+def kernels(run):
+    return run.settings()["lock"].get("kernels")
+
+
+PUT = "torch has no deterministic kernel for put_: a step made again may differ in its last bits"
+
+
+@pytest.mark.parametrize("late", [False, True])
+def test_an_operation_without_a_deterministic_kernel_is_named_once_and_in_the_lock(built, monkeypatch, late):
+    """Found while memory is foreseen, or at a step."""
+    loss, modes = AutoregressiveModel._loss, []
+
+    def putting(model, batch, step):
+        modes.append(torch.get_deterministic_debug_mode())
+        losses = loss(model, batch, step)
+        table = torch.zeros(2, device=batch.x.device)
+        if not late or step == 2:
+            table.put_(torch.ones(1, dtype=torch.int64, device=batch.x.device), losses["loss"].reshape(1))
+        return {**losses, "loss": losses["loss"] + 0 * table.sum()}
+
+    monkeypatch.setattr(AutoregressiveModel, "_loss", putting)
+    told = Told()
+    options = ["train.schedule.type=constant", "train.eval_every=100"]
+    run = built("run", *options, "train.steps=3", reporter=told)
+    assert kernels(run) == {"deterministic": True, "without": ["put_"]}
+    assert told.texts.count(PUT) == 1 and set(modes) == {1} and torch.get_deterministic_debug_mode() == 0
+    begun_plainly(run)
+    modes.clear()
+    again = built("run", *options, "train.steps=4", resume=True, reporter=told)
+    assert kernels(again) is None and set(modes) == {0} and told.texts.count(PUT) == 1
 
 
 def begun_plainly(run):

@@ -1,0 +1,111 @@
+"""Deterministic kernels: taken for a while, restored after, and what has none is named."""
+
+import warnings
+
+import pytest
+import torch
+from torch.utils import deterministic as memory
+
+from pixkit.training.kernels import WARN, Kernels
+
+CUDA, CPU = torch.device("cuda"), torch.device("cpu")
+MODES = [0, 1, 2]
+
+
+@pytest.fixture(params=[(mode, fill) for mode in MODES for fill in (True, False)])
+def settings(request):
+    """What a user has set, and that it is so after."""
+    before = torch.get_deterministic_debug_mode(), memory.fill_uninitialized_memory
+    torch.set_deterministic_debug_mode(request.param[0])
+    memory.fill_uninitialized_memory = request.param[1]
+    yield request.param
+    found = torch.get_deterministic_debug_mode(), memory.fill_uninitialized_memory
+    torch.set_deterministic_debug_mode(before[0])
+    memory.fill_uninitialized_memory = before[1]
+    assert found == request.param
+
+
+@pytest.mark.parametrize("error", [None, ValueError, KeyboardInterrupt, SystemExit])
+def test_settings_are_a_users_own_again_however_it_is_left(settings, error):
+    mode, fill = settings
+    try:
+        with Kernels(True).on():
+            assert torch.get_deterministic_debug_mode() == (mode or WARN)
+            assert memory.fill_uninitialized_memory is (fill if mode else False)
+            if error is not None:
+                raise error
+    except (ValueError, KeyboardInterrupt, SystemExit):
+        assert error is not None
+
+
+def test_what_is_set_meanwhile_does_not_stay(settings):
+    mode, fill = settings
+    with Kernels(True).on():
+        if not mode:
+            torch.set_deterministic_debug_mode(2)
+            memory.fill_uninitialized_memory = not fill
+
+
+def test_without_them_nothing_is_set(settings):
+    with Kernels(False).on():
+        assert (torch.get_deterministic_debug_mode(), memory.fill_uninitialized_memory) == settings
+
+
+@pytest.mark.parametrize(
+    ("device", "lock", "chosen"),
+    [
+        (CPU, None, False),
+        (CUDA, None, True),
+        (CUDA, {"steps": {"way": "ahead"}}, True),
+        (CUDA, {}, False),
+        (CUDA, {"steps": None}, False),
+        (CPU, {"steps": {"way": "ahead"}}, False),
+    ],
+)
+def test_a_run_that_is_older_goes_on_without(device, lock, chosen):
+    kernels = Kernels.of(device, lock, print)
+    assert kernels.chosen is chosen and (kernels.dump() is not None) is chosen
+
+
+def some_put():
+    torch.zeros(3).put_(torch.tensor([1]), torch.ones(1))
+
+
+def test_an_operation_without_one_is_named_once_and_other_warnings_go_their_way():
+    said = []
+    kernels = Kernels(True, said.append)
+    for _ in range(3):
+        with warnings.catch_warnings(record=True) as shown:
+            warnings.simplefilter("always")
+            with kernels.heard():
+                for _ in range(2):
+                    with kernels.on():
+                        some_put()
+                        torch.nn.functional.max_unpool2d(torch.ones(1, 1, 1, 1), torch.zeros(1, 1, 1, 1).long(), 2)
+                warnings.warn("something else", UserWarning, stacklevel=1)
+            assert [str(one.message) for one in shown] == ["something else"]
+    assert kernels.without == ["put_", "max_unpooling2d_forward_out"]
+    assert said == [
+        f"torch has no deterministic kernel for {name}: a step made again may differ in its last bits"
+        for name in kernels.without
+    ]
+    assert kernels.dump() == {"deterministic": True, "without": kernels.without}
+    assert kernels.news() and not kernels.news()
+
+
+def test_a_users_wish_for_an_error_is_kept():
+    torch.set_deterministic_debug_mode(2)
+    try:
+        with Kernels(True).heard(), Kernels(True).on(), pytest.raises(RuntimeError, match="put_ does not have"):
+            some_put()
+    finally:
+        torch.set_deterministic_debug_mode(0)
+
+
+def test_warnings_are_heard_even_where_they_are_errors():
+    kernels = Kernels(True)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        with kernels.heard(), kernels.on():
+            some_put()
+    assert kernels.without == ["put_"]
