@@ -188,10 +188,12 @@ class Ahead:
         return _Phase(parts, rate), values
 
     def _gradients(self, phase: LivePhase, step: int) -> tuple[list[_Part], list[Tensor]] | None:
-        """Launch a phase's losses and gradients; None if memory is exhausted, but may do now.
+        """Launch a phase's losses and gradients; None if that failed, and may do now.
+
+        It may where memory was exhausted, and where an operation had no deterministic kernel.
 
         Raises:
-            UsageError: if it is exhausted, and nothing can be done about it.
+            UsageError: if memory is exhausted, and nothing can be done about it.
         """
         parts, values = [], []
         try:
@@ -200,6 +202,8 @@ class Ahead:
                 parts.append(_Part(len(batch.x) / self.stepper.images, names))
                 values.append(found)
         except Exception as error:
+            if self.stepper.kernels.refused(error):
+                return None
             if self.stepper.device.type == "cpu" or not device_exhausted(error):
                 raise
             release(error)

@@ -6,16 +6,18 @@ import re
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 
-from pixkit.errors import printable
+from pixkit.errors import message, printable
 
+T = TypeVar("T")
 SAYS = r"(?s).*\bdeterministic\b"
-"""What torch's warnings say of an operation without such a kernel."""
-WARN = 1
-"""Torch's deterministic debug mode in which it takes such kernels, and warns where there are none."""
+"""What torch's warnings and errors say of an operation without such a kernel."""
+OFF, WARN, STRICT = 0, 1, 2
+"""Torch's deterministic debug modes. Attention's backward pass has such a kernel, and takes it in the last alone; where
+an operation has none, torch raises an error there, and warns in the one before."""
 
 
 class Kernels:
@@ -35,6 +37,7 @@ class Kernels:
         self.without: list[str] = []
         self._say = say
         self._told = 0
+        self._users = OFF
 
     @classmethod
     def of(cls, device: torch.device, lock: dict[str, Any] | None, say: Callable[[str], None]) -> Kernels:
@@ -43,24 +46,51 @@ class Kernels:
         return cls(device.type != "cpu" and not begun_plainly, say)
 
     @contextmanager
-    def on(self) -> Iterator[None]:
+    def on(self, *, lenient: bool = False) -> Iterator[None]:
         """Take them for a while; what torch was set to before, it is set to after.
 
-        Not by `torch.use_deterministic_algorithms`, which imports torch's compiler, and takes a second. One who has
-        asked torch for deterministic kernels already, or for an error where there are none, has them.
+        Where an operation has none, torch raises an error, until `refused` was told of it; from there on, and if
+        `lenient`, it warns. One who has asked torch for an error gets it always.
+
+        Not by `torch.use_deterministic_algorithms`, which imports torch's compiler, and takes a second.
         """
-        mode, fill = torch.get_deterministic_debug_mode(), torch._C._get_deterministic_fill_uninitialized_memory()
-        if not self.chosen or mode:
+        if not self.chosen:
             yield
             return
+        self._users = torch.get_deterministic_debug_mode()
+        fill = torch._C._get_deterministic_fill_uninitialized_memory()
         try:
-            torch.set_deterministic_debug_mode(WARN)
-            # A kernel more for each tensor that is made; nothing here reads what was not written.
-            torch._C._set_deterministic_fill_uninitialized_memory(False)
+            self._set(lenient)
+            # It would be a kernel more for each tensor that is made; nothing here reads what was not written.
+            torch._C._set_deterministic_fill_uninitialized_memory(bool(self._users) and fill)
             yield
         finally:
-            torch.set_deterministic_debug_mode(mode)
+            torch.set_deterministic_debug_mode(self._users)
             torch._C._set_deterministic_fill_uninitialized_memory(fill)
+
+    def refused(self, error: BaseException) -> bool:
+        """Whether an error says that an operation has none, and that it may be tried again, with a warning.
+
+        To be asked where they are `on`.
+        """
+        if not is_refusal(error) or not self.chosen or self._users == STRICT:
+            return False
+        self._note(message(error))
+        self._set()
+        return True
+
+    def tried(self, work: Callable[[], T]) -> T:
+        """What some work gives, which is done again if an operation in it was `refused`."""
+        with self.on():
+            try:
+                return work()
+            except RuntimeError as error:
+                if not self.refused(error):
+                    raise
+            return work()
+
+    def _set(self, lenient: bool = False) -> None:
+        torch.set_deterministic_debug_mode(max(self._users, WARN if lenient or self.without else STRICT))
 
     @contextmanager
     def heard(self) -> Iterator[None]:
@@ -72,11 +102,11 @@ class Kernels:
             warnings.filterwarnings("default", SAYS, UserWarning)
             show = warnings.showwarning
 
-            def shown(message: Warning | str, *about: Any) -> None:
-                if re.match(SAYS, str(message)):
-                    self._note(str(message))
+            def shown(warning: Warning | str, *about: Any) -> None:
+                if re.match(SAYS, str(warning)):
+                    self._note(str(warning))
                 else:
-                    show(message, *about)
+                    show(warning, *about)
 
             warnings.showwarning = shown  # type: ignore[assignment]  # it passes on all that it is given
             yield
@@ -91,7 +121,12 @@ class Kernels:
         return {"deterministic": True, "without": list(self.without)} if self.chosen else None
 
     def _note(self, text: str) -> None:
-        name = printable(re.split(r" does not have| was enabled|[.:\n]", text)[0])[:100]
+        name = printable(re.split(r" does not have| was enabled| defaults to|[.:\n]", text)[0])[:100]
         if name not in self.without:
             self.without.append(name)
-            self._say(f"torch has no deterministic kernel for {name}: a step made again may differ in its last bits")
+            self._say(f"torch has no deterministic kernel for {name}: a resumed run may differ in its last bits")
+
+
+def is_refusal(error: BaseException) -> bool:
+    """Whether an error is torch's, of an operation without a deterministic kernel."""
+    return isinstance(error, RuntimeError) and "does not have a deterministic implementation" in message(error)

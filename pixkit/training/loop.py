@@ -206,7 +206,7 @@ class Trainer:
         started = time.perf_counter()
         row: dict[str, Any] = {"event": "eval", "step": self.state.step, "epoch": self.stepper.epochs(self.state.step)}
         averaged = None if self.ema is None else self.averaged
-        with self.stepper.kernels.on():
+        with self.stepper.kernels.on(lenient=True):
             decisive, figures = validate(self.model, self.recipe, self.dataset, averaged, self._interrupt.check)
         self.state.judge(decisive.decisive(self.model.metric))
         row |= figures

@@ -126,8 +126,9 @@ def _step(stepper: Stepper, trained: TrainedPhase, device: torch.device) -> int:
             losses["loss"].backward(inputs=parameters)
 
     try:
-        with rehearsing(stepper.model, stepper.device), stepper.computing():
-            return forecast(work, stepper.parts.images(trained.name), device).taken
+        with rehearsing(stepper.model, stepper.device), stepper.arithmetic.step():
+            images = stepper.parts.images(trained.name)
+            return stepper.kernels.tried(lambda: forecast(work, images, device)).taken
     finally:
         for parameter, gradient in zip(parameters, kept, strict=True):
             parameter.grad = gradient

@@ -16,6 +16,7 @@ from pixkit.memory.guard import device_exhausted, release
 from pixkit.training.capture.graphs import Recorder, Replay
 from pixkit.training.capture.probe import Counted, Probe, hooked, host_draws
 from pixkit.training.guard import Guard
+from pixkit.training.kernels import is_refusal
 from pixkit.training.live import LivePhase
 from pixkit.training.step import Stepper
 
@@ -237,7 +238,7 @@ class ReplayedPhase(LivePhase):
                     _, _, share = self.losses(batch, number)
                     torch.autograd.grad(share, self.parameters, allow_unused=True)
             except Exception as error:
-                if device_exhausted(error):  # which says nothing of smaller parts
+                if device_exhausted(error) or is_refusal(error):  # which may do the next time
                     raise
                 probe.found(f"it fails while it is looked at: {one_line(error)}")
         if {name: id(buffer) for name, buffer in persistent_buffers(model).items()} != before:
