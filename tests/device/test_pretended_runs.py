@@ -1,5 +1,6 @@
 """Training and all else that is done with a run on a pretended device: none on a wrong one, the numbers of the CPU."""
 
+import re
 from pathlib import Path
 
 import pytest
@@ -9,6 +10,7 @@ from families import LONG, sample, smaller, stated
 from made_data import made_data
 from outcomes import OK
 from pretend import DEVICE, OnDevice, Pretending
+from torch.utils._python_dispatch import TorchDispatchMode
 
 import pixkit
 from pixkit.data import prepare
@@ -62,6 +64,35 @@ def test_steps_are_those_of_the_cpu(name, tmp_path):
         for (key, one), other in zip(here.model.state_dict().items(), there.model.state_dict().values(), strict=True):
             assert isinstance(other, OnDevice), key
             assert torch.allclose(one, other.cpu(), rtol=1e-3, atol=1e-4), key
+
+
+UNREPEATABLE = re.compile(
+    r"reflection_pad|upsample_(linear|bilinear|bicubic|trilinear)|adaptive_(avg|max)_pool|fractional_max_pool|max_unpool"
+    r"|avg_pool3d|nll_loss2d|ctc_loss|embedding_bag|^put_$|histc|bincount|median|kthvalue|grid_sampler|cumsum|scatter_reduce"
+)
+"""Of which torch's documentation says that it has no deterministic kernel on CUDA, forward or backward."""
+
+
+class Operations(TorchDispatchMode):
+    """Their names, of all that is computed while it is entered."""
+
+    def __init__(self):
+        super().__init__()
+        self.names = set()
+
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+        self.names.add(func._schema.name.removeprefix("aten::"))
+        return func(*args, **(kwargs or {}))
+
+
+@pytest.mark.parametrize("name", kinds())
+def test_no_recipe_trains_with_an_operation_that_has_no_deterministic_kernel(name, tmp_path):
+    one = stepper(name, tmp_path, CPU)
+    one.initialise()
+    with Operations() as found:
+        one.make(1)
+    assert "convolution_backward" in found.names or "mm" in found.names
+    assert [name for name in found.names if UNREPEATABLE.search(name)] == []
 
 
 @pytest.mark.parametrize("planted", ["batch", "parameter"])
