@@ -118,9 +118,9 @@ def parts(monkeypatch):
     for name in ("prepare", "construct_to_train", "estimate"):
         real = getattr(preparing, name)
 
-        def noted(*given, name=name, real=real):
+        def noted(*given, name=name, real=real, **options):
             called.append(name)
-            return real(*given)
+            return real(*given, **options)
 
         monkeypatch.setattr(preparing, name, noted)
     return called
