@@ -3,6 +3,7 @@
 from pixkit.layers.append import AppendMaps, positions
 from pixkit.layers.attention import CausalAttention, KeepBefore
 from pixkit.layers.base import MaskedLayer, MixingLayer, PointwiseLayer, TapLayer, Taps
+from pixkit.layers.fusing import Fusing, fuses, fusing
 from pixkit.layers.initialise import DataInitialised, InitName, initialise, initialise_from_data
 from pixkit.layers.local import LocalConv2d
 from pixkit.layers.lstm import DiagonalLSTM, RowLSTM
@@ -32,6 +33,7 @@ __all__ = [
     "DataInitialised",
     "Decimate",
     "DiagonalLSTM",
+    "Fusing",
     "InitName",
     "KeepBefore",
     "Lattice",
@@ -58,6 +60,8 @@ __all__ = [
     "WeightNormConvTranspose2d",
     "activated_maps",
     "activation",
+    "fuses",
+    "fusing",
     "initialise",
     "initialise_from_data",
     "norm",

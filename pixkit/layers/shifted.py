@@ -7,7 +7,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from pixkit.layers.base import MixingLayer, TapLayer, Taps
-from pixkit.layers.geometry import Grid, Span, convolve, tap_sources, transposed_sources
+from pixkit.layers.geometry import Edges, Grid, Span, convolve, tap_sources, transposed_sources
 
 
 class ShiftedConv2d(TapLayer):
@@ -38,9 +38,17 @@ class ShiftedConv2d(TapLayer):
 
     def forward(self, x: Tensor) -> Tensor:
         """Pad (or crop) the image so that the kernel lies where it should."""
+        return convolve(x, self.kernel(), self.bias, self.edges(x), stride=self.stride)
+
+    def edges(self, x: Tensor) -> Edges:
+        """Zeros that an image has to have around it, so that the kernel lies where it should."""
         top, bottom = -self.rows[0], _end(x.shape[2], self.rows, self.stride)
         left, right = -self.columns[0], _end(x.shape[3], self.columns, self.stride)
-        return convolve(x, self.kernel(), self.bias, (top, bottom, left, right), stride=self.stride)
+        return top, bottom, left, right
+
+    def over(self, padded: Tensor) -> Tensor:
+        """Of an image that has its `edges` already."""
+        return F.conv2d(padded, self.kernel(), self.bias, stride=self.stride)
 
     def taps(self, grid: Grid) -> Taps:
         """Every tap of the kernel."""

@@ -7,6 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from pixkit.layers.fusing import fusing
 from pixkit.layers.geometry import Grid, Span
 from pixkit.layers.initialise import DataInitialised
 from pixkit.layers.shifted import ShiftedConv2d, ShiftedConvTranspose2d
@@ -36,6 +37,8 @@ class _WeightNormalised(DataInitialised):
 
     def kernel(self) -> Tensor:
         """The effective weight w, shaped like v."""
+        if self.axis == 0 and (ops := fusing(self.weight)) is not None:
+            return ops.normalised(self.weight, self.gain)
         others = [axis for axis in range(4) if axis != self.axis]
         shape = [-1 if axis == self.axis else 1 for axis in range(4)]
         norm = torch.linalg.vector_norm(self.weight, dim=others, keepdim=True)

@@ -12,8 +12,7 @@ import torch
 
 from pixkit.layers.modes import rehearsing
 from pixkit.precision import has_tf32
-from pixkit.recipe.schema import TrainConfig
-from pixkit.training.precision import MEMORY_FORMATS, PRECISIONS, Arithmetic, Choice
+from pixkit.training.precision import MEMORY_FORMATS, PRECISIONS, Arithmetic, Choice, obstacle
 from pixkit.training.step import Stepper, checked_losses
 
 FEWEST_TURNS, MOST_TURNS = 3, 5
@@ -28,7 +27,7 @@ HOPELESS = 2.0
 PAYS = {"fp32": 1.0, "tf32": 1.1, "bf16": 1.25}
 """How many times faster than any finer one a precision has to be to be chosen."""
 LAYOUT_PAYS = 1.1
-"""How many times faster channels_last has to be to be chosen."""
+"""How many times faster channels_last, or fused operations, or both, have to be to be chosen."""
 
 Seconds = dict[Arithmetic, float]
 
@@ -44,7 +43,7 @@ def choose(stepper: Stepper, watch: Callable[[], None] = lambda: None) -> Choice
         stepper: whose model, batches and device it is about.
         watch: called between measurements; raises to stop.
     """
-    candidates = _candidates(stepper.config, stepper.device)
+    candidates = _candidates(stepper)
     plain = candidates[0]
     batches = stepper.config.steps * stepper.config.accumulate
     if (MOST_TURNS + 1) * len(candidates) > LARGEST_SHARE * batches:
@@ -61,7 +60,7 @@ def choose(stepper: Stepper, watch: Callable[[], None] = lambda: None) -> Choice
 
 
 def pick(seconds: Seconds, plain: Arithmetic) -> Arithmetic:
-    """The arithmetic to take: another layout, then another precision, only where it is clearly faster."""
+    """The arithmetic to take: another layout or fused, then another precision, only where it is clearly faster."""
     chosen, best = plain, math.inf
     for precision in PRECISIONS:
         if alike := [one for one in seconds if one.precision == precision]:
@@ -86,12 +85,16 @@ def seconds_of(stepper: Stepper, arithmetic: Arithmetic) -> float:
     return time.perf_counter() - started
 
 
-def _candidates(config: TrainConfig, device: torch.device) -> list[Arithmetic]:
+def _candidates(stepper: Stepper) -> list[Arithmetic]:
     """Those that the recipe leaves open and the device has, the plainest first."""
+    config, device = stepper.config, stepper.device
     formats = MEMORY_FORMATS if config.memory_format == "auto" else (config.memory_format,)
     had = tuple(one for one in PRECISIONS if one != "tf32" or has_tf32(device))
     precisions = had if config.precision == "auto" else (config.precision,)
-    return [Arithmetic(*pair) for pair in itertools.product(precisions, formats)]  # type: ignore[arg-type]
+    able = config.fuse != "off" and obstacle(stepper.model, device) is None
+    fused = {"off": (False,), "on": (able,), "auto": (False, True) if able else (False,)}[config.fuse]
+    ways = itertools.product(precisions, fused, formats)
+    return [Arithmetic(precision, kind, fused=way) for precision, way, kind in ways]  # type: ignore[arg-type]
 
 
 def _measure(

@@ -9,12 +9,18 @@ from typing import Any, Literal
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor
+from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
+from pixkit.components.attempt import one_line
 from pixkit.errors import RunError
+from pixkit.execution.cuda.fusing_kernels import fused_operations
+from pixkit.execution.cuda.nvrtc import NoKernel
+from pixkit.layers.fusing import fuses
 from pixkit.precision import Products, float32_products, has_tf32
+from pixkit.recipe import Change
 from pixkit.recipe.schema import TrainConfig
+from pixkit.training.capture.probe import hooked
 
 PRECISIONS = ("fp32", "tf32", "bf16")
 """From the finest to the coarsest."""
@@ -51,11 +57,13 @@ class Arithmetic:
     Attributes:
         unstated: whether the run is from before float32 meant all its bits: it goes on with what torch does by itself,
             convolutions in TF32 where a CUDA device has it.
+        fused: whether modules that can hand work over do (`pixkit.layers.fusing`), of which the last digits are others.
     """
 
     precision: Literal["fp32", "tf32", "bf16"] = "fp32"
     memory_format: Literal["contiguous", "channels_last"] = "contiguous"
     unstated: bool = False
+    fused: bool = False
 
     @classmethod
     def of(cls, config: TrainConfig) -> Arithmetic:
@@ -83,11 +91,12 @@ class Arithmetic:
         """What a loss is computed under, within `step`; its backward pass belongs outside."""
         half = torch.autocast(device.type, torch.bfloat16, enabled=self.precision == "bf16")
         layout = ChannelsLast() if self.memory_format == "channels_last" else nullcontext()
-        with self.step(), half, layout:
+        operations = fused_operations(device) if self.fused else nullcontext()
+        with self.step(), half, layout, operations:
             yield
 
     def __str__(self) -> str:
-        return f"{self.precision}, {self.memory_format}"
+        return f"{self.precision}, {self.memory_format}{', fused' if self.fused else ''}"
 
 
 @dataclass(frozen=True)
@@ -103,15 +112,24 @@ class Choice:
         """What a recipe says; None where it leaves something to measurement."""
         if "auto" in (config.precision, config.memory_format):
             return None
-        return cls(Arithmetic.of(config), "as the recipe says")
+        return cls(replace(Arithmetic.of(config), fused=config.fuse == "on"), "as the recipe says")
 
-    def on(self, device: torch.device) -> Choice:
-        """The same, in fp32 where it is tf32 and the device has none; the reason says so."""
-        if self.arithmetic.precision != "tf32" or has_tf32(device):
-            return self
-        reason = f"{self.reason}, but for tf32, which this device does not have"
-        seconds = {name.replace("tf32", "fp32"): value for name, value in self.seconds.items()}
-        return Choice(replace(self.arithmetic, precision="fp32"), reason, seconds)
+    def on(self, device: torch.device, model: nn.Module) -> Choice:
+        """The same, in fp32 where it is tf32 and the device has none, not fused where it cannot; the reason says so."""
+        arithmetic, reason, seconds = self.arithmetic, self.reason, self.seconds
+        if arithmetic.precision == "tf32" and not has_tf32(device):
+            arithmetic = replace(arithmetic, precision="fp32")
+            reason = f"{reason}, but for tf32, which this device does not have"
+            seconds = {name.replace("tf32", "fp32"): value for name, value in seconds.items()}
+        if arithmetic.fused and (why := obstacle(model, device)) is not None:
+            arithmetic, reason = replace(arithmetic, fused=False), f"{reason}, but not fused: {why}"
+        return Choice(arithmetic, reason, seconds)
+
+    def changes(self, to: Choice) -> list[Change]:
+        """How another choice differs."""
+        names, (old, new) = ("precision", "fused"), (self.arithmetic, to.arithmetic)
+        pairs = [(name, getattr(old, name), getattr(new, name)) for name in names]
+        return [Change(f"arithmetic.{name}", before, after) for name, before, after in pairs if before != after]
 
     def dump(self) -> dict[str, Any]:
         """As plain data, for the lock."""
@@ -121,6 +139,7 @@ class Choice:
             "precision": chosen.precision,
             "memory_format": chosen.memory_format,
             "products": chosen.products,
+            **({"fused": True} if chosen.fused else {}),
         }
         return {**named, "reason": self.reason, "seconds": seconds}
 
@@ -128,6 +147,19 @@ class Choice:
         figures = "; ".join(f"{name} {value:.3g}" for name, value in self.seconds.items())
         measured = f" (seconds a batch: {figures})" if figures else ""
         return f"{self.arithmetic}: {self.reason}{measured}"
+
+
+def obstacle(model: nn.Module, device: torch.device) -> str | None:
+    """Why a model's work cannot be fused on a device; None if it can, by operations that do what they have to."""
+    if not fuses(model):
+        return "no layer of the model hands work over"
+    if (hook := hooked(model)) is not None:
+        return f"{hook} would not be called"
+    try:
+        fused_operations(device)
+    except (NoKernel, RuntimeError) as error:
+        return one_line(error)
+    return None
 
 
 def locked_choice(lock: dict[str, Any], where: str) -> Choice:
@@ -142,8 +174,8 @@ def locked_choice(lock: dict[str, Any], where: str) -> Choice:
     try:
         precision, memory_format = found["precision"], found["memory_format"]
         unstated = found.get("products", "mixed") == "mixed"
-        arithmetic = Arithmetic(precision, memory_format, unstated)
-        if precision not in PRECISIONS or memory_format not in MEMORY_FORMATS:
+        arithmetic = Arithmetic(precision, memory_format, unstated, found.get("fused", False))
+        if precision not in PRECISIONS or memory_format not in MEMORY_FORMATS or not isinstance(arithmetic.fused, bool):
             raise ValueError
         if "products" in found and found["products"] != arithmetic.products:
             raise ValueError

@@ -29,7 +29,7 @@ from pixkit.training.ahead import Ahead
 from pixkit.training.autotune import choose
 from pixkit.training.kernels import Kernels
 from pixkit.training.memory import MemoryEstimate, estimate
-from pixkit.training.precision import Choice, locked_choice
+from pixkit.training.precision import Choice, locked_choice, obstacle
 from pixkit.training.resume import check_changes, check_data
 from pixkit.training.step import Stepper
 from pixkit.training.watch import Reporter
@@ -116,12 +116,14 @@ def prepare_training(
     memory, way = _fitted(stepper, way, before, resumed=run is not None, say=reporter.message)
     check()
     if run is None or lock is None:
-        choice = (Choice.stated(recipe.train) or choose(stepper, check)).on(device)
+        choice = (Choice.stated(recipe.train) or choose(stepper, check)).on(device, model)
+        if recipe.train.fuse == "on" and not choice.arithmetic.fused:
+            reporter.message(f"train.fuse: on has no effect: {obstacle(model, device)}")
     else:
         locked = locked_choice(lock, str(run.path))
-        choice = locked.on(device)
+        choice = locked.on(device, model)
         if choice != locked:
-            changes = [*changes, Change("arithmetic.precision", "tf32", choice.arithmetic.precision)]
+            changes = [*changes, *locked.changes(choice)]
             reporter.message(f"going on in {choice}")
     if recipe.train.capture == "on" and way.kind != "replayed":
         reporter.message(f"train.capture: on has no effect: {way.reason}")

@@ -14,11 +14,14 @@ import pixkit
 from pixkit.backbones import OrientedBackbone
 from pixkit.layers import (
     AppendMaps,
+    ConcatenatedELU,
+    Fusing,
     Shift,
     WeightNormConv2d,
     WeightNormConvTranspose2d,
     activated_maps,
     activation,
+    fusing,
 )
 
 pixkit_api_version = 1
@@ -137,6 +140,8 @@ class GatedResnet(nn.Module):
     Dropout before the second convolution, the context's 1x1 map after it; the others are joined along their maps.
     """
 
+    fuses = True
+
     def __init__(self, config: PixelCNNpp.Config, columns: Span, others: int, context: int) -> None:
         super().__init__()
         filters, read = config.filters, activated_maps(config.activation, config.filters)
@@ -151,6 +156,9 @@ class GatedResnet(nn.Module):
 
     def forward(self, x: Features, others: list[Features], context: Tensor | None) -> Features:
         """Features of the same shape."""
+        ops = fusing(x.plain) if isinstance(self.activation, ConcatenatedELU) else None
+        if ops is not None:
+            return self._fused(ops, x, others, context)
         hidden = self.first(x.active)
         if self.others is not None:
             hidden = hidden + self.others(torch.cat([other.active for other in others], 1))
@@ -159,6 +167,17 @@ class GatedResnet(nn.Module):
             hidden = hidden + self.condition(context)
         value, gate = hidden.chunk(2, 1)
         return Features(x.plain + value * torch.sigmoid(gate), self.activation)
+
+    def _fused(self, ops: Fusing, x: Features, others: list[Features], context: Tensor | None) -> Features:
+        """The same in fewer passes over memory; what is active is computed again for each that reads it."""
+        hidden = self.first.over(ops.activated([x.plain], self.first.edges(x.plain)))
+        if self.others is not None:
+            hidden = hidden + self.others(ops.activated([other.plain for other in others]))
+        dropout = self.dropout.p if self.training else 0.0
+        hidden = self.second.over(ops.activated([hidden], self.second.edges(hidden), dropout))
+        if self.condition is not None:
+            hidden = hidden + self.condition(context)
+        return Features(ops.gated(x.plain, hidden), self.activation)
 
 
 class Hourglass(nn.Module):

@@ -143,7 +143,7 @@ def test_without_nvrtc_there_is_a_reason(installed, monkeypatch):
 def test_what_was_compiled_is_kept_for_each_kind_of_gpu(installed, monkeypatch, tmp_path):
     asked, releases = [], ["13.0"]
 
-    def compiled(library, real, arch):
+    def compiled(library, real, arch, source):
         asked.append((real, arch))
         return b"code of %d" % arch
 

@@ -49,13 +49,13 @@ def untried(real: str, device: torch.device, folders: tuple[Path, ...]) -> Kerne
     return Kernel(image(real, device, folders), device)
 
 
-def image(real: str, device: torch.device, folders: tuple[Path, ...]) -> bytes:
-    """What the compiler makes of it, kept in the first of the folders that can keep it."""
+def image(real: str, device: torch.device, folders: tuple[Path, ...], source: Path = SOURCE) -> bytes:
+    """What the compiler makes of it, or of another source, kept in the first of the folders that can keep it."""
     library = nvrtc()
     major, minor = torch.cuda.get_device_capability(device)
-    sources = [path.read_bytes() for path in (SOURCE, *HEADERS)]
+    sources = [path.read_bytes() for path in (source, *HEADERS)]
     key = _key(*sources, *options_of(real), library._name, release(library), str(major), str(minor))
-    return _kept(folders, key, ".cubin", lambda: build(library, real, 10 * major + minor))
+    return _kept(folders, key, ".cubin", lambda: build(library, real, 10 * major + minor, source))
 
 
 @functools.cache

@@ -1,4 +1,4 @@
-"""Compiling the GPU's kernel by NVRTC, which torch's CUDA wheels bring: no toolkit is needed, and no GPU."""
+"""Compiling kernels for a GPU by NVRTC, which torch's CUDA wheels bring: no toolkit is needed, and no GPU."""
 
 from __future__ import annotations
 
@@ -91,7 +91,7 @@ def release(library: ctypes.CDLL) -> str:
 
 
 def build(library: ctypes.CDLL, real: str, arch: int, source: Path = SOURCE) -> bytes:
-    """The kernel for "float" or "double" and an architecture, 90 for sm_90: as machine code, or as PTX for a newer one.
+    """A source for "float" or "double" and an architecture, 90 for sm_90: as machine code, or as PTX for a newer one.
 
     Raises:
         NoKernel: if it cannot be compiled, with the first of the compiler's messages.
@@ -106,7 +106,7 @@ def build(library: ctypes.CDLL, real: str, arch: int, source: Path = SOURCE) -> 
     program = ctypes.c_void_p()
     array = ctypes.c_char_p * len(names)
     created = library.nvrtcCreateProgram(
-        ctypes.byref(program), source.read_bytes(), b"persistent.cu", len(names), array(*texts), array(*names)
+        ctypes.byref(program), source.read_bytes(), source.name.encode(), len(names), array(*texts), array(*names)
     )
     _require(library, created, "")
     try:

@@ -1,0 +1,60 @@
+"""Work on features that some device does in fewer launches, where training asks it to.
+
+A module that can hand such work over has a second way through it, for `fusing(x)` to choose: the plain way is what
+is traced, proved, sampled and scored, and what runs on a CPU. The two compute the same but for rounding.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from typing import Any
+
+from torch import Tensor, nn
+from torch.overrides import TorchFunctionMode, handle_torch_function, has_torch_function
+
+from pixkit.layers.geometry import Edges
+
+WHOLE: Edges = (0, 0, 0, 0)
+
+
+class Fusing(TorchFunctionMode, ABC):
+    """Fused operations, for layers to use while it is entered. All can be differentiated once."""
+
+    @abstractmethod
+    def activated(self, parts: Sequence[Tensor], edges: Edges = WHOLE, dropout: float = 0.0) -> Tensor:
+        """`ConcatenatedELU` of each part, joined along the maps, with edges of zeros.
+
+        Args:
+            parts: [B, M_i, H, W], alike but for M_i.
+            edges: rows above and below, columns left and right; below 0 where the image is cut.
+            dropout: the part of all elements that become 0, as by nn.Dropout in training; of one part alone.
+
+        Returns:
+            [B, 2 sum M_i, H + rows, W + columns].
+        """
+
+    @abstractmethod
+    def gated(self, x: Tensor, hidden: Tensor) -> Tensor:
+        """x + a * sigmoid(b), where a and b are the halves of the hidden maps: [B, M, H, W], [B, 2M, H, W]."""
+
+    @abstractmethod
+    def normalised(self, weight: Tensor, gain: Tensor) -> Tensor:
+        """gain * v / |v| of each row v of the weight: [O, ...] and [O] to [O, ...]."""
+
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        """Answer who asks for it; leave all else as it is."""
+        return self if func is fusing else func(*args, **(kwargs or {}))
+
+
+def fusing(x: Any) -> Fusing | None:
+    """The fused operations to use for a tensor; None if there are none, or while it is traced."""
+    if not isinstance(x, Tensor) or not has_torch_function((x,)):
+        return None
+    found = handle_torch_function(fusing, (x,), x)
+    return found if isinstance(found, Fusing) else None
+
+
+def fuses(model: nn.Module) -> bool:
+    """Whether some module of the model hands work over: it says so by an attribute `fuses`."""
+    return any(getattr(module, "fuses", False) is True for module in model.modules())

@@ -1,0 +1,236 @@
+"""Fused operations, their kernels run on a CPU: what torch's operations compute, gradients included."""
+
+import copy
+import itertools
+
+import pytest
+import torch
+from families import model_of
+from fused import Launched, fused
+
+from pixkit.execution.cuda import nvrtc
+from pixkit.execution.cuda.fusing import FusedOperations, _Divisor, plain_activated, plain_gated
+from pixkit.execution.cuda.fusing_kernels import REALS, SOURCE, departure, fused_operations
+from pixkit.execution.cuda.nvrtc import NoKernel
+from pixkit.image import Batch, ImageSpec
+from pixkit.layers import ConcatenatedELU, WeightNormConv2d, fuses, fusing
+from pixkit.readiness.trace import Trace
+from pixkit.recipe import load_recipe
+from pixkit.runs.load import construct
+from pixkit.training.precision import ChannelsLast
+
+pytestmark = pytest.mark.needs_compiler
+CPU = torch.device("cpu")
+EDGES = ((0, 0, 0, 0), (1, 0, 1, 1), (1, 0, 1, 0), (2, -1, -1, 3))
+FORMS = (torch.contiguous_format, torch.channels_last)
+
+
+def images(*sizes, form=torch.contiguous_format, dtype=torch.float64, seed=0):
+    random = torch.Generator().manual_seed(seed)
+    given = [torch.randn(2, maps, 5, 6, generator=random, dtype=torch.float64).to(dtype) for maps in sizes]
+    return [one.contiguous(memory_format=form).requires_grad_() for one in given]
+
+
+def gradients(out, inputs):
+    weight = torch.linspace(-1, 1, out.numel(), dtype=out.dtype).view_as(out)
+    return torch.autograd.grad((out * weight).sum(), inputs)
+
+
+@pytest.mark.parametrize("dtype", REALS)
+def test_they_are_what_torch_computes(dtype):
+    """As a GPU's are compared before they are used."""
+    assert departure(Launched(), dtype, CPU) is None
+
+
+@pytest.mark.parametrize(("edges", "form"), list(itertools.product(EDGES, FORMS)))
+def test_edges_and_layouts(edges, form):
+    parts = images(3, 4, form=form)
+    ours, theirs = fused().activated(parts, edges), plain_activated(parts, edges)
+    assert ours.shape == theirs.shape and torch.allclose(ours, theirs, rtol=1e-14)
+    for one, other in zip(gradients(ours, parts), gradients(theirs, parts), strict=True):
+        assert torch.allclose(one, other, rtol=1e-13)
+    assert ours.is_contiguous(memory_format=form)
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_dropout_leaves_and_scales_what_its_mask_says(form):
+    ops, (x,) = fused(), images(6, form=form)
+    torch.manual_seed(3)
+    ours = ops.activated([x], (1, 0, 0, 1), 0.25)
+    torch.manual_seed(3)
+    kept = torch.empty(2, 12, 5, 6, dtype=torch.bool).contiguous(memory_format=form).bernoulli_(0.75)
+    theirs = plain_activated([x], (1, 0, 0, 1), kept, 1 / 0.75)
+    assert torch.allclose(ours, theirs, rtol=1e-14) and 0.6 < kept.double().mean() < 0.9
+    assert torch.allclose(*(gradients(out, [x])[0] for out in (ours, theirs)), rtol=1e-13)
+
+
+def test_gradients_are_those_of_finite_differences():
+    ops = fused()
+    x, wide = (one.detach()[:1, :, :2, :2].contiguous().requires_grad_() for one in images(2, 4))
+    assert torch.autograd.gradcheck(lambda x: ops.activated([x, x], (1, 0, 1, 1)), [x])
+    assert torch.autograd.gradcheck(ops.gated, [x, wide])
+    weight, gain = torch.randn(3, 2, 2, 2, dtype=torch.float64), torch.rand(3, dtype=torch.float64)
+    assert torch.autograd.gradcheck(ops.normalised, [weight.requires_grad_(), gain.requires_grad_()])
+
+
+@pytest.mark.parametrize("which", ["activated", "gated"])
+def test_second_derivatives_are_refused(which):
+    x, wide = images(2, 4)
+    out = fused().activated([x]) if which == "activated" else fused().gated(x, wide)
+    (first,) = torch.autograd.grad(out.square().sum(), x, create_graph=True)
+    with pytest.raises(RuntimeError, match="once_differentiable"):
+        first.sum().backward()
+
+
+@pytest.mark.parametrize("workers", [1, 7, 64])
+def test_however_many_workers_there_are(workers):
+    x, wide = images(3, 6)
+    ops, many = fused(workers=workers), fused()
+    assert torch.equal(ops.activated([x], EDGES[1]), many.activated([x], EDGES[1]))
+    assert torch.equal(ops.gated(x, wide), many.gated(x, wide))
+
+
+def test_what_lies_otherwise_in_memory_or_cannot_be_told_is_computed_all_the_same():
+    launched = Launched()
+    ops = FusedOperations(launched)
+    x, wide = images(3, 6)
+    turned, cut = x.transpose(2, 3), wide.repeat(1, 1, 1, 2)[..., ::2].transpose(2, 3)
+    assert torch.allclose(ops.gated(turned, cut), plain_gated(turned, cut), rtol=1e-14)
+    assert torch.allclose(ops.activated([turned]), plain_activated([turned]), rtol=1e-14)
+    launched.names.clear()
+    assert torch.equal(ops.gated(x.float(), wide), plain_gated(x.float(), wide)) and launched.names == []
+    assert ops.activated([x[:0]]).shape == (0, 6, 5, 6)
+
+
+def test_quotients():
+    """Whatever the divisor, as fusing.cu takes them."""
+    numbers = [0, 1, 2, 3, 1000, 2**20 - 1, 2**29 - 1]
+    for by in [*range(1, 300), 1023, 1024, 1025, 33 * 34, 2**20 + 7]:
+        divisor = _Divisor.of(by)
+        assert divisor.magic < 2**32
+        for n in {number for near in numbers for number in (near, near // by * by, max(near // by * by - 1, 0))}:
+            assert (((n * divisor.magic) >> 32) + n) >> divisor.shift == n // by
+
+
+def test_they_are_used_where_they_are_entered():
+    x = torch.zeros(1)
+    assert fusing(x) is None
+    with fused() as ops, ChannelsLast():
+        assert fusing(x) is ops
+    assert fusing(x) is None
+
+
+SIZES = ["model.backbone.filters=6", "model.backbone.resnets=1", "model.backbone.hierarchies=2"]
+
+
+def step(model, ops, dropout=0.0):
+    """Loss and gradients."""
+    for module in model.modules():
+        if isinstance(module, torch.nn.Dropout):
+            module.p = dropout
+    x = torch.randint(5, (2, 3, 7, 7), generator=torch.Generator().manual_seed(1))
+    torch.manual_seed(0)
+    batch = Batch(x, torch.tensor([1, 2]), torch.arange(2))
+    if ops is None:
+        loss = model.phases()[0].loss(batch, 1)["loss"]
+    else:
+        with ops:
+            loss = model.phases()[0].loss(batch, 1)["loss"]
+    return loss, torch.autograd.grad(loss, list(model.parameters()), allow_unused=True)
+
+
+@pytest.mark.parametrize("more", [[], ["model.backbone.short_cuts=false"], ["model.context={type: label, size: 3}"]])
+def test_pixelcnnpp_has_the_same_gradients(more):
+    loaded = load_recipe("cifar10-pixelcnnpp", [*SIZES, *more])
+    model = construct(loaded.recipe, ImageSpec(3, 7, 7, 5), 3, CPU).double().train()
+    torch.manual_seed(5)
+    for parameter in model.parameters():
+        torch.nn.init.normal_(parameter, std=0.3) if parameter.ndim > 1 else None
+    assert fuses(model)
+    launched = Launched()
+    (ours, found), (theirs, expected) = step(model, FusedOperations(launched)), step(model, None)
+    assert float(ours.detach()) == pytest.approx(float(theirs.detach()), rel=1e-12)
+    for one, other in zip(found, expected, strict=True):
+        assert torch.allclose(one, other, rtol=1e-9, atol=1e-12)
+    resnets = sum(type(module).__name__ == "GatedResnet" for module in model.modules())
+    assert launched.names.count("gate") == launched.names.count("gate_back") == resnets == 10
+    assert launched.names.count("activate") == launched.names.count("activate_back") > 2 * resnets
+
+
+def test_in_bf16_a_network_is_fused_too():
+    model = model_of("cifar10-pixelcnnpp", side=7, overrides=SIZES).train()
+    launched = Launched()
+    ops = FusedOperations(launched)
+    with torch.autocast("cpu", torch.bfloat16):
+        loss, found = step(model, ops, dropout=0.5)
+    assert launched.names.count("gate") > 4 and torch.isfinite(loss)
+    assert all(torch.isfinite(one).all() for one in found if one is not None)
+
+
+def test_what_is_proved_and_drawn_is_the_plain_way():
+    """A trace within holds the same operations as one without."""
+    network = model_of("cifar10-pixelcnnpp", side=4, overrides=SIZES).network
+    with fused():
+        within = Trace(copy.deepcopy(network))
+    plain = Trace(network)
+    assert [one.label for one in within.operations.values()] == [one.label for one in plain.operations.values()]
+
+
+def test_a_fault_of_the_kernels_is_found_before_they_are_used(tmp_path):
+    changed = tmp_path / "fusing.cu"
+    text = SOURCE.read_text()
+    for old, new in (("from.column -= s.left", "from.column -= s.top"), ("open * (1 - open)", "open")):
+        assert old in text
+        changed = tmp_path / f"{len(new)}" / "fusing.cu"
+        changed.parent.mkdir()
+        changed.write_text(text.replace(old, new))
+        assert "of the largest apart" in departure(Launched(source=changed), torch.float64, CPU)
+
+
+def test_without_a_gpu_there_are_none():
+    with pytest.raises(NoKernel, match="only CUDA devices"):
+        fused_operations(CPU)
+
+
+@pytest.mark.parametrize("arch", [80, 90, 100])
+def test_the_kernels_compile(arch):
+    try:
+        library = nvrtc.nvrtc()
+    except NoKernel:
+        pytest.skip("there is no NVRTC: pip install nvidia-cuda-nvrtc")
+    for real in REALS.values():
+        assert nvrtc.build(library, real, arch, SOURCE).startswith(b"\x7fELF")
+
+
+def test_weights_are_normalised_as_by_the_layer():
+    layer = WeightNormConv2d(3, 5, (-1, 0), (-1, 1)).double()
+    plain = layer.kernel()
+    with fused():
+        ours = layer.kernel()
+    assert torch.allclose(ours, plain, rtol=1e-14)
+    assert ConcatenatedELU()(torch.ones(1, 2)).shape == (1, 4)
+
+
+@pytest.mark.cuda
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no GPU")
+def test_on_a_gpu_they_are_what_torch_computes_and_are_recorded_as_graphs():
+    """`fused_operations` compares them in every dtype; a recorded step has the bits of a launched one."""
+    device = torch.device("cuda", 0)
+    ops, (x, wide) = fused_operations(device), images(40, 80, dtype=torch.float32)
+    inputs = [one.detach().to(device).requires_grad_() for one in (x, wide)]
+
+    def run():
+        outs = [ops.activated(inputs[:1], (1, 0, 1, 1)), ops.gated(*inputs)]
+        return [*outs, *torch.autograd.grad(sum(out.square().sum() for out in outs), inputs)]
+
+    stream = torch.cuda.Stream()
+    with torch.cuda.stream(stream):
+        launched = run()
+    torch.cuda.synchronize()
+    graph = torch.cuda.CUDAGraph()
+    with torch.cuda.graph(graph):
+        recorded = run()
+    graph.replay()
+    torch.cuda.synchronize()
+    assert all(torch.equal(one, other) for one, other in zip(launched, recorded, strict=True))
+    assert torch.allclose(recorded[0], plain_activated(inputs[:1], (1, 0, 1, 1)), rtol=1e-5, atol=1e-6)

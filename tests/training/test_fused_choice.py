@@ -1,0 +1,112 @@
+"""Which builds fuse: where a GPU's operations were measured to be faster, and a resumed run as it was begun."""
+
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+from test_autotune import LONG, Clock
+from test_precision import Heard, stepper_of
+from toys import CPU
+
+from pixkit.data.dataset import BatchSequence
+from pixkit.errors import RunError
+from pixkit.recipe import load_recipe
+from pixkit.training import autotune, precision
+from pixkit.training.autotune import choose
+from pixkit.training.build import build
+from pixkit.training.precision import Arithmetic, Choice, locked_choice, obstacle
+from pixkit.training.prepare import construct_to_train, prepare_training
+from pixkit.training.step import Stepper
+
+sys.path.append(str(Path(__file__).resolve().parents[1] / "execution"))
+
+from fused import Launched, fused
+
+FUSED = Arithmetic(fused=True)
+FUSED_LAST = Arithmetic("fp32", "channels_last", fused=True)
+SMALL = (
+    *("data={source: digits, limit_train: 40, limit_test: 8}", "train.batch_size=4", "train.steps=1"),
+    *("model.backbone.filters=4", "model.backbone.resnets=1", "model.backbone.hierarchies=1", "sample.count=1"),
+)
+
+
+def small(*overrides):
+    return load_recipe("cifar10-pixelcnnpp", [*SMALL, *overrides])
+
+
+@pytest.mark.parametrize(("seconds", "expected"), [(0.5, FUSED), (0.95, Arithmetic())])
+def test_what_is_clearly_faster_fused_is_fused(monkeypatch, seconds, expected):
+    clock = Clock(monkeypatch)
+    clock.seconds |= {FUSED: seconds, FUSED_LAST: seconds}
+    clock.real = lambda stepper, arithmetic: None
+    monkeypatch.setattr(autotune, "obstacle", lambda model, device: None)
+    found = choose(stepper_of(**LONG, precision="fp32"))
+    assert found.arithmetic == expected
+    assert {"fp32, contiguous", "fp32, contiguous, fused"} <= set(found.seconds)
+    assert FUSED not in _asked(monkeypatch, fuse="off") and set(_asked(monkeypatch, fuse="on")) == {FUSED, FUSED_LAST}
+
+
+def _asked(monkeypatch, **train):
+    clock = Clock(monkeypatch)
+    clock.seconds |= {FUSED: 1.0, FUSED_LAST: 1.0}
+    clock.real = lambda stepper, arithmetic: None
+    choose(stepper_of(**LONG, precision="fp32", **train))
+    return clock.asked
+
+
+def test_the_lock_says_so_and_a_cpu_goes_on_plainly():
+    begun = Choice(FUSED, "measured", {"fp32, contiguous, fused": 0.5})
+    locked = locked_choice({"arithmetic": begun.dump()}, "run")
+    assert locked == begun and "fused" not in Choice(Arithmetic(), "").dump()
+    model = construct_to_train(small().recipe, prepare_training(small(), CPU).dataset, CPU)
+    there = locked.on(CPU, model)
+    assert there.arithmetic == Arithmetic() and "only CUDA devices have fused operations" in there.reason
+    (change,) = locked.changes(there)
+    assert (change.path, change.old, change.new) == ("arithmetic.fused", True, False)
+    with pytest.raises(RunError, match="not an arithmetic"):
+        locked_choice({"arithmetic": {**begun.dump(), "fused": "yes"}}, "run")
+
+
+def test_on_a_cpu_nothing_is_fused_and_that_is_said_where_the_recipe_asks_for_it(tmp_path, monkeypatch):
+    told = Heard()
+    monkeypatch.setattr("pixkit.training.build.final_results", lambda run, *rest, **options: ([], None))
+    result = build(small("train.fuse=on"), tmp_path / "run", device="cpu", reporter=told)
+    assert any("train.fuse: on has no effect: " in text and "only CUDA devices" in text for text in told.texts)
+    assert "fused" not in result.run.settings()["lock"]["arithmetic"]
+
+
+def test_a_model_without_such_layers_or_with_hooks_is_not_fused(monkeypatch):
+    monkeypatch.setattr(precision, "fused_operations", lambda device: fused())
+    model = construct_to_train(small().recipe, prepare_training(small(), CPU).dataset, CPU)
+    assert obstacle(model, CPU) is None
+    assert "no layer" in obstacle(torch.nn.Linear(1, 1), CPU)
+    model.network.backbone.left_stream.falling[0][0].first.register_forward_hook(lambda *given: None)
+    assert "a hook of" in obstacle(model, CPU)
+
+
+@pytest.mark.needs_compiler
+def test_a_fused_step_is_the_plain_one_but_for_rounding(monkeypatch):
+    launched = Launched()
+    monkeypatch.setattr(precision, "fused_operations", lambda device: precision_operations(launched))
+    recipe = small("model.backbone.dropout=0").recipe
+    rows = []
+    for arithmetic in (Arithmetic(), FUSED):
+        torch.manual_seed(0)
+        dataset = prepare_training(small(), CPU).dataset
+        model = construct_to_train(recipe, dataset, CPU)
+        torch.manual_seed(0)
+        for parameter in model.parameters():
+            torch.nn.init.normal_(parameter, std=0.2)
+        stepper = Stepper(model, BatchSequence(dataset, 4, 0), recipe.train, 0, CPU)
+        stepper.arithmetic = arithmetic
+        rows.append(stepper.make(1))
+        assert bool(launched.names) is arithmetic.fused
+    for name, value in rows[0].items():
+        assert rows[1][name] == pytest.approx(value, rel=1e-4)
+
+
+def precision_operations(launched):
+    from pixkit.execution.cuda.fusing import FusedOperations
+
+    return FusedOperations(launched)
