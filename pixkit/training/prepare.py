@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -117,17 +117,15 @@ def prepare_training(
     check()
     if run is None or lock is None:
         choice = (Choice.stated(recipe.train) or choose(stepper, check)).on(device, model)
-        if recipe.train.fuse == "on" and not choice.arithmetic.fused:
-            reporter.message(f"train.fuse: on has no effect: {obstacle(model, device)}")
     else:
         locked = locked_choice(lock, str(run.path))
         choice = locked.on(device, model)
         if choice != locked:
             changes = [*changes, *locked.changes(choice)]
             reporter.message(f"going on in {choice}")
-    if recipe.train.capture == "on" and way.kind != "replayed":
-        reporter.message(f"train.capture: on has no effect: {way.reason}")
     stepper.arithmetic = choice.arithmetic
+    for text in _without_effect(stepper, way):
+        reporter.message(text)
     ahead = way.ahead(stepper, reporter.message)
     if not continued:
         stepper.initialise(*start)
@@ -160,6 +158,15 @@ def _fitted(
     if not stepper.source.keep(memory.left - memory.graphs):
         say("too little memory is left to keep the images on the device: each batch is sent there")
     return memory, way
+
+
+def _without_effect(stepper: Stepper, way: Way) -> Iterator[str]:
+    """What the recipe asks for and does not get."""
+    if stepper.config.capture == "on" and way.kind != "replayed":
+        yield f"train.capture: on has no effect: {way.reason}"
+    if stepper.config.fuse == "on" and not stepper.arithmetic.fused:
+        reason = obstacle(stepper.model, stepper.device)
+        yield f"train.fuse: on has no effect: {reason or 'the run was begun without'}"
 
 
 def construct_to_train(recipe: Recipe, dataset: Dataset, device: torch.device) -> Model:
