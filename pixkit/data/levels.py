@@ -50,6 +50,10 @@ class Binariser:
     def __init__(self, seed: int, dims: int, source_levels: int) -> None:
         self.source_levels = source_levels
         self._noise = ImageNoise(seed, dims)
+        # u (N - 1) < v 2**32 in integers is u <= ceil(v 2**32 / (N - 1)) - 1, which 32 bits hold for v > 0.
+        least = (np.arange(1, source_levels, dtype=np.uint64) << np.uint64(32)) + np.uint64(source_levels - 2)
+        self._highest = np.zeros(source_levels, dtype=np.uint32)
+        self._highest[1:] = least // np.uint64(source_levels - 1) - np.uint64(1)
 
     def draw(self, pixels: Tensor, numbers: Tensor, stream: Stream, draw: int = 0) -> Tensor:
         """One draw of each pixel, uint8 of the shape of `pixels`, [n, C, H, W].
@@ -61,7 +65,7 @@ class Binariser:
         out = np.empty(pixels.shape, dtype=np.uint8)
         for start in range(0, len(pixels), CHUNK):
             part = slice(start, start + CHUNK)
-            u = self._noise.words(numbers[part].numpy(), stream, draw).astype(np.uint64)
-            v = pixels[part].numpy().astype(np.uint64).reshape(len(u), -1)
-            out[part] = (u * np.uint64(self.source_levels - 1) < v << np.uint64(32)).reshape(out[part].shape)
+            u = self._noise.words(numbers[part].numpy(), stream, draw)
+            v = pixels[part].numpy().reshape(len(u), -1)
+            out[part] = ((u <= self._highest[v]) & (v > 0)).reshape(out[part].shape)
         return torch.from_numpy(out)

@@ -1,4 +1,4 @@
-"""What the training thread spends on a batch of dynamically binarised images of MNIST's size: by itself, and fed.
+"""What a batch of dynamically binarised images of MNIST's size costs the training thread: by itself, and fed.
 
     python tests/benchmarks/feed.py [--batch 512] [--images 60000]
 
@@ -41,11 +41,11 @@ def main() -> None:
         feeds["one"].batch(0)
         first = time.perf_counter() - began
         for number in range(1, count):
-            began = time.perf_counter()
+            began = time.thread_time()
             expected = sequence.batch(number)
-            between = time.perf_counter()
+            between = time.thread_time()
             batch = feeds["one"].batch(number)
-            fed.append(time.perf_counter() - between)
+            fed.append(time.thread_time() - between)
             alone.append(between - began)
             equal &= torch.equal(batch.x, expected.x) and torch.equal(batch.indices, expected.indices)
     print(f"equal: {equal}; ms a batch of {chosen.batch}: {1e3 * statistics.median(alone):.2f} by itself,", end=" ")

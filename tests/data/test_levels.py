@@ -63,3 +63,18 @@ def test_the_extreme_levels_are_certain_for_every_noise(monkeypatch):
         words = np.full((1, 3), u, dtype=np.uint32)
         monkeypatch.setattr(binariser._noise, "words", lambda *arguments, words=words: words)
         assert binariser.draw(pixels, torch.arange(1), Stream.TRAIN).flatten().tolist() == expected
+
+
+@pytest.mark.parametrize("source", [2, 3, 16, 256, 257, 65536])
+def test_each_level_becomes_1_below_its_share_of_the_noise_and_nowhere_else(source, monkeypatch):
+    """u (N - 1) < v 2**32, at the noise on both sides of where that changes."""
+    levels = range(source)
+    edges = [-(-(v << 32) // (source - 1)) for v in levels]
+    pixels = torch.tensor(levels, dtype=torch.int32).view(1, 1, 1, source)
+    for aside in (-2, -1, 0, 1):
+        noise = [min(max(edge + aside, 0), 2**32 - 1) for edge in edges]
+        binariser = Binariser(0, source, source)
+        words = np.array([noise], dtype=np.uint32)
+        monkeypatch.setattr(binariser._noise, "words", lambda *arguments, words=words: words)
+        found = binariser.draw(pixels, torch.arange(1), Stream.TRAIN).flatten().tolist()
+        assert found == [u * (source - 1) < v << 32 for u, v in zip(noise, levels, strict=True)]
