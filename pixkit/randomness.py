@@ -102,6 +102,7 @@ class Stream(IntEnum):
     MESH_TABLE = 7
     MESH_TRAIN = 8
     MESH_TEST = 9
+    VALIDATION = 10
 
 
 class ImageNoise:

@@ -75,6 +75,8 @@ class SourceImages:
     """What the user should know (files skipped, and why)."""
     class_names: tuple[str, ...] | None = None
     """The classes' names in the order of their numbers; None where the numbers are all that is known."""
+    validation: ImageSet | None = None
+    """The source's own images for validation; None where they are a part of the training images."""
 
 
 class DataSource(ABC):
@@ -137,5 +139,8 @@ def hold_out(images: ImageSet, order: Tensor, fraction: float, where: str) -> tu
 
 
 def _pick(images: ImageSet, rows: Tensor) -> ImageSet:
+    """Some images, in their order; all of them as they are, since they may be a mapped file."""
+    if len(rows) == len(images):
+        return images
     rows = rows.sort().values
     return ImageSet(images.pixels[rows], None if images.labels is None else images.labels[rows])

@@ -107,6 +107,7 @@ def renumbered(images: SourceImages, wanted: Sequence[str]) -> SourceImages:
         images,
         train=translated(images.train),
         test=translated(images.test),
+        validation=None if images.validation is None else translated(images.validation),
         classes=len(wanted),
         class_names=tuple(wanted),
     )

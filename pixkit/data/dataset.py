@@ -12,7 +12,7 @@ from torch import Tensor
 
 from pixkit.data.base import DataSource
 from pixkit.data.classes import table_of
-from pixkit.data.levels import Binariser
+from pixkit.data.levels import CHUNK, Binariser
 from pixkit.errors import DataError, UsageError
 from pixkit.image import Batch, ImageSpec
 from pixkit.randomness import Stream, derive
@@ -22,7 +22,8 @@ from pixkit.randomness import Stream, derive
 class Part:
     """One split. Shapes: pixels uint8, int16 or int32 [n, C, H, W]; labels int64 [n] or None.
 
-    `numbers`, int64 [n], are the images' numbers within the source's own train or test images. With
+    `numbers`, int64 [n], are the images' numbers within the source's own train, test or validation images. With
+    `picked` the pixels are all of these, which nothing was done to: they may be mapped files, and are not copied. With
     `renewed_by` the pixels are still the source's levels, and every visit draws bits from them anew.
     """
 
@@ -30,6 +31,14 @@ class Part:
     labels: Tensor | None
     numbers: Tensor
     renewed_by: Binariser | None = None
+    picked: bool = False
+
+    def __len__(self) -> int:
+        return len(self.numbers)
+
+    def levels(self, rows: Tensor) -> Tensor:
+        """The pixels of some images, by their numbers in the split."""
+        return self.pixels[self.numbers[rows] if self.picked else rows]
 
 
 class Dataset:
@@ -75,7 +84,7 @@ class Dataset:
 
     def size(self, split: str) -> int:
         """Number of images of a split."""
-        return len(self.part(split).pixels)
+        return len(self.part(split))
 
     def labels(self, split: str) -> Tensor | None:
         """The labels of a split's images, int64 [n]; None where there are none."""
@@ -123,8 +132,8 @@ class Dataset:
             UsageError: for an unknown split, or numbers that are not integers or out of range.
         """
         part = self.part(split)
-        rows = self._check(indices, len(part.pixels), split)
-        x = part.pixels[rows]
+        rows = self._check(indices, len(part), split)
+        x = part.levels(rows)
         if part.renewed_by is not None:
             x = part.renewed_by.draw(x, part.numbers[rows], Stream.VISIT, draw)
         return Batch(x.long(), None if part.labels is None else part.labels[rows], rows)
@@ -238,8 +247,9 @@ def digest(*tensors: Tensor | None) -> str:
         if tensor is None:
             total.update(b"absent;")
             continue
-        array = np.ascontiguousarray(tensor.numpy())
-        little = array.astype(array.dtype.newbyteorder("<"), copy=False)
+        array = tensor.numpy()
         total.update(f"{array.dtype.name}{array.shape};".encode())
-        total.update(little.reshape(-1).view(np.uint8).data)
+        for start in range(0, len(array), CHUNK):
+            little = np.ascontiguousarray(array[start : start + CHUNK], array.dtype.newbyteorder("<"))
+            total.update(little.reshape(-1).view(np.uint8).data)
     return total.hexdigest()

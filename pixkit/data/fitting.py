@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Literal
 
 import numpy as np
@@ -57,7 +56,7 @@ def flat(image: Image.Image, channels: int) -> Image.Image:
     return image.convert("L" if image.mode in ("1", "L") else "RGB")
 
 
-def fitted(image: Image.Image, form: Form, path: Path, white: str | int = "white") -> Image.Image:
+def fitted(image: Image.Image, form: Form, where: str, white: str | int = "white") -> Image.Image:
     """A picture brought to the size of a form.
 
     Raises:
@@ -78,19 +77,19 @@ def fitted(image: Image.Image, form: Form, path: Path, white: str | int = "white
             return ImageOps.pad(_thickened(image, width, height, resample), (width, height), resample, color=white)
     raise BadPicture(
         "an image of another size",
-        where=str(path),
+        where=where,
         found=f"{image.height} x {image.width} (height x width)",
         expected=f"{height} x {width}",
         hint="data.fit: crop, resize or pad bring images to one size",
     )
 
 
-def fitted_levels(levels: NDArray[np.int64], form: Form, path: Path) -> NDArray[np.int64]:
+def fitted_levels(levels: NDArray[np.int64], form: Form, where: str) -> NDArray[np.int64]:
     """Levels [H, W, C] of any number brought to the size of a form, each channel by itself, and rounded."""
     if form.size in (None, levels.shape[:2]):
         return levels
     planes = [Image.fromarray(levels[..., channel].astype(np.float32)) for channel in range(levels.shape[2])]
-    parts = [np.asarray(fitted(plane, form, path, form.levels - 1)) for plane in planes]
+    parts = [np.asarray(fitted(plane, form, where, form.levels - 1)) for plane in planes]
     return np.stack(parts, 2).round().clip(0, form.levels - 1).astype(np.int64)
 
 

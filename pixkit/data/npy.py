@@ -11,16 +11,17 @@ import tokenize
 import warnings
 import zipfile
 import zlib
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO, Literal
 
 import numpy as np
+import torch
 from numpy.lib import format as npy_format
 from numpy.typing import NDArray
 
-from pixkit.errors import DataError, listed, reason
+from pixkit.data.container import Container
+from pixkit.errors import DataError
+from pixkit.memory import available
 
 CHUNK = 2**22
 """Bytes read at a time."""
@@ -40,83 +41,63 @@ DAMAGE = (
 """What zipfile, and numpy's parser of headers, raise at damaged files."""
 
 
-class ArrayFile:
-    """The integer arrays of a .npz, or the single one of a .npy.
+class ArrayFile(Container):
+    """The arrays of a .npz, or the single one of a .npy.
 
     Args:
         path: the file; what it is is told by its first bytes.
         limit: bytes that one array may have.
 
     Raises:
-        DataError: from every method, where the file is missing or damaged, or an array is not of integers,
+        DataError: from every method, where the file is missing or damaged, or an array is not of numbers,
             too large, or not as long as its header says.
     """
 
+    format = "a .npz or .npy file"
+    damage = DAMAGE
+
     def __init__(self, path: Path, limit: int) -> None:
-        self.path = path
-        self.limit = limit
-        with self._faults(str(path)), path.open("rb") as file:
-            self.zipped = file.read(4) == b"PK\x03\x04"
+        super().__init__(path, limit)
+        with self.faults(), path.open("rb") as file:
+            self.named = file.read(4) in (b"PK\x03\x04", b"PK\x05\x06")
 
     def names(self) -> list[str]:
         """The arrays of a .npz; none for a .npy, whose array has no name."""
-        if not self.zipped:
+        if not self.named:
             return []
-        with self._faults(str(self.path)), zipfile.ZipFile(self.path) as archive:
+        with self.faults(), zipfile.ZipFile(self.path) as archive:
             return [name.removesuffix(".npy") for name in archive.namelist()]
 
-    def read(self, name: str | None = None) -> NDArray[np.integer]:
-        """The array `name` of a .npz, or the array of a .npy (None)."""
+    def read(self, name: str | None = None) -> NDArray[Any]:
+        """The array `name` of a .npz, or the array of a .npy (None), which is mapped if it is large."""
         if name is None:
-            with self._faults(str(self.path)), self.path.open("rb") as file:
-                return self._array(file, self.path.stat().st_size, str(self.path))
-        where = f"{self.path}: {name}"
-        with self._faults(where), zipfile.ZipFile(self.path) as archive:
+            with self.faults(), self.path.open("rb") as file:
+                return self._array(file, self.path.stat().st_size, None)
+        with self.faults(name), zipfile.ZipFile(self.path) as archive:
+            if f"{name}.npy" not in archive.namelist():
+                raise self.missing(name)
             info = archive.getinfo(f"{name}.npy")
             with archive.open(info) as file:
-                return self._array(file, info.file_size, where)  # type: ignore[arg-type]
+                return self._array(file, info.file_size, name)  # type: ignore[arg-type]
 
-    def _array(self, file: BinaryIO, size: int, where: str) -> NDArray[np.integer]:
+    def _array(self, file: BinaryIO, size: int, name: str | None) -> NDArray[Any]:
         shape, fortran, dtype = _header(file)
-        if dtype.kind not in "iub":
-            hint = "store integer levels: what a float stands for is not known here" if dtype.kind == "f" else None
-            raise DataError("not an array of integers", where=where, found=str(dtype), hint=hint)
+        self.check(name, shape, str(dtype), dtype.itemsize, dtype.kind)
         count = math.prod(shape)
-        if count * dtype.itemsize > self.limit:
-            raise DataError(
-                "the header announces too large an array",
-                where=where,
-                found=f"{'x'.join(map(str, shape))} {dtype}: {count * dtype.itemsize} bytes",
-                expected=f"at most {self.limit}",
-                hint="data.max_bytes raises the limit",
-            )
         if size - file.tell() != count * dtype.itemsize:
             raise DataError(
                 "the file is not as long as its header says",
-                where=where,
+                where=self.where(name),
                 found=f"{size - file.tell()} bytes of values",
                 expected=f"{count * dtype.itemsize}",
             )
-        plain = np.dtype(np.uint8) if dtype.kind == "b" else dtype
-        values = np.frombuffer(_content(file, count * dtype.itemsize), dtype=plain)
+        if name is None and size > available(torch.device("cpu")).size // 2:
+            order: Literal["F", "C"] = "F" if fortran else "C"
+            return np.memmap(self.path, dtype, "c", file.tell(), shape, order)
+        values = np.frombuffer(_content(file, count * dtype.itemsize), dtype=np.uint8 if dtype.kind == "b" else dtype)
+        if dtype.kind == "b":
+            values = values != 0
         return values.reshape(shape[::-1]).T if fortran else values.reshape(shape)
-
-    @contextmanager
-    def _faults(self, where: str) -> Iterator[None]:
-        """Whatever the readers below raise at a damaged file, as DataError."""
-        try:
-            yield
-        except KeyError as error:
-            raise DataError(
-                "there is no such array", where=where, expected=f"one of {listed(self.names()) or '(none)'}"
-            ) from error
-        except OSError as error:
-            raise DataError("cannot be read", where=where, found=reason(error)) from error
-        except DAMAGE as error:
-            failure = error.__context__  # zipfile calls a disk that fails a damaged file
-            if isinstance(failure, OSError):
-                raise DataError("cannot be read", where=where, found=reason(failure)) from error
-            raise DataError("the file is damaged", where=where, found=str(error)) from error
 
 
 def _header(file: BinaryIO) -> tuple[tuple[int, ...], bool, np.dtype]:

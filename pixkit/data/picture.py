@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageOps, TiffImagePlugin, UnidentifiedImageError
 
+from pixkit.data.contents import HEAD, told
 from pixkit.data.depth import (
     DEEP,
     Stored,
@@ -30,7 +31,7 @@ from pixkit.data.fitting import MODES, BadPicture, Fit, Form, fitted, fitted_lev
 from pixkit.errors import DataError, reason
 from pixkit.files import NOWHERE, NotRegular, open_regular
 
-__all__ = ["FORMATS", "SUFFIXES", "BadPicture", "Fit", "Form", "Picture", "read_picture", "read_whole"]
+__all__ = ["FORMATS", "SUFFIXES", "BadPicture", "Fit", "Form", "Picture", "read_content", "read_picture", "read_whole"]
 
 FORMATS = ("PNG", "JPEG", "BMP", "GIF", "WEBP", "TIFF", "PPM")
 """Formats that are read. Others that Pillow knows are left out: some run programs."""
@@ -62,6 +63,8 @@ class Picture:
 
     pixels: NDArray[Any]
     bits: int
+    grey: bool
+    """Whether the file has no colours."""
 
 
 def read_picture(path: Path, form: Form) -> NDArray[Any]:
@@ -84,25 +87,38 @@ def read_whole(path: Path, form: Form) -> Picture:
         DataError: where the system cannot read it: nothing is known of the picture then.
     """
     with _opened(path) as file:
-        try:
-            with warnings.catch_warnings():
-                warnings.simplefilter("error", Image.DecompressionBombWarning)
-                with Image.open(file, formats=FORMATS) as image:
-                    _bound(image, path, form.max_pixels)
-                    return _read(image, file, form, path)
-        except Unread as error:
-            raise BadPicture("a picture of this mode is not read", where=str(path), found=str(error)) from error
-        except UnidentifiedImageError as error:
-            raise BadPicture(
-                "not a readable image", where=str(path), expected=f"{', '.join(FORMATS[:-1])} or {FORMATS[-1]}"
-            ) from error
-        except DataError:
-            raise
-        except DAMAGE as error:
-            raise BadPicture("not a readable image", where=str(path), found=_first_line(error)) from error
+        return _whole(file, form, str(path))
 
 
-def _read(image: Image.Image, file: BinaryIO, form: Form, path: Path) -> Picture:
+def read_content(content: bytes, form: Form, where: str) -> Picture:
+    """`read_whole` of what a file holds; `where` it is, for errors."""
+    return _whole(io.BytesIO(content), form, where)
+
+
+def _whole(file: BinaryIO, form: Form, where: str) -> Picture:
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("error", Image.DecompressionBombWarning)
+            with Image.open(file, formats=FORMATS) as image:
+                _bound(image, where, form.max_pixels)
+                return _read(image, file, form, where)
+    except Unread as error:
+        raise BadPicture("a picture of this mode is not read", where=where, found=str(error)) from error
+    except UnidentifiedImageError as error:
+        file.seek(0)
+        raise BadPicture(
+            "not a readable image",
+            where=where,
+            found=told(file.read(HEAD)),
+            expected=f"{', '.join(FORMATS[:-1])} or {FORMATS[-1]}",
+        ) from error
+    except DataError:
+        raise
+    except DAMAGE as error:
+        raise BadPicture("not a readable image", where=where, found=_first_line(error)) from error
+
+
+def _read(image: Image.Image, file: BinaryIO, form: Form, where: str) -> Picture:
     raw, tags = rawmode(image), getattr(image, "tag_v2", {})
     tiles = getattr(image, "tile", None) or [("", None, 0, "")]
     if tiles[0][0].startswith("ppm") and image.mode == "RGB" and form.levels > 256 and tiles[0][3][1] > 255:
@@ -111,7 +127,7 @@ def _read(image: Image.Image, file: BinaryIO, form: Form, path: Path) -> Picture
     signed = 2 in tags.get(TiffImagePlugin.SAMPLEFORMAT, ())
     if image.mode in ("F", "LAB") or (signed and image.mode not in DEEP):
         raise Unread("signed values of 8 bits" if signed else image.mode)
-    upright = ImageOps.exif_transpose(image)
+    upright, grey = ImageOps.exif_transpose(image), image.mode in ("1", "L", "LA", *DEEP)
     if is_deep_colour(image.mode, raw):
         stored = deep_colour(image, file, FORMATS, raw)
     elif upright.mode in DEEP:
@@ -119,26 +135,28 @@ def _read(image: Image.Image, file: BinaryIO, form: Form, path: Path) -> Picture
     else:
         widened_key(upright, raw)
         if form.levels == 256:
-            return Picture(_bytes(flat(upright, form.channels), form, path), 8)
+            return Picture(_bytes(flat(upright, form.channels), form, where), 8, grey)
         stored = shallow(upright, raw)
     bits = stored.most.bit_length()
     if form.levels == 256:
         eight = Stored(stored.channels(form.channels), stored.most).scaled(255).values.astype(np.uint8)
-        return Picture(_bytes(Image.fromarray(eight.squeeze(2) if form.channels == 1 else eight), form, path), bits)
+        return Picture(
+            _bytes(Image.fromarray(eight.squeeze(2) if form.channels == 1 else eight), form, where), bits, grey
+        )
     if form.levels != 65536:
-        stored = _own_levels(stored, tiles[0], form, path)
+        stored = _own_levels(stored, tiles[0], form, where)
     levels = stored.scaled(form.levels - 1).channels(form.channels)
     kind = np.uint8 if form.levels < 256 else np.uint16
-    return Picture(fitted_levels(levels, form, path).astype(kind).transpose(2, 0, 1), bits)
+    return Picture(fitted_levels(levels, form, where).astype(kind).transpose(2, 0, 1), bits, grey)
 
 
-def _bytes(image: Image.Image, form: Form, path: Path) -> NDArray[Any]:
+def _bytes(image: Image.Image, form: Form, where: str) -> NDArray[Any]:
     """Levels of a picture of 8 bits, brought to its size, uint8 [C, H, W]."""
-    array = np.asarray(fitted(image, form, path).convert(MODES[form.channels]))
+    array = np.asarray(fitted(image, form, where).convert(MODES[form.channels]))
     return array[None] if form.channels == 1 else array.transpose(2, 0, 1)
 
 
-def _own_levels(stored: Stored, tile: Any, form: Form, path: Path) -> Stored:
+def _own_levels(stored: Stored, tile: Any, form: Form, where: str) -> Stored:
     """Of levels that a file has as they are: 0..levels-1 as such, and the highest of them as white."""
     if tile[0].startswith("ppm"):  # of these files Pillow stretches the levels to 8 or 16 bits
         stored = stored.scaled(tile[3][1])
@@ -146,7 +164,7 @@ def _own_levels(stored: Stored, tile: Any, form: Form, path: Path) -> Stored:
     if highest > most:
         raise BadPicture(
             "levels beyond those stated",
-            where=str(path),
+            where=where,
             found=f"{int(stored.values.min())}..{highest}",
             expected=f"0..{most}, as they stand in the file",
             hint="256 and 65536 levels are white at the highest, at any depth; other numbers are of levels as stored",
@@ -203,12 +221,12 @@ def _opened(path: Path) -> Iterator[BinaryIO]:
         raise DataError("cannot be read", where=str(path), found=reason(error)) from error
 
 
-def _bound(image: Image.Image, path: Path, most: int) -> None:
+def _bound(image: Image.Image, where: str, most: int) -> None:
     pixels = image.width * image.height
     if pixels > most:
         raise BadPicture(
             "too many pixels",
-            where=str(path),
+            where=where,
             found=f"{image.width} x {image.height} = {pixels}",
             expected=f"at most {most}",
             hint="data.max_pixels raises the limit",

@@ -21,6 +21,9 @@ from pixkit.randomness import Stream, permutation
 Numbering = Callable[[str, SourceImages], SourceImages]
 """Called as numbering(the source's name, images): numbers their classes as a run does."""
 
+STREAMS = {"train": Stream.TRAIN, "test": Stream.TEST, "validation": Stream.VALIDATION}
+"""Of random numbers, for each of a source's own splits."""
+
 
 def prepare(
     ref: ComponentSpec, base: Path, progress: Progress | None = None, *, numbering: Numbering | None = None
@@ -67,14 +70,19 @@ def prepare(
         description=f"{ref.name}, {_words(config, images.levels)}",
         notes=(*images.notes, *_classes(images)),
         hashes={
-            "train": digest(images.train.pixels, images.train.labels),
-            "test": digest(images.test.pixels, images.test.labels),
+            **{split: digest(part.pixels, part.labels) for split, part in _own(images).items()},
             "split": digest(*chosen.values()),
         },
         source=source,
         values=_values(images.train.pixels, images.levels),
         class_names=images.class_names,
     )
+
+
+def _own(images: SourceImages) -> dict[str, ImageSet]:
+    """The source's own splits; validation images may be a part of the training images instead."""
+    validation = {} if images.validation is None else {"validation": images.validation}
+    return {"train": images.train, "test": images.test, **validation}
 
 
 def _values(pixels: Tensor, levels: int) -> str:
@@ -89,7 +97,10 @@ def _choose(config: DataConfig, images: SourceImages, name: str) -> dict[str, Te
     A limited split is a seeded choice, not the first few: a source may be sorted by class.
     """
     order = torch.from_numpy(permutation(config.split_seed, Stream.SPLIT_TRAIN, len(images.train)))
-    train, validation = set_apart(order, config.validation, where=name, key="validation")
+    if images.validation is None:
+        train, validation = set_apart(order, config.validation, where=name, key="validation")
+    else:
+        train, validation = order, torch.arange(len(images.validation))
     test = torch.from_numpy(permutation(config.split_seed, Stream.SPLIT_TEST, len(images.test)))
     return {
         "train": train[: config.limit_train].sort().values,
@@ -103,10 +114,13 @@ def _parts(config: DataConfig, images: SourceImages, chosen: dict[str, Tensor]) 
     binariser = Binariser(config.split_seed, dims, images.levels) if config.binarise in ("static", "dynamic") else None
 
     def part(split: str) -> Part:
-        origin, stream = (images.test, Stream.TEST) if split == "test" else (images.train, Stream.TRAIN)
+        own = split if split in (sets := _own(images)) else "train"
+        origin, stream = sets[own], STREAMS[own]
         numbers = chosen[split]
-        pixels = origin.pixels[numbers]
         labels = None if origin.labels is None else origin.labels[numbers]
+        if config.binarise is None and config.levels in (None, images.levels):
+            return Part(origin.pixels, labels, numbers, picked=True)
+        pixels = origin.pixels[numbers]
         if config.binarise == "dynamic" and split == "train":
             return Part(pixels, labels, numbers, binariser)
         if binariser is not None:
@@ -149,7 +163,7 @@ def _check(images: SourceImages, name: str) -> None:
             "images have the shape [N, C, H, W]", where=f"{name}, train images", found=f"{len(shape) + 1} axes"
         )
     spec = ImageSpec(*shape, levels=images.levels)
-    for split, part in (("train", images.train), ("test", images.test)):
+    for split, part in _own(images).items():
         where = f"{name}, {split} images"
         if tuple(part.pixels.shape[1:]) != shape:
             raise DataError(

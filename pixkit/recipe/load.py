@@ -23,7 +23,10 @@ from pixkit.recipe.validate import locate, validate
 from pixkit.recipe.yaml import Node, parse_yaml
 
 PATH_MARKER = "x-pixkit-path"
-"""Marks a field that holds a path: a ``str`` with ``json_schema_extra={PATH_MARKER: True}``."""
+"""Marks a field that holds a path: a ``str`` with ``json_schema_extra={PATH_MARKER: True}``.
+
+A list of suffixes instead of True is for one that may hold a path: by one of them, at the end or before a colon.
+"""
 
 
 @dataclass(frozen=True)
@@ -142,8 +145,15 @@ def path_fields(recipe: Recipe) -> Iterator[KeyPath]:
     """Where a validated recipe holds the path of a file or folder (members of lists one by one)."""
     for path, value, field in walk(recipe):
         extra = None if field is None else field.json_schema_extra
-        if isinstance(value, str) and isinstance(extra, dict) and extra.get(PATH_MARKER):
+        marker = extra.get(PATH_MARKER) if isinstance(extra, dict) else None
+        if isinstance(value, str) and (marker is True or (isinstance(marker, list) and _ends_so(value, marker))):
             yield path
+
+
+def _ends_so(text: str, suffixes: list[Any]) -> bool:
+    """Whether a text, or what is before a colon in it, ends in one of some suffixes."""
+    low = text.lower()
+    return any(low.endswith(suffix) or f"{suffix}:" in low for suffix in map(str, suffixes))
 
 
 def absolute(text: str, base: Path) -> str:

@@ -1,0 +1,71 @@
+"""Which axis of an array of images is which."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+from numpy.typing import NDArray
+
+from pixkit.errors import DataError
+
+AXES = {"NHWC": (0, 3, 1, 2), "NCHW": (0, 1, 2, 3), "NHW": (0, 1, 2)}
+"""For each layout, its axes in the order N, C, H, W."""
+CHANNELS = (1, 3, 4)
+"""Lengths by which an axis is taken for the channels' where no layout is given."""
+
+
+def unflattened(array: NDArray[Any], shape: Sequence[int], where: str) -> NDArray[Any]:
+    """An array [N, ...] whose images have all their values in one row, or any other shape, with theirs, [N, *shape]."""
+    if array.ndim < 2 or math.prod(array.shape[1:]) != math.prod(shape):
+        raise DataError(
+            "an image has another number of values than its shape",
+            where=where,
+            found=str(array.shape),
+            expected=f"{math.prod(shape)} an image: {' x '.join(map(str, shape))}",
+            hint="data.shape is that of one image, in the order of data.layout",
+        )
+    return array.reshape(len(array), *shape)
+
+
+def as_images(array: NDArray[Any], layout: str, where: str) -> NDArray[Any]:
+    """A view [N, C, H, W] of an array.
+
+    Raises:
+        DataError: where its shape does not fit the layout, or under `auto` could be read in two ways, or in none.
+    """
+    name = _layout(array.shape, where) if layout == "auto" else layout
+    axes = AXES[name]
+    if array.ndim != len(axes) or 0 in array.shape:
+        flat = array.ndim == 2 and 0 not in array.shape
+        raise DataError(
+            "the array's shape does not fit the layout",
+            where=where,
+            found=str(array.shape),
+            expected=f"{name}, {len(axes)} axes without a length of 0",
+            hint="data.shape=[3, 32, 32] is the shape of one image" if flat else "data.layout is NHWC, NCHW or NHW",
+        )
+    return array.transpose(axes) if len(axes) == 4 else array[:, None]
+
+
+def _layout(shape: tuple[int, ...], where: str) -> str:
+    """The only layout that can be meant."""
+    if len(shape) != 4 or 0 in shape:
+        return "NHW"
+    first, last = shape[1] in CHANNELS, shape[3] in CHANNELS
+    if first == last:
+        raise DataError(
+            "the array can be read in two ways" if first else "no axis of the array has the length of channels",
+            where=where,
+            found=f"{shape}: {_reading(shape, 'NHWC')}; {_reading(shape, 'NCHW')}",
+            expected="1, 3 or 4 channels, as the second axis or as the last, not both",
+            hint="data.layout=NHWC or data.layout=NCHW says which",
+        )
+    return "NCHW" if first else "NHWC"
+
+
+def _reading(shape: tuple[int, ...], layout: str) -> str:
+    """What the images of an array of four axes would be under a layout."""
+    channels, height, width = (shape[axis] for axis in AXES[layout][1:])
+    return f"{layout} has {channels} {'channel' if channels == 1 else 'channels'} of {height}x{width}"

@@ -1,0 +1,67 @@
+"""The reader for a file of arrays, by what the file holds, whatever it is called."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from pixkit.data.container import Container, is_torch
+from pixkit.data.contents import beginning, told
+from pixkit.data.npy import ArrayFile
+from pixkit.data.parquet import ParquetFile
+from pixkit.data.tensors import Hdf5File, SafetensorsFile, TorchFile
+from pixkit.errors import DataError, reason
+from pixkit.files import is_there
+
+READERS: dict[str, type[Container]] = {
+    "an array of NumPy (.npy)": ArrayFile,
+    "a zip archive": ArrayFile,
+    "an empty zip archive": ArrayFile,
+    "an HDF5 file": Hdf5File,
+    "a parquet file": ParquetFile,
+    "a safetensors file": SafetensorsFile,
+}
+"""By what `told` says."""
+OLD_TORCH = b"\x80\x02\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19."
+"""How files of torch before 1.6 begin."""
+HINTS = {
+    "a pickle": "a pickle can run code when it is read; where you trust it, numpy.savez('images.npz', train=...)",
+    "a MATLAB file": "plugins/README.md has a data source for it, of 15 lines",
+    "a FITS file": "plugins/README.md shows how a data source for it is written",
+    "text": "the text of binarised MNIST is read by data.source=static_mnist",
+}
+EXPECTED = ".npz, .npy, .safetensors, HDF5, parquet, or a torch file of tensors"
+
+
+def open_arrays(path: Path, limit: int, expected: str) -> Container:
+    """The arrays of a file.
+
+    Args:
+        path: the file.
+        limit: bytes that one array may have.
+        expected: what is looked for, for the error where there is no file.
+
+    Raises:
+        DataError: where there is no file, or it holds something else, which is named.
+    """
+    if not is_there(path):
+        raise DataError("there is no such file", where=str(path), expected=expected, hint="data.path=FILE names yours")
+    try:
+        head = beginning(path)
+    except OSError as error:
+        raise DataError("cannot be read", where=str(path), found=reason(error)) from error
+    found = told(head)
+    if found == "a zip archive" and is_torch(path):
+        return TorchFile(path, limit)
+    if found in READERS:
+        return READERS[found](path, limit)
+    hint = HINTS.get(found or "")
+    if head.startswith(OLD_TORCH):
+        found = "a file of torch before 1.6"
+        hint = "torch.save(torch.load(FILE, weights_only=True), FILE) saves its tensors anew"
+    raise DataError(
+        "not a file of arrays",
+        where=str(path),
+        found=found or f"bytes {head[:8].hex(' ')}",
+        expected=EXPECTED,
+        hint=hint,
+    )

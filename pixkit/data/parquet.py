@@ -1,0 +1,120 @@
+"""Arrays of parquet files: columns of numbers, of nested lists of them, or of pictures as they are published."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pixkit.data.container import Container, library
+from pixkit.data.picture import Form, read_content
+from pixkit.errors import DataError
+
+MAX_PIXELS = 16_000_000
+"""Pixels that a picture of a column may have."""
+
+
+class ParquetFile(Container):
+    """A parquet file, whose columns are its arrays.
+
+    Lists within lists have to be of one length at each depth. A column of pictures, as files (PNG, say) or as the
+    structures of bytes and path that the Hugging Face hub has, becomes [N, H, W], or [N, H, W, 3] of colours.
+    """
+
+    format = "a parquet file"
+
+    def __init__(self, path: Any, limit: int) -> None:
+        super().__init__(path, limit)
+        self._pa = library("pyarrow", "parquet", path, "parquet")
+        self._parquet = library("pyarrow.parquet", "parquet", path, "parquet")
+        self.damage = (self._pa.ArrowException, *Container.damage)
+
+    def names(self) -> list[str]:
+        """See Container."""
+        with self.faults(), self._parquet.ParquetFile(self.path) as file:
+            return list(file.schema_arrow.names)
+
+    def read(self, name: str | None = None) -> NDArray[Any]:
+        """See Container."""
+        if name not in self.names():
+            raise self.missing(name)
+        with self.faults(name), self._parquet.ParquetFile(self.path) as file:
+            self._bound(file.metadata, name)
+            column = file.read(columns=[name]).column(0)
+            chunks = [self._array(chunk, name) for chunk in column.chunks if len(chunk)]
+        if not chunks:
+            raise DataError("the column is empty", where=self.where(name))
+        shapes = {chunk.shape[1:] for chunk in chunks}
+        if len(shapes) > 1:
+            raise self._ragged(name, sorted(map(str, shapes)))
+        return np.concatenate(chunks) if len(chunks) > 1 else chunks[0]
+
+    def _bound(self, metadata: Any, name: str) -> None:
+        """Hold a column, as the file announces it, to the limit."""
+        size = 0
+        for group in range(metadata.num_row_groups):
+            rows = metadata.row_group(group)
+            columns = (rows.column(index) for index in range(rows.num_columns))
+            size += sum(
+                part.total_uncompressed_size for part in columns if part.path_in_schema.partition(".")[0] == name
+            )
+        self.check(name, (size,), "bytes", 1, "u")
+
+    def _array(self, values: Any, name: str) -> NDArray[Any]:
+        """A chunk of a column, [N, ...]."""
+        pa = self._pa
+        if values.null_count:
+            raise DataError("values are missing", where=self.where(name), found=f"{values.null_count} nulls")
+        if isinstance(values, pa.ExtensionArray):
+            shape, order = (getattr(values.type, key, None) for key in ("shape", "permutation"))
+            if order is not None and list(order) != sorted(order):
+                raise DataError("tensors with their axes permuted", where=self.where(name), found=str(values.type))
+            flat = self._array(values.storage, name)
+            return flat if shape is None else flat.reshape(len(flat), *shape)
+        kind = values.type
+        if pa.types.is_dictionary(kind):
+            return self._array(values.dictionary_decode(), name)
+        if pa.types.is_fixed_size_list(kind) or pa.types.is_list(kind) or pa.types.is_large_list(kind):
+            lengths = values.value_lengths().to_numpy(zero_copy_only=False)
+            if lengths.min() != lengths.max():
+                raise self._ragged(name, [f"{lengths.min()}", f"{lengths.max()}"])
+            inner = self._array(values.flatten(), name)
+            return inner.reshape(len(values), int(lengths[0]), *inner.shape[1:])
+        if pa.types.is_struct(kind) and kind.get_field_index("bytes") >= 0:
+            return self._pictures(values.field(kind.get_field_index("bytes")), name)
+        if pa.types.is_binary(kind) or pa.types.is_large_binary(kind):
+            return self._pictures(values, name)
+        if pa.types.is_boolean(kind) or pa.types.is_integer(kind) or pa.types.is_floating(kind):
+            return np.asarray(values.to_numpy(zero_copy_only=False))
+        raise DataError("not a column of numbers or pictures", where=self.where(name), found=str(kind))
+
+    def _pictures(self, files: Any, name: str) -> NDArray[Any]:
+        """Pictures of one size, grey if the first one is, and of 16 bits if that has more than 8."""
+        form: Form | None = None
+        found: NDArray[Any] | None = None
+        for number, item in enumerate(files):
+            content, where = item.as_py(), f"{self.where(name)}, row {number}"
+            if content is None:
+                raise DataError("the picture is not in the file", where=where, found="a path alone")
+            if form is None or found is None:
+                form, shape = _form_of(content, where)
+                self.check(name, (len(files), *shape), "levels", 1 if form.levels == 256 else 2, "u")
+                found = np.empty((len(files), *shape), np.uint8 if form.levels == 256 else np.uint16)
+            found[number] = read_content(content, form, where).pixels
+        assert found is not None
+        return found[:, 0] if found.shape[1] == 1 else found.transpose(0, 2, 3, 1)
+
+    def _ragged(self, name: str, found: list[str]) -> DataError:
+        return DataError(
+            "lists of unlike lengths", where=self.where(name), found=", ".join(found), expected="images of one size"
+        )
+
+
+def _form_of(content: bytes, where: str) -> tuple[Form, tuple[int, ...]]:
+    """What all pictures of a column are brought to, by the first, and its shape [C, H, W]."""
+    whole = read_content(content, Form(3, None, "exact", "nearest", MAX_PIXELS), where)
+    size = (whole.pixels.shape[1], whole.pixels.shape[2])
+    levels = 65536 if whole.bits > 8 else 256
+    form = Form(1 if whole.grey else 3, size, "exact", "nearest", MAX_PIXELS, levels)
+    return form, (form.channels, *size)

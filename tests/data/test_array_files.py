@@ -1,0 +1,397 @@
+"""Arrays in the files that people have: written by each format's own library, referred to by one rule."""
+
+import io
+import os
+import pickle
+import zipfile
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from safetensors.numpy import save_file
+from safetensors.torch import save_file as save_tensors
+
+from pixkit.data import npy
+from pixkit.data.reference import references
+from pixkit.errors import DataError
+from pixkit.memory import Room
+from pixkit.recipe import load_recipe
+
+RNG = np.random.default_rng(0)
+X = RNG.integers(0, 256, (20, 3, 6, 5), dtype=np.uint8)
+Y = np.arange(20) % 4
+WHOLE = {"validation": 0.0, "test_fraction": 0.0}
+
+
+def everything(data, split="train"):
+    return data.batch(split, torch.arange(data.size(split))).x.numpy()
+
+
+def labels(data, split="train"):
+    return data.batch(split, torch.arange(data.size(split))).labels.tolist()
+
+
+def written_npz(path):
+    np.savez(path.with_suffix(".npz"), x=X, y=Y)
+    return path.with_suffix(".npz")
+
+
+def written_safetensors(path):
+    save_file({"x": X, "y": Y}, path.with_suffix(".safetensors"))
+    return path.with_suffix(".safetensors")
+
+
+def written_torch(path):
+    torch.save({"x": torch.from_numpy(X), "y": torch.from_numpy(Y), "epoch": 3}, path.with_suffix(".pt"))
+    return path.with_suffix(".pt")
+
+
+def written_hdf5(path):
+    h5py = pytest.importorskip("h5py", reason="HDF5 is an extra: h5py")
+    with h5py.File(path.with_suffix(".h5"), "w") as file:
+        file.create_dataset("x", data=X, compression="gzip", chunks=(3, 3, 6, 5))
+        file["y"] = Y
+        file["group/inner"] = X[:2]
+    return path.with_suffix(".h5")
+
+
+def written_parquet(path):
+    pa = pytest.importorskip("pyarrow", reason="parquet is an extra: pyarrow")
+    parquet = pytest.importorskip("pyarrow.parquet")
+    table = pa.table({"x": pa.array(X.tolist(), pa.list_(pa.list_(pa.list_(pa.uint8())))), "y": Y})
+    parquet.write_table(table, path.with_suffix(".parquet"), row_group_size=7)
+    return path.with_suffix(".parquet")
+
+
+WRITERS = [written_npz, written_safetensors, written_torch, written_hdf5, written_parquet]
+
+
+@pytest.mark.parametrize("write", WRITERS, ids=lambda write: write.__name__)
+def test_every_format_by_every_way_to_refer(make, tmp_path, write):
+    path = write(tmp_path / "set")
+    ways = (
+        {"path": path.name, "train": "x", "train_labels": "y", "test": None},
+        {"train": f"{path.name}:x", "train_labels": f"{path}:y", "test": None},
+        {"train": f"{path.name}:x", "train_labels": "y", "test": None},
+        {"path": path.name, "train": ["x"], "train_labels": ["y"], "test": None},
+    )
+    for way in ways:
+        data = make("arrays", **way, **WHOLE)
+        assert np.array_equal(everything(data), X) and labels(data) == Y.tolist() and data.classes == 4
+    both = make(
+        "arrays", path=path.name, train=["x", f"{path.name}:x"], train_labels=["y", "y"], test="x", test_labels="y"
+    )
+    assert both.size("train") + both.size("validation") == 40 and np.array_equal(everything(both, "test"), X)
+    with pytest.raises(DataError, match="no such array") as caught:
+        make("arrays", path=path.name, train="z", test=None)
+    assert "x, y" in caught.value.expected.replace("group/inner, ", "") and caught.value.exit_code == 3
+    with pytest.raises(DataError, match="too large") as caught:
+        make("arrays", path=path.name, train="x", test=None, max_bytes=100)
+    assert caught.value.hint == "data.max_bytes raises the limit"
+
+
+def test_references_are_taken_apart(tmp_path):
+    for text, parts in {
+        "train": (None, "train"),
+        "group/images": (None, "group/images"),
+        "a.npz": ("a.npz", None),
+        "a.npz:x": ("a.npz", "x"),
+        "folder:1/a.H5:group/x:y": ("folder:1/a.H5", "group/x:y"),
+        "a.npzx": (None, "a.npzx"),
+        "my.npy.npz:x": ("my.npy.npz", "x"),
+    }.items():
+        (found,) = references(text, lambda path: tmp_path / path, "train")
+        assert (found.file and str(found.file.relative_to(tmp_path)), found.name) == parts
+
+
+def test_a_pattern_joins_files_in_natural_order(make, tmp_path):
+    """ImageNet32 as it is published: flat arrays, labels from 1, batches 1 to 10."""
+    flat = RNG.integers(0, 256, (22, 3 * 4 * 5), dtype=np.uint8)
+    for number in range(1, 12):
+        part = slice(2 * number - 2, 2 * number)
+        np.savez(tmp_path / f"train_data_batch_{number}.npz", data=flat[part], labels=[number, 1 + number % 3], mean=0)
+    np.savez(tmp_path / "val_data.npz", data=flat[:3], labels=[1, 2, 3])
+    keys = {"layout": "NCHW", "shape": [3, 4, 5], "validation": 0.0}
+    data = make(
+        "arrays",
+        train="train_data_batch_*.npz:data",
+        train_labels="train_data_batch_*.npz:labels",
+        test="val_data.npz:data",
+        test_labels="val_data.npz:labels",
+        **keys,
+    )
+    assert np.array_equal(everything(data), flat.reshape(22, 3, 4, 5))
+    assert data.class_names[:3] == ("1", "2", "3") and data.classes == 11 and labels(data, "test") == [0, 1, 2]
+    assert np.array_equal(everything(data, "test"), flat[:3].reshape(3, 3, 4, 5))
+    with pytest.raises(DataError, match="no file fits") as caught:
+        make("arrays", train="nothing_*.npz:data", **keys)
+    assert caught.value.where == "data.train"
+    with pytest.raises(DataError, match="does not fit the layout") as caught:
+        make("arrays", train="val_data.npz:data", test=None)
+    assert "data.shape" in caught.value.hint
+    with pytest.raises(DataError, match="another number of values"):
+        make("arrays", train="val_data.npz:data", test=None, layout="NCHW", shape=[3, 4, 4])
+
+
+def test_flat_arrays_of_either_layout(make, tmp_path):
+    np.save(tmp_path / "a.npy", X.transpose(0, 2, 3, 1).reshape(20, -1))
+    assert np.array_equal(everything(make("arrays", train="a.npy", shape=[6, 5, 3], **WHOLE)), X)
+    np.save(tmp_path / "a.npy", X[:, 0].reshape(20, -1))
+    assert np.array_equal(everything(make("arrays", train="a.npy", shape=[6, 5], **WHOLE))[:, 0], X[:, 0])
+
+
+def test_validation_images_of_their_own(make, tmp_path):
+    """MedMNIST's names, labels [N, 1]."""
+    np.savez(
+        tmp_path / "medmnist.npz",
+        **{f"{split}_images": X[rows].transpose(0, 2, 3, 1) for split, rows in MEDICAL.items()},
+        **{f"{split}_labels": Y[rows][:, None] for split, rows in MEDICAL.items()},
+    )
+    data = make(
+        "arrays",
+        path="medmnist.npz",
+        **{"train": "train_images", "validation_set": "val_images", "test": "test_images"},
+        **{"train_labels": "train_labels", "validation_labels": "val_labels", "test_labels": "test_labels"},
+    )
+    for split, name in (("train", "train"), ("validation", "val"), ("test", "test")):
+        assert (
+            np.array_equal(everything(data, split), X[MEDICAL[name]])
+            and labels(data, split) == Y[MEDICAL[name]].tolist()
+        )
+    assert set(data.hashes()) == {"train", "test", "validation", "split"}
+    with pytest.raises(DataError, match="and validation only"):
+        make(
+            "arrays",
+            path="medmnist.npz",
+            train="train_images",
+            validation_set="val_images",
+            test=None,
+            train_labels="train_labels",
+        )
+
+
+MEDICAL = {"train": slice(0, 12), "val": slice(12, 16), "test": slice(16, 20)}
+
+
+def test_labels_in_rows_of_ones_and_zeros(make, tmp_path):
+    for kind in (np.float32, np.int64, bool):
+        np.savez(tmp_path / "a.npz", train=X, y=np.eye(4, dtype=kind)[Y])
+        data = make("arrays", path="a.npz", test=None, train_labels="y", **WHOLE)
+        assert labels(data) == Y.tolist() and data.classes == 4
+
+
+def test_booleans_have_two_levels(make, tmp_path):
+    np.save(tmp_path / "a.npy", X > 99)
+    data = make("arrays", train="a.npy", **WHOLE)
+    assert data.spec.levels == 2 and np.array_equal(everything(data), X > 99)
+    assert make("arrays", train="a.npy", source_levels=256, **WHOLE).spec.levels == 256  # as runs of 0.1 say
+
+
+@pytest.mark.parametrize("kind", [np.float16, np.float32, np.float64])
+@pytest.mark.parametrize("ends", [(0, 1), (-1, 1), (-128, 127), (0, 255)])
+def test_floats_over_a_range(make, tmp_path, kind, ends):
+    low, high = ends
+    np.save(tmp_path / "a.npy", (X / 255 * (high - low) + low).astype(kind))
+    data = make("arrays", train="a.npy", value_range=[low, high], **WHOLE)
+    assert data.spec.levels == 256 and np.array_equal(everything(data), X)
+
+
+def test_whole_numbers_as_floats_and_signed_bytes(make, tmp_path):
+    np.save(tmp_path / "a.npy", X.astype(np.float32))
+    assert np.array_equal(everything(make("arrays", train="a.npy", **WHOLE)), X)
+    np.save(tmp_path / "a.npy", (X.astype(int) - 128).astype(np.int8))
+    assert np.array_equal(everything(make("arrays", train="a.npy", value_range=[-128, 127], **WHOLE)), X)
+
+
+@pytest.mark.parametrize(
+    ("array", "config", "message"),
+    [
+        (X / 255, {}, "floats that are no levels"),
+        (X / 255, {"value_range": [0, 1], "source_levels": 100}, "between two levels"),
+        (X / 255, {"value_range": [-1, 1]}, "between two levels"),
+        (X / 255, {"value_range": [0, 0.5]}, "out of range"),
+        ((X / 255).astype(np.float16), {"value_range": [0, 1], "source_levels": 65536}, "between two levels"),
+        (np.where(X[0, 0, 0, 0] == X, np.nan, X), {}, "no numbers"),
+        (X, {"value_range": [0, 254]}, "between two levels"),
+    ],
+)
+def test_what_rounding_would_lose_is_refused(make, tmp_path, array, config, message):
+    np.save(tmp_path / "a.npy", array)
+    with pytest.raises(DataError, match=message) as caught:
+        make("arrays", train="a.npy", **config)
+    assert caught.value.where == str(tmp_path / "a.npy") and caught.value.exit_code == 3
+    if not config and message != "no numbers":
+        assert "data.value_range" in caught.value.hint
+
+
+def test_tensors_of_half_precision(make, tmp_path):
+    """bfloat16 has 8 bits of significand: 0..255 fit."""
+    save_tensors({"train": torch.from_numpy(X).bfloat16()}, tmp_path / "a.safetensors")
+    assert np.array_equal(everything(make("arrays", train="a.safetensors", test=None, **WHOLE)), X)
+    torch.save(torch.from_numpy(X).half(), tmp_path / "a.pt")
+    assert np.array_equal(everything(make("arrays", train="a.pt", **WHOLE)), X)
+    torch.save((torch.from_numpy(X), torch.from_numpy(Y)), tmp_path / "a.pt")  # as torchvision saved MNIST
+    data = make("arrays", train="a.pt:0", train_labels="a.pt:1", test=None, **WHOLE)
+    assert np.array_equal(everything(data), X) and labels(data) == Y.tolist()
+
+
+class Harmless:
+    """An object that a pickle would call something for."""
+
+    def __reduce__(self):
+        return print, ("called",)
+
+
+def test_objects_in_torch_files_are_refused_and_never_called(make, tmp_path, capsys):
+    torch.save({"train": Harmless()}, tmp_path / "a.pt")
+    with pytest.raises(DataError, match="tensors alone") as caught:
+        make("arrays", train="a.pt")
+    assert "numpy.savez" in caught.value.hint and capsys.readouterr().out == ""
+    torch.save(3, tmp_path / "a.pt")
+    with pytest.raises(DataError, match="tensors alone"):
+        make("arrays", train="a.pt")
+    torch.save(torch.from_numpy(X), tmp_path / "a.pt", _use_new_zipfile_serialization=False)
+    with pytest.raises(DataError, match="not a file of arrays") as caught:
+        make("arrays", train="a.pt")
+    assert caught.value.found == "a file of torch before 1.6" and "weights_only=True" in caught.value.hint
+
+
+def test_a_file_that_is_something_else_is_called_by_what_it_is(make, tmp_path):
+    picture = io.BytesIO()
+    Image.new("L", (2, 2)).save(picture, "PNG")
+    for content, name in {
+        picture.getvalue(): "a PNG picture",
+        b"": "an empty file",
+        pickle.dumps([1]): "a pickle",
+        b"<!DOCTYPE html><html>": "a web page, perhaps that of a download that failed",
+        b"version https://git-lfs.github.com/spec/v1\n": "a pointer of Git LFS: `git lfs pull` fetches the file itself",
+        b"MATLAB 5.0 MAT-file, Platform": "a MATLAB file",
+        b"0 1 0 1\n": "text",
+        b"\x1f\x8b\x08": "a gzip archive",
+        b"\0\1\2\3": "bytes 00 01 02 03",
+    }.items():
+        (tmp_path / "a.npz").write_bytes(content)
+        with pytest.raises(DataError, match="not a file of arrays") as caught:
+            make("arrays", path="a.npz")
+        assert caught.value.found == name and caught.value.exit_code == 3
+
+
+def test_a_name_does_not_decide_what_a_file_is(make, tmp_path):
+    written_safetensors(tmp_path / "set").rename(tmp_path / "set.npz")
+    assert np.array_equal(everything(make("arrays", path="set.npz", train="x", test=None, **WHOLE)), X)
+
+
+def test_hdf5_groups_booleans_and_what_is_no_array(make, tmp_path):
+    h5py = pytest.importorskip("h5py", reason="HDF5 is an extra: h5py")
+    with h5py.File(tmp_path / "a.h5", "w") as file:
+        file["deep/er/x"] = X > 99
+        file["text"] = "words"
+        file["none"] = h5py.Empty("u1")
+        file["one"] = np.uint8(3)
+        file["link"] = h5py.ExternalLink("other.h5", "/x")
+        file.create_dataset("elsewhere", (20, 3, 6, 5), "u1", external=[(str(tmp_path / "raw"), 0, X.size)])
+    with h5py.File(tmp_path / "other.h5", "w") as file:
+        file["x"] = X
+    data = make("arrays", train="a.h5:deep/er/x", test=None, **WHOLE)
+    assert data.spec.levels == 2 and np.array_equal(everything(data), X > 99)
+    for name, message in {
+        "text": "not an array of numbers",
+        "none": "no values",
+        "one": "does not fit the layout",
+        "deep": "no such array",
+        "elsewhere": "lie in other files",
+        "link": "lie in other files",
+    }.items():
+        with pytest.raises(DataError, match=message):
+            make("arrays", train=f"a.h5:{name}", test=None)
+    (tmp_path / "a.h5").write_bytes((tmp_path / "a.h5").read_bytes()[:200])
+    with pytest.raises(DataError, match="the file is damaged"):
+        make("arrays", train="a.h5:deep/er/x", test=None)
+
+
+def test_parquet_of_pictures_as_the_hub_publishes_them(make, tmp_path):
+    pa = pytest.importorskip("pyarrow", reason="parquet is an extra: pyarrow")
+    parquet = pytest.importorskip("pyarrow.parquet")
+
+    def files(images):
+        for image in images:
+            buffer = io.BytesIO()
+            Image.fromarray(image).save(buffer, "PNG")
+            yield {"bytes": buffer.getvalue(), "path": None}
+
+    for array, spec in (
+        (X.transpose(0, 2, 3, 1), (3, 6, 5)),
+        (X[:, 0], (1, 6, 5)),
+        (X[:, 0].astype(np.uint16) * 256, None),
+    ):
+        table = pa.table({"image": list(files(array)), "label": Y})
+        parquet.write_table(table, tmp_path / "train-00000-of-00001.parquet")
+        keys = {"train": "train-*.parquet:image", "train_labels": "train-*.parquet:label", "test": None}
+        data = make("arrays", **keys, source_levels=256 if spec else 65536, **WHOLE)
+        assert spec is None or data.spec.shape == spec
+        assert np.array_equal(everything(data), array.transpose(0, 3, 1, 2) if array.ndim == 4 else array[:, None])
+        assert labels(data) == Y.tolist()
+
+
+def test_parquet_columns_that_are_no_images(make, tmp_path):
+    pa = pytest.importorskip("pyarrow", reason="parquet is an extra: pyarrow")
+    parquet = pytest.importorskip("pyarrow.parquet")
+    picture = [("bytes", pa.binary()), ("path", pa.string())]
+    columns = {
+        "ragged": (pa.array([[1, 2], [3]]), "unlike lengths"),
+        "nulls": (pa.array([[1], None]), "values are missing"),
+        "inner": (pa.array([[1], [None]]), "values are missing"),
+        "text": (pa.array(["a", "b"]), "not a column of numbers"),
+        "path": (pa.array([{"bytes": None, "path": "a.png"}] * 2, pa.struct(picture)), "not in the file"),
+    }
+    parquet.write_table(pa.table({name: column for name, (column, _) in columns.items()}), tmp_path / "a.parquet")
+    for name, (_, message) in columns.items():
+        with pytest.raises(DataError, match=message):
+            make("arrays", train=f"a.parquet:{name}", test=None, shape=[1, 1])
+    fixed = pa.FixedSizeListArray.from_arrays(X.ravel(), 90)
+    tensors = pa.FixedShapeTensorArray.from_numpy_ndarray(np.ascontiguousarray(X))
+    parquet.write_table(pa.table({"x": tensors, "fixed": fixed}), tmp_path / "a.parquet")
+    assert np.array_equal(everything(make("arrays", train="a.parquet:x", test=None, **WHOLE)), X)
+    assert np.array_equal(everything(make("arrays", train="a.parquet:fixed", test=None, shape=[3, 6, 5], **WHOLE)), X)
+
+
+@pytest.mark.parametrize("layout", ["NCHW", "NHWC"])
+def test_a_large_file_is_mapped_and_not_read(make, tmp_path, monkeypatch, layout):
+    stored = X if layout == "NCHW" else X.transpose(0, 2, 3, 1)
+    np.save(tmp_path / "a.npy", stored)
+    plain = make("arrays", train="a.npy", test_fraction=0.0)
+    monkeypatch.setattr(npy, "available", lambda device: Room("memory", 1000, 2 * X.nbytes))
+    reads = []
+    monkeypatch.setattr(npy, "_content", lambda *given: reads.append(given))
+    data = make("arrays", train="a.npy", test_fraction=0.0)
+    assert not reads and data.size("train") == 18
+    assert data.hashes() == plain.hashes()
+    assert np.array_equal(everything(data), everything(plain))
+
+
+def test_references_are_absolute_in_the_lock(tmp_path):
+    (tmp_path / "recipe.yaml").write_text(
+        "pixkit: 1\nname: a\n"
+        "data: {source: arrays, path: set.h5, train: [x, 'more.npz:x'], test: b.npy, train_labels: y}\n"
+        "model: {type: autoregressive, backbone: {type: pixelcnn}}\ntrain: {steps: 1}\n"
+    )
+    loaded = load_recipe(tmp_path / "recipe.yaml", ["data.test_labels=labels.npz:z"])
+    data = loaded.lock()["data"]
+    assert data["train"] == ["x", f"{tmp_path}/more.npz:x"] and data["train_labels"] == "y"
+    assert data["test"] == f"{tmp_path}/b.npy" and data["test_labels"] == f"{os.getcwd()}/labels.npz:z"
+
+
+def test_a_file_without_a_choice_of_array_names_those_there_are(make, tmp_path):
+    np.savez(tmp_path / "a.npz", first=X, second=X)
+    with pytest.raises(DataError, match="several arrays") as caught:
+        make("arrays", train="a.npz", test=None)
+    assert "first, second" in caught.value.found and caught.value.expected == "a.npz:NAME"
+    np.savez(tmp_path / "b.npz", X)
+    np.savez(tmp_path / "c.npz", other=X, train=X)
+    for name in ("b.npz", "c.npz"):
+        assert np.array_equal(everything(make("arrays", train=name, test=None, **WHOLE)), X)
+    with zipfile.ZipFile(tmp_path / "empty.npz", "w"):
+        pass
+    with pytest.raises(DataError, match="no such array"):
+        make("arrays", train="empty.npz:x", test=None)
