@@ -6,8 +6,8 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from pictures import chunk, deep_png, png
 from PIL import Image
+from png_files import chunk, deep_png, png
 
 from pixkit.data.fitting import Form
 from pixkit.data.picture import read_picture, read_whole

@@ -5,8 +5,8 @@ import os
 import numpy as np
 import pytest
 import torch
-from pictures import deep_png
 from PIL import Image
+from png_files import deep_png
 from pydantic import ValidationError
 
 from pixkit.data import picture
