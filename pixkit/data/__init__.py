@@ -2,7 +2,7 @@
 
 from pixkit.data.arrays import Arrays
 from pixkit.data.base import DataConfig, DataSource, ImageSet, Progress, SourceImages
-from pixkit.data.cifar10 import Cifar10
+from pixkit.data.cifar10 import Cifar10, Cifar100
 from pixkit.data.dataset import Dataset
 from pixkit.data.digits import Digits
 from pixkit.data.images import Images
@@ -14,6 +14,7 @@ from pixkit.data.synthetic import Synthetic
 SOURCES: dict[str, type[DataSource]] = {
     "arrays": Arrays,
     "cifar10": Cifar10,
+    "cifar100": Cifar100,
     "digits": Digits,
     "fashion_mnist": FashionMnist,
     "images": Images,

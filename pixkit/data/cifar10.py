@@ -1,8 +1,10 @@
-"""CIFAR-10 in its binary version: records of one label and 3 x 32 x 32 bytes, red first."""
+"""CIFAR-10 and CIFAR-100, in the binary version and the one for Python."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
+from typing import ClassVar, Literal
 
 import numpy as np
 import torch
@@ -12,36 +14,53 @@ from pydantic import Field
 from pixkit.cache import cache_dir
 from pixkit.data.archive import members
 from pixkit.data.base import DataConfig, DataSource, ImageSet, Progress, SourceImages
+from pixkit.data.cifar100_names import COARSE, FINE
+from pixkit.data.cifar_files import RECORD, parse_batch, parse_cifar
 from pixkit.data.download import Remote, fetch
 from pixkit.errors import DataError, reason
 from pixkit.files import is_file, is_folder
 
-SHAPE = (3, 32, 32)
-RECORD = 1 + 3 * 32 * 32
+__all__ = ["RECORD", "Cifar10", "Cifar100", "parse_cifar"]
+
 NAMES = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
 CLASSES = len(NAMES)
-PUBLISHED_RECORDS = 10_000
 LARGEST = 2**30
 """Bytes of one file that are read."""
-TRAIN = tuple(f"data_batch_{number}.bin" for number in range(1, 6))
-TEST = "test_batch.bin"
-FOLDER = "cifar-10-batches-bin"
+NAMED = 64
+"""Bytes that the version for Python may have an image beside its values: its label and the name of its file."""
+
+
+@dataclass(frozen=True)
+class Version:
+    """One way in which the images are published: the archive, the folder in it, and the files in that."""
+
+    archive: str
+    folder: str
+    train: tuple[str, ...]
+    test: str
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """All files."""
+        return (*self.train, self.test)
 
 
 class Cifar10(DataSource):
     """CIFAR-10: 50,000 training and 10,000 test colour photographs, 32x32 with 256 levels, ten classes.
 
-    Krizhevsky, 2009, "Learning multiple layers of features from tiny images". The binary version, unpacked or as
-    the published archive, from `root`, else downloaded. The archive is read where it lies: nothing is unpacked.
+    Krizhevsky, 2009, "Learning multiple layers of features from tiny images". The binary version or the one for Python
+    (which torchvision unpacks), unpacked or as the published archive, from `root`, else downloaded. Archives are
+    read where they lie: nothing is unpacked. Pickles are not run: `pixkit.data.pickled`.
     """
 
     class Config(DataConfig):
         """The common keys, and where the files are."""
 
         root: str | None = Field(None, json_schema_extra={"x-pixkit-path": True})
-        """The folder that holds the six .bin files, or cifar-10-binary.tar.gz; downloaded if left out."""
+        """The folder that holds the files, or the archive, of the binary version or the one for Python; downloaded
+        if left out."""
 
-    remote = Remote(
+    remote: ClassVar[Remote] = Remote(
         "cifar-10-binary.tar.gz",
         "c32a1d4ab5d03f1284b67883e8d87530",
         170052171,
@@ -50,79 +69,127 @@ class Cifar10(DataSource):
             "https://cave.cs.toronto.edu/kriz/cifar-10-binary.tar.gz",
         ),
     )
+    binary: ClassVar[Version] = Version(
+        "cifar-10-binary.tar.gz",
+        "cifar-10-batches-bin",
+        tuple(f"data_batch_{number}.bin" for number in range(1, 6)),
+        "test_batch.bin",
+    )
+    python: ClassVar[Version] = Version(
+        "cifar-10-python.tar.gz",
+        "cifar-10-batches-py",
+        tuple(f"data_batch_{number}" for number in range(1, 6)),
+        "test_batch",
+    )
+    title: ClassVar[str] = "CIFAR-10"
+    cache: ClassVar[str] = "cifar10"
+    records: ClassVar[tuple[int, int]] = (10_000, 10_000)
+    """Images that each file of training and of test images is published with."""
 
     def load(self, progress: Progress | None = None) -> SourceImages:
-        """Read the six files.
+        """Read the files.
 
         Raises:
             DataError: where one is missing, cannot be downloaded, or is damaged.
         """
         root = self.config.root
-        folder = cache_dir() / "cifar10" if root is None else self.resolve(root)
-        contents = _unpacked(folder)
-        if contents is None:
-            contents = self._packed(folder, progress)
+        folder = cache_dir() / self.cache if root is None else self.resolve(root)
+        version, contents = self._unpacked(folder) or self._packed(folder, progress)
         sets, notes = [], []
-        for names in (TRAIN, (TEST,)):
-            records = [parse_cifar(contents.pop(name), f"{folder}: {name}") for name in names]
-            for name, (pixels, _) in zip(names, records, strict=True):
-                if len(pixels) != PUBLISHED_RECORDS:
-                    notes.append(f"{name} holds {len(pixels)} images, the published one {PUBLISHED_RECORDS}")
-            pixels, labels = (np.concatenate(arrays) for arrays in zip(*records, strict=True))
+        for names, published in zip((version.train, (version.test,)), self.records, strict=True):
+            parts = [self._parsed(version, contents.pop(name), f"{folder}: {name}") for name in names]
+            for name, (pixels, _) in zip(names, parts, strict=True):
+                if len(pixels) != published:
+                    notes.append(f"{name} holds {len(pixels)} images, the published one {published}")
+            pixels, labels = (np.concatenate(arrays) for arrays in zip(*parts, strict=True))
             sets.append(ImageSet(torch.from_numpy(pixels), torch.from_numpy(labels.astype(np.int64))))
-        return SourceImages(sets[0], sets[1], levels=256, classes=CLASSES, notes=tuple(notes), class_names=NAMES)
+        names = self.class_names()
+        return SourceImages(sets[0], sets[1], levels=256, classes=len(names), notes=tuple(notes), class_names=names)
 
-    def _packed(self, folder: Path, progress: Progress | None) -> dict[str, bytes]:
-        archive = folder / self.remote.name
-        if self.config.root is None:
+    def class_names(self) -> tuple[str, ...]:
+        """The classes, in the order of their numbers."""
+        return NAMES
+
+    def _parsed(self, version: Version, content: bytes, where: str) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
+        if version is self.python:
+            return parse_batch(content, where, "labels", CLASSES)
+        return parse_cifar(content, where, 0, 1, CLASSES)
+
+    def _unpacked(self, folder: Path) -> tuple[Version, dict[str, bytes]] | None:
+        """The files of a folder; None where it has none of them."""
+        for version in (self.binary, self.python):
+            for place in (folder, folder / version.folder):
+                names = [name for name in version.names if is_file(place / name)]
+                missing = [name for name in version.names if name not in names]
+                if names and missing:
+                    raise DataError(
+                        "files are missing", where=str(place), found=", ".join(names), expected=", ".join(missing)
+                    )
+                if names:
+                    return version, {name: _read(place / name) for name in names}
+        return None
+
+    def _packed(self, folder: Path, progress: Progress | None) -> tuple[Version, dict[str, bytes]]:
+        for version in (self.binary, self.python):
+            if is_file(folder / version.archive):
+                break
+        else:
+            if self.config.root is not None:
+                raise self._absent(folder)
+            version = self.binary
+        archive = folder / version.archive
+        if self.config.root is None and version is self.binary:
             archive = fetch(self.remote, folder, [self.remote.name], progress)
-        elif not is_file(archive):
-            raise DataError(
-                "there is no CIFAR-10" if is_folder(folder) else "there is no such folder",
-                where=str(folder),
-                expected=f"{', '.join((*TRAIN, TEST))}, in it or in {FOLDER}/, or {self.remote.name}",
-                hint="without data.root the archive is downloaded",
-            )
-        names = (*TRAIN, TEST)
-        return members(archive, {f"{FOLDER}/{name}": name for name in names}, PUBLISHED_RECORDS * RECORD)
+        largest = max(self.records) * (RECORD + NAMED) + 2**16
+        return version, members(archive, {f"{version.folder}/{name}": name for name in version.names}, largest)
+
+    def _absent(self, folder: Path) -> DataError:
+        version, other = self.binary, self.python
+        return DataError(
+            f"there is no {self.title}" if is_folder(folder) else "there is no such folder",
+            where=str(folder),
+            expected=f"{', '.join(version.names)}, in it or in {version.folder}/, or {version.archive}; or those of "
+            f"the version for Python, {other.folder}/ or {other.archive}",
+            hint="without data.root the archive is downloaded",
+        )
 
 
-def parse_cifar(content: bytes, where: str) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
-    """Pixels [n, 3, 32, 32] and labels [n] of one file.
+class Cifar100(Cifar10):
+    """CIFAR-100: 50,000 training and 10,000 test colour photographs, 32x32 with 256 levels, 100 classes in 20 groups.
 
-    Raises:
-        DataError: where it is empty, cut within a record, or has a label above 9.
+    Krizhevsky, 2009. Versions and archives as for `cifar10`.
     """
-    if not content or len(content) % RECORD:
-        raise DataError(
-            "not a whole number of records",
-            where=where,
-            found=f"{len(content)} bytes",
-            expected=f"a positive multiple of {RECORD}: a label and {RECORD - 1} values each",
-        )
-    records = np.frombuffer(content, dtype=np.uint8).reshape(-1, RECORD)
-    labels = records[:, 0].copy()
-    if labels.max() >= CLASSES:
-        first = int(np.argmax(labels >= CLASSES))
-        raise DataError(
-            "a label is out of range",
-            where=f"{where}, image {first}",
-            found=str(labels[first]),
-            expected=f"0..{CLASSES - 1}",
-        )
-    return np.ascontiguousarray(records[:, 1:]).reshape(-1, *SHAPE), labels
 
+    class Config(Cifar10.Config):
+        """The common keys, where the files are, and which labels are meant."""
 
-def _unpacked(folder: Path) -> dict[str, bytes] | None:
-    """The six files of a folder; None where it has none of them."""
-    for place in (folder, folder / FOLDER):
-        names = [name for name in (*TRAIN, TEST) if is_file(place / name)]
-        missing = [name for name in (*TRAIN, TEST) if name not in names]
-        if names and missing:
-            raise DataError("files are missing", where=str(place), found=", ".join(names), expected=", ".join(missing))
-        if names:
-            return {name: _read(place / name) for name in names}
-    return None
+        labels: Literal["fine", "coarse"] = "fine"
+        """fine: 100 classes; coarse: their 20 groups."""
+
+    remote = Remote(
+        "cifar-100-binary.tar.gz",
+        "03b5dce01913d631647c71ecec9e9cb8",
+        168513733,
+        (
+            "https://www.cs.toronto.edu/~kriz/cifar-100-binary.tar.gz",
+            "https://cave.cs.toronto.edu/kriz/cifar-100-binary.tar.gz",
+        ),
+    )
+    binary = Version("cifar-100-binary.tar.gz", "cifar-100-binary", ("train.bin",), "test.bin")
+    python = Version("cifar-100-python.tar.gz", "cifar-100-python", ("train",), "test")
+    title = "CIFAR-100"
+    cache = "cifar100"
+    records = (50_000, 10_000)
+
+    def class_names(self) -> tuple[str, ...]:
+        """The classes, or their groups, in the order of their numbers."""
+        return FINE if self.config.labels == "fine" else COARSE
+
+    def _parsed(self, version: Version, content: bytes, where: str) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
+        names = self.class_names()
+        if version is self.python:
+            return parse_batch(content, where, f"{self.config.labels}_labels", len(names))
+        return parse_cifar(content, where, ("coarse", "fine").index(self.config.labels), 2, len(names))
 
 
 def _read(path: Path) -> bytes:

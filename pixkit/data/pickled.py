@@ -1,0 +1,179 @@
+"""What a pickle of plain data and NumPy arrays says, read without running any of it.
+
+A pickle is a program; pickle.load runs it, and what it names can be any function. Here the program's opcodes, which
+the standard library's pickletools takes apart, build plain values; a name is kept as a text, and what it is called with
+as a tuple. Only those that NumPy's arrays and Python 2's bytes are written with have a meaning, and that is looked up
+in this file.
+"""
+
+from __future__ import annotations
+
+import pickletools
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+CONSTANTS = {"NONE": None, "NEWTRUE": True, "NEWFALSE": False}
+VALUES = frozenset(
+    (
+        "BININT",
+        "BININT1",
+        "BININT2",
+        "LONG1",
+        "BINFLOAT",
+        "BINUNICODE",
+        "SHORT_BINUNICODE",
+        "BINBYTES",
+        "SHORT_BINBYTES",
+    )
+)
+OLD_TEXTS = frozenset(("BINSTRING", "SHORT_BINSTRING"))
+"""Texts of Python 2, which are bytes; pickletools gives each byte as the character of its number."""
+SKIPPED = frozenset(("PROTO", "FRAME"))
+TYPES = frozenset(("u1", "i1", "i8", "i4", "b1"))
+"""NumPy's types that arrays may have."""
+MOST = 10**7
+"""Opcodes that are followed."""
+
+
+class NotPlain(Exception):
+    """The pickle holds something else; the argument says what."""
+
+
+@dataclass
+class _Made:
+    """What a name would make of some arguments, if it were called, and the state that it would be given."""
+
+    name: str
+    arguments: tuple[Any, ...]
+    state: Any = None
+
+
+@dataclass(frozen=True)
+class _Name:
+    text: str
+
+
+_MARK = object()
+
+
+def plain(content: bytes) -> Any:
+    """The value that a pickle stands for: dicts, lists, tuples, numbers, bytes, texts and arrays of plain numbers.
+
+    Raises:
+        NotPlain: for anything else.
+        ValueError: where the pickle is damaged.
+    """
+    stack: list[Any] = []
+    memo: dict[int, Any] = {}
+    for number, (opcode, argument, _) in enumerate(pickletools.genops(content)):
+        if number > MOST:
+            raise NotPlain(f"more than {MOST} steps")
+        if opcode.name == "STOP":
+            return _value(stack.pop())
+        try:
+            _follow(opcode.name, argument, stack, memo)
+        except (IndexError, KeyError, TypeError, AttributeError) as error:
+            raise ValueError(f"{opcode.name} at step {number}: {error}") from error
+    raise ValueError("the pickle has no end")
+
+
+def _follow(name: str, argument: Any, stack: list[Any], memo: dict[int, Any]) -> None:
+    """One step of the program."""
+    if name in VALUES:
+        stack.append(argument)
+    elif name in OLD_TEXTS:
+        stack.append(argument.encode("latin-1"))
+    elif name in CONSTANTS:
+        stack.append(CONSTANTS[name])
+    elif name in ("BINPUT", "LONG_BINPUT"):
+        memo[argument] = stack[-1]
+    elif name == "MEMOIZE":
+        memo[len(memo)] = stack[-1]
+    elif name in ("BINGET", "LONG_BINGET"):
+        stack.append(memo[argument])
+    elif name == "MARK":
+        stack.append(_MARK)
+    elif name in ("GLOBAL", "STACK_GLOBAL", "REDUCE", "BUILD"):
+        _call(name, argument, stack)
+    elif name not in SKIPPED:
+        _collect(name, stack)
+
+
+def _call(name: str, argument: Any, stack: list[Any]) -> None:
+    """What would name, call or fill an object: it is noted."""
+    if name == "GLOBAL":
+        stack.append(_Name(argument))
+        return
+    above = stack.pop()
+    if name == "STACK_GLOBAL":
+        stack.append(_Name(f"{stack.pop()} {above}"))
+    elif name == "REDUCE":
+        stack.append(_Made(stack.pop().text, above))
+    else:
+        stack[-1].state = above
+
+
+def _collect(name: str, stack: list[Any]) -> None:
+    """Lists, tuples and dictionaries."""
+    if name in ("EMPTY_LIST", "EMPTY_DICT", "EMPTY_TUPLE"):
+        stack.append({"EMPTY_LIST": [], "EMPTY_DICT": {}, "EMPTY_TUPLE": ()}[name])
+    elif name in ("TUPLE1", "TUPLE2", "TUPLE3"):
+        count = int(name[-1])
+        stack[-count:] = [tuple(stack[-count:])]
+    elif name in ("TUPLE", "APPENDS", "SETITEMS"):
+        mark = next(place for place in range(len(stack) - 1, -1, -1) if stack[place] is _MARK)
+        items = stack[mark + 1 :]
+        del stack[mark:]
+        if name == "TUPLE":
+            stack.append(tuple(items))
+        elif name == "APPENDS":
+            stack[-1].extend(items)
+        else:
+            stack[-1].update((_value(key), value) for key, value in zip(items[::2], items[1::2], strict=True))
+    elif name == "APPEND":
+        item = stack.pop()
+        stack[-1].append(item)
+    elif name == "SETITEM":
+        value, key = stack.pop(), stack.pop()
+        stack[-1][_value(key)] = value
+    else:
+        raise NotPlain(f"the opcode {name}")
+
+
+def _value(held: Any) -> Any:
+    """Notes of calls replaced by what they mean."""
+    if isinstance(held, dict):
+        return {key: _value(value) for key, value in held.items()}
+    if isinstance(held, list | tuple):
+        return type(held)(_value(value) for value in held)
+    if isinstance(held, _Name):
+        raise NotPlain(f"the name {held.text}")
+    if not isinstance(held, _Made):
+        return held
+    where, _, called = held.name.replace(".", " ").rpartition(" ")
+    if (where, called) == ("_codecs", "encode") and held.arguments[1:] == ("latin1",):
+        return held.arguments[0].encode("latin-1")
+    if (where, called, held.arguments) == ("__builtin__", "bytes", ()):
+        return b""
+    if where in ("numpy core multiarray", "numpy _core multiarray") and called == "_reconstruct":
+        return _array(held)
+    raise NotPlain(f"a call of {held.name}")
+
+
+def _array(made: _Made) -> np.ndarray:
+    """An array of numbers: version, shape, type, whether columns come first, and its bytes."""
+    _, shape, kind, fortran, values = made.state
+    if not isinstance(kind, _Made) or kind.name != "numpy dtype":
+        raise NotPlain("an array of an unknown type")
+    name = kind.arguments[0].decode() if isinstance(kind.arguments[0], bytes) else kind.arguments[0]
+    values = _value(values)
+    if (
+        name not in TYPES
+        or not isinstance(values, bytes)
+        or (kind.state and kind.state[1] not in ("<", "|", b"<", b"|"))
+    ):
+        raise NotPlain(f"an array of {name}")
+    array = np.frombuffer(values, dtype=f"<{name}")
+    return array.reshape(shape, order="F" if fortran else "C")

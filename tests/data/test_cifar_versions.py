@@ -1,0 +1,121 @@
+"""CIFAR-10's version for Python, CIFAR-100 in both, and the reader that runs no pickle."""
+
+import pickle
+import tarfile
+
+import numpy as np
+import pytest
+import torch
+
+from pixkit.data.pickled import NotPlain, plain
+from pixkit.errors import DataError
+
+RNG = np.random.default_rng(0)
+X = RNG.integers(0, 256, (12, 3072), dtype=np.uint8)
+FINE, COARSE = list(range(88, 100)), [number % 20 for number in range(12)]
+
+
+def batch(data, protocol=2, **labels):
+    """As published: keys and names of files are bytes."""
+    held = {b"data": data, b"filenames": [b"a.png"] * len(data), b"batch_label": b"training batch 1 of 5"}
+    return pickle.dumps({**held, **{name.encode(): value for name, value in labels.items()}}, protocol)
+
+
+@pytest.fixture
+def ten(tmp_path):
+    """torchvision's layout: cifar-10-batches-py in the root."""
+    folder = tmp_path / "data" / "cifar-10-batches-py"
+    folder.mkdir(parents=True)
+    for number in range(5):
+        (folder / f"data_batch_{number + 1}").write_bytes(batch(X[2 * number : 2 * number + 2], labels=[number, 9]))
+    (folder / "test_batch").write_bytes(batch(X[10:], labels=[1, 2]))
+    return folder
+
+
+def check_ten(data):
+    train = data.batch("train", torch.arange(10))
+    assert np.array_equal(train.x.numpy().reshape(10, -1), X[:10]) and data.spec.shape == (3, 32, 32)
+    assert train.labels.tolist() == [0, 9, 1, 9, 2, 9, 3, 9, 4, 9] and data.class_names[9] == "truck"
+    assert np.array_equal(data.batch("test", torch.arange(2)).x.numpy().reshape(2, -1), X[10:])
+
+
+def test_the_version_for_python_in_a_folder_and_packed(make, ten, tmp_path):
+    for root in ("data", "data/cifar-10-batches-py"):
+        check_ten(make("cifar10", root=root, validation=0.0))
+    with tarfile.open(tmp_path / "cifar-10-python.tar.gz", "w:gz") as archive:
+        archive.add(ten, "cifar-10-batches-py")
+    check_ten(make("cifar10", root=".", validation=0.0))
+
+
+@pytest.mark.parametrize("kind", ["binary", "python", "packed"])
+@pytest.mark.parametrize(("labels", "expected", "count"), [("fine", FINE, 100), ("coarse", COARSE, 20)])
+def test_cifar_100(make, tmp_path, kind, labels, expected, count):
+    folder = tmp_path / ("cifar-100-binary" if kind == "binary" else "cifar-100-python")
+    folder.mkdir()
+    for name, rows in (("train", slice(0, 8)), ("test", slice(8, 12))):
+        if kind == "binary":
+            pairs = np.array([COARSE[rows], FINE[rows]], np.uint8).T
+            (folder / f"{name}.bin").write_bytes(np.concatenate([pairs, X[rows]], 1).tobytes())
+        else:
+            (folder / name).write_bytes(batch(X[rows], fine_labels=FINE[rows], coarse_labels=COARSE[rows]))
+    if kind == "packed":
+        with tarfile.open(tmp_path / "cifar-100-python.tar.gz", "w:gz") as archive:
+            archive.add(folder, folder.name)
+        for path in folder.iterdir():
+            path.unlink()
+    data = make("cifar100", root=".", labels=labels, validation=0.0)
+    assert data.classes == len(data.class_names) == len(set(data.class_names)) == count
+    for split, rows in (("train", slice(0, 8)), ("test", slice(8, 12))):
+        found = data.batch(split, torch.arange(data.size(split)))
+        assert np.array_equal(found.x.numpy().reshape(-1, 3072), X[rows]) and found.labels.tolist() == expected[rows]
+    assert data.notes[0] == f"train{'.bin' if kind == 'binary' else ''} holds 8 images, the published one 50000"
+
+
+class Harmless:
+    """An object for which pickle.load would call something."""
+
+    def __reduce__(self):
+        return print, ("called",)
+
+
+def test_a_pickle_is_not_run(make, ten, capsys):
+    (ten / "test_batch").write_bytes(pickle.dumps({b"data": Harmless()}, 2))
+    with pytest.raises(DataError, match="refused to read this pickle") as caught:
+        make("cifar10", root="data")
+    assert "print" in caught.value.found and caught.value.exit_code == 3 and capsys.readouterr().out == ""
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (b"", "the pickle is damaged"),
+        (batch(X)[:-100], "the pickle is damaged"),
+        (pickle.dumps([1], 2), "no images in the pickle"),
+        (batch(X[:, :9], labels=[0] * 12), "no images in the pickle"),
+        (batch(X.astype(np.int64), labels=[0] * 12), "no images in the pickle"),
+        (batch(X), "no labels in the pickle"),
+        (batch(X, labels=[0] * 11), "no labels in the pickle"),
+        (batch(X, labels=[0.5] * 12), "no labels in the pickle"),
+        (batch(X, labels=[10] * 12), "a label is out of range"),
+        (batch(X, labels=[-1] * 12), "a label is out of range"),
+    ],
+)
+def test_pickles_that_are_no_batches(make, ten, content, message):
+    (ten / "test_batch").write_bytes(content)
+    with pytest.raises(DataError, match=message) as caught:
+        make("cifar10", root="data")
+    assert "test_batch" in caught.value.where
+
+
+@pytest.mark.parametrize("protocol", [2, 3, 4])
+def test_plain_data_of_any_protocol(protocol):
+    held = {
+        "a": [1, -70000, 2**40, 0.5, None, True, "text", b"bytes"],
+        b"b": ((), (1,), (1, 2), (1, 2, 3), (1, 2, 3, 4)),
+    }
+    assert plain(pickle.dumps(held, protocol)) == held
+    for array in (X, np.asfortranarray(X), np.array([1, 2, 3]), X[:0]):
+        assert np.array_equal(plain(pickle.dumps(array, protocol)), array)
+    for strange in (Harmless(), np.array([None]), np.dtype("u1"), {1}, 1j):
+        with pytest.raises(NotPlain):
+            plain(pickle.dumps(strange, protocol))
