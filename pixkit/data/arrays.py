@@ -11,7 +11,7 @@ from pydantic import Field, model_validator
 
 from pixkit.data.base import DataConfig, DataSource, ImageSet, Progress, SourceImages, hold_out
 from pixkit.data.classes import Names, by_value
-from pixkit.data.reference import SUFFIXES, Given, names_file
+from pixkit.data.reference import SUFFIXES, Given
 from pixkit.data.referred import Files
 from pixkit.errors import DataError
 from pixkit.randomness import Stream, permutation
@@ -63,12 +63,6 @@ class Arrays(DataSource):
         """Fraction of the images held out as test images where none are named."""
         max_bytes: int = Field(2**32, ge=1)
         """Bytes that one array may have."""
-
-        @model_validator(mode="after")
-        def _somewhere(self) -> Arrays.Config:
-            if self.path is None and not names_file(self.train):
-                raise ValueError("path is the file of the arrays; or train and the others name files")
-            return self
 
         @model_validator(mode="after")
         def _range_in_order(self) -> Arrays.Config:

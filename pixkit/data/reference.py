@@ -50,12 +50,6 @@ def references(given: str | Sequence[str], resolve: Callable[[str], Path], key: 
     return found
 
 
-def names_file(given: str | Sequence[str]) -> bool:
-    """Whether a reference, or the first of several, names a file."""
-    first = given if isinstance(given, str) else given[0] if given else ""
-    return _parts(first)[0] is not None
-
-
 def _parts(text: str) -> tuple[str | None, str | None]:
     """File and name."""
     for suffix in re.finditer("|".join(map(re.escape, sorted(SUFFIXES, key=len, reverse=True))), text, re.IGNORECASE):

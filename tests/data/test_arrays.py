@@ -244,6 +244,8 @@ def test_damaged_files_are_refused(make, tmp_path, content):
 
 
 def test_a_missing_file_and_a_folder_are_refused(make):
+    with pytest.raises(DataError, match=r"no file is named(.|\n)*data\.path=FILE"):
+        make("arrays")
     for path, words in (("none.npy", r"there is no such file(.|\n)*data\.path=FILE"), (".", "cannot be read")):
         with pytest.raises(DataError, match=words):
             make("arrays", path=path)
@@ -266,8 +268,9 @@ def test_the_format_versions_of_numpy(tmp_path):
 
 def test_configuration_is_checked():
     for config in (
-        {},
         {"path": "a", "layout": "CHW"},
+        {"path": "a", "value_range": [1, 0]},
+        {"path": "a", "shape": [3]},
         {"path": "a", "source_levels": 1},
         {"path": "a", "max_bytes": 0},
     ):
