@@ -25,6 +25,13 @@ def cifar10(folder):
     return {"root": "."}
 
 
+def cifar100(folder):
+    for name in ("train.bin", "test.bin"):
+        records = RNG.integers(0, 20, (30, 3074), dtype=np.uint8)
+        (folder / name).write_bytes(records.tobytes())
+    return {"root": "."}
+
+
 def digits(folder):
     return {}
 
@@ -53,6 +60,7 @@ def synthetic(folder):
 SOURCES = {
     "arrays": arrays,
     "cifar10": cifar10,
+    "cifar100": cifar100,
     "digits": digits,
     "fashion_mnist": mnist,
     "images": images,
