@@ -9,6 +9,7 @@ from pixkit.data.images import Images
 from pixkit.data.mnist import FashionMnist, Mnist
 from pixkit.data.one_image import OneImage
 from pixkit.data.prepare import prepare
+from pixkit.data.static_mnist import StaticMnist
 from pixkit.data.synthetic import Synthetic
 
 SOURCES: dict[str, type[DataSource]] = {
@@ -20,6 +21,7 @@ SOURCES: dict[str, type[DataSource]] = {
     "images": Images,
     "mnist": Mnist,
     "one_image": OneImage,
+    "static_mnist": StaticMnist,
     "synthetic": Synthetic,
 }
 """pixkit's own data components, by the names that recipes use."""
