@@ -36,7 +36,7 @@ class Part:
     def __len__(self) -> int:
         return len(self.numbers)
 
-    def levels(self, rows: Tensor) -> Tensor:
+    def levels(self, rows: Tensor | slice) -> Tensor:
         """The pixels of some images, by their numbers in the split."""
         return self.pixels[self.numbers[rows] if self.picked else rows]
 

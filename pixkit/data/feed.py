@@ -131,7 +131,7 @@ class Images:
 def upload(dataset: Dataset, device: torch.device) -> Images:
     """Bring the training images to a device."""
     part = dataset.part("train")
-    pixels = part.pixels[: 0 if part.renewed_by is not None else None]
+    pixels = part.levels(slice(0 if part.renewed_by is not None else None))
     labels = None if part.labels is None else sent(part.labels, device)
     return Images(pixels.to(device), labels, sent(torch.arange(8, dtype=torch.uint8), device))
 
@@ -139,10 +139,10 @@ def upload(dataset: Dataset, device: torch.device) -> Images:
 def size_of(dataset: Dataset) -> int:
     """Bytes that images and visits take on the device."""
     part = dataset.part("train")
-    count, dims = len(part.pixels), dataset.spec.dims
+    count, dims = len(part), dataset.spec.dims
     labels = 0 if part.labels is None else part.labels.nbytes
     if part.renewed_by is None:
-        return part.pixels.nbytes + labels + KEPT * 8 * count
+        return count * part.pixels[0].nbytes + labels + KEPT * 8 * count
     return labels + KEPT * count * (8 + -(-dims // 8))
 
 
