@@ -104,7 +104,7 @@ class Reader:
         config = cast(DataConfig, self.source.config)
         if config.levels is None and config.binarise is None:
             return self.spec.levels
-        return int(getattr(config, "source_levels", self.source.source_levels))
+        return int(getattr(config, "source_levels", None) or self.source.source_levels)
 
     def _prepared(self, pixels: NDArray[Any], levels: int, where: str) -> Tensor:
         """Levels of the data, [n, C, H, W], as levels of the model, int64."""
@@ -131,7 +131,7 @@ class Reader:
                 )
             name = (own or names)[0]
         where = f"{path}: {name}" if file.zipped else str(path)
-        array = _oriented(file.read(name if file.zipped else None), self.spec, where)
+        array = _oriented(file.read_levels(name if file.zipped else None), self.spec, where)
         ours = file.zipped and name in OWN
         levels = self.spec.levels if ours else self._source_levels()
         low, high = int(array.min()), int(array.max())

@@ -59,7 +59,7 @@ class ArrayFile(Container):
     def __init__(self, path: Path, limit: int) -> None:
         super().__init__(path, limit)
         with self.faults(), path.open("rb") as file:
-            self.named = file.read(4) in (b"PK\x03\x04", b"PK\x05\x06")
+            self.zipped = self.named = file.read(4) in (b"PK\x03\x04", b"PK\x05\x06")
 
     def names(self) -> list[str]:
         """The arrays of a .npz; none for a .npy, whose array has no name."""
@@ -67,6 +67,18 @@ class ArrayFile(Container):
             return []
         with self.faults(), zipfile.ZipFile(self.path) as archive:
             return [name.removesuffix(".npy") for name in archive.namelist()]
+
+    def read_levels(self, name: str | None = None) -> NDArray[Any]:
+        """The same of integers or booleans, which are levels as they stand."""
+        array = self.read(name)
+        if array.dtype.kind == "f":
+            raise DataError(
+                "not an array of integers",
+                where=self.where(name),
+                found=str(array.dtype),
+                hint="store integer levels: what a float stands for is not known here",
+            )
+        return array
 
     def read(self, name: str | None = None) -> NDArray[Any]:
         """The array `name` of a .npz, or the array of a .npy (None), which is mapped if it is large."""

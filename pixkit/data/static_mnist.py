@@ -33,6 +33,8 @@ class StaticMnist(DataSource):
         root: str = Field(json_schema_extra={"x-pixkit-path": True})
         """The folder of binarized_mnist_train.amat, binarized_mnist_valid.amat and binarized_mnist_test.amat."""
 
+    source_levels = 2
+
     def load(self, progress: Progress | None = None) -> SourceImages:
         """Read the three files.
 
@@ -55,7 +57,9 @@ class StaticMnist(DataSource):
                 notes.append(f"{path.name} holds {len(parts[split])} images, the published one {published}")
             if progress is not None:
                 progress(f"reading {folder.name}", number + 1, len(SIZES))
-        return SourceImages(parts["train"], parts["test"], 2, notes=tuple(notes), validation=parts["valid"])
+        return SourceImages(
+            parts["train"], parts["test"], self.source_levels, notes=tuple(notes), validation=parts["valid"]
+        )
 
 
 def parse_amat(content: bytes, where: str) -> torch.Tensor:

@@ -117,7 +117,7 @@ def _mask_of_array(file: Path, spec: ImageSpec) -> Tensor:
     if arrays.zipped and "known" not in names and len(names) != 1:
         raise DataError("which of the arrays?", where=str(file), found=", ".join(names), expected="known, or only one")
     name = None if not arrays.zipped else "known" if "known" in names else names[0]
-    values = torch.from_numpy(np.ascontiguousarray(arrays.read(name), dtype=np.int64))
+    values = torch.from_numpy(np.ascontiguousarray(arrays.read_levels(name), dtype=np.int64))
     values = values[None] if values.ndim == 2 else values
     if name != "known":
         return _mask(values, spec, str(file))

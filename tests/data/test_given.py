@@ -202,3 +202,13 @@ def test_pictures_of_12_bits_in_a_folder_and_by_file(make, tmp_path):
     ((_, found),) = reader_of(data).read(tmp_path / "pictures" / "a.png")
     assert np.array_equal(found[0].numpy(), array // 64)
     assert torch.equal(found, data.batch("train", torch.tensor([0])).x[0])
+
+
+def test_arrays_of_floats_are_not_cut_to_levels(tmp_path):
+    np.savez(tmp_path / "floats.npz", x=np.full((4, 4), 0.7), known=np.full((4, 4), 0.7))
+    for read in (lambda path: Reader(SMALL).read(f"{path}:x"), lambda path: read_mask(path, SMALL)):
+        with pytest.raises(DataError, match="not an array of integers"):
+            read(tmp_path / "floats.npz")
+
+
+SMALL = ImageSpec(1, 4, 4, 256)
