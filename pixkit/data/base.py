@@ -57,6 +57,8 @@ class ImageSet:
 
     pixels: Tensor
     labels: Tensor | None = None
+    groups: Tensor | None = None
+    """int64 [N]: images of one number belong together (frames of a file), and come into one split; None if none do."""
 
     def __len__(self) -> int:
         return len(self.pixels)
@@ -112,15 +114,20 @@ class DataSource(ABC):
         """
 
 
-def set_apart(order: Tensor, fraction: float, *, where: str, key: str) -> tuple[Tensor, Tensor]:
+def set_apart(
+    order: Tensor, fraction: float, *, where: str, key: str, groups: Tensor | None = None
+) -> tuple[Tensor, Tensor]:
     """(kept, set apart): the first round(fraction * n) of `order`, int64 [n], are set apart.
 
-    At least one is, unless the fraction is 0, and at least one is kept.
+    At least one is, unless the fraction is 0, and at least one is kept. With `groups` (see `ImageSet`), whose images
+    are beside one another in `order`, the last one's whole group is set apart.
 
     Raises:
         DataError: where there are too few; it names `key`, the recipe's key of the fraction.
     """
     count = max(1, round(fraction * len(order))) if fraction else 0
+    while groups is not None and 0 < count < len(order) and groups[order[count]] == groups[order[count - 1]]:
+        count += 1
     if count and count >= len(order):
         raise DataError(
             "too few images to set some apart",
@@ -134,7 +141,7 @@ def set_apart(order: Tensor, fraction: float, *, where: str, key: str) -> tuple[
 
 def hold_out(images: ImageSet, order: Tensor, fraction: float, where: str) -> tuple[ImageSet, ImageSet]:
     """(train, test): the images set apart for testing and the others, each in their order in `images`."""
-    train, test = set_apart(order, fraction, where=where, key="test_fraction")
+    train, test = set_apart(order, fraction, where=where, key="test_fraction", groups=images.groups)
     return _pick(images, train), _pick(images, test)
 
 
@@ -143,4 +150,5 @@ def _pick(images: ImageSet, rows: Tensor) -> ImageSet:
     if len(rows) == len(images):
         return images
     rows = rows.sort().values
-    return ImageSet(images.pixels[rows], None if images.labels is None else images.labels[rows])
+    labels, groups = (None if each is None else each[rows] for each in (images.labels, images.groups))
+    return ImageSet(images.pixels[rows], labels, groups)

@@ -80,7 +80,7 @@ def fitted(image: Image.Image, form: Form, where: str, white: str | int = "white
         where=where,
         found=f"{image.height} x {image.width} (height x width)",
         expected=f"{height} x {width}",
-        hint="data.fit: crop, resize or pad bring images to one size",
+        hint="data.size=N, or [HEIGHT, WIDTH], brings images to one size, as data.fit says: crop, resize or pad",
     )
 
 

@@ -29,6 +29,11 @@ class Listing:
     others: int = 0
     passed: list[PurePosixPath] = field(default_factory=list)
 
+    def below(self, folder: str) -> Listing:
+        """What is below one of its own folders; what is said of others, and of links, is said there, too."""
+        names = [name.relative_to(folder) for name in self.names if name.parts[0] == folder]
+        return Listing(self.folder / folder, names)
+
     @property
     def notes(self) -> list[str]:
         """What the user should know."""
@@ -40,6 +45,41 @@ class Listing:
                 f"links in {self.folder} to what is read by another name were not followed: {listed(self.passed)}"
             )
         return notes
+
+
+SPLITS = {
+    "train": "train",
+    "training": "train",
+    "val": "validation",
+    "valid": "validation",
+    "validation": "validation",
+    "test": "test",
+    "testing": "test",
+}
+"""Names of folders that are splits."""
+
+
+def splits_of(listing: Listing) -> dict[str, Listing]:
+    """The files by split, if they lie in folders train, val and test (or val alone, or test); else all as "train".
+
+    Raises:
+        DataError: where there are such folders and others beside them.
+    """
+    top = {name.parts[0] if len(name.parts) > 1 else None for name in listing.names}
+    splits = {name: SPLITS[name.lower()] for name in top if name is not None and name.lower() in SPLITS}
+    if "train" not in splits.values() or len(set(splits.values())) == 1:
+        return {"train": listing}
+    if len(top) > len(splits) or len(set(splits.values())) < len(splits):
+        others = sorted(str(name or "images in no folder") for name in top if name not in splits)
+        raise DataError(
+            "folders that are splits stand beside others",
+            where=str(listing.folder),
+            found=listed([*sorted(splits), *others]),
+            expected="train, val and test alone, one folder each; or none of them",
+            hint="data.path names the folder of the training images, data.test_path that of the test images; "
+            "data.splits=none takes all as one",
+        )
+    return {split: listing.below(name) for name, split in sorted(splits.items(), key=lambda item: item[1] != "train")}
 
 
 def list_pictures(folder: Path) -> Listing:

@@ -2,30 +2,20 @@
 
 from __future__ import annotations
 
-import hashlib
-import os
-from collections import Counter
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
-from pathlib import Path, PurePosixPath
-from typing import Annotated, Any, Literal, TypeAlias
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Annotated, Literal, TypeAlias
 
-import numpy as np
-import torch
-from numpy.typing import NDArray
 from pydantic import Field
 
-from pixkit.data.base import DataConfig, DataSource, ImageSet, Progress, SourceImages, hold_out
-from pixkit.data.classes import in_order
-from pixkit.data.folders import list_pictures
-from pixkit.data.levels import storage
-from pixkit.data.picture import BadPicture, Fit, Form, read_whole
-from pixkit.errors import DataError, listed
+from pixkit.data.base import DataConfig, DataSource, Progress, SourceImages, hold_out
+from pixkit.data.folders import Listing, list_pictures, splits_of
+from pixkit.data.picture import Fit, Form
+from pixkit.data.reading import How, read_folder
+from pixkit.errors import DataError
 from pixkit.image import ImageSpec
 
 Side: TypeAlias = Annotated[int, Field(ge=1, le=4096)]
-NAMED = 5
-"""Skipped files that a note names, of however many."""
 
 
 class Images(DataSource):
@@ -58,9 +48,14 @@ class Images(DataSource):
         labels: bool = False
         """Whether the folders directly below are classes, in the order of their names; as numbers, if they all are."""
         on_bad: Literal["error", "skip"] = "error"
-        """What to do with a file that cannot be used: stop, or leave it out and say so in a note.
+        """What to do with a file that cannot be used: stop, or leave it out and say so in a note; stop, if most would
+        be left out. Without a `size`, those that have not the commonest one cannot be used.
 
         A file that the system cannot read, for want of a permission or of a sound disk, stops in any case."""
+        frames: Literal["first", "all"] = "first"
+        """Of files with several frames (GIF, TIFF): the first, or all, of which those of one file stay in one split."""
+        splits: Literal["folders", "none"] = "folders"
+        """Whether folders train, val and test directly below `path` are splits, not a part of the images or classes."""
         max_pixels: int = Field(16_000_000, ge=1, le=89_478_485)
         """Pixels that a file may have before it is scaled."""
 
@@ -82,107 +77,54 @@ class Images(DataSource):
             DataError: where there is no image, one cannot be used (unless `on_bad: skip`) or read, images differ in
                 size with no `size` given, or the folders do not fit `labels`.
         """
-        config, form = self.config, self.form()
-        folder = self.resolve(config.path)
-        train = _read(folder, form, config.on_bad, progress)
+        config = self.config
+        how = How(self.form(), config.on_bad, config.frames)
+        parts = self._parts()
+        train = read_folder(parts["train"], how, progress)
+        height, width = train.pixels.shape[2:]
+        form = replace(how.form, size=(height, width), fit=how.form.fit if config.size else "exact")
+        others = {
+            split: read_folder(parts[split], replace(how, form=form), progress) for split in parts if split != "train"
+        }
         classes = train.classes(config.class_names) if config.labels else None
-        everything = ImageSet(train.pixels, train.labels(classes))
-        notes = list(train.notes)
+        sets = {"train": train.images(classes)} | {split: part.images(classes) for split, part in others.items()}
+        if "test" not in sets:
+            order = train.order(config.split_seed)
+            where = str(train.listing.folder)
+            sets["train"], sets["test"] = hold_out(sets["train"], order, config.test_fraction, where)
+        notes = [note for part in (train, *others.values()) for note in part.notes]
+        return SourceImages(
+            **sets,
+            levels=config.source_levels,
+            classes=None if classes is None else len(classes),
+            notes=(*notes, *self._said(parts)),
+            class_names=None if classes is None else tuple(classes),
+        )
+
+    def _parts(self) -> dict[str, Listing]:
+        """The folders of images by the splits that they are of."""
+        config, folder = self.config, self.resolve(self.config.path)
+        listing = list_pictures(folder)
+        parts = {"train": listing} if config.splits == "none" else splits_of(listing)
+        given: dict[str, dict[str, object]] = {
+            "test": {"test_path": None, "test_fraction": 0.1},
+            "validation": {"validation": 0.1},
+        }
+        for split in parts:
+            stated = [key for key, default in given.get(split, {}).items() if getattr(config, key) != default]
+            if stated:
+                raise DataError(
+                    f"images for {split} are given twice",
+                    where=f"data.{stated[0]}",
+                    found=f"{stated[0]}, and the folder {parts[split].folder}",
+                    hint=f"leave data.{stated[0]} out; data.splits=none takes the folders as one",
+                )
         if config.test_path is not None:
-            height, width = train.pixels.shape[2:]
-            form = replace(form, size=(height, width), fit=form.fit if config.size else "exact")
-            test = _read(self.resolve(config.test_path), form, config.on_bad, progress)
-            sets = everything, ImageSet(test.pixels, test.labels(classes))
-            notes += test.notes
-        else:
-            sets = hold_out(everything, train.order(config.split_seed), config.test_fraction, str(folder))
-        names = None if classes is None else tuple(classes)
-        count = None if names is None else len(names)
-        levels = config.source_levels
-        return SourceImages(*sets, levels=levels, classes=count, notes=tuple(notes), class_names=names)
+            parts["test"] = list_pictures(self.resolve(config.test_path))
+        return parts
 
-
-@dataclass(frozen=True)
-class _Folder:
-    """The usable images of a folder: pixels [n, C, H, W], and their paths within it."""
-
-    folder: Path
-    pixels: torch.Tensor
-    names: Sequence[PurePosixPath]
-    notes: Sequence[str]
-
-    def order(self, seed: int) -> torch.Tensor:
-        """Numbers of the images by a seeded hash of their paths: files that come or go leave the others' order."""
-        keys = [hashlib.sha256(f"{seed}:".encode() + os.fsencode(name)).digest() for name in self.names]
-        return torch.tensor(sorted(range(len(keys)), key=keys.__getitem__))
-
-    def classes(self, known: Sequence[str] | None = None) -> list[str]:
-        """Names of the folders directly below in the order of their numbers: that of `known`, if all are known."""
-        loose = [name for name in self.names if len(name.parts) == 1]
-        if loose:
-            raise DataError(
-                "images outside the classes' folders",
-                where=str(self.folder),
-                found=listed(loose),
-                expected="with data.labels, every image in a folder named after its class",
-            )
-        found = {name.parts[0] for name in self.names}
-        return list(known) if known is not None and found <= set(known) else in_order(found)
-
-    def labels(self, classes: Sequence[str] | None) -> torch.Tensor | None:
-        """Numbers of the images' classes, int64 [n]."""
-        if classes is None:
-            return None
-        if strange := set(self.classes()).difference(classes):
-            raise DataError(
-                "test images of classes that no training image has",
-                where=str(self.folder),
-                found=listed(in_order(strange)),
-                expected=f"among {listed(classes)}",
-            )
-        return torch.tensor([classes.index(name.parts[0]) for name in self.names])
-
-
-def _read(folder: Path, form: Form, on_bad: str, progress: Progress | None) -> _Folder:
-    listing = list_pictures(folder)
-    names, notes = listing.names, listing.notes
-    pixels: NDArray[Any] | None = None
-    good: list[PurePosixPath] = []
-    bad: list[str] = []
-    depths: Counter[int] = Counter()
-    for number, name in enumerate(names):
-        try:
-            whole = read_whole(folder / name, form)
-        except BadPicture as error:
-            if on_bad == "error":
-                raise
-            bad.append(f"{name} ({error.message}{': ' if error.found else ''}{error.found or ''})")
-            continue
-        picture = whole.pixels
-        depths[whole.bits] += 1
-        if pixels is None:
-            pixels = np.empty((len(names), *picture.shape), dtype=str(storage(form.levels)).removeprefix("torch."))
-            form = replace(form, size=picture.shape[1:], fit=form.fit if form.size else "exact")
-        pixels[len(good)] = picture
-        good.append(name)
-        if progress is not None:
-            progress(f"reading {folder.name}", number + 1, len(names))
-    if bad:
-        more = f" and {len(bad) - NAMED} more" if len(bad) > NAMED else ""
-        notes.append(f"left out {len(bad)} of {len(names)} images in {folder}: {', '.join(bad[:NAMED])}{more}")
-    if pixels is None:
-        raise DataError("none of the images can be used", where=str(folder), found=notes[-1])
-    notes += _of_other_depths(depths, form.levels, folder)
-    return _Folder(folder, torch.from_numpy(pixels[: len(good)]), good, notes)
-
-
-def _of_other_depths(depths: Mapping[int, int], levels: int, folder: Path) -> list[str]:
-    """What became of files that have more or fewer bits a value than their levels take."""
-    notes, total = [], sum(depths.values())
-    for bits, count in sorted(depths.items()):
-        some = f"{count} of {total} images in {folder} have {bits} bits a value"
-        if levels == 256 and bits > 8:
-            notes.append(f"{some} and were rounded to 8: data.source_levels=65536 keeps them")
-        if levels == 65536 and bits < 16:
-            notes.append(f"{some} and were stretched to 65536 levels")
-    return notes
+    def _said(self, parts: Mapping[str, Listing]) -> list[str]:
+        """Which folders are splits, unless the recipe says so."""
+        found = [f"{part.folder.name} ({split})" for split, part in parts.items()]
+        own = len(parts) > 1 + (self.config.test_path is not None)
+        return [f"folders of {self.resolve(self.config.path)} that are splits: {', '.join(found)}"] if own else []

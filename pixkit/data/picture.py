@@ -7,13 +7,13 @@ import struct
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, BinaryIO
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageOps, TiffImagePlugin, UnidentifiedImageError
+from PIL import ExifTags, Image, ImageOps, TiffImagePlugin, UnidentifiedImageError
 
 from pixkit.data.contents import HEAD, told
 from pixkit.data.depth import (
@@ -28,17 +28,31 @@ from pixkit.data.depth import (
     widened_key,
 )
 from pixkit.data.fitting import MODES, BadPicture, Fit, Form, fitted, fitted_levels, flat
-from pixkit.errors import DataError, reason
-from pixkit.files import NOWHERE, NotRegular, open_regular
+from pixkit.data.watched import opened
+from pixkit.errors import DataError
 
-__all__ = ["FORMATS", "SUFFIXES", "BadPicture", "Fit", "Form", "Picture", "read_content", "read_picture", "read_whole"]
+__all__ = [
+    "FORMATS",
+    "SUFFIXES",
+    "BadPicture",
+    "Fit",
+    "Form",
+    "Picture",
+    "frames_of",
+    "read_content",
+    "read_frames",
+    "read_picture",
+    "read_whole",
+    "size_of",
+]
 
 FORMATS = ("PNG", "JPEG", "BMP", "GIF", "WEBP", "TIFF", "PPM")
 """Formats that are read. Others that Pillow knows are left out: some run programs."""
 SUFFIXES = frozenset(
     (".png", ".jpg", ".jpeg", ".jpe", ".bmp", ".gif", ".webp", ".tif", ".tiff", ".ppm", ".pgm", ".pbm", ".pnm")
 )
-CHUNK = 1 << 16
+TURNED = (5, 6, 7, 8)
+"""EXIF orientations that exchange height and width."""
 DAMAGE = (
     OSError,
     SyntaxError,
@@ -65,6 +79,8 @@ class Picture:
     bits: int
     grey: bool
     """Whether the file has no colours."""
+    several: bool = False
+    """Whether the file has further frames."""
 
 
 def read_picture(path: Path, form: Form) -> NDArray[Any]:
@@ -86,8 +102,49 @@ def read_whole(path: Path, form: Form) -> Picture:
             `fit: exact` asks for.
         DataError: where the system cannot read it: nothing is known of the picture then.
     """
-    with _opened(path) as file:
+    with opened(path) as file:
         return _whole(file, form, str(path))
+
+
+def read_frames(path: Path, form: Form) -> Iterator[Picture]:
+    """Read all frames of an image file, each as `read_whole` reads the first.
+
+    Raises:
+        BadPicture, DataError: as `read_whole`.
+    """
+    with _image(path) as (image, file):
+        for number in range(getattr(image, "n_frames", 1)):
+            image.seek(number)
+            _bound(image, str(path), form.max_pixels)
+            if number and is_deep_colour(image.mode, rawmode(image)):
+                raise Unread("colour of more than 8 bits, beyond the first frame")
+            yield replace(_read(image, file, form, str(path)), several=True)
+
+
+def frames_of(path: Path) -> int:
+    """How many frames an image file has; 0 where it cannot be told."""
+    try:
+        with _image(path) as (image, _):
+            return int(getattr(image, "n_frames", 1))
+    except BadPicture:
+        return 0
+
+
+def size_of(path: Path) -> tuple[int, int] | None:
+    """A picture's size, (height, width), turned as it says, from its header alone; None where it cannot be told."""
+    try:
+        with _image(path) as (image, _):
+            turned = image.getexif().get(ExifTags.Base.Orientation, 1) in TURNED
+            return (image.width, image.height) if turned else (image.height, image.width)
+    except BadPicture:
+        return None
+
+
+@contextmanager
+def _image(path: Path) -> Iterator[tuple[Image.Image, BinaryIO]]:
+    """An image file as Pillow opens it, and the file."""
+    with opened(path) as file, _pillow(file, str(path)) as image:
+        yield image, file
 
 
 def read_content(content: bytes, form: Form, where: str) -> Picture:
@@ -96,12 +153,20 @@ def read_content(content: bytes, form: Form, where: str) -> Picture:
 
 
 def _whole(file: BinaryIO, form: Form, where: str) -> Picture:
+    with _pillow(file, where) as image:
+        several = bool(getattr(image, "is_animated", False))
+        _bound(image, where, form.max_pixels)
+        return replace(_read(image, file, form, where), several=several)
+
+
+@contextmanager
+def _pillow(file: BinaryIO, where: str) -> Iterator[Image.Image]:
+    """A file opened by Pillow, whose failures are BadPicture."""
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("error", Image.DecompressionBombWarning)
             with Image.open(file, formats=FORMATS) as image:
-                _bound(image, where, form.max_pixels)
-                return _read(image, file, form, where)
+                yield image
     except Unread as error:
         raise BadPicture("a picture of this mode is not read", where=where, found=str(error)) from error
     except UnidentifiedImageError as error:
@@ -171,54 +236,6 @@ def _own_levels(stored: Stored, tile: Any, form: Form, where: str) -> Stored:
         )
     opacity = None if stored.opacity is None else Stored(stored.opacity, stored.most).scaled(most).values
     return Stored(stored.values, most, opacity, stored.premultiplied)
-
-
-class _Watched(io.RawIOBase):
-    """A file that remembers what reading it failed at: decoders take a disk that fails for a damaged picture.
-
-    It has no descriptor, so that they read through it, and map nothing into memory, where such a failure ends
-    the process.
-    """
-
-    def __init__(self, file: BinaryIO) -> None:
-        super().__init__()
-        self.failure: OSError | None = None
-        self._file = file
-
-    def readable(self) -> bool:
-        return True
-
-    def seekable(self) -> bool:
-        return True
-
-    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
-        return self._file.seek(offset, whence)
-
-    def readinto(self, buffer: memoryview) -> int:  # type: ignore[override]
-        try:
-            return self._file.readinto(buffer)  # type: ignore[attr-defined]
-        except OSError as error:
-            self.failure = self.failure or error
-            raise
-
-
-@contextmanager
-def _opened(path: Path) -> Iterator[BinaryIO]:
-    """The file of a picture; if the system cannot read it, that is the error, whatever else the block raises."""
-    try:
-        with open_regular(path) as file:
-            watched = _Watched(file)
-            try:
-                yield io.BufferedReader(watched, CHUNK)
-            except Exception:
-                if watched.failure is None:
-                    raise
-            if watched.failure is not None:
-                raise watched.failure
-    except OSError as error:
-        if isinstance(error, NotRegular) or error.errno in NOWHERE:
-            raise BadPicture("not a readable image", where=str(path), found=reason(error)) from error
-        raise DataError("cannot be read", where=str(path), found=reason(error)) from error
 
 
 def _bound(image: Image.Image, where: str, most: int) -> None:

@@ -96,9 +96,10 @@ def _choose(config: DataConfig, images: SourceImages, name: str) -> dict[str, Te
 
     A limited split is a seeded choice, not the first few: a source may be sorted by class.
     """
-    order = torch.from_numpy(permutation(config.split_seed, Stream.SPLIT_TRAIN, len(images.train)))
+    groups = images.train.groups
+    order = _order(config.split_seed, len(images.train), groups)
     if images.validation is None:
-        train, validation = set_apart(order, config.validation, where=name, key="validation")
+        train, validation = set_apart(order, config.validation, where=name, key="validation", groups=groups)
     else:
         train, validation = order, torch.arange(len(images.validation))
     test = torch.from_numpy(permutation(config.split_seed, Stream.SPLIT_TEST, len(images.test)))
@@ -107,6 +108,15 @@ def _choose(config: DataConfig, images: SourceImages, name: str) -> dict[str, Te
         "validation": validation.sort().values,
         "test": test[: config.limit_test].sort().values,
     }
+
+
+def _order(seed: int, count: int, groups: Tensor | None) -> Tensor:
+    """A seeded order of the training images; those of one group, if there are such, are beside one another."""
+    if groups is None:
+        return torch.from_numpy(permutation(seed, Stream.SPLIT_TRAIN, count))
+    kinds, members = groups.unique(return_inverse=True)
+    places = torch.from_numpy(permutation(seed, Stream.SPLIT_TRAIN, len(kinds))).argsort()
+    return places[members].argsort(stable=True)
 
 
 def _parts(config: DataConfig, images: SourceImages, chosen: dict[str, Tensor]) -> dict[str, Part]:

@@ -39,12 +39,20 @@ def recipe_of(settings: dict[str, Any], path: Path, registry: Registry | None = 
         PluginError: if a component's plugin is missing; it says which to install, by the env.json beside the lock.
         RunError: if it no longer validates.
     """
-    plain = {key: value for key, value in settings.items() if key != "lock"}
+    plain = _as_it_was({key: value for key, value in settings.items() if key != "lock"})
     components = registry or installed()
     try:
         return Recipe.model_validate(plain, context={"registry": components})
     except ValidationError as error:
         raise _invalid(error, path, components) from None
+
+
+def _as_it_was(plain: dict[str, Any]) -> dict[str, Any]:
+    """The recipe with what a key means that it lacks since pixkit did not have it: a lock says all keys."""
+    data = plain.get("data")
+    if isinstance(data, dict) and data.get("source") == "images" and "splits" not in data:
+        return {**plain, "data": {**data, "splits": "none"}}
+    return plain
 
 
 def _invalid(error: ValidationError, path: Path, registry: Registry) -> PixkitError:

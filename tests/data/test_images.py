@@ -9,7 +9,7 @@ from PIL import Image
 from png_files import deep_png
 from pydantic import ValidationError
 
-from pixkit.data import picture
+from pixkit.data import watched
 from pixkit.data.images import Images
 from pixkit.errors import DataError
 from pixkit.image import ImageSpec
@@ -231,7 +231,7 @@ def test_configuration_is_checked(config):
 
 def failing_disk(monkeypatch, path, number, at):
     """One call of the system that concerns a file fails: its opening, or reading from it, the n'th time."""
-    real, calls = picture.open_regular, []
+    real, calls = watched.open_regular, []
 
     class Failing(io.BytesIO):
         def readinto(self, buffer):
@@ -247,7 +247,7 @@ def failing_disk(monkeypatch, path, number, at):
             raise OSError(number, os.strerror(number), str(file))
         return Failing(path.read_bytes())
 
-    monkeypatch.setattr(picture, "open_regular", opened)
+    monkeypatch.setattr(watched, "open_regular", opened)
     return calls
 
 

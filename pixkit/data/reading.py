@@ -1,0 +1,179 @@
+"""Reading the image files of a folder into one array."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import PurePosixPath
+from typing import Any, Literal
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from pixkit.data.base import ImageSet, Progress
+from pixkit.data.classes import in_order
+from pixkit.data.folders import Listing
+from pixkit.data.levels import storage
+from pixkit.data.picture import BadPicture, Form, Picture, frames_of, read_frames, read_whole, size_of
+from pixkit.errors import DataError, listed
+
+NAMED = 5
+"""Skipped files that a note names, of however many."""
+
+
+@dataclass(frozen=True)
+class How:
+    """What to do with files: bring them to a form, stop at bad ones or leave them out, take one frame or all."""
+
+    form: Form
+    on_bad: Literal["error", "skip"]
+    frames: Literal["first", "all"]
+
+
+@dataclass
+class Folder:
+    """The usable images of a folder: pixels [n, C, H, W], each one's file within it, and what to say of them."""
+
+    listing: Listing
+    pixels: torch.Tensor
+    names: Sequence[PurePosixPath]
+    notes: Sequence[str] = field(default_factory=list)
+
+    def images(self, classes: Sequence[str] | None) -> ImageSet:
+        """The images with labels by these classes; of the frames of a file it is known that they belong together."""
+        files = {name: number for number, name in enumerate(dict.fromkeys(self.names))}
+        groups = None if len(files) == len(self.names) else torch.tensor([files[name] for name in self.names])
+        return ImageSet(self.pixels, self.labels(classes), groups)
+
+    def order(self, seed: int) -> torch.Tensor:
+        """Numbers of the images by a seeded hash of their paths: files that come or go leave the others' order."""
+        keys = [hashlib.sha256(f"{seed}:".encode() + os.fsencode(name)).digest() for name in self.names]
+        return torch.tensor(sorted(range(len(keys)), key=keys.__getitem__))
+
+    def classes(self, known: Sequence[str] | None = None) -> list[str]:
+        """Names of the folders directly below in the order of their numbers: that of `known`, if all are known."""
+        loose = [name for name in self.names if len(name.parts) == 1]
+        if loose:
+            raise DataError(
+                "images outside the classes' folders",
+                where=str(self.listing.folder),
+                found=listed(loose),
+                expected="with data.labels, every image in a folder named after its class",
+            )
+        found = {name.parts[0] for name in self.names}
+        return list(known) if known is not None and found <= set(known) else in_order(found)
+
+    def labels(self, classes: Sequence[str] | None) -> torch.Tensor | None:
+        """Numbers of the images' classes, int64 [n]."""
+        if classes is None:
+            return None
+        if strange := set(self.classes()).difference(classes):
+            raise DataError(
+                "images of classes that no training image has",
+                where=str(self.listing.folder),
+                found=listed(in_order(strange)),
+                expected=f"among {listed(classes)}",
+            )
+        return torch.tensor([classes.index(name.parts[0]) for name in self.names])
+
+
+def read_folder(listing: Listing, how: How, progress: Progress | None) -> Folder:
+    """Read the files of a folder.
+
+    Raises:
+        DataError: where one cannot be used, unless bad ones are left out; where most would be.
+    """
+    folder, form = listing.folder, how.form
+    if form.size is None and how.on_bad == "skip":
+        form = replace(form, size=_commonest(listing), fit="exact")
+    pixels: NDArray[Any] | None = None
+    good: list[PurePosixPath] = []
+    bad: list[str] = []
+    depths: Counter[int] = Counter()
+    several = 0
+    for number, name in enumerate(listing.names):
+        try:
+            pictures = list(_pictures(listing, name, form, how.frames))
+        except BadPicture as error:
+            if how.on_bad == "error":
+                raise
+            bad.append(f"{name} ({error.message}{': ' if error.found else ''}{error.found or ''})")
+            continue
+        if pixels is None:
+            shape = pictures[0].pixels.shape
+            pixels = np.empty((_count(listing, how.frames), *shape), dtype=str(storage(form.levels)).split(".")[1])
+            form = replace(form, size=shape[1:], fit=form.fit if form.size else "exact")
+        for picture in pictures:
+            pixels[len(good)] = picture.pixels
+            good.append(name)
+        depths[pictures[0].bits] += 1
+        several += pictures[0].several
+        if progress is not None:
+            progress(f"reading {folder.name}", number + 1, len(listing.names))
+    notes = [*listing.notes, *_left_out(bad, listing)]
+    if pixels is None:
+        raise DataError("none of the images can be used", where=str(folder), found=notes[-1])
+    if several and how.frames == "first":
+        notes.append(
+            f"{several} images in {folder} have further frames, which are not read: data.frames=all reads them"
+        )
+    notes += _of_other_depths(depths, form.levels, listing)
+    return Folder(listing, torch.from_numpy(pixels[: len(good)]), good, notes)
+
+
+def _pictures(listing: Listing, name: PurePosixPath, form: Form, frames: str) -> Iterator[Picture]:
+    path = listing.folder / name
+    if frames == "first":
+        yield read_whole(path, form)
+        return
+    for picture in read_frames(path, form):
+        yield picture
+        if form.size is None:
+            form = replace(form, size=picture.pixels.shape[1:], fit="exact")
+
+
+def _count(listing: Listing, frames: str) -> int:
+    """How many images there may be at most."""
+    if frames == "first":
+        return len(listing.names)
+    return sum(frames_of(listing.folder / name) for name in listing.names)
+
+
+def _commonest(listing: Listing) -> tuple[int, int] | None:
+    """The size, (height, width), that most of the pictures have; of several such the one that comes first."""
+    sizes = Counter(size for name in listing.names if (size := size_of(listing.folder / name)) is not None)
+    return sizes.most_common(1)[0][0] if sizes else None
+
+
+def _left_out(bad: Sequence[str], listing: Listing) -> list[str]:
+    """What to say of files that were left out; DataError if these are most of them."""
+    if not bad:
+        return []
+    more = f" and {len(bad) - NAMED} more" if len(bad) > NAMED else ""
+    count = len(listing.names)
+    note = f"left out {len(bad)} of {count} images in {listing.folder}: {', '.join(bad[:NAMED])}{more}"
+    if 2 * len(bad) > count > len(bad):
+        raise DataError(
+            "most of the images would be left out",
+            where=str(listing.folder),
+            found=note,
+            expected="at least half of the images as they should be",
+            hint="data.size=N brings images of all sizes to one; data.on_bad=error names the first that cannot be used",
+        )
+    return [note]
+
+
+def _of_other_depths(depths: Mapping[int, int], levels: int, listing: Listing) -> list[str]:
+    """What became of files that have more or fewer bits a value than their levels take."""
+    notes, total = [], sum(depths.values())
+    for bits, count in sorted(depths.items()):
+        some = f"{count} of {total} images in {listing.folder} have {bits} bits a value"
+        if levels == 256 and bits > 8:
+            notes.append(f"{some} and were rounded to 8: data.source_levels=65536 keeps them")
+        if levels == 65536 and bits < 16:
+            notes.append(f"{some} and were stretched to 65536 levels")
+    return notes

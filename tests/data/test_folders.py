@@ -1,0 +1,168 @@
+"""Folders of images as people have them: splits, links, files of other sizes, files with several frames."""
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from pixkit.errors import DataError
+
+
+@pytest.fixture
+def paint(tmp_path):
+    """paint(name, *levels): a picture in the folder `pictures`, with a frame of each level."""
+
+    def painting(name, *levels, size=(4, 3), exif=None):
+        path = tmp_path / "pictures" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        first, *others = (Image.new("L", size, level) for level in levels)
+        options = {"save_all": True, "append_images": others} if others else {}
+        first.save(path, **options, **({} if exif is None else {"exif": exif}))
+        return path
+
+    return painting
+
+
+def levels(data, split):
+    return data.batch(split, torch.arange(data.size(split))).x[:, 0, 0, 0].tolist()
+
+
+def read(make, **config):
+    return make("images", path="pictures", channels=1, **config)
+
+
+@pytest.mark.parametrize("names", [("train", "val", "test"), ("Train", "valid", "testing")])
+@pytest.mark.parametrize("labels", [False, True])
+def test_folders_called_train_val_and_test_are_splits(make, paint, names, labels):
+    for number, name in enumerate(names):
+        for kind in ("ant", "bee"):
+            for row in range(3):
+                paint(f"{name}/{kind}/{row}.png", 100 * number + 10 * row + (kind == "bee"))
+    data = read(make, labels=labels)
+    for number, split in enumerate(("train", "validation", "test")):
+        assert sorted(levels(data, split)) == [100 * number + value for value in (0, 1, 10, 11, 20, 21)]
+        if labels:
+            assert [level % 10 for level in levels(data, split)] == data.labels(split).tolist()
+    assert data.class_names == (("ant", "bee") if labels else None)
+    assert f"{names[0]} (train), " in data.notes[0] and f"{names[2]} (test)" in data.notes[0]
+    if not labels:
+        assert read(make, splits="none").size("train") > 6
+
+
+def test_one_of_val_and_test_will_do(make, paint):
+    for number in range(10):
+        paint(f"train/{number}.png", number)
+    paint("test/a.png", 200)
+    data = read(make)
+    assert levels(data, "test") == [200] and (data.size("train"), data.size("validation")) == (9, 1)
+    (paint("val/a.png", 100).parent.parent / "test" / "a.png").unlink()
+    data = read(make)
+    assert levels(data, "validation") == [100] and (data.size("train"), data.size("test")) == (9, 1)
+
+
+@pytest.mark.parametrize(
+    ("config", "where"),
+    [
+        ({"test_path": "held"}, "test_path"),
+        ({"test_fraction": 0.3}, "test_fraction"),
+        ({"validation": 0.2}, "validation"),
+    ],
+)
+def test_splits_that_a_key_gives_too_are_refused(make, paint, config, where):
+    for name in ("train/1.png", "val/1.png", "test/1.png", "../held/1.png"):
+        paint(name, 1)
+    with pytest.raises(DataError, match="given twice") as caught:
+        read(make, **config)
+    assert caught.value.where == f"data.{where}" and "data.splits=none" in caught.value.hint
+
+
+@pytest.mark.parametrize("other", ["extra/1.png", "loose.png", "valid/1.png"])
+def test_splits_beside_other_folders_are_refused(make, paint, other):
+    for name in ("train/1.png", "val/1.png", other):
+        paint(name, 1)
+    with pytest.raises(DataError, match="stand beside others") as caught:
+        read(make)
+    assert "train" in caught.value.found and "data.splits=none" in caught.value.hint
+
+
+def test_a_class_that_only_a_split_has_is_refused(make, paint):
+    for name in ("train/ant/1.png", "train/bee/1.png", "test/cat/1.png"):
+        paint(name, 1)
+    with pytest.raises(DataError, match="no training image has") as caught:
+        read(make, labels=True)
+    assert caught.value.found == "cat" and caught.value.where.endswith("test")
+
+
+def test_links_to_folders_are_followed_once(make, paint, tmp_path):
+    for number in range(6):
+        paint(f"a/{number}.png", number)
+        paint(f"../elsewhere/{number}.png", 100 + number)
+    pictures = tmp_path / "pictures"
+    (pictures / "b").symlink_to(tmp_path / "elsewhere", target_is_directory=True)
+    (pictures / "c").symlink_to(tmp_path / "elsewhere", target_is_directory=True)
+    (pictures / "a" / "loop").symlink_to(pictures, target_is_directory=True)
+    (tmp_path / "elsewhere" / "back").symlink_to(pictures / "a", target_is_directory=True)
+    (pictures / "self").symlink_to("self")
+    data = read(make, labels=True)
+    assert data.class_names == ("a", "b")
+    found = [level for split in ("train", "validation", "test") for level in levels(data, split)]
+    assert sorted(found) == [*range(6), *range(100, 106)]
+    assert any(note.endswith("were not followed: a/loop, b/back, c") for note in data.notes)
+
+
+def test_the_commonest_size_is_kept(make, paint):
+    """Not that of the file whose name comes first."""
+    paint("a.png", 50, size=(9, 9))
+    for number in range(6):
+        paint(f"b{number}.png", number)
+    turned = Image.Exif()
+    turned[0x0112] = 6
+    paint("c.jpg", 80, size=(3, 4), exif=turned)
+    data = read(make, on_bad="skip")
+    assert data.spec.shape == (1, 3, 4) and "left out 1 of 8" in data.notes[0] and "a.png" in data.notes[0]
+    assert 50 not in levels(data, "train") and data.size("train") + data.size("validation") + data.size("test") == 7
+
+
+def test_it_stops_where_most_would_be_left_out(make, paint, tmp_path):
+    for number in range(3):
+        paint(f"{number}.png", number)
+    for number in range(4):
+        (tmp_path / "pictures" / f"bad{number}.png").write_bytes(b"")
+    with pytest.raises(DataError, match="most of the images would be left out") as caught:
+        read(make, on_bad="skip")
+    assert "left out 4 of 7" in caught.value.found
+    (tmp_path / "pictures" / "bad3.png").unlink()
+    assert read(make, on_bad="skip").spec.shape == (1, 3, 4)
+
+
+@pytest.mark.parametrize("kind", ["gif", "tif", "webp"])
+def test_further_frames_are_said_and_can_be_read(make, paint, kind):
+    for number in range(5):
+        paint(f"{number}.{kind}", *(50 * number + 10 * frame for frame in range(4)))
+    paint("single.png", 255)
+    data = read(make)
+    assert sum(data.size(split) for split in ("train", "validation", "test")) == 6
+    assert any("5 images in" in note and "data.frames=all" in note for note in data.notes)
+    every = read(make, frames="all", test_fraction=0.2, validation=0.2)
+    files = [{round(level / 50 - 0.3) for level in levels(every, split)} for split in ("train", "validation", "test")]
+    assert sum(every.size(split) for split in ("train", "validation", "test")) == 21
+    assert not (files[0] & files[1] or files[0] & files[2] or files[1] & files[2]), "a file's frames are in one split"
+    assert all(files)
+    assert not any("frames" in note for note in every.notes)
+
+
+def test_frames_of_16_bits_keep_them(make, paint, tmp_path):
+    array = np.random.default_rng(0).integers(0, 65536, (3, 4, 5), dtype=np.uint16)
+    (tmp_path / "pictures").mkdir()
+    first, *others = (Image.fromarray(frame) for frame in array)
+    first.save(tmp_path / "pictures" / "a.tif", save_all=True, append_images=others)
+    data = read(make, frames="all", source_levels=65536, test_fraction=0.0, validation=0.0)
+    assert np.array_equal(data.batch("train", torch.arange(3)).x[:, 0].numpy(), array)
+
+
+def test_other_sizes_are_refused_with_the_key_that_mends_it(make, paint):
+    paint("a.png", 1)
+    paint("b.png", 1, size=(5, 5))
+    with pytest.raises(DataError, match="another size") as caught:
+        read(make)
+    assert "data.size=" in caught.value.hint
