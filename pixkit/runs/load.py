@@ -11,13 +11,14 @@ from torch import Tensor
 
 from pixkit.components.plugins import plugins as loaded_plugins
 from pixkit.data import Dataset, Progress, prepare
-from pixkit.data.classes import renumbered
+from pixkit.data.classes import how_to_label, renumbered
 from pixkit.data.former import numbered_as_before
 from pixkit.data.prepare import Numbering
 from pixkit.errors import CheckpointError, UsageError
 from pixkit.image import ImageSpec
 from pixkit.memory import MemoryGuard, available
 from pixkit.models.base import Model
+from pixkit.models.labelled import NoLabels
 from pixkit.randomness import derive, isolated_rng, seed_torch
 from pixkit.recipe import LoadedRecipe, Recipe, load_recipe, revise_recipe
 from pixkit.recipe.overrides import one_by_one
@@ -166,7 +167,11 @@ def construct(recipe: Recipe, spec: ImageSpec, classes: int | None, device: torc
     with isolated_rng(cpu):
         seed_torch(derive(recipe.seed, "construct"), cpu)
         with MemoryGuard(available(cpu).free):
-            model: Model = recipe.model.build(spec, classes)
+            try:
+                model: Model = recipe.model.build(spec, classes)
+            except NoLabels as error:
+                error.hint = how_to_label(recipe.data.config)
+                raise
     return model.to(device)
 
 

@@ -11,14 +11,12 @@ import torch
 from torch import Tensor
 
 from pixkit.data import prepare
-from pixkit.data.classes import how_to_label
 from pixkit.data.dataset import BatchSequence, Dataset
-from pixkit.errors import RunError, listed
+from pixkit.errors import RunError
 from pixkit.files import is_there
 from pixkit.layers.recurrent import keep_loops
 from pixkit.memory import in_words, resident
 from pixkit.models.base import Model
-from pixkit.models.labelled import NoLabels
 from pixkit.models.request import check_room
 from pixkit.recipe import Change, LoadedRecipe
 from pixkit.recipe.schema import Recipe
@@ -30,6 +28,7 @@ from pixkit.training.autotune import choose
 from pixkit.training.kernels import Kernels
 from pixkit.training.memory import MemoryEstimate, estimate
 from pixkit.training.precision import Choice, locked_choice, obstacle
+from pixkit.training.remarks import remarks
 from pixkit.training.resume import check_changes, check_data
 from pixkit.training.step import Stepper
 from pixkit.training.watch import Reporter
@@ -107,6 +106,9 @@ def prepare_training(
         way = locked_way(lock, device, recipe.train, str(run.path))
     before = resident()
     model = construct_to_train(recipe, dataset, device)
+    if not continued:
+        for text in remarks(recipe, dataset, model, loaded.base):
+            reporter.message(text)
     if way.kind == "plain":
         keep_loops(model)  # on a GPU, a run that is older than the other way goes on with its digits
     sequence = BatchSequence(dataset, recipe.train.batch_size, recipe.seed)
@@ -129,8 +131,6 @@ def prepare_training(
     ahead = way.ahead(stepper, reporter.message)
     if not continued:
         stepper.initialise(*start)
-        if start and model.labelled:
-            _remark_on_classes(loaded.base, recipe.train.init_from, dataset, reporter)
     return Prepared(dataset, stepper, memory, choice, way, ahead, changes)
 
 
@@ -176,25 +176,10 @@ def construct_to_train(recipe: Recipe, dataset: Dataset, device: torch.device) -
         UsageError: if it would not fit the memory; raised before the memory is taken.
         CausalityError: if it leaks.
     """
-    try:
-        model = construct(recipe, dataset.spec, dataset.classes, device)
-    except NoLabels as error:
-        error.hint = how_to_label(recipe.data.config)
-        raise
+    model = construct(recipe, dataset.spec, dataset.classes, device)
     model.class_names = dataset.class_names
     model.verify()
     return model
-
-
-def _remark_on_classes(base: Path, text: str | None, dataset: Dataset, reporter: Reporter) -> None:
-    """Say so if the weights to begin with are those of other classes: labels' weights go by number."""
-    other = Run(base / os.path.expanduser(text or ""))
-    names = other.class_names if other.started else None
-    if names is not None and names != dataset.class_names:
-        was, now = listed(names), listed(dataset.class_names or ())
-        reporter.message(
-            f"train.init_from: its classes are {was}; what it learnt of each goes, in this order, to {now}"
-        )
 
 
 def _other_weights(base: Path, text: str) -> tuple[dict[str, Tensor], str]:

@@ -1,0 +1,49 @@
+"""What a recipe asks of its data that one may not have meant."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+from pixkit.data.dataset import Dataset
+from pixkit.errors import listed
+from pixkit.models.base import Model
+from pixkit.recipe.schema import Recipe
+from pixkit.runs.run import Run
+
+ASKED = ("labels", "train_labels", "class_names")
+"""Keys of data by which a recipe asks for labels."""
+
+
+def remarks(recipe: Recipe, dataset: Dataset, model: Model, base: Path) -> Iterator[str]:
+    """Labels that nobody reads, a batch that is larger than the data, weights to begin with of other classes.
+
+    Args:
+        recipe: what is asked.
+        dataset: its images.
+        model: its model, for these.
+        base: the folder that its relative paths start from.
+    """
+    asked = [key for key in ASKED if getattr(recipe.data.config, key, None)]
+    if asked and dataset.classes is not None and not _reads_labels(model):
+        yield f"data.{asked[0]}: the model reads no labels; model.context={{type: label}} conditions its images on them"
+    size, count = recipe.train.batch_size, dataset.size("train")
+    if size > count:
+        yield f"train.batch_size: {size} images a step, of {count} training images: some occur more than once in it"
+    start = recipe.train.init_from
+    if start is not None and model.labelled:
+        yield from _of_other_classes(Run(base / os.path.expanduser(start)), dataset)
+
+
+def _reads_labels(model: Model) -> bool:
+    """Whether images, or what is measured of them, depend on labels."""
+    return model.labelled or type(model).measure is not Model.measure
+
+
+def _of_other_classes(other: Run, dataset: Dataset) -> Iterator[str]:
+    """What a network learnt of labels it keeps by their numbers."""
+    names = other.class_names if other.started else None
+    if names is not None and names != dataset.class_names:
+        was, now = listed(names), listed(dataset.class_names or ())
+        yield f"train.init_from: its classes are {was}; what it learnt of each goes, in this order, to {now}"

@@ -1,0 +1,79 @@
+"""What a build says of a recipe that may not be meant."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+import pixkit as kit
+from pixkit.errors import RecipeError
+from pixkit.training.watch import Reporter
+
+MODEL = """\
+model:
+  type: autoregressive
+  backbone: {type: pixelcnn, width: 4, layers: 1, first_kernel: 3, output_layers: 1}
+"""
+
+
+class Said(Reporter):
+    def __init__(self):
+        self.lines = []
+
+    def message(self, text):
+        self.lines.append(text)
+
+
+@pytest.fixture
+def said(tmp_path, monkeypatch):
+    """said(data, *overrides): the messages of a dry run of a recipe with these data."""
+    monkeypatch.chdir(tmp_path)
+    for name in ("ant", "bee"):
+        for number in range(8):
+            path = tmp_path / "all" / name / f"{number}.png"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            Image.new("L", (4, 4), 10 * number).save(path)
+    images = np.zeros((20, 4, 4), np.uint8)
+    np.savez("a.npz", train=images, y=np.arange(20) % 2)
+
+    def saying(data, *overrides):
+        text = f"pixkit: 1\nname: r\ndata: {data}\n{MODEL}train: {{steps: 1, batch_size: 4}}\n"
+        Path("r.yaml").write_text(text)
+        reporter = Said()
+        kit.training.dry_run("r.yaml", "cpu", reporter, overrides=overrides)
+        return reporter.lines
+
+    return saying
+
+
+def test_labels_that_nobody_reads_are_remarked_on(said):
+    folder = "{source: images, path: all, channels: 1}"
+    arrays = "{source: arrays, path: a.npz, layout: NHW, test: null}"
+    context = "model.context={type: label, size: 2}"
+    for data, key in ((folder, "data.labels=true"), (arrays, "data.train_labels=y")):
+        lines = [line for line in said(data, key) if "reads no labels" in line]
+        assert len(lines) == 1 and lines[0].startswith(key.partition("=")[0]) and "model.context" in lines[0]
+        assert not any("reads no labels" in line for line in said(data))
+        assert not any("reads no labels" in line for line in said(data, key, context))
+        assert not any("reads no labels" in line for line in said("{source: digits, limit_train: 8}"))
+
+
+def test_the_reverse_says_by_which_keys_labels_are_read(said):
+    context = "model.context={type: label, size: 2}"
+    with pytest.raises(RecipeError, match="no labels") as caught:
+        said("{source: images, path: all, channels: 1}", context)
+    assert caught.value.hint == "data.labels=true" and caught.value.exit_code == 2
+    with pytest.raises(RecipeError, match="no labels") as caught:
+        said("{source: arrays, path: a.npz, layout: NHW, test: null}", context)
+    assert "data.train_labels=NAME" in caught.value.hint
+    with pytest.raises(RecipeError, match="no labels") as caught:
+        said("{source: synthetic}", context)
+    assert caught.value.hint is None
+
+
+def test_a_batch_larger_than_the_data_is_remarked_on(said):
+    folder = "{source: images, path: all, channels: 1, test_fraction: 0.0, validation: 0.0}"
+    assert not any("batch_size" in line for line in said(folder, "train.batch_size=16"))
+    (line,) = (line for line in said(folder, "train.batch_size=17") if "batch_size" in line)
+    assert "17 images a step" in line and "16 training images" in line
