@@ -7,7 +7,9 @@ import sys
 import tomllib
 from pathlib import Path
 
+import numpy as np
 import pytest
+import torch
 
 import pixkit
 from pixkit import testing
@@ -55,6 +57,31 @@ def test_the_door_takes_it(loaded):
 
 def test_it_keeps_its_contract_by_the_lines_given(module):
     exec(compile(block("python", 1), "plugins/README.md", "exec"), {})
+
+
+def test_its_data_source_reads_what_scipy_writes(tmp_path, monkeypatch):
+    scipy = pytest.importorskip("scipy.io", reason="the example reads MATLAB's format: scipy")
+    x = np.random.default_rng(0).integers(0, 256, (5, 4, 3, 12), dtype=np.uint8)
+    for split, count in (("train", 12), ("test", 7)):
+        labels = np.arange(1, count + 1, dtype=np.uint8) % 10
+        content = {"X": x[..., :count], "y": np.where(labels == 0, 10, labels)[:, None]}
+        scipy.savemat(tmp_path / f"{split}_32x32.mat", content)
+    (tmp_path / "svhn_of_the_text.py").write_text(block("python", 2), encoding="utf-8")
+    monkeypatch.syspath_prepend(tmp_path)
+    svhn = importlib.import_module("svhn_of_the_text").Svhn
+    data = testing.check_data(testing.component("data", svhn, folder=".", validation=0.0), tmp_path)
+    batch = data.batch("train", torch.arange(12))
+    assert np.array_equal(batch.x.numpy(), x.transpose(3, 2, 0, 1)) and batch.labels.tolist() == [
+        *range(1, 10),
+        0,
+        1,
+        2,
+    ]
+
+
+def test_fifteen_lines_of_data():
+    lines = [line for line in block("python", 2).splitlines() if line.strip()]
+    assert len(lines) - len([line for line in lines if line.startswith(("import", "from"))]) <= 15
 
 
 def test_the_recipe_is_valid_and_trains(loaded, tmp_path):
