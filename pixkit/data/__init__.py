@@ -5,6 +5,7 @@ from pixkit.data.base import DataConfig, DataSource, ImageSet, Progress, SourceI
 from pixkit.data.cifar10 import Cifar10, Cifar100
 from pixkit.data.dataset import Dataset
 from pixkit.data.digits import Digits
+from pixkit.data.idx_set import Idx
 from pixkit.data.images import Images
 from pixkit.data.mnist import FashionMnist, Mnist
 from pixkit.data.one_image import OneImage
@@ -18,6 +19,7 @@ SOURCES: dict[str, type[DataSource]] = {
     "cifar100": Cifar100,
     "digits": Digits,
     "fashion_mnist": FashionMnist,
+    "idx": Idx,
     "images": Images,
     "mnist": Mnist,
     "one_image": OneImage,

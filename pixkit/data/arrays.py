@@ -22,7 +22,7 @@ Pair: TypeAlias = Annotated[tuple[float, float], Field(strict=False)]
 
 
 class Arrays(DataSource):
-    """Integer images or codes of any number of levels, from .npz, .npy, safetensors, HDF5, parquet or torch files.
+    """Integer images or codes of any number of levels, from .npz, .npy, safetensors, HDF5, parquet, IDX or torch files.
 
     An array is referred to by NAME, in the file `path`; by FILE, where that has one array, or one of the usual name;
     or by FILE:NAME. A list of these, or a pattern as in train_batch_*.npz:data, joins arrays, files in natural
@@ -36,9 +36,11 @@ class Arrays(DataSource):
 
         path: str | None = Field(None, json_schema_extra={"x-pixkit-path": True})
         """The file of arrays that are given by their names alone; the first of `train` if left out."""
-        layout: Literal["auto", "NHWC", "NCHW", "NHW"] = Field("auto", json_schema_extra={"x-pixkit-formerly": "NHWC"})
+        layout: Literal["auto", "NHWC", "NCHW", "NHW", "NWH"] = Field(
+            "auto", json_schema_extra={"x-pixkit-formerly": "NHWC"}
+        )
         """Order of the axes: number, channel, height, width. auto: of four axes, that of the channels is the second or
-        the last, whichever has the length 1, 3 or 4, and not both; three axes are NHW."""
+        the last, whichever has the length 1, 3 or 4, and not both; three axes are NHW. In NWH columns come first."""
         shape: list[Length] | None = Field(None, min_length=2, max_length=3)
         """Shape of one image, in the order of `layout`, where the arrays have flat ones: [3, 32, 32]."""
         source_levels: int | None = Field(None, ge=2, le=65536, json_schema_extra={"x-pixkit-formerly": 256})

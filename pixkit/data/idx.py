@@ -7,25 +7,29 @@ import math
 import struct
 import zlib
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 import numpy as np
 from numpy.typing import NDArray
 
+from pixkit.data.container import Container
 from pixkit.errors import DataError, reason
 
 UBYTE = 8
+KINDS = {UBYTE: ">u1", 9: ">i1", 11: ">i2", 12: ">i4", 13: ">f4", 14: ">f8"}
+"""NumPy's types by the number that a header has for them."""
 LARGEST = 2**31
 """Bytes of values that a header may announce."""
 CHUNK = 2**20
 
 
-def read_idx(path: Path, rank: int) -> NDArray[np.uint8]:
-    """Read an IDX file of unsigned bytes.
+def read_idx(path: Path, rank: int | None) -> NDArray[Any]:
+    """Read an IDX file.
 
     Args:
         path: the file, whether gzipped is told by its first bytes.
-        rank: number of axes expected: 1 for labels, 3 for images [N, H, W].
+        rank: number of axes expected, of unsigned bytes: 1 for labels, 3 for images [N, H, W]; None for any, of any
+            type.
 
     Raises:
         DataError: where it is missing, damaged, of another type or rank, or not as long as it says.
@@ -43,18 +47,39 @@ def read_idx(path: Path, rank: int) -> NDArray[np.uint8]:
         raise DataError("cannot be read", where=str(path), found=reason(error)) from error
 
 
-def parse_idx(stream: BinaryIO, rank: int, where: str) -> NDArray[np.uint8]:
+class IdxFile(Container):
+    """An IDX file, plain or gzipped: one array, without a name."""
+
+    format = "an IDX file"
+    named = False
+
+    def names(self) -> list[str]:
+        """See Container."""
+        return []
+
+    def read(self, name: str | None = None) -> NDArray[Any]:
+        """See Container."""
+        array = read_idx(self.path, None)
+        self.check(name, array.shape, str(array.dtype), array.itemsize, array.dtype.kind)
+        return array
+
+
+def parse_idx(stream: BinaryIO, rank: int | None, where: str) -> NDArray[Any]:
     """Read IDX from a binary stream; nothing is allocated on the word of the header alone."""
     head = _exactly(stream, 4, "a header of 4 bytes", where)
-    if head[:2] != b"\0\0" or head[2] != UBYTE or head[3] != rank:
+    fits = head[2:] == bytes([UBYTE, rank]) if rank is not None else head[2] in KINDS and head[3] > 0
+    if head[:2] != b"\0\0" or not fits:
         raise DataError(
             "not an IDX file of the kind wanted",
             where=where,
             found=f"first bytes {head.hex(' ')}",
-            expected=f"00 00 {UBYTE:02x} {rank:02x}: unsigned bytes with {rank} axes",
+            expected="00 00, a type and a number of axes"
+            if rank is None
+            else f"00 00 {UBYTE:02x} {rank:02x}: unsigned bytes with {rank} axes",
         )
-    shape = struct.unpack(f">{rank}I", _exactly(stream, 4 * rank, f"{rank} sizes", where))
-    count = math.prod(shape)
+    kind, axes = np.dtype(KINDS[head[2]]), head[3]
+    shape = struct.unpack(f">{axes}I", _exactly(stream, 4 * axes, f"{axes} sizes", where))
+    count = math.prod(shape) * kind.itemsize
     if not 0 < count <= LARGEST:
         raise DataError(
             "the header announces an absurd size",
@@ -62,10 +87,10 @@ def parse_idx(stream: BinaryIO, rank: int, where: str) -> NDArray[np.uint8]:
             found=" x ".join(map(str, shape)),
             expected=f"1 to {LARGEST} bytes",
         )
-    values = _exactly(stream, count, f"{count} values, as the header says", where)
+    values = _exactly(stream, count, f"{count} bytes of values, as the header says", where)
     if stream.read(1):
-        raise DataError("there is more than the header announces", where=where, expected=f"{count} values and no more")
-    return np.frombuffer(values, dtype=np.uint8).reshape(shape)
+        raise DataError("there is more than the header announces", where=where, expected=f"{count} bytes and no more")
+    return np.frombuffer(values, dtype=kind).reshape(shape)
 
 
 def _exactly(stream: BinaryIO, count: int, what: str, where: str) -> bytearray:

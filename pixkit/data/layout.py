@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from pixkit.errors import DataError
 
-AXES = {"NHWC": (0, 3, 1, 2), "NCHW": (0, 1, 2, 3), "NHW": (0, 1, 2)}
+AXES = {"NHWC": (0, 3, 1, 2), "NCHW": (0, 1, 2, 3), "NHW": (0, 1, 2), "NWH": (0, 2, 1)}
 """For each layout, its axes in the order N, C, H, W."""
 CHANNELS = (1, 3, 4)
 """Lengths by which an axis is taken for the channels' where no layout is given."""
@@ -44,9 +44,10 @@ def as_images(array: NDArray[Any], layout: str, where: str) -> NDArray[Any]:
             where=where,
             found=str(array.shape),
             expected=f"{name}, {len(axes)} axes without a length of 0",
-            hint="data.shape=[3, 32, 32] is the shape of one image" if flat else "data.layout is NHWC, NCHW or NHW",
+            hint="data.shape=[3, 32, 32] says an image's" if flat else "data.layout is NHWC, NCHW, NHW or NWH",
         )
-    return array.transpose(axes) if len(axes) == 4 else array[:, None]
+    view = array.transpose(axes)
+    return view if len(axes) == 4 else view[:, None]
 
 
 def _layout(shape: tuple[int, ...], where: str) -> str:

@@ -18,8 +18,9 @@ from pixkit.cache import cache_dir
 from pixkit.data.base import DataConfig, DataSource, ImageSet, Progress, SourceImages
 from pixkit.data.download import Remote, fetch
 from pixkit.data.idx import read_idx
+from pixkit.data.idx_set import find_idx
 from pixkit.errors import DataError
-from pixkit.files import is_file, is_folder
+from pixkit.files import is_folder
 
 RANKS = {"images": 3, "labels": 1}
 CLASSES = 10
@@ -60,6 +61,8 @@ class Mnist(DataSource):
         """The folder that holds the four files, gzipped or not; downloaded into the cache if left out."""
 
     folder: ClassVar[str] = "mnist"
+    torchvision: ClassVar[str] = "MNIST"
+    """The folder that torchvision has the files in, in one called raw."""
     names: ClassVar[tuple[str, ...] | None] = None
     files: ClassVar[dict[str, Published]] = published(
         ("https://ossci-datasets.s3.amazonaws.com/mnist/", "https://storage.googleapis.com/cvdf-datasets/mnist/"),
@@ -95,15 +98,14 @@ class Mnist(DataSource):
     def _path(self, stem: str, progress: Progress | None) -> Path:
         root = self.config.root
         folder = cache_dir() / self.folder if root is None else self.resolve(root)
-        names = [f"{kind}{ending}" for kind in (f"{stem}-ubyte", _dotted(stem)) for ending in ("", ".gz")]
-        for name in names:
-            if is_file(folder / name):
-                return folder / name
+        found = find_idx(folder, stem, self.torchvision)
+        if found is not None:
+            return found
         if root is None:
             everything = [known.archive.name for known in self.files.values()]
             return fetch(self.files[stem].archive, folder, everything, progress)
         raise DataError(
-            f"there is no {names[0]}" if is_folder(folder) else "there is no such folder",
+            f"there is no {stem}-ubyte" if is_folder(folder) else "there is no such folder",
             where=str(folder),
             expected=f"{', '.join(f'{each}-ubyte' for each in self.files)}, each plain or with .gz",
             hint="without data.root the files are downloaded",
@@ -125,6 +127,7 @@ class FashionMnist(Mnist):
     """
 
     folder = "fashion-mnist"
+    torchvision = "FashionMNIST"
     names = ("T-shirt/top", "Trouser", "Pullover", "Dress", "Coat", "Sandal", "Shirt", "Sneaker", "Bag", "Ankle boot")
     files = published(
         (
@@ -148,11 +151,6 @@ def check_labels(labels: NDArray[np.uint8], images: int, where: str) -> None:
         )
     if labels.max(initial=0) >= CLASSES:
         raise DataError("a label is out of range", where=where, found=str(labels.max()), expected=f"0..{CLASSES - 1}")
-
-
-def _dotted(stem: str) -> str:
-    """The name with a dot that some unpackers and mirrors write: train-images.idx3-ubyte."""
-    return ".".join(stem.rsplit("-", 1)) + "-ubyte"
 
 
 def _md5(*pieces: bytes | memoryview) -> str:

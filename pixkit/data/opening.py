@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import gzip
+import zlib
 from pathlib import Path
 
 from pixkit.data.container import Container, is_torch
 from pixkit.data.contents import beginning, told
+from pixkit.data.idx import IdxFile
 from pixkit.data.npy import ArrayFile
 from pixkit.data.parquet import ParquetFile
 from pixkit.data.tensors import Hdf5File, SafetensorsFile, TorchFile
@@ -17,6 +20,7 @@ READERS: dict[str, type[Container]] = {
     "a zip archive": ArrayFile,
     "an empty zip archive": ArrayFile,
     "an HDF5 file": Hdf5File,
+    "an IDX file": IdxFile,
     "a parquet file": ParquetFile,
     "a safetensors file": SafetensorsFile,
 }
@@ -29,7 +33,7 @@ HINTS = {
     "a FITS file": "plugins/README.md shows how a data source for it is written",
     "text": "the text of binarised MNIST is read by data.source=static_mnist",
 }
-EXPECTED = ".npz, .npy, .safetensors, HDF5, parquet, or a torch file of tensors"
+EXPECTED = ".npz, .npy, .safetensors, HDF5, parquet, IDX, or a torch file of tensors"
 
 
 def open_arrays(path: Path, limit: int, expected: str) -> Container:
@@ -50,6 +54,8 @@ def open_arrays(path: Path, limit: int, expected: str) -> Container:
     except OSError as error:
         raise DataError("cannot be read", where=str(path), found=reason(error)) from error
     found = told(head)
+    if found == "a gzip archive" and told(_unpacked(path)) == "an IDX file":
+        found = "an IDX file"
     if found == "a zip archive" and is_torch(path):
         return TorchFile(path, limit)
     if found in READERS:
@@ -65,3 +71,12 @@ def open_arrays(path: Path, limit: int, expected: str) -> Container:
         expected=EXPECTED,
         hint=hint,
     )
+
+
+def _unpacked(path: Path) -> bytes:
+    """The first bytes of what a gzip archive holds; none where it is damaged."""
+    try:
+        with gzip.open(path) as file:
+            return file.read(4)
+    except (OSError, EOFError, zlib.error):
+        return b""

@@ -12,7 +12,7 @@ from typing import TypeAlias
 from pixkit.errors import DataError
 from pixkit.files import is_there
 
-SUFFIXES = (".npy", ".npz", ".safetensors", ".h5", ".hdf5", ".parquet", ".pt", ".pth", ".mat")
+SUFFIXES = (".npy", ".npz", ".safetensors", ".h5", ".hdf5", ".parquet", ".pt", ".pth", ".mat", "-ubyte", "-ubyte.gz")
 """What files of arrays end in: by one of these, at the end or before a colon, a reference names a file."""
 
 Given: TypeAlias = str | list[str]

@@ -4,6 +4,7 @@ import struct
 
 import numpy as np
 import pytest
+import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -102,3 +103,47 @@ def test_any_bytes_at_all_are_read_or_refused(content, rank):
         assert parse_idx(io.BytesIO(content), rank, "bytes").ndim == rank
     except DataError as error:
         assert error.where == "bytes"
+
+
+@pytest.mark.parametrize("kind", [">u1", ">i1", ">i2", ">i4", ">f4", ">f8"])
+def test_arrays_of_any_type_and_number_of_axes(make, tmp_path, kind):
+    number = {">u1": 8, ">i1": 9, ">i2": 11, ">i4": 12, ">f4": 13, ">f8": 14}[kind]
+    array = np.arange(96).reshape(4, 2, 4, 3)
+    content = header(4, 2, 4, 3, kind=number) + array.astype(kind).tobytes()
+    for name, packed in (("colours-idx4-ubyte", content), ("colours-idx4-ubyte.gz", gzip.compress(content))):
+        (tmp_path / name).write_bytes(packed)
+        data = make("arrays", train=name, source_levels=100, test_fraction=0.0, validation=0.0)
+        assert np.array_equal(data.batch("train", torch.arange(4)).x.numpy(), array.transpose(0, 3, 1, 2))
+
+
+@pytest.mark.parametrize("place", ["", "raw", "EMNIST/raw"])
+def test_emnist_letters_as_torchvision_leaves_them(make, tmp_path, place):
+    """Columns come first, and labels begin at 1."""
+    folder = tmp_path / "data" / place
+    folder.mkdir(parents=True)
+    images = np.arange(60, dtype=np.uint8).reshape(5, 3, 4)
+    for part, rows in (("train", slice(0, 3)), ("test", slice(3, 5))):
+        labels = np.array([1, 26, 2, 26, 1], np.uint8)[rows]
+        stored = images[rows].transpose(0, 2, 1)
+        files = {"images-idx3-ubyte": header(*stored.shape) + stored.tobytes()}
+        files["labels-idx1-ubyte.gz"] = gzip.compress(header(len(labels)) + labels.tobytes())
+        for name, content in files.items():
+            (folder / f"emnist-letters-{part}-{name}").write_bytes(content)
+    data = make("idx", root="data", prefix="emnist-letters", validation=0.0)
+    assert data.class_names == ("1", "2", "26")
+    train, test = (data.batch(split, torch.arange(data.size(split))) for split in ("train", "test"))
+    assert np.array_equal(train.x[:, 0].numpy(), images[:3]) and train.labels.tolist() == [0, 2, 1]
+    assert np.array_equal(test.x[:, 0].numpy(), images[3:]) and test.labels.tolist() == [2, 0]
+    with pytest.raises(DataError, match="there is no train-images-idx3-ubyte") as caught:
+        make("idx", root="data")
+    assert "data.prefix" in caught.value.hint and caught.value.exit_code == 3
+
+
+def test_mnist_where_torchvision_has_it(make, idx_files, tmp_path):
+    folder = tmp_path / "data" / "MNIST" / "raw"
+    folder.mkdir(parents=True)
+    for stem, content in idx_files.items():
+        (folder / f"{stem}-ubyte").write_bytes(content)
+    assert make("mnist", root="data", validation=0.0).size("train") == 12
+    with pytest.raises(DataError, match="there is no train-images-idx3-ubyte"):
+        make("fashion_mnist", root="data")

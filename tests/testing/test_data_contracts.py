@@ -69,6 +69,7 @@ SOURCES = {
     "cifar100": cifar100,
     "digits": digits,
     "fashion_mnist": mnist,
+    "idx": mnist,
     "images": images,
     "mnist": mnist,
     "static_mnist": static_mnist,
