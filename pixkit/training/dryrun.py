@@ -76,6 +76,8 @@ def dry_run(
         prepared = prepare_training(loaded, where, reporter=reporter)
         with prepared.stepper.source.feeding(), prepared.stepper.kernels.heard():
             losses, seconds = _time(prepared.stepper if prepared.ahead is None else prepared.ahead, given.train.steps)
+    for text in prepared.stepper.parts.news():
+        (reporter or Reporter()).message(text)
     dataset = prepared.dataset
     return DryRun(
         name=given.name,

@@ -270,6 +270,24 @@ def test_a_dry_run_times_the_steps_that_a_build_makes(monkeypatch):
     assert made == [1, 2, 3, 4]
 
 
+def test_a_dry_run_says_that_batches_are_taken_in_parts(monkeypatch):
+    monkeypatch.setattr("pixkit.training.dryrun.pick_device", lambda name: DEVICE)
+    loss, told = AutoregressiveModel._loss, Told()
+
+    def crowded(model, batch, step):
+        if len(batch.x) > 4:
+            raise torch.OutOfMemoryError("CUDA out of memory.")
+        return loss(model, batch, step)
+
+    monkeypatch.setattr(AutoregressiveModel, "_loss", crowded)
+    with Pretending():
+        dry_run(load_recipe(packaged_recipes()["digits-pixelcnn"], SMALL), reporter=told)
+    assert [text for text in told.texts if "2 parts" in text] == [
+        "from step 1 on a batch of phase 'likelihood', 8 images, is taken in 2 parts, for want of memory; "
+        "a step sees the same images"
+    ]
+
+
 @pytest.mark.parametrize("capture", ["on", "auto"])
 def test_that_nothing_is_recorded_is_said_where_the_recipe_asks_for_it(monkeypatch, tmp_path, capture):
     told = Told()
