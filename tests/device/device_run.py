@@ -1,38 +1,42 @@
 """Whether pixkit is right and fast on this machine's GPU: CUDA tests, every recipe, figures beside an older build's.
 
-    tests/device/run [--old PYTHON] [--json FILE]   # PYTHON: of an environment with the older pixkit
-    tests/device/run --device cpu                   # the same in a small form, on a CPU
+    tests/device/run [--before WHEEL|FOLDER] [--out FOLDER]  # of an older pixkit: its wheel, or its source tree
+    tests/device/run --parts training sampling --minutes 4    # some parts, in a sitting of their own
+    tests/device/run --parts nats --mnist FOLDER              # trains on MNIST as long as there is time
+    tests/device/run --device cpu                             # the same in a small form, on a CPU
 
 It needs the pixkit that is to be tried, with its extra `test`, in the environment of the Python that runs it, and no
-data. It exits with 0 if all holds; 1 if something does not; 3 if nothing fails, but figures had nothing to be compared
-with, for want of --old; 77 if there is no GPU.
+data. Each line is printed as soon as it is known; the folder (--out, else $OUT, else device-report) has all of them at
+any time, as report.json and, for README, report.md, and in .txt files what tests, recipes and builds printed, with the
+tracebacks. A part that fails, or whose time is up, stops no other.
+
+It exits with 0 if all holds; 1 if something does not; 3 if nothing fails, but figures had nothing to be compared with,
+for want of --before; 77 if there is no GPU.
 """
 
 import argparse
-import json
 import os
+import shutil
 import subprocess
 import sys
 import tempfile
 import time
-import xml.etree.ElementTree as ET
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import torch
-from outcomes import FAILED, OK, UNCOMPARED, Row, exit_code, table
+from attempts import cuda_tests, every_recipe, first_looks, nats
+from before import python_of
+from outcomes import FAILED, Row, exit_code
+from report import Report
 from speed import Speed
 
 from pixkit.distribution import version
 from pixkit.recipe import packaged_recipes
 
-HERE = Path(__file__).resolve().parent
-ROOT = HERE.parents[1]
 NO_GPU = 77
-PARTS = ("tests", "recipes", "speed")
+BUDGETS = {"first": 35.0, "training": 150.0, "sampling": 45.0, "tests": 60.0, "recipes": 60.0, "nats": 10.0}
+"""Seconds of the parts, in this order; what one leaves, the next ones have."""
 MINUTES = {"cuda": 6.0, "cpu": 90.0}
-TESTS = 100.0
-"""Seconds that the CUDA tests may take."""
 
 
 def main(arguments=None):
@@ -44,28 +48,61 @@ def main(arguments=None):
         )
         return NO_GPU
     device = "cpu" if chosen.device == "cpu" else "cuda"
-    started = time.monotonic()
-    end = started + 60 * (chosen.minutes or MINUTES[device])
-    rows = []
+    report = Report(chosen.out, about(device))
+    begin = time.monotonic()
     with tempfile.TemporaryDirectory(prefix="pixkit-device-") as folder:
+        old = _older(chosen, report, Path(folder))
+        speed = Speed(Path(folder), device, old, report.log)
         work = {
-            "tests": lambda: cuda_tests(Path(folder), device, end),
-            "recipes": lambda: every_recipe(chosen.recipes, device, end, chosen.jobs),
-            "speed": lambda: Speed(Path(folder), device, chosen.old, end).rows(),
+            "first": lambda end: first_looks(device, end, report.log, chosen.jobs),
+            "training": speed.training_rows,
+            "sampling": speed.sampling_rows,
+            "tests": lambda end: cuda_tests(device, end, report.log("tests")),
+            "recipes": lambda end: every_recipe(chosen.recipes, device, end, chosen.jobs, report.log),
+            "nats": lambda end: nats(chosen, device, end, report.log("nats")),
         }
-        for part in chosen.parts:
-            print(f"{part} ...", file=sys.stderr, flush=True)
-            rows += work[part]()
-    about = {
-        "pixkit": version(),
-        "torch": torch.__version__,
-        "device": torch.cuda.get_device_name() if device == "cuda" else "cpu",
-        "seconds": round(time.monotonic() - started, 1),
-    }
-    print(table(rows, about))
+        for part, end in ends(chosen.parts, begin, 60 * (chosen.minutes or MINUTES[device])).items():
+            print(f"{part} ... (after {time.monotonic() - begin:.0f} s)", file=sys.stderr, flush=True)
+            report.take(part, work[part](end))
+        speed.close()
+    report.about["seconds"] = round(time.monotonic() - begin, 1)
+    report.write()
     if chosen.json:
-        Path(chosen.json).write_text(json.dumps({**about, "rows": [row.dump() for row in rows]}, indent=1) + "\n")
-    return exit_code(rows)
+        shutil.copy(report.folder / "report.json", chosen.json)
+    print(report.text())
+    return exit_code(report.rows)
+
+
+def about(device):
+    """What was tried, and where."""
+    found = {"pixkit": version(), "torch": torch.__version__, "device": "cpu"}
+    if device == "cuda":
+        found |= {"device": torch.cuda.get_device_name(), "cuda": torch.version.cuda}
+        found |= {"capability": "{}.{}".format(*torch.cuda.get_device_capability())}
+    return found
+
+
+def ends(parts, begin, seconds):
+    """When the time of each part is up; parts that are not chosen leave theirs to the others."""
+    parts = [part for part in BUDGETS if part in parts]
+    share, passed, found = seconds / sum(BUDGETS[part] for part in parts), 0.0, {}
+    for part in parts:
+        passed += BUDGETS[part] * share
+        found[part] = begin + passed
+    return found
+
+
+def _older(chosen, report, folder):
+    """The older build's Python; None, and a row that says why, if it cannot be had."""
+    if chosen.before is None:
+        return chosen.old
+    try:
+        return python_of(chosen.before, folder)
+    except (OSError, ValueError, subprocess.CalledProcessError) as error:
+        said = getattr(error, "stderr", None) or error
+        report.log("before").write_text(f"{said}\n", encoding="utf-8")
+        report.add(Row("before", str(chosen.before), FAILED, f"no environment with it: {said}"))
+        return None
 
 
 def _arguments(arguments):
@@ -73,77 +110,14 @@ def _arguments(arguments):
         prog="tests/device/run", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--device", choices=("auto", "cuda", "cpu"), default="auto")
-    parser.add_argument("--old", metavar="PYTHON", help="of an environment with the pixkit to compare with")
-    parser.add_argument("--json", metavar="FILE", help="write the table there, too")
-    parser.add_argument("--minutes", type=float, help="what has not begun by then counts as failed")
-    parser.add_argument("--jobs", type=int, default=min(8, os.cpu_count() or 1), help="recipes tried at a time")
-    parser.add_argument("--parts", nargs="+", choices=PARTS, default=PARTS)
+    parser.add_argument("--before", metavar="PATH", help="the pixkit to compare with: a wheel, or a source tree")
+    parser.add_argument("--old", metavar="PYTHON", help="the same: the Python of an environment that has it")
+    parser.add_argument("--out", metavar="FOLDER", default=os.environ.get("OUT") or "device-report")
+    parser.add_argument("--json", metavar="FILE", help="write report.json there, too")
+    parser.add_argument("--minutes", type=float, help="for all parts together; 6 on a GPU")
+    parser.add_argument("--jobs", type=int, default=min(16, os.cpu_count() or 1), help="recipes tried at a time")
+    parser.add_argument("--parts", nargs="+", choices=tuple(BUDGETS), default=tuple(BUDGETS))
     parser.add_argument("--recipes", nargs="+", metavar="NAME", default=sorted(packaged_recipes()))
+    parser.add_argument("--mnist", metavar="FOLDER", help="MNIST's four files, to train on for the part `nats`")
+    parser.add_argument("--nats-recipe", metavar="NAME", default="mnist-gated")
     return parser.parse_args(arguments)
-
-
-def cuda_tests(folder, device, end):
-    """The tests that need a CUDA device."""
-    if device == "cpu":
-        return [Row("tests", "pytest -m cuda", UNCOMPARED, "needs a GPU", needed=False)]
-    files = sorted(str(path) for path in (ROOT / "tests").rglob("test_*.py") if "mark.cuda" in path.read_text("utf-8"))
-    report = folder / "cuda.xml"
-    command = [
-        sys.executable,
-        "-m",
-        "pytest",
-        "-q",
-        "-m",
-        "cuda",
-        "-p",
-        "no:cacheprovider",
-        f"--junitxml={report}",
-        *files,
-    ]
-    limit = max(min(TESTS, end - time.monotonic()), 1)
-    try:
-        done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=limit, check=False)
-    except subprocess.TimeoutExpired:
-        return [Row("tests", "pytest -m cuda", FAILED, f"did not end within {limit:.0f} s")]
-    if not report.exists():
-        return [Row("tests", "pytest -m cuda", FAILED, (done.stdout + done.stderr).strip()[-300:])]
-    return list(read_report(report))
-
-
-def read_report(report):
-    """A row for the tests together, and one for each that failed; tests that were left out have not held."""
-    suite = ET.parse(report).getroot().find("testsuite")
-    count = {key: int(suite.get(key)) for key in ("tests", "failures", "errors", "skipped")}
-    passed = count["tests"] - sum(count[key] for key in ("failures", "errors", "skipped"))
-    good = passed > 0 and passed == count["tests"]
-    note = ", ".join(f"{number} {name}" for name, number in {**count, "passed": passed}.items() if number)
-    yield Row("tests", "pytest -m cuda", OK if good else FAILED, note)
-    for case in suite.iter("testcase"):
-        for kind in ("failure", "error"):
-            found = case.find(kind)
-            if found is not None:
-                yield Row("tests", case.get("name"), FAILED, (found.get("message") or kind).split("\n")[0])
-
-
-def every_recipe(names, device, end, jobs):
-    """Each in a process of its own: what one of them does to the device, the others do not meet."""
-    with ThreadPoolExecutor(jobs) as pool:
-        return list(pool.map(lambda name: one_recipe(name, device, end), names))
-
-
-def one_recipe(name, device, end):
-    """What `every_recipe.py` finds of one."""
-    command = [sys.executable, str(HERE / "every_recipe.py"), name, device]
-    threads = {} if device == "cpu" else {"OMP_NUM_THREADS": "2"}
-    limit = end - time.monotonic()
-    if limit <= 0:
-        return Row("recipes", name, FAILED, "not begun: time was up")
-    try:
-        done = subprocess.run(
-            command, capture_output=True, text=True, timeout=limit, check=False, env={**os.environ, **threads}
-        )
-        return Row("recipes", name, *json.loads(done.stdout.splitlines()[-1]))
-    except subprocess.TimeoutExpired:
-        return Row("recipes", name, FAILED, f"did not end within {limit:.0f} s")
-    except (IndexError, ValueError):
-        return Row("recipes", name, FAILED, f"exit {done.returncode}: {done.stderr.strip()[-300:]}")

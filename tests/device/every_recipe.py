@@ -10,6 +10,7 @@ import math
 import sys
 import tempfile
 import time
+import traceback
 import warnings
 from pathlib import Path
 
@@ -191,6 +192,7 @@ def check(name, device):
             try:
                 getattr(tried, stage)()
             except (Wrong, PixkitError, RuntimeError, ValueError, TypeError, AttributeError, KeyError) as error:
+                traceback.print_exc()
                 problems.append(f"{stage}: {type(error).__name__}: {message(error)}")
                 if stage == "trained":
                     break

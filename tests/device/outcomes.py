@@ -1,4 +1,4 @@
-"""What was tried, whether it holds, and the table of it."""
+"""What was tried, whether it holds, and the tables of it."""
 
 from dataclasses import asdict, dataclass, field
 
@@ -37,12 +37,36 @@ def table(rows, about):
     width = max((len(row.what) for row in rows), default=0)
     for part in dict.fromkeys(row.part for row in rows):
         lines += ["", part]
-        for row in (row for row in rows if row.part == part):
-            figures = "; ".join(f"{name} {shown(value)}" for name, value in row.figures.items())
-            said = "; ".join(filter(None, (figures, " ".join(row.note.split()))))
-            lines.append(f"  {row.what:{width}}  {row.verdict:12}  {said}".rstrip())
+        lines += [f"  {line(row, width)}" for row in rows if row.part == part]
     held = sum(row.verdict == OK for row in rows)
     return "\n".join([*lines, "", f"{held} of {len(rows)} hold"])
+
+
+def line(row, width=0):
+    """A row as text."""
+    figures = "; ".join(f"{name} {shown(value)}" for name, value in row.figures.items())
+    said = "; ".join(filter(None, (figures, " ".join(row.note.split()))))
+    return f"{row.what:{width}}  {row.verdict:12}  {said}".rstrip()
+
+
+def markdown(rows, about):
+    """The figures that are judged, as a table for README, and below it what else was found."""
+    device = about.get("device", "")
+    lines = [f"On one {device}, torch {about.get('torch')}:", ""]
+    lines += ["| what | before | now | of it | at most |", "| --- | --- | --- | --- | --- |"]
+    for row in rows:
+        if "new" in row.figures:
+            cells = [row.figures.get(name) for name in (_other(row), "new", "ratio", "at most")]
+            lines.append(f"| {row.what} | " + " | ".join("" if one is None else shown(one) for one in cells) + " |")
+    rest = [row for row in rows if "new" not in row.figures]
+    failed = [f"- {row.part}, {line(row)}" for row in rest if row.verdict == FAILED]
+    held = f"{sum(row.verdict == OK for row in rest)} of {len(rest)} other things hold."
+    return "\n".join([*lines, "", held, *failed, ""])
+
+
+def _other(row):
+    """What this build was compared with."""
+    return next((name for name in ("old", "plain", "without") if name in row.figures), "old")
 
 
 def shown(value):

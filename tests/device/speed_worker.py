@@ -4,7 +4,8 @@
 
 It runs with the pixkit of its interpreter, this one or 0.1's last one (0a8771e), and imports nothing else of the tests.
 
-    {"do": "train", "recipe": NAME, "options": [...], "device": ..., "steps": N, "warm": M}  milliseconds a whole step
+    {"do": "train", "recipe": NAME, "options": [...], "device": ..., "steps": N, "warm": M, "seconds": S}
+                                                             milliseconds a whole step; fewer steps where S do not do
     {"do": "train", ..., "deterministic": false}                          the same with kernels of torch's own choice
     {"do": "walk", ..., "shape": [C, H, W, K], "batch": N, "rounds": R}   seconds of all steps of sampling, and by whom
     {"do": "ancestral", ...}                                              the same of ancestral sampling, extrapolated
@@ -29,6 +30,7 @@ from pixkit.image import ImageSpec
 from pixkit.noise import Noise
 from pixkit.readiness.trace import Trace
 from pixkit.recipe import load_recipe
+from pixkit.recipe.schema import TrainConfig
 
 try:
     from pixkit.execution.choose import choose
@@ -47,19 +49,39 @@ except ImportError:  # 0a8771e
 class Clock:
     """A reporter that notes when steps were told of, and ends the build by a signal after the last of them."""
 
-    def __init__(self, steps, ready):
-        self.steps, self.ready, self.times = steps, ready, []
+    def __init__(self, steps, seconds, ready):
+        self.steps, self.seconds, self.ready, self.times, self.said = steps, seconds, ready, [], []
+
+    def message(self, text):
+        """The build has something to say."""
+        self.said.append(text)
+        print(text)
 
     def step(self, step, metrics):
         """A step was told of."""
+        if self.over:
+            return
         self.times.append(time.perf_counter())
-        if step == self.steps:
+        slow = len(self.times) > 2 and self.times[-1] - self.times[0] > self.seconds
+        if self.over or slow:
+            self.steps = step
             self.ready()
             self.times[-1] = time.perf_counter()
             os.kill(os.getpid(), signal.SIGINT)
 
+    @property
+    def over(self):
+        """Whether the last step was told of."""
+        return len(self.times) >= self.steps
+
     def __getattr__(self, name):
         return lambda *given: None
+
+
+def own_options(options):
+    """Those of the options that this build knows: an older one has no `train.fuse`, and never fuses."""
+    known = TrainConfig.model_fields
+    return [text for text in options if not text.startswith("train.") or text[6:].split("=")[0].split(".")[0] in known]
 
 
 def waiter(device):
@@ -69,7 +91,7 @@ def waiter(device):
 
 def train(request):
     """Milliseconds of a whole step, as the training loop makes it: those after `warm`, the last one awaited."""
-    clock = Clock(request["steps"], waiter(request["device"]))
+    clock = Clock(request["steps"], request.get("seconds", 60.0), waiter(request["device"]))
     setting = torch.set_deterministic_debug_mode
     if not request.get("deterministic", True):
         torch.set_deterministic_debug_mode = lambda mode: None
@@ -81,11 +103,13 @@ def train(request):
 
 def timed(request, clock):
     """The same, by a clock."""
+    options = own_options(request["options"])
     with tempfile.TemporaryDirectory() as folder:
-        loaded = load_recipe(request["recipe"], [*request["options"], f"train.steps={10 * request['steps']}"])
+        loaded = load_recipe(request["recipe"], [*options, f"train.steps={10 * request['steps']}"])
         build(loaded, out=os.path.join(folder, "run"), device=request["device"], reporter=clock)
-    times = clock.times[request["warm"] :]
-    return {"ms": 1000 * (times[-1] - times[0]) / (len(times) - 1)}
+    times = clock.times[max(min(request["warm"], len(clock.times) - 3), 0) :]
+    way = next((text for text in clock.said if text.startswith(("steps are", "phase "))), "")
+    return {"ms": 1000 * (times[-1] - times[0]) / (len(times) - 1), "by": way, "steps": len(times) - 1}
 
 
 def network_of(request):

@@ -40,16 +40,26 @@ def _found(device: torch.device) -> Launch | NoKernel:
     if device.type != "cuda":
         return NoKernel("only CUDA devices have fused operations", found=str(device))
     try:
-        modules = {dtype: Module(image(real, device, places(), SOURCE), device) for dtype, real in REALS.items()}
-
-        def launch(dtype: torch.dtype, name: str, given: list[Any], blocks: int, images: int) -> None:
-            modules[dtype].run(name, given, (blocks, images), LANES)
-
+        launch = launcher(device)
         for dtype in REALS:
             if (fault := departure(launch, dtype, device)) is not None:
                 return NoKernel("fused operations compute something else than torch's", found=fault)
     except NoKernel as error:
         return error
+    return launch
+
+
+def launcher(device: torch.device) -> Launch:
+    """What launches the kernels on a CUDA device, whatever they compute.
+
+    Raises:
+        NoKernel: if they cannot be compiled or loaded.
+    """
+    modules = {dtype: Module(image(real, device, places(), SOURCE), device) for dtype, real in REALS.items()}
+
+    def launch(dtype: torch.dtype, name: str, given: list[Any], blocks: int, images: int) -> None:
+        modules[dtype].run(name, given, (blocks, images), LANES)
+
     return launch
 
 
