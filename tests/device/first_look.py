@@ -28,7 +28,12 @@ DEVICE = torch.device("cuda", 0)
 NEEDS = UNCOMPARED, "needs a GPU", {}
 STEPS = (
     *("data={source: digits, limit_train: 24, limit_test: 4}", "train.batch_size=8", "train.steps=12"),
-    *("train.schedule.warmup=0", "sample.count=1", "train.eval_every=1000", "train.checkpoint_every=1000"),
+    *(
+        "train.schedule.warmup=0",
+        "sample={type: ancestral, count: 1}",
+        "train.eval_every=1000",
+        "train.checkpoint_every=1000",
+    ),
 )
 SMALL = {
     "digits-pixelcnn": ("model.backbone.width=8", "model.backbone.layers=1"),
