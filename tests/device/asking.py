@@ -1,8 +1,10 @@
 """Asking another process, which may be another build's, to measure something."""
 
 import json
+import os
 import select
 import subprocess
+import sys
 import time
 from pathlib import Path
 
@@ -24,8 +26,11 @@ class Worker:
             return {"error": "not begun: time was up"}
         if self.process is None:
             command = [self.python, str(HERE / "speed_worker.py")]
+            # What is imported here from a source tree, the other build is not to import.
+            env = {key: value for key, value in os.environ.items() if key != "PYTHONPATH"}
+            env = dict(os.environ) if self.python == sys.executable else env
             with open(self.log, "a", encoding="utf-8") as errors:
-                pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": errors}
+                pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": errors, "env": env}
                 self.process = subprocess.Popen(command, **pipes, text=True)
         try:
             self.process.stdin.write(json.dumps(request) + "\n")

@@ -22,9 +22,11 @@ import time
 import traceback
 import warnings
 from importlib import metadata
+from pathlib import Path
 
 import torch
 
+import pixkit
 from pixkit.build import build
 from pixkit.image import ImageSpec
 from pixkit.noise import Noise
@@ -106,7 +108,7 @@ def timed(request, clock):
     options = own_options(request["options"])
     with tempfile.TemporaryDirectory() as folder:
         loaded = load_recipe(request["recipe"], [*options, f"train.steps={10 * request['steps']}"])
-        build(loaded, out=os.path.join(folder, "run"), device=request["device"], reporter=clock)
+        build(loaded, out=Path(folder) / "run", device=request["device"], reporter=clock)
     times = clock.times[max(min(request["warm"], len(clock.times) - 3), 0) :]
     way = next((text for text in clock.said if text.startswith(("steps are", "phase "))), "")
     return {"ms": 1000 * (times[-1] - times[0]) / (len(times) - 1), "by": way, "steps": len(times) - 1}
@@ -162,7 +164,8 @@ def build_of(request):
     names = [
         name for name in ("pixkit-models", "pixkit") if name in metadata.packages_distributions().get("pixkit", ())
     ]
-    return {"pixkit": f"{names[0]} {metadata.version(names[0])}" if names else "", "torch": torch.__version__}
+    said = f"{names[0]} {metadata.version(names[0])}" if names else "pixkit"
+    return {"pixkit": f"{said}, from {Path(pixkit.__file__).parent}", "torch": torch.__version__}
 
 
 DO = {"train": train, "walk": walk, "ancestral": ancestral, "version": build_of}

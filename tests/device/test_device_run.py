@@ -312,6 +312,16 @@ def test_a_build_that_dies_or_hangs_is_told_and_begun_anew(tmp_path, monkeypatch
     assert "no answer" in worker.ask({"do": "version"}, end)["error"] and worker.process is None
 
 
+def test_the_older_build_is_imported_from_its_own_environment(tmp_path, monkeypatch):
+    stub = tmp_path / "python"
+    stub.write_text('#!/bin/sh\nread line\necho "{\\"pixkit\\": \\"from $PYTHONPATH.\\"}"\n')
+    stub.chmod(0o755)
+    monkeypatch.setenv("PYTHONPATH", "here")
+    worker = Worker(str(stub), tmp_path / "log.txt")
+    assert worker.ask({"do": "version"}, time.monotonic() + 60) == {"pixkit": "from ."}
+    worker.close()
+
+
 def test_a_worker_measures_whole_steps_walks_and_ancestral_sampling(tmp_path, monkeypatch):
     speeds = Speed(tmp_path, "cpu", None, Path)
     step = speeds._step("mnist-gated", speeds._options("mnist-gated", 4))
