@@ -32,6 +32,8 @@ class Images(DataSource):
         """The folder of images."""
         test_path: str | None = Field(None, json_schema_extra={"x-pixkit-path": True})
         """A folder of test images; some of `path` are held out if left out."""
+        validation_path: str | None = Field(None, json_schema_extra={"x-pixkit-path": True})
+        """A folder of images for validation; a part of the training images, by `validation`, if left out."""
         test_fraction: float = Field(0.1, ge=0, lt=1)
         """Fraction of the images held out as test images where there is no `test_path`."""
         channels: Literal[1, 3, 4] = 3
@@ -108,7 +110,7 @@ class Images(DataSource):
         parts = {"train": listing} if config.splits == "none" else splits_of(listing)
         given: dict[str, dict[str, object]] = {
             "test": {"test_path": None, "test_fraction": 0.1},
-            "validation": {"validation": 0.1},
+            "validation": {"validation_path": None, "validation": 0.1},
         }
         for split in parts:
             stated = [key for key, default in given.get(split, {}).items() if getattr(config, key) != default]
@@ -121,10 +123,13 @@ class Images(DataSource):
                 )
         if config.test_path is not None:
             parts["test"] = list_pictures(self.resolve(config.test_path))
+        if config.validation_path is not None:
+            parts["validation"] = list_pictures(self.resolve(config.validation_path))
         return parts
 
     def _said(self, parts: Mapping[str, Listing]) -> list[str]:
         """Which folders are splits, unless the recipe says so."""
         found = [f"{part.folder.name} ({split})" for split, part in parts.items()]
-        own = len(parts) > 1 + (self.config.test_path is not None)
+        named = [path for path in (self.config.test_path, self.config.validation_path) if path is not None]
+        own = len(parts) > 1 + len(named)
         return [f"folders of {self.resolve(self.config.path)} that are splits: {', '.join(found)}"] if own else []

@@ -91,6 +91,17 @@ def test_a_folder_of_test_images(make, folder, paint):
     assert make("images", path="pictures", test_path="held", size=4).size("test") == 2
 
 
+def test_a_folder_of_images_for_validation(make, folder, paint):
+    for number in range(3):
+        paint(f"../seen/b/{number}.png", 100 + number)
+    data = make("images", path="pictures", validation_path="seen", labels=True)
+    assert levels(data, "validation") == [100, 101, 102] and data.size("train") == 18
+    assert data.labels("validation").tolist() == [1, 1, 1] and not any("splits" in note for note in data.notes)
+    paint("../seen/d/0.png", 1)
+    with pytest.raises(DataError, match="no training image has"):
+        make("images", path="pictures", validation_path="seen", labels=True)
+
+
 def test_folders_as_classes(make, folder):
     data = make("images", path="pictures", labels=True)
     assert data.classes == 3 and data.notes == ("classes: a, b, c",)
