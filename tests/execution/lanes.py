@@ -27,7 +27,7 @@ def built(real, source=nvrtc.SOURCE, scratch=nvrtc.SCRATCH, extra=(), harness="l
         target = Path(folder) / "lanes.so"
         subprocess.run([*command, str(HERE / harness), "-o", str(target), "-lm"], check=True)
         library = ctypes.CDLL(str(target))
-    library.emulate.argtypes = [ctypes.c_void_p, *[ctypes.c_int64] * 2, *[ctypes.c_int] * 3]
+    library.emulate.argtypes = [ctypes.c_void_p, *[ctypes.c_int64] * 2, *[ctypes.c_int] * 4]
     return library
 
 
@@ -39,15 +39,17 @@ class Marked:
 
 
 class Lanes:
-    """A kernel as `driver.Kernel`, on the CPU; `launches` are the steps of each launch."""
+    """A kernel as `driver.Kernel`, on the CPU; of each launch `launches` are its steps, `parts` a cluster's blocks."""
 
-    def __init__(self, real, lanes=32, order="forward", library=None, processors=2):
+    def __init__(self, real, lanes=32, order="forward", library=None, processors=2, parts=1):
         self.library, self.lanes, self.order = library or built(real), lanes, ORDERS[order]
         self.processors, self.trusted, self.fault, self.launches = processors, set(), None, []
+        self.clusters, self.parts = parts, []
 
-    def launch(self, program, start, stop, images):
+    def launch(self, program, start, stop, images, parts):
         self.launches.append((start, stop))
-        line = self.library.emulate(ctypes.addressof(program), start, stop, self.lanes, images, self.order)
+        self.parts.append(parts)
+        line = self.library.emulate(ctypes.addressof(program), start, stop, self.lanes, images, parts, self.order)
         assert not line, f"not all lanes come to the barrier in line {line}"
 
     def mark(self):
@@ -62,6 +64,9 @@ class Emulated(PersistentExecutor):
 
     def _kernel(self):
         return Lanes("float" if self.packed.dtype == torch.float32 else "double", **self.options)
+
+    def _parts(self):
+        return self.kernel.clusters
 
 
 def emulated(**options):

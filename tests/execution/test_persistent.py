@@ -1,5 +1,6 @@
 """The GPU's kernel, its lanes run one by one on the CPU: whatever their order, it draws the reference's images."""
 
+import itertools
 import re
 import sys
 
@@ -48,14 +49,15 @@ def test_a_recipe_is_drawn_as_by_the_reference_executor_in_every_order_of_lanes(
             continue
         expected, params, _ = drawn(ReferenceExecutor, plan, 3)
         assert len(expected.unique()) > 1
-        bits = []
-        for order in ORDERS:
-            found, own, executor = drawn(emulated(order=order), plan, 3)
+        bits = {}
+        for order, parts in (
+            [*itertools.product(ORDERS, (1, 3))] if LONG else [*((o, 1) for o in ORDERS), ("shuffled", 3)]
+        ):
+            found, own, executor = drawn(emulated(order=order, parts=parts), plan, 3)
             assert torch.equal(found, expected)
-            assert len(executor.kernel.launches) <= 20
-            bits.append(own)
-        assert torch.equal(bits[0], bits[1]) and torch.equal(bits[0], bits[2])
-        assert (bits[0] - params).abs().max() <= 1e-9 * params.abs().max()
+            assert len(executor.kernel.launches) <= 20 and set(executor.kernel.parts) == {parts}
+            assert torch.equal(own, bits.setdefault(parts, own))
+            assert (own - params).abs().max() <= 1e-9 * params.abs().max()
 
 
 def trials(most=2, only=slice(None)):
@@ -141,17 +143,31 @@ def test_a_linear_layer_and_what_follows_it_are_one_chain():
     assert sum(chains) > 2 * len(chains) and len(chains) < 28.5 * len(plan.draws)
 
 
-BARRIERS = [match.start() for match in re.finditer(r"BARRIER\(\)(?=;\n)", nvrtc.SOURCE.read_text(encoding="utf-8"))]
+TEXT = nvrtc.SOURCE.read_text(encoding="utf-8")
+BARRIERS = [(match.span(), "(void)0", 1) for match in re.finditer(r"BARRIER\(\)(?=;\n)", TEXT)]
+CLUSTERS = [(match.span(), "BARRIER()", 3) for match in re.finditer(r"TOGETHER\(me->parts\)(?=;\n)", TEXT)]
+"""Where a barrier stands, what is put there instead, and for how many blocks of a cluster that is wrong."""
 
 
-def wrong(source):
-    """Whether a kernel is found wrong by its lanes in some order."""
-    library = built("double", source, scratch=8192)
-    for plan, batch in trials():
+def cases(parts):
+    """Plans, batch sizes and numbers of lanes; blocks of a cluster first share the draws from 64 levels.
+
+    Of these there are several steps a launch.
+    """
+    if parts > 1:
+        net = network(named("backbone", "pixelcnn", width=12, layers=0), ImageSpec(3, 3, 5, 64))
+        yield make_plan(Trace(net)), 1, 128
+    yield from ((*pair, 64) for pair in trials())
+
+
+def wrong(source, parts=1):
+    """Whether a kernel is found wrong by its lanes, and the blocks of a cluster, in some order."""
+    library = built("double", source, scratch=8192 if parts == 1 else 16384)
+    for plan, batch, lanes in cases(parts):
         expected, *_ = drawn(ReferenceExecutor, plan, batch)
         bits = []
         for order in ORDERS:
-            executor = emulated(order=order, library=library, lanes=64)(plan, batch)
+            executor = emulated(order=order, library=library, lanes=lanes, parts=parts)(plan, batch)
             uniforms = plan.trace.network.uniforms(Noise(3, range(batch))).flatten(3)
             with torch.no_grad():
                 executor._launch(uniforms, HOT, None)
@@ -161,18 +177,17 @@ def wrong(source):
     return False
 
 
-@pytest.mark.parametrize("number", range(len(BARRIERS)) if LONG else [3])
-def test_a_barrier_that_is_missing_is_found(number, tmp_path):
-    text, place = nvrtc.SOURCE.read_text(encoding="utf-8"), BARRIERS[number]
+@pytest.mark.parametrize("missing", [*BARRIERS, *CLUSTERS] if LONG else [BARRIERS[3], CLUSTERS[1]])
+def test_a_barrier_that_is_missing_is_found(missing, tmp_path):
+    (first, last), instead, parts = missing
     source = tmp_path / "persistent.cu"
-    source.write_text(text[:place] + "(void)0" + text[place + len("BARRIER()") :], encoding="utf-8")
-    assert wrong(source)
+    source.write_text(TEXT[:first] + instead + TEXT[last:], encoding="utf-8")
+    assert wrong(source, parts)
 
 
 def test_a_barrier_that_some_lanes_do_not_come_to_is_found(tmp_path):
-    text = nvrtc.SOURCE.read_text(encoding="utf-8")
     source = tmp_path / "persistent.cu"
-    source.write_text(text.replace("BARRIER();", "if (me->lane != 3) BARRIER();", 1), encoding="utf-8")
+    source.write_text(TEXT.replace("BARRIER();", "if (me->lane != 3) BARRIER();", 1), encoding="utf-8")
     with pytest.raises(AssertionError, match="not all lanes come to the barrier in line"):
         wrong(source)
 

@@ -12,8 +12,9 @@ from lanes import Emulated, Lanes, built, emulated
 from pixkit.errors import message
 from pixkit.execution import choose as choosing
 from pixkit.execution.choose import choose
-from pixkit.execution.cuda import check, driver, kernels, nvrtc, persistent, trial
+from pixkit.execution.cuda import check, driver, fused, kernels, nvrtc, persistent, trial
 from pixkit.execution.cuda.driver import Kernel
+from pixkit.execution.cuda.fused import CLUSTER
 from pixkit.execution.cuda.graphs import GraphExecutor
 from pixkit.execution.cuda.nvrtc import NoKernel
 from pixkit.execution.cuda.persistent import PersistentExecutor
@@ -82,6 +83,19 @@ def test_images_that_are_wrong_are_drawn_anew_by_another_executor_and_it_is_said
 
 
 @compiled
+def test_what_is_wrong_in_clusters_alone_is_drawn_anew_without_them_and_it_is_said(plan, tmp_path):
+    """A block that takes its neighbour's columns."""
+    text = nvrtc.SOURCE.read_text(encoding="utf-8")
+    source = tmp_path / "persistent.cu"
+    source.write_text(text.replace("apart ? me->part * share : 0", "0"), encoding="utf-8")
+    executor = emulated(library=built("double", source), parts=2)(plan, 4)
+    with pytest.warns(RuntimeWarning, match="drawn anew, without clusters of blocks: parameters are"):
+        found = walk(executor)
+    assert torch.equal(found, walk(ReferenceExecutor(plan, 4)))
+    assert executor.kernel.fault is None and sorted(set(executor.kernel.parts)) == [1, 2]
+
+
+@compiled
 def test_images_are_compared_once_for_each_plan_and_batch_size(plan, monkeypatch):
     asked = []
     monkeypatch.setattr(persistent, "departure", lambda *args, **options: asked.append(len(args[1])))
@@ -98,10 +112,10 @@ def test_a_launch_that_is_refused_is_drawn_by_another_executor(plan, monkeypatch
     monkeypatch.setattr(persistent, "GraphExecutor", Replayed)
     executor, launch = Emulated(plan, 4), Lanes.launch
 
-    def refuse(self, program, start, stop, images):
+    def refuse(self, program, start, stop, images, parts):
         if start > 10:
             raise NoKernel("CUDA refuses cuLaunchKernel", found="too many resources")
-        launch(self, program, start, stop, images)
+        launch(self, program, start, stop, images, parts)
 
     monkeypatch.setattr(Lanes, "launch", refuse)
     with pytest.warns(RuntimeWarning, match="CUDA refuses cuLaunchKernel; found: too many resources"):
@@ -162,7 +176,9 @@ def gpu(monkeypatch, tmp_path):
     monkeypatch.setattr(torch.cuda, "get_device_name", lambda device: "a GPU")
     monkeypatch.setattr(kernels, "image", lambda *args: b"kernel")
     monkeypatch.setattr(kernels, "driver", lambda: "13000")
-    monkeypatch.setattr(kernels, "Kernel", lambda image, device: Lanes("double", library=object()))
+    monkeypatch.setattr(
+        kernels, "Kernel", lambda image, device, clusters: Lanes("double", library=object(), parts=clusters)
+    )
     monkeypatch.setattr(kernels, "TIMEOUT", 20.0)
     kernels._found.cache_clear()
 
@@ -184,6 +200,39 @@ def test_a_kernel_is_tried_once_and_the_verdict_is_kept(gpu):
         assert isinstance(kernels.kernel("float", CPU), Lanes)
         kernels._found.cache_clear()
     assert asked() == ["-m pixkit.execution.cuda.trial float 0"]
+
+
+@pytest.mark.parametrize(
+    ("script", "clusters", "said"),
+    [
+        ('printf "passed in clusters" > "$5"', CLUSTER, None),
+        ('printf "passed, but not in clusters: levels out of range" > "$5"', 1, "levels out of range"),
+        ('printf passed > "$5"; kill -SEGV $$', 1, "their trial ended with -11"),
+        ('printf passed > "$5"; sleep 60', 1, "their trial did not end"),
+    ],
+)
+def test_clusters_have_a_verdict_of_their_own(gpu, monkeypatch, script, clusters, said):
+    monkeypatch.setattr(kernels, "TIMEOUT", 1.0 if "sleep" in script else 20.0)
+    asked = gpu(script)
+    for _ in range(2):
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always")
+            assert kernels.kernel("float", CPU).clusters == clusters
+        expected = [] if said is None else [f"large networks are drawn without clusters of blocks: {said}"]
+        assert [str(one.message) for one in caught] == expected
+        kernels._found.cache_clear()
+    assert len(asked()) == 1
+
+
+@compiled
+def test_a_large_network_is_drawn_in_clusters_and_a_small_one_is_not(plan, monkeypatch):
+    packed = Emulated(plan, 2).packed
+    weights = sum(part.weight.numel() for _, part in packed._parts if part.kind == "LINEAR")
+    found = []
+    for share in (weights, weights // 2, weights // 5, weights // 100):
+        monkeypatch.setattr(fused, "SHARE", share)
+        found.append(packed.parts)
+    assert found == [1, 2, 4, CLUSTER]
 
 
 def test_another_driver_or_another_trial_is_a_new_verdict(gpu, monkeypatch):
@@ -309,8 +358,10 @@ def cuda(monkeypatch, tmp_path):
 
 
 @compiled
-def test_the_driver_is_asked_as_cuda_wants_it(cuda, plan, monkeypatch):
-    monkeypatch.setattr(Emulated, "_kernel", lambda self: Kernel(b"kernel", CPU))
+@pytest.mark.filterwarnings("ignore:images are drawn anew, without clusters of blocks")
+@pytest.mark.parametrize("parts", [1, 2])
+def test_the_driver_is_asked_as_cuda_wants_it(parts, cuda, plan, monkeypatch):
+    monkeypatch.setattr(Emulated, "_kernel", lambda self: Kernel(b"kernel", CPU, parts))
     for batch in (1, 4):
         assert torch.equal(walk(Emulated(plan, batch), batch), walk(ReferenceExecutor(plan, batch), batch))
     monkeypatch.setattr(persistent, "GraphExecutor", Replayed)
@@ -344,4 +395,5 @@ def test_on_a_gpu_the_kernel_draws_the_images_of_the_reference(dtype):
 def test_on_a_gpu_the_kernel_passes_its_trial(real, tmp_path):
     command = [sys.executable, "-m", "pixkit.execution.cuda.trial", real, "0", str(tmp_path / "verdict")]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
-    assert (tmp_path / "verdict").read_text() == "passed", done.stderr
+    clusters = torch.cuda.get_device_capability() >= kernels.HOPPER
+    assert (tmp_path / "verdict").read_text() == ("passed in clusters" if clusters else "passed"), done.stderr

@@ -16,6 +16,27 @@ from pixkit.execution.native.layout import Program
 LIBRARY = "libcuda.so.1"
 
 
+class _Attribute(ctypes.Structure):
+    """CUDA's CUlaunchAttribute, of the size of clusters."""
+
+    _fields_ = (("id", ctypes.c_int), ("pad", ctypes.c_int), ("value", ctypes.c_uint * 16))
+
+
+class _Config(ctypes.Structure):
+    """CUDA's CUlaunchConfig."""
+
+    _fields_ = (
+        ("sizes", ctypes.c_uint * 7),
+        ("stream", ctypes.c_void_p),
+        ("attributes", ctypes.POINTER(_Attribute)),
+        ("count", ctypes.c_uint),
+    )
+
+
+CLUSTER_DIMENSION = 4
+"""CUDA's CU_LAUNCH_ATTRIBUTE_CLUSTER_DIMENSION."""
+
+
 class Module:
     """Compiled functions that are loaded on one device."""
 
@@ -34,8 +55,19 @@ class Module:
         with self._current():
             self._call("cuModuleLoadData", ctypes.byref(self._module), ctypes.c_char_p(image))
 
-    def run(self, name: str, values: Sequence[Any], blocks: tuple[int, int], lanes: int, shared: int = 0) -> None:
+    def run(
+        self,
+        name: str,
+        values: Sequence[Any],
+        blocks: tuple[int, int],
+        lanes: int,
+        shared: int = 0,
+        *,
+        cluster: int = 1,
+    ) -> None:
         """Run a function with these ctypes values, on torch's current stream: so many blocks, of so many lanes.
+
+        `cluster` neighbouring blocks of a row are a cluster.
 
         Raises:
             NoKernel: if CUDA refuses.
@@ -48,7 +80,13 @@ class Module:
                 found = ctypes.c_void_p()
                 self._call("cuModuleGetFunction", ctypes.byref(found), self._module, ctypes.c_char_p(name.encode()))
                 self._functions[name] = found
-            self._call("cuLaunchKernel", self._functions[name], *map(ctypes.c_uint, sizes), stream, places, None)
+            function = self._functions[name]
+            if cluster == 1:  # as drivers without clusters know it
+                self._call("cuLaunchKernel", function, *map(ctypes.c_uint, sizes), stream, places, None)
+                return
+            clusters = _Attribute(CLUSTER_DIMENSION, 0, (ctypes.c_uint * 16)(cluster, 1, 1))
+            config = _Config((ctypes.c_uint * 7)(*sizes), stream, ctypes.pointer(clusters), 1)
+            self._call("cuLaunchKernelEx", ctypes.byref(config), function, places, None)
 
     @contextmanager
     def _current(self) -> Iterator[None]:
@@ -60,7 +98,10 @@ class Module:
             self._call("cuCtxPopCurrent_v2", ctypes.byref(ctypes.c_void_p()))
 
     def _call(self, name: str, *args: object) -> None:
-        code = getattr(self._cuda, name)(*args)
+        try:
+            code = getattr(self._cuda, name)(*args)
+        except AttributeError as error:
+            raise NoKernel(f"the CUDA driver has no {name}", expected="a newer driver") from error
         if code:
             said = ctypes.c_char_p()
             self._cuda.cuGetErrorString(code, ctypes.byref(said))
@@ -71,25 +112,27 @@ class Kernel(Module):
     """The kernel that samples.
 
     Attributes:
+        clusters: blocks of a cluster that it may be launched in, at most; 1 where there are none, or they are wrong.
         trusted: what it has run and was checked for, see `persistent.py`.
         fault: why it is not to be used any more; None as long as nothing is known against it.
         processors: multiprocessors of the device.
     """
 
-    def __init__(self, image: bytes, device: torch.device) -> None:
+    def __init__(self, image: bytes, device: torch.device, clusters: int = 1) -> None:
         super().__init__(image, device)
+        self.clusters = clusters
         self.trusted: set[bytes] = set()
         self.fault: str | None = None
         self.processors = torch.cuda.get_device_properties(device).multi_processor_count
 
-    def launch(self, program: Program, start: int, stop: int, images: int) -> None:
-        """Run steps start..stop-1, so many images a block, on torch's current stream.
+    def launch(self, program: Program, start: int, stop: int, images: int, parts: int) -> None:
+        """Run steps start..stop-1, so many images a cluster of `parts` blocks, on torch's current stream.
 
         Raises:
             NoKernel: if CUDA refuses.
         """
-        values = program, ctypes.c_int64(start), ctypes.c_int64(stop), ctypes.c_int32(images)
-        self.run("walk", values, (-(-program.batch // images), 1), LANES, SCRATCH)
+        values = program, *map(ctypes.c_int64, (start, stop)), *map(ctypes.c_int32, (images, parts))
+        self.run("walk", values, (-(-program.batch // images) * parts, 1), LANES, SCRATCH, cluster=parts)
 
     def mark(self) -> torch.cuda.Event:
         """An event that happens when everything is done that was launched so far."""

@@ -6,6 +6,16 @@
 #ifdef __CUDACC__
 #define SUBROUTINE static __device__ __noinline__
 #define BARRIER() __syncthreads()
+#if __CUDA_ARCH__ >= 900
+/* What was written before it, also to global memory, is seen behind it in all blocks of the cluster. */
+FUNCTION void join(i32 parts) {
+    if (parts == 1) __syncthreads();
+    else asm volatile("barrier.cluster.arrive.release;\n\tbarrier.cluster.wait.acquire;" ::: "memory");
+}
+#define TOGETHER(parts) join(parts)
+#else
+#define TOGETHER(parts) __syncthreads() /* it has no clusters */
+#endif
 #define UNROLL _Pragma("unroll 4")
 #else
 #define SUBROUTINE static
@@ -25,10 +35,11 @@ enum {
 typedef struct { real v[COLUMNS]; } __attribute__((aligned(16))) Columns;
 
 typedef struct {
-    i32 lane, lanes; /* which one this is, of how many */
-    i64 first;       /* the block's first image */
+    i32 lane, lanes; /* which one of its block this is, of how many */
+    i32 part, parts; /* which block of its cluster, of how many, that do the same images */
+    i64 first;       /* their first image */
     i32 images;
-    real *scratch;   /* shared by the lanes, as large as ROOM says */
+    real *scratch;   /* shared by the lanes of a block, as large as ROOM says */
 } Lane;
 
 FUNCTION i32 least(i32 a, i32 b) { return a < b ? a : b; }

@@ -15,6 +15,12 @@ from pixkit.execution.plan import Plan, Schedule
 
 ALONE = ("NORM", "LINEAR", "ATTEND")
 """Kinds that are not computed element by element, so that they do not follow others."""
+CLUSTER = 8
+"""Blocks that do an image together, at most: any GPU with clusters has room for so many."""
+SHARE = 2**17
+"""Numbers of weights that are read at a step for which one more block is worth its wait at every barrier: a block reads
+about 100 GB/s from L2, 5 microseconds for so many, and a chain of instructions waits 1 or 2 for a cluster. An estimate:
+nobody has measured it."""
 POINTWISE = {*(name for names in ELEMENTWISE.values() for name in names), "AFFINE"}
 """Kinds that read and write the same element."""
 
@@ -33,6 +39,14 @@ class Fused(Packed):
             if parts[0].kind == "ATTEND" and parts[0].grid > room:
                 label = plan.trace.operations[name].label
                 raise Unsupported(f"the kernel has room for {room} sites to attend to, {label} has {parts[0].grid}")
+
+    @property
+    def parts(self) -> int:
+        """Blocks of a cluster that an image is for, a power of two; as the plan alone says, see the kernel's sums."""
+        weights = sum(
+            part.weight.numel() for _, part in self._parts if part.kind == "LINEAR" and part.weight is not None
+        )
+        return next(size for size in (CLUSTER, 4, 2, 1) if size == 1 or weights >= size * SHARE)
 
     def fingerprint(self) -> bytes:
         """What tells plans apart that make the kernel do other things."""

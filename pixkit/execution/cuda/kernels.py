@@ -14,6 +14,7 @@ import os
 import subprocess
 import sys
 import tempfile
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 
@@ -21,13 +22,17 @@ import torch
 
 from pixkit.errors import reason
 from pixkit.execution.cuda.driver import Kernel, driver
+from pixkit.execution.cuda.fused import CLUSTER
 from pixkit.execution.cuda.nvrtc import HEADERS, SOURCE, NoKernel, build, nvrtc, options_of, release
 from pixkit.execution.native.keep import find, keep, places
 from pixkit.execution.native.layout import HERE
 
 TIMEOUT = 300.0
 """Seconds after which a trial is taken to hang; it takes 10 to 20."""
-PASSED = b"passed"
+PASSED, CLUSTERED, ALONE = b"passed", b"passed in clusters", b"passed, but not in clusters: "
+"""What a trial writes: after its first part, a block an image; and after its second, on a GPU that has clusters."""
+HOPPER = (9, 0)
+"""The first compute capability that has clusters."""
 
 
 def kernel(real: str, device: torch.device) -> Kernel:
@@ -65,10 +70,15 @@ def _found(real: str, device: torch.device, folders: tuple[Path, ...]) -> Kernel
         made = image(real, device, folders)
         key = _key(made, torch.cuda.get_device_name(device), driver(), torch.__version__, *_trial_sources())
         verdict = _kept(folders, key, ".tried", lambda: _try(real, device))
-        if verdict != PASSED:
-            said = verdict.decode(errors="replace")
+        said = verdict.decode(errors="replace")
+        if not verdict.startswith(PASSED):
             raise NoKernel("the kernel failed its trial on this GPU", found=said)
-        return Kernel(made, device)
+        if verdict.startswith(ALONE):
+            reason = said.removeprefix(ALONE.decode())
+            warnings.warn(
+                f"large networks are drawn without clusters of blocks: {reason}", RuntimeWarning, stacklevel=3
+            )
+        return Kernel(made, device, CLUSTER if verdict == CLUSTERED else 1)
     except NoKernel as error:
         return error
 
@@ -91,21 +101,30 @@ def _try(real: str, device: torch.device) -> bytes:
     try:
         with tempfile.TemporaryDirectory(prefix="pixkit-") as folder:
             verdict = Path(folder) / "verdict"
-            command.append(str(verdict))
-            done = subprocess.run(
-                command, stdin=subprocess.DEVNULL, capture_output=True, timeout=TIMEOUT, check=False, env=env
-            )
+            ended, last = _ended([*command, str(verdict)], env)
             said = verdict.read_bytes() if verdict.exists() else b""
-    except subprocess.TimeoutExpired:
-        return b"it did not end"
     except OSError as error:
         raise NoKernel("the kernel could not be tried", found=reason(error)) from error
-    if said == PASSED and not done.returncode:
-        return PASSED
+    if ended is None:
+        return ALONE + b"their trial did not end" if said == PASSED else b"it did not end"
+    if said == PASSED and ended < 0:
+        return ALONE + b"their trial ended with %d" % ended
+    if said.startswith(PASSED) and not ended:
+        return said
     if said.startswith(b"failed: "):
         return said.removeprefix(b"failed: ")
-    last = (done.stderr.decode(errors="replace").strip().splitlines() or [""])[-1][:300]
-    raise NoKernel("the kernel could not be tried", found=last or f"the trial ended with {done.returncode}")
+    raise NoKernel("the kernel could not be tried", found=last or f"the trial ended with {ended}")
+
+
+def _ended(command: list[str], env: dict[str, str]) -> tuple[int | None, str]:
+    """The code that a trial ended with, None if it did not end, and the last line of what it said."""
+    try:
+        done = subprocess.run(
+            command, stdin=subprocess.DEVNULL, capture_output=True, timeout=TIMEOUT, check=False, env=env
+        )
+    except subprocess.TimeoutExpired:
+        return None, ""
+    return done.returncode, (done.stderr.decode(errors="replace").strip().splitlines() or [""])[-1][:300]
 
 
 def _kept(folders: tuple[Path, ...], key: str, suffix: str, make: Callable[[], bytes]) -> bytes:

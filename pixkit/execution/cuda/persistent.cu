@@ -1,22 +1,24 @@
-/* One kernel that runs a packed plan on a GPU: a block an image or two, and barriers instead of launches.
+/* One kernel that runs a packed plan on a GPU: a block, or a cluster of them, an image or two, and barriers instead of
+ * launches.
  *
  * Expressions, layout and drawing are those of the kernel for CPUs; sums over taps, norms and attention are its own. All
- * lanes of a block go through the same instructions. What one lane writes and another reads lies on two sides of a
- * BARRIER, and every function ends with one, so that whoever comes next finds its inputs and may use the scratch memory.
+ * lanes go through the same instructions, and the blocks of a cluster share the work of each. What one lane of a block
+ * writes to the scratch memory and another reads lies on two sides of a BARRIER. Every instruction ends with TOGETHER,
+ * which waits for the cluster: whoever comes next finds its inputs, and may use the scratch memory.
  *
- * It is C as well as C++: whoever compiles it for a CPU says what a BARRIER is, so that its lanes can be run one after
- * the other in any order, which must not matter.
+ * It is C as well as C++: whoever compiles it for a CPU says what the two are, so that its lanes can be run one after the
+ * other in any order, which must not matter.
  */
 #include "elements.h"
 
 /* An operation that is computed element by element, and those that are computed with it. */
 SUBROUTINE void spread(const Program *p, const Lane *me, const Op *op, i32 group, const i32 *sites, i32 count) {
     i32 maps = domain(p, op), images = me->images;
-    for (i32 e = me->lane; e < count * images * maps; e += me->lanes) {
+    for (i32 e = me->part * me->lanes + me->lane; e < count * images * maps; e += me->parts * me->lanes) {
         i32 row = e / maps, j = row / images;
         elements(p, op, 1 + op->fused, place(me, group, j, sites[j], row % images, e % maps), -1, 0);
     }
-    BARRIER();
+    TOGETHER(me->parts);
 }
 
 /* Inputs of `count` sites from entry `start` of each on, at most `span` of each, and their rows of the weight. */
@@ -38,18 +40,22 @@ FUNCTION void gather(const Program *p, const Lane *me, const Op *op, i32 group, 
 /* out = bias + the sum over taps of a @ w. The table has the number of each site's taps, then tap and source of each.
  *
  * A lane adds up some columns of one site of all images; the lanes that are left share the sum, each taking some of its
- * entries. How it is split depends on the plan alone, so that an image is the same whatever it is drawn with.
+ * entries. A block of a cluster takes some of the columns, and with them a part of the weight; or some of the sites, if
+ * there are more of these. How all that is split depends on the plan and the size of clusters alone, so that an image is
+ * the same whatever it is drawn with.
  */
 SUBROUTINE void linear(const Program *p, const Lane *me, const Op *op, i32 group, const i32 *sites, i32 count) {
     const i32 lanes = me->lanes, images = me->images, inner = op->inner, width = op->width, maps = p->buffers[op->out].maps;
-    const i32 blocks = width / COLUMNS, together = least(blocks, lanes), entries = most_of(op->taps * inner, 1);
+    const i32 all = width / COLUMNS, apart = all >= me->parts || count < me->parts;
+    const i32 share = apart ? (all + me->parts - 1) / me->parts : all, own = apart ? me->part * share : 0;
+    const i32 blocks = least(own + share, all), together = least(share, lanes), entries = most_of(op->taps * inner, 1);
     const i32 depth = (ROOM - lanes * COLUMNS * IMAGES) / (IMAGES + 1); /* entries that there is room for */
     const i32 tile = most_of(least(least(lanes / together, depth / entries), count), 1);
     const real *weight = op->weight + (i64)group * op->taps * inner * width, *bias = op->bias + (i64)group * width;
     real *sums = me->scratch, *x = sums + lanes * COLUMNS * IMAGES;
     i32 *rows = (i32 *)(x + IMAGES * depth);
-    for (i32 position = 0; position < count; position += tile)
-        for (i32 begin = 0; begin < blocks; begin += together) {
+    for (i32 position = apart ? 0 : me->part * tile; position < count; position += apart ? tile : me->parts * tile)
+        for (i32 begin = own; begin < blocks; begin += together) {
             const i32 n = least(tile, count - position), wide = least(together, blocks - begin), tasks = n * wide;
             const i32 splits = most_of(least(lanes / tasks, SPLITS), 1), span = least(entries, depth);
             const i32 split = me->lane / tasks, j = me->lane % tasks / wide, block = me->lane % wide;
@@ -86,8 +92,8 @@ SUBROUTINE void linear(const Program *p, const Lane *me, const Op *op, i32 group
                 *(real *)element(p, op->out, &where) = value;
                 elements(p, op + 1, op->fused, where, op->out, value);
             }
-            BARRIER();
         }
+    TOGETHER(me->parts);
 }
 
 /* The sum, or the largest, of what `size` neighbouring lanes have, for each of them; `room` has a number a lane. */
@@ -111,7 +117,7 @@ FUNCTION real reduced(const Lane *me, real *room, i32 size, i32 largest, real va
 SUBROUTINE void norm(const Program *p, const Lane *me, const Op *op, i32 group, const i32 *sites, i32 count) {
     const i32 size = least(TEAM, me->lanes), teams = me->lanes / size, maps = p->buffers[op->out].maps;
     const i32 team = me->lane / size, tasks = count * me->images;
-    for (i32 begin = 0; begin < tasks; begin += teams) {
+    for (i32 begin = me->part * teams; begin < tasks; begin += me->parts * teams) {
         const i32 task = begin + team, active = team < teams && task < tasks, j = active ? task / me->images : 0;
         Place where = place(me, group, j, sites[j], active ? task % me->images : 0, 0);
         const real *x = element(p, op->in0, &where);
@@ -128,14 +134,14 @@ SUBROUTINE void norm(const Program *p, const Lane *me, const Op *op, i32 group, 
             elements(p, op + 1, op->fused, where, op->out, value);
         }
     }
-    BARRIER();
+    TOGETHER(me->parts);
 }
 
 /* The mean of the visible sites' values, weighted by a softmax of query . key; zeros where none is visible. */
 SUBROUTINE void attend(const Program *p, const Lane *me, const Op *op, const i32 *sites, i32 count) {
     const Buffer *keys = p->buffers + op->in1, *values = p->buffers + op->in2;
     real *room = me->scratch, *weight = room + me->lanes;
-    for (i32 task = 0; task < count * me->images * op->taps; task++) {
+    for (i32 task = me->part; task < count * me->images * op->taps; task += me->parts) {
         const i32 head = task % op->taps, row = task / op->taps, j = row / me->images;
         Place where = place(me, 0, j, sites[j], row % me->images, 0);
         const i32 seen = op->table[op->grid + where.site];
@@ -167,6 +173,7 @@ SUBROUTINE void attend(const Program *p, const Lane *me, const Op *op, const i32
             BARRIER();
         }
     }
+    TOGETHER(me->parts);
 }
 
 /* One colour from many categories: all lanes weigh them, and one adds them up in their order. */
@@ -185,24 +192,25 @@ SUBROUTINE void draw_colour(const Program *p, const Lane *me, i64 site, i64 imag
         PICK(found, p->levels, u, weight[k]);
         levels_of(p, site, image)[c] = found;
     }
-    BARRIER();
 }
 
 SUBROUTINE void draw_step(const Program *p, const Lane *me, i64 first, i64 last) {
     const i32 rows = (i32)(last - first) * me->images;
     const i32 shared = p->head == SOFTMAX && p->levels > FEW && p->levels <= ROOM - me->lanes;
     if (!shared || rows * p->colours > me->lanes / FEW) {
-        for (i32 row = me->lane; row < rows; row += me->lanes) draw(p, first + row / me->images, me->first + row % me->images);
-        BARRIER();
-        return;
-    }
-    for (i32 row = 0; row < rows; row++)
-        for (i32 c = 0; c < p->colours; c++)
+        for (i32 row = me->part * me->lanes + me->lane; row < rows; row += me->parts * me->lanes)
+            draw(p, first + row / me->images, me->first + row % me->images);
+    } else {
+        for (i32 task = me->part; task < rows * p->colours; task += me->parts) {
+            const i32 row = task / p->colours, c = task % p->colours;
             if (p->draw_due[(first + row / me->images) * p->colours + c])
                 draw_colour(p, me, p->draw_site[first + row / me->images], me->first + row % me->images, c);
+        }
+    }
+    TOGETHER(me->parts);
 }
 
-/* Steps from..to-1 for the images of a block. */
+/* Steps from..to-1 for the images of a cluster. */
 SUBROUTINE void run_lane(const Program *p, const Lane *me, i64 from, i64 to) {
     Instr now = p->instrs[p->steps[from]];
     for (i64 step = from; step < to; step++) {
@@ -223,10 +231,12 @@ SUBROUTINE void run_lane(const Program *p, const Lane *me, i64 from, i64 to) {
 #ifdef __CUDACC__
 extern __shared__ double2 shared_scratch[];
 
-/* Steps from..to-1, `images` images a block of the batch. */
-extern "C" __global__ void __launch_bounds__(MOST_LANES) walk(const __grid_constant__ Program p, i64 from, i64 to, i32 images) {
+/* Steps from..to-1, `images` images of the batch for `parts` blocks, which are a cluster. */
+extern "C" __global__ void __launch_bounds__(MOST_LANES)
+walk(const __grid_constant__ Program p, i64 from, i64 to, i32 images, i32 parts) {
     Lane me;
-    me.lane = threadIdx.x, me.lanes = blockDim.x, me.first = (i64)blockIdx.x * images;
+    me.lane = threadIdx.x, me.lanes = blockDim.x, me.part = blockIdx.x % parts, me.parts = parts;
+    me.first = (i64)(blockIdx.x / parts) * images;
     me.images = me.first + images > p.batch ? (i32)(p.batch - me.first) : images;
     me.scratch = (real *)shared_scratch;
     run_lane(&p, &me, from, to);

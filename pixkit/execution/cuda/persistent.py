@@ -30,9 +30,10 @@ IMAGES = 2
 class PersistentExecutor(Executor):
     """Runs the plan in one kernel, a block an image, or two where there are more images than processors.
 
-    The first images of each plan and batch size are compared with the network's forward pass. If they are not what they
-    have to be, or CUDA refuses a launch, another executor draws them anew, a warning says so, and the kernel is not
-    used again in this process.
+    Of a large network a cluster of blocks, where the GPU has clusters. The first images of each plan and batch size are
+    compared with the network's forward pass. If they are not what they have to be, or CUDA refuses a launch, the next
+    plainer way draws them anew, a block without a cluster or another executor, a warning says so, and what was found
+    wrong is not used again in this process.
 
     Raises:
         Unsupported: if the plan has an operation that the kernel has not, or the kernel's limits are too narrow for it.
@@ -52,7 +53,7 @@ class PersistentExecutor(Executor):
 
     def advance(self, step: int) -> None:
         """See Executor."""
-        self.kernel.launch(self.packed.program, step, step + 1, 1)
+        self.kernel.launch(self.packed.program, step, step + 1, 1, self._parts())
 
     def params(self, sites: Tensor) -> Tensor:
         """See Executor."""
@@ -63,11 +64,12 @@ class PersistentExecutor(Executor):
         if not self.batch:
             return
         given = self.pixels.clone()
-        try:
-            self._launch(uniforms, temperature, progress)
-            fault = self._fault(uniforms, temperature)
-        except NoKernel as error:
-            fault = message(error)
+        fault = self._drawn(uniforms, temperature, progress)
+        if fault is not None and self._parts() > 1:
+            self.kernel.clusters = 1
+            warnings.warn(f"images are drawn anew, without clusters of blocks: {fault}", RuntimeWarning, stacklevel=2)
+            self.pixels.copy_(given)
+            fault = self._drawn(uniforms, temperature, None)
         if fault is not None:
             self.kernel.fault = f"the kernel draws other images than the network on this GPU: {fault}"
             warnings.warn(f"images are drawn anew, by a slower executor: {fault}", RuntimeWarning, stacklevel=2)
@@ -76,12 +78,20 @@ class PersistentExecutor(Executor):
             other.walk(uniforms, temperature, None)
             self.pixels.copy_(other.pixels)
 
+    def _drawn(self, uniforms: Tensor, temperature: float, progress: Progress | None) -> str | None:
+        """Draw; what is wrong with it."""
+        try:
+            self._launch(uniforms, temperature, progress)
+            return self._fault(uniforms, temperature)
+        except NoKernel as error:
+            return message(error)
+
     def _launch(self, uniforms: Tensor, temperature: float, progress: Progress | None) -> None:
         self.packed.drawing(uniforms, temperature)
         waiting: list[tuple[torch.cuda.Event, int]] = []
         try:
             for start, stop, total in chunks(len(self.plan.draws)):
-                self.kernel.launch(self.packed.program, start, stop, self._images())
+                self.kernel.launch(self.packed.program, start, stop, self._images(), self._parts())
                 # Waited for even if nobody asks how far it is: what is queued, Ctrl-C cannot take back.
                 waiting.append((self.kernel.mark(), stop))
                 while len(waiting) > (stop < total):
@@ -91,11 +101,15 @@ class PersistentExecutor(Executor):
 
     def _images(self) -> int:
         """Images of a block: an image does not depend on it."""
-        return 1 if self.batch <= self.kernel.processors else IMAGES
+        return 1 if self.batch * self._parts() <= self.kernel.processors else IMAGES
+
+    def _parts(self) -> int:
+        """Blocks of a cluster."""
+        return min(self.packed.parts, self.kernel.clusters)
 
     def _fault(self, uniforms: Tensor, temperature: float) -> str | None:
         """What is wrong with the first and the last image; asked once for each plan and batch size."""
-        key = self.packed.fingerprint()
+        key = self.packed.fingerprint() + bytes([self._parts()])
         if key in self.kernel.trusted:
             return None
         rows = sorted({0, self.batch - 1})

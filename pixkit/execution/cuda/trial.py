@@ -1,7 +1,8 @@
 """The kernel's trial on a GPU: ``python -m pixkit.execution.cuda.trial float|double DEVICE FILE``.
 
 Small networks that have every kind of instruction draw images, which are compared with the networks' forward passes.
-The file is to hold "passed", or "failed: " and what is wrong.
+The file is to hold "passed", or "failed: " and what is wrong; of a GPU that has clusters of blocks it then says
+whether the kernel passed in these, too.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -17,7 +19,8 @@ from pixkit.backbones.base import Backbone, BackboneSpec
 from pixkit.backbones.encodings import InputConfig
 from pixkit.errors import message
 from pixkit.execution.cuda.driver import Kernel
-from pixkit.execution.cuda.kernels import PASSED, untried
+from pixkit.execution.cuda.fused import CLUSTER
+from pixkit.execution.cuda.kernels import ALONE, CLUSTERED, HOPPER, PASSED, untried
 from pixkit.execution.cuda.nvrtc import NoKernel
 from pixkit.execution.cuda.persistent import PersistentExecutor
 from pixkit.execution.native.keep import places
@@ -95,14 +98,24 @@ class Untried(PersistentExecutor):
     """Runs a kernel that has not passed its trial yet, and goes on whatever it draws."""
 
     loaded: Kernel
+    parts: ClassVar[int] = 1
 
     def _kernel(self) -> Kernel:
         return self.loaded
+
+    def _parts(self) -> int:
+        return self.parts
 
     def walk_only(self, uniforms: Tensor) -> str | None:
         """Draw, and say what is wrong."""
         self._launch(uniforms, 1.0, None)
         return self._fault(uniforms, 1.0)
+
+
+class InClusters(Untried):
+    """The same in the largest clusters."""
+
+    parts = CLUSTER
 
 
 def networks() -> Iterator[tuple[Autoregressive, int]]:
@@ -134,14 +147,22 @@ def main(real: str, number: str, file: str) -> None:
     """Run the trial, and write what came of it."""
     device, dtype = torch.device("cuda", int(number)), torch.float32 if real == "float" else torch.float64
     Untried.loaded = untried(real, device, places())
+    fault = _tried(Untried, dtype, device)
+    Path(file).write_text(PASSED.decode() if fault is None else f"failed: {fault}", encoding="utf-8")
+    if fault is None and torch.cuda.get_device_capability(device) >= HOPPER:
+        fault = _tried(InClusters, dtype, device)
+        Path(file).write_text(CLUSTERED.decode() if fault is None else f"{ALONE.decode()}{fault}", encoding="utf-8")
+
+
+def _tried(make: type[Untried], dtype: torch.dtype, device: torch.device) -> str | None:
     try:
-        fault = attempt(Untried, dtype, device)
+        fault = attempt(make, dtype, device)
         torch.cuda.synchronize(device)
     except (NoKernel, RuntimeError) as error:
         if not _blamed(error, device):
             raise
         fault = message(error)
-    Path(file).write_text(PASSED.decode() if fault is None else f"failed: {fault}", encoding="utf-8")
+    return fault
 
 
 def _blamed(error: Exception, device: torch.device) -> bool:
