@@ -89,16 +89,22 @@ def is_deep_colour(mode: str, raw: str) -> bool:
     return ";16" in raw and mode not in DEEP and raw.partition(";")[0] in COLOURS
 
 
+def refuse_planes(tags: Mapping[int, Any]) -> None:
+    """Refuse a TIFF file of more than 8 bits a colour whose colours are in a plane each.
+
+    Pillow 13.0 takes the bytes of a plane for values of 8 bits; compressed, it gives the higher ones in any case.
+    """
+    bits = tags.get(TiffImagePlugin.BITSPERSAMPLE) or (1,)
+    if tags.get(TiffImagePlugin.PLANAR_CONFIGURATION) == 2 and len(bits) > 1 and max(bits) > 8:
+        raise Unread("colours of 16 bits in a plane each")
+
+
 def deep_colour(image: Any, file: BinaryIO, formats: tuple[str, ...], raw: str) -> Stored:
     """16-bit colour, of which Pillow has no mode.
 
     Its decoders take the first or the second byte of each value, as the order of the bytes says, which stands in the
     description of the file's tiles: with either order stated, they give all bits.
     """
-    tags = getattr(image, "tag_v2", {})
-    if tags.get(TiffImagePlugin.PLANAR_CONFIGURATION) == 2 and image.tile[0][0] == "raw":
-        # Pillow 13.0 takes the bytes of a plane for values of 8 bits.
-        raise Unread("colours of 16 bits in a plane each")
     name, _, order = raw.partition(";16")
     if name == "LA":  # both bytes of both at once, as four bands
         found = _decoded(file, formats, "RGBA").astype(np.int64)

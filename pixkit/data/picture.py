@@ -24,6 +24,7 @@ from pixkit.data.depth import (
     deep_grey,
     is_deep_colour,
     rawmode,
+    refuse_planes,
     shallow,
     widened_key,
 )
@@ -188,6 +189,7 @@ def _read(image: Image.Image, file: BinaryIO, form: Form, where: str) -> Picture
     tiles = getattr(image, "tile", None) or [("", None, 0, "")]
     if tiles[0][0].startswith("ppm") and image.mode == "RGB" and form.levels > 256 and tiles[0][3][1] > 255:
         raise Unread("PPM of more than 8 bits a colour, of which Pillow gives 8")
+    refuse_planes(tags)
     image.load()
     signed = 2 in tags.get(TiffImagePlugin.SAMPLEFORMAT, ())
     if image.mode in ("F", "LAB") or (signed and image.mode not in DEEP):

@@ -185,3 +185,14 @@ def test_what_pillow_gives_in_part_is_refused(path):
     with pytest.raises(DataError, match="mode") as caught:
         read_picture(path, replace(RGB, levels=65536))
     assert "PPM" in caught.value.found
+
+
+@pytest.mark.parametrize("compression", [None, "zlib"])
+def test_sixteen_bit_colours_in_planes_are_refused(path, compression):
+    """Pillow 13 gives noise for those that are not compressed: findings/pillow-16-bit-planes.sh."""
+    planes = np.ascontiguousarray(DEEP.transpose(2, 0, 1))
+    content = tiff(planes, photometric="rgb", planarconfig="separate", compression=compression)
+    for form in (RGB, replace(RGB, levels=65536)):
+        with pytest.raises(DataError, match="mode") as caught:
+            read(path, content, form)
+        assert caught.value.found == "colours of 16 bits in a plane each"
