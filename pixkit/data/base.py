@@ -81,6 +81,10 @@ class SourceImages:
     """The source's own images for validation; None where they are a part of the training images."""
 
 
+ReadFile = Callable[[str, int], Tensor]
+"""Called as read(split, number of a file): the source's levels of its image, [C, H, W]."""
+
+
 class DataSource(ABC):
     """Base of data components; `base` is the folder that relative paths start from."""
 
@@ -102,6 +106,14 @@ class DataSource(ABC):
         """What a picture is brought to that somebody gives to a model of these images, which are of `spec`.
 
         None, as here, where they are no pictures: then a picture has to have their size, and be grey if they are.
+        """
+        return None
+
+    def outline(self, spec: ImageSpec) -> tuple[SourceImages, ReadFile] | None:
+        """What `load` gives, but for pixels the number of each image's file, int64 [N, 1, 1, 1], and no labels.
+
+        Beside it stands what reads one of the files, for images that are of `spec`. None, as here, where that cannot be
+        told without reading them all.
         """
         return None
 

@@ -6,12 +6,13 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Annotated, Literal, TypeAlias
 
+import torch
 from pydantic import Field
 
-from pixkit.data.base import DataConfig, DataSource, Progress, SourceImages, hold_out
+from pixkit.data.base import DataConfig, DataSource, Progress, ReadFile, SourceImages, hold_out
 from pixkit.data.folders import Listing, list_pictures, splits_of
-from pixkit.data.picture import Fit, Form
-from pixkit.data.reading import How, read_folder
+from pixkit.data.picture import Fit, Form, read_picture
+from pixkit.data.reading import Folder, How, read_folder
 from pixkit.errors import DataError
 from pixkit.image import ImageSpec
 
@@ -102,6 +103,29 @@ class Images(DataSource):
             notes=(*notes, *self._said(parts)),
             class_names=None if classes is None else tuple(classes),
         )
+
+    def outline(self, spec: ImageSpec) -> tuple[SourceImages, ReadFile] | None:
+        """See DataSource: where each file is one image, or an error."""
+        if self.config.on_bad != "error" or self.config.frames != "first":
+            return None
+        parts = self._parts()
+        files = {
+            split: Folder(listing, torch.arange(len(listing.names)).view(-1, 1, 1, 1), listing.names)
+            for split, listing in parts.items()
+        }
+        sets = {split: part.images(None) for split, part in files.items()}
+        if "test" not in sets:
+            order, where = files["train"].order(self.config.split_seed), str(parts["train"].folder)
+            sets["train"], sets["test"] = hold_out(sets["train"], order, self.config.test_fraction, where)
+        levels = self.config.source_levels
+        images = SourceImages(sets["train"], sets["test"], levels=levels, validation=sets.get("validation"))
+
+        def read(split: str, number: int) -> torch.Tensor:
+            listing = parts.get(split, parts["train"])
+            form = self.picture_form(spec)
+            return torch.from_numpy(read_picture(listing.folder / listing.names[number], form).copy())
+
+        return images, read
 
     def _parts(self) -> dict[str, Listing]:
         """The folders of images by the splits that they are of."""

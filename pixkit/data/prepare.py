@@ -120,28 +120,60 @@ def _order(seed: int, count: int, groups: Tensor | None) -> Tensor:
 
 
 def _parts(config: DataConfig, images: SourceImages, chosen: dict[str, Tensor]) -> dict[str, Part]:
+    return {split: _part(config, images, split, chosen[split]) for split in Dataset.SPLITS}
+
+
+def _part(config: DataConfig, images: SourceImages, split: str, numbers: Tensor) -> Part:
     dims = images.train.pixels[0].numel()
     binariser = Binariser(config.split_seed, dims, images.levels) if config.binarise in ("static", "dynamic") else None
+    own = split if split in (sets := _own(images)) else "train"
+    origin, stream = sets[own], STREAMS[own]
+    labels = None if origin.labels is None else origin.labels[numbers]
+    if config.binarise is None and config.levels in (None, images.levels):
+        return Part(origin.pixels, labels, numbers, picked=True)
+    pixels = origin.pixels[numbers]
+    if config.binarise == "dynamic" and split == "train":
+        return Part(pixels, labels, numbers, binariser)
+    if binariser is not None:
+        pixels = binariser.draw(pixels, numbers, stream)
+    elif config.binarise == "threshold":
+        pixels = threshold(pixels, images.levels, config.threshold)
+    elif config.levels is not None:
+        pixels = quantise(pixels, images.levels, config.levels)
+    return Part(pixels, labels, numbers)
 
-    def part(split: str) -> Part:
-        own = split if split in (sets := _own(images)) else "train"
-        origin, stream = sets[own], STREAMS[own]
-        numbers = chosen[split]
-        labels = None if origin.labels is None else origin.labels[numbers]
-        if config.binarise is None and config.levels in (None, images.levels):
-            return Part(origin.pixels, labels, numbers, picked=True)
-        pixels = origin.pixels[numbers]
-        if config.binarise == "dynamic" and split == "train":
-            return Part(pixels, labels, numbers, binariser)
-        if binariser is not None:
-            pixels = binariser.draw(pixels, numbers, stream)
-        elif config.binarise == "threshold":
-            pixels = threshold(pixels, images.levels, config.threshold)
-        elif config.levels is not None:
-            pixels = quantise(pixels, images.levels, config.levels)
-        return Part(pixels, labels, numbers)
 
-    return {split: part(split) for split in Dataset.SPLITS}
+def prepare_one(ref: ComponentSpec, base: Path, spec: ImageSpec, split: str, number: int) -> tuple[Tensor | None, int]:
+    """One image of what `prepare` gives, int64 [C, H, W], read alone; and how many its split has.
+
+    None where its source cannot read one alone (the count is 0 then), or has no image of that number.
+
+    Args:
+        ref: the data section of a recipe.
+        base: the folder that its relative paths start from.
+        spec: of the images.
+        split: train, validation or test.
+        number: which of them.
+    """
+    source: DataSource = ref.build(base)
+    found, config = source.outline(spec), cast(DataConfig, ref.config)
+    if found is None:
+        return None, 0
+    outline, read = found
+    chosen = _choose(config, outline, ref.name)[split]
+    if number >= len(chosen):
+        return None, len(chosen)
+    row, own = chosen[number : number + 1], split if split in _own(outline) else "train"
+    files = _own(outline)[own].pixels
+    pixels = read(own, int(files[row]))[None]
+    # The same picture stands for all, which takes no memory: that of this row is asked for.
+    same = ImageSet(pixels.expand(len(files), -1, -1, -1))
+    filled = SourceImages(same, same, levels=outline.levels, validation=same if own == "validation" else None)
+    part = _part(config, filled, split, row)
+    x = part.levels(torch.tensor([0]))
+    if part.renewed_by is not None:
+        x = part.renewed_by.draw(x, part.numbers, Stream.VISIT, 0)
+    return x[0].long(), len(chosen)
 
 
 def _classes(images: SourceImages) -> list[str]:

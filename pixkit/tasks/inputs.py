@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +15,7 @@ from pixkit.data import Dataset, Progress
 from pixkit.data.given import MAX_BYTES, MAX_PIXELS, Reader
 from pixkit.data.npy import ArrayFile
 from pixkit.data.picture import Form, read_picture
+from pixkit.data.prepare import prepare_one
 from pixkit.errors import DataError, UsageError
 from pixkit.image import ImageSpec
 from pixkit.runs.load import load_data
@@ -71,27 +73,43 @@ def named_images(
             expected="an image file, or a tensor",
             hint="give the run's folder instead of the model",
         )
-    dataset = load_data(run, progress=loading) if run is not None and any(places) else None
+    data = _Data(run, where, loading)
     source = None if run is None else run.recipe().data.build(Path.cwd())
     reader = Reader(spec, source, exact=run is not None and spec != run.spec)
     pairs: list[tuple[str, Tensor]] = []
     for name, place in zip(names, places, strict=True):
-        if place is None or dataset is None:
-            pairs += reader.read(name)
-        else:
-            pairs.append((str(name), _of_the_data(dataset, place[1], int(place[2]), where)))
+        pairs += reader.read(name) if place is None else [(str(name), data.image(place[1], int(place[2])))]
     return [name for name, _ in pairs], torch.stack([image for _, image in pairs])
 
 
-def _of_the_data(dataset: Dataset, split: str, number: int, where: str) -> Tensor:
-    if number >= dataset.size(split):
+@dataclass
+class _Data:
+    """A run's own data: single images are read alone where that can be, else all of them, once."""
+
+    run: Run | None
+    where: str
+    loading: Progress | None
+    whole: Dataset | None = None
+
+    def image(self, split: str, number: int) -> Tensor:
+        """An image of a split, int64 [C, H, W]; UsageError if there is none of that number."""
+        assert self.run is not None
+        if self.whole is None:
+            found, count = prepare_one(self.run.recipe().data, Path.cwd(), self.run.spec, split, number)
+            if found is not None:
+                return found
+            if count == 0:
+                self.whole = load_data(self.run, progress=self.loading)
+        if self.whole is not None:
+            count = self.whole.size(split)
+            if number < count:
+                return self.whole.batch(split, torch.tensor([number])).x[0]
         raise UsageError(
             "there is no image of that number",
-            where=where,
+            where=self.where,
             found=f"{split}:{number}",
-            expected=f"0..{dataset.size(split) - 1}",
+            expected=f"0..{count - 1}",
         )
-    return dataset.batch(split, torch.tensor([number])).x[0]
 
 
 def read_mask(path: str | Path, spec: ImageSpec) -> Tensor:
