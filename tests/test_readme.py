@@ -43,9 +43,9 @@ def test_the_two_commands_are_there_as_ci_runs_them():
 @pytest.mark.parametrize("text", [README, RECIPES], ids=["README.md", "recipes/README.md"])
 def test_links_and_pictures_are_there(text):
     folder = ROOT if text is README else ROOT / "recipes"
-    for target in re.findall(r"\]\(([^)#]+)\)", text):
-        if not target.startswith("http"):
-            assert (folder / target).exists(), target
+    targets = [target for target in re.findall(r"\]\(([^)#]+)\)", text) if not target.startswith("http")]
+    assert targets
+    assert not [target for target in targets if not (folder / target).exists()]
 
 
 @pytest.mark.parametrize("name", sorted(packaged_recipes()))

@@ -65,11 +65,10 @@ def test_the_core_imports_no_plugin(path):
 
 @pytest.mark.parametrize("path", PLUGINS, ids=lambda path: str(path.relative_to(ROOT)))
 def test_plugins_import_public_names_alone(path):
-    for module, names in imports(path):
-        if module.split(".")[0] != "pixkit":
-            continue
-        assert module == "pixkit" or module.removeprefix("pixkit.") in public.modules(), f"{module} is not public"
-        assert module == "pixkit" or names, f"import names from {module}, not the module"
+    ours = [(module, names) for module, names in imports(path) if module.split(".")[0] == "pixkit"]
+    assert {module for module, _ in ours} <= {"pixkit", *(f"pixkit.{name}" for name in public.modules())}
+    assert not [module for module, names in ours if module != "pixkit" and not names], "import names, not the module"
+    for module, names in ours:
         missing = set(names) - set(importlib.import_module(module).__all__)
         assert not missing, f"{module} does not export {missing}"
     for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
@@ -180,8 +179,8 @@ def test_what_overrides_a_method_has_its_defaults():
     for cls, base, name in found:
         ours, theirs = (inspect.signature(vars(owner)[name]).parameters for owner in (cls, base))
         for key in ours.keys() & theirs.keys():
-            same = ours[key].default == theirs[key].default
-            assert same or theirs[key].default is inspect.Parameter.empty, f"{cls.__name__}.{name}: {key}"
+            if theirs[key].default is not inspect.Parameter.empty:
+                assert ours[key].default == theirs[key].default, f"{cls.__name__}.{name}: {key}"
 
 
 TESTS = sorted((ROOT / "tests").rglob("*.py"))
@@ -211,11 +210,9 @@ def named(tree):
 @pytest.mark.parametrize("path", TESTS, ids=lambda path: str(path.relative_to(ROOT)))
 def test_no_word_is_looked_for_that_a_path_of_the_test_holds(path):
     """An error says where: a word that is part of a file's name is found in every error about that file."""
-    for function in functions(path):
-        names = set(named(function))
-        found = [(line, pattern, name) for line, pattern in searched(function) for name in names
-                 if re.search(pattern, name)]  # fmt: skip
-        assert not found, "look for words of the message itself, or at `message`, or `found`"
+    found = [(line, pattern, name) for function in functions(path) for name in set(named(function))
+             for line, pattern in searched(function) if re.search(pattern, name)]  # fmt: skip
+    assert not found, "look for words of the message itself, or at `message`, or `found`"
 
 
 def functions(path):

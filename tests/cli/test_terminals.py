@@ -116,7 +116,9 @@ def test_on_a_terminal_there_are_the_sequences_of_pixkit_alone(pixkit, nasty, mo
     for name in ("output", "commands.sample", "commands.complete"):
         monkeypatch.setattr(f"pixkit.cli.{name}.is_terminal", lambda stream: True)
     monkeypatch.setattr("click._compat.isatty", lambda stream: True)
-    for codes, arguments in commands(nasty)[:8]:
+    chosen = commands(nasty)[:8]
+    assert len(chosen) == 8
+    for codes, arguments in chosen:
         outcome = pixkit(*arguments)
         assert outcome.code in codes
         for text in (outcome.out, outcome.err):

@@ -98,7 +98,9 @@ def walked(executor):
 
 @pytest.mark.parametrize("name", sample())
 def test_a_recipe_draws_the_images_of_the_cpu_and_its_walk_waits_for_nothing(name):
-    for net in networks(name, side=4, most=1):
+    nets = [*networks(name, side=4, most=1)]
+    assert nets
+    for net in nets:
         reference = ReferenceExecutor(make_plan(Trace(net)), 3, net.example_context(3))
         expected, *_ = walked(reference)
         assert len(expected.unique()) > 1

@@ -73,7 +73,7 @@ def test_a_file_is_a_plugin_named_after_itself(write):
     assert entry is loaded.registry.get("mask", "column")
     assert entry.recipe_name == "my_shapes.py:column", "a run says which file it needs"
     assert entry.cls.Config().model_dump() == {"options": {"far": 2}}, "annotations are looked up in the file"
-    assert loaded.manager.get_plugin(info.key) is not None
+    assert info.key in dict(loaded.manager.list_name_plugin())
 
 
 def test_a_file_may_be_named_by_text_and_relatively(write, monkeypatch):

@@ -56,7 +56,9 @@ def test_the_door_takes_it(loaded):
 
 
 def test_it_keeps_its_contract_by_the_lines_given(module):
-    exec(compile(block("python", 1), "plugins/README.md", "exec"), {})
+    lines = block("python", 1)
+    assert re.search(r"^\w*check_\w+\(", lines, re.MULTILINE), "else nothing is checked"
+    exec(compile(lines, "plugins/README.md", "exec"), {})
 
 
 def test_its_data_source_reads_what_scipy_writes(tmp_path, monkeypatch):

@@ -194,6 +194,7 @@ def test_what_an_interrupted_process_left_is_no_matter(small, silence):
     (small / "cache" / "native" / ".kernel-0-0.1.ab.tmp").write_bytes(b"half")
     (small / "cache" / "native" / "kernel-f0f58b59aa40c45652b60919.so").write_bytes(b"")  # as 0.1 called them
     kernel("float").run(None, 0, 0, 0, 0)
+    assert len([*(small / "cache" / "native").glob("kernel-*-*.so")]) == 1
 
 
 def test_a_compiler_that_fails_is_asked_once(small, monkeypatch):

@@ -163,7 +163,8 @@ def test_of_one_value(instruction, dtype):
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64], ids=str)
 @pytest.mark.parametrize("lists", [("BINARY", BINARY), ("TERNARY", TERNARY)], ids=lambda lists: lists[0])
 def test_of_several(lists, dtype):
-    for instruction in ELEMENTWISE[lists[0]]:
+    assert set(ELEMENTWISE[lists[0]]) == set(lists[1])
+    for instruction in lists[1]:
         function, numbers, ulps, scale = lists[1][instruction]
         count = {"BINARY": 2, "TERNARY": 3}[lists[0]]
         first = everything()

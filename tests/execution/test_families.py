@@ -28,7 +28,9 @@ def drawn(make, plan, batch):
 @pytest.mark.parametrize("name", sample())
 def test_a_recipe_runs_natively_and_draws_the_reference_executors_images(name):
     before = torch.get_num_threads()
-    for network in networks(name):
+    found = [*networks(name)]
+    assert found
+    for network in found:
         plan = make_plan(Trace(network))
         if stated(name)["backbone"]["type"] in ELSEWHERE:
             with pytest.raises(Unsupported):

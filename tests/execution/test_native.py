@@ -114,6 +114,15 @@ def test_shifts_up_and_to_the_left(down, right, spec, dtype):
 
 @pytest.mark.needs_compiler
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+@pytest.mark.parametrize("count", [1, 5])
+def test_what_some_colours_of_a_site_keep_is_computed_of_all_of_them(count, dtype):
+    """What nobody else read would not be computed, and whoever read it by mistake would find the zeros he should."""
+    makers = [lambda spec: KeepBefore(spec.ordering, count)]
+    check(net_of(backbone(lambda h, tools: h + tools[0](h), 18, None, makers), COLOUR), dtype)
+
+
+@pytest.mark.needs_compiler
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
 def test_an_ordinary_1x1_map(dtype):
     makers = [lambda _: nn.Conv2d(7, 5, 1), lambda _: nn.Conv2d(5, 5, 1, bias=False)]
     check(net_of(backbone(lambda h, tools: tools[1](tools[0](h)), 7, 5, makers), GREY), dtype)

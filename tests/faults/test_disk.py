@@ -55,7 +55,7 @@ def test_a_disk_that_is_full_from_the_start(nursery, disk):
     command = nursery.start(disk.parent, "build", disk / "tiny.yaml", "-o", disk / "run")
     assert command.wait() == 2, command.err
     assert "No space left" in command.err
-    assert not (disk / "run").exists() or list((disk / "run").iterdir()) == []
+    assert not [*(disk / "run").glob("*")]
 
 
 def test_a_disk_that_cannot_be_written(nursery, disk):

@@ -123,6 +123,8 @@ def build(request, _breakable):
 )
 def test_survives(build, breakable, kinds, lasting, sample):
     found = Found()
-    for fault in faults(build.calls(tuple(kinds)), sample, lasting):
+    tried = [*faults(build.calls(tuple(kinds)), sample, lasting)]
+    assert tried
+    for fault in tried:
         found.check(fault, lambda fault: build.survives(fault, [*kinds]))
     found.tell()

@@ -226,6 +226,7 @@ def test_quantile_inverts_the_chosen_component(name):
     uniforms = torch.rand(4000, 2, 2, 1, 1, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
     drawn = distribution_of(name, mixture, 4000).quantile(uniforms).flatten(1)
     limits = [0.0, mixture.weights[0], mixture.weights[0] + mixture.weights[1], 1.0]
+    assert len(drawn) == 4000
     for site, noise in zip(drawn.tolist(), uniforms.view(4000, 2, 2).tolist(), strict=True):
         (k,) = (k for k in range(3) if limits[k] <= noise[0][0] < limits[k + 1])
         for c in range(2):

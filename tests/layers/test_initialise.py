@@ -41,6 +41,7 @@ def test_every_masked_layer_is_initialised(ordering, name):
         nn.init.constant_(parameter, 9.0)
     torch.manual_seed(0)
     initialise(module, name)
+    assert len(module) == 5
     for layer in module.values():
         variance = {"torch": 1 / 3, "he_normal": 2, "he_uniform": 2, "xavier": 1}.get(name, 0) / layer.fan_in
         deviation = 0.01 if name == "small_normal" else variance**0.5

@@ -93,6 +93,7 @@ def test_gradients_are_those_of_the_equations(name):
     leaves = [x, layer.weight, layer.hidden, layer.cell]
     fast = torch.autograd.grad((layer(x) * weights).sum(), leaves)
     slow = torch.autograd.grad((by_pixels(layer, name, x) * weights).sum(), leaves)
+    assert len(fast) == 4
     for one, other in zip(fast, slow, strict=True):
         assert other.abs().max() > 1e-3
         assert torch.allclose(one, other, rtol=0, atol=1e-12)

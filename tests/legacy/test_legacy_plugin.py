@@ -10,6 +10,7 @@ import pixkit
 from pixkit import testing
 from pixkit.components.plugins import plugins
 from pixkit.readiness.check import verify
+from pixkit.readiness.trace import Trace
 
 BROUGHT = {
     "ordering": "rings",
@@ -45,7 +46,8 @@ def test_the_door_takes_it_whole():
 
 @pytest.mark.parametrize("kind", [kind for kind in BROUGHT if kind != "backbone"])
 def test_its_components_keep_their_contracts(kind):
-    getattr(testing, f"check_{kind}")(testing.named(kind, BROUGHT[kind]))
+    check = getattr(testing, f"check_{kind}")
+    check(testing.named(kind, BROUGHT[kind]))
 
 
 @pytest.mark.parametrize("spec", [testing.GREY, testing.COLOUR], ids=["grey", "colour"])
@@ -73,7 +75,7 @@ def test_its_mixing_layer_is_proved_and_sampled_by_whole_passes(ordering):
     net = testing.network(
         testing.named("backbone", "gist"), testing.COLOUR, ordering=testing.named("ordering", ordering)
     )
-    assert verify(net) is not None, "no proof"
+    assert isinstance(verify(net), Trace), "no proof"
     noise = pixkit.Noise(4, range(3))
     with pytest.warns(RuntimeWarning, match="sampling by whole passes.*backbone.mean .EarlierMean."):
         drawn = testing.named("sampler", "auto").build().draw(net, noise)

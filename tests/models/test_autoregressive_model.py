@@ -140,7 +140,7 @@ def test_one_phase_whose_loss_is_nats_per_dimension():
     assert float(losses["nats"]) == pytest.approx(-float(model.log_prob(x).mean()))
     assert float(losses["loss"].detach()) == pytest.approx(float(losses["nats"]) / SPEC.dims)
     losses["loss"].backward()
-    assert model.network.projection.weight.grad is not None
+    assert model.network.projection.weight.grad.abs().sum() > 0
     assert not losses["nats"].requires_grad
     assert model.score_kind == "exact"
 

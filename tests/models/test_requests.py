@@ -390,5 +390,5 @@ def test_decode_gives_what_draw_from_does():
 def test_models_of_today_do_not_warn():
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        model_of()
-        model_of("pixelvae", latent=2)
+        made = [model_of(), model_of("pixelvae", latent=2)]
+    assert [model.score_kind for model in made] == ["exact", "bound"]

@@ -79,7 +79,9 @@ def fields(net):
 def test_a_deep_one_sees_every_earlier_sub_pixel(spec, flips):
     """3 + (L - 1) 1 >= max(H, W) - 1: nothing is blind, by readiness for every prediction, and nothing leaks."""
     net = network(gated(layers=max(spec.height, spec.width) - 3), spec, ordering=raster(flips))
-    for unit, field, earlier in fields(net):
+    found = [*fields(net)]
+    assert len(found) == spec.dims
+    for unit, field, earlier in found:
         assert torch.equal(field, earlier), unit
 
 
@@ -120,7 +122,9 @@ def test_a_shallow_one_sees_the_causal_half_of_a_square(spec, first_kernel, kern
     net = network(gated(layers=layers, kernel=kernel, first_kernel=first_kernel), spec)
     expected = reach(spec, first_kernel // 2, kernel // 2, layers)
     q = first_kernel // 2 + (layers - 1) * (kernel // 2)
-    for (group, r, c), field, _ in fields(net):
+    found = [*fields(net)]
+    assert len(found) == spec.dims
+    for (group, r, c), field, _ in found:
         sites = {tuple(site) for site in field.any(0).nonzero().tolist()} - {(r, c)}
         above = set(itertools.product(range(max(r - q, 0), r), range(max(c - q, 0), min(c + q + 1, spec.width))))
         left = {(r, column) for column in range(max(c - q, 0), c)}

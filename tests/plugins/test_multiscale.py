@@ -166,7 +166,7 @@ def test_odd_sizes(spec, shared):
     for base in (1, 3, 8):
         net = network(backbone(shared=shared), spec, ordering=ordering(base))
         check_features(net)
-        assert verify(net) is not None
+        assert isinstance(verify(net), Trace)
 
 
 def test_shared_networks_are_three_and_separate_ones_three_a_doubling():

@@ -144,6 +144,7 @@ def test_predictions_are_those_of_the_data_set_of_prefixes(cell, mode, bidirecti
     x = torch.randn(2, 3, 4, 3, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
     with torch.no_grad():
         found = layer(x)
+        assert len(found) == 2
         for image, features in zip(x, found, strict=True):
             rows = [image[:, row].flatten() for row in range(4)]
             for row in range(4):

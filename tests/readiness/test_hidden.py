@@ -29,7 +29,7 @@ def test_nothing_is_proved_of_what_leaks_past_the_graph(cls, reason):
     net = net_of(cls, GREY)
     for _ in range(2):  # a network may have kept what it saw the first time
         found = find(net)
-        assert isinstance(found.problem, Untraceable) and found.seen is not None
+        assert isinstance(found.problem, Untraceable) and isinstance(found.seen, CausalityError)
         assert any(word in str(found.problem) for word in reason.split("|"))
 
 
@@ -39,9 +39,9 @@ def test_a_module_that_is_not_what_its_class_is_mixes_everything(cls, blamed):
     with pytest.raises(CausalityError) as error:
         require_law(Trace(net))
     assert f"what {blamed} gives" in str(error.value)
-    why = "has a hook that changes" if "hook" in blamed else "runs other code than the class"
-    assert why in str(error.value) or "Wave" in blamed
-    assert find(net).seen is not None
+    if "Wave" not in blamed:  # of which nothing is known anyway
+        assert ("has a hook that changes" if "hook" in blamed else "runs other code than the class") in str(error.value)
+    assert isinstance(find(net).seen, CausalityError)
 
 
 def test_hooks_of_the_network_and_of_every_module_are_no_part_of_a_trace():
@@ -89,7 +89,7 @@ class Overwritten(Sound):
 @pytest.mark.parametrize("cls", [Watched, Overwritten])
 def test_what_only_watches_and_what_nobody_reads_again_are_fine(cls):
     net = net_of(cls, GREY)
-    assert verify(net) is not None
+    assert isinstance(verify(net), Trace)
 
 
 def test_tracing_leaves_the_network_as_it_was():
@@ -109,4 +109,4 @@ def test_a_statistic_that_is_not_written_is_static():
         def wrong(self, h):
             return h + self.stat
 
-    assert verify(net_of(Read, GREY)) is not None
+    assert isinstance(verify(net_of(Read, GREY)), Trace)

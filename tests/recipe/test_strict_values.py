@@ -55,11 +55,8 @@ def test_no_value_is_taken_for_one_of_another_type(name, config):
                 assert refuses(config, key, value), f"{key}: {value!r}"
                 looked_at += 1
         assert all(not refuses(config, key, value) for value in numbers)
-    assert (
-        looked_at
-        or not config.model_fields
-        or not any(types_of(rule)[0] & set(WRONG) for rule in config.model_json_schema()["properties"].values())
-    )
+    if any(types_of(rule)[0] & set(WRONG) for rule in config.model_json_schema()["properties"].values()):
+        assert looked_at
 
 
 class Nested(ComponentConfig):
@@ -84,7 +81,7 @@ def test_numbers_of_a_choice_are_taken_as_they_are_written(key, value, loc):
         Nested(**{key: value})
     for error in caught.value.errors()[:1]:
         assert error["type"] == "literal_error" and error["loc"][0] == key
-        assert loc is None or error["loc"][1:] == loc
+        assert error["loc"][1:] == loc
 
 
 def test_what_is_one_of_the_choices_stays_what_it_is():

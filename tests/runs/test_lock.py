@@ -321,6 +321,40 @@ def test_two_that_both_got_the_lock_do_not_both_write(path, monkeypatch, here):
     assert path.exists(), "it is another's"
 
 
+def test_a_lock_that_goes_while_it_is_opened_is_taken_anew(path, monkeypatch):
+    """Its holder removes it as he ends: who has opened it by then would lock a file without a name."""
+    opened = []
+
+    def lock_late(descriptor):
+        opened.append(descriptor)
+        if len(opened) == 1:
+            path.unlink()
+        return locks.system_lock(descriptor)
+
+    monkeypatch.setattr("pixkit.runs.lock.system_lock", lock_late)
+    with locked(path) as held:
+        assert len(opened) == 2
+        held.check()
+    assert not path.exists()
+
+
+def test_a_lock_that_another_has_made_anew_meanwhile_is_his(path, monkeypatch):
+    with contextlib.ExitStack() as stack:
+
+        def lock_late(descriptor):
+            if not taken:
+                path.unlink()
+                taken.append(stack.enter_context(path.open("w")))
+                locks.system_lock(taken[0].fileno())
+            return locks.system_lock(descriptor)
+
+        taken = []
+        monkeypatch.setattr("pixkit.runs.lock.system_lock", lock_late)
+        with pytest.raises(RunError, match="another build is writing"), locked(path):
+            raise AssertionError("two have the run")
+        assert os.path.samestat(path.stat(), os.fstat(taken[0].fileno()))
+
+
 def test_a_lock_that_was_removed_is_lost(path):
     with locked(path) as held:
         path.unlink()

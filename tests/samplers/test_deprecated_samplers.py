@@ -213,6 +213,7 @@ def test_those_of_today_do_not_warn_unless_they_are_asked_what_they_remember():
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         samplers = [cls(cls.Config()) for cls in SAMPLERS.values()]
+    assert samplers
     for sampler in samplers:
         with pytest.warns(DeprecationWarning, match=r"draw\(...\).summary"):
             assert sampler.summary() == ""

@@ -164,8 +164,7 @@ def test_only_what_is_due_is_filled():
 def test_noise_enters_networks_in_one_place():
     """Samplers and executors take `Autoregressive.uniforms`, and draw by `Autoregressive.fill`."""
     root = Path(pixkit.__file__).parent
-    for folder in ("samplers", "execution"):
-        for path in (root / folder).rglob("*.py"):
-            text = path.read_text(encoding="utf-8")
-            assert "noise.uniforms(network.head" not in text and "noise_dtype" not in text, path
-            assert ".quantile(" not in text or path.name == "guidance.py", path
+    paths = [path for folder in ("samplers", "execution") for path in (root / folder).rglob("*.py")]
+    texts = {path.name: path.read_text(encoding="utf-8") for path in paths}
+    assert not [name for name, text in texts.items() if "noise.uniforms(network.head" in text or "noise_dtype" in text]
+    assert [name for name, text in texts.items() if ".quantile(" in text] == ["guidance.py"]

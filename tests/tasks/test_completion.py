@@ -102,9 +102,9 @@ def test_clamped_completions_are_labelled_and_have_no_nats():
     assert found.uncertainty[0].any()
     with pytest.raises(UsageError, match="known sub-pixels after missing ones"):
         conditional_nats(built.network, image, known)
-    turned = complete(model(GREY, {"type": "raster", "flip_vertical": True}), image, known, n=4)
-    assert turned.exact
-    assert turned.nats is not None
+    built = model(GREY, {"type": "raster", "flip_vertical": True})
+    turned = complete(built, image, known, n=4)
+    assert (turned.exact, turned.nats) == (True, conditional_nats(built.network, image, known))
 
 
 def test_half_of_the_colours_of_a_joint_site_are_not_given_first():

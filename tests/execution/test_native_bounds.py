@@ -1,0 +1,67 @@
+"""Sizes at the edges of vectors and blocks: the kernel draws the reference's images, and touches no other memory."""
+
+import sys
+
+import guarded
+import pytest
+import torch
+
+from pixkit.backbones.base import BackboneSpec
+from pixkit.backbones.encodings import InputConfig
+from pixkit.execution.cuda.trial import TrialBackbone
+from pixkit.execution.native import executor as native
+from pixkit.execution.native.executor import NativeExecutor
+from pixkit.execution.plan import make_plan
+from pixkit.execution.reference import ReferenceExecutor
+from pixkit.heads import HEADS
+from pixkit.image import ImageSpec
+from pixkit.network import Autoregressive
+from pixkit.noise import Noise
+from pixkit.orderings import ORDERINGS
+from pixkit.readiness.trace import Trace
+from pixkit.testing.parts import randomise
+
+pytestmark = [
+    pytest.mark.needs_compiler,
+    pytest.mark.skipif(sys.platform != "linux", reason="memory is fenced in Linux's way"),
+]
+CASES = {
+    "one site": ("raster", "joint", "bernoulli", ImageSpec(1, 1, 1, 2), 16, 1),
+    "whole vectors": ("hilbert", "joint", "softmax", ImageSpec(1, 4, 4, 16), 16, 8),
+    "one map less": ("raster", "sequential", "softmax", ImageSpec(3, 3, 2, 16), 48, 7),
+    "one map more": ("raster", "joint", "bernoulli", ImageSpec(2, 2, 3, 2), 34, 5),
+    "a mixture": ("row_at_once", "joint", "logistic_mixture", ImageSpec(2, 2, 3, 5), 16, 6),
+}
+"""Ordering, colours, head, images, maps and batch size."""
+
+
+def network_of(name, colours, head, spec, maps):
+    ordering = ORDERINGS[name](ORDERINGS[name].Config(), spec, colours)
+    encoding = InputConfig(type="embedded", size=16).build(spec)
+    body = TrialBackbone(maps, BackboneSpec(spec, ordering, encoding.maps))
+    network = Autoregressive(encoding, body, HEADS[head](HEADS[head].Config(), spec, ordering))
+    randomise(network, 1)
+    return network.eval()
+
+
+def drawn(make, plan, batch):
+    executor = make(plan, batch, None)
+    with torch.no_grad():
+        executor.walk(plan.trace.network.uniforms(Noise(3, range(batch))).flatten(3), 4.0, None)
+    return executor.pixels.clone()
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64], ids=str)
+@pytest.mark.parametrize("case", CASES)
+def test_nothing_is_touched_but_the_plans_own_memory(case, dtype, monkeypatch):
+    *parts, batch = CASES[case]
+    plan = make_plan(Trace(network_of(*parts).to(dtype)))
+    expected = drawn(ReferenceExecutor, plan, batch)
+    for at_end in (True, False):
+        monkeypatch.setattr(native, "Packed", guarded.packed(at_end))
+
+        def work():
+            found = drawn(NativeExecutor, plan, batch)
+            assert (found != expected).float().mean() <= (0.02 if dtype == torch.float32 else 0)  # ties
+
+        assert guarded.apart(work) == 0, "at the end" if at_end else "at the beginning"
