@@ -179,4 +179,5 @@ def test_a_bar_on_a_terminal(spawn, built, workplace):
     os.close(master)
     assert process.wait() == 0
     assert b"sampling" in shown
-    assert b"64/64" in shown, shown
+    assert re.search(rb" \d+/64", shown)
+    assert b"\r\x1b[2K\x1b[?25h" in shown, "the bar is wiped out, and the cursor is back"
