@@ -110,7 +110,7 @@ def test_what_is_asserted_of_a_value_is_more_than_that_there_is_one(path):
     assert not found
 
 
-MADE = ("enumerate", "zip", "product", "reversed", "sorted", "map")
+MADE = ("enumerate", "zip", "product", "reversed", "sorted", "list", "tuple", "map")
 """What gives something to go through if its arguments do."""
 OWN = ("items", "values", "keys")
 RETURNED = {
@@ -139,6 +139,8 @@ def certain(path, node, given=frozenset()):
         return node.id.isupper() or node.id in given
     if isinstance(node, ast.IfExp):
         return sure(node.body) and sure(node.orelse)
+    if isinstance(node, ast.Subscript) and isinstance(node.slice, ast.Slice):  # the first few
+        return node.slice.lower is None and sure(node.value)
     if called(node) == "range":  # of a size
         return "len" not in map(called, ast.walk(node))
     if called(node) in OWN:
