@@ -99,6 +99,7 @@ def test_the_table_of_a_convolution_says_what_it_reads(convolution):
     )
     (lowered,) = taps.convolution(convolution, own, source, 3)
     flat = torch.cat([x.flatten(2)[0], torch.zeros(6, 1, dtype=x.dtype)], 1)
+    assert len(lowered.table) == 3
     for group, table in enumerate(lowered.table):
         read = flat.unflatten(0, (2, 3))[:, :, table.long()]  # [in / G, G, sites, taps of each input group]
         own_taps = torch.stack([read[:, tap % 3, :, tap] for tap in range(lowered.taps)])
