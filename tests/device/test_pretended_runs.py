@@ -91,7 +91,7 @@ def test_no_recipe_trains_with_an_operation_that_has_no_deterministic_kernel(nam
     one.initialise()
     with Operations() as found:
         one.make(1)
-    assert "convolution_backward" in found.names or "mm" in found.names
+    assert found.names & {"convolution_backward", "mm"}, "gradients are among them"
     assert [name for name in found.names if UNREPEATABLE.search(name)] == []
 
 
