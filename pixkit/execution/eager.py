@@ -140,11 +140,11 @@ def _runs(sources: list[int]) -> list[tuple[int, int, int]]:
 
 
 def _place(sites: Tensor) -> Place:
+    """Of sites that rise, as those of an instruction do."""
     if len(sites) == 1:
         return int(sites)
     first, last = int(sites[0]), int(sites[-1])
-    in_a_row = last - first + 1 == len(sites) and bool((sites.diff() == 1).all())
-    return slice(first, last + 1) if in_a_row else sites
+    return slice(first, last + 1) if last - first + 1 == len(sites) else sites
 
 
 def _span(place: Place) -> slice | Tensor:

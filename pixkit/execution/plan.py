@@ -38,7 +38,7 @@ class Unplannable(PixkitError):
 
 @dataclass(frozen=True)
 class Instruction:
-    """Compute colour group `group` of `operation` at the flat `sites`, int64 [S], of its grid."""
+    """Compute colour group `group` of `operation` at the flat `sites`, int64 [S], of its grid; they rise."""
 
     opcode: Opcode
     operation: Operation

@@ -35,9 +35,12 @@ def test_features_that_do_not_fit(bad):
         conditional(FeatureContext(2, (1, 1))).log_prob(random_images(SPEC, 3), bad)
 
 
-def test_a_context_for_a_network_that_takes_none():
-    with pytest.raises(UsageError, match="not conditional"):
-        network(plain_backbone(), SPEC).log_prob(random_images(SPEC, 3), torch.tensor([0, 1, 2]))
+def test_a_context_is_for_a_network_that_takes_one_and_it_needs_one():
+    conditional_net, plain, x = conditional(LabelContext(5, 2)), network(plain_backbone(), SPEC), random_images(SPEC, 3)
+    with pytest.raises(UsageError, match=r"is not conditional\n  found: a context\n  expected: none$"):
+        plain.log_prob(x, torch.tensor([0, 1, 2]))
+    with pytest.raises(UsageError, match=r"is conditional\n  found: no context\n  expected: one$"):
+        conditional_net.log_prob(x)
 
 
 def test_a_backbone_without_context_is_refused():

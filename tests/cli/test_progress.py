@@ -68,6 +68,17 @@ def test_the_bar_takes_one_task_after_the_other(capsys):
     assert "[B, C] is not markup" in capsys.readouterr().err
 
 
+def test_the_bar_learns_how_much_there_is():
+    bar = ProgressBar()
+    totals = []
+    for done, total in ((1, 0), (2, 10), (3, 20)):
+        bar.update("fetching", done, total)
+        (task,) = bar._bar.tasks
+        totals.append((task.completed, task.total))
+    bar.close()
+    assert totals == [(1, None), (2, 10), (3, 20)]
+
+
 def test_json_has_null_for_what_it_lacks(capsys):
     output.emit_json({"a": float("nan"), "b": [float("inf"), 1.5], "c": ("x", None)})
     assert json.loads(capsys.readouterr().out) == {"a": None, "b": [None, 1.5], "c": ["x", None]}

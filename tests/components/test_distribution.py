@@ -1,5 +1,6 @@
 """pixkit as an installed distribution, and what is installed beside it."""
 
+import importlib.metadata
 import subprocess
 import sys
 import tomllib
@@ -102,3 +103,21 @@ def test_the_plugins_command_tells_it_in_one_line(install, tmp_path):
     found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     (line,) = found.stderr.splitlines()
     assert line.startswith("pixkit: warning: pixkit 0.0.1, which is installed beside pixkit-models, is somebody else's")
+
+
+@pytest.mark.parametrize(("metadata", "folder", "found"), [
+    ("Name: door\nVersion: 2\n", "other-1.dist-info", ("door", "2")),
+    ("Name: door\n", "other-1.dist-info", ("door", "1")),
+    ("Version: 2\n", "other-1.dist-info", ("other", "2")),
+    ("", "other-1.dist-info", ("other", "1")),
+    ("", "other.egg-info", ("other", "?")),
+    ("", "other", ("?", "?")),
+])  # fmt: skip
+def test_a_plugin_is_of_the_distribution_that_its_metadata_state_or_else_their_folder(
+    tmp_path, metadata, folder, found
+):
+    (tmp_path / folder).mkdir()
+    (tmp_path / folder / "METADATA").write_text(f"Metadata-Version: 2.1\n{metadata}")
+    (tmp_path / folder / "entry_points.txt").write_text("[some.group]\ndoor = module")
+    (point,) = importlib.metadata.PathDistribution(tmp_path / folder).entry_points
+    assert distribution.origin(point) == found

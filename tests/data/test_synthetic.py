@@ -52,6 +52,12 @@ def test_the_table_is_of_probabilities_that_are_never_zero(tmp_path, sharpness):
     assert (weights.sum(axis=1) == UNIT).all() and weights.min() >= 1
 
 
+def test_what_rounding_leaves_goes_to_the_likeliest_level(tmp_path):
+    weights = mesh(tmp_path, source_levels=7, sharpness=20.0).weights
+    certain = (weights == 1).sum(axis=1) == 6
+    assert certain.any() and (weights[certain].max(axis=1) == UNIT - 6).all()
+
+
 def test_images_follow_their_log_prob(tmp_path):
     field = mesh(tmp_path, height=2, width=2, source_levels=2, sharpness=1.0)
     x = field.sample(40_000, Stream.MESH_TRAIN).long()

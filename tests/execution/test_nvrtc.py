@@ -1,7 +1,9 @@
 """NVRTC: the kernel compiles for every GPU that it is for, without one; what there is not, and what fails, is said."""
 
+import ctypes
 import subprocess
 import sys
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
@@ -47,6 +49,49 @@ def test_what_the_compiler_says_is_told(library, tmp_path):
     assert "NVRTC could not build the kernel; found: NVRTC_ERROR_COMPILATION; persistent.cu(1): error" in message(
         caught.value
     )
+
+
+@pytest.fixture(scope="module")
+def pretended(tmp_path_factory):
+    """A library that compiles nothing and says what it was asked."""
+    path = tmp_path_factory.mktemp("nvrtc") / "libpretended.so"
+    source = Path(__file__).with_name("libnvrtc.c")
+    subprocess.run([*compiling._compiler(), "-shared", "-fPIC", str(source), "-o", str(path)], check=True)
+    return nvrtc.load(path)
+
+
+@pytest.mark.needs_compiler
+@pytest.mark.skipif(sys.platform != "linux", reason="NVRTC is found so on Linux")
+@pytest.mark.parametrize(("arch", "form", "option"), [
+    (75, "machine code", "sm_75"), (90, "machine code", "sm_90"), (100, "machine code", "sm_100"),
+    (89, "PTX", "compute_75"), (120, "PTX", "compute_100"),
+])  # fmt: skip
+def test_what_nvrtc_is_asked(pretended, tmp_path, arch, form, option):
+    source = tmp_path / "own.cu"
+    source.write_text("text", encoding="utf-8")
+    assert nvrtc.supported(pretended) == [75, 90, 100] and nvrtc.release(pretended) == "99.3"
+    assert nvrtc.build(pretended, "double", arch, source).decode().splitlines() == [
+        form,
+        "persistent.cu 4",
+        *(f"{header.name} {len(header.read_bytes())}" for header in nvrtc.HEADERS),
+        f"-arch={option}",
+        *("-DREAL=double", "-DSCRATCH=40960", "-DMOST_LANES=256", "-std=c++17"),
+    ]
+    assert ctypes.c_int.in_dll(pretended, "alive").value == 0
+
+
+@pytest.mark.needs_compiler
+@pytest.mark.skipif(sys.platform != "linux", reason="NVRTC is found so on Linux")
+def test_what_nvrtc_refuses(pretended, tmp_path):
+    source = tmp_path / "own.cu"
+    source.write_text("broken", encoding="utf-8")
+    with pytest.raises(NoKernel) as caught:
+        nvrtc.build(pretended, "float", 90, source)
+    assert caught.value.found == "NVRTC_ERROR_COMPILATION; a.cu(2): error: one; a.cu(3): error: two"
+    assert ctypes.c_int.in_dll(pretended, "alive").value == 0
+    with pytest.raises(NoKernel) as caught:
+        nvrtc.build(pretended, "float", 74, source)
+    assert (caught.value.found, caught.value.expected) == ("sm_74", "sm_75")
 
 
 @pytest.fixture

@@ -8,6 +8,7 @@ import pytest
 from drawn import pictures
 from pinned import defaults, network
 from small import SMALL, small, specs
+from surface import commands, signatures
 
 from pixkit.components.plugins import registry
 from pixkit.components.spec import ComponentSpec, walk
@@ -15,8 +16,9 @@ from pixkit.distribution import OWN
 
 HERE = Path(__file__).parent
 MEANT = "if that is meant, run `python tests/golden/pinned.py`, look at `git diff tests/golden`, and tell users"
-DEFAULTS, NETWORKS, PICTURES = (
-    json.loads((HERE / f"{name}.json").read_text(encoding="utf-8")) for name in ("defaults", "networks", "pictures")
+DEFAULTS, NETWORKS, PICTURES, COMMANDS, SIGNATURES = (
+    json.loads((HERE / f"{name}.json").read_text(encoding="utf-8"))
+    for name in ("defaults", "networks", "pictures", "commands", "signatures")
 )
 
 
@@ -56,6 +58,11 @@ def test_layers_shapes_and_losses_of_small_models(name):
 
 def test_pictures_have_their_pixels_texts_and_sizes(tmp_path):
     unchanged(pictures(tmp_path), PICTURES)
+
+
+def test_what_commands_and_calls_take_and_their_defaults():
+    unchanged(commands(), COMMANDS)
+    unchanged(signatures(), SIGNATURES)
 
 
 def test_nothing_else_is_pinned():

@@ -15,7 +15,9 @@ FOLDERS = {
     "pixkit/data/": ("tests/data", "tests/faults/test_data_faults.py"),
     "pixkit/cli/": ("tests/cli", "tests/faults/test_streams.py", "tests/faults/test_interrupts.py"),
     "pixkit/components/": ("tests/components", "tests/doors"),
-    "plugins/": ("tests/plugins",),
+    "plugins/": ("tests/plugins", "tests/golden"),
+    **dict.fromkeys(("pixkit/models/", "pixkit/heads/", "pixkit/samplers/"), ("tests/golden",)),
+    **dict.fromkeys(("pixkit/recipe/", "pixkit/figures/", "pixkit/cli/options.py"), ("tests/golden",)),
 }
 """Where files are tested, beside the folder of their name: much of it in processes of which nothing is recorded."""
 NATIVE = "pixkit/execution/native/executor.py:NativeExecutor._run"

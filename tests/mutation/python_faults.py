@@ -28,6 +28,8 @@ SAID = {"where", "found", "expected", "hint", "stacklevel"}
 """Keywords of messages: their words are tested where a user needs them, and are no arithmetic."""
 FIXED = {"isinstance", "issubclass", "getattr", "hasattr", "setattr", "cast", "TypeVar"}
 """Calls whose arguments, exchanged, raise at once."""
+EITHER = {"min", "max", "minimum", "maximum", "equal", "gcd", "samefile"}
+"""Calls whose arguments, exchanged, mean the same."""
 
 
 class Finder(ast.NodeVisitor):
@@ -201,14 +203,14 @@ class Finder(ast.NodeVisitor):
         if name in OTHER:
             end = self._span(node.func)[1]
             self._add("choice", end - len(name), end, OTHER[name])
-        if name not in FIXED:
+        if name not in FIXED | EITHER:
             self._swaps(node.args)
         self._swaps([keyword.value for keyword in node.keywords if keyword.arg and keyword.arg not in SAID])
         self.visit(node.func)
         for argument in node.args:
             self.visit(argument)
         for keyword in node.keywords:
-            if keyword.arg != "stacklevel":
+            if keyword.arg != "stacklevel" and (name, keyword.arg) != ("zip", "strict"):  # an assertion that holds
                 self.visit(keyword.value)
 
     def _swaps(self, arguments):

@@ -148,7 +148,8 @@ class ReplayedPhase(LivePhase):
         held = self._held[len(batch.x)]
         held.x.copy_(batch.x)
         held.indices.copy_(batch.indices)
-        if held.labels is not None and batch.labels is not None:
+        if batch.labels is not None:
+            assert held.labels is not None  # images of one dataset have labels, or none of them has
             held.labels.copy_(batch.labels)
         return held
 
