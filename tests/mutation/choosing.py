@@ -15,6 +15,7 @@ FOLDERS = {
     "pixkit/data/": ("tests/data", "tests/faults/test_data_faults.py"),
     "pixkit/cli/": ("tests/cli", "tests/faults/test_streams.py", "tests/faults/test_interrupts.py"),
     "pixkit/components/": ("tests/components", "tests/doors"),
+    "pixkit/readiness/": ("tests/execution/test_table.py", "tests/execution/test_elementwise.py"),
     "plugins/": ("tests/plugins", "tests/golden"),
     **dict.fromkeys(("pixkit/models/", "pixkit/heads/", "pixkit/samplers/"), ("tests/golden",)),
     **dict.fromkeys(("pixkit/recipe/", "pixkit/figures/", "pixkit/cli/options.py"), ("tests/golden",)),

@@ -33,7 +33,6 @@ from pixkit.toy import clipped
 def test_clipped():
     assert [clipped(x, 2, 4) for x in (1, 2, 3, 4, 5)] == [2, 2, 3, 4, 4]
 """
-EQUAL = {"return max(low, min(high, x))", "return max(min(x, high), low)"}
 ENDLESS = """\
 import time
 
@@ -83,14 +82,14 @@ def test_faults_in_what_is_tested_are_noticed_and_in_what_is_not_survive(results
     assert (wrong["verdict"], wrong["by"]) == ("caught", "tests/test_toy.py::test_clipped")
     assert wrong["said"] == "AssertionError"
     survivors = {text for text, line in lines.items() if line["verdict"] == "survived"}
-    assert survivors - {"pass"} == {text for text in lines if "x *" in text or "x /" in text or "x +" in text} | EQUAL
+    assert survivors - {"pass"} == {text for text in lines if "x *" in text or "x /" in text or "x +" in text}
 
 
 def test_a_second_run_tries_nothing_again_and_says_the_same(results):
     _, said = results
     tried, total = map(int, re.findall(r"^(\d+) of (\d+) faults tried", said, re.MULTILINE)[0])
     trials, first, second = said.removesuffix("ended None None\n").split(f"{total} of {total} faults tried")
-    assert tried == total == len(re.findall(r"^(?:caught|survived) ", trials, re.MULTILINE)) > 6
+    assert tried == total == len(re.findall(r"^(?:caught|survived) ", trials, re.MULTILINE)) > 5
     assert first == second
 
 
@@ -114,11 +113,11 @@ def test_what_is_drawn_can_be_parsed_and_is_something_else_and_most_can_be_drawn
 
 
 def test_each_kind_of_fault_in_python():
-    text = "def f(a, b):\n    g(a, b)\n    if a < 1 and not b:\n        return a[b:] + max(a, b)\n"
+    text = "def f(a, b):\n    g(a, b)\n    if a < 1 and not b:\n        return a[b:] + max(a, zip(b, strict=True))\n"
     found = {}
     for place in python_faults.places(text):
         found.setdefault(place.kind, set()).add(Fault("f.py", place, place.replacements[0], text).mutated)
-    assert found["arguments"] == {text.replace("g(a, b)", "g(b, a)"), text.replace("max(a, b)", "max(b, a)")}
+    assert found["arguments"] == {text.replace("g(a, b)", "g(b, a)")}
     assert text.replace("g(a, b)", "pass") in found["statement"]
     assert found["comparison"] == {text.replace("<", "<=")}
     assert found["constant"] == {text.replace("1", "2")}

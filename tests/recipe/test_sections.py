@@ -17,7 +17,6 @@ RECIPE = {
 }
 
 
-
 @pytest.mark.parametrize(("path", "config"), [
     (("model",), lambda: registry().get("model", "order_agnostic").cls.Config),
     (("model", "backbone"), lambda: registry().get("backbone", "local_pixelcnn").cls.Config),
