@@ -102,8 +102,8 @@ def _panel(colours: np.ndarray, cell: int) -> Image.Image:
     """Squares of `cell` pixels, with a thin line between them where there is room."""
     large = colours.repeat(cell, axis=0).repeat(cell, axis=1)
     if cell >= 6:
-        large[cell - 1 :: cell] = large[cell - 1 :: cell] // 4 * 3
-        large[:, cell - 1 :: cell] = large[:, cell - 1 :: cell] // 4 * 3
+        for line in (large[cell - 1 :: cell], large[:, cell - 1 :: cell]):
+            line[:] = line // 4 * 3
     return Image.fromarray(large)
 
 

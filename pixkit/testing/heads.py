@@ -98,6 +98,9 @@ def check_shapes(head: Head) -> None:
     distribution = head.distribution(params)
     assert distribution.batch_shape == (2,), f"batch_shape {tuple(distribution.batch_shape)}, expected (2,)"
     assert distribution.event_shape == spec.shape, f"event_shape {tuple(distribution.event_shape)}"
+    for name, constraint in distribution.arg_constraints.items():
+        fits = constraint.check(getattr(distribution, name)).all()
+        assert fits, f"its own `arg_constraints` refuse the distribution's {name}"
     assert distribution.draws == head.draws, "the head and its distribution disagree about draws"
     drawn = distribution.sample((4,))
     assert tuple(drawn.shape) == (4, 2, *spec.shape), f"sample((4,)) has the shape {tuple(drawn.shape)}"

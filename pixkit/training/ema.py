@@ -78,8 +78,8 @@ class Ema:
     def _exchanged(self, model: nn.Module) -> Iterator[None]:
         """What can run out of memory comes before anything is changed: weights and averages are always whole."""
         pairs = [(parameter, self.average[name]) for name, parameter in model.named_parameters()]
-        largest = max((average.numel() * average.element_size() for _, average in pairs), default=0)
-        scratch = torch.empty(largest, dtype=torch.uint8, device=pairs[0][1].device if pairs else None)
+        largest = max(average.numel() * average.element_size() for _, average in pairs)
+        scratch = torch.empty(largest, dtype=torch.uint8, device=pairs[0][1].device)
         exchanged = []
         try:
             for pair in pairs:

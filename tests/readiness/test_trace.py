@@ -80,6 +80,15 @@ def test_what_a_trace_would_get_wrong_is_not_traced(cls, reason):
         Trace(net_of(cls, GREY))
 
 
+def test_a_wrong_trace_is_noticed_before_the_head_is_trained():
+    """A projection that begins with zeros gives the same parameters whatever it is given."""
+    net = net_of(Random, GREY)
+    for tensor in net.projection.parameters():
+        nn.init.zeros_(tensor)
+    with pytest.raises(Untraceable, match="computes something else"):
+        Trace(net)
+
+
 def test_in_place_operations_are_fine_where_nobody_reads_their_input_again():
     class Chain(Base):
         def plant(self, spec):
@@ -142,6 +151,21 @@ def test_halves_that_gate_each_other_keep_colours_apart_if_they_divide_by_them(c
     gates = [operation for operation in trace.operations.values() if operation.label == "backbone.gate (GLU)"]
     assert gates and all(operation.groups_apart is apart for operation in gates)
     assert (find_leak(trace) is None) is apart
+
+
+def test_one_map_of_pixels_for_all_others_mixes_the_colours():
+    """It is one colour's; a map that needs no pixel is nobody's."""
+
+    class Shaded(Base):
+        def plant(self, spec):
+            self.one = nn.Conv2d(6, 1, 1)
+            self.shade = nn.Parameter(torch.rand(1, 1, 3, 4))
+
+        def wrong(self, h):
+            return h * self.shade * torch.sigmoid(self.one(h))
+
+    apart = [o.groups_apart for o in Trace(net_of(Shaded, COLOUR)).operations.values() if o.label.startswith("mul")]
+    assert apart == [True, False]
 
 
 @pytest.mark.parametrize(

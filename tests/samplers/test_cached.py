@@ -214,3 +214,13 @@ def test_the_comparison_can_fail():
     with torch.no_grad():
         other.backbone.body.weight.copy_(F.dropout(other.backbone.body.weight, 0.3, True))
     assert not torch.equal(draw(net, "native"), draw(other, "native"))
+
+
+def test_what_mixes_everything_is_not_computed_where_nothing_needs_it():
+    """Of rows below the first, all of which are given, none is drawn."""
+    net = net_of(NETS["Revealed"], GREY)
+    known = torch.ones(GREY.shape, dtype=torch.bool)
+    known[:, 0] = False
+    units = {name: count for name, count in make_plan(Trace(net), known).units.items() if "free" in name}
+    assert units and not any(units.values())
+    assert any(count for name, count in make_plan(Trace(net)).units.items() if "free" in name)

@@ -6,10 +6,11 @@ import pytest
 import torch
 
 from pixkit.data import prepare
-from pixkit.errors import UsageError
+from pixkit.errors import DataError, UsageError
 from pixkit.execution import choose as executors
 from pixkit.image import ImageSpec
 from pixkit.memory import Room, guard
+from pixkit.models import AutoregressiveModel
 from pixkit.noise import Noise
 from pixkit.runs import load
 from pixkit.samplers import sampler_for
@@ -18,7 +19,7 @@ from pixkit.tasks.complete import complete
 from pixkit.tasks.sample import sample
 from pixkit.tasks.score import evaluate
 from pixkit.tasks.verify import verify
-from pixkit.testing import named
+from pixkit.testing import component, named
 
 SPEC = ImageSpec(1, 4, 4, 3)
 ABSURD = 10**12
@@ -85,6 +86,21 @@ def test_a_batch_that_cannot_be_scored_is_refused(little):
     digits = named("model", "autoregressive", backbone=backbone).build(dataset.spec, None)
     error = refused(lambda: evaluate(digits, dataset, batch_size=50))
     assert (error.where, "50 images" in error.found) == ("batch_size", True)
+
+
+class Unscored(AutoregressiveModel):
+    """Has no likelihood."""
+
+    score_kind = "none"
+
+
+def test_what_cannot_be_scored_at_all_is_said_before_what_it_would_take(model, little):
+    dataset = prepare(named("data", "digits", limit_train=100, limit_test=50), Path())
+    with pytest.raises(DataError, match="not what the model is about"):
+        evaluate(model, dataset, batch_size=50)
+    backbone = {"type": "pixelcnn", "width": 8, "layers": 1}
+    with pytest.raises(UsageError, match="the model gives no likelihood"):
+        evaluate(component("model", Unscored, backbone=backbone).build(dataset.spec, None), dataset, batch_size=50)
 
 
 def test_a_network_that_does_not_fit_is_refused_by_every_verb_that_makes_one(monkeypatch):

@@ -8,6 +8,7 @@ from torch import nn
 
 from pixkit.components.config import ComponentConfig
 from pixkit.errors import RecipeError
+from pixkit.image import ImageSpec
 from pixkit.models.autoregressive import AutoregressiveModel
 from pixkit.noise import Noise
 from pixkit.orderings.scans import Raster
@@ -21,6 +22,7 @@ from pixkit.testing import (
     named,
     plain_backbone,
 )
+from pixkit.testing.models import check_total
 
 
 def noticed(check, text, *arguments):
@@ -254,6 +256,22 @@ class Trusting(AutoregressiveModel):
 
     def verify(self):
         pass
+
+
+class Partial(AutoregressiveModel):
+    """Scores of the last class that are not probabilities."""
+
+    def score(self, batch):
+        return super().score(batch) / (1 + (batch.labels == self.classes - 1))
+
+
+def test_models_with_labels():
+    def check(cls):
+        model = component("model", cls, backbone=SMALL, context={"type": "label"})
+        check_total(model.build(ImageSpec(1, 2, 2, 2), 3).double().eval(), 3)
+
+    check(AutoregressiveModel)
+    noticed(check, r"sum to .*label 2", Partial)
 
 
 @pytest.mark.parametrize(("cls", "text"), [
