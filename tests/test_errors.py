@@ -14,6 +14,8 @@ SHOWN = {
     "ras\u200bter\ufeff\u2060\xad\U000e0041": r"ras\u200bter\ufeff\u2060\xad\U000e0041",
     "not utf-8: \udc80\udcff": r"not utf-8: \udc80\udcff",
     "ras\u200cter \u200d": r"ras\u200cter \u200d",
+    "क\u200d": r"क\u200d",
+    "\u200dक": r"\u200dक",
 }
 KEPT = (
     "plain, [red]text[/red] :smile: \\x1b {}",

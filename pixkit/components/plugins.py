@@ -169,7 +169,7 @@ class Plugins:
 
     def _is_disabled(self, info: PluginInfo) -> bool:
         """Whether the user leaves it out, by its name or its distribution's; it is then noted as such."""
-        names = {name.strip() for name in os.environ.get(DISABLE_VARIABLE, "").split(",") if name.strip()}
+        names = {name.strip() for name in os.environ.get(DISABLE_VARIABLE, "").split(",")}
         disabled = info.name in names or canonical(info.distribution) in map(canonical, names)
         if disabled:
             self._leave_out(info, "disabled", f"left out by {DISABLE_VARIABLE}")

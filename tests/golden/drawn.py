@@ -11,6 +11,7 @@ import numpy as np
 from PIL import Image, ImageDraw
 
 from pixkit import figures
+from pixkit.figures.grids import Titles
 from pixkit.readiness.report import Sight
 
 LETTER = 6
@@ -30,8 +31,8 @@ def sight(path):
     return figures.save_sight(kinds, path)
 
 
-def grid(*shape, columns=None):
-    return lambda path: figures.save_grid(levels(*shape), 7, path, columns=columns)
+def grid(*shape, columns=None, titles=None):
+    return lambda path: figures.save_grid(levels(*shape), 7, path, columns=columns, titles=titles)
 
 
 def completion(channels, count, note):
@@ -61,6 +62,8 @@ PICTURES = {
     "two channels in a column": grid(3, 2, 3, 3, columns=1),
     "a grid of images too large to enlarge": grid(2, 1, 33, 40),
     "a grid as large as it may be": grid(300, 1, 1, 2, columns=300),
+    "a grid with names of columns": grid(6, 1, 8, 8, columns=3, titles=Titles("columns", ("ant", "bee", "x" * 40))),
+    "a grid with names of rows": grid(6, 3, 8, 8, columns=3, titles=Titles("rows", ("ant", "x" * 90))),
     "a completion": completion(1, 2, "exact"),
     "of colours, in several rows": completion(3, 7, ""),
 }

@@ -7,6 +7,7 @@ from leaks import Base
 from nets import NETS, ImageSpec, net_of
 from torch import nn
 
+from pixkit.layers import MixingLayer
 from pixkit.readiness.law import Leak, find_leak
 from pixkit.readiness.trace import Trace, Untraceable
 
@@ -87,6 +88,34 @@ def test_a_wrong_trace_is_noticed_before_the_head_is_trained():
         nn.init.zeros_(tensor)
     with pytest.raises(Untraceable, match="computes something else"):
         Trace(net)
+
+
+class Last(MixingLayer):
+    """Of the last site its own value, elsewhere nothing."""
+
+    def forward(self, x):
+        out = torch.zeros_like(x)
+        out[..., -1, -1] = x[..., -1, -1]
+        return out
+
+    def ready(self, *inputs):
+        return self.forward(*inputs)
+
+    def reads(self, units, grids):
+        return [self.forward(units)]
+
+
+def test_a_leak_at_the_last_step_alone_is_found_there():
+    class Late(Base):
+        def plant(self, spec):
+            self.last = Last()
+            self.grow = nn.Conv2d(spec.inputs, 6, 1)
+
+        def forward(self, x):
+            return self.body(F.elu(self.stem(x))) + self.grow(self.last(x))
+
+    leak = find_leak(Trace(net_of(Late, GREY)))
+    assert (leak.deadline, leak.readiness) == (11, 12)
 
 
 def test_in_place_operations_are_fine_where_nobody_reads_their_input_again():

@@ -161,6 +161,17 @@ class Stubborn(Raster):
         return self.site_steps(self.spec.height, self.spec.width)
 
 
+@pytest.mark.parametrize("size", [(1, 1), (1, 5), (4, 1), (2, 2), (3, 5), (8, 7)])
+def test_orderings_that_are_wrong_at_one_size(size):
+    class Lapsed(Raster):
+        """Skips a step."""
+
+        def _oriented(self):
+            return super()._oriented() + ((self.spec.height, self.spec.width) == size)
+
+    noticed(check_ordering, "a step is missing", component("ordering", Lapsed))
+
+
 class Backwards(Raster):
     """Draws blue first."""
 
