@@ -35,8 +35,8 @@ SMALL = {
     "pixelsnail": around(
         {"type": "pixelsnail", "width": 4, "blocks": 1, "residuals": 1, "key_width": 2}, ordering=JOINT, head=MIXTURE
     ),
-    "row_lstm": around({"type": "row_lstm", "units": 3, "layers": 2}),
-    "diagonal_bilstm": around({"type": "diagonal_bilstm", "units": 3, "layers": 2, "skip": True}),
+    "row_lstm": around({"type": "row_lstm", "units": 3, "layers": 2}, context=LABELS),
+    "diagonal_bilstm": around({"type": "diagonal_bilstm", "units": 3, "layers": 2, "skip": True}, context=LABELS),
     "row_rnn": around({"type": "row_rnn", "hidden_size": 4, "width": 6, "num_layers": 2}),
     "row_rnn, seq2vec": around(
         {"type": "row_rnn", "mode": "seq2vec", "cell": "gru", "hidden_size": 4, "width": 6, "bidirectional": True}
