@@ -18,7 +18,9 @@ pytestmark = [pytest.mark.cuda, pytest.mark.skipif(not torch.cuda.is_available()
 def test_a_recipe_is_drawn_by_the_executor_that_is_for_it_as_by_the_reference(name, monkeypatch):
     launches, launch = [], Kernel.launch
     monkeypatch.setattr(Kernel, "launch", lambda self, *args: launches.append(args) or launch(self, *args))
-    for net in networks(name, side=4, most=1):
+    nets = [*networks(name, side=4, most=1)]
+    assert nets
+    for net in nets:
         plan = make_plan(Trace(net.cuda()))
         context = net.example_context(3)
         chosen = choose("auto", plan, 3, context)
