@@ -26,8 +26,8 @@ from pathlib import Path
 import torch
 from attempts import cuda_tests, every_recipe, first_looks, nats
 from before import python_of
+from device_report import Report
 from outcomes import FAILED, Row, exit_code
-from report import Report
 from speed import Speed
 
 from pixkit.distribution import version

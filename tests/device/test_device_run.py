@@ -21,11 +21,11 @@ import torch
 from asking import Worker
 from attempts import answer, cuda_tests, read_report
 from before import python_of
+from device_report import Report
 from device_run import BUDGETS, NO_GPU, ends, main
 from every_recipe import Tried, check
 from made_data import made_data, shape_of
 from outcomes import FAILED, OK, UNCOMPARED, Row, exit_code, markdown, table
-from report import Report
 from speed import Speed
 
 from pixkit.recipe import load_recipe, packaged_recipes
