@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
+from pathlib import Path
 from typing import Annotated, Literal, TypeAlias
 
 import torch
@@ -12,8 +13,10 @@ from pydantic import Field
 from pixkit.data.base import DataConfig, DataSource, Progress, ReadFile, SourceImages, hold_out
 from pixkit.data.folders import Listing, list_pictures, splits_of
 from pixkit.data.picture import Fit, Form, read_picture
-from pixkit.data.reading import Folder, How, read_folder
-from pixkit.errors import DataError
+from pixkit.data.reading import Folder, How, left_out, read_folder
+from pixkit.data.table import SUFFIXES as TABLES
+from pixkit.data.table import match_table, parts_of
+from pixkit.errors import DataError, listed
 from pixkit.image import ImageSpec
 
 Side: TypeAlias = Annotated[int, Field(ge=1, le=4096)]
@@ -48,8 +51,10 @@ class Images(DataSource):
         """crop: scaled to cover, the middle kept; resize: stretched; pad: scaled to fit, on white; exact: refused."""
         resample: Literal["nearest", "box", "bilinear", "bicubic", "lanczos"] = "bicubic"
         """Filter for scaling."""
-        labels: bool = False
-        """Whether the folders directly below are classes, in the order of their names; as numbers, if they all are."""
+        labels: bool | str = Field(False, json_schema_extra={"x-pixkit-path": list(TABLES)})
+        """Whether the folders directly below are classes, in the order of their names; as numbers, if they all are. Or
+        a table, FILE.csv or FILE.csv:COLUMN, of a row for each image: its name, without suffix or with folders, too,
+        and its class. An image that the table lacks cannot be used (`on_bad`); rows without an image are counted."""
         on_bad: Literal["error", "skip"] = "error"
         """What to do with a file that cannot be used: stop, or leave it out and say so in a note; stop, if most would
         be left out. Without a `size`, those that have not the commonest one cannot be used.
@@ -83,13 +88,16 @@ class Images(DataSource):
         config = self.config
         how = How(self.form(), config.on_bad, config.frames)
         parts = self._parts()
-        train = read_folder(parts["train"], how, progress)
+        table, said = self._table(parts) if isinstance(config.labels, str) else (None, [])
+        train = replace(read_folder(parts["train"], how, progress), table=table)
         height, width = train.pixels.shape[2:]
         form = replace(how.form, size=(height, width), fit=how.form.fit if config.size else "exact")
         others = {
-            split: read_folder(parts[split], replace(how, form=form), progress) for split in parts if split != "train"
+            split: replace(read_folder(parts[split], replace(how, form=form), progress), table=table)
+            for split in parts
+            if split != "train"
         }
-        classes = train.classes(config.class_names) if config.labels else None
+        classes = None if config.labels is False else train.classes(config.class_names)
         sets = {"train": train.images(classes)} | {split: part.images(classes) for split, part in others.items()}
         if "test" not in sets:
             order = train.order(config.split_seed)
@@ -100,7 +108,7 @@ class Images(DataSource):
             **sets,
             levels=config.source_levels,
             classes=None if classes is None else len(classes),
-            notes=(*notes, *self._said(parts)),
+            notes=(*notes, *said, *self._said(parts)),
             class_names=None if classes is None else tuple(classes),
         )
 
@@ -150,6 +158,33 @@ class Images(DataSource):
         if config.validation_path is not None:
             parts["validation"] = list_pictures(self.resolve(config.validation_path))
         return parts
+
+    def _table(self, parts: dict[str, Listing]) -> tuple[dict[Path, str], list[str]]:
+        """Labels of the files by the table, and what to say of it; of `parts` is left what it has.
+
+        Raises:
+            DataError: as `match_table`; where the table lacks files, unless bad ones are left out.
+        """
+        reference = str(self.config.labels)
+        path = self.resolve(parts_of(reference)[0])
+        files = [listing.folder / name for listing in parts.values() for name in listing.names]
+        matched = match_table(reference, path, files)
+        notes = [f"{matched.unused} of {matched.rows} rows of {path} are of no image here"] if matched.unused else []
+        for split, listing in parts.items():
+            lacking = [name for name in listing.names if listing.folder / name not in matched.labels]
+            if lacking and self.config.on_bad == "error":
+                raise DataError(
+                    "images that the table of labels lacks",
+                    where=str(path),
+                    found=f"{len(lacking)} of {len(listing.names)} in {listing.folder}: {listed(lacking)}",
+                    expected="a row for each image",
+                    hint="data.on_bad=skip leaves them out",
+                )
+            notes += left_out([f"{name} (not in {path.name})" for name in lacking], listing)
+            parts[split] = replace(
+                listing, names=[name for name in listing.names if listing.folder / name in matched.labels]
+            )
+        return matched.labels, notes
 
     def _said(self, parts: Mapping[str, Listing]) -> list[str]:
         """Which folders are splits, unless the recipe says so."""

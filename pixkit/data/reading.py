@@ -7,7 +7,7 @@ import os
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from pathlib import PurePosixPath
+from pathlib import Path, PurePosixPath
 from typing import Any, Literal
 
 import numpy as np
@@ -42,6 +42,8 @@ class Folder:
     pixels: torch.Tensor
     names: Sequence[PurePosixPath]
     notes: Sequence[str] = field(default_factory=list)
+    table: Mapping[Path, str] | None = None
+    """Labels by file; None where they are the names of the folders directly below."""
 
     def images(self, classes: Sequence[str] | None) -> ImageSet:
         """The images with labels by these classes; of the frames of a file it is known that they belong together."""
@@ -55,7 +57,14 @@ class Folder:
         return torch.tensor(sorted(range(len(keys)), key=keys.__getitem__))
 
     def classes(self, known: Sequence[str] | None = None) -> list[str]:
-        """Names of the folders directly below in the order of their numbers: that of `known`, if all are known."""
+        """Names of the classes in the order of their numbers: that of `known`, if all are known."""
+        found = set(self._kinds())
+        return list(known) if known is not None and found <= set(known) else in_order(found)
+
+    def _kinds(self) -> list[str]:
+        """The images' classes by name."""
+        if self.table is not None:
+            return [self.table[self.listing.folder / name] for name in self.names]
         loose = [name for name in self.names if len(name.parts) == 1]
         if loose:
             raise DataError(
@@ -64,21 +73,22 @@ class Folder:
                 found=listed(loose),
                 expected="with data.labels, every image in a folder named after its class",
             )
-        found = {name.parts[0] for name in self.names}
-        return list(known) if known is not None and found <= set(known) else in_order(found)
+        return [name.parts[0] for name in self.names]
 
     def labels(self, classes: Sequence[str] | None) -> torch.Tensor | None:
         """Numbers of the images' classes, int64 [n]."""
         if classes is None:
             return None
-        if strange := set(self.classes()).difference(classes):
+        kinds = self._kinds()
+        if strange := set(kinds).difference(classes):
             raise DataError(
                 "images of classes that no training image has",
                 where=str(self.listing.folder),
                 found=listed(in_order(strange)),
                 expected=f"among {listed(classes)}",
             )
-        return torch.tensor([classes.index(name.parts[0]) for name in self.names])
+        numbers = {name: number for number, name in enumerate(classes)}
+        return torch.tensor([numbers[kind] for kind in kinds])
 
 
 def read_folder(listing: Listing, how: How, progress: Progress | None) -> Folder:
@@ -114,7 +124,7 @@ def read_folder(listing: Listing, how: How, progress: Progress | None) -> Folder
         several += pictures[0].several
         if progress is not None:
             progress(f"reading {folder.name}", number + 1, len(listing.names))
-    notes = [*listing.notes, *_left_out(bad, listing)]
+    notes = [*listing.notes, *left_out(bad, listing)]
     if pixels is None:
         raise DataError("none of the images can be used", where=str(folder), found=notes[-1])
     if several and how.frames == "first":
@@ -149,7 +159,7 @@ def _commonest(listing: Listing) -> tuple[int, int] | None:
     return sizes.most_common(1)[0][0] if sizes else None
 
 
-def _left_out(bad: Sequence[str], listing: Listing) -> list[str]:
+def left_out(bad: Sequence[str], listing: Listing) -> list[str]:
     """What to say of files that were left out; DataError if these are most of them."""
     if not bad:
         return []
