@@ -72,7 +72,7 @@ def test_what_nvrtc_is_asked(pretended, tmp_path, arch, form, option):
     assert nvrtc.supported(pretended) == [75, 90, 100] and nvrtc.release(pretended) == "99.3"
     assert nvrtc.build(pretended, "double", arch, source).decode().splitlines() == [
         form,
-        "persistent.cu 4",
+        "own.cu 4",
         *(f"{header.name} {len(header.read_bytes())}" for header in nvrtc.HEADERS),
         f"-arch={option}",
         *("-DREAL=double", "-DSCRATCH=40960", "-DMOST_LANES=256", "-std=c++17"),
