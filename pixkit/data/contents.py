@@ -22,7 +22,6 @@ BEGINNINGS: tuple[tuple[bytes, str], ...] = (
     (b"\x89PNG\r\n\x1a\n", "a PNG picture"),
     (b"\xff\xd8\xff", "a JPEG picture"),
     (b"GIF8", "a GIF picture"),
-    (b"BM", "a BMP picture"),
     (b"II*\0", "a TIFF picture"),
     (b"MM\0*", "a TIFF picture"),
     (b"II+\0", "a TIFF picture"),
@@ -44,6 +43,7 @@ BEGINNINGS: tuple[tuple[bytes, str], ...] = (
 
 PATTERNS: tuple[tuple[bytes, str], ...] = (
     (rb"RIFF....WEBP", "a WebP picture"),
+    (rb"BM.{12}[\x0c\x28\x34\x38\x40\x6c\x7c]\0{3}", "a BMP picture"),
     (rb"....ftyp(avif|heic|mif1)", "an AVIF or HEIF picture"),
     (rb".{257}ustar", "a tar archive"),
     (rb"\x80[\x02-\x05]", "a pickle"),

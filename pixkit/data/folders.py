@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import os
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 
-from pixkit.data.picture import SUFFIXES
+from pixkit.data.contents import HEAD, told
+from pixkit.data.picture import SUFFIXES, BadPicture, size_of
+from pixkit.data.watched import opened
 from pixkit.errors import DataError, listed, reason
 from pixkit.files import NOWHERE
 
@@ -20,26 +22,41 @@ class Listing:
     Attributes:
         folder: it.
         names: paths within it of the image files, sorted.
-        others: how many other files there are.
+        unnamed: how many of these no suffix tells.
+        others: how many other files there are, by what they are.
         passed: links to folders that are read elsewhere in it, or contain it.
+        whole: the listing of which this is a part, if its notes are said with this one's.
     """
 
     folder: Path
     names: list[PurePosixPath] = field(default_factory=list)
-    others: int = 0
+    unnamed: int = 0
+    others: Counter[str] = field(default_factory=Counter)
     passed: list[PurePosixPath] = field(default_factory=list)
+    whole: Listing | None = None
 
     def below(self, folder: str) -> Listing:
-        """What is below one of its own folders; what is said of others, and of links, is said there, too."""
+        """What is below one of its own folders; the notes are all its own."""
         names = [name.relative_to(folder) for name in self.names if name.parts[0] == folder]
         return Listing(self.folder / folder, names)
+
+    def in_words(self) -> str:
+        """The other files: how many, and what they are."""
+        kinds = listed(
+            f"{kind}: {count}" for kind, count in sorted(self.others.items(), key=lambda item: (-item[1], item[0]))
+        )
+        return f"{self.others.total()} other files ({kinds})" if self.others else "no files"
 
     @property
     def notes(self) -> list[str]:
         """What the user should know."""
-        notes = []
+        notes = [] if self.whole is None else self.whole.notes
+        if self.unnamed:
+            notes.append(
+                f"{self.unnamed} files in {self.folder} have no suffix of an image and are images: they were read"
+            )
         if self.others:
-            notes.append(f"{self.others} files in {self.folder} have no suffix of an image and were not read")
+            notes.append(f"{self.in_words()} in {self.folder} are no images and were not read")
         if self.passed:
             notes.append(
                 f"links in {self.folder} to what is read by another name were not followed: {listed(self.passed)}"
@@ -57,6 +74,14 @@ SPLITS = {
     "testing": "test",
 }
 """Names of folders that are splits."""
+
+
+IMAGE = "an image"
+"""What is read, among the kinds of files."""
+RAW = frozenset(
+    (".3fr", ".arw", ".cr2", ".dng", ".erf", ".iiq", ".kdc", ".nef", ".nrw", ".pef", ".sr2", ".srf", ".srw")
+)
+"""Suffixes of cameras' raw files: they are TIFF files whose first picture is a small preview."""
 
 
 def splits_of(listing: Listing) -> dict[str, Listing]:
@@ -79,11 +104,15 @@ def splits_of(listing: Listing) -> dict[str, Listing]:
             hint="data.path names the folder of the training images, data.test_path that of the test images; "
             "data.splits=none takes all as one",
         )
-    return {split: listing.below(name) for name, split in sorted(splits.items(), key=lambda item: item[1] != "train")}
+    parts = {split: listing.below(name) for name, split in sorted(splits.items(), key=lambda item: item[1] != "train")}
+    parts["train"].whole = listing
+    return parts
 
 
 def list_pictures(folder: Path) -> Listing:
-    """The image files below a folder, told by their suffixes. Links to folders are followed, to each of them once.
+    """The image files below a folder, told by their suffixes or, where these are others, by their content.
+
+    Links to folders are followed, to each of them once.
 
     Raises:
         DataError: where there are none, or a folder cannot be read.
@@ -91,22 +120,40 @@ def list_pictures(folder: Path) -> Listing:
     found = Listing(folder)
     try:
         for name, path in _files(folder, found.passed):
-            if path.suffix.lower() in SUFFIXES:
+            kind = None if path.suffix.lower() in SUFFIXES else _kind(path)
+            if kind is None:
                 found.names.append(name)
+            elif kind == IMAGE:
+                found.names.append(name)
+                found.unnamed += 1
             else:
-                found.others += 1
+                found.others[kind] += 1
     except OSError as error:
         raise DataError("cannot be read", where=str(folder), found=reason(error)) from error
     if not found.names:
         raise DataError(
             "there are no images",
             where=str(folder),
-            found=f"{found.others} other files",
-            expected=f"files ending in {', '.join(sorted(SUFFIXES))}",
+            found=found.in_words(),
+            expected=f"files as {', '.join(sorted(SUFFIXES))} are, whatever they are called",
         )
     found.names.sort()
     found.passed.sort()
     return found
+
+
+def _kind(path: Path) -> str:
+    """What a file is, by its content: IMAGE, if it is read as one; else in words."""
+    try:
+        with opened(path) as file:
+            kind = told(file.read(HEAD)) or "of unknown content"
+    except BadPicture as error:
+        return str(error.found)
+    if not kind.endswith("picture"):
+        return kind
+    if path.suffix.lower() in RAW:
+        return "a camera's raw picture"
+    return IMAGE if size_of(path) is not None else kind
 
 
 def _files(folder: Path, passed: list[PurePosixPath]) -> Iterator[tuple[PurePosixPath, Path]]:

@@ -179,7 +179,7 @@ def test_nothing_usable(make, tmp_path):
     (tmp_path / "pictures" / "notes.txt").write_text("x")
     with pytest.raises(DataError, match="there are no images") as caught:
         make("images", path="pictures")
-    assert "1 other files" in caught.value.found
+    assert caught.value.found == "1 other files (text: 1)"
     (tmp_path / "pictures" / "a.png").write_bytes(b"")
     with pytest.raises(DataError, match="none of the images"):
         make("images", path="pictures", on_bad="skip")
@@ -203,7 +203,7 @@ def test_other_files_are_counted_and_hidden_ones_ignored(make, folder, paint):
     (folder / "a" / "00.png").rename(folder / "a" / "00.PNG")
     data = make("images", path="pictures")
     assert names(data) == list(range(20))
-    assert data.notes == (f"1 files in {folder} have no suffix of an image and were not read",)
+    assert data.notes == (f"1 other files (text: 1) in {folder} are no images and were not read",)
 
 
 def test_links_that_lead_in_circles_are_not_followed(make, folder):
