@@ -7,6 +7,8 @@ GREY, COLOUR = ImageSpec(1, 28, 28, 4), ImageSpec(3, 8, 20, 4)
 BINARY = ImageSpec(1, 28, 28, 2), ImageSpec(3, 8, 20, 2)
 PIXELCNN = {"type": "pixelcnn", "width": 6, "layers": 1, "first_kernel": 5, "output_layers": 1}
 GATED = {"type": "gated_pixelcnn", "width": 6, "layers": 2, "first_kernel": 5}
+PIXELCNNPP = {"type": "pixelcnnpp", "filters": 3, "resnets": 1}
+PIXELSNAIL = {"type": "pixelsnail", "width": 4, "blocks": 1, "residuals": 1, "key_width": 2}
 LOCAL = {"type": "local_pixelcnn", "width": 6, "blocks": 1, "stages": 2, "norm": "none"}
 JOINT = {"type": "raster", "colours": "joint"}
 MIXTURE = {"type": "logistic_mixture", "components": 2}
@@ -21,27 +23,61 @@ def around(backbone, **config):
 
 SMALL = {
     "pixelcnn": around({**PIXELCNN, "layers": 2, "output_layers": 2}),
+    "pixelcnn, labels": around(
+        {**PIXELCNN, "block": "full", "activation": "elu", "norm": "layer", "init": "he_uniform"}, context=LABELS
+    ),
+    "pixelcnn, maxout": around(
+        {**PIXELCNN, "block": "plain", "activation": "maxout", "norm": "batch", "init": "torch"}
+    ),
+    "pixelcnn, concatenated elu": around({**PIXELCNN, "activation": "concatenated_elu", "init": "xavier"}),
     "pixelcnn, one-hot levels": around(PIXELCNN, input={"type": "one_hot"}),
     "pixelcnn, embedded levels": around(PIXELCNN, input={"type": "embedded", "size": 3}),
     "pixelcnn, independent colours": around(PIXELCNN, head={"type": "softmax", "independent": True}),
     "pixelcnn, bernoulli": around(PIXELCNN, head={"type": "bernoulli"}),
+    "pixelcnn, bernoulli, independent colours": around(PIXELCNN, head={"type": "bernoulli", "independent": True}),
     "pixelcnn, logistic mixture": around(PIXELCNN, head=MIXTURE),
     "pixelcnn, normal mixture": around(PIXELCNN, head={"type": "normal_mixture", "components": 2}),
     "gated_pixelcnn": around(GATED),
     "gated_pixelcnn, labels": around({**GATED, "skip": True}, context=LABELS),
     "local_pixelcnn": around({**LOCAL, "norm": "layer"}, ordering="hilbert"),
+    "local_pixelcnn, labels": around({**LOCAL, "stages": 1, "activation": "elu"}, context=LABELS),
+    "local_pixelcnn, relu": around({**LOCAL, "stages": 1, "activation": "relu"}),
     "multiscale": around({"type": "multiscale", "width": 6, "layers": 1}, ordering={"type": "multiscale"}),
-    "pixelcnnpp": around({"type": "pixelcnnpp", "filters": 3, "resnets": 1}, ordering=JOINT, head=MIXTURE),
-    "pixelsnail": around(
-        {"type": "pixelsnail", "width": 4, "blocks": 1, "residuals": 1, "key_width": 2}, ordering=JOINT, head=MIXTURE
+    "multiscale, labels": around(
+        {"type": "multiscale", "width": 6, "layers": 1, "shared": True, "base": GATED},
+        ordering={"type": "multiscale"},
+        context=LABELS,
+    ),
+    "pixelcnnpp": around(PIXELCNNPP, ordering=JOINT, head=MIXTURE),
+    "pixelcnnpp, labels": around(
+        {**PIXELCNNPP, "activation": "elu", "short_cuts": False}, ordering=JOINT, head=MIXTURE, context=LABELS
+    ),
+    "pixelcnnpp, one stream": around(
+        {**PIXELCNNPP, "activation": "relu", "link": False}, ordering=JOINT, head=MIXTURE, context=LABELS
+    ),
+    "pixelsnail": around(PIXELSNAIL, ordering=JOINT, head=MIXTURE),
+    "pixelsnail, labels": around(
+        {**PIXELSNAIL, "value_width": 6, "heads": 2}, ordering=JOINT, head=MIXTURE, context=LABELS
     ),
     "row_lstm": around({"type": "row_lstm", "units": 3, "layers": 2}, context=LABELS),
+    "row_lstm, skip": around(
+        {"type": "row_lstm", "units": 3, "layers": 2, "skip": True, "checkpointing": True, "init": "small_normal"}
+    ),
     "diagonal_bilstm": around({"type": "diagonal_bilstm", "units": 3, "layers": 2, "skip": True}, context=LABELS),
+    "diagonal_bilstm, residual": around({"type": "diagonal_bilstm", "units": 3, "layers": 2, "checkpointing": True}),
     "row_rnn": around({"type": "row_rnn", "hidden_size": 4, "width": 6, "num_layers": 2}),
+    "row_rnn, labels": around(
+        {"type": "row_rnn", "cell": "rnn", "hidden_size": 4, "width": 6, "batch_norm": True, "init": "he_normal"},
+        context=LABELS,
+    ),
     "row_rnn, seq2vec": around(
         {"type": "row_rnn", "mode": "seq2vec", "cell": "gru", "hidden_size": 4, "width": 6, "bidirectional": True}
     ),
     "order_agnostic": ("order_agnostic", {"backbone": LOCAL, "orderings": ["snake", "spiral"]}),
+    "order_agnostic, labels": (
+        "order_agnostic",
+        {"backbone": {**LOCAL, "stages": 1}, "orderings": ["snake", "spiral"], "context": LABELS},
+    ),
     "pixelvae": ("pixelvae", {**LATENT, "latent": 3}),
     "pixelvae, vector": ("pixelvae", {**LATENT, "latent": 3, "condition": "vector"}),
     "pixelvae, two levels": ("pixelvae", {**LATENT, "latent": 3, "spatial": {"maps": 2, "halvings": 2, "width": 3}}),

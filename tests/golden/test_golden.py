@@ -3,6 +3,7 @@
 import json
 import math
 from pathlib import Path
+from typing import Literal, get_args, get_origin
 
 import pytest
 from drawn import pictures
@@ -69,16 +70,43 @@ def test_nothing_else_is_pinned():
     assert set(NETWORKS) == set(SMALL)
 
 
-@pytest.mark.parametrize("kind", ["backbone", "head", "model"])
-def test_every_component_of_a_network_is_in_one_of_the_small_models(kind):
-    held = {
-        (value.entry.kind, value.entry.name)
-        for name in SMALL
-        for _, value, _ in [((), small(name), None), *walk(small(name).config)]
-        if isinstance(value, ComponentSpec)
-    }
-    own = {entry.name for entry in registry() if entry.kind == kind and entry.distribution == OWN}
-    assert own <= {name for found, name in held if found == kind}
+def held():
+    """The components of each small model, and whether the model knows labels."""
+    for name in SMALL:
+        model = small(name)
+        for _, value, _ in [((), model, None), *walk(model.config)]:
+            if isinstance(value, ComponentSpec):
+                yield value, getattr(model.config, "context", None) is not None
+
+
+def choices(annotation):
+    """The words and truth values among what a key may be."""
+    if annotation is bool:
+        return {True, False}
+    if get_origin(annotation) is Literal:
+        return {value for value in get_args(annotation) if isinstance(value, str)}
+    return set().union(*map(choices, get_args(annotation)))
+
+
+def test_every_component_of_a_network_is_in_small_models_with_each_of_its_choices_and_with_labels_if_it_takes_them():
+    wanted, found = set(), set()
+    for entry in registry():
+        if entry.kind in ("backbone", "head", "model") and entry.distribution == OWN:
+            wanted.add((entry.name,))
+            if getattr(entry.cls, "conditional", False):
+                wanted.add((entry.name, "labels"))
+            for key, field in entry.cls.Config.model_fields.items():
+                owner = entry.name if key != "init" else "any"  # backbones share initialisers
+                wanted |= {(owner, key, choice) for choice in choices(field.annotation)}
+    for part, labelled in held():
+        name = part.entry.name
+        found |= {(name,), (name, "labels")} if labelled else {(name,)}
+        found |= {(name if key != "init" else "any", key, value) for key, value in part.config if _plain(value)}
+    assert not wanted - found
+
+
+def _plain(value):
+    return isinstance(value, str | bool)
 
 
 @pytest.mark.parametrize(("found", "line"), [
