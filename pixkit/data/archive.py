@@ -19,7 +19,7 @@ CHUNK = 2**18
 """Bytes unpacked at a time."""
 
 
-class _Bounded(io.RawIOBase):
+class Bounded(io.RawIOBase):
     """A stream that refuses to give more than `limit` bytes, so that no archive unpacks without end."""
 
     def __init__(self, stream: io.BufferedIOBase, limit: int) -> None:
@@ -27,9 +27,11 @@ class _Bounded(io.RawIOBase):
         self._left = limit
 
     def readable(self) -> bool:
+        """See io.RawIOBase."""
         return True
 
     def readinto(self, buffer: bytearray) -> int:  # type: ignore[override]
+        """See io.RawIOBase; tarfile.ReadError where it gives more than it may."""
         piece = self._stream.read(min(len(buffer), CHUNK))
         self._left -= len(piece)
         if self._left < 0:
@@ -53,7 +55,7 @@ def members(archive: Path, wanted: Mapping[str, str], largest: int) -> dict[str,
     found: dict[str, bytes] = {}
     try:
         with gzip.open(archive) as packed:
-            stream = _Bounded(packed, len(wanted) * largest + SLACK)
+            stream = Bounded(packed, len(wanted) * largest + SLACK)
             bounded = io.BufferedReader(stream, CHUNK)  # type: ignore[type-var]
             with tarfile.open(fileobj=bounded, mode="r|") as tar:
                 for number, member in enumerate(tar):
@@ -73,11 +75,16 @@ def members(archive: Path, wanted: Mapping[str, str], largest: int) -> dict[str,
     return found
 
 
+def leads_out(name: str) -> bool:
+    """Whether a name in an archive leads out of the folder that it would be unpacked to, on any system."""
+    path = PurePosixPath(name)
+    return path.is_absolute() or ".." in path.parts or "\\" in name or "\0" in name or not path.parts
+
+
 def _admit(member: tarfile.TarInfo, number: int, archive: Path) -> None:
-    path = PurePosixPath(member.name)
     if number >= MEMBERS:
         fault = f"more than {MEMBERS} entries"
-    elif path.is_absolute() or ".." in path.parts or "\\" in member.name:
+    elif leads_out(member.name):
         fault = f"a path that leads out of it: {member.name}"
     elif not (member.isreg() or member.isdir()):
         fault = f"an entry that is neither file nor folder: {member.name}"

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import os
 from collections import Counter, deque
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 
 from pixkit.data.contents import HEAD, told
+from pixkit.data.packed import Member, members, visible, within
 from pixkit.data.picture import SUFFIXES, BadPicture, size_of
 from pixkit.data.watched import opened
 from pixkit.errors import DataError, listed, reason
@@ -25,6 +26,7 @@ class Listing:
         unnamed: how many of these no suffix tells.
         others: how many other files there are, by what they are.
         passed: links to folders that are read elsewhere in it, or contain it.
+        packed: its files, if it is in an archive; `folder` leads into that then.
         whole: the listing of which this is a part, if its notes are said with this one's.
     """
 
@@ -34,11 +36,17 @@ class Listing:
     others: Counter[str] = field(default_factory=Counter)
     passed: list[PurePosixPath] = field(default_factory=list)
     whole: Listing | None = None
+    packed: Mapping[PurePosixPath, Member] | None = None
+
+    def file(self, name: PurePosixPath) -> Path | Member:
+        """One of its files."""
+        return self.folder / name if self.packed is None else self.packed[name]
 
     def below(self, folder: str) -> Listing:
         """What is below one of its own folders; the notes are all its own."""
         names = [name.relative_to(folder) for name in self.names if name.parts[0] == folder]
-        return Listing(self.folder / folder, names)
+        packed = None if self.packed is None else {name: self.packed[folder / name] for name in names}
+        return Listing(self.folder / folder, names, packed=packed)
 
     def in_words(self) -> str:
         """The other files: how many, and what they are."""
@@ -112,14 +120,20 @@ def splits_of(listing: Listing) -> dict[str, Listing]:
 def list_pictures(folder: Path) -> Listing:
     """The image files below a folder, told by their suffixes or, where these are others, by their content.
 
-    Links to folders are followed, to each of them once.
+    Links to folders are followed, to each of them once. Instead of a folder it may be an archive, or lead into one.
 
     Raises:
         DataError: where there are none, or a folder cannot be read.
     """
     found = Listing(folder)
     try:
-        for name, path in _files(folder, found.passed):
+        files: Iterable[tuple[PurePosixPath, Path | Member]]
+        if (archive := within(folder)) is None:
+            files = _files(folder, found.passed)
+        else:
+            found.packed = visible(members(archive[0]), archive[1])
+            files = found.packed.items()
+        for name, path in files:
             kind = None if path.suffix.lower() in SUFFIXES else _kind(path)
             if kind is None:
                 found.names.append(name)
@@ -139,10 +153,18 @@ def list_pictures(folder: Path) -> Listing:
         )
     found.names.sort()
     found.passed.sort()
-    return found
+    return found if found.packed is None else _sole_folder(found)
 
 
-def _kind(path: Path) -> str:
+def _sole_folder(listing: Listing) -> Listing:
+    """Of an archive whose images are all in folders of one folder what is in that: most archives are of one folder."""
+    while len({name.parts[0] for name in listing.names}) == 1 and all(len(name.parts) > 2 for name in listing.names):
+        whole, listing = listing, listing.below(listing.names[0].parts[0])
+        listing.whole = whole
+    return listing
+
+
+def _kind(path: Path | Member) -> str:
     """What a file is, by its content: IMAGE, if it is read as one; else in words."""
     try:
         with opened(path) as file:

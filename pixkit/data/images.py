@@ -33,11 +33,11 @@ class Images(DataSource):
         """The common keys, the folder, and what its images are brought to."""
 
         path: str = Field(json_schema_extra={"x-pixkit-path": True})
-        """The folder of images."""
+        """The folder of images, or a zip or tar archive of one (FILE.zip, FILE.tar/FOLDER), which is not unpacked."""
         test_path: str | None = Field(None, json_schema_extra={"x-pixkit-path": True})
-        """A folder of test images; some of `path` are held out if left out."""
+        """A folder or archive of test images; some of `path` are held out if left out."""
         validation_path: str | None = Field(None, json_schema_extra={"x-pixkit-path": True})
-        """A folder of images for validation; a part of the training images, by `validation`, if left out."""
+        """A folder or archive of images for validation; a part of the training images, by `validation`, if left out."""
         test_fraction: float = Field(0.1, ge=0, lt=1)
         """Fraction of the images held out as test images where there is no `test_path`."""
         channels: Literal[1, 3, 4] = 3
@@ -131,7 +131,7 @@ class Images(DataSource):
         def read(split: str, number: int) -> torch.Tensor:
             listing = parts.get(split, parts["train"])
             form = self.picture_form(spec)
-            return torch.from_numpy(read_picture(listing.folder / listing.names[number], form).copy())
+            return torch.from_numpy(read_picture(listing.file(listing.names[number]), form).copy())
 
         return images, read
 

@@ -29,6 +29,7 @@ from pixkit.data.depth import (
     widened_key,
 )
 from pixkit.data.fitting import MODES, BadPicture, Fit, Form, fitted, fitted_levels, flat
+from pixkit.data.packed import Member
 from pixkit.data.watched import opened
 from pixkit.errors import DataError
 
@@ -84,12 +85,12 @@ class Picture:
     """Whether the file has further frames."""
 
 
-def read_picture(path: Path, form: Form) -> NDArray[Any]:
+def read_picture(path: Path | Member, form: Form) -> NDArray[Any]:
     """The levels of `read_whole`."""
     return read_whole(path, form).pixels
 
 
-def read_whole(path: Path, form: Form) -> Picture:
+def read_whole(path: Path | Member, form: Form) -> Picture:
     """Read an image file.
 
     The picture is turned as its EXIF orientation says. Transparency is composited on white, in the file's
@@ -107,7 +108,7 @@ def read_whole(path: Path, form: Form) -> Picture:
         return _whole(file, form, str(path))
 
 
-def read_frames(path: Path, form: Form) -> Iterator[Picture]:
+def read_frames(path: Path | Member, form: Form) -> Iterator[Picture]:
     """Read all frames of an image file, each as `read_whole` reads the first.
 
     Raises:
@@ -122,7 +123,7 @@ def read_frames(path: Path, form: Form) -> Iterator[Picture]:
             yield replace(_read(image, file, form, str(path)), several=True)
 
 
-def frames_of(path: Path) -> int:
+def frames_of(path: Path | Member) -> int:
     """How many frames an image file has; 0 where it cannot be told."""
     try:
         with _image(path) as (image, _):
@@ -131,7 +132,7 @@ def frames_of(path: Path) -> int:
         return 0
 
 
-def size_of(path: Path) -> tuple[int, int] | None:
+def size_of(path: Path | Member) -> tuple[int, int] | None:
     """A picture's size, (height, width), turned as it says, from its header alone; None where it cannot be told."""
     try:
         with _image(path) as (image, _):
@@ -142,7 +143,7 @@ def size_of(path: Path) -> tuple[int, int] | None:
 
 
 @contextmanager
-def _image(path: Path) -> Iterator[tuple[Image.Image, BinaryIO]]:
+def _image(path: Path | Member) -> Iterator[tuple[Image.Image, BinaryIO]]:
     """An image file as Pillow opens it, and the file."""
     with opened(path) as file, _pillow(file, str(path)) as image:
         yield image, file

@@ -136,7 +136,7 @@ def read_folder(listing: Listing, how: How, progress: Progress | None) -> Folder
 
 
 def _pictures(listing: Listing, name: PurePosixPath, form: Form, frames: str) -> Iterator[Picture]:
-    path = listing.folder / name
+    path = listing.file(name)
     if frames == "first":
         yield read_whole(path, form)
         return
@@ -150,12 +150,12 @@ def _count(listing: Listing, frames: str) -> int:
     """How many images there may be at most."""
     if frames == "first":
         return len(listing.names)
-    return sum(frames_of(listing.folder / name) for name in listing.names)
+    return sum(frames_of(listing.file(name)) for name in listing.names)
 
 
 def _commonest(listing: Listing) -> tuple[int, int] | None:
     """The size, (height, width), that most of the pictures have; of several such the one that comes first."""
-    sizes = Counter(size for name in listing.names if (size := size_of(listing.folder / name)) is not None)
+    sizes = Counter(size for name in listing.names if (size := size_of(listing.file(name))) is not None)
     return sizes.most_common(1)[0][0] if sizes else None
 
 

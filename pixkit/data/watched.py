@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from pixkit.data.fitting import BadPicture
+from pixkit.data.packed import Member
 from pixkit.errors import DataError, reason
 from pixkit.files import NOWHERE, NotRegular, open_regular
 
@@ -45,8 +46,11 @@ class _Watched(io.RawIOBase):
 
 
 @contextmanager
-def opened(path: Path) -> Iterator[BinaryIO]:
+def opened(path: Path | Member) -> Iterator[BinaryIO]:
     """The file of a picture; if the system cannot read it, that is the error, whatever else the block raises."""
+    if isinstance(path, Member):
+        yield io.BytesIO(path.content())
+        return
     try:
         with open_regular(path) as file:
             watched = _Watched(file)
