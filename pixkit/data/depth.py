@@ -23,7 +23,10 @@ LUMA = np.array([19595, 38470, 7471])
 
 
 class Unread(Exception):
-    """What is stored has no meaning here, or Pillow does not give it; the first argument says what was found."""
+    """What is stored has no meaning here, or Pillow does not give it.
+
+    The first argument says what was found, the second, if there is one, what to do.
+    """
 
 
 @dataclass(frozen=True)
@@ -87,16 +90,6 @@ def rawmode(image: Image.Image) -> str:
 def is_deep_colour(mode: str, raw: str) -> bool:
     """Whether the file of a picture has 16 bits for each colour, of which Pillow gives the higher 8."""
     return ";16" in raw and mode not in DEEP and raw.partition(";")[0] in COLOURS
-
-
-def refuse_planes(tags: Mapping[int, Any]) -> None:
-    """Refuse a TIFF file of more than 8 bits a colour whose colours are in a plane each.
-
-    Pillow 13.0 takes the bytes of a plane for values of 8 bits; compressed, it gives the higher ones in any case.
-    """
-    bits = tags.get(TiffImagePlugin.BITSPERSAMPLE) or (1,)
-    if tags.get(TiffImagePlugin.PLANAR_CONFIGURATION) == 2 and len(bits) > 1 and max(bits) > 8:
-        raise Unread("colours of 16 bits in a plane each")
 
 
 def deep_colour(image: Any, file: BinaryIO, formats: tuple[str, ...], raw: str) -> Stored:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageOps
 
+from pixkit.data.depth import Stored
 from pixkit.errors import DataError
 
 WHITE = (255, 255, 255, 255)
@@ -98,3 +99,30 @@ def _thickened(image: Image.Image, width: int, height: int, resample: Image.Resa
     scale = min(width / image.width, height / image.height)
     size = round(image.width * scale), round(image.height * scale)
     return image if all(size) else image.resize((max(size[0], 1), max(size[1], 1)), resample)
+
+
+def own_levels(stored: Stored, tile: Any, form: Form, where: str) -> Stored:
+    """Of levels that a file has as they are: 0..levels-1 as such, and the highest of them as white.
+
+    Args:
+        stored: what the file has.
+        tile: Pillow's description of how.
+        form: says how many levels there are.
+        where: the file, for errors.
+
+    Raises:
+        BadPicture: where it has others.
+    """
+    if tile[0].startswith("ppm"):  # of these files Pillow stretches the levels to 8 or 16 bits
+        stored = stored.scaled(tile[3][1])
+    highest, most = int(stored.values.max()), form.levels - 1
+    if highest > most:
+        raise BadPicture(
+            "levels beyond those stated",
+            where=where,
+            found=f"{int(stored.values.min())}..{highest}",
+            expected=f"0..{most}, as they stand in the file",
+            hint="256 and 65536 levels are white at the highest, at any depth; other numbers are of levels as stored",
+        )
+    opacity = None if stored.opacity is None else Stored(stored.opacity, stored.most).scaled(most).values
+    return Stored(stored.values, most, opacity, stored.premultiplied)

@@ -24,12 +24,12 @@ from pixkit.data.depth import (
     deep_grey,
     is_deep_colour,
     rawmode,
-    refuse_planes,
     shallow,
     widened_key,
 )
-from pixkit.data.fitting import MODES, BadPicture, Fit, Form, fitted, fitted_levels, flat
+from pixkit.data.fitting import MODES, BadPicture, Fit, Form, fitted, fitted_levels, flat, own_levels
 from pixkit.data.packed import Member
+from pixkit.data.planes import TURNED, has_planes, in_planes
 from pixkit.data.watched import opened
 from pixkit.errors import DataError
 
@@ -53,8 +53,6 @@ FORMATS = ("PNG", "JPEG", "BMP", "GIF", "WEBP", "TIFF", "PPM")
 SUFFIXES = frozenset(
     (".png", ".jpg", ".jpeg", ".jpe", ".bmp", ".gif", ".webp", ".tif", ".tiff", ".ppm", ".pgm", ".pbm", ".pnm")
 )
-TURNED = (5, 6, 7, 8)
-"""EXIF orientations that exchange height and width."""
 DAMAGE = (
     OSError,
     SyntaxError,
@@ -170,7 +168,8 @@ def _pillow(file: BinaryIO, where: str) -> Iterator[Image.Image]:
             with Image.open(file, formats=FORMATS) as image:
                 yield image
     except Unread as error:
-        raise BadPicture("a picture of this mode is not read", where=where, found=str(error)) from error
+        found, hint = (*error.args, None)[:2]
+        raise BadPicture("a picture of this mode is not read", where=where, found=found, hint=hint) from error
     except UnidentifiedImageError as error:
         file.seek(0)
         raise BadPicture(
@@ -190,7 +189,8 @@ def _read(image: Image.Image, file: BinaryIO, form: Form, where: str) -> Picture
     tiles = getattr(image, "tile", None) or [("", None, 0, "")]
     if tiles[0][0].startswith("ppm") and image.mode == "RGB" and form.levels > 256 and tiles[0][3][1] > 255:
         raise Unread("PPM of more than 8 bits a colour, of which Pillow gives 8")
-    refuse_planes(tags)
+    if has_planes(tags):
+        return _of_stored(in_planes(image, file, tags), False, tiles[0], form, where)
     image.load()
     signed = 2 in tags.get(TiffImagePlugin.SAMPLEFORMAT, ())
     if image.mode in ("F", "LAB") or (signed and image.mode not in DEEP):
@@ -205,6 +205,10 @@ def _read(image: Image.Image, file: BinaryIO, form: Form, where: str) -> Picture
         if form.levels == 256:
             return Picture(_bytes(flat(upright, form.channels), form, where), 8, grey)
         stored = shallow(upright, raw)
+    return _of_stored(stored, grey, tiles[0], form, where)
+
+
+def _of_stored(stored: Stored, grey: bool, tile: Any, form: Form, where: str) -> Picture:
     bits = stored.most.bit_length()
     if form.levels == 256:
         eight = Stored(stored.channels(form.channels), stored.most).scaled(255).values.astype(np.uint8)
@@ -212,7 +216,7 @@ def _read(image: Image.Image, file: BinaryIO, form: Form, where: str) -> Picture
             _bytes(Image.fromarray(eight.squeeze(2) if form.channels == 1 else eight), form, where), bits, grey
         )
     if form.levels != 65536:
-        stored = _own_levels(stored, tiles[0], form, where)
+        stored = own_levels(stored, tile, form, where)
     levels = stored.scaled(form.levels - 1).channels(form.channels)
     kind = np.uint8 if form.levels < 256 else np.uint16
     return Picture(fitted_levels(levels, form, where).astype(kind).transpose(2, 0, 1), bits, grey)
@@ -222,23 +226,6 @@ def _bytes(image: Image.Image, form: Form, where: str) -> NDArray[Any]:
     """Levels of a picture of 8 bits, brought to its size, uint8 [C, H, W]."""
     array = np.asarray(fitted(image, form, where).convert(MODES[form.channels]))
     return array[None] if form.channels == 1 else array.transpose(2, 0, 1)
-
-
-def _own_levels(stored: Stored, tile: Any, form: Form, where: str) -> Stored:
-    """Of levels that a file has as they are: 0..levels-1 as such, and the highest of them as white."""
-    if tile[0].startswith("ppm"):  # of these files Pillow stretches the levels to 8 or 16 bits
-        stored = stored.scaled(tile[3][1])
-    highest, most = int(stored.values.max()), form.levels - 1
-    if highest > most:
-        raise BadPicture(
-            "levels beyond those stated",
-            where=where,
-            found=f"{int(stored.values.min())}..{highest}",
-            expected=f"0..{most}, as they stand in the file",
-            hint="256 and 65536 levels are white at the highest, at any depth; other numbers are of levels as stored",
-        )
-    opacity = None if stored.opacity is None else Stored(stored.opacity, stored.most).scaled(most).values
-    return Stored(stored.values, most, opacity, stored.premultiplied)
 
 
 def _bound(image: Image.Image, where: str, most: int) -> None:

@@ -2,6 +2,7 @@
 
 import io
 import struct
+import sys
 from dataclasses import replace
 
 import numpy as np
@@ -10,7 +11,7 @@ from PIL import Image
 from png_files import chunk, deep_png, png
 
 from pixkit.data.fitting import Form
-from pixkit.data.picture import read_picture, read_whole
+from pixkit.data.picture import read_frames, read_picture, read_whole
 from pixkit.errors import DataError
 
 GREY = Form(1, None, "crop", "bicubic", 10_000)
@@ -188,11 +189,71 @@ def test_what_pillow_gives_in_part_is_refused(path):
 
 
 @pytest.mark.parametrize("compression", [None, "zlib"])
-def test_sixteen_bit_colours_in_planes_are_refused(path, compression):
+def test_sixteen_bit_colours_in_planes_are_refused_without_tifffile(path, compression, monkeypatch):
     """Pillow 13 gives noise for those that are not compressed: findings/pillow-16-bit-planes.sh."""
-    planes = np.ascontiguousarray(DEEP.transpose(2, 0, 1))
-    content = tiff(planes, photometric="rgb", planarconfig="separate", compression=compression)
+    content = planes(DEEP, compression=compression)
+    monkeypatch.setitem(sys.modules, "tifffile", None)
     for form in (RGB, replace(RGB, levels=65536)):
         with pytest.raises(DataError, match="mode") as caught:
             read(path, content, form)
-        assert caught.value.found == "colours of 16 bits in a plane each"
+        assert caught.value.found == "colours of 16 bits in a plane each" and "[tiff]" in caught.value.hint
+
+
+def planes(array, **options):
+    """A TIFF file of RGB with a plane of each colour."""
+    separate = np.ascontiguousarray(array.transpose(2, 0, 1))
+    return tiff(separate, photometric="rgb", planarconfig="separate", **options)
+
+
+@pytest.mark.parametrize("options", [{}, {"compression": "zlib"}, {"byteorder": ">"}, {"tile": (16, 16)}, "lzw"])
+def test_sixteen_bit_colours_in_planes_are_read_by_tifffile(path, options):
+    if options == "lzw":
+        pytest.importorskip("imagecodecs", reason="LZW takes imagecodecs")
+        options = {"compression": "lzw", "predictor": True}
+    array = np.random.default_rng(0).integers(0, 65536, (5, 7, 3), dtype=np.uint16)
+    content = planes(array, **options)
+    assert np.array_equal(read(path, content, replace(RGB, levels=65536)), array.transpose(2, 0, 1))
+    assert np.array_equal(read(path, content, RGB), rounded(array).transpose(2, 0, 1))
+    assert read_whole(path, RGB).bits == 16
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_colours_in_planes_are_turned_as_pillow_turns_pictures(path, orientation):
+    array = np.random.default_rng(0).integers(0, 65536, (5, 7, 3), dtype=np.uint16)
+    found = read(path, planes(array, extratags=[(274, "H", 1, orientation, True)]), replace(RGB, levels=65536))
+    exif = Image.Exif()
+    exif[274] = orientation
+    Image.fromarray((array >> 8).astype(np.uint8)).save(path, "PNG", exif=exif)
+    assert np.array_equal(found >> 8, read_picture(path, RGB))
+
+
+def test_opacity_in_a_plane(path):
+    deep, opacity = replace(RGB, levels=65536), np.full((*DEEP.shape[:2], 1), 13107, np.uint16)
+    fourth = np.concatenate([DEEP, opacity], 2)
+    shown = {kind: read(path, tiff(fourth, photometric="rgb", extrasamples=[kind]), deep) for kind in KINDS_OF_FOURTH}
+    for kind, expected in shown.items():
+        assert np.array_equal(read(path, planes(fourth, extrasamples=[kind]), deep), expected)
+
+
+KINDS_OF_FOURTH = ("unassalpha", "assocalpha", "unspecified")
+
+
+def test_frames_in_planes_are_told_apart(path):
+    array = np.random.default_rng(0).integers(0, 65536, (3, 5, 7, 3), dtype=np.uint16)
+    separate = np.ascontiguousarray(array.transpose(0, 3, 1, 2))
+    path.write_bytes(tiff(separate, photometric="rgb", planarconfig="separate"))
+    found = [picture.pixels for picture in read_frames(path, replace(RGB, levels=65536))]
+    assert np.array_equal(np.stack(found), separate)
+
+
+@pytest.mark.parametrize("kind", ["u4", "f2", "f4", "i2"])
+def test_other_numbers_in_planes_stay_refused(path, kind):
+    with pytest.raises(DataError, match=r"mode|readable"):
+        read(path, planes(DEEP.astype(kind)), RGB)
+
+
+def test_damaged_planes_are_a_bad_picture(path):
+    content = bytearray(planes(np.random.default_rng(0).integers(0, 65536, (9, 9, 3), np.uint16), compression="zlib"))
+    content[300:] = bytes(len(content) - 300)
+    with pytest.raises(DataError, match=r"readable|mode"):
+        read(path, bytes(content), RGB)
