@@ -95,6 +95,7 @@ class MeasuredArithmetic(Record):
     precision: str
     memory_format: str
     products: str = "mixed"
+    fused: bool = False
     reason: str
     seconds: dict[str, float]
 

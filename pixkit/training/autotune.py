@@ -10,6 +10,7 @@ from collections.abc import Callable
 
 import torch
 
+from pixkit.execution.cuda.nvrtc import NoKernel
 from pixkit.layers.modes import rehearsing
 from pixkit.precision import has_tf32
 from pixkit.training.precision import MEMORY_FORMATS, PRECISIONS, Arithmetic, Choice, obstacle
@@ -78,9 +79,10 @@ def seconds_of(stepper: Stepper, arithmetic: Arithmetic) -> float:
     started = time.perf_counter()
     with arithmetic.step(), stepper.kernels.on():
         for trained in stepper.phases:
-            with arithmetic.forward(stepper.device):
-                losses = checked_losses(trained.phase.loss(batch, 1), trained.name)
-            torch.autograd.grad(losses["loss"], list(trained.parameters.values()), allow_unused=True)
+            for part in batch.split(stepper.parts.of(1, trained.name)):
+                with arithmetic.forward(stepper.device):
+                    losses = checked_losses(trained.phase.loss(part, 1), trained.name)
+                torch.autograd.grad(losses["loss"], list(trained.parameters.values()), allow_unused=True)
     _wait(stepper.device)
     return time.perf_counter() - started
 
@@ -106,7 +108,7 @@ def _measure(
         watch()
         try:
             seconds_of(stepper, one)
-        except (RuntimeError, TypeError, ValueError) as error:
+        except (RuntimeError, TypeError, ValueError, NoKernel) as error:
             failed[one] = f"{type(error).__name__}: {str(error).splitlines()[0] if str(error) else ''}"
     taken: dict[Arithmetic, list[float]] = {one: [] for one in candidates if one not in failed}
     racing, started = list(taken), time.perf_counter()

@@ -30,6 +30,7 @@ class Guard:
         self._model = model
         self._names = list(persistent_buffers(model))
         self._before: list[Tensor] = []
+        self._flag_before = torch.zeros_like(self.flag)
 
     @torch.no_grad()
     def see(self, value: Tensor) -> None:
@@ -38,7 +39,8 @@ class Guard:
 
     @torch.no_grad()
     def begin(self) -> None:
-        """Before the losses of a phase: keep the buffers."""
+        """Before the losses of a phase: keep the buffers and the flag."""
+        self._flag_before.copy_(self.flag)
         buffers = self._buffers()
         if not self._before:
             self._before = [buffer.clone() for buffer in buffers]
@@ -47,7 +49,8 @@ class Guard:
 
     @torch.no_grad()
     def rewind(self) -> None:
-        """Bring the buffers back to what they were when the phase began, for its losses to be computed again."""
+        """Bring buffers and flag back to what they were when the phase began, for its losses to be computed again."""
+        self.flag.copy_(self._flag_before)
         for kept, buffer in zip(self._before, self._buffers(), strict=True):
             buffer.copy_(kept)
 

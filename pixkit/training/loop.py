@@ -155,13 +155,8 @@ class Trainer:
         step, now = self.state.step, time.perf_counter()
         speed = self.stepper.images / (now - self._since)
         self._since = now
-        return {
-            "event": "train",
-            "step": step,
-            "epoch": self.stepper.epochs(step),
-            **values,
-            "images_per_second": speed,
-        }
+        row = {"event": "train", "step": step, "epoch": self.stepper.epochs(step)}
+        return {**row, **values, "images_per_second": speed}
 
     def _note(self, log: MetricsLog, values: dict[str, float]) -> None:
         """Write down and tell what there is to say of the next step."""

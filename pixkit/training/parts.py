@@ -1,4 +1,4 @@
-"""Taking the batches of a phase in parts, where a device's memory does not do for whole ones."""
+"""Taking the batches of a phase in parts, "micro-batches", where a device's memory does not do for whole ones."""
 
 from __future__ import annotations
 

@@ -145,12 +145,12 @@ def _fitted(
     device, recorded = stepper.device, way.kind == "replayed"
     with stepper.kernels.heard():
         memory = estimate(stepper, device, before, recorded=recorded)
-    if device.type == "cpu":
-        memory.check(resumed=resumed)
-        return memory, way
-    while not resumed and memory.left < 0 and stepper.parts.halve_any(1, stepper.phases):
-        memory = estimate(stepper, device, before, recorded=recorded)
+        parted = device.type != "cpu" and not resumed
+        while parted and memory.left < 0 and stepper.parts.halve_any(1, stepper.phases):
+            memory = estimate(stepper, device, before, recorded=recorded)
     memory.check(resumed=resumed)
+    if device.type == "cpu":
+        return memory, way
     if memory.graphs > memory.left:
         way = Way("ahead", f"the {in_words(memory.graphs)} that what is recorded takes would not fit beside training")
         memory = replace(memory, graphs=0)

@@ -1,5 +1,7 @@
 """Batches that a device's memory does not do for: taken in parts, with the step that all their images make."""
 
+import warnings
+
 import pytest
 import torch
 from pretend import DEVICE, Pretending
@@ -14,6 +16,9 @@ from pixkit.errors import UsageError
 from pixkit.memory import Room
 from pixkit.models.base import Phase
 from pixkit.training.ahead import Ahead
+from pixkit.training.autotune import seconds_of
+from pixkit.training.kernels import Kernels
+from pixkit.training.precision import Arithmetic
 from pixkit.training.prepare import _fitted
 from pixkit.training.step import Stepper
 from pixkit.training.watch import Interrupt
@@ -113,6 +118,35 @@ def test_parts_make_the_step_of_the_whole_batch(batch, most, parts, what):
     for name, value in expected.items():
         torch.testing.assert_close(value, found[name], rtol=1e-4, atol=1e-5)
     assert found["seen"] == 3 * 2 * batch
+
+
+class Dented(Large):
+    """Of whole batches, the first loss of the second step is not finite."""
+
+    def loss(self, batch, step):
+        losses = super().loss(batch, step)
+        if step == 2 and len(batch.x) == 8 and int(self.seen) % 16 == 8:
+            self.crowded.append(step)  # and for the second one there is no room
+            return {**losses, "loss": losses["loss"] * torch.inf}
+        return losses
+
+
+def test_what_was_not_finite_and_is_made_anew_in_parts_holds_nothing_back():
+    """Only what comes of the parts counts."""
+    with Pretending():
+        ahead = Ahead(stepper_of(recipe_of(Dented, config={"most": 100}, accumulate=2)), 2)
+        weights = []
+        for step in (1, 2, 3):
+            ahead.make(step)
+            weights.append(ahead.stepper.model.logits.detach().cpu())
+        assert float(ahead.flag.cpu()) == 0 and ahead.stepper.parts.of(2, "likelihood") == 2
+    assert not torch.equal(weights[0], weights[1]) and not torch.equal(weights[1], weights[2])
+
+
+def test_arithmetic_is_measured_with_the_parts_that_there_is_room_for():
+    stepper = stepper_of(recipe_of(batch=7), CPU)
+    stepper.parts.load([{"step": 1, "phase": "likelihood", "parts": 2}])
+    assert seconds_of(stepper, Arithmetic()) > 0 and stepper.model.seen == 7
 
 
 def trained(folder, recipe, resume=False, **options):
@@ -239,6 +273,30 @@ def test_what_would_not_fit_is_taken_in_parts_is_not_recorded_and_leaves_the_ima
             fitted(live - 1, resumed=True)
         with pytest.raises(UsageError, match="would not fit"):
             fitted(memory.training)
+
+
+class Putting(Large):
+    """Its loss has an operation without a deterministic kernel."""
+
+    def loss(self, batch, step):
+        losses = super().loss(batch, step)
+        table = torch.zeros(2, device=batch.x.device).put_(batch.indices[:1] * 0, losses["nats"].reshape(1))
+        return {**losses, "loss": losses["loss"] + 0 * table.sum()}
+
+
+def test_what_is_foreseen_of_parts_is_heard_too(monkeypatch):
+    """Torch's warning of an operation is told in pixkit's words, however often memory is foreseen."""
+    said, free = [], []
+    monkeypatch.setattr("pixkit.training.memory.available", lambda device: Room("the GPU", free[-1], free[-1]))
+    with Pretending(), warnings.catch_warnings(record=True) as shown:
+        warnings.simplefilter("always")
+        for resumed in (True, False):
+            stepper = stepper_of(recipe_of(Putting, 64, {"most": 64}, ema=0.0))
+            stepper.kernels = Kernels(True, said.append)
+            free.append(free[0] - 1 if free else 1 << 40)
+            memory, _ = _fitted(stepper, Way("ahead"), None, resumed=resumed, say=[].append)
+            free[0] = memory.training + memory.activations
+    assert stepper.parts.of(1, "likelihood") == 2 and len(said) == 2 and shown == []
 
 
 def test_a_graph_that_memory_does_not_do_for_is_launched(monkeypatch):

@@ -53,6 +53,25 @@ def test_edges_and_layouts(edges, form):
 
 
 @pytest.mark.parametrize("form", FORMS)
+@pytest.mark.parametrize("maps", [(3, 1), (1, 3), (1, 1), (2, 1, 2)])
+def test_a_single_map_lies_as_those_beside_it(maps, form):
+    """Of it alone, nobody could tell the layouts apart."""
+    parts = images(*maps, form=form)
+    ours, theirs = fused().activated(parts, EDGES[1]), plain_activated(parts, EDGES[1])
+    assert torch.allclose(ours, theirs, rtol=1e-14)
+    for one, other in zip(gradients(ours, parts), gradients(theirs, parts), strict=True):
+        assert torch.allclose(one, other, rtol=1e-13)
+
+
+def test_a_single_site_that_is_left_lies_as_the_image_that_it_is_cut_from():
+    parts, edges = images(3, 2, form=torch.channels_last), (-2, -2, -3, -2)
+    ours, theirs = fused().activated(parts, edges), plain_activated(parts, edges)
+    assert ours.shape == (2, 10, 1, 1) and torch.allclose(ours, theirs, rtol=1e-14)
+    for one, other in zip(gradients(ours, parts), gradients(theirs, parts), strict=True):
+        assert torch.allclose(one, other, rtol=1e-13)
+
+
+@pytest.mark.parametrize("form", FORMS)
 def test_dropout_leaves_and_scales_what_its_mask_says(form):
     ops, (x,) = fused(), images(6, form=form)
     torch.manual_seed(3)

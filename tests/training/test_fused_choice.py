@@ -11,6 +11,7 @@ from toys import CPU
 
 from pixkit.data.dataset import BatchSequence
 from pixkit.errors import RunError
+from pixkit.execution.cuda.nvrtc import NoKernel
 from pixkit.recipe import load_recipe
 from pixkit.training import autotune, precision
 from pixkit.training.autotune import choose
@@ -45,6 +46,20 @@ def test_what_is_clearly_faster_fused_is_fused(monkeypatch, seconds, expected):
     assert found.arithmetic == expected
     assert {"fp32, contiguous", "fp32, contiguous, fused"} <= set(found.seconds)
     assert FUSED not in _asked(monkeypatch, fuse="off") and set(_asked(monkeypatch, fuse="on")) == {FUSED, FUSED_LAST}
+
+
+def test_what_the_gpu_refuses_to_launch_is_not_fused(monkeypatch):
+    clock = Clock(monkeypatch)
+    clock.seconds |= {FUSED: 0.1, FUSED_LAST: 0.1}
+
+    def refused(stepper, arithmetic):
+        if arithmetic.fused:
+            raise NoKernel("CUDA refuses cuLaunchKernel", found="invalid argument")
+
+    clock.real = refused
+    monkeypatch.setattr(autotune, "obstacle", lambda model, device: None)
+    found = choose(stepper_of(**LONG, precision="fp32"))
+    assert found.arithmetic == Arithmetic() and "not fp32, contiguous, fused: NoKernel: CUDA refuses" in found.reason
 
 
 def _asked(monkeypatch, **train):

@@ -54,7 +54,8 @@ class Shape(ctypes.Structure):
     def of(cls, x: Tensor, wide: Tensor, first: int, edges: Edges, over: Tensor) -> Shape:
         """Of an image's maps within wider ones, to go through the sites of `over`, one of the two."""
         (_, maps, height, width), (_, many, rows, columns) = x.shape, wide.shape
-        last, sites = _last(x), over.shape[2] * over.shape[3]
+        # Of a single map, or a single site, both layouts are one: then the other of the two tells them apart.
+        last, sites = _last(x) or _last(wide), over.shape[2] * over.shape[3]
         divisors = _Divisor.of(maps if last else sites), _Divisor.of(over.shape[3])
         return cls(maps, height, width, many, first, rows, columns, edges[0], edges[2], int(last), *divisors)
 
