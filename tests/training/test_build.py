@@ -437,7 +437,10 @@ def test_a_checkpoint_that_lost_its_average_is_not_taken_for_one_without(recipe,
 
 @pytest.mark.parametrize(
     ("version", "message", "hint"),
-    [("99.1.dev0", "written by a newer pixkit", "use a newer pixkit"), ("0.0.9", "Extra inputs", None)],
+    [
+        ("99.1.dev0", "written by a newer pixkit", "use a newer pixkit"),
+        ("0.0.9", "Extra inputs", "the run was built with pixkit-models "),
+    ],
 )
 def test_a_recipe_with_keys_that_only_a_newer_pixkit_knows(whole, tmp_path, version, message, hint):
     run = Run(tmp_path / "run")
@@ -448,7 +451,7 @@ def test_a_recipe_with_keys_that_only_a_newer_pixkit_knows(whole, tmp_path, vers
     with pytest.raises(RunError, match=message) as caught:
         load(run)
     assert caught.value.where.endswith("train.warp")
-    assert caught.value.hint == hint
+    assert caught.value.hint.startswith(hint)
 
 
 def test_a_run_that_was_moved_loads(whole, tmp_path):
