@@ -48,7 +48,7 @@ class ShiftedConv2d(TapLayer):
 
     def over(self, padded: Tensor) -> Tensor:
         """Of an image that has its `edges` already."""
-        return F.conv2d(padded, self.kernel(), self.bias, stride=self.stride)
+        return convolve(padded, self.kernel(), self.bias, (0, 0, 0, 0), stride=self.stride)
 
     def taps(self, grid: Grid) -> Taps:
         """Every tap of the kernel."""

@@ -35,7 +35,7 @@ def nothing_drawn(monkeypatch):
     def called(*arguments, **options):
         raise AssertionError("drawn, or loaded, before anybody looked where it goes")
 
-    for module, names in ((sample, ["sample"]), (complete, ["complete"]), (upscale, ["upscale"]),
+    for module, names in ((sample, ["sample"]), (complete, ["complete_each"]), (upscale, ["upscale_each"]),
                           (reconstruct, ["reconstruct"]), (verify, ["verify", "find_examined"])):  # fmt: skip
         for name in names:
             monkeypatch.setattr(module, name, called)
