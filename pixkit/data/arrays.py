@@ -72,6 +72,12 @@ class Arrays(DataSource):
                 raise ValueError("value_range is the lower end and the higher one")
             return self
 
+        @model_validator(mode="after")
+        def _labels_of_images(self) -> Arrays.Config:
+            if self.validation_labels is not None and self.validation_set is None:
+                raise ValueError("validation_labels are those of validation_set, which is not given")
+            return self
+
     def load(self, progress: Progress | None = None) -> SourceImages:
         """Read the arrays.
 
@@ -102,7 +108,12 @@ class Arrays(DataSource):
         parts, names = self._classes(parts, held_out, where)
         count = config.classes if names is None else len(names)
         validation = None if validation is None else parts[2]
-        return SourceImages(parts[0], parts[1], files.levels, count, class_names=names, validation=validation)
+        unread = held_out and config.test_labels is not None
+        note = "data.test_labels is not read: some of the training images, with their labels, are the test images"
+        notes = (note,) if unread else ()
+        return SourceImages(
+            parts[0], parts[1], files.levels, count, class_names=names, validation=validation, notes=notes
+        )
 
     def _classes(self, parts: list[ImageSet], held_out: bool, where: str) -> tuple[list[ImageSet], Names | None]:
         """The images with numbers of classes as labels, and the classes' names if `classes` does not say how many."""

@@ -116,6 +116,15 @@ def own_levels(stored: Stored, tile: Any, form: Form, where: str) -> Stored:
     if tile[0].startswith("ppm"):  # of these files Pillow stretches the levels to 8 or 16 bits
         stored = stored.scaled(tile[3][1])
     highest, most = int(stored.values.max()), form.levels - 1
+    if stored.most <= 255 < most:
+        # What makes 8 bits of such files rescales their values: they are not the levels any more.
+        raise BadPicture(
+            "a file of too few bits for the levels stated",
+            where=where,
+            found=f"values up to {stored.most}",
+            expected=f"a file that can hold 0..{most}",
+            hint="data.source_levels=65536 scales files of any depth",
+        )
     if highest > most:
         raise BadPicture(
             "levels beyond those stated",

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, cast
 
@@ -16,7 +15,7 @@ from pixkit.data.base import DataConfig, DataSource
 from pixkit.data.folders import list_pictures
 from pixkit.data.levels import Binariser, quantise, threshold
 from pixkit.data.npy import ArrayFile
-from pixkit.data.picture import Form, read_picture, read_whole
+from pixkit.data.picture import Form, read_whole
 from pixkit.data.written import read_written
 from pixkit.errors import DataError, listed
 from pixkit.files import is_folder
@@ -40,11 +39,25 @@ class Reader:
         source: the data that the model was trained on, whose preparation applies; None where they are not known: then a
             picture has to have the model's size and white is the highest level.
         exact: whether pictures have to have the model's size, whatever the data's own were brought to.
+        rounded: pictures read so far whose values were rounded to 8 bits.
+        cut: those of which there are further frames.
     """
 
     spec: ImageSpec
     source: DataSource | None = None
     exact: bool = False
+    rounded: list[str] = field(default_factory=list)
+    cut: list[str] = field(default_factory=list)
+
+    @property
+    def notes(self) -> list[str]:
+        """What is left out of the pictures that were read so far, in words."""
+        notes = []
+        if self.rounded:
+            notes.append(f"pictures of more than 8 bits a value were rounded to 8: {listed(self.rounded)}")
+        if self.cut:
+            notes.append(f"pictures with further frames, of which the first was read: {listed(self.cut)}")
+        return notes
 
     def read(self, name: str | Path) -> list[tuple[str, Tensor]]:
         """What an argument means: the images' names and their levels, int64 [C, H, W].
@@ -72,10 +85,10 @@ class Reader:
         form = None if self.source is None else self.source.picture_form(self.spec)
         if form is None:
             form = self._plain_form(path)
-            levels = _plain(path, form, self.spec)
+            levels = _plain(self._seen(path, form), str(path), self.spec)
         else:
             form = replace(form, fit="exact", size=self.spec.shape[1:]) if self.exact else form
-            levels = read_picture(path, form)
+            levels = self._seen(path, form)
         if tuple(levels.shape) != self.spec.shape:
             raise DataError(
                 "the picture has another size than the model needs",
@@ -85,13 +98,22 @@ class Reader:
             )
         return self._prepared(levels[None], form.levels, str(path))[0]
 
+    def _seen(self, path: Path, form: Form) -> NDArray[Any]:
+        """A picture's levels, [C, H, W], and a line in one's notes where something is left out."""
+        picture = read_whole(path, form)
+        if picture.bits > 8 and form.levels == 256:
+            self.rounded.append(str(path))
+        if picture.several:
+            self.cut.append(str(path))
+        return picture.pixels
+
     def _plain_form(self, path: Path) -> Form:
         """How pictures are read for data that are not pictures themselves: at the model's size."""
         if self.spec.channels not in (1, 3, 4):
             raise DataError("pictures have 1, 3 or 4 channels", where=str(path), expected=str(self.spec))
         levels = max(self._source_levels(), self.spec.levels, 256)
         form = Form(4 if self.spec.channels == 4 else 3, self.spec.shape[1:], "exact", "bicubic", MAX_PIXELS, levels)
-        if levels == 256 or read_whole(path, form).bits > 8:
+        if levels == 256 or read_whole(path, replace(form, levels=65536)).bits > 8:
             return form
         if self.spec.levels > 256:
             raise _too_few(path, 256, self.spec)
@@ -135,7 +157,15 @@ class Reader:
         ours = file.zipped and name in OWN
         levels = self.spec.levels if ours else self._source_levels()
         low, high = int(array.min()), int(array.max())
-        if low < 0 or high >= levels or (high <= 1 and levels > 2 and not ours):
+        if 0 <= low <= high <= 1 and levels > 2 and not ours:
+            raise DataError(
+                "an array of zeros and ones alone, which are the two lowest levels of the data",
+                where=where,
+                found=f"{low}..{high}",
+                expected=f"0..{levels - 1}",
+                hint=f"black and white are 0 and {levels - 1}",
+            )
+        if low < 0 or high >= levels:
             raise DataError(
                 "values that are not levels of the data" if not ours else "values that are not levels of the model",
                 where=where,
@@ -158,15 +188,14 @@ def _too_few(where: str | Path, levels: int, spec: ImageSpec) -> DataError:
     )
 
 
-def _plain(path: Path, form: Form, spec: ImageSpec) -> NDArray[Any]:
+def _plain(levels: NDArray[Any], where: str, spec: ImageSpec) -> NDArray[Any]:
     """A picture for data that are none, [C, H, W]: of one channel it may be stored as colour, but has to be grey."""
-    levels = read_picture(path, form)
     if spec.channels > 1:
         return levels
     if (levels != levels[:1]).any():
         raise DataError(
             "a picture in colour, where the model's images have one channel",
-            where=str(path),
+            where=where,
             expected="grey",
             hint="convert it, if grey is what its brightness means",
         )
@@ -177,6 +206,13 @@ def _oriented(array: NDArray[Any], spec: ImageSpec, where: str) -> NDArray[Any]:
     """An array of one image or several as [n, C, H, W], whatever the order of its axes."""
     channels, height, width = spec.shape
     found: list[NDArray[Any]] = []
+    if not array.size:
+        raise DataError(
+            "an array without an image",
+            where=where,
+            found=str(array.shape),
+            expected=f"({channels}, {height}, {width}), or several of these; channels may come last",
+        )
     if array.shape == (height, width) and channels == 1:
         found.append(array[None, None])
     if array.shape[1:] == (height, width) and array.ndim == 3 and channels == 1:
@@ -195,9 +231,3 @@ def _oriented(array: NDArray[Any], spec: ImageSpec, where: str) -> NDArray[Any]:
             expected=f"({channels}, {height}, {width}), or several of these; channels may come last",
         )
     return found[0]
-
-
-def several(names: Sequence[str | Path], reader: Reader) -> tuple[list[str], Tensor]:
-    """The images of several arguments: their names, and int64 [N, C, H, W]."""
-    pairs = [pair for name in names for pair in reader.read(name)]
-    return [name for name, _ in pairs], torch.stack([image for _, image in pairs])

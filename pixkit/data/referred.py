@@ -67,6 +67,14 @@ class Files:
         container, name = self._place(reference, key)
         where, array = container.where(name), self.array(reference, key)
         self._levels = self._levels or (2 if array.dtype.kind == "b" else 256)
+        if array.dtype.kind == "b" and self.levels > 2 and config.source_levels is None:
+            raise DataError(
+                "booleans beside images of more levels",
+                where=where,
+                found="levels 0 and 1",
+                expected=f"0..{self.levels - 1}, as the arrays before",
+                hint=f"data.source_levels={self.levels} takes true for level 1, the second lowest",
+            )
         if config.shape is not None:
             array = unflattened(array, config.shape, where)
         pixels = as_images(levels_of(array, self.levels, config.value_range, where), config.layout, where)
@@ -109,6 +117,13 @@ class Files:
         """The file of a reference and the array's name in it."""
         container = self._container(reference.file or self.default)
         if not container.named:
+            if reference.file is not None and reference.name is not None:
+                raise DataError(
+                    "the file has one array, without a name",
+                    where=f"data.{key}",
+                    found=f"{reference.name} of {container.path}",
+                    expected=container.path.name,
+                )
             return container, None
         if reference.name is not None:
             return container, reference.name

@@ -30,7 +30,7 @@ def levels_of(array: NDArray[Any], levels: int, value_range: Range | None, where
         _in_range(array, levels, where)
         return array if array.dtype == kind else array.astype(kind)
     out = np.empty(array.shape, kind)
-    for start in range(0, len(array), CHUNK):
+    for start in range(0, len(array) if array.ndim else 0, CHUNK):
         part = slice(start, start + CHUNK)
         out[part] = _whole(array[part], levels, value_range, where)
     return out
@@ -39,7 +39,7 @@ def levels_of(array: NDArray[Any], levels: int, value_range: Range | None, where
 def _whole(part: NDArray[Any], levels: int, value_range: Range | None, where: str) -> NDArray[Any]:
     values = part.astype(np.float64)
     if not np.isfinite(values).all():
-        raise DataError("values that are no numbers", where=where, found="NaN or infinity")
+        raise DataError("values that are no numbers", where=where, found="NaN or infinity", expected="levels")
     slack = 0.0
     if value_range is not None:
         low, high = value_range
@@ -102,7 +102,10 @@ def labels_of(array: NDArray[Any], images: int, where: str) -> NDArray[np.int64]
             )
         return plain.argmax(1).astype(np.int64)
     if plain.dtype.kind == "f" and not (np.isfinite(plain).all() and (plain == plain.round()).all()):
-        raise DataError("labels are whole numbers", where=where, found=str(plain.dtype))
+        strange = plain[~np.isfinite(plain) | (plain != plain.round())][0]
+        raise DataError(
+            "labels are whole numbers", where=where, found=f"{strange}, of {plain.dtype}", expected="a class's number"
+        )
     if plain.size and not 0 <= int(plain.min()) <= int(plain.max()) < 2**31:
         raise DataError(
             "values out of range",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -49,7 +50,8 @@ def named_images(
 
     Files are made ready as the run's own data are: its recipe's size, fit, levels and binarisation apply. Pictures that
     pixkit wrote give the levels that they were written from. Without a run a picture has the model's size, and its
-    values v of 0..255 become floor(v K / 256). The run's data are read once, and are as they are.
+    values v of 0..255 become floor(v K / 256). The run's data are read once, and are as they are. A RuntimeWarning says
+    where values were rounded to 8 bits, and where a file has further frames.
 
     Args:
         names: pictures, folders of pictures, .npy, .npz or FILE.npz:NAME (see `pixkit.data.given.Reader`), or train:N,
@@ -79,6 +81,8 @@ def named_images(
     pairs: list[tuple[str, Tensor]] = []
     for name, place in zip(names, places, strict=True):
         pairs += reader.read(name) if place is None else [(str(name), data.image(place[1], int(place[2])))]
+    for note in reader.notes:
+        warnings.warn(note, RuntimeWarning, stacklevel=2)
     return [name for name, _ in pairs], torch.stack([image for _, image in pairs])
 
 
@@ -158,11 +162,16 @@ def _mask(values: Tensor, spec: ImageSpec, where: str) -> Tensor:
 
 
 def _same_size(values: Tensor, spec: ImageSpec, where: str) -> None:
-    if values.ndim != 3 or values.shape[0] not in (1, spec.channels) or tuple(values.shape[1:]) != spec.shape[1:]:
+    if (
+        not values.numel()
+        or values.ndim != 3
+        or values.shape[0] not in (1, spec.channels)
+        or tuple(values.shape[1:]) != spec.shape[1:]
+    ):
         raise DataError(
             "the mask has another size than the model needs",
             where=where,
-            found=" x ".join(map(str, values.shape[1:] if values.shape[0] == 1 else values.shape))
-            + " (height x width)",
+            found=" x ".join(map(str, values.shape[1:] if values.ndim == 3 and values.shape[0] == 1 else values.shape))
+            + (" (height x width)" if values.ndim == 3 and values.shape[0] == 1 else ""),
             expected=f"{spec.height} x {spec.width}",
         )

@@ -92,13 +92,16 @@ def one_label(model: Model, label: int | str | Tensor | None) -> Tensor | None:
     A tensor, int64 [1], is taken as it is; the model will say if it does not fit.
 
     Raises:
-        UsageError: if the model takes no labels, not this one, or needs one.
+        UsageError: if the model takes no labels, not this one, or needs one, or if there are several.
     """
-    if isinstance(label, Tensor):
-        return label
     if label is None:
         return model.no_label().cpu() if model.labelled else None
-    return repeat_labels(model, label, 1, where="label")
+    chosen = label if isinstance(label, Tensor) else repeat_labels(model, label, 1, where="label")
+    if chosen.shape[:1] != (1,):
+        found = f"a tensor {tuple(chosen.shape)}" if isinstance(label, Tensor) else str(label)
+        expected = "a tensor (1,)" if isinstance(label, Tensor) else "a single class"
+        raise UsageError("an image has one label", where="label", found=found, expected=expected)
+    return chosen
 
 
 def _repeat(chosen: Choice, values: int, count: int, message: str, where: str) -> Tensor:

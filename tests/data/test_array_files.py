@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from pydantic import ValidationError
 from safetensors.numpy import save_file
 from safetensors.torch import save_file as save_tensors
 
@@ -186,6 +187,37 @@ def test_booleans_have_two_levels(make, tmp_path):
     data = make("arrays", train="a.npy", **WHOLE)
     assert data.spec.levels == 2 and np.array_equal(everything(data), X > 99)
     assert make("arrays", train="a.npy", source_levels=256, **WHOLE).spec.levels == 256  # as runs of 0.1 say
+
+
+def test_booleans_are_no_images_of_256_levels(make, tmp_path):
+    """Beside bytes true would be level 1, all but black."""
+    np.savez(tmp_path / "a.npz", train=X, test=X > 99)
+    with pytest.raises(DataError, match="booleans beside") as caught:
+        make("arrays", path="a.npz")
+    assert caught.value.where == f"{tmp_path / 'a.npz'}: test" and "0..255" in caught.value.expected
+    assert "data.source_levels=256" in caught.value.hint
+    data = make("arrays", path="a.npz", source_levels=256, validation=0.0)
+    assert np.array_equal(everything(data, "test"), X > 99)
+
+
+def test_labels_that_nothing_reads_are_refused_or_said(make, tmp_path):
+    np.savez(tmp_path / "a.npz", train=X, y=Y)
+    labelled = {"path": "a.npz", "test": None, "train_labels": "y"}
+    note = "data.test_labels is not read"
+    assert note in " ".join(make("arrays", test_labels="y", **labelled).notes)
+    assert note not in " ".join(make("arrays", **labelled).notes)
+    with pytest.raises(ValidationError, match="validation_set, which is not given"):
+        make("arrays", validation_labels="y", **labelled)
+
+
+def test_a_name_in_a_file_whose_array_has_none_is_refused(make, tmp_path):
+    np.save(tmp_path / "a.npy", X)
+    torch.save(torch.from_numpy(X), tmp_path / "a.pt")
+    for file in ("a.npy", "a.pt"):
+        with pytest.raises(DataError, match="one array, without a name") as caught:
+            make("arrays", train=f"{file}:x")
+        assert caught.value.where == "data.train" and caught.value.found == f"x of {tmp_path / file}"
+        assert caught.value.expected == file
 
 
 @pytest.mark.parametrize("kind", [np.float16, np.float32, np.float64])

@@ -140,6 +140,7 @@ def test_without_test_images_some_are_held_out(make, save, tmp_path):
         (NHWC[..., 0, 0], {}, "does not fit the layout"),
         (NHWC[:0], {}, "does not fit the layout"),
         (np.uint8(3), {}, "does not fit the layout"),
+        (np.float32(3), {}, "does not fit the layout"),
         (NHWC[:, :0], {}, "does not fit the layout"),
         (NHWC, {"source_levels": 200}, "out of range"),
         (NHWC.astype(np.int16) - 1, {}, "out of range"),

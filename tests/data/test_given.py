@@ -85,7 +85,7 @@ def test_an_archive_of_pixkits_holds_the_models_levels(make, tmp_path):
     assert caught.value.found == "a, b"
     found = reader_of(data).read(f"{tmp_path / 'y.npz'}:a")
     assert torch.equal(torch.stack([image for _, image in found]), x), "thresholded as the data are"
-    with pytest.raises(DataError, match="not levels of the data"):
+    with pytest.raises(DataError, match="zeros and ones alone"):
         reader_of(data).read(f"{tmp_path / 'y.npz'}:b")
 
 
@@ -202,6 +202,15 @@ def test_pictures_of_12_bits_in_a_folder_and_by_file(make, tmp_path):
     ((_, found),) = reader_of(data).read(tmp_path / "pictures" / "a.png")
     assert np.array_equal(found[0].numpy(), array // 64)
     assert torch.equal(found, data.batch("train", torch.tensor([0])).x[0])
+    Image.fromarray((array // 16).astype(np.uint8)).save(tmp_path / "pictures" / "eight.png")
+    for read in (
+        lambda: reader_of(data).read(tmp_path / "pictures" / "eight.png"),
+        lambda: make("images", path="pictures", **options),
+    ):
+        with pytest.raises(DataError, match="too few bits") as caught:
+            read()
+        assert caught.value.where == str(tmp_path / "pictures" / "eight.png")
+        assert caught.value.expected == "a file that can hold 0..4095"
 
 
 def test_arrays_of_floats_are_not_cut_to_levels(tmp_path):
@@ -212,3 +221,58 @@ def test_arrays_of_floats_are_not_cut_to_levels(tmp_path):
 
 
 SMALL = ImageSpec(1, 4, 4, 256)
+
+
+def test_an_array_without_an_image_is_refused(tmp_path):
+    for shape in ((0, 4, 5), (0, 1, 4, 5), (0, 4, 5, 1), (0, 5), (0,)):
+        np.save(tmp_path / "a.npy", np.zeros(shape, np.uint8))
+        with pytest.raises(DataError, match="without an image") as caught:
+            read_images([tmp_path / "a.npy"], ImageSpec(1, 4, 5, 8))
+        assert caught.value.found == str(shape) and "(1, 4, 5)" in caught.value.expected
+
+
+def test_zeros_and_ones_are_told_from_values_out_of_range(make, tmp_path):
+    data = make("digits")
+    np.save(tmp_path / "a.npy", np.eye(8, dtype=np.uint8))
+    with pytest.raises(DataError, match="zeros and ones alone") as caught:
+        reader_of(data).read(tmp_path / "a.npy")
+    assert caught.value.found == "0..1" and caught.value.hint == "black and white are 0 and 16"
+    np.save(tmp_path / "a.npy", np.eye(8, dtype=np.int8) - 1)
+    with pytest.raises(DataError, match="not levels of the data") as caught:
+        reader_of(data).read(tmp_path / "a.npy")
+    assert caught.value.found == "-1..0"
+
+
+@pytest.mark.parametrize(
+    ("shape", "found"),
+    [((0, 0), "0 x 0 (height x width)"), ((4, 6), "4 x 6 (height x width)"), ((3, 4, 5), "3 x 4 x 5"), ((4,), "4")],
+)
+def test_the_size_of_a_mask_that_does_not_fit_is_told(tmp_path, shape, found):
+    np.save(tmp_path / "mask.npy", np.ones(shape, np.uint8))
+    with pytest.raises(DataError, match="another size") as caught:
+        read_mask(tmp_path / "mask.npy", ImageSpec(1, 4, 5, 8))
+    assert caught.value.found == found
+
+
+def test_what_is_left_out_of_pictures_is_said_once(make, tmp_path):
+    for folder in ("pictures", "deep"):
+        (tmp_path / folder).mkdir()
+    frames = [Image.fromarray(RNG.integers(0, 256, (6, 5), dtype=np.uint8)) for _ in range(2)]
+    frames[0].save(tmp_path / "pictures" / "plain.png")
+    frames[0].save(tmp_path / "moving.gif", save_all=True, append_images=frames[1:])
+    for name in ("a", "b"):
+        Image.fromarray(RNG.integers(0, 65536, (6, 5), dtype=np.uint16)).save(tmp_path / "deep" / f"{name}.png")
+    reader = reader_of(make("images", path="pictures", channels=1, test_fraction=0.0, validation=0.0))
+    reader.read(tmp_path / "pictures")
+    assert not reader.notes
+    for name in ("deep", "moving.gif"):
+        reader.read(tmp_path / name)
+    rounded, cut = reader.notes
+    assert "rounded to 8" in rounded and all(str(tmp_path / "deep" / name) in rounded for name in ("a.png", "b.png"))
+    assert "further frames" in cut and cut.endswith(str(tmp_path / "moving.gif"))
+    with pytest.warns(RuntimeWarning) as said:
+        read_images([tmp_path / "deep", tmp_path / "moving.gif"], ImageSpec(1, 6, 5, 256))
+    assert len(said) == 2
+    deep = reader_of(make("images", path="deep", channels=1, source_levels=65536, test_fraction=0.5, validation=0.0))
+    deep.read(tmp_path / "deep")
+    assert not deep.notes

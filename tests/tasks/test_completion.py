@@ -136,6 +136,16 @@ def test_labels_count():
     assert len(set(nats)) == 3
 
 
+@pytest.mark.parametrize(
+    ("label", "found"), [("all", "all"), ("0,2", "0,2"), (torch.tensor([0, 2]), r"\(2,\)"), (torch.tensor(1), r"\(\)")]
+)
+def test_an_image_has_one_label(label, found):
+    image, known = every_image(GREY)[torch.tensor([201])], keep_edge(GREY.shape, "top", 1)
+    with pytest.raises(UsageError, match=rf"(?s)one label.*found: .*{found}.*expected: a") as caught:
+        complete(model(GREY, classes=3), image, known, n=2, label=label)
+    assert caught.value.where == "label"
+
+
 @pytest.mark.parametrize(("change", "error", "text"), [
     ({"known": torch.ones(GREY.shape, dtype=torch.bool)}, UsageError, "nothing is missing"),
     ({"known": torch.zeros(1, 4, 2, dtype=torch.bool)}, UsageError, "does not fit"),
