@@ -62,7 +62,7 @@ class Images(DataSource):
         A file that the system cannot read, for want of a permission or of a sound disk, stops in any case."""
         frames: Literal["first", "all"] = "first"
         """Of files with several frames (GIF, TIFF): the first, or all, of which those of one file stay in one split."""
-        splits: Literal["folders", "none"] = "folders"
+        splits: Literal["folders", "none"] = Field("folders", json_schema_extra={"x-pixkit-lacking": "none"})
         """Whether folders train, val and test directly below `path` are splits, not a part of the images or classes."""
         max_pixels: int = Field(16_000_000, ge=1, le=89_478_485)
         """Pixels that a file may have before it is scaled."""

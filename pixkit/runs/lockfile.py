@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from pathlib import Path
 from typing import Any
 
@@ -9,12 +10,16 @@ from pydantic import ValidationError
 
 from pixkit.components.plugins import registry as installed
 from pixkit.components.registry import Registry
+from pixkit.components.spec import walk
 from pixkit.distribution import release, version
 from pixkit.errors import PixkitError, PluginError, RecipeError, RunError
 from pixkit.recipe import Recipe, parse_yaml
 from pixkit.runs.places import ENVIRONMENT
 from pixkit.runs.runfile import MOST_JSON, MOST_TEXT, RunFile
 from pixkit.runs.schema import Environment, Settings, typed
+
+LACKING = "x-pixkit-lacking"
+"""In a key's JSON schema: what it means that a lock does not have the key, where that is not the default."""
 
 
 def read_settings(path: Path) -> dict[str, Any]:
@@ -39,20 +44,28 @@ def recipe_of(settings: dict[str, Any], path: Path, registry: Registry | None = 
         PluginError: if a component's plugin is missing; it says which to install, by the env.json beside the lock.
         RunError: if it no longer validates.
     """
-    plain = _as_it_was({key: value for key, value in settings.items() if key != "lock"})
+    plain = {key: value for key, value in settings.items() if key != "lock"}
     components = registry or installed()
     try:
-        return Recipe.model_validate(plain, context={"registry": components})
+        recipe = Recipe.model_validate(plain, context={"registry": components})
+        earlier = _as_it_was(plain, recipe)
+        return recipe if earlier == plain else Recipe.model_validate(earlier, context={"registry": components})
     except ValidationError as error:
         raise _invalid(error, path, components) from None
 
 
-def _as_it_was(plain: dict[str, Any]) -> dict[str, Any]:
-    """The recipe with what a key means that it lacks since pixkit did not have it: a lock says all keys."""
-    data = plain.get("data")
-    if isinstance(data, dict) and data.get("source") == "images" and "splits" not in data:
-        return {**plain, "data": {**data, "splits": "none"}}
-    return plain
+def _as_it_was(plain: dict[str, Any], recipe: Recipe) -> dict[str, Any]:
+    """The recipe with what the keys mean that it lacks, as pixkit did not have them: a lock says all keys."""
+    earlier = copy.deepcopy(plain)
+    for path, _, declared in walk(recipe):
+        extra = None if declared is None else declared.json_schema_extra
+        if path and isinstance(extra, dict) and LACKING in extra:
+            place: Any = earlier
+            for part in path[:-1]:
+                place = place.get(part) if isinstance(place, dict) else None
+            if isinstance(place, dict):
+                place.setdefault(str(path[-1]), extra[LACKING])
+    return earlier
 
 
 def _invalid(error: ValidationError, path: Path, registry: Registry) -> PixkitError:
