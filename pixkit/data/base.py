@@ -14,7 +14,8 @@ from torch import Tensor
 
 from pixkit.components.config import ComponentConfig
 from pixkit.data.picture import Form
-from pixkit.errors import DataError
+from pixkit.errors import DataError, reason
+from pixkit.files import TooLarge, open_regular
 from pixkit.image import ImageSpec
 
 Progress = Callable[[str, int, int], None]
@@ -124,6 +125,21 @@ class DataSource(ABC):
         Raises:
             DataError: where they are missing or damaged.
         """
+
+
+def read_whole(path: Path, most: int) -> bytes:
+    """A file of a data set, of at most so many bytes.
+
+    Raises:
+        DataError: if it is larger, no file, or cannot be read.
+    """
+    try:
+        with open_regular(path, most=most) as file:
+            return file.read()
+    except TooLarge as error:
+        raise DataError("far too large", where=str(path), found=reason(error), expected=f"at most {most}") from error
+    except OSError as error:
+        raise DataError("cannot be read", where=str(path), found=reason(error)) from error
 
 
 def set_apart(

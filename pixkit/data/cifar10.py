@@ -13,11 +13,11 @@ from pydantic import Field
 
 from pixkit.cache import cache_dir
 from pixkit.data.archive import members
-from pixkit.data.base import DataConfig, DataSource, ImageSet, Progress, SourceImages
+from pixkit.data.base import DataConfig, DataSource, ImageSet, Progress, SourceImages, read_whole
 from pixkit.data.cifar100_names import COARSE, FINE
 from pixkit.data.cifar_files import RECORD, parse_batch, parse_cifar
 from pixkit.data.download import Remote, fetch
-from pixkit.errors import DataError, reason
+from pixkit.errors import DataError
 from pixkit.files import is_file, is_folder
 
 __all__ = ["RECORD", "Cifar10", "Cifar100", "parse_cifar"]
@@ -126,7 +126,7 @@ class Cifar10(DataSource):
                         "files are missing", where=str(place), found=", ".join(names), expected=", ".join(missing)
                     )
                 if names:
-                    return version, {name: _read(place / name) for name in names}
+                    return version, {name: read_whole(place / name, LARGEST) for name in names}
         return None
 
     def _packed(self, folder: Path, progress: Progress | None) -> tuple[Version, dict[str, bytes]]:
@@ -190,13 +190,3 @@ class Cifar100(Cifar10):
         if version is self.python:
             return parse_batch(content, where, f"{self.config.labels}_labels", len(names))
         return parse_cifar(content, where, ("coarse", "fine").index(self.config.labels), 2, len(names))
-
-
-def _read(path: Path) -> bytes:
-    try:
-        size = path.stat().st_size
-        if size > LARGEST:
-            raise DataError("far too large", where=str(path), found=f"{size} bytes", expected=f"at most {LARGEST}")
-        return path.read_bytes()
-    except OSError as error:
-        raise DataError("cannot be read", where=str(path), found=reason(error)) from error

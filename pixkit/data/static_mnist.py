@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import numpy as np
 import torch
 from pydantic import Field
 
-from pixkit.data.base import DataConfig, DataSource, ImageSet, Progress, SourceImages
-from pixkit.errors import DataError, reason
+from pixkit.data.base import DataConfig, DataSource, ImageSet, Progress, SourceImages, read_whole
+from pixkit.errors import DataError
 from pixkit.files import is_there
 
 SIDE = 28
@@ -52,7 +50,7 @@ class StaticMnist(DataSource):
                     expected=", ".join(f"binarized_mnist_{name}.amat" for name in SIZES),
                     hint="data.root is the folder of the published files",
                 )
-            parts[split] = ImageSet(parse_amat(_read(path), str(path)))
+            parts[split] = ImageSet(parse_amat(read_whole(path, LARGEST), str(path)))
             if len(parts[split]) != published:
                 notes.append(f"{path.name} holds {len(parts[split])} images, the published one {published}")
             if progress is not None:
@@ -90,13 +88,3 @@ def parse_amat(content: bytes, where: str) -> torch.Tensor:
             expected=f"{SIDE**2}",
         )
     return torch.from_numpy((characters[digits] & 1).reshape(-1, 1, SIDE, SIDE))
-
-
-def _read(path: Path) -> bytes:
-    try:
-        size = path.stat().st_size
-        if size > LARGEST:
-            raise DataError("far too large", where=str(path), found=f"{size} bytes", expected=f"at most {LARGEST}")
-        return path.read_bytes()
-    except OSError as error:
-        raise DataError("cannot be read", where=str(path), found=reason(error)) from error

@@ -1,5 +1,7 @@
 """Binarised MNIST as its .amat files publish it."""
 
+import os
+
 import numpy as np
 import pytest
 import torch
@@ -57,3 +59,13 @@ def test_a_missing_file_is_named(make, root):
     with pytest.raises(DataError, match="there is no such file") as caught:
         make("static_mnist", root=".")
     assert caught.value.where.endswith("binarized_mnist_valid.amat")
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="needs pipes")
+def test_a_pipe_in_place_of_a_file_is_not_waited_for(make, root):
+    path = root / "binarized_mnist_valid.amat"
+    path.unlink()
+    os.mkfifo(path)
+    with pytest.raises(DataError, match="cannot be read") as caught:
+        make("static_mnist", root=".")
+    assert caught.value.where == str(path) and "a pipe" in caught.value.found
