@@ -163,6 +163,7 @@ class FusedOperations(Fusing):
 
     def normalised(self, weight: Tensor, gain: Tensor) -> Tensor:
         """See Fusing; by torch's own."""
+        # What torch's own parametrization calls: one kernel, which has no public name of its own.
         return torch._weight_norm(weight, gain.view(-1, *[1] * (weight.ndim - 1)), 0)
 
 
