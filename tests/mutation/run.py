@@ -1,7 +1,7 @@
 """Plant faults one at a time and see which of them the tests notice; README.md here says more.
 
     python tests/mutation/run.py --seed 1 --count 200 --jobs 2
-    python tests/mutation/run.py --only pixkit/heads --seed 3 --count 50
+    python tests/mutation/run.py --only pixkit/heads --kind "off by one" --seed 3 --count 50
     python tests/mutation/run.py --seed 1 --count 200 --confirm
     python tests/mutation/run.py --seed 1 --count 200 --report
 
@@ -29,6 +29,7 @@ def arguments():
     parser.add_argument("--count", type=int, default=200, help="how many faults, those in C among them")
     parser.add_argument("--c-share", type=float, default=0.2, help="the share of faults in C")
     parser.add_argument("--only", action="append", default=[], metavar="PATH", help="beginning of the paths to mutate")
+    parser.add_argument("--kind", action="append", default=[], metavar="KIND", help='such as "off by one"; else all')
     parser.add_argument("--jobs", type=int, default=1)
     parser.add_argument("--budget", type=float, default=BUDGET, help="seconds of tests for a fault, as recorded")
     parser.add_argument("--confirm", action="store_true", help="run survivors with the tests that the budget left out")
@@ -92,7 +93,8 @@ def faults(options):
     """The faults of a run, Python's first."""
     in_c = round(options.count * options.c_share)
     files = (sampling.python_files(ROOT), options.count - in_c), (sampling.c_files(ROOT), in_c)
-    return [fault for group, count in files for fault in sampling.draw(ROOT, options.seed, count, group, options.only)]
+    confined = options.only, options.kind
+    return [fault for group, count in files for fault in sampling.draw(ROOT, options.seed, count, group, *confined)]
 
 
 def main():

@@ -22,7 +22,7 @@ def c_files(root):
     return sorted((root / KERNELS).glob("*.[ch]"))
 
 
-def draw(root, seed, count, files, only=()):
+def draw(root, seed, count, files, only=(), among=()):
     """Yield up to `count` faults, the same for the same seed and files; of C those that the compiler takes come later.
 
     Args:
@@ -31,6 +31,7 @@ def draw(root, seed, count, files, only=()):
         count: how many.
         files: of them.
         only: if it names any, beginnings of paths to which the faults are confined.
+        among: if it names any, the kinds to which they are.
     """
     choose = random.Random(f"{seed}")
     kinds = {}
@@ -39,7 +40,8 @@ def draw(root, seed, count, files, only=()):
         if not only or any(name.startswith(start) for start in only):
             text = path.read_text(encoding="utf-8")
             for place in language(name).places(text):
-                kinds.setdefault(place.kind, []).append((name, place, text))
+                if not among or place.kind in among:
+                    kinds.setdefault(place.kind, []).append((name, place, text))
     while kinds and count > 0:
         kind = choose.choice(sorted(kinds))
         name, place, text = kinds[kind].pop(choose.randrange(len(kinds[kind])))

@@ -153,3 +153,10 @@ def test_the_same_seed_draws_the_same_faults_and_no_place_twice():
     draws = [list(sampling.draw(ROOT, seed, 30, FILES)) for seed in (1, 1, 2)]
     assert draws[0] == draws[1] != draws[2]
     assert len({fault.place for fault in draws[0]}) == 30
+
+
+def test_faults_can_be_confined_to_files_and_kinds():
+    drawn = list(sampling.draw(ROOT, 1, 10, FILES, ["pixkit/layers"], ["choice", "condition"]))
+    assert {fault.path for fault in drawn} == {"pixkit/layers/masked.py"}
+    assert {fault.place.kind for fault in drawn} == {"choice", "condition"}
+    assert {fault.place.kind for fault in sampling.draw(ROOT, 1, 3, FILES, among=["off by one"])} == {"off by one"}
