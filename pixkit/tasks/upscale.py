@@ -149,7 +149,7 @@ def coarse_lattice(model: Model, factor: int) -> Lattice:
     if found is not None:
         return found
     longest = max(model.spec.height, model.spec.width)
-    powers = [2**power for power in range(1, longest.bit_length()) if 2**power < longest]
+    powers = [2**power for power in range(1, (longest - 1).bit_length())]
     good = [str(power) for power in powers if _first_drawn(model, power) is not None]
     nearest = model.completing(_mask(model.spec, Lattice(0, 0, factor))).ordering
     raise UsageError(

@@ -13,6 +13,7 @@ from PIL import Image
 from pixkit.cli.main import main
 from pixkit.errors import UsageError
 from pixkit.image import ImageSpec
+from pixkit.layers import Lattice
 from pixkit.runs.load import load
 from pixkit.tasks.complete import conditional_nats
 from pixkit.tasks.upscale import coarse_lattice, enlarged, known_sites, small_spec
@@ -129,9 +130,24 @@ def test_the_sites_that_are_given_come_first_and_the_enlarged_image_has_them(siz
         assert torch.equal(enlarged(given, lattice, spec)[:, known.mask], known.values[:, known.mask])
 
 
-def test_every_second_site_of_a_checkerboard_is_no_small_image():
-    with pytest.raises(UsageError, match="coarse to fine"):
-        coarse_lattice(drawn_in(named("ordering", "checkerboard").build(ImageSpec(1, 6, 6, 2), "joint")), 2)
+def test_an_enlarged_image_is_blocks_of_its_pixels():
+    """Those before the first of them have the nearest one's value."""
+    spec, lattice = ImageSpec(1, 5, 4, 9), Lattice(1, 0, 2)
+    found = enlarged(torch.tensor([[[[1, 2], [3, 4]]]]), lattice, spec)
+    assert found[0, 0].tolist() == [[1, 1, 2, 2]] * 3 + [[3, 3, 4, 4]] * 2
+
+
+@pytest.mark.parametrize(("name", "size", "factors"), [
+    ("checkerboard", (6, 6), "an ordering from coarse to fine"), ("raster", (1, 6), "an ordering from coarse to fine"),
+    ("raster", (6, 1), "an ordering from coarse to fine"), ("multiscale", (3, 8), "2 or 4"),
+    ("multiscale", (9, 2), "2 or 4 or 8"),
+])  # fmt: skip
+def test_the_factors_that_there_are_are_named(name, size, factors):
+    options = {"base": 1} if name == "multiscale" else {}
+    with pytest.raises(UsageError, match="one pixel of every 3 x 3") as caught:
+        coarse_lattice(drawn_in(named("ordering", name, **options).build(ImageSpec(1, *size, 2), "joint")), 3)
+    assert caught.value.expected == factors
+    assert (caught.value.hint is None) == (factors[0] == "2")
 
 
 def test_of_several_orderings_one_that_draws_the_small_image_first_is_taken():

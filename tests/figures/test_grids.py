@@ -21,7 +21,11 @@ def test_levels_are_spread_over_the_bytes_by_rounding(levels):
 
 
 @pytest.mark.parametrize(
-    "bad", [torch.rand(1, 1, 2, 2), torch.zeros(2, 2, dtype=torch.int64), torch.full((1, 1, 1, 1), 4), np.array(3)]
+    "bad",
+    [
+        *(torch.rand(1, 1, 2, 2), torch.zeros(2, 2, dtype=torch.int64), torch.full((1, 1, 1, 1), 4), np.array(3)),
+        *(torch.tensor([[[[-1, 0]]]]), torch.tensor([[[[0, 4]]]])),
+    ],
 )
 def test_what_is_no_batch_of_levels_is_refused(bad):
     with pytest.raises(DataError):
@@ -64,10 +68,21 @@ def test_a_large_grid_is_not_enlarged_beyond_measure(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("count", "columns"), [(1, 1), (2, 2), (4, 2), (7, 3), (10, 5), (12, 4), (16, 4), (64, 8), (100, 10)]
+    ("count", "columns"),
+    [(1, 1), (2, 2), (3, 3), (4, 2), (7, 3), (10, 5), (12, 4), (14, 7), (16, 4), (64, 8), (100, 10)],
 )
 def test_grids_are_nearly_square(count, columns):
     assert figures.grid_columns(count) == columns
+
+
+@pytest.mark.parametrize(
+    ("name", "room", "shown"),
+    [("abc", 12, "abc"), ("abc", 11, "ab.."), ("abc", 9, "a.."), ("abc", 5, "a"), ("漢字", 8, "??")],
+)
+def test_of_a_name_as_much_is_shown_as_there_is_room_for(name, room, shown):
+    """Dots are narrower than letters, so that all but the last letter may fit with them."""
+    width = {".": 1}
+    assert figures._cut(name, lambda text: sum(width.get(letter, 4) for letter in text) <= room) == shown
 
 
 def test_a_folder_of_pictures_in_their_own_size(tmp_path):
@@ -123,6 +138,10 @@ def test_a_preview_shows_the_upper_and_the_lower_pixel():
     first, last = figures.preview(x, 2, figures.truecolour).split("\n")
     assert "\x1b[38;2;0;0;0;48;2;255;255;255m▀\x1b[38;2;255;255;255;48;2;0;0;0m▀" in first
     assert last.count("48;2;255;255;255") == 2
+
+
+def test_a_flat_picture_keeps_a_row_when_it_is_averaged_down():
+    assert figures.preview(ramp(1, 1, 1, 24, 2), 2, figures.shades, width=6) == figures.SHADES[5] * 6
 
 
 def test_a_preview_without_colour_is_plain_text():

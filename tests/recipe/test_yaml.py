@@ -93,6 +93,7 @@ REFUSED = [
     ('a: "\\uD800"', 1, 4, "the text has a character that no file can hold"),
     ('a: "\\0"', 1, 4, "the text has a character that no file can hold"),
     ('a: 1\nb: "\\UFFFFFFFF"', 2, 5, "an escape stands for no character"),
+    ('a: "\\U0001F600"\nc: 1\nb: "\\UFFFFFFFF"', 3, 5, "an escape stands for no character"),
     ("a: .nan", 1, 4, "the number is not finite"),
     ("a: [1, -.INF]", 1, 8, "the number is not finite"),
     ("a: 1e999", 1, 4, "the number is too large for a float"),
@@ -145,6 +146,10 @@ def test_only_so_many_problems_are_printed():
         parse_yaml("\n".join(f"- &x{index} 1" for index in range(200)), "r.yaml")
     assert len(caught.value.problems) == 200
     assert str(caught.value).endswith("200 errors; the first 50 are shown")
+    assert str(caught.value).count("anchors are not allowed") == 50
+    with pytest.raises(InvalidRecipe) as caught:
+        parse_yaml("\n".join(f"- &x{index} 1" for index in range(50)), "r.yaml")
+    assert str(caught.value).endswith("\n\n50 errors")
 
 
 def test_the_line_is_shown_with_a_caret_under_the_column():
@@ -162,10 +167,19 @@ def test_the_caret_minds_wide_characters_and_long_lines():
         parse_yaml("漢字: !t 2\n", "r.yaml")
     assert str(caught.value).split("\n")[2] == "       | " + " " * 6 + "^"
     with pytest.raises(InvalidRecipe) as caught:
-        parse_yaml("a: [" + "1, " * 10_000 + "!t 2]", "r.yaml")
+        parse_yaml("e\u0301: !t 2\n", "r.yaml")
+    assert str(caught.value).split("\n")[2] == "       | " + " " * 3 + "^"
+
+
+@pytest.mark.parametrize(("before", "after", "start"), [(60, 39, 0), (60, 40, 10), (10_000, 0, 9_950), (30, 200, 0)])
+def test_of_a_line_a_hundred_characters_are_shown_with_the_place_in_the_middle(before, after, start):
+    """A line of a hundred is shown from its beginning."""
+    line = "a: " + "".join(str(number % 10) for number in range(before - 3)) + "\t" + "z" * after
+    with pytest.raises(InvalidRecipe) as caught:
+        parse_yaml(line, "r.yaml")
     _, shown, caret = str(caught.value).split("\n")[:3]
-    assert len(shown) < 120
-    assert shown[caret.index("^")] == "!"
+    assert shown == "     1 | " + line[start : start + 100].replace("\t", " ")
+    assert caret.index("^") == len("     1 | ") + before - start
 
 
 def test_errors_carry_nothing_that_a_terminal_obeys():

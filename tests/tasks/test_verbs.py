@@ -177,6 +177,11 @@ def test_codes_are_varied_interpolated_and_reconstructed(runs, as_given):
     assert torch.equal(again.images[0], pixkit.reconstruct(run, "test:0", seed=2).images[0])
     assert torch.equal(line.images[0], pixkit.reconstruct(run, "test:0", seed=0).images[0]), "one pixel noise"
     assert again.in_pairs(2).shape == (4, 1, 8, 8)
+    assert again.names == ("test:0", "test:1")
+    assert pixkit.reconstruct(run, again.originals, seed=2).names == ("0", "1")
+    with pytest.raises(pixkit.UsageError, match="no such latent level") as caught:
+        pixkit.sample(run, 1, vary="latent2")
+    assert caught.value.expected == "pixels, latent, latent1"
     with pytest.raises(pixkit.UsageError, match="two ends"):
         pixkit.sample(run, interpolate=["test:0"])
 

@@ -1,5 +1,7 @@
 """Choosing the arithmetic of training."""
 
+from types import SimpleNamespace
+
 import pytest
 import torch
 from test_precision import Heard, Spy, small, stepper_of
@@ -97,13 +99,43 @@ def test_the_fastest_is_taken_and_the_figures_are_kept(monkeypatch):
     assert len(clock.asked) == 2 + 3 + 4 + 2 * (choice.MOST_TURNS - 1)
 
 
-@pytest.mark.parametrize(("plain", "steps"), [(1e-6, 1_000_000), (10.0, 400)])
-def test_a_training_that_is_too_short_is_not_measured(monkeypatch, plain, steps):
+@pytest.mark.parametrize(
+    ("plain", "steps", "asked"), [(1e-6, 1_000_000, 2), (10.0, 400, 0), (10.0, 479, 0), (29.0 / 512, 512, 2)]
+)
+def test_a_training_that_is_too_short_is_not_measured(monkeypatch, plain, steps, asked):
     clock = Clock(monkeypatch, plain=plain)
     found = choose(stepper_of(steps=steps))
     assert (found.arithmetic, found.seconds) == (PLAIN, {})
     assert "too short" in str(found)
-    assert len(clock.asked) == (2 if steps > 400 else 0)
+    assert len(clock.asked) == asked
+
+
+@pytest.mark.parametrize(("plain", "train"), [
+    (30.0 / 512, {"steps": 512}), (10.0, {"steps": 480}), (10.0, {"steps": 160, "accumulate": 3}),
+])  # fmt: skip
+def test_one_that_is_just_long_enough_is(monkeypatch, plain, train):
+    """Of half a minute, and of twenty times the batches that measuring takes: six turns of four ways."""
+    Clock(monkeypatch, plain=plain)
+    assert choose(stepper_of(**train)).reason == "measured"
+
+
+@pytest.mark.parametrize(("each", "turns"), [(0.25, 5), (0.5, 4), (0.75, 3), (9.0, 3)])
+def test_there_are_three_turns_at_least_and_five_at_most_and_more_than_three_only_within_three_seconds(
+    monkeypatch, each, turns
+):
+    clock = Clock(monkeypatch)
+    clock.seconds = {PLAIN: each, PLAIN_LAST: each}
+    monkeypatch.setattr(choice, "time", SimpleNamespace(perf_counter=lambda: len(clock.asked) * each))
+    choose(stepper_of(precision="fp32", **LONG))
+    assert len(clock.asked) == 2 + 1 + 2 * turns
+
+
+def test_what_takes_twice_the_fastest_time_has_one_turn(monkeypatch):
+    clock = Clock(monkeypatch)
+    clock.seconds = {PLAIN: 0.4, PLAIN_LAST: 0.2}
+    found = choose(stepper_of(precision="fp32", **LONG))
+    assert found.arithmetic == PLAIN_LAST
+    assert clock.asked[3:] == [PLAIN, *[PLAIN_LAST] * 5]
 
 
 def test_what_the_recipe_says_is_not_measured(monkeypatch):

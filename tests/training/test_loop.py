@@ -4,6 +4,7 @@ import json
 import math
 import os
 import shutil
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -27,6 +28,7 @@ from pixkit.components import hookspecs
 from pixkit.errors import CheckpointError, NonFiniteError, RunError
 from pixkit.runs import checkpoint
 from pixkit.runs.metrics import read_rows
+from pixkit.training import loop
 from pixkit.training.watch import Interrupt
 
 
@@ -348,6 +350,30 @@ def test_a_signal_before_the_first_step_saves_nothing(tmp_path):
     trainer = trained(tmp_path / "run", toy_recipe(), interrupt=interrupt)
     assert trainer.state.step == 0
     assert trainer.run.steps() == []
+
+
+class Timed(Toy):
+    """Takes two seconds for the loss of a batch, three for the scores of one, by a clock of its own."""
+
+    now = 0.0
+
+    def loss(self, batch, step):
+        Timed.now += 2
+        return super().loss(batch, step)
+
+    def score(self, batch):
+        Timed.now += 0 if self.training else 3
+        return super().score(batch)
+
+
+def test_how_fast_it_goes_is_told_in_images_a_second(tmp_path, monkeypatch):
+    """Scores and samples do not count as a step's time."""
+    monkeypatch.setattr(loop, "time", SimpleNamespace(perf_counter=lambda: Timed.now))
+    told = Told()
+    trained(tmp_path / "run", toy_recipe(Timed, steps=4, eval_every=2, accumulate=2, batch_size=5), reporter=told)
+    assert [row["images_per_second"] for row in told.rows] == [2 * 5 / 4] * 4
+    assert [row["epoch"] for row in told.rows] == [10 * step / 33 for step in (1, 2, 3, 4)]
+    assert [row["seconds"] for row in told.scores] == [3 * 2] * 2  # four images, with both kinds of weights
 
 
 class Watching:

@@ -7,6 +7,7 @@ import torch
 from torch import nn
 from toys import CPU, NormedToy, Toy, TwoPhases, toy_model, toy_recipe
 
+from pixkit.components.config import ComponentConfig
 from pixkit.data.dataset import BatchSequence
 from pixkit.errors import UsageError
 from pixkit.memory import Room, resident
@@ -93,6 +94,38 @@ class Hungry(Toy):
 def test_scoring_that_takes_more_than_a_step_counts():
     found = estimate(stepper_of(toy_recipe(Hungry, batch_size=100)), CPU)
     assert found.activations >= 100 * 10_000 * 4
+
+
+class Heavy(Hungry):
+    """Has weights that nothing is computed from."""
+
+    def __init__(self, config, spec, classes=None):
+        super().__init__(config, spec, classes)
+        self.register_buffer("much", torch.zeros(config.much))
+
+    class Config(ComponentConfig):
+        much: int = 1_000_000
+
+
+def test_averaged_weights_take_their_size_while_they_are_scored_and_twice_that_to_be_saved():
+    def taken(ema, batch, much=1_000_000):
+        recipe = toy_recipe(Heavy, batch_size=batch, ema=ema, model_config={"much": much}, optimizer={"type": "sgd"})
+        return estimate(stepper_of(recipe), CPU)
+
+    scored, plain = taken(0.9, 200), taken(0.0, 200)
+    assert plain.activations > 200 * 40_000 > scored.weights > 4_000_000
+    assert scored.activations == plain.activations + scored.weights
+    saved = taken(0.9, 10)
+    assert saved.activations == 2 * saved.weights
+    assert taken(0.0, 10).activations < saved.weights
+
+
+def test_what_the_process_gave_back_since_is_not_counted_as_less_than_nothing():
+    stepper = stepper_of(toy_recipe())
+    now = resident()
+    if now is None:
+        pytest.skip("the system does not tell")
+    assert estimate(stepper, CPU, now + (1 << 30)).code == estimate(stepper, CPU).code == 0
 
 
 class Broken(Toy):

@@ -1,13 +1,14 @@
 """Scores of images."""
 
 import math
+from types import SimpleNamespace
 
 import pytest
 import torch
 from toys import Measured, NormedToy, Toy, Unscored, toy_dataset, toy_model, toy_recipe
 
 from pixkit.errors import UsageError
-from pixkit.tasks.score import Scores, score
+from pixkit.tasks.score import Scores, active_units, score
 
 
 class Indexed(Toy):
@@ -138,6 +139,17 @@ def test_without_a_likelihood_there_are_other_figures():
     assert untold.parts["known"] == 37
     with pytest.raises(UsageError, match="gives no likelihood"):
         score(model, dataset, "test", 4, importance=2)
+
+
+@pytest.mark.parametrize(("images", "step"), [(999, 1), (1000, 1), (1001, 2), (2500, 3)])
+def test_active_units_are_counted_on_a_thousand_images_from_all_over_the_split(images, step):
+    asked = []
+    dataset = SimpleNamespace(
+        size=lambda split: images, batch=lambda split, some: SimpleNamespace(x=asked.append((split, some.tolist())))
+    )
+    assert active_units(SimpleNamespace(has_latent=True, active_units=lambda x: [(1, 2)]), dataset, "test") == [(1, 2)]
+    assert asked == [("test", list(range(0, images, step)))]
+    assert active_units(SimpleNamespace(has_latent=False), dataset, "test") == []
 
 
 def test_dump_is_plain():

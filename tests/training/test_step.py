@@ -75,6 +75,17 @@ def test_batches_are_made_one_at_a_time(monkeypatch):
     assert len(made) == 13 and most <= 2
 
 
+def test_statistics_are_taken_from_the_first_batches_of_sixteen_steps():
+    stepper = stepper_of(toy_recipe(Quiet, batch_size=2, accumulate=3))
+    firsts = [next(stepper.batches(step)).indices.tolist() for step in range(1, 17)]
+    drawn = []
+    for noise in (1, 2):
+        torch.manual_seed(noise)
+        assert [batch.indices.tolist() for batch in stepper.calibration()] == firsts
+        drawn.append(float(torch.rand(())))
+    assert drawn[0] == drawn[1], "what layers draw meanwhile is the same each time"
+
+
 def test_each_phase_updates_its_own_parameters_alone():
     recipe = toy_recipe(TwoPhases, optimizer={"type": "sgd", "lr": 0.5})
     for frozen, moved in (("second", "logits"), ("first", "scale")):
@@ -194,6 +205,7 @@ def test_what_is_not_finite_stops_before_the_update(what, message):
     assert details["step"] == 3
     assert details["phase"] == "likelihood"
     assert details["indices"] == [batch.indices.tolist() for batch in stepper.batches(3)]
+    assert details["epoch"] == stepper.epochs(2) == 2 * 2 * 8 / stepper.sequence.dataset.size("train")
     if what == "loss":
         assert details["losses"]["loss"] == "inf"
         assert details["part"] == 0
