@@ -23,12 +23,14 @@ from pixkit.noise import Noise
 from pixkit.recipe import yaml
 from pixkit.recipe.dump import ScalarError, resolve_scalar
 from pixkit.recipe.yaml import MAX_DEPTH, parse_yaml
+from pixkit.runs.holder import Holder
 from pixkit.runs.runfile import RunFile
-from pixkit.runs.schema import Image
+from pixkit.runs.schema import Division, Image, Lock
 from pixkit.samplers.batch import check_batch_size, check_count, check_guidance, check_temperature
 from pixkit.tasks.labels import repeat_codes, repeat_labels
 from pixkit.tasks.masks import hide_box, hide_random, keep_edge
 from pixkit.testing import named
+from pixkit.training.resume import _SavedState
 
 SPEC = ImageSpec(1, 3, 4, 3)
 BODY = {"type": "pixelcnn", "width": 6, "layers": 1, "output_layers": 1}
@@ -63,6 +65,18 @@ def table(rows):
 def _some(found):
     if found is None:
         raise UsageError("no such class")
+
+
+def lock(**changes):
+    image = {"channels": 1, "height": 1, "width": 1, "levels": 2}
+    data = {"description": "", "hashes": {}}
+    return Lock(**{"image": image, "data": data, "classes": None, "parameters": 1, "changes": []} | changes)
+
+
+def state(**changes):
+    return _SavedState(
+        **{"step": 5, "evaluated": 0, "sampled": 0, "best_step": None, "best_nats": None, "stale": 0} | changes
+    )
 
 
 def nodes(count):
@@ -110,6 +124,16 @@ RANGES = {
     "sub-pixels of a run's images": (
         lambda n: Image(channels=1, height=2**14, width=n, levels=2), [2**14], [2**14 + 1]
     ),
+    "classes of a run": (lambda n: lock(classes=n), [1, 2**24], [0, 2**24 + 1]),
+    "names of a run's classes": (lambda n: lock(classes=2, class_names=[str(i) for i in range(n)]), [2], [1, 3]),
+    "different names of a run's classes": (lambda n: lock(classes=3, class_names=["a", "b", "cab"[n]]), [0], [1, 2]),
+    "a count in a run's files": (lambda n: lock(parameters=n), [0, 2**63 - 1], [-1, 2**63]),
+    "parts of a run's batches": (lambda n: Division(step=1, phase="", parts=n), [1, 2**24], [0, 2**24 + 1]),
+    "number of a process": (lambda n: Holder(pid=n), [1, 2**31 - 1], [0, 2**31]),
+    "generation of a lock": (lambda n: Holder(pid=1, generation=n), [0], [-1]),
+    "last scores of a checkpoint": (lambda n: state(evaluated=n), [0, 5], [-1, 6]),
+    "last samples of a checkpoint": (lambda n: state(sampled=n), [0, 5], [-1, 6]),
+    "best step of a checkpoint": (lambda n: state(best_step=n, best_nats=1.0), [0, 5], [-1, 6]),
     "the number of a class, as text": (lambda n: _some(number_of(str(n), 3, None)), [0, 2], [-1, 3]),
     "levels of a run's images": (
         lambda n: Image(channels=1, height=1, width=1, levels=n), [2, 2**24], [1, 2**24 + 1]

@@ -178,12 +178,12 @@ class Trainer:
         """Do what is due at this step and is not done yet."""
         step = self.state.step
         last = step == self.config.steps
-        scoring = step > 0 and (last or step % self.config.eval_every == 0)
+        scoring = last or step % self.config.eval_every == 0
         every = self.config.sample_every
         scorable = self.model.scorable and self.dataset.size("validation") > 0
         if scoring and scorable and self.state.evaluated < step:
             self._tell(log, "eval", self._evaluate(log))
-        if step > 0 and self.state.sampled < step and (scoring if every is None else last or step % every == 0):
+        if self.state.sampled < step and (scoring if every is None else last or step % every == 0):
             self._sample(log)
         if step > 0 and (last or step % self.config.checkpoint_every == 0 or self.state.best_step == step):
             self._save(log)

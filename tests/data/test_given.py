@@ -167,6 +167,17 @@ def test_a_mask_of_0_and_1_is_one_of_black_and_white(tmp_path, highest):
     assert torch.equal(read_mask(tmp_path / "done.npz", ImageSpec(3, 4, 5, 256)), expected)
 
 
+def test_white_begins_in_the_middle_and_two_is_no_white(tmp_path):
+    np.save(tmp_path / "mask.npy", np.array([[0, 1], [127, 128]], np.uint8))
+    assert read_mask(tmp_path / "mask.npy", ImageSpec(1, 2, 2, 4)).tolist() == [[[True, True], [True, False]]]
+    np.save(tmp_path / "mask.npy", np.zeros((2, 2), np.uint8))
+    assert read_mask(tmp_path / "mask.npy", ImageSpec(1, 2, 2, 4)).all()
+    for highest in (2, 127):
+        np.save(tmp_path / "mask.npy", np.array([[0, 1], [1, highest]], np.uint8))
+        with pytest.raises(DataError, match="nothing that is missing"):
+            read_mask(tmp_path / "mask.npy", ImageSpec(1, 2, 2, 4))
+
+
 def test_a_mask_without_white_says_what_it_takes_for_missing(tmp_path):
     Image.fromarray(np.array([[0, 3], [17, 100]], np.uint8)).save(tmp_path / "mask.png")
     with pytest.raises(DataError, match="nothing that is missing") as caught:

@@ -18,7 +18,7 @@ from toys import NormedToy, toy_model, toy_recipe
 from pixkit.data.dataset import BatchSequence
 from pixkit.models.base import Phase
 from pixkit.training.ahead import Ahead, Coming
-from pixkit.training.capture.probe import Counted
+from pixkit.training.capture.probe import Counted, Probe
 from pixkit.training.capture.race import TURNS, Race
 from pixkit.training.step import NonFiniteStep, Stepper
 
@@ -261,6 +261,54 @@ def test_a_loss_that_would_be_frozen_is_launched_every_time_and_why_is_said_once
     assert (
         len(said) == 1 and obstacle in said[0] and said[0].startswith("phase 'likelihood' is launched anew each step")
     )
+
+
+WAITS, CHOOSES, COPIES, DRAWS = "waits for a value", "waits for how many", "it copies", "the CPU's generator"
+LOOKED_AT = {
+    "nonzero": (lambda x, mask, index: x.nonzero(), WAITS),
+    "nonzero on the CPU": (lambda x, mask, index: torch.ones(3).nonzero(), None),
+    "item": (lambda x, mask, index: float(x.sum()), WAITS),
+    "item on the CPU": (lambda x, mask, index: float(torch.ones(())), None),
+    "repeats that are told by the device": (lambda x, mask, index: x.repeat_interleave(index), WAITS),
+    "repeats that are known": (lambda x, mask, index: x.repeat_interleave(2), None),
+    "a mask": (lambda x, mask, index: x[mask], CHOOSES),
+    "a mask of one of the axes": (lambda x, mask, index: x[None, :, None][:, mask], CHOOSES),
+    "a mask that is written by": (lambda x, mask, index: x.index_put_((mask,), x.sum()), CHOOSES),
+    "a mask on the CPU": (lambda x, mask, index: torch.ones(3)[torch.ones(3) > 0], None),
+    "an index": (lambda x, mask, index: x[index], None),
+    "an index of the CPU": (lambda x, mask, index: x[torch.tensor([0, 1])], COPIES),
+    "of one of the axes": (lambda x, mask, index: x[None, :, None][:, torch.tensor([0, 1])], COPIES),
+    "an index on the CPU": (lambda x, mask, index: torch.ones(3)[torch.tensor([0, 1])], None),
+    "to the device": (lambda x, mask, index: torch.ones(3).to(DEVICE), COPIES),
+    "from the device": (lambda x, mask, index: x.cpu(), COPIES),
+    "over what is there": (lambda x, mask, index: x.copy_(torch.ones(3)), COPIES),
+    "on the device": (lambda x, mask, index: x.copy_(torch.ones_like(x).double()), None),
+    "on the CPU": (lambda x, mask, index: torch.ones(3).double(), None),
+    "a draw of the CPU": (lambda x, mask, index: torch.rand(3), DRAWS),
+    "a draw of the device": (lambda x, mask, index: torch.nn.functional.dropout(x, 0.5), None),
+}
+
+
+@pytest.mark.parametrize("name", LOOKED_AT)
+def test_what_a_replay_would_not_do_again_is_noticed_and_nothing_else_is(name):
+    work, obstacle = LOOKED_AT[name]
+    with Pretending():
+        x = torch.arange(3.0).to(DEVICE)
+        mask, index = x > 0, torch.tensor([0, 2, 1]).to(DEVICE)
+        for draws in (False, True):
+            with Probe(draws=draws) as probe:
+                work(x, mask, index)
+            if obstacle is None or (draws and obstacle == DRAWS):
+                assert probe.obstacle is None
+            else:
+                assert obstacle in probe.obstacle
+
+
+def test_the_first_thing_that_is_in_the_way_is_told():
+    probe = Probe()
+    for what in ("one", "another"):
+        probe.found(what)
+    assert probe.obstacle == "one"
 
 
 def test_what_cannot_be_recorded_is_launched(monkeypatch):

@@ -21,11 +21,7 @@ def test_levels_are_spread_over_the_bytes_by_rounding(levels):
 
 
 @pytest.mark.parametrize(
-    "bad",
-    [
-        *(torch.rand(1, 1, 2, 2), torch.zeros(2, 2, dtype=torch.int64), torch.full((1, 1, 1, 1), 4), np.array(3)),
-        *(torch.tensor([[[[-1, 0]]]]), torch.tensor([[[[0, 4]]]])),
-    ],
+    "bad", [torch.rand(1, 1, 2, 2), torch.zeros(2, 2, dtype=torch.int64), torch.tensor([[[[-1, 4]]]]), np.array(3)]
 )
 def test_what_is_no_batch_of_levels_is_refused(bad):
     with pytest.raises(DataError):

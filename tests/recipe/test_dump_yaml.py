@@ -6,7 +6,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pixkit.recipe import dump_yaml, parse_yaml
-from pixkit.recipe.dump import ScalarError, resolve_scalar
 
 NASTY = [
     "",
@@ -102,12 +101,6 @@ def test_round_trip_of_texts_that_look_like_something_else(text):
     dumped = dump_yaml({text: [text, {text: text}]})
     assert parse_yaml(dumped, "dump").plain() == {text: [text, {text: text}]}
     assert yaml.safe_load(dumped) == {text: [text, {text: text}]}
-
-
-def test_integers_have_forty_digits_at_most():
-    assert resolve_scalar("-" + "9" * 40) == -(10**40 - 1)
-    with pytest.raises(ScalarError):
-        resolve_scalar("9" * 41)
 
 
 def test_what_it_looks_like():

@@ -1,7 +1,9 @@
 """Devices and what env.json says."""
 
 import json
+import os
 import platform
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -10,7 +12,8 @@ import torch
 from pixkit.components.plugins import plugins
 from pixkit.distribution import OWN
 from pixkit.errors import UsageError
-from pixkit.runs.record import changed, environment, pick_device, repeatable
+from pixkit.runs import record
+from pixkit.runs.record import changed, environment, machine, pick_device, repeatable
 
 
 def test_cpu_is_cpu():
@@ -49,8 +52,44 @@ def test_the_environment_is_plain_and_complete():
     assert found["numpy"] == np.__version__
     assert found["python"] == platform.python_version()
     assert found["plugins"][f"{OWN}:core"] == found["pixkit"]
-    assert found["device"] == "cpu"
+    assert found["device"] == "cpu" and found["cuda"] is None
     assert found["threads"] == torch.get_num_threads()
+    assert (found["platform"], found["processor"]) == (platform.platform(), platform.machine())
+    assert found["repeatable"] == "bit for bit on the same machine, versions and number of threads"
+
+
+def test_of_a_gpu_its_name_is_kept_and_of_the_plugins_those_that_were_loaded(monkeypatch):
+    monkeypatch.setattr(torch.cuda, "get_device_name", lambda device: f"card {device.index}")
+    monkeypatch.setattr(torch.version, "cuda", "13.0")
+    healths = ("ok", "conflict", "disabled", "broken")
+    infos = [SimpleNamespace(distribution=name, name="it", version="1", health=name) for name in healths]
+    found = environment(torch.device("cuda", 1), 0, SimpleNamespace(infos=infos))
+    assert (found["device"], found["cuda"]) == ("card 1", "13.0")
+    assert "recipe.lock.yaml says that kernels are deterministic" in found["repeatable"]
+    assert found["plugins"] == {"ok:it": "1", "conflict:it": "1"}
+
+
+@pytest.mark.parametrize(
+    ("text", "name"),
+    [
+        ("processor\t: 0\nmodel name\t: Some CPU: fast\nmodel name\t: another\n", "Some CPU: fast"),
+        ("processor\t: 0\nmodel name\t: \n", "machine"),
+        ("processor\t: 0\n", "machine"),
+        (None, "processor"),
+    ],
+)
+def test_times_are_told_with_what_they_depend_on(monkeypatch, text, name):
+    def read_text(encoding):
+        if text is None:
+            raise FileNotFoundError
+        return text
+
+    monkeypatch.setattr(record, "Path", lambda path: SimpleNamespace(read_text=read_text))
+    monkeypatch.setattr(platform, "processor", lambda: "processor")
+    monkeypatch.setattr(platform, "machine", lambda: "machine")
+    found = machine(torch.nn.Linear(1, 1).double())
+    assert found["cpu"] == name and (found["device"], found["dtype"]) == ("cpu", "float64")
+    assert (found["cpus"], found["threads"]) == (os.cpu_count(), torch.get_num_threads())
 
 
 def test_changes_are_said_in_words():

@@ -88,6 +88,23 @@ def test_a_failure_at_any_sync_or_rename_leaves_the_old_or_the_new_folder(tmp_pa
     assert outcomes == {(True, ("old",)), (True, ("new", "newer")), (False, ("new", "newer"))}
 
 
+def test_all_of_it_is_on_the_disk_before_it_has_its_name_and_the_name_before_it_is_told_of(tmp_path, monkeypatch):
+    noted, fsync, rename = [], os.fsync, Path.rename
+
+    def synced(descriptor):
+        noted.append(Path(os.readlink(f"/proc/self/fd/{descriptor}")).name)
+        fsync(descriptor)
+
+    def renamed(path, target):
+        noted.append(f"{path.name} -> {target.name}")
+        return rename(path, target)
+
+    monkeypatch.setattr(os, "fsync", synced)
+    monkeypatch.setattr(Path, "rename", renamed)
+    fill(tmp_path / "x", "a", "b")
+    assert sorted(noted[:2]) == ["a", "b"] and noted[2:] == [".x.tmp", ".x.tmp -> x", tmp_path.name]
+
+
 def test_a_leftover_does_not_stand_in_the_way(tmp_path):
     for name in (".x.tmp", ".x.old.tmp"):
         (tmp_path / name).mkdir()

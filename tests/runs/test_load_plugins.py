@@ -86,8 +86,8 @@ def test_a_file_that_was_edited_since_is_said_to_be_another(made, afresh):
     for again in (lambda: load(made / "run", plugins=file), lambda: make(made, resume=True)):
         with pytest.warns(RuntimeWarning) as caught:
             afresh(again)
-        said = [str(warning.message) for warning in caught if "was made with" in str(warning.message)]
-        assert len(said) == 1 and expected in said[0]
+        [said] = [warning for warning in caught if "was made with" in str(warning.message)]
+        assert expected in str(said.message) and said.filename == __file__
     environment = json.loads((made / "run" / "env.json").read_text())
     assert environment["plugins"]["orders.py:orders"] == now
     assert environment["previous"][0]["plugins"]["orders.py:orders"] == before

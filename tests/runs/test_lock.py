@@ -124,9 +124,12 @@ def refused(path, **options):
     return caught.value
 
 
-def test_the_file_says_who_and_goes_when_it_is_released(path):
+def test_the_file_says_who_and_goes_when_it_is_released(path, monkeypatch):
+    synced, fsync = [], os.fsync
+    monkeypatch.setattr(os, "fsync", lambda descriptor: (synced.append(os.fstat(descriptor)), fsync(descriptor)))
     with locked(path) as held:
         assert held.stale is None
+        assert [found.st_size for found in synced] == [path.stat().st_size], "other hosts see it"
         holder = json.loads(path.read_text())
         assert (holder["pid"], holder["host"]) == (os.getpid(), socket.gethostname())
         held.check()
@@ -164,7 +167,7 @@ def test_a_held_lock_is_refused(path, other, monkeypatch, kind, here):
     process = other(kind)
     if here == "lease":
         monkeypatch.setattr(locks.fcntl, "flock", no_system_lock())
-    error = refused(path)
+    error = refused(path, say=pytest.fail)
     assert f"process {process.pid} on" in error.found
     assert "--break-lock" not in error.hint, "it is alive: one can see that here"
     assert path.exists()

@@ -1,6 +1,7 @@
 """metrics.jsonl."""
 
 import json
+import os
 
 import pytest
 
@@ -43,6 +44,15 @@ def test_scores_that_will_be_made_again_are_dropped(tmp_path):
         assert list(read_rows(path)) == rows[:3]
 
 
+def test_rows_are_on_the_disk_when_they_were_synced(tmp_path, monkeypatch):
+    with MetricsLog(tmp_path / "metrics.jsonl", 0, 0) as log:
+        log._file.write('{"step": 1}\n')
+        synced = []
+        monkeypatch.setattr(os, "fsync", lambda descriptor: synced.append(os.fstat(descriptor)))
+        log.sync()
+    assert [(found.st_ino, found.st_size) for found in synced] == [((tmp_path / "metrics.jsonl").stat().st_ino, 12)]
+
+
 def test_no_file_has_no_rows(tmp_path):
     assert list(read_rows(tmp_path / "metrics.jsonl")) == []
 
@@ -64,7 +74,7 @@ def test_a_full_disk_is_reported(tmp_path):
         ('{"step": 1}\n{"step": 2\n', 2, "1 damaged line is"),
         ('\n{"step": 1}\n\x00\n{"step": "2"}\n', 1, "3 damaged lines are"),
         (None, 0, None),
-        (None, 2, "is missing: it begins anew after step 2"),
+        (None, 1, "is missing: it begins anew after step 1"),
     ],
 )
 def test_rows_that_are_lost_are_said_to_be(tmp_path, text, step, said):

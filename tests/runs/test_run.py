@@ -180,8 +180,10 @@ def test_a_damaged_lock_is_an_error(run):
 def test_a_missing_plugin_is_named(run, plain):
     model = {**plain["model"], "backbone": {"type": "other-dist:wavelets", "width": 3}}
     run.write_settings({**plain, "model": model, "lock": LOCK})
-    with pytest.raises(PluginError, match=r"(?s)other-dist:wavelets.*install other-dist"):
-        run.recipe()
+    for changes in ({}, {"name": "-x"}, {"sample": {"cuont": 3}}):  # what else is wrong may follow from it
+        run.write_settings({**plain, **changes, "model": model, "lock": LOCK})
+        with pytest.raises(PluginError, match=r"(?s)other-dist:wavelets.*install other-dist"):
+            run.recipe()
 
 
 def test_a_recipe_that_no_longer_validates_is_an_error(run, plain):

@@ -110,7 +110,10 @@ def test_json_that_pixkit_does_not_write_is_a_value_error(text):
             parse_json(form)
 
 
-@pytest.mark.parametrize("value", [None, [], {"a": [1, 2.5, "é", None, {"b": True}]}, 2**70])
+DEEP = json.loads("[" * MAX_DEPTH + "]" * MAX_DEPTH)
+
+
+@pytest.mark.parametrize("value", [None, [], {"a": [1, 2.5, "é", None, {"b": True}]}, 2**70, DEEP])
 def test_json_that_it_writes_is_read(value):
     assert parse_json(json.dumps(value)) == value
     assert parse_json(b"\xef\xbb\xbf" + json.dumps(value).encode()) == value
@@ -193,6 +196,8 @@ def test_a_run_whose_lock_was_damaged_is_still_listed_and_says_why(tmp_path):
     for name in ("env.json", "recipe.yaml", "metrics.jsonl"):
         (folder / name).write_text("")
     (tmp_path / "other" / "checkpoints").mkdir(parents=True)
+    for name in ("env.json", "metrics.jsonl"):  # three of its names make no run
+        (tmp_path / "other" / name).write_text("")
     for text, reason in (("", "does not begin"), (None, "other files of a run"), (LOCK_HEADER[:30], "does not begin")):
         lock = folder / "recipe.lock.yaml"
         lock.unlink(missing_ok=True)

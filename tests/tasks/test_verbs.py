@@ -9,6 +9,7 @@ import torch
 from PIL import Image
 
 import pixkit
+from pixkit.randomness import derive
 from pixkit.readiness import Sight
 from pixkit.tasks import DrawingOptions, keep_edge, read_mask
 
@@ -85,6 +86,8 @@ def test_sample_draws_as_the_recipe_says_what_is_not_said(runs, as_given):
     model = pixkit.load(run)
     assert torch.equal(drawn.images, model.sample(3, temperature=0.7))
     assert drawn.columns is None and "native" in drawn.summary
+    built = np.load(runs / "plain" / "samples" / "best.npz")["samples"]
+    assert np.array_equal(model.sample(3, temperature=0.7, seed=derive(0, "sample")), built), "as it was trained"
     assert torch.equal(pixkit.sample(run, 2, temperature=1.0, seed=4).images, model.sample(2, seed=4))
     assert torch.equal(pixkit.sample(model, 2, seed=4).images, model.sample(2, seed=4))
 
@@ -201,6 +204,9 @@ def test_verify_takes_recipes_runs_models_and_networks(runs):
             pixkit.verify(runs / "plain.yaml", **keywords)
     with pytest.raises(pixkit.UsageError, match="as it was trained"):
         pixkit.verify(runs / "plain", overrides=["seed=1"])
+    with pytest.raises(pixkit.DataError) as caught:
+        pixkit.verify(runs / "plain.yaml", overrides=["data={source: arrays, path: absent.npz}"])
+    assert caught.value.hint.endswith("only the images' shape is needed here: shape=(C, H, W, K) gives it without them")
 
 
 def test_bench_takes_them_as_well(runs):

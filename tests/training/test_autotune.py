@@ -5,7 +5,7 @@ from types import SimpleNamespace
 import pytest
 import torch
 from test_precision import Heard, Spy, small, stepper_of
-from toys import CPU, NormedToy, TwoPhases
+from toys import CPU, NormedToy, Toy, TwoPhases
 
 from pixkit.errors import RunError
 from pixkit.runs.run import Run
@@ -205,6 +205,19 @@ def test_seconds_are_those_of_every_phase():
         object.__setattr__(trained.phase, "loss", spied)
     assert choice.seconds_of(stepper, PLAIN) > 0
     assert seen == ["first", "second"]
+
+
+def test_the_device_is_waited_for_whenever_the_clock_is_read(monkeypatch):
+    events = []
+    wait = choice._wait
+    monkeypatch.setattr(choice, "_wait", events.append)
+    monkeypatch.setattr(choice, "time", SimpleNamespace(perf_counter=lambda: events.append("clock") or len(events)))
+    assert choice.seconds_of(stepper_of(Toy), PLAIN) == 2
+    assert events == [CPU, "clock", CPU, "clock"]
+    monkeypatch.setattr(torch.cuda, "synchronize", events.append)
+    wait(CPU)
+    wait(torch.device("cuda", 1))
+    assert events[4:] == [torch.device("cuda", 1)]
 
 
 def test_a_run_keeps_to_what_was_measured_at_its_start(tmp_path, monkeypatch):

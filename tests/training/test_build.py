@@ -71,6 +71,7 @@ class Heard(Reporter):
     def __init__(self):
         self.texts = []
         self.steps = []
+        self.pictures = []
         self.result = None
 
     def message(self, text):
@@ -78,6 +79,9 @@ class Heard(Reporter):
 
     def step(self, step, metrics):
         self.steps.append(step)
+
+    def sampled(self, path):
+        self.pictures.append(path)
 
     def finish(self, result):
         self.result = result
@@ -257,6 +261,8 @@ def test_the_default_folder_is_named_after_the_recipe(recipe, tmp_path, monkeypa
     assert result.grid_path == tmp_path / "runs" / "tiny" / "samples" / "best.png"
     assert result.interrupted is None
     assert heard.result is result
+    assert heard.pictures == [result.run.samples / "step-1.png", result.grid_path]
+    assert "scoring and sampling the best checkpoint" in heard.texts
     assert [score.split for score in result.scores] == ["train", "validation", "test"] * 2
 
 

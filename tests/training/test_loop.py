@@ -129,6 +129,13 @@ def test_what_is_due_when(tmp_path):
     assert [row["event"] for row in trainer.run.rows()].count("train") == 11
 
 
+def test_all_that_is_due_at_every_step_is_done_from_the_first_on(tmp_path):
+    told = Told()
+    trained(tmp_path / "run", toy_recipe(steps=2, eval_every=1, checkpoint_every=1, sample_every=1), reporter=told)
+    assert [row["step"] for row in told.scores] == [1, 2]
+    assert told.pictures == ["step-1.png", "step-2.png"] and told.checkpoints == ["step-1", "step-2"]
+
+
 def test_without_sample_every_samples_come_with_scores(tmp_path):
     told = Told()
     trained(tmp_path / "run", toy_recipe(steps=9, eval_every=4), reporter=told)
@@ -342,6 +349,17 @@ def test_a_finished_run_has_nothing_left_to_do(tmp_path):
     resumed(tmp_path / "run", recipe, reporter=told)
     assert (told.rows, told.scores, told.checkpoints) == ([], [], [])
     assert contents(first.run) == before
+
+
+def test_a_reporter_is_told_of_how_many_steps_how_many_were_made(tmp_path):
+    class Started(StopAt):
+        def start(self, total, done):
+            self.begun = (total, done)
+
+    for done in (0, 7):
+        told = Started(Interrupt(), 99)
+        (trained if not done else resumed)(tmp_path / "run", toy_recipe(steps=7 + done), reporter=told)
+        assert told.begun == (7 + done, done)
 
 
 def test_a_signal_before_the_first_step_saves_nothing(tmp_path):

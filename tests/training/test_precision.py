@@ -8,7 +8,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 from torch import nn
-from toys import CPU, Toy, toy_model, toy_recipe
+from toys import CPU, Toy, Unscored, toy_model, toy_recipe
 
 from pixkit.data.dataset import BatchSequence
 from pixkit.errors import RecipeError
@@ -252,6 +252,25 @@ def test_how_far_bf16_moves_a_score_is_measured_and_told(tmp_path):
     nn.init.normal_(model.network.projection.weight)
     assert largest_change(model, batch, Arithmetic("bf16")) > 0.01
     assert remark(model, data, 8, Arithmetic()) is None
+
+
+class Drawing(Toy):
+    """Draws when it scores."""
+
+    def score(self, batch):
+        return torch.rand(len(batch.x))
+
+
+@pytest.mark.parametrize(("data", "size", "images"), [
+    ({}, 5, "5 test"), ({}, 99, "11 test"), ({"tests": 0}, 99, "4 validation"),
+    ({"tests": 0, "validation": 0.0}, 36, "36 train"),
+])  # fmt: skip
+def test_a_score_is_looked_at_on_the_first_images_that_there_are_of_tests_or_else_others(data, size, images):
+    model, dataset = toy_model(toy_recipe(Spy, data=data))
+    assert f"(over {images} images)" in remark(model, dataset, size, Arithmetic("bf16"))
+    drawing, _ = toy_model(toy_recipe(Drawing))
+    assert remark(drawing, dataset, size, Arithmetic("bf16")).endswith(f"at most 0 nats (over {images} images)")
+    assert remark(toy_model(toy_recipe(Unscored))[0], dataset, size, Arithmetic("bf16")) is None
 
 
 def test_where_it_cannot_be_measured_that_is_said(tmp_path):

@@ -570,7 +570,7 @@ def test_a_build_whose_samples_all_fail_has_its_scores(tmp_path, recipe, monkeyp
 
     monkeypatch.setattr(AutoregressiveModel, "draw", fail)
     result = build(recipe, tmp_path / "run", device="cpu", reporter=(told := Listener()))
-    assert result.grid_path is None and result.interrupted is None
+    assert result.grid_path is None and result.interrupted is None and told.pictures == []
     assert [row.split for row in result.scores] == ["train", "validation", "test"] * 2
     assert result.run.final_scores()["scores"] == [row.dump() for row in result.scores]
     assert len(told.problems) == 2

@@ -2,12 +2,13 @@
 
 import json
 from contextlib import nullcontext
+from types import SimpleNamespace
 
 import pytest
 import torch
 
 from pixkit.training import prepare
-from pixkit.training.build import build
+from pixkit.training.build import _reopen, build
 from pixkit.training.precision import Arithmetic, Choice
 from pixkit.training.watch import Reporter
 
@@ -88,6 +89,26 @@ def test_a_machine_of_which_nothing_is_known_any_more_is_said(trained):
     (trained.folder / "run" / "env.json").unlink()
     _, said = trained("run", 4, resume=True, stop=True)
     assert [text for text in said if "env.json is missing" in text]
+
+
+BEFORE = {"torch": "1", "plugins": {"a": "1"}, "previous": [{"torch": "0"}]}
+
+
+@pytest.mark.parametrize(("now", "said", "kept"), [
+    ({}, None, [{"torch": "0"}]),
+    ({"torch": "2"}, "so results may differ in the last bits: torch 1 -> 2", [{"torch": "0"}, {"torch": "1"}]),
+    ({"plugins": {"a": "2"}}, "so results may differ: plugin a 1 -> 2", [{"torch": "0"}, {"torch": "1"}]),
+])  # fmt: skip
+def test_what_a_run_was_made_on_before_is_kept_in_order(now, said, kept):
+    written, texts = [], []
+    run = SimpleNamespace(environment=lambda: dict(BEFORE), reopen=lambda *files: written.append(files) or ["remark"])
+    now = {"torch": "1", "plugins": {"a": "1"}, **now}
+    assert _reopen(run, "text", {"the": "lock"}, now, SimpleNamespace(message=texts.append)) == ["remark"]
+    [(text, settings, environment)] = written
+    assert (text, settings) == ("text", {"the": "lock"})
+    kept = [kept[0], *({**one, "plugins": {"a": "1"}} for one in kept[1:])]
+    assert environment == {**now, "previous": kept}
+    assert [text.endswith(said) for text in texts] == ([True] if said else [])
 
 
 def test_an_arithmetic_that_was_measured_is_not_measured_again(trained, monkeypatch):
