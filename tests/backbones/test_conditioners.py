@@ -66,6 +66,8 @@ def test_scores_are_given_the_label():
     x, labels = random_images(SPEC, 3), torch.tensor([0, 3, 2])
     nats = model.score(Batch(x, labels, torch.arange(3)))
     assert torch.allclose(nats, -model.log_prob(x, labels))
+    for size in (1, 2):
+        assert torch.allclose(nats, -model.log_prob(x, labels, batch_size=size)), "each image has its own label"
     assert not torch.allclose(nats, -model.log_prob(x, torch.tensor([1, 1, 1])))
 
 

@@ -10,6 +10,7 @@ from families import LONG, construct, find_examined, networks, packaged_recipes,
 from lanes import ORDERS, built, emulated
 
 from pixkit.execution.cuda import nvrtc, trial
+from pixkit.execution.cuda.fused import Fused
 from pixkit.execution.cuda.persistent import PersistentExecutor
 from pixkit.execution.lowering.lower import Unsupported
 from pixkit.execution.native.layout import KINDS
@@ -145,6 +146,31 @@ def test_a_linear_layer_and_what_follows_it_are_one_chain():
     packed = emulated()(plan, 1).packed
     chains = [packed.ops[op].fused + 1 for op in packed.table["op"][:-1].tolist()]
     assert sum(chains) > 2 * len(chains) and len(chains) < 28.5 * len(plan.draws)
+
+
+FIRST = (
+    "EMBED LINEAR+ELU LINEAR TANH+SIGMOID+MUL+ADD+CONCATENATED_ELU LINEAR MAXOUT NORM+ADD {attention}{rows}{corners} "
+    "GATHER+GATHER+GATHER+GATHER+ADD+NEGATE+COPY+COPY GLU+GELU+ADD+COPY CONSTANT LINEAR LINEAR"
+)
+ATTENTION, ROWS = "AFFINE+RELU ATTEND ADD ", "GATHER ADD LINEAR LINEAR LSTM ADD "
+ALONE, PAIR = "GATHER GATHER GATHER GATHER", "GATHER GATHER+GATHER GATHER"
+
+
+@pytest.mark.parametrize(("number", "attention", "rows", "corners"), [
+    (0, ATTENTION, ROWS, ALONE), (1, "", ROWS, ALONE), (2, "", "", PAIR), (4, ATTENTION, "", ALONE),
+])  # fmt: skip
+def test_what_is_one_chain(number, attention, rows, corners):
+    """What reads other maps, sites or steps than were written begins a chain, and so does what has other elements.
+
+    Of the checkerboard's four corners two are computed in one step each.
+    """
+    ((plan, _),) = trials(only=slice(number, number + 1))
+    packed = Fused(plan, 1)
+    packed.fill(None)
+    kinds, chains = [part.kind for _, part in packed._parts], []
+    for head in packed._heads():
+        chains.append("+".join(kinds[head : head + 1 + packed._fused[head]]))
+    assert " ".join(chains) == FIRST.format(attention=attention, rows=rows, corners=corners)
 
 
 TEXT = nvrtc.SOURCE.read_text(encoding="utf-8")

@@ -4,6 +4,7 @@ import ctypes
 import subprocess
 import sys
 import warnings
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -18,6 +19,7 @@ from pixkit.execution.cuda.fused import CLUSTER
 from pixkit.execution.cuda.graphs import GraphExecutor
 from pixkit.execution.cuda.nvrtc import NoKernel
 from pixkit.execution.cuda.persistent import PersistentExecutor
+from pixkit.execution.lowering.lower import Unsupported
 from pixkit.execution.plan import make_plan
 from pixkit.execution.reference import ReferenceExecutor
 from pixkit.image import ImageSpec
@@ -229,10 +231,58 @@ def test_a_large_network_is_drawn_in_clusters_and_a_small_one_is_not(plan, monke
     packed = Emulated(plan, 2).packed
     weights = sum(part.weight.numel() for _, part in packed._parts if part.kind == "LINEAR")
     found = []
-    for share in (weights, weights // 2, weights // 5, weights // 100):
+    for share in (
+        weights,
+        weights // 2 + 1,
+        weights // 2,
+        weights // 4 + 1,
+        weights // 4,
+        weights // 8,
+        weights // 100,
+    ):
         monkeypatch.setattr(fused, "SHARE", share)
         found.append(packed.parts)
-    assert found == [1, 2, 4, CLUSTER]
+    assert found == [1, 1, 2, 2, 4, CLUSTER, CLUSTER]
+
+
+@compiled
+def test_images_go_two_to_a_block_where_there_are_more_than_processors(plan):
+    made = {
+        (batch, parts): emulated(processors=8, parts=parts)(plan, batch) for batch in (4, 5, 8, 9) for parts in (1, 2)
+    }
+    found = {key: executor._images() for key, executor in made.items()}
+    assert found == {(4, 1): 1, (5, 1): 1, (8, 1): 1, (9, 1): 2, (4, 2): 1, (5, 2): 2, (8, 2): 2, (9, 2): 2}
+
+
+@compiled
+def test_attention_to_more_sites_than_lanes_can_share_is_refused(monkeypatch):
+    """To each site a number, and to each lane of a group beside."""
+    backbone = named("backbone", "pixelsnail", width=4, blocks=1, residuals=1, key_width=2)
+    ordering, head = named("ordering", "raster", colours="joint"), named("head", "logistic_mixture")
+    wide = make_plan(Trace(network(backbone, ImageSpec(1, 3, 4, 5), ordering=ordering, head=head)))
+    monkeypatch.setattr(fused, "SCRATCH", 8 * (12 + fused.LANES))
+    fused.Fused(wide, 1)
+    monkeypatch.setattr(fused, "SCRATCH", 8 * (12 + fused.LANES) - 1)
+    with pytest.raises(Unsupported, match=r"has room for 11 sites to attend to, .*CausalAttention.* has 12$"):
+        fused.Fused(wide, 1)
+    fused.Fused(plan_of_two_rows(), 1)
+
+
+def plan_of_two_rows():
+    """Of more sites than that, and no attention."""
+    return make_plan(Trace(network(named("backbone", "pixelcnn", width=6, layers=0), ImageSpec(1, 2, 20, 2))))
+
+
+def test_the_driver_says_its_version_or_there_is_no_kernel(monkeypatch):
+    def version(place, code=0):
+        place._obj.value = 13010
+        return code
+
+    monkeypatch.setattr(driver, "_cuda", lambda: SimpleNamespace(cuDriverGetVersion=version))
+    assert driver.driver() == "13010"
+    monkeypatch.setattr(driver, "_cuda", lambda: SimpleNamespace(cuDriverGetVersion=lambda place: version(place, 3)))
+    with pytest.raises(NoKernel, match="does not say its version"):
+        driver.driver()
 
 
 def test_another_driver_or_another_trial_is_a_new_verdict(gpu, monkeypatch):

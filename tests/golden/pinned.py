@@ -13,7 +13,7 @@ import torch
 from drawn import pictures
 from small import SMALL, small, specs
 from surface import commands, signatures
-from torch import Tensor
+from torch import Tensor, nn
 
 from pixkit.components.keys import keys_of
 from pixkit.components.plugins import registry
@@ -59,8 +59,8 @@ def _silent(rule):
 def network(name, spec):
     """Of a small model: its layers, the state that it is saved with, and the losses of each phase with random weights.
 
-    A layer is what has tensors, or reads other sites than it writes. It has its class, the shape of what it gives, and
-    its tensors by name: shape, mean and deviation at the start from one seed.
+    A layer is what has tensors, reads other sites than it writes, or drops out. It has its class, the shape of what it
+    gives, and its tensors by name: shape, mean and deviation at the start from one seed; or how much it drops.
     """
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
@@ -68,7 +68,9 @@ def network(name, spec):
         layers, state = {}, model.state_dict()
         for place, module in model.named_modules():
             own = [name for name in state if name.rpartition(".")[0] == place]
-            if own or isinstance(module, MixingLayer):
+            if isinstance(module, nn.Dropout):
+                layers[place] = ["Dropout", module.p]
+            elif own or isinstance(module, MixingLayer):
                 tensors = ([name.rpartition(".")[2], *_described(state[name])] for name in own)
                 layers[place] = [type(module).__name__, *tensors]
         randomise(model.eval(), seed=1, gain=1.0)

@@ -24,7 +24,8 @@ def around(backbone, **config):
 SMALL = {
     "pixelcnn": around({**PIXELCNN, "layers": 2, "output_layers": 2}),
     "pixelcnn, labels": around(
-        {**PIXELCNN, "block": "full", "activation": "elu", "norm": "layer", "init": "he_uniform"}, context=LABELS
+        {**PIXELCNN, "block": "full", "activation": "elu", "norm": "layer", "init": "he_uniform", "dropout": 0.1},
+        context=LABELS,
     ),
     "pixelcnn, maxout": around(
         {**PIXELCNN, "block": "plain", "activation": "maxout", "norm": "batch", "init": "torch"}
@@ -38,13 +39,13 @@ SMALL = {
     "pixelcnn, logistic mixture": around(PIXELCNN, head=MIXTURE),
     "pixelcnn, normal mixture": around(PIXELCNN, head={"type": "normal_mixture", "components": 2}),
     "gated_pixelcnn": around(GATED),
-    "gated_pixelcnn, labels": around({**GATED, "skip": True}, context=LABELS),
-    "local_pixelcnn": around({**LOCAL, "norm": "layer"}, ordering="hilbert"),
+    "gated_pixelcnn, labels": around({**GATED, "skip": True, "dropout": 0.1}, context=LABELS),
+    "local_pixelcnn": around({**LOCAL, "norm": "layer", "dropout": 0.1}, ordering="hilbert"),
     "local_pixelcnn, labels": around({**LOCAL, "stages": 1, "activation": "elu"}, context=LABELS),
     "local_pixelcnn, relu": around({**LOCAL, "stages": 1, "activation": "relu"}),
     "multiscale": around({"type": "multiscale", "width": 6, "layers": 1}, ordering={"type": "multiscale"}),
     "multiscale, labels": around(
-        {"type": "multiscale", "width": 6, "layers": 1, "shared": True, "base": GATED},
+        {"type": "multiscale", "width": 6, "layers": 1, "shared": True, "base": GATED, "dropout": 0.1},
         ordering={"type": "multiscale"},
         context=LABELS,
     ),
@@ -53,11 +54,14 @@ SMALL = {
         {**PIXELCNNPP, "activation": "elu", "short_cuts": False}, ordering=JOINT, head=MIXTURE, context=LABELS
     ),
     "pixelcnnpp, one stream": around(
-        {**PIXELCNNPP, "activation": "relu", "link": False}, ordering=JOINT, head=MIXTURE, context=LABELS
+        {**PIXELCNNPP, "activation": "relu", "link": False, "dropout": 0.1},
+        ordering=JOINT,
+        head=MIXTURE,
+        context=LABELS,
     ),
     "pixelsnail": around(PIXELSNAIL, ordering=JOINT, head=MIXTURE),
     "pixelsnail, labels": around(
-        {**PIXELSNAIL, "value_width": 6, "heads": 2}, ordering=JOINT, head=MIXTURE, context=LABELS
+        {**PIXELSNAIL, "value_width": 6, "heads": 2, "dropout": 0.1}, ordering=JOINT, head=MIXTURE, context=LABELS
     ),
     "row_lstm": around({"type": "row_lstm", "units": 3, "layers": 2}, context=LABELS),
     "row_lstm, skip": around(
@@ -67,7 +71,15 @@ SMALL = {
     "diagonal_bilstm, residual": around({"type": "diagonal_bilstm", "units": 3, "layers": 2, "checkpointing": True}),
     "row_rnn": around({"type": "row_rnn", "hidden_size": 4, "width": 6, "num_layers": 2}),
     "row_rnn, labels": around(
-        {"type": "row_rnn", "cell": "rnn", "hidden_size": 4, "width": 6, "batch_norm": True, "init": "he_normal"},
+        {
+            "type": "row_rnn",
+            "cell": "rnn",
+            "hidden_size": 4,
+            "width": 6,
+            "batch_norm": True,
+            "init": "he_normal",
+            "dropout": 0.1,
+        },
         context=LABELS,
     ),
     "row_rnn, seq2vec": around(

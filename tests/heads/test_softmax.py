@@ -168,6 +168,12 @@ def test_sample_shapes(shape):
     first = distribution.sample((2,))
     torch.manual_seed(3)
     assert torch.equal(distribution.sample((2,)), first)
+    torch.manual_seed(3)
+    assert torch.equal(torch.stack([distribution.sample(), distribution.sample()]), first), "one after the other"
+    following = distribution.sample()
+    torch.manual_seed(3)
+    distribution.sample((2,))
+    assert torch.equal(distribution.sample(), following), "and no number is drawn for nothing"
 
 
 def test_chosen_sites_are_a_line_of_sites():

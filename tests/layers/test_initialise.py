@@ -62,6 +62,25 @@ def test_fan_in_counts_the_inputs_that_are_left(ordering):
         assert layer.fan_in == pytest.approx(float(allowed.float().sum((1, 3)).mean()) * layer.in_maps / 3)
 
 
+@pytest.mark.parametrize("maps", [(24, 96), (96, 24)])
+def test_xavier_counts_inputs_and_outputs(maps):
+    """Of a kernel with as many taps into a site as out of one, each output map has its share."""
+    layer = MaskedConv2d(*maps, 5, "B", named("ordering", "raster").build(ImageSpec(3, 6, 7, 4)))
+    torch.manual_seed(0)
+    initialise(layer, "xavier")
+    fan_out = layer.fan_in * maps[1] / maps[0]
+    assert layer.weight.std().item() == pytest.approx((2 / (layer.fan_in + fan_out)) ** 0.5, rel=0.05)
+
+
+@pytest.mark.parametrize("name", get_args(InitName))
+def test_a_layer_that_reads_nothing_is_initialised_as_if_it_read_one_input(name):
+    layer = MaskedConv2d(64, 64, 3, "A", named("ordering", "at_once").build(ImageSpec(1, 2, 3, 2)))
+    torch.manual_seed(0)
+    initialise(layer, name)
+    deviation = {"torch": 1 / 3, "he_normal": 2, "he_uniform": 2, "xavier": 1, "small_normal": 1e-4}[name] ** 0.5
+    assert layer.fan_in == 0 and layer.weight.std().item() == pytest.approx(deviation, rel=0.1)
+
+
 def test_layers_without_a_mask_keep_what_they_began_with():
     free = nn.Conv2d(3, 3, 1)
     before = free.weight.detach().clone()

@@ -111,6 +111,10 @@ def test_of_many_patterns_one_product_serves_all_sites(monkeypatch):
     few.load_state_dict(layer.state_dict())
     assert layer.apply_kernel.count > 5 and few.apply_kernel.count == 1
     assert torch.allclose(few(x), layer(x), rtol=0, atol=1e-12)
+    monkeypatch.setattr("pixkit.layers.site_kernels.MOST", layer.apply_kernel.count)
+    assert LocalConv2d(3, 6, 3, "B", ordering).apply_kernel.count == layer.apply_kernel.count, "not yet too many"
+    monkeypatch.setattr("pixkit.layers.site_kernels.MOST", layer.apply_kernel.count - 1)
+    assert LocalConv2d(3, 6, 3, "B", ordering).apply_kernel.count == 1
 
 
 def test_the_masked_convolution_is_the_same_function_with_a_cropped_weight():

@@ -73,6 +73,18 @@ def test_equation_3_at_every_pixel(name, size):
         assert torch.allclose(layer(x), by_pixels(layer, name, x), rtol=0, atol=1e-12)
 
 
+@pytest.mark.parametrize("size", SIZES, ids=str)
+@pytest.mark.parametrize("name", LAYERS)
+def test_every_front_has_sites_and_every_site_a_front_after_those_it_reads(name, size):
+    fronts = LAYERS[name](2, raster(*size)).fronts
+    assert len(fronts.sites) == len(fronts.pads) == (size[0] if "row" in name else sum(size) - 1)
+    assert all(len(front) for front in fronts.sites)
+    assert torch.equal(torch.cat(list(fronts.sites)).sort().values, torch.arange(size[0] * size[1]))
+    when = {site: number for number, front in enumerate(fronts.sites) for site in front.tolist()}
+    read = [(site, tap) for site, taps in enumerate(fronts.taps.tolist()) for tap in taps if tap in when]
+    assert all(when[tap] == when[site] - 1 for site, tap in read)
+
+
 @pytest.mark.parametrize("name", LAYERS)
 @pytest.mark.parametrize("channels", [1, 3])
 @pytest.mark.parametrize("size", SIZES, ids=str)

@@ -86,6 +86,16 @@ def test_maps_that_do_not_vary_keep_their_gain():
     assert layer(torch.full((4, 2, 3, 3), 0.7)).abs().max() < 1e-6
 
 
+def test_the_scale_of_a_map_is_set_if_it_varies_by_more_than_a_hundred_thousandth():
+    layer = WeightNormConv2d(1, 1, (0, 0), (0, 0)).double()
+    found = []
+    for deviation in (0.9e-5, 1.1e-5):
+        layer.gain.data.fill_(1.0)
+        layer.initialise_from(deviation * torch.tensor([-1.0, 1.0], dtype=torch.float64).view(2, 1, 1, 1))
+        found.append(layer.gain.detach().item())
+    assert found == pytest.approx([1.0, 1 / 1.1e-5])
+
+
 def chain():
     torch.manual_seed(0)
     first, second = WeightNormConv2d(1, 8, (-1, 0), (-1, 1)), WeightNormConv2d(8, 8, (-1, 0), (-1, 0))

@@ -73,10 +73,10 @@ def test_decode_refuses_codes_of_another_model_or_number():
 
 
 def test_gaussians_of_outputs():
-    outputs = torch.tensor([[1.0, -2.0, 0.0, 100.0]])
+    outputs = torch.tensor([[1.0, -2.0, 3.0, 0.5, 0.0, 100.0, -100.0, 6.9]])
     q = split_gaussian(outputs)
-    assert q.mean.tolist() == [[1.0, -2.0]]
-    assert q.stddev[0].tolist() == pytest.approx([1.0, math.exp(7)])
+    assert q.mean.tolist() == [[1.0, -2.0, 3.0, 0.5]]
+    assert q.stddev[0].tolist() == pytest.approx([1.0, math.exp(7), math.exp(-7), math.exp(6.9)])
     assert split_gaussian(outputs.bfloat16()).mean.dtype == torch.float32
 
 
@@ -92,7 +92,9 @@ def test_kl_penalty_by_hand():
     activations = torch.tensor([[0.1, 0.3], [0.1, 0.7]])
     expected = 2 * (0.1 * math.log(0.1 / 0.5) + 0.9 * math.log(0.9 / 0.5))
     assert float(config.penalty(activations)) == pytest.approx(expected, rel=1e-5)
-    assert math.isfinite(float(config.penalty(torch.zeros(2, 2))))
+    for rate, activation in ((1e-6, 0.0), (1 - 1e-6, 1.0), (1e-5, 1e-5)):
+        expected = 2 * (0.1 * math.log(0.1 / rate) + 0.9 * math.log(0.9 / (1 - rate)))
+        assert float(config.penalty(torch.full((2, 1, 3), activation))) == pytest.approx(expected, rel=0.01)
 
 
 @pytest.mark.parametrize(("kind", "low", "high"), [("l1", 0, math.inf), ("kl", 0, 1), (None, -1, math.inf)])
@@ -136,6 +138,19 @@ def test_active_units_are_those_whose_mean_varies():
         last.weight[1] = 5.0
     assert model.active_units(x) == [(1, 3)]
     assert torch.equal(model.encode(x)[:, 0], last.bias[0].expand(50))
+
+
+@pytest.mark.parametrize(("apart", "active"), [(0.09, 0), (0.11, 3)])
+def test_a_unit_is_active_above_a_variance_of_a_hundredth(apart, active, monkeypatch):
+    """Over images, all that there are: of two that lie 2 * `apart` from each other, apart ** 2."""
+    model = model_of(latent=3)
+    means = torch.tensor([-1.0, 1.0]).view(2, 1).expand(2, 3) * apart
+    monkeypatch.setattr(type(model), "means", lambda self, x: [means.float()])
+    assert model.active_units(torch.zeros(2, *SPEC.shape, dtype=torch.int64)) == [(active, 3)]
+
+
+def test_no_images_are_drawn_of_no_code():
+    assert tuple(model_of().sample(0).shape) == (0, *SPEC.shape)
 
 
 @pytest.mark.parametrize(("options", "text"), [

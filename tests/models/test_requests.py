@@ -84,6 +84,14 @@ def test_an_unknown_sampler_and_an_unknown_keyword():
         model_of().sample(2, temprature=1.0)
 
 
+def test_the_last_seed_and_the_last_image_there_are():
+    request = model_of().request(2, seed=2**64 - 1, first=2**64 - 2)
+    assert (request.noise.seed, list(request.noise.images)) == (2**64 - 1, [2**64 - 2, 2**64 - 1])
+    with pytest.raises(UsageError, match="first: out of range"):
+        model_of().request(2, first=2**64 - 1)
+    assert len(model_of().request(0, first=2**64)) == 0
+
+
 def test_a_request_says_everything_that_drawing_needs():
     request = labelled(0.1).request(4, seed=3, first=5, sampler="ancestral", guidance=0.5, batch_size=2)
     assert (request.noise.seed, list(request.noise.images)) == (3, [5, 6, 7, 8])

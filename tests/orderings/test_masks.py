@@ -60,7 +60,9 @@ def test_tap_shapes_by_hand(shape, mask_type, kernel):
 def test_the_tap_shapes_are_registered():
     assert {"full": Full, "vertical": Vertical, "horizontal": Horizontal, "point": Point}.items() <= MASKS.items()
     for name, cls in MASKS.items():
-        assert type(named("mask", name).build()) is cls
+        chosen = named("mask", name)
+        assert type(chosen.build()) is cls
+        assert chosen.build().config is chosen.config and isinstance(cls().config, cls.Config)
 
 
 def test_a_tap_shape_must_say_which_taps_it_has():

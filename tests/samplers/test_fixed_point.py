@@ -7,6 +7,7 @@ import torch
 
 from pixkit.components.plugins import registry
 from pixkit.image import ImageSpec
+from pixkit.network import Autoregressive
 from pixkit.noise import Noise
 from pixkit.samplers import Ancestral, BatchRequest, FixedPoint, Known
 from pixkit.testing import named, network
@@ -42,3 +43,14 @@ def test_a_network_that_ignores_pixels_needs_two_passes():
     with torch.no_grad():
         batches(BatchRequest(Noise(2, range(6))))
     assert batches.passes == [2]
+
+
+def test_what_never_settles_ends_after_a_pass_a_step_and_one_more(monkeypatch):
+    """Of a network that is not causal, that is; progress stays within the steps."""
+    spec = ImageSpec(1, 2, 2, 3)
+    net, told = network(named("backbone", "pixelcnn", width=12, layers=1), spec), []
+    monkeypatch.setattr(Autoregressive, "fill", lambda self, levels, *rest: (levels + 1) % spec.levels)
+    batches = FixedPoint(FixedPoint.Config()).prepare(net, None)
+    with torch.no_grad():
+        batches(BatchRequest(Noise(2, range(2)), progress=lambda *done: told.append(done)))
+    assert batches.passes == [5] and told == [(1, 4), (2, 4), (3, 4), (4, 4), (4, 4)]

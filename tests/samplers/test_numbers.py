@@ -8,9 +8,10 @@ import torch
 import pixkit
 from pixkit.errors import UsageError
 from pixkit.image import ImageSpec
+from pixkit.memory import Room, guard
 from pixkit.models.request import SampleRequest
 from pixkit.noise import Noise
-from pixkit.samplers import SAMPLERS, sampler_for
+from pixkit.samplers import SAMPLERS, batch, sampler_for
 from pixkit.samplers.guidance import Guided
 from pixkit.testing import GREY, named, network, plain_backbone
 
@@ -86,3 +87,21 @@ def test_the_strongest_guidance_draws_levels_that_neither_end_of_its_range_spoil
         drawn = model.sample(4, guidance=weight, temperature=1e-20)
         assert drawn.any(), "not black"
         assert torch.equal(drawn, model.sample(4, guidance=weight, temperature=1e-3))
+
+
+@pytest.mark.parametrize("name", ["ancestral", "fixed_point"])
+def test_nobody_asks_whether_64_images_fit_and_of_more_a_forward_pass_is_forecast(name, monkeypatch):
+    asked, forecast, net = [], batch.forecast, network(plain_backbone(), ImageSpec(1, 1, 2, 2))
+    monkeypatch.setattr(
+        batch, "forecast", lambda work, images, device: asked.append(images) or forecast(work, 2, device)
+    )
+    monkeypatch.setattr(guard, "available", lambda device: Room("the machine", 1, 1 << 30))
+    sampler_for(name).draw(net, Noise(0, range(64)))
+    sampler_for(name).draw(net, Noise(0, range(65)), batch_size=33)
+    assert not asked
+    assert len(sampler_for(name).draw(net, Noise(0, range(65))).images) == 65, "a little always fits"
+    monkeypatch.setattr(guard, "LITTLE", 0)
+    with pytest.raises(UsageError, match="would not fit") as caught:
+        sampler_for(name).draw(net, Noise(0, range(65)))
+    assert asked == [65, 65] and caught.value.where == "batch_size"
+    assert caught.value.found.startswith("65 images at a time: ") and "batch_size" in caught.value.hint

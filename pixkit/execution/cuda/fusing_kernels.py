@@ -85,5 +85,5 @@ def _results(inputs: list[Tensor], activated: Callable[..., Tensor], gated: Call
     """What the operations give, and gradients."""
     outs = [activated(inputs[:1], (1, 0, 2, 1)), activated(inputs[::2]), gated(*inputs[:2])]
     weights = [torch.linspace(-1, 1, out.numel(), device=out.device).view_as(out) for out in outs]
-    total = sum(((out * weight.to(out)).sum() for out, weight in zip(outs, weights, strict=True)), torch.zeros(()))
+    total = torch.stack([(out * weight.to(out)).sum() for out, weight in zip(outs, weights, strict=True)]).sum()
     return [one.detach() for one in (*outs, *torch.autograd.grad(total, inputs))]

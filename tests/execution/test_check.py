@@ -1,0 +1,82 @@
+"""What is said of images that a kernel drew, and of those that are what they have to be."""
+
+import pytest
+import torch
+
+from pixkit.execution.cuda import check
+from pixkit.execution.cuda.check import departure
+from pixkit.execution.plan import make_plan
+from pixkit.execution.reference import ReferenceExecutor
+from pixkit.image import ImageSpec
+from pixkit.noise import Noise
+from pixkit.readiness.trace import Trace
+from pixkit.testing import named, network
+
+HOT = 2.0
+
+
+@pytest.fixture
+def drawn():
+    """A plan, and what `departure` is told of two images that were drawn by it, their first row being given."""
+    net = network(named("backbone", "pixelcnn", width=6, layers=1), ImageSpec(3, 4, 5, 6))
+    known = torch.zeros(net.spec.shape, dtype=torch.bool)
+    known[:, 0] = True
+    plan, uniforms = make_plan(Trace(net), known), net.uniforms(Noise(3, range(2))).flatten(3)
+    executor = ReferenceExecutor(plan, 2)
+    executor.pixels[:, :5] = 5
+    with torch.no_grad():
+        executor.walk(uniforms, HOT, None)
+    params = executor.params(torch.arange(net.spec.sites))
+    return plan, {"levels": executor.pixels.clone(), "params": params, "uniforms": uniforms}
+
+
+def said(drawn, temperature=HOT):
+    plan, given = drawn
+    return departure(plan, **given, temperature=temperature, context=None)
+
+
+def test_nothing_is_wrong_with_what_the_reference_draws(drawn):
+    assert said(drawn) is None
+    assert "levels are not those of their uniforms" in said(drawn, temperature=0.5), "it is looked at"
+
+
+@pytest.mark.parametrize("level", [-1, 6])
+def test_a_single_level_out_of_range(drawn, level):
+    drawn[1]["levels"][1, -1, 2] = level
+    assert said(drawn) == "levels out of range"
+
+
+@pytest.mark.parametrize(("dtype", "apart"), [(torch.float32, 0.02), (torch.float64, 1e-6)])
+def test_a_single_parameter_may_be_off_by_a_part_of_the_largest(drawn, dtype, apart):
+    plan, given = drawn
+    plan.trace.network.to(dtype)
+    given["params"], given["uniforms"] = given["params"].to(dtype).contiguous(), given["uniforms"].to(dtype)
+    largest = float(given["params"][:, :, 5:].abs().max())
+    place = (1, int(given["params"][1, :, 12].abs().argmin()), 12)
+    before = float(given["params"][place])
+    for part, wrong in ((0.9, False), (-0.9, False), (1.1, True), (-1.1, True), (float("nan"), True)):
+        given["params"][place] = before + part * apart * largest
+        found = said(drawn)
+        assert (found is not None and found.startswith("parameters are ")) == wrong
+    given["params"][place] = before + 3 * apart * largest
+    assert said(drawn) == f"parameters are {3 * apart * largest:.2g} apart, the largest being {largest:.2g}"
+
+
+def test_parameters_that_nothing_is_drawn_from_do_not_count(drawn):
+    """Those of the first row, which is given, and which nobody computes."""
+    drawn[1]["params"][:, :, :5] = 1e6
+    assert said(drawn) is None
+
+
+def test_one_level_may_lie_on_the_boundary_between_two_and_of_many_a_part(drawn, monkeypatch):
+    """A uniform that is not the one that was drawn by stands for a level that is not the one that was drawn."""
+    given = drawn[1]
+    for count, tolerated, wrong in ((1, 0, False), (2, 0, True), (2, 1, False), (3, 1, True)):
+        monkeypatch.setattr(check, "TIES", (tolerated + 0.5) / given["levels"].numel() if tolerated else 2e-3)
+        uniforms = given["uniforms"].clone()
+        for site in range(19, 19 - count, -1):
+            uniforms[0, 0, 1, site] = 0.999999 if given["levels"][0, site, 1] < 3 else 1e-6
+        plan = drawn[0]
+        found = departure(plan, **{**given, "uniforms": uniforms}, temperature=HOT, context=None)
+        expected = f"{count} of 120 levels are not those of their uniforms" if wrong else None
+        assert found == expected
