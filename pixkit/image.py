@@ -52,8 +52,11 @@ class ImageSpec:
         """Nats per image as bits per sub-pixel: nats / (C * H * W * ln 2)."""
         return nats / (self.dims * math.log(2))
 
-    def check(self, x: Tensor, *, where: str = "images") -> Tensor:
-        """Return x if it is a batch of such images, else raise DataError."""
+    def check(self, x: Tensor, *, where: str = "images", values: bool = True) -> Tensor:
+        """Return x if it is a batch of such images, else raise DataError; `values`: whether levels are looked at, too.
+
+        They are not while torch compiles, exports or maps over x, when there are none to look at.
+        """
         if x.ndim != 4 or tuple(x.shape[1:]) != self.shape:
             raise DataError(
                 "wrong shape",
@@ -68,7 +71,7 @@ class ImageSpec:
                 found=str(x.dtype),
                 expected=f"an integer tensor with values 0..{self.levels - 1}",
             )
-        if x.numel() and not 0 <= int(x.min()) <= int(x.max()) < self.levels:
+        if values and has_values(x) and x.numel() and not 0 <= int(x.min()) <= int(x.max()) < self.levels:
             raise DataError(
                 "values out of range",
                 where=where,
@@ -106,6 +109,16 @@ class Batch:
         """The same batch on another device; the host does not wait for what that one is doing."""
         labels = None if self.labels is None else sent(self.labels, device)
         return Batch(sent(self.x, device), labels, sent(self.indices, device))
+
+
+def has_values(tensor: Tensor) -> bool:
+    """Whether there are values to look at; none are while torch compiles, exports or maps (vmap) over a tensor."""
+    import torch  # here, since an ImageSpec needs none
+
+    if torch.compiler.is_compiling() or tensor.device.type == "meta":
+        return False
+    # torch has no public name for the question; without an answer, reading a value inside vmap is torch's own error.
+    return not torch._C._functorch.is_batchedtensor(tensor)
 
 
 def sent(tensor: Tensor, device: torch.device | str) -> Tensor:

@@ -60,14 +60,22 @@ class Autoregressive(nn.Module):
         """The distribution of every sub-pixel given the true earlier ones (teacher forcing).
 
         Raises:
+            DataError: if x is not a batch of such images. (The levels of a training step are the data's own: on a
+                device, nobody waits for them to be looked at.)
             UsageError: if there is no context where one is needed, or the other way about.
         """
+        trusted = self.training and torch.is_grad_enabled() and x.device.type != "cpu"
+        self.spec.check(x, values=not trusted)
         self.check_context(context, len(x))
-        return self.head.distribution(self(x, context))
+        return self.head.distribution(self(x.long(), context))
 
     def log_prob(self, x: Tensor, context: Tensor | None = None) -> Tensor:
-        """Nats of each image, given its context, [B]."""
-        return self.distribution(x, context).log_prob(x)
+        """log p(x) of each image, given its context, nats [B]: int64 [B, C, H, W], and what the conditioner takes.
+
+        Raises:
+            DataError, UsageError: as `distribution`.
+        """
+        return self.distribution(x, context).log_prob(x.long())
 
     def uniforms(self, noise: Noise) -> Tensor:
         """What images of this noise are drawn with, [B, draws, C, H, W], on the network's device.

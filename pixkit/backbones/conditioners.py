@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from pixkit.components.config import ComponentConfig
 from pixkit.errors import UsageError
+from pixkit.image import has_values
 
 
 class Conditioner(nn.Module, ABC):
@@ -59,7 +60,7 @@ class LabelContext(Conditioner):
         right = context.dtype == torch.int64 and context.ndim == 1
         # A training step's labels are the data's own: on a device, nobody waits for their values.
         trusted = self.training and torch.is_grad_enabled() and context.device.type != "cpu"
-        if right and trusted:
+        if right and (trusted or not has_values(context)):
             return
         if not right or (len(context) and not 0 <= int(context.min()) <= int(context.max()) <= self.classes):
             values = f", {int(context.min())}..{int(context.max())}" if right and len(context) else ""

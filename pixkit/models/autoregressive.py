@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import torch
 from pydantic import Field
 from torch import Tensor
 
@@ -55,7 +54,6 @@ class AutoregressiveModel(LabelledModel):
         nats = -self.network.log_prob(batch.x, self.labels_shown(batch.labels)).mean()
         return {"loss": nats / self.spec.dims, "nats": nats.detach()}
 
-    @torch.no_grad()
     def score(self, batch: Batch) -> Tensor:
         """-log p(x), or -log p(x | label), nats [B]."""
         return -self.image_log_probs(batch.x, batch.labels if self.labelled else None)

@@ -120,7 +120,10 @@ class Model(nn.Module, ABC):
 
     @abstractmethod
     def score(self, batch: Batch) -> Tensor:
-        """Nats of each image, [B], as `score_kind` says; what validation and tables report."""
+        """Nats of each image, [B], as `score_kind` says; what validation and tables report.
+
+        Gradients are recorded unless the caller says ``torch.no_grad()``, as validation and tables do.
+        """
 
     def assess(self, batch: Batch) -> Mapping[str, Tensor]:
         """The score, as 'nats', and by name the parts that it is the sum of, or figures beside it, if any; [B] each.

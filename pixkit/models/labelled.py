@@ -14,6 +14,7 @@ from pixkit.errors import RecipeError
 from pixkit.image import Batch, ImageSpec
 from pixkit.layers import initialise_from_data
 from pixkit.models.base import Model
+from pixkit.models.batches import batches
 from pixkit.models.capabilities import lacking
 from pixkit.models.request import SampleRequest
 from pixkit.network import Autoregressive, assemble
@@ -80,15 +81,18 @@ class LabelledModel(Model):
     def image_log_probs(self, x: Tensor, labels: Tensor | None) -> Tensor:
         """log p(x) of a batch on the model's device, nats [B], given the labels if the model takes any."""
 
-    @torch.no_grad()
-    def log_prob(self, x: Tensor, context: Tensor | None = None, *, batch_size: int = 256) -> Tensor:
-        """log p(x) of each image, nats [B], on the model's device, in batches of `batch_size`.
+    def log_prob(self, x: Tensor, context: Tensor | None = None, *, batch_size: int | None = None) -> Tensor:
+        """log p(x) of each image, nats [B], on the model's device.
+
+            loss = -model.log_prob(x).mean()
+            loss.backward()  # of a model that pixkit.build_model gave, or pixkit.load(run, trainable=True)
 
         Args:
             x: int64 [B, C, H, W].
             context: int64 [B], the images' labels, where the model takes labels. Left out, the images have none, which
                 only a model that was trained with label dropout knows.
-            batch_size: images at a time.
+            batch_size: images at a time. Left out, 256 where no gradient is recorded, as of frozen parameters, which
+                `pixkit.load` gives, or under ``torch.no_grad()``; else all of them.
 
         Raises:
             DataError: if x is not a batch of such images.
@@ -97,11 +101,13 @@ class LabelledModel(Model):
         self.spec.check(x)
         labels = self.labels_scored(x, context)
         self.network.check_context(labels, len(x))
-        parts = []
-        for start in range(0, len(x), batch_size):
-            part = x[start : start + batch_size].long().to(self.device)
-            parts.append(self.image_log_probs(part, None if labels is None else labels[start:][: len(part)]))
-        return torch.cat(parts) if parts else torch.empty(0, device=self.device)
+        if not len(x):
+            return torch.empty(0, device=self.device)
+        parts = [
+            self.image_log_probs(x[some].long().to(self.device), None if labels is None else labels[some])
+            for some in batches(self, len(x), batch_size, 256)
+        ]
+        return torch.cat(parts)
 
     def labels_scored(self, x: Tensor, context: Tensor | None) -> Tensor | None:
         """The labels to score images with, as they are given; where the model takes some and none are, no label."""

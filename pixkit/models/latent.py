@@ -15,6 +15,7 @@ from pixkit.image import Batch
 from pixkit.layers import initialise_from_data
 from pixkit.models import deprecated
 from pixkit.models.base import Model
+from pixkit.models.batches import batches
 from pixkit.models.request import SampleRequest
 from pixkit.network import Autoregressive
 from pixkit.noise import Noise
@@ -55,13 +56,12 @@ class LatentModel(Model):
             codes: int64 [B], the categorical codes to draw, where the model has such; left out, they are drawn too.
         """
 
-    @torch.no_grad()
-    def encode(self, x: Tensor, *, batch_size: int = 256) -> Tensor:
+    def encode(self, x: Tensor, *, batch_size: int | None = None) -> Tensor:
         """z_1 of images, [B, ...], on the model's device: the encoder's mean, which `decode` takes.
 
         Args:
             x: int64 [B, C, H, W].
-            batch_size: images at a time.
+            batch_size: images at a time; left out, 256 where no gradient is recorded, else all of them.
 
         Raises:
             DataError: if x is not a batch of such images.
@@ -137,6 +137,7 @@ class LatentModel(Model):
             progress=request.progress,
         )
 
+    @torch.no_grad()
     def active_units(self, x: Tensor, *, batch_size: int = 256) -> list[tuple[int, int]]:
         """For each level, z_1 first, how many units are active on these images, and how many there are."""
         spread = [mean.flatten(1).double().var(0, correction=0) for mean in self._means(x, batch_size)]
@@ -146,10 +147,9 @@ class LatentModel(Model):
         """Set the decoder's layers that the first batch sets (`pixkit.layers.DataInitialised`)."""
         initialise_from_data(self.network, lambda: self.network(batch.x, self.means(batch.x)[0]))
 
-    @torch.no_grad()
-    def _means(self, x: Tensor, batch_size: int) -> list[Tensor]:
+    def _means(self, x: Tensor, batch_size: int | None) -> list[Tensor]:
         self.spec.check(x)
-        parts = [self.means(part.long().to(self.device)) for part in x.split(batch_size)]
+        parts = [self.means(x[some].long().to(self.device)) for some in batches(self, len(x), batch_size, 256)]
         return [torch.cat(level) for level in zip(*parts, strict=True)]
 
 
@@ -174,21 +174,33 @@ class VariationalModel(LatentModel):
         """A bound on -log p(x), nats [B]; draws z from torch's generator."""
         return self.assess(batch)["nats"]
 
-    def bound(self, x: Tensor, *, batch_size: int = 256) -> Tensor:
+    def bound(self, x: Tensor, *, batch_size: int | None = None) -> Tensor:
         """A lower bound on log p(x), in expectation, nats [B]; draws z from torch's generator.
 
+            loss = -model.bound(x).mean()
+            loss.backward()  # of a model that pixkit.build_model gave, or pixkit.load(run, trainable=True)
+
+        Args:
+            x: int64 [B, C, H, W].
+            batch_size: images at a time; left out, 256 where no gradient is recorded, else all of them.
+
         Raises:
             DataError: if x is not a batch of such images.
         """
-        return torch.cat([-self.score(batch) for batch in self._batches(x, batch_size)])
+        return torch.cat([-self.score(batch) for batch in self._batches(x, batch_size, 256)])
 
-    def importance_log_prob(self, x: Tensor, count: int, *, batch_size: int = 64) -> Tensor:
+    def importance_log_prob(self, x: Tensor, count: int, *, batch_size: int | None = None) -> Tensor:
         """log p(x) of each image, nats [B], estimated from `count` importance samples each.
 
+        Args:
+            x: int64 [B, C, H, W].
+            count: importance samples of each image.
+            batch_size: images at a time; left out, 64 where no gradient is recorded, else all of them.
+
         Raises:
             DataError: if x is not a batch of such images.
         """
-        return torch.cat([-self.importance(batch, count) for batch in self._batches(x, batch_size)])
+        return torch.cat([-self.importance(batch, count) for batch in self._batches(x, batch_size, 64)])
 
     def log_prob(self, x: Tensor) -> Tensor:
         """There is none.
@@ -202,7 +214,8 @@ class VariationalModel(LatentModel):
             hint="bound(x) is a lower bound on log p(x), importance_log_prob(x, 1000) an estimate of it",
         )
 
-    def _batches(self, x: Tensor, size: int) -> Iterator[Batch]:
+    def _batches(self, x: Tensor, batch_size: int | None, most: int) -> Iterator[Batch]:
         self.spec.check(x)
-        for part in x.split(size):
+        for some in batches(self, len(x), batch_size, most):
+            part = x[some]
             yield Batch(part.long().to(self.device), None, torch.arange(len(part)))

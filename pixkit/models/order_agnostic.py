@@ -101,7 +101,6 @@ class OrderAgnosticModel(LabelledModel):
         """-log p(x) of the ensemble, nats [B], given the label if the model takes labels."""
         return self.assess(batch)["nats"]
 
-    @torch.no_grad()
     def assess(self, batch: Batch) -> Mapping[str, Tensor]:
         """The ensemble's 'nats', and the mean of the single orderings', 'one ordering'."""
         each = self.ordering_log_probs(batch.x, batch.labels if self.labelled else None)
@@ -115,7 +114,6 @@ class OrderAgnosticModel(LabelledModel):
         single = parts["one ordering"]
         return [f"the score is the ensemble's, of {count} orderings; one ordering has {single:.3f} nats, their mean"]
 
-    @torch.no_grad()
     def ordering_log_probs(self, x: Tensor, context: Tensor | None = None) -> Tensor:
         """log p_o(x) of each ordering and image, nats, float32 at least: int64 [B, C, H, W] to [orderings, B]."""
         return torch.stack([network.log_prob(x, context) for network in self._networks()])

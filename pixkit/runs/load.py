@@ -40,11 +40,13 @@ def load(
     checkpoint: str = "best",
     weights: str = "ema",
     plugins: str | Path | Iterable[str | Path] = (),
+    trainable: bool = False,
 ) -> Model:
-    """A run's model, in evaluation mode.
+    """A run's model, in evaluation mode, its parameters frozen.
 
         model = pixkit.load("runs/digits-pixelcnn")
         x = model.sample(10, seed=0)  # int64 [10, 1, 8, 8]
+        nats = model.log_prob(x)  # [10]; of many images in batches, since nothing is kept for gradients
 
     Args:
         run: the run, or its folder.
@@ -53,6 +55,8 @@ def load(
         checkpoint: best, last or step-N.
         weights: ema (the raw ones where there is no average) or raw.
         plugins: Python files with the hooks of a plugin, whose components the run needs; one may stand alone.
+        trainable: leave the parameters as they are trained: `log_prob` then has gradients. To go on training, say
+            ``model.train()`` as well.
 
     Raises:
         RunError: if it is not a run.
@@ -76,7 +80,7 @@ def load(
     model = construct(recipe, opened.spec, opened.classes, where)
     model.class_names = opened.class_names
     checkpoints.load_model(model, tensors, str(folder))
-    return model.to(dtype=dtype).eval()
+    return model.to(dtype=dtype).eval().requires_grad_(trainable)
 
 
 def load_data(run: Run | str | Path, overrides: Sequence[str] = (), progress: Progress | None = None) -> Dataset:

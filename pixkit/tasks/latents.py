@@ -73,7 +73,9 @@ def reconstruct(
     drawer = open_drawer(model, **options)
     latent = drawer.latent_model("reconstruct")
     names, x = drawer.named_images(images, where="images")
-    drawn = drawer.decode(latent.encode(x), Noise(drawer.seed, range(len(x))))
+    with torch.no_grad():
+        z = latent.encode(x)
+    drawn = drawer.decode(z, Noise(drawer.seed, range(len(x))))
     nats = _nats(latent, x, drawer.seed)
     return Reconstruction(x, drawn.images.cpu(), latent.score_kind, nats, drawn.summary, tuple(names))
 
@@ -103,7 +105,8 @@ def vary(model: LatentModel, what: str, count: int, seed: int) -> tuple[Tensor, 
 
 def interpolate(model: LatentModel, ends: Tensor, count: int, seed: int) -> tuple[Tensor, Noise]:
     """Codes on the straight line between those of two images, int64 [2, C, H, W], ends included; one pixel noise."""
-    first, last = model.encode(ends)
+    with torch.no_grad():
+        first, last = model.encode(ends)
     shares = torch.linspace(0, 1, count).to(first).view(-1, *[1] * first.ndim)
     return first + shares * (last - first), Noise(seed, [0] * count)
 

@@ -155,8 +155,9 @@ def _check_mean(model: Model, phase: Phase, batch: Batch) -> None:
         assert math.isclose(mean, value, rel_tol=1e-3, abs_tol=1e-5), f"phase {phase.name}: {name} is no mean of images"
 
 
+@torch.no_grad()
 def check_scores(model: Model, batch: Batch) -> None:
-    """Nats of each image, finite, without gradients; exact ones do not depend on the batch."""
+    """Nats of each image, finite; exact ones do not depend on the batch."""
     assert model.score_kind in ("exact", "bound", "none"), f"score_kind is {model.score_kind!r}"
     if model.score_kind == "none":
         check_figures(model, batch)
@@ -164,7 +165,7 @@ def check_scores(model: Model, batch: Batch) -> None:
     assert model.metric is None, "a metric decides only where there is no likelihood"
     nats = model.score(batch)
     assert tuple(nats.shape) == (len(batch.x),), f"the score has the shape {tuple(nats.shape)}"
-    assert nats.isfinite().all() and not nats.requires_grad, "scores are finite numbers without gradients"
+    assert nats.isfinite().all(), "scores are finite numbers"
     if model.score_kind == "exact":
         for part in _single(batch):
             alone = model.score(part)
@@ -175,13 +176,13 @@ def check_figures(model: Model, batch: Batch) -> None:
     """Without a likelihood: no nats; the metric, if there is one, is among the figures, which are finite."""
     if model.metric is None:
         return
-    with torch.random.fork_rng(devices=[]), torch.no_grad():
+    with torch.random.fork_rng(devices=[]):
         found = model.assess(batch)
         measured = model.measure([batch], [batch])
     assert "nats" not in found, "nats are a likelihood's or a bound's"
     for name, figure in found.items():
         assert tuple(figure.shape) == (len(batch.x),), f"{name} has the shape {tuple(figure.shape)}"
-        assert figure.isfinite().all() and not figure.requires_grad, f"{name}: finite numbers without gradients"
+        assert figure.isfinite().all(), f"{name}: finite numbers"
     assert model.metric in {*found, *measured}, f"the metric {model.metric} is none of {[*found, *measured]}"
 
 
@@ -231,6 +232,7 @@ def _declared(declared: bool, name: str, use: Callable[[], object]) -> None:
         assert declared, f"{name} is not declared, and not refused"
 
 
+@torch.no_grad()
 def check_total(model: Model, classes: int | None) -> None:
     """Exact scores are those of a distribution: exp(-nats) of all images sums to 1, for each label."""
     randomise(model, seed=1)

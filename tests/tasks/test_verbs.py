@@ -80,6 +80,19 @@ def test_load_and_evaluate(runs, as_given):
     assert pixkit.evaluate(run, limit=5, device="cpu", checkpoint="last").images == 5
 
 
+@pytest.mark.parametrize("name", ["plain", "latent"])
+def test_a_loaded_model_is_frozen_unless_it_is_to_be_trained(runs, name):
+    x = pixkit.load(runs / name).sample(2)
+    for trainable in (False, True):
+        model = pixkit.load(runs / name, trainable=trainable)
+        assert not model.training
+        assert {parameter.requires_grad for parameter in model.parameters()} == {trainable}
+        nats = model.bound(x) if name == "latent" else model.log_prob(x)
+        assert nats.requires_grad is trainable
+    (-nats.mean()).backward()
+    assert {parameter.grad is None for parameter in model.network.parameters()} <= {False}
+
+
 def test_sample_draws_as_the_recipe_says_what_is_not_said(runs, as_given):
     run = as_given(runs / "plain")
     drawn = pixkit.sample(run)

@@ -158,7 +158,6 @@ class PixelGAN(LatentModel):
         logits = self._logits(self._outputs(batch.x)[0])["categorical"]
         return {"loss": F.cross_entropy(logits, batch.labels)}
 
-    @torch.no_grad()
     def assess(self, batch: pixkit.Batch) -> dict[str, Tensor]:
         """'reconstruction' and the accuracies, [B] each; the prior is drawn from torch's generator."""
         z = self.means(batch.x)[0]

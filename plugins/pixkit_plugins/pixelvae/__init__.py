@@ -124,11 +124,10 @@ class PixelVAE(VariationalModel):
             **{name: torch.as_tensor(value).detach() for name, value in shown.items()},
         }
 
-    @torch.no_grad()
     def assess(self, batch: pixkit.Batch) -> dict[str, Tensor]:
         """The bound at beta = 1 as 'nats', and its parts, [B] each; draws z from torch's generator."""
         posteriors, _ = self._encode(batch.x)
-        parts = self.terms(batch.x, posteriors, [posterior.sample() for posterior in posteriors])
+        parts = self.terms(batch.x, posteriors, [posterior.rsample() for posterior in posteriors])
         return {"nats": torch.stack(list(parts.values())).sum(0), **parts}
 
     def terms(self, x: Tensor, posteriors: Sequence[Normal], drawn: Sequence[Tensor]) -> dict[str, Tensor]:
@@ -138,7 +137,6 @@ class PixelVAE(VariationalModel):
             terms[f"kl_{level}"] = kl_divergence(*pair).flatten(1).sum(1)
         return terms
 
-    @torch.no_grad()
     def importance(self, batch: pixkit.Batch, count: int, progress: Callable[[int, int], None] | None = None) -> Tensor:
         """See Model: float64 [B]."""
         posteriors, _ = self._encode(batch.x)
@@ -146,7 +144,7 @@ class PixelVAE(VariationalModel):
         at_once = max(1, SITES // (self.spec.sites * max(1, len(batch.x))))
         for done in range(0, count, at_once):
             size = torch.Size([min(at_once, count - done)])
-            weights.append(self.log_weights(batch.x, posteriors, [one.sample(size) for one in posteriors]))
+            weights.append(self.log_weights(batch.x, posteriors, [one.rsample(size) for one in posteriors]))
             if progress is not None:
                 progress(done + size[0], count)
         return math.log(count) - torch.cat(weights).logsumexp(0)

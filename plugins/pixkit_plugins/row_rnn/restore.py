@@ -66,7 +66,8 @@ def restore(
     nats = None
     if model.score_kind != "none":
         batch = pixkit.Batch(original, None, torch.arange(1)).to(model.device)
-        nats = float(model.eval().score(batch))
+        with torch.no_grad():
+            nats = float(model.eval().score(batch))
     return Restored(original[0], drawn[0], model.spec.levels, model.score_kind, nats)
 
 
