@@ -38,7 +38,7 @@ def tokens(text):
 
 
 def places(text):
-    """Every place of a file, in the order of its text."""
+    """Every place of a file, in the order of its text; its scope is the operation that it belongs to, such as GLU."""
     found, all_tokens, opened = [], tokens(text), []
     for number, (what, word, start, end) in enumerate(all_tokens):
         before = all_tokens[number - 1][:2] if number else ("mark", "")
@@ -57,7 +57,15 @@ def places(text):
         elif word == "]" and (inside := opened.pop()):
             index = text[inside:start]
             found.append(Place("index", inside, start, (f"{index} + 1", f"{index} - 1"), ""))
-    return sorted([*found, *updates(text)])
+    return [place._replace(scope=operation(text, place.start)) for place in sorted([*found, *updates(text)])]
+
+
+def operation(text, start):
+    """What the last case of the function, or row of the table, before a place is for; empty if there is none."""
+    line = text.find("\n", start)
+    before = text[max(text.rfind("\n}", 0, start), 0) : line if line > 0 else len(text)]
+    named = re.findall(r"\b(?:case |ROW\()([A-Z][A-Z_]+)\b", before)
+    return named[-1] if named else ""
 
 
 def constants(word):

@@ -2,6 +2,7 @@
 
 import collections
 import json
+import re
 from pathlib import Path
 from typing import NamedTuple
 
@@ -96,6 +97,8 @@ def concerned(fault, tests):
 def choose(fault, tests, first, budget):
     """The tests that call a fault's function first, its own file's before others, and a few of each test file in turn.
 
+    In C, where all tests call the same, those go first whose names have the operation's.
+
     Args:
         fault: which.
         tests: all that are recorded.
@@ -103,12 +106,19 @@ def choose(fault, tests, first, budget):
         budget: seconds of all rounds.
     """
     near = homes(fault.path)
-    exact = f"{fault.path}:{qualified(fault.place.scope)}" if fault.path.endswith(".py") else NATIVE
+    in_python = fault.path.endswith(".py")
+    exact = f"{fault.path}:{qualified(fault.place.scope)}" if in_python else NATIVE
+    operation = None if in_python else fault.place.scope.lower()
     ranks, seen = {}, collections.Counter()
     for test in sorted(concerned(fault, tests), key=lambda test: test.seconds):
         ranks[test] = seen[test.path] // TOGETHER
         seen[test.path] += 1
-    order = sorted(ranks, key=lambda t: (exact not in t.calls, not t.path.startswith(near), ranks[t], t.seconds))
+
+    def unlikely(test):
+        named = bool(operation) and bool(re.search(rf"\b{operation}\b", test.name.lower()))
+        return (not named, exact not in test.calls, not test.path.startswith(near), ranks[test], test.seconds)
+
+    order = sorted(ranks, key=unlikely)
     rounds, left, spent = ([], []), [], 0.0
     for test in order:
         spent += test.seconds

@@ -13,7 +13,7 @@ class Place(NamedTuple):
     end: int
     replacements: tuple
     scope: str
-    """The qualified name of the function or class around it; empty at the top of a module, and in C."""
+    """The qualified name of the function or class around it, empty at the top of a module; in C, of the operation."""
 
 
 class Fault(NamedTuple):

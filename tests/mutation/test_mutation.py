@@ -10,6 +10,7 @@ import sys
 from pathlib import Path
 
 import c_faults
+import choosing
 import pytest
 import python_faults
 import sampling
@@ -160,3 +161,21 @@ def test_faults_can_be_confined_to_files_and_kinds():
     assert {fault.path for fault in drawn} == {"pixkit/layers/masked.py"}
     assert {fault.place.kind for fault in drawn} == {"choice", "condition"}
     assert {fault.place.kind for fault in sampling.draw(ROOT, 1, 3, FILES, among=["off by one"])} == {"off by one"}
+
+
+def test_a_fault_in_an_operation_of_c_is_tried_on_the_tests_of_its_name_first():
+    text = "#define UNARY(ROW) \\\n    ROW(ELU, x > 0 ? x : -x) \\\n    ROW(RELU, x * 2)\n"
+    text += "void g(int op) {\n    switch (op) {\n    case GLU:\n        y = x + 1;\n    }\n}\nreal h() { return 3; }\n"
+    scopes = {text.encode()[place.start - 2 : place.end].decode(): place.scope for place in c_faults.places(text)}
+    assert (scopes["x >"], scopes["x *"], scopes["x +"], scopes["n 3"]) == ("ELU", "RELU", "GLU", "")
+    fault = Fault("pixkit/execution/native/f.c", next(p for p in c_faults.places(text) if p.scope == "GLU"), "-", text)
+    names = ("[quick]", "[relu]", "[aten.glu]", "[elu]")
+    tests = [
+        choosing.Test(f"tests/execution/test_a.py::{name}", seconds, frozenset()) for seconds, name in enumerate(names)
+    ]
+    (first, second), left = choosing.choose(fault, tests, 1.5, 2.5)
+    assert [[names.index(test.name.partition("::")[2]) for test in part] for part in (first, second, left)] == [
+        [2],
+        [0],
+        [1, 3],
+    ]
