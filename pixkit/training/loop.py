@@ -58,7 +58,7 @@ class Trainer:
         self._scores: dict[str, Any] = {}
         self._pace = Pace(stepper, ahead)
         self._owing = False
-        self._since = time.perf_counter()
+        self._since: float
         self._told: set[str] = set()
 
     def begin(self) -> None:

@@ -12,6 +12,7 @@ import pytest
 
 from pixkit import locks
 from pixkit.errors import RunError
+from pixkit.runs import lock
 from pixkit.runs.holder import Holder, read_holder, this_process
 from pixkit.runs.lock import LockLost, locked
 
@@ -68,7 +69,13 @@ def hold(path, kind, seconds, asked, answers):
 
 @pytest.fixture
 def path(tmp_path):
-    return tmp_path / "build.lock"
+    """Of a lock; when a test is over, this process has no file open that belongs to it."""
+    yield tmp_path / "build.lock"
+    left = []
+    for descriptor in os.listdir("/proc/self/fd") if os.path.isdir("/proc/self/fd") else ():
+        with contextlib.suppress(OSError):
+            left.append(os.readlink(f"/proc/self/fd/{descriptor}"))
+    assert not [name for name in left if name.startswith(str(tmp_path))]
 
 
 @pytest.fixture
@@ -136,6 +143,14 @@ def test_the_file_says_who_and_goes_when_it_is_released(path, monkeypatch):
     assert not path.exists()
     with locked(path) as held:
         assert held.stale is None
+
+
+def test_the_file_goes_while_it_is_locked_so_that_it_is_nobody_elses(path, monkeypatch):
+    there, close = [], lock._close
+    monkeypatch.setattr(lock, "_close", lambda descriptor: (there.append(path.exists()), close(descriptor)))
+    with locked(path):
+        pass
+    assert there == [False]
 
 
 def test_released_when_the_block_raises(path):
@@ -268,14 +283,17 @@ def test_another_hosts_lease_that_is_renewed_holds(path, lease, no_system_locks,
 def test_waiting_for_a_lease_can_be_stopped(path, lease, no_system_locks, monkeypatch):
     monkeypatch.setattr(locks, "LEASE", 1000.0)
     write_elsewhere(path, lease)
-    before = path.read_bytes()
+    before, looks, slept = path.read_bytes(), [], []
 
     def stop():
-        raise KeyError
+        looks.append(1)
+        if len(looks) == 3:
+            raise KeyError
 
+    monkeypatch.setattr(time, "sleep", slept.append)
     with pytest.raises(KeyError), locked(path, check=stop):
         pass
-    assert path.read_bytes() == before and lease.exists()
+    assert path.read_bytes() == before and lease.exists() and slept == [locks.LOOK] * 2
 
 
 def test_another_hosts_lease_that_is_not_renewed_ends(path, lease, no_system_locks, short):

@@ -113,6 +113,14 @@ def test_a_link_inside_a_run_is_refused_and_nothing_is_touched(run, tmp_path, pl
     assert (tree(run.path), tree(other.path)) == before
 
 
+@pytest.mark.parametrize("options", [{"resume": True}, {"overwrite": True}])
+def test_a_run_with_a_link_in_it_is_not_even_claimed(run, options):
+    (run.path / "last").rename(run.path / "notes")
+    (run.path / "last").symlink_to("notes")
+    with pytest.raises(RunError, match="do not write through links"), Run.claim(run.path, **options):
+        pytest.fail("it is")
+
+
 @pytest.mark.parametrize("place", ["metrics.jsonl", "samples/best.png", "checkpoints/step-1/manifest.json", "best"])
 @pytest.mark.parametrize("kind", ["a folder", "a pipe or a device"])
 def test_what_is_no_file_where_a_build_writes_one_is_refused(run, place, kind):

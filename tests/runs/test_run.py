@@ -3,8 +3,10 @@
 import errno
 import json
 import os
+import shutil
 import subprocess
 import sys
+from contextlib import contextmanager
 
 import pytest
 import torch
@@ -13,7 +15,7 @@ from pixkit.errors import PluginError, RunError
 from pixkit.image import ImageSpec
 from pixkit.recipe import load_recipe
 from pixkit.runs import checkpoint
-from pixkit.runs.lock import LockLost
+from pixkit.runs.lock import LockLost, locked
 from pixkit.runs.run import BUILD_LOCK, Run
 
 LOCK = {
@@ -73,6 +75,21 @@ def test_an_existing_run_is_refused_unless_told(run):
     assert "--resume" in caught.value.hint
     assert claim(run.path, resume=True).path == run.path
     assert claim(run.path, overwrite=True).path == run.path
+
+
+def test_a_run_that_another_build_has_made_before_this_one_held_the_folder_is_refused(tmp_path, run, monkeypatch):
+    folder, hold = tmp_path / "new", locked
+
+    @contextmanager
+    def late(path, **options):
+        with hold(path, **options) as held:
+            shutil.copytree(run.path, folder, dirs_exist_ok=True)
+            yield held
+
+    monkeypatch.setattr("pixkit.runs.run.locked", late)
+    with pytest.raises(RunError, match="a run already"):
+        claim(folder)
+    assert Run(folder).started
 
 
 def test_claiming_alone_touches_nothing(run):

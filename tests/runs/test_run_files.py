@@ -1,5 +1,7 @@
 """Files of a run that are something else, or say something else, than pixkit writes."""
 
+import errno
+import importlib
 import json
 import os
 
@@ -210,6 +212,20 @@ def test_a_run_whose_lock_was_damaged_is_still_listed_and_says_why(tmp_path):
     os.mkfifo(lock)
     with pytest.raises(RunError, match="a pipe"):
         Run.open(folder)
+
+
+def test_what_nobody_else_may_look_into_is_passed_over_and_what_cannot_be_told_is_listed(tmp_path, monkeypatch):
+    folder = tmp_path / "run"
+    folder.mkdir()
+    for error, found in ((PermissionError, []), (OSError(errno.EIO, "no"), [folder]), (RunError("no"), [folder])):
+
+        def looked(path, error=error):
+            if path.parent == folder:
+                raise error
+            return None
+
+        monkeypatch.setattr(importlib.import_module("pixkit.runs.summary"), "kind_at", looked)
+        assert [run.path for run in find_runs(tmp_path)] == found
 
 
 def test_a_lock_with_a_mark_and_other_line_ends_is_one(tmp_path):

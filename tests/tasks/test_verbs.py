@@ -11,7 +11,7 @@ from PIL import Image
 import pixkit
 from pixkit.randomness import derive
 from pixkit.readiness import Sight
-from pixkit.tasks import DrawingOptions, keep_edge, read_mask
+from pixkit.tasks import DrawingOptions, keep_edge, read_images, read_mask
 
 PLAIN = """\
 pixkit: 1
@@ -134,6 +134,16 @@ def test_what_cannot_be_drawn_names_the_argument(runs, options, text):
         pixkit.sample(runs / "plain", 2, **options)
 
 
+@pytest.mark.parametrize("options", [
+    {"temperature": 0.0}, {"batch_size": 0}, {"n": -1}, {"guidance": 1e9}, {"labels": 1, "codes": 1}, {"rows": 1},
+], ids=str)  # fmt: skip
+def test_what_cannot_be_is_said_before_a_run_is_loaded(options):
+    with pytest.raises(pixkit.UsageError):
+        pixkit.sample("absent", **options)
+    with pytest.raises(pixkit.RunError):
+        pixkit.sample("absent")
+
+
 def test_an_unknown_option_is_a_type_error(runs):
     with pytest.raises(TypeError, match="temprature"):
         pixkit.sample(runs / "plain", 2, temprature=1.0)
@@ -194,6 +204,8 @@ def test_codes_are_varied_interpolated_and_reconstructed(runs, as_given):
     assert torch.equal(line.images[0], pixkit.reconstruct(run, "test:0", seed=0).images[0]), "one pixel noise"
     assert again.in_pairs(2).shape == (4, 1, 8, 8)
     assert again.names == ("test:0", "test:1")
+    spec = pixkit.ImageSpec(1, 8, 8, 17)
+    assert torch.equal(again.originals, read_images(again.names, spec, pixkit.Run.open(runs / "latent")))
     assert pixkit.reconstruct(run, again.originals, seed=2).names == ("0", "1")
     with pytest.raises(pixkit.UsageError, match="no such latent level") as caught:
         pixkit.sample(run, 1, vary="latent2")

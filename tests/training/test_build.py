@@ -493,6 +493,10 @@ def test_a_dry_run_writes_nothing(recipe, whole, tmp_path, monkeypatch):
     assert found.losses["nats"] > 170
     assert found.seconds == pytest.approx(60 * found.seconds_per_step)
     assert (found.name, found.model, found.device) == ("tiny", "autoregressive", "cpu")
+    dataset = prepare(whole.recipe().data, whole.path)
+    assert (found.spec, found.classes) == (dataset.spec, dataset.classes)
+    assert (found.data, found.values) == (dataset.description, dataset.values)
+    assert found.arithmetic.startswith("fp32, contiguous: ")
 
 
 @pytest.mark.parametrize("command", [build, dry_run])

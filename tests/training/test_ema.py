@@ -104,6 +104,9 @@ def test_statistics_are_taken_once_after_each_update():
                 seen.append(model.norm.running_mean.clone())
         ema.update(model, 1)
     assert len(taken) == 2
+    ema.load(model.state_dict())
+    with ema.in_place(model, calibration):
+        assert len(taken) == 3
     assert all(torch.equal(value, seen[0]) for value in seen)
     assert not torch.equal(seen[0], model.norm.running_mean)
 

@@ -4,11 +4,25 @@ import gc
 import json
 import os
 from collections import Counter
+from dataclasses import replace
+from types import SimpleNamespace
 
 import pytest
 import torch
 from toy_runs import manager_with, resumed, same, trained
-from toys import Exploding, NormedToy, StopAt, Told, Toy, TwoPhases, begin, contents, toy_recipe, toy_trainer
+from toys import (
+    Exploding,
+    NormedToy,
+    StopAt,
+    Told,
+    Toy,
+    TwoPhases,
+    begin,
+    contents,
+    toy_model,
+    toy_recipe,
+    toy_trainer,
+)
 
 from pixkit.components import hookspecs
 from pixkit.errors import NonFiniteError, PluginError, RunError, UsageError
@@ -20,6 +34,9 @@ from pixkit.runs.lock import LockLost
 from pixkit.runs.metrics import MetricsLog
 from pixkit.training.build import build
 from pixkit.training.rescue import release
+from pixkit.training.resume import LoopState
+from pixkit.training.rollback import Rollback
+from pixkit.training.saving import Saver
 from pixkit.training.watch import Interrupt, Quit, Terminated, TrainHooks, no_exit
 
 pytestmark = pytest.mark.usefixtures("no_waiting_for_the_disk")
@@ -619,10 +636,53 @@ def test_what_stops_a_build_is_not_taken_for_a_component():
             raise stop
 
 
+def test_rows_are_on_the_disk_before_the_checkpoint_is_and_nothing_of_a_lost_run_is(monkeypatch):
+    done = []
+    note = lambda name: lambda *given, **options: done.append(name) or []  # noqa: E731 - each notes one call
+    names = ("check", "checkpoint_folder", "point", "forget", "steps")
+    run = SimpleNamespace(**{name: note(name) for name in names})
+    monkeypatch.setattr(checkpoint, "save", note("save"))
+    monkeypatch.setattr(checkpoint, "amend", note("amend"))
+    log, state = SimpleNamespace(sync=note("sync")), LoopState(step=3)
+    saver = Saver(run, toy_recipe(), SimpleNamespace(), SimpleNamespace(checkpoint=note("told")))
+    after = ["point", "point", "steps", "forget", "told"]
+    for change, expected in (({}, ["save", *after]), ({}, None), ({"evaluated": 3}, ["amend", *after])):
+        done.clear()
+        state = replace(state, **change)
+        saver.save(state, {}, None, log)
+        assert done == ([] if expected is None else ["check", "sync", "checkpoint_folder", *expected])
+    assert saver.saved == state and saver.saved is not state
+
+    def lost():
+        raise LockLost("it is another's")
+
+    run.check = lost
+    done.clear()
+    with pytest.raises(LockLost):
+        saver.save(LoopState(step=4), {}, None, log)
+    assert done == []
+
+
+def test_a_step_whose_buffers_cannot_be_kept_is_not_taken_back_to_the_one_before(monkeypatch):
+    model, _ = toy_model(toy_recipe(NormedToy))
+    rollback = Rollback(model)
+    rollback.keep()
+    assert rollback.restore()
+
+    def exhausted(name):
+        raise MemoryError
+
+    monkeypatch.setattr(model, "get_buffer", exhausted)
+    with pytest.raises(MemoryError):
+        rollback.keep()
+    monkeypatch.undo()
+    assert not rollback.restore()
+
+
 def test_a_run_that_another_build_took_over_is_not_saved_to(tmp_path):
     """And nothing is said of steps that could be gone on from: the run is another's."""
     told = Listener()
-    trainer = toy_trainer(tmp_path, toy_recipe(steps=9, checkpoint_every=2), reporter=told)
+    trainer = toy_trainer(tmp_path, toy_recipe(steps=9, checkpoint_every=3), reporter=told)
 
     class Held:
         def check(self, every=0.0):
@@ -633,6 +693,6 @@ def test_a_run_that_another_build_took_over_is_not_saved_to(tmp_path):
     trainer.run._held = Held()
     with pytest.raises(LockLost):
         trainer.train()
-    assert trainer.state.step == 4 and trainer.run.steps() == [2]
-    assert trainer.run.checkpoint("last").name == "step-2"
+    assert trainer.state.step == 4 and trainer.run.steps() == [3]
+    assert trainer.run.checkpoint("last").name == "step-3"
     assert not told.problems and not any("--resume" in message for message in told.texts)

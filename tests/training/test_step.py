@@ -144,6 +144,17 @@ def test_a_phase_may_choose_its_images():
     assert not set(shown["first"]) <= ones
 
 
+def test_steps_are_made_in_training_mode():
+    stepper = stepper_of(toy_recipe(Exploding, model_config={"at": 2}))
+    stepper.model.eval()
+    stepper.make(1)
+    assert stepper.model.training
+    stepper.model.eval()
+    with pytest.raises(NonFiniteStep):
+        stepper.again(2, 0)
+    assert stepper.model.training
+
+
 def test_rows_of_several_phases_are_told_apart():
     row = stepper_of(toy_recipe(TwoPhases)).make(1)
     assert {"first/loss", "first/lr", "second/loss", "second/grad_norm"} <= set(row)
@@ -205,6 +216,7 @@ def test_what_is_not_finite_stops_before_the_update(what, message):
     assert details["step"] == 3
     assert details["phase"] == "likelihood"
     assert details["indices"] == [batch.indices.tolist() for batch in stepper.batches(3)]
+    assert stepper.undo() and all(parameter.grad is None for parameter in stepper.model.parameters())
     assert details["epoch"] == stepper.epochs(2) == 2 * 2 * 8 / stepper.sequence.dataset.size("train")
     if what == "loss":
         assert details["losses"]["loss"] == "inf"
