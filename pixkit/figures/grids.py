@@ -160,7 +160,7 @@ def preview(x: Any, levels: int, paint: Paint, *, width: int = 80, lines: int = 
     """
     pictures = np.stack([_fit(picture, width) for picture in in_colour(x, levels)])
     height, across = pictures.shape[1:3]
-    columns = max(1, min((width + 1) // (across + 1), len(pictures)))
+    columns = min((width + 1) // (across + 1), len(pictures))
     rows = max(1, min((lines + 1) // (math.ceil(height / 2) + 1), math.ceil(len(pictures) / columns)))
     return "\n\n".join(_preview_row(pictures[row * columns : (row + 1) * columns], paint) for row in range(rows))
 

@@ -162,12 +162,7 @@ def _mask(values: Tensor, spec: ImageSpec, where: str) -> Tensor:
 
 
 def _same_size(values: Tensor, spec: ImageSpec, where: str) -> None:
-    if (
-        not values.numel()
-        or values.ndim != 3
-        or values.shape[0] not in (1, spec.channels)
-        or tuple(values.shape[1:]) != spec.shape[1:]
-    ):
+    if tuple(values.shape) not in (spec.shape, (1, *spec.shape[1:])):
         raise DataError(
             "the mask has another size than the model needs",
             where=where,

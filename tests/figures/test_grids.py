@@ -58,6 +58,11 @@ def test_columns_can_be_given_and_other_channel_counts_lie_in_a_row(tmp_path):
     assert Image.open(path).size[0] == width
 
 
+def test_an_image_that_is_larger_than_a_cell_keeps_its_size(tmp_path):
+    path = figures.save_grid(ramp(1, 1, 70, 3, 2), 2, tmp_path / "g.png")
+    assert Image.open(path).size == (3 + 2 * figures.LINE, 70 + 2 * figures.LINE)
+
+
 def test_a_large_grid_is_not_enlarged_beyond_measure(tmp_path):
     path = figures.save_grid(torch.zeros(1, 1, 2, 2, dtype=torch.int64).expand(40_000, 1, 2, 2), 2, tmp_path / "g.png")
     assert max(Image.open(path).size) <= figures.LARGEST + figures.LINE * 201
@@ -131,7 +136,7 @@ def test_a_preview_fits_the_terminal():
 
 def test_a_preview_shows_the_upper_and_the_lower_pixel():
     x = torch.tensor([[[[0, 1], [1, 0], [1, 1]]]])
-    first, last = figures.preview(x, 2, figures.truecolour).split("\n")
+    first, last = figures.preview(x, 2, figures.truecolour, lines=1).split("\n")
     assert "\x1b[38;2;0;0;0;48;2;255;255;255m▀\x1b[38;2;255;255;255;48;2;0;0;0m▀" in first
     assert last.count("48;2;255;255;255") == 2
 

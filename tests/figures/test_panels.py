@@ -3,7 +3,7 @@ import pytest
 import torch
 from PIL import Image
 
-from pixkit.figures.fields import LINE, MARGIN, RAMP
+from pixkit.figures.fields import LINE, MARGIN, RAMP, _shade
 from pixkit.figures.panels import HIDDEN, SIDE, Panel, completion_panels, save_panels, shades
 
 
@@ -56,8 +56,16 @@ def test_titles_and_notes_are_not_cut_off(tmp_path):
     narrow = Panel("a title that is wider than its panel is", np.zeros((200, 1, 3), np.uint8))
     first = Image.open(save_panels([[narrow]], tmp_path / "a.png")).size
     second = Image.open(save_panels([[narrow]], tmp_path / "b.png", note="and a note that is longer still " * 4)).size
-    assert first[0] > 150
+    assert first[0] > 150 and first[1] == MARGIN + LINE + 200 + MARGIN
     assert second[0] > 2 * first[0]
+
+
+@pytest.mark.parametrize(
+    ("step", "last", "shade"),
+    [(0, 0, RAMP[0]), (0, 1, RAMP[0]), (1, 1, RAMP[-1]), (1, 4, RAMP[1]), (3, 8, (35, 140, 175)), (3, 3, RAMP[-1])],
+)
+def test_steps_go_from_dark_to_bright_however_few_they_are(step, last, shade):
+    assert _shade(step, last) == shade
 
 
 def test_no_uncertainty_at_all_is_dark():

@@ -42,6 +42,7 @@ def test_cosine_ends_at_its_floor():
 def test_cosine_of_a_single_step_is_defined():
     assert rate_factor(Schedule(type="cosine"), 1, 1) == 1
     assert rate_factor(Schedule(type="cosine", warmup=50), 10, 10) == 0.2
+    assert rate_factor(Schedule(type="cosine", floor=0.25), 2, 2) == 0.25
 
 
 def test_cosine_stays_at_its_floor_after_its_last_step():

@@ -14,6 +14,7 @@ from pixkit.training import prepare as preparing
 from pixkit.training.build import build, dry_run
 from pixkit.training.prepare import prepare_training
 from pixkit.training.watch import Reporter, Terminated
+from pixkit.training.way import Way
 
 CPU = torch.device("cpu")
 SMALL = """
@@ -124,6 +125,24 @@ def test_a_run_with_a_checkpoint_is_not_initialised_again(recipe, tmp_path, monk
     longer = load_recipe(recipe, ["train.steps=5"])
     prepared = prepare_training(longer, CPU, run=Run.open(run.path))
     assert [str(change) for change in prepared.changes] == ["train.steps: 4 -> 5"]
+
+
+@pytest.mark.parametrize(
+    ("capture", "kind", "fuse", "fused", "obstacle", "said"),
+    [
+        ("auto", "plain", "auto", False, "why", []),
+        ("off", "ahead", "off", False, "why", []),
+        ("on", "replayed", "on", True, None, []),
+        ("on", "ahead", "auto", False, "why", ["train.capture: on has no effect: because"]),
+        ("off", "ahead", "on", False, "why", ["train.fuse: on has no effect: why"]),
+        ("auto", "replayed", "on", False, None, ["train.fuse: on has no effect: the run was begun without"]),
+    ],
+)
+def test_what_is_asked_for_and_not_got_is_said(monkeypatch, capture, kind, fuse, fused, obstacle, said):
+    monkeypatch.setattr(preparing, "obstacle", lambda model, device: obstacle)
+    config, arithmetic = SimpleNamespace(capture=capture, fuse=fuse), SimpleNamespace(fused=fused)
+    stepper = SimpleNamespace(config=config, arithmetic=arithmetic, model="model", device=CPU)
+    assert list(preparing._without_effect(stepper, Way(kind, "because"))) == said
 
 
 def parts(monkeypatch):

@@ -4,7 +4,8 @@ import pytest
 from toys import toy_recipe
 
 from pixkit.errors import RunError
-from pixkit.training.resume import check_changes, check_data
+from pixkit.recipe import dump_yaml, load_recipe
+from pixkit.training.resume import check_changes, check_data, moved_defaults
 
 
 def changes(before, after, **sample):
@@ -60,6 +61,20 @@ def test_other_keys_are_listed_and_refused(before, after, said):
     assert caught.value.exit_code == 2
     assert "sample.*" in caught.value.expected
     assert "train.steps (more of them, and not under a cosine schedule)" in caught.value.expected
+
+
+@pytest.mark.parametrize(("locked", "wanted", "kept"), [
+    (-7.0, None, ["model.head.min_log_scale=-7.0"]), (None, None, []), (-6.0, None, []), (-7.0, -5.0, []),
+    ("nothing", None, []),
+])  # fmt: skip
+def test_a_run_keeps_a_default_that_has_moved_unless_another_value_is_asked_for(locked, wanted, kept):
+    overrides = ["model.head={type: logistic_mixture}", f"model.head.min_log_scale={dump_yaml(wanted).split()[0]}"]
+    recipe = load_recipe("digits-pixelcnn", overrides).recipe
+    plain = recipe.dump()
+    plain["model"]["head"]["min_log_scale"] = locked
+    if locked == "nothing":
+        del plain["model"]["head"]
+    assert moved_defaults(plain, recipe) == kept
 
 
 def test_other_images_are_refused():
