@@ -133,7 +133,7 @@ class ReferenceExecutor(Executor):
             memory[:, sites, group::groups] = value[:, group::groups, :, 0].transpose(1, 2)
 
     def _allocate(self, operation: Operation) -> Any:
-        if not operation.maps:
+        if not _by_sites(operation):
             return None
         size = (self.batch, operation.grid[0] * operation.grid[1] + 1, operation.maps)
         parts = operation.parts
@@ -149,19 +149,24 @@ class ReferenceExecutor(Executor):
             padded = torch.cat([flat, flat.new_zeros(len(flat), 1, flat.shape[2])], 1)
             return padded.expand(self.batch, -1, -1)
 
-        return each_part(flatten, value) if operation.maps else value
+        return each_part(flatten, value) if _by_sites(operation) else value
 
     def _image(self, source: str) -> Any:
         """A remembered value as the image that the network would see."""
-        grid = self.plan.trace.operations[source].grid
+        operation = self.plan.trace.operations[source]
         if source in self.static:
             return self.static[source]
 
         def unflatten(memory: Tensor) -> Tensor:
-            return memory[:, :-1].transpose(1, 2).unflatten(2, grid)
+            return memory[:, :-1].transpose(1, 2).unflatten(2, operation.grid)
 
         memory = self.memory[source]
-        return each_part(unflatten, memory) if self.plan.trace.operations[source].maps else memory
+        return each_part(unflatten, memory) if _by_sites(operation) else memory
+
+
+def _by_sites(operation: Operation) -> bool:
+    """Whether a result is remembered site by site: not what is no image, nor parts of a whole, each on its own grid."""
+    return operation.maps > 0 and (operation.parts is None or operation.kind != "all")
 
 
 def chunks(total: int) -> Iterator[tuple[int, int, int]]:

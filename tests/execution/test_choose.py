@@ -55,6 +55,28 @@ class Ordinary(nn.Module):
         return x + self.down(self.free(self.hide(x)))
 
 
+class Swapped(Ordinary):
+    """Columns of the first row exchanged, by operations that the kernel has along the maps."""
+
+    def __init__(self, spec):
+        super().__init__(spec)
+        self.free = None
+
+    def forward(self, x):
+        return x + self.down(torch.cat(self.hide(x).split((1, 3), 3)[::-1], 3))
+
+
+class Mingled(Ordinary):
+    """Colours of the first row exchanged."""
+
+    def __init__(self, spec):
+        super().__init__(spec)
+        self.free = None
+
+    def forward(self, x):
+        return x + self.down(torch.cat(self.hide(x).split((1, 17), 1)[::-1], 1))
+
+
 class Odd(nn.Module):
     """Parts that do not divide among the colours, of a value that needs no pixel."""
 
@@ -97,6 +119,16 @@ def test_what_the_kernel_lacks_runs_eagerly_and_the_reason_names_it(name, orderi
     levels = images(chosen.executor, noise)
     assert len(levels.unique()) > 1
     assert torch.equal(levels, images(ReferenceExecutor(plan, 4), noise))
+
+
+@pytest.mark.needs_compiler
+@pytest.mark.parametrize(("cls", "spec"), [(Swapped, GREY), (Swapped, COLOUR), (Mingled, COLOUR)])
+def test_what_the_kernel_does_along_maps_or_of_each_colour_it_does_not_do_otherwise(cls, spec):
+    plan = make_plan(Trace(net_of(backbone(lambda h, tools: tools[0](h), 18, None, [cls]), spec, gain=0.8)))
+    with pytest.raises(Unsupported, match=r"no instruction for (split|getitem|cat)"):
+        choose("native", plan, 4)
+    noise = Noise(5, range(4))
+    assert torch.equal(*(images(EXECUTORS[name](plan, 4, None), noise) for name in ("reference", "eager")))
 
 
 @pytest.mark.parametrize("spec", [GREY, COLOUR], ids=str)

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from pixkit.execution.native import compile as compiling
+from pixkit.execution.native import keep
 from pixkit.execution.native.compile import NoCompiler, kernel
 
 pytestmark = pytest.mark.skipif(os.name != "posix", reason="compiled code is for Linux and macOS")
@@ -234,12 +235,69 @@ def test_cc_may_have_arguments(small, monkeypatch):
 
 
 @pytest.mark.parametrize(
+    ("there", "found"),
+    [("cc gcc clang", "cc"), ("gcc clang", "gcc"), ("clang", "clang"), ("clang cc", "cc"), ("cc gcc", "cc")],
+)
+def test_without_cc_it_is_the_first_compiler_that_there_is(monkeypatch, there, found):
+    monkeypatch.delenv("CC", raising=False)
+    places = {name: f"/bin/{name}" for name in there.split()}
+    monkeypatch.setattr(compiling.shutil, "which", places.get)
+    assert compiling._compiler() == (f"/bin/{found}",)
+
+
+@pytest.mark.parametrize(("machine", "system", "native"), [
+    ("x86_64", "Linux", True), ("x86_64", "Darwin", True), ("aarch64", "Linux", True), ("arm64", "Darwin", False),
+    ("aarch64", "Darwin", False),
+])  # fmt: skip
+def test_it_is_compiled_for_this_processor_but_where_compilers_do_not_know_that(
+    small, monkeypatch, machine, system, native
+):
+    """Those of Apple take no -march=native."""
+    monkeypatch.setattr(compiling.platform, "machine", lambda: machine)
+    monkeypatch.setattr(compiling.platform, "system", lambda: system)
+    monkeypatch.setenv("CC", compiler(small, "exit 1"))
+    with pytest.raises(NoCompiler):
+        kernel("double")
+    (arguments,) = asked(small)
+    flags = [*compiling.FLAGS, *["-march=native"] * native, "-DREAL=double"]
+    assert arguments.startswith(" ".join([*flags, str(compiling.SOURCE), "-o "])) and arguments.endswith(" -lm")
+
+
+def test_what_is_kept_is_for_a_processor_of_the_same_model_and_flags(monkeypatch):
+    said = "processor\t: 0\nmodel name\t: A\nflags\t\t: a b\nprocessor\t: 1\nmodel name\t: B\nflags\t\t: c\n"
+    monkeypatch.setattr(compiling.Path, "read_text", lambda path, **options: said)
+    assert compiling._processor() == "model name\t: Aflags\t\t: a b"
+
+    def missing(path, **options):
+        raise FileNotFoundError(2, "No such file")
+
+    monkeypatch.setattr(compiling.Path, "read_text", missing)
+    monkeypatch.setattr(compiling.platform, "processor", lambda: "a processor")
+    assert compiling._processor() == "a processor"
+
+
+def test_what_is_larger_than_a_kernel_is_none_of_ours(small, monkeypatch):
+    library = keep.keep(Path(__file__), small / "cache" / "native", "key")
+    size = library.stat().st_size
+    for largest, found in ((size, library), (size - 1, None)):
+        monkeypatch.setattr(keep, "LARGEST", largest)
+        assert keep.find(library.parent, "key") == found
+    assert keep.find(library.parent, "other") is None
+
+
+@pytest.mark.parametrize(
     ("stated", "message"),
     [("gcc '", "CC is not a command"), ("/nonexistent -O2", "could not build"), ("true", "it made no file")],
 )
 def test_a_cc_that_is_none_is_said(small, monkeypatch, stated, message):
     monkeypatch.setenv("CC", stated)
     with pytest.raises(NoCompiler, match=message):
+        kernel("float")
+
+
+def test_an_empty_file_is_none(small, monkeypatch):
+    monkeypatch.setenv("CC", compiler(small, ': > "$out"'))
+    with pytest.raises(NoCompiler, match="it made no file"):
         kernel("float")
 
 

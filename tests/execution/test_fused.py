@@ -8,6 +8,7 @@ import torch
 from families import model_of
 from fused import Launched, fused
 
+from pixkit.execution.cuda import fusing as fusing_module
 from pixkit.execution.cuda import nvrtc
 from pixkit.execution.cuda.fusing import FusedOperations, _Divisor, plain_activated, plain_gated
 from pixkit.execution.cuda.fusing_kernels import REALS, SOURCE, departure, fused_operations
@@ -118,7 +119,27 @@ def test_what_lies_otherwise_in_memory_or_cannot_be_told_is_computed_all_the_sam
     assert torch.allclose(ops.activated([turned]), plain_activated([turned]), rtol=1e-14)
     launched.names.clear()
     assert torch.equal(ops.gated(x.float(), wide), plain_gated(x.float(), wide)) and launched.names == []
-    assert ops.activated([x[:0]]).shape == (0, 6, 5, 6)
+    assert ops.activated([x[:0]]).shape == (0, 6, 5, 6) and launched.names == []
+    assert ops.activated([x[:, :0], x]).shape == (2, 6, 5, 6) and launched.names == ["activate"], (
+        "of the maps there are"
+    )
+
+
+@pytest.mark.parametrize(("largest", "names"), [(4 * 91, ["activate"]), (4 * 90, [])])
+def test_images_of_which_a_counter_could_not_count_the_elements_are_computed_plainly(largest, names, monkeypatch):
+    """Of 90 elements each, of which four times as many are counted; however many images there are."""
+    launched, (x,) = Launched(), images(3)
+    monkeypatch.setattr(fusing_module, "LARGEST", largest)
+    found = FusedOperations(launched).activated([x])
+    assert launched.names == names and torch.allclose(found, plain_activated([x]), rtol=1e-14)
+
+
+def test_what_is_of_several_dtypes_or_of_one_that_no_kernel_has_is_computed_plainly():
+    launched, (x, y) = Launched(), images(3, 2)
+    ops = FusedOperations(launched)
+    for parts in ([x, y.float()], [x.float(), y], [x.half(), y.half()]):
+        assert torch.equal(ops.activated(parts), plain_activated(parts))
+    assert launched.names == []
 
 
 def test_quotients():

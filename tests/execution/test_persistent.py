@@ -130,12 +130,15 @@ def test_given_levels_stay_and_count_and_progress_is_told_launch_by_launch():
 def test_steps_one_by_one_compute_what_a_walk_does():
     net = network(named("backbone", "gated_pixelcnn", width=12, layers=2), ImageSpec(1, 4, 5, 3))
     plan = make_plan(Trace(net))
-    levels, params, _ = drawn(emulated(), plan, 2)
-    executor = emulated()(plan, 2, None)
-    executor.pixels.copy_(levels)
-    for step in range(len(plan.draws)):
-        executor.advance(step)
-    assert torch.equal(executor.params(torch.arange(net.spec.sites)), params)
+    for parts in (1, 2):
+        levels, params, _ = drawn(emulated(parts=parts), plan, 2)
+        executor = emulated(parts=parts)(plan, 2, None)
+        executor.pixels.copy_(levels)
+        for step in range(len(plan.draws)):
+            executor.advance(step)
+        assert torch.equal(executor.params(torch.arange(net.spec.sites)), params)
+        assert executor.kernel.launches == [(step, step + 1) for step in range(len(plan.draws))]
+        assert set(executor.kernel.parts) == {parts}
 
 
 def test_a_linear_layer_and_what_follows_it_are_one_chain():

@@ -4,6 +4,7 @@ import ctypes
 import subprocess
 import sys
 import warnings
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
@@ -196,6 +197,93 @@ def gpu(monkeypatch, tmp_path):
     kernels._found.cache_clear()
 
 
+@pytest.mark.parametrize(("said", "ended", "verdict"), [
+    (b"passed", 0, b"passed"), (b"passed in clusters", 0, b"passed in clusters"), (b"failed: x", 0, b"x"),
+    (b"failed: x", 1, b"x"), (b"failed: x", -11, b"x"), (b"", None, b"it did not end"),
+    (b"failed: x", None, b"it did not end"),
+    (b"passed", None, b"passed, but not in clusters: their trial did not end"),
+    (b"passed", -6, b"passed, but not in clusters: their trial ended with -6"),
+    (b"passed", 1, "the last line"), (b"passed in clusters", -6, "the last line"), (b"", 0, "the last line"),
+    (b"", -6, "the last line"), (None, 1, "the last line"),
+])  # fmt: skip
+def test_what_a_trial_comes_to(said, ended, verdict, monkeypatch):
+    asked = []
+
+    def trial_of(command, env):
+        asked.append((command[:-1], env["PYTHONPATH"].split(":")))
+        if said is not None:
+            Path(command[-1]).write_bytes(said)
+        return ended, "the last line"
+
+    monkeypatch.setattr(kernels, "_ended", trial_of)
+    monkeypatch.setattr(sys, "path", ["", "/somewhere"])
+    if isinstance(verdict, bytes):
+        assert kernels._try("float", torch.device("cuda", 3)) == verdict
+    else:
+        with pytest.raises(NoKernel, match="could not be tried") as caught:
+            kernels._try("float", torch.device("cuda", 3))
+        assert caught.value.found == verdict
+    module = [sys.executable, "-m", "pixkit.execution.cuda.trial"]
+    assert asked == [([*module, "float", "3"], [".", "/somewhere"])]
+
+
+@pytest.mark.parametrize(("faults", "capability", "said"), [
+    ([None], (8, 9), "passed"), (["a"], (9, 0), "failed: a"), ([None, None], (9, 0), "passed in clusters"),
+    ([None, None], (10, 0), "passed in clusters"), ([None, "b"], (9, 0), "passed, but not in clusters: b"),
+])  # fmt: skip
+def test_clusters_are_tried_after_the_rest_where_there_are_some(faults, capability, said, monkeypatch, tmp_path):
+    tried, left = [], list(faults)
+    monkeypatch.setattr(trial, "untried", lambda *args: None)
+    monkeypatch.setattr(torch.cuda, "get_device_capability", lambda device: capability)
+    monkeypatch.setattr(trial, "_tried", lambda made, dtype, device: (tried.append((made, dtype)), left.pop(0))[1])
+    trial.main("double", "0", str(tmp_path / "verdict"))
+    assert (tmp_path / "verdict").read_text() == said and not left
+    assert tried == [(made, torch.float64) for made in (trial.Untried, trial.InClusters)[: len(faults)]]
+    assert (trial.Untried.parts, trial.InClusters.parts) == (1, CLUSTER)
+
+
+class Driver:
+    """CUDA's driver that refuses one function, and notes what is called; it knows no words for its errors."""
+
+    def __init__(self, refused=None):
+        self.calls, self.refused = [], refused
+
+    def __getattr__(self, name):
+        def call(*args):
+            self.calls.append((name, *(arg.value for arg in args if isinstance(arg, ctypes.c_int))))
+            return 719 if name == self.refused else 0
+
+        if name == "cuNotThere":
+            raise AttributeError(name)
+        return call
+
+
+@pytest.mark.parametrize(("device", "number"), [(torch.device("cuda", 2), 2), (torch.device("cuda"), 0)])
+def test_a_module_is_loaded_in_torchs_context_of_its_device(device, number, monkeypatch):
+    for refused in (None, "cuModuleLoadData"):
+        cuda = Driver(refused)
+        monkeypatch.setattr(driver, "_cuda", lambda cuda=cuda: cuda)
+        monkeypatch.setattr(torch.cuda, "synchronize", lambda device: None)
+        if refused is None:
+            module = driver.Module(b"code", device)
+            with pytest.raises(NoKernel, match="the CUDA driver has no cuNotThere"):
+                module._call("cuNotThere")
+        else:
+            with pytest.raises(NoKernel, match=f"CUDA refuses {refused}") as caught:
+                driver.Module(b"code", device)
+            assert caught.value.found == "error 719"
+        names = [name for name, *_ in cuda.calls if name != "cuGetErrorString"]
+        assert cuda.calls[0] == ("cuDevicePrimaryCtxRetain", number)
+        assert names[1:] == ["cuCtxPushCurrent_v2", "cuModuleLoadData", "cuCtxPopCurrent_v2"]
+
+
+def test_without_a_driver_there_is_no_kernel(monkeypatch):
+    monkeypatch.setattr(driver, "LIBRARY", "libnothing-of-the-kind.so")
+    driver._cuda.cache_clear()
+    with pytest.raises(NoKernel, match="there is no CUDA driver"):
+        driver.driver()
+
+
 def test_a_kernel_is_tried_once_and_the_verdict_is_kept(gpu):
     asked = gpu('printf passed > "$5"')
     for _ in range(2):
@@ -243,6 +331,27 @@ def test_a_large_network_is_drawn_in_clusters_and_a_small_one_is_not(plan, monke
         monkeypatch.setattr(fused, "SHARE", share)
         found.append(packed.parts)
     assert found == [1, 1, 2, 2, 4, CLUSTER, CLUSTER]
+
+
+def test_a_block_more_is_for_another_hundred_thousand_weights():
+    """131072, as README's figures are of."""
+    net = network(named("backbone", "pixelcnn", width=288, layers=1), ImageSpec(1, 1, 2, 2))
+    packed = fused.Fused(make_plan(Trace(net)), 1)
+    packed.fill(None)
+    weights = sum(part.weight.numel() for _, part in packed._parts if part.kind == "LINEAR")
+    assert 2 * 131072 <= weights < 4 * 131072 and packed.parts == 2
+
+
+@compiled
+@pytest.mark.parametrize("colours", [16, 17])
+def test_a_mixture_of_more_than_16_colours_is_refused(colours):
+    backbone, head = named("backbone", "pixelcnn", width=6, layers=0), named("head", "logistic_mixture", components=1)
+    plan = make_plan(Trace(network(backbone, ImageSpec(colours, 1, 2, 4), head=head)))
+    if colours > 16:
+        with pytest.raises(Unsupported, match="the kernel draws at most 16 colours from a mixture"):
+            emulated()(plan, 1)
+    else:
+        assert torch.equal(walk(emulated()(plan, 2), 2), walk(ReferenceExecutor(plan, 2), 2))
 
 
 @compiled

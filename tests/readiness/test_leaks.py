@@ -10,6 +10,7 @@ from pixkit.cli.main import main
 from pixkit.components.plugins import plugins
 from pixkit.errors import CausalityError
 from pixkit.image import ImageSpec
+from pixkit.readiness import check
 from pixkit.readiness.check import find, verify
 from pixkit.readiness.law import find_leak
 from pixkit.readiness.probe import probe
@@ -60,6 +61,28 @@ def test_the_probe_finds_nothing_in_sound_networks():
     for cls in NETS.values():
         net = net_of(cls, ImageSpec(1, 3, 4, 2))
         assert (find(net).probes, find(net).seen) == (12, None)
+
+
+def test_so_many_sub_pixels_are_swapped():
+    """One by one: a pass of the image as it is, and one for each."""
+    net, calls = net_of(NETS["Plain"], ImageSpec(1, 3, 4, 2)), []
+    net.encoding.register_forward_hook(lambda *call: calls.append(call[1][0]))
+    for probes, count in ((5, 5), (12, 12), (20, 12)):
+        calls.clear()
+        probe(net, probes=probes)
+        before, *after = calls
+        changed = [(x != before).flatten().nonzero().flatten().tolist() for x in after]
+        assert len(changed) == count == len({place for (place,) in changed})
+
+
+@pytest.mark.parametrize(
+    ("size", "proved", "unproved"), [((3, 4), 12, 12), ((4, 4), 16, 16), ((8, 16), 16, 128), ((3, 43), 16, 64)]
+)
+def test_what_is_not_proved_is_probed_the_harder(size, proved, unproved, monkeypatch):
+    monkeypatch.setattr(check, "probe", lambda network, probes: None)
+    found = [find(net_of(cls, ImageSpec(1, *size, 2))) for cls in (NETS["Plain"], Straight)]
+    assert [one.probes for one in found] == [proved, unproved]
+    assert [one.problem is None for one in found] == [True, False]
 
 
 class Straight(Base):
