@@ -20,6 +20,21 @@ def conditional(conditioner):
                    conditioner=conditioner)  # fmt: skip
 
 
+@pytest.mark.parametrize(("labels", "found"), [
+    (torch.tensor([0, 6, 2]), "torch.int64 (3,), 0..6"), (torch.tensor([0, -1, 2]), "torch.int64 (3,), -1..2"),
+    (torch.tensor([0.0]), "torch.float32 (1,)"), (torch.zeros(3, 1, dtype=torch.int64), "torch.int64 (3, 1)"),
+])  # fmt: skip
+def test_labels_that_do_not_fit_are_told_with_those_that_do(labels, found):
+    context = LabelContext(5, 2)
+    with pytest.raises(UsageError, match="not labels of this model") as error:
+        context.check(labels)
+    assert error.value.found == found
+    assert error.value.expected == "int64 [B] with values 0..4, or 5 for no label"
+    context.check(torch.arange(6))
+    context.check(torch.zeros(0, dtype=torch.int64))
+    assert context.example(7).tolist() == [0, 1, 2, 3, 4, 0, 1]
+
+
 @pytest.mark.parametrize("bad", [
     torch.tensor([0, 1]), torch.tensor([0, 1, 9]), torch.tensor([0, -1, 2]), torch.tensor([0.0, 1.0, 2.0]),
     torch.zeros(3, 1, dtype=torch.int64), None,

@@ -218,6 +218,13 @@ def test_its_first_errors_are_shown(small, monkeypatch):
     assert error.value.found == "k.c:4: error: none; k.c:5: error: b"
 
 
+def test_a_line_without_end_is_cut(small, monkeypatch):
+    monkeypatch.setenv("CC", compiler(small, "printf 'error: %0300d' 0 >&2; exit 1"))
+    with pytest.raises(NoCompiler) as error:
+        kernel("float")
+    assert error.value.found == "error: ".ljust(200, "0")
+
+
 @pytest.mark.needs_compiler
 def test_the_errors_of_a_real_compiler_are_shown(small):
     compiling.SOURCE.write_text("int broken(", encoding="utf-8")

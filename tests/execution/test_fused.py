@@ -37,6 +37,20 @@ def gradients(out, inputs):
     return torch.autograd.grad((out * weight).sum(), inputs)
 
 
+def test_what_is_launched_is_what_the_kernels_are_written_for():
+    """As many lanes as a block may have, and so many blocks that each lane has what it does together once."""
+    text, asked = SOURCE.read_text(encoding="utf-8"), []
+    assert f"enum {{ MANY = {fusing_module.MANY} }};" in text and f"__launch_bounds__({fusing_module.LANES})" in text
+    ops = FusedOperations(
+        lambda dtype, name, given, blocks, images: asked.append((name, given[1].value, blocks, images))
+    )
+    for side, blocks in ((32, 1), (33, 2)):
+        ops.gated(torch.zeros(3, 1, 32, side), torch.zeros(3, 2, 32, side))
+        assert asked.pop() == ("gate", 32 * side, blocks, 3)
+    ops.activated([torch.zeros(2, 1, 4, 5)], (1, 0, 1, 1))
+    assert asked == [("activate", 5 * 7, 1, 2)]
+
+
 @pytest.mark.parametrize("dtype", REALS)
 def test_they_are_what_torch_computes(dtype):
     """As a GPU's are compared before they are used."""

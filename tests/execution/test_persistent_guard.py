@@ -1,6 +1,7 @@
 """A kernel that is wrong on some GPU: it is found out before its images are seen, and others draw them."""
 
 import ctypes
+import os
 import subprocess
 import sys
 import warnings
@@ -225,6 +226,15 @@ def test_what_a_trial_comes_to(said, ended, verdict, monkeypatch):
         assert caught.value.found == verdict
     module = [sys.executable, "-m", "pixkit.execution.cuda.trial"]
     assert asked == [([*module, "float", "3"], [".", "/somewhere"])]
+
+
+@pytest.mark.parametrize(("script", "ended"), [
+    ("printf 'a\\nb\\n' >&2; exit 3", (3, "b")), ("exit 0", (0, "")), ("printf %0400d 0 >&2", (0, 300 * "0")),
+    ("sleep 60", (None, "")), ('test "$MARK" = set && test -z "$(cat)"', (0, "")),
+])  # fmt: skip
+def test_how_a_trial_ended_and_its_last_line(script, ended, monkeypatch):
+    monkeypatch.setattr(kernels, "TIMEOUT", 0.3 if "sleep" in script else 20.0)
+    assert kernels._ended(["/bin/sh", "-c", script], {**os.environ, "MARK": "set"}) == ended
 
 
 @pytest.mark.parametrize(("faults", "capability", "said"), [

@@ -4,11 +4,13 @@ import itertools
 
 import pytest
 import torch
+from torch import nn
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from pixkit.errors import RecipeError
 from pixkit.image import ImageSpec
 from pixkit.layers import DiagonalLSTM, RowLSTM
+from pixkit.layers.recurrent import keep_loops
 from pixkit.orderings.scans import Raster
 from pixkit.testing import check_layer, randomise
 
@@ -164,6 +166,26 @@ def test_torch_compiles_the_loop_whole():
     layer, x = made("left", (2, 3))
     layer, x = layer.to("meta"), x.detach().to("meta")
     assert torch.compile(layer, fullgraph=True, backend="eager")(x).shape == layer(x).shape == (2, 2, 2, 3)
+
+
+def test_it_is_a_loop_on_a_cpu_and_elsewhere_where_a_run_keeps_to_loops():
+    layer, x = made("left", (2, 3))
+    assert not scanned(layer, x)
+    layer, x = layer.to("meta"), x.detach().to("meta").requires_grad_()
+    assert scanned(layer, x)
+    keep_loops(nn.ModuleList([nn.Identity(), layer]))
+    assert not scanned(layer, x)
+
+
+def scanned(layer, x):
+    return "ScanBackward" in reached(layer(x).grad_fn)
+
+
+def reached(node, depth=6):
+    """Names of what a result was made by."""
+    if node is None or not depth:
+        return []
+    return [type(node).__name__, *(name for one, _ in node.next_functions for name in reached(one, depth - 1))]
 
 
 @pytest.mark.parametrize("name", LAYERS)

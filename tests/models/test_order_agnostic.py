@@ -199,15 +199,20 @@ def test_verify_looks_at_every_ordering():
         built.verify()
 
 
-@pytest.mark.parametrize(("backbone", "orderings"), [
-    ({"type": "pixelcnn", "width": 6, "layers": 1}, ["raster", {"type": "raster", "transpose": True}]),
-    ({"type": "pixelcnn", "width": 6, "layers": 1, "norm": "batch"}, DOWN_AND_UP),
-    ({"type": "multiscale", "width": 6}, ["multiscale", {"type": "multiscale", "base": 2}]),
+OWN = "backbone.body.0.running_mean, which every ordering would have of its own"
+
+
+@pytest.mark.parametrize(("backbone", "orderings", "number", "found"), [
+    ({"type": "pixelcnn", "width": 6, "layers": 1}, ["raster", {"type": "raster", "transpose": True}], 1,
+     "backbone.stem.weight of shape (6, 1, 7, 4), and (6, 1, 4, 7) in the first ordering"),
+    ({"type": "pixelcnn", "width": 6, "layers": 1, "norm": "batch"}, DOWN_AND_UP, 0, OWN),
+    ({"type": "multiscale", "width": 6}, ["multiscale", {"type": "multiscale", "base": 2}], 1,
+     "backbone.base.body.stem.weight of shape (64, 1, 2, 3), and (64, 1, 3, 7) in the first ordering"),
 ], ids=["shapes", "statistics", "layers"])  # fmt: skip
-def test_what_cannot_be_shared_is_refused(backbone, orderings):
+def test_what_cannot_be_shared_is_refused(backbone, orderings, number, found):
     with pytest.raises(RecipeError, match="do not depend on the ordering, without BatchNorm") as error:
         component_of(orderings, backbone=backbone).build(ImageSpec(1, 6, 8, 2))
-    assert "model.orderings[" in str(error.value)
+    assert (error.value.where, error.value.found) == (f"model.orderings[{number}]", found)
 
 
 def test_labels_that_do_not_fit_are_refused():

@@ -163,6 +163,29 @@ def test_require_says_which_option_asked():
         assert error.value.where == "--option"
 
 
+LATENT = "a latent model, by which no image is continued"
+
+
+@pytest.mark.parametrize(("build", "capability", "found", "hint"), [
+    (model_of, "labelled", "AutoregressiveModel", "model.context: {type: label}"),
+    (model_of, "guidable", "a model without labels", None), (labelled, "guidable", "no label", "dropout=0.1"),
+    (model_of, "importance_sampled", "AutoregressiveModel, whose likelihood is exact already", None),
+    (lambda: model_of("pixelgan", gaussian=2), "importance_sampled", "PixelGAN, which gives no likelihood", None),
+    (lambda: model_of("pixelvae", latent=2), "completes", LATENT, None),
+    (lambda: component("model", Flat).build(SPEC), "completes", None, None),
+    (lambda: component("model", Flat).build(SPEC), "scorable", "Flat", None),
+    (model_of, "codes", "AutoregressiveModel", None), (model_of, "has_latent", "AutoregressiveModel", None),
+])  # fmt: skip
+def test_what_is_lacking_is_said_of_the_model_that_lacks_it(build, capability, found, hint):
+    model = build()
+    with pytest.raises(UsageError) as error:
+        model.require(capability)
+    assert (error.value.found or "").startswith(found or "") and bool(error.value.found) == bool(found)
+    assert (hint or "") in (error.value.hint or "") and bool(error.value.hint) == bool(hint)
+    named_there = capability not in ("importance_sampled", "scorable")  # which say it under `found`
+    assert error.value.where == (type(model).__name__ if named_there else None)
+
+
 class Flat(Model):
     """Draws zeros, and gives no likelihood."""
 

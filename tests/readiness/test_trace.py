@@ -5,10 +5,11 @@ import torch
 import torch.nn.functional as F
 from leaks import Base
 from nets import NETS, ImageSpec, net_of
-from torch import nn
+from torch import fx, nn
 
-from pixkit.layers import MixingLayer
+from pixkit.layers import ConcatenatedELU, MixingLayer, Shift
 from pixkit.readiness.law import Leak, find_leak
+from pixkit.readiness.operations import kind_of
 from pixkit.readiness.trace import Trace, Untraceable
 
 GREY, COLOUR = ImageSpec(1, 3, 4, 2), ImageSpec(3, 3, 4, 3)
@@ -16,6 +17,23 @@ GREY, COLOUR = ImageSpec(1, 3, 4, 2), ImageSpec(3, 3, 4, 3)
 
 def kinds(trace):
     return {operation.label.split(" ")[0]: operation.kind for operation in trace.operations.values()}
+
+
+@pytest.mark.parametrize(("module", "kind"), [
+    (nn.Conv2d(6, 6, 1), "channels"), (nn.Conv2d(6, 6, 1, padding="same"), "channels"),
+    (nn.Conv2d(6, 6, 1, padding="valid"), "channels"), (nn.Conv2d(6, 6, 1, stride=2), "all"),
+    (nn.Conv2d(6, 6, 1, padding=1), "all"), (nn.Conv2d(6, 6, (1, 3), padding=(0, 1)), "all"),
+    (nn.Conv2d(6, 6, 1, stride=(1, 2)), "all"), (nn.BatchNorm2d(6), "elementwise"),
+    (nn.BatchNorm2d(6, track_running_stats=False), "all"), (nn.ReLU(), "elementwise"), (nn.Softmax(1), "channels"),
+    (nn.Softmax(2), "all"), (Shift(1, 0), "mixing"), (ConcatenatedELU(), "elementwise"), (nn.GroupNorm(2, 6), "all"),
+])  # fmt: skip
+def test_what_a_module_mixes(module, kind):
+    """In evaluation; in training anything may be, of what is not a layer of pixkit's that speaks for itself."""
+
+    node = fx.Graph().call_module("body", (fx.Graph().placeholder("x"),))
+    assert kind_of(node, module.eval()) == kind
+    assert kind_of(node, module.train()) == ("mixing" if kind == "mixing" else "all")
+    module.eval()
 
 
 def test_it_is_traced_as_in_eval_mode_and_left_as_it_was():
