@@ -208,9 +208,10 @@ def check_sites(head: Head) -> None:
 def check_colours(head: Head) -> None:
     """Under sequential colours neither the probability nor the draw of a colour reads a later colour's parameters."""
     spec, groups = head.spec, head.ordering.groups
-    params, other = random_params(head, 6), random_params(head, 6, seed=9)
+    count = 64  # so many that a draw which reads too much is another one at some of them
+    params, other = random_params(head, count), random_params(head, count, seed=9)
     uniforms = torch.rand(
-        (1, head.draws, spec.channels, 6), generator=torch.Generator().manual_seed(3), dtype=torch.float64
+        (1, head.draws, spec.channels, count), generator=torch.Generator().manual_seed(3), dtype=torch.float64
     )
     group = torch.arange(head.maps) % groups
     for colour in range(groups - 1):

@@ -32,13 +32,8 @@ def noticed(check, text, *arguments):
 
 
 def test_the_plain_ones_pass():
-    check_head(component("head", Plain))
     check_ordering(component("ordering", Raster))
     check_data(component("data", Pictures))
-
-
-class Plain(Softmax):
-    """The softmax itself."""
 
 
 class Bent(LevelCategorical):
@@ -102,9 +97,18 @@ class Crossed(LevelCategorical):
         super().__init__(full + 0.5 * full.roll(-1, 2))
 
 
+class Smooth(LevelCategorical):
+    """In a whole image a site looks at the one beside it."""
+
+    def __init__(self, logits):
+        full = logits.to(torch.promote_types(logits.dtype, torch.float32))
+        super().__init__(full + 0.5 * full.roll(1, -1) * (full.ndim == 5))
+
+
 @pytest.mark.parametrize(("distribution", "text"), [
     (Bent, "do not follow"), (Heavy, "miss 1"), (Coarse, "log-probabilities"), (Mixing, "under autocast"),
     (Fragile, "parameters of size"), (Restless, "same uniforms"), (Shifted, "`mean`"), (Crossed, "colour 0 reads"),
+    (Smooth, "chosen sites"),
 ])  # fmt: skip
 def test_heads(distribution, text):
     class Wrong(Softmax):
