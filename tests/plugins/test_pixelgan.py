@@ -174,6 +174,7 @@ class TestLabelled:
             chosen = choose(LabelledConfig(count=count), labels)
             found = labels[chosen].bincount(minlength=3)
             assert len(chosen.unique()) == count and int(found.max() - found.min()) == (count % 3 > 0)
+            assert torch.equal(chosen, chosen.sort().values)
 
     def test_the_choice_is_the_seeds(self):
         labels = torch.arange(300) % 3
@@ -181,8 +182,12 @@ class TestLabelled:
         assert torch.equal(chosen[0], chosen[1]) and not torch.equal(chosen[0], chosen[2])
 
     def test_more_than_there_are(self):
-        with pytest.raises(RecipeError, match="class 2"):
-            choose(LabelledConfig(count=9), torch.tensor([0, 1, 0, 1, 0, 1, 2, 2]))
+        labels = torch.tensor([0, 1, 0, 1, 0, 1, 2, 2])
+        assert labels[choose(LabelledConfig(count=6), labels)].bincount().tolist() == [2, 2, 2]
+        with pytest.raises(RecipeError, match="not so many images to choose from") as caught:
+            choose(LabelledConfig(count=9), labels)
+        assert caught.value.found == "9, which takes 3 images of class 2"
+        assert caught.value.expected == "2 of that class at most"
 
     def test_images_without_labels(self):
         with pytest.raises(DataError, match="no labels"):

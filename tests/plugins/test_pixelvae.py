@@ -192,6 +192,10 @@ def test_importance_in_parts_counts_every_draw(monkeypatch):
     posteriors, _ = model._encode(x)
     draws = [torch.cat([posteriors[0].sample(torch.Size([size])) for size in (3, 3, 1)])]
     assert torch.allclose(-split, model.log_weights(x, posteriors, draws).logsumexp(0) - math.log(7))
+    monkeypatch.setattr("pixkit_plugins.pixelvae.SITES", 1)
+    model.importance(batch, 2, lambda *call: calls.append(call))
+    assert calls[3:] == [(1, 2), (2, 2)], "one at a time where all images are too many"
+    assert len(model.importance(Batch(x[:0], None, torch.arange(0)), 2)) == 0
 
 
 def test_kl_by_hand():
@@ -296,7 +300,18 @@ def test_collapse_is_remarked_on_after_warmup():
     for step in (10, None):
         (remark,) = model.remarks(parts, step)
         assert "collapse" in remark and "z_2" in remark and "0.0010" in remark
-    assert model.remarks({**parts, "kl_2": 0.5}) == []
+    for kl in (0.5, 0.01):
+        assert model.remarks({**parts, "kl_2": kl}) == []
+    assert len(model.remarks({"reconstruction": 2.0, "kl_1": 0.0, "kl_2": 0.0099})) == 2
+    assert len(tiny(SPEC, latent=1).remarks({"kl_1": 0.0}, 0)) == 1, "without warm-up from the first step on"
+
+
+@pytest.mark.parametrize(("config", "mean"), [
+    ({}, True), ({"free_bits": 0.1}, False), ({"encoder": {**ENCODER, "sparsity": {"type": "l1"}}}, False),
+], ids=str)  # fmt: skip
+def test_the_loss_is_a_mean_over_images_unless_something_of_the_batch_is_in_it(config, mean):
+    (phase,) = component(**config).build(SPEC, None).phases()
+    assert phase.mean is mean
 
 
 def test_bounds_go_by_their_name():
