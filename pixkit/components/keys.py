@@ -9,6 +9,7 @@ from typing import Any, get_args
 
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
+from pydantic_core import to_jsonable_python
 
 from pixkit.components.config import ComponentConfig
 from pixkit.components.spec import ComponentSpec
@@ -67,11 +68,8 @@ def _default(field: FieldInfo) -> str | None:
     if field.is_required():
         return None
     value = field.get_default(call_default_factory=True, validated_data={})
-    if isinstance(value, ComponentSpec):
-        value = value.dump()
-    elif isinstance(value, BaseModel):
-        value = value.model_dump(mode="json")
-    return value if isinstance(value, str) else json.dumps(value)
+    plain = to_jsonable_python(value.dump() if isinstance(value, ComponentSpec) else value)
+    return plain if isinstance(plain, str) else json.dumps(plain)
 
 
 def _type(rule: dict[str, Any], defs: dict[str, Any]) -> str:

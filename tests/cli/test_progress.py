@@ -1,7 +1,8 @@
 """What commands say while they work, and how they lay it out."""
 
 import json
-from typing import Literal
+from enum import Enum
+from typing import Any, Literal
 
 import pytest
 from pydantic import BaseModel, Field
@@ -11,6 +12,8 @@ from pixkit.cli.progress import ProgressBar, ProgressLines, show_progress
 from pixkit.cli.scores import headline, number
 from pixkit.components.config import ComponentConfig
 from pixkit.components.keys import keys_of
+from pixkit.components.spec import BackboneRef, HeadRef
+from pixkit.testing import named
 
 
 def test_lines_of_progress_come_every_few_seconds(capsys):
@@ -121,10 +124,35 @@ class Inner(BaseModel):
     depth: int = Field(2, gt=1, le=4, description="How deep.")
 
 
+class Slow(BaseModel):
+    type: Literal["slow"]
+    rate: float = Field(0.5, ge=0, lt=1, description="How\n    slow.")
+
+
+class Fast(BaseModel):
+    type: Literal["fast"]
+    needed: Inner
+
+
+class Shade(Enum):
+    dark = "dark"
+    bright = 2
+
+
 class Everything(ComponentConfig):
     """One key of each sort."""
 
     must: str
+    needed: Inner
+    way: Slow | Fast = Field(default=Slow(type="slow"), discriminator="type")
+    backbone: BackboneRef | None = None
+    head: HeadRef = Field(default={"type": "softmax"}, validate_default=True)
+    whole: HeadRef = Field(default_factory=lambda: named("head", "softmax", independent=True))
+    shade: Shade = Shade.dark
+    only: Literal["x"] = "x"
+    name: str = Field("a", pattern="^[a-z]$", description="Named.")
+    anything: Any = None
+    several: list[int | float | int] = Field(default_factory=list)
     flag: bool = False
     either: int | None = Field(None, ge=1)
     pair: tuple[int, float] = (1, 2.0)
@@ -138,6 +166,18 @@ def test_keys_of_a_configuration():
     rows = {row.key: (row.type, row.default, row.range) for row in keys_of(Everything)}
     assert rows == {
         "must": ("str", None, ""),
+        "needed": ("Inner", None, ""),
+        "way": ("fast | slow", '{"type": "slow", "rate": 0.5}', ""),
+        "way[slow].rate": ("float", "0.5", ">= 0, < 1"),
+        "way[fast].needed": ("Inner", None, ""),
+        "backbone": ("backbone | null", "null", ""),
+        "head": ("head", '{"type": "softmax"}', ""),
+        "whole": ("head", '{"type": "softmax", "independent": true}', ""),
+        "shade": ("dark | 2", "dark", ""),
+        "only": ("x", "x", ""),
+        "name": ("str", "a", "matches ^[a-z]$"),
+        "anything": ("any", "null", ""),
+        "several": ("[int | float, ...]", "[]", ""),
         "flag": ("bool", "false", ""),
         "either": ("int | null", "null", ">= 1"),
         "pair": ("[int, float]", "[1, 2.0]", ""),
@@ -146,3 +186,7 @@ def test_keys_of_a_configuration():
         "table": ("{name: float}", "{}", ""),
         "inner.depth": ("int", "2", "> 1, <= 4"),
     }
+    said = {row.key: row.description for row in keys_of(Everything)}
+    assert (said["way[slow].rate"], said["inner.depth"], said["name"], said["must"]) == (
+        *("How slow.", "How deep.", "Named.", ""),
+    )

@@ -5,11 +5,14 @@ from pydantic import Field, ValidationError
 
 from pixkit.backbones.base import Backbone
 from pixkit.components.config import ComponentConfig
+from pixkit.components.describe import describe
 from pixkit.components.plugins import registry
 from pixkit.components.registry import Registrar, Registry
 from pixkit.components.spec import BackboneRef, ComponentSpec, DataRef, OrderingRef
 from pixkit.data.base import DataSource
 from pixkit.errors import PluginError
+from pixkit.image import ImageSpec
+from pixkit.testing import named
 
 
 class Simple(Backbone):
@@ -180,6 +183,24 @@ def test_the_schema_says_what_kind_stands_where():
 
 def test_descriptions_of_keys_come_from_their_docstrings():
     assert Simple.Config.model_fields["size"].description == "How large."
+
+
+class Required(Simple):
+    """A backbone with a key that must be given."""
+
+    class Config(ComponentConfig):
+        """Two keys."""
+
+        size: int
+        share: float = 0.5
+
+
+def test_what_was_built_is_described_by_its_name_what_must_be_given_and_what_is_unusual():
+    assert describe("backbone", Required(Required.Config(size=3))) == "Required, size 3"
+    assert describe("backbone", Required(Required.Config(size=3, share=0.25))) == "Required, size 3, share 0.25"
+    assert describe("backbone", Simple(Simple.Config())) == "Simple"
+    softmax = named("head", "softmax", independent=True).build(ImageSpec(1, 2, 2, 2), None)
+    assert (describe("head", softmax), describe("mask", softmax)) == ("softmax, independent", "Softmax, independent")
 
 
 DEFAULTS_SUFFICE = [

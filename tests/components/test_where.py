@@ -112,6 +112,19 @@ def test_a_component_that_is_no_part_of_a_recipe_stands_where_its_kind_does():
     assert copied.where() == "model.ordering"
 
 
+def test_walking_goes_into_lists_and_tables_whose_members_are_declared_by_the_whole():
+    class Kept(ComponentConfig):
+        table: dict[str, list[int]]
+
+    held = Kept(table={"a": [1, 2]})
+    found = {dotted(path): (value, field) for path, value, field in walk(held)}
+    declared = Kept.model_fields["table"]
+    assert found == {
+        **{"": (held, None), "table": ({"a": [1, 2]}, declared), "table.a": ([1, 2], declared)},
+        **{"table.a[0]": (1, declared), "table.a[1]": (2, declared)},
+    }
+
+
 def test_walking_a_recipe():
     found = recipe(several("raster", "snake", backbone="local_pixelcnn"))
     places = {dotted(path): value for path, value, _ in walk(found) if isinstance(value, ComponentSpec)}

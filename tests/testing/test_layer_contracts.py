@@ -248,6 +248,35 @@ class Short(Cumulated):
         return ranks
 
 
+class Rectified(Above):
+    """Of the site above what is positive, in the first map of each group alone."""
+
+    def forward(self, x):
+        first = torch.arange(x.shape[1])[:, None, None] < x.shape[1] // 2
+        return self.scale * nn.functional.pad(x, (0, 0, 1, -1)).relu() * first
+
+    def ready(self, *inputs):
+        return nn.functional.pad(inputs[0], (0, 0, 1, -1))
+
+    def at(self, group, groups, sites, inputs, state):
+        height, width = state
+        above = torch.where(sites >= width, sites - width, height * width)
+        own = inputs[0][:, :, group::groups][:, above].relu()
+        return self.scale * own * (torch.arange(own.shape[2]) < own.shape[2] // 2)
+
+
+def test_what_moves_some_maps_of_some_images_has_an_effect():
+    check_layer(Rectified(), [(4, 3, 4)], groups=2)
+
+
+def test_readiness_may_be_given():
+    check_layer(Hasty(), [(4, 3, 4)], groups=2, readiness=[torch.zeros(2, 3, 4, dtype=torch.int64)])
+    rows = torch.arange(3)[:, None].expand(2, 3, 4)
+    with pytest.raises(AssertionError, match=r"unit \(g, h, w\) = \(0, 1, 0\) is called ready before"):
+        check_layer(Hasty(), [(4, 3, 4)], groups=2, readiness=[rows.flip(1).contiguous()])
+    check_layer(Above(), [(4, 3, 4)], groups=2, readiness=[rows.flip(1).contiguous()])
+
+
 def test_a_layer_of_ones_own():
     for groups in (1, 2):
         check_layer(Above(), [(2, 3, 4)], groups=groups)
