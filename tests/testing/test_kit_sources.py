@@ -291,7 +291,6 @@ def by_count(method):
 @pytest.mark.parametrize(("name", "change", "text"), [
     ("encode", lambda method: lambda x, **options: method(x, **options)[:4], "encode gives z_1"),
     ("encode", lambda method: lambda x, **options: method(x, **options).long(), "encode gives z_1"),
-    ("encode", lambda method: lambda x, **options: method(x, **options).requires_grad_(), "encode gives z_1"),
     ("encode", twice_scaled, "codes of a batch mix"),
     ("means", lambda method: lambda x: [*method(x), method(x)[0]], "means gives each level's"),
     ("encode", lambda method: lambda x, **options: method(x, **options) + 1, "means gives each level's"),
