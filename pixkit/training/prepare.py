@@ -86,7 +86,7 @@ def prepare_training(
         CausalityError: if the model leaks.
     """
     recipe, reporter = loaded.recipe, reporter or Reporter()
-    lock = None if run is None else run.settings()["lock"]
+    lock, where = (None, "") if run is None else (run.settings()["lock"], str(run.path))
     changes = [] if run is None else check_changes(run.recipe().dump(), recipe, loaded.lock())
     continued = run is not None and (is_there(run.path / "last") or bool(named_steps(run.checkpoints)))
     start = () if continued or recipe.train.init_from is None else _other_weights(loaded.base, recipe.train.init_from)
@@ -101,9 +101,7 @@ def prepare_training(
         check_room(
             recipe.sample.count, dataset.spec, "sample.count", "fewer images; `pixkit sample` draws more of them later"
         )
-    way = Way.on(device, recipe.train)
-    if run is not None and lock is not None:
-        way = locked_way(lock, device, recipe.train, str(run.path))
+    way = Way.on(device, recipe.train) if lock is None else locked_way(lock, device, recipe.train, where)
     before = resident()
     model = construct_to_train(recipe, dataset, device)
     if not continued:
@@ -117,10 +115,10 @@ def prepare_training(
     stepper.parts.load((lock or {}).get("parts", ()))
     memory, way = _fitted(stepper, way, before, resumed=run is not None, say=reporter.message)
     check()
-    if run is None or lock is None:
+    if lock is None:
         choice = (Choice.stated(recipe.train) or choose(stepper, check)).on(device, model)
     else:
-        locked = locked_choice(lock, str(run.path))
+        locked = locked_choice(lock, where)
         choice = locked.on(device, model)
         if choice != locked:
             changes = [*changes, *locked.changes(choice)]

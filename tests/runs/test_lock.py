@@ -376,6 +376,24 @@ def test_a_lock_that_another_has_made_anew_meanwhile_is_his(path, monkeypatch):
         assert os.path.samestat(path.stat(), os.fstat(taken[0].fileno()))
 
 
+@pytest.mark.parametrize("stale", [False, True])
+def test_a_disk_that_is_full_leaves_a_lock_only_where_there_was_one(path, monkeypatch, stale):
+    """With nothing in it, which is as good as nobody's."""
+    if stale:
+        path.write_bytes(this_process(leased=False).model_copy(update={"pid": finished_process()}).encode())
+
+    def full(*_):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "write", full)
+        with pytest.raises(RunError, match="cannot be written"), locked(path):
+            pass
+    assert path.exists() == stale and read_holder(path) is None
+    with locked(path) as held:
+        assert held.stale is None and held.holder.generation == 1
+
+
 def test_a_lock_that_was_removed_is_lost(path):
     with locked(path) as held:
         path.unlink()

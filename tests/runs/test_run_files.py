@@ -9,10 +9,12 @@ import pytest
 
 from pixkit.errors import CheckpointError, RunError
 from pixkit.runs.contents import LOCK_HEADER
+from pixkit.runs.holder import read_holder
 from pixkit.runs.metrics import read_rows
+from pixkit.runs.places import STEP
 from pixkit.runs.run import Run
 from pixkit.runs.runfile import MAX_DEPTH, RunFile, first_line, parse_json, read_line
-from pixkit.runs.schema import Environment, FinalScores, Lock, typed
+from pixkit.runs.schema import Environment, FinalScores, Lock, read_record, typed
 from pixkit.runs.summary import find_runs
 
 ROW = {"split": "test", "weights": "ema", "kind": "exact", "images": 3, "nats": 1, "stderr": None, "bits_per_dim": 0.5}
@@ -190,6 +192,27 @@ def test_rows_that_are_none_are_left_out_wherever_they_stand(tmp_path):
     path.write_bytes(b'{"step": 1}\n' + bytes(2_000_000))
     with pytest.raises(RunError, match="a line of more than"):
         list(read_rows(path))
+
+
+LARGEST = {
+    "build.lock": (4096, lambda path: read_holder(path).pid, '{"pid": 5}', 5),
+    "last": (100, lambda path: read_line(path, STEP, "step-5"), "step-5", "step-5"),
+    "metrics.jsonl": (1_000_000, lambda path: list(read_rows(path)), '{"step": 5}', [{"step": 5}]),
+    "env.json": (16_000_000, lambda path: read_record(path, Environment), '{"pixkit": "1"}', {"pixkit": "1"}),
+}
+
+
+@pytest.mark.parametrize("name", LARGEST)
+def test_files_as_large_as_they_may_be_are_read_and_no_larger_ones(tmp_path, name):
+    size, read, text, found = LARGEST[name]
+    path = tmp_path / name
+    for more in (0, 1):
+        path.write_text(text + " " * (size + more - len(text) - 1) + "\n")
+        if more:
+            with pytest.raises((OSError, RunError, CheckpointError)):
+                read(path)
+        else:
+            assert read(path) == found
 
 
 def test_a_run_whose_lock_was_damaged_is_still_listed_and_says_why(tmp_path):

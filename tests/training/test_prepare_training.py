@@ -145,6 +145,22 @@ def test_what_is_asked_for_and_not_got_is_said(monkeypatch, capture, kind, fuse,
     assert list(preparing._without_effect(stepper, Way(kind, "because"))) == said
 
 
+def test_a_run_that_was_begun_in_another_way_keeps_that_in_mind(recipe, unsaved):
+    run = Run.open(unsaved)
+    begun = {"way": "ahead", "reason": "on a GPU"}
+    run.note(steps=begun)
+    prepared = prepare_training(load_recipe(recipe), CPU, run=run)
+    assert (prepared.way.kind, prepared.way.begun, prepared.ahead) == ("plain", begun, None)
+    run.note(steps={"way": "sideways", "reason": ""})
+    with pytest.raises(RunError, match="no way to make steps") as caught:
+        prepare_training(load_recipe(recipe), CPU, run=run)
+    assert caught.value.where == f"{run.path}, lock.steps"
+    run.note(steps=None, arithmetic={"precision": "fp16", "memory_format": "contiguous", "reason": "", "seconds": {}})
+    with pytest.raises(RunError, match="not an arithmetic") as caught:
+        prepare_training(load_recipe(recipe), CPU, run=run)
+    assert caught.value.where == f"{run.path}, lock.arithmetic"
+
+
 def parts(monkeypatch):
     """The names of the parts in the order in which they are called."""
     called = []
