@@ -1,17 +1,68 @@
-"""What an image is: its shape and its number of levels."""
+"""What an image is: its shape, its number of levels, and the colours that these stand for if they are tokens."""
 
 from __future__ import annotations
 
+import hashlib
 import math
 from collections.abc import Iterator
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any, Literal
 
-from pixkit.errors import DataError
+from pixkit.errors import DataError, UsageError
 
 if TYPE_CHECKING:
+    import numpy as np
     import torch
+    from numpy.typing import NDArray
     from torch import Tensor
+
+
+@dataclass(frozen=True, repr=False)
+class Palette:
+    """The colours that the levels of images stand for: three bytes each, red, green and blue, all different."""
+
+    colours: bytes
+
+    def __post_init__(self) -> None:
+        count = len(self)
+        if not 2 <= count <= 65536 or len(self.colours) != 3 * count:
+            raise DataError("this is no palette", found=f"{count} colours", expected="2..65536 of three bytes")
+        if len(set(self.rows())) < count:
+            raise DataError("colours of a palette are all different", found=f"{len(set(self.rows()))} of {count}")
+
+    @classmethod
+    def of(cls, colours: Any) -> Palette:
+        """The palette of an array or tensor of whole numbers 0..255, [N, 3]."""
+        import numpy as np
+
+        return cls(np.asarray(colours).astype(np.uint8).tobytes())
+
+    def __len__(self) -> int:
+        return len(self.colours) // 3
+
+    def __repr__(self) -> str:
+        return f"Palette({len(self)} colours, {self.digest[:8]})"
+
+    def rows(self) -> list[bytes]:
+        """Its colours one by one."""
+        return [self.colours[start : start + 3] for start in range(0, 3 * len(self), 3)]
+
+    def array(self) -> NDArray[np.uint8]:
+        """The colours, uint8 [N, 3]."""
+        import numpy as np
+
+        return np.frombuffer(self.colours, np.uint8).reshape(-1, 3)
+
+    @property
+    def digest(self) -> str:
+        """SHA-256 of the colours, in hexadecimal."""
+        return hashlib.sha256(self.colours).hexdigest()
+
+    @property
+    def darkest(self) -> int:
+        """The level of its darkest colour."""
+        weights = (299, 587, 114)
+        return min(range(len(self)), key=lambda level: sum(map(int.__mul__, weights, self.rows()[level])))
 
 
 @dataclass(frozen=True)
@@ -20,18 +71,27 @@ class ImageSpec:
 
     An image is an int64 tensor [C, H, W] with values 0..levels-1; a batch is [B, C, H, W].
     One value of it, at (c, h, w), is a *sub-pixel*; the C of them at (h, w) are a *site*.
+
+    With a `palette` levels are tokens, numbers of its colours: images have one channel then, and are shown in colour.
     """
 
     channels: int
     height: int
     width: int
     levels: int
+    palette: Palette | None = None
 
     def __post_init__(self) -> None:
         for name, least in (("channels", 1), ("height", 1), ("width", 1), ("levels", 2)):
             value = getattr(self, name)
             if value < least:
                 raise DataError(f"{name} is too small", found=str(value), expected=f">= {least}")
+        if self.palette is not None and (self.channels, self.levels) != (1, len(self.palette)):
+            raise DataError(
+                "tokens have one channel, and as many levels as the palette has colours",
+                found=f"channels = {self.channels}, levels = {self.levels}",
+                expected=f"1 and {len(self.palette)}",
+            )
 
     @property
     def shape(self) -> tuple[int, int, int]:
@@ -48,9 +108,45 @@ class ImageSpec:
         """Number of sites, H * W."""
         return self.height * self.width
 
-    def bits_per_dim(self, nats: float) -> float:
-        """Nats per image as bits per sub-pixel: nats / (C * H * W * ln 2)."""
+    @property
+    def pictures(self) -> ImageSpec:
+        """The same images as pictures: red, green and blue of 256 levels in place of tokens, else as they are."""
+        return self if self.palette is None else ImageSpec(3, self.height, self.width, 256)
+
+    @property
+    def blank(self) -> int:
+        """The level of black, or of the darkest colour of the palette."""
+        return 0 if self.palette is None else self.palette.darkest
+
+    @property
+    def rate(self) -> Literal["bits_per_dim", "bits_per_token"]:
+        """What `bits` gives. One of tokens says nothing beside one of pixels, nor beside one of another palette's."""
+        return "bits_per_dim" if self.palette is None else "bits_per_token"
+
+    def bits(self, nats: float) -> float:
+        """Nats per image as bits per sub-pixel, or per token: nats / (C * H * W * ln 2)."""
         return nats / (self.dims * math.log(2))
+
+    def bits_per_dim(self, nats: float) -> float:
+        """Nats per image as bits per sub-pixel: nats / (C * H * W * ln 2).
+
+        Raises:
+            UsageError: of tokens, whose bits are none of pixels.
+        """
+        if self.palette is not None:
+            raise UsageError(
+                "scores of tokens are not in bits/dim, which pixels have", found=str(self), hint="bits(nats)"
+            )
+        return self.bits(nats)
+
+    def of_size(self, height: int, width: int) -> ImageSpec:
+        """The same images of another size."""
+        return replace(self, height=height, width=width)
+
+    def dump(self) -> dict[str, Any]:
+        """As plain data: channels, height, width and levels, and the SHA-256 of the palette if there is one."""
+        plain = {name: getattr(self, name) for name in ("channels", "height", "width", "levels")}
+        return plain if self.palette is None else plain | {"palette": self.palette.digest}
 
     def check(self, x: Tensor, *, where: str = "images", values: bool = True) -> Tensor:
         """Return x if it is a batch of such images, else raise DataError; `values`: whether levels are looked at, too.
@@ -81,7 +177,18 @@ class ImageSpec:
         return x
 
     def __str__(self) -> str:
-        return f"{self.channels}x{self.height}x{self.width}, K = {self.levels}"
+        tokens = "" if self.palette is None else f", palette {self.palette.digest[:8]}"
+        return f"{self.channels}x{self.height}x{self.width}, K = {self.levels}{tokens}"
+
+
+def numbers_refused(head: str) -> dict[str, str]:
+    """What is wrong with tokens for a head that takes levels as numbers, in the parts of an error."""
+    return {
+        "message": f"the head '{head}' takes levels as numbers, and tokens of a palette are none",
+        "found": head,
+        "expected": "a head with a probability for each level",
+        "hint": "model.head={type: softmax}",
+    }
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,7 @@ from pixkit.backbones.encodings import InputConfig
 from pixkit.components.spec import ComponentSpec
 from pixkit.errors import PluginError, RecipeError, UsageError
 from pixkit.heads.base import Head, PixelDistribution
-from pixkit.image import ImageSpec
+from pixkit.image import ImageSpec, numbers_refused
 from pixkit.layers.modes import evaluating
 from pixkit.noise import Noise
 from pixkit.orderings.base import Colours, Ordering
@@ -163,6 +163,8 @@ def assemble(
             found=backbone.name,
             expected="a backbone that can be conditioned on labels or features (`conditional`)",
         )
+    if spec.palette is not None and head.cls.ordered:
+        raise RecipeError(**numbers_refused(head.name), where=head.config.where("type"))
     resolved = ordering.build(spec, resolve_colours(ordering, head, spec))
     encoding = inputs.build(spec)
     context = 0 if conditioner is None else conditioner.maps

@@ -103,6 +103,7 @@ class Stream(IntEnum):
     MESH_TRAIN = 8
     MESH_TEST = 9
     VALIDATION = 10
+    PALETTE = 11
 
 
 class ImageNoise:
@@ -135,12 +136,17 @@ class ImageNoise:
 
 def uniforms(seed: int, stream: Stream, count: int) -> NDArray[np.float64]:
     """`count` float64 in the open interval (0, 1), with 52 random bits each."""
-    return open_uniforms(Philox((seed, DOMAIN), _counter(stream)).words(count))
+    return open_uniforms(words(seed, stream, count))
+
+
+def words(seed: int, stream: Stream, count: int) -> NDArray[np.uint64]:
+    """`count` words of 64 random bits each."""
+    return Philox((seed, DOMAIN), _counter(stream)).words(count)
 
 
 def permutation(seed: int, stream: Stream, count: int) -> NDArray[np.int64]:
     """A permutation of 0..count-1, int64 [count]."""
-    return np.argsort(Philox((seed, DOMAIN), _counter(stream)).words(count), kind="stable")
+    return np.argsort(words(seed, stream, count), kind="stable")
 
 
 def _counter(stream: Stream, draw: int = 0, first: int = 0) -> int:

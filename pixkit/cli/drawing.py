@@ -32,7 +32,12 @@ class Save(Protocol):
     """Writes images somewhere; columns and titles are those of a grid."""
 
     def __call__(
-        self, x: Any, levels: int, path: Path, columns: int | None = None, titles: figures.Titles | None = None
+        self,
+        x: Any,
+        levels: figures.Levels,
+        path: Path,
+        columns: int | None = None,
+        titles: figures.Titles | None = None,
     ) -> object:
         """Write them."""
 
@@ -97,7 +102,7 @@ def one_of(out: Path, number: int, count: int) -> Path:
     return out.with_stem(f"{out.stem}-{number}") if out.suffix else out / f"{number:05d}"
 
 
-def picture(x: Any, levels: int) -> str:
+def picture(x: Any, levels: figures.Levels) -> str:
     """As many of the images as fit the terminal."""
     size = shutil.get_terminal_size()
     plain = os.environ.get("NO_COLOR") or "utf" not in (sys.stdout.encoding or "").lower()

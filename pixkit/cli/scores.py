@@ -8,7 +8,13 @@ from typing import Any
 from pixkit.cli.output import table
 
 _SIGNS = {"exact": "", "bound": "<= ", "estimate": "~ "}
-_LIKELIHOODS = ("bits/dim", "nats/image", "error")
+UNITS = {"bits_per_dim": "bits/dim", "bits_per_token": "bits/token"}
+"""How rates are called. Those of pixels and of a palette's tokens are in columns of their own."""
+
+
+def rate_of(row: Mapping[str, Any]) -> str:
+    """Which of UNITS a row's score is in."""
+    return "bits_per_token" if any(key.startswith("bits_per_token") for key in row) else "bits_per_dim"
 
 
 def score_table(rows: Iterable[Mapping[str, Any]]) -> str:
@@ -21,32 +27,37 @@ def score_table(rows: Iterable[Mapping[str, Any]]) -> str:
     parts = list(dict.fromkeys(name for row in given for name in row.get("parts", {})))
     likely = any(row["kind"] != "none" for row in given)
     sampled = any(row.get("samples") for row in given)
+    rates = list(dict.fromkeys(rate_of(row) for row in given))
     cells = [
         (
             row["split"],
             row["weights"],
             str(row["images"]),
-            *(_likelihood(row) if likely else ()),
+            *(_likelihood(row, rates) if likely else ()),
             *(number(row["parts"][name], "exact", 3) if name in row.get("parts", {}) else "" for name in parts),
             *([f"{row['samples']} importance samples" if row.get("samples") else "one draw"] if sampled else []),
         )
         for row in given
     ]
     drawn = ["by"] if sampled else []
-    return table(("split", "weights", "images", *(_LIKELIHOODS if likely else ()), *parts, *drawn), cells)
+    likelihoods = (*(UNITS[rate] for rate in rates), "nats/image", "error") if likely else ()
+    return table(("split", "weights", "images", *likelihoods, *parts, *drawn), cells)
 
 
-def _likelihood(row: Mapping[str, Any]) -> tuple[str, str, str]:
-    """The cells below _LIKELIHOODS."""
+def _likelihood(row: Mapping[str, Any], rates: Iterable[str]) -> tuple[str, ...]:
+    """The cells below the rates, nats and error."""
     return (
-        number(row["bits_per_dim"], row["kind"], 4),
+        *(number(row[rate], row["kind"], 4) if rate == rate_of(row) else "" for rate in rates),
         number(row["nats"], row["kind"], 3),
         "" if row["stderr"] is None else f"+- {row['stderr']:.3f}",
     )
 
 
 def headline(rows: Iterable[Mapping[str, Any]]) -> str:
-    """Bits/dim on the test images, with averaged weights where there are any; other figures without a likelihood."""
+    """Bits/dim, or bits/token, on the test images, with averaged weights where there are any.
+
+    Without a likelihood, the other figures.
+    """
     tests = {row["weights"]: row for row in rows if row["split"] == "test"}
     row = tests.get("ema") or tests.get("raw")
     if row is None:
@@ -54,7 +65,7 @@ def headline(rows: Iterable[Mapping[str, Any]]) -> str:
     if row["kind"] == "none":
         score = ", ".join(f"{name} {number(value, 'exact', 3)}" for name, value in row["parts"].items())
     else:
-        score = f"{number(row['bits_per_dim'], row['kind'], 4)} bits/dim"
+        score = f"{number(row[rate_of(row)], row['kind'], 4)} {UNITS[rate_of(row)]}"
     return f"test {score} ({row['images']} images, {row['weights']} weights)"
 
 

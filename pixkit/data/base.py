@@ -7,7 +7,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, model_validator
 from torch import Tensor
@@ -32,10 +32,15 @@ class DataConfig(ComponentConfig):
     (static) or renewed at every visit of a training image (dynamic)."""
     threshold: float = Field(0.5, gt=0, lt=1)
     """Where `binarise: threshold` cuts, as a fraction of the highest level."""
+    palette: Annotated[int, Field(ge=2, le=4096)] | str | None = Field(None, json_schema_extra={"x-pixkit-path": True})
+    """Make tokens of pictures in colour (RGB of 256 levels): each pixel becomes the number of the nearest colour of a
+    palette, one channel of N levels, kept with the run; images are drawn and completed as tokens and shown in colour.
+    N colours are k-means of those of the training images, from a start by `split_seed`; where these have fewer, all of
+    them. Or FILE or FILE:NAME, an array [N, 3] of 0..255, or an indexed picture. Without `levels` and `binarise`."""
     validation: float = Field(0.1, ge=0, lt=1)
     """Fraction of the training images set apart for validation."""
     split_seed: int = Field(0, ge=0, lt=2**31)
-    """Seed of the validation split and of static draws."""
+    """Seed of the validation split, of static draws, and of a palette's first colours."""
     limit_train: int | None = Field(None, ge=1)
     """Use only this many of the training images (after the split)."""
     limit_test: int | None = Field(None, ge=1)
@@ -47,6 +52,8 @@ class DataConfig(ComponentConfig):
     def _one_transformation(self) -> Self:
         if self.binarise is not None and self.levels is not None:
             raise ValueError("binarise makes two levels by itself: give levels or binarise, not both")
+        if self.palette is not None and (self.binarise is not None or self.levels is not None):
+            raise ValueError("palette makes levels by itself: give palette, or levels or binarise, not both")
         if self.class_names is not None and len(set(self.class_names)) < len(self.class_names):
             raise ValueError("class_names: each class has a name of its own")
         return self

@@ -32,6 +32,8 @@ class Part:
     numbers: Tensor
     renewed_by: Binariser | None = None
     picked: bool = False
+    moved: float | None = None
+    """By how much colours were moved to a palette's: the root of the mean squared difference of a value, in levels."""
 
     def __len__(self) -> int:
         return len(self.numbers)

@@ -13,8 +13,10 @@ from torch import Tensor
 
 from pixkit.data.base import DataConfig, DataSource
 from pixkit.data.folders import list_pictures
+from pixkit.data.layout import oriented
 from pixkit.data.levels import Binariser, quantise, threshold
 from pixkit.data.npy import ArrayFile
+from pixkit.data.palette import as_tokens, coloured
 from pixkit.data.picture import Form, read_whole
 from pixkit.data.written import read_written
 from pixkit.errors import DataError, listed
@@ -28,6 +30,8 @@ MAX_BYTES = 2**32
 """Bytes of the largest array that is read."""
 OWN = ("samples", "original")
 """Arrays of a .npz that hold a model's levels, as pixkit writes them."""
+PALETTE = "palette"
+"""The array beside them of the colours that they stand for, if they are tokens."""
 
 
 @dataclass(frozen=True)
@@ -41,6 +45,7 @@ class Reader:
         exact: whether pictures have to have the model's size, whatever the data's own were brought to.
         rounded: pictures read so far whose values were rounded to 8 bits.
         cut: those of which there are further frames.
+        moved: of images read so far that are tokens, by how much their colours were moved, in levels RMS.
     """
 
     spec: ImageSpec
@@ -48,6 +53,7 @@ class Reader:
     exact: bool = False
     rounded: list[str] = field(default_factory=list)
     cut: list[str] = field(default_factory=list)
+    moved: dict[str, float] = field(default_factory=dict)
 
     @property
     def notes(self) -> list[str]:
@@ -57,6 +63,9 @@ class Reader:
             notes.append(f"pictures of more than 8 bits a value were rounded to 8: {listed(self.rounded)}")
         if self.cut:
             notes.append(f"pictures with further frames, of which the first was read: {listed(self.cut)}")
+        if self.spec.palette is not None and any(self.moved.values()):
+            way = listed(f"{name} {rms:.2f}" for name, rms in self.moved.items())
+            notes.append(f"colours were moved to the nearest of {len(self.spec.palette)}, by levels RMS: {way}")
         return notes
 
     def read(self, name: str | Path) -> list[tuple[str, Tensor]]:
@@ -68,6 +77,20 @@ class Reader:
         Raises:
             DataError: where they cannot be read, or cannot be what the model is about.
         """
+        found = self._read(name)
+        return found if self.spec.palette is None else [(each, self._token(image, each)) for each, image in found]
+
+    @property
+    def _pictured(self) -> ImageSpec:
+        """What is read, before it becomes tokens, if it does."""
+        return self.spec.pictures
+
+    def _token(self, image: Tensor, name: str) -> Tensor:
+        assert self.spec.palette is not None
+        tokens, self.moved[name] = as_tokens(image[None].to(torch.uint8), self.spec.palette)
+        return tokens[0].long()
+
+    def _read(self, name: str | Path) -> list[tuple[str, Tensor]]:
         path = Path(name)
         if is_folder(path):
             return [(str(path / inside), self._picture(path / inside)) for inside in list_pictures(path).names]
@@ -79,22 +102,22 @@ class Reader:
 
     def _picture(self, path: Path) -> Tensor:
         """A picture; one that pixkit wrote gives the levels that it was written from."""
-        written = read_written(path, self.spec)
+        written = read_written(path, self._pictured)
         if written is not None:
             return torch.from_numpy(written.astype(np.int64))
-        form = None if self.source is None else self.source.picture_form(self.spec)
+        form = None if self.source is None else self.source.picture_form(self._pictured)
         if form is None:
             form = self._plain_form(path)
-            levels = _plain(self._seen(path, form), str(path), self.spec)
+            levels = _plain(self._seen(path, form), str(path), self._pictured)
         else:
-            form = replace(form, fit="exact", size=self.spec.shape[1:]) if self.exact else form
+            form = replace(form, fit="exact", size=self._pictured.shape[1:]) if self.exact else form
             levels = self._seen(path, form)
-        if tuple(levels.shape) != self.spec.shape:
+        if tuple(levels.shape) != self._pictured.shape:
             raise DataError(
                 "the picture has another size than the model needs",
                 where=str(path),
                 found=f"{levels.shape[1]} x {levels.shape[2]} (height x width)",
-                expected=f"{self.spec.height} x {self.spec.width}",
+                expected=f"{self._pictured.height} x {self._pictured.width}",
             )
         return self._prepared(levels[None], form.levels, str(path))[0]
 
@@ -109,23 +132,25 @@ class Reader:
 
     def _plain_form(self, path: Path) -> Form:
         """How pictures are read for data that are not pictures themselves: at the model's size."""
-        if self.spec.channels not in (1, 3, 4):
-            raise DataError("pictures have 1, 3 or 4 channels", where=str(path), expected=str(self.spec))
-        levels = max(self._source_levels(), self.spec.levels, 256)
-        form = Form(4 if self.spec.channels == 4 else 3, self.spec.shape[1:], "exact", "bicubic", MAX_PIXELS, levels)
+        if self._pictured.channels not in (1, 3, 4):
+            raise DataError("pictures have 1, 3 or 4 channels", where=str(path), expected=str(self._pictured))
+        levels = max(self._source_levels(), self._pictured.levels, 256)
+        form = Form(
+            4 if self._pictured.channels == 4 else 3, self._pictured.shape[1:], "exact", "bicubic", MAX_PIXELS, levels
+        )
         if levels == 256 or read_whole(path, replace(form, levels=65536)).bits > 8:
             return form
-        if self.spec.levels > 256:
-            raise _too_few(path, 256, self.spec)
+        if self._pictured.levels > 256:
+            raise _too_few(path, 256, self._pictured)
         return replace(form, levels=256)  # of 8 bits white is the highest level, whatever the data were stored as
 
     def _source_levels(self) -> int:
         """How many levels the data had before the model's were made of them."""
         if self.source is None:
-            return self.spec.levels
+            return self._pictured.levels
         config = cast(DataConfig, self.source.config)
         if config.levels is None and config.binarise is None:
-            return self.spec.levels
+            return self._pictured.levels
         return int(getattr(config, "source_levels", None) or self.source.source_levels)
 
     def _prepared(self, pixels: NDArray[Any], levels: int, where: str) -> Tensor:
@@ -135,11 +160,11 @@ class Reader:
         if config is not None and config.binarise == "threshold":
             return threshold(values, levels, config.threshold).long()
         if config is not None and config.binarise is not None:
-            binariser = Binariser(config.split_seed, self.spec.dims, levels)
+            binariser = Binariser(config.split_seed, self._pictured.dims, levels)
             return binariser.draw(values, torch.zeros(len(values), dtype=torch.int64), Stream.TEST).long()
-        if levels < self.spec.levels:
-            raise _too_few(where, levels, self.spec)
-        return quantise(values, levels, self.spec.levels).long()
+        if levels < self._pictured.levels:
+            raise _too_few(where, levels, self._pictured)
+        return quantise(values, levels, self._pictured.levels).long()
 
     def _arrays(self, path: Path, name: str | None) -> Tensor:
         """The images of an array, int64 [n, C, H, W]: of the model's levels if pixkit wrote it, else of the data's."""
@@ -153,9 +178,13 @@ class Reader:
                 )
             name = (own or names)[0]
         where = f"{path}: {name}" if file.zipped else str(path)
-        array = _oriented(file.read_levels(name if file.zipped else None), self.spec, where)
+        array = file.read_levels(name if file.zipped else None)
         ours = file.zipped and name in OWN
-        levels = self.spec.levels if ours else self._source_levels()
+        if ours and PALETTE in names:
+            colours = coloured(array, file.read_levels(PALETTE), f"{path}: {PALETTE}")
+            return self._prepared(oriented(colours, self._pictured, where), 256, where)
+        array = oriented(array, self._pictured, where)
+        levels = self._pictured.levels if ours else self._source_levels()
         low, high = int(array.min()), int(array.max())
         if 0 <= low <= high <= 1 and levels > 2 and not ours:
             raise DataError(
@@ -173,7 +202,7 @@ class Reader:
                 expected=f"0..{levels - 1}",
                 hint=None
                 if ours
-                else f"an array `samples` in a .npz is of the model's own levels, 0..{self.spec.levels - 1}",
+                else f"an array `samples` in a .npz is of the model's own levels, 0..{self._pictured.levels - 1}",
             )
         return torch.from_numpy(array.astype(np.int64)) if ours else self._prepared(array, levels, where)
 
@@ -200,34 +229,3 @@ def _plain(levels: NDArray[Any], where: str, spec: ImageSpec) -> NDArray[Any]:
             hint="convert it, if grey is what its brightness means",
         )
     return levels[:1]
-
-
-def _oriented(array: NDArray[Any], spec: ImageSpec, where: str) -> NDArray[Any]:
-    """An array of one image or several as [n, C, H, W], whatever the order of its axes."""
-    channels, height, width = spec.shape
-    found: list[NDArray[Any]] = []
-    if not array.size:
-        raise DataError(
-            "an array without an image",
-            where=where,
-            found=str(array.shape),
-            expected=f"({channels}, {height}, {width}), or several of these; channels may come last",
-        )
-    if array.shape == (height, width) and channels == 1:
-        found.append(array[None, None])
-    if array.shape[1:] == (height, width) and array.ndim == 3 and channels == 1:
-        found.append(array[:, None])
-    several = array[None] if array.ndim == 3 else array
-    if several.ndim == 4 and len(several):
-        found += [several] if several.shape[1:] == spec.shape else []
-        found += [several.transpose(0, 3, 1, 2)] if several.shape[1:] == (height, width, channels) else []
-    if not found or any(each.shape != found[0].shape or (each != found[0]).any() for each in found[1:]):
-        raise DataError(
-            "an array of another shape than the model's images"
-            if not found
-            else "an array that can be read in two ways",
-            where=where,
-            found=str(array.shape),
-            expected=f"({channels}, {height}, {width}), or several of these; channels may come last",
-        )
-    return found[0]

@@ -9,6 +9,7 @@ from typing import Any
 from numpy.typing import NDArray
 
 from pixkit.errors import DataError
+from pixkit.image import ImageSpec
 
 AXES = {"NHWC": (0, 3, 1, 2), "NCHW": (0, 1, 2, 3), "NHW": (0, 1, 2), "NWH": (0, 2, 1)}
 """For each layout, its axes in the order N, C, H, W."""
@@ -48,6 +49,37 @@ def as_images(array: NDArray[Any], layout: str, where: str) -> NDArray[Any]:
         )
     view = array.transpose(axes)
     return view if len(axes) == 4 else view[:, None]
+
+
+def oriented(array: NDArray[Any], spec: ImageSpec, where: str) -> NDArray[Any]:
+    """An array of one image or several as [n, C, H, W], whatever the order of its axes."""
+    channels, height, width = spec.shape
+    found: list[NDArray[Any]] = []
+    if not array.size:
+        raise DataError(
+            "an array without an image",
+            where=where,
+            found=str(array.shape),
+            expected=f"({channels}, {height}, {width}), or several of these; channels may come last",
+        )
+    if array.shape == (height, width) and channels == 1:
+        found.append(array[None, None])
+    if array.shape[1:] == (height, width) and array.ndim == 3 and channels == 1:
+        found.append(array[:, None])
+    several = array[None] if array.ndim == 3 else array
+    if several.ndim == 4 and len(several):
+        found += [several] if several.shape[1:] == spec.shape else []
+        found += [several.transpose(0, 3, 1, 2)] if several.shape[1:] == (height, width, channels) else []
+    if not found or any(each.shape != found[0].shape or (each != found[0]).any() for each in found[1:]):
+        raise DataError(
+            "an array of another shape than the model's images"
+            if not found
+            else "an array that can be read in two ways",
+            where=where,
+            found=str(array.shape),
+            expected=f"({channels}, {height}, {width}), or several of these; channels may come last",
+        )
+    return found[0]
 
 
 def _layout(shape: tuple[int, ...], where: str) -> str:

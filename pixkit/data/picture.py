@@ -41,6 +41,7 @@ __all__ = [
     "Form",
     "Picture",
     "frames_of",
+    "opened_image",
     "read_content",
     "read_frames",
     "read_picture",
@@ -112,7 +113,7 @@ def read_frames(path: Path | Member, form: Form) -> Iterator[Picture]:
     Raises:
         BadPicture, DataError: as `read_whole`.
     """
-    with _image(path) as (image, file):
+    with opened_image(path) as (image, file):
         for number in range(getattr(image, "n_frames", 1)):
             image.seek(number)
             _bound(image, str(path), form.max_pixels)
@@ -124,7 +125,7 @@ def read_frames(path: Path | Member, form: Form) -> Iterator[Picture]:
 def frames_of(path: Path | Member) -> int:
     """How many frames an image file has; 0 where it cannot be told."""
     try:
-        with _image(path) as (image, _):
+        with opened_image(path) as (image, _):
             return int(getattr(image, "n_frames", 1))
     except BadPicture:
         return 0
@@ -133,7 +134,7 @@ def frames_of(path: Path | Member) -> int:
 def size_of(path: Path | Member) -> tuple[int, int] | None:
     """A picture's size, (height, width), turned as it says, from its header alone; None where it cannot be told."""
     try:
-        with _image(path) as (image, _):
+        with opened_image(path) as (image, _):
             turned = image.getexif().get(ExifTags.Base.Orientation, 1) in TURNED
             return (image.width, image.height) if turned else (image.height, image.width)
     except BadPicture:
@@ -141,7 +142,7 @@ def size_of(path: Path | Member) -> tuple[int, int] | None:
 
 
 @contextmanager
-def _image(path: Path | Member) -> Iterator[tuple[Image.Image, BinaryIO]]:
+def opened_image(path: Path | Member) -> Iterator[tuple[Image.Image, BinaryIO]]:
     """An image file as Pillow opens it, and the file."""
     with opened(path) as file, _pillow(file, str(path)) as image:
         yield image, file

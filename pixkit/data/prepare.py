@@ -13,9 +13,11 @@ from pixkit.components.spec import ComponentSpec
 from pixkit.data.base import DataConfig, DataSource, ImageSet, Progress, SourceImages, set_apart
 from pixkit.data.classes import plain_numbers, renamed, with_names
 from pixkit.data.dataset import Dataset, Part, digest
+from pixkit.data.held import check, own_splits
 from pixkit.data.levels import Binariser, quantise, threshold
+from pixkit.data.palette import as_tokens, palette_for
 from pixkit.errors import DataError, RecipeError, listed, reason
-from pixkit.image import ImageSpec
+from pixkit.image import ImageSpec, Palette
 from pixkit.randomness import Stream, permutation
 
 Numbering = Callable[[str, SourceImages], SourceImages]
@@ -26,7 +28,12 @@ STREAMS = {"train": Stream.TRAIN, "test": Stream.TEST, "validation": Stream.VALI
 
 
 def prepare(
-    ref: ComponentSpec, base: Path, progress: Progress | None = None, *, numbering: Numbering | None = None
+    ref: ComponentSpec,
+    base: Path,
+    progress: Progress | None = None,
+    *,
+    numbering: Numbering | None = None,
+    palette: Palette | None = None,
 ) -> Dataset:
     """Load a source's images and make of them what its configuration says.
 
@@ -35,10 +42,11 @@ def prepare(
         base: the folder that its relative paths start from.
         progress: told of downloads and of long reading.
         numbering: how classes are numbered, if not by the source and `class_names`.
+        palette: of tokens, in place of what the configuration says.
 
     Raises:
-        DataError: where images are missing or damaged, or too few to be split.
-        RecipeError: where more levels are asked for than the source has.
+        DataError: where images, or the file of a palette, are missing or damaged, or too few to be split.
+        RecipeError: where more levels are asked for than the source has, or a palette for images without colours.
     """
     try:
         source: DataSource = ref.build(base)
@@ -46,7 +54,7 @@ def prepare(
     except OSError as error:
         raise DataError("cannot be read", where=error.filename or ref.name, found=reason(error)) from error
     config = cast(DataConfig, ref.config)
-    _check(images, ref.name)
+    check(images, ref.name)
     images = with_names(images)
     if config.class_names is not None:
         images = renamed(images, config.class_names)
@@ -60,17 +68,17 @@ def prepare(
             expected=f"at most {images.levels}, the levels of {ref.name}",
         )
     chosen = _choose(config, images, ref.name)
-    levels = 2 if config.binarise else config.levels or images.levels
-    _, channels, height, width = images.train.pixels.shape
+    palette, said = palette_for(source, images, chosen["train"], palette, progress)
+    parts = {split: _part(config, images, split, chosen[split], palette) for split in Dataset.SPLITS}
     return Dataset(
         ref.name,
-        ImageSpec(channels, height, width, levels),
+        _spec(config, images, palette),
         images.classes,
-        _parts(config, images, chosen),
-        description=f"{ref.name}, {_words(config, images.levels)}",
-        notes=(*images.notes, *_classes(images)),
+        parts,
+        description=f"{ref.name}, {_words(config, images.levels, palette)}",
+        notes=(*images.notes, *_classes(images), *said, *_moved(parts, palette)),
         hashes={
-            **{split: digest(part.pixels, part.labels) for split, part in _own(images).items()},
+            **{split: digest(part.pixels, part.labels) for split, part in own_splits(images).items()},
             "split": digest(*chosen.values()),
         },
         source=source,
@@ -79,10 +87,11 @@ def prepare(
     )
 
 
-def _own(images: SourceImages) -> dict[str, ImageSet]:
-    """The source's own splits; validation images may be a part of the training images instead."""
-    validation = {} if images.validation is None else {"validation": images.validation}
-    return {"train": images.train, "test": images.test, **validation}
+def _spec(config: DataConfig, images: SourceImages, palette: Palette | None) -> ImageSpec:
+    _, channels, height, width = images.train.pixels.shape
+    if palette is not None:
+        return ImageSpec(1, height, width, len(palette), palette)
+    return ImageSpec(channels, height, width, 2 if config.binarise else config.levels or images.levels)
 
 
 def _values(pixels: Tensor, levels: int) -> str:
@@ -119,16 +128,17 @@ def _order(seed: int, count: int, groups: Tensor | None) -> Tensor:
     return places[members].argsort(stable=True)
 
 
-def _parts(config: DataConfig, images: SourceImages, chosen: dict[str, Tensor]) -> dict[str, Part]:
-    return {split: _part(config, images, split, chosen[split]) for split in Dataset.SPLITS}
-
-
-def _part(config: DataConfig, images: SourceImages, split: str, numbers: Tensor) -> Part:
+def _part(
+    config: DataConfig, images: SourceImages, split: str, numbers: Tensor, palette: Palette | None = None
+) -> Part:
     dims = images.train.pixels[0].numel()
     binariser = Binariser(config.split_seed, dims, images.levels) if config.binarise in ("static", "dynamic") else None
-    own = split if split in (sets := _own(images)) else "train"
+    own = split if split in (sets := own_splits(images)) else "train"
     origin, stream = sets[own], STREAMS[own]
     labels = None if origin.labels is None else origin.labels[numbers]
+    if palette is not None:
+        tokens, moved = as_tokens(origin.pixels, palette, numbers)
+        return Part(tokens, labels, numbers, moved=moved)
     if config.binarise is None and config.levels in (None, images.levels):
         return Part(origin.pixels, labels, numbers, picked=True)
     pixels = origin.pixels[numbers]
@@ -143,8 +153,10 @@ def _part(config: DataConfig, images: SourceImages, split: str, numbers: Tensor)
     return Part(pixels, labels, numbers)
 
 
-def prepare_one(ref: ComponentSpec, base: Path, spec: ImageSpec, split: str, number: int) -> tuple[Tensor | None, int]:
-    """One image of what `prepare` gives, int64 [C, H, W], read alone; and how many its split has.
+def prepare_one(
+    ref: ComponentSpec, base: Path, spec: ImageSpec, split: str, number: int
+) -> tuple[Tensor | None, int, float | None]:
+    """One image of what `prepare` gives, int64 [C, H, W], read alone; how many its split has; and `Part.moved` of it.
 
     None where its source cannot read one alone (the count is 0 then), or has no image of that number.
 
@@ -158,22 +170,22 @@ def prepare_one(ref: ComponentSpec, base: Path, spec: ImageSpec, split: str, num
     source: DataSource = ref.build(base)
     found, config = source.outline(spec), cast(DataConfig, ref.config)
     if found is None:
-        return None, 0
+        return None, 0, None
     outline, read = found
     chosen = _choose(config, outline, ref.name)[split]
     if number >= len(chosen):
-        return None, len(chosen)
-    row, own = chosen[number : number + 1], split if split in _own(outline) else "train"
-    files = _own(outline)[own].pixels
+        return None, len(chosen), None
+    row, own = chosen[number : number + 1], split if split in own_splits(outline) else "train"
+    files = own_splits(outline)[own].pixels
     pixels = read(own, int(files[row]))[None]
     # The same picture stands for all, which takes no memory: that of this row is asked for.
     same = ImageSet(pixels.expand(len(files), -1, -1, -1))
     filled = SourceImages(same, same, levels=outline.levels, validation=same if own == "validation" else None)
-    part = _part(config, filled, split, row)
+    part = _part(config, filled, split, row, spec.palette)
     x = part.levels(torch.tensor([0]))
     if part.renewed_by is not None:
         x = part.renewed_by.draw(x, part.numbers, Stream.VISIT, 0)
-    return x[0].long(), len(chosen)
+    return x[0].long(), len(chosen), part.moved
 
 
 def _classes(images: SourceImages) -> list[str]:
@@ -182,7 +194,17 @@ def _classes(images: SourceImages) -> list[str]:
     return [] if names is None or plain_numbers(names) else [f"classes: {listed(names)}"]
 
 
-def _words(config: DataConfig, source_levels: int) -> str:
+def _moved(parts: dict[str, Part], palette: Palette | None) -> list[str]:
+    """By how much a palette moved colours, in each split."""
+    if palette is None:
+        return []
+    ways = (f"{split} {part.moved:.2f}" for split, part in parts.items() if part.moved is not None and len(part))
+    return [f"colours were moved to the nearest of the palette's, levels RMS: {', '.join(ways)}"]
+
+
+def _words(config: DataConfig, source_levels: int, palette: Palette | None) -> str:
+    if palette is not None:
+        return f"tokens of {len(palette)} colours (palette {palette.digest[:8]})"
     match config.binarise:
         case "threshold":
             return f"threshold binarisation at {config.threshold:g}"
@@ -193,53 +215,3 @@ def _words(config: DataConfig, source_levels: int) -> str:
     if config.levels is not None and config.levels < source_levels:
         return f"{config.levels} levels, quantised from {source_levels}"
     return f"{source_levels} levels"
-
-
-def _check(images: SourceImages, name: str) -> None:
-    """Hold a source, which may be a plugin's, to what it promises."""
-    if not len(images.train):
-        raise DataError("there are no training images", where=name)
-    shape = tuple(images.train.pixels.shape[1:])
-    if len(shape) != 3:
-        raise DataError(
-            "images have the shape [N, C, H, W]", where=f"{name}, train images", found=f"{len(shape) + 1} axes"
-        )
-    spec = ImageSpec(*shape, levels=images.levels)
-    for split, part in _own(images).items():
-        where = f"{name}, {split} images"
-        if tuple(part.pixels.shape[1:]) != shape:
-            raise DataError(
-                "images of unlike shapes", where=where, found=str(tuple(part.pixels.shape)), expected=f"(n, *{shape})"
-            )
-        if len(part):
-            spec.check(part.pixels, where=where)
-        _check_labels(part, images.classes, where)
-    names = images.class_names
-    if names is not None and (len(names) != images.classes or len(set(names)) < len(names)):
-        raise DataError(
-            "classes have a name each",
-            where=name,
-            found=listed(names),
-            expected=f"{images.classes} names, all different",
-        )
-
-
-def _check_labels(part: ImageSet, classes: int | None, where: str) -> None:
-    if (part.labels is None) != (classes is None):
-        raise DataError("labels and the number of classes go together", where=where, found=f"classes = {classes}")
-    if part.labels is None or classes is None:
-        return
-    if part.labels.dtype != torch.int64 or part.labels.shape != part.pixels.shape[:1]:
-        raise DataError(
-            "labels do not fit the images",
-            where=where,
-            found=f"{part.labels.dtype} {tuple(part.labels.shape)}",
-            expected=f"torch.int64 ({len(part)},)",
-        )
-    if len(part) and not 0 <= int(part.labels.min()) <= int(part.labels.max()) < classes:
-        raise DataError(
-            "labels out of range",
-            where=where,
-            found=f"{int(part.labels.min())}..{int(part.labels.max())}",
-            expected=f"0..{classes - 1}",
-        )

@@ -1,12 +1,14 @@
 """Pictures: grids of images, panels of completions, what a prediction sees, orderings.
 
-    pixkit.figures.save_grid(x, levels, "grid.png")
+    pixkit.figures.save_grid(x, model.spec, "grid.png")
 
-Images come as integer levels [N, C, H, W]; paths as str or Path.
+Images come as integer levels [N, C, H, W]; paths as str or Path. In place of the number of levels a model's `spec` may
+be given, which knows the colours of tokens (`data.palette`): `in_colour(x, model.spec)` is uint8 [N, H, W, 3].
 """
 
 from pixkit.figures.fields import save_field, save_order, save_sight
 from pixkit.figures.grids import (
+    Levels,
     Titles,
     grid_columns,
     in_colour,
@@ -22,6 +24,7 @@ from pixkit.figures.panels import Panel, completion_panels, save_panels
 from pixkit.figures.targets import require_empty, require_file
 
 __all__ = [
+    "Levels",
     "Panel",
     "Titles",
     "completion_panels",

@@ -1,7 +1,8 @@
 """Pictures of images: grids, folders of PNGs, archives and previews in the terminal.
 
 Images come as integer levels 0..K-1, [N, C, H, W], in numpy arrays or torch tensors. One channel is
-shown in grey and three as red, green and blue; any other number is laid out as C grey pictures in a row.
+shown in grey and three as red, green and blue; any other number is laid out as C grey pictures in a row. What their
+levels stand for says K or, where they may be tokens of a palette, whose colours are shown, the images' `ImageSpec`.
 """
 
 from __future__ import annotations
@@ -16,10 +17,12 @@ from typing import Any, Literal
 import numpy as np
 from PIL import Image
 
+from pixkit.data.palette import coloured
 from pixkit.data.written import png, stored
 from pixkit.errors import DataError
 from pixkit.figures.targets import require_empty
 from pixkit.files import replacing
+from pixkit.image import ImageSpec
 
 CELL = 64
 """Images of a grid are enlarged by the largest whole factor that keeps them within this many pixels."""
@@ -33,20 +36,23 @@ TITLE, HEIGHT = 160, 14
 TITLE_INK = (255, 255, 255)
 SHADES = " .:-=+*#%@"
 
+Levels = int | ImageSpec
+"""K, or the images' spec, with the palette of tokens."""
 Paint = Callable[[np.ndarray, np.ndarray], str]
 """Two rows of pixels, uint8 [W, 3], the upper and the lower, as one line of text."""
 
 
-def to_bytes(x: Any, levels: int) -> np.ndarray:
-    """Levels 0..K-1 as uint8 0..255, round(v * 255 / (K - 1)).
+def to_bytes(x: Any, levels: Levels) -> np.ndarray:
+    """Levels 0..K-1 as uint8 0..255, round(v * 255 / (K - 1)); tokens as the colours they stand for, [N, 3, H, W].
 
     Raises:
         DataError: if `x` is not an integer array [N, C, H, W] with values 0..K-1.
     """
-    return np.rint(_levels(x, levels).astype(np.float64) * 255 / (levels - 1)).astype(np.uint8)
+    values, count = _shown(x, levels)
+    return np.rint(values.astype(np.float64) * 255 / (count - 1)).astype(np.uint8)
 
 
-def in_colour(x: Any, levels: int) -> np.ndarray:
+def in_colour(x: Any, levels: Levels) -> np.ndarray:
     """The images as red, green and blue, uint8 [N, H, W', 3]; W' = C * W where the channels are laid out in a row."""
     pictures = _pictures(x, levels)
     return np.repeat(pictures, 3 // pictures.shape[3], axis=3)
@@ -61,13 +67,13 @@ class Titles:
 
 
 def save_grid(
-    x: Any, levels: int, path: str | os.PathLike[str], *, columns: int | None = None, titles: Titles | None = None
+    x: Any, levels: Levels, path: str | os.PathLike[str], *, columns: int | None = None, titles: Titles | None = None
 ) -> Path:
     """Write the images as one PNG, row by row, enlarged by a whole factor and set apart by grey lines.
 
     Args:
         x: integer levels [N, C, H, W], N >= 1.
-        levels: K.
+        levels: K, or the images' spec.
         path: the PNG to write; an older one is replaced.
         columns: images in a row; a nearly square grid if left out.
         titles: names beside the rows, from the first on, or above the columns; those that are too long are cut.
@@ -124,36 +130,47 @@ def grid_columns(count: int) -> int:
     return full[0] if full else least
 
 
-def save_images(x: Any, levels: int, folder: str | os.PathLike[str]) -> list[Path]:
+def save_images(x: Any, levels: Levels, folder: str | os.PathLike[str]) -> list[Path]:
     """Write each image, in its own size, as `folder`/00000.png and so on; of 16 bits if there are more than 256 levels.
 
-    The files say of which levels they are: where pixkit reads an image, it gets exactly these back.
+    The files say of which levels they are: where pixkit reads an image, it gets exactly these back. Tokens are written
+    as their colours, which the same palette makes the same tokens.
 
     Raises:
         RunError: if the folder exists and is not empty: pictures of two sets would mix.
     """
     target = require_empty(folder)
-    values, most = _levels(x, levels), stored(levels)
-    pictures = _laid_out(np.rint(values.astype(np.float64) * most / (levels - 1)).astype(np.int64))
+    values, count = _shown(x, levels)
+    pictures = _laid_out(np.rint(values.astype(np.float64) * stored(count) / (count - 1)).astype(np.int64))
     return [
-        _write(png(picture, levels, values.shape[1]), target / f"{number:05d}.png")
+        _write(png(picture, count, values.shape[1]), target / f"{number:05d}.png")
         for number, picture in enumerate(pictures)
     ]
 
 
-def save_npz(x: Any, levels: int, path: str | os.PathLike[str]) -> Path:
+def save_npz(x: Any, levels: Levels, path: str | os.PathLike[str]) -> Path:
     """Write the levels themselves, [N, C, H, W], as the array `samples` of a compressed .npz.
 
-    The array is uint8 for up to 256 levels, else int32.
+    The array is uint8 for up to 256 levels, else int32. Beside tokens stands their `palette`, uint8 [K, 3].
     """
-    samples = _levels(x, levels)
-    target = Path(path)
+    samples, target = _levels(x, levels), Path(path)
     with replacing(target) as temporary:
-        np.savez_compressed(temporary, samples=samples.astype(np.uint8 if levels <= 256 else np.int32))
+        np.savez_compressed(temporary, samples=samples.astype(kept_type(levels)), **colours_beside(levels))
     return target
 
 
-def preview(x: Any, levels: int, paint: Paint, *, width: int = 80, lines: int = 24) -> str:
+def kept_type(levels: Levels) -> type[np.integer]:
+    """What arrays of images in a .npz are of."""
+    return np.uint8 if _count(levels) <= 256 else np.int32
+
+
+def colours_beside(levels: Levels) -> dict[str, Any]:
+    """What stands beside images in a .npz: of tokens the array `palette`, uint8 [K, 3]."""
+    palette = levels.palette if isinstance(levels, ImageSpec) else None
+    return {} if palette is None else {"palette": palette.array()}
+
+
+def preview(x: Any, levels: Levels, paint: Paint, *, width: int = 80, lines: int = 24) -> str:
     """As many of the images as fit a terminal of `width` characters by `lines`, as text; the first at least.
 
     Every character shows two pixels, one above the other. Images wider than the terminal are averaged down.
@@ -187,7 +204,18 @@ def _preview_row(pictures: np.ndarray, paint: Paint) -> str:
     return "\n".join(" ".join(paint(picture[y], picture[y + 1]) for picture in pictures) for y in range(0, height, 2))
 
 
-def _levels(x: Any, levels: int) -> np.ndarray:
+def _count(levels: Levels) -> int:
+    return levels.levels if isinstance(levels, ImageSpec) else levels
+
+
+def _shown(x: Any, levels: Levels) -> tuple[np.ndarray, int]:
+    """What is shown of images, [N, C, H, W], and of how many levels it is: of tokens the colours."""
+    values = _levels(x, levels)
+    palette = colours_beside(levels).get("palette")
+    return (values, _count(levels)) if palette is None else (coloured(values, palette, "these images"), 256)
+
+
+def _levels(x: Any, levels: Levels) -> np.ndarray:
     values = np.asarray(x.detach().cpu() if hasattr(x, "detach") else x)
     if values.ndim != 4 or not np.issubdtype(values.dtype, np.integer):
         raise DataError(
@@ -195,12 +223,13 @@ def _levels(x: Any, levels: int) -> np.ndarray:
             found=f"{values.dtype} of shape {values.shape}",
             expected="integer levels of shape (N, C, H, W)",
         )
-    if values.size and not 0 <= values.min() <= values.max() < levels:
-        raise DataError("values out of range", found=f"{values.min()}..{values.max()}", expected=f"0..{levels - 1}")
+    count = _count(levels)
+    if values.size and not 0 <= values.min() <= values.max() < count:
+        raise DataError("values out of range", found=f"{values.min()}..{values.max()}", expected=f"0..{count - 1}")
     return values
 
 
-def _pictures(x: Any, levels: int) -> np.ndarray:
+def _pictures(x: Any, levels: Levels) -> np.ndarray:
     """uint8 [N, H, W', 1 or 3], with W' = C * W where the channels are laid out in a row."""
     return _laid_out(to_bytes(x, levels))
 

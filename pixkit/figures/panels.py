@@ -12,7 +12,7 @@ import numpy as np
 from PIL import Image
 
 from pixkit.figures.fields import INK, LINE, MARGIN, PAPER, RAMP
-from pixkit.figures.grids import grid_columns, in_colour
+from pixkit.figures.grids import Levels, grid_columns, in_colour
 from pixkit.files import replacing
 
 SIDE = 168
@@ -62,7 +62,7 @@ def save_panels(rows: Sequence[Sequence[Panel]], path: str | os.PathLike[str], *
     return target
 
 
-def completion_panels(original: Any, known: Any, samples: Any, uncertainty: Any, levels: int) -> list[list[Panel]]:
+def completion_panels(original: Any, known: Any, samples: Any, uncertainty: Any, levels: Levels) -> list[list[Panel]]:
     """Original, what was given of it, the uncertainty; below these the samples.
 
     Args:
@@ -70,7 +70,7 @@ def completion_panels(original: Any, known: Any, samples: Any, uncertainty: Any,
         known: bool [C, H, W].
         samples: integer levels [N, C, H, W].
         uncertainty: numbers >= 0, [H, W]; the largest is the brightest.
-        levels: K.
+        levels: K, or the images' spec.
     """
     whole, drawn = in_colour(original, levels)[0], in_colour(samples, levels)
     masked = whole.copy()

@@ -65,7 +65,8 @@ class Head(nn.Module, ABC):
     Attribute `maps` is the number of parameter maps, P; `draws` the uniforms that a sub-pixel needs. `inverse` tells
     tuned executors how `quantile` draws, so that they may do so by themselves: "softmax" if parameter map k * C + c is
     the logit of level k of colour c, "bernoulli" if map c is the logit of colour c's level 1, "mixture" for a
-    MixtureHead, and the distribution function is inverted; None if they may not.
+    MixtureHead, and the distribution function is inverted; None if they may not. `ordered` says that
+    levels are numbers to it, of which near ones are alike: it is refused for tokens of a palette.
     """
 
     class Config(ComponentConfig):
@@ -74,6 +75,7 @@ class Head(nn.Module, ABC):
     maps: int
     draws: int = 1
     inverse: str | None = None
+    ordered: ClassVar[bool] = False
 
     def __init__(self, config: Any, spec: ImageSpec, ordering: Ordering) -> None:
         super().__init__()

@@ -179,6 +179,7 @@ class MixtureHead(Head):
 
     draws = 2
     inverse = "mixture"
+    ordered = True
     mixture: type[PixelMixture]
     """The distribution."""
     unit_deviation: float

@@ -10,8 +10,9 @@ from typing import Any
 
 from pixkit.components.config import KeyPath
 from pixkit.components.registry import Registry
-from pixkit.components.spec import walk
+from pixkit.components.spec import ComponentSpec, walk
 from pixkit.errors import PluginError
+from pixkit.image import numbers_refused
 from pixkit.recipe.dump import dump_yaml
 from pixkit.recipe.files import read_recipe
 from pixkit.recipe.messages import unknown_component
@@ -123,6 +124,11 @@ def _cross_check(recipe: Recipe, root: Node, registry: Registry) -> Iterator[Pro
         verdict = unknown_component("sampler", name, sorted({"auto", *registry.names("sampler")}))
         place, found = ("sample", "type"), node.describe()
         yield Problem(verdict.message, node.mark, place, found, verdict.expected, verdict.hint, verdict.component)
+    if getattr(recipe.data.config, "palette", None) is not None:
+        for path, value, _ in walk(recipe.model, ("model",)):
+            if isinstance(value, ComponentSpec) and value.entry.kind == "head" and value.cls.ordered:
+                mark = locate(root, (*path, "type")).mark
+                yield Problem(mark=mark, path=(*path, "type"), **numbers_refused(value.name))
 
 
 def _installed() -> Registry:

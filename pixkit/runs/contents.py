@@ -35,6 +35,7 @@ class Contents:
         self.scores = path / places.SCORES
         self.nonfinite = path / places.NONFINITE
         self.given = path / places.GIVEN
+        self.palette = path / places.PALETTE
         self._environment = path / places.ENVIRONMENT
         self._lock = path / places.SETTINGS
 
@@ -105,9 +106,16 @@ class Contents:
 
     @property
     def spec(self) -> ImageSpec:
-        """Shape and levels of the images that the model was built for."""
+        """Shape and levels of the images that the model was built for, and of tokens their palette.
+
+        Raises:
+            RunError: if the file of the palette is missing or damaged.
+        """
+        from pixkit.runs.palette import read_palette
+
         image = self._locked.image
-        return ImageSpec(image.channels, image.height, image.width, image.levels)
+        palette = None if image.palette is None else read_palette(self.palette, image.palette, image.levels)
+        return ImageSpec(image.channels, image.height, image.width, image.levels, palette)
 
     @property
     def classes(self) -> int | None:

@@ -14,7 +14,7 @@ from pixkit.data import Dataset, Progress, prepare
 from pixkit.data.classes import how_to_label, renumbered
 from pixkit.data.former import numbered_as_before
 from pixkit.data.prepare import Numbering
-from pixkit.errors import CheckpointError, UsageError
+from pixkit.errors import CheckpointError, RecipeError, UsageError
 from pixkit.image import ImageSpec
 from pixkit.memory import MemoryGuard, available
 from pixkit.models.base import Model
@@ -86,7 +86,7 @@ def load(
 def load_data(run: Run | str | Path, overrides: Sequence[str] = (), progress: Progress | None = None) -> Dataset:
     """The images that a run was trained on, read again.
 
-    Their classes have the run's numbers if the run knows them all.
+    Their classes have the run's numbers if the run knows them all. Tokens are those of the run's palette.
 
     Args:
         run: the run, or its folder.
@@ -100,8 +100,11 @@ def load_data(run: Run | str | Path, overrides: Sequence[str] = (), progress: Pr
         DataError: where images are missing or damaged.
     """
     opened = opened_run(run)
-    data = locked_recipe(opened, overrides).data
-    return prepare(data, Path.cwd(), progress, numbering=numbering_of(opened))
+    data, palette = locked_recipe(opened, overrides).data, opened.spec.palette
+    asked = getattr(data.config, "palette", None)
+    if palette is not None and asked not in (None, getattr(opened.recipe().data.config, "palette", None)):
+        raise RecipeError("a run keeps its palette: its tokens are of that", where="data.palette", found=str(asked))
+    return prepare(data, Path.cwd(), progress, numbering=numbering_of(opened), palette=palette)
 
 
 def numbering_of(run: Run) -> Numbering | None:

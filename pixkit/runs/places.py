@@ -27,8 +27,9 @@ ENVIRONMENT = "env.json"
 METRICS = "metrics.jsonl"
 SCORES = "scores.json"
 NONFINITE = "nonfinite.json"
+PALETTE = "palette.safetensors"
 POINTERS = ("best", "last")
-FILES = (GIVEN, ENVIRONMENT, METRICS, SCORES, NONFINITE, *POINTERS)
+FILES = (GIVEN, ENVIRONMENT, METRICS, SCORES, NONFINITE, PALETTE, *POINTERS)
 """The other files at the top of a run."""
 MANIFEST = "manifest.json"
 """The file that makes a folder a checkpoint."""
@@ -224,4 +225,6 @@ def _entries(folder: Path) -> list[Path]:
 
 def _foreign(path: Path) -> list[str]:
     """Names in the folder that no build can have left when it was killed before it began to write its run."""
-    return sorted(name for name in os.listdir(path) if name not in (BUILD_LOCK, BUILD_LEASE) and not RUN.leftover(name))
+    return sorted(
+        name for name in os.listdir(path) if name not in (BUILD_LOCK, BUILD_LEASE, PALETTE) and not RUN.leftover(name)
+    )

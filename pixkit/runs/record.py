@@ -6,7 +6,6 @@ import os
 import platform
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -59,7 +58,7 @@ def settings_of(
     lock = {
         "recipe": str(loaded.path.absolute()),
         "overrides": list(loaded.overrides),
-        "image": asdict(dataset.spec),
+        "image": dataset.spec.dump(),
         "classes": dataset.classes,
         **({} if dataset.class_names is None else {"class_names": list(dataset.class_names)}),
         "data": {"description": dataset.description, "hashes": dataset.hashes()},

@@ -8,6 +8,7 @@
   ``steps`` (the way that they are made, if it is not the plain one), ``parts`` (how many a batch is taken in, from
   which step on, where a device's memory does not do for whole ones), ``kernels`` (on a GPU: that they are
   deterministic, but for which operations), and ``changes`` (safe keys changed when the run was resumed).
+- ``palette.safetensors``: of images that are tokens, their colours, uint8 [K, 3]; the lock has their SHA-256.
 - ``env.json``: versions, plugins, seed, device, threads; ``previous`` where resuming changed them.
 - ``metrics.jsonl``: a row for each step, and for each scoring of the validation images.
 - ``samples/``: step-N.npz and step-N.png, and the best weights' as best.npz and best.png.
@@ -26,10 +27,12 @@ from pathlib import Path
 from typing import Any
 
 from pixkit.errors import RunError
-from pixkit.files import is_there, looking_at, write_text, writing
+from pixkit.files import is_there, looking_at, replacing, write_text, writing
+from pixkit.image import Palette
 from pixkit.runs import places
 from pixkit.runs.contents import LOCK_HEADER, Contents
 from pixkit.runs.lock import Held, ignored, locked
+from pixkit.runs.palette import palette_file
 from pixkit.runs.places import BUILD_LOCK
 
 
@@ -130,15 +133,24 @@ class Run(Contents):
         with writing(path, self.check):
             yield
 
-    def start(self, recipe_text: str, settings: dict[str, Any], environment: dict[str, Any]) -> list[str]:
-        """Begin a new run: remove what an older one left, write recipe, lock and environment.
+    def start(
+        self,
+        recipe_text: str,
+        settings: dict[str, Any],
+        environment: dict[str, Any],
+        palette: Palette | None = None,
+    ) -> list[str]:
+        """Begin a new run: remove what an older one left, write recipe, lock, environment, and of tokens the palette.
 
-        Files that pixkit does not write stay; a remark names those in its folders. The lock comes first: it is what
-        marks the folder as a run.
+        Files that pixkit does not write stay; a remark names those in its folders. The palette, without which the run
+        would be none, comes first, and then the lock: it is what marks the folder as a run.
         """
         with self.writing(self.path):
             places.tidy(self.path)
             kept = places.clear(self.path)
+        if palette is not None:
+            with self.writing(self.palette), replacing(self.palette, self.check) as temporary:
+                temporary.write_bytes(palette_file(palette))
         self._describe(recipe_text, settings, environment)
         return places.remarks(self.path, kept)
 

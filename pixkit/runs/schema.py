@@ -50,6 +50,7 @@ class ScoreRow(Record):
     nats: Figure
     stderr: Figure
     bits_per_dim: Figure
+    bits_per_token: Figure = None
     parts: dict[str, Figure] = Field(default_factory=dict)
     samples: Count | None = None
 
@@ -74,6 +75,7 @@ class Image(Record):
     height: Size
     width: Size
     levels: Annotated[int, Field(ge=2, le=2**24)]
+    palette: str | None = None
 
     @model_validator(mode="after")
     def _of_this_world(self) -> Image:

@@ -19,6 +19,7 @@ from torch import Tensor
 
 from pixkit.components.describe import describe
 from pixkit.errors import UsageError
+from pixkit.figures.grids import colours_beside, kept_type
 from pixkit.figures.panels import completion_panels, save_panels
 from pixkit.files import replacing
 from pixkit.image import ImageSpec
@@ -70,9 +71,19 @@ class Completion:
         return int((~self.known).sum())
 
     @property
-    def bits_per_dim(self) -> float | None:
-        """The nats in bits for each missing sub-pixel; None if not exact."""
+    def spec(self) -> ImageSpec:
+        """Of the images."""
+        return self.ordering.spec
+
+    @property
+    def bits(self) -> float | None:
+        """The nats in bits for each missing sub-pixel, or token: the spec's `rate` says which; None if not exact."""
         return None if self.nats is None else self.nats / (self.missing * math.log(2))
+
+    @property
+    def bits_per_dim(self) -> float | None:
+        """`bits` of pixels; None of tokens, and if not exact."""
+        return self.bits if self.spec.palette is None else None
 
     @property
     def kind(self) -> str:
@@ -86,7 +97,7 @@ class Completion:
             "nats": self.nats,
             "entropy": self.entropy,
             "missing": self.missing,
-            "bits_per_dim": self.bits_per_dim,
+            self.spec.rate: self.bits,
             "ordering": describe("ordering", self.ordering),
             "n": len(self.samples),
         }
@@ -94,17 +105,19 @@ class Completion:
     def save(self, path: str | Path) -> Path:
         """Write a picture (.png) of it all, or the arrays samples, original, known and uncertainty (.npz).
 
+        Beside tokens the .npz has their `palette`, uint8 [K, 3].
+
         Raises:
             UsageError: for another suffix.
         """
-        target, levels = Path(path), self.ordering.spec.levels
+        target = Path(path)
         if target.suffix == ".png":
-            panels = completion_panels(self.image, self.known, self.samples, self.uncertainty, levels)
+            panels = completion_panels(self.image, self.known, self.samples, self.uncertainty, self.spec)
             kind = "clamped" if self.nats is None else f"exact; the true content: {self.nats:.2f} nats"
             return save_panels(panels, target, note=f"{kind} ({describe('ordering', self.ordering)})")
         if target.suffix != ".npz":
             raise UsageError("no such form of a completion", where=str(target), expected="a .png or a .npz")
-        kept = np.uint8 if levels <= 256 else np.int32
+        kept = kept_type(self.spec)
         with replacing(target) as temporary:
             np.savez_compressed(
                 temporary,
@@ -112,6 +125,7 @@ class Completion:
                 original=self.image[0].numpy().astype(kept),
                 known=self.known.numpy(),
                 uncertainty=self.uncertainty.numpy(),
+                **colours_beside(self.spec),
             )
         return target
 

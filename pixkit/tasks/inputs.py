@@ -51,7 +51,8 @@ def named_images(
     Files are made ready as the run's own data are: its recipe's size, fit, levels and binarisation apply. Pictures that
     pixkit wrote give the levels that they were written from. Without a run a picture has the model's size, and its
     values v of 0..255 become floor(v K / 256). The run's data are read once, and are as they are. A RuntimeWarning says
-    where values were rounded to 8 bits, and where a file has further frames.
+    where values were rounded to 8 bits, where a file has further frames, and, if images are tokens of a palette, by how
+    much colours were moved to its.
 
     Args:
         names: pictures, folders of pictures, .npy, .npz or FILE.npz:NAME (see `pixkit.data.given.Reader`), or train:N,
@@ -80,7 +81,12 @@ def named_images(
     reader = Reader(spec, source, exact=run is not None and spec != run.spec)
     pairs: list[tuple[str, Tensor]] = []
     for name, place in zip(names, places, strict=True):
-        pairs += reader.read(name) if place is None else [(str(name), data.image(place[1], int(place[2])))]
+        if place is None:
+            pairs += reader.read(name)
+            continue
+        pairs.append((str(name), data.image(place[1], int(place[2]))))
+        if data.moved is not None:
+            reader.moved[str(name)] = data.moved
     for note in reader.notes:
         warnings.warn(note, RuntimeWarning, stacklevel=2)
     return [name for name, _ in pairs], torch.stack([image for _, image in pairs])
@@ -94,12 +100,14 @@ class _Data:
     where: str
     loading: Progress | None
     whole: Dataset | None = None
+    moved: float | None = None
+    """By how much the colours of the last image were moved, or on the average those of its split."""
 
     def image(self, split: str, number: int) -> Tensor:
         """An image of a split, int64 [C, H, W]; UsageError if there is none of that number."""
         assert self.run is not None
         if self.whole is None:
-            found, count = prepare_one(self.run.recipe().data, Path.cwd(), self.run.spec, split, number)
+            found, count, self.moved = prepare_one(self.run.recipe().data, Path.cwd(), self.run.spec, split, number)
             if found is not None:
                 return found
             if count == 0:
@@ -107,6 +115,7 @@ class _Data:
         if self.whole is not None:
             count = self.whole.size(split)
             if number < count:
+                self.moved = self.whole.part(split).moved
                 return self.whole.batch(split, torch.tensor([number])).x[0]
         raise UsageError(
             "there is no image of that number",

@@ -32,6 +32,7 @@ class Reconstruction:
         nats: the model's score of each original, float [N]; None where it has none.
         summary: what the sampler did that one may want to know; empty if nothing.
         names: what each of the images is called.
+        blank: the level of places without an image in a picture of pairs: of black, or of a palette's darkest colour.
     """
 
     originals: Tensor
@@ -40,10 +41,11 @@ class Reconstruction:
     nats: Tensor | None
     summary: str
     names: tuple[str, ...] = ()
+    blank: int = 0
 
     def in_pairs(self, columns: int) -> Tensor:
         """Rows of `columns` originals, each above the row of images that were drawn from their codes."""
-        return paired_rows(self.originals, self.images, columns)
+        return paired_rows(self.originals, self.images, columns, self.blank)
 
 
 @float32_products()
@@ -77,7 +79,9 @@ def reconstruct(
         z = latent.encode(x)
     drawn = drawer.decode(z, Noise(drawer.seed, range(len(x))))
     nats = _nats(latent, x, drawer.seed)
-    return Reconstruction(x, drawn.images.cpu(), latent.score_kind, nats, drawn.summary, tuple(names))
+    return Reconstruction(
+        x, drawn.images.cpu(), latent.score_kind, nats, drawn.summary, tuple(names), latent.spec.blank
+    )
 
 
 def vary(model: LatentModel, what: str, count: int, seed: int) -> tuple[Tensor, Noise]:
@@ -111,14 +115,15 @@ def interpolate(model: LatentModel, ends: Tensor, count: int, seed: int) -> tupl
     return first + shares * (last - first), Noise(seed, [0] * count)
 
 
-def paired_rows(x: Tensor, again: Tensor, columns: int) -> Tensor:
+def paired_rows(x: Tensor, again: Tensor, columns: int, blank: int = 0) -> Tensor:
     """Rows of `columns` images of `x`, each above the same row of `again`; the last pair of rows may be shorter.
 
-    Missing places are left black, so that rows stay below each other: [2 * rows * columns, C, H, W].
+    Missing places have the level `blank`, so that rows stay below each other: [2 * rows * columns, C, H, W].
     """
     short = -len(x) % columns
     padded = [
-        torch.cat([side, side.new_zeros(short, *side.shape[1:])]).unflatten(0, (-1, columns)) for side in (x, again)
+        torch.cat([side, side.new_full((short, *side.shape[1:]), blank)]).unflatten(0, (-1, columns))
+        for side in (x, again)
     ]
     return torch.stack(padded, 1).flatten(0, 2)
 

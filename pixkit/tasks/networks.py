@@ -107,7 +107,8 @@ def _given(shape: Shape) -> tuple[ImageSpec, int | None]:
         raise UsageError(
             "this is not the shape of images", where="shape", found=str(tuple(shape)), expected="C, H, W, K[, CLASSES]"
         )
-    return ImageSpec(*shape[:4]), shape[4] if len(shape) > 4 else None
+    channels, height, width, levels = shape[:4]
+    return ImageSpec(channels, height, width, levels), shape[4] if len(shape) > 4 else None
 
 
 def _shape(loaded: LoadedRecipe, loading: Loading | None) -> tuple[ImageSpec, int | None]:

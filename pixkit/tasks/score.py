@@ -28,6 +28,7 @@ from pixkit.runs.metrics import plain
 from pixkit.runs.run import Run
 from pixkit.tasks.labels import labelled_for
 
+TOKENS = "scores are of tokens: they say nothing beside scores of pixels, or of another palette's tokens"
 UNIT_IMAGES = 1000
 """Most images that activity of latent units is measured on."""
 
@@ -40,6 +41,9 @@ class Scores:
     'bound', or of an estimate from `samples` importance samples an image where it is 'estimate'; `stderr` its standard
     error over images, NaN for a single one; `weights` 'raw' or 'ema'; `parts` the means of what a score is the sum of,
     and other figures. Where `kind` is 'none' there are only these: `nats`, `stderr` and `bits_per_dim` are NaN.
+
+    Of images that are tokens of a palette `nats` are of tokens, and `bits_per_token` stands in place of `bits_per_dim`,
+    which is NaN: they say nothing beside those of pixels, nor beside those of another palette's tokens.
     """
 
     split: str
@@ -51,16 +55,20 @@ class Scores:
     bits_per_dim: float
     parts: dict[str, float] = field(default_factory=dict)
     samples: int | None = None
+    bits_per_token: float | None = None
 
     def dump(self) -> dict[str, Any]:
-        """As plain data, with None for what is not finite."""
-        return {**plain(asdict(self)), "parts": plain(self.parts)}
+        """As plain data, with None for what is not finite; `bits_per_token` only of tokens."""
+        found = {**plain(asdict(self)), "parts": plain(self.parts)}
+        return found if self.bits_per_token is not None else {k: v for k, v in found.items() if k != "bits_per_token"}
 
     @property
     def figures(self) -> dict[str, float]:
-        """Those there are, by name: nats, their standard error and bits per dimension."""
-        found = {"nats": self.nats, "stderr": self.stderr, "bits_per_dim": self.bits_per_dim}
-        return {} if self.kind == "none" else found
+        """Those there are, by name: nats, their standard error and bits per dimension, or per token."""
+        bits = {"bits_per_dim": self.bits_per_dim}
+        if self.bits_per_token is not None:
+            bits = {"bits_per_token": self.bits_per_token}
+        return {} if self.kind == "none" else {"nats": self.nats, "stderr": self.stderr, **bits}
 
     def decisive(self, metric: str | None) -> float:
         """What checkpoints are compared by: the nats or, without a likelihood, `Model.metric`."""
@@ -205,7 +213,7 @@ def score(
             sides = [batches(name) for name in (split, known)]
             measured = model.measure(*((batch.to(model.device) for batch in side) for side in sides))
     nats = values.pop("nats", torch.full((total,), math.nan))
-    mean = float(nats.mean())
+    mean, tokens = float(nats.mean()), dataset.spec.palette is not None
     return Scores(
         split,
         weights,
@@ -213,9 +221,10 @@ def score(
         total,
         mean,
         float(nats.std() / math.sqrt(total)) if total > 1 else math.nan,
-        dataset.spec.bits_per_dim(mean),
+        math.nan if tokens else dataset.spec.bits(mean),
         {**{name: float(part.mean()) for name, part in values.items()}, **measured},
         importance,
+        dataset.spec.bits(mean) if tokens else None,
     )
 
 

@@ -173,7 +173,7 @@ def _first_drawn(model: Model, factor: int) -> Lattice | None:
 def small_spec(spec: ImageSpec, lattice: Lattice) -> ImageSpec:
     """The image of the lattice's sites alone."""
     rows, columns = (len(range(first, size, lattice.stride)) for first, size in _axes(spec, lattice))
-    return ImageSpec(spec.channels, rows, columns, spec.levels)
+    return spec.of_size(rows, columns)
 
 
 def known_sites(small: Tensor, lattice: Lattice, spec: ImageSpec) -> Known:

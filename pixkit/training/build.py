@@ -143,7 +143,7 @@ def _build(
     if not resume:
         reporter.message(f"training in {prepared.choice}")
         trainer.begin()
-        remarks = run.start(loaded.text, settings, now)
+        remarks = run.start(loaded.text, settings, now, prepared.dataset.spec.palette)
     else:
         _restore(run, trainer, reporter)
         changes = [f"step {trainer.state.step}, {change}" for change in prepared.changes]

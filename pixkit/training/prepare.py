@@ -6,6 +6,7 @@ import os
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -90,7 +91,8 @@ def prepare_training(
     changes = [] if run is None else check_changes(run.recipe().dump(), recipe, loaded.lock())
     continued = run is not None and (is_there(run.path / "last") or bool(named_steps(run.checkpoints)))
     start = () if continued or recipe.train.init_from is None else _other_weights(loaded.base, recipe.train.init_from)
-    dataset = prepare(recipe.data, loaded.base, reporter.loading, numbering=None if run is None else numbering_of(run))
+    kept: Any = {} if run is None else {"numbering": numbering_of(run), "palette": run.spec.palette}
+    dataset = prepare(recipe.data, loaded.base, reporter.loading, **kept)
     reporter.message(f"images: {dataset.spec}; {dataset.description}; {dataset.values}")
     for note in dataset.notes:
         reporter.message(note)

@@ -6,6 +6,9 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
+from pixkit.backbones.encodings import InputConfig
+from pixkit.components.config import dotted
+from pixkit.components.spec import walk
 from pixkit.data.dataset import Dataset
 from pixkit.errors import listed
 from pixkit.models.base import Model
@@ -17,7 +20,7 @@ ASKED = ("labels", "train_labels", "class_names")
 
 
 def remarks(recipe: Recipe, dataset: Dataset, model: Model, base: Path) -> Iterator[str]:
-    """Labels that nobody reads, a batch that is larger than the data, weights to begin with of other classes.
+    """Labels that nobody reads, a batch that is larger than the data, tokens as numbers, weights of other classes.
 
     Args:
         recipe: what is asked.
@@ -31,6 +34,10 @@ def remarks(recipe: Recipe, dataset: Dataset, model: Model, base: Path) -> Itera
     size, count = recipe.train.batch_size, dataset.size("train")
     if size > count:
         yield f"train.batch_size: {size} images a step, of {count} training images: some occur more than once in it"
+    if dataset.spec.palette is not None:
+        for path, value, _ in walk(recipe.model, ("model",)):
+            if isinstance(value, InputConfig) and value.type == "scaled":
+                yield f"{dotted(path)}: tokens enter as numbers, which they are not; type: embedded gives each a vector"
     start = recipe.train.init_from
     if start is not None and model.labelled:
         yield from _of_other_classes(Run(base / os.path.expanduser(start)), dataset)

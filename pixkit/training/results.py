@@ -19,7 +19,7 @@ from pixkit.runs.checkpoint import load_model
 from pixkit.runs.load import WEIGHTS, read_weights
 from pixkit.runs.run import Run
 from pixkit.tasks.labels import class_titles
-from pixkit.tasks.score import Scores, score
+from pixkit.tasks.score import TOKENS, Scores, score
 from pixkit.training.precision import Arithmetic
 from pixkit.training.rescue import attempt
 from pixkit.training.rounding import remark
@@ -77,10 +77,10 @@ def draw_samples(model: Model, recipe: Recipe, run: Run, name: str, watch: Progr
         )
     # The numbers first: whatever becomes of the picture, the samples are there.
     with run.writing(run.samples):
-        save_npz(x, model.spec.levels, run.samples / f"{name}.npz")
+        save_npz(x, model.spec, run.samples / f"{name}.npz")
         columns = model.classes if model.labelled else None  # where labels come in turn, a column is a class
         titles = class_titles(model, "columns")
-        return save_grid(x, model.spec.levels, run.samples / f"{name}.png", columns=columns, titles=titles)
+        return save_grid(x, model.spec, run.samples / f"{name}.png", columns=columns, titles=titles)
 
 
 def final_results(
@@ -167,6 +167,8 @@ def _remarks(table: list[Scores], model: Model) -> list[str]:
 def _notes(dataset: Dataset, table: list[Scores], model: Model) -> list[str]:
     """What one should know when reading the table."""
     general = [NO_LIKELIHOOD] if model.score_kind == "none" else []
+    if model.spec.palette is not None and table:
+        general.append(TOKENS)
     if model.labelled:
         general.append("scores are those of images given their labels")
     if not table:

@@ -114,7 +114,7 @@ class Stepper:
             prefix = f"{trained.name}/" if len(self.phases) > 1 else ""
             row.update({prefix + name: value for name, value in values.items()})
         if "nats" in row:
-            row["bits_per_dim"] = self.model.spec.bits_per_dim(row["nats"])
+            row[self.model.spec.rate] = self.model.spec.bits(row["nats"])
         return row
 
     def undo(self) -> bool:

@@ -30,6 +30,7 @@ def reader_of(data):
         {"size": 6, "binarise": "static", "split_seed": 5},
         {"size": 6, "binarise": "dynamic", "channels": 1},
         {"levels": 64},
+        {"size": 6, "palette": 7},
     ],
 )
 @pytest.mark.parametrize("source", ["images", "one_image"])

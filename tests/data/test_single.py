@@ -37,9 +37,9 @@ def test_an_image_that_is_read_alone_is_that_of_the_whole(tmp_path, monkeypatch,
     for split in data.SPLITS:
         size = data.size(split)
         for number in range(size):
-            found, count = prepare_one(ref, tmp_path, data.spec, split, number)
+            found, count, _ = prepare_one(ref, tmp_path, data.spec, split, number)
             assert torch.equal(found, data.batch(split, torch.tensor([number])).x[0]) and count == size
-        assert prepare_one(ref, tmp_path, data.spec, split, size) == (None, size)
+        assert prepare_one(ref, tmp_path, data.spec, split, size) == (None, size, None)
     assert len(opened) == sum(map(data.size, data.SPLITS)), "no other file was opened"
 
 
@@ -50,7 +50,7 @@ def test_what_cannot_be_read_alone_is_left_to_the_whole(tmp_path):
     for config in ({"on_bad": "skip"}, {"frames": "all"}):
         entry = Entry("data", "images", Images, "pixkit", "0")
         ref = ComponentSpec(entry, Images.Config(path="all", **config), "x")
-        assert prepare_one(ref, tmp_path, prepare(ref, tmp_path).spec, "test", 0) == (None, 0)
+        assert prepare_one(ref, tmp_path, prepare(ref, tmp_path).spec, "test", 0) == (None, 0, None)
     digits = SOURCES["digits"]
     ref = ComponentSpec(Entry("data", "digits", digits, "pixkit", "0"), digits.Config(), "x")
-    assert prepare_one(ref, tmp_path, prepare(ref, tmp_path).spec, "test", 0) == (None, 0)
+    assert prepare_one(ref, tmp_path, prepare(ref, tmp_path).spec, "test", 0) == (None, 0, None)

@@ -14,7 +14,7 @@ from pixkit.cli.options import device_option, json_option, overrides_argument, q
 from pixkit.cli.output import duration, emit, emit_json, pairs, say, shown_path
 from pixkit.cli.plugins import loaded_plugins, plugin_options
 from pixkit.cli.progress import Progress, show_progress
-from pixkit.cli.scores import headline, number, score_table
+from pixkit.cli.scores import UNITS, headline, number, rate_of, score_table
 from pixkit.errors import printable
 from pixkit.memory import in_words
 from pixkit.recipe import LoadedRecipe
@@ -104,7 +104,7 @@ def _report(result: builds.BuildResult, loaded: LoadedRecipe, as_json: bool) -> 
 
 def _report_dry(found: builds.DryRun, as_json: bool) -> None:
     if as_json:
-        emit_json(dataclasses.asdict(found))
+        emit_json({**dataclasses.asdict(found), "spec": found.spec.dump()})
         return
     memory = found.memory
     emit(
@@ -150,7 +150,7 @@ class _Reporter(Reporter):
 
     def step(self, step: int, metrics: dict[str, Any]) -> None:
         """A step was made."""
-        score = [f"{metrics['bits_per_dim']:.3f} bits/dim"] if "bits_per_dim" in metrics else []
+        score = [f"{metrics[rate]:.3f} {unit}" for rate, unit in UNITS.items() if rate in metrics]
         # With several phases, PHASE/loss of each.
         losses = [f"{name.replace('/', ' ')} {metrics[name]:.4g}" for name in metrics if name.split("/")[-1] == "loss"]
         speed = f"{metrics['images_per_second']:.0f} images/s"
@@ -162,9 +162,9 @@ class _Reporter(Reporter):
 
     def evaluated(self, step: int, metrics: dict[str, Any]) -> None:
         """The validation images were scored."""
-        name = metrics.get("decides", "bits_per_dim")
+        name = metrics.get("decides", rate_of(metrics))
         kind = "exact" if "decides" in metrics else metrics["kind"]
         value = number(metrics.get(f"{name}_ema", metrics[name]), kind, 4)
-        score = f"{name} {value}" if "decides" in metrics else f"{value} bits/dim"
+        score = f"{name} {value}" if "decides" in metrics else f"{value} {UNITS[name]}"
         best = ", the best so far" if metrics.get("best") else ""
         self._progress.say(f"step {step}/{self._total}: validation {score}{best}")

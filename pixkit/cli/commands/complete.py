@@ -15,6 +15,7 @@ from pixkit.cli.options import Numbers, images_argument, json_option, naming_opt
 from pixkit.cli.output import emit, emit_json, emit_line, emit_picture, is_terminal, pairs
 from pixkit.cli.plugins import loaded_plugins
 from pixkit.cli.progress import show_progress
+from pixkit.cli.scores import UNITS
 from pixkit.figures.targets import require_file, saving
 from pixkit.runs.run import Run
 from pixkit.tasks.complete import Completion, complete_each
@@ -111,8 +112,8 @@ def _check_out(out: Path | None, *, needed: bool) -> None:
 def _show(found: Completion, out: Path | None, *, images: bool, named: bool) -> None:
     """Print a completion, and the file that holds it; the images too, if stdout is a terminal."""
     if images:
-        panels = torch.cat([found.image, found.image * found.known, found.samples])
-        emit_picture(picture(panels, found.ordering.spec.levels))
+        given = found.image.where(found.known, torch.tensor(found.spec.blank))
+        emit_picture(picture(torch.cat([found.image, given, found.samples]), found.spec))
     emit(pairs(({"image": found.name} if named else {}) | told(found)))
     if out is not None:
         emit_line(out)
@@ -126,7 +127,8 @@ def told(found: Completion) -> dict[str, str]:
         return words | {"kind": "clamped: some known pixels are drawn after missing ones, so there are no nats"}
     words["kind"] = "exact"
     if found.nats is not None:
-        words["true content"] = f"{found.nats:.3f} nats, {plain['bits_per_dim']:.4f} bits/dim, given what is known"
+        rate = found.spec.rate
+        words["true content"] = f"{found.nats:.3f} nats, {plain[rate]:.4f} {UNITS[rate]}, given what is known"
     return words | {"completions": f"~ {found.entropy:.3f} nats (their entropy, from {plain['n']})"}
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -24,7 +25,7 @@ from pixkit.cli.scores import score_table
 from pixkit.errors import UsageError, printable
 from pixkit.runs.load import load, load_data, locked_recipe
 from pixkit.runs.run import Run
-from pixkit.tasks.score import active_units, evaluate
+from pixkit.tasks.score import TOKENS, active_units, evaluate
 
 
 @click.command()
@@ -92,12 +93,16 @@ def command(
         units = active_units(model, dataset, split)
     rows = [row.dump() for row in (scores, *estimate)]
     remarks = model.remarks(scores.parts)
+    moved, palette = dataset.part(split).moved, model.spec.palette
     if as_json:
-        more = {"estimate": rows[1]} if estimate else {}
+        more: dict[str, Any] = {"estimate": rows[1]} if estimate else {}
         head = {"run": str(run), "data": dataset.description, "checkpoint": checkpoint}
+        if palette is not None:
+            more["palette"] = {"colours": len(palette), "sha256": palette.digest, "moved": moved}
         emit_json({**head, **rows[0], **more, "active_units": units, "remarks": remarks})
     else:
-        lines = [f"z_{level}: {active} of {count} units active" for level, (active, count) in enumerate(units, 1)]
+        lines = [] if moved is None else [f"{TOKENS}; colours were moved to the nearest by {moved:.2f} levels RMS"]
+        lines += [f"z_{level}: {active} of {count} units active" for level, (active, count) in enumerate(units, 1)]
         given = ", given the labels" if model.labelled else ""
         title = printable(f"{dataset.description}{given}")
         emit("\n".join([title, score_table(rows), *lines, *map(printable, remarks)]))

@@ -57,7 +57,7 @@ def command(
         progress.remark(found.summary)
     columns = min(len(found.names), COLUMNS)
     with saving(out):
-        figures.save_grid(found.in_pairs(columns), opened.spec.levels, out, columns=columns)
+        figures.save_grid(found.in_pairs(columns), opened.spec, out, columns=columns)
     nats = None if found.nats is None else found.nats.tolist()
     if as_json:
         rows = [{"image": text, "nats": nats and nats[row]} for row, text in enumerate(found.names)]

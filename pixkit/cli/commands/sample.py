@@ -87,8 +87,8 @@ def command(
         drawn = sample(opened, count, rows=rows, **asked, **drawing, **progress.hooks("sampling"))
         progress.remark(drawn.summary)
     if shown:
-        emit_picture(picture(drawn.images, opened.spec.levels))
+        emit_picture(picture(drawn.images, opened.spec))
     if save is not None and out is not None:
         with saving(out):
-            save(drawn.images, opened.spec.levels, out, drawn.columns, drawn.titles)
+            save(drawn.images, opened.spec, out, drawn.columns, drawn.titles)
         emit_line(out)

@@ -85,12 +85,12 @@ def _save(found: Upscaling, out: Path | None) -> None:
     panels = found.panels()
     columns = len(panels) if len(panels) <= 10 else None
     with saving(out):
-        saver(out)(panels if out.suffix == ".png" else found.samples, found.spec.levels, out, columns)
+        saver(out)(panels if out.suffix == ".png" else found.samples, found.spec, out, columns)
 
 
 def _show(found: Upscaling, out: Path | None, *, images: bool, named: bool) -> None:
     if images:
-        emit_picture(picture(found.panels(), found.spec.levels))
+        emit_picture(picture(found.panels(), found.spec))
     emit(pairs(({"image": found.completion.name} if named else {}) | told(found.completion)))
     if out is not None:
         emit_line(out)

@@ -22,16 +22,21 @@ class Restored:
     Attributes:
         original: int64 [C, H, W].
         drawn: the same, generated from nothing.
-        levels: K.
+        spec: what images are.
         kind: whether `nats` is exact, a bound, or there is none.
         nats: the model's score of the original.
     """
 
     original: Tensor
     drawn: Tensor
-    levels: int
+    spec: pixkit.ImageSpec
     kind: str
     nats: float | None
+
+    @property
+    def levels(self) -> int:
+        """K."""
+        return self.spec.levels
 
     @property
     def wrong(self) -> int:
@@ -45,9 +50,10 @@ class Restored:
 
     def save(self, path: Path) -> Path:
         """Original, drawn image and their absolute difference, black where there is none, side by side."""
-        difference = (self.original - self.drawn).abs()
-        panels = torch.stack([self.original, self.drawn, difference])
-        return pixkit.figures.save_grid(panels, self.levels, path, columns=3)
+        pair, levels = torch.stack([self.original, self.drawn]), self.levels
+        if self.spec.palette is not None:  # numbers of colours have no difference
+            pair, levels = torch.from_numpy(pixkit.figures.to_bytes(pair, self.spec)).long(), 256
+        return pixkit.figures.save_grid(torch.cat([pair, (pair[:1] - pair[1:]).abs()]), levels, path, columns=3)
 
 
 def restore(
@@ -68,13 +74,13 @@ def restore(
         batch = pixkit.Batch(original, None, torch.arange(1)).to(model.device)
         with torch.no_grad():
             nats = float(model.eval().score(batch))
-    return Restored(original[0], drawn[0], model.spec.levels, model.score_kind, nats)
+    return Restored(original[0], drawn[0], model.spec, model.score_kind, nats)
 
 
 def training_image(run: pixkit.Run) -> Tensor:
     """The one image that a run was trained on, int64 [1, C, H, W]."""
     section = run.recipe().data
-    dataset = prepare(section, Path.cwd())
+    dataset = prepare(section, Path.cwd(), palette=run.spec.palette)
     if dataset.size("train") != 1 or getattr(section.config, "binarise", None) == "dynamic":
         raise pixkit.UsageError(
             "only a model that was trained on one image can restore it",

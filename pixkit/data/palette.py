@@ -1,0 +1,155 @@
+"""Colours as tokens: the palette that a recipe asks for, pictures as numbers of its colours, and pictures of these.
+
+Chen et al., 2020, "Generative pretraining from pixels", section 3.1: a palette of 512 colours by k-means.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from pixkit.data.base import DataConfig, DataSource, ImageSet, Progress, SourceImages
+from pixkit.data.clusters import cluster
+from pixkit.data.levels import storage
+from pixkit.data.nearest import by_brightness, nearest
+from pixkit.data.palette_file import read_palette
+from pixkit.errors import DataError, RecipeError
+from pixkit.image import Palette
+
+PIXELS = 2**22
+"""Pixels that are looked at together."""
+COLOURS = 2**24
+"""Red, green and blue of 256 levels make so many."""
+
+
+def palette_for(
+    source: DataSource, images: SourceImages, rows: Tensor, kept: Palette | None, progress: Progress | None = None
+) -> tuple[Palette | None, list[str]]:
+    """The palette of some images: the one that is kept, or that their configuration asks for, or none.
+
+    And what there is to say of it.
+
+    Args:
+        source: the source.
+        images: what it loaded.
+        rows: int64 [n], which of its training images are trained on: their colours are clustered.
+        kept: that of the run, of whose images these are to be.
+        progress: told of rounds.
+
+    Raises:
+        DataError: where the palette's file is missing, damaged or no palette, or the images have one colour.
+        RecipeError: where the images are not in colour, of 256 levels.
+    """
+    config: DataConfig = source.config
+    if kept is None and config.palette is None:
+        return None, []
+    _check_colours(images.train, images.levels)
+    if kept is not None:
+        if config.levels is not None or config.binarise is not None:
+            raise RecipeError("the run's images are tokens of its palette", where="data", found="levels or binarise")
+        return kept, []
+    if isinstance(config.palette, str):
+        return read_palette(config.palette, source.resolve)
+    colours, counts = _counted(images.train.pixels, rows)
+    size = config.palette or 0
+    if len(colours) > size:
+        found = cluster(colours, counts, size, config.split_seed, progress)
+        return Palette.of(found), []
+    if len(colours) < 2:
+        raise DataError("the training images have one colour", where="data.palette", expected="2 or more")
+    note = f"the training images have {len(colours)} colours: the palette has these, not {size}"
+    return Palette.of(colours), [note] if len(colours) < size else []
+
+
+def _check_colours(images: ImageSet, levels: int) -> None:
+    """Raise RecipeError unless images are red, green and blue of 256 levels, which a palette's colours are."""
+    channels = images.pixels.shape[1]
+    if (channels, levels) != (3, 256):
+        raise RecipeError(
+            "a palette is of colours: red, green and blue, of 256 levels each",
+            where="data.palette",
+            found=f"{channels} channels of {levels} levels",
+            hint="data.levels=K makes levels of greys fewer" if channels == 1 else None,
+        )
+
+
+def as_tokens(pixels: Tensor, palette: Palette, rows: Tensor | None = None) -> tuple[Tensor, float]:
+    """Pictures as numbers of the nearest colours (of several the first), and by how much that moves their colours.
+
+    Args:
+        pixels: uint8 levels [n, 3, H, W].
+        palette: the colours.
+        rows: int64 [m], which of them; all, in their order, if left out.
+
+    Returns:
+        Tokens [m, 1, H, W] in the smallest type, and the root of the mean squared difference of a value, in levels.
+    """
+    colours = palette.array().astype(np.int64)
+    known = np.zeros(COLOURS, np.int32)  # of each colour that was met, its token and 1
+    count = len(pixels) if rows is None else len(rows)
+    tokens = torch.empty(count, 1, *pixels.shape[2:], dtype=storage(len(palette)))
+    total = 0
+    for some, part in _parts(pixels, rows):
+        codes = _codes(part)
+        new = np.unique(codes[known[codes] == 0])
+        if len(new):
+            known[new] = nearest(_colours(new), colours) + 1
+        found = known[codes] - 1
+        total += sum(int(((colours[:, axis][found] - part[:, axis]) ** 2).sum()) for axis in range(3))
+        tokens[some, 0] = torch.from_numpy(found).to(tokens.dtype)
+    return tokens, math.sqrt(total / max(3 * tokens.numel(), 1))
+
+
+def coloured(tokens: NDArray[Any], colours: NDArray[Any], where: str) -> NDArray[Any]:
+    """The colours of tokens, integer [N, 1, H, W] or [1, H, W], by a table [K, 3]: [N, 3, H, W] or [3, H, W].
+
+    Raises:
+        DataError: where they are not of such shapes, or not numbers of the table's.
+    """
+    if tokens.ndim not in (3, 4) or tokens.shape[-3] != 1 or colours.ndim != 2 or colours.shape[1] != 3:
+        raise DataError(
+            "tokens have one channel, and a palette three columns",
+            where=where,
+            found=f"{tokens.shape} and {colours.shape}",
+            expected="(N, 1, H, W) and (K, 3)",
+        )
+    if tokens.size and not 0 <= tokens.min() <= tokens.max() < len(colours):
+        found, expected = f"{tokens.min()}..{tokens.max()}", f"0..{len(colours) - 1}"
+        raise DataError("values out of range", where=where, found=found, expected=expected)
+    return np.moveaxis(colours[tokens[..., 0, :, :]], -1, -3)
+
+
+def _counted(pixels: Tensor, rows: Tensor) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """The different colours of some images, int64 [m, 3], from dark to bright, and how many pixels have each."""
+    parts = [np.unique(_codes(part), return_counts=True) for _, part in _parts(pixels, rows)]
+    kinds, places = np.unique(np.concatenate([kinds for kinds, _ in parts]), return_inverse=True)
+    counts = np.bincount(places, np.concatenate([counts for _, counts in parts])).astype(np.int64)
+    colours = _colours(kinds)
+    order = by_brightness(colours)
+    return colours[order], counts[order]
+
+
+def _parts(pixels: Tensor, rows: Tensor | None) -> Iterator[tuple[slice, NDArray[np.uint8]]]:
+    """Some images at a time: which of `rows`, and they themselves, [k, 3, H, W]."""
+    count = len(pixels) if rows is None else len(rows)
+    step = max(PIXELS // math.prod(pixels.shape[2:]), 1)
+    for start in range(0, count, step):
+        some = slice(start, start + step)
+        yield some, pixels[some if rows is None else rows[some]].numpy()
+
+
+def _codes(part: NDArray[np.uint8]) -> NDArray[np.int32]:
+    """Each pixel's colour as one number, int32 [k, H, W]."""
+    red, green, blue = (part[:, axis].astype(np.int32) for axis in range(3))
+    return red << 16 | green << 8 | blue
+
+
+def _colours(codes: NDArray[np.integer]) -> NDArray[np.int64]:
+    """The same back, int64 [m, 3]."""
+    return np.stack([codes >> 16, codes >> 8 & 255, codes & 255], -1).astype(np.int64)

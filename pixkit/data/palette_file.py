@@ -1,0 +1,84 @@
+"""Reading a palette from a file: an array of colours, or the palette of an indexed picture."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pixkit.data.contents import beginning, told
+from pixkit.data.opening import open_arrays
+from pixkit.data.picture import opened_image
+from pixkit.data.reference import references
+from pixkit.errors import DataError
+from pixkit.files import is_there
+from pixkit.image import Palette
+
+WHERE = "data.palette"
+MOST = 2**24
+"""Bytes that the array may have."""
+EXPECTED = "red, green and blue in a row, whole numbers 0..255, of 2..65536 colours"
+
+
+def read_palette(given: str, resolve: Callable[[str], Path]) -> tuple[Palette, list[str]]:
+    """The colours of FILE or FILE:NAME in their order, and a note where some occur twice: those count once.
+
+    An array is [N, 3]. Of an indexed picture (PNG, GIF, BMP, TIFF) it is the table of colours, used or not.
+
+    Raises:
+        DataError: where the file is missing, damaged, or no palette.
+    """
+    place = references(given, resolve, "palette")[0]
+    path = place.file or resolve(given)
+    if is_there(path) and (told(beginning(path)) or "").endswith(" picture"):
+        colours, where = _indexed(path), str(path)
+    else:
+        container = open_arrays(path, MOST, f"an array of colours, [N, 3], or an indexed picture ({WHERE})")
+        names = container.names() if container.named else []
+        if container.named and place.name is None and len(names) != 1:
+            raise DataError("which of the arrays?", where=str(path), expected=f"{path.name}:NAME", found=str(names))
+        name = (place.name or names[0]) if container.named else None
+        colours, where = container.read(name), container.where(name)
+    kept = _checked(colours, where)
+    twice = len(colours) - len(kept)
+    notes = [f"{where}: of {len(colours)} colours {twice} occur before; they count once"] if twice else []
+    return Palette.of(kept), notes
+
+
+def _indexed(path: Path) -> NDArray[Any]:
+    """The table of colours of an indexed picture, uint8 [N, 3]."""
+    with opened_image(path) as (image, _):
+        table = image.getpalette("RGB")
+        if image.mode != "P" or table is None:
+            raise DataError(
+                "the picture has no table of colours",
+                where=str(path),
+                found=f"mode {image.mode}",
+                expected="an indexed picture",
+                hint="Image.quantize of Pillow makes one",
+            )
+        return np.array(table, np.uint8).reshape(-1, 3)
+
+
+def _checked(colours: NDArray[Any], where: str) -> NDArray[Any]:
+    """Colours as uint8 [N, 3], all different."""
+    if colours.ndim != 2 or colours.shape[1] != 3 or colours.dtype.kind == "b":
+        found = f"{colours.dtype} of shape {colours.shape}"
+        raise DataError("this is no palette", where=where, found=found, expected=EXPECTED)
+    whole = np.rint(colours) if colours.dtype.kind == "f" else colours
+    low, high = (whole.min(), whole.max()) if len(colours) else (0, 0)
+    if (whole != colours).any() or low < 0 or high > 255:
+        raise DataError(
+            "values that are no levels of colours",
+            where=where,
+            found=f"{colours.dtype} in {colours.min():g}..{colours.max():g}",
+            expected=EXPECTED,
+            hint="of -1..1, as image-GPT's clusters are: numpy.rint(127.5 * (colours + 1)).astype('uint8')",
+        )
+    kinds, first = np.unique(whole, axis=0, return_index=True)
+    if not 2 <= len(kinds) <= 65536:
+        raise DataError("this is no palette", where=where, found=f"{len(kinds)} colours", expected=EXPECTED)
+    return whole[np.sort(first)].astype(np.uint8)

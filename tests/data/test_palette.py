@@ -1,0 +1,362 @@
+"""Pictures as numbers of a palette's colours: which colours, which numbers, and the same pictures back."""
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from safetensors.numpy import save_file
+
+from pixkit import figures
+from pixkit.data import clusters
+from pixkit.data import nearest as search
+from pixkit.data.given import Reader
+from pixkit.data.nearest import Grouped, nearest
+from pixkit.data.palette import as_tokens
+from pixkit.errors import DataError, RecipeError, UsageError
+from pixkit.image import ImageSpec, Palette
+from pixkit.recipe import InvalidRecipe, revise_recipe
+from pixkit.tasks import read_images
+
+FOUR = np.array([[9, 8, 30], [10, 150, 40], [250, 60, 20], [255, 250, 255]], np.uint8)
+"""From dark to bright."""
+
+
+def brute(colours, others):
+    """The nearest, by all distances; argmin takes the first of several."""
+    distances = ((colours[:, None].astype(np.int64) - others[None].astype(np.int64)) ** 2).sum(2)
+    return distances.argmin(1), distances.min(1)
+
+
+def pictures(folder, arrays):
+    folder.mkdir()
+    for number, array in enumerate(arrays):
+        Image.fromarray(array).save(folder / f"{number:03d}.png")
+    return folder.name
+
+
+def different(rng, count):
+    """So many colours, all different, int64 [count, 3]."""
+    codes = rng.choice(2**24, count, replace=False)
+    return np.stack([codes >> 16, codes >> 8 & 255, codes & 255], 1)
+
+
+@pytest.mark.parametrize("count", [1, 2, 9, 300])
+@pytest.mark.parametrize("unit", [1, 16])
+@pytest.mark.parametrize(("few", "at_once"), [(2**12, 2**21), (1, 2**21), (1, 100)])
+def test_the_nearest_colour_is_that_of_a_search_through_all(monkeypatch, count, unit, few, at_once):
+    monkeypatch.setattr(search, "FEW", few)
+    monkeypatch.setattr(search, "AT_ONCE", at_once)
+    rng = np.random.default_rng(count)
+    colours, others = rng.integers(0, 256, (300, 3)), rng.integers(0, 255 * unit + 1, (count, 3))
+    grouped = Grouped(colours * unit, unit)
+    found, squares = grouped.nearest(others)
+    expected, distances = brute(colours[grouped.order] * unit, others)
+    assert (found == expected).all() and (squares == distances).all()
+
+
+@pytest.mark.parametrize("few", [2**12, 1])
+def test_of_colours_at_one_distance_the_first_is_taken(monkeypatch, few):
+    monkeypatch.setattr(search, "FEW", few)
+    grid = np.stack(np.meshgrid(*[np.arange(0, 256, 51)] * 3), -1).reshape(-1, 3)
+    colours, others = grid, grid[grid.sum(1) % 2 == 1]
+    assert (nearest(colours, others) == brute(colours, others)[0]).all()
+    same = np.array([[7, 7, 7], [200, 0, 0], [7, 7, 7]])
+    assert nearest(np.array([[8, 8, 8]]), same).tolist() == [0]
+
+
+def test_rounds_of_clustering_never_raise_the_error(monkeypatch):
+    rng = np.random.default_rng(1)
+    colours, counts = different(rng, 600), rng.integers(1, 50, 600)
+    errors = {clusters.UNIT: [], 1: []}
+
+    class Watched(Grouped):
+        def __init__(self, colours, unit=1):
+            super().__init__(colours, unit)
+            self.unit = unit
+
+        def nearest(self, others):
+            found, squares = super().nearest(others)
+            if len(self.colours) == len(colours):
+                errors[self.unit].append(int((squares * counts[self.order]).sum()))
+            return found, squares
+
+    monkeypatch.setattr(clusters, "Grouped", Watched)
+    clusters.cluster(colours, counts, 20, 0)
+    for way in errors.values():
+        assert len(way) > 1 and way == sorted(way, reverse=True)
+
+
+def test_each_colour_is_the_mean_of_the_pixels_that_are_nearest_to_it():
+    """What makes a palette a local minimum, to the rounding of a level."""
+    rng = np.random.default_rng(2)
+    colours, counts = different(rng, 400), rng.integers(1, 9, 400)
+    palette = clusters.cluster(colours, counts, 16, 3)
+    found = brute(colours, palette)[0]
+    assert len(np.unique(palette, axis=0)) == 16 and set(found) == set(range(16))
+    means = [np.average(colours[found == k], axis=0, weights=counts[found == k]) for k in range(16)]
+    assert np.abs(np.array(means) - palette).max() < 2
+
+
+def test_separate_clusters_are_found():
+    rng = np.random.default_rng(3)
+    centres = np.array([[20, 20, 20], [40, 120, 60], [200, 40, 90], [120, 130, 250], [220, 230, 210]])
+    cloud = (centres[:, None] + rng.integers(-6, 7, (5, 300, 3))).reshape(-1, 3)
+    colours, counts = np.unique(cloud, axis=0, return_counts=True)
+    for seed in range(8):
+        assert np.abs(clusters.cluster(colours, counts, 5, seed) - centres).max() <= 1
+
+
+def test_a_colour_that_nothing_is_nearest_to_moves_to_where_the_error_is():
+    """Of 65 colours in one corner and far from each other two fall into one: 64 of them are in the palette."""
+    corner = np.stack(np.meshgrid(*[np.arange(4)] * 3), -1).reshape(-1, 3)
+    colours = np.concatenate([corner, [[255, 255, 255]]])
+    counts = np.ones(65, np.int64)
+    palette = clusters.cluster(colours, counts, 64, 0)
+    assert len(np.unique(palette, axis=0)) == 64
+    assert brute(colours, palette)[1].sum() == 1
+    start = np.zeros((64, 3), np.int64)
+    moved = clusters._moved(colours, counts, start, 1, None)
+    assert len(np.unique(moved, axis=0)) == 64
+
+
+@pytest.mark.parametrize("asked", [4, 5, 512])
+def test_images_of_four_colours_are_these_exactly(make, tmp_path, asked):
+    rng = np.random.default_rng(4)
+    originals = FOUR[rng.integers(0, 4, (20, 6, 5))]
+    data = make("images", path=pictures(tmp_path / "p", originals), palette=asked, validation=0.0, test_fraction=0.0)
+    assert data.spec == ImageSpec(1, 6, 5, 4, Palette.of(FOUR))
+    assert data.size("train") == 20 and data.part("train").moved == 0
+    x = data.batch("train", torch.arange(20)).x
+    assert x.dtype == torch.int64 and x.shape == (20, 1, 6, 5)
+    assert (figures.in_colour(x, data.spec) == originals).all()
+    assert (figures.to_bytes(x, data.spec) == originals.transpose(0, 3, 1, 2)).all()
+    assert any("have 4 colours: the palette has these" in note for note in data.notes) == (asked > 4)
+
+
+def test_tokens_are_of_the_nearest_colours_and_the_distance_is_told(make, tmp_path):
+    rng = np.random.default_rng(5)
+    originals = rng.integers(0, 256, (40, 3, 3, 3), dtype=np.uint8)
+    np.save(tmp_path / "x.npy", originals)
+    data = make("arrays", train="x.npy", test=None, layout="NHWC", palette=20)
+    colours = data.spec.palette.array()
+    assert data.spec.levels == 20 and data.description.startswith("arrays, tokens of 20 colours (palette ")
+    for split in data.SPLITS:
+        part = data.part(split)
+        assert len(part) and part.pixels.dtype == torch.uint8
+    seen = figures.in_colour(data.batch("train", torch.arange(5)).x, data.spec)
+    assert {tuple(colour) for colour in seen.reshape(-1, 3)} <= {tuple(colour) for colour in colours}
+
+
+def test_a_palette_is_the_same_again_and_another_by_another_seed(make, tmp_path):
+    np.save(tmp_path / "x.npy", np.random.default_rng(6).integers(0, 256, (20, 3, 3, 3), dtype=np.uint8))
+    first, again, other = (
+        make("arrays", train="x.npy", test=None, layout="NHWC", palette=30, split_seed=seed) for seed in (1, 1, 2)
+    )
+    assert first.spec == again.spec and first.spec != other.spec
+    assert torch.equal(first.part("train").pixels, again.part("train").pixels)
+
+
+def test_only_the_colours_of_training_images_are_clustered(make, tmp_path):
+    train, test = (np.zeros((12, 4, 4, 3), np.uint8) for _ in range(2))
+    train[:, :2], test[:] = 100, 255
+    np.savez(tmp_path / "x.npz", train=train, test=test)
+    data = make("arrays", path="x.npz", layout="NHWC", palette=2)
+    assert data.spec.palette.array().tolist() == [[0] * 3, [100] * 3]
+    assert (data.batch("test", torch.arange(12)).x == 1).all()
+    assert data.part("test").moved == 155 and data.part("train").moved == 0
+    assert (
+        "colours were moved to the nearest of the palette's, levels RMS: train 0.00, validation 0.00, test 155.00"
+        in (data.notes)
+    )
+
+
+def saved(folder, kind):
+    match kind:
+        case "npy":
+            np.save(folder / "p.npy", FOUR)
+        case "npz:table":
+            np.savez(folder / "p.npz", table=FOUR.astype(np.float64), other=np.zeros(3))
+        case "safetensors":
+            save_file({"colours": FOUR.astype(np.int64)}, folder / "p.safetensors")
+        case "png" | "gif" | "bmp" | "tif":
+            image = Image.fromarray(np.arange(4, dtype=np.uint8)[None], mode="P")
+            image.putpalette(FOUR.tobytes())
+            image.save(folder / f"p.{kind}")
+    return f"p.{kind}"
+
+
+@pytest.mark.parametrize("kind", ["npy", "npz:table", "safetensors", "png", "gif", "bmp", "tif"])
+def test_a_palette_from_a_file(make, tmp_path, kind):
+    rng = np.random.default_rng(7)
+    np.save(tmp_path / "x.npy", rng.integers(0, 256, (10, 3, 3, 3), dtype=np.uint8))
+    data = make("arrays", train="x.npy", test=None, layout="NHWC", palette=saved(tmp_path, kind))
+    assert data.spec.palette.array()[:4].tolist() == FOUR.tolist()
+    assert data.spec.levels == len(data.spec.palette)
+
+
+@pytest.mark.parametrize(("colours", "text"), [
+    (FOUR[:, :2], "this is no palette"),
+    (FOUR[0], "this is no palette"),
+    (FOUR[:1], "1 colours"),
+    (FOUR / 127.5 - 1, "numpy.rint"),
+    (FOUR.astype(np.int64) + 10, "no levels of colours"),
+    (-FOUR.astype(np.int64), "no levels of colours"),
+    (FOUR + np.nan, "no levels of colours"),
+    (FOUR > 99, "this is no palette"),
+])  # fmt: skip
+def test_a_file_that_is_no_palette_is_refused(make, tmp_path, colours, text):
+    np.save(tmp_path / "x.npy", np.zeros((10, 3, 3, 3), np.uint8))
+    np.save(tmp_path / "p.npy", colours)
+    with pytest.raises(DataError, match=text) as caught:
+        make("arrays", train="x.npy", test=None, layout="NHWC", palette="p.npy")
+    assert str(tmp_path / "p.npy") in caught.value.where
+
+
+def test_a_picture_without_a_table_of_colours_is_no_palette(make, tmp_path):
+    np.save(tmp_path / "x.npy", np.zeros((10, 3, 3, 3), np.uint8))
+    Image.fromarray(FOUR[None]).save(tmp_path / "p.png")
+    with pytest.raises(DataError, match="no table of colours") as caught:
+        make("arrays", train="x.npy", test=None, layout="NHWC", palette="p.png")
+    assert caught.value.found == "mode RGB"
+    with pytest.raises(DataError, match="no such file"):
+        make("arrays", train="x.npy", test=None, layout="NHWC", palette="q.png")
+
+
+def test_colours_that_occur_twice_count_once(make, tmp_path):
+    np.save(tmp_path / "x.npy", np.zeros((10, 3, 3, 3), np.uint8))
+    np.save(tmp_path / "p.npy", FOUR[[2, 0, 2, 1, 0]])
+    data = make("arrays", train="x.npy", test=None, layout="NHWC", palette="p.npy")
+    assert data.spec.palette.array().tolist() == FOUR[[2, 0, 1]].tolist()
+    assert any("of 5 colours 2 occur before" in note for note in data.notes)
+
+
+@pytest.mark.parametrize(("config", "found"), [
+    ({"layout": "NHW"}, "1 channels of 256 levels"),
+    ({"layout": "NHWC", "source_levels": 1000}, "3 channels of 1000 levels"),
+])  # fmt: skip
+def test_images_without_such_colours_are_refused(make, tmp_path, config, found):
+    shape = (10, 3, 3, 3) if config["layout"] == "NHWC" else (10, 3, 3)
+    np.save(tmp_path / "x.npy", np.zeros(shape, np.uint8))
+    with pytest.raises(RecipeError, match="a palette is of colours") as caught:
+        make("arrays", train="x.npy", test=None, palette=4, **config)
+    assert caught.value.found == found
+
+
+def test_images_of_one_colour_have_no_palette(make, tmp_path):
+    np.save(tmp_path / "x.npy", np.full((10, 3, 3, 3), 7, np.uint8))
+    with pytest.raises(DataError, match="one colour"):
+        make("arrays", train="x.npy", test=None, layout="NHWC", palette=4)
+
+
+RECIPE = {
+    "pixkit": 1,
+    "name": "tokens",
+    "data": {"source": "cifar10", "palette": 16},
+    "model": {"type": "autoregressive", "backbone": {"type": "pixelcnn"}},
+}
+
+
+@pytest.mark.parametrize(("override", "text"), [
+    ("model.head={type: logistic_mixture}", "takes levels as numbers"),
+    ("model.head={type: normal_mixture}", "takes levels as numbers"),
+    ("data.levels=16", "palette makes levels by itself"),
+    ("data.binarise=threshold", "palette makes levels by itself"),
+    ("data.palette=1", "at least 2"),
+    ("data.palette=4097", "at most 4096"),
+    ("data.palette=2.5", "wrong type"),
+])  # fmt: skip
+def test_what_makes_no_sense_of_tokens_is_refused_by_the_recipe(override, text):
+    assert revise_recipe(RECIPE).data.config.palette == 16
+    with pytest.raises(InvalidRecipe, match=text):
+        revise_recipe(RECIPE, [override])
+
+
+def test_a_mixture_is_refused_without_a_recipe_too():
+    recipe = revise_recipe({**RECIPE, "data": "digits"}, ["model.head={type: logistic_mixture}"])
+    with pytest.raises(RecipeError, match="takes levels as numbers") as caught:
+        recipe.model.build(ImageSpec(1, 4, 4, 4, Palette.of(FOUR)))
+    assert caught.value.hint == "model.head={type: softmax}" and caught.value.where == "model.head.type"
+
+
+def test_bits_of_tokens_are_not_called_bits_of_pixels():
+    spec, pixels = ImageSpec(1, 4, 4, 4, Palette.of(FOUR)), ImageSpec(1, 4, 4, 4)
+    assert (spec.rate, pixels.rate) == ("bits_per_token", "bits_per_dim")
+    assert spec.bits(16 * np.log(4)) == pytest.approx(2) == pixels.bits_per_dim(16 * np.log(4))
+    with pytest.raises(UsageError, match="not in bits/dim"):
+        spec.bits_per_dim(1.0)
+
+
+def test_specs_of_other_palettes_are_other_specs():
+    one, other = (ImageSpec(1, 4, 4, 4, Palette.of(colours)) for colours in (FOUR, FOUR[::-1]))
+    assert one != other and str(one) != str(other)
+    assert one != ImageSpec(1, 4, 4, 4) and one.pictures == ImageSpec(3, 4, 4, 256)
+    assert (one.blank, other.blank) == (0, 3)
+    assert one.of_size(2, 3) == ImageSpec(1, 2, 3, 4, one.palette)
+    for wrong in ({"channels": 3}, {"levels": 5}):
+        with pytest.raises(DataError, match="one channel, and as many levels"):
+            ImageSpec(**{"channels": 1, "height": 4, "width": 4, "levels": 4, "palette": one.palette} | wrong)
+    with pytest.raises(DataError, match="all different"):
+        Palette.of(FOUR[[0, 0]])
+
+
+SPEC = ImageSpec(1, 6, 5, 4, Palette.of(FOUR))
+
+
+def test_what_is_written_of_tokens_is_read_back_exactly(tmp_path):
+    x = torch.randint(4, (7, 1, 6, 5), generator=torch.Generator().manual_seed(0))
+    figures.save_npz(x, SPEC, tmp_path / "x.npz")
+    files = figures.save_images(x, SPEC, tmp_path / "out")
+    assert np.asarray(Image.open(files[3])).tolist() == FOUR[x[3, 0]].tolist()
+    for given in (tmp_path / "x.npz", tmp_path / "out"):
+        reader = Reader(SPEC)
+        assert torch.equal(torch.stack([image for _, image in reader.read(given)]), x) and not reader.notes
+
+
+def test_tokens_of_another_palette_are_read_by_their_colours(tmp_path):
+    x = torch.randint(4, (3, 1, 6, 5), generator=torch.Generator().manual_seed(1))
+    other = ImageSpec(1, 6, 5, 4, Palette.of(FOUR[[3, 1, 0, 2]]))
+    figures.save_npz(x, other, tmp_path / "x.npz")
+    found = read_images([tmp_path / "x.npz"], SPEC)
+    assert (figures.in_colour(found, SPEC) == figures.in_colour(x, other)).all() and not torch.equal(found, x)
+    colours = read_images([tmp_path / "x.npz"], SPEC.pictures)
+    assert (colours.numpy() == figures.to_bytes(x, other)).all()
+    with pytest.raises(DataError, match="another shape"):
+        read_images([tmp_path / "x.npz"], ImageSpec(1, 6, 5, 4))
+
+
+def test_numbers_without_colours_are_no_tokens(tmp_path):
+    figures.save_npz(torch.zeros(3, 1, 6, 5, dtype=torch.int64), 4, tmp_path / "x.npz")
+    with pytest.raises(DataError, match="another shape"):
+        read_images([tmp_path / "x.npz"], SPEC)
+    np.savez(tmp_path / "y.npz", samples=np.full((3, 1, 6, 5), 4), palette=FOUR)
+    with pytest.raises(DataError, match="out of range"):
+        read_images([tmp_path / "y.npz"], SPEC)
+
+
+def test_by_how_much_a_picture_is_moved_is_said(tmp_path):
+    picture = FOUR[np.zeros((6, 5), np.int64)]
+    picture[0, 0, 1] += 9
+    Image.fromarray(picture).save(tmp_path / "a.png")
+    with pytest.warns(RuntimeWarning, match=rf"nearest of 4, by levels RMS: .*a.png {np.sqrt(81 / 90):.2f}$"):
+        found = read_images([tmp_path / "a.png"], SPEC)
+    assert (found == 0).all()
+
+
+def test_tokens_of_many_images_are_those_of_few(monkeypatch):
+    x = torch.randint(256, (9, 3, 4, 4), generator=torch.Generator().manual_seed(2), dtype=torch.uint8)
+    whole, far = as_tokens(x, Palette.of(FOUR))
+    monkeypatch.setattr("pixkit.data.palette.PIXELS", 32)
+    parts, again = as_tokens(x, Palette.of(FOUR))
+    colours = x.permute(0, 2, 3, 1).reshape(-1, 3).numpy()
+    expected, distances = brute(colours, FOUR)
+    assert torch.equal(whole, parts) and whole.flatten().tolist() == expected.tolist()
+    assert far == again == pytest.approx(np.sqrt(distances.sum() / colours.size))
+    some = torch.tensor([8, 2])
+    assert torch.equal(as_tokens(x, Palette.of(FOUR), some)[0], whole[some])
+
+
+def test_grids_and_previews_are_in_colour(tmp_path):
+    x = torch.arange(4).view(4, 1, 1, 1).expand(-1, -1, 6, 5)
+    grid = np.asarray(Image.open(figures.save_grid(x, SPEC, tmp_path / "g.png", columns=2)))
+    assert {tuple(colour) for colour in grid.reshape(-1, 3)} == {(96, 96, 96), *map(tuple, FOUR.tolist())}
+    assert "38;2;250;60;20" in figures.preview(x, SPEC, figures.truecolour)
