@@ -38,9 +38,13 @@ def remarks(recipe: Recipe, dataset: Dataset, model: Model, base: Path) -> Itera
         for path, value, _ in walk(recipe.model, ("model",)):
             if isinstance(value, InputConfig) and value.type == "scaled":
                 yield f"{dotted(path)}: tokens enter as numbers, which they are not; type: embedded gives each a vector"
-    start = recipe.train.init_from
-    if start is not None and model.labelled:
-        yield from _of_other_classes(Run(base / os.path.expanduser(start)), dataset)
+    if recipe.train.init_from is not None:
+        other = Run(base / os.path.expanduser(recipe.train.init_from))
+        if model.labelled:
+            yield from _of_other_classes(other, dataset)
+        if other.started and other.spec.palette != dataset.spec.palette:
+            its = f"tokens of another palette: data.palette={other.palette} takes the same"
+            yield f"train.init_from: it learnt of {'levels, not of tokens' if other.spec.palette is None else its}"
 
 
 def _reads_labels(model: Model) -> bool:

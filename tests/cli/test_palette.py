@@ -193,6 +193,14 @@ def test_a_build_that_was_killed_before_its_lock_leaves_room_for_another(pixkit,
     assert "palette.safetensors" not in os.listdir(run)
 
 
+def test_weights_that_were_learnt_of_other_tokens_are_remarked_on(pixkit, there):
+    build = ("build", "tokens.yaml", "--dry-run", f"train.init_from={there}")
+    same = pixkit(*build, f"data.palette={there}/palette.safetensors")
+    assert same.code == 0 and "init_from" not in same.err
+    other = pixkit(*build, "data.split_seed=1")
+    assert other.code == 0 and "it learnt of tokens of another palette: data.palette=" in other.err
+
+
 def test_tokens_as_numbers_are_remarked_on(pixkit, there):
     outcome = pixkit("build", "tokens.yaml", "--dry-run", "model.input={type: scaled}")
     assert outcome.code == 0 and "model.input: tokens enter as numbers" in outcome.err
