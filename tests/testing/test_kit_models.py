@@ -63,8 +63,15 @@ def noticed(check, text, *arguments, **options):
         check(*arguments, **options)
 
 
+class Dropping(Independent):
+    """Draws while it is trained."""
+
+    def nats(self, batch):
+        return nn.functional.dropout(super().nats(batch), 0.5, self.training)
+
+
 def test_a_right_one_passes():
-    check_model(component("model", Independent))
+    check_model(component("model", Dropping))
     check_model(component("model", Independent), classes=3, spec=SMALL)
 
 
@@ -190,11 +197,21 @@ def twice(self):
     return [only, only]
 
 
+def second_reaches_nothing(self):
+    (only,) = Independent.phases(self)
+    every = list(self.parameters())
+    first = replace(
+        only, parameters=every, loss=lambda batch, step: {"loss": self.nats(batch).mean() + self.other.sum()}
+    )
+    return [first, replace(first, name="late", loss=lambda batch, step: {"loss": self.other.sum()})]
+
+
 def loss(change):
     return phase(loss=lambda self, only: lambda batch, step: change(self, only.loss(batch, step)["loss"]))
 
 
 @pytest.mark.parametrize(("phases", "text"), [
+    (second_reaches_nothing, "phase late: parameter 0 takes no part"),
     (lambda self: [], "the phases are called"), (twice, r"called \['likelihood', 'likelihood'\]"),
     (phase(parameters=lambda self, only: []), "parameters of another"),
     (phase(parameters=lambda self, only: [self.logits, nn.Parameter(torch.zeros(1))]), "parameters of another"),
@@ -344,6 +361,11 @@ def test_capabilities(attributes, text):
     for name, value in attributes.items():  # a class that has a method is taken to declare what it shows
         setattr(built, name, value if isinstance(value, bool) else getattr(built, name))
     noticed(check_capabilities, text, built, BATCH)
+
+
+@pytest.mark.parametrize("classes", [None, 1, 3])
+def test_a_model_may_have_labels_of_any_number_of_classes(classes):
+    check_capabilities(component("model", Independent).build(SMALL, classes), BATCH)
 
 
 def test_a_total_is_of_all_images():
