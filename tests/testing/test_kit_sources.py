@@ -8,6 +8,7 @@ import torch
 from pixkit.components.config import ComponentConfig
 from pixkit.data import prepare
 from pixkit.data.base import DataSource, ImageSet, SourceImages
+from pixkit.errors import DataError
 from pixkit.image import ImageSpec
 from pixkit.layers import Shift
 from pixkit.orderings.scans import Raster
@@ -123,6 +124,26 @@ def test_the_second_data_set_has_the_same_images(tmp_path):
 def test_data_sets(attributes, text, tmp_path, monkeypatch):
     monkeypatch.setattr("pixkit.testing.data.prepare", lambda *given: changed(prepare(*given), **attributes))
     noticed(check_data, text, component("data", Pictures), tmp_path)
+
+
+@pytest.mark.parametrize("split", ["train", "test"])
+def test_each_split_is_looked_at(split, tmp_path, monkeypatch):
+    def made(*given):
+        found = prepare(*given)
+        batch = found.batch
+        cut = {split: torch.int32}
+        return changed(found, batch=lambda name, rows, draw=0: replace(
+            (part := batch(name, rows, draw=draw)), x=part.x.to(cut.get(name, torch.int64))
+        ))  # fmt: skip
+
+    monkeypatch.setattr("pixkit.testing.data.prepare", made)
+    noticed(check_data, f"{split}: images are torch.int32", component("data", Pictures), tmp_path)
+
+
+def test_levels_out_of_range_are_refused(tmp_path):
+    found = other_batch(lambda batch, draw: replace(batch, x=batch.x + 6))(dataset(tmp_path))
+    with pytest.raises(DataError, match="out of range"):
+        check_split(found, found, "train", dynamic=False)
 
 
 def test_a_split_that_shrinks_is_noticed(tmp_path, monkeypatch):
