@@ -1,5 +1,6 @@
 """Each check of the contracts of data, samplers, orderings, layers and latent models fails for one that is so wrong."""
 
+import warnings
 from dataclasses import replace
 
 import pytest
@@ -233,6 +234,19 @@ def test_manners_of_samplers(change, text):
 ])  # fmt: skip
 def test_agreement_of_samplers(change, text):
     noticed(check_agreement, text, sampler(**drawn(change)), network(plain_backbone(), GREY))
+
+
+def slow(net, found, options):
+    warnings.warn("sampling by whole passes", RuntimeWarning, stacklevel=2)
+    return found
+
+
+def test_a_sampler_may_warn_that_it_is_slow():
+    net = network(plain_backbone(), GREY)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", RuntimeWarning)
+        check_agreement(sampler(**drawn(slow)), net)
+        check_stateless(sampler(**drawn(slow)), [net])
 
 
 def test_what_a_sampler_says_is_the_same_again():
