@@ -26,7 +26,7 @@ from pixkit.testing import (
     randomise,
 )
 from pixkit.testing.data import check_levels, check_split
-from pixkit.testing.latents import check_bound, check_codes, check_decoder, check_importance
+from pixkit.testing.latents import check_bound, check_codes, check_decoder, check_importance, check_latent_model
 from pixkit.testing.models import _batch
 from pixkit.testing.samplers import check_agreement, check_manners, check_stateless
 
@@ -298,10 +298,13 @@ def test_layers(attributes, text):
 # Latent models
 
 
+VAE_CLASS = named("model", "pixelvae", backbone="pixelcnn").cls
+SMALL = {"type": "pixelcnn", "width": 6, "layers": 0, "first_kernel": 3, "output_layers": 1}
+VAE = {"backbone": SMALL, "latent": 2, "features": 4, "encoder": {"width": 2, "hidden": 4}}
+
+
 def vae_of(spec, gain=1.0):
-    backbone = {"type": "pixelcnn", "width": 4, "layers": 0, "first_kernel": 3, "output_layers": 1}
-    config = {"backbone": backbone, "latent": 2, "features": 4, "encoder": {"width": 2, "hidden": 4}}
-    model = named("model", "pixelvae", **config).build(spec, None).double().eval()
+    model = named("model", "pixelvae", **VAE).build(spec, None).double().eval()
     randomise(model, 1, gain)
     return model
 
@@ -340,6 +343,26 @@ def test_codes(vae, name, change, text):
     setattr(vae, name, change(method))
     with torch.no_grad():
         noticed(check_codes, text, vae)
+
+
+def small_vae(**attributes):
+    return component("model", derived(VAE_CLASS, **attributes), **VAE)
+
+
+def test_a_latent_model_is_a_model():
+    noticed(check_latent_model, "the phases are called", small_vae(phases=lambda self: []))
+
+
+@pytest.mark.parametrize(("attributes", "text"), [
+    ({"active_units": lambda self, x: []}, "units are"),
+    ({"draw": lambda self, request: Drawn(1 - VAE_CLASS.draw(self, request).images)}, "not decode of latents"),
+    ({"log_prob": lambda self, x: x}, "score is a bound"),
+    ({"importance": lambda self, batch, count: torch.zeros(len(batch.x)) - 1}, "importance weights of all"),
+    ({"score_kind": "exact"}, "its score is not exact"),
+])  # fmt: skip
+def test_latent_models(attributes, text, monkeypatch):
+    monkeypatch.setattr("pixkit.testing.latents.check_model", lambda *given, **options: None)
+    noticed(check_latent_model, text, small_vae(**attributes), spec=ImageSpec(1, 2, 3, 2))
 
 
 def test_the_noise_of_every_level_has_an_effect(vae):
@@ -384,5 +407,5 @@ def test_estimates_of_a_likelihood_add_up_to_no_more_than_one(name, text):
     vae = vae_of(ImageSpec(1, 1, 2, 2), 0.1)  # nearly the prior and fair coins, so that estimates are good ones
     check_importance(vae)
     method = getattr(vae, name)
-    setattr(vae, name, lambda *given: method(*given) - 20)
+    setattr(vae, name, lambda *given: method(*given) - 1)
     noticed(check_importance, text, vae)
