@@ -1,6 +1,6 @@
 """The executor of CUDA graphs: its bookkeeping on any machine, the capture itself where there is a GPU."""
 
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from types import SimpleNamespace
 
 import pytest
@@ -94,6 +94,38 @@ def test_graphs_are_recorded_on_the_network_s_device_be_it_the_current_one_or_no
     executor._capture(lambda: ran.append(machine.current[-1]))
     record_cuda(second)(lambda: ran.append(machine.current[-1]))
     assert ran == [second] * 3 and machine.recorded == [second] * 2 and machine.current == [torch.device("cuda", 0)]
+
+
+def test_a_step_runs_once_and_is_recorded_on_a_stream_that_waits_for_the_usual_one_and_it_for_that(monkeypatch):
+    done = []
+
+    class Stream:
+        def __init__(self, name="own"):
+            self.name = name
+
+        def wait_stream(self, other):
+            done.append(f"{self.name} waits for {other.name}")
+
+    @contextmanager
+    def on(graph, stream=None):
+        done.append(f"on {(stream or graph).name}{', recorded' if stream else ''}")
+        yield
+        done.append("off")
+
+    usual = Stream("usual")
+    monkeypatch.setattr(torch.cuda, "device", lambda device: nullcontext())
+    monkeypatch.setattr(torch.cuda, "Stream", Stream)
+    monkeypatch.setattr(torch.cuda, "current_stream", lambda: usual)
+    monkeypatch.setattr(torch.cuda, "stream", on)
+    monkeypatch.setattr(torch.cuda, "graph", on)
+    monkeypatch.setattr(torch.cuda, "CUDAGraph", lambda: SimpleNamespace(replay="replay"))
+    executor = GraphExecutor.__new__(GraphExecutor)
+    executor.pixels = SimpleNamespace(device=torch.device("cuda", 0))
+    assert executor._capture(lambda: done.append("step")) == "replay"
+    assert done == [
+        *("own waits for usual", "on own", "step", "off", "usual waits for own"),
+        *("on own, recorded", "step", "off"),
+    ]
 
 
 class Sticky(Shift):

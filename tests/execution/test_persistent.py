@@ -13,6 +13,7 @@ from pixkit.execution.cuda import nvrtc, trial
 from pixkit.execution.cuda.fused import Fused
 from pixkit.execution.cuda.persistent import PersistentExecutor
 from pixkit.execution.lowering.lower import Unsupported
+from pixkit.execution.native.executor import NativeExecutor
 from pixkit.execution.native.layout import KINDS
 from pixkit.execution.plan import make_plan
 from pixkit.execution.reference import ReferenceExecutor
@@ -138,7 +139,20 @@ def test_steps_one_by_one_compute_what_a_walk_does():
             executor.advance(step)
         assert torch.equal(executor.params(torch.arange(net.spec.sites)), params)
         assert executor.kernel.launches == [(step, step + 1) for step in range(len(plan.draws))]
-        assert set(executor.kernel.parts) == {parts}
+        assert set(executor.kernel.parts) == {parts} and torch.equal(executor.pixels, levels)
+
+
+@pytest.mark.parametrize("make", [emulated(), NativeExecutor], ids=["on a GPU", "native"])
+def test_a_walk_draws_and_steps_after_it_compute_alone(make):
+    net = network(named("backbone", "pixelcnn", width=6, layers=1), ImageSpec(1, 3, 4, 5))
+    _, _, executor = drawn(make, make_plan(Trace(net)), 2)
+    executor.pixels.fill_(1)
+    for step in range(12):
+        executor.advance(step)
+    assert (executor.pixels == 1).all()
+    with torch.no_grad():
+        expected = net(torch.ones(2, 1, 3, 4, dtype=torch.int64)).flatten(2)
+    assert torch.allclose(executor.params(torch.arange(12)), expected, rtol=0, atol=1e-12)
 
 
 def test_a_linear_layer_and_what_follows_it_are_one_chain():

@@ -273,7 +273,7 @@ def test_a_module_is_loaded_in_torchs_context_of_its_device(device, number, monk
     for refused in (None, "cuModuleLoadData"):
         cuda = Driver(refused)
         monkeypatch.setattr(driver, "_cuda", lambda cuda=cuda: cuda)
-        monkeypatch.setattr(torch.cuda, "synchronize", lambda device: None)
+        monkeypatch.setattr(torch.cuda, "synchronize", lambda device, cuda=cuda: cuda.calls.append((device,)))
         if refused is None:
             module = driver.Module(b"code", device)
             with pytest.raises(NoKernel, match="the CUDA driver has no cuNotThere"):
@@ -282,9 +282,20 @@ def test_a_module_is_loaded_in_torchs_context_of_its_device(device, number, monk
             with pytest.raises(NoKernel, match=f"CUDA refuses {refused}") as caught:
                 driver.Module(b"code", device)
             assert caught.value.found == "error 719"
-        names = [name for name, *_ in cuda.calls if name != "cuGetErrorString"]
-        assert cuda.calls[0] == ("cuDevicePrimaryCtxRetain", number)
-        assert names[1:] == ["cuCtxPushCurrent_v2", "cuModuleLoadData", "cuCtxPopCurrent_v2"]
+        assert cuda.calls[:2] == [(device,), ("cuDevicePrimaryCtxRetain", number)], "torch has its context first"
+        names = [name for name, *_ in cuda.calls[2:] if name != "cuGetErrorString"]
+        assert names == ["cuCtxPushCurrent_v2", "cuModuleLoadData", "cuCtxPopCurrent_v2"]
+
+
+def test_what_was_launched_is_waited_for_on_the_stream_that_it_was_launched_on(monkeypatch):
+    recorded = []
+    event = type("Event", (), {"record": lambda self, stream: recorded.append((self, stream))})
+    monkeypatch.setattr(torch.cuda, "Event", event)
+    monkeypatch.setattr(torch.cuda, "current_stream", lambda device: f"stream of {device}")
+    kernel = Kernel.__new__(Kernel)
+    kernel.device = torch.device("cuda", 1)
+    marked = kernel.mark()
+    assert recorded == [(marked, "stream of cuda:1")]
 
 
 def test_without_a_driver_there_is_no_kernel(monkeypatch):

@@ -11,6 +11,7 @@ from pixkit.layers import ConcatenatedELU, MixingLayer, Shift
 from pixkit.readiness.law import Leak, find_leak
 from pixkit.readiness.operations import kind_of
 from pixkit.readiness.trace import Trace, Untraceable
+from pixkit.readiness.watch import Held
 
 GREY, COLOUR = ImageSpec(1, 3, 4, 2), ImageSpec(3, 3, 4, 3)
 
@@ -34,6 +35,19 @@ def test_what_a_module_mixes(module, kind):
     assert kind_of(node, module.eval()) == kind
     assert kind_of(node, module.train()) == ("mixing" if kind == "mixing" else "all")
     module.eval()
+
+
+def test_a_tensor_without_elements_lies_nowhere():
+    """All such have one address, and none of them can be written."""
+    assert Held([torch.empty(0), torch.empty(2, 0)]).storages == set()
+    whole = torch.ones(3)
+    assert Held((whole, torch.empty(0), {"a": whole[1:]})).storages == {whole.untyped_storage().data_ptr()}
+
+
+def test_nothing_listens_to_a_network_that_was_traced():
+    net = net_of(NETS["Plain"], GREY)
+    Trace(net)
+    assert not any(module._forward_hooks or module._forward_pre_hooks for module in net.modules())
 
 
 def test_it_is_traced_as_in_eval_mode_and_left_as_it_was():
