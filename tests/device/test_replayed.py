@@ -13,6 +13,7 @@ from families import model_of
 from pretend import DEVICE, Pretending
 from tape import record
 from test_pretended_training import stepper_of
+from torch.utils._python_dispatch import TorchDispatchMode
 from toys import NormedToy, toy_model, toy_recipe
 
 from pixkit.data.dataset import BatchSequence
@@ -357,6 +358,46 @@ def test_a_phase_may_use_the_step_if_it_says_what_that_comes_to(monkeypatch):
             assert live.make(step) == replayed.make(step)
         assert equal(live, replayed) and said == []
         assert sorted(key for key, _ in replayed._phases[0]._parts) == [0, 1]
+
+
+def test_norms_of_all_weights_are_one_launch():
+    """By which a step that failed is known to have changed none."""
+
+    class Launches(TorchDispatchMode):
+        def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+            names.append(func._schema.name.removeprefix("aten::"))
+            return func(*args, **(kwargs or {}))
+
+    names = []
+    with Pretending():
+        ahead, _ = odd_pair([])
+        with Launches():
+            ahead.stepper.rollback.keep()
+        assert ahead.stepper.rollback.restore()
+    assert [name for name in names if "norm" in name] == ["_foreach_norm"]
+
+
+@pytest.mark.parametrize(
+    ("limit", "order", "recorded"),
+    [
+        ("MOST", (0, 1, 2) * 3, [0, 1]),
+        ("REMEMBERED", (0, 1, 2, 0, 1, 2), []),
+        ("REMEMBERED", (0, 1, 0, 2, 1, 2), [0, 1, 2]),
+    ],
+)
+def test_two_variants_are_recorded_or_remembered_if_no_more_may_be(monkeypatch, limit, order, recorded):
+    monkeypatch.setattr(f"pixkit.training.capture.replayed.{limit}", 2)
+    monkeypatch.setattr(
+        Odd,
+        "phases",
+        lambda self: [Phase("likelihood", self.parameters(), self.loss, varies=lambda step: order[step - 1])],
+    )
+    with Pretending():
+        live, replayed = odd_pair([])
+        for step in range(1, len(order) + 1):
+            assert live.make(step) == replayed.make(step)
+        assert equal(live, replayed)
+        assert sorted(key for key, _ in replayed._phases[0]._parts) == recorded
 
 
 USES = {

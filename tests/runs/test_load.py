@@ -10,7 +10,7 @@ from pixkit.data import ImageSet, SourceImages
 from pixkit.data.former import numbered_as_before
 from pixkit.errors import CheckpointError, RecipeError, RunError, UsageError
 from pixkit.recipe import load_recipe
-from pixkit.runs import checkpoint
+from pixkit.runs import checkpoint, load
 from pixkit.runs.load import locked_recipe, numbering_of, opened_run, read_weights, recipe_to_build, revised
 from pixkit.runs.run import Run
 
@@ -64,6 +64,28 @@ def run(tmp_path):
     with Run.claim(tmp_path / "run") as (run, _):
         run.start("# as given\n", {**load_recipe("digits-pixelcnn").lock(), "lock": LOCK}, {})
     return run
+
+
+@pytest.mark.parametrize("ema", [0.9, 0.0])
+def test_a_model_is_made_of_the_locked_recipe_and_gets_the_weights_that_are_asked_for(run, monkeypatch, ema):
+    """In evaluation mode, in the type that is asked for; the average has to be there if the recipe has one."""
+    settings = run.settings()
+    train = {**settings["train"], "ema": ema}
+    run.write_settings({**settings, "train": train, "lock": {**LOCK, "class_names": [str(n) for n in range(10)]}})
+    run.checkpoint_folder(5).mkdir(parents=True)
+    done, model = [], torch.nn.Linear(1, 1)
+    monkeypatch.setattr(load, "read_weights", lambda *given: done.append(given) or "weights")
+    monkeypatch.setattr(load, "construct", lambda *given: done.append(given) or model)
+    monkeypatch.setattr(load.checkpoints, "load_model", lambda *given: done.append(given))
+    found = load.load(str(run.path), device="cpu", dtype=torch.float64, checkpoint="step-5", weights="raw")
+    assert found is model and not model.training and model.weight.dtype == torch.float64
+    assert model.class_names == tuple("0123456789")
+    folder = run.checkpoint_folder(5)
+    assert done == [
+        (folder, "raw", ema > 0),
+        (run.recipe(), run.spec, 10, torch.device("cpu")),
+        (model, "weights", str(folder)),
+    ]
 
 
 def test_the_recipe_of_a_run_to_resume_is_the_locked_one(run, tmp_path, monkeypatch):
