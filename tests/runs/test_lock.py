@@ -359,6 +359,22 @@ def test_a_lock_that_goes_while_it_is_opened_is_taken_anew(path, monkeypatch):
     assert not path.exists()
 
 
+def test_a_lock_that_its_holder_removes_while_it_is_broken_is_taken(path, monkeypatch):
+    looks = []
+
+    def held(descriptor):
+        looks.append(descriptor)
+        if len(looks) > 1:
+            return locks.system_lock(descriptor)
+        path.unlink()
+        raise BlockingIOError
+
+    monkeypatch.setattr("pixkit.runs.lock.system_lock", held)
+    with locked(path, break_lock=True) as found:
+        found.check()
+        assert len(looks) == 2 and found.stale is None
+
+
 def test_a_lock_that_another_has_made_anew_meanwhile_is_his(path, monkeypatch):
     with contextlib.ExitStack() as stack:
 
