@@ -100,6 +100,9 @@ class Whole:
     def size(self, split):
         return self.sizes[split]
 
+    def part(self, split):
+        return SimpleNamespace(moved=None)
+
     def batch(self, split, numbers):
         assert len(numbers) == 1
         return SimpleNamespace(x=torch.full((1, *SPEC.shape), int(numbers) + 10 * (split == "test")))
@@ -111,7 +114,7 @@ def run(monkeypatch):
     reads = []
     data = SimpleNamespace(build=lambda base: None)
     run = SimpleNamespace(recipe=lambda: SimpleNamespace(data=data), spec=SPEC, reads=reads)
-    monkeypatch.setattr(inputs, "prepare_one", lambda *given: (None, 0))
+    monkeypatch.setattr(inputs, "prepare_one", lambda *given: (None, 0, None))
     monkeypatch.setattr(
         inputs, "load_data", lambda run, progress: reads.append(progress) or Whole({"train": 5, "test": 3})
     )
@@ -137,7 +140,7 @@ def test_an_image_that_can_be_read_alone_is(run, monkeypatch, there, expected):
 
     def alone(data, base, spec, split, number):
         asked.append((spec, split, number))
-        return (image if number < there else None), there
+        return (image if number < there else None), there, None
 
     monkeypatch.setattr(inputs, "prepare_one", alone)
     if there:
