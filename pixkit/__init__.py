@@ -2,15 +2,40 @@
 
     import pixkit
 
-    pixkit.build("recipes/digits-pixelcnn.yaml")  # trains it, into runs/digits-pixelcnn
-    model = pixkit.load("runs/digits-pixelcnn")   # the best checkpoint, EMA weights, in eval mode
-    x = model.sample(10, seed=0)                  # int64 [10, 1, 8, 8], levels 0..16
-    nats = model.log_prob(x)                      # [10], natural logarithm
+    pixkit.build("digits-pixelcnn")                 # trains a recipe, into runs/digits-pixelcnn
+    model = pixkit.load("runs/digits-pixelcnn")     # the best checkpoint, EMA weights, frozen, in eval mode
+    x = model.sample(10, seed=0)                    # int64 [10, 1, 8, 8], levels 0..16
+    nats = model.log_prob(x)                        # [10], natural logarithm
 
-Here are the verbs (load build evaluate verify sample complete upscale reconstruct bench register), the base class of
-each kind of component, what these are given, the door for plugins, and the errors. All else lies in public modules:
-pixkit.layers, pixkit.figures, pixkit.testing and so on. Names are imported when first used, so that ``import pixkit``
-needs neither torch nor numpy.
+A model of your own, in a loop of your own, or trained as a recipe is on images that you have:
+
+    model = pixkit.build_model({"type": "autoregressive", "backbone": {"type": "pixelcnn"}}, (1, 8, 8, 17))
+    model.verify()                                  # proved causal, or an error that names the layer
+    loss = -model.log_prob(x).mean()
+    loss.backward()
+    result = pixkit.train("digits-pixelcnn", "runs/mine", images=x, callbacks=print)
+    model = result.load()
+
+Here are the verbs (load build evaluate verify sample complete upscale reconstruct bench register), which take runs and
+recipes as str or Path; each begins its help with an example: ``help(pixkit.sample)``.
+
+    load         a run's model                      complete     fill in what is missing of images
+    build        train a recipe                     upscale      the pixels between those of a small image
+    evaluate     score a run's images               reconstruct  draw images again from their codes
+    verify       prove causality, or find the leak  bench        how long sampling takes
+    sample       draw from a run                    register     make a class of yours a component
+
+From Python alone: load_recipe (a file, a name or a dict), build_model (untrained), train (on tensors), and component,
+for one part by its name: ``pixkit.component("ordering", "hilbert").build(pixkit.ImageSpec(1, 8, 8, 17))``.
+
+A model (`Model`) has sample, log_prob (or bound), score, verify and receptive_field; a latent one encode and decode.
+Images are int64 tensors [B, C, H, W] of levels 0..K-1, described by an `ImageSpec`; scores are nats, [B].
+
+Further, the base class of each kind of component (Ordering TapShape Backbone Head Sampler Model DataSource), what these
+are given (BackboneSpec ComponentConfig ComponentSpec Dataset Batch ImageSpec Phase Noise Run Drawn Known), the door for
+plugins (hookimpl Registrar), and the errors, all of them a PixkitError. All else lies in public modules: pixkit.layers,
+pixkit.figures, pixkit.testing and so on. Names are imported when first used, so that ``import pixkit`` needs neither
+torch nor numpy.
 """
 
 from __future__ import annotations

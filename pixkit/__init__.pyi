@@ -13,6 +13,12 @@ from pixkit.tasks.latents import reconstruct as reconstruct
 from pixkit.tasks.bench import bench as bench
 from pixkit.components.plugins import register as register
 
+# From Python alone: whatever a recipe names, and training on images that a program has.
+from pixkit.recipe.load import load_recipe as load_recipe
+from pixkit.recipe.component import component as component
+from pixkit.tasks.networks import build_model as build_model
+from pixkit.training.train import train as train
+
 # The base class of each kind of component.
 from pixkit.orderings.base import Ordering as Ordering
 from pixkit.orderings.masks import TapShape as TapShape

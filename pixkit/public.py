@@ -27,7 +27,7 @@ FORMER = {
     ),
     "pixkit.models": "CodeMaps CodeVector Encoder EncoderConfig LatentModel VariationalModel split_gaussian",
     "pixkit.network": "Autoregressive assemble",
-    "pixkit.recipe": "LoadedRecipe Recipe load_recipe",
+    "pixkit.recipe": "LoadedRecipe Recipe",
     "pixkit.tasks": "Completion",
     "pixkit.training": "BuildResult",
 }
@@ -66,6 +66,8 @@ def find(name: str) -> Any:
         AttributeError: if there is none.
     """
     if name == "__all__":
+        if _asked_by("pydoc"):
+            raise AttributeError("__all__")
         return listed()
     if name == "__version__":
         return version()
@@ -80,6 +82,16 @@ def find(name: str) -> Any:
     if name == "completion":
         return importlib.import_module("pixkit.completion")
     raise AttributeError(f"module 'pixkit' has no attribute '{name}'")
+
+
+def _asked_by(module: str) -> bool:
+    """Whether it is this module that asks pixkit for a name.
+
+    With a list, pydoc prints all public classes whole, with all that they inherit from torch: 40,000 lines. Without one
+    `help(pixkit)` is the docstring, an example first, and the list of modules.
+    """
+    frame = sys._getframe(3)  # of whoever asked pixkit.__getattr__, which asked `find`
+    return bool(frame.f_globals.get("__name__") == module)
 
 
 def _import(home: str, name: str) -> Any:

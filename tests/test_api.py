@@ -3,6 +3,7 @@
 import ast
 import importlib
 import inspect
+import pydoc
 import re
 import subprocess
 import sys
@@ -44,7 +45,7 @@ def test_every_public_name_is_there(name):
 
 def test_the_list_is_short_and_has_no_name_twice():
     assert set(VERBS) <= set(pixkit.__all__)
-    assert 38 <= len(pixkit.__all__) <= 45
+    assert 42 <= len(pixkit.__all__) <= 48
     stub = ast.parse(Path(pixkit.__file__).with_suffix(".pyi").read_text(encoding="utf-8"))
     stated = [alias.name for node in stub.body if isinstance(node, ast.ImportFrom) for alias in node.names]
     assert len(stated) == len(set(stated))
@@ -55,6 +56,16 @@ def test_the_list_is_short_and_has_no_name_twice():
 
 def test_dir_lists_the_public_names_and_modules_alone():
     assert sorted(dir(pixkit)) == sorted([*pixkit.__all__, *public.modules()])
+
+
+def test_help_fits_a_few_screens_with_an_example_first():
+    lines = pydoc.render_doc(pixkit, renderer=pydoc.plaintext).splitlines()
+    assert len(lines) < 120
+    text = "\n".join(lines)
+    assert text.index("model = pixkit.load(") < text.index("PACKAGE CONTENTS")
+    named = set(re.findall(r"\w+", pixkit.__doc__))
+    errors = {name for name in pixkit.__all__ if name.endswith("Error")}
+    assert sorted({*pixkit.__all__} - named - errors) == ["__version__", "printable"]
 
 
 def test_a_star_import_brings_the_public_names():
@@ -116,6 +127,9 @@ def test_no_name_is_both_public_and_former():
 def test_the_texts_list_the_verbs_that_there_are():
     block = Path(pixkit.__file__).with_suffix(".pyi").read_text(encoding="utf-8").split("# Verbs")[1].split("\n\n")[0]
     assert re.findall(r"^from .* as (\w+)$", block, re.MULTILINE) == VERBS
+    block = Path(pixkit.__file__).with_suffix(".pyi").read_text(encoding="utf-8").split("# From Python alone")[1]
+    others = re.findall(r"^from .* as (\w+)$", block.split("\n\n")[0], re.MULTILINE)
+    assert others == ["load_recipe", "component", "build_model", "train"]
     (stated,) = re.findall(r"Here are the verbs \(([a-z ]+)\)", pixkit.__doc__)
     assert sorted(stated.split()) == sorted(VERBS)
     readme = (Path(__file__).parents[1] / "README.md").read_text(encoding="utf-8")

@@ -70,10 +70,12 @@ def test_the_python_runs(tmp_path, monkeypatch):
         path = str(ROOT / "recipes" / f"{name}.yaml")
         assert main(["build", "-q", path, *short, "data.limit_train=64", "data.limit_test=16"]) == 0
     found = {}
-    (code,) = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
+    code = "".join(re.findall(r"```python\n(.*?)```", README, re.DOTALL))
     with warnings.catch_warnings():
         warnings.simplefilter("error", DeprecationWarning)
         exec(compile(code, "README.md", "exec"), found)
+    assert found["reports"]["network"].verdict == "proved" and int(found["seen"].sum()) == 36
+    assert found["result"].run.path == tmp_path / "runs" / "mine" and found["order"].steps.shape == (1, 8, 8)
     assert found["nats"].shape == (10,) and found["z"].shape == (10, 16) and found["bound"].shape == (10,)
     assert found["found"].exact and found["found"].samples.shape == (8, 1, 8, 8)
     assert found["scores"].images == 16 and found["drawn"].images.shape == (16, 1, 8, 8)

@@ -66,6 +66,10 @@ class ComponentSpec:
             if isinstance(value, ComponentConfig):
                 value.settle(path)
 
+    def __repr__(self) -> str:
+        said = "".join(f", {key}={value!r}" for key, value in self.config if key in self.config.model_fields_set)
+        return f"<{self.entry.kind} {self.entry.recipe_name!r}{said}>"
+
     @property
     def name(self) -> str:
         """The registered name."""

@@ -7,6 +7,7 @@ from pixkit.data.dataset import Dataset
 from pixkit.data.digits import Digits
 from pixkit.data.idx_set import Idx
 from pixkit.data.images import Images
+from pixkit.data.memory import Memory
 from pixkit.data.mnist import FashionMnist, Mnist
 from pixkit.data.one_image import OneImage
 from pixkit.data.prepare import prepare
@@ -21,6 +22,7 @@ SOURCES: dict[str, type[DataSource]] = {
     "fashion_mnist": FashionMnist,
     "idx": Idx,
     "images": Images,
+    "memory": Memory,
     "mnist": Mnist,
     "one_image": OneImage,
     "static_mnist": StaticMnist,

@@ -106,6 +106,10 @@ class DataSource(ABC):
         self.config = config
         self.base = base
 
+    def __repr__(self) -> str:
+        stated = "".join(f", {key}={value!r}" for key, value in self.config if key in self.config.model_fields_set)
+        return f"<{type(self).__name__} data{stated}>"
+
     def resolve(self, path: str) -> Path:
         """A path of the configuration as an absolute one: `~` is the home, relative paths start from `base`."""
         return (self.base / os.path.expanduser(path)).absolute()

@@ -84,6 +84,11 @@ class Dataset:
         self._parts = parts
         self._hashes = hashes
 
+    def __repr__(self) -> str:
+        sizes = ", ".join(f"{self.size(split)} {split}" for split in self.SPLITS)
+        classes = "" if self.classes is None else f", {self.classes} classes"
+        return f"<Dataset {self.description}: {self.spec}{classes}; {sizes}>"
+
     def size(self, split: str) -> int:
         """Number of images of a split."""
         return len(self.part(split))

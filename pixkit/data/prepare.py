@@ -34,6 +34,7 @@ def prepare(
     *,
     numbering: Numbering | None = None,
     palette: Palette | None = None,
+    given: SourceImages | None = None,
 ) -> Dataset:
     """Load a source's images and make of them what its configuration says.
 
@@ -43,6 +44,7 @@ def prepare(
         progress: told of downloads and of long reading.
         numbering: how classes are numbered, if not by the source and `class_names`.
         palette: of tokens, in place of what the configuration says.
+        given: the source's images, if they are there and need not be loaded.
 
     Raises:
         DataError: where images, or the file of a palette, are missing or damaged, or too few to be split.
@@ -50,7 +52,7 @@ def prepare(
     """
     try:
         source: DataSource = ref.build(base)
-        images = source.load(progress)
+        images = source.load(progress) if given is None else given
     except OSError as error:
         raise DataError("cannot be read", where=error.filename or ref.name, found=reason(error)) from error
     config = cast(DataConfig, ref.config)

@@ -83,6 +83,10 @@ class Head(nn.Module, ABC):
         self.spec = spec
         self.ordering = ordering
 
+    def extra_repr(self) -> str:
+        """What it is about."""
+        return f"{self.spec}, {self.ordering.colours} colours"
+
     @classmethod
     @abstractmethod
     def colours(cls, config: Any, spec: ImageSpec) -> tuple[Colours, ...]:

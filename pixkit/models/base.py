@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar, Literal, overload
 
 import torch
 from torch import Tensor, nn
@@ -14,13 +14,16 @@ from pixkit.errors import UsageError
 from pixkit.execution.reference import Progress
 from pixkit.image import Batch, ImageSpec
 from pixkit.models import deprecated
+from pixkit.models.batches import batches
 from pixkit.models.capabilities import Capability, lacking
 from pixkit.models.phase import Phase
 from pixkit.models.request import SampleRequest, check_counts, check_room
 from pixkit.network import Autoregressive
 from pixkit.noise import Noise
 from pixkit.precision import float32_products
-from pixkit.readiness.check import verify
+from pixkit.readiness.check import accepted, find
+from pixkit.readiness.report import Pixel, Report, Sight, chosen_pixel, report_of, sight_of
+from pixkit.readiness.trace import Trace
 from pixkit.samplers import Drawn, Known, Sampler, sampler_for
 from pixkit.samplers.batch import check_guidance
 
@@ -112,11 +115,34 @@ class Model(nn.Module, ABC):
     def initialise(self, batch: Batch) -> None:
         """Data-dependent initialisation, called once with the first training batch; nothing by default."""
 
-    def verify(self) -> None:
-        """Prove every `Autoregressive` in the model causal; if one leaks, raise CausalityError, naming the layer."""
-        for module in self.modules():
-            if isinstance(module, Autoregressive):
-                verify(module)
+    def verify(self) -> Mapping[str, Report]:
+        """Prove every `Autoregressive` in the model causal, and say what was found of each, by its name in the model.
+
+        Where no proof can be made of one and no leak is seen, a warning says why.
+
+        Raises:
+            CausalityError: if one leaks, naming the layer to blame.
+        """
+        return {name: report_of(network, accepted(find(network))) for name, network in self._autoregressive().items()}
+
+    def receptive_field(self, pixel: Pixel | None = None) -> Tensor:
+        """Which sub-pixels the prediction of one depends on, bool [C, H, W]; of several networks, in the first.
+
+        Args:
+            pixel: (colour, row, column); by default the last colour in the middle of the image.
+
+        Raises:
+            UsageError: if there is no such sub-pixel, or no autoregressive network.
+            Untraceable: if the network cannot be followed, and why.
+        """
+        network = next(iter(self._autoregressive().values()), None)
+        if network is None:
+            raise UsageError("the model has no autoregressive network", found=type(self).__name__)
+        sight = sight_of(Trace(network), chosen_pixel(network, pixel))
+        return (sight == Sight.SEEN) | (sight == Sight.LEAK)
+
+    def _autoregressive(self) -> dict[str, Autoregressive]:
+        return {name: module for name, module in self.named_modules() if isinstance(module, Autoregressive)}
 
     @abstractmethod
     def score(self, batch: Batch) -> Tensor:
@@ -240,16 +266,55 @@ class Model(nn.Module, ABC):
     def draw(self, request: SampleRequest) -> Drawn:
         """Draw what is asked; an image depends on its noise and context, not on how many are drawn, by whom, or how."""
 
+    @overload
+    def sample(self, n: int, *, return_log_prob: Literal[False] = False, **options: Any) -> Tensor: ...
+
+    @overload
+    def sample(self, n: int, *, return_log_prob: Literal[True], **options: Any) -> tuple[Tensor, Tensor]: ...
+
     @float32_products()
-    def sample(self, n: int, **options: Any) -> Tensor:
+    def sample(self, n: int, *, return_log_prob: bool = False, **options: Any) -> Tensor | tuple[Tensor, Tensor]:
         """Draw images number first..first+n-1 of a seed, int64 [n, C, H, W]; the keywords of `request`.
 
+            x = model.sample(10, seed=0, temperature=0.9)
+            x, nats = model.sample(10, return_log_prob=True)
+
         An image depends on the seed and its number, not on n, the batch size or the sampler.
+
+        Args:
+            n: how many.
+            return_log_prob: give log p(x) of each image, too, nats [n], without gradients: under the model itself and
+                the image's context, whatever the temperature, the guidance, or what was `known`.
+            options: `seed`, `temperature`, `sampler`, `batch_size`, `first`, `known`, `context`, `guidance`,
+                `progress`.
 
         Raises:
             UsageError: if something does not fit, or the model cannot do it.
         """
-        return deprecated.draw_of(self)(self.request(n, **options)).images
+        if return_log_prob and self.score_kind != "exact":
+            raise UsageError(
+                "the probability of an image is not known exactly",
+                where="return_log_prob",
+                found=f"{type(self).__name__}, whose score is {'a bound' if self.score_kind == 'bound' else 'none'}",
+            )
+        request = self.request(n, **options)
+        images = deprecated.draw_of(self)(request).images
+        if not return_log_prob:
+            return images
+        with torch.no_grad():
+            nats = [
+                self.score(Batch(images[some], _rows(request.context, some), torch.arange(n)[some]))
+                for some in batches(self, n, request.batch_size, request.batch_size)
+            ]
+        return images, -torch.cat(nats) if n else images.new_empty(0, dtype=torch.get_default_dtype())
+
+    def extra_repr(self) -> str:
+        """What images it is about."""
+        return f"{self.spec}" + ("" if self.classes is None else f", {self.classes} classes")
+
+
+def _rows(context: Tensor | None, some: slice) -> Tensor | None:
+    return None if context is None else context[some]
 
 
 def _no_score(self: Model, batch: Batch) -> Tensor:

@@ -60,6 +60,9 @@ class Ordering(ABC):
         self.steps = self.group_steps.expand(spec.channels, -1, -1)
         self.count = int(self.steps.max()) + 1
 
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} of {self.spec}: {self.count} steps, {self.colours} colours>"
+
     @abstractmethod
     def site_steps(self, height: int, width: int) -> Tensor:
         """The step of every site, int64 [height, width], before any flip."""

@@ -63,16 +63,23 @@ def verify(network: Autoregressive) -> Trace | None:
         CausalityError: if the network leaks, naming the path and the layer to blame where it could be traced.
         PluginError: if the backbone gives other features than it says.
     """
-    found = find(network)
+    return accepted(find(network), stacklevel=3).trace
+
+
+def accepted(found: Finding, stacklevel: int = 2) -> Finding:
+    """A finding that does not speak against the network; without a proof, with a warning.
+
+    Raises:
+        CausalityError: if the network leaks.
+    """
     if found.seen is not None:
         if isinstance(found.problem, CausalityError):
             raise found.problem from found.seen
         raise found.seen
     if found.problem is not None:
         text = f"no proof that the network is causal, though no leak was seen: {found.problem}"
-        warnings.warn(text, RuntimeWarning, 2)
-        return None
-    return found.trace
+        warnings.warn(text, RuntimeWarning, stacklevel)
+    return found
 
 
 def _prove(network: Autoregressive) -> tuple[Trace | None, Leak | None, CausalityError | Untraceable | None]:

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from pixkit.errors import CausalityError, UsageError
 from pixkit.network import Autoregressive
-from pixkit.readiness.check import find
+from pixkit.readiness.check import Finding, find
 from pixkit.readiness.law import Leak, permitted, receptive_field
 from pixkit.readiness.trace import Trace, Untraceable
 
@@ -59,6 +59,10 @@ class Report:
     seen_leak: str | None
     pixel: Pixel
     sight: Tensor | None
+
+    def __repr__(self) -> str:
+        seen = "" if self.sight is None else f"; {self.pixel} sees {self.count(Sight.SEEN)} sub-pixels"
+        return f"<Report of {type(self.network.backbone).__name__}: {self.verdict}{seen}>"
 
     @property
     def step(self) -> int:
@@ -117,8 +121,13 @@ def examine(network: Autoregressive, pixel: Pixel | None = None) -> Report:
     Raises:
         UsageError: if there is no such sub-pixel.
     """
-    chosen = _checked(network, pixel)
-    found = find(network)
+    chosen = chosen_pixel(network, pixel)
+    return report_of(network, find(network), chosen)
+
+
+def report_of(network: Autoregressive, found: Finding, pixel: Pixel | None = None) -> Report:
+    """What was found of a network, and what one prediction sees."""
+    chosen = chosen_pixel(network, pixel)
     verdict: Literal["proved", "leaks", "unproved"] = "proved" if found.problem is None else "unproved"
     return Report(
         network,
@@ -149,13 +158,14 @@ def rows_of(sight: Tensor) -> list[list[str]]:
     return [["".join(marks[value] for value in row) for row in colour] for colour in sight.tolist()]
 
 
-def _checked(network: Autoregressive, pixel: Pixel | None) -> Pixel:
+def chosen_pixel(network: Autoregressive, pixel: Pixel | None) -> Pixel:
+    """The sub-pixel, or the last colour in the middle of the image; UsageError if there is none such."""
     spec = network.spec
     chosen = (spec.channels - 1, spec.height // 2, spec.width // 2) if pixel is None else pixel
     if not all(0 <= place < size for place, size in zip(chosen, spec.shape, strict=True)):
         raise UsageError(
             "there is no such sub-pixel",
-            where="--pixel",
+            where="pixel",
             found=",".join(map(str, chosen)),
             expected=f"colour, row, column below {', '.join(map(str, spec.shape))}",
         )

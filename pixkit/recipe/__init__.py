@@ -1,5 +1,6 @@
 """Recipes: reading, checking, comparing and writing them."""
 
+from pixkit.recipe.component import component
 from pixkit.recipe.diff import ABSENT, Change, diff
 from pixkit.recipe.dump import dump_yaml
 from pixkit.recipe.jsonschema import json_schema
@@ -18,6 +19,7 @@ __all__ = [
     "Node",
     "Problem",
     "Recipe",
+    "component",
     "diff",
     "dump_yaml",
     "find_recipe",

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import yaml
+
 from pixkit.components.config import KeyPath
 from pixkit.components.registry import Registry
 from pixkit.components.spec import ComponentSpec, walk
-from pixkit.errors import PluginError
+from pixkit.data.base import SourceImages
+from pixkit.errors import PluginError, RecipeError
 from pixkit.image import numbers_refused
 from pixkit.recipe.dump import dump_yaml
 from pixkit.recipe.files import read_recipe
@@ -23,6 +27,8 @@ from pixkit.recipe.source import InvalidRecipe, Problem
 from pixkit.recipe.validate import locate, validate
 from pixkit.recipe.yaml import Node, parse_yaml
 
+GIVEN = "the recipe given"
+"""What stands for the file of a recipe that a program gave."""
 PATH_MARKER = "x-pixkit-path"
 """Marks a field that holds a path: a ``str`` with ``json_schema_extra={PATH_MARKER: True}``.
 
@@ -36,13 +42,23 @@ class LoadedRecipe:
 
     `text` is the file's text as given; `base` the folder that relative paths in it start from.
     Relative paths in overrides start from the working directory; in `recipe` they are absolute.
+    `path` is None where no file was read; `images` are what is trained on where a program gave that.
     """
 
     recipe: Recipe
-    path: Path
+    path: Path | None
     text: str
     overrides: tuple[str, ...]
     base: Path
+    images: SourceImages | None = dataclasses.field(default=None, compare=False, repr=False)
+
+    def __repr__(self) -> str:
+        return f"<LoadedRecipe {self.recipe.name}: {self.recipe.model.name} on {self.recipe.data.name}, {self.origin}>"
+
+    @property
+    def origin(self) -> str:
+        """The file's absolute path, or that it was given by a program."""
+        return GIVEN if self.path is None else str(self.path.absolute())
 
     def lock(self) -> dict[str, Any]:
         """The recipe as plain data with every default written out and every path absolute."""
@@ -55,11 +71,17 @@ class LoadedRecipe:
         return plain
 
 
-def load_recipe(path: str | Path, overrides: Sequence[str] = (), *, registry: Registry | None = None) -> LoadedRecipe:
-    """Read a recipe (a file's path, or a packaged recipe's name) and check all of it.
+def load_recipe(
+    path: Mapping[str, Any] | str | Path, overrides: Sequence[str] = (), *, registry: Registry | None = None
+) -> LoadedRecipe:
+    """Read a recipe and check all of it.
+
+        loaded = pixkit.load_recipe("digits-pixelcnn", ["train.steps=50"])
+        loaded.recipe.train.steps, loaded.recipe.dump()  # its keys, as attributes and as a dict
 
     Args:
-        path: the file, or the name of a recipe that comes with pixkit.
+        path: the file, or the name of a recipe that comes with pixkit; or the recipe itself, as a dict or, with
+            line breaks in it, as YAML. Relative paths in these start from the working directory.
         overrides: ``key.sub=value``, applied in order.
         registry: the components; those of the installed plugins if left out.
 
@@ -68,10 +90,43 @@ def load_recipe(path: str | Path, overrides: Sequence[str] = (), *, registry: Re
         PluginError: if a component is unknown and a plugin that would or may bring it is broken, disabled
             or not installed, or if several plugins bring it.
     """
+    if isinstance(path, Mapping) or (isinstance(path, str) and "\n" in path):
+        text = path if isinstance(path, str) else _dumped(path)
+        recipe = _checked(parse_yaml(text, GIVEN), overrides, registry or _installed())
+        return LoadedRecipe(recipe, None, text, one_by_one(overrides), Path.cwd())
     file = find_recipe(path)
     text = read_recipe(file)
     recipe = _checked(parse_yaml(text, str(file)), overrides, registry or _installed())
     return LoadedRecipe(recipe, file, text, one_by_one(overrides), file.absolute().parent)
+
+
+def completed(recipe: Mapping[str, Any]) -> dict[str, Any]:
+    """A whole recipe of a dict that may leave out all but the model, or be the model's section alone.
+
+    Its images are then such as a program gives.
+    """
+    section = dict(recipe) if "model" in recipe else {"model": dict(recipe)}
+    return {"pixkit": 1, "name": "untitled", "data": {"source": "memory"}, **section}
+
+
+def _dumped(recipe: Mapping[str, Any]) -> str:
+    """A dict as YAML; paths are text."""
+    try:
+        return dump_yaml(_plain(recipe))
+    except yaml.representer.RepresenterError as error:
+        raise RecipeError(
+            "a recipe is made of mappings, lists, texts and numbers",
+            where=GIVEN,
+            found=f"{error.args[1]!r}" if len(error.args) > 1 else str(error),
+        ) from None
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {key: _plain(held) for key, held in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(held) for held in value]
+    return str(value) if isinstance(value, Path) else value
 
 
 def revise_recipe(

@@ -39,6 +39,9 @@ class Contents:
         self._environment = path / places.ENVIRONMENT
         self._lock = path / places.SETTINGS
 
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} {str(self.path)!r}>"
+
     @property
     def started(self) -> bool:
         """Whether a build has begun to write here.

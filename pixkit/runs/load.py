@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -118,12 +119,12 @@ def numbering_of(run: Run) -> Numbering | None:
 
 
 def recipe_to_build(
-    recipe: LoadedRecipe | str | Path, overrides: Sequence[str] = (), *, resume: bool = False
+    recipe: LoadedRecipe | Mapping[str, Any] | str | Path, overrides: Sequence[str] = (), *, resume: bool = False
 ) -> tuple[LoadedRecipe, Path | None]:
     """The recipe that is meant and, if that is one of a run which is to be resumed, the run's folder.
 
     Args:
-        recipe: a recipe, its file, the name of one that comes with pixkit, or the folder of a run to resume.
+        recipe: a recipe, or what `load_recipe` takes, or the folder of a run to resume.
         overrides: ``key.sub=value``, applied in order.
         resume: whether a run's folder may be meant.
 
@@ -134,6 +135,8 @@ def recipe_to_build(
     """
     if isinstance(recipe, LoadedRecipe):
         return revised(recipe, overrides), None
+    if isinstance(recipe, Mapping) or "\n" in str(recipe):
+        return load_recipe(recipe, overrides), None
     run = Run(Path(recipe))
     if not resume or not run.started:
         return load_recipe(recipe, overrides), None
@@ -146,7 +149,7 @@ def revised(loaded: LoadedRecipe, overrides: Sequence[str]) -> LoadedRecipe:
     """The recipe with more overrides."""
     if not overrides:
         return loaded
-    recipe = revise_recipe(loaded.lock(), overrides, name=str(loaded.path))
+    recipe = revise_recipe(loaded.lock(), overrides, name=loaded.origin if loaded.path is None else str(loaded.path))
     return replace(loaded, recipe=recipe, overrides=(*loaded.overrides, *one_by_one(overrides)))
 
 

@@ -56,7 +56,7 @@ def settings_of(
 ) -> dict[str, Any]:
     """What a lock says: the recipe with every default, and the section `lock` (see `pixkit.runs.run`)."""
     lock = {
-        "recipe": str(loaded.path.absolute()),
+        "recipe": loaded.origin,
         "overrides": list(loaded.overrides),
         "image": dataset.spec.dump(),
         "classes": dataset.classes,

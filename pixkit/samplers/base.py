@@ -36,6 +36,9 @@ class Sampler(deprecated.FormerSampler, ABC):
         super().__init_subclass__(**options)
         deprecated.adapt(cls, Sampler)
 
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} sampler{_said(self.config)}>"
+
     @abstractmethod
     def prepare(self, network: Autoregressive, known: Tensor | None) -> BatchSampler:
         """What is needed once for a network and a mask of given sub-pixels, bool [C, H, W] or None."""
@@ -98,6 +101,11 @@ class Sampler(deprecated.FormerSampler, ABC):
     def sample(self, network: Autoregressive, noise: Noise, **options: Any) -> Tensor:
         """The images that `draw` gives, int64 [B, C, H, W]; its arguments."""
         return deprecated.draw_of(self)(network, noise, **options).images
+
+
+def _said(config: Any) -> str:
+    """The keys of a configuration, as an object's representation has them."""
+    return "".join(f", {key}={value!r}" for key, value in config) if isinstance(config, ComponentConfig) else ""
 
 
 def _share(progress: Progress | None, part: int, parts: int) -> Progress | None:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from pixkit.data import Progress as Loading
 from pixkit.data import prepare
@@ -13,8 +14,9 @@ from pixkit.image import ImageSpec
 from pixkit.models.base import Model
 from pixkit.network import Autoregressive
 from pixkit.recipe import LoadedRecipe, load_recipe
+from pixkit.recipe.load import completed
 from pixkit.recipe.overrides import one_by_one
-from pixkit.runs.load import construct, load
+from pixkit.runs.load import construct, load, revised
 from pixkit.runs.record import pick_device
 from pixkit.runs.run import Run
 
@@ -24,6 +26,52 @@ Shape = Sequence[int]
 """(C, H, W, K), or (C, H, W, K, classes): of images that are not there."""
 SHAPE = "shape=(C, H, W, K)"
 """How a hint names the argument."""
+
+
+def build_model(
+    recipe: LoadedRecipe | Mapping[str, Any] | str | Path,
+    spec: ImageSpec | Shape | None = None,
+    *,
+    classes: int | None = None,
+    overrides: Sequence[str] = (),
+    device: str = "cpu",
+) -> Model:
+    """A recipe's model, untrained, as a module in training mode.
+
+        model = pixkit.build_model("digits-pixelcnn")
+        model = pixkit.build_model({"type": "autoregressive", "backbone": {"type": "pixelcnn"}}, (1, 8, 8, 17))
+        model.verify()  # a CausalityError if a sub-pixel sees what is drawn after it
+        loss = -model.log_prob(x).mean()  # int64 [B, 1, 8, 8]
+        loss.backward()
+
+    The weights are those that training would begin with, and depend on the recipe's seed alone. Layers that are set by
+    the first batch (PixelCNN++'s) are set by ``model.initialise(pixkit.Batch(x, labels, numbers))``.
+
+    Args:
+        recipe: a recipe, its file or its name; or a dict, which may leave out all but the model, or be the model's
+            section alone.
+        spec: shape and levels of the images, as an ImageSpec or (C, H, W, K); those of the recipe's data if left out.
+        classes: number of label classes, where there are labels.
+        overrides: ``key.sub=value``, applied in order.
+        device: auto, cpu or cuda.
+
+    Raises:
+        RecipeError: if the recipe, or an override, is wrong, or asks for labels that there are none of.
+        PluginError: if a component is missing.
+        DataError: if no spec is given and the recipe's images are not there.
+        UsageError: if the device is missing, or the model would not fit the memory.
+    """
+    if isinstance(recipe, LoadedRecipe):
+        loaded = revised(recipe, overrides)
+    else:
+        loaded = load_recipe(completed(recipe) if isinstance(recipe, Mapping) else recipe, overrides)
+    if spec is None:
+        spec, found = _shape(loaded, None)
+        classes = found if classes is None else classes
+    elif not isinstance(spec, ImageSpec):
+        spec, found = _given(spec)
+        classes = found if classes is None else classes
+    return construct(loaded.recipe, spec, classes, pick_device(device))
 
 
 def find_examined(source: str | Path, overrides: Sequence[str] = ()) -> LoadedRecipe | Run:
@@ -97,9 +145,8 @@ def _model(
     found = source if isinstance(source, LoadedRecipe | Run) else find_examined(source, overrides)
     if isinstance(found, Run):
         return load(found, device=device)
-    where = pick_device(device)
     spec, classes = _shape(found, loading) if shape is None else _given(shape)
-    return construct(found.recipe, spec, classes, where).eval()
+    return construct(found.recipe, spec, classes, pick_device(device)).eval()
 
 
 def _given(shape: Shape) -> tuple[ImageSpec, int | None]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import signal
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,6 +13,7 @@ import torch
 from pixkit.components.plugins import plugins
 from pixkit.memory import memory_errors
 from pixkit.memory.guard import MORE_MEMORY
+from pixkit.models.base import Model
 from pixkit.precision import float32_products
 from pixkit.randomness import isolated_rng
 from pixkit.recipe import LoadedRecipe
@@ -41,9 +42,13 @@ class BuildResult:
     grid_path: Path | None
     interrupted: int | None
 
+    def load(self, **options: Any) -> Model:
+        """The run's model, with the best checkpoint's weights: see `pixkit.load`, whose keywords it takes."""
+        return load(self.run, **options)
+
 
 def build(
-    recipe: LoadedRecipe | str | Path,
+    recipe: LoadedRecipe | Mapping[str, Any] | str | Path,
     out: str | Path | None = None,
     *,
     overrides: Sequence[str] = (),
@@ -59,7 +64,8 @@ def build(
         result.run.path, result.scores
 
     Args:
-        recipe: a recipe, its file, or the name of one that comes with pixkit; to resume, the run's folder will do.
+        recipe: a recipe, or what `load_recipe` takes: its file, the name of one that comes with pixkit, or a dict; to
+            resume, the run's folder will do.
         out: the run directory; that which is resumed, or runs/NAME in the working directory, if left out.
         overrides: ``key.sub=value``, applied in order.
         device: auto, cpu or cuda.

@@ -92,7 +92,7 @@ def prepare_training(
     continued = run is not None and (is_there(run.path / "last") or bool(named_steps(run.checkpoints)))
     start = () if continued or recipe.train.init_from is None else _other_weights(loaded.base, recipe.train.init_from)
     kept: Any = {} if run is None else {"numbering": numbering_of(run), "palette": run.spec.palette}
-    dataset = prepare(recipe.data, loaded.base, reporter.loading, **kept)
+    dataset = prepare(recipe.data, loaded.base, reporter.loading, given=loaded.images, **kept)
     reporter.message(f"images: {dataset.spec}; {dataset.description}; {dataset.values}")
     for note in dataset.notes:
         reporter.message(note)

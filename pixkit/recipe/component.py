@@ -1,0 +1,54 @@
+"""One component by its name, as a recipe would have it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from pydantic import ValidationError
+
+from pixkit.components.config import dotted
+from pixkit.components.plugins import registry
+from pixkit.components.registry import KINDS
+from pixkit.components.spec import ComponentSpec
+from pixkit.errors import PluginError, RecipeError, listed
+from pixkit.recipe.messages import unknown_key
+
+
+def component(kind: str, name: str, /, **keys: Any) -> ComponentSpec:
+    """A registered component with its keys, checked as in a recipe; its `build` makes the thing itself.
+
+        spec = pixkit.ImageSpec(1, 8, 8, 17)
+        order = pixkit.component("ordering", "hilbert").build(spec)
+        order.steps  # int64 [1, 8, 8]
+        pixkit.component("sampler", "fixed_point").build()  # for model.sample(10, sampler=...)
+
+    Args:
+        kind: ordering, mask, backbone, head, sampler, model or data.
+        name: the component's: `pixkit ls` lists them, `pixkit show KIND NAME` says which keys it has.
+        keys: as in a recipe; left out, its defaults.
+
+    Raises:
+        PluginError: if there is no such kind, or no component of that name.
+        RecipeError: if a key is wrong.
+    """
+    if kind not in KINDS:
+        raise PluginError(f"no kind of component '{kind}'", expected=", ".join(KINDS))
+    known = registry()
+    entry = known.get(kind, name)
+    try:
+        config = entry.cls.Config.model_validate(keys, context={"registry": known})
+    except ValidationError as error:
+        raise _wrong(entry.cls.Config, f"{kind} '{name}'", error) from None
+    return ComponentSpec(entry, config, "source" if kind == "data" else "type")
+
+
+def _wrong(config: Any, where: str, error: ValidationError) -> RecipeError:
+    """The first thing that is wrong with a component's keys, and how many more there are."""
+    first, *more = error.errors(include_url=False)
+    key, also = dotted(first["loc"]), f"; {len(more)} more {'is' if len(more) == 1 else 'are'} wrong" if more else ""
+    if first["type"] == "extra_forbidden":
+        known = list(config.model_fields) if len(first["loc"]) == 1 else []
+        verdict = unknown_key(str(first["loc"][-1]), known)
+        expected = verdict.expected or (listed(known) or None)
+        return RecipeError(f"{verdict.message}{also}", where=where, found=key, expected=expected, hint=verdict.hint)
+    return RecipeError(f"{first['msg']}{also}", where=f"{where}, {key}", found=repr(first["input"]))

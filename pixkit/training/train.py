@@ -1,0 +1,139 @@
+"""Training from Python: on images that a program has, told step by step how it goes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, cast
+
+from pixkit.data.base import DataConfig, DataSource, SourceImages
+from pixkit.data.memory import Array, given_images
+from pixkit.errors import UsageError
+from pixkit.recipe import LoadedRecipe, load_recipe, revise_recipe
+from pixkit.recipe.load import completed
+from pixkit.runs.load import recipe_to_build, revised
+from pixkit.training.build import BuildResult, build
+from pixkit.training.watch import Reporter
+
+Callback = Callable[[int, dict[str, Any]], Any] | Reporter
+"""Called as callback(step, metrics) with each row of metrics.jsonl; or a Reporter, which is told of more."""
+
+
+def train(
+    recipe: LoadedRecipe | Mapping[str, Any] | str | Path,
+    out: str | Path | None = None,
+    *,
+    images: Array | None = None,
+    labels: Array | None = None,
+    test_images: Array | None = None,
+    test_labels: Array | None = None,
+    levels: int | None = None,
+    layout: str = "auto",
+    callbacks: Callback | Iterable[Callback] = (),
+    overrides: Sequence[str] = (),
+    device: str = "auto",
+    resume: bool = False,
+    overwrite: bool = False,
+) -> BuildResult:
+    """Train a recipe's model on images of yours: as `build` does, with everything that a run has.
+
+        result = pixkit.train("digits-pixelcnn", "runs/mine", images=x, labels=y, callbacks=print)
+        model = result.load()  # the best checkpoint's
+
+    The images take the place of the recipe's data, whose keys for levels, binarisation and splits apply to them.
+
+    Args:
+        recipe: a recipe, its file or its name; or a dict, which may leave out all but the model, or be the model's
+            section alone.
+        out: the run directory; runs/NAME in the working directory if left out.
+        images: the training images, whole numbers [N, C, H, W], [N, H, W, C] or [N, H, W], as a tensor or an array; the
+            recipe's data if left out. A part of them, by the recipe's `data.validation`, is for validation.
+        labels: whole numbers [N], where images have labels; the classes are the distinct ones, in their order.
+        test_images: images for the final scores; without them there are none of test images.
+        test_labels: theirs.
+        levels: number of levels of the images, 0..levels-1; left out, that of the recipe's data, which is 256 where
+            nothing is said, or 2 of booleans.
+        layout: NCHW or NHWC, where a shape can be read in two ways.
+        callbacks: told how it goes, in the order given. A function is called as callback(step, metrics) with each row
+            of metrics.jsonl, of which metrics["event"] is "train" or "eval"; a `pixkit.training.Reporter` is told of
+            more. What one raises ends the training, once the steps made are saved.
+        overrides: ``key.sub=value``, applied in order.
+        device: auto, cpu or cuda.
+        resume: go on with the run that is there; the images have to be the same.
+        overwrite: replace the run that is there.
+
+    Raises:
+        DataError: if images or labels do not fit.
+        UsageError: if something is given that belongs to images, and no images.
+        PixkitError: as `build`.
+    """
+    loaded = _loaded(recipe, overrides, resume)
+    if images is not None:
+        given = given_images(
+            images,
+            labels,
+            test_images=test_images,
+            test_labels=test_labels,
+            levels=_levels(loaded, images) if levels is None else levels,
+            layout=layout,
+        )
+        loaded = _about(loaded, given)
+    elif not all(one is None for one in (labels, test_images, test_labels, levels)):
+        raise UsageError("labels, test_images and levels are of images", where="images", found="none given")
+    told = [callbacks] if isinstance(callbacks, Reporter) or callable(callbacks) else list(callbacks)
+    reporter = Several([one if isinstance(one, Reporter) else _Rows(one) for one in told])
+    return build(loaded, out, device=device, resume=resume, overwrite=overwrite, reporter=reporter)
+
+
+class Several(Reporter):
+    """Tells several reporters, in their order."""
+
+    def __init__(self, reporters: Sequence[Reporter]) -> None:
+        self._reporters = reporters
+
+    def __getattribute__(self, name: str) -> Any:
+        if name.startswith("_") or not hasattr(Reporter, name):
+            return super().__getattribute__(name)
+        reporters = self._reporters
+        return lambda *given: [getattr(one, name)(*given) for one in reporters] and None
+
+
+class _Rows(Reporter):
+    """Calls a function with each row."""
+
+    def __init__(self, callback: Callable[[int, dict[str, Any]], Any]) -> None:
+        self._callback = callback
+
+    def step(self, step: int, metrics: dict[str, Any]) -> None:
+        self._callback(step, dict(metrics))
+
+    def evaluated(self, step: int, metrics: dict[str, Any]) -> None:
+        self._callback(step, dict(metrics))
+
+
+def _loaded(
+    recipe: LoadedRecipe | Mapping[str, Any] | str | Path, overrides: Sequence[str], resume: bool
+) -> LoadedRecipe:
+    if isinstance(recipe, LoadedRecipe):
+        return revised(recipe, overrides)
+    if isinstance(recipe, Mapping):
+        return load_recipe(completed(recipe), overrides)
+    return recipe_to_build(recipe, overrides, resume=resume)[0]
+
+
+def _levels(loaded: LoadedRecipe, images: Array) -> int:
+    """How many levels the recipe's own images have."""
+    if str(images.dtype).removeprefix("torch.") == "bool":
+        return 2
+    section = loaded.recipe.data
+    source = cast(type[DataSource], section.cls)
+    return int(getattr(section.config, "source_levels", None) or source.source_levels)
+
+
+def _about(loaded: LoadedRecipe, images: SourceImages) -> LoadedRecipe:
+    """The recipe with these images in the place of its data."""
+    plain = loaded.lock()
+    kept = {key: value for key, value in plain["data"].items() if key in DataConfig.model_fields}
+    plain["data"] = {"source": "memory", **kept, "source_levels": images.levels}
+    return replace(loaded, recipe=revise_recipe(plain, name=loaded.origin), images=images)
