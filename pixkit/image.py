@@ -224,8 +224,8 @@ def has_values(tensor: Tensor) -> bool:
 
     if torch.compiler.is_compiling() or tensor.device.type == "meta":
         return False
-    # torch has no public name for the question; without an answer, reading a value inside vmap is torch's own error.
-    return not torch._C._functorch.is_batchedtensor(tensor)
+    # torch has no public name for the question. Inside vmap reading a value is an error, also of what grad wraps there.
+    return not torch._C._functorch.is_functorch_wrapped_tensor(tensor)
 
 
 def sent(tensor: Tensor, device: torch.device | str) -> Tensor:

@@ -19,7 +19,7 @@ from pixkit.layers.modes import evaluating
 from pixkit.noise import Noise
 from pixkit.orderings.base import Colours, Ordering
 
-__all__ = ["Autoregressive", "assemble"]
+__all__ = ["Autoregressive", "assemble", "unwrapped"]
 
 
 class Autoregressive(nn.Module):
@@ -66,7 +66,7 @@ class Autoregressive(nn.Module):
         """
         trusted = self.training and torch.is_grad_enabled() and x.device.type != "cpu"
         self.spec.check(x, values=not trusted)
-        self.check_context(context, len(x))
+        self.check_context(context, x.shape[0])
         return self.head.distribution(self(x.long(), context))
 
     def log_prob(self, x: Tensor, context: Tensor | None = None) -> Tensor:
@@ -135,10 +135,25 @@ class Autoregressive(nn.Module):
             )
         if context is not None and self.conditioner is not None:
             self.conditioner.check(context)
-            if len(context) != batch:
+            if context.shape[0] != batch:
                 raise UsageError(
                     "the context does not fit the number of images", found=str(len(context)), expected=str(batch)
                 )
+
+
+def unwrapped(module: Any) -> Any:
+    """What torch.compile or a data-parallel wrapper was given; anything else as it is.
+
+    A wrapper computes the same and is no longer of the class: by what it wraps it is proved and sampled.
+    """
+    while isinstance(module, nn.Module):
+        inside = module._modules.get("_orig_mod")  # torch.compile's; its class would have to be imported from dynamo
+        if isinstance(module, nn.parallel.DistributedDataParallel | nn.DataParallel):
+            inside = module.module
+        if inside is None:
+            break
+        module = inside
+    return module
 
 
 def assemble(

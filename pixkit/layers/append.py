@@ -23,7 +23,7 @@ class AppendMaps(MixingLayer):
 
     def forward(self, x: Tensor) -> Tensor:
         """The image's maps first."""
-        return torch.cat([x, self.values.to(x.dtype).expand(len(x), -1, -1, -1)], 1)
+        return torch.cat([x, self.values.to(x.dtype).expand(x.shape[0], -1, -1, -1)], 1)
 
     def ready(self, *inputs: Tensor) -> Tensor:
         """With the image."""

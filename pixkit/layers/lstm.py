@@ -65,7 +65,7 @@ class DiagonalLSTM(Recurrence):
 
     def split(self, x: Tensor) -> Sequence[Tensor]:
         """Diagonals, the batch innermost: a site is one run of memory, wherever it lies in the image."""
-        sites = x.flatten(1).t().contiguous().view(x.shape[1], len(self.order), len(x))
+        sites = x.flatten(1).t().contiguous().view(x.shape[1], len(self.order), x.shape[0])
         return sites.index_select(1, self.order).split([len(front) for front in self.fronts.sites], 1)
 
     def join(self, parts: list[Tensor]) -> Tensor:

@@ -132,7 +132,7 @@ class Recurrence(MixingLayer):
     def _front_by_front(self, x: Tensor) -> Tensor:
         """As autograd follows it."""
         along = self.axis + 1
-        outside = [self._outside(state, len(x)) for state in (self.hidden, self.cell)]
+        outside = [self._outside(state, x.shape[0]) for state in (self.hidden, self.cell)]
         hidden, cell = (state.narrow(along, 0, 0) for state in outside)
         states = []
         for part, (before, after) in zip(self.split(x), self.fronts.pads, strict=True):

@@ -133,7 +133,7 @@ class Patterns(nn.Module):
         """The kernel `weight` [out_maps, in_maps, kh, kw] at every site, and the bias [out_maps]."""
         if torch.is_autocast_enabled(x.device.type):
             x = x.to(torch.get_autocast_dtype(x.device.type))
-        batch, outs = len(x), len(weight)
+        batch, outs = x.shape[0], len(weight)
         rows = F.pad(x.flatten(2).transpose(1, 2), (0, 0, 0, 1))
         patches = rows.index_select(1, self.sources).split([one.sources.numel() for one in self.patterns], 1)
         parts = self._kernel(weight).index_select(0, self.entries).split([len(one.entries) for one in self.patterns])

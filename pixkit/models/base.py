@@ -142,7 +142,11 @@ class Model(nn.Module, ABC):
         return (sight == Sight.SEEN) | (sight == Sight.LEAK)
 
     def _autoregressive(self) -> dict[str, Autoregressive]:
-        return {name: module for name, module in self.named_modules() if isinstance(module, Autoregressive)}
+        return {
+            name.removesuffix("._orig_mod"): module  # of a network that torch.compile wraps
+            for name, module in self.named_modules()
+            if isinstance(module, Autoregressive)
+        }
 
     @abstractmethod
     def score(self, batch: Batch) -> Tensor:

@@ -109,6 +109,10 @@ class LabelledModel(Model):
         ]
         return torch.cat(parts)
 
+    def forward(self, x: Tensor, context: Tensor | None = None) -> Tensor:
+        """`log_prob`, all images together: for what wraps a module, such as DistributedDataParallel."""
+        return self.log_prob(x, context, batch_size=max(1, x.shape[0]))
+
     def labels_scored(self, x: Tensor, context: Tensor | None) -> Tensor | None:
         """The labels to score images with, as they are given; where the model takes some and none are, no label."""
         if context is not None:

@@ -189,6 +189,10 @@ class VariationalModel(LatentModel):
         """
         return torch.cat([-self.score(batch) for batch in self._batches(x, batch_size, 256)])
 
+    def forward(self, x: Tensor) -> Tensor:
+        """`bound`, all images together: for what wraps a module, such as DistributedDataParallel."""
+        return self.bound(x, batch_size=max(1, x.shape[0]))
+
     def importance_log_prob(self, x: Tensor, count: int, *, batch_size: int | None = None) -> Tensor:
         """log p(x) of each image, nats [B], estimated from `count` importance samples each.
 

@@ -73,7 +73,9 @@ class Hilbert(Ordering):
 
     For sides that are a power of two it is Hilbert's (1891). Other sizes follow the recursion of
     J. Cerveny's generalised curve ("gilbert"): the rectangle is split at even lengths where it can be, and
-    consecutive sites are neighbours, but for one diagonal move where an odd side leaves no other way.
+    consecutive sites are neighbours, but for one diagonal move where an odd side leaves no other way. On squares whose
+    side is no power of two the curve of the locally masked PixelCNN's code (github.com/ajayjain/lmconv) is the
+    transpose of this one: `transpose: true`.
     """
 
     def site_steps(self, height: int, width: int) -> Tensor:

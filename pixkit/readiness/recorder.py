@@ -12,7 +12,7 @@ from torch import Tensor, fx, nn
 from pixkit.layers.base import MixingLayer
 from pixkit.readiness.operations import Kind, kind_of, row_of
 from pixkit.readiness.untraceable import Untraceable, changed_by_hook, overwritten, require_said
-from pixkit.readiness.watch import Held, Overheard, hooked, owned, same, tensors_in
+from pixkit.readiness.watch import Held, Overheard, hooked, owned, same, tensors_in, version_of
 
 __all__ = ["Operation", "Recorder", "Untraceable", "as_image"]
 
@@ -120,7 +120,7 @@ class Recorder(fx.Interpreter):
         with heard.silenced():
             alone = super().run_node(node)
         pairs = [*zip(tensors_in(result), tensors_in(alone), strict=True)]
-        return result, all(same(*pair) and pair[0]._version == pair[1]._version for pair in pairs)
+        return result, all(same(*pair) and version_of(pair[0]) == version_of(pair[1]) for pair in pairs)
 
     def _check_overwritten(self, node: fx.Node, changed: set[fx.Node], near: bool) -> None:
         """What is changed in place must not be read again: by the graph it would still have its old value."""

@@ -32,7 +32,8 @@ class Trace:
         generator = torch.Generator().manual_seed(0)
         x = torch.randint(network.spec.levels, (2, *network.spec.shape), generator=generator)
         x = x.to(next(network.parameters()).device)
-        with evaluating(network), torch.no_grad():
+        # Not in the inference mode of a caller, in which torch does not count what is written to a tensor.
+        with evaluating(network), torch.inference_mode(False), torch.no_grad():
             context = network.example_context(len(x))
             # What a network keeps from its last call would pass for a constant if that had been a call with x.
             network((network.spec.levels - 1 - x)[:1], None if context is None else context[:1])

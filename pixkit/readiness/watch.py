@@ -29,18 +29,23 @@ class Held:
 
     def __init__(self, value: Any) -> None:
         self.tensors = list(tensors_in(value))
-        self.versions = [tensor._version for tensor in self.tensors]
+        self.versions = [version_of(tensor) for tensor in self.tensors]
         self.copies = [tensor.detach().clone() for tensor in self.tensors]
         # Where in memory it lies.
         self.storages = {tensor.untyped_storage().data_ptr() for tensor in self.tensors if tensor.numel()}
 
     def written(self) -> bool:
         """Whether torch says that it has been changed."""
-        return any(tensor._version != version for tensor, version in zip(self.tensors, self.versions, strict=True))
+        return any(version_of(tensor) != version for tensor, version in zip(self.tensors, self.versions, strict=True))
 
     def changed(self) -> bool:
         """Whether torch says so, or its values are others."""
         return self.written() or not all(map(same, self.tensors, self.copies))
+
+
+def version_of(tensor: Tensor) -> int:
+    """How often torch has seen it written to; it does not count for tensors that were made in inference mode."""
+    return 0 if tensor.is_inference() else tensor._version
 
 
 def same(one: Tensor, other: Tensor) -> bool:

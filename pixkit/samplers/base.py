@@ -10,7 +10,7 @@ from torch import Tensor
 
 from pixkit.components.config import ComponentConfig
 from pixkit.execution.reference import Progress
-from pixkit.network import Autoregressive
+from pixkit.network import Autoregressive, unwrapped
 from pixkit.noise import Noise
 from pixkit.precision import float32_products
 from pixkit.samplers import deprecated
@@ -70,6 +70,7 @@ class Sampler(deprecated.FormerSampler, ABC):
         Raises:
             UsageError: if the temperature or the batch size is out of range, or `known` or `context` does not fit.
         """
+        network = unwrapped(network)
         check_temperature(temperature)
         if batch_size is not None:
             check_batch_size(batch_size)

@@ -12,7 +12,7 @@ from pixkit.data.download import offline
 from pixkit.errors import DataError, UsageError
 from pixkit.image import ImageSpec
 from pixkit.models.base import Model
-from pixkit.network import Autoregressive
+from pixkit.network import Autoregressive, unwrapped
 from pixkit.recipe import LoadedRecipe, load_recipe
 from pixkit.recipe.load import completed
 from pixkit.recipe.overrides import one_by_one
@@ -119,6 +119,7 @@ def networks_of(
         DataError: if images are not there and no shape is given.
         UsageError: if the model has no autoregressive network.
     """
+    source = unwrapped(source)
     if isinstance(source, Autoregressive):
         return {"network": source}
     model = _model(source, overrides, shape, device, loading)

@@ -31,7 +31,8 @@ class LocalPixelCNN(pixkit.Backbone):
 
     It follows the authors' code (github.com/ajayjain/lmconv, ours.py), in which, as in PixelCNN++'s, the two ways are
     called down- and upsampling although a dilated convolution stands in for each change of scale. It departs from it
-    in these points: the norm has a scale and a shift for each map; dropout is elementwise; under sequential colours
+    in these points: the norm has a scale and a shift for each map, and divides by the biased variance, the mean square,
+    where theirs takes the unbiased one; dropout is elementwise; under sequential colours
     maps stay within their colour groups, whereas theirs leaves the colours to the mixture head; the projection is the
     head's own. A context enters every resnet before its gate, by a 1x1 map.
     """

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from functools import cached_property
 from typing import Literal, cast
 
 import torch
@@ -54,6 +53,8 @@ class PixelCNNpp(OrientedBackbone):
       order, which is a permutation of the 1x1 map's inputs;
     - the first batch sets gains and biases layer by layer, without dropout, each layer being given what the ones
       before it give once they are set (as arXiv 1602.07868 describes it); maps that it does not vary keep their gain;
+      a transposed convolution is set by what it gives after cropping, where the code takes moments before it (two of
+      its gains then differ, by 7 to 16%);
     - the head's projection is the head's own, not weight-normalised, and starts at 0.
 
     A context enters every gated resnet before its gate, by a 1x1 map; feature maps are averaged for coarser grids.
@@ -127,11 +128,15 @@ class Features:
     def __init__(self, plain: Tensor, activation: nn.Module) -> None:
         self.plain = plain
         self._activation = activation
+        self._active: Tensor | None = None
 
-    @cached_property
+    @property
     def active(self) -> Tensor:
         """[B, 2M, H, W] if concatenated."""
-        return self._activation(self.plain)
+        # By hand: at the lock of a cached_property, which Python 3.11's has, torch.compile breaks the graph.
+        if self._active is None:
+            self._active = self._activation(self.plain)
+        return self._active
 
 
 class GatedResnet(nn.Module):

@@ -54,8 +54,9 @@ class PixelVAE(VariationalModel):
     over the batch; beta rises linearly from 0 to 1 over `warmup` steps.
 
     Departures: encoder and upsampling are plain strided and transposed convolutions with ELUs, not the paper's residual
-    ones, and each level has an encoder of its own; the loss has free bits (Kingma et al., 2016, arXiv 1606.04934), one
-    group a level; beta = 1 and no free bits (the defaults) are the paper's objective.
+    ones, and each level has an encoder of its own; scales are exp(s), s clamped to -7..7, where the authors' code
+    (github.com/igul222/PixelVAE) has (softsign(s) + 1) / 2 and clips z to -50..50; the loss has free bits (Kingma et
+    al., 2016, arXiv 1606.04934), one group a level; beta = 1 and no free bits (the defaults) are the paper's objective.
     """
 
     class Config(CodeConfig, LevelsConfig, DecoderConfig):

@@ -41,6 +41,7 @@ class GridPrior(nn.Module):
 
     Masked convolutions over z_1 under any ordering of the sites (arXiv 1611.05013, section 3): 5x5 type A, to which
     feature maps of z_2 are added, ELU, 3x3 type B, ELU, 1x1. The numbers of one site are independent of each other.
+    The authors' code has three masked residual blocks after the 5x5 instead.
     Under `at_once` no site is before another, and it is a diagonal Gaussian given z_2. Attribute `shape` is (d, h, w),
     that of z_1.
 

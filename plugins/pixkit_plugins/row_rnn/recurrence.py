@@ -75,6 +75,9 @@ class RowRecurrence(MixingLayer):
         seq2vec  for each row r a pass of its own over H entries, entries 0..r padded on the left, reading what comes
                  out at the end: of the backward direction, if there is one, that is its state at the first entry
 
+    The recurrent layers are torch's own: torch.compile leaves them out of its graphs (``fullgraph=True`` is refused),
+    and vmap cannot map them in float64 on a CPU; torch says so.
+
     With `context` maps there is a second input, [B, context, 1 or H, 1 or W]: its mean over row r goes into entry r.
 
     Args:
@@ -180,7 +183,7 @@ class RowRecurrence(MixingLayer):
 
     def _padded(self, entries: Tensor) -> Tensor:
         """With H - 1 entries of padding before them, so that the prefix of row r is entries r..r + H - 1."""
-        padding = entries.new_zeros(len(entries), self.grid[0] - 1, entries.shape[2])
+        padding = entries.new_zeros(entries.shape[0], self.grid[0] - 1, entries.shape[2])
         padding[..., self.values] = 1
         return torch.cat([padding, entries], 1)
 
