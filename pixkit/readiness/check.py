@@ -63,7 +63,8 @@ def verify(network: Autoregressive) -> Trace | None:
         CausalityError: if the network leaks, naming the path and the layer to blame where it could be traced.
         PluginError: if the backbone gives other features than it says.
     """
-    return accepted(find(network), stacklevel=3).trace
+    found = accepted(find(network), stacklevel=3)
+    return found.trace if found.problem is None else None
 
 
 def accepted(found: Finding, stacklevel: int = 2) -> Finding:
