@@ -230,6 +230,17 @@ def test_cached_sampling_reads_each_row_once():
     assert [n for n in entries if n < 7] == [1] * 2 * 7
 
 
+def test_rows_are_computed_down_to_the_last_one_that_is_asked_for_and_no_further():
+    layer, units = recurrence(), torch.zeros(3, 4, 3, dtype=torch.bool)
+    assert (layer.ranks(units) == -1).all() and not layer.reads(units, [(4, 3)])[0].any()
+    for row in range(4):
+        one = units.clone()
+        one[1, row, 2] = True
+        expected = torch.tensor([above if above <= row else -1 for above in range(4)])
+        assert torch.equal(layer.ranks(one), expected[None, :, None].expand(3, 4, 3))
+        assert torch.equal(layer.reads(one, [(4, 3)])[0], (torch.arange(4) < row)[None, :, None].expand(3, 4, 3))
+
+
 def test_widths_that_do_not_divide_are_refused():
     with pytest.raises(RecipeError, match="divide evenly") as error:
         network(backbone(width=7), ImageSpec(3, 4, 4, 4))
