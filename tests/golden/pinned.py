@@ -11,6 +11,7 @@ from pathlib import Path
 
 import torch
 from drawn import pictures
+from limits import limits
 from small import SMALL, small, specs
 from surface import commands, signatures
 from torch import Tensor, nn
@@ -124,7 +125,7 @@ def _written(value, depth):
 if __name__ == "__main__":
     (HERE / "defaults.json").write_text(_written(defaults(), 2) + "\n", encoding="utf-8")
     (HERE / "networks.json").write_text(_written(networks(), 3) + "\n", encoding="utf-8")
-    for name, found in (("commands", commands()), ("signatures", signatures())):
+    for name, found in (("commands", commands()), ("limits", limits()), ("signatures", signatures())):
         (HERE / f"{name}.json").write_text(_written(found, 2) + "\n", encoding="utf-8")
     with tempfile.TemporaryDirectory() as folder:
         (HERE / "pictures.json").write_text(_written(pictures(Path(folder)), 2) + "\n", encoding="utf-8")

@@ -18,6 +18,7 @@ FOLDERS = {
     "pixkit/components/": ("tests/components", "tests/doors"),
     "pixkit/readiness/": ("tests/execution/test_table.py", "tests/execution/test_elementwise.py"),
     "plugins/": ("tests/plugins", "tests/golden"),
+    "pixkit/": ("tests/golden/test_limits.py",),
     **dict.fromkeys(("pixkit/models/", "pixkit/heads/", "pixkit/samplers/"), ("tests/golden",)),
     **dict.fromkeys(("pixkit/recipe/", "pixkit/figures/", "pixkit/cli/options.py"), ("tests/golden",)),
 }

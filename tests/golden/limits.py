@@ -1,0 +1,67 @@
+"""Numbers that modules and classes state: limits, tolerances, sizes of pieces, seconds, numbers of formats."""
+
+import ast
+import dataclasses
+import importlib
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[2]
+PACKAGES = ("pixkit", "plugins/pixkit_plugins")
+OF_THE_SYSTEM = {"_HINTS", "NOWHERE", "Interrupt.HANDLED"}
+"""Numbers of errors and signals, which systems have of their own."""
+
+
+def limits():
+    """By module: each name at its top, and each attribute of its classes, that is a number or holds one."""
+    found = {}
+    for package in PACKAGES:
+        for path in sorted((ROOT / package).rglob("*.py")):
+            if path.name != "__main__.py":
+                module = importlib.import_module(_name(path.relative_to((ROOT / package).parent)))
+                values = {name: _plain(value) for name, value in _stated(module, path) if name not in OF_THE_SYSTEM}
+                if kept := {name: value for name, value in values.items() if _has_number(value)}:
+                    found[module.__name__] = kept
+    return found
+
+
+def _name(path):
+    return ".".join(path.with_suffix("").parts).removesuffix(".__init__")
+
+
+def _stated(module, path):
+    """What is assigned in the file itself, not imported from another."""
+    for node in ast.parse(path.read_text(encoding="utf-8")).body:
+        if isinstance(node, ast.ClassDef):
+            for name in (name for inner in node.body for name in _targets(inner)):
+                if name in vars(getattr(module, node.name)):  # pydantic takes the defaults of its models away
+                    yield f"{node.name}.{name}", vars(getattr(module, node.name))[name]
+        for name in _targets(node):
+            yield name, getattr(module, name)
+
+
+def _targets(node):
+    if isinstance(node, ast.AnnAssign) and node.value is not None:
+        return [node.target.id] if isinstance(node.target, ast.Name) else []
+    if isinstance(node, ast.Assign):
+        return [name.id for target in node.targets for name in ast.walk(target) if isinstance(name, ast.Name)]
+    return []
+
+
+def _plain(value):
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        return {field.name: _plain(getattr(value, field.name)) for field in dataclasses.fields(value)}
+    if isinstance(value, dict):
+        return {str(key): _plain(part) for key, part in value.items()}
+    if isinstance(value, tuple | list):
+        return [_plain(part) for part in value]
+    if isinstance(value, int | float):
+        return value if type(value) in (bool, int, float) else value.value  # of an enumeration
+    return value if isinstance(value, str | None) else type(value).__name__
+
+
+def _has_number(value):
+    if isinstance(value, dict):
+        return any(key.lstrip("-").isdigit() or _has_number(part) for key, part in value.items())
+    if isinstance(value, list):
+        return any(map(_has_number, value))
+    return type(value) in (int, float)
