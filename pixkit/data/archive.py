@@ -32,7 +32,7 @@ class Bounded(io.RawIOBase):
 
     def readinto(self, buffer: bytearray) -> int:  # type: ignore[override]
         """See io.RawIOBase; tarfile.ReadError where it gives more than it may."""
-        piece = self._stream.read(min(len(buffer), CHUNK))
+        piece = self._stream.read(len(buffer))
         self._left -= len(piece)
         if self._left < 0:
             raise tarfile.ReadError("it unpacks to far more than the data set holds")

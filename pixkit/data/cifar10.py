@@ -131,16 +131,14 @@ class Cifar10(DataSource):
 
     def _packed(self, folder: Path, progress: Progress | None) -> tuple[Version, dict[str, bytes]]:
         for version in (self.binary, self.python):
-            if is_file(folder / version.archive):
+            archive = folder / version.archive
+            if is_file(archive):
                 break
         else:
             if self.config.root is not None:
                 raise self._absent(folder)
-            version = self.binary
-        archive = folder / version.archive
-        if self.config.root is None and version is self.binary:
-            archive = fetch(self.remote, folder, [self.remote.name], progress)
-        largest = max(self.records) * (RECORD + NAMED) + 2**16
+            version, archive = self.binary, fetch(self.remote, folder, [self.remote.name], progress)
+        largest = max(self.records) * (RECORD + NAMED)
         return version, members(archive, {f"{version.folder}/{name}": name for name in version.names}, largest)
 
     def _absent(self, folder: Path) -> DataError:

@@ -256,7 +256,7 @@ def digest(*tensors: Tensor | None) -> str:
             continue
         array = tensor.numpy()
         total.update(f"{array.dtype.name}{array.shape};".encode())
-        for start in range(0, len(array), CHUNK):
-            little = np.ascontiguousarray(array[start : start + CHUNK], array.dtype.newbyteorder("<"))
+        for part in tensor.split(CHUNK):
+            little = np.ascontiguousarray(part.numpy(), array.dtype.newbyteorder("<"))
             total.update(little.reshape(-1).view(np.uint8).data)
     return total.hexdigest()

@@ -170,14 +170,11 @@ def draw(sequence: BatchSequence, epoch: int, stop: threading.Event) -> Visits:
     # In the order of their numbers: noise of consecutive images is drawn several times as fast.
     ordered, visit = rows.sort()
     packed = np.empty((len(rows), -(-part.pixels[0].numel() // 8)), dtype=np.uint8)
-    for start in range(0, len(rows), AT_ONCE):
+    for some, visits in zip(ordered.split(AT_ONCE), visit.split(AT_ONCE), strict=True):
         if stop.is_set():
             raise CancelledError
-        some = ordered[start : start + AT_ONCE]
         levels = part.renewed_by.draw(part.pixels[some], part.numbers[some], Stream.VISIT, epoch)
-        packed[visit[start : start + AT_ONCE].numpy()] = np.packbits(
-            levels.flatten(1).numpy(), axis=1, bitorder="little"
-        )
+        packed[visits.numpy()] = np.packbits(levels.flatten(1).numpy(), axis=1, bitorder="little")
     return Visits(rows, torch.from_numpy(packed))
 
 

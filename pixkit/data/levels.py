@@ -33,8 +33,8 @@ def threshold(pixels: Tensor, source_levels: int, at: float) -> Tensor:
 
 def _lookup(pixels: Tensor, table: Tensor) -> Tensor:
     out = torch.empty(pixels.shape, dtype=table.dtype)
-    for start in range(0, len(pixels), CHUNK):
-        out[start : start + CHUNK] = table[pixels[start : start + CHUNK].long()]
+    for part, levels in zip(pixels.split(CHUNK), out.split(CHUNK), strict=True):
+        levels.copy_(table[part.long()])
     return out
 
 

@@ -67,8 +67,8 @@ class Member:
         """As a path's."""
         return self.name.suffix
 
-    def content(self, most: int | None = None) -> bytes:
-        """Its bytes, or the first of them.
+    def content(self) -> bytes:
+        """Its bytes.
 
         Raises:
             BadPicture: where it is damaged, encrypted or too large.
@@ -78,14 +78,13 @@ class Member:
             raise BadPicture(
                 "too large a file", where=str(self), found=f"{self.size:,} bytes", expected=f"at most {LARGEST:,}"
             )
-        wanted = self.size if most is None else min(most, self.size)
         try:
-            content = self.read(wanted)
+            content = self.read(self.size)
         except OSError as error:
             raise DataError("cannot be read", where=str(self.archive), found=reason(error)) from error
         except DAMAGE as error:
             raise BadPicture("damaged in its archive", where=str(self), found=str(error)) from error
-        if len(content) != wanted:
+        if len(content) != self.size:
             raise BadPicture("cut short in its archive", where=str(self), found=f"{len(content)} bytes")
         return content
 
@@ -167,7 +166,7 @@ class _Held:
     held: bytes
 
     def __call__(self, most: int) -> bytes:
-        return self.held[:most]
+        return self.held
 
 
 class _Kept:
