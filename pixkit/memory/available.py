@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 import os
 import re
@@ -126,7 +127,7 @@ def _around(root: Path, mount: str, shown: str, own: str) -> list[Path]:
     inside = own == shown or own.startswith(f"{shown.rstrip('/')}/")
     if not inside or ".." in parts:
         return [top]
-    return [top.joinpath(*parts[:depth]) for depth in range(len(parts), -1, -1)]
+    return list(itertools.accumulate(parts, Path.joinpath, initial=top))[::-1]
 
 
 def _unescaped(text: str) -> str:

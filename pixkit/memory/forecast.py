@@ -47,7 +47,7 @@ def forecast(work: Callable[[int], object], images: int, device: torch.device) -
         few = _record(work, FEW)
     if _alike(few, more):
         return _forecast([(number, _line(a, b, images)) for (number, a), (_, b) in zip(few, more, strict=True)], device)
-    alive = max(_line(peak(few), peak(more), images), 0)
+    alive = _line(peak(few), peak(more), images)
     return Forecast(alive, alive)
 
 
@@ -62,7 +62,7 @@ def _forecast(events: list[Event], device: torch.device) -> Forecast:
     alive = peak(events)
     if device.type != "cpu":
         return Forecast(alive, alive)
-    touched = max(taken(events), alive) if glibc() else alive
+    touched = taken(events) if glibc() else alive
     return Forecast(alive, round(touched * (1 + BESIDE)))
 
 

@@ -5,7 +5,7 @@ import sys
 import pytest
 import torch
 
-from pixkit.memory import available, in_words, resident
+from pixkit.memory import Room, available, in_words, resident
 from pixkit.memory.heap import glibc
 
 CPU = torch.device("cpu")
@@ -125,6 +125,46 @@ def test_mount_points_with_spaces_are_found(system):
     assert system("0::/job", mounts, **group("sys/my groups/job", GIB, 0)).free == GIB
 
 
+@pytest.mark.parametrize(
+    "mounts", ["x - cgroup2", "25 1 0:23 /", "25 1 0:23 / /sys/fs/cgroup - ", "25 1 0:23 - cgroup2"]
+)
+def test_odd_mounts_bound_nothing_and_the_least_that_tells_does(system, mounts):
+    files = group("sys/fs/cgroup", GIB, 0)
+    assert system("0::/", mounts, **files).name == "the machine"
+    assert system("0::/", "25 1 0:23 / /sys/fs/cgroup - cgroup2", **files).free == GIB
+
+
+@pytest.mark.parametrize("cgroup", ["nonsense", "4:memory:/", "7::/", ""])
+def test_who_is_in_no_group_is_not_bound_by_one(system, cgroup):
+    assert system(cgroup, V2, **group("sys/fs/cgroup", GIB, 0)).name == "the machine"
+
+
+@pytest.mark.parametrize("version", [1, 2])
+def test_a_group_that_tells_one_thing_alone_bounds_nothing(system, version):
+    mounts, cgroup = ((V1, "4:memory:/a"), (V2, "0::/a"))[version - 1]
+    folder = "sys/fs/cgroup/memory/a" if version == 1 else "sys/fs/cgroup/a"
+    for name, text in group(folder, GIB, 0, version=version).items():
+        if not name.endswith("stat"):
+            others = {other: "max" for other in group(folder, 0, 0, version=version)}
+            assert system(cgroup, mounts, **{**others, name: text}).name == "the machine"
+
+
+def test_of_groups_that_leave_as_much_the_own_is_named(system):
+    files = group("sys/fs/cgroup/a/b", GIB, 0) | group("sys/fs/cgroup/a", GIB, 0)
+    assert system("0::/a/b", V2, **files).name.endswith("sys/fs/cgroup/a/b")
+
+
+def test_odd_lines_of_what_a_group_counts_are_passed_over(system):
+    stat = f"nonsense\n\ninactive_file\nactive_file x\ninactive_file {GIB}"
+    assert system("0::/job", V2, **group("sys/fs/cgroup/job", 2 * GIB, 2 * GIB, stat)).free == GIB
+
+
+def test_a_gpu_has_what_no_process_uses_and_what_torch_keeps(monkeypatch):
+    for name, value in {"mem_get_info": (100, 1000), "memory_reserved": 70, "memory_allocated": 30}.items():
+        monkeypatch.setattr(torch.cuda, name, lambda device, value=value: value)
+    assert available(torch.device("cuda")) == Room("the GPU", 140, 1000)
+
+
 @pytest.mark.parametrize("text", ["", "nonsense", "0", "0::", "::::", "25 1 0:23 - cgroup2", " - ", "x - cgroup"])
 def test_odd_files_bound_nothing(system, text):
     assert system(text, text, **{"sys/fs/cgroup/memory.max": text}).name == "the machine"
@@ -165,7 +205,16 @@ def test_a_gpu_tells():
 
 
 @pytest.mark.parametrize(
-    ("size", "text"), [(0, "0 bytes"), (1, "1 bytes"), (2048, "2 KiB"), (5 << 40, "5 TiB"), (5 << 53, "4.1e+04 TiB")]
+    ("size", "text"),
+    [
+        (0, "0 bytes"),
+        (1, "1 bytes"),
+        (2048, "2 KiB"),
+        (3 << 20, "3 MiB"),
+        (1 << 30, "1 GiB"),
+        (5 << 40, "5 TiB"),
+        (5 << 53, "4.1e+04 TiB"),
+    ],
 )
 def test_bytes_in_words(size, text):
     assert in_words(size) == text

@@ -1,6 +1,7 @@
 """How much memory work takes, learnt from a few images."""
 
 import gc
+import random
 
 import pytest
 import torch
@@ -40,6 +41,15 @@ def test_the_peak_is_that_of_what_is_alive_together():
             torch.zeros(100) + 1
 
     assert recorded(work).peak == 2 * 100 * FLOAT
+
+
+def test_what_was_there_before_and_dies_within_is_not_counted():
+    before = [torch.zeros(100)]
+    with Recording() as found:
+        before[0].add_(1)
+        before.clear()
+        torch.zeros(10)
+    assert found.events == [(0, 10 * FLOAT), (0, -10 * FLOAT)]
 
 
 def test_nothing_is_recorded_after():
@@ -106,6 +116,21 @@ def test_work_that_differs_with_the_number_of_images_is_extended_by_its_peak():
     assert forecast(work, 100, CPU).alive == 100 * 10 * FLOAT
 
 
+def test_what_shrinks_with_the_number_of_images_is_foreseen_down_to_nothing():
+    def work(images):
+        torch.zeros(100 - 10 * images)
+        torch.zeros(7)
+
+    assert forecast(work, 8, CPU).alive == 20 * FLOAT
+    assert forecast(work, 50, CPU).alive == 7 * FLOAT
+    assert forecast(lambda images: [torch.zeros(9) for _ in range(6 - images)], 50, CPU).alive == 0
+
+
+def test_a_gpu_takes_what_is_alive():
+    found = forecast(product, 1000, torch.device("cuda"))
+    assert found.taken == found.alive == forecast(product, 1000, CPU).alive < forecast(product, 1000, CPU).taken
+
+
 def test_convolutions_and_their_gradients_are_foreseen():
     network = nn.Sequential(nn.Conv2d(1, 8, 3, padding=1), nn.ReLU(), nn.Conv2d(8, 8, 3, padding=1), nn.ReLU())
 
@@ -151,3 +176,58 @@ def test_the_end_of_the_heap_goes_back_to_the_system():
     before = heap.most
     heap.give_back(heap.take(900 << 10))
     assert heap.most <= before + (64 << 10)
+
+
+PADDED = 64
+"""What a block takes beside its bytes, so that it can be aligned."""
+NEEDED = 112
+"""What there has to be room for beside them: a header and a smallest gap as well."""
+MAPPED = 128 << 10
+"""What is as large as this, with what is needed beside it, is mapped by itself at first."""
+
+
+def test_a_block_is_mapped_by_itself_from_the_threshold_on():
+    in_heap, mapped = Heap(), Heap()
+    assert in_heap.take(MAPPED - NEEDED - 1) == (0, MAPPED - NEEDED - 1 + PADDED)
+    assert in_heap.most == MAPPED - NEEDED - 1 + PADDED
+    assert mapped.take(MAPPED - NEEDED) == (-1, MAPPED) and mapped.most == MAPPED
+    assert mapped.take(MAPPED - NEEDED + 1) == (-1, MAPPED + 4096) and mapped.most == 2 * MAPPED + 4096
+
+
+@pytest.mark.parametrize(("size", "is_learnt"), [(MAPPED + 4096, True), (32 << 20, True), ((32 << 20) + 4096, False)])
+def test_the_threshold_rises_to_the_largest_that_was_given_back_up_to_32_mib(size, is_learnt):
+    heap = Heap()
+    heap.give_back(heap.take(size - NEEDED))
+    assert heap.most == size
+    assert (heap.take(size - NEEDED - 1)[0] == 0) == is_learnt
+    assert heap.take(size - NEEDED)[0] == -1, "one that needs as much again is mapped"
+
+
+def test_the_smallest_gap_that_fits_is_taken_and_what_is_left_of_it_stays_one():
+    heap = Heap()
+    sizes = [5000, 100, 3000, 100, 4000, 100]
+    blocks = [heap.take(size) for size in sizes]
+    assert [address for address, _ in blocks] == [sum(sizes[:n]) + n * PADDED for n in range(6)]
+    for number in (0, 2, 4):
+        heap.give_back(blocks[number])
+    before = heap.most
+    assert heap.take(3000 + PADDED - NEEDED) == (blocks[2][0], 3000 + 2 * PADDED - NEEDED)
+    first = heap.take(3000 + PADDED - NEEDED + 1)
+    assert first[0] == blocks[4][0], "a byte more has to go into the next larger gap"
+    assert heap.take(4000 - sum(first[1:]) + PADDED - NEEDED)[0] == first[0] + first[1]
+    assert heap.most == before
+
+
+def test_what_a_session_of_tensors_takes():
+    """Estimates of builds hang on it: 600 events with sizes on all sides of the allocator's thresholds."""
+    draw = random.Random(0)
+    events, alive = [], {}
+    for number in range(600):
+        if alive and draw.randrange(100) < 45:
+            gone = draw.choice(list(alive))
+            events.append((gone, -alive.pop(gone)))
+        else:
+            alive[number] = draw.randrange(64, 2 ** draw.randrange(7, 27))
+            events.append((number, alive[number]))
+    assert [taken(events, turns) for turns in (1, 2, 3)] == [203369195, 222013722, 222013722]
+    assert taken(events) == taken(events, 3) > peak(events)

@@ -1,11 +1,15 @@
 """What does not fit is refused before the memory is taken."""
 
+import contextlib
+import weakref
+
 import pytest
 import torch
 from torch import nn
 
 from pixkit.errors import UsageError
 from pixkit.memory import MemoryGuard, Room, check_fits, guard, memory_errors
+from pixkit.memory.guard import device_exhausted, exhausted, is_exhausted, release
 
 CPU = torch.device("cpu")
 
@@ -63,6 +67,36 @@ def test_what_needs_more_than_is_free_is_refused(monkeypatch):
 def test_nobody_asks_how_much_there_is_for_a_little(monkeypatch):
     monkeypatch.setattr(guard, "available", lambda device: pytest.fail("asked"))
     check_fits(guard.LITTLE, CPU, "3 images", hint="fewer")
+    with pytest.raises(pytest.fail.Exception, match="asked"):
+        check_fits(guard.LITTLE + 1, CPU, "3 images", hint="fewer")
+
+
+def test_the_guard_takes_what_fits_to_the_byte():
+    with MemoryGuard(1024, "smaller", "this"):
+        kept = torch.zeros(256)
+        with pytest.raises(UsageError, match="this would not fit") as caught:
+            torch.zeros(1, dtype=torch.uint8)
+        assert caught.value.found == "1 KiB so far, and a tensor of 1 bytes"
+        assert (caught.value.expected, caught.value.hint) == ("at most 1 KiB", "smaller")
+        del kept, caught
+        torch.zeros(1024, dtype=torch.uint8)
+
+
+def test_what_is_computed_is_counted_once_it_is_there():
+    with MemoryGuard(1500):
+        kept = torch.zeros(256)
+        with pytest.raises(UsageError, match="would not fit") as caught:
+            kept + 1
+    assert caught.value.found == "2 KiB so far, and a tensor of 0 bytes"
+
+
+def test_a_tensor_like_another_is_of_its_type():
+    with MemoryGuard(1000):
+        like = torch.zeros(1, dtype=torch.float64)
+        for asked, size in (({}, "1.56 KiB"), ({"dtype": torch.int16}, "0 bytes")):
+            with pytest.raises(UsageError) if size != "0 bytes" else contextlib.nullcontext() as caught:
+                like.new_zeros(200, **asked)
+            assert caught is None or f"a tensor of {size}" in caught.value.found
 
 
 def test_exhausted_memory_is_a_usage_error():
@@ -71,3 +105,62 @@ def test_exhausted_memory_is_a_usage_error():
             raise error
     with pytest.raises(RuntimeError, match="something else"), memory_errors():
         raise RuntimeError("something else")
+
+
+def raised(error, *, cause=None, context=None):
+    """An error that came from others."""
+    try:
+        try:
+            if context is not None:
+                raise context
+        finally:
+            raise error from cause
+    except type(error) as found:
+        return found
+
+
+REPORTS = {
+    "Python": (lambda: MemoryError(), True, False),
+    "torch": (lambda: torch.OutOfMemoryError("CUDA out of memory"), True, True),
+    "CUDA": (lambda: RuntimeError("CUDA error: out of memory"), True, True),
+    "cuBLAS": (lambda: RuntimeError("CUBLAS_STATUS_ALLOC_FAILED when calling cublasCreate"), True, True),
+    "a CPU": (lambda: RuntimeError("DefaultCPUAllocator: can't allocate memory"), True, False),
+    "another": (lambda: RuntimeError("something else"), False, False),
+    "another's words": (lambda: ValueError("CUDA error: out of memory: can't allocate memory"), False, False),
+}
+
+
+@pytest.mark.parametrize(("make", "of_memory", "of_a_device"), REPORTS.values(), ids=REPORTS)
+def test_reports_of_exhausted_memory_are_told_from_other_errors(make, of_memory, of_a_device):
+    assert is_exhausted(make()) == of_memory
+    for error in (make(), raised(ValueError(), cause=make()), raised(ValueError(), context=make())):
+        assert (exhausted(error), device_exhausted(error)) == (of_memory, of_a_device)
+    assert not is_exhausted(raised(ValueError(), cause=make()))
+
+
+def test_an_error_that_came_from_itself_ends():
+    error = ValueError()
+    assert not exhausted(raised(error, cause=error))
+
+
+class Held:
+    """What a function holds when it fails."""
+
+
+def failing(error, seen):
+    held = Held()
+    seen.append(weakref.ref(held))
+    raise error
+
+
+@pytest.mark.parametrize("kind", [MemoryError, ValueError])
+def test_what_an_error_of_memory_holds_is_let_go(kind):
+    seen = []
+    try:
+        try:
+            failing(kind(), seen)
+        except kind as error:
+            raise RuntimeError("later") from error
+    except RuntimeError as error:
+        release(error)
+        assert (seen[0]() is None) == (kind is MemoryError)
