@@ -11,7 +11,7 @@ import torch
 from pydantic import ValidationError
 
 from pixkit.backbones.conditioners import LabelContext
-from pixkit.data import idx
+from pixkit.data import idx, synthetic
 from pixkit.data.classes import number_of
 from pixkit.data.layout import as_images
 from pixkit.data.values import labels_of, levels_of
@@ -56,6 +56,11 @@ def model(name, classes=None, **config):
 def idx_of(size):
     with mock.patch.object(idx, "LARGEST", 6):
         return idx.parse_idx(io.BytesIO(b"\0\0\x08\x01" + struct.pack(">I", size) + bytes(size)), 1, "")
+
+
+def entries_of_a_table(most):
+    with mock.patch.object(synthetic, "LARGEST", most):
+        synthetic.Synthetic.Config(source_levels=4)
 
 
 def table(rows):
@@ -117,6 +122,7 @@ RANGES = {
     "codes to draw": (lambda n: repeat_codes(model("pixelgan", categorical=3, gaussian=2), n, 1), [0, 2], [-1, 3]),
     "axes of images": (lambda axes: as_images(np.ones((1,) * axes), "auto", ""), [3], [2, 5]),
     "bytes of an IDX file": (idx_of, [1, 6], [0, 7]),
+    "entries of a table, 5**3 * 4,": (entries_of_a_table, [500], [499]),
     "digits of an integer": (lambda n: resolve_scalar("1" * n), [1, 40], [41]),
     "depth of a recipe": (lambda n: parse_yaml("[" * n + "]" * n, ""), [MAX_DEPTH], [MAX_DEPTH + 1]),
     "values of a recipe": (nodes, [4], [5]),

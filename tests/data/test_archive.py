@@ -6,7 +6,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from pixkit.data.archive import MEMBERS, SLACK, members
+from pixkit.data.archive import MEMBERS, SLACK, Bounded, leads_out, members
 from pixkit.errors import DataError
 
 WANTED = {"set/a.bin": "a", "set/b.bin": "b"}
@@ -89,6 +89,29 @@ def test_a_missing_file_is_named(read):
     assert caught.value.expected == "set/b.bin"
     with pytest.raises(DataError, match="missing"):
         read(pack(entry("set/a.bin", kind=tarfile.DIRTYPE), B))
+
+
+@pytest.mark.parametrize(
+    ("names", "outside"),
+    [
+        (["", ".", "/", "/a", "..", "../a", "a/../b", "a/..", "a\\b", "..\\a", "a\0b"], True),
+        (["a", "a/b", "./a", "a/.", "..a", "a..", "a/b..c", ".a"], False),
+    ],
+)
+def test_names_that_lead_out(names, outside):
+    assert [name for name in names if leads_out(name) == outside] == names
+
+
+def test_the_last_byte_and_the_last_entry_that_an_archive_may_have(read):
+    assert len(read(pack(entry("set/a.bin", bytes(LARGEST)), B))["a"]) == LARGEST
+    others = [entry(f"set/{number}", b"") for number in range(MEMBERS - 2)]
+    assert set(read(pack(A, B, *others))) == {"a", "b"}
+    with pytest.raises(DataError, match="refused") as caught:
+        read(pack(A, B, *others, entry("set/more")))
+    assert caught.value.found == f"more than {MEMBERS} entries"
+    assert io.BufferedReader(Bounded(io.BytesIO(bytes(9)), 9), 4).read() == bytes(9)
+    with pytest.raises(tarfile.ReadError, match="far more"):
+        io.BufferedReader(Bounded(io.BytesIO(bytes(10)), 9), 4).read()
 
 
 def test_bounds_on_sizes_and_numbers(read):

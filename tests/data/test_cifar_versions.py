@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import torch
 
+from pixkit.data import cifar10
 from pixkit.data.pickled import NotPlain, plain
 from pixkit.errors import DataError
 
@@ -45,6 +46,34 @@ def test_the_version_for_python_in_a_folder_and_packed(make, ten, tmp_path):
     with tarfile.open(tmp_path / "cifar-10-python.tar.gz", "w:gz") as archive:
         archive.add(ten, "cifar-10-batches-py")
     check_ten(make("cifar10", root=".", validation=0.0))
+
+
+def test_the_version_for_python_in_the_cache_is_not_downloaded_in_the_other(make, ten, tmp_path, monkeypatch):
+    monkeypatch.setenv("PIXKIT_CACHE", str(tmp_path))
+    monkeypatch.setenv("PIXKIT_OFFLINE", "1")
+    (tmp_path / "cifar10").mkdir()
+    with tarfile.open(tmp_path / "cifar10" / "cifar-10-python.tar.gz", "w:gz") as archive:
+        archive.add(ten, "cifar-10-batches-py")
+    check_ten(make("cifar10", validation=0.0))
+
+
+PUBLISHED = {"cifar10": 31_035_999, "cifar100": 155_249_918}
+"""Bytes of the largest file in any version."""
+
+
+@pytest.mark.parametrize("name", PUBLISHED)
+def test_a_file_in_an_archive_may_have_as_many_bytes_as_a_published_one_and_a_few(make, tmp_path, monkeypatch, name):
+    asked = []
+
+    def members(archive, wanted, largest):
+        asked.append(largest)
+        raise DataError("enough")
+
+    monkeypatch.setattr(cifar10, "members", members)
+    (tmp_path / f"cifar-{name.removeprefix('cifar')}-binary.tar.gz").write_bytes(b"")
+    with pytest.raises(DataError, match="enough"):
+        make(name, root=".")
+    assert PUBLISHED[name] <= asked[0] < 1.02 * PUBLISHED[name]
 
 
 @pytest.mark.parametrize("kind", ["binary", "python", "packed"])
@@ -96,6 +125,10 @@ def test_a_pickle_is_not_run(make, ten, capsys):
         (batch(X), "no labels in the pickle"),
         (batch(X, labels=[0] * 11), "no labels in the pickle"),
         (batch(X, labels=[0.5] * 12), "no labels in the pickle"),
+        (batch(X, labels=[0] * 11 + [True]), "no labels in the pickle"),
+        (batch(X, labels=tuple([0] * 12)), "no labels in the pickle"),
+        (batch(X[:0], labels=[]), "there are no images"),
+        (batch(X.ravel(), labels=[0] * 12), "no images in the pickle"),
         (batch(X, labels=[10] * 12), "a label is out of range"),
         (batch(X, labels=[-1] * 12), "a label is out of range"),
     ],

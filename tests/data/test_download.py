@@ -1,8 +1,12 @@
 import errno
 import hashlib
+import http.client
+import io
 import os
 import socket
 import threading
+import urllib.error
+import urllib.request
 
 import pytest
 
@@ -163,6 +167,66 @@ def test_without_a_network_every_mirror_is_named(server, folder):
     assert error.where == str(folder)
     assert "file.bin, other.bin" in error.hint and "data.root" in error.hint
     assert error.exit_code == 3
+
+
+class Reply(io.BytesIO):
+    """What a server answers; it fails after its bytes."""
+
+    status, headers = 200, {}
+
+    def __init__(self, content, error):
+        super().__init__(content)
+        self.error = error
+        self.reads = 0
+
+    def read(self, size):
+        self.reads += 1
+        if piece := super().read(size):
+            return piece
+        raise self.error
+
+
+FAILURES = [
+    (OSError(), "OSError"),
+    (OSError("plain words"), "plain words"),
+    (urllib.error.URLError("refused"), "refused"),
+    (http.client.BadStatusLine("odd"), "odd"),
+    (http.client.HTTPException(), "HTTPException"),
+    (urllib.error.HTTPError("", 503, "Busy", {}, None), "HTTP 503 Busy"),
+]
+
+
+@pytest.mark.parametrize(("error", "text"), FAILURES, ids=[text for _, text in FAILURES])
+def test_what_fails_on_the_way_is_told(folder, monkeypatch, error, text):
+    asked = []
+
+    def urlopen(request, timeout):
+        asked.append((request.full_url, request.header_items(), timeout))
+        raise error
+
+    monkeypatch.setattr(urllib.request, "urlopen", urlopen)
+    what = Remote("file.bin", "", 9, ("http://one/file.bin", "http://two/file.bin"))
+    with pytest.raises(DataError) as caught:
+        get(what, folder)
+    assert caught.value.found == f"http://one/file.bin: {text}; http://two/file.bin: {text}"
+    headers = [("User-agent", "pixkit"), ("Accept-encoding", "identity")]
+    assert asked == [(url, headers, download.TIMEOUT) for url in what.mirrors]
+    if not isinstance(error, urllib.error.HTTPError):
+        monkeypatch.setattr(urllib.request, "urlopen", lambda *given, **options: Reply(b"123", error))
+        with pytest.raises(DataError) as caught:
+            get(what, folder)
+        broken = str(error) or text
+        assert caught.value.found == f"http://one/file.bin: {broken}; http://two/file.bin: {broken}"
+        assert (folder / "file.bin.part").read_bytes() == b"123"
+
+
+def test_more_than_was_announced_is_not_waited_for(folder, monkeypatch):
+    sent = Reply(bytes(10) + CONTENT, AssertionError("it was read to its end"))
+    monkeypatch.setattr(urllib.request, "urlopen", lambda *given, **options: sent)
+    monkeypatch.setattr(download, "CHUNK", 10)
+    with pytest.raises(DataError) as caught:
+        get(Remote("file.bin", "", 19, ("http://one/file.bin",)), folder)
+    assert "wrong checksum" in caught.value.found and sent.reads == 2
 
 
 def test_a_folder_that_cannot_be_made_is_a_data_error(server, tmp_path):

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 
+from pixkit.data import static_mnist
 from pixkit.errors import DataError
 from pixkit.image import ImageSpec
 
@@ -37,21 +38,34 @@ def test_blanks_at_the_ends_and_other_line_breaks(make, root):
 
 
 @pytest.mark.parametrize(
-    ("content", "where"),
+    ("content", "where", "found"),
     [
-        (b"", "line 1"),
-        (b"0 1\n", "line 1"),
-        (b"0 " * 784 + b"\n" + b"0 " * 783 + b"\n", "line 2"),
-        (b"0 " * 784 + b"\n" + b"0 " * 783 + b"2\n", "line 2"),
-        (b"0 " * 783 + b"01\n", "line 1"),
-        (b"0 " * 783 + b"1.0\n", "line 1"),
+        (b"", "line 1", "0 numbers"),
+        (b"\n\n", "line 1", "0 numbers"),
+        (b"0 1\n", "line 1", "2 numbers"),
+        (b"0 " * 784 + b"\n" + b"0 " * 783 + b"\n", "line 2", "783 numbers"),
+        (b"0 " * 784 + b"\n\n" + b"0 " * 785, "line 3", "785 numbers"),
+        (b"0 " * 784 + b"\n" + b"0 " * 783 + b"2\n", "line 2", r"' 2\n'"),
+        (b"0 " * 783 + b"01\n", "line 1", r"'01\n'"),
+        (b"0 " * 783 + b"1.0\n", "line 1", r"'1.0\n'"),
+        (b"2 0\n", "line 1", r"'2 0\n'"),
+        (b"0 " * 9 + b"x" + b"1 " * 9, "line 1", "' x1 1 1 1'"),
     ],
 )
-def test_anything_else_is_refused_by_its_line(make, root, content, where):
+def test_anything_else_is_refused_by_its_line(make, root, content, where, found):
     (root / "binarized_mnist_test.amat").write_bytes(content)
     with pytest.raises(DataError, match="zeros and ones") as caught:
         make("static_mnist", root=".")
     assert caught.value.where.endswith(f"_test.amat, {where}") and caught.value.exit_code == 3
+    assert caught.value.found == found
+
+
+def test_files_of_the_published_sizes_are_not_remarked_on(make, root, monkeypatch):
+    monkeypatch.setattr(static_mnist, "SIZES", {"train": 6, "valid": 3, "test": 4})
+    told = []
+    data = make("static_mnist", root=".", progress=lambda *what: told.append(what))
+    assert data.notes == ("binarized_mnist_test.amat holds 3 images, the published one 4",)
+    assert told == [(f"reading {root.name}", number, 3) for number in (1, 2, 3)]
 
 
 def test_a_missing_file_is_named(make, root):

@@ -145,7 +145,7 @@ def test_a_group_that_tells_one_thing_alone_bounds_nothing(system, version):
     folder = "sys/fs/cgroup/memory/a" if version == 1 else "sys/fs/cgroup/a"
     for name, text in group(folder, GIB, 0, version=version).items():
         if not name.endswith("stat"):
-            others = {other: "max" for other in group(folder, 0, 0, version=version)}
+            others = dict.fromkeys(group(folder, 0, 0, version=version), "max")
             assert system(cgroup, mounts, **{**others, name: text}).name == "the machine"
 
 

@@ -120,7 +120,7 @@ def raised(error, *, cause=None, context=None):
 
 
 REPORTS = {
-    "Python": (lambda: MemoryError(), True, False),
+    "Python": (MemoryError, True, False),
     "torch": (lambda: torch.OutOfMemoryError("CUDA out of memory"), True, True),
     "CUDA": (lambda: RuntimeError("CUDA error: out of memory"), True, True),
     "cuBLAS": (lambda: RuntimeError("CUBLAS_STATUS_ALLOC_FAILED when calling cublasCreate"), True, True),
