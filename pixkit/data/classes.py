@@ -95,8 +95,8 @@ def renamed(images: SourceImages, wanted: Sequence[str]) -> SourceImages:
 
 def renumbered(images: SourceImages, wanted: Sequence[str]) -> SourceImages:
     """The images with their labels as numbers of the classes `wanted`, among which theirs are."""
-    names = images.class_names
-    if names is None or tuple(names) == tuple(wanted):
+    names = images.class_names or ()
+    if tuple(names) == tuple(wanted):
         return images
     table = torch.tensor([wanted.index(name) for name in names])
 

@@ -113,7 +113,7 @@ def deep_colour(image: Any, file: BinaryIO, formats: tuple[str, ...], raw: str) 
     opacity = values[..., 3] if plain == "RGBA" else None
     colour = values[..., :3]
     key = image.info.get("transparency")
-    if opacity is None and isinstance(key, tuple):
+    if isinstance(key, tuple):
         opacity = np.where((colour == key).all(2), 0, 65535)
     return Stored(colour, 65535, opacity, premultiplied=name == "RGBa")
 

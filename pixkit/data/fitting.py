@@ -51,7 +51,7 @@ def flat(image: Image.Image, channels: int) -> Image.Image:
     """Of 8 bits: opaque grey or RGB, composited on white, or RGB and opacity where there are 4 channels."""
     if channels == 4:
         return image.convert("RGBA")
-    if "A" in image.getbands() or "a" in image.getbands() or "transparency" in image.info:
+    if image.has_transparency_data:
         colour = image.convert("RGBA")
         return Image.alpha_composite(Image.new("RGBA", colour.size, WHITE), colour).convert("RGB")
     return image.convert("L" if image.mode in ("1", "L") else "RGB")

@@ -52,7 +52,7 @@ class Binariser:
         self._noise = ImageNoise(seed, dims)
         # u (N - 1) < v 2**32 in integers is u <= ceil(v 2**32 / (N - 1)) - 1, which 32 bits hold for v > 0.
         least = (np.arange(1, source_levels, dtype=np.uint64) << np.uint64(32)) + np.uint64(source_levels - 2)
-        self._highest = np.zeros(source_levels, dtype=np.uint32)
+        self._highest = np.empty(source_levels, dtype=np.uint32)  # level 0 has none
         self._highest[1:] = least // np.uint64(source_levels - 1) - np.uint64(1)
 
     def draw(self, pixels: Tensor, numbers: Tensor, stream: Stream, draw: int = 0) -> Tensor:

@@ -129,7 +129,7 @@ def _header(file: BinaryIO) -> tuple[tuple[int, ...], bool, np.dtype]:
 def _content(file: BinaryIO, size: int) -> bytearray:
     content = bytearray()
     while len(content) < size:
-        piece = file.read(min(CHUNK, size - len(content)))
+        piece = file.read(CHUNK)
         if not piece:
             raise EOFError(f"{len(content)} bytes of values, {size} announced")
         content += piece

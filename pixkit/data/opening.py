@@ -27,7 +27,7 @@ READERS: dict[str, type[Container]] = {
 """By what `told` says."""
 OLD_TORCH = b"\x80\x02\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19."
 """How files of torch before 1.6 begin."""
-HINTS = {
+HINTS: dict[str | None, str] = {
     "a pickle": "a pickle can run code when it is read; where you trust it, numpy.savez('images.npz', train=...)",
     "a MATLAB file": "plugins/README.md has a data source for it, of 15 lines",
     "a FITS file": "plugins/README.md shows how a data source for it is written",
@@ -60,7 +60,7 @@ def open_arrays(path: Path, limit: int, expected: str) -> Container:
         return TorchFile(path, limit)
     if found in READERS:
         return READERS[found](path, limit)
-    hint = HINTS.get(found or "")
+    hint = HINTS.get(found)
     if head.startswith(OLD_TORCH):
         found = "a file of torch before 1.6"
         hint = "torch.save(torch.load(FILE, weights_only=True), FILE) saves its tensors anew"

@@ -307,6 +307,9 @@ def test_a_file_that_is_something_else_is_called_by_what_it_is(make, tmp_path):
         with pytest.raises(DataError, match="not a file of arrays") as caught:
             make("arrays", path="a.npz")
         assert caught.value.found == name and caught.value.exit_code == 3
+        words = {"a pickle": "numpy.savez", "a MATLAB file": "plugins/README.md", "text": "static_mnist"}
+        assert (caught.value.hint is None) == (name not in words)
+        assert words.get(name, "") in (caught.value.hint or "")
 
 
 def test_a_name_does_not_decide_what_a_file_is(make, tmp_path):

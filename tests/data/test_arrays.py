@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from pixkit.data.arrays import Arrays
+from pixkit.data.layout import as_images
 from pixkit.data.npy import ArrayFile
 from pixkit.errors import DataError
 from pixkit.image import ImageSpec
@@ -155,6 +156,18 @@ def test_arrays_that_cannot_be_images_are_refused(make, tmp_path, array, config,
     with pytest.raises(DataError, match=message) as caught:
         make("arrays", path="a.npy", **config)
     assert caught.value.where.startswith(str(tmp_path / "a.npy")) and caught.value.exit_code == 3
+
+
+@pytest.mark.parametrize(("shape", "said"), [
+    ((3, 4), "data.shape="), ((3, 0), "data.layout is"), ((3,), "data.layout is"), ((3, 0, 4), "data.layout is"),
+    ((1, 1, 1, 1, 3), "data.layout is"), ((0, 3, 2, 2), "data.layout is"),
+])  # fmt: skip
+def test_what_is_missing_of_a_shape_is_said(shape, said):
+    with pytest.raises(DataError, match="does not fit the layout") as caught:
+        as_images(np.zeros(shape), "auto", "here")
+    assert caught.value.hint.startswith(said)
+    assert (caught.value.where, caught.value.found) == ("here", str(shape))
+    assert caught.value.expected == "NHW, 3 axes without a length of 0"
 
 
 @pytest.mark.parametrize(

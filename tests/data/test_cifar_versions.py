@@ -1,5 +1,6 @@
 """CIFAR-10's version for Python, CIFAR-100 in both, and the reader that runs no pickle."""
 
+import codecs
 import pickle
 import tarfile
 
@@ -152,3 +153,51 @@ def test_plain_data_of_any_protocol(protocol):
     for strange in (Harmless(), np.array([None]), np.dtype("u1"), {1}, 1j):
         with pytest.raises(NotPlain):
             plain(pickle.dumps(strange, protocol))
+
+
+def _reconstruct(*arguments):
+    """A namesake of what NumPy makes arrays with."""
+
+
+class Made:
+    """What is written as a call of something, with a state."""
+
+    def __init__(self, *reduced):
+        self.reduced = reduced
+
+    def __reduce__(self):
+        return self.reduced
+
+
+RECONSTRUCT = np.array([1, 2], np.uint8).__reduce__()[0]
+
+
+def as_array(kind="u1", values=b"ab"):
+    """As NumPy writes an array, of other parts."""
+    kind = np.dtype(kind) if isinstance(kind, str) else kind
+    return Made(RECONSTRUCT, (np.ndarray, (0,), b"b"), (1, (2,), kind, False, values))
+
+
+def test_an_array_of_ones_own_making_is_read():
+    assert plain(pickle.dumps(as_array(), 2)).tolist() == [97, 98]
+    assert plain(pickle.dumps(np.array([3, -4], "<i4"), 2)).tolist() == [3, -4]
+
+
+@pytest.mark.parametrize(
+    ("strange", "found"),
+    [
+        (Made(codecs.encode, ("a", "ascii")), "a call of _codecs encode"),
+        (Made(print, ("a", "latin1")), "a call of __builtin__ print"),
+        (Made(_reconstruct, (1,)), "_reconstruct"),
+        (np.float64(1), "multiarray scalar"),
+        (as_array(Made(print, ("u1", False, True))), "an array of an unknown type"),
+        (as_array(3), "an array of an unknown type"),
+        (as_array("f8"), "an array of f8"),
+        (as_array(values="ab"), "an array of u1"),
+        (np.array([1], ">i4"), "an array of i4"),
+    ],
+)
+def test_calls_that_are_nearly_those_of_an_array_are_refused(strange, found):
+    with pytest.raises(NotPlain) as caught:
+        plain(pickle.dumps(strange, 2))
+    assert found in caught.value.args[0]

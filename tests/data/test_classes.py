@@ -1,11 +1,13 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
 from PIL import Image
 
-from pixkit.data import SourceImages
+from pixkit.data import SOURCES, SourceImages, classes
 from pixkit.data.base import ImageSet
-from pixkit.data.classes import MOST, by_value, in_order, number_of, renamed, with_names
+from pixkit.data.classes import MOST, by_value, how_to_label, in_order, number_of, renamed, with_names
 from pixkit.data.former import numbered_as_before
 from pixkit.errors import DataError, RecipeError
 from tests.data.test_arrays import NHWC
@@ -81,15 +83,39 @@ def test_numbers_are_named_by_the_recipe(make):
 
 def test_recipes_names_are_matched_with_those_of_the_data():
     assert renamed(images("ant", "bee"), ["bee", "cat", "ant"]).train.labels.tolist() == [2, 0]
+    for names in (("ant", "bee"), ("0", "bee"), ("0", "²")):
+        with pytest.raises(RecipeError, match="other classes") as caught:
+            renamed(images(*names), ["ant", "cat"])
+        assert caught.value.expected == ", ".join(names)
+    same = images("ant", "bee")
+    assert renamed(same, ["ant", "bee"]) is same
+    assert renamed(images("0", "1"), ["b", "a"]).train.labels.tolist() == [0, 1]
     with pytest.raises(RecipeError, match="other classes"):
-        renamed(images("ant", "bee"), ["ant", "cat"])
+        renamed(images("0", "1"), ["a", "b", "c"])
+    with pytest.raises(RecipeError, match="other classes") as caught:
+        renamed(replace(same, class_names=None), ["a", "b", "c"])
+    assert caught.value.expected == "2 names"
 
 
-def test_names_that_no_run_could_keep_are_not_kept():
+def test_names_that_no_run_could_keep_are_not_kept(monkeypatch):
     many = SourceImages(images("a").train, images("a").test, levels=256, classes=2**24)
     assert with_names(many).class_names is None
     assert len(with_names(SourceImages(many.train, many.test, levels=256, classes=1000)).class_names) == 1000
     assert with_names(images("x" * MOST, "y")).class_names is None
+    monkeypatch.setattr(classes, "MOST", 2 * 16 + 5)
+    assert with_names(images("abc", "de")).class_names == ("abc", "de")
+    assert with_names(images("abc", "def")).class_names is None
+    assert with_names(SourceImages(many.train, many.test, levels=256, classes=2)).class_names == ("0", "1")
+
+
+def test_the_keys_that_read_labels_are_named():
+    configs = {name: SOURCES[name].Config for name in ("arrays", "images", "digits")}
+    given = {"images": {"path": "x"}}
+    assert {name: how_to_label(config(**given.get(name, {}))) for name, config in configs.items()} == {
+        "arrays": "data.train_labels=NAME data.test_labels=NAME",
+        "images": "data.labels=true",
+        "digits": None,
+    }
 
 
 @pytest.mark.parametrize(
@@ -97,6 +123,7 @@ def test_names_that_no_run_could_keep_are_not_kept():
     [
         ("bee", ("ant", "bee"), 1),
         ("1", ("ant", "bee"), 1),
+        ("1", ("0", "bee"), None),
         ("2", ("ant", "bee"), None),
         ("cat", ("ant", "bee"), None),
         ("1", ("1", "2"), 0),
@@ -117,7 +144,11 @@ def test_numbers_of_classes_as_0_1_had_them():
     assert folders.class_names == ("10", "2") and folders.train.labels.tolist() == [1, 0, 0]
     arrays = numbered_as_before("arrays", images("1", "3", train=(0, 1, 1), test=(1,)))
     assert (arrays.classes, arrays.train.labels.tolist(), arrays.test.labels.tolist()) == (4, [1, 3, 3], [3])
-    assert numbered_as_before("digits", images("2", "10")).class_names == ("2", "10")
+    for source, names in (("digits", ("2", "10")), ("arrays", ("3", "x")), ("arrays", ("0", "1", "2"))):
+        same = images(*names)
+        assert numbered_as_before(source, same) is same
+    nameless = replace(images("a"), class_names=None)
+    assert numbered_as_before("images", nameless) is nameless
 
 
 def test_data_are_matched_with_a_models_classes_by_name(make):

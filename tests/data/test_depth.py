@@ -10,6 +10,7 @@ import pytest
 from PIL import Image
 from png_files import chunk, deep_png, png
 
+from pixkit.data.depth import Stored
 from pixkit.data.fitting import Form
 from pixkit.data.picture import read_frames, read_picture, read_whole
 from pixkit.errors import DataError
@@ -257,3 +258,51 @@ def test_damaged_planes_are_a_bad_picture(path):
     content[300:] = bytes(len(content) - 300)
     with pytest.raises(DataError, match=r"readable|mode"):
         read(path, bytes(content), RGB)
+
+
+def stored(values, opacity=None, most=255, *, premultiplied=False):
+    """A row of grey."""
+    opacity = None if opacity is None else np.array([opacity])
+    return Stored(np.array(values)[None, :, None], most, opacity, premultiplied)
+
+
+def test_colours_that_opacity_multiplied_are_divided_by_it():
+    """Where there is none they say nothing, and none is beyond white."""
+    four = stored([10, 7, 255, 0, 3], [51, 255, 51, 0, 0], premultiplied=True).channels(4)
+    assert four[0, :, 0].tolist() == [50, 7, 255, 0, 255] and four[0, :, 3].tolist() == [51, 255, 51, 0, 0]
+    assert (four[..., :1] == four[..., :3]).all()
+    kept = stored([10, 7], [51, 255]).channels(4)
+    assert kept[0].tolist() == [[10, 10, 10, 51], [7, 7, 7, 255]]
+    assert stored([10]).channels(4)[0].tolist() == [[10, 10, 10, 255]]
+
+
+def test_what_is_composited_on_white_is_rounded_to_the_nearest():
+    """(c a + 255 (255 - a)) / 255; halves go up, and what is multiplied already is not multiplied again."""
+    cases = [(0, 0, 255), (0, 255, 0), (0, 51, 204), (100, 51, 224), (1, 128, 128), (254, 127, 255), (3, 254, 4)]
+    values, opacity, shown = (list(column) for column in zip(*cases, strict=True))
+    assert stored(values, opacity).opaque()[0, :, 0].tolist() == shown
+    assert stored([40, 0, 60], [51, 255, 51], premultiplied=True).opaque()[0, :, 0].tolist() == [244, 0, 255]
+    assert stored([3]).opaque()[0, :, 0].tolist() == [3]
+
+
+@pytest.mark.parametrize(("most", "wanted"), [(1, 255), (3, 255), (255, 65535), (65535, 255), (4095, 65535), (16, 16)])
+def test_scaling_takes_the_nearest_value(most, wanted):
+    values = np.linspace(0, most, min(most + 1, 4000)).round().astype(int)
+    for part in (values, values[::-1]):
+        scaled = stored(values, part, most).scaled(wanted)
+        assert scaled.most == wanted and not scaled.premultiplied
+        for given, found in ((values, scaled.values.ravel()), (part, scaled.opacity.ravel())):
+            assert (np.abs(found - given * wanted / most) <= 0.5).all()
+            assert (
+                found[given * wanted * 2 % (2 * most) == most] * most
+                > given[given * wanted * 2 % (2 * most) == most] * wanted
+            ).all()
+    assert stored([0], [0], premultiplied=True).scaled(1).premultiplied
+
+
+def test_grey_of_colour_is_its_luma_rounded():
+    """ITU-R 601-2 in 65536ths, as Pillow has it for 8 bits."""
+    colours = np.random.default_rng(0).integers(0, 256, (40, 1, 3))
+    grey = Stored(colours, 255).channels(1)[..., 0]
+    assert np.array_equal(grey, np.asarray(Image.fromarray(colours.astype(np.uint8)).convert("L")))
+    assert np.array_equal(Stored(colours, 255).channels(3), colours)

@@ -80,6 +80,10 @@ def test_an_archive_of_pixkits_holds_the_models_levels(make, tmp_path):
     pairs = reader_of(data).read(tmp_path / "x.npz")
     assert torch.equal(torch.stack([image for _, image in pairs]), x)
     grey = make("digits").batch("test", torch.arange(3)).x
+    np.savez(tmp_path / "x.npz", a=grey.numpy(), samples=x.numpy())
+    assert torch.equal(read_images([tmp_path / "x.npz"], data.spec), x)
+    np.savez(tmp_path / "x.npz", a=x.numpy())
+    assert torch.equal(read_images([tmp_path / "x.npz"], data.spec), x)
     np.savez(tmp_path / "y.npz", a=grey.numpy(), b=x.numpy())
     with pytest.raises(DataError, match="which of the arrays") as caught:
         reader_of(data).read(tmp_path / "y.npz")

@@ -105,6 +105,15 @@ def test_any_bytes_at_all_are_read_or_refused(content, rank):
         assert error.where == "bytes"
 
 
+@pytest.mark.parametrize("head", [b"\0\0\x08\0", b"\0\0\x0a\1\0\0\0\1", b"\0\1\x08\1\0\0\0\1", b"\1\0\x08\1\0\0\0\1"])
+def test_what_has_no_axes_or_no_known_type_is_no_idx_file(tmp_path, head):
+    (tmp_path / "f").write_bytes(head + b"x")
+    with pytest.raises(DataError, match="not an IDX file") as caught:
+        read_idx(tmp_path / "f", None)
+    assert caught.value.expected == "00 00, a type and a number of axes"
+    assert caught.value.found == f"first bytes {head[:4].hex(' ')}"
+
+
 @pytest.mark.parametrize("kind", [">u1", ">i1", ">i2", ">i4", ">f4", ">f8"])
 def test_arrays_of_any_type_and_number_of_axes(make, tmp_path, kind):
     number = {">u1": 8, ">i1": 9, ">i2": 11, ">i4": 12, ">f4": 13, ">f8": 14}[kind]

@@ -51,6 +51,7 @@ def test_labels_must_fit(make, idx_root, labels, message):
     with pytest.raises(DataError, match=message) as caught:
         make("mnist", root="root")
     assert "train-labels" in caught.value.where
+    assert caught.value.found == (f"{len(labels)} labels" if message == "differ in number" else "10")
 
 
 def test_train_and_test_images_of_unlike_sizes_are_refused(make, idx_root):

@@ -9,7 +9,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from pixkit.data.picture import Form, read_picture
+from pixkit.data.picture import BadPicture, Form, read_picture
 from pixkit.errors import DataError
 
 GREY = Form(1, None, "crop", "bicubic", 10_000)
@@ -133,9 +133,13 @@ def test_values_without_a_meaning_as_grey_are_refused(path):
     with pytest.raises(DataError, match="mode") as caught:
         read_picture(path, GREY)
     assert caught.value.found == "F"
-    save(path, Image.fromarray(np.full((2, 2), 70000, np.int32)), "TIFF")
-    with pytest.raises(DataError, match="beyond 16 bits"):
-        read_picture(path, GREY)
+    for values in ([65536, 70000], [0, 65536], [-1, 0]):
+        save(path, Image.fromarray(np.array([values], np.int32)), "TIFF")
+        with pytest.raises(DataError, match="mode") as caught:
+            read_picture(path, GREY)
+        assert caught.value.found == f"grey values beyond 16 bits, {values[0]}..{values[1]}"
+    save(path, Image.fromarray(np.array([[0, 65535]], np.int32)), "TIFF")
+    assert read_picture(path, GREY)[0, 0].tolist() == [0, 255]
 
 
 @pytest.mark.parametrize("orientation", range(1, 9))
@@ -193,6 +197,18 @@ def test_extreme_shapes(path, size, fit):
     save(path, Image.new("RGB", size, (50, 60, 70)))
     assert read_picture(path, replace(RGB, size=(3, 3), fit=fit)).shape == (3, 3, 3)
     assert read_picture(path, RGB)[:, 0, 0].tolist() == [50, 60, 70]
+
+
+@pytest.mark.parametrize(("error", "found"), [(ValueError("one\ntwo"), "one"), (KeyError(), "KeyError")])
+def test_what_pillow_raises_is_a_bad_picture(path, monkeypatch, error, found):
+    def failing(*given, **options):
+        raise error
+
+    save(path, Image.new("L", (2, 2)))
+    monkeypatch.setattr(Image, "open", failing)
+    with pytest.raises(BadPicture, match="not a readable image") as caught:
+        read_picture(path, GREY)
+    assert (caught.value.where, caught.value.found) == (str(path), found)
 
 
 def test_pixels_are_bounded_before_they_are_decoded(path):

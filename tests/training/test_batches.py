@@ -85,6 +85,22 @@ def test_epochs_are_counted_in_images():
     assert feed.epochs(5) == 2.0
 
 
+def test_an_epochs_order_is_drawn_once_and_two_are_kept(monkeypatch):
+    drawn, draw = [], BatchSequence.drawn_order
+    monkeypatch.setattr(BatchSequence, "drawn_order", lambda self, epoch: drawn.append(epoch) or draw(self, epoch))
+    feed = BatchSequence(Visits(10), 4, 0)
+    for number in (0, 1, 2, 2, 2, 3, 4, 5, 6, 7, 7):  # batches 2 and 7 go past the end of an epoch
+        feed.batch(number)
+    assert drawn == [0, 1, 2, 3] and set(feed._orders) == {2, 3}
+
+
+def test_orders_are_those_that_runs_have_been_trained_in():
+    feed = BatchSequence(Visits(8), 4, 3)
+    assert [feed.order(epoch).tolist() for epoch in (0, 1)] == [[7, 0, 2, 5, 6, 4, 1, 3], [7, 0, 2, 6, 1, 3, 4, 5]]
+    chosen = BatchSequence(Visits(9), 4, 3, torch.arange(8) + 10)
+    assert torch.equal(chosen.order(1), feed.order(1) + 10)
+
+
 def test_no_images_is_an_error():
     with pytest.raises(DataError, match="no training images"):
         BatchSequence(Visits(0), 4, 0)
