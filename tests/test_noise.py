@@ -80,7 +80,7 @@ def test_the_whole_range_of_keys(seed, image):
     assert len(drawn.unique()) == SPEC.dims
 
 
-@pytest.mark.parametrize(("seed", "image"), [(-1, 0), (2**64, 0), (0, -1), (0, 2**64)])
+@pytest.mark.parametrize(("seed", "image"), [(-1, 0), (2**64, 0), (0, -1), (0, 2**64), (1.5, 0), (0, 1.5)])
 def test_keys_out_of_range_are_refused(seed, image):
     with pytest.raises(UsageError, match="out of range"):
         Noise(seed, [image])

@@ -15,6 +15,7 @@ from safetensors.torch import save_file as save_tensors
 
 from pixkit.data import npy
 from pixkit.data.reference import references
+from pixkit.data.values import labels_of
 from pixkit.errors import DataError
 from pixkit.memory import Room
 from pixkit.recipe import load_recipe
@@ -415,6 +416,49 @@ def test_references_are_absolute_in_the_lock(tmp_path):
     data = loaded.lock()["data"]
     assert data["train"] == ["x", f"{tmp_path}/more.npz:x"] and data["train_labels"] == "y"
     assert data["test"] == f"{tmp_path}/b.npy" and data["test_labels"] == f"{os.getcwd()}/labels.npz:z"
+
+
+def test_names_mean_nothing_where_the_file_has_one_array_without_one(make, tmp_path):
+    np.save(tmp_path / "a.npy", X)
+    np.savez(tmp_path / "b.npz", t=X[:3])
+    data = make("arrays", train="a.npy", test=["t", "b.npz:t"])
+    assert data.size("test") == 2, "held out"
+    assert make("arrays", train="a.npy", test="b.npz:t").size("test") == 3
+    with pytest.raises(DataError, match=r"a \.npy file has no labels") as caught:
+        make("arrays", train="a.npy", train_labels="y")
+    assert "data.train_labels=FILE" in caught.value.hint
+    np.save(tmp_path / "y.npy", Y)
+    assert sorted(labels(make("arrays", train="a.npy", train_labels="y.npy", **WHOLE))) == sorted(Y.tolist())
+
+
+def test_a_missing_test_array_is_told_with_the_key_that_does_without(make, tmp_path):
+    np.savez(tmp_path / "a.npz", train=X, text=np.array(["a"]))
+    for config, said in ({"test": "t"}, True), ({"train": "t"}, False), ({"test": "text"}, False):
+        with pytest.raises(DataError) as caught:
+            make("arrays", path="a.npz", **config)
+        assert (caught.value.hint == "data.test=null holds some of the training images out") == said
+
+
+def test_an_array_of_the_usual_name_is_taken(make, tmp_path):
+    np.savez(tmp_path / "a.npz", train=X, validation=X[:4], test=X[:3], other=X)
+    data = make("arrays", train="a.npz", validation_set="a.npz", test="a.npz")
+    assert [data.size(split) for split in ("train", "validation", "test")] == [20, 4, 3]
+
+
+def test_a_file_whose_name_reads_as_a_pattern_is_itself(make, tmp_path):
+    np.savez(tmp_path / "a[1].npz", train=X)
+    np.savez(tmp_path / "a1.npz", train=X[:2])
+    assert make("arrays", train="a[1].npz", test=None, **WHOLE).size("train") == 20
+
+
+@pytest.mark.parametrize(
+    ("array", "found"),
+    [([0.0, 0.5, np.nan], "0.5, of float64"), ([np.nan, 1.0], "nan, of float64"), ([1.0, np.inf], "inf, of float64")],
+)
+def test_the_first_label_that_is_no_whole_number_is_told(array, found):
+    with pytest.raises(DataError, match="labels are whole numbers") as caught:
+        labels_of(np.array(array), len(array), "here")
+    assert (caught.value.where, caught.value.found) == ("here", found)
 
 
 def test_a_file_without_a_choice_of_array_names_those_there_are(make, tmp_path):

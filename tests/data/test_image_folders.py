@@ -83,6 +83,7 @@ def test_splits_beside_other_folders_are_refused(make, paint, other):
     with pytest.raises(DataError, match="stand beside others") as caught:
         read(make)
     assert "train" in caught.value.found and "data.splits=none" in caught.value.hint
+    assert caught.value.found.endswith({"loose.png": ", images in no folder", "extra/1.png": ", extra"}.get(other, ""))
 
 
 def test_a_class_that_only_a_split_has_is_refused(make, paint):
@@ -121,6 +122,15 @@ def test_the_commonest_size_is_kept(make, paint):
     data = read(make, on_bad="skip")
     assert data.spec.shape == (1, 3, 4) and "left out 1 of 8" in data.notes[0] and "a.png" in data.notes[0]
     assert 50 not in levels(data, "train") and data.size("train") + data.size("validation") + data.size("test") == 7
+
+
+def test_with_a_size_files_of_any_are_brought_to_it(make, paint):
+    for number in range(3):
+        paint(f"{number}.png", number, size=(4, 3))
+        paint(f"x{number}.png", 10 + number, size=(5 + number, 9))
+    data = read(make, on_bad="skip", size=[2, 3])
+    assert data.notes == () and data.spec.shape == (1, 2, 3)
+    assert sorted(levels(data, "train") + levels(data, "validation") + levels(data, "test")) == [0, 1, 2, 10, 11, 12]
 
 
 def test_it_stops_where_most_would_be_left_out(make, paint, tmp_path):

@@ -98,6 +98,14 @@ def test_an_archive_of_one_class_keeps_its_name(make, archive):
     assert read(make, path="x.zip", labels=True).class_names == ("bee",)
 
 
+def test_the_one_folder_of_an_archive_is_kept_where_an_image_lies_in_it(make, archive):
+    files = {f"set/{kind}/{number}.png": picture(number) for kind in "ab" for number in range(9)}
+    archive(files)
+    assert read(make, path="x.zip", labels=True).class_names == ("a", "b")
+    archive(files | {"set/loose.png": picture(0)})
+    assert read(make, path="x.zip", labels=True).class_names == ("set",)
+
+
 def test_splits_and_a_table_of_labels(make, archive, tmp_path):
     files = {f"set/{split}/{number}.png": picture(number) for split in ("train", "test") for number in range(9)}
     archive(files)

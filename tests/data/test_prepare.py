@@ -254,7 +254,11 @@ def test_a_data_set_says_what_it_is(ramps):
         (SourceImages(ImageSet(torch.zeros(4, 1, 2, 5)), ImageSet(torch.zeros(1, 1, 2, 5)), 256), "integers"),
         (SourceImages(ramp(4), ramp(1, 255), 200, 3), "out of range"),
         (SourceImages(ramp(4), ramp(1), 256, 2), "labels out of range"),
+        (SourceImages(ImageSet(ramp(2).pixels, torch.tensor([-1, 2])), ramp(1), 256, 3), "labels out of range"),
         (SourceImages(ramp(4), ramp(1), 256), "go together"),
+        (SourceImages(ramp(4), ImageSet(ramp(1).pixels), 256, 3), "go together"),
+        (SourceImages(ramp(4), ramp(1), 256, 3, class_names=("a", "b")), "a name each"),
+        (SourceImages(ramp(4), ramp(1), 256, 3, class_names=("a", "b", "a")), "a name each"),
         (SourceImages(ImageSet(ramp(4).pixels, torch.zeros(3).long()), ramp(1), 256, 3), "do not fit"),
         (SourceImages(ImageSet(ramp(4).pixels, torch.zeros(4)), ramp(1), 256, 3), "do not fit"),
     ],
@@ -262,6 +266,41 @@ def test_a_data_set_says_what_it_is(ramps):
 def test_a_source_that_breaks_its_promises_is_caught(make, images, message):
     with pytest.raises(DataError, match=message):
         make("ramp", type("Broken", (Ramp,), {"images": images}))
+
+
+def test_what_a_source_promised_is_told_with_the_split_that_breaks_it(make):
+    def refused(**parts):
+        images = SourceImages(**{"train": ramp(4), "test": ramp(1), "levels": 256, "classes": 3} | parts)
+        with pytest.raises(DataError) as caught:
+            make("ramp", type("Broken", (Ramp,), {"images": images}))
+        return caught.value.where, caught.value.found, caught.value.expected
+
+    five = ImageSet(ramp(2).pixels, torch.tensor([5, -1]))
+    assert refused(test=five) == ("ramp, test images", "-1..5", "0..2")
+    assert refused(validation=five) == ("ramp, validation images", "-1..5", "0..2")
+    assert refused(train=ImageSet(ramp(2).pixels, torch.zeros(3, dtype=torch.int64))) == (
+        *("ramp, train images", "torch.int64 (3,)", "torch.int64 (2,)"),
+    )
+    assert refused(classes=None) == ("ramp, train images", "classes = None", None)
+    assert refused(train=ImageSet(torch.zeros(4, 2, 5))) == ("ramp, train images", "3 axes", None)
+    assert refused(class_names=("a", "b")) == ("ramp", "a, b", "3 names, all different")
+
+
+def test_a_split_without_images_keeps_any_promise(make):
+    nothing = ImageSet(torch.zeros(0, 1, 2, 5, dtype=torch.uint8), torch.zeros(0, dtype=torch.int64))
+    images = SourceImages(ramp(4), nothing, levels=256, classes=3)
+    assert make("ramp", type("Few", (Ramp,), {"images": images})).size("test") == 0
+
+
+def test_the_values_that_occur_are_said_of_those_that_could(make):
+    def values(*found, levels=256):
+        pixels = torch.tensor(found, dtype=torch.uint8).view(-1, 1, 1, 1)
+        images = SourceImages(ImageSet(pixels), ImageSet(pixels[:0]), levels=levels)
+        return make("ramp", type("Few", (Ramp,), {"images": images}), validation=0.0).values
+
+    assert [values(0, 255), values(0, 254), values(1, 255), values(3, 7, levels=8)] == [
+        *("values 0..255", "values 0..254 of 0..255", "values 1..255 of 0..255", "values 3..7 of 0..7")
+    ]
 
 
 def test_relative_paths_start_from_the_base(tmp_path):
