@@ -43,6 +43,8 @@ def test_what_fits_is_given_back():
     (torch.zeros(2, 3, 4, 5), "levels are integers"),
     (torch.zeros(2, 3, 4, 5, dtype=torch.complex64), "levels are integers"),
     (torch.full((2, 3, 4, 5), 16), "out of range"),
+    (torch.arange(120).view(2, 3, 4, 5) % 17, "out of range"),
+    (torch.arange(120).view(2, 3, 4, 5) % 17 - 1, "out of range"),
     (torch.full((2, 3, 4, 5), -1), "out of range"),
 ])  # fmt: skip
 def test_what_does_not_fit_is_refused_by_name(x, text):
@@ -50,6 +52,8 @@ def test_what_does_not_fit_is_refused_by_name(x, text):
         SPEC.check(x, where="the test's images")
     assert str(error.value).startswith("the test's images: ")
     assert error.value.exit_code == 3
+    if text == "out of range":
+        assert error.value.found == f"{x.min()}..{x.max()}" and error.value.expected == "0..15"
 
 
 def test_a_batch_moves_with_or_without_labels():

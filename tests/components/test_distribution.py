@@ -121,3 +121,78 @@ def test_a_plugin_is_of_the_distribution_that_its_metadata_state_or_else_their_f
     (tmp_path / folder / "entry_points.txt").write_text("[some.group]\ndoor = module")
     (point,) = importlib.metadata.PathDistribution(tmp_path / folder).entry_points
     assert distribution.origin(point) == found
+
+
+@pytest.fixture
+def made(tmp_path):
+    """made(folder, entry_points, name, version): a distribution whose metadata lie in a folder of this name."""
+
+    def make(folder, entry_points=None, name=None, version="1"):
+        path = tmp_path / folder
+        path.mkdir(parents=True)
+        if name is not None:
+            (path / "PKG-INFO").write_text(f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n")
+        if entry_points is not None:
+            (path / "entry_points.txt").write_bytes(entry_points)
+        return importlib.metadata.PathDistribution(path)
+
+    return make
+
+
+def test_distributions_are_looked_at_one_by_one(made, monkeypatch):
+    """The first of a name counts; what pip is about to remove, and what speaks of no such group, is passed over."""
+    looked_at = [
+        made("One_x-1.dist-info", b"[pixkit]\na = m:x\n[other]\nz = m:x\n"),
+        made("one.x-2.dist-info", b"[pixkit]\nb = m:x\n"),
+        made("~two-1.dist-info", b"[pixkit]\nc = m:x\n"),
+        made("three/EGG-INFO", b"[pixkit]\nd = m:x\n", "three"),
+        made("four/EGG-INFO", b"[pixkit]\ne = m:x\n", "four"),
+        made("five-5.dist-info", b"[other]\nf = m:x\n"),
+        made("six-6.dist-info"),
+        made("seven-7.dist-info", b"[pixkit]\n\xff"),
+        made("eight-8.dist-info", b"[pixkit]\nno entry point\n"),
+        made("nine-9.dist-info", b"\xff of another kind"),
+    ]
+    monkeypatch.setattr(distribution, "_distributions", lambda: iter(looked_at))
+    points, unreadable = distribution.plugin_points()
+    assert [(point.name, *distribution.origin(point)) for point in points] == [
+        *(("a", "One_x", "1"), ("d", "three", "1"), ("e", "four", "1"))
+    ]
+    folders = {found._path.name.partition("-")[0]: found._path for found in looked_at}
+    assert unreadable == [
+        ("seven", "7", f"{folders['seven']}/entry_points.txt: not UTF-8"),
+        ("eight", "8", f"{folders['eight']}/entry_points.txt: not a list of entry points"),
+    ]
+
+
+def test_own_plugins_come_first_and_not_twice_under_the_former_name(made):
+    def point(found, name):
+        return importlib.metadata.EntryPoint(name, "m:x", "pixkit")._for(found)
+
+    other, own = made("a-1.dist-info"), made("pixkit_models-2.dist-info", name=distribution.OWN)
+    former = made("pixkit-0.1.dist-info", name="pixkit")
+    given = [
+        point(other, "z"),
+        point(former, "x"),
+        point(other, "x"),
+        point(own, "y"),
+        point(own, "x"),
+        point(former, "w"),
+    ]
+    found = [(distribution.origin(each)[0], each.name) for each in distribution.in_order(given)]
+    assert found == [("pixkit", "w"), (distribution.OWN, "x"), (distribution.OWN, "y"), ("a", "x"), ("a", "z")]
+    assert distribution.origin(importlib.metadata.EntryPoint("x", "m:x", "pixkit")) == ("?", "?")
+
+
+@pytest.mark.parametrize(("version", "numbers"), [
+    ("0.2.0.dev0", (0, 2, 0)), ("2.15", (2, 15)), ("3", (3,)), ("1.2a3", (1, 2)), ("x1.2", ()), ("", ()),
+])  # fmt: skip
+def test_the_numbers_that_a_version_begins_with(version, numbers):
+    assert distribution.release(version) == numbers
+
+
+def test_names_of_distributions_are_compared_as_pip_does():
+    names = ["pixkit", "PixKit", "pixkit_models", "Pixkit.-_Models", "pixkit-models-x", "Some.Other_one"]
+    own = distribution.OWN
+    assert [distribution.canonical(name) for name in names] == [*[own] * 4, "pixkit-models-x", "some-other-one"]
+    assert [distribution.is_own(name) for name in names] == [True] * 4 + [False] * 2

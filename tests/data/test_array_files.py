@@ -14,8 +14,9 @@ from safetensors.numpy import save_file
 from safetensors.torch import save_file as save_tensors
 
 from pixkit.data import npy
+from pixkit.data.opening import open_arrays
 from pixkit.data.reference import references
-from pixkit.data.values import labels_of
+from pixkit.data.values import labels_of, levels_of
 from pixkit.errors import DataError
 from pixkit.memory import Room
 from pixkit.recipe import load_recipe
@@ -327,6 +328,9 @@ def test_hdf5_groups_booleans_and_what_is_no_array(make, tmp_path):
         file["one"] = np.uint8(3)
         file["link"] = h5py.ExternalLink("other.h5", "/x")
         file.create_dataset("elsewhere", (20, 3, 6, 5), "u1", external=[(str(tmp_path / "raw"), 0, X.size)])
+        layout = h5py.VirtualLayout((20, 3, 6, 5), "u1")
+        layout[:] = h5py.VirtualSource("other.h5", "x", (20, 3, 6, 5))
+        file.create_virtual_dataset("virtual", layout)
     with h5py.File(tmp_path / "other.h5", "w") as file:
         file["x"] = X
     data = make("arrays", train="a.h5:deep/er/x", test=None, **WHOLE)
@@ -338,6 +342,7 @@ def test_hdf5_groups_booleans_and_what_is_no_array(make, tmp_path):
         "deep": "no such array",
         "elsewhere": "lie in other files",
         "link": "lie in other files",
+        "virtual": "lie in other files",
     }.items():
         with pytest.raises(DataError, match=message):
             make("arrays", train=f"a.h5:{name}", test=None)
@@ -449,6 +454,55 @@ def test_a_file_whose_name_reads_as_a_pattern_is_itself(make, tmp_path):
     np.savez(tmp_path / "a[1].npz", train=X)
     np.savez(tmp_path / "a1.npz", train=X[:2])
     assert make("arrays", train="a[1].npz", test=None, **WHOLE).size("train") == 20
+
+
+@pytest.mark.parametrize(
+    ("array", "value_range", "found"),
+    [
+        ([0, 1.25, 2.5, 1.75, 3], None, "2.5, of float64 in 0.0..3.0"),
+        ([0, 0.1, 1], (0, 1), "0.1, of float64 in 0.0..1.0"),
+        ([-3, 300, 1], None, "-3..300"),
+        ([-3.0, 300.0, 1.0], None, "-3..300"),
+        ([0.0, 2.0, 1.0], (0, 1), "0..10, levels over 0..1"),
+        ([-0.2, 1.0], (0, 1), "-1..5, levels over 0..1"),
+    ],
+)
+def test_the_worst_value_is_told(array, value_range, found):
+    with pytest.raises(DataError) as caught:
+        levels_of(np.array(array), 6, value_range, "here")
+    assert (caught.value.where, caught.value.found) == ("here", found)
+
+
+def test_labels_may_be_whole_floats_in_a_row_or_a_column():
+    for array in (np.array([2.0, 0.0, 1.0]), np.array([[2.0], [0.0], [1.0]], np.float16), np.eye(3)[[2, 0, 1]]):
+        found = labels_of(array, 3, "here")
+        assert found.tolist() == [2, 0, 1] and found.dtype == np.int64
+    for array in (np.zeros(2), np.zeros((2, 1)), np.zeros((3, 1, 1)), np.zeros(()), np.zeros((2, 3))):
+        with pytest.raises(DataError, match="labels do not fit the images") as caught:
+            labels_of(array, 3, "here")
+        assert (caught.value.found, caught.value.expected) == (f"shape {array.shape}", "(3,)")
+
+
+@pytest.mark.parametrize(
+    "rows", [[[1, 0], [1, 1]], [[0, 0], [0, 1]], [[1, 0], [1, 2]], [[1, -1], [0, 1]], [[1, 0.5], [1, 0]]]
+)
+def test_one_row_of_other_numbers_is_no_row_of_a_label(rows):
+    with pytest.raises(DataError, match="several labels an image"):
+        labels_of(np.array(rows), 2, "here")
+
+
+@pytest.mark.parametrize("strange", [torch.zeros(2, 2, 2, dtype=torch.complex64), torch.eye(3).to_sparse()])
+def test_tensors_that_are_no_arrays_of_numbers_are_refused(make, tmp_path, strange):
+    torch.save({"train": strange, "x": torch.from_numpy(X)}, tmp_path / "a.pt")
+    with pytest.raises(DataError, match="not an array of numbers"):
+        make("arrays", train="a.pt:train", test=None)
+    assert np.array_equal(everything(make("arrays", train="a.pt:x", test=None, **WHOLE)), X)
+
+
+@pytest.mark.parametrize("write", WRITERS[1:], ids=lambda write: write.__name__)
+def test_of_a_file_with_names_none_is_no_array(tmp_path, write):
+    with pytest.raises(DataError, match="there is no such array"):
+        open_arrays(write(tmp_path / "set"), 2**20, "").read()
 
 
 @pytest.mark.parametrize(

@@ -48,11 +48,10 @@ def test_a_disk_that_fails_is_no_damage_nor_is_what_pixkit_says(box):
     with pytest.raises(DataError, match="cannot be read") as caught, box.faults("a"):
         raise disk
     assert caught.value.found == "Input/output error"
+    damaged = ValueError("as zipfile calls a disk that fails")
+    damaged.__context__ = disk
     with pytest.raises(DataError, match="cannot be read") as caught, box.faults("a"):
-        try:
-            raise disk
-        except OSError:
-            raise ValueError("damaged")  # noqa: B904
+        raise damaged
     assert caught.value.found == "Input/output error"
     with pytest.raises(DataError, match="as it is"), box.faults():
         raise DataError("as it is")
