@@ -3,6 +3,7 @@
 import io
 import math
 import struct
+from pathlib import Path
 from unittest import mock
 
 import numpy as np
@@ -12,6 +13,7 @@ from pydantic import ValidationError
 
 from pixkit.backbones.conditioners import LabelContext
 from pixkit.data import idx, synthetic
+from pixkit.data.base import read_whole
 from pixkit.data.classes import number_of
 from pixkit.data.layout import as_images
 from pixkit.data.values import labels_of, levels_of
@@ -33,6 +35,7 @@ from pixkit.testing import named
 from pixkit.training.resume import _SavedState
 
 SPEC = ImageSpec(1, 3, 4, 3)
+THIS = Path(__file__)
 BODY = {"type": "pixelcnn", "width": 6, "layers": 1, "output_layers": 1}
 REFUSALS = (DataError, RecipeError, RunError, UsageError, ValidationError, ScalarError, TooLarge)
 
@@ -122,6 +125,7 @@ RANGES = {
     "codes to draw": (lambda n: repeat_codes(model("pixelgan", categorical=3, gaussian=2), n, 1), [0, 2], [-1, 3]),
     "axes of images": (lambda axes: as_images(np.ones((1,) * axes), "auto", ""), [3], [2, 5]),
     "bytes of an IDX file": (idx_of, [1, 6], [0, 7]),
+    "bytes of a file of a data set": (lambda n: read_whole(THIS, n), [THIS.stat().st_size], [THIS.stat().st_size - 1]),
     "entries of a table, 5**3 * 4,": (entries_of_a_table, [500], [499]),
     "digits of an integer": (lambda n: resolve_scalar("1" * n), [1, 40], [41]),
     "depth of a recipe": (lambda n: parse_yaml("[" * n + "]" * n, ""), [MAX_DEPTH], [MAX_DEPTH + 1]),

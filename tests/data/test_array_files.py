@@ -411,6 +411,15 @@ def test_a_large_file_is_mapped_and_not_read(make, tmp_path, monkeypatch, layout
     assert np.array_equal(everything(data), everything(plain))
 
 
+def test_a_file_is_mapped_that_is_larger_than_half_of_the_memory(tmp_path, monkeypatch):
+    np.save(tmp_path / "a.npy", np.asfortranarray(X))
+    size = (tmp_path / "a.npy").stat().st_size
+    for memory, mapped in ((2 * size, False), (2 * size - 1, True)):
+        monkeypatch.setattr(npy, "available", lambda device, memory=memory: Room("memory", 1000, memory))
+        found = npy.ArrayFile(tmp_path / "a.npy", size).read()
+        assert isinstance(found, np.memmap) == mapped and np.array_equal(found, X)
+
+
 def test_references_are_absolute_in_the_lock(tmp_path):
     (tmp_path / "recipe.yaml").write_text(
         "pixkit: 1\nname: a\n"

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from pixkit.data import cifar10
+from pixkit.data import cifar10, pickled
 from pixkit.data.pickled import NotPlain, plain
 from pixkit.errors import DataError
 
@@ -153,6 +153,15 @@ def test_plain_data_of_any_protocol(protocol):
     for strange in (Harmless(), np.array([None]), np.dtype("u1"), {1}, 1j):
         with pytest.raises(NotPlain):
             plain(pickle.dumps(strange, protocol))
+
+
+def test_a_pickle_has_so_many_steps(monkeypatch):
+    content = pickle.dumps(3, 2)  # PROTO, BININT1 and STOP, from 0 on
+    monkeypatch.setattr(pickled, "MOST", 2)
+    assert plain(content) == 3
+    monkeypatch.setattr(pickled, "MOST", 1)
+    with pytest.raises(NotPlain, match="more than 1 steps"):
+        plain(content)
 
 
 def _reconstruct(*arguments):

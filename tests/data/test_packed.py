@@ -141,6 +141,9 @@ def test_names_that_lead_out_of_an_archive_are_refused(make, archive, kind, name
 def test_files_that_are_too_large_are_not_read(make, archive, monkeypatch, kind):
     monkeypatch.setattr(packed, "LARGEST", 1000)
     files = {f"{number}.png": picture(number) for number in range(9)}
+    archive(files | {"z.png": bytes(1000)}, kind)
+    (note,) = read(make, path=f"x.{kind}", on_bad="skip").notes
+    assert "z.png (not a readable image" in note
     archive(files | {"z.png": bytes(1001)}, kind)
     with pytest.raises(DataError, match="too large a file") as caught:
         read(make, path=f"x.{kind}")

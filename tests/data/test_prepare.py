@@ -5,6 +5,7 @@ import torch
 from pydantic import ValidationError
 
 from pixkit.data import DataConfig, DataSource, ImageSet, SourceImages
+from pixkit.data.base import set_apart
 from pixkit.data.dataset import digest
 from pixkit.errors import DataError, RecipeError, UsageError
 from pixkit.image import ImageSpec
@@ -80,6 +81,41 @@ def test_at_least_one_image_is_set_apart_and_too_few_are_refused(make):
     assert of(1, validation=0.0).size("train") == 1
     with pytest.raises(DataError, match="no training images"):
         of(0)
+
+
+@pytest.mark.parametrize(
+    ("count", "fraction", "groups", "apart"),
+    [
+        (10, 0.0, None, 0),
+        (10, 0.01, None, 1),
+        (10, 0.25, None, 2),
+        (10, 0.36, None, 4),
+        (2, 0.5, None, 1),
+        (0, 0.0, None, 0),
+        (6, 0.3, [0, 0, 0, 1, 1, 2], 3),
+        (6, 0.5, [0, 0, 0, 1, 1, 2], 3),
+        (6, 0.01, [0, 1, 1, 1, 2, 2], 1),
+        (6, 0.7, [0, 0, 1, 1, 2, 2], 4),
+        (6, 0.0, [0, 0, 0, 0, 0, 0], 0),
+    ],
+)
+def test_so_many_are_set_apart_and_whole_groups(count, fraction, groups, apart):
+    order = torch.arange(count).flip(0)
+    groups = None if groups is None else torch.tensor(groups).flip(0)
+    kept, set_aside = set_apart(order, fraction, where="here", key="k", groups=groups)
+    assert torch.equal(set_aside, order[:apart]) and torch.equal(kept, order[apart:])
+
+
+@pytest.mark.parametrize(
+    ("count", "fraction", "groups", "apart"),
+    [(1, 0.1, None, 1), (2, 0.9, None, 2), (0, 0.5, None, 1), (4, 0.25, [3, 3, 3, 3], 4), (4, 0.5, [1, 2, 2, 2], 4)],
+)
+def test_where_all_would_be_set_apart_there_are_too_few(count, fraction, groups, apart):
+    groups = None if groups is None else torch.tensor(groups)
+    with pytest.raises(DataError, match="too few images") as caught:
+        set_apart(torch.arange(count), fraction, where="here", key="k", groups=groups)
+    said = (caught.value.where, caught.value.found, caught.value.expected, caught.value.hint)
+    assert said == ("here", f"{count} images", f"more than {apart}", "data.k=0 sets none apart")
 
 
 def test_a_batch_holds_the_images_asked_for(ramps):

@@ -50,6 +50,25 @@ def test_a_machine_without_groups_has_what_it_says_is_available(system):
     assert str(room) == "8 GiB, free of the 16 GiB of the machine"
 
 
+@pytest.mark.parametrize("line", ["MemTotal: 1 kB", "MemAvailable: 1 kB", "MemTotal: x kB"])
+def test_of_a_machine_that_tells_half_all_is_taken_to_be_free(system, line):
+    room = system(**{"proc/meminfo": line})
+    assert room.free == room.size > 1 << 28
+
+
+def test_the_lower_of_two_limits_bounds(system):
+    for limits in ((4, 2), (2, 4)):
+        files = group("sys/fs/cgroup/job", limits[0] * GIB, GIB, high=limits[1] * GIB)
+        assert system("0::/job", V2, **files).size == 2 * GIB
+
+
+def test_a_group_that_is_not_seen_does_not_bound(system):
+    """What lies where its folder would be, if the mount point were the root or a path led out of it."""
+    files = group("sys/fs/cgroup/docker/abc", GIB, 0) | group("sys/fs/other", GIB, 0) | group("sys/fs/cgroup/b", GIB, 0)
+    for own, shown in (("/docker/abc", "/elsewhere"), ("/../other", "/"), ("/ab", "/a")):
+        assert system(f"0::{own}", V2.replace(" / /sys", f" {shown} /sys"), **files).name == "the machine"
+
+
 def test_the_own_group_bounds(system):
     room = system("0::/job", V2, **group("sys/fs/cgroup/job", 4 * GIB, GIB))
     assert (room.free, room.size) == (3 * GIB, 4 * GIB)

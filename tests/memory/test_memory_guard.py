@@ -77,6 +77,9 @@ def test_the_guard_takes_what_fits_to_the_byte():
             torch.zeros(1, dtype=torch.uint8)
         assert caught.value.found == "1 KiB so far, and a tensor of 1 bytes"
         assert (caught.value.expected, caught.value.hint) == ("at most 1 KiB", "smaller")
+        with pytest.raises(UsageError) as caught:
+            torch.zeros(())
+        assert caught.value.found == "1 KiB so far, and a tensor of 4 bytes"
         del kept, caught
         torch.zeros(1024, dtype=torch.uint8)
 
