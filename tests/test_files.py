@@ -15,6 +15,7 @@ from pixkit.files import (
     is_folder,
     is_there,
     kind_at,
+    looking_at,
     open_own,
     open_regular,
     replacing,
@@ -262,3 +263,16 @@ def test_what_the_system_cannot_tell_is_not_taken_for_nothing(file, monkeypatch,
             patched.setattr(os, "stat", failing)
             with pytest.raises(OSError, match=os.strerror(number)):
                 ask(file)
+
+
+@pytest.mark.parametrize("name", ["run/file", "run", None, "other", 3])
+def test_what_cannot_be_looked_at_in_a_folder_is_told_by_its_path(tmp_path, name):
+    path = tmp_path / name if isinstance(name, str) else name
+    error = OSError(errno.EIO, os.strerror(errno.EIO), str(path) if isinstance(name, str) else name)
+    inside = isinstance(name, str) and name.startswith("run")
+    with pytest.raises(RunError if inside else OSError) as caught, looking_at(tmp_path / "run"):
+        raise error
+    if inside:
+        assert (caught.value.where, caught.value.found) == (str(path), os.strerror(errno.EIO))
+    else:
+        assert caught.value is error

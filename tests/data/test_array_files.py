@@ -14,6 +14,7 @@ from safetensors.numpy import save_file
 from safetensors.torch import save_file as save_tensors
 
 from pixkit.data import npy
+from pixkit.data.arrays import Arrays
 from pixkit.data.opening import open_arrays
 from pixkit.data.reference import references
 from pixkit.data.values import labels_of, levels_of
@@ -408,7 +409,20 @@ def test_a_large_file_is_mapped_and_not_read(make, tmp_path, monkeypatch, layout
     data = make("arrays", train="a.npy", test_fraction=0.0)
     assert not reads and data.size("train") == 18
     assert data.hashes() == plain.hashes()
+    assert plain.part("train").pixels.is_contiguous()
+    assert data.part("train").pixels.is_contiguous() == (layout == "NCHW"), "what is mapped stays where it is"
     assert np.array_equal(everything(data), everything(plain))
+
+
+@pytest.mark.parametrize("writeable", [True, False])
+def test_what_cannot_be_written_to_is_copied(tmp_path, monkeypatch, writeable):
+    """torch has no tensors that cannot be."""
+    np.save(tmp_path / "a.npy", X)
+    array = X.copy()
+    array.flags.writeable = writeable
+    monkeypatch.setattr(npy.ArrayFile, "read", lambda self, name=None: array)
+    images = Arrays(Arrays.Config(train="a.npy", **WHOLE), tmp_path).load()
+    assert np.shares_memory(images.train.pixels.numpy(), array) == writeable
 
 
 def test_a_file_is_mapped_that_is_larger_than_half_of_the_memory(tmp_path, monkeypatch):

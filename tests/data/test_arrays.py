@@ -87,7 +87,7 @@ def test_the_axis_of_one_three_or_four_is_the_channels(make, tmp_path, shape, sp
 )
 def test_arrays_of_two_readings_are_refused_with_both(make, tmp_path, shape, readings):
     np.save(tmp_path / "a.npy", np.zeros(shape, np.uint8))
-    with pytest.raises(DataError, match=r"two ways|no axis") as caught:
+    with pytest.raises(DataError, match="no axis of" if shape[1] == 2 else "in two ways") as caught:
         make("arrays", path="a.npy")
     assert readings in caught.value.found and "data.layout=NCHW" in caught.value.hint and caught.value.exit_code == 3
     for layout, channels in (("NHWC", shape[3]), ("NCHW", shape[1])):
