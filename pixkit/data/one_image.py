@@ -85,15 +85,15 @@ def boat() -> NDArray[np.uint8]:
     sea = np.where(glitter, _colour(250, 220, 60), sea)
     picture = np.where(y < 20, sky, sea)
     layers = (
-        (((x - 21) ** 2 + (y - 14) ** 2 <= 30) & (y < 20), _colour(255, 245, 220)),
-        ((y >= 6) & (y < 20) & (x > 9) & (x - 10 <= (y - 6) // 2), _colour(40, 170, 70)),
-        ((y >= 8) & (y < 20) & (x < 9) & (8 - x <= (y - 8) // 2), _colour(235, 235, 235)),
-        ((y >= 4) & (y < 22) & (x == 9), _colour(15, 10, 10)),
+        ((x - 21) ** 2 + (y - 14) ** 2 <= 29, _colour(255, 245, 220)),
+        ((y < 20) & (x >= 10) & (x - 10 <= (y - 6) // 2), _colour(40, 170, 70)),
+        ((y < 20) & (x <= 8) & (8 - x <= (y - 8) // 2), _colour(235, 235, 235)),
+        ((y >= 4) & (y < 25) & (x == 9), _colour(15, 10, 10)),
         ((y >= 21) & (y < 25) & (x >= y - 18) & (x <= 38 - y), _colour(170, 40, 30)),
     )
     for where, colour in layers:
         picture = np.where(where, colour, picture)
-    return picture.clip(0, 255).astype(np.uint8)
+    return np.minimum(picture, 255).astype(np.uint8)
 
 
 def _colour(red: int, green: int, blue: int) -> NDArray[np.int64]:

@@ -260,6 +260,26 @@ def test_what_rounding_would_lose_is_refused(make, tmp_path, array, config, mess
         assert "data.value_range" in caught.value.hint
 
 
+@pytest.mark.parametrize("kind", [torch.uint8, torch.int16, torch.int64, torch.float16, torch.float32, torch.float64])
+def test_tensors_of_every_type(make, tmp_path, kind):
+    path = tmp_path / "a.safetensors"
+    save_tensors({"train": torch.from_numpy(X).to(kind)}, path)
+    size = X.size * kind.itemsize
+    assert np.array_equal(everything(make("arrays", train="a.safetensors", test=None, max_bytes=size, **WHOLE)), X)
+    with pytest.raises(DataError, match="too large an array"):
+        make("arrays", train="a.safetensors", test=None, max_bytes=size - 1)
+
+
+def test_what_should_be_in_a_missing_file_is_said(make):
+    for config, said in (
+        ({}, "images of levels 0..255"),
+        ({"layout": "NWH", "source_levels": 9}, "images NWH of levels 0..8"),
+    ):
+        with pytest.raises(DataError, match="there is no such file") as caught:
+            make("arrays", path="a.npz", train_labels="y", **config)
+        assert caught.value.expected == f"arrays train, test, y; {said}"
+
+
 def test_tensors_of_half_precision(make, tmp_path):
     """bfloat16 has 8 bits of significand: 0..255 fit."""
     save_tensors({"train": torch.from_numpy(X).bfloat16()}, tmp_path / "a.safetensors")
@@ -361,6 +381,14 @@ def test_parquet_of_pictures_as_the_hub_publishes_them(make, tmp_path):
             buffer = io.BytesIO()
             Image.fromarray(image).save(buffer, "PNG")
             yield {"bytes": buffer.getvalue(), "path": None}
+
+    flat = np.full((20, 64, 64), 7, np.uint8)
+    for array, bits in ((flat, 8), (flat * np.uint16(300), 16)):
+        parquet.write_table(pa.table({"image": list(files(array))}), tmp_path / "flat.parquet")
+        keys = {"train": "flat.parquet:image", "test": None, "source_levels": 2**bits}
+        assert make("arrays", **keys, max_bytes=array.nbytes).spec.levels == 2**bits
+        with pytest.raises(DataError, match="too large an array"):
+            make("arrays", **keys, max_bytes=array.nbytes - 1)
 
     for array, spec in (
         (X.transpose(0, 2, 3, 1), (3, 6, 5)),

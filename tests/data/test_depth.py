@@ -187,6 +187,8 @@ def test_what_pillow_gives_in_part_is_refused(path):
     with pytest.raises(DataError, match="mode") as caught:
         read_picture(path, replace(RGB, levels=65536))
     assert "PPM" in caught.value.found
+    narrow = read(path, b"P6 2 1 255\n" + bytes(range(6)), replace(RGB, levels=65536))
+    assert narrow.transpose(1, 2, 0).ravel().tolist() == [257 * level for level in range(6)]
 
 
 @pytest.mark.parametrize("compression", [None, "zlib"])
