@@ -45,10 +45,10 @@ def check(images: SourceImages, name: str) -> None:
 
 
 def _check_labels(part: ImageSet, classes: int | None, where: str) -> None:
-    if (part.labels is None) != (classes is None):
-        raise DataError("labels and the number of classes go together", where=where, found=f"classes = {classes}")
-    if part.labels is None or classes is None:
+    if part.labels is None and classes is None:
         return
+    if part.labels is None or classes is None:
+        raise DataError("labels and the number of classes go together", where=where, found=f"classes = {classes}")
     if part.labels.dtype != torch.int64 or part.labels.shape != part.pixels.shape[:1]:
         raise DataError(
             "labels do not fit the images",

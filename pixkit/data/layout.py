@@ -67,9 +67,8 @@ def oriented(array: NDArray[Any], spec: ImageSpec, where: str) -> NDArray[Any]:
     if array.shape[1:] == (height, width) and array.ndim == 3 and channels == 1:
         found.append(array[:, None])
     several = array[None] if array.ndim == 3 else array
-    if several.ndim == 4 and len(several):
-        found += [several] if several.shape[1:] == spec.shape else []
-        found += [several.transpose(0, 3, 1, 2)] if several.shape[1:] == (height, width, channels) else []
+    found += [several] if several.shape[1:] == spec.shape else []
+    found += [several.transpose(0, 3, 1, 2)] if several.shape[1:] == (height, width, channels) else []
     if not found or any(each.shape != found[0].shape or (each != found[0]).any() for each in found[1:]):
         raise DataError(
             "an array of another shape than the model's images"
