@@ -91,7 +91,8 @@ def test_a_library_that_is_not_there_is_named_with_what_installs_it(tmp_path, mo
         tensors.Hdf5File(tmp_path / "x.h5", 1)
     assert caught.value.message == "reading HDF5 takes h5py, which is not installed"
     assert (caught.value.where, caught.value.hint) == (str(tmp_path / "x.h5"), "pip install 'pixkit-models[hdf5]'")
-    monkeypatch.setitem(sys.modules, "pyarrow", None)
+    for name in ("pyarrow", "pyarrow.parquet"):
+        monkeypatch.setitem(sys.modules, name, None)
     with pytest.raises(DataError) as caught:
         library("pyarrow.parquet", "parquet", tmp_path, "parquet")
     assert caught.value.message == "reading parquet takes pyarrow, which is not installed"
