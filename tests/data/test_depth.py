@@ -108,6 +108,7 @@ def test_opacity_as_a_channel(path):
     four = replace(GREY, channels=4)
     Image.new("RGBA", (2, 2), (10, 20, 30, 40)).save(path, "PNG")
     assert read_picture(path, four)[:, 0, 0].tolist() == [10, 20, 30, 40]
+    assert read_picture(path, replace(four, levels=65536))[:, 0, 0].tolist() == [2570, 5140, 7710, 10280]
     Image.new("L", (2, 2), 7).save(path, "PNG")
     assert read_picture(path, four)[:, 0, 0].tolist() == [7, 7, 7, 255]
     assert read_picture(path, replace(four, levels=65536))[:, 0, 0].tolist() == [1799, 1799, 1799, 65535]
@@ -143,6 +144,12 @@ def test_deep_levels_are_fitted_like_any(path):
     with pytest.raises(DataError, match="another size"):
         read_picture(path, replace(deep, fit="exact"))
     assert read_picture(path, replace(deep, size=None)).shape == (1, 2, 4)
+
+
+def test_levels_that_a_filter_overshoots_are_the_last_ones(path):
+    edge = np.repeat(np.array([0, 65535], np.uint16), 4)[None, :, None]
+    found = read(path, deep_png(edge), Form(1, (1, 16), "resize", "lanczos", 100, 65536))[0, 0].astype(int)
+    assert found[[5, 6, 9, 10]].tolist() == [0, 0, 65535, 65535] and 0 < found[7] < 32768 < found[8] < 65535
 
 
 def test_a_turned_picture_of_sixteen_bits(path):

@@ -1,10 +1,14 @@
 """Folders of images as people have them: splits, links, files of other sizes, files with several frames."""
 
+from collections import Counter
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
 from PIL import Image
 
+from pixkit.data.folders import Listing
 from pixkit.errors import DataError
 
 
@@ -149,7 +153,7 @@ def test_it_stops_where_most_would_be_left_out(make, paint, tmp_path):
 def test_further_frames_are_said_and_can_be_read(make, paint, kind):
     for number in range(5):
         paint(f"{number}.{kind}", *(50 * number + 10 * frame for frame in range(4)))
-    paint("single.png", 255)
+    paint("single.bmp", 255)
     data = read(make)
     assert sum(data.size(split) for split in ("train", "validation", "test")) == 6
     assert any("5 images in" in note and "data.frames=all" in note for note in data.notes)
@@ -159,6 +163,12 @@ def test_further_frames_are_said_and_can_be_read(make, paint, kind):
     assert not (files[0] & files[1] or files[0] & files[2] or files[1] & files[2]), "a file's frames are in one split"
     assert all(files)
     assert not any("frames" in note for note in every.notes)
+
+
+def test_other_files_are_counted_the_most_first_and_then_by_name():
+    others = Counter({"text": 1, "a zip archive": 2, "a PDF document": 1})
+    found = Listing(Path("x"), others=others).in_words()
+    assert found == "4 other files (a zip archive: 2, a PDF document: 1, text: 1)"
 
 
 def test_frames_of_16_bits_keep_them(make, paint, tmp_path):

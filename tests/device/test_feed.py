@@ -152,11 +152,13 @@ def test_images_that_take_too_much_of_what_is_left_stay_on_the_cpu():
             assert batches._feeds == {} and not threads()
 
 
-def test_a_split_takes_as_many_bytes_as_is_said():
-    sequence = sequence_of(levels=400)
+@pytest.mark.parametrize("binarised", [False, True])
+def test_a_split_takes_as_many_bytes_as_is_said(binarised):
+    sequence = sequence_of(levels=400, binarised=binarised)
     with Pretending(), feeding({"one": sequence}, DEVICE) as feeds:
         for number in (0, 3, 6, 9):
             feeds["one"].batch(number)
         images, epochs = feeds["one"]._images, feeds["one"]._epochs
-        held = images.pixels.nbytes + images.labels.nbytes + sum(visits.rows.nbytes for visits in epochs.values())
+        visited = [part.nbytes for visits in epochs.values() for part in (visits.rows, visits.bits) if part is not None]
+        held = images.pixels.nbytes + images.labels.nbytes + sum(visited)
     assert held == size_of(sequence.dataset)
