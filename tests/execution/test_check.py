@@ -39,6 +39,16 @@ def test_nothing_is_wrong_with_what_the_reference_draws(drawn):
     assert "levels are not those of their uniforms" in said(drawn, temperature=0.5), "it is looked at"
 
 
+def test_nothing_is_wrong_with_a_head_that_is_not_trained_and_gives_zeros(drawn):
+    plan, given = drawn
+    for parameter in plan.trace.network.projection.parameters():
+        torch.nn.init.zeros_(parameter)
+    given["params"] = torch.zeros_like(given["params"])
+    given["levels"] = plan.trace.network.head.distribution(given["params"]).quantile(given["uniforms"]).transpose(1, 2)
+    given["levels"][:, :5] = 5
+    assert said(drawn) is None
+
+
 @pytest.mark.parametrize("level", [-1, 6])
 def test_a_single_level_out_of_range(drawn, level):
     drawn[1]["levels"][1, -1, 2] = level

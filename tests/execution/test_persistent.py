@@ -8,6 +8,8 @@ import pytest
 import torch
 from families import LONG, construct, find_examined, networks, packaged_recipes, sample, stated
 from lanes import ORDERS, built, emulated
+from nets import net_of
+from teacher import GREY, backbone
 
 from pixkit.execution.cuda import nvrtc, trial
 from pixkit.execution.cuda.fused import Fused
@@ -188,6 +190,15 @@ def test_what_is_one_chain(number, attention, rows, corners):
     for head in packed._heads():
         chains.append("+".join(kinds[head : head + 1 + packed._fused[head]]))
     assert " ".join(chains) == FIRST.format(attention=attention, rows=rows, corners=corners)
+
+
+def test_numbers_are_part_of_a_chain():
+    plan = make_plan(Trace(net_of(backbone(lambda h, tools: torch.tanh(h * 2 + 1), 6, None, []), GREY)))
+    packed = Fused(plan, 1)
+    packed.fill(None)
+    kinds = [part.kind for _, part in packed._parts]
+    numbers = kinds.index("MUL")
+    assert kinds[numbers - 1 : numbers + 3] == ["LINEAR", "MUL", "ADD", "TANH"] and packed._fused[numbers - 1] >= 3
 
 
 TEXT = nvrtc.SOURCE.read_text(encoding="utf-8")

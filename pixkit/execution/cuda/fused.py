@@ -79,7 +79,7 @@ class Fused(Packed):
             data = self._data[operand]
             if data.untyped_storage().data_ptr() in written:
                 same = written[data.untyped_storage().data_ptr()]
-                apart = part.kind not in (*POINTWISE, "CONCATENATED_ELU", "COPY") or part.first
+                apart = part.kind not in (*POINTWISE, "CONCATENATED_ELU", "COPY")
                 if apart or same is None or same.data_ptr() != data.data_ptr():
                     return False
         return True
