@@ -137,6 +137,18 @@ def test_discriminator_and_encoder_play_against_each_other():
     assert model.encode(batch.x).mean() < before - 1
 
 
+def test_sparsity_adds_to_the_loss_and_not_to_the_nats():
+    dense, sparse = (
+        built(gaussian=2, encoder={**ENCODER, "sparsity": {"type": "l1", "weight": weight}}) for weight in (0.0, 3.0)
+    )
+    batch = some()
+    with torch.no_grad():
+        without, with_penalty = (model.phases()[0].loss(batch, 1) for model in (dense, sparse))
+        penalty = sparse.encoder.penalty(sparse.encoder(batch.x)[1])
+    assert float(penalty) > 0 and torch.equal(without["nats"], with_penalty["nats"])
+    torch.testing.assert_close(with_penalty["loss"] - without["loss"], penalty / SPEC.dims)
+
+
 def test_noise_is_of_training_alone():
     model = built(categorical=3, noise=1.0)
     randomise(model, 1)

@@ -101,6 +101,13 @@ def test_skips_carry_each_layers_states_to_the_output(name):
 
 
 @both
+def test_without_output_layers_the_features_are_the_streams(name):
+    net = network(named("backbone", name, units=4, layers=1, output_layers=0), ImageSpec(1, 3, 4, 2))
+    assert net.backbone.width == 8
+    check_causality(net)
+
+
+@both
 def test_forget_gates_start_open(name):
     """The bias of the second quarter of the gates, and of no other."""
     from pixkit.backbones.encodings import InputConfig

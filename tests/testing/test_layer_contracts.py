@@ -167,6 +167,14 @@ class Wraps(Above):
         return own[:, sites] + self.scale * own[:, (sites - state[1]) % (state[0] * state[1])]
 
 
+class WrapsUnseen(Wraps):
+    """Starts at zero, so that nothing of it shows before weights are drawn."""
+
+    def __init__(self):
+        super().__init__()
+        nn.init.zeros_(self.scale)
+
+
 class Misreads(Above):
     def reads(self, units, grids):
         return [units]
@@ -285,6 +293,7 @@ def test_a_layer_of_ones_own():
 
 @pytest.mark.parametrize(("cls", "text"), [
     (Hasty, "ready before all"), (Lazy, "ready later than"), (Wraps, "differs from `forward`"),
+    (WrapsUnseen, "differs from `forward`"),
     (Misreads, "that `reads` does not name"),
     (Stays, "made 1 tensors on another"),
     (Overstates, "what has no effect"), (WrongShape, "`at` gives"), (WrongColour, "colour group 1: `at` differs"),
