@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import os
+import stat
 import sys
 import tempfile
 from pathlib import Path
@@ -40,3 +42,22 @@ def temporary_dir() -> Path:
     """A folder of this user among the temporary files; it may belong to somebody else all the same."""
     user = str(os.getuid()) if hasattr(os, "getuid") else "user"
     return Path(tempfile.gettempdir()) / f"pixkit-{user}"
+
+
+def require_private(folder: Path) -> None:
+    """Raise PermissionError if others can change what lies there."""
+    # Everybody writes among the temporary files: there, whoever owned the folder above could exchange this one.
+    temporary = _is_temporary(folder.parent)
+    for place in (folder.parent, folder) if temporary else (folder,):
+        state = os.stat(place, follow_symlinks=not temporary)
+        if not stat.S_ISDIR(state.st_mode):
+            raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), str(place))
+        if state.st_uid != os.getuid() or state.st_mode & 0o022:
+            raise PermissionError(errno.EPERM, "others can write there; chmod 700 it, if it is yours", str(place))
+
+
+def _is_temporary(folder: Path) -> bool:
+    try:
+        return folder == temporary_dir()
+    except OSError:  # there is none
+        return False

@@ -33,6 +33,7 @@ SECTIONS: dict[str, dict[str, str]] = {
         "ls": "List components, recipes or runs.",
         "show": "Show a component and its keys, a recipe or a run.",
         "plugins": "List plugins, what they bring and how they are.",
+        "cache": "List the decoded images that are kept, or remove them.",
     },
 }
 """The summary of each command of pixkit, by section of the help."""

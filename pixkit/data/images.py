@@ -13,7 +13,8 @@ from pydantic import Field
 from pixkit.data.base import DataConfig, DataSource, Progress, ReadFile, SourceImages, hold_out
 from pixkit.data.folders import Listing, list_pictures, splits_of
 from pixkit.data.picture import Fit, Form, read_picture
-from pixkit.data.reading import Folder, How, left_out, read_folder
+from pixkit.data.reading import Folder, How, left_out
+from pixkit.data.remembered import recall_folder
 from pixkit.data.table import SUFFIXES as TABLES
 from pixkit.data.table import match_table, parts_of
 from pixkit.errors import DataError, listed
@@ -89,11 +90,11 @@ class Images(DataSource):
         how = How(self.form(), config.on_bad, config.frames)
         parts = self._parts()
         table, said = self._table(parts) if isinstance(config.labels, str) else (None, [])
-        train = replace(read_folder(parts["train"], how, progress), table=table)
+        train = replace(recall_folder(parts["train"], how, progress), table=table)
         height, width = train.pixels.shape[2:]
         form = replace(how.form, size=(height, width), fit=how.form.fit if config.size else "exact")
         others = {
-            split: replace(read_folder(parts[split], replace(how, form=form), progress), table=table)
+            split: replace(recall_folder(parts[split], replace(how, form=form), progress), table=table)
             for split in parts
             if split != "train"
         }

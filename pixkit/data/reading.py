@@ -106,22 +106,28 @@ def read_folder(listing: Listing, how: How, progress: Progress | None) -> Folder
     depths: Counter[int] = Counter()
     several = 0
     for number, name in enumerate(listing.names):
+        start, bits = len(good), 0
         try:
-            pictures = list(_pictures(listing, name, form, how.frames))
+            # One after the other: all frames of a file together would take as much memory again.
+            for picture in _pictures(listing, name, form, how.frames):
+                if pixels is None:
+                    room = _count(listing, how.frames)
+                    pixels = np.empty((room, *picture.pixels.shape), str(storage(form.levels)).split(".")[1])
+                pixels[len(good)] = picture.pixels
+                good.append(name)
+                bits = bits or picture.bits
         except BadPicture as error:
             if how.on_bad == "error":
                 raise
             bad.append(f"{name} ({error.message}{': ' if error.found else ''}{error.found or ''})")
+            del good[start:]
+            pixels = pixels if good else None
             continue
-        if pixels is None:
-            shape = pictures[0].pixels.shape
-            pixels = np.empty((_count(listing, how.frames), *shape), dtype=str(storage(form.levels)).split(".")[1])
-            form = replace(form, size=shape[1:], fit=form.fit if form.size else "exact")
-        for picture in pictures:
-            pixels[len(good)] = picture.pixels
-            good.append(name)
-        depths[pictures[0].bits] += 1
-        several += pictures[0].several
+        assert pixels is not None
+        if not start:
+            form = replace(form, size=(pixels.shape[2], pixels.shape[3]), fit=form.fit if form.size else "exact")
+        depths[bits] += 1
+        several += picture.several
         if progress is not None:
             progress(f"reading {folder.name}", number + 1, len(listing.names))
     notes = [*listing.notes, *left_out(bad, listing)]

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import contextlib
-import errno
 import hashlib
 import os
-import stat
 from pathlib import Path
 
-from pixkit.cache import cache_dir, temporary_dir
+from pixkit.cache import cache_dir, require_private, temporary_dir
 from pixkit.files import open_regular, sync_folder
 
 LARGEST = 2**24
@@ -32,7 +30,7 @@ def find(folder: Path, key: str, suffix: str = ".so") -> Path | None:
     such: whoever loaded it might crash.
     """
     try:
-        _require_private(folder)
+        require_private(folder)
         for path in sorted(folder.glob(f"kernel-{key}-*{suffix}")):
             with contextlib.suppress(OSError), open_regular(path, links=False, most=LARGEST) as file:
                 if path.name == _name(key, file.read(), suffix):
@@ -50,7 +48,7 @@ def keep(built: Path, folder: Path, key: str, suffix: str = ".so") -> Path:
     """
     folder.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
     folder.mkdir(exist_ok=True, mode=0o700)
-    _require_private(folder)
+    require_private(folder)
     content = built.read_bytes()
     target = folder / _name(key, content, suffix)
     temporary = folder / f".{target.stem}.{os.getpid()}.{os.urandom(4).hex()}.tmp"
@@ -68,22 +66,3 @@ def keep(built: Path, folder: Path, key: str, suffix: str = ".so") -> Path:
 
 def _name(key: str, content: bytes, suffix: str) -> str:
     return f"kernel-{key}-{hashlib.sha256(content).hexdigest()[:32]}{suffix}"
-
-
-def _require_private(folder: Path) -> None:
-    """Raise PermissionError if others can change what lies there."""
-    # Everybody writes among the temporary files: there, whoever owned the folder above could exchange this one.
-    temporary = _is_temporary(folder.parent)
-    for place in (folder.parent, folder) if temporary else (folder,):
-        state = os.stat(place, follow_symlinks=not temporary)
-        if not stat.S_ISDIR(state.st_mode):
-            raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), str(place))
-        if state.st_uid != os.getuid() or state.st_mode & 0o022:
-            raise PermissionError(errno.EPERM, "others can write there; chmod 700 it, if it is yours", str(place))
-
-
-def _is_temporary(folder: Path) -> bool:
-    try:
-        return folder == temporary_dir()
-    except OSError:  # there is none
-        return False

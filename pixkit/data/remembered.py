@@ -1,0 +1,104 @@
+"""Folders of pictures that were decoded before: read back from what was kept, where nothing of them has changed."""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.metadata
+import importlib.resources
+import os
+import time
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import PIL
+import torch
+from PIL import features
+
+from pixkit.data import kept
+from pixkit.data.base import Progress
+from pixkit.data.folders import Listing
+from pixkit.data.reading import Folder, How, read_folder
+from pixkit.memory import in_words
+
+FEWEST, LEAST = 1000, 2**24
+"""So many files, or so many bytes of them, take long enough to decode that what comes of it is kept."""
+SETTLED = 2.0
+"""Seconds that files have to be unchanged: within the precision of a file system's times a change would not show."""
+DECODERS = ("depth", "fitting", "levels", "picture", "planes", "reading", "remembered")
+"""Modules of this package that decide what a file is decoded to."""
+LIBRARIES = ("tifffile", "imagecodecs")
+CODECS = ("libjpeg_turbo", "jpg", "webp", "libtiff")
+
+
+@dataclass(frozen=True)
+class _Stamp:
+    """What files are known by without being read: paths, sizes and times."""
+
+    digest: str
+    files: int
+    size: int
+    newest: float
+    """When one of them changed last, in seconds since the epoch."""
+
+
+def recall_folder(listing: Listing, how: How, progress: Progress | None) -> Folder:
+    """`read_folder`, or what it gave of the same files before, by the same decoders; a note says so.
+
+    Raises:
+        DataError: as `read_folder`.
+    """
+    began, stamp = time.time(), _stamp(listing)
+    if stamp is None or not kept.most() or (stamp.files < FEWEST and stamp.size < LEAST):
+        return read_folder(listing, how, progress)
+    key = kept.key_of(stamp.digest, asdict(how), decoding())
+    if (found := kept.find(key)) is not None:
+        pixels, facts = found
+        names = [listing.names[number] for number in facts["files"]]
+        said = f"the images of {listing.folder} were decoded before: {in_words(pixels.nbytes)} are read from "
+        said += f"{kept.folder()} (pixkit cache lists what is kept, and clears it)"
+        return Folder(listing, torch.from_numpy(pixels), names, [*listing.notes, *facts["notes"], said])
+    read = read_folder(listing, how, progress)
+    if 0 <= stamp.newest < began - SETTLED and _stamp(listing) == stamp:
+        numbers = {name: number for number, name in enumerate(listing.names)}
+        own = list(read.notes[len(listing.notes) :])
+        facts = {"of": str(listing.folder), "files": [numbers[name] for name in read.names], "notes": own}
+        kept.keep(key, read.pixels.numpy(), facts)
+    return read
+
+
+def decoding() -> list[Any]:
+    """What decides, besides the files, which levels they are decoded to: pixkit's own code, and libraries."""
+    code = hashlib.sha256()
+    for name in DECODERS:
+        code.update(importlib.resources.files("pixkit.data").joinpath(f"{name}.py").read_bytes())
+    codecs = [features.version(name) for name in CODECS]
+    return [code.hexdigest(), PIL.__version__, *codecs, *map(_version, LIBRARIES)]
+
+
+def _version(library: str) -> str | None:
+    try:
+        return importlib.metadata.version(library)
+    except importlib.metadata.PackageNotFoundError:
+        return None
+
+
+def _stamp(listing: Listing) -> _Stamp | None:
+    """None where the system does not say: who reads the files meets the reason."""
+    total, size, newest = hashlib.sha256(os.fsencode(listing.folder)), 0, 0.0
+    statuses: dict[str | Path, os.stat_result] = {}
+    try:
+        for name in listing.names:
+            # Of an archive's files the archive's own times tell.
+            file: Any = f"{listing.folder}/{name}" if listing.packed is None else listing.packed[name].archive
+            status = statuses.get(file) or os.stat(file)
+            if isinstance(file, Path):
+                statuses[file] = status
+            inside = listing.packed[name].size if listing.packed is not None else status.st_size
+            facts = (status.st_size, status.st_mtime_ns, status.st_ctime_ns, inside)
+            total.update(b"\0" + os.fsencode(str(name)) + repr(facts).encode())
+            size += inside
+            newest = max(newest, status.st_mtime, status.st_ctime)
+    except OSError:
+        return None
+    return _Stamp(total.hexdigest(), len(listing.names), size, newest)
