@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Annotated, Any, Literal, TypeAlias
 
-import numpy as np
 import torch
 from pydantic import Field, model_validator
 
 from pixkit.data.base import DataConfig, DataSource, ImageSet, Progress, SourceImages, hold_out
-from pixkit.data.classes import Names, by_value
+from pixkit.data.classes import MOST, Names, by_value
 from pixkit.data.reference import SUFFIXES, Given
-from pixkit.data.referred import Files
-from pixkit.errors import DataError
+from pixkit.data.referred import Files, Part
+from pixkit.errors import DataError, listed
 from pixkit.randomness import Stream, permutation
 
 MARKER: dict[str, Any] = {"x-pixkit-path": list(SUFFIXES)}
@@ -87,47 +85,84 @@ class Arrays(DataSource):
         """
         config = self.config
         files = Files(self)
-        train = files.images("train", config.train, config.train_labels)
-        held_out = config.test is None or files.nameless(config.test)
         where = str(files.default)
-        validation = None
-        if config.validation_set is not None:
-            validation = files.images("validation_set", config.validation_set, config.validation_labels)
+        parts, labels, held_out = self._headers(files)
+        labels, names = self._classes(labels, held_out, where)
+        sets = {split: ImageSet(files.pixels(part), labels.get(split)) for split, part in parts.items()}
         if held_out:
-            order = torch.from_numpy(permutation(config.split_seed, Stream.HOLD_OUT, len(train)))
-            train, test = hold_out(train, order, config.test_fraction, where)
-        else:
-            test = files.images("test", config.test, config.test_labels)
-        parts = [train, test] if validation is None else [train, test, validation]
-        if len({part.labels is None for part in parts}) > 1:
-            raise DataError(
-                f"labels are given for one of {' and '.join(('train', 'test', 'validation')[: len(parts)])} only",
-                where=where,
-                hint="give data.train_labels and data.test_labels, and data.validation_labels, or none of them",
-            )
-        parts, names = self._classes(parts, held_out, where)
-        count = config.classes if names is None else len(names)
-        validation = None if validation is None else parts[2]
+            order = torch.from_numpy(permutation(config.split_seed, Stream.HOLD_OUT, len(sets["train"])))
+            sets["train"], sets["test"] = hold_out(sets["train"], order, config.test_fraction, where)
         unread = held_out and config.test_labels is not None
         note = "data.test_labels is not read: some of the training images, with their labels, are the test images"
-        notes = (note,) if unread else ()
         return SourceImages(
-            parts[0], parts[1], files.levels, count, class_names=names, validation=validation, notes=notes
+            **sets,
+            levels=files.levels,
+            classes=config.classes if names is None else len(names),
+            class_names=names,
+            notes=(note,) if unread else (),
+            fresh=not files.mapped,
         )
 
-    def _classes(self, parts: list[ImageSet], held_out: bool, where: str) -> tuple[list[ImageSet], Names | None]:
-        """The images with numbers of classes as labels, and the classes' names if `classes` does not say how many."""
-        labels = [part.labels.numpy() for part in parts if part.labels is not None]
+    def known_classes(self) -> tuple[str, ...] | None:
+        """See DataSource: by the labels alone."""
+        if self.config.train_labels is None:
+            return None
+        files = Files(self)
+        _, labels, held_out = self._headers(files)
+        names = self._classes(labels, held_out, str(files.default))[1]
+        count = self.config.classes
+        return names if names is not None or count is None or count * 16 > MOST else tuple(map(str, range(count)))
+
+    def _headers(self, files: Files) -> tuple[dict[str, list[Part]], dict[str, torch.Tensor], bool]:
+        """By split the arrays of images, and the labels; and whether the test images are some of the training images.
+
+        Raises:
+            DataError: where labels are missing, or are not as many as the images.
+        """
+        config = self.config
+        given: dict[str, tuple[str, Given | None, Given | None]] = {
+            "train": ("train", config.train, config.train_labels),
+            "test": ("test", config.test, config.test_labels),
+            "validation": ("validation_set", config.validation_set, config.validation_labels),
+        }
+        parts = {"train": files.headers("train", config.train)}
+        held_out = config.test is None or files.nameless(config.test)
+        if held_out:
+            del given["test"]
+        labels: dict[str, torch.Tensor] = {}
+        for split, (key, images, own) in given.items():
+            if images is None:
+                continue
+            parts.setdefault(split, [])
+            parts[split] = parts[split] or files.headers(key, images)
+            if own is not None:
+                labels[split] = files.labels(own, key, sum(part.shape[0] for part in parts[split]))
+        if labels and len(labels) < len(parts):
+            raise DataError(
+                f"labels are given for {' and '.join(labels)} only, not for {' and '.join(set(parts) - set(labels))}",
+                where=str(files.default),
+                hint="give data.train_labels and data.test_labels, and data.validation_labels, or none of them",
+            )
+        widths = {key: width for key, width in files.one_hot.items() if width is not None}
+        if len(set(widths.values())) > 1:
+            raise DataError(
+                "one-hot labels of unlike numbers of classes",
+                where=str(files.default),
+                found=listed(f"{key}: {width}" for key, width in widths.items()),
+                expected="as many in all",
+            )
+        return parts, labels, held_out
+
+    def _classes(
+        self, labels: dict[str, torch.Tensor], held_out: bool, where: str
+    ) -> tuple[dict[str, torch.Tensor], Names | None]:
+        """Numbers of classes as labels, and the classes' names if `classes` does not say how many there are."""
         if not labels or self.config.classes is not None:
-            return parts, None
-        # Test images that were held out are training images, whose labels say which classes there are.
-        known = np.concatenate(labels[:2]) if held_out else labels[0]
+            return labels, None
+        arrays = {split: part.numpy() for split, part in labels.items()}
         try:
-            (_, *numbers), names = by_value(known, *labels)
+            numbers, names = by_value(*arrays.values())
         except DataError as error:
             error.where, error.hint = where, "data.classes=N: the classes are 0..N-1, whether they occur or not"
             raise
-        return [
-            replace(part, labels=torch.from_numpy(new.astype(np.int64)))
-            for part, new in zip(parts, numbers, strict=True)
-        ], names
+        return {split: torch.from_numpy(each) for split, each in zip(arrays, numbers, strict=True)}, names

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import os
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, BinaryIO, Literal, Self
 
 from pydantic import Field, model_validator
 from torch import Tensor
 
 from pixkit.components.config import ComponentConfig
+from pixkit.data.levels import images_at_once
 from pixkit.data.picture import Form
 from pixkit.errors import DataError, reason
 from pixkit.files import TooLarge, open_regular
@@ -67,9 +69,22 @@ class ImageSet:
     labels: Tensor | None = None
     groups: Tensor | None = None
     """int64 [N]: images of one number belong together (frames of a file), and come into one split; None if none do."""
+    rows: Tensor | None = None
+    """int64 [N]: which of `pixels` these images are, where some are another split's: to take them apart would take as
+    much memory again. None: all of them."""
 
     def __len__(self) -> int:
-        return len(self.pixels)
+        return len(self.pixels if self.rows is None else self.rows)
+
+    def levels(self, numbers: Tensor | slice = slice(None)) -> Tensor:
+        """The pixels of some images, by their numbers in the split."""
+        return self.pixels[numbers if self.rows is None else self.rows[numbers]]
+
+    def blocks(self) -> Iterator[Tensor]:
+        """All pixels in order, some images at a time, so many that a copy of them takes little memory."""
+        step = images_at_once(self.pixels)
+        for start in range(0, len(self), step):
+            yield self.levels(slice(start, start + step))
 
 
 @dataclass(frozen=True)
@@ -87,6 +102,9 @@ class SourceImages:
     """The classes' names in the order of their numbers; None where the numbers are all that is known."""
     validation: ImageSet | None = None
     """The source's own images for validation; None where they are a part of the training images."""
+    fresh: bool = False
+    """Whether the pixels are nobody else's, nor a mapped file: binarised or quantised levels may be written over them
+    then, which saves as much memory again."""
 
 
 ReadFile = Callable[[str, int], Tensor]
@@ -129,6 +147,13 @@ class DataSource(ABC):
         """
         return None
 
+    def known_classes(self) -> tuple[str, ...] | None:
+        """The names of the classes that `load` gives, in the order of their numbers, told without reading the images.
+
+        None, as here, where there are no labels, or that cannot be told: then it is found out by `load`.
+        """
+        return None
+
     @abstractmethod
     def load(self, progress: Progress | None = None) -> SourceImages:
         """Read (and, where need be, download) the images.
@@ -138,19 +163,26 @@ class DataSource(ABC):
         """
 
 
-def read_whole(path: Path, most: int) -> bytes:
-    """A file of a data set, of at most so many bytes.
+@contextmanager
+def bounded(path: Path, most: int) -> Iterator[BinaryIO]:
+    """A file of a data set, of at most so many bytes, open for reading.
 
     Raises:
         DataError: if it is larger, no file, or cannot be read.
     """
     try:
         with open_regular(path, most=most) as file:
-            return file.read()
+            yield file
     except TooLarge as error:
         raise DataError("far too large", where=str(path), found=reason(error), expected=f"at most {most}") from error
     except OSError as error:
         raise DataError("cannot be read", where=str(path), found=reason(error)) from error
+
+
+def read_whole(path: Path, most: int) -> bytes:
+    """All of such a file; DataError as `bounded`."""
+    with bounded(path, most) as file:
+        return file.read()
 
 
 def set_apart(
@@ -185,9 +217,9 @@ def hold_out(images: ImageSet, order: Tensor, fraction: float, where: str) -> tu
 
 
 def _pick(images: ImageSet, rows: Tensor) -> ImageSet:
-    """Some images, in their order; all of them as they are, since they may be a mapped file."""
+    """Some images, in their order."""
     if len(rows) == len(images):
         return images
     rows = rows.sort().values
     labels, groups = (None if each is None else each[rows] for each in (images.labels, images.groups))
-    return ImageSet(images.pixels[rows], labels, groups)
+    return ImageSet(images.pixels, labels, groups, rows if images.rows is None else images.rows[rows])

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import functools
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import ClassVar, Literal
+from typing import ClassVar, Literal, TypeAlias
 
 import numpy as np
 import torch
@@ -15,7 +17,7 @@ from pixkit.cache import cache_dir
 from pixkit.data.archive import members
 from pixkit.data.base import DataConfig, DataSource, ImageSet, Progress, SourceImages, read_whole
 from pixkit.data.cifar100_names import COARSE, FINE
-from pixkit.data.cifar_files import RECORD, parse_batch, parse_cifar
+from pixkit.data.cifar_files import RECORD, SHAPE, parse_batch, parse_cifar
 from pixkit.data.download import Remote, fetch
 from pixkit.errors import DataError
 from pixkit.files import is_file, is_folder
@@ -28,6 +30,10 @@ LARGEST = 2**30
 """Bytes of one file that are read."""
 NAMED = 64
 """Bytes that the version for Python may have an image beside its values: its label and the name of its file."""
+
+
+Contents: TypeAlias = dict[str, Callable[[], bytes]]
+"""By a file's name, what gives its bytes, once."""
 
 
 @dataclass(frozen=True)
@@ -97,14 +103,22 @@ class Cifar10(DataSource):
         version, contents = self._unpacked(folder) or self._packed(folder, progress)
         sets, notes = [], []
         for names, published in zip((version.train, (version.test,)), self.records, strict=True):
-            parts = [self._parsed(version, contents.pop(name), f"{folder}: {name}") for name in names]
-            for name, (pixels, _) in zip(names, parts, strict=True):
-                if len(pixels) != published:
-                    notes.append(f"{name} holds {len(pixels)} images, the published one {published}")
-            pixels, labels = (np.concatenate(arrays) for arrays in zip(*parts, strict=True))
-            sets.append(ImageSet(torch.from_numpy(pixels), torch.from_numpy(labels.astype(np.int64))))
+            # One file after the other is put where it belongs: all of them together would take as much memory again.
+            pixels, labels = np.empty((published * len(names), *SHAPE), np.uint8), np.empty(0, np.uint8)
+            for name in names:
+                some, of_these = self._parsed(version, contents.pop(name)(), f"{folder}: {name}")
+                if len(some) != published:
+                    notes.append(f"{name} holds {len(some)} images, the published one {published}")
+                done, labels = len(labels), np.concatenate([labels, of_these])
+                if len(labels) > len(pixels):
+                    pixels = np.concatenate([pixels[:done], np.empty_like(some)])
+                pixels[done : len(labels)] = some
+            found = torch.from_numpy(pixels[: len(labels)])
+            sets.append(ImageSet(found, torch.from_numpy(labels.astype(np.int64))))
         names = self.class_names()
-        return SourceImages(sets[0], sets[1], levels=256, classes=len(names), notes=tuple(notes), class_names=names)
+        return SourceImages(
+            sets[0], sets[1], levels=256, classes=len(names), notes=tuple(notes), class_names=names, fresh=True
+        )
 
     def class_names(self) -> tuple[str, ...]:
         """The classes, in the order of their numbers."""
@@ -115,7 +129,7 @@ class Cifar10(DataSource):
             return parse_batch(content, where, "labels", CLASSES)
         return parse_cifar(content, where, 0, 1, CLASSES)
 
-    def _unpacked(self, folder: Path) -> tuple[Version, dict[str, bytes]] | None:
+    def _unpacked(self, folder: Path) -> tuple[Version, Contents] | None:
         """The files of a folder; None where it has none of them."""
         for version in (self.binary, self.python):
             for place in (folder, folder / version.folder):
@@ -126,10 +140,10 @@ class Cifar10(DataSource):
                         "files are missing", where=str(place), found=", ".join(names), expected=", ".join(missing)
                     )
                 if names:
-                    return version, {name: read_whole(place / name, LARGEST) for name in names}
+                    return version, {name: functools.partial(read_whole, place / name, LARGEST) for name in names}
         return None
 
-    def _packed(self, folder: Path, progress: Progress | None) -> tuple[Version, dict[str, bytes]]:
+    def _packed(self, folder: Path, progress: Progress | None) -> tuple[Version, Contents]:
         for version in (self.binary, self.python):
             archive = folder / version.archive
             if is_file(archive):
@@ -139,7 +153,8 @@ class Cifar10(DataSource):
                 raise self._absent(folder)
             version, archive = self.binary, fetch(self.remote, folder, [self.remote.name], progress)
         largest = max(self.records) * (RECORD + NAMED)
-        return version, members(archive, {f"{version.folder}/{name}": name for name in version.names}, largest)
+        held = members(archive, {f"{version.folder}/{name}": name for name in version.names}, largest)
+        return version, {name: functools.partial(held.pop, name) for name in version.names}
 
     def _absent(self, folder: Path) -> DataError:
         version, other = self.binary, self.python

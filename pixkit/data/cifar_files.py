@@ -18,7 +18,7 @@ RECORD = 1 + VALUES
 def parse_cifar(
     content: bytes, where: str, label: int = 0, labels: int = 1, classes: int = 10
 ) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
-    """Pixels [n, 3, 32, 32] and labels [n] of one file of the binary version.
+    """Pixels [n, 3, 32, 32], a view of the content, and labels [n] of one file of the binary version.
 
     Args:
         content: of the file.
@@ -41,7 +41,7 @@ def parse_cifar(
     records = np.frombuffer(content, dtype=np.uint8).reshape(-1, record)
     found = records[:, label].copy()
     _check(found, classes, where)
-    return np.ascontiguousarray(records[:, labels:]).reshape(-1, *SHAPE), found
+    return records[:, labels:].reshape(-1, *SHAPE), found
 
 
 def parse_batch(content: bytes, where: str, key: str, classes: int) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
@@ -68,7 +68,7 @@ def parse_batch(content: bytes, where: str, key: str, classes: int) -> tuple[NDA
     if not labels:
         raise DataError("there are no images", where=where)
     _check(np.array(labels), classes, where)
-    return np.ascontiguousarray(data).reshape(-1, *SHAPE), np.array(labels, dtype=np.uint8)
+    return data.reshape(-1, *SHAPE), np.array(labels, dtype=np.uint8)
 
 
 def _check(labels: NDArray[Any], classes: int, where: str) -> None:

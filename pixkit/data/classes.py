@@ -17,6 +17,8 @@ from pixkit.data.base import ImageSet, SourceImages
 from pixkit.errors import DataError, RecipeError, listed
 
 Names = tuple[str, ...]
+BY_NAME = "name:"
+"""Before the name of a class that could be taken for something else."""
 MOST = 500_000
 """Characters of all names together, each counted with 16 more, that a run keeps in its lock."""
 
@@ -80,16 +82,26 @@ def renamed(images: SourceImages, wanted: Sequence[str]) -> SourceImages:
             found=listed(wanted),
             hint="a key of the source says where labels are: data.labels, data.train_labels",
         )
-    if set(names) <= set(wanted) and len(names) == images.classes:
-        return renumbered(images, wanted)
-    numbers = all(name.isascii() and name.isdigit() for name in names)
-    if numbers and images.classes == len(wanted):
+    if by_number(names, images.classes, wanted):
         return replace(images, class_names=tuple(wanted))
+    return renumbered(images, wanted)
+
+
+def by_number(names: Sequence[str], count: int, wanted: Sequence[str]) -> bool:
+    """Whether a recipe's names are those of so many numbers in their order, not names that the source has.
+
+    Raises:
+        RecipeError: if they can be neither.
+    """
+    if set(names) <= set(wanted) and len(names) == count:
+        return False
+    if all(name.isascii() and name.isdigit() for name in names) and count == len(wanted):
+        return True
     raise RecipeError(
         "other classes than the data have",
         where="data.class_names",
         found=listed(wanted),
-        expected=listed(names) if names else f"{images.classes} names",
+        expected=listed(names) if names else f"{count} names",
     )
 
 
@@ -164,8 +176,12 @@ def how_to_label(config: ComponentConfig) -> str | None:
 def number_of(text: str, classes: int, names: Sequence[str] | None) -> int | None:
     """The number of the class that is called so; None if there is none.
 
-    A number will do where no class is named by another one: with classes 1..10, "1" is the name of the first.
+    A number will do where no class is named by another one: with classes 1..10, "1" is the name of the first. After
+    "name:" stands a name, whatever else it could mean: of a class that is called all, say.
     """
+    if names is not None and text not in names and text.startswith(BY_NAME):
+        text = text.removeprefix(BY_NAME)
+        return names.index(text) if text in names else None
     if names is not None and text in names:
         return names.index(text)
     by_number = names is None or plain_numbers(names) or not any(name.isdigit() for name in names)

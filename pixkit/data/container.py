@@ -13,6 +13,7 @@ from typing import Any
 
 from numpy.typing import NDArray
 
+from pixkit.data.stored import Stored
 from pixkit.errors import DataError, listed, reason
 
 MOST_NAMES = 10_000
@@ -43,12 +44,18 @@ class Container(ABC):
         """The names of the arrays; none where there is one without a name."""
 
     @abstractmethod
-    def read(self, name: str | None = None) -> NDArray[Any]:
-        """An array of integers, booleans or floats.
+    def stored(self, name: str | None = None) -> Stored:
+        """An array of integers, booleans or floats, to be read within `faults`.
 
         Raises:
             DataError: where the file is damaged, or the array is missing, too large, or of anything else.
         """
+
+    def read(self, name: str | None = None) -> NDArray[Any]:
+        """All of an array; DataError as `stored`."""
+        found = self.stored(name)
+        with self.faults(name):
+            return found.read()
 
     def where(self, name: str | None) -> str:
         """The place of an array, for errors."""

@@ -10,9 +10,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from pixkit.data.base import DataSource
+from pixkit.data.base import DataSource, ImageSet
 from pixkit.data.classes import table_of
-from pixkit.data.levels import CHUNK, Binariser
+from pixkit.data.levels import Binariser
 from pixkit.errors import DataError, UsageError
 from pixkit.image import Batch, ImageSpec
 from pixkit.randomness import Stream, derive
@@ -23,7 +23,7 @@ class Part:
     """One split. Shapes: pixels uint8, int16 or int32 [n, C, H, W]; labels int64 [n] or None.
 
     `numbers`, int64 [n], are the images' numbers within the source's own train, test or validation images. With
-    `picked` the pixels are all of these, which nothing was done to: they may be mapped files, and are not copied. With
+    `places`, int64 [n], these of the pixels are the split's: the others are other splits', and nothing is copied. With
     `renewed_by` the pixels are still the source's levels, and every visit draws bits from them anew.
     """
 
@@ -31,7 +31,7 @@ class Part:
     labels: Tensor | None
     numbers: Tensor
     renewed_by: Binariser | None = None
-    picked: bool = False
+    places: Tensor | None = None
     moved: float | None = None
     """By how much colours were moved to a palette's: the root of the mean squared difference of a value, in levels."""
 
@@ -40,7 +40,7 @@ class Part:
 
     def levels(self, rows: Tensor | slice) -> Tensor:
         """The pixels of some images, by their numbers in the split."""
-        return self.pixels[self.numbers[rows] if self.picked else rows]
+        return self.pixels[rows if self.places is None else self.places[rows]]
 
 
 class Dataset:
@@ -247,16 +247,17 @@ def join(parts: list[Batch]) -> Batch:
     )
 
 
-def digest(*tensors: Tensor | None) -> str:
-    """SHA-256, in hexadecimal, of the values, types and shapes of some tensors; None counts as absent."""
+def digest(*parts: Tensor | ImageSet | None) -> str:
+    """SHA-256, in hexadecimal, of the values, types and shapes of some tensors or images; None counts as absent."""
     total = hashlib.sha256()
-    for tensor in tensors:
-        if tensor is None:
+    for part in parts:
+        if part is None:
             total.update(b"absent;")
             continue
-        array = tensor.numpy()
-        total.update(f"{array.dtype.name}{array.shape};".encode())
-        for part in tensor.split(CHUNK):
-            little = np.ascontiguousarray(part.numpy(), array.dtype.newbyteorder("<"))
+        images = part if isinstance(part, ImageSet) else ImageSet(part)
+        kind = images.pixels.numpy().dtype
+        total.update(f"{kind.name}{(len(images), *images.pixels.shape[1:])};".encode())
+        for block in images.blocks():
+            little = np.ascontiguousarray(block.numpy(), kind.newbyteorder("<"))
             total.update(little.reshape(-1).view(np.uint8).data)
     return total.hexdigest()

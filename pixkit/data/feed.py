@@ -173,7 +173,7 @@ def draw(sequence: BatchSequence, epoch: int, stop: threading.Event) -> Visits:
     for some, visits in zip(ordered.split(AT_ONCE), visit.split(AT_ONCE), strict=True):
         if stop.is_set():
             raise CancelledError
-        levels = part.renewed_by.draw(part.pixels[some], part.numbers[some], Stream.VISIT, epoch)
+        levels = part.renewed_by.draw(part.levels(some), part.numbers[some], Stream.VISIT, epoch)
         packed[visits.numpy()] = np.packbits(levels.flatten(1).numpy(), axis=1, bitorder="little")
     return Visits(rows, torch.from_numpy(packed))
 

@@ -127,14 +127,13 @@ def list_pictures(folder: Path) -> Listing:
     """
     found = Listing(folder)
     try:
-        files: Iterable[tuple[PurePosixPath, Path | Member]]
+        names: Iterable[PurePosixPath]
         if (archive := within(folder)) is None:
-            files = _files(folder, found.passed)
+            names = _files(folder, found.passed)
         else:
-            found.packed = visible(members(archive[0]), archive[1])
-            files = found.packed.items()
-        for name, path in files:
-            kind = None if path.suffix.lower() in SUFFIXES else _kind(path)
+            names = found.packed = visible(members(archive[0]), archive[1])
+        for name in names:
+            kind = None if name.suffix.lower() in SUFFIXES else _kind(found.file(name))
             if kind is None:
                 found.names.append(name)
             elif kind == IMAGE:
@@ -151,7 +150,7 @@ def list_pictures(folder: Path) -> Listing:
             found=found.in_words(),
             expected=f"files as {', '.join(sorted(SUFFIXES))} are, whatever they are called",
         )
-    found.names.sort()
+    found.names.sort(key=lambda name: name.parts)  # as paths are, several times as fast
     found.passed.sort()
     return found if found.packed is None else _sole_folder(found)
 
@@ -178,8 +177,8 @@ def _kind(path: Path | Member) -> str:
     return IMAGE if size_of(path) is not None else kind
 
 
-def _files(folder: Path, passed: list[PurePosixPath]) -> Iterator[tuple[PurePosixPath, Path]]:
-    """The files below a folder; all that is in it by its own name comes before what links lead to."""
+def _files(folder: Path, passed: list[PurePosixPath]) -> Iterator[PurePosixPath]:
+    """Paths of the files below a folder, within it; those that it has itself come before what links lead to."""
     seen: set[tuple[int, int]] = set()
     folders, links = deque([(PurePosixPath(), folder)]), deque[tuple[PurePosixPath, Path]]()
     while folders or links:
@@ -194,13 +193,13 @@ def _files(folder: Path, passed: list[PurePosixPath]) -> Iterator[tuple[PurePosi
             for entry in entries:
                 if entry.name.startswith("."):
                     continue
-                place = inside / entry.name, path / entry.name
+                name = inside / entry.name
                 if entry.is_dir(follow_symlinks=False):
-                    folders.append(place)
+                    folders.append((name, path / entry.name))
                 elif _leads_to_folder(entry):
-                    links.append(place)
+                    links.append((name, path / entry.name))
                 else:
-                    yield place
+                    yield name
 
 
 def _leads_to_folder(entry: os.DirEntry[str]) -> bool:

@@ -12,15 +12,17 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from pixkit.data.base import DataConfig, DataSource
+from pixkit.data.contents import beginning, told
 from pixkit.data.folders import list_pictures
 from pixkit.data.layout import oriented
 from pixkit.data.levels import Binariser, quantise, threshold
 from pixkit.data.npy import ArrayFile
+from pixkit.data.packed import OPENERS, Member, within
 from pixkit.data.palette import as_tokens, coloured
-from pixkit.data.picture import Form, read_whole
+from pixkit.data.picture import Form, Picture, frames_of, read_frames, read_whole
 from pixkit.data.written import read_written
 from pixkit.errors import DataError, listed
-from pixkit.files import is_folder
+from pixkit.files import is_file, is_folder
 from pixkit.image import ImageSpec
 from pixkit.randomness import Stream
 
@@ -28,6 +30,8 @@ MAX_PIXELS = 2**26
 """Pixels of the largest picture that is read."""
 MAX_BYTES = 2**32
 """Bytes of the largest array that is read."""
+ARCHIVES = ("a zip archive", "an empty zip archive", "a tar archive", *OPENERS)
+"""What `told` says of archives of pictures."""
 OWN = ("samples", "original")
 """Arrays of a .npz that hold a model's levels, as pixkit writes them."""
 PALETTE = "palette"
@@ -71,8 +75,9 @@ class Reader:
     def read(self, name: str | Path) -> list[tuple[str, Tensor]]:
         """What an argument means: the images' names and their levels, int64 [C, H, W].
 
-        `name` is a picture, a folder of pictures, a .npy, a .npz, or one array of it, FILE.npz:NAME. An array may hold
-        several images.
+        `name` is a picture, a folder or an archive of pictures (or what is in one: FILE.zip/FOLDER), a .npy, a .npz, or
+        one array of it, FILE.npz:NAME. An array may hold several images, and so may a picture, if the data were read
+        with `frames: all`; else the first of its frames is read, and a note says so.
 
         Raises:
             DataError: where they cannot be read, or cannot be what the model is about.
@@ -92,26 +97,44 @@ class Reader:
 
     def _read(self, name: str | Path) -> list[tuple[str, Tensor]]:
         path = Path(name)
-        if is_folder(path):
-            return [(str(path / inside), self._picture(path / inside)) for inside in list_pictures(path).names]
         file, _, array = str(name).rpartition(":")
-        if file.endswith(".npz") or path.suffix in (".npy", ".npz"):
+        if not is_folder(path) and (file.endswith(".npz") or path.suffix in (".npy", ".npz")):
             images = self._arrays(Path(file), array) if file.endswith(".npz") else self._arrays(path, None)
             return [(str(name) if len(images) == 1 else f"{name} {row}", image) for row, image in enumerate(images)]
-        return [(str(name), self._picture(path))]
+        return [pair for picture in _pictures(path) for pair in self._frames(picture)]
 
-    def _picture(self, path: Path) -> Tensor:
+    def _frames(self, path: Path | Member) -> list[tuple[str, Tensor]]:
+        """The images of a picture: its first frame, or all, if the data are of all frames."""
+        wanted = None if self.source is None else getattr(self.source.config, "frames", None)
+        count = frames_of(path) if wanted == "all" else 1
+        if count <= 1:
+            return [(str(path), self._picture(path))]
+        form = self._form()
+        assert form is not None
+        frames = [self._ready(picture, path, form) for picture in read_frames(path, form)]
+        return [(f"{path} {number}", frame) for number, frame in enumerate(frames)]
+
+    def _picture(self, path: Path | Member) -> Tensor:
         """A picture; one that pixkit wrote gives the levels that it was written from."""
         written = read_written(path, self._pictured)
         if written is not None:
             return torch.from_numpy(written.astype(np.int64))
+        form = self._form() or self._plain_form(path)
+        picture = read_whole(path, form)
+        if picture.several:
+            self.cut.append(str(path))
+        return self._ready(picture, path, form)
+
+    def _form(self) -> Form | None:
+        """What pictures are brought to, if the data are pictures."""
         form = None if self.source is None else self.source.picture_form(self._pictured)
-        if form is None:
-            form = self._plain_form(path)
-            levels = _plain(self._seen(path, form), str(path), self._pictured)
-        else:
-            form = replace(form, fit="exact", size=self._pictured.shape[1:]) if self.exact else form
-            levels = self._seen(path, form)
+        return replace(form, fit="exact", size=self._pictured.shape[1:]) if form is not None and self.exact else form
+
+    def _ready(self, picture: Picture, path: Path | Member, form: Form) -> Tensor:
+        """The levels of a picture for the model, [C, H, W], and a line in one's notes where something is left out."""
+        if picture.bits > 8 and form.levels == 256:
+            self.rounded.append(str(path))
+        levels = picture.pixels if self._form() is not None else _plain(picture.pixels, str(path), self._pictured)
         if tuple(levels.shape) != self._pictured.shape:
             raise DataError(
                 "the picture has another size than the model needs",
@@ -121,16 +144,7 @@ class Reader:
             )
         return self._prepared(levels[None], form.levels, str(path))[0]
 
-    def _seen(self, path: Path, form: Form) -> NDArray[Any]:
-        """A picture's levels, [C, H, W], and a line in one's notes where something is left out."""
-        picture = read_whole(path, form)
-        if picture.bits > 8 and form.levels == 256:
-            self.rounded.append(str(path))
-        if picture.several:
-            self.cut.append(str(path))
-        return picture.pixels
-
-    def _plain_form(self, path: Path) -> Form:
+    def _plain_form(self, path: Path | Member) -> Form:
         """How pictures are read for data that are not pictures themselves: at the model's size."""
         if self._pictured.channels not in (1, 3, 4):
             raise DataError("pictures have 1, 3 or 4 channels", where=str(path), expected=str(self._pictured))
@@ -207,7 +221,22 @@ class Reader:
         return torch.from_numpy(array.astype(np.int64)) if ours else self._prepared(array, levels, where)
 
 
-def _too_few(where: str | Path, levels: int, spec: ImageSpec) -> DataError:
+def _pictures(path: Path) -> list[Path | Member]:
+    """The picture that a path names, or those of a folder or of an archive."""
+    if is_folder(path) or (within(path) is not None and (not is_file(path) or _is_archive(path))):
+        listing = list_pictures(path)
+        return [listing.file(name) for name in listing.names]
+    return [path]
+
+
+def _is_archive(path: Path) -> bool:
+    try:
+        return told(beginning(path)) in ARCHIVES
+    except OSError:  # which is said when it is read
+        return False
+
+
+def _too_few(where: str | Path | Member, levels: int, spec: ImageSpec) -> DataError:
     return DataError(
         "too few levels for this model",
         where=str(where),

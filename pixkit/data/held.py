@@ -31,8 +31,8 @@ def check(images: SourceImages, name: str) -> None:
             raise DataError(
                 "images of unlike shapes", where=where, found=str(tuple(part.pixels.shape)), expected=f"(n, *{shape})"
             )
-        if len(part):
-            spec.check(part.pixels, where=where)
+        for block in part.blocks():
+            spec.check(block, where=where)
         _check_labels(part, images.classes, where)
     names = images.class_names
     if names is not None and (len(names) != images.classes or len(set(names)) < len(names)):
@@ -49,7 +49,7 @@ def _check_labels(part: ImageSet, classes: int | None, where: str) -> None:
         return
     if part.labels is None or classes is None:
         raise DataError("labels and the number of classes go together", where=where, found=f"classes = {classes}")
-    if part.labels.dtype != torch.int64 or part.labels.shape != part.pixels.shape[:1]:
+    if part.labels.dtype != torch.int64 or part.labels.shape != (len(part),):
         raise DataError(
             "labels do not fit the images",
             where=where,

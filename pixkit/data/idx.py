@@ -6,6 +6,8 @@ import gzip
 import math
 import struct
 import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -13,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pixkit.data.container import Container
+from pixkit.data.stored import Blocks, Stored, from_stream, in_file
 from pixkit.errors import DataError, reason
 
 UBYTE = 8
@@ -34,17 +37,8 @@ def read_idx(path: Path, rank: int | None) -> NDArray[Any]:
     Raises:
         DataError: where it is missing, damaged, of another type or rank, or not as long as it says.
     """
-    try:
-        with path.open("rb") as file:
-            packed = file.read(2) == b"\x1f\x8b"
-            file.seek(0)
-            return parse_idx(gzip.GzipFile(fileobj=file) if packed else file, rank, str(path))  # type: ignore[arg-type]
-    except (EOFError, zlib.error, gzip.BadGzipFile) as error:
-        raise DataError(
-            "the gzip archive is damaged", where=str(path), found=str(error), hint="fetch the file again"
-        ) from error
-    except OSError as error:
-        raise DataError("cannot be read", where=str(path), found=reason(error)) from error
+    with _unpacked(path) as (stream, _):
+        return parse_idx(stream, rank, str(path))
 
 
 class IdxFile(Container):
@@ -57,15 +51,57 @@ class IdxFile(Container):
         """See Container."""
         return []
 
-    def read(self, name: str | None = None) -> NDArray[Any]:
+    def stored(self, name: str | None = None) -> Stored:
         """See Container."""
-        array = read_idx(self.path, None)
-        self.check(name, array.shape, str(array.dtype), array.itemsize, array.dtype.kind)
-        return array
+        with self.faults(), _unpacked(self.path) as (stream, packed):
+            kind, shape = _header(stream, None, str(self.path))
+            start = stream.tell()
+        self.check(name, shape, str(kind), kind.itemsize, kind.kind)
+        if not packed:
+            size = self.path.stat().st_size - start
+            if size != math.prod(shape) * kind.itemsize:
+                raise _other_length(size, math.prod(shape) * kind.itemsize, str(self.path))
+            return in_file(self.path, start, shape, kind)
+
+        def blocks() -> Blocks:
+            with _unpacked(self.path) as (stream, _):
+                stream.read(start)
+                try:
+                    yield from from_stream(stream, shape, kind)
+                except EOFError as error:
+                    raise DataError("the file is cut short", where=str(self.path), found=str(error)) from error
+                _at_the_end(stream, math.prod(shape) * kind.itemsize, str(self.path))
+
+        return Stored(shape, kind, blocks)
+
+
+@contextmanager
+def _unpacked(path: Path) -> Iterator[tuple[BinaryIO, bool]]:
+    """A file, unpacked as it is read, and whether it was packed: by its first bytes."""
+    try:
+        with path.open("rb") as file:
+            packed = file.read(2) == b"\x1f\x8b"
+            file.seek(0)
+            yield (gzip.GzipFile(fileobj=file) if packed else file), packed  # type: ignore[misc]
+    except (EOFError, zlib.error, gzip.BadGzipFile) as error:
+        raise DataError(
+            "the gzip archive is damaged", where=str(path), found=str(error), hint="fetch the file again"
+        ) from error
+    except OSError as error:
+        raise DataError("cannot be read", where=str(path), found=reason(error)) from error
 
 
 def parse_idx(stream: BinaryIO, rank: int | None, where: str) -> NDArray[Any]:
     """Read IDX from a binary stream; nothing is allocated on the word of the header alone."""
+    kind, shape = _header(stream, rank, where)
+    count = math.prod(shape) * kind.itemsize
+    values = _exactly(stream, count, f"{count} bytes of values, as the header says", where)
+    _at_the_end(stream, count, where)
+    return np.frombuffer(values, dtype=kind).reshape(shape)
+
+
+def _header(stream: BinaryIO, rank: int | None, where: str) -> tuple[np.dtype[Any], tuple[int, ...]]:
+    """The type and the shape of what follows."""
     head = _exactly(stream, 4, "a header of 4 bytes", where)
     fits = head[2:] == bytes([UBYTE, rank]) if rank is not None else head[2] in KINDS and head[3] > 0
     if head[:2] != b"\0\0" or not fits:
@@ -79,18 +115,26 @@ def parse_idx(stream: BinaryIO, rank: int | None, where: str) -> NDArray[Any]:
         )
     kind, axes = np.dtype(KINDS[head[2]]), head[3]
     shape = struct.unpack(f">{axes}I", _exactly(stream, 4 * axes, f"{axes} sizes", where))
-    count = math.prod(shape) * kind.itemsize
-    if not 0 < count <= LARGEST:
+    if not 0 < math.prod(shape) * kind.itemsize <= LARGEST:
         raise DataError(
             "the header announces an absurd size",
             where=where,
             found=" x ".join(map(str, shape)),
             expected=f"1 to {LARGEST} bytes",
         )
-    values = _exactly(stream, count, f"{count} bytes of values, as the header says", where)
+    return kind, shape
+
+
+def _at_the_end(stream: BinaryIO, count: int, where: str) -> None:
     if stream.read(1):
         raise DataError("there is more than the header announces", where=where, expected=f"{count} bytes and no more")
-    return np.frombuffer(values, dtype=kind).reshape(shape)
+
+
+def _other_length(found: int, count: int, where: str) -> DataError:
+    if found < count:
+        what = f"{count} bytes of values, as the header says"
+        return DataError("the file is cut short", where=where, found=f"{found} bytes", expected=what)
+    return DataError("there is more than the header announces", where=where, expected=f"{count} bytes and no more")
 
 
 def _exactly(stream: BinaryIO, count: int, what: str, where: str) -> bytearray:

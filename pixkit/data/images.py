@@ -24,7 +24,7 @@ Side: TypeAlias = Annotated[int, Field(ge=1, le=4096)]
 
 
 class Images(DataSource):
-    """A folder of image files (PNG, JPEG, BMP, GIF, WebP, TIFF, PNM), subfolders included.
+    """A folder of image files (PNG, JPEG, JPEG XL, BMP, GIF, WebP, TIFF, PNM), subfolders included.
 
     Test images are a seeded choice by each file's path, or the files of a folder of their own. What becomes
     of transparency, 16 bits and EXIF orientation: `pixkit.data.picture.read_whole`.
@@ -90,6 +90,7 @@ class Images(DataSource):
         how = How(self.form(), config.on_bad, config.frames)
         parts = self._parts()
         table, said = self._table(parts) if isinstance(config.labels, str) else (None, [])
+        self._classes(parts, table)
         train = replace(recall_folder(parts["train"], how, progress), table=table)
         height, width = train.pixels.shape[2:]
         form = replace(how.form, size=(height, width), fit=how.form.fit if config.size else "exact")
@@ -111,7 +112,28 @@ class Images(DataSource):
             classes=None if classes is None else len(classes),
             notes=(*notes, *said, *self._said(parts)),
             class_names=None if classes is None else tuple(classes),
+            fresh=True,
         )
+
+    def known_classes(self) -> tuple[str, ...] | None:
+        """See DataSource: the classes of the files, of which none may be left out."""
+        parts = self._parts()
+        table = self._table(parts)[0] if isinstance(self.config.labels, str) else None
+        return self._classes(parts, table)
+
+    def _classes(self, parts: Mapping[str, Listing], table: dict[Path, str] | None) -> tuple[str, ...] | None:
+        """The classes of the files by name; None without labels, or where files that cannot be used are left out.
+
+        Raises:
+            DataError: where files lie outside the folders of classes, or are of classes that no training image has.
+        """
+        if self.config.labels is False or self.config.on_bad == "skip":
+            return None
+        files = {split: Folder(listing, torch.empty(0), listing.names, table=table) for split, listing in parts.items()}
+        classes = files["train"].classes(self.config.class_names)
+        for part in files.values():
+            part.require(classes)
+        return tuple(classes)
 
     def outline(self, spec: ImageSpec) -> tuple[SourceImages, ReadFile] | None:
         """See DataSource: where each file is one image, or an error."""

@@ -17,38 +17,52 @@ CHANNELS = (1, 3, 4)
 """Lengths by which an axis is taken for the channels' where no layout is given."""
 
 
-def unflattened(array: NDArray[Any], shape: Sequence[int], where: str) -> NDArray[Any]:
-    """An array [N, ...] whose images have all their values in one row, or any other shape, with theirs, [N, *shape]."""
-    if array.ndim < 2 or math.prod(array.shape[1:]) != math.prod(shape):
+VOLUMES = "of volumes pictures are read: a slice of each, x[:, 14], say"
+
+
+def unflattened(shape: tuple[int, ...], one: Sequence[int], where: str) -> tuple[int, ...]:
+    """The shape [N, *one] of an array [N, ...] whose images have all their values in one row, or any other shape."""
+    if len(shape) < 2 or math.prod(shape[1:]) != math.prod(one):
         raise DataError(
             "an image has another number of values than its shape",
             where=where,
-            found=str(array.shape),
-            expected=f"{math.prod(shape)} an image: {' x '.join(map(str, shape))}",
+            found=str(shape),
+            expected=f"{math.prod(one)} an image: {' x '.join(map(str, one))}",
             hint="data.shape is that of one image, in the order of data.layout",
         )
-    return array.reshape(len(array), *shape)
+    return shape[0], *one
 
 
-def as_images(array: NDArray[Any], layout: str, where: str) -> NDArray[Any]:
-    """A view [N, C, H, W] of an array.
+def axes_of(shape: tuple[int, ...], layout: str, where: str) -> tuple[int, ...]:
+    """The axes of an array of this shape in the order N, C, H, W, or N, H, W.
 
     Raises:
         DataError: where its shape does not fit the layout, or under `auto` could be read in two ways, or in none.
     """
-    name = _layout(array.shape, where) if layout == "auto" else layout
+    name = _layout(shape, where) if layout == "auto" else layout
     axes = AXES[name]
-    if array.ndim != len(axes) or 0 in array.shape:
-        flat = array.ndim == 2 and 0 not in array.shape
+    if len(shape) != len(axes) or 0 in shape:
+        flat = len(shape) == 2 and 0 not in shape
         raise DataError(
             "the array's shape does not fit the layout",
             where=where,
-            found=str(array.shape),
+            found=str(shape),
             expected=f"{name}, {len(axes)} axes without a length of 0",
             hint="data.shape=[3, 32, 32] says an image's" if flat else "data.layout is NHWC, NCHW, NHW or NWH",
         )
+    return axes
+
+
+def as_images(array: NDArray[Any], axes: Sequence[int]) -> NDArray[Any]:
+    """A view [N, C, H, W] of an array that has its axes so."""
     view = array.transpose(axes)
     return view if len(axes) == 4 else view[:, None]
+
+
+def as_array(images: NDArray[Any], axes: Sequence[int]) -> NDArray[Any]:
+    """The view of images [N, C, H, W] that `as_images` turns into them."""
+    view = images if len(axes) == 4 else images[:, 0]
+    return view.transpose([list(axes).index(axis) for axis in range(len(axes))])
 
 
 def oriented(array: NDArray[Any], spec: ImageSpec, where: str) -> NDArray[Any]:
@@ -92,7 +106,7 @@ def _layout(shape: tuple[int, ...], where: str) -> str:
             where=where,
             found=f"{shape}: {_reading(shape, 'NHWC')}; {_reading(shape, 'NCHW')}",
             expected="1, 3 or 4 channels, as the second axis or as the last, not both",
-            hint="data.layout=NHWC or data.layout=NCHW says which",
+            hint="data.layout=NHWC or data.layout=NCHW says which" + ("" if first else f"; {VOLUMES}"),
         )
     return "NCHW" if first else "NHWC"
 

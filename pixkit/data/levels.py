@@ -8,8 +8,8 @@ from torch import Tensor
 
 from pixkit.randomness import ImageNoise, Stream
 
-CHUNK = 4096
-"""Images transformed at a time, which bounds the memory beside the images themselves."""
+AT_ONCE = 2**19
+"""Values transformed at a time, which bounds the memory beside the images themselves."""
 
 
 def storage(levels: int) -> torch.dtype:
@@ -17,6 +17,11 @@ def storage(levels: int) -> torch.dtype:
     if levels <= 256:
         return torch.uint8
     return torch.int16 if levels <= 32768 else torch.int32
+
+
+def images_at_once(pixels: Tensor) -> int:
+    """How many images [N, ...] are transformed at a time."""
+    return max(AT_ONCE // max(pixels[:1].numel(), 1), 1)
 
 
 def quantise(pixels: Tensor, source_levels: int, levels: int) -> Tensor:
@@ -33,8 +38,9 @@ def threshold(pixels: Tensor, source_levels: int, at: float) -> Tensor:
 
 def _lookup(pixels: Tensor, table: Tensor) -> Tensor:
     out = torch.empty(pixels.shape, dtype=table.dtype)
-    for part, levels in zip(pixels.split(CHUNK), out.split(CHUNK), strict=True):
-        levels.copy_(table[part.long()])
+    step = images_at_once(pixels)
+    for start in range(0, len(pixels), step):
+        out[start : start + step] = table[pixels[start : start + step].long()]
     return out
 
 
@@ -63,8 +69,9 @@ class Binariser:
         becomes 1 and v = N - 1 always does.
         """
         out = np.empty(pixels.shape, dtype=np.uint8)
-        for start in range(0, len(pixels), CHUNK):
-            part = slice(start, start + CHUNK)
+        step = images_at_once(pixels)
+        for start in range(0, len(pixels), step):
+            part = slice(start, start + step)
             u = self._noise.words(numbers[part].numpy(), stream, draw)
             v = pixels[part].numpy().reshape(len(u), -1)
             out[part] = ((u <= self._highest[v]) & (v > 0)).reshape(out[part].shape)

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from pixkit.data.base import DataConfig, DataSource, ImageSet, Progress, SourceImages
 from pixkit.data.classes import by_value
-from pixkit.data.layout import as_images
+from pixkit.data.layout import as_images, axes_of
 from pixkit.data.values import levels_of
 from pixkit.errors import DataError
 
@@ -94,7 +94,8 @@ def given_images(
 
 def _set(images: Array, labels: Array | None, levels: int, layout: str, where: str) -> ImageSet:
     try:
-        array = as_images(_array(images), layout, where)
+        array = _array(images)
+        array = as_images(array, axes_of(array.shape, layout, where))
         pixels = levels_of(np.ascontiguousarray(array), levels, None, where)
     except DataError as error:
         if error.hint is not None:  # which names keys of the source `arrays`

@@ -93,7 +93,9 @@ class Mnist(DataSource):
             check_labels(arrays[labels], len(arrays[images]), str(paths[labels]))
             pixels = torch.from_numpy(arrays[images]).unsqueeze(1)
             sets.append(ImageSet(pixels, torch.from_numpy(arrays[labels].astype(np.int64))))
-        return SourceImages(sets[0], sets[1], levels=256, classes=CLASSES, notes=tuple(notes), class_names=self.names)
+        return SourceImages(
+            sets[0], sets[1], levels=256, classes=CLASSES, notes=tuple(notes), class_names=self.names, fresh=True
+        )
 
     def _path(self, stem: str, progress: Progress | None) -> Path:
         root = self.config.root

@@ -7,24 +7,23 @@ from __future__ import annotations
 
 import lzma
 import math
+import struct
 import tokenize
 import warnings
 import zipfile
 import zlib
+from dataclasses import replace
 from pathlib import Path
-from typing import Any, BinaryIO, Literal
+from typing import Any, BinaryIO
 
 import numpy as np
-import torch
 from numpy.lib import format as npy_format
 from numpy.typing import NDArray
 
 from pixkit.data.container import Container
+from pixkit.data.stored import Blocks, Stored, from_stream, in_file
 from pixkit.errors import DataError
-from pixkit.memory import available
 
-CHUNK = 2**22
-"""Bytes read at a time."""
 VERSIONS = ((1, 0), (2, 0), (3, 0))
 DAMAGE = (
     zipfile.BadZipFile,
@@ -36,6 +35,7 @@ DAMAGE = (
     RuntimeError,
     SyntaxError,
     MemoryError,
+    struct.error,
     tokenize.TokenError,
 )
 """What zipfile, and numpy's parser of headers, raise at damaged files."""
@@ -80,19 +80,40 @@ class ArrayFile(Container):
             )
         return array
 
-    def read(self, name: str | None = None) -> NDArray[Any]:
-        """The array `name` of a .npz, or the array of a .npy (None), which is mapped if it is large."""
+    def stored(self, name: str | None = None) -> Stored:
+        """The array `name` of a .npz, or the array of a .npy (None)."""
         if name is None:
             with self.faults(), self.path.open("rb") as file:
-                return self._array(file, self.path.stat().st_size, None)
+                shape, fortran, dtype = self._announced(file, self.path.stat().st_size, None)
+                return _logical(in_file(self.path, file.tell(), shape, _plain(dtype), fortran=fortran), dtype)
         with self.faults(name), zipfile.ZipFile(self.path) as archive:
             if f"{name}.npy" not in archive.namelist():
                 raise self.missing(name)
             info = archive.getinfo(f"{name}.npy")
             with archive.open(info) as file:
-                return self._array(file, info.file_size, name)  # type: ignore[arg-type]
+                header = self._announced(file, info.file_size, name)  # type: ignore[arg-type]
+                start = file.tell()
+        return self._member(info, start, *header)
 
-    def _array(self, file: BinaryIO, size: int, name: str | None) -> NDArray[Any]:
+    def _member(
+        self, info: zipfile.ZipInfo, start: int, shape: tuple[int, ...], fortran: bool, dtype: np.dtype
+    ) -> Stored:
+        """An array of a .npz, whose values begin `start` bytes into a file of the archive."""
+
+        def blocks() -> Blocks:
+            with zipfile.ZipFile(self.path) as archive, archive.open(info) as file:
+                file.read(start)
+                yield from from_stream(file, shape, _plain(dtype), fortran=fortran)  # type: ignore[arg-type]
+                if file.read(1):  # with the last byte the checksum is looked at
+                    raise zipfile.BadZipFile("more than the header announces")
+
+        found = Stored(shape, _plain(dtype), blocks)
+        if info.compress_type == zipfile.ZIP_STORED and not info.flag_bits & 1:
+            plain = in_file(self.path, _values_of(self.path, info) + start, shape, _plain(dtype), fortran=fortran)
+            found = replace(found, mapped=plain.mapped, size=plain.size)
+        return _logical(found, dtype)
+
+    def _announced(self, file: BinaryIO, size: int, name: str | None) -> tuple[tuple[int, ...], bool, np.dtype]:
         shape, fortran, dtype = _header(file)
         self.check(name, shape, str(dtype), dtype.itemsize, dtype.kind)
         count = math.prod(shape)
@@ -103,13 +124,7 @@ class ArrayFile(Container):
                 found=f"{size - file.tell()} bytes of values",
                 expected=f"{count * dtype.itemsize}",
             )
-        if name is None and size > available(torch.device("cpu")).size // 2:
-            order: Literal["F", "C"] = "F" if fortran else "C"
-            return np.memmap(self.path, dtype, "c", file.tell(), shape, order)
-        values = np.frombuffer(_content(file, count * dtype.itemsize), dtype=np.uint8 if dtype.kind == "b" else dtype)
-        if dtype.kind == "b":
-            values = values != 0
-        return values.reshape(shape[::-1]).T if fortran else values.reshape(shape)
+        return shape, fortran, dtype
 
 
 def _header(file: BinaryIO) -> tuple[tuple[int, ...], bool, np.dtype]:
@@ -126,11 +141,23 @@ def _header(file: BinaryIO) -> tuple[tuple[int, ...], bool, np.dtype]:
     return shape, fortran, dtype
 
 
-def _content(file: BinaryIO, size: int) -> bytearray:
-    content = bytearray()
-    while len(content) < size:
-        piece = file.read(CHUNK)
-        if not piece:
-            raise EOFError(f"{len(content)} bytes of values, {size} announced")
-        content += piece
-    return content
+def _plain(dtype: np.dtype) -> np.dtype:
+    """The type that values are read with: a byte of booleans may be anything."""
+    return np.dtype(np.uint8) if dtype.kind == "b" else dtype
+
+
+def _logical(stored: Stored, dtype: np.dtype) -> Stored:
+    """What was read as bytes, as the booleans that it is; any other array as it is."""
+    if dtype.kind != "b":
+        return stored
+    return Stored(stored.shape, dtype, lambda: ((place, block != 0) for place, block in stored.blocks()))
+
+
+def _values_of(path: Path, info: zipfile.ZipInfo) -> int:
+    """Where in an archive the bytes of a file begin that is not compressed: after its own header."""
+    with path.open("rb") as file:
+        file.seek(info.header_offset)
+        signature, name, extra = struct.unpack("<4s22xHH", file.read(30))
+        if signature != b"PK\x03\x04":
+            raise zipfile.BadZipFile("no header before a file of the archive")
+        return int(file.tell() + name + extra)

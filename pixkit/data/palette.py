@@ -56,7 +56,8 @@ def palette_for(
         return kept, []
     if isinstance(config.palette, str):
         return read_palette(config.palette, source.resolve)
-    colours, counts = _counted(images.train.pixels, rows)
+    train = images.train
+    colours, counts = _counted(train.pixels, rows if train.rows is None else train.rows[rows])
     size = config.palette or 0
     if len(colours) > size:
         found = cluster(colours, counts, size, config.split_seed, progress)

@@ -9,8 +9,11 @@ from numpy.typing import NDArray
 
 from pixkit.data.container import Container, library
 from pixkit.data.picture import Form, read_content
+from pixkit.data.stored import Blocks, Stored, rows_at_once
 from pixkit.errors import DataError
 
+CHUNK = 2**20
+"""Bytes that a file is read by."""
 MAX_PIXELS = 16_000_000
 """Pixels that a picture of a column may have."""
 
@@ -35,20 +38,34 @@ class ParquetFile(Container):
         with self.faults(), self._parquet.ParquetFile(self.path) as file:
             return list(file.schema_arrow.names)
 
-    def read(self, name: str | None = None) -> NDArray[Any]:
+    def stored(self, name: str | None = None) -> Stored:
         """See Container."""
         if name not in self.names():
             raise self.missing(name)
         with self.faults(name), self._parquet.ParquetFile(self.path) as file:
             self._bound(file.metadata, name)
-            column = file.read(columns=[name]).column(0)
-            chunks = [self._array(chunk, name) for chunk in column.chunks if len(chunk)]
-        if not chunks:
+            rows = int(file.metadata.num_rows)
+        forms: list[Form] = []
+        with self.faults(name):
+            first = next((block for _, block in self._blocks(name, 1, forms, rows)), None)
+        if first is None:
             raise DataError("the column is empty", where=self.where(name))
-        shapes = {chunk.shape[1:] for chunk in chunks}
-        if len(shapes) > 1:
-            raise self._ragged(name, sorted(map(str, shapes)))
-        return np.concatenate(chunks) if len(chunks) > 1 else chunks[0]
+        step = rows_at_once(first.shape, first.itemsize)
+        return Stored((rows, *first.shape[1:]), first.dtype, lambda: self._blocks(name, step, forms, rows))
+
+    def _blocks(self, name: str, step: int, forms: list[Form], rows: int) -> Blocks:
+        """A column, so many rows at a time; pictures are brought to the form of the first, put into `forms`."""
+        done, shape = 0, None
+        with self._parquet.ParquetFile(self.path, buffer_size=CHUNK) as file:
+            for batch in file.iter_batches(batch_size=step, columns=[name]):
+                if not len(batch):
+                    continue
+                block = self._array(batch.column(0), name, forms, rows, done)
+                shape = shape or block.shape[1:]
+                if block.shape[1:] != shape:
+                    raise self._ragged(name, sorted(map(str, {shape, block.shape[1:]})))
+                yield (slice(done, done + len(block)),), block
+                done += len(block)
 
     def _bound(self, metadata: Any, name: str) -> None:
         """Hold a column, as the file announces it, to the limit."""
@@ -61,8 +78,8 @@ class ParquetFile(Container):
             )
         self.check(name, (size,), "bytes", 1, "u")
 
-    def _array(self, values: Any, name: str) -> NDArray[Any]:
-        """A chunk of a column, [N, ...]."""
+    def _array(self, values: Any, name: str, forms: list[Form], rows: int, done: int) -> NDArray[Any]:
+        """Some rows of a column, [N, ...], before which `done` were read of `rows` in all."""
         pa = self._pa
         if values.null_count:
             raise DataError("values are missing", where=self.where(name), found=f"{values.null_count} nulls")
@@ -70,40 +87,39 @@ class ParquetFile(Container):
             shape, order = (getattr(values.type, key, None) for key in ("shape", "permutation"))
             if order is not None and list(order) != sorted(order):
                 raise DataError("tensors with their axes permuted", where=self.where(name), found=str(values.type))
-            flat = self._array(values.storage, name)
+            flat = self._array(values.storage, name, forms, rows, done)
             return flat if shape is None else flat.reshape(len(flat), *shape)
         kind = values.type
         if pa.types.is_dictionary(kind):
-            return self._array(values.dictionary_decode(), name)
+            return self._array(values.dictionary_decode(), name, forms, rows, done)
         if pa.types.is_fixed_size_list(kind) or pa.types.is_list(kind) or pa.types.is_large_list(kind):
             lengths = values.value_lengths().to_numpy(zero_copy_only=False)
             if lengths.min() != lengths.max():
                 raise self._ragged(name, [f"{lengths.min()}", f"{lengths.max()}"])
-            inner = self._array(values.flatten(), name)
+            inner = self._array(values.flatten(), name, forms, rows, done)
             return inner.reshape(len(values), int(lengths[0]), *inner.shape[1:])
         if pa.types.is_struct(kind) and kind.get_field_index("bytes") >= 0:
-            return self._pictures(values.field(kind.get_field_index("bytes")), name)
+            return self._pictures(values.field(kind.get_field_index("bytes")), name, forms, rows, done)
         if pa.types.is_binary(kind) or pa.types.is_large_binary(kind):
-            return self._pictures(values, name)
+            return self._pictures(values, name, forms, rows, done)
         if pa.types.is_boolean(kind) or pa.types.is_integer(kind) or pa.types.is_floating(kind):
             return np.asarray(values.to_numpy(zero_copy_only=False))
         raise DataError("not a column of numbers or pictures", where=self.where(name), found=str(kind))
 
-    def _pictures(self, files: Any, name: str) -> NDArray[Any]:
+    def _pictures(self, files: Any, name: str, forms: list[Form], rows: int, done: int) -> NDArray[Any]:
         """Pictures of one size, grey if the first one is, and of 16 bits if that has more than 8."""
-        form: Form | None = None
-        found: NDArray[Any] | None = None
-        for number, item in enumerate(files):
+        found = []
+        for number, item in enumerate(files, done):
             content, where = item.as_py(), f"{self.where(name)}, row {number}"
             if content is None:
                 raise DataError("the picture is not in the file", where=where, found="a path alone")
-            if form is None or found is None:
+            if not forms:
                 form, shape = _form_of(content, where)
-                self.check(name, (len(files), *shape), "levels", 1 if form.levels == 256 else 2, "u")
-                found = np.empty((len(files), *shape), np.uint8 if form.levels == 256 else np.uint16)
-            found[number] = read_content(content, form, where).pixels
-        assert found is not None
-        return found[:, 0] if found.shape[1] == 1 else found.transpose(0, 2, 3, 1)
+                self.check(name, (rows, *shape), "levels", 1 if form.levels == 256 else 2, "u")
+                forms.append(form)
+            found.append(read_content(content, forms[0], where).pixels)
+        pictures = np.stack(found)
+        return pictures[:, 0] if pictures.shape[1] == 1 else pictures.transpose(0, 2, 3, 1)
 
     def _ragged(self, name: str, found: list[str]) -> DataError:
         return DataError(

@@ -28,6 +28,7 @@ from pixkit.data.depth import (
     widened_key,
 )
 from pixkit.data.fitting import MODES, BadPicture, Fit, Form, fitted, fitted_levels, flat, own_levels
+from pixkit.data.jpegxl import Header, decoded, header, is_jpegxl
 from pixkit.data.packed import Member
 from pixkit.data.planes import TURNED, has_planes, in_planes
 from pixkit.data.watched import opened
@@ -52,7 +53,7 @@ __all__ = [
 FORMATS = ("PNG", "JPEG", "BMP", "GIF", "WEBP", "TIFF", "PPM")
 """Formats that are read. Others that Pillow knows are left out: some run programs."""
 SUFFIXES = frozenset(
-    (".png", ".jpg", ".jpeg", ".jpe", ".bmp", ".gif", ".webp", ".tif", ".tiff", ".ppm", ".pgm", ".pbm", ".pnm")
+    (".png", ".jpg", ".jpeg", ".jpe", ".jxl", ".bmp", ".gif", ".webp", ".tif", ".tiff", ".ppm", ".pgm", ".pbm", ".pnm")
 )
 DAMAGE = (
     OSError,
@@ -113,6 +114,10 @@ def read_frames(path: Path | Member, form: Form) -> Iterator[Picture]:
     Raises:
         BadPicture, DataError: as `read_whole`.
     """
+    with opened(path) as held:
+        if _jpegxl(held, str(path)) is not None:
+            yield _whole(held, form, str(path))
+            return
     with opened_image(path) as (image, file):
         for number in range(getattr(image, "n_frames", 1)):
             image.seek(number)
@@ -123,8 +128,11 @@ def read_frames(path: Path | Member, form: Form) -> Iterator[Picture]:
 
 
 def frames_of(path: Path | Member) -> int:
-    """How many frames an image file has; 0 where it cannot be told."""
+    """How many frames an image file has; 0 where it cannot be told. Of JPEG XL the first is read alone."""
     try:
+        with opened(path) as file:
+            if _jpegxl(file, str(path)) is not None:
+                return 1
         with opened_image(path) as (image, _):
             return int(getattr(image, "n_frames", 1))
     except BadPicture:
@@ -134,6 +142,9 @@ def frames_of(path: Path | Member) -> int:
 def size_of(path: Path | Member) -> tuple[int, int] | None:
     """A picture's size, (height, width), turned as it says, from its header alone; None where it cannot be told."""
     try:
+        with opened(path) as file:
+            if (found := _jpegxl(file, str(path))) is not None:
+                return found.height, found.width
         with opened_image(path) as (image, _):
             turned = image.getexif().get(ExifTags.Base.Orientation, 1) in TURNED
             return (image.width, image.height) if turned else (image.height, image.width)
@@ -154,20 +165,44 @@ def read_content(content: bytes, form: Form, where: str) -> Picture:
 
 
 def _whole(file: BinaryIO, form: Form, where: str) -> Picture:
+    if (found := _jpegxl(file, where)) is not None:
+        _bound(found, where, form.max_pixels)
+        with _failures(file, where):
+            stored, grey = decoded(file, found)
+            picture = _of_stored(stored, grey, ("", None, 0, ""), form, where)
+        return replace(picture, several=found.animated)
     with _pillow(file, where) as image:
         several = bool(getattr(image, "is_animated", False))
         _bound(image, where, form.max_pixels)
         return replace(_read(image, file, form, where), several=several)
 
 
+def _jpegxl(file: BinaryIO, where: str) -> Header | None:
+    """The header of a file of JPEG XL, which Pillow does not read; None of any other."""
+    file.seek(0)
+    found = is_jpegxl(file.read(HEAD))
+    file.seek(0)
+    if not found:
+        return None
+    with _failures(file, where):
+        return header(file)
+
+
 @contextmanager
 def _pillow(file: BinaryIO, where: str) -> Iterator[Image.Image]:
     """A file opened by Pillow, whose failures are BadPicture."""
+    with _failures(file, where), warnings.catch_warnings():
+        warnings.simplefilter("error", Image.DecompressionBombWarning)
+        file.seek(0)
+        with Image.open(file, formats=FORMATS) as image:
+            yield image
+
+
+@contextmanager
+def _failures(file: BinaryIO, where: str) -> Iterator[None]:
+    """What decoders raise as BadPicture."""
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("error", Image.DecompressionBombWarning)
-            with Image.open(file, formats=FORMATS) as image:
-                yield image
+        yield
     except Unread as error:
         found, hint = (*error.args, None)[:2]
         raise BadPicture("a picture of this mode is not read", where=where, found=found, hint=hint) from error
@@ -229,7 +264,7 @@ def _bytes(image: Image.Image, form: Form, where: str) -> NDArray[Any]:
     return array[None] if form.channels == 1 else array.transpose(2, 0, 1)
 
 
-def _bound(image: Image.Image, where: str, most: int) -> None:
+def _bound(image: Image.Image | Header, where: str, most: int) -> None:
     pixels = image.width * image.height
     if pixels > most:
         raise BadPicture(

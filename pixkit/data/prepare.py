@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import cast
 
@@ -11,10 +12,10 @@ from torch import Tensor
 
 from pixkit.components.spec import ComponentSpec
 from pixkit.data.base import DataConfig, DataSource, ImageSet, Progress, SourceImages, set_apart
-from pixkit.data.classes import plain_numbers, renamed, with_names
+from pixkit.data.classes import Names, by_number, plain_numbers, renamed, with_names
 from pixkit.data.dataset import Dataset, Part, digest
 from pixkit.data.held import check, own_splits
-from pixkit.data.levels import Binariser, quantise, threshold
+from pixkit.data.levels import Binariser, images_at_once, quantise, storage, threshold
 from pixkit.data.palette import as_tokens, palette_for
 from pixkit.errors import DataError, RecipeError, listed, reason
 from pixkit.image import ImageSpec, Palette
@@ -23,6 +24,8 @@ from pixkit.randomness import Stream, permutation
 Numbering = Callable[[str, SourceImages], SourceImages]
 """Called as numbering(the source's name, images): numbers their classes as a run does."""
 
+SMALLER = 4
+"""How many times smaller the levels of a model are where a copy of them takes little memory beside the source's."""
 STREAMS = {"train": Stream.TRAIN, "test": Stream.TEST, "validation": Stream.VALIDATION}
 """Of random numbers, for each of a source's own splits."""
 
@@ -50,9 +53,11 @@ def prepare(
         DataError: where images, or the file of a palette, are missing or damaged, or too few to be split.
         RecipeError: where more levels are asked for than the source has, or a palette for images without colours.
     """
+    if cast(DataConfig, ref.config).class_names is not None:
+        classes_of(ref, base)
     try:
         source: DataSource = ref.build(base)
-        images = source.load(progress) if given is None else given
+        images = source.load(progress) if given is None else replace(given, fresh=False)
     except OSError as error:
         raise DataError("cannot be read", where=error.filename or ref.name, found=reason(error)) from error
     config = cast(DataConfig, ref.config)
@@ -70,6 +75,8 @@ def prepare(
             expected=f"at most {images.levels}, the levels of {ref.name}",
         )
     chosen = _choose(config, images, ref.name)
+    hashes = {split: digest(part, part.labels) for split, part in own_splits(images).items()}
+    values = _values(images.train, images.levels)  # before anything is written over them
     palette, said = palette_for(source, images, chosen["train"], palette, progress)
     parts = {split: _part(config, images, split, chosen[split], palette) for split in Dataset.SPLITS}
     return Dataset(
@@ -79,12 +86,9 @@ def prepare(
         parts,
         description=f"{ref.name}, {_words(config, images.levels, palette)}",
         notes=(*images.notes, *_classes(images), *said, *_moved(parts, palette)),
-        hashes={
-            **{split: digest(part.pixels, part.labels) for split, part in own_splits(images).items()},
-            "split": digest(*chosen.values()),
-        },
+        hashes={**hashes, "split": digest(*chosen.values())},
         source=source,
-        values=_values(images.train.pixels, images.levels),
+        values=values,
         class_names=images.class_names,
     )
 
@@ -96,9 +100,29 @@ def _spec(config: DataConfig, images: SourceImages, palette: Palette | None) -> 
     return ImageSpec(channels, height, width, 2 if config.binarise else config.levels or images.levels)
 
 
-def _values(pixels: Tensor, levels: int) -> str:
+def classes_of(ref: ComponentSpec, base: Path) -> Names | None:
+    """The names of the classes that `prepare` gives by itself, told without reading images; None if that cannot be.
+
+    Raises:
+        DataError: where what says which classes there are is missing or damaged, or not of one mind.
+        RecipeError: where `class_names` are not those of the data.
+    """
+    source: DataSource = ref.build(base)
+    try:
+        names = source.known_classes()
+    except OSError as error:
+        raise DataError("cannot be read", where=error.filename or ref.name, found=reason(error)) from error
+    wanted = cast(DataConfig, ref.config).class_names
+    if names is None or wanted is None:
+        return names
+    by_number(names, len(names), wanted)
+    return tuple(wanted)
+
+
+def _values(images: ImageSet, levels: int) -> str:
     """The least and the greatest level that occur, of all that could."""
-    low, high = int(pixels.min()), int(pixels.max())
+    ends = [(int(block.min()), int(block.max())) for block in images.blocks()]
+    low, high = min(low for low, _ in ends), max(high for _, high in ends)
     return f"values {low}..{high}" + ("" if (low, high) == (0, levels - 1) else f" of 0..{levels - 1}")
 
 
@@ -138,21 +162,33 @@ def _part(
     own = split if split in (sets := own_splits(images)) else "train"
     origin, stream = sets[own], STREAMS[own]
     labels = None if origin.labels is None else origin.labels[numbers]
+    places = numbers if origin.rows is None else origin.rows[numbers]
     if palette is not None:
-        tokens, moved = as_tokens(origin.pixels, palette, numbers)
+        tokens, moved = as_tokens(origin.pixels, palette, places)
         return Part(tokens, labels, numbers, moved=moved)
-    if config.binarise is None and config.levels in (None, images.levels):
-        return Part(origin.pixels, labels, numbers, picked=True)
-    pixels = origin.pixels[numbers]
+    wanted = config.levels or images.levels
+    if config.binarise is None and wanted == images.levels:
+        return Part(origin.pixels, labels, numbers, places=places)
     if config.binarise == "dynamic" and split == "train":
-        return Part(pixels, labels, numbers, binariser)
-    if binariser is not None:
-        pixels = binariser.draw(pixels, numbers, stream)
-    elif config.binarise == "threshold":
-        pixels = threshold(pixels, images.levels, config.threshold)
-    elif config.levels is not None:
-        pixels = quantise(pixels, images.levels, config.levels)
-    return Part(pixels, labels, numbers)
+        return Part(origin.pixels, labels, numbers, binariser, places)
+
+    def changed(some: slice) -> Tensor:
+        levels = origin.pixels[places[some]]
+        if binariser is not None:
+            return binariser.draw(levels, numbers[some], stream)
+        if config.binarise == "threshold":
+            return threshold(levels, images.levels, config.threshold)
+        return quantise(levels, images.levels, wanted)
+
+    kind = storage(2 if config.binarise else wanted)
+    # Images of one type are written over what they are made of: beside it they would take as much memory again.
+    above = images.fresh and SMALLER * kind.itemsize > origin.pixels.element_size()
+    pixels = origin.pixels if above else torch.empty((len(numbers), *origin.pixels.shape[1:]), dtype=kind)
+    step = images_at_once(origin.pixels)
+    for start in range(0, len(numbers), step):
+        some = slice(start, start + step)
+        pixels[places[some] if above else some] = changed(some).to(pixels.dtype)
+    return Part(pixels, labels, numbers, places=places if above else None)
 
 
 def prepare_one(
@@ -178,8 +214,8 @@ def prepare_one(
     if number >= len(chosen):
         return None, len(chosen), None
     row, own = chosen[number : number + 1], split if split in own_splits(outline) else "train"
-    files = own_splits(outline)[own].pixels
-    pixels = read(own, int(files[row]))[None]
+    files = own_splits(outline)[own]
+    pixels = read(own, int(files.levels(row)))[None]
     # The same picture stands for all, which takes no memory: that of this row is asked for.
     same = ImageSet(pixels.expand(len(files), -1, -1, -1))
     filled = SourceImages(same, same, levels=outline.levels, validation=same if own == "validation" else None)

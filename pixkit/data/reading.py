@@ -75,18 +75,22 @@ class Folder:
             )
         return [name.parts[0] for name in self.names]
 
-    def labels(self, classes: Sequence[str] | None) -> torch.Tensor | None:
-        """Numbers of the images' classes, int64 [n]."""
-        if classes is None:
-            return None
-        kinds = self._kinds()
-        if strange := set(kinds).difference(classes):
+    def require(self, classes: Sequence[str]) -> None:
+        """Raise DataError where an image is of none of these classes."""
+        if strange := set(self._kinds()).difference(classes):
             raise DataError(
                 "images of classes that no training image has",
                 where=str(self.listing.folder),
                 found=listed(in_order(strange)),
                 expected=f"among {listed(classes)}",
             )
+
+    def labels(self, classes: Sequence[str] | None) -> torch.Tensor | None:
+        """Numbers of the images' classes, int64 [n]."""
+        if classes is None:
+            return None
+        kinds = self._kinds()
+        self.require(classes)
         numbers = {name: number for number, name in enumerate(classes)}
         return torch.tensor([numbers[kind] for kind in kinds])
 

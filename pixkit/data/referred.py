@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -10,13 +11,52 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from pixkit.data.base import DataSource, ImageSet
+from pixkit.data.base import DataSource
 from pixkit.data.container import Container
-from pixkit.data.layout import as_images, unflattened
+from pixkit.data.layout import as_array, as_images, axes_of, unflattened
 from pixkit.data.opening import open_arrays
 from pixkit.data.reference import Given, Reference, references
-from pixkit.data.values import labels_of, levels_of
+from pixkit.data.stored import AT_ONCE, Blocks, Stored
+from pixkit.data.values import Levels, labels_of
 from pixkit.errors import DataError, listed
+
+
+@dataclass(frozen=True)
+class Part:
+    """An array of images among those that are joined.
+
+    Attributes:
+        container: its file.
+        name: its name there.
+        stored: it.
+        shape: with a shape for each image, [N, ...].
+        axes: those of `shape` in the order N, C, H, W, or N, H, W.
+        levels: what turns its values into levels.
+    """
+
+    container: Container
+    name: str | None
+    stored: Stored
+    shape: tuple[int, ...]
+    axes: tuple[int, ...]
+    levels: Levels
+
+    @property
+    def image(self) -> tuple[int, ...]:
+        """(C, H, W)."""
+        _, *others = (self.shape[axis] for axis in self.axes)
+        return tuple(others) if len(others) == 3 else (1, *others)
+
+    def blocks(self) -> Blocks:
+        """It, in parts, each with its place in an array of `shape`."""
+        if self.shape == self.stored.shape:
+            yield from self.stored.blocks()
+            return
+        for place, block in self.stored.blocks():
+            if place[0] is ...:  # images whose values are far from one another can only be taken apart together
+                yield (...,), self.stored.read().reshape(self.shape)
+                return
+            yield place, block.reshape(len(block), *self.shape[1:])
 
 
 class Files:
@@ -27,6 +67,10 @@ class Files:
         self._config: Any = source.config
         self._open: dict[Path, Container] = {}
         self._levels: int | None = None
+        self.one_hot: dict[str, int | None] = {}
+        """How many classes the rows of labels have, by key, where they are one-hot."""
+        self.mapped = False
+        """Whether some images are a mapped file."""
         path = self._config.path
         self.default = None if path is None else source.resolve(path)
         if self.default is None:
@@ -37,37 +81,70 @@ class Files:
         """Number of levels: as stated, or as the training images' type says."""
         return self._config.source_levels or self._levels or 256
 
-    def images(self, key: str, given: Given, labels: Given | None) -> ImageSet:
-        """Joined images, and their labels if there are any."""
-        parts = [self._pixels(reference, key) for reference in references(given, self._source.resolve, key)]
-        shapes = {tuple(part.shape[1:]) for part in parts}
-        if len(shapes) > 1:
-            found = listed(sorted(" x ".join(map(str, shape)) for shape in shapes))
+    def headers(self, key: str, given: Given) -> list[Part]:
+        """The arrays of images that are joined, by their headers."""
+        parts = [self._part(reference, key) for reference in references(given, self._source.resolve, key)]
+        if len({part.image for part in parts}) > 1:
+            found = listed(sorted({" x ".join(map(str, part.image)) for part in parts}))
             raise DataError("images of unlike shapes", where=f"data.{key}", found=found)
-        pixels = parts[0] if len(parts) == 1 else torch.cat(parts)
-        return ImageSet(pixels, None if labels is None else self._labels(labels, key, len(pixels)))
+        return parts
+
+    def pixels(self, parts: Sequence[Part]) -> torch.Tensor:
+        """The images of these arrays, [N, C, H, W]."""
+        return torch.from_numpy(self._mapped(parts) if self._mappable(parts) else self._filled(parts))
+
+    def _mappable(self, parts: Sequence[Part]) -> bool:
+        """Whether the images can be a mapped file as they are, and had better be."""
+        (part, *others) = parts
+        return not others and part.stored.large and part.levels.as_stored(part.stored.dtype)
+
+    def _mapped(self, parts: Sequence[Part]) -> NDArray[Any]:
+        (part,) = parts
+        assert part.stored.mapped is not None
+        self.mapped = True
+        with part.container.faults(part.name):
+            array = part.stored.mapped().reshape(part.shape)
+            step = max(AT_ONCE // max(array[:1].nbytes, 1), 1)
+            for start in range(0, len(array), step):
+                part.levels.of(array[start : start + step])
+        part.levels.check()
+        return as_images(array, part.axes)
+
+    def _filled(self, parts: Sequence[Part]) -> NDArray[Any]:
+        """All images in one array, read some at a time: whatever else is kept of them takes as much memory again."""
+        out = np.empty((sum(part.shape[0] for part in parts), *parts[0].image), parts[0].levels.kind)
+        done = 0
+        for part in parts:
+            array = as_array(out[done : done + part.shape[0]], part.axes)
+            with part.container.faults(part.name):
+                for place, block in part.blocks():
+                    array[place] = part.levels.of(block)
+            part.levels.check()
+            done += part.shape[0]
+        return out
 
     def nameless(self, given: Given) -> bool:
         """Whether names mean nothing, since the default file has one array without a name."""
         named = references(given, self._source.resolve, "test")
         return any(reference.file is None for reference in named) and not self._container(self.default).named
 
-    def array(self, reference: Reference, key: str) -> NDArray[Any]:
+    def stored(self, reference: Reference, key: str) -> Stored:
         """One array as it is stored."""
         container, name = self._place(reference, key)
         try:
-            return container.read(name)
+            return container.stored(name)
         except DataError as error:
             if key == "test" and error.message == "there is no such array":
                 error.hint = "data.test=null holds some of the training images out"
             raise
 
-    def _pixels(self, reference: Reference, key: str) -> torch.Tensor:
+    def _part(self, reference: Reference, key: str) -> Part:
+        """An array of images, by its header."""
         config = self._config
         container, name = self._place(reference, key)
-        where, array = container.where(name), self.array(reference, key)
-        self._levels = self._levels or (2 if array.dtype.kind == "b" else 256)
-        if array.dtype.kind == "b" and self.levels > 2 and config.source_levels is None:
+        where, stored = container.where(name), self.stored(reference, key)
+        self._levels = self._levels or (2 if stored.dtype.kind == "b" else 256)
+        if stored.dtype.kind == "b" and self.levels > 2 and config.source_levels is None:
             raise DataError(
                 "booleans beside images of more levels",
                 where=where,
@@ -75,15 +152,12 @@ class Files:
                 expected=f"0..{self.levels - 1}, as the arrays before",
                 hint=f"data.source_levels={self.levels} takes true for level 1, the second lowest",
             )
-        if config.shape is not None:
-            array = unflattened(array, config.shape, where)
-        pixels = as_images(levels_of(array, self.levels, config.value_range, where), config.layout, where)
-        if isinstance(pixels, np.memmap):
-            return torch.from_numpy(pixels)
-        plain = np.ascontiguousarray(pixels)
-        return torch.from_numpy(plain if plain.flags.writeable else plain.copy())
+        shape = stored.shape if config.shape is None else unflattened(stored.shape, config.shape, where)
+        levels = Levels(self.levels, config.value_range, where)
+        return Part(container, name, stored, shape, axes_of(shape, config.layout, where), levels)
 
-    def _labels(self, given: Given, of: str, count: int) -> torch.Tensor:
+    def labels(self, given: Given, of: str, count: int) -> torch.Tensor:
+        """Labels of so many images, int64 [N]."""
         key = {"train": "train_labels", "test": "test_labels"}.get(of, "validation_labels")
         places = references(given, self._source.resolve, key)
         for place in places:
@@ -93,10 +167,11 @@ class Files:
                     where=str(self.default),
                     hint=f"put images and labels into one .npz, or name a file of labels: data.{key}=FILE",
                 )
-        arrays = [self.array(place, key) for place in places]
+        arrays = [self._numbers(place, key) for place in places]
         where = self._where(places, key)
         if len({array.shape[1:] for array in arrays}) > 1:
             raise DataError("labels of unlike shapes", where=where, found=listed(str(array.shape) for array in arrays))
+        self.one_hot[key] = arrays[0].shape[1] if arrays[0].ndim == 2 and arrays[0].shape[1] > 1 else None
         labels = labels_of(np.concatenate(arrays) if len(arrays) > 1 else arrays[0], count, where)
         classes = self._config.classes
         if classes is not None and labels.size and int(labels.max()) >= classes:
@@ -108,6 +183,19 @@ class Files:
                 hint="data.classes is the number of label classes",
             )
         return torch.from_numpy(labels)
+
+    def _numbers(self, place: Reference, key: str) -> NDArray[Any]:
+        """An array of labels."""
+        container, name = self._place(place, key)
+        try:
+            return container.read(name)
+        except DataError as error:
+            if error.message == "not an array of numbers":
+                error.hint = (
+                    "names, number = numpy.unique(labels, return_inverse=True): save number as the labels, and "
+                )
+                error.hint += "data.class_names=[...] has the names"
+            raise
 
     def _where(self, places: Sequence[Reference], key: str) -> str:
         container, name = self._place(places[0], key)

@@ -25,7 +25,7 @@ FEWEST, LEAST = 1000, 2**24
 """So many files, or so many bytes of them, take long enough to decode that what comes of it is kept."""
 SETTLED = 2.0
 """Seconds that files have to be unchanged: within the precision of a file system's times a change would not show."""
-DECODERS = ("depth", "fitting", "levels", "picture", "planes", "reading", "remembered")
+DECODERS = ("depth", "fitting", "jpegxl", "levels", "picture", "planes", "reading", "remembered")
 """Modules of this package that decide what a file is decoded to."""
 LIBRARIES = ("tifffile", "imagecodecs")
 CODECS = ("libjpeg_turbo", "jpg", "webp", "libtiff")

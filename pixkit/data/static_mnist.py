@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from pydantic import Field
 
-from pixkit.data.base import DataConfig, DataSource, ImageSet, Progress, SourceImages, read_whole
+from pixkit.data.base import DataConfig, DataSource, ImageSet, Progress, SourceImages, bounded
 from pixkit.errors import DataError
 from pixkit.files import is_there
 
@@ -16,6 +19,8 @@ LARGEST = 2**28
 SIZES = {"train": 50_000, "valid": 10_000, "test": 10_000}
 """Images of each file as published."""
 BLANKS = b" \t\r\n"
+AT_ONCE = 2**20
+"""Bytes of text that are looked at together, and the rest of their last line."""
 
 
 class StaticMnist(DataSource):
@@ -50,41 +55,60 @@ class StaticMnist(DataSource):
                     expected=", ".join(f"binarized_mnist_{name}.amat" for name in SIZES),
                     hint="data.root is the folder of the published files",
                 )
-            parts[split] = ImageSet(parse_amat(read_whole(path, LARGEST), str(path)))
+            parts[split] = ImageSet(read_amat(path))
             if len(parts[split]) != published:
                 notes.append(f"{path.name} holds {len(parts[split])} images, the published one {published}")
             if progress is not None:
                 progress(f"reading {folder.name}", number + 1, len(SIZES))
         return SourceImages(
-            parts["train"], parts["test"], self.source_levels, notes=tuple(notes), validation=parts["valid"]
+            parts["train"],
+            parts["test"],
+            self.source_levels,
+            notes=tuple(notes),
+            validation=parts["valid"],
+            fresh=True,
         )
 
 
-def parse_amat(content: bytes, where: str) -> torch.Tensor:
-    """Images uint8 [N, 1, 28, 28] of lines of 784 numbers, 0 or 1, with blanks between them.
+def read_amat(path: Path) -> torch.Tensor:
+    """Images uint8 [N, 1, 28, 28] of a file of lines of 784 numbers, 0 or 1, with blanks between them.
 
     Raises:
         DataError: where there is anything else; it names the line.
     """
-    characters = np.frombuffer(content, np.uint8)
+    where = str(path)
+    with bounded(path, LARGEST) as file:
+        # Some lines at a time: text, and what is found out about it, take many times the memory of the pixels.
+        digits = sum(text.count(b"0") + text.count(b"1") for text in iter(lambda: file.read(AT_ONCE), b""))
+        out = np.empty(digits, np.uint8)
+        file.seek(0)
+        line = done = 0
+        while text := b"".join(file.readlines(AT_ONCE)):
+            numbers, lines = _digits(np.frombuffer(text, np.uint8), where, line)
+            out[done : done + len(numbers)] = numbers
+            line, done = line + lines, done + len(numbers)
+    if not done:
+        raise _strange(where, 0, "0 numbers", f"{SIDE**2}")
+    return torch.from_numpy(out.reshape(-1, 1, SIDE, SIDE))
+
+
+def _digits(characters: NDArray[np.uint8], where: str, before: int) -> tuple[NDArray[np.uint8], int]:
+    """The numbers of some whole lines, which come after so many others, and how many lines these are."""
     digits = (characters == ord("0")) | (characters == ord("1"))
-    blank = np.isin(characters, np.frombuffer(BLANKS, np.uint8))
-    wrong = ~(digits | blank)
+    wrong = ~(digits | np.isin(characters, np.frombuffer(BLANKS, np.uint8)))
     wrong[1:] |= digits[1:] & digits[:-1]
     ends = np.flatnonzero(characters == ord("\n"))
     if wrong.any():
         place = int(np.argmax(wrong))
-        line = int(np.searchsorted(ends, place)) + 1
-        shown = content[max(place - 1, 0) : place + 8].decode("ascii", "replace")
-        raise DataError("not a line of zeros and ones", where=f"{where}, line {line}", found=repr(shown))
+        shown = characters[max(place - 1, 0) : place + 8].tobytes().decode("ascii", "replace")
+        raise _strange(where, before + int(np.searchsorted(ends, place)), repr(shown))
     counts = np.diff(np.concatenate([[0], np.cumsum(digits)[ends], [int(digits.sum())]]))
     odd = (counts != SIDE**2) & (counts != 0)
-    if odd.any() or not counts.any():
+    if odd.any():
         line = int(np.argmax(odd))
-        raise DataError(
-            "not a line of zeros and ones",
-            where=f"{where}, line {line + 1}",
-            found=f"{counts[line]} numbers",
-            expected=f"{SIDE**2}",
-        )
-    return torch.from_numpy((characters[digits] & 1).reshape(-1, 1, SIDE, SIDE))
+        raise _strange(where, before + line, f"{counts[line]} numbers", f"{SIDE**2}")
+    return characters[digits] & 1, len(ends)
+
+
+def _strange(where: str, line: int, found: str, expected: str | None = None) -> DataError:
+    return DataError("not a line of zeros and ones", where=f"{where}, line {line + 1}", found=found, expected=expected)

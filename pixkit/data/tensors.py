@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import pickle
 import zipfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,9 +17,13 @@ from numpy.typing import NDArray
 from safetensors import SafetensorError, safe_open
 
 from pixkit.data.container import MOST_NAMES, Container, library
+from pixkit.data.stored import Blocks, Stored, in_file, rows_at_once
 from pixkit.errors import DataError
 
 FLOATS = ("F64", "F32", "F16", "BF16")
+NUMPY = {"U8": "<u1", "I8": "<i1", "U16": "<u2", "I16": "<i2", "U32": "<u4", "I32": "<i4", "U64": "<u8", "I64": "<i8"}
+NUMPY |= {"F16": "<f2", "F32": "<f4", "F64": "<f8"}
+"""Their types in NumPy, for values that are read as they stand in the file."""
 WIDTHS = {"BOOL": 1, "U8": 1, "I8": 1, "U16": 2, "I16": 2, "F16": 2, "BF16": 2, "U32": 4, "I32": 4, "F32": 4}
 """Bytes of safetensors' types; those not here have 8."""
 
@@ -33,16 +39,31 @@ class SafetensorsFile(Container):
         with self.faults(), safe_open(self.path, framework="pt") as file:
             return sorted(file.keys())
 
-    def read(self, name: str | None = None) -> NDArray[Any]:
+    def stored(self, name: str | None = None) -> Stored:
         """See Container."""
-        if name not in self.names():
+        if name is None or name not in self.names():
             raise self.missing(name)
         with self.faults(name), safe_open(self.path, framework="pt") as file:
             part = file.get_slice(name)
-            kind = part.get_dtype()
+            kind, shape = part.get_dtype(), tuple(part.get_shape())
             letter = "f" if kind in FLOATS else "u" if kind[0] in "BUI" else "?"
-            self.check(name, part.get_shape(), kind, WIDTHS.get(kind, 8), letter)
-            return _array(file.get_tensor(name))
+            self.check(name, shape, kind, WIDTHS.get(kind, 8), letter)
+            if kind in NUMPY and (start := self._start(name)) is not None:
+                return in_file(self.path, start, shape, np.dtype(NUMPY[kind]))
+
+        def blocks() -> Blocks:
+            with safe_open(self.path, framework="pt") as file:
+                yield (...,), _array(file.get_tensor(name))
+
+        dtype = np.dtype(np.float32 if kind == "BF16" else bool if kind == "BOOL" else np.float64)
+        return Stored(shape, dtype, blocks)
+
+    def _start(self, name: str) -> int | None:
+        """Where the values of an array begin; the library, which has opened the file, has checked the header."""
+        with self.path.open("rb") as file:
+            length = int.from_bytes(file.read(8), "little")
+            start = json.loads(file.read(length))[name]["data_offsets"][0]
+        return 8 + length + int(start)
 
 
 class TorchFile(Container):
@@ -63,15 +84,27 @@ class TorchFile(Container):
         """See Container; members of a list are called 0, 1, ..."""
         return list(self._tensors) if self.named else []
 
-    def read(self, name: str | None = None) -> NDArray[Any]:
-        """See Container."""
+    def stored(self, name: str | None = None) -> Stored:
+        """See Container. The file is mapped, and read when a block is asked for."""
         tensor = self._tensors.get(name or "0") if not self.named or name is not None else None
         if tensor is None:
             raise self.missing(name)
         plain = tensor.layout == torch.strided and not tensor.is_quantized and not tensor.is_complex()
         kind = "?" if not plain else "f" if tensor.is_floating_point() else "i"
         self.check(name, tensor.shape, str(tensor.dtype), tensor.element_size(), kind)
-        return _array(tensor)
+        shape, dtype = tuple(tensor.shape), _array(tensor[:0] if tensor.ndim else tensor).dtype
+
+        def blocks() -> Blocks:
+            if not shape:
+                yield (), _array(tensor)
+                return
+            step = rows_at_once(shape, tensor.element_size())
+            for start in range(0, shape[0], step):
+                some = slice(start, start + step)
+                yield (some,), _array(tensor[some])
+
+        whole = None if tensor.dtype == torch.bfloat16 else lambda: _array(tensor)
+        return Stored(shape, dtype, blocks, whole, tensor.nbytes)
 
     def _load(self) -> Any:
         with self.faults(), zipfile.ZipFile(self.path) as archive:
@@ -86,7 +119,7 @@ class TorchFile(Container):
             )
         try:
             with self.faults():
-                held = torch.load(self.path, map_location="cpu", weights_only=True)
+                held = torch.load(self.path, map_location="cpu", weights_only=True, mmap=True)
         except pickle.UnpicklingError as error:
             raise self._refused("objects that are no tensors, which could run code when they are read") from error
         if not isinstance(held, torch.Tensor | Mapping | list | tuple):
@@ -125,7 +158,7 @@ class Hdf5File(Container):
             file.visititems(note)
         return found
 
-    def read(self, name: str | None = None) -> NDArray[Any]:
+    def stored(self, name: str | None = None) -> Stored:
         """See Container. Values that lie in other files are not read."""
         with self._opened(name) as file:
             held = file.get(name) if name and name in file else None
@@ -140,7 +173,25 @@ class Hdf5File(Container):
             self.check(name, held.shape or (), str(held.dtype), held.dtype.itemsize, held.dtype.kind)
             if held.shape is None:
                 raise DataError("the array has no values", where=self.where(name))
-            return np.asarray(held[()])
+            shape, dtype, chunks = held.shape, held.dtype, held.chunks
+            start = held.id.get_offset() if chunks is None and file.userblock_size == 0 else None
+
+        def blocks() -> Blocks:
+            with self._h5py.File(self.path, "r") as file:
+                held = file[name]
+                if not shape:
+                    yield (), np.asarray(held[()])
+                    return
+                step = rows_at_once(shape, dtype.itemsize, 1 if chunks is None else chunks[0])
+                for first in range(0, shape[0], step):
+                    some = slice(first, first + step)
+                    yield (some,), held[some]
+
+        found = Stored(shape, dtype, blocks)
+        if start is not None and dtype.kind in "iuf":
+            plain = in_file(self.path, start, shape, dtype)
+            found = replace(found, mapped=plain.mapped, size=plain.size)
+        return found
 
     @contextmanager
     def _opened(self, name: str | None) -> Iterator[Any]:

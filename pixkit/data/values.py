@@ -10,30 +10,55 @@ from numpy.typing import NDArray
 from pixkit.data.levels import storage
 from pixkit.errors import DataError
 
-CHUNK = 4096
-"""Images converted at a time, which bounds the memory beside the images themselves."""
 RANGE_HINT = "data.value_range=[0, 1] says what the lowest and the highest level are stored as; [-1, 1], say, as well"
 Range = tuple[float, float]
 
 
-def levels_of(array: NDArray[Any], levels: int, value_range: Range | None, where: str) -> NDArray[Any]:
-    """Levels 0..levels-1 of an array of numbers, in the smallest type that holds them; the array itself if it has it.
+class Levels:
+    """Turns numbers as they are stored into levels 0..levels-1, part by part.
 
     Whole numbers are levels; with a range (lo, hi) a level is (x - lo) / (hi - lo) (levels - 1), which has to be whole,
     as far as numbers of the array's type can be.
 
-    Raises:
-        DataError: where a value is no level, or rounding it to one would lose something.
+    Args:
+        levels: how many there are.
+        value_range: the range, if there is one.
+        where: the array, for errors.
     """
-    kind = np.dtype(str(storage(levels)).removeprefix("torch."))
-    if value_range is None and array.dtype.kind in "iub":
-        _in_range(array, levels, where)
-        return array if array.dtype == kind else array.astype(kind)
-    out = np.empty(array.shape, kind)
-    for start in range(0, len(array) if array.ndim else 0, CHUNK):
-        part = slice(start, start + CHUNK)
-        out[part] = _whole(array[part], levels, value_range, where)
-    return out
+
+    def __init__(self, levels: int, value_range: Range | None, where: str) -> None:
+        self.kind = np.dtype(str(storage(levels)).removeprefix("torch."))
+        self._levels, self._range, self._where = levels, value_range, where
+        self._ends: list[Any] = []
+
+    def as_stored(self, dtype: np.dtype[Any]) -> bool:
+        """Whether numbers of this type are levels as they are, in the type that is used for so many."""
+        return self._range is None and dtype == self.kind
+
+    def of(self, part: NDArray[Any]) -> NDArray[Any]:
+        """The levels of a part; that whole numbers are in range is told by `check`, of all parts together.
+
+        Raises:
+            DataError: where a value is no level, or rounding it to one would lose something.
+        """
+        if self._range is None and part.dtype.kind in "iub":
+            if part.size:
+                self._ends += [part.min(), part.max()]
+            return part.astype(self.kind, copy=False)
+        return _whole(part, self._levels, self._range, self._where).astype(self.kind)
+
+    def check(self) -> None:
+        """DataError where whole numbers among the parts so far were out of range."""
+        if self._ends:
+            _in_range(np.array([min(self._ends), max(self._ends)], dtype=object), self._levels, self._where)
+
+
+def levels_of(array: NDArray[Any], levels: int, value_range: Range | None, where: str) -> NDArray[Any]:
+    """The levels of a whole array; DataError as `Levels` says."""
+    turn = Levels(levels, value_range, where)
+    found = turn.of(array)
+    turn.check()
+    return found
 
 
 def _whole(part: NDArray[Any], levels: int, value_range: Range | None, where: str) -> NDArray[Any]:

@@ -11,8 +11,10 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from pixkit.data.packed import Member
 from pixkit.data.picture import DAMAGE, Form, read_picture
-from pixkit.files import open_regular
+from pixkit.data.watched import opened
+from pixkit.errors import DataError
 from pixkit.image import ImageSpec
 
 KEYWORD = "pixkit"
@@ -42,7 +44,7 @@ def png(picture: NDArray[Any], levels: int, channels: int) -> bytes:
     )
 
 
-def read_written(path: Path, spec: ImageSpec) -> NDArray[Any] | None:
+def read_written(path: Path | Member, spec: ImageSpec) -> NDArray[Any] | None:
     """The levels [C, H, W] that a picture of pixkit's was written from; None for any other, and of other images.
 
     Raises:
@@ -61,10 +63,10 @@ def read_written(path: Path, spec: ImageSpec) -> NDArray[Any] | None:
     return levels if channels == colours else levels[0].reshape(height, channels, width).transpose(1, 0, 2)
 
 
-def _text(path: Path) -> str | None:
+def _text(path: Path | Member) -> str | None:
     try:
-        with open_regular(path) as file, Image.open(file, formats=("PNG",)) as image:
+        with opened(path) as file, Image.open(file, formats=("PNG",)) as image:
             found = image.info.get(KEYWORD)
             return found if isinstance(found, str) else None
-    except DAMAGE:  # what it is, or what is wrong with it, says who reads it as a picture
+    except (DataError, *DAMAGE):  # what it is, or what is wrong with it, says who reads it as a picture
         return None

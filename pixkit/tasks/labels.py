@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Literal
 
 import torch
 from torch import Tensor
 
+from pixkit.components.spec import ComponentSpec
 from pixkit.data import Dataset
-from pixkit.data.classes import how_to_label, number_of, plain_numbers
+from pixkit.data.classes import how_to_label, number_of, plain_numbers, table_of
+from pixkit.data.prepare import classes_of
 from pixkit.errors import DataError, UsageError, listed
 from pixkit.figures.grids import Titles
 from pixkit.models.base import Model
@@ -79,11 +82,11 @@ def _numbers(model: Model, labels: Choice, where: str) -> Sequence[int] | Tensor
     return chosen
 
 
-def _classes(model: Model) -> str:
+def _classes(model: Model, *, several: bool = True) -> str:
     """What may be chosen, in words."""
     names = model.class_names
     known = f"0..{(model.classes or 0) - 1}" if names is None or plain_numbers(names) else listed(names)
-    return f"{known}, several of these, or all"
+    return f"{known}, several of these, or all" if several else known
 
 
 def one_label(model: Model, label: int | str | Tensor | None) -> Tensor | None:
@@ -95,7 +98,17 @@ def one_label(model: Model, label: int | str | Tensor | None) -> Tensor | None:
         UsageError: if the model takes no labels, not this one, or needs one, or if there are several.
     """
     if label is None:
-        return model.no_label().cpu() if model.labelled else None
+        if not model.labelled:
+            return None
+        try:
+            return model.no_label().cpu()
+        except UsageError as error:  # of this image one can be given
+            error.where, error.expected, error.hint = (
+                "label",
+                f"the image's class: {_classes(model, several=False)}",
+                None,
+            )
+            raise
     chosen = label if isinstance(label, Tensor) else repeat_labels(model, label, 1, where="label")
     if chosen.shape[:1] != (1,):
         found = f"a tensor {tuple(chosen.shape)}" if isinstance(label, Tensor) else str(label)
@@ -113,6 +126,21 @@ def _repeat(chosen: Choice, values: int, count: int, message: str, where: str) -
         if not 0 <= number < values:
             raise UsageError(message, where=where, found=str(number), expected=f"0..{values - 1}")
     return numbers.repeat_interleave(count)
+
+
+def check_classes(model: Model, data: ComponentSpec, base: Path) -> None:
+    """Raise DataError if images are of classes that a model with labels lacks, where that is told without reading them.
+
+    Args:
+        model: the model.
+        data: the data section of a recipe.
+        base: the folder that its relative paths start from.
+    """
+    if not model.labelled or model.classes is None or model.class_names is None:
+        return
+    names = classes_of(data, base)
+    if names is not None:
+        table_of(names, len(names), model.class_names, model.classes, data.name)
 
 
 def labelled_for(model: Model, dataset: Dataset) -> Dataset:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Unpack
 
@@ -20,7 +20,7 @@ from pixkit.precision import float32_products
 from pixkit.samplers import Drawn, Known
 from pixkit.samplers.batch import check_count, check_guidance
 from pixkit.tasks import latents
-from pixkit.tasks.drawer import Drawer, DrawingOptions, Source, open_drawer
+from pixkit.tasks.drawer import Drawer, DrawingOptions, Images, Source, open_drawer
 from pixkit.tasks.labels import Choice, class_titles, repeat_codes, repeat_labels
 from pixkit.tasks.masks import keep_edge
 
@@ -50,7 +50,7 @@ def sample(
     *,
     labels: Choice | None = None,
     codes: Choice | None = None,
-    given: Tensor | str | Path | None = None,
+    given: Images | None = None,
     rows: int | None = None,
     guidance: float = 0.0,
     vary: str | None = None,
@@ -72,7 +72,8 @@ def sample(
             "none" draws without a label. A model with labels draws each class in turn if it is left out.
         codes: draw n images of each of these values of a categorical code.
         given: an image to go on with, int64 [1, C, H, W], or its name: a file, or "test:5" of the run's data. Several
-            (int64 [m, C, H, W], a folder, an array) are each continued n times.
+            (int64 [m, C, H, W], a list of names, a folder, an array) are each continued n times, under each of the
+            labels or codes, if there are some.
         rows: how many of its rows are given. Under a raster ordering the others follow p(others | given).
         guidance: more like the label than the model says; 0 is the model.
         vary: of a latent model, what differs: "pixels" (of one code), "latent" (the code, under one pixel noise), or
@@ -105,6 +106,8 @@ def sample(
             **_request(drawer, number, labels=labels, codes=codes, given=given, rows=rows, guidance=guidance)
         )
     columns, titles = _layout(drawer.model, number if together else None, labels)
+    if titles is not None and labels is not None and number:
+        titles = replace(titles, names=[*titles.names] * (len(drawn.images) // (number * len(titles.names))))
     return Sampled(drawn.images.cpu(), drawn.summary, columns, titles)
 
 
@@ -148,7 +151,7 @@ def _request(
     *,
     labels: Choice | None,
     codes: Choice | None,
-    given: Tensor | str | Path | None,
+    given: Images | None,
     rows: int | None,
     guidance: float,
 ) -> dict[str, Any]:
@@ -163,9 +166,10 @@ def _request(
     if given is not None and rows is not None:
         image = drawer.images(given, where="given")
         if len(image) > 1:
+            each = request["n"]
             if "context" in request:
-                raise UsageError("several images are continued without labels or codes", where="given")
-            image = image.repeat_interleave(n, 0)
+                request["context"] = request["context"].repeat(len(image))
+            image = image.repeat_interleave(each, 0)
             request["n"] = len(image)
         request["known"] = Known(keep_edge(drawer.model.spec.shape, "top", rows), image)
     return request

@@ -23,10 +23,10 @@ from pixkit.models.base import Model
 from pixkit.models.latent import LatentModel
 from pixkit.precision import float32_products
 from pixkit.randomness import derive, isolated_rng, seed_torch
-from pixkit.runs.load import load, load_data
+from pixkit.runs.load import load, load_data, opened_run
 from pixkit.runs.metrics import plain
 from pixkit.runs.run import Run
-from pixkit.tasks.labels import labelled_for
+from pixkit.tasks.labels import check_classes, labelled_for
 
 TOKENS = "scores are of tokens: they say nothing beside scores of pixels, or of another palette's tokens"
 UNIT_IMAGES = 1000
@@ -121,7 +121,9 @@ def evaluate(
             raise UsageError("a model has no images of its own", where="dataset", expected="a Dataset, or a run")
     else:
         model = load(run_or_model, device=device, checkpoint=checkpoint, weights=weights)
-        dataset = load_data(run_or_model) if dataset is None else dataset
+        if dataset is None:
+            check_classes(model, opened_run(run_or_model).recipe().data, Path.cwd())
+            dataset = load_data(run_or_model)
     dataset = labelled_for(model, dataset)
     _check_room(model, dataset, split, batch_size)
     options: dict[str, Any] = {"weights": weights, "seed": seed, "limit": limit, "importance": importance}

@@ -2,6 +2,7 @@
 
 import json
 import re
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -10,7 +11,9 @@ import torch
 from PIL import Image
 
 import pixkit as kit
-from pixkit.runs.load import load_data
+from pixkit.errors import DataError, UsageError
+from pixkit.runs.load import load_data, locked_recipe
+from pixkit.tasks.labels import check_classes, repeat_labels
 
 RECIPE = """\
 pixkit: 1
@@ -82,6 +85,14 @@ def test_other_data_are_scored_by_their_classes_names(pixkit, there):
     assert wrong > 1.5 * found, "else this test could not tell"
 
 
+def test_what_there_is_to_say_of_the_images_is_said_when_they_are_scored(pixkit, there, tmp_path):
+    shutil.copytree("all", tmp_path / "all")
+    (tmp_path / "all" / "ant" / "x.png").write_bytes(b"nothing")
+    found = pixkit("eval", there, f"data.path={tmp_path / 'all'}", "data.on_bad=skip")
+    assert found.code == 0 and "left out 1 of 37 images" in found.err and "not a readable image: text" in found.err
+    assert not pixkit("eval", there, f"data.path={tmp_path / 'all'}", "data.on_bad=skip", "-q").err
+
+
 def test_data_that_somebody_prepared_are_matched_too(there):
     """As `evaluate` and `score` get them, with numbers of their own."""
     recipe = kit.recipe.load_recipe("insects.yaml", ["data.path=two"])
@@ -92,10 +103,17 @@ def test_data_that_somebody_prepared_are_matched_too(there):
     assert kit.evaluate(kit.load(there), data).nats == by_hand.nats
 
 
-def test_an_unknown_class_is_refused(pixkit, there):
+def test_an_unknown_class_is_refused_before_an_image_is_read(pixkit, insects, there, monkeypatch):
+    monkeypatch.setattr("pixkit.data.images.recall_folder", None)
     outcome = pixkit("eval", there, "data.path=four")
     assert outcome.code == 3 and not outcome.out
     assert "not trained on" in outcome.err and "found: dog" in outcome.err and "ant, bee, cat" in outcome.err
+    with pytest.raises(DataError, match="not trained on"):
+        check_classes(kit.load(there), locked_recipe(kit.Run.open(there), ["data.path=four"]).data, Path.cwd())
+    renamed = pixkit("eval", there, "data.path=four", "data.class_names=[ant, bee, cat]")
+    assert renamed.code == 2 and "other classes than the data have" in renamed.err
+    monkeypatch.undo()
+    monkeypatch.chdir(insects)
     numbers = pixkit("eval", there, "data.labels=false")
     assert numbers.code == 3 and "try: data.labels=true" in numbers.err
 
@@ -120,10 +138,42 @@ def test_a_class_is_drawn_by_its_name(pixkit, there, tmp_path):
         for name in ("ant", "bee", "cat", "1")
     }
     assert min(nats, key=nats.get) == "bee" and nats["bee"] == nats["1"]
+    unlabelled = pixkit("complete", there, tmp_path / "bee.png", "--keep-top", 2, "-o", tmp_path / "z.png")
+    assert unlabelled.code == 2 and "--label: the model knows no images without a label" in unlabelled.err
+    assert "expected: the image's class: ant, bee, cat\n" in unlabelled.err and "dropout" not in unlabelled.err
     refused = pixkit(
         "complete", there, tmp_path / "bee.png", "--keep-top", 2, "--label", "dog", "-o", tmp_path / "z.png"
     )
     assert refused.code == 2 and "--label: no such class" in refused.err
+
+
+def test_several_images_are_continued_under_each_label(pixkit, there, tmp_path):
+    for name in ("bee", "cat"):
+        Image.new("L", (4, 4), GREY[name]).save(tmp_path / f"{name}.png")
+    given = [part for name in ("bee", "cat") for part in ("--given", tmp_path / f"{name}.png")]
+    out = ["--rows", 2, "-n", 2, "--label", "ant,cat", "-o", tmp_path / "x.npz"]
+    assert pixkit("sample", there, *given, *out).code == 0
+    found = np.load(tmp_path / "x.npz")["samples"]
+    assert found.shape == (8, 1, 4, 4)
+    assert (found[:4, :, :2] == 1).all() and (found[4:, :, :2] == 3).all()
+    names = [str(tmp_path / "bee.png"), str(tmp_path / "cat.png")]
+    drawn = kit.sample(there, 2, given=names, rows=2, labels=["ant", "cat"])
+    assert np.array_equal(drawn.images.numpy(), found)
+    assert drawn.columns == 2 and list(drawn.titles.names) == ["ant", "cat", "ant", "cat"]
+    alone = kit.sample(there, 2, given=names[0], rows=2, labels=["ant", "cat"])
+    assert torch.equal(alone.images, drawn.images[:4])
+
+
+def test_a_class_of_an_ambiguous_name_is_called_by_its_name(pixkit, insects, tmp_path, monkeypatch):
+    monkeypatch.chdir(insects)
+    model = kit.load("runs/insects")
+    model.class_names = ("all", "none", "7")
+    for label, number in {"name:all": 0, "name:none": 1, "name:7": 2, "7": 2}.items():
+        assert repeat_labels(model, label, 1).tolist() == [number]
+    assert repeat_labels(model, "all", 1).tolist() == [0, 1, 2] and repeat_labels(model, ["none"], 1).tolist() == [1]
+    assert repeat_labels(model, "name:none,name:all", 1).tolist() == [1, 0]
+    with pytest.raises(UsageError, match="no such class"):
+        repeat_labels(model, "name:8", 1)
 
 
 def test_grids_show_the_names(pixkit, there, tmp_path):

@@ -3,6 +3,7 @@
 import io
 import os
 import pickle
+import struct
 import zipfile
 
 import numpy as np
@@ -13,8 +14,8 @@ from pydantic import ValidationError
 from safetensors.numpy import save_file
 from safetensors.torch import save_file as save_tensors
 
-from pixkit.data import npy
-from pixkit.data.arrays import Arrays
+from pixkit.data import stored
+from pixkit.data.npy import ArrayFile
 from pixkit.data.opening import open_arrays
 from pixkit.data.reference import references
 from pixkit.data.values import labels_of, levels_of
@@ -164,7 +165,15 @@ def test_validation_images_of_their_own(make, tmp_path):
             and labels(data, split) == Y[MEDICAL[name]].tolist()
         )
     assert set(data.hashes()) == {"train", "test", "validation", "split"}
-    with pytest.raises(DataError, match="and validation only"):
+    np.savez(tmp_path / "volumes.npz", train_images=np.zeros((5, 28, 28, 28), np.uint8))
+    with pytest.raises(DataError, match="no axis of the array has the length of channels") as caught:
+        make("arrays", path="volumes.npz", train="train_images", test=None)
+    assert "a slice of each" in caught.value.hint
+    np.savez(tmp_path / "chest.npz", train_images=X, train_labels=np.eye(20, 14, dtype=np.uint8) + np.eye(20, 14, 1))
+    with pytest.raises(DataError, match="several labels an image") as caught:
+        make("arrays", path="chest.npz", train="train_images", train_labels="train_labels", test=None)
+    assert "trains without labels" in caught.value.hint
+    with pytest.raises(DataError, match="labels are given for train only, not for validation"):
         make(
             "arrays",
             path="medmnist.npz",
@@ -409,7 +418,7 @@ def test_parquet_columns_that_are_no_images(make, tmp_path):
     parquet = pytest.importorskip("pyarrow.parquet")
     picture = [("bytes", pa.binary()), ("path", pa.string())]
     columns = {
-        "ragged": (pa.array([[1, 2], [3]]), "unlike lengths"),
+        "ragged": (pa.array([[3], [1, 2]]), "unlike lengths"),
         "nulls": (pa.array([[1], None]), "values are missing"),
         "inner": (pa.array([[1], [None]]), "values are missing"),
         "text": (pa.array(["a", "b"]), "not a column of numbers"),
@@ -426,39 +435,100 @@ def test_parquet_columns_that_are_no_images(make, tmp_path):
     assert np.array_equal(everything(make("arrays", train="a.parquet:fixed", test=None, shape=[3, 6, 5], **WHOLE)), X)
 
 
+def large_npy(path, array):
+    np.save(path.with_suffix(".npy"), array)
+    return path.with_suffix(".npy")
+
+
+def large_fortran_npy(path, array):
+    np.save(path.with_suffix(".npy"), np.asfortranarray(array))
+    return path.with_suffix(".npy")
+
+
+def large_npz(path, array):
+    np.savez(path.with_suffix(".npz"), labels=Y, train=array)
+    return path.with_suffix(".npz")
+
+
+def large_safetensors(path, array):
+    save_file({"labels": Y, "train": np.ascontiguousarray(array)}, path.with_suffix(".safetensors"))
+    return path.with_suffix(".safetensors")
+
+
+def large_torch(path, array):
+    torch.save({"labels": torch.from_numpy(Y), "train": torch.from_numpy(array)}, path.with_suffix(".pt"))
+    return path.with_suffix(".pt")
+
+
+def large_hdf5(path, array):
+    h5py = pytest.importorskip("h5py", reason="HDF5 is an extra: h5py")
+    with h5py.File(path.with_suffix(".h5"), "w") as file:
+        file["labels"], file["train"] = Y, array
+    return path.with_suffix(".h5")
+
+
+def large_idx(path, array):
+    head = struct.pack(">HBB4I", 0, 8, 4, *array.shape)
+    path.with_suffix(".idx").write_bytes(head + array.tobytes())
+    return path.with_suffix(".idx").rename(path.with_name("set-ubyte"))
+
+
+LARGE = [large_npy, large_fortran_npy, large_npz, large_safetensors, large_torch, large_hdf5, large_idx]
+
+
+@pytest.mark.parametrize("write", LARGE, ids=lambda write: write.__name__)
 @pytest.mark.parametrize("layout", ["NCHW", "NHWC"])
-def test_a_large_file_is_mapped_and_not_read(make, tmp_path, monkeypatch, layout):
-    stored = X if layout == "NCHW" else X.transpose(0, 2, 3, 1)
-    np.save(tmp_path / "a.npy", stored)
-    plain = make("arrays", train="a.npy", test_fraction=0.0)
-    monkeypatch.setattr(npy, "available", lambda device: Room("memory", 1000, 2 * X.nbytes))
-    reads = []
-    monkeypatch.setattr(npy, "_content", lambda *given: reads.append(given))
-    data = make("arrays", train="a.npy", test_fraction=0.0)
-    assert not reads and data.size("train") == 18
-    assert data.hashes() == plain.hashes()
-    assert plain.part("train").pixels.is_contiguous()
-    assert data.part("train").pixels.is_contiguous() == (layout == "NCHW"), "what is mapped stays where it is"
-    assert np.array_equal(everything(data), everything(plain))
+def test_a_large_file_is_mapped_and_not_read(make, tmp_path, monkeypatch, layout, write):
+    held = X if layout == "NCHW" else np.ascontiguousarray(X.transpose(0, 2, 3, 1))
+    keys = {"train": write(tmp_path / "set", held).name, "test": None}
+    plain = make("arrays", **keys)
+    monkeypatch.setattr(stored, "available", lambda device: Room("memory", 1000, 2 * X.nbytes - 2))
+    monkeypatch.setattr(stored, "_exactly", None)
+    data = make("arrays", **keys)
+    assert data.size("train") == 16 and data.size("test") == 2 and data.hashes() == plain.hashes()
+    for split in data.SPLITS:
+        assert np.array_equal(everything(data, split), everything(plain, split))
+    shared = {data.part(split).pixels.untyped_storage().data_ptr() for split in data.SPLITS}
+    assert len(shared) == 1, "held-out images are the file's, too"
 
 
-@pytest.mark.parametrize("writeable", [True, False])
-def test_what_cannot_be_written_to_is_copied(tmp_path, monkeypatch, writeable):
-    """torch has no tensors that cannot be."""
-    np.save(tmp_path / "a.npy", X)
-    array = X.copy()
-    array.flags.writeable = writeable
-    monkeypatch.setattr(npy.ArrayFile, "read", lambda self, name=None: array)
-    images = Arrays(Arrays.Config(train="a.npy", **WHOLE), tmp_path).load()
-    assert np.shares_memory(images.train.pixels.numpy(), array) == writeable
+def test_a_mapped_file_is_not_written_over(make, tmp_path, monkeypatch):
+    path = large_npy(tmp_path / "set", X)
+    before = path.read_bytes()
+    monkeypatch.setattr(stored, "available", lambda device: Room("memory", 1000, 2 * X.nbytes - 2))
+    data = make("arrays", train=path.name, test=None, binarise="threshold")
+    assert set(np.unique(everything(data))) == {0, 1} and path.read_bytes() == before
+    assert int(data.source.load().train.pixels.max()) > 1
 
 
-def test_a_file_is_mapped_that_is_larger_than_half_of_the_memory(tmp_path, monkeypatch):
+@pytest.mark.parametrize("write", WRITERS, ids=lambda write: write.__name__)
+def test_arrays_are_read_some_rows_at_a_time(make, tmp_path, monkeypatch, write):
+    """Blocks of three rows, of twenty: none is left out, and the last is as long as what is left."""
+    path = write(tmp_path / "set")
+    monkeypatch.setattr(stored, "AT_ONCE", 3 * X[0].nbytes)
+    keys = {"path": path.name, "train": ["x", "x"], "train_labels": ["y", "y"], "test": None}
+    data = make("arrays", **keys, **WHOLE)
+    assert np.array_equal(everything(data), np.concatenate([X, X])) and labels(data) == [*Y, *Y]
+    with pytest.raises(DataError, match="out of range") as caught:
+        make("arrays", **keys, source_levels=100, **WHOLE)
+    assert caught.value.found == f"{X.min()}..{X.max()}"
+
+
+@pytest.mark.parametrize("order", ["C", "F"])
+@pytest.mark.parametrize("shape", [[3, 6, 5], None])
+def test_columns_first_and_flat_arrays_are_read_some_at_a_time(make, tmp_path, monkeypatch, order, shape):
+    monkeypatch.setattr(stored, "AT_ONCE", 64)
+    array = X.reshape(20, -1) if shape else X
+    np.savez(tmp_path / "a.npz", train=np.asarray(array.astype(np.float32) / 255, order=order))
+    data = make("arrays", path="a.npz", layout="NCHW", shape=shape, test=None, value_range=[0, 1], **WHOLE)
+    assert np.array_equal(everything(data), X)
+
+
+def test_an_array_is_mapped_that_is_larger_than_half_of_the_memory(tmp_path, monkeypatch):
     np.save(tmp_path / "a.npy", np.asfortranarray(X))
-    size = (tmp_path / "a.npy").stat().st_size
-    for memory, mapped in ((2 * size, False), (2 * size - 1, True)):
-        monkeypatch.setattr(npy, "available", lambda device, memory=memory: Room("memory", 1000, memory))
-        found = npy.ArrayFile(tmp_path / "a.npy", size).read()
+    for memory, mapped in ((2 * X.nbytes, False), (2 * X.nbytes - 1, True)):
+        monkeypatch.setattr(stored, "available", lambda device, memory=memory: Room("memory", 1000, memory))
+        found = ArrayFile(tmp_path / "a.npy", X.nbytes).read()
         assert isinstance(found, np.memmap) == mapped and np.array_equal(found, X)
 
 

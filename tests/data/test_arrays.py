@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from pixkit.data.arrays import Arrays
-from pixkit.data.layout import as_images
+from pixkit.data.layout import axes_of
 from pixkit.data.npy import ArrayFile
 from pixkit.errors import DataError
 from pixkit.image import ImageSpec
@@ -164,7 +164,7 @@ def test_arrays_that_cannot_be_images_are_refused(make, tmp_path, array, config,
 ])  # fmt: skip
 def test_what_is_missing_of_a_shape_is_said(shape, said):
     with pytest.raises(DataError, match="does not fit the layout") as caught:
-        as_images(np.zeros(shape), "auto", "here")
+        axes_of(shape, "auto", "here")
     assert caught.value.hint.startswith(said)
     assert (caught.value.where, caught.value.found) == ("here", str(shape))
     assert caught.value.expected == "NHW, 3 axes without a length of 0"
@@ -176,7 +176,7 @@ def test_what_is_missing_of_a_shape_is_said(shape, said):
         ({"x": NHWC}, {}, "no such array"),
         ({"train": NHWC}, {}, "no such array"),
         ({"train": NHWC, "test": NHWC}, {"train_labels": "y"}, "no such array"),
-        ({"train": NHWC, "test": NHWC, "y": np.zeros(20, int)}, {"train_labels": "y"}, "train and test only"),
+        ({"train": NHWC, "test": NHWC, "y": np.zeros(20, int)}, {"train_labels": "y"}, "for train only, not for test"),
         ({"train": NHWC, "y": np.zeros(19, int)}, {"train_labels": "y"}, "do not fit the images"),
         ({"train": NHWC, "y": np.zeros((20, 2), int)}, {"train_labels": "y"}, "several labels an image"),
         ({"train": NHWC, "y": np.zeros((20, 1, 2), int)}, {"train_labels": "y"}, "do not fit the images"),

@@ -18,7 +18,7 @@ class Box(Container):
     def names(self):
         return ["a", "b"]
 
-    def read(self, name=None):
+    def stored(self, name=None):
         raise NotImplementedError
 
 

@@ -1,5 +1,7 @@
 """Images that are given by file are what a run's own data would have been."""
 
+import shutil
+
 import numpy as np
 import pytest
 import torch
@@ -54,6 +56,40 @@ def test_a_folder_is_all_its_pictures(make, tmp_path):
     data = make("images", path="pictures", size=6, test_fraction=0.0, validation=0.0)
     names = [name for name, _ in reader_of(data).read(tmp_path / "pictures")]
     assert names == [str(tmp_path / "pictures" / name) for name in ("b/a.png", "z.png")]
+
+
+@pytest.mark.parametrize("kind", ["zip", "tar", "gztar"])
+def test_an_archive_is_all_its_pictures_or_those_of_a_folder_in_it(make, tmp_path, kind):
+    """Pictures that pixkit wrote among them, which are read back exactly there, too."""
+    (tmp_path / "pictures" / "b").mkdir(parents=True)
+    for name in ("z.png", "b/a.png"):
+        Image.fromarray(PHOTO).save(tmp_path / "pictures" / name)
+    data = make("images", path="pictures", size=6, test_fraction=0.0, validation=0.0, levels=7)
+    own = torch.from_numpy(RNG.integers(0, 7, (1, 3, 6, 6)))
+    figures.save_images(own, 7, tmp_path / "pictures" / "b" / "own")
+    path = shutil.make_archive(str(tmp_path / "packed"), kind, tmp_path / "pictures")
+    plain, found = (reader_of(data).read(place) for place in (tmp_path / "pictures", path))
+    assert [name.removeprefix(path) for name, _ in found] == [
+        name.removeprefix(f"{tmp_path}/pictures") for name, _ in plain
+    ]
+    assert all(torch.equal(one, other) for (_, one), (_, other) in zip(found, plain, strict=True)) and len(found) == 3
+    inside = reader_of(data).read(f"{path}/b")
+    assert len(inside) == 2 and sum(torch.equal(image, own[0]) for _, image in inside) == 1
+
+
+def test_all_frames_are_read_where_the_data_are_of_all_frames(make, tmp_path):
+    (tmp_path / "films").mkdir()
+    frames = [Image.fromarray(RNG.integers(0, 256, (6, 6), dtype=np.uint8)) for _ in range(4)]
+    frames[0].save(tmp_path / "films" / "a.tif", save_all=True, append_images=frames[1:])
+    keys = {"path": "films", "channels": 1, "test_fraction": 0.0, "validation": 0.0}
+    whole = reader_of(make("images", frames="all", **keys))
+    found = whole.read(tmp_path / "films" / "a.tif")
+    assert [name for name, _ in found] == [f"{tmp_path}/films/a.tif {number}" for number in range(4)]
+    assert np.array_equal(torch.stack([image[0] for _, image in found]), np.stack(list(map(np.asarray, frames))))
+    assert whole.notes == [] and len(whole.read(tmp_path / "films")) == 4
+    first = reader_of(make("images", **keys))
+    ((_, image),) = first.read(tmp_path / "films" / "a.tif")
+    assert torch.equal(image, found[0][1]) and "of which the first was read" in first.notes[0]
 
 
 def test_levels_as_the_data_have_them(make, tmp_path):

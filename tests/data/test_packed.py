@@ -118,7 +118,7 @@ def test_splits_and_a_table_of_labels(make, archive, tmp_path):
 def test_one_image_of_an_archive_is_read_alone(archive, tmp_path):
     archive({f"{number}.png": picture(number) for number in range(9)})
     outline, one = Images(Images.Config(path="x.zip", channels=1), tmp_path).outline(ImageSpec(1, 3, 4, 256))
-    numbers = [int(number) for number in outline.train.pixels]
+    numbers = [int(number) for number in outline.train.levels()]
     assert [int(one("train", number).max()) for number in numbers] == numbers
 
 

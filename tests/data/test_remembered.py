@@ -226,7 +226,7 @@ def test_what_was_not_used_for_longest_makes_room(monkeypatch):
         kept.keep(key, array, {})
         os.utime(kept.folder() / key, (number, number))
     size = kept.entries()[0].size
-    assert kept.find(keys[0]) is not None  # used just now
+    assert kept.find(keys[0])[1] == {}  # used just now
     monkeypatch.setenv(kept.VARIABLE, str(2 * size))
     kept.keep(kept.key_of(3), array, {})
     assert {entry.path.name for entry in kept.entries()} == {keys[0], kept.key_of(3)}

@@ -139,5 +139,6 @@ def test_a_request_is_for_so_many_of_each():
     several = asked(torch.cat([images, images + 1]), rows=1)
     assert several["n"] == 4 and several["known"].values[:, 0, 0, 0].tolist() == [0, 0, 1, 1]
     assert asked(images, rows=1, labels=[0])["context"].tolist() == [0, 0]
-    with pytest.raises(UsageError, match="without labels or codes"):
-        asked(torch.cat([images, images]), rows=1, codes=1)
+    each = asked(torch.cat([images, images + 1]), rows=1, labels=[0, 2])
+    assert each["n"] == 8 and each["context"].tolist() == 2 * [0, 0, 2, 2]
+    assert each["known"].values[:, 0, 0, 0].tolist() == 4 * [0] + 4 * [1]

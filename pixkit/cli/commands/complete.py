@@ -62,10 +62,10 @@ def command(
 ) -> None:
     """Draw the missing part of an image, and score the true one.
 
-    IMAGE is a picture, a folder of pictures, an array of levels (.npy, .npz) or test:NUMBER of the run's data; files
-    are made ready as the run's data are. One of --mask, --box, --keep-SIDE and --random says what of each is missing:
-    in a mask the values 128..255, or 1 of 0 and 1. Of a model with several orderings, the one is used that draws the
-    missing part last.
+    IMAGE is a picture, a folder or archive of pictures, an array of levels (.npy, .npz) or test:NUMBER of the run's
+    data; files are made ready as the run's data are. One of --mask, --box, --keep-SIDE and --random says what of each
+    is missing: in a mask the values 128..255, or 1 of 0 and 1. Of a model with several orderings, the one is used that
+    draws the missing part last.
 
     Where every known pixel is drawn before every missing one, the completions follow p(missing | known), and
     -log p(missing | known) of IMAGE's own content is told in nats. Elsewhere the known pixels are clamped: a missing

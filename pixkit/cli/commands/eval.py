@@ -25,6 +25,7 @@ from pixkit.cli.scores import score_table
 from pixkit.errors import UsageError, printable
 from pixkit.runs.load import load, load_data, locked_recipe
 from pixkit.runs.run import Run
+from pixkit.tasks.labels import check_classes
 from pixkit.tasks.score import TOKENS, active_units, evaluate
 
 
@@ -81,8 +82,11 @@ def command(
     opened = Run.open(run)
     recipe = locked_recipe(opened, overrides)
     model = load(opened, device=device, checkpoint=checkpoint, weights=weights)
+    check_classes(model, recipe.data, Path.cwd())
     with show_progress(quiet) as progress:
         dataset = load_data(opened, overrides, progress.update)
+        for note in dataset.notes:
+            progress.remark(note)
         scored = functools.partial(
             evaluate, model, dataset, split, batch_size or recipe.train.batch_size, weights=weights, limit=limit
         )

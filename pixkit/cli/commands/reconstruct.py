@@ -42,10 +42,10 @@ def command(
 ) -> None:
     """Encode images and draw them again from their codes.
 
-    An IMAGE is a picture, a folder of pictures, an array of levels (.npy, .npz) or test:NUMBER of the run's own data;
-    files are made ready as the run's data are. In the picture each row of images has what was drawn from their codes
-    below it. The code is the encoder's mean; the pixels are drawn anew, so that details differ by chance. Where the
-    model has a bound, each image's is told.
+    An IMAGE is a picture, a folder or archive of pictures, an array of levels (.npy, .npz) or test:NUMBER of the run's
+    own data; files are made ready as the run's data are. In the picture each row of images has what was drawn from
+    their codes below it. The code is the encoder's mean; the pixels are drawn anew, so that details differ by chance.
+    Where the model has a bound, each image's is told.
     """
     if out.suffix != ".png":
         raise click.UsageError(f"-o {out}: name a .png")

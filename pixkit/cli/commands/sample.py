@@ -33,7 +33,10 @@ from pixkit.tasks.sample import incompatible, sample
 )
 @click.option("--guidance", type=float, help="More like the label than the model says; 0 is the model.")
 @click.option(
-    "--given", metavar="IMAGE", help="Continue an image, or each of a folder: a file, or test:NUMBER of the run's data."
+    "--given",
+    metavar="IMAGE",
+    multiple=True,
+    help="Continue an image, or each of a folder: a file, or test:NUMBER of the run's data. Several are taken, too.",
 )
 @click.option("--rows", type=click.IntRange(1), help="With --given: how many of its rows are given.")
 @drawing_options
@@ -49,7 +52,7 @@ def command(
     interpolate: tuple[str, str] | None,
     vary: str | None,
     guidance: float | None,
-    given: str | None,
+    given: tuple[str, ...],
     rows: int | None,
     out: Path | None,
     quiet: bool,
@@ -65,14 +68,24 @@ def command(
 
     With --label the images of a class make a row of the grid. A model with labels draws each class in turn where no
     label is given. With --given and --rows the first rows are an image's own and the others are drawn; under a raster
-    ordering that is exact. Of several images, -n are drawn of each, a row of the grid.
+    ordering that is exact. Of several images, -n are drawn of each, a row of the grid; with --label of each under each
+    of the labels.
+
+    A class is called by its name or, where no name is a number, by its number. name:CLASS is a class that is called
+    all, none or by a number.
 
     Of a latent model, --code does the same for each value of a categorical code, and --interpolate and --vary show
     what the code and the pixels' noise each decide.
     """
-    if (given is None) != (rows is None):
+    if bool(given) != (rows is not None):
         raise click.UsageError("--given and --rows go together: --given IMAGE --rows 10")
-    wish: dict[str, Any] = {"labels": labels, "codes": codes, "given": given, "interpolate": interpolate, "vary": vary}
+    wish: dict[str, Any] = {
+        "labels": labels,
+        "codes": codes,
+        "given": given or None,
+        "interpolate": interpolate,
+        "vary": vary,
+    }
     asked = {name: value for name, value in (wish | {"guidance": guidance}).items() if value is not None}
     if incompatible(asked):
         spelt = {"labels": "--label", "codes": "--code"}

@@ -47,9 +47,9 @@ def command(
     their exact distribution given these. That works for models whose ordering draws every n-th pixel before all
     others, as `multiscale` does; others are refused.
 
-    IMAGE is a picture or an array (.npy, .npz) of the small size, a folder of such pictures, or test:NUMBER of the
-    run's data, of which every n-th pixel is taken. A picture that was made small by averaging is unlike what the model
-    was trained on.
+    IMAGE is a picture or an array (.npy, .npz) of the small size, a folder or archive of such pictures, or test:NUMBER
+    of the run's data, of which every n-th pixel is taken. A picture that was made small by averaging is unlike what the
+    model was trained on.
 
     Of several images the results are in FILE-0.png, FILE-1.png and so on, or in folders of the folder. FILE.png shows
     the small image enlarged, what was drawn, and, of the run's data, the image itself. FILE.npz and a folder hold what

@@ -1,0 +1,174 @@
+"""JPEG XL: size, orientation and depth by its header, the pixels by imagecodecs.
+
+ISO/IEC 18181-1, annex D: a codestream, or boxes of which one or several hold it, begins with its size and metadata, bit
+by bit, the lowest first. No decoder of those for Python tells the size before it decodes.
+"""
+
+from __future__ import annotations
+
+import importlib
+from dataclasses import dataclass
+from typing import Any, BinaryIO
+
+import numpy as np
+
+from pixkit.data.depth import Stored, Unread
+
+STREAM = b"\xff\x0a"
+BOXES = b"\0\0\0\x0cJXL \r\n\x87\n"
+HEADER = 256
+"""Bytes of a codestream that its size and metadata take at most."""
+MOST_BOXES = 1000
+RATIOS = {1: (1, 1), 2: (12, 10), 3: (4, 3), 4: (3, 2), 5: (16, 9), 6: (5, 4), 7: (2, 1)}
+LENGTHS = ((1, 9), (1, 13), (1, 18), (1, 30))
+"""Of a height or width: what is added to how many bits, by the two bits before them."""
+TURNED = (5, 6, 7, 8)
+
+
+@dataclass(frozen=True)
+class Header:
+    """What is said of a picture before its pixels; height and width are those of the upright one."""
+
+    height: int
+    width: int
+    bits: int
+    floats: bool
+    animated: bool
+
+
+def is_jpegxl(head: bytes) -> bool:
+    """Whether a file that begins so is one."""
+    return head.startswith((STREAM, BOXES))
+
+
+def header(file: BinaryIO) -> Header:
+    """The header of a file, from its beginning on.
+
+    Raises:
+        ValueError: where it is damaged.
+    """
+    bits = _Bits(_codestream(file))
+    height, width = _size(bits)
+    if bits.take(1):
+        return Header(height, width, 8, False, False)
+    orientation, animated = 1, False
+    if bits.take(1):
+        orientation = 1 + bits.take(3)
+        if bits.take(1):
+            _size(bits)
+        if bits.take(1):
+            _preview(bits)
+        if animated := bool(bits.take(1)):
+            bits.choose((100, 0), (1000, 0), (1, 10), (1, 30))
+            bits.choose((1, 0), (1001, 0), (1, 8), (1, 10))
+            bits.choose((0, 0), (0, 3), (0, 16), (0, 32))
+            bits.take(1)
+    floats = bool(bits.take(1))
+    depth = bits.choose((32, 0), (16, 0), (24, 0), (1, 6)) if floats else bits.choose((8, 0), (10, 0), (12, 0), (1, 6))
+    if orientation in TURNED:
+        height, width = width, height
+    return Header(height, width, depth, floats, animated)
+
+
+def decoded(file: BinaryIO, found: Header) -> tuple[Stored, bool]:
+    """The first frame, upright, and whether it has no colours.
+
+    Raises:
+        Unread: where imagecodecs is not installed, or values are no whole numbers of up to 16 bits.
+        ValueError: where the file is damaged.
+    """
+    if found.floats or found.bits > 16:
+        raise Unread(f"JPEG XL of {found.bits} bits{', floats' if found.floats else ''}")
+    try:
+        imagecodecs: Any = importlib.import_module("imagecodecs")
+    except ImportError as error:
+        raise Unread("JPEG XL", "pip install 'pixkit-models[jxl]' has it read by imagecodecs") from error
+    file.seek(0)
+    try:
+        pixels = imagecodecs.jpegxl_decode(file.read(), index=0)
+    except imagecodecs.JpegxlError as error:
+        raise ValueError(str(error)) from error
+    values = pixels.astype(np.int64).reshape(*pixels.shape[:2], -1)
+    channels = values.shape[2]
+    if pixels.dtype.kind != "u" or values.shape[:2] != (found.height, found.width) or channels > 4:
+        raise Unread(f"JPEG XL of {pixels.dtype} {pixels.shape}")
+    most = 2**found.bits - 1 if found.bits > 8 else 255
+    opacity = values[..., -1] if channels in (2, 4) else None
+    return Stored(values if opacity is None else values[..., :-1], most, opacity), channels < 3
+
+
+class _Bits:
+    """Numbers of a codestream, bit by bit."""
+
+    def __init__(self, content: bytes) -> None:
+        self._value, self._left = int.from_bytes(content, "little"), 8 * len(content)
+
+    def take(self, count: int) -> int:
+        """The next so many bits."""
+        if count > self._left:
+            raise ValueError("the header is cut short")
+        found = self._value & ((1 << count) - 1)
+        self._value, self._left = self._value >> count, self._left - count
+        return found
+
+    def choose(self, *ways: tuple[int, int]) -> int:
+        """A number in the way of four that two bits say: so much, and so many bits."""
+        offset, count = ways[self.take(2)]
+        return offset + self.take(count)
+
+
+def _size(bits: _Bits) -> tuple[int, int]:
+    """Height and width."""
+    small = bits.take(1)
+
+    def length() -> int:
+        return 8 * (1 + bits.take(5)) if small else bits.choose(*LENGTHS)
+
+    height, ratio = length(), bits.take(3)
+    across, down = RATIOS.get(ratio, (0, 1))
+    return height, height * across // down if ratio else length()
+
+
+def _preview(bits: _Bits) -> None:
+    """The size of a preview, which is passed over."""
+    eighths = bits.take(1)
+    ways = ((16, 0), (32, 0), (1, 5), (33, 9)) if eighths else ((1, 6), (65, 8), (321, 10), (1345, 12))
+    bits.choose(*ways)
+    if not bits.take(3):
+        bits.choose(*ways)
+
+
+def _codestream(file: BinaryIO) -> bytes:
+    """The beginning of the codestream, without its signature."""
+    found = b""
+    if (head := file.read(len(BOXES))).startswith(STREAM):
+        found = head + file.read(HEADER)
+    else:
+        for kind, start, size in _boxes(file):
+            if kind in (b"jxlc", b"jxlp"):
+                file.seek(start + 4 * (kind == b"jxlp"))
+                found += file.read(min(size - 4 * (kind == b"jxlp"), HEADER) if size else HEADER)
+            if kind == b"jxlc" or len(found) >= HEADER:
+                break
+    if not found.startswith(STREAM):
+        raise ValueError("no codestream of JPEG XL")
+    return found[len(STREAM) :]
+
+
+def _boxes(file: BinaryIO) -> Any:
+    """Kind, start and size of what is in each box; a size of 0 is up to the end."""
+    place = len(BOXES)
+    for _ in range(MOST_BOXES):
+        file.seek(place)
+        head = file.read(16)
+        if len(head) < 8:
+            return
+        size, kind, inside = int.from_bytes(head[:4], "big"), head[4:8], place + 8
+        if size == 1:
+            size, inside = int.from_bytes(head[8:16], "big"), place + 16
+        if size and size < inside - place:
+            raise ValueError("a box that ends before it begins")
+        yield kind, inside, size and size - (inside - place)
+        if not size:
+            return
+        place += size
