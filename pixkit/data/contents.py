@@ -5,6 +5,9 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
+from pixkit.errors import DataError, reason
+from pixkit.files import open_regular
+
 HEAD = 512
 """Bytes by which a file is told."""
 BEGINNINGS: tuple[tuple[bytes, str], ...] = (
@@ -65,6 +68,13 @@ def told(head: bytes) -> str | None:
 
 
 def beginning(path: Path) -> bytes:
-    """The first bytes of a file; OSError as the system says."""
-    with path.open("rb") as file:
-        return file.read(HEAD)
+    """The first bytes of a file.
+
+    Raises:
+        DataError: where it cannot be read, or is a folder, a pipe or a device, which is not waited for.
+    """
+    try:
+        with open_regular(path) as file:
+            return file.read(HEAD)
+    except OSError as error:
+        raise DataError("cannot be read", where=str(path), found=reason(error)) from error

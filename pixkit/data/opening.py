@@ -12,7 +12,7 @@ from pixkit.data.idx import IdxFile
 from pixkit.data.npy import ArrayFile
 from pixkit.data.parquet import ParquetFile
 from pixkit.data.tensors import Hdf5File, SafetensorsFile, TorchFile
-from pixkit.errors import DataError, reason
+from pixkit.errors import DataError
 from pixkit.files import is_there
 
 READERS: dict[str, type[Container]] = {
@@ -36,23 +36,21 @@ HINTS: dict[str | None, str] = {
 EXPECTED = ".npz, .npy, .safetensors, HDF5, parquet, IDX, or a torch file of tensors"
 
 
-def open_arrays(path: Path, limit: int, expected: str) -> Container:
+def open_arrays(path: Path, limit: int, expected: str, key: str = "data.path") -> Container:
     """The arrays of a file.
 
     Args:
         path: the file.
         limit: bytes that one array may have.
         expected: what is looked for, for the error where there is no file.
+        key: of the recipe, which names the file.
 
     Raises:
         DataError: where there is no file, or it holds something else, which is named.
     """
     if not is_there(path):
-        raise DataError("there is no such file", where=str(path), expected=expected, hint="data.path=FILE names yours")
-    try:
-        head = beginning(path)
-    except OSError as error:
-        raise DataError("cannot be read", where=str(path), found=reason(error)) from error
+        raise DataError("there is no such file", where=str(path), expected=expected, hint=f"{key}=FILE names yours")
+    head = beginning(path)
     found = told(head)
     if found == "a gzip archive" and told(_unpacked(path)) == "an IDX file":
         found = "an IDX file"

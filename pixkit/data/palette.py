@@ -49,35 +49,52 @@ def palette_for(
     config: DataConfig = source.config
     if kept is None and config.palette is None:
         return None, []
-    _check_colours(images.train, images.levels)
+    _check_colours(source, images)
     if kept is not None:
         if config.levels is not None or config.binarise is not None:
             raise RecipeError("the run's images are tokens of its palette", where="data", found="levels or binarise")
         return kept, []
     if isinstance(config.palette, str):
         return read_palette(config.palette, source.resolve)
-    train = images.train
-    colours, counts = _counted(train.pixels, rows if train.rows is None else train.rows[rows])
+    colours, counts = _counted(images.train, rows)
     size = config.palette or 0
     if len(colours) > size:
         found = cluster(colours, counts, size, config.split_seed, progress)
         return Palette.of(found), []
-    if len(colours) < 2:
-        raise DataError("the training images have one colour", where="data.palette", expected="2 or more")
     note = f"the training images have {len(colours)} colours: the palette has these, not {size}"
     return Palette.of(colours), [note] if len(colours) < size else []
 
 
-def _check_colours(images: ImageSet, levels: int) -> None:
+def size_for(source: DataSource, images: SourceImages, rows: Tensor) -> int | None:
+    """How many colours the palette has that `palette_for` finds, without any being clustered; None without one.
+
+    Raises:
+        DataError, RecipeError: as `palette_for` does.
+    """
+    config: DataConfig = source.config
+    if isinstance(config.palette, int):
+        _check_colours(source, images)
+        return min(len(_counted(images.train, rows)[0]), config.palette)
+    found = palette_for(source, images, rows, None)[0]
+    return None if found is None else len(found)
+
+
+def _check_colours(source: DataSource, images: SourceImages) -> None:
     """Raise RecipeError unless images are red, green and blue of 256 levels, which a palette's colours are."""
-    channels = images.pixels.shape[1]
-    if (channels, levels) != (3, 256):
-        raise RecipeError(
-            "a palette is of colours: red, green and blue, of 256 levels each",
-            where="data.palette",
-            found=f"{channels} channels of {levels} levels",
-            hint="data.levels=K makes levels of greys fewer" if channels == 1 else None,
-        )
+    channels = images.train.pixels.shape[1]
+    if (channels, images.levels) == (3, 256):
+        return
+    hint = "data.levels=K makes levels of greys fewer" if channels == 1 else None
+    if getattr(source.config, "channels", 3) != 3:
+        hint = "data.channels=3"
+    elif channels == 3 and getattr(source.config, "source_levels", None) not in (None, 256):
+        hint = "data.source_levels=256"
+    raise RecipeError(
+        "a palette is of colours: red, green and blue, of 256 levels each",
+        where="data.palette",
+        found=f"{channels} channels of {images.levels} levels",
+        hint=hint,
+    )
 
 
 def as_tokens(pixels: Tensor, palette: Palette, rows: Tensor | None = None) -> tuple[Tensor, float]:
@@ -126,12 +143,19 @@ def coloured(tokens: NDArray[Any], colours: NDArray[Any], where: str) -> NDArray
     return np.moveaxis(colours[tokens[..., 0, :, :]], -1, -3)
 
 
-def _counted(pixels: Tensor, rows: Tensor) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """The different colours of some images, int64 [m, 3], from dark to bright, and how many pixels have each."""
-    parts = [np.unique(_codes(part), return_counts=True) for _, part in _parts(pixels, rows)]
+def _counted(images: ImageSet, rows: Tensor) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """The different colours of some of the images, int64 [m, 3], from dark to bright, and how many pixels have each.
+
+    Raises:
+        DataError: where they have one colour.
+    """
+    own = rows if images.rows is None else images.rows[rows]
+    parts = [np.unique(_codes(part), return_counts=True) for _, part in _parts(images.pixels, own)]
     kinds, places = np.unique(np.concatenate([kinds for kinds, _ in parts]), return_inverse=True)
     counts = np.bincount(places, np.concatenate([counts for _, counts in parts])).astype(np.int64)
     colours = _colours(kinds)
+    if len(colours) < 2:
+        raise DataError("the training images have one colour", where="data.palette", expected="2 or more")
     order = by_brightness(colours)
     return colours[order], counts[order]
 

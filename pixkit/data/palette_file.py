@@ -20,6 +20,7 @@ from pixkit.image import Palette
 WHERE = "data.palette"
 MOST = 2**24
 """Bytes that the array may have."""
+CONTENTS = "an array of colours, [N, 3], or an indexed picture"
 EXPECTED = "red, green and blue in a row, whole numbers 0..255, of 2..65536 colours"
 
 
@@ -33,10 +34,14 @@ def read_palette(given: str, resolve: Callable[[str], Path]) -> tuple[Palette, l
     """
     place = references(given, resolve, "palette")[0]
     path = place.file or resolve(given)
-    if is_there(path) and (told(beginning(path)) or "").endswith(" picture"):
+    kind = (told(beginning(path)) if is_there(path) else None) or ""
+    if kind.endswith(" picture"):
         colours, where = _indexed(path), str(path)
+    elif kind == "text":
+        way = "numpy.save writes what is read here, and numpy.loadtxt reads many tables in text"
+        raise DataError("text is no palette", where=str(path), expected=CONTENTS, hint=way)
     else:
-        container = open_arrays(path, MOST, f"an array of colours, [N, 3], or an indexed picture ({WHERE})")
+        container = open_arrays(path, MOST, f"{CONTENTS} ({WHERE})", WHERE)
         names = container.names() if container.named else []
         if container.named and place.name is None and len(names) != 1:
             raise DataError("which of the arrays?", where=str(path), expected=f"{path.name}:NAME", found=str(names))
@@ -70,13 +75,16 @@ def _checked(colours: NDArray[Any], where: str) -> NDArray[Any]:
         raise DataError("this is no palette", where=where, found=found, expected=EXPECTED)
     whole = np.rint(colours) if colours.dtype.kind == "f" else colours
     low, high = (whole.min(), whole.max()) if len(colours) else (0, 0)
-    if (whole != colours).any() or low < 0 or high > 255:
+    # Zeros and ones alone would be colours that are all but black.
+    if (whole != colours).any() or low < 0 or high > 255 or (len(colours) and high <= 1):
+        way = "255 * colours" if low == 0 and high == 1 else "127.5 * (colours + 1)"
+        scale = "0..1" if low == 0 and high == 1 else "-1..1, as image-GPT's clusters are"
         raise DataError(
             "values that are no levels of colours",
             where=where,
             found=f"{colours.dtype} in {colours.min():g}..{colours.max():g}",
             expected=EXPECTED,
-            hint="of -1..1, as image-GPT's clusters are: numpy.rint(127.5 * (colours + 1)).astype('uint8')",
+            hint=f"of {scale}: numpy.rint({way}).astype('uint8')",
         )
     kinds, first = np.unique(whole, axis=0, return_index=True)
     if not 2 <= len(kinds) <= 65536:

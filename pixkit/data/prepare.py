@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 from typing import cast
 
@@ -11,23 +9,21 @@ import torch
 from torch import Tensor
 
 from pixkit.components.spec import ComponentSpec
-from pixkit.data.base import DataConfig, DataSource, ImageSet, Progress, SourceImages, set_apart
-from pixkit.data.classes import Names, by_number, plain_numbers, renamed, with_names
+from pixkit.data.base import DataConfig, DataSource, ImageSet, Progress, SourceImages
+from pixkit.data.classes import plain_numbers
 from pixkit.data.dataset import Dataset, Part, digest
-from pixkit.data.held import check, own_splits
+from pixkit.data.held import own_splits
 from pixkit.data.levels import Binariser, images_at_once, quantise, storage, threshold
+from pixkit.data.loading import Numbering, choose, loaded, spec_of
 from pixkit.data.palette import as_tokens, palette_for
-from pixkit.errors import DataError, RecipeError, listed, reason
+from pixkit.errors import listed
 from pixkit.image import ImageSpec, Palette
-from pixkit.randomness import Stream, permutation
+from pixkit.randomness import Stream
 
-Numbering = Callable[[str, SourceImages], SourceImages]
-"""Called as numbering(the source's name, images): numbers their classes as a run does."""
-
-SMALLER = 4
-"""How many times smaller the levels of a model are where a copy of them takes little memory beside the source's."""
 STREAMS = {"train": Stream.TRAIN, "test": Stream.TEST, "validation": Stream.VALIDATION}
 """Of random numbers, for each of a source's own splits."""
+SMALLER = 4
+"""How many times smaller the levels of a model are where a copy of them takes little memory beside the source's."""
 
 
 def prepare(
@@ -53,35 +49,16 @@ def prepare(
         DataError: where images, or the file of a palette, are missing or damaged, or too few to be split.
         RecipeError: where more levels are asked for than the source has, or a palette for images without colours.
     """
-    if cast(DataConfig, ref.config).class_names is not None:
-        classes_of(ref, base)
-    try:
-        source: DataSource = ref.build(base)
-        images = source.load(progress) if given is None else replace(given, fresh=False)
-    except OSError as error:
-        raise DataError("cannot be read", where=error.filename or ref.name, found=reason(error)) from error
     config = cast(DataConfig, ref.config)
-    check(images, ref.name)
-    images = with_names(images)
-    if config.class_names is not None:
-        images = renamed(images, config.class_names)
-    elif numbering is not None:
-        images = numbering(ref.name, images)
-    if config.levels is not None and config.levels > images.levels:
-        raise RecipeError(
-            "quantising makes levels fewer, never more",
-            where="data.levels",
-            found=str(config.levels),
-            expected=f"at most {images.levels}, the levels of {ref.name}",
-        )
-    chosen = _choose(config, images, ref.name)
+    source, images = loaded(ref, base, progress, numbering, given)
+    chosen = choose(config, images, ref.name)
     hashes = {split: digest(part, part.labels) for split, part in own_splits(images).items()}
     values = _values(images.train, images.levels)  # before anything is written over them
     palette, said = palette_for(source, images, chosen["train"], palette, progress)
     parts = {split: _part(config, images, split, chosen[split], palette) for split in Dataset.SPLITS}
     return Dataset(
         ref.name,
-        _spec(config, images, palette),
+        spec_of(config, images, palette),
         images.classes,
         parts,
         description=f"{ref.name}, {_words(config, images.levels, palette)}",
@@ -93,65 +70,11 @@ def prepare(
     )
 
 
-def _spec(config: DataConfig, images: SourceImages, palette: Palette | None) -> ImageSpec:
-    _, channels, height, width = images.train.pixels.shape
-    if palette is not None:
-        return ImageSpec(1, height, width, len(palette), palette)
-    return ImageSpec(channels, height, width, 2 if config.binarise else config.levels or images.levels)
-
-
-def classes_of(ref: ComponentSpec, base: Path) -> Names | None:
-    """The names of the classes that `prepare` gives by itself, told without reading images; None if that cannot be.
-
-    Raises:
-        DataError: where what says which classes there are is missing or damaged, or not of one mind.
-        RecipeError: where `class_names` are not those of the data.
-    """
-    source: DataSource = ref.build(base)
-    try:
-        names = source.known_classes()
-    except OSError as error:
-        raise DataError("cannot be read", where=error.filename or ref.name, found=reason(error)) from error
-    wanted = cast(DataConfig, ref.config).class_names
-    if names is None or wanted is None:
-        return names
-    by_number(names, len(names), wanted)
-    return tuple(wanted)
-
-
 def _values(images: ImageSet, levels: int) -> str:
     """The least and the greatest level that occur, of all that could."""
     ends = [(int(block.min()), int(block.max())) for block in images.blocks()]
     low, high = min(low for low, _ in ends), max(high for _, high in ends)
     return f"values {low}..{high}" + ("" if (low, high) == (0, levels - 1) else f" of 0..{levels - 1}")
-
-
-def _choose(config: DataConfig, images: SourceImages, name: str) -> dict[str, Tensor]:
-    """Numbers of the images of each split, ascending.
-
-    A limited split is a seeded choice, not the first few: a source may be sorted by class.
-    """
-    groups = images.train.groups
-    order = _order(config.split_seed, len(images.train), groups)
-    if images.validation is None:
-        train, validation = set_apart(order, config.validation, where=name, key="validation", groups=groups)
-    else:
-        train, validation = order, torch.arange(len(images.validation))
-    test = torch.from_numpy(permutation(config.split_seed, Stream.SPLIT_TEST, len(images.test)))
-    return {
-        "train": train[: config.limit_train].sort().values,
-        "validation": validation.sort().values,
-        "test": test[: config.limit_test].sort().values,
-    }
-
-
-def _order(seed: int, count: int, groups: Tensor | None) -> Tensor:
-    """A seeded order of the training images; those of one group, if there are such, are beside one another."""
-    if groups is None:
-        return torch.from_numpy(permutation(seed, Stream.SPLIT_TRAIN, count))
-    kinds, members = groups.unique(return_inverse=True)
-    places = torch.from_numpy(permutation(seed, Stream.SPLIT_TRAIN, len(kinds))).argsort()
-    return places[members].argsort(stable=True)
 
 
 def _part(
@@ -210,7 +133,7 @@ def prepare_one(
     if found is None:
         return None, 0, None
     outline, read = found
-    chosen = _choose(config, outline, ref.name)[split]
+    chosen = choose(config, outline, ref.name)[split]
     if number >= len(chosen):
         return None, len(chosen), None
     row, own = chosen[number : number + 1], split if split in own_splits(outline) else "train"

@@ -12,7 +12,7 @@ from torch import Tensor
 from pixkit.components.spec import ComponentSpec
 from pixkit.data import Dataset
 from pixkit.data.classes import how_to_label, number_of, plain_numbers, table_of
-from pixkit.data.prepare import classes_of
+from pixkit.data.loading import classes_of
 from pixkit.errors import DataError, UsageError, listed
 from pixkit.figures.grids import Titles
 from pixkit.models.base import Model

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
+from pixkit.components.spec import ComponentSpec
 from pixkit.data import Progress as Loading
 from pixkit.data import prepare
 from pixkit.data.download import offline
+from pixkit.data.loading import measure
 from pixkit.errors import DataError, UsageError
 from pixkit.image import ImageSpec
 from pixkit.models.base import Model
@@ -24,6 +26,7 @@ Examined = LoadedRecipe | Run | Model | Autoregressive | str | Path
 """A recipe, its file or its name; a run or its folder; a model; a network."""
 Shape = Sequence[int]
 """(C, H, W, K), or (C, H, W, K, classes): of images that are not there."""
+Read = TypeVar("Read")
 SHAPE = "shape=(C, H, W, K)"
 """How a hint names the argument."""
 
@@ -66,7 +69,8 @@ def build_model(
     else:
         loaded = load_recipe(completed(recipe) if isinstance(recipe, Mapping) else recipe, overrides)
     if spec is None:
-        spec, found = _shape(loaded, None)
+        dataset = _of_images(prepare, loaded, None)
+        spec, found = dataset.spec, dataset.classes
         classes = found if classes is None else classes
     elif not isinstance(spec, ImageSpec):
         spec, found = _given(spec)
@@ -146,7 +150,7 @@ def _model(
     found = source if isinstance(source, LoadedRecipe | Run) else find_examined(source, overrides)
     if isinstance(found, Run):
         return load(found, device=device)
-    spec, classes = _shape(found, loading) if shape is None else _given(shape)
+    spec, classes = _of_images(measure, found, loading) if shape is None else _given(shape)
     return construct(found.recipe, spec, classes, pick_device(device)).eval()
 
 
@@ -159,13 +163,14 @@ def _given(shape: Shape) -> tuple[ImageSpec, int | None]:
     return ImageSpec(channels, height, width, levels), shape[4] if len(shape) > 4 else None
 
 
-def _shape(loaded: LoadedRecipe, loading: Loading | None) -> tuple[ImageSpec, int | None]:
-    """Shape and classes of a recipe's images."""
+def _of_images(
+    read: Callable[[ComponentSpec, Path, Loading | None], Read], loaded: LoadedRecipe, loading: Loading | None
+) -> Read:
+    """What is read of a recipe's images, of which no more than the shape is needed."""
     try:
         with offline():
-            dataset = prepare(loaded.recipe.data, loaded.base, loading)
+            return read(loaded.recipe.data, loaded.base, loading)
     except DataError as error:
         way_out = f"only the images' shape is needed here: {SHAPE} gives it without them"
         error.hint = f"{error.hint}; {way_out}" if error.hint else way_out
         raise
-    return dataset.spec, dataset.classes

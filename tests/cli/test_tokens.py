@@ -205,3 +205,13 @@ def test_tokens_as_numbers_are_remarked_on(pixkit, there):
     outcome = pixkit("build", "tokens.yaml", "--dry-run", "model.input={type: scaled}")
     assert outcome.code == 0 and "model.input: tokens enter as numbers" in outcome.err
     assert "tokens enter as numbers" not in pixkit("build", "tokens.yaml", "--dry-run").err
+
+
+def test_networks_are_examined_without_colours_being_clustered(pixkit, there, monkeypatch):
+    monkeypatch.setattr("pixkit.data.palette.cluster", lambda *_: pytest.fail("colours are clustered"))
+    found = pixkit("verify", "tokens.yaml")
+    assert found.code == 0 and "1x6x5, K = 5," in found.out
+
+
+def test_an_untrained_model_knows_the_colours_of_its_tokens(there):
+    assert kit.build_model("tokens.yaml").spec == Run.open(there).spec

@@ -1,5 +1,7 @@
 """Pictures as numbers of a palette's colours: which colours, which numbers, and the same pictures back."""
 
+import os
+
 import numpy as np
 import pytest
 import torch
@@ -10,12 +12,14 @@ from pixkit import figures
 from pixkit.data import clusters
 from pixkit.data import nearest as search
 from pixkit.data.given import Reader
+from pixkit.data.loading import measure
 from pixkit.data.nearest import Grouped, nearest
 from pixkit.data.palette import as_tokens
 from pixkit.errors import DataError, RecipeError, UsageError
 from pixkit.image import ImageSpec, Palette
 from pixkit.recipe import InvalidRecipe, revise_recipe
 from pixkit.tasks import read_images
+from pixkit.testing import named
 
 FOUR = np.array([[9, 8, 30], [10, 150, 40], [250, 60, 20], [255, 250, 255]], np.uint8)
 """From dark to bright."""
@@ -133,6 +137,16 @@ def test_images_of_four_colours_are_these_exactly(make, tmp_path, asked):
     assert any("have 4 colours: the palette has these" in note for note in data.notes) == (asked > 4)
 
 
+@pytest.mark.parametrize(("asked", "levels"), [(3, 3), (4, 4), (512, 4), ("p.npy", 5), (None, 256)])
+def test_the_shape_of_tokens_takes_no_clustering(monkeypatch, tmp_path, asked, levels):
+    monkeypatch.setattr("pixkit.data.palette.cluster", lambda *_: pytest.fail("colours are clustered"))
+    np.save(tmp_path / "x.npy", FOUR[np.random.default_rng(4).integers(0, 4, (20, 6, 5))])
+    np.save(tmp_path / "p.npy", np.vstack([FOUR, FOUR[:1] + 1]))
+    config = {"train": "x.npy", "test": None, "layout": "NHWC", "palette": asked}
+    spec = ImageSpec(3 if asked is None else 1, 6, 5, levels)
+    assert measure(named("data", "arrays", **config), tmp_path) == (spec, None)
+
+
 def test_tokens_are_of_the_nearest_colours_and_the_distance_is_told(make, tmp_path):
     rng = np.random.default_rng(5)
     originals = rng.integers(0, 256, (40, 3, 3, 3), dtype=np.uint8)
@@ -198,7 +212,11 @@ def test_a_palette_from_a_file(make, tmp_path, kind):
     (FOUR[:, :2], "this is no palette"),
     (FOUR[0], "this is no palette"),
     (FOUR[:1], "1 colours"),
-    (FOUR / 127.5 - 1, "numpy.rint"),
+    (FOUR / 127.5 - 1, r"numpy.rint\(127.5 \* \(colours \+ 1\)\)"),
+    (FOUR / 255 - 8 / 255, "no levels of colours"),
+    ((FOUR - 8.0) / 247, r"of 0..1: numpy.rint\(255 \* colours\)"),
+    (FOUR // 200, r"of 0..1: numpy.rint\(255 \* colours\)"),
+    (FOUR[:0], "0 colours"),
     (FOUR.astype(np.int64) + 10, "no levels of colours"),
     (-FOUR.astype(np.int64), "no levels of colours"),
     (FOUR + np.nan, "no levels of colours"),
@@ -218,8 +236,17 @@ def test_a_picture_without_a_table_of_colours_is_no_palette(make, tmp_path):
     with pytest.raises(DataError, match="no table of colours") as caught:
         make("arrays", train="x.npy", test=None, layout="NHWC", palette="p.png")
     assert caught.value.found == "mode RGB"
-    with pytest.raises(DataError, match="no such file"):
-        make("arrays", train="x.npy", test=None, layout="NHWC", palette="q.png")
+    (tmp_path / "p.txt").write_text("0 0 0\n255 255 255\n")
+    os.mkfifo(tmp_path / "pipe")
+    for name, text in (
+        ("q.png", r"no such file(.|\n)*data\.palette=FILE"),
+        ("p.txt", r"text is no palette(.|\n)*numpy\.loadtxt"),
+        (".", "cannot be read(.|\n)*a folder"),
+        ("pipe", "cannot be read(.|\n)*a pipe or a device"),
+    ):
+        with pytest.raises(DataError, match=text) as caught:
+            make("arrays", train="x.npy", test=None, layout="NHWC", palette=name)
+        assert caught.value.where == str(tmp_path / name)
 
 
 def test_colours_that_occur_twice_count_once(make, tmp_path):
@@ -230,16 +257,24 @@ def test_colours_that_occur_twice_count_once(make, tmp_path):
     assert any("of 5 colours 2 occur before" in note for note in data.notes)
 
 
-@pytest.mark.parametrize(("config", "found"), [
-    ({"layout": "NHW"}, "1 channels of 256 levels"),
-    ({"layout": "NHWC", "source_levels": 1000}, "3 channels of 1000 levels"),
+@pytest.mark.parametrize(("config", "shape", "found", "hint"), [
+    ({"layout": "NHW"}, (), "1 channels of 256 levels", "data.levels=K makes levels of greys fewer"),
+    ({"source_levels": 1000}, (3,), "3 channels of 1000 levels", "data.source_levels=256"),
+    ({}, (4,), "4 channels of 256 levels", None),
 ])  # fmt: skip
-def test_images_without_such_colours_are_refused(make, tmp_path, config, found):
-    shape = (10, 3, 3, 3) if config["layout"] == "NHWC" else (10, 3, 3)
-    np.save(tmp_path / "x.npy", np.zeros(shape, np.uint8))
+def test_images_without_such_colours_are_refused(make, tmp_path, config, shape, found, hint):
+    np.save(tmp_path / "x.npy", np.zeros((10, 3, 3, *shape), np.uint8))
     with pytest.raises(RecipeError, match="a palette is of colours") as caught:
-        make("arrays", train="x.npy", test=None, palette=4, **config)
-    assert caught.value.found == found
+        make("arrays", train="x.npy", test=None, palette=4, **{"layout": "NHWC", **config})
+    assert (caught.value.found, caught.value.hint) == (found, hint)
+
+
+@pytest.mark.parametrize("channels", [1, 4])
+def test_pictures_that_were_read_without_colours_or_with_opacity_can_be_read_in_colour(make, tmp_path, channels):
+    folder = pictures(tmp_path / "p", FOUR[np.zeros((9, 3, 3), np.int64)])
+    with pytest.raises(RecipeError, match="a palette is of colours") as caught:
+        make("images", path=folder, channels=channels, palette=4)
+    assert caught.value.hint == "data.channels=3"
 
 
 def test_images_of_one_colour_have_no_palette(make, tmp_path):

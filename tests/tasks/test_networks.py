@@ -67,7 +67,7 @@ def test_images_that_are_not_there_are_not_fetched_and_a_shape_is_asked_for(monk
         assert loading is print
         raise DataError("no images", hint=hint)
 
-    monkeypatch.setattr(networks, "prepare", missing)
+    monkeypatch.setattr(networks, "measure", missing)
     with pytest.raises(DataError) as caught:
         networks_of("digits-pixelcnn", loading=print)
     assert caught.value.hint == f"{begin} images' shape is needed here: shape=(C, H, W, K) gives it without them"
