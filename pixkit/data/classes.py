@@ -106,9 +106,9 @@ def by_number(names: Sequence[str], count: int, wanted: Sequence[str]) -> bool:
 
 
 def renumbered(images: SourceImages, wanted: Sequence[str]) -> SourceImages:
-    """The images with their labels as numbers of the classes `wanted`, among which theirs are."""
-    names = images.class_names or ()
-    if tuple(names) == tuple(wanted):
+    """The images with labels as numbers of the classes `wanted`, among which theirs are; without names as they are."""
+    names = images.class_names
+    if names is None or tuple(names) == tuple(wanted):
         return images
     table = torch.tensor([wanted.index(name) for name in names])
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import os
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -80,8 +81,8 @@ def load_recipe(
         loaded.recipe.train.steps, loaded.recipe.dump()  # its keys, as attributes and as a dict
 
     Args:
-        path: the file, or the name of a recipe that comes with pixkit; or the recipe itself, as a dict or, with
-            line breaks in it, as YAML. Relative paths in these start from the working directory.
+        path: the file, or the name of a recipe that comes with pixkit; or the recipe itself, as a dict or, of several
+            lines of which one begins with a key, as YAML. Relative paths in these start from the working directory.
         overrides: ``key.sub=value``, applied in order.
         registry: the components; those of the installed plugins if left out.
 
@@ -90,7 +91,7 @@ def load_recipe(
         PluginError: if a component is unknown and a plugin that would or may bring it is broken, disabled
             or not installed, or if several plugins bring it.
     """
-    if isinstance(path, Mapping) or (isinstance(path, str) and "\n" in path):
+    if isinstance(path, Mapping) or (isinstance(path, str) and is_yaml(path)):
         text = path if isinstance(path, str) else _dumped(path)
         recipe = _checked(parse_yaml(text, GIVEN), overrides, registry or _installed())
         return LoadedRecipe(recipe, None, text, one_by_one(overrides), Path.cwd())
@@ -98,6 +99,11 @@ def load_recipe(
     text = read_recipe(file)
     recipe = _checked(parse_yaml(text, str(file)), overrides, registry or _installed())
     return LoadedRecipe(recipe, file, text, one_by_one(overrides), file.absolute().parent)
+
+
+def is_yaml(text: str) -> bool:
+    """Whether a text is a recipe's, rather than a file name with a line break in it."""
+    return "\n" in text and re.search(r"^\w+ *:(\s|$)", text, re.MULTILINE) is not None
 
 
 def completed(recipe: Mapping[str, Any]) -> dict[str, Any]:

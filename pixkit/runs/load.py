@@ -22,6 +22,7 @@ from pixkit.models.base import Model
 from pixkit.models.labelled import NoLabels
 from pixkit.randomness import derive, isolated_rng, seed_torch
 from pixkit.recipe import LoadedRecipe, Recipe, load_recipe, revise_recipe
+from pixkit.recipe.load import is_yaml
 from pixkit.recipe.overrides import one_by_one
 from pixkit.runs import checkpoint as checkpoints
 from pixkit.runs.places import SETTINGS
@@ -135,7 +136,7 @@ def recipe_to_build(
     """
     if isinstance(recipe, LoadedRecipe):
         return revised(recipe, overrides), None
-    if isinstance(recipe, Mapping) or "\n" in str(recipe):
+    if isinstance(recipe, Mapping) or (isinstance(recipe, str) and is_yaml(recipe)):
         return load_recipe(recipe, overrides), None
     run = Run(Path(recipe))
     if not resume or not run.started:

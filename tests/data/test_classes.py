@@ -7,7 +7,7 @@ from PIL import Image
 
 from pixkit.data import SOURCES, SourceImages, classes
 from pixkit.data.base import ImageSet
-from pixkit.data.classes import MOST, by_value, how_to_label, in_order, number_of, renamed, with_names
+from pixkit.data.classes import MOST, by_value, how_to_label, in_order, number_of, renamed, renumbered, with_names
 from pixkit.data.former import numbered_as_before
 from pixkit.errors import DataError, RecipeError
 from tests.data.test_arrays import NHWC
@@ -163,3 +163,8 @@ def test_data_are_matched_with_a_models_classes_by_name(make):
     assert data.labelled_for(10, None) is data
     with pytest.raises(DataError, match="known by number alone"):
         data.labelled_for(9, None)
+
+
+def test_images_without_names_are_as_they_are():
+    for given in (replace(images(), classes=2, class_names=None), replace(images(), classes=None, class_names=None)):
+        assert renumbered(given, ("ant", "bee", "cat")) is given

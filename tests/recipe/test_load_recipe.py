@@ -274,3 +274,12 @@ def test_a_broken_plugin_does_not_matter_to_other_mistakes(write, recipe_text, i
     assert load_recipe(write(recipe_text)).recipe.name == "digits-net"
     with pytest.raises(InvalidRecipe):
         load_recipe(write(recipe_text.replace("width: 16", "width: x")))
+
+
+def test_a_file_name_with_a_line_break_is_no_recipe(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "a\nb").write_text(WRONG)
+    for given, said in (("a\nb", "a\\nb:2:7: name"), (WRONG, "the recipe given:2:7: name")):
+        with pytest.raises(InvalidRecipe) as caught:
+            load_recipe(given)
+        assert caught.value.where == said
