@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import math
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from typing import TYPE_CHECKING, Any, Literal
 
 from pixkit.errors import DataError, UsageError
@@ -153,6 +153,17 @@ class ImageSpec:
 
         They are not while torch compiles, exports or maps over x, when there are none to look at.
         """
+        import torch  # here, since an ImageSpec needs none
+
+        if not isinstance(x, torch.Tensor):
+            kind = type(x)
+            raise DataError(
+                "images are a tensor",
+                where=where,
+                found=f"{kind.__module__}.{kind.__qualname__}",
+                expected=f"int64 [B, {self.channels}, {self.height}, {self.width}]",
+                hint="torch.as_tensor makes one of an array or a list",
+            )
         if x.ndim != 4 or tuple(x.shape[1:]) != self.shape:
             raise DataError(
                 "wrong shape",
@@ -167,13 +178,14 @@ class ImageSpec:
                 found=str(x.dtype),
                 expected=f"an integer tensor with values 0..{self.levels - 1}",
             )
-        if values and has_values(x) and x.numel() and not 0 <= int(x.min()) <= int(x.max()) < self.levels:
-            raise DataError(
-                "values out of range",
-                where=where,
-                found=f"{int(x.min())}..{int(x.max())}",
-                expected=f"0..{self.levels - 1}",
-            )
+        if values and has_values(x) and x.numel():
+            # torch finds no least value of most unsigned types
+            signed = x.long() if x.dtype in (torch.uint16, torch.uint32, torch.uint64) else x
+            least, most = int(signed.min()), int(signed.max())
+            if not 0 <= least <= most < self.levels:
+                raise DataError(
+                    "values out of range", where=where, found=f"{least}..{most}", expected=f"0..{self.levels - 1}"
+                )
         return x
 
     def __str__(self) -> str:
@@ -191,8 +203,29 @@ def numbers_refused(head: str) -> dict[str, str]:
     }
 
 
-@dataclass(frozen=True)
-class Batch:
+class Shown:
+    """Base of dataclasses whose representation gives types and shapes of tensors, not their values.
+
+    They are made with ``repr=False``.
+    """
+
+    def __repr__(self) -> str:
+        shown = ((field.name, getattr(self, field.name)) for field in fields(self))  # type: ignore[arg-type]
+        parts = [f"{name}={_brief(value)}" for name, value in shown if value is not None and value != ""]
+        return f"{type(self).__name__}({', '.join(parts)})"
+
+
+def _brief(value: Any) -> str:
+    """A tensor's type and shape, the number of several, a function's name, else the representation."""
+    if isinstance(value, list | tuple) and any(hasattr(one, "dtype") for one in value):
+        return f"<{len(value)} tensors>"
+    if hasattr(value, "dtype") and hasattr(value, "shape"):
+        return f"{value.dtype} {list(value.shape)}".removeprefix("torch.")
+    return getattr(value, "__qualname__", None) or repr(value)
+
+
+@dataclass(frozen=True, repr=False)
+class Batch(Shown):
     """Some images of a data set.
 
     Shapes: x int64 [B, C, H, W]; labels int64 [B] or None; indices int64 [B], the images' numbers

@@ -21,6 +21,9 @@ from pixkit.orderings.base import Colours, Ordering
 
 __all__ = ["Autoregressive", "assemble", "unwrapped"]
 
+COMPILED = "_orig_mod"
+"""What torch.compile calls the module that it wraps."""
+
 
 class Autoregressive(nn.Module):
     """Encoding of levels, backbone, and the head's projection, in this order.
@@ -64,7 +67,8 @@ class Autoregressive(nn.Module):
                 device, nobody waits for them to be looked at.)
             UsageError: if there is no context where one is needed, or the other way about.
         """
-        trusted = self.training and torch.is_grad_enabled() and x.device.type != "cpu"
+        remote = isinstance(x, Tensor) and x.device.type != "cpu"
+        trusted = self.training and torch.is_grad_enabled() and remote
         self.spec.check(x, values=not trusted)
         self.check_context(context, x.shape[0])
         return self.head.distribution(self(x.long(), context))
@@ -146,14 +150,59 @@ def unwrapped(module: Any) -> Any:
 
     A wrapper computes the same and is no longer of the class: by what it wraps it is proved and sampled.
     """
-    while isinstance(module, nn.Module):
-        inside = module._modules.get("_orig_mod")  # torch.compile's; its class would have to be imported from dynamo
-        if isinstance(module, nn.parallel.DistributedDataParallel | nn.DataParallel):
-            inside = module.module
-        if inside is None:
-            break
-        module = inside
+    while isinstance(module, nn.Module) and (name := _wraps(module)):
+        module = module._modules[name]
     return module
+
+
+def _wraps(module: nn.Module) -> str:
+    """What a wrapper calls the module that it wraps; empty of what is none."""
+    if isinstance(module, nn.parallel.DistributedDataParallel | nn.DataParallel):
+        return "module"
+    return COMPILED if COMPILED in module._modules else ""  # its class would have to be imported from dynamo
+
+
+def plain_name(name: str) -> str:
+    """The name of a tensor or module without what torch.compile puts into it."""
+    return ".".join(part for part in name.split(".") if part != COMPILED)
+
+
+def networks_in(model: nn.Module) -> dict[str, Autoregressive]:
+    """The autoregressive networks of a model by their names within it; of one that is wrapped, the wrapper's."""
+    wrapper = {inner: name for name, inner in _wrapped_in(model)}
+    found = {}
+    for name, module in model.named_modules():
+        if isinstance(module, Autoregressive):
+            outer = name
+            while outer in wrapper:
+                outer = wrapper[outer]
+            found[outer] = module
+    return found
+
+
+def _wrapped_in(model: nn.Module) -> list[tuple[str, str]]:
+    """The names of a model's parts that wrap another, and of what each wraps; the outer ones first."""
+    return [(name, f"{name}.{inner}") for name, module in model.named_modules() if name and (inner := _wraps(module))]
+
+
+def without_wrappers(model: nn.Module, state: dict[str, Any], prefix: str, metadata: Any = None) -> None:
+    """Give the tensors of a model's state the names that they have where nothing in it is wrapped."""
+    pairs = [(f"{prefix}{inner}.", f"{prefix}{name}.") for name, inner in reversed(_wrapped_in(model))]
+    _rename(state, pairs)
+
+
+def with_wrappers(model: nn.Module, state: dict[str, Any], prefix: str) -> None:
+    """Give the tensors of a state the names that they have in a model of which parts are wrapped."""
+    _rename(state, [(f"{prefix}{name}.", f"{prefix}{inner}.") for name, inner in _wrapped_in(model)])
+
+
+def _rename(state: dict[str, Any], pairs: list[tuple[str, str]]) -> None:
+    """Replace what names begin with, by each pair in turn, where they do not begin with the new one."""
+    for old, new in pairs:
+        for name in list(state):  # in their order, which stays
+            value = state.pop(name)
+            longer = len(new) > len(old) and name.startswith(new)
+            state[new + name[len(old) :] if name.startswith(old) and not longer else name] = value
 
 
 def assemble(

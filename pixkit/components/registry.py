@@ -132,6 +132,10 @@ class Registry:
         self._entries: dict[str, list[Entry]] = {kind: [] for kind in KINDS}
         self._absences: list[Absence] = []
 
+    def __repr__(self) -> str:
+        counts = ", ".join(f"{len(entries)} {kind}" for kind, entries in self._entries.items())
+        return f"<{type(self).__name__} of components: {counts}>"
+
     def extend(self, entries: list[Entry]) -> None:
         """Take the components of one plugin, all or, where the distribution brought one already, none."""
         for entry in entries:

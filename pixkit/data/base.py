@@ -18,7 +18,7 @@ from pixkit.data.levels import images_at_once
 from pixkit.data.picture import Form
 from pixkit.errors import DataError, reason
 from pixkit.files import TooLarge, open_regular
-from pixkit.image import ImageSpec
+from pixkit.image import ImageSpec, Shown
 
 Progress = Callable[[str, int, int], None]
 """Called as progress(what, done, total); total is 0 where it is unknown."""
@@ -61,8 +61,8 @@ class DataConfig(ComponentConfig):
         return self
 
 
-@dataclass(frozen=True)
-class ImageSet:
+@dataclass(frozen=True, repr=False)
+class ImageSet(Shown):
     """Images of one split: pixels uint8, int16 or int32 [N, C, H, W]; labels int64 [N] or None."""
 
     pixels: Tensor
@@ -87,8 +87,8 @@ class ImageSet:
             yield self.levels(slice(start, start + step))
 
 
-@dataclass(frozen=True)
-class SourceImages:
+@dataclass(frozen=True, repr=False)
+class SourceImages(Shown):
     """What a source loads: its own train and test images, `levels` N of their values 0..N-1."""
 
     train: ImageSet

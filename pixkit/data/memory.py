@@ -19,6 +19,13 @@ from pixkit.errors import DataError
 
 Array: TypeAlias = Tensor | NDArray[Any]
 """A tensor, on any device, or an array."""
+SHAPES = "[N, C, H, W], [N, H, W, C] or [N, H, W]"
+HINTS = {
+    "values out of range": "`levels` is the number of levels of the images",
+    "floats that are no levels": "(x * (levels - 1)).round() are levels, of floats 0..1",
+    "the array's shape does not fit the layout": SHAPES,
+}
+"""What to do about an error, where its own hint names keys of the source `arrays`."""
 
 
 class Memory(DataSource):
@@ -94,16 +101,14 @@ def given_images(
 
 def _set(images: Array, labels: Array | None, levels: int, layout: str, where: str) -> ImageSet:
     try:
-        array = _array(images)
+        array = as_array(images)
         array = as_images(array, axes_of(array.shape, layout, where))
         pixels = levels_of(np.ascontiguousarray(array), levels, None, where)
     except DataError as error:
         if error.hint is not None:  # which names keys of the source `arrays`
-            error.hint = error.hint.replace("data.source_levels", "`levels`").replace("data.layout=", "layout=")
-            if "data." in error.hint:
-                error.hint = "[N, C, H, W], [N, H, W, C] or [N, H, W]"
+            error.hint = HINTS.get(error.message, error.hint.replace("data.layout=", "layout="))
         raise
-    numbers = None if labels is None else _array(labels)
+    numbers = None if labels is None else as_array(labels)
     if numbers is not None and (numbers.shape != array.shape[:1] or numbers.dtype.kind not in "iub"):
         raise DataError(
             "labels are a whole number for each image",
@@ -116,5 +121,6 @@ def _set(images: Array, labels: Array | None, levels: int, layout: str, where: s
     return ImageSet(torch.from_numpy(pixels.copy()), kept)
 
 
-def _array(given: Array) -> NDArray[Any]:
+def as_array(given: Array) -> NDArray[Any]:
+    """What is given as an array, on the CPU; a list is taken for one."""
     return given.detach().cpu().numpy() if isinstance(given, Tensor) else np.asarray(given)

@@ -42,5 +42,5 @@ def rehearsing(model: nn.Module, device: torch.device) -> Iterator[None]:
 
 def persistent_buffers(module: nn.Module) -> dict[str, Tensor]:
     """The buffers that belong to a module's state, by name; the others follow from how it was constructed."""
-    state = module.state_dict()
-    return {name: buffer for name, buffer in module.named_buffers() if name in state}
+    kept = {id(value) for value in module.state_dict(keep_vars=True).values()}  # whatever they are called there
+    return {name: buffer for name, buffer in module.named_buffers() if id(buffer) in kept}

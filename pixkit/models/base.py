@@ -13,12 +13,13 @@ from pixkit.components.config import ComponentConfig
 from pixkit.errors import UsageError
 from pixkit.execution.reference import Progress
 from pixkit.image import Batch, ImageSpec
+from pixkit.layers.modes import evaluating
 from pixkit.models import deprecated
 from pixkit.models.batches import batches
 from pixkit.models.capabilities import Capability, lacking
 from pixkit.models.phase import Phase
-from pixkit.models.request import SampleRequest, check_counts, check_room
-from pixkit.network import Autoregressive
+from pixkit.models.request import SampleRequest, as_context, check_counts, check_room
+from pixkit.network import Autoregressive, networks_in, plain_name, with_wrappers, without_wrappers
 from pixkit.noise import Noise
 from pixkit.precision import float32_products
 from pixkit.readiness.check import accepted, find
@@ -79,6 +80,7 @@ class Model(nn.Module, ABC):
         self.spec = spec
         self.classes = classes
         self.class_names: tuple[str, ...] | None = None
+        self.register_state_dict_post_hook(without_wrappers)
         if self.former:
             deprecated.warn(self)
 
@@ -123,10 +125,13 @@ class Model(nn.Module, ABC):
         Raises:
             CausalityError: if one leaks, naming the layer to blame.
         """
-        return {name: report_of(network, accepted(find(network))) for name, network in self._autoregressive().items()}
+        return {name: report_of(network, accepted(find(network))) for name, network in networks_in(self).items()}
 
     def receptive_field(self, pixel: Pixel | None = None) -> Tensor:
-        """Which sub-pixels the prediction of one depends on, bool [C, H, W]; of several networks, in the first.
+        """Which sub-pixels the network reads to predict one, bool [C, H, W]; of several networks, in the first.
+
+        Colours that are drawn in one step (``colours: joint``, as PixelCNN++ has them) are not read by the network: how
+        one of them depends on another of its pixel is the head's matter, and not shown.
 
         Args:
             pixel: (colour, row, column); by default the last colour in the middle of the image.
@@ -135,18 +140,11 @@ class Model(nn.Module, ABC):
             UsageError: if there is no such sub-pixel, or no autoregressive network.
             Untraceable: if the network cannot be followed, and why.
         """
-        network = next(iter(self._autoregressive().values()), None)
+        network = next(iter(networks_in(self).values()), None)
         if network is None:
             raise UsageError("the model has no autoregressive network", found=type(self).__name__)
         sight = sight_of(Trace(network), chosen_pixel(network, pixel))
         return (sight == Sight.SEEN) | (sight == Sight.LEAK)
-
-    def _autoregressive(self) -> dict[str, Autoregressive]:
-        return {
-            name.removesuffix("._orig_mod"): module  # of a network that torch.compile wraps
-            for name, module in self.named_modules()
-            if isinstance(module, Autoregressive)
-        }
 
     @abstractmethod
     def score(self, batch: Batch) -> Tensor:
@@ -260,6 +258,7 @@ class Model(nn.Module, ABC):
             return torch.tensor(labels, dtype=torch.int64, device=self.device) if self.labelled else None
         if not self.conditions:
             raise UsageError("the model is not conditional", where="context", found="a context", expected="none")
+        context = as_context(context)
         if len(context) != len(noise):
             raise UsageError(
                 "the context does not fit the number of images", found=str(len(context)), expected=str(len(noise))
@@ -305,12 +304,24 @@ class Model(nn.Module, ABC):
         images = deprecated.draw_of(self)(request).images
         if not return_log_prob:
             return images
-        with torch.no_grad():
+        with torch.no_grad(), evaluating(self):  # as images are drawn: without dropout, and BatchNorm learns nothing
             nats = [
                 self.score(Batch(images[some], _rows(request.context, some), torch.arange(n)[some]))
                 for some in batches(self, n, request.batch_size, request.batch_size)
             ]
-        return images, -torch.cat(nats) if n else images.new_empty(0, dtype=torch.get_default_dtype())
+        return images, -torch.cat(nats) if n else self._no_nats()
+
+    def _no_nats(self) -> Tensor:
+        """The scores of no image: as those of some, in float32 at least."""
+        reference = next(self.parameters())
+        return reference.new_empty(0, dtype=torch.promote_types(reference.dtype, torch.float32))
+
+    def _load_from_state_dict(self, state_dict: dict[str, Any], prefix: str, *rest: Any) -> None:
+        """Load names as they are without wrappers, which is what `state_dict` gives, or with those of torch.compile."""
+        for name in list(state_dict):
+            state_dict[plain_name(name)] = state_dict.pop(name)
+        super()._load_from_state_dict(state_dict, prefix, *rest)
+        with_wrappers(self, state_dict, prefix)  # which the parts load from, after this
 
     def extra_repr(self) -> str:
         """What images it is about."""

@@ -16,7 +16,7 @@ from pixkit.layers import initialise_from_data
 from pixkit.models.base import Model
 from pixkit.models.batches import batches
 from pixkit.models.capabilities import lacking
-from pixkit.models.request import SampleRequest
+from pixkit.models.request import SampleRequest, as_context
 from pixkit.network import Autoregressive, assemble
 from pixkit.noise import Noise
 from pixkit.samplers import Drawn
@@ -84,6 +84,9 @@ class LabelledModel(Model):
     def log_prob(self, x: Tensor, context: Tensor | None = None, *, batch_size: int | None = None) -> Tensor:
         """log p(x) of each image, nats [B], on the model's device.
 
+        In training mode it is that of a network with dropout. Labels are taken as they are given: to train a model with
+        label dropout by this, give it ``model.labels_shown(labels)``, as the loss of `phases` does.
+
             loss = -model.log_prob(x).mean()
             loss.backward()  # of a model that pixkit.build_model gave, or pixkit.load(run, trainable=True)
 
@@ -102,7 +105,7 @@ class LabelledModel(Model):
         labels = self.labels_scored(x, context)
         self.network.check_context(labels, len(x))
         if not len(x):
-            return torch.empty(0, device=self.device)
+            return self._no_nats()
         parts = [
             self.image_log_probs(x[some].long().to(self.device), None if labels is None else labels[some])
             for some in batches(self, len(x), batch_size, 256)
@@ -116,7 +119,7 @@ class LabelledModel(Model):
     def labels_scored(self, x: Tensor, context: Tensor | None) -> Tensor | None:
         """The labels to score images with, as they are given; where the model takes some and none are, no label."""
         if context is not None:
-            return context.to(self.device)
+            return as_context(context).to(self.device)
         return self.no_label().expand(len(x)) if self.labelled else None
 
     def resolve_context(self, noise: Noise, context: Tensor | None) -> Tensor | None:

@@ -7,14 +7,14 @@ from dataclasses import dataclass
 
 from torch import Tensor, nn
 
-from pixkit.image import Batch
+from pixkit.image import Batch, Shown
 
 Losses = Mapping[str, Tensor]
 """Scalars of one batch: 'loss' is what the optimiser lowers; the others are logged."""
 
 
-@dataclass(frozen=True)
-class Phase:
+@dataclass(frozen=True, repr=False)
+class Phase(Shown):
     """One thing that a training step does: lower `loss(batch, step)["loss"]` over `parameters`.
 
     Its batches are the step's, or, if it has `choose`, batches of its own: of the training images whose numbers,

@@ -5,20 +5,36 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import torch
 from torch import Tensor
 
+from pixkit.errors import UsageError
 from pixkit.execution.reference import Progress
-from pixkit.image import ImageSpec
+from pixkit.image import ImageSpec, Shown
 from pixkit.memory import check_fits
 from pixkit.noise import Noise
 from pixkit.samplers import Known, Sampler
 from pixkit.samplers.batch import check_batch_size, check_count, check_guidance, check_temperature
 
 
-@dataclass(frozen=True)
-class SampleRequest:
+def as_context(given: Any) -> Tensor:
+    """A context as a tensor: a list or an array is taken for one.
+
+    Raises:
+        UsageError: if it is none of these.
+    """
+    try:
+        return torch.as_tensor(given)
+    except (TypeError, ValueError, RuntimeError) as error:
+        raise UsageError(
+            "this is no tensor", where="context", found=type(given).__name__, expected="int64 labels or codes, [n]"
+        ) from error
+
+
+@dataclass(frozen=True, repr=False)
+class SampleRequest(Shown):
     """Images to draw, checked: what `Model.request` makes and `Model.draw` is given.
 
     Attributes:

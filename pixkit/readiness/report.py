@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import IntEnum
+from numbers import Integral
 from typing import Any, Literal
 
 import torch
@@ -162,11 +163,14 @@ def chosen_pixel(network: Autoregressive, pixel: Pixel | None) -> Pixel:
     """The sub-pixel, or the last colour in the middle of the image; UsageError if there is none such."""
     spec = network.spec
     chosen = (spec.channels - 1, spec.height // 2, spec.width // 2) if pixel is None else pixel
-    if not all(0 <= place < size for place, size in zip(chosen, spec.shape, strict=True)):
+    numbers = chosen if isinstance(chosen, tuple | list) and len(chosen) == 3 else (-1,) * 3
+    if not all(
+        isinstance(place, Integral) and 0 <= place < size for place, size in zip(numbers, spec.shape, strict=True)
+    ):
         raise UsageError(
             "there is no such sub-pixel",
             where="pixel",
-            found=",".join(map(str, chosen)),
+            found=",".join(map(str, chosen)) if isinstance(chosen, tuple | list) else repr(chosen),
             expected=f"colour, row, column below {', '.join(map(str, spec.shape))}",
         )
     return chosen

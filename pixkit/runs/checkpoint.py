@@ -18,6 +18,7 @@ from torch import Tensor, nn
 
 from pixkit.errors import CheckpointError, NonFiniteError, listed
 from pixkit.files import replacing, writing
+from pixkit.network import plain_name
 from pixkit.runs.folders import new_folder
 from pixkit.runs.manifest import FORMAT, Manifest, encode_manifest, read_manifest, sha256
 from pixkit.runs.places import CHECKPOINT, MANIFEST
@@ -151,7 +152,8 @@ def load_model(model: nn.Module, tensors: Tensors, where: str) -> None:
 
 def check_fit(model: nn.Module, tensors: Tensors, where: str) -> None:
     """Raise CheckpointError, listing the differences, unless names, types and shapes are the model's."""
-    wrong = differences(tensors, weights(model))
+    # a model may have a part that torch.compile wraps, and was saved with its names once
+    wrong = differences({plain_name(name): value for name, value in tensors.items()}, weights(model))
     if wrong:
         raise CheckpointError("another model's weights", where=where, found=listed(wrong, "; "))
 

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from pixkit.errors import UsageError
 from pixkit.execution.reference import Progress
+from pixkit.image import Shown
 from pixkit.memory import check_fits, forecast
 from pixkit.memory.guard import SMALLER_DRAW
 from pixkit.network import Autoregressive
@@ -73,8 +74,8 @@ def summary_of(prepared: BatchSampler) -> str:
     return getattr(prepared, "summary", str)()
 
 
-@dataclass(frozen=True)
-class Drawn:
+@dataclass(frozen=True, repr=False)
+class Drawn(Shown):
     """What was drawn.
 
     Attributes:

@@ -8,15 +8,15 @@ import torch
 from torch import Tensor
 
 from pixkit.errors import UsageError
-from pixkit.image import ImageSpec
+from pixkit.image import ImageSpec, Shown
 from pixkit.orderings.base import Ordering
 
 CLAMPED = "clamped: some known sub-pixels come after missing ones in the ordering"
 """What is said of samples whose known sub-pixels do not precede the missing ones."""
 
 
-@dataclass(frozen=True)
-class Known:
+@dataclass(frozen=True, repr=False)
+class Known(Shown):
     """Sub-pixels that are given: mask bool [C, H, W], the same for every image, and values int64 [B or 1, C, H, W]."""
 
     mask: Tensor

@@ -22,7 +22,7 @@ from pixkit.errors import UsageError
 from pixkit.figures.grids import colours_beside, kept_type
 from pixkit.figures.panels import completion_panels, save_panels
 from pixkit.files import replacing
-from pixkit.image import ImageSpec
+from pixkit.image import ImageSpec, Shown
 from pixkit.memory import memory_errors
 from pixkit.memory.guard import SMALLER_DRAW
 from pixkit.orderings.base import Ordering
@@ -35,8 +35,8 @@ from pixkit.tasks.labels import one_label
 from pixkit.tasks.masks import Mask
 
 
-@dataclass(frozen=True)
-class Completion:
+@dataclass(frozen=True, repr=False)
+class Completion(Shown):
     """What `complete` gives.
 
     Attributes:

@@ -14,6 +14,7 @@ from pixkit.execution.reference import Progress
 from pixkit.image import ImageSpec
 from pixkit.models.base import Model
 from pixkit.models.latent import LatentModel
+from pixkit.network import unwrapped
 from pixkit.noise import Noise
 from pixkit.recipe.schema import SampleConfig
 from pixkit.runs.load import load
@@ -83,6 +84,7 @@ def open_drawer(
         check_temperature(temperature)
     if batch_size is not None:
         check_batch_size(batch_size)
+    source = unwrapped(source)
     run, section = None, SampleConfig()
     if isinstance(source, Model):
         model = source

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from pixkit.errors import UsageError
-from pixkit.image import Batch
+from pixkit.image import Batch, Shown
 from pixkit.memory import memory_errors
 from pixkit.memory.guard import SMALLER_DRAW
 from pixkit.models.latent import LatentModel
@@ -21,8 +21,8 @@ from pixkit.randomness import isolated_rng, seed_torch, unshared
 from pixkit.tasks.drawer import DrawingOptions, Source, open_drawer
 
 
-@dataclass(frozen=True)
-class Reconstruction:
+@dataclass(frozen=True, repr=False)
+class Reconstruction(Shown):
     """What `reconstruct` gives.
 
     Attributes:

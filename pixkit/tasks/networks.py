@@ -14,7 +14,7 @@ from pixkit.data.loading import measure
 from pixkit.errors import DataError, UsageError
 from pixkit.image import ImageSpec
 from pixkit.models.base import Model
-from pixkit.network import Autoregressive, unwrapped
+from pixkit.network import Autoregressive, networks_in, unwrapped
 from pixkit.recipe import LoadedRecipe, load_recipe
 from pixkit.recipe.load import completed
 from pixkit.recipe.overrides import one_by_one
@@ -127,7 +127,7 @@ def networks_of(
     if isinstance(source, Autoregressive):
         return {"network": source}
     model = _model(source, overrides, shape, device, loading)
-    networks = {name: module for name, module in model.named_modules() if isinstance(module, Autoregressive)}
+    networks = networks_in(model)
     if not networks:
         raise UsageError("the model has no autoregressive network", found=type(model).__name__)
     return networks

@@ -28,7 +28,7 @@ IN_A_ROW = 8
 """Images of a label, a code or an interpolation, if no number is given."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Sampled(Drawn):
     """What `sample` gives: `images`, int64 [N, C, H, W] on the CPU, and a `summary` of what the sampler did.
 

@@ -21,6 +21,7 @@ from pixkit.memory import check_fits, forecast, memory_errors
 from pixkit.memory.forecast import MORE
 from pixkit.models.base import Model
 from pixkit.models.latent import LatentModel
+from pixkit.network import unwrapped
 from pixkit.precision import float32_products
 from pixkit.randomness import derive, isolated_rng, seed_torch
 from pixkit.runs.load import load, load_data, opened_run
@@ -115,6 +116,7 @@ def evaluate(
         CheckpointError: if the run's checkpoint is damaged.
         UsageError: as `score`; and if a model is given without images.
     """
+    run_or_model = unwrapped(run_or_model)
     if isinstance(run_or_model, Model):
         model = run_or_model
         if dataset is None:

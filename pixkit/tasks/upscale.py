@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from pixkit.errors import UsageError
-from pixkit.image import ImageSpec
+from pixkit.image import ImageSpec, Shown
 from pixkit.layers import Lattice
 from pixkit.memory import memory_errors
 from pixkit.memory.guard import SMALLER_DRAW
@@ -23,8 +23,8 @@ from pixkit.tasks.drawer import Drawer, DrawingOptions, Images, Source, open_dra
 from pixkit.tasks.labels import one_label
 
 
-@dataclass(frozen=True)
-class Upscaling:
+@dataclass(frozen=True, repr=False)
+class Upscaling(Shown):
     """What `upscale` gives.
 
     Attributes:

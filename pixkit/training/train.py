@@ -8,11 +8,11 @@ from pathlib import Path
 from typing import Any, cast
 
 from pixkit.data.base import DataConfig, DataSource, SourceImages
-from pixkit.data.memory import Array, given_images
+from pixkit.data.memory import Array, as_array, given_images
 from pixkit.errors import UsageError
 from pixkit.recipe import LoadedRecipe, load_recipe, revise_recipe
 from pixkit.recipe.load import completed
-from pixkit.runs.load import recipe_to_build, revised
+from pixkit.runs.load import recipe_to_build
 from pixkit.training.build import BuildResult, build
 from pixkit.training.watch import Reporter
 
@@ -45,8 +45,8 @@ def train(
 
     Args:
         recipe: a recipe, its file or its name; or a dict, which may leave out all but the model, or be the model's
-            section alone.
-        out: the run directory; runs/NAME in the working directory if left out.
+            section alone; to resume, the run's folder will do.
+        out: the run directory; that which is resumed, or runs/NAME in the working directory, if left out.
         images: the training images, whole numbers [N, C, H, W], [N, H, W, C] or [N, H, W], as a tensor or an array; the
             recipe's data if left out. A part of them, by the recipe's `data.validation`, is for validation.
         labels: whole numbers [N], where images have labels; the classes are the distinct ones, in their order.
@@ -68,7 +68,7 @@ def train(
         UsageError: if something is given that belongs to images, and no images.
         PixkitError: as `build`.
     """
-    loaded = _loaded(recipe, overrides, resume)
+    loaded, folder = _loaded(recipe, overrides, resume)
     if images is not None:
         given = given_images(
             images,
@@ -83,7 +83,9 @@ def train(
         raise UsageError("labels, test_images and levels are of images", where="images", found="none given")
     told = [callbacks] if isinstance(callbacks, Reporter) or callable(callbacks) else list(callbacks)
     reporter = Several([one if isinstance(one, Reporter) else _Rows(one) for one in told])
-    return build(loaded, out, device=device, resume=resume, overwrite=overwrite, reporter=reporter)
+    return build(
+        loaded, folder if out is None else out, device=device, resume=resume, overwrite=overwrite, reporter=reporter
+    )
 
 
 class Several(Reporter):
@@ -114,17 +116,16 @@ class _Rows(Reporter):
 
 def _loaded(
     recipe: LoadedRecipe | Mapping[str, Any] | str | Path, overrides: Sequence[str], resume: bool
-) -> LoadedRecipe:
-    if isinstance(recipe, LoadedRecipe):
-        return revised(recipe, overrides)
+) -> tuple[LoadedRecipe, Path | None]:
+    """The recipe and, if that is one of a run which is to be resumed, the run's folder."""
     if isinstance(recipe, Mapping):
-        return load_recipe(completed(recipe), overrides)
-    return recipe_to_build(recipe, overrides, resume=resume)[0]
+        return load_recipe(completed(recipe), overrides), None
+    return recipe_to_build(recipe, overrides, resume=resume)
 
 
 def _levels(loaded: LoadedRecipe, images: Array) -> int:
     """How many levels the recipe's own images have."""
-    if str(images.dtype).removeprefix("torch.") == "bool":
+    if as_array(images).dtype == bool:
         return 2
     section = loaded.recipe.data
     source = cast(type[DataSource], section.cls)

@@ -15,7 +15,9 @@ from torch.func import functional_call, grad, vmap
 from torch.nn.parallel import DistributedDataParallel
 
 import pixkit
+from pixkit.layers.modes import persistent_buffers
 from pixkit.network import unwrapped
+from pixkit.runs.checkpoint import load_model
 from pixkit.samplers import Ancestral, Cached
 from pixkit.testing import named, network, random_images, randomise
 
@@ -179,8 +181,42 @@ def test_a_compiled_network_is_proved_and_sampled_as_it_was():
         == cached.draw(plain, pixkit.Noise(0, range(3))).summary
     )
     model.network = compiled
+    assert list(pixkit.verify(model)) == ["network"]
+    for verb in (lambda given: pixkit.sample(given, 3), lambda given: pixkit.complete(given, drawn[:1], drawn[0] > 9)):
+        assert repr(verb(torch.compile(model, backend="eager"))) == repr(verb(model))
     assert {name: report.verdict for name, report in model.verify().items()} == {"network": "proved"}
     assert torch.equal(model.sample(3), drawn)
     plain.compile(backend="eager")
     model.network = plain
     assert model.verify()["network"].verdict == "proved" and torch.equal(model.sample(3), drawn)
+
+
+@pytest.mark.parametrize(("section", "parts"), [
+    ({"type": "autoregressive", "backbone": PLAIN}, ["network"]),
+    ({"type": "autoregressive", "backbone": PLAIN}, ["network", "network.backbone"]),
+    ({"type": "order_agnostic", "backbone": {"type": "local_pixelcnn", "width": 4, "blocks": 1},
+      "orderings": ["raster", "snake"]}, ["networks.0"]),
+], ids=["network", "nested", "shared"])  # fmt: skip
+def test_a_state_has_the_same_names_whatever_is_compiled_and_is_loaded_by_either(section, parts):
+    plain, compiled = (pixkit.build_model(section, SPEC) for _ in range(2))
+    buffers = list(persistent_buffers(plain))
+    randomise(plain, seed=1)
+    for part in reversed(parts):
+        owner, _, name = part.rpartition(".")
+        inner = compiled.get_submodule(part)
+        setattr(compiled.get_submodule(owner), name, torch.compile(inner, backend="eager"))
+    assert any("_orig_mod" in name for name, _ in compiled.named_parameters())
+    assert list(compiled.state_dict()) == list(plain.state_dict())
+    assert len(persistent_buffers(compiled)) == len(buffers)
+    saved = dict(plain.state_dict())
+    former = {name.replace("network.", "network._orig_mod.", 1): value for name, value in saved.items()}
+    for state in (saved, former, {f"_orig_mod.{name}": value for name, value in saved.items()}):
+        randomise(compiled, seed=2)
+        load_model(compiled, state, "here")
+        compiled.load_state_dict(state)
+        found = compiled.state_dict()
+        assert all(torch.equal(value, found[name]) for name, value in saved.items())
+    with pytest.raises(RuntimeError, match="Unexpected key"):
+        compiled.load_state_dict({**saved, "networkk.weight": torch.zeros(1)})
+    with pytest.raises(pixkit.CheckpointError, match="is missing"):
+        load_model(compiled, dict(list(saved.items())[1:]), "here")

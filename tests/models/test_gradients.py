@@ -136,7 +136,11 @@ def test_the_natural_loop_lowers_the_loss():
     (random_images(SPEC, 2)[:, :, :3], "wrong shape"),
     (random_images(SPEC, 2)[:, :, :, :3], "wrong shape"),
     (random_images(SPEC, 2)[0], "wrong shape"),
-], ids=["floats", "beyond", "below", "height", "width", "single"])  # fmt: skip
+    (random_images(SPEC, 2).numpy(), "numpy.ndarray"),
+    (random_images(SPEC, 2).tolist(), "builtins.list"),
+    ((random_images(SPEC, 2) + 1).to(torch.uint16), "out of range"),
+    ((random_images(SPEC, 2) - 1).to(torch.uint64), "out of range"),
+], ids=["floats", "beyond", "below", "height", "width", "single", "array", "list", "uint16", "uint64"])  # fmt: skip
 @pytest.mark.parametrize("training", [False, True], ids=["eval", "train"])
 def test_a_network_refuses_what_is_no_image(x, text, training):
     network = model_of("autoregressive").network.train(training)
@@ -147,5 +151,5 @@ def test_a_network_refuses_what_is_no_image(x, text, training):
 
 def test_a_network_takes_any_integers():
     network, x = model_of("autoregressive").network, random_images(SPEC, 2)
-    for dtype in (torch.uint8, torch.int32):
+    for dtype in (torch.uint8, torch.int32, torch.uint16, torch.uint32, torch.uint64):
         assert torch.equal(network.log_prob(x.to(dtype)), network.log_prob(x))

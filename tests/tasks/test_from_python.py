@@ -1,5 +1,6 @@
 """What a recipe names, from Python: components, recipes as dicts, untrained models, and what these say."""
 
+import numpy as np
 import pytest
 import torch
 
@@ -135,6 +136,47 @@ def test_samples_come_with_their_log_probability(section, classes, options):
     assert [len(part) for part in model.sample(0, return_log_prob=True)] == [0, 0]
 
 
+@pytest.mark.parametrize("backbone", [
+    {**BACKBONE, "dropout": 0.5}, {"type": "pixelcnnpp", "filters": 4, "resnets": 1, "hierarchies": 1, "dropout": 0.5},
+])  # fmt: skip
+def test_a_model_that_is_being_trained_gives_samples_their_log_probability_and_learns_nothing(backbone):
+    model = model_of({**MODEL, "backbone": backbone})
+    expected = model.sample(5, return_log_prob=True)
+    assert torch.allclose(expected[1], model.log_prob(expected[0]), rtol=1e-12)
+    model.train()
+    before = {name: value.clone() for name, value in model.state_dict().items()}
+    found = model.sample(5, return_log_prob=True)
+    assert all(map(torch.equal, found, expected)) and model.training
+    assert all(torch.equal(value, before[name]) for name, value in model.state_dict().items())
+
+
+@pytest.mark.parametrize(("dtype", "expected"), [
+    (torch.float64, torch.float64), (torch.float32, torch.float32), (torch.bfloat16, torch.float32),
+])  # fmt: skip
+def test_the_log_probability_of_no_image_is_of_the_type_of_others(dtype, expected):
+    model = model_of(MODEL).to(dtype)
+    for images in (2, 0):
+        x, nats = model.sample(images, return_log_prob=True)
+        assert {nats.dtype, model.log_prob(x).dtype} == {expected}
+
+
+@pytest.mark.parametrize("pixel", [(0, 1), (0, 1, 2, 3), (0, 0, -1), (0.5, 1, 1), 5, "a", ("0", "1", "1")])
+def test_what_is_no_sub_pixel_has_no_receptive_field(pixel):
+    with pytest.raises(pixkit.UsageError, match="no such sub-pixel"):
+        model_of(MODEL).receptive_field(pixel)
+
+
+@pytest.mark.parametrize("labels", [[1, 0, 1], np.array([1, 0, 1]), (1, 0, 1)], ids=["list", "array", "tuple"])
+def test_labels_may_be_numbers_of_any_kind_of_sequence(labels):
+    model, tensor = model_of(LABELLED, classes=2), torch.tensor([1, 0, 1])
+    x = model.sample(3, context=labels)
+    assert torch.equal(x, model.sample(3, context=tensor))
+    assert torch.equal(model.log_prob(x, labels), model.log_prob(x, tensor))
+    for wrong in (["a", "b", "c"], [0.5] * 3, [2, 3, 0], object()):
+        with pytest.raises(pixkit.UsageError):
+            model.log_prob(x, wrong)
+
+
 def test_a_model_without_a_likelihood_refuses_to_give_that_of_samples():
     with pytest.raises(pixkit.UsageError, match="return_log_prob: the probability of an image is not known exactly"):
         model_of(LATENT).sample(2, return_log_prob=True)
@@ -154,5 +196,17 @@ def test_representations_say_what_a_thing_is(tmp_path):
         repr(model.verify()["network"]).partition(";")[0]: "<Report of PixelCNN: proved",
     }
     assert [shown for shown, expected in said.items() if shown != expected] == []
+    x = torch.zeros(2, 1, 4, 5, dtype=torch.int64)
+    mask, drawn = x[0] > 0, pixkit.sample(model, 2)
+    for thing, expected in {
+        drawn: "Sampled(images=int64 [2, 1, 4, 5], summary=",
+        pixkit.samplers.Drawn(x): "Drawn(images=int64 [2, 1, 4, 5])",
+        pixkit.Batch(x, None, x[:, 0, 0, 0]): "Batch(x=int64 [2, 1, 4, 5], indices=int64 [2])",
+        pixkit.Known(mask, x): "Known(mask=bool [1, 4, 5], values=int64 [2, 1, 4, 5])",
+        model.phases()[0]: "Phase(name='likelihood', ",
+        pixkit.components.registry(): "<Registry of components: ",
+        pixkit.complete(model, x[:1], mask): "Completion(samples=int64 [",
+    }.items():
+        assert repr(thing).startswith(expected) and len(repr(thing)) < 400
     assert repr(model).startswith("AutoregressiveModel(\n  1x4x5, K = 3\n")
     assert "(head): Softmax(1x4x5, K = 3, sequential colours)" in repr(model)

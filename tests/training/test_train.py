@@ -54,12 +54,12 @@ def test_training_on_images_given_is_training_on_those_of_the_recipe(digits, tmp
 
     with pytest.raises(pixkit.DataError, match="given by a program"):
         load_data(result.run)
-    given = {"images": train.pixels, "labels": train.labels, "overrides": ["train.steps=4"]}
+    given = {"images": train.pixels.tolist(), "labels": train.labels, "overrides": ["train.steps=4"]}
     with pytest.raises(pixkit.RunError, match="the images are not those that this run was started with"):
         pixkit.train(RECIPE, tmp_path / "trained", resume=True, **given)
     tests = {"test_images": test.pixels, "test_labels": test.labels}
-    again = pixkit.train(RECIPE, tmp_path / "trained", resume=True, **given, **tests)
-    assert again.run.checkpoint("last").name == step_name(4)
+    again = pixkit.train(tmp_path / "trained", resume=True, **given, **tests)  # the run's own recipe and folder
+    assert again.run.path == result.run.path and again.run.checkpoint("last").name == step_name(4)
 
 
 def test_what_a_callback_raises_ends_training_with_the_steps_saved(digits, tmp_path):
@@ -75,9 +75,9 @@ def test_what_a_callback_raises_ends_training_with_the_steps_saved(digits, tmp_p
 
 
 @pytest.mark.parametrize(("images", "labels", "options", "text"), [
-    (np.zeros((6, 1, 5, 6)) + 0.5, None, {}, "no levels"),
-    (np.full((6, 1, 5, 6), 300), None, {}, "300"),
-    (np.zeros((6, 4)), None, {}, "images"),
+    (np.zeros((6, 1, 5, 6)) + 0.5, None, {}, r"no levels[\s\S]*round\(\) are levels"),
+    (np.full((6, 1, 5, 6), 300), None, {}, r"300[\s\S]*`levels` is"),
+    (np.zeros((6, 4)), None, {}, r"images[\s\S]*\[N, H, W, C\]"),
     (np.zeros((6, 3, 4, 3)), None, {}, "two ways"),
     (np.zeros((6, 1, 5, 6)), np.zeros(5, int), {}, "labels are a whole number"),
     (np.zeros((6, 1, 5, 6)), np.zeros(6), {}, "labels are a whole number"),
