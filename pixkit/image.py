@@ -31,11 +31,27 @@ class Palette:
             raise DataError("colours of a palette are all different", found=f"{len(set(self.rows()))} of {count}")
 
     @classmethod
-    def of(cls, colours: Any) -> Palette:
-        """The palette of an array or tensor of whole numbers 0..255, [N, 3]."""
+    def of(cls, colours: Any, where: str = "palette") -> Palette:
+        """The palette of an array or tensor of whole numbers 0..255, [N, 3].
+
+        Args:
+            colours: red, green and blue of each, all different.
+            where: what an error is to name.
+
+        Raises:
+            DataError: if they are no such numbers, or two colours are the same.
+        """
         import numpy as np
 
-        return cls(np.asarray(colours).astype(np.uint8).tobytes())
+        values = np.asarray(colours)
+        if values.ndim != 2 or values.shape[1] != 3:
+            raise DataError("this is no palette", where=where, found=f"shape {values.shape}", expected="(N, 3)")
+        with np.errstate(invalid="ignore"):
+            levels = values.astype(np.uint8)
+        if (levels != values).any():
+            found = f"{values.dtype} in {values.min():g}..{values.max():g}"
+            raise DataError("colours that are no levels", where=where, found=found, expected="whole numbers 0..255")
+        return cls(levels.tobytes())
 
     def __len__(self) -> int:
         return len(self.colours) // 3

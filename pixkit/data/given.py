@@ -23,7 +23,7 @@ from pixkit.data.picture import Form, Picture, frames_of, read_frames, read_whol
 from pixkit.data.written import read_written
 from pixkit.errors import DataError, listed
 from pixkit.files import is_file, is_folder
-from pixkit.image import ImageSpec
+from pixkit.image import ImageSpec, Palette
 from pixkit.randomness import Stream
 
 MAX_PIXELS = 2**26
@@ -195,7 +195,8 @@ class Reader:
         array = file.read_levels(name if file.zipped else None)
         ours = file.zipped and name in OWN
         if ours and PALETTE in names:
-            colours = coloured(array, file.read_levels(PALETTE), f"{path}: {PALETTE}")
+            palette = Palette.of(file.read_levels(PALETTE), f"{path}: {PALETTE}")
+            colours = coloured(array, palette, where)
             return self._prepared(oriented(colours, self._pictured, where), 256, where)
         array = oriented(array, self._pictured, where)
         levels = self._pictured.levels if ours else self._source_levels()
@@ -230,10 +231,7 @@ def _pictures(path: Path) -> list[Path | Member]:
 
 
 def _is_archive(path: Path) -> bool:
-    try:
-        return told(beginning(path)) in ARCHIVES
-    except OSError:  # which is said when it is read
-        return False
+    return told(beginning(path)) in ARCHIVES
 
 
 def _too_few(where: str | Path | Member, levels: int, spec: ImageSpec) -> DataError:

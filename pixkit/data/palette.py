@@ -124,23 +124,19 @@ def as_tokens(pixels: Tensor, palette: Palette, rows: Tensor | None = None) -> t
     return tokens, math.sqrt(total / max(3 * tokens.numel(), 1))
 
 
-def coloured(tokens: NDArray[Any], colours: NDArray[Any], where: str) -> NDArray[Any]:
-    """The colours of tokens, integer [N, 1, H, W] or [1, H, W], by a table [K, 3]: [N, 3, H, W] or [3, H, W].
+def coloured(tokens: NDArray[Any], palette: Palette, where: str) -> NDArray[np.uint8]:
+    """The colours of tokens, integer [N, 1, H, W] or [1, H, W]: [N, 3, H, W] or [3, H, W].
 
     Raises:
-        DataError: where they are not of such shapes, or not numbers of the table's.
+        DataError: where they are not of such shapes, or not numbers of the palette's colours.
     """
-    if tokens.ndim not in (3, 4) or tokens.shape[-3] != 1 or colours.ndim != 2 or colours.shape[1] != 3:
-        raise DataError(
-            "tokens have one channel, and a palette three columns",
-            where=where,
-            found=f"{tokens.shape} and {colours.shape}",
-            expected="(N, 1, H, W) and (K, 3)",
-        )
-    if tokens.size and not 0 <= tokens.min() <= tokens.max() < len(colours):
-        found, expected = f"{tokens.min()}..{tokens.max()}", f"0..{len(colours) - 1}"
+    if tokens.ndim not in (3, 4) or tokens.shape[-3] != 1:
+        found, expected = str(tokens.shape), "(N, 1, H, W)"
+        raise DataError("tokens have one channel", where=where, found=found, expected=expected)
+    if tokens.size and not 0 <= tokens.min() <= tokens.max() < len(palette):
+        found, expected = f"{tokens.min()}..{tokens.max()}", f"0..{len(palette) - 1}"
         raise DataError("values out of range", where=where, found=found, expected=expected)
-    return np.moveaxis(colours[tokens[..., 0, :, :]], -1, -3)
+    return np.moveaxis(palette.array()[tokens[..., 0, :, :]], -1, -3)
 
 
 def _counted(images: ImageSet, rows: Tensor) -> tuple[NDArray[np.int64], NDArray[np.int64]]:

@@ -22,7 +22,7 @@ from pixkit.data.written import png, stored
 from pixkit.errors import DataError
 from pixkit.figures.targets import require_empty
 from pixkit.files import replacing
-from pixkit.image import ImageSpec
+from pixkit.image import ImageSpec, Palette
 
 CELL = 64
 """Images of a grid are enlarged by the largest whole factor that keeps them within this many pixels."""
@@ -166,7 +166,7 @@ def kept_type(levels: Levels) -> type[np.integer]:
 
 def colours_beside(levels: Levels) -> dict[str, Any]:
     """What stands beside images in a .npz: of tokens the array `palette`, uint8 [K, 3]."""
-    palette = levels.palette if isinstance(levels, ImageSpec) else None
+    palette = _palette(levels)
     return {} if palette is None else {"palette": palette.array()}
 
 
@@ -208,10 +208,14 @@ def _count(levels: Levels) -> int:
     return levels.levels if isinstance(levels, ImageSpec) else levels
 
 
+def _palette(levels: Levels) -> Palette | None:
+    return levels.palette if isinstance(levels, ImageSpec) else None
+
+
 def _shown(x: Any, levels: Levels) -> tuple[np.ndarray, int]:
     """What is shown of images, [N, C, H, W], and of how many levels it is: of tokens the colours."""
     values = _levels(x, levels)
-    palette = colours_beside(levels).get("palette")
+    palette = _palette(levels)
     return (values, _count(levels)) if palette is None else (coloured(values, palette, "these images"), 256)
 
 

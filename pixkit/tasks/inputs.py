@@ -86,7 +86,8 @@ def named_images(
             continue
         pairs.append((str(name), data.image(place[1], int(place[2]))))
         if data.moved is not None:
-            reader.moved[str(name)] = data.moved
+            # Of images that were read with all of their split no more is known than what is true of these together.
+            reader.moved[str(name) if data.whole is None else f"all of {place[1]}"] = data.moved
     for note in reader.notes:
         warnings.warn(note, RuntimeWarning, stacklevel=2)
     return [name for name, _ in pairs], torch.stack([image for _, image in pairs])
@@ -101,7 +102,7 @@ class _Data:
     loading: Progress | None
     whole: Dataset | None = None
     moved: float | None = None
-    """By how much the colours of the last image were moved, or on the average those of its split."""
+    """By how much the colours of the last image were moved, or those of its whole split, if that was read."""
 
     def image(self, split: str, number: int) -> Tensor:
         """An image of a split, int64 [C, H, W]; UsageError if there is none of that number."""

@@ -11,8 +11,11 @@ import torch
 from PIL import Image
 
 import pixkit as kit
+from pixkit.data import Images
 from pixkit.errors import RunError
+from pixkit.runs.load import load_data
 from pixkit.runs.run import Run
+from pixkit.tasks import read_images
 
 RECIPE = """\
 pixkit: 1
@@ -131,6 +134,14 @@ def test_a_file_is_what_it_would_be_in_the_runs_data_and_how_far_colours_moved_i
             nats.append(json.loads(pixkit("complete", there, name, "--keep-top", 2, "-n", 1, "--json").out)["nats"])
         moved.append(float(str(caught[0].message).split()[-1]))
     assert nats[0] == nats[1] and moved[0] == moved[1] > 10
+
+
+def test_what_is_known_of_a_split_alone_is_not_said_of_an_image(there, monkeypatch):
+    monkeypatch.setattr(Images, "outline", lambda self, spec: None)
+    run = Run.open(there)
+    rms = load_data(run).part("test").moved
+    with pytest.warns(RuntimeWarning, match=f"by levels RMS: all of test {rms:.2f}$"):
+        read_images(["test:0", "test:1"], run.spec, run)
 
 
 def test_a_run_does_without_the_data_that_its_palette_is_of(pixkit, copy, tokens, tmp_path):

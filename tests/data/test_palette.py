@@ -1,12 +1,9 @@
 """Pictures as numbers of a palette's colours: which colours, which numbers, and the same pictures back."""
 
-import os
-
 import numpy as np
 import pytest
 import torch
 from PIL import Image
-from safetensors.numpy import save_file
 
 from pixkit import figures
 from pixkit.data import clusters
@@ -184,79 +181,6 @@ def test_only_the_colours_of_training_images_are_clustered(make, tmp_path):
     )
 
 
-def saved(folder, kind):
-    match kind:
-        case "npy":
-            np.save(folder / "p.npy", FOUR)
-        case "npz:table":
-            np.savez(folder / "p.npz", table=FOUR.astype(np.float64), other=np.zeros(3))
-        case "safetensors":
-            save_file({"colours": FOUR.astype(np.int64)}, folder / "p.safetensors")
-        case "png" | "gif" | "bmp" | "tif":
-            image = Image.fromarray(np.arange(4, dtype=np.uint8)[None], mode="P")
-            image.putpalette(FOUR.tobytes())
-            image.save(folder / f"p.{kind}")
-    return f"p.{kind}"
-
-
-@pytest.mark.parametrize("kind", ["npy", "npz:table", "safetensors", "png", "gif", "bmp", "tif"])
-def test_a_palette_from_a_file(make, tmp_path, kind):
-    rng = np.random.default_rng(7)
-    np.save(tmp_path / "x.npy", rng.integers(0, 256, (10, 3, 3, 3), dtype=np.uint8))
-    data = make("arrays", train="x.npy", test=None, layout="NHWC", palette=saved(tmp_path, kind))
-    assert data.spec.palette.array()[:4].tolist() == FOUR.tolist()
-    assert data.spec.levels == len(data.spec.palette)
-
-
-@pytest.mark.parametrize(("colours", "text"), [
-    (FOUR[:, :2], "this is no palette"),
-    (FOUR[0], "this is no palette"),
-    (FOUR[:1], "1 colours"),
-    (FOUR / 127.5 - 1, r"numpy.rint\(127.5 \* \(colours \+ 1\)\)"),
-    (FOUR / 255 - 8 / 255, "no levels of colours"),
-    ((FOUR - 8.0) / 247, r"of 0..1: numpy.rint\(255 \* colours\)"),
-    (FOUR // 200, r"of 0..1: numpy.rint\(255 \* colours\)"),
-    (FOUR[:0], "0 colours"),
-    (FOUR.astype(np.int64) + 10, "no levels of colours"),
-    (-FOUR.astype(np.int64), "no levels of colours"),
-    (FOUR + np.nan, "no levels of colours"),
-    (FOUR > 99, "this is no palette"),
-])  # fmt: skip
-def test_a_file_that_is_no_palette_is_refused(make, tmp_path, colours, text):
-    np.save(tmp_path / "x.npy", np.zeros((10, 3, 3, 3), np.uint8))
-    np.save(tmp_path / "p.npy", colours)
-    with pytest.raises(DataError, match=text) as caught:
-        make("arrays", train="x.npy", test=None, layout="NHWC", palette="p.npy")
-    assert str(tmp_path / "p.npy") in caught.value.where
-
-
-def test_a_picture_without_a_table_of_colours_is_no_palette(make, tmp_path):
-    np.save(tmp_path / "x.npy", np.zeros((10, 3, 3, 3), np.uint8))
-    Image.fromarray(FOUR[None]).save(tmp_path / "p.png")
-    with pytest.raises(DataError, match="no table of colours") as caught:
-        make("arrays", train="x.npy", test=None, layout="NHWC", palette="p.png")
-    assert caught.value.found == "mode RGB"
-    (tmp_path / "p.txt").write_text("0 0 0\n255 255 255\n")
-    os.mkfifo(tmp_path / "pipe")
-    for name, text in (
-        ("q.png", r"no such file(.|\n)*data\.palette=FILE"),
-        ("p.txt", r"text is no palette(.|\n)*numpy\.loadtxt"),
-        (".", "cannot be read(.|\n)*a folder"),
-        ("pipe", "cannot be read(.|\n)*a pipe or a device"),
-    ):
-        with pytest.raises(DataError, match=text) as caught:
-            make("arrays", train="x.npy", test=None, layout="NHWC", palette=name)
-        assert caught.value.where == str(tmp_path / name)
-
-
-def test_colours_that_occur_twice_count_once(make, tmp_path):
-    np.save(tmp_path / "x.npy", np.zeros((10, 3, 3, 3), np.uint8))
-    np.save(tmp_path / "p.npy", FOUR[[2, 0, 2, 1, 0]])
-    data = make("arrays", train="x.npy", test=None, layout="NHWC", palette="p.npy")
-    assert data.spec.palette.array().tolist() == FOUR[[2, 0, 1]].tolist()
-    assert any("of 5 colours 2 occur before" in note for note in data.notes)
-
-
 @pytest.mark.parametrize(("config", "shape", "found", "hint"), [
     ({"layout": "NHW"}, (), "1 channels of 256 levels", "data.levels=K makes levels of greys fewer"),
     ({"source_levels": 1000}, (3,), "3 channels of 1000 levels", "data.source_levels=256"),
@@ -364,8 +288,32 @@ def test_numbers_without_colours_are_no_tokens(tmp_path):
     with pytest.raises(DataError, match="another shape"):
         read_images([tmp_path / "x.npz"], SPEC)
     np.savez(tmp_path / "y.npz", samples=np.full((3, 1, 6, 5), 4), palette=FOUR)
-    with pytest.raises(DataError, match="out of range"):
+    with pytest.raises(DataError, match="out of range") as caught:
         read_images([tmp_path / "y.npz"], SPEC)
+    assert (caught.value.found, caught.value.expected) == ("4..4", "0..3")
+    np.savez(tmp_path / "y.npz", samples=np.zeros((3, 3, 6, 5), np.uint8), palette=FOUR)
+    with pytest.raises(DataError, match="tokens have one channel"):
+        read_images([tmp_path / "y.npz"], SPEC)
+
+
+@pytest.mark.parametrize(("colours", "text"), [
+    (FOUR.astype(np.int64) + 10, "no levels(.|\n)*int64 in 18..265"),
+    (-FOUR.astype(np.int64), "no levels"),
+    (FOUR / 255, "no levels(.|\n)*float64"),
+    (FOUR + np.nan, "no levels"),
+    (np.hstack([FOUR, FOUR[:, :1]]), r"this is no palette(.|\n)*\(4, 4\)"),
+    (FOUR[0], r"this is no palette(.|\n)*\(3,\)"),
+])  # fmt: skip
+def test_what_cannot_be_colours_becomes_no_others(tmp_path, colours, text):
+    """As bytes they would be: numbers modulo 256, cut floats, every fourth value in another column."""
+    with pytest.raises(DataError, match=text):
+        Palette.of(colours)
+    if colours.dtype.kind != "f":  # levels are whole numbers in any file
+        np.savez(tmp_path / "x.npz", samples=np.zeros((1, 1, 6, 5), np.uint8), palette=colours)
+        with pytest.raises(DataError, match=text) as caught:
+            read_images([tmp_path / "x.npz"], SPEC)
+        assert caught.value.where == f"{tmp_path / 'x.npz'}: palette"
+    assert Palette.of(FOUR.astype(np.float32)) == Palette.of(torch.from_numpy(FOUR)) == SPEC.palette
 
 
 def test_by_how_much_a_picture_is_moved_is_said(tmp_path):

@@ -1,0 +1,86 @@
+"""A palette that is given by file: as an array, or as an indexed picture; and what is none."""
+
+import os
+
+import numpy as np
+import pytest
+from PIL import Image
+from safetensors.numpy import save_file
+
+from pixkit.errors import DataError
+
+FOUR = np.array([[9, 8, 30], [10, 150, 40], [250, 60, 20], [255, 250, 255]], np.uint8)
+"""From dark to bright."""
+
+
+def saved(folder, kind):
+    match kind:
+        case "npy":
+            np.save(folder / "p.npy", FOUR)
+        case "npz:table":
+            np.savez(folder / "p.npz", table=FOUR.astype(np.float64), other=np.zeros(3))
+        case "safetensors":
+            save_file({"colours": FOUR.astype(np.int64)}, folder / "p.safetensors")
+        case "png" | "gif" | "bmp" | "tif":
+            image = Image.fromarray(np.arange(4, dtype=np.uint8)[None], mode="P")
+            image.putpalette(FOUR.tobytes())
+            image.save(folder / f"p.{kind}")
+    return f"p.{kind}"
+
+
+@pytest.mark.parametrize("kind", ["npy", "npz:table", "safetensors", "png", "gif", "bmp", "tif"])
+def test_a_palette_from_a_file(make, tmp_path, kind):
+    rng = np.random.default_rng(7)
+    np.save(tmp_path / "x.npy", rng.integers(0, 256, (10, 3, 3, 3), dtype=np.uint8))
+    data = make("arrays", train="x.npy", test=None, layout="NHWC", palette=saved(tmp_path, kind))
+    assert data.spec.palette.array()[:4].tolist() == FOUR.tolist()
+    assert data.spec.levels == len(data.spec.palette)
+
+
+@pytest.mark.parametrize(("colours", "text"), [
+    (FOUR[:, :2], "this is no palette"),
+    (FOUR[0], "this is no palette"),
+    (FOUR[:1], "1 colours"),
+    (FOUR / 127.5 - 1, r"numpy.rint\(127.5 \* \(colours \+ 1\)\)"),
+    (FOUR / 255 - 8 / 255, "no levels of colours"),
+    ((FOUR - 8.0) / 247, r"of 0..1: numpy.rint\(255 \* colours\)"),
+    (FOUR // 200, r"of 0..1: numpy.rint\(255 \* colours\)"),
+    (FOUR[:0], "0 colours"),
+    (FOUR.astype(np.int64) + 10, "no levels of colours"),
+    (-FOUR.astype(np.int64), "no levels of colours"),
+    (FOUR + np.nan, "no levels of colours"),
+    (FOUR > 99, "this is no palette"),
+])  # fmt: skip
+def test_a_file_that_is_no_palette_is_refused(make, tmp_path, colours, text):
+    np.save(tmp_path / "x.npy", np.zeros((10, 3, 3, 3), np.uint8))
+    np.save(tmp_path / "p.npy", colours)
+    with pytest.raises(DataError, match=text) as caught:
+        make("arrays", train="x.npy", test=None, layout="NHWC", palette="p.npy")
+    assert str(tmp_path / "p.npy") in caught.value.where
+
+
+def test_a_picture_without_a_table_of_colours_is_no_palette(make, tmp_path):
+    np.save(tmp_path / "x.npy", np.zeros((10, 3, 3, 3), np.uint8))
+    Image.fromarray(FOUR[None]).save(tmp_path / "p.png")
+    with pytest.raises(DataError, match="no table of colours") as caught:
+        make("arrays", train="x.npy", test=None, layout="NHWC", palette="p.png")
+    assert caught.value.found == "mode RGB"
+    (tmp_path / "p.txt").write_text("0 0 0\n255 255 255\n")
+    os.mkfifo(tmp_path / "pipe")
+    for name, text in (
+        ("q.png", r"no such file(.|\n)*data\.palette=FILE"),
+        ("p.txt", r"text is no palette(.|\n)*numpy\.loadtxt"),
+        (".", "cannot be read(.|\n)*a folder"),
+        ("pipe", "cannot be read(.|\n)*a pipe or a device"),
+    ):
+        with pytest.raises(DataError, match=text) as caught:
+            make("arrays", train="x.npy", test=None, layout="NHWC", palette=name)
+        assert caught.value.where == str(tmp_path / name)
+
+
+def test_colours_that_occur_twice_count_once(make, tmp_path):
+    np.save(tmp_path / "x.npy", np.zeros((10, 3, 3, 3), np.uint8))
+    np.save(tmp_path / "p.npy", FOUR[[2, 0, 2, 1, 0]])
+    data = make("arrays", train="x.npy", test=None, layout="NHWC", palette="p.npy")
+    assert data.spec.palette.array().tolist() == FOUR[[2, 0, 1]].tolist()
+    assert any("of 5 colours 2 occur before" in note for note in data.notes)
