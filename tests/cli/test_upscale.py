@@ -90,7 +90,7 @@ def test_the_picture_shows_input_drawings_and_the_image(pixkit, coarse, workplac
 @pytest.mark.parametrize(("image", "options", "code", "text"), [
     ("test:99999", ("--label", 3), 2, "IMAGE"), ("absent.png", ("--label", 3), 3, "absent.png"),
     ("large.png", ("--label", 3), 3, "4 x 4"), ("test:0", ("--label", 10), 2, "0..9"),
-    ("test:0", ("--factor", 3, "--label", 3), 2, "2 or 4"), ("test:0", (), 2, "each image"),
+    ("test:0", ("--factor", 3, "--label", 3), 2, "2 or 4"), ("test:0", (), 2, "the image's class: 0..9"),
 ])  # fmt: skip
 def test_what_cannot_be_done_is_refused(pixkit, coarse, workplace, image, options, code, text):
     Image.new("L", (8, 8)).save("large.png")
