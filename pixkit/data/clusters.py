@@ -33,10 +33,10 @@ def cluster(colours: Whole, counts: Whole, size: int, seed: int, progress: Progr
         counts: pixels of each, int64 [n].
         size: how many.
         seed: of the start.
-        progress: called as progress(what, rounds, 0).
+        progress: called as progress(what, done, total): first colours, of which there are `size`, then rounds, of 0.
     """
     few, weights = _few(colours, counts, CELLS * size)
-    palette = UNIT * _start(few, weights, size, seed)
+    palette = UNIT * _start(few, weights, size, seed, progress)
     palette = _moved(few, weights, palette, UNIT, progress)
     palette = _moved(colours, counts, palette, UNIT, progress)
     palette = _moved(colours, counts, _quotient(palette, UNIT), 1, progress)
@@ -55,13 +55,15 @@ def _few(colours: Whole, counts: Whole, least: int) -> tuple[Whole, Whole]:
     return _quotient(sums, totals[:, None]), totals
 
 
-def _start(colours: Whole, counts: Whole, size: int, seed: int) -> Whole:
+def _start(colours: Whole, counts: Whole, size: int, seed: int, progress: Progress | None) -> Whole:
     """The first colours: each of a few drawn by their error, of which the best is taken; int64 [size, 3]."""
     trials = 2 + int(math.log(size))
     drawn = iter(words(seed, Stream.PALETTE, size * trials).tolist())
     chosen: list[int] = []
     error = np.ones(len(colours), np.int64)
     for number in range(size):
+        if progress is not None:
+            progress("choosing first colours", number, size)
         sums = np.cumsum(error * counts)
         picks = [next(drawn) * int(sums[-1]) >> 64 for _ in range(trials if number else 1)]
         tried = np.searchsorted(sums, picks, side="right")

@@ -87,6 +87,14 @@ def test_rounds_of_clustering_never_raise_the_error(monkeypatch):
         assert len(way) > 1 and way == sorted(way, reverse=True)
 
 
+def test_how_far_clustering_is_is_told():
+    """From the first colours on: of thousands they take longer than any round."""
+    told, colours = [], different(np.random.default_rng(1), 300)
+    clusters.cluster(colours, np.ones(300, np.int64), 7, 0, lambda *far: told.append(far))
+    assert told[:7] == [("choosing first colours", number, 7) for number in range(7)]
+    assert len(told) > 9 and {(what, total) for what, _, total in told[7:]} == {("clustering colours", 0)}
+
+
 def test_each_colour_is_the_mean_of_the_pixels_that_are_nearest_to_it():
     """What makes a palette a local minimum, to the rounding of a level."""
     rng = np.random.default_rng(2)
