@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -13,9 +14,11 @@ from torch import Tensor
 
 from pixkit.data.base import DataConfig, DataSource, ImageSet, Progress, SourceImages
 from pixkit.data.classes import by_value
+from pixkit.data.dataset import Dataset, Part
 from pixkit.data.layout import as_images, axes_of
 from pixkit.data.values import levels_of
-from pixkit.errors import DataError
+from pixkit.errors import DataError, listed
+from pixkit.image import ImageSpec
 
 Array: TypeAlias = Tensor | NDArray[Any]
 """A tensor, on any device, or an array."""
@@ -50,7 +53,7 @@ class Memory(DataSource):
             "these images were given by a program, and are not kept",
             where="data.source",
             found="memory",
-            hint="pixkit.train(recipe, images=x) trains and resumes; pixkit.evaluate(run, dataset) scores a run",
+            hint="pixkit.train(recipe, images=x) trains and resumes; pixkit.evaluate(run, x, labels=y) scores a run",
         )
 
 
@@ -99,6 +102,53 @@ def given_images(
     return SourceImages(train, test, levels, len(names), class_names=names)
 
 
+def levels_given(
+    x: Array,
+    labels: Array | None,
+    *,
+    spec: ImageSpec,
+    classes: int | None,
+    class_names: tuple[str, ...] | None,
+    split: str,
+) -> Dataset:
+    """Images of a program, as a model has them, as one split of a data set; the others have none.
+
+    Args:
+        x: levels, [N, C, H, W] as `spec` says.
+        labels: of each, a number of the model's classes, [N].
+        spec: what the model is about.
+        classes: number of its classes; None if it has none.
+        class_names: their names, if they have some.
+        split: train, validation or test.
+
+    Raises:
+        DataError: where images or labels do not fit.
+    """
+    found = spec.check(torch.as_tensor(as_array(x)))
+    if labels is not None and classes is None:
+        raise DataError("the model knows no classes", where="labels", found="labels", expected="none")
+    kept = None if labels is None else _numbers(labels, len(found), "labels")
+    if kept is not None and len(kept) and not 0 <= int(kept.min()) <= int(kept.max()) < (classes or 0):
+        span = f"{int(kept.min())}..{int(kept.max())}"
+        hint = None if class_names is None else f"these are numbers of {listed(class_names)}"
+        raise DataError(
+            "the model has no such classes", where="labels", found=span, expected=f"0..{(classes or 0) - 1}", hint=hint
+        )
+    whole = Part(found.long().cpu(), kept, torch.arange(len(found)))
+    none = Part(whole.pixels[:0], None if kept is None else kept[:0], whole.numbers[:0])
+    return Dataset(
+        "memory",
+        spec,
+        None if kept is None else classes,
+        {name: whole if name == split else none for name in Dataset.SPLITS},
+        description="levels that a program gave",
+        notes=(),
+        hashes={},
+        source=Memory(Memory.Config(source_levels=spec.levels), Path()),
+        class_names=None if kept is None else class_names,
+    )
+
+
 def _set(images: Array, labels: Array | None, levels: int, layout: str, where: str) -> ImageSet:
     try:
         array = as_array(images)
@@ -108,17 +158,23 @@ def _set(images: Array, labels: Array | None, levels: int, layout: str, where: s
         if error.hint is not None:  # which names keys of the source `arrays`
             error.hint = HINTS.get(error.message, error.hint.replace("data.layout=", "layout="))
         raise
-    numbers = None if labels is None else as_array(labels)
-    if numbers is not None and (numbers.shape != array.shape[:1] or numbers.dtype.kind not in "iub"):
+    own = "labels" if where == "images" else "test_labels"
+    kept = None if labels is None else _numbers(labels, len(array), own)
+    # A copy: what trains must not change with what the program does with its arrays meanwhile.
+    return ImageSet(torch.from_numpy(pixels.copy()), kept)
+
+
+def _numbers(labels: Array, images: int, where: str) -> Tensor:
+    """Labels as int64 [N], a copy."""
+    numbers = as_array(labels)
+    if numbers.shape != (images,) or numbers.dtype.kind not in "iub":
         raise DataError(
             "labels are a whole number for each image",
-            where="labels" if where == "images" else "test_labels",
+            where=where,
             found=f"{numbers.dtype} {numbers.shape}",
-            expected=f"integers, ({len(array)},)",
+            expected=f"integers, ({images},)",
         )
-    # A copy: what trains must not change with what the program does with its arrays meanwhile.
-    kept = None if numbers is None else torch.from_numpy(numbers.astype(np.int64))
-    return ImageSet(torch.from_numpy(pixels.copy()), kept)
+    return torch.from_numpy(numbers.astype(np.int64))
 
 
 def as_array(given: Array) -> NDArray[Any]:

@@ -294,22 +294,30 @@ class Model(nn.Module, ABC):
         Raises:
             UsageError: if something does not fit, or the model cannot do it.
         """
-        if return_log_prob and self.score_kind != "exact":
-            raise UsageError(
-                "the probability of an image is not known exactly",
-                where="return_log_prob",
-                found=f"{type(self).__name__}, whose score is {'a bound' if self.score_kind == 'bound' else 'none'}",
-            )
+        if return_log_prob:
+            self.check_exact("return_log_prob")
         request = self.request(n, **options)
         images = deprecated.draw_of(self)(request).images
-        if not return_log_prob:
-            return images
+        return (images, self.drawn_log_prob(images, request)) if return_log_prob else images
+
+    def check_exact(self, where: str) -> None:
+        """Raise UsageError unless the score is exact; `where` is the option that asks for it."""
+        if self.score_kind != "exact":
+            raise UsageError(
+                "the probability of an image is not known exactly",
+                where=where,
+                found=f"{type(self).__name__}, whose score is {'a bound' if self.score_kind == 'bound' else 'none'}",
+            )
+
+    def drawn_log_prob(self, images: Tensor, request: SampleRequest) -> Tensor:
+        """log p(x), nats [n], of images that were drawn for a request, given their context; without gradients."""
+        n = len(images)
         with torch.no_grad(), evaluating(self):  # as images are drawn: without dropout, and BatchNorm learns nothing
             nats = [
                 self.score(Batch(images[some], _rows(request.context, some), torch.arange(n)[some]))
                 for some in batches(self, n, request.batch_size, request.batch_size)
             ]
-        return images, -torch.cat(nats) if n else self._no_nats()
+        return -torch.cat(nats) if n else self._no_nats()
 
     def _no_nats(self) -> Tensor:
         """The scores of no image: as those of some, in float32 at least."""

@@ -14,6 +14,7 @@ from pixkit.execution.reference import Progress
 from pixkit.image import ImageSpec
 from pixkit.models.base import Model
 from pixkit.models.latent import LatentModel
+from pixkit.models.request import SampleRequest
 from pixkit.network import unwrapped
 from pixkit.noise import Noise
 from pixkit.recipe.schema import SampleConfig
@@ -124,9 +125,13 @@ class Drawer:
 
     def draw(self, n: int, **request: Any) -> Drawn:
         """`n` images; `request` holds what else `Model.request` takes."""
+        return self.model.draw(self.request(n, **request))
+
+    def request(self, n: int, **request: Any) -> SampleRequest:
+        """What `draw` asks the model for."""
         request |= {"seed": self.seed, "progress": self.progress}
         how: dict[str, Any] = {"temperature": self.temperature, "sampler": self.sampler, "batch_size": self.batch_size}
-        return self.model.draw(self.model.request(n, **how, **request))
+        return self.model.request(n, **how, **request)
 
     def decode(self, z: Tensor, noise: Noise) -> Drawn:
         """An image of each code of a latent model, z [B, ...]."""

@@ -36,10 +36,12 @@ class Sampled(Drawn):
         columns: how many images belong together (of a label, a code, an interpolation), as rows of a grid may show;
             None where nothing says.
         titles: the classes' names, for the rows or the columns of a grid; None where they have only numbers.
+        log_prob: log p(x) of each image, nats [N] on the CPU, if it was asked for: see `Model.sample`.
     """
 
     columns: int | None = None
     titles: Titles | None = None
+    log_prob: Tensor | None = None
 
 
 @float32_products()
@@ -55,6 +57,7 @@ def sample(
     guidance: float = 0.0,
     vary: str | None = None,
     interpolate: Tensor | Sequence[str | Path] | None = None,
+    return_log_prob: bool = False,
     **options: Unpack[DrawingOptions],
 ) -> Sampled:
     """Draw images from a trained model.
@@ -79,6 +82,9 @@ def sample(
         vary: of a latent model, what differs: "pixels" (of one code), "latent" (the code, under one pixel noise), or
             "latentL", level L alone.
         interpolate: of a latent model, two images, from the code of one to that of the other.
+        return_log_prob: give log p(x) of each image, given its label if it has one, too: under the model itself,
+            whatever the temperature, the guidance or the rows given. Not of a latent model, whose likelihood has a
+            bound alone.
         options: how to draw: see `DrawingOptions` (seed, temperature, sampler, batch_size, device, ...).
 
     Raises:
@@ -87,8 +93,9 @@ def sample(
         RunError: if there is no such run.
         CheckpointError: if its checkpoint is missing or damaged.
     """
-    used = {"labels": labels, "codes": codes, "given": given, "interpolate": interpolate, "vary": vary}
-    named = [name for name, value in (used | {"guidance": guidance or None}).items() if value is not None]
+    used: dict[str, Any] = {"labels": labels, "codes": codes, "given": given, "interpolate": interpolate, "vary": vary}
+    used |= {"guidance": guidance or None, "return_log_prob": return_log_prob or None}
+    named = [name for name, value in used.items() if value is not None]
     if incompatible(named):
         raise UsageError(f"{' and '.join(named)} do not go together", where="sample")
     if (given is None) != (rows is None):
@@ -97,18 +104,22 @@ def sample(
     if n is not None:
         check_count("n", n, 0, math.inf, "0 or more")
     drawer = open_drawer(model, **options)
+    if return_log_prob:
+        drawer.model.check_exact("return_log_prob")
     together = labels is not None or codes is not None or interpolate is not None
     number = n if n is not None else IN_A_ROW if together else drawer.count
     check_room(number, drawer.model.spec)
     drawn = _along_the_code(drawer, number, vary, interpolate)
+    nats = None
     if drawn is None:
-        drawn = drawer.draw(
-            **_request(drawer, number, labels=labels, codes=codes, given=given, rows=rows, guidance=guidance)
-        )
+        asked = _request(drawer, number, labels=labels, codes=codes, given=given, rows=rows, guidance=guidance)
+        request = drawer.request(**asked)
+        drawn = drawer.model.draw(request)
+        nats = drawer.model.drawn_log_prob(drawn.images, request).cpu() if return_log_prob else None
     columns, titles = _layout(drawer.model, number if together else None, labels)
     if titles is not None and labels is not None and number:
         titles = replace(titles, names=[*titles.names] * (len(drawn.images) // (number * len(titles.names))))
-    return Sampled(drawn.images.cpu(), drawn.summary, columns, titles)
+    return Sampled(drawn.images.cpu(), drawn.summary, columns, titles, nats)
 
 
 def _layout(model: Model, columns: int | None, labels: Choice | None) -> tuple[int | None, Titles | None]:

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from pixkit.data.dataset import Dataset
+from pixkit.data.memory import Array, levels_given
 from pixkit.errors import DataError, UsageError
 from pixkit.execution.reference import Progress
 from pixkit.image import Batch
@@ -80,10 +81,11 @@ class Scores:
 @memory_errors("a smaller batch_size")
 def evaluate(
     run_or_model: Run | str | Path | Model,
-    dataset: Dataset | None = None,
+    dataset: Dataset | Array | None = None,
     split: str = "test",
     batch_size: int = 64,
     *,
+    labels: Array | None = None,
     weights: str = "ema",
     limit: int | None = None,
     seed: int = 0,
@@ -99,9 +101,10 @@ def evaluate(
 
     Args:
         run_or_model: a run, or its folder; or a model.
-        dataset: the images; of a run its own, if left out.
+        dataset: the images; of a run its own, if left out. Or levels as the model has them, int64 [N, C, H, W].
         split: train, validation or test.
         batch_size: images at a time.
+        labels: of images that are levels, numbers of the model's classes, int64 [N], where the model takes labels.
         weights: which weights of a run to load, ema or raw; of a model, what the result is to call them.
         limit: at most this many images, spread over the split by a seeded choice.
         seed: of that choice, and of what a bound draws.
@@ -126,6 +129,19 @@ def evaluate(
         if dataset is None:
             check_classes(model, opened_run(run_or_model).recipe().data, Path.cwd())
             dataset = load_data(run_or_model)
+    if not isinstance(dataset, Dataset):
+        if model.score_kind == "none":
+            raise UsageError(
+                "the figures of this model need other images beside those scored",
+                where="dataset",
+                found=type(dataset).__name__,
+                expected="a pixkit.Dataset with images for training or validation",
+            )
+        dataset = levels_given(
+            dataset, labels, spec=model.spec, classes=model.classes, class_names=model.class_names, split=split
+        )
+    elif labels is not None:
+        raise UsageError("labels are of images that are levels; a Dataset has its own", where="labels")
     dataset = labelled_for(model, dataset)
     _check_room(model, dataset, split, batch_size)
     options: dict[str, Any] = {"weights": weights, "seed": seed, "limit": limit, "importance": importance}

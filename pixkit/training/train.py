@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, cast
 
 from pixkit.data.base import DataConfig, DataSource, SourceImages
+from pixkit.data.classes import plain_numbers
 from pixkit.data.memory import Array, as_array, given_images
-from pixkit.errors import UsageError
+from pixkit.errors import UsageError, listed
 from pixkit.recipe import LoadedRecipe, load_recipe, revise_recipe
 from pixkit.recipe.load import completed
 from pixkit.runs.load import recipe_to_build
@@ -49,7 +51,8 @@ def train(
         out: the run directory; that which is resumed, or runs/NAME in the working directory, if left out.
         images: the training images, whole numbers [N, C, H, W], [N, H, W, C] or [N, H, W], as a tensor or an array; the
             recipe's data if left out. A part of them, by the recipe's `data.validation`, is for validation.
-        labels: whole numbers [N], where images have labels; the classes are the distinct ones, in their order.
+        labels: whole numbers [N], where images have labels; the classes are the distinct ones, in their order, and
+            `Model.class_names` says which number of the model's each has.
         test_images: images for the final scores; without them there are none of test images.
         test_labels: theirs.
         levels: number of levels of the images, 0..levels-1; left out, that of the recipe's data, which is 256 where
@@ -62,6 +65,9 @@ def train(
         device: auto, cpu or cuda.
         resume: go on with the run that is there; the images have to be the same.
         overwrite: replace the run that is there.
+
+    Warns:
+        UserWarning: if the labels are not 0, 1, 2, ..., since the model then has other numbers for the classes.
 
     Raises:
         DataError: if images or labels do not fit.
@@ -78,6 +84,12 @@ def train(
             levels=_levels(loaded, images) if levels is None else levels,
             layout=layout,
         )
+        if given.class_names is not None and not plain_numbers(given.class_names):
+            warnings.warn(
+                f"the labels are {listed(given.class_names)}, which the model numbers from 0, in this order",
+                UserWarning,
+                stacklevel=2,
+            )
         loaded = _about(loaded, given)
     elif not all(one is None for one in (labels, test_images, test_labels, levels)):
         raise UsageError("labels, test_images and levels are of images", where="images", found="none given")

@@ -160,6 +160,24 @@ def test_the_log_probability_of_no_image_is_of_the_type_of_others(dtype, expecte
         assert {nats.dtype, model.log_prob(x).dtype} == {expected}
 
 
+def test_the_verb_gives_log_probabilities_of_what_it_draws():
+    model = model_of(LABELLED, classes=2)
+    for options, labels in (
+        ({"labels": "all"}, [0, 0, 0, 1, 1, 1]),
+        ({"labels": "none", "temperature": 0.5}, [2, 2, 2]),
+        ({"labels": 1, "guidance": 2.0}, [1, 1, 1]),
+        ({"given": random_images(SPEC, 1), "rows": 2, "batch_size": 2}, [0, 1, 0]),
+    ):
+        drawn = pixkit.sample(model, 3, return_log_prob=True, **options)
+        assert torch.equal(drawn.images, pixkit.sample(model, 3, **options).images)
+        expected = model.log_prob(drawn.images, torch.tensor(labels))
+        assert torch.allclose(drawn.log_prob, expected, rtol=1e-12) and not drawn.log_prob.requires_grad
+    assert pixkit.sample(model, 3).log_prob is None
+    for options, text in (({}, "not known exactly"), ({"vary": "pixels"}, "do not go together")):
+        with pytest.raises(pixkit.UsageError, match=text):
+            pixkit.sample(model_of(LATENT), 2, return_log_prob=True, **options)
+
+
 @pytest.mark.parametrize("pixel", [(0, 1), (0, 1, 2, 3), (0, 0, -1), (0.5, 1, 1), 5, "a", ("0", "1", "1")])
 def test_what_is_no_sub_pixel_has_no_receptive_field(pixel):
     with pytest.raises(pixkit.UsageError, match="no such sub-pixel"):

@@ -103,6 +103,37 @@ def test_images_come_in_any_shape_and_type_and_are_copied():
     assert (labelled.train.labels.tolist(), labelled.class_names, len(labelled.test)) == ([1, 0], ("2", "4"), 0)
 
 
+def test_labels_with_gaps_are_numbered_with_a_warning_and_a_run_is_scored_on_levels_given(digits, tmp_path):
+    few = digits.train.labels.unique()[:4]
+    chosen = torch.isin(digits.train.labels, few)
+    x, y = digits.train.pixels[chosen][:24], digits.train.labels[chosen][:24] * 2 + 1
+    with pytest.warns(UserWarning, match="the labels are 1, 3, 5, 7, which the model numbers from 0"):
+        run = pixkit.train(RECIPE, tmp_path / "run", images=x, labels=y, levels=17, overrides=["data.levels=17"]).run
+    model, numbers = pixkit.load(run), (y - 1) // 2
+    assert model.class_names == ("1", "3", "5", "7")
+    expected = -float(model.log_prob(x, numbers).double().mean())
+    for given, labels, split in ((x, numbers, "test"), (x.tolist(), numbers.numpy(), "train")):
+        found = pixkit.evaluate(run, given, split, labels=labels)
+        assert (found.nats, found.images, found.split) == (pytest.approx(expected, rel=1e-6), 24, split)
+    assert pixkit.evaluate(model, x, labels=numbers).nats == pytest.approx(expected, rel=1e-6)
+    for options, text in (
+        ({"labels": y}, r"no such classes[\s\S]*1..7[\s\S]*numbers of 1, 3, 5, 7"),
+        ({"labels": numbers - 1}, "no such classes"),
+        ({"labels": numbers[:3]}, "a whole number for each image"),
+        ({}, "given their labels, and these have none"),
+    ):
+        with pytest.raises(pixkit.DataError, match=text):
+            pixkit.evaluate(model, x, **options)
+    with pytest.raises(pixkit.DataError, match="levels are integers"):
+        pixkit.evaluate(model, x / 16, labels=numbers)
+    with pytest.raises(pixkit.UsageError, match="a Dataset has its own"):
+        pixkit.evaluate(model, pixkit.data.prepare(pixkit.component("data", "digits"), tmp_path), labels=y)
+    plain = pixkit.build_model(SECTION, model.spec)
+    assert pixkit.evaluate(plain, x).nats == pytest.approx(-float(plain.eval().log_prob(x).detach().mean()), rel=1e-6)
+    with pytest.raises(pixkit.DataError, match="the model knows no classes"):
+        pixkit.evaluate(plain, x, labels=numbers)
+
+
 def test_booleans_have_two_levels_and_labels_need_images(tmp_path):
     result = pixkit.train(SHORT, tmp_path / "run", images=torch.rand(12, 5, 4) < 0.5)
     assert result.run.spec == pixkit.ImageSpec(1, 5, 4, 2)
