@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from pixkit.data.container import Container
 from pixkit.data.stored import Blocks, Stored, from_stream, in_file
 from pixkit.errors import DataError, reason
+from pixkit.files import open_regular
 
 UBYTE = 8
 KINDS = {UBYTE: ">u1", 9: ">i1", 11: ">i2", 12: ">i4", 13: ">f4", 14: ">f8"}
@@ -79,7 +80,7 @@ class IdxFile(Container):
 def _unpacked(path: Path) -> Iterator[tuple[BinaryIO, bool]]:
     """A file, unpacked as it is read, and whether it was packed: by its first bytes."""
     try:
-        with path.open("rb") as file:
+        with open_regular(path) as file:
             packed = file.read(2) == b"\x1f\x8b"
             file.seek(0)
             yield (gzip.GzipFile(fileobj=file) if packed else file), packed  # type: ignore[misc]

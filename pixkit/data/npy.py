@@ -23,6 +23,7 @@ from numpy.typing import NDArray
 from pixkit.data.container import Container
 from pixkit.data.stored import Blocks, Stored, from_stream, in_file
 from pixkit.errors import DataError
+from pixkit.files import open_regular
 
 VERSIONS = ((1, 0), (2, 0), (3, 0))
 DAMAGE = (
@@ -58,7 +59,7 @@ class ArrayFile(Container):
 
     def __init__(self, path: Path, limit: int) -> None:
         super().__init__(path, limit)
-        with self.faults(), path.open("rb") as file:
+        with self.faults(), open_regular(path) as file:
             self.zipped = self.named = file.read(4) in (b"PK\x03\x04", b"PK\x05\x06")
 
     def names(self) -> list[str]:
@@ -83,7 +84,7 @@ class ArrayFile(Container):
     def stored(self, name: str | None = None) -> Stored:
         """The array `name` of a .npz, or the array of a .npy (None)."""
         if name is None:
-            with self.faults(), self.path.open("rb") as file:
+            with self.faults(), open_regular(self.path) as file:
                 shape, fortran, dtype = self._announced(file, self.path.stat().st_size, None)
                 return _logical(in_file(self.path, file.tell(), shape, _plain(dtype), fortran=fortran), dtype)
         with self.faults(name), zipfile.ZipFile(self.path) as archive:

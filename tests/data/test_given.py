@@ -1,5 +1,6 @@
 """Images that are given by file are what a run's own data would have been."""
 
+import os
 import shutil
 
 import numpy as np
@@ -9,6 +10,7 @@ from PIL import Image
 
 from pixkit import figures
 from pixkit.data.given import Reader
+from pixkit.data.idx import read_idx
 from pixkit.data.written import KEYWORD
 from pixkit.errors import DataError
 from pixkit.image import ImageSpec
@@ -328,3 +330,16 @@ def test_what_is_left_out_of_pictures_is_said_once(make, tmp_path):
     deep = reader_of(make("images", path="deep", channels=1, source_levels=65536, test_fraction=0.5, validation=0.0))
     deep.read(tmp_path / "deep")
     assert not deep.notes
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="needs pipes")
+@pytest.mark.parametrize("read", [
+    lambda path: read_images([path], ImageSpec(1, 2, 2, 4)),
+    lambda path: read_mask(path, ImageSpec(1, 2, 2, 4)),
+    lambda path: read_idx(path, 3),
+])  # fmt: skip
+def test_a_pipe_in_place_of_an_array_is_not_waited_for(tmp_path, read):
+    os.mkfifo(tmp_path / "x.npy")
+    with pytest.raises(DataError, match="cannot be read") as caught:
+        read(tmp_path / "x.npy")
+    assert (caught.value.where, caught.value.found) == (str(tmp_path / "x.npy"), "a pipe or a device")

@@ -65,17 +65,22 @@ def test_a_picture_without_a_table_of_colours_is_no_palette(make, tmp_path):
     with pytest.raises(DataError, match="no table of colours") as caught:
         make("arrays", train="x.npy", test=None, layout="NHWC", palette="p.png")
     assert caught.value.found == "mode RGB"
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="needs pipes")
+@pytest.mark.parametrize(("name", "text"), [
+    ("none.png", r"no such file(.|\n)*data\.palette=FILE"),
+    ("p.txt", r"text is no palette(.|\n)*numpy\.loadtxt"),
+    (".", "cannot be read(.|\n)*a folder"),
+    ("pipe", "cannot be read(.|\n)*a pipe or a device"),
+])  # fmt: skip
+def test_what_is_no_file_of_colours_is_called_by_what_it_is(make, tmp_path, name, text):
+    np.save(tmp_path / "x.npy", np.zeros((10, 3, 3, 3), np.uint8))
     (tmp_path / "p.txt").write_text("0 0 0\n255 255 255\n")
     os.mkfifo(tmp_path / "pipe")
-    for name, text in (
-        ("q.png", r"no such file(.|\n)*data\.palette=FILE"),
-        ("p.txt", r"text is no palette(.|\n)*numpy\.loadtxt"),
-        (".", "cannot be read(.|\n)*a folder"),
-        ("pipe", "cannot be read(.|\n)*a pipe or a device"),
-    ):
-        with pytest.raises(DataError, match=text) as caught:
-            make("arrays", train="x.npy", test=None, layout="NHWC", palette=name)
-        assert caught.value.where == str(tmp_path / name)
+    with pytest.raises(DataError, match=text) as caught:
+        make("arrays", train="x.npy", test=None, layout="NHWC", palette=name)
+    assert caught.value.where == str(tmp_path / name)
 
 
 def test_colours_that_occur_twice_count_once(make, tmp_path):
