@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from numbers import Integral
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -15,7 +16,7 @@ from torch import Tensor
 from pixkit.data.base import DataConfig, DataSource, ImageSet, Progress, SourceImages
 from pixkit.data.classes import by_value
 from pixkit.data.dataset import Dataset, Part
-from pixkit.data.layout import as_images, axes_of
+from pixkit.data.layout import AXES, as_images, axes_of
 from pixkit.data.values import levels_of
 from pixkit.errors import DataError, listed
 from pixkit.image import ImageSpec
@@ -79,6 +80,14 @@ def given_images(
     Raises:
         DataError: where shapes, values or labels do not fit.
     """
+    if layout not in ("auto", *AXES):
+        raise DataError(
+            "there is no such layout", where="layout", found=repr(layout), expected=f"auto, {', '.join(AXES)}"
+        )
+    if not isinstance(levels, Integral) or isinstance(levels, bool):
+        raise DataError(
+            "this is no number of levels", where="levels", found=repr(levels), expected="a whole number, at least 2"
+        )
     train = _set(images, labels, levels, layout, "images")
     if test_images is None:
         none = None if train.labels is None else train.labels[:0]

@@ -327,7 +327,9 @@ class Model(nn.Module, ABC):
     def _load_from_state_dict(self, state_dict: dict[str, Any], prefix: str, *rest: Any) -> None:
         """Load names as they are without wrappers, which is what `state_dict` gives, or with those of torch.compile."""
         for name in list(state_dict):
-            state_dict[plain_name(name)] = state_dict.pop(name)
+            value = state_dict.pop(name)
+            own = name.startswith(prefix)  # what wraps the whole model is in the prefix, and stays
+            state_dict[prefix + plain_name(name[len(prefix) :]) if own else name] = value
         super()._load_from_state_dict(state_dict, prefix, *rest)
         with_wrappers(self, state_dict, prefix)  # which the parts load from, after this
 

@@ -71,9 +71,10 @@ def train(
 
     Raises:
         DataError: if images or labels do not fit.
-        UsageError: if something is given that belongs to images, and no images.
+        UsageError: if something is given that belongs to images, and no images; or what is no callback.
         PixkitError: as `build`.
     """
+    reporter = Several(_reporters(callbacks))  # first, so that what is no callback is found before anything is read
     loaded, folder = _loaded(recipe, overrides, resume)
     if images is not None:
         given = given_images(
@@ -93,11 +94,25 @@ def train(
         loaded = _about(loaded, given)
     elif not all(one is None for one in (labels, test_images, test_labels, levels)):
         raise UsageError("labels, test_images and levels are of images", where="images", found="none given")
-    told = [callbacks] if isinstance(callbacks, Reporter) or callable(callbacks) else list(callbacks)
-    reporter = Several([one if isinstance(one, Reporter) else _Rows(one) for one in told])
     return build(
         loaded, folder if out is None else out, device=device, resume=resume, overwrite=overwrite, reporter=reporter
     )
+
+
+def _reporters(callbacks: Callback | Iterable[Callback]) -> list[Reporter]:
+    one = isinstance(callbacks, Reporter) or callable(callbacks) or not isinstance(callbacks, Iterable)
+    given: list[Any] = [callbacks] if one else list(cast(Iterable[Callback], callbacks))
+    for each in given:
+        if not (isinstance(each, Reporter) or callable(each)) or (
+            isinstance(each, type) and issubclass(each, Reporter)
+        ):
+            raise UsageError(
+                "this is no callback",
+                where="callbacks",
+                found=f"the class {each.__name__}" if isinstance(each, type) else repr(each),
+                expected="functions of (step, metrics), or objects of pixkit.training.Reporter",
+            )
+    return [each if isinstance(each, Reporter) else _Rows(each) for each in given]
 
 
 class Several(Reporter):

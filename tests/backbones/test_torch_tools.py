@@ -216,6 +216,11 @@ def test_a_state_has_the_same_names_whatever_is_compiled_and_is_loaded_by_either
         compiled.load_state_dict(state)
         found = compiled.state_dict()
         assert all(torch.equal(value, found[name]) for name, value in saved.items())
+    whole = torch.nn.ModuleDict({"model": torch.compile(compiled, backend="eager")})
+    randomise(plain, seed=3)
+    whole.load_state_dict({f"model._orig_mod.{name}": value for name, value in plain.state_dict().items()})
+    assert all(torch.equal(value, plain.state_dict()[name]) for name, value in compiled.state_dict().items())
+    whole.load_state_dict(whole.state_dict())
     with pytest.raises(RuntimeError, match="Unexpected key"):
         compiled.load_state_dict({**saved, "networkk.weight": torch.zeros(1)})
     with pytest.raises(pixkit.CheckpointError, match="is missing"):

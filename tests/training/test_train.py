@@ -74,18 +74,29 @@ def test_what_a_callback_raises_ends_training_with_the_steps_saved(digits, tmp_p
     assert pixkit.load(tmp_path / "run", checkpoint="last").spec == pixkit.ImageSpec(1, 8, 8, 17)
 
 
+@pytest.mark.parametrize("callbacks", [5, None, [print, None], Reporter, [Reporter]])
+def test_what_is_no_callback_is_refused_before_training(callbacks, tmp_path):
+    with pytest.raises(pixkit.UsageError, match="this is no callback"):
+        pixkit.train(SHORT, tmp_path / "run", images=torch.zeros(12, 5, 4), callbacks=callbacks)
+    assert not (tmp_path / "run").exists()
+
+
 @pytest.mark.parametrize(("images", "labels", "options", "text"), [
     (np.zeros((6, 1, 5, 6)) + 0.5, None, {}, r"no levels[\s\S]*round\(\) are levels"),
     (np.full((6, 1, 5, 6), 300), None, {}, r"300[\s\S]*`levels` is"),
     (np.zeros((6, 4)), None, {}, r"images[\s\S]*\[N, H, W, C\]"),
     (np.zeros((6, 3, 4, 3)), None, {}, "two ways"),
+    (np.zeros((6, 1, 5, 6)), None, {"layout": "CHW"}, r"no such layout[\s\S]*auto, NHWC, NCHW"),
+    (np.zeros((6, 1, 5, 6)), None, {"levels": "5"}, "no number of levels"),
+    (np.zeros((6, 1, 5, 6)), None, {"levels": 5.5}, "no number of levels"),
+    (np.zeros((6, 1, 5, 6)), None, {"levels": True}, "no number of levels"),
     (np.zeros((6, 1, 5, 6)), np.zeros(5, int), {}, "labels are a whole number"),
     (np.zeros((6, 1, 5, 6)), np.zeros(6), {}, "labels are a whole number"),
     (np.zeros((6, 1, 5, 6)), np.zeros(6, int), {"test_images": np.zeros((2, 1, 5, 6))}, "for one of"),
 ])  # fmt: skip
 def test_images_that_cannot_be_meant_are_refused(images, labels, options, text):
     with pytest.raises(pixkit.DataError, match=text) as caught:
-        given_images(images, labels, levels=256, **options)
+        given_images(images, labels, **{"levels": 256, **options})
     assert "data." not in str(caught.value)
 
 
