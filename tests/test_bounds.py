@@ -15,7 +15,7 @@ from pixkit.backbones.conditioners import LabelContext
 from pixkit.data import idx, synthetic
 from pixkit.data.base import read_whole
 from pixkit.data.classes import number_of
-from pixkit.data.layout import as_images
+from pixkit.data.layout import axes_of
 from pixkit.data.values import labels_of, levels_of
 from pixkit.errors import DataError, RecipeError, RunError, UsageError
 from pixkit.figures.grids import to_bytes
@@ -123,7 +123,7 @@ RANGES = {
         lambda n: repeat_labels(model("autoregressive", 3, context={"type": "label"}), n, 1), [0, 2], [-1, 3]
     ),
     "codes to draw": (lambda n: repeat_codes(model("pixelgan", categorical=3, gaussian=2), n, 1), [0, 2], [-1, 3]),
-    "axes of images": (lambda axes: as_images(np.ones((1,) * axes), "auto", ""), [3], [2, 5]),
+    "axes of images": (lambda axes: axes_of((1,) * axes, "auto", ""), [3], [2, 5]),
     "bytes of an IDX file": (idx_of, [1, 6], [0, 7]),
     "bytes of a file of a data set": (lambda n: read_whole(THIS, n), [THIS.stat().st_size], [THIS.stat().st_size - 1]),
     "entries of a table, 5**3 * 4,": (entries_of_a_table, [500], [499]),
