@@ -80,9 +80,17 @@ def load(
         checkpoint, lambda folder: (read_weights(folder, weights, recipe.train.ema > 0), folder)
     )
     model = construct(recipe, opened.spec, opened.classes, where)
+    if torch.get_default_dtype() != torch.float32:  # in which the model was made, and perhaps not trained
+        model.to(dtype=_trained_in(tensors))
     model.class_names = opened.class_names
     checkpoints.load_model(model, tensors, str(folder))
     return model.to(dtype=dtype).eval().requires_grad_(trainable)
+
+
+def _trained_in(tensors: Mapping[str, Tensor]) -> torch.dtype | None:
+    """The one type of a checkpoint's numbers; None of several."""
+    found = {value.dtype for value in tensors.values() if value.is_floating_point()}
+    return found.pop() if len(found) == 1 else None
 
 
 def load_data(run: Run | str | Path, overrides: Sequence[str] = (), progress: Progress | None = None) -> Dataset:

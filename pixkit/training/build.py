@@ -108,7 +108,8 @@ def build(
             with claim as (run, stale), isolated_rng(where), repeatable(), exact, memory_errors(MORE_MEMORY), no_exit():
                 if stale:
                     reporter.message(stale)
-                result = _build(loaded, run, where, reporter=reporter, interrupt=interrupt, resume=resume)
+                with torch.inference_mode(False), torch.enable_grad():  # whatever mode the caller is in
+                    result = _build(loaded, run, where, reporter=reporter, interrupt=interrupt, resume=resume)
         except Quit:
             raise
         except (Interrupted, KeyboardInterrupt):

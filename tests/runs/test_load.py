@@ -74,7 +74,7 @@ def test_a_model_is_made_of_the_locked_recipe_and_gets_the_weights_that_are_aske
     run.write_settings({**settings, "train": train, "lock": {**LOCK, "class_names": [str(n) for n in range(10)]}})
     run.checkpoint_folder(5).mkdir(parents=True)
     done, model = [], torch.nn.Linear(1, 1)
-    monkeypatch.setattr(load, "read_weights", lambda *given: done.append(given) or "weights")
+    monkeypatch.setattr(load, "read_weights", lambda *given: done.append(given) or {})
     monkeypatch.setattr(load, "construct", lambda *given: done.append(given) or model)
     monkeypatch.setattr(load.checkpoints, "load_model", lambda *given: done.append(given))
     found = load.load(str(run.path), device="cpu", dtype=torch.float64, checkpoint="step-5", weights="raw")
@@ -84,7 +84,7 @@ def test_a_model_is_made_of_the_locked_recipe_and_gets_the_weights_that_are_aske
     assert done == [
         (folder, "raw", ema > 0),
         (run.recipe(), run.spec, 10, torch.device("cpu")),
-        (model, "weights", str(folder)),
+        (model, {}, str(folder)),
     ]
 
 

@@ -74,6 +74,26 @@ def test_what_a_callback_raises_ends_training_with_the_steps_saved(digits, tmp_p
     assert pixkit.load(tmp_path / "run", checkpoint="last").spec == pixkit.ImageSpec(1, 8, 8, 17)
 
 
+def test_whatever_torch_is_set_to_a_run_is_trained_and_loaded_as_ever(tmp_path):
+    x = torch.randint(0, 5, (12, 1, 5, 6))
+    states = []
+    for number, mode in enumerate((torch.enable_grad(), torch.no_grad(), torch.inference_mode())):
+        with mode:
+            run = pixkit.train(SHORT, tmp_path / str(number), images=x, levels=5).run
+            model = pixkit.load(run, trainable=True)
+        (-model.log_prob(x).mean()).backward()
+        states.append(model.state_dict())
+    before = torch.get_default_dtype()
+    torch.set_default_dtype(torch.float64)
+    try:
+        states.append(pixkit.load(run).state_dict())
+    finally:
+        torch.set_default_dtype(before)
+    assert [list(state) for state in states] == [list(states[0])] * 4
+    for state in states:
+        assert all(torch.equal(value, states[0][name]) and value.dtype == before for name, value in state.items())
+
+
 @pytest.mark.parametrize("callbacks", [5, None, [print, None], Reporter, [Reporter]])
 def test_what_is_no_callback_is_refused_before_training(callbacks, tmp_path):
     with pytest.raises(pixkit.UsageError, match="this is no callback"):
