@@ -25,6 +25,8 @@ FOLDERS = {
 """Where files are tested, beside the folder of their name: much of it in processes of which nothing is recorded."""
 NATIVE = "pixkit/execution/native/executor.py:NativeExecutor._run"
 """What runs the kernel."""
+KERNELS = ("tests/execution/test_elementwise", "tests/execution/test_native", "tests/execution/test_pointwise")
+"""The tests of what is in the kernel, some of which call it by themselves."""
 
 
 TOGETHER = 4
@@ -98,7 +100,7 @@ def concerned(fault, tests):
 def choose(fault, tests, first, budget):
     """The tests that call a fault's function first, its own file's before others, and a few of each test file in turn.
 
-    In C, where all tests call the same, those go first whose names have the operation's.
+    In C, where most call the same, those go first whose names have the operation's, and then the kernel's own.
 
     Args:
         fault: which.
@@ -108,7 +110,7 @@ def choose(fault, tests, first, budget):
     """
     near = homes(fault.path)
     in_python = fault.path.endswith(".py")
-    exact = f"{fault.path}:{qualified(fault.place.scope)}" if in_python else NATIVE
+    exact = f"{fault.path}:{qualified(fault.place.scope)}"
     operation = None if in_python else fault.place.scope.lower()
     ranks, seen = {}, collections.Counter()
     for test in sorted(concerned(fault, tests), key=lambda test: test.seconds):
@@ -117,7 +119,8 @@ def choose(fault, tests, first, budget):
 
     def unlikely(test):
         named = bool(operation) and bool(re.search(rf"\b{operation}\b", test.name.lower()))
-        return (not named, exact not in test.calls, not test.path.startswith(near), ranks[test], test.seconds)
+        own = exact in test.calls if in_python else test.path.startswith(KERNELS)
+        return (not named, not own, not test.path.startswith(near), ranks[test], test.seconds)
 
     order = sorted(ranks, key=unlikely)
     rounds, left, spent = ([], []), [], 0.0

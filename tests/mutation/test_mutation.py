@@ -179,3 +179,6 @@ def test_a_fault_in_an_operation_of_c_is_tried_on_the_tests_of_its_name_first():
         [0],
         [1, 3],
     ]
+    kernels = choosing.Test("tests/execution/test_native.py::[slow]", 9, frozenset())
+    (_, second), _ = choosing.choose(fault, [*tests, kernels], 1.5, 20.0)
+    assert second[0] == kernels
