@@ -198,3 +198,9 @@ def test_line_ends_of_every_system():
 def test_an_explicit_1_2_directive_and_a_quoted_merge_key_are_plain_data():
     assert plain("%YAML 1.2\n---\na: 1\n...\n") == {"a": 1}
     assert plain("'<<': 1") == {"<<": 1}
+
+
+def test_the_line_in_which_a_key_stood_first_is_told():
+    with pytest.raises(RecipeError) as caught:
+        parse_yaml("x: 0\na: 1\nb: 2\na: 3\n", "r.yaml")
+    assert caught.value.found == "first in line 2"
