@@ -8,7 +8,7 @@ import torch
 from pixkit.errors import UsageError
 from pixkit.figures.grids import Titles
 from pixkit.tasks import latents
-from pixkit.tasks.labels import class_titles, one_label, repeat_codes, repeat_labels
+from pixkit.tasks.labels import class_titles, labelled_for, one_label, repeat_codes, repeat_labels
 from pixkit.tasks.sample import _layout, _request, incompatible
 
 
@@ -142,3 +142,10 @@ def test_a_request_is_for_so_many_of_each():
     each = asked(torch.cat([images, images + 1]), rows=1, labels=[0, 2])
     assert each["n"] == 8 and each["context"].tolist() == 2 * [0, 0, 2, 2]
     assert each["known"].values[:, 0, 0, 0].tolist() == 4 * [0] + 4 * [1]
+
+
+@pytest.mark.parametrize(("labelled", "classes"), [(False, 3), (False, None), (True, None)])
+def test_images_stay_as_they_are_for_a_model_that_reads_no_labels(labelled, classes):
+    """As one that was trained on labelled images without a context, which has classes and does not look at them."""
+    images = SimpleNamespace(classes=None, name="unlabelled")
+    assert labelled_for(SimpleNamespace(labelled=labelled, classes=classes), images) is images
