@@ -282,7 +282,7 @@ class Model(nn.Module, ABC):
             x = model.sample(10, seed=0, temperature=0.9)
             x, nats = model.sample(10, return_log_prob=True)
 
-        An image depends on the seed and its number, not on n, the batch size or the sampler.
+        An image depends on the seed and its number, not on n, the batch size, the sampler or the model's mode.
 
         Args:
             n: how many.
@@ -297,7 +297,8 @@ class Model(nn.Module, ABC):
         if return_log_prob:
             self.check_exact("return_log_prob")
         request = self.request(n, **options)
-        images = deprecated.draw_of(self)(request).images
+        with evaluating(self):  # without dropout, and BatchNorm learns nothing
+            images = deprecated.draw_of(self)(request).images
         return (images, self.drawn_log_prob(images, request)) if return_log_prob else images
 
     def check_exact(self, where: str) -> None:
@@ -312,7 +313,7 @@ class Model(nn.Module, ABC):
     def drawn_log_prob(self, images: Tensor, request: SampleRequest) -> Tensor:
         """log p(x), nats [n], of images that were drawn for a request, given their context; without gradients."""
         n = len(images)
-        with torch.no_grad(), evaluating(self):  # as images are drawn: without dropout, and BatchNorm learns nothing
+        with torch.no_grad(), evaluating(self):  # as images are drawn
             nats = [
                 self.score(Batch(images[some], _rows(request.context, some), torch.arange(n)[some]))
                 for some in batches(self, n, request.batch_size, request.batch_size)

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from pixkit.components.config import ComponentConfig
 from pixkit.execution.reference import Progress
+from pixkit.layers.modes import evaluating
 from pixkit.network import Autoregressive, unwrapped
 from pixkit.noise import Noise
 from pixkit.precision import float32_products
@@ -59,7 +60,7 @@ class Sampler(deprecated.FormerSampler, ABC):
         """One image for each image of the noise, on the network's device, and how they were drawn.
 
         Args:
-            network: in eval mode.
+            network: whatever its mode, it draws as in eval mode, and is in its own again after.
             noise: says which images.
             temperature: see `PixelDistribution.quantile`; 1e-20..1e20.
             known: sub-pixels that are given.
@@ -78,7 +79,7 @@ class Sampler(deprecated.FormerSampler, ABC):
             known.check(network.spec, len(noise))
         network.check_context(context, len(noise))
         clamped = known is not None and not known.precede(network.ordering)
-        with deprecated.drawing(clamped):
+        with evaluating(network), deprecated.drawing(clamped):
             prepared = self.prepare(network, None if known is None else known.mask)
             size = max(len(noise), 1) if batch_size is None else batch_size
             batches = list(noise.split(size))

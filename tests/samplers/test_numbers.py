@@ -105,3 +105,18 @@ def test_nobody_asks_whether_64_images_fit_and_of_more_a_forward_pass_is_forecas
         sampler_for(name).draw(net, Noise(0, range(65)))
     assert asked == [65, 65] and caught.value.where == "batch_size"
     assert caught.value.found.startswith("65 images at a time: ") and "batch_size" in caught.value.hint
+
+
+@pytest.mark.filterwarnings("ignore:images are drawn without compiled code")
+@pytest.mark.parametrize("compiler", [None, "/nonexistent"])
+@pytest.mark.parametrize("name", SAMPLERS)
+def test_a_network_that_is_being_trained_draws_as_in_evaluation_mode(name, compiler, monkeypatch):
+    """It drew under dropout where no kernel did the work."""
+    if compiler is not None:
+        monkeypatch.setenv("CC", compiler)
+    backbone = named("backbone", "pixelcnnpp", filters=4, resnets=1, hierarchies=1, dropout=0.5)
+    net, sampler = network(backbone, SPEC), sampler_for(name)
+    expected = sampler.draw(net, Noise(0, range(3))).images
+    net.backbone.train()
+    assert torch.equal(sampler.draw(net, Noise(0, range(3))).images, expected)
+    assert net.backbone.training and not net.training

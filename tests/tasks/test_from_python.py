@@ -225,6 +225,6 @@ def test_representations_say_what_a_thing_is(tmp_path):
         pixkit.components.registry(): "<Registry of components: ",
         pixkit.complete(model, x[:1], mask): "Completion(samples=int64 [",
     }.items():
-        assert repr(thing).startswith(expected) and len(repr(thing)) < 400
+        assert repr(thing).startswith(expected) and len(repr(thing)) < 600  # why an executor was not taken is among it
     assert repr(model).startswith("AutoregressiveModel(\n  1x4x5, K = 3\n")
     assert "(head): Softmax(1x4x5, K = 3, sequential colours)" in repr(model)
