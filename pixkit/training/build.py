@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import signal
 from collections.abc import Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -108,7 +109,9 @@ def build(
             with claim as (run, stale), isolated_rng(where), repeatable(), exact, memory_errors(MORE_MEMORY), no_exit():
                 if stale:
                     reporter.message(stale)
-                with torch.inference_mode(False), torch.enable_grad():  # whatever mode the caller is in
+                # Whatever mode the caller is in. A guard that changes nothing would keep some devices from backward().
+                plain = torch.inference_mode(False) if torch.is_inference_mode_enabled() else nullcontext()
+                with plain, torch.enable_grad():
                     result = _build(loaded, run, where, reporter=reporter, interrupt=interrupt, resume=resume)
         except Quit:
             raise
