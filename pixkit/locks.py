@@ -25,12 +25,13 @@ LOOK = 0.25
 """Seconds between two looks at somebody else's lease."""
 
 
-def system_lock(descriptor: int, *, wait: bool = False) -> bool:
+def system_lock(descriptor: int, *, wait: bool = False, shared: bool = False) -> bool:
     """Take the system's lock on an open file: it ends with this process, however that ends.
 
     Args:
         descriptor: the file, open for writing (some network file systems insist).
         wait: wait for whoever holds it.
+        shared: beside others who take it so; the file need not be open for writing then.
 
     Returns:
         Whether it was taken; False where the system, or the file system, has no such locks.
@@ -41,7 +42,7 @@ def system_lock(descriptor: int, *, wait: bool = False) -> bool:
     if fcntl is None:
         return False
     try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
+        fcntl.flock(descriptor, (fcntl.LOCK_SH if shared else fcntl.LOCK_EX) | (0 if wait else fcntl.LOCK_NB))
     except BlockingIOError:
         raise
     except OSError:  # ENOLCK, EOPNOTSUPP, EINVAL, ENOSYS, and whatever else a file system says for "not here"

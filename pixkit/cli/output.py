@@ -12,6 +12,7 @@ import math
 import os
 import shutil
 import sys
+import textwrap
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TextIO
@@ -19,6 +20,9 @@ from typing import Any, TextIO
 import click
 
 from pixkit.errors import printable
+
+DETAILS = 30
+"""Characters that the last column of a table takes at least, if it is not to stand below the rows."""
 
 
 def colour_wanted() -> bool | None:
@@ -89,6 +93,32 @@ def table(headers: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
     with console.capture() as capture:
         console.print(grid)
     return "\n".join(line.rstrip() for line in capture.get().rstrip("\n").split("\n"))
+
+
+def table_with_details(headers: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """A table whose first and last columns may be long, and every row one line where it is not a terminal.
+
+    On a terminal that has no room for it the last stands below each row, and the first above it.
+    """
+    widths = [max(len(row[place]) for row in (headers, *rows)) + 2 for place in range(len(headers))]
+    room = shutil.get_terminal_size().columns
+    if not is_terminal(sys.stdout) or sum(widths[:-1]) + min(DETAILS, widths[-1]) <= room:
+        return table(headers, rows)
+    start = 0 if sum(widths[:-1]) <= room else 1
+    indent = " " * 4
+    aligned = table(headers[start:-1], [row[start:-1] for row in rows]).split("\n")
+    if len(aligned) > len(rows) + 1:  # cells wrap even so, and lines cannot be told from rows
+        return table(headers, rows)
+    lines = []
+    for row, cells in zip((headers, *rows), aligned, strict=True):
+        lines += [f"{indent}{cells}" if start else cells] if row is headers else _whole(row, cells, start, indent, room)
+    return "\n".join(lines)
+
+
+def _whole(row: Sequence[str], cells: str, start: int, indent: str, room: int) -> list[str]:
+    """A row on lines of its own: perhaps what it is about, the aligned cells, and the details."""
+    head = [printable(row[0]), f"{indent}{cells}".rstrip()] if start else [cells]
+    return [*head, *textwrap.wrap(printable(row[-1]), room, initial_indent=indent, subsequent_indent=indent)]
 
 
 def pairs(values: Mapping[str, str]) -> str:

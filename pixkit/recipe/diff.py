@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import enum
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -29,7 +29,7 @@ class Change:
     new: Any
 
     def __str__(self) -> str:
-        return f"{self.path}: {_shown(self.old)} -> {_shown(self.new)}"
+        return f"{self.path}: {in_short(self.old)} -> {in_short(self.new)}"
 
 
 def diff(a: dict[str, Any], b: dict[str, Any]) -> list[Change]:
@@ -45,17 +45,25 @@ def _changes(a: dict[str, Any], b: dict[str, Any], prefix: str) -> Iterator[Chan
         old, new = a.get(key, ABSENT), b.get(key, ABSENT)
         if isinstance(old, dict) and isinstance(new, dict):
             yield from _changes(old, new, f"{prefix}{key}.")
-        elif not _equal(old, new):
+        elif not equal(old, new):
             yield Change(f"{prefix}{key}", old, new)
 
 
-def _equal(a: Any, b: Any) -> bool:
+def equal(a: Any, b: Any) -> bool:
+    """Whether two values say the same: 1 and 1.0 do, 1 and true do not."""
     if isinstance(a, list | tuple) and isinstance(b, list | tuple):
-        return len(a) == len(b) and all(map(_equal, a, b))
+        return len(a) == len(b) and all(map(equal, a, b))
     if isinstance(a, dict) and isinstance(b, dict):
-        return a.keys() == b.keys() and all(_equal(a[key], b[key]) for key in a)
+        return a.keys() == b.keys() and all(equal(a[key], b[key]) for key in a)
     return isinstance(a, bool) == isinstance(b, bool) and a == b
 
 
-def _shown(value: Any) -> str:
-    return {True: "true", False: "false"}[value] if isinstance(value, bool) else "null" if value is None else str(value)
+def in_short(value: Any) -> str:
+    """A value as a recipe has it, in one line."""
+    if isinstance(value, bool) or value is None:
+        return {True: "true", False: "false", None: "null"}[value]
+    if isinstance(value, list | tuple):
+        return f"[{', '.join(map(in_short, value))}]"
+    if isinstance(value, Mapping):
+        return f"{{{', '.join(f'{key}: {in_short(held)}' for key, held in value.items())}}}"
+    return f"{value:g}" if isinstance(value, float) and float(f"{value:g}") == value else str(value)

@@ -8,14 +8,13 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import yaml
 
 from pixkit.components.config import KeyPath
 from pixkit.components.registry import Registry
 from pixkit.components.spec import ComponentSpec, walk
-from pixkit.data.base import SourceImages
 from pixkit.errors import PluginError, RecipeError
 from pixkit.image import numbers_refused
 from pixkit.recipe.dump import dump_yaml
@@ -27,6 +26,9 @@ from pixkit.recipe.schema import Recipe
 from pixkit.recipe.source import InvalidRecipe, Problem
 from pixkit.recipe.validate import locate, validate
 from pixkit.recipe.yaml import Node, parse_yaml
+
+if TYPE_CHECKING:
+    from pixkit.data.base import SourceImages
 
 GIVEN = "the recipe given"
 """What stands for the file of a recipe that a program gave."""

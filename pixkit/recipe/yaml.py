@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -69,13 +70,29 @@ def parse_yaml(text: str, name: str) -> Node:
     Raises:
         InvalidRecipe: with every problem up to the first one that ends parsing.
     """
-    return parse_source(Source(name, text.replace("\r\n", "\n").replace("\r", "\n")))
+    return parse_source(_source(text, name))
 
 
-def parse_source(source: Source, start: int = 0) -> Node:
-    """Parse what follows the first `start` characters (on one line) of a source."""
+def parse_written(text: str, name: str) -> Any:
+    """The plain data of a YAML text that `dump_yaml` wrote: the same as `parse_yaml`'s, a good deal sooner.
+
+    libyaml reads it, where PyYAML has that; where it finds a fault, `parse_yaml` says which.
+    """
+    quick = getattr(yaml, "CSafeLoader", None)
+    if quick is not None:
+        with suppress(InvalidRecipe, yaml.YAMLError):
+            return parse_source(_source(text, name), loader=quick).plain()
+    return parse_yaml(text, name).plain()
+
+
+def _source(text: str, name: str) -> Source:
+    return Source(name, text.replace("\r\n", "\n").replace("\r", "\n"))
+
+
+def parse_source(source: Source, start: int = 0, *, loader: Any = yaml.SafeLoader) -> Node:
+    """Parse what follows the first `start` characters (on one line) of a source, by the scanner of one of PyYAML's."""
     _check_characters(source)
-    composer = _Composer(source, start)
+    composer = _Composer(source, start, loader)
     root = composer.document()
     if composer.problems:
         raise InvalidRecipe(composer.problems)
@@ -97,8 +114,9 @@ def _check_characters(source: Source) -> None:
 class _Composer:
     """Turns PyYAML's events into nodes; what can be passed over is collected in `problems`."""
 
-    def __init__(self, source: Source, start: int) -> None:
+    def __init__(self, source: Source, start: int, loader: Any) -> None:
         self.source = source
+        self.loader = loader
         self.start = start
         self.problems: list[Problem] = []
         self.count = 0
@@ -121,7 +139,7 @@ class _Composer:
     def _read(self, text: str) -> Iterator[Any]:
         mark = Mark(self.source, 0, self.start)
         try:
-            for event in yaml.parse(text, Loader=yaml.SafeLoader):
+            for event in yaml.parse(text, Loader=self.loader):
                 mark = self._mark(event.end_mark)
                 yield event
         except yaml.MarkedYAMLError as error:

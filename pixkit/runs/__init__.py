@@ -4,6 +4,6 @@
 """
 
 from pixkit.runs.run import Run
-from pixkit.runs.summary import find_runs, summary
+from pixkit.runs.summary import find_runs, summaries, summary
 
-__all__ = ["Run", "find_runs", "summary"]
+__all__ = ["Run", "find_runs", "summaries", "summary"]

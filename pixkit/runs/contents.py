@@ -38,6 +38,7 @@ class Contents:
         self.palette = path / places.PALETTE
         self._environment = path / places.ENVIRONMENT
         self._lock = path / places.SETTINGS
+        self.dated = (self.metrics, self.scores, self._lock)
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} {str(self.path)!r}>"
@@ -114,28 +115,36 @@ class Contents:
         Raises:
             RunError: if the file of the palette is missing or damaged.
         """
+        return self.spec_of(self.settings())
+
+    def spec_of(self, settings: dict[str, Any]) -> ImageSpec:
+        """The same, where the settings are read already."""
         from pixkit.runs.palette import read_palette
 
-        image = self._locked.image
+        image = _lock_of(settings).image
         palette = None if image.palette is None else read_palette(self.palette, image.palette, image.levels)
         return ImageSpec(image.channels, image.height, image.width, image.levels, palette)
 
     @property
     def classes(self) -> int | None:
         """Number of label classes that the model was built for."""
-        return self._locked.classes
+        return _lock_of(self.settings()).classes
 
     @property
     def class_names(self) -> tuple[str, ...] | None:
         """The classes' names in the order of their numbers; None where the run keeps none (0.1 kept none)."""
-        names = self._locked.class_names
+        names = _lock_of(self.settings()).class_names
         return None if names is None else tuple(names)
 
     @property
-    def _locked(self) -> Lock:
-        from pixkit.runs.schema import Lock
+    def stopped_by_values(self) -> bool:
+        """Whether training stopped at a loss or gradient that was not finite.
 
-        return Lock.model_validate(self.settings()["lock"])
+        Raises:
+            RunError: if the system cannot tell.
+        """
+        with looking_at(self.path):
+            return kind_at(self.nonfinite) is not None
 
     def steps(self) -> list[int]:
         """Steps with a checkpoint, ascending; RunError if the folder cannot be read."""
@@ -169,3 +178,9 @@ class Contents:
         """
         with looking_at(self.path):
             return read_checkpoint(self.path, which, read)
+
+
+def _lock_of(settings: dict[str, Any]) -> Lock:
+    from pixkit.runs.schema import Lock
+
+    return Lock.model_validate(settings["lock"])

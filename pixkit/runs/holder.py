@@ -42,12 +42,17 @@ class Holder(BaseModel):
         return self.host == socket.gethostname()
 
     @property
+    def near(self) -> bool:
+        """Whether it is, or was, a process that can be told from any other here."""
+        mine = _process(os.getpid()) if self.here else None
+        return None not in (mine, self.process) and _where(str(mine)) == _where(str(self.process))
+
+    @property
     def alive(self) -> bool:
         """Whether the process may still be there; True where that cannot be known."""
         if os.name != "posix" or not self.here:
             return True
-        mine = _process(os.getpid())
-        if self.process is not None and (mine is None or _where(mine) != _where(self.process)):
+        if self.process is not None and not self.near:
             return True  # the number means something else here: a container, or another host of the same name
         try:
             os.kill(self.pid, 0)

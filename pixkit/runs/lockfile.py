@@ -13,7 +13,8 @@ from pixkit.components.registry import Registry
 from pixkit.components.spec import walk
 from pixkit.distribution import release, version
 from pixkit.errors import PixkitError, PluginError, RecipeError, RunError
-from pixkit.recipe import Recipe, parse_yaml
+from pixkit.recipe import Recipe
+from pixkit.recipe.yaml import parse_written
 from pixkit.runs.places import ENVIRONMENT
 from pixkit.runs.runfile import MOST_JSON, MOST_TEXT, RunFile
 from pixkit.runs.schema import Environment, Settings, typed
@@ -30,7 +31,7 @@ def read_settings(path: Path) -> dict[str, Any]:
     """
     text = RunFile(path, MOST_TEXT).text()
     try:
-        settings: dict[str, Any] = parse_yaml(text, str(path)).plain()
+        settings: dict[str, Any] = parse_written(text, str(path))
     except RecipeError as error:
         raise RunError("cannot be read", where=str(path), found=str(error)) from None
     typed(Settings, settings, str(path))

@@ -17,6 +17,8 @@ from pixkit.runs.runfile import RunFile, parse_json
 MOST_LOG = 2**32
 """Bytes of the file: some ten million rows."""
 MOST_ROW = 1_000_000
+TAIL = 2**16
+"""Bytes at the end of the file in which its last row is looked for."""
 
 
 class MetricsLog:
@@ -90,6 +92,22 @@ def _rows(path: Path) -> Iterator[dict[str, Any] | None]:
             yield None
         else:
             yield row
+
+
+def last_row(path: Path) -> dict[str, Any] | None:
+    """The last whole row of a log, found from its end; None where none is among the last TAIL bytes.
+
+    Raises:
+        RunError: if the file cannot be read.
+    """
+    from pixkit.runs.schema import Row
+
+    for line in reversed(RunFile(path, MOST_LOG).tail_if_any(TAIL).split(b"\n")[:-1]):
+        with suppress(ValueError):
+            row = parse_json(line)
+            Row.model_validate(row)
+            return dict(row)
+    return None
 
 
 def plain(row: dict[str, Any]) -> dict[str, Any]:

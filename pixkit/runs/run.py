@@ -31,6 +31,7 @@ from pixkit.files import is_there, looking_at, replacing, write_text, writing
 from pixkit.image import Palette
 from pixkit.runs import places
 from pixkit.runs.contents import LOCK_HEADER, Contents
+from pixkit.runs.finding import folder_of_run, how_to_make
 from pixkit.runs.lock import Held, ignored, locked
 from pixkit.runs.palette import palette_file
 from pixkit.runs.places import BUILD_LOCK
@@ -44,19 +45,25 @@ class Run(Contents):
         self._held: Held | None = None
 
     @classmethod
-    def open(cls, path: str | Path) -> Run:
-        """An existing run.
+    def open(cls, path: str | Path, say: Callable[[str], None] | None = None) -> Run:
+        """An existing run: that at the path, else that of this name in the folder runs of the working directory.
+
+        Args:
+            path: where it is, or its name.
+            say: told which of the two it is, where there is a choice.
 
         Raises:
             RunError: if there is none, or the system cannot tell.
         """
-        run = cls(Path(path))
+        run = cls(folder_of_run(path, say))
         if not run.started:
+            found = run.not_a_run()
             raise RunError(
                 "not a pixkit run",
                 where=str(path),
-                found=run.not_a_run(),
+                found=found,
                 expected="a folder with a recipe.lock.yaml that pixkit wrote",
+                hint=how_to_make(run.path) if found is None else None,
             )
         return run
 

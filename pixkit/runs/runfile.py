@@ -70,6 +70,14 @@ class RunFile:
                     raise self.unreadable(f"a line of more than {longest} bytes", "lines of text")
                 yield line
 
+    def tail_if_any(self, most: int) -> bytes:
+        """At most so many of its last bytes; none where nothing is there."""
+        with self._reading(), _closing(self._open()) as file:
+            if file is None:
+                return b""
+            file.seek(max(file.seek(0, os.SEEK_END) - most, 0))
+            return file.read(most)
+
     def _open(self) -> BinaryIO | None:
         try:
             return open_regular(self.path, links=self.links, most=self.most)

@@ -2,17 +2,25 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
 
-from pixkit.errors import RunError, UsageError
+from pixkit.errors import PixkitError, RunError, UsageError, message
 from pixkit.files import is_folder, kind_at, looking_at
+from pixkit.recipe.varied import keys_in, short_names, varied
 from pixkit.runs import places
+from pixkit.runs.manifest import read_manifest
+from pixkit.runs.metrics import last_row
 from pixkit.runs.run import Run
+from pixkit.runs.state import changed_at, state_of
+from pixkit.runs.validation import validation_of
 
 
 def find_runs(folder: str | Path) -> list[Run]:
-    """The runs in a folder by name, the folder itself first if it is one; those that are damaged, too.
+    """The runs in a folder by name, and in folders of it; those that are damaged, too. It may be a run itself.
+
+    Numbers in names count as such: r2 comes before r10.
 
     Raises:
         UsageError: if there is no such folder.
@@ -22,8 +30,24 @@ def find_runs(folder: str | Path) -> list[Run]:
     with looking_at(top):
         if not is_folder(top):
             raise UsageError("there is no such folder", where=str(folder))
-        inside = sorted(top.iterdir())
-    return [Run(path) for path in (top, *inside) if _may_be_run(path)]
+        inside = sorted(top.iterdir(), key=_by_name)
+    found = [Run(top)] if _may_be_run(top) else []
+    for path in inside:
+        found += [Run(path)] if _may_be_run(path) else [Run(below) for below in _below(path) if _may_be_run(below)]
+    return found
+
+
+def _below(path: Path) -> list[Path]:
+    """What is in a folder that is no run: a sweep's runs, say."""
+    try:
+        return sorted(path.iterdir(), key=_by_name) if is_folder(path) and not path.name.startswith(".") else []
+    except OSError:  # of what cannot be looked into, nothing says that it is a run
+        return []
+
+
+def _by_name(path: Path) -> list[tuple[int, str]]:
+    """A key to sort names by, with numbers in the order of their values."""
+    return [(int(part), part) if part.isdecimal() else (-1, part) for part in re.split(r"([0-9]+)", path.name)]
 
 
 def _may_be_run(path: Path) -> bool:
@@ -40,31 +64,73 @@ def _may_be_run(path: Path) -> bool:
 
 
 def summary(run: Run) -> dict[str, Any]:
-    """What a run is and how it scored, as plain data; neither torch nor the plugins are needed.
+    """What a run is and how it does, as plain data; neither torch nor the plugins are needed.
+
+    `state` is running, stopped or done; `step` is the one that the last checkpoint is of or, while the run is being
+    built, the last that was logged; `validation` is as `pixkit.runs.validation.Validation`, of the best checkpoint.
 
     Raises:
         RunError: if it is damaged.
         CheckpointError: if what it has is not what its `best` or `last` says.
     """
-    settings = Run.open(run.path).settings()
-    lock, environment = settings["lock"], run.environment()
+    return _described(run, Run.open(run.path).settings())
+
+
+def _described(run: Run, settings: dict[str, Any]) -> dict[str, Any]:
+    lock, environment, final = settings["lock"], run.environment(), run.final_scores()
     steps = run.steps()
+    best = run.read_checkpoint("best", read_manifest) if steps else None
+    state, builder = state_of(run)
+    logged = last_row(run.metrics) if state == "running" else None
+    scores = final.get("scores", [])
+    found = None if best is None else validation_of(scores, best.metrics, best.step)
     return {
         "name": settings["name"],
         "path": str(run.path),
+        "state": state,
+        "builder": None if builder is None else str(builder),
+        "nonfinite": run.stopped_by_values,
         "model": _model(settings["model"]),
         "data": lock["data"]["description"],
-        "image": str(run.spec),
-        "classes": lock.get("class_names") or run.classes,
+        "image": str(run.spec_of(settings)),
+        "classes": lock.get("class_names") or lock["classes"],
         "parameters": lock["parameters"],
-        "step": steps[-1] if steps else 0,
+        "step": max(steps[-1] if steps else 0, logged["step"] if logged else 0),
         "steps": settings["train"]["steps"],
         "checkpoints": [places.step_name(step) for step in steps],
-        "best": run.checkpoint("best").name if steps else None,
+        "best": None if best is None else places.step_name(best.step),
         "seed": settings["seed"],
         "pixkit": environment.get("pixkit"),
-        "scores": run.final_scores().get("scores", []),
+        "changed": changed_at(run),
+        "validation": None if found is None else found.dump(),
+        "scores": scores,
     }
+
+
+def summaries(runs: list[Run]) -> list[dict[str, Any]]:
+    """Of each run its summary and, as `differs`, the keys in which its recipe differs from another's.
+
+    Keys are named by their last parts, as far as these tell them from all others: `lr` for train.optimizer.lr. Of a run
+    that cannot be read there are `name`, `path` and `error`, why.
+    """
+    found: list[dict[str, Any]] = []
+    recipes: list[dict[str, Any]] = []
+    for run in runs:
+        try:
+            settings = Run.open(run.path).settings()
+            found.append(_described(run, settings))
+            recipes.append({key: value for key, value in settings.items() if key != "lock"})
+        except PixkitError as error:
+            found.append({"name": run.path.name, "path": str(run.path), "error": message(error)})
+    differing = varied(recipes)
+    names = short_names(
+        {key for values in differing for key in values}, {key for one in recipes for key in keys_in(one)}
+    )
+    sound = iter(differing)
+    return [
+        row if "error" in row else {**row, "differs": {names[key]: value for key, value in next(sound).items()}}
+        for row in found
+    ]
 
 
 def _model(section: dict[str, Any]) -> str:

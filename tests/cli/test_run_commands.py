@@ -125,19 +125,113 @@ def test_eval_takes_overrides_of_the_data_alone(pixkit, built):
 
 def test_ls_runs_lists_scores_and_what_cannot_be_read(pixkit, built, workplace):
     folder = workplace / "runs"
-    shutil.copytree(built, folder / "good")
-    shutil.copytree(built, folder / "bad")
+    assert pixkit("ls", "runs").err == "no runs here; pixkit build RECIPE makes one\n"
+    assert json.loads(pixkit("ls", "runs", "--json").out) == []
+    for name in ("good", "bad", "sweep/seed=1"):
+        shutil.copytree(built, folder / name)
     (folder / "bad" / "scores.json").write_text("{", encoding="utf-8")
+    lock = folder / "sweep/seed=1/recipe.lock.yaml"
+    lock.write_text(lock.read_text().replace("\nseed: 0\n", "\nseed: 1\n"))
     (folder / "other").mkdir()
+    (folder / "sweep/seed=1/scores.json").unlink()
     lines = pixkit("ls", "runs").out.splitlines()
-    assert len(lines) == 3
-    assert "cannot be read" in lines[1]
-    assert re.search(r"pixelcnn softmax +digits, 17 levels +6 +test \d\.\d{4} bits/dim .* runs/good$", lines[2])
-    assert lines[1].endswith("runs/bad"), "both are called tiny: the path tells one from the other"
+    assert lines[0].split() == ["FOLDER", "STATE", "STEPS", "VALIDATION", "IMAGES", "DATE", "DIFFERS"]
+    assert re.match(r"runs/bad +damaged +runs/bad/scores.json: cannot be read", lines[1])
+    assert re.fullmatch(r"runs/good +done +6/6 +\d\.\d{4} bits/dim +150 +\d\d-\d\d \d\d:\d\d +seed=0", lines[2])
+    assert re.match(r"runs/sweep/seed=1 +stopped +6/6 +\d\.\d{4} bits/dim +16 .* seed=1$", lines[3])
     rows = json.loads(pixkit("ls", "runs", folder, "--json").out)
-    assert [Path(row["path"]).name for row in rows] == ["bad", "good"]
+    assert [Path(row["path"]).name for row in rows] == ["bad", "good", "seed=1"]
+    final = json.loads((built / "scores.json").read_text())["scores"]
+    [score] = [row for row in final if (row["split"], row["weights"]) == ("validation", "ema")]
+    found = {"score": score["bits_per_dim"], "unit": "bits_per_dim", "step": int(rows[1]["best"].split("-")[1])}
+    assert rows[1]["validation"] == found | {key: score[key] for key in ("kind", "images", "weights", "nats", "stderr")}
     assert pixkit("ls", "runs", "absent").code == 2
-    assert pixkit("ls", "backbones", "folder").code == 2
+    assert pixkit("ls", "backbones", "folder").code == pixkit("ls", "backbones", "--sort", "date").code == 2
+
+
+def test_ls_runs_sorts(pixkit, built, workplace):
+    for age, (name, lr) in enumerate((("r10", 0.5), ("r2", 1e-5), ("r1", 0.25))):
+        run = shutil.copytree(built, workplace / "runs" / name)
+        lock = run / "recipe.lock.yaml"
+        lock.write_text(lock.read_text().replace("lr: 0.001\n", f"lr: {lr}\n"))
+        scores = (run / "scores.json").read_text()
+        (run / "scores.json").write_text(re.sub(r'("bits_per_dim": )[\d.]+', rf"\g<1>{5 - age}.0", scores))
+        for path in run.iterdir():
+            os.utime(path, (1e9 - age, 1e9 - age))
+    (workplace / "runs/bad").mkdir()
+    (workplace / "runs/bad/recipe.lock.yaml").write_text((run / "recipe.lock.yaml").read_text()[:80])
+
+    def listed(*options):
+        return [line.split()[0][5:] for line in pixkit("ls", "runs", *options).out.splitlines()[1:]]
+
+    assert listed() == listed("--sort", "folder") == ["bad", "r1", "r2", "r10"]
+    assert listed("--sort", "validation") == ["r1", "r2", "r10", "bad"]
+    assert listed("--sort", "date") == ["r10", "r2", "r1", "bad"]
+    assert listed("--sort", "lr") == ["r2", "r1", "r10", "bad"]
+    refused = pixkit("ls", "runs", "--sort", "validaton")
+    assert refused.code == 2 and "did you mean validation?" in refused.err and "differ: lr" in refused.err
+
+
+def test_a_table_of_runs_that_differ_in_much_tells_what_is_not_usual(pixkit, built, workplace):
+    for name, change in (("a", ""), ("b", ""), ("c", "width: 9")):
+        lock = shutil.copytree(built, workplace / "runs" / name) / "recipe.lock.yaml"
+        text = lock.read_text().replace("width: 6", change or "width: 6")
+        for key in ("lr: 0.001", "clip: null", "ema: 0.999", "keep: 2"):
+            text = text.replace(key, f"{key.split()[0]} 0.5") if name == "b" else text
+        lock.write_text(text)
+    cells = [line.split(maxsplit=7)[7:] for line in pixkit("ls", "runs").out.splitlines()[1:]]
+    assert cells == [[], ["lr=0.5 clip=0.5 ema=0.5 keep=0.5"], ["width=9"]]
+    assert json.loads(pixkit("ls", "runs", "--json").out)[0]["differs"].keys() == {"width", "lr", "clip", "ema", "keep"}
+
+
+@pytest.mark.parametrize(("columns", "lines"), [(100, 2), (80, 3), (60, 4), (20, None)])
+def test_a_table_of_runs_fits_the_terminal(pixkit, built, workplace, monkeypatch, columns, lines):
+    shutil.copytree(built, "runs/digits-of-a-name")
+    lock = shutil.copytree(built, workplace / "runs/two") / "recipe.lock.yaml"
+    lock.write_text(lock.read_text().replace("\nseed: 0\n", "\nseed: 1\n").replace("width: 6", "width: 9"))
+    monkeypatch.setattr("pixkit.cli.output.is_terminal", lambda stream: True)
+    monkeypatch.setenv("COLUMNS", str(columns))
+    shown = pixkit("ls", "runs").out.splitlines()
+    assert max(map(len, shown)) <= columns
+    first = [number for number, line in enumerate(shown) if line.startswith("runs/")]
+    if lines is not None:
+        assert len(first) == 2 and first[1] - first[0] == lines - 1 and "seed=1 width=9" in shown[-1]
+
+
+def test_a_run_is_named_by_its_path_or_by_its_name_in_runs(pixkit, built, workplace):
+    shutil.copytree(built, "runs/mine")
+    shutil.copytree(built, "runs/sweep/seed=1")
+    for name in ("mine", "sweep/seed=1"):
+        outcome = pixkit("sample", name, "-n", 1, "-o", "x.npz")
+        assert outcome.code == 0 and outcome.err.startswith(f"{name}: the run runs/{name}\n")
+        assert pixkit("sample", name, "-n", 1, "-o", "x.npz", "-q").err == ""
+    assert api.Run.open("mine").path == Path("runs/mine")
+    shutil.copytree(built, "mine")
+    outcome = pixkit("show", "run", "mine")
+    assert outcome.code == 0 and outcome.err == "mine: the run at this path, not runs/mine\n"
+    assert "path         mine\n" in outcome.out
+    assert pixkit("show", "run", "runs/mine").err == pixkit("show", "run", "./mine", "--json").err == ""
+    (workplace / "mine/recipe.lock.yaml").write_text("")
+    assert "does not begin as pixkit's do" in pixkit("eval", "mine").err, "a damaged run at the path is the one meant"
+
+
+@pytest.mark.parametrize(
+    ("name", "hint"),
+    [
+        ("digits-gated", "pixkit build digits-gated makes it"),
+        ("runs/digits-gated", "pixkit build digits-gated makes it"),
+        ("old/digits-gated", "pixkit build digits-gated -o old/digits-gated makes it"),
+        ("tiny", "pixkit build tiny.yaml makes it"),
+        ("tiny.yaml", "that is a recipe: pixkit build tiny.yaml makes a run of it"),
+        ("min", "did you mean runs/mine? pixkit ls runs lists those that there are"),
+        ("runs", "pixkit ls runs runs lists the runs in it"),
+        ("qqq", "pixkit ls runs lists those that there are"),
+    ],
+)
+def test_of_a_run_that_is_not_there_it_is_said_what_would_make_it(pixkit, built, workplace, name, hint):
+    shutil.copytree(built, "runs/mine", ignore=shutil.ignore_patterns("checkpoints"))
+    outcome = pixkit("eval", name)
+    assert outcome.code == 2 and outcome.err.endswith(f"  try: {hint}\n")
 
 
 def test_show_without_a_kind_names_the_command_with_it(pixkit, built, workplace):

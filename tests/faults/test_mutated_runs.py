@@ -36,7 +36,7 @@ sample: {count: 1}
 """
 LOCK, GIVEN, MACHINE, TABLE = "recipe.lock.yaml", "recipe.yaml", "env.json", "scores.json"
 NEWEST = "checkpoints/step-4"
-SHOWN = (LOCK, MACHINE, TABLE, "best")
+SHOWN = (LOCK, MACHINE, TABLE, "best", f"{NEWEST}/manifest.json")
 WEIGHTS = (LOCK, "best", f"{NEWEST}/manifest.json", f"{NEWEST}/ema.safetensors")
 SORTS = ("kind", "bytes", "saying")
 GOING_ON = (LOCK, GIVEN, MACHINE, "metrics.jsonl", "last", *WEIGHTS[2:], f"{NEWEST}/optimizer.safetensors")

@@ -6,7 +6,7 @@ import os
 import pytest
 
 from pixkit.errors import RunError
-from pixkit.runs.metrics import MetricsLog, read_rows
+from pixkit.runs.metrics import TAIL, MetricsLog, last_row, read_rows
 
 
 def test_rows_are_appended_and_read_back(tmp_path):
@@ -18,6 +18,18 @@ def test_rows_are_appended_and_read_back(tmp_path):
         log.sync()
     assert list(read_rows(path)) == [{"step": 1, "loss": 0.1}, {"step": 2, "loss": None, "grad_norm": None}]
     assert [json.loads(line) for line in path.read_text().splitlines()] == list(read_rows(path))
+
+
+def test_the_last_row_is_read_from_the_end(tmp_path):
+    path = tmp_path / "metrics.jsonl"
+    assert last_row(path) is None
+    row = '{"step": 8, "loss": 1.5}\n'
+    for text, found in (
+        ("", None), (row, 8), (row + '{"step": 9', 8), ('{"step": 7}\n' * TAIL + row, 8), (row + '{"no": 1}\n', 8),
+        (row + "x" * TAIL + "\n", None),
+    ):  # fmt: skip
+        path.write_text(text)
+        assert (last_row(path) or {}).get("step") == found
 
 
 @pytest.mark.parametrize("torn", ["", '{"step": 9, "lo', '{"step": 9}', '"step"\n{"step": 9}\n', "\xff\n"])

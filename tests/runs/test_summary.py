@@ -1,5 +1,9 @@
 """What a run is in a few words."""
 
+import os
+import shutil
+import time
+
 import pytest
 import torch
 
@@ -8,7 +12,7 @@ from pixkit.image import ImageSpec
 from pixkit.recipe import load_recipe
 from pixkit.runs import checkpoint
 from pixkit.runs.run import Run
-from pixkit.runs.summary import find_runs, summary
+from pixkit.runs.summary import find_runs, summaries, summary
 
 LOCK = {
     "image": {"channels": 1, "height": 8, "width": 8, "levels": 17},
@@ -21,17 +25,30 @@ ROW = {"split": "test", "weights": "ema", "kind": "exact", "images": 3, "nats": 
 
 
 @pytest.fixture
-def run(tmp_path):
+def run(tmp_path, monkeypatch):
+    monkeypatch.setenv("TZ", "XXX-2")  # two hours east of Greenwich
+    time.tzset()
     plain = load_recipe("digits-pixelcnn", ["seed=4", "model.head.type=logistic_mixture"]).lock()
     with Run.claim(tmp_path / "run") as (run, _):
         run.start("", {**plain, "lock": LOCK}, {"pixkit": "0.9"})
-    return run
+    yield run
+    monkeypatch.undo()
+    time.tzset()
+
+
+def age(run):
+    """Date all that was written of it."""
+    for path in run.path.iterdir():
+        os.utime(path, (1e9, 1e9))
 
 
 def test_a_run_is_told_by_its_files_as_they_are(run):
     begun = {
         "name": "digits-pixelcnn",
         "path": str(run.path),
+        "state": "stopped",
+        "builder": None,
+        "nonfinite": False,
         "model": "autoregressive pixelcnn logistic_mixture",
         "data": "digits, 17 levels",
         "image": str(ImageSpec(1, 8, 8, 17)),
@@ -43,8 +60,11 @@ def test_a_run_is_told_by_its_files_as_they_are(run):
         "best": None,
         "seed": 4,
         "pixkit": "0.9",
+        "changed": "2001-09-09T03:46:40+02:00",
+        "validation": None,
         "scores": [],
     }
+    age(run)
     assert summary(run) == begun
     for step in (5, 40):
         tensors = {"model": {"weight": torch.zeros(1)}}
@@ -55,7 +75,37 @@ def test_a_run_is_told_by_its_files_as_they_are(run):
     run.note(class_names=["ant", "bee"])
     (run.path / "env.json").unlink()
     later = {"classes": ["ant", "bee"], "step": 40, "checkpoints": ["step-5", "step-40"], "best": "step-5"}
-    assert summary(run) == {**begun, **later, "pixkit": None, "scores": [ROW]}
+    age(run)
+    assert summary(run) == {**begun, **later, "pixkit": None, "scores": [ROW], "state": "done"}
+    run.nonfinite.write_text("{}")
+    os.utime(run.scores, (1e9 + 60, 1e9 + 60))
+    assert [summary(run)[key] for key in ("nonfinite", "changed")] == [True, "2001-09-09T03:47:40+02:00"]
+
+
+def test_a_run_that_is_being_built_is_at_the_step_that_was_logged_last(run):
+    run.metrics.write_text('{"event": "train", "step": 7}\n{"event": "train", "st')
+    assert [summary(run)[key] for key in ("state", "step", "builder")] == ["stopped", 0, None]
+    with Run.claim(run.path, resume=True):
+        found = summary(run)
+    assert (found["state"], found["step"]) == ("running", 7) and f"process {os.getpid()} on" in found["builder"]
+
+
+def test_runs_are_told_apart_by_the_keys_in_which_they_differ(run, tmp_path):
+    other = Run(shutil.copytree(run.path, tmp_path / "other"))
+    settings = other.settings()
+    settings["train"]["optimizer"]["lr"] = 0.25
+    other.write_settings(settings)
+    (tmp_path / "bad").mkdir()
+    rows = summaries([run, Run(tmp_path / "bad"), other])
+    assert [row.get("differs") for row in rows] == [{"lr": 0.003}, None, {"lr": 0.25}]
+    assert rows[1].keys() == {"name", "path", "error"} and "not a pixkit run" in rows[1]["error"]
+
+
+def test_runs_in_folders_of_the_folder_are_found_and_numbers_in_names_count(run, tmp_path):
+    for name in ("sweep/lr=10", "sweep/lr=9", "other/far/below", ".hidden/run"):
+        shutil.copytree(run.path, tmp_path / name)
+    found = [str(one.path.relative_to(tmp_path)) for one in find_runs(tmp_path)]
+    assert found == ["run", "sweep/lr=9", "sweep/lr=10"]
 
 
 def test_runs_are_found_by_name_and_the_folder_itself_comes_first(run, tmp_path):

@@ -15,9 +15,9 @@ from pixkit.cli.options import Numbers, images_argument, json_option, naming_opt
 from pixkit.cli.output import emit, emit_json, emit_line, emit_picture, is_terminal, pairs
 from pixkit.cli.plugins import loaded_plugins
 from pixkit.cli.progress import show_progress
+from pixkit.cli.runs import opened_run
 from pixkit.cli.scores import UNITS
 from pixkit.figures.targets import require_file, saving
-from pixkit.runs.run import Run
 from pixkit.tasks.complete import Completion, complete_each
 from pixkit.tasks.masks import Mask, hide_box, hide_random, keep_edge
 
@@ -82,7 +82,7 @@ def command(
     loaded_plugins()
     with naming_options(), show_progress(quiet) as progress:
         options: dict[str, Any] = {"label": label, **drawing, **progress.hooks("completing")}
-        found = complete_each(Run.open(run), images, known, count, **options)
+        found = complete_each(opened_run(run, quiet), images, known, count, **options)
         for summary in dict.fromkeys(each.summary for each in found):
             progress.remark(summary)
     outs = [None if out is None else one_of(out, number, len(found)) for number in range(len(found))]

@@ -21,10 +21,10 @@ from pixkit.cli.options import (
 from pixkit.cli.output import emit, emit_json
 from pixkit.cli.plugins import loaded_plugins
 from pixkit.cli.progress import show_progress
+from pixkit.cli.runs import opened_run
 from pixkit.cli.scores import score_table
 from pixkit.errors import UsageError, printable
 from pixkit.runs.load import load, load_data, locked_recipe
-from pixkit.runs.run import Run
 from pixkit.tasks.labels import check_classes
 from pixkit.tasks.score import TOKENS, active_units, evaluate
 
@@ -79,7 +79,7 @@ def command(
     """
     _check(overrides)
     loaded_plugins()
-    opened = Run.open(run)
+    opened = opened_run(run, quiet)
     recipe = locked_recipe(opened, overrides)
     model = load(opened, device=device, checkpoint=checkpoint, weights=weights)
     check_classes(model, recipe.data, Path.cwd())

@@ -3,19 +3,17 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import click
 
 from pixkit.cli.group import plugin_option
 from pixkit.cli.options import KIND, json_option
-from pixkit.cli.output import emit, emit_json, say, table
+from pixkit.cli.output import emit, emit_json, say, table, table_with_details
 from pixkit.cli.plugins import loaded_plugins
+from pixkit.cli.runs import in_order, run_columns
 from pixkit.distribution import OWN
-from pixkit.errors import PixkitError, message, printable
-
-if TYPE_CHECKING:
-    from pixkit.runs.run import Run
+from pixkit.errors import printable
+from pixkit.files import is_there, looking_at
 
 Row = dict[str, object]
 
@@ -25,31 +23,40 @@ Row = dict[str, object]
 @click.argument("folder", required=False, type=click.Path(path_type=Path))
 @plugin_option
 @json_option
+@click.option("--sort", metavar="KEY", help="Sort runs by folder, state, step, validation, date, or a key of theirs.")
 @click.option("--markdown", is_flag=True, help="Print a Markdown table, as README.md has it.")
-def command(kind: str | None, folder: Path | None, as_json: bool, markdown: bool) -> None:
+def command(kind: str | None, folder: Path | None, as_json: bool, sort: str | None, markdown: bool) -> None:
     """List components, recipes or runs.
 
     KIND is ordering, mask, backbone, head, sampler, model, data, recipe or run; the plural does as
-    well. Without it, all components and recipes. `ls runs` takes the FOLDER to look in (default: runs).
+    well. Without it, all components and recipes.
+
+    `ls runs` takes the FOLDER to look in (default: runs), and looks into folders in it. It tells of each run whether it
+    is running, stopped or done, its steps, the score of its best checkpoint on the validation images, when it was last
+    written to, and the keys in which its recipe differs from another's. --sort validation puts the best first, --sort
+    date the newest. What --json says of a run is in recipes/README.md.
     """
-    if folder is not None and kind != "run":
-        raise click.UsageError("only `ls runs` takes a folder")
+    if (folder is not None or sort is not None) and kind != "run":
+        raise click.UsageError("only `ls runs` takes a folder, or --sort")
     if kind == "run":
-        rows, columns = run_rows(folder or Path("runs")), ["name", "model", "data", "step", "score", "path"]
+        rows = run_rows(folder, sort or "folder")
+        columns, shown = run_columns(rows)
     else:
         rows, columns = [], ["kind", "name", "from", "summary"]
         if kind != "recipe":
             rows += component_rows(kind)
         if kind in ("recipe", None):
             rows += recipe_rows()
+        shown = rows
     if as_json:
         emit_json(rows)
     elif markdown:
-        emit(markdown_table(rows, columns))
+        emit(markdown_table(shown, columns))
     elif rows:
-        emit(table(columns, [[str(row[column]) for column in columns] for row in rows]))
+        layout = table_with_details if kind == "run" else table
+        emit(layout(columns, [[str(row[column]) for column in columns] for row in shown]))
     else:
-        say(f"no {kind}s here")
+        say("no runs here; pixkit build RECIPE makes one" if kind == "run" else f"no {kind}s here")
 
 
 def markdown_table(rows: list[Row], columns: list[str]) -> str:
@@ -82,22 +89,15 @@ def recipe_rows() -> list[Row]:
     ]
 
 
-def run_rows(folder: Path) -> list[Row]:
-    """The runs in a folder, the folder itself included if it is one."""
-    from pixkit.runs.summary import find_runs
+def run_rows(folder: Path | None, sort: str) -> list[Row]:
+    """The runs in a folder, and in folders in it; the folder itself included if it is one.
 
-    return [_run_row(run) for run in find_runs(folder)]
+    Without a folder those in runs, which need not be there.
+    """
+    from pixkit.runs import find_runs, summaries
+    from pixkit.runs.finding import RUNS
 
-
-def _run_row(run: Run) -> Row:
-    """What a run is; of one that cannot be read, why."""
-    from pixkit.cli.scores import headline
-    from pixkit.runs.summary import summary
-
-    try:
-        row = summary(run)
-    except PixkitError as error:
-        reason = message(error)
-        row = {"name": run.path.name, "path": str(run.path), "model": "?", "data": "?", "step": "?", "scores": []}
-        return {**row, "score": reason, "error": reason}
-    return {**row, "score": headline(row["scores"])}
+    with looking_at(RUNS):
+        if folder is None and not is_there(RUNS):
+            return []
+    return in_order(summaries(find_runs(folder or RUNS)), sort)

@@ -13,9 +13,9 @@ from pixkit.cli.options import images_argument, json_option, naming_options, qui
 from pixkit.cli.output import emit, emit_json, emit_line, table
 from pixkit.cli.plugins import loaded_plugins
 from pixkit.cli.progress import show_progress
+from pixkit.cli.runs import opened_run
 from pixkit.cli.scores import number
 from pixkit.figures.targets import saving
-from pixkit.runs.run import Run
 from pixkit.tasks.latents import reconstruct
 
 COLUMNS = 16
@@ -52,7 +52,7 @@ def command(
     figures.require_file(out)
     loaded_plugins()
     with naming_options(), show_progress(quiet) as progress:
-        opened = Run.open(run)
+        opened = opened_run(run, quiet)
         found = reconstruct(opened, images, **drawing, **progress.hooks("drawing"))
         progress.remark(found.summary)
     columns = min(len(found.names), COLUMNS)

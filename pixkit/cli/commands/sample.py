@@ -13,8 +13,8 @@ from pixkit.cli.options import Codes, naming_options, quiet_option, run_argument
 from pixkit.cli.output import emit_line, emit_picture, is_terminal
 from pixkit.cli.plugins import loaded_plugins
 from pixkit.cli.progress import show_progress
+from pixkit.cli.runs import opened_run
 from pixkit.figures.targets import saving
-from pixkit.runs.run import Run
 from pixkit.tasks.sample import incompatible, sample
 
 
@@ -96,7 +96,7 @@ def command(
         raise click.UsageError("stdout is not a terminal to show images on: name a file or a folder with -o")
     loaded_plugins()
     with naming_options(), show_progress(quiet) as progress:
-        opened = Run.open(run)
+        opened = opened_run(run, quiet)
         drawn = sample(opened, count, rows=rows, **asked, **drawing, **progress.hooks("sampling"))
         progress.remark(drawn.summary)
     if shown:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import inspect
+from pathlib import Path
 from typing import Any
 
 import click
@@ -93,15 +94,16 @@ def show_recipe(name: str, as_json: bool) -> None:
 
 def show_run(path: str, as_json: bool) -> None:
     """What a run is and how it scored."""
+    from pixkit.cli.runs import opened_run, score_line
     from pixkit.cli.scores import score_table
-    from pixkit.runs.run import Run
     from pixkit.runs.summary import summary
 
-    found = summary(Run.open(path))
+    found = summary(opened_run(Path(path), quiet=as_json))
     if as_json:
         emit_json(found)
         return
-    emit(pairs({key: _text(value) for key, value in found.items() if key != "scores" and value is not None}))
+    told = found | {"validation": score_line(found["validation"]), "nonfinite": found["nonfinite"] or None}
+    emit(pairs({key: _text(value) for key, value in told.items() if key != "scores" and value is not None}))
     if found["scores"]:
         emit(f"\n{score_table(found['scores'])}")
 

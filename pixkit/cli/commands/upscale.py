@@ -14,8 +14,8 @@ from pixkit.cli.options import images_argument, json_option, naming_options, qui
 from pixkit.cli.output import emit, emit_json, emit_line, emit_picture, is_terminal, pairs
 from pixkit.cli.plugins import loaded_plugins
 from pixkit.cli.progress import show_progress
+from pixkit.cli.runs import opened_run
 from pixkit.figures.targets import saving
-from pixkit.runs.run import Run
 from pixkit.tasks.upscale import Upscaling, upscale_each
 
 
@@ -63,7 +63,7 @@ def command(
     loaded_plugins()
     with naming_options(), show_progress(quiet) as progress:
         options: dict[str, Any] = {"factor": factor, "label": label, **drawing, **progress.hooks("sampling")}
-        found = upscale_each(Run.open(run), images, count, **options)
+        found = upscale_each(opened_run(run, quiet), images, count, **options)
         for summary in dict.fromkeys(each.completion.summary for each in found):
             progress.remark(summary)
     rows = []

@@ -1,0 +1,75 @@
+"""Which folder a run's name means, and what would make a run that is not there."""
+
+from __future__ import annotations
+
+import difflib
+import shlex
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+
+from pixkit.errors import PixkitError
+from pixkit.files import is_file, is_folder
+from pixkit.recipe.packaged import packaged_recipes
+from pixkit.runs.contents import Contents
+
+RUNS = Path("runs")
+"""The folder of the working directory that builds put runs into."""
+
+
+def folder_of_run(name: str | Path, say: Callable[[str], None] | None = None) -> Path:
+    """The folder that a run's path or name means: what is there, as given; else the run of that name in runs.
+
+    Args:
+        name: a path, or the name of a run in runs.
+        say: told which of the two it is, where there is a choice.
+
+    Returns:
+        The path as given, also where neither is a run.
+
+    Raises:
+        RunError: if the system cannot tell.
+    """
+    given, other = Path(name), RUNS / name
+    here = Contents(given)
+    if here.started or here.resembles_run:
+        if say is not None and not given.is_absolute() and Contents(other).started and not other.samefile(given):
+            say(f"{given}: the run at this path, not {other}")
+        return given
+    if given.is_absolute() or not Contents(other).started:
+        return given
+    if say is not None:
+        say(f"{given}: the run {other}")
+    return other
+
+
+def how_to_make(path: Path) -> str | None:
+    """What to do about a run that is not there: the recipe that would make it, or another run that may be meant.
+
+    Returns:
+        None where the system cannot tell.
+    """
+    with suppress(OSError, PixkitError):
+        return _how_to_make(path)
+    return None
+
+
+def _how_to_make(path: Path) -> str:
+    if any(Contents(place).started for place in _folders(path)):
+        return f"pixkit ls runs {shlex.quote(str(path))} lists the runs in it"
+    if path.suffix in (".yaml", ".yml") and is_file(path):
+        return f"that is a recipe: pixkit build {shlex.quote(str(path))} makes a run of it"
+    name = path.name
+    files = (Path(f"{name}.yaml"), Path("recipes") / f"{name}.yaml")
+    recipe = next((str(file) for file in files if is_file(file)), name if name in packaged_recipes() else None)
+    if recipe is not None:
+        elsewhere = "" if path in (Path(name), RUNS / name) else f" -o {shlex.quote(str(path))}"
+        return f"pixkit build {shlex.quote(recipe)}{elsewhere} makes it"
+    near = difflib.get_close_matches(name, [place.name for place in _folders(RUNS) if Contents(place).started], n=1)
+    if near:
+        return f"did you mean {RUNS / near[0]}? pixkit ls runs lists those that there are"
+    return "pixkit ls runs lists those that there are"
+
+
+def _folders(path: Path) -> list[Path]:
+    return sorted(place for place in path.iterdir() if is_folder(place)) if is_folder(path) else []
