@@ -1,4 +1,4 @@
-"""Pictures: grids of images, panels of completions, what a prediction sees, orderings.
+"""Pictures: grids of images, panels of completions, what a prediction sees, orderings, curves of runs.
 
     pixkit.figures.save_grid(x, model.spec, "grid.png")
 
@@ -6,6 +6,7 @@ Images come as integer levels [N, C, H, W]; paths as str or Path. In place of th
 be given, which knows the colours of tokens (`data.palette`): `in_colour(x, model.spec)` is uint8 [N, H, W, 3].
 """
 
+from pixkit.figures.curves import Curve, save_curves
 from pixkit.figures.fields import save_field, save_order, save_sight
 from pixkit.figures.grids import (
     Levels,
@@ -24,6 +25,7 @@ from pixkit.figures.panels import Panel, completion_panels, save_panels
 from pixkit.figures.targets import require_empty, require_file
 
 __all__ = [
+    "Curve",
     "Levels",
     "Panel",
     "Titles",
@@ -33,6 +35,7 @@ __all__ = [
     "preview",
     "require_empty",
     "require_file",
+    "save_curves",
     "save_field",
     "save_grid",
     "save_images",

@@ -3,7 +3,8 @@
 `pixkit.load` gives a run's model. Nothing here needs torch.
 """
 
+from pixkit.runs.comparison import Comparison, compare
 from pixkit.runs.run import Run
 from pixkit.runs.summary import find_runs, summaries, summary
 
-__all__ = ["Run", "find_runs", "summaries", "summary"]
+__all__ = ["Comparison", "Run", "compare", "find_runs", "summaries", "summary"]

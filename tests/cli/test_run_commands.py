@@ -275,3 +275,38 @@ def test_a_bar_on_a_terminal(spawn, built, workplace):
     assert b"sampling" in shown
     assert re.search(rb" \d+/64", shown)
     assert b"\r\x1b[2K\x1b[?25h" in shown, "the bar is wiped out, and the cursor is back"
+
+
+def test_compare(pixkit, built, workplace):
+    lock = shutil.copytree(built, workplace / "runs/wide") / "recipe.lock.yaml"
+    lock.write_text(lock.read_text().replace("width: 6", "width: 9"))
+    outcome = pixkit("compare", built, "wide", "--png", "curves.png")
+    assert outcome.code == 0 and outcome.err == "wide: the run runs/wide\n"
+    head, keys, scores, curves = outcome.out.split("\n\n")
+    assert head == f"#1  {built}\n#2  runs/wide"
+    assert [line.split() for line in keys.splitlines()] == [["KEY", "#1", "#2"], ["model.backbone.width", "6", "9"]]
+    assert re.search(r"^behind the best +0.0000 +0.0000$", scores, re.M) and "done" in scores
+    assert [line.split()[0] for line in curves.splitlines()] == ["STEP,", "3", "6", "curves.png"]
+    assert Image.open("curves.png").size[0] > 800
+    found = json.loads(pixkit("compare", built, "wide", "--json").out)
+    assert [run["differs"] for run in found["runs"]] == [{"model.backbone.width": 6}, {"model.backbone.width": 9}]
+    assert [len(run["curves"]["validation"]) for run in found["runs"]] == [2, 2] and found["png"] is None
+    assert "The recipes are the same." in pixkit("compare", built, built).out
+
+
+def test_what_cannot_be_compared_says_why(pixkit, built, workplace):
+    assert "two runs or more" in pixkit("compare", built).err
+    assert pixkit("compare", built, "absent").code == 2
+    for name in ("bare", "other"):
+        run = shutil.copytree(built, workplace / name)
+        for path in ("scores.json", "metrics.jsonl", "best", "last"):
+            (run / path).unlink()
+        shutil.rmtree(run / "checkpoints")
+    outcome = pixkit("compare", "bare", "other")
+    assert outcome.code == 0 and "stopped" in outcome.out and "behind" not in outcome.out
+    outcome = pixkit("compare", "bare", "other", "--png", "x.png")
+    assert outcome.code == 2 and "nothing to draw" in outcome.err and not Path("x.png").exists()
+    lock = workplace / "other/recipe.lock.yaml"
+    lock.write_text(lock.read_text().replace("      train: ", "      train: f"))
+    assert "their scores do not compare" in pixkit("compare", "bare", "other").err
+    assert pixkit("compare", "bare", "other", "-q").err == ""
