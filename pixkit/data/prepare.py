@@ -159,7 +159,7 @@ def _moved(parts: dict[str, Part], palette: Palette | None) -> list[str]:
     """By how much a palette moved colours, in each split."""
     if palette is None:
         return []
-    ways = (f"{split} {part.moved:.2f}" for split, part in parts.items() if part.moved is not None and len(part))
+    ways = (f"{split} {part.moved:.2f}" for split, part in parts.items() if len(part))
     return [f"colours were moved to the nearest of the palette's, levels RMS: {', '.join(ways)}"]
 
 

@@ -87,6 +87,16 @@ def test_the_picture_shows_input_drawings_and_the_image(pixkit, coarse, workplac
         assert (width - 2) / (height - 2) == panels
 
 
+@pytest.mark.parametrize("terminal", [True, False])
+def test_a_terminal_alone_shows_the_images(pixkit, coarse, workplace, monkeypatch, terminal):
+    monkeypatch.setattr("pixkit.cli.commands.upscale.is_terminal", lambda stream: terminal)
+    outcome = pixkit("upscale", coarse, "test:5", "--label", 3, "-q", "-o", "x.npz")
+    assert outcome.code == 0, outcome.err
+    lines = outcome.out.splitlines()
+    start = next(number for number, line in enumerate(lines) if line.startswith("ordering"))
+    assert start == (4 if terminal else 0), "8 rows of pixels, two a line"
+
+
 @pytest.mark.parametrize(("image", "options", "code", "text"), [
     ("test:99999", ("--label", 3), 2, "IMAGE"), ("absent.png", ("--label", 3), 3, "absent.png"),
     ("large.png", ("--label", 3), 3, "4 x 4"), ("test:0", ("--label", 10), 2, "0..9"),

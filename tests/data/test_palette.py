@@ -180,6 +180,8 @@ def test_only_the_colours_of_training_images_are_clustered(make, tmp_path):
     train[:, :2], test[:] = 100, 255
     np.savez(tmp_path / "x.npz", train=train, test=test)
     data = make("arrays", path="x.npz", layout="NHWC", palette=2)
+    without = make("arrays", path="x.npz", layout="NHWC", palette=2, validation=0)
+    assert any(note.endswith("levels RMS: train 0.00, test 155.00") for note in without.notes)
     assert data.spec.palette.array().tolist() == [[0] * 3, [100] * 3]
     assert (data.batch("test", torch.arange(12)).x == 1).all()
     assert data.part("test").moved == 155 and data.part("train").moved == 0
