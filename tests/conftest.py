@@ -1,5 +1,6 @@
 """One thread a process, set before torch is imported: tiny tensors gain nothing from more, and shared cores suffer."""
 
+import functools
 import os
 import shlex
 import shutil
@@ -40,15 +41,27 @@ the stacks of all threads; xdist goes on with another one.
 """
 
 
+@functools.cache
+def is_quick(path):
+    """Whether a file's tests are of the quick set."""
+    return any(path.is_relative_to(HERE / name) for name in QUICK)
+
+
 def has_compiler():
     """Whether the native executor finds a C compiler, by its own rule."""
     compilers = shlex.split(os.environ.get("CC", ""))[:1] or ["cc", "gcc", "clang"]
     return any(map(shutil.which, compilers))
 
 
+def pytest_ignore_collect(collection_path, config):
+    """For the quick set, only its files are imported: those of the whole suite take longer than many a folder."""
+    if config.option.markexpr == "quick" and collection_path.name.startswith("test_") and collection_path.is_file():
+        return True if not is_quick(collection_path) else None
+    return None
+
+
 def pytest_collection_modifyitems(config, items):
     """Mark the quick set, set limits, and skip what needs a compiler where there is none before tests touch CC."""
-    quick = [HERE / name for name in QUICK]
     without = not has_compiler()
     in_full = os.environ.get("PIXKIT_LONG") == "1" or "PIXKIT_FUZZ" in os.environ
     limited = config.pluginmanager.hasplugin("timeout") and config.getvalue("timeout") is None
@@ -58,7 +71,7 @@ def pytest_collection_modifyitems(config, items):
             item.add_marker(pytest.mark.timeout(limit, method="thread"))
         if without and item.get_closest_marker("needs_compiler"):
             item.add_marker(pytest.mark.skip(reason="there is no C compiler"))
-        if not item.get_closest_marker("long") and any(item.path.is_relative_to(place) for place in quick):
+        if not item.get_closest_marker("long") and is_quick(item.path):
             item.add_marker(pytest.mark.quick)
 
 

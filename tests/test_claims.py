@@ -2,13 +2,13 @@
 
 import ast
 import re
+from collections import Counter
 from pathlib import Path
 
 import pytest
 
 HERE = Path(__file__).resolve().parent
 FILES = sorted(HERE.rglob("*.py"))
-TREES = {path: ast.parse(path.read_text(encoding="utf-8")) for path in FILES}
 CLAIMS = re.compile(r"raises|warns|deprecated_call|fail|assert_\w+|check_\w+|check")
 """What is called to say something, beside `assert`: pytest's, torch's and numpy's, and `pixkit.testing`'s contracts."""
 
@@ -29,63 +29,85 @@ def called(node):
     return name_of(node).rpartition(".")[2]
 
 
-def functions(tree):
-    return [node for node in ast.walk(tree) if isinstance(node, ast.FunctionDef)]
-
-
 def is_test(function):
     return function.name.startswith("test_")
 
 
-def in_reach(path):
-    """Of each function that a file may call by its name, or by that of its module and its own: (file, name)."""
-    found = {function.name: (path, function.name) for function in FUNCTIONS[path]}
-    for node in ast.walk(TREES[path]):
-        if isinstance(node, ast.ImportFrom):
-            found |= {alias.asname or alias.name: (MODULES.get(node.module), alias.name) for alias in node.names}
-        elif isinstance(node, ast.Import):
-            for module in (alias.name for alias in node.names if alias.name in MODULES):
-                theirs = (function.name for function in FUNCTIONS[MODULES[module]])
-                found |= {f"{module}.{name}": (MODULES[module], name) for name in theirs}
-    return found
-
-
 def outlined(node):
     """Whether a node says something by itself, and what it calls."""
-    calls = set(map(name_of, ast.walk(node)))
-    by_itself = any(isinstance(part, ast.Assert) for part in ast.walk(node))
+    nodes = list(ast.walk(node))
+    calls = {name_of(part) for part in nodes if isinstance(part, ast.Call)}
+    by_itself = any(isinstance(part, ast.Assert) for part in nodes)
     return by_itself or any(CLAIMS.fullmatch(name.rpartition(".")[2]) for name in calls), calls
 
 
-def helpers():
-    """(file, name) of the functions that say something, by themselves or by what they call."""
-    known, before = set(), None
-    every = [(path, function.name, *outlined(function)) for path in FILES for function in FUNCTIONS[path]]
-    while known != before:
-        before = set(known)
-        known |= {(path, name) for path, name, says, calls in every
-                  if says or any(REACH[path].get(call) in before for call in calls)}  # fmt: skip
-    return known
+class Suite:
+    """All files of the tests, each parsed and gone through once.
+
+    Attributes:
+        nodes: of each file, all its nodes.
+        functions: of each file, those that it defines.
+        reach: of each file, each function that it may call, by its name or by that of its module and its own:
+            (file, name).
+        saying: (file, name) of the functions that say something, by themselves or by what they call.
+        returned: what each function returns, by (file, name).
+    """
+
+    def __init__(self):
+        self.nodes = {path: list(ast.walk(ast.parse(path.read_text(encoding="utf-8")))) for path in FILES}
+        self.functions = {path: self.kind(path, ast.FunctionDef) for path in FILES}
+        self.modules = {path.stem: path for path in FILES}
+        self.reach = {path: self._in_reach(path) for path in FILES}
+        self.saying = self._helpers()
+        self.returned = {
+            (path, function.name): [node.value for node in ast.walk(function) if isinstance(node, ast.Return)]
+            for path in FILES
+            for function in self.functions[path]
+        }
+
+    def kind(self, path, kind):
+        return [node for node in self.nodes[path] if isinstance(node, kind)]
+
+    def tests(self, path):
+        return list(filter(is_test, self.functions[path]))
+
+    def speaks(self, path, node):
+        """Whether a node of a file says something, or calls what does."""
+        says, calls = outlined(node)
+        return says or any(self.reach[path].get(call) in self.saying for call in calls)
+
+    def _in_reach(self, path):
+        found = {function.name: (path, function.name) for function in self.functions[path]}
+        for node in self.kind(path, ast.Import | ast.ImportFrom):
+            if isinstance(node, ast.ImportFrom):
+                module = self.modules.get(node.module)
+                found |= {alias.asname or alias.name: (module, alias.name) for alias in node.names}
+            else:
+                for module in (alias.name for alias in node.names if alias.name in self.modules):
+                    theirs = (function.name for function in self.functions[self.modules[module]])
+                    found |= {f"{module}.{name}": (self.modules[module], name) for name in theirs}
+        return found
+
+    def _helpers(self):
+        known, before = set(), None
+        every = [(path, function.name, *outlined(function)) for path in FILES for function in self.functions[path]]
+        while known != before:
+            before = set(known)
+            known |= {(path, name) for path, name, says, calls in every
+                      if says or any(self.reach[path].get(call) in before for call in calls)}  # fmt: skip
+        return known
 
 
-def speaks(path, node):
-    """Whether a node of a file says something, or calls what does."""
-    says, calls = outlined(node)
-    return says or any(REACH[path].get(call) in SAYING for call in calls)
+@pytest.fixture(scope="module")
+def suite():
+    return Suite()
 
 
-FUNCTIONS = {path: functions(tree) for path, tree in TREES.items()}
-ASSERTS = {path: [node for node in ast.walk(tree) if isinstance(node, ast.Assert)] for path, tree in TREES.items()}
-MODULES = {path.stem: path for path in FILES}
-REACH = {path: in_reach(path) for path in FILES}
-SAYING = helpers()
-CASES = [path for path in FILES if any(map(is_test, FUNCTIONS[path]))]
-
-
-@pytest.mark.parametrize("path", CASES, ids=named)
-def test_every_test_says_something(path):
+def test_every_test_says_something(suite):
     """That nothing is raised is said by what is there afterwards."""
-    assert not [f.name for f in FUNCTIONS[path] if is_test(f) and not speaks(path, f)]
+    tests = [(path, function) for path in FILES for function in suite.tests(path)]
+    assert len(tests) > 2000
+    assert not [(named(path), function.name) for path, function in tests if not suite.speaks(path, function)]
 
 
 EITHER = {
@@ -94,38 +116,31 @@ EITHER = {
 """Assertions with an `or` that are right as they are, by file: how many, and why."""
 
 
-@pytest.mark.parametrize("path", FILES, ids=named)
-def test_an_assertion_says_one_thing(path):
+def test_an_assertion_says_one_thing(suite):
     """`a or b` passes with whichever of the two is easier; what holds in some cases alone stands under their `if`."""
-    tests = [(node.lineno, node.test) for node in ASSERTS[path]]
-    found = [line for line, test in tests if isinstance(test, ast.BoolOp) and isinstance(test.op, ast.Or)]
-    assert len(found) == EITHER.get(named(path), 0), found
+    tests = [(named(path), node.test) for path in FILES for node in suite.kind(path, ast.Assert)]
+    found = [(name, test) for name, test in tests if isinstance(test, ast.BoolOp) and isinstance(test.op, ast.Or)]
+    assert Counter(name for name, _ in found) == EITHER, [(name, test.lineno) for name, test in found]
 
 
-@pytest.mark.parametrize("path", FILES, ids=named)
-def test_what_is_asserted_of_a_value_is_more_than_that_there_is_one(path):
+def test_what_is_asserted_of_a_value_is_more_than_that_there_is_one(suite):
     """What raises else, or gives nothing but one kind of value, is never None."""
-    compared = [node.test for node in ASSERTS[path] if isinstance(node.test, ast.Compare)]
-    found = [test.lineno for test in compared if ast.unparse(test).endswith(" is not None")]
-    assert not found
+    tests = [(named(path), node.test) for path in FILES for node in suite.kind(path, ast.Assert)]
+    compared = [(name, test) for name, test in tests if isinstance(test, ast.Compare)]
+    assert not [(name, test.lineno) for name, test in compared if ast.unparse(test).endswith(" is not None")]
 
 
 MADE = ("enumerate", "zip", "product", "reversed", "sorted", "list", "tuple", "map")
 """What gives something to go through if its arguments do."""
 OWN = ("items", "values", "keys")
-RETURNED = {
-    (path, function.name): [node.value for node in ast.walk(function) if isinstance(node, ast.Return)]
-    for path in FILES
-    for function in FUNCTIONS[path]
-}
 OF_MODULES = ("parameters", "named_parameters", "state_dict", "modules")
 
 
-def certain(path, node, given=frozenset()):
+def certain(suite, path, node, given=frozenset()):
     """Whether it is plain from the text that there is something to go through: what is written out, or made of it."""
 
     def sure(part):
-        return certain(path, getattr(part, "value", part) if isinstance(part, ast.Starred) else part, given)
+        return certain(suite, path, getattr(part, "value", part) if isinstance(part, ast.Starred) else part, given)
 
     if isinstance(node, ast.Tuple | ast.List | ast.Set):
         return any(not isinstance(part, ast.Starred) or sure(part) for part in node.elts)
@@ -148,31 +163,31 @@ def certain(path, node, given=frozenset()):
     if called(node) in MADE:
         parts = node.args[1:] if called(node) == "map" else node.args
         return (any if any(key.arg == "strict" for key in node.keywords) else all)(map(sure, parts))
-    returned = RETURNED.get(REACH[path].get(name_of(node)), ())
-    return called(node) in OF_MODULES or (bool(returned) and all(certain(path, value) for value in returned))
+    returned = suite.returned.get(suite.reach[path].get(name_of(node)), ())
+    return called(node) in OF_MODULES or (bool(returned) and all(certain(suite, path, value) for value in returned))
 
 
-def claims(path, body, given=frozenset(), sure=True):
+def claims(suite, path, body, given=frozenset(), sure=True):
     """Of each statement that says something, whether it is certain to be come to as far as loops go."""
     for node in body:
         if isinstance(node, ast.For | ast.While):
-            there = isinstance(node, ast.While) or certain(path, node.iter, given)
-            yield from claims(path, node.body, given, sure and there)
-            yield from claims(path, node.orelse, given, sure)
+            there = isinstance(node, ast.While) or certain(suite, path, node.iter, given)
+            yield from claims(suite, path, node.body, given, sure and there)
+            yield from claims(suite, path, node.orelse, given, sure)
         elif isinstance(node, ast.If | ast.With | ast.Try):
-            if isinstance(node, ast.With) and any(speaks(path, item) for item in node.items):
+            if isinstance(node, ast.With) and any(suite.speaks(path, item) for item in node.items):
                 yield sure
             handled = [part for handler in getattr(node, "handlers", []) for part in handler.body]
             for part in (node.body, handled, getattr(node, "orelse", []), getattr(node, "finalbody", [])):
-                yield from claims(path, part, given, sure)
-        elif speaks(path, node):
+                yield from claims(suite, path, part, given, sure)
+        elif suite.speaks(path, node):
             yield sure
-        if isinstance(node, ast.Assign) and certain(path, node.value, given):
+        if isinstance(node, ast.Assign) and certain(suite, path, node.value, given):
             given = given | {target.id for target in node.targets if isinstance(target, ast.Name)}
 
 
-@pytest.mark.parametrize("path", CASES, ids=named)
-def test_some_claim_of_each_test_is_come_to(path):
+def test_some_claim_of_each_test_is_come_to(suite):
     """What stands in a loop says nothing if there is nothing to go through: that there is has to be said before it."""
-    found = {f.name: list(claims(path, f.body)) for f in FUNCTIONS[path] if is_test(f)}
+    tests = [(path, function) for path in FILES for function in suite.tests(path)]
+    found = {(named(path), test.name): list(claims(suite, path, test.body)) for path, test in tests}
     assert not [name for name, sure in found.items() if sure and not any(sure)]

@@ -2,6 +2,7 @@
 
 import abc
 import ast
+import functools
 import importlib
 import inspect
 import re
@@ -23,55 +24,72 @@ PARTS = (
 """Modules and packages of the core; each imports itself and earlier ones, and no others."""
 
 
-def imports(path):
+@pytest.fixture(scope="module")
+def nodes():
+    """All nodes of a file's syntax tree; each file is parsed once."""
+    yield (found := functools.cache(lambda path: list(ast.walk(ast.parse(path.read_text(encoding="utf-8"))))))
+    found.cache_clear()
+
+
+def imports(nodes):
     """(module, imported names) of every import that runs, wherever it stands in the file."""
-    tree = ast.parse(path.read_text(encoding="utf-8"))
-    blocks = [node for node in ast.walk(tree) if isinstance(node, ast.If) and "TYPE_CHECKING" in ast.unparse(node.test)]
+    blocks = [node for node in nodes if isinstance(node, ast.If) and "TYPE_CHECKING" in ast.unparse(node.test)]
     unseen = {id(inner) for block in blocks for inner in ast.walk(block)}
-    for node in ast.walk(tree):
+    for node in nodes:
         if id(node) in unseen:
             continue
         if isinstance(node, ast.Import):
             yield from ((alias.name, ()) for alias in node.names)
         elif isinstance(node, ast.ImportFrom):
-            assert node.level == 0, f"{path}: relative import"
+            assert node.level == 0, "relative import"
             yield node.module, tuple(alias.name for alias in node.names)
 
 
-def parts_imported(path):
-    for module, names in imports(path):
+def parts_imported(nodes):
+    for module, names in imports(nodes):
         first, *rest = module.split(".")
         if first == "pixkit":
             yield from rest[:1] or names
+
+
+def offending(paths, find):
+    """By file, what `find` finds in it that should not be there."""
+    assert paths
+    found = {path.relative_to(ROOT).as_posix(): find(path) for path in paths}
+    return {name: wrong for name, wrong in found.items() if wrong}
 
 
 CORE = sorted(path for path in (ROOT / "pixkit").rglob("*.py") if path != ROOT / "pixkit" / "__init__.py")
 PLUGINS = sorted((ROOT / "plugins").rglob("*.py"))
 
 
-@pytest.mark.parametrize("path", CORE, ids=lambda path: str(path.relative_to(ROOT)))
-def test_imports_go_one_way(path):
-    part = path.relative_to(ROOT / "pixkit").parts[0].removesuffix(".py")
-    assert part in PARTS, "a new part of the core needs its place in PARTS"
-    for other in parts_imported(path):
-        allowed = part == other or PARTS.index(other) < PARTS.index(part)
-        assert allowed, f"{part} imports {other}"
+def test_imports_go_one_way(nodes):
+    def later(path):
+        part = path.relative_to(ROOT / "pixkit").parts[0].removesuffix(".py")
+        assert part in PARTS, "a new part of the core needs its place in PARTS"
+        allowed = PARTS[: PARTS.index(part) + 1]
+        return [other for other in parts_imported(nodes(path)) if other not in allowed]
+
+    assert not offending(CORE, later)
 
 
-@pytest.mark.parametrize("path", CORE, ids=lambda path: str(path.relative_to(ROOT)))
-def test_the_core_imports_no_plugin(path):
-    assert not [module for module, _ in imports(path) if module.split(".")[0] in ("pixkit_plugins", "plugins")]
+def test_the_core_imports_no_plugin(nodes):
+    def plugins(path):
+        modules = [module for module, _ in imports(nodes(path))]
+        return [module for module in modules if module.split(".")[0] in ("pixkit_plugins", "plugins")]
+
+    assert not offending(CORE, plugins)
 
 
 @pytest.mark.parametrize("path", PLUGINS, ids=lambda path: str(path.relative_to(ROOT)))
-def test_plugins_import_public_names_alone(path):
-    ours = [(module, names) for module, names in imports(path) if module.split(".")[0] == "pixkit"]
+def test_plugins_import_public_names_alone(path, nodes):
+    ours = [(module, names) for module, names in imports(nodes(path)) if module.split(".")[0] == "pixkit"]
     assert {module for module, _ in ours} <= {"pixkit", *(f"pixkit.{name}" for name in public.modules())}
     assert not [module for module, names in ours if module != "pixkit" and not names], "import names, not the module"
     for module, names in ours:
         missing = set(names) - set(importlib.import_module(module).__all__)
         assert not missing, f"{module} does not export {missing}"
-    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+    for node in nodes(path):
         if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name) and node.value.id == "pixkit":
             assert node.attr in dir(pixkit), f"pixkit does not export {node.attr}"
 
@@ -79,23 +97,24 @@ def test_plugins_import_public_names_alone(path):
 LOOKING = [path for path in CORE if path.relative_to(ROOT).parts[1] in ("runs", "training", "data", "figures")]
 
 
-@pytest.mark.parametrize("path", LOOKING, ids=lambda path: str(path.relative_to(ROOT)))
-def test_what_cannot_be_read_is_not_taken_for_what_is_not_there(path):
+def calls(nodes):
+    return [ast.unparse(node.func) for node in nodes if isinstance(node, ast.Call)]
+
+
+def test_what_cannot_be_read_is_not_taken_for_what_is_not_there(nodes):
     """`pixkit.files` asks whether something is there; Python's own ways say no for a disk that fails."""
-    nodes = [node for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))) if isinstance(node, ast.Call)]
     asked = re.compile(r".*(\.exists|\.is_file|(?<!\bentry)\.is_dir|\.is_symlink|path\.(lexists|isdir|isfile|islink))")
-    assert not [found for found in (ast.unparse(node.func) for node in nodes) if asked.fullmatch(found)]
+    assert not offending(LOOKING, lambda path: list(filter(asked.fullmatch, calls(nodes(path)))))
 
 
 WRITERS = [ROOT / "pixkit" / "cli" / name for name in ("output.py", "progress.py")]
 
 
-@pytest.mark.parametrize("path", sorted({*CORE} - {*WRITERS}), ids=lambda path: str(path.relative_to(ROOT)))
-def test_one_writer(path):
+def test_one_writer(nodes):
     """What is printed is made printable in one place."""
     written = r"^(print|click\.(echo|secho|echo_via_pager)|(sys\.)?(stdout|stderr)\.(write|writelines)|.*\bprint_exc)$"
-    calls = [node.func for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))) if isinstance(node, ast.Call)]
-    assert not [ast.unparse(call) for call in calls if re.match(written, ast.unparse(call))]
+    others = sorted({*CORE} - {*WRITERS})
+    assert not offending(others, lambda path: [call for call in calls(nodes(path)) if re.match(written, call)])
 
 
 COMMANDS = sorted((ROOT / "pixkit" / "cli" / "commands").glob("[a-z]*.py"))
@@ -114,23 +133,21 @@ COMPUTING = (
 
 
 @pytest.mark.parametrize("path", COMMANDS, ids=lambda path: path.name)
-def test_commands_parse_and_print(path):
+def test_commands_parse_and_print(path, nodes):
     """What a command does is a function of a lower part: here are no tensors but to show them, and no model."""
     assert len(path.read_text(encoding="utf-8").splitlines()) <= 170
-    assert not set(parts_imported(path)) & set(COMPUTING)
-    names = {
-        node.attr for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))) if isinstance(node, ast.Attribute)
-    }
+    assert not set(parts_imported(nodes(path))) & set(COMPUTING)
+    names = {node.attr for node in nodes(path) if isinstance(node, ast.Attribute)}
     assert not names & {"no_grad", "sample", "draw", "decode", "encode", "score", "completing"}
 
 
-def abstract_methods():
+def abstract_methods(nodes):
     """(module, class, method) of every method that is marked abstract, in the core and in plugins."""
     for path in (*CORE, *PLUGINS):
         root = "pixkit" if path.is_relative_to(ROOT / "pixkit") else "plugins"
         parts = path.relative_to(ROOT if root == "pixkit" else ROOT / "plugins").with_suffix("").parts
         module = ".".join(parts).removesuffix(".__init__")
-        for cls in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        for cls in nodes(path):
             if not isinstance(cls, ast.ClassDef):
                 continue
             for method in cls.body:
@@ -139,19 +156,20 @@ def abstract_methods():
                     yield module, cls.name, method.name
 
 
-@pytest.mark.parametrize(("module", "name", "method"), list(abstract_methods()), ids=lambda value: value)
-def test_abstract_means_abstract(module, name, method):
+def test_abstract_means_abstract(nodes):
     """`@abstractmethod` does nothing on a class that does not derive from abc.ABC, as a plain nn.Module does not."""
-    cls = getattr(importlib.import_module(module), name)
-    assert isinstance(cls, abc.ABCMeta), f"{name} needs abc.ABC as a base"
-    assert method in cls.__abstractmethods__
+    found = list(abstract_methods(nodes))
+    assert len(found) > 20
+    for module, name, method in found:
+        cls = getattr(importlib.import_module(module), name)
+        assert isinstance(cls, abc.ABCMeta), f"{module}: {name} needs abc.ABC as a base"
+        assert method in cls.__abstractmethods__, f"{module}: {name}.{method}"
 
 
-@pytest.mark.parametrize("path", (*CORE, *PLUGINS), ids=lambda path: str(path.relative_to(ROOT)))
-def test_what_is_not_implemented_is_abstract(path):
+def test_what_is_not_implemented_is_abstract(nodes):
     """Nobody finds out by calling it: construction says which method is missing."""
-    raised = [ast.unparse(node) for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))) if raises(node)]
-    assert not raised
+    every = [*CORE, *PLUGINS]
+    assert not offending(every, lambda path: [ast.unparse(node) for node in nodes(path) if raises(node)])
 
 
 def raises(node):
@@ -207,17 +225,19 @@ def named(tree):
         yield from (part.value for part in parts if isinstance(part, ast.Constant) and isinstance(part.value, str))
 
 
-@pytest.mark.parametrize("path", TESTS, ids=lambda path: str(path.relative_to(ROOT)))
-def test_no_word_is_looked_for_that_a_path_of_the_test_holds(path):
-    """An error says where: a word that is part of a file's name is found in every error about that file."""
-    found = [(line, pattern, name) for function in functions(path) for name in set(named(function))
-             for line, pattern in searched(function) if re.search(pattern, name)]  # fmt: skip
-    assert not found, "look for words of the message itself, or at `message`, or `found`"
+def test_no_word_is_looked_for_that_a_path_of_the_test_holds(nodes):
+    """An error says where: a word that is part of a file's name is found in every error about that file.
 
+    What is found is looked for in the message itself, or in `message`, or in `found`.
+    """
 
-def functions(path):
-    tree = ast.parse(path.read_text(encoding="utf-8"))
-    return [node for node in ast.walk(tree) if isinstance(node, ast.FunctionDef)]
+    def confused(path):
+        functions = [node for node in nodes(path) if isinstance(node, ast.FunctionDef)]
+        named_in = [(function, names) for function in functions if (names := set(named(function)))]
+        return [(line, pattern, name) for function, names in named_in for line, pattern in searched(function)
+                for name in names if re.search(pattern, name)]  # fmt: skip
+
+    assert not offending(TESTS, confused)
 
 
 def test_folders_of_tests_are_not_named_after_them(tmp_path):
@@ -225,13 +245,14 @@ def test_folders_of_tests_are_not_named_after_them(tmp_path):
     assert not re.search("folders|tests|named", tmp_path.name)
 
 
-@pytest.mark.parametrize("path", TESTS, ids=lambda path: str(path.relative_to(ROOT)))
-def test_what_is_to_raise_is_one_statement(path):
+def test_what_is_to_raise_is_one_statement(nodes):
     """Else the others may raise in its place; a block that is to be left by an error ends in `raise`."""
-    tree = ast.parse(path.read_text(encoding="utf-8"))
-    blocks = [node for node in ast.walk(tree) if isinstance(node, ast.With)]
-    raising = [node for node in blocks if any("pytest.raises" in ast.unparse(item) for item in node.items)]
     compound = (ast.For, ast.While, ast.If, ast.Try)
-    found = [node.lineno for node in raising if not isinstance(node.body[-1], ast.Raise)
-             if len(node.body) > 1 or isinstance(node.body[0], compound)]  # fmt: skip
-    assert not found
+
+    def longer(path):
+        blocks = [node for node in nodes(path) if isinstance(node, ast.With)]
+        raising = [node for node in blocks if any("pytest.raises" in ast.unparse(item) for item in node.items)]
+        return [node.lineno for node in raising if not isinstance(node.body[-1], ast.Raise)
+                if len(node.body) > 1 or isinstance(node.body[0], compound)]  # fmt: skip
+
+    assert not offending(TESTS, longer)

@@ -13,12 +13,15 @@ Pixels are written by the sampler; static operations, which need no pixel, are r
 
 from __future__ import annotations
 
+import functools
 import itertools
 from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Literal, TypeAlias, cast
 
+import numpy as np
+import numpy.typing as npt
 import torch
 from torch import Tensor
 
@@ -66,6 +69,11 @@ class Schedule:
     starts: Tensor
     sites: Tensor
 
+    @functools.cached_property
+    def arrays(self) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+        """`times` and `starts` for numpy, which is quicker with so few numbers."""
+        return self.times.numpy(), self.starts.numpy()
+
 
 @dataclass(frozen=True)
 class Plan:
@@ -102,6 +110,19 @@ class Plan:
         sites = torch.cat([sites for sites, _ in self.draws]).to(device).split(sizes)
         due = torch.cat([due for _, due in self.draws], 1).to(device).split(sizes, 1)
         return list(zip(sites, due, strict=True))
+
+    @functools.cached_property
+    def together(self) -> frozenset[tuple[str, str]]:
+        """(operation, reader) of which the reader needs the same units of the other as of itself, at the same steps."""
+        ready = {name: steps.numpy() for name, steps in self.ready.items()}
+        needed = {name: units.numpy() for name, units in self.needed.items()}
+        pairs = [(name, reader.name) for reader in self.trace.operations.values() for name in reader.inputs]
+        return frozenset(
+            (name, reader)
+            for name, reader in pairs
+            if np.array_equal(units := needed[name], needed[reader])
+            and np.array_equal(ready[name][units], ready[reader][units])
+        )
 
     @property
     def units(self) -> dict[str, int]:
@@ -199,7 +220,7 @@ def fleeting(plan: Plan, local: Callable[[Operation], bool]) -> frozenset[str]:
 
     `local` says which readers take such a unit from the one that has just been computed at the same site.
     """
-    operations, ready, needed = plan.trace.operations, plan.ready, plan.needed
+    operations = plan.trace.operations
     readers: dict[str, list[Operation]] = {name: [] for name in operations}
     for operation in operations.values():
         for name in operation.inputs:
@@ -208,10 +229,8 @@ def fleeting(plan: Plan, local: Callable[[Operation], bool]) -> frozenset[str]:
     def passes(name: str, reader: Operation) -> bool:
         # A reader looks back, so that the unit has to be remembered, if it reads other colour groups, computed at other
         # steps; if it needs other units than its own; or if another input keeps it waiting to a later step.
-        units = needed[name]
         apart = reader.groups_apart or plan.trace.groups == 1
-        same = torch.equal(units, needed[reader.name]) and torch.equal(ready[name][units], ready[reader.name][units])
-        return local(reader) and apart and same
+        return apart and (name, reader.name) in plan.together and local(reader)
 
     schedules = Counter((schedule.operation.name, schedule.group) for schedule in plan.schedules)
     several = {name for (name, _), count in schedules.items() if count > 1}  # perhaps at one step, for one reader

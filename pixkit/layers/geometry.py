@@ -2,9 +2,16 @@
 
 from __future__ import annotations
 
+from typing import TypeAlias
+
+import numpy as np
+import numpy.typing as npt
 import torch
 import torch.nn.functional as F
 from torch import Tensor
+
+Numbers: TypeAlias = npt.NDArray[np.int64]
+"""Small tables are worked out by numpy: torch takes several times as long for each operation on so few numbers."""
 
 Grid = tuple[int, int]
 Span = tuple[int, int]
@@ -45,19 +52,19 @@ def transposed_sources(source: Grid, target: Grid, rows: Span, columns: Span, st
     return _flat(_divided(target[0], rows, stride), _divided(target[1], columns, stride), source)
 
 
-def _along(length: int, span: Span, stride: int) -> Tensor:
-    return torch.arange(length)[:, None] * stride + torch.arange(span[0], span[1] + 1)
+def _along(length: int, span: Span, stride: int) -> Numbers:
+    return np.arange(length)[:, None] * stride + np.arange(span[0], span[1] + 1)
 
 
-def _divided(length: int, span: Span, stride: int) -> Tensor:
-    difference = torch.arange(length)[:, None] - torch.arange(span[0], span[1] + 1)
-    return torch.where(difference % stride == 0, difference.div(stride, rounding_mode="floor"), -1)
+def _divided(length: int, span: Span, stride: int) -> Numbers:
+    difference = np.arange(length)[:, None] - np.arange(span[0], span[1] + 1)
+    return np.where(difference % stride == 0, difference // stride, -1)
 
 
-def _flat(rows: Tensor, columns: Tensor, grid: Grid) -> Tensor:
+def _flat(rows: Numbers, columns: Numbers, grid: Grid) -> Tensor:
     """Rows [H, kh] and columns [W, kw] to flat sites [H * W, kh * kw]."""
     height, width = grid
     row, column = rows[:, None, :, None], columns[None, :, None, :]
     inside = (row >= 0) & (row < height) & (column >= 0) & (column < width)
-    flat = torch.where(inside, row * width + column, height * width)
-    return flat.flatten(2).flatten(0, 1)
+    flat = np.where(inside, row * width + column, height * width)
+    return torch.from_numpy(flat.reshape(len(rows) * len(columns), rows.shape[1] * columns.shape[1]))

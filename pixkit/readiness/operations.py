@@ -10,7 +10,7 @@ from __future__ import annotations
 import functools
 import inspect
 import operator
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import torch
@@ -102,7 +102,7 @@ def _bound(row: Row, node: fx.Node, module: nn.Module | None) -> Mapping[str, An
 
     Of a module they are the node's and, by name, the module's attributes; it is in evaluation mode.
     """
-    signature = inspect.signature(row.call)
+    signature = _signature(row.call)
     given = dict(node.kwargs)
     if module is not None:
         own = list(signature.parameters)[1:]
@@ -117,6 +117,11 @@ def _bound(row: Row, node: fx.Node, module: nn.Module | None) -> Mapping[str, An
     if not isinstance(arguments.get("inplace", False), bool):
         return None  # elu_ of ATen has other arguments than elu
     return arguments if row.only(arguments) else None
+
+
+@functools.cache
+def _signature(call: Callable[..., Call | None]) -> inspect.Signature:
+    return inspect.signature(call)
 
 
 @functools.cache

@@ -16,7 +16,6 @@ from torch import Tensor
 from torch.overrides import TorchFunctionMode
 from torch.utils._mode_utils import no_dispatch
 from torch.utils._python_dispatch import TorchDispatchMode
-from torch.utils._pytree import tree_leaves, tree_map_only
 from torch.utils.backend_registration import _setup_privateuseone_for_python_backend
 
 
@@ -153,10 +152,15 @@ class OnDevice(Tensor):
         return _run(func, args, kwargs or {}, None)
 
 
+MAKING = {Tensor.new_tensor, torch.tensor, torch.as_tensor, Tensor.__getitem__, Tensor.__setitem__}
+
+
 class _Made(TorchFunctionMode):
     """Makes tensors of numbers on the CPU, those of an index too, and copies them: torch asks no mode when it does."""
 
     def __torch_function__(self, func, types, args=(), kwargs=None):
+        if func not in MAKING:
+            return func(*args, **(kwargs or {}))
         kwargs = dict(kwargs or {})
         if func is Tensor.new_tensor and isinstance(args[0], OnDevice):
             return torch.tensor(args[1], **{"dtype": args[0].dtype, **kwargs}).to(DEVICE)
@@ -205,7 +209,7 @@ class Pretending(TorchDispatchMode):
 
 def _run(func, args, kwargs, seen):
     """One operation: on the values held, if its tensors are where they may be."""
-    tensors = [leaf for leaf in tree_leaves((args, kwargs)) if isinstance(leaf, Tensor)]
+    tensors = _tensors([*args, *kwargs.values()])
     ours = [tensor for tensor in tensors if isinstance(tensor, OnDevice)]
     asked = kwargs.get("device")
     there = bool(ours) if asked is None else torch.device(asked).type == DEVICE.type
@@ -216,7 +220,8 @@ def _run(func, args, kwargs, seen):
         _check(func, name, args, tensors)
     if seen is not None:
         _count(seen, func, name, args, kwargs, there)
-    held_args, held_kwargs = tree_map_only(OnDevice, lambda tensor: tensor.held, (args, kwargs))
+    held_args = _changed(OnDevice, lambda tensor: tensor.held, args)
+    held_kwargs = {key: _changed(OnDevice, lambda tensor: tensor.held, value) for key, value in kwargs.items()}
     if asked is not None:
         held_kwargs["device"] = torch.device("cpu")
     out = OWN.get(name, func)(*held_args, **held_kwargs)
@@ -228,7 +233,25 @@ def _run(func, args, kwargs, seen):
     if isinstance(args[0] if args else None, Tensor) and not isinstance(args[0], OnDevice) and func._schema.is_mutable:
         return args[0]  # written from the device
     known = {id(tensor.held): tensor for tensor in ours}
-    return tree_map_only(Tensor, lambda one: _wrapped(one, known), out) if there else out
+    return _changed(Tensor, lambda one: _wrapped(one, known), out) if there else out
+
+
+def _tensors(values):
+    """All tensors among an operation's arguments; torch's pytree takes longer for that than the operation itself."""
+    found = []
+    for value in values:
+        if isinstance(value, Tensor):
+            found.append(value)
+        elif isinstance(value, list | tuple):
+            found += _tensors(value)
+    return found
+
+
+def _changed(kind, change, value):
+    """The same with those of one kind changed."""
+    if isinstance(value, kind):
+        return change(value)
+    return type(value)([_changed(kind, change, one) for one in value]) if isinstance(value, list | tuple) else value
 
 
 def _wrapped(tensor, known):

@@ -1,5 +1,6 @@
 """Every packaged recipe's model at a tiny size."""
 
+import functools
 import itertools
 import os
 
@@ -23,7 +24,9 @@ MOST = {
 """Numbers of a model are at most these, which three colours can share."""
 
 
+@functools.cache
 def stated(name):
+    """The section `model` of a recipe; who changes it copies it."""
     return yaml.safe_load(packaged_recipes()[name].read_text(encoding="utf-8"))["model"]
 
 

@@ -19,6 +19,7 @@ from pixkit.testing import check_capabilities, check_model, component, named, ra
 
 SPEC = ImageSpec(1, 3, 4, 3)
 SMALL = {"type": "pixelcnn", "width": 6, "layers": 1, "output_layers": 1}
+LOCAL = {"type": "local_pixelcnn", "width": 6, "blocks": 1, "stages": 1}
 
 
 def model_of(name="autoregressive", spec=SPEC, classes=None, **config):
@@ -46,14 +47,17 @@ WRONG = [
 ]  # fmt: skip
 
 
+@pytest.fixture(scope="module", params=["autoregressive", "order_agnostic", "pixelvae", "pixelgan"])
+def any_model(request):
+    more = {"pixelgan": {"gaussian": 2}, "order_agnostic": {"backbone": LOCAL}}
+    return named("model", request.param, **{"backbone": SMALL, **more.get(request.param, {})}).build(SPEC).eval()
+
+
 @pytest.mark.parametrize(("options", "where", "found", "expected"), WRONG, ids=[str(row[0]) for row in WRONG])
-@pytest.mark.parametrize("name", ["autoregressive", "order_agnostic", "pixelvae", "pixelgan"])
-def test_numbers_out_of_range(name, options, where, found, expected):
-    more = {"pixelgan": {"gaussian": 2}, "order_agnostic": {"backbone": {"type": "local_pixelcnn", "width": 6}}}
-    model = named("model", name, **{"backbone": SMALL, **more.get(name, {})}).build(SPEC).eval()
+def test_numbers_out_of_range(any_model, options, where, found, expected):
     given = {"n": 2, **options}
     with pytest.raises(UsageError) as error:
-        model.sample(given.pop("n"), **given)
+        any_model.sample(given.pop("n"), **given)
     assert where in str(error.value) and found in error.value.found and expected in error.value.expected
 
 
@@ -130,7 +134,7 @@ def test_summaries_come_with_the_images():
     assert "cached sampling" in vae.draw(vae.request(2)).summary
     z = vae.latents([Noise(0, range(2))])
     assert "cached sampling" in vae.draw_from(z, Noise(0, range(2))).summary
-    many = named("model", "order_agnostic", backbone={"type": "local_pixelcnn", "width": 6}).build(SPEC).eval()
+    many = named("model", "order_agnostic", backbone=LOCAL).build(SPEC).eval()
     said = many.draw(many.request(20)).summary
     assert said.count("cached sampling") == 1, "said once, of several orderings"
 

@@ -49,6 +49,7 @@ def raster(flips=(False, False, False), **config):
     return named("ordering", "raster", **dict(zip(names, flips, strict=True)), **config)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("flips", SOME)
 def test_contract_under_the_eight_rasters(flips):
     check_backbone(gated(layers=2), [raster(flips)])

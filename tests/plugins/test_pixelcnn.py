@@ -4,29 +4,28 @@ import itertools
 
 import pytest
 import torch
+from turned import LONG, TURNED
 
 from pixkit.components.plugins import registry
 from pixkit.errors import RecipeError
 from pixkit.image import ImageSpec
 from pixkit.testing import check_backbone, check_causality, check_gradients, component, named, network
 
-ORDERINGS = registry().names("ordering")
+ORDERINGS = registry().names("ordering") if LONG else ["at_once", "checkerboard", "hilbert", "raster", "snake"]
+"""All in the long set; else one of each kind: nothing to see, several sites a step, and one mask, two, or many."""
 SMALL = {"width": 12, "layers": 1, "output_layers": 1}
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("ordering", ORDERINGS)
 def test_contract_under_every_ordering(ordering):
     check_backbone(named("backbone", "pixelcnn", **SMALL), [named("ordering", ordering)])
 
 
-@pytest.mark.parametrize(
-    ("flip_horizontal", "flip_vertical", "transpose"), list(itertools.product([False, True], repeat=3))
-)
-def test_contract_under_the_eight_rasters(flip_horizontal, flip_vertical, transpose):
-    ordering = named(
-        "ordering", "raster", flip_horizontal=flip_horizontal, flip_vertical=flip_vertical, transpose=transpose
-    )
-    check_backbone(named("backbone", "pixelcnn", **SMALL), [ordering])
+@pytest.mark.long
+@pytest.mark.parametrize("turned", TURNED, ids=str)
+def test_contract_under_the_eight_rasters(turned):
+    check_backbone(named("backbone", "pixelcnn", **SMALL), [named("ordering", "raster", **turned)])
 
 
 @pytest.mark.parametrize("block", ["paper", "full", "plain"])

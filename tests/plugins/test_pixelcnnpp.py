@@ -6,6 +6,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 from safetensors.torch import load_file
+from turned import TURNED
 
 from pixkit.backbones.base import BackboneSpec
 from pixkit.components.plugins import registry
@@ -14,7 +15,6 @@ from pixkit.image import Batch, ImageSpec
 from pixkit.layers import DataInitialised
 from pixkit.recipe import load_recipe
 from pixkit.testing import (
-    check_agreement,
     check_backbone,
     check_causality,
     check_gradients,
@@ -23,6 +23,7 @@ from pixkit.testing import (
     permitted,
     randomise,
 )
+from pixkit.testing.samplers import check_drawing
 from pixkit.training.build import build
 
 SMALL = {"filters": 3, "resnets": 1, "hierarchies": 2}
@@ -45,12 +46,12 @@ def test_contract():
     check_backbone(plusplus(), [raster()])
 
 
-@pytest.mark.parametrize("turned", list(itertools.product([False, True], repeat=3)), ids=str)
+@pytest.mark.long
+@pytest.mark.parametrize("turned", TURNED, ids=str)
 def test_the_eight_rasters(turned):
-    ordering = raster(**dict(zip(("transpose", "flip_horizontal", "flip_vertical"), turned, strict=True)))
-    net = network(plusplus(), ImageSpec(1, 3, 5, 2), ordering=ordering)
+    net = network(plusplus(), ImageSpec(1, 3, 5, 2), ordering=raster(**turned))
     check_gradients(net, check_causality(net))
-    check_agreement(named("sampler", "auto"), net)
+    check_drawing(net)
 
 
 @pytest.mark.parametrize(

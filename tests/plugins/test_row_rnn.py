@@ -6,6 +6,7 @@ import pytest
 import torch
 from pydantic import ValidationError
 from torch import nn
+from turned import TURNED
 
 from pixkit.errors import RecipeError
 from pixkit.image import ImageSpec
@@ -52,12 +53,10 @@ def test_contract_under_every_ordering_of_rows(ordering, mode):
     check_backbone(backbone(mode=mode), [named("ordering", ordering)])
 
 
-@pytest.mark.parametrize(
-    ("transpose", "flip_horizontal", "flip_vertical"), list(itertools.product([False, True], repeat=3))[1:]
-)
-def test_contract_under_the_symmetries_and_with_joint_colours(transpose, flip_horizontal, flip_vertical):
-    flips = {"transpose": transpose, "flip_horizontal": flip_horizontal, "flip_vertical": flip_vertical}
-    check_backbone(backbone(), [named("ordering", "row_at_once", colours="joint", **flips)])
+@pytest.mark.long
+@pytest.mark.parametrize("turned", TURNED, ids=str)
+def test_contract_under_the_symmetries_and_with_joint_colours(turned):
+    check_backbone(backbone(), [named("ordering", "row_at_once", colours="joint", **turned)])
 
 
 @pytest.mark.parametrize("cell", CELLS)

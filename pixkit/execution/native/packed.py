@@ -80,7 +80,7 @@ class Packed:
         """One tensor [sites, B, G, padded maps] an operation; a view is a part of another's."""
         plan, operations = self.plan, self.plan.trace.operations
         self._passing = self._unremembered()
-        most = max((int(schedule.starts.diff().max()) for schedule in plan.schedules), default=1)
+        most = max((int(np.diff(schedule.arrays[1]).max()) for schedule in plan.schedules), default=1)
         self._data: dict[str, Tensor] = {}
         read = static_inputs(plan)
         for name, operation in operations.items():
@@ -207,11 +207,12 @@ class Packed:
             ops = filter(heads.__contains__, self._of.get(schedule.operation.name, ()))
             # What is computed as a whole is computed in all colours.
             groups = range(self.groups) if schedule.opcode == "ALL" else (schedule.group,)
+            times, starts = schedule.arrays
             for op, group in itertools.product(ops, groups):
-                row = np.empty(len(schedule.times), dtype=INSTRUCTION)
-                row["op"], row["group"], row["count"] = op, group, schedule.starts.diff()
-                row["first"] = schedule.starts[:-1] + first
-                rows.append((schedule.times.numpy(), row))
+                row = np.empty(len(times), dtype=INSTRUCTION)
+                row["op"], row["group"], row["count"] = op, group, np.diff(starts)
+                row["first"] = starts[:-1] + first
+                rows.append((times, row))
             # Views make no rows, but their sites are in the table all the same.
             first += len(schedule.sites)
         times = np.concatenate([time for time, _ in rows]) if rows else np.empty(0, np.int64)
