@@ -10,67 +10,39 @@ import torch
 from torch import Tensor, nn
 
 from pixkit.components.config import ComponentConfig
-from pixkit.errors import UsageError
 from pixkit.execution.reference import Progress
 from pixkit.image import Batch, ImageSpec
 from pixkit.layers.modes import evaluating
 from pixkit.models import deprecated
-from pixkit.models.batches import batches
-from pixkit.models.capabilities import Capability, lacking
+from pixkit.models.capabilities import lacking
+from pixkit.models.declared import Declared
+from pixkit.models.drawn import check_exact, log_prob
+from pixkit.models.field import field_of
 from pixkit.models.phase import Phase
-from pixkit.models.request import SampleRequest, as_context, check_counts, check_room
-from pixkit.network import Autoregressive, networks_in, plain_name, with_wrappers, without_wrappers
+from pixkit.models.request import SampleRequest, check_counts, check_room, context_for
+from pixkit.network import networks_in, plain_name, with_wrappers, without_wrappers
 from pixkit.noise import Noise
 from pixkit.precision import float32_products
 from pixkit.readiness.check import accepted, find
-from pixkit.readiness.report import Pixel, Report, Sight, chosen_pixel, report_of, sight_of
-from pixkit.readiness.trace import Trace
+from pixkit.readiness.report import Pixel, Report, report_of
 from pixkit.samplers import Drawn, Known, Sampler, sampler_for
 from pixkit.samplers.batch import check_guidance
 
 
-class Model(nn.Module, ABC):
+class Model(Declared, nn.Module, ABC):
     """Base of model components: ``Model(config, spec, classes)``.
 
     A subclass implements `phases`, `draw` and, unless its `score_kind` is "none", `score`. `classes` is the number of
     label classes of the data, None where there are none. `class_names`, in the order of the labels, is set by whoever
     makes the model for some data, and None where the numbers are all that is known.
 
-    What a model can do it declares, by attributes of the class or of the instance. Ask these, or `require` them; a
-    model that is asked for what it cannot do raises UsageError.
-
-        score_kind            what `score` gives: "exact", "bound" or "none"
-        scorable              `assess` gives a figure by which models are compared
-        labelled              images are scored, and drawn, given labels
-        conditions            what the context of `sample` may be: ("label",), ("code",) or ()
-        codes                 number of values of a categorical code that can be chosen when drawing; 0 if there is none
-        guidable              it takes labels and knows images without one: `no_label`, and `guidance`
-        completes             it draws some sub-pixels given others: `known`, and `completing`
-        has_latent            it is a LatentModel: `encode`, `decode`, `latents`, and as many `levels`
-        importance_sampled    `importance` estimates the likelihood
+    What a model can do it declares, by the attributes of `pixkit.models.declared.Declared`; a model that is asked for
+    what it cannot do raises UsageError.
     """
 
     class Config(ComponentConfig):
         """No keys of its own."""
 
-    labelled: bool = False
-    """Whether each image's label conditions it: `score` then gives nats given the label, and `sample` takes labels."""
-    codes: int = 0
-    """Number of values of a categorical code that can be chosen when drawing; 0 if there is none."""
-    guidable: bool = False
-    """Whether a model that takes labels also knows images without one."""
-    completes: bool = False
-    """Whether it draws some sub-pixels given others."""
-    has_latent: bool = False
-    """Whether it is a LatentModel."""
-    importance_sampled: bool = False
-    """Whether the likelihood can be estimated by importance sampling."""
-    score_kind: Literal["exact", "bound", "none"] = "exact"
-    """Whether `score` is the exact negative log-likelihood, a bound on it ("<="), or no likelihood at all."""
-    metric: str | None = None
-    """Without a likelihood: the figure of `assess` or `measure` by which checkpoints are compared, less being better.
-
-    None where images tell nothing of such a model."""
     former: ClassVar[str] = ""
     """What makes a class one of pixkit 0.1's (see `pixkit.models.deprecated`); empty for all others."""
 
@@ -94,21 +66,6 @@ class Model(nn.Module, ABC):
     def device(self) -> torch.device:
         """Where the parameters are."""
         return next(self.parameters()).device
-
-    @property
-    def scorable(self) -> bool:
-        """Whether images tell how good the model is, by a likelihood or by `metric`."""
-        return self.score_kind != "none" or self.metric is not None
-
-    @property
-    def conditions(self) -> tuple[str, ...]:
-        """What the context of `sample` may be: "label", "code"; empty if the model takes none."""
-        return ("label",) * bool(self.labelled) + ("code",) * bool(self.codes)
-
-    def require(self, capability: Capability, where: str | None = None) -> None:
-        """Raise UsageError if the model cannot do that, saying why; `where` is the option or call that asks for it."""
-        if not getattr(self, capability):
-            raise lacking(self, capability, where)
 
     @abstractmethod
     def phases(self) -> list[Phase]:
@@ -140,11 +97,7 @@ class Model(nn.Module, ABC):
             UsageError: if there is no such sub-pixel, or no autoregressive network.
             Untraceable: if the network cannot be followed, and why.
         """
-        network = next(iter(networks_in(self).values()), None)
-        if network is None:
-            raise UsageError("the model has no autoregressive network", found=type(self).__name__)
-        sight = sight_of(Trace(network), chosen_pixel(network, pixel))
-        return (sight == Sight.SEEN) | (sight == Sight.LEAK)
+        return field_of(self, pixel)
 
     @abstractmethod
     def score(self, batch: Batch) -> Tensor:
@@ -171,32 +124,6 @@ class Model(nn.Module, ABC):
     def remarks(self, parts: Mapping[str, float], step: int | None = None) -> list[str]:
         """What one should know of scores with these parts, means over images, after `step` steps, if not at the end."""
         return []
-
-    def importance(self, batch: Batch, count: int, progress: Progress | None = None) -> Tensor:
-        """Nats of each image, [B], estimated from `count` importance samples; draws from torch's generator.
-
-        Raises:
-            UsageError: unless the model is `importance_sampled`.
-        """
-        raise lacking(self, "importance_sampled")
-
-    def no_label(self) -> Tensor:
-        """The context of an image without a label, [1, ...].
-
-        Raises:
-            UsageError: unless the model is `guidable`.
-        """
-        raise lacking(self, "guidable")
-
-    def completing(self, known: Tensor) -> Autoregressive:
-        """The network that `sample` draws with where `known`, bool [C, H, W], is given.
-
-        Of several, it is the one whose ordering puts the missing part last, or nearest to it.
-
-        Raises:
-            UsageError: unless the model `completes`.
-        """
-        raise lacking(self, "completes")
 
     def request(
         self,
@@ -256,14 +183,7 @@ class Model(nn.Module, ABC):
         if context is None:
             labels = [number % (self.classes or 1) for number in noise.images]
             return torch.tensor(labels, dtype=torch.int64, device=self.device) if self.labelled else None
-        if not self.conditions:
-            raise UsageError("the model is not conditional", where="context", found="a context", expected="none")
-        context = as_context(context)
-        if len(context) != len(noise):
-            raise UsageError(
-                "the context does not fit the number of images", found=str(len(context)), expected=str(len(noise))
-            )
-        return context.to(self.device)
+        return context_for(self.conditions, noise, context).to(self.device)
 
     @abstractmethod
     def draw(self, request: SampleRequest) -> Drawn:
@@ -303,27 +223,11 @@ class Model(nn.Module, ABC):
 
     def check_exact(self, where: str) -> None:
         """Raise UsageError unless the score is exact; `where` is the option that asks for it."""
-        if self.score_kind != "exact":
-            raise UsageError(
-                "the probability of an image is not known exactly",
-                where=where,
-                found=f"{type(self).__name__}, whose score is {'a bound' if self.score_kind == 'bound' else 'none'}",
-            )
+        check_exact(self, where)
 
     def drawn_log_prob(self, images: Tensor, request: SampleRequest) -> Tensor:
         """log p(x), nats [n], of images that were drawn for a request, given their context; without gradients."""
-        n = len(images)
-        with torch.no_grad(), evaluating(self):  # as images are drawn
-            nats = [
-                self.score(Batch(images[some], _rows(request.context, some), torch.arange(n)[some]))
-                for some in batches(self, n, request.batch_size, request.batch_size)
-            ]
-        return -torch.cat(nats) if n else self._no_nats()
-
-    def _no_nats(self) -> Tensor:
-        """The scores of no image: as those of some, in float32 at least."""
-        reference = next(self.parameters())
-        return reference.new_empty(0, dtype=torch.promote_types(reference.dtype, torch.float32))
+        return log_prob(self, images, request)
 
     def _load_from_state_dict(self, state_dict: dict[str, Any], prefix: str, *rest: Any) -> None:
         """Load names as they are without wrappers, which is what `state_dict` gives, or with those of torch.compile."""
@@ -337,10 +241,6 @@ class Model(nn.Module, ABC):
     def extra_repr(self) -> str:
         """What images it is about."""
         return f"{self.spec}" + ("" if self.classes is None else f", {self.classes} classes")
-
-
-def _rows(context: Tensor | None, some: slice) -> Tensor | None:
-    return None if context is None else context[some]
 
 
 def _no_score(self: Model, batch: Batch) -> Tensor:

@@ -7,14 +7,14 @@ from typing import TYPE_CHECKING, Literal
 from pixkit.errors import UsageError
 
 if TYPE_CHECKING:
-    from pixkit.models.base import Model
+    from pixkit.models.declared import Declared
 
 Capability = Literal["labelled", "codes", "guidable", "completes", "has_latent", "importance_sampled", "scorable"]
 """The attributes of `Model` that commands and tasks ask before they ask the model."""
 NO_LIKELIHOOD = "the model gives no likelihood, nor a bound"
 
 
-def lacking(model: Model, capability: Capability, where: str | None = None) -> UsageError:
+def lacking(model: Declared, capability: Capability, where: str | None = None) -> UsageError:
     """What to raise where a model is asked for what it cannot do; `where` is the option or call that asks."""
     name = type(model).__name__
     place = where or name

@@ -16,6 +16,7 @@ from pixkit.layers import initialise_from_data
 from pixkit.models.base import Model
 from pixkit.models.batches import batches
 from pixkit.models.capabilities import lacking
+from pixkit.models.drawn import no_nats
 from pixkit.models.request import SampleRequest, as_context
 from pixkit.network import Autoregressive, assemble
 from pixkit.noise import Noise
@@ -105,7 +106,7 @@ class LabelledModel(Model):
         labels = self.labels_scored(x, context)
         self.network.check_context(labels, len(x))
         if not len(x):
-            return self._no_nats()
+            return no_nats(self)
         parts = [
             self.image_log_probs(x[some].long().to(self.device), None if labels is None else labels[some])
             for some in batches(self, len(x), batch_size, 256)

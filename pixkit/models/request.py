@@ -33,6 +33,22 @@ def as_context(given: Any) -> Tensor:
         ) from error
 
 
+def context_for(conditions: Sequence[str], noise: Noise, given: Any) -> Tensor:
+    """A context for the images of the noise, by a model with these conditions.
+
+    Raises:
+        UsageError: if it takes none, if this is none, or for another number of images.
+    """
+    if not conditions:
+        raise UsageError("the model is not conditional", where="context", found="a context", expected="none")
+    context = as_context(given)
+    if len(context) != len(noise):
+        raise UsageError(
+            "the context does not fit the number of images", found=str(len(context)), expected=str(len(noise))
+        )
+    return context
+
+
 @dataclass(frozen=True, repr=False)
 class SampleRequest(Shown):
     """Images to draw, checked: what `Model.request` makes and `Model.draw` is given.

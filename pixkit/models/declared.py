@@ -1,0 +1,89 @@
+"""What a model says that it can do, so that nobody has to try it out, and what only some can."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from torch import Tensor
+
+from pixkit.execution.reference import Progress
+from pixkit.image import Batch
+from pixkit.models.capabilities import Capability, lacking
+from pixkit.network import Autoregressive
+
+
+class Declared:
+    """What a model can do, by attributes of its class or of the instance.
+
+    Ask these, or `require` them; a model that is asked for what it cannot do raises UsageError.
+
+        score_kind            what `score` gives: "exact", "bound" or "none"
+        scorable              `assess` gives a figure by which models are compared
+        labelled              images are scored, and drawn, given labels
+        conditions            what the context of `sample` may be: ("label",), ("code",) or ()
+        codes                 number of values of a categorical code that can be chosen when drawing; 0 if there is none
+        guidable              it takes labels and knows images without one: `no_label`, and `guidance`
+        completes             it draws some sub-pixels given others: `known`, and `completing`
+        has_latent            it is a LatentModel: `encode`, `decode`, `latents`, and as many `levels`
+        importance_sampled    `importance` estimates the likelihood
+    """
+
+    labelled: bool = False
+    """Whether each image's label conditions it: `score` then gives nats given the label, and `sample` takes labels."""
+    codes: int = 0
+    """Number of values of a categorical code that can be chosen when drawing; 0 if there is none."""
+    guidable: bool = False
+    """Whether a model that takes labels also knows images without one."""
+    completes: bool = False
+    """Whether it draws some sub-pixels given others."""
+    has_latent: bool = False
+    """Whether it is a LatentModel."""
+    importance_sampled: bool = False
+    """Whether the likelihood can be estimated by importance sampling."""
+    score_kind: Literal["exact", "bound", "none"] = "exact"
+    """Whether `score` is the exact negative log-likelihood, a bound on it ("<="), or no likelihood at all."""
+    metric: str | None = None
+    """Without a likelihood: the figure of `assess` or `measure` by which checkpoints are compared, less being better.
+
+    None where images tell nothing of such a model."""
+
+    @property
+    def scorable(self) -> bool:
+        """Whether images tell how good the model is, by a likelihood or by `metric`."""
+        return self.score_kind != "none" or self.metric is not None
+
+    @property
+    def conditions(self) -> tuple[str, ...]:
+        """What the context of `sample` may be: "label", "code"; empty if the model takes none."""
+        return ("label",) * bool(self.labelled) + ("code",) * bool(self.codes)
+
+    def require(self, capability: Capability, where: str | None = None) -> None:
+        """Raise UsageError if the model cannot do that, saying why; `where` is the option or call that asks for it."""
+        if not getattr(self, capability):
+            raise lacking(self, capability, where)
+
+    def importance(self, batch: Batch, count: int, progress: Progress | None = None) -> Tensor:
+        """Nats of each image, [B], estimated from `count` importance samples; draws from torch's generator.
+
+        Raises:
+            UsageError: unless the model is `importance_sampled`.
+        """
+        raise lacking(self, "importance_sampled")
+
+    def no_label(self) -> Tensor:
+        """The context of an image without a label, [1, ...].
+
+        Raises:
+            UsageError: unless the model is `guidable`.
+        """
+        raise lacking(self, "guidable")
+
+    def completing(self, known: Tensor) -> Autoregressive:
+        """The network that `sample` draws with where `known`, bool [C, H, W], is given.
+
+        Of several, it is the one whose ordering puts the missing part last, or nearest to it.
+
+        Raises:
+            UsageError: unless the model `completes`.
+        """
+        raise lacking(self, "completes")
