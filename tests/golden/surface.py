@@ -56,21 +56,27 @@ def _type(kind):
 
 def signatures():
     """Of each public function and each public method of a public class: its parameters and their defaults."""
-    found = {}
+    values = {}
     for home in ("pixkit", *(f"pixkit.{name}" for name in public.modules())):
         module = importlib.import_module(home)
-        for name in pixkit.__all__ if module is pixkit else module.__all__:
-            found |= _signatures(f"{home}.{name}", getattr(module, name))
+        names = pixkit.__all__ if module is pixkit else module.__all__
+        values |= {f"{home}.{name}": getattr(module, name) for name in names}
+    found = {}
+    for place, value in values.items():
+        found |= _signatures(place, value, [one for one in values.values() if inspect.isclass(one)])
     return dict(sorted(found.items()))
 
 
-def _signatures(place, value):
+def _signatures(place, value, classes):
     if inspect.isfunction(value):
         return {place: _signature(value)}
     if not inspect.isclass(value) or issubclass(value, enum.Enum):
         return {}
+    # What it has from a class that is not public is its own.
+    bases = [base for base in value.__mro__[:0:-1] if base.__module__.startswith("pixkit") and base not in classes]
+    members = {name: member for cls in (*bases, value) for name, member in vars(cls).items()}
     found = {}
-    for name, member in vars(value).items():
+    for name, member in members.items():
         function = getattr(member, "__func__", member)
         if not inspect.isfunction(function):
             continue
