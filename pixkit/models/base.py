@@ -14,8 +14,7 @@ from pixkit.execution.reference import Progress
 from pixkit.image import Batch, ImageSpec
 from pixkit.layers.modes import evaluating
 from pixkit.models import deprecated
-from pixkit.models.capabilities import lacking
-from pixkit.models.declared import Declared
+from pixkit.models.declared import Declared, no_score
 from pixkit.models.drawn import check_exact, log_prob
 from pixkit.models.field import field_of
 from pixkit.models.phase import Phase
@@ -36,8 +35,18 @@ class Model(Declared, nn.Module, ABC):
     label classes of the data, None where there are none. `class_names`, in the order of the labels, is set by whoever
     makes the model for some data, and None where the numbers are all that is known.
 
-    What a model can do it declares, by the attributes of `pixkit.models.declared.Declared`; a model that is asked for
-    what it cannot do raises UsageError.
+    What a model can do it declares, by attributes of the class or of the instance. Ask these, or `require` them; a
+    model that is asked for what it cannot do raises UsageError.
+
+        score_kind            what `score` gives: "exact", "bound" or "none"
+        scorable              `assess` gives a figure by which models are compared
+        labelled              images are scored, and drawn, given labels
+        conditions            what the context of `sample` may be: ("label",), ("code",) or ()
+        codes                 number of values of a categorical code that can be chosen when drawing; 0 if there is none
+        guidable              it takes labels and knows images without one: `no_label`, and `guidance`
+        completes             it draws some sub-pixels given others: `known`, and `completing`
+        has_latent            it is a LatentModel: `encode`, `decode`, `latents`, and as many `levels`
+        importance_sampled    `importance` estimates the likelihood
     """
 
     class Config(ComponentConfig):
@@ -60,7 +69,7 @@ class Model(Declared, nn.Module, ABC):
         super().__init_subclass__(**options)
         deprecated.adapt(cls, Model)
         if (cls.former or cls.score_kind == "none") and getattr(cls.score, "__isabstractmethod__", False):
-            cls.score = _no_score  # type: ignore[method-assign]  # a class is given what it need not write
+            cls.score = no_score  # type: ignore[method-assign]  # a class is given what it need not write
 
     @property
     def device(self) -> torch.device:
@@ -180,10 +189,7 @@ class Model(Declared, nn.Module, ABC):
         Raises:
             UsageError: if it does not fit.
         """
-        if context is None:
-            labels = [number % (self.classes or 1) for number in noise.images]
-            return torch.tensor(labels, dtype=torch.int64, device=self.device) if self.labelled else None
-        return context_for(self.conditions, noise, context).to(self.device)
+        return context_for(self, noise, context)
 
     @abstractmethod
     def draw(self, request: SampleRequest) -> Drawn:
@@ -241,8 +247,3 @@ class Model(Declared, nn.Module, ABC):
     def extra_repr(self) -> str:
         """What images it is about."""
         return f"{self.spec}" + ("" if self.classes is None else f", {self.classes} classes")
-
-
-def _no_score(self: Model, batch: Batch) -> Tensor:
-    """There is none, or, of a class of 0.1, it is not by this that it scores."""
-    raise lacking(self, "scorable")

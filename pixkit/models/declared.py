@@ -13,20 +13,7 @@ from pixkit.network import Autoregressive
 
 
 class Declared:
-    """What a model can do, by attributes of its class or of the instance.
-
-    Ask these, or `require` them; a model that is asked for what it cannot do raises UsageError.
-
-        score_kind            what `score` gives: "exact", "bound" or "none"
-        scorable              `assess` gives a figure by which models are compared
-        labelled              images are scored, and drawn, given labels
-        conditions            what the context of `sample` may be: ("label",), ("code",) or ()
-        codes                 number of values of a categorical code that can be chosen when drawing; 0 if there is none
-        guidable              it takes labels and knows images without one: `no_label`, and `guidance`
-        completes             it draws some sub-pixels given others: `known`, and `completing`
-        has_latent            it is a LatentModel: `encode`, `decode`, `latents`, and as many `levels`
-        importance_sampled    `importance` estimates the likelihood
-    """
+    """The part of `Model`, whose docstring lists them, in which it declares what it can do."""
 
     labelled: bool = False
     """Whether each image's label conditions it: `score` then gives nats given the label, and `sample` takes labels."""
@@ -87,3 +74,8 @@ class Declared:
             UsageError: unless the model `completes`.
         """
         raise lacking(self, "completes")
+
+
+def no_score(self: Declared, batch: Batch) -> Tensor:
+    """`score` of what has none, or, of a class of 0.1, what does not score by it."""
+    raise lacking(self, "scorable")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
@@ -17,6 +17,9 @@ from pixkit.memory import check_fits
 from pixkit.noise import Noise
 from pixkit.samplers import Known, Sampler
 from pixkit.samplers.batch import check_batch_size, check_count, check_guidance, check_temperature
+
+if TYPE_CHECKING:
+    from pixkit.models.base import Model
 
 
 def as_context(given: Any) -> Tensor:
@@ -33,20 +36,23 @@ def as_context(given: Any) -> Tensor:
         ) from error
 
 
-def context_for(conditions: Sequence[str], noise: Noise, given: Any) -> Tensor:
-    """A context for the images of the noise, by a model with these conditions.
+def context_for(model: Model, noise: Noise, given: Any) -> Tensor | None:
+    """`Model.resolve_context`: as given, on the model's device; left out, image i has label i % classes.
 
     Raises:
-        UsageError: if it takes none, if this is none, or for another number of images.
+        UsageError: if the model takes none, if this is none, or for another number of images.
     """
-    if not conditions:
+    if given is None:
+        labels = [number % (model.classes or 1) for number in noise.images]
+        return torch.tensor(labels, dtype=torch.int64, device=model.device) if model.labelled else None
+    if not model.conditions:
         raise UsageError("the model is not conditional", where="context", found="a context", expected="none")
     context = as_context(given)
     if len(context) != len(noise):
         raise UsageError(
             "the context does not fit the number of images", found=str(len(context)), expected=str(len(noise))
         )
-    return context
+    return context.to(model.device)
 
 
 @dataclass(frozen=True, repr=False)
