@@ -6,12 +6,13 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from pixkit.components.config import dotted
+from pixkit.components.config import KeyPath, dotted
 from pixkit.components.plugins import registry
 from pixkit.components.registry import KINDS
 from pixkit.components.spec import ComponentSpec
-from pixkit.errors import PluginError, RecipeError, listed
+from pixkit.errors import PluginError, RecipeError
 from pixkit.recipe.messages import unknown_key
+from pixkit.recipe.sections import Slot, keys_below
 
 
 def component(kind: str, name: str, /, **keys: Any) -> ComponentSpec:
@@ -38,17 +39,18 @@ def component(kind: str, name: str, /, **keys: Any) -> ComponentSpec:
     try:
         config = entry.cls.Config.model_validate(keys, context={"registry": known})
     except ValidationError as error:
-        raise _wrong(entry.cls.Config, f"{kind} '{name}'", error) from None
+        raise _wrong(list(keys_below(Slot(entry.cls.Config), keys, known)), f"{kind} '{name}'", error) from None
     return ComponentSpec(entry, config, "source" if kind == "data" else "type")
 
 
-def _wrong(config: Any, where: str, error: ValidationError) -> RecipeError:
-    """The first thing that is wrong with a component's keys, and how many more there are."""
+def _wrong(possible: list[KeyPath], where: str, error: ValidationError) -> RecipeError:
+    """The first thing that is wrong with a component's keys, of those that it may have; and how many more there are."""
     first, *more = error.errors(include_url=False)
     key, also = dotted(first["loc"]), f"; {len(more)} more {'is' if len(more) == 1 else 'are'} wrong" if more else ""
     if first["type"] == "extra_forbidden":
-        known = list(config.model_fields) if len(first["loc"]) == 1 else []
-        verdict = unknown_key(str(first["loc"][-1]), known)
-        expected = verdict.expected or (listed(known) or None)
+        *section, last = first["loc"]
+        here = [str(path[-1]) for path in possible if path[:-1] == tuple(section)]
+        verdict = unknown_key([str(last)], here, (path for path in possible if path[:-1] != tuple(section)))
+        expected = verdict.expected or None
         return RecipeError(f"{verdict.message}{also}", where=where, found=key, expected=expected, hint=verdict.hint)
     return RecipeError(f"{first['msg']}{also}", where=f"{where}, {key}", found=repr(first["input"]))

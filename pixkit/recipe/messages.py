@@ -11,6 +11,7 @@ from typing import Any
 import annotated_types
 from pydantic.fields import FieldInfo
 
+from pixkit.components.config import KeyPath, dotted
 from pixkit.errors import listed, shorten
 from pixkit.recipe.yaml import Node
 
@@ -52,6 +53,7 @@ _TRUTH = {
 }
 _MAY_COME = "if a plugin brings it: install that, or name its file with --plugin FILE.py"
 _NUMBER = re.compile(r"[-+]?[.\d]+(e[-+]?\d+)?")
+_ASKED = 3
 _CHOICE = re.compile(r"'([^']*)'|([^\s,']+)")
 
 
@@ -88,11 +90,25 @@ def judge(error: Any, node: Node, field: FieldInfo | None) -> Verdict:
     return Verdict(_sentence(error["msg"]))
 
 
-def unknown_key(name: str, known: Sequence[str]) -> Verdict:
-    """The verdict on a key that a section does not have."""
-    if ":" in name:
-        return Verdict("unknown key", listed(known), "put a space after the ':'")
-    return Verdict("unknown key", listed(known), nearest(name, known))
+def unknown_key(
+    tail: Sequence[str], known: Sequence[str], others: Iterable[KeyPath] = (), owners: Sequence[str] = ()
+) -> Verdict:
+    """The verdict on a key that a section does not have.
+
+    Args:
+        tail: the key and, as far as there is one only, what stands in it: `optimizer`, `lr`.
+        known: the section's keys.
+        others: paths of the keys of all other sections.
+        owners: what else the section could be, with such a key.
+    """
+    if ":" in tail[0]:
+        hint: str | None = "put a space after the ':'"
+    else:
+        hint = _meant(tuple(tail), known, list(others))
+        if owners:
+            others_have_it = f"{listed(owners, ' or ')}, which {'has' if len(owners) == 1 else 'have'} this key"
+            hint = f"{others_have_it}; {hint}" if hint else others_have_it
+    return Verdict("unknown key", listed(known), hint)
 
 
 def unknown_component(kind: str, name: str, known: Sequence[str]) -> Verdict:
@@ -137,8 +153,31 @@ def kind_word(kind: str) -> str:
 
 def nearest(name: Any, known: Iterable[str]) -> str | None:
     """A question for the name nearest to a misspelt one."""
-    near = difflib.get_close_matches(name, list(known), n=1) if isinstance(name, str) and len(name) < 200 else []
-    return f"did you mean '{near[0]}'?" if near and near[0] != name else None
+    near = _near(name, known)
+    return f"did you mean '{near[0]}'?" if near else None
+
+
+def _meant(tail: KeyPath, known: Sequence[str], others: Sequence[KeyPath]) -> str | None:
+    """A question for the keys that may be meant: nearly called so here, or called so elsewhere; else nearly elsewhere.
+
+    Of many, the outermost.
+    """
+    here = _near(tail[0], known)
+    ends = (tail, tail[:1]) if here else (tail, tail[:1], tail[-1:])
+    named = next((found for end in ends if (found := [path for path in others if path[-len(end) :] == end])), [])
+    if not here and not named:
+        near = _near(tail[0], [str(path[-1]) for path in others], 0.8)
+        named = [path for path in others if path[-1] in near]
+    found = [f"'{name}'" for name in (*here, *map(dotted, sorted(named, key=len)))]
+    return f"did you mean {' or '.join(found[:_ASKED])}?" if found else None
+
+
+def _near(name: Any, known: Iterable[str], alike: float = 0.6) -> list[str]:
+    """The name that is most like a misspelt one, if any is enough; none if that one is known."""
+    if not isinstance(name, str) or len(name) >= 200:
+        return []
+    near = difflib.get_close_matches(name, list(known), 1, alike)
+    return [] if near == [name] else near
 
 
 def _sentence(text: str) -> str:

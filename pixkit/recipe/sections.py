@@ -11,7 +11,7 @@ from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
 from pixkit.components.registry import Registry
-from pixkit.components.spec import Resolve
+from pixkit.components.spec import ComponentSpec, Resolve
 from pixkit.errors import PluginError
 from pixkit.recipe.schema import Recipe
 from pixkit.recipe.source import Path
@@ -50,6 +50,47 @@ def config_at(path: Path, plain: Any, registry: Registry) -> type[BaseModel] | N
     for part in path:
         plain = _child(plain, part)
     return _config(slot, plain, registry) if slot else None
+
+
+def keys_below(slot: Slot, plain: Any, registry: Registry, within: tuple[type, ...] = ()) -> Iterator[Path]:
+    """Every key that a section may have, and those of the sections in it, as paths from it.
+
+    Of a section that is not given, the keys of what it is by default. A class that holds itself is entered once.
+    """
+    config = _config(slot, plain, registry)
+    if config is None or config in within:
+        return
+    key = slot.key()
+    if key and key not in config.model_fields:
+        yield (key,)
+    for name, field in config.model_fields.items():
+        yield (name,)
+        given = _child(plain, name)
+        below = _default(field) if given is None else given
+        for path in keys_below(_field_slot(field), below, registry, (*within, config)):
+            yield (name, *path)
+
+
+def owners(slot: Slot, key: str, registry: Registry) -> list[str]:
+    """What may stand in this place and has that key, by the names that choose it."""
+    found: list[str] = []
+    for option in _alternatives(slot):
+        if option.resolve:
+            kind = option.resolve.kind
+            found += [one.recipe_name for one in registry if one.kind == kind and key in one.cls.Config.model_fields]
+        elif _is_model(option.annotation) and key in (fields := option.annotation.model_fields) and "type" in fields:
+            found.append(str(fields["type"].default))
+    return found
+
+
+def _default(field: FieldInfo) -> Any:
+    """What a key is if it is left out, as plain data; None where it has to be given."""
+    if field.is_required():
+        return None
+    value = field.get_default(call_default_factory=True, validated_data={})
+    if isinstance(value, ComponentSpec):
+        return value.dump()
+    return value.model_dump() if isinstance(value, BaseModel) else value
 
 
 def _step(slot: Slot, part: str | int, plain: Any, registry: Registry) -> Slot | None:

@@ -13,7 +13,7 @@ from pixkit.components.registry import Registry
 from pixkit.errors import listed
 from pixkit.recipe.messages import Verdict, judge, union_tag, unknown_component, unknown_key
 from pixkit.recipe.schema import Recipe
-from pixkit.recipe.sections import config_at, slot_at
+from pixkit.recipe.sections import Slot, config_at, keys_below, owners, slot_at
 from pixkit.recipe.source import InvalidRecipe, Path, Problem
 from pixkit.recipe.yaml import Node
 
@@ -97,7 +97,11 @@ class _Translator:
         if kind == "missing":
             return self._missing(place.path[-1], context.get("kind")), place
         if kind == "extra_forbidden":
-            return unknown_key(str(place.path[-1]), self._keys(place.path[:-1])), place
+            tail = [str(place.path[-1]), *_only_keys(place.node)]
+            section = place.path[:-1]
+            slot = slot_at(section, self.plain, self.registry)
+            owning = owners(slot, tail[0], self.registry) if slot else ()
+            return unknown_key(tail, self._keys(section), self._others(section), owning), place
         if kind in ("union_tag_invalid", "union_tag_not_found"):
             child = _child(place.node, "type")
             path = (*place.path, "type")
@@ -118,6 +122,10 @@ class _Translator:
         key = slot.key() if slot else None
         fields = list(config.model_fields) if config else []
         return [key, *fields] if key and key not in fields else fields
+
+    def _others(self, path: Path) -> list[Path]:
+        """The keys of all sections but the one at `path`."""
+        return [other for other in keys_below(Slot(Recipe), self.plain, self.registry) if other[:-1] != path]
 
     def _field(self, path: Path) -> FieldInfo | None:
         config = config_at(path[:-1], self.plain, self.registry) if path else None
@@ -147,6 +155,13 @@ class _Translator:
             first = members[0]
             message = first.message if len(members) == 1 else "wrong type or value"
             yield Problem(message, first.mark, first.path, first.found, expected, hint)
+
+
+def _only_keys(node: Node) -> Iterator[str]:
+    """The key of a mapping, and so on inwards, as far as each has only one."""
+    while isinstance(node.value, dict) and len(node.value) == 1:
+        ((key, node),) = node.value.items()
+        yield key
 
 
 def _child(node: Node, part: str | int) -> Node | None:

@@ -130,6 +130,31 @@ def test_errors_name_the_override(load, override, message):
     assert ":" not in problem.mark.where.replace(override, "")
 
 
+@pytest.mark.parametrize(
+    ("override", "hint"),
+    [
+        ("lr=1", "did you mean 'train.optimizer.lr'?"),
+        ("optimizer.lr=1", "did you mean 'train.optimizer.lr'?"),
+        ("optim.lr=1", "did you mean 'train.optimizer.lr'?"),
+        ("train.lr=1", "did you mean 'train.optimizer.lr'?"),
+        ("model.width=1", "did you mean 'model.backbone.width'?"),
+        ("batch_size=1", "did you mean 'train.batch_size' or 'sample.batch_size'?"),
+        ("temperatur=1", "did you mean 'sample.temperature'?"),
+        ("train.step=1", "did you mean 'steps'?"),
+        ("sample.steps=1", "did you mean 'train.steps'?"),
+        ("train.optimizer.momentum=1", "sgd or rmsprop, which have this key"),
+        ("head.type=softmax", "did you mean 'model.head.type'?"),
+        ("nothing=1", None),
+    ],
+)
+def test_unknown_keys_are_looked_for_at_every_depth(override, hint):
+    """Of the components that the recipe names, and of what it leaves out."""
+    with pytest.raises(InvalidRecipe) as error:
+        load_recipe("digits-pixelcnn", [override])
+    (problem,) = error.value.problems
+    assert (problem.message, problem.hint) == ("unknown key", hint)
+
+
 def test_the_message_of_a_wrong_override(load):
     assert str(first_error(load, "train.stps=3")) == "\n".join(
         [
