@@ -41,7 +41,7 @@ class CausalAttention(MixingLayer):
                 expected="joint",
                 hint="use a head that draws colours jointly, or one grey channel",
             )
-        self.heads = heads
+        self.heads, self.mask_type = heads, mask_type
         steps = ordering.group_steps[0].flatten()
         earlier = steps[None] < steps[:, None] if mask_type == "A" else steps[None] <= steps[:, None]
         self.register_buffer("visible", earlier, persistent=False)

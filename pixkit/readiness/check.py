@@ -12,6 +12,8 @@ from pixkit.readiness.law import Leak, find_leak, law_error
 from pixkit.readiness.probe import probe
 from pixkit.readiness.trace import Trace, Untraceable
 
+HIDE = "hide in each layer what is drawn later, as those of pixkit.layers do"
+
 
 @dataclass(frozen=True)
 class Finding:
@@ -49,6 +51,8 @@ def find(network: Autoregressive) -> Finding:
     try:
         probe(network, probes=probes)
     except CausalityError as error:
+        if trace is None and problem is not None:
+            error.hint = f"{HIDE}; to be told which one does not, have {problem.expected} (found: {problem.found})"
         known = problem if trace is None or leak is None else law_error(trace, leak, seen=True)
         return Finding(trace, leak, known, probes, error)
     return Finding(trace, leak, problem, probes, None)

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from pixkit.errors import CausalityError
 from pixkit.layers import KeepBefore
+from pixkit.readiness.advice import advice, replaceable
 from pixkit.readiness.operations import why_all
 from pixkit.readiness.trace import Operation, Trace
 
@@ -78,7 +79,20 @@ def law_error(trace: Trace, leak: Leak, *, seen: bool = False) -> CausalityError
         f"and ready at {leak.readiness}, by this path",
         lines=leak.describe(trace),
         expected=f"readiness of at most {leak.deadline}",
+        hint=advice(leak.blamed, pixels=_reads_pixels(trace, leak), groups=trace.groups, hidden=_hidden(trace, leak)),
     )
+
+
+def _reads_pixels(trace: Trace, leak: Leak) -> bool:
+    """Whether what is to blame reads pixels of its own site, which no layer has hidden yet, on the leak's way."""
+    names = [unit[0] for unit in leak.path]
+    return names[names.index(leak.blamed.name) + 1] in _raw(trace)
+
+
+def _hidden(trace: Trace, leak: Leak) -> Operation | None:
+    """The KeepBefore that the leak went through, if it did."""
+    operations = (trace.operations[unit[0]] for unit in leak.path)
+    return next((operation for operation in operations if isinstance(operation.module, KeepBefore)), None)
 
 
 TAKEN = "so it is taken to mix everything"
@@ -170,9 +184,11 @@ def _mixes(operation: Operation) -> bool:
 
 
 def _named(operations: list[Operation], position: int) -> Operation:
-    """Of a row of all-to-all operations (reshaping, say, before and after attention) a module says most."""
-    row = itertools.takewhile(lambda operation: operation.kind == "all", reversed(operations[: position + 1]))
-    return next((operation for operation in row if operation.module is not None), operations[position])
+    """Of a row of all-to-all operations a module says most (of attention, not the reshaping before and after it)."""
+    row = [*itertools.takewhile(lambda operation: operation.kind == "all", reversed(operations[: position + 1]))]
+    telling = [operation for operation in row if operation.module is not None]
+    telling += [operation for operation in row if replaceable(operation)]
+    return next(iter(telling), operations[position])
 
 
 def _raw(trace: Trace) -> set[str]:

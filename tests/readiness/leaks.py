@@ -90,6 +90,17 @@ class AttentionUnmasked(Base):
         return mixed.transpose(1, 2).view(-1, 6, 3, 4)
 
 
+class AttentionByHand(Base):
+    """Attention by torch's function, between two changes of layout."""
+
+    def plant(self, spec):
+        pass
+
+    def wrong(self, h):
+        rows = h.flatten(2).transpose(1, 2)
+        return F.scaled_dot_product_attention(rows, rows, rows).transpose(1, 2).view(-1, 6, 3, 4)
+
+
 class AttentionToPixels(Base):
     """Keys that are not later, though they carry raw pixels."""
 
@@ -119,6 +130,33 @@ class DenseColours(Base):
         self.bad = nn.Conv2d(6, 6, 1)
 
 
+class DenseStem(Base):
+    """A 1x1 map of the pixels, read by type B."""
+
+    def plant(self, spec):
+        self.stem = nn.Conv2d(spec.inputs, 6, 1)
+
+    def wrong(self, h):
+        return h
+
+
+class SoftmaxOfColours(Base):
+    """A softmax over the maps of all colours."""
+
+    def plant(self, spec):
+        self.bad = nn.Softmax(1)
+
+
+class SkipOfPixels(Base):
+    """Pixels added to features."""
+
+    def forward(self, x):
+        return self.body(self.stem(x) + x)
+
+    def plant(self, spec):
+        pass
+
+
 class HiddenTooLate(Base):
     """An ordinary network behind KeepBefore, read by what is drawn before that step."""
 
@@ -135,6 +173,16 @@ class OrdinaryConvolution(Base):
 
     def plant(self, spec):
         self.bad = nn.Conv2d(6, 6, 3, padding=1)
+
+
+class OrdinaryStem(Base):
+    """A 3x3 convolution of the pixels without a mask."""
+
+    def plant(self, spec):
+        self.stem = nn.Conv2d(spec.inputs, 6, 3, padding=1)
+
+    def wrong(self, h):
+        return h
 
 
 class PassedByName(OrdinaryConvolution):
@@ -154,6 +202,26 @@ class MixedByHand(Base):
         return h + torch.roll(h, -1, 3)
 
 
+class Reshaped(Base):
+    """Rows and columns exchanged."""
+
+    def plant(self, spec):
+        pass
+
+    def wrong(self, h):
+        return h.permute(0, 1, 3, 2)
+
+
+class Sorted(Base):
+    """A function of all columns that no layer of pixkit's is like."""
+
+    def plant(self, spec):
+        pass
+
+    def wrong(self, h):
+        return h + torch.sort(h, 3)[0]
+
+
 class GatedAcrossColours(Base):
     """Gates by the other half of the maps, of which map m + 3 is not of map m's colour if there are two."""
 
@@ -166,19 +234,37 @@ class GatedAcrossColours(Base):
 
 GREY, COLOUR = ImageSpec(1, 3, 4, 2), ImageSpec(3, 3, 4, 3)
 LEAKS = [
-    (WrongMaskType, COLOUR, "backbone.stem (MaskedConv2d)"),
-    (MissingShift, GREY, "backbone.vertical.0 (ShiftedConv2d)"),
-    (GroupNormed, GREY, "backbone.bad (GroupNorm)"),
-    (BatchNormed, GREY, "backbone.bad (BatchNorm2d)"),
-    (Pooled, GREY, "backbone.bad (AdaptiveAvgPool2d)"),
-    (TransposedOffByOne, GREY, "backbone.up.1.0 (ShiftedConvTranspose2d)"),
-    (AttentionUnmasked, GREY, "backbone.bad (MultiheadAttention)"),
-    (AttentionToPixels, GREY, "backbone.bad (CausalAttention)"),
-    (ResidualAroundA, GREY, "backbone.widen (Pointwise)"),
-    (DenseColours, COLOUR, "backbone.bad (Conv2d)"),
-    (HiddenTooLate, GREY, "backbone.bad (Conv2d)"),
-    (OrdinaryConvolution, GREY, "backbone.bad (Conv2d)"),
-    (PassedByName, GREY, "backbone.bad (Conv2d)"),
-    (MixedByHand, GREY, "roll"),
-    (GatedAcrossColours, ImageSpec(2, 3, 4, 3), "backbone.bad (GLU)"),
+    (WrongMaskType, COLOUR, "backbone.stem (MaskedConv2d)", 'give backbone.stem (MaskedConv2d) mask_type="A"'),
+    (MissingShift, GREY, "backbone.vertical.0 (ShiftedConv2d)", "or put pixkit.layers.Shift(1, 0)"),
+    (GroupNormed, GREY, "backbone.bad (GroupNorm)", "in place of GroupNorm, use pixkit.layers.ColourLayerNorm"),
+    (BatchNormed, GREY, "backbone.bad (BatchNorm2d)", "give BatchNorm2d running statistics"),
+    (Pooled, GREY, "backbone.bad (AdaptiveAvgPool2d)", "use pixkit.layers.MaskedDownsample"),
+    (TransposedOffByOne, GREY, "backbone.up.1.0 (ShiftedConvTranspose2d)", "rows or columns that end earlier"),
+    (AttentionUnmasked, GREY, "backbone.bad (MultiheadAttention)", "use pixkit.layers.CausalAttention"),
+    (AttentionByHand, GREY, "scaled_dot_product_attention", "use pixkit.layers.CausalAttention"),
+    (AttentionToPixels, GREY, "backbone.bad (CausalAttention)", 'mask_type="A": it reads pixels'),
+    (ResidualAroundA, GREY, "backbone.widen (Pointwise)", 'mask_type "A" between the pixels and backbone.widen'),
+    (SkipOfPixels, GREY, "add", 'mask_type "A" between the pixels and add (add)'),
+    (DenseColours, COLOUR, "backbone.bad (Conv2d)", "in place of Conv2d, use pixkit.layers.Pointwise: map m is of"),
+    (DenseStem, COLOUR, "backbone.stem (Conv2d)", 'mask_type "A" between the pixels and backbone.stem'),
+    (
+        SoftmaxOfColours,
+        COLOUR,
+        "backbone.bad (Softmax)",
+        "do it for each colour's maps alone: map m is of colour m % 3",
+    ),
+    (
+        HiddenTooLate,
+        GREY,
+        "backbone.bad (Conv2d)",
+        "only predictions of step 4 and later read what comes of backbone.hide",
+    ),
+    (OrdinaryConvolution, GREY, "backbone.bad (Conv2d)", 'use pixkit.layers.MaskedConv2d with mask_type "B"'),
+    (OrdinaryStem, GREY, "backbone.stem (Conv2d)", 'use pixkit.layers.MaskedConv2d with mask_type "A"'),
+    (PassedByName, GREY, "backbone.bad (Conv2d)", 'use pixkit.layers.MaskedConv2d with mask_type "B"'),
+    (MixedByHand, GREY, "roll", "in place of roll, use pixkit.layers.Shift"),
+    (Reshaped, ImageSpec(1, 4, 4, 2), "permute", "keep features as [B, maps, H, W]"),
+    (Sorted, GREY, "sort", "in place of sort, use a layer of pixkit.layers, or one of your own"),
+    (GatedAcrossColours, ImageSpec(2, 3, 4, 3), "backbone.bad (GLU)", "make parts of a multiple of 2 maps"),
 ]
+"""The backbone, the images, what is to blame, and what is said to do about it."""

@@ -1,11 +1,25 @@
 """Planted leaks: each is refused, by name, by the model, by a build and by `pixkit verify`."""
 
+import re
+
 import pytest
 import torch
-from leaks import GREY, LEAKS, Base, MixedByHand, OrdinaryConvolution, WrongMaskType
+from leaks import (
+    COLOUR,
+    GREY,
+    LEAKS,
+    Base,
+    BatchNormed,
+    DenseColours,
+    GroupNormed,
+    MixedByHand,
+    OrdinaryConvolution,
+    WrongMaskType,
+)
 from nets import NETS, net_of
 from torch import nn
 
+from pixkit import layers
 from pixkit.cli.main import main
 from pixkit.components.plugins import plugins
 from pixkit.errors import CausalityError
@@ -25,8 +39,8 @@ def model_of(cls, spec):
     return named("model", "autoregressive", backbone=component("backbone", cls), head=head).build(spec)
 
 
-@pytest.mark.parametrize(("cls", "spec", "blamed"), LEAKS, ids=[leak[0].__name__ for leak in LEAKS])
-def test_a_planted_leak_is_refused_naming_the_layer(cls, spec, blamed):
+@pytest.mark.parametrize(("cls", "spec", "blamed", "advice"), LEAKS, ids=[leak[0].__name__ for leak in LEAKS])
+def test_a_planted_leak_is_refused_naming_the_layer_and_what_to_do(cls, spec, blamed, advice):
     with pytest.raises(CausalityError) as error:
         model_of(cls, spec).verify()
     first, *path = str(error.value).split("\n")
@@ -34,10 +48,25 @@ def test_a_planted_leak_is_refused_naming_the_layer(cls, spec, blamed):
     assert first.startswith(f"{cls.__name__}: ")
     marked = [line for line in path if line.endswith("<-- blamed")]
     assert len(marked) == 1 and blamed in marked[0]
+    assert path[-1].startswith("  try: ") and advice in path[-1]
 
 
-@pytest.mark.parametrize(("cls", "spec", "blamed"), LEAKS, ids=[leak[0].__name__ for leak in LEAKS])
-def test_the_path_leads_from_a_pixel_drawn_too_late(cls, spec, blamed):
+def test_what_is_advised_exists_and_is_causal():
+    """In place of some that leak: what their refusal says."""
+    texts = " ".join(leak[3] for leak in LEAKS)
+    assert all(hasattr(layers, name) for name in re.findall(r"pixkit\.layers\.(\w+)", texts))
+    for cls, instead in {
+        OrdinaryConvolution: lambda spec: layers.MaskedConv2d(6, 6, 3, "B", spec.ordering),
+        GroupNormed: lambda spec: layers.ColourLayerNorm(6, spec.ordering.groups),
+        DenseColours: lambda spec: layers.Pointwise(6, 6, spec.ordering),
+        BatchNormed: lambda spec: nn.BatchNorm2d(6),
+    }.items():
+        mended = type("Mended", (cls,), {"plant": lambda self, spec, make=instead: setattr(self, "bad", make(spec))})
+        assert find(net_of(mended, COLOUR)).problem is None
+
+
+@pytest.mark.parametrize(("cls", "spec", "blamed", "advice"), LEAKS, ids=[leak[0].__name__ for leak in LEAKS])
+def test_the_path_leads_from_a_pixel_drawn_too_late(cls, spec, blamed, advice):
     net = net_of(cls, spec)
     trace = Trace(net)
     leak = find_leak(trace)
@@ -50,8 +79,8 @@ def test_the_path_leads_from_a_pixel_drawn_too_late(cls, spec, blamed):
         assert source in trace.operations[reader].inputs
 
 
-@pytest.mark.parametrize(("cls", "spec", "blamed"), LEAKS, ids=[leak[0].__name__ for leak in LEAKS])
-def test_the_probe_alone_sees_it_too(cls, spec, blamed):
+@pytest.mark.parametrize(("cls", "spec", "blamed", "advice"), LEAKS, ids=[leak[0].__name__ for leak in LEAKS])
+def test_the_probe_alone_sees_it_too(cls, spec, blamed, advice):
     """So that the proof's refusal is not a false alarm."""
     with pytest.raises(CausalityError, match="leaks"):
         probe(net_of(cls, spec), probes=spec.dims)
@@ -163,7 +192,8 @@ def test_an_untraceable_network_is_a_warning_that_names_it():
 
 
 def test_an_untraceable_network_that_leaks_is_refused():
-    with pytest.raises(CausalityError, match="Branching"):
+    advice = "try: hide in each layer .* have a forward without branches"
+    with pytest.raises(CausalityError, match=rf"Branching: the network leaks(.|\n)*{advice}"):
         verify(net_of(Branching, GREY))
 
 

@@ -40,9 +40,10 @@ def test_a_component_is_made_in_one_line():
     ("ordering", "hilbrt", {}, pixkit.PluginError, "did you mean 'hilbert'"),
     ("backbone", "pixelcnn", {"widht": 8}, pixkit.RecipeError, "did you mean 'width'"),
     ("backbone", "pixelcnn", {"width": "8", "layers": "x"}, pixkit.RecipeError, "1 more is wrong"),
-    ("model", "autoregressive", {"backbone": "pixelcnn", "layers": 8}, pixkit.RecipeError, "did you mean 'backbone.layers'"),
+    ("model", "autoregressive", {"backbone": "pixelcnn", "layers": 8}, pixkit.RecipeError,
+     "did you mean 'backbone.layers'"),
     ("model", "autoregressive", {"backbone": {"type": "pixelcnn", "layrs": 8}}, pixkit.RecipeError,
-     r"expected: width, layers(.|\n)*did you mean 'layers'"),
+     r"expected: type, width, layers(.|\n)*did you mean 'layers'"),
     ("backbone", "multiscale", {"base": "pixelcn"}, pixkit.RecipeError, "did you mean 'pixelcnn'"),
 ])  # fmt: skip
 def test_a_wrong_component_says_what_is_wrong(kind, name, keys, error, text):
