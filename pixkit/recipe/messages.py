@@ -168,8 +168,8 @@ def _meant(tail: KeyPath, known: Sequence[str], others: Sequence[KeyPath]) -> st
     if not here and not named:
         near = _near(tail[0], [str(path[-1]) for path in others], 0.8)
         named = [path for path in others if path[-1] in near]
-    found = [f"'{name}'" for name in (*here, *map(dotted, sorted(named, key=len)))]
-    return f"did you mean {' or '.join(found[:_ASKED])}?" if found else None
+    keys = [*here, *map(dotted, sorted(named, key=len))][:_ASKED]
+    return f"did you mean {' or '.join(map(repr, keys))}?" if keys else None
 
 
 def _near(name: Any, known: Iterable[str], alike: float = 0.6) -> list[str]:
