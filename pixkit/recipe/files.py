@@ -5,6 +5,7 @@ from __future__ import annotations
 import codecs
 import difflib
 from pathlib import Path
+from typing import BinaryIO
 
 from pixkit.errors import RecipeError, listed, reason, shorten
 from pixkit.files import NotRegular, TooLarge, open_regular
@@ -37,6 +38,23 @@ def read_recipe(path: Path) -> str:
     return _decode(raw, where)
 
 
+def read_stream(stream: BinaryIO, where: str) -> str:
+    """The text of a recipe that comes through a stream, up to its end.
+
+    Raises:
+        RecipeError: if it cannot be read, nothing comes, more than 1 MB does, or it is not UTF-8.
+    """
+    try:
+        raw = stream.read(MAX_BYTES + 1)
+    except (OSError, ValueError) as error:
+        raise RecipeError(f"cannot be read: {reason(error)}", where=where, expected="a recipe") from None
+    if len(raw) > MAX_BYTES:
+        raise _too_large(where, f"more than {MAX_BYTES} bytes")
+    if not raw.strip():
+        raise RecipeError("nothing came", where=where, expected="a recipe, as of: pixkit validate - < recipe.yaml")
+    return _decode(raw, where)
+
+
 def _read(path: Path, where: str) -> bytes:
     try:
         file = open_regular(path, most=MAX_BYTES)
@@ -45,7 +63,10 @@ def _read(path: Path, where: str) -> bytes:
     except NotRegular as error:
         if error.strerror != "a folder":
             raise RecipeError(
-                "this is not a regular file (a pipe or a device)", where=where, expected="a recipe file"
+                "this is not a regular file (a pipe or a device)",
+                where=where,
+                expected="a recipe file",
+                hint="the command line reads a recipe from standard input where - stands for it",
             ) from None
         inside = path / "recipe.yaml"
         hint = str(inside) if inside.is_file() else None

@@ -94,13 +94,21 @@ def load_recipe(
             or not installed, or if several plugins bring it.
     """
     if isinstance(path, Mapping) or (isinstance(path, str) and is_yaml(path)):
-        text = path if isinstance(path, str) else _dumped(path)
-        recipe = _checked(parse_yaml(text, GIVEN), overrides, registry or _installed())
-        return LoadedRecipe(recipe, None, text, one_by_one(overrides), Path.cwd())
+        return load_text(path if isinstance(path, str) else _dumped(path), GIVEN, overrides, registry=registry)
     file = find_recipe(path)
     text = read_recipe(file)
     recipe = _checked(parse_yaml(text, str(file)), overrides, registry or _installed())
     return LoadedRecipe(recipe, file, text, one_by_one(overrides), file.absolute().parent)
+
+
+def load_text(text: str, name: str, overrides: Sequence[str] = (), *, registry: Registry | None = None) -> LoadedRecipe:
+    """The recipe that a text is; `name` is what errors call it. Relative paths start from the working directory.
+
+    Raises:
+        RecipeError, PluginError: as `load_recipe`.
+    """
+    recipe = _checked(parse_yaml(text, name), overrides, registry or _installed())
+    return LoadedRecipe(recipe, None, text, one_by_one(overrides), Path.cwd())
 
 
 def is_yaml(text: str) -> bool:

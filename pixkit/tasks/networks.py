@@ -78,13 +78,15 @@ def build_model(
     return construct(loaded.recipe, spec, classes, pick_device(device))
 
 
-def find_examined(source: str | Path, overrides: Sequence[str] = ()) -> LoadedRecipe | Run:
-    """The run of that folder, else the recipe of that path or name, overrides applied.
+def find_examined(source: LoadedRecipe | str | Path, overrides: Sequence[str] = ()) -> LoadedRecipe | Run:
+    """The run of that folder, else the recipe, or that of that path or name, overrides applied.
 
     Raises:
         RecipeError: if the recipe, or an override, is wrong.
         UsageError: for overrides of a run.
     """
+    if isinstance(source, LoadedRecipe):
+        return revised(source, overrides)
     run = Run(Path(source))
     if not run.started:
         return load_recipe(source, overrides)

@@ -1,6 +1,8 @@
 """The commands about components and recipes: ls, show, cp, validate, schema."""
 
+import io
 import json
+import os
 from pathlib import Path
 
 import pytest
@@ -171,3 +173,58 @@ def test_schema_describes_recipes_and_components(pixkit):
     schema = json.loads(pixkit("schema").out)
     assert {"pixkit", "name", "data", "model", "train"} <= set(schema["properties"])
     assert "pixelcnn" in json.dumps(schema)
+
+
+@pytest.fixture
+def piped(monkeypatch):
+    """Put some text, or bytes, on standard input."""
+
+    def put(content, terminal=False):
+        raw = content if isinstance(content, bytes) else content.encode()
+        stream = io.TextIOWrapper(io.BytesIO(raw))
+        monkeypatch.setattr(stream, "isatty", lambda: terminal)
+        monkeypatch.setattr("sys.stdin", stream)
+
+    return put
+
+
+def test_a_dash_is_the_recipe_on_standard_input(pixkit, workplace, piped):
+    text = (workplace / "tiny.yaml").read_text()
+    piped(text)
+    assert pixkit("validate", "-").out == "standard input: ok\n"
+    piped(text)
+    assert pixkit("show", "recipe", "-").out == text
+    piped(text)
+    assert json.loads(pixkit("show", "recipe", "-", "--json").out)["recipe"]["model"]["backbone"]["width"] == 6
+    piped(text)
+    assert "PixelCNN, 1x8x8" in pixkit("verify", "-", "model.backbone.width=8").out
+    piped(text)
+    (workplace / "runs" / "other" / "somebody's").mkdir(parents=True)
+    assert "runs/other: a folder that holds something else than a run" in pixkit("build", "-", "name=other").err
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        ("pixkit: 1\nname: x\nlr: 3", "standard input:1:1: "),
+        ("", "standard input: nothing came"),
+        (b"\xff", "standard input:1:1: this is not UTF-8"),
+        (b" " * 1_000_001, "standard input: too large for a recipe"),
+        (None, "standard input: it is closed"),
+    ],
+)
+def test_what_is_wrong_on_standard_input_is_said_of_it(pixkit, piped, monkeypatch, content, said):
+    monkeypatch.setattr("sys.stdin", None) if content is None else piped(content)
+    outcome = pixkit("build", "-", "--dry-run")
+    assert outcome.code == 2 and outcome.err.startswith(f"error: {said}")
+
+
+def test_somebody_at_a_terminal_is_told_what_is_waited_for(pixkit, piped):
+    piped("pixkit: 1\n", terminal=True)
+    outcome = pixkit("validate", "-")
+    assert outcome.err.startswith("type or paste a recipe, and end it with Ctrl-") and outcome.code == 2
+
+
+def test_of_a_pipe_by_its_name_the_dash_is_told(pixkit, workplace):
+    os.mkfifo(workplace / "pipe")
+    assert "reads a recipe from standard input where - stands for it" in pixkit("validate", "pipe").err

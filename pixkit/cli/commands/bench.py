@@ -17,6 +17,7 @@ from pixkit.cli.options import (
 from pixkit.cli.output import emit, emit_json, table
 from pixkit.cli.plugins import loaded_plugins
 from pixkit.cli.progress import show_progress
+from pixkit.cli.recipes import piped
 from pixkit.errors import printable
 from pixkit.tasks.bench import bench
 from pixkit.tasks.networks import find_examined, name_of
@@ -65,7 +66,7 @@ def sample(
     sampling a batch divided by that of one forward pass of it.
     """
     loaded_plugins()
-    source = find_examined(recipe, overrides)
+    source = find_examined(piped(recipe), overrides)
     with naming_options(), show_progress(quiet) as progress:
         found = bench(source, batches, rounds=rounds, shape=shape, device=device, progress=progress.update)
     if as_json:

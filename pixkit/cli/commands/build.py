@@ -14,6 +14,7 @@ from pixkit.cli.options import device_option, json_option, overrides_argument, q
 from pixkit.cli.output import duration, emit, emit_json, pairs, say, shown_path
 from pixkit.cli.plugins import loaded_plugins, plugin_options
 from pixkit.cli.progress import Progress, show_progress
+from pixkit.cli.recipes import piped
 from pixkit.cli.scores import UNITS, headline, number, rate_of, score_table
 from pixkit.errors import printable
 from pixkit.memory import in_words
@@ -54,8 +55,8 @@ def command(
 ) -> None:
     """Train a recipe's model into a run folder.
 
-    RECIPE is a path, or a name that `pixkit ls recipes` shows; KEY=VALUE changes it (train.steps=500,
-    model.backbone.width=32). Relative paths in overrides start from the working directory.
+    RECIPE is a path, a name that `pixkit ls recipes` shows, or - for standard input; KEY=VALUE changes it
+    (train.steps=500, model.backbone.width=32). Relative paths in overrides start from the working directory.
 
     Ctrl-C finishes the step, saves and prints how to go on; a second one stops at once.
     """
@@ -63,7 +64,7 @@ def command(
         raise click.UsageError("--resume goes on with a run, --overwrite replaces it: give one of them")
     loaded_plugins()
     overrides += () if seed is None else (f"seed={seed}",)
-    loaded, resumed = recipe_to_build(recipe, overrides, resume=resume)
+    loaded, resumed = recipe_to_build(piped(recipe), overrides, resume=resume)
     if dry_run:
         with show_progress(quiet) as progress:
             found = builds.dry_run(loaded, device, _Reporter(progress))
@@ -106,16 +107,15 @@ def _report_dry(found: builds.DryRun, as_json: bool) -> None:
     if as_json:
         emit_json({**dataclasses.asdict(found), "spec": found.spec.dump()})
         return
-    memory = found.memory
     emit(
         pairs(
             {
                 "recipe": found.name,
-                "model": f"{found.model}, {memory.parameters:,} parameters",
+                "model": f"{found.model}, {found.memory.parameters:,} parameters",
                 "images": f"{found.spec}; {found.data}; {found.values}",
                 "splits": ", ".join(f"{count} {split}" for split, count in found.sizes.items()),
                 "device": found.device,
-                "memory": f"about {in_words(memory.total)}; {memory.room}",
+                "memory": f"about {in_words(found.memory.total)}; {found.memory.room}",
                 "arithmetic": found.arithmetic,
                 "first step": ", ".join(f"{name} {value:.5g}" for name, value in found.losses.items()),
                 "time": f"{found.seconds_per_step:.3g} s a step, {duration(found.seconds)} in all, scores left out",

@@ -27,8 +27,8 @@ def command(kind: str, name: str | None, as_json: bool) -> None:
     """Show a component and its keys, a recipe or a run.
 
     `show KIND NAME` explains a component: what it is, who brings it, and the keys that a recipe may
-    give it. `show recipe NAME` prints a recipe, `show recipe` alone the keys of every recipe, and
-    `show run PATH` what a run is and how it scored.
+    give it. `show recipe NAME` prints a recipe (NAME may be - for standard input), `show recipe` alone the keys
+    of every recipe, and `show run PATH` what a run is and how it scored.
     """
     if name is None and kind != "recipe":
         raise click.UsageError(f"which {kind}? `pixkit ls {kind}{plugin_options()}` lists them")
@@ -81,15 +81,16 @@ def show_recipe_keys(as_json: bool) -> None:
 
 def show_recipe(name: str, as_json: bool) -> None:
     """The text of a recipe, or as JSON its content with every default."""
-    from pixkit.recipe import find_recipe, load_recipe
+    from pixkit.cli.recipes import DASH, named_recipe, piped_text
+    from pixkit.recipe import find_recipe
     from pixkit.recipe.files import read_recipe
 
-    path = find_recipe(name)
     if as_json:
         loaded_plugins()
-        emit_json({"path": str(path), "recipe": load_recipe(path).recipe.dump()})
+        loaded = named_recipe(name)
+        emit_json({"path": loaded.path and str(loaded.path), "recipe": loaded.recipe.dump()})
     else:
-        emit(read_recipe(path).rstrip("\n"))
+        emit((piped_text() if name == DASH else read_recipe(find_recipe(name))).rstrip("\n"))
 
 
 def show_run(path: str, as_json: bool) -> None:

@@ -8,8 +8,9 @@ from pixkit.cli.group import plugin_option
 from pixkit.cli.options import json_option
 from pixkit.cli.output import emit_json, emit_line, fail
 from pixkit.cli.plugins import loaded_plugins
+from pixkit.cli.recipes import DASH, STANDARD_INPUT, named_recipe
 from pixkit.errors import PixkitError
-from pixkit.recipe import InvalidRecipe, load_recipe
+from pixkit.recipe import InvalidRecipe
 
 
 @click.command()
@@ -20,24 +21,24 @@ from pixkit.recipe import InvalidRecipe, load_recipe
 def command(ctx: click.Context, recipes: tuple[str, ...], as_json: bool) -> None:
     """Check recipes and list everything that is wrong.
 
-    RECIPES are paths, or names that `pixkit ls recipes` shows. Nothing is built, and no data are read;
-    `pixkit build --dry-run` does that. The exit code is that of the gravest error, 0 if there is none.
+    RECIPES are paths, names that `pixkit ls recipes` shows, or - for standard input. Nothing is built, and no data are
+    read; `pixkit build --dry-run` does that. The exit code is that of the gravest error, 0 if there is none.
     """
     loaded_plugins()
-    found = {recipe: _error(recipe) for recipe in recipes}
+    found = {recipe: _error(recipe) for recipe in dict.fromkeys(recipes)}
     if as_json:
         emit_json(
             [{"recipe": recipe, "valid": not error, "errors": _problems(error)} for recipe, error in found.items()]
         )
     else:
         for recipe, error in found.items():
-            emit_line(f"{recipe}: ok") if error is None else fail(str(error))
+            emit_line(f"{STANDARD_INPUT if recipe == DASH else recipe}: ok") if error is None else fail(str(error))
     ctx.exit(max(error.exit_code if error else 0 for error in found.values()))
 
 
 def _error(recipe: str) -> PixkitError | None:
     try:
-        load_recipe(recipe)
+        named_recipe(recipe)
     except PixkitError as error:
         return error
     return None

@@ -12,6 +12,7 @@ from pixkit.cli.options import Numbers, json_option, naming_options, overrides_a
 from pixkit.cli.output import emit, emit_json, fail, pairs
 from pixkit.cli.plugins import loaded_plugins
 from pixkit.cli.progress import show_progress
+from pixkit.cli.recipes import piped
 from pixkit.errors import printable
 from pixkit.figures.fields import save_order, save_sight
 from pixkit.figures.targets import require_file, saving
@@ -52,16 +53,17 @@ def command(
 ) -> None:
     """Prove a recipe's model causal, or show its leak.
 
-    RECIPE is a path, a name that `pixkit ls recipes` shows, or a run's folder. The proof follows every operation
-    of the network, site by site and colour by colour, and needs no training; besides, single sub-pixels are changed
-    in float64 and the predictions compared. The exit code is 0 only if causality is proved.
+    RECIPE is a path, a name that `pixkit ls recipes` shows, a run's folder, or - for a recipe on standard input. The
+    proof follows every operation of the network, site by site and colour by colour, and needs no training; besides,
+    single sub-pixels are changed in float64 and the predictions compared. The exit code is 0 only if causality is
+    proved.
 
     The blind spot of a pixel is what is drawn before it and yet never reaches its prediction.
     """
     for out in filter(None, (field, order)):
         require_file(out)
     loaded_plugins()
-    source = find_examined(recipe, overrides)
+    source = find_examined(piped(recipe), overrides)
     with naming_options(), show_progress(quiet) as progress:
         reports = verify(source, pixel=pixel, shape=shape, loading=progress.update)
     for name, report in reports.items():
