@@ -53,7 +53,6 @@ _TRUTH = {
 }
 _MAY_COME = "if a plugin brings it: install that, or name its file with --plugin FILE.py"
 _NUMBER = re.compile(r"[-+]?[.\d]+(e[-+]?\d+)?")
-_ASKED = 3
 _CHOICE = re.compile(r"'([^']*)'|([^\s,']+)")
 
 
@@ -168,7 +167,7 @@ def _meant(tail: KeyPath, known: Sequence[str], others: Sequence[KeyPath]) -> st
     if not here and not named:
         near = _near(tail[0], [str(path[-1]) for path in others], 0.8)
         named = [path for path in others if path[-1] in near]
-    keys = [*here, *map(dotted, sorted(named, key=len))][:_ASKED]
+    keys = [*here, *map(dotted, sorted(named, key=len))][:3]
     return f"did you mean {' or '.join(map(repr, keys))}?" if keys else None
 
 
