@@ -6,7 +6,7 @@ import os
 from collections import Counter, deque
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 
 from pixkit.data.contents import HEAD, told
 from pixkit.data.packed import Member, members, visible, within
@@ -22,7 +22,7 @@ class Listing:
 
     Attributes:
         folder: it.
-        names: paths within it of the image files, sorted.
+        names: paths within it of the image files, sorted: as text, of which there may be a million.
         unnamed: how many of these no suffix tells.
         others: how many other files there are, by what they are.
         passed: links to folders that are read elsewhere in it, or contain it.
@@ -31,21 +31,22 @@ class Listing:
     """
 
     folder: Path
-    names: list[PurePosixPath] = field(default_factory=list)
+    names: list[str] = field(default_factory=list)
     unnamed: int = 0
     others: Counter[str] = field(default_factory=Counter)
-    passed: list[PurePosixPath] = field(default_factory=list)
+    passed: list[str] = field(default_factory=list)
     whole: Listing | None = None
-    packed: Mapping[PurePosixPath, Member] | None = None
+    packed: Mapping[str, Member] | None = None
 
-    def file(self, name: PurePosixPath) -> Path | Member:
+    def file(self, name: str) -> Path | Member:
         """One of its files."""
         return self.folder / name if self.packed is None else self.packed[name]
 
     def below(self, folder: str) -> Listing:
         """What is below one of its own folders; the notes are all its own."""
-        names = [name.relative_to(folder) for name in self.names if name.parts[0] == folder]
-        packed = None if self.packed is None else {name: self.packed[folder / name] for name in names}
+        within = f"{folder}/"
+        names = [name.removeprefix(within) for name in self.names if name.startswith(within)]
+        packed = None if self.packed is None else {name: self.packed[within + name] for name in names}
         return Listing(self.folder / folder, names, packed=packed)
 
     def in_words(self) -> str:
@@ -98,7 +99,7 @@ def splits_of(listing: Listing) -> dict[str, Listing]:
     Raises:
         DataError: where there are such folders and others beside them.
     """
-    top = {name.parts[0] if len(name.parts) > 1 else None for name in listing.names}
+    top = {top_of(name) for name in listing.names}
     splits = {name: SPLITS[name.lower()] for name in top if name is not None and name.lower() in SPLITS}
     if "train" not in splits.values() or len(set(splits.values())) == 1:
         return {"train": listing}
@@ -127,13 +128,14 @@ def list_pictures(folder: Path) -> Listing:
     """
     found = Listing(folder)
     try:
-        names: Iterable[PurePosixPath]
+        names: Iterable[str]
         if (archive := within(folder)) is None:
             names = _files(folder, found.passed)
         else:
-            names = found.packed = visible(members(archive[0]), archive[1])
+            packed = visible(members(archive[0]), archive[1])
+            names = found.packed = {str(name): member for name, member in packed.items()}
         for name in names:
-            kind = None if name.suffix.lower() in SUFFIXES else _kind(found.file(name))
+            kind = None if os.path.splitext(name)[1].lower() in SUFFIXES else _kind(found.file(name))
             if kind is None:
                 found.names.append(name)
             elif kind == IMAGE:
@@ -150,17 +152,23 @@ def list_pictures(folder: Path) -> Listing:
             found=found.in_words(),
             expected=f"files as {', '.join(sorted(SUFFIXES))} are, whatever they are called",
         )
-    found.names.sort(key=lambda name: name.parts)  # as paths are, several times as fast
+    found.names.sort(key=lambda name: name.replace("/", "\0"))  # as paths are, folder by folder
     found.passed.sort()
     return found if found.packed is None else _sole_folder(found)
 
 
 def _sole_folder(listing: Listing) -> Listing:
     """Of an archive whose images are all in folders of one folder what is in that: most archives are of one folder."""
-    while len({name.parts[0] for name in listing.names}) == 1 and all(len(name.parts) > 2 for name in listing.names):
-        whole, listing = listing, listing.below(listing.names[0].parts[0])
+    while len(top := {top_of(name) for name in listing.names}) == 1 and all(n.count("/") > 1 for n in listing.names):
+        whole, listing = listing, listing.below(str(*top))
         listing.whole = whole
     return listing
+
+
+def top_of(name: str) -> str | None:
+    """The folder directly below that a file is in; None where it is in none."""
+    folder, within, _ = name.partition("/")
+    return folder if within else None
 
 
 def _kind(path: Path | Member) -> str:
@@ -177,29 +185,28 @@ def _kind(path: Path | Member) -> str:
     return IMAGE if size_of(path) is not None else kind
 
 
-def _files(folder: Path, passed: list[PurePosixPath]) -> Iterator[PurePosixPath]:
+def _files(folder: Path, passed: list[str]) -> Iterator[str]:
     """Paths of the files below a folder, within it; those that it has itself come before what links lead to."""
     seen: set[tuple[int, int]] = set()
-    folders, links = deque([(PurePosixPath(), folder)]), deque[tuple[PurePosixPath, Path]]()
+    folders, links = deque([("", folder)]), deque[tuple[str, Path]]()
     while folders or links:
         linked = not folders
         inside, path = (links if linked else folders).popleft()
         identity = _identity(path)
         if identity in seen:
-            passed.append(inside)
+            passed.append(inside.removesuffix("/"))
             continue
         seen.add(identity)
         with os.scandir(path) as entries:
             for entry in entries:
                 if entry.name.startswith("."):
                     continue
-                name = inside / entry.name
                 if entry.is_dir(follow_symlinks=False):
-                    folders.append((name, path / entry.name))
+                    folders.append((f"{inside}{entry.name}/", path / entry.name))
                 elif _leads_to_folder(entry):
-                    links.append((name, path / entry.name))
+                    links.append((f"{inside}{entry.name}/", path / entry.name))
                 else:
-                    yield name
+                    yield inside + entry.name
 
 
 def _leads_to_folder(entry: os.DirEntry[str]) -> bool:

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import torch
+from torch import Tensor
 
 from pixkit.data.base import ImageSet, SourceImages
+from pixkit.data.dataset import digest
 from pixkit.errors import DataError, listed
 from pixkit.image import ImageSpec
 
@@ -15,8 +19,20 @@ def own_splits(images: SourceImages) -> dict[str, ImageSet]:
     return {"train": images.train, "test": images.test, **validation}
 
 
+@dataclass(frozen=True)
+class Seen:
+    """What one look at all images of a split tells of them."""
+
+    digest: str
+    """SHA-256 of pixels and labels, as `pixkit.data.dataset.digest` has it."""
+    low: int
+    """The least level that occurs, 0 where there are no images."""
+    high: int
+    """The greatest."""
+
+
 def check(images: SourceImages, name: str) -> None:
-    """Raise DataError where images are not as `SourceImages` says; `name` is the source's."""
+    """Raise DataError where images are not as `SourceImages` says, but for their levels; `name` is the source's."""
     if not len(images.train):
         raise DataError("there are no training images", where=name)
     shape = tuple(images.train.pixels.shape[1:])
@@ -31,8 +47,7 @@ def check(images: SourceImages, name: str) -> None:
             raise DataError(
                 "images of unlike shapes", where=where, found=str(tuple(part.pixels.shape)), expected=f"(n, *{shape})"
             )
-        for block in part.blocks():
-            spec.check(block, where=where)
+        spec.check(part.pixels, where=where, values=False)
         _check_labels(part, images.classes, where)
     names = images.class_names
     if names is not None and (len(names) != images.classes or len(set(names)) < len(names)):
@@ -42,6 +57,28 @@ def check(images: SourceImages, name: str) -> None:
             found=listed(names),
             expected=f"{images.classes} names, all different",
         )
+
+
+def look_through(images: SourceImages, name: str) -> dict[str, Seen]:
+    """What there is to know of the images of each of a source's own splits, in one pass.
+
+    Raises:
+        DataError: where a level is out of range; `name` is the source's.
+    """
+    _, channels, height, width = images.train.pixels.shape
+    spec = ImageSpec(channels, height, width, images.levels)
+    return {split: _seen(part, spec, f"{name}, {split} images") for split, part in own_splits(images).items()}
+
+
+def _seen(part: ImageSet, spec: ImageSpec, where: str) -> Seen:
+    ends = [0] * (not len(part))
+
+    def look(block: Tensor) -> None:
+        spec.check(block, where=where)
+        ends.extend((int(block.numpy().min()), int(block.numpy().max())))
+
+    found = digest(part, part.labels, look=look)
+    return Seen(found, min(ends), max(ends))
 
 
 def _check_labels(part: ImageSet, classes: int | None, where: str) -> None:

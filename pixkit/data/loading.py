@@ -13,7 +13,7 @@ from torch import Tensor
 from pixkit.components.spec import ComponentSpec
 from pixkit.data.base import DataConfig, DataSource, Progress, SourceImages, set_apart
 from pixkit.data.classes import Names, by_number, renamed, with_names
-from pixkit.data.held import check
+from pixkit.data.held import check, look_through
 from pixkit.data.palette import size_for
 from pixkit.errors import DataError, RecipeError, reason
 from pixkit.image import ImageSpec, Palette
@@ -30,7 +30,10 @@ def loaded(
     numbering: Numbering | None = None,
     given: SourceImages | None = None,
 ) -> tuple[DataSource, SourceImages]:
-    """A source and its images, checked, with their classes numbered; arguments and errors are those of `prepare`."""
+    """A source and its images, with their classes numbered; arguments and errors are those of `prepare`.
+
+    All is checked but the range of the levels, which `pixkit.data.held.look_through` does.
+    """
     config = cast(DataConfig, ref.config)
     if config.class_names is not None:
         classes_of(ref, base)
@@ -120,6 +123,7 @@ def measure(ref: ComponentSpec, base: Path, progress: Progress | None = None) ->
     """
     config = cast(DataConfig, ref.config)
     source, images = loaded(ref, base, progress)
+    look_through(images, ref.name)
     chosen = choose(config, images, ref.name)
     spec, size = spec_of(config, images, None), size_for(source, images, chosen["train"])
     return spec if size is None else ImageSpec(1, spec.height, spec.width, size), images.classes

@@ -12,7 +12,7 @@ from pixkit.components.spec import ComponentSpec
 from pixkit.data.base import DataConfig, DataSource, ImageSet, Progress, SourceImages
 from pixkit.data.classes import plain_numbers
 from pixkit.data.dataset import Dataset, Part, digest
-from pixkit.data.held import own_splits
+from pixkit.data.held import Seen, look_through, own_splits
 from pixkit.data.levels import Binariser, images_at_once, quantise, storage, threshold
 from pixkit.data.loading import Numbering, choose, loaded, spec_of
 from pixkit.data.palette import as_tokens, palette_for
@@ -52,8 +52,7 @@ def prepare(
     config = cast(DataConfig, ref.config)
     source, images = loaded(ref, base, progress, numbering, given)
     chosen = choose(config, images, ref.name)
-    hashes = {split: digest(part, part.labels) for split, part in own_splits(images).items()}
-    values = _values(images.train, images.levels)  # before anything is written over them
+    seen = look_through(images, ref.name)  # before anything is written over them
     palette, said = palette_for(source, images, chosen["train"], palette, progress)
     parts = {split: _part(config, images, split, chosen[split], palette) for split in Dataset.SPLITS}
     return Dataset(
@@ -63,18 +62,17 @@ def prepare(
         parts,
         description=f"{ref.name}, {_words(config, images.levels, palette)}",
         notes=(*images.notes, *_classes(images), *said, *_moved(parts, palette)),
-        hashes={**hashes, "split": digest(*chosen.values())},
+        hashes={split: part.digest for split, part in seen.items()} | {"split": digest(*chosen.values())},
         source=source,
-        values=values,
+        values=_values(seen["train"], images.levels),
         class_names=images.class_names,
     )
 
 
-def _values(images: ImageSet, levels: int) -> str:
+def _values(seen: Seen, levels: int) -> str:
     """The least and the greatest level that occur, of all that could."""
-    ends = [(int(block.min()), int(block.max())) for block in images.blocks()]
-    low, high = min(low for low, _ in ends), max(high for _, high in ends)
-    return f"values {low}..{high}" + ("" if (low, high) == (0, levels - 1) else f" of 0..{levels - 1}")
+    whole = (seen.low, seen.high) == (0, levels - 1)
+    return f"values {seen.low}..{seen.high}" + ("" if whole else f" of 0..{levels - 1}")
 
 
 def _part(

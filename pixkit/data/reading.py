@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import os
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
@@ -16,7 +17,7 @@ from numpy.typing import NDArray
 
 from pixkit.data.base import ImageSet, Progress
 from pixkit.data.classes import in_order
-from pixkit.data.folders import Listing
+from pixkit.data.folders import Listing, top_of
 from pixkit.data.levels import storage
 from pixkit.data.picture import BadPicture, Form, Picture, frames_of, read_frames, read_whole, size_of
 from pixkit.errors import DataError, listed
@@ -40,7 +41,7 @@ class Folder:
 
     listing: Listing
     pixels: torch.Tensor
-    names: Sequence[PurePosixPath]
+    names: Sequence[str]
     notes: Sequence[str] = field(default_factory=list)
     table: Mapping[Path, str] | None = None
     """Labels by file; None where they are the names of the folders directly below."""
@@ -53,31 +54,33 @@ class Folder:
 
     def order(self, seed: int) -> torch.Tensor:
         """Numbers of the images by a seeded hash of their paths: files that come or go leave the others' order."""
-        keys = [hashlib.sha256(f"{seed}:".encode() + os.fsencode(name)).digest() for name in self.names]
+        start = f"{seed}:".encode()
+        keys = [hashlib.sha256(start + os.fsencode(name)).digest() for name in self.names]
         return torch.tensor(sorted(range(len(keys)), key=keys.__getitem__))
 
     def classes(self, known: Sequence[str] | None = None) -> list[str]:
         """Names of the classes in the order of their numbers: that of `known`, if all are known."""
-        found = set(self._kinds())
+        found = set(self._kinds)
         return list(known) if known is not None and found <= set(known) else in_order(found)
 
+    @functools.cached_property
     def _kinds(self) -> list[str]:
         """The images' classes by name."""
         if self.table is not None:
             return [self.table[self.listing.folder / name] for name in self.names]
-        loose = [name for name in self.names if len(name.parts) == 1]
-        if loose:
+        kinds = [top_of(name) for name in self.names]
+        if None in kinds:
             raise DataError(
                 "images outside the classes' folders",
                 where=str(self.listing.folder),
-                found=listed(loose),
+                found=listed(name for name in self.names if top_of(name) is None),
                 expected="with data.labels, every image in a folder named after its class",
             )
-        return [name.parts[0] for name in self.names]
+        return [kind for kind in kinds if kind is not None]
 
     def require(self, classes: Sequence[str]) -> None:
         """Raise DataError where an image is of none of these classes."""
-        if strange := set(self._kinds()).difference(classes):
+        if strange := set(self._kinds).difference(classes):
             raise DataError(
                 "images of classes that no training image has",
                 where=str(self.listing.folder),
@@ -89,10 +92,9 @@ class Folder:
         """Numbers of the images' classes, int64 [n]."""
         if classes is None:
             return None
-        kinds = self._kinds()
         self.require(classes)
         numbers = {name: number for number, name in enumerate(classes)}
-        return torch.tensor([numbers[kind] for kind in kinds])
+        return torch.tensor([numbers[kind] for kind in self._kinds])
 
 
 def read_folder(listing: Listing, how: How, progress: Progress | None) -> Folder:
@@ -105,7 +107,7 @@ def read_folder(listing: Listing, how: How, progress: Progress | None) -> Folder
     if form.size is None and how.on_bad == "skip":
         form = replace(form, size=_commonest(listing), fit="exact")
     pixels: NDArray[Any] | None = None
-    good: list[PurePosixPath] = []
+    good: list[str] = []
     bad: list[str] = []
     depths: Counter[int] = Counter()
     several = 0
@@ -145,7 +147,7 @@ def read_folder(listing: Listing, how: How, progress: Progress | None) -> Folder
     return Folder(listing, torch.from_numpy(pixels[: len(good)]), good, notes)
 
 
-def _pictures(listing: Listing, name: PurePosixPath, form: Form, frames: str) -> Iterator[Picture]:
+def _pictures(listing: Listing, name: str, form: Form, frames: str) -> Iterator[Picture]:
     path = listing.file(name)
     if frames == "first":
         yield read_whole(path, form)

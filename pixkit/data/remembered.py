@@ -85,20 +85,21 @@ def _version(library: str) -> str | None:
 
 def _stamp(listing: Listing) -> _Stamp | None:
     """None where the system does not say: who reads the files meets the reason."""
-    total, size, newest = hashlib.sha256(os.fsencode(listing.folder)), 0, 0.0
-    statuses: dict[str | Path, os.stat_result] = {}
     try:
-        for name in listing.names:
-            # Of an archive's files the archive's own times tell.
-            file: Any = f"{listing.folder}/{name}" if listing.packed is None else listing.packed[name].archive
-            status = statuses.get(file) or os.stat(file)
-            if isinstance(file, Path):
-                statuses[file] = status
-            inside = listing.packed[name].size if listing.packed is not None else status.st_size
-            facts = (status.st_size, status.st_mtime_ns, status.st_ctime_ns, inside)
-            total.update(b"\0" + os.fsencode(str(name)) + repr(facts).encode())
-            size += inside
-            newest = max(newest, status.st_mtime, status.st_ctime)
+        if listing.packed is None:
+            files = [_facts(f"{listing.folder}/{name}") for name in listing.names]
+            sizes = [size for size, _, _ in files]
+        else:  # of its files an archive's own times tell
+            files = [_facts(archive) for archive in sorted({member.archive for member in listing.packed.values()})]
+            sizes = [listing.packed[name].size for name in listing.names]
     except OSError:
         return None
-    return _Stamp(total.hexdigest(), len(listing.names), size, newest)
+    known = "\0".join([str(listing.folder), *listing.names, repr(sizes), repr(files)])
+    newest = max(max(modified, changed) for _, modified, changed in files) / 1e9
+    return _Stamp(hashlib.sha256(os.fsencode(known)).hexdigest(), len(sizes), sum(sizes), newest)
+
+
+def _facts(file: str | Path) -> tuple[int, int, int]:
+    """Size of a file, and when it and its entry changed last, in nanoseconds."""
+    status = os.stat(file)
+    return status.st_size, status.st_mtime_ns, status.st_ctime_ns

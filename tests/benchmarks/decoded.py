@@ -2,7 +2,7 @@
 
 Pictures are made up, as JPEG files of noise, in ten folders. Each reading is in a process of its own, turn by turn with
 the others; the cache is emptied before every first one. What is timed is all that comes before a model is made:
-finding the files, decoding, splits and hashes.
+finding the files, decoding, splits and hashes: by the clock and, where others use the machine, of the processor.
 
     python tests/benchmarks/decoded.py [--files 60000] [--side 32] [--size N] [--rounds 3]
 """
@@ -29,7 +29,7 @@ def write(folder, files, side):
 
 
 def read(folder, size):
-    """The seconds of one reading, and whether it was of what had been decoded."""
+    """The seconds of one reading, those of the processor, and whether it was of what had been decoded."""
     from pixkit.components.plugins import plugins
     from pixkit.data import prepare
     from pixkit.recipe import load_recipe
@@ -37,18 +37,18 @@ def read(folder, size):
     plugins()
     data = f"data={{source: images, path: {folder}, labels: true, size: {size or 'null'}}}"
     section = load_recipe("digits-pixelcnn", [data]).recipe.data
-    began = time.perf_counter()
+    began, busy = time.perf_counter(), time.process_time()
     dataset = prepare(section, Path.cwd())
-    print(time.perf_counter() - began, any("decoded before" in note for note in dataset.notes))
+    busy = time.process_time() - busy
+    print(time.perf_counter() - began, busy, any("decoded before" in note for note in dataset.notes))
 
 
 def in_process(folder, size, cache):
     command = [sys.executable, __file__, "--read", str(folder), "--size", str(size)]
     environment = {**os.environ, "PIXKIT_CACHE": str(cache)}
-    seconds, before = subprocess.run(
-        command, check=True, capture_output=True, text=True, env=environment
-    ).stdout.split()
-    return float(seconds), before == "True"
+    done = subprocess.run(command, check=True, capture_output=True, text=True, env=environment)
+    seconds, busy, before = done.stdout.split()
+    return float(seconds), float(busy), before == "True"
 
 
 def main():
@@ -69,11 +69,12 @@ def main():
         for _ in range(options.rounds):
             for path in cache.glob("decoded/*"):
                 path.unlink()
-            first, from_cache = in_process(folder, options.size, cache)
-            second, again = in_process(folder, options.size, cache)
+            first, busy, from_cache = in_process(folder, options.size, cache)
+            second, as_busy, again = in_process(folder, options.size, cache)
             assert not from_cache and again, "nothing was kept, or it was not used"
             print(
-                f"{options.files} files: first {first:.2f} s, second {second:.2f} s, ratio {second / first:.3f}",
+                f"{options.files} files: first {first:.2f} s, second {second:.2f} s, ratio {second / first:.3f}; "
+                f"of the processor {busy:.2f} s, {as_busy:.2f} s, {as_busy / busy:.3f}",
                 flush=True,
             )
 

@@ -1,14 +1,14 @@
 """Folders of images as people have them: splits, links, files of other sizes, files with several frames."""
 
 from collections import Counter
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 import numpy as np
 import pytest
 import torch
 from PIL import Image
 
-from pixkit.data.folders import Listing
+from pixkit.data.folders import Listing, list_pictures
 from pixkit.errors import DataError
 
 
@@ -163,6 +163,15 @@ def test_further_frames_are_said_and_can_be_read(make, paint, kind):
     assert not (files[0] & files[1] or files[0] & files[2] or files[1] & files[2]), "a file's frames are in one split"
     assert all(files)
     assert not any("frames" in note for note in every.notes)
+
+
+def test_files_are_in_the_order_of_their_folders_and_then_of_their_names(paint, tmp_path):
+    """As paths are sorted: images' numbers, and so splits and batches, depend on it."""
+    names = ("a/b/1.png", "a/b!.png", "a/1.png", "a!/1.png", "a b/1.png", "a.png", "z/é.png", "B/1.png")
+    for name in names:
+        paint(name, 5)
+    found = list_pictures(tmp_path / "pictures").names
+    assert found == [str(path) for path in sorted(PurePosixPath(name) for name in names)] != sorted(names)
 
 
 def test_other_files_are_counted_the_most_first_and_then_by_name():

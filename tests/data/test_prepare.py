@@ -339,6 +339,15 @@ def test_the_values_that_occur_are_said_of_those_that_could(make):
     ]
 
 
+def test_what_is_to_be_known_of_images_takes_one_pass_over_them(make, monkeypatch):
+    passes, blocks = [], ImageSet.blocks
+    monkeypatch.setattr(ImageSet, "blocks", lambda self: passes.append(self.pixels.shape) or blocks(self))
+    data = make("ramp", Ramp)
+    assert [shape[0] for shape in passes if len(shape) == 4] == [40, 10]
+    images = Ramp.images
+    assert data.hashes()["train"] == digest(images.train, images.train.labels) and data.values == "values 0..255"
+
+
 def test_relative_paths_start_from_the_base(tmp_path):
     source = Ramp(Ramp.Config(), tmp_path)
     assert source.resolve("a/b") == tmp_path / "a" / "b"
