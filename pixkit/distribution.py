@@ -25,6 +25,8 @@ GROUP = "pixkit"
 """The entry-point group of plugins."""
 NEWEST_TORCH = (2, 15)
 """The newest torch that the tests were run with, as (major, minor)."""
+DISABLE_VARIABLE = "PIXKIT_DISABLE_PLUGINS"
+"""The environment variable that names plugins, or distributions, that are to be left out."""
 POINTS = "entry_points.txt"
 """The file in which a distribution says which plugins it brings."""
 SWITCHES = {"TORCH_DEVICE_BACKEND_AUTOLOAD": "0", "PYDANTIC_DISABLE_PLUGINS": "__all__"}

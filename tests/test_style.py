@@ -16,6 +16,7 @@ from pixkit import public
 ROOT = Path(__file__).resolve().parents[1]
 PARTS = (
     *("errors", "distribution", "files", "locks", "cache", "randomness", "precision", "image", "noise", "memory"),
+    *("catalogue",),
     *("components", "orderings", "layers", "backbones", "heads", "network"),
     *("readiness", "execution", "samplers", "models"),
     *("data", "recipe", "runs", "figures", "tasks", "training", "testing", "builtins", "cli", "__main__"),

@@ -6,12 +6,15 @@ import difflib
 import importlib
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from pixkit.distribution import shield_libraries
 from pixkit.errors import listed
+
+if TYPE_CHECKING:
+    from click.shell_completion import CompletionItem
 
 SECTIONS: dict[str, dict[str, str]] = {
     "Work": {
@@ -41,7 +44,7 @@ SECTIONS: dict[str, dict[str, str]] = {
 
 
 def _load_files(ctx: click.Context, parameter: click.Parameter, files: Sequence[Path]) -> None:
-    if files:
+    if files and not ctx.resilient_parsing:
         shield_libraries()
         from pixkit.cli.plugins import require_sound_if_asked
         from pixkit.components.plugins import plugins
@@ -73,8 +76,15 @@ class CommandGroup(click.Group):
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         """Import the command; plugins are loaded only for a name that is not pixkit's own."""
+        if ctx.resilient_parsing:  # a shell completes: nothing is run
+            from pixkit.cli.completion import drawn_command
+
+            return drawn_command(cmd_name)
+        from pixkit.cli.look import importing
+
         if cmd_name in self.list_commands(ctx):
-            command: click.Command = importlib.import_module(f"pixkit.cli.commands.{cmd_name}").command
+            with importing():
+                command: click.Command = importlib.import_module(f"pixkit.cli.commands.{cmd_name}").command
             return command
         if cmd_name.startswith("-"):
             return None
@@ -93,7 +103,7 @@ class CommandGroup(click.Group):
         """As click does it, with the nearest name where there is no such command."""
         name = args[0]
         command = self.get_command(ctx, name)
-        if command is None:
+        if command is None and not ctx.resilient_parsing:
             from pixkit.cli.plugins import plugin_command_names
             from pixkit.components.plugins import plugins
 
@@ -101,10 +111,22 @@ class CommandGroup(click.Group):
             near = difflib.get_close_matches(name, known, n=1)
             guess = f" Did you mean '{near[0]}'?" if near else ""
             raise click.UsageError(f"no command '{name}'.{guess} There are: {listed(known)}.", ctx)
-        return name, command, args[1:]
+        return None if command is None else name, command, args[1:]
+
+    def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:
+        """Options, and the names of commands with their summaries, of which none is imported."""
+        from pixkit.cli.completion import command_items
+
+        return [*command_items(incomplete), *click.Command.shell_complete(self, ctx, incomplete)]
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """The table of commands, without importing them."""
+        from pixkit.cli.look import catalogue
+
         for section, commands in SECTIONS.items():
             with formatter.section(section):
                 formatter.write_dl(list(commands.items()))
+        brought = [(each.name, each.summary) for each in catalogue(quiet=True).commands if each.plugin]
+        if brought:
+            with formatter.section("From plugins"):
+                formatter.write_dl(brought)

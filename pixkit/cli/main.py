@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import io
 import os
 import sys
@@ -18,6 +19,8 @@ from pixkit.distribution import version
 from pixkit.errors import PixkitError, message, printable
 
 TRACEBACK_VARIABLE = "PIXKIT_TRACEBACK"
+COMPLETION_VARIABLE = "_PIXKIT_COMPLETE"
+"""What shells that complete a command line, and those that ask how, set: click's name for it."""
 
 
 @dataclass
@@ -29,7 +32,7 @@ class Settings:
 
 def _say_version(ctx: click.Context, parameter: click.Parameter, asked: bool) -> None:
     """Not click's own option, which fails where the metadata of pixkit are damaged."""
-    if asked:
+    if asked and not ctx.resilient_parsing:
         emit_line(f"pixkit {version()}")
         ctx.exit()
 
@@ -66,6 +69,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line; return its exit code."""
     settings = Settings(traceback=bool(os.environ.get(TRACEBACK_VARIABLE)))
     given = None if arguments is None else list(arguments)
+    if os.environ.get(COMPLETION_VARIABLE):
+        from pixkit.cli.completion import prepare
+
+        prepare()
     try:
         code = cli.main(given, prog_name="pixkit", standalone_mode=False, obj=settings)
         if sys.stdout is not None:
@@ -80,7 +87,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def run() -> None:
     """Entry point of the `pixkit` script."""
     warnings.formatwarning = _one_line
-    sys.exit(main())
+    code = main()
+    # What torch made while it was imported is not searched for garbage once more: that takes longer than most commands.
+    gc.freeze()
+    sys.exit(code)
 
 
 def _one_line(

@@ -12,7 +12,7 @@ from typing import Any
 
 import click
 
-from pixkit.components.registry import KINDS
+from pixkit.catalogue.kinds import KINDS
 from pixkit.errors import PixkitError
 from pixkit.files import is_file
 
@@ -68,7 +68,7 @@ class Name(click.ParamType):
 
 def _completed(name: str, ctx: click.Context | None) -> str:
     """The command with the kind, where a run or a recipe was named without it."""
-    from pixkit.recipe.packaged import packaged_recipes
+    from pixkit.catalogue.recipes import packaged_recipes
     from pixkit.runs.run import Run
 
     kind = ""

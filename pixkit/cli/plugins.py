@@ -5,26 +5,37 @@ from __future__ import annotations
 import contextlib
 import shlex
 import sys
+from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 import click
 
+from pixkit.cli.look import importing, left_out, plugins_are_loaded
 from pixkit.cli.output import shown_path, warn
-from pixkit.components.attempt import one_line
-from pixkit.components.plugins import PluginInfo, Plugins, plugins
-from pixkit.components.spec import Entry
 from pixkit.errors import PluginError, UsageError
+
+if TYPE_CHECKING:
+    from pixkit.components.plugins import PluginInfo, Plugins
+    from pixkit.components.spec import Entry
 
 
 def loaded_plugins() -> Plugins:
     """The plugins of this process; each broken one gets a line on stderr."""
-    loaded = plugins()
+    with importing():
+        from pixkit.components.plugins import plugins
+
+        loaded = plugins()
     for info in loaded.broken():
-        warn(f"the plugin {describe(info)} is broken and was left out: {info.detail}")
+        warn(left_out(info))
     return loaded
 
 
 def plugin_options() -> str:
     """``--plugin FILE`` of each plugin file that is loaded, with a space before it, for commands that are printed."""
+    if not plugins_are_loaded():
+        return ""
+    from pixkit.components.plugins import plugins
+
     return "".join(f" --plugin {shlex.quote(shown_path(file))}" for file in plugins().files)
 
 
@@ -70,8 +81,8 @@ def find_component(loaded: Plugins, kind: str, name: str) -> Entry:
     raise UsageError(loaded.registry.unknown_message(kind, name), hint=f"pixkit ls {kind}{plugin_options()}")
 
 
-def commands_of(loaded: Plugins, info: PluginInfo) -> dict[str, click.Command]:
-    """The commands that a plugin brings; if its hook fails, the plugin counts as broken from then on."""
+def commands_of(loaded: Plugins, info: PluginInfo, report: Callable[[str], object] = warn) -> dict[str, click.Command]:
+    """The commands that a plugin brings; if its hook fails, the plugin counts as broken, and that is reported."""
     if info.health in ("broken", "disabled"):
         return {}
     group = click.Group()
@@ -81,9 +92,11 @@ def commands_of(loaded: Plugins, info: PluginInfo) -> dict[str, click.Command]:
     except KeyboardInterrupt:
         raise
     except BaseException as error:
+        from pixkit.components.attempt import one_line
+
         info.health, info.detail = "broken", f"pixkit_commands: {one_line(error)}"
         require_sound_if_asked(loaded)
-        warn(f"the commands of the plugin {describe(info)} were left out: {info.detail}")
+        report(f"the commands of the plugin {describe(info)} were left out: {info.detail}")
         return {}
     return dict(group.commands)
 

@@ -8,23 +8,33 @@ from __future__ import annotations
 
 import contextlib
 import functools
-import importlib.metadata
 import os
 import sys
 import warnings
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from pixkit.components.attempt import attempt, one_line, plugin_manager
 from pixkit.components.plugin_file import PluginFile, read_plugin_file
 from pixkit.components.registry import NOTEBOOK, Absence, Registrar, Registry
 from pixkit.components.spec import Entry
-from pixkit.distribution import Unreadable, canonical, in_order, origin, plugin_points, remarks, shield_libraries
+from pixkit.distribution import (
+    DISABLE_VARIABLE,
+    Unreadable,
+    canonical,
+    in_order,
+    origin,
+    plugin_points,
+    remarks,
+    shield_libraries,
+)
 from pixkit.errors import PluginError
 
-DISABLE_VARIABLE = "PIXKIT_DISABLE_PLUGINS"
+if TYPE_CHECKING:
+    from importlib.metadata import EntryPoint
+
 UNVERSIONED = "unversioned"
 
 
@@ -60,7 +70,7 @@ class Plugins:
         """The plugin files that are loaded, in the order in which they first were."""
         return list(self._files)
 
-    def load(self, entry_point: importlib.metadata.EntryPoint) -> PluginInfo:
+    def load(self, entry_point: EntryPoint) -> PluginInfo:
         """Load one plugin; never raises for what the plugin does wrong, but records it.
 
         What it prints while it is imported goes to stderr, since stdout is for data.
@@ -201,7 +211,7 @@ class Plugins:
         return [info for info in self.infos if info.health == "broken"]
 
 
-def load_plugins(entry_points: Iterable[importlib.metadata.EntryPoint] | None = None) -> Plugins:
+def load_plugins(entry_points: Iterable[EntryPoint] | None = None) -> Plugins:
     """Load every plugin of the entry-point group `pixkit`, pixkit's own first."""
     shield_libraries()
     found, unreadable = plugin_points() if entry_points is None else (entry_points, [])

@@ -8,24 +8,13 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from pixkit.catalogue.kinds import BASES, KINDS
 from pixkit.components.config import ComponentConfig
 from pixkit.components.plugin_file import SUFFIX
 from pixkit.components.spec import Entry
 from pixkit.distribution import OWN, canonical, is_own
 from pixkit.errors import PluginError, listed
 
-BASES = {
-    "ordering": "pixkit.orderings.base:Ordering",
-    "mask": "pixkit.orderings.masks:TapShape",
-    "backbone": "pixkit.backbones.base:Backbone",
-    "head": "pixkit.heads.base:Head",
-    "sampler": "pixkit.samplers.base:Sampler",
-    "model": "pixkit.models.base:Model",
-    "data": "pixkit.data.base:DataSource",
-}
-"""The base class of each kind of component, by name: it is looked up when a component is registered, since the parts of
-pixkit that define the kinds import this one."""
-KINDS = tuple(BASES)
 NOTEBOOK = "notebook"
 """What stands for the distribution of components that are registered by hand."""
 

@@ -1,11 +1,11 @@
 """Recipes: reading, checking, comparing and writing them."""
 
+from pixkit.catalogue.recipes import find_recipe, packaged_recipes
 from pixkit.recipe.component import component
 from pixkit.recipe.diff import ABSENT, Change, diff
 from pixkit.recipe.dump import dump_yaml
 from pixkit.recipe.jsonschema import json_schema
 from pixkit.recipe.load import LoadedRecipe, load_recipe, revise_recipe
-from pixkit.recipe.packaged import find_recipe, packaged_recipes
 from pixkit.recipe.schema import Recipe
 from pixkit.recipe.source import InvalidRecipe, Mark, Problem
 from pixkit.recipe.yaml import Node, parse_yaml

@@ -7,9 +7,9 @@ import difflib
 from pathlib import Path
 from typing import BinaryIO
 
+from pixkit.catalogue.recipes import packaged_recipes
 from pixkit.errors import RecipeError, listed, reason, shorten
 from pixkit.files import NotRegular, TooLarge, open_regular
-from pixkit.recipe.packaged import packaged_recipes
 from pixkit.recipe.source import InvalidRecipe, Problem, Source
 
 MAX_BYTES = 1_000_000

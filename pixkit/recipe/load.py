@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import yaml
 
+from pixkit.catalogue.recipes import find_recipe
 from pixkit.components.config import KeyPath
 from pixkit.components.registry import Registry
 from pixkit.components.spec import ComponentSpec, walk
@@ -21,7 +22,6 @@ from pixkit.recipe.dump import dump_yaml
 from pixkit.recipe.files import read_recipe
 from pixkit.recipe.messages import unknown_component
 from pixkit.recipe.overrides import apply_overrides, one_by_one
-from pixkit.recipe.packaged import find_recipe
 from pixkit.recipe.schema import Recipe
 from pixkit.recipe.source import InvalidRecipe, Problem
 from pixkit.recipe.validate import locate, validate

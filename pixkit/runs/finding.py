@@ -8,9 +8,9 @@ from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 
+from pixkit.catalogue.recipes import packaged_recipes
 from pixkit.errors import PixkitError
 from pixkit.files import is_file, is_folder
-from pixkit.recipe.packaged import packaged_recipes
 from pixkit.runs.contents import Contents
 
 RUNS = Path("runs")

@@ -4,10 +4,6 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import numpy as np
-from safetensors import SafetensorError
-from safetensors.numpy import load, save
-
 from pixkit.errors import PixkitError
 from pixkit.image import Palette
 from pixkit.runs.runfile import RunFile
@@ -21,6 +17,8 @@ HINT = "restore it: without its palette a run's tokens have no colours"
 
 def palette_file(palette: Palette) -> bytes:
     """What the file holds."""
+    from safetensors.numpy import save
+
     return save({NAME: palette.array()})
 
 
@@ -35,12 +33,16 @@ def read_palette(path: Path, digest: str, levels: int) -> Palette:
     Raises:
         RunError: if it is missing, damaged, or another one.
     """
+    # Here, since whoever lists runs needs neither.
+    from safetensors import SafetensorError
+    from safetensors.numpy import load
+
     file = RunFile(path, MOST, hint=HINT)
     try:
         colours = load(file.content()).get(NAME)
     except (SafetensorError, ValueError, TypeError, KeyError, AttributeError) as error:
         raise file.unreadable(str(error), "safetensors with the array colours") from None
-    if colours is None or colours.dtype != np.uint8 or colours.shape != (levels, 3):
+    if colours is None or colours.dtype != "uint8" or colours.shape != (levels, 3):
         found = "no array colours" if colours is None else f"{colours.dtype} of shape {colours.shape}"
         raise file.unreadable(found, f"uint8 of shape ({levels}, 3)")
     try:

@@ -21,11 +21,11 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from pixkit.catalogue.recipes import packaged_recipes
 from pixkit.components.plugins import plugins
 from pixkit.memory import resident
 from pixkit.randomness import isolated_rng
 from pixkit.recipe import LoadedRecipe, load_recipe
-from pixkit.recipe.packaged import packaged_recipes
 from pixkit.training import prepare as preparation
 from pixkit.training.build import build
 from pixkit.training.ema import Ema

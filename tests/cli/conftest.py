@@ -1,3 +1,4 @@
+import json
 import os
 import subprocess
 import sys
@@ -5,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from pixkit.cli.live import Live
 from pixkit.cli.main import main
 from pixkit.components.plugins import plugins as pixkit_plugins
 
@@ -108,3 +110,9 @@ def install(tmp_path, monkeypatch):
     pixkit_plugins.cache_clear()
     for module in [name for name in sys.modules if name.endswith("_module")]:
         del sys.modules[module]
+
+
+@pytest.fixture(scope="session")
+def catalogue_data():
+    """The catalogue of this process as plain data, as it comes out of a file."""
+    return json.loads(json.dumps(Live(pixkit_plugins()).plain()))

@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
+from pixkit.catalogue.recipes import summary_of
 from pixkit.components.plugins import registry
 from pixkit.components.registry import KINDS
 from pixkit.recipe import load_recipe, packaged_recipes
-from pixkit.recipe.packaged import summary_of
 
 
 def test_ls_lists_every_component_and_recipe(pixkit):

@@ -4,7 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from pixkit.recipe import find_recipe, load_recipe, packaged, packaged_recipes
+from pixkit.catalogue import recipes as packaged
+from pixkit.recipe import find_recipe, load_recipe, packaged_recipes
 
 
 @pytest.mark.parametrize("name", packaged_recipes())

@@ -6,11 +6,11 @@ from pathlib import Path
 
 import click
 
+from pixkit.catalogue.recipes import packaged_recipes, summary_of
 from pixkit.cli.group import plugin_option
+from pixkit.cli.look import catalogue, importing
 from pixkit.cli.options import KIND, json_option
 from pixkit.cli.output import emit, emit_json, say, table, table_with_details
-from pixkit.cli.plugins import loaded_plugins
-from pixkit.cli.runs import in_order, run_columns
 from pixkit.distribution import OWN
 from pixkit.errors import printable
 from pixkit.files import is_there, looking_at
@@ -39,6 +39,9 @@ def command(kind: str | None, folder: Path | None, as_json: bool, sort: str | No
     if (folder is not None or sort is not None) and kind != "run":
         raise click.UsageError("only `ls runs` takes a folder, or --sort")
     if kind == "run":
+        with importing():
+            from pixkit.cli.runs import run_columns
+
         rows = run_rows(folder, sort or "folder")
         columns, shown = run_columns(rows)
     else:
@@ -74,15 +77,13 @@ def component_rows(kind: str | None) -> list[Row]:
             "from": f"{entry.distribution} {entry.version}",
             "summary": entry.summary,
         }
-        for entry in loaded_plugins().registry
+        for entry in catalogue().components
         if kind in (None, entry.kind)
     ]
 
 
 def recipe_rows() -> list[Row]:
     """The packaged recipes."""
-    from pixkit.recipe.packaged import packaged_recipes, summary_of
-
     return [
         {"kind": "recipe", "name": name, "from": OWN, "summary": summary_of(path)}
         for name, path in sorted(packaged_recipes().items())
@@ -94,6 +95,7 @@ def run_rows(folder: Path | None, sort: str) -> list[Row]:
 
     Without a folder those in runs, which need not be there.
     """
+    from pixkit.cli.runs import in_order
     from pixkit.runs import find_runs, summaries
     from pixkit.runs.finding import RUNS
 

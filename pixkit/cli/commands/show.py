@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-import dataclasses
-import inspect
 from pathlib import Path
 from typing import Any
 
 import click
 
+from pixkit.catalogue.contents import Component, named
 from pixkit.cli.group import plugin_option
+from pixkit.cli.look import catalogue, importing
 from pixkit.cli.options import KIND, json_option
 from pixkit.cli.output import emit, emit_json, pairs, table
 from pixkit.cli.plugins import find_component, loaded_plugins, plugin_options
-from pixkit.components.keys import Key, keys_of
-from pixkit.components.spec import Entry
 from pixkit.errors import printable
 
 
@@ -35,36 +33,53 @@ def command(kind: str, name: str | None, as_json: bool) -> None:
     if kind == "run":
         show_run(str(name), as_json)
     elif kind != "recipe":
-        show_component(find_component(loaded_plugins(), kind, str(name)), as_json)
+        show_component(*look_up(kind, str(name)), as_json)
     elif name is None:
         show_recipe_keys(as_json)
     else:
         show_recipe(name, as_json)
 
 
-def show_component(entry: Entry, as_json: bool) -> None:
+def look_up(kind: str, name: str) -> tuple[Component, dict[str, Any]]:
+    """A component and its details.
+
+    Raises:
+        PixkitError: as `find_component`.
+    """
+    found = catalogue()
+    match named(found, kind, name):
+        case [component] if details := found.details(component):
+            return component, details
+    with importing():
+        from pixkit.cli.live import component_of, details_of
+        from pixkit.components.plugins import plugins
+
+        loaded = plugins()
+    entry = find_component(loaded, kind, name)  # which says what is wrong
+    return component_of(entry), details_of(entry)
+
+
+def show_component(component: Component, details: dict[str, Any], as_json: bool) -> None:
     """What a component is and which keys it has."""
-    keys = keys_of(entry.cls.Config)
-    text = inspect.cleandoc(entry.cls.__doc__ or "")
-    counts = _free_parameters(entry)
+    counts = details["free_parameters"]
     if as_json:
         emit_json(
             {
-                "kind": entry.kind,
-                "name": entry.name,
-                "distribution": entry.distribution,
-                "version": entry.version,
-                "class": f"{entry.cls.__module__}.{entry.cls.__qualname__}",
-                "description": text,
-                "keys": [dataclasses.asdict(key) for key in keys],
+                "kind": component.kind,
+                "name": component.name,
+                "distribution": component.distribution,
+                "version": component.version,
+                "class": details["class"],
+                "description": details["description"],
+                "keys": details["keys"],
                 **({"free_parameters": counts} if counts else {}),
             }
         )
         return
-    head = printable(f"{entry.kind} {entry.name}, from {entry.distribution} {entry.version}")
-    emit(f"{head}\n\n{text}")
-    if keys:
-        emit(f"\n{_key_table(keys)}")
+    head = printable(f"{component.kind} {component.name}, from {component.distribution} {component.version}")
+    emit(f"{head}\n\n{details['description']}")
+    if details["keys"]:
+        emit(f"\n{_key_table(details['keys'])}")
     if counts:
         rows = [[str(value) for value in row.values()] for row in counts]
         emit("\nFree parameters of one site, with every key left out:")
@@ -73,10 +88,8 @@ def show_component(entry: Entry, as_json: bool) -> None:
 
 def show_recipe_keys(as_json: bool) -> None:
     """The keys that every recipe has."""
-    from pixkit.recipe.schema import Recipe
-
-    keys = keys_of(Recipe)
-    emit_json([dataclasses.asdict(key) for key in keys]) if as_json else emit(_key_table(keys))
+    keys = catalogue().recipe()["keys"]
+    emit_json(keys) if as_json else emit(_key_table(keys))
 
 
 def show_recipe(name: str, as_json: bool) -> None:
@@ -109,27 +122,10 @@ def show_run(path: str, as_json: bool) -> None:
         emit(f"\n{score_table(found['scores'])}")
 
 
-def _free_parameters(entry: Entry) -> list[dict[str, int]]:
-    """Of a head with its defaults, for common images; none for other kinds, and where the head does not say."""
-    if entry.kind != "head" or any(field.is_required() for field in entry.cls.Config.model_fields.values()):
-        return []
-    from pixkit.image import ImageSpec
-
-    found = []
-    for channels, levels in ((1, 2), (1, 256), (3, 256)):
-        count = entry.cls.parameter_count(entry.cls.Config(), ImageSpec(channels, 32, 32, levels))
-        if count is not None:
-            found.append({"channels": channels, "levels": levels, "count": count})
-    return found
-
-
 def _text(value: Any) -> str:
     return ", ".join(map(str, value)) if isinstance(value, list) else str(value)
 
 
-def _key_table(keys: list[Key]) -> str:
-    rows = [
-        (key.key, key.type, key.default if key.default is not None else "(required)", key.range, key.description)
-        for key in keys
-    ]
-    return table(("key", "type", "default", "range", "description"), rows)
+def _key_table(keys: list[dict[str, Any]]) -> str:
+    names = ("key", "type", "default", "range", "description")
+    return table(names, [["(required)" if key[name] is None else key[name] for name in names] for key in keys])

@@ -1,0 +1,103 @@
+"""A catalogue as it was kept: components, commands and plugins as plain data, in the same form as of those loaded."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from pixkit.distribution import canonical
+
+
+@dataclass(frozen=True)
+class Component:
+    """What lists say of a component."""
+
+    kind: str
+    name: str
+    distribution: str
+    version: str
+    summary: str
+
+    @property
+    def qualified(self) -> str:
+        """``distribution:name``."""
+        return f"{self.distribution}:{self.name}"
+
+
+@dataclass(frozen=True)
+class Plugin:
+    """A plugin and how it was when it was loaded; `fault` says what is wrong with its commands."""
+
+    name: str
+    distribution: str
+    version: str
+    health: str
+    detail: str
+    fault: str = ""
+
+
+@dataclass(frozen=True)
+class CommandEntry:
+    """A command, and its parameters as plain data (`pixkit.cli.sketch`), if these could be had.
+
+    The plugin of pixkit's own is empty.
+    """
+
+    name: str
+    summary: str
+    plugin: str
+    sketch: dict[str, Any]
+
+
+class Catalogue(Protocol):
+    """What there is, be it kept or loaded."""
+
+    @property
+    def components(self) -> list[Component]:
+        """All of them, by kind and name."""
+        ...
+
+    @property
+    def commands(self) -> list[CommandEntry]:
+        """pixkit's own commands in the order of the help, then those of plugins by name."""
+        ...
+
+    def details(self, component: Component) -> dict[str, Any]:
+        """Its class, description, keys, JSON schema and free parameters; nothing, if they could not be had."""
+        ...
+
+    def recipe(self) -> dict[str, Any]:
+        """The keys that every recipe has, and their JSON schema."""
+        ...
+
+
+class Kept:
+    """A catalogue that was kept."""
+
+    def __init__(self, held: dict[str, Any]) -> None:
+        self._held = held
+        self.plugins = [Plugin(**each) for each in held["plugins"]]
+        self.remarks: list[str] = held["remarks"]
+        self.components = [Component(**each["entry"]) for each in held["components"]]
+        self.commands = [CommandEntry(**each) for each in held["commands"]]
+
+    def details(self, component: Component) -> dict[str, Any]:
+        """As `Catalogue.details`."""
+        found: dict[str, Any] = self._held["components"][self.components.index(component)]["details"]
+        return found
+
+    def recipe(self) -> dict[str, Any]:
+        """As `Catalogue.recipe`."""
+        found: dict[str, Any] = self._held["recipe"]
+        return found
+
+
+def named(catalogue: Catalogue, kind: str, name: str) -> list[Component]:
+    """The components that a bare or qualified name may mean; several where distributions are in conflict."""
+    distribution, _, bare = name.rpartition(":")
+    return [
+        each
+        for each in catalogue.components
+        if (each.kind, each.name) == (kind, bare)
+        and (not distribution or canonical(each.distribution) == canonical(distribution))
+    ]

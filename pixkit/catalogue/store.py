@@ -1,0 +1,118 @@
+"""Catalogues in the cache folder: one for each environment, made anew where anything that it depends on has changed.
+
+Whatever is wrong with a file, it counts as absent. Nothing is pickled, and none of it is code.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+import zlib
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+from pixkit.cache import cache_dir, require_private, temporary_dir
+from pixkit.catalogue.state import Watch, environment, seen
+from pixkit.files import kind_of, open_regular, replacing
+
+MOST = 16
+"""Catalogues that are kept in a folder; what was not used for longest makes room."""
+LARGEST = 2**26
+"""Bytes of a file above which it is none of ours."""
+AGE = 86400.0
+"""Seconds after which a catalogue that is used is noted to be in use, and a temporary file to be left behind."""
+
+
+def places() -> tuple[Path, ...]:
+    """Folders to keep catalogues in, the best first: in the cache, and among the temporary files."""
+    found = [cache_dir() / "catalogue"]
+    with suppress(OSError):  # there may be no folder for temporary files
+        found.append(temporary_dir() / "catalogue")
+    return tuple(dict.fromkeys(found))
+
+
+def find() -> dict[str, Any] | None:
+    """What was kept for this environment, if all is still as it was then."""
+    with suppress(OSError):  # there may be no working directory any more
+        here = environment()
+        for folder in places():
+            with suppress(OSError, ValueError, KeyError, TypeError, RecursionError):
+                return _sound(folder / _name(here), here)
+    return None
+
+
+def _sound(path: Path, here: list[str]) -> dict[str, Any]:
+    """What a file holds.
+
+    Raises:
+        OSError: if it is not there, or others can write there.
+        ValueError: or one of its like, if it is damaged, or something has changed since it was made.
+    """
+    require_private(path.parent)
+    with open_regular(path, links=False, most=LARGEST) as file:
+        content = _parsed(file.read())
+        age = time.time() - os.fstat(file.fileno()).st_mtime
+    if content["environment"] != here or content["seen"] != seen(content["names"], content["files"]):
+        raise ValueError("something has changed")
+    if age > AGE:
+        with suppress(OSError):
+            os.utime(path)
+    held: dict[str, Any] = content["held"]
+    return held
+
+
+def keep(held: dict[str, Any], watch: Watch) -> None:
+    """Keep plain data until something changes that was imported meanwhile, in the first folder that takes them."""
+    with suppress(OSError):
+        here, (names, files) = environment(), watch.basis()
+        marks = seen(names, files)
+        if not watch.settled(marks):
+            return
+        content = {"environment": here, "names": names, "files": files, "seen": marks, "held": held}
+        body = json.dumps(content, separators=(",", ":")).encode("ascii")
+        for folder in places():
+            with suppress(OSError):
+                _write(folder / _name(here), b"%08x\n" % zlib.crc32(body) + body)
+                return
+
+
+def _write(path: Path, text: bytes) -> None:
+    path.parent.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    path.parent.mkdir(exist_ok=True, mode=0o700)
+    require_private(path.parent)
+    with replacing(path) as temporary:
+        temporary.write_bytes(text)
+    with suppress(OSError):
+        _make_room(path.parent)
+
+
+def _name(here: list[str]) -> str:
+    return f"{zlib.crc32(json.dumps(here).encode()):08x}.json"
+
+
+def _parsed(text: bytes) -> Any:
+    """The content of a file.
+
+    Raises:
+        ValueError: if it is damaged.
+    """
+    if text[:9] != b"%08x\n" % zlib.crc32(memoryview(text)[9:]):
+        raise ValueError("another checksum")
+    return json.loads(memoryview(text)[9:].tobytes())
+
+
+def _make_room(folder: Path) -> None:
+    """Remove the catalogues that were not used for longest, and what processes that were killed have left."""
+    found = []
+    with os.scandir(folder) as entries:
+        for entry in entries:
+            status = entry.stat(follow_symlinks=False)
+            if kind_of(status) == "a file" and entry.name.endswith(".json"):
+                age = time.time() - status.st_mtime
+                found.append((entry.name.startswith(".") and age > AGE, not entry.name.startswith("."), -age, entry))
+    left = [entry.path for abandoned, _, _, entry in found if abandoned]
+    kept = sorted((age, entry.path) for _, ours, age, entry in found if ours)
+    for path in [*left, *(path for _, path in kept[:-MOST])]:
+        os.unlink(path)

@@ -1,0 +1,263 @@
+"""What a shell offers while a command is typed, from the catalogue: no command, no plugin and no torch is imported.
+
+click speaks with the shells. What is typed is completed by the name of the argument or option that it stands for, in
+commands that plugins bring as well: `run`, `recipe`, `overrides`, `label` and so on, as in `COMPLETERS`.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import os
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import click
+from click.shell_completion import BashComplete, CompletionItem, ZshComplete, add_completion_class
+
+from pixkit.catalogue.contents import Catalogue
+from pixkit.catalogue.keys import Keys
+from pixkit.catalogue.kinds import KINDS
+from pixkit.catalogue.recipes import find_recipe, packaged_recipes, summary_of
+from pixkit.cli.look import catalogue
+from pixkit.cli.sketch import Completer, drawn
+from pixkit.errors import printable
+
+LOCK, MANIFEST_STEP = "recipe.lock.yaml", "step-"
+"""The file that makes a folder a run (`pixkit.runs.places`), and how the names of its checkpoints begin."""
+MOST = 2_000_000
+"""Bytes of a recipe that is read for its components."""
+
+
+@functools.cache
+def _catalogue() -> Catalogue:
+    """Read once, in silence: whatever is said meanwhile would stand in the line that is typed."""
+    with open(os.devnull, "w", encoding="utf-8") as nowhere, contextlib.redirect_stderr(nowhere):
+        return catalogue(quiet=True)
+
+
+def drawn_command(name: str) -> click.Command | None:
+    """The command of that name, as far as completing it needs."""
+    found = next((each for each in _catalogue().commands if each.name == name), None)
+    return None if found is None or not found.sketch else drawn(found.sketch, COMPLETERS)
+
+
+def command_items(incomplete: str) -> list[CompletionItem]:
+    """The commands that a name may become."""
+    return _matching({each.name: each.summary for each in _catalogue().commands}, incomplete)
+
+
+def _matching(names: dict[str, str], incomplete: str) -> list[CompletionItem]:
+    """Those names, with what is said of each, that begin so."""
+    return [
+        CompletionItem(name, help=printable(text) or None)
+        for name, text in names.items()
+        if name.startswith(incomplete) and name.isprintable() and not any(map(str.isspace, name))
+    ]
+
+
+def _plain(names: Iterable[str], incomplete: str) -> list[CompletionItem]:
+    return _matching(dict.fromkeys(names, ""), incomplete)
+
+
+def _recipes(ctx: click.Context, parameter: click.Parameter, incomplete: str) -> list[CompletionItem]:
+    """Recipes that come with pixkit, and files."""
+    names = {name: summary_of(path) for name, path in packaged_recipes().items()}
+    folder = os.path.dirname(incomplete)
+    with contextlib.suppress(OSError):
+        with os.scandir(folder or ".") as entries:
+            found = sorted(each.name for each in entries if each.name.endswith((".yaml", ".yml")))
+        names |= {os.path.join(folder, name): "" for name in found}
+    return _matching(names, incomplete) or [CompletionItem(incomplete, type="file")]
+
+
+def _runs(ctx: click.Context, parameter: click.Parameter, incomplete: str) -> list[CompletionItem]:
+    """Runs, of the folder that is typed or of `runs`; any folder where there are none."""
+    folder = os.path.dirname(incomplete) or "runs"
+    names = []
+    with contextlib.suppress(OSError):
+        with os.scandir(folder) as entries:
+            found = sorted(each.name for each in entries)
+        names = [os.path.join(folder, name) for name in found if os.path.isfile(os.path.join(folder, name, LOCK))]
+    return _plain(names, incomplete) or [CompletionItem(incomplete, type="dir")]
+
+
+def _kinds(ctx: click.Context, parameter: click.Parameter, incomplete: str) -> list[CompletionItem]:
+    return _plain([*KINDS, "recipe", "run"], incomplete)
+
+
+def _of_kind(ctx: click.Context, parameter: click.Parameter, incomplete: str) -> list[CompletionItem]:
+    """What there is of the kind that was typed before."""
+    kind = str(_given(ctx, "kind") or "")
+    for known, completer in (("recipe", _recipes), ("run", _runs)):
+        if kind in (known, f"{known}s"):
+            return completer(ctx, parameter, incomplete)
+    found = {each.name: each.summary for each in _catalogue().components if kind in (each.kind, f"{each.kind}s")}
+    return _matching(found, incomplete)
+
+
+def _samplers(ctx: click.Context, parameter: click.Parameter, incomplete: str) -> list[CompletionItem]:
+    return _plain(["auto", *(each.name for each in _catalogue().components if each.kind == "sampler")], incomplete)
+
+
+def _checkpoints(ctx: click.Context, parameter: click.Parameter, incomplete: str) -> list[CompletionItem]:
+    names = ["best", "last"]
+    with contextlib.suppress(OSError), os.scandir(_run_of(ctx) / "checkpoints") as entries:
+        names += sorted(each.name for each in entries if each.name.startswith(MANIFEST_STEP))
+    return _plain(names, incomplete)
+
+
+def _labels(ctx: click.Context, parameter: click.Parameter, incomplete: str) -> list[CompletionItem]:
+    """The names of the classes that the run was trained with."""
+    lock = _read(_run_of(ctx) / LOCK).get("lock")
+    names = lock.get("class_names") if isinstance(lock, dict) else None
+    return _plain(["all", *(str(name) for name in names or [])], incomplete)
+
+
+def _overrides(ctx: click.Context, parameter: click.Parameter, incomplete: str) -> list[CompletionItem]:
+    """The keys of a recipe, section by section, and the values of those that have few."""
+    before = [text for text in ctx.params.get(parameter.name or "") or () if isinstance(text, str)]
+    keys = Keys(_catalogue(), _recipe_of(ctx, before))
+    typed, equals, value = incomplete.partition("=")
+    *above, last = typed.split(".")
+    if equals:
+        # A sweep takes several values, with commas between them.
+        done, comma, value = value.rpartition(",") if parameter.name == "keys" else ("", "", value)
+        found = [each for each in keys.values((*above, last)) if each.startswith(value)]
+        return [CompletionItem(f"{typed}={done}{comma}{each}") for each in found]
+    stem = "".join(f"{part}." for part in above)
+    names = [name if name.endswith(".") else f"{name}=" for name in keys.below(tuple(above))]
+    return [CompletionItem(f"{stem}{name}") for name in names if name.startswith(last)]
+
+
+def _files(ctx: click.Context, parameter: click.Parameter, incomplete: str) -> list[CompletionItem]:
+    return [CompletionItem(incomplete, type="file")]
+
+
+def _run_of(ctx: click.Context) -> Path:
+    """The run that was typed before: a path, or the name of one in `runs`."""
+    given = Path(str(_given(ctx, "run") or "."))
+    return given if given.is_dir() or len(given.parts) > 1 else Path("runs") / given
+
+
+def _given(ctx: click.Context, name: str) -> Any:
+    """What was typed for an argument; where an option has no value yet, click does not say which argument is which."""
+    if ctx.params.get(name) is not None:
+        return ctx.params[name]
+    names = [each.name for each in ctx.command.params if isinstance(each, click.Argument)]
+    return dict(zip(names, ctx.args, strict=False)).get(name)
+
+
+def _recipe_of(ctx: click.Context, overrides: Iterable[str]) -> dict[str, Any]:
+    """What the recipe that was typed says, and the overrides after it, of which those that name components matter."""
+    given = _given(ctx, "recipe")
+    recipe = _read(find_recipe(given)) if isinstance(given, str) else _read(_run_of(ctx) / LOCK)
+    for text in overrides:
+        key, _, value = text.partition("=")
+        *above, last = key.split(".")
+        section: Any = recipe
+        for part in above:
+            inner = section.get(part)
+            section[part] = inner if isinstance(inner, dict) else {"source" if part == "data" else "type": inner}
+            section = section[part]
+        section[last] = value
+    return recipe
+
+
+def _read(path: Path) -> dict[str, Any]:
+    """A YAML file as plain data; nothing, if it cannot be read."""
+    import yaml
+
+    with contextlib.suppress(OSError, ValueError, yaml.YAMLError, RecursionError):
+        if path.is_file() and path.stat().st_size <= MOST:
+            loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+            found = yaml.load(path.read_bytes(), Loader=loader)
+            return found if isinstance(found, dict) else {}
+    return {}
+
+
+def _guarded(completer: Completer) -> Completer:
+    """The same, but that nothing is offered where it fails: what goes wrong is said once the command is run."""
+
+    @functools.wraps(completer)
+    def call(ctx: click.Context, parameter: click.Parameter, incomplete: str) -> list[CompletionItem]:
+        with contextlib.suppress(Exception):
+            return completer(ctx, parameter, incomplete)
+        return []
+
+    return call
+
+
+COMPLETERS: dict[str, Completer] = {
+    name: _guarded(completer)
+    for names, completer in (
+        ("recipe recipes", _recipes),
+        ("run runs", _runs),
+        ("kind", _kinds),
+        ("name", _of_kind),
+        ("overrides keys", _overrides),
+        ("label labels", _labels),
+        ("sampler", _samplers),
+        ("checkpoint", _checkpoints),
+        ("images given", _files),
+    )
+    for name in names.split()
+}
+"""How an argument or an option is completed, by its name."""
+
+
+class _Bash(BashComplete):
+    """Bash takes ``key=value`` and ``test:5`` for several words, and replaces the last of them."""
+
+    source_template = BashComplete.source_template.replace(
+        "COMPREPLY+=($value)", 'COMPREPLY+=("$value")\n            [[ $value == *[=.] ]] && compopt -o nospace'
+    )
+
+    def get_completion_args(self) -> tuple[list[str], str]:
+        """The words as the shell passes them on to the command."""
+        words, last = super().get_completion_args()
+        joined = _joined([*words, last])
+        self._head = len(joined[-1]) - len(joined[-1].rpartition("=")[2].rpartition(":")[2]) if joined else 0
+        return joined[:-1], joined[-1]
+
+    def format_completion(self, item: CompletionItem) -> str:
+        """Without what stands before the word that is replaced."""
+        return f"{item.type},{str(item.value)[self._head :]}"
+
+
+def _joined(words: list[str]) -> list[str]:
+    """Words of which those around "=" and ":" are one."""
+    found: list[str] = []
+    glue = False
+    for word in words:
+        breaks = bool(word) and not word.strip("=:")
+        if found and (glue or breaks):
+            found[-1] += word
+        else:
+            found.append(word)
+        glue = breaks
+    return found
+
+
+class _Zsh(ZshComplete):
+    """No space after a key's "=", or after a section."""
+
+    source_template = (
+        ZshComplete.source_template.replace("    local -a response", "    local -a unspaced\n    local -a response")
+        .replace(
+            'completions+=("$key")',
+            'if [[ "$key" == *[=.] ]]; then unspaced+=("$key"); else completions+=("$key"); fi',
+        )
+        .replace(
+            '    if [ -n "$completions" ]; then',
+            "    if [ -n \"$unspaced\" ]; then\n        compadd -U -S '' -V unsorted -a unspaced\n    fi\n\n"
+            '    if [ -n "$completions" ]; then',
+        )
+    )
+
+
+def prepare() -> None:
+    """Make these two what click takes for their shells."""
+    add_completion_class(_Bash)
+    add_completion_class(_Zsh)

@@ -1,0 +1,236 @@
+"""A catalogue that was kept is taken as long as nothing has changed that it depends on, and never fails anybody."""
+
+import importlib
+import json
+import os
+import sys
+import tempfile
+import zlib
+
+import pytest
+
+from pixkit.catalogue import state, store
+
+HELD = {"components": [], "commands": [], "plugins": [], "remarks": ["one"], "recipe": {"schema": {"é": [1, None]}}}
+
+
+@pytest.fixture
+def place(tmp_path, monkeypatch):
+    """A folder on Python's path with a distribution and its plugin, imported, of which a catalogue was kept."""
+    place = tmp_path / "site"
+    info = place / "thing-1.0.dist-info"
+    info.mkdir(parents=True)
+    (info / "METADATA").write_text("Name: thing\nVersion: 1.0\n")
+    (info / "entry_points.txt").write_text("[pixkit]\nthing = catalogued_thing\n")
+    package = place / "catalogued_thing"
+    package.mkdir()
+    (package / "__init__.py").write_text("from catalogued_thing import part\ntry:\n    import absent_thing\n"
+                                         "except ImportError:\n    pass\n")  # fmt: skip
+    (package / "part.py").write_text("try:\n    from catalogued_thing import absent\nexcept ImportError:\n    pass\n")
+    (package / "broken.py").write_text("raise RuntimeError('always')\n")
+    (tmp_path / "before").mkdir()
+    monkeypatch.setattr(sys, "path", [str(tmp_path / "before"), str(place), *sys.path])
+    monkeypatch.setenv("PIXKIT_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    for path in place.rglob("*"):
+        os.utime(path, (1e9, 1e9))  # what was written just now might be edited once more
+    importlib.invalidate_caches()
+    with state.watching() as watch:
+        importlib.import_module("catalogued_thing")
+        with pytest.raises(RuntimeError):
+            importlib.import_module("catalogued_thing.broken")
+    store.keep(HELD, watch)
+    yield place
+    for name in [name for name in sys.modules if name.startswith("catalogued_thing")]:
+        del sys.modules[name]
+
+
+def files(tmp_path):
+    return sorted((tmp_path / "cache" / "catalogue").glob("*.json"))
+
+
+@pytest.mark.usefixtures("place")
+def test_it_is_found_as_it_was_kept_wherever_one_stands(tmp_path, monkeypatch):
+    assert store.find() == HELD
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "path", ["", *sys.path, str(tmp_path / "nowhere")])
+    assert store.find() == HELD
+    monkeypatch.setenv("PIXKIT_TRACEBACK", "1")
+    assert store.find() == HELD
+
+
+def later(path):
+    status = path.stat()
+    os.utime(path, ns=(status.st_atime_ns, status.st_mtime_ns + 1))
+
+
+CHANGES = {
+    "a plugin's file, edited": lambda place: (place / "catalogued_thing" / "__init__.py").write_text("# other"),
+    "a file that it imports, edited to the same length": lambda place: later(place / "catalogued_thing" / "part.py"),
+    "a file that failed, edited": lambda place: later(place / "catalogued_thing" / "broken.py"),
+    "a file, removed": lambda place: (place / "catalogued_thing" / "part.py").unlink(),
+    "a file, made unreadable": lambda place: (place / "catalogued_thing" / "part.py").chmod(0),
+    "a part, which was looked for in vain": lambda place: (place / "catalogued_thing" / "absent.py").touch(),
+    "a module, which was looked for in vain": lambda place: (place / "absent_thing.py").touch(),
+    "another module of that name, before it": lambda place: (place.parent / "before" / "catalogued_thing").mkdir(),
+    "a distribution, installed": lambda place: (place / "new-1.dist-info").mkdir(),
+    "one in another folder": lambda place: (place.parent / "before" / "new.egg-info").touch(),
+    "one, upgraded": lambda place: (place / "thing-1.0.dist-info").rename(place / "thing-1.1.dist-info"),
+    "one, removed": lambda place: (place / "thing-1.0.dist-info").rename(place / "gone"),
+    "its entry points, edited": lambda place: (place / "thing-1.0.dist-info" / "entry_points.txt").write_text("[x]"),
+    "its metadata, edited": lambda place: (place / "thing-1.0.dist-info" / "METADATA").write_text("Name: other"),
+}
+
+
+@pytest.mark.parametrize("change", CHANGES)
+def test_what_may_change_what_there_is_changes_the_key(place, change):
+    assert store.find() is not None
+    CHANGES[change](place)
+    assert store.find() is None
+
+
+@pytest.mark.usefixtures("place")
+@pytest.mark.parametrize("variable", state.SWITCHES)
+def test_switches_have_catalogues_of_their_own(tmp_path, monkeypatch, variable):
+    before = os.environ.get(variable)
+    monkeypatch.setenv(variable, "thing")
+    assert store.find() is None
+    store.keep({"other": 1}, state.Watch())
+    assert store.find() == {"other": 1}
+    monkeypatch.delenv(variable) if before is None else monkeypatch.setenv(variable, before)
+    assert store.find() == HELD
+    assert len(files(tmp_path)) == 2
+
+
+def sealed(content):
+    body = json.dumps(content).encode()
+    return b"%08x\n" % zlib.crc32(body) + body
+
+
+DAMAGES = {
+    "empty": lambda text: b"",
+    "cut short": lambda text: text[:-1],
+    "another byte": lambda text: text.replace(b'"one"', b'"two"'),
+    "no JSON": lambda text: b"%08x\n{" % zlib.crc32(b"{"),
+    "a list": lambda text: sealed([1]),
+    "without its parts": lambda text: sealed({"environment": state.environment()}),
+    "of another environment": lambda text: sealed({**json.loads(text[9:]), "environment": []}),
+    "nested without end": lambda text: b"%08x\n" % zlib.crc32(b"[" * 100_000) + b"[" * 100_000,
+}
+
+
+@pytest.mark.usefixtures("place")
+@pytest.mark.parametrize("damage", DAMAGES)
+def test_a_damaged_one_counts_as_absent_and_is_made_anew(tmp_path, damage):
+    (path,) = files(tmp_path)
+    path.write_bytes(DAMAGES[damage](path.read_bytes()))
+    assert store.find() is None
+    store.keep(HELD, state.Watch())
+    assert store.find() == HELD
+
+
+INSTEAD = {"a folder": os.mkdir, "a pipe": os.mkfifo, "a link": lambda path: os.symlink("elsewhere", path)}
+
+
+@pytest.mark.usefixtures("place")
+@pytest.mark.parametrize("instead", INSTEAD.values(), ids=INSTEAD)
+def test_what_is_no_file_is_neither_read_nor_replaced(tmp_path, instead):
+    (path,) = files(tmp_path)
+    path.unlink()
+    instead(path)
+    assert store.find() is None
+    store.keep(HELD, state.Watch())
+    assert not path.is_file() or path.is_symlink()
+    assert store.find() == HELD, "among the temporary files"
+
+
+@pytest.mark.usefixtures("place")
+def test_where_the_cache_cannot_be_written_it_is_kept_among_the_temporary_files_or_not_at_all(tmp_path, monkeypatch):
+    monkeypatch.setenv("PIXKIT_CACHE", str(tmp_path / "file"))
+    (tmp_path / "file").touch()
+    assert store.find() is None
+    store.keep(HELD, state.Watch())
+    assert store.find() == HELD
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "file"))
+    store.keep(HELD, state.Watch())
+    assert store.find() is None
+
+
+@pytest.mark.usefixtures("place")
+def test_a_disk_that_is_full_is_no_error(tmp_path, monkeypatch):
+    for path in files(tmp_path):
+        path.unlink()
+
+    def full(descriptor):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", full)
+    store.keep(HELD, state.Watch())
+    assert store.find() is None
+    assert not [*tmp_path.glob("**/*.json")]
+
+
+@pytest.mark.usefixtures("place")
+def test_a_folder_that_others_can_write_to_is_not_trusted(tmp_path):
+    (tmp_path / "cache" / "catalogue").chmod(0o777)
+    assert store.find() is None
+
+
+def test_a_file_that_changes_while_it_is_imported_is_not_kept(place):
+    with state.watching() as watch:
+        (place / "catalogued_thing" / "part.py").write_text("# edited, before or after the import")
+    store.keep({"new": 1}, watch)
+    assert store.find() is None
+
+
+@pytest.mark.usefixtures("place")
+def test_those_that_were_not_used_for_longest_make_room(tmp_path, monkeypatch):
+    folder = tmp_path / "cache" / "catalogue"
+    (ours,) = files(tmp_path)
+    for number in range(store.MOST + 3):
+        (folder / f"{number:08x}.json").touch()
+        os.utime(folder / f"{number:08x}.json", (number, number))
+    (folder / ".x.1.tmp.json").touch()
+    (folder / ".y.1.tmp.json").touch()
+    os.utime(folder / ".y.1.tmp.json", (1, 1))
+    (folder / "somebody's.txt").touch()
+    monkeypatch.setenv("PIXKIT_DISABLE_PLUGINS", "other")
+    store.keep(HELD, state.Watch())
+    assert len([path for path in files(tmp_path) if not path.name.startswith(".")]) == store.MOST
+    assert {path.name for path in folder.iterdir()} >= {ours.name, ".x.1.tmp.json", "somebody's.txt", "00000012.json"}
+    assert not {"00000000.json", ".y.1.tmp.json"} & {path.name for path in folder.iterdir()}
+
+
+@pytest.mark.usefixtures("place")
+def test_one_that_is_used_is_noted_to_be_in_use(tmp_path):
+    (path,) = files(tmp_path)
+    os.utime(path, (1, 1))
+    assert store.find() == HELD
+    assert path.stat().st_mtime > 1
+
+
+@pytest.mark.usefixtures("place")
+def test_two_processes_that_make_one_at_once_are_both_right(tmp_path):
+    for path in files(tmp_path):
+        path.unlink()
+    children = []
+    for _ in range(4):
+        child = os.fork()
+        if child == 0:
+            for _ in range(3):
+                store.keep(HELD, state.Watch())
+                if store.find() != HELD:
+                    os._exit(1)
+            os._exit(0)
+        children.append(child)
+    assert [os.waitpid(child, 0)[1] for child in children] == [0, 0, 0, 0]
+    assert store.find() == HELD
+    assert len(files(tmp_path)) == 1
+
+
+def test_it_is_no_error_that_there_is_no_working_directory(tmp_path, monkeypatch):
+    monkeypatch.setattr(os, "getcwd", lambda: (_ for _ in ()).throw(FileNotFoundError(2, "No such file")))
+    monkeypatch.setattr(sys, "path", ["", *sys.path])
+    monkeypatch.setenv("PIXKIT_CACHE", "cache")
+    store.keep(HELD, state.Watch())
+    assert store.find() is None
