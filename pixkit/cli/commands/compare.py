@@ -26,7 +26,7 @@ LINES = 8
 @json_option
 @quiet_option
 def command(runs: tuple[Path, ...], png: Path | None, as_json: bool, quiet: bool) -> None:
-    """Compare runs: in what their recipes, scores and curves differ.
+    """Compare runs: recipes, scores and curves.
 
     Scores are those of the validation images, of the best checkpoint, by averaged weights where there are any; a lower
     one is better. They are told step by step as well. With --png the curves are drawn: scores as dots, and of the
