@@ -3,6 +3,7 @@
 import importlib
 import json
 import os
+import stat
 import sys
 import tempfile
 import zlib
@@ -140,7 +141,7 @@ def test_what_is_no_file_is_neither_read_nor_replaced(tmp_path, instead):
     instead(path)
     assert store.find() is None
     store.keep(HELD, state.Watch())
-    assert not path.is_file() or path.is_symlink()
+    assert not stat.S_ISREG(path.lstat().st_mode)
     assert store.find() == HELD, "among the temporary files"
 
 
