@@ -85,7 +85,7 @@ CHANGES = {
 
 @pytest.mark.parametrize("change", CHANGES)
 def test_what_may_change_what_there_is_changes_the_key(place, change):
-    assert store.find() is not None
+    assert store.find() == HELD
     CHANGES[change](place)
     assert store.find() is None
 
