@@ -1,0 +1,89 @@
+"""`pixkit sweep`."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Sequence
+from pathlib import Path
+
+import click
+
+from pixkit.cli.group import plugin_option
+from pixkit.cli.options import device_option, json_option, quiet_option
+from pixkit.cli.output import emit, emit_json, say, shown_path
+from pixkit.cli.plugins import loaded_plugins, plugin_options
+from pixkit.cli.progress import show_progress
+from pixkit.cli.sweeps import SweepWatcher, closing, member_of, sweep_table
+from pixkit.components.plugins import plugins
+from pixkit.training.crew import Crew, threads_of
+from pixkit.training.sweep import TO_BUILD, ended_as, plan_sweep
+
+
+@click.command()
+@click.argument("recipe")
+@click.argument("keys", nargs=-1, required=True, metavar="KEY=A,B... [KEY=0..2]...")
+@click.option("-o", "--out", type=click.Path(path_type=Path, file_okay=False), help="The folder of the runs.")
+@click.option("--jobs", type=click.IntRange(1), default=1, show_default=True, help="Builds at a time.")
+@click.option("--dry-run", is_flag=True, help="Say which runs there would be; write nothing.")
+@plugin_option
+@device_option
+@json_option
+@quiet_option
+@click.pass_context
+def command(
+    ctx: click.Context,
+    *,
+    recipe: str,
+    keys: tuple[str, ...],
+    out: Path | None,
+    jobs: int,
+    dry_run: bool,
+    device: str,
+    as_json: bool,
+    quiet: bool,
+) -> None:
+    """Build a recipe with every combination of some keys' values.
+
+    KEY=A,B takes these values, KEY=0..2 the whole numbers from 0 to 2; KEY=VALUE holds for all runs. They go to
+    runs/NAME-sweep/KEY=VALUE,KEY=VALUE, or below -o. Runs that are done stay as they are: given again, a sweep goes on
+    where it was, and tries again what failed. --jobs N shares the processor's cores among N builds.
+
+    In the end there is a table, sorted by the score of the validation images. Ctrl-C lets the builds finish their step
+    and save; a second one stops them at once. The exit code is 1 if a build failed.
+
+    --json gives the `folder`, `jobs`, `threads` (of each build), `interrupted` (the signal's number, or null), `next`
+    (the command that goes on, or null) and the `runs`: `name`, `path`, `values`, `overrides`, `state` (new, running,
+    stopped, done, failed or damaged), `error`, `step`, `steps`, `validation` (as `pixkit ls runs --json` has it) and
+    `seconds`.
+    """
+    loaded_plugins()
+    sweep = plan_sweep(recipe, keys, out)
+    threads = threads_of(jobs)
+    work = sweep.work(device, plugins().files)
+    signal = None
+    if not dry_run:
+        with show_progress(quiet) as progress:
+            for remark in sweep.remarks():
+                progress.say(remark)
+            watcher = SweepWatcher(progress, sweep, len(sweep.members) - len(work))
+            signal = Crew(jobs, threads, watcher, wanted=lambda one: member_of(sweep, one).state in TO_BUILD).run(work)
+    by_name = {one.name: one for one in work}
+    rows = [ended_as(member, by_name.get(member.setting.name)) for member in sweep.members]
+    left = [row for row in rows if row["state"] != "done"]
+    following = _again(recipe, keys, out, jobs, device) if left else None
+    about = {"folder": str(sweep.folder), "jobs": jobs, "threads": threads, "interrupted": signal, "next": following}
+    if as_json:
+        emit_json({**about, "runs": rows})
+    else:
+        emit(sweep_table(rows, by_score=not dry_run))
+        say(closing(rows, jobs, threads) if dry_run or not signal else f"stopped and saved; to go on: {following}")
+    if signal:
+        ctx.exit(128 + signal)
+    ctx.exit(int(any(row["state"] not in ("done", "running") for row in rows) and not dry_run))
+
+
+def _again(recipe: str, keys: Sequence[str], out: Path | None, jobs: int, device: str) -> str:
+    """The command that goes on with the sweep."""
+    options = [*(["-o", shown_path(out)] if out else []), *(["--jobs", str(jobs)] if jobs > 1 else [])]
+    options += ["--device", device] if device != "auto" else []
+    return shlex.join(["pixkit", "sweep", recipe, *keys, *options]) + plugin_options()

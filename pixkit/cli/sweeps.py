@@ -1,0 +1,104 @@
+"""How a sweep is told: while it goes on, and as a table in the end."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from contextlib import suppress
+from typing import Any
+
+from pixkit.cli.output import duration, table_with_details
+from pixkit.cli.progress import Progress
+from pixkit.cli.runs import score_cell
+from pixkit.errors import PixkitError
+from pixkit.recipe.diff import in_short
+from pixkit.runs.metrics import last_row
+from pixkit.runs.run import Run
+from pixkit.training.crew import Watcher, Work
+from pixkit.training.sweep import Member, Sweep, ended_as
+
+EVERY = 1.0
+"""Seconds between two looks at how far builds are."""
+SHOWN = 3
+"""Builds of which that is told."""
+
+
+def sweep_table(rows: Sequence[dict[str, Any]], *, by_score: bool) -> str:
+    """The runs, the best first; those without a score last."""
+    keys = list(rows[0]["values"])
+    if by_score:
+        rows = sorted(rows, key=lambda row: row["validation"]["score"] if row["validation"] else float("inf"))
+    cells = [
+        [
+            *(in_short(row["values"][key]) for key in keys),
+            row["state"],
+            f"{row['step']}/{row['steps']}",
+            score_cell(row["validation"]),
+            row["error"] or row["path"],
+        ]
+        for row in rows
+    ]
+    return table_with_details([*keys, "state", "steps", "validation", "folder"], cells)
+
+
+def closing(rows: Sequence[dict[str, Any]], jobs: int, threads: int) -> str:
+    """How many runs are in which state, and how builds share the processor."""
+    counts: dict[str, int] = {}
+    for row in rows:
+        counts[row["state"]] = counts.get(row["state"], 0) + 1
+    states = ", ".join(f"{count} {state}" for state, count in counts.items())
+    many = "threads" if threads > 1 else "thread"
+    return f"{len(rows)} runs: {states}; {jobs} at a time, with {threads} {many} each"
+
+
+def member_of(sweep: Sweep, work: Work) -> Member:
+    """The run that a build is of."""
+    return next(member for member in sweep.members if member.setting.name == work.name)
+
+
+def _step_of(work: Work) -> list[str]:
+    """How far a build is, if that can be told."""
+    with suppress(PixkitError):
+        row = last_row(Run(work.folder).metrics)
+        return [f"{work.name} step {row['step']}"] if row else []
+    return []
+
+
+class SweepWatcher(Watcher):
+    """Tells how a sweep goes."""
+
+    def __init__(self, progress: Progress, sweep: Sweep, done: int) -> None:
+        self._progress, self._sweep, self._done = progress, sweep, done
+        self._due = 0.0
+
+    def begun(self, work: Work) -> None:
+        """A build was started."""
+        state = "goes on" if "--resume" in work.arguments else "begins"
+        self._progress.say(f"{work.name}: {state}")
+
+    def ended(self, work: Work) -> None:
+        """A build has ended."""
+        count = duration(work.seconds)
+        if work.code == 0 or work.failed:  # else it was stopped, and there is something left to do
+            self._done += 1
+            count = f"{self._done} of {len(self._sweep.members)}, {count}"
+        if work.failed:
+            self._progress.problem(f"{work.name}: failed ({count}): {work.said}")
+            return
+        row = ended_as(member_of(self._sweep, work), work)
+        score = score_cell(row["validation"])
+        self._progress.say(f"{work.name}: {row['state']} ({count}){': validation ' + score if score else ''}")
+
+    def going(self, active: Sequence[Work]) -> None:
+        """Builds are going on."""
+        if time.monotonic() < self._due:
+            return
+        self._due = time.monotonic() + EVERY
+        steps = [text for work in active[:SHOWN] for text in _step_of(work)]
+        more = [f"and {len(active) - SHOWN} more"] if len(active) > SHOWN else []
+        self._progress.update("runs", self._done, len(self._sweep.members), ", ".join([*steps, *more]))
+
+    def stopping(self, active: Sequence[Work]) -> None:
+        """A signal came."""
+        if active:
+            self._progress.say(f"stopping {len(active)}: they finish their step and save; once more stops them at once")

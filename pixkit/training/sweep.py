@@ -1,0 +1,160 @@
+"""A sweep: the runs of a grid, in a folder of their own, of which those that are done stay as they are."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from pixkit.errors import PixkitError, RunError, message
+from pixkit.recipe import LoadedRecipe, diff, load_recipe
+from pixkit.recipe.grid import Grid, Setting, parse_grid
+from pixkit.runs.finding import RUNS
+from pixkit.runs.load import revised
+from pixkit.runs.run import Run
+from pixkit.runs.state import state_of
+from pixkit.training.crew import Work
+from pixkit.training.resume import moved_defaults
+
+TO_BUILD = ("new", "stopped", "damaged")
+"""States of runs that a sweep builds; of a damaged one the build says what is wrong."""
+
+
+@dataclass(frozen=True)
+class Member:
+    """A run of a sweep.
+
+    Attributes:
+        setting: what it is of.
+        run: where it is, or will be.
+        loaded: its recipe.
+    """
+
+    setting: Setting
+    run: Run
+    loaded: LoadedRecipe
+
+    @property
+    def state(self) -> str:
+        """running, stopped or done; new where nothing is yet, damaged where it cannot be told."""
+        try:
+            if not self.run.started:
+                return "damaged" if self.run.resembles_run else "new"
+            return state_of(self.run)[0]
+        except PixkitError:
+            return "damaged"
+
+    def differs(self) -> list[str]:
+        """In what its recipe is not the one that the run was made by."""
+        locked = self.run.recipe().dump()
+        wanted = revised(self.loaded, moved_defaults(locked, self.loaded.recipe))
+        return list(map(str, diff(locked, wanted.lock())))
+
+
+@dataclass(frozen=True)
+class Sweep:
+    """What is to be built, and where.
+
+    Attributes:
+        recipe: as it was named.
+        grid: see there.
+        folder: that of the runs.
+        members: the runs, in the grid's order.
+    """
+
+    recipe: str
+    grid: Grid
+    folder: Path
+    members: tuple[Member, ...]
+
+    def work(self, device: str, files: Sequence[Path] = ()) -> list[Work]:
+        """The builds that are still to be made; `files` are plugins that they need."""
+        return [self._work(member, device, files) for member in self.members if member.state in TO_BUILD]
+
+    def _work(self, member: Member, device: str, files: Sequence[Path]) -> Work:
+        more = [part for file in files for part in ("--plugin", str(file))]
+        resume = ["--resume"] if member.state != "new" else []
+        overrides = [*self.grid.fixed, *member.setting.overrides]
+        options = ["-o", str(member.run.path), "--device", device, "-q", *resume, *more]
+        return Work(member.setting.name, ["build", *options, "--", self.recipe, *overrides], member.run.path)
+
+    def remarks(self) -> list[str]:
+        """What to know before runs of it are compared."""
+        train = self.members[0].loaded.recipe.train
+        measured = [f"train.{key}" for key in ("precision", "memory_format") if getattr(train, key) == "auto"]
+        if not measured:
+            return []
+        return [f"each build measures {' and '.join(measured)} for itself: name them to have all runs alike"]
+
+
+def plan_sweep(recipe: str, arguments: Sequence[str], out: str | Path | None = None) -> Sweep:
+    """The sweep that a recipe and a grid make; nothing is written.
+
+    Args:
+        recipe: its file, or the name of one that comes with pixkit.
+        arguments: see `pixkit.recipe.grid.parse_grid`.
+        out: the folder of the runs; runs/NAME-sweep in the working directory if left out.
+
+    Raises:
+        UsageError: if it is no grid.
+        RecipeError: if a recipe of the grid is wrong.
+        PluginError: if a component is missing.
+        RunError: if a run is done that was made by another recipe, or the folder is a run itself.
+    """
+    grid = parse_grid(arguments)
+    folder = None if out is None else Path(out)
+    members = []
+    for setting in grid.settings():
+        loaded = load_recipe(recipe, [*grid.fixed, *setting.overrides])
+        folder = folder or RUNS / f"{loaded.recipe.name}-sweep"
+        members.append(Member(setting, Run(folder / setting.name), loaded))
+    assert folder is not None
+    if Run(folder).started:
+        raise RunError(
+            "that is a run", where=str(folder), expected="a folder for runs", hint="name another one with -o"
+        )
+    _check_done(folder, members)
+    return Sweep(recipe, grid, folder, tuple(members))
+
+
+def _check_done(folder: Path, members: Sequence[Member]) -> None:
+    """Refuse runs that are done and of other recipes: beside the others they would be taken for what they are not."""
+    other = {
+        member.setting.name: changes for member in members if member.state == "done" if (changes := member.differs())
+    }
+    if other:
+        name, changes = next(iter(other.items()))
+        raise RunError(
+            "runs that are done were made by other recipes",
+            where=str(folder),
+            found=f"{name}: {'; '.join(changes)}" + (f"; and {len(other) - 1} more" if len(other) > 1 else ""),
+            hint="name another folder with -o, or give the keys as before",
+        )
+
+
+def ended_as(member: Member, work: Work | None) -> dict[str, Any]:
+    """A run after the sweep, as plain data: its state, failed if its build did, and why; and its summary."""
+    from pixkit.runs.summary import summary
+
+    state, why = member.state, None
+    about: dict[str, Any] = {}
+    if state not in ("new", "damaged"):
+        try:
+            about = summary(member.run)
+        except PixkitError as error:
+            state, why = "damaged", message(error)
+    if work is not None and work.failed:
+        state, why = "failed", work.said
+    return {
+        "name": member.setting.name,
+        "path": str(member.run.path),
+        "values": member.setting.values,
+        "overrides": list(member.setting.overrides),
+        "state": state,
+        "error": why,
+        "step": about.get("step", 0),
+        "steps": member.loaded.recipe.train.steps,
+        "validation": about.get("validation"),
+        "seconds": None if work is None or work.code is None else round(work.seconds, 1),
+    }

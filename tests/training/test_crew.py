@@ -1,0 +1,159 @@
+"""Builds as processes: how many at a time, what is made of how they end, and how they are stopped."""
+
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+import pytest
+
+from pixkit.training import crew
+from pixkit.training.crew import Crew, Watcher, Work, reason, spawn, threads_of
+from pixkit.training.watch import Quit
+
+
+class Fake:
+    """A process that ends by itself after some looks, or when it is told."""
+
+    def __init__(self, looks, code=0, errors=b"", deaf=False):
+        self.looks, self.code, self.errors, self.deaf = looks, code, errors, deaf
+        self.heard, self.killed = [], False
+
+    def poll(self):
+        self.looks -= 1
+        if self.killed:
+            return -9
+        return self.code if self.looks < 0 else None
+
+    def send_signal(self, sig):
+        self.heard.append(sig)
+        if not self.deaf:
+            self.looks, self.code = 2, 128 + sig
+
+    def kill(self):
+        self.killed = True
+
+
+class Told(Watcher):
+    def __init__(self):
+        self.most, self.ends, self.stops = 0, [], 0
+        self.then = lambda active: None
+
+    def ended(self, work):
+        self.ends.append((work.name, work.code, work.failed))
+
+    def going(self, active):
+        self.most = max(self.most, len(active))
+        self.then(active)
+
+    def stopping(self, active):
+        self.stops += 1
+
+
+@pytest.fixture(autouse=True)
+def impatient(monkeypatch):
+    monkeypatch.setattr(crew, "LOOK", 0.0)
+    monkeypatch.setattr(crew, "PATIENCE", 0.01)
+
+
+def crew_of(processes, jobs=2, **options):
+    """A crew whose builds are these, by name, and what it is watched by."""
+    told, started = Told(), []
+
+    def start(arguments, threads, errors):
+        started.append((arguments[0], threads))
+        errors.write(processes[arguments[0]].errors)
+        return processes[arguments[0]]
+
+    return Crew(jobs, 3, told, start=start, **options), told, started
+
+
+def work(*names):
+    return [Work(name, [name], Path(name)) for name in names]
+
+
+def test_some_at_a_time_and_failures_keep_none_from_being_made():
+    processes = {name: Fake(looks) for name, looks in (("a", 9), ("b", 1), ("c", 2), ("d", 1))}
+    processes["b"] = Fake(1, 3, b"pixkit: warning: x\nerror: set.npz: there is no such file\n  try: another\n")
+    crewed, told, started = crew_of(processes)
+    builds = work("a", "b", "c", "d")
+    assert crewed.run(builds) is None
+    assert started == [(name, 3) for name in "abcd"] and told.most == 2
+    assert told.ends == [("b", 3, True), ("c", 0, False), ("d", 0, False), ("a", 0, False)]
+    assert builds[1].said == "set.npz: there is no such file; try: another"
+
+
+def test_what_is_no_longer_wanted_is_left_out():
+    crewed, _, started = crew_of({"a": Fake(1), "b": Fake(1)}, wanted=lambda one: one.name != "a")
+    builds = work("a", "b")
+    assert crewed.run(builds) is None and started == [("b", 3)]
+    assert builds[0].code is None and not builds[0].failed
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_is_passed_on_once_and_waited_for(number):
+    processes = {name: Fake(10**9) for name in "abc"}
+    crewed, told, started = crew_of(processes)
+    sent = []
+    told.then = lambda active: sent or (sent.append(1), os.kill(os.getpid(), number))
+    assert crewed.run(work("a", "b", "c")) == number
+    assert [processes[name].heard for name in "abc"] == [[number], [number], []]
+    assert [name for name, _ in started] == ["a", "b"] and told.stops == 1
+    assert told.ends == [("a", 128 + number, False), ("b", 128 + number, False)]
+
+
+def test_a_second_signal_stops_at_once_and_kills_who_does_not_hear():
+    processes = {"a": Fake(10**9, deaf=True)}
+    crewed, told, _ = crew_of(processes)
+    told.then = lambda active: os.kill(os.getpid(), signal.SIGINT)
+    with pytest.raises(Quit):
+        crewed.run(work("a"))
+    assert processes["a"].heard == [signal.SIGINT, signal.SIGINT] and processes["a"].killed
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+
+
+def test_whatever_goes_wrong_no_process_is_left():
+    processes = {"a": Fake(10**9)}
+    crewed, told, _ = crew_of(processes)
+    told.then = lambda active: 1 / 0
+    with pytest.raises(ZeroDivisionError):
+        crewed.run(work("a"))
+    assert processes["a"].heard == [signal.SIGINT] and not processes["a"].killed
+
+
+def test_cores_are_shared(monkeypatch):
+    monkeypatch.setattr(crew, "cores", lambda: 8)
+    monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
+    assert [threads_of(jobs) for jobs in (1, 2, 3, 8, 20)] == [8, 4, 2, 1, 1]
+    for asked, found in (("2", 2), ("16", 4), ("0", 4), ("", 4), ("4,2", 4)):
+        monkeypatch.setenv("OMP_NUM_THREADS", asked)
+        assert threads_of(2) == found
+
+
+@pytest.mark.parametrize(
+    ("code", "said", "found"),
+    [
+        (-9, "", "ended by SIGKILL, perhaps for want of memory"),
+        (-11, "note\n", "ended by SIGSEGV"),
+        (1, "", "exit code 1"),
+        (1, "a\nlast words\n\n", "last words"),
+        (2, "Usage: pixkit\n\nError: No such option: --x\n", "No such option: --x"),
+        (3, "error: first\nerror: b: second\n  found: 1\n", "b: second; found: 1"),
+    ],
+)
+def test_why_a_build_failed(code, said, found):
+    assert reason(code, said) == found
+
+
+def test_a_process_is_this_pixkit_with_its_threads_and_hears_no_ctrl_c_of_the_terminal(monkeypatch):
+    """Of the interpreter that would be started: the command, its surroundings, and its group."""
+    caught = {}
+    monkeypatch.setattr(subprocess, "Popen", lambda command, **options: caught.update(options, command=command))
+    with tempfile.TemporaryFile() as errors:
+        spawn(["ls", "-x"], 2, errors)
+    assert caught["command"][:3] == [sys.executable, "-P", "-c"] and caught["command"][4:] == ["ls", "-x"]
+    assert repr(sys.path) in caught["command"][3] and caught["env"]["OMP_NUM_THREADS"] == "2"
+    assert caught["stderr"] is errors and (os.name != "posix" or caught["process_group"] == 0)
+    assert caught["env"].items() >= {k: v for k, v in os.environ.items() if k != "OMP_NUM_THREADS"}.items()
