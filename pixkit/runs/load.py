@@ -51,7 +51,7 @@ def load(
         nats = model.log_prob(x)  # [10]; of many images in batches, since nothing is kept for gradients
 
     Args:
-        run: the run, or its folder.
+        run: the run, its folder, or its name in the folder runs.
         device: auto, cpu or cuda.
         dtype: converted to, after loading; as trained if left out.
         checkpoint: best, last or step-N.

@@ -11,8 +11,6 @@ from pixkit.cli.output import emit, emit_json, emit_line, table, warn
 from pixkit.cli.runs import opened_run, score_cell
 from pixkit.cli.scores import UNITS
 from pixkit.errors import UsageError
-from pixkit.figures.curves import Curve, save_curves
-from pixkit.figures.targets import require_file, saving
 from pixkit.recipe.diff import in_short
 from pixkit.runs.comparison import Compared, Comparison, compare
 
@@ -38,6 +36,8 @@ def command(runs: tuple[Path, ...], png: Path | None, as_json: bool, quiet: bool
     if len(runs) < 2:
         raise click.UsageError("a comparison takes two runs or more; `pixkit show run RUN` is about one")
     if png is not None:
+        from pixkit.figures.targets import require_file  # figures take torch, which nothing else needs here
+
         require_file(png)
     found = compare([opened_run(run, quiet or as_json) for run in runs])
     if png is not None:
@@ -113,6 +113,9 @@ def _name(unit: str | None) -> str:
 
 
 def _draw(found: Comparison, png: Path) -> None:
+    from pixkit.figures.curves import Curve, save_curves
+    from pixkit.figures.targets import saving
+
     if found.unit is None or not any(run.curves.validation for run in found.runs):
         why = "; ".join(found.remarks) or "no scores yet"
         raise UsageError("there is nothing to draw", where="--png", found=why, hint="leave it out")
