@@ -10,7 +10,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import numpy as np
 from PIL import Image
 
 from pixkit.figures.fields import INK, LINE, MARGIN, PAPER, Colour
@@ -24,6 +23,8 @@ WIDTH, HEIGHT = 880, 480
 LEFT, FOOT = 64, 34
 """Room for the numbers at the axes."""
 GRID = (228, 228, 228)
+FAR, LARGEST = 3.0, 1e300
+"""Heights of the axes beyond which lines are not followed, and numbers."""
 FINE = 3
 """Lines are drawn so many times larger, and averaged down."""
 COLOURS: tuple[Colour, ...] = (
@@ -91,14 +92,14 @@ class _View:
     y: tuple[float, float]
 
     def place(self, point: tuple[float, float], scale: int = 1) -> tuple[float, float]:
-        """Where a point is within the axes, in pixels from the upper left corner."""
+        """Where a point is, in pixels from the upper left corner of the axes; one far outside is brought near."""
         across = (point[0] - self.x[0]) / (self.x[1] - self.x[0])
         down = (self.y[1] - point[1]) / (self.y[1] - self.y[0])
-        return across * WIDTH * scale, down * HEIGHT * scale
+        return across * WIDTH * scale, min(max(down, -FAR), FAR) * HEIGHT * scale
 
 
 def _range(values: Sequence[float], spare: float) -> tuple[float, float]:
-    low, high = min(values), max(values)
+    low, high = max(min(values), -LARGEST), min(max(values), LARGEST)
     more = spare * (high - low) if high > low else 0.5 * max(abs(high), 1e-3)
     return low - more, high + more
 
@@ -140,7 +141,7 @@ def ticks(low: float, high: float, about: int = 9) -> list[float]:
     power = 10.0 ** math.floor(math.log10(rough))
     step = power * next(factor for factor in (1, 2, 5, 10) if factor * power >= rough * 0.999)
     first, last = math.ceil(low / step - 1e-9), math.floor(high / step + 1e-9)
-    return [float(np.round(number * step, 12)) for number in range(first, last + 1)]
+    return [float(f"{number * step:.12g}") for number in range(first, last + 1)]
 
 
 def _cut(draw: ImageDraw.ImageDraw, title: str) -> str:

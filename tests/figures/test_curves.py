@@ -40,6 +40,16 @@ def test_the_range_is_that_of_the_dots_and_thin_lines_are_cut_off(tmp_path):
     assert (abs(centre(beside, COLOURS[0]).mean(0) - alone.mean(0)) < 3).all()
 
 
+@pytest.mark.parametrize("spike", [1e9, 1e22, 1.7e308])
+def test_a_curve_that_leaves_for_the_sky_comes_back(tmp_path, spike):
+    flat = [(step, 1.5) for step in range(1, 100)]
+    pixels = drawn(tmp_path, Curve("a", FALLING, thin=[(x, spike if x == 60 else y) for x, y in flat]))
+    blue = within(pixels)[..., 2] - within(pixels)[..., 0] > 20
+    assert blue[:12, WIDTH * 58 // 101 : WIDTH * 62 // 101].any(), "up"
+    assert not blue[:12, : WIDTH // 2].any() and blue[380:410, WIDTH * 97 // 101 :].any(), "and back"
+    drawn(tmp_path, Curve("a", [(1, spike), (2, -spike)]))
+
+
 def test_every_curve_has_a_line_in_the_legend(tmp_path):
     one = drawn(tmp_path, Curve("a", FALLING))
     curves = [Curve(f"{number} Ω" * 200, [(1, float(number))]) for number in range(9)]
