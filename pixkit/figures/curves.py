@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from PIL import Image
 
+from pixkit.errors import printable
 from pixkit.figures.fields import INK, LINE, MARGIN, PAPER, Colour
 from pixkit.files import replacing
 
@@ -118,14 +119,19 @@ def _lines(curves: Sequence[Curve], view: _View) -> Image.Image:
         draw.line((0, down, WIDTH * FINE, down), fill=GRID, width=FINE)
     for number, curve in enumerate(curves):
         pale = _mixed(_colour(number, len(curves)))
-        draw.line([view.place(point, FINE) for point in curve.thin], fill=pale, width=FINE, joint="curve")
+        _line(draw, [view.place(point, FINE) for point in curve.thin], pale, FINE)
     for number, curve in enumerate(curves):
         colour, places = _colour(number, len(curves)), [view.place(point, FINE) for point in curve.points]
-        draw.line(places, fill=colour, width=2 * FINE, joint="curve")
+        _line(draw, places, colour, 2 * FINE)
         size = 3 * FINE if len(places) <= 60 else FINE
         for x, y in places:
             draw.ellipse((x - size, y - size, x + size, y + size), fill=colour)
     return canvas
+
+
+def _line(draw: ImageDraw.ImageDraw, places: list[tuple[float, float]], colour: Colour, width: int) -> None:
+    if len(places) > 1:  # Pillow's rounded joints fail without
+        draw.line(places, fill=colour, width=width, joint="curve")
 
 
 def _number(draw: ImageDraw.ImageDraw, view: _View) -> None:
@@ -146,7 +152,7 @@ def ticks(low: float, high: float, about: int = 9) -> list[float]:
 
 def _cut(draw: ImageDraw.ImageDraw, title: str) -> str:
     """As much of a title as fits, in characters that every font has."""
-    text = title.encode("latin-1", "replace").decode("latin-1")
+    text = printable(title).encode("latin-1", "replace").decode("latin-1")
     room, needed = WIDTH - 22, draw.textlength(text)
     return text if needed <= room else f"{text[: int(len(text) * room / needed) - 4]}..."
 

@@ -200,6 +200,7 @@ def test_what_another_build_is_at_is_left_to_it(pixkit, builds, built):
     ("arguments", "text"),
     [
         (("absent.yaml", "seed=0,1"), "there is no such file"),
+        (("-", "seed=0,1"), "name a file instead of -"),
         (("tiny.yaml", "seed=0"), "nothing varies"),
         (("tiny.yaml", "train.stepps=1,2"), "train.stepps"),
         (("tiny.yaml", "model.backbone.width=4,none"), "model.backbone.width"),

@@ -60,6 +60,9 @@ COMMANDS = {
     "ls": Reading(("ls", "runs", ".", "--json"), SHOWN),
     "show": Reading(("show", "run", "run", "--json"), SHOWN),
     "show in words": Reading(("show", "run", "run"), SHOWN),
+    "compare": Reading(
+        ("compare", "run", "sound", "--png", "curves.png"), (*SHOWN, "metrics.jsonl"), cases=12, told=False
+    ),
     "sample": Reading(("sample", "run", "-o", "drawn.npz", "-q"), WEIGHTS, writes="drawn.npz"),
     "eval": Reading(("eval", "run", "--limit", 2, "--json", "-q"), WEIGHTS),
     "complete": Reading(

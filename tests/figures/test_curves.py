@@ -52,7 +52,8 @@ def test_a_curve_that_leaves_for_the_sky_comes_back(tmp_path, spike):
 
 def test_every_curve_has_a_line_in_the_legend(tmp_path):
     one = drawn(tmp_path, Curve("a", FALLING))
-    curves = [Curve(f"{number} Ω" * 200, [(1, float(number))]) for number in range(9)]
+    curves = [Curve(f"{number} Ω\n" * 200, [(1, float(number))]) for number in range(8)]
+    curves.append(Curve("a run that was not scored yet", []))
     many = drawn(tmp_path, *curves)
     assert many.shape[0] - one.shape[0] == 8 * LINE and many.shape[1] == one.shape[1]
     foot = many[LINE + HEIGHT + 34 :, LEFT + 7]

@@ -13,6 +13,7 @@ from pixkit.cli.options import device_option, json_option, quiet_option
 from pixkit.cli.output import emit, emit_json, say, shown_path
 from pixkit.cli.plugins import loaded_plugins, plugin_options
 from pixkit.cli.progress import show_progress
+from pixkit.cli.recipes import DASH
 from pixkit.cli.sweeps import SweepWatcher, closing, member_of, sweep_table
 from pixkit.components.plugins import plugins
 from pixkit.training.crew import Crew, threads_of
@@ -56,6 +57,8 @@ def command(
     stopped, done, failed or damaged), `error`, `step`, `steps`, `validation` (as `pixkit ls runs --json` has it) and
     `seconds`.
     """
+    if recipe == DASH:
+        raise click.UsageError("a sweep reads its recipe again for each run: name a file instead of -")
     loaded_plugins()
     sweep = plan_sweep(recipe, keys, out)
     threads = threads_of(jobs)
