@@ -55,9 +55,10 @@ class EagerExecutor(ReferenceExecutor):
             for operation in plan.trace.operations.values()
             if isinstance(operation.module, TapLayer)
             and plain(operation.module, TapLayer)
-            and operation.name in plan.units
+            and operation.kind not in ("pixels", "static")
         }
-        where = [[_place(instruction.sites) for instruction in step] for step in plan.steps(torch.device("cpu"))]
+        here = self.steps if self.pixels.device.type == "cpu" else plan.steps(torch.device("cpu"))
+        where = [[_place(instruction.sites) for instruction in step] for step in here]
         self.placed = [
             [(i, i.sites if isinstance(place, Tensor) else place) for i, place in zip(step, places, strict=True)]
             for step, places in zip(self.steps, where, strict=True)

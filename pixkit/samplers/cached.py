@@ -7,7 +7,7 @@ from typing import Literal
 from torch import Tensor
 
 from pixkit.components.config import ComponentConfig
-from pixkit.execution.choose import choose
+from pixkit.execution.choose import PLAINEST, choose
 from pixkit.execution.plan import Plan, make_plan
 from pixkit.network import Autoregressive
 from pixkit.readiness.law import require_law
@@ -52,6 +52,7 @@ class CachedBatches:
         self.plan, self.executor = plan, executor
         self.steps = sum(len(sites) > 0 for sites, _ in plan.draws)
         self.reasons: dict[str, tuple[str, ...]] = {}
+        self._plainest: set[int] = set()  # batch sizes at which only the one that runs every plan does
 
     def summary(self) -> str:
         """Which executors ran the plan, in how many steps, and what kept quicker ones away."""
@@ -64,8 +65,12 @@ class CachedBatches:
     def __call__(self, request: BatchRequest) -> Tensor:
         """See BatchSampler."""
         network = self.plan.trace.network
-        chosen = choose(self.executor, self.plan, len(request.noise), request.context)
-        self.reasons[chosen.name] = chosen.reasons
+        count = len(request.noise)
+        name = PLAINEST if count in self._plainest else self.executor
+        chosen = choose(name, self.plan, count, request.context)
+        if chosen.name == PLAINEST:
+            self._plainest.add(count)
+        self.reasons.setdefault(chosen.name, chosen.reasons)
         executor = chosen.executor
         levels, _ = request.start(network)
         executor.pixels.copy_(levels.flatten(2).transpose(1, 2))

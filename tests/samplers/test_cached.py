@@ -8,7 +8,7 @@ import torch.nn.functional as F
 from nets import ANY_ORDER, NETS, ImageSpec, net_of
 
 from pixkit.components.plugins import registry
-from pixkit.execution.choose import choose
+from pixkit.execution.choose import EXECUTORS, choose
 from pixkit.execution.lowering.lower import Unsupported
 from pixkit.execution.native.executor import NativeExecutor
 from pixkit.execution.plan import make_plan
@@ -161,6 +161,20 @@ def test_auto_falls_back_where_the_native_executor_lacks_an_operation():
     for name in NETS:
         made = choose("auto", make_plan(Trace(net_of(NETS[name], GREY))), 2).executor
         assert isinstance(made, NativeExecutor) == (name not in LACKING), name
+
+
+def test_what_lacks_an_operation_is_not_asked_again_for_every_batch(monkeypatch):
+    asked = []
+    monkeypatch.setitem(
+        EXECUTORS, "native", lambda plan, batch, *more: asked.append(batch) or NativeExecutor(plan, batch)
+    )
+    net = net_of(NETS["Revealed"], GREY)
+    drawn = Auto(Auto.Config()).draw(net, Noise(3, range(5)), batch_size=2)
+    assert asked == [2, 1]
+    assert (
+        torch.equal(drawn.images, draw(net))
+        and f"not native: no instruction for {LACKING['Revealed']}" in drawn.summary
+    )
 
 
 class Branching(NETS["Plain"]):
