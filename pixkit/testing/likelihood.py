@@ -39,8 +39,8 @@ def check_sampling(net: Autoregressive, *, count: int = 4096) -> None:
     """Frequencies of ancestral samples follow exp(log_prob), and splitting a batch changes nothing."""
     sampler = Ancestral(Ancestral.Config())
     drawn = sampler.sample(net, Noise(1, range(count)), context=same_context(net, count))
-    again = sampler.sample(net, Noise(1, range(32)), context=same_context(net, 32), batch_size=7)
-    assert torch.equal(again, drawn[:32]), "samples depend on how the batch is split"
+    again = sampler.sample(net, Noise(1, range(10)), context=same_context(net, 10), batch_size=7)
+    assert torch.equal(again, drawn[:10]), "samples depend on how the batch is split"
     with torch.no_grad():
         images = every_image(net.spec)
         probabilities = net.log_prob(images, same_context(net, len(images))).exp()
