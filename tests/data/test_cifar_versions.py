@@ -1,7 +1,9 @@
 """CIFAR-10's version for Python, CIFAR-100 in both, and the reader that runs no pickle."""
 
 import codecs
+import io
 import pickle
+import struct
 import tarfile
 
 import numpy as np
@@ -21,6 +23,26 @@ def batch(data, protocol=2, **labels):
     """As published: keys and names of files are bytes."""
     held = {b"data": data, b"filenames": [b"a.png"] * len(data), b"batch_label": b"training batch 1 of 5"}
     return pickle.dumps({**held, **{name.encode(): value for name, value in labels.items()}}, protocol)
+
+
+class Python2(pickle._Pickler):
+    """Writes texts and bytes alike, as Python 2 did its str and as is published: the bytes, and not which it was."""
+
+    dispatch = pickle._Pickler.dispatch.copy()
+
+    def save_old(self, text):
+        content = text.encode("latin-1") if isinstance(text, str) else text
+        short = len(content) < 256
+        self.write((b"U" + bytes([len(content)]) if short else b"T" + struct.pack("<i", len(content))) + content)
+        self.memoize(text)
+
+    dispatch[str] = dispatch[bytes] = save_old
+
+
+def by_python_2(held):
+    file = io.BytesIO()
+    Python2(file, 2).dump(held)
+    return file.getvalue()
 
 
 @pytest.fixture
@@ -153,6 +175,16 @@ def test_plain_data_of_any_protocol(protocol):
     for strange in (Harmless(), np.array([None]), np.dtype("u1"), {1}, 1j):
         with pytest.raises(NotPlain):
             plain(pickle.dumps(strange, protocol))
+
+
+def test_a_batch_that_python_2_wrote(make, ten):
+    written = by_python_2({"data": X[10:], "labels": [1, 2], "batch_label": "testing batch 1 of 1"})
+    assert pickle.loads(written, encoding="bytes")[b"labels"] == [1, 2]
+    (ten / "test_batch").write_bytes(written)
+    check_ten(make("cifar10", root="data", validation=0.0))
+    assert np.array_equal(plain(by_python_2(np.array([3, -70000], np.int64))), [3, -70000])
+    with pytest.raises(NotPlain, match="an array of i4"):
+        plain(by_python_2(np.array([3], ">i4")))
 
 
 def test_a_pickle_has_so_many_steps(monkeypatch):
