@@ -9,7 +9,8 @@ from pixkit.layers.modes import evaluating
 from pixkit.training.ema import Ema, batch_norms, recalibrate
 
 
-def test_closed_form():
+@pytest.mark.parametrize("flag", [None, torch.zeros((), dtype=torch.float64)], ids=["always", "unless flagged"])
+def test_closed_form(flag):
     model, _ = toy_model(toy_recipe())
     model.double()
     ema = Ema(model, 0.7)
@@ -18,7 +19,7 @@ def test_closed_form():
         with torch.no_grad():
             model.logits.add_(torch.randn_like(model.logits))
         values.append(model.logits.detach().clone())
-        ema.update(model, step)
+        ema.update(model, step, flag)
     decays = [min(0.7, (1 + step) / (10 + step)) for step in range(1, 40)]
     assert decays[0] == 2 / 11
     assert decays[-1] == 0.7
@@ -27,6 +28,16 @@ def test_closed_form():
         expected += weight * (1 - decay) * value
         weight *= decay
     torch.testing.assert_close(ema.average["logits"], expected, rtol=1e-12, atol=1e-12)
+
+
+def test_a_step_that_is_flagged_is_not_taken_in():
+    model, _ = toy_model(toy_recipe())
+    ema = Ema(model, 0.7)
+    before = model.logits.detach().clone()
+    with torch.no_grad():
+        model.logits.add_(1)
+    ema.update(model, 1, torch.ones(()))
+    assert torch.equal(ema.average["logits"], before)
 
 
 def test_it_starts_at_the_weights_it_is_given():
