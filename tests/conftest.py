@@ -14,6 +14,7 @@ HERE = Path(__file__).parent
 QUICK = (
     *(
         "backbones",
+        "catalogue",
         "components",
         "data",
         "figures",
@@ -26,7 +27,7 @@ QUICK = (
         "readiness",
     ),
     *("recipe", "runs", "tasks", "cli/test_main.py", "execution/test_choose.py", "execution/test_eager.py"),
-    *("execution/test_graphs.py", "execution/test_native.py"),
+    *("cli/test_shell_completion.py", "execution/test_graphs.py", "execution/test_native.py"),
     *("samplers/test_ancestral.py", "test_api.py", "test_house.py", "test_image.py", "test_noise.py", "test_style.py"),
 )
 """Folders and files of the quick set, which `pytest -m quick` runs."""

@@ -13,7 +13,7 @@ from pathlib import Path
 import click
 import pytest
 
-from pixkit.catalogue.contents import Kept
+from pixkit.catalogue.contents import CommandEntry, Kept
 from pixkit.cli import completion
 from pixkit.cli.main import main
 
@@ -128,6 +128,17 @@ def test_what_is_offered(complete, line):
         assert set(found) >= set(OFFERED[line][:5])
         return
     assert found == OFFERED[line]
+
+
+def test_a_sweep_takes_several_values(complete, workplace, kept, monkeypatch):
+    """Each is completed, after the comma."""
+    parameters = [{"name": name, "nargs": nargs} for name, nargs in (("recipe", 1), ("keys", -1))]
+    sketch = {"name": "many", "help": "", "hidden": False, "parameters": parameters}
+    monkeypatch.setattr(kept, "commands", [CommandEntry("many", "", "", sketch)])
+    assert offered(complete("pixkit many mine.yaml train.capture=on,o")) == [
+        "train.capture=on,on", "train.capture=on,off",
+    ]  # fmt: skip
+    assert offered(complete("pixkit many mine.yaml seed=1,2 train.cap")) == ["train.capture="]
 
 
 @pytest.mark.parametrize("line", ["pixkit sample nowhere/x", "pixkit build nowhere/x", "pixkit complete runs/mine x"])

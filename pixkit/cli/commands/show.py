@@ -8,6 +8,7 @@ from typing import Any
 import click
 
 from pixkit.catalogue.contents import Component, named
+from pixkit.catalogue.recipes import find_recipe, packaged_recipes
 from pixkit.cli.group import plugin_option
 from pixkit.cli.look import catalogue, importing
 from pixkit.cli.options import KIND, json_option
@@ -94,8 +95,11 @@ def show_recipe_keys(as_json: bool) -> None:
 
 def show_recipe(name: str, as_json: bool) -> None:
     """The text of a recipe, or as JSON its content with every default."""
+    path = find_recipe(name)
+    if not as_json and path in packaged_recipes().values():
+        emit(path.read_text(encoding="utf-8").rstrip("\n"))
+        return
     from pixkit.cli.recipes import DASH, named_recipe, piped_text
-    from pixkit.recipe import find_recipe
     from pixkit.recipe.files import read_recipe
 
     if as_json:
@@ -103,7 +107,7 @@ def show_recipe(name: str, as_json: bool) -> None:
         loaded = named_recipe(name)
         emit_json({"path": loaded.path and str(loaded.path), "recipe": loaded.recipe.dump()})
     else:
-        emit((piped_text() if name == DASH else read_recipe(find_recipe(name))).rstrip("\n"))
+        emit((piped_text() if name == DASH else read_recipe(path)).rstrip("\n"))
 
 
 def show_run(path: str, as_json: bool) -> None:
