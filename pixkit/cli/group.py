@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 SECTIONS: dict[str, dict[str, str]] = {
     "Work": {
         "build": "Train a recipe's model into a run folder.",
-        "sweep": "Build a recipe with every combination of some values.",
+        "sweep": "Build a recipe with every combination of some keys' values.",
         "sample": "Draw images from a trained model.",
         "complete": "Draw the missing part of an image, and score the true one.",
         "upscale": "Draw the pixels between those of a small image.",

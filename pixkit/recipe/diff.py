@@ -66,4 +66,4 @@ def in_short(value: Any) -> str:
         return f"[{', '.join(map(in_short, value))}]"
     if isinstance(value, Mapping):
         return f"{{{', '.join(f'{key}: {in_short(held)}' for key, held in value.items())}}}"
-    return f"{value:g}" if isinstance(value, float) and float(f"{value:g}") == value else str(value)
+    return str(value)

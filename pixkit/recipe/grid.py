@@ -149,9 +149,14 @@ def _check_differ(text: str, values: list[Any]) -> None:
             raise UsageError("the value is given twice", where=text, found=f"{in_short(one)} and {in_short(other)}")
 
 
+def _whole(value: Any) -> Any:
+    """1 for 1.0: they are the same in a recipe."""
+    return int(value) if isinstance(value, float) and value.is_integer() and abs(value) < 1e15 else value
+
+
 def folder_name(values: dict[str, Any]) -> str:
     """Keys and values as the name of a folder, on any system: what is not safe in one is written as in a URL."""
-    parts = (f"{key}={quote(in_short(value), safe='+[]')}" for key, value in sorted(values.items()))
+    parts = (f"{key}={quote(in_short(_whole(value)), safe='+[]')}" for key, value in sorted(values.items()))
     name = ",".join(parts)
     if len(name) <= LONGEST:
         return name

@@ -132,7 +132,7 @@ def test_a_sweep_builds_its_grid_and_given_again_does_nothing(pixkit, builds):
     assert found["runs"][1]["values"] == {"lr": 0.01} and found["runs"][1]["state"] == "done"
     assert found["runs"][1]["validation"]["unit"] == "bits_per_dim" and found["runs"][1]["error"] is None
     other = pixkit("sweep", "tiny.yaml", *keys[:2], "train.clip=2")
-    assert other.code == 2 and "lr=0.001: train.clip: 1 -> 2; and 1 more" in other.err
+    assert other.code == 2 and "lr=0.001: train.clip: 1.0 -> 2.0; and 1 more" in other.err
 
 
 def test_a_dry_run_writes_nothing(pixkit, builds, workplace):

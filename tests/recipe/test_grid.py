@@ -25,6 +25,7 @@ def test_a_folder_has_the_same_name_however_the_grid_is_given():
     one = names("train.optimizer.lr=1e-3,3e-3", "seed=0..1")
     other = names("seed=1,0", "train.optimizer.lr=0.003,.001,5e-3")
     assert set(one) < set(other)
+    assert names("train.clip=1.0,2") == names("train.clip=1,2e0") == ["clip=1", "clip=2"]
 
 
 @pytest.mark.parametrize(
