@@ -40,7 +40,7 @@ class Bounded(io.RawIOBase):
         return len(piece)
 
 
-def members(archive: Path, wanted: Mapping[str, str], largest: int) -> dict[str, bytes]:
+def members(archive: Path, wanted: Mapping[str, str], largest: int) -> dict[str, bytearray]:
     """Files of a gzipped tar archive, read into memory.
 
     Args:
@@ -52,7 +52,7 @@ def members(archive: Path, wanted: Mapping[str, str], largest: int) -> dict[str,
         DataError: where the archive is damaged, lacks a file, holds links, devices or paths that lead out of
             it, or unpacks to more than the files asked for can amount to.
     """
-    found: dict[str, bytes] = {}
+    found: dict[str, bytearray] = {}
     try:
         with gzip.open(archive) as packed:
             stream = Bounded(packed, len(wanted) * largest + SLACK)
@@ -93,7 +93,7 @@ def _admit(member: tarfile.TarInfo, number: int, archive: Path) -> None:
     raise DataError("refused to read this archive", where=str(archive), found=fault)
 
 
-def _content(tar: tarfile.TarFile, member: tarfile.TarInfo, largest: int, archive: Path) -> bytes:
+def _content(tar: tarfile.TarFile, member: tarfile.TarInfo, largest: int, archive: Path) -> bytearray:
     stream = tar.extractfile(member)
     if stream is None or not 0 <= member.size <= largest:
         raise DataError(
@@ -102,4 +102,8 @@ def _content(tar: tarfile.TarFile, member: tarfile.TarInfo, largest: int, archiv
             found=f"{member.size} bytes",
             expected=f"at most {largest}",
         )
-    return stream.read()
+    content = bytearray(member.size)
+    with memoryview(content) as view:  # some at a time: at once it would be copied
+        for start in range(0, member.size, CHUNK):
+            stream.readinto(view[start : start + CHUNK])  # type: ignore[attr-defined]
+    return content

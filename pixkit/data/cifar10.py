@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable
+import os
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar, Literal, TypeAlias
@@ -15,7 +16,7 @@ from pydantic import Field
 
 from pixkit.cache import cache_dir
 from pixkit.data.archive import members
-from pixkit.data.base import DataConfig, DataSource, ImageSet, Progress, SourceImages, read_whole
+from pixkit.data.base import DataConfig, DataSource, ImageSet, Progress, SourceImages, bounded
 from pixkit.data.cifar100_names import COARSE, FINE
 from pixkit.data.cifar_files import RECORD, SHAPE, parse_batch, parse_cifar
 from pixkit.data.download import Remote, fetch
@@ -32,8 +33,10 @@ NAMED = 64
 """Bytes that the version for Python may have an image beside its values: its label and the name of its file."""
 
 
-Contents: TypeAlias = dict[str, Callable[[], bytes]]
+Contents: TypeAlias = dict[str, Callable[[], bytearray]]
 """By a file's name, what gives its bytes, once."""
+Parsed: TypeAlias = tuple[NDArray[np.uint8], NDArray[np.uint8]]
+"""Pixels [n, 3, 32, 32] and labels [n] of a file."""
 
 
 @dataclass(frozen=True)
@@ -101,20 +104,20 @@ class Cifar10(DataSource):
         root = self.config.root
         folder = cache_dir() / self.cache if root is None else self.resolve(root)
         version, contents = self._unpacked(folder) or self._packed(folder, progress)
-        sets, notes = [], []
-        for names, published in zip((version.train, (version.test,)), self.records, strict=True):
-            # One file after the other is put where it belongs: all of them together would take as much memory again.
-            pixels, labels = np.empty((published * len(names), *SHAPE), np.uint8), np.empty(0, np.uint8)
-            for name in names:
-                some, of_these = self._parsed(version, contents.pop(name)(), f"{folder}: {name}")
-                if len(some) != published:
-                    notes.append(f"{name} holds {len(some)} images, the published one {published}")
-                done, labels = len(labels), np.concatenate([labels, of_these])
-                if len(labels) > len(pixels):
-                    pixels = np.concatenate([pixels[:done], np.empty_like(some)])
-                pixels[done : len(labels)] = some
-            found = torch.from_numpy(pixels[: len(labels)])
-            sets.append(ImageSet(found, torch.from_numpy(labels.astype(np.int64))))
+        sets, notes = [], list[str]()
+        for files, published in zip((version.train, (version.test,)), self.records, strict=True):
+
+            def read(name: str, published: int = published) -> Parsed:
+                found = self._parsed(version, contents.pop(name)(), f"{folder}: {name}")
+                if len(found[0]) != published:
+                    notes.append(f"{name} holds {len(found[0])} images, the published one {published}")
+                return found
+
+            # The images of one file are left where they were read.
+            pixels, labels = read(*files) if len(files) == 1 else _joined(map(read, files), published * len(files))
+            sets.append(
+                ImageSet(torch.from_numpy(np.require(pixels, None, "W")), torch.from_numpy(labels.astype(np.int64)))
+            )
         names = self.class_names()
         return SourceImages(
             sets[0], sets[1], levels=256, classes=len(names), notes=tuple(notes), class_names=names, fresh=True
@@ -124,7 +127,7 @@ class Cifar10(DataSource):
         """The classes, in the order of their numbers."""
         return NAMES
 
-    def _parsed(self, version: Version, content: bytes, where: str) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
+    def _parsed(self, version: Version, content: bytearray, where: str) -> Parsed:
         if version is self.python:
             return parse_batch(content, where, "labels", CLASSES)
         return parse_cifar(content, where, 0, 1, CLASSES)
@@ -140,7 +143,7 @@ class Cifar10(DataSource):
                         "files are missing", where=str(place), found=", ".join(names), expected=", ".join(missing)
                     )
                 if names:
-                    return version, {name: functools.partial(read_whole, place / name, LARGEST) for name in names}
+                    return version, {name: functools.partial(_content, place / name) for name in names}
         return None
 
     def _packed(self, folder: Path, progress: Progress | None) -> tuple[Version, Contents]:
@@ -198,8 +201,30 @@ class Cifar100(Cifar10):
         """The classes, or their groups, in the order of their numbers."""
         return FINE if self.config.labels == "fine" else COARSE
 
-    def _parsed(self, version: Version, content: bytes, where: str) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
+    def _parsed(self, version: Version, content: bytearray, where: str) -> Parsed:
         names = self.class_names()
         if version is self.python:
             return parse_batch(content, where, f"{self.config.labels}_labels", len(names))
         return parse_cifar(content, where, ("coarse", "fine").index(self.config.labels), 2, len(names))
+
+
+def _joined(files: Iterable[Parsed], published: int) -> Parsed:
+    """The images of several files, of which so many are published.
+
+    One file after the other is put where it belongs: all of them together would take as much memory again.
+    """
+    pixels, labels = np.empty((published, *SHAPE), np.uint8), np.empty(0, np.uint8)
+    for some, of_these in files:
+        done, labels = len(labels), np.concatenate([labels, of_these])
+        if len(labels) > len(pixels):
+            pixels = np.concatenate([pixels[:done], np.empty_like(some)])
+        pixels[done : len(labels)] = some
+    return pixels[: len(labels)], labels
+
+
+def _content(path: Path) -> bytearray:
+    """What is in a file, to be written over."""
+    with bounded(path, LARGEST) as file:
+        content = bytearray(os.fstat(file.fileno()).st_size)
+        del content[file.readinto(content) :]  # type: ignore[attr-defined]
+        return content

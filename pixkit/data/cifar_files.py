@@ -16,7 +16,7 @@ RECORD = 1 + VALUES
 
 
 def parse_cifar(
-    content: bytes, where: str, label: int = 0, labels: int = 1, classes: int = 10
+    content: bytes | bytearray, where: str, label: int = 0, labels: int = 1, classes: int = 10
 ) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
     """Pixels [n, 3, 32, 32], a view of the content, and labels [n] of one file of the binary version.
 
@@ -44,7 +44,9 @@ def parse_cifar(
     return records[:, labels:].reshape(-1, *SHAPE), found
 
 
-def parse_batch(content: bytes, where: str, key: str, classes: int) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
+def parse_batch(
+    content: bytes | bytearray, where: str, key: str, classes: int
+) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
     """Pixels [n, 3, 32, 32] and labels [n], by their key, of one file of the version for Python.
 
     Raises:

@@ -14,6 +14,8 @@ from pixkit.errors import DataError
 
 CHUNK = 2**20
 """Bytes that a file is read by."""
+DECODED = 8
+"""Bytes that each value takes while it is decoded, at the least: four, and four of how lists are nested."""
 MAX_PIXELS = 16_000_000
 """Pixels that a picture of a column may have."""
 
@@ -50,14 +52,14 @@ class ParquetFile(Container):
             first = next((block for _, block in self._blocks(name, 1, forms, rows)), None)
         if first is None:
             raise DataError("the column is empty", where=self.where(name))
-        step = rows_at_once(first.shape, first.itemsize)
+        step = rows_at_once(first.shape, max(first.itemsize, DECODED))
         return Stored((rows, *first.shape[1:]), first.dtype, lambda: self._blocks(name, step, forms, rows))
 
     def _blocks(self, name: str, step: int, forms: list[Form], rows: int) -> Blocks:
         """A column, so many rows at a time; pictures are brought to the form of the first, put into `forms`."""
         done, shape = 0, None
-        with self._parquet.ParquetFile(self.path, buffer_size=CHUNK) as file:
-            for batch in file.iter_batches(batch_size=step, columns=[name]):
+        with self._opened() as file:
+            for batch in file.iter_batches(batch_size=step, columns=[name], use_threads=False):
                 if not len(batch):
                     continue
                 block = self._array(batch.column(0), name, forms, rows, done)
@@ -66,6 +68,19 @@ class ParquetFile(Container):
                     raise self._ragged(name, sorted(map(str, {shape, block.shape[1:]})))
                 yield (slice(done, done + len(block)),), block
                 done += len(block)
+
+    def _opened(self) -> Any:
+        """The file, read so that what is not needed any more takes no memory.
+
+        What pyarrow buffers before it reads is a whole row group, whatever the size of the buffer, and often that is
+        all of the file. The pool that it takes by default keeps a third of a set's size for later.
+        """
+        pool = self._pa.default_memory_pool()
+        self._pa.set_memory_pool(self._pa.system_memory_pool())
+        try:
+            return self._parquet.ParquetFile(self.path, buffer_size=CHUNK, pre_buffer=False)
+        finally:
+            self._pa.set_memory_pool(pool)
 
     def _bound(self, metadata: Any, name: str) -> None:
         """Hold a column, as the file announces it, to the limit."""

@@ -1,14 +1,15 @@
 """What a pickle of plain data and NumPy arrays says, read without running any of it.
 
 A pickle is a program; pickle.load runs it, and what it names can be any function. Here the program's opcodes, which
-the standard library's pickletools takes apart, build plain values; a name is kept as a text, and what it is called with
-as a tuple. Only those that NumPy's arrays and Python 2's bytes are written with have a meaning, and that is looked up
-in this file.
+the standard library's pickletools lists and reads, build plain values; a name is kept as a text, and what it is called
+with as a tuple. Only those that NumPy's arrays and Python 2's bytes are written with have a meaning, and that is looked
+up in this file.
 """
 
 from __future__ import annotations
 
 import pickletools
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -26,10 +27,15 @@ VALUES = frozenset(
         "SHORT_BINUNICODE",
         "BINBYTES",
         "SHORT_BINBYTES",
+        "BINSTRING",
+        "SHORT_BINSTRING",
     )
 )
-OLD_TEXTS = frozenset(("BINSTRING", "SHORT_BINSTRING"))
-"""Texts of Python 2, which are bytes; pickletools gives each byte as the character of its number."""
+OPCODES = {opcode.code.encode("latin-1"): opcode for opcode in pickletools.opcodes}
+LENGTHS = {"BINBYTES": 4, "SHORT_BINBYTES": 1, "BINSTRING": 4, "SHORT_BINSTRING": 1}
+"""Of bytes, and of texts of Python 2, which are bytes too: how many bytes before them say how many they are."""
+LARGE = 2**16
+"""So many bytes on are not copied."""
 SKIPPED = frozenset(("PROTO", "FRAME"))
 TYPES = frozenset(("u1", "i1", "i8", "i4", "b1"))
 """NumPy's types that arrays may have."""
@@ -58,8 +64,29 @@ class _Name:
 _MARK = object()
 
 
-def plain(content: bytes) -> Any:
+class _Stream:
+    """What of a pickle was not read yet, as `pickletools` reads it."""
+
+    def __init__(self, content: bytes | bytearray) -> None:
+        self._content, self._at = content, 0
+        self._view = memoryview(content)
+
+    def view(self, count: int) -> memoryview:
+        found = self._view[self._at : self._at + max(count, 0)]
+        self._at += len(found)
+        return found
+
+    def read(self, count: int) -> bytes:
+        return bytes(self.view(count))
+
+    def readline(self) -> bytes:
+        return self.read(self._content.find(b"\n", self._at) + 1 - self._at)
+
+
+def plain(content: bytes | bytearray) -> Any:
     """The value that a pickle stands for: dicts, lists, tuples, numbers, bytes, texts and arrays of plain numbers.
+
+    Arrays are views of the content, where their values stand in it as they are.
 
     Raises:
         NotPlain: for anything else.
@@ -67,24 +94,40 @@ def plain(content: bytes) -> Any:
     """
     stack: list[Any] = []
     memo: dict[int, Any] = {}
-    for number, (opcode, argument, _) in enumerate(pickletools.genops(content)):
+    for number, (name, argument) in enumerate(_steps(content)):
         if number > MOST:
             raise NotPlain(f"more than {MOST} steps")
-        if opcode.name == "STOP":
+        if name == "STOP":
             return _value(stack.pop())
         try:
-            _follow(opcode.name, argument, stack, memo)
+            _follow(name, argument, stack, memo)
         except (IndexError, KeyError, TypeError, AttributeError) as error:
-            raise ValueError(f"{opcode.name} at step {number}: {error}") from error
+            raise ValueError(f"{name} at step {number}: {error}") from error
     raise ValueError("the pickle has no end")
+
+
+def _steps(content: bytes | bytearray) -> Iterator[tuple[str, Any]]:
+    """The opcodes' names and arguments, as `pickletools.genops` gives them; but long bytes, without a copy."""
+    stream = _Stream(content)
+    while code := stream.read(1):
+        if (opcode := OPCODES.get(code)) is None:
+            raise ValueError(f"there is no opcode {code!r}")
+        argument: Any = None
+        if opcode.name in LENGTHS:
+            count = int.from_bytes(stream.read(LENGTHS[opcode.name]), "little")
+            argument = stream.view(count)
+            if len(argument) < count:
+                raise ValueError(f"{opcode.name}: {len(argument)} bytes of {count}")
+            argument = argument if count >= LARGE else bytes(argument)
+        elif opcode.arg is not None:
+            argument = opcode.arg.reader(stream)
+        yield opcode.name, argument
 
 
 def _follow(name: str, argument: Any, stack: list[Any], memo: dict[int, Any]) -> None:
     """One step of the program."""
     if name in VALUES:
         stack.append(argument)
-    elif name in OLD_TEXTS:
-        stack.append(argument.encode("latin-1"))
     elif name in CONSTANTS:
         stack.append(CONSTANTS[name])
     elif name in ("BINPUT", "LONG_BINPUT"):
@@ -171,7 +214,7 @@ def _array(made: _Made) -> np.ndarray:
     values = _value(values)
     if (
         name not in TYPES
-        or not isinstance(values, bytes)
+        or not isinstance(values, bytes | memoryview)
         or (kind.state and kind.state[1] not in ("<", "|", b"<", b"|"))
     ):
         raise NotPlain(f"an array of {name}")

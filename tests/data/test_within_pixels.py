@@ -1,6 +1,8 @@
 """Reading takes the memory of the pixels and little more: nothing is held twice."""
 
 import io
+import pickle
+import sys
 import tracemalloc
 import zipfile
 from dataclasses import replace
@@ -12,6 +14,7 @@ from PIL import Image
 from safetensors.numpy import save_file
 
 from pixkit.data import levels, static_mnist, stored
+from pixkit.data import parquet as parquet_files
 from pixkit.data.arrays import Arrays
 from pixkit.errors import DataError
 
@@ -60,6 +63,14 @@ def pictures(folder):
     return {"name": "images", "path": "a.zip", "channels": 1}
 
 
+def one_pickle(folder):
+    """CIFAR-100's version for Python, of which one file has nearly all images."""
+    for name, count in (("train", 600), ("test", 100)):
+        held = {b"data": X[:count].reshape(count, -1), b"fine_labels": [number % 100 for number in range(count)]}
+        (folder / name).write_bytes(pickle.dumps(held, protocol=4))
+    return {"name": "cifar100", "root": "."}
+
+
 def text(folder):
     for split, rows in (("train", 500), ("valid", 100), ("test", 100)):
         (folder / f"binarized_mnist_{split}.amat").write_text(("0 1 " * 392 + "\n") * rows)
@@ -74,7 +85,7 @@ SETS = {
     "static": lambda folder: {**numpy_file(folder), "binarise": "static"},
     "dynamic": lambda folder: {**numpy_file(folder), "binarise": "dynamic"},
     "quantised": lambda folder: {**numpy_file(folder), "levels": 32},
-    **{each.__name__: each for each in (joined, packed, floats, tensors, hdf5, pictures, text)},
+    **{each.__name__: each for each in (joined, packed, floats, tensors, hdf5, pictures, one_pickle, text)},
 }
 
 
@@ -123,6 +134,22 @@ def test_images_that_were_held_out_are_not_copied(make, tmp_path):
     rows = torch.cat([images.train.rows, images.test.rows])
     assert rows.sort().values.tolist() == list(range(40)) and len(images.test) == 4
     assert np.array_equal(images.test.levels().numpy(), X[images.test.rows])
+
+
+def test_of_a_parquet_file_some_rows_are_in_memory_at_a_time(tmp_path, monkeypatch):
+    """Though all are of one row group; and a program's own pool for other work with pyarrow stays."""
+    parquet = pytest.importorskip("pyarrow.parquet", reason="parquet is an extra: pyarrow")
+    pa = sys.modules["pyarrow"]
+    column = pa.FixedShapeTensorArray.from_numpy_ndarray(X)
+    parquet.write_table(pa.table({"train": column}), tmp_path / "a.parquet")
+    for module, name in ((stored, "AT_ONCE"), (parquet_files, "CHUNK")):
+        monkeypatch.setattr(module, name, 2**14)
+    pools = [pa.default_memory_pool(), pa.system_memory_pool()]
+    before = [pool.bytes_allocated() for pool in pools]
+    blocks = parquet_files.ParquetFile(tmp_path / "a.parquet", 2**30).stored("train").blocks()
+    taken = [sum(pool.bytes_allocated() for pool in pools) - sum(before) for _ in blocks]
+    assert len(taken) == 700 and 0 < max(taken) < X.nbytes / 1.5, "a page, of about 1 MB, and not the group"
+    assert pa.default_memory_pool().backend_name == pools[0].backend_name
 
 
 def test_strange_classes_are_refused_before_a_value_is_read(make, tmp_path, monkeypatch):
