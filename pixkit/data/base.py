@@ -56,6 +56,10 @@ class DataConfig(ComponentConfig):
             raise ValueError("binarise makes two levels by itself: give levels or binarise, not both")
         if self.palette is not None and (self.binarise is not None or self.levels is not None):
             raise ValueError("palette makes levels by itself: give palette, or levels or binarise, not both")
+        if isinstance(self.palette, str) and self.palette.isdecimal():
+            raise ValueError(
+                f"palette: a number of colours is without quotes, {self.palette}; ./{self.palette} is a file of this name"
+            )
         if self.class_names is not None and len(set(self.class_names)) < len(self.class_names):
             raise ValueError("class_names: each class has a name of its own")
         return self

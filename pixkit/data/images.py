@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
+from itertools import islice
 from pathlib import Path
 from typing import Annotated, Literal, TypeAlias
 
@@ -12,9 +13,9 @@ from pydantic import Field
 
 from pixkit.data.base import DataConfig, DataSource, Progress, ReadFile, SourceImages, hold_out
 from pixkit.data.folders import Listing, list_pictures, splits_of
-from pixkit.data.picture import Fit, Form, read_picture
+from pixkit.data.picture import Fit, Form, read_frames, read_picture
 from pixkit.data.reading import Folder, How, left_out
-from pixkit.data.remembered import recall_folder
+from pixkit.data.remembered import files_used, recall_folder
 from pixkit.data.table import SUFFIXES as TABLES
 from pixkit.data.table import match_table, parts_of
 from pixkit.errors import DataError, listed
@@ -87,15 +88,14 @@ class Images(DataSource):
                 size with no `size` given, or the folders do not fit `labels`.
         """
         config = self.config
-        how = How(self.form(), config.on_bad, config.frames)
+        how = self._how()
         parts = self._parts()
         table, said = self._table(parts) if isinstance(config.labels, str) else (None, [])
         self._classes(parts, table)
         train = replace(recall_folder(parts["train"], how, progress), table=table)
-        height, width = train.pixels.shape[2:]
-        form = replace(how.form, size=(height, width), fit=how.form.fit if config.size else "exact")
+        like = self._as_train(how, *train.pixels.shape[2:])
         others = {
-            split: replace(recall_folder(parts[split], replace(how, form=form), progress), table=table)
+            split: replace(recall_folder(parts[split], like, progress), table=table)
             for split in parts
             if split != "train"
         }
@@ -136,27 +136,43 @@ class Images(DataSource):
         return tuple(classes)
 
     def outline(self, spec: ImageSpec) -> tuple[SourceImages, ReadFile] | None:
-        """See DataSource: where each file is one image, or an error."""
-        if self.config.on_bad != "error" or self.config.frames != "first":
-            return None
-        parts = self._parts()
-        files = {
-            split: Folder(listing, torch.arange(len(listing.names)).view(-1, 1, 1, 1), listing.names)
-            for split, listing in parts.items()
-        }
+        """See DataSource: where each file is one image, or it is kept with decoded images which files are used."""
+        config, parts = self.config, self._parts()
+        if isinstance(config.labels, str) and config.on_bad == "skip":
+            self._table(parts)
+        how = self._how()
+        files: dict[str, Folder] = {}
+        for split, listing in parts.items():
+            names = files_used(listing, how if split == "train" else self._as_train(how, spec.height, spec.width))
+            if names is None:
+                return None
+            files[split] = Folder(listing, torch.arange(len(names)).view(-1, 1, 1, 1), names)
         sets = {split: part.images(None) for split, part in files.items()}
         if "test" not in sets:
-            order, where = files["train"].order(self.config.split_seed), str(parts["train"].folder)
-            sets["train"], sets["test"] = hold_out(sets["train"], order, self.config.test_fraction, where)
-        levels = self.config.source_levels
-        images = SourceImages(sets["train"], sets["test"], levels=levels, validation=sets.get("validation"))
+            order, where = files["train"].order(config.split_seed), str(parts["train"].folder)
+            sets["train"], sets["test"] = hold_out(sets["train"], order, config.test_fraction, where)
+        images = SourceImages(
+            sets["train"], sets["test"], levels=config.source_levels, validation=sets.get("validation")
+        )
 
         def read(split: str, number: int) -> torch.Tensor:
-            listing = parts.get(split, parts["train"])
-            form = self.picture_form(spec)
-            return torch.from_numpy(read_picture(listing.file(listing.names[number]), form).copy())
+            part = files.get(split, files["train"])
+            name, form = part.names[number], self.picture_form(spec)
+            path = part.listing.file(name)
+            if config.frames == "first":
+                return torch.from_numpy(read_picture(path, form).copy())
+            frame = number - part.names.index(name)
+            return torch.from_numpy(next(islice(read_frames(path, form), frame, None)).pixels.copy())
 
         return images, read
+
+    def _how(self) -> How:
+        return How(self.form(), self.config.on_bad, self.config.frames)
+
+    def _as_train(self, how: How, height: int, width: int) -> How:
+        """The same for images that are to be as large as those for training."""
+        fit = how.form.fit if self.config.size else "exact"
+        return replace(how, form=replace(how.form, size=(height, width), fit=fit))
 
     def _parts(self) -> dict[str, Listing]:
         """The folders of images by the splits that they are of."""

@@ -11,7 +11,7 @@ from __future__ import annotations
 import pickletools
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, BinaryIO, cast
 
 import numpy as np
 
@@ -120,7 +120,7 @@ def _steps(content: bytes | bytearray) -> Iterator[tuple[str, Any]]:
                 raise ValueError(f"{opcode.name}: {len(argument)} bytes of {count}")
             argument = argument if count >= LARGE else bytes(argument)
         elif opcode.arg is not None:
-            argument = opcode.arg.reader(stream)
+            argument = opcode.arg.reader(cast(BinaryIO, stream))
         yield opcode.name, argument
 
 

@@ -34,6 +34,11 @@ class How:
     on_bad: Literal["error", "skip"]
     frames: Literal["first", "all"]
 
+    @property
+    def each_one(self) -> bool:
+        """Whether each file is one image, or an error."""
+        return self.on_bad == "error" and self.frames == "first"
+
 
 @dataclass
 class Folder:

@@ -11,6 +11,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import PIL
 import torch
 from PIL import features
@@ -51,7 +52,7 @@ def recall_folder(listing: Listing, how: How, progress: Progress | None) -> Fold
     began, stamp = time.time(), _stamp(listing)
     if stamp is None or not kept.most() or (stamp.files < FEWEST and stamp.size < LEAST):
         return read_folder(listing, how, progress)
-    key = kept.key_of(stamp.digest, asdict(how), decoding())
+    key = _key(stamp, how)
     if (found := kept.find(key)) is not None:
         pixels, facts = found
         names = [listing.names[number] for number in facts["files"]]
@@ -61,10 +62,26 @@ def recall_folder(listing: Listing, how: How, progress: Progress | None) -> Fold
     read = read_folder(listing, how, progress)
     if 0 <= stamp.newest < began - SETTLED and _stamp(listing) == stamp:
         numbers = {name: number for number, name in enumerate(listing.names)}
+        files = [numbers[name] for name in read.names]
         own = list(read.notes[len(listing.notes) :])
-        facts = {"of": str(listing.folder), "files": [numbers[name] for name in read.names], "notes": own}
-        kept.keep(key, read.pixels.numpy(), facts)
+        kept.keep(key, read.pixels.numpy(), {"of": str(listing.folder), "files": files, "notes": own})
+        if not how.each_one:
+            said = f"{listing.folder}: which files are used"
+            kept.keep(_key(stamp, how, "files"), np.array(files, np.int32), {"of": said})
     return read
+
+
+def files_used(listing: Listing, how: How) -> list[str] | None:
+    """The file of each image that `read_folder` gives, told without reading any; None where that is not known."""
+    if how.each_one:
+        return listing.names
+    stamp = _stamp(listing)
+    found = None if stamp is None else kept.find(_key(stamp, how, "files"))
+    return None if found is None else [listing.names[number] for number in found[0]]
+
+
+def _key(stamp: _Stamp, how: How, *more: str) -> str:
+    return kept.key_of(stamp.digest, asdict(how), decoding(), *more)
 
 
 def decoding() -> list[Any]:

@@ -14,6 +14,7 @@ from pixkit.components.plugins import plugins as loaded_plugins
 from pixkit.data import Dataset, Progress, prepare
 from pixkit.data.classes import how_to_label, renumbered
 from pixkit.data.former import numbered_as_before
+from pixkit.data.palette_file import read_palette
 from pixkit.data.prepare import Numbering
 from pixkit.errors import CheckpointError, RecipeError, UsageError
 from pixkit.image import ImageSpec
@@ -113,7 +114,9 @@ def load_data(run: Run | str | Path, overrides: Sequence[str] = (), progress: Pr
     data, palette = locked_recipe(opened, overrides).data, opened.spec.palette
     asked = getattr(data.config, "palette", None)
     if palette is not None and asked not in (None, getattr(opened.recipe().data.config, "palette", None)):
-        raise RecipeError("a run keeps its palette: its tokens are of that", where="data.palette", found=str(asked))
+        given = read_palette(asked, data.build(Path.cwd()).resolve)[0] if isinstance(asked, str) else None
+        if given != palette:
+            raise RecipeError("a run keeps its palette: its tokens are of that", where="data.palette", found=str(asked))
     return prepare(data, Path.cwd(), progress, numbering=numbering_of(opened), palette=palette)
 
 

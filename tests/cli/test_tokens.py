@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from safetensors.numpy import load_file, save_file
 
 import pixkit as kit
 from pixkit.data import Images
@@ -157,6 +158,11 @@ def test_other_images_become_tokens_of_the_runs_palette(pixkit, copy, tokens):
     there = json.loads(pixkit("eval", tokens / "runs/tokens", "--json").out)
     assert (here["nats"], here["palette"]) == (there["nats"], there["palette"])
     outcome = pixkit("eval", copy, "data.palette=3")
+    assert outcome.code == 2 and "a run keeps its palette" in outcome.err
+    again = pixkit("eval", copy, f"data.palette={copy}/palette.safetensors", f"data.path={tokens}/held", "--json")
+    assert json.loads(again.out)["palette"]["sha256"] == there["palette"]["sha256"], "the same by another name"
+    save_file({"colours": load_file(copy / "palette.safetensors")["colours"][::-1].copy()}, copy / "other.safetensors")
+    outcome = pixkit("eval", copy, f"data.palette={copy}/other.safetensors", f"data.path={tokens}/held")
     assert outcome.code == 2 and "a run keeps its palette" in outcome.err
     outcome = pixkit("eval", copy, "data.source=digits")
     assert outcome.code == 2 and "a palette is of colours" in outcome.err

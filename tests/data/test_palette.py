@@ -233,6 +233,7 @@ RECIPE = {
     ("data.palette=1", "at least 2"),
     ("data.palette=4097", "at most 4096"),
     ("data.palette=2.5", "wrong type"),
+    ("data.palette='16'", "without quotes, 16; ./16 is a file"),
 ])  # fmt: skip
 def test_what_makes_no_sense_of_tokens_is_refused_by_the_recipe(override, text):
     assert revise_recipe(RECIPE).data.config.palette == 16

@@ -6,7 +6,7 @@ import torch
 from PIL import Image
 
 from pixkit.components.spec import ComponentSpec, Entry
-from pixkit.data import SOURCES, picture
+from pixkit.data import SOURCES, picture, remembered
 from pixkit.data.images import Images
 from pixkit.data.prepare import prepare, prepare_one
 
@@ -41,6 +41,35 @@ def test_an_image_that_is_read_alone_is_that_of_the_whole(tmp_path, monkeypatch,
             assert torch.equal(found, data.batch(split, torch.tensor([number])).x[0]) and count == size
         assert prepare_one(ref, tmp_path, data.spec, split, size) == (None, size, None)
     assert len(opened) == sum(map(data.size, data.SPLITS)), "no other file was opened"
+
+
+@pytest.mark.parametrize("config", [{"on_bad": "skip"}, {"frames": "all"}, {"on_bad": "skip", "test_path": "held"}])
+def test_which_files_are_used_is_kept_with_what_was_decoded(tmp_path, monkeypatch, config):
+    monkeypatch.setenv("PIXKIT_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setattr(remembered, "FEWEST", 1)
+    monkeypatch.setattr(remembered, "SETTLED", -60.0)
+    for folder, count in (("all", 9), ("held", 4)):
+        (tmp_path / folder).mkdir()
+        for number in range(count):
+            first, *others = (Image.new("L", (3, 3), 20 * number + frame) for frame in range(1 + number % 3))
+            first.save(tmp_path / folder / f"{number}.tif", save_all=True, append_images=others)
+        if "on_bad" in config:
+            (tmp_path / folder / "2.png").write_bytes(b"\x89PNG\r\n\x1a\nno more")
+            Image.new("L", (5, 3)).save(tmp_path / folder / "1.png")
+    config = {"path": "all", "channels": 1, "test_fraction": 0.2, "validation": 0.2, **config}
+    ref = ComponentSpec(Entry("data", "images", Images, "pixkit", "0"), Images.Config(**config), "x")
+    data = prepare(ref, tmp_path)
+    opened = set()
+    real = picture.opened
+    monkeypatch.setattr(picture, "opened", lambda path: opened.add(path) or real(path))
+    for split in data.SPLITS:
+        for number in range(data.size(split)):
+            found, count, _ = prepare_one(ref, tmp_path, data.spec, split, number)
+            assert torch.equal(found, data.batch(split, torch.tensor([number])).x[0]) and count == data.size(split)
+            assert len(opened) == 1, "no other file was opened"
+            opened.clear()
+    (tmp_path / "all" / "9.tif").write_bytes((tmp_path / "all" / "0.tif").read_bytes())
+    assert prepare_one(ref, tmp_path, data.spec, "train", 0) == (None, 0, None), "of other files nothing is known"
 
 
 def test_what_cannot_be_read_alone_is_left_to_the_whole(tmp_path):
