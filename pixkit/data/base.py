@@ -58,7 +58,7 @@ class DataConfig(ComponentConfig):
             raise ValueError("palette makes levels by itself: give palette, or levels or binarise, not both")
         if isinstance(self.palette, str) and self.palette.isdecimal():
             raise ValueError(
-                f"palette: a number of colours is without quotes, {self.palette}; ./{self.palette} is a file of this name"
+                f"palette: a number of colours is without quotes, {self.palette}; ./{self.palette} is a file called so"
             )
         if self.class_names is not None and len(set(self.class_names)) < len(self.class_names):
             raise ValueError("class_names: each class has a name of its own")
