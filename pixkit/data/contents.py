@@ -10,6 +10,8 @@ from pixkit.files import open_regular
 
 HEAD = 512
 """Bytes by which a file is told."""
+SAFETENSORS = rb".{3}[\0-\7]\0{4}\{"
+"""How such a file begins: with how long its header is, whose bytes may be those that other files begin with."""
 BEGINNINGS: tuple[tuple[bytes, str], ...] = (
     (b"\x93NUMPY", "an array of NumPy (.npy)"),
     (b"\x89HDF\r\n\x1a\n", "an HDF5 file"),
@@ -51,7 +53,6 @@ PATTERNS: tuple[tuple[bytes, str], ...] = (
     (rb".{257}ustar", "a tar archive"),
     (rb"\x80[\x02-\x05]", "a pickle"),
     (rb"P[1-7]\s", "a PNM picture"),
-    (rb".{3}[\0-\7]\0{4}\{", "a safetensors file"),
     (rb"\0\0[\x08\x09\x0b-\x0e][\x01-\x07]", "an IDX file"),
     (rb"(?i:\s*<(!doctype html|html))", "a web page, perhaps that of a download that failed"),
     (rb"[\t\n\r\f -~]+\Z", "text"),
@@ -63,6 +64,8 @@ def told(head: bytes) -> str | None:
     """What a file that begins so is, in words; None if that is not known."""
     if not head:
         return "an empty file"
+    if re.match(SAFETENSORS, head, re.DOTALL):
+        return "a safetensors file"
     plain = (name for start, name in BEGINNINGS if head.startswith(start))
     return next(plain, None) or next((name for pattern, name in PATTERNS if re.match(pattern, head, re.DOTALL)), None)
 

@@ -16,6 +16,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load as parse_tensors
 from torch import Tensor, nn
 
+from pixkit.data.contents import HEAD, told
 from pixkit.errors import CheckpointError, NonFiniteError, listed
 from pixkit.files import replacing, writing
 from pixkit.network import plain_name
@@ -94,7 +95,7 @@ def read_tensors(folder: Path, manifest: Manifest, name: str) -> dict[str, Tenso
         raise CheckpointError(f"there are no {name} weights in this checkpoint", where=str(folder))
     record = manifest.files[name]
     data = RunFile(path, record.bytes, links=False, error=CheckpointError).content()
-    if data[:2] in (b"PK", b"\x80\x02", b"\x80\x03", b"\x80\x04", b"\x80\x05"):
+    if told(data[:HEAD]) in ("a pickle", "a zip archive"):
         raise CheckpointError("a pickle, which could run anything", where=str(path), expected="safetensors")
     if len(data) != record.bytes:
         raise CheckpointError(

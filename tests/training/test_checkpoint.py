@@ -10,6 +10,7 @@ import torch
 from safetensors.torch import save as format_tensors
 from toys import NormedToy, Toy, toy_model, toy_recipe
 
+from pixkit.data.contents import told
 from pixkit.errors import CheckpointError, NonFiniteError, RunError
 from pixkit.runs import checkpoint, manifest
 
@@ -48,6 +49,22 @@ def replace_tensors(folder, tensors, name="model"):
     (folder / f"{name}.safetensors").write_bytes(data)
     record = {"sha256": manifest.sha256(data), "bytes": len(data), "layout": checkpoint.layout(tensors)}
     rewrite(folder, lambda body: body["files"].update({name: record}))
+
+
+def header_of(length):
+    """Tensors of which the file's header has so many bytes."""
+    return {"w" * (length - 56): torch.zeros(1)}
+
+
+@pytest.mark.parametrize("length", [0x0280, 0x0380, 0x0480, 0x0580, 0x4B50, 0x10000])
+def test_a_file_whose_length_of_header_begins_as_a_pickle_or_an_archive_does_is_read(tmp_path, length):
+    """Its first bytes are that length: 80 05, say, of 1408 bytes."""
+    tensors = header_of(length)
+    checkpoint.save(tmp_path / "step-1", {"model": tensors}, step=1, model="toy", state={}, metrics={})
+    start = (tmp_path / "step-1" / "model.safetensors").read_bytes()[:9]
+    assert start == length.to_bytes(8, "little") + b"{" and told(start) == "a safetensors file"
+    found = checkpoint.read_tensors(tmp_path / "step-1", checkpoint.verify(tmp_path / "step-1"), "model")
+    assert found.keys() == tensors.keys()
 
 
 def test_what_was_saved_comes_back(folder):
