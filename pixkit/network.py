@@ -11,9 +11,12 @@ from torch import Tensor, nn
 from pixkit.backbones.base import Backbone, BackboneSpec
 from pixkit.backbones.conditioners import Conditioner
 from pixkit.backbones.encodings import InputConfig
+from pixkit.backbones.held import features_of
+from pixkit.components.faults import Blamed, built
 from pixkit.components.spec import ComponentSpec
 from pixkit.errors import PluginError, RecipeError, UsageError
 from pixkit.heads.base import Head, PixelDistribution
+from pixkit.heads.held import hold
 from pixkit.image import ImageSpec, numbers_refused
 from pixkit.layers.modes import evaluating
 from pixkit.noise import Noise
@@ -108,24 +111,34 @@ class Autoregressive(nn.Module):
         return None if self.conditioner is None else self.conditioner.example(batch)
 
     def check_width(self) -> None:
-        """Raise PluginError unless the backbone gives as many maps as it says, of the images' size."""
+        """Raise PluginError unless backbone and head give what they promise, of three images, naming who does not."""
         reference = next(self.parameters())
         with evaluating(self), torch.no_grad():
-            x = torch.zeros(1, *self.spec.shape, dtype=torch.int64, device=reference.device)
-            context = () if self.conditioner is None else (self.conditioner(self.example_context(1)),)
-            features = self.backbone(self.encoding(x), *context)
-        found: tuple[Any, ...] = tuple(features.shape) if isinstance(features, Tensor) else (type(features).__name__,)
-        if found == (1, self.backbone.width, *self.spec.shape[1:]):
+            x = torch.arange(3, device=reference.device).remainder(self.spec.levels)[:, None, None, None]
+            x = x.expand(3, *self.spec.shape)
+            context = () if self.conditioner is None else (self.conditioner(self.example_context(3)),)
+            hold(self.head, self.projection, features_of(self.backbone, self.encoding(x), context))
+
+    def check_trains(self) -> None:
+        """Raise PluginError, naming backbone or head, if no gradient comes from an image's nats to the backbone.
+
+        What a gradient would need is not kept, so that this takes the memory of a pass without one.
+        """
+        if not any(each.requires_grad for each in self.backbone.parameters()):
             return
-        counted = len(found) == 4 and found[2:] == self.spec.shape[1:]
-        raise PluginError(
-            f"the backbone gives {found[1]} maps, its width says {self.backbone.width}"
-            if counted
-            else "the backbone does not give features of the images",
-            where=f"{type(self.backbone).__module__}.{type(self.backbone).__qualname__}",
-            found=f"features {list(found)} of one image",
-            expected=f"[1, width, {self.spec.height}, {self.spec.width}], width being {self.backbone.width}",
-        )
+        x = torch.zeros(1, *self.spec.shape, dtype=torch.int64, device=next(self.parameters()).device)
+        nothing_kept = torch.autograd.graph.saved_tensors_hooks(lambda _: None, lambda _: None)
+        with evaluating(self), torch.inference_mode(False), torch.enable_grad(), nothing_kept:
+            context = () if self.conditioner is None else (self.conditioner(self.example_context(1)),)
+            backbone, head = Blamed.of("backbone", self.backbone), Blamed.of("head", self.head)
+            with backbone.at("where a gradient is recorded", "a forward of torch's differentiable operations"):
+                features = self.backbone(self.encoding(x), *context)
+            with head.at("where a gradient is recorded", "a log_prob of torch's differentiable operations"):
+                nats = self.head.distribution(self.projection(features)).log_prob(x)
+        for blamed, what, given in ((backbone, "features", features), (head, "log_prob", nats)):
+            if not given.requires_grad:
+                hint = "no torch.no_grad(), .detach(), .data or numpy on the way"
+                raise blamed.error("would not be trained", f"{what} without a gradient", "a gradient", hint)
 
     def check_context(self, context: Tensor | None, batch: int) -> None:
         """Raise UsageError unless the context is one for `batch` images."""
@@ -218,7 +231,7 @@ def assemble(
 
     Raises:
         RecipeError: if the head cannot draw colours as the ordering asks, or a component refuses.
-        PluginError: if the backbone does not say its width, or the head its maps or its colours.
+        PluginError: if the backbone does not say its width, or the head its maps or its colours, or if one fails.
     """
     if conditioner is not None and not backbone.cls.conditional:
         raise RecipeError(
@@ -229,19 +242,19 @@ def assemble(
         )
     if spec.palette is not None and head.cls.ordered:
         raise RecipeError(**numbers_refused(head.name), where=head.config.where("type"))
-    resolved = ordering.build(spec, resolve_colours(ordering, head, spec))
+    resolved = built(ordering, spec, resolve_colours(ordering, head, spec))
     encoding = inputs.build(spec)
     context = 0 if conditioner is None else conditioner.maps
-    body = backbone.build(BackboneSpec(spec, resolved, encoding.maps, context))
+    body = built(backbone, BackboneSpec(spec, resolved, encoding.maps, context))
     _require_count(backbone, body, "width", "the number of maps that `forward` gives")
-    drawn_by = head.build(spec, resolved)
+    drawn_by = built(head, spec, resolved)
     _require_count(head, drawn_by, "maps", "the number of its parameter maps")
     return Autoregressive(encoding, body, drawn_by, conditioner)
 
 
-def _require_count(component: ComponentSpec, built: Any, name: str, meaning: str) -> None:
+def _require_count(component: ComponentSpec, made: Any, name: str, meaning: str) -> None:
     """Raise PluginError unless a component that was built has the attribute, a number of maps."""
-    count = getattr(built, name, None)
+    count = getattr(made, name, None)
     if not isinstance(count, Integral) or count < 1:
         raise PluginError(
             f"{component.entry} does not say its {name}",

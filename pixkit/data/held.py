@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from numbers import Integral
 
 import torch
 from torch import Tensor
@@ -33,12 +34,16 @@ class Seen:
 
 def check(images: SourceImages, name: str) -> None:
     """Raise DataError where images are not as `SourceImages` says, but for their levels; `name` is the source's."""
+    _check_kinds(images, name)
     if not len(images.train):
         raise DataError("there are no training images", where=name)
     shape = tuple(images.train.pixels.shape[1:])
     if len(shape) != 3:
         raise DataError(
-            "images have the shape [N, C, H, W]", where=f"{name}, train images", found=f"{len(shape) + 1} axes"
+            "images have the shape [N, C, H, W]",
+            where=f"{name}, train images",
+            found=f"{len(shape) + 1} axes",
+            hint="pixels[:, None] of grey images, pixels.permute(0, 3, 1, 2) of [N, H, W, C]",
         )
     spec = ImageSpec(*shape, levels=images.levels)
     for split, part in own_splits(images).items():
@@ -79,6 +84,42 @@ def _seen(part: ImageSet, spec: ImageSpec, where: str) -> Seen:
 
     found = digest(part, part.labels, look=look)
     return Seen(found, min(ends), max(ends))
+
+
+def _check_kinds(images: SourceImages, name: str) -> None:
+    """What a source gives is of the classes that `SourceImages` and `ImageSet` name; tensors are on the CPU."""
+    _require(images, SourceImages, name, "what `load` gives", "SourceImages(train=ImageSet(pixels), ...)")
+    if isinstance(images.levels, bool) or not isinstance(images.levels, Integral):
+        raise DataError("levels are counted", where=name, found=f"levels = {images.levels!r}", expected="an int")
+    for split in ("train", "test", *(["validation"] if images.validation is not None else [])):
+        part = getattr(images, split)
+        _require(part, ImageSet, name, split, "ImageSet(pixels, labels), of no pixels where there are no images")
+        for what in ("pixels", "labels", "groups", "rows"):
+            value, where = getattr(part, what), f"{name}, {what} of the {split} images"
+            if value is None and what != "pixels":
+                continue
+            _require(value, torch.Tensor, where, what, "torch.as_tensor(...) of it")
+            if value.device.type != "cpu":
+                raise DataError("data are on the CPU", where=where, found=str(value.device), hint=f"{what}.cpu()")
+            if what in ("rows", "groups") and (value.dtype != torch.int64 or value.ndim != 1):
+                raise DataError(
+                    f"{what} are whole numbers, one an image",
+                    where=where,
+                    found=f"{value.dtype} {tuple(value.shape)}",
+                    expected="torch.int64 (n,)",
+                )
+        if part.rows is not None and len(part.rows) and not 0 <= part.rows.min() <= part.rows.max() < len(part.pixels):
+            raise DataError(
+                "rows are numbers of pixels",
+                where=f"{name}, rows of the {split} images",
+                found=f"{int(part.rows.min())}..{int(part.rows.max())}",
+                expected=f"0..{len(part.pixels) - 1}",
+            )
+
+
+def _require(value: object, kind: type, where: str, what: str, instead: str) -> None:
+    if not isinstance(value, kind):
+        raise DataError(f"{what} is no {kind.__name__}", where=where, found=type(value).__name__, expected=instead)
 
 
 def _check_labels(part: ImageSet, classes: int | None, where: str) -> None:

@@ -10,6 +10,7 @@ from typing import cast
 import torch
 from torch import Tensor
 
+from pixkit.components.faults import Blamed, built
 from pixkit.components.spec import ComponentSpec
 from pixkit.data.base import DataConfig, DataSource, Progress, SourceImages, set_apart
 from pixkit.data.classes import Names, by_number, renamed, with_names
@@ -38,11 +39,12 @@ def loaded(
     if config.class_names is not None:
         classes_of(ref, base)
     try:
-        source: DataSource = ref.build(base)
-        images = source.load(progress) if given is None else replace(given, fresh=False)
+        source: DataSource = built(ref, base)
+        with Blamed.of_entry(ref.entry).at("to load its images", "load(progress), which gives SourceImages"):
+            images = source.load(progress) if given is None else replace(given, fresh=False)
     except OSError as error:
         raise DataError("cannot be read", where=error.filename or ref.name, found=reason(error)) from error
-    check(images, ref.name)
+    check(images, ref.entry.recipe_name)
     images = with_names(images)
     if config.class_names is not None:
         images = renamed(images, config.class_names)

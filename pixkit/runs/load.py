@@ -10,6 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from pixkit.components.faults import built
 from pixkit.components.plugins import plugins as loaded_plugins
 from pixkit.data import Dataset, Progress, prepare
 from pixkit.data.classes import how_to_label, renumbered
@@ -190,7 +191,7 @@ def construct(recipe: Recipe, spec: ImageSpec, classes: int | None, device: torc
         seed_torch(derive(recipe.seed, "construct"), cpu)
         with MemoryGuard(available(cpu).free):
             try:
-                model: Model = recipe.model.build(spec, classes)
+                model: Model = built(recipe.model, spec, classes)
             except NoLabels as error:
                 error.hint = how_to_label(recipe.data.config)
                 raise

@@ -75,7 +75,11 @@ def build_model(
     elif not isinstance(spec, ImageSpec):
         spec, found = _given(spec)
         classes = found if classes is None else classes
-    return construct(loaded.recipe, spec, classes, pick_device(device))
+    model = construct(loaded.recipe, spec, classes, pick_device(device))
+    for network in networks_in(model).values():
+        network.check_width()
+        network.check_trains()
+    return model
 
 
 def find_examined(source: LoadedRecipe | str | Path, overrides: Sequence[str] = ()) -> LoadedRecipe | Run:

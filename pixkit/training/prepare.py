@@ -19,6 +19,7 @@ from pixkit.layers.recurrent import keep_loops
 from pixkit.memory import in_words, resident
 from pixkit.models.base import Model
 from pixkit.models.request import check_room
+from pixkit.network import networks_in
 from pixkit.recipe import Change, LoadedRecipe
 from pixkit.recipe.schema import Recipe
 from pixkit.runs.load import construct, numbering_of, read_weights
@@ -175,10 +176,13 @@ def construct_to_train(recipe: Recipe, dataset: Dataset, device: torch.device) -
     Raises:
         UsageError: if it would not fit the memory; raised before the memory is taken.
         CausalityError: if it leaks.
+        PluginError: if a backbone or head does not give what it promises, or would not be trained.
     """
     model = construct(recipe, dataset.spec, dataset.classes, device)
     model.class_names = dataset.class_names
     model.verify()
+    for network in networks_in(model).values():
+        network.check_trains()
     return model
 
 

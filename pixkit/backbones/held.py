@@ -1,0 +1,65 @@
+"""Holding a backbone, which may be a plugin's, to what it promises: features of whole images."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from torch import Tensor
+
+from pixkit.backbones.base import Backbone
+from pixkit.components.faults import Blamed, require_registered
+
+_FORWARD = "forward(x), or forward(x, context) of a class that says `conditional`, to features [B, width, H, W]"
+
+
+def features_of(backbone: Backbone, encoded: Tensor, context: tuple[Tensor, ...]) -> Tensor:
+    """The features that a backbone gives of some images, [B, width, H, W], if they are as it promises.
+
+    Args:
+        backbone: in evaluation mode.
+        encoded: pixels, [B, inputs, H, W].
+        context: nothing, or what the backbone is conditioned on.
+
+    Raises:
+        PluginError: naming the backbone and the rule that it breaks.
+    """
+    blamed = Blamed.of("backbone", backbone)
+    require_registered(backbone, blamed)
+    with blamed.at(f"at images {list(encoded.shape)}", _FORWARD):
+        features = backbone(encoded, *context)
+    expected = (len(encoded), backbone.width, *encoded.shape[2:])
+    found = tuple(features.shape) if isinstance(features, Tensor) else None
+    if found != expected:
+        raise _misshapen(blamed, features, expected)
+    for what, one, other, hint in (
+        ("type", features.dtype, encoded.dtype, "leave the type of what forward is given: no .long(), no .double()"),
+        ("device", features.device, encoded.device, "move nothing in forward"),
+    ):
+        if one != other:
+            raise blamed.error(f"gives features of another {what} than its input", str(one), str(other), hint)
+    if not features.isfinite().all() and all(each.isfinite().all() for each in backbone.parameters()):
+        raise blamed.error("gives features that are not finite", "nan or inf, of finite weights", "finite numbers")
+    return features
+
+
+def _misshapen(blamed: Blamed, features: Any, expected: tuple[int, ...]) -> Exception:
+    """What is wrong with features of another shape, or with what are none."""
+    batch, width, height, columns = expected
+    rule, asked = "does not give features of the images", f"[{batch}, width, {height}, {columns}], width being {width}"
+    if not isinstance(features, Tensor):
+        if features is None:
+            return blamed.error(rule, "None", asked, "return the features at the end of forward")
+        return blamed.error(rule, f"a {type(features).__name__}", asked, "return the features alone, one tensor")
+    shape = tuple(features.shape)
+    found = f"features {list(shape)} of {batch} images"
+    if len(shape) == 4 and shape[2:] == expected[2:] and shape[0] == batch:
+        hint = f"self.width = {shape[1]}, or a last layer of {width} maps"
+        return blamed.error(f"gives {shape[1]} maps, its width says {width}", found, asked, hint)
+    hint = "keep rows and columns: features are [B, maps, H, W] throughout"
+    if shape == (batch, height, columns, width):
+        hint = "features.permute(0, 3, 1, 2), as maps come before rows and columns"
+    elif shape and shape[0] != batch:
+        hint = "keep the first axis, of images, of whatever length it is: no squeeze(), no view(1, ...)"
+    elif len(shape) == 4:
+        hint = "keep the size of the images: a convolution of side k is padded by k // 2"
+    return blamed.error(rule, found, asked, hint)

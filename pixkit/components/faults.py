@@ -1,0 +1,121 @@
+"""Whose fault it is: errors of components, which may be a plugin's, name them and the rule that they break."""
+
+from __future__ import annotations
+
+import traceback
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from torch import nn
+
+from pixkit.components.attempt import one_line
+from pixkit.components.plugins import registry
+from pixkit.components.spec import ComponentSpec, Entry
+from pixkit.errors import PixkitError, PluginError
+from pixkit.memory.guard import exhausted
+
+_LIBRARIES = (Path(nn.__file__).parent.parent, Path(__file__).parent.parent)
+_TORCHS_OWN = frozenset(vars(nn.Module()))
+TRACE = "PIXKIT_TRACEBACK=1, or the error's `__cause__`, for the whole trace"
+
+
+@dataclass(frozen=True)
+class Blamed:
+    """A component as errors name it: `who` begins their sentence, `where` says whose it is."""
+
+    who: str
+    where: str
+
+    @classmethod
+    def of_entry(cls, entry: Entry) -> Blamed:
+        """A registered component."""
+        return cls(str(entry), entry.distribution)
+
+    @classmethod
+    def of(cls, kind: str, built: Any) -> Blamed:
+        """What was built: by its class it is known who registered it; of one that nobody did, the class is named."""
+        own = type(built)
+        for entry in registry():
+            if entry.kind == kind and entry.cls is own:
+                return cls.of_entry(entry)
+        return cls(f"the {kind}", f"{own.__module__}.{own.__qualname__}")
+
+    def error(self, rule: str, found: str, expected: str, hint: str | None = None) -> PluginError:
+        """What it does that it must not, or does not do."""
+        return PluginError(f"{self.who} {rule}", where=self.where, found=found, expected=expected, hint=hint)
+
+    @contextmanager
+    def at(self, what: str, expected: str) -> Iterator[None]:
+        """An exception of the component's own code is its fault, in words; `what` says what it was asked for.
+
+        What pixkit raised stays as it is, and so does what the system and its memory refuse.
+        """
+        try:
+            yield
+        except (PixkitError, OSError):
+            raise
+        except Exception as error:
+            if exhausted(error):
+                raise
+            raise self.error(f"fails {what}", raised(error), expected, _hint(error)) from error
+
+
+def built(component: ComponentSpec, *args: Any) -> Any:
+    """Construct a component: ``cls(config, *args)``.
+
+    Raises:
+        PluginError: if its constructor fails, or does not call torch's.
+        PixkitError, OSError: what the constructor raises of these.
+    """
+    blamed = Blamed.of_entry(component.entry)
+    with blamed.at("to be constructed", f"{component.cls.__name__}(config{', ...' if args else ''})"):
+        made = component.build(*args)
+    if isinstance(made, nn.Module) and "_modules" not in vars(made):
+        call = "super().__init__(config, ...), the constructor's first line"
+        raise blamed.error("is no module of torch's yet", "a constructor that does not call its base's", call)
+    return made
+
+
+def raised(error: Exception) -> str:
+    """Type and message of an exception, and the innermost line of code that is not torch's nor, if any is, pixkit's."""
+    steps = list(traceback.extract_tb(error.__traceback__))
+    for folder in _LIBRARIES:
+        steps = [step for step in steps if not Path(step.filename).is_relative_to(folder)] or steps
+    return f"{one_line(error)} ({steps[-1].filename}, line {steps[-1].lineno})" if steps else one_line(error)
+
+
+def require_registered(module: nn.Module, blamed: Blamed) -> None:
+    """Raise PluginError if torch does not know all that a module is to learn: it would be neither trained nor saved."""
+    known = set(module.modules())
+    for path, part in module.named_modules():
+        for name, value in vars(part).items():
+            found = None if name in _TORCHS_OWN else _hidden(value, known)
+            if found is not None:
+                what, instead = found
+                raise blamed.error(
+                    "holds what torch does not know of: it would be neither trained nor saved nor moved to a GPU",
+                    f"self.{'.'.join(filter(None, (path, name)))}, {what}",
+                    instead,
+                )
+
+
+def _hidden(value: Any, known: set[nn.Module]) -> tuple[str, str] | None:
+    """What of an attribute is to be trained and is not registered, and what registers it."""
+    if getattr(value, "requires_grad", False) and getattr(value, "is_leaf", False):
+        return "a tensor that requires a gradient", "nn.Parameter(...) of it"
+    held = value.values() if isinstance(value, dict) else value if isinstance(value, list | tuple) else ()
+    for one in held:
+        if isinstance(one, nn.Module) and one not in known and any(each.requires_grad for each in one.parameters()):
+            proper = "nn.ModuleDict" if isinstance(value, dict) else "nn.ModuleList"
+            return f"a {type(value).__name__} of {type(one).__name__}", f"{proper}(...) of it"
+    return None
+
+
+def _hint(error: Exception) -> str:
+    text = str(error)
+    if "device" in text and ("same" in text or "expected" in text):
+        return "what is no parameter goes with the model as a buffer: self.register_buffer(name, tensor)"
+    return TRACE

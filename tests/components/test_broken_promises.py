@@ -1,0 +1,207 @@
+"""Each plausible mistake of a plugin's author: the error names the component, the rule, what was found, what to do."""
+
+from pathlib import Path
+
+import pytest
+import torch
+from torch import nn
+
+import pixkit
+from pixkit.data import prepare
+from pixkit.data.base import DataSource, ImageSet, SourceImages
+from pixkit.errors import DataError, PluginError
+from pixkit.testing import GREY, component, named, network
+from pixkit.testing.parts import PlainBackbone
+
+SIZE = (GREY.height, GREY.width)
+
+
+def backbone(init=lambda self: None, out=lambda self, h: h):
+    """A sound backbone but for what is done at the end of its constructor and of its forward."""
+
+    class Slip(PlainBackbone):
+        def __init__(self, config, spec):
+            super().__init__(config, spec)
+            init(self)
+
+        def forward(self, x):
+            return out(self, super().forward(x))
+
+    return component("backbone", Slip)
+
+
+BACKBONES = {
+    "one map more": (
+        backbone(lambda self: setattr(self, "width", 7)),
+        "gives 6 maps, its width says 7",
+        "self.width = 6",
+    ),
+    "NHWC": (backbone(out=lambda s, h: h.permute(0, 2, 3, 1)), "does not give features", "permute(0, 3, 1, 2)"),
+    "flat": (backbone(out=lambda s, h: h.flatten(2)), "does not give features", "keep rows and columns"),
+    "no batch": (backbone(out=lambda s, h: h[0]), "does not give features", "keep the first axis"),
+    "smaller": (backbone(out=lambda s, h: h[:, :, 1:]), "does not give features", "padded by k // 2"),
+    "two": (backbone(out=lambda s, h: (h, h)), "does not give features", "return the features alone"),
+    "none": (backbone(out=lambda s, h: None), "does not give features", "return the features at the end"),
+    "whole numbers": (backbone(out=lambda s, h: h.long()), "gives features of another type", "no .long()"),
+    "not finite": (backbone(out=lambda s, h: h * float("nan")), "gives features that are not finite", "finite numbers"),
+    "raises": (backbone(out=lambda s, h: 1 / 0), "fails at images", "test_broken_promises.py, line"),
+    "another device": (
+        backbone(out=lambda s, h: exec("raise RuntimeError('Expected all tensors to be on the same device')")),
+        "fails at images",
+        "self.register_buffer(name, tensor)",
+    ),
+    "a plain list": (
+        backbone(lambda s: setattr(s, "more", [nn.Conv2d(6, 6, 1)])),
+        "holds what torch does not know of",
+        "self.more, a list of Conv2d",
+    ),
+    "no parameter": (
+        backbone(lambda s: setattr(s, "scale", torch.ones(1, requires_grad=True))),
+        "holds what torch does not know of",
+        "nn.Parameter",
+    ),
+    "constructor": (backbone(lambda s: {}["key"]), "fails to be constructed", "KeyError: 'key'"),
+    "no gradient": (backbone(out=lambda s, h: h.detach()), "would not be trained", "no torch.no_grad()"),
+    "numpy": (backbone(out=lambda s, h: torch.from_numpy(h.numpy())), "fails where a gradient", "call numpy()"),
+}
+
+
+@pytest.mark.parametrize(("made", "rule", "advice"), BACKBONES.values(), ids=BACKBONES.keys())
+def test_a_backbone_is_held_to_its_promises(made, rule, advice):
+    with pytest.raises(PluginError) as error:
+        checked(network(made, GREY))
+    assert rule in error.value.message and advice in str(error.value)
+    assert error.value.where in ("test", f"{__name__}.Slip") or error.value.where.endswith(".Slip")
+
+
+def checked(net):
+    net.check_width()
+    net.check_trains()
+
+
+def test_what_does_not_call_its_base_is_no_module():
+    class Bare(PlainBackbone):
+        def __init__(self, config, spec):
+            pass
+
+    with pytest.raises(PluginError, match=r"the backbone 'bare' \(.*\) is no module of torch's yet"):
+        network(component("backbone", Bare), GREY)
+
+
+def test_a_registered_component_is_named_with_its_plugin(monkeypatch):
+    made = backbone(out=lambda self, h: 1 / 0)
+    monkeypatch.setattr("pixkit.components.faults.registry", lambda: [made.entry])
+    with pytest.raises(PluginError) as error:
+        network(made, GREY).check_width()
+    assert error.value.message.startswith("the backbone 'slip' (") and error.value.where == "test"
+
+
+SOFTMAX = named("head", "softmax").cls
+
+
+def head(changed=None, given=None, **methods):
+    """The softmax head with other methods, and with a distribution that has others, or is another."""
+
+    def other(self, params):
+        made = SOFTMAX.distribution(self, params)
+        made.__class__ = type("Other", (type(made),), changed or {})
+        return made
+
+    return component("head", type("Slip", (SOFTMAX,), {"distribution": given or other, **methods}))
+
+
+def of_base(name, change):
+    """A method that changes what the softmax's own gives."""
+
+    def method(self, *args):
+        return change(getattr(type(self).__mro__[1], name)(self, *args))
+
+    return {name: method}
+
+
+HEADS = {
+    "projection": (
+        head(projection=lambda s, w: nn.Conv2d(w, s.maps + 1, 1)),
+        "something else by `projection`",
+        "self.maps",
+    ),
+    "no distribution": (
+        head(distribution=None) and head(given=lambda s, p: None),
+        "fails at",
+        "PixelDistribution",
+    ),
+    "raises": (head(given=lambda s, p: 1 / 0), "fails to make a distribution", "ZeroDivisionError"),
+    "rank": (head(of_base("site_log_prob", lambda x: x[:, None])), "something else by `site_log_prob`", "over colours"),
+    "sign": (head(of_base("log_prob", lambda x: -x)), "gives probabilities above 1", "without a minus"),
+    "not a number": (head(of_base("log_prob", lambda x: x * float("nan"))), "gives no probability", "a number"),
+    "not normalised": (head(of_base("level_log_probs", lambda x: x - 1)), "is not normalised", "sum to 0.3679"),
+    "of two minds": (head(of_base("site_log_prob", lambda x: x - 1)), "is not of one mind", "level_log_probs"),
+    "draws floats": (head(of_base("quantile", lambda x: x.float())), "something else by `quantile`", "int64"),
+    "draws too high": (head(of_base("quantile", lambda x: x + 9)), "draws levels that there are not", "0.."),
+    "no gradient": (head(of_base("log_prob", lambda x: x.detach())), "would not be trained", "no torch.no_grad()"),
+}
+
+
+@pytest.mark.parametrize(("made", "rule", "advice"), HEADS.values(), ids=HEADS.keys())
+def test_a_head_is_held_to_its_promises(made, rule, advice):
+    with pytest.raises(PluginError) as error:
+        checked(network(component("backbone", PlainBackbone), GREY, head=made))
+    assert rule in error.value.message and advice in str(error.value)
+
+
+def test_a_model_is_held_to_them_where_it_is_built_from_python(monkeypatch):
+    made = backbone(out=lambda self, h: h.detach())
+    monkeypatch.setattr(
+        pixkit.network, "built", lambda part, *given: (made if part.name == "pixelcnn" else part).build(*given)
+    )
+    with pytest.raises(PluginError, match="would not be trained"):
+        pixkit.build_model({"type": "autoregressive", "backbone": "pixelcnn"}, (1, *SIZE, 4))
+
+
+def images(count=6, **other):
+    return ImageSet(torch.zeros(count, 1, 4, 4, dtype=torch.uint8), **other)
+
+
+raw = ImageSet
+SOURCES = {
+    "a pair": (lambda: (1, 2), DataError, "what `load` gives is no SourceImages", "SourceImages("),
+    "tensors": (lambda: SourceImages(torch.zeros(2), images(), 4), DataError, "train is no ImageSet", "ImageSet("),
+    "numpy": (
+        lambda: SourceImages(ImageSet(torch.zeros(2).numpy()), images(), 4),
+        DataError,
+        "is no Tensor",
+        "as_tensor",
+    ),
+    "no test": (lambda: SourceImages(images(), None, 4), DataError, "test is no ImageSet", "no pixels where"),
+    "levels": (lambda: SourceImages(images(), images(), 4.0), DataError, "levels are counted", "4.0"),
+    "grey": (
+        lambda: SourceImages(ImageSet(torch.zeros(5, 4, 4).byte()), images(), 4),
+        DataError,
+        "shape",
+        "pixels[:, None]",
+    ),
+    "labels": (
+        lambda: SourceImages(images(labels=[0] * 6), images(), 4, 2),
+        DataError,
+        "labels is no Tensor",
+        "as_tensor",
+    ),
+    "device": (
+        lambda: SourceImages(raw(images().pixels.to("meta")), images(), 4),
+        DataError,
+        "CPU",
+        "pixels.cpu()",
+    ),
+    "rows": (lambda: SourceImages(images(rows=torch.arange(7)), images(), 4), DataError, "rows are numbers", "0..5"),
+    "groups": (lambda: SourceImages(images(groups=torch.zeros(6)), images(), 4), DataError, "groups are", "int64"),
+    "raises": (lambda: {}["train"], PluginError, "the data 'slip' (", "load(progress), which gives SourceImages"),
+}
+
+
+@pytest.mark.parametrize(("load", "kind", "rule", "advice"), SOURCES.values(), ids=SOURCES.keys())
+def test_a_data_source_is_held_to_its_promises(load, kind, rule, advice):
+    source = type("Slip", (DataSource,), {"load": lambda self, progress=None: load()})
+    with pytest.raises(kind) as error:
+        prepare(component("data", source), Path())
+    assert rule in error.value.message and advice in str(error.value)
+    assert error.value.where.startswith("test")
