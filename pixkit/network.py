@@ -127,7 +127,7 @@ class Autoregressive(nn.Module):
         if not any(each.requires_grad for each in self.backbone.parameters()):
             return
         x = torch.zeros(1, *self.spec.shape, dtype=torch.int64, device=next(self.parameters()).device)
-        nothing_kept = torch.autograd.graph.saved_tensors_hooks(lambda _: None, lambda _: None)
+        nothing_kept = torch.autograd.graph.saved_tensors_hooks(lambda _: None, lambda _: torch.empty(0))
         with evaluating(self), torch.inference_mode(False), torch.enable_grad(), nothing_kept:
             context = () if self.conditioner is None else (self.conditioner(self.example_context(1)),)
             backbone, head = Blamed.of("backbone", self.backbone), Blamed.of("head", self.head)
