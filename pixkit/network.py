@@ -149,6 +149,7 @@ class Autoregressive(nn.Module):
                 where=type(self.backbone).__name__,
                 found=found,
                 expected=expected,
+                hint="a label, say, for each image" if context is None else "leave it, a label say, out",
             )
         if context is not None and self.conditioner is not None:
             self.conditioner.check(context)

@@ -182,8 +182,22 @@ def _numbers(labels: Array, images: int, where: str) -> Tensor:
             where=where,
             found=f"{numbers.dtype} {numbers.shape}",
             expected=f"integers, ({images},)",
+            hint=_numbered(numbers, images),
         )
     return torch.from_numpy(numbers.astype(np.int64))
+
+
+def _numbered(labels: NDArray[Any], images: int) -> str | None:
+    """How to make numbers of classes of what was given, if that is plain."""
+    if labels.shape == (images, 1):
+        return "labels[:, 0]"
+    if labels.ndim == 2 and len(labels) == images:
+        return "labels.argmax(1), if they are one-hot"
+    if labels.shape != (images,):
+        return None
+    if labels.dtype.kind == "f":
+        return "labels.astype(int), or .long() of a tensor, if they are whole"
+    return "the number of each one's class: numpy.unique(labels, return_inverse=True)[1], or by a model's class_names"
 
 
 def as_array(given: Array) -> NDArray[Any]:

@@ -11,6 +11,9 @@ if TYPE_CHECKING:
 
 Capability = Literal["labelled", "codes", "guidable", "completes", "has_latent", "importance_sampled", "scorable"]
 """The attributes of `Model` that commands and tasks ask before they ask the model."""
+FIGURES = "pixkit.evaluate(run), or `pixkit eval RUN`, gives its own figures"
+LABELS = "a recipe asks for labels by model.context: {type: label}"
+DROPOUT = "model.context.dropout=0.1"
 NO_LIKELIHOOD = "the model gives no likelihood, nor a bound"
 
 
@@ -28,15 +31,17 @@ def lacking(model: Declared, capability: Capability, where: str | None = None) -
             "the model takes no labels",
             where=place,
             found=name,
-            hint="a recipe asks for them by model.context: {type: label}",
+            hint=LABELS,
         ),
         "codes": UsageError("the model has no categorical code", where=place, found=name),
         "guidable": UsageError(
-            "the model knows no images without a label",
+            "the model knows no images without a label"
+            if model.labelled
+            else "the model takes no labels to be guided by",
             where=place,
-            found="no label" if model.labelled else "a model without labels",
-            expected="a label for each image",
-            hint="train with label dropout: model.context.dropout=0.1" if model.labelled else None,
+            found="no label" if model.labelled else name,
+            expected="a label for each image" if model.labelled else None,
+            hint=f"train with label dropout: {DROPOUT}" if model.labelled else f"leave it out; {LABELS}",
         ),
         "completes": UsageError(
             "the model cannot continue an image that is given in part",
@@ -50,6 +55,6 @@ def lacking(model: Declared, capability: Capability, where: str | None = None) -
             where=where,
             found=f"{name}, {kind}",
         ),
-        "scorable": UsageError(NO_LIKELIHOOD, where=where, found=name),
+        "scorable": UsageError(NO_LIKELIHOOD, where=where, found=name, hint=FIGURES),
     }
     return errors[capability]

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from pixkit.components.faults import built
 from pixkit.components.plugins import plugins as loaded_plugins
@@ -18,16 +19,17 @@ from pixkit.data.former import numbered_as_before
 from pixkit.data.palette_file import read_palette
 from pixkit.data.prepare import Numbering
 from pixkit.errors import CheckpointError, RecipeError, UsageError
+from pixkit.files import is_folder
 from pixkit.image import ImageSpec
 from pixkit.memory import MemoryGuard, available
 from pixkit.models.base import Model
 from pixkit.models.labelled import NoLabels
 from pixkit.randomness import derive, isolated_rng, seed_torch
-from pixkit.recipe import LoadedRecipe, Recipe, load_recipe, revise_recipe
+from pixkit.recipe import LoadedRecipe, Recipe, find_recipe, load_recipe, revise_recipe
 from pixkit.recipe.load import is_yaml
 from pixkit.recipe.overrides import one_by_one
 from pixkit.runs import checkpoint as checkpoints
-from pixkit.runs.places import SETTINGS
+from pixkit.runs.places import GIVEN, SETTINGS
 from pixkit.runs.record import pick_device
 from pixkit.runs.run import Run
 from pixkit.runs.runfile import MOST_TEXT, RunFile
@@ -132,12 +134,12 @@ def numbering_of(run: Run) -> Numbering | None:
 
 
 def recipe_to_build(
-    recipe: LoadedRecipe | Mapping[str, Any] | str | Path, overrides: Sequence[str] = (), *, resume: bool = False
+    recipe: LoadedRecipe | Mapping[str, Any] | Run | str | Path, overrides: Sequence[str] = (), *, resume: bool = False
 ) -> tuple[LoadedRecipe, Path | None]:
     """The recipe that is meant and, if that is one of a run which is to be resumed, the run's folder.
 
     Args:
-        recipe: a recipe, or what `load_recipe` takes, or the folder of a run to resume.
+        recipe: a recipe, or what `load_recipe` takes, or a run to resume, or its folder.
         overrides: ``key.sub=value``, applied in order.
         resume: whether a run's folder may be meant.
 
@@ -150,9 +152,26 @@ def recipe_to_build(
         return revised(recipe, overrides), None
     if isinstance(recipe, Mapping) or (isinstance(recipe, str) and is_yaml(recipe)):
         return load_recipe(recipe, overrides), None
-    run = Run(Path(recipe))
+    if not isinstance(recipe, str | os.PathLike | Run):
+        raise RecipeError(
+            "this is no recipe",
+            found=type(recipe).__name__,
+            expected="a recipe's file or name, a dict, or YAML",
+            hint="a model of your own is trained by a loop of your own: README.md has one"
+            if isinstance(recipe, nn.Module)
+            else None,
+        )
+    run = recipe if isinstance(recipe, Run) else Run(Path(recipe))
     if not resume or not run.started:
-        return load_recipe(recipe, overrides), None
+        file = run.path if isinstance(recipe, Run) else find_recipe(recipe)
+        if run.started and is_folder(file):
+            raise RecipeError(
+                "this is a run",
+                where=str(file),
+                expected="a recipe",
+                hint=f"go on with it by --resume (from Python resume=True), or make another of {file / GIVEN}",
+            )
+        return load_recipe(file, overrides), None
     hint = "move it away: the run is continued by its recipe.lock.yaml"
     text = RunFile(run.given, MOST_TEXT, hint=hint).text_if_any() or ""
     return LoadedRecipe(locked_recipe(run, overrides), run.given, text, one_by_one(overrides), Path.cwd()), run.path

@@ -155,6 +155,6 @@ def labelled_for(model: Model, dataset: Dataset) -> Dataset:
         raise DataError(
             "the model scores images given their labels, and these have none",
             where=dataset.name,
-            hint=how_to_label(dataset.source.config),
+            hint=how_to_label(dataset.source.config) or "labels=y, the number of each image's class",
         )
     return dataset.labelled_for(model.classes, model.class_names)

@@ -136,6 +136,7 @@ def evaluate(
                 where="dataset",
                 found=type(dataset).__name__,
                 expected="a pixkit.Dataset with images for training or validation",
+                hint="evaluate(run) for the run's own images; pixkit.runs.load.load_data(run, overrides) for others",
             )
         dataset = levels_given(
             dataset, labels, spec=model.spec, classes=model.classes, class_names=model.class_names, split=split

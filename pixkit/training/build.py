@@ -49,7 +49,7 @@ class BuildResult:
 
 
 def build(
-    recipe: LoadedRecipe | Mapping[str, Any] | str | Path,
+    recipe: LoadedRecipe | Mapping[str, Any] | Run | str | Path,
     out: str | Path | None = None,
     *,
     overrides: Sequence[str] = (),

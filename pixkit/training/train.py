@@ -15,6 +15,7 @@ from pixkit.errors import UsageError, listed
 from pixkit.recipe import LoadedRecipe, load_recipe, revise_recipe
 from pixkit.recipe.load import completed
 from pixkit.runs.load import recipe_to_build
+from pixkit.runs.run import Run
 from pixkit.training.build import BuildResult, build
 from pixkit.training.watch import Reporter
 
@@ -23,7 +24,7 @@ Callback = Callable[[int, dict[str, Any]], Any] | Reporter
 
 
 def train(
-    recipe: LoadedRecipe | Mapping[str, Any] | str | Path,
+    recipe: LoadedRecipe | Mapping[str, Any] | Run | str | Path,
     out: str | Path | None = None,
     *,
     images: Array | None = None,
@@ -142,7 +143,7 @@ class _Rows(Reporter):
 
 
 def _loaded(
-    recipe: LoadedRecipe | Mapping[str, Any] | str | Path, overrides: Sequence[str], resume: bool
+    recipe: LoadedRecipe | Mapping[str, Any] | Run | str | Path, overrides: Sequence[str], resume: bool
 ) -> tuple[LoadedRecipe, Path | None]:
     """The recipe and, if that is one of a run which is to be resumed, the run's folder."""
     if isinstance(recipe, Mapping):

@@ -172,7 +172,7 @@ LATENT = "a latent model, by which no image is continued"
 
 @pytest.mark.parametrize(("build", "capability", "found", "hint"), [
     (model_of, "labelled", "AutoregressiveModel", "model.context: {type: label}"),
-    (model_of, "guidable", "a model without labels", None), (labelled, "guidable", "no label", "dropout=0.1"),
+    (model_of, "guidable", "a model without labels", "leave it out; a recipe asks"), (labelled, "guidable", "no label", "dropout=0.1"),
     (model_of, "importance_sampled", "AutoregressiveModel, whose likelihood is exact already", None),
     (lambda: model_of("pixelgan", gaussian=2), "importance_sampled", "PixelGAN, which gives no likelihood", None),
     (lambda: model_of("pixelvae", latent=2), "completes", LATENT, None),

@@ -1,13 +1,18 @@
 """What a recipe names, from Python: components, recipes as dicts, untrained models, and what these say."""
 
+import shutil
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
 
 import pixkit
+from pixkit.data.memory import given_images
 from pixkit.tasks import networks
 from pixkit.testing import random_images, randomise
 
+TINY_RUN = Path(__file__).parent.parent / "legacy" / "runs" / "digits-tiny"
 SPEC = pixkit.ImageSpec(1, 4, 5, 3)
 BACKBONE = {"type": "pixelcnn", "width": 4, "layers": 0, "first_kernel": 3, "output_layers": 1}
 MODEL = {"type": "autoregressive", "backbone": BACKBONE}
@@ -232,3 +237,30 @@ def test_representations_say_what_a_thing_is(tmp_path):
         assert repr(thing).startswith(expected) and len(repr(thing)) < 600  # why an executor was not taken is among it
     assert repr(model).startswith("AutoregressiveModel(\n  1x4x5, K = 3\n")
     assert "(head): Softmax(1x4x5, K = 3, sequential colours)" in repr(model)
+
+
+@pytest.mark.parametrize(("labels", "hint"), [
+    (["ant"] * 4, r"numpy.unique\(labels, return_inverse=True\)"),
+    (torch.zeros(4), r"labels.astype\(int\)"),
+    (torch.zeros(4, 1, dtype=torch.int64), r"try: labels\[:, 0\]"),
+    (torch.zeros(4, 3, dtype=torch.int64), r"labels.argmax\(1\)"),
+])  # fmt: skip
+def test_labels_that_are_no_numbers_say_how_to_number_them(labels, hint):
+    with pytest.raises(pixkit.DataError, match=hint):
+        given_images(torch.zeros(4, 1, 2, 2, dtype=torch.uint8), labels, levels=2)
+
+
+@pytest.mark.parametrize("verb", [pixkit.build, pixkit.train])
+def test_a_run_in_a_recipes_place_says_what_to_do(verb, tmp_path):
+    shutil.copytree(TINY_RUN, tmp_path / "run")
+    run = pixkit.Run.open(tmp_path / "run")
+    for given in (run, run.path, str(run.path)):
+        with pytest.raises(pixkit.RecipeError, match=r"this is a run(.|\n)*resume=True.*another of .*run/recipe.yaml"):
+            verb(given)
+    with pytest.raises(pixkit.RecipeError, match=r"this is no recipe(.|\n)*found: Linear(.|\n)*loop of your own"):
+        verb(torch.nn.Linear(1, 1))
+
+
+def test_guidance_without_labels_says_where_labels_come_from():
+    with pytest.raises(pixkit.UsageError, match=r"takes no labels to guide by(.|\n)*model.context: {type: label}"):
+        model_of(MODEL).sample(1, guidance=1.0)
