@@ -12,6 +12,7 @@ if TYPE_CHECKING:
 Capability = Literal["labelled", "codes", "guidable", "completes", "has_latent", "importance_sampled", "scorable"]
 """The attributes of `Model` that commands and tasks ask before they ask the model."""
 FIGURES = "pixkit.evaluate(run), or `pixkit eval RUN`, gives its own figures"
+UNGUIDED = "guidance is towards a label, and the model knows images without a label alone"
 LABELS = "a recipe asks for labels by model.context: {type: label}"
 DROPOUT = "model.context.dropout=0.1"
 NO_LIKELIHOOD = "the model gives no likelihood, nor a bound"
@@ -35,11 +36,9 @@ def lacking(model: Declared, capability: Capability, where: str | None = None) -
         ),
         "codes": UsageError("the model has no categorical code", where=place, found=name),
         "guidable": UsageError(
-            "the model knows no images without a label"
-            if model.labelled
-            else "the model takes no labels to be guided by",
+            "the model knows no images without a label" if model.labelled else UNGUIDED,
             where=place,
-            found="no label" if model.labelled else name,
+            found="no label" if model.labelled else "a model without labels",
             expected="a label for each image" if model.labelled else None,
             hint=f"train with label dropout: {DROPOUT}" if model.labelled else f"leave it out; {LABELS}",
         ),

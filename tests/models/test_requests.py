@@ -172,12 +172,13 @@ LATENT = "a latent model, by which no image is continued"
 
 @pytest.mark.parametrize(("build", "capability", "found", "hint"), [
     (model_of, "labelled", "AutoregressiveModel", "model.context: {type: label}"),
-    (model_of, "guidable", "a model without labels", "leave it out; a recipe asks"), (labelled, "guidable", "no label", "dropout=0.1"),
+    (model_of, "guidable", "a model without labels", "leave it out; a recipe asks"),
+    (labelled, "guidable", "no label", "dropout=0.1"),
     (model_of, "importance_sampled", "AutoregressiveModel, whose likelihood is exact already", None),
     (lambda: model_of("pixelgan", gaussian=2), "importance_sampled", "PixelGAN, which gives no likelihood", None),
     (lambda: model_of("pixelvae", latent=2), "completes", LATENT, None),
     (lambda: component("model", Flat).build(SPEC), "completes", None, None),
-    (lambda: component("model", Flat).build(SPEC), "scorable", "Flat", None),
+    (lambda: component("model", Flat).build(SPEC), "scorable", "Flat", "pixkit.evaluate(run)"),
     (model_of, "codes", "AutoregressiveModel", None), (model_of, "has_latent", "AutoregressiveModel", None),
 ])  # fmt: skip
 def test_what_is_lacking_is_said_of_the_model_that_lacks_it(build, capability, found, hint):

@@ -262,5 +262,5 @@ def test_a_run_in_a_recipes_place_says_what_to_do(verb, tmp_path):
 
 
 def test_guidance_without_labels_says_where_labels_come_from():
-    with pytest.raises(pixkit.UsageError, match=r"takes no labels to guide by(.|\n)*model.context: {type: label}"):
+    with pytest.raises(pixkit.UsageError, match=r"guidance is towards a label(.|\n)*model.context: {type: label}"):
         model_of(MODEL).sample(1, guidance=1.0)
