@@ -75,6 +75,15 @@ class Schedule(ComponentConfig):
     """Exponential: the factor of each step."""
 
 
+class InitFrom(ComponentConfig):
+    """Weights to start from that need not fit."""
+
+    run: str = Field(json_schema_extra={"x-pixkit-path": True})
+    """A run, or a checkpoint folder."""
+    strict: bool = True
+    """Whether all of them have to fit; otherwise those that do are taken, and the rest is initialised."""
+
+
 class TrainConfig(ComponentConfig):
     """How the model is trained."""
 
@@ -122,8 +131,13 @@ class TrainConfig(ComponentConfig):
     """Stop after this many scorings without a better one."""
     eval_images: int | None = Field(None, ge=1)
     """Score at most this many validation images while training."""
-    init_from: str | None = Field(None, json_schema_extra={"x-pixkit-path": True})
-    """A run, or a checkpoint folder, whose weights training starts from."""
+    init_from: str | InitFrom | None = Field(None, json_schema_extra={"x-pixkit-path": True})
+    """A run, or a checkpoint folder, whose weights training starts from; {run: ..., strict: false} takes what fits."""
+
+    @property
+    def start(self) -> InitFrom | None:
+        """What `init_from` says, in full."""
+        return InitFrom(run=self.init_from) if isinstance(self.init_from, str) else self.init_from
 
 
 class SampleConfig(ComponentConfig):

@@ -53,6 +53,7 @@ def settings_of(
     steps: dict[str, Any] | None = None,
     parts: Sequence[dict[str, Any]] = (),
     kernels: dict[str, Any] | None = None,
+    segments: Sequence[dict[str, int]] = (),
 ) -> dict[str, Any]:
     """What a lock says: the recipe with every default, and the section `lock` (see `pixkit.runs.run`)."""
     lock = {
@@ -67,6 +68,7 @@ def settings_of(
         **({} if steps is None else {"steps": steps}),
         **({"parts": list(parts)} if parts else {}),
         **({} if kernels is None else {"kernels": kernels}),
+        **({"segments": list(segments)} if segments else {}),
         "changes": [],
     }
     return {**loaded.lock(), "lock": lock}

@@ -7,7 +7,8 @@
   ``arithmetic`` (the precision and memory format of training, and the seconds a batch that they were chosen by),
   ``steps`` (the way that they are made, if it is not the plain one), ``parts`` (how many a batch is taken in, from
   which step on, where a device's memory does not do for whole ones), ``kernels`` (on a GPU: that they are
-  deterministic, but for which operations), and ``changes`` (safe keys changed when the run was resumed).
+  deterministic, but for which operations), ``segments`` (of a run that was extended: how many steps were asked for
+  at which step, the first row being the recipe's), and ``changes`` (safe keys changed when the run was resumed).
 - ``palette.safetensors``: of images that are tokens, their colours, uint8 [K, 3]; the lock has their SHA-256.
 - ``env.json``: versions, plugins, seed, device, threads; ``previous`` where resuming changed them.
 - ``metrics.jsonl``: a row for each step, and for each scoring of the validation images.

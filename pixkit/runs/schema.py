@@ -6,11 +6,12 @@ Keys that are not listed are let through: a newer pixkit may write more. Where t
 
 from __future__ import annotations
 
+import itertools
 import reprlib
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from pixkit.errors import PixkitError, RunError
 from pixkit.runs.runfile import MOST_JSON, RunFile
@@ -117,6 +118,13 @@ class Division(Record):
     parts: Annotated[int, Field(ge=1, le=2**24)]
 
 
+class Segment(Record):
+    """So many steps that were asked for once `step` were made, see `pixkit.training.segments`."""
+
+    step: Count
+    steps: Annotated[int, Field(ge=1, lt=2**63)]
+
+
 class Deterministic(Record):
     """Whether steps are made with deterministic kernels, see `pixkit.training.kernels`; which operations have none."""
 
@@ -138,7 +146,16 @@ class Lock(Record):
     steps: StepsWay | None = None
     parts: list[Division] = Field(default_factory=list)
     kernels: Deterministic | None = None
+    segments: list[Segment] = Field(default_factory=list)
     changes: list[str]
+
+    @field_validator("segments")
+    @classmethod
+    def _in_turn(cls, segments: list[Segment]) -> list[Segment]:
+        starts = [segment.step for segment in segments]
+        if starts and (starts[0] != 0 or any(b <= a for a, b in itertools.pairwise(starts))):
+            raise ValueError("segments from step 0 on, one after the other")
+        return segments
 
     @model_validator(mode="after")
     def _a_name_each(self) -> Lock:

@@ -12,6 +12,7 @@ from typing import Any
 import torch
 
 from pixkit.components.plugins import plugins
+from pixkit.errors import UsageError
 from pixkit.memory import memory_errors
 from pixkit.memory.guard import MORE_MEMORY
 from pixkit.models.base import Model
@@ -29,6 +30,7 @@ from pixkit.training.loop import Trainer
 from pixkit.training.prepare import prepare_training
 from pixkit.training.results import final_results
 from pixkit.training.resume import moved_defaults
+from pixkit.training.segments import extension_of
 from pixkit.training.watch import Interrupt, Interrupted, Quit, Reporter, TrainHooks, no_exit
 
 __all__ = ["BuildResult", "DryRun", "build", "dry_run", "evaluate", "load"]
@@ -57,6 +59,7 @@ def build(
     resume: bool = False,
     overwrite: bool = False,
     break_lock: bool = False,
+    extend: int | None = None,
     reporter: Reporter | None = None,
 ) -> BuildResult:
     """Train the recipe's model in a run directory, score it and draw samples.
@@ -74,6 +77,8 @@ def build(
         overwrite: replace the run that is there.
         break_lock: take the run over from a build that is gone and did not let go of it. Should it still be there, it
             stops before it writes anything more.
+        extend: go on with the run that is there, which has ended, and make so many steps more. Weights, optimiser and
+            average go on as they are; a cosine schedule, with its warm-up, begins anew over these steps.
         reporter: told how it goes.
 
     Returns:
@@ -90,6 +95,9 @@ def build(
         PluginError: if a component tries to end the process.
         UsageError: if the device is missing, or memory would not do.
     """
+    if extend is not None and extend < 1:
+        raise UsageError("no steps to go on with", where="extend", found=str(extend), expected="1 or more")
+    resume = resume or extend is not None
     loaded, folder = recipe_to_build(recipe, overrides, resume=resume)
     target = Path(out or folder or Path("runs") / loaded.recipe.name)
     reporter = reporter or Reporter()
@@ -112,7 +120,8 @@ def build(
                 # Whatever mode the caller is in. A guard that changes nothing would keep some devices from backward().
                 plain = torch.inference_mode(False) if torch.is_inference_mode_enabled() else nullcontext()
                 with plain, torch.enable_grad():
-                    result = _build(loaded, run, where, reporter=reporter, interrupt=interrupt, resume=resume)
+                    told: dict[str, Any] = {"reporter": reporter, "interrupt": interrupt}
+                    result = _build(loaded, run, where, **told, resume=resume, extend=extend)
         except Quit:
             raise
         except (Interrupted, KeyboardInterrupt):
@@ -122,7 +131,14 @@ def build(
 
 
 def _build(
-    loaded: LoadedRecipe, run: Run, device: torch.device, *, reporter: Reporter, interrupt: Interrupt, resume: bool
+    loaded: LoadedRecipe,
+    run: Run,
+    device: torch.device,
+    *,
+    reporter: Reporter,
+    interrupt: Interrupt,
+    resume: bool,
+    extend: int | None,
 ) -> BuildResult:
     """Prepare, train and score; an older run is removed, or a resumed one written to, only when training can start."""
     now = environment(device, loaded.recipe.seed, plugins())
@@ -130,7 +146,12 @@ def _build(
     if resume:
         warn_of_others(run.path, loaded.recipe, stacklevel=4)
         loaded = revised(loaded, moved_defaults(run.recipe().dump(), loaded.recipe))
-    prepared = prepare_training(loaded, device, run=earlier, reporter=reporter, check=interrupt.check)
+    extension = None if extend is None else extension_of(run, extend, loaded.overrides)
+    if extension is not None:
+        loaded = revised(loaded, [f"train.steps={extension.end}"])
+    prepared = prepare_training(
+        loaded, device, run=earlier, extension=extension, reporter=reporter, check=interrupt.check
+    )
     hooks = TrainHooks(plugins().manager, reporter.problem)
     trainer = Trainer(
         run,
@@ -149,6 +170,7 @@ def _build(
         steps=prepared.way.dump(),
         parts=prepared.stepper.parts.dump(),
         kernels=prepared.stepper.kernels.dump(),
+        segments=prepared.stepper.segments.dump(),
     )
     if not resume:
         reporter.message(f"training in {prepared.choice}")

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from pixkit.image import Batch
 from pixkit.training.guard import Guard
-from pixkit.training.optim import clip_unread, gradient_norm, rate_factor
+from pixkit.training.optim import clip_unread, gradient_norm
 from pixkit.training.step import Stepper, checked_losses
 
 
@@ -42,8 +42,7 @@ class LivePhase:
 
     def rate(self, step: int) -> float:
         """Set the learning rate of a step, and return it."""
-        config = self.stepper.config
-        return self.trained.set_rate(rate_factor(config.schedule, step, config.steps))
+        return self.trained.set_rate(self.stepper.segments.factor(self.stepper.config.schedule, step))
 
     def update(self) -> Tensor:
         """Change the weights by their gradients, unless the guard's flag is set; return the gradients' norm, [1]."""

@@ -2,18 +2,14 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor
 
 from pixkit.data import prepare
 from pixkit.data.dataset import BatchSequence, Dataset
-from pixkit.errors import RunError
 from pixkit.files import is_there
 from pixkit.layers.recurrent import keep_loops
 from pixkit.memory import in_words, resident
@@ -22,8 +18,8 @@ from pixkit.models.request import check_room
 from pixkit.network import networks_in
 from pixkit.recipe import Change, LoadedRecipe
 from pixkit.recipe.schema import Recipe
-from pixkit.runs.load import construct, numbering_of, read_weights
-from pixkit.runs.places import MANIFEST, named_steps
+from pixkit.runs.load import construct, numbering_of
+from pixkit.runs.places import named_steps
 from pixkit.runs.run import Run
 from pixkit.training.ahead import Ahead
 from pixkit.training.autotune import choose
@@ -32,6 +28,8 @@ from pixkit.training.memory import MemoryEstimate, estimate
 from pixkit.training.precision import Choice, locked_choice, obstacle
 from pixkit.training.remarks import remarks
 from pixkit.training.resume import check_changes, check_data
+from pixkit.training.segments import Segment, Segments
+from pixkit.training.start import Start, begin
 from pixkit.training.step import Stepper
 from pixkit.training.watch import Reporter
 from pixkit.training.way import Way, locked_way
@@ -64,6 +62,7 @@ def prepare_training(
     device: torch.device,
     *,
     run: Run | None = None,
+    extension: Segment | None = None,
     reporter: Reporter | None = None,
     check: Callable[[], None] = lambda: None,
 ) -> Prepared:
@@ -77,6 +76,7 @@ def prepare_training(
         device: where the model will be.
         run: the run to go on with: recipe and images have to be its own, and its arithmetic is kept. Where it has a
             checkpoint, that gives the weights (`Trainer.restore`), and they are left as constructed here.
+        extension: the steps that it is given besides those that it has made; `loaded` says how many there are then.
         reporter: told of the images being read, and what there is to say of them.
         check: called between the parts; raises to stop.
 
@@ -89,9 +89,11 @@ def prepare_training(
     """
     recipe, reporter = loaded.recipe, reporter or Reporter()
     lock, where = (None, "") if run is None else (run.settings()["lock"], str(run.path))
-    changes = [] if run is None else check_changes(run.recipe().dump(), recipe, loaded.lock())
+    changes = (
+        [] if run is None else check_changes(run.recipe().dump(), recipe, loaded.lock(), extended=extension is not None)
+    )
     continued = run is not None and (is_there(run.path / "last") or bool(named_steps(run.checkpoints)))
-    start = () if continued or recipe.train.init_from is None else _other_weights(loaded.base, recipe.train.init_from)
+    start = None if continued else Start.of(recipe.train, loaded.base)
     kept: Any = {} if run is None else {"numbering": numbering_of(run), "palette": run.spec.palette}
     dataset = prepare(recipe.data, loaded.base, reporter.loading, given=loaded.images, **kept)
     reporter.message(f"images: {dataset.spec}; {dataset.description}; {dataset.values}")
@@ -115,6 +117,8 @@ def prepare_training(
     sequence = BatchSequence(dataset, recipe.train.batch_size, recipe.seed)
     stepper = Stepper(model, sequence, recipe.train, recipe.seed, device)
     stepper.kernels = Kernels.of(device, lock, reporter.message)
+    if run is not None:
+        stepper.segments = Segments.of(run.settings()).followed_by(extension)
     stepper.parts.load((lock or {}).get("parts", ()))
     memory, way = _fitted(stepper, way, before, resumed=run is not None, say=reporter.message)
     check()
@@ -131,7 +135,7 @@ def prepare_training(
         reporter.message(text)
     ahead = way.ahead(stepper, reporter.message)
     if not continued:
-        stepper.initialise(*start)
+        begin(stepper, start, loaded.lock(), reporter.message)
     return Prepared(dataset, stepper, memory, choice, way, ahead, changes)
 
 
@@ -184,17 +188,3 @@ def construct_to_train(recipe: Recipe, dataset: Dataset, device: torch.device) -
     for network in networks_in(model).values():
         network.check_trains()
     return model
-
-
-def _other_weights(base: Path, text: str) -> tuple[dict[str, Tensor], str]:
-    """What `train.init_from` means: a run's best averaged weights, or a checkpoint folder's; and where they are."""
-    path = base / os.path.expanduser(text)
-    run = Run(path)
-    if not run.started and not is_there(path / MANIFEST):
-        raise RunError(
-            "neither a run nor a checkpoint", where="train.init_from", found=str(path), expected="a run's folder"
-        )
-    if not run.started:
-        return read_weights(path, "ema"), str(path)
-    averaged = bool(run.settings()["train"].get("ema"))
-    return run.read_checkpoint("best", lambda folder: (read_weights(folder, "ema", averaged), str(folder)))

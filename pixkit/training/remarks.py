@@ -38,8 +38,9 @@ def remarks(recipe: Recipe, dataset: Dataset, model: Model, base: Path) -> Itera
         for path, value, _ in walk(recipe.model, ("model",)):
             if isinstance(value, InputConfig) and value.type == "scaled":
                 yield f"{dotted(path)}: tokens enter as numbers, which they are not; type: embedded gives each a vector"
-    if recipe.train.init_from is not None:
-        other = Run(base / os.path.expanduser(recipe.train.init_from))
+    start = recipe.train.start
+    if start is not None:
+        other = Run(base / os.path.expanduser(start.run))
         if model.labelled:
             yield from _of_other_classes(other, dataset)
         if other.started and other.spec.palette != dataset.spec.palette:

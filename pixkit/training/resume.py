@@ -11,15 +11,16 @@ from pydantic import model_validator
 
 from pixkit.components.config import dotted
 from pixkit.components.spec import walk
-from pixkit.errors import CheckpointError, RunError
+from pixkit.errors import CheckpointError, RunError, listed
 from pixkit.recipe import Change, diff
 from pixkit.recipe.diff import ABSENT
 from pixkit.recipe.schema import Recipe
 from pixkit.runs.manifest import Manifest
 from pixkit.runs.schema import Count, Record, typed
 
+STEPS = "train.steps"
 SAFE = (
-    "train.steps",
+    STEPS,
     "train.eval_every",
     "train.sample_every",
     "train.checkpoint_every",
@@ -31,8 +32,10 @@ SAFE = (
 )
 """Keys that change how long training goes on and what is watched, never what a step does.
 
-`train.steps` may grow only, and not under a cosine schedule, where it is part of every step's rate.
+`train.steps` may grow only. Under a cosine schedule it is part of every step's rate, and no such key.
 """
+
+ANOTHER = "start another run, perhaps with train.init_from, or --overwrite"
 
 
 @dataclass
@@ -123,26 +126,33 @@ def _at(plain: Any, path: Sequence[str | int]) -> Any:
     return plain
 
 
-def check_changes(locked: dict[str, Any], wanted: Recipe, plain: dict[str, Any]) -> list[Change]:
+def check_changes(
+    locked: dict[str, Any], wanted: Recipe, plain: dict[str, Any], *, extended: bool = False
+) -> list[Change]:
     """The keys that differ between a run's lock and the recipe to resume it with.
 
     Args:
         locked: the recipe that the run was started with, as plain data, with defaults of keys that are newer than it.
         wanted: the recipe, and
         plain: the same as plain data.
+        extended: the run, which has ended, is given the steps that are more.
 
     Raises:
-        RunError: listing those that must not change.
+        RunError: listing those that must not change, and why.
     """
     changes = diff(locked, plain)
-    refused = [str(change) for change in changes if not _is_safe(change, wanted)]
+    cosine = wanted.train.schedule.type == "cosine"
+    refused = [change for change in changes if not _is_safe(change, cosine=cosine, extended=extended)]
     if refused:
+        steps = [change for change in refused if change.path == STEPS]
+        others = [change for change in refused if change.path != STEPS]
+        rules = [*(_rule_of_steps(change) for change in steps), *([_rule(cosine=cosine)] if others else [])]
         raise RunError(
             "the recipe is not the one that this run was started with",
             where=wanted.name,
-            found="; ".join(refused),
-            expected=f"no changes but of {', '.join(_allowed(key) for key in SAFE)}",
-            hint="start another run, perhaps with train.init_from, or --overwrite",
+            found=listed(refused, "; "),
+            expected="; ".join(rules),
+            hint=ANOTHER if others else _instead_of_steps(steps[0]),
         )
     return changes
 
@@ -163,14 +173,30 @@ def check_data(locked: dict[str, Any], found: dict[str, Any]) -> None:
         )
 
 
-def _allowed(key: str) -> str:
-    """A key of SAFE as messages name it, with what limits its changes."""
-    if key == "train.steps":
-        return "train.steps (more of them, and not under a cosine schedule)"
-    return key + "*" if key.endswith(".") else key
+def _rule(*, cosine: bool) -> str:
+    """Which keys of a run may change."""
+    keys = [key + "*" if key.endswith(".") else key for key in SAFE if key != STEPS]
+    first = [] if cosine else [f"{STEPS} (more of them)"]
+    return f"what a step does stays as it was begun; these may change, which do not touch it: {listed([*first, *keys])}"
 
 
-def _is_safe(change: Change, wanted: Recipe) -> bool:
-    if change.path == "train.steps":
-        return change.new > change.old and wanted.train.schedule.type != "cosine"
+def _rule_of_steps(change: Change) -> str:
+    """Why the steps of a run may not change so."""
+    if change.new < change.old:
+        return f"{STEPS} of {change.old} or more: a run goes on, never back"
+    return f"{STEPS} of {change.old}: under a cosine schedule the learning rate of every step follows from it"
+
+
+def _instead_of_steps(change: Change) -> str:
+    if change.new < change.old:
+        return (
+            f"the run's folder in the recipe's place, which goes on to the steps that the run was given; or {ANOTHER}"
+        )
+    more = change.new - change.old
+    return f"once the run has ended, --extend {more}: so many more, with a warm-up and a cosine of their own"
+
+
+def _is_safe(change: Change, *, cosine: bool, extended: bool) -> bool:
+    if change.path == STEPS:
+        return extended or (change.new > change.old and not cosine)
     return any(change.path == key or (key.endswith(".") and change.path.startswith(key)) for key in SAFE)

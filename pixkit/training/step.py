@@ -19,10 +19,11 @@ from pixkit.recipe.schema import TrainConfig
 from pixkit.runs.checkpoint import load_model, non_finite
 from pixkit.training.batches import Batches
 from pixkit.training.kernels import Kernels
-from pixkit.training.optim import TrainedPhase, clip, gradient_norm, rate_factor, trained_phases
+from pixkit.training.optim import TrainedPhase, clip, gradient_norm, trained_phases
 from pixkit.training.parts import Parts
 from pixkit.training.precision import Arithmetic
 from pixkit.training.rollback import Rollback
+from pixkit.training.segments import Segment, Segments
 
 CALIBRATION_BATCHES = 16
 """Training batches that BatchNorm statistics of averaged weights are taken from."""
@@ -56,6 +57,7 @@ class Stepper:
         self.kernels = Kernels()
         self._seed = seed
         self.rollback = Rollback(model)
+        self.segments = Segments([Segment(0, config.steps)])
         self.parts = Parts(model, config.batch_size)
         self.source = Batches(sequence, self.phases, self.parts, config, seed=seed, device=device)
 
@@ -184,7 +186,7 @@ class Stepper:
         means, norm = self.gradients(number, step)
         if self.config.clip is not None:
             clip(trained.parameters.values(), norm, self.config.clip)
-        rate = trained.set_rate(rate_factor(self.config.schedule, step, self.config.steps))
+        rate = trained.set_rate(self.segments.factor(self.config.schedule, step))
         self.rollback.drop()
         trained.optimizer.step()
         return {**means, "lr": rate, "grad_norm": float(norm)}

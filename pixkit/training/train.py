@@ -38,6 +38,7 @@ def train(
     device: str = "auto",
     resume: bool = False,
     overwrite: bool = False,
+    extend: int | None = None,
 ) -> BuildResult:
     """Train a recipe's model on images of yours: as `build` does, with everything that a run has.
 
@@ -66,6 +67,7 @@ def train(
         device: auto, cpu or cuda.
         resume: go on with the run that is there; the images have to be the same.
         overwrite: replace the run that is there.
+        extend: make so many steps more of the run that is there, see `build`; the images have to be the same.
 
     Warns:
         UserWarning: if the labels are not 0, 1, 2, ..., since the model then has other numbers for the classes.
@@ -76,7 +78,7 @@ def train(
         PixkitError: as `build`.
     """
     reporter = Several(_reporters(callbacks))  # first, so that what is no callback is found before anything is read
-    loaded, folder = _loaded(recipe, overrides, resume)
+    loaded, folder = _loaded(recipe, overrides, resume or extend is not None)
     if images is not None:
         given = given_images(
             images,
@@ -96,7 +98,13 @@ def train(
     elif not all(one is None for one in (labels, test_images, test_labels, levels)):
         raise UsageError("labels, test_images and levels are of images", where="images", found="none given")
     return build(
-        loaded, folder if out is None else out, device=device, resume=resume, overwrite=overwrite, reporter=reporter
+        loaded,
+        folder if out is None else out,
+        device=device,
+        resume=resume,
+        overwrite=overwrite,
+        extend=extend,
+        reporter=reporter,
     )
 
 

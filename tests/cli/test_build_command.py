@@ -80,7 +80,11 @@ def test_an_existing_run_is_kept_unless_told_otherwise(pixkit, workplace):
     assert Path("runs/tiny/scores.json").read_text() == before
     assert pixkit("build", "tiny.yaml", "--overwrite").code == 0
     assert Path("runs/tiny/scores.json").read_text() != before
-    assert pixkit("build", "tiny.yaml", "--overwrite", "--resume").code == 2
+    for options, word in [(("--resume",), "--resume goes on"), (("--extend", "3"), "--extend goes on")]:
+        both = pixkit("build", "tiny.yaml", "--overwrite", *options)
+        assert both.code == 2 and word in both.err
+    assert "leave --extend out" in pixkit("build", "tiny.yaml", "--dry-run", "--extend", "3").err
+    assert "'--extend': 0" in pixkit("build", "tiny.yaml", "--extend", "0").err
 
 
 def test_resume_takes_a_run_or_a_recipe_and_overrides(pixkit, workplace):

@@ -11,7 +11,8 @@ import torch
 from PIL import Image
 
 from pixkit.cli import output
-from pixkit.cli.commands import bench, build, complete, upscale, verify
+from pixkit.cli.building import BuildReporter
+from pixkit.cli.commands import bench, complete, upscale, verify
 from pixkit.cli.commands.ls import markdown_table
 from pixkit.cli.drawing import one_of, picture
 from pixkit.cli.options import KIND, Codes, Numbers, shape_option
@@ -111,7 +112,7 @@ class Heard(Progress):
 
 def test_what_a_build_tells_while_it_trains():
     progress = Heard()
-    reporter = build._Reporter(progress)
+    reporter = BuildReporter(progress)
     reporter.start(100, 3)
     reporter.step(4, {"bits_per_dim": 1.23456, "loss": 0.123456, "nats": 5.0, "images_per_second": 1234.5})
     reporter.step(5, {"a/loss": 2.0, "b/loss": 0.5, "b/other": 1.0, "images_per_second": 10.0})
@@ -134,7 +135,7 @@ def test_what_a_build_tells_while_it_trains():
 ])  # fmt: skip
 def test_what_a_build_tells_of_validation(metrics, text):
     progress = Heard()
-    reporter = build._Reporter(progress)
+    reporter = BuildReporter(progress)
     reporter.start(100, 0)
     reporter.evaluated(50, metrics)
     assert progress.all[1:] == [f"step 50/100: validation {text}"]

@@ -25,6 +25,7 @@ from pixkit.runs.manifest import encode_manifest
 from pixkit.runs.run import Run
 from pixkit.tasks.score import evaluate
 from pixkit.training.build import build, dry_run
+from pixkit.training.prepare import prepare_training
 from pixkit.training.watch import Reporter
 
 TINY = """
@@ -400,7 +401,28 @@ def test_starting_from_another_run(recipe, whole, tmp_path):
     with pytest.raises(CheckpointError, match="another model's weights") as caught:
         build(tiny(recipe, start_from, "model.backbone.width=12"), tmp_path / "wide", device="cpu")
     assert "the model has float32" in caught.value.found
+    assert caught.value.lines == ("  from its recipe to this one:", "    model.backbone.width: 8 -> 12")
+    assert "strict: false" in caught.value.hint
     assert not (tmp_path / "wide").exists()
+
+
+def test_of_another_model_what_fits_is_taken_if_that_is_asked_for_and_what_is_left_is_said(recipe, whole, tmp_path):
+    """Here from a checkpoint's folder, whose run is known."""
+    loose = f"train.init_from={{run: {whole.checkpoint('best')}, strict: false}}"
+    heard = Heard()
+    deeper = tiny(recipe, loose, "model.backbone.layers=2", "model.backbone.dropout=0")
+    model = prepare_training(deeper, torch.device("cpu"), reporter=heard).model
+    start = load(whole).state_dict()
+    shared = [name for name, value in model.state_dict().items() if torch.equal(value, start.get(name, value - 1))]
+    assert len(shared) == len(start) < len(model.state_dict())
+    said = next(text for text in heard.texts if text.startswith("train.init_from"))
+    assert f"{len(shared)} of the model's {len(model.state_dict())} tensors are taken" in said
+    assert "left, since it need not fit: network.backbone.body.2." in said and "is missing" in said
+    gated, head = "model.backbone={type: gated_pixelcnn, width: 6, layers: 1}", "model.head={type: logistic_mixture}"
+    with pytest.raises(CheckpointError, match="another model's weights") as caught:
+        prepare_training(tiny(recipe, loose, gated, head), torch.device("cpu"))
+    assert "    model.backbone.type: pixelcnn -> gated_pixelcnn" in caught.value.lines
+    assert "none of it fits" in caught.value.hint
 
 
 def test_loading(whole, tmp_path):

@@ -59,8 +59,28 @@ def test_other_keys_are_listed_and_refused(before, after, said):
         changes(before, {**after, "keep": 5})
     assert caught.value.found == said
     assert caught.value.exit_code == 2
-    assert "sample.*" in caught.value.expected
-    assert "train.steps (more of them, and not under a cosine schedule)" in caught.value.expected
+
+
+@pytest.mark.parametrize(("before", "after", "rules", "hint"), [
+    ({"steps": 20}, {"steps": 19}, ["train.steps of 20 or more"], "the run's folder"),
+    ({"steps": 20}, {"steps": 30}, ["train.steps of 20: under a cosine schedule"], "--extend 10"),
+    ({}, {"ema": 0.0}, ["train.eval_every", "sample.*"], "another run"),
+    ({"steps": 20}, {"steps": 30, "ema": 0.0}, ["train.steps of 20: under a cosine", "sample.*"], "another run"),
+])  # fmt: skip
+def test_a_refusal_names_the_rule_that_is_broken_and_no_key_as_free_that_is_not(before, after, rules, hint):
+    cosine = {"schedule": {"type": "cosine"}}
+    with pytest.raises(RunError) as caught:
+        changes({**cosine, **before}, {**cosine, **after})
+    assert all(rule in caught.value.expected for rule in rules) and hint in caught.value.hint
+    assert "train.steps (more" not in caught.value.expected
+    assert ("sample.*" in caught.value.expected) == ("ema" in after)
+
+
+def test_where_no_rate_depends_on_them_more_steps_are_named_among_what_may_change():
+    with pytest.raises(RunError, match=r"train.steps \(more of them\), train.eval_every"):
+        changes({}, {"ema": 0.0})
+    exponential = {"schedule": {"type": "exponential"}}
+    assert changes({"steps": 20, **exponential}, {"steps": 30, **exponential}) == ["train.steps: 20 -> 30"]
 
 
 @pytest.mark.parametrize(("locked", "wanted", "kept"), [

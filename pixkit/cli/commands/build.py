@@ -9,19 +9,19 @@ from typing import Any
 
 import click
 
+from pixkit.cli.building import BuildReporter
 from pixkit.cli.group import plugin_option
 from pixkit.cli.options import device_option, json_option, overrides_argument, quiet_option
 from pixkit.cli.output import duration, emit, emit_json, pairs, say, shown_path
 from pixkit.cli.plugins import loaded_plugins, plugin_options
-from pixkit.cli.progress import Progress, show_progress
+from pixkit.cli.progress import show_progress
 from pixkit.cli.recipes import piped
-from pixkit.cli.scores import UNITS, headline, number, rate_of, score_table
+from pixkit.cli.scores import headline, score_table
 from pixkit.errors import printable
 from pixkit.memory import in_words
 from pixkit.recipe import LoadedRecipe
 from pixkit.runs.load import recipe_to_build
 from pixkit.training import build as builds
-from pixkit.training.watch import Reporter
 
 
 @click.command()
@@ -29,6 +29,7 @@ from pixkit.training.watch import Reporter
 @overrides_argument
 @click.option("-o", "--out", type=click.Path(path_type=Path), help="The run's folder; runs/NAME if left out.")
 @click.option("--resume", is_flag=True, help="Go on with a run; RECIPE may be the run's folder.")
+@click.option("--extend", type=click.IntRange(min=1), metavar="N", help="Give a run that has ended N more steps.")
 @click.option("--overwrite", is_flag=True, help="Replace the run that is there.")
 @click.option("--break-lock", is_flag=True, help="Take the run over from a build that is gone and still holds it.")
 @click.option("--dry-run", is_flag=True, help="Say what would be built, how large and how long; write nothing.")
@@ -45,6 +46,7 @@ def command(
     overrides: tuple[str, ...],
     out: Path | None,
     resume: bool,
+    extend: int | None,
     overwrite: bool,
     break_lock: bool,
     dry_run: bool,
@@ -60,19 +62,23 @@ def command(
 
     Ctrl-C finishes the step, saves and prints how to go on; a second one stops at once.
     """
+    resume = resume or extend is not None
     if resume and overwrite:
-        raise click.UsageError("--resume goes on with a run, --overwrite replaces it: give one of them")
+        option = "--resume" if extend is None else "--extend"
+        raise click.UsageError(f"{option} goes on with a run, --overwrite replaces it: give one of them")
+    if dry_run and extend is not None:
+        raise click.UsageError("--dry-run tells of a build from its start: leave --extend out")
     loaded_plugins()
     overrides += () if seed is None else (f"seed={seed}",)
     loaded, resumed = recipe_to_build(piped(recipe), overrides, resume=resume)
     if dry_run:
         with show_progress(quiet) as progress:
-            found = builds.dry_run(loaded, device, _Reporter(progress))
+            found = builds.dry_run(loaded, device, BuildReporter(progress))
         _report_dry(found, as_json)
         return
-    may: Any = {"resume": resume, "overwrite": overwrite, "break_lock": break_lock}
+    may: Any = {"resume": resume, "overwrite": overwrite, "break_lock": break_lock, "extend": extend}
     with show_progress(quiet) as progress:
-        result = builds.build(loaded, out or resumed, device=device, reporter=_Reporter(progress), **may)
+        result = builds.build(loaded, out or resumed, device=device, reporter=BuildReporter(progress), **may)
     _report(result, loaded, as_json)
     if result.interrupted:
         ctx.exit(128 + result.interrupted)
@@ -122,49 +128,3 @@ def _report_dry(found: builds.DryRun, as_json: bool) -> None:
             }
         )
     )
-
-
-class _Reporter(Reporter):
-    """Passes on what a build tells to the progress of a command."""
-
-    def __init__(self, progress: Progress) -> None:
-        self._progress = progress
-        self._total = 0
-
-    def message(self, text: str) -> None:
-        """A remark."""
-        self._progress.say(text)
-
-    def problem(self, text: str) -> None:
-        """Something went wrong."""
-        self._progress.problem(text)
-
-    def loading(self, what: str, done: int, total: int) -> None:
-        """Data are being read or fetched."""
-        self._progress.update(what, done, total)
-
-    def start(self, total: int, done: int) -> None:
-        """Training begins."""
-        self._total = total
-        self._progress.update("training", done, total)
-
-    def step(self, step: int, metrics: dict[str, Any]) -> None:
-        """A step was made."""
-        score = [f"{metrics[rate]:.3f} {unit}" for rate, unit in UNITS.items() if rate in metrics]
-        # With several phases, PHASE/loss of each.
-        losses = [f"{name.replace('/', ' ')} {metrics[name]:.4g}" for name in metrics if name.split("/")[-1] == "loss"]
-        speed = f"{metrics['images_per_second']:.0f} images/s"
-        self._progress.update("training", step, self._total, ", ".join([*score, *losses, speed]))
-
-    def working(self, what: str, done: int, total: int) -> None:
-        """The best checkpoint is scored, or draws."""
-        self._progress.update(what, done, total)
-
-    def evaluated(self, step: int, metrics: dict[str, Any]) -> None:
-        """The validation images were scored."""
-        name = metrics.get("decides", rate_of(metrics))
-        kind = "exact" if "decides" in metrics else metrics["kind"]
-        value = number(metrics.get(f"{name}_ema", metrics[name]), kind, 4)
-        score = f"{name} {value}" if "decides" in metrics else f"{value} {UNITS[name]}"
-        best = ", the best so far" if metrics.get("best") else ""
-        self._progress.say(f"step {step}/{self._total}: validation {score}{best}")

@@ -1,0 +1,109 @@
+"""Runs that have ended and are given more steps."""
+
+import shutil
+
+import pytest
+from toy_runs import trained
+from toys import toy_recipe, toy_trainer
+
+from pixkit.errors import RunError, UsageError
+from pixkit.recipe import load_recipe
+from pixkit.recipe.schema import Schedule
+from pixkit.runs.run import Run
+from pixkit.training.build import build
+from pixkit.training.optim import rate_factor
+from pixkit.training.segments import Segment, Segments
+from pixkit.training.train import train
+from pixkit.training.watch import Reporter, Terminated
+
+COSINE = {"type": "cosine", "warmup": 2, "floor": 0.1}
+
+
+class Rates(Reporter):
+    """Keeps rates; ends the build at once after a step, if asked to."""
+
+    def __init__(self, last=None):
+        self.rates, self.last = {}, last
+
+    def step(self, step, metrics):
+        self.rates[step] = metrics["lr"]
+        if step == self.last:
+            raise Terminated
+
+
+@pytest.fixture(scope="module")
+def recipe():
+    return load_recipe("digits-pixelcnn", [
+        "data={source: digits, limit_train: 32, limit_test: 8, validation: 0.01}", "sample.count=1",
+        "model.backbone={type: pixelcnn, width: 4, layers: 1}",
+        "train={steps: 4, batch_size: 8, eval_every: 4, checkpoint_every: 2, ema: 0.9, sample_every: 99}",
+        "train.schedule={type: cosine, warmup: 2, floor: 0.1}",
+    ])  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def ended(recipe, tmp_path_factory):
+    return build(recipe, tmp_path_factory.mktemp("ended") / "run", device="cpu").run.path
+
+
+def expected(start, length):
+    """The rates of a segment by their definition: those of a run of its own."""
+    return {start + n: 1e-3 * rate_factor(Schedule(**COSINE), n, length) for n in range(1, length + 1)}
+
+
+def test_an_extended_cosine_begins_anew_and_has_the_same_bits_when_it_is_killed_and_resumed(recipe, ended, tmp_path):
+    whole, killed = (shutil.copytree(ended, tmp_path / name) for name in ("whole", "killed"))
+    heard = Rates()
+    build(whole, extend=5, device="cpu", reporter=heard)
+    assert heard.rates == pytest.approx(expected(4, 5))
+    with pytest.raises(Terminated):
+        build(killed, extend=5, device="cpu", reporter=Rates(last=7))
+    assert Run(killed).steps()[-1] == 6
+    with pytest.raises(RunError, match="only a run that has ended") as caught:
+        build(killed, extend=5, device="cpu")
+    assert caught.value.found == "6 of 9 steps" and "--resume" in caught.value.hint
+    build(killed, resume=True, device="cpu")
+    for name in ("model", "ema", "optimizer"):
+        one, other = (Run(run).checkpoint("last") / f"{name}.safetensors" for run in (whole, killed))
+        assert one.parent.name == "step-9" and one.read_bytes() == other.read_bytes()
+    for run in (whole, killed):
+        settings = Run(run).settings()
+        assert settings["lock"]["segments"] == [{"step": 0, "steps": 4}, {"step": 4, "steps": 5}]
+        assert settings["lock"]["changes"] == ["step 4, train.steps: 4 -> 9"] and settings["train"]["steps"] == 9
+    again = Rates()
+    train(recipe, whole, extend=2, device="cpu", callbacks=again)  # whose recipe says 4 steps
+    assert again.rates == pytest.approx(expected(9, 2))
+    assert [row["steps"] for row in Run(whole).settings()["lock"]["segments"]] == [4, 5, 2]
+
+
+def test_what_says_how_many_steps_is_said_once(ended, tmp_path):
+    with pytest.raises(UsageError, match="--extend says how many"):
+        build(ended, overrides=["train.steps=9"], extend=2, device="cpu")
+    with pytest.raises(UsageError, match="no steps to go on with"):
+        build(ended, extend=0, device="cpu")
+    with pytest.raises(RunError, match="no run to resume"):
+        build(load_recipe("digits-pixelcnn"), tmp_path / "nothing", extend=2, device="cpu")
+
+
+def test_a_step_goes_by_its_own_segment_from_wherever_the_run_is_resumed():
+    parts, schedule = Segments([Segment(0, 10), Segment(6, 4)]), Schedule(**COSINE)  # given up at 6, then extended
+    for step in range(1, 7):
+        assert parts.factor(schedule, step) == rate_factor(schedule, step, 10)
+    assert [parts.factor(schedule, step) for step in (7, 10)] == [rate_factor(schedule, step, 4) for step in (1, 4)]
+    assert [step for step in range(12) if parts.begins(step)] == [6]
+    constant = Schedule(warmup=3)
+    assert all(parts.factor(constant, step) == rate_factor(constant, step, 99) for step in range(1, 11))
+    assert Segments.of({"train": {"steps": 7}, "lock": {}}).dump() == []
+
+
+def test_whoever_extends_a_run_that_lost_patience_gets_the_steps(tmp_path):
+    recipe = toy_recipe(steps=40, patience=1, eval_every=2, optimizer={"type": "sgd", "lr": 1e-9}, ema=0.0)
+    first = trained(tmp_path, recipe)
+    stopped = first.state.step
+    assert stopped < 40 and first.state.stale == 1
+    again = toy_trainer(tmp_path, recipe)
+    again.stepper.segments = Segments([Segment(0, 40), Segment(stopped, 4)])
+    again.restore()
+    assert again.state.stale == 0
+    again.train()
+    assert again.state.step > stopped
