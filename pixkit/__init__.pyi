@@ -27,6 +27,7 @@ from pixkit.heads.base import Head as Head
 from pixkit.samplers.base import Sampler as Sampler
 from pixkit.models.base import Model as Model
 from pixkit.data.base import DataSource as DataSource
+from pixkit.trackers.base import Tracker as Tracker
 
 # What they are made with, given and asked for.
 from pixkit.backbones.base import BackboneSpec as BackboneSpec
@@ -73,6 +74,7 @@ from pixkit import runs as runs
 from pixkit import samplers as samplers
 from pixkit import tasks as tasks
 from pixkit import testing as testing
+from pixkit import trackers as trackers
 from pixkit import training as training
 
 __version__: str

@@ -12,13 +12,14 @@ from pixkit.models import MODELS
 from pixkit.orderings.masks import MASKS
 from pixkit.orderings.scans import ORDERINGS
 from pixkit.samplers import SAMPLERS
+from pixkit.trackers import TRACKERS
 
 pixkit_api_version = 1
 
 
 @hookimpl
 def pixkit_register(registry: Registrar) -> None:
-    """Register the core's orderings, masks, heads, samplers, models and data sources."""
+    """Register the core's orderings, masks, heads, samplers, models, data sources and trackers."""
     tables: dict[str, Mapping[str, type]] = {
         "ordering": ORDERINGS,
         "mask": MASKS,
@@ -26,6 +27,7 @@ def pixkit_register(registry: Registrar) -> None:
         "sampler": SAMPLERS,
         "model": MODELS,
         "data": SOURCES,
+        "tracker": TRACKERS,
     }
     for kind, table in tables.items():
         for name, cls in table.items():

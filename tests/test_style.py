@@ -19,7 +19,7 @@ PARTS = (
     *("catalogue",),
     *("components", "orderings", "layers", "backbones", "heads", "network"),
     *("readiness", "execution", "samplers", "models"),
-    *("data", "recipe", "runs", "figures", "tasks", "training", "testing", "builtins", "cli", "__main__"),
+    *("data", "recipe", "runs", "figures", "trackers", "tasks", "training", "testing", "builtins", "cli", "__main__"),
     *("public", "build", "completion"),
 )
 """Modules and packages of the core; each imports itself and earlier ones, and no others."""

@@ -14,6 +14,7 @@ from pixkit.components.spec import (
     ModelRef,
     OrderingRef,
     SamplerRef,
+    TrackerRef,
 )
 
 __all__ = [
@@ -33,6 +34,7 @@ __all__ = [
     "Registrar",
     "Registry",
     "SamplerRef",
+    "TrackerRef",
     "hookimpl",
     "plugins",
     "registry",

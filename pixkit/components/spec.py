@@ -89,7 +89,12 @@ class ComponentSpec:
         return {self.key: self.entry.recipe_name, **self.config.model_dump(mode="json")}
 
 
-_PLACES: dict[str, KeyPath] = {"model": ("model",), "data": ("data",), "sampler": ("sample",)}
+_PLACES: dict[str, KeyPath] = {
+    "model": ("model",),
+    "data": ("data",),
+    "sampler": ("sample",),
+    "tracker": ("train", "log"),
+}
 """Where recipes have a component of a kind, if not in a section of the model that is called like the kind."""
 
 
@@ -176,3 +181,4 @@ HeadRef: TypeAlias = Annotated[ComponentSpec, Resolve("head")]
 SamplerRef: TypeAlias = Annotated[ComponentSpec, Resolve("sampler")]
 ModelRef: TypeAlias = Annotated[ComponentSpec, Resolve("model")]
 DataRef: TypeAlias = Annotated[ComponentSpec, Resolve("data", key="source")]
+TrackerRef: TypeAlias = Annotated[ComponentSpec, Resolve("tracker")]

@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, ValidationInfo, field_validator
 
 from pixkit.components.config import ComponentConfig
-from pixkit.components.spec import DataRef, ModelRef
+from pixkit.components.spec import DataRef, ModelRef, TrackerRef
 
 Decay = Annotated[float, Field(ge=0, lt=1)]
 """The factor of a running mean."""
@@ -131,6 +131,8 @@ class TrainConfig(ComponentConfig):
     """Stop after this many scorings without a better one."""
     eval_images: int | None = Field(None, ge=1)
     """Score at most this many validation images while training."""
+    log: list[TrackerRef] = Field(default_factory=list)
+    """Trackers that are told of training, beside metrics.jsonl and samples/: [tensorboard], or what plugins bring."""
     init_from: str | InitFrom | None = Field(None, json_schema_extra={"x-pixkit-path": True})
     """A run, or a checkpoint folder, whose weights training starts from; {run: ..., strict: false} takes what fits."""
 

@@ -45,14 +45,30 @@ def recipe_of(settings: dict[str, Any], path: Path, registry: Registry | None = 
         PluginError: if a component's plugin is missing; it says which to install, by the env.json beside the lock.
         RunError: if it no longer validates.
     """
-    plain = {key: value for key, value in settings.items() if key != "lock"}
     components = registry or installed()
+    plain = _without_absent_trackers({key: value for key, value in settings.items() if key != "lock"}, components)
     try:
         recipe = Recipe.model_validate(plain, context={"registry": components})
         earlier = _as_it_was(plain, recipe)
         return recipe if earlier == plain else Recipe.model_validate(earlier, context={"registry": components})
     except ValidationError as error:
         raise _invalid(error, path, components) from None
+
+
+def _without_absent_trackers(plain: dict[str, Any], registry: Registry) -> dict[str, Any]:
+    """The recipe without the trackers that are not here: whoever trains it needs them (`training.tracking`), no reader.
+
+    Other mistakes are left to be found.
+    """
+    train = plain.get("train")
+    if not isinstance(train, dict) or not isinstance(train.get("log"), list):
+        return plain
+
+    def absent(said: Any) -> bool:
+        name = said.get("type") if isinstance(said, dict) else said
+        return isinstance(name, str) and registry.find("tracker", name) is None
+
+    return {**plain, "train": {**train, "log": [said for said in train["log"] if not absent(said)]}}
 
 
 def _as_it_was(plain: dict[str, Any], recipe: Recipe) -> dict[str, Any]:

@@ -87,8 +87,12 @@ class Place:
         return name is not None and re.fullmatch(pattern, name) is not None
 
 
-RUN = Place(files="|".join(map(re.escape, (BUILD_LOCK, BUILD_LEASE, SETTINGS, *FILES))), places="samples|checkpoints")
+RUN = Place(
+    files="|".join(map(re.escape, (BUILD_LOCK, BUILD_LEASE, SETTINGS, *FILES))),
+    places="samples|checkpoints|tensorboard",
+)
 SAMPLES = Place(files=rf"({STEP}|best)\.(png|npz)")
+TENSORBOARD = Place(files=r"events\.out\.tfevents\..+")
 CHECKPOINTS = Place(folders=STEP)
 CHECKPOINT = Place(files=rf"{re.escape(MANIFEST)}|(model|ema|optimizer)\.safetensors")
 
@@ -170,14 +174,16 @@ def clear(run: Path) -> list[Path]:
     """Remove all that a build has written, but for what makes the folder a run; return what stays in its folders."""
     for name in FILES:
         (run / name).unlink(missing_ok=True)
-    samples, checkpoints = run / "samples", run / "checkpoints"
-    for path in _entries(samples):
-        if SAMPLES.owns(path.name):
-            path.unlink()
+    samples, events, checkpoints = run / "samples", run / "tensorboard", run / "checkpoints"
+    for folder, place in ((samples, SAMPLES), (events, TENSORBOARD)):
+        for path in _entries(folder):
+            if place.owns(path.name):
+                path.unlink()
     forget(checkpoints, steps_in(checkpoints))
-    kept = [path for path in _entries(samples) + _entries(checkpoints) if not re.fullmatch(STEP, path.name)]
+    kept = _entries(samples) + _entries(events)
+    kept += [path for path in _entries(checkpoints) if not re.fullmatch(STEP, path.name)]
     kept += [path for step in named_steps(checkpoints) for path in _entries(checkpoints / step_name(step))]
-    for folder in (samples, checkpoints):
+    for folder in (samples, events, checkpoints):
         if is_folder(folder) and not _entries(folder):
             folder.rmdir()
     return kept
@@ -211,7 +217,8 @@ def remarks(run: Path, kept: Iterable[Path]) -> list[str]:
 def _places(run: Path) -> Iterator[tuple[Path, Place]]:
     """The folders of a run that are there, from the top down, and what may be in them."""
     yield run, RUN
-    for folder, place in ((run / "samples", SAMPLES), (run / "checkpoints", CHECKPOINTS)):
+    for name, place in (("samples", SAMPLES), ("tensorboard", TENSORBOARD), ("checkpoints", CHECKPOINTS)):
+        folder = run / name
         if is_folder(folder):
             yield folder, place
     for path in _entries(run / "checkpoints"):

@@ -13,6 +13,7 @@
 - ``env.json``: versions, plugins, seed, device, threads; ``previous`` where resuming changed them.
 - ``metrics.jsonl``: a row for each step, and for each scoring of the validation images.
 - ``samples/``: step-N.npz and step-N.png, and the best weights' as best.npz and best.png.
+- ``tensorboard/``: event files, of the tracker of that name.
 - ``checkpoints/``: step-N folders (see pixkit.runs.checkpoint); ``last`` and ``best`` each name one.
 - ``scores.json``: the final table.
 - ``nonfinite.json``: where training stopped, if a loss or a gradient was not finite.

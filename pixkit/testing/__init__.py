@@ -38,6 +38,7 @@ from pixkit.testing.parts import (
     randomise,
 )
 from pixkit.testing.samplers import check_agreement, check_known, check_manners, check_sampler, check_stateless
+from pixkit.testing.trackers import check_tracker
 
 __all__ = [
     "COLOUR",
@@ -70,6 +71,7 @@ __all__ = [
     "check_sampling",
     "check_save_load",
     "check_stateless",
+    "check_tracker",
     "check_trains",
     "component",
     "every_image",

@@ -31,7 +31,8 @@ from pixkit.training.prepare import prepare_training
 from pixkit.training.results import final_results
 from pixkit.training.resume import moved_defaults
 from pixkit.training.segments import extension_of
-from pixkit.training.watch import Interrupt, Interrupted, Quit, Reporter, TrainHooks, no_exit
+from pixkit.training.tracking import Tracking, check_trackers
+from pixkit.training.watch import Interrupt, Interrupted, Quit, Reporter, Several, TrainHooks, no_exit
 
 __all__ = ["BuildResult", "DryRun", "build", "dry_run", "evaluate", "load"]
 
@@ -141,9 +142,11 @@ def _build(
     extend: int | None,
 ) -> BuildResult:
     """Prepare, train and score; an older run is removed, or a resumed one written to, only when training can start."""
+    tracking = Tracking(loaded.recipe.train.log, reporter.problem)
     now = environment(device, loaded.recipe.seed, plugins())
     earlier = run if resume else None
     if resume:
+        check_trackers(run, loaded.overrides)
         warn_of_others(run.path, loaded.recipe, stacklevel=4)
         loaded = revised(loaded, moved_defaults(run.recipe().dump(), loaded.recipe))
     extension = None if extend is None else extension_of(run, extend, loaded.overrides)
@@ -159,7 +162,7 @@ def _build(
         prepared.stepper,
         ahead=prepared.ahead,
         interrupt=interrupt,
-        reporter=reporter,
+        reporter=Several([reporter, tracking]),
         hooks=hooks,
     )
     settings = settings_of(
@@ -183,7 +186,8 @@ def _build(
         remarks = _reopen(run, loaded.text, settings, now, reporter)
     for remark in remarks:
         reporter.message(remark)
-    trainer.train()
+    with tracking.following(run, loaded.recipe, trainer.state.step):
+        trainer.train()
     interrupt.check()
     reporter.message("scoring and sampling the best checkpoint")
     scores, grid = final_results(

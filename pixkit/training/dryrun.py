@@ -20,6 +20,7 @@ from pixkit.training.ahead import Ahead
 from pixkit.training.memory import MemoryEstimate
 from pixkit.training.prepare import prepare_training
 from pixkit.training.step import Stepper
+from pixkit.training.tracking import Tracking
 from pixkit.training.watch import Reporter
 
 STEPS = 4
@@ -72,6 +73,7 @@ def dry_run(
     """
     loaded, _ = recipe_to_build(recipe, overrides)
     given, where = loaded.recipe, pick_device(device)
+    Tracking(given.train.log, (reporter or Reporter()).problem)  # what it takes is missing here as it is in a build
     with isolated_rng(where), repeatable(), float32_products(), memory_errors():
         prepared = prepare_training(loaded, where, reporter=reporter)
         with prepared.stepper.source.feeding(), prepared.stepper.kernels.heard():

@@ -28,6 +28,7 @@ SAFE = (
     "train.lag",
     "train.capture",
     "train.patience",
+    "train.log",
     "sample.",
 )
 """Keys that change how long training goes on and what is watched, never what a step does.

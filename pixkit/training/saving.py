@@ -52,6 +52,7 @@ class Saver:
             return
         self._run.check()
         log.sync()
+        self._reporter.saving()
         folder = self._run.checkpoint_folder(state.step)
         about: dict[str, Any] = {"state": asdict(state), "metrics": scores, "before": self._run.check}
         if state.step == self.saved.step:

@@ -17,7 +17,7 @@ from pixkit.recipe.load import completed
 from pixkit.runs.load import recipe_to_build
 from pixkit.runs.run import Run
 from pixkit.training.build import BuildResult, build
-from pixkit.training.watch import Reporter
+from pixkit.training.watch import Reporter, Several
 
 Callback = Callable[[int, dict[str, Any]], Any] | Reporter
 """Called as callback(step, metrics) with each row of metrics.jsonl; or a Reporter, which is told of more."""
@@ -122,19 +122,6 @@ def _reporters(callbacks: Callback | Iterable[Callback]) -> list[Reporter]:
                 expected="functions of (step, metrics), or objects of pixkit.training.Reporter",
             )
     return [each if isinstance(each, Reporter) else _Rows(each) for each in given]
-
-
-class Several(Reporter):
-    """Tells several reporters, in their order."""
-
-    def __init__(self, reporters: Sequence[Reporter]) -> None:
-        self._reporters = reporters
-
-    def __getattribute__(self, name: str) -> Any:
-        if name.startswith("_") or not hasattr(Reporter, name):
-            return super().__getattribute__(name)
-        reporters = self._reporters
-        return lambda *given: [getattr(one, name)(*given) for one in reporters] and None
 
 
 class _Rows(Reporter):

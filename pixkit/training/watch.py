@@ -6,7 +6,7 @@ import contextlib
 import signal
 import sys
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from types import FrameType, TracebackType
 from typing import Any
@@ -42,6 +42,9 @@ class Reporter:
     def sampled(self, path: Path) -> None:
         """Samples were drawn; `path` is the picture."""
 
+    def saving(self) -> None:
+        """A checkpoint is about to be written, after which no step that was told is made again."""
+
     def checkpoint(self, path: Path) -> None:
         """A checkpoint was written to the folder `path`."""
 
@@ -50,6 +53,19 @@ class Reporter:
 
     def finish(self, result: Any) -> None:
         """The build is over; `result` is its BuildResult."""
+
+
+class Several(Reporter):
+    """Tells several reporters, in their order."""
+
+    def __init__(self, reporters: Sequence[Reporter]) -> None:
+        self._reporters = reporters
+
+    def __getattribute__(self, name: str) -> Any:
+        if name.startswith("_") or not hasattr(Reporter, name):
+            return super().__getattribute__(name)
+        reporters = self._reporters
+        return lambda *given: [getattr(one, name)(*given) for one in reporters] and None
 
 
 class TrainHooks:

@@ -31,6 +31,7 @@ ABSTRACT = {
     Recurrence: {"split", "join", "drive"},
     DataInitialised: {"initialise_from"},
     pixkit.DataSource: {"load"},
+    pixkit.Tracker: {"start", "log"},
 }
 
 

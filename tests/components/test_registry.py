@@ -41,7 +41,7 @@ def brought(distribution, *names, kind="backbone", version="1.2"):
 
 
 def test_the_kinds():
-    assert KINDS == ("ordering", "mask", "backbone", "head", "sampler", "model", "data")
+    assert KINDS == ("ordering", "mask", "backbone", "head", "sampler", "model", "data", "tracker")
 
 
 def test_an_entry_knows_who_brings_it():

@@ -6,6 +6,7 @@ import re
 import sys
 import tomllib
 from pathlib import Path
+from types import ModuleType, SimpleNamespace
 
 import numpy as np
 import pytest
@@ -116,3 +117,24 @@ def test_every_name_exists():
     for check in re.findall(r"`(check_\w+)`", PROSE):
         assert check in testing.__all__, check
     assert set(re.findall(r"`(pixkit_[a-z_]+)\(", PROSE)) | {"pixkit_register"} == HOOKS
+
+
+def test_its_tracker_keeps_its_contract_and_sends_all_it_is_told(tmp_path, monkeypatch):
+    """With a stand-in for trackio; `resume="allow"` is how trackio itself goes on with a run of that name."""
+    sent = []
+    board = SimpleNamespace(
+        log=lambda values, step: sent.append((step, values)), finish=lambda: sent.append("finished")
+    )
+    standing_in = ModuleType("trackio")
+    standing_in.init = lambda project, *, name, config, resume: sent.append((project, name, config, resume)) or board
+    standing_in.Image = lambda path: Path(path).read_bytes()[:4]
+    monkeypatch.setitem(sys.modules, "trackio", standing_in)
+    lines = [line for line in block("python", 3).splitlines() if line.strip()]
+    assert len([line for line in lines if not line.startswith(("import", "from"))]) <= 15
+    (tmp_path / "trackio_of_the_text.py").write_text(block("python", 3), encoding="utf-8")
+    monkeypatch.syspath_prepend(tmp_path)
+    tracker = testing.component("tracker", importlib.import_module("trackio_of_the_text").Trackio, project="digits")
+    testing.check_tracker(tracker)
+    (project, name, config, resume), *rows = sent[: sent.index("finished")]
+    assert (project, name, resume) == ("digits", "checked", "allow") and config["train.optimizer.lr"] == 1e-3
+    assert [step for step, _ in rows] == [1, 2, 2, 2, 3] and rows[3] == (2, {"samples": b"\x89PNG"})

@@ -34,6 +34,8 @@ def built(path):
         run.samples.mkdir()
         for name in ("step-1.png", "step-1.npz", "best.png", "best.npz"):
             (run.samples / name).write_text("")
+        (path / "tensorboard").mkdir()
+        (path / "tensorboard" / "events.out.tfevents.1.host.2.0").write_text("")
     return run
 
 
@@ -80,6 +82,8 @@ PLACES = [
     "samples/step-99.npz",
     "samples/best.png",
     "samples/.best.7.tmp.npz",
+    "tensorboard",
+    "tensorboard/events.out.tfevents.1.host.2.0",
     "checkpoints",
     "checkpoints/step-1",
     "checkpoints/step-3",
@@ -131,7 +135,9 @@ def test_what_is_no_file_where_a_build_writes_one_is_refused(run, place, kind):
     assert caught.value.found == kind
 
 
-@pytest.mark.parametrize("place", ["samples", "checkpoints", "checkpoints/step-4", "checkpoints/.step-4.tmp"])
+@pytest.mark.parametrize(
+    "place", ["samples", "tensorboard", "checkpoints", "checkpoints/step-4", "checkpoints/.step-4.tmp"]
+)
 def test_a_file_where_a_build_makes_a_folder_is_refused(run, tmp_path, place):
     path = run.path / place
     if path.exists():
@@ -178,6 +184,7 @@ MINE = [
     "samples/step-1-annotated.png",
     "samples/.draft.tmp.txt",
     "samples/best.png.txt",
+    "tensorboard/notes.txt",
     "checkpoints/notes.txt",
     "checkpoints/step-1.zip",
     "checkpoints/step-01",

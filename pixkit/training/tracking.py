@@ -1,0 +1,142 @@
+"""The trackers of a run that is being trained: whom they are, what they are told, and what becomes of their errors."""
+
+from __future__ import annotations
+
+import contextlib
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+from pixkit.components.attempt import one_line
+from pixkit.components.plugins import registry
+from pixkit.components.spec import ComponentSpec
+from pixkit.errors import PixkitError, PluginError
+from pixkit.recipe.schema import Recipe
+from pixkit.runs.run import Run
+from pixkit.trackers import Hyperparameter, Tracker
+from pixkit.training.watch import STOPS, Reporter
+
+WITHOUT = "train.log=[] trains without a tracker; a run that has begun goes on so, with --resume"
+
+
+class Tracking(Reporter):
+    """Tells trackers what a reporter is told. One that fails is reported once, and told no more."""
+
+    def __init__(self, log: Sequence[ComponentSpec], report: Callable[[str], None]) -> None:
+        """Build the trackers and see that they have what they take.
+
+        Args:
+            log: the recipe's `train.log`.
+            report: told of trackers that fail later.
+
+        Raises:
+            UsageError: if a package is missing.
+            PluginError: if one cannot be built, or looked after, for another reason.
+        """
+        self._report = report
+        self._trackers: list[tuple[str, Tracker]] = []
+        self._step = 0
+        for spec in log:
+            with _beginning(spec.entry.recipe_name):
+                tracker = spec.build()
+                tracker.check()
+            self._trackers.append((spec.entry.recipe_name, tracker))
+
+    @contextlib.contextmanager
+    def following(self, run: Run, recipe: Recipe, step: int) -> Iterator[None]:
+        """Start them, and finish those that are left.
+
+        Raises:
+            PluginError: if one cannot be started; those that were are finished.
+        """
+        self._step = step
+        waiting, self._trackers = self._trackers, []
+        try:
+            for name, tracker in waiting:
+                with _beginning(name):
+                    tracker.start(run.path, hyperparameters(recipe), step)
+                self._trackers.append((name, tracker))
+            yield
+        finally:
+            self._tell(lambda tracker: tracker.finish())
+
+    def step(self, step: int, metrics: dict[str, Any]) -> None:
+        """Numbers of a step."""
+        self._step = step
+        self._log("train", metrics)
+
+    def evaluated(self, step: int, metrics: dict[str, Any]) -> None:
+        """Scores of the validation images."""
+        self._log("validation", metrics)
+
+    def sampled(self, path: Path) -> None:
+        """Samples of the last step told."""
+        self._tell(lambda tracker: tracker.image(self._step, path))
+
+    def saving(self) -> None:
+        """A checkpoint will be written."""
+        self._tell(lambda tracker: tracker.save())
+
+    def _log(self, prefix: str, metrics: dict[str, Any]) -> None:
+        numbers = {
+            f"{prefix}/{name}": float(value)
+            for name, value in metrics.items()
+            if isinstance(value, int | float)
+            and not isinstance(value, bool)
+            and name not in ("step", "images", "seconds")
+        }
+        self._tell(lambda tracker: tracker.log(self._step, dict(numbers)))
+
+    def _tell(self, call: Callable[[Tracker], None]) -> None:
+        for name, tracker in tuple(self._trackers):
+            try:
+                with contextlib.redirect_stdout(sys.stderr):
+                    call(tracker)
+            except STOPS:
+                raise
+            except BaseException as error:  # it may raise anything, SystemExit too; training goes on
+                self._trackers.remove((name, tracker))
+                self._report(
+                    f"step {self._step}: the tracker {name} failed ({one_line(error)}); "
+                    "it is told no more, and training goes on"
+                )
+
+
+@contextlib.contextmanager
+def _beginning(name: str) -> Iterator[None]:
+    """What goes wrong before a step was made is an error."""
+    try:
+        with contextlib.redirect_stdout(sys.stderr):
+            yield
+    except (PixkitError, *STOPS):
+        raise
+    except BaseException as error:
+        raise PluginError(
+            f"the tracker {name} cannot begin", where="train.log", found=one_line(error), hint=WITHOUT
+        ) from error
+
+
+def hyperparameters(recipe: Recipe) -> dict[str, Hyperparameter]:
+    """A recipe's values by their keys, ``train.optimizer.lr``; lists as text."""
+    return dict(_flat(recipe.dump(), ""))
+
+
+def _flat(plain: dict[str, Any], prefix: str) -> Iterator[tuple[str, Hyperparameter]]:
+    for key, value in plain.items():
+        if isinstance(value, dict):
+            yield from _flat(value, f"{prefix}{key}.")
+        else:
+            yield f"{prefix}{key}", value if value is None or isinstance(value, str | int | float) else str(value)
+
+
+def check_trackers(run: Run, overrides: Sequence[str]) -> None:
+    """See that the trackers of a run that is gone on with are here: it can be read, and sampled, without them.
+
+    Raises:
+        PluginError: naming the plugin that is missing, unless the overrides say whom to tell now.
+    """
+    if any(text.startswith("train.log=") for text in overrides):
+        return
+    for said in run.settings()["train"].get("log") or ():
+        registry().get("tracker", said if isinstance(said, str) else said["type"])
