@@ -163,7 +163,7 @@ def test_the_message_of_a_wrong_override(load):
             "       |       ^",
             "  expected: steps, batch_size, accumulate, optimizer, optimizers, precision, memory_format, fuse, "
             "capture, lag, schedule, clip, ema, eval_every, "
-            "sample_every, checkpoint_every, keep, patience, eval_images, init_from",
+            "sample_every, checkpoint_every, keep, patience, eval_images, log, init_from",
             "  try: did you mean 'steps'?",
         ]
     )
