@@ -644,13 +644,13 @@ def test_rows_are_on_the_disk_before_the_checkpoint_is_and_nothing_of_a_lost_run
     monkeypatch.setattr(checkpoint, "save", note("save"))
     monkeypatch.setattr(checkpoint, "amend", note("amend"))
     log, state = SimpleNamespace(sync=note("sync")), LoopState(step=3)
-    saver = Saver(run, toy_recipe(), SimpleNamespace(), SimpleNamespace(checkpoint=note("told")))
+    saver = Saver(run, toy_recipe(), SimpleNamespace(), SimpleNamespace(saving=note("saving"), checkpoint=note("told")))
     after = ["point", "point", "steps", "forget", "told"]
     for change, expected in (({}, ["save", *after]), ({}, None), ({"evaluated": 3}, ["amend", *after])):
         done.clear()
         state = replace(state, **change)
         saver.save(state, {}, None, log)
-        assert done == ([] if expected is None else ["check", "sync", "checkpoint_folder", *expected])
+        assert done == ([] if expected is None else ["check", "sync", "saving", "checkpoint_folder", *expected])
     assert saver.saved == state and saver.saved is not state
 
     def lost():
