@@ -62,8 +62,8 @@ def restored(tmp_path):
     (lambda self: torch.set_default_dtype(torch.float64), "default type"),
     (lambda self: torch.set_grad_enabled(False), "gradients are recorded"),
     (lambda self: os.chdir("/"), "working directory"),
-    (lambda self: signal.signal(signal.SIGINT, signal.SIG_IGN), "handler of SIGINT"),
-    (lambda self: signal.signal(signal.SIGTERM, signal.SIG_IGN), "handler of SIGTERM"),
+    (lambda self: signal.signal(signal.SIGINT, lambda *_: None), "handler of SIGINT"),
+    (lambda self: signal.signal(signal.SIGTERM, lambda *_: None), "handler of SIGTERM"),
     (lambda self: (self.run / "metrics.jsonl").write_text("mine"), "metrics.jsonl of the run"),
     (lambda self: (self.run / "step-2.png").unlink(missing_ok=True), "step-2.png"),
 ])  # fmt: skip
