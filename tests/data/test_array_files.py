@@ -5,6 +5,7 @@ import os
 import pickle
 import struct
 import zipfile
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -476,6 +477,16 @@ def large_idx(path, array):
 LARGE = [large_npy, large_fortran_npy, large_npz, large_safetensors, large_torch, large_hdf5, large_idx]
 
 
+def mapped_from(address):
+    """The file of which memory at an address is a part, as the system tells; None where it is the process's own."""
+    for line in Path("/proc/self/maps").read_text().splitlines():
+        ends, *_, name = line.split(maxsplit=5)
+        first, last = (int(end, 16) for end in ends.split("-"))
+        if first <= address < last:
+            return name
+    return None
+
+
 @pytest.mark.parametrize("write", LARGE, ids=lambda write: write.__name__)
 @pytest.mark.parametrize("layout", ["NCHW", "NHWC"])
 def test_a_large_file_is_mapped_and_not_read(make, tmp_path, monkeypatch, layout, write):
@@ -490,6 +501,8 @@ def test_a_large_file_is_mapped_and_not_read(make, tmp_path, monkeypatch, layout
         assert np.array_equal(everything(data, split), everything(plain, split))
     shared = {data.part(split).pixels.untyped_storage().data_ptr() for split in data.SPLITS}
     assert len(shared) == 1, "held-out images are the file's, too"
+    if Path("/proc/self/maps").exists():
+        assert Path(str(mapped_from(shared.pop()))).name == keys["train"], write.__name__
 
 
 def test_a_mapped_file_is_not_written_over(make, tmp_path, monkeypatch):
