@@ -100,7 +100,7 @@ def test_the_recipe_of_a_run_to_resume_is_the_locked_one(run, tmp_path, monkeypa
     with pytest.raises(RunError) as caught:
         recipe_to_build(run.path, resume=True)
     assert "recipe.lock.yaml" in caught.value.hint
-    with pytest.raises(RecipeError, match="this is a folder"):
+    with pytest.raises(RecipeError, match="this is a run"):
         recipe_to_build(run.path)
 
 
