@@ -18,14 +18,11 @@ from pixkit.errors import PluginError, RecipeError, UsageError
 from pixkit.heads.base import Head, PixelDistribution
 from pixkit.heads.held import hold
 from pixkit.image import ImageSpec, numbers_refused
-from pixkit.layers.modes import evaluating
+from pixkit.layers.modes import evaluating, rehearsing
 from pixkit.noise import Noise
 from pixkit.orderings.base import Colours, Ordering
 
-__all__ = ["Autoregressive", "assemble", "unwrapped"]
-
-COMPILED = "_orig_mod"
-"""What torch.compile calls the module that it wraps."""
+__all__ = ["Autoregressive", "assemble"]
 
 
 class Autoregressive(nn.Module):
@@ -115,29 +112,41 @@ class Autoregressive(nn.Module):
         reference = next(self.parameters())
         with evaluating(self), torch.no_grad():
             x = torch.arange(3, device=reference.device).remainder(self.spec.levels)[:, None, None, None]
-            x = x.expand(3, *self.spec.shape)
+            x = x.expand(3, *self.spec.shape).contiguous()  # as data are
             context = () if self.conditioner is None else (self.conditioner(self.example_context(3)),)
             hold(self.head, self.projection, features_of(self.backbone, self.encoding(x), context))
 
     def check_trains(self) -> None:
         """Raise PluginError, naming backbone or head, if no gradient comes from an image's nats to the backbone.
 
-        What a gradient would need is not kept, so that this takes the memory of a pass without one.
+        In evaluation mode and with nothing kept for a gradient this takes the memory of a pass without one. Who fails
+        there may do well in a training step, as with `torch.set_grad_enabled(self.training)`, or with a gradient within
+        its forward: to blame is who fails in training mode, too.
         """
         if not any(each.requires_grad for each in self.backbone.parameters()):
             return
-        x = torch.zeros(1, *self.spec.shape, dtype=torch.int64, device=next(self.parameters()).device)
+        device = next(self.parameters()).device
         nothing_kept = torch.autograd.graph.saved_tensors_hooks(lambda _: None, lambda _: torch.empty(0))
-        with evaluating(self), torch.inference_mode(False), torch.enable_grad(), nothing_kept:
-            context = () if self.conditioner is None else (self.conditioner(self.example_context(1)),)
-            backbone, head = Blamed.of("backbone", self.backbone), Blamed.of("head", self.head)
-            with backbone.at("where a gradient is recorded", "a forward of torch's differentiable operations"):
-                features = self.backbone(self.encoding(x), *context)
-            with head.at("where a gradient is recorded", "a log_prob of torch's differentiable operations"):
-                nats = self.head.distribution(self.projection(features)).log_prob(x)
+        with torch.inference_mode(False), torch.enable_grad():
+            try:
+                with evaluating(self), nothing_kept:
+                    self._require_gradient(torch.zeros(1, *self.spec.shape, dtype=torch.int64, device=device))
+            except PluginError:
+                with rehearsing(self, device):  # of two images: BatchNorm takes no variance of one
+                    self._require_gradient(torch.zeros(2, *self.spec.shape, dtype=torch.int64, device=device))
+
+    def _require_gradient(self, x: Tensor) -> None:
+        context = () if self.conditioner is None else (self.conditioner(self.example_context(len(x))),)
+        backbone, head = Blamed.of("backbone", self.backbone), Blamed.of("head", self.head)
+        with backbone.at("where a gradient is recorded", "a forward of torch's differentiable operations"):
+            features = self.backbone(self.encoding(x), *context)
+        with head.at("where a gradient is recorded", "a log_prob of torch's differentiable operations"):
+            nats = self.head.distribution(self.projection(features)).log_prob(x)
         for blamed, what, given in ((backbone, "features", features), (head, "log_prob", nats)):
             if not given.requires_grad:
                 hint = "no torch.no_grad(), .detach(), .data or numpy on the way"
+                if given is features:
+                    hint += "; or self.requires_grad_(False), if it is not to be trained"
                 raise blamed.error("would not be trained", f"{what} without a gradient", "a gradient", hint)
 
     def check_context(self, context: Tensor | None, batch: int) -> None:
@@ -157,66 +166,6 @@ class Autoregressive(nn.Module):
                 raise UsageError(
                     "the context does not fit the number of images", found=str(len(context)), expected=str(batch)
                 )
-
-
-def unwrapped(module: Any) -> Any:
-    """What torch.compile or a data-parallel wrapper was given; anything else as it is.
-
-    A wrapper computes the same and is no longer of the class: by what it wraps it is proved and sampled.
-    """
-    while isinstance(module, nn.Module) and (name := _wraps(module)):
-        module = module._modules[name]
-    return module
-
-
-def _wraps(module: nn.Module) -> str:
-    """What a wrapper calls the module that it wraps; empty of what is none."""
-    if isinstance(module, nn.parallel.DistributedDataParallel | nn.DataParallel):
-        return "module"
-    return COMPILED if COMPILED in module._modules else ""  # its class would have to be imported from dynamo
-
-
-def plain_name(name: str) -> str:
-    """The name of a tensor or module without what torch.compile puts into it."""
-    return ".".join(part for part in name.split(".") if part != COMPILED)
-
-
-def networks_in(model: nn.Module) -> dict[str, Autoregressive]:
-    """The autoregressive networks of a model by their names within it; of one that is wrapped, the wrapper's."""
-    wrapper = {inner: name for name, inner in _wrapped_in(model)}
-    found = {}
-    for name, module in model.named_modules():
-        if isinstance(module, Autoregressive):
-            outer = name
-            while outer in wrapper:
-                outer = wrapper[outer]
-            found[outer] = module
-    return found
-
-
-def _wrapped_in(model: nn.Module) -> list[tuple[str, str]]:
-    """The names of a model's parts that wrap another, and of what each wraps; the outer ones first."""
-    return [(name, f"{name}.{inner}") for name, module in model.named_modules() if name and (inner := _wraps(module))]
-
-
-def without_wrappers(model: nn.Module, state: dict[str, Any], prefix: str, metadata: Any = None) -> None:
-    """Give the tensors of a model's state the names that they have where nothing in it is wrapped."""
-    pairs = [(f"{prefix}{inner}.", f"{prefix}{name}.") for name, inner in reversed(_wrapped_in(model))]
-    _rename(state, pairs)
-
-
-def with_wrappers(model: nn.Module, state: dict[str, Any], prefix: str) -> None:
-    """Give the tensors of a state the names that they have in a model of which parts are wrapped."""
-    _rename(state, [(f"{prefix}{name}.", f"{prefix}{inner}.") for name, inner in _wrapped_in(model)])
-
-
-def _rename(state: dict[str, Any], pairs: list[tuple[str, str]]) -> None:
-    """Replace what names begin with, by each pair in turn, where they do not begin with the new one."""
-    for old, new in pairs:
-        for name in list(state):  # in their order, which stays
-            value = state.pop(name)
-            longer = len(new) > len(old) and name.startswith(new)
-            state[new + name[len(old) :] if name.startswith(old) and not longer else name] = value
 
 
 def assemble(

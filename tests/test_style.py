@@ -17,7 +17,7 @@ ROOT = Path(__file__).resolve().parents[1]
 PARTS = (
     *("errors", "distribution", "files", "locks", "cache", "randomness", "precision", "image", "noise", "memory"),
     *("catalogue",),
-    *("components", "orderings", "layers", "backbones", "heads", "network"),
+    *("components", "orderings", "layers", "backbones", "heads", "network", "wrappers"),
     *("readiness", "execution", "samplers", "models"),
     *("data", "recipe", "runs", "figures", "trackers", "tasks", "training", "testing", "builtins", "cli", "__main__"),
     *("public", "build", "completion"),

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from torch import nn
+from torch import Tensor, nn
 
 from pixkit.components.attempt import one_line
 from pixkit.components.plugins import registry
@@ -89,29 +89,48 @@ def raised(error: Exception) -> str:
 
 def require_registered(module: nn.Module, blamed: Blamed) -> None:
     """Raise PluginError if torch does not know all that a module is to learn: it would be neither trained nor saved."""
-    known = set(module.modules())
+    known = {id(each) for each in (*module.modules(), *module.parameters())}
     for path, part in module.named_modules():
         for name, value in vars(part).items():
-            found = None if name in _TORCHS_OWN else _hidden(value, known)
-            if found is not None:
-                what, instead = found
+            if name in _TORCHS_OWN:
+                continue
+            unknown = next((one for one in _learning(value, []) if id(one) not in known), None)
+            if unknown is not None:
+                found, instead = _unregistered(value, unknown)
                 raise blamed.error(
                     "holds what torch does not know of: it would be neither trained nor saved nor moved to a GPU",
-                    f"self.{'.'.join(filter(None, (path, name)))}, {what}",
+                    f"self.{'.'.join(filter(None, (path, name)))}, {found}",
                     instead,
+                    "requires_grad_(False) of it, if it is not to be trained",
                 )
 
 
-def _hidden(value: Any, known: set[nn.Module]) -> tuple[str, str] | None:
-    """What of an attribute is to be trained and is not registered, and what registers it."""
-    if getattr(value, "requires_grad", False) and getattr(value, "is_leaf", False):
+def _learning(value: Any, within: list[Any]) -> Iterator[nn.Module | Tensor]:
+    """What of an attribute is to be trained: a tensor, or modules and tensors in lists and dicts, at any depth.
+
+    A module that is no item of these is known to torch, unless its author saw to it that it is not.
+    """
+    if isinstance(value, Tensor):
+        if value.requires_grad and value.is_leaf:
+            yield value
+    elif isinstance(value, nn.Module):
+        if within and any(each.requires_grad for each in value.parameters()):
+            yield value
+    elif isinstance(value, dict | list | tuple) and not any(value is one for one in within):
+        for one in value.values() if isinstance(value, dict) else value:
+            yield from _learning(one, [*within, value])
+
+
+def _unregistered(value: Any, unknown: nn.Module | Tensor) -> tuple[str, str]:
+    """What an attribute is that holds, or is, something that torch does not know of; and what registers it."""
+    if value is unknown:
         return "a tensor that requires a gradient", "nn.Parameter(...) of it"
-    held = value.values() if isinstance(value, dict) else value if isinstance(value, list | tuple) else ()
-    for one in held:
-        if isinstance(one, nn.Module) and one not in known and any(each.requires_grad for each in one.parameters()):
-            proper = "nn.ModuleDict" if isinstance(value, dict) else "nn.ModuleList"
-            return f"a {type(value).__name__} of {type(one).__name__}", f"{proper}(...) of it"
-    return None
+    proper = f"nn.{'Module' if isinstance(unknown, nn.Module) else 'Parameter'}"
+    proper += "Dict" if isinstance(value, dict) else "List"
+    items = list(value.values() if isinstance(value, dict) else value)
+    if any(unknown is one for one in items):
+        return f"a {type(value).__name__} of {type(unknown).__name__}", f"{proper}(...) of it"
+    return f"a {type(value).__name__} with a {type(unknown).__name__} deep in it", f"{proper}(...), and so within it"
 
 
 def _hint(error: Exception) -> str:

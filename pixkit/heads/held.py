@@ -29,7 +29,7 @@ def hold(head: Head, projection: nn.Module, features: Tensor) -> None:
         params = projection(features)
     held.tensor("projection", params, shape, "self.maps is the number of parameter maps that it gives")
     held.whole(params)
-    held.one_site(params.flatten(2)[:, :, :1])
+    held.one_site(params.flatten(2)[:, :, :1].contiguous())
 
 
 class _Held:
@@ -61,7 +61,7 @@ class _Held:
     def whole(self, params: Tensor) -> None:
         """Log-probabilities of images: of each site, of each image, and none above 0."""
         spec, distribution = self.spec, self.distribution(params)
-        x = self.levels(params).expand(self.batch, *spec.shape)
+        x = self.levels(params).expand(self.batch, *spec.shape).contiguous()
         sites = self.call("site_log_prob", distribution, x)
         nats = self.call("log_prob", distribution, x)
         self.tensor("site_log_prob", sites, (self.batch, spec.height, spec.width), "sum over colours, not over sites")
@@ -79,7 +79,7 @@ class _Held:
         """Of the first site: probabilities of the levels, and the levels that uniforms stand for."""
         spec, distribution = self.spec, self.distribution(params)
         colours = (self.batch, spec.channels, 1)
-        x = self.levels(params)[..., 0].expand(colours)
+        x = self.levels(params)[..., 0].expand(colours).contiguous()
         levels = self.call("level_log_probs", distribution, x)
         shape, hint = (self.batch, spec.levels, spec.channels, 1), "nats of every level: [B, K, C, *S], S being (1,)"
         self.tensor("level_log_probs", levels, shape, hint)

@@ -19,13 +19,13 @@ from pixkit.models.drawn import check_exact, log_prob
 from pixkit.models.field import field_of
 from pixkit.models.phase import Phase
 from pixkit.models.request import SampleRequest, check_counts, check_room, context_for
-from pixkit.network import networks_in, plain_name, with_wrappers, without_wrappers
 from pixkit.noise import Noise
 from pixkit.precision import float32_products
 from pixkit.readiness.check import accepted, find
 from pixkit.readiness.report import Pixel, Report, report_of
 from pixkit.samplers import Drawn, Known, Sampler, sampler_for
 from pixkit.samplers.batch import check_guidance
+from pixkit.wrappers import networks_in, plain_name, with_wrappers, without_wrappers
 
 
 class Model(Declared, nn.Module, ABC):

@@ -5,9 +5,9 @@ from __future__ import annotations
 from torch import Tensor, nn
 
 from pixkit.errors import UsageError
-from pixkit.network import networks_in
 from pixkit.readiness.report import Pixel, Sight, chosen_pixel, sight_of
 from pixkit.readiness.trace import Trace
+from pixkit.wrappers import networks_in
 
 
 def field_of(model: nn.Module, pixel: Pixel | None) -> Tensor:

@@ -19,12 +19,12 @@ from torch import Tensor, nn
 from pixkit.data.contents import HEAD, told
 from pixkit.errors import CheckpointError, NonFiniteError, listed
 from pixkit.files import replacing, writing
-from pixkit.network import plain_name
 from pixkit.runs.folders import new_folder
 from pixkit.runs.manifest import FORMAT, Manifest, encode_manifest, read_manifest, sha256
 from pixkit.runs.places import CHECKPOINT, MANIFEST
 from pixkit.runs.runfile import RunFile
 from pixkit.runs.tensorfile import pieces, write_tensors
+from pixkit.wrappers import plain_name
 
 Tensors = Mapping[str, Tensor]
 

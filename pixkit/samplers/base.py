@@ -11,12 +11,13 @@ from torch import Tensor
 from pixkit.components.config import ComponentConfig
 from pixkit.execution.reference import Progress
 from pixkit.layers.modes import evaluating
-from pixkit.network import Autoregressive, unwrapped
+from pixkit.network import Autoregressive
 from pixkit.noise import Noise
 from pixkit.precision import float32_products
 from pixkit.samplers import deprecated
 from pixkit.samplers.batch import BatchRequest, BatchSampler, Drawn, check_batch_size, check_temperature, summary_of
 from pixkit.samplers.known import CLAMPED, Known
+from pixkit.wrappers import unwrapped
 
 
 class Sampler(deprecated.FormerSampler, ABC):

@@ -15,7 +15,6 @@ from pixkit.image import ImageSpec
 from pixkit.models.base import Model
 from pixkit.models.latent import LatentModel
 from pixkit.models.request import SampleRequest
-from pixkit.network import unwrapped
 from pixkit.noise import Noise
 from pixkit.recipe.schema import SampleConfig
 from pixkit.runs.load import load
@@ -23,6 +22,7 @@ from pixkit.runs.run import Run
 from pixkit.samplers import Drawn, Sampler, sampler_for
 from pixkit.samplers.batch import check_batch_size, check_temperature
 from pixkit.tasks.inputs import named_images
+from pixkit.wrappers import unwrapped
 
 Source = Model | Run | str | Path
 """A trained model, or the run that it is loaded from, or that run's folder."""

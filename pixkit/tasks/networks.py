@@ -14,13 +14,14 @@ from pixkit.data.loading import measure
 from pixkit.errors import DataError, UsageError
 from pixkit.image import ImageSpec
 from pixkit.models.base import Model
-from pixkit.network import Autoregressive, networks_in, unwrapped
+from pixkit.network import Autoregressive
 from pixkit.recipe import LoadedRecipe, load_recipe
 from pixkit.recipe.load import completed
 from pixkit.recipe.overrides import one_by_one
 from pixkit.runs.load import construct, load, revised
 from pixkit.runs.record import pick_device
 from pixkit.runs.run import Run
+from pixkit.wrappers import networks_in, unwrapped
 
 Examined = LoadedRecipe | Run | Model | Autoregressive | str | Path
 """A recipe, its file or its name; a run or its folder; a model; a network."""

@@ -22,13 +22,13 @@ from pixkit.memory import check_fits, forecast, memory_errors
 from pixkit.memory.forecast import MORE
 from pixkit.models.base import Model
 from pixkit.models.latent import LatentModel
-from pixkit.network import unwrapped
 from pixkit.precision import float32_products
 from pixkit.randomness import derive, isolated_rng, seed_torch
 from pixkit.runs.load import load, load_data, opened_run
 from pixkit.runs.metrics import plain
 from pixkit.runs.run import Run
 from pixkit.tasks.labels import check_classes, labelled_for
+from pixkit.wrappers import unwrapped
 
 TOKENS = "scores are of tokens: they say nothing beside scores of pixels, or of another palette's tokens"
 UNIT_IMAGES = 1000

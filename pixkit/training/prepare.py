@@ -15,7 +15,6 @@ from pixkit.layers.recurrent import keep_loops
 from pixkit.memory import in_words, resident
 from pixkit.models.base import Model
 from pixkit.models.request import check_room
-from pixkit.network import networks_in
 from pixkit.recipe import Change, LoadedRecipe
 from pixkit.recipe.schema import Recipe
 from pixkit.runs.load import construct, numbering_of
@@ -33,6 +32,7 @@ from pixkit.training.start import Start, begin
 from pixkit.training.step import Stepper
 from pixkit.training.watch import Reporter
 from pixkit.training.way import Way, locked_way
+from pixkit.wrappers import networks_in
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,6 @@ from torch import Tensor
 from pixkit.errors import CheckpointError, PixkitError, RunError, listed
 from pixkit.files import is_there
 from pixkit.image import ImageSpec
-from pixkit.network import plain_name
 from pixkit.recipe import diff
 from pixkit.recipe.schema import TrainConfig
 from pixkit.runs.checkpoint import differences, weights
@@ -21,6 +20,7 @@ from pixkit.runs.load import read_weights
 from pixkit.runs.places import MANIFEST
 from pixkit.runs.run import Run
 from pixkit.training.step import Stepper
+from pixkit.wrappers import plain_name
 
 
 @dataclass(frozen=True)

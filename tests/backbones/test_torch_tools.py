@@ -16,10 +16,10 @@ from torch.nn.parallel import DistributedDataParallel
 
 import pixkit
 from pixkit.layers.modes import persistent_buffers
-from pixkit.network import unwrapped
 from pixkit.runs.checkpoint import load_model
 from pixkit.samplers import Ancestral, Cached
 from pixkit.testing import named, network, random_images, randomise
+from pixkit.wrappers import unwrapped
 
 LONG = os.environ.get("PIXKIT_LONG") == "1"
 SPEC = pixkit.ImageSpec(1, 5, 6, 3)

@@ -55,6 +55,16 @@ BACKBONES = {
         "holds what torch does not know of",
         "self.more, a list of Conv2d",
     ),
+    "a list of parameters": (
+        backbone(lambda s: setattr(s, "scales", [nn.Parameter(torch.ones(1))])),
+        "holds what torch does not know of",
+        "nn.ParameterList(...) of it",
+    ),
+    "lists in a dict": (
+        backbone(lambda s: setattr(s, "more", {"blocks": [nn.Conv2d(6, 6, 1)]})),
+        "holds what torch does not know of",
+        "self.more, a dict with a Conv2d deep in it",
+    ),
     "no parameter": (
         backbone(lambda s: setattr(s, "scale", torch.ones(1, requires_grad=True))),
         "holds what torch does not know of",
@@ -72,6 +82,52 @@ def test_a_backbone_is_held_to_its_promises(made, rule, advice):
         checked(network(made, GREY))
     assert rule in error.value.message and advice in str(error.value)
     assert error.value.where.split(".")[-1] in ("test", "Slip")
+
+
+def slope(self, h):
+    """Features of a gradient within the forward, as of an energy."""
+    with torch.enable_grad():
+        at = h if h.requires_grad else h.detach().requires_grad_()
+        return torch.autograd.grad(at.tanh().sum(), at, create_graph=True)[0]
+
+
+def when_training(self, h):
+    with torch.set_grad_enabled(self.training):
+        return h * 1
+
+
+def seen_twice(self):
+    """A parameter by another name, and modules in a tuple and a list; a frozen one."""
+    object.__setattr__(self, "weight", next(self.parameters()))
+    self.order, self.all = tuple(self.children()), [list(self.parameters()), [self]]
+    self.teacher = [nn.Conv2d(6, 6, 1).requires_grad_(False)]
+
+
+@pytest.mark.parametrize(
+    "made",
+    [
+        backbone(out=slope),
+        backbone(out=lambda s, h: torch.func.grad(lambda at: at.tanh().sum())(h)),
+        backbone(out=when_training),
+        backbone(seen_twice),
+        backbone(lambda s: s.requires_grad_(False), lambda s, h: h.detach()),
+        backbone(lambda s: s.register_module("norm", nn.BatchNorm2d(6)), lambda s, h: when_training(s, s.norm(h))),
+    ],
+    ids=["gradient within", "torch.func", "when training", "seen twice", "frozen", "buffers"],
+)
+def test_what_trains_and_is_saved_is_not_refused_and_stays_as_it_was(made):
+    net = network(made, GREY)
+    before, drawn = {name: value.clone() for name, value in net.state_dict().items()}, torch.get_rng_state()
+    checked(net)
+    assert all(torch.equal(value, before[name]) for name, value in net.state_dict().items())
+    assert torch.equal(torch.get_rng_state(), drawn) and not any(part.training for part in net.modules())
+
+
+def test_what_a_head_is_given_lies_in_memory_as_images_do():
+    def viewing(self, x):
+        return super(type(self), self).site_log_prob(x.view(-1).view(x.shape))
+
+    checked(network(component("backbone", PlainBackbone), GREY, head=head({"site_log_prob": viewing})))
 
 
 def checked(net):
