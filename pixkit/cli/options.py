@@ -69,14 +69,16 @@ class Name(click.ParamType):
 def _completed(name: str, ctx: click.Context | None) -> str:
     """The command with the kind, where a run or a recipe was named without it."""
     from pixkit.catalogue.recipes import packaged_recipes
+    from pixkit.runs.finding import folder_of_run
     from pixkit.runs.run import Run
 
-    kind = ""
+    kinds = []
     with suppress(OSError, PixkitError):  # of what cannot be read there is nothing to suggest
-        kind = "run" if Run(Path(name)).started else "recipe" if is_file(name) or name in packaged_recipes() else ""
-    if not kind or ctx is None or ctx.info_name != "show":
+        kinds += ["run"] if Run(folder_of_run(name)).started else []
+        kinds += ["recipe"] if is_file(name) or name in packaged_recipes() else []
+    if not kinds or ctx is None or ctx.info_name != "show":
         return ""
-    return f" Did you mean `pixkit show {kind} {shlex.quote(name)}`?"
+    return f" Did you mean {' or '.join(f'`pixkit show {kind} {shlex.quote(name)}`' for kind in kinds)}?"
 
 
 class Numbers(click.ParamType):

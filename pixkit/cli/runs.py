@@ -76,6 +76,11 @@ def score_cell(validation: Mapping[str, Any] | None) -> str:
     return f"{value} {UNITS.get(unit, unit)}"
 
 
+def rank_of_score(validation: Mapping[str, Any] | None) -> tuple[bool, str, float]:
+    """What to sort by for the best to come first; scores in one unit stand together, and what has none comes last."""
+    return (True, "", 0.0) if validation is None else (False, validation["unit"], validation["score"])
+
+
 def score_line(validation: Mapping[str, Any] | None) -> str | None:
     """A validation score with what is to be known of it."""
     if validation is None:
@@ -117,14 +122,14 @@ def in_order(rows: Sequence[Row], by: str) -> list[Row]:
         raise UsageError("nothing to sort by", where="--sort", found=by, expected=expected, hint=hint)
     if by == "folder":
         return list(rows)
+    if by == "validation":
+        return sorted(rows, key=lambda row: rank_of_score(row.get("validation")))
     there = [row for row in rows if _value(row, by) is not None]
     there.sort(key=lambda row: _rank(_value(row, by)), reverse=by == "date")
     return [*there, *(row for row in rows if _value(row, by) is None)]
 
 
 def _value(row: Row, by: str) -> Any:
-    if by == "validation":
-        return (row.get("validation") or {}).get("score")
     return row.get({"date": "changed"}.get(by, by)) if by in SORTS else row.get("differs", {}).get(by)
 
 

@@ -9,7 +9,7 @@ from typing import Any
 
 from pixkit.cli.output import duration, table_with_details
 from pixkit.cli.progress import Progress
-from pixkit.cli.runs import score_cell
+from pixkit.cli.runs import rank_of_score, score_cell
 from pixkit.errors import PixkitError
 from pixkit.recipe.diff import in_short
 from pixkit.runs.metrics import last_row
@@ -24,10 +24,10 @@ SHOWN = 3
 
 
 def sweep_table(rows: Sequence[dict[str, Any]], *, by_score: bool) -> str:
-    """The runs, the best first; those without a score last."""
+    """The runs; `by_score` puts the best first, and those without a score last."""
     keys = list(rows[0]["values"])
     if by_score:
-        rows = sorted(rows, key=lambda row: row["validation"]["score"] if row["validation"] else float("inf"))
+        rows = sorted(rows, key=lambda row: rank_of_score(row["validation"]))
     cells = [
         [
             *(in_short(row["values"][key]) for key in keys),
@@ -79,6 +79,10 @@ class SweepWatcher(Watcher):
     def ended(self, work: Work) -> None:
         """A build has ended."""
         count = duration(work.seconds)
+        if work.elsewhere:
+            self._done += 1
+            self._progress.say(f"{work.name}: left to another build")
+            return
         if work.code == 0 or work.failed:  # else it was stopped, and there is something left to do
             self._done += 1
             count = f"{self._done} of {len(self._sweep.members)}, {count}"

@@ -12,7 +12,7 @@ from typing import Any
 from urllib.parse import quote
 
 from pixkit.errors import UsageError, shorten
-from pixkit.recipe.diff import equal, in_short
+from pixkit.recipe.diff import in_short
 from pixkit.recipe.source import Source
 from pixkit.recipe.varied import short_names, without_sort
 from pixkit.recipe.yaml import parse_source
@@ -81,14 +81,16 @@ def parse_grid(arguments: Sequence[str]) -> Grid:
     """
     fixed: list[str] = []
     axes: dict[str, tuple[str, ...]] = {}
+    given: set[str] = set()
     for text in arguments:
         key, equals, rest = text.partition("=")
         texts = tuple(_values(text, rest)) if equals else ()
+        if without_sort(key) in given:
+            raise UsageError("the key is given twice", where=text, found=key, hint="all values after one '='")
+        given.add(without_sort(key))
         if len(texts) < 2:
             fixed.append(f"{key}={texts[0]}" if texts else text)
             continue
-        if any(without_sort(key) == without_sort(other) for other in axes):
-            raise UsageError("the key is given twice", where=text, found=key, hint="all values after one '='")
         _check_differ(text, [_parsed(f"{key}={value}") for value in texts])
         axes[key] = texts
     grid = Grid(tuple(fixed), axes)
@@ -144,9 +146,15 @@ def _parsed(override: str) -> Any:
 
 
 def _check_differ(text: str, values: list[Any]) -> None:
-    for one, other in itertools.combinations(values, 2) if len(values) <= 100 else ():
-        if equal(one, other) or folder_name({"": one}).casefold() == folder_name({"": other}).casefold():
-            raise UsageError("the value is given twice", where=text, found=f"{in_short(one)} and {in_short(other)}")
+    """Refuse values of one name, be it on a file system that takes capital letters for small ones."""
+    named: dict[str, Any] = {}
+    for value in values:
+        name = folder_name({"": value}).casefold()
+        if name in named:
+            raise UsageError(
+                "the value is given twice", where=text, found=f"{in_short(named[name])} and {in_short(value)}"
+            )
+        named[name] = value
 
 
 def _whole(value: Any) -> Any:

@@ -11,6 +11,8 @@ SORTS = ("type", "source")
 """The key of a section that says what the others beside it mean: a component's name."""
 LEFT_OUT = ("pixkit", "name")
 """Keys that say nothing of what is trained."""
+TOLD = ("folder", "state", "step", "steps", "validation", "images", "date", "differs")
+"""What is told of a run beside its keys: none of these words stands for a key, which would be `validation` too."""
 Values = dict[str, Any]
 """By dotted key, what it is set to."""
 
@@ -60,13 +62,13 @@ def without_sort(path: str) -> str:
 
 
 def short_names(keys: Iterable[str], among: Iterable[str]) -> dict[str, str]:
-    """Of each dotted key the shortest end that no other key has: `lr` for train.optimizer.lr.
+    """Of each dotted key the shortest end that no other key has, nor one of TOLD is: `lr` for train.optimizer.lr.
 
     Args:
         keys: those asked for.
         among: all keys that there are.
     """
-    everyone = {path for key in among for path in [without_sort(key)]}
+    everyone = {*TOLD, *(without_sort(key) for key in among)}
     found = {}
     for key in keys:
         path = without_sort(key)

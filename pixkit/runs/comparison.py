@@ -8,6 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from pixkit.recipe.varied import varied
+from pixkit.runs import comparable
+from pixkit.runs.comparable import Images, Scored
 from pixkit.runs.curves import Curves, read_curves
 from pixkit.runs.run import Run
 from pixkit.runs.summary import summary
@@ -24,14 +26,14 @@ class Compared:
             another recipe has and this one lacks is left out.
         validation: its score; None while there is none.
         curves: how it came about.
-        images: SHA-256 sums of what decides on its training and validation images, by name.
+        images: what its validation images are, see `pixkit.runs.comparable.images_of`.
     """
 
     summary: dict[str, Any]
     differs: dict[str, Any]
     validation: Validation | None
     curves: Curves
-    images: dict[str, str]
+    images: Images
 
     def dump(self) -> dict[str, Any]:
         """As plain data."""
@@ -47,27 +49,17 @@ class Comparison:
     @property
     def unit(self) -> str | None:
         """What all scores are in; None where they are not in one, or there is none."""
-        units = {run.validation.unit for run in self.runs if run.validation}
-        return units.pop() if len(units) == 1 else None
+        return comparable.unit_of(self._scored)
 
     @property
     def remarks(self) -> list[str]:
         """Why scores may not compare."""
-        found = []
-        if any(run.images != self.runs[0].images for run in self.runs):
-            found.append("the runs do not have the same validation images: their scores do not compare")
-        elif len({run.validation.images for run in self.runs if run.validation}) > 1:
-            found.append("scores are of different numbers of validation images")
-        if self.unit is None and any(run.validation for run in self.runs):
-            found.append("scores are in different units")
-        if len({run.validation.kind for run in self.runs if run.validation}) > 1:
-            found.append("some scores are exact and others are not")
-        return found
+        return comparable.remarks(self._scored)
 
     @property
     def comparable(self) -> bool:
         """Whether a lower score is a better one."""
-        return self.unit is not None and all(run.images == self.runs[0].images for run in self.runs)
+        return comparable.comparable(self._scored)
 
     @property
     def behind(self) -> list[float | None]:
@@ -75,6 +67,10 @@ class Comparison:
         scores = [run.validation.score if run.validation and self.comparable else None for run in self.runs]
         best = min((score for score in scores if score is not None), default=0.0)
         return [None if score is None else score - best for score in scores]
+
+    @property
+    def _scored(self) -> list[Scored]:
+        return [(run.validation, run.images) for run in self.runs]
 
     def dump(self) -> dict[str, Any]:
         """As plain data."""
@@ -105,6 +101,5 @@ def compare(runs: Sequence[Run | str | Path]) -> Comparison:
     for run, locked, differs in zip(opened, settings, differing, strict=True):
         about = summary(run)
         validation = None if about["validation"] is None else Validation(**about["validation"])
-        hashes = {name: value for name, value in locked["lock"]["data"]["hashes"].items() if name != "test"}
-        found.append(Compared(about, differs, validation, read_curves(run), hashes))
+        found.append(Compared(about, differs, validation, read_curves(run), comparable.images_of(locked)))
     return Comparison(tuple(found))

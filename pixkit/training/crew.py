@@ -82,6 +82,7 @@ class Work:
         seconds: how long it took.
         code: its exit code, minus the signal that ended it; None before.
         asked: whether a signal was passed on to it.
+        elsewhere: whether the run was not there to be built: another build is at it, or has made it meanwhile.
         said: what it said when it failed.
     """
 
@@ -92,12 +93,14 @@ class Work:
     seconds: float = 0.0
     code: int | None = None
     asked: bool = False
+    elsewhere: bool = False
     said: str = ""
 
     @property
     def failed(self) -> bool:
-        """Whether it ended, and neither well nor because it was stopped."""
-        return not self.asked and self.code not in (None, 0, *(128 + number for number in Interrupt.HANDLED))
+        """Whether it ended, and neither well nor because it was stopped, or because another build has the run."""
+        stopped = self.asked or self.code in [128 + number for number in Interrupt.HANDLED]
+        return not stopped and not self.elsewhere and self.code not in (None, 0)
 
 
 class Watcher:
@@ -107,7 +110,7 @@ class Watcher:
         """A build was started."""
 
     def ended(self, work: Work) -> None:
-        """A build has ended; `work` says how."""
+        """A build has ended, or is left to another; `work` says how."""
 
     def going(self, active: Sequence[Work]) -> None:
         """These builds are going on; told again and again."""
@@ -124,7 +127,7 @@ class Crew:
         jobs: how many at most.
         threads: of each.
         watcher: told how it goes.
-        wanted: asked before a build is started; False leaves it out.
+        wanted: asked before a build is started, and again if it fails; False leaves the run to who else builds it.
         start: starts a process.
     """
 
@@ -158,6 +161,9 @@ class Crew:
                         work = waiting.pop(0)
                         if self.wanted(work):
                             active[id(work)] = self._begin(work)
+                        else:
+                            work.elsewhere = True
+                            self.watcher.ended(work)
                     for work, process, errors in list(active.values()):
                         if (code := process.poll()) is not None:
                             del active[id(work)]
@@ -181,6 +187,7 @@ class Crew:
     def _end(self, work: Work, code: int, errors: BinaryIO) -> None:
         work.code, work.seconds = code, time.monotonic() - work.started
         with errors:
+            work.elsewhere = work.failed and not self.wanted(work)
             if work.failed:
                 errors.seek(max(errors.seek(0, os.SEEK_END) - MOST, 0))
                 work.said = reason(code, errors.read().decode("utf-8", "replace"))

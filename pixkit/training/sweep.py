@@ -2,23 +2,31 @@
 
 from __future__ import annotations
 
+import json
+import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from pixkit.errors import PixkitError, RunError, message
+from pixkit.errors import PixkitError, RunError, UsageError, message
+from pixkit.files import writing
 from pixkit.recipe import LoadedRecipe, diff, load_recipe
 from pixkit.recipe.grid import Grid, Setting, parse_grid
+from pixkit.runs.comparable import images_of, remarks
 from pixkit.runs.finding import RUNS
 from pixkit.runs.load import revised
+from pixkit.runs.record import pick_device
 from pixkit.runs.run import Run
 from pixkit.runs.state import state_of
+from pixkit.runs.validation import Validation
 from pixkit.training.crew import Work
 from pixkit.training.resume import moved_defaults
 
-TO_BUILD = ("new", "stopped", "damaged")
-"""States of runs that a sweep builds; of a damaged one the build says what is wrong."""
+TO_BUILD = ("new", "stopped")
+"""States of runs that a sweep builds."""
+TAKEN = ("running", "done")
+"""States of runs that another build has, or has made."""
 
 
 @dataclass(frozen=True)
@@ -79,8 +87,31 @@ class Sweep:
         options = ["-o", str(member.run.path), "--device", device, "-q", *resume, *more]
         return Work(member.setting.name, ["build", *options, "--", self.recipe, *overrides], member.run.path)
 
+    def prepare(self, device: str) -> None:
+        """Make the folder; what every build would fail at, one after another, is found here.
+
+        Raises:
+            UsageError: if there is no such device.
+            RunError: if nothing can be written to the folder.
+        """
+        pick_device(device)
+        if any(member.state == "new" for member in self.members):
+            with writing(self.folder):
+                self.folder.mkdir(parents=True, exist_ok=True)
+                tempfile.TemporaryFile(dir=self.folder).close()
+
+    def score_remarks(self, rows: Sequence[dict[str, Any]]) -> list[str]:
+        """Why scores may not compare; `rows` are what `ended_as` says of the runs."""
+        return remarks(
+            [
+                (Validation(**row["validation"]), images_of(member.run.settings()))
+                for member, row in zip(self.members, rows, strict=True)
+                if row["validation"]
+            ]
+        )
+
     def remarks(self) -> list[str]:
-        """What to know before runs of it are compared."""
+        """What to know before builds begin."""
         train = self.members[0].loaded.recipe.train
         measured = [f"train.{key}" for key in ("precision", "memory_format") if getattr(train, key) == "auto"]
         if not measured:
@@ -97,7 +128,7 @@ def plan_sweep(recipe: str, arguments: Sequence[str], out: str | Path | None = N
         out: the folder of the runs; runs/NAME-sweep in the working directory if left out.
 
     Raises:
-        UsageError: if it is no grid.
+        UsageError: if it is no grid, or two combinations of it are one recipe.
         RecipeError: if a recipe of the grid is wrong.
         PluginError: if a component is missing.
         RunError: if a run is done that was made by another recipe, or the folder is a run itself.
@@ -114,8 +145,23 @@ def plan_sweep(recipe: str, arguments: Sequence[str], out: str | Path | None = N
         raise RunError(
             "that is a run", where=str(folder), expected="a folder for runs", hint="name another one with -o"
         )
+    _check_alike(members)
     _check_done(folder, members)
     return Sweep(recipe, grid, folder, tuple(members))
+
+
+def _check_alike(members: Sequence[Member]) -> None:
+    """Refuse two runs of one recipe: a value that another key's hides, or the same one in other words."""
+    seen: dict[str, str] = {}
+    for member in members:
+        recipe, name = json.dumps(member.loaded.lock(), sort_keys=True, default=str), member.setting.name
+        if recipe in seen:
+            raise UsageError(
+                "two combinations are one recipe",
+                found=f"{seen[recipe]} and {name}",
+                hint="leave out what makes no difference",
+            )
+        seen[recipe] = name
 
 
 def _check_done(folder: Path, members: Sequence[Member]) -> None:
@@ -139,11 +185,11 @@ def ended_as(member: Member, work: Work | None) -> dict[str, Any]:
 
     state, why = member.state, None
     about: dict[str, Any] = {}
-    if state not in ("new", "damaged"):
+    if state != "new":
         try:
             about = summary(member.run)
         except PixkitError as error:
-            state, why = "damaged", message(error)
+            state, why = "damaged", f"{message(error)}; move it away, and the sweep makes another"
     if work is not None and work.failed:
         state, why = "failed", work.said
     return {

@@ -11,6 +11,7 @@ import pytest
 from PIL import Image
 
 import pixkit as api
+from pixkit.cli.runs import in_order
 
 
 def test_sample_writes_a_grid_an_archive_or_a_folder(pixkit, built, workplace):
@@ -172,6 +173,15 @@ def test_ls_runs_sorts(pixkit, built, workplace):
     assert refused.code == 2 and "did you mean validation?" in refused.err and "differ: lr" in refused.err
 
 
+def test_scores_in_one_unit_stand_together_when_runs_are_sorted_by_them():
+    def row(path, unit, score):
+        return {"path": path, "validation": {"unit": unit, "score": score}}
+
+    rows = [row("a", "bits_per_token", 2.0), {"path": "b", "error": "x"}, row("c", "bits_per_dim", 3.0)]
+    rows += [row("d", "bits_per_token", 1.0), row("e", "bits_per_dim", 2.5), {"path": "f", "validation": None}]
+    assert "".join(one["path"] for one in in_order(rows, "validation")) == "ecdabf"
+
+
 def test_a_table_of_runs_that_differ_in_much_tells_what_is_not_usual(pixkit, built, workplace):
     for name, change in (("a", ""), ("b", ""), ("c", "width: 9")):
         lock = shutil.copytree(built, workplace / "runs" / name) / "recipe.lock.yaml"
@@ -235,11 +245,14 @@ def test_of_a_run_that_is_not_there_it_is_said_what_would_make_it(pixkit, built,
 
 
 def test_show_without_a_kind_names_the_command_with_it(pixkit, built, workplace):
-    shutil.copytree(built, workplace / "a run")
+    for name in ("a run", "runs/mine", "runs/digits-pixelvae"):
+        shutil.copytree(built, workplace / name)
     for name, command in (
         ("a run", "show run 'a run'"),
         ("tiny.yaml", "show recipe tiny.yaml"),
         ("digits-gated", "show recipe digits-gated"),
+        ("mine", "show run mine"),
+        ("digits-pixelvae", "show run digits-pixelvae` or `pixkit show recipe digits-pixelvae"),
     ):
         outcome = pixkit("show", name)
         assert outcome.code == 2 and f"Did you mean `pixkit {command}`?" in outcome.err

@@ -84,23 +84,21 @@ class Forked:
         self.send_signal(signal.SIGKILL)
 
 
-@pytest.fixture
-def apart():
-    """Whether builds are in processes of their own."""
-    return False
+class Builds(list):
+    """The folders of the builds that were started; `way` is how they are made."""
+
+    way = Within
+
+    def start(self, arguments, threads, errors):
+        self.append(arguments[arguments.index("-o") + 1])
+        return self.way(arguments, errors)
 
 
 @pytest.fixture(autouse=True)
-def builds(monkeypatch, workplace, apart):
-    """The folders of the builds that were started."""
-    started = []
-
-    def start(arguments, threads, errors):
-        started.append(arguments[arguments.index("-o") + 1])
-        return Forked(arguments, errors) if apart else Within(arguments, errors)
-
+def builds(monkeypatch, workplace):
+    started = Builds()
     Path("tiny.yaml").write_text(RECIPE)
-    monkeypatch.setattr("pixkit.training.crew.spawn", start)
+    monkeypatch.setattr("pixkit.training.crew.spawn", started.start)
     monkeypatch.setattr("pixkit.training.crew.LOOK", 0.01)
     return started
 
@@ -111,7 +109,7 @@ def files(folder):
 
 def test_a_sweep_builds_its_grid_and_given_again_does_nothing(pixkit, builds):
     keys = ("train.optimizer.lr=1e-3,1e-2", "seed=4", "train.clip=1")
-    outcome = pixkit("sweep", "tiny.yaml", *keys, "--jobs", 2)
+    outcome = pixkit("sweep", "tiny.yaml", *keys, "--jobs", 3)
     assert outcome.code == 0
     runs = ["runs/tiny-sweep/lr=0.001", "runs/tiny-sweep/lr=0.01"]
     assert builds == runs
@@ -124,11 +122,14 @@ def test_a_sweep_builds_its_grid_and_given_again_does_nothing(pixkit, builds):
     assert sorted(run for *_, run in cells) == runs
     assert re.search(r"^lr=0.001: done \(1 of 2, \d+ s\): validation \d\.\d{4} bits/dim$", outcome.err, re.M)
     assert "runs: 2 done; 2 at a time" in outcome.err
+    text = Path(runs[1], "scores.json").read_text()
+    Path(runs[1], "scores.json").write_text(text.replace('"images": 30', '"images": 29'))
     before = files("runs")
     again = pixkit("sweep", "tiny.yaml", *reversed(keys), "--json")
     assert again.code == 0 and len(builds) == 2 and files("runs") == before
     found = json.loads(again.out)
     assert (found["folder"], found["interrupted"], found["next"]) == ("runs/tiny-sweep", None, None)
+    assert found["remarks"] == ["scores are of different numbers of validation images"]
     assert found["runs"][1]["values"] == {"lr": 0.01} and found["runs"][1]["state"] == "done"
     assert found["runs"][1]["validation"]["unit"] == "bits_per_dim" and found["runs"][1]["error"] is None
     other = pixkit("sweep", "tiny.yaml", *keys[:2], "train.clip=2")
@@ -145,9 +146,9 @@ def test_a_dry_run_writes_nothing(pixkit, builds, workplace):
     assert "4 runs: 4 new; 1 at a time" in outcome.err
 
 
-@pytest.mark.parametrize("apart", [True])
 def test_ctrl_c_ends_all_builds_and_says_how_to_go_on(pixkit, builds, monkeypatch):
     keys = ("seed=0..2", "train.steps=12", "train.eval_every=12")
+    builds.way = Forked
     with monkeypatch.context() as slow:
         advance, going = Trainer._advance, SweepWatcher.going
 
@@ -172,21 +173,46 @@ def test_ctrl_c_ends_all_builds_and_says_how_to_go_on(pixkit, builds, monkeypatc
     assert outcome.err.endswith(f"stopped and saved; to go on: {command}\n")
     assert "stopping 2: they finish their step and save" in outcome.err
     assert all(Run(Path(f"runs/tiny-sweep/seed={seed}")).steps() for seed in (0, 1))
-    found = json.loads(pixkit("sweep", "tiny.yaml", *keys, "--json", "-q").out)
-    assert [row["state"] for row in found["runs"]] == ["done"] * 3
-    assert builds[2:] == [f"runs/tiny-sweep/seed={seed}" for seed in range(3)]
+    builds.way = Within
+    found = json.loads(pixkit("sweep", "tiny.yaml", "seed=0,2", *keys[1:], "--json", "-q").out)
+    assert [row["state"] for row in found["runs"]] == ["done"] * 2
+    assert builds[2:] == [f"runs/tiny-sweep/seed={seed}" for seed in (0, 2)]
 
 
 def test_a_build_that_fails_is_told_and_tried_again(pixkit, builds):
     Path("runs/tiny-sweep").mkdir(parents=True)
-    Path("runs/tiny-sweep/seed=0").write_text("in the way")
+    for seed in (0, 1):
+        Path(f"runs/tiny-sweep/seed={seed}").write_text("in the way")
     outcome = pixkit("sweep", "tiny.yaml", "seed=0,1")
     assert outcome.code == 1
     assert "pixkit: seed=0: failed (1 of 2, 0 s): " in outcome.err and "seed=0: not a folder" in outcome.err
+    os.unlink("runs/tiny-sweep/seed=1")
+    outcome = pixkit("sweep", "tiny.yaml", "seed=0,1", "-q")
+    assert outcome.code == 1
     assert [line.split()[:2] for line in outcome.out.splitlines()[1:]] == [["1", "done"], ["0", "failed"]]
-    os.unlink("runs/tiny-sweep/seed=0")
-    assert pixkit("sweep", "tiny.yaml", "seed=0,1", "-q").code == 0
-    assert [Path(run).name for run in builds] == ["seed=0", "seed=1", "seed=0"]
+    assert [Path(run).name for run in builds] == ["seed=0", "seed=1"] * 2
+
+
+def test_a_damaged_run_is_named_and_not_built(pixkit, builds, built):
+    run = shutil.copytree(built, "runs/tiny-sweep/seed=0")
+    Path(run, "recipe.lock.yaml").write_text("")
+    found = json.loads(pixkit("sweep", "tiny.yaml", "seed=0,1", "--dry-run", "--json").out)
+    assert [row["state"] for row in found["runs"]] == ["damaged", "new"]
+    assert "does not begin as pixkit's do" in found["runs"][0]["error"]
+    assert "move it away, and the sweep makes another" in found["runs"][0]["error"]
+    shutil.copytree(run, "runs/tiny-sweep/seed=1")
+    assert pixkit("sweep", "tiny.yaml", "seed=0,1").code == 1 and builds == []
+
+
+def test_a_run_that_another_build_took_meanwhile_has_not_failed(pixkit, builds, built):
+    def beaten(arguments, errors):
+        shutil.copytree(built, arguments[arguments.index("-o") + 1])
+        return Within(arguments, errors)
+
+    builds.way = beaten
+    outcome = pixkit("sweep", "tiny.yaml", "seed=0,1")
+    assert outcome.code == 0 and "seed=0: left to another build\n" in outcome.err and "failed" not in outcome.err
+    assert [line.split()[:2] for line in outcome.out.splitlines()[1:]] == [["0", "done"], ["1", "done"]]
 
 
 def test_what_another_build_is_at_is_left_to_it(pixkit, builds, built):
@@ -204,10 +230,16 @@ def test_what_another_build_is_at_is_left_to_it(pixkit, builds, built):
         (("tiny.yaml", "seed=0"), "nothing varies"),
         (("tiny.yaml", "train.stepps=1,2"), "train.stepps"),
         (("tiny.yaml", "model.backbone.width=4,none"), "model.backbone.width"),
+        (("tiny.yaml", "model.head=softmax,{type: softmax}"), "head=softmax and head=%7Btype%3A%20softmax%7D"),
         (("tiny.yaml", "seed=0,1", "-o", "run"), "that is a run"),
+        (("tiny.yaml", "seed=0,1", "--device", "cuda"), "CUDA device missing"),
+        (("tiny.yaml", "seed=0,1", "-o", "tiny.yaml/x"), "tiny.yaml/x: cannot be written"),
     ],
 )
-def test_what_cannot_be_swept_says_why_before_anything_is_built(pixkit, builds, built, workplace, arguments, text):
+def test_what_cannot_be_swept_says_why_before_anything_is_built(
+    pixkit, builds, built, workplace, monkeypatch, arguments, text
+):
+    monkeypatch.setattr("torch.cuda.device_count", lambda: 0)
     shutil.copytree(built, workplace / "run")
     outcome = pixkit("sweep", *arguments)
     assert outcome.code == 2 and text in outcome.err and builds == []

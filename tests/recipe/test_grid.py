@@ -49,6 +49,7 @@ def test_values(argument, values):
 def test_names_are_safe_and_tell_what_differs():
     assert names("model.backbone.type=a,b") == ["backbone=a", "backbone=b"]
     assert names("train.batch_size=1,2", "sample.batch_size=3,4")[0] == "sample.batch_size=3,train.batch_size=1"
+    assert names("data.validation=0.1,0.2")[0] == "data.validation=0.1", "not a score"
     for value in ("a/b", "..", "C:\\x", "a b", "*?<>|", "ü\n", "[1, 2]", "a,b=c", "-x"):
         name = folder_name({"key": value})
         assert name.isascii() and name.startswith("key=") and not set(name[4:]) & set('/\\:*?"<>| \n,=')
@@ -67,7 +68,10 @@ def test_names_are_safe_and_tell_what_differs():
         (["lr=1e-3,0.001"], "the value is given twice"),
         (["x=a,A"], "the value is given twice"),
         (["seed=1,,2"], "a value is missing"),
+        (["seed=0..100,5"], "the value is given twice"),
         (["seed=1,2", "seed=3,4"], "the key is given twice"),
+        (["seed=1,2", "seed=3"], "the key is given twice"),
+        (["seed=3", "seed=1,2"], "the key is given twice"),
         (["model.head=a,b", "model.head.type=a,b"], "the key is given twice"),
         (["x=[1,2"], "nothing varies"),
         (["x=[1,2],[3"], 'override "x=\\[3"'),

@@ -71,7 +71,9 @@ def test_a_key_that_an_older_run_lacks_makes_no_difference():
         ("model.backbone", "backbone"),
         ("data.source", "data"),
         ("seed", "seed"),
-        ("train.steps", "steps"),
+        ("train.ema", "ema"),
+        ("train.steps", "train.steps"),
+        ("data.validation", "data.validation"),
     ],
 )
 def test_short_names(key, short):

@@ -76,6 +76,39 @@ def test_scores_of_other_images_do_not_compare(pair):
     assert "not have the same validation images" in found.remarks[0] and found.behind == [None, None]
 
 
+@pytest.mark.parametrize(
+    ("same", "changes"),
+    [
+        (True, [("limit_train: 256", "limit_train: 9"), ("limit_test: 32", "limit_test: 9"), ("split: 3", "split: 4")]),
+        (True, [("levels: null", "levels: 17")]),
+        (True, [("threshold: 0.5", "threshold: 0.25")]),
+        (False, [("validation: 0.1", "validation: 0.2")]),
+        (False, [("split_seed: 0", "split_seed: 1")]),
+        (False, [("    levels: 17", "    levels: 16")]),
+        (False, [("    width: 8\n    levels", "    width: 9\n    levels")]),
+        (False, [("binarise: null", "binarise: static")]),
+    ],
+)
+def test_validation_images_are_the_same_however_many_of_the_others_are_used(pair, same, changes):
+    edit(pair[1] / "recipe.lock.yaml", *changes)
+    assert compare(pair).comparable is same
+
+
+@pytest.mark.parametrize(
+    ("key", "same"), [("threshold: 0.5", False), ("      train: ", True), ("      validation: ", False)]
+)
+def test_what_the_images_are_made_of_counts_where_it_is_used(pair, key, same):
+    """Of images that a source has set apart for validation, and that are binarised."""
+    for run in pair:
+        edit(
+            run / "recipe.lock.yaml",
+            ("binarise: null", "binarise: threshold"),
+            ("      split", "      validation: a\n      split"),
+        )
+    edit(pair[1] / "recipe.lock.yaml", (key, f"{key}5"))
+    assert compare(pair).comparable is same
+
+
 def test_scores_of_pixels_and_of_tokens_do_not_compare(pair):
     edit(pair[1] / "metrics.jsonl", ("bits_per_dim", "bits_per_token"))
     change_scores(pair[1], lambda row: row.update(bits_per_token=2.0, bits_per_dim=None, split="test"))

@@ -86,10 +86,23 @@ def test_some_at_a_time_and_failures_keep_none_from_being_made():
 
 
 def test_what_is_no_longer_wanted_is_left_out():
-    crewed, _, started = crew_of({"a": Fake(1), "b": Fake(1)}, wanted=lambda one: one.name != "a")
+    crewed, told, started = crew_of({"a": Fake(1), "b": Fake(1)}, wanted=lambda one: one.name != "a")
     builds = work("a", "b")
     assert crewed.run(builds) is None and started == [("b", 3)]
-    assert builds[0].code is None and not builds[0].failed
+    assert builds[0].code is None and not builds[0].failed and builds[0].elsewhere
+    assert told.ends == [("a", None, False), ("b", 0, False)]
+
+
+def test_a_build_that_lost_its_run_to_another_has_not_failed():
+    taken = []
+    crewed, told, _ = crew_of(
+        {"a": Fake(1, 3), "b": Fake(1, 3), "c": Fake(1)}, wanted=lambda one: one.name not in taken
+    )
+    told.then = lambda active: taken.extend(["a", "c"])
+    builds = work("a", "b", "c")
+    crewed.run(builds)
+    assert told.ends == [("a", 3, False), ("b", 3, True), ("c", None, False)]
+    assert [one.elsewhere for one in builds] == [True, False, True]
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])

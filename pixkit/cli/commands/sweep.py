@@ -10,14 +10,14 @@ import click
 
 from pixkit.cli.group import plugin_option
 from pixkit.cli.options import device_option, json_option, quiet_option
-from pixkit.cli.output import emit, emit_json, say, shown_path
+from pixkit.cli.output import emit, emit_json, say, shown_path, warn
 from pixkit.cli.plugins import loaded_plugins, plugin_options
 from pixkit.cli.progress import show_progress
 from pixkit.cli.recipes import DASH
 from pixkit.cli.sweeps import SweepWatcher, closing, member_of, sweep_table
 from pixkit.components.plugins import plugins
-from pixkit.training.crew import Crew, threads_of
-from pixkit.training.sweep import TO_BUILD, ended_as, plan_sweep
+from pixkit.training.crew import Crew, Work, threads_of
+from pixkit.training.sweep import TAKEN, Sweep, ended_as, plan_sweep
 
 
 @click.command()
@@ -52,37 +52,45 @@ def command(
     In the end there is a table, sorted by the score of the validation images. Ctrl-C lets the builds finish their step
     and save; a second one stops them at once. The exit code is 1 if a build failed.
 
-    --json gives the `folder`, `jobs`, `threads` (of each build), `interrupted` (the signal's number, or null), `next`
-    (the command that goes on, or null) and the `runs`: `name`, `path`, `values`, `overrides`, `state` (new, running,
-    stopped, done, failed or damaged), `error`, `step`, `steps`, `validation` (as `pixkit ls runs --json` has it) and
-    `seconds`.
+    --json gives the `folder`, `jobs` (builds at a time), `threads` (of each), `remarks` (why scores may not compare),
+    `interrupted` (the signal's number, or null), `next` (the command that goes on, or null) and the `runs`: `name`,
+    `path`, `values`, `overrides`, `state` (new, running, stopped, done, failed or damaged), `error`, `step`, `steps`,
+    `validation` (as `pixkit ls runs --json` has it) and `seconds`.
     """
     if recipe == DASH:
         raise click.UsageError("a sweep reads its recipe again for each run: name a file instead of -")
     loaded_plugins()
     sweep = plan_sweep(recipe, keys, out)
-    threads = threads_of(jobs)
+    at_once = min(jobs, len(sweep.members))
+    crew = Crew(at_once, threads_of(at_once), wanted=lambda one: member_of(sweep, one).state not in TAKEN)
     work = sweep.work(device, plugins().files)
-    signal = None
-    if not dry_run:
-        with show_progress(quiet) as progress:
-            for remark in sweep.remarks():
-                progress.say(remark)
-            watcher = SweepWatcher(progress, sweep, len(sweep.members) - len(work))
-            signal = Crew(jobs, threads, watcher, wanted=lambda one: member_of(sweep, one).state in TO_BUILD).run(work)
+    signal = None if dry_run or not work else _build(sweep, crew, work, device, quiet)
     by_name = {one.name: one for one in work}
     rows = [ended_as(member, by_name.get(member.setting.name)) for member in sweep.members]
     left = [row for row in rows if row["state"] != "done"]
     following = _again(recipe, keys, out, jobs, device) if left else None
-    about = {"folder": str(sweep.folder), "jobs": jobs, "threads": threads, "interrupted": signal, "next": following}
+    remarks = sweep.score_remarks(rows)
     if as_json:
-        emit_json({**about, "runs": rows})
+        about = {"folder": str(sweep.folder), "jobs": at_once, "threads": crew.threads, "remarks": remarks}
+        emit_json({**about, "interrupted": signal, "next": following, "runs": rows})
     else:
         emit(sweep_table(rows, by_score=not dry_run))
-        say(closing(rows, jobs, threads) if dry_run or not signal else f"stopped and saved; to go on: {following}")
+        for remark in () if quiet else remarks:
+            warn(remark)
+        say(f"stopped and saved; to go on: {following}" if signal else closing(rows, at_once, crew.threads))
     if signal:
         ctx.exit(128 + signal)
-    ctx.exit(int(any(row["state"] not in ("done", "running") for row in rows) and not dry_run))
+    ctx.exit(int(any(row["state"] not in TAKEN for row in rows) and not dry_run))
+
+
+def _build(sweep: Sweep, crew: Crew, work: Sequence[Work], device: str, quiet: bool) -> int | None:
+    """Make the builds; give the number of the signal that ended it, if one did."""
+    sweep.prepare(device)
+    with show_progress(quiet) as progress:
+        for remark in sweep.remarks():
+            progress.say(remark)
+        crew.watcher = SweepWatcher(progress, sweep, len(sweep.members) - len(work))
+        return crew.run(work)
 
 
 def _again(recipe: str, keys: Sequence[str], out: Path | None, jobs: int, device: str) -> str:
