@@ -15,7 +15,7 @@ from pixkit.components.plugins import register as register
 
 # From Python alone: whatever a recipe names, and training on images that a program has.
 from pixkit.recipe.load import load_recipe as load_recipe
-from pixkit.recipe.component import component as component
+from pixkit.recipe.single import component as component
 from pixkit.tasks.networks import build_model as build_model
 from pixkit.training.train import train as train
 

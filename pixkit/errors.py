@@ -5,6 +5,10 @@ from __future__ import annotations
 import itertools
 import unicodedata
 from collections.abc import Iterable, Sequence
+from typing import TypeAlias
+
+KeyPath: TypeAlias = tuple[str | int, ...]
+"""Keys and list indexes that lead from the top of a recipe to one of its values."""
 
 _JOINERS = "\u200c\u200d"
 """Invisible, but part of how some scripts, and emoji, are written."""
@@ -53,6 +57,14 @@ def _is_unseen(text: str, place: int) -> bool:
     # Control and format characters, breaks of lines, halves of surrogate pairs, and what Unicode has not assigned; not
     # the spaces of other scripts.
     return not text[place].isprintable() and unicodedata.category(text[place]) != "Zs"
+
+
+def dotted(path: KeyPath) -> str:
+    """``model.backbone.width``; list indexes as ``betas[1]``; of a long key the beginning."""
+    text = ""
+    for part in path:
+        text += f"[{part}]" if isinstance(part, int) else f".{shorten(part, 80)}"
+    return text.removeprefix(".")
 
 
 def listed(names: Iterable[object], separator: str = ", ") -> str:

@@ -28,6 +28,8 @@ class Settings:
     """The global options."""
 
     traceback: bool = False
+    own_process: bool = False
+    """Whether the process is there for this command alone."""
 
 
 def _say_version(ctx: click.Context, parameter: click.Parameter, asked: bool) -> None:
@@ -65,9 +67,9 @@ def cli(ctx: click.Context, whole: bool, strict_plugins: bool) -> None:
         require_sound(plugins())
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
+def main(arguments: Sequence[str] | None = None, *, own_process: bool = False) -> int:
     """Run the command line; return its exit code."""
-    settings = Settings(traceback=bool(os.environ.get(TRACEBACK_VARIABLE)))
+    settings = Settings(bool(os.environ.get(TRACEBACK_VARIABLE)), own_process)
     given = None if arguments is None else list(arguments)
     if os.environ.get(COMPLETION_VARIABLE):
         from pixkit.cli.completion import prepare
@@ -87,7 +89,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def run() -> None:
     """Entry point of the `pixkit` script."""
     warnings.formatwarning = _one_line
-    code = main()
+    code = main(own_process=True)
     # What torch made while it was imported is not searched for garbage once more: that takes longer than most commands.
     gc.freeze()
     sys.exit(code)

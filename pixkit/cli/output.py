@@ -21,6 +21,8 @@ import click
 
 from pixkit.errors import printable
 
+GAP = 2
+"""Blanks between the columns of a table."""
 DETAILS = 30
 """Characters that the last column of a table takes at least, if it is not to stand below the rows."""
 
@@ -79,17 +81,39 @@ def emit_json(data: Any) -> None:
 
 def table(headers: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
     """Aligned columns. On a terminal cells wrap to its width; elsewhere a row stays one line."""
+    lines = [[header.upper() for header in headers], *([printable(cell) for cell in row] for row in rows)]
+    widths = [max(map(_columns, column)) for column in zip(*lines, strict=True)]
+    if is_terminal(sys.stdout) and sum(widths) + GAP * (len(widths) - 1) > shutil.get_terminal_size().columns:
+        return _wrapped(lines)
+    blanks = " " * GAP
+    return "\n".join(blanks.join(map(_padded, line, widths)).rstrip() for line in lines)
+
+
+def _columns(text: str) -> int:
+    """The columns of a terminal that a text takes."""
+    if text.isascii():
+        return len(text)
+    from rich.cells import cell_len
+
+    return cell_len(text)
+
+
+def _padded(text: str, width: int) -> str:
+    return text + " " * (width - _columns(text))
+
+
+def _wrapped(lines: Sequence[Sequence[str]]) -> str:
+    """The rows of a table, the headers first, with cells that wrap."""
     from rich.console import Console
     from rich.table import Table
     from rich.text import Text
 
-    width = shutil.get_terminal_size().columns if is_terminal(sys.stdout) else 100_000
-    grid = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="")
-    for header in headers:
-        grid.add_column(Text(header.upper()), overflow="fold")
-    for row in rows:
-        grid.add_row(*(Text(printable(cell)) for cell in row))
-    console = Console(file=io.StringIO(), width=width, no_color=True)
+    grid = Table(box=None, pad_edge=False, padding=(0, GAP, 0, 0), header_style="")
+    for header in lines[0]:
+        grid.add_column(Text(header), overflow="fold")
+    for row in lines[1:]:
+        grid.add_row(*map(Text, row))
+    console = Console(file=io.StringIO(), width=shutil.get_terminal_size().columns, no_color=True)
     with console.capture() as capture:
         console.print(grid)
     return "\n".join(line.rstrip() for line in capture.get().rstrip("\n").split("\n"))

@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any, TypeAlias
+from typing import Any
 
 from pydantic import BaseModel, ConfigDict, GetCoreSchemaHandler, PrivateAttr
 from pydantic_core import CoreSchema
 
 from pixkit.components.literals import strict_literals
-from pixkit.errors import shorten
-
-KeyPath: TypeAlias = tuple[str | int, ...]
-"""Keys and list indexes that lead from the top of a recipe to one of its values."""
+from pixkit.errors import KeyPath, dotted
 
 
 @dataclass(frozen=True)
@@ -53,11 +50,3 @@ class ComponentConfig(BaseModel):
     def settle(self, at: KeyPath | ComponentConfig) -> None:
         """Note where it stands, for `where`: at a path, or at the place of another one. ComponentSpec does."""
         self._place = at._place if isinstance(at, ComponentConfig) else _Place(at)
-
-
-def dotted(path: KeyPath) -> str:
-    """``model.backbone.width``; list indexes as ``betas[1]``; of a long key the beginning."""
-    text = ""
-    for part in path:
-        text += f"[{part}]" if isinstance(part, int) else f".{shorten(part, 80)}"
-    return text.removeprefix(".")

@@ -16,8 +16,9 @@ from pydantic import BaseModel, GetCoreSchemaHandler, GetJsonSchemaHandler, Vali
 from pydantic.fields import FieldInfo
 from pydantic_core import InitErrorDetails, PydanticCustomError, core_schema
 
-from pixkit.components.config import ComponentConfig, KeyPath
+from pixkit.components.config import ComponentConfig
 from pixkit.distribution import is_own
+from pixkit.errors import KeyPath
 
 
 @dataclass(frozen=True)

@@ -13,10 +13,9 @@ from typing import TYPE_CHECKING, Any
 import yaml
 
 from pixkit.catalogue.recipes import find_recipe
-from pixkit.components.config import KeyPath
 from pixkit.components.registry import Registry
 from pixkit.components.spec import ComponentSpec, walk
-from pixkit.errors import PluginError, RecipeError
+from pixkit.errors import KeyPath, PluginError, RecipeError
 from pixkit.image import numbers_refused
 from pixkit.recipe.dump import dump_yaml
 from pixkit.recipe.files import read_recipe

@@ -11,8 +11,7 @@ from typing import Any
 import annotated_types
 from pydantic.fields import FieldInfo
 
-from pixkit.components.config import KeyPath, dotted
-from pixkit.errors import listed, shorten
+from pixkit.errors import KeyPath, dotted, listed, shorten
 from pixkit.recipe.yaml import Node
 
 _TYPES = {

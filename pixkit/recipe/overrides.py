@@ -5,8 +5,8 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
-from pixkit.components.config import dotted
 from pixkit.components.registry import Registry
+from pixkit.errors import dotted
 from pixkit.recipe.sections import slot_at
 from pixkit.recipe.source import InvalidRecipe, Mark, Path, Problem, Source
 from pixkit.recipe.yaml import Node, parse_source

@@ -7,8 +7,7 @@ import unicodedata
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from pixkit.components.config import KeyPath, dotted
-from pixkit.errors import RecipeError, printable, shorten
+from pixkit.errors import KeyPath, RecipeError, dotted, printable, shorten
 
 Path = KeyPath
 

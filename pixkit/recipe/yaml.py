@@ -7,6 +7,7 @@ recipe is a tree, says each thing once, and can construct nothing.
 
 from __future__ import annotations
 
+import functools
 import re
 from collections.abc import Iterator
 from contextlib import suppress
@@ -23,7 +24,7 @@ from pixkit.recipe.syntax import blamed_mark, explain_syntax
 MAX_DEPTH = 50
 MAX_NODES = 50_000
 
-_UNWANTED = re.compile(r"[^\n\x20-\x7E\xA0-\u2027\u202A-\uD7FF\uE000-\uFEFE\uFF00-\uFFFD\U00010000-\U0010FFFF]")
+_UNWANTED_ASCII = re.compile(r"[^\n\x20-\x7E]")
 _UNSTORABLE = re.compile(r"[\x00\uD800-\uDFFF]")
 
 
@@ -99,8 +100,14 @@ def parse_source(source: Source, start: int = 0, *, loader: Any = yaml.SafeLoade
     return root
 
 
+@functools.cache
+def _unwanted() -> re.Pattern[str]:
+    """What is not printable; as needed, since it takes longer to compile than a recipe takes to be read."""
+    return re.compile(r"[^\n\x20-\x7E\xA0-\u2027\u202A-\uD7FF\uE000-\uFEFE\uFF00-\uFFFD\U00010000-\U0010FFFF]")
+
+
 def _check_characters(source: Source) -> None:
-    found = _UNWANTED.search(source.text)
+    found = (_UNWANTED_ASCII if source.text.isascii() else _unwanted()).search(source.text)
     if found is None:
         return
     mark, code = source.mark(found.start()), ord(found.group())

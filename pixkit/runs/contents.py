@@ -73,7 +73,7 @@ class Contents:
 
     def settings(self) -> dict[str, Any]:
         """What recipe.lock.yaml says: the whole recipe, and the section `lock`."""
-        from pixkit.runs.lockfile import read_settings
+        from pixkit.runs.settings import read_settings
 
         return read_settings(self._lock)
 
@@ -120,8 +120,9 @@ class Contents:
     def spec_of(self, settings: dict[str, Any]) -> ImageSpec:
         """The same, where the settings are read already."""
         from pixkit.runs.palette import read_palette
+        from pixkit.runs.schema import Image
 
-        image = _lock_of(settings).image
+        image = Image.model_validate(settings["lock"]["image"])
         palette = None if image.palette is None else read_palette(self.palette, image.palette, image.levels)
         return ImageSpec(image.channels, image.height, image.width, image.levels, palette)
 

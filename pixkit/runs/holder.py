@@ -19,7 +19,7 @@ LONGEST = 4096
 class Holder(BaseModel):
     """A build that holds a run, as it is written into build.lock; what 0.1 wrote has only the first three keys."""
 
-    model_config = ConfigDict(frozen=True, strict=True, extra="ignore")
+    model_config = ConfigDict(frozen=True, strict=True, extra="ignore", defer_build=True)
 
     pid: int = Field(ge=1, lt=2**31)
     host: str = "?"

@@ -1,4 +1,4 @@
-"""Reading recipe.lock.yaml, which `pixkit.runs.record` makes; without torch."""
+"""The recipe that a recipe.lock.yaml says, validated again, by what the components are now; without torch."""
 
 from __future__ import annotations
 
@@ -12,30 +12,14 @@ from pixkit.components.plugins import registry as installed
 from pixkit.components.registry import Registry
 from pixkit.components.spec import walk
 from pixkit.distribution import release, version
-from pixkit.errors import PixkitError, PluginError, RecipeError, RunError
+from pixkit.errors import PixkitError, PluginError, RunError
 from pixkit.recipe import Recipe
-from pixkit.recipe.yaml import parse_written
 from pixkit.runs.places import ENVIRONMENT
-from pixkit.runs.runfile import MOST_JSON, MOST_TEXT, RunFile
-from pixkit.runs.schema import Environment, Settings, typed
+from pixkit.runs.runfile import MOST_JSON, RunFile
+from pixkit.runs.schema import Environment, typed
 
 LACKING = "x-pixkit-lacking"
 """In a key's JSON schema: what it means that a lock does not have the key, where that is not the default."""
-
-
-def read_settings(path: Path) -> dict[str, Any]:
-    """What a lock says: the whole recipe, and the section `lock`, which is as `schema.Lock` says.
-
-    Raises:
-        RunError: if it cannot be read, is damaged, or was written by a newer pixkit.
-    """
-    text = RunFile(path, MOST_TEXT).text()
-    try:
-        settings: dict[str, Any] = parse_written(text, str(path))
-    except RecipeError as error:
-        raise RunError("cannot be read", where=str(path), found=str(error)) from None
-    typed(Settings, settings, str(path))
-    return settings
 
 
 def recipe_of(settings: dict[str, Any], path: Path, registry: Registry | None = None) -> Recipe:

@@ -27,7 +27,7 @@ T = TypeVar("T", bound="Record")
 class Record(BaseModel):
     """What a file, or a part of it, says."""
 
-    model_config = ConfigDict(strict=True, extra="ignore", allow_inf_nan=False)
+    model_config = ConfigDict(strict=True, extra="ignore", allow_inf_nan=False, defer_build=True)
 
     version_key: ClassVar[str] = "format"
     newest: ClassVar[int] = 1

@@ -7,10 +7,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from pixkit.backbones.encodings import InputConfig
-from pixkit.components.config import dotted
 from pixkit.components.spec import walk
 from pixkit.data.dataset import Dataset
-from pixkit.errors import listed
+from pixkit.errors import dotted, listed
 from pixkit.models.base import Model
 from pixkit.recipe.schema import Recipe
 from pixkit.runs.run import Run

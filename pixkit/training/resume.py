@@ -9,9 +9,8 @@ from typing import Any
 
 from pydantic import model_validator
 
-from pixkit.components.config import dotted
 from pixkit.components.spec import walk
-from pixkit.errors import CheckpointError, RunError, listed
+from pixkit.errors import CheckpointError, RunError, dotted, listed
 from pixkit.recipe import Change, diff
 from pixkit.recipe.diff import ABSENT
 from pixkit.recipe.schema import Recipe

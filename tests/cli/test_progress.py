@@ -92,6 +92,19 @@ def test_tables_align_and_take_text_as_it_is():
     assert text == "NAME    WHAT\na       [bold]x[/bold]\nlonger  y"
 
 
+CELLS = [["a", "[bold]x[/bold]"], ["", "y  "], ["\u5bbd\u5ea6", "e\u0301 \U0001f600"], ["longer than all", "\x1b[2J\n"]]
+
+
+@pytest.mark.parametrize("rows", [CELLS, CELLS[:1], []], ids=len)
+def test_a_table_with_room_is_laid_out_as_one_that_wraps(monkeypatch, rows):
+    """The one is laid out here, at once, and the other by rich."""
+    monkeypatch.setattr("pixkit.cli.output.is_terminal", lambda stream: True)
+    monkeypatch.setenv("COLUMNS", "200")
+    text = output.table(("name", "what"), rows)
+    monkeypatch.setattr("pixkit.cli.output._columns", lambda text: 1000)
+    assert output.table(("name", "what"), rows) == text
+
+
 def test_tables_wrap_on_a_terminal(monkeypatch):
     monkeypatch.setattr("pixkit.cli.output.is_terminal", lambda stream: True)
     monkeypatch.setenv("COLUMNS", "30")

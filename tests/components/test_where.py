@@ -2,10 +2,10 @@
 
 import pytest
 
-from pixkit.components.config import ComponentConfig, dotted
+from pixkit.components.config import ComponentConfig
 from pixkit.components.plugins import registry
 from pixkit.components.spec import ComponentSpec, walk
-from pixkit.errors import RecipeError
+from pixkit.errors import RecipeError, dotted
 from pixkit.image import ImageSpec
 from pixkit.recipe import load_recipe
 from pixkit.recipe.schema import Recipe

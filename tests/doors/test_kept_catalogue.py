@@ -5,6 +5,8 @@ import shutil
 
 import pytest
 
+from pixkit.runs.contents import LOCK_HEADER
+
 RUN = "import sys; from pixkit.cli.main import main; code = main(sys.argv[1:])"
 LISTING = f"""
 import atexit, sys
@@ -63,6 +65,17 @@ def test_completion_knows_them_and_says_nothing_else(catalogued):
     assert found.stdout == "plain,scaled\n"
     assert "\n" not in found.stderr
     assert not {*HEAVY, "rich"} & set(found.stderr.split())
+
+
+def test_runs_are_listed_without_the_models_of_recipes(catalogued, tmp_path):
+    _, look = catalogued
+    (tmp_path / "damaged").mkdir()
+    (tmp_path / "damaged" / "recipe.lock.yaml").write_text(f"{LOCK_HEADER}name: x\n", encoding="utf-8")
+    found = look("ls", "runs", str(tmp_path))
+    assert "the key 'seed' is missing" in found.stdout
+    modules = set(found.stderr.rpartition("\n")[2].split())
+    assert "pydantic" in modules
+    assert not ({*HEAVY, "rich", "pixkit.recipe.schema", "pixkit.components"} - {"pydantic", "yaml"}) & modules
 
 
 @pytest.mark.long

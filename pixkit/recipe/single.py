@@ -6,11 +6,10 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from pixkit.components.config import KeyPath, dotted
 from pixkit.components.plugins import registry
 from pixkit.components.registry import KINDS
 from pixkit.components.spec import ComponentSpec
-from pixkit.errors import PluginError, RecipeError
+from pixkit.errors import KeyPath, PluginError, RecipeError, dotted
 from pixkit.recipe.messages import unknown_key
 from pixkit.recipe.sections import Slot, keys_below
 

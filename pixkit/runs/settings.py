@@ -1,0 +1,26 @@
+"""Reading recipe.lock.yaml, which `pixkit.runs.record` makes: without torch, plugins and the models of recipes."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from pixkit.errors import RecipeError, RunError
+from pixkit.recipe.yaml import parse_written
+from pixkit.runs.runfile import MOST_TEXT, RunFile
+from pixkit.runs.schema import Settings, typed
+
+
+def read_settings(path: Path) -> dict[str, Any]:
+    """What a lock says: the whole recipe, and the section `lock`, which is as `schema.Lock` says.
+
+    Raises:
+        RunError: if it cannot be read, is damaged, or was written by a newer pixkit.
+    """
+    text = RunFile(path, MOST_TEXT).text()
+    try:
+        settings: dict[str, Any] = parse_written(text, str(path))
+    except RecipeError as error:
+        raise RunError("cannot be read", where=str(path), found=str(error)) from None
+    typed(Settings, settings, str(path))
+    return settings
