@@ -91,7 +91,8 @@ class SweepWatcher(Watcher):
             return
         row = ended_as(member_of(self._sweep, work), work)
         score = score_cell(row["validation"])
-        self._progress.say(f"{work.name}: {row['state']} ({count}){': validation ' + score if score else ''}")
+        state = "stopped before it began" if row["state"] == "new" else row["state"]
+        self._progress.say(f"{work.name}: {state} ({count}){': validation ' + score if score else ''}")
 
     def going(self, active: Sequence[Work]) -> None:
         """Builds are going on."""

@@ -54,7 +54,11 @@ class Member:
             return "damaged"
 
     def differs(self) -> list[str]:
-        """In what its recipe is not the one that the run was made by."""
+        """In what its recipe is not the one that the run was made by; of a run that cannot be read nothing is known."""
+        try:
+            self.run.settings()
+        except PixkitError:  # `ended_as` says so
+            return []
         locked = self.run.recipe().dump()
         wanted = revised(self.loaded, moved_defaults(locked, self.loaded.recipe))
         return list(map(str, diff(locked, wanted.lock())))
@@ -189,7 +193,8 @@ def ended_as(member: Member, work: Work | None) -> dict[str, Any]:
         try:
             about = summary(member.run)
         except PixkitError as error:
-            state, why = "damaged", f"{message(error)}; move it away, and the sweep makes another"
+            state, why = "damaged", message(error)
+            why += "" if error.hint else "; try: move the run away, and the sweep makes another"
     if work is not None and work.failed:
         state, why = "failed", work.said
     return {

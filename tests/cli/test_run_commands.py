@@ -309,6 +309,7 @@ def test_compare(pixkit, built, workplace):
 
 def test_what_cannot_be_compared_says_why(pixkit, built, workplace):
     assert "two runs or more" in pixkit("compare", built).err
+    assert "x.jpg: name a .png" in pixkit("compare", built, built, "--png", "x.jpg").err
     assert pixkit("compare", built, "absent").code == 2
     for name in ("bare", "other"):
         run = shutil.copytree(built, workplace / name)

@@ -170,13 +170,22 @@ def test_ctrl_c_ends_all_builds_and_says_how_to_go_on(pixkit, builds, monkeypatc
         ["0", "stopped"], ["1", "stopped"], ["2", "new"],
     ]  # fmt: skip
     command = f"pixkit sweep tiny.yaml {' '.join(keys)} --jobs 2"
-    assert outcome.err.endswith(f"stopped and saved; to go on: {command}\n")
+    assert outcome.err.endswith(f"stopped; to go on: {command}\n")
     assert "stopping 2: they finish their step and save" in outcome.err
     assert all(Run(Path(f"runs/tiny-sweep/seed={seed}")).steps() for seed in (0, 1))
     builds.way = Within
     found = json.loads(pixkit("sweep", "tiny.yaml", "seed=0,2", *keys[1:], "--json", "-q").out)
     assert [row["state"] for row in found["runs"]] == ["done"] * 2
     assert builds[2:] == [f"runs/tiny-sweep/seed={seed}" for seed in (0, 2)]
+
+
+def test_a_build_that_is_stopped_while_it_reads_its_data_has_not_begun(pixkit, builds):
+    class Stopped(Within):
+        def poll(self):
+            return 130
+
+    builds.way = Stopped
+    assert "seed=0: stopped before it began (0 s)\n" in pixkit("sweep", "tiny.yaml", "seed=0,1").err
 
 
 def test_a_build_that_fails_is_told_and_tried_again(pixkit, builds):
@@ -199,9 +208,11 @@ def test_a_damaged_run_is_named_and_not_built(pixkit, builds, built):
     found = json.loads(pixkit("sweep", "tiny.yaml", "seed=0,1", "--dry-run", "--json").out)
     assert [row["state"] for row in found["runs"]] == ["damaged", "new"]
     assert "does not begin as pixkit's do" in found["runs"][0]["error"]
-    assert "move it away, and the sweep makes another" in found["runs"][0]["error"]
-    shutil.copytree(run, "runs/tiny-sweep/seed=1")
-    assert pixkit("sweep", "tiny.yaml", "seed=0,1").code == 1 and builds == []
+    assert "try: move the run away, and the sweep makes another" in found["runs"][0]["error"]
+    lock = Path(shutil.copytree(built, "runs/tiny-sweep/seed=1"), "recipe.lock.yaml")
+    lock.write_text(lock.read_text().replace("\nmodel:", "\nother:"))
+    outcome = pixkit("sweep", "tiny.yaml", "seed=0,1")
+    assert outcome.code == 1 and builds == [] and outcome.out.count("damaged") == 2
 
 
 def test_a_run_that_another_build_took_meanwhile_has_not_failed(pixkit, builds, built):

@@ -38,6 +38,8 @@ def command(runs: tuple[Path, ...], png: Path | None, as_json: bool, quiet: bool
     if png is not None:
         from pixkit.figures.targets import require_file  # figures take torch, which nothing else needs here
 
+        if png.suffix != ".png":
+            raise click.UsageError(f"--png {png}: name a .png")
         require_file(png)
     found = compare([opened_run(run, quiet or as_json) for run in runs])
     if png is not None:

@@ -77,7 +77,7 @@ def command(
         emit(sweep_table(rows, by_score=not dry_run))
         for remark in () if quiet else remarks:
             warn(remark)
-        say(f"stopped and saved; to go on: {following}" if signal else closing(rows, at_once, crew.threads))
+        say(f"stopped; to go on: {following}" if signal else closing(rows, at_once, crew.threads))
     if signal:
         ctx.exit(128 + signal)
     ctx.exit(int(any(row["state"] not in TAKEN for row in rows) and not dry_run))
