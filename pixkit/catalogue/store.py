@@ -10,11 +10,13 @@ import os
 import time
 import zlib
 from contextlib import suppress
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from pixkit.cache import cache_dir, require_private, temporary_dir
-from pixkit.catalogue.state import Watch, environment, seen
+from pixkit.catalogue.state import Basis, digests, environment, seen
+from pixkit.catalogue.watch import Watch
 from pixkit.files import kind_of, open_regular, replacing
 
 MOST = 16
@@ -54,7 +56,9 @@ def _sound(path: Path, here: list[str]) -> dict[str, Any]:
     with open_regular(path, links=False, most=LARGEST) as file:
         content = _parsed(file.read())
         age = time.time() - os.fstat(file.fileno()).st_mtime
-    if content["environment"] != here or content["seen"] != seen(content["names"], content["files"]):
+    basis = Basis(**content["basis"])
+    asked = digests(basis.variables, os.environ)
+    if content["environment"] != here or content["asked"] != asked or content["seen"] != seen(basis):
         raise ValueError("something has changed")
     if age > AGE:
         with suppress(OSError):
@@ -66,11 +70,11 @@ def _sound(path: Path, here: list[str]) -> dict[str, Any]:
 def keep(held: dict[str, Any], watch: Watch) -> None:
     """Keep plain data until something changes that was imported meanwhile, in the first folder that takes them."""
     with suppress(OSError):
-        here, (names, files) = environment(), watch.basis()
-        marks = seen(names, files)
+        here, basis = environment(), watch.basis()
+        marks, asked = seen(basis), watch.digests(basis.variables)
         if not watch.settled(marks):
             return
-        content = {"environment": here, "names": names, "files": files, "seen": marks, "held": held}
+        content = {"environment": here, "basis": asdict(basis), "asked": asked, "seen": marks, "held": held}
         body = json.dumps(content, separators=(",", ":")).encode("ascii")
         for folder in places():
             with suppress(OSError):

@@ -9,7 +9,7 @@ from __future__ import annotations
 import contextlib
 import functools
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -32,9 +32,30 @@ MOST = 2_000_000
 
 @functools.cache
 def _catalogue() -> Catalogue:
-    """Read once, in silence: whatever is said meanwhile would stand in the line that is typed."""
-    with open(os.devnull, "w", encoding="utf-8") as nowhere, contextlib.redirect_stderr(nowhere):
+    """Read once, in silence."""
+    with _silence():
         return catalogue(quiet=True)
+
+
+@contextlib.contextmanager
+def _silence() -> Iterator[None]:
+    """Let nothing that plugins, compiled code and other programs write reach the shell.
+
+    On stdout it would be taken for what is offered, and on stderr it would stand in the line that is typed.
+    """
+    with (
+        open(os.devnull, "w", encoding="utf-8") as nowhere,
+        contextlib.redirect_stdout(nowhere),
+        contextlib.redirect_stderr(nowhere),
+        contextlib.ExitStack() as restored,
+    ):
+        for descriptor in (1, 2):
+            with contextlib.suppress(OSError):  # one that is closed
+                copy = os.dup(descriptor)
+                restored.callback(os.close, copy)
+                restored.callback(os.dup2, copy, descriptor)
+                os.dup2(nowhere.fileno(), descriptor)
+        yield
 
 
 def drawn_command(name: str) -> click.Command | None:

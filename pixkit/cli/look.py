@@ -13,7 +13,7 @@ import click
 
 from pixkit.catalogue import store
 from pixkit.catalogue.contents import Catalogue, Kept
-from pixkit.catalogue.state import watching
+from pixkit.catalogue.watch import watching
 from pixkit.cli.output import is_terminal, say, warn
 from pixkit.distribution import shield_libraries
 

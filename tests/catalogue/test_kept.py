@@ -10,9 +10,26 @@ import zlib
 
 import pytest
 
-from pixkit.catalogue import state, store
+from pixkit.catalogue import state, store, watch
 
 HELD = {"components": [], "commands": [], "plugins": [], "remarks": ["one"], "recipe": {"schema": {"é": [1, None]}}}
+
+
+READING = """
+import os, pathlib
+data = pathlib.Path(__file__).parent / "data"
+text = [path.read_text() for path in data.iterdir()]
+for name in (data / "absent.txt", "beside.txt"):
+    try:
+        open(name)
+    except OSError:
+        pass
+open(data / "written.log", "a").close()
+open(data / "written.log").close()
+os.environ.setdefault("CATALOGUED_THING", "mine")
+if os.path.exists("/proc/self/stat"):
+    open("/proc/self/stat").close()
+"""
 
 
 @pytest.fixture
@@ -24,23 +41,28 @@ def place(tmp_path, monkeypatch):
     (info / "METADATA").write_text("Name: thing\nVersion: 1.0\n")
     (info / "entry_points.txt").write_text("[pixkit]\nthing = catalogued_thing\n")
     package = place / "catalogued_thing"
-    package.mkdir()
+    (package / "data").mkdir(parents=True)
+    (package / "data" / "words.txt").touch()
     (package / "__init__.py").write_text("from catalogued_thing import part\ntry:\n    import absent_thing\n"
                                          "except ImportError:\n    pass\n")  # fmt: skip
+    (package / "reading.py").write_text(READING)
     (package / "part.py").write_text("try:\n    from catalogued_thing import absent\nexcept ImportError:\n    pass\n")
     (package / "broken.py").write_text("raise RuntimeError('always')\n")
     (tmp_path / "before").mkdir()
     monkeypatch.setattr(sys, "path", [str(tmp_path / "before"), str(place), *sys.path])
     monkeypatch.setenv("PIXKIT_CACHE", str(tmp_path / "cache"))
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    monkeypatch.setenv("CATALOGUED_THING", "")  # so that it is taken away in the end
+    monkeypatch.delenv("CATALOGUED_THING")
     for path in place.rglob("*"):
         os.utime(path, (1e9, 1e9))  # what was written just now might be edited once more
     importlib.invalidate_caches()
-    with state.watching() as watch:
-        importlib.import_module("catalogued_thing")
+    with watch.watching() as watched:
+        importlib.import_module("catalogued_thing.reading")
         with pytest.raises(RuntimeError):
             importlib.import_module("catalogued_thing.broken")
-    store.keep(HELD, watch)
+    store.keep(HELD, watched)
+    monkeypatch.delenv("CATALOGUED_THING")  # which the plugin has set: the next process has it no longer
     yield place
     for name in [name for name in sys.modules if name.startswith("catalogued_thing")]:
         del sys.modules[name]
@@ -76,6 +98,10 @@ CHANGES = {
     "another module of that name, before it": lambda place: (place.parent / "before" / "catalogued_thing").mkdir(),
     "a distribution, installed": lambda place: (place / "new-1.dist-info").mkdir(),
     "one in another folder": lambda place: (place.parent / "before" / "new.egg-info").touch(),
+    "a file that leads to other folders, made": lambda place: (place / "other.pth").touch(),
+    "a file that it read, edited": lambda place: later(place / "catalogued_thing" / "data" / "words.txt"),
+    "a file that it tried to read, made": lambda place: (place / "catalogued_thing" / "data" / "absent.txt").touch(),
+    "a file in a folder that it listed": lambda place: (place / "catalogued_thing" / "data" / "more.txt").touch(),
     "one, upgraded": lambda place: (place / "thing-1.0.dist-info").rename(place / "thing-1.1.dist-info"),
     "one, removed": lambda place: (place / "thing-1.0.dist-info").rename(place / "gone"),
     "its entry points, edited": lambda place: (place / "thing-1.0.dist-info" / "entry_points.txt").write_text("[x]"),
@@ -90,13 +116,26 @@ def test_what_may_change_what_there_is_changes_the_key(place, change):
     assert store.find() is None
 
 
+def test_what_a_plugin_reads_where_one_stands_is_looked_for_there(place, monkeypatch):
+    monkeypatch.chdir(place)
+    assert store.find() == HELD
+    (place / "beside.txt").touch()
+    assert store.find() is None
+
+
+@pytest.mark.usefixtures("place")
+def test_variables_that_a_plugin_asks_for_change_the_key(monkeypatch):
+    monkeypatch.setenv("CATALOGUED_THING", "other")
+    assert store.find() is None
+
+
 @pytest.mark.usefixtures("place")
 @pytest.mark.parametrize("variable", state.SWITCHES)
 def test_switches_have_catalogues_of_their_own(tmp_path, monkeypatch, variable):
     before = os.environ.get(variable)
     monkeypatch.setenv(variable, "thing")
     assert store.find() is None
-    store.keep({"other": 1}, state.Watch())
+    store.keep({"other": 1}, watch.Watch())
     assert store.find() == {"other": 1}
     monkeypatch.delenv(variable) if before is None else monkeypatch.setenv(variable, before)
     assert store.find() == HELD
@@ -126,7 +165,7 @@ def test_a_damaged_one_counts_as_absent_and_is_made_anew(tmp_path, damage):
     (path,) = files(tmp_path)
     path.write_bytes(DAMAGES[damage](path.read_bytes()))
     assert store.find() is None
-    store.keep(HELD, state.Watch())
+    store.keep(HELD, watch.Watch())
     assert store.find() == HELD
 
 
@@ -140,7 +179,7 @@ def test_what_is_no_file_is_neither_read_nor_replaced(tmp_path, instead):
     path.unlink()
     instead(path)
     assert store.find() is None
-    store.keep(HELD, state.Watch())
+    store.keep(HELD, watch.Watch())
     assert not stat.S_ISREG(path.lstat().st_mode)
     assert store.find() == HELD, "among the temporary files"
 
@@ -150,10 +189,10 @@ def test_where_the_cache_cannot_be_written_it_is_kept_among_the_temporary_files_
     monkeypatch.setenv("PIXKIT_CACHE", str(tmp_path / "file"))
     (tmp_path / "file").touch()
     assert store.find() is None
-    store.keep(HELD, state.Watch())
+    store.keep(HELD, watch.Watch())
     assert store.find() == HELD
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "file"))
-    store.keep(HELD, state.Watch())
+    store.keep(HELD, watch.Watch())
     assert store.find() is None
 
 
@@ -166,7 +205,7 @@ def test_a_disk_that_is_full_is_no_error(tmp_path, monkeypatch):
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(os, "fsync", full)
-    store.keep(HELD, state.Watch())
+    store.keep(HELD, watch.Watch())
     assert store.find() is None
     assert not [*tmp_path.glob("**/*.json")]
 
@@ -178,9 +217,9 @@ def test_a_folder_that_others_can_write_to_is_not_trusted(tmp_path):
 
 
 def test_a_file_that_changes_while_it_is_imported_is_not_kept(place):
-    with state.watching() as watch:
+    with watch.watching() as watched:
         (place / "catalogued_thing" / "part.py").write_text("# edited, before or after the import")
-    store.keep({"new": 1}, watch)
+    store.keep({"new": 1}, watched)
     assert store.find() is None
 
 
@@ -196,7 +235,7 @@ def test_those_that_were_not_used_for_longest_make_room(tmp_path, monkeypatch):
     os.utime(folder / ".y.1.tmp.json", (1, 1))
     (folder / "somebody's.txt").touch()
     monkeypatch.setenv("PIXKIT_DISABLE_PLUGINS", "other")
-    store.keep(HELD, state.Watch())
+    store.keep(HELD, watch.Watch())
     assert len([path for path in files(tmp_path) if not path.name.startswith(".")]) == store.MOST
     assert {path.name for path in folder.iterdir()} >= {ours.name, ".x.1.tmp.json", "somebody's.txt", "00000012.json"}
     assert not {"00000000.json", ".y.1.tmp.json"} & {path.name for path in folder.iterdir()}
@@ -219,7 +258,7 @@ def test_two_processes_that_make_one_at_once_are_both_right(tmp_path):
         child = os.fork()
         if child == 0:
             for _ in range(3):
-                store.keep(HELD, state.Watch())
+                store.keep(HELD, watch.Watch())
                 if store.find() != HELD:
                     os._exit(1)
             os._exit(0)
@@ -233,5 +272,5 @@ def test_it_is_no_error_that_there_is_no_working_directory(tmp_path, monkeypatch
     monkeypatch.setattr(os, "getcwd", lambda: (_ for _ in ()).throw(FileNotFoundError(2, "No such file")))
     monkeypatch.setattr(sys, "path", ["", *sys.path])
     monkeypatch.setenv("PIXKIT_CACHE", "cache")
-    store.keep(HELD, state.Watch())
+    store.keep(HELD, watch.Watch())
     assert store.find() is None

@@ -184,6 +184,23 @@ def test_a_completer_that_fails_offers_nothing(complete, monkeypatch):
     assert complete("pixkit build mine.yaml tr") == ""
 
 
+def test_nothing_that_is_written_meanwhile_reaches_the_shell(kept, monkeypatch, capfd):
+    """By a plugin, by compiled code or by another program; what comes afterwards does."""
+
+    def noisy(quiet):
+        for descriptor, stream in ((1, sys.stdout), (2, sys.stderr)):
+            print("noise", file=stream)
+            os.write(descriptor, b"noise")
+        subprocess.run(["echo", "noise"], check=True)
+        return kept
+
+    monkeypatch.setattr(completion, "catalogue", noisy)
+    assert completion._catalogue.__wrapped__() is kept
+    os.write(1, b"offered")
+    os.write(2, b"error")
+    assert tuple(capfd.readouterr()) == ("offered", "error")
+
+
 @pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
 def test_each_shell_is_told_how(monkeypatch, capsys, shell):
     monkeypatch.setenv("_PIXKIT_COMPLETE", f"{shell}_source")
