@@ -27,7 +27,6 @@ OF_THE_SYSTEM = ("/proc/", "/sys/", "/dev/")
 """Where files change, or seem to, whenever one looks."""
 MAPPINGS = ("os", "collections.abc", "_collections_abc")
 """The modules by whose methods environment variables are read."""
-WRITING = os.O_WRONLY | os.O_RDWR | os.O_CREAT
 
 
 class Watch:
@@ -61,7 +60,7 @@ class Watch:
             path = os.fsdecode("." if given[0] is None else given[0])
             if event != "open":
                 self._listed.add(path)
-            elif not given[2] & WRITING:
+            elif not given[2] & (os.O_WRONLY | os.O_RDWR | os.O_CREAT):
                 self._opened.add(path)
 
     def ask(self, name: Any) -> None:

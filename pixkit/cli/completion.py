@@ -14,7 +14,14 @@ from pathlib import Path
 from typing import Any
 
 import click
-from click.shell_completion import BashComplete, CompletionItem, ZshComplete, add_completion_class
+from click.shell_completion import (
+    BashComplete,
+    CompletionItem,
+    FishComplete,
+    ShellComplete,
+    ZshComplete,
+    add_completion_class,
+)
 
 from pixkit.catalogue.contents import Catalogue
 from pixkit.catalogue.keys import Keys
@@ -228,7 +235,21 @@ COMPLETERS: dict[str, Completer] = {
 """How an argument or an option is completed, by its name."""
 
 
-class _Bash(BashComplete):
+class _WholeWords(ShellComplete):
+    """``--device=c`` is one word for shells, and what is offered takes its place; click completes what follows "="."""
+
+    def get_completions(self, args: list[str], incomplete: str) -> list[CompletionItem]:
+        """As click has them, but whole."""
+        found = super().get_completions(args, incomplete)
+        option, equals, _ = incomplete.partition("=")
+        if not equals or not option.startswith("-"):
+            return found
+        return [
+            CompletionItem(f"{option}={item.value}", help=item.help) if item.type == "plain" else item for item in found
+        ]
+
+
+class _Bash(_WholeWords, BashComplete):
     """Bash takes ``key=value`` and ``test:5`` for several words, and replaces the last of them."""
 
     source_template = BashComplete.source_template.replace(
@@ -261,7 +282,7 @@ def _joined(words: list[str]) -> list[str]:
     return found
 
 
-class _Zsh(ZshComplete):
+class _Zsh(_WholeWords, ZshComplete):
     """No space after a key's "=", or after a section."""
 
     source_template = (
@@ -278,7 +299,13 @@ class _Zsh(ZshComplete):
     )
 
 
+class _Fish(_WholeWords, FishComplete):
+    """What is offered may have a comma: the values of a sweep do."""
+
+    source_template = FishComplete.source_template.replace('string split ","', 'string split --max 1 ","')
+
+
 def prepare() -> None:
-    """Make these two what click takes for their shells."""
-    add_completion_class(_Bash)
-    add_completion_class(_Zsh)
+    """Make these what click takes for their shells."""
+    for one in (_Bash, _Zsh, _Fish):
+        add_completion_class(one)

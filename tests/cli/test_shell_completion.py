@@ -67,6 +67,7 @@ OFFERED = {
     "pixkit re": ["reconstruct", "restore"],
     "pixkit sample --dev": ["--device"],
     "pixkit sample --device ": ["auto", "cpu", "cuda"],
+    "pixkit sample --device=c": ["--device=cpu", "--device=cuda"],
     "pixkit bench ": ["sample"],
     "pixkit ls r": ["recipe", "run"],
     "pixkit show backbone pixel": ["pixelcnn", "pixelcnnpp", "pixelsnail"],
@@ -154,6 +155,7 @@ def test_where_nothing_is_known_the_shell_offers_files(complete, line):
         ("pixkit build mine.yaml train.capture =", "plain,auto\nplain,on\nplain,off"),
         ("pixkit build mine.yaml data.source = digits train.cap", "plain,train.capture="),
         ("pixkit show run x : y", "dir,y"),
+        ("pixkit build mine.yaml --device = c", "plain,cpu\nplain,cuda"),
     ],
 )
 def test_bash_breaks_words_at_signs(complete, line, told):
@@ -163,6 +165,7 @@ def test_bash_breaks_words_at_signs(complete, line, told):
 
 def test_fish_is_told_too(complete):
     assert complete("pixkit build mine.yaml train.cap", "fish").split("\t")[0] == "plain,train.capture="
+    assert complete("pixkit build mine.yaml --device=cu", "fish") == "plain,--device=cuda"
 
 
 def test_plain_names_alone_are_offered(complete, workplace):
@@ -209,7 +212,7 @@ def test_each_shell_is_told_how(monkeypatch, capsys, shell):
         main([])
     said = capsys.readouterr().out
     assert "_PIXKIT_COMPLETE" in said
-    assert {"bash": "compopt -o nospace", "zsh": "compadd -U -S ''", "fish": ""}[shell] in said, (
+    assert {"bash": "compopt -o nospace", "zsh": "compadd -U -S ''", "fish": "--max 1"}[shell] in said, (
         "click's text is another"
     )
 
