@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 from pixkit.components.registry import Registry
 from pixkit.errors import dotted
+from pixkit.recipe.diff import ABSENT
 from pixkit.recipe.sections import slot_at
 from pixkit.recipe.source import InvalidRecipe, Mark, Path, Problem, Source
 from pixkit.recipe.yaml import Node, parse_source
@@ -17,6 +18,27 @@ _KEY = re.compile(r"[^.=\s]+")
 def one_by_one(overrides: Sequence[str]) -> tuple[str, ...]:
     """The overrides; a text by itself is a single one, not its characters."""
     return (overrides,) if isinstance(overrides, str) else tuple(overrides)
+
+
+def saying(overrides: Sequence[str], key: str) -> str | None:
+    """The last of some overrides that gives a key its value, by itself or with its section; None if none does.
+
+    Args:
+        overrides: such as can be read.
+        key: ``train.steps``.
+    """
+    for rank, text in enumerate(reversed(one_by_one(overrides)), 1):
+        names, start = _keys(_unbroken(text, rank))
+        given = ".".join(name for name, _ in names)
+        if given == key:
+            return text
+        if key.startswith(f"{given}."):
+            value = parse_source(_unbroken(text, rank), start).plain()
+            for name in key.removeprefix(f"{given}.").split("."):
+                value = value.get(name, ABSENT) if isinstance(value, dict) else ABSENT
+            if value is not ABSENT:
+                return text
+    return None
 
 
 def apply_overrides(root: Node, overrides: Sequence[str], registry: Registry) -> None:

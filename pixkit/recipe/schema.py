@@ -87,7 +87,7 @@ class InitFrom(ComponentConfig):
 class TrainConfig(ComponentConfig):
     """How the model is trained."""
 
-    steps: int = Field(1000, ge=1)
+    steps: int = Field(1000, ge=1, lt=10**18)
     """Optimiser steps in all."""
     batch_size: int = Field(64, ge=1)
     """Images of one step; with `accumulate`, of one part of it."""

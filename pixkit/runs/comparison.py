@@ -11,6 +11,7 @@ from pixkit.recipe.varied import varied
 from pixkit.runs import comparable
 from pixkit.runs.comparable import Images, Scored
 from pixkit.runs.curves import Curves, read_curves
+from pixkit.runs.lockfile import recipe_as_trained
 from pixkit.runs.run import Run
 from pixkit.runs.summary import summary
 from pixkit.runs.validation import Validation
@@ -97,7 +98,7 @@ def compare(runs: Sequence[Run | str | Path]) -> Comparison:
     opened = [run if isinstance(run, Run) else Run.open(run) for run in runs]
     found = []
     settings = [run.settings() for run in opened]
-    differing = varied([{key: value for key, value in one.items() if key != "lock"} for one in settings], beside=True)
+    differing = varied([recipe_as_trained(one) for one in settings], beside=True)
     for run, locked, differs in zip(opened, settings, differing, strict=True):
         about = summary(run)
         validation = None if about["validation"] is None else Validation(**about["validation"])

@@ -131,7 +131,9 @@ def check_target(path: Path, started: bool, *, resume: bool, overwrite: bool) ->
                 hint="--resume to go on with it, --overwrite to replace it, or another folder with -o",
             )
     elif resume:
-        raise RunError("there is no run to resume", where=str(path), hint="leave --resume out to start one")
+        raise RunError(
+            "there is no run to resume", where=str(path), hint="leave --resume (or --extend) out to start one"
+        )
     elif found and (foreign := _foreign(path)):
         raise RunError(
             "a folder that holds something else than a run",

@@ -45,8 +45,8 @@ def resume_point(run: Run, say: Say) -> Path | None:
         return None
     line = f"the file `last` is missing: going on from {sound.name}, the newest sound checkpoint"
     if damaged:
-        # Damage is heard of by those, too, who listen to no reporter. The fifth caller is that of `pixkit.build`.
-        warnings.warn(f"{line}; damaged and passed over: {'; '.join(damaged)}", RuntimeWarning, stacklevel=5)
+        # Damage is heard of by those, too, who listen to no reporter. The fourth caller is that of `pixkit.build`.
+        warnings.warn(f"{line}; damaged and passed over: {'; '.join(damaged)}", RuntimeWarning, stacklevel=4)
     else:
         say(line)
     return sound

@@ -10,6 +10,7 @@ from pixkit.errors import PixkitError, RunError, UsageError, message
 from pixkit.files import is_folder, kind_at, looking_at
 from pixkit.recipe.varied import keys_in, short_names, varied
 from pixkit.runs import places
+from pixkit.runs.lockfile import recipe_as_trained, segments_in_words
 from pixkit.runs.manifest import read_manifest
 from pixkit.runs.metrics import last_row
 from pixkit.runs.run import Run
@@ -67,7 +68,8 @@ def summary(run: Run) -> dict[str, Any]:
     """What a run is and how it does, as plain data; neither torch nor the plugins are needed.
 
     `state` is running, stopped or done; `step` is the one that the last checkpoint is of or, while the run is being
-    built, the last that was logged; `validation` is as `pixkit.runs.validation.Validation`, of the best checkpoint.
+    built, the last that was logged; `segments` is how the steps of a run that was extended were asked for, `6 + 3`, and
+    else None; `validation` is as `pixkit.runs.validation.Validation`, of the best checkpoint.
 
     Raises:
         RunError: if it is damaged.
@@ -97,6 +99,7 @@ def _described(run: Run, settings: dict[str, Any]) -> dict[str, Any]:
         "parameters": lock["parameters"],
         "step": max(steps[-1] if steps else 0, logged["step"] if logged else 0),
         "steps": settings["train"]["steps"],
+        "segments": segments_in_words(settings),
         "checkpoints": [places.step_name(step) for step in steps],
         "best": None if best is None else places.step_name(best.step),
         "seed": settings["seed"],
@@ -119,7 +122,7 @@ def summaries(runs: list[Run]) -> list[dict[str, Any]]:
         try:
             settings = Run.open(run.path).settings()
             found.append(_described(run, settings))
-            recipes.append({key: value for key, value in settings.items() if key != "lock"})
+            recipes.append(recipe_as_trained(settings))
         except PixkitError as error:
             found.append({"name": run.path.name, "path": str(run.path), "error": message(error)})
     differing = varied(recipes)

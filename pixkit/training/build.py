@@ -32,7 +32,7 @@ from pixkit.training.results import final_results
 from pixkit.training.resume import moved_defaults
 from pixkit.training.segments import extension_of
 from pixkit.training.tracking import Tracking, check_trackers
-from pixkit.training.watch import Interrupt, Interrupted, Quit, Reporter, Several, TrainHooks, no_exit
+from pixkit.training.watch import Interrupt, Interrupted, Quit, Reporter, TrainHooks, no_exit
 
 __all__ = ["BuildResult", "DryRun", "build", "dry_run", "evaluate", "load"]
 
@@ -149,7 +149,8 @@ def _build(
         check_trackers(run, loaded.overrides)
         warn_of_others(run.path, loaded.recipe, stacklevel=4)
         loaded = revised(loaded, moved_defaults(run.recipe().dump(), loaded.recipe))
-    extension = None if extend is None else extension_of(run, extend, loaded.overrides)
+    folder = resume_point(run, reporter.message) if resume else None
+    extension = None if extend is None else extension_of(run, folder, extend, loaded)
     if extension is not None:
         loaded = revised(loaded, [f"train.steps={extension.end}"])
     prepared = prepare_training(
@@ -162,7 +163,7 @@ def _build(
         prepared.stepper,
         ahead=prepared.ahead,
         interrupt=interrupt,
-        reporter=Several([reporter, tracking]),
+        reporter=tracking.beside(reporter),
         hooks=hooks,
     )
     settings = settings_of(
@@ -180,7 +181,7 @@ def _build(
         trainer.begin()
         remarks = run.start(loaded.text, settings, now, prepared.dataset.spec.palette)
     else:
-        _restore(run, trainer, reporter)
+        _restore(run, folder, trainer)
         changes = [f"step {trainer.state.step}, {change}" for change in prepared.changes]
         settings["lock"]["changes"] = [*run.settings()["lock"]["changes"], *changes]
         remarks = _reopen(run, loaded.text, settings, now, reporter)
@@ -204,9 +205,8 @@ def _build(
     return BuildResult(run, scores, grid, None)
 
 
-def _restore(run: Run, trainer: Trainer, reporter: Reporter) -> None:
+def _restore(run: Run, folder: Path | None, trainer: Trainer) -> None:
     """Begin where the run ended, at step 0 if it has no checkpoint yet."""
-    folder = resume_point(run, reporter.message)
     if folder is None:
         trainer.begin()
         return

@@ -73,9 +73,7 @@ class Trainer:
         """
         folder = folder or self.run.checkpoint("last")
         manifest = checkpoint.read_manifest(folder)
-        state = LoopState.saved(manifest, str(folder))
-        if self.stepper.segments.begins(state.step):
-            state.stale = 0  # whoever asks for more steps has the patience for them
+        state = self.stepper.segments.taken_up(LoopState.saved(manifest, str(folder)))
         checkpoint.load_model(self.model, checkpoint.read_tensors(folder, manifest, "model"), str(folder))
         load_optimizer_tensors(self.stepper.phases, checkpoint.read_tensors(folder, manifest, "optimizer"), str(folder))
         self.begin()

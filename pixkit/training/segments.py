@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
 from typing import Any
 
 from pixkit.errors import RunError, UsageError
+from pixkit.recipe import LoadedRecipe
+from pixkit.recipe.overrides import saying
 from pixkit.recipe.schema import Schedule
 from pixkit.runs.checkpoint import read_manifest
 from pixkit.runs.run import Run
@@ -47,9 +50,18 @@ class Segments:
         """The same, with one more."""
         return self if extension is None else Segments([*self._segments, extension])
 
+    @property
+    def first(self) -> int:
+        """The steps that the run was begun with."""
+        return self._segments[0].steps
+
     def begins(self, step: int) -> bool:
         """Whether a run that has made so many steps was extended there."""
         return any(segment.step == step for segment in self._segments[1:])
+
+    def taken_up(self, state: LoopState) -> LoopState:
+        """What a run goes on with from a checkpoint's state: whoever asks for more steps has the patience for them."""
+        return replace(state, stale=0) if self.begins(state.step) else state
 
     def factor(self, schedule: Schedule, step: int) -> float:
         """The learning rate of step 1, 2, ... as a fraction of the recipe's, see `rate_factor`."""
@@ -63,24 +75,28 @@ class Segments:
         return [asdict(segment) for segment in self._segments] if len(self._segments) > 1 else []
 
 
-def extension_of(run: Run, steps: int, overrides: Iterable[str]) -> Segment:
+def extension_of(run: Run, folder: Path | None, steps: int, loaded: LoadedRecipe) -> Segment:
     """The segment of `steps` more steps of a run that has ended, by its steps or its patience.
 
     Args:
         run: the run.
+        folder: the checkpoint that it is gone on from; None if it has none.
         steps: how many.
-        overrides: what else is asked for.
+        loaded: the recipe that it is gone on with. How many steps a recipe says is passed over, since it may say those
+            that the run was begun with; so may an override.
 
     Raises:
         RunError: if the run has not ended.
-        CheckpointError: if it has no checkpoint that could be gone on from.
-        UsageError: if the overrides say how many steps, too.
+        CheckpointError: if the checkpoint's manifest is damaged.
+        UsageError: if an override says another number of steps.
     """
-    said = [text for text in overrides if text.startswith("train.steps=")]
-    if said:
-        raise UsageError("--extend says how many steps are made", found=said[-1], hint=f"leave {said[-1]} out")
-    state = run.read_checkpoint("last", lambda folder: LoopState.saved(read_manifest(folder), str(folder)))
-    config = run.recipe().train
+    settings, config = run.settings(), run.recipe().train
+    segments = Segments.of(settings)
+    said = saying(loaded.overrides, "train.steps")
+    if said is not None and loaded.recipe.train.steps not in (segments.first, config.steps):
+        raise UsageError("--extend says how many steps are made", found=said, hint=f"leave {said} out")
+    saved = LoopState() if folder is None else LoopState.saved(read_manifest(folder), str(folder))
+    state = segments.taken_up(saved)
     tired = config.patience is not None and state.stale >= config.patience
     if state.step < config.steps and not tired:
         raise RunError(

@@ -16,6 +16,7 @@ from pixkit.recipe.grid import Grid, Setting, parse_grid
 from pixkit.runs.comparable import images_of, remarks
 from pixkit.runs.finding import RUNS
 from pixkit.runs.load import revised
+from pixkit.runs.lockfile import recipe_as_trained
 from pixkit.runs.record import pick_device
 from pixkit.runs.run import Run
 from pixkit.runs.state import state_of
@@ -61,6 +62,7 @@ class Member:
             return []
         locked = self.run.recipe().dump()
         wanted = revised(self.loaded, moved_defaults(locked, self.loaded.recipe))
+        locked = recipe_as_trained({**locked, "lock": self.run.settings()["lock"]})
         return list(map(str, diff(locked, wanted.lock())))
 
 

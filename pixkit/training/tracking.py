@@ -12,10 +12,11 @@ from pixkit.components.attempt import one_line
 from pixkit.components.plugins import registry
 from pixkit.components.spec import ComponentSpec
 from pixkit.errors import PixkitError, PluginError
+from pixkit.recipe.overrides import saying
 from pixkit.recipe.schema import Recipe
 from pixkit.runs.run import Run
 from pixkit.trackers import Hyperparameter, Tracker
-from pixkit.training.watch import STOPS, Reporter
+from pixkit.training.watch import STOPS, Reporter, Several
 
 WITHOUT = "train.log=[] trains without a tracker; a run that has begun goes on so, with --resume"
 
@@ -42,6 +43,14 @@ class Tracking(Reporter):
                 tracker = spec.build()
                 tracker.check()
             self._trackers.append((spec.entry.recipe_name, tracker))
+
+    def beside(self, reporter: Reporter) -> Reporter:
+        """Tells them and another reporter, whose errors end the training: each step is told them once nevertheless.
+
+        They are told first, since the step that an error comes after is saved, and never told again. Scores that an
+        error comes after are made again, and told then.
+        """
+        return Several([self, reporter], scores=[reporter, self])
 
     @contextlib.contextmanager
     def following(self, run: Run, recipe: Recipe, step: int) -> Iterator[None]:
@@ -136,7 +145,7 @@ def check_trackers(run: Run, overrides: Sequence[str]) -> None:
     Raises:
         PluginError: naming the plugin that is missing, unless the overrides say whom to tell now.
     """
-    if any(text.startswith("train.log=") for text in overrides):
+    if saying(overrides, "train.log") is not None:
         return
     for said in run.settings()["train"].get("log") or ():
         registry().get("tracker", said if isinstance(said, str) else said["type"])

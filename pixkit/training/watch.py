@@ -56,15 +56,16 @@ class Reporter:
 
 
 class Several(Reporter):
-    """Tells several reporters, in their order."""
+    """Tells several reporters, in their order; of scores in another one, where that is given."""
 
-    def __init__(self, reporters: Sequence[Reporter]) -> None:
+    def __init__(self, reporters: Sequence[Reporter], *, scores: Sequence[Reporter] | None = None) -> None:
         self._reporters = reporters
+        self._scores = reporters if scores is None else scores
 
     def __getattribute__(self, name: str) -> Any:
         if name.startswith("_") or not hasattr(Reporter, name):
             return super().__getattribute__(name)
-        reporters = self._reporters
+        reporters = self._scores if name == "evaluated" else self._reporters
         return lambda *given: [getattr(one, name)(*given) for one in reporters] and None
 
 

@@ -3,6 +3,7 @@
 import pytest
 
 from pixkit.recipe import InvalidRecipe, load_recipe
+from pixkit.recipe.overrides import saying
 
 
 @pytest.fixture
@@ -207,3 +208,11 @@ def test_a_locked_recipe_has_absolute_paths_only(tmp_path, load, monkeypatch):
     monkeypatch.chdir("/")
     data = load("data.more=[a]").lock()["data"]
     assert data == {"source": "files", "path": str(tmp_path / "images"), "more": ["/a"], "levels": None}
+
+
+def test_who_says_a_key_is_the_last_override_of_it_or_of_a_section_that_has_it():
+    whole, steps = "train={steps: 9, optimizer: {lr: 1}}", "train.steps=4"
+    assert saying([steps, whole], "train.steps") == whole and saying([whole, steps], "train.steps") == steps
+    assert saying([whole], "train.optimizer.lr") == whole and saying([whole], "train.log") is None
+    assert saying(["train.optimizer=adam", "train.stepsize=3"], "train.optimizer.lr") is None
+    assert saying("train={log: null}", "train.log") and saying([], "train.log") is None

@@ -56,6 +56,7 @@ def test_a_run_is_told_by_its_files_as_they_are(run):
         "parameters": 123,
         "step": 0,
         "steps": run.settings()["train"]["steps"],
+        "segments": None,
         "checkpoints": [],
         "best": None,
         "seed": 4,

@@ -1,18 +1,22 @@
 """Runs that have ended and are given more steps."""
 
 import shutil
+from dataclasses import replace
 
 import pytest
 from toy_runs import trained
 from toys import toy_recipe, toy_trainer
 
-from pixkit.errors import RunError, UsageError
+from pixkit.errors import RecipeError, RunError, UsageError
 from pixkit.recipe import load_recipe
 from pixkit.recipe.schema import Schedule
+from pixkit.runs import checkpoint
+from pixkit.runs.checkpoint import read_manifest
+from pixkit.runs.lockfile import recipe_as_trained
 from pixkit.runs.run import Run
 from pixkit.training.build import build
 from pixkit.training.optim import rate_factor
-from pixkit.training.segments import Segment, Segments
+from pixkit.training.segments import Segment, Segments, extension_of
 from pixkit.training.train import train
 from pixkit.training.watch import Reporter, Terminated
 
@@ -38,6 +42,7 @@ def recipe():
         "model.backbone={type: pixelcnn, width: 4, layers: 1}",
         "train={steps: 4, batch_size: 8, eval_every: 4, checkpoint_every: 2, ema: 0.9, sample_every: 99}",
         "train.schedule={type: cosine, warmup: 2, floor: 0.1}",
+        "train.precision=fp32", "train.memory_format=contiguous",
     ])  # fmt: skip
 
 
@@ -53,6 +58,7 @@ def expected(start, length):
 
 def test_an_extended_cosine_begins_anew_and_has_the_same_bits_when_it_is_killed_and_resumed(recipe, ended, tmp_path):
     whole, killed = (shutil.copytree(ended, tmp_path / name) for name in ("whole", "killed"))
+    (killed / "last").unlink()  # then the newest sound checkpoint is gone on from, as by --resume
     heard = Rates()
     build(whole, extend=5, device="cpu", reporter=heard)
     assert heard.rates == pytest.approx(expected(4, 5))
@@ -79,10 +85,41 @@ def test_an_extended_cosine_begins_anew_and_has_the_same_bits_when_it_is_killed_
 def test_what_says_how_many_steps_is_said_once(ended, tmp_path):
     with pytest.raises(UsageError, match="--extend says how many"):
         build(ended, overrides=["train.steps=9"], extend=2, device="cpu")
+    with pytest.raises(RecipeError, match=r"(?s)train\.steps: out of range.*less than"):
+        build(ended, extend=10**18, device="cpu")  # no file of a run could say that
     with pytest.raises(UsageError, match="no steps to go on with"):
         build(ended, extend=0, device="cpu")
     with pytest.raises(RunError, match="no run to resume"):
         build(load_recipe("digits-pixelcnn"), tmp_path / "nothing", extend=2, device="cpu")
+
+
+def test_a_run_that_lost_patience_and_was_extended_has_to_make_the_steps_before_it_is_again(recipe, ended, tmp_path):
+    run, recipe = Run(shutil.copytree(ended, tmp_path / "run")), replace(recipe, overrides=())
+    folder, plain = run.checkpoint("last"), run.settings()
+    state = {**read_manifest(folder).state, "stale": 1}
+    checkpoint.amend(folder, state=state, metrics={})
+    plain["train"] |= {"steps": 40, "patience": 1}
+    run.write_settings(plain)
+    assert extension_of(run, folder, 5, recipe) == Segment(4, 5)
+    plain["train"]["steps"] = 9
+    plain["lock"]["segments"] = Segments.of(plain).followed_by(Segment(4, 5)).dump()
+    run.write_settings(plain)  # extended, and killed before the first step
+    with pytest.raises(RunError, match="only a run that has ended") as caught:
+        extension_of(run, folder, 5, recipe)
+    assert caught.value.found == "4 of 9 steps"
+    with pytest.raises(RunError, match="only a run that has ended"):
+        extension_of(run, None, 5, recipe)
+
+
+def test_runs_are_alike_if_their_steps_were_asked_for_alike_where_that_counts():
+    def steps(schedule, *segments):
+        rows = [{"step": step, "steps": count} for step, count in segments]
+        settings = {"train": {"steps": 9, "schedule": {"type": schedule}}, "lock": {"segments": rows}}
+        return recipe_as_trained(settings)["train"]["steps"]
+
+    assert steps("cosine", (0, 4), (4, 5)) == "4 + 5" and steps("cosine") == 9
+    assert steps("cosine", (0, 40), (4, 3), (7, 2)) == "4 of 40 + 3 + 2"
+    assert steps("constant", (0, 4), (4, 5)) == steps("exponential", (0, 4), (4, 5)) == 9
 
 
 def test_a_step_goes_by_its_own_segment_from_wherever_the_run_is_resumed():

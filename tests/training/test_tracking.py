@@ -19,7 +19,7 @@ from pixkit.runs.run import Run
 from pixkit.trackers import Tracker
 from pixkit.training.build import build, dry_run
 from pixkit.training.tracking import Tracking, hyperparameters
-from pixkit.training.watch import Several, Terminated
+from pixkit.training.watch import Terminated
 
 SMALL = [
     "data={source: digits, limit_train: 32, limit_test: 8, validation: 0.01}", "sample.count=1",
@@ -77,7 +77,7 @@ def followed(folder, recipe, log, told=None):
     """A toy run with trackers, as a build trains it."""
     told = told or Told()
     tracking = Tracking(log, told.problem)
-    trainer = toy_trainer(folder, recipe, reporter=Several([told, tracking]))
+    trainer = toy_trainer(folder, recipe, reporter=tracking.beside(told))
     trainer.stepper.initialise()
     trainer.begin()
     with tracking.following(trainer.run, recipe, 0):
@@ -142,6 +142,30 @@ def test_one_that_fails_midway_is_reported_once_and_training_goes_on(tmp_path, c
     assert [(call, step) for who, call, step, *_ in calls if who == fails][-1] == (fails, at)
     whole = [(call, step) for who, call, step, *_ in calls if not who]
     assert whole[-1] == ("finish", 8) and ("log", 8) in whole
+
+
+@pytest.mark.parametrize("fails", ["step", "evaluated", "sampled"])
+def test_a_callback_that_raises_leaves_trackers_with_each_step_once(tmp_path, calls, fails):
+    class Fails(Told):
+        def step(self, step, metrics):
+            assert (fails, step) != ("step", 2)
+
+        def evaluated(self, step, metrics):
+            assert fails != "evaluated"
+
+        def sampled(self, path):
+            assert fails != "sampled"
+
+    recipe, run = toy_recipe(steps=3, eval_every=2, sample_every=2), tmp_path / "run"
+    with pytest.raises(AssertionError):
+        followed(run, recipe, [notes()], Fails())
+    again = toy_trainer(run, recipe, reporter=(tracking := Tracking([notes()], print)).beside(Told()))
+    again.restore()
+    with tracking.following(again.run, recipe, again.state.step):
+        again.train()
+    told = sorted((call, step, "train/loss" in more[0]) for _, call, step, *more in calls if call in ("log", "image"))
+    due = [(call, step, False) for call in ("image", "log") for step in (2, 3)]
+    assert told == sorted([*due, *(("log", step, True) for step in (1, 2, 3))])
 
 
 def test_what_stops_training_stops_it_and_trackers_are_finished(tmp_path, calls):
