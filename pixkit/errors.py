@@ -67,9 +67,15 @@ def dotted(path: KeyPath) -> str:
     return text.removeprefix(".")
 
 
-def listed(names: Iterable[object], separator: str = ", ") -> str:
-    """``a, b, c``; of many the first ones that take a few lines, and how many more there are."""
-    texts = [shorten(str(name), _LONGEST) for name in names]
+def listed(names: Iterable[object], separator: str = ", ", *, longest: int = _LONGEST) -> str:
+    """``a, b, c``; of many the first ones that take a few lines, and how many more there are.
+
+    Args:
+        names: what is listed.
+        separator: what stands between two.
+        longest: so many characters at most of each.
+    """
+    texts = [shorten(str(name), longest) for name in names]
     ends = itertools.accumulate(len(text) + len(separator) for text in texts)
     shown = max(sum(1 for _ in itertools.takewhile(lambda end: end <= _ROOM, ends)), 1)
     more = len(texts) - shown

@@ -136,6 +136,15 @@ class TrainConfig(ComponentConfig):
     init_from: str | InitFrom | None = Field(None, json_schema_extra={"x-pixkit-path": True})
     """A run, or a checkpoint folder, whose weights training starts from; {run: ..., strict: false} takes what fits."""
 
+    @field_validator("log")
+    @classmethod
+    def _each_once(cls, log: list[Any]) -> list[Any]:
+        said = [each.dump() for each in log]
+        twice = [each for number, each in enumerate(said) if each in said[:number]]
+        if twice:
+            raise ValueError(f"{twice[0]['type']} is named twice, with the same keys: it would show everything twice")
+        return log
+
     @property
     def start(self) -> InitFrom | None:
         """What `init_from` says, in full."""

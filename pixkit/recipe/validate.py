@@ -139,16 +139,21 @@ class _Translator:
         return Problem(verdict.message, mark, place.path, found, verdict.expected, verdict.hint, verdict.component)
 
     def _merged(self, found: list[tuple[_Place, Verdict, Problem]]) -> Iterator[Problem]:
-        """Each problem, but one for the members of a union, and none for those members that were not meant."""
+        """Each problem, but one for the members of a union, and none for those members that were not meant.
+
+        A problem within the value, or of another sort, is of the member that was meant.
+        """
         unions: dict[Path, list[Problem]] = {}
+        others: list[Path] = []
         for place, verdict, problem in found:
             if place.tagged and verdict.is_type:
                 unions.setdefault(place.path, []).append(problem)
             else:
+                others.append(place.path)
                 yield problem
-        others = [place.path for place, verdict, _ in found if not (place.tagged and verdict.is_type)]
         for path, members in unions.items():
-            if any(other[: len(path)] == path for other in others):
+            within = (other for other in unions if other != path)
+            if any(other[: len(path)] == path for other in (*others, *within)):
                 continue
             expected = " or ".join(dict.fromkeys(member.expected or "" for member in members))
             hint = next((member.hint for member in members if member.hint), None)

@@ -156,7 +156,11 @@ def check_fit(model: nn.Module, tensors: Tensors, where: str) -> None:
     # a model may have a part that torch.compile wraps, and was saved with its names once
     wrong = differences({plain_name(name): value for name, value in tensors.items()}, weights(model))
     if wrong:
-        raise CheckpointError("another model's weights", where=where, found=listed(wrong, "; "))
+        raise CheckpointError("another model's weights", where=where, found=listed(wrong, "; ", longest=WHOLE))
+
+
+WHOLE = 200
+"""Characters that a line of `differences` may take: names of tensors are long, and what is wrong is said after them."""
 
 
 def differences(found: Tensors, expected: Tensors) -> list[str]:

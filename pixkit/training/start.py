@@ -15,7 +15,7 @@ from pixkit.files import is_there
 from pixkit.image import ImageSpec
 from pixkit.recipe import diff
 from pixkit.recipe.schema import TrainConfig
-from pixkit.runs.checkpoint import differences, weights
+from pixkit.runs.checkpoint import WHOLE, differences, weights
 from pixkit.runs.load import read_weights
 from pixkit.runs.places import MANIFEST
 from pixkit.runs.run import Run
@@ -94,7 +94,7 @@ class Start:
         model.load_state_dict(weights(model) | fitting)
         say(
             f"train.init_from: {len(fitting)} of the model's {len(own)} tensors are taken from {self.where}; "
-            f"left, since it need not fit: {listed(wrong, '; ')}"
+            f"left, since it need not fit: {listed(wrong, '; ', longest=WHOLE)}"
         )
 
     def _misfit(self, wrong: list[str], changes: list[str], *, some: bool) -> CheckpointError:
@@ -102,7 +102,7 @@ class Start:
         return CheckpointError(
             "another model's weights",
             where=f"train.init_from, {self.where}",
-            found=listed(wrong, "; "),
+            found=listed(wrong, "; ", longest=WHOLE),
             lines=["  from its recipe to this one:", *(f"    {change}" for change in changes)] if changes else (),
             hint=hint,
         )

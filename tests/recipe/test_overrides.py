@@ -216,3 +216,10 @@ def test_who_says_a_key_is_the_last_override_of_it_or_of_a_section_that_has_it()
     assert saying([whole], "train.optimizer.lr") == whole and saying([whole], "train.log") is None
     assert saying(["train.optimizer=adam", "train.stepsize=3"], "train.optimizer.lr") is None
     assert saying("train={log: null}", "train.log") and saying([], "train.log") is None
+
+
+def test_what_is_wrong_within_a_value_that_may_be_of_two_kinds_is_all_that_is_wrong(load):
+    with pytest.raises(InvalidRecipe) as caught:
+        load("train.init_from={run: a, strict: maybe}")
+    (problem,) = caught.value.problems
+    assert problem.path == ("train", "init_from", "strict") and problem.expected == "true or false"

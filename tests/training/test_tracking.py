@@ -222,5 +222,8 @@ def test_recipes_name_trackers_with_or_without_keys():
         (spec,) = load_recipe("digits-pixelcnn", [f"train.log={said}"]).recipe.train.log
         assert spec.name == "tensorboard" and spec.config.where("flush_secs") == "train.log.flush_secs"
     assert spec.config.flush_secs == 5
+    for twice in ("[tensorboard, tensorboard]", "[tensorboard, {type: tensorboard, flush_secs: 30}]"):
+        with pytest.raises(RecipeError, match="tensorboard is named twice"):
+            load_recipe("digits-pixelcnn", [f"train.log={twice}"])
     with pytest.raises(RecipeError, match=r"(?s)no tracker of this name.*did you mean 'tensorboard'"):
         load_recipe("digits-pixelcnn", ["train.log=[tensorbord]"])
