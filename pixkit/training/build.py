@@ -185,6 +185,8 @@ def _build(
         changes = [f"step {trainer.state.step}, {change}" for change in prepared.changes]
         settings["lock"]["changes"] = [*run.settings()["lock"]["changes"], *changes]
         remarks = _reopen(run, loaded.text, settings, now, reporter)
+    if extension is not None:
+        remarks += prepared.stepper.segments.remarks(loaded.recipe.train.schedule)
     for remark in remarks:
         reporter.message(remark)
     with tracking.following(run, loaded.recipe, trainer.state.step):

@@ -70,6 +70,14 @@ class Segments:
             return rate_factor(schedule, step - segment.step, segment.steps)
         return rate_factor(schedule, step, segment.end)
 
+    def remarks(self, schedule: Schedule) -> list[str]:
+        """What to know of the last segment's rates: that they do nothing but rise, where it is no longer than that."""
+        last = self._segments[-1]
+        if schedule.type != "cosine" or schedule.warmup < last.steps:
+            return []
+        steps = f"train.schedule.warmup: {schedule.warmup} steps, of the {last.steps} more"
+        return [f"{steps}: the learning rate rises until the end, and no cosine follows"]
+
     def dump(self) -> list[dict[str, int]]:
         """As plain data, for the lock; none where there is but one, which the recipe says."""
         return [asdict(segment) for segment in self._segments] if len(self._segments) > 1 else []

@@ -14,6 +14,8 @@ from pixkit.components.spec import ComponentSpec
 from pixkit.errors import PixkitError, PluginError
 from pixkit.recipe.overrides import saying
 from pixkit.recipe.schema import Recipe
+from pixkit.runs.lockfile import built_with
+from pixkit.runs.places import ENVIRONMENT
 from pixkit.runs.run import Run
 from pixkit.trackers import Hyperparameter, Tracker
 from pixkit.training.watch import STOPS, Reporter, Several
@@ -148,4 +150,10 @@ def check_trackers(run: Run, overrides: Sequence[str]) -> None:
     if saying(overrides, "train.log") is not None:
         return
     for said in run.settings()["train"].get("log") or ():
-        registry().get("tracker", said if isinstance(said, str) else said["type"])
+        name = said if isinstance(said, str) else said["type"]
+        try:
+            registry().get("tracker", name)
+        except PluginError as error:
+            plugin = registry().explain("tracker", name, built_with(run.path / ENVIRONMENT))
+            error.where, error.hint = f"{run.path}, train.log", "; or ".join(filter(None, (plugin, WITHOUT)))
+            raise

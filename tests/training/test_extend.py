@@ -129,6 +129,8 @@ def test_a_step_goes_by_its_own_segment_from_wherever_the_run_is_resumed():
     assert [parts.factor(schedule, step) for step in (7, 10)] == [rate_factor(schedule, step, 4) for step in (1, 4)]
     assert [step for step in range(12) if parts.begins(step)] == [6]
     constant = Schedule(warmup=3)
+    assert not parts.remarks(schedule) and not parts.remarks(Schedule(warmup=9))
+    assert "4 steps, of the 4 more" in parts.remarks(Schedule(type="cosine", warmup=4))[0]
     assert all(parts.factor(constant, step) == rate_factor(constant, step, 99) for step in range(1, 11))
     assert Segments.of({"train": {"steps": 7}, "lock": {}}).dump() == []
 

@@ -209,8 +209,9 @@ def test_a_run_is_read_without_the_plugin_of_its_tracker_and_gone_on_with_if_tha
     assert run.settings()["train"]["log"] == [{"type": "notes", "fails": "", "at": 0, "error": "ValueError"}]
     assert load(run).sample(1).shape == (1, 1, 8, 8)
     for options in ({"resume": True}, {"extend": 1}):
-        with pytest.raises(PluginError, match="no tracker named 'notes'"):
+        with pytest.raises(PluginError, match="no tracker named 'notes'") as caught:
             build(run.path, device="cpu", **options)
+        assert "train.log=[]" in caught.value.hint and caught.value.where == f"{run.path}, train.log"
     build(run.path, overrides=["train.log=[]"], extend=1, device="cpu")
     changes = run.settings()["lock"]["changes"]
     assert changes[0].startswith("step 2, train.steps: 2 -> 3") and run.settings()["train"]["log"] == []
