@@ -67,18 +67,24 @@ class Name(click.ParamType):
 
 
 def _completed(name: str, ctx: click.Context | None) -> str:
-    """The command with the kind, where a run or a recipe was named without it."""
+    """The command with the kind, where a run, a recipe or a component was named without it."""
+    if ctx is None or ctx.info_name != "show":
+        return ""
     from pixkit.catalogue.recipes import packaged_recipes
+    from pixkit.cli.look import catalogue
     from pixkit.runs.finding import folder_of_run
     from pixkit.runs.run import Run
 
-    kinds = []
+    kinds: list[str] = []
     with suppress(OSError, PixkitError):  # of what cannot be read there is nothing to suggest
         kinds += ["run"] if Run(folder_of_run(name)).started else []
         kinds += ["recipe"] if is_file(name) or name in packaged_recipes() else []
-    if not kinds or ctx is None or ctx.info_name != "show":
-        return ""
-    return f" Did you mean {' or '.join(f'`pixkit show {kind} {shlex.quote(name)}`' for kind in kinds)}?"
+    if not kinds:
+        known = catalogue(quiet=True).components
+        [name] = difflib.get_close_matches(name, [each.name for each in known], n=1, cutoff=0.8) or [name]
+        kinds = list(dict.fromkeys(each.kind for each in known if each.name == name))
+    meant = " or ".join(f"`pixkit show {kind} {shlex.quote(name)}`" for kind in kinds)
+    return f" Did you mean {meant}?" if meant else ""
 
 
 class Numbers(click.ParamType):

@@ -16,6 +16,7 @@ from pixkit.layers import initialise_from_data
 from pixkit.models import deprecated
 from pixkit.models.base import Model
 from pixkit.models.batches import batches
+from pixkit.models.capabilities import FIGURES
 from pixkit.models.request import SampleRequest
 from pixkit.network import Autoregressive
 from pixkit.noise import Noise
@@ -55,6 +56,19 @@ class LatentModel(Model):
                 equal noise there.
             codes: int64 [B], the categorical codes to draw, where the model has such; left out, they are drawn too.
         """
+
+    def log_prob(self, x: Tensor) -> Tensor:
+        """There is none.
+
+        Raises:
+            UsageError: always.
+        """
+        instead = "bound(x) is a lower bound on log p(x), importance_log_prob(x, 1000) an estimate of it"
+        raise UsageError(
+            "the likelihood of a latent-variable model is an integral over z that nobody can compute",
+            where=type(self).__name__,
+            hint=instead if self.score_kind == "bound" else FIGURES,
+        )
 
     def encode(self, x: Tensor, *, batch_size: int | None = None) -> Tensor:
         """z_1 of images, [B, ...], on the model's device: the encoder's mean, which `decode` takes.
@@ -205,18 +219,6 @@ class VariationalModel(LatentModel):
             DataError: if x is not a batch of such images.
         """
         return torch.cat([-self.importance(batch, count) for batch in self._batches(x, batch_size, 64)])
-
-    def log_prob(self, x: Tensor) -> Tensor:
-        """There is none.
-
-        Raises:
-            UsageError: always.
-        """
-        raise UsageError(
-            "the likelihood of a latent-variable model is an integral over z that nobody can compute",
-            where=type(self).__name__,
-            hint="bound(x) is a lower bound on log p(x), importance_log_prob(x, 1000) an estimate of it",
-        )
 
     def _batches(self, x: Tensor, batch_size: int | None, most: int) -> Iterator[Batch]:
         self.spec.check(x)

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import yaml
+from torch import nn
 
 from pixkit.catalogue.recipes import find_recipe
 from pixkit.components.registry import Registry
@@ -94,10 +95,21 @@ def load_recipe(
     """
     if isinstance(path, Mapping) or (isinstance(path, str) and is_yaml(path)):
         return load_text(path if isinstance(path, str) else _dumped(path), GIVEN, overrides, registry=registry)
+    if not isinstance(path, str | os.PathLike):
+        raise no_recipe(path)
     file = find_recipe(path)
     text = read_recipe(file)
     recipe = _checked(parse_yaml(text, str(file)), overrides, registry or _installed())
     return LoadedRecipe(recipe, file, text, one_by_one(overrides), file.absolute().parent)
+
+
+def no_recipe(given: Any) -> RecipeError:
+    """What to raise of something that can be no recipe."""
+    hint = "load_recipe(run.path / 'recipe.yaml') is that of a run"
+    if isinstance(given, nn.Module):
+        hint = "a model of your own is trained by a loop of your own: README.md has one"
+    expected = "a recipe's file or name, a dict, or YAML"
+    return RecipeError("this is no recipe", found=type(given).__name__, expected=expected, hint=hint)
 
 
 def load_text(text: str, name: str, overrides: Sequence[str] = (), *, registry: Registry | None = None) -> LoadedRecipe:

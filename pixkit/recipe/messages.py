@@ -158,16 +158,29 @@ def nearest(name: Any, known: Iterable[str]) -> str | None:
 def _meant(tail: KeyPath, known: Sequence[str], others: Sequence[KeyPath]) -> str | None:
     """A question for the keys that may be meant: nearly called so here, or called so elsewhere; else nearly elsewhere.
 
-    Of many, the outermost.
+    Else those of the same words, or of their initials. Of many, the outermost.
     """
-    here = _near(tail[0], known)
+    here = _near(tail[0], known) or [key for key in known if _akin(tail[0], key)]
     ends = (tail, tail[:1]) if here else (tail, tail[:1], tail[-1:])
     named = next((found for end in ends if (found := [path for path in others if path[-len(end) :] == end])), [])
     if not here and not named:
         near = _near(tail[0], [str(path[-1]) for path in others], 0.8)
-        named = [path for path in others if path[-1] in near]
+        named = [path for path in others if path[-1] in near] or [
+            path for path in others if _akin(tail[0], str(path[-1]))
+        ]
     keys = [*here, *map(dotted, sorted(named, key=len))][:3]
     return f"did you mean {' or '.join(map(repr, keys))}?" if keys else None
+
+
+def _akin(name: str, key: str) -> bool:
+    """Whether a key's words are among a name's or the other way about, as in max_steps; or its initials, as in lr."""
+    one, other = name.lower().split("_"), key.lower().split("_")
+    if name == key:
+        return False
+    for short, long in ((one, other), (other, one)):
+        if set(short) <= set(long) or (len(long) > 1 and short == ["".join(word[:1] for word in long)]):
+            return True
+    return False
 
 
 def _near(name: Any, known: Iterable[str], alike: float = 0.6) -> list[str]:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from pixkit.components.faults import built
 from pixkit.components.plugins import plugins as loaded_plugins
@@ -26,7 +26,7 @@ from pixkit.models.base import Model
 from pixkit.models.labelled import NoLabels
 from pixkit.randomness import derive, isolated_rng, seed_torch
 from pixkit.recipe import LoadedRecipe, Recipe, find_recipe, load_recipe, revise_recipe
-from pixkit.recipe.load import is_yaml
+from pixkit.recipe.load import is_yaml, no_recipe
 from pixkit.recipe.overrides import one_by_one
 from pixkit.runs import checkpoint as checkpoints
 from pixkit.runs.places import GIVEN, SETTINGS
@@ -153,14 +153,7 @@ def recipe_to_build(
     if isinstance(recipe, Mapping) or (isinstance(recipe, str) and is_yaml(recipe)):
         return load_recipe(recipe, overrides), None
     if not isinstance(recipe, str | os.PathLike | Run):
-        raise RecipeError(
-            "this is no recipe",
-            found=type(recipe).__name__,
-            expected="a recipe's file or name, a dict, or YAML",
-            hint="a model of your own is trained by a loop of your own: README.md has one"
-            if isinstance(recipe, nn.Module)
-            else None,
-        )
+        raise no_recipe(recipe)
     run = recipe if isinstance(recipe, Run) else Run(Path(recipe))
     if not resume or not run.started:
         file = run.path if isinstance(recipe, Run) else find_recipe(recipe)

@@ -25,7 +25,7 @@ from pixkit.training.autotune import choose
 from pixkit.training.kernels import Kernels
 from pixkit.training.memory import MemoryEstimate, estimate
 from pixkit.training.precision import Choice, locked_choice, obstacle
-from pixkit.training.remarks import remarks
+from pixkit.training.remarks import before_the_model, remarks
 from pixkit.training.resume import check_changes, check_data
 from pixkit.training.segments import Segment, Segments
 from pixkit.training.start import Start, begin
@@ -97,7 +97,7 @@ def prepare_training(
     kept: Any = {} if run is None else {"numbering": numbering_of(run), "palette": run.spec.palette}
     dataset = prepare(recipe.data, loaded.base, reporter.loading, given=loaded.images, **kept)
     reporter.message(f"images: {dataset.spec}; {dataset.description}; {dataset.values}")
-    for note in dataset.notes:
+    for note in (*before_the_model(dataset.spec), *dataset.notes):
         reporter.message(note)
     check()
     if lock is not None:

@@ -9,7 +9,9 @@ from pathlib import Path
 from pixkit.backbones.encodings import InputConfig
 from pixkit.components.spec import walk
 from pixkit.data.dataset import Dataset
+from pixkit.data.layout import CHANNELS
 from pixkit.errors import dotted, listed
+from pixkit.image import ImageSpec
 from pixkit.models.base import Model
 from pixkit.recipe.schema import Recipe
 from pixkit.runs.run import Run
@@ -19,7 +21,7 @@ ASKED = ("labels", "train_labels", "class_names")
 
 
 def remarks(recipe: Recipe, dataset: Dataset, model: Model, base: Path) -> Iterator[str]:
-    """Labels that nobody reads, a batch that is larger than the data, tokens as numbers, weights of other classes.
+    """Labels nobody reads, a batch larger than the data, tokens as numbers, weights of others.
 
     Args:
         recipe: what is asked.
@@ -45,6 +47,16 @@ def remarks(recipe: Recipe, dataset: Dataset, model: Model, base: Path) -> Itera
         if other.started and other.spec.palette != dataset.spec.palette:
             its = f"tokens of another palette: data.palette={other.palette} takes the same"
             yield f"train.init_from: it learnt of {'levels, not of tokens' if other.spec.palette is None else its}"
+
+
+def before_the_model(spec: ImageSpec) -> Iterator[str]:
+    """Channels that come last, which a model may refuse for what they are taken for."""
+    channels, rows, columns = spec.shape
+    if columns in CHANNELS and not {channels, rows} & {*CHANNELS}:
+        yield (
+            f"data: images [N, C, H, W] of {channels} channels, {rows} rows and {columns} columns; "
+            "images [N, H, W, C] are permuted: pixels.permute(0, 3, 1, 2)"
+        )
 
 
 def _reads_labels(model: Model) -> bool:

@@ -169,6 +169,11 @@ def test_validate_gives_every_error_of_every_recipe(pixkit, workplace):
     assert rows[0]["errors"][0]["where"].startswith("bad.yaml:7:")
 
 
+def test_validate_says_what_checks_overrides(pixkit):
+    outcome = pixkit("validate", "digits-pixelcnn", "train.steps=2")
+    assert outcome.code == 2 and "`pixkit build RECIPE train.steps=2 --dry-run` checks overrides" in outcome.err
+
+
 def test_schema_describes_recipes_and_components(pixkit):
     schema = json.loads(pixkit("schema").out)
     assert {"pixkit", "name", "data", "model", "train"} <= set(schema["properties"])

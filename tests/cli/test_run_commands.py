@@ -244,6 +244,11 @@ def test_of_a_run_that_is_not_there_it_is_said_what_would_make_it(pixkit, built,
     assert outcome.code == 2 and outcome.err.endswith(f"  try: {hint}\n")
 
 
+def refused(outcome):
+    assert outcome.code == 2
+    return outcome.err
+
+
 def test_show_without_a_kind_names_the_command_with_it(pixkit, built, workplace):
     for name in ("a run", "runs/mine", "runs/digits-pixelvae"):
         shutil.copytree(built, workplace / name)
@@ -254,8 +259,10 @@ def test_show_without_a_kind_names_the_command_with_it(pixkit, built, workplace)
         ("mine", "show run mine"),
         ("digits-pixelvae", "show run digits-pixelvae` or `pixkit show recipe digits-pixelvae"),
     ):
-        outcome = pixkit("show", name)
-        assert outcome.code == 2 and f"Did you mean `pixkit {command}`?" in outcome.err
+        assert f"Did you mean `pixkit {command}`?" in refused(pixkit("show", name))
+    for name, first, last in (("pixelcn", "backbone", "backbone"), ("multiscale", "ordering", "backbone")):
+        said = refused(pixkit("show", name))
+        assert f"Did you mean `pixkit show {first} " in said and f"`pixkit show {last} {name[:7]}" in said
     assert "Did you mean" not in pixkit("show", "nothing").err
     assert "Did you mean 'run'?" in pixkit("show", "rum").err
     assert "Did you mean" not in pixkit("ls", "tiny.yaml").err

@@ -88,6 +88,8 @@ def test_the_accuracy_that_is_reported(slope, expected):
     assert set(found) == {"reconstruction", "accuracy_gaussian"}
     x = some().x
     torch.testing.assert_close(found["reconstruction"], -model.network.log_prob(x, model.encode(x)))
+    with pytest.raises(UsageError, match=r"an integral over z(.|\n)*gives its own figures"):
+        model.log_prob(x)
 
 
 def test_draws_of_the_priors():

@@ -145,6 +145,11 @@ def test_errors_name_the_override(load, override, message):
         ("sample.steps=1", "did you mean 'train.steps'?"),
         ("train.optimizer.momentum=1", "sgd or rmsprop, which have this key"),
         ("head.type=softmax", "did you mean 'model.head.type'?"),
+        ("learning_rate=1", "did you mean 'train.optimizer.lr'?"),
+        ("train.optimizer.learning_rate=1", "did you mean 'lr'?"),
+        ("wd=1", "did you mean 'train.optimizer.weight_decay'?"),
+        ("LR=1", "did you mean 'train.optimizer.lr'?"),
+        ("max_steps=1", "did you mean 'train.steps'?"),
         ("nothing=1", None),
     ],
 )

@@ -259,6 +259,9 @@ def test_a_run_in_a_recipes_place_says_what_to_do(verb, tmp_path):
             verb(given)
     with pytest.raises(pixkit.RecipeError, match=r"this is no recipe(.|\n)*found: Linear(.|\n)*loop of your own"):
         verb(torch.nn.Linear(1, 1))
+    with pytest.raises(pixkit.RecipeError, match=r"this is no recipe(.|\n)*found: Run(.|\n)*run.path / 'recipe.yaml'"):
+        pixkit.load_recipe(run)
+    assert pixkit.load_recipe(run.path / "recipe.yaml").recipe.name
 
 
 def test_guidance_without_labels_says_where_labels_come_from():

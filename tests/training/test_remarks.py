@@ -77,3 +77,11 @@ def test_a_batch_larger_than_the_data_is_remarked_on(said):
     assert not any("batch_size" in line for line in said(folder, "train.batch_size=16"))
     (line,) = (line for line in said(folder, "train.batch_size=17") if "batch_size" in line)
     assert "17 images a step" in line and "16 training images" in line
+
+
+def test_channels_that_come_last_are_remarked_on(said):
+    for layout, expected in (("NCHW", 1), ("NHWC", 0)):
+        np.savez("a.npz", train=np.zeros((20, 6, 6, 1), np.uint8))
+        text = f"{{source: arrays, path: a.npz, train: train, test: null, layout: {layout}}}"
+        lines = said(text, "model.backbone.width=12")
+        assert sum("permute(0, 3, 1, 2)" in line for line in lines) == expected

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import click
 
 from pixkit.cli.group import plugin_option
@@ -10,6 +12,7 @@ from pixkit.cli.output import emit_json, emit_line, fail
 from pixkit.cli.plugins import loaded_plugins
 from pixkit.cli.recipes import DASH, STANDARD_INPUT, named_recipe
 from pixkit.errors import PixkitError
+from pixkit.files import is_file
 from pixkit.recipe import InvalidRecipe
 
 
@@ -25,6 +28,11 @@ def command(ctx: click.Context, recipes: tuple[str, ...], as_json: bool) -> None
     read; `pixkit build --dry-run` does that. The exit code is that of the gravest error, 0 if there is none.
     """
     loaded_plugins()
+    override = next((one for one in recipes if re.match(r"[\w.]+=", one) and not is_file(one)), None)
+    if override is not None:
+        raise click.UsageError(
+            f"'{override}' is no recipe; `pixkit build RECIPE {override} --dry-run` checks overrides"
+        )
     found = {recipe: _error(recipe) for recipe in dict.fromkeys(recipes)}
     if as_json:
         emit_json(
