@@ -20,7 +20,7 @@ _INSTEAD = (
         "ColourLayerNorm, over the maps of a site",
     ),
     (r"multihead_?attention.*|transformer.*|scaled_dot_product_attention|matmul|bmm|einsum", "CausalAttention"),
-    (r"(rnn|lstm|gru)(cell)?(base)?", "RowLSTM or DiagonalLSTM"),
+    (r"(rnn|lstm|gru)(cell)?(base)?", "RowLSTM or DiagonalLSTM, of the 4 * maps of a MaskedConv2d before it"),
     (r"linear", "Pointwise, a linear map of the maps of a site"),
     (r"roll|flip|.*pad(\dd)?", "Shift"),
     (
