@@ -172,9 +172,9 @@ def _meant(tail: KeyPath, known: Sequence[str], others: Sequence[KeyPath]) -> st
     return f"did you mean {' or '.join(map(repr, keys))}?" if keys else None
 
 
-def _akin(name: str, key: str) -> bool:
+def _akin(name: Any, key: str) -> bool:
     """Whether a key's words are among a name's or the other way about, as in max_steps; or its initials, as in lr."""
-    one, other = name.lower().split("_"), key.lower().split("_")
+    one, other = str(name).lower().split("_"), key.lower().split("_")
     if name == key:
         return False
     for short, long in ((one, other), (other, one)):

@@ -86,6 +86,7 @@ def prepare_training(
         DataError: if images are missing or damaged.
         UsageError: if the model, its training, or the images that a new run is to draw would not fit the memory.
         CausalityError: if the model leaks.
+        PluginError: if a backbone or head does not give what it promises or, in a new run, would not be trained.
     """
     recipe, reporter = loaded.recipe, reporter or Reporter()
     lock, where = (None, "") if run is None else (run.settings()["lock"], str(run.path))
@@ -109,7 +110,8 @@ def prepare_training(
     way = Way.on(device, recipe.train) if lock is None else locked_way(lock, device, recipe.train, where)
     before = resident()
     model = construct_to_train(recipe, dataset, device)
-    if not continued:
+    if not continued:  # what has been trained is
+        _check_trains(model)
         for text in remarks(recipe, dataset, model, loaded.base):
             reporter.message(text)
     if way.kind == "plain":
@@ -180,11 +182,15 @@ def construct_to_train(recipe: Recipe, dataset: Dataset, device: torch.device) -
     Raises:
         UsageError: if it would not fit the memory; raised before the memory is taken.
         CausalityError: if it leaks.
-        PluginError: if a backbone or head does not give what it promises, or would not be trained.
+        PluginError: if a backbone or head does not give what it promises.
     """
     model = construct(recipe, dataset.spec, dataset.classes, device)
     model.class_names = dataset.class_names
     model.verify()
+    return model
+
+
+def _check_trains(model: Model) -> None:
+    """Raise PluginError if a backbone or head of it would not be trained."""
     for network in networks_in(model).values():
         network.check_trains()
-    return model
