@@ -224,7 +224,7 @@ def test_a_plugin_file_may_be_named_between_a_group_and_its_command(pixkit, inst
     [
         (MINE.replace("def forward", "def backward"), "the class of the backbone 'mine' lacks `forward`"),
         (MINE.replace("self.width = 6", "pass"), "the backbone 'mine' (Mine of my.py"),
-        (MINE.replace("self.width = 6", "self.width = 5"), "the backbone gives 6 maps, its width says 5"),
+        (MINE.replace("self.width = 6", "self.width = 5"), "gives 6 maps, its width says 5"),
     ],
 )
 def test_an_incomplete_component_is_exit_code_4(pixkit, install, workplace, source, message):
