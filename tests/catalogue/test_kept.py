@@ -48,8 +48,8 @@ def place(tmp_path, monkeypatch):
     (package / "reading.py").write_text(READING)
     (package / "part.py").write_text("try:\n    from catalogued_thing import absent\nexcept ImportError:\n    pass\n")
     (package / "broken.py").write_text("raise RuntimeError('always')\n")
-    (tmp_path / "before").mkdir()
-    monkeypatch.setattr(sys, "path", [str(tmp_path / "before"), str(place), *sys.path])
+    (tmp_path / "earlier-place").mkdir()  # not the name of a module: a helper of other tests is called before
+    monkeypatch.setattr(sys, "path", [str(tmp_path / "earlier-place"), str(place), *sys.path])
     monkeypatch.setenv("PIXKIT_CACHE", str(tmp_path / "cache"))
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
     monkeypatch.setenv("CATALOGUED_THING", "")  # so that it is taken away in the end
@@ -95,9 +95,11 @@ CHANGES = {
     "a file, made unreadable": lambda place: (place / "catalogued_thing" / "part.py").chmod(0),
     "a part, which was looked for in vain": lambda place: (place / "catalogued_thing" / "absent.py").touch(),
     "a module, which was looked for in vain": lambda place: (place / "absent_thing.py").touch(),
-    "another module of that name, before it": lambda place: (place.parent / "before" / "catalogued_thing").mkdir(),
+    "another module of that name, before it": lambda place: (
+        place.parent / "earlier-place" / "catalogued_thing"
+    ).mkdir(),
     "a distribution, installed": lambda place: (place / "new-1.dist-info").mkdir(),
-    "one in another folder": lambda place: (place.parent / "before" / "new.egg-info").touch(),
+    "one in another folder": lambda place: (place.parent / "earlier-place" / "new.egg-info").touch(),
     "a file that leads to other folders, made": lambda place: (place / "other.pth").touch(),
     "a file that it read, edited": lambda place: later(place / "catalogued_thing" / "data" / "words.txt"),
     "a file that it tried to read, made": lambda place: (place / "catalogued_thing" / "data" / "absent.txt").touch(),
