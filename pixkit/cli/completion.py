@@ -1,7 +1,8 @@
 """What a shell offers while a command is typed, from the catalogue: no command, no plugin and no torch is imported.
 
-click speaks with the shells. What is typed is completed by the name of the argument or option that it stands for, in
-commands that plugins bring as well: `run`, `recipe`, `overrides`, `label` and so on, as in `COMPLETERS`.
+How the shells are spoken with is in `pixkit.cli.shells`. What is typed is completed by the name of the argument or
+option that it stands for, in commands that plugins bring as well: `run`, `recipe`, `overrides`, `label` and so on, as
+in `COMPLETERS`.
 """
 
 from __future__ import annotations
@@ -14,14 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import click
-from click.shell_completion import (
-    BashComplete,
-    CompletionItem,
-    FishComplete,
-    ShellComplete,
-    ZshComplete,
-    add_completion_class,
-)
+from click.shell_completion import CompletionItem
 
 from pixkit.catalogue.contents import Catalogue
 from pixkit.catalogue.keys import Keys
@@ -233,79 +227,3 @@ COMPLETERS: dict[str, Completer] = {
     for name in names.split()
 }
 """How an argument or an option is completed, by its name."""
-
-
-class _WholeWords(ShellComplete):
-    """``--device=c`` is one word for shells, and what is offered takes its place; click completes what follows "="."""
-
-    def get_completions(self, args: list[str], incomplete: str) -> list[CompletionItem]:
-        """As click has them, but whole."""
-        found = super().get_completions(args, incomplete)
-        option, equals, _ = incomplete.partition("=")
-        if not equals or not option.startswith("-"):
-            return found
-        return [
-            CompletionItem(f"{option}={item.value}", help=item.help) if item.type == "plain" else item for item in found
-        ]
-
-
-class _Bash(_WholeWords, BashComplete):
-    """Bash takes ``key=value`` and ``test:5`` for several words, and replaces the last of them."""
-
-    source_template = BashComplete.source_template.replace(
-        "COMPREPLY+=($value)", 'COMPREPLY+=("$value")\n            [[ $value == *[=.] ]] && compopt -o nospace'
-    )
-
-    def get_completion_args(self) -> tuple[list[str], str]:
-        """The words as the shell passes them on to the command."""
-        words, last = super().get_completion_args()
-        joined = _joined([*words, last])
-        self._head = len(joined[-1]) - len(joined[-1].rpartition("=")[2].rpartition(":")[2]) if joined else 0
-        return joined[:-1], joined[-1]
-
-    def format_completion(self, item: CompletionItem) -> str:
-        """Without what stands before the word that is replaced."""
-        return f"{item.type},{str(item.value)[self._head :]}"
-
-
-def _joined(words: list[str]) -> list[str]:
-    """Words of which those around "=" and ":" are one."""
-    found: list[str] = []
-    glue = False
-    for word in words:
-        breaks = bool(word) and not word.strip("=:")
-        if found and (glue or breaks):
-            found[-1] += word
-        else:
-            found.append(word)
-        glue = breaks
-    return found
-
-
-class _Zsh(_WholeWords, ZshComplete):
-    """No space after a key's "=", or after a section."""
-
-    source_template = (
-        ZshComplete.source_template.replace("    local -a response", "    local -a unspaced\n    local -a response")
-        .replace(
-            'completions+=("$key")',
-            'if [[ "$key" == *[=.] ]]; then unspaced+=("$key"); else completions+=("$key"); fi',
-        )
-        .replace(
-            '    if [ -n "$completions" ]; then',
-            "    if [ -n \"$unspaced\" ]; then\n        compadd -U -S '' -V unsorted -a unspaced\n    fi\n\n"
-            '    if [ -n "$completions" ]; then',
-        )
-    )
-
-
-class _Fish(_WholeWords, FishComplete):
-    """What is offered may have a comma: the values of a sweep do."""
-
-    source_template = FishComplete.source_template.replace('string split ","', 'string split --max 1 ","')
-
-
-def prepare() -> None:
-    """Make these what click takes for their shells."""
-    for one in (_Bash, _Zsh, _Fish):
-        add_completion_class(one)

@@ -72,7 +72,7 @@ def main(arguments: Sequence[str] | None = None, *, own_process: bool = False) -
     settings = Settings(bool(os.environ.get(TRACEBACK_VARIABLE)), own_process)
     given = None if arguments is None else list(arguments)
     if os.environ.get(COMPLETION_VARIABLE):
-        from pixkit.cli.completion import prepare
+        from pixkit.cli.shells import prepare
 
         prepare()
     try:
