@@ -11,8 +11,8 @@ from pixkit.recipe.varied import varied
 from pixkit.runs import comparable
 from pixkit.runs.comparable import Images, Scored
 from pixkit.runs.curves import Curves, read_curves
-from pixkit.runs.lockfile import recipe_as_trained
 from pixkit.runs.run import Run
+from pixkit.runs.segments import recipe_as_trained
 from pixkit.runs.summary import summary
 from pixkit.runs.validation import Validation
 

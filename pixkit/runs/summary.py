@@ -10,10 +10,10 @@ from pixkit.errors import PixkitError, RunError, UsageError, message
 from pixkit.files import is_folder, kind_at, looking_at
 from pixkit.recipe.varied import keys_in, short_names, varied
 from pixkit.runs import places
-from pixkit.runs.lockfile import recipe_as_trained, segments_in_words
 from pixkit.runs.manifest import read_manifest
 from pixkit.runs.metrics import last_row
 from pixkit.runs.run import Run
+from pixkit.runs.segments import recipe_as_trained, segments_in_words
 from pixkit.runs.state import changed_at, state_of
 from pixkit.runs.validation import validation_of
 

@@ -16,9 +16,9 @@ from pixkit.recipe.grid import Grid, Setting, parse_grid
 from pixkit.runs.comparable import images_of, remarks
 from pixkit.runs.finding import RUNS
 from pixkit.runs.load import revised
-from pixkit.runs.lockfile import recipe_as_trained
 from pixkit.runs.record import pick_device
 from pixkit.runs.run import Run
+from pixkit.runs.segments import recipe_as_trained
 from pixkit.runs.state import state_of
 from pixkit.runs.validation import Validation
 from pixkit.training.crew import Work

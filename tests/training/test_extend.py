@@ -12,8 +12,8 @@ from pixkit.recipe import load_recipe
 from pixkit.recipe.schema import Schedule
 from pixkit.runs import checkpoint
 from pixkit.runs.checkpoint import read_manifest
-from pixkit.runs.lockfile import recipe_as_trained
 from pixkit.runs.run import Run
+from pixkit.runs.segments import recipe_as_trained
 from pixkit.training.build import build
 from pixkit.training.optim import rate_factor
 from pixkit.training.segments import Segment, Segments, extension_of

@@ -1,0 +1,32 @@
+"""What the lock of a run that was extended says of its steps; without the models of recipes, as runs are listed."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Mapping
+from typing import Any
+
+
+def recipe_as_trained(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """The recipe that a lock says, as plain data, to compare runs by: two are trained alike only if it is the same.
+
+    Under a cosine that began anew, `train.steps` is a text, see `segments_in_words`. The other schedules go on as if
+    all steps had been asked for at once.
+    """
+    plain = {key: value for key, value in settings.items() if key != "lock"}
+    schedule = plain["train"].get("schedule")
+    words = segments_in_words(settings)
+    if words is None or not isinstance(schedule, dict) or schedule.get("type") != "cosine":
+        return plain
+    return {**plain, "train": {**plain["train"], "steps": words}}
+
+
+def segments_in_words(settings: Mapping[str, Any]) -> str | None:
+    """How the steps of a run that was extended were asked for, `6 + 3`; `4 of 6 + 3` where patience ended it first."""
+    rows = settings["lock"].get("segments") or ()
+    if len(rows) < 2:
+        return None
+    made = [after["step"] - row["step"] for row, after in itertools.pairwise(rows)]
+    asked = [row["steps"] for row in rows]
+    told = [str(steps) if steps == done else f"{done} of {steps}" for steps, done in zip(asked, made, strict=False)]
+    return " + ".join([*told, str(asked[-1])])
