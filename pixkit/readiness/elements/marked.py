@@ -1,0 +1,138 @@
+"""The tensors of a run, and the modes that see every operation on them.
+
+A marked tensor is a tensor like others: its storage is what the module computes with. Every operation on it, and every
+one that makes a tensor while the modes are active, is handed to the run. What torch does to tensors without an
+operation, such as giving their values to Python, goes through `Asked`, or is refused by torch itself.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any, Protocol
+
+import torch
+from torch import Tensor
+from torch.overrides import TorchFunctionMode
+from torch.utils._python_dispatch import TorchDispatchMode
+
+
+class Runner(Protocol):
+    """Who is told what happens to marked tensors."""
+
+    def operate(self, func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        """Run an operation of torch, and mark what it gives."""
+
+    def ask(self, func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        """Call a function that Python code called with tensors."""
+
+    def escape(self, tensor: Tensor, name: str) -> None:
+        """Values of a tensor are about to leave torch."""
+
+
+class Marked(Tensor):
+    """A tensor whose storage has planes in a run."""
+
+    runner: Runner
+    __torch_function__ = torch._C._disabled_torch_function_impl  # type: ignore[assignment]
+
+    @classmethod
+    def __torch_dispatch__(  # type: ignore[override]
+        cls, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
+    ) -> Any:
+        """Hand an operation to the run: in threads other than its own, where its modes are not active."""
+        return next(runners((args, kwargs))).operate(func, args, kwargs or {})
+
+    def __len__(self) -> int:
+        """What torch asks for when it makes a tensor of Python's lists, whose values it then reads by itself."""
+        if self.ndim == 0:
+            self.runner.escape(self, "__len__")
+        return super().__len__()
+
+    def data_ptr(self) -> int:
+        """Its address: whoever has that can read what they like."""
+        self.runner.escape(self, "data_ptr")
+        return super().data_ptr()
+
+
+def mark(tensor: Tensor, runner: Runner) -> Tensor:
+    """A marked tensor of the same storage."""
+    if isinstance(tensor, Marked):
+        return tensor
+    marked = Tensor._make_subclass(Marked, tensor)
+    marked.runner = runner
+    return marked
+
+
+def runners(value: Any) -> Iterator[Runner]:
+    """The runs that tensors among a value belong to."""
+    for tensor in tensors_in(value):
+        if isinstance(tensor, Marked):
+            yield tensor.runner
+
+
+def tensors_in(value: Any) -> Iterator[Tensor]:
+    """The tensors that a value is made of."""
+    if isinstance(value, Tensor):
+        yield value
+    elif isinstance(value, list | tuple):
+        for part in value:
+            yield from tensors_in(part)
+    elif isinstance(value, dict):
+        for part in value.values():
+            yield from tensors_in(part)
+
+
+def replaced(value: Any, change: Callable[[Tensor], Any]) -> Any:
+    """A value with every tensor in it replaced."""
+    if isinstance(value, Tensor):
+        return change(value)
+    if isinstance(value, list):
+        return [replaced(part, change) for part in value]
+    if isinstance(value, tuple):
+        parts = [replaced(part, change) for part in value]
+        return type(value)(*parts) if hasattr(value, "_fields") else type(value)(parts)
+    if isinstance(value, dict):
+        return {key: replaced(part, change) for key, part in value.items()}
+    return value
+
+
+class Operations(TorchDispatchMode):
+    """Hands every operation of torch to a run."""
+
+    def __init__(self, runner: Runner) -> None:
+        super().__init__()
+        self.runner = runner
+
+    def __torch_dispatch__(
+        self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
+    ) -> Any:
+        """Tensors of other subclasses take themselves apart first."""
+        if any(issubclass(kind, Tensor) and not issubclass(kind, Marked | torch.nn.Parameter) for kind in types):
+            return NotImplemented
+        return self.runner.operate(func, args, kwargs or {})
+
+
+class Asked(TorchFunctionMode):
+    """Hands every function of torch that Python code calls to a run."""
+
+    def __init__(self, runner: Runner) -> None:
+        super().__init__()
+        self.runner = runner
+
+    def __torch_function__(
+        self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
+    ) -> Any:
+        """Also of tensors that are not marked."""
+        return self.runner.ask(func, args, kwargs or {})
+
+
+@contextmanager
+def plainly() -> Iterator[None]:
+    """Context in which operations are run as if no tensor were marked."""
+    guard = torch._C._DisableTorchDispatch()
+    with torch._C.DisableTorchFunction():
+        try:
+            yield
+        finally:
+            del guard

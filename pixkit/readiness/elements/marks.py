@@ -1,0 +1,128 @@
+"""What is known of each element of a tensor, and what a rule says of an operation.
+
+The readiness of an element is 0 if it needs no element of the input, and s + 1 if it needs one of step s but none of a
+later step. An element is fixed if it is computed from constants and buffers alone: its value is the same whatever the
+input and the parameters are. No other value is ever looked at.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import torch
+from torch import Tensor
+
+LATEST = 1 << 60
+"""Readiness of what nothing is known of: later than every step."""
+
+
+@dataclass(frozen=True)
+class Marks:
+    """A tensor and its two planes.
+
+    Attributes:
+        ready: int64, of the tensor's shape: readiness of each element; perhaps expanded, and never written to.
+        fixed: bool, likewise: whether the element's value is the same for every input and all parameters.
+        value: the plain tensor; it may be looked at where it is fixed, and nowhere else.
+    """
+
+    ready: Tensor
+    fixed: Tensor
+    value: Tensor
+
+    @property
+    def shape(self) -> torch.Size:
+        """Shape of the tensor."""
+        return self.value.shape
+
+    def where_fixed(self, number: float) -> Tensor:
+        """Bool, of the tensor's shape: elements that are fixed and equal to a number."""
+        if not self.any_fixed:
+            return self.fixed
+        return self.fixed & (self.value == number)
+
+    @property
+    def any_fixed(self) -> bool:
+        """Whether any element is fixed."""
+        return bool(core_of(self.fixed).any())
+
+    @property
+    def all_fixed(self) -> bool:
+        """Whether every element is fixed."""
+        return bool(core_of(self.fixed).all())
+
+    @property
+    def latest(self) -> int:
+        """The latest readiness of all elements; 0 if there are none."""
+        core = core_of(self.ready)
+        return int(core.amax()) if core.numel() else 0
+
+    def unfixed(self) -> Marks:
+        """The same, if nothing of it were fixed."""
+        return replace(self, fixed=torch.zeros((), dtype=torch.bool, device=self.fixed.device).expand(self.shape))
+
+
+@dataclass(frozen=True)
+class Call:
+    """One call of an operation, as a rule sees it.
+
+    Attributes:
+        func: the operation, in its functional variant: never one that ends in an underscore or takes `out`.
+        args: its arguments, with `Marks` in place of every tensor, also within lists.
+        kwargs: likewise.
+        results: the plain tensors that it gave, in order.
+    """
+
+    func: Any
+    args: tuple[Any, ...]
+    kwargs: dict[str, Any]
+    results: tuple[Tensor, ...]
+
+    @property
+    def marks(self) -> list[Marks]:
+        """All tensors among the arguments, in order."""
+        return list(marks_in((self.args, self.kwargs)))
+
+    def argument(self, place: int, name: str, default: Any = None) -> Any:
+        """An argument, however it was passed."""
+        return self.args[place] if len(self.args) > place else self.kwargs.get(name, default)
+
+
+Rule = Callable[[Call], Marks | Sequence[Marks]]
+"""What an operation does to planes: `Marks` for each of the call's results, of a shape that broadcasts to its."""
+
+
+def marks_in(value: Any) -> Iterable[Marks]:
+    """The marks that a value is made of."""
+    if isinstance(value, Marks):
+        yield value
+    elif isinstance(value, list | tuple):
+        for part in value:
+            yield from marks_in(part)
+    elif isinstance(value, dict):
+        for part in value.values():
+            yield from marks_in(part)
+
+
+def core_of(plane: Tensor) -> Tensor:
+    """A plane without the axes along which it is only expanded, to ask something of all its elements."""
+    for axis, stride in enumerate(plane.stride()):
+        if stride == 0 and plane.shape[axis] > 1:
+            plane = plane.narrow(axis, 0, 1)
+    return plane
+
+
+def uniform(value: Tensor, ready: int = 0, fixed: bool = False) -> Marks:
+    """A tensor all of whose elements are alike."""
+    known = torch.full((), ready, dtype=torch.int64, device=value.device)
+    return Marks(known.expand(value.shape), torch.full((), fixed, device=value.device).expand(value.shape), value)
+
+
+def mixed(call: Call, *, over: Sequence[Marks] | None = None) -> list[Marks]:
+    """Every result needs everything: what is said where nothing better is known."""
+    read = call.marks if over is None else over
+    latest = max((mark.latest for mark in read), default=0)
+    fixed = bool(read) and all(mark.all_fixed for mark in read)
+    return [uniform(result, 0 if fixed else latest, fixed) for result in call.results]

@@ -1,0 +1,99 @@
+"""What torch's schemas say of an operation, put together once for each."""
+
+from __future__ import annotations
+
+import functools
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tag
+from torch._ops import OpOverload
+
+from pixkit.readiness.elements.marks import Rule
+from pixkit.readiness.elements.rules import rule_of
+
+MOVES = frozenset(
+    {"set_", "resize_", "resize_as_", "as_strided_", "t_", "transpose_", "squeeze_", "unsqueeze_", "detach_"}
+)
+"""Operations that change where a tensor lies, and no value."""
+HIDDEN = {"native_batch_norm": ("running_mean", "running_var")}
+"""Arguments that an operation writes to although its schema does not say so."""
+ASKS = frozenset(
+    {"is_pinned", "is_same_size", "sym_size", "sym_stride", "sym_numel", "sym_storage_offset", "sym_is_contiguous"}
+)
+"""Operations that give numbers, but read no value: they ask how a tensor lies."""
+
+
+@dataclass(frozen=True)
+class Description:
+    """What is known of an operation before it is run.
+
+    Attributes:
+        functional: the variant that writes to nothing, as far as there is one.
+        rule: what it does to planes; None if nobody knows.
+        writes: places and names of the arguments that it writes to.
+        out: names of those among them that it does not read.
+        views: whether what it gives lies where its arguments lie.
+        moves: whether it changes where a tensor lies, and no value.
+        numbers: whether it gives numbers that are computed from values.
+        sized: whether the shape of what it gives depends on values.
+        random: whether it draws random numbers.
+        foreign: whether it is not torch's own.
+    """
+
+    functional: Any
+    rule: Rule | None
+    writes: tuple[tuple[int, str], ...]
+    out: frozenset[str]
+    views: bool
+    moves: bool
+    numbers: bool
+    sized: bool
+    random: bool
+    foreign: bool
+
+
+@functools.cache
+def describe(func: OpOverload) -> Description:
+    """What is known of an operation."""
+    schema, name = func._schema, func.overloadpacket.__name__
+    written = [
+        (place, each) for place, each in enumerate(schema.arguments) if each.alias_info and each.alias_info.is_write
+    ]
+    hidden = [(place, each) for place, each in enumerate(schema.arguments) if each.name in HIDDEN.get(name, ())]
+    functional = _functional(func)
+    aliases = [each.alias_info for each in schema.returns]
+    return Description(
+        functional,
+        rule_of(func) or rule_of(functional),
+        tuple((place, each.name) for place, each in (*written, *hidden)),
+        frozenset(each.name for _, each in written if each.is_out),
+        bool(aliases) and all(alias is not None and not alias.is_write for alias in aliases),
+        name in MOVES,
+        bool(schema.returns) and not any("Tensor" in str(each.type) for each in schema.returns) and name not in ASKS,
+        Tag.dynamic_output_shape in functional.tags,
+        Tag.nondeterministic_seeded in func.tags,
+        func.namespace not in ("aten", "prims"),
+    )
+
+
+def _functional(func: OpOverload) -> OpOverload:
+    """The variant of an operation that writes to none of its arguments; itself if there is none."""
+    packet, overload = func.overloadpacket, func._overloadname
+    name = packet.__name__
+    if name.startswith("__i") and name.endswith("__"):
+        name = f"__{name[3:]}"
+    elif name.endswith("_") and not name.endswith("__"):
+        name = name[:-1]
+    space = getattr(torch.ops, func.namespace)
+    other = getattr(space, name, None) if name != packet.__name__ else packet
+    plain = overload.removesuffix("_out")
+    for candidate in (overload, plain, *(("default", "Tensor") if overload == "out" else ())):
+        if other is not None and candidate in other.overloads() and not _writes(getattr(other, candidate)):
+            return getattr(other, candidate)
+    return func
+
+
+def _writes(func: OpOverload) -> bool:
+    return any(each.alias_info is not None and each.alias_info.is_write for each in func._schema.arguments)

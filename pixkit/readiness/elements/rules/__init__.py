@@ -1,0 +1,21 @@
+"""What each operation does to readiness: tables by operation, one file for each family."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from torch import Tag
+from torch._ops import OpOverload, OpOverloadPacket
+
+from pixkit.readiness.elements.marks import Rule
+from pixkit.readiness.elements.rules import absorbing, factories, pointwise
+
+RULES: dict[OpOverloadPacket, Rule] = {**factories.RULES, **absorbing.RULES}
+
+
+def rule_of(func: Any) -> Rule | None:
+    """The rule of an operation in its functional variant; None if nobody knows what it reads."""
+    rule = RULES.get(func.overloadpacket)
+    if rule is None and isinstance(func, OpOverload) and Tag.pointwise in func.tags:
+        return pointwise.elementwise
+    return rule

@@ -1,0 +1,79 @@
+"""Operations that make tensors of nothing, fill them, copy them, or draw their values."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+
+from pixkit.readiness.elements.marks import Call, Marks, Rule, uniform
+from pixkit.readiness.elements.rules.pointwise import elementwise, joined, latest
+
+aten = torch.ops.aten
+
+
+def constant(call: Call) -> list[Marks]:
+    """Values that Python's numbers say, whatever the argument holds: of it the shape is read."""
+    return [uniform(result, fixed=True) for result in call.results]
+
+
+def garbage(call: Call) -> list[Marks]:
+    """Memory that holds anything, or random numbers: it needs nothing, but is not known."""
+    return [uniform(result) for result in call.results]
+
+
+def filled(call: Call) -> list[Marks]:
+    """What is there is replaced by another tensor, or a number."""
+    source = call.argument(1, "src", call.kwargs.get("value"))
+    return [joined([source] if isinstance(source, Marks) else [], call.results[0])]
+
+
+def drawn(call: Call) -> list[Marks]:
+    """Random numbers, element by element: they need what their distribution needs, and are not known."""
+    return _drawn(call, call.marks)
+
+
+def redrawn(call: Call) -> list[Marks]:
+    """The same in place of what the first argument holds."""
+    return _drawn(call, call.marks[1:])
+
+
+def _drawn(call: Call, over: list[Marks]) -> list[Marks]:
+    unknown = [uniform(result) for result in call.results]
+    return [Marks(latest([mark.ready for mark in over], each.value), each.fixed, each.value) for each in unknown]
+
+
+CONSTANTS = (
+    *("zeros", "ones", "full", "eye", "arange", "range", "tril_indices", "triu_indices", "_efficientzerotensor"),
+    *("zeros_like", "ones_like", "full_like", "new_zeros", "new_ones", "new_full", "zero"),
+    *("hann_window", "bartlett_window", "blackman_window", "hamming_window", "kaiser_window"),
+)
+"""Operations that make or fill tensors with what Python's numbers say."""
+GARBAGE = (
+    *("empty", "empty_like", "empty_strided", "empty_permuted", "new_empty", "new_empty_strided"),
+    *("rand", "randn", "randint", "randperm", "rand_like", "randn_like"),
+)
+"""Operations whose values need nothing, but are not known: of an argument they read the shape."""
+DRAWN = ("bernoulli", "native_dropout", "poisson", "normal", "randint_like", "_standard_gamma", "binomial")
+REDRAWN = (*("uniform_", "normal_", "exponential_", "cauchy_", "log_normal_", "geometric_", "random_", "bernoulli_"),)
+COPIES = (
+    "_to_copy",
+    "clone",
+    "alias_copy",
+    "lift_fresh_copy",
+    "_conj_physical",
+    "linspace",
+    "logspace",
+    "scalar_tensor",
+)
+"""Operations that give the elements of their argument, or numbers between those that are given."""
+
+RULES: dict[Any, Rule] = {
+    **{getattr(aten, name): constant for name in CONSTANTS},
+    **{getattr(aten, name): garbage for name in GARBAGE},
+    **{getattr(aten, name): elementwise for name in COPIES},
+    **{getattr(aten, name): drawn for name in DRAWN},
+    **{getattr(aten, name): redrawn for name in REDRAWN},
+    aten.copy: filled,
+    aten.fill: filled,
+}

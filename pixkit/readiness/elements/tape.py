@@ -1,0 +1,105 @@
+"""What a run notes down: each operation, what it read and gave, and the line of the user's code that asked for it."""
+
+from __future__ import annotations
+
+import linecache
+import sys
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from types import FrameType
+
+import torch
+from torch import nn
+
+from pixkit.readiness.elements.marks import Marks
+from pixkit.readiness.elements.planes import Place
+
+TORCH = str(Path(torch.__file__).parent)
+OURS = str(Path(__file__).parents[1])
+"""Code in these folders asks for operations on behalf of others."""
+MODULES = str(Path(torch.__file__).parent / "nn" / "modules" / "module.py")
+
+
+@dataclass(frozen=True)
+class Line:
+    """A line of somebody's code.
+
+    Attributes:
+        file: its path; empty if torch's own modules alone were at work.
+        number: of the line, from 1.
+        function: the name of what it stands in.
+        module: path of the innermost module that was running, as of `named_modules()`, and its class.
+    """
+
+    file: str
+    number: int
+    function: str
+    module: str
+
+    @cached_property
+    def text(self) -> str:
+        """The line itself, empty if its file cannot be read."""
+        return linecache.getline(self.file, self.number).strip()
+
+    def __str__(self) -> str:
+        place = f"{self.file}:{self.number} in {self.function}" if self.file else ""
+        return ", ".join(filter(None, (place, self.module))) or "outside every module"
+
+
+@dataclass(frozen=True)
+class Held:
+    """A tensor that an operation read or gave: where it lay, and its marks as they were then."""
+
+    place: Place
+    marks: Marks
+
+
+@dataclass(frozen=True)
+class Record:
+    """One operation that was run.
+
+    Attributes:
+        op: its name, such as aten.addmm.default.
+        inputs: tensors among its arguments, in order.
+        results: tensors that it gave or wrote to, with their marks afterwards.
+        line: who asked for it.
+        known: whether there is a rule for it.
+    """
+
+    op: str
+    inputs: tuple[Held, ...]
+    results: tuple[Held, ...]
+    line: Line
+    known: bool = True
+
+
+def line_here(names: dict[int, str], outermost: FrameType | None) -> Line:
+    """The line of the user's code that is being run.
+
+    Args:
+        names: paths of modules by their `id`.
+        outermost: the frame at which to stop.
+    """
+    frame: FrameType | None = sys._getframe(1)
+    found: FrameType | None = None
+    module = ""
+    while frame is not None and frame is not outermost:
+        file = frame.f_code.co_filename
+        if not module and file == MODULES and frame.f_code.co_name == "_call_impl":
+            module = _name_of(frame.f_locals.get("self"), names)
+        if found is None and not file.startswith((TORCH, OURS, "<")):
+            found = frame
+        if found is not None and module:
+            break
+        frame = frame.f_back
+    if found is None:
+        return Line("", 0, "", module)
+    return Line(found.f_code.co_filename, found.f_lineno, found.f_code.co_qualname, module)
+
+
+def _name_of(module: object, names: dict[int, str]) -> str:
+    if not isinstance(module, nn.Module):
+        return ""
+    path = names.get(id(module), "")
+    return f"{path} ({type(module).__name__})".strip()
