@@ -16,6 +16,7 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 from pixkit.readiness.elements.marked import Asked, Marked, Operations, mark, plainly, replaced, tensors_in
 from pixkit.readiness.elements.marks import LATEST, Call, Marks, mixed, uniform
 from pixkit.readiness.elements.operation import Description, describe
+from pixkit.readiness.elements.planes import Place
 from pixkit.readiness.elements.storages import Storages
 from pixkit.readiness.elements.tape import Held, Line, Record, line_here
 
@@ -58,12 +59,14 @@ class Run:
         tape: operations that computed or wrote something, in order.
         noted: what nothing can be proved of, in order, each line once.
         relies_on: names of constants whose values were used: zeros, -inf, conditions, indices.
+        start: where the (last) argument lay that becomes known step by step.
     """
 
     output: Any = None
     tape: list[Record] = field(default_factory=list)
     noted: list[Noted] = field(default_factory=list)
     relies_on: set[str] = field(default_factory=set)
+    start: Place | None = None
 
     @classmethod
     def of(
@@ -117,6 +120,7 @@ class Run:
             tensor = value.value.clone()
             ready = (value.steps.to(torch.int64) + 1).clamp(min=0)
             self._storages.made(tensor).write(tensor, ready, torch.zeros_like(ready, dtype=torch.bool))
+            self.start = self._storages.place(tensor)
             return mark(tensor, self)
         if isinstance(value, list | tuple):
             return type(value)(self._given(part) for part in value)
@@ -190,7 +194,7 @@ class Run:
                 self._storages.of(tensor).write(tensor, worst.ready, worst.fixed)
                 marked.append(Held(self._storages.place(tensor), worst))
         if marked:
-            self.tape.append(Record(str(func), inputs, tuple(marked), self._line(), about.rule is not None))
+            self.tape.append(Record(str(func), inputs, tuple(marked), self._line(), call, about.rule is not None))
 
     def _ruled(self, func: Any, about: Description, call: Call) -> list[Marks]:
         """What the rule says, or what is said where there is none."""

@@ -12,7 +12,7 @@ from types import FrameType
 import torch
 from torch import nn
 
-from pixkit.readiness.elements.marks import Marks
+from pixkit.readiness.elements.marks import Call, Marks
 from pixkit.readiness.elements.planes import Place
 
 TORCH = str(Path(torch.__file__).parent)
@@ -64,6 +64,7 @@ class Record:
         inputs: tensors among its arguments, in order.
         results: tensors that it gave or wrote to, with their marks afterwards.
         line: who asked for it.
+        call: the operation in its functional variant, as its rule saw it.
         known: whether there is a rule for it.
     """
 
@@ -71,6 +72,7 @@ class Record:
     inputs: tuple[Held, ...]
     results: tuple[Held, ...]
     line: Line
+    call: Call
     known: bool = True
 
 
