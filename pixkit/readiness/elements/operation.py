@@ -12,6 +12,7 @@ from torch._ops import OpOverload
 
 from pixkit.readiness.elements.marks import Rule
 from pixkit.readiness.elements.rules import rule_of
+from pixkit.readiness.elements.rules.deciding import DECIDING
 
 MOVES = frozenset(
     {"set_", "resize_", "resize_as_", "as_strided_", "t_", "transpose_", "squeeze_", "unsqueeze_", "detach_"}
@@ -33,6 +34,7 @@ class Description:
         functional: the variant that writes to nothing, as far as there is one.
         rule: what it does to planes; None if nobody knows.
         writes: places and names of the arguments that it writes to.
+        training: place of the argument without which it does not, in a batch norm.
         out: names of those among them that it does not read.
         views: whether what it gives lies where its arguments lie.
         moves: whether it changes where a tensor lies, and no value.
@@ -45,6 +47,7 @@ class Description:
     functional: Any
     rule: Rule | None
     writes: tuple[tuple[int, str], ...]
+    training: int | None
     out: frozenset[str]
     views: bool
     moves: bool
@@ -68,14 +71,19 @@ def describe(func: OpOverload) -> Description:
         functional,
         rule_of(func) or rule_of(functional),
         tuple((place, each.name) for place, each in (*written, *hidden)),
+        _training(schema) if "batch_norm" in name else None,
         frozenset(each.name for _, each in written if each.is_out),
         bool(aliases) and all(alias is not None and not alias.is_write for alias in aliases),
         name in MOVES,
         bool(schema.returns) and not any("Tensor" in str(each.type) for each in schema.returns) and name not in ASKS,
-        Tag.dynamic_output_shape in functional.tags,
+        Tag.dynamic_output_shape in functional.tags or name in DECIDING,
         Tag.nondeterministic_seeded in func.tags,
         func.namespace not in ("aten", "prims"),
     )
+
+
+def _training(schema: Any) -> int | None:
+    return next((place for place, each in enumerate(schema.arguments) if each.name == "training"), None)
 
 
 def _functional(func: OpOverload) -> OpOverload:

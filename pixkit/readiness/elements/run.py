@@ -17,6 +17,7 @@ from pixkit.readiness.elements.marked import Asked, Marked, Operations, mark, pl
 from pixkit.readiness.elements.marks import LATEST, Call, Marks, mixed, uniform
 from pixkit.readiness.elements.operation import Description, describe
 from pixkit.readiness.elements.planes import Place
+from pixkit.readiness.elements.rules.deciding import deciding
 from pixkit.readiness.elements.storages import Storages
 from pixkit.readiness.elements.tape import Held, Line, Record, line_here
 
@@ -142,7 +143,8 @@ class Run:
                 self._storages.keep(tensor)
                 before[id(tensor)] = _as_it_was(before[id(tensor)])
             if about.numbers or about.sized:
-                self._look(about, func, list(before.values()))
+                asked = replaced((args, kwargs), lambda tensor: before[id(tensor)])
+                self._look(about, func, deciding(func, Call(func, asked[0], asked[1], ())))
             result = func(*args, **kwargs)
             if not about.views and not about.moves:
                 read_kwargs = {name: value for name, value in kwargs.items() if name not in about.out}
@@ -167,6 +169,8 @@ class Run:
     # One operation.
 
     def _written(self, about: Description, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        if about.training is not None and not args[about.training]:
+            return
         for place, name in about.writes:
             yield from tensors_in(args[place] if place < len(args) else kwargs.get(name))
 

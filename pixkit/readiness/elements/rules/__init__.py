@@ -8,9 +8,40 @@ from torch import Tag
 from torch._ops import OpOverload, OpOverloadPacket
 
 from pixkit.readiness.elements.marks import Rule
-from pixkit.readiness.elements.rules import absorbing, factories, pointwise
+from pixkit.readiness.elements.rules import (
+    absorbing,
+    attention,
+    contraction,
+    factories,
+    indexing,
+    moves,
+    norms,
+    pairs,
+    pointwise,
+    recurrence,
+    reductions,
+    resampling,
+    softmax,
+    windows,
+    writing,
+)
 
-RULES: dict[OpOverloadPacket, Rule] = {**factories.RULES, **absorbing.RULES}
+RULES: dict[OpOverloadPacket, Rule] = {
+    **factories.RULES,
+    **absorbing.RULES,
+    **contraction.RULES,
+    **windows.RULES,
+    **softmax.RULES,
+    **attention.RULES,
+    **recurrence.RULES,
+    **norms.RULES,
+    **reductions.RULES,
+    **moves.RULES,
+    **resampling.RULES,
+    **indexing.RULES,
+    **writing.RULES,
+    **pairs.RULES,
+}
 
 
 def rule_of(func: Any) -> Rule | None:

@@ -1,0 +1,128 @@
+"""Both planes of a tensor as one of integers, on which rules are maxima.
+
+A *code* is 0 where an element is fixed and its readiness + 1 where it is not, so that the code of what reads several
+elements is the largest of theirs. Where an operation passes over some fixed value (a 0 in a product, a -inf in a
+softmax), elements fixed at that value have code -1 for it.
+"""
+
+import functools
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from pixkit.readiness.elements.marks import Call, Marks, Rule
+
+Code = Tensor
+NOTHING = -1
+"""The code of a fixed element that an operation passes over."""
+
+
+def of(marks: Marks, passed: float | None = None) -> Code:
+    """The code of `marks`; where it is fixed at the value `passed`, NOTHING. Dimensions that were expanded stay so."""
+    planes = [marks.ready, marks.fixed] + ([] if passed is None else [marks.value])
+    narrow = [slice(1) if all(p.stride(d) == 0 for p in planes) else slice(None) for d in range(marks.ready.dim())]
+    ready, fixed, *value = (plane[tuple(narrow)] for plane in planes)
+    code = torch.where(fixed, 0, ready + 1)
+    if value:
+        code = torch.where(fixed & (value[0] == passed), NOTHING, code)
+    return code.expand(marks.ready.shape)
+
+
+def marks(code: Code, result: Tensor) -> Marks:
+    """What `of` came from; `result` is the real result, whose values count where it is fixed."""
+    return Marks((code - 1).clamp_min(0), code <= 0, result)
+
+
+def join(*codes: Code | None) -> Code:
+    """The code of what reads all of `codes` element by element, broadcast."""
+    return functools.reduce(torch.maximum, [code for code in codes if code is not None])
+
+
+def product(*codes: Code | None) -> Code:
+    """The code of what multiplies `codes`, in which NOTHING is a fixed 0 and absorbs."""
+    given = [code for code in codes if code is not None]
+    nothing = functools.reduce(torch.logical_or, [code < 0 for code in given])
+    return join(*given).masked_fill(nothing, NOTHING)
+
+
+def latest(code: Code, dims: Sequence[int] | None = None) -> Code:
+    """The largest code along `dims` (all of them if None), which stay as dimensions of length 1; 0 if there is none."""
+    dims = range(code.dim()) if dims is None else dims
+    empty = [d for d in dims if code.dim() and code.shape[d] == 0]
+    if empty:
+        return code.new_zeros([1 if d in {e % code.dim() for e in dims} else n for d, n in enumerate(code.shape)])
+    return code.amax(tuple(dims), keepdim=True) if dims else code
+
+
+def ranked(*codes: Code) -> tuple[Tensor, list[Tensor]]:
+    """Levels in rising order, beginning with 0, and float64 planes with the number of each element's level.
+
+    It is for operations that torch does not have for integers, or not for large ones.
+    """
+    flat = torch.cat([codes[0].new_zeros(1), *(code.reshape(-1) for code in codes)])
+    levels, numbers = torch.unique(flat, return_inverse=True)
+    zero = numbers[0]
+    parts = (numbers[1:] - zero).double().split([code.numel() for code in codes])
+    return levels[zero:], [part.view(code.shape).clamp_min(0) for part, code in zip(parts, codes, strict=True)]
+
+
+@functools.cache
+def _defaults(func: Any) -> Mapping[str, Any]:
+    return {a.name: a.default_value if a.has_default_value() else None for a in func._schema.arguments}
+
+
+class Given:
+    """The arguments of a call by their names in the schema, defaults included.
+
+    >>> given["dim"], given.code("self"), given.code("weight", passed=0)
+    """
+
+    def __init__(self, call: Call) -> None:
+        defaults = _defaults(call.func)
+        self.call = call
+        self.arguments = {**defaults, **dict(zip(defaults, call.args, strict=False)), **call.kwargs}
+
+    def __getitem__(self, name: str) -> Any:
+        return self.arguments[name]
+
+    def __contains__(self, name: str) -> bool:
+        return name in self.arguments
+
+    def code(self, name: str, passed: float | None = None) -> Code:
+        """The code of a tensor or number that is there."""
+        found = self.arguments[name]
+        if isinstance(found, Marks):
+            return of(found, passed)
+        return torch.tensor(NOTHING if found == passed else 0, device=self.call.results[0].device)
+
+    def optional(self, name: str, passed: float | None = None) -> Code | None:
+        """The code of an argument that may be None or, in some overloads, not be there."""
+        return None if self.arguments.get(name) is None else self.code(name, passed)
+
+    @property
+    def shape(self) -> torch.Size:
+        """The shape of the first result."""
+        return self.call.results[0].shape
+
+
+CodeRule = Callable[[Given], Code | Sequence[Code]]
+"""From what is given, one code for all results or a code for each, of shapes that broadcast to the results'."""
+
+
+def rule(code_rule: CodeRule) -> Rule:
+    """`code_rule` as a rule on marks."""
+
+    @functools.wraps(code_rule)
+    def on_marks(call: Call) -> Sequence[Marks]:
+        found = code_rule(Given(call))
+        codes = [found] * len(call.results) if isinstance(found, Tensor) else found
+        return [marks(code.expand(result.shape), result) for code, result in zip(codes, call.results, strict=True)]
+
+    return on_marks
+
+
+def table(rules: Mapping[str, CodeRule]) -> dict[Any, Rule]:
+    """By the packet of `torch.ops.aten`, the rules of `rules`, but for operations that this torch does not have."""
+    return {getattr(torch.ops.aten, name): rule(r) for name, r in rules.items() if hasattr(torch.ops.aten, name)}

@@ -1,0 +1,107 @@
+"""Which elements of a result an operation's arguments really change, by swapping each for others; what a rule says."""
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+from torch.utils import _pytree as pytree
+
+from pixkit.readiness.elements.marks import Call, Marks
+from pixkit.readiness.elements.rules import RULES
+
+
+@dataclass(frozen=True)
+class Known:
+    """A tensor of which some elements, or all, are fixed."""
+
+    value: Tensor
+    fixed: Tensor | bool = True
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What a rule says of all results, and what swaps show, both flat: [results] and [results, elements]."""
+
+    ready: Tensor
+    fixed: Tensor
+    changed: Tensor
+    steps: Tensor
+
+    @property
+    def sound(self) -> bool:
+        """Whether nothing changes that is said to be fixed, or to be ready before."""
+        return not (self.changed & ((self.ready[:, None] < self.steps) | self.fixed[:, None])).any()
+
+    @property
+    def exact(self) -> bool:
+        """Whether each result is said to be ready when the last element that changes it is."""
+        latest = torch.where(self.changed, self.steps, 0).amax(1) if len(self.steps) else torch.zeros_like(self.ready)
+        return torch.equal(self.ready, latest)
+
+
+def ask(func, args, kwargs=None, seed=0, swaps=3) -> Answer:
+    """Run an operation, its rule, and the operation again for each element that is not fixed."""
+    draws = torch.Generator().manual_seed(seed)
+    leaves, tree = pytree.tree_flatten((args, kwargs or {}), is_leaf=lambda leaf: isinstance(leaf, Known))
+    leaves = [Known(leaf, False) if isinstance(leaf, Tensor) else leaf for leaf in leaves]
+    given = [leaf.value if isinstance(leaf, Known) else leaf for leaf in leaves]
+    free = [(i, place) for i, leaf in enumerate(leaves) if isinstance(leaf, Known) for place in places_of(leaf)]
+    steps = torch.randperm(len(free), generator=draws) + 1
+
+    def run(values):
+        values = [value.clone() if isinstance(value, Tensor) else value for value in values]
+        args, kwargs = pytree.tree_unflatten(values, tree)
+        return tuple(leaf for leaf in pytree.tree_leaves(func(*args, **kwargs)) if isinstance(leaf, Tensor))
+
+    base = run(given)
+    ready = [torch.zeros(v.shape, dtype=torch.int64) if isinstance(v, Tensor) else None for v in given]
+    for (i, place), step in zip(free, steps.tolist(), strict=True):
+        ready[i].view(-1)[place] = step
+    marks = [v if r is None else Marks(r, r == 0, v) for r, v in zip(ready, given, strict=True)]
+    told = said(func, *pytree.tree_unflatten(marks, tree), base)
+    changed = []
+    for i, place in free:
+        others = [swapped(given[i], place, k, draws) for k in range(swaps)]
+        runs = [run([*given[:i], other, *given[i + 1 :]]) for other in others]
+        changed.append(torch.stack([differs(base, other) for other in runs]).any(0))
+    found = torch.stack(changed, 1) if changed else torch.zeros(len(told[0]), 0, dtype=torch.bool)
+    return Answer(*told, found, steps)
+
+
+def places_of(leaf):
+    free = ~(torch.zeros(leaf.value.shape, dtype=torch.bool) | leaf.fixed)
+    return free.flatten().nonzero()[:, 0].tolist()
+
+
+def said(func, args, kwargs, results):
+    """Both planes of all results, as the rule says."""
+    found = RULES[func.overloadpacket](Call(func, args, kwargs, results))
+    found = [found] if isinstance(found, Marks) else list(found)
+    assert len(found) == len(results)
+    assert all(marks.ready.dtype is torch.int64 and marks.fixed.dtype is torch.bool for marks in found)
+    shapes = [result.shape for result in results]
+    return [
+        torch.cat([getattr(m, plane).expand(shape).flatten() for m, shape in zip(found, shapes, strict=True)])
+        for plane in ("ready", "fixed")
+    ]
+
+
+def swapped(values, place, which, draws):
+    """A copy with another value at a place."""
+    other = values.clone(memory_format=torch.contiguous_format)
+    flat = other.view(-1)
+    if values.dtype is torch.bool:
+        flat[place] = ~flat[place]
+    elif values.is_floating_point() or values.is_complex():
+        drawn = torch.randn((), generator=draws, dtype=torch.float64)
+        flat[place] = (flat[place] + 0.1 + drawn.abs(), 30 * drawn, -flat[place] - 0.5)[which % 3]
+    else:
+        flat[place] = flat[torch.randint(len(flat), (), generator=draws)]
+    return other
+
+
+def differs(one, other):
+    """Which elements differ; all of them where shapes do."""
+    if any(a.shape != b.shape for a, b in zip(one, other, strict=True)):
+        return torch.ones(sum(a.numel() for a in one), dtype=torch.bool)
+    return torch.cat([((a != b) & ~((a != a) & (b != b))).flatten() for a, b in zip(one, other, strict=True)])
