@@ -9,6 +9,7 @@ from pixkit.layers.local import LocalConv2d
 from pixkit.layers.lstm import DiagonalLSTM, RowLSTM
 from pixkit.layers.masked import MaskedConv2d, Pointwise
 from pixkit.layers.multiscale import Decimate, Lattice, Mosaic
+from pixkit.layers.norms import SiteLayerNorm, SiteNorm, SiteRMSNorm
 from pixkit.layers.orient import Reorient, Turn
 from pixkit.layers.pointwise import (
     ActivationName,
@@ -53,6 +54,9 @@ __all__ = [
     "Shift",
     "ShiftedConv2d",
     "ShiftedConvTranspose2d",
+    "SiteLayerNorm",
+    "SiteNorm",
+    "SiteRMSNorm",
     "TapLayer",
     "Taps",
     "Turn",

@@ -132,7 +132,12 @@ class PointwiseLayer(nn.Module):
     """Base of the modules that work site by site and keep colour groups apart.
 
     They map [B, M, ...] to [B, M', ...] and give the same values on any subset of the sites.
+
+    Attributes:
+        mixes_colours: whether a result reads all maps of its site instead, whichever colour group they belong to.
     """
+
+    mixes_colours: ClassVar[bool] = False
 
 
 @dataclass(frozen=True)

@@ -33,7 +33,7 @@ def kind_of(node: fx.Node, module: nn.Module | None) -> Kind:
     if module is not None and (module.training or tampered(module)):
         return "all"
     if isinstance(module, PointwiseLayer) or node.target is operator.getitem:
-        return "elementwise"
+        return "channels" if getattr(module, "mixes_colours", False) else "elementwise"
     if module is not None and isinstance(module, nn.BatchNorm2d | nn.Conv2d):
         return _kind_of_layer(module)
     row = row_of(node, module)

@@ -24,6 +24,8 @@ from pixkit.layers import (
     MaskedConv2d,
     Maxout,
     Shift,
+    SiteLayerNorm,
+    SiteRMSNorm,
 )
 from pixkit.noise import Noise
 from pixkit.readiness.trace import Trace
@@ -126,6 +128,22 @@ def test_what_some_colours_of_a_site_keep_is_computed_of_all_of_them(count, dtyp
 def test_an_ordinary_1x1_map(dtype):
     makers = [lambda _: nn.Conv2d(7, 5, 1), lambda _: nn.Conv2d(5, 5, 1, bias=False)]
     check(net_of(backbone(lambda h, tools: tools[1](tools[0](h)), 7, 5, makers), GREY), dtype)
+
+
+@pytest.mark.needs_compiler
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda _: SiteLayerNorm(19, eps=1e-3),
+        lambda _: SiteLayerNorm(19, weight=False, bias=False),
+        lambda _: SiteRMSNorm(19, eps=0.1, weight=False),
+        lambda _: SiteRMSNorm(19, bias=True),
+    ],
+)
+def test_norms_over_all_maps(make, dtype):
+    """Of rows side by side, and of those left over."""
+    check(net_of(backbone(lambda h, tools: tools[0](h + 0.5), 19, None, [make]), GREY), dtype, 11)
 
 
 @pytest.mark.needs_compiler

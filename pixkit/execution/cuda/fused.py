@@ -13,7 +13,7 @@ from pixkit.execution.native.layout import ELEMENTWISE
 from pixkit.execution.native.packed import Packed
 from pixkit.execution.plan import Plan, Schedule
 
-ALONE = ("NORM", "LINEAR", "ATTEND")
+ALONE = ("NORM", "RMS_NORM", "LINEAR", "ATTEND")
 """Kinds that are not computed element by element, so that they do not follow others."""
 CLUSTER = 8
 """Blocks that do an image together, at most: any GPU with clusters has room for so many."""

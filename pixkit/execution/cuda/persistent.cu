@@ -122,7 +122,7 @@ SUBROUTINE void norm(const Program *p, const Lane *me, const Op *op, i32 group, 
         Place where = place(me, group, j, sites[j], active ? task % me->images : 0, 0);
         const real *x = element(p, op->in0, &where);
         real sum = 0, squares = 0;
-        for (i32 m = me->lane % size; active && m < maps; m += size) sum += x[m];
+        for (i32 m = me->lane % size; active && m < maps && op->kind == NORM; m += size) sum += x[m];
         const real mean = reduced(me, me->scratch, size, 0, sum) / (real)maps;
         for (i32 m = me->lane % size; active && m < maps; m += size) squares += (x[m] - mean) * (x[m] - mean);
         const real variance = reduced(me, me->scratch, size, 0, squares) / (real)maps;
@@ -219,7 +219,7 @@ SUBROUTINE void run_lane(const Program *p, const Lane *me, i64 from, i64 to) {
             const Op *op = p->ops + now.op;
             const i32 *sites = p->sites + now.first;
             if (op->kind == LINEAR) linear(p, me, op, now.group, sites, now.count);
-            else if (op->kind == NORM) norm(p, me, op, now.group, sites, now.count);
+            else if (op->kind == NORM || op->kind == RMS_NORM) norm(p, me, op, now.group, sites, now.count);
             else if (op->kind == ATTEND) attend(p, me, op, sites, now.count);
             else spread(p, me, op, now.group, sites, now.count);
             now = next;

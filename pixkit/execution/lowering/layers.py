@@ -24,6 +24,9 @@ from pixkit.layers import (
     Mosaic,
     Reorient,
     Shift,
+    SiteLayerNorm,
+    SiteNorm,
+    SiteRMSNorm,
     TapLayer,
 )
 from pixkit.layers.recurrent import Recurrence
@@ -93,6 +96,14 @@ def _layer_norm(module: ColourLayerNorm, operation: Operation, source: Operation
     return [Lowered("NORM", operation.inputs, weight=weight, bias=bias, alpha=module.eps)]
 
 
+def _site_norm(module: SiteNorm, operation: Operation, source: Operation, groups: int) -> list[Lowered]:
+    """Of all maps; there is one colour group, or they would be mixed."""
+    kind = "NORM" if isinstance(module, SiteLayerNorm) else "RMS_NORM"
+    added = torch.zeros_like(module.weight) if module.bias is None else module.bias
+    weight, bias = grouped(module.weight, groups), grouped(added, groups)
+    return [Lowered(kind, operation.inputs, weight=weight, bias=bias, alpha=module.added)]
+
+
 def _concatenated_elu(module: nn.Module, operation: Operation, source: Operation, groups: int) -> list[Lowered]:
     return [Lowered("CONCATENATED_ELU", operation.inputs)]
 
@@ -120,6 +131,8 @@ LAYERS: tuple[tuple[type[nn.Module], Handler], ...] = (
     (CausalAttention, _of_first(_attention)),
     (nn.BatchNorm2d, _of_first(_batch_norm)),
     (ColourLayerNorm, _of_first(_layer_norm)),
+    (SiteLayerNorm, _of_first(_site_norm)),
+    (SiteRMSNorm, _of_first(_site_norm)),
     (ConcatenatedELU, _of_first(_concatenated_elu)),
     (Maxout, _of_first(_maxout)),
 )

@@ -28,13 +28,21 @@ static void elementwise(const Op *op, i64 rows, i64 maps, Rows y, Rows x, Rows z
     switch (op->kind) { UNARY(ONE) BINARY(TWO) TERNARY(THREE) }
 }
 
-static void norm(const Op *op, i32 maps, const real *weight, const real *bias, const real *x, real *y) {
-    real mean = 0, variance = 0;
-    for (i32 m = 0; m < maps; m++) mean += x[m];
-    mean /= (real)maps;
-    for (i32 m = 0; m < maps; m++) variance += (x[m] - mean) * (x[m] - mean);
-    real scale = 1 / (real)sqrt((double)(variance / (real)maps + op->alpha));
-    for (i32 m = 0; m < maps; m++) y[m] = (x[m] - mean) * scale * weight[m] + bias[m];
+enum { ABREAST = 8 }; /* rows whose sums, each in the order of its maps, are added up side by side */
+
+/* What rows are divided by, and before that lose unless it is RMS_NORM: their mean. */
+static void norm(const Op *op, i32 maps, const real *weight, const real *bias, Rows x, Rows y, i64 rows) {
+    real mean[ABREAST] = {0}, variance[ABREAST] = {0};
+    for (i32 m = 0; m < maps && op->kind == NORM; m++)
+        for (i64 r = 0; r < rows; r++) mean[r] += x.data[r * x.row + m];
+    for (i64 r = 0; r < rows; r++) mean[r] /= (real)maps;
+    for (i32 m = 0; m < maps; m++)
+        for (i64 r = 0; r < rows; r++) variance[r] += (x.data[r * x.row + m] - mean[r]) * (x.data[r * x.row + m] - mean[r]);
+    for (i64 r = 0; r < rows; r++) {
+        const real *from = x.data + r * x.row, scale = 1 / (real)sqrt((double)(variance[r] / (real)maps + op->alpha));
+        real *restrict to = y.data + r * y.row;
+        for (i32 m = 0; m < maps; m++) to[m] = (from[m] - mean[r]) * scale * weight[m] + bias[m];
+    }
 }
 
 static void embed(const Program *p, const Op *op, const Buffer *out, i32 group, i64 position, i64 site, i64 first, i64 rows) {
@@ -151,7 +159,10 @@ static void unit(const Program *p, const Op *op, i32 group, i64 position, i64 si
             }
         break;
     case NORM:
-        for (i64 r = 0; r < rows; r++, y += out->row, x += in0->row) norm(op, maps, weight, bias, x, y);
+    case RMS_NORM:
+        for (i64 r = 0; r < rows; r += ABREAST)
+            norm(op, maps, weight, bias, (Rows){(real *)x + r * in0->row, in0->row}, (Rows){y + r * out->row, out->row},
+                 rows - r < ABREAST ? rows - r : ABREAST);
         break;
     case COPY:
         for (i64 r = 0; r < rows; r++, y += out->row, x += in0->row)

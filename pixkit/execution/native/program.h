@@ -64,7 +64,7 @@ typedef struct {
 /* Instructions that are not elementwise, one line each, as in elementwise.h. */
 #define LAYERS(ROW)                                                                                                    \
     ROW(EMBED) ROW(LINEAR) ROW(GATHER) ROW(ATTEND) ROW(LSTM)                                                           \
-    ROW(AFFINE) ROW(NORM) ROW(COPY) ROW(CONSTANT) ROW(CONCATENATED_ELU) ROW(MAXOUT) ROW(GLU)
+    ROW(AFFINE) ROW(NORM) ROW(RMS_NORM) ROW(COPY) ROW(CONSTANT) ROW(CONCATENATED_ELU) ROW(MAXOUT) ROW(GLU)
 
 #define NUMBER(NAME, ...) NAME,
 enum { LAYERS(NUMBER) UNARY(NUMBER) BINARY(NUMBER) TERNARY(NUMBER) };

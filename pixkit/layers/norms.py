@@ -1,0 +1,67 @@
+"""Norms over all maps of a site, as transformers have them; those that keep colours apart are in `pointwise`."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from pixkit.layers.base import PointwiseLayer
+
+
+class SiteNorm(PointwiseLayer):
+    """Base of the norms over all maps of a site, [B, M, H, W] to the same shape.
+
+    Under sequential colours every colour's result reads all colours.
+
+    Args:
+        maps: M.
+        eps: what is added to the mean square; None: the `eps` of the precision, as torch.nn.RMSNorm has it.
+        weight: whether results are multiplied by a learned number for each map.
+        bias: whether one is added.
+
+    Attributes:
+        weight: a parameter [M], or ones.
+        bias: a parameter [M], or None.
+    """
+
+    weight: Tensor
+
+    mixes_colours: ClassVar[bool] = True
+
+    def __init__(self, maps: int, *, eps: float | None = 1e-5, weight: bool = True, bias: bool = True) -> None:
+        super().__init__()
+        self.maps, self.eps = maps, eps
+        if weight:
+            self.weight = nn.Parameter(torch.ones(maps))
+        else:
+            self.register_buffer("weight", torch.ones(maps), persistent=False)
+        self.bias = nn.Parameter(torch.zeros(maps)) if bias else None
+
+    @property
+    def added(self) -> float:
+        """What is added to the mean square in the precision of the weight."""
+        return torch.finfo(self.weight.dtype).eps if self.eps is None else self.eps
+
+
+class SiteLayerNorm(SiteNorm):
+    """Mean 0 and variance 1 over the maps of each site, then scale and bias (Ba et al., 2016, arXiv 1607.06450)."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        """torch.nn.functional.layer_norm along the maps."""
+        maps = (self.maps,)
+        return F.layer_norm(x.movedim(1, -1), maps, self.weight, self.bias, self.added).movedim(-1, 1)
+
+
+class SiteRMSNorm(SiteNorm):
+    """Mean square 1 over the maps of each site, then scale (Zhang and Sennrich, 2019, arXiv 1910.07467)."""
+
+    def __init__(self, maps: int, *, eps: float | None = None, weight: bool = True, bias: bool = False) -> None:
+        super().__init__(maps, eps=eps, weight=weight, bias=bias)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """torch.nn.functional.rms_norm along the maps."""
+        out = F.rms_norm(x.movedim(1, -1), (self.maps,), self.weight, self.eps)
+        return (out if self.bias is None else out + self.bias).movedim(-1, 1)
