@@ -22,6 +22,7 @@ from pixkit.readiness.elements.rules import (
     reductions,
     resampling,
     softmax,
+    untagged,
     windows,
     writing,
 )
@@ -41,6 +42,7 @@ RULES: dict[OpOverloadPacket, Rule] = {
     **indexing.RULES,
     **writing.RULES,
     **pairs.RULES,
+    **untagged.RULES,
 }
 
 

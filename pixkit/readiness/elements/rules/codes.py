@@ -21,7 +21,7 @@ NOTHING = -1
 
 def of(marks: Marks, passed: float | None = None) -> Code:
     """The code of `marks`; where it is fixed at the value `passed`, NOTHING. Dimensions that were expanded stay so."""
-    planes = [marks.ready, marks.fixed] + ([] if passed is None else [marks.value])
+    planes = [marks.ready, marks.fixed] + ([] if passed is None or not marks.any_fixed else [marks.value])
     narrow = [slice(1) if all(p.stride(d) == 0 for p in planes) else slice(None) for d in range(marks.ready.dim())]
     ready, fixed, *value = (plane[tuple(narrow)] for plane in planes)
     code = torch.where(fixed, 0, ready + 1)
@@ -53,7 +53,10 @@ def latest(code: Code, dims: Sequence[int] | None = None) -> Code:
     empty = [d for d in dims if code.dim() and code.shape[d] == 0]
     if empty:
         return code.new_zeros([1 if d in {e % code.dim() for e in dims} else n for d, n in enumerate(code.shape)])
-    return code.amax(tuple(dims), keepdim=True) if dims else code
+    alike = [d for d in dims if code.dim() and code.stride(d) == 0]
+    for d in alike:
+        code = code.narrow(d, 0, 1)
+    return code.amax(tuple(dims), keepdim=True) if len(alike) < len(dims) else code
 
 
 def ranked(*codes: Code) -> tuple[Tensor, list[Tensor]]:
@@ -118,7 +121,8 @@ def rule(code_rule: CodeRule) -> Rule:
     def on_marks(call: Call) -> Sequence[Marks]:
         found = code_rule(Given(call))
         codes = [found] * len(call.results) if isinstance(found, Tensor) else found
-        return [marks(code.expand(result.shape), result) for code, result in zip(codes, call.results, strict=True)]
+        pairs = zip(codes, call.results, strict=True)
+        return [marks(c.expand(r.shape) if r.numel() else c.new_zeros(r.shape), r) for c, r in pairs]
 
     return on_marks
 

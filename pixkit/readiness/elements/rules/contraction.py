@@ -165,7 +165,15 @@ def _trilinear(given: Given) -> Code:
 
 RULES = codes.table(
     {
-        **{"mm": _mm, "bmm": _mm, "addmm": _addmm, "baddbmm": _baddbmm, "addbmm": _addbmm, "_addmm_activation": _addmm},
+        **{
+            "mm": _mm,
+            "_int_mm": _mm,
+            "bmm": _mm,
+            "addmm": _addmm,
+            "baddbmm": _baddbmm,
+            "addbmm": _addbmm,
+            "_addmm_activation": _addmm,
+        },
         **{"mv": _mv, "addmv": _addmv, "dot": _dot, "vdot": _dot, "inner": _matmul, "addr": _addr},
         **{"matmul": _matmul, "linear": _linear, "mkldnn_linear": _linear, "_trilinear": _trilinear},
     }

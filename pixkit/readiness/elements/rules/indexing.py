@@ -83,12 +83,17 @@ def _index_select(given: Given) -> Code:
 
 def _take(given: Given) -> Code:
     code, index = given.code("self").reshape(-1), given["index"]
-    return _read(code.take(known(index)), codes.latest(code), codes.of(index))
+    return _read(code.take(known(index)), codes.latest(code)[0], codes.of(index))
 
 
 def _embedding(given: Given) -> Code:
     weight, index = given.code("weight"), given["indices"]
     return _read(weight[known(index)], codes.latest(weight, [0])[0], codes.of(index)[..., None])
+
+
+def _renormed(given: Given) -> Code:
+    """Rows of a table that are looked up are scaled; which rows these are depends on all indices."""
+    return codes.join(codes.latest(given.code("self"), [-1]), codes.latest(given.code("indices")).amax())
 
 
 def _embedding_bag(given: Given) -> list[Code]:
@@ -146,7 +151,12 @@ RULES = codes.table(
     {
         **dict.fromkeys(("index", "_unsafe_index"), _index),
         **{"gather": _gather, "index_select": _index_select, "take": _take},
-        **{"embedding": _embedding, "_embedding_bag": _embedding_bag, "_embedding_bag_forward_only": _embedding_bag},
+        **{
+            "embedding": _embedding,
+            "embedding_renorm": _renormed,
+            "_embedding_bag": _embedding_bag,
+            "_embedding_bag_forward_only": _embedding_bag,
+        },
         **{"masked_select": _masked_select, "searchsorted": _searched, "bucketize": _searched},
         **dict.fromkeys(SHAPED, _everywhere),
     }

@@ -23,7 +23,7 @@ def _layer_norm(given: Given) -> list[Code]:
 def _group_norm(given: Given) -> list[Code]:
     code, groups = given.code("input"), given["group"]
     batch, channels = code.shape[:2]
-    over = codes.latest(code.reshape(batch, groups, -1), [2])
+    over = codes.latest(code.reshape(batch, groups, code.shape[2:].numel() * (channels // groups)), [2])
     normal = over.expand(batch, groups, channels // groups).reshape(batch, channels, *[1] * (code.dim() - 2))
     normal = _scaled(normal.expand(code.shape), given, [channels, *[1] * (code.dim() - 2)])
     return [normal, over[..., 0], over[..., 0]]

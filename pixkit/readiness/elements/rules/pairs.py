@@ -69,6 +69,13 @@ def _cross(given: Given) -> Code:
     return torch.maximum(code.roll(1, given["dim"]), code.roll(2, given["dim"]))
 
 
+def _segments(given: Given) -> Code:
+    """Sums, or the like, of stretches along an axis, the bounds of which may be anywhere."""
+    code, axis = given.code("data"), given["axis"]
+    bounds = [codes.latest(codes.of(m)).amax() for m in given.call.marks[1:]]
+    return codes.join(codes.latest(code, [axis]), *bounds)
+
+
 def _pairwise_any(given: Given) -> Code:
     """Whether each element is among those of the other tensor."""
     tests = given.code("test_elements" if "test_elements" in given else "test_element")
@@ -108,7 +115,6 @@ MATRICES = (
         "linalg_lu_solve",
         "linalg_pinv",
         "linalg_householder_product",
-        "linalg_lstsq",
     ),
     *(
         "cholesky_solve",
@@ -129,6 +135,11 @@ RULES = codes.table(
         **dict.fromkeys(("nll_loss_forward", "nll_loss2d_forward"), _likelihoods),
         **dict.fromkeys(MATRICES, _matrices),
         **dict.fromkeys(("_fft_c2c", "_fft_r2c", "_fft_c2r"), _fourier),
-        **{"_pdist_forward": _distances_within, "linalg_cross": _cross, "isin": _pairwise_any},
+        **{
+            "_pdist_forward": _distances_within,
+            "linalg_cross": _cross,
+            "segment_reduce": _segments,
+            "isin": _pairwise_any,
+        },
     }
 )

@@ -49,6 +49,11 @@ def _along(given: Given) -> Code:
     return codes.latest(given.code("self"), _dims(given))
 
 
+def _drawn(given: Given) -> Code:
+    """Random numbers of a class, which are not fixed even if the probabilities are."""
+    return codes.latest(given.code("self"), [-1]).clamp_min(1)
+
+
 def _all_of_it(given: Given) -> Code:
     """Everything of every tensor, in everything."""
     return max(
@@ -101,7 +106,7 @@ ALL = (
         "_histogramdd_from_bin_tensors",
         "histogram",
     ),
-    *("dist", "equal"),
+    *("dist", "equal", "linalg_lstsq", "_ctc_loss", "multi_margin_loss", "multilabel_margin_loss_forward"),
 )
 RULES = codes.table(
     {
@@ -110,6 +115,6 @@ RULES = codes.table(
         **dict.fromkeys(ALONG, _along),
         **dict.fromkeys(ALL, _all_of_it),
         **{"prod": _deciding(0), "any": _deciding(True), "all": _deciding(False), "cumprod": _product_so_far},
-        **{"trace": _trace, "renorm": _renorm, "_weight_norm_interface": _weight_norm},
+        **{"trace": _trace, "renorm": _renorm, "multinomial": _drawn, "_weight_norm_interface": _weight_norm},
     }
 )

@@ -44,7 +44,7 @@ def ask(func, args, kwargs=None, seed=0, swaps=3) -> Answer:
     draws = torch.Generator().manual_seed(seed)
     leaves, tree = pytree.tree_flatten((args, kwargs or {}), is_leaf=lambda leaf: isinstance(leaf, Known))
     leaves = [Known(leaf, False) if isinstance(leaf, Tensor) else leaf for leaf in leaves]
-    given = [leaf.value if isinstance(leaf, Known) else leaf for leaf in leaves]
+    given = [leaf.value.contiguous() if isinstance(leaf, Known) else leaf for leaf in leaves]
     free = [(i, place) for i, leaf in enumerate(leaves) if isinstance(leaf, Known) for place in places_of(leaf)]
     steps = torch.randperm(len(free), generator=draws) + 1
 
@@ -88,13 +88,14 @@ def said(func, args, kwargs, results):
 
 def swapped(values, place, which, draws):
     """A copy with another value at a place."""
-    other = values.clone(memory_format=torch.contiguous_format)
+    other = values.clone()
     flat = other.view(-1)
     if values.dtype is torch.bool:
         flat[place] = ~flat[place]
     elif values.is_floating_point() or values.is_complex():
         drawn = torch.randn((), generator=draws, dtype=torch.float64)
-        flat[place] = (flat[place] + 0.1 + drawn.abs(), 30 * drawn, -flat[place] - 0.5)[which % 3]
+        finite = flat[place].nan_to_num(0, 0, 0) if not values.is_complex() else flat[place]
+        flat[place] = (finite + 0.1 + drawn.abs(), 30 * drawn, -finite - 0.5)[which % 3]
     else:
         flat[place] = flat[torch.randint(len(flat), (), generator=draws)]
     return other

@@ -4,6 +4,8 @@ import pytest
 from samples import BOUNDED, EXACT
 from swaps import ask
 
+from pixkit.readiness.elements.rules import RULES, absorbing, factories
+
 
 @pytest.mark.parametrize("name", EXACT)
 def test_a_result_is_ready_with_the_last_element_that_changes_it(name):
@@ -15,3 +17,11 @@ def test_a_result_is_ready_with_the_last_element_that_changes_it(name):
 @pytest.mark.parametrize("name", BOUNDED)
 def test_nothing_changes_before_it_is_said_to_be_ready(name):
     assert ask(*BOUNDED[name]).sound
+
+
+def test_every_rule_has_a_sample():
+    """But for what draws random numbers, and what torch computes on GPUs alone."""
+    elsewhere = {*factories.RULES.values(), *absorbing.RULES.values()}
+    ours = {rule.__wrapped__.__qualname__ for rule in RULES.values() if rule not in elsewhere}
+    sampled = {RULES[func.overloadpacket].__wrapped__.__qualname__ for func, *_ in (EXACT | BOUNDED).values()}
+    assert ours - sampled == {"_drawn", "_cell", "_nothing"}
