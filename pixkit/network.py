@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from numbers import Integral
 from typing import Any, get_args
 
@@ -106,6 +107,17 @@ class Autoregressive(nn.Module):
     def example_context(self, batch: int) -> Tensor | None:
         """A context for `batch` images; None for a network that takes none."""
         return None if self.conditioner is None else self.conditioner.example(batch)
+
+    def under(self, ordering: Ordering) -> Autoregressive:
+        """The same network in another ordering of such images, with as many colour groups: it has the same parameters.
+
+        Raises:
+            RecipeError: unless the backbone `reorders`.
+        """
+        other = copy.copy(self)
+        other._modules = {**self._modules, "backbone": self.backbone.under(ordering), "head": copy.copy(self.head)}
+        other.head.ordering = ordering
+        return other
 
     def check_width(self) -> None:
         """Raise PluginError unless backbone and head give what they promise, of three images, naming who does not."""

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, ClassVar
 
+import torch
 from torch import Tensor, nn
 
 from pixkit.components.config import ComponentConfig
@@ -38,6 +39,9 @@ class Backbone(nn.Module, ABC):
     sub-pixel may depend on sub-pixels of earlier steps alone. Attribute `width` is the number of maps it
     gives, map m being of colour group m % G.
 
+    A class whose weights mean the same in every ordering says so by `reorders`; it may have an `under` of its own,
+    which takes less time than to build the network anew.
+
     With `spec.context` maps of context, `forward` has a second argument: [B, context, h, w], (h, w) being (1, 1) or
     (H, W). It needs no pixel, so that any sub-pixel may depend on all of it. A class that can take one says so by
     `conditional`; others are refused where a recipe asks for context.
@@ -51,6 +55,7 @@ class Backbone(nn.Module, ABC):
 
     width: int
     conditional: ClassVar[bool] = False
+    reorders: ClassVar[bool] = False
 
     def __init__(self, config: Any, spec: BackboneSpec) -> None:
         super().__init__()
@@ -60,6 +65,28 @@ class Backbone(nn.Module, ABC):
     @abstractmethod
     def forward(self, *args: Any, **kwargs: Any) -> Tensor:
         """``forward(x)``, or ``forward(x, context)``: features [B, width, H, W] of encoded pixels, see the class."""
+
+    def under(self, ordering: Ordering) -> Backbone:
+        """The same network in another ordering of such images, with as many colour groups: it has the same parameters.
+
+        This one is left as it is. Where a backbone does not say how, it is built anew, and given the parameters.
+
+        Raises:
+            RecipeError: unless the class `reorders`.
+        """
+        if not self.reorders:
+            raise RecipeError(
+                "the backbone's weights belong to one ordering",
+                where=self.config.where("type"),
+                found=type(self).__name__,
+                expected="a backbone whose weights mean the same in every ordering (`reorders`), as transformer",
+            )
+        with torch.random.fork_rng(devices=[]):
+            other = type(self)(self.config, replace(self.spec, ordering=ordering))
+        for name, parameter in self.named_parameters():
+            owner, _, own = name.rpartition(".")
+            setattr(other.get_submodule(owner), own, parameter)
+        return other.train(self.training).to(parameter.device, parameter.dtype)
 
 
 def check_multiple(key: str, maps: int, multiple: int, reason: str, config: ComponentConfig | None = None) -> None:

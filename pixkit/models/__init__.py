@@ -1,5 +1,6 @@
 """What a trained thing is: models of pixels alone, of several orderings, and with a latent code."""
 
+from pixkit.models.any_order import AnyOrderModel
 from pixkit.models.autoregressive import AutoregressiveModel
 from pixkit.models.base import Model
 from pixkit.models.codes import CodeMaps, CodeVector
@@ -11,10 +12,15 @@ from pixkit.models.order_agnostic import OrderAgnosticModel
 from pixkit.models.phase import Losses, Phase
 from pixkit.models.request import SampleRequest
 
-MODELS: dict[str, type[Model]] = {"autoregressive": AutoregressiveModel, "order_agnostic": OrderAgnosticModel}
+MODELS: dict[str, type[Model]] = {
+    "any_order": AnyOrderModel,
+    "autoregressive": AutoregressiveModel,
+    "order_agnostic": OrderAgnosticModel,
+}
 
 __all__ = [
     "MODELS",
+    "AnyOrderModel",
     "AutoregressiveModel",
     "CodeConfig",
     "CodeMaps",

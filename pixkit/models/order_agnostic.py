@@ -134,11 +134,9 @@ class OrderAgnosticModel(LabelledModel):
 
     def draw(self, request: SampleRequest) -> Drawn:
         """See Model: each image in an ordering of its own; with `known`, all in that of `completing`."""
-        networks, n = list(self._networks()), len(request)
-        if request.known is None:
-            numbers = self.orderings_drawn(request.noise)
-        else:
-            numbers = [networks.index(self.completing(request.known.mask))] * n
+        if request.known is not None:
+            return self.draw_by(self.completing(request.known.mask), request)
+        networks, n, numbers = list(self._networks()), len(request), self.orderings_drawn(request.noise)
         images = torch.empty(n, *self.spec.shape, dtype=torch.int64, device=self.device)
         said: dict[str, None] = {}
         done = 0

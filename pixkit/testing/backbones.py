@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 
 import torch
 from safetensors.torch import load as load_tensors
@@ -63,6 +64,8 @@ def check_backbone(backbone: ComponentSpec, orderings: Iterable[ComponentSpec] |
             check_sampling(net, count=1024)
         if backbone.cls.conditional:
             check_conditional(backbone, ordering)
+        if backbone.cls.reorders:
+            check_reorders(backbone, ordering)
 
 
 def check_conditional(backbone: ComponentSpec, ordering: ComponentSpec) -> None:
@@ -84,6 +87,32 @@ def check_conditional(backbone: ComponentSpec, ordering: ComponentSpec) -> None:
     tiny = network(backbone, TINY[0], ordering=ordering, conditioner=LabelContext(3, 2), gain=1.0)
     check_normalised(tiny)
     check_sampling(tiny, count=1024)
+
+
+def check_reorders(backbone: ComponentSpec, ordering: ComponentSpec) -> None:
+    """In another ordering the network has the same parameters, and is what it would be had it been built for it."""
+    for spec in (GREY, COLOUR):
+        net, other = (
+            network(backbone, spec, ordering=one, seed=k) for k, one in enumerate((ordering, _backwards(ordering)))
+        )
+        x = random_images(spec, 3)
+        with torch.no_grad():
+            before = net(x)
+            turned = net.under(other.ordering)
+            other.load_state_dict(net.state_dict())
+            assert torch.equal(turned(x), other(x)), (
+                "`under` gives another network than one that is built for the ordering"
+            )
+            assert torch.equal(net(x), before), "`under` changes the network that it is asked of"
+        assert turned.ordering is other.ordering, "`under` gives a network of another ordering"
+        pairs = itertools.zip_longest(net.parameters(), turned.parameters())
+        assert all(one is same for one, same in pairs), "`under` gives a network of other parameters"
+
+
+def _backwards(ordering: ComponentSpec) -> ComponentSpec:
+    """The ordering, turned by half."""
+    turned = {key: not getattr(ordering.config, key) for key in ("flip_horizontal", "flip_vertical")}
+    return replace(ordering, config=ordering.config.model_copy(update=turned))
 
 
 def check_context(nets: Sequence[Autoregressive]) -> None:

@@ -19,8 +19,8 @@ class LocalPixelCNN(pixkit.Backbone):
     """One stream of gated resnets with U-net short cuts, of convolutions that are masked at each site by the ordering.
 
     It serves any ordering, colours drawn together or one after the other, and its weights have the same shapes
-    under all of them: the model `order_agnostic` trains one set of weights for several orderings. There is no blind
-    spot, since every tap that the ordering allows is used.
+    under all of them: the models `order_agnostic` and `any_order` train one set of weights for several orderings. There
+    is no blind spot, since every tap that the ordering allows is used.
 
         first   a convolution of pixels and a map of ones, type A
         down    three stages of `blocks` gated resnets, a dilated convolution between two stages
@@ -38,6 +38,7 @@ class LocalPixelCNN(pixkit.Backbone):
     """
 
     conditional = True
+    reorders = True
 
     class Config(pixkit.ComponentConfig):
         """Sizes, and what to leave out."""

@@ -49,6 +49,7 @@ class Transformer(pixkit.Backbone):
     """
 
     conditional = True
+    reorders = True
     carried: Tensor
     predicted: Tensor
     place: Tensor
@@ -102,7 +103,7 @@ class Transformer(pixkit.Backbone):
         return self.norm(h)[:, self.inverse].transpose(1, 2).unflatten(2, grid).flatten(1, 2)
 
     def under(self, ordering: pixkit.Ordering) -> Self:
-        """The same network, of the same parameters, in another ordering of such images."""
+        """See Backbone."""
         other = copy.copy(self)
         other._buffers = dict(self._buffers)
         other.spec = replace(self.spec, ordering=ordering)

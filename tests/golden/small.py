@@ -90,6 +90,11 @@ SMALL = {
         "order_agnostic",
         {"backbone": {**LOCAL, "stages": 1}, "orderings": ["snake", "spiral"], "context": LABELS},
     ),
+    "any_order": ("any_order", {"backbone": LOCAL, "batch_orderings": 2}),
+    "any_order, labels": (
+        "any_order",
+        {"backbone": {**LOCAL, "stages": 1}, "orderings": ["snake", "permutation"], "context": LABELS},
+    ),
     "pixelvae": ("pixelvae", {**LATENT, "latent": 3}),
     "pixelvae, vector": ("pixelvae", {**LATENT, "latent": 3, "condition": "vector"}),
     "pixelvae, two levels": ("pixelvae", {**LATENT, "latent": 3, "spatial": {"maps": 2, "halvings": 2, "width": 3}}),

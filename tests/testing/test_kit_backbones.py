@@ -1,5 +1,6 @@
 """Each check of the contract of backbones fails for a backbone with that one thing wrong, wherever it is wrong."""
 
+import copy
 import itertools
 
 import pytest
@@ -20,6 +21,7 @@ from pixkit.testing import (
     check_causality,
     check_conditional,
     check_gradients,
+    check_reorders,
     check_trains,
     component,
     influence,
@@ -345,3 +347,46 @@ class Overflows(PlainBackbone):
 def test_gradients_are_finite_in_every_arithmetic(breaks):
     cls = type("Breaks", (Overflows,), {"breaks": breaks})
     noticed(check_trains, "the gradient of .* is not finite", network(component("backbone", cls), GREY))
+
+
+class Reordering(PlainBackbone):
+    """Two masked layers whose weights have the same shapes in the turned ordering; `fault` is done to what is given."""
+
+    reorders = True
+
+    def under(self, ordering):
+        return self.fault(super().under(ordering), ordering)
+
+
+def of_new_weights(self, other, ordering):
+    other.body = type(self)(self.config, other.spec).body.double()
+    return other
+
+
+def copied_weights(self, other, ordering):
+    return copy.deepcopy(other)
+
+
+def not_turned(self, other, ordering):
+    return self
+
+
+def turns_both(self, other, ordering):
+    self.body = other.body
+    return other
+
+
+@pytest.mark.parametrize(("fault", "text"), [
+    (lambda self, other, ordering: other, None),
+    (of_new_weights, "`under` gives another network"),
+    (not_turned, "`under` gives another network"),
+    (turns_both, "`under` changes the network"),
+    (copied_weights, "a network of other parameters"),
+], ids=["right", "new weights", "not turned", "both turned", "copied weights"])  # fmt: skip
+def test_reordering(fault, text):
+    reordering = backbone(fault, base=Reordering)
+    turned = named("ordering", "permutation", seed=1)
+    if text is None:
+        check_reorders(reordering, turned)
+    else:
+        noticed(check_reorders, text, reordering, turned)

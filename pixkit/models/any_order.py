@@ -1,0 +1,92 @@
+"""One network for every ordering: trained on random ones, so that an image is continued exactly from any part of it."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import torch
+from pydantic import Field
+from torch import Tensor
+
+from pixkit.components.spec import OrderingRef
+from pixkit.errors import RecipeError
+from pixkit.image import Batch, ImageSpec
+from pixkit.models.order_agnostic import OrderAgnosticModel
+from pixkit.models.phase import Losses, Phase
+from pixkit.models.request import SampleRequest
+from pixkit.network import Autoregressive
+from pixkit.orderings import KnownFirst, Permutation
+from pixkit.samplers import Drawn
+from pixkit.samplers.kept import Kept, Plans
+
+
+class AnyOrderModel(OrderAgnosticModel):
+    """One set of weights for all orderings, trained on random ones (Uria et al., 2014, arXiv 1310.1757).
+
+    The backbone's weights mean the same in every ordering (`reorders`), for which sigma-GPT (Pannatier et al., 2024,
+    arXiv 2404.09562) makes the ordering an input of the network. A training step deals its images out among
+    `batch_orderings` random permutations of the sites, so that it lowers the mean of -log p_o(x) over all orderings o.
+
+    In each of them p_o is a distribution by the chain rule; how near they are to one another is a matter of training.
+    The score is that of the mixture of the `orderings` that the recipe names, one permutation if it names none, and
+    images are drawn from that, as those of `order_agnostic`.
+
+    An image that is given in part is continued in the ordering that has the given sites first, either part in the
+    sequence of the first ordering named. That is exact, p(missing | known), for every mask of whole sites. Plans are
+    kept, the last few, so that only the first image with a mask waits for one.
+
+    Raises:
+        RecipeError: for a backbone whose weights belong to one ordering.
+    """
+
+    class Config(OrderAgnosticModel.Config):
+        """The parts."""
+
+        orderings: tuple[OrderingRef, ...] = Field(
+            default=({"type": "permutation"},), min_length=1, max_length=64, strict=False, validate_default=True
+        )
+        """Those that images are scored and drawn in; left out, one permutation."""
+        batch_orderings: int = Field(8, ge=1, le=4096)
+        """Random orderings in a training batch, or as many as there are images in it."""
+
+    config: Config
+
+    def __init__(self, config: Config, spec: ImageSpec, classes: int | None = None) -> None:
+        if not config.backbone.cls.reorders:
+            raise RecipeError(
+                "the backbone's weights belong to one ordering",
+                where=config.backbone.config.where("type"),
+                found=config.backbone.name,
+                expected="a backbone whose weights mean the same in every ordering (`reorders`), as transformer",
+                hint="the model order_agnostic has one network an ordering",
+            )
+        super().__init__(config, spec, classes)
+        self._plans = Plans()
+
+    def phases(self) -> list[Phase]:
+        """One: maximum likelihood in orderings that are drawn from torch's generator, on the CPU, for each batch."""
+        return [Phase("likelihood", self.parameters(), self._loss, mean=True)]
+
+    def random_network(self) -> Autoregressive:
+        """The network in a random ordering, from torch's generator."""
+        config = Permutation.Config(seed=int(torch.randint(2**63 - 1, ())))
+        return self.network.under(Permutation(config, self.spec, self.network.ordering.colours))
+
+    def _loss(self, batch: Batch, step: int) -> Losses:
+        labels, count = self.labels_shown(batch.labels), min(self.config.batch_orderings, len(batch.x))
+        parts = [
+            self.random_network().log_prob(batch.x[some], None if labels is None else labels[some])
+            for some in torch.arange(len(batch.x), device=batch.x.device).tensor_split(count)
+        ]
+        nats = -torch.cat(parts).mean()
+        return {"loss": nats / self.spec.dims, "nats": nats.detach()}
+
+    def completing(self, known: Tensor) -> Autoregressive:
+        """See Model: the network in the ordering that has what is known first."""
+        return self.network.under(KnownFirst(self.network.ordering, known))
+
+    def draw_by(self, network: Autoregressive, request: SampleRequest) -> Drawn:
+        """See LabelledModel; unless guided, by a plan that is kept."""
+        if not request.guidance:
+            request = replace(request, sampler=Kept(request.sampler, self._plans))
+        return super().draw_by(network, request)
