@@ -74,9 +74,12 @@ def masked(call: Call) -> list[Marks]:
 
 
 def choice(condition: Marks, one: Any, other: Any, result: Tensor) -> Marks:
-    """One value where a condition is true, another where it is not, and all three where it is not fixed."""
+    """One value where a condition is true, another where not; all three where it is unknown and they differ."""
     one, other = (each if isinstance(each, Marks) else _number(each, result) for each in (one, other))
     every = joined([condition, one, other], result)
+    if one.any_fixed and other.any_fixed:
+        alike = one.fixed & other.fixed & (one.value == other.value)
+        every = Marks(every.ready.masked_fill(alike, 0), every.fixed | alike, result)
     if not condition.any_fixed:
         return every
     first, second = joined([one], result), joined([other], result)

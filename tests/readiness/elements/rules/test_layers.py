@@ -58,6 +58,11 @@ def normalised(layer, x):
     return weights / weights.sum(-1, keepdim=True) @ x
 
 
+def to_the_largest(layer, x):
+    scores = (layer(x) @ x.mT).masked_fill(LATER, -INF)
+    return scores.masked_fill(scores < scores.topk(3).values[..., 2:], -INF).softmax(-1) @ x
+
+
 def linear_attention(layer, x):
     return torch.einsum("btd,btde->bte", x, torch.einsum("btd,bte->btde", layer(x), x).cumsum(1))
 
@@ -94,6 +99,7 @@ LAYERS = {
     "rms norm": lambda: nn.RMSNorm(4),
     "attention by hand, a row of it hidden": lambda: Sequence(nn.Linear(4, 4), masked),
     "attention of exponentials": lambda: Sequence(nn.Linear(4, 4), normalised),
+    "attention to the three largest": lambda: Sequence(nn.Linear(4, 4), to_the_largest),
     "linear attention": lambda: Sequence(nn.Linear(4, 4), linear_attention),
     "pooling": lambda: Sequence(nn.AvgPool1d(2, 1), lambda m, x: m(F.pad(x.mT, (1, 0))).mT),
     "interpolation": lambda: Sequence(nn.Upsample(scale_factor=2), turned),
