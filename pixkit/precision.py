@@ -48,6 +48,36 @@ def float32_products(how: Products = "ieee") -> Iterator[None]:
             write(key, value)
 
 
+@contextmanager
+def former_settings() -> Iterator[None]:
+    """Let torch say what `allow_tf32` is set to for a while, wherever it stands.
+
+    Its exporter asks for it, and torch refuses to say so within `float32_products`. It also sets keys, which are as
+    they were after. Nothing is to be computed meanwhile whose precision matters.
+    """
+    keys = [("cuda", operation) for operation in ("all", *OPERATIONS)]
+    before = [(key, read(key)) for key in keys]
+    try:
+        for value in ("tf32", "ieee"):
+            if _says():
+                break
+            for operation in ("conv", "rnn"):
+                write(("cuda", operation), value)
+        yield
+    finally:
+        for key, value in before:
+            if read(key) != value:
+                write(key, value)
+
+
+def _says() -> bool:
+    try:
+        torch._C._get_cudnn_allow_tf32()
+    except RuntimeError:
+        return False
+    return True
+
+
 def has_tf32(device: torch.device) -> bool:
     """Whether a device can compute products of float32 tensors in TF32."""
     if device.type != "cuda" or torch.version.hip is not None:

@@ -58,6 +58,11 @@ def row_of(node: fx.Node, module: nn.Module | None) -> Row | None:
     return _by_alias().get(node.target)
 
 
+def row_of_function(function: Any) -> Row | None:
+    """The row of a function of torch's, if it has one."""
+    return _by_alias().get(function)
+
+
 def _known(module: nn.Module) -> type[nn.Module]:
     """The class that the operation is known by; nn.Module if there is none.
 

@@ -16,34 +16,83 @@ from pixkit.errors import message
 from pixkit.layers.base import MixingLayer, PointwiseLayer
 from pixkit.layers.modes import evaluating
 from pixkit.network import Autoregressive
+from pixkit.readiness.adoption import adopted
 from pixkit.readiness.recorder import Operation, Recorder, as_image
-from pixkit.readiness.untraceable import Untraceable, require_evaluation, require_own_call
+from pixkit.readiness.untraceable import Untraceable, colours_apart, late, require_evaluation, require_own_call
 
 __all__ = ["Operation", "Trace", "Untraceable", "as_image"]
 
 
 class Trace:
-    """A traced network: its operations in order, and readiness through them."""
+    """A traced network: its operations in order, and readiness through them.
+
+    Attributes:
+        network: the network.
+        foreign: why its backbone, which holds more than pixkit's layers, could not be rewritten into these, if so.
+    """
 
     def __init__(self, network: Autoregressive) -> None:
         self.network = network
         self.groups = network.ordering.groups
-        self.modules = dict(network.named_modules())
+        self.foreign: Untraceable | None = None
         generator = torch.Generator().manual_seed(0)
-        x = torch.randint(network.spec.levels, (2, *network.spec.shape), generator=generator)
+        x = torch.randint(network.spec.levels, (3, *network.spec.shape), generator=generator)
         x = x.to(next(network.parameters()).device)
         # Not in the inference mode of a caller, in which torch does not count what is written to a tensor.
         with evaluating(network), torch.inference_mode(False), torch.no_grad():
             context = network.example_context(len(x))
             # What a network keeps from its last call would pass for a constant if that had been a call with x.
             network((network.spec.levels - 1 - x)[:1], None if context is None else context[:1])
-            self.graph = _trace(network)
-            recorder = Recorder(self.graph, self.groups, self.modules, network)
-            require_evaluation(network, type(network).__name__)
-            params = recorder.run(x, context)
-            _require_same(network, (x, context), (recorder.features, params))
+            try:
+                self._record(network, x[:2], None if context is None else context[:2])
+            except Untraceable as error:
+                self._adopt(x, context, error)
+            else:
+                if self._hopeless():
+                    self._adopt(x, context, None)
+
+    def _record(self, network: Autoregressive, x: Tensor, context: Tensor | None) -> None:
+        """Trace and run a network, the one given or a twin of it."""
+        modules = dict(network.named_modules())
+        graph = _trace(network)
+        recorder = Recorder(graph, self.groups, modules, network)
+        require_evaluation(network, type(network).__name__)
+        params = recorder.run(x, context)
+        _require_same(self.network, (x, context), (recorder.features, params))
+        self.modules, self.graph = modules, graph
         self.operations: dict[str, Operation] = recorder.operations
         self.output: str = recorder.output_name
+
+    def _hopeless(self) -> bool:
+        """Whether predictions are late, by way of something that is only taken to mix everything."""
+        return any(operation.kind == "all" for operation in self.operations.values()) and self._late()
+
+    def _late(self) -> bool:
+        """Whether some prediction is ready after its step."""
+        return bool((self.ready()[self.output] > self.network.ordering.group_steps).any())
+
+    def _adopt(self, x: Tensor, context: Tensor | None, problem: Untraceable | None) -> None:
+        """Trace a twin whose backbone torch has exported and that is made of pixkit's layers.
+
+        If that cannot be, or does not hold the law either, what was traced stands, and `foreign` says why.
+        """
+        before = None if problem is not None else (self.modules, self.graph, self.operations, self.output)
+        try:
+            require_own_call(self.network)
+            if self.groups > 1:
+                raise colours_apart(type(self.network.backbone).__name__)
+            with TRACING:
+                twin = adopted(self.network, x, context)
+            self._record(twin, x[:2], None if context is None else context[:2])
+            if self._late():
+                raise late(type(self.network.backbone).__name__)
+        except Untraceable as error:
+            self.foreign = error
+            if problem is not None:
+                problem.lines = (*problem.lines, f"  and rewritten by torch.export: {message(error)}")
+                raise problem from error
+            assert before is not None
+            self.modules, self.graph, self.operations, self.output = before
 
     def ready(self, known: Tensor | None = None) -> dict[str, Tensor]:
         """Readiness of every operation's result; `known` bool [C, H, W] marks sub-pixels that are given."""

@@ -78,3 +78,23 @@ def overwritten(who: str, what: str) -> Untraceable:
         found=f"it changes the result of {what}",
         expected="an operation that leaves its input as it is",
     )
+
+
+def colours_apart(who: str) -> Untraceable:
+    """Of a foreign network, under sequential colours."""
+    return Untraceable(
+        "the network is not made of pixkit's layers",
+        where=who,
+        found="colours that are drawn one after the other",
+        expected="colours drawn jointly, or grey images, for other networks than pixkit's to be followed",
+    )
+
+
+def late(who: str) -> Untraceable:
+    """Of a foreign network that was followed, and is not causal."""
+    return Untraceable(
+        "predictions read what is drawn later",
+        where=who,
+        found="a prediction that is ready after its step, site by site",
+        expected="predictions from earlier steps alone",
+    )

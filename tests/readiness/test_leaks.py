@@ -107,6 +107,7 @@ def test_so_many_sub_pixels_are_swapped():
 @pytest.mark.parametrize(
     ("size", "proved", "unproved"), [((3, 4), 12, 12), ((4, 4), 16, 16), ((8, 16), 16, 128), ((3, 43), 16, 64)]
 )
+@pytest.mark.usefixtures("nothing_adopted")
 def test_what_is_not_proved_is_probed_the_harder(size, proved, unproved, monkeypatch):
     monkeypatch.setattr(check, "probe", lambda network, probes: None)
     found = [find(net_of(cls, ImageSpec(1, *size, 2))) for cls in (NETS["Plain"], Straight)]
@@ -124,6 +125,7 @@ class Straight(Base):
         return torch.flip(torch.flip(h, (3,)), (3,))
 
 
+@pytest.mark.usefixtures("nothing_adopted")
 def test_a_law_that_fails_without_a_leak_is_a_warning():
     net = net_of(Straight, GREY)
     with pytest.warns(RuntimeWarning, match="no leak was seen.*flip"):
@@ -141,6 +143,7 @@ def test_a_law_that_fails_without_a_leak_is_a_warning():
         (lambda h: h * h.dim(), r"mul \(mul\) does not go from images \[B, maps, h, w\] to an image"),
     ],
 )
+@pytest.mark.usefixtures("nothing_adopted")
 def test_what_is_taken_to_mix_everything_is_named_and_why(function, why):
     """These networks are causal, and nothing is said that is not known."""
 

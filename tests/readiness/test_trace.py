@@ -108,6 +108,7 @@ class Random(Base):
     ("cls", "reason"),
     [(Residual, "changed in place"), (Accumulated, "computes something else"), (Random, "computes something else")],
 )
+@pytest.mark.usefixtures("nothing_adopted")
 def test_what_a_trace_would_get_wrong_is_not_traced(cls, reason):
     with pytest.raises(Untraceable, match=reason):
         Trace(net_of(cls, GREY))
@@ -250,6 +251,7 @@ def test_one_map_of_pixels_for_all_others_mixes_the_colours():
         lambda h: F.softmin(h, 3),
     ],
 )  # fmt: skip
+@pytest.mark.usefixtures("nothing_adopted")
 def test_what_is_in_no_table_is_taken_to_mix_everything(function):
     class Foreign(Base):
         def plant(self, spec):

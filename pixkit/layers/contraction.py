@@ -1,0 +1,110 @@
+"""Sums over sites with weights that are given, of which some are nothing for good."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from pixkit.layers.base import MixingLayer
+from pixkit.layers.geometry import Grid
+
+
+class SiteSum(MixingLayer):
+    """The same weighted sums of sites in every map: [B, M, h, w] to [B, M, h', w'].
+
+    As a triangular matrix does it, or a running sum. For one colour group.
+
+    Args:
+        weight: [h' * w', h * w].
+        bias: [h' * w'], or None.
+        allowed: bool, the weight's shape; elsewhere nothing is read.
+        grid: h' and w'.
+    """
+
+    allowed: Tensor
+
+    def __init__(self, weight: Tensor, bias: Tensor | None, allowed: Tensor, grid: Grid) -> None:
+        super().__init__()
+        self.grid = grid
+        self.weight = nn.Parameter(weight)
+        self.bias = None if bias is None else nn.Parameter(bias)
+        self.register_buffer("allowed", allowed, persistent=False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """One product."""
+        out = x.flatten(2) @ (self.weight * self.allowed).T
+        return (out if self.bias is None else out + self.bias).unflatten(2, self.grid)
+
+    def ready(self, *inputs: Tensor) -> Tensor:
+        """With the last of what has a weight."""
+        return _latest(self.allowed, inputs[0], self.grid)
+
+    def reads(self, units: Tensor, grids: list[Grid]) -> list[Tensor]:
+        """What has a weight."""
+        return [_read(self.allowed, units, grids[0])]
+
+    def init_state(self, batch: int, grids: list[Grid], device: torch.device | None = None) -> Tensor:
+        """The weight, masked."""
+        return (self.weight * self.allowed).detach().to(device)
+
+    def at(self, group: int, groups: int, sites: Tensor, inputs: list[Tensor], state: Tensor) -> Tensor:
+        """Rows of the same."""
+        out = state[sites] @ inputs[0][:, :-1]
+        return out if self.bias is None else out + self.bias[sites][:, None]
+
+
+class SiteLinear(MixingLayer):
+    """Each site a linear map of its own of all maps of some sites: [B, M, h, w] to [B, M', h', w'].
+
+    As a masked dense layer does it, whose units of one kind are the maps of a site (MADE, Germain et al., 2015, arXiv
+    1502.03509). For one colour group.
+
+    Args:
+        weight: [h' * w', M', h * w, M].
+        bias: [h' * w', M'], or None.
+        allowed: bool [h' * w', h * w]; elsewhere nothing is read.
+        grid: h' and w'.
+    """
+
+    allowed: Tensor
+
+    def __init__(self, weight: Tensor, bias: Tensor | None, allowed: Tensor, grid: Grid) -> None:
+        super().__init__()
+        self.grid = grid
+        self.weight = nn.Parameter(weight)
+        self.bias = None if bias is None else nn.Parameter(bias)
+        self.register_buffer("allowed", allowed, persistent=False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """One product."""
+        out = torch.einsum("bis,tosi->bot", x.flatten(2), self._masked())
+        return (out if self.bias is None else out + self.bias.T).unflatten(2, self.grid)
+
+    def _masked(self) -> Tensor:
+        return self.weight * self.allowed[:, None, :, None]
+
+    def ready(self, *inputs: Tensor) -> Tensor:
+        """With the last of what has weights."""
+        return _latest(self.allowed, inputs[0], self.grid)
+
+    def reads(self, units: Tensor, grids: list[Grid]) -> list[Tensor]:
+        """What has weights."""
+        return [_read(self.allowed, units, grids[0])]
+
+    def init_state(self, batch: int, grids: list[Grid], device: torch.device | None = None) -> Tensor:
+        """The weight, masked, [h' * w', M', h * w * M]."""
+        return self._masked().detach().flatten(2).to(device)
+
+    def at(self, group: int, groups: int, sites: Tensor, inputs: list[Tensor], state: Tensor) -> Tensor:
+        """Rows of the same."""
+        rows = state[sites]
+        out = (inputs[0][:, :-1].flatten(1) @ rows.flatten(0, 1).T).unflatten(1, rows.shape[:2])
+        return out if self.bias is None else out + self.bias[sites]
+
+
+def _latest(allowed: Tensor, ready: Tensor, grid: Grid) -> Tensor:
+    return torch.where(allowed.cpu(), ready.flatten(), 0).amax(1).view(1, *grid)
+
+
+def _read(allowed: Tensor, units: Tensor, grid: Grid) -> Tensor:
+    return allowed.cpu()[units.flatten()].any(0).view(1, *grid)

@@ -1,0 +1,100 @@
+"""Values put elsewhere: each map of each site is one of another site, of another image, or a constant."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from pixkit.layers.base import MixingLayer
+from pixkit.layers.geometry import Grid
+
+
+class Rearrange(MixingLayer):
+    """Take every value from a table: images [B, M, h, w], one or several, to one image [B, M', h', w'].
+
+    It does what views, permutations, slices, padding and concatenation of sequences do. For one colour group.
+
+    Args:
+        sizes: maps, height and width of each input.
+        table: int64 [M', S'], which value each map of each site is. The values are counted through all inputs, input by
+            input, map by map, site by site; -1 is a constant.
+        constants: [M', S'], read where the table says -1; zeros if left out.
+        grid: h' and w', with h' * w' = S'.
+    """
+
+    table: Tensor
+    constants: Tensor
+
+    def __init__(
+        self, sizes: Sequence[tuple[int, int, int]], table: Tensor, grid: Grid, constants: Tensor | None = None
+    ) -> None:
+        super().__init__()
+        self.sizes, self.grid = tuple(sizes), grid
+        self.maps = len(table)
+        self.register_buffer("table", table, persistent=False)
+        given = torch.zeros(table.shape) if constants is None else constants
+        self.register_buffer("constants", given, persistent=False)
+
+    def forward(self, *inputs: Tensor) -> Tensor:
+        """Look every value up in all inputs, one after the other."""
+        values = torch.cat([x.flatten(1) for x in inputs], 1)
+        found = values.index_select(1, self.table.clamp_min(0).flatten()).view(-1, *self.table.shape)
+        return torch.where(self.table < 0, self.constants.to(found.dtype), found).unflatten(2, self.grid)
+
+    def parts(self) -> list[tuple[Tensor, Tensor]]:
+        """Of each input, which map and which site are read, int64 [M', S'] each, on the CPU; -1 where another is."""
+        table, first, found = self.table.cpu(), 0, []
+        for maps, height, width in self.sizes:
+            sites = height * width
+            own = (table >= first) & (table < first + maps * sites)
+            place = table - first
+            found.append((torch.where(own, place // sites, -1), torch.where(own, place % sites, -1)))
+            first += maps * sites
+        return found
+
+    def ready(self, *inputs: Tensor) -> Tensor:
+        """With the last of what a site reads; constants at 0."""
+        found = torch.zeros(self.table.shape[1], dtype=torch.int64)
+        for ready, (_, sites) in zip(inputs, self.parts(), strict=True):
+            latest = torch.where(sites < 0, 0, ready.flatten()[sites.clamp_min(0)])
+            found = torch.maximum(found, latest.amax(0))
+        return found.view(1, *self.grid)
+
+    def reads(self, units: Tensor, grids: list[Grid]) -> list[Tensor]:
+        """Straight from the table."""
+        found = []
+        for (height, width), (_, sites) in zip(grids, self.parts(), strict=True):
+            read = torch.zeros(height * width + 1, dtype=torch.bool)
+            read[sites[:, units.flatten()]] = True  # -1 is the place after the last site
+            found.append(read[:-1].view(1, height, width))
+        return found
+
+    def init_state(
+        self, batch: int, grids: list[Grid], device: torch.device | None = None
+    ) -> list[tuple[Tensor, Tensor | None]]:
+        """Of each input, which value of its memory each site's maps are, int64 [S', M'], and where they are of it.
+
+        The latter, bool [S', M'], is None where all are.
+        """
+        state: list[tuple[Tensor, Tensor | None]] = []
+        for (maps, _, _), (which, sites) in zip(self.sizes, self.parts(), strict=True):
+            own = which.T >= 0
+            place = torch.where(own, sites.T * maps + which.T, 0)
+            state.append((place.to(device), None if own.all() else own.to(device)))
+        return state
+
+    def at(
+        self, group: int, groups: int, sites: Tensor, inputs: list[Tensor], state: list[tuple[Tensor, Tensor | None]]
+    ) -> Tensor:
+        """Look up in each input."""
+        out = self.constants.T[sites].to(inputs[0].dtype)
+        for memory, (place, own) in zip(inputs, state, strict=True):
+            found = memory.flatten(1)[:, place[sites]]
+            out = found if own is None else torch.where(own[sites], found, out)
+        return out.expand(len(inputs[0]), -1, -1)
+
+    def extra_repr(self) -> str:
+        """Sizes for print(model)."""
+        return f"{', '.join(map(str, self.sizes))} to {(self.maps, *self.grid)}"

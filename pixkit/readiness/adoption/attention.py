@@ -1,0 +1,167 @@
+"""Attention: torch's own, or spelled out as products, a softmax, and products."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import torch
+from torch import Tensor
+
+from pixkit.layers.site_attention import SiteAttention
+from pixkit.readiness.adoption.builder import Builder
+from pixkit.readiness.adoption.known import Known
+from pixkit.readiness.adoption.layout import axes
+from pixkit.readiness.adoption.separable import Mixed
+
+
+@dataclass(frozen=True)
+class Heads:
+    """Addresses of queries, keys or values as [B, heads, R, T, D].
+
+    R is of axes before T along which sites vary, as where rows attend to themselves alone.
+    """
+
+    addresses: Tensor
+    order: tuple[int, ...]
+    sizes: tuple[int, ...]
+
+
+def attended(builder: Builder, read: tuple[Tensor, Tensor, Tensor], bias: Known | None, scale: float | None) -> Tensor:
+    """Addresses [..., T, E] of attention.
+
+    Args:
+        builder: where it is added.
+        read: addresses of queries [..., T, D], of keys [..., U, D], and of values [..., U, E].
+        bias: [..., T, U] as torch broadcasts it, added to the products; -inf hides a key. None: nothing is hidden.
+        scale: what products are multiplied by; 1 / sqrt(D) if None.
+    """
+    lead = torch.broadcast_shapes(*(x.shape[:-2] for x in read))
+    query, key, value = (x.expand(*lead, *x.shape[-2:]) for x in read)
+    queries = _heads(builder, query)
+    keys, values = (_heads(builder, x, queries) for x in (key, value))
+    _, heads, rows, count, _ = queries.addresses.shape
+    seen = keys.addresses.shape[3]
+    allowed, added = _masks(bias, queries, lead, (heads, rows, count, seen))
+    # Queries of one row see keys of the same row.
+    spread = torch.eye(rows, dtype=torch.bool)[:, None, :, None]
+    visible = (spread & allowed.any(0)[:, :, None]).reshape(rows * count, rows * seen)
+    if added is not None:
+        wide = torch.full((len(added), rows, count, rows, seen), -torch.inf, dtype=added.dtype)
+        own = torch.arange(rows)
+        wide[:, own, :, own] = added.transpose(0, 1)
+        added = wide.reshape(len(added), rows * count, rows * seen)
+    planes = [_plane(builder, each) for each in (queries, keys, values)]
+    layer = SiteAttention(visible, heads=heads, scale=scale, bias=added)
+    grid = builder.sources[planes[0]].grid
+    out = builder.layer(layer, planes, heads * values.addresses.shape[4], grid)
+    shaped = out.view(len(out), heads, values.addresses.shape[4], rows, count).permute(0, 1, 3, 4, 2)
+    moved = shaped.reshape([queries.sizes[each] for each in queries.order] + [count, value.shape[-1]])
+    back = [queries.order.index(each) for each in range(len(queries.order))]
+    return moved.permute(*back, -2, -1).reshape(*lead, count, value.shape[-1])
+
+
+def _heads(builder: Builder, x: Tensor, like: Heads | None = None) -> Heads:
+    """Addresses [..., T, D] by what their axes are; keys as queries are."""
+    sizes, batch, varying = axes(builder.space, [x], 2)
+    if varying[-1]:
+        raise Mixed("which takes together what belongs to several sites")
+    if like is None:
+        rest = [each for each in range(len(sizes) - 2) if each != batch]
+        flags = dict(zip([each for each in range(len(sizes)) if each != batch], varying, strict=True))
+        order = (batch, *(each for each in rest if not flags[each]), *(each for each in rest if flags[each]))
+        rows = torch.Size([sizes[each] for each in rest if flags[each]]).numel()
+    else:
+        order, sizes, rows = like.order, (*like.sizes[:-2], *x.shape[-2:]), like.addresses.shape[2]
+    moved = x.reshape(sizes).permute(*order, len(sizes) - 2, len(sizes) - 1)
+    return Heads(moved.reshape(builder.space.batch, -1, rows, *x.shape[-2:]), order, sizes)
+
+
+def _masks(
+    bias: Known | None, queries: Heads, lead: torch.Size, shape: tuple[int, int, int, int]
+) -> tuple[Tensor, Tensor | None]:
+    """Which keys are seen, bool [1 or heads, R, T, U], and what is added, the same shape, or None."""
+    heads, rows, count, seen = shape
+    if bias is None:
+        return torch.ones(1, rows, count, seen, dtype=torch.bool), None
+    hidden = bias.fixed & (bias.value == -torch.inf).cpu()
+
+    def moved(plane: Tensor) -> Tensor:
+        if not plane.ndim > 2 or plane.shape[:-2].numel() == 1:
+            return plane.reshape(-1, plane.shape[-1]).expand(count, seen).expand(1, rows, count, seen)
+        full = plane.expand(*lead, count, seen).reshape(*queries.sizes[:-2], count, seen)
+        full = full.permute(*queries.order, len(queries.sizes) - 2, len(queries.sizes) - 1)
+        full = full.reshape(full.shape[0], heads, rows, count, seen)
+        if not torch.equal(full, full[:1].expand_as(full)):
+            raise Mixed("which treats the images of a batch in different ways")
+        return full[0]
+
+    hide, value = moved(hidden), moved(bias.value)
+    plain = len(hide) == 1 and bool(((value == 0).cpu() | hide).all())
+    return ~hide, None if plain else value.detach().masked_fill(hide.to(value.device), -torch.inf).clone()
+
+
+def _plane(builder: Builder, heads: Heads) -> torch.fx.Node:
+    """[B, heads * D, R * T], on the grid of the operation that it is all of; else a row."""
+    addresses = heads.addresses.permute(0, 1, 4, 2, 3).flatten(3).flatten(1, 2)
+    place = builder.space.where(addresses[0])
+    number = int(place.source.flatten()[0])
+    count = addresses.shape[2]
+    grid = (1, count)
+    if number >= 0 and bool((place.source == number).all()):
+        source = builder.space.sources[number]
+        same = torch.equal(place.site, torch.arange(count).expand_as(place.site))
+        if same and getattr(source, "sites", 0) == count:
+            grid = source.grid  # type: ignore[union-attr]
+    return builder.node(addresses, grid)
+
+
+@dataclass(frozen=True)
+class Scores:
+    """Products of queries and keys, [..., T, U], which stay products until values are multiplied by them.
+
+    Attributes:
+        query: addresses [..., T, D].
+        key: addresses [..., U, D].
+        scale: what products are multiplied by.
+        bias: what is added to them then, as torch broadcasts it, or None.
+        weighed: whether a softmax has been taken of them.
+    """
+
+    query: Tensor
+    key: Tensor
+    scale: float = 1.0
+    bias: Known | None = None
+    weighed: bool = False
+
+    @property
+    def shape(self) -> torch.Size:
+        """Of the products."""
+        lead = torch.broadcast_shapes(self.query.shape[:-2], self.key.shape[:-2])
+        return torch.Size((*lead, self.query.shape[-2], self.key.shape[-2]))
+
+    def reshaped(self, shape: torch.Size) -> Scores:
+        """With other axes before the last two, which stay.
+
+        Raises:
+            Mixed: if they do not.
+        """
+        if shape[-2:] != self.shape[-2:]:
+            raise Mixed("which looks at products of queries and keys in another way than row by row")
+        lead = self.shape[:-2]
+        query, key = (
+            x.expand(*lead, *x.shape[-2:]).reshape(*shape[:-2], *x.shape[-2:]) for x in (self.query, self.key)
+        )
+        bias = self.bias
+        if bias is not None and bias.value.ndim > 2 and bias.value.shape[:-2].numel() > 1:
+            planes = (plane.expand(self.shape).reshape(shape) for plane in (bias.value, bias.fixed))
+            bias = Known(*planes)
+        return replace(self, query=query, key=key, bias=bias)
+
+    def added(self, other: Known) -> Scores:
+        """With a bias, or one more."""
+        if self.bias is None:
+            return replace(self, bias=other)
+        fixed = self.bias.fixed & other.fixed
+        for each in (self.bias, other):
+            fixed = fixed | (each.fixed & (each.value == -torch.inf).cpu())
+        return replace(self, bias=Known(self.bias.value + other.value, fixed))

@@ -1,0 +1,170 @@
+"""The graph that a foreign network is rewritten into: layers of pixkit, 1x1 convolutions, and the table's functions."""
+
+from __future__ import annotations
+
+import operator
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import Tensor, fx, nn
+
+from pixkit.layers.geometry import Grid
+from pixkit.layers.rearrange import Rearrange
+from pixkit.readiness.adoption.layout import Layout
+from pixkit.readiness.adoption.separable import Mixed
+from pixkit.readiness.adoption.space import Source, Space
+
+
+class Builder:
+    """Adds operations to the new graph, each an image [B, M, h, w].
+
+    Attributes:
+        space: the addresses of all that has been added.
+        graph: the new graph.
+        root: holds its layers and constants.
+        dtype: of all values.
+        name: what the next operation is called.
+    """
+
+    def __init__(self, batch: int, dtype: torch.dtype) -> None:
+        self.space, self.dtype = Space(batch), dtype
+        self.graph, self.root = fx.Graph(), nn.Module()
+        self.name = "operation"
+        self.sources: dict[fx.Node, Source] = {}
+        self.parts: dict[tuple[fx.Node, int, int], fx.Node] = {}
+
+    def placeholder(self, name: str, maps: int, grid: Grid, *, static: bool) -> Tensor:
+        """An input, and its addresses, int64 [B, maps, h, w]."""
+        return self._own(self.graph.placeholder(name), maps, grid, static).unflatten(2, grid)
+
+    def layer(self, module: nn.Module, inputs: list[fx.Node], maps: int, grid: Grid) -> Tensor:
+        """A layer of images, and the addresses of what it gives, int64 [B, maps, h * w]."""
+        name = self._free(self.name)
+        self.root.add_module(name, module.requires_grad_(False).eval())
+        node = self.graph.call_module(name, tuple(inputs))
+        return self._own(node, maps, grid, self._static(inputs))
+
+    def call(self, function: Callable[..., Any], args: Any, kwargs: dict[str, Any], maps: int, grid: Grid) -> Tensor:
+        """A function of images and numbers, and the addresses of what it gives, int64 [B, maps, h * w]."""
+        node = self.graph.call_function(function, tuple(args), kwargs)
+        return self._own(node, maps, grid, self._static(node.all_input_nodes))
+
+    def constant(self, value: Tensor) -> fx.Node:
+        """A constant image."""
+        name = self._free("constant")
+        self.root.register_buffer(name, value.to(self.dtype).contiguous(), persistent=False)
+        node = self.graph.get_attr(name)
+        self.sources[node] = Source(node, -1, value.shape[1], (value.shape[2], value.shape[3]), True)
+        return node
+
+    def scattered(self, layout: Layout, addresses: Tensor, shape: torch.Size) -> Tensor:
+        """The addresses of an operation [B, M, S] where its elements lie in a logical tensor."""
+        out = torch.empty(shape.numel(), dtype=torch.int64)
+        out[layout.index.flatten()] = addresses.flatten()
+        return out.view(shape)
+
+    def image(self, addresses: Tensor, grid: Grid, *, spread: bool = False) -> fx.Node | float:
+        """A node that gives these values, int64 [B, M, S] on a grid.
+
+        Args:
+            addresses: of operations and constants.
+            grid: h and w, h * w = S.
+            spread: whether it may have fewer maps or sites, as torch broadcasts, or be a number.
+
+        Raises:
+            Mixed: if an image would read another.
+        """
+        place = self.space.where(addresses)
+        own = torch.arange(self.space.batch)[:, None, None]
+        if bool(((place.image != own) & (place.image >= 0)).any()):
+            raise Mixed("which mixes the images of a batch")
+        source, maps, sites = place.source[0], place.map[0], place.site[0]
+        constant = source < 0
+        if constant.all():
+            return self._constant_image(addresses, grid, spread)
+        numbers = source[~constant].unique().tolist()
+        alike = all(torch.equal(plane, plane[:1].expand_as(plane)) for plane in (place.source, place.map, place.site))
+        if not alike or not torch.equal(addresses[:, constant], addresses[:1, constant].expand(len(own), -1)):
+            raise Mixed("which treats the images of a batch in different ways")
+        if len(numbers) == 1 and not constant.any():
+            found = self._same_site(numbers[0], maps, sites, grid, spread)
+            if found is not None:
+                return found
+        return self._rearranged(numbers, addresses[0], (source, maps, sites), grid)
+
+    def node(self, addresses: Tensor, grid: Grid) -> fx.Node:
+        """A node that gives these values on all of the grid."""
+        found = self.image(addresses, grid)
+        assert isinstance(found, fx.Node)
+        return found
+
+    def _constant_image(self, addresses: Tensor, grid: Grid, spread: bool) -> fx.Node | float:
+        if not torch.equal(addresses, addresses[:1].expand_as(addresses)):
+            raise Mixed("which treats the images of a batch in different ways")
+        value = self.space.values(addresses[:1], self.dtype).value
+        if spread and bool((value == value.flatten()[0]).all()):
+            return float(value.flatten()[0])
+        if spread and bool((value == value[..., :1]).all()):
+            return self.constant(value[..., :1, None])
+        return self.constant(value.unflatten(2, grid))
+
+    def _same_site(self, number: int, maps: Tensor, sites: Tensor, grid: Grid, spread: bool) -> fx.Node | None:
+        """All maps of an operation, or a run of them, where they are; None if they are elsewhere."""
+        source = self.space.sources[number]
+        assert isinstance(source, Source)
+        lone = spread and source.sites == 1
+        if not lone and (source.grid != grid or not torch.equal(sites, torch.arange(source.sites).expand_as(sites))):
+            return None
+        if spread and source.maps == 1:
+            return source.node
+        run = maps[:1, :1] + torch.arange(len(maps))[:, None]
+        return self.part(source, int(maps[0, 0]), len(maps)) if torch.equal(maps, run.expand_as(maps)) else None
+
+    def part(self, source: Source, first: int, count: int) -> fx.Node:
+        """Some maps in a row of an operation's."""
+        if count == source.maps:
+            return source.node
+        key = (source.node, first, count)
+        if key not in self.parts:
+            sizes = [size for size in (first, count, source.maps - first - count) if size]
+            split = self.graph.call_function(torch.split, (source.node, sizes, 1))
+            node = self.graph.call_function(operator.getitem, (split, int(first > 0)))
+            self.sources[node] = Source(node, -1, count, source.grid, source.static)
+            self.parts[key] = node
+        return self.parts[key]
+
+    def _rearranged(
+        self, numbers: list[int], addresses: Tensor, where: tuple[Tensor, Tensor, Tensor], grid: Grid
+    ) -> fx.Node:
+        source, maps, sites = where
+        table, first, sizes, nodes = torch.full(source.shape, -1), 0, [], []
+        for number in numbers:
+            read = self.space.sources[number]
+            assert isinstance(read, Source)
+            table = torch.where(source == number, first + maps * read.sites + sites, table)
+            sizes.append((read.maps, *read.grid))
+            nodes.append(read.node)
+            first += read.maps * read.sites
+        constants = self.space.values(addresses, self.dtype).value if (table < 0).any() else None
+        layer = Rearrange(sizes, table, grid, constants)
+        name, self.name = self.name, f"{self.name}_sites"
+        given = self.layer(layer, nodes, len(table), grid)
+        self.name = name
+        found = self.space.sources[int(self.space.which(given.flatten()[:1]))]
+        assert isinstance(found, Source)
+        return found.node
+
+    def _own(self, node: fx.Node, maps: int, grid: Grid, static: bool) -> Tensor:
+        self.sources[node], addresses = self.space.operation(node, maps, grid, static)
+        return addresses
+
+    def _static(self, nodes: list[fx.Node]) -> bool:
+        return all(self.sources[node].static for node in nodes)
+
+    def _free(self, name: str) -> str:
+        """A name that the root has not got yet."""
+        found, number = name, 1
+        while hasattr(self.root, found):
+            found, number = f"{name}_{number}", number + 1
+        return found

@@ -1,0 +1,172 @@
+"""What is done with each operation of ATen that computes something, by its name."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from pixkit.readiness.adoption.attention import attended
+from pixkit.readiness.adoption.builder import Builder
+from pixkit.readiness.adoption.convolution import convolved
+from pixkit.readiness.adoption.known import Known
+from pixkit.readiness.adoption.layout import arranged
+from pixkit.readiness.adoption.linear import linear
+from pixkit.readiness.adoption.norms import LAYER, RMS, normed
+from pixkit.readiness.adoption.pointwise import applied
+from pixkit.readiness.adoption.products import Scores, product
+from pixkit.readiness.adoption.separable import Mixed
+
+Handler = Callable[[Builder, dict[str, Any]], Tensor | Scores]
+"""Called with the builder and the arguments by ATen's names; gives addresses."""
+
+
+def _linear(builder: Builder, given: dict[str, Any]) -> Tensor:
+    weight, bias = given["weight"], given["bias"]
+    if not isinstance(given["input"], Tensor) or isinstance(weight, Tensor) or isinstance(bias, Tensor):
+        raise Mixed("whose weight needs pixels")
+    return linear(builder, given["input"], weight, bias)
+
+
+def _addmm(builder: Builder, given: dict[str, Any]) -> Tensor:
+    if given["alpha"] != 1 or given["beta"] != 1:
+        raise Mixed("which weighs what it adds")
+    names = ("mat1", "mat2") if "mat1" in given else ("batch1", "batch2")
+    out = product(builder, given[names[0]], given[names[1]])
+    if isinstance(out, Scores):
+        if isinstance(given["self"], Known):
+            return out.added(given["self"])  # type: ignore[return-value]
+        raise Mixed("which adds what needs pixels to products of queries and keys")
+    return applied(builder, torch.add, (out, given["self"]), {})
+
+
+def _normed(kind: Any, flat: str) -> Handler:
+    def handler(builder: Builder, given: dict[str, Any]) -> Tensor:
+        x, axes = given["input"], len(given[flat])
+        affine = (given["weight"], given.get("bias"))
+        out = normed(builder, kind, x.flatten(x.ndim - axes), affine, given.get("eps"))
+        return out.view(x.shape)
+
+    return handler
+
+
+def _batch_norm(builder: Builder, given: dict[str, Any]) -> Tensor:
+    """With running statistics: a number for each map is multiplied by, and one added."""
+    if given.get("training") or given.get("cudnn_enabled") is None:
+        raise Mixed("which takes its statistics of the batch")
+    mean, variance = given["running_mean"], given["running_var"]
+    scale = (variance.value + given["eps"]).rsqrt()
+    scale = scale if given["weight"] is None else scale * given["weight"].value
+    shift = -mean.value * scale
+    shift = shift if given["bias"] is None else shift + given["bias"].value
+    x = given["input"]
+    shape = (-1, *[1] * (x.ndim - 2))
+    planes = [Known(one.view(shape), torch.zeros(one.view(shape).shape, dtype=torch.bool)) for one in (scale, shift)]
+    return applied(builder, torch.add, (applied(builder, torch.mul, (x, planes[0]), {}), planes[1]), {})
+
+
+def _softmax(function: Callable[..., Any]) -> Handler:
+    def handler(builder: Builder, given: dict[str, Any]) -> Tensor:
+        x = given["self"].movedim(given["dim"], -1)
+        layout = arranged(builder.space, [x], 1)
+        if layout.lead > 1:
+            raise Mixed("which takes the maps of a site together by parts")
+        node = builder.node(x.flatten()[layout.index], layout.grid)
+        out = builder.call(function, (node, 1), {}, x.shape[-1], layout.grid)
+        return builder.scattered(layout, out, x.shape).movedim(-1, given["dim"])
+
+    return handler
+
+
+def _reduced(mean: bool) -> Handler:
+    def handler(builder: Builder, given: dict[str, Any]) -> Tensor:
+        x = given["self"]
+        named = given.get("dim")
+        axes = [named] if isinstance(named, int) else list(named or range(x.ndim))
+        axes = sorted(axis % x.ndim for axis in axes)
+        rest = [axis for axis in range(x.ndim) if axis not in axes]
+        moved = x.permute(*rest, *axes).flatten(len(rest))
+        ones = torch.ones(1, moved.shape[-1], dtype=builder.dtype)
+        out = linear(builder, moved, Known.constant(ones / moved.shape[-1] if mean else ones), None)[..., 0]
+        for axis in axes if given.get("keepdim") else ():
+            out = out.unsqueeze(axis)
+        return out
+
+    return handler
+
+
+def _cumulated(builder: Builder, given: dict[str, Any]) -> Tensor:
+    x = given["self"].movedim(given["dim"], -1)
+    before = torch.ones(x.shape[-1], x.shape[-1], dtype=builder.dtype).tril()
+    return linear(builder, x, Known.constant(before), None).movedim(-1, given["dim"])
+
+
+def _sdpa(builder: Builder, given: dict[str, Any]) -> Tensor:
+    query, key, value, mask = given["query"], given["key"], given["value"], given["attn_mask"]
+    if given["dropout_p"]:
+        raise Mixed("which drops keys at random")
+    if any(not isinstance(x, Tensor) for x in (query, key, value)) or isinstance(mask, Tensor):
+        raise Mixed("part of which needs no pixel, or whose mask does")
+    if given.get("enable_gqa") and key.shape[-3] != query.shape[-3]:
+        key, value = (x.repeat_interleave(query.shape[-3] // x.shape[-3], -3) for x in (key, value))
+    count, seen = query.shape[-2], key.shape[-2]
+    if given["is_causal"]:
+        mask = Known.constant(torch.ones(count, seen, dtype=torch.bool).tril())
+    if mask is not None and mask.value.dtype == torch.bool:
+        hide = torch.zeros(mask.value.shape, dtype=builder.dtype, device=mask.value.device)
+        mask = Known(hide.masked_fill(~mask.value, -math.inf), mask.fixed)
+    return attended(builder, (query, key, value), mask, given.get("scale"))
+
+
+def _prelu(builder: Builder, given: dict[str, Any]) -> Tensor:
+    """max(x, 0) - weight * max(-x, 0), of a weight for each map."""
+    x, weight = given["self"], given["weight"]
+    if not isinstance(weight, Known):
+        raise Mixed("whose weight needs pixels")
+    shape = (1, -1, *[1] * (x.ndim - 2)) if weight.value.numel() > 1 else (1,)
+    slope = Known(weight.value.view(shape), weight.fixed.view(shape))
+    below = applied(builder, F.relu, (applied(builder, torch.neg, (x,), {}),), {})
+    return applied(
+        builder,
+        torch.sub,
+        (applied(builder, F.relu, (x,), {}), applied(builder, torch.mul, (below, slope), {})),
+        {},
+    )
+
+
+def _glu(builder: Builder, given: dict[str, Any]) -> Tensor:
+    """One half times the sigmoid of the other."""
+    first, second = given["self"].chunk(2, given["dim"])
+    return applied(builder, torch.mul, (first, applied(builder, torch.sigmoid, (second,), {})), {})
+
+
+HANDLERS: dict[str, Handler] = {
+    "linear": _linear,
+    "matmul": lambda builder, given: product(builder, given["self"], given["other"]),
+    "mm": lambda builder, given: product(builder, given["self"], given["mat2"]),
+    "bmm": lambda builder, given: product(builder, given["self"], given["mat2"]),
+    "mv": lambda builder, given: product(builder, given["self"], given["vec"]),
+    "addmm": _addmm,
+    "baddbmm": _addmm,
+    "conv1d": convolved,
+    "conv2d": convolved,
+    "convolution": convolved,
+    "layer_norm": _normed(LAYER, "normalized_shape"),
+    "rms_norm": _normed(RMS, "normalized_shape"),
+    "batch_norm": _batch_norm,
+    "softmax": _softmax(F.softmax),
+    "_softmax": _softmax(F.softmax),
+    "log_softmax": _softmax(F.log_softmax),
+    "_log_softmax": _softmax(F.log_softmax),
+    "sum": _reduced(mean=False),
+    "mean": _reduced(mean=True),
+    "cumsum": _cumulated,
+    "scaled_dot_product_attention": _sdpa,
+    "glu": _glu,
+    "prelu": _prelu,
+    "_prelu_kernel": _prelu,
+}

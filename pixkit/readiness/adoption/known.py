@@ -1,0 +1,84 @@
+"""What needs no pixel: values, and which of them are the same whatever the parameters are."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.utils import _pytree as pytree
+
+
+@dataclass(frozen=True)
+class Known:
+    """A tensor that is computed from parameters, buffers and constants alone.
+
+    Attributes:
+        value: as it is now.
+        fixed: bool, its shape: whether an element stays as it is whatever finite values the parameters have. What a
+            fixed zero multiplies, or a fixed -inf masks, is not read.
+    """
+
+    value: Tensor
+    fixed: Tensor
+
+    @classmethod
+    def constant(cls, value: Tensor) -> Known:
+        """Of a buffer, or of what a forward makes."""
+        return cls(value, torch.ones(value.shape, dtype=torch.bool))
+
+    @property
+    def all_fixed(self) -> bool:
+        """Whether no parameter has a say in it."""
+        return bool(self.fixed.all())
+
+    def zeros(self) -> Tensor:
+        """Where it is zero whatever the parameters are, bool."""
+        return self.fixed & (self.value == 0).cpu()
+
+
+def evaluate(function: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+    """An operation of known values: known values."""
+    operands = [leaf for leaf in pytree.tree_leaves((args, kwargs)) if isinstance(leaf, Known)]
+    plain = pytree.tree_map(_value, (args, kwargs))
+    with torch.no_grad():
+        result = function(*plain[0], **plain[1])
+    fixed = _fixed(function, args, operands, result) if isinstance(result, Tensor) else None
+    if fixed is None:
+        settled = all(operand.all_fixed for operand in operands)
+        return pytree.tree_map(lambda part: _settled(part, settled), result)
+    return Known(result, fixed)
+
+
+def _value(leaf: Any) -> Any:
+    return leaf.value if isinstance(leaf, Known) else leaf
+
+
+def _settled(part: Any, settled: bool) -> Any:
+    return Known(part, torch.full(part.shape, settled)) if isinstance(part, Tensor) else part
+
+
+def _fixed(function: Any, args: tuple[Any, ...], operands: list[Known], result: Tensor) -> Tensor | None:
+    """Element by element, where something is known of the operation; None where nothing is."""
+    name = getattr(getattr(function, "overloadpacket", None), "__name__", "")
+    if not operands:
+        return None
+    if name in ("softmax", "_softmax", "_safe_softmax", "log_softmax"):
+        masked = operands[0].fixed & (operands[0].value == -torch.inf).cpu()
+        return masked | torch.full(result.shape, operands[0].all_fixed)
+    if torch.Tag.pointwise not in getattr(function, "tags", ()):
+        return None
+    found = torch.ones(result.shape, dtype=torch.bool)
+    for operand in operands:
+        found = found & operand.fixed
+    absorbing = {
+        "mul": [operand.zeros() for operand in operands],
+        "div": [operand.zeros() for operand in operands[:1] if args[0] is operand],
+        "add": [operand.fixed & (operand.value == -torch.inf).cpu() for operand in operands],
+        "sub": [operand.fixed & (operand.value == -torch.inf).cpu() for operand in operands[:1] if args[0] is operand],
+    }
+    for plane in absorbing.get(name, []):
+        found = found | plane
+    return found

@@ -1,0 +1,164 @@
+"""Which axes of a logical tensor are images, which are sites, and which are maps of a site."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from pixkit.layers.geometry import Grid
+from pixkit.readiness.adoption.separable import Mixed
+from pixkit.readiness.adoption.space import Source, Space, Where
+
+_MIXES = "which mixes the images of a batch"
+
+
+@dataclass(frozen=True)
+class Layout:
+    """Where the elements of a logical tensor lie in an image.
+
+    Attributes:
+        index: int64 [B, M, S], the flat element of the logical tensor that is there.
+        grid: h and w, h * w = S.
+        lead: of the M maps, how many runs of the last axes there are.
+    """
+
+    index: Tensor
+    grid: Grid
+    lead: int
+
+
+def whole(space: Space, operands: Sequence[Tensor]) -> Layout | None:
+    """That of the first operand which is all of one operation, in whatever order; of those that need a pixel, if any.
+
+    Args:
+        space: where the addresses come from.
+        operands: addresses, of one shape.
+    """
+    found: list[tuple[bool, Layout]] = []
+    for addresses in operands:
+        first = addresses.flatten()[:1]
+        source = space.sources[int(space.which(first))] if len(first) else None
+        if not isinstance(source, Source) or addresses.numel() != space.batch * source.maps * source.sites:
+            continue
+        local = addresses.flatten() - source.first
+        if int(local.min()) < 0 or int(local.max()) >= len(local):
+            continue
+        index = torch.full((len(local),), -1)
+        index[local] = torch.arange(len(local))
+        if bool((index >= 0).all()):
+            found.append((source.static, Layout(index.view(space.batch, source.maps, -1), source.grid, 1)))
+    return min(found, key=lambda pair: pair[0])[1] if found else None
+
+
+def arranged(space: Space, operands: Sequence[Tensor], last: int = 0) -> Layout:
+    """By axes: along one the image varies, along some the site, along the others neither.
+
+    Args:
+        space: where the addresses come from.
+        operands: addresses, of one shape.
+        last: how many of the last axes have to be maps of one site.
+
+    Raises:
+        Mixed: if images mix, or an axis that is to hold maps of one site holds several sites.
+    """
+    sizes, axis, varying = axes(space, operands, last)
+    rest = [each for each in range(len(sizes)) if each != axis]
+    sites = [place for place, varies in zip(rest, varying, strict=True) if varies]
+    maps = [place for place, varies in zip(rest, varying, strict=True) if not varies]
+    if any(place >= len(sizes) - last for place in sites):
+        raise Mixed("which takes together what belongs to several sites")
+    order = (axis, *maps, *sites)
+    index = torch.arange(operands[0].numel()).view(sizes).permute(order)
+    count = index.shape[1 + len(maps) :].numel()
+    inner = torch.Size(sizes[len(sizes) - last :]).numel() if last else 1
+    index = index.reshape(space.batch, -1, count)
+    return _aligned(space, operands, index, index.shape[1] // max(inner, 1))
+
+
+def axes(space: Space, operands: Sequence[Tensor], last: int = 1) -> tuple[tuple[int, ...], int, list[bool]]:
+    """The shape in which images are an axis, which one, and whether sites vary along each of the others.
+
+    Args:
+        space: where the addresses come from.
+        operands: addresses, of one shape.
+        last: how many of the last axes stay as they are.
+
+    Raises:
+        Mixed: if images mix.
+    """
+    places = [space.where(addresses) for addresses in operands]
+    sizes, axis = _batch_axis(_images(places), space.batch, operands[0].ndim - last)
+    planes = [_unique(space, place).view(sizes).select(axis, 0) for place in places]
+    return sizes, axis, [any(_varies(plane, each) for plane in planes) for each in range(len(sizes) - 1)]
+
+
+def _images(places: list[Where]) -> Tensor:
+    """The image that each element is of, -1 for constants."""
+    image = places[0].image
+    for place in places[1:]:
+        if bool(((image != place.image) & (image >= 0) & (place.image >= 0)).any()):
+            raise Mixed(_MIXES)
+        image = torch.maximum(image, place.image)
+    return image
+
+
+def _batch_axis(image: Tensor, batch: int, free: int) -> tuple[tuple[int, ...], int]:
+    """The axis along which the image varies, and the shape in which it is an axis by itself."""
+    shape = tuple(image.shape)
+    for axis, size in enumerate(shape[:free]):
+        if size % batch:
+            continue
+        for outer, inner, which in ((batch, size // batch, 0), (size // batch, batch, 1)):
+            sizes = (*shape[:axis], outer, inner, *shape[axis + 1 :])
+            place = axis + which
+            own = torch.arange(batch).view([batch if each == place else 1 for each in range(len(sizes))])
+            viewed = image.view(sizes)
+            if bool(((viewed == own) | (viewed < 0)).all()):
+                return (shape, axis) if size == batch else (sizes, place)
+    raise Mixed(_MIXES)
+
+
+def _unique(space: Space, place: Where) -> Tensor:
+    """A number for each site, -1 for constants.
+
+    Operations on one grid have sites in common, but for those of one site: steps of a loop, say, put in a row.
+    """
+    firsts: dict[Grid, int] = {}
+    numbers, end = [], 0
+    for source in space.sources:
+        sites = source.sites if isinstance(source, Source) else 1
+        number = firsts.setdefault(source.grid, end) if isinstance(source, Source) and sites > 1 else end
+        numbers.append(number)
+        end = max(end, number + sites)
+    return torch.where(place.source < 0, -1, torch.tensor(numbers)[place.source.clamp_min(0)] + place.site)
+
+
+def _varies(plane: Tensor, axis: int) -> bool:
+    """Whether along the axis there are values of different sites."""
+    latest = plane.amax(axis)
+    earliest = torch.where(plane < 0, torch.iinfo(torch.int64).max, plane).amin(axis)
+    return bool(((latest >= 0) & (earliest < latest)).any())
+
+
+def _aligned(space: Space, operands: Sequence[Tensor], index: Tensor, lead: int) -> Layout:
+    """With the sites in the order, and on the grid, of an operation all of whose sites are read, each by its own."""
+    count = index.shape[2]
+    found: list[tuple[bool, Tensor, Grid]] = []
+    for addresses in operands:
+        place = space.where(addresses.flatten()[index[0]])
+        read = [space.sources[number] for number in place.source.unique().tolist() if number >= 0]
+        sources = [source for source in read if isinstance(source, Source)]
+        grids = {source.grid for source in sources}
+        if bool((place.site < 0).any()) or len(grids) != 1 or sources[0].sites != count:
+            continue
+        order = place.site[0].argsort()
+        alike = torch.equal(place.site, place.site[:1].expand_as(place.site))
+        if alike and torch.equal(place.site[0][order], torch.arange(count)):
+            found.append((all(source.static for source in sources), order, sources[0].grid))
+    if not found:
+        return Layout(index, (1, count), lead)
+    _, order, grid = min(found, key=lambda one: one[0])
+    return Layout(index[:, :, order], grid, lead)

@@ -1,0 +1,131 @@
+"""Operations that put values elsewhere and compute nothing: they are done to addresses."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.utils import _pytree as pytree
+
+from pixkit.readiness.adoption.known import Known
+from pixkit.readiness.adoption.separable import Mixed
+from pixkit.readiness.adoption.space import Space
+
+SAME = frozenset(
+    (
+        *("alias", "detach", "clone", "contiguous", "lift_fresh", "lift_fresh_copy", "view_as", "expand_as"),
+        *("reshape_as", "dropout", "feature_dropout", "alpha_dropout", "resolve_conj", "resolve_neg"),
+    )
+)
+"""What leaves values as they are in evaluation, or takes a shape from elsewhere."""
+MOVED = frozenset(
+    (
+        *("view", "reshape", "_unsafe_view", "permute", "transpose", "t", "expand", "broadcast_to", "slice", "select"),
+        *("unbind", "split", "split_with_sizes", "chunk", "unsafe_split", "unsafe_chunk", "tensor_split", "hsplit"),
+        *("vsplit", "dsplit", "squeeze", "unsqueeze", "flip", "roll", "rot90", "index", "index_select", "gather"),
+        *("take", "take_along_dim", "cat", "concat", "stack", "hstack", "vstack", "dstack", "repeat", "tile"),
+        *("repeat_interleave", "unfold", "im2col", "pixel_shuffle", "pixel_unshuffle", "channel_shuffle", "movedim"),
+        *("moveaxis", "swapaxes", "swapdims", "flatten", "unflatten", "narrow", "diagonal", "mT", "numpy_T"),
+        *("select_scatter", "slice_scatter", "diagonal_scatter", "scatter", "index_put", "index_copy", "where"),
+        *("masked_fill", "pad", "constant_pad_nd", "reflection_pad1d", "reflection_pad2d", "replication_pad1d"),
+        "replication_pad2d",
+    )
+)
+"""What puts them elsewhere; whatever is not data among its arguments has to be fixed."""
+SHAPED = frozenset(
+    ("zeros_like", "ones_like", "full_like", "empty_like", "new_zeros", "new_ones", "new_full", "new_empty")
+)
+"""What takes of a tensor its shape and type alone."""
+TABLES = {
+    "index": ("indices",),
+    "index_put": ("indices",),
+    "index_select": ("index",),
+    "gather": ("index",),
+    "scatter": ("index",),
+    "take": ("index",),
+    "take_along_dim": ("indices",),
+    "index_copy": ("index",),
+    "where": ("condition",),
+    "masked_fill": ("mask",),
+    "repeat_interleave": ("repeats",),
+}
+"""Arguments that say where values go, by operation."""
+
+
+def move(name: str, function: Callable[..., Any], arguments: dict[str, Any], space: Space, dtype: torch.dtype) -> Any:
+    """Do an operation of `MOVED` to addresses.
+
+    Args:
+        name: what ATen calls it.
+        function: ATen's operation.
+        arguments: by ATen's names; data are addresses or `Known`.
+        space: where addresses come from.
+        dtype: of the result.
+
+    Raises:
+        Mixed: if a table depends on parameters.
+    """
+    if name == "index_put" and arguments.get("accumulate"):
+        raise Mixed("which adds up what it puts to one place")
+    if name == "scatter" and arguments.get("reduce") is not None:
+        raise Mixed("which combines what it puts to one place")
+    changed = dict(arguments)
+    for argument in TABLES.get(name, ()):
+        changed[argument] = pytree.tree_map(_table, arguments[argument])
+    _fill(name, changed, space, dtype)
+    changed = {argument: pytree.tree_map(lambda leaf: _data(leaf, space), value) for argument, value in changed.items()}
+    if name in ("pad", "reflection_pad1d", "reflection_pad2d", "replication_pad1d", "replication_pad2d"):
+        return _padded(name, changed)
+    return function(*[changed[argument] for argument in positional(function)], **keywords(function, changed))
+
+
+def positional(function: Any) -> list[str]:
+    """ATen's names of the arguments that are given by place."""
+    return [argument.name for argument in function._schema.arguments if not argument.kwarg_only]
+
+
+def keywords(function: Any, arguments: dict[str, Any]) -> dict[str, Any]:
+    """Those that are given by name."""
+    names = [argument.name for argument in function._schema.arguments if argument.kwarg_only]
+    return {name: arguments[name] for name in names if arguments.get(name) is not None}
+
+
+def _table(leaf: Any) -> Any:
+    if isinstance(leaf, Known):
+        if not leaf.all_fixed:
+            raise Mixed("which takes what parameters say for a place")
+        return leaf.value.cpu()
+    if isinstance(leaf, Tensor):
+        raise Mixed("which takes what pixels say for a place, or chooses by them")
+    return leaf
+
+
+def _data(leaf: Any, space: Space) -> Any:
+    return space.constant(leaf) if isinstance(leaf, Known) else leaf
+
+
+def _fill(name: str, arguments: dict[str, Any], space: Space, dtype: torch.dtype) -> None:
+    """Numbers that are put in become addresses of numbers."""
+    if name in ("masked_fill", "scatter") and isinstance(arguments.get("value"), int | float):
+        arguments["value"] = int(space.literal(float(arguments["value"]), dtype))
+    if name in ("pad", "constant_pad_nd") and arguments.get("mode", "constant") == "constant":
+        arguments["value"] = int(space.literal(float(arguments.get("value") or 0.0), dtype))
+    if name == "where":
+        for argument in ("self", "other"):
+            if isinstance(arguments.get(argument), int | float):
+                arguments[argument] = space.literal(float(arguments[argument]), dtype)
+
+
+def _padded(name: str, arguments: dict[str, Any]) -> Tensor:
+    """Modes that torch has for real numbers alone: addresses are exact in float64."""
+    addresses = next(iter(arguments.values()))
+    if name == "pad":
+        mode = arguments["mode"]
+        if mode == "constant":
+            return torch.nn.functional.pad(addresses, arguments["pad"], value=arguments["value"])
+    else:
+        mode = "reflect" if name.startswith("reflection") else "replicate"
+    amounts: list[int] = arguments["pad" if name == "pad" else "padding"]
+    return torch.nn.functional.pad(addresses.double(), amounts, mode=mode).long()

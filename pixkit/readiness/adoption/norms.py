@@ -1,0 +1,43 @@
+"""Norms of the maps of a site."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from pixkit.layers.norms import SiteLayerNorm, SiteNorm, SiteRMSNorm
+from pixkit.readiness.adoption.builder import Builder
+from pixkit.readiness.adoption.known import Known
+from pixkit.readiness.adoption.layout import Layout, arranged
+
+
+def normed(
+    builder: Builder, kind: type[SiteNorm], x: Tensor, affine: tuple[Known | None, Known | None], eps: float | None
+) -> Tensor:
+    """Addresses of a norm of the last axis.
+
+    Args:
+        builder: where it is added.
+        kind: `SiteLayerNorm` or `SiteRMSNorm`.
+        x: addresses [..., K].
+        affine: weight and bias, [K] or None each.
+        eps: what is added to the mean square.
+    """
+    weight, bias = affine
+    layout = arranged(builder.space, [x], 1)
+    count, out = x.shape[-1], []
+    for part in layout.index.split(count, 1):  # a norm for each head, say
+        layer = kind(count, eps=eps, weight=weight is not None, bias=bias is not None)
+        if weight is not None:
+            layer.weight = nn.Parameter(weight.value.detach().flatten().clone())
+        else:
+            layer.to(builder.dtype)
+        if bias is not None:
+            layer.bias = nn.Parameter(bias.value.detach().flatten().clone())
+        node = builder.node(x.flatten()[part], layout.grid)
+        out.append(builder.layer(layer, [node], count, layout.grid))
+    return builder.scattered(Layout(layout.index, layout.grid, 1), torch.cat(out, 1), x.shape)
+
+
+LAYER, RMS = SiteLayerNorm, SiteRMSNorm
+"""By what ATen calls them."""

@@ -1,0 +1,70 @@
+"""Functions of one value after the other: those that the table of operations knows."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, fx
+
+from pixkit.readiness.adoption.builder import Builder
+from pixkit.readiness.adoption.known import Known
+from pixkit.readiness.adoption.layout import arranged, whole
+from pixkit.readiness.adoption.separable import Mixed
+from pixkit.readiness.operations import row_of_function
+
+
+def pointwise(builder: Builder, name: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Tensor:
+    """Addresses of a function's results.
+
+    Args:
+        builder: where it is added.
+        name: what ATen calls the function.
+        args: its arguments, as exported: addresses, `Known`, numbers.
+        kwargs: likewise.
+
+    Raises:
+        Mixed: if the table of operations has no such function.
+    """
+    function = function_of(name)
+    if function is None:
+        raise Mixed("of which no rule is known")
+    return applied(builder, function, args, kwargs)
+
+
+def applied(builder: Builder, function: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Tensor:
+    """The same of a function of torch's that is in the table."""
+    given = [leaf for leaf in args if isinstance(leaf, Tensor | Known)]
+    addresses = [leaf if isinstance(leaf, Tensor) else builder.space.constant(leaf) for leaf in given]
+    same = torch.broadcast_tensors(*addresses)
+    moving = [each for each, leaf in zip(same, given, strict=True) if isinstance(leaf, Tensor)]
+    layout = whole(builder.space, moving) or arranged(builder.space, moving)
+    images = iter([builder.image(each.flatten()[layout.index], layout.grid, spread=True) for each in same])
+    placed = [next(images) if isinstance(leaf, Tensor | Known) else leaf for leaf in args]
+    # Of two that are broadcast against one another, or of one that is, somebody has to have every map and site.
+    count = layout.index.shape[1]
+    if not any(_full(builder, image, count, layout.grid) for image in placed):
+        index = next(place for place, leaf in enumerate(args) if isinstance(leaf, Tensor))
+        number = sum(isinstance(leaf, Tensor | Known) for leaf in args[:index])
+        placed[index] = builder.image(same[number].flatten()[layout.index], layout.grid)
+    out = builder.call(function, placed, kwargs, count, layout.grid)
+    return builder.scattered(layout, out, same[0].shape)
+
+
+def _full(builder: Builder, image: Any, maps: int, grid: tuple[int, int]) -> bool:
+    if not isinstance(image, fx.Node):
+        return False
+    source = builder.sources[image]
+    return (source.maps, source.grid) == (maps, grid)
+
+
+def function_of(name: str) -> Callable[..., Any] | None:
+    """Torch's function of ATen's name, if the table says that it goes value by value."""
+    for place in (torch, F, torch.special):
+        function = getattr(place, name.removeprefix("special_"), None)
+        row = None if function is None else row_of_function(function)
+        if row is not None and row.kind == "elementwise":
+            return function
+    return None

@@ -1,0 +1,158 @@
+"""An exported network, operation by operation, as a graph of images."""
+
+from __future__ import annotations
+
+import operator
+import re
+from typing import Any, cast
+
+import torch
+from torch import Tensor, fx
+from torch.utils import _pytree as pytree
+
+from pixkit.layers.geometry import Grid
+from pixkit.readiness.adoption.builder import Builder
+from pixkit.readiness.adoption.families import HANDLERS
+from pixkit.readiness.adoption.known import Known, evaluate
+from pixkit.readiness.adoption.moves import MOVED, SAME, SHAPED, move
+from pixkit.readiness.adoption.pointwise import pointwise
+from pixkit.readiness.adoption.products import Scores, of_scores
+from pixkit.readiness.adoption.separable import Mixed, blaming, name_of
+
+PRODUCTS = frozenset(("matmul", "bmm"))
+"""What multiplies values by weights of attention."""
+
+
+class Rewriter:
+    """Goes through an exported graph.
+
+    Args:
+        builder: takes what it comes to.
+        who: the class of the network.
+    """
+
+    def __init__(self, builder: Builder, who: str) -> None:
+        self.builder, self.who = builder, who
+        self.values: dict[fx.Node, Any] = {}
+
+    def run(self, graph: fx.Graph, given: dict[str, Any], grid: Grid) -> fx.GraphModule:
+        """Rewrite it all.
+
+        Args:
+            graph: exported.
+            given: what each placeholder stands for: `Known`, or addresses.
+            grid: of the result.
+
+        Raises:
+            NotSeparable: naming the operation that does not fit.
+        """
+        for node in graph.nodes:
+            if node.op == "placeholder":
+                self.values[node] = given[node.name]
+            elif node.op == "call_function":
+                with blaming(node, self.who):
+                    self.builder.name = _called(node)
+                    self.values[node] = self._value(node)
+            elif node.op == "output":
+                (result,) = pytree.tree_leaves(node.args)
+                with blaming(result, self.who):
+                    self.builder.name = "features"
+                    self._finish(self.values[result], grid)
+        made = fx.GraphModule(self.builder.root, self.builder.graph)
+        made.graph.eliminate_dead_code()
+        made.delete_all_unused_submodules()
+        made.recompile()
+        return made
+
+    def _finish(self, features: Any, grid: Grid) -> None:
+        if not isinstance(features, Tensor):
+            raise Mixed("which needs no pixel, or is no image")
+        self.builder.graph.output(self.builder.node(features.flatten(2), grid))
+
+    def _value(self, node: fx.Node) -> Any:
+        args: Any = fx.map_arg(node.args, self.values.__getitem__)
+        kwargs: Any = fx.map_arg(node.kwargs, self.values.__getitem__)
+        if node.target is operator.getitem:
+            return args[0][args[1]]
+        leaves = pytree.tree_leaves((args, kwargs))
+        if not any(isinstance(leaf, Tensor | Scores) for leaf in leaves):
+            return self._known(node, args, kwargs)
+        arguments = _bound(node, args, kwargs)
+        name = name_of(node)
+        if name in SHAPED:
+            return _shaped(name, node.meta["val"], arguments)
+        self._check_type(node)
+        if name in SAME or name in ("to", "_to_copy", "type_as"):
+            return _same(name, arguments, node.meta["val"].shape)
+        if any(isinstance(leaf, Scores) for leaf in leaves) and name not in PRODUCTS:
+            return of_scores(name, arguments, node.meta["val"].shape, self.builder.dtype)
+        return self._computed(node, arguments, args, kwargs)
+
+    def _computed(self, node: fx.Node, arguments: dict[str, Any], args: Any, kwargs: Any) -> Any:
+        name, function = name_of(node), cast(Any, node.target)
+        if name in MOVED:
+            return move(name, function, arguments, self.builder.space, self.builder.dtype)
+        if name in HANDLERS:
+            return HANDLERS[name](self.builder, arguments)
+        if torch.Tag.pointwise not in function.tags:
+            raise Mixed("of which no rule is known")
+        return pointwise(self.builder, name, args, kwargs)
+
+    def _known(self, node: fx.Node, args: Any, kwargs: Any) -> Any:
+        """What needs no pixel: computed now; what only moves, with what is known of every element."""
+        name, function = name_of(node), cast(Any, node.target)
+        operands = [leaf for leaf in pytree.tree_leaves((args, kwargs)) if isinstance(leaf, Known)]
+        if name.startswith(("empty", "new_empty")):
+            return Known.constant(torch.zeros(node.meta["val"].shape, dtype=node.meta["val"].dtype))
+        if name in MOVED and not all(operand.all_fixed for operand in operands):
+            arguments = _bound(node, args, kwargs)
+            space = self.builder.space
+            given = {key: pytree.tree_map(self._addressed, value) for key, value in arguments.items()}
+            for table in ("indices", "index", "condition", "mask", "repeats"):
+                if table in given:
+                    given[table] = arguments[table]
+            found = move(name, function, given, space, self.builder.dtype)
+            return pytree.tree_map(lambda part: space.values(part, operands[0].value.dtype), found)
+        return evaluate(function, args, kwargs)
+
+    def _addressed(self, leaf: Any) -> Any:
+        return self.builder.space.constant(leaf) if isinstance(leaf, Known) else leaf
+
+    def _check_type(self, node: fx.Node) -> None:
+        for value in pytree.tree_leaves(node.meta.get("val")):
+            if isinstance(value, Tensor) and value.dtype != self.builder.dtype:
+                raise Mixed(f"which gives {value.dtype} of pixels, not {self.builder.dtype}")
+
+
+def _shaped(name: str, kind: Tensor, arguments: dict[str, Any]) -> Known:
+    """Numbers in the shape of what needs pixels."""
+    filled = {"ones": 1.0, "full": arguments.get("fill_value", 0.0)}
+    number = next((value for key, value in filled.items() if key in name), 0.0)
+    number = float(number.value) if isinstance(number, Known) else number
+    return Known.constant(torch.full(kind.shape, number, dtype=kind.dtype))
+
+
+def _same(name: str, arguments: dict[str, Any], shape: torch.Size) -> Any:
+    value = next(iter(arguments.values()))
+    if "dropout" in name and arguments.get("p") and arguments.get("train"):
+        raise Mixed("which drops values at random")
+    if isinstance(value, Known):
+        raise Mixed("which takes its shape from pixels")
+    return value if isinstance(value, Scores) else value.reshape(shape)
+
+
+def _bound(node: fx.Node, args: tuple[Any, ...], kwargs: dict[str, Any]) -> dict[str, Any]:
+    """Arguments by ATen's names, with defaults."""
+    schema = getattr(node.target, "_schema", None)
+    if schema is None:
+        raise Mixed("of which no rule is known")
+    found = {argument.name: argument.default_value for argument in schema.arguments}
+    return found | dict(zip(found, args, strict=False)) | kwargs
+
+
+def _called(node: fx.Node) -> str:
+    """A name for people: the module that the operation stands in, and the operation."""
+    stack = list((node.meta.get("nn_module_stack") or {}).values())
+    path = stack[-1][0] if stack else ""
+    path = re.sub(r"^L__self__\.?|^self\.?", "", path)
+    return re.sub(r"\W+", "_", f"{path}_{name_of(node)}").strip("_")

@@ -1,0 +1,55 @@
+"""What of a foreign network cannot be computed site by site, and on which line of it."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from torch import fx
+
+from pixkit.readiness.untraceable import Untraceable
+
+
+class NotSeparable(Untraceable):
+    """An operation of a foreign network cannot be done site by site; the message names it and its line."""
+
+
+class Mixed(Exception):
+    """An operation does not fit, and why; whoever knows the operation says which one it is."""
+
+
+def name_of(node: fx.Node) -> str:
+    """What ATen calls the operation, without the namespace and the variant."""
+    packet = getattr(node.target, "overloadpacket", None)
+    return packet.__name__ if packet is not None else getattr(node.target, "__name__", str(node.target))
+
+
+def line_of(node: fx.Node) -> str:
+    """The innermost line of the program that an exported operation comes from, as `file:line: text`."""
+    trace = node.meta.get("stack_trace") or ""
+    found = re.findall(r'File "([^"]+)", line (\d+), in [^\n]*\n\s*([^\n]*)', trace)
+    if not found:
+        return "an unknown line"
+    file, line, text = found[-1]
+    return f"{Path(file).name}:{line}: {text.strip()}"
+
+
+@contextmanager
+def blaming(node: fx.Node, who: str) -> Iterator[None]:
+    """Name the operation, in what is raised because it does not fit.
+
+    Args:
+        node: the exported operation.
+        who: the class of the network.
+    """
+    try:
+        yield
+    except Mixed as error:
+        raise NotSeparable(
+            "the network cannot be rewritten site by site",
+            where=who,
+            found=f"{name_of(node)}, {error} ({line_of(node)})",
+            expected="operations of which each result belongs to one site, and reads others by fixed tables",
+        ) from error

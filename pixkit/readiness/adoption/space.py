@@ -1,0 +1,123 @@
+"""Addresses: every value of every operation of the new graph has a number; tables of numbers say who reads what.
+
+What a view, a slice, a permutation or a concatenation does is found by doing it to a tensor of addresses. The address
+of map m of site s of image b is `first + (b * maps + m) * sites + s`, where `first` belongs to the operation. Constants
+have addresses, too.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, fx
+
+from pixkit.layers.geometry import Grid
+from pixkit.readiness.adoption.known import Known
+
+
+@dataclass(frozen=True)
+class Source:
+    """An operation of the new graph, which gives images [B, maps, h, w].
+
+    Attributes:
+        node: the node that computes it.
+        first: its first address.
+        maps: number of maps.
+        grid: h and w.
+        static: whether it needs no pixel.
+    """
+
+    node: fx.Node
+    first: int
+    maps: int
+    grid: Grid
+    static: bool
+
+    @property
+    def sites(self) -> int:
+        """h * w."""
+        return self.grid[0] * self.grid[1]
+
+
+class Where(NamedTuple):
+    """Where addresses point, int64 of their shape: number of the source, image, map, site; -1 each for a constant."""
+
+    source: Tensor
+    image: Tensor
+    map: Tensor
+    site: Tensor
+
+
+class Space:
+    """All addresses given so far.
+
+    Attributes:
+        batch: number of images.
+        sources: operations and constants, by their first address.
+    """
+
+    def __init__(self, batch: int) -> None:
+        self.batch, self.end = batch, 0
+        self.sources: list[Source | Known] = []
+        self.firsts: list[int] = []
+        self._literals: dict[tuple[float, torch.dtype], Tensor] = {}
+        self._kept: dict[int, tuple[Known, Tensor]] = {}
+
+    def operation(self, node: fx.Node, maps: int, grid: Grid, static: bool) -> tuple[Source, Tensor]:
+        """A new operation, and the addresses of its values, int64 [B, maps, h * w]."""
+        source = Source(node, self.end, maps, grid, static)
+        return source, self._add(source, torch.Size((self.batch, maps, source.sites)))
+
+    def constant(self, known: Known) -> Tensor:
+        """Addresses of constants, of their shape."""
+        kept = self._kept.get(id(known))
+        if kept is None:
+            kept = self._kept[id(known)] = (known, self._add(known, known.value.shape))
+        return kept[1]
+
+    def literal(self, value: float, dtype: torch.dtype) -> Tensor:
+        """The address of a number."""
+        key = (value, dtype)
+        if key not in self._literals:
+            self._literals[key] = self.constant(Known.constant(torch.tensor(value, dtype=dtype)))
+        return self._literals[key]
+
+    def _add(self, source: Source | Known, shape: torch.Size) -> Tensor:
+        count = max(shape.numel(), 1)  # two sources of no values would be told apart by nothing
+        addresses = torch.arange(self.end, self.end + shape.numel()).view(shape)
+        self.sources.append(source)
+        self.firsts.append(self.end)
+        self.end += count
+        return addresses
+
+    def which(self, addresses: Tensor) -> Tensor:
+        """The number of the source of each."""
+        return torch.bucketize(addresses.contiguous(), torch.tensor(self.firsts), right=True) - 1
+
+    def where(self, addresses: Tensor) -> Where:
+        """Where they point."""
+        source = self.which(addresses)
+        maps, sites = (torch.tensor([getattr(one, name, 1) for one in self.sources]) for name in ("maps", "sites"))
+        constant = torch.tensor([isinstance(one, Known) for one in self.sources])[source]
+        local = addresses - torch.tensor(self.firsts)[source]
+        image, map_, site = (
+            local // (maps * sites)[source],
+            local // sites[source] % maps[source],
+            local % sites[source],
+        )
+        return Where(*(torch.where(constant, -1, plane) for plane in (source, image, map_, site)))
+
+    def values(self, addresses: Tensor, dtype: torch.dtype) -> Known:
+        """The constants at addresses that point to nothing else; zeros where they do."""
+        which = self.which(addresses)
+        value, fixed = torch.zeros(addresses.shape, dtype=dtype), torch.ones(addresses.shape, dtype=torch.bool)
+        for number in which.unique().tolist():
+            known = self.sources[number]
+            if isinstance(known, Known):
+                here = which == number
+                local = addresses[here] - self.firsts[number]
+                value[here] = known.value.detach().cpu().flatten()[local].to(dtype)
+                fixed[here] = known.fixed.flatten()[local]
+        return Known(value, fixed)

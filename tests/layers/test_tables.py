@@ -1,0 +1,65 @@
+"""Layers that are given as tables: what foreign networks are rewritten into."""
+
+import torch
+import torch.nn.functional as F
+
+from pixkit.layers.contraction import SiteLinear, SiteSum
+from pixkit.layers.rearrange import Rearrange
+from pixkit.layers.site_attention import SiteAttention
+from pixkit.layers.window import Window
+from pixkit.testing import check_layer
+
+
+def test_values_go_where_the_table_says():
+    table = torch.tensor([[3, -1, 7, 0], [2, 9, -1, 1]])
+    layer = Rearrange([(1, 2, 2), (3, 1, 2)], table, (2, 2), torch.tensor([[0.0, 5.0, 0, 0], [0, 0, 6.0, 0]]))
+    first, second = torch.arange(4.0).view(1, 1, 2, 2), torch.arange(4.0, 10).view(1, 3, 1, 2)
+    assert layer(first, second).tolist() == [[[[3, 5], [7, 0]], [[2, 9], [6, 1]]]]
+
+
+def test_a_rearrangement_says_what_it_reads():
+    generator = torch.Generator().manual_seed(0)
+    one = torch.randint(-1, 12, (4, 6), generator=generator)
+    check_layer(Rearrange([(2, 2, 3)], one, (2, 3), torch.randn(4, 6, generator=generator)), [(2, 2, 3)])
+    two = torch.randint(-1, 12 + 12, (3, 4), generator=generator)
+    check_layer(Rearrange([(2, 2, 3), (3, 2, 2)], two, (1, 4)), [(2, 2, 3), (3, 2, 2)])
+
+
+def test_attention_by_a_table_says_what_it_reads():
+    visible = torch.rand(6, 4, generator=torch.Generator().manual_seed(0)) < 0.6
+    visible[2] = False
+    sizes = [(4, 2, 3), (4, 1, 4), (6, 1, 4)]
+    check_layer(SiteAttention(visible, heads=2), sizes, tight=False)
+    bias = torch.randn(2, 6, 4, generator=torch.Generator().manual_seed(1))
+    check_layer(SiteAttention(visible, heads=2, scale=0.3, bias=bias), sizes, tight=False)
+
+
+def test_attention_by_a_table_is_torchs():
+    generator = torch.Generator().manual_seed(0)
+    q, k, v = (torch.randn(2, 6, 1, 5, generator=generator, dtype=torch.float64) for _ in range(3))
+    visible, bias = torch.ones(5, 5).tril().bool(), torch.randn(1, 5, 5, generator=generator, dtype=torch.float64)
+    found = SiteAttention(visible, heads=3, scale=0.7, bias=bias)(q, k, v)
+    split = (x.view(2, 3, 2, 5).transpose(2, 3) for x in (q, k, v))
+    mask = bias.masked_fill(~visible, -torch.inf)
+    expected = F.scaled_dot_product_attention(*split, attn_mask=mask, scale=0.7)
+    assert torch.allclose(found, expected.transpose(2, 3).reshape(2, 6, 1, 5), rtol=0, atol=1e-12)
+
+
+def test_a_window_says_what_it_reads_and_is_a_convolution():
+    generator = torch.Generator().manual_seed(0)
+    weight = torch.randn(3, 4, 2, generator=generator)
+    sources = torch.arange(5)[:, None] + torch.tensor([-2, -1, 0])
+    layer = Window(weight, torch.randn(4, generator=generator), sources.where(sources >= 0, torch.tensor(5)), (1, 5))
+    check_layer(layer, [(2, 1, 5)])
+    x = torch.randn(3, 2, 5, generator=generator)
+    expected = F.conv1d(F.pad(x, (2, 0)), weight.permute(1, 2, 0), layer.bias)
+    assert torch.allclose(layer(x[:, :, None])[:, :, 0], expected, atol=1e-5)
+
+
+def test_sums_over_sites_say_what_they_read():
+    generator = torch.Generator().manual_seed(0)
+    allowed = torch.rand(4, 6, generator=generator) < 0.5
+    check_layer(SiteSum(torch.randn(4, 6), None, allowed, (2, 2)), [(3, 2, 3)])
+    check_layer(SiteSum(torch.randn(4, 6), torch.zeros(4), allowed, (2, 2)), [(3, 2, 3)])
+    check_layer(SiteLinear(torch.randn(4, 2, 6, 3), None, allowed, (1, 4)), [(3, 2, 3)])
+    check_layer(SiteLinear(torch.randn(4, 2, 6, 3), torch.zeros(4, 2), allowed, (1, 4)), [(3, 2, 3)])
