@@ -85,7 +85,7 @@ class Builder:
             return self._constant_image(addresses, grid, spread)
         numbers = source[~constant].unique().tolist()
         alike = all(torch.equal(plane, plane[:1].expand_as(plane)) for plane in (place.source, place.map, place.site))
-        if not alike or not torch.equal(addresses[:, constant], addresses[:1, constant].expand(len(own), -1)):
+        if not alike or not self._same_constants(addresses[:, constant]):
             raise Mixed("which treats the images of a batch in different ways")
         if len(numbers) == 1 and not constant.any():
             found = self._same_site(numbers[0], maps, sites, grid, spread)
@@ -99,8 +99,15 @@ class Builder:
         assert isinstance(found, fx.Node)
         return found
 
+    def _same_constants(self, addresses: Tensor) -> bool:
+        """Whether constants are the same for each image, int64 [B, ...]."""
+        if torch.equal(addresses, addresses[:1].expand_as(addresses)):
+            return True
+        value = self.space.values(addresses, self.dtype).value
+        return torch.equal(value, value[:1].expand_as(value))
+
     def _constant_image(self, addresses: Tensor, grid: Grid, spread: bool) -> fx.Node | float:
-        if not torch.equal(addresses, addresses[:1].expand_as(addresses)):
+        if not self._same_constants(addresses):
             raise Mixed("which treats the images of a batch in different ways")
         value = self.space.values(addresses[:1], self.dtype).value
         if spread and bool((value == value.flatten()[0]).all()):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from pixkit.layers.contraction import SiteLinear, SiteSum
@@ -116,6 +117,10 @@ def _window(builder: Builder, x: Tensor, weight: Known, bias: Known | None) -> T
     x, matrix = x[..., used], weight.value[:, used.to(weight.value.device)]
     place = builder.space.where(x[0])
     numbers = place.source.unique().tolist()
+    if numbers == [-1]:
+        known = builder.space.values(x, builder.dtype)
+        value = F.linear(known.value.to(matrix.device), matrix, None if bias is None else bias.value)
+        return builder.space.constant(Known(value, torch.zeros(value.shape, dtype=torch.bool)))
     number = numbers[-1]
     source = builder.space.sources[number]
     outside = place.source < 0
