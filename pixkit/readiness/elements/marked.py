@@ -29,6 +29,9 @@ class Runner(Protocol):
     def escape(self, tensor: Tensor, name: str) -> None:
         """Values of a tensor are about to leave torch."""
 
+    def expose(self, name: str) -> None:
+        """The memory of a tensor is about to be given away."""
+
 
 class Marked(Tensor):
     """A tensor whose storage has planes in a run."""
@@ -49,9 +52,13 @@ class Marked(Tensor):
             self.runner.escape(self, "__len__")
         return super().__len__()
 
+    def __getitem__(self, index: Any) -> Any:
+        """Only if a class has this does torch take its tensors for sequences, and ask for their length."""
+        return super().__getitem__(index)
+
     def data_ptr(self) -> int:
         """Its address: whoever has that can read what they like."""
-        self.runner.escape(self, "data_ptr")
+        self.runner.expose("data_ptr")
         return super().data_ptr()
 
 
@@ -99,6 +106,8 @@ def replaced(value: Any, change: Callable[[Tensor], Any]) -> Any:
 
 class Operations(TorchDispatchMode):
     """Hands every operation of torch to a run."""
+
+    supports_higher_order_operators = True
 
     def __init__(self, runner: Runner) -> None:
         super().__init__()

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import functools
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
 import torch
-from torch import Tag
+from torch import Tag, Tensor
 from torch._ops import OpOverload
 
-from pixkit.readiness.elements.marks import Rule
+from pixkit.readiness.elements.marked import tensors_in
+from pixkit.readiness.elements.marks import Call, Rule
 from pixkit.readiness.elements.rules import rule_of
 from pixkit.readiness.elements.rules.deciding import DECIDING
 
@@ -18,6 +20,16 @@ MOVES = frozenset(
     {"set_", "resize_", "resize_as_", "as_strided_", "t_", "transpose_", "squeeze_", "unsqueeze_", "detach_"}
 )
 """Operations that change where a tensor lies, and no value."""
+SWITCHES = frozenset({"train", "training", "dropout_p", "dropout"})
+"""Arguments without which an operation draws no random numbers."""
+SIGNED: dict[str, tuple[int, ...]] = {
+    **dict.fromkeys(("div", "floor_divide", "copysign", "true_divide", "fmod", "remainder"), (1,)),
+    **dict.fromkeys(("reciprocal", "rsqrt", "signbit", "pow", "float_power", "digamma", "polygamma", "lgamma"), (0,)),
+    **dict.fromkeys(("angle", "sqrt", "log", "log2", "log10", "acos", "acosh", "asin", "asinh", "atan", "atanh"), (0,)),
+    **dict.fromkeys(("atan2", "nextafter", "hypot", "special_zeta"), (0, 1)),
+    "addcdiv": (2,),
+}
+"""Places of the arguments in which an operation tells 0.0 from -0.0, be it by the side of a branch cut."""
 HIDDEN = {"native_batch_norm": ("running_mean", "running_var")}
 """Arguments that an operation writes to although its schema does not say so."""
 ASKS = frozenset(
@@ -42,6 +54,8 @@ class Description:
         sized: whether the shape of what it gives depends on values.
         random: whether it draws random numbers.
         foreign: whether it is not torch's own.
+        switch: place and name of the argument without which it draws none.
+        signed: places of the arguments in which it tells 0.0 from -0.0.
     """
 
     functional: Any
@@ -55,6 +69,19 @@ class Description:
     sized: bool
     random: bool
     foreign: bool
+    switch: tuple[int, str] | None
+    signed: tuple[int, ...]
+
+    def written(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Iterator[Tensor]:
+        """The tensors that a call writes to."""
+        if self.training is not None and not args[self.training]:
+            return
+        for place, name in self.writes:
+            yield from tensors_in(args[place] if place < len(args) else kwargs.get(name))
+
+    def draws(self, call: Call) -> bool:
+        """Whether a call draws random numbers."""
+        return self.random and (self.switch is None or bool(call.argument(*self.switch)))
 
 
 @functools.cache
@@ -79,6 +106,8 @@ def describe(func: OpOverload) -> Description:
         Tag.dynamic_output_shape in functional.tags or name in DECIDING,
         Tag.nondeterministic_seeded in func.tags,
         func.namespace not in ("aten", "prims"),
+        next(((place, each.name) for place, each in enumerate(schema.arguments) if each.name in SWITCHES), None),
+        SIGNED.get(functional.overloadpacket.__name__, ()),
     )
 
 

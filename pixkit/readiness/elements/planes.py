@@ -52,6 +52,8 @@ class Planes:
         ready: int64.
         fixed: bool.
         sources: names of the constants that its fixed elements are computed from.
+        settled: the latest readiness of what its fixed elements would need if others did not settle them: of a zero,
+            that is what its sign needs.
         outside: whether it was there before the run.
     """
 
@@ -61,6 +63,7 @@ class Planes:
     ready: Tensor
     fixed: Tensor
     sources: frozenset[str] = field(default_factory=frozenset)
+    settled: int = 0
     outside: bool = False
     nbytes: int = field(init=False)
 

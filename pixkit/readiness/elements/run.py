@@ -3,23 +3,23 @@
 from __future__ import annotations
 
 import sys
-import threading
-from collections.abc import Callable, Collection, Mapping, Sequence
-from contextlib import ExitStack
-from dataclasses import dataclass, field
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
-from pixkit.readiness.elements.marked import Asked, Marked, Operations, mark, plainly, replaced, tensors_in
-from pixkit.readiness.elements.marks import LATEST, Call, Marks, mixed, uniform
-from pixkit.readiness.elements.operation import Description, describe
+from pixkit.errors import message
+from pixkit.readiness.elements import notes
+from pixkit.readiness.elements.carrying import Carrying
+from pixkit.readiness.elements.marked import Asked, Operations, mark, plainly, replaced, tensors_in
+from pixkit.readiness.elements.notes import Noted
 from pixkit.readiness.elements.planes import Place
-from pixkit.readiness.elements.rules.deciding import deciding
-from pixkit.readiness.elements.storages import Storages
-from pixkit.readiness.elements.tape import Held, Line, Record, line_here
+from pixkit.readiness.elements.tape import Held, Record, line_of
+from pixkit.readiness.elements.untouched import untouched, written_in_training
 
 
 @dataclass(frozen=True)
@@ -35,39 +35,24 @@ class Given:
     steps: Tensor
 
 
-@dataclass(frozen=True)
-class Noted:
-    """Something that nothing can be proved of.
-
-    Attributes:
-        kind: "host" (values that are not fixed left torch), "shape" (a shape depends on them), "unknown" (an operation
-            that nobody knows), or "random" (random numbers are drawn).
-        op: the operation or function.
-        line: who asked for it.
-    """
-
-    kind: str
-    op: str
-    line: Line
-
-
 @dataclass
 class Run:
     """A run of a module, and what it noted down.
 
     Attributes:
-        output: what the module gave; its tensors are marked.
+        output: what the module gave.
         tape: operations that computed or wrote something, in order.
         noted: what nothing can be proved of, in order, each line once.
         relies_on: names of constants whose values were used: zeros, -inf, conditions, indices.
         start: where the (last) argument lay that becomes known step by step.
     """
 
-    output: Any = None
-    tape: list[Record] = field(default_factory=list)
-    noted: list[Noted] = field(default_factory=list)
-    relies_on: set[str] = field(default_factory=set)
-    start: Place | None = None
+    output: Any
+    tape: list[Record]
+    noted: list[Noted]
+    relies_on: set[str]
+    start: Place | None
+    _carrying: Carrying
 
     @classmethod
     def of(
@@ -78,154 +63,127 @@ class Run:
         *,
         fixed: Collection[str] = (),
     ) -> Run:
-        """Run a module.
+        """Run a module. It is left as it was: parameters, buffers, attributes, training modes, random numbers.
+
+        A module that keeps something for its next call is called twice, and what it gives then is not better known than
+        what it gave at first.
 
         Args:
-            module: in the mode in which it is to be looked at; it is left as it was.
+            module: in the mode in which it is to be looked at.
             args: its arguments, with `Given` for what becomes known step by step; other tensors are constants.
             kwargs: likewise.
             fixed: names of parameters that are taken for constants.
+
+        Raises:
+            Exception: whatever the module raises on the same arguments by itself. What it raises only here is noted.
         """
-        run = cls()
-        run._enter(module, fixed)
-        given_args, given_kwargs = (run._given(value) for value in (tuple(args), dict(kwargs or {})))
-        with ExitStack() as stack:
-            for context in (torch.no_grad(), torch.random.fork_rng(devices=[]), sdpa_kernel(SDPBackend.MATH)):
-                stack.enter_context(context)
-            stack.callback(run._storages.restore)
-            for mode in (Operations(run), Asked(run)):
-                stack.enter_context(mode)
-            run.output = module(*given_args, **given_kwargs)
+        call = (tuple(args), dict(kwargs or {}))
+        with _as_torch_is(module):
+            return cls._of(module, call, fixed, sys._getframe())
+
+    @classmethod
+    def _of(cls, module: Callable[..., Any], call: Any, fixed: Collection[str], frame: Any) -> Run:
+        carrying = Carrying(_names(module), frame)
+        plain_args, plain_kwargs = _replaced(call, lambda given: given.value.clone())
+        trained = (
+            written_in_training(module, plain_args, plain_kwargs) if isinstance(module, nn.Module) else frozenset()
+        )
+        _meet(module, carrying, fixed, trained)
+        starts: list[Place] = []
+
+        def begin(given: Given) -> Tensor:
+            tensor = given.value.clone(memory_format=torch.contiguous_format)
+            ready = (given.steps.to(torch.int64) + 1).clamp(min=0)
+            carrying.storages.made(tensor).write(tensor, ready, torch.zeros_like(ready, dtype=torch.bool))
+            starts.append(carrying.storages.place(tensor))
+            return mark(tensor, carrying)
+
+        run = cls(None, carrying.tape, carrying.noted, carrying.relies_on, None, carrying)
+        with untouched(module) as changed, _carried(carrying):
+            try:
+                run.output = run._called(module, _replaced(call, begin))
+                if changed() or carrying.storages.written:
+                    carrying.storages.unfix()
+                    run._again(run._called(module, _replaced(call, begin)))
+            except Exception as error:
+                run._failed(error)
+        if any(noted.kind == notes.FAILED for noted in run.noted):
+            with untouched(module):
+                module(*plain_args, **plain_kwargs)  # raises if it was not for the marks
+        run.start = starts[-1] if starts else None
         return run
 
     def held(self, tensor: Tensor) -> Held:
         """Where a tensor of the run lies, and its marks as they are now."""
+        return Held(self._carrying.storages.place(tensor), self._carrying.storages.marks(tensor))
+
+    def _called(self, module: Callable[..., Any], call: Any) -> Any:
+        with Operations(self._carrying), Asked(self._carrying):
+            output = module(*call[0], **call[1])
         with plainly():
-            return Held(self._storages.place(tensor), self._storages.marks(tensor))
+            return replaced(output, lambda tensor: tensor.detach())
 
-    def _enter(self, module: Callable[..., Any], fixed: Collection[str]) -> None:
-        self._storages = Storages()
-        self._lock = threading.RLock()
-        self._names: dict[int, str] = {}
-        self._frame = sys._getframe(2)
-        if isinstance(module, nn.Module):
-            self._names = {id(part): path for path, part in module.named_modules()}
-            for name, parameter in module.named_parameters():
-                self._storages.met(parameter, fixed=name in fixed, name=name)
-            for name, buffer in module.named_buffers():
-                if not self._storages.knows(buffer):
-                    self._storages.met(buffer, fixed=True, name=name)
-
-    def _given(self, value: Any) -> Any:
-        if isinstance(value, Given):
-            tensor = value.value.clone()
-            ready = (value.steps.to(torch.int64) + 1).clamp(min=0)
-            self._storages.made(tensor).write(tensor, ready, torch.zeros_like(ready, dtype=torch.bool))
-            self.start = self._storages.place(tensor)
-            return mark(tensor, self)
-        if isinstance(value, list | tuple):
-            return type(value)(self._given(part) for part in value)
-        if isinstance(value, dict):
-            return {key: self._given(part) for key, part in value.items()}
-        return value
-
-    # What the modes hand over.
-
-    def operate(self, func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-        """Run an operation of torch, and mark what it gives."""
-        with self._lock, plainly():
-            about = describe(func)
-            read = list(tensors_in((args, kwargs)))
-            before = {id(tensor): self._storages.marks(tensor) for tensor in read}
-            inputs = tuple(Held(self._storages.place(tensor), before[id(tensor)]) for tensor in read)
-            written = list(self._written(about, args, kwargs))
-            for tensor in written:
-                self._storages.keep(tensor)
-                before[id(tensor)] = _as_it_was(before[id(tensor)])
-            if about.numbers or about.sized:
-                asked = replaced((args, kwargs), lambda tensor: before[id(tensor)])
-                self._look(about, func, deciding(func, Call(func, asked[0], asked[1], ())))
-            result = func(*args, **kwargs)
-            if not about.views and not about.moves:
-                read_kwargs = {name: value for name, value in kwargs.items() if name not in about.out}
-                marked = replaced((args, read_kwargs), lambda tensor: before[id(tensor)])
-                called = Call(about.functional, marked[0], marked[1], tuple(tensors_in(result)) or tuple(written))
-                self._mark(func, about, called, inputs, written)
-            return replaced(result, lambda tensor: tensor if id(tensor) in before else mark(tensor, self))
-
-    def ask(self, func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-        """Call a function of torch that Python code called."""
-        return func(*args, **kwargs)
-
-    def escape(self, tensor: Tensor, name: str) -> None:
-        """Values of a tensor are about to leave torch: those that are not fixed must not."""
-        with plainly():
-            planes = self._storages.of(tensor)
-            if self._storages.marks(tensor).all_fixed:
-                self.relies_on |= planes.sources
-            else:
-                self._note("host", name)
-
-    # One operation.
-
-    def _written(self, about: Description, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-        if about.training is not None and not args[about.training]:
+    def _again(self, output: Any) -> None:
+        """Of two calls, what is known of both: that of the later one, unless the first was later."""
+        pairs = [
+            (self.held(one), self.held(two)) for one, two in zip(*map(tensors_in, (self.output, output)), strict=False)
+        ]
+        alike = [one.marks.shape == two.marks.shape for one, two in pairs]
+        if all(alike) and all(bool((one.marks.ready >= two.marks.ready).all()) for one, two in pairs):
             return
-        for place, name in about.writes:
-            yield from tensors_in(args[place] if place < len(args) else kwargs.get(name))
+        for (one, two), same in zip(pairs, alike, strict=True):
+            if same:
+                ready = torch.maximum(one.marks.ready, two.marks.ready)
+                planes = self._carrying.storages.of(two.marks.value)
+                planes.write(two.marks.value, ready, one.marks.fixed & two.marks.fixed)
+        self.output = output
 
-    def _look(self, about: Description, func: Any, read: list[Marks]) -> None:
-        """Values that become numbers or shapes: Python goes on with them."""
-        if not all(each.all_fixed for each in read):
-            self._note("host" if about.numbers else "shape", str(func))
-
-    def _mark(self, func: Any, about: Description, call: Call, inputs: tuple[Held, ...], written: list[Tensor]) -> None:
-        """Mark what an operation gave and wrote."""
-        given = self._ruled(func, about, call)
-        sources = frozenset[str]().union(*(self._storages.of(each.value).sources for each in call.marks))
-        marked: list[Held] = []
-        for tensor, marks in zip(call.results, given, strict=True):
-            if self._storages.knows(tensor) and not any(tensor is each for each in written):
-                continue  # it lies in what the operation read, whatever its schema says
-            planes = self._storages.of(tensor) if self._storages.knows(tensor) else self._storages.made(tensor)
-            ready = marks.ready.masked_fill(marks.fixed, 0) if marks.any_fixed else marks.ready
-            planes.write(tensor, ready, marks.fixed)
-            planes.sources |= sources if marks.any_fixed else frozenset()
-            marked.append(Held(self._storages.place(tensor), Marks(ready, marks.fixed, tensor)))
-        for tensor in written:
-            if not any(tensor is each for each in call.results):
-                worst = uniform(tensor, LATEST)
-                self._storages.of(tensor).write(tensor, worst.ready, worst.fixed)
-                marked.append(Held(self._storages.place(tensor), worst))
-        if marked:
-            self.tape.append(Record(str(func), inputs, tuple(marked), self._line(), call, about.rule is not None))
-
-    def _ruled(self, func: Any, about: Description, call: Call) -> list[Marks]:
-        """What the rule says, or what is said where there is none."""
-        if about.random:
-            self._note("random", str(func))
-        if about.rule is not None:
-            given = about.rule(call)
-            found = [given] if isinstance(given, Marks) else list(given)
-            if len(found) == len(call.results):
-                return found
-        if all(each.latest == 0 for each in call.marks) and not about.foreign:
-            return mixed(call)
-        self._note("unknown", str(func))
-        return [uniform(result, LATEST) for result in call.results] if about.foreign else mixed(call)
-
-    def _line(self) -> Line:
-        return line_here(self._names, self._frame)
-
-    def _note(self, kind: str, op: str) -> None:
-        noted = Noted(kind, op, self._line())
-        if noted not in self.noted:
-            self.noted.append(noted)
+    def _failed(self, error: Exception) -> None:
+        self.noted.append(Noted(notes.FAILED, type(error).__name__, line_of(error), message(error)))
 
 
-def _as_it_was(marks: Marks) -> Marks:
-    """Marks of a tensor that is about to be written to; its values are kept if they may be looked at."""
-    return Marks(marks.ready, marks.fixed, marks.value.clone()) if marks.any_fixed else marks
+@contextmanager
+def _as_torch_is(module: Any) -> Iterator[None]:
+    """Without gradients, random numbers kept, and code run as it is written."""
+    with ExitStack() as stack:
+        for context in (torch.inference_mode(False), torch.no_grad(), torch.random.fork_rng(devices=[])):
+            stack.enter_context(context)
+        stack.enter_context(sdpa_kernel(SDPBackend.MATH))
+        if "torch._dynamo" in sys.modules:
+            stack.enter_context(torch.compiler.set_stance("force_eager"))
+        yield
 
 
-__all__ = ["Given", "Marked", "Noted", "Run"]
+@contextmanager
+def _carried(carrying: Carrying) -> Iterator[None]:
+    try:
+        yield
+    finally:
+        carrying.over()
+        carrying.storages.restore()
+
+
+def _names(module: Any) -> dict[int, str]:
+    return {id(part): path for path, part in module.named_modules()} if isinstance(module, nn.Module) else {}
+
+
+def _meet(module: Any, carrying: Carrying, fixed: Collection[str], trained: Collection[str]) -> None:
+    if not isinstance(module, nn.Module):
+        return
+    for name, parameter in module.named_parameters():
+        if not carrying.storages.knows(parameter):
+            carrying.storages.met(parameter, fixed=name in fixed, name=name)
+    for name, buffer in module.named_buffers():
+        if not carrying.storages.knows(buffer):
+            carrying.storages.met(buffer, fixed=name in fixed or name not in trained, name=name)
+
+
+def _replaced(value: Any, change: Callable[[Given], Tensor]) -> Any:
+    """A value with a tensor for every `Given` in it."""
+    if isinstance(value, Given):
+        return change(value)
+    if isinstance(value, list | tuple):
+        return type(value)(_replaced(part, change) for part in value)
+    if isinstance(value, dict):
+        return {key: _replaced(part, change) for key, part in value.items()}
+    return value

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -12,12 +13,18 @@ from pixkit.readiness.elements.planes import Place, Planes
 
 
 class Storages:
-    """The planes of every storage that a run has met, and what the storages held that were there before it."""
+    """The planes of every storage that a run has met, and what the storages held that were there before it.
+
+    Attributes:
+        reached: storages made in the run whose memory was reached by an address.
+    """
 
     def __init__(self) -> None:
         self._planes: dict[int, Planes] = {}
-        self._outside: list[Planes] = []
-        self._before: dict[int, Any] = {}
+        self._before: dict[int, _Before] = {}
+        self._places: list[tuple[Tensor, Tensor]] = []
+        self._kept: list[Tensor] = []
+        self.reached: list[Planes] = []
 
     def place(self, tensor: Tensor) -> Place:
         """Where a tensor lies."""
@@ -27,7 +34,19 @@ class Storages:
 
     def marks(self, tensor: Tensor) -> Marks:
         """A plain tensor with its planes."""
-        return Marks(*self.of(tensor).read(tensor), tensor)
+        planes = self.of(tensor)
+        ready, fixed = planes.read(tensor)
+        if planes.settled and not (tensor.is_floating_point() or tensor.is_complex()):  # the bits of a zero's sign
+            ready, fixed = torch.where(fixed, planes.settled, ready), torch.zeros_like(fixed)
+        return Marks(ready, fixed, tensor if type(tensor) is Tensor else tensor.detach())
+
+    def signed(self, marks: Marks) -> Marks:
+        """The same for what tells 0.0 from -0.0: a zero that an operation has settled may be either."""
+        settled = self.of(marks.value).settled
+        if not settled or not marks.any_fixed:
+            return marks
+        zero = marks.where_fixed(0)
+        return Marks(marks.ready.masked_fill(zero, settled), marks.fixed & ~zero, marks.value)
 
     def knows(self, tensor: Tensor) -> bool:
         """Whether its storage has planes."""
@@ -47,28 +66,47 @@ class Storages:
     def met(self, tensor: Tensor, *, fixed: bool, name: str | None = None) -> Planes:
         """The planes of a storage from outside: constants, or values that stand for all that there can be.
 
-        What lies in the memory of another storage was not reached by an operation, so that nothing is known of it.
+        One in the very memory of another, as of an array of numpy, has its planes; of one that overlaps another nothing
+        is known.
         """
-        shared = self._shares(tensor)
-        planes = self._add(tensor, LATEST if shared else 0, fixed and not shared)
+        lying, exactly = self._lying(tensor)
+        if lying is not None and not lying.outside:
+            self.reached.append(lying)
+        if lying is not None and exactly:
+            self._planes[tensor.untyped_storage()._cdata] = lying
+            self._kept.append(tensor)
+            return lying
+        planes = self._add(tensor, 0 if lying is None else LATEST, fixed and lying is None)
         planes.outside = True
         planes.sources = frozenset([name] if name is not None and fixed else [])
-        self._outside.append(planes)
         return planes
 
-    def keep(self, tensor: Tensor) -> None:
-        """Remember what a storage from outside holds, before it is written to."""
+    def keep(self, tensor: Tensor, moves: bool = False) -> None:
+        """Remember what a storage from outside holds before it is written to, or where a tensor lay."""
         planes = self.of(tensor)
-        if planes.outside and planes.number not in self._before:
-            self._before[planes.number] = (planes.storage, planes.storage.clone())
+        if not planes.outside:
+            return
+        if moves:
+            self._places.append((tensor, tensor.detach()))
+        elif planes.number not in self._before:
+            self._before[planes.number] = _Before(planes, planes.storage.clone(), planes.ready, planes.fixed)
 
-    def restore(self) -> bool:
-        """Put back what was in storages from outside; whether any had been written to."""
-        for storage, before in self._before.values():
-            if storage.nbytes() != before.nbytes():
-                storage.resize_(before.nbytes())
-            storage.copy_(before)
-        return bool(self._before)
+    def restore(self) -> None:
+        """Put back what was in storages from outside, and tensors where they were."""
+        for tensor, there in reversed(self._places):
+            tensor.data = there
+        for before in self._before.values():
+            before.put_back()
+
+    def unfix(self) -> None:
+        """What a call has written outside is what the next one finds: it is not known of any call."""
+        for planes in self.written:
+            planes.fixed = torch.zeros((), dtype=torch.bool, device=planes.fixed.device)
+
+    @property
+    def written(self) -> list[Planes]:
+        """Storages from outside that hold, or may hold, something else than before."""
+        return [before.planes for before in self._before.values() if before.changed()]
 
     def _add(self, tensor: Tensor, ready: int, fixed: bool) -> Planes:
         storage = tensor.untyped_storage()
@@ -82,14 +120,38 @@ class Storages:
         self._planes[storage._cdata] = planes
         return planes
 
-    def _shares(self, tensor: Tensor) -> bool:
+    def _lying(self, tensor: Tensor) -> tuple[Planes | None, bool]:
+        """The planes of a storage in the same memory, and whether it is exactly the same."""
         storage = tensor.untyped_storage()
-        begin = storage.data_ptr()
-        end = begin + storage.nbytes()
-        if begin == end:
-            return False
+        begin, end = storage.data_ptr(), storage.data_ptr() + storage.nbytes()
         for planes in self._planes.values():
-            other = planes.storage.data_ptr()
-            if begin < other + planes.storage.nbytes() and other < end:
-                return True
-        return False
+            first = planes.storage.data_ptr()
+            last = first + planes.storage.nbytes()
+            if begin < last and first < end:
+                return planes, (begin, end) == (first, last)
+        return None, False
+
+
+@dataclass(frozen=True)
+class _Before:
+    """A storage from outside as it was before the run."""
+
+    planes: Planes
+    held: Any
+    ready: Tensor
+    fixed: Tensor
+
+    def changed(self) -> bool:
+        now = self.planes
+        if now.storage.nbytes() != self.held.nbytes() or not torch.equal(_bytes(now.storage), _bytes(self.held)):
+            return True
+        return not (torch.equal(now.ready, self.ready) and torch.equal(now.fixed, self.fixed))
+
+    def put_back(self) -> None:
+        if self.planes.storage.nbytes() != self.held.nbytes():
+            self.planes.storage.resize_(self.held.nbytes())
+        self.planes.storage.copy_(self.held)
+
+
+def _bytes(storage: Any) -> Tensor:
+    return torch.empty(0, dtype=torch.uint8, device=storage.device).set_(storage)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import linecache
 import sys
 from dataclasses import dataclass
@@ -15,9 +16,13 @@ from torch import nn
 from pixkit.readiness.elements.marks import Call, Marks
 from pixkit.readiness.elements.planes import Place
 
-TORCH = str(Path(torch.__file__).parent)
-OURS = str(Path(__file__).parents[1])
-"""Code in these folders asks for operations on behalf of others."""
+SITE, PYTHON = Path(torch.__file__).parents[1], Path(linecache.__file__).parent
+SERVANTS = (
+    *(str(SITE / name) for name in ("torch", "numpy", "einops", "opt_einsum")),
+    str(Path(__file__).parents[1]),
+    "<",
+)
+"""Where code begins that asks for operations on behalf of others; Python's own libraries do, too."""
 MODULES = str(Path(torch.__file__).parent / "nn" / "modules" / "module.py")
 
 
@@ -90,7 +95,7 @@ def line_here(names: dict[int, str], outermost: FrameType | None) -> Line:
         file = frame.f_code.co_filename
         if not module and file == MODULES and frame.f_code.co_name == "_call_impl":
             module = _name_of(frame.f_locals.get("self"), names)
-        if found is None and not file.startswith((TORCH, OURS, "<")):
+        if found is None and not _serves(file):
             found = frame
         if found is not None and module:
             break
@@ -98,6 +103,27 @@ def line_here(names: dict[int, str], outermost: FrameType | None) -> Line:
     if found is None:
         return Line("", 0, "", module)
     return Line(found.f_code.co_filename, found.f_lineno, found.f_code.co_qualname, module)
+
+
+def line_of(error: BaseException) -> Line:
+    """The innermost line of somebody else's code at which an error was raised."""
+    place = error.__traceback__
+    found: tuple[FrameType, int] | None = None
+    while place is not None:
+        if not _serves(place.tb_frame.f_code.co_filename):
+            found = place.tb_frame, place.tb_lineno
+        place = place.tb_next
+    if found is None:
+        return Line("", 0, "", "")
+    code = found[0].f_code
+    return Line(code.co_filename, found[1], code.co_qualname, "")
+
+
+@functools.cache
+def _serves(file: str) -> bool:
+    if file.startswith(SERVANTS):
+        return True
+    return file.startswith(str(PYTHON)) and "site-packages" not in file
 
 
 def _name_of(module: object, names: dict[int, str]) -> str:

@@ -13,6 +13,7 @@ from pixkit.readiness.elements.rules import (
     attention,
     contraction,
     factories,
+    foreach,
     indexing,
     moves,
     norms,
@@ -49,6 +50,8 @@ RULES: dict[OpOverloadPacket, Rule] = {
 def rule_of(func: Any) -> Rule | None:
     """The rule of an operation in its functional variant; None if nobody knows what it reads."""
     rule = RULES.get(func.overloadpacket)
+    if rule is None and foreach.is_foreach(func):
+        return foreach.each
     if rule is None and isinstance(func, OpOverload) and Tag.pointwise in func.tags:
         return pointwise.elementwise
     return rule

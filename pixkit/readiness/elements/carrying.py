@@ -1,0 +1,216 @@
+"""Carrying readiness through one operation after another."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterable
+from dataclasses import replace
+from types import FrameType
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch._ops import HigherOrderOperator
+
+from pixkit.readiness.elements import asking, notes
+from pixkit.readiness.elements.marked import Asked, Operations, mark, plainly, replaced, tensors_in
+from pixkit.readiness.elements.marks import LATEST, Call, Marks, mixed, uniform
+from pixkit.readiness.elements.notes import Noted
+from pixkit.readiness.elements.operation import Description, describe
+from pixkit.readiness.elements.planes import Planes
+from pixkit.readiness.elements.relying import relied_on
+from pixkit.readiness.elements.rules.deciding import deciding
+from pixkit.readiness.elements.storages import Storages
+from pixkit.readiness.elements.tape import Held, Line, Record, line_here
+
+
+class Unfollowed(Exception):
+    """A run cannot go on; why has been noted."""
+
+
+class Carrying:
+    """Runs operations, and marks what they give and write.
+
+    Attributes:
+        storages: planes of all storages.
+        tape: operations that computed or wrote something, in order.
+        noted: what nothing can be proved of, in order, each line once.
+        relies_on: names of constants whose values were used.
+    """
+
+    def __init__(self, names: dict[int, str], outermost: FrameType) -> None:
+        self.storages = Storages()
+        self.tape: list[Record] = []
+        self.noted: list[Noted] = []
+        self.relies_on: set[str] = set()
+        self._names, self._outermost = names, outermost
+        self._lock = threading.RLock()
+        self._over = False
+
+    def over(self) -> None:
+        """The run is over: tensors that somebody has kept of it are like any others."""
+        self._over = True
+
+    # What the modes hand over.
+
+    def operate(self, func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        """Run an operation of torch, and mark what it gives."""
+        if isinstance(func, HigherOrderOperator):
+            return self._higher(func, args, kwargs)
+        with self._lock, plainly():
+            if self._over:
+                return func(*args, **kwargs)
+            return self._operate(func, describe(func), args, kwargs)
+
+    def ask(self, func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        """Call a function of torch that Python code called with tensors."""
+        return asking.ask(self, func, args, kwargs)
+
+    def escape(self, tensor: Tensor, name: str) -> None:
+        """Values of a tensor are about to leave torch: those that are not fixed must not."""
+        with plainly():
+            self._look([self.storages.marks(tensor)], notes.HOST, name)
+
+    def expose(self, name: str) -> None:
+        """The memory of a tensor is about to be given away."""
+        self.note(notes.MEMORY, name)
+
+    def keep(self, tensor: Tensor, moves: bool) -> None:
+        """A tensor is about to be given another storage, or to be written to."""
+        with plainly():
+            self.storages.keep(tensor, moves=moves)
+
+    # One operation.
+
+    def _operate(self, func: Any, about: Description, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        read = list(tensors_in((args, kwargs)))
+        self._require_strides(read, func)
+        reached = len(self.storages.reached)
+        before = {id(tensor): self.storages.marks(tensor) for tensor in read}
+        inputs = tuple(Held(self.storages.place(tensor), before[id(tensor)]) for tensor in read)
+        if len(self.storages.reached) > reached:
+            self.note(notes.MEMORY, str(func), "a tensor lies in memory that was reached by an address")
+        written = list(about.written(args, kwargs))
+        for tensor in written:
+            self.storages.keep(tensor, moves=about.moves)
+            before[id(tensor)] = _as_it_was(before[id(tensor)])
+        read_kwargs = {name: value for name, value in kwargs.items() if name not in about.out}
+        marked = replaced((args, read_kwargs), lambda tensor: before[id(tensor)])
+        call = Call(about.functional, self._signed(about, marked[0]), marked[1], ())
+        if about.numbers or about.sized:
+            self._look(deciding(func, call), notes.HOST if about.numbers else notes.SHAPE, str(func))
+        copies = [tensor.clone() for tensor in read] if about.foreign else []
+        result = _plainly_called(func, args, kwargs) if about.foreign else func(*args, **kwargs)
+        written += [tensor for tensor, copy in zip(read, copies, strict=False) if not torch.equal(tensor, copy)]
+        given = tuple(tensors_in(result)) or tuple(written)
+        self._require_strides(given, func)
+        if given and not about.views and not about.moves:
+            self._mark(func, about, replace(call, results=given), inputs, written)
+        return replaced(result, lambda tensor: tensor if id(tensor) in before else mark(tensor, self))
+
+    def _signed(self, about: Description, args: tuple[Any, ...]) -> tuple[Any, ...]:
+        """Arguments in which an operation tells 0.0 from -0.0 are less known."""
+        looked = [(place in about.signed and isinstance(part, Marks), part) for place, part in enumerate(args)]
+        return tuple(self.storages.signed(part) if signed else part for signed, part in looked)
+
+    def _mark(self, func: Any, about: Description, call: Call, inputs: tuple[Held, ...], written: list[Tensor]) -> None:
+        """Mark what an operation gave and wrote."""
+        given = self._ruled(func, about, call)
+        sources = {id(each): self.storages.of(each.value).sources - self.relies_on for each in call.marks}
+        if about.rule is not None and any(sources.values()):
+            self.relies_on |= relied_on(about.rule, call, given, sources)
+        marked: list[Held] = []
+        for tensor, marks in zip(call.results, given, strict=True):
+            known = self.storages.knows(tensor)
+            if known and not any(tensor is each for each in written):
+                continue  # it lies in what the operation read, whatever its schema says
+            planes = self.storages.of(tensor) if known else self.storages.made(tensor)
+            marked.append(self._put(planes, tensor, marks))
+            if marks.any_fixed:
+                planes.settled = max(planes.settled, self._settled(call, tensor))
+                planes.sources = planes.sources.union(*(self.storages.of(each.value).sources for each in call.marks))
+        for tensor in written:
+            if not any(tensor is each for each in call.results):
+                marked.append(self._put(self.storages.of(tensor), tensor, uniform(tensor, LATEST)))
+        if marked:
+            known = about.rule is not None
+            self.tape.append(Record(str(func), inputs, tuple(marked), self._line(), call, known))
+
+    def _settled(self, call: Call, result: Tensor) -> int:
+        if not (result.is_floating_point() or result.is_complex()):
+            return 0
+        of_others = [each.latest for each in call.marks if not each.all_fixed]
+        return max([*of_others, *(self.storages.of(each.value).settled for each in call.marks)], default=0)
+
+    def _put(self, planes: Planes, tensor: Tensor, marks: Marks) -> Held:
+        ready = marks.ready.masked_fill(marks.fixed, 0) if marks.any_fixed else marks.ready
+        planes.write(tensor, ready, marks.fixed)
+        shape = tensor.shape
+        return Held(self.storages.place(tensor), Marks(ready.expand(shape), marks.fixed.expand(shape), tensor.detach()))
+
+    def _ruled(self, func: Any, about: Description, call: Call) -> list[Marks]:
+        """What the rule says, or what is said where there is none."""
+        if about.draws(call):
+            self.note(notes.RANDOM, str(func))
+        if about.rule is not None:
+            given = about.rule(call)
+            found = [given] if isinstance(given, Marks) else list(given)
+            if len(found) == len(call.results):
+                return found
+        if about.foreign:  # it may read what it likes, such as what an earlier call of it has kept
+            self.note(notes.UNKNOWN, str(func))
+            return [uniform(result, LATEST) for result in call.results]
+        if any(each.latest for each in call.marks):
+            self.note(notes.UNKNOWN, str(func))
+        return mixed(call)
+
+    def _higher(self, func: HigherOrderOperator, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        """An operation made of functions: what it does to plain tensors is done to marked ones."""
+        if func.__name__ == "cond":
+            with Operations(self), Asked(self):
+                return (args[1] if bool(args[0]) else args[2])(*args[3])
+        dense = func.py_kernels.get(torch._C.DispatchKey.CompositeExplicitAutograd)
+        if dense is None:
+            self.note(notes.UNKNOWN, str(func))
+            raise Unfollowed(f"{func} has no implementation that is made of other operations")
+        with Operations(self), Asked(self):
+            return dense(*args, **kwargs)
+
+    # What nothing can be proved of.
+
+    def note(self, kind: str, op: str, found: str = "") -> None:
+        """Note it, once for each line."""
+        noted = Noted(kind, op, self._line(), found)
+        if noted not in self.noted:
+            self.noted.append(noted)
+
+    def _look(self, read: list[Marks], kind: str, op: str) -> None:
+        """Values become numbers or shapes, with which Python goes on."""
+        if all(self.storages.signed(each).all_fixed for each in read):
+            self.relies_on.update(*(self.storages.of(each.value).sources for each in read))
+        else:
+            self.note(kind, op)
+
+    def _require_strides(self, tensors: Iterable[Tensor], func: Any) -> None:
+        for tensor in tensors:
+            if tensor.layout is not torch.strided or tensor.is_nested or tensor.is_quantized or tensor.is_meta:
+                found = "nested" if tensor.is_nested else f"{tensor.layout} {tensor.dtype} on {tensor.device}"
+                self.note(notes.MEMORY, str(func), f"a tensor whose elements do not lie at strides: {found}")
+                raise Unfollowed(f"{func}: readiness cannot be followed in a {found} tensor")
+
+    def _line(self) -> Line:
+        return line_here(self._names, self._outermost)
+
+
+def _plainly_called(func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+    """An operation that is not torch's own may do to tensors what marked ones refuse."""
+    read = {id(tensor): tensor for tensor in tensors_in((args, kwargs))}
+    plain = {key: tensor.detach() for key, tensor in read.items()}
+    args, kwargs = replaced((args, kwargs), lambda tensor: plain[id(tensor)])
+    back = {id(plain[key]): tensor for key, tensor in read.items()}
+    return replaced(func(*args, **kwargs), lambda tensor: back.get(id(tensor), tensor))
+
+
+def _as_it_was(marks: Marks) -> Marks:
+    """Marks of a tensor that is about to be written to; its values are kept if they may be looked at."""
+    return replace(marks, value=marks.value.clone()) if marks.any_fixed else marks

@@ -1,0 +1,32 @@
+"""What a run came across that nothing can be proved of."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from pixkit.readiness.elements.tape import Line
+
+HOST, SHAPE, UNKNOWN, RANDOM, MEMORY, FAILED = "host", "shape", "unknown", "random", "memory", "failed"
+
+
+@dataclass(frozen=True)
+class Noted:
+    """Something that nothing can be proved of.
+
+    Attributes:
+        kind: what it is, one of
+            "host": values that are not fixed left torch, as a Python number or an array;
+            "shape": the shape of a tensor depends on such values;
+            "unknown": an operation that nobody knows;
+            "random": random numbers were drawn;
+            "memory": values were reached by an address, or lie in a tensor without strides;
+            "failed": the module raised an error that it does not raise otherwise.
+        op: the operation or function.
+        line: who asked for it.
+        found: what more there is to say.
+    """
+
+    kind: str
+    op: str
+    line: Line
+    found: str = ""

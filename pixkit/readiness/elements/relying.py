@@ -1,0 +1,48 @@
+"""Which constants a claim rests on: those without whose values a rule would say something else."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from pixkit.readiness.elements.marks import Call, Marks, Rule
+
+
+def relied_on(rule: Rule, call: Call, given: Sequence[Marks], sources: Mapping[int, frozenset[str]]) -> frozenset[str]:
+    """Names of constants whose zeros, conditions, indices or the like a rule has used.
+
+    Args:
+        rule: of the operation.
+        call: what it was asked.
+        given: what it said.
+        sources: by the `id` of each of the call's marks, the constants that its values come from.
+    """
+    if all(each.all_fixed for each in call.marks):
+        return frozenset()
+    found = frozenset[str]()
+    for each in call.marks:
+        if sources[id(each)] - found and each.any_fixed and not _alike(rule(_without(call, each)), given):
+            found |= sources[id(each)]
+    return found
+
+
+def _without(call: Call, unlooked: Marks) -> Call:
+    """The same call, if the values of one of its arguments were not known."""
+    args, kwargs = (_replaced(part, unlooked) for part in (call.args, call.kwargs))
+    return Call(call.func, args, kwargs, call.results)
+
+
+def _replaced(value: Any, unlooked: Marks) -> Any:
+    if value is unlooked:
+        return unlooked.unfixed()
+    if isinstance(value, list | tuple):
+        return type(value)(_replaced(part, unlooked) for part in value)
+    if isinstance(value, dict):
+        return {key: _replaced(part, unlooked) for key, part in value.items()}
+    return value
+
+
+def _alike(one: Marks | Sequence[Marks], other: Sequence[Marks]) -> bool:
+    """Whether the same is said of readiness; less that is fixed matters as soon as something is made of it."""
+    first = [one] if isinstance(one, Marks) else one
+    return all(bool((a.ready == b.ready).all()) for a, b in zip(first, other, strict=True))

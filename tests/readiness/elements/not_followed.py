@@ -1,0 +1,102 @@
+"""Ways to go on without torch, and what is noted of each: (what is done to a vector of four, kinds of notes)."""
+
+import ctypes
+import pickle
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
+import torch
+from torch.nn import functional as F
+
+from pixkit.readiness.elements.notes import FAILED, HOST, MEMORY, RANDOM, SHAPE, UNKNOWN
+
+
+@torch.jit.script
+def scripted(x):
+    if bool(x.sum() > 0):
+        return x + 1
+    return x - 1
+
+
+def scripted_branch(x):
+    return scripted(x) * 2
+
+
+def twice_reversed(x):
+    return reverse(x) * 2
+
+
+@torch.library.custom_op("pixkit_tests::reverse", mutates_args=())
+def reverse(x: torch.Tensor) -> torch.Tensor:
+    return torch.from_numpy(x.numpy()[::-1].copy())
+
+
+@torch.library.custom_op("pixkit_tests::unsaid", mutates_args=())
+def unsaid(x: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
+    y.copy_(x.flip(0))
+    return x.clone()
+
+
+def written_unsaid(x):
+    y = torch.zeros_like(x)
+    unsaid(x, y)
+    return y
+
+
+def caught(x):
+    try:
+        return x + 1 if x.sum() > 0 else x
+    except Exception:
+        return x
+
+
+def by_address(x):
+    return torch.tensor((ctypes.c_double * 4).from_address(x.data_ptr())[::-1], dtype=x.dtype)
+
+
+def by_capsule(x):
+    return torch.utils.dlpack.from_dlpack(torch.utils.dlpack.to_dlpack(x)).flip(0)
+
+
+def in_a_thread(x):
+    with ThreadPoolExecutor(1) as pool:
+        return torch.from_numpy(pool.submit(x.numpy).result().copy())
+
+
+def printed(x):
+    return x + len(f"{x}")
+
+
+CASES = {
+    "a branch": (lambda x: x + 1 if x.sum() > 0 else x - 1, {HOST}),
+    "a branch of torchscript": (scripted_branch, {HOST}),
+    "a caught branch": (caught, {HOST}),
+    "torch.cond": (lambda x: torch.cond(x.sum() > 0, lambda y: y + 1, lambda y: y - 1, (x,)), {HOST}),
+    "numpy": (lambda x: torch.from_numpy(x.numpy()[::-1].copy()), {HOST}),
+    "asarray": (lambda x: torch.tensor(np.asarray(x)[::-1].copy()), {HOST}),
+    "tolist": (lambda x: torch.tensor(x.tolist()[::-1]), {HOST}),
+    "item": (lambda x: x + x[3].item(), {HOST}),
+    "a slice": (lambda x: x * 2 + len(x[: x.argmax()]), {HOST}),
+    "equal": (lambda x: x + torch.equal(x, x.flip(0)), {HOST}),
+    "allclose": (lambda x: x + torch.allclose(x, x.flip(0)), {HOST}),
+    "contained": (lambda x: x + (2.0 in x), {HOST}),
+    "a list of scalars": (lambda x: torch.tensor([x[3], x[2], x[1], x[0]]), {HOST}),
+    "the old constructor": (lambda x: torch.DoubleTensor([x[3], x[2], x[1], x[0]]), {HOST, FAILED}),
+    "new_tensor": (lambda x: x.new_tensor([x[3], x[2], x[1], x[0]]), {HOST}),
+    "text": (printed, {HOST}),
+    "a function of each": (lambda x: x.clone().apply_(lambda value: value), {HOST}),
+    "numpy in a thread": (in_a_thread, {FAILED}),
+    "an address": (by_address, {MEMORY}),
+    "dlpack": (lambda x: torch.from_dlpack(x).flip(0), {MEMORY}),
+    "a capsule": (by_capsule, {MEMORY}),
+    "a storage": (lambda x: torch.tensor(x.untyped_storage().tolist()), {MEMORY, HOST}),
+    "pickle": (lambda x: pickle.loads(pickle.dumps(x)), {MEMORY, FAILED}),
+    "sparse": (lambda x: x.to_sparse().to_dense(), {MEMORY, FAILED}),
+    "nested": (lambda x: torch.nested.as_nested_tensor([x[:2], x[2:]]).to_padded_tensor(0.0), {MEMORY, FAILED}),
+    "a count": (lambda x: x + len(x.nonzero()), {SHAPE}),
+    "a selection": (lambda x: x + x[x > 0].numel(), {SHAPE}),
+    "random numbers": (lambda x: x + torch.rand_like(x), {RANDOM}),
+    "dropout": (lambda x: F.dropout(x, 0.5, training=True), {RANDOM}),
+    "an operation of one's own": (twice_reversed, {UNKNOWN}),
+    "what it writes without saying so": (written_unsaid, {UNKNOWN}),
+}

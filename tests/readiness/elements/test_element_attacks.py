@@ -1,0 +1,42 @@
+"""Ways past the planes of storages: each is followed, or it is noted what it was."""
+
+import followed
+import not_followed
+import pytest
+import torch
+from needs import needed, ready_of, run_of
+
+from pixkit.readiness.elements.marks import LATEST
+
+STEPS = torch.arange(4)
+X = torch.tensor([0.3, -1.0, 2.0, -0.7], dtype=torch.float64)
+
+
+@pytest.fixture(autouse=True)
+def constants_as_they_were():
+    yield
+    followed.ZERO.zero_()
+    followed.ARRAY[:] = 0
+
+
+@pytest.mark.parametrize("name", followed.CASES)
+def test_what_is_done_to_memory_is_followed(name):
+    forward, expected = followed.CASES[name]
+    run = run_of(forward, X, STEPS)
+    assert not run.noted
+    assert ready_of(run).tolist() == expected
+    assert followed.ZERO.eq(0).all(), "constants are left as they were"
+    assert (needed(forward, X, STEPS) <= ready_of(run)).all()
+
+
+@pytest.mark.parametrize("name", not_followed.CASES)
+def test_what_leaves_torch_is_noted(name):
+    forward, kinds = not_followed.CASES[name]
+    run = run_of(forward, X, STEPS)
+    assert {noted.kind for noted in run.noted} == kinds
+    assert all(noted.line.file == not_followed.__file__ for noted in run.noted)
+
+
+def test_of_an_operation_of_ones_own_nothing_is_known():
+    for name in ("an operation of one's own", "what it writes without saying so"):
+        assert ready_of(run_of(not_followed.CASES[name][0], X, STEPS)).eq(LATEST).all()
