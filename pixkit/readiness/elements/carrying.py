@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from types import FrameType
 from typing import Any
@@ -105,7 +105,12 @@ class Carrying:
         given = tuple(tensors_in(result)) or tuple(written)
         self._require_strides(given, func)
         if given and not about.views and not about.moves:
-            self._mark(func, about, replace(call, results=given), inputs, written)
+            call = replace(call, results=tuple(map(_plain, given)))
+            ruled = self._ruled(func, about, call)
+            marked = tuple(self._marked(call, ruled, given, written))
+            if marked:
+                known = about.rule is not None
+                self.tape.append(Record(str(func), inputs, marked, self._line(), call, known))
         return replaced(result, lambda tensor: tensor if id(tensor) in before else mark(tensor, self))
 
     def _signed(self, about: Description, args: tuple[Any, ...]) -> tuple[Any, ...]:
@@ -113,28 +118,20 @@ class Carrying:
         looked = [(place in about.signed and isinstance(part, Marks), part) for place, part in enumerate(args)]
         return tuple(self.storages.signed(part) if signed else part for signed, part in looked)
 
-    def _mark(self, func: Any, about: Description, call: Call, inputs: tuple[Held, ...], written: list[Tensor]) -> None:
+    def _marked(self, call: Call, ruled: list[Marks], given: Sequence[Tensor], written: list[Tensor]) -> Iterator[Held]:
         """Mark what an operation gave and wrote."""
-        given = self._ruled(func, about, call)
-        sources = {id(each): self.storages.of(each.value).sources - self.relies_on for each in call.marks}
-        if about.rule is not None and any(sources.values()):
-            self.relies_on |= relied_on(about.rule, call, given, sources)
-        marked: list[Held] = []
-        for tensor, marks in zip(call.results, given, strict=True):
+        for tensor, marks in zip(given, ruled, strict=True):
             known = self.storages.knows(tensor)
             if known and not any(tensor is each for each in written):
                 continue  # it lies in what the operation read, whatever its schema says
             planes = self.storages.of(tensor) if known else self.storages.made(tensor)
-            marked.append(self._put(planes, tensor, marks))
+            yield self._put(planes, tensor, marks)
             if marks.any_fixed:
                 planes.settled = max(planes.settled, self._settled(call, tensor))
                 planes.sources = planes.sources.union(*(self.storages.of(each.value).sources for each in call.marks))
         for tensor in written:
-            if not any(tensor is each for each in call.results):
-                marked.append(self._put(self.storages.of(tensor), tensor, uniform(tensor, LATEST)))
-        if marked:
-            known = about.rule is not None
-            self.tape.append(Record(str(func), inputs, tuple(marked), self._line(), call, known))
+            if not any(tensor is each for each in given):
+                yield self._put(self.storages.of(tensor), tensor, uniform(tensor, LATEST))
 
     def _settled(self, call: Call, result: Tensor) -> int:
         if not (result.is_floating_point() or result.is_complex()):
@@ -146,7 +143,7 @@ class Carrying:
         ready = marks.ready.masked_fill(marks.fixed, 0) if marks.any_fixed else marks.ready
         planes.write(tensor, ready, marks.fixed)
         shape = tensor.shape
-        return Held(self.storages.place(tensor), Marks(ready.expand(shape), marks.fixed.expand(shape), tensor.detach()))
+        return Held(self.storages.place(tensor), Marks(ready.expand(shape), marks.fixed.expand(shape), _plain(tensor)))
 
     def _ruled(self, func: Any, about: Description, call: Call) -> list[Marks]:
         """What the rule says, or what is said where there is none."""
@@ -156,6 +153,9 @@ class Carrying:
             given = about.rule(call)
             found = [given] if isinstance(given, Marks) else list(given)
             if len(found) == len(call.results):
+                sources = {id(each): self.storages.of(each.value).sources - self.relies_on for each in call.marks}
+                if any(sources.values()):
+                    self.relies_on |= relied_on(about.rule, call, found, sources)
                 return found
         if about.foreign:  # it may read what it likes, such as what an earlier call of it has kept
             self.note(notes.UNKNOWN, str(func))
@@ -209,6 +209,10 @@ def _plainly_called(func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) ->
     args, kwargs = replaced((args, kwargs), lambda tensor: plain[id(tensor)])
     back = {id(plain[key]): tensor for key, tensor in read.items()}
     return replaced(func(*args, **kwargs), lambda tensor: back.get(id(tensor), tensor))
+
+
+def _plain(tensor: Tensor) -> Tensor:
+    return tensor if type(tensor) is Tensor else tensor.detach()
 
 
 def _as_it_was(marks: Marks) -> Marks:

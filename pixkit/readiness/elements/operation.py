@@ -13,7 +13,7 @@ from torch._ops import OpOverload
 
 from pixkit.readiness.elements.marked import tensors_in
 from pixkit.readiness.elements.marks import Call, Rule
-from pixkit.readiness.elements.rules import rule_of
+from pixkit.readiness.elements.rules import RULES, rule_of
 from pixkit.readiness.elements.rules.deciding import DECIDING
 
 MOVES = frozenset(
@@ -96,7 +96,7 @@ def describe(func: OpOverload) -> Description:
     aliases = [each.alias_info for each in schema.returns]
     return Description(
         functional,
-        rule_of(func) or rule_of(functional),
+        RULES.get(func.overloadpacket) or rule_of(functional),
         tuple((place, each.name) for place, each in (*written, *hidden)),
         _training(schema) if "batch_norm" in name else None,
         frozenset(each.name for _, each in written if each.is_out),

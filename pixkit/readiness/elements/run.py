@@ -19,7 +19,7 @@ from pixkit.readiness.elements.marked import Asked, Operations, mark, plainly, r
 from pixkit.readiness.elements.notes import Noted
 from pixkit.readiness.elements.planes import Place
 from pixkit.readiness.elements.tape import Held, Record, line_of
-from pixkit.readiness.elements.untouched import untouched, written_in_training
+from pixkit.readiness.elements.untouched import untouched, unwritten, written_in_training
 
 
 @dataclass(frozen=True)
@@ -78,8 +78,17 @@ class Run:
             Exception: whatever the module raises on the same arguments by itself. What it raises only here is noted.
         """
         call = (tuple(args), dict(kwargs or {}))
-        with _as_torch_is(module):
-            return cls._of(module, call, fixed, sys._getframe())
+        with _as_torch_is():
+            run = cls._of(module, call, fixed, sys._getframe())
+            if not any(noted.kind == notes.FAILED for noted in run.noted):
+                return run
+            error = _error_of(module, call)
+            if error is None:
+                return run
+            with torch.enable_grad():
+                if _error_of(module, call) is None:  # it takes gradients while it runs
+                    return cls._of(module, call, fixed, sys._getframe())
+            raise error
 
     @classmethod
     def _of(cls, module: Callable[..., Any], call: Any, fixed: Collection[str], frame: Any) -> Run:
@@ -107,9 +116,6 @@ class Run:
                     run._again(run._called(module, _replaced(call, begin)))
             except Exception as error:
                 run._failed(error)
-        if any(noted.kind == notes.FAILED for noted in run.noted):
-            with untouched(module):
-                module(*plain_args, **plain_kwargs)  # raises if it was not for the marks
         run.start = starts[-1] if starts else None
         return run
 
@@ -143,7 +149,7 @@ class Run:
 
 
 @contextmanager
-def _as_torch_is(module: Any) -> Iterator[None]:
+def _as_torch_is() -> Iterator[None]:
     """Without gradients, random numbers kept, and code run as it is written."""
     with ExitStack() as stack:
         for context in (torch.inference_mode(False), torch.no_grad(), torch.random.fork_rng(devices=[])):
@@ -161,6 +167,17 @@ def _carried(carrying: Carrying) -> Iterator[None]:
     finally:
         carrying.over()
         carrying.storages.restore()
+
+
+def _error_of(module: Callable[..., Any], call: Any) -> Exception | None:
+    """What the module raises without any marks."""
+    args, kwargs = _replaced(call, lambda given: given.value.clone())
+    try:
+        with unwritten(module):
+            module(*args, **kwargs)
+    except Exception as error:
+        return error
+    return None
 
 
 def _names(module: Any) -> dict[int, str]:

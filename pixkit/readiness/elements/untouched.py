@@ -7,7 +7,11 @@ from contextlib import contextmanager, suppress
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import nn
+from torch.utils._python_dispatch import TorchDispatchMode
+
+from pixkit.readiness.elements.operation import describe
+from pixkit.readiness.elements.storages import Storages
 
 
 @contextmanager
@@ -18,11 +22,28 @@ def untouched(module: Any) -> Iterator[Callable[[], bool]]:
     (`Storages.restore`).
     """
     kept = [_Kept(vars(part)) for part in module.modules()] if isinstance(module, nn.Module) else []
+    owned = [*module.parameters(), *module.buffers()] if isinstance(module, nn.Module) else []
+    places = [(tensor, tensor.detach()) for tensor in owned]
     try:
         yield lambda: any(each.changed() for each in kept)
     finally:
         for each in kept:
             each.restore()
+        for tensor, there in places:
+            if tensor.untyped_storage()._cdata != there.untyped_storage()._cdata or tensor.shape != there.shape:
+                tensor.data = there
+
+
+@contextmanager
+def unwritten(module: Any) -> Iterator[Watching]:
+    """The same, and what tensors hold is put back as well: for calls that no run carries."""
+    watching = Watching()
+    with untouched(module), torch.random.fork_rng(devices=[]):
+        try:
+            with watching:
+                yield watching
+        finally:
+            watching.storages.restore()
 
 
 class _Kept:
@@ -55,25 +76,40 @@ def written_in_training(module: nn.Module, args: Sequence[Any], kwargs: Mapping[
     buffers = dict(module.named_buffers())
     if not buffers:
         return frozenset()
-    before = {name: (buffer, buffer.clone(), buffer._version) for name, buffer in buffers.items()}
+    places = {name: buffer.untyped_storage()._cdata for name, buffer in buffers.items()}
     modes = [(part, part.training) for part in module.modules()]
-    with untouched(module), torch.random.fork_rng(devices=[]), torch.no_grad():
+    with unwritten(module) as watching:
         try:
             for part, _ in modes:
                 part.training = True
-            with suppress(Exception):  # a module that cannot be trained on this writes what it wrote before it failed
+            with suppress(Exception):  # what cannot be trained on this writes what it wrote before it failed
                 module(*args, **kwargs)
-            after = dict(module.named_buffers())
+            replaced = {name for name, buffer in module.named_buffers() if buffer is not buffers.get(name)}
         finally:
             for part, mode in modes:
                 part.training = mode
-            written = {name for name, found in before.items() if _written(after.get(name), *found)}
-            for name in written:
-                buffers[name].copy_(before[name][1])
-    return frozenset(written)
+    return frozenset(replaced | {name for name, place in places.items() if place in watching.written})
 
 
-def _written(after: Tensor | None, buffer: Tensor, copy: Tensor, version: int) -> bool:
-    if after is not buffer or buffer._version != version:
-        return True
-    return not torch.allclose(buffer, copy, rtol=0, atol=0, equal_nan=True)
+class Watching(TorchDispatchMode):
+    """Notes which storages are written to, and what was in them."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.storages = Storages()
+        self.written: set[int] = set()
+
+    @classmethod
+    def _should_skip_dynamo(cls) -> bool:
+        return False
+
+    def __torch_dispatch__(
+        self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
+    ) -> Any:
+        kwargs = kwargs or {}
+        about = describe(func)
+        for tensor in about.written(args, kwargs):
+            if tensor.layout is torch.strided:
+                self.storages.keep(tensor, moves=about.moves)
+                self.written.add(tensor.untyped_storage()._cdata)
+        return func(*args, **kwargs)
