@@ -1,5 +1,7 @@
 """Sums of products: matrices with matrices, in every form that torch has."""
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor
 
@@ -86,16 +88,21 @@ def _spoilt(marks: Marks, dim: int) -> Tensor:
     return marks.fixed & marks.value.isnan() if floating else marks.fixed.new_zeros([1] * marks.fixed.dim())
 
 
-def _added(given: Given, code: Code, scale: str = "beta") -> Code:
-    """With what is added: nothing of it if its scale is 0; where it is fixed at an infinity, nothing else counts."""
-    if given[scale] == 0:
+def _added(given: Given, code: Code, factors: Sequence[Marks]) -> Code:
+    """With what is added: nothing of it if its scale is 0; where it is fixed at an infinity, nothing else counts.
+
+    That is so if the product is finite, which it need not be if a factor has an infinity itself.
+    """
+    if given["beta"] == 0:
         return code
     addend: Marks = given["self"]
     joined = codes.join(codes.of(addend), code)
-    if addend.value.is_floating_point():
-        endless = addend.fixed & addend.value.isinf()
-        joined = torch.where(endless, 0, joined) if endless.any() else joined
-    return joined
+    if not addend.value.is_floating_point():
+        return joined
+    endless = addend.fixed & addend.value.isinf()
+    if not endless.any() or any((m.fixed & ~m.value.isfinite()).any() for m in factors):
+        return joined
+    return torch.where(endless, 0, joined)
 
 
 def _column(marks: Marks) -> Marks:
@@ -111,15 +118,18 @@ def _mm(given: Given) -> Code:
 
 
 def _addmm(given: Given) -> Code:
-    return _added(given, matrices(given["mat1"], given["mat2"]))
+    a, b = given["mat1"], given["mat2"]
+    return _added(given, matrices(a, b), [a, b])
 
 
 def _baddbmm(given: Given) -> Code:
-    return _added(given, matrices(given["batch1"], given["batch2"]))
+    a, b = given["batch1"], given["batch2"]
+    return _added(given, matrices(a, b), [a, b])
 
 
 def _addbmm(given: Given) -> Code:
-    return _added(given, codes.latest(matrices(given["batch1"], given["batch2"]), [0])[0])
+    a, b = given["batch1"], given["batch2"]
+    return _added(given, codes.latest(matrices(a, b), [0])[0], [a, b])
 
 
 def _mv(given: Given) -> Code:
@@ -127,7 +137,8 @@ def _mv(given: Given) -> Code:
 
 
 def _addmv(given: Given) -> Code:
-    return _added(given, matrices(given["mat"], _column(given["vec"]))[..., 0])
+    a, b = given["mat"], given["vec"]
+    return _added(given, matrices(a, _column(b))[..., 0], [a, b])
 
 
 def _dot(given: Given) -> Code:
@@ -136,7 +147,8 @@ def _dot(given: Given) -> Code:
 
 
 def _addr(given: Given) -> Code:
-    return _added(given, matrices(_column(given["vec1"]), _row(given["vec2"])))
+    a, b = given["vec1"], given["vec2"]
+    return _added(given, matrices(_column(a), _row(b)), [a, b])
 
 
 def _matmul(given: Given) -> Code:

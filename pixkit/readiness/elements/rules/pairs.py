@@ -4,6 +4,7 @@ import torch
 
 from pixkit.readiness.elements.rules import codes
 from pixkit.readiness.elements.rules.codes import Code, Given
+from pixkit.readiness.elements.rules.contraction import contract
 
 
 def _distances(given: Given) -> Code:
@@ -47,6 +48,23 @@ def _matrices(given: Given) -> list[Code]:
     rank = max(code.dim() for code in told)
     together = codes.join(*(code.reshape((*[1] * (rank - code.dim()), *code.shape)) for code in told))
     return [_of_batch(together, result) for result in given.call.results]
+
+
+def _substituted(given: Given) -> Code:
+    """Row after row of X where A X = B, A lower triangular: a row reads those before it that A does not leave out."""
+    a, b, upper = given.code("self", 0), given.code("B"), given["upper"]
+    if not given["left"]:
+        a, b, upper = a.mT, b.mT, not upper
+    if upper:
+        a, b = a.flip(-2, -1), b.flip(-2)
+    batch = torch.broadcast_shapes(a.shape[:-2], b.shape[:-2])
+    found = b.expand(*batch, *b.shape[-2:]).clone()
+    for i in range(a.shape[-1]):
+        divisor = None if given["unitriangular"] else a[..., i, i, None]
+        before = contract(a[..., i, None, :i], found[..., :i, :])[..., 0, :]
+        found[..., i, :] = codes.join(found[..., i, :], before, divisor)
+    found = found.flip(-2) if upper else found
+    return found if given["left"] else found.mT
 
 
 def _of_batch(together: Code, result: torch.Tensor) -> Code:
@@ -105,7 +123,6 @@ MATRICES = (
         "linalg_cholesky_ex",
         "linalg_eig",
         "linalg_matrix_exp",
-        "linalg_solve_triangular",
         "linalg_lu_factor_ex",
         "linalg_lu",
     ),
@@ -138,6 +155,7 @@ RULES = codes.table(
         **{
             "_pdist_forward": _distances_within,
             "linalg_cross": _cross,
+            "linalg_solve_triangular": _substituted,
             "segment_reduce": _segments,
             "isin": _pairwise_any,
         },

@@ -37,6 +37,10 @@ ROWS = Known(real(3, 4).masked_fill(real(3, 4, seed=1) > 0.3, -INF), real(3, 4, 
 INDEX = torch.tensor([[2, 0, 2], [1, 1, 0]])
 
 
+LOWER = Known(
+    real(2, 3, 3) * torch.tensor([[1, 0, 0], [1, 1, 0], [0, 1, 1]]),
+    torch.tensor([[0, 1, 1], [0, 0, 1], [1, 0, 0]]).bool(),
+)
 QKV = [real(12, 4), real(12), real(4, 4), real(4)]
 NORMS = [real(4) + 2 for _ in range(4)]
 INNER = [real(3, 4), real(3), real(4, 3), real(4)]
@@ -149,6 +153,17 @@ EXACT = {
     "packed": (aten._pack_padded_sequence.default, [real(3, 2, 1), places(3, 1), False]),
     "cdist": (aten._cdist_forward.default, [real(2, 3), real(4, 3), 2.0, None]),
     "mse_loss": (aten.mse_loss.default, [real(2, 2), real(2, 2), 0]),
+    "substitution": (aten.linalg_solve_triangular.default, [LOWER, real(1, 3, 2)], {"upper": False}),
+    "substitution from below": (
+        aten.linalg_solve_triangular.default,
+        [real(3, 3), real(3, 2)],
+        {"upper": True, "unitriangular": True},
+    ),
+    "substitution from the right": (
+        aten.linalg_solve_triangular.default,
+        [real(2, 2), real(3, 2)],
+        {"upper": True, "left": False},
+    ),
     "fft": (aten._fft_r2c.default, [real(2, 3), [1], 0, False]),
 }
 BOUNDED = {
@@ -167,6 +182,10 @@ BOUNDED = {
         {"is_causal": True, "enable_gqa": True},
     ),
     "index_put by a free mask": (aten.index_put.default, [real(2, 3), [INDEX > 0], real(1)]),
+    "an infinity plus what may be one": (
+        aten.addmm.default,
+        [Known(torch.full((2,), -INF).double()), real(2, 3), Known(torch.full((3, 2), INF).double())],
+    ),
     "glu": (aten.glu.default, [zeroed(2, 4), 1]),
     "prelu": (aten._prelu_kernel.default, [real(2, 2), real(1, 2)]),
     "segments": (aten.segment_reduce.default, [real(4, 2), "sum"], {"lengths": Known(torch.tensor([1, 3]))}),
