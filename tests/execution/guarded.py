@@ -8,7 +8,7 @@ import signal
 
 import torch
 
-from pixkit.execution.native.packed import Packed
+from pixkit.execution.native.threads import Threaded
 
 libc = ctypes.CDLL(None, use_errno=True)
 libc.mprotect.argtypes = [ctypes.c_void_p, ctypes.c_size_t, ctypes.c_int]
@@ -36,7 +36,7 @@ def fenced(value, at_end):
 def packed(at_end):
     """A class of packed plans, all of whose memory is fenced."""
 
-    class Fenced(Packed):
+    class Fenced(Threaded):
         def __init__(self, plan, batch):
             super().__init__(plan, batch)
             self._levels = fenced(self._levels, at_end)

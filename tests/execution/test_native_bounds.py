@@ -58,7 +58,7 @@ def test_nothing_is_touched_but_the_plans_own_memory(case, dtype, monkeypatch):
     plan = make_plan(Trace(network_of(*parts).to(dtype)))
     expected = drawn(ReferenceExecutor, plan, batch)
     for at_end in (True, False):
-        monkeypatch.setattr(native, "Packed", guarded.packed(at_end))
+        monkeypatch.setattr(native, "Threaded", guarded.packed(at_end))
 
         def work():
             found = drawn(NativeExecutor, plan, batch)

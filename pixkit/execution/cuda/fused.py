@@ -13,7 +13,7 @@ from pixkit.execution.native.layout import ELEMENTWISE
 from pixkit.execution.native.packed import Packed
 from pixkit.execution.plan import Plan, Schedule
 
-ALONE = ("NORM", "RMS_NORM", "LINEAR", "ATTEND")
+ALONE = ("NORM", "LAYER_NORM", "RMS_NORM", "LINEAR", "ATTEND")
 """Kinds that are not computed element by element, so that they do not follow others."""
 CLUSTER = 8
 """Blocks that do an image together, at most: any GPU with clusters has room for so many."""
@@ -108,7 +108,7 @@ class Fused(Packed):
             self._by_name.setdefault(schedule.operation.name, []).append(schedule)
         super()._ops()
 
-    def _table(self, part: Lowered) -> Tensor | None:
+    def _table(self, name: str, part: Lowered) -> Tensor | None:
         """Of a linear layer, int32 [G, S, 1 + 2 T]: how many taps a site has, then tap and source of each."""
         if part.kind != "LINEAR" or part.table is None:
             return part.table

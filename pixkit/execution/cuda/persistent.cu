@@ -122,7 +122,7 @@ SUBROUTINE void norm(const Program *p, const Lane *me, const Op *op, i32 group, 
         Place where = place(me, group, j, sites[j], active ? task % me->images : 0, 0);
         const real *x = element(p, op->in0, &where);
         real sum = 0, squares = 0;
-        for (i32 m = me->lane % size; active && m < maps && op->kind == NORM; m += size) sum += x[m];
+        for (i32 m = me->lane % size; active && m < maps && op->kind != RMS_NORM; m += size) sum += x[m];
         const real mean = reduced(me, me->scratch, size, 0, sum) / (real)maps;
         for (i32 m = me->lane % size; active && m < maps; m += size) squares += (x[m] - mean) * (x[m] - mean);
         const real variance = reduced(me, me->scratch, size, 0, squares) / (real)maps;
@@ -144,26 +144,27 @@ SUBROUTINE void attend(const Program *p, const Lane *me, const Op *op, const i32
     for (i32 task = me->part; task < count * me->images * op->taps; task += me->parts) {
         const i32 head = task % op->taps, row = task / op->taps, j = row / me->images;
         Place where = place(me, 0, j, sites[j], row % me->images, 0);
-        const i32 seen = op->table[op->grid + where.site];
+        const i32 *span = op->table + op->grid + 2 * where.site, *order = op->table + span[0], seen = span[1] - span[0];
+        const real *added = op->bias ? op->bias + ((i64)(head % op->width) * op->queries + where.site) * op->grid + span[0] : 0;
         const real *query = element(p, op->in0, &where) + head * op->inner;
         real *y = (real *)element(p, op->out, &where) + head * op->count;
         real most = -INFINITY, total = 0;
         for (i32 i = me->lane; i < seen; i += me->lanes) {
-            const real *key = at(keys, where.position, op->table[i], where.image, 0) + head * op->inner;
+            const real *key = at(keys, where.position, order[i], where.image, 0) + head * op->inner;
             real sum = 0;
             for (i32 m = 0; m < op->inner; m++) sum += query[m] * key[m];
-            weight[i] = (real)op->alpha * sum;
+            weight[i] = (real)op->alpha * sum + (added ? added[i] : 0);
             most = weight[i] > most ? weight[i] : most;
         }
         most = reduced(me, room, me->lanes, 1, most);
-        for (i32 i = me->lane; i < seen; i += me->lanes) total += weight[i] = exp_(weight[i] - most);
+        for (i32 i = me->lane; i < seen; i += me->lanes) total += weight[i] = weight[i] > -INFINITY ? exp_(weight[i] - most) : 0;
         total = reduced(me, room, me->lanes, 0, total);
         const i32 columns = least(op->count, me->lanes), splits = me->lanes / columns, split = me->lane / columns;
         for (i32 begin = 0; begin < op->count; begin += columns) {
             const i32 m = begin + me->lane % columns;
             real sum = 0;
             for (i32 i = split; m < op->count && split < splits && i < seen; i += splits)
-                sum += weight[i] / total * at(values, where.position, op->table[i], where.image, 0)[head * op->count + m];
+                sum += weight[i] / total * at(values, where.position, order[i], where.image, 0)[head * op->count + m];
             room[me->lane] = sum;
             BARRIER();
             if (split == 0 && m < op->count) {
@@ -219,7 +220,7 @@ SUBROUTINE void run_lane(const Program *p, const Lane *me, i64 from, i64 to) {
             const Op *op = p->ops + now.op;
             const i32 *sites = p->sites + now.first;
             if (op->kind == LINEAR) linear(p, me, op, now.group, sites, now.count);
-            else if (op->kind == NORM || op->kind == RMS_NORM) norm(p, me, op, now.group, sites, now.count);
+            else if (op->kind == NORM || op->kind == LAYER_NORM || op->kind == RMS_NORM) norm(p, me, op, now.group, sites, now.count);
             else if (op->kind == ATTEND) attend(p, me, op, sites, now.count);
             else spread(p, me, op, now.group, sites, now.count);
             now = next;

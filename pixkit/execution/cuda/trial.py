@@ -40,6 +40,7 @@ from pixkit.layers import (
     Pointwise,
     RowLSTM,
     Shift,
+    SiteLayerNorm,
     SiteRMSNorm,
 )
 from pixkit.network import Autoregressive
@@ -70,7 +71,9 @@ class TrialBackbone(Backbone):
         self.body = MaskedConv2d(maps, 2 * maps, 3, "B", ordering)
         self.doubled, self.wide = ConcatenatedELU(), Pointwise(2 * maps, 2 * maps, ordering)
         self.norm, self.larger = ColourLayerNorm(maps, ordering.groups), Maxout()
-        self.batch, self.root = nn.BatchNorm2d(maps), SiteRMSNorm(maps) if ordering.groups == 1 else nn.Identity()
+        self.batch = nn.BatchNorm2d(maps)
+        norms = [SiteLayerNorm(maps), SiteRMSNorm(maps)] if ordering.groups == 1 else []
+        self.site_norms = nn.Sequential(*norms)
         values = torch.linspace(-1, 1, 6 * size.height * size.width).view(6, size.height, size.width)
         self.append, self.narrow = AppendMaps(values), Pointwise(maps + 6, maps, ordering)
         self.attend = CausalAttention(ordering, heads=2) if ordering.groups == 1 else None
@@ -88,7 +91,7 @@ class TrialBackbone(Backbone):
         h = h + torch.tanh(a) * torch.sigmoid(b)
         h = h + self.norm(self.larger(self.wide(self.doubled(h))))
         if self.attend is not None:
-            h = h + self.attend(self.root(h), self.batch(h), torch.relu(h))
+            h = h + self.attend(self.site_norms(h), self.batch(h), torch.relu(h))
         if self.down is not None and self.lstm is not None:
             h = h + self.down(h) + self.lstm(h)
         h = h + self.mosaic(*(corner(h) for corner in self.corners))

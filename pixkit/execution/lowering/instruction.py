@@ -59,6 +59,7 @@ class Lowered:
     first: int = 0
     to: int = 0
     count: int = 0
+    queries: int = 0
 
 
 def grouped(values: Tensor, groups: int) -> Tensor:

@@ -9,6 +9,7 @@ import torch
 from torch import nn
 
 from pixkit.backbones.encodings import LevelEncoding
+from pixkit.execution.lowering.attention import attend
 from pixkit.execution.lowering.gathers import decimate, keep, mosaic, reorient, shift
 from pixkit.execution.lowering.instruction import Lowered, grouped, unsupported
 from pixkit.execution.lowering.recurrent import recurrence
@@ -62,24 +63,7 @@ def _append(module: AppendMaps, operation: Operation, source: Operation, groups:
 
 
 def _attention(module: CausalAttention, operation: Operation, source: Operation, groups: int) -> list[Lowered]:
-    """Sites from that which most queries see to that which fewest do; a query sees as many of the first as `seen`.
-
-    The table is both, int32 [2, S].
-    """
-    visible = module.visible.cpu()
-    order, seen = visible.sum(0).argsort(descending=True, stable=True), visible.sum(1)
-    width = source.maps // module.heads
-    attend = Lowered(
-        "ATTEND",
-        operation.inputs,
-        taps=module.heads,
-        inner=width,
-        grid=len(order),
-        table=torch.stack([order, seen]).to(torch.int32),
-        alpha=width**-0.5,
-        count=operation.maps // module.heads,
-    )
-    return [attend]
+    return [attend(operation, source.maps // module.heads, module.visible.cpu(), heads=module.heads)]
 
 
 def _batch_norm(module: nn.BatchNorm2d, operation: Operation, source: Operation, groups: int) -> list[Lowered]:
@@ -98,7 +82,7 @@ def _layer_norm(module: ColourLayerNorm, operation: Operation, source: Operation
 
 def _site_norm(module: SiteNorm, operation: Operation, source: Operation, groups: int) -> list[Lowered]:
     """Of all maps; there is one colour group, or they would be mixed."""
-    kind = "NORM" if isinstance(module, SiteLayerNorm) else "RMS_NORM"
+    kind = "LAYER_NORM" if isinstance(module, SiteLayerNorm) else "RMS_NORM"
     added = torch.zeros_like(module.weight) if module.bias is None else module.bias
     weight, bias = grouped(module.weight, groups), grouped(added, groups)
     return [Lowered(kind, operation.inputs, weight=weight, bias=bias, alpha=module.added)]

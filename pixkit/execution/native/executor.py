@@ -12,7 +12,7 @@ from torch import Tensor
 from pixkit.execution.lowering.lower import Unsupported
 from pixkit.execution.native.compile import kernel
 from pixkit.execution.native.layout import HEADS
-from pixkit.execution.native.packed import Packed
+from pixkit.execution.native.threads import Threaded
 from pixkit.execution.plan import Plan
 from pixkit.execution.reference import Executor, Progress, chunks
 
@@ -35,7 +35,7 @@ class NativeExecutor(Executor):
             )
         self.threads = max(min(torch.get_num_threads(), batch), 1)
         self._pool = ThreadPoolExecutor(self.threads)
-        self.packed = Packed(plan, batch)
+        self.packed = Threaded(plan, batch)
         # Only now, since it may take a while, and all for nothing if something could not be lowered.
         self.library = kernel("float" if reference.dtype == torch.float32 else "double")
         self.packed.fill(context)

@@ -1,6 +1,7 @@
 /* Runs a packed plan for a slice of a batch. One thread; slices of a batch are independent of each other. */
 #include "program.h"
 #include "linear.h"
+#include "attend.h"
 
 typedef struct { real *data; i64 row; } Rows;
 
@@ -28,21 +29,37 @@ static void elementwise(const Op *op, i64 rows, i64 maps, Rows y, Rows x, Rows z
     switch (op->kind) { UNARY(ONE) BINARY(TWO) TERNARY(THREE) }
 }
 
-enum { ABREAST = 8 }; /* rows whose sums, each in the order of its maps, are added up side by side */
+/* In the order of the maps. */
+static void norm(const Op *op, i32 maps, const real *weight, const real *bias, const real *x, real *y) {
+    real mean = 0, variance = 0;
+    for (i32 m = 0; m < maps; m++) mean += x[m];
+    mean /= (real)maps;
+    for (i32 m = 0; m < maps; m++) variance += (x[m] - mean) * (x[m] - mean);
+    real scale = 1 / (real)sqrt((double)(variance / (real)maps + op->alpha));
+    for (i32 m = 0; m < maps; m++) y[m] = (x[m] - mean) * scale * weight[m] + bias[m];
+}
 
-/* What rows are divided by, and before that lose unless it is RMS_NORM: their mean. */
-static void norm(const Op *op, i32 maps, const real *weight, const real *bias, Rows x, Rows y, i64 rows) {
-    real mean[ABREAST] = {0}, variance[ABREAST] = {0};
-    for (i32 m = 0; m < maps && op->kind == NORM; m++)
-        for (i64 r = 0; r < rows; r++) mean[r] += x.data[r * x.row + m];
-    for (i64 r = 0; r < rows; r++) mean[r] /= (real)maps;
-    for (i32 m = 0; m < maps; m++)
-        for (i64 r = 0; r < rows; r++) variance[r] += (x.data[r * x.row + m] - mean[r]) * (x.data[r * x.row + m] - mean[r]);
-    for (i64 r = 0; r < rows; r++) {
-        const real *from = x.data + r * x.row, scale = 1 / (real)sqrt((double)(variance[r] / (real)maps + op->alpha));
-        real *restrict to = y.data + r * y.row;
-        for (i32 m = 0; m < maps; m++) to[m] = (from[m] - mean[r]) * scale * weight[m] + bias[m];
+/* The sum of x - mean, or of its squares: of every WIDE-th map, and then of neighbours. */
+static inline real added_up(const real *x, i32 maps, real mean, i32 squares) {
+    wide sums = {0};
+    i32 m = 0;
+    for (; m + WIDE <= maps; m += WIDE) {
+        const wide apart = *(const wide *)(x + m) - mean;
+        if (squares) sums += apart * apart;
+        else sums += apart;
     }
+    for (i32 lane = 0; m < maps; m++, lane++) sums[lane] += squares ? (x[m] - mean) * (x[m] - mean) : x[m] - mean;
+    for (i32 half = WIDE / 2; half > 0; half /= 2)
+        for (i32 lane = 0; lane < half; lane++) sums[lane] += sums[lane + half];
+    return sums[0];
+}
+
+/* A norm of many maps: of what they are apart from their mean, or of themselves. */
+static void wide_norm(const Op *op, i32 maps, const real *weight, const real *bias, const real *x, real *restrict y) {
+    const real mean = op->kind == LAYER_NORM ? added_up(x, maps, 0, 0) / (real)maps : 0;
+    const real variance = added_up(x, maps, mean, 1) / (real)maps;
+    const real scale = 1 / (real)sqrt((double)(variance + (real)op->alpha));
+    for (i32 m = 0; m < maps; m++) y[m] = (x[m] - mean) * scale * weight[m] + bias[m];
 }
 
 static void embed(const Program *p, const Op *op, const Buffer *out, i32 group, i64 position, i64 site, i64 first, i64 rows) {
@@ -58,51 +75,15 @@ static void embed(const Program *p, const Op *op, const Buffer *out, i32 group, 
 }
 
 static void mix(const Op *op, const Buffer *in0, const Buffer *out, i32 group, i64 position, i64 site, i64 first, i64 rows, i32 groups) {
-    i64 width = op->width, block = (i64)op->inner * width;
+    const i64 width = op->width, depth = (i64)op->taps * op->inner;
     const i32 *sources = op->table + ((i64)group * op->grid + site) * op->taps;
-    const real *weight = op->weight + (i64)group * op->taps * block;
     Tap taps[op->taps];
     i32 count = 0;
     for (i32 t = 0; t < op->taps; t++)
         if (sources[t] >= 0)
-            taps[count++] = (Tap){at(in0, position, sources[t], first, t % groups), weight + t * block};
-    linear(taps, count, in0->row, op->inner, width, op->bias + group * width, at(out, position, site, first, group), out->row, rows);
-}
-
-static inline real dot(const real *a, const real *b, i32 count) {
-    vec sums = {0};
-    i32 m = 0;
-    for (; m + LANES <= count; m += LANES) sums += *(const vec *)(a + m) * *(const vec *)(b + m);
-    real sum = 0;
-    for (i32 lane = 0; lane < LANES; lane++) sum += sums[lane];
-    for (; m < count; m++) sum += a[m] * b[m];
-    return sum;
-}
-
-/* The mean of the visible sites' values, weighted by a softmax of query . key; zeros where none is visible. */
-static void attend(const Program *p, const Op *op, const Buffer *out, i64 position, i64 site, i64 first, i64 rows) {
-    const Buffer *queries = p->buffers + op->in0, *keys = p->buffers + op->in1, *values = p->buffers + op->in2;
-    const i32 *order = op->table;
-    i32 seen = op->table[op->grid + site];
-    real weight[seen > 0 ? seen : 1];
-    for (i64 r = first; r < first + rows; r++)
-        for (i32 head = 0; head < op->taps; head++) {
-            const real *query = at(queries, position, site, r, 0) + head * op->inner;
-            real *y = at(out, position, site, r, 0) + head * op->count;
-            real most = 0, total = 0;
-            for (i32 j = 0; j < seen; j++) {
-                weight[j] = (real)op->alpha * dot(query, at(keys, position, order[j], r, 0) + head * op->inner, op->inner);
-                most = j == 0 || weight[j] > most ? weight[j] : most;
-            }
-            for (i32 j = 0; j < seen; j++) weight[j] = exp_(weight[j] - most);
-            for (i32 j = 0; j < seen; j++) total += weight[j];
-            for (i32 m = 0; m < op->count; m++) y[m] = 0;
-            for (i32 j = 0; j < seen; j++) {
-                const real *value = at(values, position, order[j], r, 0) + head * op->count;
-                real share = weight[j] / total;
-                for (i32 m = 0; m < op->count; m++) y[m] += share * value[m];
-            }
-        }
+            taps[count++] = (Tap){at(in0, position, sources[t], first, t % groups), (i64)t * op->inner};
+    linear(taps, count, in0->row, op->inner, depth, width, op->weight + group * depth * width, op->bias + group * width,
+           at(out, position, site, first, group), out->row, rows);
 }
 
 /* New states of an LSTM: h, and the cell in its own buffer; the gates are o, f, i, g, in two halves. */
@@ -159,10 +140,11 @@ static void unit(const Program *p, const Op *op, i32 group, i64 position, i64 si
             }
         break;
     case NORM:
+        for (i64 r = 0; r < rows; r++, y += out->row, x += in0->row) norm(op, maps, weight, bias, x, y);
+        break;
+    case LAYER_NORM:
     case RMS_NORM:
-        for (i64 r = 0; r < rows; r += ABREAST)
-            norm(op, maps, weight, bias, (Rows){(real *)x + r * in0->row, in0->row}, (Rows){y + r * out->row, out->row},
-                 rows - r < ABREAST ? rows - r : ABREAST);
+        for (i64 r = 0; r < rows; r++, y += out->row, x += in0->row) wide_norm(op, maps, weight, bias, x, y);
         break;
     case COPY:
         for (i64 r = 0; r < rows; r++, y += out->row, x += in0->row)

@@ -107,13 +107,20 @@ class Packed:
     def _unremembered(self) -> frozenset[str]:
         """Operations whose units are read only in the step that computes them, themselves and through views."""
         plan = self.plan
-        local = fleeting(plan, lambda reader: pointwise(reader) or (self.groups == 1 and _own_site(reader)))
+        local = fleeting(plan, lambda reader: pointwise(reader) or (self.groups == 1 and self._own_site(reader)))
         root = {name: name for name in plan.trace.operations}
         for name, view in self._views.items():
             root[name] = root[str(view.inputs[0])]
         kept = {root[name] for name in root if name not in local or name in self._memory}
         own = {name for name, memory in self._memory.items() if memory.outside is None}
         return frozenset(own | {name for name in root if root[name] not in kept})
+
+    def _own_site(self, operation: Operation) -> bool:
+        """Whether a mixing layer reads only the site that it writes."""
+        if not isinstance(operation.module, TapLayer):
+            return False
+        sources = operation.module.taps(operation.grid).sources
+        return sources.shape[1] == 1 and bool((sources[:, 0] == torch.arange(len(sources))).all())
 
     def _zeros(self, sites: int, maps: int) -> Tensor:
         size = (sites, self.batch, self.groups, -(-maps // LANES) * LANES)
@@ -157,9 +164,13 @@ class Packed:
         """Of each operation of the kernel, how many of those that follow are computed with it."""
         return [0] * len(self._parts)
 
-    def _table(self, part: Lowered) -> Tensor | None:
+    def _table(self, name: str, part: Lowered) -> Tensor | None:
         """An operation's table, int32, in the kernel's form."""
         return part.table
+
+    def _weight(self, part: Lowered) -> Tensor | None:
+        """An operation's weight in the kernel's form."""
+        return part.weight
 
     def _op(self, name: str, part: Lowered, fused: int) -> Op:
         inputs = [self._operand(operand, self._maps(name)) for operand in part.inputs]
@@ -167,8 +178,8 @@ class Packed:
         op = Op(KINDS.index(part.kind), out, inputs[0], inputs[min(1, len(inputs) - 1)], inputs[-1])
         op.taps, op.inner, op.width, op.grid = part.taps, part.inner, part.width, part.grid
         op.alpha, op.beta = part.alpha, part.beta
-        op.first, op.to, op.count, op.fused = part.first, part.to, part.count, fused
-        tensors = (self._table(part), torch.int32), (part.weight, self.dtype), (part.bias, self.dtype)
+        op.first, op.to, op.count, op.queries, op.fused = part.first, part.to, part.count, part.queries, fused
+        tensors = (self._table(name, part), torch.int32), (self._weight(part), self.dtype), (part.bias, self.dtype)
         for field, (value, dtype) in zip(("table", "weight", "bias"), tensors, strict=True):
             if value is not None:
                 setattr(op, field, self._keep(value.to(dtype)))
@@ -260,11 +271,3 @@ class Packed:
         sites = torch.cat([sites for sites, _ in self.plan.draws]).to(self.device, torch.int32)
         due = torch.cat([due.T for _, due in self.plan.draws]).to(self.device, torch.uint8).contiguous()
         return counts.cumsum(0).to(self.device), sites, due
-
-
-def _own_site(operation: Operation) -> bool:
-    """Whether a mixing layer reads only the site that it writes."""
-    if not isinstance(operation.module, TapLayer):
-        return False
-    sources = operation.module.taps(operation.grid).sources
-    return sources.shape[1] == 1 and bool((sources[:, 0] == torch.arange(len(sources))).all())

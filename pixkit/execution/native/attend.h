@@ -1,0 +1,130 @@
+/* Attention over keys and values that are kept in the order in which they are read. Part of kernel.c.
+ *
+ * Of each image and head, keys are kept as [block of WIDE sites][map][site of the block], so that a vector has one map
+ * of WIDE sites, and values as [site][map]; sites in the order of the table, which is what `place` counts. A query sees
+ * the places from `low` to `high` - 1, or those among them whose bias is not minus infinity. Whichever query sees a site
+ * first takes it in.
+ */
+enum { ABREAST = 4 }; /* heads, whose sums are added up side by side */
+
+typedef struct {
+    i64 places;        /* of a head's memory, a multiple of WIDE */
+    i64 values;        /* numbers of a head's values at a site, a multiple of WIDE */
+    real *key, *value; /* of an image's first head */
+} Memory;
+
+static Memory memory(const Program *p, const Op *op, i64 image) {
+    const Buffer *keys = p->buffers + op->keys, *values = p->buffers + op->values;
+    return (Memory){keys->maps, values->maps, keys->data + image * keys->row, values->data + image * values->row};
+}
+
+/* Keys and values of the sites that a query at `site` is the first to see. */
+static void take_in(const Program *p, const Op *op, i64 position, i64 site, i64 image) {
+    const Buffer *keys = p->buffers + op->in1, *values = p->buffers + op->in2;
+    const i32 *first = op->table + op->grid + 2 * (i64)op->queries, *fresh = first + op->queries + 1;
+    const Memory m = memory(p, op, image);
+    for (i32 i = first[site]; i < first[site + 1]; i++) {
+        const i64 place = fresh[i], source = op->table[place];
+        const real *key = at(keys, position, source, image, 0), *value = at(values, position, source, image, 0);
+        for (i32 head = 0; head < op->taps; head++) {
+            real *to = m.key + (head * m.places + place / WIDE * WIDE) * op->inner + place % WIDE;
+            for (i32 k = 0; k < op->inner; k++) to[k * WIDE] = key[head * op->inner + k];
+            memcpy(m.value + (head * m.places + place) * m.values, value + head * op->count, sizeof(real) * (size_t)op->count);
+        }
+    }
+}
+
+/* Products of a query with the WIDE keys of a block. What is added up first are every WIDE-th map's. */
+static inline wide products(const real *query, const real *key, i32 inner) {
+    wide sum = {0};
+    const i32 whole = inner / WIDE * WIDE;
+    for (i32 lane = 0; lane < WIDE && whole; lane += 4) {
+        wide a = {0}, b = {0}, c = {0}, d = {0};
+        for (i32 k = lane; k < whole; k += WIDE) {
+            const wide *next = (const wide *)(key + k * WIDE);
+            a += query[k] * next[0], b += query[k + 1] * next[1], c += query[k + 2] * next[2], d += query[k + 3] * next[3];
+        }
+        sum += a, sum += b, sum += c, sum += d;
+    }
+    for (i32 k = whole; k < inner; k++) sum += query[k] * *(const wide *)(key + k * WIDE);
+    return sum;
+}
+
+/* y[V vectors] = the sum of values, each with its share */
+#define MEAN(V)                                                                                                        \
+    static void mean_##V(const real *share, const real *value, i64 stride, i64 count, real *y) {                       \
+        wide sum[V] = {{0}};                                                                                           \
+        for (i64 j = 0; j < count; j++, value += stride)                                                               \
+            for (int v = 0; v < V; v++) sum[v] += share[j] * ((const wide *)value)[v];                                 \
+        for (int v = 0; v < V; v++) ((wide *)y)[v] = sum[v];                                                           \
+    }
+MEAN(1) MEAN(2) MEAN(4) MEAN(8)
+
+static void mean(const real *share, const real *value, i64 stride, i64 count, real *y) {
+    for (i64 m = 0, left = stride / WIDE; left > 0;) {
+        const i64 taken = left >= 8 ? 8 : left >= 4 ? 4 : left >= 2 ? 2 : 1;
+        (taken == 8 ? mean_8 : taken == 4 ? mean_4 : taken == 2 ? mean_2 : mean_1)(share, value + m, stride, count, y + m);
+        m += taken * WIDE, left -= taken;
+    }
+}
+
+static real largest(const real *x, i64 count) {
+    real most[WIDE];
+    for (int i = 0; i < WIDE; i++) most[i] = x[0];
+    i64 j = 0;
+    for (; j + WIDE <= count; j += WIDE)
+        for (int i = 0; i < WIDE; i++) most[i] = x[j + i] > most[i] ? x[j + i] : most[i];
+    for (; j < count; j++) most[0] = x[j] > most[0] ? x[j] : most[0];
+    for (int i = 1; i < WIDE; i++) most[0] = most[i] > most[0] ? most[i] : most[0];
+    return most[0];
+}
+
+/* The weights, which add up to 1, of `count` values: from their logits, of some heads. */
+static void softmax(real *weight, i64 stride, i32 heads, i64 count, i32 masked) {
+    for (i32 h = 0; h < heads; h++) {
+        real *own = weight + h * stride;
+        const real most = largest(own, count);
+        if (masked) for (i64 j = 0; j < count; j++) own[j] = own[j] > -INFINITY ? exp_(own[j] - most) : 0;
+        else for (i64 j = 0; j < count; j++) own[j] = exp_(own[j] - most);
+    }
+    const real *a = weight, *b = a + (heads > 1) * stride, *c = b + (heads > 2) * stride, *d = c + (heads > 3) * stride;
+    real total[ABREAST] = {0};
+    for (i64 j = 0; j < count; j++) total[0] += a[j], total[1] += b[j], total[2] += c[j], total[3] += d[j];
+    for (i32 h = 0; h < heads; h++) {
+        const real own = total[h];
+        for (i64 j = 0; j < count; j++) weight[h * stride + j] /= own;
+    }
+}
+
+/* The mean of the visible sites' values, weighted by a softmax of query . key; zeros where none is visible. */
+static void attend(const Program *p, const Op *op, const Buffer *out, i64 position, i64 site, i64 first, i64 rows) {
+    const Buffer *queries = p->buffers + op->in0;
+    const i32 *seen = op->table + op->grid + 2 * site;
+    const i64 low = seen[0], count = seen[1] - low, start = low / WIDE * WIDE;
+    const i64 stride = (seen[1] - start + WIDE - 1) / WIDE * WIDE;
+    real weight[ABREAST * (stride > 0 ? stride : 1)], mixed[op->count + WIDE];
+    for (i64 r = first; r < first + rows; r++) {
+        const Memory m = memory(p, op, r);
+        take_in(p, op, position, site, r);
+        for (i32 head = 0; head < op->taps; head += ABREAST) {
+            const i32 heads = op->taps - head < ABREAST ? op->taps - head : ABREAST;
+            real *y = at(out, position, site, r, 0) + head * op->count;
+            if (count <= 0) { memset(y, 0, sizeof(real) * (size_t)(heads * op->count)); continue; }
+            for (i32 h = 0; h < heads; h++) {
+                const real *query = at(queries, position, site, r, 0) + (head + h) * op->inner;
+                const real *key = m.key + ((head + h) * m.places + start) * op->inner;
+                for (i64 j = 0; j < stride; j += WIDE, key += WIDE * op->inner)
+                    *(wide *)(weight + h * stride + j) = (real)op->alpha * products(query, key, op->inner);
+                if (op->bias) {
+                    const real *added = op->bias + (((head + h) % op->width * (i64)op->queries) + site) * op->grid + low;
+                    for (i64 j = 0; j < count; j++) weight[h * stride + low - start + j] += added[j];
+                }
+            }
+            softmax(weight + low - start, stride, heads, count, op->bias != 0);
+            for (i32 h = 0; h < heads; h++, y += op->count) {
+                mean(weight + h * stride + low - start, m.value + ((head + h) * m.places + low) * m.values, m.values, count, mixed);
+                memcpy(y, mixed, sizeof(real) * (size_t)op->count);
+            }
+        }
+    }
+}

@@ -1,0 +1,90 @@
+"""The packed plan as the kernel for CPUs takes it: attention has memory of its own."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from pixkit.execution.lowering.lower import Lowered
+from pixkit.execution.native.layout import Buffer, Op
+from pixkit.execution.native.packed import Packed
+from pixkit.execution.plan import Plan
+from pixkit.readiness.trace import Operation
+
+VECTOR = 64
+"""Bytes; attend.h keeps the keys of as many sites together as a vector has numbers."""
+PANEL = 64
+"""Columns of a linear layer's weight that lie together, as in linear.h."""
+
+
+class Threaded(Packed):
+    """Keys and values are taken in by the first query that sees them, and kept in the order in which they are read."""
+
+    def __init__(self, plan: Plan, batch: int) -> None:
+        super().__init__(plan, batch)
+        self._fresh = {
+            name: self._taken_in(name, part)
+            for name, parts in self._lowered.items()
+            for part in parts
+            if part.kind == "ATTEND"
+        }
+
+    def _taken_in(self, name: str, part: Lowered) -> list[Tensor]:
+        """Of each query's site, the places in the table's order of the keys that it is the first to see."""
+        assert part.table is not None
+        spans = part.table[part.grid :].view(part.queries, 2).tolist()
+        hidden = None if part.bias is None else part.bias.isneginf().all(0)
+        left = torch.ones(part.grid, dtype=torch.bool)
+        fresh = [torch.empty(0, dtype=torch.int64)] * part.queries
+        for site in self._sites(name):
+            low, high = spans[site]
+            found = (
+                low + (left[low:high] if hidden is None else left[low:high] & ~hidden[site, low:high]).nonzero()[:, 0]
+            )
+            fresh[site] = found
+            left[found] = False
+        return fresh
+
+    def _sites(self, name: str) -> list[int]:
+        """The sites of an operation in the order in which they are computed."""
+        schedules = [schedule for schedule in self.plan.schedules if schedule.operation.name == name]
+        assert len(schedules) <= 1, "attention works on one colour group, and its units do not read one another"
+        return [site for schedule in schedules for site in schedule.sites.tolist()]
+
+    def _own_site(self, operation: Operation) -> bool:
+        """Attention, too, of which each query takes in no more than its own site."""
+        if operation.name not in self._fresh:
+            return super()._own_site(operation)
+        (part,) = self._lowered[operation.name]
+        assert part.table is not None
+        sources = part.table[: part.grid]
+        return all((sources[fresh] == site).all() for site, fresh in enumerate(self._fresh[operation.name]))
+
+    def _table(self, name: str, part: Lowered) -> Tensor | None:
+        """Of attention, after the rest, where each site's part of what is taken in begins [Q + 1], and all of it."""
+        if part.kind != "ATTEND" or part.table is None:
+            return super()._table(name, part)
+        fresh = self._fresh[name]
+        starts = torch.tensor([0, *(len(each) for each in fresh)]).cumsum(0)
+        return torch.cat([part.table, starts.to(torch.int32), torch.cat(fresh).to(torch.int32)])
+
+    def _weight(self, part: Lowered) -> Tensor | None:
+        """Of linear layers in panels of some columns, each as a whole, group by group; see linear.h."""
+        if part.kind != "LINEAR" or part.weight is None:
+            return super()._weight(part)
+        return torch.cat([panel.flatten() for group in part.weight for panel in group.split(PANEL, -1)])
+
+    def _op(self, name: str, part: Lowered, fused: int) -> Op:
+        op = super()._op(name, part, fused)
+        if part.kind == "ATTEND":
+            lanes = VECTOR // self.dtype.itemsize
+            places, values = (-(-size // lanes) * lanes for size in (part.grid, part.count))
+            op.keys = self._memory_of(part.taps * places * part.inner, places)
+            op.values = self._memory_of(part.taps * places * values, values)
+        return op
+
+    def _memory_of(self, size: int, maps: int) -> int:
+        """The number of a buffer of so many numbers an image."""
+        zeros = torch.zeros(self.batch, size, dtype=self.dtype)
+        self._constants.append(Buffer(self._keep(zeros), 0, size, 0, maps, 0))
+        return len(self._data) + len(self._constants) - 1
