@@ -17,6 +17,9 @@ typedef struct { const real *a; i64 row; } Tap;
 /* Weights lie in panels of that many columns, the last perhaps of fewer, so that whoever reads one reads on and on. */
 enum { PANEL = 64 };
 
+/* Rows of a weight that are asked for before their turn: large weights come from far away. */
+enum { AHEAD = 64 };
+
 /* out[R][V vectors] = bias + sum over taps of a[R][inner] @ w[inner][V vectors] */
 #define TILE(R, V)                                                                                                     \
     static void tile_##R##_##V(const Tap *taps, i32 count, i64 lda, i64 ldw, i32 inner, const real *weight,            \
@@ -29,6 +32,7 @@ enum { PANEL = 64 };
             for (i32 k = 0; k < inner; k++, w += ldw) {                                                                \
                 vec wv[V];                                                                                             \
                 for (int v = 0; v < V; v++) wv[v] = *(const vec *)(w + v * LANES);                                     \
+                for (int v = 0; v < V && R >= 6; v++) __builtin_prefetch(w + AHEAD * ldw + v * LANES, 0, 2);           \
                 for (int r = 0; r < R; r++) {                                                                          \
                     real s = a[r * lda + k];                                                                           \
                     for (int v = 0; v < V; v++) acc[r][v] += s * wv[v];                                                \
