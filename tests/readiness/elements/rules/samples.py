@@ -1,7 +1,6 @@
-"""Calls of operations that sum or move, each with what is fixed of its arguments: the rules' table of samples.
+"""Calls of operations that sum or move, each with what is fixed of its arguments: the table of samples.
 
-`EXACT` are those whose results depend, for generic values, on all that the rule says; of `BOUNDED` the values decide
-which element is read, or single rows are constant.
+What these give depends, for generic values, on all that the rule says; samples of the others are in `bounded.py`.
 """
 
 import math
@@ -165,94 +164,4 @@ EXACT = {
         {"upper": True, "left": False},
     ),
     "fft": (aten._fft_r2c.default, [real(2, 3), [1], 0, False]),
-}
-BOUNDED = {
-    "attention": (
-        aten._scaled_dot_product_flash_attention_for_cpu.default,
-        [real(1, 1, 4, 2), real(1, 1, 4, 2), real(1, 1, 4, 2)],
-        {"attn_mask": Known(CAUSAL)},
-    ),
-    "attention, causal": (
-        aten._scaled_dot_product_flash_attention_for_cpu.default,
-        [real(1, 2, 3, 2), real(1, 2, 3, 2), real(1, 2, 3, 2), 0.0, True],
-    ),
-    "attention, grouped": (
-        aten._scaled_dot_product_attention_math.default,
-        [real(1, 2, 3, 2), real(1, 1, 3, 2), real(1, 1, 3, 2)],
-        {"is_causal": True, "enable_gqa": True},
-    ),
-    "index_put by a free mask": (aten.index_put.default, [real(2, 3), [INDEX > 0], real(1)]),
-    "an infinity plus what may be one": (
-        aten.addmm.default,
-        [Known(torch.full((2,), -INF).double()), real(2, 3), Known(torch.full((3, 2), INF).double())],
-    ),
-    "glu": (aten.glu.default, [zeroed(2, 4), 1]),
-    "prelu": (aten._prelu_kernel.default, [real(2, 2), real(1, 2)]),
-    "segments": (aten.segment_reduce.default, [real(4, 2), "sum"], {"lengths": Known(torch.tensor([1, 3]))}),
-    "norms of rows looked up": (aten.embedding_renorm.default, [real(3, 2) * 3, INDEX, 1.0, 2.0]),
-    "repeated by numbers": (aten.repeat_interleave.Tensor, [Known(torch.tensor([1, 2]))]),
-    "repeated": (aten.repeat_interleave.self_Tensor, [real(2, 2), Known(torch.tensor([1, 2])), 0]),
-    "masked softmax": (aten._masked_softmax.default, [real(1, 1, 3, 3), Known(CAUSAL[:3, :3] < 0), 3, 0]),
-    "unpacked": (aten._pad_packed_sequence.default, [real(3, 2), places(2, 1), True, 0.0, 3]),
-    "dot products in matrices": (aten.matmul.default, [real(3), zeroed(3, 2)]),
-    "grid known": (aten.grid_sampler_2d.default, [real(1, 1, 3, 2), Known(real(1, 2, 2, 2).tanh()), 0, 0, False]),
-    "fractional": (
-        aten.fractional_max_pool2d.default,
-        [real(1, 1, 4, 4), [2, 2], [2, 2], Known(torch.full((1, 1, 2), 0.4).double())],
-    ),
-    "distances within": (aten._pdist_forward.default, [real(3, 2)]),
-    "isin": (aten.isin.Tensor_Tensor, [torch.arange(4), torch.tensor([1, 2])]),
-    "histogram": (aten.histc.default, [real(5), 3]),
-    "unique": (aten._unique2.default, [real(4)]),
-    "solve": (aten._linalg_solve_ex.default, [real(2, 2), real(2, 1)]),
-    "max": (aten.max.dim, [real(2, 3), 1]),
-    "argmax": (aten.argmax.default, [real(2, 3), 1]),
-    "amax": (aten.amax.default, [ROWS, [0]]),
-    "median": (aten.median.dim, [real(2, 3), 0]),
-    "any": (aten.any.dim, [Known(INDEX > 0, INDEX > 1), 1]),
-    "all": (aten.all.dim, [Known(INDEX > 0, INDEX < 1), 0]),
-    "cummax": (aten.cummax.default, [real(2, 4), 1]),
-    "sort": (aten.sort.default, [real(2, 3), 1]),
-    "topk": (aten.topk.default, [real(2, 3), 2]),
-    "max_pool": (aten.max_pool2d_with_indices.default, [real(1, 2, 3, 4), [2, 2], [1, 1], [1, 1], [1, 2], True]),
-    "adaptive_max_pool": (aten.adaptive_max_pool2d.default, [real(1, 1, 5, 4), [2, 3]]),
-    "max_unpool": (aten.max_unpool2d.default, [real(1, 1, 2, 1), torch.tensor([1, 2]).view(1, 1, 2, 1), [2, 2]]),
-    "grid_sample": (aten.grid_sampler_2d.default, [real(1, 1, 3, 2), real(1, 2, 2, 2).tanh(), 0, 0, False]),
-    "index, free": (aten.index.Tensor, [real(3, 2), [torch.tensor([0, 2])]]),
-    "index, half free": (
-        aten.index.Tensor,
-        [real(3, 2, 2), [Known(torch.tensor([0, 2]), torch.tensor([True, False])), None, torch.tensor([1, 0])]],
-    ),
-    "gather, free": (aten.gather.default, [real(3, 2), 0, INDEX[:, :2]]),
-    "index_select, free": (aten.index_select.default, [real(2, 3), 1, torch.tensor([2, 0])]),
-    "take, free": (aten.take.default, [real(2, 3), torch.tensor([5, 0])]),
-    "embedding, free": (aten.embedding.default, [real(3, 2), INDEX]),
-    "embedding_bag": (aten._embedding_bag_forward_only.default, [real(3, 2), places(0, 2, 1, 1), places(0, 1)]),
-    "index_put, free": (aten.index_put.default, [real(3, 2), [torch.tensor([0, 2])], real(2, 2)]),
-    "scatter, free": (aten.scatter.src, [real(4, 3), 0, INDEX, real(2, 3)]),
-    "index_add, free": (aten.index_add.default, [real(2, 3), 1, torch.tensor([2, 0]), real(2, 2)]),
-    "put, free": (aten.put.default, [real(2, 3), torch.tensor([1, 4]), real(2)]),
-    "masked_scatter, free": (aten.masked_scatter.default, [real(2, 3), INDEX > 0, real(6)]),
-    "searchsorted": (aten.searchsorted.Tensor, [real(2, 3).sort().values, real(2, 2)]),
-    "renorm": (aten.renorm.default, [real(2, 3), 2, 0, 0.5]),
-    "cross": (aten.linalg_cross.default, [real(2, 3), real(2, 3, seed=1)]),
-    "nll_loss": (aten.nll_loss_forward.default, [real(2, 3), torch.tensor([0, 2]), real(3), 0, -100]),
-    "qr": (aten.linalg_qr.default, [real(2, 2)]),
-    "lstm": (
-        aten.mkldnn_rnn_layer.default,
-        [*single((3, 2, 2), (8, 2), (8, 2), (8,), (8,), (2, 2), (2, 2)), True, [], 2, 2, 1, True, False, False, False],
-    ),
-    "native attention": (
-        aten._native_multi_head_attention.default,
-        [*[real(1, 3, 4)] * 3, 4, 2, *QKV, Known(CAUSAL[:3, :3] < 0), True, True, 0],
-    ),
-    "encoder layer": (
-        aten._transformer_encoder_layer_fwd.default,
-        [real(1, 3, 4), 4, 2, *QKV, True, False, 1e-5, *NORMS, *INNER, Known(CAUSAL[:3, :3] < 0), 0],
-    ),
-    "attention, a row hidden": (
-        aten._scaled_dot_product_flash_attention_for_cpu.default,
-        [real(1, 1, 4, 2), real(1, 1, 4, 2), real(1, 1, 4, 2)],
-        {"attn_mask": Known(HIDDEN)},
-    ),
 }

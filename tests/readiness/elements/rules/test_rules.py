@@ -1,7 +1,9 @@
 """Rules of operations that sum or move, beside what changes when each element of their arguments is swapped."""
 
 import pytest
-from samples import BOUNDED, EXACT
+import torch
+from bounded import BOUNDED
+from samples import EXACT
 from swaps import ask
 
 from pixkit.readiness.elements.rules import RULES, absorbing, factories
@@ -16,6 +18,8 @@ def test_a_result_is_ready_with_the_last_element_that_changes_it(name):
 
 @pytest.mark.parametrize("name", BOUNDED)
 def test_nothing_changes_before_it_is_said_to_be_ready(name):
+    if name == "lstm" and not torch.backends.mkldnn.is_available():
+        pytest.skip("this torch runs no recurrent layer whole")
     assert ask(*BOUNDED[name]).sound
 
 
