@@ -34,6 +34,7 @@ BACKBONES = {
     "diagonal_bilstm": {"units": 4, "layers": 1, "output_layers": 1},
     "multiscale": {"width": 6, "layers": 1, "base": PLAIN},
     "row_rnn": {"hidden_size": 4, "width": 4},
+    "transformer": {"width": 4, "blocks": 1, "heads": 2},
 }
 COMPILED = list(BACKBONES) if LONG else ["pixelcnnpp"]
 if not LONG:  # what is compiled outside the long set takes a second or two

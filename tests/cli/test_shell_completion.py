@@ -19,7 +19,7 @@ from pixkit.cli.main import main
 
 ROOT = Path(__file__).resolve().parents[2]
 BACKBONES = ["diagonal_bilstm", "gated_pixelcnn", "local_pixelcnn", "multiscale", "pixelcnn", "pixelcnnpp",
-             "pixelsnail", "row_lstm", "row_rnn"]  # fmt: skip
+             "pixelsnail", "row_lstm", "row_rnn", "transformer"]  # fmt: skip
 
 
 @pytest.fixture(scope="module")

@@ -18,7 +18,7 @@ LONG = os.environ.get("PIXKIT_LONG") == "1"
 MOST = {
     **dict.fromkeys(("layers", "blocks", "stages", "resnets", "residuals", "num_layers"), 1),
     **dict.fromkeys(("width", "output_width", "filters", "units", "features", "hidden", "hidden_size"), 12),
-    **dict.fromkeys(("size", "latent", "key_width", "value_width", "components", "categorical"), 4),
+    **dict.fromkeys(("size", "latent", "heads", "key_width", "value_width", "components", "categorical"), 4),
     "first_kernel": 3,
 }
 """Numbers of a model are at most these, which three colours can share."""
