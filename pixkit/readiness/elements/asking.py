@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
-from pixkit.readiness.elements.marked import Marked, plainly
+from pixkit.readiness.elements.marked import Marked, plainly, tensors_in
 
 
 class Answering(Protocol):
@@ -30,6 +30,8 @@ MEMORY = frozenset({"data_ptr", "__dlpack__", "untyped_storage", "storage", "_ty
 """What gives memory away, or all that there is of a tensor."""
 CALLS = frozenset({"apply_", "map_", "map2_"})
 """What hands every number to a Python function."""
+SPLITS = frozenset({"tensor_split", "hsplit", "vsplit", "dsplit"})
+"""What reads the places at which it splits out of the memory of a tensor."""
 TEXTS = frozenset({"__repr__", "__format__", "__str__"})
 MAKERS = frozenset({"tensor", "as_tensor", "asarray", "new_tensor", "new", "sparse_coo_tensor"})
 """What makes tensors of Python's lists: it would read the tensors in these by itself."""
@@ -46,6 +48,9 @@ def ask(answering: Answering, func: Callable[..., Any], args: tuple[Any, ...], k
         return _text(answering, args[0], name)
     elif name in CALLS:
         answering.escape(args[0], name)
+    elif name in SPLITS:
+        for tensor in tensors_in((args[1:], kwargs)):
+            answering.escape(tensor, name)
     elif name == "__deepcopy__" and isinstance(args[0], Marked):
         return args[1].setdefault(id(args[0]), args[0].clone())
     elif name in MAKERS:

@@ -12,9 +12,10 @@ import torch
 from torch import Tensor
 from torch._ops import HigherOrderOperator
 
+from pixkit.errors import message
 from pixkit.readiness.elements import asking, notes
 from pixkit.readiness.elements.marked import Asked, Operations, mark, plainly, replaced, tensors_in
-from pixkit.readiness.elements.marks import LATEST, Call, Marks, mixed, uniform
+from pixkit.readiness.elements.marks import LATEST, Call, Marks, Rule, mixed, uniform
 from pixkit.readiness.elements.notes import Noted
 from pixkit.readiness.elements.operation import Description, describe
 from pixkit.readiness.elements.planes import Planes
@@ -93,7 +94,11 @@ class Carrying:
         written = list(about.written(args, kwargs))
         for tensor in written:
             self.storages.keep(tensor, moves=about.moves)
-            before[id(tensor)] = _as_it_was(before[id(tensor)])
+        if written and not about.moves:
+            overwritten = {self.storages.of(tensor).number for tensor in written}
+            for tensor in read:
+                if self.storages.of(tensor).number in overwritten:
+                    before[id(tensor)] = _as_it_was(before[id(tensor)])
         read_kwargs = {name: value for name, value in kwargs.items() if name not in about.out}
         marked = replaced((args, read_kwargs), lambda tensor: before[id(tensor)])
         call = Call(about.functional, self._signed(about, marked[0]), marked[1], ())
@@ -140,29 +145,37 @@ class Carrying:
         return max([*of_others, *(self.storages.of(each.value).settled for each in call.marks)], default=0)
 
     def _put(self, planes: Planes, tensor: Tensor, marks: Marks) -> Held:
-        ready = marks.ready.masked_fill(marks.fixed, 0) if marks.any_fixed else marks.ready
+        ready, shape = marks.ready, tensor.shape
         planes.write(tensor, ready, marks.fixed)
-        shape = tensor.shape
         return Held(self.storages.place(tensor), Marks(ready.expand(shape), marks.fixed.expand(shape), _plain(tensor)))
 
     def _ruled(self, func: Any, about: Description, call: Call) -> list[Marks]:
         """What the rule says, or what is said where there is none."""
         if about.draws(call):
             self.note(notes.RANDOM, str(func))
-        if about.rule is not None:
-            given = about.rule(call)
-            found = [given] if isinstance(given, Marks) else list(given)
-            if len(found) == len(call.results):
-                sources = {id(each): self.storages.of(each.value).sources - self.relies_on for each in call.marks}
-                if any(sources.values()):
-                    self.relies_on |= relied_on(about.rule, call, found, sources)
-                return found
+        found = ""
+        try:
+            if about.rule is not None:
+                return self._said(about.rule, call)
+        except Exception as error:  # what a rule cannot follow is not known, as if there were none
+            found = message(error)
         if about.foreign:  # it may read what it likes, such as what an earlier call of it has kept
             self.note(notes.UNKNOWN, str(func))
             return [uniform(result, LATEST) for result in call.results]
-        if any(each.latest for each in call.marks):
-            self.note(notes.UNKNOWN, str(func))
+        if found or any(each.latest for each in call.marks):
+            self.note(notes.UNKNOWN, str(func), found)
         return mixed(call)
+
+    def _said(self, rule: Rule, call: Call) -> list[Marks]:
+        """What a rule says; and the constants without whose values it would say something else."""
+        given = rule(call)
+        found = [given] if isinstance(given, Marks) else list(given)
+        for marks, result in zip(found, call.results, strict=True):
+            marks.ready.expand(result.shape)
+        sources = {id(each): self.storages.of(each.value).sources - self.relies_on for each in call.marks}
+        if any(sources.values()):
+            self.relies_on |= relied_on(rule, call, found, sources)
+        return found
 
     def _higher(self, func: HigherOrderOperator, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         """An operation made of functions: what it does to plain tensors is done to marked ones."""

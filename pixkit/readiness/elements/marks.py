@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Any
 
 import torch
@@ -43,17 +44,17 @@ class Marks:
             return self.fixed
         return self.fixed & (self.value == number)
 
-    @property
+    @cached_property
     def any_fixed(self) -> bool:
         """Whether any element is fixed."""
         return bool(core_of(self.fixed).any())
 
-    @property
+    @cached_property
     def all_fixed(self) -> bool:
         """Whether every element is fixed."""
         return bool(core_of(self.fixed).all())
 
-    @property
+    @cached_property
     def latest(self) -> int:
         """The latest readiness of all elements; 0 if there are none."""
         core = core_of(self.ready)

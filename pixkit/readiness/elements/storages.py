@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bisect import bisect, insort
 from dataclasses import dataclass
 from typing import Any
 
@@ -21,6 +22,7 @@ class Storages:
 
     def __init__(self) -> None:
         self._planes: dict[int, Planes] = {}
+        self._by_address: list[tuple[int, int, Planes]] = []
         self._before: dict[int, _Before] = {}
         self._places: list[tuple[Tensor, Tensor]] = []
         self._kept: list[Tensor] = []
@@ -118,18 +120,25 @@ class Storages:
             torch.full((), fixed, device=tensor.device),
         )
         self._planes[storage._cdata] = planes
+        insort(self._by_address, (storage.data_ptr(), planes.number, planes))
         return planes
 
     def _lying(self, tensor: Tensor) -> tuple[Planes | None, bool]:
-        """The planes of a storage in the same memory, and whether it is exactly the same."""
-        storage = tensor.untyped_storage()
-        begin, end = storage.data_ptr(), storage.data_ptr() + storage.nbytes()
-        for planes in self._planes.values():
-            first = planes.storage.data_ptr()
-            last = first + planes.storage.nbytes()
+        """The planes of a storage in the same memory, and whether it is exactly the same.
+
+        Storages that were made in the run and have grown since are not looked for.
+        """
+        begin, end = _span(tensor.untyped_storage())
+        place = bisect(self._by_address, (begin, LATEST))
+        for _, _, planes in self._by_address[max(place - 1, 0) : place + 1]:
+            first, last = _span(planes.storage)
             if begin < last and first < end:
                 return planes, (begin, end) == (first, last)
         return None, False
+
+
+def _span(storage: Any) -> tuple[int, int]:
+    return storage.data_ptr(), storage.data_ptr() + storage.nbytes()
 
 
 @dataclass(frozen=True)

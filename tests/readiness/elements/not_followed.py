@@ -77,6 +77,7 @@ CASES = {
     "tolist": (lambda x: torch.tensor(x.tolist()[::-1]), {HOST}),
     "item": (lambda x: x + x[3].item(), {HOST}),
     "a slice": (lambda x: x * 2 + len(x[: x.argmax()]), {HOST}),
+    "places to split at": (lambda x: x.tensor_split(x.argmax()[None])[0], {HOST}),
     "equal": (lambda x: x + torch.equal(x, x.flip(0)), {HOST}),
     "allclose": (lambda x: x + torch.allclose(x, x.flip(0)), {HOST}),
     "contained": (lambda x: x + (2.0 in x), {HOST}),

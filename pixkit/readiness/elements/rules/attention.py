@@ -18,7 +18,7 @@ def attend(q: Code, k: Code, v: Code, mask: Code | None) -> tuple[Code, Code]:
     In the mask, [L, S] or broadcastable to the weights, NOTHING is a score of -inf. Heads and elements of a batch that
     are alike are looked at once.
     """
-    batch = torch.broadcast_shapes(q.shape[:-2], k.shape[:-2], v.shape[:-2], () if mask is None else mask.shape[:-2])
+    batch = codes.broadcast_shapes(q.shape[:-2], k.shape[:-2], v.shape[:-2], () if mask is None else mask.shape[:-2])
     flat = [t.expand(*batch, *t.shape[-2:]).reshape(batch.numel(), *t.shape[-2:]) for t in (q, k, v)]
     told = [t.flatten(1) for t in flat]
     masks = None

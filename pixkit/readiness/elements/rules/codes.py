@@ -9,6 +9,7 @@ import functools
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -45,6 +46,11 @@ def product(*codes: Code | None) -> Code:
     given = [code for code in codes if code is not None]
     nothing = functools.reduce(torch.logical_or, [code < 0 for code in given])
     return join(*given).masked_fill(nothing, NOTHING)
+
+
+def broadcast_shapes(*shapes: Sequence[int]) -> torch.Size:
+    """`torch.broadcast_shapes`, which would import a computer algebra system at its first call."""
+    return torch.Size(np.broadcast_shapes(*map(tuple, shapes)))
 
 
 def latest(code: Code, dims: Sequence[int] | None = None) -> Code:

@@ -16,7 +16,7 @@ CELLS = 1 << 22
 
 def contract(a: Code, b: Code) -> Code:
     """The code of a matrix product, [..., I, K] with [..., K, J]: the largest over k of products without NOTHING."""
-    shape = torch.broadcast_shapes(a.shape[:-2], b.shape[:-2])
+    shape = codes.broadcast_shapes(a.shape[:-2], b.shape[:-2])
     (i, k), j = a.shape[-2:], b.shape[-1]
     n = shape.numel()
     if n * i * j == 0 or k == 0:
