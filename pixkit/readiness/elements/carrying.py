@@ -17,7 +17,7 @@ from pixkit.readiness.elements import asking, notes
 from pixkit.readiness.elements.marked import Asked, Operations, mark, plainly, replaced, tensors_in
 from pixkit.readiness.elements.marks import LATEST, Call, Marks, Rule, mixed, uniform
 from pixkit.readiness.elements.notes import Noted
-from pixkit.readiness.elements.operation import Description, describe
+from pixkit.readiness.elements.operation import Description, describe, taken_apart
 from pixkit.readiness.elements.planes import Planes
 from pixkit.readiness.elements.relying import relied_on
 from pixkit.readiness.elements.rules.deciding import deciding
@@ -57,7 +57,8 @@ class Carrying:
     def operate(self, func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         """Run an operation of torch, and mark what it gives."""
         if isinstance(func, HigherOrderOperator):
-            return self._higher(func, args, kwargs)
+            with Operations(self), Asked(self):
+                return taken_apart(func, args, kwargs)
         with self._lock, plainly():
             if self._over:
                 return func(*args, **kwargs)
@@ -87,10 +88,11 @@ class Carrying:
         read = list(tensors_in((args, kwargs)))
         self._require_strides(read, func)
         reached = len(self.storages.reached)
+        if about.views and not about.foreign:
+            return self._viewed(func, args, kwargs, read, reached)
         before = {id(tensor): self.storages.marks(tensor) for tensor in read}
         inputs = tuple(Held(self.storages.place(tensor), before[id(tensor)]) for tensor in read)
-        if len(self.storages.reached) > reached:
-            self.note(notes.MEMORY, str(func), "a tensor lies in memory that was reached by an address")
+        self._note_reached(func, reached)
         written = list(about.written(args, kwargs))
         for tensor in written:
             self.storages.keep(tensor, moves=about.moves)
@@ -117,6 +119,21 @@ class Carrying:
                 known = about.rule is not None
                 self.tape.append(Record(str(func), inputs, marked, self._line(), call, known))
         return replaced(result, lambda tensor: tensor if id(tensor) in before else mark(tensor, self))
+
+    def _viewed(
+        self, func: Any, args: tuple[Any, ...], kwargs: dict[str, Any], read: list[Tensor], reached: int
+    ) -> Any:
+        """What lies in the storage of an argument needs no marks of its own."""
+        for tensor in read:
+            self.storages.of(tensor)
+        self._note_reached(func, reached)
+        result = func(*args, **kwargs)
+        self._require_strides(tensors_in(result), func)
+        return replaced(result, lambda tensor: mark(tensor, self))
+
+    def _note_reached(self, func: Any, reached: int) -> None:
+        if len(self.storages.reached) > reached:
+            self.note(notes.MEMORY, str(func), "a tensor lies in memory that was reached by an address")
 
     def _signed(self, about: Description, args: tuple[Any, ...]) -> tuple[Any, ...]:
         """Arguments in which an operation tells 0.0 from -0.0 are less known."""
@@ -176,18 +193,6 @@ class Carrying:
         if any(sources.values()):
             self.relies_on |= relied_on(rule, call, found, sources)
         return found
-
-    def _higher(self, func: HigherOrderOperator, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-        """An operation made of functions: what it does to plain tensors is done to marked ones."""
-        if func.__name__ == "cond":
-            with Operations(self), Asked(self):
-                return (args[1] if bool(args[0]) else args[2])(*args[3])
-        dense = func.py_kernels.get(torch._C.DispatchKey.CompositeExplicitAutograd)
-        if dense is None:
-            self.note(notes.UNKNOWN, str(func))
-            raise Unfollowed(f"{func} has no implementation that is made of other operations")
-        with Operations(self), Asked(self):
-            return dense(*args, **kwargs)
 
     # What nothing can be proved of.
 

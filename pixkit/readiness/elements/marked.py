@@ -56,6 +56,11 @@ class Marked(Tensor):
         """Only if a class has this does torch take its tensors for sequences, and ask for their length."""
         return super().__getitem__(index)
 
+    def as_subclass(self, cls: type[Tensor]) -> Any:
+        """One of another class in the same storage: a tensor has one class at a time."""
+        with plainly():
+            return self.detach().as_subclass(cls)
+
     def data_ptr(self) -> int:
         """Its address: whoever has that can read what they like."""
         self.runner.expose("data_ptr")

@@ -19,7 +19,7 @@ from pixkit.readiness.elements.marked import Asked, Operations, mark, plainly, r
 from pixkit.readiness.elements.notes import Noted
 from pixkit.readiness.elements.planes import Place
 from pixkit.readiness.elements.tape import Held, Record, line_of
-from pixkit.readiness.elements.untouched import untouched, unwritten, written_in_training
+from pixkit.readiness.elements.untouched import untouched, values_kept, written_in_training
 
 
 @dataclass(frozen=True)
@@ -78,17 +78,17 @@ class Run:
             Exception: whatever the module raises on the same arguments by itself. What it raises only here is noted.
         """
         call = (tuple(args), dict(kwargs or {}))
-        with _as_torch_is():
-            run = cls._of(module, call, fixed, sys._getframe())
-            if not any(noted.kind == notes.FAILED for noted in run.noted):
-                return run
-            error = _error_of(module, call)
-            if error is None:
-                return run
-            with torch.enable_grad():
-                if _error_of(module, call) is None:  # it takes gradients while it runs
-                    return cls._of(module, call, fixed, sys._getframe())
+        frame = sys._getframe()
+        with _as_torch_is(gradients=False):
+            run = cls._of(module, call, fixed, frame)
+        failures = [noted.found for noted in run.noted if noted.kind == notes.FAILED]
+        error = _error_of(module, call, gradients=False) if failures else None
+        if error is None or message(error) not in failures:
+            return run
+        if _error_of(module, call, gradients=True) is not None:
             raise error
+        with _as_torch_is(gradients=True):  # it takes gradients while it runs
+            return cls._of(module, call, fixed, frame)
 
     @classmethod
     def _of(cls, module: Callable[..., Any], call: Any, fixed: Collection[str], frame: Any) -> Run:
@@ -149,10 +149,14 @@ class Run:
 
 
 @contextmanager
-def _as_torch_is() -> Iterator[None]:
-    """Without gradients, random numbers kept, and code run as it is written."""
+def _as_torch_is(gradients: bool) -> Iterator[None]:
+    """Random numbers kept, and code run as it is written."""
     with ExitStack() as stack:
-        for context in (torch.inference_mode(False), torch.no_grad(), torch.random.fork_rng(devices=[])):
+        for context in (
+            torch.inference_mode(False),
+            torch.set_grad_enabled(gradients),
+            torch.random.fork_rng(devices=[]),
+        ):
             stack.enter_context(context)
         stack.enter_context(sdpa_kernel(SDPBackend.MATH))
         if "torch._dynamo" in sys.modules:
@@ -169,11 +173,16 @@ def _carried(carrying: Carrying) -> Iterator[None]:
         carrying.storages.restore()
 
 
-def _error_of(module: Callable[..., Any], call: Any) -> Exception | None:
-    """What the module raises without any marks."""
+def _error_of(module: Callable[..., Any], call: Any, gradients: bool) -> Exception | None:
+    """What the module raises by itself."""
     args, kwargs = _replaced(call, lambda given: given.value.clone())
     try:
-        with unwritten(module):
+        with (
+            torch.set_grad_enabled(gradients),
+            torch.random.fork_rng(devices=[]),
+            untouched(module),
+            values_kept(module),
+        ):
             module(*args, **kwargs)
     except Exception as error:
         return error

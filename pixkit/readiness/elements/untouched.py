@@ -8,9 +8,10 @@ from typing import Any
 
 import torch
 from torch import nn
+from torch._ops import HigherOrderOperator
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from pixkit.readiness.elements.operation import describe
+from pixkit.readiness.elements.operation import describe, taken_apart
 from pixkit.readiness.elements.storages import Storages
 
 
@@ -18,8 +19,8 @@ from pixkit.readiness.elements.storages import Storages
 def untouched(module: Any) -> Iterator[Callable[[], bool]]:
     """Context after which the attributes of a module and its parts are what they were.
 
-    It gives a function that says whether any is another one by now. What the tensors hold is another matter
-    (`Storages.restore`).
+    It gives a function that says whether any is another one by now. Parameters and buffers lie where they lay; what
+    they hold is another matter (`Storages.restore`, `values_kept`).
     """
     kept = [_Kept(vars(part)) for part in module.modules()] if isinstance(module, nn.Module) else []
     owned = [*module.parameters(), *module.buffers()] if isinstance(module, nn.Module) else []
@@ -32,6 +33,19 @@ def untouched(module: Any) -> Iterator[Callable[[], bool]]:
         for tensor, there in places:
             if tensor.untyped_storage()._cdata != there.untyped_storage()._cdata or tensor.shape != there.shape:
                 tensor.data = there
+
+
+@contextmanager
+def values_kept(module: Any) -> Iterator[None]:
+    """Context after which parameters and buffers hold what they held, where no mode can see what is written."""
+    owned = [*module.parameters(), *module.buffers()] if isinstance(module, nn.Module) else []
+    before = [(tensor.detach(), tensor.detach().clone()) for tensor in owned]
+    try:
+        yield
+    finally:
+        with torch.no_grad():
+            for there, held in before:
+                there.copy_(held)
 
 
 @contextmanager
@@ -94,6 +108,8 @@ def written_in_training(module: nn.Module, args: Sequence[Any], kwargs: Mapping[
 class Watching(TorchDispatchMode):
     """Notes which storages are written to, and what was in them."""
 
+    supports_higher_order_operators = True
+
     def __init__(self) -> None:
         super().__init__()
         self.storages = Storages()
@@ -107,6 +123,9 @@ class Watching(TorchDispatchMode):
         self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
     ) -> Any:
         kwargs = kwargs or {}
+        if isinstance(func, HigherOrderOperator):
+            with self:
+                return taken_apart(func, args, kwargs)
         about = describe(func)
         for tensor in about.written(args, kwargs):
             if tensor.layout is torch.strided:

@@ -92,6 +92,10 @@ def in_another_thread(x):
         return pool.submit(lambda: x.flip(0) * 2).result()
 
 
+class Own(torch.Tensor):
+    pass
+
+
 @torch.jit.script
 def scripted(x):
     y = torch.zeros_like(x)
@@ -154,6 +158,7 @@ CASES = {
     "complex numbers": (lambda x: torch.view_as_complex(torch.stack([x, x.flip(0)], -1)).conj().imag, REVERSED),
     "a Fourier transform": (lambda x: torch.fft.fft(x).real, ALL),
     "lists": (each_in_place, REVERSED),
+    "a class of one's own": (lambda x: x.as_subclass(Own).flip(0) * 1, REVERSED),
     "a deep copy": (lambda x: copy.deepcopy(x).flip(0), REVERSED),
     "a parameter of values": (lambda x: nn.Parameter(x.flip(0)) * 1, REVERSED),
     "flexible attention": (flexible, [1, 2, 3, 4]),
