@@ -14,7 +14,7 @@ from torch._ops import HigherOrderOperator
 
 from pixkit.errors import message
 from pixkit.readiness.elements import asking, notes
-from pixkit.readiness.elements.marked import Asked, Operations, mark, plainly, replaced, tensors_in
+from pixkit.readiness.elements.marked import Asked, Marked, Operations, mark, plainly, replaced, tensors_in
 from pixkit.readiness.elements.marks import LATEST, Call, Marks, Rule, mixed, uniform
 from pixkit.readiness.elements.notes import Noted
 from pixkit.readiness.elements.operation import Description, describe, taken_apart
@@ -54,15 +54,21 @@ class Carrying:
 
     # What the modes hand over.
 
-    def operate(self, func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-        """Run an operation of torch, and mark what it gives."""
+    def operate(self, func: Any, args: tuple[Any, ...], kwargs: dict[str, Any], alone: bool = False) -> Any:
+        """Run an operation of torch, and mark what it gives.
+
+        Where the modes are not active, as in other threads, nobody sees what is done to tensors that are not marked.
+        """
         if isinstance(func, HigherOrderOperator):
             with Operations(self), Asked(self):
                 return taken_apart(func, args, kwargs)
         with self._lock, plainly():
             if self._over:
                 return func(*args, **kwargs)
-            return self._operate(func, describe(func), args, kwargs)
+            about = describe(func)
+            if alone and any(not isinstance(tensor, Marked) for tensor in about.written(args, kwargs)):
+                self.note(notes.MEMORY, str(func), "a tensor is written to where nobody sees what becomes of it")
+            return self._operate(func, about, args, kwargs)
 
     def ask(self, func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         """Call a function of torch that Python code called with tensors."""

@@ -20,8 +20,8 @@ from torch.utils._python_dispatch import TorchDispatchMode
 class Runner(Protocol):
     """Who is told what happens to marked tensors."""
 
-    def operate(self, func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-        """Run an operation of torch, and mark what it gives."""
+    def operate(self, func: Any, args: tuple[Any, ...], kwargs: dict[str, Any], alone: bool = False) -> Any:
+        """Run an operation of torch, and mark what it gives; `alone` if the modes are not active."""
 
     def ask(self, func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         """Call a function that Python code called with tensors."""
@@ -44,7 +44,7 @@ class Marked(Tensor):
         cls, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
     ) -> Any:
         """Hand an operation to the run: in threads other than its own, where its modes are not active."""
-        return next(runners((args, kwargs))).operate(func, args, kwargs or {})
+        return next(runners((args, kwargs))).operate(func, args, kwargs or {}, alone=True)
 
     def __len__(self) -> int:
         """What torch asks for when it makes a tensor of Python's lists, whose values it then reads by itself."""

@@ -63,9 +63,11 @@ def unwritten(module: Any) -> Iterator[Watching]:
 class _Kept:
     """What a dictionary held, and the lists and dictionaries in it."""
 
-    def __init__(self, held: Any) -> None:
+    def __init__(self, held: Any, around: frozenset[int] = frozenset()) -> None:
         self.held, self.before = held, held.copy()
-        self.within = [_Kept(value) for value in _values(held) if isinstance(value, list | dict)]
+        around |= {id(held)}
+        inner = [value for value in _values(held) if isinstance(value, list | dict) and id(value) not in around]
+        self.within = [_Kept(value, around) for value in inner]
 
     def changed(self) -> bool:
         now = self.held

@@ -7,6 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 import torch
 from torch.nn import functional as F
+from torch.utils._python_dispatch import _disable_current_modes
 
 from pixkit.readiness.elements.notes import FAILED, HOST, MEMORY, RANDOM, SHAPE, UNKNOWN
 
@@ -63,6 +64,13 @@ def in_a_thread(x):
         return torch.from_numpy(pool.submit(x.numpy).result().copy())
 
 
+def without_modes(x):
+    with _disable_current_modes():
+        y = torch.zeros(4, dtype=x.dtype)
+        y.copy_(x.flip(0))
+        return y * 1
+
+
 def printed(x):
     return x + len(f"{x}")
 
@@ -84,6 +92,7 @@ CASES = {
     "a list of scalars": (lambda x: torch.tensor([x[3], x[2], x[1], x[0]]), {HOST}),
     "the old constructor": (lambda x: torch.DoubleTensor([x[3], x[2], x[1], x[0]]), {HOST, FAILED}),
     "new_tensor": (lambda x: x.new_tensor([x[3], x[2], x[1], x[0]]), {HOST}),
+    "modes switched off": (without_modes, {MEMORY}),
     "text": (printed, {HOST}),
     "a function of each": (lambda x: x.clone().apply_(lambda value: value), {HOST}),
     "numpy in a thread": (in_a_thread, {FAILED}),
