@@ -141,6 +141,14 @@ def test_a_buffer_that_training_writes_is_not_known():
     assert by_row(run_of(trained.eval(), X, STEPS)) == [5, 4, 3, 4, 5]
 
 
+def test_statistics_that_a_forward_writes_are_put_back():
+    module = nn.Sequential(nn.BatchNorm1d(T))
+    before = {key: value.clone() for key, value in module.state_dict().items()}
+    assert by_row(run_of(module, X, STEPS)) == CAUSAL
+    assert all(torch.equal(value, module.state_dict()[key]) for key, value in before.items())
+    assert all(part.training for part in module.modules())
+
+
 def test_what_a_claim_rests_on_is_named():
     run = run_of(Does(lambda self, x: self.used @ x + self.added, used=BELOW, added=torch.ones(T, 1)), X, STEPS)
     assert run.relies_on == {"used"}

@@ -43,3 +43,34 @@ def test_a_line_of_the_tape_is_the_users():
     run = Run.of(lambda x: x + 1, [Given(torch.zeros(2, 4), STEPS)])
     assert [record.op for record in run.tape] == ["aten.add.Tensor"]
     assert run.tape[0].line.text.startswith("run = Run.of(lambda x: x + 1")
+
+
+def test_a_storage_that_has_grown_holds_nothing_known_behind_what_it_held():
+    x = torch.zeros(2, 4, dtype=torch.float64)
+    grown = Run.of(lambda x: torch.ones(4, dtype=x.dtype).resize_(6) + 0 * x.sum(), [Given(x, STEPS)])
+    assert grown.held(grown.output).marks.fixed.tolist() == [True] * 4 + [False] * 2
+
+
+def test_what_an_operation_does_not_draw_is_not_noted():
+    assert ready(lambda x: torch.native_dropout(x, 0.5, False)[0])[0] == [1, 2, 3, 4]
+
+
+def test_elements_of_several_bytes_are_known_if_all_their_bytes_are():
+    def forward(x):
+        y = torch.zeros(2, 4, dtype=x.dtype)
+        y.view(torch.int16)[:, 3] = x[:, :1].contiguous().view(torch.int16)[:, 3]
+        return y
+
+    assert ready(forward) == ([1, 0, 0, 0], [False, True, True, True])
+
+
+def test_where_a_tensor_lies_is_told_in_bytes():
+    run = Run.of(lambda x: x.t()[1:, :1], [Given(torch.zeros(2, 4), STEPS)])
+    assert run.held(run.output).place.addresses().tolist() == [[4], [8], [12]]
+    assert run.held(run.output).place.storage == run.start.storage
+
+
+def test_steps_that_are_negative_are_always_known():
+    run = Run.of(lambda x: x * 1, [Given(torch.zeros(2, 4), STEPS - 2)])
+    assert run.held(run.output).marks.ready[0].tolist() == [0, 0, 1, 2]
+    assert not run.held(run.output).marks.fixed.any()
