@@ -144,6 +144,61 @@ def _glu(builder: Builder, given: dict[str, Any]) -> Tensor:
     return applied(builder, torch.mul, (first, applied(builder, torch.sigmoid, (second,), {})), {})
 
 
+def _einsum(builder: Builder, given: dict[str, Any]) -> Tensor | Scores:
+    """Of two tensors, as a product of matrices."""
+    equation, operands = given["equation"].replace(" ", ""), given["tensors"]
+    terms, _, out = equation.partition("->")
+    names = terms.split(",")
+    repeated = any(len(set(term)) < len(term) for term in (*names, out))
+    if len(names) != 2 or "." in equation or not out or repeated:
+        raise Mixed("of more than two tensors, or with axes that are not named one by one")
+    one, other = names
+    shared = [letter for letter in one if letter in other and letter in out]
+    summed = [letter for letter in one if letter in other and letter not in out]
+    rows, columns = ([letter for letter in term if letter not in (*shared, *summed)] for term in names)
+    if not set(rows + columns) <= set(out):
+        raise Mixed("which adds up an axis of one tensor alone")
+    sizes = {
+        letter: size
+        for term, operand in zip(names, operands, strict=True)
+        for letter, size in zip(term, _shape(operand), strict=True)
+    }
+    first = _as_matrices(operands[0], one, (shared, rows, summed))
+    second = _as_matrices(operands[1], other, (shared, summed, columns))
+    found = product(builder, first, second)
+    order = [*shared, *rows, *columns]
+    if isinstance(found, Scores):
+        if len(rows) == len(columns) == 1 and list(out) == order:
+            return found
+        raise Mixed("which gives products of queries and keys in another order than row by row")
+    shaped = found.reshape([sizes[letter] for letter in order])
+    return shaped.permute([order.index(letter) for letter in out])
+
+
+def _shape(operand: Tensor | Known | Scores) -> torch.Size:
+    return operand.value.shape if isinstance(operand, Known) else operand.shape
+
+
+def _as_matrices(operand: Any, term: str, parts: tuple[list[str], list[str], list[str]]) -> Any:
+    """A tensor whose axes are named by a term, with these axes, each of the last two parts as one."""
+    shared, first, second = parts
+    order = [term.index(letter) for letter in (*shared, *first, *second)]
+
+    def moved(plane: Tensor) -> Tensor:
+        placed = plane.permute(order)
+        kept = placed.shape[: len(shared)]
+        rows = placed.shape[len(shared) : len(shared) + len(first)].numel()
+        return placed.reshape(*kept, rows, -1)
+
+    if isinstance(operand, Known):
+        return Known(moved(operand.value), moved(operand.fixed))
+    if isinstance(operand, Scores):
+        if order != list(range(len(order))) or len(first) != 1 or len(second) != 1:
+            raise Mixed("which looks at products of queries and keys in another way than row by row")
+        return operand
+    return moved(operand)
+
+
 HANDLERS: dict[str, Handler] = {
     "linear": _linear,
     "matmul": lambda builder, given: product(builder, given["self"], given["other"]),
@@ -165,6 +220,7 @@ HANDLERS: dict[str, Handler] = {
     "sum": _reduced(mean=False),
     "mean": _reduced(mean=True),
     "cumsum": _cumulated,
+    "einsum": _einsum,
     "scaled_dot_product_attention": _sdpa,
     "glu": _glu,
     "prelu": _prelu,

@@ -92,7 +92,9 @@ def axes(space: Space, operands: Sequence[Tensor], last: int = 1) -> tuple[tuple
     places = [space.where(addresses) for addresses in operands]
     sizes, axis = _batch_axis(_images(places), space.batch, operands[0].ndim - last)
     planes = [_unique(space, place).view(sizes).select(axis, 0) for place in places]
-    return sizes, axis, [any(_varies(plane, each) for plane in planes) for each in range(len(sizes) - 1)]
+    free = len(sizes) - 1 - last
+    varying = [any(_varies(plane, each, mixed=each < free) for plane in planes) for each in range(len(sizes) - 1)]
+    return sizes, axis, varying
 
 
 def _images(places: list[Where]) -> Tensor:
@@ -136,11 +138,14 @@ def _unique(space: Space, place: Where) -> Tensor:
     return torch.where(place.source < 0, -1, torch.tensor(numbers)[place.source.clamp_min(0)] + place.site)
 
 
-def _varies(plane: Tensor, axis: int) -> bool:
-    """Whether along the axis there are values of different sites."""
+def _varies(plane: Tensor, axis: int, *, mixed: bool) -> bool:
+    """Whether along the axis there are values of different sites, or also constants among such values if `mixed`.
+
+    What begins with a row of zeros, say, has rows, even if there is one other row alone.
+    """
     latest = plane.amax(axis)
-    earliest = torch.where(plane < 0, torch.iinfo(torch.int64).max, plane).amin(axis)
-    return bool(((latest >= 0) & (earliest < latest)).any())
+    earliest = plane if mixed else torch.where(plane < 0, torch.iinfo(torch.int64).max, plane)
+    return bool(((latest >= 0) & (earliest.amin(axis) < latest)).any())
 
 
 def _aligned(space: Space, operands: Sequence[Tensor], index: Tensor, lead: int) -> Layout:

@@ -19,7 +19,7 @@ from pixkit.readiness.adoption.pointwise import pointwise
 from pixkit.readiness.adoption.products import Scores, of_scores
 from pixkit.readiness.adoption.separable import Mixed, blaming, name_of
 
-PRODUCTS = frozenset(("matmul", "bmm"))
+PRODUCTS = frozenset(("matmul", "bmm", "einsum"))
 """What multiplies values by weights of attention."""
 
 

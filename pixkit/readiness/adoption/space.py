@@ -98,6 +98,10 @@ class Space:
 
     def where(self, addresses: Tensor) -> Where:
         """Where they point."""
+        ends = self.which(torch.stack([addresses.min(), addresses.max()])) if addresses.numel() else torch.zeros(1)
+        number = int(ends[0])
+        if bool((ends == number).all()):  # as is most often the case
+            return self._within(addresses, number)
         source = self.which(addresses)
         maps, sites = (torch.tensor([getattr(one, name, 1) for one in self.sources]) for name in ("maps", "sites"))
         constant = torch.tensor([isinstance(one, Known) for one in self.sources])[source]
@@ -108,6 +112,17 @@ class Space:
             local % sites[source],
         )
         return Where(*(torch.where(constant, -1, plane) for plane in (source, image, map_, site)))
+
+    def _within(self, addresses: Tensor, number: int) -> Where:
+        """Where addresses of one source point."""
+        source = self.sources[number]
+        if isinstance(source, Known):
+            nowhere = torch.full(addresses.shape, -1)
+            return Where(nowhere, nowhere, nowhere, nowhere)
+        local = addresses - source.first
+        row = local.div(source.sites, rounding_mode="floor")
+        image = row.div(source.maps, rounding_mode="floor")
+        return Where(torch.full(addresses.shape, number), image, row - image * source.maps, local - row * source.sites)
 
     def values(self, addresses: Tensor, dtype: torch.dtype) -> Known:
         """The constants at addresses that point to nothing else; zeros where they do."""
