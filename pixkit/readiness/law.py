@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from pixkit.errors import CausalityError
+from pixkit.errors import CausalityError, message
 from pixkit.layers import KeepBefore
 from pixkit.readiness.advice import advice, replaceable
 from pixkit.readiness.operations import why_all
@@ -77,10 +77,15 @@ def law_error(trace: Trace, leak: Leak, *, seen: bool = False) -> CausalityError
         where=type(trace.network.backbone).__name__,
         found=f"the prediction of colour group {group} at row {row}, column {column} is made at step {leak.deadline} "
         f"and ready at {leak.readiness}, by this path",
-        lines=leak.describe(trace),
+        lines=[*leak.describe(trace), *_foreign(trace)],
         expected=f"readiness of at most {leak.deadline}",
         hint=advice(leak.blamed, pixels=_reads_pixels(trace, leak), groups=trace.groups, hidden=_hidden(trace, leak)),
     )
+
+
+def _foreign(trace: Trace) -> list[str]:
+    """What keeps a network that holds more than pixkit's layers from being followed site by site."""
+    return [] if trace.foreign is None else [f"  not followed further: {message(trace.foreign)}"]
 
 
 def _reads_pixels(trace: Trace, leak: Leak) -> bool:

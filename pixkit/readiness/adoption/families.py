@@ -19,9 +19,10 @@ from pixkit.readiness.adoption.linear import linear
 from pixkit.readiness.adoption.norms import LAYER, RMS, normed
 from pixkit.readiness.adoption.pointwise import applied
 from pixkit.readiness.adoption.products import Scores, product
+from pixkit.readiness.adoption.recurrent import RECURRENT
 from pixkit.readiness.adoption.separable import Mixed
 
-Handler = Callable[[Builder, dict[str, Any]], Tensor | Scores]
+Handler = Callable[[Builder, dict[str, Any]], Any]
 """Called with the builder and the arguments by ATen's names; gives addresses."""
 
 
@@ -56,7 +57,7 @@ def _normed(kind: Any, flat: str) -> Handler:
 
 def _batch_norm(builder: Builder, given: dict[str, Any]) -> Tensor:
     """With running statistics: a number for each map is multiplied by, and one added."""
-    if given.get("training") or given.get("cudnn_enabled") is None:
+    if given.get("training") or given["running_mean"] is None:
         raise Mixed("which takes its statistics of the batch")
     mean, variance = given["running_mean"], given["running_var"]
     scale = (variance.value + given["eps"]).rsqrt()
@@ -213,6 +214,7 @@ HANDLERS: dict[str, Handler] = {
     "layer_norm": _normed(LAYER, "normalized_shape"),
     "rms_norm": _normed(RMS, "normalized_shape"),
     "batch_norm": _batch_norm,
+    "_native_batch_norm_legit_no_training": lambda builder, given: (_batch_norm(builder, given), None, None),
     "softmax": _softmax(F.softmax),
     "_softmax": _softmax(F.softmax),
     "log_softmax": _softmax(F.log_softmax),
@@ -222,6 +224,7 @@ HANDLERS: dict[str, Handler] = {
     "cumsum": _cumulated,
     "einsum": _einsum,
     "scaled_dot_product_attention": _sdpa,
+    **RECURRENT,
     "glu": _glu,
     "prelu": _prelu,
     "_prelu_kernel": _prelu,

@@ -163,7 +163,8 @@ def _dense(builder: Builder, x: Tensor, weight: Known, bias: Known | None) -> Te
     _require_own(builder, x, source)
     maps, sites = place.map, place.site
     alike = torch.equal(sites, sites[:1].expand_as(sites)) and torch.equal(maps, maps[:, :1].expand_as(maps))
-    if alike and (len(maps) > 1 or source.maps == 1):
+    apart = len((~weight.zeros()).unique(dim=0)) == len(weight.value)
+    if alike and (len(maps) > 1 or (source.maps == 1 and apart)):
         return _sums(builder, source, (maps[:, 0], sites[0]), weight, bias)
     rows = [_units(builder, source, (place.map[row], place.site[row]), weight, bias) for row in range(len(maps))]
     return torch.stack(rows, 1)

@@ -29,7 +29,7 @@ MOVED = frozenset(
         *("repeat_interleave", "unfold", "im2col", "pixel_shuffle", "pixel_unshuffle", "channel_shuffle", "movedim"),
         *("moveaxis", "swapaxes", "swapdims", "flatten", "unflatten", "narrow", "diagonal", "mT", "numpy_T"),
         *("select_scatter", "slice_scatter", "diagonal_scatter", "scatter", "index_put", "index_copy", "where"),
-        *("masked_fill", "pad", "constant_pad_nd", "reflection_pad1d", "reflection_pad2d", "replication_pad1d"),
+        *("masked_fill", "copy", "pad", "constant_pad_nd", "reflection_pad1d", "reflection_pad2d", "replication_pad1d"),
         "replication_pad2d",
     )
 )
@@ -76,6 +76,8 @@ def move(name: str, function: Callable[..., Any], arguments: dict[str, Any], spa
         changed[argument] = pytree.tree_map(_table, arguments[argument])
     _fill(name, changed, space, dtype)
     changed = {argument: pytree.tree_map(lambda leaf: _data(leaf, space), value) for argument, value in changed.items()}
+    if name == "copy":
+        return changed["src"].expand(changed["self"].shape)
     if name in ("view", "_unsafe_view"):  # copies that were made to lie in a row were not made of addresses
         return changed["self"].reshape(changed["size"])
     if name in ("pad", "reflection_pad1d", "reflection_pad2d", "replication_pad1d", "replication_pad2d"):

@@ -120,7 +120,7 @@ class Rewriter:
 
     def _check_type(self, node: fx.Node) -> None:
         for value in pytree.tree_leaves(node.meta.get("val")):
-            if isinstance(value, Tensor) and value.dtype != self.builder.dtype:
+            if isinstance(value, Tensor) and value.numel() and value.dtype != self.builder.dtype:
                 raise Mixed(f"which gives {value.dtype} of pixels, not {self.builder.dtype}")
 
 

@@ -1,0 +1,105 @@
+"""Recurrences along a sequence of sites, as torch's own layers have them."""
+
+from __future__ import annotations
+
+from typing import Literal, NamedTuple, TypeAlias
+
+import torch
+from torch import Tensor, nn
+
+from pixkit.layers.base import MixingLayer
+from pixkit.layers.geometry import Grid
+
+Cell: TypeAlias = Literal["gru", "lstm", "tanh", "relu"]
+GATES: dict[Cell, int] = {"gru": 3, "lstm": 4, "tanh": 1, "relu": 1}
+"""Maps of the gates for each map of the state."""
+
+
+class States(NamedTuple):
+    """What a recurrence remembers; the site after the last one is what was before the first.
+
+    Attributes:
+        hidden: [B, S + 1, h].
+        cell: [B, S + 1, h], of an LSTM.
+    """
+
+    hidden: Tensor
+    cell: Tensor
+
+
+class SequenceRecurrence(MixingLayer):
+    """The state-to-state half of torch's GRU, LSTM or RNN over the sites of an image, one row of them in sequence.
+
+    Maps the input's half of the gates, in torch's order, [B, g * h, 1, T] to the states [B, h, 1, T]. For one colour
+    group.
+
+    Args:
+        cell: which.
+        weight: [g * h, h], of the state before.
+        bias: [g * h], or None.
+        start: the state before the first site, and an LSTM's cell, [h] each.
+    """
+
+    start_hidden: Tensor
+    start_cell: Tensor
+
+    def __init__(self, cell: Cell, weight: Tensor, bias: Tensor | None, start: tuple[Tensor, Tensor]) -> None:
+        super().__init__()
+        self.cell, self.maps = cell, weight.shape[1]
+        self.weight = nn.Parameter(weight)
+        self.bias = None if bias is None else nn.Parameter(bias)
+        self.register_buffer("start_hidden", start[0], persistent=False)
+        self.register_buffer("start_cell", start[1], persistent=False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Site by site."""
+        hidden, cell = (one.expand(len(x), -1) for one in (self.start_hidden, self.start_cell))
+        states = []
+        for gates in x.flatten(2).unbind(2):
+            hidden, cell = self._step(gates, hidden, cell)
+            states.append(hidden)
+        return torch.stack(states, 2)[:, :, None]
+
+    def _step(self, gates: Tensor, hidden: Tensor, cell: Tensor) -> tuple[Tensor, Tensor]:
+        """The states after one more site, of those before, [B, h] each."""
+        own = nn.functional.linear(hidden, self.weight, self.bias)
+        if self.cell == "gru":
+            (reset, update, new), (own_reset, own_update, own_new) = gates.chunk(3, 1), own.chunk(3, 1)
+            update = torch.sigmoid(update + own_update)
+            new = torch.tanh(new + torch.sigmoid(reset + own_reset) * own_new)
+            return new + update * (hidden - new), cell
+        if self.cell == "lstm":
+            enter, forget, content, output = (gates + own).chunk(4, 1)
+            cell = torch.sigmoid(forget) * cell + torch.sigmoid(enter) * torch.tanh(content)
+            return torch.sigmoid(output) * torch.tanh(cell), cell
+        return (torch.tanh if self.cell == "tanh" else torch.relu)(gates + own), cell
+
+    def ready(self, *inputs: Tensor) -> Tensor:
+        """With the latest so far."""
+        return inputs[0].cummax(2).values
+
+    def reads(self, units: Tensor, grids: list[Grid]) -> list[Tensor]:
+        """All before, and the own one."""
+        return [units.flip(2).long().cummax(2).values.flip(2).bool()]
+
+    def ranks(self, units: Tensor) -> Tensor:
+        """One after the other."""
+        (read,) = self.reads(units, [])
+        return torch.where(read, torch.arange(units.shape[2]), -1)
+
+    def init_state(self, batch: int, grids: list[Grid], device: torch.device | None = None) -> States:
+        """The start, at every site."""
+        sites = grids[0][0] * grids[0][1]
+        return States(*(one.to(device).repeat(batch, sites + 1, 1) for one in (self.start_hidden, self.start_cell)))
+
+    def at(self, group: int, groups: int, sites: Tensor, inputs: list[Tensor], state: States) -> Tensor:
+        """The next one; before the first comes the place after the last, which is -1."""
+        hidden, cell = (memory[:, sites - 1].flatten(0, 1) for memory in state)
+        after = self._step(inputs[0][:, sites].flatten(0, 1), hidden, cell)
+        for memory, value in zip(state, after, strict=True):
+            memory[:, sites] = value.unflatten(0, (-1, len(sites)))
+        return after[0].unflatten(0, (-1, len(sites)))
+
+    def extra_repr(self) -> str:
+        """Kind and maps for print(model)."""
+        return f"{self.cell}, {self.maps}"

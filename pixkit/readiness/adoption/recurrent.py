@@ -1,0 +1,122 @@
+"""Torch's GRU, LSTM and RNN, whole or as cells."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from pixkit.layers.sequence import GATES, Cell, SequenceRecurrence
+from pixkit.readiness.adoption.builder import Builder
+from pixkit.readiness.adoption.known import Known
+from pixkit.readiness.adoption.layout import axes
+from pixkit.readiness.adoption.linear import linear
+from pixkit.readiness.adoption.pointwise import applied
+from pixkit.readiness.adoption.separable import Mixed
+
+Handler = Callable[[Builder, dict[str, Any]], Any]
+
+
+def layers(cell: Cell) -> Handler:
+    """Several layers of a recurrence over a sequence, one way: output, and last states where they are known."""
+
+    def handler(builder: Builder, given: dict[str, Any]) -> tuple[Any, ...]:
+        x, starts = given["input"], given["hx"]
+        starts = [starts] if isinstance(starts, Known | Tensor) else list(starts)
+        if not isinstance(x, Tensor) or not all(isinstance(start, Known) for start in starts):
+            raise Mixed("whose first state needs pixels")
+        if given["bidirectional"] or (given["dropout"] and given["train"]) or x.ndim != 3:
+            raise Mixed("which goes both ways, drops values at random, or is of one image")
+        each = len(given["params"]) // given["num_layers"]
+        if each != (4 if given["has_biases"] else 2):
+            raise Mixed("whose states are projected")
+        h = x if given["batch_first"] else x.transpose(0, 1)
+        lasts = []
+        for number in range(given["num_layers"]):
+            weights = given["params"][number * each : (number + 1) * each]
+            h = _layer(builder, cell, h, weights, [_start(start, number) for start in starts])
+            lasts.append(h[:, -1])
+        cells = (None,) if cell == "lstm" else ()  # an LSTM's last cells are nobody's result
+        return (h if given["batch_first"] else h.transpose(0, 1), torch.stack(lasts), *cells)
+
+    return handler
+
+
+def _start(start: Known, number: int) -> Tensor:
+    """A layer's first state, [h], the same for all images."""
+    own = start.value[number]
+    if not torch.equal(own, own[:1].expand_as(own)):
+        raise Mixed("which treats the images of a batch in different ways")
+    return own[0].detach().clone()
+
+
+def _layer(builder: Builder, cell: Cell, x: Tensor, weights: list[Known], starts: list[Tensor]) -> Tensor:
+    """Addresses [B, T, h], of addresses [B, T, K]."""
+    read, carried, *biases = weights
+    gates = linear(builder, x, read, biases[0] if biases else None)
+    sizes, batch, _ = axes(builder.space, [gates], 2)
+    if sizes != tuple(gates.shape) or batch:
+        raise Mixed("which goes along the images of a batch")
+    grid = (1, gates.shape[1])
+    node = builder.node(gates.transpose(1, 2), grid)
+    bias = biases[1].value.detach().clone() if biases else None
+    layer = SequenceRecurrence(cell, carried.value.detach().clone(), bias, (starts[0], starts[-1]))
+    return builder.layer(layer, [node], layer.maps, grid).transpose(1, 2)
+
+
+def one_step(cell: Cell) -> Handler:
+    """One step, spelled out: its states may come from anywhere."""
+
+    def handler(builder: Builder, given: dict[str, Any]) -> Any:
+        def call(function: Callable[..., Any], *args: Any) -> Any:
+            return applied(builder, function, args, {})
+
+        def mapped(value: Any, weight: str, bias: str) -> Any:
+            if isinstance(value, Tensor):
+                return linear(builder, value, given[weight], given[bias])
+            known = torch.nn.functional.linear(
+                value.value, given[weight].value, None if given[bias] is None else given[bias].value
+            )
+            return Known(known, torch.zeros(known.shape, dtype=torch.bool))
+
+        states = given["hx"]
+        hidden, *cells = [states] if isinstance(states, Known | Tensor) else list(states)
+        ours, own = mapped(given["input"], "w_ih", "b_ih"), mapped(hidden, "w_hh", "b_hh")
+        parts = [_parts(value, GATES[cell]) for value in (ours, own)]
+        if cell == "gru":
+            (reset, update, new), (own_reset, own_update, own_new) = parts
+            update = call(torch.sigmoid, call(torch.add, update, own_update))
+            reset = call(torch.sigmoid, call(torch.add, reset, own_reset))
+            new = call(torch.tanh, call(torch.add, new, call(torch.mul, reset, own_new)))
+            return call(torch.add, new, call(torch.mul, update, call(torch.sub, hidden, new)))
+        sums = [call(torch.add, *pair) for pair in zip(*parts, strict=True)]
+        if cell != "lstm":
+            return call(torch.tanh if cell == "tanh" else torch.relu, sums[0])
+        enter, forget, content, output = sums
+        kept = call(torch.mul, call(torch.sigmoid, forget), cells[0])
+        after = call(torch.add, kept, call(torch.mul, call(torch.sigmoid, enter), call(torch.tanh, content)))
+        return call(torch.mul, call(torch.sigmoid, output), call(torch.tanh, after)), after
+
+    return handler
+
+
+def _parts(value: Any, count: int) -> list[Any]:
+    if isinstance(value, Tensor):
+        return list(value.chunk(count, 1))
+    pairs = zip(value.value.chunk(count, 1), value.fixed.chunk(count, 1), strict=True)
+    return [Known(*pair) for pair in pairs]
+
+
+RECURRENT: dict[str, Handler] = {
+    "gru": layers("gru"),
+    "lstm": layers("lstm"),
+    "rnn_tanh": layers("tanh"),
+    "rnn_relu": layers("relu"),
+    "gru_cell": one_step("gru"),
+    "lstm_cell": one_step("lstm"),
+    "rnn_tanh_cell": one_step("tanh"),
+    "rnn_relu_cell": one_step("relu"),
+}
+"""By what ATen calls them."""

@@ -1,0 +1,267 @@
+"""Each family of foreign networks: what it is rewritten into computes its values, and is sampled from a cache."""
+
+import re
+
+import pytest
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+from pixkit.backbones.base import Backbone
+from pixkit.image import ImageSpec
+from pixkit.noise import Noise
+from pixkit.readiness.adoption import adopted
+from pixkit.readiness.law import find_leak, law_error
+from pixkit.readiness.trace import Trace, Untraceable
+from pixkit.samplers import Ancestral, Cached, Known
+from pixkit.testing.parts import component, named, network, random_images
+
+SPEC = ImageSpec(1, 2, 3, 3)
+
+
+class Sequence(Backbone):
+    """Over the sites in their order: `plant` makes layers, `along` maps [B, T, C] to [B, T, 4]."""
+
+    def __init__(self, config, spec):
+        super().__init__(config, spec)
+        self.width = 4
+        self.register_buffer("order", spec.ordering.group_steps.flatten().argsort())
+        self.register_buffer("back", self.order.argsort())
+        self.count = len(self.order)
+        self.embed = nn.Linear(spec.inputs, 4)
+        self.plant(spec)
+
+    def plant(self, spec):
+        pass
+
+    def forward(self, x):
+        h = self.along(x.flatten(2).transpose(1, 2)[:, self.order])
+        return h[:, self.back].transpose(1, 2).unflatten(2, x.shape[2:])
+
+    def before(self, x):
+        """Embedded, each token carrying the site before."""
+        return F.pad(self.embed(x)[:, :-1], (0, 0, 1, 0))
+
+
+class WaveNet(Sequence):
+    def plant(self, spec):
+        self.wide = nn.ModuleList(nn.Conv1d(4, 8, 2, dilation=2**i) for i in range(2))
+
+    def along(self, x):
+        h = self.before(x).transpose(1, 2)
+        for i, conv in enumerate(self.wide):
+            h = h + F.glu(conv(F.pad(h, (2**i, 0))), 1)
+        return h.transpose(1, 2)
+
+
+class Depthwise(Sequence):
+    def plant(self, spec):
+        self.conv = nn.Conv1d(6, 6, 3, groups=6, padding=2)
+        self.grouped = nn.Conv1d(6, 4, 2, groups=2, padding="same")
+        self.wide = nn.Linear(4, 6)
+
+    def along(self, x):
+        h = self.conv(self.wide(self.before(x)).transpose(1, 2))[..., : self.count]
+        return self.grouped(F.pad(F.prelu(h, self.embed.bias[:1]), (1, 0)))[..., : self.count].transpose(1, 2)
+
+
+class Made(Sequence):
+    def plant(self, spec):
+        degree = torch.arange(10) % (self.count - 1)
+        self.first, self.last = nn.Linear(self.count * spec.inputs, 10), nn.Linear(10, self.count * 4)
+        place = torch.arange(self.count)
+        self.register_buffer("one", (place.repeat_interleave(spec.inputs) <= degree[:, None]).double())
+        self.register_buffer("two", (degree < place.repeat_interleave(4)[:, None]).double())
+
+    def along(self, x):
+        h = F.relu(F.linear(x.flatten(1), self.first.weight * self.one, self.first.bias))
+        return F.linear(h, self.last.weight * self.two, self.last.bias).view(len(x), self.count, 4)
+
+
+class Mixer(Sequence):
+    """A triangular matrix over the sites, a running sum, and means over maps."""
+
+    def plant(self, spec):
+        self.matrix = nn.Parameter(torch.ones(self.count, self.count))
+        self.register_buffer("earlier", torch.ones(self.count, self.count).tril(-1))
+
+    def along(self, x):
+        h = (self.matrix * self.earlier) @ self.embed(x)
+        h = h.cumsum(1) / torch.arange(1, self.count + 1, dtype=h.dtype)[:, None]
+        return h * torch.rsqrt(h.square().mean(-1, keepdim=True) + 1e-5) + h.softmax(-1)
+
+
+class Started(Sequence):
+    """A learned start token, positions, and torch's own layer of a transformer."""
+
+    def plant(self, spec):
+        self.start, self.place = nn.Parameter(torch.ones(1, 1, 4)), nn.Embedding(self.count, 4)
+        self.block = nn.TransformerEncoderLayer(4, 2, 6, batch_first=True, norm_first=True)
+
+    def along(self, x):
+        h = torch.cat([self.start.expand(len(x), 1, -1), self.embed(x)[:, :-1]], 1)
+        mask = nn.Transformer.generate_square_subsequent_mask(self.count, dtype=h.dtype)
+        return self.block(h + self.place(torch.arange(self.count)), src_mask=mask)
+
+
+class Rotary(Sequence):
+    """Rotated queries and keys with norms of their own, shared by heads, in Einstein's notation, with ALiBi's bias."""
+
+    def plant(self, spec):
+        self.query, self.other, self.norm = nn.Linear(4, 8), nn.Linear(4, 8), nn.RMSNorm(4)
+
+    def along(self, x):
+        h = self.before(x)
+        query = self.rotated(self.norm(self.query(h).view(len(h), self.count, 2, 4))).transpose(1, 2)
+        key, value = self.other(h)[:, :, None].chunk(2, -1)
+        key, value = (part.expand(-1, -1, 2, -1).transpose(1, 2) for part in (self.rotated(key), value))
+        ago = torch.arange(self.count) - torch.arange(self.count)[:, None]
+        slopes = torch.tensor([0.5, 0.25], dtype=h.dtype)[:, None, None]
+        scores = torch.einsum("bhtd,bhud->bhtu", query, key) * 0.5 + torch.where(ago > 0, -torch.inf, ago * slopes)
+        return h + torch.einsum("bhtu,bhud->bthd", scores.softmax(-1), value).mean(2)
+
+    def rotated(self, x):
+        angle = torch.arange(self.count, dtype=x.dtype)[:, None, None] * torch.tensor([1.0, 0.1, 1.0, 0.1])
+        one, two = x.chunk(2, -1)
+        return x * angle.cos() + torch.cat([-two, one], -1) * angle.sin()
+
+
+class Rows(Sequence):
+    """Each row attends to itself alone; then a running statistic is subtracted, and everything is written in place."""
+
+    def plant(self, spec):
+        self.read, self.norm = nn.Conv2d(spec.inputs, 12, 1), nn.BatchNorm2d(4)
+
+    def forward(self, x):
+        parts = self.read(F.pad(x, (1, 0))[..., :-1]).permute(0, 2, 3, 1).chunk(3, -1)
+        h = self.norm(F.scaled_dot_product_attention(*parts, is_causal=True).permute(0, 3, 1, 2))
+        out = torch.zeros_like(h)
+        out[:, :, :, 1:] += h[:, :, :, :-1]
+        return out
+
+
+class Recurrent(Sequence):
+    kind = nn.GRU
+
+    def plant(self, spec):
+        self.loop = self.kind(4, 4, 2, batch_first=True)
+
+    def along(self, x):
+        return self.loop(self.before(x))[0]
+
+
+class Long(Recurrent):
+    kind = nn.LSTM
+
+
+class Cells(Sequence):
+    """A loop in Python."""
+
+    def plant(self, spec):
+        self.cell, self.start = nn.GRUCell(4, 4), nn.Parameter(torch.ones(1, 4))
+
+    def along(self, x):
+        h, states, embedded = self.start.expand(len(x), -1), [], self.embed(x)
+        for t in range(self.count):
+            states.append(h)
+            h = self.cell(embedded[:, t], h)
+        return torch.stack(states, 1)
+
+
+FAMILIES = [WaveNet, Depthwise, Made, Mixer, Started, Rotary, Rows, Recurrent, Long, Cells]
+
+
+def net_of(cls, ordering="raster", spec=SPEC):
+    return network(component("backbone", cls), spec, ordering=named("ordering", ordering, colours="joint"))
+
+
+@pytest.mark.parametrize("cls", FAMILIES, ids=[cls.__name__ for cls in FAMILIES])
+def test_a_family_is_followed_and_sampled(cls):
+    net = net_of(cls, "raster" if cls is Rows else "snake")
+    x = random_images(SPEC, 3)
+    with torch.no_grad():
+        twin = adopted(net, x, None)
+        assert torch.allclose(twin(x), net(x), rtol=0, atol=1e-12)
+    known = Known(torch.tensor([[[True, False, False], [False, True, False]]]), x[:2])
+    expected = Ancestral(Ancestral.Config()).sample(net, Noise(2, range(2)), known=known)
+    drawn = Cached(Cached.Config(executor="eager")).sample(net, Noise(2, range(2)), known=known)
+    assert torch.equal(drawn, expected)
+
+
+def test_units_of_a_masked_dense_layer_that_read_the_same_are_one_site():
+    trace = Trace(net_of(Made))
+    (hidden,) = (one for one in trace.operations.values() if one.label == "relu (relu)")
+    assert (hidden.maps, hidden.grid) == (2, (1, 5)) and trace.ready()[hidden.name].flatten().tolist() == [
+        1,
+        2,
+        3,
+        4,
+        5,
+    ]
+
+
+class Finite(Sequence):
+    """A large finite mask hides nothing for sure."""
+
+    def along(self, x):
+        h = self.embed(x)
+        scores = (h @ h.transpose(1, 2)).masked_fill(torch.ones(self.count, self.count).triu().bool(), -1e4)
+        return scores.softmax(-1) @ h
+
+
+class Triangular(Sequence):
+    """Zeros that a parameter happens to have."""
+
+    def plant(self, spec):
+        self.matrix = nn.Parameter(torch.zeros(self.count, self.count))
+
+    def along(self, x):
+        return self.matrix @ self.embed(x)
+
+
+class Chosen(Sequence):
+    """A choice by what pixels say."""
+
+    def along(self, x):
+        h = self.before(x)
+        return torch.where(h > 0, h, 0.0)
+
+
+class Sorted(Sequence):
+    def along(self, x):
+        return self.before(x).sort(-1).values
+
+
+class Batched(Sequence):
+    """Images are told apart from their batch's mean."""
+
+    def along(self, x):
+        h = self.before(x)
+        return h - h.mean(0)
+
+
+class Counted(Sequence):
+    def along(self, x):
+        return self.before(x) / len(x)
+
+
+@pytest.mark.parametrize(
+    ("cls", "why"),
+    [
+        (Finite, "puts -10000.0 in place of products"),
+        (Triangular, "read what is drawn later"),
+        (Chosen, r"gt, .*torch.bool.*test_adopted_families.py:\d+: h = self.along"),
+        (Sorted, r"sort, .*test_adopted_families.py:\d+: h = self.along"),
+        (Batched, "mean, which mixes the images of a batch"),
+        (Counted, "another number of images"),
+    ],
+)
+def test_what_does_not_fit_is_refused_by_name_and_line(cls, why):
+    try:
+        trace = Trace(net_of(cls))
+        leak = find_leak(trace)
+        assert leak is not None
+        said = str(law_error(trace, leak))
+    except Untraceable as error:
+        said = str(error)
+    assert re.search(why, said), said
