@@ -15,6 +15,7 @@ from pixkit.execution.native.executor import NativeExecutor
 from pixkit.execution.native.layout import KINDS
 from pixkit.execution.plan import make_plan
 from pixkit.layers import CausalAttention, KeepBefore, MaskedConv2d, Reorient, Shift, Turn
+from pixkit.layers.site_attention import SiteAttention
 from pixkit.readiness.trace import Trace
 from pixkit.testing import named, network
 
@@ -154,6 +155,37 @@ def test_attention(ordering, heads, width, dtype):
 
     net = net_of(backbone(work, 18, None, makers), GREY, ordering)
     check(net, dtype)
+
+
+def visibility(name, sites=12):
+    """Which of earlier sites, and the own one, a site sees."""
+    query, key = torch.arange(sites)[:, None], torch.arange(sites)
+    return {
+        "all": key <= query,
+        "a window": (key <= query) & (key > query - 5),
+        "every third": (key <= query) & ((query - key) % 3 == 0),
+        "some, or none": (key <= query) & ((query * 7 + key * 5) % 11 < 4),
+        "the first ones": (key <= query) & (key < 3),
+    }[name]
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+@pytest.mark.parametrize("added", [0, 1, 5])
+@pytest.mark.parametrize("name", ["all", "a window", "every third", "some, or none", "the first ones"])
+def test_attention_to_the_sites_of_a_table(name, added, dtype):
+    """With numbers added to its products, the same for all of its five heads or not."""
+    bias = torch.randn(added, 12, 12, generator=torch.Generator().manual_seed(0)).to(dtype) if added else None
+    makers = [
+        lambda _: nn.Conv2d(18, 30, 1),
+        lambda _: nn.Conv2d(18, 50, 1),
+        lambda _: SiteAttention(visibility(name), heads=5, scale=0.3, bias=bias),
+    ]
+
+    def work(h, tools):
+        key, value = tools[1](h).split([30, 20], 1)
+        return tools[2](tools[0](h), key, value)
+
+    check(net_of(backbone(work, 18, 20, makers), GREY), dtype, 5)
 
 
 @pytest.mark.parametrize("name", ["Gated", "MaskedGated"])

@@ -6,12 +6,8 @@ import torch.nn.functional as F
 from torch import nn
 
 from pixkit.backbones.base import Backbone
-from pixkit.execution.choose import make
-from pixkit.execution.lowering.instruction import Unsupported
-from pixkit.execution.plan import make_plan
 from pixkit.image import ImageSpec
 from pixkit.noise import Noise
-from pixkit.readiness.trace import Trace
 from pixkit.samplers import Ancestral, Cached
 from pixkit.testing.parts import component, network
 
@@ -42,14 +38,8 @@ class Biased(Turned):
 
 
 @pytest.mark.needs_compiler
-def test_tables_run_in_compiled_code():
-    net = network(component("backbone", Turned), ImageSpec(1, 2, 4, 3))
+@pytest.mark.parametrize("cls", [Turned, Biased])
+def test_tables_run_in_compiled_code(cls):
+    net = network(component("backbone", cls), ImageSpec(1, 2, 4, 3))
     expected = Ancestral(Ancestral.Config()).sample(net, Noise(1, range(3)))
     assert torch.equal(Cached(Cached.Config(executor="native")).sample(net, Noise(1, range(3))), expected)
-
-
-@pytest.mark.needs_compiler
-def test_attention_with_a_bias_is_named_as_what_compiled_code_lacks():
-    net = network(component("backbone", Biased), ImageSpec(1, 2, 2, 2))
-    with pytest.raises(Unsupported, match="SiteAttention"):
-        make("native", make_plan(Trace(net)), 2)

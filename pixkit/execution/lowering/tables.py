@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from pixkit.execution.lowering.attention import attend
 from pixkit.execution.lowering.gathers import STAYS
 from pixkit.execution.lowering.instruction import Lowered, unsupported
 from pixkit.execution.lowering.taps import linear
@@ -14,24 +15,9 @@ from pixkit.readiness.trace import Operation
 
 
 def attention(module: SiteAttention, operation: Operation, sources: list[Operation], groups: int) -> list[Lowered]:
-    """As causal attention, where of any two queries one sees all that the other does."""
-    visible = module.visible.cpu()
-    order, seen = visible.sum(0).argsort(descending=True, stable=True), visible.sum(1)
-    nested = torch.equal(visible[:, order], torch.arange(len(order)) < seen[:, None])
-    if not nested or module.bias is not None or len(order) != len(seen):
-        raise unsupported(operation)
-    width = sources[0].maps // module.heads
-    attend = Lowered(
-        "ATTEND",
-        operation.inputs,
-        taps=module.heads,
-        inner=width,
-        grid=len(order),
-        table=torch.stack([order, seen]).to(torch.int32),
-        alpha=width**-0.5 if module.scale is None else module.scale,
-        count=operation.maps // module.heads,
-    )
-    return [attend]
+    """To the keys that each query sees."""
+    inner, visible = sources[0].maps // module.heads, module.visible.cpu()
+    return [attend(operation, inner, visible, heads=module.heads, scale=module.scale, bias=module.bias)]
 
 
 def rearrange(module: Rearrange, operation: Operation, sources: list[Operation], groups: int) -> list[Lowered]:
