@@ -3,7 +3,8 @@
 It runs whatever the reference executor runs, by the same rule: a pointwise operation is the traced torch operation
 itself, called on the units that are due; a mixing layer is asked `at`. It is quicker in two ways. A step of one site,
 or of sites in a row, reads views and gathers nothing. And the taps of a linear layer that lie side by side in memory
-are one strided view, so that a 3x3 kernel of type B is two products.
+are one strided view, so that a 3x3 kernel of type B is two products. So are the sites that one query attends to, if
+they are neighbours.
 """
 
 from __future__ import annotations
@@ -18,7 +19,9 @@ from torch import Tensor, nn
 
 from pixkit.execution.plan import Instruction, Plan
 from pixkit.execution.reference import ReferenceExecutor, each_part, run_node, spread
+from pixkit.layers import CausalAttention
 from pixkit.layers.base import TapLayer
+from pixkit.layers.site_attention import SiteAttention
 from pixkit.readiness.plain import plain
 from pixkit.readiness.trace import Operation
 
@@ -57,6 +60,21 @@ class EagerExecutor(ReferenceExecutor):
             and plain(operation.module, TapLayer)
             and operation.kind not in ("pixels", "static")
         }
+        self.dense = {
+            operation.name: (operation.module.weight[:, :, 0, 0].detach(), operation.module.bias)
+            for operation in plan.trace.operations.values()
+            if isinstance(operation.module, nn.Conv2d)
+            and operation.kind == "channels"
+            and plain(operation.module, nn.Conv2d)
+            and operation.module.groups == 1
+        }
+        self.spans = {
+            operation.name: _spans(operation.module.visible)
+            for operation in plan.trace.operations.values()
+            if isinstance(operation.module, CausalAttention | SiteAttention)
+            and any(plain(operation.module, kind) for kind in (CausalAttention, SiteAttention))
+            and getattr(operation.module, "bias", None) is None
+        }
         here = self.steps if self.pixels.device.type == "cpu" else plan.steps(torch.device("cpu"))
         where = [[_place(instruction.sites) for instruction in step] for step in here]
         self.placed = [
@@ -71,6 +89,8 @@ class EagerExecutor(ReferenceExecutor):
             name = instruction.operation.name
             if name in self.linear and (isinstance(place, int) or self.linear[name].padded is not None):
                 self._store(instruction, _span(place), self._mix(instruction, place, self.linear[name]))
+            elif name in self.spans and isinstance(place, int) and (span := self.spans[name][place]) is not None:
+                self._store(instruction, _span(place), self._attend(instruction.operation, place, *span))
             elif instruction.opcode == "POINT":
                 self._store(instruction, _span(place), self._compute(instruction, place))
             else:
@@ -83,9 +103,8 @@ class EagerExecutor(ReferenceExecutor):
         if operation.in_place:
             # What a view shows, other operations may still have to read at a later step.
             at = {source: each_part(torch.clone, value) for source, value in at.items()}
-        module = operation.module
-        if isinstance(module, nn.Conv2d) and plain(module, nn.Conv2d) and module.groups == 1:
-            return _dense(module, at[operation.inputs[0]])
+        if operation.name in self.dense:
+            return _dense(*self.dense[operation.name], at[operation.inputs[0]])
         return run_node(self.plan.trace, operation, at)
 
     def _view(self, source: str, group: int, place: Place, reader: Operation) -> Any:
@@ -95,6 +114,17 @@ class EagerExecutor(ReferenceExecutor):
         if isinstance(place, int):
             return each_part(lambda memory: memory[:, place, :, None, None], self.memory[source])
         return each_part(lambda memory: memory[:, place].transpose(1, 2)[..., None], self.memory[source])
+
+    def _attend(self, operation: Operation, place: int, low: int, high: int) -> Tensor:
+        """Attention of one site to the sites from `low` to `high` - 1; [B, M, 1, 1]."""
+        module: Any = operation.module
+        query, key, value = (self.memory[source] for source in operation.inputs)
+        if low == high:
+            return query.new_zeros(self.batch, operation.maps, 1, 1)
+        heads = [x.unflatten(2, (module.heads, -1)).transpose(1, 2) for x in (key[:, low:high], value[:, low:high])]
+        query = query[:, place].unflatten(1, (module.heads, 1, -1))
+        out = F.scaled_dot_product_attention(query, *heads, scale=getattr(module, "scale", None))
+        return out.flatten(1)[..., None, None]
 
     def _mix(self, instruction: Instruction, place: Place, linear: Linear) -> Tensor:
         """A tap layer, one product for each run of taps; [B, M, S, 1]."""
@@ -153,6 +183,17 @@ def _span(place: Place) -> slice | Tensor:
     return slice(place, place + 1) if isinstance(place, int) else place
 
 
-def _dense(module: nn.Conv2d, x: Tensor) -> Tensor:
+def _spans(visible: Tensor) -> list[tuple[int, int] | None]:
+    """Of each query of bool [Q, K], the first key that it sees, and the one after the last; None if it misses some."""
+    seen = visible.cpu()
+    ends = torch.where(seen, torch.arange(1, seen.shape[1] + 1), 0).amax(1)
+    starts = torch.where(ends > 0, seen.to(torch.uint8).argmax(1), 0)
+    rows = zip(starts.tolist(), ends.tolist(), seen.sum(1).tolist(), strict=True)
+    return [(first, last) if last - first == count else None for first, last, count in rows]
+
+
+def _dense(weight: Tensor, bias: Tensor | None, x: Tensor) -> Tensor:
     """A 1x1 map of [B, M, S, 1] as one product, without the set-up of a convolution."""
-    return F.linear(x[..., 0].transpose(1, 2), module.weight[:, :, 0, 0], module.bias).transpose(1, 2)[..., None]
+    if x.shape[2] == 1:
+        return F.linear(x.flatten(1), weight, bias)[..., None, None]
+    return F.linear(x[..., 0].transpose(1, 2), weight, bias).transpose(1, 2)[..., None]
