@@ -9,15 +9,16 @@ they are neighbours.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any, TypeAlias
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor, nn
+from torch import Tensor, fx, nn
 
-from pixkit.execution.plan import Instruction, Plan
+from pixkit.execution.plan import POINTWISE, Instruction, Plan
 from pixkit.execution.reference import ReferenceExecutor, each_part, run_node, spread
 from pixkit.layers import CausalAttention
 from pixkit.layers.base import TapLayer
@@ -75,6 +76,12 @@ class EagerExecutor(ReferenceExecutor):
             and any(plain(operation.module, kind) for kind in (CausalAttention, SiteAttention))
             and getattr(operation.module, "bias", None) is None
         }
+        self.calls = {
+            operation.name: _dense_call(*self.dense[operation.name]) if operation.name in self.dense else call
+            for operation in plan.trace.operations.values()
+            if plan.trace.groups == 1 and not operation.in_place and (call := _call(operation)) is not None
+        }
+        self.rows: dict[str, list[tuple[Tensor, ...]]] = {}
         here = self.steps if self.pixels.device.type == "cpu" else plan.steps(torch.device("cpu"))
         where = [[_place(instruction.sites) for instruction in step] for step in here]
         self.placed = [
@@ -91,10 +98,42 @@ class EagerExecutor(ReferenceExecutor):
                 self._store(instruction, _span(place), self._mix(instruction, place, self.linear[name]))
             elif name in self.spans and isinstance(place, int) and (span := self.spans[name][place]) is not None:
                 self._store(instruction, _span(place), self._attend(instruction.operation, place, *span))
+            elif instruction.opcode == "POINT" and isinstance(place, int) and name in self.calls:
+                self._keep(name, place, self.calls[name](self._alone(instruction.operation, place)))
             elif instruction.opcode == "POINT":
                 self._store(instruction, _span(place), self._compute(instruction, place))
             else:
                 self._execute(instruction)
+
+    def _alone(self, operation: Operation, place: int) -> list[Any]:
+        """What an operation reads at one site, [B, M, 1, 1] each, where there is one colour group."""
+        found = []
+        for source in operation.inputs:
+            if source in self.fleeting:
+                found.append(self.passing[source, 0])
+            elif (read := self.plan.trace.operations[source]).grid != operation.grid or read.kind == "all":
+                found.append(self._view(source, 0, place, operation))
+            else:
+                parts = [sites[place] for sites in self._rows(source)]
+                found.append(parts[0] if read.parts is None else tuple(parts))
+        return found
+
+    def _keep(self, name: str, place: int, values: Any) -> None:
+        """As `_store`, of one site, where there is one colour group."""
+        if name in self.fleeting:
+            self.passing[name, 0] = values
+            return
+        parts = values if isinstance(values, tuple | list) else [values]
+        for sites, value in zip(self._rows(name), parts, strict=True):
+            sites[place].copy_(value)
+
+    def _rows(self, name: str) -> list[tuple[Tensor, ...]]:
+        """What is remembered, each part as a view [B, M, 1, 1] of each site, which is quicker to find than to make."""
+        if name not in self.rows:
+            memory = self.memory[name]
+            parts = memory if isinstance(memory, tuple | list) else [memory]
+            self.rows[name] = [part[..., None, None].unbind(1) for part in parts]
+        return self.rows[name]
 
     def _compute(self, instruction: Instruction, place: Place) -> Any:
         """The traced operation itself, on [B, M, S, 1] of its inputs."""
@@ -121,9 +160,9 @@ class EagerExecutor(ReferenceExecutor):
         query, key, value = (self.memory[source] for source in operation.inputs)
         if low == high:
             return query.new_zeros(self.batch, operation.maps, 1, 1)
-        heads = [x.unflatten(2, (module.heads, -1)).transpose(1, 2) for x in (key[:, low:high], value[:, low:high])]
+        key, value = (x[:, low:high].unflatten(2, (module.heads, -1)).transpose(1, 2) for x in (key, value))
         query = query[:, place].unflatten(1, (module.heads, 1, -1))
-        out = F.scaled_dot_product_attention(query, *heads, scale=getattr(module, "scale", None))
+        out = F.scaled_dot_product_attention(query, key, value, scale=getattr(module, "scale", None))
         return out.flatten(1)[..., None, None]
 
     def _mix(self, instruction: Instruction, place: Place, linear: Linear) -> Tensor:
@@ -181,6 +220,29 @@ def _place(sites: Tensor) -> Place:
 def _span(place: Place) -> slice | Tensor:
     """The place as what keeps its axis."""
     return slice(place, place + 1) if isinstance(place, int) else place
+
+
+def _call(operation: Operation) -> Callable[[list[Any]], Any] | None:
+    """The traced operation as a function of what it reads, where its arguments are no more than that and constants."""
+    node = operation.node
+    places = {source: place for place, source in enumerate(operation.inputs)}
+    flat = [*node.args, *node.kwargs.values()]
+    if operation.kind not in POINTWISE or not all(isinstance(arg, fx.Node | int | float | str | None) for arg in flat):
+        return None
+    target: Any = operation.module if operation.module is not None else node.target
+    if node.op == "call_method":
+        target = getattr(Tensor, str(node.target))
+    elif node.op not in ("call_module", "call_function"):
+        return None
+    given = [(places.get(arg.name), None) if isinstance(arg, fx.Node) else (None, arg) for arg in node.args]
+    named = {key: value for key, value in node.kwargs.items() if not isinstance(value, fx.Node)}
+    if len(named) < len(node.kwargs):
+        return None
+    return lambda read: target(*(read[place] if place is not None else other for place, other in given), **named)
+
+
+def _dense_call(weight: Tensor, bias: Tensor | None) -> Callable[[list[Any]], Any]:
+    return lambda read: _dense(weight, bias, read[0])
 
 
 def _spans(visible: Tensor) -> list[tuple[int, int] | None]:
