@@ -12,7 +12,7 @@ from pixkit.layers.geometry import Grid
 class SiteSum(MixingLayer):
     """The same weighted sums of sites in every map: [B, M, h, w] to [B, M, h', w'].
 
-    As a triangular matrix does it, or a running sum. For one colour group.
+    As a triangular matrix does it, or a running sum. Colour groups stay apart.
 
     Args:
         weight: [h' * w', h * w].
@@ -37,11 +37,11 @@ class SiteSum(MixingLayer):
 
     def ready(self, *inputs: Tensor) -> Tensor:
         """With the last of what has a weight."""
-        return _latest(self.allowed, inputs[0], self.grid)
+        return torch.stack([_latest(self.allowed, ready).view(self.grid) for ready in inputs[0]])
 
     def reads(self, units: Tensor, grids: list[Grid]) -> list[Tensor]:
         """What has a weight."""
-        return [_read(self.allowed, units, grids[0])]
+        return [torch.stack([_read(self.allowed, own).view(grids[0]) for own in units])]
 
     def init_state(self, batch: int, grids: list[Grid], device: torch.device | None = None) -> Tensor:
         """The weight, masked."""
@@ -49,7 +49,7 @@ class SiteSum(MixingLayer):
 
     def at(self, group: int, groups: int, sites: Tensor, inputs: list[Tensor], state: Tensor) -> Tensor:
         """Rows of the same."""
-        out = state[sites] @ inputs[0][:, :-1]
+        out = state[sites] @ inputs[0][:, :-1, group::groups]
         return out if self.bias is None else out + self.bias[sites][:, None]
 
 
@@ -57,7 +57,7 @@ class SiteLinear(MixingLayer):
     """Each site a linear map of its own of all maps of some sites: [B, M, h, w] to [B, M', h', w'].
 
     As a masked dense layer does it, whose units of one kind are the maps of a site (MADE, Germain et al., 2015, arXiv
-    1502.03509). For one colour group.
+    1502.03509). Every map reads all maps, whichever their colour groups.
 
     Args:
         weight: [h' * w', M', h * w, M].
@@ -85,11 +85,11 @@ class SiteLinear(MixingLayer):
 
     def ready(self, *inputs: Tensor) -> Tensor:
         """With the last of what has weights."""
-        return _latest(self.allowed, inputs[0], self.grid)
+        return _latest(self.allowed, inputs[0].amax(0)).view(1, *self.grid).expand(len(inputs[0]), -1, -1)
 
     def reads(self, units: Tensor, grids: list[Grid]) -> list[Tensor]:
         """What has weights."""
-        return [_read(self.allowed, units, grids[0])]
+        return [_read(self.allowed, units.any(0)).view(1, *grids[0]).expand(len(units), -1, -1)]
 
     def init_state(self, batch: int, grids: list[Grid], device: torch.device | None = None) -> Tensor:
         """The weight, masked, [h' * w', M', h * w * M]."""
@@ -97,14 +97,14 @@ class SiteLinear(MixingLayer):
 
     def at(self, group: int, groups: int, sites: Tensor, inputs: list[Tensor], state: Tensor) -> Tensor:
         """Rows of the same."""
-        rows = state[sites]
+        rows = state[sites][:, group::groups]
         out = (inputs[0][:, :-1].flatten(1) @ rows.flatten(0, 1).T).unflatten(1, rows.shape[:2])
-        return out if self.bias is None else out + self.bias[sites]
+        return out if self.bias is None else out + self.bias[sites][:, group::groups]
 
 
-def _latest(allowed: Tensor, ready: Tensor, grid: Grid) -> Tensor:
-    return torch.where(allowed.cpu(), ready.flatten(), 0).amax(1).view(1, *grid)
+def _latest(allowed: Tensor, ready: Tensor) -> Tensor:
+    return torch.where(allowed.cpu(), ready.flatten(), 0).amax(1)
 
 
-def _read(allowed: Tensor, units: Tensor, grid: Grid) -> Tensor:
-    return allowed.cpu()[units.flatten()].any(0).view(1, *grid)
+def _read(allowed: Tensor, units: Tensor) -> Tensor:
+    return allowed.cpu()[units.flatten()].any(0)

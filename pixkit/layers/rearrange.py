@@ -14,7 +14,7 @@ from pixkit.layers.geometry import Grid
 class Rearrange(MixingLayer):
     """Take every value from a table: images [B, M, h, w], one or several, to one image [B, M', h', w'].
 
-    It does what views, permutations, slices, padding and concatenation of sequences do. For one colour group.
+    It does what views, permutations, slices, padding and concatenation of sequences do.
 
     Args:
         sizes: maps, height and width of each input.
@@ -55,20 +55,26 @@ class Rearrange(MixingLayer):
         return found
 
     def ready(self, *inputs: Tensor) -> Tensor:
-        """With the last of what a site reads; constants at 0."""
-        found = torch.zeros(self.table.shape[1], dtype=torch.int64)
-        for ready, (_, sites) in zip(inputs, self.parts(), strict=True):
-            latest = torch.where(sites < 0, 0, ready.flatten()[sites.clamp_min(0)])
-            found = torch.maximum(found, latest.amax(0))
-        return found.view(1, *self.grid)
+        """With the last of what the maps of a colour group read; constants at 0."""
+        groups = len(inputs[0])
+        found = torch.zeros(self.table.shape, dtype=torch.int64)
+        for ready, (which, sites) in zip(inputs, self.parts(), strict=True):
+            latest = ready.flatten(1)[which.clamp_min(0) % groups, sites.clamp_min(0)]
+            found = torch.where(sites < 0, found, latest)
+        latest = torch.stack(
+            [found[group::groups].amax(0) if group < self.maps else found[0] for group in range(groups)]
+        )
+        return latest.unflatten(1, self.grid)
 
     def reads(self, units: Tensor, grids: list[Grid]) -> list[Tensor]:
         """Straight from the table."""
-        found = []
-        for (height, width), (_, sites) in zip(grids, self.parts(), strict=True):
-            read = torch.zeros(height * width + 1, dtype=torch.bool)
-            read[sites[:, units.flatten()]] = True  # -1 is the place after the last site
-            found.append(read[:-1].view(1, height, width))
+        groups, found = len(units), []
+        wanted = units.flatten(1)[torch.arange(self.maps) % groups]
+        for (height, width), (which, sites) in zip(grids, self.parts(), strict=True):
+            read = torch.zeros(groups, height * width, dtype=torch.bool)
+            here = wanted & (sites >= 0)
+            read[which[here] % groups, sites[here]] = True
+            found.append(read.view(groups, height, width))
         return found
 
     def init_state(
@@ -88,11 +94,11 @@ class Rearrange(MixingLayer):
     def at(
         self, group: int, groups: int, sites: Tensor, inputs: list[Tensor], state: list[tuple[Tensor, Tensor | None]]
     ) -> Tensor:
-        """Look up in each input."""
-        out = self.constants.T[sites].to(inputs[0].dtype)
+        """Look up in each input, for the maps of one group."""
+        out = self.constants.T[sites][:, group::groups].to(inputs[0].dtype)
         for memory, (place, own) in zip(inputs, state, strict=True):
-            found = memory.flatten(1)[:, place[sites]]
-            out = found if own is None else torch.where(own[sites], found, out)
+            found = memory.flatten(1)[:, place[sites][:, group::groups]]
+            out = found if own is None else torch.where(own[sites][:, group::groups], found, out)
         return out.expand(len(inputs[0]), -1, -1)
 
     def extra_repr(self) -> str:

@@ -30,8 +30,8 @@ class States(NamedTuple):
 class SequenceRecurrence(MixingLayer):
     """The state-to-state half of torch's GRU, LSTM or RNN over the sites of an image, one row of them in sequence.
 
-    Maps the input's half of the gates, in torch's order, [B, g * h, 1, T] to the states [B, h, 1, T]. For one colour
-    group.
+    Maps the input's half of the gates, in torch's order, [B, g * h, 1, T] to the states [B, h, 1, T]. Every map
+    reads all maps, whichever their colour groups.
 
     Args:
         cell: which.
@@ -76,11 +76,12 @@ class SequenceRecurrence(MixingLayer):
 
     def ready(self, *inputs: Tensor) -> Tensor:
         """With the latest so far."""
-        return inputs[0].cummax(2).values
+        return inputs[0].amax(0, keepdim=True).cummax(2).values.expand_as(inputs[0])
 
     def reads(self, units: Tensor, grids: list[Grid]) -> list[Tensor]:
         """All before, and the own one."""
-        return [units.flip(2).long().cummax(2).values.flip(2).bool()]
+        latest = units.any(0, keepdim=True).flip(2).long().cummax(2).values.flip(2)
+        return [latest.bool().expand_as(units)]
 
     def ranks(self, units: Tensor) -> Tensor:
         """One after the other."""
@@ -93,12 +94,15 @@ class SequenceRecurrence(MixingLayer):
         return States(*(one.to(device).repeat(batch, sites + 1, 1) for one in (self.start_hidden, self.start_cell)))
 
     def at(self, group: int, groups: int, sites: Tensor, inputs: list[Tensor], state: States) -> Tensor:
-        """The next one; before the first comes the place after the last, which is -1."""
+        """The next one; before the first comes the place after the last, which is -1.
+
+        What a colour group's call writes is what each other's does: they all come before the next site's.
+        """
         hidden, cell = (memory[:, sites - 1].flatten(0, 1) for memory in state)
         after = self._step(inputs[0][:, sites].flatten(0, 1), hidden, cell)
         for memory, value in zip(state, after, strict=True):
             memory[:, sites] = value.unflatten(0, (-1, len(sites)))
-        return after[0].unflatten(0, (-1, len(sites)))
+        return after[0].unflatten(0, (-1, len(sites)))[..., group::groups]
 
     def extra_repr(self) -> str:
         """Kind and maps for print(model)."""

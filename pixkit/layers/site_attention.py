@@ -14,7 +14,7 @@ class SiteAttention(MixingLayer):
     """Scaled dot-product attention (Vaswani et al., 2017, arXiv 1706.03762) over the sites of a table.
 
     `forward(query, key, value)` maps [B, M, h, w], [B, M, h', w'] and [B, V, h', w'] to [B, V, h, w]. A site that sees
-    nothing gives zeros. For one colour group.
+    nothing gives zeros. Every map reads all maps, whichever their colour groups.
 
     Args:
         visible: bool [h * w, h' * w'], which keys each query sees.
@@ -51,26 +51,26 @@ class SiteAttention(MixingLayer):
 
     def ready(self, *inputs: Tensor) -> Tensor:
         """The query, and the latest of the keys and values that it sees; what sees nothing is ready at 0."""
-        query, key, value = inputs
+        query, key, value = (ready.amax(0) for ready in inputs)
         visible = self.visible.cpu()
         read = torch.maximum(key, value).flatten()
         latest = torch.where(visible, read, 0).amax(1)
         seeing = torch.where(visible.any(1), torch.maximum(query.flatten(), latest), 0)
-        return seeing.view(query.shape)
+        return seeing.view(query.shape).expand(inputs[0].shape)
 
     def reads(self, units: Tensor, grids: list[Grid]) -> list[Tensor]:
         """The query itself; keys and values that some unit sees."""
         visible = self.visible.cpu()
-        seeing = units & visible.any(1).view(units.shape)
-        seen = visible[seeing.flatten()].any(0).view(1, *grids[1])
-        return [seeing, seen, seen]
+        seeing = units.any(0) & visible.any(1).view(units.shape[1:])
+        seen = visible[seeing.flatten()].any(0).view(grids[1]).expand(len(units), -1, -1)
+        return [seeing.expand_as(units), seen, seen]
 
     def at(self, group: int, groups: int, sites: Tensor, inputs: list[Tensor], state: None) -> Tensor:
         """Rows of the same, over the remembered keys and values."""
         query, key, value = (x[:, :-1].unflatten(2, (self.heads, -1)).transpose(1, 2) for x in inputs)
         bias = None if self.bias is None else self.bias[:, sites]
         out = self._attend(query[:, :, sites], key, value, self.visible[sites], bias)
-        return out.transpose(1, 2).flatten(2)
+        return out.transpose(1, 2).flatten(2)[..., group::groups]
 
     def extra_repr(self) -> str:
         """Heads and sites for print(model)."""

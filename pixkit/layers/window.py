@@ -12,8 +12,8 @@ from pixkit.layers.geometry import Grid
 class Window(TapLayer):
     """The same linear map of some sites, for each site: [B, M, h, w] to [B, M', h', w'].
 
-    As a convolution does it along whatever sequence, with any dilation or padding, or with any order of sites. For one
-    colour group.
+    As a convolution does it along whatever sequence, with any dilation or padding, or with any order of sites. Every
+    map reads all maps, whichever their colour groups.
 
     Args:
         weight: [T, M', M], of each tap.

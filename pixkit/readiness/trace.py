@@ -18,7 +18,7 @@ from pixkit.layers.modes import evaluating
 from pixkit.network import Autoregressive
 from pixkit.readiness.adoption import adopted
 from pixkit.readiness.recorder import Operation, Recorder, as_image
-from pixkit.readiness.untraceable import Untraceable, colours_apart, late, require_evaluation, require_own_call
+from pixkit.readiness.untraceable import Untraceable, late, require_evaluation, require_own_call
 
 __all__ = ["Operation", "Trace", "Untraceable", "as_image"]
 
@@ -79,8 +79,6 @@ class Trace:
         before = None if problem is not None else (self.modules, self.graph, self.operations, self.output)
         try:
             require_own_call(self.network)
-            if self.groups > 1:
-                raise colours_apart(type(self.network.backbone).__name__)
             with TRACING:
                 twin = adopted(self.network, x, context)
             self._record(twin, x[:2], None if context is None else context[:2])

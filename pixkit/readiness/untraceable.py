@@ -80,16 +80,6 @@ def overwritten(who: str, what: str) -> Untraceable:
     )
 
 
-def colours_apart(who: str) -> Untraceable:
-    """Of a foreign network, under sequential colours."""
-    return Untraceable(
-        "the network is not made of pixkit's layers",
-        where=who,
-        found="colours that are drawn one after the other",
-        expected="colours drawn jointly, or grey images, for other networks than pixkit's to be followed",
-    )
-
-
 def late(who: str) -> Untraceable:
     """Of a foreign network that was followed, and is not causal."""
     return Untraceable(

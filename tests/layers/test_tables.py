@@ -23,6 +23,8 @@ def test_a_rearrangement_says_what_it_reads():
     check_layer(Rearrange([(2, 2, 3)], one, (2, 3), torch.randn(4, 6, generator=generator)), [(2, 2, 3)])
     two = torch.randint(-1, 12 + 12, (3, 4), generator=generator)
     check_layer(Rearrange([(2, 2, 3), (3, 2, 2)], two, (1, 4)), [(2, 2, 3), (3, 2, 2)])
+    three = torch.randint(-1, 12 + 18, (6, 4), generator=generator)
+    check_layer(Rearrange([(3, 2, 2), (3, 2, 3)], three, (2, 2)), [(3, 2, 2), (3, 2, 3)], groups=3)
 
 
 def test_attention_by_a_table_says_what_it_reads():
@@ -30,6 +32,7 @@ def test_attention_by_a_table_says_what_it_reads():
     visible[2] = False
     sizes = [(4, 2, 3), (4, 1, 4), (6, 1, 4)]
     check_layer(SiteAttention(visible, heads=2), sizes, tight=False)
+    check_layer(SiteAttention(visible, heads=2), sizes, groups=2, tight=False)
     bias = torch.randn(2, 6, 4, generator=torch.Generator().manual_seed(1))
     check_layer(SiteAttention(visible, heads=2, scale=0.3, bias=bias), sizes, tight=False)
 
@@ -61,5 +64,7 @@ def test_sums_over_sites_say_what_they_read():
     allowed = torch.rand(4, 6, generator=generator) < 0.5
     check_layer(SiteSum(torch.randn(4, 6), None, allowed, (2, 2)), [(3, 2, 3)])
     check_layer(SiteSum(torch.randn(4, 6), torch.zeros(4), allowed, (2, 2)), [(3, 2, 3)])
+    check_layer(SiteSum(torch.randn(4, 6), torch.zeros(4), allowed, (2, 2)), [(4, 2, 3)], groups=2)
+    check_layer(SiteLinear(torch.randn(4, 2, 6, 4), torch.zeros(4, 2), allowed, (1, 4)), [(4, 2, 3)], groups=2)
     check_layer(SiteLinear(torch.randn(4, 2, 6, 3), None, allowed, (1, 4)), [(3, 2, 3)])
     check_layer(SiteLinear(torch.randn(4, 2, 6, 3), torch.zeros(4, 2), allowed, (1, 4)), [(3, 2, 3)])

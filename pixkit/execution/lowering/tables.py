@@ -16,6 +16,8 @@ from pixkit.readiness.trace import Operation
 
 def attention(module: SiteAttention, operation: Operation, sources: list[Operation], groups: int) -> list[Lowered]:
     """To the keys that each query sees."""
+    if groups > 1:
+        raise unsupported(operation)
     inner, visible = sources[0].maps // module.heads, module.visible.cpu()
     return [attend(operation, inner, visible, heads=module.heads, scale=module.scale, bias=module.bias)]
 
@@ -23,7 +25,7 @@ def attention(module: SiteAttention, operation: Operation, sources: list[Operati
 def rearrange(module: Rearrange, operation: Operation, sources: list[Operation], groups: int) -> list[Lowered]:
     """All maps of a site from one other, input by input, over constants; else a sum of one term, by a matrix."""
     parts = module.parts()
-    if any(source.kind == "pixels" for source in sources):
+    if groups > 1 or any(source.kind == "pixels" for source in sources):
         raise unsupported(operation)
     runs = [_run(which, sites) for which, sites in parts]
     if all(run is not None for run in runs):

@@ -34,9 +34,12 @@ class Builder:
         self.sources: dict[fx.Node, Source] = {}
         self.parts: dict[tuple[fx.Node, int, int], fx.Node] = {}
 
-    def placeholder(self, name: str, maps: int, grid: Grid, *, static: bool) -> Tensor:
-        """An input, and its addresses, int64 [B, maps, h, w]."""
-        return self._own(self.graph.placeholder(name), maps, grid, static).unflatten(2, grid)
+    def placeholder(self, name: str, maps: int, grid: Grid, *, groups: int | None) -> Tensor:
+        """An input of so many colour groups, and its addresses, int64 [B, maps, h, w]; None: it needs no pixel."""
+        node = self.graph.placeholder(name)
+        static = groups is None
+        self.sources[node], addresses = self.space.operation(node, maps, grid, static=static, groups=groups or 1)
+        return addresses.unflatten(2, grid)
 
     def layer(self, module: nn.Module, inputs: list[fx.Node], maps: int, grid: Grid) -> Tensor:
         """A layer of images, and the addresses of what it gives, int64 [B, maps, h * w]."""
@@ -163,7 +166,7 @@ class Builder:
         return found.node
 
     def _own(self, node: fx.Node, maps: int, grid: Grid, static: bool) -> Tensor:
-        self.sources[node], addresses = self.space.operation(node, maps, grid, static)
+        self.sources[node], addresses = self.space.operation(node, maps, grid, static=static)
         return addresses
 
     def _static(self, nodes: list[fx.Node]) -> bool:

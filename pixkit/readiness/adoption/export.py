@@ -29,7 +29,7 @@ def adopted(network: Autoregressive, x: Tensor, context: Tensor | None) -> Autor
     It holds the values that parameters have now.
 
     Args:
-        network: in evaluation mode, its colours in one group.
+        network: in evaluation mode.
         x: int64 [B, C, H, W], three images or more.
         context: of these images, or None.
 
@@ -42,7 +42,7 @@ def adopted(network: Autoregressive, x: Tensor, context: Tensor | None) -> Autor
     inputs = (encoded, *conditions)
     program = _exported(network, tuple(each[:2].contiguous() for each in inputs), who)
     builder = Builder(2, encoded.dtype)
-    given = _given(program, builder, inputs)
+    given = _given(program, builder, inputs, network.ordering.groups)
     backbone = Rewriter(builder, who).run(program.graph, given, (x.shape[2], x.shape[3]))
     backbone = backbone.to(encoded.device).eval()
     _require_same(network, backbone, inputs, who)
@@ -95,7 +95,7 @@ def _writes(node: fx.Node) -> bool:
     return node.op == "call_function" and (schema.is_mutable if schema else node.target is not operator.getitem)
 
 
-def _given(program: ExportedProgram, builder: Builder, inputs: tuple[Tensor, ...]) -> dict[str, Any]:
+def _given(program: ExportedProgram, builder: Builder, inputs: tuple[Tensor, ...], groups: int) -> dict[str, Any]:
     """What each placeholder stands for."""
     given: dict[str, Any] = {}
     names = iter(("x", "context"))
@@ -105,7 +105,9 @@ def _given(program: ExportedProgram, builder: Builder, inputs: tuple[Tensor, ...
         if spec.kind is InputKind.USER_INPUT:
             one, called = next(images), next(names)
             grid = (one.shape[2], one.shape[3])
-            given[name] = builder.placeholder(called, one.shape[1], grid, static=called == "context")
+            given[name] = builder.placeholder(
+                called, one.shape[1], grid, groups=None if called == "context" else groups
+            )
         elif spec.kind is InputKind.PARAMETER:
             value = program.state_dict[str(target)].detach()
             given[name] = Known(value, torch.zeros(value.shape, dtype=torch.bool))

@@ -124,18 +124,21 @@ def _batch_axis(image: Tensor, batch: int, free: int) -> tuple[tuple[int, ...], 
 
 
 def _unique(space: Space, place: Where) -> Tensor:
-    """A number for each site, -1 for constants.
+    """A number for each colour group of each site, -1 for constants.
 
     Operations on one grid have sites in common, but for those of one site: steps of a loop, say, put in a row.
     """
-    firsts: dict[Grid, int] = {}
-    numbers, end = [], 0
+    firsts: dict[tuple[Grid, int], int] = {}
+    numbers, groups, end = [], [], 0
     for source in space.sources:
-        sites = source.sites if isinstance(source, Source) else 1
-        number = firsts.setdefault(source.grid, end) if isinstance(source, Source) and sites > 1 else end
+        sites, apart = (source.sites, source.groups) if isinstance(source, Source) else (1, 1)
+        number = firsts.setdefault((source.grid, apart), end) if isinstance(source, Source) and sites > 1 else end
         numbers.append(number)
-        end = max(end, number + sites)
-    return torch.where(place.source < 0, -1, torch.tensor(numbers)[place.source.clamp_min(0)] + place.site)
+        groups.append(apart)
+        end = max(end, number + sites * apart)
+    which = place.source.clamp_min(0)
+    each = torch.tensor(groups)[which]
+    return torch.where(place.source < 0, -1, torch.tensor(numbers)[which] + place.site * each + place.map % each)
 
 
 def _varies(plane: Tensor, axis: int, *, mixed: bool) -> bool:

@@ -27,6 +27,7 @@ class Source:
         maps: number of maps.
         grid: h and w.
         static: whether it needs no pixel.
+        groups: colour groups that its maps belong to, map m to m % groups.
     """
 
     node: fx.Node
@@ -34,6 +35,7 @@ class Source:
     maps: int
     grid: Grid
     static: bool
+    groups: int = 1
 
     @property
     def sites(self) -> int:
@@ -65,9 +67,11 @@ class Space:
         self._literals: dict[tuple[float, torch.dtype], Tensor] = {}
         self._kept: dict[int, tuple[Known, Tensor]] = {}
 
-    def operation(self, node: fx.Node, maps: int, grid: Grid, static: bool) -> tuple[Source, Tensor]:
+    def operation(
+        self, node: fx.Node, maps: int, grid: Grid, *, static: bool, groups: int = 1
+    ) -> tuple[Source, Tensor]:
         """A new operation, and the addresses of its values, int64 [B, maps, h * w]."""
-        source = Source(node, self.end, maps, grid, static)
+        source = Source(node, self.end, maps, grid, static, groups)
         return source, self._add(source, torch.Size((self.batch, maps, source.sites)))
 
     def constant(self, known: Known) -> Tensor:

@@ -101,6 +101,29 @@ def test_colours_drawn_together_are_followed():
     assert torch.equal(Cached(Cached.Config()).sample(net, Noise(1, range(2))), expected)
 
 
+class Coloured(Plain):
+    """A token for each colour of each site, in the order in which they are drawn."""
+
+    def __init__(self, config, spec):
+        super().__init__(config, spec)
+        self.groups = len(spec.ordering.group_steps)
+        self.width = 8 * self.groups
+        self.embed = nn.Linear(spec.inputs // self.groups, 8)
+
+    def forward(self, x):
+        units = x.unflatten(1, (-1, self.groups)).flatten(2).transpose(1, 2)
+        h = F.pad(self.embed(units[:, self.order])[:, :-1], (0, 0, 1, 0)) + self.place
+        h = self.norm(self.blocks[0](h))[:, self.order.argsort()].transpose(1, 2)
+        return h.unflatten(2, (self.groups, *x.shape[2:])).flatten(1, 2)
+
+
+def test_colours_drawn_one_after_the_other_are_followed():
+    net = network(component("backbone", Coloured), ImageSpec(3, 1, 3, 3), ordering=named("ordering", "snake"))
+    assert net.ordering.groups == 3
+    expected = Ancestral(Ancestral.Config()).sample(net, Noise(1, range(2)))
+    assert torch.equal(Cached(Cached.Config()).sample(net, Noise(1, range(2))), expected)
+
+
 def test_each_unit_is_computed_once():
     trace = Trace(net_of(Plain))
     ready = trace.ready()
