@@ -259,9 +259,7 @@ class Counted(Sequence):
 def test_what_does_not_fit_is_refused_by_name_and_line(cls, why):
     try:
         trace = Trace(net_of(cls))
-        leak = find_leak(trace)
-        assert leak is not None
-        said = str(law_error(trace, leak))
+        said = str(law_error(trace, find_leak(trace)))
     except Untraceable as error:
         said = str(error)
     assert re.search(why, said), said
