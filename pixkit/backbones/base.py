@@ -81,12 +81,14 @@ class Backbone(nn.Module, ABC):
                 found=type(self).__name__,
                 expected="a backbone whose weights mean the same in every ordering (`reorders`), as transformer",
             )
+        reference = next(self.parameters())
         with torch.random.fork_rng(devices=[]):
             other = type(self)(self.config, replace(self.spec, ordering=ordering))
+        other.to(reference.device, reference.dtype)
         for name, parameter in self.named_parameters():
             owner, _, own = name.rpartition(".")
             setattr(other.get_submodule(owner), own, parameter)
-        return other.train(self.training).to(parameter.device, parameter.dtype)
+        return other.train(self.training)
 
 
 def check_multiple(key: str, maps: int, multiple: int, reason: str, config: ComponentConfig | None = None) -> None:

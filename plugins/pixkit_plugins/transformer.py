@@ -108,7 +108,7 @@ class Transformer(pixkit.Backbone):
         other._buffers = dict(self._buffers)
         other.spec = replace(self.spec, ordering=ordering)
         other._follow(ordering)
-        return other.to(self.here.device)
+        return other
 
     def _follow(self, ordering: pixkit.Ordering) -> None:
         """Lay the tokens out.
@@ -128,7 +128,7 @@ class Transformer(pixkit.Backbone):
             "inverse": predicted.argsort()[: len(steps)],
             "visible": visible,
         }.items():
-            self.register_buffer(name, value, persistent=False)
+            self.register_buffer(name, None if value is None else value.to(self.here.device), persistent=False)
 
 
 class Block(nn.Module):
