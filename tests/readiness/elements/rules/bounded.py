@@ -5,6 +5,20 @@ from samples import CAUSAL, HIDDEN, INDEX, INF, INNER, NORMS, QKV, ROWS, aten, p
 from swaps import Known
 
 BOUNDED = {
+    "softmax with fixed scores": (aten._softmax.default, [zeroed(3, 4), 1, False]),
+    "fractional, drawn": (
+        aten.fractional_max_pool2d.default,
+        [real(1, 1, 4, 4), [2, 2], [2, 2], real(1, 1, 2).sigmoid()],
+    ),
+    "nll_loss of one": (aten.nll_loss_forward.default, [real(3), torch.tensor(1), None, 1, -100]),
+    "embedding_bag of maxima": (
+        aten._embedding_bag_forward_only.default,
+        [real(3, 2), torch.tensor([0, 2, 1, 1]), places(0, 1), False, 2, False, None, False, 1],
+    ),
+    "embedding_bag with weights": (
+        aten._embedding_bag_forward_only.default,
+        [real(3, 2), places(0, 2, 1, 1), places(0, 1, 4), False, 0, False, zeroed(4), True],
+    ),
     "attention": (
         aten._scaled_dot_product_flash_attention_for_cpu.default,
         [real(1, 1, 4, 2), real(1, 1, 4, 2), real(1, 1, 4, 2)],

@@ -105,7 +105,7 @@ EXACT = {
     "batch_norm": (aten.native_batch_norm.default, [real(2, 3, 2), zeroed(3), real(3), None, None, True, 0.1, 1e-5]),
     "batch_norm, eval": (
         aten._native_batch_norm_legit_no_training.default,
-        [real(2, 3, 2), zeroed(3), real(3), real(3), real(3).abs() + 1, 0.1, 1e-5],
+        [real(2, 3, 2), zeroed(3), real(3), real(3), Known(real(3).abs() + 1), 0.1, 1e-5],
     ),
     "cat": (aten.cat.default, [[real(2, 2), zeroed(1, 2)], 0]),
     "stack": (aten.stack.default, [[real(2), zeroed(2)], 1]),
@@ -123,7 +123,7 @@ EXACT = {
     "bilinear upsampling": (aten.upsample_bilinear2d.default, [real(1, 2, 3, 2), [5, 4], True]),
     "bicubic upsampling": (aten.upsample_bicubic2d.default, [real(1, 1, 3, 2), [4, 3], False]),
     "antialiased": (aten._upsample_bilinear2d_aa.default, [real(1, 1, 5, 4), [2, 3], False]),
-    "affine_grid": (aten.affine_grid_generator.default, [real(1, 2, 3), [1, 1, 2, 3], False]),
+    "affine_grid": (aten.affine_grid_generator.default, [real(1, 2, 3), [1, 1, 2, 4], False]),
     "avg_pool": (aten.avg_pool2d.default, [real(1, 2, 3, 4), [2, 2], [1, 2], [1, 0], True]),
     "adaptive_avg_pool": (aten._adaptive_avg_pool2d.default, [real(1, 1, 5, 4), [2, 3]]),
     "index": (aten.index.Tensor, [real(3, 4), [None, places(0, 2, 2)]]),

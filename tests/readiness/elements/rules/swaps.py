@@ -20,7 +20,10 @@ class Known:
 
 @dataclass(frozen=True)
 class Answer:
-    """What a rule says of all results, and what swaps show, both flat: [results] and [results, elements]."""
+    """What a rule says of all results, and what swaps show, for several orders of the elements.
+
+    `ready` and `fixed` are [orders, results], `changed` [results, elements], and `steps` [orders, elements].
+    """
 
     ready: Tensor
     fixed: Tensor
@@ -30,13 +33,18 @@ class Answer:
     @property
     def sound(self) -> bool:
         """Whether nothing changes that is said to be fixed, or to be ready before."""
-        return not (self.changed & ((self.ready[:, None] < self.steps) | self.fixed[:, None])).any()
+        return not (self.changed & ((self.ready[..., None] < self.steps[:, None]) | self.fixed[..., None])).any()
 
     @property
     def exact(self) -> bool:
-        """Whether each result is said to be ready when the last element that changes it is."""
-        latest = torch.where(self.changed, self.steps, 0).amax(1) if len(self.steps) else torch.zeros_like(self.ready)
-        return torch.equal(self.ready, latest)
+        """Whether each result is ready with the last element that changes it, and fixed if there is none."""
+        return torch.equal(self.ready, self.needed) and torch.equal(self.fixed[0], ~self.changed.any(1))
+
+    @property
+    def needed(self) -> Tensor:
+        """The step of the last element that changes each result, [orders, results]."""
+        steps = torch.where(self.changed, self.steps[:, None], 0)
+        return steps.amax(2) if steps.shape[2] else torch.zeros_like(self.ready)
 
 
 def ask(func, args, kwargs=None, seed=0, swaps=3) -> Answer:
@@ -46,7 +54,6 @@ def ask(func, args, kwargs=None, seed=0, swaps=3) -> Answer:
     leaves = [Known(leaf, False) if isinstance(leaf, Tensor) else leaf for leaf in leaves]
     given = [leaf.value.contiguous() if isinstance(leaf, Known) else leaf for leaf in leaves]
     free = [(i, place) for i, leaf in enumerate(leaves) if isinstance(leaf, Known) for place in places_of(leaf)]
-    steps = torch.randperm(len(free), generator=draws) + 1
 
     def run(values):
         values = [value.clone() if isinstance(value, Tensor) else value for value in values]
@@ -54,18 +61,24 @@ def ask(func, args, kwargs=None, seed=0, swaps=3) -> Answer:
         return tuple(leaf for leaf in pytree.tree_leaves(func(*args, **kwargs)) if isinstance(leaf, Tensor))
 
     base = run(given)
-    ready = [torch.zeros(v.shape, dtype=torch.int64) if isinstance(v, Tensor) else None for v in given]
-    for (i, place), step in zip(free, steps.tolist(), strict=True):
-        ready[i].view(-1)[place] = step
-    marks = [v if r is None else Marks(r, r == 0, v) for r, v in zip(ready, given, strict=True)]
-    told = said(func, *pytree.tree_unflatten(marks, tree), base)
+    orders = torch.stack([torch.randperm(len(free), generator=draws) + 1 for _ in range(4)])
+    told = [said(func, *pytree.tree_unflatten(marked(given, free, order), tree), base) for order in orders]
     changed = []
     for i, place in free:
         others = [swapped(given[i], place, k, draws) for k in range(swaps)]
         runs = [run([*given[:i], other, *given[i + 1 :]]) for other in others]
         changed.append(torch.stack([differs(base, other) for other in runs]).any(0))
-    found = torch.stack(changed, 1) if changed else torch.zeros(len(told[0]), 0, dtype=torch.bool)
-    return Answer(*told, found, steps)
+    ready, fixed = (torch.stack(plane) for plane in zip(*told, strict=True))
+    found = torch.stack(changed, 1) if changed else torch.zeros(ready.shape[1], 0, dtype=torch.bool)
+    return Answer(ready, fixed, found, orders)
+
+
+def marked(given, free, order):
+    """Values with marks: those at free places are ready in the order that is given, the others fixed."""
+    ready = [torch.zeros(v.shape, dtype=torch.int64) if isinstance(v, Tensor) else None for v in given]
+    for (i, place), step in zip(free, order.tolist(), strict=True):
+        ready[i].view(-1)[place] = step
+    return [v if r is None else Marks(r, r == 0, v) for r, v in zip(ready, given, strict=True)]
 
 
 def places_of(leaf):

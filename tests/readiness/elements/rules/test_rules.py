@@ -3,8 +3,8 @@
 import pytest
 import torch
 from bounded import BOUNDED
-from samples import EXACT
-from swaps import ask
+from samples import EXACT, aten, real
+from swaps import Known, ask
 
 from pixkit.readiness.elements.rules import RULES, absorbing, factories
 
@@ -21,6 +21,21 @@ def test_nothing_changes_before_it_is_said_to_be_ready(name):
     if name == "lstm" and not torch.backends.mkldnn.is_available():
         pytest.skip("this torch runs no recurrent layer whole")
     assert ask(*BOUNDED[name]).sound
+
+
+def test_places_that_are_fixed_stay_moves_beside_others_that_are_not():
+    index = Known(torch.tensor([[0, 2], [1, 0]]), torch.tensor([[True, False], [True, True]]))
+    source = Known(real(3, 2), torch.tensor([[False], [False], [True]]))
+    answers = [
+        ask(aten.gather.default, [source, 0, index]),
+        ask(aten.take.default, [source, index]),
+        ask(aten.index.Tensor, [source, [index, Known(torch.tensor([[0, 1], [0, 1]]))]]),
+    ]
+    known = index.fixed.flatten()
+    for answer in answers:
+        assert answer.sound
+        assert torch.equal(answer.changed.any(1)[known], ~answer.fixed[0, known])
+        assert torch.equal(answer.ready[:, known], answer.needed[:, known])
 
 
 def test_every_rule_has_a_sample():
