@@ -37,7 +37,7 @@ def untouched(module: Any) -> Iterator[Callable[[], bool]]:
 
 @contextmanager
 def values_kept(module: Any) -> Iterator[None]:
-    """Context after which parameters and buffers hold what they held, where no mode can see what is written."""
+    """Context after which parameters and buffers hold what they held, even if no mode has seen what was written."""
     owned = [*module.parameters(), *module.buffers()] if isinstance(module, nn.Module) else []
     before = [(tensor.detach(), tensor.detach().clone()) for tensor in owned]
     try:
@@ -52,7 +52,7 @@ def values_kept(module: Any) -> Iterator[None]:
 def unwritten(module: Any) -> Iterator[Watching]:
     """The same, and what tensors hold is put back as well: for calls that no run carries."""
     watching = Watching()
-    with untouched(module), torch.random.fork_rng(devices=[]):
+    with untouched(module), values_kept(module), torch.random.fork_rng(devices=[]):
         try:
             with watching:
                 yield watching
@@ -93,6 +93,7 @@ def written_in_training(module: nn.Module, args: Sequence[Any], kwargs: Mapping[
     if not buffers:
         return frozenset()
     places = {name: buffer.untyped_storage()._cdata for name, buffer in buffers.items()}
+    held = {name: buffer.clone() for name, buffer in buffers.items()}
     modes = [(part, part.training) for part in module.modules()]
     with unwritten(module) as watching:
         try:
@@ -101,6 +102,7 @@ def written_in_training(module: nn.Module, args: Sequence[Any], kwargs: Mapping[
             with suppress(Exception):  # what cannot be trained on this writes what it wrote before it failed
                 module(*args, **kwargs)
             replaced = {name for name, buffer in module.named_buffers() if buffer is not buffers.get(name)}
+            replaced |= {name for name, buffer in buffers.items() if not torch.equal(buffer, held[name])}
         finally:
             for part, mode in modes:
                 part.training = mode

@@ -150,6 +150,7 @@ CASES = {
     "rows masked whole": (lambda x: torch.softmax(torch.full((4, 4), -math.inf).double() + x, -1) @ x.exp(), [0] * 4),
     "a constant written": (into_a_constant, REVERSED),
     "an array of numpy written": (into_an_array_of_numpy, REVERSED),
+    "a part of a constant of numpy": (lambda x: x * torch.from_numpy(EARLIER[1].numpy()), [1, 0, 0, 0]),
     "a thread": (in_another_thread, REVERSED),
     "torchscript": (scripted, REVERSED),
     "a checkpoint": (lambda x: checkpoint(lambda y: y.flip(0).sin(), x, use_reentrant=False), REVERSED),

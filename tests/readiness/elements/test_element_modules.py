@@ -162,3 +162,42 @@ def test_random_numbers_are_noted_with_the_module_that_draws_them():
 def test_what_a_module_raises_by_itself_is_raised():
     with pytest.raises(RuntimeError, match="cannot be multiplied"):
         run_of(nn.Linear(3, 3), X, STEPS)
+
+
+def test_what_a_module_wrote_before_it_raised_is_put_back():
+    def fails(self, x):
+        self.w.data.add_(1)
+        raise ValueError("as it does")
+
+    module = Does(fails, w=nn.Parameter(torch.zeros(2)))
+    with pytest.raises(ValueError, match="as it does"):
+        run_of(module, X, STEPS)
+    assert module.w.eq(0).all()
+
+
+def test_a_buffer_that_training_replaces_is_not_known():
+    def replaces(self, x):
+        if self.training:
+            self.zeros = self.zeros + 0
+        return self.zeros * x.flip(1) + x
+
+    module = Does(replaces, zeros=torch.zeros(T, 1)).eval()
+    assert by_row(run_of(module, X, STEPS)) == [5, 4, 3, 4, 5]
+    assert list(module._buffers) == ["zeros"]
+
+
+def test_what_a_module_holds_may_hold_itself():
+    module = Does(lambda self, x: x * 1)
+    module.table = {"module": module}
+    module.table["table"] = module.table
+    assert by_row(run_of(module, X, STEPS)) == CAUSAL
+
+
+def test_a_constant_that_numpy_writes_is_not_known():
+    def writes(self, x):
+        self.b.numpy()[2:] = 1
+        return self.b * x.flip(1)
+
+    module = Does(writes, b=torch.zeros(T, 1)).eval()
+    assert [(noted.kind, noted.op) for noted in run_of(module, X, STEPS).noted] == [(notes.HOST, "numpy")]
+    assert module.b.eq(0).all()

@@ -3,6 +3,9 @@
 import torch
 from torch import nn
 
+from pixkit.readiness.elements import notes
+from pixkit.readiness.elements.operation import describe
+from pixkit.readiness.elements.rules import RULES
 from pixkit.readiness.elements.run import Given, Run
 
 STEPS = torch.arange(4).expand(2, 4)
@@ -74,3 +77,49 @@ def test_steps_that_are_negative_are_always_known():
     run = Run.of(lambda x: x * 1, [Given(torch.zeros(2, 4), STEPS - 2)])
     assert run.held(run.output).marks.ready[0].tolist() == [0, 0, 1, 2]
     assert not run.held(run.output).marks.fixed.any()
+
+
+def test_of_elements_that_share_bytes_none_is_fixed_unless_all_are():
+    def forward(x):
+        y = torch.zeros(5, dtype=x.dtype)
+        y.as_strided((4, 2), (1, 1)).copy_(torch.stack([x[0], torch.ones(4, dtype=x.dtype)], 1))
+        return y.expand(1, 5)
+
+    assert ready(forward) == ([1, 2, 3, 4, 0], [False] * 4 + [True])
+
+
+def test_random_numbers_need_nothing_of_what_they_replace():
+    run = Run.of(lambda x: x.clone().uniform_(), [Given(torch.zeros(2, 4), STEPS)])
+    assert [noted.kind for noted in run.noted] == [notes.RANDOM]
+    assert run.held(run.output).marks.ready.eq(0).all()
+
+
+def test_a_line_is_noted_once():
+    run = Run.of(lambda x: x + sum(x[0, 0].item() for _ in range(3)), [Given(torch.zeros(2, 4), STEPS)])
+    assert len(run.noted) == 1
+
+
+def test_what_a_rule_cannot_follow_is_unknown(monkeypatch):
+    def failing(call):
+        raise ValueError("no such case")
+
+    monkeypatch.setitem(RULES, torch.ops.aten.sinc, failing)
+    describe.cache_clear()
+    run = Run.of(torch.sinc, [Given(torch.zeros(2, 4), STEPS)])
+    describe.cache_clear()
+    assert [(noted.kind, noted.op, noted.found) for noted in run.noted] == [
+        (notes.UNKNOWN, "aten.sinc.default", "no such case")
+    ]
+    assert run.held(run.output).marks.ready.eq(4).all()
+
+
+def test_tensors_that_are_kept_of_a_run_are_like_others_afterwards():
+    kept = []
+    run = Run.of(lambda x: kept.append(x) or x * 2, [Given(torch.ones(2, 4), STEPS)])
+    assert (kept[0] + 1).tolist() == [[2.0] * 4] * 2
+    assert len(run.tape) == 1
+
+
+def test_a_run_within_inference_is_like_any_other():
+    with torch.inference_mode():
+        assert ready(lambda x: x.clone().mul_(2)) == ([1, 2, 3, 4], [False] * 4)
