@@ -1,6 +1,8 @@
 """The proof: when each unit of a network is ready to be computed, and whether a prediction waits for what is later."""
 
+from pixkit.readiness.proof import Proof
+from pixkit.readiness.proving import prove
 from pixkit.readiness.report import Pixel, Report, Sight, examine
 from pixkit.readiness.trace import Operation, Trace, Untraceable
 
-__all__ = ["Operation", "Pixel", "Report", "Sight", "Trace", "Untraceable", "examine"]
+__all__ = ["Operation", "Pixel", "Proof", "Report", "Sight", "Trace", "Untraceable", "examine", "prove"]

@@ -1,0 +1,143 @@
+"""What `prove` is asked, checked: the input, when its elements become known, and what outputs may depend on."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from pixkit.errors import UsageError
+
+Output = str | int | None
+"""Which tensor of several that a module gives: by its key or its place; None for the first."""
+
+
+@dataclass(frozen=True)
+class Question:
+    """A module, an input and its steps; `steps` is int64 of the input's shape."""
+
+    module: Callable[..., Any]
+    x: Tensor
+    steps: Tensor
+    out_steps: Tensor | None
+    strict: bool
+    output: Output
+
+    def chosen(self, given: Any) -> Tensor:
+        """The tensor of what the module gave that is asked about.
+
+        Raises:
+            UsageError: if there is none such.
+        """
+        found = next(_tensors(given), None) if self.output is None else _part(given, self.output)
+        if isinstance(found, Tensor):
+            return found
+        what = "has no tensor in it" if self.output is None else f"has no tensor {self.output!r}"
+        raise UsageError(
+            f"what the module gives {what}",
+            where="output",
+            found=_described(given),
+            expected="a tensor, or a tuple, list or dictionary with one",
+            hint="output=KEY for a tensor of a dictionary, output=0 for the first of a tuple",
+        )
+
+    def allowed(self, shape: torch.Size) -> Tensor:
+        """The readiness that each output element may have, int64 of the output's shape.
+
+        Raises:
+            UsageError: if `out_steps`, or `steps` in its place, does not fit the output.
+        """
+        if self.out_steps is None:
+            if self.steps.shape != shape:
+                raise UsageError(
+                    "the output has another shape than the steps",
+                    where="out_steps",
+                    found=f"output {list(shape)}, steps {list(self.steps.shape)}",
+                    expected="out_steps: for each output element a step, in a tensor that broadcasts to the output",
+                    hint=_guess(self.steps.shape, shape),
+                )
+            steps = self.steps
+        else:
+            steps = _spread(self.out_steps, shape, "out_steps", "output")
+        return steps if self.strict else steps + 1
+
+
+def question(
+    module: Callable[..., Any], x: Tensor, steps: Tensor, *, out_steps: Tensor | None, strict: bool, output: Output
+) -> Question:
+    """The question, if it is one.
+
+    Raises:
+        UsageError: if `x` is no tensor, or if steps are not integers, are negative, or do not fit.
+    """
+    if not callable(module):
+        raise UsageError("this cannot be called", where="module", found=type(module).__name__, expected="an nn.Module")
+    if not isinstance(x, Tensor):
+        raise UsageError(
+            "the input is no tensor",
+            where="x",
+            found=type(x).__name__,
+            expected="one tensor, which the module is called with",
+            hint="of several inputs, wrap the module in one that has the others as buffers",
+        )
+    for name, given in (("steps", steps), ("out_steps", out_steps)):
+        if given is not None:
+            _require_steps(name, given)
+    known = _spread(steps, x.shape, "steps", "input")
+    return Question(module, x, known, None if out_steps is None else out_steps.cpu().long(), bool(strict), output)
+
+
+def _require_steps(name: str, given: Any) -> None:
+    if not isinstance(given, Tensor) or given.is_floating_point() or given.is_complex() or given.dtype == torch.bool:
+        found = str(given.dtype) if isinstance(given, Tensor) else type(given).__name__
+        raise UsageError("steps are no integers", where=name, found=found, expected="an integer tensor")
+    if given.numel() and int(given.min()) < 0:
+        raise UsageError("a step is negative", where=name, found=str(int(given.min())), expected="steps from 0 on")
+
+
+def _spread(steps: Tensor, shape: torch.Size, name: str, of: str) -> Tensor:
+    try:
+        return steps.cpu().long().broadcast_to(shape)
+    except RuntimeError as error:
+        raise UsageError(
+            f"{name} does not fit the {of}",
+            where=name,
+            found=str(list(steps.shape)),
+            expected=f"{list(shape)}, or what broadcasts to it",
+            hint=_guess(steps.shape, shape),
+        ) from error
+
+
+def _guess(found: torch.Size, shape: torch.Size) -> str | None:
+    """How steps of one shape are written for another that has more axes, or one of another length, if that is plain."""
+    if len(found) < len(shape) and tuple(shape[: len(found)]) == tuple(found):
+        return f"out_steps=steps[{', '.join(['...', *['None'] * (len(shape) - len(found))])}], alike for all features"
+    if len(found) == len(shape):
+        other = [axis for axis, (a, b) in enumerate(zip(found, shape, strict=True)) if a != b]
+        if len(other) == 1:
+            return f"out_steps=steps.narrow({other[0]}, 0, 1), if steps are alike along axis {other[0]}"
+    return None
+
+
+def _tensors(given: Any) -> Iterator[Tensor]:
+    if isinstance(given, Tensor):
+        yield given
+    elif isinstance(given, Mapping | tuple | list):
+        for part in given.values() if isinstance(given, Mapping) else given:
+            yield from _tensors(part)
+
+
+def _part(given: Any, key: str | int) -> Any:
+    try:
+        return getattr(given, key) if isinstance(key, str) and not isinstance(given, Mapping) else given[key]
+    except (AttributeError, KeyError, IndexError, TypeError):
+        return None
+
+
+def _described(given: Any) -> str:
+    if isinstance(given, Mapping):
+        return f"a dictionary of {', '.join(map(str, given))}"
+    return f"{type(given).__name__} of {len(given)}" if isinstance(given, tuple | list) else type(given).__name__

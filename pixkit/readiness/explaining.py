@@ -1,0 +1,168 @@
+"""Why an output is late: the way to it, the line to blame, and masks that are large and finite."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+
+import torch
+from torch import Tensor
+
+from pixkit.readiness.asked import Question
+from pixkit.readiness.elements import tape
+from pixkit.readiness.elements.blame import Leak
+from pixkit.readiness.elements.homes import ROWS, Homes
+from pixkit.readiness.elements.marked import plainly
+from pixkit.readiness.elements.marks import LATEST, Marks
+from pixkit.readiness.elements.notes import Noted
+from pixkit.readiness.elements.path import way_back
+from pixkit.readiness.elements.planes import Place
+from pixkit.readiness.elements.replay import Carried, replayed
+from pixkit.readiness.elements.run import Run
+from pixkit.readiness.proof import Index, Line, Step
+
+LARGE = -30.0
+"""A fixed number below it is a mask: exp of it is lost beside 1 in float64, or nearly."""
+WORDS = {
+    "host": "values that are not constant are taken to Python",
+    "shape": "a shape depends on values that are not constant",
+    "unknown": "nobody knows what this operation reads, so that it is taken to read everything",
+    "random": "not deterministic in the mode that the module is in: random numbers are drawn",
+    "memory": "values are reached by their address",
+    "failed": "the module fails when its operations are followed",
+}
+
+
+@dataclass(frozen=True)
+class Explanation:
+    """Why an output is late.
+
+    Attributes:
+        path: elements from the input to the output.
+        blame: who made late what was in time.
+        words: what there is to say of it.
+        pair: the input element and the output element, None if the path does not begin at the input.
+        mask: the line of a large finite mask on the way, if there is one.
+    """
+
+    path: tuple[Step, ...]
+    blame: Line
+    words: tuple[str, ...]
+    pair: tuple[Index, Index] | None
+    mask: Line | None
+
+
+def explain(asked: Question, run: Run, output: tape.Held, allowed: Tensor) -> Explanation | None:
+    """Of the output elements that are late, why the one in the middle of those that are so most is.
+
+    None if no operation made it late: the output is the input.
+    """
+    index = _telling(output.marks.ready.cpu(), allowed)
+    assert run.start is not None
+    way, begin = way_back(run.tape, run.start, output.place, index)
+    if not way:
+        return None
+    step = int(allowed[index]) - (0 if asked.strict else 1)
+    leak = Leak(run.tape, way, Homes(run.tape, run.start, asked.steps), output, index, step, asked.strict)
+    blamed = leak.blamed()
+    path = [] if begin is None else [Step(begin, tuple(asked.x.shape), int(asked.steps[begin]) + 1, None)]
+    for each in way:
+        record, (place, at) = run.tape[each.number], each.result
+        held = record.results[place]
+        path.append(Step(at, held.place.shape, int(held.marks.ready[at]), line_at(record.line, record.op)))
+    path[-1] = replace(path[-1], index=index, shape=output.place.shape)  # as the module gave it, through views
+    words = ("every output sees its own input: nothing hides it",) if leak.sees_itself() else ()
+    mask, value = _finite_mask(run.tape, way[-1].number)
+    if mask is not None:
+        words = (
+            *words,
+            f"a mask of {value:g} is finite: what it hides is multiplied by exp({value:g}), which is not 0",
+        )
+    line = run.tape[blamed]
+    pair = None if begin is None else (begin, index)
+    return Explanation(tuple(path), line_at(line.line, line.op), words, pair, mask)
+
+
+def _telling(ready: Tensor, allowed: Tensor) -> Index:
+    """Of the elements that are late by most, the one in the middle: before and behind it is what may be read."""
+    excess = torch.where(ready >= LATEST, LATEST, ready - allowed)
+    worst = (excess == excess.max()).nonzero()
+    order = allowed[tuple(worst.T)].argsort(stable=True)
+    return tuple(int(i) for i in worst[order[len(order) // 2]])
+
+
+def _finite_mask(records: Sequence[tape.Record], last: int) -> tuple[Line | None, float]:
+    """The last operation before a softmax that put a large finite number, a constant, where something varies."""
+    found: tuple[Line | None, float] = (None, 0.0)
+    candidate = found
+    for record in records[: last + 1]:
+        if record.call.func.overloadpacket.__name__ in {*ROWS, "exp", "sigmoid"}:
+            found = candidate if candidate[0] is not None else found
+            continue
+        held = [each.marks for each in (*record.inputs, *record.results)]
+        if all(each.all_fixed for each in held):
+            continue
+        subtracted = record.call.func.overloadpacket.__name__ in ("sub", "rsub")
+        lowest = min((_lowest(each, subtracted) for each in held), default=0.0)
+        if lowest < LARGE:
+            candidate = line_at(record.line, record.op), lowest
+    return found
+
+
+def _lowest(marks: Marks, subtracted: bool) -> float:
+    """The lowest finite number among fixed elements, or the highest one's negative; 0 if there is none."""
+    if not marks.value.is_floating_point() or not marks.any_fixed:
+        return 0.0
+    values = marks.value.detach()[marks.fixed]
+    values = values[values.isfinite()]
+    values = -values if subtracted else values
+    return float(values.min()) if values.numel() else 0.0
+
+
+def said_of(noted: Iterable[Noted]) -> Iterator[str]:
+    """What nothing can be proved of, in words, a line each."""
+    for each in noted:
+        line = line_at(each.line, each.op)
+        yield f"{WORDS.get(each.kind, each.kind)}: {line}"
+
+
+def line_at(line: tape.Line, op: str) -> Line:
+    """A line of the user's code and the operation that it ran, by its short name."""
+    name = op.removeprefix("aten.").partition(".")[0] if op.startswith("aten.") else op
+    text = line.text.partition("  #")[0].strip()
+    return Line(line.file, line.number, line.function, text or line.module, name, line.module)
+
+
+def field_of(run: Run, output: Place, shape: torch.Size) -> Callable[[Index], Tensor]:
+    """What finds the input elements that an output element may depend on: by halving, the rules run anew each time."""
+
+    def reads(chosen: Tensor, index: Index) -> bool:
+        assert run.start is not None
+        carried = Carried()
+        carried.write(run.start, chosen.view(shape).to(torch.int64))
+        for record in run.tape:
+            inputs = [carried.read(held.place) for held in record.inputs]
+            if any(bool(each.any()) for each in inputs):
+                given = replayed(record, inputs)
+            else:
+                given = [torch.zeros((), dtype=torch.int64)] * len(record.results)
+            for held, values in zip(record.results, given, strict=False):
+                carried.write(held.place, values)
+        return bool(carried.read(output)[index] > 0)
+
+    def field(index: Index) -> Tensor:
+        seen = torch.zeros(shape.numel(), dtype=torch.bool)
+        with plainly():
+            parts = [torch.arange(shape.numel())]
+            while parts:
+                part = parts.pop()
+                chosen = torch.zeros_like(seen)
+                chosen[part] = True
+                if part.numel() and reads(chosen, index):
+                    if len(part) == 1:
+                        seen[part] = True
+                    else:
+                        parts += [*part.chunk(2)]
+        return seen.view(shape)
+
+    return field

@@ -1,0 +1,224 @@
+"""What `prove` says of a module: the verdict, who is to blame, and what the proof stands on."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+import torch
+from torch import Tensor
+
+from pixkit.errors import UsageError, printable, shorten
+
+Index = tuple[int, ...]
+"""An element of a tensor: a place on each axis."""
+Verdict = Literal["proved", "underflow", "leaks", "unproved"]
+
+
+@dataclass(frozen=True)
+class Line:
+    """A line of the user's, and what it runs.
+
+    Attributes:
+        file: its path.
+        line: its number.
+        function: what it stands in.
+        text: the line itself, without blanks around it.
+        operation: torch's operation, ``_softmax`` for one.
+        module: the path of the module that was running, and its class.
+    """
+
+    file: str
+    line: int
+    function: str
+    text: str
+    operation: str
+    module: str = ""
+
+    def __str__(self) -> str:
+        if not self.file:
+            return f"{self.module or 'outside every module'} ({self.operation})"
+        return f"{self.file}:{self.line}, in {self.function} ({self.operation}): {self.text}"
+
+
+@dataclass(frozen=True)
+class Step:
+    """An element on the way from the input to the output; the input itself has no line.
+
+    Attributes:
+        index: its place in the tensor that the operation gave.
+        shape: that tensor's shape.
+        ready: its readiness.
+        line: the line that made it, None of the input.
+    """
+
+    index: Index
+    shape: tuple[int, ...]
+    ready: int
+    line: Line | None
+
+
+@dataclass(frozen=True)
+class Reliance:
+    """A constant whose zeros, or values of -inf, or truths the proof used.
+
+    Attributes:
+        name: the buffer's name, or what else it is.
+        shape: its shape.
+        sha256: of its values, in row-major order: with others the proof has to be made anew.
+    """
+
+    name: str
+    shape: tuple[int, ...]
+    sha256: str
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """A leak that was seen: one element changed, another moved.
+
+    Attributes:
+        changed: the input element, or the first of several that were changed together.
+        moved: the output element, which may not depend on it.
+        before: the output element's value.
+        after: the same, after the change.
+        count: how many input elements were changed.
+        how: in which precision, with whose parameters.
+    """
+
+    changed: Index
+    moved: Index
+    before: float
+    after: float
+    count: int
+    how: str
+
+    def __str__(self) -> str:
+        more = "" if self.count == 1 else f" and {self.count - 1} later ones"
+        change = f"{self.before:.6g} to {self.after:.6g}"
+        return f"with input {self.changed}{more} changed, output {self.moved} goes from {change} ({self.how})"
+
+
+@dataclass(frozen=True)
+class Proof:
+    """What is known of a module's causality: `prove` makes it.
+
+    Attributes:
+        verdict: "proved": no output element can depend on what it may not, for all finite inputs and parameters.
+            "leaks": one does, and `evidence` shows it. "underflow": one does on paper, by way of a large finite mask,
+            and so little that a computer rounds it off; `influence` is the largest that was found. "unproved": it may,
+            `reasons` say why nothing better is known, and no change was seen.
+        blame: the line that made something late out of what was in time; None if proved, or if no line can be told.
+        path: elements from the input to the output that is late, each with the line that made it.
+        readiness: int64, of the output's shape: 0 if an element needs no input, s + 1 if it may need one of step s but
+            none of a later step.
+        allowed: int64, likewise: the readiness that each element may have.
+        relies_on: buffers and other constants whose zeros, -inf and conditions were used.
+        reasons: what stands in the way of a proof.
+        evidence: the change that was seen, of a leak.
+        influence: of an underflow, the largest change of an output that was found, inputs and weights made large, too.
+        operations: how many operations were followed.
+    """
+
+    verdict: Verdict
+    blame: Line | None
+    path: tuple[Step, ...]
+    readiness: Tensor = field(repr=False)
+    allowed: Tensor = field(repr=False)
+    relies_on: tuple[Reliance, ...] = ()
+    reasons: tuple[str, ...] = ()
+    evidence: Evidence | None = None
+    influence: float | None = None
+    operations: int = 0
+    _fields: Callable[[Index], Tensor] | None = field(default=None, repr=False, compare=False)
+    _steps: Tensor | None = field(default=None, repr=False, compare=False)
+
+    def receptive_field(self, index: Index) -> Tensor:
+        """Which input elements an output element may depend on, bool of the input's shape.
+
+        The operations' rules are run anew, many times: seconds for a thousand input elements.
+
+        Raises:
+            UsageError: if the output has no such element.
+        """
+        _require_index(index, self.readiness.shape)
+        assert self._fields is not None
+        return self._fields(tuple(index))
+
+    def blind_spot(self, index: Index) -> Tensor:
+        """Which input elements an output element may depend on by the law, and never does, bool of the input's shape.
+
+        Raises:
+            UsageError: if the output has no such element.
+        """
+        seen = self.receptive_field(index)
+        assert self._steps is not None
+        return (self._steps < self.allowed[tuple(index)]) & ~seen
+
+    def dump(self) -> dict[str, Any]:
+        """The same as plain data: JSON can hold it."""
+        return {
+            "verdict": self.verdict,
+            "blame": None if self.blame is None else vars(self.blame).copy(),
+            "path": [
+                {**vars(step), "line": None if step.line is None else vars(step.line).copy()} for step in self.path
+            ],
+            "readiness": self.readiness.tolist(),
+            "allowed": self.allowed.tolist(),
+            "relies_on": [vars(each).copy() for each in self.relies_on],
+            "reasons": list(self.reasons),
+            "evidence": None if self.evidence is None else vars(self.evidence).copy(),
+            "influence": self.influence,
+            "operations": self.operations,
+        }
+
+    def __repr__(self) -> str:
+        blamed = "" if self.blame is None else f", {self.blame.file}:{self.blame.line} ({self.blame.operation})"
+        return f"<Proof: {self.verdict}{blamed}; {self.operations} operations>"
+
+    def __str__(self) -> str:
+        return "\n".join(shorten(printable(row), 400) for row in self._rows())
+
+    def _rows(self) -> list[str]:
+        rows = [f"{self.verdict}: {_WORDS[self.verdict]}"]
+        if self.blame is not None:
+            within = f", in {self.blame.module}" if self.blame.module and self.blame.file else ""
+            rows += [f"  blamed: {self.blame}{within}"]
+        rows += [f"  {reason}" for reason in self.reasons]
+        if self.evidence is not None:
+            rows += [f"  seen: {self.evidence}"]
+        if self.influence is not None:
+            rows += [f"  largest influence found: {self.influence:.3g}"]
+        if self.path:
+            last = self.path[-1]
+            allowed = int(self.allowed[last.index])
+            rows += [f"  output {last.index} may be ready at {allowed}, and is at {last.ready}, by this path:"]
+            rows += [_on_path(step, self.blame) for step in self.path]
+        for each in self.relies_on:
+            rows += [f"  relies on {each.name} {list(each.shape)}, SHA-256 {each.sha256[:16]}..."]
+        return rows
+
+
+def _on_path(step: Step, blame: Line | None) -> str:
+    if step.line is None:
+        return f"    input {step.index}, known at {step.ready}"
+    mark = "  <-- blamed" if step.line == blame else ""
+    line = step.line
+    where = f"line {line.line}: {line.text}" if line.file else line.module
+    return f"    {line.operation} {step.index} of {list(step.shape)}, ready at {step.ready}, {where}{mark}"
+
+
+_WORDS = {
+    "proved": "no output element can depend on an input element that it may not see",
+    "leaks": "an output element depends on an input element that it may not see",
+    "underflow": "an output element depends on one that it may not see, by so little that it is rounded off",
+    "unproved": "an output element may depend on one that it may not see, though none was seen to",
+}
+
+
+def _require_index(index: Index, shape: torch.Size) -> None:
+    if len(index) != len(shape) or not all(-size <= place < size for place, size in zip(index, shape, strict=True)):
+        raise UsageError(
+            "the output has no such element", where="index", found=str(tuple(index)), expected=f"one of {list(shape)}"
+        )

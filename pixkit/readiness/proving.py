@@ -1,0 +1,137 @@
+"""The proof of any module in plain torch: its verdict, and who is to blame where there is none."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Collection, Iterator
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from pixkit.errors import UsageError, listed
+from pixkit.readiness.asked import Output, Question, question
+from pixkit.readiness.elements.marked import plainly
+from pixkit.readiness.elements.run import Given, Run
+from pixkit.readiness.evidence import Watch
+from pixkit.readiness.explaining import Explanation, explain, field_of, line_at, said_of
+from pixkit.readiness.proof import Proof, Reliance, Verdict
+
+
+def prove(
+    module: Callable[..., Any],
+    x: Tensor,
+    steps: Tensor,
+    *,
+    out_steps: Tensor | None = None,
+    strict: bool = True,
+    fixed: Collection[str] = (),
+    output: Output = None,
+) -> Proof:
+    """Prove that no output of a module depends on what becomes known later, or find what does.
+
+        proof = pixkit.readiness.prove(gpt, tokens, steps, out_steps=steps[..., None], strict=False)
+        assert proof.verdict == "proved", proof
+
+    The module is run once, and readiness is carried through every operation of torch that it asks for, element by
+    element. The claim is about all finite inputs and all finite values of the parameters, with the buffers, the shapes
+    and Python's constants as they are; values are looked at only where nothing but constants and buffers went into
+    them. "leaks" is said only if input elements were changed and an output that may not depend on them moved.
+
+    Args:
+        module: it is called with `x` alone, in the mode that it is in, and left as it is.
+        x: an input of any shape and type.
+        steps: integers from 0 on: when each input element becomes known; of the input's shape, or one that broadcasts
+            to it.
+        out_steps: likewise for the output's elements; by default `steps`, if the output has the input's shape.
+            ``steps[..., None]``, say, for logits of each token.
+        strict: an output element may depend on input elements of earlier steps alone; otherwise also on those of its
+            own step, as in a language model whose output at a token is about the next one.
+        fixed: names of parameters that are taken for constants.
+        output: which tensor, if the module gives several: its key or place; by default the first.
+
+    Raises:
+        UsageError: if steps do not fit, or a name is none of a parameter.
+        Exception: whatever the module raises by itself.
+    """
+    asked = question(module, x, steps, out_steps=out_steps, strict=strict, output=output)
+    _require_parameters(module, fixed)
+    run = Run.of(module, [Given(x, asked.steps)], fixed=fixed)
+    with plainly():
+        return _judged(asked, run, fixed)
+
+
+def _judged(asked: Question, run: Run, fixed: Collection[str]) -> Proof:
+    failed = run.output is None
+    given = asked.chosen(asked.module(asked.x.clone()) if failed else run.output)
+    allowed = asked.allowed(given.shape)
+    ready = torch.full_like(allowed, int(allowed.max()) + 1) if failed else run.held(given).marks.ready.cpu()
+    late = ready > allowed
+    reasons = [*said_of(run.noted), *_of_training(asked.module)]
+    relies_on = tuple(_reliances(asked.module, run.relies_on))
+    if not bool(late.any()) and not run.noted:
+        return Proof("proved", None, (), ready, allowed, relies_on, **_about(asked, run, given))
+    found = None if failed or not bool(late.any()) else explain(asked, run, run.held(given), allowed)
+    watch = Watch(asked, allowed, late if bool(late.any()) else torch.ones_like(late), tuple(fixed))
+    masked = None if found is None else found.mask
+    evidence = watch.seen(None if found is None else found.pair, large=masked is None)
+    verdict: Verdict = "unproved"
+    if evidence is not None:
+        verdict = "leaks"
+    elif masked is not None and not run.noted:
+        verdict = "underflow"
+    elif found is not None and not run.noted:
+        reasons.append("every operation is known, and yet nothing moved: what is read may cancel out")
+    blame = _blamed(run, found, verdict)
+    return Proof(
+        verdict,
+        blame,
+        () if found is None else found.path,
+        ready,
+        allowed,
+        relies_on,
+        (*(found.words if found is not None else ()), *reasons),
+        evidence,
+        watch.influence() if verdict == "underflow" else None,
+        **_about(asked, run, given),
+    )
+
+
+def _blamed(run: Run, found: Explanation | None, verdict: Verdict) -> Any:
+    if found is None:
+        return line_at(run.noted[0].line, run.noted[0].op) if run.noted else None
+    return found.mask if verdict == "underflow" else found.blame
+
+
+def _about(asked: Question, run: Run, given: Tensor) -> dict[str, Any]:
+    fields = None if run.output is None else field_of(run, run.held(given).place, asked.steps.shape)
+    return {"operations": len(run.tape), "_fields": fields, "_steps": asked.steps}
+
+
+def _of_training(module: Any) -> Iterator[str]:
+    if isinstance(module, nn.Module) and any(part.training for part in module.modules()):
+        name = next(name for name, part in module.named_modules() if part.training)
+        yield f"the module is in training mode ({name or 'all of it'}): module.eval() looks at it as it samples"
+
+
+def _require_parameters(module: Any, names: Collection[str]) -> None:
+    own = {name for name, _ in module.named_parameters()} if isinstance(module, nn.Module) else set()
+    wrong = sorted(set([names] if isinstance(names, str) else names) - own)
+    if isinstance(names, str) or wrong:
+        raise UsageError(
+            "the module has no such parameter",
+            where="fixed",
+            found=listed(wrong) or repr(names),
+            expected=f"a list of names, of {listed(sorted(own))}",
+        )
+
+
+def _reliances(module: Any, names: Collection[str]) -> Iterator[Reliance]:
+    tensors = (
+        {} if not isinstance(module, nn.Module) else {**dict(module.named_parameters()), **dict(module.named_buffers())}
+    )
+    for name in sorted(names):
+        if name in tensors:
+            values = tensors[name].detach().cpu().contiguous()
+            digest = hashlib.sha256(values.reshape(-1).view(torch.uint8).numpy().tobytes())
+            yield Reliance(name, tuple(values.shape), digest.hexdigest())
