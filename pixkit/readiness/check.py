@@ -10,7 +10,9 @@ from pixkit.network import Autoregressive
 from pixkit.precision import float32_products
 from pixkit.readiness.law import Leak, find_leak, law_error
 from pixkit.readiness.probe import probe
+from pixkit.readiness.proof import Proof
 from pixkit.readiness.trace import Trace, Untraceable
+from pixkit.readiness.whole import leak_error, line_of, prove_whole
 
 HIDE = "hide in each layer what is drawn later, as those of pixkit.layers do"
 
@@ -20,11 +22,12 @@ class Finding:
     """What proof and probe say of a network.
 
     Attributes:
-        trace: the traced network, None if it cannot be traced.
+        trace: the traced network, None if it cannot be traced, or if its trace knows less than `proof`.
         leak: the path that breaks the law, None if none does.
         problem: why there is no proof, None where there is one.
         probes: how many sub-pixels were swapped for others.
         seen: what the probe saw, None if it saw no leak.
+        proof: what following torch's own operations gave, None if the trace was enough.
     """
 
     trace: Trace | None
@@ -32,20 +35,24 @@ class Finding:
     problem: CausalityError | Untraceable | None
     probes: int
     seen: CausalityError | None
+    proof: Proof | None = None
 
 
 @float32_products()
 def find(network: Autoregressive) -> Finding:
     """Prove a network causal or find what breaks the law, and probe it numerically.
 
-    Readiness is careful: what it cannot follow it takes to mix everything. So a network that fails the law, or that
-    cannot be traced, need not leak; it is probed the harder.
+    The trace is careful: what it cannot follow it takes to mix everything. So of a network that fails the law, or that
+    cannot be traced, torch's own operations are followed, element by element; and it is probed the harder.
 
     Raises:
         PluginError: if the backbone gives other features than it says.
     """
     network.check_width()
     trace, leak, problem = _prove(network)
+    proof = None if problem is None else prove_whole(network)
+    if proof is not None and proof.verdict == "proved":
+        trace = leak = problem = None
     dims = network.spec.dims
     probes = min(dims, 16 if problem is None else dims if dims <= 128 else 64)
     try:
@@ -54,8 +61,22 @@ def find(network: Autoregressive) -> Finding:
         if trace is None and problem is not None:
             error.hint = f"{HIDE}; to be told which one does not, have {problem.expected} (found: {problem.found})"
         known = problem if trace is None or leak is None else law_error(trace, leak, seen=True)
-        return Finding(trace, leak, known, probes, error)
-    return Finding(trace, leak, problem, probes, None)
+        for each in filter(None, (error, known)):
+            each.lines = (*each.lines, *line_of(proof))
+        return Finding(trace, leak, known, probes, error, proof)
+    seen = leak_error(network, proof) if proof is not None and proof.verdict == "leaks" else None
+    if problem is not None and seen is None:
+        problem.lines = (*problem.lines, *_more(proof))
+    return Finding(trace, leak, problem, probes, seen, proof)
+
+
+def _more(proof: Proof | None) -> list[str]:
+    """What following torch's operations has to add, where it has shown neither."""
+    return (
+        []
+        if proof is None
+        else [f"  torch's operations, followed: {proof.verdict}", *map("  {}".format, proof.reasons), *line_of(proof)]
+    )
 
 
 def verify(network: Autoregressive) -> Trace | None:
@@ -82,6 +103,12 @@ def accepted(found: Finding, stacklevel: int = 2) -> Finding:
             raise found.problem from found.seen
         raise found.seen
     if found.problem is not None:
+        if found.proof is not None and found.proof.verdict == "underflow":
+            largest = f"the largest influence found is {found.proof.influence:.3g}"
+            warnings.warn(
+                f"the network is causal by underflow alone, {largest}: {found.problem}", RuntimeWarning, stacklevel
+            )
+            return found
         text = f"no proof that the network is causal, though no leak was seen: {found.problem}"
         warnings.warn(text, RuntimeWarning, stacklevel)
     return found

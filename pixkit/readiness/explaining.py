@@ -87,8 +87,9 @@ def _telling(ready: Tensor, allowed: Tensor) -> Index:
     """Of the elements that are late by most, the one in the middle: before and behind it is what may be read."""
     excess = torch.where(ready >= LATEST, LATEST, ready - allowed)
     worst = (excess == excess.max()).nonzero()
-    order = allowed[tuple(worst.T)].argsort(stable=True)
-    return tuple(int(i) for i in worst[order[len(order) // 2]])
+    deadlines = allowed[tuple(worst.T)]
+    middle = deadlines.unique()
+    return tuple(int(i) for i in worst[(deadlines == middle[len(middle) // 2]).nonzero()[0, 0]])
 
 
 def _finite_mask(records: Sequence[tape.Record], last: int) -> tuple[Line | None, float]:

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from pixkit.errors import UsageError, listed
 from pixkit.readiness.asked import Output, Question, question
 from pixkit.readiness.elements.marked import plainly
+from pixkit.readiness.elements.notes import RANDOM
 from pixkit.readiness.elements.run import Given, Run
 from pixkit.readiness.evidence import Watch
 from pixkit.readiness.explaining import Explanation, explain, field_of, line_at, said_of
@@ -56,9 +57,10 @@ def prove(
     """
     asked = question(module, x, steps, out_steps=out_steps, strict=strict, output=output)
     _require_parameters(module, fixed)
-    run = Run.of(module, [Given(x, asked.steps)], fixed=fixed)
-    with plainly():
-        return _judged(asked, run, fixed)
+    with torch.inference_mode(False), torch.no_grad():
+        run = Run.of(module, [Given(x, asked.steps)], fixed=fixed)
+        with plainly():
+            return _judged(asked, run, fixed)
 
 
 def _judged(asked: Question, run: Run, fixed: Collection[str]) -> Proof:
@@ -67,7 +69,7 @@ def _judged(asked: Question, run: Run, fixed: Collection[str]) -> Proof:
     allowed = asked.allowed(given.shape)
     ready = torch.full_like(allowed, int(allowed.max()) + 1) if failed else run.held(given).marks.ready.cpu()
     late = ready > allowed
-    reasons = [*said_of(run.noted), *_of_training(asked.module)]
+    reasons = [*said_of(run.noted), *_of_training(asked.module, run)]
     relies_on = tuple(_reliances(asked.module, run.relies_on))
     if not bool(late.any()) and not run.noted:
         return Proof("proved", None, (), ready, allowed, relies_on, **_about(asked, run, given))
@@ -108,10 +110,14 @@ def _about(asked: Question, run: Run, given: Tensor) -> dict[str, Any]:
     return {"operations": len(run.tape), "_fields": fields, "_steps": asked.steps}
 
 
-def _of_training(module: Any) -> Iterator[str]:
-    if isinstance(module, nn.Module) and any(part.training for part in module.modules()):
-        name = next(name for name, part in module.named_modules() if part.training)
-        yield f"the module is in training mode ({name or 'all of it'}): module.eval() looks at it as it samples"
+def _of_training(module: Any, run: Run) -> Iterator[str]:
+    """That the module is in training mode, if that matters: random numbers were drawn, or it reads the batch."""
+    parts = module.named_modules() if isinstance(module, nn.Module) else ()
+    training = [(name, part) for name, part in parts if part.training]
+    drawn = any(noted.kind == RANDOM for noted in run.noted)
+    batch = [name for name, part in training if isinstance(part, nn.modules.batchnorm._NormBase)]
+    if training and (drawn or batch):
+        yield f"the module is in training mode ({', '.join(batch) or 'it draws random numbers'}): try module.eval()"
 
 
 def _require_parameters(module: Any, names: Collection[str]) -> None:

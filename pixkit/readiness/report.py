@@ -14,7 +14,9 @@ from pixkit.errors import CausalityError, UsageError
 from pixkit.network import Autoregressive
 from pixkit.readiness.check import Finding, find
 from pixkit.readiness.law import Leak, permitted, receptive_field
+from pixkit.readiness.proof import Proof
 from pixkit.readiness.trace import Trace, Untraceable
+from pixkit.readiness.whole import pixels_seen
 
 Pixel = tuple[int, int, int]
 """A sub-pixel: colour, row, column."""
@@ -41,18 +43,20 @@ class Report:
 
     Attributes:
         network: the network.
-        verdict: "proved" by readiness; "leaks", which the probe saw; or "unproved", though no leak was seen.
+        verdict: "proved" by readiness; "leaks", which was seen; "underflow", if only a large finite mask hides what is
+            later; or "unproved", though no leak was seen.
         problem: why there is no proof, None where there is one.
         trace: the traced network, None if it cannot be traced.
         leak: the path that breaks the law, None if none does.
         probes: how many sub-pixels were swapped for others.
         seen_leak: what the probe saw, None if it saw no leak.
         pixel: the sub-pixel whose prediction was looked at.
-        sight: int64 [C, H, W] of `Sight`, None without a trace.
+        sight: int64 [C, H, W] of `Sight`, None without a trace, unless `proof` is of few sub-pixels.
+        proof: what following torch's own operations gave, None if the trace was enough.
     """
 
     network: Autoregressive
-    verdict: Literal["proved", "leaks", "unproved"]
+    verdict: Literal["proved", "leaks", "underflow", "unproved"]
     problem: CausalityError | Untraceable | None
     trace: Trace | None
     leak: Leak | None
@@ -60,6 +64,7 @@ class Report:
     seen_leak: str | None
     pixel: Pixel
     sight: Tensor | None
+    proof: Proof | None = None
 
     def __repr__(self) -> str:
         seen = "" if self.sight is None else f"; {self.pixel} sees {self.count(Sight.SEEN)} sub-pixels"
@@ -85,6 +90,8 @@ class Report:
             "problem": None if self.problem is None else str(self.problem),
             "blamed": None if self.leak is None else self.leak.blamed.label,
             "path": None if self.leak is None or self.trace is None else self._path(self.leak, self.trace),
+            "line": None if self.proof is None or self.proof.blame is None else vars(self.proof.blame).copy(),
+            "influence": None if self.proof is None else self.proof.influence,
             "probe": {"swaps": self.probes, "leak": self.seen_leak},
             "pixel": list(self.pixel),
             "step": self.step,
@@ -101,6 +108,8 @@ class Report:
         ]
 
 
+FEW = 128
+"""Sub-pixels of which the receptive field is found without a trace: what a network does is gone through for each."""
 COUNTED = {"sees": Sight.SEEN, "blind_spot": Sight.BLIND, "sees_too_early": Sight.LEAK}
 CHARACTERS = {Sight.LATER: ".", Sight.SEEN: "#", Sight.BLIND: "o", Sight.ITSELF: "@", Sight.LEAK: "!"}
 WORDS = {
@@ -129,24 +138,45 @@ def examine(network: Autoregressive, pixel: Pixel | None = None) -> Report:
 def report_of(network: Autoregressive, found: Finding, pixel: Pixel | None = None) -> Report:
     """What was found of a network, and what one prediction sees."""
     chosen = chosen_pixel(network, pixel)
-    verdict: Literal["proved", "leaks", "unproved"] = "proved" if found.problem is None else "unproved"
     return Report(
         network,
-        verdict if found.seen is None else "leaks",
+        _verdict(found),
         found.problem,
         found.trace,
         found.leak,
         found.probes,
         None if found.seen is None else found.seen.found,
         chosen,
-        None if found.trace is None else sight_of(found.trace, chosen),
+        _sight(network, found, chosen),
+        found.proof,
     )
+
+
+def _verdict(found: Finding) -> Literal["proved", "leaks", "underflow", "unproved"]:
+    if found.seen is not None:
+        return "leaks"
+    if found.problem is None:
+        return "proved"
+    return "underflow" if found.proof is not None and found.proof.verdict == "underflow" else "unproved"
+
+
+def _sight(network: Autoregressive, found: Finding, pixel: Pixel) -> Tensor | None:
+    if found.trace is not None:
+        return sight_of(found.trace, pixel)
+    if found.proof is None or found.proof.verdict == "unproved" or network.spec.dims > FEW:
+        return None
+    site = (pixel[0] % network.ordering.groups, *pixel[1:])
+    may = network.ordering.steps < network.ordering.group_steps[site]
+    return _told(pixels_seen(network, found.proof, *site), may, pixel)
 
 
 def sight_of(trace: Trace, pixel: Pixel) -> Tensor:
     """What every sub-pixel is to the prediction of one, int64 [C, H, W] of `Sight`."""
     site = (pixel[0] % trace.groups, *pixel[1:])
-    seen, may = receptive_field(trace, *site), permitted(trace, *site)
+    return _told(receptive_field(trace, *site), permitted(trace, *site), pixel)
+
+
+def _told(seen: Tensor, may: Tensor, pixel: Pixel) -> Tensor:
     sight = torch.where(may, torch.where(seen, Sight.SEEN, Sight.BLIND), torch.where(seen, Sight.LEAK, Sight.LATER))
     if sight[pixel] == Sight.LATER:
         sight[pixel] = Sight.ITSELF

@@ -206,7 +206,7 @@ def test_pictures_are_in_colour_where_the_terminal_has_it_and_leave_room_for_the
 
 def report(verdict, blamed=None, **attributes):
     leak = None if blamed is None else SimpleNamespace(blamed=SimpleNamespace(label=blamed))
-    return SimpleNamespace(verdict=verdict, leak=leak, **attributes)
+    return SimpleNamespace(verdict=verdict, leak=leak, proof=None, **attributes)
 
 
 @pytest.mark.parametrize(("found", "text"), [

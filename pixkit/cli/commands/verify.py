@@ -13,10 +13,11 @@ from pixkit.cli.output import emit, emit_json, fail, pairs
 from pixkit.cli.plugins import loaded_plugins
 from pixkit.cli.progress import show_progress
 from pixkit.cli.recipes import piped
-from pixkit.errors import printable
+from pixkit.errors import UsageError, printable
 from pixkit.figures.fields import save_order, save_sight
 from pixkit.figures.targets import require_file, saving
 from pixkit.readiness.report import CHARACTERS, WORDS, Report, Sight, rows_of
+from pixkit.tasks.foreign import is_function, prove_function
 from pixkit.tasks.networks import find_examined, name_of
 from pixkit.tasks.verify import verify
 
@@ -51,15 +52,22 @@ def command(
     as_json: bool,
     quiet: bool,
 ) -> None:
-    """Prove a recipe's model causal, or show its leak.
+    """Prove a recipe's model causal, or show its leak; or any module's.
 
     RECIPE is a path, a name that `pixkit ls recipes` shows, a run's folder, or - for a recipe on standard input. The
     proof follows every operation of the network, site by site and colour by colour, and needs no training; besides,
     single sub-pixels are changed in float64 and the predictions compared. The exit code is 0 only if causality is
     proved.
 
+    FILE.py:FUNCTION, or package.module:FUNCTION, in place of RECIPE is a function of yours that gives (module, x,
+    steps), or a dictionary of the arguments of pixkit.readiness.prove: any module in plain torch, an input, and when
+    each of its elements becomes known.
+
     The blind spot of a pixel is what is drawn before it and yet never reaches its prediction.
     """
+    if is_function(recipe) and not Path(recipe).exists():
+        options = {"--pixel": pixel, "--field": field, "--order": order, "--shape": shape, "KEY=VALUE": overrides}
+        ctx.exit(_of_function(recipe, [name for name, value in options.items() if value], as_json=as_json))
     for out in filter(None, (field, order)):
         require_file(out)
     loaded_plugins()
@@ -85,9 +93,25 @@ def command(
     ctx.exit(max(int(report.verdict != "proved") for report in reports.values()))
 
 
+def _of_function(target: str, options: list[str], *, as_json: bool) -> int:
+    """The exit code, after the proof of what a function gives has been printed."""
+    if options:
+        raise UsageError("this goes with recipes alone", where=options[0], found=target)
+    proof = prove_function(target)
+    if as_json:
+        emit_json({"function": target, **proof.dump()})
+    else:
+        emit(str(proof))
+    if proof.verdict != "proved":
+        fail(printable(f"{target}: {proof.verdict}"))
+    return int(proof.verdict != "proved")
+
+
 def _in_words(name: str, report: Report) -> str:
     ordering, spec = report.network.ordering, report.network.spec
     traced = "not traced" if report.trace is None else f"{len(report.trace.operations)} operations"
+    if report.trace is None and report.proof is not None:
+        traced = f"{report.proof.operations} operations of torch"
     lines = {
         "network": f"{name}: {type(report.network.backbone).__name__}, {spec}, {traced}",
         "ordering": f"{type(ordering).__name__}, {ordering.colours} colours, {ordering.count} steps",
@@ -95,7 +119,7 @@ def _in_words(name: str, report: Report) -> str:
         "probe": f"{report.probes} sub-pixels changed in float64: {report.seen_leak or 'no leak seen'}",
     }
     if report.sight is None:
-        return f"{pairs(lines)}\n\n{report.problem}"
+        return pairs(lines) if report.problem is None else f"{pairs(lines)}\n\n{report.problem}"
     place = ", ".join(map(str, report.pixel))
     seen, blind, early = (report.count(sight) for sight in (Sight.SEEN, Sight.BLIND, Sight.LEAK))
     lines["pixel"] = f"colour, row, column {place}, drawn at step {report.step}"
@@ -110,6 +134,10 @@ def _verdict(report: Report) -> str:
     if report.verdict == "proved":
         return "proved"
     blamed = "" if report.leak is None else f", and {report.leak.blamed.label} is to blame"
+    if report.leak is None and report.proof is not None and report.proof.blame is not None:
+        blamed = f", and {report.proof.blame.file}:{report.proof.blame.line} is to blame"
+    if report.verdict == "underflow" and report.proof is not None:
+        return f"by underflow alone{blamed}: the largest influence found is {report.proof.influence:.3g}"
     if report.verdict == "leaks":
         return f"no: it leaks{blamed}"
     return f"not proved{blamed}, though no leak was seen; it can only be sampled by whole passes"

@@ -1,0 +1,70 @@
+"""A whole network, as torch runs it, followed element by element: what is asked where the trace gives no proof."""
+
+from __future__ import annotations
+
+import copy
+from typing import cast
+
+import torch
+from torch import Tensor, nn
+
+from pixkit.errors import CausalityError
+from pixkit.layers.modes import evaluating
+from pixkit.network import Autoregressive
+from pixkit.readiness.proof import Proof
+from pixkit.readiness.proving import prove
+
+
+class _Conditioned(nn.Module):
+    """A network and a context; as a parameter, whose values nothing is made of, it stands for every context."""
+
+    def __init__(self, network: Autoregressive) -> None:
+        super().__init__()
+        self.network = network
+        context = network.example_context(1)
+        self.context = None if context is None else nn.Parameter(context, requires_grad=False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """See Autoregressive."""
+        return cast(Tensor, self.network(x) if self.context is None else self.network(x, self.context))
+
+
+def prove_whole(network: Autoregressive) -> Proof:
+    """What is known of the parameters of a network's head, for one image; parameter map m is of colour group m % G.
+
+    Raises:
+        Exception: whatever the network raises by itself.
+    """
+    steps = network.ordering.steps.cpu()
+    groups = network.ordering.group_steps.cpu()
+    x = torch.randint(network.spec.levels, (1, *network.spec.shape), generator=torch.Generator().manual_seed(0))
+    device = next(network.parameters()).device
+    with evaluating(network):
+        twin = network if device.type == "cpu" else copy.deepcopy(network).cpu()
+        params = groups.repeat(network.head.maps // len(groups), 1, 1)
+        return prove(_Conditioned(twin), x, steps[None], out_steps=params[None])
+
+
+def pixels_seen(network: Autoregressive, proof: Proof, group: int, row: int, column: int) -> Tensor:
+    """The sub-pixels that the prediction of colour group `group` at (row, column) can depend on, bool [C, H, W]."""
+    groups = network.ordering.groups
+    seen = torch.zeros(network.spec.shape, dtype=torch.bool)
+    for place in range(group, proof.readiness.shape[1], groups):
+        seen |= proof.receptive_field((0, place, row, column))[0]
+    return seen
+
+
+def leak_error(network: Autoregressive, proof: Proof) -> CausalityError:
+    """What a leak that the proof has shown comes to, with the user's line."""
+    return CausalityError(
+        "the network leaks",
+        where=type(network.backbone).__name__,
+        found="a prediction depends on a sub-pixel that is drawn at its step or later",
+        lines=[f"  {row}" for row in str(proof).splitlines()[1:]],
+        expected="dependence on earlier steps alone",
+    )
+
+
+def line_of(proof: Proof | None) -> list[str]:
+    """The user's line that is to blame, as a line of an error; nothing where none is known."""
+    return [] if proof is None or proof.blame is None or not proof.blame.file else [f"  line to blame: {proof.blame}"]
