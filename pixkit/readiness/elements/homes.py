@@ -30,7 +30,7 @@ ROWS = frozenset({"_softmax", "_log_softmax", "softmax", "log_softmax", "_safe_s
 SUMS = frozenset({
     *("sum", "mean", "prod", "amax", "amin", "max", "min", "var", "std", "var_mean", "std_mean", "logsumexp", "nansum"),
     *("median", "nanmedian", "mode", "kthvalue", "argmax", "argmin", "any", "all", "norm", "aminmax"),
-    *("linalg_vector_norm", "count_nonzero"),
+    *("linalg_vector_norm", "count_nonzero", "topk"),
     *("_adaptive_avg_pool2d", "_adaptive_avg_pool3d", "adaptive_avg_pool1d", "adaptive_max_pool2d"),
 })  # fmt: skip
 PRODUCTS = frozenset({"mm", "bmm", "addmm", "baddbmm", "mv", "addmv", "dot", "linear", "_addmm_activation", "addbmm"})
@@ -230,11 +230,16 @@ def _of_product(name: str, inputs: list[Tensor], shape: tuple[int, ...]) -> Tens
 
 
 def _crossed(homes: Tensor, shape: tuple[int, ...], axis: int, kept: Tensor) -> tuple[Tensor, Tensor]:
-    """Of weights that mix sites: places are taken to stay what they were, if there are as many."""
+    """Of weights that mix sites: places are taken to stay what they were, if there are as many.
+
+    Else, where rows hold some sites each, a row has the first home of those.
+    """
     none = torch.zeros((), dtype=torch.int64)
     if not any(each - homes.ndim == axis for each in _axes(homes)):
         return none, kept
-    return (homes, none) if tuple(homes.shape) == shape else (none, none)
+    if tuple(homes.shape) == shape:
+        return homes, none
+    return none, kept if _axes(kept) else none
 
 
 def _first(homes: Tensor, axis: int) -> Tensor:
