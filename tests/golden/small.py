@@ -10,6 +10,7 @@ GATED = {"type": "gated_pixelcnn", "width": 6, "layers": 2, "first_kernel": 5}
 PIXELCNNPP = {"type": "pixelcnnpp", "filters": 3, "resnets": 1}
 PIXELSNAIL = {"type": "pixelsnail", "width": 4, "blocks": 1, "residuals": 1, "key_width": 2}
 LOCAL = {"type": "local_pixelcnn", "width": 6, "blocks": 1, "stages": 2, "norm": "none"}
+TRANSFORMER = {"type": "transformer", "width": 6, "blocks": 1, "heads": 2}
 JOINT = {"type": "raster", "colours": "joint"}
 MIXTURE = {"type": "logistic_mixture", "components": 2}
 LATENT = {"backbone": PIXELCNN, "features": 4, "encoder": {"width": 2, "hidden": 3}}
@@ -84,6 +85,10 @@ SMALL = {
     ),
     "row_rnn, seq2vec": around(
         {"type": "row_rnn", "mode": "seq2vec", "cell": "gru", "hidden_size": 4, "width": 6, "bidirectional": True}
+    ),
+    "transformer": around({**TRANSFORMER, "dropout": 0.1}, ordering="diagonal"),
+    "transformer, labels": around(
+        {**TRANSFORMER, "mlp": "swiglu", "hidden": 5}, ordering=JOINT, head=MIXTURE, context=LABELS
     ),
     "order_agnostic": ("order_agnostic", {"backbone": LOCAL, "orderings": ["snake", "spiral"]}),
     "order_agnostic, labels": (
