@@ -62,7 +62,7 @@ def parse_batch(
         raise DataError("the pickle is damaged", where=where, found=str(error).splitlines()[0]) from error
     entries: dict[Any, Any] = held if isinstance(held, dict) else {}
     data, labels = (entries.get(name.encode(), entries.get(name)) for name in ("data", key))
-    if not isinstance(data, np.ndarray) or data.dtype != np.uint8 or data.ndim != 2 or data.shape[1:] != (VALUES,):
+    if not isinstance(data, np.ndarray) or data.dtype != np.uint8 or data.shape[1:] != (VALUES,):
         shown = f"{data.dtype} {data.shape}" if isinstance(data, np.ndarray) else type(data).__name__
         raise DataError("no images in the pickle", where=where, found=shown, expected=f"data: uint8 (n, {VALUES})")
     if not isinstance(labels, list) or len(labels) != len(data) or not all(type(label) is int for label in labels):

@@ -6,6 +6,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from pixkit.data import archive
 from pixkit.data.archive import MEMBERS, SLACK, Bounded, leads_out, members
 from pixkit.errors import DataError
 
@@ -122,6 +123,19 @@ def test_bounds_on_sizes_and_numbers(read):
     with pytest.raises(DataError, match="damaged") as caught:
         read(pack(entry("set/zeros", bytes(SLACK + 10_000)), A, B))
     assert "far more" in caught.value.found
+
+
+@pytest.mark.parametrize("size", [1, 127, 128, 129, 250])
+def test_files_are_read_some_at_a_time(read, monkeypatch, size):
+    monkeypatch.setattr(archive, "CHUNK", 64)
+    content = bytes(1 + number % 250 for number in range(size))
+    assert read(pack(entry("set/a.bin", content), B)) == {"a": content, "b": b"second"}
+
+
+def test_as_much_is_unpacked_as_all_wanted_files_may_hold(read, monkeypatch):
+    monkeypatch.setattr(archive, "SLACK", 40_000)
+    many = {f"set/{number}": str(number) for number in range(40)}
+    assert len(read(pack(*[entry(name, bytes(LARGEST)) for name in many]), many)) == 40
 
 
 def test_a_long_header_that_unpacks_without_end_is_refused(read):

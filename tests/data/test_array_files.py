@@ -1,5 +1,6 @@
 """Arrays in the files that people have: written by each format's own library, referred to by one rule."""
 
+import contextlib
 import io
 import os
 import pickle
@@ -18,7 +19,9 @@ from safetensors.torch import save_file as save_tensors
 from pixkit.data import stored
 from pixkit.data.npy import ArrayFile
 from pixkit.data.opening import open_arrays
+from pixkit.data.parquet import ParquetFile
 from pixkit.data.reference import references
+from pixkit.data.tensors import Hdf5File, TorchFile
 from pixkit.data.values import labels_of, levels_of
 from pixkit.errors import DataError
 from pixkit.memory import Room
@@ -662,3 +665,58 @@ def test_a_file_without_a_choice_of_array_names_those_there_are(make, tmp_path):
         pass
     with pytest.raises(DataError, match="no such array"):
         make("arrays", train="empty.npz:x", test=None)
+
+
+def test_a_parquet_column_is_bounded_by_what_all_of_its_groups_unpack_to(tmp_path):
+    pa = pytest.importorskip("pyarrow", reason="parquet is an extra: pyarrow")
+    parquet = pytest.importorskip("pyarrow.parquet")
+    table = pa.table({"small": [1] * 64, "x": list(range(64))})
+    parquet.write_table(table, tmp_path / "a.parquet", row_group_size=32, compression="none", use_dictionary=False)
+    assert len(ParquetFile(tmp_path / "a.parquet", 700).read("x")) == 64
+    with pytest.raises(DataError, match="too large an array"):
+        ParquetFile(tmp_path / "a.parquet", 500).read("x")
+
+
+def test_a_parquet_column_without_rows_and_a_row_without_a_picture_are_named(tmp_path):
+    pa = pytest.importorskip("pyarrow", reason="parquet is an extra: pyarrow")
+    parquet = pytest.importorskip("pyarrow.parquet")
+    pool = pa.default_memory_pool()
+    parquet.write_table(pa.table({"x": pa.array([], pa.int64())}), tmp_path / "none.parquet")
+    with pytest.raises(DataError, match="the column is empty"):
+        ParquetFile(tmp_path / "none.parquet", 100).read("x")
+    buffer = io.BytesIO()
+    Image.new("L", (2, 2)).save(buffer, "PNG")
+    rows = [{"bytes": buffer.getvalue()}] * 3 + [{"bytes": None}]
+    parquet.write_table(pa.table({"x": rows}), tmp_path / "lacking.parquet")
+    with pytest.raises(DataError, match="not in the file") as caught:
+        ParquetFile(tmp_path / "lacking.parquet", 10_000).read("x")
+    assert caught.value.where.endswith("x, row 3") and pa.default_memory_pool().backend_name == pool.backend_name
+
+
+@pytest.mark.parametrize("rows", [1, 2])
+def test_as_many_blocks_are_read_as_there_are_rows(tmp_path, monkeypatch, rows):
+    monkeypatch.setattr(stored, "AT_ONCE", 1)
+    torch.save(torch.from_numpy(X[:rows]), tmp_path / "x.pt")
+    np.save(tmp_path / "x.npy", X[:rows])
+    files = [TorchFile(tmp_path / "x.pt", 10_000).stored(), ArrayFile(tmp_path / "x.npy", 10_000).stored()]
+    with contextlib.suppress(ImportError):
+        import h5py
+
+        with h5py.File(tmp_path / "x.h5", "w") as file:
+            file["x"] = X[:rows]
+        files.append(Hdf5File(tmp_path / "x.h5", 10_000).stored("x"))
+    for found in files:
+        assert len(list(found.blocks())) == rows and np.array_equal(found.read(), X[:rows])
+
+
+@pytest.mark.parametrize("place", [0, 1, 2, 3, 4])
+def test_each_image_of_a_mapped_array_is_looked_at(make, tmp_path, monkeypatch, place):
+    array = np.zeros((5, 2, 2), np.uint8)
+    array[place, 1, 1] = 9
+    np.save(tmp_path / "a.npy", array)
+    monkeypatch.setattr(stored, "available", lambda device: Room("memory", 1000, 1))
+    monkeypatch.setattr("pixkit.data.referred.AT_ONCE", 8)
+    assert make("arrays", train="a.npy", test=None, source_levels=10).spec.levels == 10
+    with pytest.raises(DataError, match="out of range") as caught:
+        make("arrays", train="a.npy", test=None, source_levels=9)
+    assert caught.value.found == "0..9"

@@ -38,7 +38,7 @@ def everything(data, split="train"):
 def test_named_arrays(make, save, compressed):
     save(compressed, train=NHWC, test=NHWC[:7] // 2, l=np.arange(20) % 4, m=np.zeros(7, np.int16))
     data = make("arrays", path="a.npz", validation=0.0, train_labels="l", test_labels="m")
-    assert data.spec == ImageSpec(3, 6, 5, 256) and data.classes == 4
+    assert data.spec == ImageSpec(3, 6, 5, 256) and data.classes == 4 and data.notes == ()
     assert np.array_equal(everything(data), NHWC.transpose(0, 3, 1, 2))
     assert np.array_equal(everything(data, "test"), NHWC[:7].transpose(0, 3, 1, 2) // 2)
     assert data.batch("train", torch.arange(20)).labels.tolist() == [number % 4 for number in range(20)]
@@ -194,6 +194,12 @@ def test_archives_that_do_not_fit_are_refused(make, save, arrays, config, messag
         assert all(name in caught.value.expected for name in arrays)
 
 
+def test_one_hot_labels_beside_numbers(make, save):
+    save(train=NHWC, test=NHWC[:2], l=np.eye(4, dtype=int)[np.arange(20) % 4], m=np.array([3, 0]))
+    data = make("arrays", path="a.npz", train_labels="l", test_labels="m")
+    assert data.classes == 4 and data.labels("test").tolist() == [3, 0]
+
+
 def test_the_number_of_classes_may_exceed_the_largest_label(make, save):
     save(train=NHWC, y=np.zeros(20, int))
     assert make("arrays", path="a.npz", test=None, train_labels="y", classes=7).classes == 7
@@ -284,6 +290,7 @@ def test_configuration_is_checked():
     for config in (
         {"path": "a", "layout": "CHW"},
         {"path": "a", "value_range": [1, 0]},
+        {"path": "a", "value_range": [1, 1]},
         {"path": "a", "shape": [3]},
         {"path": "a", "source_levels": 1},
         {"path": "a", "max_bytes": 0},

@@ -156,7 +156,10 @@ def test_data_are_matched_with_a_models_classes_by_name(make):
     turned = data.labelled_for(11, tuple("xabcdefghij"))
     assert torch.equal(turned.labels("test"), 10 - data.labels("test")) and turned.classes == 11
     assert turned.batch("test", torch.arange(3)).labels.tolist() == (10 - data.labels("test")[:3]).tolist()
+    assert turned.hashes() == data.hashes() and turned.hashes() and turned.values == data.values != ""
     assert data.labelled_for(10, tuple("jihgfedcba")) is data
+    plain = make("synthetic")
+    assert plain.labelled_for(10, None) is plain
     with pytest.raises(DataError, match="not trained on") as caught:
         data.labelled_for(3, ("a", "b", "c"))
     assert caught.value.found == "j, i, h, g, f, e, d"

@@ -96,6 +96,24 @@ def test_a_server_that_cannot_resume_sends_the_whole(server, folder):
     assert len(server.requests) == 2
 
 
+def test_what_a_server_sends_anew_replaces_the_part(server, folder):
+    server.files["file.bin"] = CONTENT
+    server.ranges, server.drops = False, [1000]
+    folder.mkdir(parents=True)
+    (folder / "file.bin.part").write_bytes(bytes(300_000))
+    with pytest.raises(DataError, match="could not be downloaded"):
+        get(remote(server), folder)
+    assert (folder / "file.bin.part").read_bytes() == CONTENT[:1000]
+
+
+def test_all_that_came_is_on_the_disk_before_it_is_called_so(server, folder, monkeypatch):
+    server.files["file.bin"] = CONTENT[:100]
+    sizes = []
+    monkeypatch.setattr(os, "fsync", lambda descriptor: sizes.append(os.fstat(descriptor).st_size))
+    get(remote(server, content=CONTENT[:100]), folder)
+    assert 100 in sizes
+
+
 def test_a_server_that_resumes_elsewhere_is_not_believed(server, folder):
     server.files["file.bin"] = CONTENT
     server.shift = 1

@@ -8,7 +8,9 @@ import pytest
 import torch
 from PIL import Image
 
+from pixkit.data.fitting import Form
 from pixkit.data.folders import Listing, list_pictures
+from pixkit.data.reading import How, read_folder
 from pixkit.errors import DataError
 
 
@@ -195,3 +197,15 @@ def test_other_sizes_are_refused_with_the_key_that_mends_it(make, paint):
     with pytest.raises(DataError, match="another size") as caught:
         read(make)
     assert "data.size=" in caught.value.hint
+
+
+def test_of_a_file_with_a_bad_frame_none_is_kept(paint, tmp_path):
+    for number in range(3):
+        paint(f"{number}.gif", *range(10 * number, 10 * number + 3))
+    damaged = tmp_path / "pictures" / "1.gif"
+    damaged.write_bytes(damaged.read_bytes()[:-20])
+    with damaged.open("rb") as file, Image.open(file) as image:
+        image.load()  # the first frame is sound
+    how = How(Form(1, None, "exact", "bicubic", 1000), "skip", "all")
+    found = read_folder(list_pictures(tmp_path / "pictures"), how, None)
+    assert found.names == ["0.gif"] * 3 + ["2.gif"] * 3 and len(found.pixels) == 6

@@ -4,6 +4,8 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
+from pixkit.data import levels as module
+from pixkit.data.base import ImageSet
 from pixkit.data.levels import Binariser, quantise, storage, threshold
 from pixkit.randomness import Stream
 
@@ -78,3 +80,17 @@ def test_each_level_becomes_1_below_its_share_of_the_noise_and_nowhere_else(sour
         monkeypatch.setattr(binariser._noise, "words", lambda *arguments, words=words: words)
         found = binariser.draw(pixels, torch.arange(1), Stream.TRAIN).flatten().tolist()
         assert found == [u * (source - 1) < v << 32 for u, v in zip(noise, levels, strict=True)]
+
+
+@pytest.mark.parametrize("count", [1, 4, 5])
+def test_images_are_worked_on_some_at_a_time(monkeypatch, count):
+    """Two at a time: none is left out, whether or not one is left for the end."""
+    pixels = torch.arange(count * 6, dtype=torch.uint8).view(count, 1, 2, 3)
+    numbers, expected = torch.arange(count), (pixels.long() * 5 // 32).byte()
+    drawn = Binariser(0, 6, 32).draw(pixels, numbers, Stream.TRAIN)
+    monkeypatch.setattr(module, "AT_ONCE", 12)
+    assert torch.equal(quantise(pixels, 32, 5), expected)
+    assert torch.equal(threshold(pixels, 32, 0.5), (pixels > 15).byte())
+    assert torch.equal(Binariser(0, 6, 32).draw(pixels, numbers, Stream.TRAIN), drawn)
+    blocks = list(ImageSet(pixels).blocks())
+    assert torch.equal(torch.cat(blocks), pixels) and len(blocks) == (count + 1) // 2

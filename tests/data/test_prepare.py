@@ -1,11 +1,12 @@
 import errno
+import hashlib
 
 import pytest
 import torch
 from pydantic import ValidationError
 
-from pixkit.data import DataConfig, DataSource, ImageSet, SourceImages
-from pixkit.data.base import set_apart
+from pixkit.data import DataConfig, DataSource, ImageSet, SourceImages, levels
+from pixkit.data.base import hold_out, set_apart
 from pixkit.data.dataset import digest
 from pixkit.errors import DataError, RecipeError, UsageError
 from pixkit.image import ImageSpec
@@ -118,6 +119,12 @@ def test_where_all_would_be_set_apart_there_are_too_few(count, fraction, groups,
     assert said == ("here", f"{count} images", f"more than {apart}", "data.k=0 sets none apart")
 
 
+def test_of_images_that_share_pixels_those_set_apart_are_their_own():
+    shared = ImageSet(ramp(8).pixels, rows=torch.tensor([6, 1, 5, 3]))
+    train, test = hold_out(shared, torch.tensor([2, 0, 3, 1]), 0.25, "here")
+    assert (train.levels()[:, 0, 0, 0].tolist(), test.levels()[:, 0, 0, 0].tolist()) == ([6, 1, 3], [5])
+
+
 def test_a_batch_holds_the_images_asked_for(ramps):
     data = ramps()
     batch = data.batch("train", torch.tensor([3, 0, 3]))
@@ -134,6 +141,8 @@ def test_batches_come_in_order_and_the_last_may_be_small(ramps):
     data = ramps()
     assert [len(batch.x) for batch in data.batches("train", 16)] == [16, 16, 4]
     assert [len(batch.x) for batch in data.batches("train", 16, limit=20)] == [16, 4]
+    assert [len(batch.x) for batch in data.batches("train", 18)] == [18, 18]
+    assert [len(batch.x) for batch in data.batches("train", 35)] == [35, 1]
     assert [len(batch.x) for batch in data.batches("test", 16, limit=99)] == [10]
     assert torch.cat([batch.indices for batch in data.batches("train", 16)]).tolist() == list(range(36))
 
@@ -172,9 +181,21 @@ def test_quantising(ramps):
     assert "256" in str(caught.value)
 
 
+def test_a_class_has_a_name_of_its_own():
+    with pytest.raises(ValidationError, match="a name of its own"):
+        DataConfig(class_names=["a", "b", "a"])
+
+
 def test_binarise_and_levels_are_not_given_together():
     with pytest.raises(ValidationError, match="not both"):
         Ramp.Config(levels=4, binarise="static")
+
+
+def test_levels_are_changed_some_images_at_a_time(ramps, monkeypatch):
+    whole = ramps(levels=4, validation=0.125)
+    monkeypatch.setattr(levels, "AT_ONCE", 20)
+    for split in whole.SPLITS:  # 35, 5 and 10 images
+        assert torch.equal(everything(ramps(levels=4, validation=0.125), split), everything(whole, split))
 
 
 def test_threshold_binarisation(ramps):
@@ -254,7 +275,10 @@ def test_hashes_tell_images_labels_and_splits_apart(make, ramps):
         images = SourceImages(parts.get("train", ramp(40)), parts.get("test", ramp(10, 40)), levels=256, classes=3)
         return make("ramp", type("Changed", (Ramp,), {"images": images})).hashes()
 
-    base = ramps().hashes()
+    data = ramps()
+    base = data.hashes()
+    data.hashes().clear()
+    assert data.hashes() == base
     assert set(base) == {"train", "test", "split"} and all(len(value) == 64 for value in base.values())
     assert changed() == base == ramps(binarise="dynamic").hashes()
     pixels = ramp(40).pixels
@@ -273,6 +297,8 @@ def test_a_digest_covers_shapes_types_and_absence():
     assert len({digest(other) for other in others}) == 5
     assert digest(zeros, None) != digest(None, zeros) != digest(zeros)
     assert digest(torch.tensor([258])) == digest(torch.tensor([0, 258])[1:])
+    known = hashlib.sha256(b"int16(2, 1);" + bytes([1, 2, 3, 0])).hexdigest()
+    assert digest(torch.tensor([[513], [3]], dtype=torch.int16)) == known
 
 
 def test_a_data_set_says_what_it_is(ramps):

@@ -275,3 +275,13 @@ def test_a_recipe_gives_the_same_data_set_from_the_cache(folder):
     for split in ("train", "test"):
         one, other = getattr(first, split), getattr(second, split)
         assert torch.equal(one.pixels, other.pixels) and torch.equal(one.labels, other.labels)
+
+
+@pytest.mark.parametrize("values", [1, 8, 9])
+def test_files_are_written_and_read_some_bytes_at_a_time(monkeypatch, values):
+    monkeypatch.setattr(kept, "CHUNK", 4)
+    array = np.arange(values, dtype=np.uint8)
+    kept.keep("0" * 40, array, {"of": "here"})
+    found, facts = kept.find("0" * 40)
+    assert np.array_equal(found, array) and facts == {"of": "here"}
+    assert kept.facts_of(kept.entries()[0]) == facts
