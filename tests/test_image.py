@@ -2,11 +2,12 @@
 
 import math
 
+import numpy as np
 import pytest
 import torch
 
 from pixkit.errors import DataError
-from pixkit.image import Batch, ImageSpec
+from pixkit.image import Batch, ImageSpec, Palette
 
 SPEC = ImageSpec(3, 4, 5, 16)
 
@@ -61,3 +62,22 @@ def test_a_batch_moves_with_or_without_labels():
     assert Batch(x, None, rows).to("cpu").labels is None
     moved = Batch(x, rows, rows).to("meta")
     assert {moved.x.device.type, moved.labels.device.type, moved.indices.device.type} == {"meta"}
+
+
+@pytest.mark.parametrize(("images", "parts", "sizes"), [(6, 3, [2, 2, 2]), (7, 3, [3, 2, 2]), (2, 3, [1, 1, 0])])
+def test_a_batch_is_split_into_so_many_parts_of_nearly_one_size(images, parts, sizes):
+    x = torch.arange(images).view(-1, 1, 1, 1)
+    found = list(Batch(x, torch.arange(images) + 1, torch.arange(images) + 2).split(parts))
+    assert [len(part.x) for part in found] == sizes
+    assert torch.cat([part.x for part in found]).equal(x)
+    assert all(part.labels.tolist() == [i + 1 for i in part.x.flatten().tolist()] for part in found)
+    assert all(part.indices.tolist() == [i + 2 for i in part.x.flatten().tolist()] for part in found)
+    assert [part.labels for part in Batch(x, None, x).split(2)] == [None, None]
+
+
+def test_the_darkest_colour_of_a_palette():
+    """By what people see of it: blue is darker than red, and both than green."""
+    for place in range(3):
+        colours = [(0, 255, 0), (255, 0, 0)]
+        colours.insert(place, (0, 0, 255))
+        assert Palette.of(np.array(colours, np.uint8)).darkest == place

@@ -5,7 +5,7 @@ import io
 import numpy as np
 import pytest
 
-from pixkit.data import picture
+from pixkit.data import jpegxl, picture
 from pixkit.data.jpegxl import header
 from pixkit.data.picture import BadPicture, Form, read_picture, read_whole, size_of
 
@@ -133,3 +133,59 @@ def test_without_the_library_the_message_says_how_to_get_it(path, monkeypatch):
     with pytest.raises(BadPicture) as caught:
         read_whole(path, GREY)
     assert "pixkit-models[jxl]" in caught.value.hint
+
+
+def bits(*fields):
+    """A codestream of fields (value, bits), the lowest bit first, as the header is written."""
+    value = place = 0
+    for number, width in fields:
+        value, place = value | number << place, place + width
+    return b"\xff\x0a" + value.to_bytes(-(-place // 8), "little")
+
+
+SIZE = (1, 1), (2, 5), (0, 3), (3, 5)
+
+
+@pytest.mark.parametrize(("fields", "depth"), [
+    ([(0, 1), (0, 2)], (8, False)), ([(0, 1), (1, 2)], (10, False)), ([(0, 1), (2, 2)], (12, False)),
+    ([(0, 1), (3, 2), (13, 6)], (14, False)), ([(1, 1), (0, 2)], (32, True)), ([(1, 1), (1, 2)], (16, True)),
+    ([(1, 1), (2, 2)], (24, True)), ([(1, 1), (3, 2), (9, 6)], (10, True)),
+])  # fmt: skip
+@pytest.mark.parametrize("extra", [
+    [(0, 1)], [(1, 1), (0, 3), (0, 1), (0, 1), (0, 1)], [(1, 1), (3, 3), (1, 1), *SIZE, (0, 1), (0, 1)],
+    *([(1, 1), (0, 3), (0, 1), (1, 1), (1, 1), *side, (0, 3), *other, (0, 1)]
+      for side, other in (([(0, 2)], [(1, 2)]), ([(2, 2), (7, 5)], [(3, 2), (1, 9)]))),
+    [(1, 1), (0, 3), (0, 1), (1, 1), (0, 1), (2, 2), (5, 10), (1, 3), (0, 1)],
+    [(1, 1), (0, 3), (0, 1), (0, 1), (1, 1), (3, 2), (5, 30), (2, 2), (5, 8), (1, 2), (5, 3), (0, 1)],
+])  # fmt: skip
+def test_the_header_is_read_past_what_is_of_no_use_here(fields, depth, extra):
+    """Orientation, intrinsic size, preview and animation stand before the depth."""
+    found = header(io.BytesIO(bits(*SIZE, (0, 1), *extra, *fields, (0, 64))))
+    assert (found.height, found.width, found.bits, found.floats) == (24, 32, *depth)
+    assert found.animated == (len(extra) > 9 and extra[5] == (3, 2))
+
+
+def boxes(*parts):
+    return b"\0\0\0\x0cJXL \r\n\x87\n" + b"".join(parts)
+
+
+def box(kind, content, size=None):
+    return (8 + len(content) if size is None else size).to_bytes(4, "big") + kind + content
+
+
+def test_the_codestream_is_found_among_boxes(monkeypatch):
+    stream = bits(*SIZE, (1, 1), (0, 64))
+    long = (1).to_bytes(4, "big") + b"more" + (16 + 5).to_bytes(8, "big") + b"12345"
+    parts = box(b"jxlp", b"\0\0\0\0" + stream[:3]), box(b"jxlp", b"\0\0\0\1" + stream[3:])
+    for found in (
+        [box(b"jxlc", stream)], [box(b"jxlc", stream, 0)], [box(b"free", b""), long, box(b"jxlc", stream)], parts,
+        [parts[0], box(b"jxlp", b"\0\0\0\1" + stream[3:], 0)],
+    ):  # fmt: skip
+        assert (header(io.BytesIO(boxes(*found))).height, header(io.BytesIO(boxes(*found))).width) == (24, 32)
+    for wrong, text in (([box(b"free", b"", 7)], "ends before it begins"), ([box(b"more", b"", 0)], "no codestream")):
+        with pytest.raises(ValueError, match=text):
+            header(io.BytesIO(boxes(*wrong, box(b"jxlc", stream))))
+    monkeypatch.setattr(jpegxl, "MOST_BOXES", 3)
+    assert header(io.BytesIO(boxes(*[box(b"free", b"")] * 2, box(b"jxlc", stream)))).height == 24
+    with pytest.raises(ValueError, match="no codestream"):
+        header(io.BytesIO(boxes(*[box(b"free", b"")] * 3, box(b"jxlc", stream))))

@@ -145,6 +145,18 @@ def test_a_flat_picture_keeps_a_row_when_it_is_averaged_down():
     assert figures.preview(ramp(1, 1, 1, 24, 2), 2, figures.shades, width=6) == figures.SHADES[5] * 6
 
 
+def test_a_preview_shows_every_line_of_every_image_that_fits():
+    """Three images in two rows of two; of three lines of pixels the last stands above itself."""
+    x = torch.arange(3).view(3, 1, 1, 1).expand(3, 1, 3, 2).clone()
+    x[:, :, 2] += 3
+
+    def paint(upper, lower):
+        return f"{upper[0, 0]}{lower[0, 0]}"
+
+    text = figures.preview(x, 256, paint, width=5, lines=5)
+    assert text == "00 11\n33 44\n\n22\n55"
+
+
 def test_a_preview_without_colour_is_plain_text():
     x = torch.tensor([[[[0, 8, 16], [0, 8, 16]]]])
     text = figures.preview(x, 17, figures.shades)

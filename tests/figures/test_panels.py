@@ -3,7 +3,7 @@ import pytest
 import torch
 from PIL import Image
 
-from pixkit.figures.fields import LINE, MARGIN, RAMP, _shade
+from pixkit.figures.fields import LINE, MARGIN, RAMP, _panel, _shade
 from pixkit.figures.panels import HIDDEN, SIDE, Panel, completion_panels, save_panels, shades
 
 
@@ -70,3 +70,20 @@ def test_steps_go_from_dark_to_bright_however_few_they_are(step, last, shade):
 
 def test_no_uncertainty_at_all_is_dark():
     assert (shades(np.zeros((2, 2))) == RAMP[0]).all()
+
+
+@pytest.mark.parametrize(("count", "rows"), [(3, [3]), (4, [3, 1]), (6, [3, 3]), (7, [3, 3, 1])])
+def test_every_sample_has_a_panel(count, rows):
+    grey, known = torch.zeros(1, 1, 2, 2, dtype=torch.int64), torch.ones(1, 2, 2, dtype=torch.bool)
+    found = completion_panels(grey, known, grey.expand(count, -1, -1, -1), torch.zeros(2, 2), 2)
+    assert [len(row) for row in found] == [3, *rows]
+    assert [panel.title for row in found[1:] for panel in row] == [f"completion {number}" for number in range(count)]
+
+
+def test_squares_of_a_field_are_apart_where_there_is_room():
+    white = np.full((2, 3, 3), 255, np.uint8)
+    for cell, lines in ((5, []), (6, [5, 11])):
+        picture = np.asarray(_panel(white, cell))
+        assert picture.shape == (2 * cell, 3 * cell, 3)
+        assert np.flatnonzero((picture[:, 0] < 255).all(1)).tolist() == lines
+        assert np.flatnonzero((picture[0] < 255).all(1)).tolist() == (lines and [*lines, 17])

@@ -37,6 +37,8 @@ def test_a_folder_has_the_same_name_however_the_grid_is_given():
         ("x={type: a, b: 1},{type: c}", [{"type": "a", "b": 1}, {"type": "c"}]),
         ('x="a,b",c', ["a,b", "c"]),
         ("x=it's,b", ["it's", "b"]),
+        ("x=a',b'", ["a'", "b'"]),
+        ("x=a,'b,c',d", ["a", "b,c", "d"]),
         ("x=true,null", [True, None]),
         ("x= a , b", ["a", "b"]),
         ("x=0..1..2,3", ["0..1..2", 3]),

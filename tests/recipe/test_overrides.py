@@ -4,6 +4,7 @@ import pytest
 
 from pixkit.recipe import InvalidRecipe, load_recipe
 from pixkit.recipe.overrides import saying
+from pixkit.recipe.source import Mark, Source
 
 
 @pytest.fixture
@@ -228,3 +229,15 @@ def test_what_is_wrong_within_a_value_that_may_be_of_two_kinds_is_all_that_is_wr
         load("train.init_from={run: a, strict: maybe}")
     (problem,) = caught.value.problems
     assert problem.path == ("train", "init_from", "strict") and problem.expected == "true or false"
+
+
+def test_of_a_long_line_the_part_around_the_mistake_is_shown():
+    """A hundred characters, with the caret below the one that is meant."""
+    text = "".join(chr(ord("a") + number % 26) for number in range(300))
+    source = Source("r.yaml", f"first\n{text}\n")
+    for column, start in ((0, 0), (50, 0), (51, 1), (200, 150), (299, 249)):
+        line, caret = Mark(source, 1, column).excerpt().split("\n")
+        assert line == f"     2 | {text[start : start + 100]}"
+        assert caret == " " * 7 + "| " + " " * (column - start) + "^" and line[caret.index("^")] == text[column]
+    short = Source("r.yaml", text[:100])
+    assert Mark(short, 0, 80).excerpt().startswith(f"     1 | {text[:100]}\n")
