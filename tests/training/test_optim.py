@@ -13,6 +13,7 @@ from pixkit.recipe.schema import SGD, Adam, AdamW, RMSprop, Schedule, TrainConfi
 from pixkit.training.optim import (
     build_optimizer,
     clip,
+    clip_unread,
     gradient_norm,
     load_optimizer_tensors,
     optimizer_tensors,
@@ -134,16 +135,17 @@ def test_frozen_parameters_stay_out():
     assert list(trained_phases(model, TrainConfig())[0].parameters) == ["logits"]
 
 
-def test_clipping_scales_all_gradients_by_one_factor():
+@pytest.mark.parametrize("way", [clip, clip_unread])
+def test_clipping_scales_all_gradients_by_one_factor(way):
     a, b = nn.Parameter(torch.zeros(2)), nn.Parameter(torch.zeros(1))
     unused = nn.Parameter(torch.zeros(1))
     a.grad, b.grad = torch.tensor([3.0, 0.0]), torch.tensor([4.0])
     parameters = [a, b, unused]
     norm = gradient_norm(parameters)
     assert float(norm) == pytest.approx(5)
-    clip(parameters, norm, 10.0)
+    way(parameters, norm, 10.0)
     assert a.grad.tolist() == [3, 0]
-    clip(parameters, norm, 1.0)
+    way(parameters, norm, 1.0)
     assert float(gradient_norm(parameters)) == pytest.approx(1)
     assert a.grad.tolist() == pytest.approx([0.6, 0])
 
