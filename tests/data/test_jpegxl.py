@@ -157,12 +157,13 @@ SIZE = (1, 1), (2, 5), (0, 3), (3, 5)
       for side, other in (([(0, 2)], [(1, 2)]), ([(2, 2), (7, 5)], [(3, 2), (1, 9)]))),
     [(1, 1), (0, 3), (0, 1), (1, 1), (0, 1), (2, 2), (5, 10), (1, 3), (0, 1)],
     [(1, 1), (0, 3), (0, 1), (0, 1), (1, 1), (3, 2), (5, 30), (2, 2), (5, 8), (1, 2), (5, 3), (0, 1)],
+    [(1, 1), (0, 3), (0, 1), (0, 1), (1, 1), (2, 2), (5, 10), (3, 2), (5, 10), (3, 2), (5, 32), (0, 1)],
 ])  # fmt: skip
 def test_the_header_is_read_past_what_is_of_no_use_here(fields, depth, extra):
     """Orientation, intrinsic size, preview and animation stand before the depth."""
     found = header(io.BytesIO(bits(*SIZE, (0, 1), *extra, *fields, (0, 64))))
     assert (found.height, found.width, found.bits, found.floats) == (24, 32, *depth)
-    assert found.animated == (len(extra) > 9 and extra[5] == (3, 2))
+    assert found.animated == (extra[3:5] == [(0, 1), (1, 1)])
 
 
 def boxes(*parts):
@@ -179,6 +180,7 @@ def test_the_codestream_is_found_among_boxes(monkeypatch):
     parts = box(b"jxlp", b"\0\0\0\0" + stream[:3]), box(b"jxlp", b"\0\0\0\1" + stream[3:])
     for found in (
         [box(b"jxlc", stream)], [box(b"jxlc", stream, 0)], [box(b"free", b""), long, box(b"jxlc", stream)], parts,
+        [(1).to_bytes(4, "big") + b"jxlc" + (16 + len(stream)).to_bytes(8, "big") + stream],
         [parts[0], box(b"jxlp", b"\0\0\0\1" + stream[3:], 0)],
     ):  # fmt: skip
         assert (header(io.BytesIO(boxes(*found))).height, header(io.BytesIO(boxes(*found))).width) == (24, 32)

@@ -171,3 +171,13 @@ def test_a_process_is_this_pixkit_with_its_threads_and_hears_no_ctrl_c_of_the_te
     assert repr(sys.path) in caught["command"][3] and caught["env"]["OMP_NUM_THREADS"] == "2"
     assert caught["stderr"] is errors and (os.name != "posix" or caught["process_group"] == 0)
     assert caught["env"].items() >= {k: v for k, v in os.environ.items() if k != "OMP_NUM_THREADS"}.items()
+
+
+def test_the_end_of_what_a_build_said_is_read(monkeypatch):
+    monkeypatch.setattr(crew, "MOST", 12)
+    said = {"short": b"error: one", "long": b"error: cut off\nerror: two"}
+    one, _, _ = crew_of({name: Fake(0, 1, errors) for name, errors in said.items()})
+    works = work(*said)
+    one.run(works)
+    assert [each.said for each in works] == ["one", "two"]
+    assert reason(2, "Usage: x\nError: No such option: --y\nTry help") == "No such option: --y; Try help"

@@ -140,3 +140,11 @@ def test_warnings_are_heard_even_where_they_are_errors():
         with kernels.heard(), kernels.on(lenient=True):
             some_put()
     assert kernels.without == ["put_"]
+
+
+def test_nothing_is_refused_where_deterministic_kernels_are_not_chosen():
+    error = RuntimeError("histc_cuda does not have a deterministic implementation, but ...")
+    for kernels in (Kernels(), Kernels(True)):
+        assert kernels.refused(error) == kernels.chosen == bool(kernels.without)
+        assert not kernels.refused(RuntimeError("another error"))
+    torch.set_deterministic_debug_mode(0)

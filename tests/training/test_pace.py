@@ -5,7 +5,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from pixkit.training.pace import Pace
+from pixkit.training.pace import Pace, next_due
 from pixkit.training.step import NonFiniteStep
 
 MODEL = "the model"
@@ -113,3 +113,12 @@ def test_between_steps_there_is_nothing_to_take_back():
     pace, steps, _ = paces(None)
     pace.next(1, 9, None)
     assert pace.undo() and "undo" not in steps.done
+
+
+@pytest.mark.parametrize(("step", "sample", "due"), [
+    (1, None, 4), (4, None, 4), (5, None, 7), (7, None, 7), (8, None, 8), (9, None, 12), (29, None, 30), (30, None, 30),
+    (1, 3, 3), (4, 3, 4), (5, 3, 6), (8, 3, 8), (9, 3, 9),
+])  # fmt: skip
+def test_steps_are_launched_up_to_where_there_is_something_to_do(step, sample, due):
+    config = SimpleNamespace(steps=30, eval_every=4, checkpoint_every=7, sample_every=sample)
+    assert next_due(config, step) == due

@@ -8,6 +8,8 @@ from PIL import Image
 
 import pixkit as kit
 from pixkit.errors import RecipeError
+from pixkit.image import ImageSpec
+from pixkit.training.remarks import before_the_model
 from pixkit.training.watch import Reporter
 
 MODEL = """\
@@ -85,3 +87,11 @@ def test_channels_that_come_last_are_remarked_on(said):
         text = f"{{source: arrays, path: a.npz, train: train, test: null, layout: {layout}}}"
         lines = said(text, "model.backbone.width=12")
         assert sum("permute(0, 3, 1, 2)" in line for line in lines) == expected
+
+
+@pytest.mark.parametrize(("shape", "remarked"), [
+    ((28, 28, 1), True), ((32, 30, 3), True), ((3, 28, 1), False), ((28, 3, 1), False), ((28, 28, 2), False),
+    ((2, 8, 8), False), ((3, 8, 8), False),
+])  # fmt: skip
+def test_images_whose_channels_come_last_are_remarked_on(shape, remarked):
+    assert len(list(before_the_model(ImageSpec(*shape, 2)))) == remarked
