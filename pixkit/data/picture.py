@@ -124,7 +124,7 @@ def read_frames(path: Path | Member, form: Form) -> Iterator[Picture]:
             _bound(image, str(path), form.max_pixels)
             if number and is_deep_colour(image.mode, rawmode(image)):
                 raise Unread("colour of more than 8 bits, beyond the first frame")
-            yield replace(_read(image, file, form, str(path)), several=True)
+            yield _read(image, file, form, str(path))
 
 
 def frames_of(path: Path | Member) -> int:

@@ -184,6 +184,12 @@ def test_what_is_missing_of_a_shape_is_said(shape, said):
         ({"train": NHWC, "y": np.full(20, 3)}, {"train_labels": "y", "classes": 3}, "out of range"),
         ({"train": NHWC, "y": np.full(20, 0.5)}, {"train_labels": "y"}, "labels are whole numbers"),
         ({"train": NHWC, "test": NHWC[:, :5]}, {}, "unlike shapes"),
+        ({"train": NHWC, "more": NHWC[:, :5]}, {"train": ["train", "more"], "test": None}, "images of unlike shapes"),
+        (
+            {"train": NHWC, "test": NHWC[:2], "l": np.eye(20), "m": np.zeros((2, 3))},
+            {"train_labels": "l", "test_labels": ["m", "l"]},
+            "labels of unlike shapes",
+        ),
     ],
 )
 def test_archives_that_do_not_fit_are_refused(make, save, arrays, config, message):

@@ -142,6 +142,10 @@ def test_a_long_list_of_bad_images_is_cut(make, folder):
         (folder / f"bad{number}.png").write_bytes(b"")
     (note,) = make("images", path="pictures", on_bad="skip").notes
     assert "left out 9 of 29" in note and note.endswith("and 4 more") and note.count("png (not a") == 5
+    for number in range(5, 9):
+        (folder / f"bad{number}.png").unlink()
+    (note,) = make("images", path="pictures", on_bad="skip").notes
+    assert "left out 5 of 25" in note and " more" not in note and note.count("png (not a") == 5
 
 
 def test_skipping_an_image_of_another_size(make, folder, paint):

@@ -42,6 +42,10 @@ def test_a_file_of_ones_own(make, tmp_path):
     assert make("one_image", path="my.png", size=4).spec == ImageSpec(3, 4, 4, 256)
     assert make("one_image", path="my.png", size=(3, 4), channels=1).spec == ImageSpec(1, 3, 4, 256)
     assert make("one_image", path="my.png", binarise="threshold").spec.levels == 2
+    form = make("one_image", path="my.png").source.picture_form(ImageSpec(3, 6, 5, 256))
+    assert (form.size, form.fit) == ((6, 5), "exact")
+    form = make("one_image", path="my.png", size=(3, 4)).source.picture_form(ImageSpec(3, 3, 4, 256))
+    assert (form.size, form.fit) == ((3, 4), "crop")
 
 
 def test_what_cannot_be_read_or_split_says_why(make):

@@ -201,3 +201,17 @@ def test_other_files_are_called_by_what_they_are(make, tmp_path, content, found)
     with pytest.raises(DataError, match="neither a folder nor an archive") as caught:
         read(make, path="x.zip")
     assert caught.value.found == found and caught.value.where == str(tmp_path / "x.zip")
+
+
+@pytest.mark.parametrize("kind", ["tar", "gztar"])
+def test_files_with_holes_are_passed_over(make, tmp_path, kind):
+    """Of a sparse file in a tar archive the parts that are not holes stand one after the other."""
+    with tarfile.open(tmp_path / "x", "w:" + ("gz" if kind == "gztar" else ""), format=tarfile.GNU_FORMAT) as target:
+        for number in range(9):
+            content = picture(number)
+            info = tarfile.TarInfo(f"{number}.png")
+            info.size, info.type = len(content), tarfile.GNUTYPE_SPARSE if number == 4 else tarfile.REGTYPE
+            target.addfile(info, io.BytesIO(content))
+    data = read(make, path="x")
+    levels = torch.cat([batch.x[:, 0, 0, 0] for batch in batches(data)])
+    assert sorted(levels.tolist()) == [number for number in range(9) if number != 4]

@@ -1,17 +1,19 @@
 """Pictures as numbers of a palette's colours: which colours, which numbers, and the same pictures back."""
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 import torch
 from PIL import Image
 
 from pixkit import figures
-from pixkit.data import clusters
+from pixkit.data import DataConfig, ImageSet, SourceImages, clusters
 from pixkit.data import nearest as search
 from pixkit.data.given import Reader
 from pixkit.data.loading import measure
-from pixkit.data.nearest import Grouped, nearest
-from pixkit.data.palette import as_tokens
+from pixkit.data.nearest import Grouped, by_brightness, nearest
+from pixkit.data.palette import as_tokens, coloured, palette_for
 from pixkit.errors import DataError, RecipeError, UsageError
 from pixkit.image import ImageSpec, Palette
 from pixkit.recipe import InvalidRecipe, revise_recipe
@@ -354,3 +356,29 @@ def test_grids_and_previews_are_in_colour(tmp_path):
     grid = np.asarray(Image.open(figures.save_grid(x, SPEC, tmp_path / "g.png", columns=2)))
     assert {tuple(colour) for colour in grid.reshape(-1, 3)} == {(96, 96, 96), *map(tuple, FOUR.tolist())}
     assert "38;2;250;60;20" in figures.preview(x, SPEC, figures.truecolour)
+
+
+def test_colours_are_counted_in_the_images_that_are_the_splits_own():
+    """The pixels of others lie beside them."""
+    pixels = torch.from_numpy(np.stack([np.full((3, 2, 2), number, np.uint8) for number in (9, 50, 90, 200)]))
+    pixels[1, :, 0] = 60
+    images = SourceImages(ImageSet(pixels, rows=torch.tensor([3, 1])), ImageSet(pixels[:0]), 256)
+    source = SimpleNamespace(config=DataConfig(palette=4))
+    palette, notes = palette_for(source, images, torch.tensor([0, 1]), None)
+    assert palette.array()[:, 0].tolist() == [50, 60, 200] and "have 3 colours" in notes[0]
+
+
+def test_tokens_of_one_image_or_none_have_colours():
+    palette = Palette.of(FOUR)
+    one = np.array([[[0, 3], [1, 2]]])
+    assert np.array_equal(coloured(one, palette, "here"), FOUR[one[0]].transpose(2, 0, 1))
+    assert coloured(np.zeros((0, 1, 2, 2), np.int64), palette, "here").shape == (0, 3, 2, 2)
+    picture = torch.from_numpy(FOUR[one[0]].transpose(2, 0, 1).copy())
+    assert as_tokens(picture[None], palette)[0][0].tolist() == one.tolist()
+
+
+def test_brightness_weighs_colours_as_people_see_them():
+    """Thousandths: 299 of red, 587 of green, 114 of blue; these differ by a few of them."""
+    for darker, brighter in (((196, 0, 0), (0, 100, 0)), ((0, 100, 0), (196, 0, 1)), ((0, 0, 100), (39, 0, 0))):
+        found = by_brightness(np.array([brighter, darker]))
+        assert found.tolist() == [1, 0]

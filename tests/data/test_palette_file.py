@@ -1,5 +1,6 @@
 """A palette that is given by file: as an array, or as an indexed picture; and what is none."""
 
+import contextlib
 import os
 
 import numpy as np
@@ -7,6 +8,7 @@ import pytest
 from PIL import Image
 from safetensors.numpy import save_file
 
+from pixkit.data.palette_file import read_palette
 from pixkit.errors import DataError
 
 FOUR = np.array([[9, 8, 30], [10, 150, 40], [250, 60, 20], [255, 250, 255]], np.uint8)
@@ -89,3 +91,23 @@ def test_colours_that_occur_twice_count_once(make, tmp_path):
     data = make("arrays", train="x.npy", test=None, layout="NHWC", palette="p.npy")
     assert data.spec.palette.array().tolist() == FOUR[[2, 0, 1]].tolist()
     assert any("of 5 colours 2 occur before" in note for note in data.notes)
+
+
+def test_any_level_and_as_many_colours_as_16_bits_tell_apart_make_a_palette(tmp_path):
+    many = np.stack(np.unravel_index(np.arange(65537), (256, 256, 2)), 1)
+    np.save(tmp_path / "p.npy", many[:-1])
+    assert len(read_palette("p.npy", tmp_path.joinpath)[0]) == 65536
+    np.save(tmp_path / "p.npy", many)
+    with pytest.raises(DataError, match="65537 colours"):
+        read_palette("p.npy", tmp_path.joinpath)
+    for highest, text in ((255, None), (256, "no levels of colours")):
+        np.save(tmp_path / "p.npy", np.array([[0, 0, 0], [0, 0, highest]]))
+        with pytest.raises(DataError, match=text) if text else contextlib.nullcontext():
+            read_palette("p.npy", tmp_path.joinpath)
+
+
+def test_of_a_file_without_arrays_it_is_said_that_none_is_named(tmp_path):
+    np.savez(tmp_path / "p.npz")
+    with pytest.raises(DataError, match="which of the arrays") as caught:
+        read_palette("p.npz", tmp_path.joinpath)
+    assert caught.value.found == "[]"

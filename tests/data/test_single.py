@@ -18,6 +18,7 @@ CONFIGS = [
     {"binarise": "dynamic", "validation": 0.3, "split_seed": 4},
     {"test_path": "held", "labels": False},
     {"path": "split"},
+    {"path": "split", "binarise": "static"},
 ]
 
 
