@@ -6,6 +6,7 @@ from types import SimpleNamespace
 
 import pytest
 
+from pixkit.cli.commands.compare import LINES, _curves, _marks
 from pixkit.cli.output import DETAILS, table, table_with_details
 from pixkit.cli.runs import FEW, _usual, date_cell, in_order
 from pixkit.cli.sweeps import SHOWN, SweepWatcher
@@ -80,3 +81,32 @@ def test_a_sweep_tells_how_far_a_few_of_its_builds_are(monkeypatch):
         watcher.going(active)
     steps = "a step 1, b step 1, c step 1"
     assert told == [("runs", 2, 9, "a step 1"), ("runs", 2, 9, f"{steps}, and 1 more"), ("runs", 2, 9, steps)]
+
+
+def curves(*runs):
+    """What is compared of runs that have these scores by step."""
+    scores = [SimpleNamespace(curves=SimpleNamespace(validation=tuple(one.items()))) for one in runs]
+    return SimpleNamespace(unit="bits_per_dim", runs=scores)
+
+
+def test_scores_of_compared_runs_are_shown_at_a_few_steps_from_the_first_to_the_last():
+    many = {step: step / 2 for step in range(1, 21)}
+    found = _curves(curves(many, many))
+    assert [int(row[0]) for row in found] == [1, 4, 6, 9, 12, 15, 17, 20] and len(found) == LINES
+    assert found[0] == ["1", "0.5000", "0.5000"]
+    for count in (1, 2, LINES):
+        assert [row[0] for row in _curves(curves(dict.fromkeys(range(count), 1.0)))] == [*map(str, range(count))]
+
+
+def test_scores_are_shown_at_the_steps_that_most_runs_have():
+    assert _curves(curves({1: 1.0, 2: 2.0}, {2: 3.0, 3: 4.0}, {})) == [["2", "2.0000", "3.0000", ""]]
+    apart = [["1", "1.0000", ""], ["2", "", "3.0000"]]
+    assert _curves(curves({1: 1.0}, {2: 3.0})) == apart
+    assert _curves(curves({1: 1.0, 3: 5.0}, {1: 2.0, 3: 6.0}, {2: 3.0})) == [
+        ["1", "1.0000", "2.0000", ""], ["2", "", "", "3.0000"], ["3", "5.0000", "6.0000", ""],
+    ]  # fmt: skip
+    assert _curves(curves({}, {})) == []
+
+
+def test_runs_have_numbers_in_the_tables_of_a_comparison():
+    assert _marks(curves({}, {}, {})) == ["#1", "#2", "#3"]

@@ -83,3 +83,12 @@ def test_what_is_no_grid_says_why(arguments, text):
     with pytest.raises(PixkitError, match=text) as caught:
         parse_grid(arguments)
     assert caught.value.exit_code == 2
+
+
+def test_the_longest_name_and_the_most_combinations():
+    assert parse_grid([f"a=0..{MOST // 2 - 1}", "b=0,1"]).count == MOST
+    with pytest.raises(PixkitError, match="too many combinations"):
+        parse_grid([f"a=0..{MOST // 2}", "b=0,1"])
+    longest = "x" * (LONGEST - len("key="))
+    assert folder_name({"key": longest}) == f"key={longest}"
+    assert len(folder_name({"key": f"{longest}y"})) <= LONGEST and folder_name({"key": f"{longest}y"}).count("-") == 1
