@@ -670,7 +670,7 @@ def test_a_file_without_a_choice_of_array_names_those_there_are(make, tmp_path):
 def test_a_parquet_column_is_bounded_by_what_all_of_its_groups_unpack_to(tmp_path):
     pa = pytest.importorskip("pyarrow", reason="parquet is an extra: pyarrow")
     parquet = pytest.importorskip("pyarrow.parquet")
-    table = pa.table({"small": [1] * 64, "x": list(range(64))})
+    table = pa.table({"small": [True] * 64, "x": list(range(64))})
     parquet.write_table(table, tmp_path / "a.parquet", row_group_size=32, compression="none", use_dictionary=False)
     assert len(ParquetFile(tmp_path / "a.parquet", 700).read("x")) == 64
     with pytest.raises(DataError, match="too large an array"):
