@@ -1,11 +1,14 @@
 """What is not a recipe file, and how that is said."""
 
+import io
 import os
 
 import pytest
 
 from pixkit.errors import RecipeError
 from pixkit.recipe import InvalidRecipe, load_recipe
+from pixkit.recipe.files import MAX_BYTES, read_stream
+from pixkit.recipe.messages import _number
 
 
 def refused(path, registry):
@@ -119,3 +122,18 @@ def test_a_file_that_is_larger_than_it_says(write, recipe_text, registry, monkey
     monkeypatch.setattr("pathlib.Path.stat", lambda *_args, **_kwargs: small)
     monkeypatch.setattr(os, "fstat", lambda _descriptor: small)
     assert refused(path, registry).message == "too large for a recipe"
+
+
+def test_as_much_is_read_from_a_stream_as_a_recipe_may_have():
+    text = b"#" * MAX_BYTES
+    assert read_stream(io.BytesIO(text), "-") == text.decode()
+    with pytest.raises(RecipeError, match="too large for a recipe") as caught:
+        read_stream(io.BytesIO(text + b"#"), "-")
+    assert caught.value.found == f"more than {MAX_BYTES} bytes"
+
+
+@pytest.mark.parametrize(("value", "shown"), [
+    (3.0, "3"), (-2.0, "-2"), (0.5, "0.5"), (2.0**53 - 1, "9007199254740991"), (2.0**53, "9.0072e+15"), (7, "7"),
+])  # fmt: skip
+def test_bounds_are_told_as_one_would_write_them(value, shown):
+    assert str(_number(value)) == shown
