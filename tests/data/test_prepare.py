@@ -194,7 +194,8 @@ def test_binarise_and_levels_are_not_given_together():
 def test_levels_are_changed_some_images_at_a_time(ramps, monkeypatch):
     whole = ramps(levels=4, validation=0.125)
     monkeypatch.setattr(levels, "AT_ONCE", 20)
-    for split in whole.SPLITS:  # 35, 5 and 10 images
+    assert [whole.size(split) for split in whole.SPLITS] == [35, 5, 10]
+    for split in whole.SPLITS:
         assert torch.equal(everything(ramps(levels=4, validation=0.125), split), everything(whole, split))
 
 
