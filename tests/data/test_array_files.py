@@ -719,4 +719,4 @@ def test_each_image_of_a_mapped_array_is_looked_at(make, tmp_path, monkeypatch, 
     assert make("arrays", train="a.npy", test=None, source_levels=10).spec.levels == 10
     with pytest.raises(DataError, match="out of range") as caught:
         make("arrays", train="a.npy", test=None, source_levels=9)
-    assert caught.value.found == "0..9"
+    assert caught.value.found == "0..9" and caught.value.where == str(tmp_path / "a.npy")

@@ -203,9 +203,10 @@ def test_of_a_file_with_a_bad_frame_none_is_kept(paint, tmp_path):
     for number in range(3):
         paint(f"{number}.gif", *range(10 * number, 10 * number + 3))
     damaged = tmp_path / "pictures" / "1.gif"
-    damaged.write_bytes(damaged.read_bytes()[:-20])
+    damaged.write_bytes(damaged.read_bytes()[:-5])
     with damaged.open("rb") as file, Image.open(file) as image:
-        image.load()  # the first frame is sound
+        image.seek(1)
+        image.load()  # two of three frames are sound
     how = How(Form(1, None, "exact", "bicubic", 1000), "skip", "all")
     found = read_folder(list_pictures(tmp_path / "pictures"), how, None)
     assert found.names == ["0.gif"] * 3 + ["2.gif"] * 3 and len(found.pixels) == 6
