@@ -58,7 +58,7 @@ class Trace:
         recorder = Recorder(graph, self.groups, modules, network)
         require_evaluation(network, type(network).__name__)
         params = recorder.run(x, context)
-        _require_same(self.network, (x, context), (recorder.features, params))
+        _require_same(network, (x, context), (recorder.features, params), type(self.network.backbone).__name__)
         self.modules, self.graph = modules, graph
         self.operations: dict[str, Operation] = recorder.operations
         self.output: str = recorder.output_name
@@ -169,7 +169,7 @@ def _trace(network: Autoregressive) -> fx.GraphModule:
 
 
 def _require_same(
-    network: Autoregressive, inputs: tuple[Tensor, Tensor | None], traced: tuple[Tensor | None, Tensor]
+    network: Autoregressive, inputs: tuple[Tensor, Tensor | None], traced: tuple[Tensor | None, Tensor], who: str
 ) -> None:
     """Compare features, since parameters are all alike until the head is trained, and parameters."""
     given: list[Tensor] = []
@@ -182,7 +182,7 @@ def _require_same(
     if any(found is None or not _close(value, found) for value, found in pairs):
         raise Untraceable(
             "the network cannot be traced",
-            where=type(network.backbone).__name__,
+            where=who,
             found="its trace computes something else than its forward",
             expected="a forward without in-place changes (+=) of tensors that are read again, and without randomness",
         )

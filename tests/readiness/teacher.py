@@ -1,6 +1,7 @@
 """Teacher-forced comparison of the tuned executors with the network itself."""
 
 import contextlib
+import copy
 
 import torch
 from nets import ImageSpec
@@ -60,6 +61,9 @@ def check(net, dtype, batch=3, executors=(NativeExecutor, threaded, EagerExecuto
         expected = net(x, context).flatten(2)
         scale = float(expected.abs().max())
         assert scale > 0.01
+        bound = TOLERANCE[dtype] * max(scale, 1.0)
+        if dtype != torch.float64:  # a deep network's own sums are as far from what they should be
+            bound = max(bound, 2 * float((copy.deepcopy(net).double()(x, context).flatten(2) - expected).abs().max()))
         for make in executors:
             executor = make(plan, batch, context)
             for images in (random_images(net.spec, batch, seed=1), x) if make is threaded else (x,):
@@ -68,4 +72,4 @@ def check(net, dtype, batch=3, executors=(NativeExecutor, threaded, EagerExecuto
                     executor.advance(step)
             found = executor.params(torch.arange(net.spec.sites))
             assert found.dtype == dtype
-            assert (found - expected).abs().max() <= TOLERANCE[dtype] * max(scale, 1.0), make
+            assert (found - expected).abs().max() <= bound, make

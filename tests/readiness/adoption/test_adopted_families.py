@@ -188,6 +188,24 @@ def test_a_family_is_followed_and_sampled(cls):
     assert torch.equal(drawn, expected)
 
 
+class Cancelling(Sequence):
+    """Of two large sums, which are alike but for rounding, there remains nothing."""
+
+    def plant(self, spec):
+        self.wide = nn.Conv1d(4, 4, 3, bias=False)
+
+    def along(self, x):
+        h = F.pad(1e4 * self.before(x).transpose(1, 2), (2, 0))
+        return (self.wide(3 * h) / 3 - self.wide(h)).transpose(1, 2)
+
+
+def test_a_network_in_float32_is_not_taken_for_another_because_of_rounding():
+    net, x = net_of(Cancelling).float(), random_images(SPEC, 3)
+    with torch.no_grad():
+        assert not torch.allclose(adopted(net, x, None)(x), net(x), rtol=1e-4, atol=1e-5)
+    assert Trace(net).foreign is None
+
+
 def test_units_of_a_masked_dense_layer_that_read_the_same_are_one_site():
     trace = Trace(net_of(Made))
     (hidden,) = (one for one in trace.operations.values() if one.label == "relu (relu)")
