@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterator, Sequence
+import itertools
+import math
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,12 +13,15 @@ import torch
 from torch import Tensor, nn
 
 from pixkit.readiness.asked import Question
+from pixkit.readiness.elements.untouched import unwritten
 from pixkit.readiness.proof import Evidence, Index
 
 ROUNDING = {torch.float64: 1e-12, torch.float32: 1e-4}
-"""Of the largest output: what rounding may move."""
+"""Of the largest output, of whatever input: what rounding may move."""
 THRESHOLDS = 6
 """So many different deadlines are tried."""
+LARGER = (1e2, 1e4)
+"""How large inputs are made that are to overcome a mask."""
 
 
 @dataclass(frozen=True)
@@ -56,50 +61,85 @@ class Watch:
             pair: an input and an output element to begin with.
             large: whether inputs are made large, too: where a large finite mask is, they overcome it.
         """
-        for trial in self._trials(((0, 1.0), (1, 1.0), (2, 1.0))):
+        trials = self._trials([(0, 1.0), (1, 1.0), (2, 1.0)])
+        return self._seen(trials, THRESHOLDS, pair, LARGER if large else ())
+
+    def glanced(self) -> Evidence | None:
+        """The same in a few tries, of the module itself first: what shows that something hid from the proof."""
+        own = Trial(self.question.module, self.question.x.detach(), torch.float32, "the module itself")
+        return self._seen(itertools.chain([own], self._trials([(1, 1.0)])), 2, None, ())
+
+    def _seen(
+        self, trials: Iterable[Trial], thresholds: int, pair: tuple[Index, Index] | None, larger: Sequence[float]
+    ) -> Evidence | None:
+        for trial in trials:
             before = self._run(trial, trial.x)
             if before is None:
                 continue
-            for changed, watched in self._changes(pair):
-                for swapped in _swaps(trial.x, changed, large):
+            others = [*_others(trial.x, larger)]
+            for changed, watched in self._changes(pair, thresholds):
+                for other in others:
+                    swapped = torch.where(changed, other, trial.x)
                     after = self._run(trial, swapped)
-                    moved = None if after is None else _moved(before, after, trial.dtype, watched)
-                    if moved is not None and after is not None:
-                        return self._narrowed(trial, before, changed, moved, (swapped, after))
+                    if after is None or _moved(before, after, 0.0, watched) is None:
+                        continue
+                    rounding = self._rounding(trial, before, after, other)
+                    moved = _moved(before, after, rounding, watched)
+                    if moved is not None:
+                        return self._narrowed(trial, before, moved, (changed, swapped, after), rounding)
         return None
+
+    def _rounding(self, trial: Trial, before: Tensor, after: Tensor, other: Tensor) -> float:
+        """What may have moved by rounding alone: a small part of what moves when the whole input is another one.
+
+        All of it if the module gives something else when it is called again with what it was called with at first.
+        """
+        again, whole = self._run(trial, trial.x), self._run(trial, other)
+        alike = ROUNDING[trial.dtype] * _largest(before)
+        if again is None or _moved(before, again, alike, torch.ones_like(self.late)) is not None:
+            return math.inf
+        largest = max(_largest(each) for each in (before, after, *([] if whole is None else [whole])))
+        return ROUNDING[trial.dtype] * largest
 
     def influence(self) -> float:
         """The largest change of an output that may not change, inputs and parameters made large, too."""
         largest = 0.0
-        for trial in self._trials(((0, 1.0), (1, 1.0), (0, 1e2), (1, 1e2), (0, 1e4), (1, 1e4))):
-            for scale in (1.0, 1e2, 1e4) if trial.x.is_floating_point() else (1.0,):
+        for trial in self._trials(((0, 1.0), (1, 1e2), (1, 1e4))):
+            for scale in (1.0, 1e2) if trial.x.is_floating_point() else (1.0,):
                 x = trial.x * scale if scale != 1 else trial.x
                 before = self._run(trial, x)
                 if before is None:
                     continue
-                for changed, watched in self._changes(None):
-                    for swapped in _swaps(x, changed, True):
-                        after = self._run(trial, swapped)
+                others = [*_others(x, LARGER)]
+                for changed, watched in self._changes(None, 2):
+                    for other in others:
+                        after = self._run(trial, torch.where(changed, other, x))
                         if after is not None:
                             change = (after - before).abs()[watched & before.isfinite() & after.isfinite()]
                             largest = max(largest, float(change.max()) if change.numel() else 0.0)
         return largest
 
-    def _changes(self, pair: tuple[Index, Index] | None) -> Iterator[tuple[Tensor, Tensor]]:
+    def _changes(self, pair: tuple[Index, Index] | None, thresholds: int) -> Iterator[tuple[Tensor, Tensor]]:
         """Input elements to change, and output elements that may not depend on any of them."""
         if pair is not None:
             changed, watched = torch.zeros_like(self.question.steps, dtype=torch.bool), torch.zeros_like(self.late)
             changed[pair[0]], watched[pair[1]] = True, True
             yield changed, watched
         deadlines = self.allowed[self.late].unique().tolist()
-        for deadline in deadlines[:: -(-len(deadlines) // THRESHOLDS)] if deadlines else ():
+        for deadline in deadlines[:: -(-len(deadlines) // thresholds)] if deadlines else ():
             yield self.question.steps >= deadline, self.late & (self.allowed == deadline)
 
     def _narrowed(
-        self, trial: Trial, before: Tensor, changed: Tensor, moved: Index, last: tuple[Tensor, Tensor]
+        self,
+        trial: Trial,
+        before: Tensor,
+        moved: Index,
+        last: tuple[Tensor, Tensor, Tensor],
+        rounding: float,
     ) -> Evidence:
         """The same with fewer elements changed, by halving."""
-        places, (swapped, after) = changed.flatten().nonzero().flatten(), last
+        changed, swapped, after = last
+        places = changed.flatten().nonzero().flatten()
         watched = torch.zeros_like(self.late)
         watched[moved] = True
         while len(places) > 1:
@@ -108,7 +148,7 @@ class Watch:
                 one[half] = True
                 tried = torch.where(one.view(changed.shape), swapped, trial.x)
                 result = self._run(trial, tried)
-                if result is not None and _moved(before, result, trial.dtype, watched) is not None:
+                if result is not None and _moved(before, result, rounding, watched) is not None:
                     places, after = half, result
                     break
             else:
@@ -119,7 +159,9 @@ class Watch:
     def _run(self, trial: Trial, x: Tensor) -> Tensor | None:
         """The output asked about, in float64; None if the module fails, as a foreign one may in another precision."""
         try:
-            with torch.no_grad(), torch.random.fork_rng(devices=[]):
+            own = trial.module is self.question.module
+            kept = unwritten(trial.module) if own else torch.random.fork_rng(devices=[])
+            with torch.inference_mode(False), torch.no_grad(), kept:
                 torch.manual_seed(0)
                 given = self.question.chosen(trial.module(x.clone())).detach().cpu()
         except Exception:
@@ -167,21 +209,23 @@ def _redraw(module: nn.Module, seed: int, scale: float, fixed: frozenset[str]) -
                 parameter.mul_(scale)
 
 
-def _swaps(x: Tensor, changed: Tensor, large: bool) -> Iterator[Tensor]:
-    """The input with some elements changed, in several ways: others of its values, and for floats large ones."""
+def _others(x: Tensor, larger: Sequence[float]) -> Iterator[Tensor]:
+    """Other inputs of the same kind, of the values that it has; if they are floats, also so much larger ones."""
     generator = torch.Generator().manual_seed(1)
     if x.dtype == torch.bool:
-        yield torch.where(changed, ~x, x)
+        yield ~x
     elif x.is_floating_point():
-        noise = torch.randn(x.shape, generator=generator, dtype=torch.float64).to(x.dtype)
-        for other in (x + noise, -x - 1, *((noise * 100, noise * 1e4) if large else ())):
-            yield torch.where(changed, other, x)
+        noise = torch.randn(x.shape, generator=generator, dtype=torch.float64)
+        for other in (x.double() + noise, -x.double() - 1, *(noise * scale for scale in larger)):
+            yield other.to(x.dtype)
     elif x.is_complex():
-        yield torch.where(changed, -x - 1, x)
-    else:
-        low, high = int(x.min()), int(x.max())
-        for other in (high + low - x, torch.randint(low, high + 1, x.shape, generator=generator), *_ends(low, high)):
-            yield torch.where(changed, other, x)
+        yield -x - 1
+    elif x.numel():
+        values = x.to(torch.int64)
+        low, high = int(values.min()), int(values.max())
+        random = torch.randint(low, high + 1, x.shape, generator=generator)
+        for other in (high + low - values, random, *_ends(low, high)):
+            yield other.to(x.dtype)
 
 
 def _ends(low: int, high: int) -> Sequence[Tensor]:
@@ -189,9 +233,13 @@ def _ends(low: int, high: int) -> Sequence[Tensor]:
     return [torch.tensor(value) for value in dict.fromkeys((low, high, 0, 1))]
 
 
-def _moved(before: Tensor, after: Tensor, dtype: torch.dtype, watched: Tensor) -> Index | None:
+def _largest(given: Tensor) -> float:
+    finite = given[given.isfinite()]
+    return float(finite.abs().max()) if finite.numel() else 0.0
+
+
+def _moved(before: Tensor, after: Tensor, rounding: float, watched: Tensor) -> Index | None:
     """The first watched element that moved by more than rounding does; what is not finite is no evidence."""
     finite = before.isfinite() & after.isfinite()
-    largest = before[finite].abs().max() if bool(finite.any()) else before.new_zeros(())
-    moved = finite & watched & ((after - before).abs() > ROUNDING[dtype] * largest)
+    moved = finite & watched & ((after - before).abs() > rounding)
     return tuple(int(i) for i in moved.nonzero()[0]) if bool(moved.any()) else None

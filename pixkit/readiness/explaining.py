@@ -87,6 +87,8 @@ def _telling(ready: Tensor, allowed: Tensor) -> Index:
     """Of the elements that are late by most, the one in the middle: before and behind it is what may be read."""
     excess = torch.where(ready >= LATEST, LATEST, ready - allowed)
     worst = (excess == excess.max()).nonzero()
+    if not allowed.ndim:
+        return ()
     deadlines = allowed[tuple(worst.T)]
     middle = deadlines.unique()
     return tuple(int(i) for i in worst[(deadlines == middle[len(middle) // 2]).nonzero()[0, 0]])

@@ -12,11 +12,15 @@ from torch import Tensor, nn
 from pixkit.errors import UsageError, listed
 from pixkit.readiness.asked import Output, Question, question
 from pixkit.readiness.elements.marked import plainly
+from pixkit.readiness.elements.marks import LATEST
 from pixkit.readiness.elements.notes import RANDOM
 from pixkit.readiness.elements.run import Given, Run
+from pixkit.readiness.elements.untouched import untouched, values_kept
 from pixkit.readiness.evidence import Watch
 from pixkit.readiness.explaining import Explanation, explain, field_of, line_at, said_of
 from pixkit.readiness.proof import Proof, Reliance, Verdict
+
+HIDING = "no operation that torch was asked for does it: values are passed on where torch does not see them"
 
 
 def prove(
@@ -59,21 +63,25 @@ def prove(
     _require_parameters(module, fixed)
     with torch.inference_mode(False), torch.no_grad():
         run = Run.of(module, [Given(x, asked.steps)], fixed=fixed)
-        with plainly():
-            return _judged(asked, run, fixed)
+        return _judged(asked, run, fixed)
 
 
 def _judged(asked: Question, run: Run, fixed: Collection[str]) -> Proof:
     failed = run.output is None
-    given = asked.chosen(asked.module(asked.x.clone()) if failed else run.output)
+    given = asked.chosen(_called(asked) if failed else run.output)
     allowed = asked.allowed(given.shape)
-    ready = torch.full_like(allowed, int(allowed.max()) + 1) if failed else run.held(given).marks.ready.cpu()
+    with plainly():
+        ready = torch.full_like(allowed, LATEST) if failed else run.held(given).marks.ready.cpu()
     late = ready > allowed
     reasons = [*said_of(run.noted), *_of_training(asked.module, run)]
     relies_on = tuple(_reliances(asked.module, run.relies_on))
     if not bool(late.any()) and not run.noted:
-        return Proof("proved", None, (), ready, allowed, relies_on, **_about(asked, run, given))
-    found = None if failed or not bool(late.any()) else explain(asked, run, run.held(given), allowed)
+        hidden = Watch(asked, allowed, torch.ones_like(late), tuple(fixed)).glanced()
+        sound: Verdict = "proved" if hidden is None else "leaks"
+        about = {"reasons": () if hidden is None else (HIDING,), "evidence": hidden, **_about(asked, run, given)}
+        return Proof(sound, None, (), ready, allowed, relies_on, **about)
+    with plainly():
+        found = None if failed or not bool(late.any()) else explain(asked, run, run.held(given), allowed)
     watch = Watch(asked, allowed, late if bool(late.any()) else torch.ones_like(late), tuple(fixed))
     masked = None if found is None else found.mask
     evidence = watch.seen(None if found is None else found.pair, large=masked is None)
@@ -105,8 +113,15 @@ def _blamed(run: Run, found: Explanation | None, verdict: Verdict) -> Any:
     return found.mask if verdict == "underflow" else found.blame
 
 
+def _called(asked: Question) -> Any:
+    """What the module gives by itself."""
+    with untouched(asked.module), values_kept(asked.module), torch.random.fork_rng(devices=[]):
+        return asked.module(asked.x.clone())
+
+
 def _about(asked: Question, run: Run, given: Tensor) -> dict[str, Any]:
-    fields = None if run.output is None else field_of(run, run.held(given).place, asked.steps.shape)
+    with plainly():
+        fields = None if run.output is None else field_of(run, run.held(given).place, asked.steps.shape)
     return {"operations": len(run.tape), "_fields": fields, "_steps": asked.steps}
 
 

@@ -9,6 +9,7 @@ import torch.nn.functional as F
 from plain_causal import CAUSAL, TOKENS, WIDTH, Case, delayed
 from plain_causal_more import ORDER
 from plain_leaks import LEAKS, leaking_line
+from plain_leaks_in_time import NotPutBack
 from plain_leaks_more import Unet
 from torch import nn
 
@@ -232,7 +233,9 @@ def test_of_several_outputs_one_is_chosen():
 
 
 def test_an_own_order_and_a_coarser_grid_are_followed():
-    assert sorted(ORDER.tolist()) == list(range(TOKENS)) and isinstance(LEAKS[Unet.__name__], Case)
+    assert sorted(ORDER.tolist()) == list(range(TOKENS)) and all(
+        isinstance(LEAKS[each.__name__], Case) for each in (Unet, NotPutBack)
+    )
     proof = of(lambda self, x: F.pad(x.unflatten(1, (-1, 2)).mean(2), (0, 0, 1, 0))[:, :-1].repeat_interleave(2, 1))
     assert proof.verdict == "proved" and proof.readiness[0, :, 0].tolist() == [0, 0, 2, 2, 4, 4, 6, 6]
     assert math.isclose(float(proof.readiness.float().mean()), 3.0)

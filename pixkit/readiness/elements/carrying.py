@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import weakref
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from types import FrameType
@@ -47,12 +48,20 @@ class Carrying:
         self._names, self._outermost = names, outermost
         self._lock = threading.RLock()
         self._over = False
+        self._made: list[weakref.ref[Marked]] = []
+
+    def made(self, tensor: Marked) -> None:
+        """A tensor has been marked."""
+        self._made.append(weakref.ref(tensor))
+
+    @property
+    def kept(self) -> bool:
+        """Whether any marked tensor is still there: after a call, somebody has kept it for the next one."""
+        return any(each() is not None for each in self._made)
 
     def over(self) -> None:
         """The run is over: tensors that somebody has kept of it are like any others."""
         self._over = True
-
-    # What the modes hand over.
 
     def operate(self, func: Any, args: tuple[Any, ...], kwargs: dict[str, Any], alone: bool = False) -> Any:
         """Run an operation of torch, and mark what it gives.
@@ -87,8 +96,6 @@ class Carrying:
         """A tensor is about to be given another storage, or to be written to."""
         with plainly():
             self.storages.keep(tensor, moves=moves)
-
-    # One operation.
 
     def _operate(self, func: Any, about: Description, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         read = list(tensors_in((args, kwargs)))
@@ -199,8 +206,6 @@ class Carrying:
         if any(sources.values()):
             self.relies_on |= relied_on(rule, call, found, sources)
         return found
-
-    # What nothing can be proved of.
 
     def note(self, kind: str, op: str, found: str = "") -> None:
         """Note it, once for each line."""

@@ -32,6 +32,9 @@ class Runner(Protocol):
     def expose(self, name: str) -> None:
         """The memory of a tensor is about to be given away."""
 
+    def made(self, tensor: Marked) -> None:
+        """A tensor has been marked."""
+
 
 class Marked(Tensor):
     """A tensor whose storage has planes in a run."""
@@ -73,6 +76,7 @@ def mark(tensor: Tensor, runner: Runner) -> Tensor:
         return tensor
     marked = Tensor._make_subclass(Marked, tensor)
     marked.runner = runner
+    runner.made(marked)
     return marked
 
 

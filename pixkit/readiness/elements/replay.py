@@ -31,7 +31,10 @@ def replayed(record: Record, ready: Sequence[Tensor]) -> list[Tensor]:
     rule = describe(record.call.func).rule if record.known else None
     given = mixed(call) if rule is None else rule(call)
     marks = [given] if isinstance(given, Marks) else given
-    return [mark.ready.expand(held.place.shape) for mark, held in zip(marks, record.results, strict=False)]
+    planes = [mark.ready.expand(held.place.shape) for mark, held in zip(marks, record.results, strict=False)]
+    latest = max((int(each.max()) for each in ready if each.numel()), default=0)
+    beside = record.results[len(planes) :]  # what it wrote to although its schema does not say so
+    return planes + [torch.full((), latest, dtype=torch.int64).expand(held.place.shape) for held in beside]
 
 
 def _remarked(value: Any, ready: Any) -> Any:

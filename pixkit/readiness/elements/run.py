@@ -111,7 +111,7 @@ class Run:
         with untouched(module) as changed, _carried(carrying):
             try:
                 run.output = run._called(module, _replaced(call, begin))
-                if changed() or carrying.storages.written:
+                if changed() or carrying.kept or carrying.storages.written:
                     carrying.storages.unfix()
                     run._again(run._called(module, _replaced(call, begin)))
             except Exception as error:

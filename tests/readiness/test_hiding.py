@@ -1,0 +1,112 @@
+"""Modules that hide a leak from what follows their operations: none is proved, and none crashes."""
+
+import pytest
+import torch
+from plain_causal import TOKENS, WIDTH
+from torch import nn
+
+from pixkit.readiness import prove
+
+STEPS = torch.arange(TOKENS)[None, :, None].expand(1, -1, WIDTH)
+X = torch.linspace(-1, 1, TOKENS * WIDTH).view(STEPS.shape)
+
+
+class Hiding(nn.Module):
+    """What is written to its buffer can be read as an array in the same memory."""
+
+    def __init__(self, forward):
+        super().__init__()
+        self.register_buffer("kept", torch.zeros(X.shape))
+        self.array, self.does = self.kept.numpy(), forward
+
+    def forward(self, x):
+        return self.does(self, x)
+
+
+def by_array(self, x):
+    self.kept.copy_(x.flip(1))
+    return torch.as_tensor(self.array.copy())
+
+
+def by_bytes(self, x):
+    memory = bytearray(4 * x.numel())
+    torch.frombuffer(memory, dtype=torch.float32).copy_(x.flip(1).flatten())
+    return torch.frombuffer(bytearray(memory), dtype=torch.float32).view(x.shape)
+
+
+def by_class(self, x):
+    return x.flip(1) if type(x) is torch.Tensor else torch.zeros(x.shape)
+
+
+def by_error(self, x):
+    try:
+        torch._assert_async(x[0, -1, 0] > 0)
+    except RuntimeError:
+        return torch.ones(x.shape)
+    return torch.zeros(x.shape)
+
+
+@pytest.mark.parametrize("forward", [by_array, by_bytes, by_class, by_error])
+def test_what_no_operation_shows_is_seen_to_leak(forward):
+    module = Hiding(forward)
+    proof = prove(module, X, STEPS)
+    assert proof.verdict == "leaks" and proof.evidence is not None
+    assert any("torch does not see them" in reason for reason in proof.reasons)
+    assert not bool(module.kept.any()), "what a try has written is put back"
+
+
+def test_what_is_kept_outside_the_module_is_found_by_a_second_call():
+    kept = []
+
+    def forward(self, x):
+        last = kept.pop() if kept else torch.zeros(x.shape)
+        kept.append(x.clone())
+        return last.flip(1)
+
+    assert prove(Hiding(forward), X, STEPS).verdict == "unproved"
+
+
+def test_a_module_that_counts_its_calls_elsewhere_is_not_said_to_leak():
+    count = [0]
+
+    def forward(self, x):
+        count[0] += 1
+        return torch.full(x.shape, float(count[0]))
+
+    assert prove(Hiding(forward), X, STEPS).verdict == "proved"
+
+
+@torch.library.custom_op("pixkit_tests::writes_unsaid", mutates_args=())
+def writes_unsaid(x: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
+    y.copy_(x.flip(1))
+    return x.new_zeros(1)
+
+
+def test_a_foreign_operation_that_writes_what_it_does_not_say_is_blamed():
+    def forward(self, x):
+        y = torch.zeros(x.shape)
+        writes_unsaid(x, y)
+        return y
+
+    proof = prove(Hiding(forward), X, STEPS)
+    assert proof.verdict == "leaks" and proof.blame.text == "writes_unsaid(x, y)"
+
+
+def test_scalars_and_unsigned_integers_are_asked_about():
+    total = prove(Hiding(lambda _, x: x.sum()), X, STEPS, out_steps=torch.tensor(3))
+    assert total.verdict == "leaks" and total.blame.operation == "sum" and total.evidence.moved == ()
+    short = prove(Hiding(lambda _, x: x.long().flip(1)), (X * 10 + 10).to(torch.uint16), STEPS)
+    assert short.verdict == "leaks" and short.blame.operation == "flip"
+
+
+@pytest.mark.parametrize("x", [torch.zeros(X.shape), X])
+def test_what_rounding_moves_is_no_evidence(x):
+    def forward(self, x):
+        spectrum = torch.fft.rfft(x, 2 * TOKENS, dim=1) * torch.fft.rfft(self.filter, 2 * TOKENS, dim=1)
+        return torch.fft.irfft(spectrum, 2 * TOKENS, dim=1)[:, :TOKENS]
+
+    module = Hiding(forward)
+    module.filter = nn.Parameter(torch.linspace(-1, 1, TOKENS)[None, :, None])
+    assert prove(module, x, STEPS, strict=False).verdict == "unproved"
+    module.filter = nn.Parameter(torch.linspace(-1, 1, 2 * TOKENS)[None, :, None])
+    assert prove(module, x, STEPS, strict=False).verdict == "leaks"
