@@ -110,3 +110,33 @@ def test_what_rounding_moves_is_no_evidence(x):
     assert prove(module, x, STEPS, strict=False).verdict == "unproved"
     module.filter = nn.Parameter(torch.linspace(-1, 1, 2 * TOKENS)[None, :, None])
     assert prove(module, x, STEPS, strict=False).verdict == "leaks"
+
+
+def test_a_zero_of_unknown_sign_stays_one_when_it_is_written_to_in_place():
+    def forward(self, x):
+        y = torch.zeros(x.shape) * x.flip(1)
+        return torch.sigmoid(y.reciprocal_())
+
+    assert prove(Hiding(forward), X, STEPS).verdict == "leaks"
+
+
+class MaskedInPlace(nn.Module):
+    """A convolution whose weights are masked where they lie, as many PixelCNNs do it: they are put back afterwards."""
+
+    def __init__(self, taps):
+        super().__init__()
+        self.conv = nn.Conv1d(WIDTH, WIDTH, 5, padding=2, bias=False)
+        self.register_buffer("mask", (torch.arange(5) < taps).float())
+
+    def forward(self, x):
+        self.conv.weight.data *= self.mask
+        return self.conv(x.mT).mT
+
+
+def test_weights_that_are_masked_in_place_are_looked_at_as_they_were():
+    sound = prove(MaskedInPlace(2), X, STEPS)
+    assert sound.verdict == "proved"
+    assert sound.receptive_field((0, 4, 0))[0].any(1).nonzero().flatten().tolist() == [2, 3]
+    leak = prove(MaskedInPlace(4), X, STEPS)
+    assert leak.verdict == "leaks" and leak.blame.text == "return self.conv(x.mT).mT"
+    assert leak.path[0].line is None and leak.path[0].ready == leak.path[-1].ready

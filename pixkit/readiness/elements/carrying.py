@@ -113,7 +113,7 @@ class Carrying:
             overwritten = {self.storages.of(tensor).number for tensor in written}
             for tensor in read:
                 if self.storages.of(tensor).number in overwritten:
-                    before[id(tensor)] = _as_it_was(before[id(tensor)])
+                    before[id(tensor)] = self.storages.copied(before[id(tensor)])
         read_kwargs = {name: value for name, value in kwargs.items() if name not in about.out}
         marked = replaced((args, read_kwargs), lambda tensor: before[id(tensor)])
         call = Call(about.functional, self._signed(about, marked[0]), marked[1], ())
@@ -130,7 +130,7 @@ class Carrying:
             marked = tuple(self._marked(call, ruled, given, written))
             if marked:
                 known = about.rule is not None
-                self.tape.append(Record(str(func), inputs, marked, self._line(), call, known))
+                self.tape.append(Record(str(func), inputs, marked, self._line(), call.kept(), known))
         return replaced(result, lambda tensor: tensor if id(tensor) in before else mark(tensor, self))
 
     def _viewed(
@@ -242,8 +242,3 @@ def _plainly_called(func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) ->
 
 def _plain(tensor: Tensor) -> Tensor:
     return tensor if type(tensor) is Tensor else tensor.detach()
-
-
-def _as_it_was(marks: Marks) -> Marks:
-    """Marks of a tensor that is about to be written to; its values are kept if they may be looked at."""
-    return replace(marks, value=marks.value.clone()) if marks.any_fixed else marks

@@ -64,6 +64,10 @@ class Marks:
         """The same, if nothing of it were fixed."""
         return replace(self, fixed=torch.zeros((), dtype=torch.bool, device=self.fixed.device).expand(self.shape))
 
+    def kept(self) -> Marks:
+        """The same, whatever is written to the tensor later: values are copied if they may be looked at."""
+        return replace(self, value=core_of(self.value).clone().expand(self.shape)) if self.any_fixed else self
+
 
 @dataclass(frozen=True)
 class Call:
@@ -90,9 +94,21 @@ class Call:
         """An argument, however it was passed."""
         return self.args[place] if len(self.args) > place else self.kwargs.get(name, default)
 
+    def kept(self) -> Call:
+        """The same, whatever is written to its arguments later."""
+        return replace(self, args=_kept(self.args), kwargs=_kept(self.kwargs))
+
 
 Rule = Callable[[Call], Marks | Sequence[Marks]]
 """What an operation does to planes: `Marks` for each of the call's results, of a shape that broadcasts to its."""
+
+
+def _kept(value: Any) -> Any:
+    if isinstance(value, Marks):
+        return value.kept()
+    if isinstance(value, list | tuple):
+        return type(value)(map(_kept, value))
+    return {name: _kept(part) for name, part in value.items()} if isinstance(value, dict) else value
 
 
 def marks_in(value: Any) -> Iterable[Marks]:

@@ -113,7 +113,9 @@ class Run:
                 run.output = run._called(module, _replaced(call, begin))
                 if changed() or carrying.kept or carrying.storages.written:
                     carrying.storages.unfix()
-                    run._again(run._called(module, _replaced(call, begin)))
+                    first = starts[-1:]
+                    if not run._again(run._called(module, _replaced(call, begin))):
+                        starts += first
             except Exception as error:
                 run._failed(error)
         run.start = starts[-1] if starts else None
@@ -129,20 +131,21 @@ class Run:
         with plainly():
             return replaced(output, lambda tensor: tensor.detach())
 
-    def _again(self, output: Any) -> None:
-        """Of two calls, what is known of both: that of the later one, unless the first was later."""
+    def _again(self, output: Any) -> bool:
+        """Of two calls, what is known of both: that of the later one, unless the first was later. Whether it was not."""
         pairs = [
             (self.held(one), self.held(two)) for one, two in zip(*map(tensors_in, (self.output, output)), strict=False)
         ]
         alike = [one.marks.shape == two.marks.shape for one, two in pairs]
         if all(alike) and all(bool((one.marks.ready >= two.marks.ready).all()) for one, two in pairs):
-            return
+            return False
         for (one, two), same in zip(pairs, alike, strict=True):
             if same:
                 ready = torch.maximum(one.marks.ready, two.marks.ready)
                 planes = self._carrying.storages.of(two.marks.value)
                 planes.write(two.marks.value, ready, one.marks.fixed & two.marks.fixed)
         self.output = output
+        return True
 
     def _failed(self, error: Exception) -> None:
         self.noted.append(Noted(notes.FAILED, type(error).__name__, line_of(error), message(error)))

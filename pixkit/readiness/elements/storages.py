@@ -42,6 +42,14 @@ class Storages:
             ready, fixed = torch.where(fixed, planes.settled, ready), torch.zeros_like(fixed)
         return Marks(ready, fixed, tensor if type(tensor) is Tensor else tensor.detach())
 
+    def copied(self, marks: Marks) -> Marks:
+        """The same for a tensor that is about to be written to: what is known of its storage is known of the copy."""
+        kept = marks.kept()
+        if kept is not marks:
+            self._planes[kept.value.untyped_storage()._cdata] = self.of(marks.value)
+            self._kept.append(kept.value)
+        return kept
+
     def signed(self, marks: Marks) -> Marks:
         """The same for what tells 0.0 from -0.0: a zero that an operation has settled may be either."""
         settled = self.of(marks.value).settled
