@@ -132,7 +132,7 @@ class Run:
             return replaced(output, lambda tensor: tensor.detach())
 
     def _again(self, output: Any) -> bool:
-        """Of two calls, what is known of both: that of the later one, unless the first was later. Whether it was not."""
+        """Of two calls, what is known of both: that of the later one, unless the first was later: whether that."""
         pairs = [
             (self.held(one), self.held(two)) for one, two in zip(*map(tensors_in, (self.output, output)), strict=False)
         ]
