@@ -18,7 +18,7 @@ from pixkit.layers.modes import evaluating
 from pixkit.network import Autoregressive
 from pixkit.readiness.adoption import adopted
 from pixkit.readiness.recorder import Operation, Recorder, as_image
-from pixkit.readiness.untraceable import Untraceable, late, require_evaluation, require_own_call
+from pixkit.readiness.untraceable import Untraceable, late, require_evaluation, require_own_call, untraceable
 
 __all__ = ["Operation", "Trace", "Untraceable", "as_image"]
 
@@ -57,8 +57,14 @@ class Trace:
         graph = _trace(network)
         recorder = Recorder(graph, self.groups, modules, network)
         require_evaluation(network, type(network).__name__)
-        params = recorder.run(x, context)
-        _require_same(network, (x, context), (recorder.features, params), type(self.network.backbone).__name__)
+        who = type(self.network.backbone).__name__
+        try:
+            params = recorder.run(x, context)
+        except Untraceable:
+            raise
+        except Exception as error:  # of a forward that runs its parts one by one, as with gradients that it takes
+            raise untraceable(who, message(error)[:300]) from error
+        _require_same(network, (x, context), (recorder.features, params), who)
         self.modules, self.graph = modules, graph
         self.operations: dict[str, Operation] = recorder.operations
         self.output: str = recorder.output_name
@@ -157,12 +163,7 @@ def _trace(network: Autoregressive) -> fx.GraphModule:
     except Untraceable:
         raise
     except Exception as error:  # whatever a foreign forward raises on proxies
-        raise Untraceable(
-            "the network cannot be traced",
-            where=type(network.backbone).__name__,
-            found=message(error)[:300],
-            expected="a forward without branches or loops that depend on the values of tensors",
-        ) from error
+        raise untraceable(type(network.backbone).__name__, message(error)[:300]) from error
     finally:
         for name in set(vars(network)) - attributes:  # torch.fx leaves tensors that forward makes on the root
             delattr(network, name)

@@ -15,6 +15,16 @@ class Untraceable(PixkitError):
     """torch.fx cannot trace the network; nothing can be proved of it or planned for it."""
 
 
+def untraceable(who: str, found: str) -> Untraceable:
+    """A forward raises where it is traced, or where what was traced of it is run."""
+    return Untraceable(
+        "the network cannot be traced",
+        where=who,
+        found=found,
+        expected="a forward without branches or loops that depend on the values of tensors",
+    )
+
+
 def require_own_call(network: Autoregressive) -> None:
     """The forward of the network's class is traced; a call of the network must run that and nothing else."""
     hooks = hooked_everywhere() or any(getattr(network, name) for name in HOOKS)

@@ -41,7 +41,9 @@ def adopted(network: Autoregressive, x: Tensor, context: Tensor | None) -> Autor
     conditions = () if network.conditioner is None else (network.conditioner(context),)
     inputs = (encoded, *conditions)
     backbone = _rewritten(network, inputs, who)
-    if not _same(network.backbone, backbone, inputs) and not _same_without_rounding(network, x, context):
+    with _failing_to_export(who):
+        same = _same(network.backbone, backbone, inputs) or _same_without_rounding(network, x, context)
+    if not same:
         raise NotSeparable(
             "what the network was rewritten to computes something else",
             where=who,
@@ -61,7 +63,7 @@ def _rewritten(network: Autoregressive, inputs: tuple[Tensor, ...], who: str) ->
     here = tuple(each.cpu() for each in inputs)
     program = _exported(foreign, tuple(each[:2].contiguous() for each in here), who)
     builder = Builder(2, here[0].dtype)
-    given = _given(program, builder, here, network.ordering.groups)
+    given = _given(program, builder, here, network.ordering.groups, who)
     grid = (here[0].shape[2], here[0].shape[3])
     return Rewriter(builder, who).run(program.graph, given, grid).to(device).eval()
 
@@ -115,7 +117,9 @@ def _writes(node: fx.Node) -> bool:
     return node.op == "call_function" and (schema.is_mutable if schema else node.target is not operator.getitem)
 
 
-def _given(program: ExportedProgram, builder: Builder, inputs: tuple[Tensor, ...], groups: int) -> dict[str, Any]:
+def _given(
+    program: ExportedProgram, builder: Builder, inputs: tuple[Tensor, ...], groups: int, who: str
+) -> dict[str, Any]:
     """What each placeholder stands for."""
     given: dict[str, Any] = {}
     names = iter(("x", "context"))
@@ -133,12 +137,28 @@ def _given(program: ExportedProgram, builder: Builder, inputs: tuple[Tensor, ...
             given[name] = Known(value, torch.zeros(value.shape, dtype=torch.bool))
         else:
             kept = program.state_dict if str(target) in program.state_dict else program.constants
-            given[name] = Known.constant(kept[str(target)])
+            value = kept[str(target)]
+            if not isinstance(value, Tensor):
+                raise NotSeparable(
+                    "the network reads what is no tensor",
+                    where=who,
+                    found=type(value).__name__,
+                    expected="features made of pixels, parameters, buffers and constants",
+                )
+            given[name] = Known.constant(value)
     return given
 
 
 def _same(foreign: nn.Module, backbone: fx.GraphModule, inputs: tuple[Tensor, ...]) -> bool:
-    """Whether both compute the same of another number of images than was exported with, but for little rounding."""
+    """Whether both compute the same, but for little rounding, of other numbers of images than was exported with."""
+    return all(_alike(foreign, backbone, tuple(each[torch.arange(n) % len(each)] for each in inputs)) for n in SIZES)
+
+
+SIZES = (1, 3, 9)
+"""Of batches: a forward may do something else with a single image, or with many."""
+
+
+def _alike(foreign: nn.Module, backbone: fx.GraphModule, inputs: tuple[Tensor, ...]) -> bool:
     expected, found = foreign(*inputs), backbone(*inputs)
     if found.shape != expected.shape or found.dtype != expected.dtype:
         return False

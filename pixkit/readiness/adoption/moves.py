@@ -78,6 +78,8 @@ def move(name: str, function: Callable[..., Any], arguments: dict[str, Any], spa
     changed = {argument: pytree.tree_map(lambda leaf: _data(leaf, space), value) for argument, value in changed.items()}
     if name == "copy":
         return changed["src"].expand(changed["self"].shape)
+    if name == "where":  # numbers have become addresses
+        return torch.where(changed["condition"], changed["self"], changed["other"])
     if name in ("view", "_unsafe_view"):  # copies that were made to lie in a row were not made of addresses
         return changed["self"].reshape(changed["size"])
     if name in ("pad", "reflection_pad1d", "reflection_pad2d", "replication_pad1d", "replication_pad2d"):

@@ -92,8 +92,10 @@ def of_scores(name: str, arguments: dict[str, Any], shape: torch.Size, dtype: to
         return scores.reshaped(shape)
     found = None
     if not scores.weighed:
-        other = values[1] if values[0] is scores else values[0]
-        if name in ("mul", "div"):
+        other = next((value for value in values if value is not scores), None)
+        if name == "neg":
+            found = _scaled(scores, -1.0, inverse=False)
+        elif name == "mul" or (name == "div" and values[0] is scores):
             found = _scaled(scores, other, inverse=name == "div")
         elif name in ("add", "sub") and arguments.get("alpha", 1) == 1 and (name == "add" or values[0] is scores):
             found = _shifted(scores, other, negative=name == "sub")

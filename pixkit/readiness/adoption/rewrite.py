@@ -104,6 +104,8 @@ class Rewriter:
         operands = [leaf for leaf in pytree.tree_leaves((args, kwargs)) if isinstance(leaf, Known)]
         if name.startswith(("empty", "new_empty")):
             return Known.constant(torch.zeros(node.meta["val"].shape, dtype=node.meta["val"].dtype))
+        if torch.Tag.nondeterministic_seeded in getattr(function, "tags", ()):
+            raise Mixed("which draws at random")
         if name in MOVED and not all(operand.all_fixed for operand in operands):
             arguments = _bound(node, args, kwargs)
             space = self.builder.space
@@ -112,7 +114,8 @@ class Rewriter:
                 if table in given:
                     given[table] = arguments[table]
             found = move(name, function, given, space, self.builder.dtype)
-            return pytree.tree_map(lambda part: space.values(part, operands[0].value.dtype), found)
+            kind = pytree.tree_leaves(node.meta["val"])[0].dtype  # the first operand may be a condition
+            return pytree.tree_map(lambda part: space.values(part, kind), found)
         return evaluate(function, args, kwargs)
 
     def _addressed(self, leaf: Any) -> Any:

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from torch import fx
 
+from pixkit.errors import message
 from pixkit.readiness.untraceable import Untraceable
 
 
@@ -46,10 +47,13 @@ def blaming(node: fx.Node, who: str) -> Iterator[None]:
     """
     try:
         yield
-    except Mixed as error:
+    except NotSeparable:
+        raise
+    except Exception as error:  # of an operation that is used as no rule foresees, whatever its rule then runs into
+        why = str(error) if isinstance(error, Mixed) else f"for which its rule fails: {message(error)[:200]}"
         raise NotSeparable(
             "the network cannot be rewritten site by site",
             where=who,
-            found=f"{name_of(node)}, {error} ({line_of(node)})",
+            found=f"{name_of(node)}, {why} ({line_of(node)})",
             expected="operations of which each result belongs to one site, and reads others by fixed tables",
         ) from error

@@ -168,7 +168,19 @@ class Cells(Sequence):
         return torch.stack(states, 1)
 
 
-FAMILIES = [WaveNet, Depthwise, Made, Mixer, Started, Rotary, Rows, Recurrent, Long, Cells]
+class Negative(Sequence):
+    """Products are turned around; a parameter is added where a constant does not hide."""
+
+    def plant(self, spec):
+        self.bias = nn.Parameter(torch.ones(self.count, self.count))
+
+    def along(self, x):
+        h = self.before(x)
+        seen = torch.ones(self.count, self.count).tril().bool()
+        return (-(h @ h.transpose(1, 2)) + torch.where(seen, self.bias, -torch.inf)).softmax(-1) @ h
+
+
+FAMILIES = [WaveNet, Depthwise, Made, Mixer, Started, Rotary, Rows, Recurrent, Long, Cells, Negative]
 
 
 def net_of(cls, ordering="raster", spec=SPEC):
@@ -263,6 +275,28 @@ class Counted(Sequence):
         return self.before(x) / len(x)
 
 
+class Crowded(Sequence):
+    """Something else with many images."""
+
+    def along(self, x):
+        return self.before(x) * (2 if len(x) > 4 else 1)
+
+
+class Drawing(Sequence):
+    """Numbers that are the same each time, as far as anyone sees from outside."""
+
+    def along(self, x):
+        drawn = torch.Generator().manual_seed(1)
+        return self.before(x) + torch.rand(self.count, 4, generator=drawn, dtype=x.dtype)
+
+
+class Differentiated(Sequence):
+    def along(self, x):
+        with torch.enable_grad():
+            h = self.before(x).detach().requires_grad_()
+            return torch.autograd.grad(h.square().sum(), h)[0]
+
+
 @pytest.mark.parametrize(
     ("cls", "why"),
     [
@@ -272,12 +306,15 @@ class Counted(Sequence):
         (Sorted, r"sort, .*test_adopted_families.py:\d+: h = self.along"),
         (Batched, "mean, which mixes the images of a batch"),
         (Counted, "another number of images"),
+        (Crowded, "another number of images"),
+        (Drawing, "reads what is no tensor.*Generator"),
+        (Differentiated, "does not require grad"),
     ],
 )
 def test_what_does_not_fit_is_refused_by_name_and_line(cls, why):
     try:
         trace = Trace(net_of(cls))
-        said = str(law_error(trace, find_leak(trace)))
+        said = f"{law_error(trace, find_leak(trace))}\n{trace.foreign}"
     except Untraceable as error:
         said = str(error)
     assert re.search(why, said), said
