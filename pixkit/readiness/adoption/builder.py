@@ -64,8 +64,7 @@ class Builder:
     def scattered(self, layout: Layout, addresses: Tensor, shape: torch.Size) -> Tensor:
         """The addresses of an operation [B, M, S] where its elements lie in a logical tensor."""
         out = torch.empty(shape.numel(), dtype=torch.int64)
-        out[layout.index.flatten()] = addresses.flatten()
-        return out.view(shape)
+        return out.scatter_(0, layout.index.flatten(), addresses.flatten()).view(shape)
 
     def image(self, addresses: Tensor, grid: Grid, *, spread: bool = False) -> fx.Node | float:
         """A node that gives these values, int64 [B, M, S] on a grid.
@@ -78,6 +77,9 @@ class Builder:
         Raises:
             Mixed: if an image would read another.
         """
+        given = self.given(addresses, grid)
+        if given is not None:
+            return given
         place = self.space.where(addresses)
         own = torch.arange(self.space.batch)[:, None, None]
         if bool(((place.image != own) & (place.image >= 0)).any()):
@@ -95,6 +97,16 @@ class Builder:
             if found is not None:
                 return found
         return self._rearranged(numbers, addresses[0], (source, maps, sites), grid)
+
+    def given(self, addresses: Tensor, grid: Grid) -> fx.Node | None:
+        """The operation that gives these values as they are, if one does: as is most often the case, and soon seen."""
+        if not addresses.numel():
+            return None
+        source = self.space.sources[int(self.space.which(addresses[0, 0, :1]))]
+        if not isinstance(source, Source) or (source.maps, source.grid) != (addresses.shape[1], grid):
+            return None
+        own = torch.arange(source.first, source.first + addresses.numel()).view(addresses.shape)
+        return source.node if torch.equal(addresses, own) else None
 
     def node(self, addresses: Tensor, grid: Grid) -> fx.Node:
         """A node that gives these values on all of the grid."""

@@ -128,6 +128,11 @@ def _unique(space: Space, place: Where) -> Tensor:
 
     Operations on one grid have sites in common, but for those of one site: steps of a loop, say, put in a row.
     """
+    if place.only is not None:  # a number to itself: there is nothing to tell it from
+        one = space.sources[place.only]
+        if not isinstance(one, Source):
+            return place.source
+        return place.site if one.groups == 1 else place.site * one.groups + place.map % one.groups
     firsts: dict[tuple[Grid, int], int] = {}
     numbers, groups, end = [], [], 0
     for source in space.sources:
@@ -157,7 +162,7 @@ def _aligned(space: Space, operands: Sequence[Tensor], index: Tensor, lead: int)
     found: list[tuple[bool, Tensor, Grid]] = []
     for addresses in operands:
         place = space.where(addresses.flatten()[index[0]])
-        read = [space.sources[number] for number in place.source.unique().tolist() if number >= 0]
+        read = [space.sources[number] for number in place.numbers() if number >= 0]
         sources = [source for source in read if isinstance(source, Source)]
         grids = {source.grid for source in sources}
         if bool((place.site < 0).any()) or len(grids) != 1 or sources[0].sites != count:
@@ -169,4 +174,4 @@ def _aligned(space: Space, operands: Sequence[Tensor], index: Tensor, lead: int)
     if not found:
         return Layout(index, (1, count), lead)
     _, order, grid = min(found, key=lambda one: one[0])
-    return Layout(index[:, :, order], grid, lead)
+    return Layout(index if torch.equal(order, torch.arange(count)) else index[:, :, order], grid, lead)

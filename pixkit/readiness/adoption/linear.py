@@ -61,6 +61,9 @@ def _unmoved(builder: Builder, addresses: Tensor, grid: Grid, matrix: Tensor) ->
 
     Maps of one operation in any order stay where they are: the columns of the matrix are moved.
     """
+    given = builder.given(addresses, grid)
+    if given is not None:
+        return given, matrix
     place = builder.space.where(addresses[0])
     number = int(place.source[0, 0])
     source = builder.space.sources[number] if number >= 0 else None
@@ -77,7 +80,7 @@ def _unmoved(builder: Builder, addresses: Tensor, grid: Grid, matrix: Tensor) ->
 def settled(builder: Builder, x: Tensor, *, zeros: bool = False) -> Tensor:
     """The same values, of one operation: sums over sites read one. There may be zeros among them, if so."""
     places = builder.space.where(x)
-    numbers = places.source.unique().tolist()
+    numbers = places.numbers()
     if len(numbers) == 1 and numbers[0] >= 0:
         return x
     if zeros and len(numbers) == 2 and numbers[0] < 0:
@@ -116,7 +119,7 @@ def _window(builder: Builder, x: Tensor, weight: Known, bias: Known | None) -> T
     used = ~weight.zeros().all(0)  # columns that are nothing for good, as behind a mask, read nothing
     x, matrix = x[..., used], weight.value[:, used.to(weight.value.device)]
     place = builder.space.where(x[0])
-    numbers = place.source.unique().tolist()
+    numbers = place.numbers()
     if numbers == [-1]:
         known = builder.space.values(x, builder.dtype)
         value = F.linear(known.value.to(matrix.device), matrix, None if bias is None else bias.value)

@@ -44,12 +44,20 @@ class Source:
 
 
 class Where(NamedTuple):
-    """Where addresses point, int64 of their shape: number of the source, image, map, site; -1 each for a constant."""
+    """Where addresses point, int64 of their shape: number of the source, image, map, site; -1 each for a constant.
+
+    `only` is the number of the source if all are of one.
+    """
 
     source: Tensor
     image: Tensor
     map: Tensor
     site: Tensor
+    only: int | None = None
+
+    def numbers(self) -> list[int]:
+        """Of all sources that are pointed to, in order."""
+        return self.source.flatten()[:1].tolist() if self.only is not None else self.source.unique().tolist()
 
 
 class Space:
@@ -66,6 +74,8 @@ class Space:
         self.firsts: list[int] = []
         self._literals: dict[tuple[float, torch.dtype], Tensor] = {}
         self._kept: dict[int, tuple[Known, Tensor]] = {}
+        nothing = torch.empty(0, dtype=torch.int64)
+        self._last = (nothing, Where(nothing, nothing, nothing, nothing))
 
     def operation(
         self, node: fx.Node, maps: int, grid: Grid, *, static: bool, groups: int = 1
@@ -101,7 +111,12 @@ class Space:
         return torch.bucketize(addresses.contiguous(), torch.tensor(self.firsts), right=True) - 1
 
     def where(self, addresses: Tensor) -> Where:
-        """Where they point."""
+        """Where they point; asked twice in a row, what was found."""
+        if addresses is not self._last[0]:
+            self._last = (addresses, self._where(addresses))
+        return self._last[1]
+
+    def _where(self, addresses: Tensor) -> Where:
         ends = self.which(torch.stack([addresses.min(), addresses.max()])) if addresses.numel() else torch.zeros(1)
         number = int(ends[0])
         if bool((ends == number).all()):  # as is most often the case
@@ -115,18 +130,20 @@ class Space:
             local // sites[source] % maps[source],
             local % sites[source],
         )
-        return Where(*(torch.where(constant, -1, plane) for plane in (source, image, map_, site)))
+        source, image, map_, site = (torch.where(constant, -1, plane) for plane in (source, image, map_, site))
+        return Where(source, image, map_, site)
 
     def _within(self, addresses: Tensor, number: int) -> Where:
         """Where addresses of one source point."""
         source = self.sources[number]
         if isinstance(source, Known):
-            nowhere = torch.full(addresses.shape, -1)
-            return Where(nowhere, nowhere, nowhere, nowhere)
+            nowhere = torch.tensor(-1).expand(addresses.shape)
+            return Where(nowhere, nowhere, nowhere, nowhere, number)
         local = addresses - source.first
         row = local.div(source.sites, rounding_mode="floor")
         image = row.div(source.maps, rounding_mode="floor")
-        return Where(torch.full(addresses.shape, number), image, row - image * source.maps, local - row * source.sites)
+        here = torch.tensor(number).expand(addresses.shape)
+        return Where(here, image, row - image * source.maps, local - row * source.sites, number)
 
     def values(self, addresses: Tensor, dtype: torch.dtype) -> Known:
         """The constants at addresses that point to nothing else; zeros where they do."""
