@@ -25,7 +25,7 @@ SECTIONS: dict[str, dict[str, str]] = {
         "upscale": "Draw the pixels between those of a small image.",
         "reconstruct": "Encode images and draw them again from their codes.",
         "eval": "Score a trained model on a split of its data.",
-        "verify": "Prove a recipe's model causal, or show its leak.",
+        "verify": "Prove a model, or any module, causal, or show its leak.",
         "bench": "Measure how fast a recipe's model works.",
     },
     "Recipes": {

@@ -168,7 +168,7 @@ def tokens(steps: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     Each is of a step, carries a sub-pixel of the step before, and predicts one of its own, int64 [T] each; U stands for
     none. A step has as many tokens as it takes to carry all and to predict all.
     """
-    sizes = steps.bincount()
+    sizes = (steps == torch.arange(int(steps.max()) + 1)[:, None]).sum(1)
     groups = steps.argsort(stable=True).split(sizes.tolist())
     predicted = pad_sequence(list(groups), batch_first=True, padding_value=len(steps))
     carried = predicted.roll(1, 0)

@@ -1,5 +1,6 @@
 """What a plan says of itself: what is remembered, what is told, and in how many calls a walk is made."""
 
+import functools
 from collections import defaultdict
 
 import pytest
@@ -8,7 +9,7 @@ from nets import NETS, net_of
 from teacher import COLOUR, GREY
 
 from pixkit.execution.cuda.graphs import GraphExecutor
-from pixkit.execution.native.packed import _own_site
+from pixkit.execution.native.packed import Packed
 from pixkit.execution.plan import POINTWISE, fleeting, make_plan, pointwise
 from pixkit.execution.reference import CALLS, chunks
 from pixkit.layers.base import TapLayer
@@ -58,7 +59,8 @@ def test_what_is_read_where_and_when_it_is_computed_and_nowhere_else_need_not_be
 def test_layers_that_read_their_own_site_alone_are_those_of_one_tap():
     operations = [o for o in Trace(net_of(NETS["Plain"], GREY)).operations.values() if isinstance(o.module, TapLayer)]
     expected = [operation.module.kernel_size == 1 for operation in operations]
-    assert set(expected) == {True, False} and [_own_site(operation) for operation in operations] == expected
+    own = functools.partial(Packed._own_site, None)
+    assert set(expected) == {True, False} and [own(operation) for operation in operations] == expected
 
 
 class Counted(GraphExecutor):

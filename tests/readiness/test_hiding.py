@@ -140,3 +140,34 @@ def test_weights_that_are_masked_in_place_are_looked_at_as_they_were():
     leak = prove(MaskedInPlace(4), X, STEPS)
     assert leak.verdict == "leaks" and leak.blame.text == "return self.conv(x.mT).mT"
     assert leak.path[0].line is None and leak.path[0].ready == leak.path[-1].ready
+
+
+class Turned(nn.Module):
+    """A causal module that writes to the tensor that it gives."""
+
+    def forward(self, x):
+        out = x.cumsum(1).roll(1, 1)
+        out[:, 0] = 0
+        out[:, 1::2] = out[:, 1::2].flip(-1)
+        return out
+
+
+def test_what_is_written_in_place_last_is_no_trace_of_something_hidden():
+    assert prove(Turned(), X, STEPS).verdict == "proved"
+
+
+class Attention(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.attend = nn.MultiheadAttention(WIDTH, 2, batch_first=True)
+
+    def forward(self, x):
+        hidden = torch.full((TOKENS, TOKENS), -torch.inf).triu(1)
+        return self.attend(x, x, x, attn_mask=hidden, need_weights=False)[0]
+
+
+@pytest.mark.parametrize("gradients", [True, False])
+def test_the_mode_of_gradients_is_left_as_it_was(gradients):
+    with torch.set_grad_enabled(gradients):
+        assert prove(Attention().eval(), X, STEPS, strict=False).verdict == "proved"
+        assert torch.is_grad_enabled() == gradients

@@ -52,7 +52,7 @@ def command(
     as_json: bool,
     quiet: bool,
 ) -> None:
-    """Prove a recipe's model causal, or show its leak; or any module's.
+    """Prove a model, or any module, causal, or show its leak.
 
     RECIPE is a path, a name that `pixkit ls recipes` shows, a run's folder, or - for a recipe on standard input. The
     proof follows every operation of the network, site by site and colour by colour, and needs no training; besides,

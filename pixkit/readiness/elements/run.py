@@ -155,12 +155,10 @@ class Run:
 def _as_torch_is(gradients: bool) -> Iterator[None]:
     """Random numbers kept, and code run as it is written."""
     with ExitStack() as stack:
-        for context in (
-            torch.inference_mode(False),
-            torch.set_grad_enabled(gradients),
-            torch.random.fork_rng(devices=[]),
-        ):
-            stack.enter_context(context)
+        stack.enter_context(torch.inference_mode(False))
+        # Made once that is entered: it sets the mode when it is made, which the one before would give back at its end.
+        stack.enter_context(torch.set_grad_enabled(gradients))
+        stack.enter_context(torch.random.fork_rng(devices=[]))
         stack.enter_context(sdpa_kernel(SDPBackend.MATH))
         if "torch._dynamo" in sys.modules:
             stack.enter_context(torch.compiler.set_stance("force_eager"))
