@@ -162,7 +162,7 @@ class Watch:
         try:
             own = trial.module is self.question.module
             kept = unwritten(trial.module) if own else torch.random.fork_rng(devices=[])
-            # As in the run: torch's quicker kernels let through some of what a mask hides (2.13, float64).
+            # As in the run: beside float64 torch's quicker kernel (2.13) misreads masks that are made in float32.
             with torch.inference_mode(False), torch.no_grad(), sdpa_kernel(SDPBackend.MATH), kept:
                 torch.manual_seed(0)
                 # A copy of its own: what was written in place is put back once the context is left.

@@ -92,3 +92,20 @@ def test_a_backbone_that_is_causal_by_underflow_is_warned_of():
     said = examine(net).dump()
     assert said["verdict"] == "underflow" and said["influence"] is not None
     assert "torch.softmax" in said["line"]["text"]
+
+
+class SingleMask(Foreign):
+    """A mask made in float32 within forward, whatever the type of the queries."""
+
+    def forward(self, x):
+        h = F.pad(self.inward(x.flatten(2).mT), (0, 0, 1, 0))[:, :-1]
+        q, k, v = (each[:, None] for each in self.qkv(h).chunk(3, -1))
+        # The first half of a larger tensor, since a kernel that misreads it goes twice as far.
+        hide = torch.zeros(2 * h.shape[1], h.shape[1], dtype=torch.float32)
+        hide[: h.shape[1]] = torch.full((h.shape[1], h.shape[1]), -torch.inf, dtype=torch.float32).triu(1)
+        h = h + F.scaled_dot_product_attention(q, k, v, attn_mask=hide[: h.shape[1]])[:, 0]
+        return h.mT.unflatten(2, x.shape[2:])
+
+
+def test_a_mask_that_is_misread_in_float64_is_no_leak():
+    assert examine(net_of(SingleMask, ImageSpec(1, 4, 4, 2))).verdict == "proved"
