@@ -136,9 +136,17 @@ def _functional(func: OpOverload) -> OpOverload:
     space = getattr(torch.ops, func.namespace)
     other = getattr(space, name, None) if name != packet.__name__ else packet
     plain = overload.removesuffix("_out")
+    given = {each.name for each in func._schema.arguments if not each.is_out}
     for candidate in (overload, plain, *(("default", "Tensor") if overload == "out" else ())):
         if other is not None and candidate in other.overloads() and not _writes(getattr(other, candidate)):
-            return getattr(other, candidate)
+            found = getattr(other, candidate)
+            if given <= {each.name for each in found._schema.arguments}:
+                return found
+    if other is not None and overload == "out":  # of a mean along axes, say, which is not the default one
+        for candidate in other.overloads():
+            found = getattr(other, candidate)
+            if not _writes(found) and given == {each.name for each in found._schema.arguments}:
+                return found
     return func
 
 

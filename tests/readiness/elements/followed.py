@@ -40,6 +40,13 @@ def into_out(x):
     return y
 
 
+def reduced_into_out(x, name, *dims, **options):
+    """Of rows of an early and a late element each."""
+    y = torch.zeros_like(x)
+    getattr(torch, name)(torch.stack([x.flip(0), x], 1), *dims, **options, out=y)
+    return y
+
+
 def into_a_view(x):
     y = torch.zeros(2, 4, dtype=x.dtype)
     y.t()[:, 1].mul_(2).add_(x.flip(0))
@@ -136,6 +143,13 @@ CASES = {
     "a storage set": (lambda x: torch.zeros_like(x).set_(x.flip(0)), REVERSED),
     "data": (through_data, REVERSED),
     "out": (into_out, REVERSED),
+    "out of a sum": (lambda x: reduced_into_out(x, "sum", 1), [4, 3, 3, 4]),
+    "out of a mean": (lambda x: reduced_into_out(x, "mean", 1), [4, 3, 3, 4]),
+    "out of a mean, named": (lambda x: reduced_into_out(x, "mean", dim=[1], dtype=torch.float64), [4, 3, 3, 4]),
+    "out of a maximum": (lambda x: reduced_into_out(x, "amax", 1), [4, 3, 3, 4]),
+    "out of a product": (lambda x: reduced_into_out(x, "prod", 1), [4, 3, 3, 4]),
+    "out of a norm": (lambda x: reduced_into_out(x, "norm", 2, 1), [4, 3, 3, 4]),
+    "out of a cumulative sum": (lambda x: torch.cumsum(x.flip(0), 0, out=torch.zeros_like(x)), ALL),
     "a view": (into_a_view, REVERSED),
     "overlapping elements": (into_overlapping_elements, [1, 4, 3, 4]),
     "a grown storage": (into_a_grown_storage, REVERSED),
