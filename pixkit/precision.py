@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Literal
+from unittest.mock import patch
 
 import torch
 
@@ -49,33 +50,29 @@ def float32_products(how: Products = "ieee") -> Iterator[None]:
 
 
 @contextmanager
-def former_settings() -> Iterator[None]:
-    """Let torch say what `allow_tf32` is set to for a while, wherever it stands.
+def left_as_set() -> Iterator[None]:
+    """Keep torch's exporter for a while from what products are set to, which it asks for and writes.
 
-    Its exporter asks for it, and torch refuses to say so within `float32_products`. It also sets keys, which are as
-    they were after. Nothing is to be computed meanwhile whose precision matters.
+    It turns cuDNN and oneDNN off by functions that also ask what `allow_tf32` is set to, which torch refuses to say
+    within `float32_products`, and write it back: a key that was never set would be set for good. Here both are off, and
+    those functions do nothing. What is called in graphs of its own (`torch.cond`) sets a key of matrix products.
     """
-    keys = [("cuda", operation) for operation in ("all", *OPERATIONS)]
-    before = [(key, read(key)) for key in keys]
+    cudnn, mkldnn = torch._C._get_cudnn_enabled(), torch._C._get_mkldnn_enabled()
+    key, general = ("cuda", "matmul"), ("cuda", "all")
+    own = _own(key, general)
     try:
-        for value in ("tf32", "ieee"):
-            if _says():
-                break
-            for operation in ("conv", "rnn"):
-                write(("cuda", operation), value)
-        yield
+        torch._C._set_cudnn_enabled(False)
+        torch._C._set_mkldnn_enabled(False)
+        with (
+            patch.object(torch.backends.cudnn, "set_flags", lambda *flags: flags),
+            patch.object(torch.backends.mkldnn, "set_flags", lambda *flags: flags),
+        ):
+            yield
     finally:
-        for key, value in before:
-            if read(key) != value:
-                write(key, value)
-
-
-def _says() -> bool:
-    try:
-        torch._C._get_cudnn_allow_tf32()
-    except RuntimeError:
-        return False
-    return True
+        torch._C._set_cudnn_enabled(cudnn)
+        torch._C._set_mkldnn_enabled(mkldnn)
+        if _own(key, general) != own:
+            write(key, own)
 
 
 def has_tf32(device: torch.device) -> bool:

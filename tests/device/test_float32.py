@@ -17,7 +17,7 @@ import pixkit
 from pixkit.data import prepare
 from pixkit.image import ImageSpec
 from pixkit.noise import Noise
-from pixkit.precision import EVERYWHERE, OPERATIONS, float32_products, has_tf32, read, write
+from pixkit.precision import EVERYWHERE, OPERATIONS, float32_products, has_tf32, left_as_set, read, write
 from pixkit.readiness.check import find
 from pixkit.recipe import load_recipe
 from pixkit.samplers import Ancestral
@@ -143,6 +143,24 @@ def test_any_settings_survive_any_nesting():
                 check_inside(inner)
             assert settings() == within
         assert settings() == before
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_an_export_leaves_settings_as_they_were_within_and_without(way):
+    WAYS[way]()
+    layer, x = torch.nn.Conv2d(1, 1, 3), torch.zeros(3, 1, 4, 4)
+    before = settings()
+    for how in ("ieee", "tf32", "mixed"):
+        with float32_products(how):
+            within = settings()
+            with left_as_set():
+                torch.export.export(layer, (x,)).run_decompositions({})
+            assert settings() == within
+        assert settings() == before
+    with left_as_set():
+        write(("cuda", "matmul"), "tf32")  # as graphs within graphs do
+    assert settings() == before
+    assert torch.backends.mkldnn.enabled and torch.backends.cudnn.enabled
 
 
 def tiny(name):

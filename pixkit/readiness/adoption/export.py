@@ -16,7 +16,7 @@ from torch.export.graph_signature import InputKind
 
 from pixkit.errors import message
 from pixkit.network import Autoregressive
-from pixkit.precision import former_settings
+from pixkit.precision import left_as_set
 from pixkit.readiness.adoption.builder import Builder
 from pixkit.readiness.adoption.known import Known
 from pixkit.readiness.adoption.rewrite import Rewriter
@@ -82,7 +82,7 @@ def _failing_to_export(who: str) -> Iterator[None]:
 
 
 def _exported(backbone: nn.Module, inputs: tuple[Tensor, ...], who: str) -> ExportedProgram:
-    with _failing_to_export(who), warnings.catch_warnings(), former_settings(), _without_shortcuts():
+    with _failing_to_export(who), warnings.catch_warnings(), left_as_set(), _without_shortcuts():
         warnings.simplefilter("ignore")
         program = torch.export.export(backbone, inputs)
         if any(_writes(node) for node in program.graph.nodes):
