@@ -97,3 +97,16 @@ def tmp_path(tmp_path_factory):
 def no_waiting_for_the_disk(monkeypatch):
     """For tests that write thousands of small files; whether they outlive a power cut they cannot tell."""
     monkeypatch.setattr(os, "fsync", lambda descriptor: None)
+
+
+@pytest.fixture
+def nothing_adopted(monkeypatch):
+    """As if torch could export no network, nor its operations be followed: what torch.fx's trace alone comes to."""
+    from pixkit.readiness import check, trace
+    from pixkit.readiness.untraceable import Untraceable
+
+    def adopted(network, x, context):
+        raise Untraceable("nothing is exported here")
+
+    monkeypatch.setattr(trace, "adopted", adopted)
+    monkeypatch.setattr(check, "prove_whole", lambda network: None)

@@ -27,7 +27,7 @@ class Beside(Planted):
 
 @pytest.mark.parametrize(("make", "said"), [case[1:] for case in SOUND], ids=[case[0] for case in SOUND])
 @pytest.mark.filterwarnings("ignore:.*weight_norm.* is deprecated:FutureWarning")
-def test_every_sampler_draws_what_whole_passes_draw(make, said):
+def test_every_sampler_draws_what_whole_passes_draw(make, said, nothing_adopted):
     net = net_of(type("Altered", (Beside,), {"make": staticmethod(make)}), GREY, gain=0.7)
     noise = Noise(1, range(8))
     expected = Ancestral(Ancestral.Config()).sample(net, noise)
@@ -47,3 +47,14 @@ def test_every_sampler_draws_what_whole_passes_draw(make, said):
                 sampler.sample(net, noise)
         else:
             assert torch.equal(sampler.sample(net, noise), expected), executor
+
+
+@pytest.mark.parametrize("name", ["hooked 1x1", "parametrised norm"])
+def test_what_the_trace_does_not_know_is_adopted_and_drawn_alike(name):
+    make = {case[0]: case[1] for case in SOUND}[name]
+    net = net_of(type("Altered", (Beside,), {"make": staticmethod(make)}), GREY, gain=0.7)
+    noise = Noise(1, range(8))
+    expected = Ancestral(Ancestral.Config()).sample(net, noise)
+    assert find(net).problem is None
+    for executor in ("auto", "eager", "reference"):
+        assert torch.equal(Cached(Cached.Config(executor=executor)).sample(net, noise), expected), executor

@@ -193,7 +193,7 @@ class Rolled(NETS["Plain"]):
 
 
 @pytest.mark.parametrize(("cls", "named_in"), [(Branching, "Branching"), (Rolled, "roll")])
-def test_what_cannot_be_planned_is_sampled_by_whole_passes_with_one_warning(cls, named_in):
+def test_what_cannot_be_planned_is_sampled_by_whole_passes_with_one_warning(cls, named_in, nothing_adopted):
     net = net_of(cls, GREY)
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import copy
+import io
 import operator
 import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, redirect_stderr
 from typing import Any
 
 import torch
@@ -82,7 +83,9 @@ def _failing_to_export(who: str) -> Iterator[None]:
 
 
 def _exported(backbone: nn.Module, inputs: tuple[Tensor, ...], who: str) -> ExportedProgram:
-    with _failing_to_export(who), warnings.catch_warnings(), left_as_set(), _without_shortcuts():
+    # Where it fails it prints the graph so far, for those who develop torch.
+    unread = redirect_stderr(io.StringIO())
+    with _failing_to_export(who), warnings.catch_warnings(), left_as_set(), _without_shortcuts(), unread:
         warnings.simplefilter("ignore")
         program = torch.export.export(backbone, inputs)
         if any(_writes(node) for node in program.graph.nodes):
