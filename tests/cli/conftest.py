@@ -108,7 +108,7 @@ def install(tmp_path, monkeypatch):
 
     yield call
     pixkit_plugins.cache_clear()
-    for module in [name for name in sys.modules if name.endswith("_module")]:
+    for module in [name for name in sys.modules if name.endswith("_module") and "." not in name]:
         del sys.modules[module]
 
 
