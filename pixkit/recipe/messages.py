@@ -160,35 +160,33 @@ def _meant(tail: KeyPath, known: Sequence[str], others: Sequence[KeyPath]) -> st
 
     Else those of the same words, or of their initials. Of many, the outermost.
     """
-    here = _near(tail[0], known) or [key for key in known if _akin(tail[0], key)]
+    here = _near(tail[0], known) or _akin(tail[0], known)
     ends = (tail, tail[:1]) if here else (tail, tail[:1], tail[-1:])
     named = next((found for end in ends if (found := [path for path in others if path[-len(end) :] == end])), [])
     if not here and not named:
-        near = _near(tail[0], [str(path[-1]) for path in others], 0.8)
-        named = [path for path in others if path[-1] in near] or [
-            path for path in others if _akin(tail[0], str(path[-1]))
-        ]
+        names = [str(path[-1]) for path in others]
+        alike = _near(tail[0], names, 0.8) or _akin(tail[0], names)
+        named = [path for path in others if path[-1] in alike]
     keys = [*here, *map(dotted, sorted(named, key=len))][:3]
     return f"did you mean {' or '.join(map(repr, keys))}?" if keys else None
 
 
-def _akin(name: Any, key: str) -> bool:
-    """Whether a key's words are among a name's or the other way about, as in max_steps; or its initials, as in lr."""
-    one, other = str(name).lower().split("_"), key.lower().split("_")
-    if name == key:
-        return False
-    for short, long in ((one, other), (other, one)):
-        if set(short) <= set(long) or (len(long) > 1 and short == ["".join(word[:1] for word in long)]):
-            return True
-    return False
+def _akin(name: str, keys: Iterable[str]) -> list[str]:
+    """Keys whose words are among a name's or the other way about, as in max_steps; or its initials, as in lr."""
+
+    def within(short: list[str], long: list[str]) -> bool:
+        return set(short) <= set(long) or (len(long) > 1 and short == ["".join(word[:1] for word in long)])
+
+    own = name.lower().split("_")
+    words = {key: key.lower().split("_") for key in keys}
+    return [key for key, other in words.items() if within(own, other) or within(other, own)]
 
 
 def _near(name: Any, known: Iterable[str], alike: float = 0.6) -> list[str]:
-    """The name that is most like a misspelt one, if any is enough; none if that one is known."""
+    """The name that is most like a misspelt one, if any is enough."""
     if not isinstance(name, str) or len(name) >= 200:
         return []
-    near = difflib.get_close_matches(name, list(known), 1, alike)
-    return [] if near == [name] else near
+    return difflib.get_close_matches(name, list(known), 1, alike)
 
 
 def _sentence(text: str) -> str:

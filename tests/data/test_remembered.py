@@ -4,6 +4,7 @@ import os
 import shutil
 import zipfile
 from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -235,15 +236,19 @@ def test_what_was_not_used_for_longest_makes_room(monkeypatch):
     assert len(kept.entries()) == 2, "what does not fit at all puts nothing out"
 
 
-def test_what_processes_left_behind_is_removed(monkeypatch):
+def test_what_processes_left_behind_for_a_day_is_removed_and_all_of_it_by_clear(monkeypatch):
+    """Younger files may be another process's that is at work."""
+    now = 1e9
+    monkeypatch.setattr(kept, "time", SimpleNamespace(time=lambda: now))
     kept.folder().mkdir(parents=True, mode=0o700)
-    left = kept.folder() / f".{kept.key_of(1)}.77.tmp"
-    left.write_bytes(b"half")
-    kept.keep(kept.key_of(2), np.zeros((1, 1, 2, 2), np.uint8), {})
-    assert left.exists(), "it may be another process's that is at work"
-    os.utime(left, (1, 1))
-    kept.keep(kept.key_of(3), np.zeros((1, 1, 2, 2), np.uint8), {})
-    assert not left.exists()
+    ages = (0, kept.ABANDONED - 1, kept.ABANDONED)
+    left = [kept.folder() / f".{kept.key_of(age)}.77.tmp" for age in ages]
+    for path, age in zip(left, ages, strict=True):
+        path.write_bytes(b"half")
+        os.utime(path, (now - age, now - age))
+    kept.keep(kept.key_of(1), np.zeros((1, 1, 2, 2), np.uint8), {})
+    assert [path.exists() for path in left] == [True, True, False]
+    assert [entry.path.name for entry in kept.clear()] == [kept.key_of(1)] and not os.listdir(kept.folder())
 
 
 def test_two_processes_at_once_keep_one_whole_file(folder):

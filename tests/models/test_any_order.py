@@ -12,7 +12,7 @@ from pixkit.orderings import KnownFirst, Permutation
 from pixkit.recipe import load_recipe
 from pixkit.runs.load import load
 from pixkit.samplers import Ancestral, Known
-from pixkit.samplers.kept import MOST
+from pixkit.samplers.kept import MOST, Kept, Plans, _state
 from pixkit.tasks.complete import complete, complete_each
 from pixkit.testing import check_model, every_image, named, random_images, randomise
 from pixkit.training.build import build
@@ -201,6 +201,42 @@ def test_plans_are_kept_as_long_as_they_hold(monkeypatch):
     for mask in COMPLETE:
         complete(built, images[:1], torch.tensor(mask).view(SPEC.shape), n=1)
     assert len(built._plans) == MOST
+
+
+def test_the_plan_that_was_not_used_for_longest_makes_room():
+    """Whether or not it was made first; plans are told apart by all that decides what is computed."""
+    networks = list(itertools.islice(permutations(model().network), MOST + 1))
+    made, plans = [], Plans()
+    cached = named("sampler", "cached").build()
+    cached.prepare = lambda network, known: made.append(network) or network
+    for network in (*networks[:MOST], networks[0], networks[MOST], networks[0], networks[1]):
+        Kept(cached, plans).prepare(network, None)
+    assert made == [*networks[:MOST], networks[MOST], networks[1]] and len(plans) == MOST
+
+
+def test_networks_that_compute_other_things_have_plans_of_their_own():
+    net, twin = model().network, model().network
+    assert _state(net) == _state(twin), "bits, not objects"
+    states = [_state(net), _state(net.under(named("ordering", "hilbert").build(SPEC, "sequential")))]
+    block = net.backbone.blocks[0]
+    block.dropout = torch.nn.Identity()
+    states.append(_state(net))
+    block.extra = torch.nn.Parameter(torch.zeros(2, 3, dtype=torch.float64))
+    states.append(_state(net))
+    for other in (torch.zeros(3, 2, dtype=torch.float64), torch.zeros(3, 2, dtype=torch.complex64)):
+        block.extra = torch.nn.Parameter(other)
+        states.append(_state(net))
+    del block.extra
+    block.other = torch.nn.Parameter(other)
+    states.append(_state(net))
+    assert len(set(states)) == len(states)
+
+
+def test_the_same_seed_trains_in_the_same_orderings_in_every_version():
+    built = model()
+    torch.manual_seed(0)
+    seeds = [built.random_network().ordering.config.seed for _ in range(4)]
+    assert seeds == [900450186894289456, 3969543146641149121, 1895649597198586620, 827948490035658088]
 
 
 def test_any_backbone_will_do_whose_weights_mean_the_same_in_every_ordering():

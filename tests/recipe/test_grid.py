@@ -1,5 +1,7 @@
 """Grids: what keys and values make, and what their runs' folders are called."""
 
+import hashlib
+
 import pytest
 
 from pixkit.errors import PixkitError
@@ -92,3 +94,16 @@ def test_the_longest_name_and_the_most_combinations():
     longest = "x" * (LONGEST - len("key="))
     assert folder_name({"key": longest}) == f"key={longest}"
     assert len(folder_name({"key": f"{longest}y"})) <= LONGEST and folder_name({"key": f"{longest}y"}).count("-") == 1
+
+
+def test_a_folder_has_the_same_name_in_every_version():
+    """Else a sweep that is given again would not find its runs."""
+    for value, name in {
+        1e15: "1000000000000000.0",
+        1e15 - 1: "999999999999999",
+        -1e15: "-1000000000000000.0",
+        2.5: "2.5",
+    }.items():
+        assert folder_name({"k": value}) == f"k={name}"
+    digest = hashlib.sha256(f"k={'x' * 300}".encode()).hexdigest()[:8]
+    assert folder_name({"k": "x" * 300}) == f"k={'x' * (LONGEST - 15)}-{digest}"

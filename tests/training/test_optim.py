@@ -208,3 +208,11 @@ def test_state_that_does_not_fit_is_refused(harm, message):
     fresh = trained_phases(toy_model(recipe)[0], recipe.train)
     with pytest.raises(CheckpointError, match=message):
         load_optimizer_tensors(fresh, tensors, "here")
+
+
+def test_of_state_of_another_model_five_tensors_are_named():
+    recipe = toy_recipe(Toy)
+    tensors = optimizer_tensors(stepped(recipe)[1]) | {f"other/exp_avg/{n}": torch.zeros(3) for n in range(6)}
+    with pytest.raises(CheckpointError) as caught:
+        load_optimizer_tensors(trained_phases(toy_model(recipe)[0], recipe.train), tensors, "here")
+    assert caught.value.where == "here" and caught.value.found == ", ".join(f"other/{n}" for n in range(5))

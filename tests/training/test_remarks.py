@@ -1,15 +1,17 @@
 """What a build says of a recipe that may not be meant."""
 
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 from PIL import Image
 
 import pixkit as kit
+from pixkit import training
 from pixkit.errors import RecipeError
-from pixkit.image import ImageSpec
-from pixkit.training.remarks import before_the_model
+from pixkit.image import ImageSpec, Palette
+from pixkit.training.remarks import before_the_model, remarks
 from pixkit.training.watch import Reporter
 
 MODEL = """\
@@ -95,3 +97,48 @@ def test_channels_that_come_last_are_remarked_on(said):
 ])  # fmt: skip
 def test_images_whose_channels_come_last_are_remarked_on(shape, remarked):
     assert len(list(before_the_model(ImageSpec(*shape, 2)))) == remarked
+
+
+RED, BLUE = (Palette.of([[0, 0, 0], colour]) for colour in ([255, 0, 0], [0, 0, 255]))
+
+
+@pytest.mark.parametrize(("was", "now", "said"), [
+    ((None, None), (None, None), []),
+    ((("a", "b"), None), (("a", "b"), None), []),
+    ((None, None), (("a", "b"), None), []),
+    ((("a", "b"), None), (("b", "a"), None),
+     ["its classes are a, b; what it learnt of each goes, in this order, to b, a"]),
+    ((None, RED), (None, RED), []),
+    ((None, None), (None, RED), ["it learnt of levels, not of tokens"]),
+    ((None, RED), (None, BLUE), ["it learnt of tokens of another palette: data.palette=RED takes the same"]),
+])  # fmt: skip
+@pytest.mark.parametrize("started", [True, False])
+def test_weights_of_others_are_remarked_on_and_no_others(monkeypatch, tmp_path, was, now, said, started):
+    """A checkpoint's folder is no run, and nothing is known of its classes."""
+
+    class Other:
+        palette = "RED"
+
+        def __init__(self, path):
+            assert path == tmp_path / "other"
+            self.started = started
+
+        @property
+        def spec(self):
+            assert started
+            return SimpleNamespace(palette=was[1])
+
+        @property
+        def class_names(self):
+            assert started
+            return was[0]
+
+    monkeypatch.setattr(training.remarks, "Run", Other)
+    recipe = SimpleNamespace(
+        data=SimpleNamespace(config=None), model=None,
+        train=SimpleNamespace(batch_size=4, start=SimpleNamespace(run="other")),
+    )  # fmt: skip
+    spec = ImageSpec(1, 2, 2, 2, now[1])
+    dataset = SimpleNamespace(classes=None, class_names=now[0], spec=spec, size=lambda split: 4)
+    found = list(remarks(recipe, dataset, SimpleNamespace(labelled=True), tmp_path))
+    assert found == ([f"train.init_from: {text}" for text in said] if started else [])

@@ -6,6 +6,7 @@ import pytest
 from toy_runs import trained
 from toys import Measured, Toy, Unscored, toy_recipe
 
+from pixkit.training import results
 from pixkit.training.precision import Arithmetic
 from pixkit.training.results import final_results
 from pixkit.training.watch import Interrupt, Reporter
@@ -53,3 +54,12 @@ def test_what_one_should_know_of_the_table_is_said_and_nothing_else(tmp_path, mo
     """Without test images all training images are scored."""
     found = notes(tmp_path / "run", model, **data)
     assert len(found) == len(said) and all(text in note for text, note in zip(said, found, strict=True))
+
+
+def test_a_column_of_samples_is_a_class_where_labels_come_in_turn(tmp_path, monkeypatch):
+    trainer, drawn = trained(tmp_path / "run", toy_recipe(Toy, steps=1)), []
+    monkeypatch.setattr(results, "save_grid", lambda *_, columns, titles: drawn.append((columns, titles)))
+    for labelled in (False, True):
+        trainer.model.labelled = labelled
+        results.draw_samples(trainer.model, trainer.recipe, trainer.run, "here", lambda done, total: None)
+    assert [columns for columns, _ in drawn] == [None, 3]
