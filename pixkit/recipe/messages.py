@@ -171,13 +171,13 @@ def _meant(tail: KeyPath, known: Sequence[str], others: Sequence[KeyPath]) -> st
     return f"did you mean {' or '.join(map(repr, keys))}?" if keys else None
 
 
-def _akin(name: str, keys: Iterable[str]) -> list[str]:
+def _akin(name: Any, keys: Iterable[str]) -> list[str]:
     """Keys whose words are among a name's or the other way about, as in max_steps; or its initials, as in lr."""
 
     def within(short: list[str], long: list[str]) -> bool:
         return set(short) <= set(long) or (len(long) > 1 and short == ["".join(word[:1] for word in long)])
 
-    own = name.lower().split("_")
+    own = str(name).lower().split("_")
     words = {key: key.lower().split("_") for key in keys}
     return [key for key, other in words.items() if within(own, other) or within(other, own)]
 

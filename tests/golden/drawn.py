@@ -75,6 +75,18 @@ PREVIEWS = {
 }
 
 
+FALLING = [(0, 4.0), (50, 2.0), (100, 1.0)]
+CURVES = {
+    "one curve and a thin line": [figures.Curve("a", FALLING, [(1, 900.0), (2, -900.0), (90, 1.5)])],
+    "one point, and none": [figures.Curve("a", [(3, 2.0)], [(3, 2.0)]), figures.Curve("\nΩ" * 200, [])],
+    "as many as there are colours": [figures.Curve("a", [(2, float(y)), (0.5, 0.0)], [(1, 0.0)]) for y in range(7)],
+    "more than there are colours": [figures.Curve("a", [(1, float(y) * 1e-4)]) for y in range(8)],
+    "as many dots as are large": [figures.Curve("a", [(x, x % 2) for x in range(60)])],
+    "so many dots that they are small": [figures.Curve("a", [(x, x % 2) for x in range(61)])],
+    "beyond numbers": [figures.Curve("a", [(1, 1.7e308), (2, -1.7e308)])],
+}
+
+
 @contextmanager
 def noted():
     """The texts that are drawn, each with its place and its colours, instead of their letters."""
@@ -105,9 +117,30 @@ def picture(name, path):
     }
 
 
+def strokes(curves, path):
+    """What is drawn of curves, and where: how Pillow rounds a line's ends and joints is its version's matter, too."""
+    drawn = []
+
+    def note(kind):
+        def noted(_, places, fill=None, outline=None, width=0, joint=None):
+            flat = np.asarray(places, float).ravel()
+            colours = " ".join(_hex(colour) for colour in (fill, outline) if colour)
+            drawn.append(f"{kind} {','.join(f'{each:.6g}' for each in flat)} {colours} {width} {joint}")
+
+        return mock.patch.object(ImageDraw.ImageDraw, kind, noted)
+
+    with noted() as texts, note("line"), note("ellipse"), note("rectangle"):
+        figures.save_curves(curves, path, across="step", up="bits/dim")
+    with Image.open(path) as image:
+        size = f"{image.mode} {image.width}x{image.height}"
+    every = "\n".join(drawn)
+    return {"size": size, "texts": texts, "drawn": [*drawn[-12:], hashlib.sha256(every.encode()).hexdigest()[:16]]}
+
+
 def pictures(folder):
-    """`picture` of all, and the previews' lines."""
+    """`picture` of all, curves, and the previews' lines."""
     found = {name: picture(name, folder / "picture.png") for name in PICTURES}
+    found |= {name: strokes(curves, folder / "picture.png") for name, curves in CURVES.items()}
     return found | {f"preview {name}": make().split("\n") for name, make in PREVIEWS.items()}
 
 
