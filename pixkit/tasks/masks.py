@@ -65,7 +65,7 @@ def hide_random(shape: Shape, share: float, seed: int) -> Tensor:
     if not 0 < share <= 1:
         raise UsageError("no share of the pixels", where="share", found=str(share), expected="0 < share <= 1")
     channels, height, width = shape
-    places = Noise(seed, [0]).stream("completion").uniforms(1, ImageSpec(1, height, width, 2)).flatten()
+    places = Noise(seed, [0]).stream("completion").normals([height * width]).flatten()
     hidden = places.argsort()[: max(round(share * height * width), 1)]
     known = torch.ones(height * width, dtype=torch.bool)
     known[hidden] = False

@@ -5,6 +5,11 @@ import dataclasses
 import importlib
 from pathlib import Path
 
+from annotated_types import BaseMetadata
+from pydantic import BaseModel
+
+from pixkit.components.config import ComponentConfig
+
 ROOT = Path(__file__).resolve().parents[2]
 PACKAGES = ("pixkit", "plugins/pixkit_plugins")
 OF_THE_SYSTEM = {"_HINTS", "NOWHERE", "Interrupt.HANDLED"}
@@ -19,6 +24,8 @@ def limits():
             if path.name != "__main__.py":
                 module = importlib.import_module(_name(path.relative_to((ROOT / package).parent)))
                 values = {name: _plain(value) for name, value in _stated(module, path) if name not in OF_THE_SYSTEM}
+                if path.parent.name == "testing":
+                    values |= dict(_tolerances(path))
                 if kept := {name: value for name, value in values.items() if _has_number(value)}:
                     found[module.__name__] = kept
     return found
@@ -32,11 +39,34 @@ def _stated(module, path):
     """What is assigned in the file itself, not imported from another."""
     for node in ast.parse(path.read_text(encoding="utf-8")).body:
         if isinstance(node, ast.ClassDef):
+            yield from _fields(node.name, getattr(module, node.name))
             for name in (name for inner in node.body for name in _targets(inner)):
                 if name in vars(getattr(module, node.name)):  # pydantic takes the defaults of its models away
                     yield f"{node.name}.{name}", vars(getattr(module, node.name))[name]
         for name in _targets(node):
             yield name, getattr(module, name)
+
+
+def _tolerances(path):
+    """By function: the fractions in what the contract kit says, by which plugins of others pass or fail."""
+    for node in ast.parse(path.read_text(encoding="utf-8")).body:
+        if isinstance(node, ast.FunctionDef):
+            constants = [inner for inner in ast.walk(node) if isinstance(inner, ast.Constant)]
+            places = sorted(
+                (inner.lineno, inner.col_offset, inner.value) for inner in constants if isinstance(inner.value, float)
+            )
+            yield node.name, [value for _, _, value in places]
+
+
+def _fields(name, cls):
+    """Bounds and defaults of a pydantic model's fields; those of components are pinned as keys."""
+    if issubclass(cls, BaseModel) and not issubclass(cls, ComponentConfig):
+        for key, field in cls.model_fields.items():
+            bounds = {}
+            for bound in field.metadata:
+                bounds |= dataclasses.asdict(bound) if isinstance(bound, BaseMetadata) else {}
+            default = {"default": field.default} if isinstance(field.default, int | float) else {}
+            yield f"{name}.{key}", bounds | default
 
 
 def _targets(node):

@@ -207,7 +207,11 @@ def test_masks():
     boxed = hide_box(shape, 1, 2, 3, 4)
     assert not boxed[:, 1:4, 2:6].any()
     assert int((~boxed).sum()) == 36
+    for top, left, height, width in ((0, 0, 1, 1), (3, 0, 1, 6), (0, 5, 4, 1), (0, 0, 4, 6)):
+        hidden = ~hide_box(shape, top, left, height, width)
+        assert int(hidden.sum()) == 3 * height * width and hidden[:, top, left].all()
     scattered = hide_random(shape, 0.25, seed=3)
+    assert (~scattered[0]).flatten().nonzero().flatten().tolist() == [1, 7, 10, 13, 15, 21]
     assert int((~scattered).sum()) == 18
     assert torch.equal(scattered, scattered[:1].expand(3, -1, -1)), "whole pixels"
     assert torch.equal(scattered, hide_random(shape, 0.25, seed=3))
@@ -222,6 +226,9 @@ def test_masks():
     (lambda: keep_edge((1, 4, 6), "top", 5), "rows"), (lambda: keep_edge((1, 4, 6), "left", 7), "columns"),
     (lambda: hide_box((1, 4, 6), 2, 0, 3, 1), "within"), (lambda: hide_box((1, 4, 6), 0, -1, 1, 1), "within"),
     (lambda: hide_box((1, 4, 6), 0, 0, 0, 1), "within"), (lambda: hide_random((1, 4, 6), 0.0, 0), "share"),
+    (lambda: hide_box((1, 4, 6), 0, 5, 1, 2), "within"), (lambda: hide_box((1, 4, 6), -1, 0, 1, 1), "within"),
+    (lambda: hide_box((1, 4, 6), 0, 0, 1, 0), "within"), (lambda: hide_random((1, 4, 6), 1.001, 0), "share"),
+    (lambda: keep_edge((1, 4, 6), "right", -1), "columns"),
 ])  # fmt: skip
 def test_masks_that_are_none_are_refused(make, text):
     with pytest.raises(UsageError, match=text):
