@@ -1,5 +1,6 @@
 """What an image is: shapes, ranges, units."""
 
+import itertools
 import math
 
 import numpy as np
@@ -81,3 +82,13 @@ def test_the_darkest_colour_of_a_palette():
         colours = [(0, 255, 0), (255, 0, 0)]
         colours.insert(place, (0, 0, 255))
         assert Palette.of(np.array(colours, np.uint8)).darkest == place
+
+
+def test_colours_are_as_dark_as_the_luma_of_television_says():
+    """299, 587 and 114 thousandths (ITU-R BT.601): one more or less of any tells neighbours apart."""
+    near = [d for d in itertools.product(range(-20, 21), repeat=3) if abs(299 * d[0] + 587 * d[1] + 114 * d[2]) == 1]
+    assert near
+    for red, green, blue in near:
+        grey, other = (128, 128, 128), (128 + red, 128 + green, 128 + blue)
+        darker = 299 * red + 587 * green + 114 * blue < 0
+        assert Palette.of([grey, other]).darkest == int(darker) and Palette.of([other, grey]).darkest == int(not darker)

@@ -1,4 +1,4 @@
-"""Numbers that modules and classes state: limits, tolerances, sizes of pieces, seconds, numbers of formats."""
+"""Numbers and switches that modules and classes state: limits, tolerances, sizes of pieces, what they can do."""
 
 import ast
 import dataclasses
@@ -17,7 +17,7 @@ OF_THE_SYSTEM = {"_HINTS", "NOWHERE", "Interrupt.HANDLED"}
 
 
 def limits():
-    """By module: each name at its top, and each attribute of its classes, that is a number or holds one."""
+    """By module: each name at its top, and each attribute of its classes, that is a number or a truth, or holds one."""
     found = {}
     for package in PACKAGES:
         for path in sorted((ROOT / package).rglob("*.py")):
@@ -95,4 +95,4 @@ def _has_number(value):
         return any(key.lstrip("-").isdigit() or _has_number(part) for key, part in value.items())
     if isinstance(value, list):
         return any(map(_has_number, value))
-    return type(value) in (int, float)
+    return type(value) in (int, float, bool)
