@@ -2,7 +2,7 @@
 
 import pytest
 
-from pixkit.errors import CausalityError, UsageError, listed, printable, shorten
+from pixkit.errors import CausalityError, UsageError, dotted, listed, message, printable, shorten
 from pixkit.recipe.source import Mark, Problem, Source
 
 SHOWN = {
@@ -73,3 +73,19 @@ def test_so_is_each_line_of_an_error():
     error = UsageError("no", where="w" * 5000, found="\x1b" * 5000)
     assert [len(line) for line in str(error).split("\n")] == [2000, 2000]
     assert len(error.found) == 5000
+
+
+def test_keys_are_said_with_dots_and_numbers_in_brackets():
+    assert dotted(("train", "optimizer", "betas", 1)) == "train.optimizer.betas[1]"
+    assert (
+        dotted((0, "x" * 81, 2, 3)) == f"[0].{'x' * 77}...[2][3]" and dotted(("x" * 80,)) == "x" * 80 and not dotted(())
+    )
+
+
+def test_what_an_error_says_is_one_line():
+    class Mute(Exception):
+        def __str__(self):
+            raise ValueError
+
+    assert message(UsageError("no", found="a \n\n b")) == r"no; found: a \n\n b"
+    assert message(ValueError("  two\n\n   lines ")) == "two lines" and message(Mute()) == ""

@@ -1,14 +1,16 @@
 """What an image is: shapes, ranges, units."""
 
+import hashlib
 import itertools
 import math
+from dataclasses import dataclass
 
 import numpy as np
 import pytest
 import torch
 
-from pixkit.errors import DataError
-from pixkit.image import Batch, ImageSpec, Palette
+from pixkit.errors import DataError, UsageError
+from pixkit.image import Batch, ImageSpec, Palette, Shown
 
 SPEC = ImageSpec(3, 4, 5, 16)
 
@@ -86,9 +88,75 @@ def test_the_darkest_colour_of_a_palette():
 
 def test_colours_are_as_dark_as_the_luma_of_television_says():
     """299, 587 and 114 thousandths (ITU-R BT.601): one more or less of any tells neighbours apart."""
-    near = [d for d in itertools.product(range(-20, 21), repeat=3) if abs(299 * d[0] + 587 * d[1] + 114 * d[2]) == 1]
+    near = [d for d in itertools.product(range(-25, 26), repeat=3) if abs(299 * d[0] + 587 * d[1] + 114 * d[2]) == 1]
     assert near
     for red, green, blue in near:
         grey, other = (128, 128, 128), (128 + red, 128 + green, 128 + blue)
         darker = 299 * red + 587 * green + 114 * blue < 0
         assert Palette.of([grey, other]).darkest == int(darker) and Palette.of([other, grey]).darkest == int(not darker)
+
+
+FEW = Palette.of([[0, 0, 0], [255, 0, 1], [2, 3, 255]])
+
+
+def test_a_palette_is_its_colours():
+    assert len(FEW) == 3 and FEW.array().tolist() == [[0, 0, 0], [255, 0, 1], [2, 3, 255]]
+    assert FEW.rows() == [bytes(3), bytes([255, 0, 1]), bytes([2, 3, 255])]
+    assert (
+        FEW.digest == hashlib.sha256(FEW.colours).hexdigest() and repr(FEW) == f"Palette(3 colours, {FEW.digest[:8]})"
+    )
+    whole = b"".join(number.to_bytes(3, "big") for number in range(65537))
+    assert len(Palette(whole[:-3])) == 65536
+    for colours, found in (
+        (whole, "65537 colours"),
+        (whole[:3], "1 colours"),
+        (whole[:7], "2 colours"),
+        (b"", "0 colours"),
+    ):
+        with pytest.raises(DataError, match="this is no palette") as caught:
+            Palette(colours)
+        assert caught.value.found == found
+
+
+@pytest.mark.parametrize(("colours", "text", "found"), [
+    ([1, 2, 3], "no palette", "shape (3,)"), ([[1, 2]], "no palette", "shape (1, 2)"),
+    ([[0, 0, 256], [0, 0, 1]], "no levels", "int64 in 0..256"),
+    ([[0, 0, -1], [0, 0, 1]], "no levels", "int64 in -1..1"),
+    ([[0, 0, 0.5], [0, 0, 1]], "no levels", "float64 in 0..1"),
+    ([[0, 0, 1], [1, 1, 1], [0, 0, 1]], "all different", "2 of 3"),
+])  # fmt: skip
+def test_what_is_no_palette(colours, text, found):
+    with pytest.raises(DataError, match=text) as caught:
+        Palette.of(colours, "mine")
+    assert caught.value.found == found and caught.value.where == (None if text == "all different" else "mine")
+
+
+def test_images_of_tokens_and_of_pixels():
+    plain, tokens = ImageSpec(1, 2, 5, 3), ImageSpec(1, 2, 5, 3, FEW)
+    assert plain.pictures is plain and tokens.pictures == ImageSpec(3, 2, 5, 256)
+    assert (plain.blank, plain.rate, plain.bits(7.0)) == (0, "bits_per_dim", plain.bits_per_dim(7.0))
+    assert (tokens.blank, tokens.rate, tokens.bits(7.0)) == (0, "bits_per_token", 0.7 / math.log(2))
+    with pytest.raises(UsageError, match="tokens are not in bits/dim"):
+        tokens.bits_per_dim(7.0)
+    assert tokens.of_size(4, 6) == ImageSpec(1, 4, 6, 3, FEW) and plain.of_size(4, 6).shape == (1, 4, 6)
+    assert tokens.dump() == plain.dump() | {"palette": FEW.digest} and set(plain.dump().values()) == {1, 2, 5, 3}
+    assert str(tokens) == f"{plain}, palette {FEW.digest[:8]}"
+    for channels, levels in ((3, 3), (1, 4)):
+        with pytest.raises(DataError, match="tokens have one channel") as caught:
+            ImageSpec(channels, 2, 5, levels, FEW)
+        assert caught.value.found == f"channels = {channels}, levels = {levels}" and caught.value.expected == "1 and 3"
+
+
+def test_tensors_are_shown_by_their_types_and_shapes():
+    x = torch.zeros(2, 1, 2, 2, dtype=torch.int64)
+    assert repr(Batch(x, None, torch.arange(2))) == "Batch(x=int64 [2, 1, 2, 2], indices=int64 [2])"
+
+    @dataclass(frozen=True, repr=False)
+    class Several(Shown):
+        parts: list
+        name: str
+        how: object
+
+    assert repr(Several([1.5, x], "", len)) == "Several(parts=<2 tensors>, how=len)"
+    assert repr(Several((x, x, x), "a", None)) == "Several(parts=<3 tensors>, name='a')"
+    assert repr(Several([1.5], "a", x[0])) == "Several(parts=[1.5], name='a', how=int64 [1, 2, 2])"
