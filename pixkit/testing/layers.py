@@ -99,6 +99,8 @@ def check_ready(layer: MixingLayer, size: Sequence[int], grids: list[Grid], read
         stated = int(found[g, h, w])
         assert stated >= latest, f"unit (g, h, w) = ({g}, {h}, {w}) is called ready before all that it reads is"
         assert stated <= latest, f"unit (g, h, w) = ({g}, {h}, {w}) is called ready later than all that it reads"
+    at_once = layer.ready(*map(torch.zeros_like, readiness))
+    assert not at_once.any(), "where all inputs are ready at 0, something is called ready later"
 
 
 def check_steps(layer: MixingLayer, x: list[Tensor], readiness: list[Tensor], units: Tensor) -> None:

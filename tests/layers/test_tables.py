@@ -15,6 +15,7 @@ def test_values_go_where_the_table_says():
     layer = Rearrange([(1, 2, 2), (3, 1, 2)], table, (2, 2), torch.tensor([[0.0, 5.0, 0, 0], [0, 0, 6.0, 0]]))
     first, second = torch.arange(4.0).view(1, 1, 2, 2), torch.arange(4.0, 10).view(1, 3, 1, 2)
     assert layer(first, second).tolist() == [[[[3, 5], [7, 0]], [[2, 9], [6, 1]]]]
+    assert Rearrange(layer.sizes, table, (1, 4))(first, second).tolist() == [[[[3, 0, 7, 0]], [[2, 9, 0, 1]]]]
 
 
 def test_a_rearrangement_says_what_it_reads():
@@ -30,7 +31,7 @@ def test_a_rearrangement_says_what_it_reads():
 def test_attention_by_a_table_says_what_it_reads():
     visible = torch.rand(6, 4, generator=torch.Generator().manual_seed(0)) < 0.6
     visible[2] = False
-    sizes = [(4, 2, 3), (4, 1, 4), (6, 1, 4)]
+    sizes = [(4, 2, 3), (4, 2, 2), (6, 2, 2)]
     check_layer(SiteAttention(visible, heads=2), sizes, tight=False)
     check_layer(SiteAttention(visible, heads=2), sizes, groups=2, tight=False)
     bias = torch.randn(2, 6, 4, generator=torch.Generator().manual_seed(1))
@@ -65,6 +66,6 @@ def test_sums_over_sites_say_what_they_read():
     check_layer(SiteSum(torch.randn(4, 6), None, allowed, (2, 2)), [(3, 2, 3)])
     check_layer(SiteSum(torch.randn(4, 6), torch.zeros(4), allowed, (2, 2)), [(3, 2, 3)])
     check_layer(SiteSum(torch.randn(4, 6), torch.zeros(4), allowed, (2, 2)), [(4, 2, 3)], groups=2)
-    check_layer(SiteLinear(torch.randn(4, 2, 6, 4), torch.zeros(4, 2), allowed, (1, 4)), [(4, 2, 3)], groups=2)
-    check_layer(SiteLinear(torch.randn(4, 2, 6, 3), None, allowed, (1, 4)), [(3, 2, 3)])
+    check_layer(SiteLinear(torch.randn(4, 2, 6, 4), torch.zeros(4, 2), allowed, (2, 2)), [(4, 2, 3)], groups=2)
+    check_layer(SiteLinear(torch.randn(4, 2, 6, 3), None, allowed, (2, 2)), [(3, 2, 3)])
     check_layer(SiteLinear(torch.randn(4, 2, 6, 3), torch.zeros(4, 2), allowed, (1, 4)), [(3, 2, 3)])

@@ -153,6 +153,16 @@ class Hasty(Above):
         return Above().reads(units, grids)
 
 
+class Late(Above):
+    """Of inputs that need no pixel."""
+
+    def ready(self, *inputs):
+        return super().ready(*inputs) + (not inputs[0].any())
+
+    def reads(self, units, grids):
+        return Above().reads(units, grids)
+
+
 class Lazy(Above):
     def ready(self, *inputs):
         return super().ready(*inputs) + 1
@@ -292,7 +302,8 @@ def test_a_layer_of_ones_own():
 
 
 @pytest.mark.parametrize(("cls", "text"), [
-    (Hasty, "ready before all"), (Lazy, "ready later than"), (Wraps, "differs from `forward`"),
+    (Hasty, "ready before all"), (Lazy, "ready later than"), (Late, "at 0, something is called ready later"),
+    (Wraps, "differs from `forward`"),
     (WrapsUnseen, "differs from `forward`"),
     (Misreads, "that `reads` does not name"),
     (Stays, "made 1 tensors on another"),
