@@ -53,16 +53,32 @@ def test_a_window_says_what_it_reads_and_is_a_convolution():
     generator = torch.Generator().manual_seed(0)
     weight = torch.randn(3, 4, 2, generator=generator)
     sources = torch.arange(5)[:, None] + torch.tensor([-2, -1, 0])
-    layer = Window(weight, torch.randn(4, generator=generator), sources.where(sources >= 0, torch.tensor(5)), (1, 5))
-    check_layer(layer, [(2, 1, 5)])
     x = torch.randn(3, 2, 5, generator=generator)
-    expected = F.conv1d(F.pad(x, (2, 0)), weight.permute(1, 2, 0), layer.bias)
-    assert torch.allclose(layer(x[:, :, None])[:, :, 0], expected, atol=1e-5)
+    for bias in (torch.randn(4, generator=generator), None):
+        layer = Window(weight, bias, sources.where(sources >= 0, torch.tensor(5)), (1, 5))
+        check_layer(layer, [(2, 1, 5)])
+        expected = F.conv1d(F.pad(x, (2, 0)), weight.permute(1, 2, 0), bias)
+        assert torch.allclose(layer(x[:, :, None])[:, :, 0], expected, atol=1e-5)
+
+
+def test_a_window_reads_sites_anywhere_on_a_grid_and_none_beyond_it():
+    generator = torch.Generator().manual_seed(0)
+    sources = torch.tensor([[0, 5], [5, 6], [6, 6], [3, 4]])
+    check_layer(Window(torch.randn(2, 2, 4, generator=generator), None, sources, (2, 2)), [(4, 2, 3)], groups=2)
 
 
 def test_sums_over_sites_say_what_they_read():
     generator = torch.Generator().manual_seed(0)
     allowed = torch.rand(4, 6, generator=generator) < 0.5
+    x, biases = torch.randn(2, 3, 2, 3, generator=generator), torch.randn(4, 2, generator=generator)
+    for bias in (biases, None):
+        summed = SiteSum(allowed.float(), None if bias is None else bias[:, 0], allowed, (2, 2))(x).flatten(2)
+        expected = torch.stack([x.flatten(2)[:, :, own].sum(2) for own in allowed], 2)
+        assert torch.allclose(summed, expected if bias is None else expected + bias[:, 0], atol=1e-5)
+        weight = torch.ones(4, 2, 6, 3)
+        linear = SiteLinear(weight, bias, allowed, (2, 2))(x).flatten(2)
+        expected = expected.sum(1, keepdim=True).expand(-1, 2, -1)
+        assert torch.allclose(linear, expected if bias is None else expected + bias.T, atol=1e-5)
     check_layer(SiteSum(torch.randn(4, 6), None, allowed, (2, 2)), [(3, 2, 3)])
     check_layer(SiteSum(torch.randn(4, 6), torch.zeros(4), allowed, (2, 2)), [(3, 2, 3)])
     check_layer(SiteSum(torch.randn(4, 6), torch.zeros(4), allowed, (2, 2)), [(4, 2, 3)], groups=2)
