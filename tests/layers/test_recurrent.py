@@ -10,7 +10,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from pixkit.errors import RecipeError
 from pixkit.image import ImageSpec
 from pixkit.layers import DiagonalLSTM, RowLSTM
-from pixkit.layers.recurrent import keep_loops
+from pixkit.layers.recurrent import Recurrence, keep_loops
 from pixkit.orderings.scans import Raster
 from pixkit.testing import check_layer, randomise
 
@@ -125,6 +125,16 @@ def made(name, size=(3, 4), maps=2):
 def test_the_scan_gives_what_the_loop_gives(name, size):
     layer, x = made(name, size, 3)
     assert torch.allclose(layer._scanned(x), layer(x), rtol=0, atol=1e-13)
+
+
+def test_on_a_cpu_and_where_it_is_asked_for_recurrences_are_loops(monkeypatch):
+    layer, x = made("row 3")
+    monkeypatch.setattr(Recurrence, "_scanned", lambda self, x: "scanned")
+    assert tuple(layer(x).shape) == (2, 2, 3, 4)
+    layer, x = layer.to("meta"), x.detach().to("meta")
+    assert layer(x) == "scanned"
+    keep_loops(layer)
+    assert tuple(layer(x).shape) == (2, 2, 3, 4)
 
 
 @pytest.mark.parametrize("name", LAYERS)

@@ -103,6 +103,9 @@ def test_images_are_put_through_in_batches_unless_a_gradient_is_recorded(name, m
         assert given() == [most, 4]
     with torch.inference_mode():
         assert given() == [most, 4]
+    model.network.encoding.requires_grad_(False)
+    next(model.network.backbone.parameters()).requires_grad_(False)
+    assert given() == [most + 4], "some can be trained"
     model.requires_grad_(False)
     assert given() == [most, 4]
     with pytest.raises(UsageError, match="batch_size"):

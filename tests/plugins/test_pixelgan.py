@@ -110,11 +110,13 @@ def test_codes_to_decode_come_from_the_priors_or_are_given():
     assert (category.mean(0) - 1 / 3).abs().max() < 0.03
     given = model.latents([Noise(3, range(4))], torch.tensor([2, 0, 0, 1]))
     assert given[:, 2:].argmax(1).tolist() == [2, 0, 0, 1] and torch.equal(given[:, :2], gaussian[:4])
-    for wrong in ([3], [-1]):
-        with pytest.raises(UsageError, match="no such categorical code"):
-            model.latents([Noise(3, [0])], torch.tensor(wrong))
-    with pytest.raises(UsageError, match="no such categorical code"):
+    for wrong in ([3], [-1], [0, 3], [-1, 0]):
+        with pytest.raises(UsageError, match="no such categorical code") as caught:
+            model.latents([Noise(3, range(len(wrong)))], torch.tensor(wrong))
+        assert caught.value.found == ", ".join(map(str, wrong)) and caught.value.expected == "0..2"
+    with pytest.raises(UsageError, match="no such categorical code") as caught:
         built(gaussian=2).latents([Noise(3, [0])], torch.tensor([0]))
+    assert caught.value.expected == "none"
 
 
 def test_discriminator_and_encoder_play_against_each_other():

@@ -3,6 +3,7 @@
 import json
 import shutil
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -126,3 +127,19 @@ def test_long_curves_are_thinned_by_means():
     assert thinned([]) == [] and thinned([(1, 2.0), (2, 3.0)]) == [(1, 2.0), (2, 3.0)]
     points = [(step, float(step)) for step in range(1, 12)]
     assert thinned(points, 4) == [(3, 2.0), (6, 5.0), (9, 8.0), (11, 10.5)]
+
+
+def test_curves_are_of_the_unit_of_the_last_score_and_pass_over_what_was_not_a_number():
+    scores = {"images": 4, "kind": "exact", "nats": 3.0}
+    rows = [
+        {"event": "train", "step": 1, "bits_per_dim": 4.0}, {"event": "train", "step": 2, "bits_per_dim": None},
+        {"event": "train", "step": 3, "loss": 1.0}, {"event": "start", "step": 3, "bits_per_dim": 9.0},
+        {"event": "eval", "step": 3, "decides": "far", "far": 7.0, **scores},
+        {"event": "eval", "step": 4, "bits_per_dim": 2.5, "bits_per_dim_ema": 2.0, **scores},
+        {"event": "eval", "step": 5, "bits_per_dim": None, **scores},
+        {"event": "train", "step": 5, "bits_per_dim": 1.0},
+    ]  # fmt: skip
+    found = read_curves(SimpleNamespace(rows=lambda: iter(rows)))
+    assert found == Curves("bits_per_dim", ((4, 2.0),), ((1, 4.0), (5, 1.0)))
+    assert found.dump() == {"unit": "bits_per_dim", "validation": [[4, 2.0]], "training": [[1, 4.0], [5, 1.0]]}
+    assert read_curves(SimpleNamespace(rows=lambda: iter(rows[:4]))) == Curves(None, (), ())
