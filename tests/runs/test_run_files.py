@@ -254,3 +254,52 @@ def test_what_nobody_else_may_look_into_is_passed_over_and_what_cannot_be_told_i
 def test_a_lock_with_a_mark_and_other_line_ends_is_one(tmp_path):
     (tmp_path / "recipe.lock.yaml").write_bytes(b"\xef\xbb\xbf" + LOCK_HEADER.replace("\n", "\r\n").encode())
     assert Run(tmp_path).started
+
+
+def segments(*pairs):
+    return {**LOCK, "segments": [{"step": step, "steps": steps} for step, steps in pairs]}
+
+
+@pytest.mark.parametrize("lock", [
+    segments(), segments((0, 5)), segments((0, 5), (4, 1), (9, 3)), {**LOCK, "classes": None},
+    {**LOCK, "classes": 2, "class_names": ["a", "b"]},
+], ids=str)  # fmt: skip
+def test_what_a_build_writes_into_a_lock(lock):
+    typed(Lock, lock, "there")
+
+
+@pytest.mark.parametrize(("lock", "expected"), [
+    (segments((1, 5)), "segments from step 0 on"), (segments((1, 5), (2, 5)), "segments from step 0 on"),
+    (segments((0, 5), (0, 5)), "one after the other"), (segments((0, 5), (4, 5), (3, 5)), "one after the other"),
+    (segments((0, 5), (0, 5), (3, 5)), "one after the other"), (segments((0, 0)), "greater than or equal to 1"),
+    ({**LOCK, "classes": 3, "class_names": ["a", "b"]}, "3 class_names, all different"),
+    ({**LOCK, "classes": 2, "class_names": ["a", "a"]}, "2 class_names, all different"),
+    ({**LOCK, "classes": None, "class_names": ["a"]}, "None class_names, all different"),
+    ({**LOCK, "image": {**LOCK["image"], "height": 2**14, "width": 2**14 + 1}}, "more than 268435456 sub-pixels"),
+], ids=str)  # fmt: skip
+def test_what_no_build_writes_into_a_lock(lock, expected):
+    with pytest.raises(RunError) as caught:
+        typed(Lock, lock, "there")
+    assert expected in caught.value.expected
+
+
+def test_an_image_may_have_so_many_sub_pixels():
+    size = {"channels": 1, "height": 2**14, "width": 2**14}
+    assert typed(Lock, {**LOCK, "image": {**LOCK["image"], **size}}, "there").image.width == 2**14
+
+
+def test_a_part_of_json_is_said_as_far_as_it_is_short():
+    for text, said in (
+        ('{"' + "k" * 61 + '": 1, "' + "k" * 61 + '": 2}', f"the key '{'k' * 60}' stands twice"),
+        ("1" * 39 + "e999", f"{'1' * 39}e is too large for a float"),
+    ):
+        with pytest.raises(ValueError, match=said):
+            parse_json(text)
+
+
+def test_of_a_line_that_is_none_the_beginning_is_shown(tmp_path):
+    for length, shown in ((80, 80), (81, 80)):
+        (tmp_path / "last").write_text("x" * length)
+        with pytest.raises(CheckpointError, match="unreadable") as caught:
+            read_line(tmp_path / "last", STEP, "step-250")
+        assert caught.value.found == repr("x" * shown) and caught.value.expected == "a line like step-250"
