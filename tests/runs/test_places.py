@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from pixkit.errors import RunError
-from pixkit.runs import checkpoint
+from pixkit.runs import checkpoint, places
 from pixkit.runs.run import Run
 
 SETTINGS = {"name": "x"}
@@ -302,3 +302,14 @@ def test_a_folder_with_what_a_killed_build_began_to_write_is_a_place_for_one(tmp
     with Run.claim(tmp_path) as (run, _):
         run.start("", SETTINGS, {})
     assert sorted(os.listdir(tmp_path)) == ["env.json", "recipe.lock.yaml", "recipe.yaml"]
+
+
+def test_somebodys_own_among_the_checkpoints_is_not_tidied(run):
+    """Only in folders that are called as checkpoints are, half-written files are pixkit's."""
+    for folder in ("mine", "step-1x", "step-2"):
+        (run.checkpoints / folder).mkdir(exist_ok=True)
+        (run.checkpoints / folder / ".manifest.5.tmp.json").write_text("")
+    (run.checkpoints / "notes").write_text("")
+    assert places.tidy(run.path) == []
+    left = sorted(str(path.relative_to(run.checkpoints)) for path in run.checkpoints.rglob(".*"))
+    assert left == ["mine/.manifest.5.tmp.json", "step-1x/.manifest.5.tmp.json"]
