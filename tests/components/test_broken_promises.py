@@ -205,6 +205,43 @@ def test_a_head_is_held_to_its_promises(made, rule, advice):
     assert rule in error.value.message and advice in str(error.value)
 
 
+def at_last(change):
+    """The change, of the last image alone."""
+    return lambda x: torch.cat([x[:-1], change(x[-1:])])
+
+
+AT_LAST = {
+    "above 1": ("log_prob", lambda x: 1 - x, "gives probabilities above 1"),
+    "not a number": ("log_prob", lambda x: x * float("nan"), "gives no probability"),
+    "not normalised": ("level_log_probs", lambda x: x - 1, "is not normalised"),
+    "of two minds": ("site_log_prob", lambda x: x - 1, "is not of one mind"),
+    "draws too high": ("quantile", lambda x: x + 9, "draws levels that there are not"),
+    "draws too low": ("quantile", lambda x: x - 9, "draws levels that there are not"),
+}
+
+
+@pytest.mark.parametrize(("method", "change", "rule"), AT_LAST.values(), ids=AT_LAST.keys())
+def test_what_is_wrong_with_one_image_alone_is_seen(method, change, rule):
+    made = head(of_base(method, at_last(change)))
+    with pytest.raises(PluginError) as error:
+        checked(network(component("backbone", PlainBackbone), GREY, head=made))
+    assert rule in error.value.message
+
+
+def test_features_of_one_image_that_are_not_finite_are_seen():
+    with pytest.raises(PluginError, match="gives features that are not finite"):
+        checked(network(backbone(out=lambda s, h: at_last(lambda x: x / 0)(h)), GREY))
+
+
+@pytest.mark.parametrize("part", ["backbone", "projection"])
+def test_of_weights_that_are_not_finite_nobody_is_to_blame(part):
+    net = network(component("backbone", PlainBackbone), GREY)
+    weight = next(getattr(net, part).parameters())
+    with torch.no_grad():
+        weight.view(-1)[0] = float("nan")
+    net.check_width()
+
+
 def test_a_model_is_held_to_them_where_it_is_built_from_python(monkeypatch):
     made = backbone(out=lambda self, h: h.detach())
     monkeypatch.setattr(
