@@ -265,7 +265,7 @@ def segments(*pairs):
     {**LOCK, "classes": 2, "class_names": ["a", "b"]},
 ], ids=str)  # fmt: skip
 def test_what_a_build_writes_into_a_lock(lock):
-    typed(Lock, lock, "there")
+    assert typed(Lock, lock, "there").parameters == LOCK["parameters"]
 
 
 @pytest.mark.parametrize(("lock", "expected"), [

@@ -10,6 +10,7 @@ from pixkit.errors import DataError, UsageError
 from pixkit.execution import choose as executors
 from pixkit.image import ImageSpec
 from pixkit.memory import Room, guard
+from pixkit.memory.forecast import MORE
 from pixkit.models import AutoregressiveModel
 from pixkit.noise import Noise
 from pixkit.runs import load
@@ -84,8 +85,10 @@ def test_a_batch_that_cannot_be_scored_is_refused(little):
     dataset = prepare(named("data", "digits", limit_train=100, limit_test=50), Path())
     backbone = {"type": "pixelcnn", "width": 8, "layers": 1}
     digits = named("model", "autoregressive", backbone=backbone).build(dataset.spec, None)
-    error = refused(lambda: evaluate(digits, dataset, batch_size=50))
-    assert (error.where, "50 images" in error.found) == ("batch_size", True)
+    for size, images in ((50, 50), (5, 5), (500, 50)):
+        error = refused(lambda size=size: evaluate(digits, dataset, batch_size=size))
+        assert (error.where, f"scoring {images} images" in error.found) == ("batch_size", True)
+    assert evaluate(digits, dataset, batch_size=MORE).images == 50, "so few are not asked about"
 
 
 class Unscored(AutoregressiveModel):
