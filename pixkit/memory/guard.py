@@ -13,10 +13,10 @@ from typing import Any
 import torch
 from torch import Tensor
 from torch.multiprocessing.reductions import StorageWeakRef
-from torch.utils._python_dispatch import TorchDispatchMode  # its documented name: there is no public module
 
 from pixkit.errors import UsageError, message
 from pixkit.memory.available import available, in_words
+from pixkit.modes import Mode
 
 LITTLE = 64 << 20
 """Bytes that nobody asks about: looking how much there is takes time, too."""
@@ -55,7 +55,7 @@ def check_fits(needed: int, device: torch.device, what: str, *, where: str | Non
         )
 
 
-class MemoryGuard(TorchDispatchMode):
+class MemoryGuard(Mode):
     """While entered, refuses to make a tensor that would bring what was made beyond `limit` bytes.
 
     Without it, an absurd width would have the machine swap, or the process killed, before it has a model whose

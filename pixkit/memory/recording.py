@@ -10,13 +10,14 @@ from typing import Any, TypeAlias
 
 import torch
 from torch import Tensor
-from torch.utils._python_dispatch import TorchDispatchMode  # its documented name: there is no public module
+
+from pixkit.modes import Mode
 
 Event: TypeAlias = tuple[int, int]
 """(number of the storage, its bytes), or, when it goes, (number, -bytes)."""
 
 
-class Recording(TorchDispatchMode):
+class Recording(Mode):
     """While entered, records the storages that operations make, backward passes included, and when each one dies.
 
     What was there before is not recorded, nor what an operation takes for itself and gives back before it returns.

@@ -14,7 +14,8 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor
 from torch.overrides import TorchFunctionMode
-from torch.utils._python_dispatch import TorchDispatchMode
+
+from pixkit.modes import Mode
 
 
 class Runner(Protocol):
@@ -113,7 +114,7 @@ def replaced(value: Any, change: Callable[[Tensor], Any]) -> Any:
     return value
 
 
-class Operations(TorchDispatchMode):
+class Operations(Mode):
     """Hands every operation of torch to a run."""
 
     supports_higher_order_operators = True
@@ -121,11 +122,6 @@ class Operations(TorchDispatchMode):
     def __init__(self, runner: Runner) -> None:
         super().__init__()
         self.runner = runner
-
-    @classmethod
-    def _should_skip_dynamo(cls) -> bool:
-        """Torch would import its compiler, for seconds, to keep it from looking at the method below."""
-        return False
 
     def __torch_dispatch__(
         self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None

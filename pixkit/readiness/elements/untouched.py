@@ -9,8 +9,8 @@ from typing import Any
 import torch
 from torch import nn
 from torch._ops import HigherOrderOperator
-from torch.utils._python_dispatch import TorchDispatchMode
 
+from pixkit.modes import Mode
 from pixkit.readiness.elements.operation import describe, taken_apart
 from pixkit.readiness.elements.storages import Storages
 
@@ -109,7 +109,7 @@ def written_in_training(module: nn.Module, args: Sequence[Any], kwargs: Mapping[
     return frozenset(replaced | {name for name, place in places.items() if place in watching.written})
 
 
-class Watching(TorchDispatchMode):
+class Watching(Mode):
     """Notes which storages are written to, and what was in them."""
 
     supports_higher_order_operators = True
@@ -118,10 +118,6 @@ class Watching(TorchDispatchMode):
         super().__init__()
         self.storages = Storages()
         self.written: set[int] = set()
-
-    @classmethod
-    def _should_skip_dynamo(cls) -> bool:
-        return False
 
     def __torch_dispatch__(
         self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None

@@ -10,8 +10,9 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor, nn
-from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves, tree_map_only
+
+from pixkit.modes import Mode
 
 READS = frozenset(
     {
@@ -24,7 +25,7 @@ COPIES = frozenset({"_to_copy", "copy_", "copy"})
 INDEXING = frozenset({"index", "index_put", "index_put_", "_index_put_impl_", "_unsafe_index", "_unsafe_index_put"})
 
 
-class Probe(TorchDispatchMode):
+class Probe(Mode):
     """While it is entered, looks at every operation, forward and backward.
 
     Attributes:
