@@ -28,8 +28,8 @@ QUICK = (
     ),
     *("recipe", "runs", "tasks", "cli/test_main.py", "execution/test_choose.py", "execution/test_eager.py"),
     *("cli/test_shell_completion.py", "execution/test_graphs.py", "execution/test_native.py"),
-    *("samplers/test_ancestral.py", "test_api.py", "test_house.py", "test_image.py", "test_modes.py", "test_noise.py"),
-    "test_style.py",
+    *("samplers/test_ancestral.py", "test_api.py", "test_house.py", "test_image.py", "test_noise.py", "test_style.py"),
+    "test_torch_modes.py",
 )
 """Folders and files of the quick set, which `pytest -m quick` runs."""
 

@@ -9,6 +9,7 @@ host waits for is counted. `meta` and FakeTensorMode have no values, and take an
     seen.reads, seen.copies
 """
 
+import functools
 from contextlib import ExitStack
 
 import torch
@@ -47,6 +48,7 @@ AUTOCAST = torch.library.Library("_", "IMPL", "AutocastPrivateUse1")
 AUTOCAST.fallback(torch.library.fallthrough_kernel)
 
 DEVICE = torch.device("pretended", 0)
+CPU = torch.device("cpu")
 READS = {
     *("_local_scalar_dense", "equal", "is_nonzero", "nonzero", "nonzero_numpy", "masked_select", "unique_dim"),
     *("_unique2", "unique_consecutive", "unique_dim_consecutive", "repeat_interleave.Tensor", "bincount", "allclose"),
@@ -160,7 +162,7 @@ class _Made(TorchFunctionMode):
 
     def __torch_function__(self, func, types, args=(), kwargs=None):
         if func not in MAKING:
-            return func(*args, **(kwargs or {}))
+            return func(*args, **kwargs) if kwargs else func(*args)
         kwargs = dict(kwargs or {})
         if func is Tensor.new_tensor and isinstance(args[0], OnDevice):
             return torch.tensor(args[1], **{"dtype": args[0].dtype, **kwargs}).to(DEVICE)
@@ -203,34 +205,59 @@ class Pretending(TorchDispatchMode):
         with self._stack:
             return super().__exit__(*error)
 
+    @classmethod
+    def _should_skip_dynamo(cls):
+        return False  # nothing is compiled meanwhile, and torch's way to see to it takes as long as the operation
+
     def __torch_dispatch__(self, func, types, args=(), kwargs=None):
         return _run(func, args, kwargs or {}, self)
 
 
+class _Operation:
+    """What there is to know of one, once: an image is drawn by thousands of them."""
+
+    def __init__(self, func):
+        self.name = func._schema.name.removeprefix("aten::")
+        self.own = OWN.get(self.name, func)
+        self.mutable = func._schema.is_mutable
+        self.reshapes = torch.Tag.inplace_view in func.tags
+        self.copies, self.indexes = self.name in COPIES, self.name in INDEXING
+        self.reads = self.name in READS or f"{self.name}.{func._overloadname}" in READS
+        filling = self.name.startswith(("masked_fill", "fill", "index_put", "where"))
+        self.scalars = torch.Tag.pointwise in func.tags or filling
+
+
+_known = functools.cache(_Operation)
+
+
+def _held(tensor):
+    return tensor.held
+
+
 def _run(func, args, kwargs, seen):
     """One operation: on the values held, if its tensors are where they may be."""
-    tensors = _tensors([*args, *kwargs.values()])
-    ours = [tensor for tensor in tensors if isinstance(tensor, OnDevice)]
+    tensors = _tensors([*args, *kwargs.values()] if kwargs else args)
+    ours = [tensor for tensor in tensors if type(tensor) is OnDevice]
     asked = kwargs.get("device")
     there = bool(ours) if asked is None else torch.device(asked).type == DEVICE.type
     if not ours and not there:
         return func(*args, **kwargs)
-    name = func._schema.name.removeprefix("aten::")
-    if ours:
-        _check(func, name, args, tensors)
+    what = _known(func)
+    if len(ours) < len(tensors) and ours:
+        _check(what, args, tensors)
     if seen is not None:
-        _count(seen, func, name, args, kwargs, there)
-    held_args = _changed(OnDevice, lambda tensor: tensor.held, args)
-    held_kwargs = {key: _changed(OnDevice, lambda tensor: tensor.held, value) for key, value in kwargs.items()}
+        _count(seen, what, args, kwargs, there)
+    held_args = [_changed(OnDevice, _held, value) for value in args]
+    held_kwargs = {key: _changed(OnDevice, _held, value) for key, value in kwargs.items()}
     if asked is not None:
-        held_kwargs["device"] = torch.device("cpu")
-    out = OWN.get(name, func)(*held_args, **held_kwargs)
-    if torch.Tag.inplace_view in func.tags:
+        held_kwargs["device"] = CPU
+    out = what.own(*held_args, **held_kwargs)
+    if what.reshapes:
         with no_dispatch():  # the shape of what holds them, too
             return func(*args, **kwargs)
-    if name == "_to_copy" and out is held_args[0]:
+    if what.name == "_to_copy" and out is held_args[0]:
         out = out.clone()
-    if isinstance(args[0] if args else None, Tensor) and not isinstance(args[0], OnDevice) and func._schema.is_mutable:
+    if what.mutable and isinstance(args[0] if args else None, Tensor) and not isinstance(args[0], OnDevice):
         return args[0]  # written from the device
     known = {id(tensor.held): tensor for tensor in ours}
     return _changed(Tensor, lambda one: _wrapped(one, known), out) if there else out
@@ -259,35 +286,35 @@ def _wrapped(tensor, known):
     return OnDevice(tensor) if same is None else same
 
 
-def _check(func, name, args, tensors):
+def _check(what, args, tensors):
     """Raise what CUDA would, of tensors that are not all on the device."""
     apart = [tensor for tensor in tensors if not isinstance(tensor, OnDevice)]
-    if not apart or name in COPIES:
+    if what.copies:
         return
-    if name in INDEXING:
+    if what.indexes:
         indices = [index for index in args[1] if index is not None]
         if not isinstance(args[0], OnDevice) and any(isinstance(index, OnDevice) for index in indices):
             raise RuntimeError("indices should be either on cpu or on the same device as the indexed tensor (cpu)")
         apart = [tensor for tensor in apart if all(tensor is not index for index in indices)]
-    scalars = torch.Tag.pointwise in func.tags or name.startswith(("masked_fill", "fill", "index_put", "where"))
-    if isinstance(args[0], Tensor) and not isinstance(args[0], OnDevice) and func._schema.is_mutable:
-        scalars = False
-    if any(not (scalars and tensor.ndim == 0) for tensor in apart):
+    written = what.mutable and isinstance(args[0], Tensor) and not isinstance(args[0], OnDevice)
+    if any(written or not (what.scalars and tensor.ndim == 0) for tensor in apart):
         raise RuntimeError(
-            f"Expected all tensors to be on the same device, but found at least two devices, {DEVICE} and cpu! ({name})"
+            f"Expected all tensors to be on the same device, but found at least two devices, {DEVICE} and cpu! "
+            f"({what.name})"
         )
 
 
-def _count(seen, func, name, args, kwargs, there):
-    if name in READS or f"{name}.{func._overloadname}" in READS:
+def _count(seen, what, args, kwargs, there):
+    name = what.name
+    if what.reads:
         seen.reads[name] = seen.reads.get(name, 0) + 1
-    if name in COPIES:
+    if what.copies:
         source = args[1] if name != "_to_copy" else args[0]
         target = there if name == "_to_copy" else isinstance(args[0], OnDevice)
         if isinstance(source, OnDevice) != target:
             seen.copies["to" if target else "from"] = seen.copies.get("to" if target else "from", 0) + 1
             seen.waits += not (kwargs.get("non_blocking") or (name == "copy_" and len(args) > 2 and args[2]))
-    if name in INDEXING:
+    if what.indexes:
         for index in args[1]:
             if index is not None and index.dtype in (torch.bool, torch.uint8):
                 seen.reads["nonzero of an index"] = seen.reads.get("nonzero of an index", 0) + 1
