@@ -124,7 +124,7 @@ class OrderAgnosticModel(LabelledModel):
 
     def completing(self, known: Tensor) -> Autoregressive:
         """See Model: the network with the fewest pairs of a known and a missing sub-pixel the wrong way about."""
-        part = Known(known, torch.zeros(1, *self.spec.shape, dtype=torch.int64))
+        part = Known(known, known[None].long())
         return min(self._networks(), key=lambda network: part.late(network.ordering))
 
     def orderings_drawn(self, noise: Noise) -> list[int]:

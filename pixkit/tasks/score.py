@@ -279,7 +279,7 @@ def _within(watch: Progress | None, done: int, images: int, total: int) -> Progr
 
 
 def _batches(dataset: Dataset, split: str, batch_size: int, limit: int | None, seed: int) -> Iterable[Batch]:
-    if limit is None or limit >= dataset.size(split):
+    if limit is None:
         return dataset.batches(split, batch_size)
     generator = torch.Generator().manual_seed(derive(seed, "subset", split))
     chosen = torch.randperm(dataset.size(split), generator=generator)[:limit].sort().values

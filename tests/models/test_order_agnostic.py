@@ -111,6 +111,16 @@ def test_scores_are_the_mixtures_and_the_mean_of_its_parts(backbone):
     assert not torch.allclose(each[0], each[1])
 
 
+def test_in_the_end_it_is_said_what_the_score_is_of():
+    built, parts = model(), {"nats": 1.0, "one ordering": 2.0}
+    assert built.remarks(parts) == [
+        "the score is the ensemble's, of 2 orderings; one ordering has 2.000 nats, their mean"
+    ]
+    assert (
+        built.remarks(parts, step=0) == built.remarks({"nats": 1.0}) == model(orderings=["snake"]).remarks(parts) == []
+    )
+
+
 def test_samples_follow_the_mixture():
     """Chi-square over all 16 images of a 2x2 shape."""
     spec = ImageSpec(1, 2, 2, 2)

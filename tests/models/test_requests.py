@@ -105,6 +105,10 @@ def test_a_request_says_everything_that_drawing_needs():
     assert list(part.noise.images) == [6, 8] and part.context.tolist() == [0, 2] and part.guidance == 0.5
     with pytest.raises(AttributeError):
         request.seed = 4
+    for values in (1, 4):
+        known = Known(torch.ones(SPEC.shape) > 0, random_images(SPEC, values))
+        part = labelled().request(4, known=known).part([3, 1])
+        assert torch.equal(part.known.values, known.values if values == 1 else known.values[[3, 1]])
 
 
 def test_left_out_image_i_has_the_label_i_modulo_the_classes():

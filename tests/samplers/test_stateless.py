@@ -61,6 +61,9 @@ def test_cached_sampling_says_who_ran_the_plan_and_in_how_many_steps():
     for executor in ("reference", "eager"):
         said = Cached(Cached.Config(executor=executor)).draw(net, Noise(1, range(2))).summary
         assert said == f"cached sampling by the executor {executor} in {net.ordering.count} steps"
+        known = pixkit.Known(net.ordering.steps < 4, torch.zeros(1, *net.spec.shape, dtype=torch.int64))
+        said = Cached(Cached.Config(executor=executor)).draw(net, Noise(1, range(5)), known=known, batch_size=2).summary
+        assert said == f"cached sampling by the executor {executor} in {net.ordering.count - 4} steps"
     assert Cached(Cached.Config()).draw(net, Noise(1, [])).summary == ""
 
 
