@@ -331,12 +331,13 @@ class Overflows(PlainBackbone):
 
     def __init__(self, config, spec):
         super().__init__(config, spec)
-        self.scale = nn.Parameter(torch.ones(1))
+        self.scale = nn.Parameter(torch.ones(self.width, 1, 1))
 
     def forward(self, x):
         features = super().forward(x)
         broken = self.training and self.breaks(features)
-        return features * (self.scale * 0 + torch.zeros(1)).sqrt() if broken else features * self.scale
+        finite = torch.arange(self.width)[:, None, None] > 0  # but for the first
+        return features * (self.scale * finite).sqrt() if broken else features * self.scale
 
 
 @pytest.mark.parametrize("breaks", [
@@ -367,6 +368,11 @@ def copied_weights(self, other, ordering):
     return copy.deepcopy(other)
 
 
+def copied_bias(self, other, ordering):
+    other.body[0].bias = copy.deepcopy(other.body[0].bias)
+    return other
+
+
 def not_turned(self, other, ordering):
     return self
 
@@ -381,8 +387,8 @@ def turns_both(self, other, ordering):
     (of_new_weights, "`under` gives another network"),
     (not_turned, "`under` gives another network"),
     (turns_both, "`under` changes the network"),
-    (copied_weights, "a network of other parameters"),
-], ids=["right", "new weights", "not turned", "both turned", "copied weights"])  # fmt: skip
+    (copied_weights, "a network of other parameters"), (copied_bias, "a network of other parameters"),
+], ids=["right", "new weights", "not turned", "both turned", "copied weights", "a copied bias"])  # fmt: skip
 def test_reordering(fault, text):
     reordering = backbone(fault, base=Reordering)
     turned = named("ordering", "permutation", seed=1)

@@ -219,6 +219,7 @@ def loss(change):
     (loss(lambda self, value: {"loss": value / 0}), "likelihood: loss"),
     (loss(lambda self, value: {"loss": value.detach() + self.other.sum()}), "parameter 0 takes no part"),
     (loss(lambda self, value: {"loss": value + (0 * self.logits).sqrt().sum()}), "gradient of 0 is not finite"),
+    (loss(lambda self, value: {"loss": value + (0 * self.logits[0, 0]).sqrt()}), "gradient of 0 is not finite"),
     (loss(lambda self, value: {"loss": value + 0 * self.other.sum(), "late": value * len(self.seen)}), "late is no"),
 ])  # fmt: skip
 def test_phases(phases, text):
@@ -262,6 +263,7 @@ def test_a_loss_that_draws_is_not_taken_for_one_that_is_no_mean():
     ({"score_kind": "good"}, "score_kind is 'good'"), ({"metric": "sharpness"}, "a metric decides only where"),
     ({"score": lambda self, batch: self.nats(batch)[:, None].detach()}, r"shape \(4, 1\)"),
     ({"score": lambda self, batch: self.nats(batch) / 0}, "scores are finite numbers"),
+    ({"score": lambda self, batch: self.nats(batch).where(batch.indices == 1, torch.inf)}, "scores are finite numbers"),
     ({"score": lambda self, batch: self.nats(batch).detach() * (1 + 1e-3 * len(batch.x))}, "depends on its batch"),
 ])  # fmt: skip
 def test_scores(attributes, text):
@@ -295,6 +297,8 @@ def sharp(self, batch):
     ({"assess": lambda self, batch: {"nats": torch.ones(len(batch.x)), **sharp(self, batch)}}, "nats are a likelihood"),
     ({"assess": lambda self, batch: {"sharpness": torch.ones(1)}}, r"sharpness has the shape \(1,\)"),
     ({"assess": lambda self, batch: {"sharpness": torch.ones(len(batch.x)) / 0}}, "sharpness: finite numbers"),
+    ({"assess": lambda self, batch: {"sharpness": torch.ones(4).where(batch.indices == 1, torch.nan)}},
+     "sharpness: finite numbers"),
     ({"assess": lambda self, batch: {}}, r"the metric sharpness is none of \[\]"),
     ({"assess": lambda self, batch: {}, "measure": lambda self, scored, reference: {"depth": 1.0}}, "none of .'depth'"),
 ])  # fmt: skip
