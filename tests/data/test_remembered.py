@@ -251,6 +251,22 @@ def test_what_processes_left_behind_for_a_day_is_removed_and_all_of_it_by_clear(
     assert [entry.path.name for entry in kept.clear()] == [kept.key_of(1)] and not os.listdir(kept.folder())
 
 
+@pytest.mark.parametrize(("free", "found"), [(0, True), (-1, False)])
+def test_half_of_the_room_on_the_disk_stays_free(monkeypatch, free, found):
+    array = np.zeros(1000, np.uint8)
+    monkeypatch.setattr(kept.shutil, "disk_usage", lambda path: SimpleNamespace(free=2 * array.nbytes + free))
+    kept.keep("0" * 40, array, {})
+    assert (kept.find("0" * 40) is not None) is found
+
+
+def test_nothing_is_kept_where_others_can_write():
+    kept.keep("0" * 40, np.zeros(1, np.uint8), {})
+    assert kept.folder().stat().st_mode & 0o777 == 0o700 and len(kept.clear()) == 1
+    kept.folder().chmod(0o777)
+    kept.keep("0" * 40, np.zeros(1, np.uint8), {})
+    assert not os.listdir(kept.folder())
+
+
 def test_two_processes_at_once_keep_one_whole_file(folder):
     children = []
     for _ in range(2):

@@ -1,6 +1,7 @@
 """A sampler keeps nothing: what was done is in what `draw` gives, and one sampler serves several networks."""
 
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -11,7 +12,7 @@ import pixkit
 from pixkit.backbones.conditioners import LabelContext
 from pixkit.image import ImageSpec
 from pixkit.noise import Noise
-from pixkit.samplers import SAMPLERS, Ancestral, Auto, BatchRequest, Cached, Drawn, Sampler, sampler_for
+from pixkit.samplers import SAMPLERS, Ancestral, Auto, BatchRequest, Cached, Drawn, Sampler, cached, sampler_for
 from pixkit.samplers.guidance import Guided
 from pixkit.testing import COLOUR, GREY, check_stateless, component, named, network, plain_backbone
 
@@ -65,6 +66,25 @@ def test_cached_sampling_says_who_ran_the_plan_and_in_how_many_steps():
         said = Cached(Cached.Config(executor=executor)).draw(net, Noise(1, range(5)), known=known, batch_size=2).summary
         assert said == f"cached sampling by the executor {executor} in {net.ordering.count - 4} steps"
     assert Cached(Cached.Config()).draw(net, Noise(1, [])).summary == ""
+
+
+def test_of_batches_of_one_size_it_is_asked_once_who_can_draw_them(monkeypatch):
+    """Where only the executor that runs every plan can; quicker ones are asked for each batch."""
+    asked, choose = [], cached.choose
+
+    def told(name, plan, count, context):
+        asked.append((name, count))
+        return replace(choose("eager" if count == 2 else "reference", plan, count, context), reasons=("because",))
+
+    monkeypatch.setattr(cached, "choose", told)
+    prepared, noise = Cached(Cached.Config()).prepare(nets()[0], None), Noise(1, range(2))
+    with torch.no_grad():
+        drawn = [prepared(BatchRequest(noise)), prepared(BatchRequest(noise))]
+        for _ in range(2):
+            prepared(BatchRequest(Noise(1, range(3))))
+    assert asked == [("auto", 2), ("eager", 2), ("auto", 3), ("auto", 3)] and torch.equal(*drawn)
+    count = nets()[0].ordering.count
+    assert prepared.summary() == f"cached sampling by the executor eager and reference in {count} steps; because"
 
 
 @pytest.mark.needs_compiler

@@ -10,7 +10,7 @@ from pixkit.errors import DataError, UsageError
 from pixkit.image import ImageSpec
 from pixkit.models.base import Model
 from pixkit.samplers import Drawn, Known
-from pixkit.tasks.complete import complete, conditional_nats
+from pixkit.tasks.complete import complete, complete_each, conditional_nats
 from pixkit.tasks.masks import hide_box, hide_random, keep_edge
 from pixkit.testing import component, every_image, named, plain_backbone, randomise
 
@@ -104,6 +104,8 @@ def test_clamped_completions_are_labelled_and_have_no_nats():
     assert (found.exact, found.nats, found.entropy) == (False, None, None)
     assert (found.samples == image)[:, known].all()
     assert found.uncertainty[0].any()
+    both = complete_each(built, torch.cat([image, image]), known, n=1)
+    assert [one.name for one in both] == ["", ""] and torch.equal(both[1].samples, found.samples[:1])
     with pytest.raises(UsageError, match="known sub-pixels after missing ones"):
         conditional_nats(built.network, image, known)
     built = model(GREY, {"type": "raster", "flip_vertical": True})
