@@ -73,7 +73,10 @@ def test_which_texts_mean_a_function(text, meant):
         assert refused(text)[1:] == ("this is no function", None, "FILE.py:NAME or package.module:NAME", None)
 
 
-def test_a_file_is_run_with_what_lies_beside_it_and_the_search_path_is_as_before(mine):
+def test_a_file_is_run_with_what_lies_beside_it_and_the_search_path_is_as_before(mine, monkeypatch):
+    (mine / "elsewhere").mkdir()
+    (mine / "elsewhere" / "beside_it.py").write_text("raise ValueError\n")
+    monkeypatch.syspath_prepend(mine / "elsewhere")
     before = sys.path.copy()
     assert prove_function(f"{mine}/mine.py:three").verdict == "leaks"
     assert refused(f"{mine}/mine.py:two")[2] == "tuple of 2"
