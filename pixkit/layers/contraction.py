@@ -9,16 +9,14 @@ from pixkit.layers.base import MixingLayer
 from pixkit.layers.geometry import Grid
 
 
-class SiteSum(MixingLayer):
-    """The same weighted sums of sites in every map: [B, M, h, w] to [B, M, h', w'].
-
-    As a triangular matrix does it, or a running sum. Colour groups stay apart.
+class Contraction(MixingLayer):
+    """Base of the sums over sites whose weights are given.
 
     Args:
-        weight: [h' * w', h * w].
-        bias: [h' * w'], or None.
-        allowed: bool, the weight's shape; elsewhere nothing is read.
-        grid: h' and w'.
+        weight: of each result and each site that it may read.
+        bias: of each result, or None.
+        allowed: bool [h' * w', h * w], which sites a site reads; elsewhere weights do not count.
+        grid: h' and w', of the results.
     """
 
     allowed: Tensor
@@ -29,6 +27,19 @@ class SiteSum(MixingLayer):
         self.weight = nn.Parameter(weight)
         self.bias = None if bias is None else nn.Parameter(bias)
         self.register_buffer("allowed", allowed, persistent=False)
+
+
+class SiteSum(Contraction):
+    """The same weighted sums of sites in every map: [B, M, h, w] to [B, M, h', w'].
+
+    As a triangular matrix does it, or a running sum. Colour groups stay apart.
+
+    Args:
+        weight: [h' * w', h * w].
+        bias: [h' * w'], or None.
+        allowed: see `Contraction`.
+        grid: likewise.
+    """
 
     def forward(self, x: Tensor) -> Tensor:
         """One product."""
@@ -53,7 +64,7 @@ class SiteSum(MixingLayer):
         return out if self.bias is None else out + self.bias[sites][:, None]
 
 
-class SiteLinear(MixingLayer):
+class SiteLinear(Contraction):
     """Each site a linear map of its own of all maps of some sites: [B, M, h, w] to [B, M', h', w'].
 
     As a masked dense layer does it, whose units of one kind are the maps of a site (MADE, Germain et al., 2015, arXiv
@@ -62,18 +73,9 @@ class SiteLinear(MixingLayer):
     Args:
         weight: [h' * w', M', h * w, M].
         bias: [h' * w', M'], or None.
-        allowed: bool [h' * w', h * w]; elsewhere nothing is read.
-        grid: h' and w'.
+        allowed: see `Contraction`.
+        grid: likewise.
     """
-
-    allowed: Tensor
-
-    def __init__(self, weight: Tensor, bias: Tensor | None, allowed: Tensor, grid: Grid) -> None:
-        super().__init__()
-        self.grid = grid
-        self.weight = nn.Parameter(weight)
-        self.bias = None if bias is None else nn.Parameter(bias)
-        self.register_buffer("allowed", allowed, persistent=False)
 
     def forward(self, x: Tensor) -> Tensor:
         """One product."""

@@ -39,7 +39,8 @@ class Rearrange(MixingLayer):
 
     def forward(self, *inputs: Tensor) -> Tensor:
         """Look every value up in all inputs, one after the other."""
-        values = torch.cat([x.flatten(1) for x in inputs], 1)
+        batch = max(len(x) for x in inputs)  # what needs no pixel may be one image for all
+        values = torch.cat([x.flatten(1).expand(batch, -1) for x in inputs], 1)
         found = values.index_select(1, self.table.clamp_min(0).flatten()).view(-1, *self.table.shape)
         return torch.where(self.table < 0, self.constants.to(found.dtype), found).unflatten(2, self.grid)
 

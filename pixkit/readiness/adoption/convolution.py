@@ -9,8 +9,9 @@ import torch
 from torch import Tensor
 
 from pixkit.readiness.adoption.builder import Builder
+from pixkit.readiness.adoption.contraction import settled
 from pixkit.readiness.adoption.known import Known
-from pixkit.readiness.adoption.linear import linear, settled
+from pixkit.readiness.adoption.linear import linear
 from pixkit.readiness.adoption.separable import Mixed
 
 FEW = 4

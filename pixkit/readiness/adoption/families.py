@@ -13,10 +13,12 @@ from torch import Tensor
 from pixkit.readiness.adoption.attention import attended
 from pixkit.readiness.adoption.builder import Builder
 from pixkit.readiness.adoption.convolution import convolved
+from pixkit.readiness.adoption.functions import Operand, computed
 from pixkit.readiness.adoption.known import Known
 from pixkit.readiness.adoption.layout import arranged
-from pixkit.readiness.adoption.linear import linear
+from pixkit.readiness.adoption.linear import linear, summed
 from pixkit.readiness.adoption.norms import LAYER, RMS, normed
+from pixkit.readiness.adoption.notation import einsum
 from pixkit.readiness.adoption.pointwise import applied
 from pixkit.readiness.adoption.products import Scores, product
 from pixkit.readiness.adoption.recurrent import RECURRENT
@@ -70,6 +72,18 @@ def _batch_norm(builder: Builder, given: dict[str, Any]) -> Tensor:
     return applied(builder, torch.add, (applied(builder, torch.mul, (x, planes[0]), {}), planes[1]), {})
 
 
+def _group_norm(builder: Builder, given: dict[str, Any]) -> Tensor:
+    """Mean 0 and variance 1 of groups of maps, then a number for each map is multiplied by, and one added."""
+    x, groups = given["input"], given["num_groups"]
+    rows = x.reshape(len(x), groups, -1)
+    out = normed(builder, LAYER, rows, (None, None), given["eps"]).view(x.shape)
+    for function, plane in ((torch.mul, given["weight"]), (torch.add, given["bias"])):
+        if plane is not None:
+            shape = (-1, *[1] * (x.ndim - 2))
+            out = applied(builder, function, (out, Known(plane.value.view(shape), plane.fixed.view(shape))), {})
+    return out
+
+
 def _softmax(function: Callable[..., Any]) -> Handler:
     def handler(builder: Builder, given: dict[str, Any]) -> Tensor:
         x = given["self"].movedim(given["dim"], -1)
@@ -85,15 +99,10 @@ def _softmax(function: Callable[..., Any]) -> Handler:
 
 def _reduced(mean: bool) -> Handler:
     def handler(builder: Builder, given: dict[str, Any]) -> Tensor:
-        x = given["self"]
-        named = given.get("dim")
+        x, named = given["self"], given.get("dim")
         axes = [named] if isinstance(named, int) else list(named or range(x.ndim))
-        axes = sorted(axis % x.ndim for axis in axes)
-        rest = [axis for axis in range(x.ndim) if axis not in axes]
-        moved = x.permute(*rest, *axes).flatten(len(rest))
-        ones = torch.ones(1, moved.shape[-1], dtype=builder.dtype)
-        out = linear(builder, moved, Known.constant(ones / moved.shape[-1] if mean else ones), None)[..., 0]
-        for axis in axes if given.get("keepdim") else ():
+        out = summed(builder, x, axes, mean=mean)
+        for axis in sorted(axis % x.ndim for axis in axes) if given.get("keepdim") else ():
             out = out.unsqueeze(axis)
         return out
 
@@ -123,6 +132,16 @@ def _sdpa(builder: Builder, given: dict[str, Any]) -> Tensor:
     return attended(builder, (query, key, value), mask, given.get("scale"))
 
 
+def _bilinear(builder: Builder, given: dict[str, Any]) -> Tensor:
+    weight, bias = given["weight"], given["bias"]
+    operands = [given["input1"], given["input2"]]
+    if any(not isinstance(x, Tensor) for x in operands) or not isinstance(weight, Known):
+        raise Mixed("part of which needs no pixel, or whose weight does")
+    values = [None if each is None else each.value.detach().clone() for each in (weight, bias)]
+    found: Tensor = computed(builder, F.bilinear, [*(Operand(x, 1, builder.dtype) for x in operands), *values])
+    return found
+
+
 def _prelu(builder: Builder, given: dict[str, Any]) -> Tensor:
     """max(x, 0) - weight * max(-x, 0), of a weight for each map."""
     x, weight = given["self"], given["weight"]
@@ -145,61 +164,6 @@ def _glu(builder: Builder, given: dict[str, Any]) -> Tensor:
     return applied(builder, torch.mul, (first, applied(builder, torch.sigmoid, (second,), {})), {})
 
 
-def _einsum(builder: Builder, given: dict[str, Any]) -> Tensor | Scores:
-    """Of two tensors, as a product of matrices."""
-    equation, operands = given["equation"].replace(" ", ""), given["tensors"]
-    terms, _, out = equation.partition("->")
-    names = terms.split(",")
-    repeated = any(len(set(term)) < len(term) for term in (*names, out))
-    if len(names) != 2 or "." in equation or not out or repeated:
-        raise Mixed("of more than two tensors, or with axes that are not named one by one")
-    one, other = names
-    shared = [letter for letter in one if letter in other and letter in out]
-    summed = [letter for letter in one if letter in other and letter not in out]
-    rows, columns = ([letter for letter in term if letter not in (*shared, *summed)] for term in names)
-    if not set(rows + columns) <= set(out):
-        raise Mixed("which adds up an axis of one tensor alone")
-    sizes = {
-        letter: size
-        for term, operand in zip(names, operands, strict=True)
-        for letter, size in zip(term, _shape(operand), strict=True)
-    }
-    first = _as_matrices(operands[0], one, (shared, rows, summed))
-    second = _as_matrices(operands[1], other, (shared, summed, columns))
-    found = product(builder, first, second)
-    order = [*shared, *rows, *columns]
-    if isinstance(found, Scores):
-        if len(rows) == len(columns) == 1 and list(out) == order:
-            return found
-        raise Mixed("which gives products of queries and keys in another order than row by row")
-    shaped = found.reshape([sizes[letter] for letter in order])
-    return shaped.permute([order.index(letter) for letter in out])
-
-
-def _shape(operand: Tensor | Known | Scores) -> torch.Size:
-    return operand.value.shape if isinstance(operand, Known) else operand.shape
-
-
-def _as_matrices(operand: Any, term: str, parts: tuple[list[str], list[str], list[str]]) -> Any:
-    """A tensor whose axes are named by a term, with these axes, each of the last two parts as one."""
-    shared, first, second = parts
-    order = [term.index(letter) for letter in (*shared, *first, *second)]
-
-    def moved(plane: Tensor) -> Tensor:
-        placed = plane.permute(order)
-        kept = placed.shape[: len(shared)]
-        rows = placed.shape[len(shared) : len(shared) + len(first)].numel()
-        return placed.reshape(*kept, rows, -1)
-
-    if isinstance(operand, Known):
-        return Known(moved(operand.value), moved(operand.fixed))
-    if isinstance(operand, Scores):
-        if order != list(range(len(order))) or len(first) != 1 or len(second) != 1:
-            raise Mixed("which looks at products of queries and keys in another way than row by row")
-        return operand
-    return moved(operand)
-
-
 HANDLERS: dict[str, Handler] = {
     "linear": _linear,
     "matmul": lambda builder, given: product(builder, given["self"], given["other"]),
@@ -212,6 +176,7 @@ HANDLERS: dict[str, Handler] = {
     "conv2d": convolved,
     "convolution": convolved,
     "layer_norm": _normed(LAYER, "normalized_shape"),
+    "group_norm": _group_norm,
     "rms_norm": _normed(RMS, "normalized_shape"),
     "batch_norm": _batch_norm,
     "_native_batch_norm_legit_no_training": lambda builder, given: (_batch_norm(builder, given), None, None),
@@ -222,10 +187,11 @@ HANDLERS: dict[str, Handler] = {
     "sum": _reduced(mean=False),
     "mean": _reduced(mean=True),
     "cumsum": _cumulated,
-    "einsum": _einsum,
+    "einsum": einsum,
     "scaled_dot_product_attention": _sdpa,
     **RECURRENT,
     "glu": _glu,
+    "bilinear": _bilinear,
     "prelu": _prelu,
     "_prelu_kernel": _prelu,
 }

@@ -59,17 +59,17 @@ def arranged(space: Space, operands: Sequence[Tensor], last: int = 0) -> Layout:
     Args:
         space: where the addresses come from.
         operands: addresses, of one shape.
-        last: how many of the last axes have to be maps of one site.
+        last: how many of the last axes are taken together: they become maps of one site, wherever they are read.
 
     Raises:
-        Mixed: if images mix, or an axis that is to hold maps of one site holds several sites.
+        Mixed: if images mix.
     """
     sizes, axis, varying = axes(space, operands, last)
     rest = [each for each in range(len(sizes)) if each != axis]
     sites = [place for place, varies in zip(rest, varying, strict=True) if varies]
     maps = [place for place, varies in zip(rest, varying, strict=True) if not varies]
-    if any(place >= len(sizes) - last for place in sites):
-        raise Mixed("which takes together what belongs to several sites")
+    within = set(range(len(sizes) - last, len(sizes)))
+    maps, sites = sorted({*maps, *within}), [place for place in sites if place not in within]
     order = (axis, *maps, *sites)
     index = torch.arange(operands[0].numel()).view(sizes).permute(order)
     count = index.shape[1 + len(maps) :].numel()
@@ -165,11 +165,12 @@ def _aligned(space: Space, operands: Sequence[Tensor], index: Tensor, lead: int)
         read = [space.sources[number] for number in place.numbers() if number >= 0]
         sources = [source for source in read if isinstance(source, Source)]
         grids = {source.grid for source in sources}
-        if bool((place.site < 0).any()) or len(grids) != 1 or sources[0].sites != count:
+        site = place.site.amax(0) if place.site.numel() else place.site[:0].flatten()
+        if len(grids) != 1 or sources[0].sites != count or len(site) != count:
             continue
-        order = place.site[0].argsort()
-        alike = torch.equal(place.site, place.site[:1].expand_as(place.site))
-        if alike and torch.equal(place.site[0][order], torch.arange(count)):
+        order = site.argsort()
+        alike = bool(((place.site == site) | (place.site < 0)).all())
+        if alike and torch.equal(site[order], torch.arange(count)):
             found.append((all(source.static for source in sources), order, sources[0].grid))
     if not found:
         return Layout(index, (1, count), lead)

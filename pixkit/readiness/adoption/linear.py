@@ -6,12 +6,13 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from pixkit.layers.contraction import SiteLinear, SiteSum
 from pixkit.layers.geometry import Grid
 from pixkit.layers.window import Window
 from pixkit.readiness.adoption.builder import Builder
+from pixkit.readiness.adoption.contraction import dense, require_own
 from pixkit.readiness.adoption.known import Known
-from pixkit.readiness.adoption.layout import Layout, arranged, axes
+from pixkit.readiness.adoption.layout import Layout, arranged
+from pixkit.readiness.adoption.layout import axes as axes_of
 from pixkit.readiness.adoption.separable import Mixed
 from pixkit.readiness.adoption.space import Source
 
@@ -27,10 +28,45 @@ def linear(builder: Builder, x: Tensor, weight: Known, bias: Known | None) -> Te
     """
     if x.shape[-1] == 0:
         raise Mixed("which has nothing to add up")
-    _, _, varying = axes(builder.space, [x])
+    _, _, varying = axes_of(builder.space, [x])
     if not varying[-1]:
         return _of_maps(builder, x, weight, bias)
+    if any(varying[:-1]):
+        return _by_rows(builder, x, weight, bias)
     return _of_sites(builder, x, weight, bias)
+
+
+def _by_rows(builder: Builder, x: Tensor, weight: Known, bias: Known | None) -> Tensor:
+    """Of several sites for each of several: rows of a matrix that read other sites than others by themselves."""
+    kinds, which = (~weight.zeros()).unique(dim=0, return_inverse=True)
+    out = torch.empty(*x.shape[:-1], len(which), dtype=torch.int64)
+    for kind, used in enumerate(kinds):
+        own = which == kind
+        read = Known(weight.value[own][:, used], weight.fixed[own][:, used])
+        added = None if bias is None else Known(bias.value[own], bias.fixed[own])
+        if used.any():
+            out[..., own] = _same_read(builder, x[..., used], read, added)
+        else:
+            known = Known.constant(torch.zeros(len(read.value), dtype=builder.dtype)) if added is None else added
+            out[..., own] = builder.space.constant(known)
+    return out
+
+
+def _same_read(builder: Builder, x: Tensor, weight: Known, bias: Known | None) -> Tensor:
+    """A window that slides along one operation; anything else is put together at each site first."""
+    try:
+        return _of_sites(builder, x, weight, bias)
+    except Mixed:
+        return _of_maps(builder, x, weight, bias)
+
+
+def summed(builder: Builder, x: Tensor, axes: list[int], *, mean: bool = False) -> Tensor:
+    """Addresses of sums, or means, along some axes, which are gone."""
+    gone = [axis % x.ndim for axis in axes]
+    rest = [axis for axis in range(x.ndim) if axis not in gone]
+    moved = x.permute(*rest, *sorted(gone)).flatten(len(rest))
+    ones = torch.ones(1, moved.shape[-1], dtype=builder.dtype)
+    return linear(builder, moved, Known.constant(ones / moved.shape[-1] if mean else ones), None)[..., 0]
 
 
 def _of_maps(builder: Builder, x: Tensor, weight: Known, bias: Known | None) -> Tensor:
@@ -77,26 +113,9 @@ def _unmoved(builder: Builder, addresses: Tensor, grid: Grid, matrix: Tensor) ->
     return builder.node(addresses, grid), matrix
 
 
-def settled(builder: Builder, x: Tensor, *, zeros: bool = False) -> Tensor:
-    """The same values, of one operation: sums over sites read one. There may be zeros among them, if so."""
-    places = builder.space.where(x)
-    numbers = places.numbers()
-    if len(numbers) == 1 and numbers[0] >= 0:
-        return x
-    if zeros and len(numbers) == 2 and numbers[0] < 0:
-        found = builder.space.values(x[places.source < 0], builder.dtype)
-        if not found.value.any() and found.all_fixed:
-            return x
-    layout = arranged(builder.space, [x])
-    node = builder.node(x.flatten()[layout.index], layout.grid)
-    source = builder.sources[node]
-    addresses = source.first + torch.arange(layout.index.numel()).view(layout.index.shape)
-    return builder.scattered(layout, addresses, x.shape)
-
-
 def _of_sites(builder: Builder, x: Tensor, weight: Known, bias: Known | None) -> Tensor:
     """Sums over sites: addresses are looked at as [B, P, S, K], of S sites and P rows of maps at each."""
-    sizes, batch, varying = axes(builder.space, [x])
+    sizes, batch, varying = axes_of(builder.space, [x])
     rest = [each for each in range(len(sizes) - 1) if each != batch]
     flags = dict(zip([each for each in range(len(sizes)) if each != batch], varying, strict=True))
     maps, sites = ([each for each in rest if flags[each] is kind] for kind in (False, True))
@@ -108,7 +127,7 @@ def _of_sites(builder: Builder, x: Tensor, weight: Known, bias: Known | None) ->
         parts = [_window(builder, row, weight, bias) for row in viewed.unbind(1)]
         out = torch.stack(parts, 1)
     else:
-        out = _dense(builder, viewed[:, :, 0], weight, bias)[:, :, None]
+        out = dense(builder, viewed[:, :, 0], weight, bias)[:, :, None]
     out = out.reshape(*moved.shape[:-1], -1)
     back = [order.index(each) for each in range(len(sizes))]
     return out.permute(back).reshape(*x.shape[:-1], -1)
@@ -116,8 +135,7 @@ def _of_sites(builder: Builder, x: Tensor, weight: Known, bias: Known | None) ->
 
 def _window(builder: Builder, x: Tensor, weight: Known, bias: Known | None) -> Tensor:
     """Addresses [B, S, O] of the same sum of taps for each of S sites, of addresses [B, S, K]."""
-    used = ~weight.zeros().all(0)  # columns that are nothing for good, as behind a mask, read nothing
-    x, matrix = x[..., used], weight.value[:, used.to(weight.value.device)]
+    matrix = weight.value
     place = builder.space.where(x[0])
     numbers = place.numbers()
     if numbers == [-1]:
@@ -131,7 +149,7 @@ def _window(builder: Builder, x: Tensor, weight: Known, bias: Known | None) -> T
         raise Mixed("which reads several operations at several sites")
     if outside.any() and builder.space.values(x[0][outside], builder.dtype).value.any():
         raise Mixed("which reads constants among several sites")
-    _require_own(builder, x, source)
+    require_own(builder, x, source)
     sites = torch.where(outside, source.sites, place.site)
     taps, which = sites.unique(dim=1, return_inverse=True)
     maps = torch.where(outside, -1, place.map).amax(0)
@@ -145,76 +163,3 @@ def _window(builder: Builder, x: Tensor, weight: Known, bias: Known | None) -> T
     layer = Window(kernel.detach(), None if bias is None else bias.value.detach().clone(), taps, grid)
     out = builder.layer(layer, [source.node], len(matrix), grid)
     return out.transpose(1, 2)
-
-
-def _require_own(builder: Builder, x: Tensor, source: Source) -> None:
-    """Every image reads itself, and as the first one does."""
-    step = source.maps * source.sites
-    offset = torch.arange(len(x)).view(-1, *[1] * (x.ndim - 1)) * step
-    inside = (x >= source.first) & (x < source.first + step * len(x))
-    own = torch.where(inside, x - offset, x)
-    if not torch.equal(own, own[:1].expand_as(own)) or bool((inside & (own >= source.first + step)).any()):
-        raise Mixed("which mixes the images of a batch")
-
-
-def _dense(builder: Builder, x: Tensor, weight: Known, bias: Known | None) -> Tensor:
-    """Addresses [B, P, O] of sums over all sites, of addresses [B, P, K]."""
-    x = settled(builder, x)
-    place = builder.space.where(x[0])
-    source = builder.space.sources[int(place.source[0, 0])]
-    assert isinstance(source, Source)
-    _require_own(builder, x, source)
-    maps, sites = place.map, place.site
-    alike = torch.equal(sites, sites[:1].expand_as(sites)) and torch.equal(maps, maps[:, :1].expand_as(maps))
-    apart = len((~weight.zeros()).unique(dim=0)) == len(weight.value)
-    if alike and (len(maps) > 1 or (source.maps == 1 and apart)):
-        return _sums(builder, source, (maps[:, 0], sites[0]), weight, bias)
-    rows = [_units(builder, source, (place.map[row], place.site[row]), weight, bias) for row in range(len(maps))]
-    return torch.stack(rows, 1)
-
-
-def _sums(builder: Builder, source: Source, read: tuple[Tensor, Tensor], weight: Known, bias: Known | None) -> Tensor:
-    """The same sums of sites in some maps."""
-    maps, sites = read
-    count = len(weight.value)
-    matrix = weight.value.new_zeros(count, source.sites).index_add(1, sites.to(weight.value.device), weight.value)
-    allowed = torch.zeros(count, source.sites, dtype=torch.bool)
-    allowed[:, sites] = ~weight.zeros()
-    added = None if bias is None else bias.value.detach()
-    order = torch.arange(count)
-    if count == source.sites == len(sites) and len(sites.unique()) == count:
-        # What comes of a site's row lies where the site does.
-        order = sites
-        back = sites.argsort()
-        matrix, allowed = matrix[back.to(matrix.device)], allowed[back]
-        added = None if added is None else added[back.to(added.device)]
-    grid = source.grid if count == source.sites else (1, count)
-    first = source.first + torch.arange(builder.space.batch)[:, None, None] * source.maps * source.sites
-    node = builder.node(first + maps[:, None] * source.sites + torch.arange(source.sites), source.grid)
-    layer = SiteSum(matrix.detach(), None if added is None else added.clone(), allowed, grid)
-    return builder.layer(layer, [node], len(maps), grid)[:, :, order]
-
-
-def _units(builder: Builder, source: Source, read: tuple[Tensor, Tensor], weight: Known, bias: Known | None) -> Tensor:
-    """Units that each read some sites: those that read the same are the maps of one new site."""
-    kinds, which = (~weight.zeros()).unique(dim=0, return_inverse=True)
-    order = which.argsort(stable=True)
-    sizes = which.bincount(minlength=len(kinds))
-    rank = torch.empty_like(which)
-    rank[order] = torch.arange(len(which)) - (sizes.cumsum(0) - sizes)[which[order]]
-    maps, sites = read
-    value = weight.value.detach()
-    full = value.new_zeros(len(value), source.sites, source.maps)
-    full.index_put_((torch.arange(len(value))[:, None], sites, maps), value, accumulate=True)
-    kernel = value.new_zeros(len(kinds), int(sizes.max()), source.sites, source.maps)
-    kernel[which, rank] = full
-    allowed = torch.zeros(len(kinds), source.sites, dtype=torch.bool)
-    kind, column = kinds.nonzero(as_tuple=True)
-    allowed[kind, sites[column]] = True
-    added = None
-    if bias is not None:
-        added = value.new_zeros(kernel.shape[:2])
-        added[which, rank] = bias.value.detach()
-    layer = SiteLinear(kernel, added, allowed, (1, len(kinds)))
-    out = builder.layer(layer, [source.node], kernel.shape[1], (1, len(kinds)))
-    return out[:, rank, which]

@@ -15,14 +15,28 @@ from pixkit.readiness.adoption.space import Space
 
 SAME = frozenset(
     (
-        *("alias", "detach", "clone", "contiguous", "lift_fresh", "lift_fresh_copy", "view_as", "expand_as"),
+        *("alias", "detach", "clone", "contiguous", "lift_fresh", "lift_fresh_copy", "view_as"),
         *("reshape_as", "dropout", "feature_dropout", "alpha_dropout", "resolve_conj", "resolve_neg"),
     )
 )
 """What leaves values as they are in evaluation, or takes a shape from elsewhere."""
+CASTS = frozenset(("to", "_to_copy", "type_as"))
+"""What gives the same in another type."""
 MOVED = frozenset(
     (
-        *("view", "reshape", "_unsafe_view", "permute", "transpose", "t", "expand", "broadcast_to", "slice", "select"),
+        *(
+            "view",
+            "reshape",
+            "expand_as",
+            "_unsafe_view",
+            "permute",
+            "transpose",
+            "t",
+            "expand",
+            "broadcast_to",
+            "slice",
+            "select",
+        ),
         *("unbind", "split", "split_with_sizes", "chunk", "unsafe_split", "unsafe_chunk", "tensor_split", "hsplit"),
         *("vsplit", "dsplit", "squeeze", "unsqueeze", "flip", "roll", "rot90", "index", "index_select", "gather"),
         *("take", "take_along_dim", "cat", "concat", "stack", "hstack", "vstack", "dstack", "repeat", "tile"),
@@ -30,7 +44,7 @@ MOVED = frozenset(
         *("moveaxis", "swapaxes", "swapdims", "flatten", "unflatten", "narrow", "diagonal", "mT", "numpy_T"),
         *("select_scatter", "slice_scatter", "diagonal_scatter", "scatter", "index_put", "index_copy", "where"),
         *("masked_fill", "copy", "pad", "constant_pad_nd", "reflection_pad1d", "reflection_pad2d", "replication_pad1d"),
-        "replication_pad2d",
+        *("replication_pad2d", "tril", "triu", "upsample_nearest1d", "upsample_nearest2d", "expand_as"),
     )
 )
 """What puts them elsewhere; whatever is not data among its arguments has to be fixed."""
@@ -76,14 +90,9 @@ def move(name: str, function: Callable[..., Any], arguments: dict[str, Any], spa
         changed[argument] = pytree.tree_map(_table, arguments[argument])
     _fill(name, changed, space, dtype)
     changed = {argument: pytree.tree_map(lambda leaf: _data(leaf, space), value) for argument, value in changed.items()}
-    if name == "copy":
-        return changed["src"].expand(changed["self"].shape)
-    if name == "where":  # numbers have become addresses
-        return torch.where(changed["condition"], changed["self"], changed["other"])
-    if name in ("view", "_unsafe_view"):  # copies that were made to lie in a row were not made of addresses
-        return changed["self"].reshape(changed["size"])
-    if name in ("pad", "reflection_pad1d", "reflection_pad2d", "replication_pad1d", "replication_pad2d"):
-        return _padded(name, changed)
+    by_itself = next((rule for names, rule in BY_ITSELF.items() if name in names), None)
+    if by_itself is not None:
+        return by_itself(function, changed, (space, dtype))
     return function(*[changed[argument] for argument in positional(function)], **keywords(function, changed))
 
 
@@ -124,14 +133,44 @@ def _fill(name: str, arguments: dict[str, Any], space: Space, dtype: torch.dtype
                 arguments[argument] = space.literal(float(arguments[argument]), dtype)
 
 
-def _padded(name: str, arguments: dict[str, Any]) -> Tensor:
-    """Modes that torch has for real numbers alone: addresses are exact in float64."""
-    addresses = next(iter(arguments.values()))
-    if name == "pad":
-        mode = arguments["mode"]
+def _triangle(function: Callable[..., Any], given: dict[str, Any], where: tuple[Space, torch.dtype]) -> Tensor:
+    """Zeros beyond a diagonal."""
+    kept = function(torch.ones(given["self"].shape[-2:], dtype=torch.bool), given["diagonal"])
+    return torch.where(kept, given["self"], where[0].literal(0.0, where[1]))
+
+
+def _columns(function: Callable[..., Any], given: dict[str, Any], where: tuple[Space, torch.dtype]) -> Tensor:
+    """Patches as columns; around the image lie zeros."""
+    names = ("kernel_size", "dilation", "padding", "stride")
+    found = torch.nn.functional.unfold(given["self"].double() + 1, *[given[name] for name in names]).long() - 1
+    return torch.where(found < 0, where[0].literal(0.0, where[1]), found)
+
+
+def _padded(function: Callable[..., Any], given: dict[str, Any], where: tuple[Space, torch.dtype]) -> Tensor:
+    """Constants, or values nearby."""
+    addresses, name = next(iter(given.values())), function.__name__
+    if name.startswith("pad"):
+        mode = given["mode"]
         if mode == "constant":
-            return torch.nn.functional.pad(addresses, arguments["pad"], value=arguments["value"])
+            return torch.nn.functional.pad(addresses, given["pad"], value=given["value"])
     else:
         mode = "reflect" if name.startswith("reflection") else "replicate"
-    amounts: list[int] = arguments["pad" if name == "pad" else "padding"]
+    amounts: list[int] = given["pad" if name.startswith("pad") else "padding"]
     return torch.nn.functional.pad(addresses.double(), amounts, mode=mode).long()
+
+
+BY_ITSELF: dict[tuple[str, ...], Callable[..., Tensor]] = {
+    ("tril", "triu"): _triangle,
+    ("im2col",): _columns,
+    ("pad", "reflection_pad1d", "reflection_pad2d", "replication_pad1d", "replication_pad2d"): _padded,
+    # Addresses are exact in float64, for what torch does to real numbers alone.
+    ("upsample_nearest1d", "upsample_nearest2d"): lambda function, given, where: function(
+        given["input"].double(), *list(given.values())[1:]
+    ).long(),
+    ("copy",): lambda function, given, where: given["src"].expand(given["self"].shape),
+    # Numbers have become addresses.
+    ("where",): lambda function, given, where: torch.where(given["condition"], given["self"], given["other"]),
+    # Copies that were made to lie in a row were not made of addresses.
+    ("view", "_unsafe_view"): lambda function, given, where: given["self"].reshape(given["size"]),
+}
+"""By ATen's names: given ATen's operation, its arguments, and where addresses come from, with the result's type."""

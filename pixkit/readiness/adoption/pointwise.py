@@ -31,7 +31,20 @@ def pointwise(builder: Builder, name: str, args: tuple[Any, ...], kwargs: dict[s
     function = function_of(name)
     if function is None:
         raise Mixed("of which no rule is known")
+    if name == "mul":
+        args = _hidden(builder, args)
     return applied(builder, function, args, kwargs)
+
+
+def _hidden(builder: Builder, args: tuple[Any, ...]) -> tuple[Any, ...]:
+    """What a mask of zeros and ones multiplies is not read where the zeros are."""
+    known = next((leaf for leaf in args if isinstance(leaf, Known)), None)
+    if known is None or not (hidden := known.zeros()).any():
+        return args
+    if not known.all_fixed or len(known.value[~hidden.to(known.value.device)].unique()) > 1:
+        return args  # as a sine is nothing at a place that is read anyway
+    zero = builder.space.literal(0.0, builder.dtype)
+    return tuple(torch.where(hidden, zero, leaf) if isinstance(leaf, Tensor) else leaf for leaf in args)
 
 
 def applied(builder: Builder, function: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Tensor:

@@ -10,7 +10,9 @@ from torch import Tensor
 
 from pixkit.readiness.adoption.attention import Scores, attended
 from pixkit.readiness.adoption.builder import Builder
+from pixkit.readiness.adoption.functions import Operand, computed
 from pixkit.readiness.adoption.known import Known
+from pixkit.readiness.adoption.layout import axes
 from pixkit.readiness.adoption.linear import linear
 from pixkit.readiness.adoption.separable import Mixed
 
@@ -34,19 +36,36 @@ def product(builder: Builder, one: Any, other: Any) -> Tensor | Scores:
     if isinstance(one, Scores) or isinstance(other, Scores):
         raise Mixed("which multiplies products of queries and keys by something else than values")
     if isinstance(one, Tensor) and isinstance(other, Tensor):
-        if min(one.ndim, other.ndim) < 2:
-            raise Mixed("which multiplies two vectors that both need pixels")
-        return Scores(one, other.transpose(-2, -1))
+        return _of_pixels(builder, one, other)
     if isinstance(one, Tensor):
-        assert isinstance(other, Known)
         return _by_known(builder, one, other)
     assert isinstance(one, Known) and isinstance(other, Tensor)
+    return _known_by(builder, one, other)
+
+
+def _of_pixels(builder: Builder, one: Tensor, other: Tensor) -> Tensor | Scores:
+    """Of two tensors that both need pixels: at once where each matrix is of one site."""
+    if min(one.ndim, other.ndim) < 2:
+        raise Mixed("which multiplies two vectors that both need pixels")
+    if _several(builder, one, -2) or _several(builder, other, -1):
+        return Scores(one, other.transpose(-2, -1))
+    found: Tensor = computed(builder, torch.matmul, [Operand(each, 2, builder.dtype) for each in (one, other)])
+    return found
+
+
+def _known_by(builder: Builder, one: Known, other: Tensor) -> Tensor:
+    """A known matrix, or vector, times addresses."""
     if other.ndim < 2:
         return linear(builder, other, one, None)
-    turned = Known(one.value.transpose(-2, -1), one.fixed.transpose(-2, -1)) if one.value.ndim > 1 else one
     if one.value.ndim < 2:
         return linear(builder, other.transpose(-2, -1), Known(one.value[None], one.fixed[None]), None)[..., 0]
+    turned = Known(one.value.transpose(-2, -1), one.fixed.transpose(-2, -1))
     return _by_known(builder, other.transpose(-2, -1), turned).transpose(-2, -1)
+
+
+def _several(builder: Builder, x: Tensor, axis: int) -> bool:
+    """Whether rows, or columns, are of several sites: if not, all of a matrix belongs to one."""
+    return axes(builder.space, [x], 2)[2][axis]
 
 
 def _by_known(builder: Builder, x: Tensor, matrix: Known) -> Tensor:
@@ -58,6 +77,10 @@ def _by_known(builder: Builder, x: Tensor, matrix: Known) -> Tensor:
     lead = torch.broadcast_shapes(x.shape[:-2], matrix.value.shape[:-2])
     x = x.expand(*lead, *x.shape[-2:])
     value, fixed = matrix.value, matrix.fixed
+    for each in range(value.ndim - 2):  # the same along an axis, of images say: one will do
+        first = [plane.narrow(each, 0, 1) for plane in (value, fixed)]
+        if all(torch.equal(own.expand_as(plane), plane) for own, plane in zip(first, (value, fixed), strict=True)):
+            value, fixed = first
     axis = next((each - value.ndim for each, size in enumerate(value.shape[:-2]) if size > 1), None)
     if axis is None:
         return linear(builder, x, Known(value.flatten(0, -3)[0].T, fixed.flatten(0, -3)[0].T), None)

@@ -12,15 +12,19 @@ from torch.utils import _pytree as pytree
 
 from pixkit.layers.geometry import Grid
 from pixkit.readiness.adoption.builder import Builder
+from pixkit.readiness.adoption.chosen import CHOSEN, chooses
 from pixkit.readiness.adoption.families import HANDLERS
+from pixkit.readiness.adoption.functions import ALONG, along, dtypes, require_held, require_type, typed
 from pixkit.readiness.adoption.known import Known, evaluate
-from pixkit.readiness.adoption.moves import MOVED, SAME, SHAPED, move
-from pixkit.readiness.adoption.pointwise import pointwise
+from pixkit.readiness.adoption.moves import CASTS, MOVED, SAME, SHAPED, move
+from pixkit.readiness.adoption.pointwise import function_of, pointwise
 from pixkit.readiness.adoption.products import Scores, of_scores
 from pixkit.readiness.adoption.separable import Mixed, blaming, name_of
 
 PRODUCTS = frozenset(("matmul", "bmm", "einsum"))
 """What multiplies values by weights of attention."""
+CHECKS = frozenset(("_assert_tensor_metadata", "_assert_async", "_assert_scalar", "sym_constrain_range_for_size"))
+"""What gives nothing."""
 
 
 class Rewriter:
@@ -49,7 +53,7 @@ class Rewriter:
         for node in graph.nodes:
             if node.op == "placeholder":
                 self.values[node] = given[node.name]
-            elif node.op == "call_function":
+            elif node.op == "call_function" and name_of(node) not in CHECKS:
                 with blaming(node, self.who):
                     self.builder.name = _called(node)
                     self.values[node] = self._value(node)
@@ -77,26 +81,53 @@ class Rewriter:
         leaves = pytree.tree_leaves((args, kwargs))
         if not any(isinstance(leaf, Tensor | Scores) for leaf in leaves):
             return self._known(node, args, kwargs)
-        arguments = _bound(node, args, kwargs)
-        name = name_of(node)
-        if name in SHAPED:
-            return _shaped(name, node.meta["val"], arguments)
-        self._check_type(node)
-        if name in SAME or name in ("to", "_to_copy", "type_as"):
-            return _same(name, arguments, node.meta["val"].shape)
+        arguments, name = _bound(node, args, kwargs), name_of(node)
+        if name in SHAPED | SAME | CASTS:
+            return self._alike(node, name, arguments)
         if any(isinstance(leaf, Scores) for leaf in leaves) and name not in PRODUCTS:
+            require_type(dtypes(node), self.builder)
             return of_scores(name, arguments, node.meta["val"].shape, self.builder.dtype)
         return self._computed(node, arguments, args, kwargs)
 
+    def _alike(self, node: fx.Node, name: str, arguments: dict[str, Any]) -> Any:
+        """What has the shape, or the values, of its first argument."""
+        if name in SHAPED:
+            return _shaped(name, node.meta["val"], arguments)
+        if name in CASTS:
+            return self._cast(node, next(iter(arguments.values())))
+        return _same(name, arguments, node.meta["val"].shape)
+
     def _computed(self, node: fx.Node, arguments: dict[str, Any], args: Any, kwargs: Any) -> Any:
         name, function = name_of(node), cast(Any, node.target)
+        if name in CHOSEN and chooses(name, arguments):
+            return CHOSEN[name](self.builder, node, arguments)
         if name in MOVED:
             return move(name, function, arguments, self.builder.space, self.builder.dtype)
+        kinds = dtypes(node, (each for each in node.all_input_nodes if not isinstance(self.values[each], Known)))
+        own = all(kind == self.builder.dtype for kind in kinds)
+        if name in ALONG and not (own and name in HANDLERS):
+            return along(self.builder, node, arguments)
         if name in HANDLERS:
+            require_type(kinds, self.builder)
             return HANDLERS[name](self.builder, arguments)
         if torch.Tag.pointwise not in function.tags:
             raise Mixed("of which no rule is known")
-        return pointwise(self.builder, name, args, kwargs)
+        if own and function_of(name) is not None:
+            return pointwise(self.builder, name, args, kwargs)
+        return typed(self.builder, node, args, kwargs)
+
+    def _cast(self, node: fx.Node, value: Any) -> Any:
+        """To another type: values that it holds stay as they are."""
+        kind, before = node.meta["val"].dtype, cast(fx.Node, node.args[0]).meta["val"].dtype
+        if isinstance(value, Known):
+            return Known(value.value.to(kind), value.fixed)
+        require_held(kind, self.builder)
+        held = before == torch.bool or (before.is_floating_point and torch.promote_types(before, kind) == kind)
+        if held or (kind == self.builder.dtype and not before.is_floating_point):
+            return value
+        if isinstance(value, Scores):
+            raise Mixed(f"which turns products of queries and keys to {kind}")
+        return typed(self.builder, node, (value, kind), {}, torch.Tensor.to)
 
     def _known(self, node: fx.Node, args: Any, kwargs: Any) -> Any:
         """What needs no pixel: computed now; what only moves, with what is known of every element."""
@@ -121,11 +152,6 @@ class Rewriter:
     def _addressed(self, leaf: Any) -> Any:
         return self.builder.space.constant(leaf) if isinstance(leaf, Known) else leaf
 
-    def _check_type(self, node: fx.Node) -> None:
-        for value in pytree.tree_leaves(node.meta.get("val")):
-            if isinstance(value, Tensor) and value.numel() and value.dtype != self.builder.dtype:
-                raise Mixed(f"which gives {value.dtype} of pixels, not {self.builder.dtype}")
-
 
 def _shaped(name: str, kind: Tensor, arguments: dict[str, Any]) -> Known:
     """Numbers in the shape of what needs pixels."""
@@ -140,7 +166,7 @@ def _same(name: str, arguments: dict[str, Any], shape: torch.Size) -> Any:
     if "dropout" in name and arguments.get("p") and arguments.get("train"):
         raise Mixed("which drops values at random")
     if isinstance(value, Known):
-        raise Mixed("which takes its shape from pixels")
+        return Known(value.value.reshape(shape), value.fixed.reshape(shape))
     return value if isinstance(value, Scores) else value.reshape(shape)
 
 

@@ -1,0 +1,192 @@
+"""Functions of what lies at one site, whatever their type: reductions, choices and look-ups by pixels."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, fx
+from torch.utils import _pytree as pytree
+
+from pixkit.layers.site_function import Read, SiteFunction
+from pixkit.readiness.adoption.builder import Builder
+from pixkit.readiness.adoption.known import Known
+from pixkit.readiness.adoption.layout import Layout, arranged
+from pixkit.readiness.adoption.moves import keywords, positional
+from pixkit.readiness.adoption.separable import Mixed
+
+ALONG = frozenset(
+    (
+        *("var", "std", "var_mean", "std_mean", "amax", "amin", "max", "min", "logsumexp", "prod", "argmax", "argmin"),
+        *("linalg_vector_norm", "norm", "any", "all", "median", "mode", "softmax", "_softmax", "log_softmax"),
+        *("_log_softmax", "_safe_softmax", "sort", "argsort", "topk", "kthvalue", "aminmax", "count_nonzero", "nansum"),
+        *("cumprod", "cummax", "cummin", "logcumsumexp", "nanmean", "nanmedian"),
+    )
+)
+"""What goes along one or several axes, an argument `dim`, and gives each line by itself."""
+
+
+@dataclass(frozen=True)
+class Operand:
+    """What a function reads of each site.
+
+    Attributes:
+        addresses: [*lead, *inner], the lead as torch broadcasts it.
+        axes: number of inner axes.
+        dtype: of the values.
+    """
+
+    addresses: Tensor
+    axes: int
+    dtype: torch.dtype
+
+    @property
+    def lead(self) -> torch.Size:
+        """The axes along which the function is done again."""
+        return self.addresses.shape[: self.addresses.ndim - self.axes]
+
+    @property
+    def inner(self) -> torch.Size:
+        """The axes that the function takes together."""
+        return self.addresses.shape[self.addresses.ndim - self.axes :]
+
+
+def require_held(dtype: torch.dtype, builder: Builder) -> None:
+    """Values of a type that the network's own holds without loss.
+
+    Raises:
+        Mixed: if it does not.
+    """
+    own = builder.dtype
+    small = dtype in (torch.bool, torch.uint8, torch.int8)
+    whole = not dtype.is_floating_point and not dtype.is_complex and own in (torch.float32, torch.float64)
+    narrower = dtype.is_floating_point and torch.promote_types(dtype, own) == own
+    if not (small or whole or narrower):
+        raise Mixed(f"which gives {dtype} of pixels, which {own}, the network's type, does not hold")
+
+
+def computed(
+    builder: Builder, function: Callable[..., Any], arguments: list[Any], named: dict[str, Any] | None = None
+) -> Any:
+    """Addresses [*lead, *result] of what a function gives of each site, or several such.
+
+    Args:
+        builder: where it is added.
+        function: of tensors [..., *inner]; see `SiteFunction`.
+        arguments: `Operand` for what needs pixels, constants and numbers.
+        named: the rest.
+    """
+    operands = [each for each in arguments if isinstance(each, Operand)]
+    lead = torch.broadcast_shapes(*(each.lead for each in operands))
+    rows = [each.addresses.expand(*lead, *each.inner).reshape(*lead, each.inner.numel()) for each in operands]
+    sizes = [row.shape[-1] for row in rows]
+    joined = torch.cat(rows, -1) if len(rows) > 1 else rows[0]
+    layout = arranged(builder.space, [joined], 1)
+    index = layout.index.unflatten(1, (layout.lead, sum(sizes)))
+    parts = index.split(sizes, 2)
+    nodes = [builder.node(joined.flatten()[part.flatten(1, 2)], layout.grid) for part in parts]
+    reads = iter([Read((layout.lead, *each.inner), each.dtype) for each in operands])
+    given = [next(reads) if isinstance(each, Operand) else each for each in arguments]
+    row = index[:, :, 0] // sum(sizes)  # of the lead, which each site's function is of
+    return _results(builder, function, (given, named or {}), nodes, (lead, row, layout))
+
+
+def _results(
+    builder: Builder,
+    function: Callable[..., Any],
+    given: tuple[list[Any], dict[str, Any]],
+    nodes: list[fx.Node],
+    place: tuple[torch.Size, Tensor, Layout],
+) -> Any:
+    """One layer for each of the function's results."""
+    arguments, named = given
+    lead, row, layout = place
+    tried = [torch.zeros(1, *each.shape, dtype=each.dtype) if isinstance(each, Read) else each for each in arguments]
+    with torch.no_grad():
+        sample = function(*tried, **named)
+    several = isinstance(sample, tuple | list)
+    found = []
+    for part, result in enumerate(sample if several else [sample]):
+        require_held(result.dtype, builder)
+        inner = result.shape[2:]
+        count = inner.numel()
+        layer = SiteFunction(function, arguments, named, axes=1 + len(inner), part=part if several else None)
+        out = builder.layer(layer, nodes, layout.lead * count, layout.grid)
+        index = row[:, :, None] * count + torch.arange(count)[:, None]
+        shape = torch.Size((*lead, *inner))
+        found.append(builder.scattered(Layout(index.flatten(1, 2), layout.grid, 1), out, shape))
+    return tuple(found) if several else found[0]
+
+
+def along(builder: Builder, node: fx.Node, given: dict[str, Any]) -> Any:
+    """An operation of `ALONG`: its axes are put last."""
+    function: Any = node.target
+    if "dim" not in given:
+        raise Mixed("which takes all of a tensor together, images too")
+    name, named = next(iter(given)), given["dim"]
+    x = given[name]
+    axes = [axis % x.ndim for axis in ([named] if isinstance(named, int) else list(named or range(x.ndim)))]
+    last = list(range(-len(axes), 0))
+    changed = {**given, "dim": last[0] if isinstance(named, int) else last}
+    kind = node.all_input_nodes[0].meta["val"].dtype
+    changed[name] = Operand(x.movedim(axes, last), len(axes), kind)
+    out = computed(builder, function, [changed[each] for each in positional(function)], keywords(function, changed))
+
+    def back(part: Tensor) -> Tensor:
+        return part.movedim(last, axes) if part.ndim == x.ndim else part
+
+    return tuple(back(part) for part in out) if isinstance(out, tuple) else back(out)
+
+
+def dtypes(node: fx.Node, pixels: Iterable[fx.Node] = ()) -> list[torch.dtype]:
+    """Of the results of an operation, and of the operands that are given, which need pixels."""
+    values = pytree.tree_leaves(node.meta["val"]) + [each.meta["val"] for each in pixels]
+    return [value.dtype for value in values if isinstance(value, Tensor)]
+
+
+def require_type(kinds: Iterable[torch.dtype], builder: Builder) -> None:
+    """Sums are made in the network's own type: in less precision they would depend on how many sites are computed.
+
+    Raises:
+        Mixed: if the operation computes in another.
+    """
+    other = next((kind for kind in kinds if kind.is_floating_point and kind != builder.dtype), None)
+    if other is not None:
+        raise Mixed(f"which adds up in {other}, not in {builder.dtype}, the network's type")
+
+
+def typed(
+    builder: Builder, node: fx.Node, args: tuple[Any, ...], kwargs: dict[str, Any], function: Any = None
+) -> Tensor:
+    """A function of one value after the other which the table of operations has not, or not of these types."""
+    leaves, spec = pytree.tree_flatten((list(args), dict(kwargs)))
+    nodes = pytree.tree_leaves((list(node.args), dict(node.kwargs)))
+    places, operands = [], []
+    for place, leaf in enumerate(leaves):
+        if isinstance(leaf, Known) and not leaf.value.ndim:
+            leaves[place] = leaf.value.item()
+        elif isinstance(leaf, Tensor | Known):
+            addresses = builder.space.constant(leaf) if isinstance(leaf, Known) else leaf
+            operands.append(Operand(addresses, 0, nodes[place].meta["val"].dtype))
+            places.append(place)
+    found: Tensor = computed(builder, Spelled(function or node.target, leaves, places, spec), list(operands))
+    return found
+
+
+class Spelled:
+    """An operation with all arguments but some, wherever they stand among them."""
+
+    def __init__(self, function: Any, leaves: list[Any], places: list[int], spec: Any) -> None:
+        self.function, self.places, self.spec = function, places, spec
+        self.leaves = [None if place in places else leaf for place, leaf in enumerate(leaves)]
+        self.__name__ = str(function)
+
+    def __call__(self, *values: Tensor) -> Any:
+        """With these in their places."""
+        leaves = list(self.leaves)
+        for place, value in zip(self.places, values, strict=True):
+            leaves[place] = value
+        args, kwargs = pytree.tree_unflatten(leaves, self.spec)
+        return self.function(*args, **kwargs)
