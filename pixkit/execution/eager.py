@@ -1,25 +1,26 @@
 """The plan in place, with torch's own operations: what runs where no quicker executor can.
 
 It runs whatever the reference executor runs, by the same rule: a pointwise operation is the traced torch operation
-itself, called on the units that are due; a mixing layer is asked `at`. It is quicker in two ways. A step of one site,
-or of sites in a row, reads views and gathers nothing. And the taps of a linear layer that lie side by side in memory
-are one strided view, so that a 3x3 kernel of type B is two products. So are the sites that one query attends to, if
-they are neighbours.
+itself, called on the units that are due; a mixing layer is asked `at`. It is quicker in three ways. A step of one site,
+or of sites in a row, reads views and gathers nothing. The taps of a linear layer that lie side by side in memory are
+one strided view, so that a 3x3 kernel of type B is two products; so are the sites that one query attends to, if they
+are neighbours. And of images with one colour group single.py has a function for each operation at one site.
 """
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
-from dataclasses import dataclass
-from itertools import pairwise
 from typing import Any, TypeAlias
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor, fx, nn
+from torch import Tensor, nn
 
-from pixkit.execution.plan import POINTWISE, Instruction, Plan
-from pixkit.execution.reference import ReferenceExecutor, each_part, run_node, spread
+from pixkit.execution.plan import Instruction, Plan
+from pixkit.execution.reference import Progress, ReferenceExecutor, each_part, run_node, spread
+from pixkit.execution.runs import Linear, linear, spans
+from pixkit.execution.single import Run, Single
 from pixkit.layers import CausalAttention
 from pixkit.layers.base import TapLayer
 from pixkit.layers.site_attention import SiteAttention
@@ -30,110 +31,102 @@ Place: TypeAlias = int | slice | Tensor
 """One site or sites in a row, which make views, or others."""
 
 
-@dataclass(frozen=True)
-class Linear:
-    """A tap layer's tables; the first index of each is the colour group that is written.
-
-    Attributes:
-        weight: [T, in, out / G] each.
-        bias: [out / G] each.
-        runs: of each site, taps first..last - 1 that read whole sites from `source` on, as (first, last, source).
-        parts: of each site, taps that may read some colour groups alone, as (tap, source, group that is read).
-        padded: int64 [S, T] of a layer that knows no colours, the site of zeros where a tap reads nothing; else None.
-    """
-
-    weight: list[Tensor]
-    bias: list[Tensor]
-    runs: list[list[list[tuple[int, int, int]]]]
-    parts: list[list[list[tuple[int, int, int]]]]
-    padded: Tensor | None
-
-
 class EagerExecutor(ReferenceExecutor):
     """Runs every plan by torch's operations on views: slower than compiled code, quicker than the reference."""
 
     def __init__(self, plan: Plan, batch: int, context: Tensor | None = None) -> None:
-        super().__init__(plan, batch, context)
+        operations = plan.trace.operations
         self.linear = {
-            operation.name: _linear(operation.module, plan.trace.operations[operation.inputs[0]], plan.trace.groups)
-            for operation in plan.trace.operations.values()
+            operation.name: linear(operation.module, operations[operation.inputs[0]], plan.trace.groups)
+            for operation in operations.values()
             if isinstance(operation.module, TapLayer)
             and plain(operation.module, TapLayer)
             and operation.kind not in ("pixels", "static")
         }
         self.dense = {
             operation.name: (operation.module.weight[:, :, 0, 0].detach(), operation.module.bias)
-            for operation in plan.trace.operations.values()
+            for operation in operations.values()
             if isinstance(operation.module, nn.Conv2d)
             and operation.kind == "channels"
             and plain(operation.module, nn.Conv2d)
             and operation.module.groups == 1
         }
         self.spans = {
-            operation.name: _spans(operation.module.visible)
-            for operation in plan.trace.operations.values()
+            operation.name: spans(operation.module.visible)
+            for operation in operations.values()
             if isinstance(operation.module, CausalAttention | SiteAttention)
             and any(plain(operation.module, kind) for kind in (CausalAttention, SiteAttention))
             and getattr(operation.module, "bias", None) is None
         }
-        self.calls = {
-            operation.name: _dense_call(*self.dense[operation.name]) if operation.name in self.dense else call
-            for operation in plan.trace.operations.values()
-            if plan.trace.groups == 1 and not operation.in_place and (call := _call(operation)) is not None
-        }
-        self.rows: dict[str, list[tuple[Tensor, ...]]] = {}
+        self.single = Single(plan, self.linear, self.dense, self.spans)
+        super().__init__(plan, batch, context)
+        runs = self.single.runs(self.memory, self.static, batch)
         here = self.steps if self.pixels.device.type == "cpu" else plan.steps(torch.device("cpu"))
-        where = [[_place(instruction.sites) for instruction in step] for step in here]
-        self.placed = [
-            [(i, i.sites if isinstance(place, Tensor) else place) for i, place in zip(step, places, strict=True)]
+        where = [[place_of(instruction.sites) for instruction in step] for step in here]
+        self.work = [
+            [self._work(instruction, place, runs) for instruction, place in zip(step, places, strict=True)]
             for step, places in zip(self.steps, where, strict=True)
         ]
+
+    def _fleeting(self) -> frozenset[str]:
+        return self.single.fleeting
+
+    def _work(self, instruction: Instruction, place: Place, runs: dict[str, Run]) -> tuple[Callable[[Any], None], Any]:
+        """What is called for an instruction, and with what."""
+        name = instruction.operation.name
+        if isinstance(place, int) and name in runs and instruction.opcode != "ALL":
+            return runs[name], place
+        general = functools.partial(self._general, instruction)
+        if isinstance(place, int) and name in self.fleeting:
+            return functools.partial(self._passed_on, general, name), place
+        return general, instruction.sites if isinstance(place, Tensor) else place
+
+    def _passed_on(self, general: Callable[[Any], None], name: str, place: int) -> None:
+        """Compute at one site by the general way what functions of one site may read."""
+        general(place)
+        if (name, 0) in self.passing:
+            self.single.now[name] = each_part(lambda value: value[..., 0, 0], self.passing[name, 0])
 
     def advance(self, step: int) -> None:
         """See Executor."""
         self.passing.clear()
-        for instruction, place in self.placed[step]:
-            name = instruction.operation.name
-            if name in self.linear and (isinstance(place, int) or self.linear[name].padded is not None):
-                self._store(instruction, _span(place), self._mix(instruction, place, self.linear[name]))
-            elif name in self.spans and isinstance(place, int) and (span := self.spans[name][place]) is not None:
-                self._store(instruction, _span(place), self._attend(instruction.operation, place, *span))
-            elif instruction.opcode == "POINT" and isinstance(place, int) and name in self.calls:
-                self._keep(name, place, self.calls[name](self._alone(instruction.operation, place)))
-            elif instruction.opcode == "POINT":
-                self._store(instruction, _span(place), self._compute(instruction, place))
-            else:
-                self._execute(instruction)
+        for function, place in self.work[step]:
+            function(place)
 
-    def _alone(self, operation: Operation, place: int) -> list[Any]:
-        """What an operation reads at one site, [B, M, 1, 1] each, where there is one colour group."""
-        found = []
-        for source in operation.inputs:
-            if source in self.fleeting:
-                found.append(self.passing[source, 0])
-            elif (read := self.plan.trace.operations[source]).grid != operation.grid or read.kind == "all":
-                found.append(self._view(source, 0, place, operation))
-            else:
-                parts = [sites[place] for sites in self._rows(source)]
-                found.append(parts[0] if read.parts is None else tuple(parts))
-        return found
-
-    def _keep(self, name: str, place: int, values: Any) -> None:
-        """As `_store`, of one site, where there is one colour group."""
-        if name in self.fleeting:
-            self.passing[name, 0] = values
+    def walk(self, uniforms: Tensor, temperature: float, progress: Progress | None) -> None:
+        """See Executor; one site that is drawn in a step is a view of everything that belongs to it."""
+        network, output, total = self.plan.trace.network, self.plan.trace.output, len(self.draws)
+        if self.plan.trace.operations[output].kind == "all":  # whose memory is another after it is computed
+            super().walk(uniforms, temperature, progress)
             return
-        parts = values if isinstance(values, tuple | list) else [values]
-        for sites, value in zip(self._rows(name), parts, strict=True):
-            sites[place].copy_(value)
+        params, pixels = (memory[..., None].unbind(1) for memory in (self.memory[output], self.pixels))
+        numbers = uniforms[..., None].unbind(3)
+        for step, (places, (sites, due)) in enumerate(zip(self._drawn(), self.draws, strict=True)):
+            self.advance(step)
+            if len(places) == 1:
+                (site,) = places
+                drawn = network.fill(pixels[site], due, params[site], numbers[site], temperature)
+                pixels[site].copy_(drawn)
+            else:
+                self.draw(sites, due, uniforms, temperature)
+            if progress is not None:
+                progress(step + 1, total)
 
-    def _rows(self, name: str) -> list[tuple[Tensor, ...]]:
-        """What is remembered, each part as a view [B, M, 1, 1] of each site, which is quicker to find than to make."""
-        if name not in self.rows:
-            memory = self.memory[name]
-            parts = memory if isinstance(memory, tuple | list) else [memory]
-            self.rows[name] = [part[..., None, None].unbind(1) for part in parts]
-        return self.rows[name]
+    def _drawn(self) -> list[list[int]]:
+        """The sites that are drawn, step by step."""
+        return [sites.tolist() for sites, _ in self.plan.draws]
+
+    def _general(self, instruction: Instruction, place: Place) -> None:
+        """One instruction at any sites, in any colours."""
+        name = instruction.operation.name
+        if name in self.linear and (isinstance(place, int) or self.linear[name].padded is not None):
+            self._store(instruction, _span(place), self._mix(instruction, place, self.linear[name]))
+        elif name in self.spans and isinstance(place, int) and (span := self.spans[name][place]) is not None:
+            self._store(instruction, _span(place), self._attend(instruction.operation, place, *span))
+        elif instruction.opcode == "POINT":
+            self._store(instruction, _span(place), self._compute(instruction, place))
+        else:
+            self._execute(instruction)
 
     def _compute(self, instruction: Instruction, place: Place) -> Any:
         """The traced operation itself, on [B, M, S, 1] of its inputs."""
@@ -165,51 +158,24 @@ class EagerExecutor(ReferenceExecutor):
         out = F.scaled_dot_product_attention(query, key, value, scale=getattr(module, "scale", None))
         return out.flatten(1)[..., None, None]
 
-    def _mix(self, instruction: Instruction, place: Place, linear: Linear) -> Tensor:
+    def _mix(self, instruction: Instruction, place: Place, table: Linear) -> Tensor:
         """A tap layer, one product for each run of taps; [B, M, S, 1]."""
         operation, group, groups = instruction.operation, instruction.group, self.plan.trace.groups
-        memory, weight, bias = self.memory[operation.inputs[0]], linear.weight[group], linear.bias[group]
+        memory, weight, bias = self.memory[operation.inputs[0]], table.weight[group], table.bias[group]
         if not isinstance(place, int):
-            assert linear.padded is not None
-            patches = memory[:, linear.padded[place]].flatten(2)
+            assert table.padded is not None
+            patches = memory[:, table.padded[place]].flatten(2)
             return spread(F.linear(patches, weight.flatten(0, 1).T, bias), group, groups, operation.maps)
         flat, maps = memory.flatten(1), memory.shape[2]
         out = bias.repeat(self.batch, 1)
-        for first, last, source in linear.runs[group][place]:
+        for first, last, source in table.runs[group][place]:
             out.addmm_(flat[:, source * maps : (source + last - first) * maps], weight[first:last].flatten(0, 1))
-        for tap, source, read in linear.parts[group][place]:
+        for tap, source, read in table.parts[group][place]:
             out.addmm_(memory[:, source, read::groups], weight[tap, read::groups])
         return spread(out[:, None], group, groups, operation.maps)
 
 
-def _linear(module: TapLayer, source: Operation, groups: int) -> Linear:
-    """The tables of a tap layer that reads `source`."""
-    table, weight = module.taps(source.grid), module.tap_weight().detach().transpose(1, 2)
-    zeros = source.grid[0] * source.grid[1]
-    bias = weight.new_zeros(module.out_maps) if module.bias is None else module.bias.detach()
-    sites, taps = table.sources.shape
-    allowed = table.allowed.expand(groups, groups, sites, taps) & (table.sources != zeros)
-    whole = torch.where(allowed.all(1), table.sources, -1)
-    some = allowed & ~allowed.all(1, keepdim=True)
-    parts: list[list[list[tuple[int, int, int]]]] = [[[] for _ in range(sites)] for _ in range(groups)]
-    for group, read, site, tap in some.nonzero().tolist():
-        parts[group][site].append((tap, int(table.sources[site, tap]), read))
-    return Linear(
-        [weight[..., group::groups].contiguous() for group in range(groups)],
-        [bias[group::groups].contiguous() for group in range(groups)],
-        [[_runs(row) for row in rows] for rows in whole.tolist()],
-        parts,
-        torch.where(allowed[0, 0], table.sources, zeros).to(weight.device) if groups == 1 else None,
-    )
-
-
-def _runs(sources: list[int]) -> list[tuple[int, int, int]]:
-    """Taps first..last - 1 that read consecutive sites from `source` on, as (first, last, source); -1 reads nothing."""
-    breaks = [0, *(i for i, (a, b) in enumerate(pairwise(sources), 1) if a < 0 or b != a + 1), len(sources)]
-    return [(first, last, sources[first]) for first, last in pairwise(breaks) if sources[first] >= 0]
-
-
-def _place(sites: Tensor) -> Place:
+def place_of(sites: Tensor) -> Place:
     """Of sites that rise, as those of an instruction do."""
     if len(sites) == 1:
         return int(sites)
@@ -220,38 +186,6 @@ def _place(sites: Tensor) -> Place:
 def _span(place: Place) -> slice | Tensor:
     """The place as what keeps its axis."""
     return slice(place, place + 1) if isinstance(place, int) else place
-
-
-def _call(operation: Operation) -> Callable[[list[Any]], Any] | None:
-    """The traced operation as a function of what it reads, where its arguments are no more than that and constants."""
-    node = operation.node
-    places = {source: place for place, source in enumerate(operation.inputs)}
-    flat = [*node.args, *node.kwargs.values()]
-    if operation.kind not in POINTWISE or not all(isinstance(arg, fx.Node | int | float | str | None) for arg in flat):
-        return None
-    target: Any = operation.module if operation.module is not None else node.target
-    if node.op == "call_method":
-        target = getattr(Tensor, str(node.target))
-    elif node.op not in ("call_module", "call_function"):
-        return None
-    given = [(places.get(arg.name), None) if isinstance(arg, fx.Node) else (None, arg) for arg in node.args]
-    named = {key: value for key, value in node.kwargs.items() if not isinstance(value, fx.Node)}
-    if len(named) < len(node.kwargs):
-        return None
-    return lambda read: target(*(read[place] if place is not None else other for place, other in given), **named)
-
-
-def _dense_call(weight: Tensor, bias: Tensor | None) -> Callable[[list[Any]], Any]:
-    return lambda read: _dense(weight, bias, read[0])
-
-
-def _spans(visible: Tensor) -> list[tuple[int, int] | None]:
-    """Of each query of bool [Q, K], the first key that it sees, and the one after the last; None if it misses some."""
-    seen = visible.cpu()
-    ends = torch.where(seen, torch.arange(1, seen.shape[1] + 1), 0).amax(1)
-    starts = torch.where(ends > 0, seen.to(torch.uint8).argmax(1), 0)
-    rows = zip(starts.tolist(), ends.tolist(), seen.sum(1).tolist(), strict=True)
-    return [(first, last) if last - first == count else None for first, last, count in rows]
 
 
 def _dense(weight: Tensor, bias: Tensor | None, x: Tensor) -> Tensor:

@@ -62,7 +62,7 @@ class ReferenceExecutor(Executor):
 
     def __init__(self, plan: Plan, batch: int, context: Tensor | None = None) -> None:
         self.plan = plan
-        self.fleeting = fleeting(plan, pointwise)
+        self.fleeting = self._fleeting()
         network = plan.trace.network
         reference = next(network.parameters())
         self.batch, self.device, self.dtype = batch, reference.device, reference.dtype
@@ -95,6 +95,10 @@ class ReferenceExecutor(Executor):
     def params(self, sites: Tensor) -> Tensor:
         """See Executor."""
         return self.memory[self.plan.trace.output][:, sites].transpose(1, 2)
+
+    def _fleeting(self) -> frozenset[str]:
+        """Operations that are not remembered: whoever reads them does so at their site, in their step."""
+        return fleeting(self.plan, pointwise)
 
     def _execute(self, instruction: Instruction) -> None:
         operation, group, sites = instruction.operation, instruction.group, instruction.sites

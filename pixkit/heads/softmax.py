@@ -41,7 +41,8 @@ class LevelCategorical(PixelDistribution):
 
         Sums are divided by the last, and u stays below 1 when rounded, so that no level of probability 0 is drawn.
         """
-        cumulative = (self.logits / temperature).softmax(1).cumsum(1)
+        logits = self.logits if temperature == 1 else self.logits / temperature
+        cumulative = logits.softmax(1).cumsum(1)
         shares = cumulative[:, :-1] / cumulative[:, -1:]
         below = uniforms.to(shares).clamp(max=1 - torch.finfo(shares.dtype).eps / 2)
         return (below >= shares).sum(1)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from typing import ClassVar
 
 import torch
@@ -11,7 +12,7 @@ from torch import Tensor, nn
 from pixkit.layers.base import PointwiseLayer
 
 
-class SiteNorm(PointwiseLayer):
+class SiteNorm(PointwiseLayer, ABC):
     """Base of the norms over all maps of a site, [B, M, H, W] to the same shape.
 
     Under sequential colours every colour's result reads all colours.
@@ -45,14 +46,21 @@ class SiteNorm(PointwiseLayer):
         """What is added to the mean square in the precision of the weight."""
         return torch.finfo(self.weight.dtype).eps if self.eps is None else self.eps
 
+    def forward(self, x: Tensor) -> Tensor:
+        """[B, M, ...] to the same shape."""
+        return self.along(x.movedim(1, -1)).movedim(-1, 1)
+
+    @abstractmethod
+    def along(self, x: Tensor) -> Tensor:
+        """[..., M] to the same shape."""
+
 
 class SiteLayerNorm(SiteNorm):
     """Mean 0 and variance 1 over the maps of each site, then scale and bias (Ba et al., 2016, arXiv 1607.06450)."""
 
-    def forward(self, x: Tensor) -> Tensor:
-        """torch.nn.functional.layer_norm along the maps."""
-        maps = (self.maps,)
-        return F.layer_norm(x.movedim(1, -1), maps, self.weight, self.bias, self.added).movedim(-1, 1)
+    def along(self, x: Tensor) -> Tensor:
+        """torch.nn.functional.layer_norm."""
+        return F.layer_norm(x, (self.maps,), self.weight, self.bias, self.added)
 
 
 class SiteRMSNorm(SiteNorm):
@@ -61,7 +69,7 @@ class SiteRMSNorm(SiteNorm):
     def __init__(self, maps: int, *, eps: float | None = None, weight: bool = True, bias: bool = False) -> None:
         super().__init__(maps, eps=eps, weight=weight, bias=bias)
 
-    def forward(self, x: Tensor) -> Tensor:
-        """torch.nn.functional.rms_norm along the maps."""
-        out = F.rms_norm(x.movedim(1, -1), (self.maps,), self.weight, self.eps)
-        return (out if self.bias is None else out + self.bias).movedim(-1, 1)
+    def along(self, x: Tensor) -> Tensor:
+        """torch.nn.functional.rms_norm."""
+        out = F.rms_norm(x, (self.maps,), self.weight, self.eps)
+        return out if self.bias is None else out + self.bias

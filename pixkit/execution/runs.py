@@ -1,0 +1,168 @@
+"""What lies together in memory: the taps of linear layers, and the sites that a query attends to."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import Any, TypeAlias
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from pixkit.layers.base import TapLayer
+from pixkit.readiness.trace import Operation
+
+Spans: TypeAlias = list[tuple[int, int] | None]
+"""Of each query, the first key that it sees, and the one after the last; None if it misses some between."""
+
+Value: TypeAlias = Callable[[int], Tensor]
+"""What an operation has at a site, [B, M]."""
+PRODUCTS = 2
+"""Runs of taps above which one product of what is put together first is quicker than one of each."""
+
+
+@dataclass(frozen=True)
+class Linear:
+    """A tap layer's tables; the first index of each is the colour group that is written.
+
+    Attributes:
+        weight: [T, in, out / G] each.
+        bias: [out / G] each.
+        runs: of each site, taps first..last - 1 that read whole sites from `source` on, as (first, last, source).
+        parts: of each site, taps that may read some colour groups alone, as (tap, source, group that is read).
+        padded: int64 [S, T] of a layer that knows no colours, the site of zeros where a tap reads nothing; else None.
+        own: whether each site reads itself alone, in all its maps.
+    """
+
+    weight: list[Tensor]
+    bias: list[Tensor]
+    runs: list[list[list[tuple[int, int, int]]]]
+    parts: list[list[list[tuple[int, int, int]]]]
+    padded: Tensor | None
+    own: bool
+
+
+def linear(module: TapLayer, source: Operation, groups: int) -> Linear:
+    """The tables of a tap layer that reads `source`."""
+    table, weight = module.taps(source.grid), module.tap_weight().detach().transpose(1, 2)
+    zeros = source.grid[0] * source.grid[1]
+    bias = weight.new_zeros(module.out_maps) if module.bias is None else module.bias.detach()
+    sites, taps = table.sources.shape
+    allowed = table.allowed.expand(groups, groups, sites, taps) & (table.sources != zeros)
+    whole = torch.where(allowed.all(1), table.sources, -1)
+    some = allowed & ~allowed.all(1, keepdim=True)
+    parts: list[list[list[tuple[int, int, int]]]] = [[[] for _ in range(sites)] for _ in range(groups)]
+    for group, read, site, tap in some.nonzero().tolist():
+        parts[group][site].append((tap, int(table.sources[site, tap]), read))
+    return Linear(
+        [weight[..., group::groups].contiguous() for group in range(groups)],
+        [bias[group::groups].contiguous() for group in range(groups)],
+        [[_runs(row) for row in rows] for rows in whole.tolist()],
+        parts,
+        torch.where(allowed[0, 0], table.sources, zeros).to(weight.device) if groups == 1 else None,
+        taps == 1 and bool(allowed.all()) and torch.equal(table.sources[:, 0], torch.arange(zeros)),
+    )
+
+
+def _runs(sources: list[int]) -> list[tuple[int, int, int]]:
+    """Taps first..last - 1 that read consecutive sites from `source` on, as (first, last, source); -1 reads nothing."""
+    breaks = [0, *(i for i, (a, b) in enumerate(pairwise(sources), 1) if a < 0 or b != a + 1), len(sources)]
+    return [(first, last, sources[first]) for first, last in pairwise(breaks) if sources[first] >= 0]
+
+
+def spans(visible: Tensor) -> Spans:
+    """Of each query of bool [Q, K], the first key that it sees, and the one after the last; None if it misses some."""
+    seen = visible.cpu()
+    ends = torch.where(seen, torch.arange(1, seen.shape[1] + 1), 0).amax(1)
+    starts = torch.where(ends > 0, seen.to(torch.uint8).argmax(1), 0)
+    rows = zip(starts.tolist(), ends.tolist(), seen.sum(1).tolist(), strict=True)
+    return [(first, last) if last - first == count else None for first, last, count in rows]
+
+
+def product(read: Value, weight: Tensor, bias: Tensor | None) -> Callable[..., Tensor]:
+    """A linear map [in, out] of a site, as a function of it; straight to `out`, if that is given."""
+    transposed = weight.T
+
+    def value(site: int, out: Tensor | None = None) -> Tensor:
+        if out is None:
+            return F.linear(read(site), transposed, bias)
+        return torch.mm(read(site), weight, out=out) if bias is None else torch.addmm(bias, read(site), weight, out=out)
+
+    return value
+
+
+def window(memory: Tensor, linear: Linear) -> Callable[..., Tensor]:
+    """A linear map of some sites of memory [B, S + 1, M] for each one, as `product` gives it.
+
+    Of runs of sites, one product each; of many, one product of what is put together first.
+    """
+    assert linear.padded is not None
+    (batch, _, maps), (weight, bias) = memory.shape, (linear.weight[0], linear.bias[0])
+    starts = functools.cache(lambda count: memory.flatten(1).unfold(1, count * maps, maps).unbind(1))
+    weights = functools.cache(lambda first, last: weight[first:last].flatten(0, 1))
+    windows = functools.cache(lambda apart: _windows(memory, len(weight), apart).unbind(1))
+    whole, rows, sources = weights(0, len(weight)), linear.padded.unbind(0), linear.padded.tolist()
+    products: list[list[tuple[Tensor, Tensor]]] = []
+    views: list[Tensor | None] = []
+    for site, runs in enumerate(linear.runs[0]):
+        few = len(runs) <= PRODUCTS
+        apart = None if few else _apart(sources[site])
+        products.append([(starts(b - a)[source], weights(a, b)) for a, b, source in runs] if few else [])
+        views.append(None if apart is None else windows(apart)[sources[site][0]])
+
+    def value(site: int, out: Tensor | None = None) -> Tensor:
+        if not linear.runs[0][site]:
+            empty = bias.expand(batch, -1)
+            return empty if out is None else out.copy_(empty)
+        if not products[site]:
+            view = views[site]
+            read = memory.index_select(1, rows[site]) if view is None else view
+            return torch.addmm(bias, read.flatten(1), whole, out=out)
+        first, *others = products[site]
+        out = torch.addmm(bias, *first, out=out)
+        for read, part in others:
+            out.addmm_(read, part)
+        return out
+
+    return value
+
+
+def _apart(sources: Sequence[int]) -> int | None:
+    """How far from each other the sites are that taps read, if they are equally far; None if some lie outside, too."""
+    steps = {b - a for a, b in pairwise(sources)}
+    return steps.pop() if len(steps) == 1 and min(steps) > 0 else None
+
+
+def _windows(memory: Tensor, taps: int, apart: int) -> Tensor:
+    """Every so-many-th of the sites from each one on, as a view [B, S, T, M]."""
+    return memory.unfold(1, (taps - 1) * apart + 1, 1)[..., ::apart].transpose(2, 3)
+
+
+def attending(module: Any, seen: Spans, reads: Sequence[Value], kept: tuple[Tensor, Tensor]) -> Value:
+    """Attention of one site after the other, each of whose keys and values is taken in with its query.
+
+    Args:
+        module: with heads, and perhaps a scale.
+        seen: from which key to which each query sees all.
+        reads: query, key and value of a site.
+        kept: memory for keys and values, [B, S, M] each, which is laid out head by head.
+    """
+    query, key, value = reads
+    keys, values = (part.view(len(part), module.heads, part.shape[1], -1) for part in kept)
+    key_rows, value_rows = keys.unbind(2), values.unbind(2)
+    sizes = key_rows[0].shape, value_rows[0].shape
+    attend = functools.partial(F.scaled_dot_product_attention, scale=getattr(module, "scale", None))
+
+    def compute(site: int) -> Tensor:
+        key_rows[site].copy_(key(site).view(sizes[0]))
+        value_rows[site].copy_(value(site).view(sizes[1]))
+        low, high = seen[site] or (0, 0)
+        if low == high:
+            return values.new_zeros(len(values), values.shape[1] * values.shape[3])
+        asked, count = query(site).view(sizes[0]).unsqueeze(2), high - low
+        return attend(asked, keys.narrow(2, low, count), values.narrow(2, low, count)).flatten(1)
+
+    return compute

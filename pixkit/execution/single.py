@@ -1,0 +1,285 @@
+"""Operations at one site of images that have one colour group, as functions of torch on [B, M].
+
+At one site a step of a small network costs what its launches cost. So everything that can be made beforehand is: each
+site's view of what is remembered, the window that a linear layer reads, the weight as the product takes it. A part of
+a split is a view of the whole; keys and values lie head by head, so that what a query sees is one view of them.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+from typing import Any, TypeAlias, cast
+
+import numpy as np
+import torch
+from torch import Tensor, fx
+
+from pixkit.execution.lowering.gathers import STAYS
+from pixkit.execution.lowering.instruction import Unsupported
+from pixkit.execution.lowering.lower import lower
+from pixkit.execution.native.layout import ELEMENTWISE
+from pixkit.execution.plan import POINTWISE, Plan, fleeting, pointwise
+from pixkit.execution.reference import run_node
+from pixkit.execution.runs import Linear, Spans, Value, attending, product, window
+from pixkit.layers.norms import SiteNorm
+from pixkit.readiness.operations import call_of
+from pixkit.readiness.plain import plain
+from pixkit.readiness.trace import Operation
+
+Dense: TypeAlias = dict[str, tuple[Tensor, Tensor | None]]
+"""Weights [out, in] and biases of maps of each site by itself, by operation."""
+Run: TypeAlias = Callable[[int], None]
+"""Computes an operation at a site, and keeps it."""
+SHAPELESS = frozenset(name for names in ELEMENTWISE.values() for name in names)
+"""Instructions of elementwise.h, whose operations mind no shape."""
+OF_TWO: dict[str, Callable[..., Tensor]] = {"ADD": torch.add, "SUB": torch.sub, "MUL": torch.mul}
+"""Functions that write where they are told."""
+
+
+class Single:
+    """The functions of a plan's operations at one site.
+
+    Attributes:
+        fleeting: operations that are not remembered: whoever reads them does so at their site, in their step.
+        attended: attention that keeps keys and values itself, in the order in which they come.
+    """
+
+    def __init__(self, plan: Plan, linear: dict[str, Linear], dense: Dense, spans: dict[str, Spans]) -> None:
+        self.plan, self.linear, self.dense, self.operations = plan, linear, dense, plan.trace.operations
+        self.fleeting = fleeting(plan, self._follows)
+        self.attended: dict[str, Spans] = {}
+        self.now: dict[str, Any] = {}
+        if plan.trace.groups == 1:
+            alone = _one_by_one(plan)
+            self.attended = {
+                name: seen for name, seen in spans.items() if name in alone and self._comes_along(name, seen)
+            }
+            self.fleeting |= (
+                fleeting(plan, lambda reader: self._follows(reader) or self._reads_its_site(reader)) & alone
+            )
+
+    def _comes_along(self, name: str, seen: Spans) -> bool:
+        """Whether each key and value comes with the query of its site, and queries see all between two of them."""
+        read = self.operations[name].inputs[1:]
+        return None not in seen and all((source, name) in self.plan.together for source in read)
+
+    def _follows(self, reader: Operation) -> bool:
+        return pointwise(reader) and self._of_images(reader)
+
+    def _of_images(self, operation: Operation) -> bool:
+        """Whether all that it reads is an image, or is there from the start."""
+        sources = [self.operations[name] for name in operation.inputs]
+        return all(source.maps or source.kind == "static" for source in sources)
+
+    def _reads_its_site(self, reader: Operation) -> bool:
+        return reader.name in self.attended or (reader.name in self.linear and self.linear[reader.name].own)
+
+    def runs(self, memory: dict[str, Any], static: dict[str, Any], batch: int) -> dict[str, Run]:
+        """By operation, how it is computed at a site; those that are not here have no quicker way than any sites."""
+        self.memory, self.static, self.batch = memory, static, batch
+        self._rows = functools.cache(self._rows_of)
+        if self.plan.trace.groups > 1:
+            return {}
+        found = {
+            name: self._run(operation)
+            for name, operation in self.operations.items()
+            if operation.kind in (*POINTWISE, "mixing") and self._of_images(operation)
+        }
+        return {name: run for name, run in found.items() if run is not None}
+
+    def _run(self, operation: Operation) -> Run | None:
+        name, kind = operation.name, operation.kind
+        if self._is_view(operation):
+            return lambda site: None
+        if name in self.linear or name in self.dense:
+            return self._kept(name, self._linear(operation), writes=True)
+        if name in self.attended:
+            return self._kept(name, self._attention(operation))
+        value = self._moved(operation) if kind == "mixing" else self._sum(operation)
+        if value is None and kind == "mixing":
+            return None
+        return self._kept(name, value or self._value(operation), writes=value is not None and kind != "mixing")
+
+    def _linear(self, operation: Operation) -> Callable[..., Tensor]:
+        """A linear map of the own site, or of a window."""
+        name, read = operation.name, functools.partial(self._read, operation, 0)
+        if name in self.dense:
+            weight, bias = self.dense[name]
+            return product(read(), weight.T, None if bias is None else bias.detach())
+        linear = self.linear[name]
+        return (
+            product(read(), linear.weight[0][0], linear.bias[0])
+            if linear.own
+            else window(self.memory[operation.inputs[0]], linear)
+        )
+
+    def _is_view(self, operation: Operation) -> bool:
+        """Whether it only splits what it reads, and its parts are found there."""
+        call = call_of(operation.node, operation.module) if operation.kind == "split" else None
+        readers = [reader for reader in self.operations.values() if operation.name in reader.inputs]
+        taken = all(reader.node.op == "call_function" and _part(reader) is not None for reader in readers)
+        return call is not None and call.instruction == "VIEW" and operation.name in self.fleeting and taken
+
+    def _rows_of(self, name: str, part: int | None) -> tuple[Tensor, ...]:
+        """What is remembered, a view [B, M] of each site, which is quicker to find than to make."""
+        memory = self.memory[name]
+        return cast(tuple[Tensor, ...], (memory if part is None else memory[part]).unbind(1))
+
+    def _read(self, operation: Operation, number: int) -> Value:
+        """An operand at the operation's site."""
+        name = operation.inputs[number]
+        source = self.operations[name]
+        varies = not self._same(name)
+        part = _part(operation) if source.parts is not None else None
+        if part is not None and self._is_view(source):
+            sizes = cast(tuple[int, ...], source.parts)
+            whole, first, count = self._read(source, 0), sum(sizes[:part]), operation.maps
+            return lambda site: whole(site).narrow(1, first, count)
+        if name in self.fleeting:
+            now = self.now
+            return (lambda site: now[name]) if part is None else (lambda site: now[name][part])
+        if source.kind == "all":  # whose memory is another each time
+            return lambda site: self.memory[name][:, site if varies else 0]
+        rows = self._rows(name, part)
+        return rows.__getitem__ if varies else lambda site: rows[0]
+
+    def _same(self, name: str) -> bool:
+        """Whether it is the same at all sites."""
+        return self.operations[name].grid == (1, 1)
+
+    def _kept(self, name: str, value: Callable[..., Any], *, writes: bool = False) -> Run:
+        """With its result where readers look for it; some write it there themselves, given the place."""
+        now = self.now
+        if name in self.fleeting:
+
+            def keep(site: int) -> None:
+                now[name] = value(site)
+
+            return keep
+        if self.operations[name].parts is None:
+            rows = self._rows(name, None)
+            if writes:
+                return lambda site: cast(None, value(site, rows[site]))
+            return lambda site: cast(None, rows[site].copy_(value(site)))
+        several = [self._rows(name, part) for part in range(len(self.memory[name]))]
+
+        def keep_all(site: int) -> None:
+            for rows, part in zip(several, value(site), strict=True):
+                rows[site].copy_(part)
+
+        return keep_all
+
+    def _value(self, operation: Operation) -> Callable[[int], Any]:
+        """A pointwise operation: by itself, on [B, M] where it minds no shape, else on [B, M, 1, 1]."""
+        module, sources = operation.module, [self.operations[name] for name in operation.inputs]
+        once = {
+            s.name: self.static[s.name] for s in sources if s.kind == "static" and (self._same(s.name) or not s.maps)
+        }
+        reads = [self._read(operation, number) for number, source in enumerate(sources) if source.maps]
+        if isinstance(module, SiteNorm) and plain(module, SiteNorm):
+            read, along = reads[0], module.along
+            return lambda site: along(read(site))
+        if len(sources) == 1 and _part(operation) is not None:
+            return reads[0]
+        images = len(reads) == len(sources) and not operation.in_place
+        target = _shapeless(operation) if images else None
+        if target is not None and len(reads) == 1:
+            one = reads[0]
+            return lambda site: target(one(site))
+        if target is not None and len(reads) == 2:
+            first, second = reads
+            return lambda site: target(first(site), second(site))
+        varying = [
+            (s.name, read) for s, read in zip([s for s in sources if s.maps], reads, strict=True) if s.name not in once
+        ]
+        trace, whole = self.plan.trace, operation.in_place
+
+        def compute(site: int) -> Any:
+            values = dict(once)
+            for name, read in varying:
+                value = read(site)
+                values[name] = (value.clone() if whole else value)[..., None, None]
+            out = run_node(trace, operation, values)
+            return out[..., 0, 0] if isinstance(out, Tensor) else tuple(part[..., 0, 0] for part in out)
+
+        return compute
+
+    def _sum(self, operation: Operation) -> Callable[..., Tensor] | None:
+        """Of two operands, or their difference or product, straight to where it is remembered."""
+        call = call_of(operation.node, operation.module)
+        function = None if call is None or operation.in_place else OF_TWO.get(call.instruction)
+        if call is None or function is None or operation.name in self.fleeting:
+            return None
+        if not all(self.operations[name].maps for name in operation.inputs):
+            return None
+        if [getattr(operand, "name", None) for operand in call.operands] != list(operation.inputs):
+            return None
+        one, other = (self._read(operation, number) for number in range(2))
+        if call.numbers not in ((), (1,)):
+            return None
+        return lambda site, out: function(one(site), other(site), out=out)
+
+    def _attention(self, operation: Operation) -> Value:
+        """Of one site, whose key and value are taken in with it, to those that it sees."""
+        seen, like = self.attended[operation.name], next(self.plan.trace.network.parameters())
+        maps = [self.operations[name].maps for name in operation.inputs[1:]]
+        keys, values = (like.new_zeros(self.batch, len(seen), size) for size in maps)
+        reads = [self._read(operation, number) for number in range(3)]
+        return attending(cast(Any, operation.module), seen, reads, (keys, values))
+
+    def _moved(self, operation: Operation) -> Value | None:
+        """What another site has, or constants; None if it is not so simple."""
+        if len(operation.inputs) != 1 or self.operations[operation.inputs[0]].kind in ("pixels", "all"):
+            return None
+        try:
+            *constant, moved = lower(operation, self.operations, 1)
+        except Unsupported:
+            return None
+        kinds = [part.kind for part in constant]
+        if moved.kind != "GATHER" or moved.to or moved.count != operation.maps or kinds not in ([], ["CONSTANT"]):
+            return None
+        rows = self._rows(operation.inputs[0], None)
+        sites = cast(Tensor, moved.table)[0].tolist()
+        zeros = rows[0].new_zeros(rows[0].shape)
+        added = cast(Tensor, constant[0].weight)[0].to(zeros) if constant else zeros[:1].expand(len(sites), -1)
+        fixed = {
+            site: added[site].expand_as(zeros) if read == STAYS else zeros
+            for site, read in enumerate(sites)
+            if read < 0
+        }
+        return lambda site: rows[sites[site]] if sites[site] >= 0 else fixed[site]
+
+
+def _one_by_one(plan: Plan) -> frozenset[str]:
+    """Operations of which there is never more than one site to compute in a step."""
+    several = {s.operation.name for s in plan.schedules if np.diff(s.arrays[1]).max() > 1 or s.opcode == "ALL"}
+    return frozenset(schedule.operation.name for schedule in plan.schedules) - several
+
+
+def _part(operation: Operation) -> int | None:
+    """Which part of what it reads an operation takes, if that is all it does."""
+    node = operation.node
+    if getattr(node.target, "__name__", "") != "getitem" or not isinstance(node.args[1], int):
+        return None
+    return node.args[1]
+
+
+def _shapeless(operation: Operation) -> Callable[..., Any] | None:
+    """The traced operation as a function of what it reads, in order, if it works element by element on any shape."""
+    node, call = operation.node, call_of(operation.node, operation.module)
+    if call is None or call.instruction not in SHAPELESS or len(operation.inputs) != len(node.all_input_nodes):
+        return None
+    given = [arg for arg in node.args if isinstance(arg, fx.Node)]
+    if [arg.name for arg in given] != list(operation.inputs) or any(
+        isinstance(v, fx.Node) for v in node.kwargs.values()
+    ):
+        return None
+    target: Any = operation.module if operation.module is not None else node.target
+    if node.op == "call_method":
+        target = getattr(Tensor, str(node.target))
+    if len(given) == len(node.args):
+        return cast(Callable[..., Any], functools.partial(target, **node.kwargs) if node.kwargs else target)
+    places = [given.index(arg) if isinstance(arg, fx.Node) else None for arg in node.args]
+    pairs = list(zip(places, node.args, strict=True))
+    return lambda *read: target(*(other if place is None else read[place] for place, other in pairs), **node.kwargs)
