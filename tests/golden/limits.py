@@ -5,7 +5,6 @@ import dataclasses
 import importlib
 from pathlib import Path
 
-from annotated_types import BaseMetadata
 from pydantic import BaseModel
 
 from pixkit.components.config import ComponentConfig
@@ -64,7 +63,7 @@ def _fields(name, cls):
         for key, field in cls.model_fields.items():
             bounds = {}
             for bound in field.metadata:
-                bounds |= dataclasses.asdict(bound) if isinstance(bound, BaseMetadata) else {}
+                bounds |= dataclasses.asdict(bound) if dataclasses.is_dataclass(bound) else {}
             default = {"default": field.default} if isinstance(field.default, int | float) else {}
             yield f"{name}.{key}", bounds | default
 
