@@ -9,6 +9,7 @@ import torch
 from pixkit.components.spec import ComponentSpec
 from pixkit.data import Dataset, prepare
 from pixkit.data.base import DataConfig
+from pixkit.data.loading import classes_of
 from pixkit.testing.configs import check_config, resolve
 
 
@@ -16,8 +17,8 @@ def check_data(source: ComponentSpec, base: Path | None = None) -> Dataset:
     """Everything that pixkit promises of a data source: loading it twice gives the same images and hashes.
 
     Its configuration survives a round trip and has the common keys; images, labels and sizes are what the data set
-    says; an image is the same in any batch; only training images under dynamic binarisation change from visit to
-    visit; loading uses nobody's generator.
+    says, and so are classes that it tells without reading images; an image is the same in any batch; only training
+    images under dynamic binarisation change from visit to visit; loading uses nobody's generator.
 
     Args:
         source: the component, whose images must be there: nothing is said of downloads.
@@ -34,6 +35,8 @@ def check_data(source: ComponentSpec, base: Path | None = None) -> Dataset:
     assert torch.equal(state, torch.random.get_rng_state()), "torch's generator was used: give the source a seed"
     assert dataset.size("train") >= 1, "there are no training images"
     assert dataset.description and dataset.name == source.name, "the data set does not say what it is"
+    told, names = classes_of(source, folder), dataset.class_names or tuple(map(str, range(dataset.classes or 0)))
+    assert told in (None, names), f"known_classes() gives {told}, the images are of {names}"
     assert dataset.hashes() == again.hashes(), "loaded twice, the hashes differ"
     assert set(dataset.hashes()) - {"validation"} == {"train", "test", "split"}, f"hashes of {sorted(dataset.hashes())}"
     for split in Dataset.SPLITS:

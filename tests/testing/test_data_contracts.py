@@ -97,3 +97,11 @@ def test_every_source(name, options, tmp_path):
         assert dataset.size("test") == 2
     if name != "static_mnist":  # whose images for validation are its own
         assert (dataset.size("validation") == 0) == (options.get("validation") == 0.0)
+
+
+def test_classes_that_are_stated_are_told_without_reading_images(tmp_path):
+    source = named("data", "arrays", **arrays(tmp_path), classes=5)
+    assert source.build(tmp_path).known_classes() == ("0", "1", "2", "3", "4")
+    assert check_data(source, tmp_path).classes == 5
+    source = named("data", "images", **images(tmp_path))
+    assert source.build(tmp_path).known_classes() == ("class0", "class1")

@@ -244,7 +244,17 @@ class Thirsty(Pictures):
         return super().load(progress)
 
 
-@pytest.mark.parametrize(("cls", "text"), [(Fresh, "hashes differ"), (Thirsty, "torch's generator")])
+class Boasting(Pictures):
+    """Tells of classes that it has not."""
+
+    def known_classes(self):
+        return ("ant", "bee")
+
+
+@pytest.mark.parametrize(("cls", "text"), [
+    (Fresh, "hashes differ"), (Thirsty, "torch's generator"),
+    (Boasting, r"gives \('ant', 'bee'\), the images are of \(\)"),
+])  # fmt: skip
 def test_data(cls, text):
     noticed(check_data, text, component("data", cls))
 

@@ -2,6 +2,7 @@
 
 import json
 
+import numpy as np
 import pytest
 from toy_runs import trained
 from toys import Measured, Toy, Unscored, toy_recipe
@@ -58,8 +59,11 @@ def test_what_one_should_know_of_the_table_is_said_and_nothing_else(tmp_path, mo
 
 def test_a_column_of_samples_is_a_class_where_labels_come_in_turn(tmp_path, monkeypatch):
     trainer, drawn = trained(tmp_path / "run", toy_recipe(Toy, steps=1)), []
-    monkeypatch.setattr(results, "save_grid", lambda *_, columns, titles: drawn.append((columns, titles)))
+    monkeypatch.setattr(
+        results, "save_grid", lambda x, spec, path, *, columns, titles: drawn.append((len(x), spec, path.name, columns))
+    )
     for labelled in (False, True):
         trainer.model.labelled = labelled
         results.draw_samples(trainer.model, trainer.recipe, trainer.run, "here", lambda done, total: None)
-    assert [columns for columns, _ in drawn] == [None, 3]
+        assert drawn.pop() == (3, trainer.model.spec, "here.png", 3 if labelled else None)
+    assert np.load(trainer.run.samples / "here.npz")["samples"].shape == (3, *trainer.model.spec.shape)
