@@ -306,3 +306,28 @@ def test_files_are_written_and_read_some_bytes_at_a_time(monkeypatch, values):
     found, facts = kept.find("0" * 40)
     assert np.array_equal(found, array) and facts == {"of": "here"}
     assert kept.facts_of(kept.entries()[0]) == facts
+
+
+def _written(monkeypatch, array, magic=kept.MAGIC):
+    """A file of the cache with a sound checksum, whatever is in it."""
+    kept.keep("0" * 40, np.zeros(1, np.uint8), {})
+    with monkeypatch.context() as patch, open(kept.folder() / ("0" * 40), "wb") as file:
+        patch.setattr(kept, "MAGIC", magic)
+        kept._write(file, array, {"of": "here"})
+
+
+def test_files_of_other_forms_count_as_absent(monkeypatch):
+    sound = np.arange(3, dtype=np.int16)
+    _written(monkeypatch, sound)
+    assert np.array_equal(kept.find("0" * 40)[0], sound)
+    for array, magic in ((sound.astype(np.int64), kept.MAGIC), (sound, kept.MAGIC[:-2] + b"2\n")):
+        _written(monkeypatch, array, magic)
+        assert kept.find("0" * 40) is None
+
+
+@pytest.mark.parametrize(("less", "found"), [(0, True), (1, False)])
+def test_what_is_to_be_known_of_an_array_is_of_a_bounded_length(monkeypatch, less, found):
+    _written(monkeypatch, np.zeros(1, np.uint8))
+    head = len((kept.folder() / ("0" * 40)).read_bytes()) - len(kept.MAGIC) - 8 - 1 - 32
+    monkeypatch.setattr(kept, "LARGEST_HEAD", head - less)
+    assert (kept.find("0" * 40) is not None) is found
