@@ -59,9 +59,8 @@ def header(file: BinaryIO) -> Header:
         if bits.take(1):
             _preview(bits)
         if animated := bool(bits.take(1)):
-            bits.choose((100, 0), (1000, 0), (1, 10), (1, 30))
-            bits.choose((1, 0), (1001, 0), (1, 8), (1, 10))
-            bits.choose((0, 0), (0, 3), (0, 16), (0, 32))
+            for widths in ((0, 0, 10, 30), (0, 0, 8, 10), (0, 3, 16, 32)):
+                bits.skip(*widths)
             bits.take(1)
     floats = bool(bits.take(1))
     depth = bits.choose((32, 0), (16, 0), (24, 0), (1, 6)) if floats else bits.choose((8, 0), (10, 0), (12, 0), (1, 6))
@@ -116,6 +115,10 @@ class _Bits:
         offset, count = ways[self.take(2)]
         return offset + self.take(count)
 
+    def skip(self, *counts: int) -> None:
+        """Pass over a number that is told in one of four ways; these are their bits."""
+        self.take(counts[self.take(2)])
+
 
 def _size(bits: _Bits) -> tuple[int, int]:
     """Height and width."""
@@ -131,11 +134,10 @@ def _size(bits: _Bits) -> tuple[int, int]:
 
 def _preview(bits: _Bits) -> None:
     """The size of a preview, which is passed over."""
-    eighths = bits.take(1)
-    ways = ((16, 0), (32, 0), (1, 5), (33, 9)) if eighths else ((1, 6), (65, 8), (321, 10), (1345, 12))
-    bits.choose(*ways)
+    widths = (0, 0, 5, 9) if bits.take(1) else (6, 8, 10, 12)  # of eighths, of pixels
+    bits.skip(*widths)
     if not bits.take(3):
-        bits.choose(*ways)
+        bits.skip(*widths)
 
 
 def _codestream(file: BinaryIO) -> bytes:

@@ -90,7 +90,7 @@ class Checkerboard(Ordering):
 
     def site_steps(self, height: int, width: int) -> Tensor:
         """Step (r + c) mod 2."""
-        return (torch.arange(height)[:, None] + torch.arange(width)) % 2
+        return (torch.arange(height)[:, None] % 2 != torch.arange(width) % 2).long()
 
 
 class AtOnce(Ordering):

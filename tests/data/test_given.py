@@ -51,6 +51,20 @@ def test_a_picture_given_by_file_is_as_the_same_picture_in_the_data(make, tmp_pa
     assert torch.equal(found, data.batch("test", torch.tensor([0])).x[0])
 
 
+def test_pictures_of_another_size_are_brought_to_the_datas_unless_they_have_to_be_of_one(make, tmp_path):
+    (tmp_path / "pictures").mkdir()
+    Image.fromarray(PHOTO).save(tmp_path / "pictures" / "p.png")
+    data = make("images", path="pictures", size=6, test_fraction=0.0, validation=0.0)
+    small = data.spec.of_size(3, 4)
+    Image.fromarray(PHOTO[:3, :4]).save(tmp_path / "small.png")
+    exact = Reader(small, data.source, exact=True)
+    ((_, found),) = exact.read(tmp_path / "small.png")
+    assert torch.equal(found, torch.from_numpy(PHOTO[:3, :4]).permute(2, 0, 1).long())
+    with pytest.raises(DataError, match=r"3 x 4|4 x 3"):
+        exact.read(tmp_path / "pictures" / "p.png")
+    assert reader_of(data).read(tmp_path / "small.png")[0][1].shape == (3, 6, 6)
+
+
 def test_a_folder_is_all_its_pictures(make, tmp_path):
     (tmp_path / "pictures" / "b").mkdir(parents=True)
     for name in ("z.png", "b/a.png"):
