@@ -21,8 +21,8 @@ ROUNDING = {torch.float64: 1e-12, torch.float32: 1e-4}
 """Of the largest output, of whatever input: what rounding may move."""
 THRESHOLDS = 6
 """So many different deadlines are tried."""
-LARGER = (1e2, 1e4)
-"""How large inputs are made that are to overcome a mask."""
+LARGER = (1e2, -1e2, 1e4, -1e4)
+"""How large inputs are made that are to overcome a mask, or to pass a threshold on either side."""
 
 
 @dataclass(frozen=True)

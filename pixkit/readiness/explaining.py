@@ -11,7 +11,7 @@ from torch import Tensor
 from pixkit.readiness.asked import Question
 from pixkit.readiness.elements import tape
 from pixkit.readiness.elements.blame import Leak
-from pixkit.readiness.elements.homes import ROWS, Homes
+from pixkit.readiness.elements.homes import Homes
 from pixkit.readiness.elements.marked import plainly
 from pixkit.readiness.elements.marks import LATEST, Marks
 from pixkit.readiness.elements.notes import Noted
@@ -19,6 +19,7 @@ from pixkit.readiness.elements.path import way_back
 from pixkit.readiness.elements.planes import Place
 from pixkit.readiness.elements.replay import Carried, replayed
 from pixkit.readiness.elements.run import Run
+from pixkit.readiness.elements.slots import ROWS
 from pixkit.readiness.proof import Index, Line, Step
 
 LARGE = -30.0
@@ -63,8 +64,9 @@ def explain(asked: Question, run: Run, output: tape.Held, allowed: Tensor) -> Ex
     if not way:
         return None
     step = int(allowed[index]) - (0 if asked.strict else 1)
-    leak = Leak(run.tape, way, Homes(run.tape, run.start, asked.steps), output, index, step, asked.strict)
-    blamed = leak.blamed()
+    homes = Homes(run.tape, run.views, run.start, asked.steps)
+    leak = Leak(run.tape, run.views, way, homes, output, index, step, asked.strict)
+    blamed = line_at(*leak.blamed())
     path = [] if begin is None else [Step(begin, tuple(asked.x.shape), int(asked.steps[begin]) + 1, None)]
     for each in way:
         record, (place, at) = run.tape[each.number], each.result
@@ -78,9 +80,8 @@ def explain(asked: Question, run: Run, output: tape.Held, allowed: Tensor) -> Ex
             *words,
             f"a mask of {value:g} is finite: what it hides is multiplied by exp({value:g}), which is not 0",
         )
-    line = run.tape[blamed]
     pair = None if begin is None else (begin, index)
-    return Explanation(tuple(path), line_at(line.line, line.op), words, pair, mask)
+    return Explanation(tuple(path), blamed, words, pair, mask)
 
 
 def _telling(ready: Tensor, allowed: Tensor) -> Index:

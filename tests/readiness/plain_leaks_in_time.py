@@ -245,5 +245,5 @@ class BlockMean(nn.Module):
 
     def forward(self, x):
         h = delayed(self.inward(x))
-        means = h.unflatten(1, (-1, 4)).mean(2)  # leak
-        return h + self.coarse(means).repeat_interleave(4, 1)
+        means = h.unflatten(1, (-1, 4)).mean(2)
+        return h + self.coarse(means).repeat_interleave(4, 1)  # leak

@@ -9,6 +9,7 @@ import torch.nn.functional as F
 from plain_causal import CAUSAL, TOKENS, WIDTH, Case, delayed
 from plain_causal_more import ORDER
 from plain_leaks import LEAKS, leaking_line
+from plain_leaks_called import StateOfTwoRounds
 from plain_leaks_in_time import NotPutBack
 from plain_leaks_more import Unet
 from torch import nn
@@ -58,6 +59,18 @@ def test_a_leak_is_shown_and_its_line_is_blamed(name):
     )
     changed, moved = proof.evidence.changed, proof.evidence.moved
     assert case.steps[changed] + 1 > proof.allowed[moved], "what was changed may not be seen there"
+
+
+def test_the_path_names_the_line_that_was_run_where_its_caller_is_blamed():
+    proof = prove(*LEAKS[StateOfTwoRounds.__name__].asked(), strict=False)
+    assert proof.blame.operation in {step.line.operation for step in proof.path if step.line is not None}
+    assert proof.blame.text == "h = self.cell(each, h)" and proof.blame.function == "StateOfTwoRounds.forward"
+    assert {step.line.function for step in proof.path if step.line} >= {"StateOfTwoRounds.cell"}
+
+
+def test_a_threshold_that_only_large_inputs_pass_is_seen():
+    proof = of(lambda self, x: torch.where(x[:, -1:, :1] > 60, 2 * x, x))
+    assert proof.verdict == "leaks" and proof.evidence.changed[1] == TOKENS - 1
 
 
 @pytest.mark.parametrize("name", ["Gpt", "Made", "PixelCnn", "Permuted"])

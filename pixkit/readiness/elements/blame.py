@@ -1,4 +1,14 @@
-"""Who is to blame for a leak: the operation that made something late out of what was in time."""
+"""Who is to blame for a leak: the line at which it can no longer be mended by what comes after.
+
+Much that reads what lies ahead is innocent. A convolution with padding on both sides gives more than it was given: cut
+at the end, it is causal. A block's mean is in time for the next block. A state of this site is what the next one needs.
+So an operation is to blame only if what it gives is late where it stands: for its **home** (homes.py), the site of the
+slot that it lies in. Views are asked, too: what was in time where an operation gave it, and is late where a view has
+put it, was cut, turned or scattered wrongly there.
+
+A line in a function may be right for one caller and wrong for another. What some call without harm is innocent, and the
+line that calls it is to blame (callers.py).
+"""
 
 from __future__ import annotations
 
@@ -7,12 +17,16 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
-from torch import Tag
+from torch import Tag, Tensor
 
-from pixkit.readiness.elements.homes import PRODUCTS, ROWS, Homes
+from pixkit.readiness.elements.callers import responsible
+from pixkit.readiness.elements.homes import Homes
 from pixkit.readiness.elements.path import Index, Pass
+from pixkit.readiness.elements.planes import Place
 from pixkit.readiness.elements.replay import replayed
-from pixkit.readiness.elements.tape import Held, Record
+from pixkit.readiness.elements.slots import PRODUCTS, ROWS
+from pixkit.readiness.elements.tape import Held, Line, Record, View
+from pixkit.readiness.elements.viewing import Views
 
 MOVERS = frozenset({
     *("flip", "roll", "rot90", "index", "index_select", "gather", "take", "take_along_dim", "sort", "cat", "stack"),
@@ -29,6 +43,7 @@ class Leak:
 
     Attributes:
         records: the operations of the run.
+        views: those that computed nothing.
         way: those that the leak went through, the first first.
         homes: where elements belong.
         output: what the module gave.
@@ -38,6 +53,7 @@ class Leak:
     """
 
     records: Sequence[Record]
+    views: Sequence[View]
     way: Sequence[Pass]
     homes: Homes
     output: Held
@@ -45,24 +61,67 @@ class Leak:
     step: int
     strict: bool
 
-    def blamed(self) -> int:
-        """The number of the operation that is to blame.
+    def blamed(self) -> tuple[Line, str]:
+        """The line that is to blame, and its operation.
 
-        1. The last one that made late, for its home, what was in time. Of a strict module, "in time" is first what is
-           ready by the step of its home, then also what carries its own site, which only its readers have to hide.
+        1. The last operation that made late, for its home, what was in time; or the view, if what was given is in time
+           and is not where it is read. Of a strict module, "in time" is first what is ready by the step of its home,
+           then also what carries its own site, which only its readers have to hide.
         2. Where a late branch joins one that is in time: what last moved the late branch, if it is not where it
-           belongs, else the join.
+           belongs, else what mixed sites on it, if it is late by its own site, else the join.
         3. What last moved sites, if the output is not where it belongs.
         4. Where everything is late by its own site, the first operation that mixes sites, on the way if there is one
            there; the last one if none does.
+
+        Of a function that others call without harm, the line that calls it.
         """
         for slack in (0, 1) if self.strict else (1,):
             timely = [*(self._in_time(step, slack) for step in self.way), self._output_in_time(slack)]
             for place in reversed(range(len(self.way))):
                 if timely[place] and not timely[place + 1]:
-                    return (self._mover(place) or self.way[place]).number
-        found = self._joined() or self._misplaced()
-        return self._mixing() if found is None else found.number
+                    found = self._viewed(place, slack) or self.records[(self._mover(place) or self.way[place]).number]
+                    return self._answers(found, slack), found.op
+        step = self._joined() or self._misplaced()
+        found = self.records[self._mixing() if step is None else step.number]
+        return self._answers(found, 0 if step is None and self.strict else 1), found.op
+
+    def _answers(self, found: Record | View, slack: int) -> Line:
+        return responsible(found.line, self.records, lambda other: self._harmless(other, slack))
+
+    def _harmless(self, number: int, slack: int) -> bool:
+        """Whether nothing that an operation gave is late for its home."""
+        for place, held in enumerate(self.records[number].results):
+            homes, ready = self.homes.given(number, place), held.marks.ready
+            if bool((ready > self.homes.steps[homes] + slack)[homes > 0].any()):
+                return False
+            if not bool(homes.any()) and int(ready.amax()) > 0 and bool((ready == ready.amax()).all()):
+                return False
+        return True
+
+    def _viewed(self, place: int, slack: int) -> View | None:
+        """The view by which what an operation on the way gave became late, or holds several sites in a slot."""
+        step, views = self.way[place], Views(self.views, self.homes)
+        held = self.records[step.number].results[step.result[0]]
+        ready = int(held.marks.ready[step.result[1]])
+
+        def timely(homes: Tensor, there: Place) -> bool:
+            found = there.index(address)
+            home = 0 if found is None else int(homes[found])
+            return home > 0 and ready <= int(self.homes.steps[home]) + slack
+
+        read, index, before = self._reading(place + 1)
+        address = read.address(index)
+        if timely(self.homes.given(step.number, step.result[0]), held.place):
+            return views.made_late(read, range(step.number + 1, before + 1), timely)
+        read, _, before = self._reading(place)
+        return views.scattered(read, before)
+
+    def _reading(self, place: int) -> tuple[Place, Index, int]:
+        """What is read on the way after so many operations: where it lies, which element, and by which operation."""
+        if place == len(self.way):
+            return self.output.place, self.index, len(self.records)
+        step = self.way[place]
+        return self.records[step.number].inputs[step.source[0]].place, step.source[1], step.number
 
     def sees_itself(self) -> bool:
         """Whether everything on the way is of one site: nothing hides an output's own input from it."""
@@ -90,8 +149,18 @@ class Leak:
     def _joined(self) -> Pass | None:
         for place in reversed(range(len(self.way))):
             if self._timely_others(self.way[place]):
-                return self._mover(place) or self.way[place]
+                return self._mover(place) or self._mixed_before(place) or self.way[place]
         return None
+
+    def _mixed_before(self, place: int) -> Pass | None:
+        """What mixed sites on a branch that is late by its own site alone."""
+        if not all(self._in_time(step, 1) for step in self.way):
+            return None
+        mixing = self.homes.mixing
+        return next((step for step in self.way[:place] if bool(mixing[step.number][step.result[0]].any())), None)
+
+    def _mixes(self, step: Pass) -> bool:
+        return bool(self.homes.mixing[step.number][step.result[0]][step.result[1]])
 
     def _mover(self, place: int) -> Pass | None:
         """What put the late branch of a join where it does not belong, if it is not where it belongs."""
@@ -142,9 +211,7 @@ class Leak:
 
     def _mixing(self) -> int:
         """The first operation that mixes sites, or the last one. Of attention, the softmax and not the product."""
-        on_way = [
-            step.number for step in self.way if bool(self.homes.mixing[step.number][step.result[0]][step.result[1]])
-        ]
+        on_way = [step.number for step in self.way if self._mixes(step)]
         anywhere = [number for number, each in enumerate(self.homes.mixing) if any(bool(part.any()) for part in each)]
         mixing = on_way or anywhere
         if not mixing:

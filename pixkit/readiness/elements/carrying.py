@@ -23,7 +23,7 @@ from pixkit.readiness.elements.planes import Planes
 from pixkit.readiness.elements.relying import relied_on
 from pixkit.readiness.elements.rules.deciding import deciding
 from pixkit.readiness.elements.storages import Storages
-from pixkit.readiness.elements.tape import Held, Line, Record, line_here
+from pixkit.readiness.elements.tape import Held, Line, Record, View, line_here
 
 
 class Unfollowed(Exception):
@@ -36,6 +36,7 @@ class Carrying:
     Attributes:
         storages: planes of all storages.
         tape: operations that computed or wrote something, in order.
+        views: operations that computed nothing, but made a tensor lie in another one.
         noted: what nothing can be proved of, in order, each line once.
         relies_on: names of constants whose values were used.
     """
@@ -43,6 +44,7 @@ class Carrying:
     def __init__(self, names: dict[int, str], outermost: FrameType) -> None:
         self.storages = Storages()
         self.tape: list[Record] = []
+        self.views: list[View] = []
         self.noted: list[Noted] = []
         self.relies_on: set[str] = set()
         self._names, self._outermost = names, outermost
@@ -142,6 +144,9 @@ class Carrying:
         self._note_reached(func, reached)
         result = func(*args, **kwargs)
         self._require_strides(tensors_in(result), func)
+        source, line = self.storages.place(read[0]), self._line()
+        places = map(self.storages.place, tensors_in(result))
+        self.views += [View(len(self.tape), str(func), source, place, line) for place in places if place != source]
         return replaced(result, lambda tensor: mark(tensor, self))
 
     def _note_reached(self, func: Any, reached: int) -> None:

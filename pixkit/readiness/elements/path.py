@@ -40,7 +40,7 @@ def way_back(records: Sequence[Record], start: Place, output: Place, index: Inde
         for held in record.results:
             by_storage.setdefault(held.place.storage, []).append(number)
     way: list[Pass] = []
-    storage, address, before = output.storage, _address(output, index), len(records)
+    storage, address, before = output.storage, output.address(index), len(records)
     while True:
         found = _written_by(records, by_storage.get(storage, []), storage, address, before)
         if found is None:
@@ -51,21 +51,9 @@ def way_back(records: Sequence[Record], start: Place, output: Place, index: Inde
             break
         way.append(Pass(number, source, (place, at)))
         read = records[number].inputs[source[0]].place
-        storage, address, before = read.storage, _address(read, source[1]), number
-    at_start = _found(start, address) if storage == start.storage else None
+        storage, address, before = read.storage, read.address(source[1]), number
+    at_start = start.index(address) if storage == start.storage else None
     return way[::-1], at_start
-
-
-def _address(place: Place, index: Index) -> int:
-    element = place.offset + sum(each * step for each, step in zip(index, place.stride, strict=True))
-    return element * place.itemsize
-
-
-def _found(place: Place, address: int) -> Index | None:
-    """Which element of a tensor begins at an address, or has it among its bytes."""
-    addresses = place.addresses()
-    there = (addresses <= address) & (address < addresses + place.itemsize)
-    return tuple(int(i) for i in there.nonzero()[0]) if bool(there.any()) else None
 
 
 def _written_by(
@@ -76,7 +64,7 @@ def _written_by(
         if number >= before:
             continue
         for result, held in enumerate(records[number].results):
-            if held.place.storage == storage and (index := _found(held.place, address)) is not None:
+            if held.place.storage == storage and (index := held.place.index(address)) is not None:
                 return number, result, index
     return None
 

@@ -38,6 +38,16 @@ class Place:
         room = torch.arange(max(end, 0)) * self.itemsize
         return room.as_strided(self.shape, self.stride, self.offset)
 
+    def address(self, index: tuple[int, ...]) -> int:
+        """The byte of the storage at which one element begins."""
+        return (self.offset + sum(each * step for each, step in zip(index, self.stride, strict=True))) * self.itemsize
+
+    def index(self, address: int) -> tuple[int, ...] | None:
+        """Which element begins at an address, or has it among its bytes."""
+        addresses = self.addresses()
+        there = (addresses <= address) & (address < addresses + self.itemsize)
+        return tuple(int(i) for i in there.nonzero()[0]) if bool(there.any()) else None
+
 
 @dataclass
 class Planes:

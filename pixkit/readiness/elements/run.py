@@ -18,7 +18,7 @@ from pixkit.readiness.elements.carrying import Carrying
 from pixkit.readiness.elements.marked import Asked, Operations, mark, plainly, replaced, tensors_in
 from pixkit.readiness.elements.notes import Noted
 from pixkit.readiness.elements.planes import Place
-from pixkit.readiness.elements.tape import Held, Record, line_of
+from pixkit.readiness.elements.tape import Held, Record, View, line_of
 from pixkit.readiness.elements.untouched import untouched, values_kept, written_in_training
 
 
@@ -42,6 +42,7 @@ class Run:
     Attributes:
         output: what the module gave.
         tape: operations that computed or wrote something, in order.
+        views: operations that computed nothing, but made a tensor lie in another one.
         noted: what nothing can be proved of, in order, each line once.
         relies_on: names of constants whose values were used: zeros, -inf, conditions, indices.
         start: where the (last) argument lay that becomes known step by step.
@@ -49,6 +50,7 @@ class Run:
 
     output: Any
     tape: list[Record]
+    views: list[View]
     noted: list[Noted]
     relies_on: set[str]
     start: Place | None
@@ -107,7 +109,7 @@ class Run:
             starts.append(carrying.storages.place(tensor))
             return mark(tensor, carrying)
 
-        run = cls(None, carrying.tape, carrying.noted, carrying.relies_on, None, carrying)
+        run = cls(None, carrying.tape, carrying.views, carrying.noted, carrying.relies_on, None, carrying)
         with untouched(module) as changed, _carried(carrying):
             try:
                 run.output = run._called(module, _replaced(call, begin))

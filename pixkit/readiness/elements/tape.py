@@ -5,10 +5,10 @@ from __future__ import annotations
 import functools
 import linecache
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
-from types import FrameType
+from types import CodeType, FrameType
 
 import torch
 from torch import nn
@@ -35,12 +35,16 @@ class Line:
         number: of the line, from 1.
         function: the name of what it stands in.
         module: path of the innermost module that was running, as of `named_modules()`, and its class.
+        begin: the line at which the function begins, which tells it from others of its name.
+        callers: the lines that called the function, the innermost first.
     """
 
     file: str
     number: int
     function: str
     module: str
+    begin: int = 0
+    callers: tuple[Line, ...] = field(default=(), compare=False, repr=False)
 
     @cached_property
     def text(self) -> str:
@@ -81,28 +85,52 @@ class Record:
     known: bool = True
 
 
+@dataclass(frozen=True)
+class View:
+    """A tensor that was made to lie in the storage of another one, where no operation writes.
+
+    Attributes:
+        at: the number of the operation that comes next.
+        op: what made it.
+        source: where the other one lay.
+        result: where it lies.
+        line: who asked for it.
+    """
+
+    at: int
+    op: str
+    source: Place
+    result: Place
+    line: Line
+
+
 def line_here(names: dict[int, str], outermost: FrameType | None) -> Line:
-    """The line of the user's code that is being run.
+    """The line of the user's code that is being run, and those that called it.
 
     Args:
         names: paths of modules by their `id`.
         outermost: the frame at which to stop.
     """
     frame: FrameType | None = sys._getframe(1)
-    found: FrameType | None = None
-    module = ""
+    modules: list[str] = []
+    lines: list[Line] = []
+    inner: list[FrameType] = []
     while frame is not None and frame is not outermost:
-        file = frame.f_code.co_filename
-        if not module and file == MODULES and frame.f_code.co_name == "_call_impl":
-            module = _name_of(frame.f_locals.get("self"), names)
-        if found is None and not _serves(file):
-            found = frame
-        if found is not None and module:
-            break
+        code = frame.f_code
+        if code.co_filename == MODULES and code.co_name == "_call_impl":
+            modules.append(_name_of(frame.f_locals.get("self"), names))
+            lines += [_at(each.f_code, each.f_lineno, modules[-1]) for each in inner]
+            inner = []
+        elif not _serves(code.co_filename):
+            inner.append(frame)
         frame = frame.f_back
-    if found is None:
-        return Line("", 0, "", module)
-    return Line(found.f_code.co_filename, found.f_lineno, found.f_code.co_qualname, module)
+    lines += [_at(each.f_code, each.f_lineno, "") for each in inner]
+    innermost = next(iter(modules), "")
+    return replace(lines[0], module=innermost, callers=tuple(lines[1:])) if lines else Line("", 0, "", innermost)
+
+
+def _at(code: CodeType, number: int, module: str) -> Line:
+    return Line(code.co_filename, number, code.co_qualname, module, code.co_firstlineno)
 
 
 def line_of(error: BaseException) -> Line:
@@ -115,8 +143,7 @@ def line_of(error: BaseException) -> Line:
         place = place.tb_next
     if found is None:
         return Line("", 0, "", "")
-    code = found[0].f_code
-    return Line(code.co_filename, found[1], code.co_qualname, "")
+    return _at(found[0].f_code, found[1], "")
 
 
 @functools.cache
