@@ -98,7 +98,10 @@ def test_ci_runs_the_commands_that_the_texts_name():
     script = read(".ci/run")
     for command in ("ruff check", "ruff format --check", "mypy", "pytest -n 2 -m quick", "pytest -n 2 --dist"):
         assert f"-m {command}" in script
-    assert script.rstrip().endswith("-m pytest -n 2 --dist worksteal"), "the suite's closing line is the last"
+    last = script.rstrip().rpartition("\n")[2]
+    assert re.search(r"-m pytest -n 2 --dist worksteal --durations=\d+\b[^|&;]*$", last), (
+        "its slowest tests, and its closing line"
+    )
     for command in ("ruff check", "ruff format", "mypy", "pytest -n 2 -m quick"):
         assert command in read("CONTRIBUTING.md") and command in read("tests/README.md")
 
