@@ -83,7 +83,7 @@ def test_runs_are_listed_without_the_models_of_recipes(catalogued, tmp_path):
 def test_a_plugin_that_is_edited_switched_off_or_removed_is_listed_as_it_is_now(installed, open_door, tmp_path):
     """A real one, by real processes; tests/catalogue has every kind of change."""
     opened = open_door(tmp_path, "good")
-    copy = shutil.copytree(installed("good"), tmp_path / "copy")
+    copy = shutil.copytree(*installed("good"), tmp_path / "copy")
     opened.folders = [copy]
     variables = {"PIXKIT_CACHE": str(tmp_path / "cache")}
 

@@ -6,7 +6,7 @@ import pytest
 import torch
 from pydantic import ValidationError
 from torch import nn
-from turned import TURNED
+from turned import LONG, TURNED
 
 from pixkit.errors import RecipeError
 from pixkit.image import ImageSpec
@@ -47,8 +47,9 @@ def recurrence(in_maps=3, out_maps=6, grid=(4, 3), context=0, **options):
     return layer
 
 
-@pytest.mark.parametrize("ordering", ["row_at_once", "raster", "snake"])
-@pytest.mark.parametrize("mode", ["seq2seq", "seq2vec"])
+@pytest.mark.parametrize(
+    ("ordering", "mode"), [("row_at_once", "seq2seq"), ("raster", "seq2vec"), ("snake", "seq2seq")]
+)
 def test_contract_under_every_ordering_of_rows(ordering, mode):
     check_backbone(backbone(mode=mode), [named("ordering", ordering)])
 
@@ -59,9 +60,12 @@ def test_contract_under_the_symmetries_and_with_joint_colours(turned):
     check_backbone(backbone(), [named("ordering", "row_at_once", colours="joint", **turned)])
 
 
-@pytest.mark.parametrize("cell", CELLS)
-@pytest.mark.parametrize(("mode", "bidirectional"), WAYS)
-def test_contract_of_every_cell(cell, mode, bidirectional):
+@pytest.mark.long
+@pytest.mark.parametrize(
+    ("cell", "way"), itertools.product(CELLS, WAYS) if LONG else zip(CELLS, WAYS, strict=True), ids=str
+)
+def test_contract_of_every_cell(cell, way):
+    mode, bidirectional = way
     chosen = backbone(
         cell=cell, mode=mode, bidirectional=bidirectional, num_layers=2, batch_norm=True, dropout=0.5, init="he_normal"
     )
