@@ -76,6 +76,7 @@ def fields(net):
         yield unit, receptive_field(trace, *unit), permitted(trace, *unit)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("spec", "flips"), itertools.product(SPECS, EIGHT) if LONG else zip(itertools.cycle(SPECS), EIGHT, strict=False)
 )

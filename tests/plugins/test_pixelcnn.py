@@ -38,6 +38,7 @@ PAIRS = [
 """Any two options of different kinds are together in one of them."""
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("block", "activation", "norm"), itertools.product(BLOCKS, ACTIVATIONS, NORMS) if LONG else PAIRS
 )
