@@ -131,12 +131,17 @@ def called(alias):
 
 
 def ways(row):
-    """Every way of a row, by name: (how it is called with its module or None, h and g; makers of modules)."""
+    """Every way of a row: name; how it is called with its module or None, h and g; makers of modules; what it equals.
+
+    The last is how the first of those was called that had the same arguments, None for that one itself.
+    """
     for cls in row.modules:
         for number, args in enumerate(MODULES.get(cls, [()])):
             make = functools.partial(lambda spec, cls, args: cls(*args), cls=cls, args=args)
-            yield f"{row.name} {cls.__name__} {number}", lambda h, g, tools: tools[0](h), [make]
-            yield f"{row.name} {cls.__name__} {number} by name", lambda h, g, tools: tools[0](input=h), [make]
+            first = lambda h, g, tools: tools[0](h)  # noqa: E731 - as the next one
+            yield f"{row.name} {cls.__name__} {number}", first, [make], None
+            yield f"{row.name} {cls.__name__} {number} by name", lambda h, g, tools: tools[0](input=h), [make], first
+    seen = {}
     for alias in aliases(row):
         if isinstance(alias, type):
             continue
@@ -146,7 +151,41 @@ def ways(row):
             if alias is torch.special.softmax and number == 1:
                 continue
             work = functools.partial(lambda h, g, tools, how, f: how(f, h, g), how=how, f=called(alias))
-            yield f"{row.name} {place} {name} {number}", work, []
+            yield f"{row.name} {place} {name} {number}", work, [], seen.get(number)
+            seen.setdefault(number, work)
+
+
+class Holder(nn.Module):
+    """A way by itself."""
+
+    def __init__(self, work, makers=()):
+        super().__init__()
+        self.work, self.tools = work, nn.ModuleList(make(GREY) for make in makers)
+
+    def forward(self, h, g):
+        return self.work(h, g, self.tools)
+
+    def operations(self):
+        """(kind, instruction with its operands and numbers) of each node that calls something."""
+        modules = dict(self.named_modules())
+        for node in fx.Tracer().trace(self).nodes:
+            if node.op.startswith("call"):
+                module = modules.get(str(node.target)) if node.op == "call_module" else None
+                yield kind_of(node, module), call_of(node, module)
+
+
+def spelled_out(holder):
+    """What a way is to an executor, as text: fx calls values by the operation, and what is given h and g."""
+    operands = lambda call: [one if str(one) in "hg" else type(one) for one in call.operands]  # noqa: E731 - used once
+    return [
+        (kind, call and (call.instruction, str(operands(call)), call.numbers)) for kind, call in holder.operations()
+    ]
+
+
+def values(row):
+    """h and g for it."""
+    h = torch.randn(2, 18, 3, 4, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    return DOMAINS.get(row.short, lambda h: h)(h).clone(), torch.sigmoid(h) + 0.5
 
 
 def net(row, work, makers, spec):
@@ -162,12 +201,15 @@ def net(row, work, makers, spec):
     return net_of(backbone(forward, 18, sample.shape[1], makers), spec)
 
 
-WAYS = [pytest.param(row, work, makers, id=name) for row in ROWS for name, work, makers in ways(row)]
+WAYS = [(row, *way) for row in ROWS for way in ways(row)]
 
 
 @pytest.mark.needs_compiler
-@pytest.mark.parametrize(("row", "work", "makers"), WAYS)
-def test_every_name_of_every_operation(row, work, makers):
+@pytest.mark.parametrize(
+    ("row", "work", "makers"),
+    [pytest.param(row, work, makers, id=name) for row, name, work, makers, first in WAYS if first is None],
+)
+def test_every_operation_with_every_kind_of_arguments(row, work, makers):
     spec = COLOUR if makers and "PReLU" in str(makers[0]) else GREY
     made = net(row, work, makers, spec)
     trace = Trace(made)
@@ -180,6 +222,22 @@ def test_every_name_of_every_operation(row, work, makers):
         check(made, torch.float64, executors=(EagerExecutor, ReferenceExecutor))
     else:
         check(made, torch.float64, executors=(NativeExecutor, EagerExecutor))
+
+
+NAMED = [row for row in ROWS if any(way[-1] is not None for way in ways(row))]
+"""Rows of several names."""
+
+
+@pytest.mark.parametrize("row", NAMED, ids=lambda row: row.name)
+def test_under_every_other_name_it_is_the_same_operation_and_has_the_same_values(row):
+    for name, work, makers, first in ways(row):
+        if first is None:
+            continue
+        one, other = (Holder(way, makers).double().eval() for way in (first, work))
+        known = spelled_out(other)
+        assert known == spelled_out(one) and row.kind in dict(known), name
+        with torch.no_grad():
+            torch.testing.assert_close(other(*values(row)), one(*values(row)), rtol=0, atol=0, equal_nan=True, msg=name)
 
 
 JUMPS = (
@@ -203,7 +261,7 @@ JUMPS = (
     "row", [row for row in ROWS if row.name not in WITHOUT and row.short not in JUMPS], ids=lambda row: row.name
 )
 def test_every_operation_in_colour_and_in_both_precisions(row):
-    _, work, makers = next(iter(ways(row)))
+    _, work, makers, _ = next(iter(ways(row)))
     for dtype in (torch.float64, torch.float32):
         check(net(row, work, makers, COLOUR), dtype, 5)
 
@@ -296,25 +354,11 @@ def test_the_table_and_the_header_have_the_same_instructions():
     assert list(ELEMENTWISE) == ["UNARY", "BINARY", "TERNARY"]
     used = set()
     spelled = [(name, functools.partial(lambda h, g, tools, f: f(h, tools), f=f), []) for name, f in SPELLED.items()]
-    for found in (*map(ways, ROWS), spelled):
-        for name, work, makers in found:
-            tools = nn.ModuleList(make(None) for make in makers)
-
-            class Holder(nn.Module):
-                def __init__(self, work, tools):
-                    super().__init__()
-                    self.work, self.tools = work, tools
-
-                def forward(self, h, g):
-                    return self.work(h, g, self.tools)
-
-            holder = Holder(work, tools)
-            for node in fx.Tracer().trace(holder).nodes:
-                module = dict(holder.named_modules()).get(str(node.target)) if node.op == "call_module" else None
-                call = call_of(node, module) if node.op.startswith("call") else None
-                if call is not None and call.instruction not in ("VIEW", "COPY", "GLU"):
-                    assert arity[call.instruction] == len(call.operands), name
-                    used.add(call.instruction)
+    for name, work, makers in (*((name, work, makers) for _, name, work, makers, _ in WAYS), *spelled):
+        for _, call in Holder(work, makers).operations():
+            if call is not None and call.instruction not in ("VIEW", "COPY", "GLU"):
+                assert arity[call.instruction] == len(call.operands), name
+                used.add(call.instruction)
     assert used == set(arity)
 
 
