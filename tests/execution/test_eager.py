@@ -1,5 +1,7 @@
 """The eager executor computes what the reference executor computes."""
 
+import itertools
+
 import pytest
 import torch
 
@@ -28,8 +30,10 @@ def walked(executor, plan, noise):
     return made.pixels, made.params(torch.arange(net.spec.sites))
 
 
-@pytest.mark.parametrize("ordering", registry().names("ordering"))
-@pytest.mark.parametrize("options", OPTIONS, ids=str)
+@pytest.mark.parametrize(
+    ("ordering", "options"),
+    [*zip(registry().names("ordering"), itertools.cycle(OPTIONS), strict=False), *(("raster", one) for one in OPTIONS)],
+)
 def test_same_levels_and_parameters_as_the_reference(ordering, options):
     for spec, colours in (
         (ImageSpec(1, 5, 6, 2), "auto"),

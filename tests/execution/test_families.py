@@ -4,7 +4,7 @@ import copy
 
 import pytest
 import torch
-from families import networks, sample, stated
+from families import LONG, networks, sample, stated
 from teacher import check
 
 from pixkit.execution.lowering.lower import Unsupported
@@ -27,10 +27,11 @@ def drawn(make, plan, batch):
     return executor.pixels.clone()
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("name", sample())
 def test_a_recipe_runs_natively_and_draws_the_reference_executors_images(name):
     before = torch.get_num_threads()
-    found = [*networks(name)]
+    found = [*networks(name, side=8 if LONG else 5)]
     assert found
     for network in found:
         plan = make_plan(Trace(network))
