@@ -548,6 +548,14 @@ def test_an_array_is_mapped_that_is_larger_than_half_of_the_memory(tmp_path, mon
         assert isinstance(found, np.memmap) == mapped and np.array_equal(found, X)
 
 
+@pytest.mark.parametrize(("write", "mapped"), [(np.savez, True), (np.savez_compressed, False)])
+def test_of_an_archive_what_is_stored_as_it_is_is_mapped_and_nothing_else(tmp_path, monkeypatch, write, mapped):
+    write(tmp_path / "a.npz", x=X)
+    monkeypatch.setattr(stored, "available", lambda device: Room("memory", 1000, 2 * X.nbytes - 1))
+    found = ArrayFile(tmp_path / "a.npz", X.nbytes).read("x")
+    assert isinstance(found, np.memmap) == mapped and np.array_equal(found, X)
+
+
 def test_references_are_absolute_in_the_lock(tmp_path):
     (tmp_path / "recipe.yaml").write_text(
         "pixkit: 1\nname: a\n"

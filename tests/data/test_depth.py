@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 from png_files import chunk, deep_png, png
 
-from pixkit.data.depth import Stored
+from pixkit.data.depth import Stored, shallow
 from pixkit.data.fitting import Form
 from pixkit.data.picture import read_frames, read_picture, read_whole
 from pixkit.errors import DataError
@@ -318,3 +318,19 @@ def test_grey_of_colour_is_its_luma_rounded():
     grey = Stored(colours, 255).channels(1)[..., 0]
     assert np.array_equal(grey, np.asarray(Image.fromarray(colours.astype(np.uint8)).convert("L")))
     assert np.array_equal(Stored(colours, 255).channels(3), colours)
+
+
+@pytest.mark.parametrize(("mode", "values", "opacity"), [
+    ("L", 1, False), ("LA", 1, True), ("RGB", 3, False), ("RGBA", 3, True), ("CMYK", 3, False), ("YCbCr", 3, False),
+])  # fmt: skip
+def test_what_has_no_opacity_is_given_none(mode, values, opacity):
+    for transparent in (False, True):
+        image = Image.new(mode, (2, 3))
+        if transparent and mode in ("L", "RGB"):
+            image.info["transparency"] = 0 if mode == "L" else (0, 0, 0)
+        found = shallow(image, mode)
+        assert found.values.shape == (3, 2, values) and found.most == 255
+        assert (found.opacity is not None) == (opacity or "transparency" in image.info)
+        assert found.opacity is None or not found.opacity.any()
+    whole = stored([3])
+    assert whole.scaled(whole.most) is whole

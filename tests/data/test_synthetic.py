@@ -2,11 +2,12 @@ import hashlib
 import itertools
 import math
 
+import numpy as np
 import pytest
 import torch
 from pydantic import ValidationError
 
-from pixkit.data.markov import UNIT
+from pixkit.data.markov import UNIT, _integers
 from pixkit.data.synthetic import Synthetic
 from pixkit.errors import DataError
 from pixkit.image import ImageSpec
@@ -50,6 +51,13 @@ def test_log_prob_reads_the_table_at_the_neighbours(tmp_path, neighbours):
 def test_the_table_is_of_probabilities_that_are_never_zero(tmp_path, sharpness):
     weights = mesh(tmp_path, source_levels=7, sharpness=sharpness).weights
     assert (weights.sum(axis=1) == UNIT).all() and weights.min() >= 1
+
+
+def test_scores_far_apart_are_certain():
+    """Whatever is added to all of them."""
+    for shift in (-1000.0, 0.0, 1000.0):
+        weights = _integers(np.array([[0.0, 1000.0], [0.0, 0.0], [1000.0, 0.0]]) + shift)
+        assert weights.tolist() == [[1, UNIT - 1], [UNIT // 2 + 1, UNIT // 2 - 1], [UNIT - 1, 1]]
 
 
 def test_what_rounding_leaves_goes_to_the_likeliest_level(tmp_path):
