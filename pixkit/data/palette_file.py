@@ -57,7 +57,7 @@ def _indexed(path: Path) -> NDArray[Any]:
     """The table of colours of an indexed picture, uint8 [N, 3]."""
     with opened_image(path) as (image, _):
         table = image.getpalette("RGB")
-        if image.mode != "P" or table is None:
+        if table is None:
             raise DataError(
                 "the picture has no table of colours",
                 where=str(path),

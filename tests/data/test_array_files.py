@@ -695,10 +695,11 @@ def test_a_parquet_column_without_rows_and_a_row_without_a_picture_are_named(tmp
     buffer = io.BytesIO()
     Image.new("L", (2, 2)).save(buffer, "PNG")
     rows = [{"bytes": buffer.getvalue()}] * 3 + [{"bytes": None}]
-    parquet.write_table(pa.table({"x": rows}), tmp_path / "lacking.parquet")
-    with pytest.raises(DataError, match="not in the file") as caught:
-        ParquetFile(tmp_path / "lacking.parquet", 10_000).read("x")
-    assert caught.value.where.endswith("x, row 3") and pa.default_memory_pool().backend_name == pool.backend_name
+    for column in (rows, [[row] for row in rows]):
+        parquet.write_table(pa.table({"x": column}), tmp_path / "lacking.parquet")
+        with pytest.raises(DataError, match="not in the file") as caught:
+            ParquetFile(tmp_path / "lacking.parquet", 10_000).read("x")
+        assert caught.value.where.endswith("x, row 3") and pa.default_memory_pool().backend_name == pool.backend_name
 
 
 @pytest.mark.parametrize("rows", [1, 2])
