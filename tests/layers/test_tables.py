@@ -6,6 +6,7 @@ import torch.nn.functional as F
 from pixkit.layers.contraction import SiteLinear, SiteSum
 from pixkit.layers.rearrange import Rearrange
 from pixkit.layers.site_attention import SiteAttention
+from pixkit.layers.site_products import Kept, Products, Row, SiteProducts
 from pixkit.layers.window import Window
 from pixkit.testing import check_layer
 
@@ -36,6 +37,26 @@ def test_attention_by_a_table_says_what_it_reads():
     check_layer(SiteAttention(visible, heads=2), sizes, groups=2, tight=False)
     bias = torch.randn(2, 6, 4, generator=torch.Generator().manual_seed(1))
     check_layer(SiteAttention(visible, heads=2, scale=0.3, bias=bias), sizes, tight=False)
+
+
+def test_rows_of_products_say_what_they_read():
+    generator = torch.Generator().manual_seed(0)
+    visible = torch.rand(2, 3, 2, generator=generator) < 0.6
+    visible[1, 2] = False
+    constants = torch.randn(2, 2, 3, 2, generator=generator), torch.randn(1, 2, 3, 1, generator=generator)
+    decayed = Row(torch.mul, (Products(), Kept(0)), {})
+    row = Row(torch.add, (decayed, Row(torch.sum, (decayed, -1, True), {})), {})
+    layer = SiteProducts(Row(torch.mul, (row, Kept(1)), {}), visible, constants, heads=2)
+    sizes = [(4, 2, 3), (4, 2, 2), (6, 2, 2)]
+    check_layer(layer, sizes, tight=False)
+    check_layer(layer, sizes, groups=2, tight=False)
+    query, key = (torch.randn(2, *size, generator=generator) for size in sizes[:2])
+    split = (x.view(2, 2, 2, 2, -1).permute(0, 1, 3, 4, 2) for x in (query, key))
+    products = torch.einsum("bhrtd,bhrud->bhrtu", *split).masked_fill(~visible, 0)
+    found = SiteProducts(Row(torch.sum, (decayed, -1, True), {}), visible, constants, heads=2)
+    assert torch.allclose(found(query, key), (products * constants[0]).sum(-1).view(2, 2, 2, 3), atol=1e-5)
+    one = SiteProducts(decayed, visible[:1], [constants[0][:, :1]], heads=2)
+    check_layer(one, [(4, 1, 3), (4, 1, 2), (6, 1, 2)], tight=False)
 
 
 def test_attention_by_a_table_is_torchs():

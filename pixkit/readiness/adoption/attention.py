@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
@@ -25,6 +25,31 @@ class Heads:
     order: tuple[int, ...]
     sizes: tuple[int, ...]
 
+    def rows(self, plane: Tensor, lead: torch.Size) -> Tensor:
+        """What there is of each row of products, [1 or heads, R, T, U or 1], of a plane [..., T, U or 1].
+
+        Raises:
+            Mixed: if it is not the same for all images.
+        """
+        _, heads, rows, count, _ = self.addresses.shape
+        last = plane.shape[-1]
+        if not plane.ndim > 2 or plane.shape[:-2].numel() == 1:
+            return plane.reshape(-1, last).expand(count, last).expand(1, rows, count, last)
+        full = plane.expand(*lead, count, last).reshape(*self.sizes[:-2], count, last)
+        full = full.permute(*self.order, len(self.sizes) - 2, len(self.sizes) - 1)
+        full = full.reshape(full.shape[0], heads, rows, count, last)
+        if not torch.equal(full, full[:1].expand_as(full)):
+            raise Mixed("which treats the images of a batch in different ways")
+        return full[0]
+
+    def back(self, out: Tensor, lead: torch.Size) -> Tensor:
+        """Addresses [B, heads * E, R * T] as [*lead, T, E]."""
+        _, heads, rows, count, _ = self.addresses.shape
+        shaped = out.view(len(out), heads, -1, rows, count).permute(0, 1, 3, 4, 2)
+        moved = shaped.reshape([self.sizes[each] for each in self.order] + [count, -1])
+        order = [self.order.index(each) for each in range(len(self.order))]
+        return moved.permute(*order, -2, -1).reshape(*lead, count, shaped.shape[-1])
+
 
 def attended(builder: Builder, read: tuple[Tensor, Tensor, Tensor], bias: Known | None, scale: float | None) -> Tensor:
     """Addresses [..., T, E] of attention.
@@ -37,8 +62,8 @@ def attended(builder: Builder, read: tuple[Tensor, Tensor, Tensor], bias: Known 
     """
     lead = torch.broadcast_shapes(*(x.shape[:-2] for x in read))
     query, key, value = (x.expand(*lead, *x.shape[-2:]) for x in read)
-    queries = _heads(builder, query)
-    keys, values = (_heads(builder, x, queries) for x in (key, value))
+    queries = heads_of(builder, query)
+    keys, values = (heads_of(builder, x, queries) for x in (key, value))
     _, heads, rows, count, _ = queries.addresses.shape
     seen = keys.addresses.shape[3]
     allowed, added = _masks(bias, queries, lead, (heads, rows, count, seen))
@@ -50,17 +75,13 @@ def attended(builder: Builder, read: tuple[Tensor, Tensor, Tensor], bias: Known 
         own = torch.arange(rows)
         wide[:, own, :, own] = added.transpose(0, 1)
         added = wide.reshape(len(added), rows * count, rows * seen)
-    planes = [_plane(builder, each) for each in (queries, keys, values)]
+    planes = [heads_plane(builder, each) for each in (queries, keys, values)]
     layer = SiteAttention(visible, heads=heads, scale=scale, bias=added)
-    grid = builder.sources[planes[0]].grid
-    out = builder.layer(layer, planes, heads * values.addresses.shape[4], grid)
-    shaped = out.view(len(out), heads, values.addresses.shape[4], rows, count).permute(0, 1, 3, 4, 2)
-    moved = shaped.reshape([queries.sizes[each] for each in queries.order] + [count, value.shape[-1]])
-    back = [queries.order.index(each) for each in range(len(queries.order))]
-    return moved.permute(*back, -2, -1).reshape(*lead, count, value.shape[-1])
+    out = builder.layer(layer, planes, heads * values.addresses.shape[4], builder.sources[planes[0]].grid)
+    return queries.back(out, lead)
 
 
-def _heads(builder: Builder, x: Tensor, like: Heads | None = None) -> Heads:
+def heads_of(builder: Builder, x: Tensor, like: Heads | None = None) -> Heads:
     """Addresses [..., T, D] by what their axes are; keys as queries are."""
     sizes, batch, varying = axes(builder.space, [x], 2)
     if varying[-1]:
@@ -80,27 +101,17 @@ def _masks(
     bias: Known | None, queries: Heads, lead: torch.Size, shape: tuple[int, int, int, int]
 ) -> tuple[Tensor, Tensor | None]:
     """Which keys are seen, bool [1 or heads, R, T, U], and what is added, the same shape, or None."""
-    heads, rows, count, seen = shape
+    _, rows, count, seen = shape
     if bias is None:
         return torch.ones(1, rows, count, seen, dtype=torch.bool), None
     hidden = bias.fixed & (bias.value == -torch.inf).cpu()
 
-    def moved(plane: Tensor) -> Tensor:
-        if not plane.ndim > 2 or plane.shape[:-2].numel() == 1:
-            return plane.reshape(-1, plane.shape[-1]).expand(count, seen).expand(1, rows, count, seen)
-        full = plane.expand(*lead, count, seen).reshape(*queries.sizes[:-2], count, seen)
-        full = full.permute(*queries.order, len(queries.sizes) - 2, len(queries.sizes) - 1)
-        full = full.reshape(full.shape[0], heads, rows, count, seen)
-        if not torch.equal(full, full[:1].expand_as(full)):
-            raise Mixed("which treats the images of a batch in different ways")
-        return full[0]
-
-    hide, value = moved(hidden), moved(bias.value)
+    hide, value = (queries.rows(plane, lead).expand(-1, -1, -1, seen) for plane in (hidden, bias.value))
     plain = len(hide) == 1 and bool(((value == 0).cpu() | hide).all())
     return ~hide, None if plain else value.detach().masked_fill(hide.to(value.device), -torch.inf).clone()
 
 
-def _plane(builder: Builder, heads: Heads) -> torch.fx.Node:
+def heads_plane(builder: Builder, heads: Heads) -> torch.fx.Node:
     """[B, heads * D, R * T], on the grid of the operation that it is all of; else a row."""
     addresses = heads.addresses.permute(0, 1, 4, 2, 3).flatten(3).flatten(1, 2)
     place = builder.space.where(addresses[0])
@@ -113,55 +124,3 @@ def _plane(builder: Builder, heads: Heads) -> torch.fx.Node:
         if same and getattr(source, "sites", 0) == count:
             grid = source.grid  # type: ignore[union-attr]
     return builder.node(addresses, grid)
-
-
-@dataclass(frozen=True)
-class Scores:
-    """Products of queries and keys, [..., T, U], which stay products until values are multiplied by them.
-
-    Attributes:
-        query: addresses [..., T, D].
-        key: addresses [..., U, D].
-        scale: what products are multiplied by.
-        bias: what is added to them then, as torch broadcasts it, or None.
-        weighed: whether a softmax has been taken of them.
-    """
-
-    query: Tensor
-    key: Tensor
-    scale: float = 1.0
-    bias: Known | None = None
-    weighed: bool = False
-
-    @property
-    def shape(self) -> torch.Size:
-        """Of the products."""
-        lead = torch.broadcast_shapes(self.query.shape[:-2], self.key.shape[:-2])
-        return torch.Size((*lead, self.query.shape[-2], self.key.shape[-2]))
-
-    def reshaped(self, shape: torch.Size) -> Scores:
-        """With other axes before the last two, which stay.
-
-        Raises:
-            Mixed: if they do not.
-        """
-        if shape[-2:] != self.shape[-2:]:
-            raise Mixed("which looks at products of queries and keys in another way than row by row")
-        lead = self.shape[:-2]
-        query, key = (
-            x.expand(*lead, *x.shape[-2:]).reshape(*shape[:-2], *x.shape[-2:]) for x in (self.query, self.key)
-        )
-        bias = self.bias
-        if bias is not None and bias.value.ndim > 2 and bias.value.shape[:-2].numel() > 1:
-            planes = (plane.expand(self.shape).reshape(shape) for plane in (bias.value, bias.fixed))
-            bias = Known(*planes)
-        return replace(self, query=query, key=key, bias=bias)
-
-    def added(self, other: Known) -> Scores:
-        """With a bias, or one more."""
-        if self.bias is None:
-            return replace(self, bias=other)
-        fixed = self.bias.fixed & other.fixed
-        for each in (self.bias, other):
-            fixed = fixed | (each.fixed & (each.value == -torch.inf).cpu())
-        return replace(self, bias=Known(self.bias.value + other.value, fixed))

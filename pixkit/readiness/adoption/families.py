@@ -12,7 +12,7 @@ from torch import Tensor
 
 from pixkit.readiness.adoption.attention import attended
 from pixkit.readiness.adoption.builder import Builder
-from pixkit.readiness.adoption.convolution import convolved
+from pixkit.readiness.adoption.convolution import convolved, pooled, spread
 from pixkit.readiness.adoption.functions import Operand, computed
 from pixkit.readiness.adoption.known import Known
 from pixkit.readiness.adoption.layout import arranged
@@ -20,8 +20,9 @@ from pixkit.readiness.adoption.linear import linear, summed
 from pixkit.readiness.adoption.norms import LAYER, RMS, normed
 from pixkit.readiness.adoption.notation import einsum
 from pixkit.readiness.adoption.pointwise import applied
-from pixkit.readiness.adoption.products import Scores, product
+from pixkit.readiness.adoption.products import product
 from pixkit.readiness.adoption.recurrent import RECURRENT
+from pixkit.readiness.adoption.scores import Scores
 from pixkit.readiness.adoption.separable import Mixed
 
 Handler = Callable[[Builder, dict[str, Any]], Any]
@@ -119,8 +120,9 @@ def _sdpa(builder: Builder, given: dict[str, Any]) -> Tensor:
     query, key, value, mask = given["query"], given["key"], given["value"], given["attn_mask"]
     if given["dropout_p"]:
         raise Mixed("which drops keys at random")
-    if any(not isinstance(x, Tensor) for x in (query, key, value)) or isinstance(mask, Tensor):
-        raise Mixed("part of which needs no pixel, or whose mask does")
+    if isinstance(mask, Tensor):
+        raise Mixed("whose mask needs pixels")
+    query, key, value = (builder.space.constant(x) if isinstance(x, Known) else x for x in (query, key, value))
     if given.get("enable_gqa") and key.shape[-3] != query.shape[-3]:
         key, value = (x.repeat_interleave(query.shape[-3] // x.shape[-3], -3) for x in (key, value))
     count, seen = query.shape[-2], key.shape[-2]
@@ -175,6 +177,12 @@ HANDLERS: dict[str, Handler] = {
     "conv1d": convolved,
     "conv2d": convolved,
     "convolution": convolved,
+    "conv_transpose1d": spread,
+    "conv_transpose2d": spread,
+    "avg_pool1d": pooled(mean=True),
+    "avg_pool2d": pooled(mean=True),
+    "max_pool1d": pooled(mean=False),
+    "max_pool2d": pooled(mean=False),
     "layer_norm": _normed(LAYER, "normalized_shape"),
     "group_norm": _group_norm,
     "rms_norm": _normed(RMS, "normalized_shape"),

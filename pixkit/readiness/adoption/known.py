@@ -70,6 +70,8 @@ def _fixed(function: Any, args: tuple[Any, ...], operands: list[Known], result: 
         return masked | torch.full(result.shape, operands[0].all_fixed)
     if torch.Tag.pointwise not in getattr(function, "tags", ()):
         return None
+    if name in ("where", "masked_fill"):
+        return _chosen(name, args)
     found = torch.ones(result.shape, dtype=torch.bool)
     for operand in operands:
         found = found & operand.fixed
@@ -82,3 +84,14 @@ def _fixed(function: Any, args: tuple[Any, ...], operands: list[Known], result: 
     for plane in absorbing.get(name, []):
         found = found | plane
     return found
+
+
+def _chosen(name: str, args: tuple[Any, ...]) -> Tensor:
+    """By a condition that is fixed, of what is chosen alone."""
+    fixed = [each.fixed if isinstance(each, Known) else torch.tensor(True) for each in args]
+    if name == "masked_fill":
+        (_, mask, _), fixed = args, [fixed[1], fixed[2], fixed[0]]
+    else:
+        mask = args[0]
+    chosen = torch.where(mask.value.cpu() if isinstance(mask, Known) else torch.as_tensor(mask), fixed[1], fixed[2])
+    return fixed[0] & chosen

@@ -11,7 +11,8 @@ from torch import Tensor
 from pixkit.readiness.adoption.builder import Builder
 from pixkit.readiness.adoption.known import Known
 from pixkit.readiness.adoption.linear import summed
-from pixkit.readiness.adoption.products import Scores, product
+from pixkit.readiness.adoption.products import product
+from pixkit.readiness.adoption.scores import Scores
 from pixkit.readiness.adoption.separable import Mixed
 
 Operand = Tensor | Known | Scores

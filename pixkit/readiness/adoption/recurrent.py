@@ -27,17 +27,24 @@ def layers(cell: Cell) -> Handler:
         starts = [starts] if isinstance(starts, Known | Tensor) else list(starts)
         if not isinstance(x, Tensor) or not all(isinstance(start, Known) for start in starts):
             raise Mixed("whose first state needs pixels")
-        if given["bidirectional"] or (given["dropout"] and given["train"]) or x.ndim != 3:
-            raise Mixed("which goes both ways, drops values at random, or is of one image")
-        each = len(given["params"]) // given["num_layers"]
+        if (given["dropout"] and given["train"]) or x.ndim != 3:
+            raise Mixed("which drops values at random, or is of one image")
+        ways = 2 if given["bidirectional"] else 1
+        each = len(given["params"]) // given["num_layers"] // ways
         if each != (4 if given["has_biases"] else 2):
             raise Mixed("whose states are projected")
         h = x if given["batch_first"] else x.transpose(0, 1)
         lasts = []
         for number in range(given["num_layers"]):
-            weights = given["params"][number * each : (number + 1) * each]
-            h = _layer(builder, cell, h, weights, [_start(start, number) for start in starts])
-            lasts.append(h[:, -1])
+            found = []
+            for way in range(number * ways, number * ways + ways):
+                weights = given["params"][way * each : (way + 1) * each]
+                first = [_start(start, way) for start in starts]
+                back = way > number * ways  # from the end to the beginning
+                out = _layer(builder, cell, h.flip(1) if back else h, weights, first)
+                lasts.append(out[:, -1])
+                found.append(out.flip(1) if back else out)
+            h = torch.cat(found, -1)
         cells = (None,) if cell == "lstm" else ()  # an LSTM's last cells are nobody's result
         return (h if given["batch_first"] else h.transpose(0, 1), torch.stack(lasts), *cells)
 
@@ -57,13 +64,27 @@ def _layer(builder: Builder, cell: Cell, x: Tensor, weights: list[Known], starts
     read, carried, *biases = weights
     gates = linear(builder, x, read, biases[0] if biases else None)
     sizes, batch, _ = axes(builder.space, [gates], 2)
-    if sizes != tuple(gates.shape) or batch:
+    if batch >= len(sizes) - 2:
         raise Mixed("which goes along the images of a batch")
+    rows = gates.reshape(sizes).movedim(batch, 0).flatten(1, -3) if len(sizes) > 3 else gates[:, None]
     grid = (1, gates.shape[1])
-    node = builder.node(gates.transpose(1, 2), grid)
-    bias = biases[1].value.detach().clone() if biases else None
-    layer = SequenceRecurrence(cell, carried.value.detach().clone(), bias, (starts[0], starts[-1]))
-    return builder.layer(layer, [node], layer.maps, grid).transpose(1, 2)
+    out = []
+    for row in rows.unbind(1):  # rows of an image, say, each a sequence of its own
+        node = builder.node(row.transpose(1, 2), grid)
+        bias = biases[1].value.detach().clone() if biases else None
+        layer = SequenceRecurrence(cell, carried.value.detach().clone(), bias, (starts[0], starts[-1]))
+        out.append(builder.layer(layer, [node], layer.maps, grid).transpose(1, 2))
+    found = out[0][:, None] if len(out) == 1 else _joined(builder, torch.stack(out, 1))
+    rest = [size for axis, size in enumerate(sizes[:-2]) if axis != batch]
+    return found.reshape(len(found), *rest, *found.shape[-2:]).movedim(0, batch).flatten(0, -3)
+
+
+def _joined(builder: Builder, rows: Tensor) -> Tensor:
+    """Rows [B, R, T, h] of several operations as those of one image, so that each has sites of its own."""
+    node = builder.node(rows.movedim(-1, 1).flatten(2), (rows.shape[1], rows.shape[2]))
+    source = builder.sources[node]
+    addresses = source.first + torch.arange(rows.numel()).view(len(rows), source.maps, *source.grid)
+    return addresses.movedim(1, -1)
 
 
 def one_step(cell: Cell) -> Handler:

@@ -18,7 +18,8 @@ from pixkit.readiness.adoption.functions import ALONG, along, dtypes, require_he
 from pixkit.readiness.adoption.known import Known, evaluate
 from pixkit.readiness.adoption.moves import CASTS, MOVED, SAME, SHAPED, move
 from pixkit.readiness.adoption.pointwise import function_of, pointwise
-from pixkit.readiness.adoption.products import Scores, of_scores
+from pixkit.readiness.adoption.rows import of_rows
+from pixkit.readiness.adoption.scores import LAST, REDUCED, TURNED, Scores, Turned, of_scores, turned
 from pixkit.readiness.adoption.separable import Mixed, blaming, name_of
 
 PRODUCTS = frozenset(("matmul", "bmm", "einsum"))
@@ -79,15 +80,33 @@ class Rewriter:
         if node.target is operator.getitem:
             return args[0][args[1]]
         leaves = pytree.tree_leaves((args, kwargs))
-        if not any(isinstance(leaf, Tensor | Scores) for leaf in leaves):
+        if not any(isinstance(leaf, Tensor | Scores | Turned) for leaf in leaves):
             return self._known(node, args, kwargs)
         arguments, name = _bound(node, args, kwargs), name_of(node)
         if name in SHAPED | SAME | CASTS:
             return self._alike(node, name, arguments)
-        if any(isinstance(leaf, Scores) for leaf in leaves) and name not in PRODUCTS:
-            require_type(dtypes(node), self.builder)
-            return of_scores(name, arguments, node.meta["val"].shape, self.builder.dtype)
+        if any(isinstance(leaf, Scores | Turned) for leaf in leaves) and name not in PRODUCTS:
+            return self._of_scores(node, name, arguments, (args, kwargs))
         return self._computed(node, arguments, args, kwargs)
+
+    def _of_scores(self, node: fx.Node, name: str, arguments: dict[str, Any], given: tuple[Any, Any]) -> Any:
+        """What is done to products of queries and keys: row by row, or to what is one number a row."""
+        require_type(dtypes(node), self.builder)
+        leaves = pytree.tree_leaves(given)
+        mixed = any(isinstance(leaf, Tensor) for leaf in leaves)
+        first = next(leaf for leaf in leaves if isinstance(leaf, Scores | Turned))
+        if name in TURNED and not getattr(first, "reduced", False):
+            return turned(first, node, arguments)
+        rowwise = name in LAST | REDUCED or torch.Tag.pointwise in cast(Any, node.target).tags
+        if isinstance(first, Scores) and first.reduced and (mixed or not rowwise):
+            settled = {id(leaf): of_rows(self.builder, leaf) for leaf in leaves if isinstance(leaf, Scores)}
+            (args, kwargs), named = pytree.tree_map(lambda leaf: settled.get(id(leaf), leaf), (given, arguments))
+            return self._computed(node, named, args, kwargs)
+        if isinstance(first, Turned):
+            raise Mixed("which looks at products of queries and keys in another way than row by row")
+        found = of_scores(self.builder, node, arguments)
+        short = len(node.meta["val"].shape) < len(found.shape)
+        return of_rows(self.builder, found)[..., 0] if found.reduced and short else found
 
     def _alike(self, node: fx.Node, name: str, arguments: dict[str, Any]) -> Any:
         """What has the shape, or the values, of its first argument."""

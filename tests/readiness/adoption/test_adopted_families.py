@@ -228,8 +228,72 @@ class Delta(Sequence):
         return (query[:, :, None] @ sums)[:, :, 0].tanh() + patches.unflatten(-1, (4, 2)).mean(-1)
 
 
+class Retained(Sequence):
+    """Products that decay, are capped, or stand for themselves, each row by its own sum, with no softmax of torch's."""
+
+    def plant(self, spec):
+        self.read, self.warmth = nn.Linear(4, 12), nn.Parameter(torch.ones(2, 1, 1))
+
+    def along(self, x):
+        parts = self.read(self.before(x)).unflatten(-1, (3, 2, 2)).transpose(1, 3).unbind(2)
+        query, key, value = (F.normalize(part, dim=-1) for part in parts)
+        ago = torch.arange(self.count)[:, None] - torch.arange(self.count)
+        scores = query @ key.transpose(-2, -1)
+        kept = scores * torch.where(ago >= 0, 0.9**ago, 0.0)
+        capped = (3 * torch.tanh(scores / 3)).masked_fill(ago < 0, -torch.inf)
+        capped = (capped - capped.amax(-1, keepdim=True)).exp()
+        warm = (scores * self.warmth.exp()).masked_fill(ago < 0, -torch.inf).softmax(-1)
+        positive = ((query + 2) @ (key + 2).transpose(-2, -1)).tril()
+        out = kept @ value + (capped / capped.sum(-1, keepdim=True)) @ value
+        out = out + (positive @ value) / (positive.sum(-1, keepdim=True) + 1) + warm @ value
+        return out.transpose(1, 2).flatten(2) + positive.mean(-1)[:, 0, :, None]
+
+
+class Masked(Sequence):
+    """PixelSNAIL's attention: a large finite number hides, then zeros do; weights stand right of the values."""
+
+    def plant(self, spec):
+        self.read = nn.Conv2d(1, 12, 1)
+
+    def forward(self, x):
+        query, key, value = self.read(x).flatten(2).chunk(3, 1)
+        query = F.pad(query, (1, -1))
+        earlier = torch.ones(self.count, self.count).tril(-1).to(x.dtype)
+        scores = torch.bmm(query.transpose(1, 2), key).masked_fill(earlier == 0, -1e10).softmax(-1) * earlier
+        unseen = (query.transpose(1, 2) @ key).masked_fill(earlier == 0, -torch.inf).softmax(-1).nan_to_num()
+        return (value @ scores.transpose(1, 2) + value @ unseen.permute(0, 2, 1)).unflatten(2, x.shape[2:])
+
+
+class Pooled(Sequence):
+    """Means and maxima of windows, and convolutions that spread what they read."""
+
+    def plant(self, spec):
+        self.grow, self.shrink = nn.ConvTranspose1d(4, 4, 2, stride=2, groups=2), nn.Conv1d(4, 4, 2, stride=2)
+
+    def along(self, x):
+        h = self.before(x).transpose(1, 2)
+        coarse = F.pad(self.shrink(h), (1, -1))
+        h = h + self.grow(coarse) * F.interpolate(coarse, scale_factor=2)
+        largest = F.pad(F.max_pool1d(h, 2, 1, 1)[..., :-1], (1, -1))
+        return (F.avg_pool1d(F.pad(h, (2, 0)), 3, 1) + largest).transpose(1, 2)
+
+
+class Layered(Sequence):
+    """Rows each a sequence of its own; the row above is read both ways."""
+
+    def plant(self, spec):
+        self.row, self.above = nn.GRU(1, 2, batch_first=True), nn.RNN(1, 2, bidirectional=True)
+
+    def forward(self, x):
+        row = F.pad(x, (1, -1)).permute(0, 2, 3, 1).flatten(0, 1)
+        above = F.pad(x, (0, 0, 1, -1)).permute(3, 2, 0, 1).flatten(1, 2)
+        one = self.row(row)[0].unflatten(0, (-1, x.shape[2])).permute(0, 3, 1, 2)
+        two = self.above(above)[0].unflatten(1, (x.shape[2], -1)).permute(2, 3, 1, 0)
+        return torch.cat([one, one], 1) + two
+
+
 FAMILIES = [WaveNet, Depthwise, Made, Mixer, Started, Rotary, Rows, Recurrent, Long, Cells, Negative]
-FAMILIES += [Normed, Choosing, Delta]
+FAMILIES += [Normed, Choosing, Delta, Retained, Masked, Pooled, Layered]
 
 
 def net_of(cls, ordering="raster", spec=SPEC):
@@ -238,7 +302,7 @@ def net_of(cls, ordering="raster", spec=SPEC):
 
 @pytest.mark.parametrize("cls", FAMILIES, ids=[cls.__name__ for cls in FAMILIES])
 def test_a_family_is_followed_and_sampled(cls):
-    net = net_of(cls, "raster" if cls is Rows else "snake")
+    net = net_of(cls, "raster" if cls in (Rows, Masked, Layered) else "snake")
     x = random_images(SPEC, 3)
     with torch.no_grad():
         twin = adopted(net, x, None)
