@@ -230,7 +230,8 @@ class Single:
 
     def _moved(self, operation: Operation) -> Value | None:
         """What another site has, or constants; None if it is not so simple."""
-        if len(operation.inputs) != 1 or self.operations[operation.inputs[0]].kind in ("pixels", "all"):
+        source = self.operations[operation.inputs[0]]
+        if len(operation.inputs) != 1 or source.kind in ("pixels", "all") or source.maps != operation.maps:
             return None
         try:
             *constant, moved = lower(operation, self.operations, 1)

@@ -89,7 +89,8 @@ class Trace:
                 twin = adopted(self.network, x, context)
             self._record(twin, x[:2], None if context is None else context[:2])
             if self._late():
-                raise late(type(self.network.backbone).__name__)
+                remarks = cast(fx.GraphModule, twin.backbone).meta["remarks"]
+                raise late(type(self.network.backbone).__name__, remarks)
         except Untraceable as error:
             self.foreign = error
             if problem is not None:

@@ -90,11 +90,11 @@ def overwritten(who: str, what: str) -> Untraceable:
     )
 
 
-def late(who: str) -> Untraceable:
-    """Of a foreign network that was followed, and is not causal."""
+def late(who: str, remarks: tuple[str, ...] = ()) -> Untraceable:
+    """Of a foreign network that was followed, and is not causal; with what of it may be the reason."""
     return Untraceable(
         "predictions read what is drawn later",
         where=who,
-        found="a prediction that is ready after its step, site by site",
+        found="; ".join(("a prediction that is ready after its step, site by site", *remarks[:3])),
         expected="predictions from earlier steps alone",
     )

@@ -25,12 +25,13 @@ class Builder:
         root: holds its layers and constants.
         dtype: of all values.
         name: what the next operation is called.
+        remark: what hides nothing for sure in the operation that is rewritten, if something does not.
     """
 
     def __init__(self, batch: int, dtype: torch.dtype) -> None:
         self.space, self.dtype = Space(batch), dtype
         self.graph, self.root = fx.Graph(), nn.Module()
-        self.name = "operation"
+        self.name, self.remark = "operation", ""
         self.sources: dict[fx.Node, Source] = {}
         self.parts: dict[tuple[fx.Node, int, int], fx.Node] = {}
 

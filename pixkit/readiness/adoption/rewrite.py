@@ -20,7 +20,7 @@ from pixkit.readiness.adoption.moves import CASTS, MOVED, SAME, SHAPED, move
 from pixkit.readiness.adoption.pointwise import function_of, pointwise
 from pixkit.readiness.adoption.rows import of_rows
 from pixkit.readiness.adoption.scores import LAST, REDUCED, TURNED, Scores, Turned, of_scores, turned
-from pixkit.readiness.adoption.separable import Mixed, blaming, name_of
+from pixkit.readiness.adoption.separable import Mixed, blaming, line_of, name_of
 
 PRODUCTS = frozenset(("matmul", "bmm", "einsum"))
 """What multiplies values by weights of attention."""
@@ -39,6 +39,7 @@ class Rewriter:
     def __init__(self, builder: Builder, who: str) -> None:
         self.builder, self.who = builder, who
         self.values: dict[fx.Node, Any] = {}
+        self.remarks: list[str] = []
 
     def run(self, graph: fx.Graph, given: dict[str, Any], grid: Grid) -> fx.GraphModule:
         """Rewrite it all.
@@ -58,12 +59,16 @@ class Rewriter:
                 with blaming(node, self.who):
                     self.builder.name = _called(node)
                     self.values[node] = self._value(node)
+                if self.builder.remark:
+                    self.remarks.append(f"{name_of(node)}, {self.builder.remark} ({line_of(node)})")
+                    self.builder.remark = ""
             elif node.op == "output":
                 (result,) = pytree.tree_leaves(node.args)
                 with blaming(result, self.who):
                     self.builder.name = "features"
                     self._finish(self.values[result], grid)
         made = fx.GraphModule(self.builder.root, self.builder.graph)
+        made.meta["remarks"] = tuple(self.remarks)
         made.graph.eliminate_dead_code()
         made.delete_all_unused_submodules()
         made.recompile()

@@ -14,11 +14,16 @@ from pixkit.readiness.adoption.known import Known, evaluate
 from pixkit.readiness.adoption.scores import LAST, LOST, REDUCED, Scores
 from pixkit.readiness.adoption.separable import Mixed
 
+LARGE = 1000
+"""A number that is added to products, or put in their place, in order to hide them."""
+
 
 def weighted(builder: Builder, scores: Scores, values: Tensor) -> Tensor:
     """Addresses [..., T, E] of sums of values [..., U, E]."""
     if scores.weighed and scores.scale is not None:
         query = scores.query if scores.asked is None else scores.asked
+        if scores.bias is not None:
+            _remark(builder, scores.bias.value)
         return attended(builder, (query, scores.key, values), scores.bias, scores.scale)
     return _products(builder, scores, values)
 
@@ -36,21 +41,28 @@ def _products(builder: Builder, scores: Scores, values: Tensor | None) -> Tensor
     queries = heads_of(builder, scores.query.expand(*lead, *scores.query.shape[-2:]))
     others = [heads_of(builder, x.expand(*lead, *x.shape[-2:]), queries) for x in read[1:]]
     shape = torch.Size((*lead, scores.query.shape[-2], scores.key.shape[-2]))
-    plane, seen = _known(scores.row, shape, builder.dtype)
+    plane, seen = _known(scores.row, shape, builder.dtype, {})
     if values is not None:
         seen = seen | ~plane.zeros()
     visible = queries.rows(seen.expand(shape), lead).any(0)
     constants: list[Tensor] = []
+    kept: dict[int, Any] = {}
 
     def placed(argument: Any) -> Any:
-        if isinstance(argument, Row):
-            return Row(argument.function, tuple(placed(each) for each in argument.arguments), argument.named)
-        if not isinstance(argument, Known):
-            return argument
-        if argument.value.numel() == 1:
-            return argument.value.item()
-        constants.append(queries.rows(argument.value.detach(), lead).clone())
-        return Kept(len(constants) - 1)
+        """With constants by number; what is used twice stays one."""
+        if isinstance(argument, Row | Known) and id(argument) not in kept:
+            if isinstance(argument, Row):
+                arguments = tuple(placed(each) for each in argument.arguments)
+                kept[id(argument)] = Row(argument.function, arguments, argument.named)
+            elif argument.value.numel() == 1:
+                kept[id(argument)] = placed(argument.value.item())
+            else:
+                _remark(builder, argument.value)
+                constants.append(queries.rows(argument.value.detach(), lead).clone())
+                kept[id(argument)] = Kept(len(constants) - 1)
+        elif isinstance(argument, int | float):
+            _remark(builder, torch.tensor(float(argument)))
+        return kept.get(id(argument), argument)
 
     row = placed(scores.row)
     heads = queries.addresses.shape[1]
@@ -61,8 +73,18 @@ def _products(builder: Builder, scores: Scores, values: Tensor | None) -> Tensor
     return queries.back(out, lead)
 
 
-def _known(row: Any, shape: torch.Size, dtype: torch.dtype) -> tuple[Known, Tensor]:
+def _remark(builder: Builder, value: Tensor) -> None:
+    """What is meant to hide, and is only large, is told if predictions turn out to be late."""
+    finite = value[value.isfinite()]
+    if finite.numel() and float(finite.min()) <= -LARGE:
+        builder.remark = f"where {float(finite.min())} hides nothing for sure: -inf does, or zeros after the softmax"
+
+
+def _known(row: Any, shape: torch.Size, dtype: torch.dtype, done: dict[int, Any]) -> tuple[Known, Tensor]:
     """What is known of products [..., T, U] after all of a row, and which of them were read along it."""
+    if id(row) in done:
+        found: tuple[Known, Tensor] = done[id(row)]
+        return found
     seen, given = torch.zeros((), dtype=torch.bool), []
     if isinstance(row, Products):
         return Known(torch.zeros(shape, dtype=dtype), torch.zeros(shape, dtype=torch.bool)), seen
@@ -70,10 +92,10 @@ def _known(row: Any, shape: torch.Size, dtype: torch.dtype) -> tuple[Known, Tens
     for argument in row.arguments:
         plane = argument
         if isinstance(argument, Products | Row):
-            plane, read = _known(argument, shape, dtype)
+            plane, read = _known(argument, shape, dtype, done)
             seen = seen | read
             if name in LAST | REDUCED:
                 seen = seen | ~plane.fixed
         given.append(plane)
-    found: Known = evaluate(row.function, tuple(given), row.named)
-    return found, seen
+    done[id(row)] = evaluate(row.function, tuple(given), row.named), seen
+    return done[id(row)]

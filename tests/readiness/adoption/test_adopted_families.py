@@ -429,7 +429,7 @@ class Differentiated(Sequence):
 @pytest.mark.parametrize(
     ("cls", "why"),
     [
-        (Finite, "puts -10000.0 in place of products"),
+        (Finite, r"matmul, where -10000.0 hides nothing for sure: .*test_adopted_families.py:\d+: h = self.along"),
         (Triangular, "read what is drawn later"),
         (Rough, r"matmul, which adds up in torch.float32, not in torch.float64.*test_adopted_families.py:\d+: h = "),
         (Placed, r"index, which takes what pixels say for a place.*test_adopted_families.py:\d+: h = self.along"),
