@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Literal, NamedTuple, TypeAlias
+from collections.abc import Callable
+from typing import ClassVar, Literal, NamedTuple, TypeAlias
 
 import torch
 from torch import Tensor, nn
@@ -27,7 +28,21 @@ class States(NamedTuple):
     cell: Tensor
 
 
-class SequenceRecurrence(MixingLayer):
+class AlongSequence(MixingLayer):
+    """Base of what goes along one row of sites, each result made of that of the site before and the own input."""
+
+    def reads(self, units: Tensor, grids: list[Grid]) -> list[Tensor]:
+        """All before, and the own one."""
+        latest = units.any(0, keepdim=True).flip(2).long().cummax(2).values.flip(2)
+        return [latest.bool().expand_as(units)]
+
+    def ranks(self, units: Tensor) -> Tensor:
+        """One after the other."""
+        (read,) = self.reads(units, [])
+        return torch.where(read, torch.arange(units.shape[2]), -1)
+
+
+class SequenceRecurrence(AlongSequence):
     """The state-to-state half of torch's GRU, LSTM or RNN over the sites of an image, one row of them in sequence.
 
     Maps the input's half of the gates, in torch's order, [B, g * h, 1, T] to the states [B, h, 1, T]. Every map
@@ -76,17 +91,7 @@ class SequenceRecurrence(MixingLayer):
 
     def ready(self, *inputs: Tensor) -> Tensor:
         """With the latest so far."""
-        return inputs[0].amax(0, keepdim=True).cummax(2).values.expand_as(inputs[0])
-
-    def reads(self, units: Tensor, grids: list[Grid]) -> list[Tensor]:
-        """All before, and the own one."""
-        latest = units.any(0, keepdim=True).flip(2).long().cummax(2).values.flip(2)
-        return [latest.bool().expand_as(units)]
-
-    def ranks(self, units: Tensor) -> Tensor:
-        """One after the other."""
-        (read,) = self.reads(units, [])
-        return torch.where(read, torch.arange(units.shape[2]), -1)
+        return _latest(inputs[0])
 
     def init_state(self, batch: int, grids: list[Grid], device: torch.device | None = None) -> States:
         """The start, at every site."""
@@ -107,3 +112,56 @@ class SequenceRecurrence(MixingLayer):
     def extra_repr(self) -> str:
         """Kind and maps for print(model)."""
         return f"{self.cell}, {self.maps}"
+
+
+class RunningScan(AlongSequence):
+    """What there is so far of each map, [B, M, 1, T] to the same shape: products, maxima, and the like.
+
+    Args:
+        name: of torch's function along an axis.
+        start: what is before the first site, a number that changes nothing.
+    """
+
+    STEPS: ClassVar[dict[str, tuple[Callable[..., Tensor], float]]] = {
+        "cumprod": (torch.mul, 1.0),
+        "cummax": (torch.maximum, -torch.inf),
+        "cummin": (torch.minimum, torch.inf),
+        "logcumsumexp": (torch.logaddexp, -torch.inf),
+    }
+
+    def __init__(self, name: str) -> None:
+        super().__init__()
+        self.name = name
+        self.step, self.start = self.STEPS[name]
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Site by site, as `at` does: in torch's own order some results would differ in their last bits."""
+        found = [x[..., 0]]
+        for site in range(1, x.shape[-1]):
+            found.append(self.step(found[-1], x[..., site]))
+        return torch.stack(found, -1)
+
+    def ready(self, *inputs: Tensor) -> Tensor:
+        """With the latest so far."""
+        return _latest(inputs[0])
+
+    def init_state(self, batch: int, grids: list[Grid], device: torch.device | None = None) -> list[Tensor]:
+        """Room for what is found, which `at` makes when it sees how many maps there are."""
+        return []
+
+    def at(self, group: int, groups: int, sites: Tensor, inputs: list[Tensor], state: list[Tensor]) -> Tensor:
+        """The next one, of all maps; before the first comes the place after the last, which is -1."""
+        memory = inputs[0]
+        if not state:
+            state.append(torch.full_like(memory, self.start))
+        after = self.step(state[0][:, sites - 1], memory[:, sites])
+        state[0][:, sites] = after
+        return after[..., group::groups]
+
+    def extra_repr(self) -> str:
+        """The function for print(model)."""
+        return self.name
+
+
+def _latest(ready: Tensor) -> Tensor:
+    return ready.amax(0, keepdim=True).cummax(2).values.expand_as(ready)

@@ -1,10 +1,12 @@
 """Layers that are given as tables: what foreign networks are rewritten into."""
 
+import pytest
 import torch
 import torch.nn.functional as F
 
 from pixkit.layers.contraction import SiteLinear, SiteSum
 from pixkit.layers.rearrange import Rearrange
+from pixkit.layers.sequence import RunningScan
 from pixkit.layers.site_attention import SiteAttention
 from pixkit.layers.site_products import Kept, Products, Row, SiteProducts
 from pixkit.layers.window import Window
@@ -37,6 +39,15 @@ def test_attention_by_a_table_says_what_it_reads():
     check_layer(SiteAttention(visible, heads=2), sizes, groups=2, tight=False)
     bias = torch.randn(2, 6, 4, generator=torch.Generator().manual_seed(1))
     check_layer(SiteAttention(visible, heads=2, scale=0.3, bias=bias), sizes, tight=False)
+
+
+@pytest.mark.parametrize("name", RunningScan.STEPS)
+def test_what_there_is_so_far_is_torchs(name):
+    x = torch.randn(2, 3, 1, 4, generator=torch.Generator().manual_seed(0))
+    expected = getattr(torch, name)(x, 3)
+    found = RunningScan(name)(x)
+    assert torch.allclose(found, expected if isinstance(expected, torch.Tensor) else expected.values)
+    check_layer(RunningScan(name), [(4, 1, 4)], groups=2, tight=False)
 
 
 def test_rows_of_products_say_what_they_read():

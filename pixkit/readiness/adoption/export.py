@@ -13,11 +13,12 @@ from typing import Any
 import torch
 from torch import Tensor, fx, nn
 from torch.export import ExportedProgram
-from torch.export.graph_signature import InputKind
+from torch.export.graph_signature import InputKind, OutputKind
 
 from pixkit.errors import message
 from pixkit.network import Autoregressive
 from pixkit.precision import left_as_set
+from pixkit.readiness.adoption.assigned import Assigned, written
 from pixkit.readiness.adoption.builder import Builder
 from pixkit.readiness.adoption.known import Known
 from pixkit.readiness.adoption.rewrite import Rewriter
@@ -66,7 +67,17 @@ def _rewritten(network: Autoregressive, inputs: tuple[Tensor, ...], who: str) ->
     builder = Builder(2, here[0].dtype)
     given = _given(program, builder, here, network.ordering.groups, who)
     grid = (here[0].shape[2], here[0].shape[3])
-    return Rewriter(builder, who).run(program.graph, given, grid).to(device).eval()
+    rewriter = Rewriter(builder, who)
+    changed = written(program, rewriter.read(program.graph, given))
+    if changed:
+        raise NotSeparable(
+            "the network changes what it does not own",
+            where=who,
+            found=f"its forward writes to {', '.join(changed)}",
+            expected="a forward that gives features and leaves everything else as it is",
+        )
+    (features,) = program.graph_signature.user_outputs
+    return rewriter.made(program.graph, features, grid).to(device).eval()
 
 
 @contextmanager
@@ -87,18 +98,22 @@ def _exported(backbone: nn.Module, inputs: tuple[Tensor, ...], who: str) -> Expo
     unread = redirect_stderr(io.StringIO())
     with _failing_to_export(who), warnings.catch_warnings(), left_as_set(), _without_shortcuts(), unread:
         warnings.simplefilter("ignore")
-        program = torch.export.export(backbone, inputs)
+        try:
+            program = torch.export.export(backbone, inputs)
+        except RuntimeError as error:
+            if "fake tensor" not in str(error):
+                raise
+            with Assigned():
+                program = torch.export.export(backbone, inputs)
         if any(_writes(node) for node in program.graph.nodes):
             program = program.run_decompositions({})  # which takes three times as long
     program.graph.eliminate_dead_code()
-    signature = program.graph_signature
-    if signature.buffers_to_mutate or signature.user_inputs_to_mutate or len(signature.output_specs) != 1:
-        changed = [*signature.buffers_to_mutate.values(), *signature.user_inputs_to_mutate.values()]
+    if sum(spec.kind is OutputKind.USER_OUTPUT for spec in program.graph_signature.output_specs) != 1:
         raise NotSeparable(
-            "the network changes what it does not own",
+            "the network gives several results",
             where=who,
-            found=f"its forward writes to {', '.join(changed)}" if changed else "several results",
-            expected="a forward that gives features and leaves everything else as it is",
+            found=f"{len(program.graph_signature.user_outputs)} of them",
+            expected="features, one image",
         )
     return program
 

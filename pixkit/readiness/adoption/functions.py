@@ -10,12 +10,15 @@ import torch
 from torch import Tensor, fx
 from torch.utils import _pytree as pytree
 
+from pixkit.layers.sequence import RunningScan
 from pixkit.layers.site_function import Read, SiteFunction
 from pixkit.readiness.adoption.builder import Builder
 from pixkit.readiness.adoption.known import Known
 from pixkit.readiness.adoption.layout import Layout, arranged
+from pixkit.readiness.adoption.layout import axes as axes_of
 from pixkit.readiness.adoption.moves import keywords, positional
-from pixkit.readiness.adoption.separable import Mixed
+from pixkit.readiness.adoption.recurrent import scanned
+from pixkit.readiness.adoption.separable import Mixed, name_of
 
 ALONG = frozenset(
     (
@@ -128,9 +131,12 @@ def along(builder: Builder, node: fx.Node, given: dict[str, Any]) -> Any:
     name, named = next(iter(given)), given["dim"]
     x = given[name]
     axes = [axis % x.ndim for axis in ([named] if isinstance(named, int) else list(named or range(x.ndim)))]
+    kind, step = node.all_input_nodes[0].meta["val"].dtype, name_of(node)
+    if step in RunningScan.STEPS and kind == builder.dtype and axes_of(builder.space, [x.movedim(named, -1)])[2][-1]:
+        found = scanned(builder, step, x, named)
+        return (found, None) if step in ("cummax", "cummin") else found
     last = list(range(-len(axes), 0))
     changed = {**given, "dim": last[0] if isinstance(named, int) else last}
-    kind = node.all_input_nodes[0].meta["val"].dtype
     changed[name] = Operand(x.movedim(axes, last), len(axes), kind)
     out = computed(builder, function, [changed[each] for each in positional(function)], keywords(function, changed))
 

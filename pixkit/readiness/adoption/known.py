@@ -39,6 +39,10 @@ class Known:
         return self.fixed & (self.value == 0).cpu()
 
 
+COPIES = frozenset(("alias", "detach", "clone", "contiguous", "to", "_to_copy", "type_as", "lift_fresh_copy"))
+"""What gives the same values, perhaps in another type."""
+
+
 def evaluate(function: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
     """An operation of known values: known values."""
     operands = [leaf for leaf in pytree.tree_leaves((args, kwargs)) if isinstance(leaf, Known)]
@@ -68,10 +72,12 @@ def _fixed(function: Any, args: tuple[Any, ...], operands: list[Known], result: 
     if name in ("softmax", "_softmax", "_safe_softmax", "log_softmax"):
         masked = operands[0].fixed & (operands[0].value == -torch.inf).cpu()
         return masked | torch.full(result.shape, operands[0].all_fixed)
-    if torch.Tag.pointwise not in getattr(function, "tags", ()):
-        return None
     if name in ("where", "masked_fill"):
         return _chosen(name, args)
+    if name in COPIES and args[0] is operands[0]:
+        return operands[0].fixed.view(result.shape)
+    if torch.Tag.pointwise not in getattr(function, "tags", ()):
+        return None
     found = torch.ones(result.shape, dtype=torch.bool)
     for operand in operands:
         found = found & operand.fixed

@@ -49,7 +49,21 @@ def _by_rows(builder: Builder, x: Tensor, weight: Known, bias: Known | None) -> 
         else:
             known = Known.constant(torch.zeros(len(read.value), dtype=builder.dtype)) if added is None else added
             out[..., own] = builder.space.constant(known)
-    return out
+    return out if len(kinds) == 1 else _joined(builder, x, out)
+
+
+def _joined(builder: Builder, x: Tensor, out: Tensor) -> Tensor:
+    """Addresses [..., O] as those of one operation, where each of O is a site of its own, as each that varies in x."""
+    sizes, batch, varying = axes_of(builder.space, [x])
+    rest = [each for each in range(len(sizes) - 1) if each != batch]
+    flags = dict(zip([each for each in range(len(sizes)) if each != batch], varying, strict=True))
+    maps, sites = ([each for each in rest if flags[each] is kind] for kind in (False, True))
+    order = (batch, *maps, *sites, len(sizes) - 1)
+    moved = out.view(*sizes[:-1], out.shape[-1]).permute(order)
+    grid = (moved.shape[1 + len(maps) : -1].numel(), out.shape[-1])
+    node = builder.node(moved.reshape(builder.space.batch, -1, grid[0] * grid[1]), grid)
+    found = (builder.sources[node].first + torch.arange(out.numel())).view(moved.shape)
+    return found.permute([order.index(each) for each in range(len(order))]).reshape(out.shape)
 
 
 def _same_read(builder: Builder, x: Tensor, weight: Known, bias: Known | None) -> Tensor:

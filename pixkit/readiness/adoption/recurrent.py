@@ -8,10 +8,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from pixkit.layers.sequence import GATES, Cell, SequenceRecurrence
+from pixkit.layers.sequence import GATES, Cell, RunningScan, SequenceRecurrence
 from pixkit.readiness.adoption.builder import Builder
 from pixkit.readiness.adoption.known import Known
-from pixkit.readiness.adoption.layout import axes
+from pixkit.readiness.adoption.layout import arranged, axes
 from pixkit.readiness.adoption.linear import linear
 from pixkit.readiness.adoption.pointwise import applied
 from pixkit.readiness.adoption.separable import Mixed
@@ -77,6 +77,19 @@ def _layer(builder: Builder, cell: Cell, x: Tensor, weights: list[Known], starts
     found = out[0][:, None] if len(out) == 1 else _joined(builder, torch.stack(out, 1))
     rest = [size for axis, size in enumerate(sizes[:-2]) if axis != batch]
     return found.reshape(len(found), *rest, *found.shape[-2:]).movedim(0, batch).flatten(0, -3)
+
+
+def scanned(builder: Builder, name: str, x: Tensor, axis: int) -> Tensor:
+    """Addresses of what there is so far along an axis of sites, by torch's name of it."""
+    moved = x.movedim(axis, -1)
+    layout = arranged(builder.space, [moved], 1)
+    rows = moved.flatten()[layout.index].unflatten(1, (layout.lead, -1))  # [B, L, T, S]
+    out = []
+    for row in rows.unbind(3):
+        node = builder.node(row, (1, row.shape[2]))
+        out.append(builder.layer(RunningScan(name), [node], row.shape[1], (1, row.shape[2])))
+    found = _joined(builder, torch.stack(out, 1).movedim(2, -1)) if len(out) > 1 else out[0].transpose(1, 2)[:, None]
+    return builder.scattered(layout, found.permute(0, 3, 2, 1).flatten(1, 2), moved.shape).movedim(-1, axis)
 
 
 def _joined(builder: Builder, rows: Tensor) -> Tensor:

@@ -41,13 +41,12 @@ class Rewriter:
         self.values: dict[fx.Node, Any] = {}
         self.remarks: list[str] = []
 
-    def run(self, graph: fx.Graph, given: dict[str, Any], grid: Grid) -> fx.GraphModule:
-        """Rewrite it all.
+    def read(self, graph: fx.Graph, given: dict[str, Any]) -> list[Any]:
+        """Rewrite all operations; gives what the outputs come to.
 
         Args:
             graph: exported.
             given: what each placeholder stands for: `Known`, or addresses.
-            grid: of the result.
 
         Raises:
             NotSeparable: naming the operation that does not fit.
@@ -62,11 +61,20 @@ class Rewriter:
                 if self.builder.remark:
                     self.remarks.append(f"{name_of(node)}, {self.builder.remark} ({line_of(node)})")
                     self.builder.remark = ""
-            elif node.op == "output":
-                (result,) = pytree.tree_leaves(node.args)
-                with blaming(result, self.who):
-                    self.builder.name = "features"
-                    self._finish(self.values[result], grid)
+        return [self.values[node] for node in pytree.tree_leaves(graph.output_node().args)]
+
+    def made(self, graph: fx.Graph, result: str, grid: Grid) -> fx.GraphModule:
+        """The new graph, of what it is read for.
+
+        Args:
+            graph: exported.
+            result: the name of the node that gives the features.
+            grid: of these.
+        """
+        node = next(node for node in graph.nodes if node.name == result)
+        with blaming(node, self.who):
+            self.builder.name = "features"
+            self._finish(self.values[node], grid)
         made = fx.GraphModule(self.builder.root, self.builder.graph)
         made.meta["remarks"] = tuple(self.remarks)
         made.graph.eliminate_dead_code()

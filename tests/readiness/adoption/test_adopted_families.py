@@ -292,8 +292,37 @@ class Layered(Sequence):
         return torch.cat([one, one], 1) + two
 
 
+class Running(Sequence):
+    """What there is so far, along the sites and down the columns."""
+
+    def plant(self, spec):
+        self.read = nn.Conv2d(1, 4, 1)
+
+    def forward(self, x):
+        h = F.pad(self.read(x).flatten(2), (1, -1))
+        h = h.cummax(2).values + h.cummin(2).values + torch.sigmoid(h).cumprod(2) + h.logcumsumexp(2)
+        columns = self.read(x).cumsum(2) + self.read(x).cummax(2).values
+        return h.unflatten(2, x.shape[2:]) + F.pad(columns, (0, 0, 1, -1))
+
+
+class Assigned(Sequence):
+    """Convolutions that mask their own weights each time, in both ways that people write."""
+
+    def plant(self, spec):
+        self.first, self.second = nn.Conv2d(1, 4, 3, padding=1), nn.Conv2d(4, 4, 3, padding=1)
+        mask = torch.ones(3, 3)
+        mask[1, 1:], mask[2] = 0, 0
+        self.register_buffer("mask", mask)
+        self.register_buffer("own", mask + F.pad(torch.ones(1, 1), (1, 1, 1, 1)))
+
+    def forward(self, x):
+        self.first.weight.data *= self.mask
+        self.second.weight.data = self.second.weight.data * self.own
+        return self.second(F.relu(self.first(x)))
+
+
 FAMILIES = [WaveNet, Depthwise, Made, Mixer, Started, Rotary, Rows, Recurrent, Long, Cells, Negative]
-FAMILIES += [Normed, Choosing, Delta, Retained, Masked, Pooled, Layered]
+FAMILIES += [Normed, Choosing, Delta, Retained, Masked, Pooled, Layered, Running, Assigned]
 
 
 def net_of(cls, ordering="raster", spec=SPEC):
@@ -302,11 +331,11 @@ def net_of(cls, ordering="raster", spec=SPEC):
 
 @pytest.mark.parametrize("cls", FAMILIES, ids=[cls.__name__ for cls in FAMILIES])
 def test_a_family_is_followed_and_sampled(cls):
-    net = net_of(cls, "raster" if cls in (Rows, Masked, Layered) else "snake")
+    net = net_of(cls, "raster" if cls in (Rows, Masked, Layered, Running, Assigned) else "snake")
     x = random_images(SPEC, 3)
     with torch.no_grad():
-        twin = adopted(net, x, None)
-        assert torch.allclose(twin(x), net(x), rtol=0, atol=1e-12)
+        own = net(x)
+        assert torch.allclose(adopted(net, x, None)(x), own, rtol=0, atol=1e-12)
     known = Known(torch.tensor([[[True, False, False], [False, True, False]]]), x[:2])
     expected = Ancestral(Ancestral.Config()).sample(net, Noise(2, range(2)), known=known)
     drawn = Cached(Cached.Config(executor="eager")).sample(net, Noise(2, range(2)), known=known)
