@@ -74,7 +74,7 @@ def _judged(asked: Question, run: Run, fixed: Collection[str]) -> Proof:
         ready = torch.full_like(allowed, LATEST) if failed else run.held(given).marks.ready.cpu()
     late = ready > allowed
     reasons = [*said_of(run.noted), *_of_training(asked.module, run)]
-    relies_on = tuple(_reliances(asked.module, run.relies_on))
+    relies_on = tuple(_reliances(asked.module, run))
     if not bool(late.any()) and not run.noted:
         hidden = Watch(asked, allowed, torch.ones_like(late), tuple(fixed)).glanced()
         sound: Verdict = "proved" if hidden is None else "leaks"
@@ -147,12 +147,10 @@ def _require_parameters(module: Any, names: Collection[str]) -> None:
         )
 
 
-def _reliances(module: Any, names: Collection[str]) -> Iterator[Reliance]:
-    tensors = (
-        {} if not isinstance(module, nn.Module) else {**dict(module.named_parameters()), **dict(module.named_buffers())}
-    )
-    for name in sorted(names):
-        if name in tensors:
-            values = tensors[name].detach().cpu().contiguous()
-            digest = hashlib.sha256(values.reshape(-1).view(torch.uint8).numpy().tobytes())
-            yield Reliance(name, tuple(values.shape), digest.hexdigest())
+def _reliances(module: Any, run: Run) -> Iterator[Reliance]:
+    own = dict(module.named_parameters()) | dict(module.named_buffers()) if isinstance(module, nn.Module) else {}
+    tensors = {**run.constants, **own}
+    for name in sorted(run.relies_on):
+        values = tensors[name].detach().cpu().contiguous()
+        digest = hashlib.sha256(values.reshape(-1).view(torch.uint8).numpy().tobytes())
+        yield Reliance(name, tuple(values.shape), digest.hexdigest())

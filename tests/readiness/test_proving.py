@@ -1,5 +1,6 @@
 """`prove` on networks in plain torch: verdicts, the line to blame, what it says of itself, and what it refuses."""
 
+import contextlib
 import json
 import math
 
@@ -158,6 +159,61 @@ def test_values_that_are_taken_to_python_are_told_with_their_line():
     assert proof.verdict == "unproved"
     assert proof.blame.text == "if float(x.sum()) > 1e6:"
     assert any("taken to Python" in reason for reason in proof.reasons)
+
+
+TABLE = torch.arange(TOKENS)
+LATER = torch.ones(TOKENS, TOKENS).triu(1).bool()
+
+
+def caught(self, x):
+    try:
+        return x + TABLE[(9 * x[:, -1, 0]).long()]
+    except IndexError:
+        return x
+
+
+def suppressed(self, x):
+    with contextlib.suppress(RuntimeError):
+        torch.linalg.cholesky(x[0, :WIDTH, :WIDTH])
+    return x
+
+
+@pytest.mark.parametrize("forward", [caught, suppressed])
+def test_an_error_that_depends_on_values_and_is_caught_says_something_of_them(forward):
+    proof = of(forward)
+    assert proof.verdict != "proved" and any("taken to Python" in reason for reason in proof.reasons)
+
+
+def test_an_index_of_constants_may_raise_errors_where_it_likes():
+    def forward(self, x):
+        try:
+            return x[:, TABLE.clamp(max=0)]
+        except IndexError:
+            return x
+
+    assert of(forward).verdict == "proved"
+
+
+def test_constants_that_are_no_buffers_are_listed_where_they_are_held():
+    bias = torch.zeros(TOKENS, TOKENS).masked_fill(LATER, -math.inf)
+
+    def forward(self, x):
+        scores = (x @ x.mT).masked_fill(LATER, -math.inf).softmax(-1) @ x
+        return (x @ x.mT + bias).softmax(-1) @ (scores @ self.tables["low"])
+
+    class Net(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.tables = {"low": torch.ones(WIDTH, WIDTH)}
+
+        def forward(self, x):
+            return (x @ x.mT + bias).softmax(-1) @ x.masked_fill(self.tables["low"][0] == 0, 0.0) + forward(self, x)
+
+    proof = prove(Net(), X, STEPS, strict=False)
+    names = [each.name for each in proof.relies_on]
+    assert proof.verdict == "proved" and len(set(names)) == len(names)
+    assert {name.partition(" of ")[0] for name in names} >= {"LATER", "bias"}
+    assert "LATER of test_proving.py" in names and all(len(each.sha256) == 64 for each in proof.relies_on)
 
 
 def test_random_numbers_are_told_and_training_mode_with_them():

@@ -9,12 +9,14 @@ from nets import NETS, net_of
 from torch import nn
 
 import pixkit
+from pixkit.backbones.conditioners import LabelContext
 from pixkit.errors import CausalityError
 from pixkit.image import ImageSpec
 from pixkit.readiness.check import verify
 from pixkit.readiness.report import examine
 from pixkit.readiness.trace import Trace
 from pixkit.readiness.whole import pixels_seen, prove_whole
+from pixkit.testing import component, network
 
 GREY, COLOUR = ImageSpec(1, 3, 4, 2), ImageSpec(3, 3, 3, 3)
 
@@ -83,6 +85,34 @@ def test_a_leak_of_a_foreign_backbone_is_refused_with_its_line():
     assert f"{__file__}:" in str(caught.value) and "torch.softmax(q @ k.mT + self.hide, -1) @ v" in str(caught.value)
     said = examine(net).dump()
     assert said["verdict"] == "leaks" and said["line"]["text"].startswith("h = h + torch.softmax")
+
+
+class Labelled(Foreign):
+    """The same with a label, which is known from the beginning."""
+
+    conditional = True
+
+    def __init__(self, config, spec):
+        super().__init__(config, spec)
+        self.condition = nn.Linear(spec.context, spec.inputs)
+
+    def forward(self, x, context=None):
+        told = self.condition(context.flatten(1))[:, :, None, None]
+        return super().forward(x + told) + super().forward(told.expand_as(x)).flip(2)
+
+
+class LabelledUnhidden(Labelled):
+    mask = 0.0
+
+
+def test_a_label_may_be_read_at_any_time_and_pixels_beside_it_may_not():
+    nets = [
+        network(component("backbone", cls), GREY, conditioner=LabelContext(3, 2))
+        for cls in (Labelled, LabelledUnhidden)
+    ]
+    good, bad = map(prove_whole, nets)
+    assert good.verdict == "proved" and pixels_seen(nets[0], good, 0, 1, 2).sum() == 6
+    assert bad.verdict == "leaks" and "torch.softmax" in bad.blame.text
 
 
 def test_a_backbone_that_is_causal_by_underflow_is_warned_of():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import threading
 import weakref
 from collections.abc import Iterable, Iterator, Sequence
@@ -15,10 +16,12 @@ from torch._ops import HigherOrderOperator
 
 from pixkit.errors import message
 from pixkit.readiness.elements import asking, notes
+from pixkit.readiness.elements.catching import caught, may_raise
+from pixkit.readiness.elements.constants import where_held
 from pixkit.readiness.elements.marked import Asked, Marked, Operations, mark, plainly, replaced, tensors_in
 from pixkit.readiness.elements.marks import LATEST, Call, Marks, Rule, mixed, uniform
 from pixkit.readiness.elements.notes import Noted
-from pixkit.readiness.elements.operation import Description, describe, taken_apart
+from pixkit.readiness.elements.operation import Description, describe, plainly_called, strideless, taken_apart
 from pixkit.readiness.elements.planes import Planes
 from pixkit.readiness.elements.relying import relied_on
 from pixkit.readiness.elements.rules.deciding import deciding
@@ -42,7 +45,7 @@ class Carrying:
     """
 
     def __init__(self, names: dict[int, str], outermost: FrameType) -> None:
-        self.storages = Storages()
+        self.storages = Storages(lambda tensor: where_held(tensor, sys._getframe(), outermost, names))
         self.tape: list[Record] = []
         self.views: list[View] = []
         self.noted: list[Noted] = []
@@ -79,7 +82,11 @@ class Carrying:
             about = describe(func)
             if alone and any(not isinstance(tensor, Marked) for tensor in about.written(args, kwargs)):
                 self.note(notes.MEMORY, str(func), "a tensor is written to where nobody sees what becomes of it")
-            return self._operate(func, about, args, kwargs)
+            try:
+                return self._operate(func, about, args, kwargs)
+            except Exception:
+                self._deciding(func, about.views, list(map(self.storages.marks, tensors_in((args, kwargs)))))
+                raise
 
     def ask(self, func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         """Call a function of torch that Python code called with tensors."""
@@ -121,8 +128,9 @@ class Carrying:
         call = Call(about.functional, self._signed(about, marked[0]), marked[1], ())
         if about.numbers or about.sized:
             self._look(deciding(func, call), notes.HOST if about.numbers else notes.SHAPE, str(func))
+        self._deciding(func, not may_raise(call), call.marks)
         copies = [tensor.clone() for tensor in read] if about.foreign else []
-        result = _plainly_called(func, args, kwargs) if about.foreign else func(*args, **kwargs)
+        result = plainly_called(func, args, kwargs) if about.foreign else func(*args, **kwargs)
         written += [tensor for tensor, copy in zip(read, copies, strict=False) if not torch.equal(tensor, copy)]
         given = tuple(tensors_in(result)) or tuple(written)
         self._require_strides(given, func)
@@ -131,8 +139,7 @@ class Carrying:
             ruled = self._ruled(func, about, call)
             marked = tuple(self._marked(call, ruled, given, written))
             if marked:
-                known = about.rule is not None
-                self.tape.append(Record(str(func), inputs, marked, self._line(), call.kept(), known))
+                self.tape.append(Record(str(func), inputs, marked, self._line(), call.kept(), about.rule is not None))
         return replaced(result, lambda tensor: tensor if id(tensor) in before else mark(tensor, self))
 
     def _viewed(
@@ -218,6 +225,11 @@ class Carrying:
         if noted not in self.noted:
             self.noted.append(noted)
 
+    def _deciding(self, func: Any, never: bool, read: list[Marks]) -> None:
+        """Values decide whether an operation raises an error: none may if somebody's code goes on after it."""
+        if not never and not all(each.all_fixed for each in read) and caught(self._line()):
+            self.note(notes.HOST, str(func), "whether it raises an error, which is caught")
+
     def _look(self, read: list[Marks], kind: str, op: str) -> None:
         """Values become numbers or shapes, with which Python goes on."""
         if all(self.storages.signed(each).all_fixed for each in read):
@@ -226,23 +238,12 @@ class Carrying:
             self.note(kind, op)
 
     def _require_strides(self, tensors: Iterable[Tensor], func: Any) -> None:
-        for tensor in tensors:
-            if tensor.layout is not torch.strided or tensor.is_nested or tensor.is_quantized or tensor.is_meta:
-                found = "nested" if tensor.is_nested else f"{tensor.layout} {tensor.dtype} on {tensor.device}"
-                self.note(notes.MEMORY, str(func), f"a tensor whose elements do not lie at strides: {found}")
-                raise Unfollowed(f"{func}: readiness cannot be followed in a {found} tensor")
+        for found in filter(None, map(strideless, tensors)):
+            self.note(notes.MEMORY, str(func), f"a tensor whose elements do not lie at strides: {found}")
+            raise Unfollowed(f"{func}: readiness cannot be followed in a {found} tensor")
 
     def _line(self) -> Line:
         return line_here(self._names, self._outermost)
-
-
-def _plainly_called(func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-    """An operation that is not torch's own may do to tensors what marked ones refuse."""
-    read = {id(tensor): tensor for tensor in tensors_in((args, kwargs))}
-    plain = {key: tensor.detach() for key, tensor in read.items()}
-    args, kwargs = replaced((args, kwargs), lambda tensor: plain[id(tensor)])
-    back = {id(plain[key]): tensor for key, tensor in read.items()}
-    return replaced(func(*args, **kwargs), lambda tensor: back.get(id(tensor), tensor))
 
 
 def _plain(tensor: Tensor) -> Tensor:

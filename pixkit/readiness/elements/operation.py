@@ -11,7 +11,7 @@ import torch
 from torch import Tag, Tensor
 from torch._ops import HigherOrderOperator, OpOverload
 
-from pixkit.readiness.elements.marked import tensors_in
+from pixkit.readiness.elements.marked import replaced, tensors_in
 from pixkit.readiness.elements.marks import Call, Rule
 from pixkit.readiness.elements.rules import RULES, rule_of
 from pixkit.readiness.elements.rules.deciding import DECIDING
@@ -152,3 +152,19 @@ def _functional(func: OpOverload) -> OpOverload:
 
 def _writes(func: OpOverload) -> bool:
     return any(each.alias_info is not None and each.alias_info.is_write for each in func._schema.arguments)
+
+
+def plainly_called(func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+    """An operation that is not torch's own may do to tensors what marked ones refuse."""
+    read = {id(tensor): tensor for tensor in tensors_in((args, kwargs))}
+    plain = {key: tensor.detach() for key, tensor in read.items()}
+    args, kwargs = replaced((args, kwargs), lambda tensor: plain[id(tensor)])
+    back = {id(plain[key]): tensor for key, tensor in read.items()}
+    return replaced(func(*args, **kwargs), lambda tensor: back.get(id(tensor), tensor))
+
+
+def strideless(tensor: Tensor) -> str:
+    """What a tensor is whose elements do not lie at strides; nothing of any other."""
+    if tensor.layout is torch.strided and not (tensor.is_nested or tensor.is_quantized or tensor.is_meta):
+        return ""
+    return "nested" if tensor.is_nested else f"{tensor.layout} {tensor.dtype} on {tensor.device}"

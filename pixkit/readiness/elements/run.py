@@ -123,6 +123,11 @@ class Run:
         run.start = starts[-1] if starts else None
         return run
 
+    @property
+    def constants(self) -> Mapping[str, Tensor]:
+        """Tensors from outside that it read and that are no buffers, by the names in `relies_on`."""
+        return self._carrying.storages.constants
+
     def held(self, tensor: Tensor) -> Held:
         """Where a tensor of the run lies, and its marks as they are now."""
         return Held(self._carrying.storages.place(tensor), self._carrying.storages.marks(tensor))

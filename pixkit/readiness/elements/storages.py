@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from bisect import bisect, insort
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,9 +19,12 @@ class Storages:
 
     Attributes:
         reached: storages made in the run whose memory was reached by an address.
+        constants: tensors from outside that are no buffers, by the names that `named` gave them.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, named: Callable[[Tensor], str] | None = None) -> None:
+        self.constants: dict[str, Tensor] = {}
+        self._named = named
         self._planes: dict[int, Planes] = {}
         self._by_address: list[tuple[int, int, Planes]] = []
         self._before: dict[int, _Before] = {}
@@ -66,7 +70,11 @@ class Storages:
         """The planes of a tensor's storage; one that no operation of the run has made is a constant or a parameter."""
         planes = self._planes.get(tensor.untyped_storage()._cdata)
         if planes is None:
-            planes = self.met(tensor, fixed=not (tensor.requires_grad or isinstance(tensor, nn.Parameter)))
+            fixed = not (tensor.requires_grad or isinstance(tensor, nn.Parameter))
+            name = self._named(tensor) if fixed and self._named else None
+            planes = self.met(tensor, fixed=fixed, name=name)
+            if name is not None:
+                self.constants[name] = tensor.detach()
         return planes
 
     def made(self, tensor: Tensor) -> Planes:

@@ -121,7 +121,7 @@ def line_here(names: dict[int, str], outermost: FrameType | None) -> Line:
             modules.append(_name_of(frame.f_locals.get("self"), names))
             lines += [_at(each.f_code, each.f_lineno, modules[-1]) for each in inner]
             inner = []
-        elif not _serves(code.co_filename):
+        elif not serves(code.co_filename):
             inner.append(frame)
         frame = frame.f_back
     lines += [_at(each.f_code, each.f_lineno, "") for each in inner]
@@ -138,7 +138,7 @@ def line_of(error: BaseException) -> Line:
     place = error.__traceback__
     found: tuple[FrameType, int] | None = None
     while place is not None:
-        if not _serves(place.tb_frame.f_code.co_filename):
+        if not serves(place.tb_frame.f_code.co_filename):
             found = place.tb_frame, place.tb_lineno
         place = place.tb_next
     if found is None:
@@ -147,7 +147,8 @@ def line_of(error: BaseException) -> Line:
 
 
 @functools.cache
-def _serves(file: str) -> bool:
+def serves(file: str) -> bool:
+    """Whether the code of a file asks for operations on behalf of others."""
     if file.startswith(SERVANTS):
         return True
     return file.startswith(str(PYTHON)) and "site-packages" not in file
