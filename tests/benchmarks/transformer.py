@@ -1,7 +1,7 @@
 """Seconds to draw a batch from networks in plain torch: pixkit's cached sampling beside loops written by hand.
 
     python tests/benchmarks/transformer.py [--widths 64 128 256] [--blocks 6] [--sites 784] [--batch 16] [--threads 2]
-        [--rounds 3] [--networks transformer convolutions] [--executors eager native]
+        [--rounds 3] [--networks transformer convolutions] [--executors eager native] [--short]
 
 `transformer` is the built-in backbone, `convolutions` a stack of causal Conv1d layers, dilated as WaveNet's. The loops
 are what one would write for them: of the transformer, keys and values in memory taken beforehand, a step a site,
@@ -13,6 +13,7 @@ Printed are seconds of the best round, and of ratios the median and the least. A
 left out with the reason; `ancestral` among them is a pass a site. `differ` counts the pixels in which the images are
 not the loop's: in float32 a few may, where a uniform lies between two sums in another order.
 
+--short leaves out the convolutions but of the first width: on a quiet machine that takes a few minutes with --rounds 2.
 To try it out: --widths 8 --blocks 2 --sites 16 --batch 2 --rounds 1 --executors ancestral eager native
 """
 
@@ -36,6 +37,7 @@ from pixkit.network import Autoregressive
 from pixkit.noise import Noise
 from pixkit.runs.record import machine
 from pixkit.samplers import Ancestral, BatchRequest, Cached
+from pixkit.samplers.cached import CachedBatches
 from pixkit.testing import component, named, network, random_images
 
 KERNEL = 3
@@ -153,17 +155,17 @@ def ways(name: str, net: Autoregressive, options: argparse.Namespace) -> list[Wa
     found = [Way("forward", lambda: net(images)), Way("loop", lambda: NETWORKS[name][1](net, uniforms))]
     for way in found:
         way.work()
+    start = time.perf_counter()
+    plan = Cached(Cached.Config()).prepare(net, None).plan
+    print(f"{name} {net.backbone.config.width}: planned in {time.perf_counter() - start:.1f} s")
     for executor in options.executors:
         try:
-            start = time.perf_counter()
-            sampler = Ancestral(None) if executor == "ancestral" else Cached(Cached.Config(executor=executor))
-            prepared = sampler.prepare(net, None)
-            planned = time.perf_counter() - start
+            one_by_one = executor == "ancestral"
+            prepared = Ancestral(None).prepare(net, None) if one_by_one else CachedBatches(plan, executor)
             prepared(BatchRequest(noise))
         except PixkitError as error:
             print(f"{name} {net.backbone.config.width}: not by {executor}: {' '.join(str(error).split())[:300]}")
             continue
-        print(f"{name} {net.backbone.config.width}: planned for {executor} in {planned:.1f} s")
         found.append(Way(executor, lambda prepared=prepared: prepared(BatchRequest(noise)).flatten(1)))
     return found
 
@@ -193,11 +195,12 @@ def main() -> None:
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--networks", nargs="+", choices=[*NETWORKS], default=[*NETWORKS])
+    parser.add_argument("--short", action="store_true")
     parser.add_argument("--executors", nargs="+", default=["eager", "native"])
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
     for name in options.networks:
-        for width in options.widths:
+        for width in options.widths[: 1 if options.short and name == "convolutions" else None]:
             net = built(name, width, options)
             found = ways(name, net, options)
             if (name, width) == (options.networks[0], options.widths[0]):

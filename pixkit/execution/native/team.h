@@ -2,11 +2,11 @@
  * columns, for all images. So every weight comes from far away once, not once a thread. Part of kernel.c.
  *
  * What one thread writes and another reads lies on two sides of a meeting. Threads that wait spin, which is good only
- * while each has a processor of its own: where they often have to let others run first, they go on apart.
+ * while each has a processor of its own: where they wait for a good part of the time, they go on apart.
  */
 #include <sched.h>
 
-enum { SPINS = 1 << 14, MOST_YIELDS = 32 };
+enum { SPINS = 1 << 14, YIELDS = 16, GRACE = 16 }; /* SPINS take some 20 microseconds, YIELDS of them are a step's */
 
 /* `layout.py` has it, too. */
 typedef struct {
@@ -62,7 +62,7 @@ i64 run_together(const Program *p, i64 from, i64 to, i64 first, i64 last, Team *
         draw_step(p, step, first, last);
         if (part == 0) {
             const i64 yields = __atomic_load_n(&team->yields, __ATOMIC_RELAXED);
-            __atomic_store_n(&team->apart, yields > MOST_YIELDS, __ATOMIC_RELAXED);
+            __atomic_store_n(&team->apart, yields > YIELDS * (step - from + GRACE), __ATOMIC_RELAXED);
         }
         meet(team);
         if (__atomic_load_n(&team->apart, __ATOMIC_RELAXED) || __atomic_load_n(&team->broken, __ATOMIC_RELAXED)) return step + 1;
