@@ -43,3 +43,35 @@ def test_tables_run_in_compiled_code(cls):
     net = network(component("backbone", cls), ImageSpec(1, 2, 4, 3))
     expected = Ancestral(Ancestral.Config()).sample(net, Noise(1, range(3)))
     assert torch.equal(Cached(Cached.Config(executor="native")).sample(net, Noise(1, range(3))), expected)
+
+
+class Recurrent(Backbone):
+    kind, options = nn.GRU, {}
+
+    def __init__(self, config, spec):
+        super().__init__(config, spec)
+        self.width = 3
+        self.loop = self.kind(1, 3, batch_first=True, **self.options)
+
+    def forward(self, x):
+        before = F.pad(x.flatten(2)[..., :-1], (1, 0)).transpose(1, 2)
+        return self.loop(before)[0].transpose(1, 2).unflatten(2, x.shape[2:])
+
+
+class Long(Recurrent):
+    kind = nn.LSTM
+
+
+class Plain(Recurrent):
+    kind, options = nn.RNN, {"nonlinearity": "relu", "bias": False}
+
+
+@pytest.mark.needs_compiler
+@pytest.mark.parametrize("cls", [Recurrent, Long, Plain])
+def test_recurrences_run_in_compiled_code(cls):
+    net = network(component("backbone", cls), ImageSpec(1, 2, 4, 3))
+    expected = Ancestral(Ancestral.Config()).sample(net, Noise(1, range(3)))
+    assert len(expected.flatten(1).unique(dim=0)) > 1
+    for batch in (slice(0, 3), slice(1, 2)):
+        noise = Noise(1, range(3)[batch])
+        assert torch.equal(Cached(Cached.Config(executor="native")).sample(net, noise), expected[batch])

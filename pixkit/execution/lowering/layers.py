@@ -12,7 +12,7 @@ from pixkit.backbones.encodings import LevelEncoding
 from pixkit.execution.lowering.attention import attend
 from pixkit.execution.lowering.gathers import decimate, keep, mosaic, reorient, shift
 from pixkit.execution.lowering.instruction import Lowered, grouped, unsupported
-from pixkit.execution.lowering.recurrent import recurrence
+from pixkit.execution.lowering.recurrent import recurrence, sequence
 from pixkit.execution.lowering.tables import attention, rearrange
 from pixkit.execution.lowering.taps import convolution, tap_layer
 from pixkit.layers import (
@@ -33,6 +33,7 @@ from pixkit.layers import (
 )
 from pixkit.layers.rearrange import Rearrange
 from pixkit.layers.recurrent import Recurrence
+from pixkit.layers.sequence import SequenceRecurrence
 from pixkit.layers.site_attention import SiteAttention
 from pixkit.readiness.trace import Operation
 
@@ -114,6 +115,7 @@ LAYERS: tuple[tuple[type[nn.Module], Handler], ...] = (
     (Decimate, _of_first(decimate)),
     (Mosaic, mosaic),
     (Recurrence, _of_first(recurrence)),
+    (SequenceRecurrence, _of_first(sequence)),
     (AppendMaps, _of_first(_append)),
     (CausalAttention, _of_first(_attention)),
     (SiteAttention, attention),
