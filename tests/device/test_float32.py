@@ -3,6 +3,7 @@
 Torch keeps these settings on any machine, with and without a GPU.
 """
 
+import itertools
 import random
 import warnings
 from contextlib import contextmanager
@@ -145,18 +146,17 @@ def test_any_settings_survive_any_nesting():
         assert settings() == before
 
 
-@pytest.mark.parametrize("way", WAYS)
-def test_an_export_leaves_settings_as_they_were_within_and_without(way):
+@pytest.mark.parametrize(("way", "how"), zip(WAYS, itertools.cycle(["ieee", "tf32", "mixed"]), strict=False))
+def test_an_export_leaves_settings_as_they_were_within_and_without(way, how):
     WAYS[way]()
     layer, x = torch.nn.Conv2d(1, 1, 3), torch.zeros(3, 1, 4, 4)
     before = settings()
-    for how in ("ieee", "tf32", "mixed"):
-        with float32_products(how):
-            within = settings()
-            with left_as_set():
-                torch.export.export(layer, (x,)).run_decompositions({})
-            assert settings() == within
-        assert settings() == before
+    with float32_products(how):
+        within = settings()
+        with left_as_set():
+            torch.export.export(layer, (x,)).run_decompositions({})
+        assert settings() == within
+    assert settings() == before
     with left_as_set():
         write(("cuda", "matmul"), "tf32")  # as graphs within graphs do
     assert settings() == before
