@@ -45,7 +45,7 @@ def drawn(make, plan, batch):
 
 @pytest.mark.parametrize("name", sample())
 def test_a_recipe_is_drawn_as_by_the_reference_executor_in_every_order_of_lanes(name):
-    nets = [*networks(name, side=8 if LONG else 4, most=1)]
+    nets = [*networks(name, side=8 if LONG else 3, most=1)]
     assert nets
     for net in nets:
         plan = make_plan(Trace(net))

@@ -1,5 +1,6 @@
 """Cached sampling: the same images as ancestral sampling under the same noise, and nothing computed twice."""
 
+import itertools
 import warnings
 
 import pytest
@@ -80,10 +81,13 @@ def test_temperature(temperature):
     assert not torch.equal(draw(net, "native", temperature=temperature), draw(net, "native"))
 
 
+KNOWN = ("Plain", "MaskedUnet", "Conditioned", "Gated", "Attending", "Revealed", "Recurrent", "ShiftedUnet")
+
+
 @pytest.mark.parametrize(
-    "name", ["Plain", "MaskedUnet", "Conditioned", "Gated", "Attending", "Revealed", "Recurrent", "ShiftedUnet"]
+    ("name", "kind"),
+    [*itertools.product(KNOWN, ["prefix", "scattered"]), ("MaskedUnet", "whole"), ("Attending", "nothing")],
 )
-@pytest.mark.parametrize("kind", ["prefix", "scattered", "whole", "nothing"])
 def test_known_subpixels(name, kind):
     net = net_of(NETS[name], COLOUR)
     generator = torch.Generator().manual_seed(0)
