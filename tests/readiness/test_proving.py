@@ -216,6 +216,12 @@ def test_constants_that_are_no_buffers_are_listed_where_they_are_held():
     assert "LATER of test_proving.py" in names and all(len(each.sha256) == 64 for each in proof.relies_on)
 
 
+@pytest.mark.parametrize("place", [0, 1])
+def test_derivatives_along_a_direction_are_followed(place):
+    proof = of(lambda self, x: torch.func.jvp(lambda z: torch.tanh(z).cumsum(1), (x,), (x.flip(2),))[place])
+    assert proof.verdict == "proved" and proof.readiness[0, :, 0].tolist() == list(range(1, TOKENS + 1))
+
+
 def test_random_numbers_are_told_and_training_mode_with_them():
     drop = nn.Dropout(0.5)
     assert prove(drop.eval(), X, STEPS, strict=False).verdict == "proved"

@@ -32,9 +32,10 @@ SIGNED: dict[str, tuple[int, ...]] = {
 """Places of the arguments in which an operation tells 0.0 from -0.0, be it by the side of a branch cut."""
 HIDDEN = {"native_batch_norm": ("running_mean", "running_var")}
 """Arguments that an operation writes to although its schema does not say so."""
-ASKS = frozenset(
-    {"is_pinned", "is_same_size", "sym_size", "sym_stride", "sym_numel", "sym_storage_offset", "sym_is_contiguous"}
-)
+ASKS = frozenset({
+    *("is_pinned", "is_same_size", "sym_size", "sym_stride", "sym_numel", "sym_storage_offset", "sym_is_contiguous"),
+    "_has_same_storage_numel",
+})  # fmt: skip
 """Operations that give numbers, but read no value: they ask how a tensor lies."""
 
 
