@@ -198,8 +198,7 @@ class Single:
         def compute(site: int) -> Any:
             values = dict(once)
             for name, read in varying:
-                value = read(site)
-                values[name] = (value.clone() if whole else value)[..., None, None]
+                values[name] = _as_image(read(site), whole)
             out = run_node(trace, operation, values)
             return out[..., 0, 0] if isinstance(out, Tensor) else tuple(part[..., 0, 0] for part in out)
 
@@ -264,6 +263,13 @@ def _part(operation: Operation) -> int | None:
     if getattr(node.target, "__name__", "") != "getitem" or not isinstance(node.args[1], int):
         return None
     return node.args[1]
+
+
+def _as_image(value: Any, copied: bool) -> Any:
+    """A site's [B, M] as [B, M, 1, 1], and so each of several parts; copied where the operation writes into it."""
+    if isinstance(value, tuple | list):
+        return tuple(_as_image(part, copied) for part in value)
+    return (value.clone() if copied else value)[..., None, None]
 
 
 def _shapeless(operation: Operation) -> Callable[..., Any] | None:
