@@ -20,6 +20,7 @@ from pixkit.heads.base import Head, PixelDistribution
 from pixkit.heads.held import hold
 from pixkit.image import ImageSpec, numbers_refused
 from pixkit.layers.modes import evaluating, rehearsing
+from pixkit.memory.keep import Keep
 from pixkit.noise import Noise
 from pixkit.orderings.base import Colours, Ordering
 
@@ -42,6 +43,7 @@ class Autoregressive(nn.Module):
         self.backbone = backbone
         self.head = head
         self.projection = head.projection(backbone.width)
+        self.kept = Keep()  # plans, also of `under`
 
     @property
     def ordering(self) -> Ordering:

@@ -18,7 +18,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from pixkit.execution.plan import Instruction, Plan
-from pixkit.execution.reference import Progress, ReferenceExecutor, each_part, run_node, spread
+from pixkit.execution.reference import Executor, Progress, ReferenceExecutor, each_part, run_node, spread
 from pixkit.execution.runs import Linear, linear, spans
 from pixkit.execution.single import Run, Single
 from pixkit.layers import CausalAttention
@@ -86,6 +86,8 @@ class EagerExecutor(ReferenceExecutor):
         general(place)
         if (name, 0) in self.passing:
             self.single.now[name] = each_part(lambda value: value[..., 0, 0], self.passing[name, 0])
+
+    renew = Executor.renew  # its functions of one site know where the memory of one draw lies
 
     def advance(self, step: int) -> None:
         """See Executor."""

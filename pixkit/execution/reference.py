@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
+from dataclasses import is_dataclass
 from typing import Any
 
 import torch
@@ -41,6 +42,15 @@ class Executor(ABC):
     def params(self, sites: Tensor) -> Tensor:
         """The head's parameters at flat sites int64 [S], [B, P, S]."""
 
+    def renew(self, context: Tensor | None) -> bool:
+        """Be as it was when it was made, for other images, with this context; False if it cannot, as by default."""
+        return False
+
+    @functools.cached_property
+    def nbytes(self) -> int:
+        """Bytes of the tensors that it holds, about."""
+        return sum(dict(_held({**vars(self), "plan": None})).values())
+
     def walk(self, uniforms: Tensor, temperature: float, progress: Progress | None) -> None:
         """Compute, draw and write step by step; uniforms [B, draws, C, S]."""
         for step, (sites, due) in enumerate(self.draws):
@@ -67,22 +77,35 @@ class ReferenceExecutor(Executor):
         reference = next(network.parameters())
         self.batch, self.device, self.dtype = batch, reference.device, reference.dtype
         spec = network.spec
-        pixels = torch.zeros(batch, spec.sites + 1, spec.channels, dtype=torch.int64, device=self.device)
-        self.pixels = pixels[:, :-1]
+        self._levels = torch.zeros(batch, spec.sites + 1, spec.channels, dtype=torch.int64, device=self.device)
+        self.pixels = self._levels[:, :-1]
         self.steps, self.draws = plan.steps(self.device), plan.drawn(self.device)
         self.memory: dict[str, Any] = {}
         self.passing: dict[tuple[str, int], Any] = {}
+        self._begin(context)
+
+    def renew(self, context: Tensor | None) -> bool:
+        """See Executor: all is made anew but for what the plan says of steps."""
+        self._begin(context)
+        return True
+
+    def _begin(self, context: Tensor | None) -> None:
+        """Memory, and what needs no pixel."""
+        plan = self.plan
+        self.pixels.zero_()
+        self.memory.clear()
+        self.passing.clear()
         self.static = run_static(plan.trace, context)
         self.states: dict[str, Any] = {}
         self.computed = dict.fromkeys(plan.units, 0)
         for operation in plan.trace.operations.values():
             if operation.kind == "pixels":
-                self.memory[operation.name] = pixels
+                self.memory[operation.name] = self._levels
             elif operation.kind != "static" and operation.name not in self.fleeting:
                 self.memory[operation.name] = self._allocate(operation)
             if isinstance(operation.module, MixingLayer):
                 grids = [plan.trace.operations[name].grid for name in operation.inputs]
-                self.states[operation.name] = initial_state(operation.module, batch, grids, self.device)
+                self.states[operation.name] = initial_state(operation.module, self.batch, grids, self.device)
         for name, value in self.static.items():
             self.memory[name] = self._remember(plan.trace.operations[name], value)
 
@@ -207,6 +230,18 @@ def run_node(trace: Trace, operation: Operation, values: dict[str, Any]) -> Any:
 def each_part(function: Any, value: Any) -> Any:
     """`function` of a value, or of each part of what a split gave."""
     return tuple(function(part) for part in value) if isinstance(value, tuple | list) else function(value)
+
+
+def _held(value: Any) -> Iterator[tuple[int, int]]:
+    """Where the memory of the tensors in a value lies, and how many bytes it has."""
+    if isinstance(value, Tensor):
+        memory = value.untyped_storage()
+        yield memory.data_ptr(), memory.nbytes()
+    elif isinstance(value, dict | list | tuple):
+        for part in value.values() if isinstance(value, dict) else value:
+            yield from _held(part)
+    elif is_dataclass(value):
+        yield from _held(vars(value))
 
 
 def spread(values: Tensor, group: int, groups: int, maps: int) -> Tensor:

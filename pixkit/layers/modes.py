@@ -15,12 +15,14 @@ from pixkit.randomness import isolated_rng
 def evaluating(module: nn.Module) -> Iterator[None]:
     """Put a module and all its parts in evaluation mode for a while; each is in its own mode again after."""
     modes = [(part, part.training) for part in module.modules()]
-    module.eval()
+    if any(mode for _, mode in modes):
+        module.eval()
     try:
         yield
     finally:
         for part, mode in modes:
-            part.training = mode
+            if part.training != mode:
+                part.training = mode
 
 
 @contextmanager

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import torch
 from pydantic import Field
 from torch import Tensor
@@ -13,11 +11,8 @@ from pixkit.errors import RecipeError
 from pixkit.image import Batch, ImageSpec
 from pixkit.models.order_agnostic import OrderAgnosticModel
 from pixkit.models.phase import Losses, Phase
-from pixkit.models.request import SampleRequest
 from pixkit.network import Autoregressive
 from pixkit.orderings import KnownFirst, Permutation
-from pixkit.samplers import Drawn
-from pixkit.samplers.kept import Kept, Plans
 
 
 class AnyOrderModel(OrderAgnosticModel):
@@ -61,7 +56,6 @@ class AnyOrderModel(OrderAgnosticModel):
                 hint="the model order_agnostic has one network an ordering",
             )
         super().__init__(config, spec, classes)
-        self._plans = Plans()
 
     def phases(self) -> list[Phase]:
         """One: maximum likelihood in orderings that are drawn from torch's generator, on the CPU, for each batch."""
@@ -84,9 +78,3 @@ class AnyOrderModel(OrderAgnosticModel):
     def completing(self, known: Tensor) -> Autoregressive:
         """See Model: the network in the ordering that has what is known first."""
         return self.network.under(KnownFirst(self.network.ordering, known))
-
-    def draw_by(self, network: Autoregressive, request: SampleRequest) -> Drawn:
-        """See LabelledModel; unless guided, by a plan that is kept."""
-        if not request.guidance:
-            request = replace(request, sampler=Kept(request.sampler, self._plans))
-        return super().draw_by(network, request)

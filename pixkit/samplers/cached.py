@@ -4,16 +4,15 @@ from __future__ import annotations
 
 from typing import Literal
 
+import torch
 from torch import Tensor
 
 from pixkit.components.config import ComponentConfig
 from pixkit.execution.choose import PLAINEST, choose
-from pixkit.execution.plan import Plan, make_plan
 from pixkit.network import Autoregressive
-from pixkit.readiness.law import require_law
-from pixkit.readiness.trace import Trace
 from pixkit.samplers.base import Sampler
 from pixkit.samplers.batch import BatchRequest
+from pixkit.samplers.kept import Prepared, prepared
 
 
 class Cached(Sampler):
@@ -28,15 +27,13 @@ class Cached(Sampler):
     config: Config
 
     def prepare(self, network: Autoregressive, known: Tensor | None) -> CachedBatches:
-        """Trace the network and plan it.
+        """Trace the network and plan it, unless a plan of it is there that holds.
 
         Raises:
             Untraceable: if torch.fx cannot trace the network.
             CausalityError: if readiness does not prove it causal.
         """
-        trace = Trace(network)
-        require_law(trace)
-        return CachedBatches(make_plan(trace, known), self.config.executor)
+        return CachedBatches(prepared(network, known), self.config.executor)
 
 
 class CachedBatches:
@@ -48,9 +45,9 @@ class CachedBatches:
         reasons: of each executor that ran the plan so far, by name, why no quicker one did.
     """
 
-    def __init__(self, plan: Plan, executor: str) -> None:
-        self.plan, self.executor = plan, executor
-        self.steps = sum(len(sites) > 0 for sites, _ in plan.draws)
+    def __init__(self, prepared: Prepared, executor: str) -> None:
+        self.prepared, self.plan, self.executor = prepared, prepared.plan, executor
+        self.steps = sum(len(sites) > 0 for sites, _ in self.plan.draws)
         self.reasons: dict[str, tuple[str, ...]] = {}
         self._plainest: set[int] = set()  # batch sizes at which only the one that runs every plan does
 
@@ -67,7 +64,8 @@ class CachedBatches:
         network = self.plan.trace.network
         count = len(request.noise)
         name = PLAINEST if count in self._plainest else self.executor
-        chosen = choose(name, self.plan, count, request.context)
+        kept = (self.executor, count, torch.get_num_threads())
+        chosen = self.prepared.take(kept, request.context) or choose(name, self.plan, count, request.context)
         if chosen.name == PLAINEST:
             self._plainest.add(count)
         self.reasons.setdefault(chosen.name, chosen.reasons)
@@ -75,4 +73,7 @@ class CachedBatches:
         levels, _ = request.start(network)
         executor.pixels.copy_(levels.flatten(2).transpose(1, 2))
         executor.walk(network.uniforms(request.noise).flatten(3), request.temperature, request.progress)
-        return executor.pixels.transpose(1, 2).unflatten(2, levels.shape[2:]).contiguous()
+        images = executor.pixels.transpose(1, 2).unflatten(2, levels.shape[2:])
+        images = images.clone(memory_format=torch.contiguous_format)  # the executor may draw others
+        self.prepared.give_back(kept, chosen)
+        return images

@@ -48,6 +48,7 @@ class Guided(Sampler):
         """The inner sampler's, for the network with a head that joins the rows of a pair."""
         head = GuidedHead(network, self.weight)
         guided = Autoregressive(network.encoding, network.backbone, head, network.conditioner)
+        guided.kept = network.kept
         return GuidedBatches(self.inner.prepare(guided.train(network.training), known), self.without)
 
 

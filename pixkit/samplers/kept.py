@@ -1,71 +1,133 @@
-"""Keeping plans, for networks that are drawn from again and again."""
+"""Plans that are kept of a network from one call to the next, and the executors that run them.
+
+A plan that no longer holds would draw wrong images, and nobody would notice. So a kept one is used only where
+everything that it was made of is as it was: `Content` says that of what can be looked at, and what code from elsewhere
+may read besides shows in what the network computes of an image, bit by bit.
+"""
 
 from __future__ import annotations
 
-import hashlib
+import copy
 from collections import OrderedDict
 from collections.abc import Hashable
 
 import torch
 from torch import Tensor
 
+from pixkit.execution.choose import Chosen
+from pixkit.execution.plan import Plan, make_plan
+from pixkit.execution.reference import Executor
+from pixkit.layers.modes import evaluating
+from pixkit.memory.keep import Keep
 from pixkit.network import Autoregressive
-from pixkit.readiness.watch import hooked, hooked_everywhere, owned
-from pixkit.samplers.auto import Auto
-from pixkit.samplers.base import Sampler
-from pixkit.samplers.batch import BatchSampler
-from pixkit.samplers.cached import Cached
+from pixkit.readiness.content import Content, Untold
+from pixkit.readiness.law import require_law
+from pixkit.readiness.trace import Trace
 
-Plans = OrderedDict[Hashable, BatchSampler]
-"""What was prepared, by what for, the one used last at the end."""
-
-MOST = 8
-"""Plans that are kept; one takes some megabytes."""
+EXECUTORS = 4
+"""Executors that are kept of a plan, each for a batch size."""
+LARGEST = 64 << 20
+"""Bytes of memory above which an executor is not kept: what it then draws takes far longer than making it."""
 
 
-class Kept(Sampler):
-    """Another sampler, which plans anew only for another ordering, another mask of what is given, or other weights.
+class Prepared:
+    """A plan of a network in its ordering, with known sub-pixels, and executors that wait to run it again.
 
-    Weights are compared by their bits. For a network with hooks, which may do anything, it plans each time, and so does
-    a sampler that is not pixkit's own.
-
-    Args:
-        inner: who plans.
-        plans: where they are kept, the last `MOST` used.
+    Attributes:
+        plan: the plan.
+        content: what it was made of; None if that cannot be told.
     """
 
-    def __init__(self, inner: Sampler, plans: Plans) -> None:
-        super().__init__(inner.config)
-        self.inner, self.plans = inner, plans
+    def __init__(self, network: Autoregressive, known: Tensor | None, content: Content | None) -> None:
+        trace = Trace(network)
+        require_law(trace)
+        self.plan: Plan = make_plan(trace, known)
+        self.content = content
+        self._settings = _settings(known)
+        self._seen = _features(network) if content is not None and content.foreign else []
+        self._waiting: OrderedDict[Hashable, Chosen] = OrderedDict()
 
-    def prepare(self, network: Autoregressive, known: Tensor | None) -> BatchSampler:
-        """What was kept, or what the inner sampler prepares."""
-        if hooked_everywhere() or hooked(network) or type(self.inner) not in (Auto, Cached):
-            return self.inner.prepare(network, known)
-        key = (
-            type(self.inner),
-            self.config.model_dump_json(),
-            None if known is None else _bits(known),
-            _state(network),
-        )
-        if key not in self.plans:
-            self.plans[key] = self.inner.prepare(network, known)
-        self.plans.move_to_end(key)
-        while len(self.plans) > MOST:
-            self.plans.popitem(last=False)
-        return self.plans[key]
+    @property
+    def nbytes(self) -> int:
+        """Of copies and executors, about."""
+        copies = 0 if self.content is None else self.content.nbytes
+        return copies + sum(chosen.executor.nbytes for chosen in [*self._waiting.values()])
+
+    def holds(self, network: Autoregressive, known: Tensor | None) -> bool:
+        """Whether a plan of this network would be this one."""
+        if self._settings != _settings(known) or self.content is None or not self.content.holds(network):
+            return False
+        # The network that was planned may be a twin of it, of which parts are its own.
+        own = self.plan.trace.network
+        parts = zip(own.children(), network.children(), strict=True)
+        if any(one is not other for one, other in parts) and not self.content.holds(own):
+            return False
+        return not self.content.foreign or all(map(torch.equal, self._seen, _features(network)))
+
+    def take(self, key: Hashable, context: Tensor | None) -> Chosen | None:
+        """The executor that waits for such a batch, ready for another one; nobody else has it until it is given back.
+
+        None if none waits.
+        """
+        chosen = self._waiting.pop(key, None)
+        return chosen if chosen is not None and chosen.executor.renew(context) else None
+
+    def give_back(self, key: Hashable, chosen: Chosen) -> None:
+        """Let an executor that has drawn all that it was to draw wait for the next batch like it."""
+        renewable = type(chosen.executor).renew is not Executor.renew
+        if renewable and self.content is not None and chosen.executor.nbytes <= LARGEST:
+            self._waiting[key] = chosen
+            while len(self._waiting) > EXECUTORS:
+                self._waiting.popitem(last=False)
 
 
-def _bits(tensor: Tensor) -> bytes:
-    return tensor.detach().cpu().contiguous().flatten().view(torch.uint8).numpy().tobytes()
+def prepared(network: Autoregressive, known: Tensor | None) -> Prepared:
+    """A plan of the network as it is now, kept from an earlier call or made.
+
+    Raises:
+        Untraceable: if the network cannot be traced.
+        CausalityError: if readiness does not prove it causal.
+    """
+    plans = [entry for entry in network.kept.entries if isinstance(entry, Prepared)]
+    for plan in plans:
+        if plan.holds(network, known):
+            network.kept.use(plan)
+            return plan
+    try:
+        content = Content(network, [plan.content for plan in plans if plan.content is not None])
+    except Untold:
+        return Prepared(network, known, None)
+    made = Prepared(_twin(network), known, content)
+    if made.holds(network, known):  # not if tracing it, or two calls, have changed something
+        network.kept.use(made)
+    else:
+        made.content = None
+    return made
 
 
-def _state(network: Autoregressive) -> bytes:
-    """What decides what a network computes: its ordering, its modules' classes, all tensors and where they are."""
-    digest = hashlib.blake2b(_bits(network.ordering.steps))
-    for path, module in network.named_modules():
-        digest.update(f"{path}: {type(module)} {id(type(module))}".encode())
-        for name, tensor in owned(module, path):
-            digest.update(f"{name}: {tensor.dtype} {tensor.device} {tuple(tensor.shape)}".encode())
-            digest.update(_bits(tensor))
-    return digest.digest()
+def _twin(network: Autoregressive) -> Autoregressive:
+    """The same network as another object: one that is kept of a network must not keep that alive."""
+    twin = copy.copy(network)
+    tables = {name: dict(vars(network)[name]) for name in ("_parameters", "_buffers", "_modules")}
+    vars(twin).update(tables, kept=Keep())
+    return twin
+
+
+def _settings(known: Tensor | None) -> Hashable:
+    """What is given, and how torch is set."""
+    types = "cpu", "cuda"
+    cast = [(torch.is_autocast_enabled(name), torch.get_autocast_dtype(name)) for name in types]
+    modes = torch.is_grad_enabled(), torch.is_inference_mode_enabled(), torch.get_default_dtype()
+    return None if known is None else known.numpy(force=True).tobytes(), *cast, *modes
+
+
+@torch.no_grad()
+def _features(network: Autoregressive) -> list[Tensor]:
+    """What the network makes of an image."""
+    generator = torch.Generator().manual_seed(0)
+    x = torch.randint(network.spec.levels, (1, *network.spec.shape), generator=generator)
+    with evaluating(network):
+        x, context = x.to(next(network.parameters()).device), network.example_context(1)
+        conditions = () if network.conditioner is None else (network.conditioner(context),)
+        features = network.backbone(network.encoding(x), *conditions)
+        return [features, network.projection(features), network(x, context)]

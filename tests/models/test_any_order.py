@@ -12,7 +12,7 @@ from pixkit.orderings import KnownFirst, Permutation
 from pixkit.recipe import load_recipe
 from pixkit.runs.load import load
 from pixkit.samplers import Ancestral, Known
-from pixkit.samplers.kept import MOST, Kept, Plans, _state
+from pixkit.samplers.kept import Prepared
 from pixkit.tasks.complete import complete, complete_each
 from pixkit.testing import check_model, every_image, named, random_images, randomise
 from pixkit.training.build import build
@@ -171,65 +171,24 @@ def test_sites_that_are_known_in_part_come_between():
     assert (ordering.groups, ordering.count) == (3, 12)
 
 
-def test_plans_are_kept_as_long_as_they_hold(monkeypatch):
-    from pixkit.samplers import auto
-
-    planned = []
-    monkeypatch.setattr(
-        auto.Auto,
-        "prepare",
-        lambda self, network, known: planned.append(known) or Ancestral.prepare(self, network, known),
-    )
+def test_plans_are_kept_of_each_ordering(monkeypatch):
+    made, begin = [], Prepared.__init__
+    monkeypatch.setattr(Prepared, "__init__", lambda self, *args: made.append(args[1]) or begin(self, *args))
     built, images = model(), every_image(SPEC)[:3]
     known = torch.tensor([[[True, False], [False, True]]])
     first = complete_each(built, images, known, n=1)
-    assert len(planned) == 1, "one mask, three images"
+    assert len(made) == 1, "one mask, three images"
     complete(built, images[:1], ~known, n=1)
     built.sample(1)
     complete(built, images[:1], known, n=1, seed=3)
-    assert len(planned) == 3, "another mask, none, and the first again"
+    assert len(made) == 3, "another mask, none, and the first again"
     with torch.no_grad():
         next(built.parameters()).mul_(-3)
     again = complete_each(built, images, known, n=1)
-    assert len(planned) == 4, "other weights"
+    assert len(made) == 4, "other weights"
     assert first[0].nats != again[0].nats
-    handle = built.network.backbone.blocks[0].register_forward_hook(lambda *_: None)
-    complete(built, images[:1], known, n=1)
-    assert len(planned) == 5, "hooks"
-    handle.remove()
     complete(built, images[:1], known, n=1, sampler="ancestral")
-    for mask in COMPLETE:
-        complete(built, images[:1], torch.tensor(mask).view(SPEC.shape), n=1)
-    assert len(built._plans) == MOST
-
-
-def test_the_plan_that_was_not_used_for_longest_makes_room():
-    """Whether or not it was made first; plans are told apart by all that decides what is computed."""
-    networks = list(itertools.islice(permutations(model().network), MOST + 1))
-    made, plans = [], Plans()
-    cached = named("sampler", "cached").build()
-    cached.prepare = lambda network, known: made.append(network) or network
-    for network in (*networks[:MOST], networks[0], networks[MOST], networks[0], networks[1]):
-        Kept(cached, plans).prepare(network, None)
-    assert made == [*networks[:MOST], networks[MOST], networks[1]] and len(plans) == MOST
-
-
-def test_networks_that_compute_other_things_have_plans_of_their_own():
-    net, twin = model().network, model().network
-    assert _state(net) == _state(twin), "bits, not objects"
-    states = [_state(net), _state(net.under(named("ordering", "hilbert").build(SPEC, "sequential")))]
-    block = net.backbone.blocks[0]
-    block.dropout = torch.nn.Identity()
-    states.append(_state(net))
-    block.extra = torch.nn.Parameter(torch.zeros(2, 3, dtype=torch.float64))
-    states.append(_state(net))
-    for other in (torch.zeros(3, 2, dtype=torch.float64), torch.zeros(3, 2, dtype=torch.complex64)):
-        block.extra = torch.nn.Parameter(other)
-        states.append(_state(net))
-    del block.extra
-    block.other = torch.nn.Parameter(other)
-    states.append(_state(net))
-    assert len(set(states)) == len(states)
+    assert len(made) == 4
 
 
 def test_the_same_seed_trains_in_the_same_orderings_in_every_version():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import warnings
 from typing import ClassVar
 
@@ -58,6 +59,16 @@ class PersistentExecutor(Executor):
     def params(self, sites: Tensor) -> Tensor:
         """See Executor."""
         return self.packed.params(sites)
+
+    def renew(self, context: Tensor | None) -> bool:
+        """See Executor."""
+        self.context = context
+        return self.kernel.fault is None and self.packed.renew(context)
+
+    @functools.cached_property
+    def nbytes(self) -> int:
+        """See Executor."""
+        return self.packed.nbytes
 
     def walk(self, uniforms: Tensor, temperature: float, progress: Progress | None) -> None:
         """In the kernel throughout; one launch is queued while another runs."""

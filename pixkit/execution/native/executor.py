@@ -54,6 +54,16 @@ class NativeExecutor(Executor):
         """See Executor."""
         return self.packed.params(sites)
 
+    def renew(self, context: Tensor | None) -> bool:
+        """See Executor; threads that wait belong to the process that made them, which this may not be any more."""
+        self._pool = ThreadPoolExecutor(self.threads)
+        return self.packed.renew(context)
+
+    @functools.cached_property
+    def nbytes(self) -> int:
+        """See Executor."""
+        return self.packed.nbytes
+
     def walk(self, uniforms: Tensor, temperature: float, progress: Progress | None) -> None:
         """In C throughout for the heads that say how they draw; step by step for others."""
         if self.plan.trace.network.head.inverse not in HEADS:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import itertools
 from collections.abc import Iterator
 from typing import Any
@@ -54,6 +55,28 @@ class Packed:
         self._allocate(run_static(self.plan.trace, context))
         self._ops()
         self.program = self._link()
+        self._due = self._draws()
+
+    def renew(self, context: Tensor | None) -> bool:
+        """Be as it was when it was filled, but with this context; False if that is of another shape."""
+        for name, value in run_static(self.plan.trace, context).items():
+            if name in self._data:
+                filled = self._filled(name, value)
+                if filled.shape != self._data[name].shape:
+                    return False
+                self._data[name].copy_(filled)
+        for data in self._blank:
+            data.zero_()
+        for kept in self._memory.values():
+            if kept.outside is not None:
+                self._data[kept.name][-1, ..., : kept.maps] = kept.outside
+        return True
+
+    @functools.cached_property
+    def nbytes(self) -> int:
+        """Bytes of its tensors."""
+        parts = [*self._kept, *self._data.values(), self._levels]
+        return sum({part.untyped_storage().data_ptr(): part.untyped_storage().nbytes() for part in parts}.values())
 
     def params(self, sites: Tensor, images: slice | list[int] = slice(None)) -> Tensor:
         """The head's parameters at flat sites int64 [S], [B, P, S]; of some images."""
@@ -64,7 +87,7 @@ class Packed:
         """Have the kernel draw, too, by these uniforms [B, draws, C, S], until `still`."""
         head, program = self.plan.trace.network.head, self.program
         assert head.inverse is not None
-        self._drawn = [head.numbers(uniforms.to(self.dtype)).contiguous(), *self._draws()]
+        self._drawn = [head.numbers(uniforms.to(self.dtype)).contiguous(), *self._due]
         places = (value.data_ptr() for value in self._drawn)
         program.uniforms, program.draws, program.draw_site, program.draw_due = places
         program.temperature, program.head = temperature, HEADS.index(head.inverse)
@@ -82,6 +105,7 @@ class Packed:
         self._passing = self._unremembered()
         most = max((int(np.diff(schedule.arrays[1]).max()) for schedule in plan.schedules), default=1)
         self._data: dict[str, Tensor] = {}
+        self._blank = [self._levels]
         read = static_inputs(plan)
         for name, operation in operations.items():
             if operation.kind == "static":
@@ -93,8 +117,10 @@ class Packed:
             else:
                 sites = most if name in self._passing else operation.grid[0] * operation.grid[1]
                 self._data[name] = self._zeros(sites, self._maps(name))
+                self._blank.append(self._data[name])
                 for kept in (kept for part in self._lowered.get(name, []) for kept in part.kept):
                     self._data[kept.name] = self._reserved(kept, most, sites)
+                    self._blank.append(self._data[kept.name])
 
     def _reserved(self, kept: Kept, most: int, sites: int) -> Tensor:
         """Memory of an operation's own."""

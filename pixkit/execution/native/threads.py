@@ -101,4 +101,5 @@ class Threaded(Packed):
         """The number of a buffer of so many numbers an image."""
         zeros = torch.zeros(self.batch, size, dtype=self.dtype)
         self._constants.append(Buffer(self._keep(zeros), 0, size, 0, maps, 0))
+        self._blank.append(self._kept[-1])
         return len(self._data) + len(self._constants) - 1

@@ -1,0 +1,60 @@
+"""Whether objects still refer to what they referred to, looked at all at once, which takes less than one by one."""
+
+from __future__ import annotations
+
+import types
+from collections.abc import Callable, Iterator
+from itertools import chain
+from operator import attrgetter, is_, methodcaller
+from typing import Any
+
+VALUES = methodcaller("values")
+CODE = attrgetter("__code__", "__defaults__", "__kwdefaults__", "__closure__")
+ATTRIBUTES = attrgetter("__dict__")
+
+
+class References:
+    """Objects that can change, and, from `settle` on, what they refer to.
+
+    Attributes:
+        tables: dictionaries.
+        lists: lists.
+        owners: objects with a dictionary of attributes, which is told as a table of its own.
+        classes: of which attributes count.
+        functions: of which code, defaults, and what they close over count.
+        others: functions that give what else is referred to, the same objects each time.
+        tests: functions that say of something else whether it is the same.
+    """
+
+    def __init__(self) -> None:
+        self.tables: list[dict[Any, Any]] = []
+        self.lists: list[list[Any]] = []
+        self.owners: list[Any] = []
+        self.classes: list[type] = []
+        self.functions: list[types.FunctionType] = []
+        self.others: list[Callable[[], list[Any]]] = []
+        self.tests: list[Callable[[], bool]] = []
+
+    def settle(self) -> None:
+        """From now on, this is what they refer to."""
+        self._before, self._sizes = [*self._all()], self._counts()
+
+    def same(self) -> bool:
+        """Whether they refer to the same objects as then."""
+        if self._counts() != self._sizes:
+            return False
+        now = [*self._all()]
+        same = len(now) == len(self._before) and all(map(is_, now, self._before))
+        return same and all(test() for test in self.tests)
+
+    def _counts(self) -> list[int]:
+        return [*map(len, chain(self.tables, self.lists, map(vars, self.classes)))]
+
+    def _all(self) -> Iterator[Any]:
+        flat = chain.from_iterable
+        attributes = [*map(vars, self.classes)]
+        return chain(
+            *(flat(self.tables), flat(map(VALUES, self.tables)), flat(self.lists), map(ATTRIBUTES, self.owners)),
+            *(flat(attributes), flat(map(VALUES, attributes)), flat(map(CODE, self.functions))),
+            flat(other() for other in self.others),
+        )
