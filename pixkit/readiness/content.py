@@ -47,7 +47,9 @@ class Content:
         self._found = told, _own(module)
         self.foreign, self._said, self._kinds = told.foreign, told.said, [*map(KIND, told.tensors)]
         others = [other.copies for other in near if len(other.copies) == len(told.tensors)]
-        self.copies = [_copy(tensor, [other[n] for other in others]) for n, tensor in enumerate(told.tensors)]
+        self.copies: list[Tensor] = [
+            _copy(tensor, [other[n] for other in others]) for n, tensor in enumerate(told.tensors)
+        ]
 
     @functools.cached_property
     def nbytes(self) -> int:

@@ -100,7 +100,7 @@ class Telling:
         if number > MOST:
             raise Untold("too many values")
         self._held.append(value)
-        _teller(kind)(self, value)
+        _teller(kind)(self, value)  # type: ignore[arg-type]
 
     def _each(self, values: Iterable[Any]) -> None:
         for value in values:
@@ -244,7 +244,7 @@ class Telling:
 
     def _object(self, value: Any) -> None:
         """The attributes of an object that has nothing else."""
-        slots = _slots(type(value))
+        slots = _slots(type(value))  # type: ignore[arg-type]
         if slots is None:
             raise Untold(f"a {type(value).__name__}")
         self._class(type(value))
