@@ -25,8 +25,8 @@ def layers(cell: Cell) -> Handler:
     def handler(builder: Builder, given: dict[str, Any]) -> tuple[Any, ...]:
         x, starts = given["input"], given["hx"]
         starts = [starts] if isinstance(starts, Known | Tensor) else list(starts)
-        if not isinstance(x, Tensor) or not all(isinstance(start, Known) for start in starts):
-            raise Mixed("whose first state needs pixels")
+        if not isinstance(x, Tensor):
+            raise Mixed("which reads nothing that needs pixels")
         if (given["dropout"] and given["train"]) or x.ndim != 3:
             raise Mixed("which drops values at random, or is of one image")
         ways = 2 if given["bidirectional"] else 1
@@ -39,9 +39,12 @@ def layers(cell: Cell) -> Handler:
             found = []
             for way in range(number * ways, number * ways + ways):
                 weights = given["params"][way * each : (way + 1) * each]
-                first = [_start(start, way) for start in starts]
                 back = way > number * ways  # from the end to the beginning
-                out = _layer(builder, cell, h.flip(1) if back else h, weights, first)
+                read = h.flip(1) if back else h
+                if all(isinstance(start, Known) for start in starts):
+                    out = _layer(builder, cell, read, weights, [_start(start, way) for start in starts])
+                else:
+                    out = _unrolled(builder, cell, read, weights, [_of_layer(start, way) for start in starts])
                 lasts.append(out[:, -1])
                 found.append(out.flip(1) if back else out)
             h = torch.cat(found, -1)
@@ -49,6 +52,23 @@ def layers(cell: Cell) -> Handler:
         return (h if given["batch_first"] else h.transpose(0, 1), torch.stack(lasts), *cells)
 
     return handler
+
+
+def _of_layer(start: Any, number: int) -> Any:
+    if isinstance(start, Known):
+        return Known(start.value[number], start.fixed[number])
+    return start[number]
+
+
+def _unrolled(builder: Builder, cell: Cell, x: Tensor, weights: list[Known], states: list[Any]) -> Tensor:
+    """Step by step: the first state is another for each image, as by its label."""
+    names = dict(zip(("w_ih", "w_hh", "b_ih", "b_hh"), [*weights, None, None], strict=False))
+    out = []
+    for read in x.unbind(1):
+        after = one_step(cell)(builder, {"input": read, "hx": states if cell == "lstm" else states[0], **names})
+        states = list(after) if cell == "lstm" else [after]
+        out.append(states[0])
+    return torch.stack(out, 1)
 
 
 def _start(start: Known, number: int) -> Tensor:

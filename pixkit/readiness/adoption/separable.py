@@ -12,6 +12,18 @@ from torch import fx
 from pixkit.errors import message
 from pixkit.readiness.untraceable import Untraceable
 
+HINTS = {
+    "fft_rfft": "a causal convolution as `F.conv1d` of a padded sequence, or as a product with a triangular matrix",
+    "fft_fft": "a causal convolution as `F.conv1d` of a padded sequence, or as a product with a triangular matrix",
+    "view_as_complex": "pairs turned by their sine and cosine, as real numbers",
+    "index": "`F.embedding` or `gather` among the maps of a site; places of sites from constants and buffers",
+    "nonzero": "`torch.where` with three arguments, or a product with a mask",
+    "masked_select": "`torch.where` with three arguments, or a product with a mask",
+    "instance_norm": "`nn.LayerNorm`, `nn.RMSNorm`, or `nn.GroupNorm` of the maps of one site",
+    "flex_attention": "`F.scaled_dot_product_attention` with a mask, or `softmax` of products with -inf",
+}
+"""What to write in place of an operation, by ATen's names."""
+
 
 class NotSeparable(Untraceable):
     """An operation of a foreign network cannot be done site by site; the message names it and its line."""
@@ -56,4 +68,5 @@ def blaming(node: fx.Node, who: str) -> Iterator[None]:
             where=who,
             found=f"{name_of(node)}, {why} ({line_of(node)})",
             expected="operations of which each result belongs to one site, and reads others by fixed tables",
+            hint=HINTS.get(name_of(node)),
         ) from error

@@ -1,6 +1,7 @@
 """Each family of foreign networks: what it is rewritten into computes its values, and is sampled from a cache."""
 
 import re
+from pathlib import Path
 
 import pytest
 import torch
@@ -8,9 +9,16 @@ import torch.nn.functional as F
 from torch import nn
 
 from pixkit.backbones.base import Backbone
+from pixkit.backbones.conditioners import LabelContext
 from pixkit.image import ImageSpec
 from pixkit.noise import Noise
 from pixkit.readiness.adoption import adopted
+from pixkit.readiness.adoption.chosen import CHOSEN
+from pixkit.readiness.adoption.families import HANDLERS
+from pixkit.readiness.adoption.functions import ALONG
+from pixkit.readiness.adoption.moves import CASTS, MOVED, SAME
+from pixkit.readiness.adoption.pointwise import function_of
+from pixkit.readiness.adoption.separable import HINTS
 from pixkit.readiness.law import find_leak, law_error
 from pixkit.readiness.trace import Trace, Untraceable
 from pixkit.samplers import Ancestral, Cached, Known
@@ -453,6 +461,41 @@ class Differentiated(Sequence):
         with torch.enable_grad():
             h = self.before(x).detach().requires_grad_()
             return torch.autograd.grad(h.square().sum(), h)[0]
+
+
+class Told(Sequence):
+    """Labels scale, are attended to, and are the first state."""
+
+    conditional = True
+
+    def plant(self, spec):
+        self.scale, self.read = nn.Linear(spec.context, 4), nn.Linear(spec.context, 8)
+        self.loop = nn.GRU(4, 4, batch_first=True)
+
+    def forward(self, x, context):
+        h, told = self.before(x.flatten(2).transpose(1, 2)[:, self.order]), context.flatten(2).transpose(1, 2)
+        key, value = self.read(told).chunk(2, -1)
+        h = F.layer_norm(h, (4,)) * self.scale(told) + F.scaled_dot_product_attention(h, key, value)
+        h = h + ((h @ key.transpose(1, 2)).softmax(-1) @ value) + self.loop(h, key.transpose(0, 1).contiguous())[0]
+        return h[:, self.back].transpose(1, 2).unflatten(2, x.shape[2:])
+
+
+def test_networks_that_are_told_something_are_followed():
+    backbone, ordering = component("backbone", Told), named("ordering", "snake", colours="joint")
+    net = network(backbone, SPEC, ordering=ordering, conditioner=LabelContext(3, 2), gain=0.6)
+    context = torch.tensor([0, 2, 1])
+    expected = Ancestral(Ancestral.Config()).sample(net, Noise(2, range(3)), context=context)
+    assert torch.equal(Cached(Cached.Config()).sample(net, Noise(2, range(3)), context=context), expected)
+
+
+@pytest.mark.quick
+def test_the_table_of_what_is_followed_names_what_is():
+    text = (Path(__file__).parents[3] / "plugins" / "README.md").read_text(encoding="utf-8")
+    table = text[text.index("| what | for example |") : text.index("Not followed are these")]
+    names = [name for row in table.splitlines()[2:] for name in re.findall(r"`(\w+)`", row.rpartition(" | ")[2])]
+    known = MOVED | SAME | CASTS | ALONG | set(HANDLERS) | set(CHOSEN)
+    assert len(names) > 40 and not [name for name in names if name not in known and function_of(name) is None]
+    assert all(f"| `{name}` | {hint} |" in text for name, hint in HINTS.items())
 
 
 @pytest.mark.parametrize(
