@@ -94,6 +94,14 @@ def _failing_to_export(who: str) -> Iterator[None]:
 
 
 def _exported(backbone: nn.Module, inputs: tuple[Tensor, ...], who: str) -> ExportedProgram:
+    scripted = [name for name, part in backbone.named_modules() if isinstance(part, torch.jit.ScriptModule)]
+    if scripted:
+        raise NotSeparable(
+            "a module of the network is compiled by TorchScript, into which torch's exporter does not look",
+            where=f"{who}: {scripted[0] or 'the backbone itself'}",
+            found="torch.jit.ScriptModule",
+            expected="the module that it was made of",
+        )
     # Where it fails it prints the graph so far, for those who develop torch.
     unread = redirect_stderr(io.StringIO())
     with _failing_to_export(who), warnings.catch_warnings(), left_as_set(), _without_shortcuts(), unread:

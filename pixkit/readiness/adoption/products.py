@@ -46,7 +46,8 @@ def _of_pixels(builder: Builder, one: Tensor, other: Tensor) -> Tensor | Scores:
     """Of two tensors that both need pixels: at once where each matrix is of one site."""
     if min(one.ndim, other.ndim) < 2:
         raise Mixed("which multiplies two vectors that both need pixels")
-    if _several(builder, one, -2) or _several(builder, other, -1):
+    windows = one.shape[-2] == 1 and any(axes(builder.space, [one], 2)[2][:-2])  # a few keys for each query
+    if not windows and (_several(builder, one, -2) or _several(builder, other, -1)):
         return Scores(one, other.transpose(-2, -1))
     found: Tensor = computed(builder, torch.matmul, [Operand(each, 2, builder.dtype) for each in (one, other)])
     return found

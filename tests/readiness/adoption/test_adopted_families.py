@@ -233,7 +233,9 @@ class Delta(Sequence):
             out.append((state @ query[:, t, :, None])[..., 0])
         sums = (key[..., None] * value[..., None, :]).cumsum(1)
         patches = F.unfold(F.pad(torch.stack(out, 1).transpose(1, 2), (1, 0))[:, :, None], (1, 2)).transpose(1, 2)
-        return (query[:, :, None] @ sums)[:, :, 0].tanh() + patches.unflatten(-1, (4, 2)).mean(-1)
+        near = F.pad(key, (0, 0, 1, 0)).unfold(1, 2, 1)
+        seen = ((query[:, :, None] @ near).softmax(-1) @ near.transpose(-2, -1))[:, :, 0]
+        return (query[:, :, None] @ sums)[:, :, 0].tanh() + seen + patches.unflatten(-1, (4, 2)).mean(-1)
 
 
 class Retained(Sequence):
@@ -418,6 +420,14 @@ class Placed(Sequence):
         return h[torch.arange(len(h))[:, None], (x[..., 0] > 0).long()]
 
 
+class Scripted(Sequence):
+    def plant(self, spec):
+        self.loop, self.last = nn.GRU(4, 4, batch_first=True), torch.jit.script(nn.Tanh())
+
+    def along(self, x):
+        return self.last(self.loop(self.before(x))[0])
+
+
 class Spread(Sequence):
     """A norm of more than one site."""
 
@@ -506,6 +516,7 @@ def test_the_table_of_what_is_followed_names_what_is():
         (Rough, r"matmul, which adds up in torch.float32, not in torch.float64.*test_adopted_families.py:\d+: h = "),
         (Placed, r"index, which takes what pixels say for a place.*test_adopted_families.py:\d+: h = self.along"),
         (Spread, "read what is drawn later"),
+        (Scripted, "Scripted: last: a module of the network is compiled by TorchScript"),
         (Batched, "mean, which mixes the images of a batch"),
         (Counted, "another number of images"),
         (Crowded, "another number of images"),
