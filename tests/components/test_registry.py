@@ -7,6 +7,7 @@ import pytest
 
 import pixkit
 from pixkit.components.config import ComponentConfig
+from pixkit.components.plugins import plugins
 from pixkit.components.registry import BASES, KINDS, NOTEBOOK, Registrar, Registry, base_of
 from pixkit.errors import PluginError
 
@@ -205,3 +206,11 @@ def test_looking_like_a_component_is_not_enough(kind):
 @pytest.mark.parametrize("kind", KINDS)
 def test_the_base_of_each_kind_is_abstract(kind):
     assert inspect.isabstract(base_of(kind))
+
+
+def test_of_several_components_those_are_withdrawn_that_are_named():
+    made, found = Registry(), plugins().registry
+    entries = [found.get("ordering", name) for name in ("raster", "snake", "hilbert")]
+    made.extend(entries)
+    made.withdraw(entries[:2])
+    assert [entry.name for entry in made] == ["hilbert"]
