@@ -73,6 +73,8 @@ def question(
     Raises:
         UsageError: if `x` is no tensor, or if steps are not integers, are negative, or do not fit.
     """
+    if isinstance(module, type):
+        raise UsageError("this is a class", where="module", found=module.__name__, expected="an nn.Module made of it")
     if not callable(module):
         raise UsageError("this cannot be called", where="module", found=type(module).__name__, expected="an nn.Module")
     if not isinstance(x, Tensor):

@@ -56,7 +56,7 @@ def find(network: Autoregressive) -> Finding:
     dims = network.spec.dims
     probes = min(dims, 16 if problem is None else dims if dims <= 128 else 64)
     try:
-        probe(network, probes=probes)
+        probe(network, probes=probes, together=4 if problem is None else 1)
     except CausalityError as error:
         if trace is None and problem is not None:
             error.hint = f"{HIDE}; to be told which one does not, have {problem.expected} (found: {problem.found})"

@@ -16,12 +16,15 @@ ROUNDING = 1e-9
 """Of the largest parameter: what rounding may move in float64, and no dependence does with weights of this size."""
 
 
-def probe(network: Autoregressive, *, probes: int = 16, seed: int = 0) -> None:
+def probe(network: Autoregressive, *, probes: int = 16, seed: int = 0, together: int = 1) -> None:
     """Swap random sub-pixels of a random image for other levels, in float64 on the CPU and with random weights.
 
     No parameter of a sub-pixel of the same or an earlier step may move, by more than rounding does: some kernels sum
     in another order when a far pixel changes. It is a look; the proof is readiness. Weights are redrawn, so that layers
     which start at zero hide nothing; buffers (running statistics) are kept.
+
+    So many, one drawn after the other, are swapped in one pass, `together`, before the earliest of which nothing may
+    move; they are swapped one by one if something does. The fewer, the more is seen, and the longer it takes.
 
     A leak is looked at again with attention as it is defined: beside float64 queries torch's quicker kernel (2.13, on
     a CPU) misreads a mask that a forward makes in float32.
@@ -31,14 +34,14 @@ def probe(network: Autoregressive, *, probes: int = 16, seed: int = 0) -> None:
     """
     twin = _randomised(network, seed)
     try:
-        _look(twin, probes, seed)
+        _look(twin, probes, seed, together)
     except CausalityError:
         with sdpa_kernel(SDPBackend.MATH):
-            _look(twin, probes, seed)
+            _look(twin, probes, seed, together)
 
 
-def _look(twin: Autoregressive, probes: int, seed: int) -> None:
-    spec, steps = twin.spec, twin.ordering.steps
+def _look(twin: Autoregressive, probes: int, seed: int, together: int) -> None:
+    spec, steps = twin.spec, twin.ordering.steps.flatten()
     generator = torch.Generator().manual_seed(seed)
     base = torch.randint(spec.levels, (1, *spec.shape), generator=generator)
     chosen = torch.randperm(spec.dims, generator=generator)[:probes]
@@ -47,13 +50,22 @@ def _look(twin: Autoregressive, probes: int, seed: int) -> None:
     with torch.no_grad():
         before = twin(base, context)
         rounding = ROUNDING * before.abs().max()
-        for flat, shift in zip(chosen.tolist(), shifts.tolist(), strict=True):
-            site = tuple(int(i) for i in np.unravel_index(flat, spec.shape))
-            changed = base.clone()
-            changed[(0, *site)] = (changed[(0, *site)] + shift) % spec.levels
-            after = twin(changed, context)
+
+        def swap(which: Tensor) -> None:
+            changed = base.flatten().clone()
+            changed[chosen[which]] = (changed[chosen[which]] + shifts[which]) % spec.levels
+            after = twin(changed.view_as(base), context)
             moved = (after != before) & ~((after - before).abs() <= rounding)
-            _judge(twin, moved[0], steps, site)
+            leaks = moved_subpixels(twin, moved[0]) & (twin.ordering.group_steps <= steps[chosen[which[0]]])
+            if leaks.any():
+                for each in which.split(1) if len(which) > 1 else ():
+                    swap(each)
+                raise _leak(twin, leaks, int(chosen[which[0]]))
+
+        for which in (steps[chosen].argsort(stable=True) if together > 1 else torch.arange(len(chosen))).split(
+            together
+        ):
+            swap(which)
 
 
 def moved_subpixels(network: Autoregressive, moved: Tensor) -> Tensor:
@@ -61,18 +73,18 @@ def moved_subpixels(network: Autoregressive, moved: Tensor) -> Tensor:
     return moved.unflatten(0, (-1, network.ordering.groups)).any(0)
 
 
-def _judge(network: Autoregressive, moved: Tensor, steps: Tensor, site: tuple[int, ...]) -> None:
-    leaks = moved_subpixels(network, moved) & (network.ordering.group_steps <= steps[site])
-    if leaks.any():
-        group, row, column = leaks.nonzero()[0].tolist()
-        raise CausalityError(
-            "the network leaks",
-            where=type(network.backbone).__name__,
-            found=f"what is predicted for (colour {group}, row {row}, column {column}), "
-            f"step {int(network.ordering.group_steps[group, row, column])}, "
-            f"depends on (colour {site[0]}, row {site[1]}, column {site[2]}), step {int(steps[site])}",
-            expected="dependence on earlier steps alone",
-        )
+def _leak(network: Autoregressive, leaks: Tensor, swapped: int) -> CausalityError:
+    ordering = network.ordering
+    group, row, column = leaks.nonzero()[0].tolist()
+    site = tuple(int(i) for i in np.unravel_index(swapped, network.spec.shape))
+    return CausalityError(
+        "the network leaks",
+        where=type(network.backbone).__name__,
+        found=f"what is predicted for (colour {group}, row {row}, column {column}), "
+        f"step {int(ordering.group_steps[group, row, column])}, "
+        f"depends on (colour {site[0]}, row {site[1]}, column {site[2]}), step {int(ordering.steps[site])}",
+        expected="dependence on earlier steps alone",
+    )
 
 
 def _randomised(network: Autoregressive, seed: int) -> Autoregressive:

@@ -43,13 +43,22 @@ class Trace:
             context = network.example_context(len(x))
             # What a network keeps from its last call would pass for a constant if that had been a call with x.
             network((network.spec.levels - 1 - x)[:1], None if context is None else context[:1])
+            # Without a layer of pixkit that mixes, sites are mixed by what a trace cannot follow, if at all.
+            mixes = any(isinstance(part, MixingLayer) for part in network.backbone.modules())
+            if not mixes and self._adopt(x, context):
+                return
             try:
                 self._record(network, x[:2], None if context is None else context[:2])
             except Untraceable as error:
-                self._adopt(x, context, error)
+                if not (mixes and self._adopt(x, context)):
+                    assert self.foreign is not None
+                    error.lines = (*error.lines, f"  and rewritten by torch.export: {message(self.foreign)}")
+                    raise error from self.foreign
             else:
-                if self._hopeless():
-                    self._adopt(x, context, None)
+                if not self._hopeless():
+                    self.foreign = None
+                elif mixes:
+                    self._adopt(x, context)
 
     def _record(self, network: Autoregressive, x: Tensor, context: Tensor | None) -> None:
         """Trace and run a network, the one given or a twin of it."""
@@ -77,12 +86,12 @@ class Trace:
         """Whether some prediction is ready after its step."""
         return bool((self.ready()[self.output] > self.network.ordering.group_steps).any())
 
-    def _adopt(self, x: Tensor, context: Tensor | None, problem: Untraceable | None) -> None:
+    def _adopt(self, x: Tensor, context: Tensor | None) -> bool:
         """Trace a twin whose backbone torch has exported and that is made of pixkit's layers.
 
-        If that cannot be, or does not hold the law either, what was traced stands, and `foreign` says why.
+        If that cannot be, or does not hold the law either, all is as it was before, and `foreign` says why.
         """
-        before = None if problem is not None else (self.modules, self.graph, self.operations, self.output)
+        before = dict(vars(self))
         try:
             require_own_call(self.network)
             with TRACING:
@@ -92,12 +101,10 @@ class Trace:
                 remarks = cast(fx.GraphModule, twin.backbone).meta["remarks"]
                 raise late(type(self.network.backbone).__name__, remarks)
         except Untraceable as error:
-            self.foreign = error
-            if problem is not None:
-                problem.lines = (*problem.lines, f"  and rewritten by torch.export: {message(error)}")
-                raise problem from error
-            assert before is not None
-            self.modules, self.graph, self.operations, self.output = before
+            vars(self).clear()
+            vars(self).update(before, foreign=error)
+            return False
+        return True
 
     def ready(self, known: Tensor | None = None) -> dict[str, Tensor]:
         """Readiness of every operation's result; `known` bool [C, H, W] marks sub-pixels that are given."""

@@ -8,17 +8,23 @@ import importlib.util
 import inspect
 import re
 import sys
+import traceback
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+import torch
+from torch import Tensor
+
+import pixkit
 from pixkit.errors import UsageError, listed, message
 from pixkit.readiness import Proof, prove
 
 _TARGET = re.compile(r"(?P<source>.+):(?P<name>[^\W\d]\w*)")
 _ASKED = ("module", "x", "steps")
+_STEPS = "steps say when each element of x becomes known: torch.arange(n) of n tokens, say"
 _NAMES = tuple(inspect.signature(prove).parameters)
 EXPECTED = "(module, x, steps), or a dictionary of arguments of pixkit.readiness.prove"
 
@@ -41,19 +47,29 @@ def prove_function(target: str) -> Proof:
         target: ``FILE.py:NAME``, or ``package.module:NAME``, which is looked for in the working directory, too.
 
     Raises:
-        UsageError: if there is no such file, module or function, if it fails, or if it gives something else.
+        UsageError: if there is no such file, module or function, if it or its module fails, or if it gives something
+            else.
     """
     found = _TARGET.fullmatch(target)
     if found is None or not is_function(target):
         raise UsageError("this is no function", where=target, expected="FILE.py:NAME or package.module:NAME")
     with _importing(found["source"]) as module:
         function = _function(module, found["name"], target)
+        _require_no_arguments(function, target)
         try:
             given = function()
+        except (Exception, SystemExit) as error:
+            raise UsageError("the function fails", where=target, found=_said(error), expected=EXPECTED) from error
+        arguments = _arguments(given, target)
+        try:
+            return prove(**arguments)
+        except UsageError:
+            raise
         except Exception as error:
-            text = f"{type(error).__name__}: {message(error)}"
-            raise UsageError("the function fails", where=target, found=text, expected=EXPECTED) from error
-        return prove(**_arguments(given, target))
+            failure = _failure(arguments, error, target)
+            if failure is None:
+                raise
+            raise failure from error
 
 
 @contextmanager
@@ -66,21 +82,78 @@ def _importing(source: str) -> Iterator[ModuleType]:
     before = sys.path.copy()
     sys.path.insert(0, str(path.resolve().parent if is_file else Path.cwd()))
     try:
-        yield _of_file(path.resolve()) if is_file else importlib.import_module(source)
-    except UsageError:
-        raise
-    except ModuleNotFoundError as error:
-        raise UsageError("there is no such module", where=source, found=message(error)) from error
+        yield _imported(source)
     finally:
         sys.path[:] = before
 
 
-def _of_file(path: Path) -> ModuleType:
-    spec = importlib.util.spec_from_file_location(path.stem, path)
-    assert spec is not None and spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+def _imported(source: str) -> ModuleType:
+    path = Path(source).resolve()
+    try:
+        if not source.endswith(".py"):
+            return importlib.import_module(source)
+        spec = importlib.util.spec_from_file_location(path.stem, path)
+        assert spec is not None and spec.loader is not None
+        module = importlib.util.module_from_spec(spec)
+        spec.loader.exec_module(module)
+        return module
+    except ModuleNotFoundError as error:
+        raise UsageError("there is no such module", where=source, found=message(error)) from error
+    except (Exception, SystemExit) as error:
+        raise UsageError("this cannot be imported", where=source, found=_said(error), hint=_line(error)) from error
+
+
+def _said(error: BaseException) -> str:
+    return f"{type(error).__name__}: {message(error)}"
+
+
+def _line(error: BaseException) -> str | None:
+    """The line of somebody's code that failed, as a hint."""
+    libraries = ("<frozen", *(str(Path(file).resolve().parent) for file in (torch.__file__, pixkit.__file__)))
+    frames = [frame for frame in traceback.extract_tb(error.__traceback__) if not frame.filename.startswith(libraries)]
+    return f"look at {frames[-1].filename}:{frames[-1].lineno}: {frames[-1].line}" if frames else None
+
+
+def _require_no_arguments(function: Callable[..., Any], target: str) -> None:
+    try:
+        signature = inspect.signature(function)
+    except (TypeError, ValueError):  # of what is not written in Python
+        return
+    try:
+        signature.bind()
+    except TypeError as error:
+        raise UsageError(
+            "the function wants arguments",
+            where=target,
+            found=f"{target.rpartition(':')[2]}{signature}",
+            expected="a function that is called with none",
+            hint="give them defaults, or write a function that calls it",
+        ) from error
+
+
+def _failure(arguments: dict[str, Any], error: Exception, target: str) -> UsageError | None:
+    """What to say of a module that fails by itself; None if it does not."""
+
+    def fails(x: Tensor) -> bool:
+        try:
+            with torch.no_grad():
+                arguments["module"](x.clone())
+        except Exception:
+            return True
+        return False
+
+    x = arguments["x"]
+    if not fails(x):
+        return None
+    other, called = (x.long(), "x.long()") if x.is_floating_point() else (x.float(), "x.float()")
+    hint = _line(error)
+    if not fails(other):
+        hint = f"{called}: so it can be called"
+    elif isinstance(error, TypeError) and "argument" in str(error):
+        hint = "wrap it in a module that is called with x alone and has the rest, labels say, as buffers"
+    return UsageError(
+        "the module fails", where=target, found=_said(error), expected="a module that is called with x", hint=hint
+    )
 
 
 def _function(module: ModuleType, name: str, target: str) -> Callable[[], Any]:
@@ -110,4 +183,5 @@ def _arguments(given: Any, target: str) -> dict[str, Any]:
         where=target,
         found=f"{found} of {len(given)}" if isinstance(given, tuple) else found,
         expected=f"{EXPECTED}: {', '.join(_NAMES)}",
+        hint=None if isinstance(given, Mapping) and "steps" in given else _STEPS,
     )

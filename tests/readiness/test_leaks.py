@@ -104,15 +104,39 @@ def test_so_many_sub_pixels_are_swapped():
         assert len(changed) == count == len({place for (place,) in changed})
 
 
+def test_several_that_are_drawn_in_turn_are_swapped_in_one_pass():
+    net, calls = net_of(NETS["Plain"], ImageSpec(1, 3, 4, 2)), []
+    net.encoding.register_forward_hook(lambda *call: calls.append(call[1][0]))
+    probe(net, probes=11, together=4)
+    before, *after = calls
+    changed = [net.ordering.steps[(x != before)[0]].tolist() for x in after]
+    assert [len(steps) for steps in changed] == [4, 4, 3]
+    in_turn = [step for steps in changed for step in sorted(steps)]
+    assert in_turn == sorted(set(in_turn))
+
+
+def test_of_several_that_are_swapped_together_the_one_that_leaks_is_named():
+    cls, spec, *_ = LEAKS[0]
+    net, calls = net_of(cls, spec), []
+    net.encoding.register_forward_hook(lambda *call: calls.append(call[1][0]))
+    with pytest.raises(CausalityError, match="leaks") as caught:
+        probe(net, probes=spec.dims, together=spec.dims)
+    site = tuple(int((calls[-1] != calls[0]).nonzero()[0, place]) for place in (1, 2, 3))
+    assert int((calls[-1] != calls[0]).sum()) == 1
+    assert f"depends on (colour {site[0]}, row {site[1]}, column {site[2]})" in caught.value.found
+
+
 @pytest.mark.parametrize(
     ("size", "proved", "unproved"), [((3, 4), 12, 12), ((4, 4), 16, 16), ((8, 16), 16, 128), ((3, 43), 16, 64)]
 )
 @pytest.mark.usefixtures("nothing_adopted")
 def test_what_is_not_proved_is_probed_the_harder(size, proved, unproved, monkeypatch):
-    monkeypatch.setattr(check, "probe", lambda network, probes: None)
+    asked = []
+    monkeypatch.setattr(check, "probe", lambda network, **how: asked.append(how["together"]))
     found = [find(net_of(cls, ImageSpec(1, *size, 2))) for cls in (NETS["Plain"], Straight)]
     assert [one.probes for one in found] == [proved, unproved]
     assert [one.problem is None for one in found] == [True, False]
+    assert asked == [4, 1]
 
 
 class Straight(Base):

@@ -17,7 +17,7 @@ from pixkit.errors import UsageError, printable
 from pixkit.figures.fields import save_order, save_sight
 from pixkit.figures.targets import require_file, saving
 from pixkit.readiness.report import CHARACTERS, WORDS, Report, Sight, rows_of
-from pixkit.tasks.foreign import is_function, prove_function
+from pixkit.tasks.foreign import EXPECTED, is_function, prove_function
 from pixkit.tasks.networks import find_examined, name_of
 from pixkit.tasks.verify import verify
 
@@ -68,6 +68,9 @@ def command(
     if is_function(recipe) and not Path(recipe).exists():
         options = {"--pixel": pixel, "--field": field, "--order": order, "--shape": shape, "KEY=VALUE": overrides}
         ctx.exit(_of_function(recipe, [name for name, value in options.items() if value], as_json=as_json))
+    if recipe.endswith(".py"):
+        expected = f"{recipe}:FUNCTION, a function in it that gives {EXPECTED}"
+        raise UsageError("Python code is no recipe", where=recipe, expected=expected)
     for out in filter(None, (field, order)):
         require_file(out)
     loaded_plugins()

@@ -10,7 +10,7 @@ from torch import Tensor
 from pixkit.layers.site_attention import SiteAttention
 from pixkit.readiness.adoption.builder import Builder
 from pixkit.readiness.adoption.known import Known
-from pixkit.readiness.adoption.layout import axes
+from pixkit.readiness.adoption.layout import Layout, axes
 from pixkit.readiness.adoption.separable import Mixed
 
 
@@ -114,6 +114,11 @@ def _masks(
 def heads_plane(builder: Builder, heads: Heads) -> torch.fx.Node:
     """[B, heads * D, R * T], on the grid of the operation that it is all of; else a row."""
     addresses = heads.addresses.permute(0, 1, 4, 2, 3).flatten(3).flatten(1, 2)
+    layout = builder.space.likenesses.remembered("plane", [addresses], lambda: _layout(builder, addresses))
+    return builder.read(addresses, layout)
+
+
+def _layout(builder: Builder, addresses: Tensor) -> Layout:
     place = builder.space.where(addresses[0])
     number = int(place.source.flatten()[0])
     count = addresses.shape[2]
@@ -123,4 +128,4 @@ def heads_plane(builder: Builder, heads: Heads) -> torch.fx.Node:
         same = torch.equal(place.site, torch.arange(count).expand_as(place.site))
         if same and getattr(source, "sites", 0) == count:
             grid = source.grid  # type: ignore[union-attr]
-    return builder.node(addresses, grid)
+    return Layout(torch.arange(addresses.numel()).view(addresses.shape), grid, 1)

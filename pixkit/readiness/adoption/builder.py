@@ -64,8 +64,37 @@ class Builder:
 
     def scattered(self, layout: Layout, addresses: Tensor, shape: torch.Size) -> Tensor:
         """The addresses of an operation [B, M, S] where its elements lie in a logical tensor."""
-        out = torch.empty(shape.numel(), dtype=torch.int64)
-        return out.scatter_(0, layout.index.flatten(), addresses.flatten()).view(shape)
+
+        def place() -> Tensor:
+            out = torch.empty(shape.numel(), dtype=torch.int64)
+            return out.scatter_(0, layout.index.flatten(), addresses.flatten()).view(shape)
+
+        return self.space.likenesses.placed(("scattered", layout, shape), addresses, place)
+
+    def read(self, x: Tensor, layout: Layout) -> fx.Node:
+        """A node that gives the elements of a logical tensor where a layout has them."""
+        found = self.read_spread(x, layout, spread=False)
+        assert isinstance(found, fx.Node)
+        return found
+
+    def read_spread(self, x: Tensor, layout: Layout, *, spread: bool = True) -> fx.Node | float:
+        """The same, which may have fewer maps or sites, as torch broadcasts, or be a number."""
+        source = self.space.likenesses.source(x)
+        now: list[fx.Node | float] = []
+
+        def look() -> tuple[int, int] | None:
+            """Which maps of the operation it comes to, if these are a run."""
+            now.append(self.image(x.flatten()[layout.index], layout.grid, spread=spread))
+            if source is None or now[0] is source.node:
+                return None if source is None else (0, source.maps)
+            return next((key[1:] for key, node in self.parts.items() if (key[0], node) == (source.node, now[0])), None)
+
+        run = self.space.likenesses.remembered(("read", layout, spread), [x], look)
+        if not now and run is not None:
+            return self.part(source, *run)
+        if not now:
+            look()
+        return now[0]
 
     def image(self, addresses: Tensor, grid: Grid, *, spread: bool = False) -> fx.Node | float:
         """A node that gives these values, int64 [B, M, S] on a grid.

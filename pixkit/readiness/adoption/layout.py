@@ -15,7 +15,7 @@ from pixkit.readiness.adoption.space import Source, Space, Where
 _MIXES = "which mixes the images of a batch"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Layout:
     """Where the elements of a logical tensor lie in an image.
 
@@ -37,6 +37,10 @@ def whole(space: Space, operands: Sequence[Tensor]) -> Layout | None:
         space: where the addresses come from.
         operands: addresses, of one shape.
     """
+    return space.likenesses.remembered("whole", operands, lambda: _whole(space, operands))
+
+
+def _whole(space: Space, operands: Sequence[Tensor]) -> Layout | None:
     found: list[tuple[bool, Layout]] = []
     for addresses in operands:
         first = addresses.flatten()[:1]
@@ -64,6 +68,10 @@ def arranged(space: Space, operands: Sequence[Tensor], last: int = 0) -> Layout:
     Raises:
         Mixed: if images mix.
     """
+    return space.likenesses.remembered(("arranged", last), operands, lambda: _arranged(space, operands, last))
+
+
+def _arranged(space: Space, operands: Sequence[Tensor], last: int) -> Layout:
     sizes, axis, varying = axes(space, operands, last)
     rest = [each for each in range(len(sizes)) if each != axis]
     sites = [place for place, varies in zip(rest, varying, strict=True) if varies]
@@ -89,6 +97,10 @@ def axes(space: Space, operands: Sequence[Tensor], last: int = 1) -> tuple[tuple
     Raises:
         Mixed: if images mix.
     """
+    return space.likenesses.remembered(("axes", last), operands, lambda: _axes(space, operands, last))
+
+
+def _axes(space: Space, operands: Sequence[Tensor], last: int) -> tuple[tuple[int, ...], int, list[bool]]:
     places = [space.where(addresses) for addresses in operands]
     sizes, axis = _batch_axis(_images(places), space.batch, operands[0].ndim - last)
     planes = [_unique(space, place).view(sizes).select(axis, 0) for place in places]

@@ -6,7 +6,6 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from pixkit.layers.geometry import Grid
 from pixkit.layers.window import Window
 from pixkit.readiness.adoption.builder import Builder
 from pixkit.readiness.adoption.contraction import dense, require_own
@@ -88,13 +87,20 @@ def _of_maps(builder: Builder, x: Tensor, weight: Known, bias: Known | None) -> 
     layout = arranged(builder.space, [x], 1)
     lead, inner = layout.lead, x.shape[-1]
     matrix = torch.block_diag(*[weight.value] * lead) if lead > 1 else weight.value
-    addresses = x.flatten()[layout.index]
-    node, matrix = _unmoved(builder, addresses, layout.grid, matrix)
+    node, matrix = _unmoved(builder, x, layout, matrix)
     added = None if bias is None else bias.value.repeat(lead)
     out = builder.layer(conv(matrix, added), [node], len(matrix), layout.grid)
-    rows = layout.index.unflatten(1, (lead, inner))[:, :, 0] // inner
-    index = rows[:, :, None] * len(weight.value) + torch.arange(len(weight.value))[:, None]
-    return builder.scattered(Layout(index.flatten(1, 2), layout.grid, 1), out, x.shape[:-1] + weight.value.shape[:1])
+    given = builder.space.likenesses.remembered(
+        ("maps given", layout, len(weight.value)), [], lambda: _given(layout, inner, len(weight.value))
+    )
+    return builder.scattered(given, out, x.shape[:-1] + weight.value.shape[:1])
+
+
+def _given(layout: Layout, inner: int, outer: int) -> Layout:
+    """Where the maps that are given lie, of so many that are read."""
+    rows = layout.index.unflatten(1, (layout.lead, inner))[:, :, 0] // inner
+    index = rows[:, :, None] * outer + torch.arange(outer)[:, None]
+    return Layout(index.flatten(1, 2), layout.grid, 1)
 
 
 def conv(matrix: Tensor, bias: Tensor | None) -> nn.Conv2d:
@@ -106,14 +112,20 @@ def conv(matrix: Tensor, bias: Tensor | None) -> nn.Conv2d:
     return made
 
 
-def _unmoved(builder: Builder, addresses: Tensor, grid: Grid, matrix: Tensor) -> tuple[torch.fx.Node, Tensor]:
+def _unmoved(builder: Builder, x: Tensor, layout: Layout, matrix: Tensor) -> tuple[torch.fx.Node, Tensor]:
     """What gives these values [B, K, S], and the matrix [O, K] for it.
 
     Maps of one operation in any order stay where they are: the columns of the matrix are moved.
     """
-    given = builder.given(addresses, grid)
-    if given is not None:
-        return given, matrix
+    origin = builder.space.likenesses.source(x)
+    grid = layout.grid
+
+    def given() -> bool:
+        return builder.given(x.flatten()[layout.index], grid) is not None
+
+    if origin is not None and builder.space.likenesses.remembered(("given", layout), [x], given):
+        return origin.node, matrix
+    addresses = x.flatten()[layout.index]
     place = builder.space.where(addresses[0])
     number = int(place.source[0, 0])
     source = builder.space.sources[number] if number >= 0 else None

@@ -34,9 +34,9 @@ def normed(
             layer.to(builder.dtype)
         if bias is not None:
             layer.bias = nn.Parameter(bias.value.detach().flatten().clone())
-        node = builder.node(x.flatten()[part], layout.grid)
+        node = builder.read(x, layout if layout.lead == 1 else Layout(part, layout.grid, 1))
         out.append(builder.layer(layer, [node], count, layout.grid))
-    return builder.scattered(Layout(layout.index, layout.grid, 1), torch.cat(out, 1), x.shape)
+    return builder.scattered(layout, out[0] if len(out) == 1 else torch.cat(out, 1), x.shape)
 
 
 LAYER, RMS = SiteLayerNorm, SiteRMSNorm

@@ -54,14 +54,14 @@ def applied(builder: Builder, function: Callable[..., Any], args: tuple[Any, ...
     same = torch.broadcast_tensors(*addresses)
     moving = [each for each, leaf in zip(same, given, strict=True) if isinstance(leaf, Tensor)]
     layout = whole(builder.space, moving) or arranged(builder.space, moving)
-    images = iter([builder.image(each.flatten()[layout.index], layout.grid, spread=True) for each in same])
+    images = iter([builder.read_spread(each, layout) for each in same])
     placed = [next(images) if isinstance(leaf, Tensor | Known) else leaf for leaf in args]
     # Of two that are broadcast against one another, or of one that is, somebody has to have every map and site.
     count = layout.index.shape[1]
     if not any(_full(builder, image, count, layout.grid) for image in placed):
         index = next(place for place, leaf in enumerate(args) if isinstance(leaf, Tensor))
         number = sum(isinstance(leaf, Tensor | Known) for leaf in args[:index])
-        placed[index] = builder.image(same[number].flatten()[layout.index], layout.grid)
+        placed[index] = builder.read(same[number], layout)
     out = builder.call(function, placed, kwargs, count, layout.grid)
     return builder.scattered(layout, out, same[0].shape)
 

@@ -51,6 +51,7 @@ class Rewriter:
         Raises:
             NotSeparable: naming the operation that does not fit.
         """
+        last = {read: node for node in graph.nodes for read in node.all_input_nodes}
         for node in graph.nodes:
             if node.op == "placeholder":
                 self.values[node] = given[node.name]
@@ -58,6 +59,9 @@ class Rewriter:
                 with blaming(node, self.who):
                     self.builder.name = _called(node)
                     self.values[node] = self._value(node)
+                # Tables of all the operations of a large network would not fit together.
+                for read in (read for read in node.all_input_nodes if last[read] is node):
+                    self.values.pop(read, None)
                 if self.builder.remark:
                     self.remarks.append(f"{name_of(node)}, {self.builder.remark} ({line_of(node)})")
                     self.builder.remark = ""

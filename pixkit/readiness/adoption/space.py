@@ -15,6 +15,7 @@ from torch import Tensor, fx
 
 from pixkit.layers.geometry import Grid
 from pixkit.readiness.adoption.known import Known
+from pixkit.readiness.adoption.likeness import Likenesses
 
 
 @dataclass(frozen=True)
@@ -66,10 +67,12 @@ class Space:
     Attributes:
         batch: number of images.
         sources: operations and constants, by their first address.
+        likenesses: what was found of addresses of operations.
     """
 
     def __init__(self, batch: int) -> None:
         self.batch, self.end = batch, 0
+        self.likenesses = Likenesses()
         self.sources: list[Source | Known] = []
         self.firsts: list[int] = []
         self._literals: dict[tuple[float, torch.dtype], Tensor] = {}
@@ -82,7 +85,8 @@ class Space:
     ) -> tuple[Source, Tensor]:
         """A new operation, and the addresses of its values, int64 [B, maps, h * w]."""
         source = Source(node, self.end, maps, grid, static, groups)
-        return source, self._add(source, torch.Size((self.batch, maps, source.sites)))
+        addresses = self._add(source, torch.Size((self.batch, maps, source.sites)))
+        return source, self.likenesses.note(addresses, source)
 
     def constant(self, known: Known) -> Tensor:
         """Addresses of constants, of their shape."""
