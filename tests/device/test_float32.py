@@ -146,7 +146,7 @@ def test_any_settings_survive_any_nesting():
         assert settings() == before
 
 
-@pytest.mark.parametrize(("way", "how"), zip(WAYS, itertools.cycle(["ieee", "tf32", "mixed"]), strict=False))
+@pytest.mark.parametrize(("way", "how"), list(zip(WAYS, itertools.cycle(["ieee", "tf32", "mixed"]), strict=False)))
 def test_an_export_leaves_settings_as_they_were_within_and_without(way, how):
     WAYS[way]()
     layer, x = torch.nn.Conv2d(1, 1, 3), torch.zeros(3, 1, 4, 4)

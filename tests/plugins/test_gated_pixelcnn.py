@@ -78,7 +78,8 @@ def fields(net):
 
 @pytest.mark.long
 @pytest.mark.parametrize(
-    ("spec", "flips"), itertools.product(SPECS, EIGHT) if LONG else zip(itertools.cycle(SPECS), EIGHT, strict=False)
+    ("spec", "flips"),
+    list(itertools.product(SPECS, EIGHT) if LONG else zip(itertools.cycle(SPECS), EIGHT, strict=False)),
 )
 def test_a_deep_one_sees_every_earlier_sub_pixel(spec, flips):
     """3 + (L - 1) 1 >= max(H, W) - 1: nothing is blind, by readiness for every prediction, and nothing leaks."""

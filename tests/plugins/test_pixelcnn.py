@@ -40,7 +40,7 @@ PAIRS = [
 
 @pytest.mark.long
 @pytest.mark.parametrize(
-    ("block", "activation", "norm"), itertools.product(BLOCKS, ACTIVATIONS, NORMS) if LONG else PAIRS
+    ("block", "activation", "norm"), list(itertools.product(BLOCKS, ACTIVATIONS, NORMS)) if LONG else PAIRS
 )
 def test_every_option_is_causal(block, activation, norm):
     backbone = named("backbone", "pixelcnn", **SMALL, block=block, activation=activation, norm=norm, dropout=0.5)

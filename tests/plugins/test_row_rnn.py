@@ -62,7 +62,7 @@ def test_contract_under_the_symmetries_and_with_joint_colours(turned):
 
 @pytest.mark.long
 @pytest.mark.parametrize(
-    ("cell", "way"), itertools.product(CELLS, WAYS) if LONG else zip(CELLS, WAYS, strict=True), ids=str
+    ("cell", "way"), list(itertools.product(CELLS, WAYS) if LONG else zip(CELLS, WAYS, strict=True)), ids=str
 )
 def test_contract_of_every_cell(cell, way):
     mode, bidirectional = way
