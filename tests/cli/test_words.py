@@ -192,7 +192,7 @@ def test_pictures_are_in_colour_where_the_terminal_has_it_and_leave_room_for_the
     monkeypatch, no_color, encoding, paint
 ):
     monkeypatch.setenv("NO_COLOR", no_color)
-    monkeypatch.setattr("shutil.get_terminal_size", lambda: os.terminal_size((50, 24)))
+    monkeypatch.setattr("shutil.get_terminal_size", lambda *_, **__: os.terminal_size((50, 24)))
     monkeypatch.setattr(sys, "stdout", SimpleNamespace(encoding=encoding))
     seen = []
     monkeypatch.setattr("pixkit.figures.preview", lambda *given, **options: seen.append((given, options)) or "shown")
