@@ -1,4 +1,4 @@
-"""Every packaged recipe's networks at a tiny size: the native executor draws the images of the reference one."""
+"""Packaged recipes' networks at a tiny size: executors draw the same images, both engines tell when what is ready."""
 
 import copy
 
@@ -13,6 +13,7 @@ from pixkit.execution.plan import make_plan
 from pixkit.execution.reference import ReferenceExecutor
 from pixkit.noise import Noise
 from pixkit.readiness.trace import Trace
+from pixkit.readiness.whole import prove_whole
 
 pytestmark = pytest.mark.needs_compiler
 ELSEWHERE = {"row_rnn"}
@@ -48,3 +49,15 @@ def test_a_recipe_runs_natively_and_draws_the_reference_executors_images(name):
                 torch.set_num_threads(before)
         assert len(expected.unique()) > 1
         check(copy.deepcopy(network), torch.float32, 5)  # those of several orderings share their weights
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("name", [name for name in sample() if LONG or name.startswith("digits")])
+def test_following_every_operation_tells_of_a_recipes_network_what_its_trace_tells(name):
+    found = [*networks(name, side=4)]
+    assert found
+    for network in found:
+        trace, proof = Trace(network), prove_whole(network)
+        groups = trace.ready()[trace.output]
+        assert proof.verdict == "proved", proof
+        assert torch.equal(proof.readiness[0], groups.repeat(len(proof.readiness[0]) // len(groups), 1, 1))
