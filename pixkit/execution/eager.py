@@ -17,8 +17,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from pixkit.execution.nodes import each_part, run_node
 from pixkit.execution.plan import Instruction, Plan
-from pixkit.execution.reference import Executor, Progress, ReferenceExecutor, each_part, run_node, spread
+from pixkit.execution.reference import Executor, Progress, ReferenceExecutor, spread
 from pixkit.execution.runs import Linear, linear, spans
 from pixkit.execution.single import Run, Single
 from pixkit.layers import CausalAttention

@@ -9,12 +9,13 @@ from dataclasses import is_dataclass
 from typing import Any
 
 import torch
-from torch import Tensor, fx
+from torch import Tensor
 
+from pixkit.execution.nodes import each_part, run_node, run_static
 from pixkit.execution.plan import Instruction, Plan, fleeting, pointwise
 from pixkit.layers.base import MixingLayer
 from pixkit.layers.state import initial_state
-from pixkit.readiness.trace import Operation, Trace, as_image
+from pixkit.readiness.trace import Operation, as_image
 
 Progress = Callable[[int, int], None]
 """Called as progress(done, total), in the caller's own units; raises to stop."""
@@ -201,35 +202,6 @@ def chunks(total: int) -> Iterator[tuple[int, int, int]]:
     size = -(-total // CALLS)
     for start in range(0, total, size):
         yield start, min(start + size, total), total
-
-
-def run_static(trace: Trace, context: Tensor | None) -> dict[str, Any]:
-    """The results of every operation that needs no pixel, by name."""
-    results: dict[str, Any] = {}
-    for operation in trace.operations.values():
-        if operation.kind == "static":
-            given = operation.node.op == "placeholder"
-            results[operation.name] = context if given else run_node(trace, operation, results)
-    return results
-
-
-def run_node(trace: Trace, operation: Operation, values: dict[str, Any]) -> Any:
-    """Run one operation on given inputs."""
-    node = operation.node
-    args = fx.map_arg(node.args, lambda source: values[source.name])
-    kwargs = fx.map_arg(node.kwargs, lambda source: values[source.name])
-    if node.op == "get_attr":
-        return functools.reduce(getattr, str(node.target).split("."), trace.graph)
-    if node.op == "call_module":
-        return operation.module(*args, **kwargs)  # type: ignore[misc]
-    if node.op == "call_method":
-        return getattr(args[0], str(node.target))(*args[1:], **kwargs)
-    return node.target(*args, **kwargs)  # type: ignore[operator]
-
-
-def each_part(function: Any, value: Any) -> Any:
-    """`function` of a value, or of each part of what a split gave."""
-    return tuple(function(part) for part in value) if isinstance(value, tuple | list) else function(value)
 
 
 def _held(value: Any) -> Iterator[tuple[int, int]]:

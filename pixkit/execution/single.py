@@ -12,15 +12,14 @@ from collections.abc import Callable
 from typing import Any, TypeAlias, cast
 
 import numpy as np
-import torch
-from torch import Tensor, fx
+from torch import Tensor
 
+from pixkit.execution.forms import alike, of_two, part_of
 from pixkit.execution.lowering.gathers import STAYS
 from pixkit.execution.lowering.instruction import Unsupported
 from pixkit.execution.lowering.lower import lower
-from pixkit.execution.native.layout import ELEMENTWISE
+from pixkit.execution.nodes import image_of, run_node
 from pixkit.execution.plan import POINTWISE, Plan, fleeting, pointwise
-from pixkit.execution.reference import run_node
 from pixkit.execution.runs import Linear, Spans, Value, attending, product, window
 from pixkit.layers.norms import SiteNorm
 from pixkit.readiness.operations import call_of
@@ -31,10 +30,6 @@ Dense: TypeAlias = dict[str, tuple[Tensor, Tensor | None]]
 """Weights [out, in] and biases of maps of each site by itself, by operation."""
 Run: TypeAlias = Callable[[int], None]
 """Computes an operation at a site, and keeps it."""
-SHAPELESS = frozenset(name for names in ELEMENTWISE.values() for name in names)
-"""Instructions of elementwise.h, whose operations mind no shape."""
-OF_TWO: dict[str, Callable[..., Tensor]] = {"ADD": torch.add, "SUB": torch.sub, "MUL": torch.mul}
-"""Functions that write where they are told."""
 
 
 class Single:
@@ -118,7 +113,7 @@ class Single:
         """Whether it only splits what it reads, and its parts are found there."""
         call = call_of(operation.node, operation.module) if operation.kind == "split" else None
         readers = [reader for reader in self.operations.values() if operation.name in reader.inputs]
-        taken = all(reader.node.op == "call_function" and _part(reader) is not None for reader in readers)
+        taken = all(reader.node.op == "call_function" and part_of(reader) is not None for reader in readers)
         return call is not None and call.instruction == "VIEW" and operation.name in self.fleeting and taken
 
     def _rows_of(self, name: str, part: int | None) -> tuple[Tensor, ...]:
@@ -131,7 +126,7 @@ class Single:
         name = operation.inputs[number]
         source = self.operations[name]
         varies = not self._same(name)
-        part = _part(operation) if source.parts is not None else None
+        part = part_of(operation) if source.parts is not None else None
         if part is not None and self._is_view(source):
             sizes = cast(tuple[int, ...], source.parts)
             whole, first, count = self._read(source, 0), sum(sizes[:part]), operation.maps
@@ -180,10 +175,10 @@ class Single:
         if isinstance(module, SiteNorm) and plain(module, SiteNorm):
             read, along = reads[0], module.along
             return lambda site: along(read(site))
-        if len(sources) == 1 and _part(operation) is not None:
+        if len(sources) == 1 and part_of(operation) is not None:
             return reads[0]
         images = len(reads) == len(sources) and not operation.in_place
-        target = _shapeless(operation) if images else None
+        target = alike(operation) if images else None
         if target is not None and len(reads) == 1:
             one = reads[0]
             return lambda site: target(one(site))
@@ -198,7 +193,7 @@ class Single:
         def compute(site: int) -> Any:
             values = dict(once)
             for name, read in varying:
-                values[name] = _as_image(read(site), whole)
+                values[name] = image_of(read(site), whole)
             out = run_node(trace, operation, values)
             return out[..., 0, 0] if isinstance(out, Tensor) else tuple(part[..., 0, 0] for part in out)
 
@@ -206,17 +201,11 @@ class Single:
 
     def _sum(self, operation: Operation) -> Callable[..., Tensor] | None:
         """Of two operands, or their difference or product, straight to where it is remembered."""
-        call = call_of(operation.node, operation.module)
-        function = None if call is None or operation.in_place else OF_TWO.get(call.instruction)
-        if call is None or function is None or operation.name in self.fleeting:
-            return None
-        if not all(self.operations[name].maps for name in operation.inputs):
-            return None
-        if [getattr(operand, "name", None) for operand in call.operands] != list(operation.inputs):
+        function = of_two(operation)
+        images = all(self.operations[name].maps for name in operation.inputs)
+        if function is None or operation.name in self.fleeting or not images:
             return None
         one, other = (self._read(operation, number) for number in range(2))
-        if call.numbers not in ((), (1,)):
-            return None
         return lambda site, out: function(one(site), other(site), out=out)
 
     def _attention(self, operation: Operation) -> Value:
@@ -255,38 +244,3 @@ def _one_by_one(plan: Plan) -> frozenset[str]:
     """Operations of which there is never more than one site to compute in a step."""
     several = {s.operation.name for s in plan.schedules if np.diff(s.arrays[1]).max() > 1 or s.opcode == "ALL"}
     return frozenset(schedule.operation.name for schedule in plan.schedules) - several
-
-
-def _part(operation: Operation) -> int | None:
-    """Which part of what it reads an operation takes, if that is all it does."""
-    node = operation.node
-    if getattr(node.target, "__name__", "") != "getitem" or not isinstance(node.args[1], int):
-        return None
-    return node.args[1]
-
-
-def _as_image(value: Any, copied: bool) -> Any:
-    """A site's [B, M] as [B, M, 1, 1], and so each of several parts; copied where the operation writes into it."""
-    if isinstance(value, tuple | list):
-        return tuple(_as_image(part, copied) for part in value)
-    return (value.clone() if copied else value)[..., None, None]
-
-
-def _shapeless(operation: Operation) -> Callable[..., Any] | None:
-    """The traced operation as a function of what it reads, in order, if it works element by element on any shape."""
-    node, call = operation.node, call_of(operation.node, operation.module)
-    if call is None or call.instruction not in SHAPELESS or len(operation.inputs) != len(node.all_input_nodes):
-        return None
-    given = [arg for arg in node.args if isinstance(arg, fx.Node)]
-    if [arg.name for arg in given] != list(operation.inputs) or any(
-        isinstance(v, fx.Node) for v in node.kwargs.values()
-    ):
-        return None
-    target: Any = operation.module if operation.module is not None else node.target
-    if node.op == "call_method":
-        target = getattr(Tensor, str(node.target))
-    if len(given) == len(node.args):
-        return cast(Callable[..., Any], functools.partial(target, **node.kwargs) if node.kwargs else target)
-    places = [given.index(arg) if isinstance(arg, fx.Node) else None for arg in node.args]
-    pairs = list(zip(places, node.args, strict=True))
-    return lambda *read: target(*(other if place is None else read[place] for place, other in pairs), **node.kwargs)

@@ -13,8 +13,8 @@ from torch import Tensor
 
 from pixkit.execution.lowering.lower import LANES, Kept, Lowered, Unsupported, lower, static_inputs
 from pixkit.execution.native.layout import HEADS, INSTRUCTION, KINDS, Buffer, Op, Program
+from pixkit.execution.nodes import run_static
 from pixkit.execution.plan import Plan, fleeting, pointwise
-from pixkit.execution.reference import run_static
 from pixkit.heads.mixture import MAX_LOG_SCALE, MixtureHead
 from pixkit.layers import TapLayer
 from pixkit.readiness.trace import Operation, as_image

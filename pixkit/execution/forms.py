@@ -1,0 +1,56 @@
+"""Traced operations as functions of the values alone that they read, where they are simple enough."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+from typing import Any, cast
+
+import torch
+from torch import Tensor, fx
+
+from pixkit.execution.native.layout import ELEMENTWISE
+from pixkit.readiness.operations import call_of
+from pixkit.readiness.trace import Operation
+
+SHAPELESS = frozenset(name for names in ELEMENTWISE.values() for name in names)
+"""Instructions of elementwise.h, whose operations mind no shape."""
+OF_TWO: dict[str, Callable[..., Tensor]] = {"ADD": torch.add, "SUB": torch.sub, "MUL": torch.mul}
+"""Functions that write where they are told."""
+
+
+def part_of(operation: Operation) -> int | None:
+    """Which part of what it reads an operation takes, if that is all it does."""
+    node = operation.node
+    if getattr(node.target, "__name__", "") != "getitem" or not isinstance(node.args[1], int):
+        return None
+    return node.args[1]
+
+
+def of_two(operation: Operation) -> Callable[..., Tensor] | None:
+    """The function, which takes `out`, of an operation that is no more than a sum, difference or product of two."""
+    call = call_of(operation.node, operation.module)
+    function = None if call is None or operation.in_place else OF_TWO.get(call.instruction)
+    if call is None or function is None or call.numbers not in ((), (1,)):
+        return None
+    return function if [getattr(each, "name", None) for each in call.operands] == list(operation.inputs) else None
+
+
+def alike(operation: Operation) -> Callable[..., Any] | None:
+    """The traced operation as a function of what it reads, in order, if it works element by element on any shape."""
+    node, call = operation.node, call_of(operation.node, operation.module)
+    if call is None or call.instruction not in SHAPELESS or len(operation.inputs) != len(node.all_input_nodes):
+        return None
+    given = [arg for arg in node.args if isinstance(arg, fx.Node)]
+    if [arg.name for arg in given] != list(operation.inputs) or any(
+        isinstance(v, fx.Node) for v in node.kwargs.values()
+    ):
+        return None
+    target: Any = operation.module if operation.module is not None else node.target
+    if node.op == "call_method":
+        target = getattr(Tensor, str(node.target))
+    if len(given) == len(node.args):
+        return cast(Callable[..., Any], functools.partial(target, **node.kwargs) if node.kwargs else target)
+    places = [given.index(arg) if isinstance(arg, fx.Node) else None for arg in node.args]
+    pairs = list(zip(places, node.args, strict=True))
+    return lambda *read: target(*(other if place is None else read[place] for place, other in pairs), **node.kwargs)

@@ -1,0 +1,46 @@
+"""Operations of a traced network, run one by one as torch runs them."""
+
+from __future__ import annotations
+
+import functools
+from typing import Any
+
+from torch import Tensor, fx
+
+from pixkit.readiness.trace import Operation, Trace
+
+
+def run_static(trace: Trace, context: Tensor | None) -> dict[str, Any]:
+    """The results of every operation that needs no pixel, by name."""
+    results: dict[str, Any] = {}
+    for operation in trace.operations.values():
+        if operation.kind == "static":
+            given = operation.node.op == "placeholder"
+            results[operation.name] = context if given else run_node(trace, operation, results)
+    return results
+
+
+def run_node(trace: Trace, operation: Operation, values: dict[str, Any]) -> Any:
+    """Run one operation on given inputs."""
+    node = operation.node
+    args = fx.map_arg(node.args, lambda source: values[source.name])
+    kwargs = fx.map_arg(node.kwargs, lambda source: values[source.name])
+    if node.op == "get_attr":
+        return functools.reduce(getattr, str(node.target).split("."), trace.graph)
+    if node.op == "call_module":
+        return operation.module(*args, **kwargs)  # type: ignore[misc]
+    if node.op == "call_method":
+        return getattr(args[0], str(node.target))(*args[1:], **kwargs)
+    return node.target(*args, **kwargs)  # type: ignore[operator]
+
+
+def each_part(function: Any, value: Any) -> Any:
+    """`function` of a value, or of each part of what a split gave."""
+    return tuple(function(part) for part in value) if isinstance(value, tuple | list) else function(value)
+
+
+def image_of(value: Any, copied: bool) -> Any:
+    """A site's [B, M] as [B, M, 1, 1], and so each of several parts; copied where the operation writes into it."""
+    if isinstance(value, tuple | list):
+        return tuple(image_of(part, copied) for part in value)
+    return (value.clone() if copied else value)[..., None, None]
