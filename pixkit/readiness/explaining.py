@@ -12,15 +12,15 @@ from pixkit.readiness.asked import Question
 from pixkit.readiness.elements import tape
 from pixkit.readiness.elements.blame import Leak
 from pixkit.readiness.elements.homes import Homes
-from pixkit.readiness.elements.marked import plainly
 from pixkit.readiness.elements.marks import LATEST, Marks
 from pixkit.readiness.elements.notes import Noted
 from pixkit.readiness.elements.path import way_back
 from pixkit.readiness.elements.planes import Place
-from pixkit.readiness.elements.replay import Carried, replayed
+from pixkit.readiness.elements.replay import Carried
 from pixkit.readiness.elements.run import Run
 from pixkit.readiness.elements.slots import ROWS
-from pixkit.readiness.proof import Index, Line, Step
+from pixkit.readiness.elements.unions import BITS, in_any, united
+from pixkit.readiness.proof import Index, Line, Several, Step
 
 LARGE = -30.0
 """A fixed number below it is a mask: exp of it is lost beside 1 in float64, or nearly."""
@@ -137,36 +137,39 @@ def line_at(line: tape.Line, op: str) -> Line:
     return Line(line.file, line.number, line.function, text or line.module, name, line.module)
 
 
-def field_of(run: Run, output: Place, shape: torch.Size) -> Callable[[Index], Tensor]:
-    """What finds the input elements that an output element may depend on: by halving, the rules run anew each time."""
+def field_of(run: Run, output: Place, shape: torch.Size) -> Callable[[Several], Tensor]:
+    """What finds the input elements that output elements may depend on: the rules run anew for many at once."""
 
-    def reads(chosen: Tensor, index: Index) -> bool:
+    def read_from(groups: Sequence[Tensor], index: Several) -> int:
+        """Which groups of input elements are read from, a bit for each."""
         assert run.start is not None
         carried = Carried()
-        carried.write(run.start, chosen.view(shape).to(torch.int64))
+        chosen = torch.zeros(shape.numel(), dtype=torch.int64)
+        for number, group in enumerate(groups):
+            chosen[group] = 1 << number
+        carried.write(run.start, chosen.view(shape))
         for record in run.tape:
             inputs = [carried.read(held.place) for held in record.inputs]
             if any(bool(each.any()) for each in inputs):
-                given = replayed(record, inputs)
+                given = united(record, inputs)
             else:
                 given = [torch.zeros((), dtype=torch.int64)] * len(record.results)
             for held, values in zip(record.results, given, strict=False):
                 carried.write(held.place, values)
-        return bool(carried.read(output)[index] > 0)
+        return in_any([carried.read(output)[index]])
 
-    def field(index: Index) -> Tensor:
+    def field(index: Several) -> Tensor:
         seen = torch.zeros(shape.numel(), dtype=torch.bool)
-        with plainly():
-            parts = [torch.arange(shape.numel())]
+        with torch._C.DisableTorchFunction():  # not `plainly`: rules are run in a mode
+            parts = [*torch.arange(shape.numel()).chunk(BITS)] if shape.numel() else []
             while parts:
-                part = parts.pop()
-                chosen = torch.zeros_like(seen)
-                chosen[part] = True
-                if part.numel() and reads(chosen, index):
-                    if len(part) == 1:
-                        seen[part] = True
-                    else:
-                        parts += [*part.chunk(2)]
+                groups, parts = parts[:BITS], parts[BITS:]
+                read = read_from(groups, index)
+                for number, group in enumerate(groups):
+                    if read >> number & 1 and len(group) == 1:
+                        seen[group] = True
+                    elif read >> number & 1:
+                        parts += group.chunk(BITS)
         return seen.view(shape)
 
     return field

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any, Literal, TypeAlias
 
 import torch
 from torch import Tensor
@@ -13,6 +13,8 @@ from pixkit.errors import UsageError, printable, shorten
 
 Index = tuple[int, ...]
 """An element of a tensor: a place on each axis."""
+Several: TypeAlias = tuple[int | slice, ...]
+"""Elements of a tensor, by the places on each axis."""
 Verdict = Literal["proved", "underflow", "leaks", "unproved"]
 
 
@@ -131,13 +133,16 @@ class Proof:
     evidence: Evidence | None = None
     influence: float | None = None
     operations: int = 0
-    _fields: Callable[[Index], Tensor] | None = field(default=None, repr=False, compare=False)
+    _fields: Callable[[Several], Tensor] | None = field(default=None, repr=False, compare=False)
     _steps: Tensor | None = field(default=None, repr=False, compare=False)
 
-    def receptive_field(self, index: Index) -> Tensor:
-        """Which input elements an output element may depend on, bool of the input's shape.
+    def receptive_field(self, index: Several) -> Tensor:
+        """Which input elements an output element may depend on, or any of several, bool of the input's shape.
 
-        The operations' rules are run anew, many times: seconds for a thousand input elements.
+        The operations' rules are run anew, once for some sixty input elements.
+
+        Args:
+            index: a place on each axis, or a slice of places.
 
         Raises:
             UsageError: if the output has no such element.
@@ -217,8 +222,10 @@ _WORDS = {
 }
 
 
-def _require_index(index: Index, shape: torch.Size) -> None:
-    if len(index) != len(shape) or not all(-size <= place < size for place, size in zip(index, shape, strict=True)):
+def _require_index(index: Several, shape: torch.Size) -> None:
+    if len(index) != len(shape) or not all(
+        isinstance(place, slice) or -size <= place < size for place, size in zip(index, shape, strict=True)
+    ):
         raise UsageError(
             "the output has no such element", where="index", found=str(tuple(index)), expected=f"one of {list(shape)}"
         )

@@ -7,6 +7,7 @@ input and the parameters are. No other value is ever looked at.
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -137,9 +138,16 @@ def uniform(value: Tensor, ready: int = 0, fixed: bool = False) -> Marks:
     return Marks(known.expand(value.shape), torch.full((), fixed, device=value.device).expand(value.shape), value)
 
 
+def joined(planes: Iterable[Tensor]) -> Tensor:
+    """What needs everything of int64 planes: their maximum, 0 of none."""
+    maxima = [core_of(plane).amax() for plane in planes if plane.numel()]
+    return functools.reduce(torch.maximum, maxima, torch.zeros((), dtype=torch.int64))
+
+
 def mixed(call: Call, *, over: Sequence[Marks] | None = None) -> list[Marks]:
     """Every result needs everything: what is said where nothing better is known."""
     read = call.marks if over is None else over
-    latest = max((mark.latest for mark in read), default=0)
-    fixed = bool(read) and all(mark.all_fixed for mark in read)
-    return [uniform(result, 0 if fixed else latest, fixed) for result in call.results]
+    if read and all(mark.all_fixed for mark in read):
+        return [uniform(result, fixed=True) for result in call.results]
+    latest = joined([mark.ready for mark in read])
+    return [replace(uniform(result), ready=latest.to(result.device).expand(result.shape)) for result in call.results]

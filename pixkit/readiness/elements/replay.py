@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from pixkit.readiness.elements.marks import Marks, mixed
+from pixkit.readiness.elements.marks import Marks, joined, mixed
 from pixkit.readiness.elements.operation import describe
 from pixkit.readiness.elements.planes import Place
 from pixkit.readiness.elements.tape import Record
@@ -32,9 +32,8 @@ def replayed(record: Record, ready: Sequence[Tensor]) -> list[Tensor]:
     given = mixed(call) if rule is None else rule(call)
     marks = [given] if isinstance(given, Marks) else given
     planes = [mark.ready.expand(held.place.shape) for mark, held in zip(marks, record.results, strict=False)]
-    latest = max((int(each.max()) for each in ready if each.numel()), default=0)
     beside = record.results[len(planes) :]  # what it wrote to although its schema does not say so
-    return planes + [torch.full((), latest, dtype=torch.int64).expand(held.place.shape) for held in beside]
+    return planes + [joined(ready).expand(held.place.shape) for held in beside]
 
 
 def _remarked(value: Any, ready: Any) -> Any:

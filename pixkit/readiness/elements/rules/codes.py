@@ -1,8 +1,9 @@
 """Both planes of a tensor as one of integers, on which rules are maxima.
 
-A *code* is 0 where an element is fixed and its readiness + 1 where it is not, so that the code of what reads several
-elements is the largest of theirs. Where an operation passes over some fixed value (a 0 in a product, a -inf in a
-softmax), elements fixed at that value have code -1 for it.
+A *code* is 0 where an element is fixed and twice its readiness + 1 where it is not, so that the code of what reads
+several elements is the largest of theirs, and that of a set of bits, where readiness is one, is their union's. Where an
+operation passes over some fixed value (a 0 in a product, a -inf in a softmax), elements fixed at that value have code
+-1 for it.
 """
 
 import functools
@@ -25,7 +26,7 @@ def of(marks: Marks, passed: float | None = None) -> Code:
     planes = [marks.ready, marks.fixed] + ([] if passed is None or not marks.any_fixed else [marks.value])
     narrow = [slice(1) if all(p.stride(d) == 0 for p in planes) else slice(None) for d in range(marks.ready.dim())]
     ready, fixed, *value = (plane[tuple(narrow)] for plane in planes)
-    code = torch.where(fixed, 0, ready + 1)
+    code = torch.where(fixed, 0, 2 * ready + 1)
     if value:
         code = torch.where(fixed & (value[0] == passed), NOTHING, code)
     return code.expand(marks.ready.shape)
@@ -33,7 +34,7 @@ def of(marks: Marks, passed: float | None = None) -> Code:
 
 def marks(code: Code, result: Tensor) -> Marks:
     """What `of` came from; `result` is the real result, whose values count where it is fixed."""
-    return Marks((code - 1).clamp_min(0), code <= 0, result)
+    return Marks(code.clamp_min(0) >> 1, code <= 0, result)
 
 
 def join(*codes: Code | None) -> Code:

@@ -56,9 +56,8 @@ def _drawn(given: Given) -> Code:
 
 def _all_of_it(given: Given) -> Code:
     """Everything of every tensor, in everything."""
-    return max(
-        (codes.latest(codes.of(m)).amax() for m in given.call.marks if m.ready.numel()), default=torch.zeros(()).long()
-    )
+    read = (codes.latest(codes.of(m)).amax() for m in given.call.marks if m.ready.numel())
+    return codes.join(torch.zeros((), dtype=torch.int64), *read)
 
 
 def _trace(given: Given) -> Code:
