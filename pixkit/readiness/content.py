@@ -6,21 +6,23 @@ import ctypes
 import functools
 import os
 from collections.abc import Callable, Iterable
-from operator import attrgetter
+from operator import attrgetter, methodcaller
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from pixkit.memory.keep import Keep
-from pixkit.readiness.telling import Telling, Untold
+from pixkit.readiness.telling import Telling
+from pixkit.readiness.values import Untold
 from pixkit.readiness.watch import hooked_everywhere
 
 __all__ = ["Content", "Untold"]
 
 INTEGERS = {1: torch.uint8, 2: torch.int16, 4: torch.int32, 8: torch.int64}
 """Integers as which numbers of some bytes are compared: of numbers themselves 0 is -0, and nan is not nan."""
-KIND = attrgetter("dtype", "device", "shape")
+KIND = attrgetter("dtype", "device", "shape", "requires_grad")
+STRIDES, PLACE = methodcaller("stride"), methodcaller("data_ptr")
 
 
 class Content:
@@ -44,8 +46,9 @@ class Content:
         if hooked_everywhere():
             raise Untold("a hook of every module")
         told = Telling(module)
+        self._first, self._places = told, [*map(PLACE, told.tensors)]
         self._found = told, _own(module)
-        self.foreign, self._said, self._kinds = told.foreign, told.said, [*map(KIND, told.tensors)]
+        self.foreign, self._said, self._kinds = told.foreign, told.said, _kinds(told)
         others = [other.copies for other in near if len(other.copies) == len(told.tensors)]
         self.copies: list[Tensor] = [
             _copy(tensor, [other[n] for other in others]) for n, tensor in enumerate(told.tensors)
@@ -56,9 +59,17 @@ class Content:
         """Bytes of the copies, those that others share too."""
         return sum(copy.nbytes for copy in self.copies)
 
+    def stands(self) -> bool:
+        """Whether all is as it was of the very objects that were looked at first: a plan refers to them.
+
+        What takes the place of one of them may be its equal, and that one change later.
+        """
+        same = not hooked_everywhere() and self._first.references.same()
+        return same and [*map(PLACE, self._first.tensors)] == self._places and self._same_tensors(self._first)
+
     def holds(self, module: nn.Module) -> bool:
-        """Whether all is as it was, of this module or of another one."""
-        if hooked_everywhere():
+        """Whether all is as it was, of this module or of another one that is made of the same parts."""
+        if not self.stands():
             return False
         told, own = self._found
         if not (_same_own(own, _own(module)) and told.references.same()):
@@ -69,12 +80,21 @@ class Content:
             if told.said != self._said:
                 return False
             self._found = told, _own(module)
-        return [*map(KIND, told.tensors)] == self._kinds and all(map(_same_bits, told.tensors, self.copies))
+        return told is self._first or self._same_tensors(told)
+
+    def _same_tensors(self, told: Telling) -> bool:
+        return _kinds(told) == self._kinds and all(map(_same_bits, told.tensors, self.copies))
+
+
+def _kinds(told: Telling) -> list[Any]:
+    """What is to be the same of tensors beside their numbers; by their strides, torch chooses how to compute."""
+    return [*map(KIND, told.tensors), *map(STRIDES, told.tensors)]
 
 
 def _own(module: nn.Module) -> dict[str, Any]:
     """A module's attributes, but for what is kept of it."""
-    return {name: value for name, value in vars(module).items() if not isinstance(value, Keep)}
+    own = {name: value for name, value in vars(module).items() if not isinstance(value, Keep)}
+    return {**own, "__class__": type(module)}
 
 
 def _same_own(one: dict[str, Any], other: dict[str, Any]) -> bool:
@@ -103,7 +123,7 @@ def _differ() -> Callable[[int, int, int], int]:
 def _copy(tensor: Tensor, others: list[Tensor]) -> Tensor:
     """One of the others with the same numbers, else a copy."""
     for other in others:
-        alike = other.element_size() == tensor.element_size() and other.device == tensor.device
+        alike = other.dtype is _bits(tensor).dtype and other.device == tensor.device
         if alike and other.shape == tensor.shape and _same_bits(tensor, other):
             return other
     return _bits(tensor).clone()

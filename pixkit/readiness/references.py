@@ -11,6 +11,7 @@ from typing import Any
 VALUES = methodcaller("values")
 CODE = attrgetter("__code__", "__defaults__", "__kwdefaults__", "__closure__")
 ATTRIBUTES = attrgetter("__dict__")
+BASES = attrgetter("__mro__")
 
 
 class References:
@@ -19,8 +20,8 @@ class References:
     Attributes:
         tables: dictionaries.
         lists: lists.
-        owners: objects with a dictionary of attributes, which is told as a table of its own.
-        classes: of which attributes count.
+        owners: objects with a dictionary of attributes, which is told as a table of its own; their classes count.
+        classes: of which attributes and bases count.
         functions: of which code, defaults, and what they close over count.
         others: functions that give what else is referred to, the same objects each time.
         tests: functions that say of something else whether it is the same.
@@ -55,6 +56,7 @@ class References:
         attributes = [*map(vars, self.classes)]
         return chain(
             *(flat(self.tables), flat(map(VALUES, self.tables)), flat(self.lists), map(ATTRIBUTES, self.owners)),
+            *(map(type, self.owners), map(BASES, self.classes)),
             *(flat(attributes), flat(map(VALUES, attributes)), flat(map(CODE, self.functions))),
             flat(other() for other in self.others),
         )

@@ -65,7 +65,9 @@ class CachedBatches:
         count = len(request.noise)
         name = PLAINEST if count in self._plainest else self.executor
         kept = (self.executor, count, torch.get_num_threads())
-        chosen = self.prepared.take(kept, request.context) or choose(name, self.plan, count, request.context)
+        waited = self.prepared.take(kept, request.context)
+        chosen = waited or choose(name, self.plan, count, request.context)
+        lasts = waited is not None or self.prepared.lasts(chosen)
         if chosen.name == PLAINEST:
             self._plainest.add(count)
         self.reasons.setdefault(chosen.name, chosen.reasons)
@@ -75,5 +77,6 @@ class CachedBatches:
         executor.walk(network.uniforms(request.noise).flatten(3), request.temperature, request.progress)
         images = executor.pixels.transpose(1, 2).unflatten(2, levels.shape[2:])
         images = images.clone(memory_format=torch.contiguous_format)  # the executor may draw others
-        self.prepared.give_back(kept, chosen)
+        if lasts:
+            self.prepared.give_back(kept, chosen)
         return images

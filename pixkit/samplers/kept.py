@@ -22,6 +22,7 @@ from pixkit.memory.keep import Keep
 from pixkit.network import Autoregressive
 from pixkit.readiness.content import Content, Untold
 from pixkit.readiness.law import require_law
+from pixkit.readiness.settings import moded, settings
 from pixkit.readiness.trace import Trace
 
 EXECUTORS = 4
@@ -43,7 +44,7 @@ class Prepared:
         require_law(trace)
         self.plan: Plan = make_plan(trace, known)
         self.content = content
-        self._settings = _settings(known)
+        self._given = _given(known), settings()
         self._seen = _features(network) if content is not None and content.foreign else []
         self._waiting: OrderedDict[Hashable, Chosen] = OrderedDict()
 
@@ -55,12 +56,7 @@ class Prepared:
 
     def holds(self, network: Autoregressive, known: Tensor | None) -> bool:
         """Whether a plan of this network would be this one."""
-        if self._settings != _settings(known) or self.content is None or not self.content.holds(network):
-            return False
-        # The network that was planned may be a twin of it, of which parts are its own.
-        own = self.plan.trace.network
-        parts = zip(own.children(), network.children(), strict=True)
-        if any(one is not other for one, other in parts) and not self.content.holds(own):
+        if self._given != (_given(known), settings()) or self.content is None or not self.content.holds(network):
             return False
         return not self.content.foreign or all(map(torch.equal, self._seen, _features(network)))
 
@@ -72,13 +68,19 @@ class Prepared:
         chosen = self._waiting.pop(key, None)
         return chosen if chosen is not None and chosen.executor.renew(context) else None
 
+    def lasts(self, chosen: Chosen) -> bool:
+        """Whether an executor that has just been made may wait for other batches.
+
+        Not if weights have changed since the plan was looked at, as by who is told of the progress of batches before.
+        """
+        renewable = type(chosen.executor).renew is not Executor.renew and chosen.executor.nbytes <= LARGEST
+        return renewable and self.content is not None and self.content.stands()
+
     def give_back(self, key: Hashable, chosen: Chosen) -> None:
         """Let an executor that has drawn all that it was to draw wait for the next batch like it."""
-        renewable = type(chosen.executor).renew is not Executor.renew
-        if renewable and self.content is not None and chosen.executor.nbytes <= LARGEST:
-            self._waiting[key] = chosen
-            while len(self._waiting) > EXECUTORS:
-                self._waiting.popitem(last=False)
+        self._waiting[key] = chosen
+        while len(self._waiting) > EXECUTORS:
+            self._waiting.popitem(last=False)
 
 
 def prepared(network: Autoregressive, known: Tensor | None) -> Prepared:
@@ -88,6 +90,8 @@ def prepared(network: Autoregressive, known: Tensor | None) -> Prepared:
         Untraceable: if the network cannot be traced.
         CausalityError: if readiness does not prove it causal.
     """
+    if moded():
+        return Prepared(network, known, None)
     plans = [entry for entry in network.kept.entries if isinstance(entry, Prepared)]
     for plan in plans:
         if plan.holds(network, known):
@@ -113,12 +117,8 @@ def _twin(network: Autoregressive) -> Autoregressive:
     return twin
 
 
-def _settings(known: Tensor | None) -> Hashable:
-    """What is given, and how torch is set."""
-    types = "cpu", "cuda"
-    cast = [(torch.is_autocast_enabled(name), torch.get_autocast_dtype(name)) for name in types]
-    modes = torch.is_grad_enabled(), torch.is_inference_mode_enabled(), torch.get_default_dtype()
-    return None if known is None else known.numpy(force=True).tobytes(), *cast, *modes
+def _given(known: Tensor | None) -> bytes | None:
+    return None if known is None else known.numpy(force=True).tobytes()
 
 
 @torch.no_grad()

@@ -43,7 +43,7 @@ class NativeExecutor(Executor):
         # Only now, since it may take a while, and all for nothing if something could not be lowered.
         self.library = kernel("float" if reference.dtype == torch.float32 else "double")
         self.packed.fill(context)
-        self.together = self.threads > 1 and batch <= FEW * self.threads and self.packed.large()
+        self.together = self._sharing()
         self.pixels = self.packed.pixels
 
     def advance(self, step: int) -> None:
@@ -57,6 +57,7 @@ class NativeExecutor(Executor):
     def renew(self, context: Tensor | None) -> bool:
         """See Executor; threads that wait belong to the process that made them, which this may not be any more."""
         self._pool = ThreadPoolExecutor(self.threads)
+        self.together = self._sharing()  # whom threads had to wait for may have gone
         return self.packed.renew(context)
 
     @functools.cached_property
@@ -75,6 +76,9 @@ class NativeExecutor(Executor):
             if progress is not None:
                 progress(stop, total)
         self.packed.still()
+
+    def _sharing(self) -> bool:
+        return self.threads > 1 and self.batch <= FEW * self.threads and self.packed.large()
 
     def _run(self, start: int, stop: int) -> None:
         program = ctypes.addressof(self.packed.program)

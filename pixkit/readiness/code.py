@@ -1,0 +1,70 @@
+"""What the code of functions refers to by name: globals, and attributes of modules among them."""
+
+from __future__ import annotations
+
+import opcode
+import sys
+import types
+from collections.abc import Iterator
+from typing import Any
+
+IMPORT = opcode.opmap["IMPORT_NAME"]
+
+
+class Places:
+    """Where the values lie that a function's code names, however many imports away.
+
+    Args:
+        function: the function.
+
+    Attributes:
+        names: all names in its code: of globals, of attributes, and of modules that it imports.
+        found: tables of modules, with a name that was found there.
+    """
+
+    def __init__(self, function: types.FunctionType) -> None:
+        self.around = function.__globals__
+        codes = [*_codes(function.__code__)]
+        self.names = [*dict.fromkeys(name for code in codes for name in code.co_names)]
+        self.found: list[tuple[dict[str, Any], str]] = []
+        tables = [self.around]
+        if any(IMPORT in code.co_code[::2] for code in codes):
+            tables += [vars(sys.modules[name]) for name in self._imported() if name in sys.modules]
+        seen = {*map(id, tables)}
+        while tables:
+            table = tables.pop()
+            for name in self.names:
+                if name in table:
+                    self.found.append((table, name))
+                    if isinstance(table[name], types.ModuleType) and id(vars(table[name])) not in seen:
+                        seen.add(id(vars(table[name])))
+                        tables.append(vars(table[name]))
+
+    def values(self) -> list[Any]:
+        """What lies there now; of globals, also that there is none."""
+        return [*(table.get(name) for table, name in self.found), *map(self.around.get, self.names)]
+
+    def _imported(self) -> Iterator[str]:
+        """Names of modules that the code may import as it runs, its own package's with and without the dots."""
+        yield from self.names
+        package = self.around.get("__package__") or ""
+        while package:
+            yield package
+            yield from (f"{package}.{name}" for name in self.names)
+            package = package.rpartition(".")[0]
+
+
+def inside(cell: Any) -> list[Any]:
+    """What a function closes over by a cell."""
+    try:
+        return [cell.cell_contents]
+    except ValueError:  # nothing yet
+        return []
+
+
+def _codes(code: types.CodeType) -> Iterator[types.CodeType]:
+    """Code, and the code within it."""
+    yield code
+    for value in code.co_consts:
+        if isinstance(value, types.CodeType):
+            yield from _codes(value)

@@ -1,0 +1,37 @@
+"""How torch is set, as far as what is computed depends on it beside the numbers."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable
+from operator import attrgetter
+
+import torch
+from torch.overrides import _get_current_function_mode_stack
+from torch.utils._device import DeviceContext
+from torch.utils._python_dispatch import _get_current_dispatch_mode_stack
+
+TYPES = "cpu", "cuda"
+SWITCHES = (
+    *(torch.is_grad_enabled, torch.is_inference_mode_enabled, torch.get_default_dtype, torch.get_default_device),
+    torch.are_deterministic_algorithms_enabled,
+)
+"""What is asked of torch."""
+BACKENDS = attrgetter(
+    *("fp32_precision", "mkldnn.enabled", "mkldnn.matmul.fp32_precision", "mkldnn.conv.fp32_precision"),
+    *("cudnn.enabled", "cudnn.deterministic", "cudnn.benchmark", "cudnn.conv.fp32_precision"),
+    *("cuda.matmul.fp32_precision", "cuda.matmul.allow_fp16_reduced_precision_reduction"),
+    "cuda.matmul.allow_bf16_reduced_precision_reduction",
+)
+"""What is asked of torch.backends: not by the old names of precision, which fail where it was set by new ones."""
+
+
+def settings() -> Hashable:
+    """Gradients, types, precision, deterministic algorithms."""
+    cast = [(torch.is_autocast_enabled(name), torch.get_autocast_dtype(name)) for name in TYPES]
+    return *cast, *(switch() for switch in SWITCHES), *BACKENDS(torch.backends)
+
+
+def moded() -> bool:
+    """Whether a mode looks at torch's functions, or operations, which may make something else of them."""
+    modes = [mode for mode in _get_current_function_mode_stack() if type(mode) is not DeviceContext]
+    return bool(modes or _get_current_dispatch_mode_stack())

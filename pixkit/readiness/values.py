@@ -1,0 +1,140 @@
+"""Telling values as a list of plain ones: containers, and what has parts that can be asked for."""
+
+from __future__ import annotations
+
+import functools
+import types
+import weakref
+from abc import ABC, abstractmethod
+from collections.abc import Collection, Iterable
+from typing import Any
+
+import torch
+
+from pixkit.readiness.references import References
+from pixkit.readiness.slots import IMMUTABLE, in_slots, slots
+
+PLAIN = (None, ..., NotImplemented, True, 0, "", b"", range(0), torch.float32, torch.device("cpu"), torch.strided)
+PLAIN_TYPES = frozenset(map(type, PLAIN)) | {torch.memory_format}
+"""Types of values that are the same if they are equal."""
+MOST = 50_000
+"""Objects above which it takes longer to look than to plan."""
+
+
+class Untold(Exception):
+    """There is something of which nobody can tell whether it is the same."""
+
+
+class Values(ABC):
+    """What is told of values, object by object, each once.
+
+    Attributes:
+        said: plain values. What has none of its own stands there by its `id`.
+        references: of what was found, what can change.
+
+    Raises:
+        Untold: from methods, if it cannot be told.
+    """
+
+    def __init__(self) -> None:
+        self.said: list[Any] = []
+        self.references = References()
+        self._held: list[Any] = []  # so that no other object gets the same id
+        self._numbers: dict[int, int] = {}
+
+    @abstractmethod
+    def _tell(self, value: Any) -> None:
+        """Tell the content of what has not been told."""
+
+    @abstractmethod
+    def _class(self, cls: type) -> None:
+        """Tell the attributes of a class."""
+
+    def _note(self, value: Any) -> None:
+        kind = type(value)
+        if kind in PLAIN_TYPES:
+            self.said += (kind, value)
+            return
+        if kind is float:
+            self.said += (kind, value.hex())
+            return
+        number = self._numbers.setdefault(id(value), len(self._numbers))
+        self.said += (kind, number)
+        if number < len(self._numbers) - 1:
+            return  # it has been told
+        if number > MOST:
+            raise Untold("too many values")
+        self._held.append(value)
+        self._tell(value)
+
+    def _each(self, values: Iterable[Any]) -> None:
+        for value in values:
+            self._note(value)
+
+    def _table(self, table: dict[Any, Any], left_out: Collection[str] = ()) -> None:
+        """Names, or other keys, and what they stand for."""
+        self.references.tables.append(table)
+        for name, value in table.items():
+            if name not in left_out:
+                self._note(name)
+                self._note(value)
+
+    def _attributes(self, value: Any, left_out: Collection[str] = ()) -> None:
+        """Of an object, with what its slots hold; those of its class are told elsewhere."""
+        if slots(value):
+            self.references.others.append(lambda: [type(value), *in_slots(value)])
+            self._each(in_slots(value))
+        table = getattr(value, "__dict__", None)
+        if table is not None:
+            self.references.owners.append(value)
+            self._table(table, left_out)
+
+    def _alone(self, value: Any) -> None:
+        self.said.append(id(value))
+
+    def _items(self, value: Any) -> None:
+        """Of a container: what is in it, and, of a subclass's, its attributes."""
+        self.said.append(len(value))
+        if isinstance(value, dict):
+            self._table(value)
+        elif isinstance(value, set | frozenset):
+            if any(type(part) not in PLAIN_TYPES for part in value):
+                raise Untold("a set of values without an order")
+            copy = frozenset(value)
+            self.references.tests.append(lambda: value == copy)
+            self._each(sorted(value, key=repr))
+        else:
+            if isinstance(value, list):
+                self.references.lists.append(value)
+            self._each(value)
+        if not type(value).__flags__ & IMMUTABLE:
+            self._class(type(value))
+            self._attributes(value)
+
+    def _array(self, value: Any) -> None:
+        if value.dtype.hasobject:
+            raise Untold("an array of objects")
+        told = (value.dtype.str, value.shape, value.tobytes())
+        self.said += told
+        self.references.tests.append(lambda: told == (value.dtype.str, value.shape, value.tobytes()))
+
+    def _reference(self, value: weakref.ref[Any]) -> None:
+        self.references.others.append(lambda: [value()])
+        self._note(value())
+
+    def _partial(self, value: functools.partial[Any]) -> None:
+        self._each((value.func, value.args, value.keywords))
+
+    def _bound(self, value: types.MethodType) -> None:
+        self._each((value.__func__, value.__self__))
+
+    def _descriptor(self, value: Any) -> None:
+        """A property, a static or class method, a function whose results are kept."""
+        parts = ("fget", "fset", "__func__", "func", "__wrapped__")
+        self._each(getattr(value, name) for name in parts if hasattr(value, name))
+
+    def _builtin(self, value: types.BuiltinFunctionType) -> None:
+        """Of a function written in C: what it is a method of, as a dictionary's get."""
+        self._alone(value)
+        if not isinstance(value.__self__, types.ModuleType | type):
+            self._note(value.__self__)
