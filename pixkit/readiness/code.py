@@ -8,8 +8,6 @@ import types
 from collections.abc import Iterator
 from typing import Any
 
-IMPORT = opcode.opmap["IMPORT_NAME"]
-
 
 class Places:
     """Where the values lie that a function's code names, however many imports away.
@@ -28,7 +26,8 @@ class Places:
         self.names = [*dict.fromkeys(name for code in codes for name in code.co_names)]
         self.found: list[tuple[dict[str, Any], str]] = []
         tables = [self.around]
-        if any(IMPORT in code.co_code[::2] for code in codes):
+        importing = opcode.opmap["IMPORT_NAME"]
+        if any(importing in code.co_code[::2] for code in codes):
             tables += [vars(sys.modules[name]) for name in self._imported() if name in sys.modules]
         seen = {*map(id, tables)}
         while tables:

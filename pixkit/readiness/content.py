@@ -88,7 +88,7 @@ class Content:
 
 def _kinds(told: Telling) -> list[Any]:
     """What is to be the same of tensors beside their numbers; by their strides, torch chooses how to compute."""
-    return [*map(KIND, told.tensors), *map(STRIDES, told.tensors)]
+    return [*map(type, told.tensors), *map(KIND, told.tensors), *map(STRIDES, told.tensors)]
 
 
 def _own(module: nn.Module) -> dict[str, Any]:

@@ -61,11 +61,9 @@ class Telling(Values):
         self.foreign = False
         self._numbers[id(module)] = 0
         self._classes: set[int] = set()
-        try:
-            self._class(type(module))
-            self._parts(module)
-        except RecursionError as error:
-            raise Untold("values within values") from error
+        self._class(type(module))
+        self._parts(module)
+        self._go_through()
         self.references.settle()
 
     def _tensor(self, value: Tensor) -> None:
@@ -74,7 +72,7 @@ class Telling(Values):
             raise Untold("a tensor of another kind")
         self.said += (value.dtype, value.device, value.shape, value.requires_grad)
         self.tensors.append(value)
-        self._attributes(value)
+        self._table(vars(value))
 
     def _module(self, module: nn.Module) -> None:
         self._class(type(module))
@@ -129,6 +127,7 @@ class Telling(Values):
         for part in cls.__mro__:
             if id(part) in self._classes or part.__flags__ & IMMUTABLE:
                 continue
+            self.said.append(Values)
             self._classes.add(id(part))
             self._held.append(part)
             self.references.classes.append(part)

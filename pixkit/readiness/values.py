@@ -41,6 +41,7 @@ class Values(ABC):
         self.references = References()
         self._held: list[Any] = []  # so that no other object gets the same id
         self._numbers: dict[int, int] = {}
+        self._waiting: list[Any] = []
 
     @abstractmethod
     def _tell(self, value: Any) -> None:
@@ -49,6 +50,12 @@ class Values(ABC):
     @abstractmethod
     def _class(self, cls: type) -> None:
         """Tell the attributes of a class."""
+
+    def _go_through(self) -> None:
+        """Tell what waits, and what that refers to: one after the other, since some lies deep."""
+        for value in self._waiting:
+            self.said.append(Values)  # where the next one begins
+            self._tell(value)
 
     def _note(self, value: Any) -> None:
         kind = type(value)
@@ -65,7 +72,7 @@ class Values(ABC):
         if number > MOST:
             raise Untold("too many values")
         self._held.append(value)
-        self._tell(value)
+        self._waiting.append(value)
 
     def _each(self, values: Iterable[Any]) -> None:
         for value in values:

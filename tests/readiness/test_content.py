@@ -159,6 +159,17 @@ def test_other_weights_for_a_while(sly):
     assert seen == [False] and content.holds(sly)
 
 
+def test_what_lies_deep_is_told():
+    deep = nn.Identity()
+    deep.inner = inner = [1.0]
+    for _ in range(3000):
+        deep.inner = [deep.inner]
+    content = Content(deep)
+    assert content.holds(deep)
+    inner[0] = 2.0
+    assert not content.holds(deep)
+
+
 def test_what_is_not_told():
     class Rooted(nn.Module):
         __slots__ = ("by",)
