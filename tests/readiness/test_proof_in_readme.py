@@ -32,7 +32,7 @@ def test_the_leak_is_told_as_it_is_shown(tmp_path):
     said = str(made(tmp_path / "gpt.py", code).transformer).splitlines()
     shown = SHOWN.splitlines()
     assert said[0] == shown[0]
-    assert re.sub(r"blamed: \S+gpt.py:\d+", "blamed: gpt.py:18", said[1]).startswith(shown[1].partition(", in (")[0])
+    assert re.sub(r"blamed: \S+gpt.py:", "blamed: gpt.py:", said[1]) == shown[1]
     numbers = re.compile(r"-?\d+(\.\d+)?(e-?\d+)?")
     assert numbers.sub("0", said[2]) == numbers.sub("0", shown[2])
     assert said[3].startswith(shown[3].removesuffix(" ..."))

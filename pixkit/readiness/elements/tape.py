@@ -157,5 +157,5 @@ def serves(file: str) -> bool:
 def _name_of(module: object, names: dict[int, str]) -> str:
     if not isinstance(module, nn.Module):
         return ""
-    path = names.get(id(module), "")
-    return f"{path} ({type(module).__name__})".strip()
+    path, name = names.get(id(module), ""), type(module).__name__
+    return f"{path} ({name})" if path else name
