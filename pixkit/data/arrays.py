@@ -34,11 +34,12 @@ class Arrays(DataSource):
 
         path: str | None = Field(None, json_schema_extra={"x-pixkit-path": True})
         """The file of arrays that are given by their names alone; the first of `train` if left out."""
-        layout: Literal["auto", "NHWC", "NCHW", "NHW", "NWH"] = Field(
+        layout: Literal["auto", "NHWC", "NCHW", "NCWH", "NHW", "NWH"] = Field(
             "auto", json_schema_extra={"x-pixkit-formerly": "NHWC"}
         )
         """Order of the axes: number, channel, height, width. auto: of four axes, that of the channels is the second or
-        the last, whichever has the length 1, 3 or 4, and not both; three axes are NHW. In NWH columns come first."""
+        the last, whichever has the length 1, 3 or 4, and not both; three axes are NHW. In NWH and NCWH columns come
+        first: so a MATLAB file has what is height x width x channels x number there. Of such a file none is guessed."""
         shape: list[Length] | None = Field(None, min_length=2, max_length=3)
         """Shape of one image, in the order of `layout`, where the arrays have flat ones: [3, 32, 32]."""
         source_levels: int | None = Field(None, ge=2, le=65536, json_schema_extra={"x-pixkit-formerly": 256})

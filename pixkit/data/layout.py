@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from pixkit.errors import DataError
 from pixkit.image import ImageSpec
 
-AXES = {"NHWC": (0, 3, 1, 2), "NCHW": (0, 1, 2, 3), "NHW": (0, 1, 2), "NWH": (0, 2, 1)}
+AXES = {"NHWC": (0, 3, 1, 2), "NCHW": (0, 1, 2, 3), "NHW": (0, 1, 2), "NCWH": (0, 1, 3, 2), "NWH": (0, 2, 1)}
 """For each layout, its axes in the order N, C, H, W."""
 CHANNELS = (1, 3, 4)
 """Lengths by which an axis is taken for the channels' where no layout is given."""
@@ -33,12 +33,14 @@ def unflattened(shape: tuple[int, ...], one: Sequence[int], where: str) -> tuple
     return shape[0], *one
 
 
-def axes_of(shape: tuple[int, ...], layout: str, where: str) -> tuple[int, ...]:
-    """The axes of an array of this shape in the order N, C, H, W, or N, H, W.
+def axes_of(shape: tuple[int, ...], layout: str, where: str, *, column_major: bool = False) -> tuple[int, ...]:
+    """The axes of an array of this shape in the order N, C, H, W, or N, H, W; `column_major` as of Stored.
 
     Raises:
         DataError: where its shape does not fit the layout, or under `auto` could be read in two ways, or in none.
     """
+    if column_major and layout == "auto" and len(shape) in (3, 4):
+        raise _either_order(shape, where)
     name = _layout(shape, where) if layout == "auto" else layout
     axes = AXES[name]
     if len(shape) != len(axes) or 0 in shape:
@@ -48,7 +50,7 @@ def axes_of(shape: tuple[int, ...], layout: str, where: str) -> tuple[int, ...]:
             where=where,
             found=str(shape),
             expected=f"{name}, {len(axes)} axes without a length of 0",
-            hint="data.shape=[3, 32, 32] says an image's" if flat else "data.layout is NHWC, NCHW, NHW or NWH",
+            hint="data.shape=[3, 32, 32] says an image's" if flat else "data.layout is NHWC, NCHW, NCWH, NHW or NWH",
         )
     return axes
 
@@ -93,6 +95,21 @@ def oriented(array: NDArray[Any], spec: ImageSpec, where: str) -> NDArray[Any]:
             expected=f"({channels}, {height}, {width}), or several of these; channels may come last",
         )
     return found[0]
+
+
+def _either_order(shape: tuple[int, ...], where: str) -> DataError:
+    """That MATLAB's axes may be as MATLAB names them, or permuted for those that read its files."""
+    usual, permuted, named = "NWH", "NHW", "height x width x number"
+    if len(shape) == 4:
+        usual, permuted, named = "NCWH", "NCHW", "height x width x channels x number"
+    return DataError(
+        "MATLAB stores an array's axes in the reverse of its own order, so that pictures may lie on their side",
+        where=where,
+        found=f"{shape}, in MATLAB {'x'.join(map(str, shape[::-1]))}",
+        expected="a layout that is stated: the order of the axes in the file",
+        hint=f"data.layout={usual} if it is {named} in MATLAB, {permuted} if it was permuted for other readers; "
+        "permute(x, [2:ndims(x) 1]) in MATLAB where the number comes first",
+    )
 
 
 def _layout(shape: tuple[int, ...], where: str) -> str:

@@ -154,7 +154,8 @@ class Files:
             )
         shape = stored.shape if config.shape is None else unflattened(stored.shape, config.shape, where)
         levels = Levels(self.levels, config.value_range, where)
-        return Part(container, name, stored, shape, axes_of(shape, config.layout, where), levels)
+        axes = axes_of(shape, config.layout, where, column_major=stored.column_major)
+        return Part(container, name, stored, shape, axes, levels)
 
     def labels(self, given: Given, of: str, count: int) -> torch.Tensor:
         """Labels of so many images, int64 [N]."""
@@ -188,7 +189,10 @@ class Files:
         """An array of labels."""
         container, name = self._place(place, key)
         try:
-            return container.read(name)
+            array = container.read(name)
+            if container.stored(name).column_major:  # which has rows and columns, but no plain lists
+                array = array.reshape(-1) if 1 in array.shape else array.T
+            return array
         except DataError as error:
             if error.message == "not an array of numbers":
                 error.hint = (

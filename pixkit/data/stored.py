@@ -33,6 +33,7 @@ class Stored:
             by the next one.
         mapped: maps it into memory, copy on write; None where that cannot be done.
         size: bytes of its file, or of what is to be mapped of it.
+        column_major: whether who wrote it names its axes in the reverse order, as MATLAB does.
     """
 
     shape: tuple[int, ...]
@@ -40,6 +41,7 @@ class Stored:
     blocks: Callable[[], Blocks]
     mapped: Callable[[], NDArray[Any]] | None = None
     size: int = 0
+    column_major: bool = False
 
     @property
     def large(self) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import pickle
 import zipfile
 from collections.abc import Iterator, Mapping
@@ -173,25 +174,44 @@ class Hdf5File(Container):
             self.check(name, held.shape or (), str(held.dtype), held.dtype.itemsize, held.dtype.kind)
             if held.shape is None:
                 raise DataError("the array has no values", where=self.where(name))
-            shape, dtype, chunks = held.shape, held.dtype, held.chunks
+            self._all_written(name, held)
+            shape, dtype, chunks, matlab = held.shape, held.dtype, held.chunks, held.attrs.get("MATLAB_class")
+            dtype = np.dtype(bool) if matlab == b"logical" else dtype
             start = held.id.get_offset() if chunks is None and file.userblock_size == 0 else None
 
         def blocks() -> Blocks:
             with self._h5py.File(self.path, "r") as file:
                 held = file[name]
                 if not shape:
-                    yield (), np.asarray(held[()])
+                    yield (), np.asarray(held[()], dtype)
                     return
                 step = rows_at_once(shape, dtype.itemsize, 1 if chunks is None else chunks[0])
                 for first in range(0, shape[0], step):
                     some = slice(first, first + step)
-                    yield (some,), held[some]
+                    yield (some,), held[some].astype(dtype, copy=False)
 
-        found = Stored(shape, dtype, blocks)
+        found = Stored(shape, dtype, blocks, column_major=matlab is not None)
         if start is not None and dtype.kind in "iuf":
             plain = in_file(self.path, start, shape, dtype)
             found = replace(found, mapped=plain.mapped, size=plain.size)
         return found
+
+    def _all_written(self, name: str | None, held: Any) -> None:
+        """DataError where values were never written: the library gives the fill value for them, blank images."""
+        whole, parts, what = min(held.size, 1), int(held.id.get_storage_size() > 0), "the values"
+        if held.chunks is not None:
+            whole = math.prod(-(-length // chunk) for length, chunk in zip(held.shape, held.chunks, strict=True))
+            parts, what = held.id.get_num_chunks(), f"{whole} chunks"
+        if parts < whole:
+            raise DataError(
+                "values of the array were never written",
+                where=self.where(name),
+                found=f"{parts or 'none'} of {what} written; elsewhere {held.fillvalue}, the fill value, would be read",
+                expected=f"all of {what}",
+                hint=f"h5py.File(FILE, 'r+')[{name!r}].resize(N, axis=0) cuts it to the N that were written"
+                if parts
+                else "write the images, or name another array",
+            )
 
     @contextmanager
     def _opened(self, name: str | None) -> Iterator[Any]:
