@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from typing import Any, Protocol
 
 MOST = 8
@@ -27,10 +28,12 @@ class Keep:
 
     Attributes:
         entries: what is kept, the one used last in front.
+        making: held by the thread that looks for an entry, or makes one.
     """
 
     def __init__(self) -> None:
         self.entries: tuple[Any, ...] = ()
+        self.making = threading.RLock()
 
     def use(self, entry: Sized) -> None:
         """Keep it, as the one used last."""

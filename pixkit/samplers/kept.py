@@ -84,12 +84,19 @@ class Prepared:
 
 
 def prepared(network: Autoregressive, known: Tensor | None) -> Prepared:
-    """A plan of the network as it is now, kept from an earlier call or made.
+    """A plan of the network as it is now, kept from an earlier call or made, by one thread at a time.
+
+    Tracing listens to the network's modules, which other threads that trace them would call.
 
     Raises:
         Untraceable: if the network cannot be traced.
         CausalityError: if readiness does not prove it causal.
     """
+    with network.kept.making:
+        return _prepared(network, known)
+
+
+def _prepared(network: Autoregressive, known: Tensor | None) -> Prepared:
     if moded():
         return Prepared(network, known, None)
     plans = [entry for entry in network.kept.entries if isinstance(entry, Prepared)]
