@@ -63,6 +63,8 @@ def find(network: Autoregressive) -> Finding:
         known = problem if trace is None or leak is None else law_error(trace, leak, seen=True)
         for each in filter(None, (error, known)):
             each.lines = (*each.lines, *line_of(proof))
+        if trace is not None and trace.foreign is not None and proof is not None and proof.verdict == "leaks":
+            known = leak_error(network, proof)  # what the trace blames is only taken to mix everything
         return Finding(trace, leak, known, probes, error, proof)
     seen = leak_error(network, proof) if proof is not None and proof.verdict == "leaks" else None
     if problem is not None and seen is None:
@@ -104,7 +106,7 @@ def accepted(found: Finding, stacklevel: int = 2) -> Finding:
         raise found.seen
     if found.problem is not None:
         if found.proof is not None and found.proof.verdict == "underflow":
-            largest = f"the largest influence found is {found.proof.influence:.3g}"
+            largest = f"with large inputs and weights the largest influence found is {found.proof.influence:.3g}"
             warnings.warn(
                 f"the network is causal by underflow alone, {largest}: {found.problem}", RuntimeWarning, stacklevel
             )

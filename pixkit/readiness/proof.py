@@ -194,7 +194,7 @@ class Proof:
         if self.evidence is not None:
             rows += [f"  seen: {self.evidence}"]
         if self.influence is not None:
-            rows += [f"  largest influence found: {self.influence:.3g}"]
+            rows += [f"  largest influence found, with large inputs and weights: {self.influence:.3g}"]
         if self.path:
             last = self.path[-1]
             allowed = int(self.allowed[last.index])

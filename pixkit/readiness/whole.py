@@ -58,6 +58,7 @@ def leak_error(network: Autoregressive, proof: Proof) -> CausalityError:
         found="a prediction depends on a sub-pixel that is drawn at its step or later",
         lines=[f"  {row}" for row in str(proof).splitlines()[1:]],
         expected="dependence on earlier steps alone",
+        hint="let the line that is blamed read only what is drawn earlier, as layers of pixkit.layers do",
     )
 
 

@@ -140,7 +140,8 @@ def _verdict(report: Report) -> str:
     if report.leak is None and report.proof is not None and report.proof.blame is not None:
         blamed = f", and {report.proof.blame.file}:{report.proof.blame.line} is to blame"
     if report.verdict == "underflow" and report.proof is not None:
-        return f"by underflow alone{blamed}: the largest influence found is {report.proof.influence:.3g}"
+        found = f"the largest influence found is {report.proof.influence:.3g}, with large inputs and weights"
+        return f"by underflow alone{blamed}: {found}"
     if report.verdict == "leaks":
         return f"no: it leaks{blamed}"
     return f"not proved{blamed}, though no leak was seen; it can only be sampled by whole passes"
