@@ -16,10 +16,7 @@ from pixkit.execution.native import keep
 from pixkit.execution.native.compile import NoCompiler, kernel
 
 pytestmark = pytest.mark.skipif(os.name != "posix", reason="compiled code is for Linux and macOS")
-SMALL = """#define LAYERS(ROW)
-void run(const void *program, long a, long b, long c, long d) {}
-long run_together(const void *program, long a, long b, long c, long d, void *team, long part) { return b; }
-"""
+SMALL = "#define LAYERS(ROW)\nvoid run(const void *program, long a, long b, long c, long d) {}\n"
 
 
 @pytest.fixture

@@ -7,7 +7,6 @@ from teacher import many_threads
 
 from pixkit.backbones.conditioners import FeatureContext, LabelContext
 from pixkit.backbones.encodings import InputConfig
-from pixkit.execution.native import threads as sharing
 from pixkit.execution.native.executor import NativeExecutor
 from pixkit.execution.native.layout import KINDS
 from pixkit.execution.plan import make_plan
@@ -85,44 +84,3 @@ class Calls:
 
     def run(self, program, start, stop, first, last):
         self.slices.append((first, last))
-
-
-@pytest.mark.parametrize("name", ["embedding", "both grids"])
-def test_threads_that_share_columns_draw_the_same_images(name, monkeypatch):
-    monkeypatch.setattr(sharing, "LARGE", 1)
-    network = NETWORKS[name][0]()
-    plan = make_plan(Trace(network))
-    with many_threads(1):
-        expected = walked(NativeExecutor(plan, IMAGES), network)
-    with many_threads(2):
-        assert not NativeExecutor(plan, IMAGES).together, "its weights are small"
-        monkeypatch.setattr(sharing, "LARGER_THAN_A_CACHE", 1)
-        assert not NativeExecutor(plan, 2 * sharing.FEW + 1).together, "there are many images"
-        executor = NativeExecutor(plan, IMAGES)
-    assert executor.together
-    assert {op.shared for op in executor.packed.ops if KINDS[op.kind] == "LINEAR"} == {1}
-    assert torch.equal(walked(executor, network), expected)
-
-
-def test_threads_that_wait_for_others_go_on_apart():
-    with many_threads(2):
-        executor = NativeExecutor(make_plan(Trace(pixelcnn(GREY))), 3)
-    executor.together, executor.library = True, Waiting()
-    executor._run(2, 9)
-    executor._run(9, 10)
-    assert sorted(executor.library.calls) == [(0, 1, 5, 9), (0, 1, 9, 10), (1, 3, 5, 9), (1, 3, 9, 10)]
-
-
-class Waiting:
-    """In place of the compiled kernel: a team's parts give up at step 5."""
-
-    def __init__(self):
-        self.calls = []
-
-    def run(self, program, start, stop, first, last):
-        self.calls.append((first, last, start, stop))
-
-    def run_together(self, program, start, stop, first, last, team, part):
-        team._obj.apart = 1
-        assert (team._obj.parts, start, stop, (first, last)) == (2, 2, 9, [(0, 1), (1, 3)][part])
-        return 5

@@ -16,8 +16,6 @@ from torch.overrides import TorchFunctionMode
 from pixkit.backbones.base import Backbone
 from pixkit.backbones.conditioners import LabelContext
 from pixkit.errors import CausalityError
-from pixkit.execution.native.executor import NativeExecutor
-from pixkit.execution.native.threads import Threaded
 from pixkit.image import ImageSpec
 from pixkit.layers import MaskedConv2d
 from pixkit.memory import keep
@@ -358,20 +356,6 @@ def test_a_draw_that_was_stopped_leaves_nothing_behind(executor):
         drawn(net, executor, progress=stop)
     assert not net.kept.entries[0]._waiting
     assert torch.equal(drawn(net, executor), expected)
-
-
-@pytest.mark.needs_compiler
-def test_threads_that_went_apart_begin_the_next_batch_together(monkeypatch):
-    begun = []
-    monkeypatch.setattr(torch, "get_num_threads", lambda: 2)
-    monkeypatch.setattr(Threaded, "large", lambda self: True)
-    monkeypatch.setattr(NativeExecutor, "_run_together", lambda self, start, *_: begun.append(start) or start)
-    net = switched()
-    expected = drawn(net, "native")
-    (chosen,) = net.kept.entries[0]._waiting.values()
-    chosen.executor.together = False
-    begun.clear()
-    assert torch.equal(drawn(net, "native"), expected) and begun
 
 
 def test_inference_mode_has_executors_of_its_own():

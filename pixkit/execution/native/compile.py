@@ -55,8 +55,6 @@ def _found(real: str, compiler: tuple[str, ...], folders: tuple[Path, ...]) -> c
         return error
     library.run.restype = None
     library.run.argtypes = [ctypes.c_void_p, *[ctypes.c_int64] * 4]
-    library.run_together.restype = ctypes.c_int64
-    library.run_together.argtypes = [*library.run.argtypes, ctypes.c_void_p, ctypes.c_int64]
     return library
 
 
@@ -160,7 +158,7 @@ def _keep_and_load(built: Path, compiler: str, folders: tuple[Path, ...], key: s
 def _load(path: Path) -> ctypes.CDLL:
     """Load a library. Raises OSError if it is not for this machine, AttributeError if it is not the kernel."""
     library = ctypes.CDLL(str(path))
-    _ = library.run, library.run_together
+    _ = library.run
     return library
 
 

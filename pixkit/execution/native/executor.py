@@ -4,25 +4,21 @@ from __future__ import annotations
 
 import ctypes
 import functools
-import itertools
-from concurrent.futures import ThreadPoolExecutor, wait
+from concurrent.futures import ThreadPoolExecutor
 
 import torch
 from torch import Tensor
 
 from pixkit.execution.lowering.lower import Unsupported
 from pixkit.execution.native.compile import kernel
-from pixkit.execution.native.layout import HEADS, Team
-from pixkit.execution.native.threads import FEW, Threaded
+from pixkit.execution.native.layout import HEADS
+from pixkit.execution.native.threads import Threaded
 from pixkit.execution.plan import Plan
 from pixkit.execution.reference import Executor, Progress, chunks
 
 
 class NativeExecutor(Executor):
     """Runs the plan in C, each thread a slice of the batch, with every table made once.
-
-    Where few images are drawn with large weights, threads share the columns of these, unless they would often have to
-    wait for other programs: see team.h. It changes no image.
 
     Raises:
         Unsupported: if the plan has an operation that the kernel has not, or the network is on a GPU.
@@ -43,7 +39,6 @@ class NativeExecutor(Executor):
         # Only now, since it may take a while, and all for nothing if something could not be lowered.
         self.library = kernel("float" if reference.dtype == torch.float32 else "double")
         self.packed.fill(context)
-        self.together = self._sharing()
         self.pixels = self.packed.pixels
 
     def advance(self, step: int) -> None:
@@ -57,7 +52,6 @@ class NativeExecutor(Executor):
     def renew(self, context: Tensor | None) -> bool:
         """See Executor; threads that wait belong to the process that made them, which this may not be any more."""
         self._pool = ThreadPoolExecutor(self.threads)
-        self.together = self._sharing()  # whom threads had to wait for may have gone
         return self.packed.renew(context)
 
     @functools.cached_property
@@ -77,32 +71,10 @@ class NativeExecutor(Executor):
                 progress(stop, total)
         self.packed.still()
 
-    def _sharing(self) -> bool:
-        return self.threads > 1 and self.batch <= FEW * self.threads and self.packed.large()
-
     def _run(self, start: int, stop: int) -> None:
-        program = ctypes.addressof(self.packed.program)
+        call = functools.partial(self.library.run, ctypes.addressof(self.packed.program), start, stop)
         if self.threads == 1:
-            self.library.run(program, start, stop, 0, self.batch)
+            call(0, self.batch)
             return
         bounds = [self.batch * part // self.threads for part in range(self.threads + 1)]
-        slices = list(itertools.pairwise(bounds))
-        if self.together:
-            start = self._run_together(start, stop, slices)
-        list(self._pool.map(lambda images: self.library.run(program, start, stop, *images), slices))
-
-    def _run_together(self, start: int, stop: int, slices: list[tuple[int, int]]) -> int:
-        """Threads share the columns of large layers; gives the step from which on they had better not."""
-        program, team = ctypes.addressof(self.packed.program), Team(self.threads)
-        run = functools.partial(self.library.run_together, program, start, stop)
-        parts = []
-        try:
-            for number, images in enumerate(slices):
-                parts.append(self._pool.submit(run, *images, ctypes.byref(team), number))
-        except BaseException:
-            team.broken = 1  # whoever has begun would wait for good
-            wait(parts)
-            raise
-        done = {part.result() for part in parts}
-        self.together = not team.apart
-        return done.pop()
+        list(self._pool.map(call, bounds[:-1], bounds[1:]))

@@ -1,4 +1,4 @@
-/* Runs a packed plan for a slice of a batch. One thread; slices of a batch are independent of each other, but see team.h. */
+/* Runs a packed plan for a slice of a batch. One thread; slices of a batch are independent of each other. */
 #include "program.h"
 #include "linear.h"
 #include "attend.h"
@@ -74,18 +74,16 @@ static void embed(const Program *p, const Op *op, const Buffer *out, i32 group, 
         }
 }
 
-/* Columns begin..end-1, of whole panels. */
-static void mix(const Program *p, const Op *op, i32 group, i64 position, i64 site, i64 first, i64 rows, i64 begin, i64 end) {
-    const Buffer *in0 = p->buffers + op->in0, *out = p->buffers + op->out;
+static void mix(const Op *op, const Buffer *in0, const Buffer *out, i32 group, i64 position, i64 site, i64 first, i64 rows, i32 groups) {
     const i64 width = op->width, depth = (i64)op->taps * op->inner;
     const i32 *sources = op->table + ((i64)group * op->grid + site) * op->taps;
     Tap taps[op->taps];
     i32 count = 0;
     for (i32 t = 0; t < op->taps; t++)
         if (sources[t] >= 0)
-            taps[count++] = (Tap){at(in0, position, sources[t], first, t % p->groups), (i64)t * op->inner};
-    linear(taps, count, in0->row, op->inner, depth, begin, end, width, op->weight + group * depth * width,
-           op->bias + group * width, at(out, position, site, first, group), out->row, rows);
+            taps[count++] = (Tap){at(in0, position, sources[t], first, t % groups), (i64)t * op->inner};
+    linear(taps, count, in0->row, op->inner, depth, width, op->weight + group * depth * width, op->bias + group * width,
+           at(out, position, site, first, group), out->row, rows);
 }
 
 /* New states of an LSTM: h, and the cell in its own buffer; the gates are o, f, i, g, in two halves. */
@@ -109,7 +107,7 @@ static void unit(const Program *p, const Op *op, i32 group, i64 position, i64 si
     if (op->kind == EMBED) { embed(p, op, out, group, position, site, first, rows); return; }
     if (op->kind == ATTEND) { attend(p, op, out, position, site, first, rows); return; }
     if (op->kind == LSTM) { lstm(p, op, out, group, position, site, first, rows); return; }
-    if (op->kind == LINEAR) { mix(p, op, group, position, site, first, rows, 0, op->width); return; }
+    if (op->kind == LINEAR) { mix(op, in0, out, group, position, site, first, rows, p->groups); return; }
     i32 maps = out->maps;
     real *y = at(out, position, site, first, group);
     if (op->kind == GATHER) {
@@ -165,23 +163,16 @@ static void unit(const Program *p, const Op *op, i32 group, i64 position, i64 si
 
 #include "draw.c"
 
-static void single(const Program *p, const Instr *instr, i64 first, i64 last) {
-    const i32 *sites = p->sites + instr->first;
-    for (i32 j = 0; j < instr->count; j++) unit(p, p->ops + instr->op, instr->group, j, sites[j], first, last - first);
-}
-
-static void draw_step(const Program *p, i64 step, i64 first, i64 last) {
-    if (!p->draws) return;
-    for (i64 i = p->draws[step]; i < p->draws[step + 1]; i++)
-        for (i64 image = first; image < last; image++) draw(p, i, image);
-}
-
-#include "team.h"
-
 /* Steps from..to-1 for images first..last-1. */
 void run(const Program *p, i64 from, i64 to, i64 first, i64 last) {
     for (i64 step = from; step < to; step++) {
-        for (i64 i = p->steps[step]; i < p->steps[step + 1]; i++) single(p, p->instrs + i, first, last);
-        draw_step(p, step, first, last);
+        for (i64 i = p->steps[step]; i < p->steps[step + 1]; i++) {
+            const Instr *instr = p->instrs + i;
+            const i32 *sites = p->sites + instr->first;
+            for (i32 j = 0; j < instr->count; j++) unit(p, p->ops + instr->op, instr->group, j, sites[j], first, last - first);
+        }
+        if (p->draws)
+            for (i64 i = p->draws[step]; i < p->draws[step + 1]; i++)
+                for (i64 image = first; image < last; image++) draw(p, i, image);
     }
 }

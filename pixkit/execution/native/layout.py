@@ -45,14 +45,8 @@ class Op(ctypes.Structure):
         *((name, c_int32) for name in ("kind", "out", "in0", "in1", "in2", "taps", "inner", "width", "grid")),
         *((name, c_void_p) for name in ("table", "weight", "bias")),
         *((name, c_double) for name in ("alpha", "beta")),
-        *((name, c_int32) for name in ("first", "to", "count", "queries", "keys", "values", "fused", "shared")),
+        *((name, c_int32) for name in ("first", "to", "count", "queries", "keys", "values", "fused")),
     )
-
-
-class Team(ctypes.Structure):
-    """Threads that go through a plan together, as in team.h."""
-
-    _fields_ = tuple((name, c_int64) for name in ("parts", "arrived", "round", "yields", "apart", "broken"))
 
 
 INSTRUCTION = np.dtype([("op", "i4"), ("group", "i4"), ("count", "i4"), ("first", "i8")], align=True)

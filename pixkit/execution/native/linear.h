@@ -68,20 +68,19 @@ TILE(3, 4)
 #define COLUMNS(R, MOST)                                                                                               \
     for (i64 c = 0; c < columns;) {                                                                                    \
         const i64 left = (columns - c) / LANES, taken = MOST >= 4 && left >= 4 ? 4 : left >= 2 ? 2 : 1;                \
-        if (taken == 4) tile_##R##_4(here, count, lda, columns, inner, panel + c, added + c, y + c, ldo);               \
-        else if (taken == 2) tile_##R##_2(here, count, lda, columns, inner, panel + c, added + c, y + c, ldo);          \
-        else tile_##R##_1(here, count, lda, columns, inner, panel + c, added + c, y + c, ldo);                          \
+        if (taken == 4) tile_##R##_4(here, count, lda, columns, inner, panel + c, bias + c, y + c, ldo);               \
+        else if (taken == 2) tile_##R##_2(here, count, lda, columns, inner, panel + c, bias + c, y + c, ldo);          \
+        else tile_##R##_1(here, count, lda, columns, inner, panel + c, bias + c, y + c, ldo);                          \
         c += taken * LANES;                                                                                            \
     }
 
-/* Columns begin..end-1 of `width`, of whole panels; `depth` is how many rows the weight has. */
-static void linear(const Tap *taps, i32 count, i64 lda, i32 inner, i64 depth, i64 begin, i64 end, i64 width,
-                   const real *weight, const real *bias, real *out, i64 ldo, i64 rows) {
+/* `depth` is how many rows the weight has. */
+static void linear(const Tap *taps, i32 count, i64 lda, i32 inner, i64 depth, i64 width, const real *weight, const real *bias,
+                   real *out, i64 ldo, i64 rows) {
     Tap here[count > 0 ? count : 1];
-    for (i64 first = begin; first < end; first += PANEL) {
+    for (i64 first = 0; first < width; first += PANEL) {
         const i64 columns = width - first < PANEL ? width - first : PANEL;
         const real *panel = weight + first * depth;
-        const real *added = bias + first;
         real *y = out + first;
         memcpy(here, taps, sizeof(Tap) * (size_t)count);
         for (i64 row = 0, block; row < rows; row += block, y += block * ldo) {
@@ -93,5 +92,6 @@ static void linear(const Tap *taps, i32 count, i64 lda, i32 inner, i64 depth, i6
             else { COLUMNS(1, 4) }
             for (i32 t = 0; t < count; t++) here[t].a += block * lda;
         }
+        bias += columns;
     }
 }

@@ -41,7 +41,6 @@ typedef struct {
     i32 queries;      /* ATTEND: their sites */
     i32 keys, values; /* ATTEND on a CPU: buffers of its own, see attend.h */
     i32 fused; /* how many of the operations that follow are computed with this one, element by element; 0 on a CPU */
-    i32 shared; /* LINEAR on a CPU: whether threads may share its columns, see team.h */
 } Op;
 
 typedef struct { i32 op, group, count; i64 first; } Instr;

@@ -15,12 +15,6 @@ VECTOR = 64
 """Bytes; attend.h keeps the keys of as many sites together as a vector has numbers."""
 PANEL = 64
 """Columns of a linear layer's weight that lie together, as in linear.h."""
-LARGE = 2**16
-"""Bytes of a layer's weight from which on it takes longer to read than threads to meet: 4 microseconds."""
-LARGER_THAN_A_CACHE = 2**21
-"""Bytes of all such weights together that a core's own cache does not hold from step to step."""
-FEW = 16
-"""Images of a thread up to which weights take longer to read than to multiply."""
 
 
 class Threaded(Packed):
@@ -82,20 +76,12 @@ class Threaded(Packed):
 
     def _op(self, name: str, part: Lowered, fused: int) -> Op:
         op = super()._op(name, part, fused)
-        if part.kind == "LINEAR" and part.weight is not None:
-            op.shared = int(part.weight.numel() * self.dtype.itemsize >= LARGE)
         if part.kind == "ATTEND":
             lanes = VECTOR // self.dtype.itemsize
             places, values = (-(-size // lanes) * lanes for size in (part.grid, part.count))
             op.keys = self._memory_of(part.taps * places * part.inner, places)
             op.values = self._memory_of(part.taps * places * values, values)
         return op
-
-    def large(self) -> bool:
-        """Whether its linear layers are so large that threads gain if each reads but a part of them."""
-        weights = [part.weight for _, part in self._parts if part.kind == "LINEAR" and part.weight is not None]
-        sizes = [weight.numel() * self.dtype.itemsize for weight in weights]
-        return sum(size for size in sizes if size >= LARGE) > LARGER_THAN_A_CACHE
 
     def _memory_of(self, size: int, maps: int) -> int:
         """The number of a buffer of so many numbers an image."""
