@@ -63,8 +63,6 @@ def find(network: Autoregressive) -> Finding:
         known = problem if trace is None or leak is None else law_error(trace, leak, seen=True)
         for each in filter(None, (error, known)):
             each.lines = (*each.lines, *line_of(proof))
-        if trace is not None and trace.foreign is not None and proof is not None and proof.verdict == "leaks":
-            known = leak_error(network, proof)  # what the trace blames is only taken to mix everything
         return Finding(trace, leak, known, probes, error, proof)
     seen = leak_error(network, proof) if proof is not None and proof.verdict == "leaks" else None
     if problem is not None and seen is None:

@@ -7,7 +7,7 @@ from forks import LONG, Moments, Runs, same, sound, until
 
 from pixkit.runs.run import Run
 
-ROUNDS = 40 if LONG else 5
+ROUNDS = 40 if LONG else 3
 CODES = {signal.SIGINT: 130, signal.SIGTERM: 143}
 KILLED = -9
 

@@ -4,11 +4,11 @@ import pytest
 from forks import LONG, Moments, Runs, same, sound
 
 KILLED = -9
-KILLS = 100 if LONG else 12
+KILLS = 100 if LONG else 6
 LIVES = 6
 """Kills that one run has to survive."""
 SHORT = ("train.steps=3", "train.eval_every=2", "train.sample_every=3", "train.keep=1")
-EVERY = 1 if LONG else 17
+EVERY = 1 if LONG else 29
 """Of the changes of the file system, every how many-th is tried"""
 FIRST = 10
 """and all up to this one: they begin the run."""

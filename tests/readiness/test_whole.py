@@ -87,27 +87,6 @@ def test_a_leak_of_a_foreign_backbone_is_refused_with_its_line():
     assert said["verdict"] == "leaks" and said["line"]["text"].startswith("h = h + torch.softmax")
 
 
-class Shifted(Foreign):
-    """A convolution that sees the next site; what comes after it is traced as reading everything."""
-
-    def __init__(self, config, spec):
-        super().__init__(config, spec)
-        self.first, self.second = nn.Conv1d(6, 6, 3, padding=1), nn.Conv1d(6, 6, 1)
-
-    def forward(self, x):
-        h = self.inward(x.flatten(2).mT).mT
-        h = h + self.first(h)
-        return self.second(torch.relu(h)).unflatten(2, x.shape[2:])
-
-
-def test_of_a_leak_among_layers_of_torchs_the_line_is_blamed_and_nothing_else():
-    with pytest.raises(CausalityError) as caught:
-        verify(net_of(Shifted, GREY, colours="joint"))
-    said = str(caught.value)
-    assert "h = h + self.first(h)" in said.partition("blamed: ")[2].partition("\n")[0]
-    assert "MaskedConv2d" not in said and "the line that is blamed" in caught.value.hint
-
-
 class Labelled(Foreign):
     """The same with a label, which is known from the beginning."""
 
