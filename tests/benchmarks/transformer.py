@@ -156,7 +156,7 @@ def ways(name: str, net: Autoregressive, options: argparse.Namespace) -> list[Wa
     for way in found:
         way.work()
     start = time.perf_counter()
-    plan = Cached(Cached.Config()).prepare(net, None).plan
+    plan = Cached(Cached.Config()).prepare(net, None).prepared
     print(f"{name} {net.backbone.config.width}: planned in {time.perf_counter() - start:.1f} s")
     for executor in options.executors:
         try:
