@@ -34,19 +34,20 @@ static void take_in(const Program *p, const Op *op, i64 position, i64 site, i64 
     }
 }
 
-/* Products of a query with the WIDE keys of a block. What is added up first are every WIDE-th map's. */
-static inline wide products(const real *query, const real *key, i32 inner) {
-    wide sum = {0};
+/* Products of a query with LANES of a block's WIDE keys. What is added up first are every WIDE-th map's. */
+static inline vec products(const real *query, const real *key, i32 inner) {
+    vec sum = {0};
     const i32 whole = inner / WIDE * WIDE;
     for (i32 lane = 0; lane < WIDE && whole; lane += 4) {
-        wide a = {0}, b = {0}, c = {0}, d = {0};
+        vec a = {0}, b = {0}, c = {0}, d = {0};
         for (i32 k = lane; k < whole; k += WIDE) {
-            const wide *next = (const wide *)(key + k * WIDE);
-            a += query[k] * next[0], b += query[k + 1] * next[1], c += query[k + 2] * next[2], d += query[k + 3] * next[3];
+            const real *next = key + k * WIDE;
+            a += query[k] * *(const vec *)next, b += query[k + 1] * *(const vec *)(next + WIDE);
+            c += query[k + 2] * *(const vec *)(next + 2 * WIDE), d += query[k + 3] * *(const vec *)(next + 3 * WIDE);
         }
         sum += a, sum += b, sum += c, sum += d;
     }
-    for (i32 k = whole; k < inner; k++) sum += query[k] * *(const wide *)(key + k * WIDE);
+    for (i32 k = whole; k < inner; k++) sum += query[k] * *(const vec *)(key + k * WIDE);
     return sum;
 }
 
@@ -55,24 +56,24 @@ typedef struct { const real *share, *value; real *y; } Head;
 /* y[V vectors] = the sum of values, each with its share, of H heads side by side: memory gives several streams faster. */
 #define MEAN(H, V)                                                                                                     \
     static void mean_##H##_##V(const Head *heads, i64 m, i64 stride, i64 count) {                                      \
-        wide sum[H][V] = {{{0}}};                                                                                      \
+        vec sum[H][V]  = {{{0}}};                                                                                      \
         for (i64 j = 0; j < count; j++)                                                                                \
             for (int h = 0; h < H; h++) {                                                                              \
                 const real share = heads[h].share[j];                                                                  \
-                const wide *value = (const wide *)(heads[h].value + m + j * stride);                                   \
+                const vec *value = (const vec *)(heads[h].value + m + j * stride);                                   \
                 for (int v = 0; v < V; v++) sum[h][v] += share * value[v];                                             \
             }                                                                                                          \
         for (int h = 0; h < H; h++)                                                                                    \
-            for (int v = 0; v < V; v++) ((wide *)(heads[h].y + m))[v] = sum[h][v];                                     \
+            for (int v = 0; v < V; v++) ((vec *)(heads[h].y + m))[v] = sum[h][v];                                     \
     }
 MEAN(1, 1) MEAN(1, 2) MEAN(1, 4) MEAN(2, 1) MEAN(2, 2) MEAN(2, 4) MEAN(4, 1) MEAN(4, 2) MEAN(4, 4)
 
 /* Of 1, 2 or 4 heads. */
 static void mean(const Head *heads, i32 abreast, i64 stride, i64 count) {
     for (i64 m = 0, taken; m < stride; m += taken) {
-        const i64 left = (stride - m) / WIDE;
-        taken = (left >= 4 ? 4 : left >= 2 ? 2 : 1) * WIDE;
-#define TAKE(H) (left >= 4 ? mean_##H##_4 : left >= 2 ? mean_##H##_2 : mean_##H##_1)
+        const i64 left = (stride - m) / LANES, vectors = left >= 4 && REGISTERS > 16 ? 4 : left >= 2 ? 2 : 1;
+        taken = vectors * LANES;
+#define TAKE(H) (vectors == 4 ? mean_##H##_4 : vectors == 2 ? mean_##H##_2 : mean_##H##_1)
         (abreast == 4 ? TAKE(4) : abreast == 2 ? TAKE(2) : TAKE(1))(heads, m, stride, count);
     }
 }
@@ -124,7 +125,9 @@ static void attend(const Program *p, const Op *op, const Buffer *out, i64 positi
             for (i64 j = 0; j < stride; j += WIDE)
                 for (i32 h = 0; h < heads; h++) {
                     const real *key = own.key + ((head + h) * own.places + start + j) * op->inner;
-                    *(wide *)(weight + h * stride + j) = (real)op->alpha * products(query + h * op->inner, key, op->inner);
+                    real *to = weight + h * stride + j;
+                    for (i32 lane = 0; lane < WIDE; lane += (i32)LANES)
+                        *(vec *)(to + lane) = (real)op->alpha * products(query + h * op->inner, key + lane, op->inner);
                 }
             if (op->bias)
                 for (i32 h = 0; h < heads; h++) {

@@ -41,13 +41,13 @@ static void norm(const Op *op, i32 maps, const real *weight, const real *bias, c
 
 /* The sum of x - mean, or of its squares: of every WIDE-th map, and then of neighbours. */
 static inline real added_up(const real *x, i32 maps, real mean, i32 squares) {
-    wide sums = {0};
+    real sums[WIDE] = {0};
     i32 m = 0;
-    for (; m + WIDE <= maps; m += WIDE) {
-        const wide apart = *(const wide *)(x + m) - mean;
-        if (squares) sums += apart * apart;
-        else sums += apart;
-    }
+    for (; m + WIDE <= maps; m += WIDE)
+        for (i32 lane = 0; lane < WIDE; lane++) {
+            const real apart = x[m + lane] - mean;
+            sums[lane] += squares ? apart * apart : apart;
+        }
     for (i32 lane = 0; m < maps; m++, lane++) sums[lane] += squares ? (x[m] - mean) * (x[m] - mean) : x[m] - mean;
     for (i32 half = WIDE / 2; half > 0; half /= 2)
         for (i32 lane = 0; lane < half; lane++) sums[lane] += sums[lane + half];

@@ -1,14 +1,20 @@
 /* Sums over taps, out = bias + sum of a @ w, in tiles of registers. Part of kernel.c. */
-#ifdef __AVX512F__
+#if defined(__AVX512F__)
 #define BYTES 64
-#else
+#elif defined(__AVX__)
 #define BYTES 32
+#else
+#define BYTES 16 /* SSE2, NEON: what is wider than its registers a compiler takes apart one number at a time */
+#endif
+#if defined(__AVX512F__) || defined(__aarch64__)
+#define REGISTERS 32
+#else
+#define REGISTERS 16
 #endif
 #define LANES ((i64)(BYTES / sizeof(real)))
 typedef real vec __attribute__((vector_size(BYTES), aligned(sizeof(real)), may_alias));
 
-/* A vector whose length, and so the order of sums of its parts, is the same on all processors. */
-typedef real wide __attribute__((vector_size(64), aligned(sizeof(real)), may_alias));
+/* The numbers that are added up side by side where a sum is of one row: the same on all processors, and so its order. */
 enum { WIDE = 64 / (int)sizeof(real) };
 
 /* A row of what is read, and the row of the weight that its first map has. */

@@ -1,0 +1,39 @@
+"""The kernel as it is compiled for processors with shorter vectors than this one's."""
+
+import ctypes
+import platform
+import shutil
+import subprocess
+
+import pytest
+import torch
+from nets import NETS, net_of
+from teacher import COLOUR, check
+
+from pixkit.execution.native import executor
+from pixkit.execution.native.compile import FLAGS, SOURCE
+
+OPERATIONS = {"v2": {"ssse3", "popcnt"}, "v3": {"avx2", "fma"}}
+"""What a processor of a level of x86-64 can do that one of the level before cannot, or some of it."""
+
+
+def can():
+    """The flags of this processor, on Linux."""
+    with open("/proc/cpuinfo", encoding="utf-8") as file:
+        return set(next((line for line in file if line.startswith("flags")), "").split())
+
+
+@pytest.mark.needs_compiler
+@pytest.mark.skipif(platform.system() != "Linux" or platform.machine() != "x86_64", reason="levels are x86-64's")
+@pytest.mark.parametrize("level", OPERATIONS)
+def test_with_shorter_vectors(level, monkeypatch, tmp_path):
+    if not can() >= OPERATIONS[level]:
+        pytest.skip(f"this processor is none of x86-64-{level}")
+    compiler, built = shutil.which("cc") or shutil.which("gcc"), tmp_path / "kernel.so"
+    march = [f"-march=x86-64-{level}", "-DREAL=double"]
+    subprocess.run([compiler, *FLAGS, "-O1", *march, "-Werror=psabi", SOURCE, "-o", built, "-lm"], check=True)
+    library = ctypes.CDLL(str(built))
+    library.run.restype, library.run.argtypes = None, [ctypes.c_void_p, *[ctypes.c_int64] * 4]
+    monkeypatch.setattr(executor, "kernel", lambda real: library)
+    for name in ("Attending", "Gated"):
+        check(net_of(NETS[name], COLOUR), torch.float64, 5, executors=(executor.NativeExecutor,))
