@@ -47,8 +47,7 @@ class References:
         now = [*self._all()]
         if len(now) != len(self._before) or not all(test() for test in self.tests):
             return False
-        # A tuple may be put together anew: torch.export does so with those that are a module's attributes.
-        return all(map(is_, now, self._before)) or all(map(_is_or_holds, now, self._before))
+        return all(map(is_, now, self._before))
 
     def _counts(self) -> list[int]:
         return [*map(len, chain(self.tables, self.lists, map(vars, self.classes)))]
@@ -62,9 +61,3 @@ class References:
             *(flat(attributes), flat(map(VALUES, attributes)), flat(map(CODE, self.functions))),
             flat(other() for other in self.others),
         )
-
-
-def _is_or_holds(one: Any, other: Any) -> bool:
-    """Whether two are one object, or tuples of the same objects."""
-    tuples = type(one) is type(other) is tuple and len(one) == len(other)
-    return one is other or (tuples and all(map(is_, one, other)))

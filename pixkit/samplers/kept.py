@@ -1,8 +1,9 @@
-"""Plans that are kept of a network from one call to the next, and the executors that run them.
+"""Plans that are kept of a network from one call to the next, and the executors that run them; and refusals.
 
 A plan that no longer holds would draw wrong images, and nobody would notice. So a kept one is used only where
 everything that it was made of is as it was: `Content` says that of what can be looked at, and what code from elsewhere
-may read besides shows in what the network computes of an image, bit by bit.
+may read besides shows in what the network computes of an image, bit by bit. The reason why there is no plan,
+which takes as long to find, is kept by the same rule.
 """
 
 from __future__ import annotations
@@ -14,8 +15,9 @@ from collections.abc import Hashable
 import torch
 from torch import Tensor
 
+from pixkit.errors import CausalityError, PixkitError
 from pixkit.execution.choose import Chosen
-from pixkit.execution.plan import Plan, make_plan
+from pixkit.execution.plan import Plan, Unplannable, make_plan
 from pixkit.execution.reference import Executor
 from pixkit.layers.modes import evaluating
 from pixkit.memory.keep import Keep
@@ -23,7 +25,7 @@ from pixkit.network import Autoregressive
 from pixkit.readiness.content import Content, Untold
 from pixkit.readiness.law import require_law
 from pixkit.readiness.settings import moded, settings
-from pixkit.readiness.trace import Trace
+from pixkit.readiness.trace import Trace, Untraceable
 
 EXECUTORS = 4
 """Executors that are kept of a plan, each for a batch size."""
@@ -31,34 +33,71 @@ LARGEST = 64 << 20
 """Bytes of memory above which an executor is not kept: what it then draws takes far longer than making it."""
 
 
-class Prepared:
+REFUSALS = Untraceable, Unplannable, CausalityError
+"""What is raised of a network of which there is no plan."""
+PASSING = MemoryError, torch.OutOfMemoryError, RecursionError
+"""Causes of a refusal that may be gone at the next call."""
+
+
+class Found:
+    """What was found out about a network, and what tells whether it still holds.
+
+    Attributes:
+        content: what the network was made of; None if that cannot be told.
+    """
+
+    def __init__(self, network: Autoregressive, content: Content | None) -> None:
+        self.content = content
+        self._settings = settings()
+        self._seen = _features(network) if content is not None and content.foreign else []
+
+    @property
+    def nbytes(self) -> int:
+        """Of copies."""
+        return 0 if self.content is None else self.content.nbytes
+
+    def holds(self, network: Autoregressive, known: Tensor | None) -> bool:
+        """Whether the same would be found of this network, with these sub-pixels known."""
+        if self._settings != settings() or self.content is None or not self.content.holds(network):
+            return False
+        return not self.content.foreign or all(map(torch.equal, self._seen, _features(network)))
+
+
+class Refused(Found):
+    """Why there is no plan of a network, whatever is known.
+
+    Attributes:
+        error: what was raised, without the objects that it was raised among.
+    """
+
+    def __init__(self, network: Autoregressive, content: Content, error: PixkitError) -> None:
+        super().__init__(network, content)
+        self.error = copy.copy(error)
+
+
+class Prepared(Found):
     """A plan of a network in its ordering, with known sub-pixels, and executors that wait to run it again.
 
     Attributes:
         plan: the plan.
-        content: what it was made of; None if that cannot be told.
     """
 
     def __init__(self, network: Autoregressive, known: Tensor | None, content: Content | None) -> None:
         trace = Trace(network)
         require_law(trace)
         self.plan: Plan = make_plan(trace, known)
-        self.content = content
-        self._given = _given(known), settings()
-        self._seen = _features(network) if content is not None and content.foreign else []
+        super().__init__(network, content)
+        self._given = _given(known)
         self._waiting: OrderedDict[Hashable, Chosen] = OrderedDict()
 
     @property
     def nbytes(self) -> int:
         """Of copies and executors, about."""
-        copies = 0 if self.content is None else self.content.nbytes
-        return copies + sum(chosen.executor.nbytes for chosen in [*self._waiting.values()])
+        return super().nbytes + sum(chosen.executor.nbytes for chosen in [*self._waiting.values()])
 
     def holds(self, network: Autoregressive, known: Tensor | None) -> bool:
         """Whether a plan of this network would be this one."""
-        if self._given != (_given(known), settings()) or self.content is None or not self.content.holds(network):
-            return False
-        return not self.content.foreign or all(map(torch.equal, self._seen, _features(network)))
+        return self._given == _given(known) and super().holds(network, known)
 
     def take(self, key: Hashable, context: Tensor | None) -> Chosen | None:
         """The executor that waits for such a batch, ready for another one; nobody else has it until it is given back.
@@ -90,30 +129,47 @@ def prepared(network: Autoregressive, known: Tensor | None) -> Prepared:
 
     Raises:
         Untraceable: if the network cannot be traced.
+        Unplannable: if a layer of it has no `at`.
         CausalityError: if readiness does not prove it causal.
     """
     with network.kept.making:
-        return _prepared(network, known)
+        found = _found(network, known)
+    if isinstance(found, Refused):
+        raise copy.copy(found.error)  # a traceback would grow with each call, and keep what it leads through
+    return found
 
 
-def _prepared(network: Autoregressive, known: Tensor | None) -> Prepared:
+def _found(network: Autoregressive, known: Tensor | None) -> Prepared | Refused:
     if moded():
         return Prepared(network, known, None)
-    plans = [entry for entry in network.kept.entries if isinstance(entry, Prepared)]
-    for plan in plans:
-        if plan.holds(network, known):
-            network.kept.use(plan)
-            return plan
+    entries = [entry for entry in network.kept.entries if isinstance(entry, Prepared | Refused)]
+    for entry in entries:
+        if entry.holds(network, known):
+            network.kept.use(entry)
+            return entry
     try:
-        content = Content(network, [plan.content for plan in plans if plan.content is not None])
+        content = Content(network, [entry.content for entry in entries if entry.content is not None])
     except Untold:
         return Prepared(network, known, None)
-    made = Prepared(_twin(network), known, content)
+    made: Prepared | Refused
+    try:
+        made = Prepared(_twin(network), known, content)
+    except REFUSALS as error:
+        if _passes(error):
+            raise
+        made = Refused(network, content, error)
     if made.holds(network, known):  # not if tracing it, or two calls, have changed something
         network.kept.use(made)
     else:
         made.content = None
     return made
+
+
+def _passes(error: BaseException | None) -> bool:
+    """Whether an error, or what it came of, is of its moment."""
+    while error is not None and not isinstance(error, PASSING):
+        error = error.__cause__
+    return error is not None
 
 
 def _twin(network: Autoregressive) -> Autoregressive:

@@ -185,13 +185,3 @@ def test_a_file_that_is_called_like_one_of_pythons(monkeypatch):
     mine.__file__ = "/home/me/chunk.py"
     monkeypatch.setitem(sys.modules, "chunk", mine)
     assert not is_known("chunk")
-
-
-def test_a_tuple_that_is_put_together_anew_of_the_same_objects_is_the_same():
-    norm = nn.LayerNorm(3)
-    module = nn.Sequential(norm)
-    content = Content(module)
-    norm.normalized_shape = (*(size for size in norm.normalized_shape),)
-    assert content.stands() and content.holds(module)
-    norm.normalized_shape = (4,)
-    assert not content.stands() and not content.holds(module)

@@ -23,7 +23,7 @@ from pixkit.noise import Noise
 from pixkit.orderings import KnownFirst
 from pixkit.precision import float32_products, write
 from pixkit.readiness.content import Content, Untold
-from pixkit.readiness.trace import Untraceable
+from pixkit.readiness.trace import Trace, Untraceable
 from pixkit.samplers import Ancestral, Cached, Known, kept
 from pixkit.samplers.guidance import Guided
 from pixkit.samplers.kept import Prepared
@@ -372,3 +372,43 @@ def test_what_cannot_be_told_is_planned_each_time(value):
     with pytest.raises(Untold):
         Content(net)
     assert torch.equal(drawn(net, "reference"), drawn(net)) and net.kept.entries == ()
+
+
+def branches(x):
+    return x if bool((x > -9).all()) else -x
+
+
+def test_why_there_is_no_plan_is_kept_until_something_changes(monkeypatch):
+    """Whatever is known; each time as an error of its own, since a traceback would hold what it led through."""
+    tried, begin = [], Trace.__init__
+    monkeypatch.setattr(Trace, "__init__", lambda self, network: tried.append(network) or begin(self, network))
+    net = switched()
+    net.backbone.inner.forward = branches
+    mask = net.ordering.steps < 4
+    given = [None, Known(mask, torch.zeros(1, *SPEC.shape, dtype=torch.int64))]
+    errors = []
+    for known in given * 2:
+        with pytest.raises(Untraceable) as caught:
+            drawn(net, "reference", known=known)
+        errors.append(caught.value)
+    assert len(tried) == 1 and len({id(error) for error in errors}) == 4 and len({str(error) for error in errors}) == 1
+    (refused,) = net.kept.entries
+    assert refused.error.__traceback__ is None is refused.error.__cause__
+    assert refused.nbytes == refused.content.nbytes > 0
+    del net.backbone.inner.forward
+    assert torch.equal(drawn(net, "reference"), drawn(net)) and len(tried) == 2
+
+
+@pytest.mark.parametrize("cause", kept.PASSING)
+def test_a_refusal_for_want_of_memory_is_not_kept(cause, monkeypatch):
+    def fails(self, network):
+        between = RuntimeError()
+        between.__cause__ = cause()
+        raise Untraceable("the network cannot be traced") from between
+
+    net = switched()
+    with monkeypatch.context() as patch:
+        patch.setattr(Trace, "__init__", fails)
+        with pytest.raises(Untraceable):
+            drawn(net, "reference")
+    assert net.kept.entries == () and torch.equal(drawn(net, "reference"), drawn(net))

@@ -23,6 +23,7 @@ from pixkit.readiness.adoption.builder import Builder
 from pixkit.readiness.adoption.known import Known
 from pixkit.readiness.adoption.rewrite import Rewriter
 from pixkit.readiness.adoption.separable import NotSeparable
+from pixkit.readiness.elements.untouched import untouched
 
 
 def adopted(network: Autoregressive, x: Tensor, context: Tensor | None) -> Autoregressive:
@@ -102,9 +103,9 @@ def _exported(backbone: nn.Module, inputs: tuple[Tensor, ...], who: str) -> Expo
             found="torch.jit.ScriptModule",
             expected="the module that it was made of",
         )
-    # Where it fails it prints the graph so far, for those who develop torch.
-    unread = redirect_stderr(io.StringIO())
-    with _failing_to_export(who), warnings.catch_warnings(), left_as_set(), _without_shortcuts(), unread:
+    # Where it fails it prints the graph so far, for those who develop torch; and it leaves copies of lists and tuples.
+    unread, kept = redirect_stderr(io.StringIO()), untouched(backbone)
+    with _failing_to_export(who), warnings.catch_warnings(), left_as_set(), _without_shortcuts(), unread, kept:
         warnings.simplefilter("ignore")
         try:
             program = torch.export.export(backbone, inputs)
