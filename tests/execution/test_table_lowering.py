@@ -3,13 +3,19 @@
 import pytest
 import torch
 import torch.nn.functional as F
+from teacher import check, threaded
 from torch import nn
 
 from pixkit.backbones.base import Backbone
+from pixkit.backbones.conditioners import LabelContext
+from pixkit.execution.native.executor import NativeExecutor
+from pixkit.execution.native.layout import KINDS
+from pixkit.execution.plan import make_plan
 from pixkit.image import ImageSpec
 from pixkit.noise import Noise
+from pixkit.readiness.trace import Trace
 from pixkit.samplers import Ancestral, Cached
-from pixkit.testing.parts import component, network
+from pixkit.testing.parts import component, named, network
 
 
 class Turned(Backbone):
@@ -43,6 +49,17 @@ def test_tables_run_in_compiled_code(cls):
     net = network(component("backbone", cls), ImageSpec(1, 2, 4, 3))
     expected = Ancestral(Ancestral.Config()).sample(net, Noise(1, range(3)))
     assert torch.equal(Cached(Cached.Config(executor="native")).sample(net, Noise(1, range(3))), expected)
+
+
+@pytest.mark.needs_compiler
+def test_colours_in_turn_share_one_group_where_a_network_mixes_them():
+    """A transformer's tokens have maps of no colour; what it reads and what it predicts has."""
+    spec, ordering = ImageSpec(3, 2, 3, 3), named("ordering", "raster", colours="sequential")
+    chosen = named("backbone", "transformer", width=8, blocks=1, heads=2, mlp="swiglu")
+    net = network(chosen, spec, ordering=ordering, conditioner=LabelContext(3, 4))
+    check(net, torch.float64, 3, (NativeExecutor, threaded))
+    packed = NativeExecutor(make_plan(Trace(net)), 1, net.example_context(1)).packed
+    assert {"REARRANGE", "ATTEND"} <= {KINDS[packed.ops[op].kind] for op in packed.table["op"][:-1]}
 
 
 class Recurrent(Backbone):

@@ -47,7 +47,7 @@ FUNCTION i32 most_of(i32 a, i32 b) { return a > b ? a : b; }
 
 /* Of each operation, how many maps of a site are computed one by one. */
 FUNCTION i32 domain(const Program *p, const Op *op) {
-    i32 maps = p->buffers[op->out].maps, some = op->kind == COPY || op->kind == CONSTANT || op->kind == GATHER;
+    i32 maps = p->buffers[op->out].maps, some = op->kind == COPY || op->kind == CONSTANT || op->kind == GATHER || op->kind == REARRANGE;
     return some ? op->count : op->kind == CONCATENATED_ELU ? maps / 2 : maps;
 }
 
@@ -70,6 +70,13 @@ FUNCTION i32 source_of(const Op *op, const Place *where) { return op->table[(i64
 FUNCTION real gathered(const Program *p, const Op *op, const Place *where, i32 source) {
     if (source < 0) return 0;
     return at(p->buffers + op->in0, where->position, source, where->image, where->group)[where->m];
+}
+
+/* Where an element of a rearrangement is; null where it stays as it is. */
+FUNCTION const real *rearranged(const Program *p, const Op *op, const Place *where) {
+    const Found *found = (const Found *)op->table + ((i64)where->group * op->grid + where->site) * op->count + where->m;
+    if (found->site == STAYS) return 0;
+    return at(p->buffers + op->in0, where->position, found->site, where->image, found->group) + found->map;
 }
 
 /* One element of an LSTM's new states: the cell is written, the hidden state given. */
@@ -103,6 +110,9 @@ SUBROUTINE void elements(const Program *p, const Op *op, i32 count, Place where,
             i32 source = source_of(op, &where);
             y += op->to;
             value = source == STAYS ? *y : gathered(p, op, &where, source);
+        } else if (kind == REARRANGE) {
+            const real *from = rearranged(p, op, &where);
+            value = from ? *from : *y;
         } else if (kind == CONSTANT) y[op->to] = op->weight[((i64)where.group * op->grid + where.site) * op->count + m];
         else {
             const real *from = element(p, op->in0, &where);

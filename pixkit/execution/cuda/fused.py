@@ -71,7 +71,7 @@ class Fused(Packed):
         (name, part), (first, kind) = self._parts[number], (self._parts[head][0], self._parts[head][1].kind)
         if part.kind in ALONE or kind == "ATTEND" or self._domain(number) != self._domain(head):
             return False
-        if not _together(self._schedules(name), self._schedules(first)):
+        if not _together(self._due_of(name), self._due_of(first)):
             return False
         for operand in part.inputs:
             if not isinstance(operand, str) or self._is_pixels(operand):
@@ -95,16 +95,16 @@ class Fused(Packed):
     def _domain(self, number: int) -> int:
         """How many elements the kernel computes at a site; as in persistent.cu."""
         name, part = self._parts[number]
-        if part.kind in ("COPY", "CONSTANT", "GATHER"):
+        if part.kind in ("COPY", "CONSTANT", "GATHER", "REARRANGE"):
             return part.count
         return self._maps(part.out or name) // (2 if part.kind == "CONCATENATED_ELU" else 1)
 
-    def _schedules(self, name: str) -> list[Schedule]:
+    def _due_of(self, name: str) -> list[Schedule]:
         return self._by_name.get(name, [])
 
     def _ops(self) -> None:
         self._by_name: dict[str, list[Schedule]] = {}
-        for schedule in self.plan.schedules:
+        for schedule in self._schedules:
             self._by_name.setdefault(schedule.operation.name, []).append(schedule)
         super()._ops()
 

@@ -43,6 +43,7 @@ from pixkit.layers import (
     SiteLayerNorm,
     SiteRMSNorm,
 )
+from pixkit.layers.rearrange import Rearrange
 from pixkit.network import Autoregressive
 from pixkit.noise import Noise
 from pixkit.orderings import ORDERINGS
@@ -80,6 +81,9 @@ class TrialBackbone(Backbone):
         corners = [Lattice(row, column, 2) for row in (0, 1) for column in (0, 1)]
         self.corners = nn.ModuleList(Decimate([corner]) for corner in corners)
         self.mosaic = Mosaic(corners, (size.height, size.width))
+        turned = torch.arange(maps * size.height * size.width).view(maps, -1).roll(ordering.groups, 0)
+        turned[: maps // 2, -1] = -1
+        self.turned = Rearrange([(maps, size.height, size.width)], turned, (size.height, size.width), turned / maps)
         rows = type(ordering).__name__ in ("Raster", "RowAtOnce")
         self.down = Shift(1, 0) if rows else None
         self.lstm = nn.Sequential(Pointwise(maps, 4 * maps, ordering), RowLSTM(maps, ordering)) if rows else None
@@ -95,6 +99,7 @@ class TrialBackbone(Backbone):
         if self.down is not None and self.lstm is not None:
             h = h + self.down(h) + self.lstm(h)
         h = h + self.mosaic(*(corner(h) for corner in self.corners))
+        h = h + self.turned(h)
         return self.narrow(self.append(nn.functional.glu(torch.cat([h, -h], 1), 1) + nn.functional.gelu(h)))
 
 

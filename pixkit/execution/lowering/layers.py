@@ -13,7 +13,7 @@ from pixkit.execution.lowering.attention import attend
 from pixkit.execution.lowering.gathers import decimate, keep, mosaic, reorient, shift
 from pixkit.execution.lowering.instruction import Lowered, grouped, unsupported
 from pixkit.execution.lowering.recurrent import recurrence, sequence
-from pixkit.execution.lowering.tables import attention, rearrange
+from pixkit.execution.lowering.tables import attention
 from pixkit.execution.lowering.taps import convolution, tap_layer
 from pixkit.layers import (
     AppendMaps,
@@ -31,7 +31,6 @@ from pixkit.layers import (
     SiteRMSNorm,
     TapLayer,
 )
-from pixkit.layers.rearrange import Rearrange
 from pixkit.layers.recurrent import Recurrence
 from pixkit.layers.sequence import SequenceRecurrence
 from pixkit.layers.site_attention import SiteAttention
@@ -119,7 +118,6 @@ LAYERS: tuple[tuple[type[nn.Module], Handler], ...] = (
     (AppendMaps, _of_first(_append)),
     (CausalAttention, _of_first(_attention)),
     (SiteAttention, attention),
-    (Rearrange, rearrange),
     (nn.BatchNorm2d, _of_first(_batch_norm)),
     (ColourLayerNorm, _of_first(_layer_norm)),
     (SiteLayerNorm, _of_first(_site_norm)),

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import operator
-from typing import Any
+from collections.abc import Collection
+from typing import Any, cast
 
 import torch
 from torch import Tensor, fx, nn
 
 from pixkit.execution.lowering.instruction import LANES, Kept, Lowered, Unsupported, grouped, unsupported
 from pixkit.execution.lowering.layers import LAYERS
+from pixkit.execution.lowering.tables import rearrange
 from pixkit.execution.plan import Plan
+from pixkit.layers.rearrange import Rearrange
 from pixkit.readiness.operations import Call, call_of
 from pixkit.readiness.plain import plain
 from pixkit.readiness.trace import Operation
@@ -18,20 +21,37 @@ from pixkit.readiness.trace import Operation
 __all__ = ["LANES", "Kept", "Lowered", "Unsupported", "lower", "static_inputs"]
 
 
-def lower(operation: Operation, operations: dict[str, Operation], groups: int) -> list[Lowered]:
+def lower(
+    operation: Operation, operations: dict[str, Operation], groups: int, at_once: Collection[str] = ()
+) -> list[Lowered]:
     """The instructions that do what `operation` does, or one view.
+
+    Args:
+        operation: which.
+        operations: all of the network's, by name.
+        groups: how many colour groups there are.
+        at_once: operations that are computed in all of these at once (`colours.at_once`).
 
     Raises:
         Unsupported: naming the operation.
     """
     module = operation.module
     sources = [operations[name] for name in operation.inputs]
-    mixed = not operation.groups_apart and groups > 1 and not isinstance(module, nn.Conv2d)
-    if mixed or (operation.kind == "all" and not plain(module, nn.Conv2d)):
+    own, *read = (1 if name in at_once else groups for name in (operation.name, *operation.inputs))
+    if plain(module, Rearrange):
+        return rearrange(cast(Rearrange, module), operation, sources, own, read)
+    mixed = not operation.groups_apart and own > 1 and not isinstance(module, nn.Conv2d)
+    if mixed or any(other != own for other in read) or (operation.kind == "all" and not plain(module, nn.Conv2d)):
         raise unsupported(operation)
     for kind, handler in LAYERS:
         if plain(module, kind):
-            return handler(module, operation, sources, groups)
+            return handler(module, operation, sources, own)
+    return _function(operation, operations, own)
+
+
+def _function(operation: Operation, operations: dict[str, Operation], groups: int) -> list[Lowered]:
+    """A function of torch's, or a module that the table of operations knows."""
+    module, sources = operation.module, [operations[name] for name in operation.inputs]
     if operation.kind == "mixing" or any(source.kind == "pixels" for source in sources):
         raise unsupported(operation)
     if operation.node.target is operator.getitem:

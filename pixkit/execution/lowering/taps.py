@@ -73,7 +73,7 @@ def linear(
     maps = weight.shape[1] // groups
     width = -(-maps // LANES) * LANES
     # A tap of the kernel is one of these of one input group.
-    blocks = weight.detach().unflatten(1, (-1, groups)).unflatten(3, (-1, groups)).permute(2, 0, 4, 3, 1)
+    blocks = weight.detach().unflatten(1, (-1, groups)).unflatten(3, (-1, found.shape[3])).permute(2, 0, 4, 3, 1)
     added = torch.zeros(weight.shape[1]).to(weight) if bias is None else bias.detach()
     return Lowered(
         "LINEAR",

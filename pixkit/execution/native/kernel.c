@@ -86,6 +86,18 @@ static void mix(const Op *op, const Buffer *in0, const Buffer *out, i32 group, i
            at(out, position, site, first, group), out->row, rows);
 }
 
+/* Each map from a site, a colour group and a map of its own. */
+static void rearrange(const Op *op, const Buffer *in0, const Buffer *out, i32 group, i64 position, i64 site, i64 first, i64 rows) {
+    const Found *found = (const Found *)op->table + ((i64)group * op->grid + site) * op->count;
+    const real *from[op->count];
+    real *restrict y = at(out, position, site, first, group);
+    for (i32 m = 0; m < op->count; m++)
+        from[m] = found[m].site == STAYS ? 0 : at(in0, position, found[m].site, first, found[m].group) + found[m].map;
+    for (i64 r = 0; r < rows; r++, y += out->row)
+        for (i32 m = 0; m < op->count; m++)
+            if (from[m]) y[m] = from[m][r * in0->row];
+}
+
 /* New states of an LSTM: h, and the cell in its own buffer; the gates are o, f, i, g, in two halves. */
 static void lstm(const Program *p, const Op *op, const Buffer *out, i32 group, i64 position, i64 site, i64 first, i64 rows) {
     const Buffer *half = p->buffers + op->in0, *rest = p->buffers + op->in1, *cells = p->buffers + op->in2;
@@ -108,6 +120,7 @@ static void unit(const Program *p, const Op *op, i32 group, i64 position, i64 si
     if (op->kind == ATTEND) { attend(p, op, out, position, site, first, rows); return; }
     if (op->kind == LSTM) { lstm(p, op, out, group, position, site, first, rows); return; }
     if (op->kind == LINEAR) { mix(op, in0, out, group, position, site, first, rows, p->groups); return; }
+    if (op->kind == REARRANGE) { rearrange(op, in0, out, group, position, site, first, rows); return; }
     i32 maps = out->maps;
     real *y = at(out, position, site, first, group);
     if (op->kind == GATHER) {

@@ -11,6 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from pixkit.execution.lowering.colours import at_once
 from pixkit.execution.lowering.lower import LANES, Kept, Lowered, Unsupported, lower, static_inputs
 from pixkit.execution.native.layout import HEADS, INSTRUCTION, KINDS, Buffer, Op, Program
 from pixkit.execution.nodes import run_static
@@ -41,8 +42,10 @@ class Packed:
         self._levels = torch.zeros(spec.sites, batch, spec.channels, dtype=torch.int64, device=self.device)
         self.pixels = self._levels.transpose(0, 1)
         self._kept: list[Tensor] = []
+        self._at_once = joint = at_once(plan)  # with the first colour group
+        self._schedules = [each for each in plan.schedules if not each.group or each.operation.name not in joint]
         lowered = {
-            name: lower(operation, plan.trace.operations, self.groups)
+            name: lower(operation, plan.trace.operations, self.groups, self._at_once)
             for name, operation in plan.trace.operations.items()
             if operation.kind not in ("pixels", "static")
         }
@@ -103,7 +106,7 @@ class Packed:
         """One tensor [sites, B, G, padded maps] an operation; a view is a part of another's."""
         plan, operations = self.plan, self.plan.trace.operations
         self._passing = self._unremembered()
-        most = max((int(np.diff(schedule.arrays[1]).max()) for schedule in plan.schedules), default=1)
+        most = max((int(np.diff(schedule.arrays[1]).max()) for schedule in self._schedules), default=1)
         self._data: dict[str, Tensor] = {}
         self._blank = [self._levels]
         read = static_inputs(plan)
@@ -116,17 +119,17 @@ class Packed:
                 self._data[name] = self._data[str(view.inputs[0])][..., view.first :]
             else:
                 sites = most if name in self._passing else operation.grid[0] * operation.grid[1]
-                self._data[name] = self._zeros(sites, self._maps(name))
+                self._data[name] = self._zeros(sites, self._maps(name), self._groups_of(name))
                 self._blank.append(self._data[name])
                 for kept in (kept for part in self._lowered.get(name, []) for kept in part.kept):
-                    self._data[kept.name] = self._reserved(kept, most, sites)
+                    self._data[kept.name] = self._reserved(kept, most, sites, self._groups_of(name))
                     self._blank.append(self._data[kept.name])
 
-    def _reserved(self, kept: Kept, most: int, sites: int) -> Tensor:
+    def _reserved(self, kept: Kept, most: int, sites: int, groups: int) -> Tensor:
         """Memory of an operation's own."""
         if kept.outside is None:
-            return self._zeros(most, kept.maps)
-        data = self._zeros(sites + 1, kept.maps)
+            return self._zeros(most, kept.maps, groups)
+        data = self._zeros(sites + 1, kept.maps, groups)
         data[-1, ..., : kept.maps] = kept.outside
         return data
 
@@ -148,8 +151,12 @@ class Packed:
         sources = operation.module.taps(operation.grid).sources
         return sources.shape[1] == 1 and bool((sources[:, 0] == torch.arange(len(sources))).all())
 
-    def _zeros(self, sites: int, maps: int) -> Tensor:
-        size = (sites, self.batch, self.groups, -(-maps // LANES) * LANES)
+    def _groups_of(self, name: str) -> int:
+        """How many colour groups its maps lie in."""
+        return 1 if name in self._at_once else self.groups
+
+    def _zeros(self, sites: int, maps: int, groups: int) -> Tensor:
+        size = (sites, self.batch, groups, -(-maps // LANES) * LANES)
         return torch.zeros(size, dtype=self.dtype, device=self.device)
 
     def _filled(self, name: str, value: Any) -> Tensor:
@@ -158,12 +165,13 @@ class Packed:
         readers = [reader for reader in operations.values() if name in reader.inputs]
         if image.shape[1] == 1:
             image = image.expand(-1, max((reader.maps for reader in readers), default=1), -1, -1)
-        if image.shape[1] % self.groups or len(image) not in (1, self.batch):
+        groups = self._groups_of(name)
+        if image.shape[1] % groups or len(image) not in (1, self.batch):
             raise Unsupported(
                 f"no instruction spreads {operations[name].label} over the images and colours that read it"
             )
-        grouped = image.flatten(2).unflatten(1, (-1, self.groups)).permute(3, 0, 2, 1)
-        data = self._zeros(len(grouped), grouped.shape[3])
+        grouped = image.flatten(2).unflatten(1, (-1, groups)).permute(3, 0, 2, 1)
+        data = self._zeros(len(grouped), grouped.shape[3], groups)
         data[..., : grouped.shape[3]] = grouped
         return data
 
@@ -172,7 +180,7 @@ class Packed:
         if name in self._memory:
             return self._memory[name].maps
         operation = self.plan.trace.operations[name]
-        return sum(operation.parts or (operation.maps,)) // self.groups
+        return sum(operation.parts or (operation.maps,)) // self._groups_of(name)
 
     def _ops(self) -> None:
         """The operations of the kernel, and which of them each operation of the plan became."""
@@ -240,10 +248,10 @@ class Packed:
         # it, and must be stable: within a step the network's order is that in which results are read.
         heads = set(self._heads())
         rows, first = [], 0
-        for schedule in plan.schedules:
+        for schedule in self._schedules:
             ops = filter(heads.__contains__, self._of.get(schedule.operation.name, ()))
             # What is computed as a whole is computed in all colours.
-            groups = range(self.groups) if schedule.opcode == "ALL" else (schedule.group,)
+            groups = range(self._groups_of(schedule.operation.name)) if schedule.opcode == "ALL" else (schedule.group,)
             times, starts = schedule.arrays
             for op, group in itertools.product(ops, groups):
                 row = np.empty(len(times), dtype=INSTRUCTION)
@@ -259,7 +267,7 @@ class Packed:
         if rows:
             self.table[:-1] = np.concatenate([row for _, row in rows])[order]
         starts = np.searchsorted(times[order], np.arange(len(plan.draws) + 1))
-        sites = torch.cat([*(schedule.sites for schedule in plan.schedules), torch.zeros(1, dtype=torch.int64)])
+        sites = torch.cat([*(schedule.sites for schedule in self._schedules), torch.zeros(1, dtype=torch.int64)])
         return self._keep_raw(self.table), self._keep(torch.from_numpy(starts)), self._keep(sites.to(torch.int32))
 
     def _heads(self) -> Iterator[int]:
@@ -289,7 +297,8 @@ class Packed:
         data = self._data[name]
         varies = len(data) > 1 or name in self._memory or self.plan.trace.operations[name].grid != (1, 1)
         site, row, group, _ = data.stride()
-        return Buffer(data.data_ptr(), site * varies, row, group, self._maps(name), int(name in self._passing))
+        apart = group * (data.shape[2] > 1)  # one group is every group's
+        return Buffer(data.data_ptr(), site * varies, row, apart, self._maps(name), int(name in self._passing))
 
     def _draws(self) -> tuple[Tensor, Tensor, Tensor]:
         """First drawn site of each step [T + 1], drawn sites, and which of their colours [drawn, C]."""

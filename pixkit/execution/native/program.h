@@ -36,8 +36,8 @@ typedef struct {
     const i32 *table;
     const real *weight, *bias;
     double alpha, beta; /* an elementwise instruction's numbers a and b */
-    i32 first, to, count; /* COPY, CONSTANT, GATHER: first map read (0), first map written, how many; ATTEND: -, -, maps
-                           * of a head's value */
+    i32 first, to, count; /* COPY, CONSTANT, GATHER: first map read (0), first map written, how many; REARRANGE: -, -, how
+                           * many; ATTEND: -, -, maps of a head's value */
     i32 queries;      /* ATTEND: their sites */
     i32 keys, values; /* ATTEND on a CPU: buffers of its own, see attend.h */
     i32 fused; /* how many of the operations that follow are computed with this one, element by element; 0 on a CPU */
@@ -65,13 +65,16 @@ typedef struct {
 
 /* Instructions that are not elementwise, one line each, as in elementwise.h. */
 #define LAYERS(ROW)                                                                                                    \
-    ROW(EMBED) ROW(LINEAR) ROW(GATHER) ROW(ATTEND) ROW(LSTM)                                                           \
+    ROW(EMBED) ROW(LINEAR) ROW(GATHER) ROW(REARRANGE) ROW(ATTEND) ROW(LSTM)                                            \
     ROW(AFFINE) ROW(NORM) ROW(LAYER_NORM) ROW(RMS_NORM) ROW(COPY) ROW(CONSTANT) ROW(CONCATENATED_ELU) ROW(MAXOUT) ROW(GLU)
 
 #define NUMBER(NAME, ...) NAME,
 enum { LAYERS(NUMBER) UNARY(NUMBER) BINARY(NUMBER) TERNARY(NUMBER) };
 
-enum { STAYS = -2 }; /* in a table of GATHER: nothing is written; -1: zeros are */
+enum { STAYS = -2 }; /* in a table of GATHER or REARRANGE: nothing is written; -1, of a GATHER: zeros are */
+
+/* What REARRANGE reads for each map of a site that it writes. */
+typedef struct { i32 site, group, map; } Found;
 
 /* The maps of one group at a site of one image, or of those from it on. */
 FUNCTION real *at(const Buffer *b, i64 position, i64 site, i64 image, i32 group) {

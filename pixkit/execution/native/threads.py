@@ -47,7 +47,7 @@ class Threaded(Packed):
 
     def _sites(self, name: str) -> list[int]:
         """The sites of an operation in the order in which they are computed."""
-        schedules = [schedule for schedule in self.plan.schedules if schedule.operation.name == name]
+        schedules = [schedule for schedule in self._schedules if schedule.operation.name == name]
         assert len(schedules) <= 1, "attention works on one colour group, and its units do not read one another"
         return [site for schedule in schedules for site in schedule.sites.tolist()]
 

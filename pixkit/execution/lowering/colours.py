@@ -1,0 +1,55 @@
+"""Which operations are computed in all colours at once, where there are several colour groups.
+
+Most operations are computed colour group by colour group, each group's maps side by side in memory. What mixes colours,
+as foreign networks do along a sequence of their own, has maps of one kind: all of them are ready at the same step.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from pixkit.execution.plan import Plan
+from pixkit.layers.contraction import SiteLinear
+from pixkit.layers.sequence import SequenceRecurrence
+from pixkit.layers.site_attention import SiteAttention
+from pixkit.layers.window import Window
+from pixkit.readiness.plain import plain
+from pixkit.readiness.trace import Operation
+
+MIXING = (SiteAttention, SiteLinear, SequenceRecurrence, Window)
+"""Layers of which every map reads all maps, whichever their colour groups."""
+
+
+def at_once(plan: Plan) -> frozenset[str]:
+    """Operations that mix colours, or whose maps the groups cannot share, and what is made of such operations.
+
+    Values that need no pixel are among them if all of their readers are.
+    """
+    operations, groups, found = plan.trace.operations, plan.trace.groups, set[str]()
+    if groups == 1:
+        return frozenset()
+    for name, operation in operations.items():
+        if operation.kind in ("pixels", "static") or name == plan.trace.output:
+            continue
+        if not (_alike(plan.ready[name]) and _alike(plan.needed[name])):
+            continue
+        if _mixes(operation) or operation.maps % groups or not found.isdisjoint(operation.inputs):
+            found.add(name)
+    readers: dict[str, list[str]] = {name: [] for name in operations}
+    for name, operation in operations.items():
+        for source in operation.inputs:
+            readers[source].append(name)
+    static = {name for name, operation in operations.items() if operation.kind == "static"}
+    return frozenset(found | {name for name in static if readers[name] and found.issuperset(readers[name])})
+
+
+def _alike(units: Tensor) -> bool:
+    """Whether all colour groups have the same."""
+    return torch.equal(units, units[:1].expand_as(units))
+
+
+def _mixes(operation: Operation) -> bool:
+    if isinstance(operation.module, nn.Conv2d):  # which reads every group's maps where they are
+        return False
+    return not operation.groups_apart or any(plain(operation.module, kind) for kind in MIXING)
