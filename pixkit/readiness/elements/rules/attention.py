@@ -46,9 +46,10 @@ def causal(rows: int, columns: int, like: Tensor) -> Code:
     return torch.ones(rows, columns, dtype=torch.int64, device=like.device).tril() - 1
 
 
-def additive(mask: Marks) -> Code:
-    """A mask that is added to scores, or is False where they are -inf."""
-    return codes.of(mask, 0 if mask.value.dtype is torch.bool else -math.inf)
+def additive(given: Given, mask: Marks) -> Code:
+    """A mask that is added to scores or, if of truths, hides them where False; inner functions add these too."""
+    hides = mask.value.dtype is torch.bool and given.call.func.__name__.startswith("scaled")
+    return codes.of(mask, 0 if hides else -math.inf)
 
 
 def _dot_products(given: Given) -> list[Code]:
@@ -57,7 +58,7 @@ def _dot_products(given: Given) -> list[Code]:
     if q.dim() > 2 and q.shape[-3] != k.shape[-3]:
         k, v = (t.repeat_interleave(q.shape[-3] // t.shape[-3], -3) for t in (k, v))
     given_mask = given.arguments.get("attn_mask", given.arguments.get("attn_bias"))
-    mask = None if given_mask is None else additive(given_mask)
+    mask = None if given_mask is None else additive(given, given_mask)
     if given["is_causal"]:
         below = causal(q.shape[-2], k.shape[-2], q)
         mask = below if mask is None else torch.where(below < 0, below, mask)

@@ -42,11 +42,10 @@ def join(*codes: Code | None) -> Code:
     return functools.reduce(torch.maximum, [code for code in codes if code is not None])
 
 
-def product(*codes: Code | None) -> Code:
+def product(*codes: Code) -> Code:
     """The code of what multiplies `codes`, in which NOTHING is a fixed 0 and absorbs."""
-    given = [code for code in codes if code is not None]
-    nothing = functools.reduce(torch.logical_or, [code < 0 for code in given])
-    return join(*given).masked_fill(nothing, NOTHING)
+    nothing = functools.reduce(torch.logical_or, [code < 0 for code in codes])
+    return join(*codes).masked_fill(nothing, NOTHING)
 
 
 def broadcast_shapes(*shapes: Sequence[int]) -> torch.Size:
@@ -64,6 +63,11 @@ def latest(code: Code, dims: Sequence[int] | None = None) -> Code:
     for d in alike:
         code = code.narrow(d, 0, 1)
     return code.amax(tuple(dims), keepdim=True) if len(alike) < len(dims) else code
+
+
+def whole(code: Code) -> Code:
+    """The largest code of all elements, a single number."""
+    return latest(code).amax()
 
 
 def ranked(*codes: Code) -> tuple[Tensor, list[Tensor]]:

@@ -43,11 +43,9 @@ def _fixed(value: Tensor) -> Marks:
 
 def _index(given: Given) -> Code:
     code, indices = given.code("self"), given["indices"]
-    told = [codes.latest(codes.of(i)).amax() for i in indices if i is not None and is_mask(i) and not i.all_fixed]
+    told = [codes.whole(codes.of(i)) for i in indices if i is not None and is_mask(i) and not i.all_fixed]
     if told:
-        return codes.join(
-            codes.latest(code).amax(), *[codes.latest(codes.of(i)).amax() for i in indices if i is not None]
-        )
+        return codes.join(codes.whole(code), *[codes.whole(codes.of(i)) for i in indices if i is not None])
     places = integers(indices)
     moved = aten.index(code, [None if i is None else known(i) for i in places])
     if all(i is None or i.all_fixed for i in places):
@@ -93,7 +91,7 @@ def _embedding(given: Given) -> Code:
 
 def _renormed(given: Given) -> Code:
     """Rows of a table that are looked up are scaled; which rows these are depends on all indices."""
-    return codes.join(codes.latest(given.code("self"), [-1]), codes.latest(given.code("indices")).amax())
+    return codes.join(codes.latest(given.code("self"), [-1]), codes.whole(given.code("indices")))
 
 
 def _embedding_bag(given: Given) -> list[Code]:
@@ -103,22 +101,22 @@ def _embedding_bag(given: Given) -> list[Code]:
     rows = _read(weight[known(index)], codes.latest(weight, [0]), told)
     scale = given.optional("per_sample_weights", 0)
     rows = rows if scale is None else codes.product(rows, scale[:, None])
-    rest = codes.join(codes.latest(told).amax(), codes.latest(codes.of(offsets)).amax())
+    rest = codes.join(codes.whole(told), codes.whole(codes.of(offsets)))
     results = given.call.results
     if not offsets.all_fixed:
         return [codes.join(codes.latest(rows, [0]), rest)] + [rest] * (len(results) - 1)
     starts = offsets.value[: results[0].shape[0]].long()
     bag = torch.searchsorted(starts, torch.arange(len(rows), device=rows.device), right=True) - 1
     bags = rows.new_zeros(results[0].shape).scatter_reduce(0, bag[:, None].expand_as(rows), rows, "amax")
-    places = codes.latest(weight).amax() if given["mode"] == 2 else rest
-    return [bags, rest, rest, codes.join(rest, places, codes.latest(rows).amax())][: len(results)]
+    places = codes.whole(weight) if given["mode"] == 2 else rest
+    return [bags, rest, rest, codes.join(rest, places, codes.whole(rows))][: len(results)]
 
 
 def _masked_select(given: Given) -> Code:
     code, mask = given.code("self"), given["mask"]
     if mask.all_fixed:
         return code.masked_select(mask.value)
-    return codes.join(codes.latest(code).amax(), codes.latest(codes.of(mask)).amax())
+    return codes.join(codes.whole(code), codes.whole(codes.of(mask)))
 
 
 def _searched(given: Given) -> Code:
@@ -134,7 +132,7 @@ def _searched(given: Given) -> Code:
 
 def _everywhere(given: Given) -> Code:
     """What is found depends on all of it, even how much it is."""
-    return codes.latest(given.code("self")).amax()
+    return codes.whole(given.code("self"))
 
 
 SHAPED = (

@@ -47,15 +47,16 @@ def _repeat_interleave(given: Given) -> Code:
     if "self" not in given:
         return codes.latest(codes.of(repeats), [0])
     code, dim = given.code("self"), given["dim"]
+    code, dim = (code.reshape(-1), 0) if dim is None else (code, dim)
     if repeats.all_fixed:
         return code.repeat_interleave(repeats.value, dim)
-    return codes.join(codes.latest(code, None if dim is None else [dim]), codes.latest(codes.of(repeats)).amax())
+    return codes.join(codes.latest(code, [dim]), codes.whole(codes.of(repeats)))
 
 
 def _packed(given: Given) -> list[Code]:
     """A batch of sequences as one of steps, in an order of lengths that are fixed, or else read by all."""
     code, lengths = given.code("input"), given["lengths"]
-    told = codes.latest(codes.of(lengths)).amax()
+    told = codes.whole(codes.of(lengths))
     if lengths.all_fixed:
         return [torch.ops.aten._pack_padded_sequence(code, lengths.value, given["batch_first"])[0], told]
     return [codes.join(codes.latest(code, [0, 1])[0], told), told]
@@ -63,7 +64,7 @@ def _packed(given: Given) -> list[Code]:
 
 def _unpacked(given: Given) -> list[Code]:
     sizes = given["batch_sizes"]
-    told = codes.latest(codes.of(sizes)).amax()
+    told = codes.whole(codes.of(sizes))
     code = given.code("data")
     if sizes.all_fixed:
         options = (given["batch_first"], 0, given["total_length"])

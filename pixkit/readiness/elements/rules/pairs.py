@@ -23,7 +23,7 @@ def _loss(given: Given) -> Code:
     """Element by element, and then, as a rule, a sum or mean of all."""
     names = [name for name in ("self", "target", "weight", "pos_weight") if name in given]
     joined = codes.join(*(given.optional(name) for name in names))
-    return joined if given["reduction"] == 0 else codes.latest(joined).amax()
+    return joined if given["reduction"] == 0 else codes.whole(joined)
 
 
 def _likelihoods(given: Given) -> list[Code]:
@@ -31,20 +31,18 @@ def _likelihoods(given: Given) -> list[Code]:
     scores, target, weight = given.code("self"), given["target"], given.optional("weight")
     axis = 0 if scores.dim() == 1 else 1
     told = codes.join(codes.of(target), codes.latest(scores, [axis]).squeeze(axis))
-    told = told if weight is None else codes.join(told, codes.latest(weight).amax())
-    total = codes.latest(codes.of(target)).amax()
-    total = total if weight is None else codes.join(total, codes.latest(weight).amax())
-    return [told if given["reduction"] == 0 else codes.latest(told).amax(), total]
+    told = told if weight is None else codes.join(told, codes.whole(weight))
+    total = codes.whole(codes.of(target))
+    total = total if weight is None else codes.join(total, codes.whole(weight))
+    return [told if given["reduction"] == 0 else codes.whole(told), total]
 
 
 def _matrices(given: Given) -> list[Code]:
     """Functions of whole matrices, each of a batch by itself; operands that are vectors are read whole."""
-    batch = max((r.dim() for r in given.call.results), default=0)
     told = []
     for marks in given.call.marks:
         code = codes.of(marks)
         told.append(codes.latest(code, range(max(0, code.dim() - 2), code.dim())))
-    del batch
     rank = max(code.dim() for code in told)
     together = codes.join(*(code.reshape((*[1] * (rank - code.dim()), *code.shape)) for code in told))
     return [_of_batch(together, result) for result in given.call.results]
@@ -57,7 +55,7 @@ def _substituted(given: Given) -> Code:
         a, b, upper = a.mT, b.mT, not upper
     if upper:
         a, b = a.flip(-2, -1), b.flip(-2)
-    batch = torch.broadcast_shapes(a.shape[:-2], b.shape[:-2])
+    batch = codes.broadcast_shapes(a.shape[:-2], b.shape[:-2])
     found = b.expand(*batch, *b.shape[-2:]).clone()
     for i in range(a.shape[-1]):
         divisor = None if given["unitriangular"] else a[..., i, i, None]
@@ -90,7 +88,7 @@ def _cross(given: Given) -> Code:
 def _segments(given: Given) -> Code:
     """Sums, or the like, of stretches along an axis, the bounds of which may be anywhere."""
     code, axis = given.code("data"), given["axis"]
-    bounds = [codes.latest(codes.of(m)).amax() for m in given.call.marks[1:]]
+    bounds = [codes.whole(codes.of(m)) for m in given.call.marks[1:]]
     return codes.join(codes.latest(code, [axis]), *bounds)
 
 
@@ -98,7 +96,7 @@ def _pairwise_any(given: Given) -> Code:
     """Whether each element is among those of the other tensor."""
     tests = given.code("test_elements" if "test_elements" in given else "test_element")
     elements = given.code("elements" if "elements" in given else "element")
-    return codes.join(elements, codes.latest(tests).amax())
+    return codes.join(elements, codes.whole(tests))
 
 
 LOSSES = (

@@ -12,7 +12,7 @@ def _layer(given: Given) -> list[Code]:
     A step's features all mix, in the state that they give as in its output.
     """
     states = [codes.latest(given.code(name), [-1]) for name in ("hx_", "cx_")]
-    weights = [codes.latest(given.code(f"weight{i}")).amax() for i in range(4)]
+    weights = [codes.whole(given.code(f"weight{i}")) for i in range(4)]
     steps = codes.join(codes.latest(given.code("input"), [-1]), *states, *weights)
     steps = steps.flip(0) if given["reverse"] else steps
     prefix = torch.cummax(steps, 0).values

@@ -18,14 +18,14 @@ def _reduced(given: Given) -> Code:
     return codes.latest(given.code("self"), _dims(given)).reshape(given.shape)
 
 
-def _deciding(value: float) -> CodeRule:
-    """A reduction that a fixed `value` decides, whatever the others are."""
+def _deciding(value: bool) -> CodeRule:
+    """A reduction that a fixed element decides, whatever the others are, if it is 0 or, for `value`, if it is not."""
 
     def decided(given: Given) -> Code:
         marks: Marks = given["self"]
         dims = _dims(given)
         found = codes.latest(given.code("self"), dims)
-        decisive = marks.fixed & (marks.value.bool() == value if isinstance(value, bool) else marks.value == value)
+        decisive = marks.fixed & (marks.value.bool() == value)
         return torch.where(codes.latest(decisive.long(), dims) > 0, 0, found).reshape(given.shape)
 
     return decided
@@ -56,7 +56,7 @@ def _drawn(given: Given) -> Code:
 
 def _all_of_it(given: Given) -> Code:
     """Everything of every tensor, in everything."""
-    read = (codes.latest(codes.of(m)).amax() for m in given.call.marks if m.ready.numel())
+    read = (codes.whole(codes.of(m)) for m in given.call.marks if m.ready.numel())
     return codes.join(torch.zeros((), dtype=torch.int64), *read)
 
 
@@ -113,7 +113,7 @@ RULES = codes.table(
         **dict.fromkeys(PREFIXES, _prefix),
         **dict.fromkeys(ALONG, _along),
         **dict.fromkeys(ALL, _all_of_it),
-        **{"prod": _deciding(0), "any": _deciding(True), "all": _deciding(False), "cumprod": _product_so_far},
+        **{"prod": _deciding(False), "any": _deciding(True), "all": _deciding(False), "cumprod": _product_so_far},
         **{"trace": _trace, "renorm": _renorm, "multinomial": _drawn, "_weight_norm_interface": _weight_norm},
     }
 )

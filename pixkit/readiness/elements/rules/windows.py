@@ -107,7 +107,7 @@ def _fractional(given: Given) -> Code:
     samples = given["random_samples"]
     pool = getattr(torch.ops.aten, given.call.func.__name__.split(".")[0])
     pooled, _ = pool(ranks, given["kernel_size"], given["output_size"], samples.value.double())
-    return codes.join(levels[pooled.long()], codes.latest(codes.of(samples)).amax())
+    return codes.join(levels[pooled.long()], codes.whole(codes.of(samples)))
 
 
 def _unpooled(given: Given) -> Code:

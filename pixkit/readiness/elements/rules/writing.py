@@ -42,7 +42,7 @@ def _rows_written(given: Given) -> Code:
     code, dim, index = given.code("self"), given["dim"], given["index"]
     source = given.code("source") if "source" in given else given.code("value")
     if not code.dim():
-        return codes.join(code, source.reshape(()), codes.latest(codes.of(index)).amax())
+        return codes.join(code, source.reshape(()), codes.whole(codes.of(index)))
     place = codes.of(index).reshape(-1, *[1] * (code.dim() - 1 - dim % code.dim()))
     source = source.reshape(-1, *[1] * (code.dim() - 1)) if "source" in given and source.dim() == 0 else source
     rows = source.expand(*code.shape[: dim % code.dim()], index.ready.numel(), *code.shape[dim % code.dim() + 1 :])
@@ -70,7 +70,7 @@ def _index_put(given: Given) -> Code:
 def _anywhere(code: Code, places: Sequence[Marks | None], values: Code) -> Code:
     """What may be written where places are not fixed: along axes without an index each value keeps its own."""
     axes = [d for d, i in enumerate(places) if i is not None]
-    told = codes.join(*[codes.latest(codes.of(i)).amax() for i in places if i is not None])
+    told = codes.join(*[codes.whole(codes.of(i)) for i in places if i is not None])
     kept = code.dim() - axes[-1] - 1 if axes == list(range(axes[0] + 1)) else 0
     values = codes.latest(values, range(values.dim() - kept)) if values.dim() > kept else values
     return codes.join(told, values.reshape(values.shape[max(0, values.dim() - kept) :]))
@@ -83,8 +83,8 @@ def _masked_put(code: Code, indices: Sequence[Marks | None], values: Code) -> Co
     if mask is not None and all(i is None for i in indices[1:]) and (values.numel() == 1 or values.dim() <= rest):
         chosen = codes.of(mask).reshape(*mask.ready.shape, *[1] * rest)
         return codes.join(code, chosen, values.reshape(()) if values.numel() == 1 else values)
-    told = [codes.latest(codes.of(i)).amax() for i in indices if i is not None]
-    return codes.join(code, codes.latest(values).amax(), *told)
+    told = [codes.whole(codes.of(i)) for i in indices if i is not None]
+    return codes.join(code, codes.whole(values), *told)
 
 
 def _put(code: Code, places: list[torch.Tensor | None], values: Code, added: bool) -> Code:
@@ -98,7 +98,7 @@ def _flat_put(given: Given) -> Code:
     """At places of the flattened tensor."""
     code, index, source = given.code("self"), given["index"], given.code("source")
     if not index.all_fixed:
-        return codes.join(code, codes.latest(codes.join(source.reshape(-1), codes.of(index).reshape(-1))).amax())
+        return codes.join(code, codes.whole(codes.join(source.reshape(-1), codes.of(index).reshape(-1))))
     return _put(code.reshape(-1), [known(index).reshape(-1)], source.reshape(-1), given["accumulate"]).view(code.shape)
 
 

@@ -7,7 +7,7 @@ from torch import Tensor
 from torch.utils import _pytree as pytree
 
 from pixkit.readiness.elements.marks import Call, Marks
-from pixkit.readiness.elements.rules import RULES
+from pixkit.readiness.elements.rules import rule_of
 
 
 @dataclass(frozen=True)
@@ -41,15 +41,24 @@ class Answer:
         return torch.equal(self.ready, self.needed) and torch.equal(self.fixed[0], ~self.changed.any(1))
 
     @property
+    def said(self) -> tuple[int, int]:
+        """How late all results are ready, added up over the orders, and how many are fixed."""
+        return int(self.ready.sum()), int(self.fixed.sum())
+
+    @property
     def needed(self) -> Tensor:
         """The step of the last element that changes each result, [orders, results]."""
         steps = torch.where(self.changed, self.steps[:, None], 0)
         return steps.amax(2) if steps.shape[2] else torch.zeros_like(self.ready)
 
 
-def ask(func, args, kwargs=None, seed=0, swaps=3) -> Answer:
-    """Run an operation, its rule, and the operation again for each element that is not fixed."""
-    draws = torch.Generator().manual_seed(seed)
+def ask(func, args, kwargs=None, others=0, first=None) -> Answer:
+    """Run an operation, its rule, and the operation again for each element that is not fixed.
+
+    The last is done once more for each of `others` other values of all elements, if an element may count beside some
+    values alone. Of the results, only the `first` ones are looked at.
+    """
+    draws = torch.Generator().manual_seed(0)
     leaves, tree = pytree.tree_flatten((args, kwargs or {}), is_leaf=lambda leaf: isinstance(leaf, Known))
     leaves = [Known(leaf, False) if isinstance(leaf, Tensor) else leaf for leaf in leaves]
     given = [leaf.value.contiguous() if isinstance(leaf, Known) else leaf for leaf in leaves]
@@ -58,27 +67,46 @@ def ask(func, args, kwargs=None, seed=0, swaps=3) -> Answer:
     def run(values):
         values = [value.clone() if isinstance(value, Tensor) else value for value in values]
         args, kwargs = pytree.tree_unflatten(values, tree)
-        return tuple(leaf for leaf in pytree.tree_leaves(func(*args, **kwargs)) if isinstance(leaf, Tensor))
+        return tuple(leaf for leaf in pytree.tree_leaves(func(*args, **kwargs)) if isinstance(leaf, Tensor))[:first]
 
     base = run(given)
-    orders = torch.stack([torch.randperm(len(free), generator=draws) + 1 for _ in range(4)])
+    orders = torch.stack([torch.randperm(len(free), generator=draws) for _ in range(4)])
     told = [said(func, *pytree.tree_unflatten(marked(given, free, order), tree), base) for order in orders]
     changed = []
-    for i, place in free:
-        others = [swapped(given[i], place, k, draws) for k in range(swaps)]
-        runs = [run([*given[:i], other, *given[i + 1 :]]) for other in others]
-        changed.append(torch.stack([differs(base, other) for other in runs]).any(0))
+    for values in [given, *(redrawn(given, free, draws) for _ in range(others))]:
+        base, found = run(values), []
+        for i, place in free:
+            swaps = [swapped(values[i], place, k, draws) for k in range(3)]
+            runs = [tried(run, [*values[:i], swap, *values[i + 1 :]], base) for swap in swaps]
+            found.append(torch.stack([differs(base, other) for other in runs]).any(0))
+        changed.append(torch.stack(found, 1) if found else torch.zeros(told[0][0].shape[0], 0, dtype=torch.bool))
     ready, fixed = (torch.stack(plane) for plane in zip(*told, strict=True))
-    found = torch.stack(changed, 1) if changed else torch.zeros(ready.shape[1], 0, dtype=torch.bool)
-    return Answer(ready, fixed, found, orders)
+    return Answer(ready, fixed, torch.stack(changed).any(0), orders)
+
+
+def tried(run, values, base):
+    """What a run gives; what it gave before if torch refuses these values."""
+    try:
+        return run(values)
+    except (RuntimeError, IndexError):
+        return base
+
+
+def redrawn(values, free, draws):
+    """Other values at all free places at once."""
+    values = list(values)
+    for i, place in free:
+        which = int(torch.randint(4, (), generator=draws))
+        values[i] = swapped(values[i], place, which, draws) if which < 3 else values[i]
+    return values
 
 
 def marked(given, free, order):
     """Values with marks: those at free places are ready in the order that is given, the others fixed."""
-    ready = [torch.zeros(v.shape, dtype=torch.int64) if isinstance(v, Tensor) else None for v in given]
+    ready = [torch.full(v.shape, -1) if isinstance(v, Tensor) else None for v in given]
     for (i, place), step in zip(free, order.tolist(), strict=True):
         ready[i].view(-1)[place] = step
-    return [v if r is None else Marks(r, r == 0, v) for r, v in zip(ready, given, strict=True)]
+    return [v if r is None else Marks(r.clamp_min(0), r < 0, v) for r, v in zip(ready, given, strict=True)]
 
 
 def places_of(leaf):
@@ -88,7 +116,7 @@ def places_of(leaf):
 
 def said(func, args, kwargs, results):
     """Both planes of all results, as the rule says."""
-    found = RULES[func.overloadpacket](Call(func, args, kwargs, results))
+    found = rule_of(func)(Call(func, args, kwargs, results))
     found = [found] if isinstance(found, Marks) else list(found)
     assert len(found) == len(results)
     assert all(marks.ready.dtype is torch.int64 and marks.fixed.dtype is torch.bool for marks in found)
@@ -110,7 +138,7 @@ def swapped(values, place, which, draws):
         finite = flat[place].nan_to_num(0, 0, 0) if not values.is_complex() else flat[place]
         flat[place] = (finite + 0.1 + drawn.abs(), 30 * drawn, -finite - 0.5)[which % 3]
     else:
-        flat[place] = flat[torch.randint(len(flat), (), generator=draws)]
+        flat[place] = torch.randint(int(flat.min()), int(flat.max()) + 1, (), generator=draws)
     return other
 
 

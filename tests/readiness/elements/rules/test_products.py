@@ -33,11 +33,11 @@ def defined(a, b):
 def test_a_product_has_the_largest_code_of_what_is_not_nothing(cells, sizes, seed, alone):
     i, k, j, batch, kinds = sizes
     draws = torch.Generator().manual_seed(seed)
-    a, b = codes(draws, batch, i, k, kinds=kinds), codes(draws, batch, k, j, kinds=kinds)
-    a, b = a[:1] if alone == "a" else a, b[:1].expand(batch, k, j) if alone == "b" else b
+    a, b = codes(draws, batch, 2, i, k, kinds=kinds), codes(draws, batch, 2, k, j, kinds=kinds)
+    a, b = a[:1, 0] if alone == "a" else a, b[:1, :1].expand(batch, 2, k, j) if alone == "b" else b
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(contraction, "CELLS", cells)
-        assert torch.equal(contract(a, b), defined(a, b).expand(batch, i, j))
+        assert torch.equal(contract(a, b), defined(a, b).expand(batch, 2, i, j))
 
 
 @settings(deadline=None, max_examples=40, derandomize=True)
