@@ -160,7 +160,7 @@ def test_the_wheel_holds_the_package_its_kernels_and_its_recipes(built):
 def test_the_source_distribution_holds_what_the_tests_need(built):
     _, _, source = built
     assert not set(files("pixkit", "plugins", "recipes", "tests", ".ci")) - source
-    assert {"pyproject.toml", "README.md", "CHANGELOG.md", "CONTRIBUTING.md", "LICENSE"} <= source
+    assert {"pyproject.toml", "hatch_build.py", "README.md", "CHANGELOG.md", "CONTRIBUTING.md", "LICENSE"} <= source
 
 
 def is_module(name):

@@ -18,11 +18,10 @@ from pathlib import Path
 
 from pixkit.cache import VARIABLE
 from pixkit.errors import PixkitError, reason
+from pixkit.execution.native import prebuilt
 from pixkit.execution.native.keep import find, keep, places
+from pixkit.execution.native.prebuilt import FLAGS, SOURCE, contents
 
-SOURCE = Path(__file__).with_name("kernel.c")
-"""Includes the headers and draw.c, which lie beside it."""
-FLAGS = ("-O3", "-fno-math-errno", "-fno-trapping-math", "-ffp-contract=fast", "-shared", "-fPIC")
 TIMEOUT = 300.0
 """Seconds after which a compiler is taken to hang; it needs 5 on a desktop computer, and 30 on a small or busy one."""
 
@@ -32,7 +31,7 @@ class NoCompiler(PixkitError):
 
 
 def kernel(real: str) -> ctypes.CDLL:
-    """The compiled kernel for "float" or "double".
+    """The compiled kernel for "float" or "double": the one that came with pixkit, unless CC names a compiler.
 
     A compiler that fails is asked once by a process, and not for every batch, as long as CC and the folders that keep
     the result are what they were.
@@ -40,6 +39,8 @@ def kernel(real: str) -> ctypes.CDLL:
     Raises:
         NoCompiler: if it cannot be compiled, loaded, or run here.
     """
+    if not os.environ.get("CC") and (brought := _brought(real)):
+        return brought
     found = _found(real, _compiler(), places())
     if isinstance(found, NoCompiler):
         raise found.with_traceback(None)
@@ -47,15 +48,22 @@ def kernel(real: str) -> ctypes.CDLL:
 
 
 @functools.cache
+def _brought(real: str) -> ctypes.CDLL | None:
+    """The kernel of the wheel that pixkit was installed from, if it has one that can be loaded here."""
+    path = prebuilt.find(real)
+    if path is not None:
+        with contextlib.suppress(OSError, AttributeError):  # another C library than the wheel's
+            return _load(path)
+    return None
+
+
+@functools.cache
 def _found(real: str, compiler: tuple[str, ...], folders: tuple[Path, ...]) -> ctypes.CDLL | NoCompiler:
     """The kernel, or why there is none."""
     try:
-        library = _kept_or_built(real, compiler, folders)
+        return _kept_or_built(real, compiler, folders)
     except NoCompiler as error:
         return error
-    library.run.restype = None
-    library.run.argtypes = [ctypes.c_void_p, *[ctypes.c_int64] * 4]
-    return library
 
 
 def _compiler() -> tuple[str, ...]:
@@ -158,14 +166,14 @@ def _keep_and_load(built: Path, compiler: str, folders: tuple[Path, ...], key: s
 def _load(path: Path) -> ctypes.CDLL:
     """Load a library. Raises OSError if it is not for this machine, AttributeError if it is not the kernel."""
     library = ctypes.CDLL(str(path))
-    _ = library.run
+    library.run.restype, library.run.argtypes = None, [ctypes.c_void_p, *[ctypes.c_int64] * 4]
     return library
 
 
 def _key(command: list[str]) -> str:
     """What a library depends on: the command, the sources, the processor (-march=native) and the C library."""
-    sources = [path.read_text(encoding="utf-8") for path in sorted(SOURCE.parent.glob("*.[ch]"))]
-    return hashlib.sha256("\0".join([*command, *sources, _processor(), *platform.libc_ver()]).encode()).hexdigest()[:24]
+    texts = [*command, *contents(SOURCE), _processor(), *platform.libc_ver()]
+    return hashlib.sha256("\0".join(texts).encode()).hexdigest()[:24]
 
 
 def _processor() -> str:

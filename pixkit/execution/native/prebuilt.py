@@ -1,0 +1,75 @@
+"""Kernels that a wheel for Linux on x86-64 brings, one for each level of that processor: nothing is compiled at first.
+
+What builds the wheel (hatch_build.py) loads this file by itself, before pixkit and torch are there: it imports neither.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import platform
+from pathlib import Path
+
+SOURCE = Path(__file__).with_name("kernel.c")
+"""Includes the headers and draw.c, which lie beside it."""
+FLAGS = ("-O3", "-fno-math-errno", "-fno-trapping-math", "-ffp-contract=fast", "-shared", "-fPIC")
+FOLDER = Path(__file__).with_name("kernels")
+"""Where the wheel has them; there is none in a checkout, in a source distribution or in a wheel for all systems."""
+LEVELS = {
+    "x86-64-v4": frozenset(["avx512f", "avx512bw", "avx512cd", "avx512dq", "avx512vl"]),
+    "x86-64-v3": frozenset(["avx", "avx2", "bmi1", "bmi2", "f16c", "fma", "abm", "movbe", "xsave"]),
+    "x86-64-v2": frozenset(["cx16", "lahf_lm", "popcnt", "pni", "sse4_1", "sse4_2", "ssse3"]),
+}
+"""Levels of the System V ABI's supplement for x86-64, the best first, and what each asks for beside the next: flags as
+Linux names them, which leave out what the system does not keep for a process."""
+
+
+def find(real: str) -> Path | None:
+    """The kernel for "float" or "double" of the highest level that this processor has, if it is there and whole.
+
+    None too if it was built from other sources than those that lie here: the structures of a plan might differ.
+    """
+    if (platform.system(), platform.machine()) != ("Linux", "x86_64") or not FOLDER.is_dir():
+        return None
+    for level in levels(_flags()):
+        for path in FOLDER.glob(f"{prefix(real, level)}-*.so"):
+            if path.name == name(real, level, path.read_bytes()):
+                return path
+    return None
+
+
+def levels(flags: frozenset[str]) -> list[str]:
+    """The levels that a processor with these flags has, the best first."""
+    found: list[str] = []
+    for level, needed in reversed(LEVELS.items()):
+        if not needed <= flags:
+            break
+        found.insert(0, level)
+    return found
+
+
+def name(real: str, level: str, content: bytes) -> str:
+    """The file's name, which says what it was built from and what it holds."""
+    return f"{prefix(real, level)}-{hashlib.sha256(content).hexdigest()[:16]}.so"
+
+
+def prefix(real: str, level: str) -> str:
+    """What the name begins with: all that can be said before there is a file."""
+    return f"{real}-{level}-{_digest()}"
+
+
+def contents(source: Path) -> list[str]:
+    """The texts of a kernel and of all that lies beside it, in the order of their names."""
+    return [path.read_text(encoding="utf-8") for path in sorted(source.parent.glob("*.[ch]"))]
+
+
+def _digest() -> str:
+    return hashlib.sha256("\0".join([*FLAGS, *contents(SOURCE)]).encode()).hexdigest()[:16]
+
+
+def _flags() -> frozenset[str]:
+    """What this processor can do, as Linux says."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace").splitlines()
+    except OSError:
+        return frozenset()
+    return frozenset(next((line for line in lines if line.startswith("flags")), "").split())
