@@ -6,9 +6,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
 from pixkit.cli.main import main
+from pixkit.image import ImageSpec, Palette
+from pixkit_plugins.row_rnn.restore import Restored
 
 RECIPE = """\
 pixkit: 1
@@ -111,3 +114,27 @@ def test_another_picture_is_noticed(pixkit, learnt):
     assert outcome.code == 3
     assert "not the one" in outcome.err
     assert Path(path).stat().st_size == len(before)
+
+
+@pytest.mark.parametrize(("kind", "lines"), [
+    ("exact", ["score     12.35 nats for the image"]),
+    ("bound", ["score     <= 12.35 nats for the image"]),
+    ("none", []),
+])  # fmt: skip
+def test_a_score_is_called_what_it_is(pixkit, workplace, monkeypatch, kind, lines):
+    image, asked = torch.zeros(1, 2, 3, dtype=torch.int64), []
+    found = Restored(image, image, ImageSpec(1, 2, 3, 2), kind, 12.3456 if lines else None)
+    monkeypatch.setattr("pixkit_plugins.row_rnn.restore.restore", lambda run, **options: asked.append(run) or found)
+    Path("taken").touch()
+    assert pixkit("restore", "run", "-o", "taken/x.png").code == 2 and not asked, "nothing is drawn for no place"
+    said = pixkit("restore", "run", "-o", "x.png").out.splitlines()
+    assert [line for line in said if line.startswith("score")] == lines
+
+
+def test_of_numbers_of_colours_the_colours_are_shown_and_their_difference(tmp_path):
+    colours = np.array([[255, 0, 10], [0, 40, 20], [7, 7, 7]])
+    original, drawn = (torch.tensor([[tokens]]) for tokens in ([0, 1, 2], [0, 2, 1]))
+    spec = ImageSpec(1, 1, 3, 3, Palette.of(colours))
+    picture = np.asarray(Image.open(Restored(original, drawn, spec, "exact", 1.0).save(tmp_path / "x.png")))
+    shown = [picture[12, 12 + 65 * panel :: 21][:3] for panel in range(3)]
+    assert np.array_equal(shown, [colours, colours[[0, 2, 1]], abs(colours - colours[[0, 2, 1]])])

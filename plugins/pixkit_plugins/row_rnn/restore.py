@@ -56,9 +56,7 @@ class Restored:
         return pixkit.figures.save_grid(torch.cat([pair, (pair[:1] - pair[1:]).abs()]), levels, path, columns=3)
 
 
-def restore(
-    run: pixkit.Run | str | Path, *, temperature: float = 1e-3, seed: int = 0, device: str = "auto"
-) -> Restored:
+def restore(run: pixkit.Run | str | Path, *, temperature: float, seed: int, device: str) -> Restored:
     """Generate an image of the run's model, every pixel from those that it drew before, and compare.
 
     Raises:
