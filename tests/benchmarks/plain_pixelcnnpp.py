@@ -39,7 +39,7 @@ class Conv(nn.Module):
         self.up, self.first = up, 0 if right else (columns - 1) // 2
         self.pad = (columns - 1, 0, rows - 1, 0) if right else (columns // 2, columns // 2, rows - 1, 0)
         conv = nn.ConvTranspose2d(ins, outs, size, 2, output_padding=1) if up else nn.Conv2d(ins, outs, size, stride)
-        self.conv = weight_norm(conv)
+        self.conv = weight_norm(conv, dim=1 if up else 0)
 
     def forward(self, x):
         """[B, ins, H, W] to [B, outs, H', W']."""
@@ -67,6 +67,16 @@ class Gated(nn.Module):
             hidden = hidden + self.other(concat_elu(other))
         value, gate = self.second(self.dropout(concat_elu(hidden))).chunk(2, 1)
         return x + value * gate.sigmoid()
+
+    def pairs(self, other):
+        """Layers, and those of one of pixkit's, which joins what two others give in another order."""
+        found = [(self.first.conv, other.first), (self.second.conv, other.second)]
+        if self.other is None:
+            return found
+        order = torch.arange(self.other.in_channels)
+        if self.other.in_channels == 4 * self.other.out_channels:
+            order = order.view(2, 2, -1).transpose(0, 1).flatten()
+        return [*found, (self.other, other.others, order)]
 
 
 class Plain(nn.Module):
@@ -112,6 +122,23 @@ class Plain(nn.Module):
             if scale < len(self.larger):
                 u, ul = self.larger[scale][0](u), self.larger[scale][1](ul)
         return self.out(F.elu(ul))
+
+    def pairs(self, net):
+        """Layers, and those of pixkit's network; its projection is not weight-normalised, nor is `out` to be then."""
+        body = net.backbone
+        upper, left = body.upper_stream, body.left_stream
+        found = [(self.first_above.conv, body.above[0]), (self.first_row.conv, body.above_left[0])]
+        found += [(self.first_column.conv, body.left[0]), (self.out, net.projection)]
+        streams = [(self.up_above, upper.falling), (self.up_left, left.falling)]
+        streams += [(self.down_above, upper.rising[::-1]), (self.down_left, left.rising[::-1])]
+        for mine, theirs in streams:
+            for one, other in zip(mine, theirs, strict=True):
+                found += [pair for block, beside in zip(one, other, strict=True) for pair in block.pairs(beside)]
+        for mine, name in ((self.smaller, "shrink"), (self.larger, "grow")):
+            for stream, whose in enumerate((upper, left)):
+                theirs = list(getattr(whose, name))[:: -1 if name == "grow" else 1]
+                found += [(one[stream].conv, other) for one, other in zip(mine, theirs, strict=True)]
+        return found
 
 
 def nats(x, parameters):

@@ -3,8 +3,6 @@
 import itertools
 import math
 import os
-import runpy
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -194,16 +192,6 @@ def test_the_context_enters_after_the_link():
     with torch.no_grad():
         assert not torch.equal(net(x, label), net(x, label.flip(0))), "through v_1 it does reach layer 2"
     assert torch.equal(given[0], given[1])
-
-
-def test_it_is_the_network_with_full_kernels_times_masks():
-    """The benchmark's plain network, with the same weights, gives the same logits."""
-    benchmark = runpy.run_path(str(Path(__file__).parents[1] / "benchmarks" / "gated_training.py"))
-    net, plain = benchmark["pair"](8, 4, ImageSpec(1, 9, 11, 3))
-    assert benchmark["difference"](net, plain) < 1e-12
-    with torch.no_grad():
-        net.backbone.vertical[2].conv.weight[0, 0, 0, 0] += 1.0
-    assert benchmark["difference"](net, plain) > 1e-6, "the comparison sees one weight of the last vertical layer"
 
 
 def shifted_twice(net):
