@@ -70,16 +70,14 @@ def whole(code: Code) -> Code:
     return latest(code).amax()
 
 
-def ranked(*codes: Code) -> tuple[Tensor, list[Tensor]]:
-    """Levels in rising order, beginning with 0, and float64 planes with the number of each element's level.
+def ranked(code: Code) -> tuple[Tensor, Tensor]:
+    """Levels in rising order, beginning with 0, and a float64 plane with the number of each element's level.
 
     It is for operations that torch does not have for integers, or not for large ones.
     """
-    flat = torch.cat([codes[0].new_zeros(1), *(code.reshape(-1) for code in codes)])
+    flat = torch.cat([code.new_zeros(1), code.reshape(-1)])
     levels, numbers = torch.unique(flat, return_inverse=True)
-    zero = numbers[0]
-    parts = (numbers[1:] - zero).double().split([code.numel() for code in codes])
-    return levels[zero:], [part.view(code.shape).clamp_min(0) for part, code in zip(parts, codes, strict=True)]
+    return levels, numbers[1:].double().view(code.shape)
 
 
 @functools.cache

@@ -21,7 +21,7 @@ def _moved(given: Given) -> list[Code]:
 def _ranks_moved(given: Given) -> list[Code]:
     """For what torch does with floating point alone; it may compute places in the precision of the values."""
     (name,) = (name for name, value in given.arguments.items() if isinstance(value, Marks))
-    levels, (ranks,) = codes.ranked(given.code(name))
+    levels, ranks = codes.ranked(given.code(name))
     single = given[name].value.dtype is not torch.float64 and len(levels) < 1 << 24
     found = run(given, {**given.arguments, name: ranks.float() if single else ranks})
     return [levels[part.long()] for part in found]

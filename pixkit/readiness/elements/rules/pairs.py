@@ -21,8 +21,7 @@ def _distances_within(given: Given) -> Code:
 
 def _loss(given: Given) -> Code:
     """Element by element, and then, as a rule, a sum or mean of all."""
-    names = [name for name in ("self", "target", "weight", "pos_weight") if name in given]
-    joined = codes.join(*(given.optional(name) for name in names))
+    joined = codes.join(*(given.optional(name) for name in ("self", "target", "weight", "pos_weight")))
     return joined if given["reduction"] == 0 else codes.whole(joined)
 
 

@@ -46,8 +46,6 @@ def _group(x: Code, weight: Code, stride: Sequence[int], dilation: Sequence[int]
 def _convolution(given: Given) -> Code:
     x, weight = given.code("input", 0), given.code("weight", 0)
     spatial = weight.dim() - 2
-    single = x.dim() == spatial + 1
-    x = x[None] if single else x
     stride, padding, dilation = (_each(given[name], spatial) for name in ("stride", "padding", "dilation"))
     if given["transposed"]:
         extra = _each(given["output_padding"], spatial)
@@ -60,8 +58,7 @@ def _convolution(given: Given) -> Code:
     x = F.pad(x, [side for margin in reversed(margins) for side in margin], value=NOTHING)
     code = convolve(x, weight, stride, dilation, given["groups"])
     bias = given.optional("bias")
-    code = code if bias is None else codes.join(code, bias.view(-1, *[1] * spatial))
-    return code[0] if single else code
+    return code if bias is None else codes.join(code, bias.view(-1, *[1] * spatial))
 
 
 def _each(number: int | Sequence[int], count: int) -> list[int]:
@@ -90,7 +87,7 @@ def _pooled(given: Given) -> Code:
     name = given.call.func.__name__.split(".")[0]
     dims = int(name[name.index("d", name.index("pool")) - 1])
     code = given.code("self")
-    levels, (ranks,) = codes.ranked(code)
+    levels, ranks = codes.ranked(code)
     if "adaptive" in name:
         pooled = (F.adaptive_max_pool1d, F.adaptive_max_pool2d, F.adaptive_max_pool3d)[dims - 1](
             ranks, given["output_size"]
@@ -103,7 +100,7 @@ def _pooled(given: Given) -> Code:
 
 
 def _fractional(given: Given) -> Code:
-    levels, (ranks,) = codes.ranked(given.code("self"))
+    levels, ranks = codes.ranked(given.code("self"))
     samples = given["random_samples"]
     pool = getattr(torch.ops.aten, given.call.func.__name__.split(".")[0])
     pooled, _ = pool(ranks, given["kernel_size"], given["output_size"], samples.value.double())

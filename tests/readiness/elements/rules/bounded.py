@@ -35,7 +35,7 @@ BOUNDED = {
     ),
     "attention, causal, more columns": (
         aten._scaled_dot_product_attention_math.default,
-        [real(1, 1, 2, 2), real(1, 1, 3, 2), real(1, 1, 3, 2)],
+        [real(1, 2, 1), real(1, 3, 1), real(1, 3, 1)],
         {"is_causal": True},
     ),
     "attention, grouped": (
@@ -46,9 +46,9 @@ BOUNDED = {
     "index_put by a free mask": (aten.index_put.default, [real(2, 3), [INDEX > 0], real(1)]),
     "an infinity plus what may be one": (
         aten.addmm.default,
-        [Known(torch.full((2,), -INF).double()), real(2, 3), Known(torch.full((3, 2), INF).double())],
+        [Known(torch.full((2,), -INF).double()), real(2, 3), Known(torch.full((3, 2), INF).double().tril())],
     ),
-    "glu": (aten.glu.default, [zeroed(2, 4), 1]),
+    "glu": (aten.glu.default, [zeroed(2, 4, share=0.8), 1]),
     "prelu": (aten._prelu_kernel.default, [real(2, 2), real(1, 2)]),
     "segments": (aten.segment_reduce.default, [real(4, 2), "sum"], {"lengths": Known(torch.tensor([1, 3]))}),
     "norms of rows looked up": (aten.embedding_renorm.default, [real(3, 2) * 3, INDEX, 1.0, 2.0]),
@@ -81,6 +81,7 @@ BOUNDED = {
         [real(2, 3), real(2, 2)],
         {"sorter": real(2, 3).argsort(1)},
     ),
+    "bucketize of a number": (aten.bucketize.Scalar, [0.3, real(3).sort().values]),
     "bucketize": (aten.bucketize.Tensor, [real(2, 2), real(3).sort().values]),
     "unique": (aten._unique2.default, [real(4)]),
     "solve": (aten._linalg_solve_ex.default, [real(2, 2), real(2, 1)]),

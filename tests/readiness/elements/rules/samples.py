@@ -40,12 +40,16 @@ LOWER = Known(
     real(2, 3, 3) * torch.tensor([[1, 0, 0], [1, 1, 0], [0, 1, 1]]),
     torch.tensor([[0, 1, 1], [0, 0, 1], [1, 0, 0]]).bool(),
 )
-QKV = [real(12, 4), real(12), real(4, 4), real(4)]
-NORMS = [real(4) + 2 for _ in range(4)]
-INNER = [real(3, 4), real(3), real(4, 3), real(4)]
+QKV = [Known(real(12, 4)), Known(real(12)), Known(real(4, 4)), zeroed(4)]
+NORMS = [Known(real(4) + 2) for _ in range(4)]
+INNER = [Known(real(3, 4)), zeroed(3), Known(real(4, 3)), Known(real(4))]
 SEEN = CAUSAL.masked_fill(torch.arange(4) == 0, 0).masked_fill(torch.arange(4) == 1, 0)
 MIXED = torch.stack([SEEN, SEEN.flip(0)])[None, :, None] == 0
 EXACT = {
+    "attention to all, of zeros": (
+        aten._scaled_dot_product_attention_math.default,
+        [zeroed(1, 2, 3, 2), zeroed(1, 2, 4, 2, seed=1), zeroed(1, 2, 4, 2, seed=2)],
+    ),
     "attention without heads": (
         aten._scaled_dot_product_attention_math.default,
         [real(2, 3, 2), real(2, 4, 2), real(2, 4, 2), Known(torch.stack([SEEN, HIDDEN.roll(1, 0)])[:, 1:])],
@@ -178,6 +182,7 @@ EXACT = {
     "nearest": (aten.upsample_nearest2d.default, [real(1, 1, 2, 3), [4, 4]]),
     "nearest of 64 bits": (aten._upsample_nearest_exact1d.default, [real(1, 1, 4), [41]]),
     "nearest of 32 bits": (aten._upsample_nearest_exact1d.default, [real(1, 1, 4).float(), [41]]),
+    "linear upsampling": (aten.upsample_linear1d.default, [real(1, 1, 3), [5], False]),
     "bilinear upsampling": (aten.upsample_bilinear2d.default, [zeroed(1, 2, 3, 2), [5, 4], True]),
     "trilinear upsampling": (aten.upsample_trilinear3d.default, [real(1, 1, 2, 1, 3), [3, 1, 2], False]),
     "bicubic upsampling": (aten.upsample_bicubic2d.default, [real(1, 1, 3, 2), [4, 3], False]),

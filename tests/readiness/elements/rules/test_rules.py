@@ -86,6 +86,8 @@ def test_what_torch_computes_on_gpus_alone_mixes_a_row():
     """Of a cell, and of matrices of which a result is not one of each of the batch."""
     ready = torch.tensor([[1, 4, 2], [3, 0, 1]])
     marks = [Marks(each, each < 0, each) for each in (ready, ready.flip(1), ready.new_tensor([[0, 0], [5, 0]]))]
+    drawn = said(aten.multinomial.default, [Marks(ready, ready.eq(ready[0]), ready), 2], {}, (torch.zeros(2, 2),))
+    assert [plane.tolist() for plane in drawn] == [[0, 0, 3, 3], [False] * 4]
     found, _ = said(aten._thnn_fused_gru_cell.default, marks, {}, (torch.zeros(2, 2), torch.zeros(2, 5)))
     assert found.tolist() == [4] * 2 + [5] * 2 + [4] * 5 + [5] * 5
     batch = Marks(ready.view(2, 3, 1), ready.view(2, 3, 1) < 0, ready)

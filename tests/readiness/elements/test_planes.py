@@ -1,0 +1,69 @@
+"""Planes of a storage, beside what each of its bytes was told."""
+
+import itertools
+
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from pixkit.readiness.elements.planes import Place, Planes
+
+TYPES = (torch.uint8, torch.int16, torch.float32, torch.float64)
+VIEWS = st.tuples(
+    st.sampled_from(TYPES),
+    st.lists(st.tuples(st.integers(0, 3), st.integers(0, 3)), max_size=2),
+    st.integers(0, 2),
+)
+WRITES = st.lists(st.tuples(VIEWS, st.booleans(), st.booleans()), min_size=1, max_size=4)
+
+
+def indices(place):
+    return itertools.product(*map(range, place.shape))
+
+
+def written(place, ready, fixed):
+    """What bytes are told: of elements that share one, the latest, and fixed if all are."""
+    told = {}
+    for index in indices(place):
+        for byte in range(place.address(index), place.address(index) + place.itemsize):
+            told.setdefault(byte, []).append((int(ready[index]), bool(fixed[index])))
+    return {byte: (max(r for r, _ in each), all(f for _, f in each)) for byte, each in told.items()}
+
+
+@settings(deadline=None, max_examples=50, derandomize=True)
+@given(WRITES, st.sampled_from([1, 2, 8]), st.integers(0, 9))
+def test_an_element_has_what_its_bytes_were_told_last(writes, unit, seed):
+    draws = torch.Generator().manual_seed(seed)
+    storage = torch.zeros(48, dtype=torch.uint8).untyped_storage()
+    planes = Planes(storage, 0, unit, torch.tensor(2), torch.tensor(True))
+    told = [(2, True)] * 48
+    for (dtype, axes, offset), alike, grows in writes:
+        if grows:
+            storage.resize_(len(told) + 16)
+            told += [(0, False)] * 16
+        place = Place(0, tuple(n for n, _ in axes), tuple(s for _, s in axes), offset, dtype.itemsize)
+        if max([0, *(place.address(index) for index in indices(place))]) + dtype.itemsize > len(told):
+            continue
+        tensor = torch.empty(0, dtype=dtype).set_(storage, offset, place.shape, place.stride)
+        drawn = torch.randint(9, () if alike else place.shape, generator=draws)
+        planes.write(tensor, drawn, drawn > 4)
+        new = written(place, drawn.expand(place.shape), (drawn > 4).expand(place.shape))
+        told = [new.get(byte, before) for byte, before in enumerate(told)]
+    for dtype in reversed(TYPES):
+        ready, fixed = planes.read(torch.empty(0, dtype=dtype).set_(storage, 0, (len(told) // dtype.itemsize,)))
+        elements = [told[i : i + dtype.itemsize] for i in range(0, len(told), dtype.itemsize)]
+        assert ready.tolist() == [max(r for r, _ in each) for each in elements]
+        assert fixed.tolist() == [all(f for _, f in each) for each in elements]
+
+
+@settings(deadline=None, max_examples=25, derandomize=True)
+@given(VIEWS)
+def test_each_byte_belongs_to_the_first_element_that_has_it(view):
+    dtype, axes, offset = view
+    place = Place(0, tuple(n for n, _ in axes), tuple(s for _, s in axes), offset, dtype.itemsize)
+    begins = [sum(i * s for i, (_, s) in zip(index, axes, strict=True)) + offset for index in indices(place)]
+    assert place.addresses().shape == place.shape
+    assert place.addresses().flatten().tolist() == [each * dtype.itemsize for each in begins]
+    for byte in range(80):
+        there = [index for index in indices(place) if 0 <= byte - place.address(index) < dtype.itemsize]
+        assert place.index(byte) == (there[0] if there else None)
