@@ -1,12 +1,15 @@
-"""Planes of a storage, beside what each of its bytes was told."""
+"""Planes of a storage, beside what each of its bytes was told; and storages from outside."""
 
 import itertools
 
+import numpy as np
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from pixkit.readiness.elements.marks import LATEST
 from pixkit.readiness.elements.planes import Place, Planes
+from pixkit.readiness.elements.storages import Storages
 
 TYPES = (torch.uint8, torch.int16, torch.float32, torch.float64)
 VIEWS = st.tuples(
@@ -67,3 +70,41 @@ def test_each_byte_belongs_to_the_first_element_that_has_it(view):
     for byte in range(80):
         there = [index for index in indices(place) if 0 <= byte - place.address(index) < dtype.itemsize]
         assert place.index(byte) == (there[0] if there else None)
+
+
+def test_of_constants_that_overlap_nothing_is_known_and_the_same_memory_has_the_same_planes():
+    array = np.zeros(6)
+    storages = Storages()
+    inner = storages.of(torch.from_numpy(array[2:4]))
+    for apart in (array[:2], array[4:]):
+        marks = storages.marks(torch.from_numpy(apart))
+        assert (marks.ready.tolist(), marks.fixed.tolist()) == ([0, 0], [True, True])
+    assert storages.of(torch.from_numpy(array[2:4])) is inner
+    for over in (array[:3], array[3:], array[1:5]):
+        marks = storages.marks(torch.from_numpy(over))
+        assert marks.ready.eq(LATEST).all()
+        assert not marks.any_fixed
+    assert not storages.reached
+    made = storages.made(reached := torch.zeros(2))
+    assert storages.of(torch.from_numpy(reached.numpy())) is made
+    assert storages.reached == [made]
+
+
+def test_what_is_written_outside_is_no_longer_known_and_put_back():
+    storages = Storages()
+    held, other, moved = torch.arange(3.0), torch.zeros(2), torch.ones(2)
+    for tensor in (held, other):
+        storages.keep(tensor)
+    storages.keep(moved, moves=True)
+    assert not storages.written
+    held[1] = 7
+    moved.set_(torch.zeros(4))
+    assert storages.written == [storages.of(held)]
+    storages.keep(held)
+    storages.unfix()
+    assert not storages.marks(held).any_fixed
+    assert storages.marks(other).all_fixed
+    held.resize_(5)
+    storages.restore()
+    assert held.untyped_storage().tolist() == torch.arange(3.0).untyped_storage().tolist()
+    assert moved.tolist() == [1, 1]
