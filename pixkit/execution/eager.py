@@ -10,7 +10,8 @@ are neighbours. And of images with one colour group single.py has a function for
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable
+import itertools
+from collections.abc import Callable, Iterable
 from typing import Any, TypeAlias
 
 import torch
@@ -18,8 +19,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from pixkit.execution.nodes import each_part, run_node
-from pixkit.execution.plan import Instruction, Plan
-from pixkit.execution.reference import Executor, Progress, ReferenceExecutor, spread
+from pixkit.execution.plan import Instruction, Place, Plan, Schedule
+from pixkit.execution.reference import Progress, ReferenceExecutor, spread
 from pixkit.execution.runs import Linear, linear, spans
 from pixkit.execution.single import Run, Single
 from pixkit.layers import CausalAttention
@@ -28,8 +29,10 @@ from pixkit.layers.site_attention import SiteAttention
 from pixkit.readiness.plain import plain
 from pixkit.readiness.trace import Operation
 
-Place: TypeAlias = int | slice | Tensor
+At: TypeAlias = int | slice | Tensor
 """One site or sites in a row, which make views, or others."""
+Work: TypeAlias = tuple[Callable[[Any], object], Place]
+"""A function of a place, and the place."""
 
 
 class EagerExecutor(ReferenceExecutor):
@@ -62,25 +65,31 @@ class EagerExecutor(ReferenceExecutor):
         self.single = Single(plan, self.linear, self.dense, self.spans)
         super().__init__(plan, batch, context)
         runs = self.single.runs(self.memory, self.static, batch)
-        here = self.steps if self.pixels.device.type == "cpu" else plan.steps(torch.device("cpu"))
-        where = [[place_of(instruction.sites) for instruction in step] for step in here]
-        self.work = [
-            [self._work(instruction, place, runs) for instruction, place in zip(step, places, strict=True)]
-            for step, places in zip(self.steps, where, strict=True)
-        ]
+        self.drawn = plan.drawn_at
+        self.work: list[list[Work]] = [[] for _ in plan.draws]
+        for schedule in plan.schedules:
+            run = runs.get(schedule.operation.name) if schedule.opcode != "ALL" else None
+            for time, work in zip(schedule.times.tolist(), self._work(schedule, run), strict=True):
+                self.work[time].append(work)
 
     def _fleeting(self) -> frozenset[str]:
         return self.single.fleeting
 
-    def _work(self, instruction: Instruction, place: Place, runs: dict[str, Run]) -> tuple[Callable[[Any], None], Any]:
-        """What is called for an instruction, and with what."""
-        name = instruction.operation.name
-        if isinstance(place, int) and name in runs and instruction.opcode != "ALL":
-            return runs[name], place
-        general = functools.partial(self._general, instruction)
+    def _work(self, schedule: Schedule, run: Run | None) -> Iterable[Work]:
+        """How each step of a schedule is computed, given the function of one site, if there is one."""
+        places = schedule.places()
+        if run is not None and schedule.single:
+            return zip(itertools.repeat(run), places)
+        instructions = schedule.instructions(self.device)
+        return [self._one(*parts, run) for parts in zip(instructions, places, strict=True)]
+
+    def _one(self, instruction: Instruction, place: Place, run: Run | None) -> Work:
+        if isinstance(place, int) and run is not None:
+            return run, place
+        general, name = functools.partial(self._general, instruction), instruction.operation.name
         if isinstance(place, int) and name in self.fleeting:
             return functools.partial(self._passed_on, general, name), place
-        return general, instruction.sites if isinstance(place, Tensor) else place
+        return general, place
 
     def _passed_on(self, general: Callable[[Any], None], name: str, place: int) -> None:
         """Compute at one site by the general way what functions of one site may read."""
@@ -88,7 +97,10 @@ class EagerExecutor(ReferenceExecutor):
         if (name, 0) in self.passing:
             self.single.now[name] = each_part(lambda value: value[..., 0, 0], self.passing[name, 0])
 
-    renew = Executor.renew  # its functions of one site know where the memory of one draw lies
+    def held(self) -> list[Any]:
+        """See Executor."""
+        tables = [(table.weight, table.bias, table.padded) for table in self.linear.values()]
+        return [*super().held(), tables, self.dense, self.single.taken]
 
     def advance(self, step: int) -> None:
         """See Executor."""
@@ -98,13 +110,10 @@ class EagerExecutor(ReferenceExecutor):
 
     def walk(self, uniforms: Tensor, temperature: float, progress: Progress | None) -> None:
         """See Executor; one site that is drawn in a step is a view of everything that belongs to it."""
-        network, output, total = self.plan.trace.network, self.plan.trace.output, len(self.draws)
-        if self.plan.trace.operations[output].kind == "all":  # whose memory is another after it is computed
-            super().walk(uniforms, temperature, progress)
-            return
-        params, pixels = (memory[..., None].unbind(1) for memory in (self.memory[output], self.pixels))
+        network, total = self.plan.trace.network, len(self.draws)
+        params, pixels = (memory[..., None].unbind(1) for memory in (self.memory[self.plan.trace.output], self.pixels))
         numbers = uniforms[..., None].unbind(3)
-        for step, (places, (sites, due)) in enumerate(zip(self._drawn(), self.draws, strict=True)):
+        for step, (places, (sites, due)) in enumerate(zip(self.drawn, self.draws, strict=True)):
             self.advance(step)
             if len(places) == 1:
                 (site,) = places
@@ -115,23 +124,19 @@ class EagerExecutor(ReferenceExecutor):
             if progress is not None:
                 progress(step + 1, total)
 
-    def _drawn(self) -> list[list[int]]:
-        """The sites that are drawn, step by step."""
-        return [sites.tolist() for sites, _ in self.plan.draws]
-
     def _general(self, instruction: Instruction, place: Place) -> None:
         """One instruction at any sites, in any colours."""
-        name = instruction.operation.name
-        if name in self.linear and (isinstance(place, int) or self.linear[name].padded is not None):
-            self._store(instruction, _span(place), self._mix(instruction, place, self.linear[name]))
-        elif name in self.spans and isinstance(place, int) and (span := self.spans[name][place]) is not None:
-            self._store(instruction, _span(place), self._attend(instruction.operation, place, *span))
+        name, at = instruction.operation.name, instruction.sites if place is None else place
+        if name in self.linear and (isinstance(at, int) or self.linear[name].padded is not None):
+            self._store(instruction, _span(at), self._mix(instruction, at, self.linear[name]))
+        elif name in self.spans and isinstance(at, int) and (span := self.spans[name][at]) is not None:
+            self._store(instruction, _span(at), self._attend(instruction.operation, at, *span))
         elif instruction.opcode == "POINT":
-            self._store(instruction, _span(place), self._compute(instruction, place))
+            self._store(instruction, _span(at), self._compute(instruction, at))
         else:
-            self._execute(instruction)
+            self._execute(instruction, instruction.sites)
 
-    def _compute(self, instruction: Instruction, place: Place) -> Any:
+    def _compute(self, instruction: Instruction, place: At) -> Any:
         """The traced operation itself, on [B, M, S, 1] of its inputs."""
         operation, group = instruction.operation, instruction.group
         at = {source: self._view(source, group, place, operation) for source in operation.inputs}
@@ -142,7 +147,7 @@ class EagerExecutor(ReferenceExecutor):
             return _dense(*self.dense[operation.name], at[operation.inputs[0]])
         return run_node(self.plan.trace, operation, at)
 
-    def _view(self, source: str, group: int, place: Place, reader: Operation) -> Any:
+    def _view(self, source: str, group: int, place: At, reader: Operation) -> Any:
         """As the reference executor's `_at`, without a copy where the place allows."""
         if source in self.fleeting or self.plan.trace.operations[source].grid != reader.grid:
             return self._at(source, group, torch.empty(0), reader)
@@ -161,7 +166,7 @@ class EagerExecutor(ReferenceExecutor):
         out = F.scaled_dot_product_attention(query, key, value, scale=getattr(module, "scale", None))
         return out.flatten(1)[..., None, None]
 
-    def _mix(self, instruction: Instruction, place: Place, table: Linear) -> Tensor:
+    def _mix(self, instruction: Instruction, place: At, table: Linear) -> Tensor:
         """A tap layer, one product for each run of taps; [B, M, S, 1]."""
         operation, group, groups = instruction.operation, instruction.group, self.plan.trace.groups
         memory, weight, bias = self.memory[operation.inputs[0]], table.weight[group], table.bias[group]
@@ -178,15 +183,7 @@ class EagerExecutor(ReferenceExecutor):
         return spread(out[:, None], group, groups, operation.maps)
 
 
-def place_of(sites: Tensor) -> Place:
-    """Of sites that rise, as those of an instruction do."""
-    if len(sites) == 1:
-        return int(sites)
-    first, last = int(sites[0]), int(sites[-1])
-    return slice(first, last + 1) if last - first + 1 == len(sites) else sites
-
-
-def _span(place: Place) -> slice | Tensor:
+def _span(place: At) -> slice | Tensor:
     """The place as what keeps its axis."""
     return slice(place, place + 1) if isinstance(place, int) else place
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+from collections.abc import Sequence
 from typing import Any
 
 from torch import Tensor, fx
@@ -37,6 +38,11 @@ def run_node(trace: Trace, operation: Operation, values: dict[str, Any]) -> Any:
 def each_part(function: Any, value: Any) -> Any:
     """`function` of a value, or of each part of what a split gave."""
     return tuple(function(part) for part in value) if isinstance(value, tuple | list) else function(value)
+
+
+def parts_of(value: Any) -> Sequence[Any]:
+    """The parts of what a split gave, or the value as the one part that it has."""
+    return value if isinstance(value, tuple | list) else (value,)
 
 
 def image_of(value: Any, copied: bool) -> Any:

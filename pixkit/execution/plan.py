@@ -18,7 +18,7 @@ import itertools
 from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Literal, TypeAlias, cast
+from typing import Literal, NamedTuple, TypeAlias, cast
 
 import numpy as np
 import numpy.typing as npt
@@ -39,14 +39,34 @@ class Unplannable(PixkitError):
     """A layer of the network can say when its results are ready, but not compute them site by site."""
 
 
-@dataclass(frozen=True)
-class Instruction:
-    """Compute colour group `group` of `operation` at the flat `sites`, int64 [S], of its grid; they rise."""
+Place: TypeAlias = int | slice | None
+"""One site or sites in a row, which make views; None of others."""
+
+
+class Instruction(NamedTuple):
+    """Compute colour group `group` of `operation` at those of the `listed` sites that are its own; they rise.
+
+    There are tens of thousands, so that each is no more than a few numbers.
+
+    Attributes:
+        opcode: see the module.
+        operation: the operation.
+        group: the colour group.
+        listed: int64, the sites of all steps on some device.
+        start, stop: which of them are of this step.
+    """
 
     opcode: Opcode
     operation: Operation
     group: int
-    sites: Tensor
+    listed: Tensor
+    start: int
+    stop: int
+
+    @property
+    def sites(self) -> Tensor:
+        """Flat sites of the operation's grid, int64 [S]."""
+        return self.listed[self.start : self.stop]
 
 
 @dataclass(frozen=True)
@@ -74,6 +94,29 @@ class Schedule:
         """`times` and `starts` for numpy, which is quicker with so few numbers."""
         return self.times.numpy(), self.starts.numpy()
 
+    @property
+    def single(self) -> bool:
+        """Whether there is one site in each step."""
+        return len(self.times) == len(self.sites)
+
+    def places(self) -> list[Place]:
+        """Where the sites of each step lie."""
+        if self.single:
+            return [*self.sites.tolist()]
+        sites, (_, starts) = self.sites.numpy(), self.arrays
+        ends = zip(sites[starts[:-1]].tolist(), sites[starts[1:] - 1].tolist(), np.diff(starts).tolist(), strict=True)
+        return [
+            first if count == 1 else slice(first, last + 1) if last - first + 1 == count else None
+            for first, last, count in ends
+        ]
+
+    def instructions(self, device: torch.device) -> list[Instruction]:
+        """One for each step, with sites on a device."""
+        listed, starts = self.sites.to(device), self.starts.tolist()
+        return [
+            Instruction(self.opcode, self.operation, self.group, listed, *ends) for ends in itertools.pairwise(starts)
+        ]
+
 
 @dataclass(frozen=True)
 class Plan:
@@ -99,10 +142,16 @@ class Plan:
         """The instructions of each step of the ordering, in order, with their sites on a device."""
         steps: list[list[Instruction]] = [[] for _ in self.draws]
         for schedule in self.schedules:
-            parts = schedule.sites.to(device).tensor_split(schedule.starts[1:-1])
-            for time, sites in zip(schedule.times.tolist(), parts, strict=True):
-                steps[time].append(Instruction(schedule.opcode, schedule.operation, schedule.group, sites))
+            for time, instruction in zip(schedule.times.tolist(), schedule.instructions(device), strict=True):
+                steps[time].append(instruction)
         return steps
+
+    @property
+    def drawn_at(self) -> list[list[int]]:
+        """The flat sites of `draws`."""
+        sites = torch.cat([sites for sites, _ in self.draws]).tolist()
+        ends = itertools.accumulate((len(each) for each, _ in self.draws), initial=0)
+        return [sites[first:last] for first, last in itertools.pairwise(ends)]
 
     def drawn(self, device: torch.device) -> list[tuple[Tensor, Tensor]]:
         """`draws` on a device; as many copies as that takes, not one a step."""
@@ -195,17 +244,13 @@ def _ranks(operation: Operation, units: Tensor) -> Tensor:
 
 def _draws(ordering: Ordering, known: Tensor) -> list[tuple[Tensor, Tensor]]:
     """For each step, the sites that have an unknown sub-pixel of it, and which of their colours are due."""
-    empty = torch.empty(0, dtype=torch.int64), torch.empty(len(known), 0, dtype=torch.bool)
-    draws = [empty] * ordering.count
     colour, site = (~known).flatten(1).nonzero(as_tuple=True)
-    times, starts, order = _by_time(ordering.steps.flatten(1)[colour, site])
-    for time, start, stop in zip(times.tolist(), starts[:-1], starts[1:], strict=True):
-        part = order[start:stop]
-        sites, place = site[part].unique(return_inverse=True)
-        due = torch.zeros(len(known), len(sites), dtype=torch.bool)
-        due[colour[part], place] = True
-        draws[time] = (sites, due)
-    return draws
+    count = known[0].numel()
+    visits, visit = (ordering.steps.flatten(1)[colour, site] * count + site).unique(return_inverse=True)
+    due = torch.zeros(len(known), len(visits), dtype=torch.bool)
+    due[colour, visit] = True
+    sizes = (visits // count).bincount(minlength=ordering.count).tolist()
+    return list(zip((visits % count).split(sizes), due.split(sizes, 1), strict=True))
 
 
 def _by_time(when: Tensor) -> tuple[Tensor, Tensor, Tensor]:

@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from pixkit.execution.nodes import each_part, run_node, run_static
+from pixkit.execution.nodes import each_part, parts_of, run_node, run_static
 from pixkit.execution.plan import Instruction, Plan, fleeting, pointwise
 from pixkit.layers.base import MixingLayer
 from pixkit.layers.state import initial_state
@@ -50,7 +50,11 @@ class Executor(ABC):
     @functools.cached_property
     def nbytes(self) -> int:
         """Bytes of the tensors that it holds, about."""
-        return sum(dict(_held({**vars(self), "plan": None})).values())
+        return sum(dict(_held(self.held())).values())
+
+    def held(self) -> list[Any]:
+        """What its tensors are in: lists, tuples, mappings and dataclasses of them."""
+        return [self.pixels]
 
     def walk(self, uniforms: Tensor, temperature: float, progress: Progress | None) -> None:
         """Compute, draw and write step by step; uniforms [B, draws, C, S]."""
@@ -80,41 +84,59 @@ class ReferenceExecutor(Executor):
         spec = network.spec
         self._levels = torch.zeros(batch, spec.sites + 1, spec.channels, dtype=torch.int64, device=self.device)
         self.pixels = self._levels[:, :-1]
-        self.steps, self.draws = plan.steps(self.device), plan.drawn(self.device)
+        self.draws = plan.drawn(self.device)
         self.memory: dict[str, Any] = {}
+        self.static: dict[str, Any] = {}
         self.passing: dict[tuple[str, int], Any] = {}
-        self._begin(context)
-
-    def renew(self, context: Tensor | None) -> bool:
-        """See Executor: all is made anew but for what the plan says of steps."""
-        self._begin(context)
-        return True
-
-    def _begin(self, context: Tensor | None) -> None:
-        """Memory, and what needs no pixel."""
-        plan = self.plan
-        self.pixels.zero_()
-        self.memory.clear()
-        self.passing.clear()
-        self.static = run_static(plan.trace, context)
-        self.states: dict[str, Any] = {}
-        self.computed = dict.fromkeys(plan.units, 0)
         for operation in plan.trace.operations.values():
             if operation.kind == "pixels":
                 self.memory[operation.name] = self._levels
             elif operation.kind != "static" and operation.name not in self.fleeting:
                 self.memory[operation.name] = self._allocate(operation)
-            if isinstance(operation.module, MixingLayer):
-                grids = [plan.trace.operations[name].grid for name in operation.inputs]
-                self.states[operation.name] = initial_state(operation.module, self.batch, grids, self.device)
-        for name, value in self.static.items():
-            self.memory[name] = self._remember(plan.trace.operations[name], value)
+        self._begin(context)
+
+    @functools.cached_property
+    def steps(self) -> list[list[Instruction]]:
+        """The plan's, on the network's device."""
+        return self.plan.steps(self.device)
+
+    def renew(self, context: Tensor | None) -> bool:
+        """See Executor: in the memory that it has, since functions of one site may know where that lies."""
+        operations = self.plan.trace.operations
+        for name in self.memory.keys() - self.static.keys():
+            if by_sites(operations[name]):
+                each_part(Tensor.zero_, self.memory[name])
+        return self._begin(context)
+
+    def _begin(self, context: Tensor | None) -> bool:
+        """What needs no pixel, in the memory where it was before, if it was; False if it is of another shape."""
+        operations = self.plan.trace.operations
+        for name, value in run_static(self.plan.trace, context).items():
+            found = self._remember(operations[name], value)
+            if name not in self.memory or not by_sites(operations[name]):
+                self.memory[name] = found
+            elif not all(map(_taken, parts_of(self.memory[name]), parts_of(found))):
+                return False
+            self.static[name] = value
+        self.states = {
+            operation.name: initial_state(
+                operation.module, self.batch, [operations[name].grid for name in operation.inputs], self.device
+            )
+            for operation in operations.values()
+            if isinstance(operation.module, MixingLayer)
+        }
+        self.computed = dict.fromkeys(self.plan.units, 0)
+        return True
+
+    def held(self) -> list[Any]:
+        """See Executor."""
+        return [self.pixels, self.memory, self.states, self.static]
 
     def advance(self, step: int) -> None:
         """See Executor."""
         self.passing.clear()
         for instruction in self.steps[step]:
-            self._execute(instruction)
+            self._execute(instruction, instruction.sites)
 
     def params(self, sites: Tensor) -> Tensor:
         """See Executor."""
@@ -124,12 +146,13 @@ class ReferenceExecutor(Executor):
         """Operations that are not remembered: whoever reads them does so at their site, in their step."""
         return fleeting(self.plan, pointwise)
 
-    def _execute(self, instruction: Instruction) -> None:
-        operation, group, sites = instruction.operation, instruction.group, instruction.sites
+    def _execute(self, instruction: Instruction, sites: Tensor) -> None:
+        """Compute an instruction's units at the sites, which are its own, or as many others."""
+        operation, group = instruction.operation, instruction.group
         name, groups = operation.name, self.plan.trace.groups
         if instruction.opcode == "ALL":
             whole = {source: self._image(source) for source in operation.inputs}
-            self.memory[name] = self._remember(operation, run_node(self.plan.trace, operation, whole))
+            self._fill(operation, run_node(self.plan.trace, operation, whole))
         elif instruction.opcode == "MIX":
             inputs = [self.memory[source] for source in operation.inputs]
             module: Any = operation.module
@@ -155,19 +178,24 @@ class ReferenceExecutor(Executor):
         if name in self.fleeting:
             self.passing[name, group] = values
             return
-        memories = self.memory[name]
-        pairs = zip(memories, values, strict=True) if isinstance(values, tuple | list) else [(memories, values)]
-        for memory, value in pairs:
+        for memory, value in zip(parts_of(self.memory[name]), parts_of(values), strict=True):
             memory[:, sites, group::groups] = value[:, group::groups, :, 0].transpose(1, 2)
 
     def _allocate(self, operation: Operation) -> Any:
-        if not _by_sites(operation):
+        if not by_sites(operation):
             return None
         size = (self.batch, operation.grid[0] * operation.grid[1] + 1, operation.maps)
         parts = operation.parts
         if parts is None:
             return torch.zeros(size, dtype=self.dtype, device=self.device)
         return tuple(torch.zeros(*size[:2], maps, dtype=self.dtype, device=self.device) for maps in parts)
+
+    def _fill(self, operation: Operation, value: Any) -> None:
+        """Keep a whole result: an image in the memory that is there for it, other values as they are."""
+        if by_sites(operation):
+            self.memory[operation.name][:, :-1] = as_image(value).flatten(2).transpose(1, 2)
+        else:
+            self.memory[operation.name] = value
 
     def _remember(self, operation: Operation, value: Any) -> Any:
         """An image [B or 1, M, h, w] as memory [B, h * w + 1, M]; other values as they are."""
@@ -177,7 +205,7 @@ class ReferenceExecutor(Executor):
             padded = torch.cat([flat, flat.new_zeros(len(flat), 1, flat.shape[2])], 1)
             return padded.expand(self.batch, -1, -1)
 
-        return each_part(flatten, value) if _by_sites(operation) else value
+        return each_part(flatten, value) if by_sites(operation) else value
 
     def _image(self, source: str) -> Any:
         """A remembered value as the image that the network would see."""
@@ -189,12 +217,21 @@ class ReferenceExecutor(Executor):
             return memory[:, :-1].transpose(1, 2).unflatten(2, operation.grid)
 
         memory = self.memory[source]
-        return each_part(unflatten, memory) if _by_sites(operation) else memory
+        return each_part(unflatten, memory) if by_sites(operation) else memory
 
 
-def _by_sites(operation: Operation) -> bool:
+def by_sites(operation: Operation) -> bool:
     """Whether a result is remembered site by site: not what is no image, nor parts of a whole, each on its own grid."""
     return operation.maps > 0 and (operation.parts is None or operation.kind != "all")
+
+
+def _taken(memory: Tensor, value: Tensor) -> bool:
+    """Copy a value to where one like it was; False if it is not like it."""
+    if (memory.shape, memory.stride(), memory.dtype) != (value.shape, value.stride(), value.dtype):
+        return False
+    own = slice(1) if memory.stride(0) == 0 else slice(None)  # all images share the first one's
+    memory[own].copy_(value[own])
+    return True
 
 
 def chunks(total: int) -> Iterator[tuple[int, int, int]]:

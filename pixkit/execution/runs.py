@@ -6,8 +6,10 @@ import functools
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import Any, TypeAlias
+from typing import Any, TypeAlias, cast
 
+import numpy as np
+import numpy.typing as npt
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -20,6 +22,8 @@ Spans: TypeAlias = list[tuple[int, int] | None]
 
 Value: TypeAlias = Callable[[int], Tensor]
 """What an operation has at a site, [B, M]."""
+NOTHING = 2
+"""In place of how far a site that is read is from the last that is, which is 0 or less; 1 would go on from that."""
 PRODUCTS = 2
 """Runs of taps above which one product of what is put together first is quicker than one of each."""
 
@@ -55,22 +59,36 @@ def linear(module: TapLayer, source: Operation, groups: int) -> Linear:
     whole = torch.where(allowed.all(1), table.sources, -1)
     some = allowed & ~allowed.all(1, keepdim=True)
     parts: list[list[list[tuple[int, int, int]]]] = [[[] for _ in range(sites)] for _ in range(groups)]
-    for group, read, site, tap in some.nonzero().tolist():
-        parts[group][site].append((tap, int(table.sources[site, tap]), read))
+    group, read, site, tap = some.nonzero().unbind(1)
+    found = torch.stack([group, site, tap, table.sources[site, tap], read], 1)
+    for own, at, *part in found.tolist():
+        parts[own][at].append(cast(tuple[int, int, int], tuple(part)))
     return Linear(
         [weight[..., group::groups].contiguous() for group in range(groups)],
         [bias[group::groups].contiguous() for group in range(groups)],
-        [[_runs(row) for row in rows] for rows in whole.tolist()],
+        [_runs(rows) for rows in whole.numpy()],
         parts,
         torch.where(allowed[0, 0], table.sources, zeros).to(weight.device) if groups == 1 else None,
         taps == 1 and bool(allowed.all()) and torch.equal(table.sources[:, 0], torch.arange(zeros)),
     )
 
 
-def _runs(sources: list[int]) -> list[tuple[int, int, int]]:
-    """Taps first..last - 1 that read consecutive sites from `source` on, as (first, last, source); -1 reads nothing."""
-    breaks = [0, *(i for i, (a, b) in enumerate(pairwise(sources), 1) if a < 0 or b != a + 1), len(sources)]
-    return [(first, last, sources[first]) for first, last in pairwise(breaks) if sources[first] >= 0]
+def _runs(sources: npt.NDArray[np.int64]) -> list[list[tuple[int, int, int]]]:
+    """Of each site, taps first..last - 1 that read consecutive sites from `source` on, as (first, last, source).
+
+    Of sources [S, T] a -1 is none. Most sites read the same ones beside themselves, so that those are looked at once.
+    """
+    start = sources.max(1, keepdims=True)
+    beside, which = np.unique(np.where(sources < 0, NOTHING, sources - start), axis=0, return_inverse=True)
+    runs = [_together(row) for row in beside.tolist()]
+    sites = zip(which.flatten().tolist(), start.flatten().tolist(), strict=True)
+    return [[(first, last, at + source) for first, last, source in runs[kind]] for kind, at in sites]
+
+
+def _together(row: list[int]) -> list[tuple[int, int, int]]:
+    """The runs of taps that read sites so far from another, or `NOTHING`."""
+    breaks = [0, *(i for i, (a, b) in enumerate(pairwise(row), 1) if a > 0 or b != a + 1), len(row)]
+    return [(first, last, row[first]) for first, last in pairwise(breaks) if row[first] <= 0]
 
 
 def spans(visible: Tensor) -> Spans:
@@ -104,14 +122,13 @@ def window(memory: Tensor, linear: Linear) -> Callable[..., Tensor]:
     starts = functools.cache(lambda count: memory.flatten(1).unfold(1, count * maps, maps).unbind(1))
     weights = functools.cache(lambda first, last: weight[first:last].flatten(0, 1))
     windows = functools.cache(lambda apart: _windows(memory, len(weight), apart).unbind(1))
-    whole, rows, sources = weights(0, len(weight)), linear.padded.unbind(0), linear.padded.tolist()
+    whole, rows = weights(0, len(weight)), functools.cache(linear.padded.unbind)
     products: list[list[tuple[Tensor, Tensor]]] = []
     views: list[Tensor | None] = []
-    for site, runs in enumerate(linear.runs[0]):
+    for runs, apart, first in zip(linear.runs[0], _apart(linear.padded), linear.padded[:, 0].tolist(), strict=True):
         few = len(runs) <= PRODUCTS
-        apart = None if few else _apart(sources[site])
         products.append([(starts(b - a)[source], weights(a, b)) for a, b, source in runs] if few else [])
-        views.append(None if apart is None else windows(apart)[sources[site][0]])
+        views.append(windows(apart)[first] if apart and not few else None)
 
     def value(site: int, out: Tensor | None = None) -> Tensor:
         if not linear.runs[0][site]:
@@ -119,7 +136,7 @@ def window(memory: Tensor, linear: Linear) -> Callable[..., Tensor]:
             return empty if out is None else out.copy_(empty)
         if not products[site]:
             view = views[site]
-            read = memory.index_select(1, rows[site]) if view is None else view
+            read = memory.index_select(1, rows()[site]) if view is None else view
             return torch.addmm(bias, read.flatten(1), whole, out=out)
         first, *others = products[site]
         out = torch.addmm(bias, *first, out=out)
@@ -130,10 +147,11 @@ def window(memory: Tensor, linear: Linear) -> Callable[..., Tensor]:
     return value
 
 
-def _apart(sources: Sequence[int]) -> int | None:
-    """How far from each other the sites are that taps read, if they are equally far; None if some lie outside, too."""
-    steps = {b - a for a, b in pairwise(sources)}
-    return steps.pop() if len(steps) == 1 and min(steps) > 0 else None
+def _apart(sources: Tensor) -> list[int]:
+    """How far from each other the sites are that taps [S, T] read, if they rise, equally far; 0 if not."""
+    steps = sources.cpu().diff(dim=1)
+    even = (steps == steps[:, :1]).all(1, keepdim=True) & (steps[:, :1] > 0)
+    return [*map(max, torch.where(even, steps, 0).tolist())] if steps.numel() else [0] * len(sources)
 
 
 def _windows(memory: Tensor, taps: int, apart: int) -> Tensor:

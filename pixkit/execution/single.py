@@ -38,6 +38,7 @@ class Single:
     Attributes:
         fleeting: operations that are not remembered: whoever reads them does so at their site, in their step.
         attended: attention that keeps keys and values itself, in the order in which they come.
+        taken: the memory of those.
     """
 
     def __init__(self, plan: Plan, linear: dict[str, Linear], dense: Dense, spans: dict[str, Spans]) -> None:
@@ -45,6 +46,7 @@ class Single:
         self.fleeting = fleeting(plan, self._follows)
         self.attended: dict[str, Spans] = {}
         self.now: dict[str, Any] = {}
+        self.taken: list[Tensor] = []
         if plan.trace.groups == 1:
             alone = _one_by_one(plan)
             self.attended = {
@@ -134,8 +136,6 @@ class Single:
         if name in self.fleeting:
             now = self.now
             return (lambda site: now[name]) if part is None else (lambda site: now[name][part])
-        if source.kind == "all":  # whose memory is another each time
-            return lambda site: self.memory[name][:, site if varies else 0]
         rows = self._rows(name, part)
         return rows.__getitem__ if varies else lambda site: rows[0]
 
@@ -168,9 +168,8 @@ class Single:
     def _value(self, operation: Operation) -> Callable[[int], Any]:
         """A pointwise operation: by itself, on [B, M] where it minds no shape, else on [B, M, 1, 1]."""
         module, sources = operation.module, [self.operations[name] for name in operation.inputs]
-        once = {
-            s.name: self.static[s.name] for s in sources if s.kind == "static" and (self._same(s.name) or not s.maps)
-        }
+        static = self.static
+        once = [s.name for s in sources if s.kind == "static" and (self._same(s.name) or not s.maps)]
         reads = [self._read(operation, number) for number, source in enumerate(sources) if source.maps]
         if isinstance(module, SiteNorm) and plain(module, SiteNorm):
             read, along = reads[0], module.along
@@ -191,7 +190,7 @@ class Single:
         trace, whole = self.plan.trace, operation.in_place
 
         def compute(site: int) -> Any:
-            values = dict(once)
+            values = {name: static[name] for name in once}
             for name, read in varying:
                 values[name] = image_of(read(site), whole)
             out = run_node(trace, operation, values)
@@ -213,6 +212,7 @@ class Single:
         seen, like = self.attended[operation.name], next(self.plan.trace.network.parameters())
         maps = [self.operations[name].maps for name in operation.inputs[1:]]
         keys, values = (like.new_zeros(self.batch, len(seen), size) for size in maps)
+        self.taken += keys, values
         reads = [self._read(operation, number) for number in range(3)]
         return attending(cast(Any, operation.module), seen, reads, (keys, values))
 
@@ -232,12 +232,9 @@ class Single:
         sites = cast(Tensor, moved.table)[0].tolist()
         zeros = rows[0].new_zeros(rows[0].shape)
         added = cast(Tensor, constant[0].weight)[0].to(zeros) if constant else zeros[:1].expand(len(sites), -1)
-        fixed = {
-            site: added[site].expand_as(zeros) if read == STAYS else zeros
-            for site, read in enumerate(sites)
-            if read < 0
-        }
-        return lambda site: rows[sites[site]] if sites[site] >= 0 else fixed[site]
+        stays = added[:, None].expand(-1, len(zeros), -1).unbind(0) if STAYS in sites else ()
+        read = [rows[site] if site >= 0 else zeros if site != STAYS else stays[at] for at, site in enumerate(sites)]
+        return read.__getitem__
 
 
 def _one_by_one(plan: Plan) -> frozenset[str]:

@@ -59,7 +59,8 @@ class MemoryGuard(Mode):
     """While entered, refuses to make a tensor that would bring what was made beyond `limit` bytes.
 
     Without it, an absurd width would have the machine swap, or the process killed, before it has a model whose
-    size could be estimated. Tensors that are made by computing with others are counted once they are there.
+    size could be estimated. Tensors that are made by computing with others are counted once they are there; those that
+    were there before are not.
     """
 
     def __init__(self, limit: int, hint: str = SMALLER_MODEL, what: str = "the model") -> None:
@@ -73,13 +74,22 @@ class MemoryGuard(Mode):
         """Run the operation if the tensor that it makes fits."""
         self._check(_requested(func, args, kwargs or {}))
         result = func(*args, **(kwargs or {}))
+        # Most of what is made are views, which take no memory: that is seen far quicker than it is counted. A list, as
+        # of unbind, is all views or all new.
+        read = {0, *(_place(arg) for arg in args if isinstance(arg, Tensor))}
+        if isinstance(result, list) and result and _place(result[0]) in read:
+            return result
         for tensor in result if isinstance(result, tuple | list) else [result]:
-            if isinstance(tensor, Tensor) and tensor.device.type != "meta":
-                reference = StorageWeakRef(tensor.untyped_storage())
-                self._bytes += tensor.untyped_storage().nbytes() if reference not in self._alive else 0
-                self._alive.setdefault(reference, tensor.untyped_storage().nbytes())
-        self._check(0)
+            if isinstance(tensor, Tensor) and _place(tensor) not in read:
+                self._count(tensor.untyped_storage())
         return result
+
+    def _count(self, storage: torch.UntypedStorage) -> None:
+        reference = StorageWeakRef(storage)
+        if reference not in self._alive:
+            self._alive[reference] = storage.nbytes()
+            self._bytes += storage.nbytes()
+            self._check(0)
 
     def _check(self, requested: int) -> None:
         if self._bytes + requested <= self.limit:
@@ -93,6 +103,11 @@ class MemoryGuard(Mode):
                 expected=f"at most {in_words(self.limit)}",
                 hint=self._hint,
             )
+
+
+def _place(tensor: Tensor) -> int:
+    """Where its memory lies; 0 if it has none."""
+    return 0 if tensor.device.type == "meta" else tensor.untyped_storage().data_ptr()
 
 
 def _requested(func: Any, args: Any, kwargs: dict[str, Any]) -> int:

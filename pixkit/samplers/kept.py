@@ -29,8 +29,9 @@ from pixkit.readiness.trace import Trace, Untraceable
 
 EXECUTORS = 4
 """Executors that are kept of a plan, each for a batch size."""
-LARGEST = 64 << 20
-"""Bytes of memory above which an executor is not kept: what it then draws takes far longer than making it."""
+LARGEST = 192 << 20
+"""Bytes of memory that those hold together; above that an executor is not kept: what it then draws takes far longer
+than making it."""
 
 
 REFUSALS = Untraceable, Unplannable, CausalityError
@@ -112,14 +113,18 @@ class Prepared(Found):
 
         Not if weights have changed since the plan was looked at, as by who is told of the progress of batches before.
         """
-        renewable = type(chosen.executor).renew is not Executor.renew and chosen.executor.nbytes <= LARGEST
-        return renewable and self.content is not None and self.content.stands()
+        return fits(chosen.executor) and self.content is not None and self.content.stands()
 
     def give_back(self, key: Hashable, chosen: Chosen) -> None:
         """Let an executor that has drawn all that it was to draw wait for the next batch like it."""
         self._waiting[key] = chosen
-        while len(self._waiting) > EXECUTORS:
+        while len(self._waiting) > EXECUTORS or sum(each.executor.nbytes for each in self._waiting.values()) > LARGEST:
             self._waiting.popitem(last=False)
+
+
+def fits(executor: Executor) -> bool:
+    """Whether an executor is small enough to be kept."""
+    return executor.nbytes <= LARGEST
 
 
 def prepared(network: Autoregressive, known: Tensor | None) -> Prepared:

@@ -22,11 +22,13 @@ from pixkit.execution.reference import Executor
 from pixkit.network import Autoregressive
 from pixkit.noise import Noise
 from pixkit.precision import float32_products
+from pixkit.readiness.content import Content, Untold
 from pixkit.readiness.law import require_law
 from pixkit.readiness.trace import Trace
 from pixkit.runs.record import machine
 from pixkit.samplers import Ancestral, BatchRequest, Known
 from pixkit.samplers.batch import check_forward
+from pixkit.samplers.kept import Found, fits
 
 ANCESTRAL_STEPS = 6
 """Steps of ancestral sampling that are made in a turn, spread over the image; each is a forward pass."""
@@ -52,6 +54,9 @@ class Row:
         ancestral_seconds: time of ancestral sampling, extrapolated from some of its steps.
         speedup: ancestral_seconds / seconds.
         preparation_seconds: packing the plan for this batch size, not counted in `seconds`.
+        first_seconds: a first call of `sample`: tracing, planning, packing, and `seconds`.
+        later_seconds: a later one: seeing that what was kept still holds, making that ready, and `seconds`; None if
+            nothing is kept.
         note: what was extrapolated, or why there is no time.
     """
 
@@ -64,12 +69,18 @@ class Row:
     ancestral_seconds: float
     speedup: float | None
     preparation_seconds: float | None
+    first_seconds: float | None
+    later_seconds: float | None
     note: str
 
 
 @dataclass(frozen=True)
 class SamplingTimes:
-    """What `time_sampling` found; `preparation` has the seconds that tracing, planning and compiling took once."""
+    """What `time_sampling` found.
+
+    `preparation` has the seconds that tracing, planning and compiling took once, and those of the look at each call
+    whether what is kept of that still holds: "check", which is missing where nothing is kept.
+    """
 
     rows: list[Row]
     preparation: dict[str, float]
@@ -99,12 +110,13 @@ def time_sampling(
         Untraceable: if the network cannot be traced.
         CausalityError: if readiness does not prove it causal.
     """
+    check = _check(network)
     begin = time.perf_counter()
     trace = Trace(network)
     require_law(trace)
     traced = time.perf_counter()
     plan = make_plan(trace)
-    preparation = {"trace": traced - begin, "plan": time.perf_counter() - traced}
+    preparation = {"trace": traced - begin, "plan": time.perf_counter() - traced, **check}
     elsewhere = ("native",) if next(network.parameters()).is_cuda else ("graphs", "persistent")
     names = [name for name in executors.EXECUTORS if name not in elsewhere]
     reasons = {name: _try(plan, name, preparation) for name in names}
@@ -112,8 +124,19 @@ def time_sampling(
     for number, batch in enumerate(batches):
         if progress is not None:
             progress(f"batch {batch}", number, len(batches))
-        rows += _Batch(plan, batch, rounds).rows(reasons)
+        rows += _Batch(plan, batch, rounds, preparation).rows(reasons)
     return SamplingTimes(rows, preparation, machine(network), network.ordering.count, rounds)
+
+
+def _check(network: Autoregressive) -> dict[str, float]:
+    """Seconds to see that what is kept of a network still holds, as "check"; empty if nothing is."""
+    try:
+        found = Found(network, Content(network))
+    except Untold:
+        return {}
+    begin = time.perf_counter()
+    holds = found.holds(network, None)
+    return {"check": time.perf_counter() - begin} if holds else {}
 
 
 def _try(plan: Plan, name: str, preparation: dict[str, float]) -> str:
@@ -130,8 +153,8 @@ def _try(plan: Plan, name: str, preparation: dict[str, float]) -> str:
 class _Batch:
     """The measurements of one batch size."""
 
-    def __init__(self, plan: Plan, batch: int, rounds: int) -> None:
-        self.plan, self.batch, self.rounds = plan, batch, rounds
+    def __init__(self, plan: Plan, batch: int, rounds: int, preparation: dict[str, float]) -> None:
+        self.plan, self.batch, self.rounds, self.preparation = plan, batch, rounds, preparation
         self.network = plan.trace.network
         self.device = next(self.network.parameters()).device
         spec = self.network.spec
@@ -143,6 +166,7 @@ class _Batch:
         self.uniforms = self.network.uniforms(self.noise).flatten(3)
         self.shown = _some_steps(self.network)
         self.packing: dict[str, list[float]] = {}
+        self.renewing: dict[str, list[float]] = {}
 
     def rows(self, reasons: dict[str, str]) -> list[Row]:
         """One row a sampler; `reasons` says why an executor cannot be measured, if it cannot."""
@@ -154,6 +178,7 @@ class _Batch:
         for name in again:
             times[name].clear()
             self.packing.pop(name, None)
+            self.renewing.pop(name, None)
         for _ in range(self.rounds):
             for name, way in again.items():
                 times[name] += [way() for _ in range(FORWARDS if name == "forward" else 1)]
@@ -170,6 +195,9 @@ class _Batch:
     def _row(self, sampler: str, executor: str | None, median: dict[str, float], note: str) -> Row:
         forward, ancestral = median["forward"], median["ancestral"]
         seconds = median.get(executor or sampler)
+        packing, renewing = (self._median(found, executor) for found in (self.packing, self.renewing))
+        once = _sum(self.preparation["trace"], self.preparation["plan"], packing, seconds)
+        again = _sum(self.preparation.get("check"), renewing, seconds)
         return Row(
             self.batch,
             sampler,
@@ -179,9 +207,14 @@ class _Batch:
             None if seconds is None else seconds / forward,
             ancestral,
             None if seconds is None else ancestral / seconds,
-            None if seconds is None or executor is None else statistics.median(self.packing[executor]),
+            packing,
+            once,
+            again,
             note,
         )
+
+    def _median(self, found: dict[str, list[float]], executor: str | None) -> float | None:
+        return statistics.median(found[executor]) if executor in found else None
 
     def _forward(self) -> float:
         return self._time(lambda: self.network(self.images, self.context))
@@ -198,7 +231,10 @@ class _Batch:
             begin = time.perf_counter()
             executor = executors.make(name, self.plan, self.batch, self.context)
             self.packing.setdefault(name, []).append(time.perf_counter() - begin)
-            return self._time(lambda: executor.walk(self.uniforms, 1.0, None))
+            seconds = self._time(lambda: executor.walk(self.uniforms, 1.0, None))
+            if fits(executor):
+                self.renewing.setdefault(name, []).append(self._time(lambda: executor.renew(self.context)))
+            return seconds
 
         return way
 
@@ -227,6 +263,12 @@ class _Batch:
     def _finish(self) -> None:
         if self.device.type == "cuda":
             torch.cuda.synchronize(self.device)
+
+
+def _sum(*seconds: float | None) -> float | None:
+    """None if one of them was not measured."""
+    known = [each for each in seconds if each is not None]
+    return sum(known) if len(known) == len(seconds) else None
 
 
 def _some_steps(network: Autoregressive) -> tuple[int, Tensor]:

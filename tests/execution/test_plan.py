@@ -9,12 +9,17 @@ from nets import NETS, net_of
 from teacher import COLOUR, GREY
 
 from pixkit.execution.cuda.graphs import GraphExecutor
+from pixkit.execution.eager import EagerExecutor
 from pixkit.execution.native.packed import Packed
+from pixkit.execution.native.threads import Threaded
 from pixkit.execution.plan import POINTWISE, fleeting, make_plan, pointwise
-from pixkit.execution.reference import CALLS, chunks
+from pixkit.execution.reference import CALLS, ReferenceExecutor, chunks
+from pixkit.image import ImageSpec
 from pixkit.layers.base import TapLayer
+from pixkit.modes import Mode
 from pixkit.noise import Noise
 from pixkit.readiness.trace import Trace
+from pixkit.testing import named, network
 
 
 def test_a_walk_is_made_in_at_most_20_calls_which_cover_it():
@@ -61,6 +66,47 @@ def test_layers_that_read_their_own_site_alone_are_those_of_one_tap():
     expected = [operation.module.kernel_size == 1 for operation in operations]
     own = functools.partial(Packed._own_site, None)
     assert set(expected) == {True, False} and [own(operation) for operation in operations] == expected
+
+
+class Operations(Mode):
+    """Counts torch's operations."""
+
+    count = 0
+
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+        self.count += 1
+        return func(*args, **(kwargs or {}))
+
+
+@pytest.mark.parametrize("colours, width", [(1, 4), (3, 12)])
+def test_more_steps_are_planned_and_laid_out_by_no_more_operations_of_torch(colours, width):
+    """Each costs tens of microseconds where memory is guarded; there is one for each operation of a step and image."""
+    counts = []
+    for rows in (4, 7):
+        backbone = (
+            named("backbone", "transformer", width=width, heads=1, blocks=1)
+            if colours == 1
+            else named("backbone", "pixelcnn", width=width, layers=1)
+        )
+        trace = Trace(network(backbone, ImageSpec(colours, rows, 4, 2)))
+        plan = make_plan(trace)
+        ways = [
+            lambda trace=trace: make_plan(trace),
+            *(lambda make=make, plan=plan: make(plan, 2) for make in LAID_OUT),
+        ]
+        counts.append([])
+        for way in ways:
+            with torch.no_grad(), Operations() as counted:
+                way()
+            counts[-1].append(counted.count)
+    assert counts[0] == counts[1]
+
+
+def filled(plan, batch):
+    Threaded(plan, batch).fill(None)
+
+
+LAID_OUT = (ReferenceExecutor, EagerExecutor, filled)
 
 
 class Counted(GraphExecutor):

@@ -16,6 +16,7 @@ from torch.overrides import TorchFunctionMode
 from pixkit.backbones.base import Backbone
 from pixkit.backbones.conditioners import LabelContext
 from pixkit.errors import CausalityError
+from pixkit.execution import choose
 from pixkit.image import ImageSpec
 from pixkit.layers import MaskedConv2d
 from pixkit.memory import keep
@@ -182,7 +183,8 @@ def test_nothing_stale_is_drawn(change, executors, monkeypatch):
 @pytest.mark.parametrize("executor", ["reference", "eager", NATIVE])
 def test_what_is_kept_draws_what_is_made_anew(executor, monkeypatch):
     """In batches of several sizes, and given in part."""
-    made, begin = [], Prepared.__init__
+    made, begin, laid_out, lay_out = [], Prepared.__init__, [], choose.make
+    monkeypatch.setattr(choose, "make", lambda *args: laid_out.append(args[2]) or lay_out(*args))
     monkeypatch.setattr(Prepared, "__init__", lambda self, *args: made.append(args[1]) or begin(self, *args))
     net = switched()
     mask = net.ordering.steps < 4
@@ -193,6 +195,7 @@ def test_what_is_kept_draws_what_is_made_anew(executor, monkeypatch):
     assert all(torch.equal(drawn(net, executor, known=given), drawn(net, known=given)) for _ in range(2))
     assert all(torch.equal(drawn(net, executor, batch_size=4), drawn(net)) for _ in range(2))
     assert len(made) == 2 and all(map(torch.equal, images, held))
+    assert laid_out == [1, 6, 4, 2], "each size once, and given in part once"
 
 
 @pytest.mark.parametrize("executor", ["reference", "eager", NATIVE])
@@ -313,7 +316,13 @@ def test_what_is_kept_is_bounded(monkeypatch):
     assert [int(plan.plan.known.sum()) for plan in net.kept.entries] == [2, 1]
     for count in range(1, 4):
         drawn(net, "reference", count=count)
-    assert [count for _, count, _ in net.kept.entries[0]._waiting] == [2, 3]
+    waiting = net.kept.entries[0]._waiting
+    assert [count for _, count, _ in waiting] == [2, 3]
+    with monkeypatch.context() as patch:
+        patch.setattr(kept, "LARGEST", sum(chosen.executor.nbytes for chosen in waiting.values()) - 1)
+        drawn(net, "reference", count=3)
+    assert [count for _, count, _ in waiting] == [3]
+    drawn(net, "reference", count=2)
     monkeypatch.setattr(keep, "LARGEST", net.kept.entries[0].nbytes + 1)
     drawn(net, "reference")
     assert len(net.kept.entries) == 1

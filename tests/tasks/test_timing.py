@@ -7,6 +7,7 @@ import torch
 
 from pixkit.execution.native.compile import NoCompiler
 from pixkit.image import ImageSpec
+from pixkit.samplers import kept
 from pixkit.tasks import timing
 from pixkit.testing import named, plain_backbone
 
@@ -15,6 +16,10 @@ WALKS = {"reference": [2.0, 1.0, 4.0], "eager": [3.0], "native": [2.75, 0.5, 1.5
 """Seconds of each turn; one that does not get its turns has too many, or too few."""
 MAKING = {"reference": [1.0, 1.0, 1.0, 3.0, 5.0], "eager": [2.0, 7.0], "native": [4.0, 9.0, 0.25, 0.75]}
 """Seconds of making an executor: once for all, to see whether the reference is too slow, then in each turn."""
+
+
+RENEWING = {"reference": 0.5, "native": 0.125}
+"""Seconds to make what waited ready again; the eager executor is too large to wait."""
 
 
 class Work:
@@ -26,8 +31,8 @@ class Work:
         self.asked, self.steps = [], []
         monkeypatch.setattr(timing, "time", SimpleNamespace(perf_counter=lambda: self.now))
         monkeypatch.setattr(timing.executors, "make", self.make)
-        for name, seconds in (("Trace", 11.0), ("make_plan", 5.0)):
-            monkeypatch.setattr(timing, name, self.taking(seconds, getattr(timing, name)))
+        for place, name, seconds in ((timing, "Trace", 11.0), (timing, "make_plan", 5.0), (kept.Found, "holds", 0.75)):
+            monkeypatch.setattr(place, name, self.taking(seconds, getattr(place, name)))
 
     def taking(self, seconds, work):
         def timed(*arguments):
@@ -46,12 +51,19 @@ class Work:
         if name == "native" and self.walks[name] is None:
             raise NoCompiler("there is no compiler")
         return SimpleNamespace(
-            walk=lambda *given: self.walk(name, *given), advance=lambda step: self.advance(name, step)
+            walk=lambda *given: self.walk(name, *given),
+            advance=lambda step: self.advance(name, step),
+            renew=lambda context: self.renew(name, context),
+            nbytes=kept.LARGEST + (name == "eager"),
         )
 
     def walk(self, name, uniforms, temperature, progress):
         assert (uniforms.shape[0], temperature, progress) == (2, 1.0, None)
         self.now += self.walks[name].pop(0)
+
+    def renew(self, name, context):
+        assert len(context) == 2
+        self.now += RENEWING[name]
 
     def advance(self, name, step):
         self.steps.append((name, step))
@@ -83,11 +95,16 @@ def test_rows_have_the_medians_of_the_turns_that_count(measured):
     work, found = measured(0.5, progress=lambda *now: told.append(now))
     assert told == [("batch 2", 0, 1)]
     assert (found.steps, found.rounds) == (40, 2)
-    assert found.preparation == {"trace": 11.0, "plan": 5.0, "reference": 1.0, "eager": 2.0, "native": 4.0}
+    assert found.preparation == {
+        **{"trace": 11.0, "plan": 5.0, "check": 0.75},
+        **{"reference": 1.0, "eager": 2.0, "native": 4.0},
+    }
     # A first turn of one pass and 6 of 40 steps, then twice three passes and the 6 steps.
     forward, ancestral = (10 + 17) / 2, (sum(range(11, 17)) + sum(range(20, 26))) / 2 * 40 / 6
     seconds = {None: ancestral, "reference": 2.5, "eager": 3.0, "native": 1.0}
     packing = {"reference": 4.0, "eager": 7.0, "native": 0.5}
+    first = {"reference": 16 + 4 + 2.5, "eager": 16 + 7 + 3.0, "native": 16 + 0.5 + 1.0}
+    later = {"reference": 0.75 + 0.5 + 2.5, "native": 0.75 + 0.125 + 1.0}
     notes = {None: "extrapolated from 6 of 40 steps", "eager": "one turn"}
     assert {row.executor: row.seconds for row in found.rows} == seconds
     assert [row.sampler for row in found.rows] == ["ancestral", *["cached"] * 3]
@@ -95,6 +112,7 @@ def test_rows_have_the_medians_of_the_turns_that_count(measured):
         assert (row.batch, row.forward_seconds, row.ancestral_seconds) == (2, forward, ancestral)
         assert row.per_forward == row.seconds / forward and row.speedup == ancestral / row.seconds
         assert row.preparation_seconds == packing.get(row.executor)
+        assert (row.first_seconds, row.later_seconds) == (first.get(row.executor), later.get(row.executor))
         assert row.note == notes.get(row.executor, "")
     assert [batch for _, batch, _ in work.asked] == [context for _, _, context in work.asked]
     assert sorted(batch for _, batch, _ in work.asked) == [1] * 3 + [2] * 8
@@ -107,6 +125,7 @@ def test_the_reference_is_left_out_where_a_twentieth_of_its_steps_says_so(measur
     assert work.steps == [("reference", 20), ("reference", 21)]
     assert row.note == "left out: it would take about 25 s"
     assert (row.seconds, row.per_forward, row.speedup, row.preparation_seconds) == (None,) * 4
+    assert (row.first_seconds, row.later_seconds) == (None, None)
     assert [row.seconds is None for row in found.rows] == [False, True, False, False]
 
 

@@ -63,7 +63,8 @@ def sample(
 
     One forward pass, ancestral sampling (some of its steps, the rest extrapolated) and cached sampling with every
     executor that runs the model take turns in one process; medians are reported. "Per forward" is the time of
-    sampling a batch divided by that of one forward pass of it.
+    sampling a batch divided by that of one forward pass of it. A first call of sample also traces, plans and packs
+    the model; later ones use again what is kept of that, once they have seen that it still holds.
     """
     loaded_plugins()
     source = find_examined(piped(recipe), overrides)
@@ -79,7 +80,8 @@ def sample(
 def _in_words(name: str, times: SamplingTimes) -> str:
     facts = ", ".join(f"{key} {value}" for key, value in times.machine.items())
     preparation = ", ".join(f"{key} {seconds:.2f} s" for key, seconds in times.preparation.items())
-    headers = ("batch", "sampler", "executor", "seconds", "forward", "per forward", "speed-up", "packing", "note")
+    times_of_calls = ("packing", "first call", "later calls")
+    headers = ("batch", "sampler", "executor", "seconds", "forward", "per forward", "speed-up", *times_of_calls, "note")
     return (
         f"{printable(name)}: {times.steps} steps; medians of {times.rounds} turns; {printable(facts)}\n"
         f"once: {preparation}\n\n{table(headers, map(_cells, times.rows))}"
@@ -99,5 +101,7 @@ def _cells(row: Row) -> tuple[str, ...]:
         number(row.per_forward, ".3g"),
         number(row.speedup, ".3g"),
         number(row.preparation_seconds, ".3g"),
+        number(row.first_seconds, ".4g"),
+        number(row.later_seconds, ".4g"),
         row.note,
     )

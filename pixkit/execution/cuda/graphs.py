@@ -37,7 +37,7 @@ class GraphExecutor(ReferenceExecutor):
         graphs: dict[Any, tuple[list[Tensor], Replay]] = {}
         for step, instructions in enumerate(self.steps):
             inputs = [*(i.sites for i in instructions), *self.draws[step]]
-            shape = (*((i.operation.name, i.group, len(i.sites)) for i in instructions), len(self.draws[step][0]))
+            shape = (*((i.operation.name, i.group, i.stop - i.start) for i in instructions), len(self.draws[step][0]))
             if shape not in graphs:
                 held = [part.clone() for part in inputs]
                 body = self._body(instructions, held, uniforms, temperature)
@@ -54,15 +54,12 @@ class GraphExecutor(ReferenceExecutor):
     ) -> Replay:
         """One step, reading its sites from `held`."""
         *places, sites, due = held
-        work = [
-            Instruction(instruction.opcode, instruction.operation, instruction.group, place)
-            for instruction, place in zip(instructions, places, strict=True)
-        ]
+        work = list(zip(instructions, places, strict=True))
 
         def run() -> None:
             self.passing.clear()
-            for instruction in work:
-                self._execute(instruction)
+            for instruction, place in work:
+                self._execute(instruction, place)
             self.draw(sites, due, uniforms, temperature)
 
         return run

@@ -304,5 +304,5 @@ class Packed:
         """First drawn site of each step [T + 1], drawn sites, and which of their colours [drawn, C]."""
         counts = torch.tensor([0] + [len(sites) for sites, _ in self.plan.draws])
         sites = torch.cat([sites for sites, _ in self.plan.draws]).to(self.device, torch.int32)
-        due = torch.cat([due.T for _, due in self.plan.draws]).to(self.device, torch.uint8).contiguous()
+        due = torch.cat([due for _, due in self.plan.draws], 1).T.to(self.device, torch.uint8).contiguous()
         return counts.cumsum(0).to(self.device), sites, due

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from typing import TypeAlias
+
+import numpy as np
+import numpy.typing as npt
 import torch
 from torch import Tensor
 
@@ -16,6 +20,9 @@ VECTOR = 64
 PANEL = 64
 """Columns of a linear layer's weight that lie together, as in linear.h."""
 
+Fresh: TypeAlias = tuple[npt.NDArray[np.intp], npt.NDArray[np.intp]]
+"""Where each query's keys begin and end among all, [Q + 1], and those."""
+
 
 class Threaded(Packed):
     """Keys and values are taken in by the first query that sees them, and kept in the order in which they are read."""
@@ -29,21 +36,22 @@ class Threaded(Packed):
             if part.kind == "ATTEND"
         }
 
-    def _taken_in(self, name: str, part: Lowered) -> list[Tensor]:
-        """Of each query's site, the places in the table's order of the keys that it is the first to see."""
+    def _taken_in(self, name: str, part: Lowered) -> Fresh:
+        """The places in the table's order of the keys that each query is the first to see."""
         assert part.table is not None
         spans = part.table[part.grid :].view(part.queries, 2).tolist()
-        hidden = None if part.bias is None else part.bias.isneginf().all(0)
-        left = torch.ones(part.grid, dtype=torch.bool)
-        fresh = [torch.empty(0, dtype=torch.int64)] * part.queries
-        for site in self._sites(name):
+        hidden = None if part.bias is None else part.bias.isneginf().all(0).numpy()
+        sites = self._sites(name)
+        first = np.full(part.grid, part.queries)  # the site of the query that sees a key first; as yet of none
+        for site in reversed(sites):
             low, high = spans[site]
-            found = (
-                low + (left[low:high] if hidden is None else left[low:high] & ~hidden[site, low:high]).nonzero()[:, 0]
+            seen: slice | npt.NDArray[np.intp] = (
+                slice(low, high) if hidden is None else low + (~hidden[site, low:high]).nonzero()[0]
             )
-            fresh[site] = found
-            left[found] = False
-        return fresh
+            first[seen] = site
+        keys = first.argsort(kind="stable")
+        starts = first[keys].searchsorted(np.arange(part.queries + 1))
+        return starts, keys[: starts[-1]]
 
     def _sites(self, name: str) -> list[int]:
         """The sites of an operation in the order in which they are computed."""
@@ -57,16 +65,16 @@ class Threaded(Packed):
             return super()._own_site(operation)
         (part,) = self._lowered[operation.name]
         assert part.table is not None
-        sources = part.table[: part.grid]
-        return all((sources[fresh] == site).all() for site, fresh in enumerate(self._fresh[operation.name]))
+        starts, keys = self._fresh[operation.name]
+        own = np.arange(part.queries).repeat(np.diff(starts))
+        return bool((part.table[: part.grid].numpy()[keys] == own).all())
 
     def _table(self, name: str, part: Lowered) -> Tensor | None:
         """Of attention, after the rest, where each site's part of what is taken in begins [Q + 1], and all of it."""
         if part.kind != "ATTEND" or part.table is None:
             return super()._table(name, part)
-        fresh = self._fresh[name]
-        starts = torch.tensor([0, *(len(each) for each in fresh)]).cumsum(0)
-        return torch.cat([part.table, starts.to(torch.int32), torch.cat(fresh).to(torch.int32)])
+        fresh = np.concatenate(self._fresh[name]).astype(np.int32)
+        return torch.cat([part.table, torch.from_numpy(fresh)])
 
     def _weight(self, part: Lowered) -> Tensor | None:
         """Of linear layers in panels of some columns, each as a whole, group by group; see linear.h."""
