@@ -15,10 +15,10 @@ def describe(kind: str, component: Any) -> str:
         component: what was built from a registered class, with its `config`; of another class, the class is named.
     """
     components, config = registry(), component.config
-    names = [entry.name for entry in components if entry.kind == kind and entry.cls is type(component)]
+    names = (entry.name for entry in components if entry.kind == kind and entry.cls is type(component))
     required = {key: getattr(config, key) for key, field in type(config).model_fields.items() if field.is_required()}
     usual = type(config).model_validate(required, context={"registry": components}).model_dump(mode="json")
-    words = names[:1] or [type(component).__name__]
+    words = [next(names, type(component).__name__)]
     for key, value in config.model_dump(mode="json").items():
         if value != usual[key] or key in required:
             words.append(key if value is True else f"{key} {value}")

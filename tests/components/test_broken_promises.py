@@ -44,31 +44,11 @@ BACKBONES = {
     "none": (backbone(out=lambda s, h: None), "does not give features", "return the features at the end"),
     "whole numbers": (backbone(out=lambda s, h: h.long()), "gives features of another type", "no .long()"),
     "not finite": (backbone(out=lambda s, h: h * float("nan")), "gives features that are not finite", "finite numbers"),
-    "raises": (backbone(out=lambda s, h: 1 / 0), "fails at images", "test_broken_promises.py, line"),
+    "raises": (backbone(out=lambda s, h: nn.Linear(1, 1)(h)), "fails at images", "test_broken_promises.py, line"),
     "another device": (
         backbone(out=lambda s, h: exec("raise RuntimeError('Expected all tensors to be on the same device')")),
         "fails at images",
         "self.register_buffer(name, tensor)",
-    ),
-    "a plain list": (
-        backbone(lambda s: setattr(s, "more", [nn.Conv2d(6, 6, 1)])),
-        "holds what torch does not know of",
-        "self.more, a list of Conv2d",
-    ),
-    "a list of parameters": (
-        backbone(lambda s: setattr(s, "scales", [nn.Parameter(torch.ones(1))])),
-        "holds what torch does not know of",
-        "nn.ParameterList(...) of it",
-    ),
-    "lists in a dict": (
-        backbone(lambda s: setattr(s, "more", {"blocks": [nn.Conv2d(6, 6, 1)]})),
-        "holds what torch does not know of",
-        "self.more, a dict with a Conv2d deep in it",
-    ),
-    "no parameter": (
-        backbone(lambda s: setattr(s, "scale", torch.ones(1, requires_grad=True))),
-        "holds what torch does not know of",
-        "nn.Parameter",
     ),
     "constructor": (backbone(lambda s: {}["key"]), "fails to be constructed", "KeyError: 'key'"),
     "no gradient": (backbone(out=lambda s, h: h.detach()), "would not be trained", "no torch.no_grad()"),
@@ -82,6 +62,19 @@ def test_a_backbone_is_held_to_its_promises(made, rule, advice):
         checked(network(made, GREY))
     assert rule in error.value.message and advice in str(error.value)
     assert error.value.where.split(".")[-1] in ("test", "Slip")
+
+
+@pytest.mark.parametrize(("held", "found", "expected"), [
+    ([nn.Conv2d(6, 6, 1), nn.ELU()], "a list of Conv2d", "nn.ModuleList(...) of it"),
+    ([nn.Parameter(torch.ones(1)), 2], "a list of Parameter", "nn.ParameterList(...) of it"),
+    ({"blocks": [nn.Conv2d(6, 6, 1)]}, "a dict with a Conv2d deep in it", "nn.ModuleDict(...), and so within it"),
+    (torch.ones(1, requires_grad=True), "a tensor that requires a gradient", "nn.Parameter(...) of it"),
+], ids=["a plain list", "a list of parameters", "lists in a dict", "no parameter"])  # fmt: skip
+def test_what_torch_does_not_know_of_is_named_with_what_it_is_and_should_be(held, found, expected):
+    with pytest.raises(PluginError, match="holds what torch does not know of") as error:
+        checked(network(backbone(lambda self: setattr(self, "more", held)), GREY))
+    assert (error.value.found, error.value.expected) == (f"self.more, {found}", expected)
+    assert error.value.where.endswith(".Slip") and "requires_grad_(False)" in error.value.hint
 
 
 def slope(self, h):
@@ -150,6 +143,7 @@ def test_a_registered_component_is_named_with_its_plugin(monkeypatch):
     with pytest.raises(PluginError) as error:
         network(made, GREY).check_width()
     assert error.value.message.startswith("the backbone 'slip' (") and error.value.where == "test"
+    assert error.value.hint.startswith("PIXKIT_TRACEBACK=1")
 
 
 SOFTMAX = named("head", "softmax").cls

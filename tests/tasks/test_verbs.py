@@ -11,7 +11,8 @@ from PIL import Image
 import pixkit
 from pixkit.randomness import derive
 from pixkit.readiness import Sight
-from pixkit.tasks import DrawingOptions, keep_edge, read_images, read_mask
+from pixkit.tasks import DrawingOptions, complete_each, keep_edge, read_images, read_mask, upscale_each
+from pixkit.testing import random_images
 
 PLAIN = """\
 pixkit: 1
@@ -183,7 +184,9 @@ def test_upscale_takes_whole_and_small_images(runs, as_given):
     assert (found.samples[:, :, ::2, ::2] == found.small).all()
     small = pixkit.upscale(run, found.small, 3)
     assert torch.equal(small.samples, found.samples) and small.completion.nats is None and small.whole is None
-    assert len(found.panels()) == 5 and len(small.panels()) == 4
+    assert small.completion.image.sum() == small.small.sum(), "black where nothing is given"
+    assert torch.equal(found.panels()[1:], torch.cat([found.samples, found.whole])) and len(small.panels()) == 4
+    assert torch.equal(found.panels()[:1, :, 1::2, 1::2], found.small)
     for image, error in ((torch.zeros(1, 1, 5, 5).long(), pixkit.DataError), ("absent.png", pixkit.DataError)):
         with pytest.raises(error):
             pixkit.upscale(run, image)
@@ -191,6 +194,20 @@ def test_upscale_takes_whole_and_small_images(runs, as_given):
         pixkit.upscale(run, "test:5", factor=3)
     with pytest.raises(pixkit.UsageError, match="factor: this makes nothing larger"):
         pixkit.upscale(run, "test:5", factor=1)
+
+
+def test_several_images_are_drawn_each_as_alone_and_refused_where_one_is_asked_for(runs):
+    known = keep_edge((1, 8, 8), "top", 4)
+    for name, one, each, mask in (
+        ("plain", pixkit.complete, complete_each, [known]), ("coarse", pixkit.upscale, upscale_each, [])
+    ):  # fmt: skip
+        model = pixkit.load(runs / name)
+        images = random_images(model.spec, 2)
+        alone = [one(model, image[None], *mask, n=2).samples for image in images]
+        assert torch.equal(torch.cat([found.samples for found in each(model, images, *mask, n=2)]), torch.cat(alone))
+        with pytest.raises(pixkit.UsageError, match="takes one image") as caught:
+            one(model, images, *mask, n=1)
+        assert caught.value.found == "2 images"
 
 
 def test_codes_are_varied_interpolated_and_reconstructed(runs, as_given):
