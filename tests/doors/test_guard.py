@@ -11,10 +11,10 @@ from pixkit.components import hookspecs
 from pixkit.components.attempt import HOOKS
 from pixkit.components.config import ComponentConfig
 from pixkit.components.hookspecs import hookimpl
-from pixkit.components.plugins import Plugins, load_plugins
+from pixkit.components.plugins import DISABLE_VARIABLE, Plugins, load_plugins
 from pixkit.components.registry import Absence, Registrar, Registry
 from pixkit.data.base import DataSource
-from pixkit.distribution import GROUP
+from pixkit.distribution import GROUP, Unreadable
 from pixkit.errors import PluginError
 from pixkit.orderings.masks import TapShape
 
@@ -122,6 +122,23 @@ def test_what_is_wrong_is_said_in_one_line_and_leaves_nothing(plugin, contents, 
 def test_a_message_of_more_than_300_characters_is_cut(plugin, length, shown):
     detail = only(plugin("long", pixkit_register=registering(then=ValueError("x" * length)))).detail
     assert detail == f"ValueError: {shown}"
+
+
+def test_what_is_left_out_is_named_where_something_is_missing(plugin, monkeypatch):
+    """A distribution whose list of plugins cannot be read, and a plugin that broke after it said what it brings."""
+    found = Unreadable("stranger", "3.1", "not UTF-8")
+    stranger = f"the plugin '?' of stranger 3.1 (broken: not UTF-8; reinstall it, or {DISABLE_VARIABLE}=stranger)"
+    loaded = Plugins()
+    loaded.note(found)
+    loaded.load(plugin("wrong", pixkit_register=registering("known", then=KeyError("k"))))
+    assert [(info.name, info.health) for info in loaded.infos] == [("?", "broken"), ("wrong", "broken")]
+    assert loaded.registry.explain("mask", "known").startswith("it belongs to the plugin 'wrong' of ?")
+    assert loaded.registry.explain("mask", "a").startswith(
+        f"it may belong to a plugin that could not be loaded: {stranger} or the plugin 'wrong' of ?"
+    )
+    monkeypatch.setenv(DISABLE_VARIABLE, "stranger")
+    loaded.note(found)
+    assert (loaded.infos[-1].health, loaded.infos[-1].detail) == ("disabled", f"left out by {DISABLE_VARIABLE}")
 
 
 def test_an_entry_point_that_leads_nowhere():

@@ -151,6 +151,7 @@ def test_a_conflict_is_over_when_one_of_the_two_has_changed(write):
     assert loaded.load_file(path).health == first.health == "conflict"
     write(SOURCE.replace('"column"', '"pillar"'), name="two.py")
     assert loaded.load_file(path).health == first.health == "ok" and not first.detail
+    assert [entry.qualified for entry in loaded.registry] == ["one.py:column", "two.py:pillar"]
 
 
 def test_ctrl_c_is_not_swallowed(write):
@@ -225,7 +226,7 @@ def test_the_same_name_by_hand_is_the_last_class():
     loaded.register("ordering", "near", Raster)
     loaded.register("mask", "near", Full)
     assert loaded.registry.get("mask", "near").cls is Full
-    assert loaded.registry.names("mask") == ["near"]
+    assert loaded.registry.names("mask") == loaded.registry.names("ordering") == ["near"]
     assert [info.components for info in loaded.infos] == [[("mask", "near"), ("ordering", "near")]]
 
 
