@@ -9,7 +9,6 @@ import torch
 from pixkit.components.spec import ComponentSpec
 from pixkit.image import ImageSpec
 from pixkit.orderings.base import Ordering, OrderingConfig
-from pixkit.orderings.masks import kernel_mask, site_masks
 from pixkit.testing.configs import check_config, resolve
 
 SIZES = ((1, 1), (1, 5), (4, 1), (2, 2), (3, 5), (8, 7))
@@ -53,17 +52,10 @@ def _check_steps(ordering: ComponentSpec, height: int, width: int, flips: tuple[
 
 
 def check_mask(mask: ComponentSpec) -> None:
-    """Everything that pixkit promises of a tap shape: a plain answer for any tap, and masks within both types."""
+    """Everything that pixkit asks of a tap shape: a plain answer for any tap, the same every time."""
     check_config(mask)
     shape = mask.build()
     for dy, dx in itertools.product(range(-5, 6), repeat=2):
         answer = shape.has(dy, dx)
         assert isinstance(answer, bool), f"has({dy}, {dx}) is {answer!r}, not True or False"
         assert mask.build().has(dy, dx) == answer, f"has({dy}, {dx}) differs from one time to the next"
-    steps = torch.arange(20).view(1, 4, 5)
-    strict, loose = (site_masks(steps, (3, 5), mask_type, shape) for mask_type in ("A", "B"))
-    assert not (strict & ~loose).any(), "type A allows what type B forbids"
-    single = kernel_mask(steps, (3, 5), "B", shape)
-    assert single is not None, "the raster gives one kernel for all sites, whatever the taps"
-    taps = torch.tensor([[shape.has(y - 1, x - 2) for x in range(5)] for y in range(3)])
-    assert not (single & ~taps).any(), "the kernel has a tap that the shape lacks"

@@ -165,13 +165,19 @@ class Stubborn(Raster):
         return self.site_steps(self.spec.height, self.spec.width)
 
 
-@pytest.mark.parametrize("size", [(1, 1), (1, 5), (4, 1), (2, 2), (3, 5), (8, 7)])
-def test_orderings_that_are_wrong_at_one_size(size):
+SIZES = [(1, 1), (1, 5), (4, 1), (2, 2), (3, 5), (8, 7)]
+TURNS = itertools.product([False, True], repeat=3)
+
+
+@pytest.mark.parametrize(("size", "turn"), list(zip(itertools.cycle(SIZES), TURNS, strict=False)), ids=str)
+def test_orderings_that_are_wrong_at_one_size_in_one_symmetry(size, turn):
     class Lapsed(Raster):
         """Skips a step."""
 
         def _oriented(self):
-            return super()._oriented() + ((self.spec.height, self.spec.width) == size)
+            there = (self.config.transpose, self.config.flip_horizontal, self.config.flip_vertical)
+            wrong = (self.spec.height, self.spec.width) == size and there == turn
+            return super()._oriented() + wrong
 
     noticed(check_ordering, "a step is missing", component("ordering", Lapsed))
 

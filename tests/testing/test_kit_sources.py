@@ -50,6 +50,9 @@ class Pictures(DataSource):
         pixels = torch.arange(60 * 6, dtype=torch.uint8).view(60, 1, 2, 3) % 251
         return SourceImages(ImageSet(pixels, torch.arange(60) % 2), ImageSet(pixels[:7], torch.arange(7) % 2), 256, 2)
 
+    def known_classes(self):
+        return ("0", "1")
+
 
 class Keyless(Pictures):
     """Lacks the common keys."""
