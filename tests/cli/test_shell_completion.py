@@ -40,6 +40,8 @@ def complete(kept, workplace, monkeypatch, capsys):
         (workplace / name / "recipe.lock.yaml").write_text(text, encoding="utf-8")
     (workplace / "runs" / "empty").mkdir()
     (workplace / "mine.yaml").write_text("model: {type: autoregressive, backbone: pixelsnail}\n", encoding="utf-8")
+    for name in ("minor.yml", "minutes.txt"):
+        (workplace / name).touch()
     monkeypatch.setattr(completion, "_catalogue", lambda: kept)
 
     def call(line, shell="zsh"):
@@ -75,7 +77,7 @@ OFFERED = {
     "pixkit show recipe digits-pixelv": ["digits-pixelvae"],
     "pixkit show run m": [],
     "pixkit build mnist-g": ["mnist-gated"],
-    "pixkit build mi": ["mine.yaml"],
+    "pixkit build mi": ["mine.yaml", "minor.yml"],
     "pixkit validate mine.yaml t": ["tiny.yaml"],
     "pixkit sample runs/": ["runs/broken", "runs/mine"],
     "pixkit sample ": ["runs/broken", "runs/mine"],
