@@ -31,6 +31,7 @@ class Mixed(Backbone):
 
     def forward(self, x):
         h = self.enter(F.pad(x.flatten(2), (2, -1)))
+        h = torch.sub(h, h.sigmoid(), alpha=2)
         h = (h - F.elu(self.far(F.pad(h, (4, 0))), 0.5)).transpose(1, 2) * self.place
         query, key, value = self.read(self.norm(h)).view(len(h), 8, 3, 2, 2).permute(2, 0, 3, 1, 4)
         mixed = F.scaled_dot_product_attention(query, key, value, is_causal=True).transpose(1, 2).flatten(2)
