@@ -74,16 +74,30 @@ static void embed(const Program *p, const Op *op, const Buffer *out, i32 group, 
         }
 }
 
-static void mix(const Op *op, const Buffer *in0, const Buffer *out, i32 group, i64 position, i64 site, i64 first, i64 rows, i32 groups) {
+static void mix(const Program *p, const Op *op, const Buffer *in0, const Buffer *out, i32 group, i64 position, i64 site,
+                i64 first, i64 rows) {
     const i64 width = op->width, depth = (i64)op->taps * op->inner;
     const i32 *sources = op->table + ((i64)group * op->grid + site) * op->taps;
     Tap taps[op->taps];
     i32 count = 0;
     for (i32 t = 0; t < op->taps; t++)
         if (sources[t] >= 0)
-            taps[count++] = (Tap){at(in0, position, sources[t], first, t % groups), (i64)t * op->inner};
-    linear(taps, count, in0->row, op->inner, depth, width, op->weight + group * depth * width, op->bias + group * width,
-           at(out, position, site, first, group), out->row, rows);
+            taps[count++] = (Tap){at(in0, position, sources[t], first, t % p->groups), (i64)t * op->inner};
+    Then then[op->fused > 0 ? op->fused : 1];
+    const real *sums = at(out, position, site, first, group);
+    const Target to = {op->unread ? 0 : (real *)sums, out->row, then, then + op->fused};
+    for (i32 i = 0; i < op->fused; i++) {
+        const Op *own = op + 1 + i;
+        const Buffer *b = p->buffers;
+        const Rows x = operand(b + own->in0, position, site, first, group), z = operand(b + own->in1, position, site, first, group);
+        const i32 swapped = x.data != sums;
+        real *y = at(b + own->out, position, site, first, group);
+        then[i] = (Then){swapped ? x.data : z.data, own->unread ? 0 : y, swapped ? x.row : z.row, b[own->out].row,
+                         (real)own->alpha, own->kind, swapped};
+        sums = y;
+    }
+    linear(taps, count, in0->row, op->inner, depth, width, op->weight + group * depth * width, op->bias + group * width, &to,
+           rows);
 }
 
 /* Each map from a site, a colour group and a map of its own. */
@@ -119,7 +133,7 @@ static void unit(const Program *p, const Op *op, i32 group, i64 position, i64 si
     if (op->kind == EMBED) { embed(p, op, out, group, position, site, first, rows); return; }
     if (op->kind == ATTEND) { attend(p, op, out, position, site, first, rows); return; }
     if (op->kind == LSTM) { lstm(p, op, out, group, position, site, first, rows); return; }
-    if (op->kind == LINEAR) { mix(op, in0, out, group, position, site, first, rows, p->groups); return; }
+    if (op->kind == LINEAR) { mix(p, op, in0, out, group, position, site, first, rows); return; }
     if (op->kind == REARRANGE) { rearrange(op, in0, out, group, position, site, first, rows); return; }
     i32 maps = out->maps;
     real *y = at(out, position, site, first, group);

@@ -26,10 +26,45 @@ enum { PANEL = 64 };
 /* Rows of a weight that are asked for before their turn: large weights come from far away. */
 enum { AHEAD = 64 };
 
-/* out[R][V vectors] = bias + sum over taps of a[R][inner] @ w[inner][V vectors] */
+/* Operations that are done with sums while these are in registers, as elementwise.h has them: x is a vector of the sums, z
+ * of the other operand, a the operation's number. */
+#define AFTERWARDS(ROW)                                                                                                \
+    ROW(RELU, (vec)((whole)x & ~(x <= 0)))                                                                             \
+    ROW(ADD, then->swapped ? z + a * x : x + a * z)                                                                    \
+    ROW(SUB, then->swapped ? z - a * x : x - a * z)                                                                    \
+    ROW(MUL, x * z)
+typedef __typeof__((vec){0} <= 0) whole;
+
+/* One of them: its other operand, and where its results go if anyone reads them there. */
+typedef struct {
+    const real *other;
+    real *out;
+    i64 other_row, out_row;
+    real a;
+    i32 kind, swapped; /* whether the sums are its second operand */
+} Then;
+
+/* Where sums go, if anyone reads them there, and what is done with them afterwards. */
+typedef struct { real *out; i64 out_row; const Then *then, *end; } Target;
+
+#define PUT(to)                                                                                                        \
+    for (int r = 0; r < rows && (to)->out; r++)                                                                        \
+        for (int v = 0; v < vectors; v++)                                                                              \
+            *(vec *)((to)->out + (row + r) * (to)->out_row + column + v * LANES) = acc[r][v];
+#define WITH_OTHER(NAME, EXPRESSION)                                                                                   \
+    case NAME:                                                                                                         \
+        for (int r = 0; r < rows; r++)                                                                                 \
+            for (int v = 0; v < vectors; v++) {                                                                        \
+                const vec x = acc[r][v], z = *(const vec *)(other + r * then->other_row + v * LANES);                  \
+                acc[r][v] = EXPRESSION;                                                                                \
+            }                                                                                                          \
+        break;
+
+/* bias + sum over taps of a[R][inner] @ w[inner][V vectors], which are the target's from `row` and `column` on. */
 #define TILE(R, V)                                                                                                     \
     static void tile_##R##_##V(const Tap *taps, i32 count, i64 lda, i64 ldw, i32 inner, const real *weight,            \
-                               const real *bias, real *out, i64 ldo) {                                                 \
+                               const real *bias, const Target *to, i64 row, i64 column) {                              \
+        enum { rows = R, vectors = V };                                                                                \
         vec acc[R][V];                                                                                                 \
         for (int v = 0; v < V; v++)                                                                                    \
             for (int r = 0; r < R; r++) acc[r][v] = *(const vec *)(bias + v * LANES);                                  \
@@ -45,8 +80,12 @@ enum { AHEAD = 64 };
                 }                                                                                                      \
             }                                                                                                          \
         }                                                                                                              \
-        for (int r = 0; r < R; r++)                                                                                    \
-            for (int v = 0; v < V; v++) *(vec *)(out + r * ldo + v * LANES) = acc[r][v];                               \
+        PUT(to)                                                                                                        \
+        for (const Then *then = to->then; then < to->end; then++) {                                                    \
+            const real *other = then->other + row * then->other_row + column, a = then->a;                             \
+            switch (then->kind) { AFTERWARDS(WITH_OTHER) }                                                             \
+            PUT(then)                                                                                                  \
+        }                                                                                                              \
     }
 TILE(1, 1) TILE(1, 2) TILE(1, 4) TILE(2, 1) TILE(2, 2) TILE(2, 4) TILE(6, 1) TILE(6, 2)
 #ifdef __AVX512F__
@@ -60,12 +99,12 @@ TILE(4, 1) TILE(4, 2) TILE(4, 4) TILE(6, 4) TILE(8, 1) TILE(8, 2)
 #define tile_8_1 tile_2_1
 #define tile_8_2 tile_2_2
 TILE(3, 4)
-#define tile_6_4(taps, count, lda, ldw, inner, weight, bias, out, ldo)                                                 \
+#define tile_6_4(taps, count, lda, ldw, inner, weight, bias, to, row, column)                                          \
     do {                                                                                                               \
         Tap low[count > 0 ? count : 1];                                                                                \
         for (i32 i = 0; i < count; i++) low[i] = (Tap){taps[i].a + 3 * (lda), taps[i].row};                            \
-        tile_3_4(taps, count, lda, ldw, inner, weight, bias, out, ldo);                                                \
-        tile_3_4(low, count, lda, ldw, inner, weight, bias, (out) + 3 * (ldo), ldo);                                   \
+        tile_3_4(taps, count, lda, ldw, inner, weight, bias, to, row, column);                                         \
+        tile_3_4(low, count, lda, ldw, inner, weight, bias, to, (row) + 3, column);                                    \
     } while (0)
 #endif
 #define tile_8_4(...) /* never taken */
@@ -74,22 +113,21 @@ TILE(3, 4)
 #define COLUMNS(R, MOST)                                                                                               \
     for (i64 c = 0; c < columns;) {                                                                                    \
         const i64 left = (columns - c) / LANES, taken = MOST >= 4 && left >= 4 ? 4 : left >= 2 ? 2 : 1;                \
-        if (taken == 4) tile_##R##_4(here, count, lda, columns, inner, panel + c, bias + c, y + c, ldo);               \
-        else if (taken == 2) tile_##R##_2(here, count, lda, columns, inner, panel + c, bias + c, y + c, ldo);          \
-        else tile_##R##_1(here, count, lda, columns, inner, panel + c, bias + c, y + c, ldo);                          \
+        if (taken == 4) tile_##R##_4(here, count, lda, columns, inner, panel + c, bias + c, to, row, first + c);       \
+        else if (taken == 2) tile_##R##_2(here, count, lda, columns, inner, panel + c, bias + c, to, row, first + c);  \
+        else tile_##R##_1(here, count, lda, columns, inner, panel + c, bias + c, to, row, first + c);                  \
         c += taken * LANES;                                                                                            \
     }
 
 /* `depth` is how many rows the weight has. */
 static void linear(const Tap *taps, i32 count, i64 lda, i32 inner, i64 depth, i64 width, const real *weight, const real *bias,
-                   real *out, i64 ldo, i64 rows) {
+                   const Target *to, i64 rows) {
     Tap here[count > 0 ? count : 1];
     for (i64 first = 0; first < width; first += PANEL) {
         const i64 columns = width - first < PANEL ? width - first : PANEL;
         const real *panel = weight + first * depth;
-        real *y = out + first;
         memcpy(here, taps, sizeof(Tap) * (size_t)count);
-        for (i64 row = 0, block; row < rows; row += block, y += block * ldo) {
+        for (i64 row = 0, block; row < rows; row += block) {
             block = BLOCK(rows - row);
             if (block == 8) { COLUMNS(8, 2) }
             else if (block == 6) { COLUMNS(6, 4) }

@@ -40,7 +40,8 @@ typedef struct {
                            * many; ATTEND: -, -, maps of a head's value */
     i32 queries;      /* ATTEND: their sites */
     i32 keys, values; /* ATTEND on a CPU: buffers of its own, see attend.h */
-    i32 fused; /* how many of the operations that follow are computed with this one, element by element; 0 on a CPU */
+    i32 fused; /* how many of the operations that follow are computed with this one, element by element */
+    i32 unread; /* on a CPU: nobody but the operation that follows and is computed with this one reads its results */
 } Op;
 
 typedef struct { i32 op, group, count; i64 first; } Instr;

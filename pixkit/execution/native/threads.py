@@ -9,9 +9,9 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from pixkit.execution.lowering.lower import Lowered
-from pixkit.execution.native.layout import Buffer, Op
-from pixkit.execution.native.packed import Packed
+from pixkit.execution.lowering.lower import LANES, Lowered
+from pixkit.execution.native.chained import Chained
+from pixkit.execution.native.layout import Buffer, Op, instructions
 from pixkit.execution.plan import Plan
 from pixkit.readiness.trace import Operation
 
@@ -24,8 +24,16 @@ Fresh: TypeAlias = tuple[npt.NDArray[np.intp], npt.NDArray[np.intp]]
 """Where each query's keys begin and end among all, [Q + 1], and those."""
 
 
-class Threaded(Packed):
-    """Keys and values are taken in by the first query that sees them, and kept in the order in which they are read."""
+AFTERWARDS = instructions("linear.h")["AFTERWARDS"]
+"""Kinds that follow a linear layer while its sums are in registers."""
+
+
+class Threaded(Chained):
+    """Linear layers lead chains. Each of the others reads the sums that are in registers as one operand, from memory the
+    other; where nobody reads them from memory, they are not written.
+
+    Keys and values are taken in by the first query that sees them, and kept in the order in which they are read.
+    """
 
     def __init__(self, plan: Plan, batch: int) -> None:
         super().__init__(plan, batch)
@@ -35,6 +43,46 @@ class Threaded(Packed):
             for part in parts
             if part.kind == "ATTEND"
         }
+
+    def _leads(self, number: int) -> bool:
+        """Of whole vectors, since other operands may have no room for more."""
+        return self._parts[number][1].kind == "LINEAR" and self._domain(number) % LANES == 0
+
+    def _joins(self, number: int) -> bool:
+        return self._parts[number][1].kind in AFTERWARDS and self._reads(number).count(self._result(number - 1)) == 1
+
+    def _domain(self, number: int) -> int:
+        name, part = self._parts[number]
+        return self._maps(part.out or name)
+
+    def _result(self, number: int) -> tuple[int, int]:
+        """Where an operation's results are."""
+        name, part = self._parts[number]
+        return self._place(part.out or name)
+
+    def _place(self, name: str) -> tuple[int, int]:
+        """Address and maps, by which a part of a result differs from the whole."""
+        return self._data[name].data_ptr(), self._maps(name)
+
+    def _reads(self, number: int) -> list[tuple[int, int]]:
+        """Where an operation's operands are, those that are memory of the plan."""
+        inputs = self._parts[number][1].inputs
+        return [self._place(name) for name in inputs if isinstance(name, str) and not self._is_pixels(name)]
+
+    def _ops(self) -> None:
+        super()._ops()
+        readers: dict[int, set[int]] = {self._memory_at(self.plan.trace.output): {-1}}
+        for number, (_, part) in enumerate(self._parts):
+            for name in part.inputs:
+                if isinstance(name, str) and not self._is_pixels(name):
+                    readers.setdefault(self._memory_at(name), set()).add(number)
+        for head, fused in enumerate(self._fused):
+            for number in range(head, head + fused):
+                name, part = self._parts[number]
+                self.ops[number].unread = readers[self._memory_at(part.out or name)] == {number + 1}
+
+    def _memory_at(self, name: str) -> int:
+        return self._data[name].untyped_storage().data_ptr()
 
     def _taken_in(self, name: str, part: Lowered) -> Fresh:
         """The places in the table's order of the keys that each query is the first to see."""
