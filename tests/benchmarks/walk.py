@@ -5,7 +5,8 @@
 
 The networks are those of recipes, with random weights: `pixelcnn`, `gated`, `row_lstm` and `transformer` of
 mnist-NAME, `pixelcnnpp` of mnist-pixelcnnpp-tfp. Plans are made, packed and warm before anything is timed. A turn is a
-forward pass, or several of a small batch, and a walk; printed are the least processor time of all turns, and their ratio.
+forward pass, or several of a small batch, and a walk; printed are the least processor times of all turns, and their
+ratio.
 
 --before: a source tree of another pixkit. A process of its own walks there with the same network, turn by turn with
 this one's; the last column is this tree's time by that one's.
@@ -77,7 +78,7 @@ class Beside:
         command = [sys.executable, __file__, "--serve", name, "--batches", str(batch), "--threads", str(threads)]
         paths = os.pathsep.join([str(folder), str(folder / "plugins")])
         pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
-        self.process = subprocess.Popen(command, env={**os.environ, "PYTHONPATH": paths}, **pipes)  # type: ignore[call-overload]
+        self.process = subprocess.Popen(command, env={**os.environ, "PYTHONPATH": paths}, **pipes)
 
     def __call__(self) -> float:
         """Seconds of one walk."""

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
+
 import torch
 from torch import Tensor
 
-from pixkit.execution.lowering.lower import Lowered
 from pixkit.execution.native.layout import ELEMENTWISE
 from pixkit.execution.native.packed import Packed
 from pixkit.execution.plan import Schedule
@@ -14,24 +15,24 @@ POINTWISE = {*(name for names in ELEMENTWISE.values() for name in names), "AFFIN
 """Kinds that read and write the same element."""
 
 
-class Chained(Packed):
+class Chained(Packed, ABC):
     """Operations of a chain are due at the same sites in the same steps, and have as many elements.
 
-    What one of them reads was there before the chain, or was written by the chain as the same element. Kernels differ in
-    which kinds lead a chain, and which follow.
+    What one of them reads was there before the chain, or was written by the chain as the same element. Kernels differ
+    in which kinds lead a chain, and which follow.
     """
 
+    @abstractmethod
     def _leads(self, number: int) -> bool:
         """Whether others can be computed with an operation."""
-        raise NotImplementedError
 
+    @abstractmethod
     def _joins(self, number: int) -> bool:
         """Whether an operation can be computed with the one before it."""
-        raise NotImplementedError
 
+    @abstractmethod
     def _domain(self, number: int) -> int:
         """How many elements the kernel computes at a site."""
-        raise NotImplementedError
 
     def _fuse(self) -> list[int]:
         fused, head = [0] * len(self._parts), 0

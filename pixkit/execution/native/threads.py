@@ -29,8 +29,8 @@ AFTERWARDS = instructions("linear.h")["AFTERWARDS"]
 
 
 class Threaded(Chained):
-    """Linear layers lead chains. Each of the others reads the sums that are in registers as one operand, from memory the
-    other; where nobody reads them from memory, they are not written.
+    """Linear layers lead chains. Each of the others reads the sums that are in registers as one operand, and its other
+    one from memory; what nobody reads from memory is not written.
 
     Keys and values are taken in by the first query that sees them, and kept in the order in which they are read.
     """
@@ -55,19 +55,15 @@ class Threaded(Chained):
         name, part = self._parts[number]
         return self._maps(part.out or name)
 
-    def _result(self, number: int) -> tuple[int, int]:
-        """Where an operation's results are."""
+    def _result(self, number: int) -> int:
+        """The address of an operation's results."""
         name, part = self._parts[number]
-        return self._place(part.out or name)
+        return self._data[part.out or name].data_ptr()
 
-    def _place(self, name: str) -> tuple[int, int]:
-        """Address and maps, by which a part of a result differs from the whole."""
-        return self._data[name].data_ptr(), self._maps(name)
-
-    def _reads(self, number: int) -> list[tuple[int, int]]:
-        """Where an operation's operands are, those that are memory of the plan."""
+    def _reads(self, number: int) -> list[int]:
+        """The addresses of an operation's operands, of those that are memory of the plan."""
         inputs = self._parts[number][1].inputs
-        return [self._place(name) for name in inputs if isinstance(name, str) and not self._is_pixels(name)]
+        return [self._data[name].data_ptr() for name in inputs if isinstance(name, str) and not self._is_pixels(name)]
 
     def _ops(self) -> None:
         super()._ops()
