@@ -12,7 +12,7 @@ from pixkit.readiness.law import Leak, find_leak, law_error
 from pixkit.readiness.probe import probe
 from pixkit.readiness.proof import Proof
 from pixkit.readiness.trace import Trace, Untraceable
-from pixkit.readiness.whole import leak_error, line_of, prove_whole
+from pixkit.readiness.whole import leak_error, line_of, prove_whole, tells_more
 
 HIDE = "hide in each layer what is drawn later, as those of pixkit.layers do"
 
@@ -61,6 +61,10 @@ def find(network: Autoregressive) -> Finding:
         if trace is None and problem is not None:
             error.hint = f"{HIDE}; to be told which one does not, have {problem.expected} (found: {problem.found})"
         known = problem if trace is None or leak is None else law_error(trace, leak, seen=True)
+        operations = () if trace is None else trace.operations.values()
+        if proof is not None and tells_more(proof, None if leak is None else leak.blamed, operations):
+            told = leak_error(network, proof, error)
+            return Finding(trace, leak, told if trace is not None else problem, probes, told, proof)
         for each in filter(None, (error, known)):
             each.lines = (*each.lines, *line_of(proof))
         return Finding(trace, leak, known, probes, error, proof)

@@ -16,6 +16,7 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 from pixkit.readiness.asked import Question
 from pixkit.readiness.elements.untouched import unwritten
 from pixkit.readiness.proof import Evidence, Index
+from pixkit.readiness.settings import memory_filled
 
 ROUNDING = {torch.float64: 1e-12, torch.float32: 1e-4}
 """Of the largest output, of whatever input: what rounding may move."""
@@ -126,7 +127,8 @@ class Watch:
             changed, watched = torch.zeros_like(self.question.steps, dtype=torch.bool), torch.zeros_like(self.late)
             changed[pair[0]], watched[pair[1]] = True, True
             yield changed, watched
-        deadlines = self.allowed[self.late].unique().tolist()
+        allowed = self.allowed[self.late].unique()
+        deadlines = allowed[allowed <= self.question.steps.max()].tolist() if self.question.steps.numel() else []
         for deadline in deadlines[:: -(-len(deadlines) // thresholds)] if deadlines else ():
             yield self.question.steps >= deadline, self.late & (self.allowed == deadline)
 
@@ -163,7 +165,7 @@ class Watch:
             own = trial.module is self.question.module
             kept = unwritten(trial.module) if own else torch.random.fork_rng(devices=[])
             # As in the run: beside float64 torch's quicker kernel (2.13) misreads masks that are made in float32.
-            with torch.inference_mode(False), torch.no_grad(), sdpa_kernel(SDPBackend.MATH), kept:
+            with torch.inference_mode(False), torch.no_grad(), sdpa_kernel(SDPBackend.MATH), memory_filled(), kept:
                 torch.manual_seed(0)
                 # A copy of its own: what was written in place is put back once the context is left.
                 given = self.question.chosen(trial.module(x.clone())).detach().cpu().clone()

@@ -29,6 +29,7 @@ WORDS = {
     "shape": "a shape depends on values that are not constant",
     "unknown": "nobody knows what this operation reads, so that it is taken to read everything",
     "random": "not deterministic in the mode that the module is in: random numbers are drawn",
+    "unwritten": "not deterministic: memory is read in which nothing has been written",
     "memory": "values are reached by their address",
     "failed": "the module fails when its operations are followed",
 }

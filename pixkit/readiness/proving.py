@@ -73,6 +73,7 @@ def _judged(asked: Question, run: Run, fixed: Collection[str]) -> Proof:
     with plainly():
         ready = torch.full_like(allowed, LATEST) if failed else run.held(given).marks.ready.cpu()
     late = ready > allowed
+    run.noted.extend(() if failed else run.unwritten(ready))
     reasons = [*said_of(run.noted), *_of_training(asked.module, run)]
     relies_on = tuple(_reliances(asked.module, run))
     if not bool(late.any()) and not run.noted:

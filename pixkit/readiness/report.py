@@ -142,7 +142,7 @@ def report_of(network: Autoregressive, found: Finding, pixel: Pixel | None = Non
     return Report(
         network,
         _verdict(found),
-        found.problem,
+        found.problem if found.seen is None or isinstance(found.problem, CausalityError) else found.seen,
         found.trace,
         found.leak,
         found.probes,

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable
+import warnings
+from collections.abc import Hashable, Iterator
+from contextlib import contextmanager
 from operator import attrgetter
 
 import torch
@@ -35,3 +37,19 @@ def moded() -> bool:
     """Whether a mode looks at torch's functions, or operations, which may make something else of them."""
     modes = [mode for mode in _get_current_function_mode_stack() if type(mode) is not DeviceContext]
     return bool(modes or _get_current_dispatch_mode_stack())
+
+
+@contextmanager
+def memory_filled() -> Iterator[None]:
+    """While it is entered, memory in which nothing has been written holds NaN, True, and the largest integers."""
+    before = torch.are_deterministic_algorithms_enabled(), torch.is_deterministic_algorithms_warn_only_enabled()
+    fills = torch._C._get_deterministic_fill_uninitialized_memory()
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", ".*deterministic")
+        try:
+            torch._C._set_deterministic_algorithms(True, warn_only=True)
+            torch._C._set_deterministic_fill_uninitialized_memory(True)
+            yield
+        finally:
+            torch._C._set_deterministic_algorithms(before[0], warn_only=before[1])
+            torch._C._set_deterministic_fill_uninitialized_memory(fills)

@@ -18,6 +18,7 @@ from pixkit.layers.modes import evaluating
 from pixkit.network import Autoregressive
 from pixkit.readiness.adoption import adopted
 from pixkit.readiness.recorder import Operation, Recorder, as_image
+from pixkit.readiness.settings import memory_filled
 from pixkit.readiness.untraceable import Untraceable, late, require_evaluation, require_own_call, untraceable
 
 __all__ = ["Operation", "Trace", "Untraceable", "as_image"]
@@ -184,7 +185,8 @@ def _require_same(
     given: list[Tensor] = []
     handle = network.projection.register_forward_pre_hook(lambda module, args: given.append(args[0]))
     try:
-        params = network(*inputs)
+        with memory_filled():
+            params = network(*inputs)
     finally:
         handle.remove()
     pairs = zip((given[0], params), traced, strict=True)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import copy
+from collections.abc import Iterable
+from pathlib import Path
 from typing import cast
 
 import torch
@@ -13,6 +15,10 @@ from pixkit.layers.modes import evaluating
 from pixkit.network import Autoregressive
 from pixkit.readiness.proof import Proof
 from pixkit.readiness.proving import prove
+from pixkit.readiness.recorder import Operation
+
+PIXKIT = Path(__file__).parents[1]
+"""Where code lies whose lines are nobody's to mend."""
 
 
 class _Conditioned(nn.Module):
@@ -50,12 +56,36 @@ def pixels_seen(network: Autoregressive, proof: Proof, group: int, row: int, col
     return proof.receptive_field((0, slice(group, None, network.ordering.groups), row, column))[0]
 
 
-def leak_error(network: Autoregressive, proof: Proof) -> CausalityError:
-    """What a leak that the proof has shown comes to, with the user's line."""
+def tells_more(proof: Proof | None, blamed: Operation | None, operations: Iterable[Operation]) -> bool:
+    """Whether a leak's line is known, and a trace has nobody to blame, or somebody else.
+
+    What a trace cannot follow it takes to mix everything, and blames the first such operation, innocent though it may
+    be. A line of pixkit's own is right, but nothing to mend.
+
+    Args:
+        proof: of the whole network.
+        blamed: the operation that the trace blames.
+        operations: those of the trace.
+    """
+    line = None if proof is None or proof.verdict != "leaks" else proof.blame
+    if line is None or not line.file or Path(line.file).is_relative_to(PIXKIT):
+        return False
+    if blamed is None or blamed.kind != "all":
+        return blamed is None
+    if blamed.module is not None:
+        path = f"network.{blamed.node.target}"
+        return not line.module.startswith((f"{path} ", f"{path}."))
+    alike = [other for other in operations if other.node.target == blamed.node.target]
+    return len(alike) > 1 or blamed.label.partition(" ")[0] not in line.text
+
+
+def leak_error(network: Autoregressive, proof: Proof, seen: CausalityError | None = None) -> CausalityError:
+    """What a leak that the proof has shown comes to, with the user's line first, and what else was seen of it."""
+    line = "" if proof.blame is None else f"; what is ready too late is given by {proof.blame}"
     return CausalityError(
-        "the network leaks",
+        f"the network leaks{line}",
         where=type(network.backbone).__name__,
-        found="a prediction depends on a sub-pixel that is drawn at its step or later",
+        found="a prediction depends on a sub-pixel that is drawn at its step or later" if seen is None else seen.found,
         lines=[f"  {row}" for row in str(proof).splitlines()[1:]],
         expected="dependence on earlier steps alone",
         hint="let the line that is blamed read only what is drawn earlier, as layers of pixkit.layers do",

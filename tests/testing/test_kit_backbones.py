@@ -321,6 +321,7 @@ def test_a_leak_is_told_by_its_place_and_what_has_an_effect_is_given_back():
 
 @pytest.mark.parametrize(("fault", "text"), [
     (mixes_the_last_two, "images of a batch mix"), (loses_the_shape_of_nothing, "an empty batch gives another shape"),
+    (lambda self, x, features: features.view(len(x), -1, *x.shape[2:]), "an empty batch fails: cannot reshape"),
 ])  # fmt: skip
 def test_batches(fault, text):
     noticed(check_batches, text, network(backbone(fault), GREY))

@@ -37,15 +37,23 @@ def _linear(builder: Builder, given: dict[str, Any]) -> Tensor:
 
 
 def _addmm(builder: Builder, given: dict[str, Any]) -> Tensor:
-    if given["alpha"] != 1 or given["beta"] != 1:
-        raise Mixed("which weighs what it adds")
     names = ("mat1", "mat2") if "mat1" in given else ("batch1", "batch2")
-    out = product(builder, given[names[0]], given[names[1]])
+    first = _times(builder, given[names[0]], given["alpha"])
+    out = product(builder, first, given[names[1]])
+    if given["beta"] == 0:  # what is there does not count, whatever it is
+        return out  # type: ignore[return-value]
+    addend = _times(builder, given["self"], given["beta"])
     if isinstance(out, Scores):
-        if isinstance(given["self"], Known):
-            return out.added(given["self"])  # type: ignore[return-value]
+        if isinstance(addend, Known):
+            return out.added(addend)  # type: ignore[return-value]
         raise Mixed("which adds what needs pixels to products of queries and keys")
-    return applied(builder, torch.add, (out, given["self"]), {})
+    return applied(builder, torch.add, (out, addend), {})
+
+
+def _times(builder: Builder, x: Any, number: float) -> Any:
+    if number == 1:
+        return x
+    return Known(x.value * number, x.fixed) if isinstance(x, Known) else applied(builder, torch.mul, (x, number), {})
 
 
 def _normed(kind: Any, flat: str) -> Handler:

@@ -62,8 +62,21 @@ def applied(builder: Builder, function: Callable[..., Any], args: tuple[Any, ...
         index = next(place for place, leaf in enumerate(args) if isinstance(leaf, Tensor))
         number = sum(isinstance(leaf, Tensor | Known) for leaf in args[:index])
         placed[index] = builder.read(same[number], layout)
+    if not _takes(function, placed, kwargs):  # constants that are the same everywhere have become numbers
+        for place, (leaf, image) in enumerate(zip(args, placed, strict=True)):
+            if isinstance(leaf, Tensor | Known) and not isinstance(image, fx.Node):
+                placed[place] = builder.constant(torch.full((1, 1, 1, 1), image))
     out = builder.call(function, placed, kwargs, count, layout.grid)
     return builder.scattered(layout, out, same[0].shape)
+
+
+def _takes(function: Callable[..., Any], placed: list[Any], kwargs: dict[str, Any]) -> bool:
+    """Whether a function takes numbers where it is given some, as `maximum` does not."""
+    try:
+        function(*(torch.ones(()) if isinstance(each, fx.Node) else each for each in placed), **kwargs)
+    except TypeError:
+        return False
+    return True
 
 
 def _full(builder: Builder, image: Any, maps: int, grid: tuple[int, int]) -> bool:

@@ -169,7 +169,7 @@ def _row(node: fx.Node, name: str, scores: Scores, arguments: dict[str, Any]) ->
             return LOST
         changed["dim"] = [-1] if isinstance(arguments["dim"], list | tuple) else -1
         changed |= {"keepdim": True} if name in REDUCED else {}
-    elif torch.Tag.pointwise not in function.tags:
+    elif torch.Tag.pointwise not in function.tags and name != "where":  # of which torch says so only of tensors
         return LOST
     return Row(function, tuple(changed[each] for each in positional(function)), keywords(function, changed))
 

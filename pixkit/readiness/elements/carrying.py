@@ -19,12 +19,13 @@ from pixkit.readiness.elements import asking, notes
 from pixkit.readiness.elements.catching import caught, may_raise
 from pixkit.readiness.elements.constants import where_held
 from pixkit.readiness.elements.marked import Asked, Marked, Operations, mark, plainly, replaced, tensors_in
-from pixkit.readiness.elements.marks import LATEST, Call, Marks, Rule, mixed, uniform
+from pixkit.readiness.elements.marks import LATEST, UNWRITTEN, Call, Marks, Rule, mixed, uniform
 from pixkit.readiness.elements.notes import Noted
 from pixkit.readiness.elements.operation import Description, describe, plainly_called, strideless, taken_apart
 from pixkit.readiness.elements.planes import Planes
 from pixkit.readiness.elements.relying import relied_on
 from pixkit.readiness.elements.rules.deciding import deciding
+from pixkit.readiness.elements.rules.factories import unwritten
 from pixkit.readiness.elements.storages import Storages
 from pixkit.readiness.elements.tape import Held, Line, Record, View, line_here
 
@@ -118,6 +119,7 @@ class Carrying:
         written = list(about.written(args, kwargs))
         for tensor in written:
             self.storages.keep(tensor, moves=about.moves)
+            self.storages.of(tensor).beyond = UNWRITTEN + len(self.tape) if about.moves else 0
         if written and not about.moves:
             overwritten = {self.storages.of(tensor).number for tensor in written}
             for tensor in read:
@@ -134,6 +136,8 @@ class Carrying:
         written += [tensor for tensor, copy in zip(read, copies, strict=False) if not torch.equal(tensor, copy)]
         given = tuple(tensors_in(result)) or tuple(written)
         self._require_strides(given, func)
+        if about.moves and any(self.storages.grows(tensor) for tensor in written):
+            self.tape.append(Record(str(func), inputs, (), self._line(), call.kept(), known=True))
         if given and not about.views and not about.moves:
             call = replace(call, results=tuple(map(_plain, given)))
             ruled = self._ruled(func, about, call)
@@ -195,6 +199,8 @@ class Carrying:
         """What the rule says, or what is said where there is none."""
         if about.draws(call):
             self.note(notes.RANDOM, str(func))
+        if about.rule is unwritten:  # the record that is about to be added
+            return [uniform(result, UNWRITTEN + len(self.tape)) for result in call.results]
         found = ""
         try:
             if about.rule is not None:

@@ -18,6 +18,8 @@ from torch import Tensor
 
 LATEST = 1 << 60
 """Readiness of what nothing is known of: later than every step."""
+UNWRITTEN = LATEST + 1
+"""Readiness of memory in which nothing has been written, plus the number of the operation that gave it."""
 
 
 @dataclass(frozen=True)

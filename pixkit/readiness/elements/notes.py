@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pixkit.readiness.elements.tape import Line
 
 HOST, SHAPE, UNKNOWN, RANDOM, MEMORY, FAILED = "host", "shape", "unknown", "random", "memory", "failed"
+UNWRITTEN = "unwritten"
 
 
 @dataclass(frozen=True)
@@ -19,6 +20,7 @@ class Noted:
             "shape": the shape of a tensor depends on such values;
             "unknown": an operation that nobody knows;
             "random": random numbers were drawn;
+            "unwritten": an output may depend on memory in which nothing has been written;
             "memory": values were reached by an address, or lie in a tensor without strides;
             "failed": the module raised an error that it does not raise otherwise.
         op: the operation or function.

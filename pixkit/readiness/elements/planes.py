@@ -65,6 +65,7 @@ class Planes:
         settled: the latest readiness of what its fixed elements would need if others did not settle them: of a zero,
             that is what its sign needs.
         outside: whether it was there before the run.
+        beyond: readiness of what is added to the storage where it grows.
     """
 
     storage: Any
@@ -75,6 +76,7 @@ class Planes:
     sources: frozenset[str] = field(default_factory=frozenset)
     settled: int = 0
     outside: bool = False
+    beyond: int = 0
     nbytes: int = field(init=False)
 
     def __post_init__(self) -> None:
@@ -109,12 +111,12 @@ class Planes:
         repeat, self.unit = self.unit // finer, finer
         before, self.nbytes = self.nbytes // finer, self.storage.nbytes()
         missing = self._entries() - before
-        for name in ("ready", "fixed"):
+        for name, new in (("ready", self.beyond), ("fixed", False)):
             plane = getattr(self, name)
             if plane.ndim and repeat > 1:
                 plane = plane.repeat_interleave(repeat)
             if missing > 0:  # by `resize_`: they hold nothing that is known
-                plane = torch.cat([plane.expand(before), plane.new_zeros(missing)])
+                plane = torch.cat([plane.expand(before), plane.new_full((missing,), new)])
             setattr(self, name, plane)
 
 

@@ -16,6 +16,7 @@ from pixkit.errors import message
 from pixkit.readiness.elements import notes
 from pixkit.readiness.elements.carrying import Carrying
 from pixkit.readiness.elements.marked import Asked, Operations, mark, plainly, replaced, tensors_in
+from pixkit.readiness.elements.marks import UNWRITTEN
 from pixkit.readiness.elements.notes import Noted
 from pixkit.readiness.elements.planes import Place
 from pixkit.readiness.elements.tape import Held, Record, View, line_of
@@ -131,6 +132,11 @@ class Run:
     def held(self, tensor: Tensor) -> Held:
         """Where a tensor of the run lies, and its marks as they are now."""
         return Held(self._carrying.storages.place(tensor), self._carrying.storages.marks(tensor))
+
+    def unwritten(self, ready: Tensor) -> Iterator[Noted]:
+        """What gave memory that an output of such readiness may depend on although nothing was written there."""
+        for number in (ready[ready >= UNWRITTEN] - UNWRITTEN).unique().tolist():
+            yield Noted(notes.UNWRITTEN, self.tape[number].op, self.tape[number].line)
 
     def _called(self, module: Callable[..., Any], call: Any) -> Any:
         with Operations(self._carrying), Asked(self._carrying):

@@ -62,6 +62,13 @@ class Storages:
         zero = marks.where_fixed(0)
         return Marks(marks.ready.masked_fill(zero, settled), marks.fixed & ~zero, marks.value)
 
+    def grows(self, tensor: Tensor) -> bool:
+        """Whether its storage has become larger since its planes were last asked for."""
+        planes = self.of(tensor)
+        before = planes.nbytes
+        planes.read(tensor)
+        return planes.nbytes > before
+
     def knows(self, tensor: Tensor) -> bool:
         """Whether its storage has planes."""
         return tensor.untyped_storage()._cdata in self._planes

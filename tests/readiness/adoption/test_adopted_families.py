@@ -331,8 +331,22 @@ class Assigned(Sequence):
         return self.second(F.relu(self.first(x)))
 
 
+class Written(Sequence):
+    """Memory that is written in the end; products that are weighed, bounded, hidden by a choice; constants' maxima."""
+
+    def along(self, x):
+        h, memory = self.before(x), torch.empty(len(x), self.count, self.count, dtype=x.dtype)
+        scores = torch.baddbmm(memory, h, h.mT, beta=0, alpha=0.5)
+        seen = torch.ones(self.count, self.count, dtype=torch.bool).tril()
+        h = torch.where(seen, 3 * torch.tanh(scores / 3), -torch.inf).softmax(-1) @ h
+        out = torch.empty_like(h)
+        sums = torch.baddbmm(h, seen.to(h.dtype).expand(len(x), -1, -1), h, beta=2)
+        out[:, 1::2], out[:, ::2] = h[:, 1::2], sums[:, ::2]
+        return torch.maximum(torch.full_like(out, -1.0), out)
+
+
 FAMILIES = [WaveNet, Depthwise, Made, Mixer, Started, Rotary, Rows, Recurrent, Long, Cells, Negative]
-FAMILIES += [Normed, Choosing, Delta, Retained, Masked, Pooled, Layered, Running, Assigned]
+FAMILIES += [Normed, Choosing, Delta, Retained, Masked, Pooled, Layered, Running, Assigned, Written]
 
 
 def net_of(cls, ordering="raster", spec=SPEC):
@@ -466,6 +480,13 @@ class Drawing(Sequence):
         return self.before(x) + torch.rand(self.count, 4, generator=drawn, dtype=x.dtype)
 
 
+class Unwritten(Sequence):
+    """Memory in which nothing has been written, which holds zeros as a rule."""
+
+    def along(self, x):
+        return self.before(x) + torch.empty(self.count, 4, dtype=x.dtype)
+
+
 class Differentiated(Sequence):
     def along(self, x):
         with torch.enable_grad():
@@ -521,6 +542,7 @@ def test_the_table_of_what_is_followed_names_what_is():
         (Counted, "another number of images"),
         (Crowded, "another number of images"),
         (Drawing, "reads what is no tensor.*Generator"),
+        (Unwritten, "another number of images"),
         (Differentiated, "does not require grad"),
     ],
 )

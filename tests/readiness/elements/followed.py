@@ -133,6 +133,15 @@ def each_in_place(x):
     return y[1]
 
 
+def into_memory(x):
+    y, places = torch.empty(4, dtype=x.dtype), torch.empty(4, dtype=torch.int64)
+    places[PLACES] = torch.arange(4)
+    y[::2], y[1::2] = x[places][::2], x[places][1::2]
+    return torch.addmv(torch.empty_like(y).fill_(2.0), EARLIER, y) + torch.addmv(
+        torch.empty_like(y), EARLIER, y, beta=0
+    )
+
+
 CASES = {
     "a parameter that is zero": (lambda x: x.flip(0) * NO_GAIN, REVERSED),
     "a triangular parameter": (lambda x: TRIANGLE @ x, ALL),
@@ -153,6 +162,7 @@ CASES = {
     "a view": (into_a_view, REVERSED),
     "overlapping elements": (into_overlapping_elements, [1, 4, 3, 4]),
     "a grown storage": (into_a_grown_storage, REVERSED),
+    "memory that is written in the end, or not read": (into_memory, [0, 4, 4, 4]),
     "turned in place": (turned_in_place, [3, 1, 4, 2]),
     "bytes": (bytes_of_another_type, [4, 3, 3, 4]),
     "masked assignment": (where_true, [1, 2, 3, 4]),

@@ -11,6 +11,8 @@ from torch.utils._python_dispatch import _disable_current_modes
 
 from pixkit.readiness.elements.notes import FAILED, HOST, MEMORY, RANDOM, SHAPE, UNKNOWN
 
+SQUARE = torch.eye(4, dtype=torch.float64)
+
 
 @torch.jit.script
 def scripted(x):
@@ -75,6 +77,16 @@ def printed(x):
     return x + len(f"{x}")
 
 
+def grown(x):
+    return torch.zeros(2, dtype=x.dtype).resize_(4) + x
+
+
+def written_in_part(x):
+    y = torch.empty_like(x)
+    y[:3] = x[:3]
+    return y
+
+
 CASES = {
     "a branch": (lambda x: x + 1 if x.sum() > 0 else x - 1, {HOST}),
     "a branch of torchscript": (scripted_branch, {HOST}),
@@ -110,3 +122,13 @@ CASES = {
     "an operation of one's own": (twice_reversed, {UNKNOWN}),
     "what it writes without saying so": (written_unsaid, {UNKNOWN}),
 }
+
+UNWRITTEN = {
+    "added": lambda x: x + torch.empty(4, dtype=x.dtype),
+    "of the old constructor": lambda x: x + torch.DoubleTensor(4),
+    "by which a storage grows": grown,
+    "written in part": written_in_part,
+    "that says where": lambda x: x * (x.new_empty(4, dtype=torch.int64) > 0),
+    "weighed": lambda x: torch.addmv(torch.empty(4, dtype=x.dtype), SQUARE, x),
+}
+"""Memory that holds anything, in outputs."""

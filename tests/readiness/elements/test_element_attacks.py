@@ -6,9 +6,11 @@ import pytest
 import torch
 from needs import needed, ready_of, run_of
 
+from pixkit.readiness import prove
 from pixkit.readiness.elements.marks import LATEST
 
 STEPS = torch.arange(4)
+FILE = not_followed.__file__
 X = torch.tensor([0.3, -1.0, 2.0, -0.7], dtype=torch.float64)
 
 
@@ -35,6 +37,13 @@ def test_what_leaves_torch_is_noted(name):
     run = run_of(forward, X, STEPS)
     assert {noted.kind for noted in run.noted} == kinds
     assert all(noted.line.file == not_followed.__file__ for noted in run.noted)
+
+
+@pytest.mark.parametrize("name", not_followed.UNWRITTEN)
+def test_of_memory_in_which_nothing_has_been_written_nothing_is_proved(name):
+    proof = prove(not_followed.UNWRITTEN[name], X, STEPS, strict=False)
+    assert proof.verdict == "unproved" and len(proof.reasons) == 1
+    assert proof.reasons[0].startswith(f"not deterministic: memory is read in which nothing has been written: {FILE}:")
 
 
 def test_of_an_operation_of_ones_own_nothing_is_known():

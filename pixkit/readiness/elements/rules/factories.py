@@ -17,9 +17,14 @@ def constant(call: Call) -> list[Marks]:
     return [uniform(result, fixed=True) for result in call.results]
 
 
-def garbage(call: Call) -> list[Marks]:
-    """Memory that holds anything, or random numbers: it needs nothing, but is not known."""
+def random(call: Call) -> list[Marks]:
+    """Random numbers: they need nothing, but are not known."""
     return [uniform(result) for result in call.results]
+
+
+def unwritten(call: Call) -> list[Marks]:
+    """Memory that holds anything, whatever lay there before: a run marks it as such."""
+    return random(call)
 
 
 def filled(call: Call) -> list[Marks]:
@@ -49,10 +54,9 @@ CONSTANTS = (
     *("hann_window", "bartlett_window", "blackman_window", "hamming_window", "kaiser_window"),
 )
 """Operations that make or fill tensors with what Python's numbers say."""
-GARBAGE = (
-    *("empty", "empty_like", "empty_strided", "empty_permuted", "new_empty", "new_empty_strided"),
-    *("rand", "randn", "randint", "randperm", "rand_like", "randn_like"),
-)
+UNWRITTEN = "empty", "empty_like", "empty_strided", "empty_permuted", "new_empty", "new_empty_strided"
+"""Operations that give memory in which nothing has been written: of an argument they read the shape."""
+RANDOM = "rand", "randn", "randint", "randperm", "rand_like", "randn_like"
 """Operations whose values need nothing, but are not known: of an argument they read the shape."""
 DRAWN = ("bernoulli", "native_dropout", "poisson", "normal", "randint_like", "_standard_gamma", "binomial")
 REDRAWN = (*("uniform_", "normal_", "exponential_", "cauchy_", "log_normal_", "geometric_", "random_", "bernoulli_"),)
@@ -70,7 +74,8 @@ COPIES = (
 
 RULES: dict[Any, Rule] = {
     **{getattr(aten, name): constant for name in CONSTANTS},
-    **{getattr(aten, name): garbage for name in GARBAGE},
+    **{getattr(aten, name): unwritten for name in UNWRITTEN},
+    **{getattr(aten, name): random for name in RANDOM},
     **{getattr(aten, name): elementwise for name in COPIES},
     **{getattr(aten, name): drawn for name in DRAWN},
     **{getattr(aten, name): redrawn for name in REDRAWN},
