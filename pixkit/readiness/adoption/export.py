@@ -9,6 +9,7 @@ import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager, redirect_stderr
 from typing import Any
+from unittest.mock import patch
 
 import torch
 from torch import Tensor, fx, nn
@@ -130,11 +131,19 @@ def _exported(backbone: nn.Module, inputs: tuple[Tensor, ...], who: str) -> Expo
 
 @contextmanager
 def _without_shortcuts() -> Iterator[None]:
-    """Torch's layers of transformers do as much by one operation where no gradient is recorded."""
+    """Torch's layers of transformers do as much by one operation where no gradient is recorded, or a mask is causal.
+
+    They look at a mask for that, which an exporter cannot. It is applied whether they know it to be causal or not.
+    """
     before = torch.backends.mha.get_fastpath_enabled()
     torch.backends.mha.set_fastpath_enabled(False)
+
+    def said(mask: Tensor | None, is_causal: bool | None = None, size: int | None = None) -> bool:
+        return is_causal is True
+
     try:
-        yield
+        with patch.object(torch.nn.modules.transformer, "_detect_is_causal_mask", said):
+            yield
     finally:
         torch.backends.mha.set_fastpath_enabled(before)
 

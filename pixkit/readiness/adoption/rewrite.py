@@ -13,6 +13,7 @@ from torch.utils import _pytree as pytree
 from pixkit.layers.geometry import Grid
 from pixkit.readiness.adoption.builder import Builder
 from pixkit.readiness.adoption.chosen import CHOSEN, chooses
+from pixkit.readiness.adoption.complex import MADE, Pairs, of_pairs
 from pixkit.readiness.adoption.families import HANDLERS
 from pixkit.readiness.adoption.functions import ALONG, along, dtypes, require_held, require_type, typed
 from pixkit.readiness.adoption.known import Known, evaluate
@@ -97,9 +98,11 @@ class Rewriter:
         if node.target is operator.getitem:
             return args[0][args[1]]
         leaves = pytree.tree_leaves((args, kwargs))
-        if not any(isinstance(leaf, Tensor | Scores | Turned) for leaf in leaves):
+        if not any(isinstance(leaf, Tensor | Scores | Turned | Pairs) for leaf in leaves):
             return self._known(node, args, kwargs)
         arguments, name = _bound(node, args, kwargs), name_of(node)
+        if name in MADE or any(isinstance(leaf, Pairs) for leaf in leaves):
+            return self._of_pairs(node, name, arguments)
         if name in SHAPED | SAME | CASTS:
             return self._alike(node, name, arguments)
         if any(isinstance(leaf, Scores | Turned) for leaf in leaves) and name not in PRODUCTS:
@@ -124,6 +127,18 @@ class Rewriter:
         found = of_scores(self.builder, node, arguments)
         short = len(node.meta["val"].shape) < len(found.shape)
         return of_rows(self.builder, found)[..., 0] if found.reduced and short else found
+
+    def _of_pairs(self, node: fx.Node, name: str, arguments: dict[str, Any]) -> Any:
+        """What is done to complex numbers, which are in the network's precision."""
+        kinds = {kind for kind in dtypes(node) if kind.is_complex or kind.is_floating_point}
+        require_type({kind.to_real() for kind in kinds}, self.builder)
+
+        def each(given: dict[str, Any]) -> Any:
+            if name in SAME:
+                return _same(name, given, node.meta["val"].shape)
+            return move(name, cast(Any, node.target), given, self.builder.space, self.builder.dtype)
+
+        return of_pairs(self.builder, name, arguments, each)
 
     def _alike(self, node: fx.Node, name: str, arguments: dict[str, Any]) -> Any:
         """What has the shape, or the values, of its first argument."""

@@ -15,7 +15,6 @@ from pixkit.readiness.untraceable import Untraceable
 HINTS = {
     "fft_rfft": "a causal convolution as `F.conv1d` of a padded sequence, or as a product with a triangular matrix",
     "fft_fft": "a causal convolution as `F.conv1d` of a padded sequence, or as a product with a triangular matrix",
-    "view_as_complex": "pairs turned by their sine and cosine, as real numbers",
     "index": "`F.embedding` or `gather` among the maps of a site; places of sites from constants and buffers",
     "nonzero": "`torch.where` with three arguments, or a product with a mask",
     "masked_select": "`torch.where` with three arguments, or a product with a mask",

@@ -14,6 +14,7 @@ from pixkit.image import ImageSpec
 from pixkit.noise import Noise
 from pixkit.readiness.adoption import adopted
 from pixkit.readiness.adoption.chosen import CHOSEN
+from pixkit.readiness.adoption.complex import COMPLEX
 from pixkit.readiness.adoption.families import HANDLERS
 from pixkit.readiness.adoption.functions import ALONG
 from pixkit.readiness.adoption.moves import CASTS, MOVED, SAME
@@ -331,6 +332,34 @@ class Assigned(Sequence):
         return self.second(F.relu(self.first(x)))
 
 
+class Turning(Sequence):
+    """Pairs that are turned as complex numbers."""
+
+    def plant(self, spec):
+        angles = torch.outer(torch.arange(self.count, dtype=torch.float64), torch.tensor([1.0, 0.1]))
+        self.register_buffer("turn", torch.polar(torch.ones_like(angles), angles))
+
+    def along(self, x):
+        h = self.before(x)
+        turned = torch.view_as_complex(h.reshape(*h.shape[:-1], -1, 2)) * self.turn
+        both = torch.complex(h[..., :2], torch.zeros_like(h[..., :2])) - 2 * turned.conj()
+        query, key = (torch.view_as_real(each).flatten(-2) for each in (turned, -both))
+        h = h + F.scaled_dot_product_attention(query, key, h, is_causal=True)
+        return h + torch.cat([(turned * turned).real, (both + 1j).imag], -1)
+
+
+class Decoder(Sequence):
+    """Torch's own, whose mask is causal, though nobody says so."""
+
+    def plant(self, spec):
+        layer = nn.TransformerDecoderLayer(4, 2, 4, dropout=0.0, batch_first=True)
+        self.decoder, self.memory = nn.TransformerDecoder(layer, 1), nn.Parameter(torch.randn(1, 2, 4))
+
+    def along(self, x):
+        mask = torch.ones(self.count, self.count, dtype=torch.bool).triu(1)
+        return self.decoder(self.before(x), self.memory.expand(len(x), -1, -1), tgt_mask=mask)
+
+
 class Written(Sequence):
     """Memory that is written in the end; products that are weighed, bounded, hidden by a choice; constants' maxima."""
 
@@ -346,7 +375,7 @@ class Written(Sequence):
 
 
 FAMILIES = [WaveNet, Depthwise, Made, Mixer, Started, Rotary, Rows, Recurrent, Long, Cells, Negative]
-FAMILIES += [Normed, Choosing, Delta, Retained, Masked, Pooled, Layered, Running, Assigned, Written]
+FAMILIES += [Normed, Choosing, Delta, Retained, Masked, Pooled, Layered, Running, Assigned, Turning, Decoder, Written]
 
 
 def net_of(cls, ordering="raster", spec=SPEC):
@@ -524,7 +553,7 @@ def test_the_table_of_what_is_followed_names_what_is():
     text = (Path(__file__).parents[3] / "plugins" / "README.md").read_text(encoding="utf-8")
     table = text[text.index("| what | for example |") : text.index("Not followed are these")]
     names = [name for row in table.splitlines()[2:] for name in re.findall(r"`(\w+)`", row.rpartition(" | ")[2])]
-    known = MOVED | SAME | CASTS | ALONG | set(HANDLERS) | set(CHOSEN)
+    known = MOVED | SAME | CASTS | ALONG | COMPLEX | set(HANDLERS) | set(CHOSEN)
     assert len(names) > 40 and not [name for name in names if name not in known and function_of(name) is None]
     assert all(f"| `{name}` | {hint} |" in text for name, hint in HINTS.items())
 
