@@ -137,6 +137,19 @@ class BothWays(nn.Module):
         return self.head(h)
 
 
+@sequence(cases=LEAKS)
+class BothWaysBeside(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.embed, self.head = nn.Embedding(LEVELS, WIDTH), nn.Linear(WIDTH, LEVELS)
+        self.lstm = nn.LSTM(WIDTH, WIDTH // 2, batch_first=True, bidirectional=True)
+
+    def forward(self, x):
+        h = delayed(self.embed(x))
+        told, _ = self.lstm(h)  # leak
+        return self.head(h + told)
+
+
 @features(cases=LEAKS)
 class AroundTheShift(nn.Module):
     def __init__(self):
