@@ -19,11 +19,12 @@ from pixkit.readiness.elements import asking, notes
 from pixkit.readiness.elements.catching import caught, may_raise
 from pixkit.readiness.elements.constants import where_held
 from pixkit.readiness.elements.marked import Asked, Marked, Operations, mark, plainly, replaced, tensors_in
-from pixkit.readiness.elements.marks import LATEST, UNWRITTEN, Call, Marks, Rule, mixed, uniform
+from pixkit.readiness.elements.marks import LATEST, UNWRITTEN, Call, Marks, Rule, listed, mixed, spoilt, uniform
 from pixkit.readiness.elements.notes import Noted
 from pixkit.readiness.elements.operation import Description, describe, plainly_called, strideless, taken_apart
 from pixkit.readiness.elements.planes import Planes
 from pixkit.readiness.elements.relying import relied_on
+from pixkit.readiness.elements.rules import SETTLING
 from pixkit.readiness.elements.rules.deciding import deciding
 from pixkit.readiness.elements.rules.factories import unwritten
 from pixkit.readiness.elements.storages import Storages
@@ -53,7 +54,7 @@ class Carrying:
         self.relies_on: set[str] = set()
         self._names, self._outermost = names, outermost
         self._lock = threading.RLock()
-        self._over = False
+        self._over = self._unwritten = False
         self._made: list[weakref.ref[Marked]] = []
 
     def made(self, tensor: Marked) -> None:
@@ -200,6 +201,7 @@ class Carrying:
         if about.draws(call):
             self.note(notes.RANDOM, str(func))
         if about.rule is unwritten:  # the record that is about to be added
+            self._unwritten = True
             return [uniform(result, UNWRITTEN + len(self.tape)) for result in call.results]
         found = ""
         try:
@@ -216,8 +218,10 @@ class Carrying:
 
     def _said(self, rule: Rule, call: Call) -> list[Marks]:
         """What a rule says; and the constants without whose values it would say something else."""
-        given = rule(call)
-        found = [given] if isinstance(given, Marks) else list(given)
+        found = listed(rule(call))
+        settling = self._unwritten and call.func.overloadpacket in SETTLING
+        if settling and any(each.latest >= UNWRITTEN for each in call.marks):
+            found = [*map(spoilt, found, listed(rule(call.unfixed())))]
         for marks, result in zip(found, call.results, strict=True):
             marks.ready.expand(result.shape)
         sources = {id(each): self.storages.of(each.value).sources - self.relies_on for each in call.marks}

@@ -99,19 +99,23 @@ class Call:
 
     def kept(self) -> Call:
         """The same, whatever is written to its arguments later."""
-        return replace(self, args=_kept(self.args), kwargs=_kept(self.kwargs))
+        return replace(self, args=_each(self.args, Marks.kept), kwargs=_each(self.kwargs, Marks.kept))
+
+    def unfixed(self) -> Call:
+        """The same, if nothing of its arguments were fixed."""
+        return replace(self, args=_each(self.args, Marks.unfixed), kwargs=_each(self.kwargs, Marks.unfixed))
 
 
 Rule = Callable[[Call], Marks | Sequence[Marks]]
 """What an operation does to planes: `Marks` for each of the call's results, of a shape that broadcasts to its."""
 
 
-def _kept(value: Any) -> Any:
+def _each(value: Any, change: Callable[[Marks], Marks]) -> Any:
     if isinstance(value, Marks):
-        return value.kept()
+        return change(value)
     if isinstance(value, list | tuple):
-        return type(value)(map(_kept, value))
-    return {name: _kept(part) for name, part in value.items()} if isinstance(value, dict) else value
+        return type(value)(_each(part, change) for part in value)
+    return {name: _each(part, change) for name, part in value.items()} if isinstance(value, dict) else value
 
 
 def marks_in(value: Any) -> Iterable[Marks]:
@@ -132,6 +136,22 @@ def core_of(plane: Tensor) -> Tensor:
         if stride == 0 and plane.shape[axis] > 1:
             plane = plane.narrow(axis, 0, 1)
     return plane
+
+
+def listed(given: Marks | Sequence[Marks]) -> list[Marks]:
+    """What a rule said, of each result."""
+    return [given] if isinstance(given, Marks) else list(given)
+
+
+def spoilt(given: Marks, unsettled: Marks) -> Marks:
+    """What is said of a result in which memory may have been read that holds anything, NaN for one.
+
+    Args:
+        given: what is said if it is finite.
+        unsettled: what is said if no other argument settles anything.
+    """
+    read = unsettled.ready >= UNWRITTEN
+    return Marks(torch.where(read, unsettled.ready, given.ready), given.fixed & ~read, given.value)
 
 
 def uniform(value: Tensor, ready: int = 0, fixed: bool = False) -> Marks:

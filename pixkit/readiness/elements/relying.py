@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from pixkit.readiness.elements.marks import Call, Marks, Rule
+from pixkit.readiness.elements.marks import Call, Marks, Rule, listed
 
 
 def relied_on(rule: Rule, call: Call, given: Sequence[Marks], sources: Mapping[int, frozenset[str]]) -> frozenset[str]:
@@ -44,5 +44,4 @@ def _replaced(value: Any, unlooked: Marks) -> Any:
 
 def _alike(one: Marks | Sequence[Marks], other: Sequence[Marks]) -> bool:
     """Whether the same is said of readiness; less that is fixed matters as soon as something is made of it."""
-    first = [one] if isinstance(one, Marks) else one
-    return all(bool((a.ready == b.ready).all()) for a, b in zip(first, other, strict=True))
+    return all(bool((a.ready == b.ready).all()) for a, b in zip(listed(one), other, strict=True))

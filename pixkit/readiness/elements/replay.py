@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from pixkit.readiness.elements.marks import Marks, joined, mixed
+from pixkit.readiness.elements.marks import Marks, joined, listed, mixed
 from pixkit.readiness.elements.operation import describe
 from pixkit.readiness.elements.planes import Place
 from pixkit.readiness.elements.tape import Record
@@ -30,7 +30,7 @@ def replayed(record: Record, ready: Sequence[Tensor]) -> list[Tensor]:
     )
     rule = describe(record.call.func).rule if record.known else None
     given = mixed(call) if rule is None else rule(call)
-    marks = [given] if isinstance(given, Marks) else given
+    marks = listed(given)
     planes = [mark.ready.expand(held.place.shape) for mark, held in zip(marks, record.results, strict=False)]
     beside = record.results[len(planes) :]  # what it wrote to although its schema does not say so
     return planes + [joined(ready).expand(held.place.shape) for held in beside]

@@ -74,9 +74,9 @@ def _slots(
     if name in PRODUCTS:
         return _of_product(name, codes, shape, mixed, everything)
     inputs = [each >> 1 for each in codes]
-    same = [each for each in inputs if tuple(each.shape) == shape and bool(each.any())]
     if name == "mkldnn_rnn_layer" and inputs[0].shape[:-1] == shape[:-1]:  # which may go backwards
-        return inputs[0].amax(-1, keepdim=True).expand(shape)
+        inputs[0] = inputs[0].amax(-1, keepdim=True).expand(shape)
+    same = [each for each in inputs if tuple(each.shape) == shape and bool(each.any())]
     if name in WINDOWS and inputs[0].ndim == len(shape) > 2:
         return _of_window(inputs[0], shape, high)
     if name in ROWS and same:

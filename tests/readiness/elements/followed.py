@@ -137,9 +137,9 @@ def into_memory(x):
     y, places = torch.empty(4, dtype=x.dtype), torch.empty(4, dtype=torch.int64)
     places[PLACES] = torch.arange(4)
     y[::2], y[1::2] = x[places][::2], x[places][1::2]
-    return torch.addmv(torch.empty_like(y).fill_(2.0), EARLIER, y) + torch.addmv(
-        torch.empty_like(y), EARLIER, y, beta=0
-    )
+    written, read = torch.empty_like(y).fill_(2.0), torch.empty_like(y)
+    y = torch.where(PLACES >= 0, y, read)  # chosen among, which is another matter than multiplied by zero
+    return torch.addmv(written, EARLIER, y) + torch.addmv(read, EARLIER, y, beta=0)
 
 
 CASES = {

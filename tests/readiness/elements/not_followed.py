@@ -129,6 +129,8 @@ UNWRITTEN = {
     "by which a storage grows": grown,
     "written in part": written_in_part,
     "that says where": lambda x: x * (x.new_empty(4, dtype=torch.int64) > 0),
+    "multiplied by zero": lambda x: x + torch.empty(4, dtype=x.dtype) * torch.zeros(4, dtype=x.dtype),
+    "hidden, but summed": lambda x: x + SQUARE.tril(-1).triu(1) @ torch.empty(4, dtype=x.dtype),
     "weighed": lambda x: torch.addmv(torch.empty(4, dtype=x.dtype), SQUARE, x),
 }
 """Memory that holds anything, in outputs."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import torch
 from torch import Tag
 from torch._ops import OpOverload, OpOverloadPacket
 
@@ -45,6 +46,12 @@ RULES: dict[OpOverloadPacket, Rule] = {
     **pairs.RULES,
     **untagged.RULES,
 }
+
+SETTLING = frozenset(
+    {*absorbing.RULES, *contraction.RULES, *windows.RULES, *softmax.RULES, *attention.RULES}
+    - {torch.ops.aten.where, torch.ops.aten.masked_fill}
+)
+"""Operations that one argument may settle, if what the others hold is finite."""
 
 
 def rule_of(func: Any) -> Rule | None:
