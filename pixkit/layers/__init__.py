@@ -3,6 +3,7 @@
 from pixkit.layers.append import AppendMaps, positions
 from pixkit.layers.attention import CausalAttention, KeepBefore
 from pixkit.layers.base import MaskedLayer, MixingLayer, PointwiseLayer, TapLayer, Taps
+from pixkit.layers.composed import Composed
 from pixkit.layers.fusing import Fusing, fuses, fusing
 from pixkit.layers.initialise import DataInitialised, InitName, initialise, initialise_from_data
 from pixkit.layers.local import LocalConv2d
@@ -21,7 +22,9 @@ from pixkit.layers.pointwise import (
     activation,
     norm,
 )
+from pixkit.layers.rearrange import Rearrange
 from pixkit.layers.resample import MaskedDownsample, MaskedUpsample
+from pixkit.layers.sequence import SequenceRecurrence
 from pixkit.layers.shifted import Shift, ShiftedConv2d, ShiftedConvTranspose2d
 from pixkit.layers.weightnorm import WeightNormConv2d, WeightNormConvTranspose2d
 
@@ -30,6 +33,7 @@ __all__ = [
     "AppendMaps",
     "CausalAttention",
     "ColourLayerNorm",
+    "Composed",
     "ConcatenatedELU",
     "DataInitialised",
     "Decimate",
@@ -49,8 +53,10 @@ __all__ = [
     "NormName",
     "Pointwise",
     "PointwiseLayer",
+    "Rearrange",
     "Reorient",
     "RowLSTM",
+    "SequenceRecurrence",
     "Shift",
     "ShiftedConv2d",
     "ShiftedConvTranspose2d",

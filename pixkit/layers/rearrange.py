@@ -20,18 +20,25 @@ class Rearrange(MixingLayer):
         sizes: maps, height and width of each input.
         table: int64 [M', S'], which value each map of each site is. The values are counted through all inputs, input by
             input, map by map, site by site; -1 is a constant.
-        constants: [M', S'], read where the table says -1; zeros if left out.
         grid: h' and w', with h' * w' = S'.
+        constants: [M', S'], read where the table says -1; zeros if left out.
+        together: whether every map of a site is ready with the last of them, whichever their colour groups.
     """
 
     table: Tensor
     constants: Tensor
 
     def __init__(
-        self, sizes: Sequence[tuple[int, int, int]], table: Tensor, grid: Grid, constants: Tensor | None = None
+        self,
+        sizes: Sequence[tuple[int, int, int]],
+        table: Tensor,
+        grid: Grid,
+        constants: Tensor | None = None,
+        *,
+        together: bool = False,
     ) -> None:
         super().__init__()
-        self.sizes, self.grid = tuple(sizes), grid
+        self.sizes, self.grid, self.together = tuple(sizes), grid, together
         self.maps = len(table)
         self.register_buffer("table", table, persistent=False)
         given = torch.zeros(table.shape) if constants is None else constants
@@ -62,6 +69,8 @@ class Rearrange(MixingLayer):
         for ready, (which, sites) in zip(inputs, self.parts(), strict=True):
             latest = ready.flatten(1)[which.clamp_min(0) % groups, sites.clamp_min(0)]
             found = torch.where(sites < 0, found, latest)
+        if self.together:
+            return found.amax(0).view(1, *self.grid).expand(groups, -1, -1)
         latest = torch.stack(
             [found[group::groups].amax(0) if group < self.maps else found[0] for group in range(groups)]
         )
@@ -70,6 +79,7 @@ class Rearrange(MixingLayer):
     def reads(self, units: Tensor, grids: list[Grid]) -> list[Tensor]:
         """Straight from the table."""
         groups, found = len(units), []
+        units = units.any(0, keepdim=True).expand_as(units) if self.together else units
         wanted = units.flatten(1)[torch.arange(self.maps) % groups]
         for (height, width), (which, sites) in zip(grids, self.parts(), strict=True):
             read = torch.zeros(groups, height * width, dtype=torch.bool)

@@ -17,19 +17,21 @@ GATES: dict[Cell, int] = {"gru": 3, "lstm": 4, "tanh": 1, "relu": 1}
 
 
 class States(NamedTuple):
-    """What a recurrence remembers; the site after the last one is what was before the first.
+    """What a recurrence remembers; the site after the last one is what was before the first of each row.
 
     Attributes:
         hidden: [B, S + 1, h].
         cell: [B, S + 1, h], of an LSTM.
+        before: int64 [S], the site before each.
     """
 
     hidden: Tensor
     cell: Tensor
+    before: Tensor
 
 
 class AlongSequence(MixingLayer):
-    """Base of what goes along one row of sites, each result made of that of the site before and the own input."""
+    """Base of what goes along rows of sites, each result made of that of the site before and the own input."""
 
     def reads(self, units: Tensor, grids: list[Grid]) -> list[Tensor]:
         """All before, and the own one."""
@@ -43,10 +45,10 @@ class AlongSequence(MixingLayer):
 
 
 class SequenceRecurrence(AlongSequence):
-    """The state-to-state half of torch's GRU, LSTM or RNN over the sites of an image, one row of them in sequence.
+    """The state-to-state half of torch's GRU, LSTM or RNN over the sites of an image, each row of them in sequence.
 
-    Maps the input's half of the gates, in torch's order, [B, g * h, 1, T] to the states [B, h, 1, T]. Every map
-    reads all maps, whichever their colour groups.
+    Maps the input's half of the gates, in torch's order, [B, g * h, R, T] to the states [B, h, R, T] of R sequences.
+    Every map reads all maps, whichever their colour groups.
 
     Args:
         cell: which.
@@ -68,12 +70,13 @@ class SequenceRecurrence(AlongSequence):
 
     def forward(self, x: Tensor) -> Tensor:
         """Site by site."""
-        hidden, cell = (one.expand(len(x), -1) for one in (self.start_hidden, self.start_cell))
+        rows = x.movedim(2, 1).flatten(0, 1)
+        hidden, cell = (one.expand(len(rows), -1) for one in (self.start_hidden, self.start_cell))
         states = []
-        for gates in x.flatten(2).unbind(2):
+        for gates in rows.unbind(2):
             hidden, cell = self._step(gates, hidden, cell)
             states.append(hidden)
-        return torch.stack(states, 2)[:, :, None]
+        return torch.stack(states, 2).unflatten(0, (len(x), -1)).movedim(1, 2)
 
     def _step(self, gates: Tensor, hidden: Tensor, cell: Tensor) -> tuple[Tensor, Tensor]:
         """The states after one more site, of those before, [B, h] each."""
@@ -95,17 +98,21 @@ class SequenceRecurrence(AlongSequence):
 
     def init_state(self, batch: int, grids: list[Grid], device: torch.device | None = None) -> States:
         """The start, at every site."""
-        sites = grids[0][0] * grids[0][1]
-        return States(*(one.to(device).repeat(batch, sites + 1, 1) for one in (self.start_hidden, self.start_cell)))
+        before = sites_before(grids[0])
+        hidden, cell = (
+            one.to(device).repeat(batch, len(before) + 1, 1) for one in (self.start_hidden, self.start_cell)
+        )
+        return States(hidden, cell, before.to(device))
 
     def at(self, group: int, groups: int, sites: Tensor, inputs: list[Tensor], state: States) -> Tensor:
-        """The next one; before the first comes the place after the last, which is -1.
+        """The next one of each row.
 
         What a colour group's call writes is what each other's does: they all come before the next site's.
         """
-        hidden, cell = (memory[:, sites - 1].flatten(0, 1) for memory in state)
+        memories, before = (state.hidden, state.cell), state.before[sites]
+        hidden, cell = (memory[:, before].flatten(0, 1) for memory in memories)
         after = self._step(inputs[0][:, sites].flatten(0, 1), hidden, cell)
-        for memory, value in zip(state, after, strict=True):
+        for memory, value in zip(memories, after, strict=True):
             memory[:, sites] = value.unflatten(0, (-1, len(sites)))
         return after[0].unflatten(0, (-1, len(sites)))[..., group::groups]
 
@@ -161,6 +168,12 @@ class RunningScan(AlongSequence):
     def extra_repr(self) -> str:
         """The function for print(model)."""
         return self.name
+
+
+def sites_before(grid: Grid) -> Tensor:
+    """The site before each along its row, int64 [S]; S before the first."""
+    sites = torch.arange(grid[0] * grid[1])
+    return torch.where(sites % grid[1] == 0, len(sites), sites - 1)
 
 
 def _latest(ready: Tensor) -> Tensor:

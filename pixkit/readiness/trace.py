@@ -17,6 +17,7 @@ from pixkit.layers.base import MixingLayer, PointwiseLayer
 from pixkit.layers.modes import evaluating
 from pixkit.network import Autoregressive
 from pixkit.readiness.adoption import adopted
+from pixkit.readiness.composed import taken_apart
 from pixkit.readiness.recorder import Operation, Recorder, as_image
 from pixkit.readiness.settings import memory_filled
 from pixkit.readiness.untraceable import Untraceable, late, require_evaluation, require_own_call, untraceable
@@ -44,12 +45,13 @@ class Trace:
             context = network.example_context(len(x))
             # What a network keeps from its last call would pass for a constant if that had been a call with x.
             network((network.spec.levels - 1 - x)[:1], None if context is None else context[:1])
+            apart = taken_apart(network)
             # Without a layer of pixkit that mixes, sites are mixed by what a trace cannot follow, if at all.
-            mixes = any(isinstance(part, MixingLayer) for part in network.backbone.modules())
+            mixes = any(isinstance(part, MixingLayer) for part in apart.backbone.modules())
             if not mixes and self._adopt(x, context):
                 return
             try:
-                self._record(network, x[:2], None if context is None else context[:2])
+                self._record(apart, x[:2], None if context is None else context[:2])
             except Untraceable as error:
                 if not (mixes and self._adopt(x, context)):
                     assert self.foreign is not None
@@ -74,7 +76,7 @@ class Trace:
             raise
         except Exception as error:  # of a forward that runs its parts one by one, as with gradients that it takes
             raise untraceable(who, message(error)[:300]) from error
-        _require_same(network, (x, context), (recorder.features, params), who)
+        _require_same(self.network, (x, context), (recorder.features, params), who)
         self.modules, self.graph = modules, graph
         self.operations: dict[str, Operation] = recorder.operations
         self.output: str = recorder.output_name

@@ -4,20 +4,19 @@ import copy
 
 import pytest
 import torch
-from families import LONG, networks, sample, stated
+from families import LONG, networks, sample
 from teacher import check
 
-from pixkit.execution.lowering.lower import Unsupported
+from pixkit.execution.choose import choose
 from pixkit.execution.native.executor import NativeExecutor
 from pixkit.execution.plan import make_plan
 from pixkit.execution.reference import ReferenceExecutor
 from pixkit.noise import Noise
 from pixkit.readiness.trace import Trace
 from pixkit.readiness.whole import prove_whole
+from pixkit.recipe import packaged_recipes
 
 pytestmark = pytest.mark.needs_compiler
-ELSEWHERE = {"row_rnn"}
-"""Backbones for which the kernel lacks an instruction."""
 
 
 def drawn(make, plan, batch):
@@ -36,10 +35,7 @@ def test_a_recipe_runs_natively_and_draws_the_reference_executors_images(name):
     assert found
     for network in found:
         plan = make_plan(Trace(network))
-        if stated(name)["backbone"]["type"] in ELSEWHERE:
-            with pytest.raises(Unsupported):
-                NativeExecutor(plan, 3)
-            continue
+        assert choose("auto", plan, 1, network.example_context(1)).reasons == ()
         expected = drawn(ReferenceExecutor, plan, 5)
         for threads in (1, 2):
             torch.set_num_threads(threads)
@@ -49,6 +45,16 @@ def test_a_recipe_runs_natively_and_draws_the_reference_executors_images(name):
                 torch.set_num_threads(before)
         assert len(expected.unique()) > 1
         check(copy.deepcopy(network), torch.float32, 5)  # those of several orderings share their weights
+
+
+@pytest.mark.parametrize("name", sorted({*packaged_recipes()} - {*sample()}))
+def test_the_other_recipes_have_instructions_as_well(name):
+    """With sub-pixels that are given, as `complete`, `upscale` and `reconstruct` have them."""
+    network = next(networks(name, side=4))
+    known = torch.zeros(network.spec.shape, dtype=torch.bool)
+    known[:, ::2, ::2] = True
+    chosen = choose("auto", make_plan(Trace(network), known), 1, network.example_context(1))
+    assert (chosen.name, chosen.reasons) == ("native", ())
 
 
 @pytest.mark.long

@@ -6,7 +6,7 @@ import sys
 
 import pytest
 import torch
-from families import LONG, construct, find_examined, networks, packaged_recipes, sample, stated
+from families import LONG, construct, find_examined, networks, packaged_recipes, sample
 from lanes import ORDERS, built, emulated
 from nets import net_of
 from teacher import GREY, backbone
@@ -28,8 +28,6 @@ pytestmark = [
     pytest.mark.needs_compiler,
     pytest.mark.skipif(sys.platform != "linux", reason="the lanes are fibres in Linux's way"),
 ]
-ELSEWHERE = {"row_rnn"}
-"""Backbones for which the kernels lack an instruction."""
 HOT = 4.0
 """A temperature at which few random networks are sure of all levels."""
 
@@ -49,10 +47,6 @@ def test_a_recipe_is_drawn_as_by_the_reference_executor_in_every_order_of_lanes(
     assert nets
     for net in nets:
         plan = make_plan(Trace(net))
-        if stated(name)["backbone"]["type"] in ELSEWHERE:
-            with pytest.raises(Unsupported):
-                emulated()(plan, 3)
-            continue
         expected, params, _ = drawn(ReferenceExecutor, plan, 3)
         assert len(expected.unique()) > 1
         bits = {}

@@ -12,8 +12,10 @@ from pixkit.testing import check_layer
 def test_a_recurrence_says_what_it_reads(cell):
     weight, start = torch.randn(2 * GATES[cell], 2), (torch.rand(2), torch.rand(2))
     layer = SequenceRecurrence(cell, weight, torch.zeros(len(weight)), start)
-    for groups in (1, 2):
-        check_layer(layer, [(len(weight), 1, 4)], groups=groups, tight=False)
+    check_layer(layer, [(len(weight), 1, 4)], tight=False)
+    check_layer(layer, [(len(weight), 2, 3)], groups=2, tight=False)
+    rows = torch.randn(2, len(weight), 2, 3)
+    assert torch.allclose(layer(rows), torch.cat([layer(rows[:, :, row : row + 1]) for row in range(2)], 2), atol=1e-6)
 
 
 @pytest.mark.parametrize(

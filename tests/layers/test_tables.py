@@ -27,6 +27,7 @@ def test_a_rearrangement_says_what_it_reads():
     check_layer(Rearrange([(2, 2, 3)], one, (2, 3), torch.randn(4, 6, generator=generator)), [(2, 2, 3)])
     two = torch.randint(-1, 12 + 12, (3, 4), generator=generator)
     check_layer(Rearrange([(2, 2, 3), (3, 2, 2)], two, (1, 4)), [(2, 2, 3), (3, 2, 2)])
+    check_layer(Rearrange([(2, 2, 3)], one, (2, 3), together=True), [(2, 2, 3)], groups=2, tight=False)
     three = torch.randint(-1, 12 + 18, (6, 4), generator=generator)
     check_layer(Rearrange([(3, 2, 2), (3, 2, 3)], three, (2, 2)), [(3, 2, 2), (3, 2, 3)], groups=3)
 

@@ -9,19 +9,18 @@ from torch import nn
 from turned import LONG, TURNED
 
 from pixkit.errors import RecipeError
+from pixkit.execution.plan import make_plan
 from pixkit.image import ImageSpec
-from pixkit.noise import Noise
-from pixkit.samplers import sampler_for
+from pixkit.layers import SequenceRecurrence
+from pixkit.readiness.trace import Trace
 from pixkit.testing import (
     check_backbone,
     check_causality,
     check_gradients,
     check_known,
-    check_layer,
     named,
     network,
     permitted,
-    random_images,
     randomise,
 )
 from pixkit_plugins.row_rnn.recurrence import RowOptions, RowRecurrence
@@ -92,15 +91,21 @@ def test_a_row_sees_every_row_above_it_and_nothing_else(mode, colours):
     assert bool((permitted(net) & ~above).any()) == (colours == "sequential")
 
 
-@pytest.mark.parametrize("cell", CELLS)
-@pytest.mark.parametrize(("mode", "bidirectional"), WAYS)
 @pytest.mark.parametrize("context", [0, 2])
-def test_the_layer_site_by_site(cell, mode, bidirectional, context):
-    layer = recurrence(context=context, cell=cell, mode=mode, bidirectional=bidirectional, num_layers=2)
+@pytest.mark.parametrize(("cell", "way"), list(itertools.product(CELLS, WAYS)), ids=str)
+def test_the_layers_that_it_is_proved_and_sampled_by_compute_the_same(cell, way, context):
+    """And say what they read, which is shown by the contract."""
+    mode, bidirectional = way
+    layer = recurrence(
+        context=context, cell=cell, mode=mode, bidirectional=bidirectional, num_layers=2, batch_norm=True
+    )
+    x = torch.randn(2, 3, 4, 3, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    before = torch.get_rng_state()
+    parts = layer.parts()
+    assert torch.equal(torch.get_rng_state(), before)
     for grid in [(1, 1), (4, 3)] if context else [()]:
-        check_layer(layer, [(3, 4, 3), *([(context, *grid)] if context else [])], groups=1)
-    if not context:
-        check_layer(layer, [(3, 4, 3)], groups=3)
+        given = [torch.randn(2, context, *grid, dtype=torch.float64)] if context else []
+        assert torch.allclose(parts.eval()(x, *given), layer(x, *given), rtol=0, atol=1e-12)
 
 
 def read_prefix(layer, prefix):
@@ -223,25 +228,9 @@ def test_known_sub_pixels_that_make_several_rows_ready_at_once():
 
 
 def test_cached_sampling_reads_each_row_once():
-    net = network(backbone(num_layers=2), ImageSpec(3, 7, 4, 2))
-    entries = []
-    for level in net.backbone.rows.levels:
-        level.rnn.register_forward_hook(lambda module, args, out: entries.append(args[0].shape[1]))
-    sampler_for("cached").sample(net, Noise(0, range(3)))
-    net(random_images(net.spec, 2))
-    assert entries.count(7) >= 2, "whole passes: tracing, and the last line"
-    assert [n for n in entries if n < 7] == [1] * 2 * 7
-
-
-def test_rows_are_computed_down_to_the_last_one_that_is_asked_for_and_no_further():
-    layer, units = recurrence(), torch.zeros(3, 4, 3, dtype=torch.bool)
-    assert (layer.ranks(units) == -1).all() and not layer.reads(units, [(4, 3)])[0].any()
-    for row in range(4):
-        one = units.clone()
-        one[1, row, 2] = True
-        expected = torch.tensor([above if above <= row else -1 for above in range(4)])
-        assert torch.equal(layer.ranks(one), expected[None, :, None].expand(3, 4, 3))
-        assert torch.equal(layer.reads(one, [(4, 3)])[0], (torch.arange(4) < row)[None, :, None].expand(3, 4, 3))
+    plan = make_plan(Trace(network(backbone(num_layers=2), ImageSpec(3, 7, 4, 2))))
+    steps = [each for each in plan.schedules if isinstance(each.operation.module, SequenceRecurrence)]
+    assert sorted(site for each in steps for site in each.sites.tolist()) == sorted([*range(7)] * 2 * 3)
 
 
 def test_widths_that_do_not_divide_are_refused():

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from pixkit.execution.plan import Plan
 from pixkit.layers.contraction import SiteLinear
+from pixkit.layers.rearrange import Rearrange
 from pixkit.layers.sequence import SequenceRecurrence
 from pixkit.layers.site_attention import SiteAttention
 from pixkit.layers.window import Window
@@ -34,7 +35,12 @@ def at_once(plan: Plan) -> frozenset[str]:
             continue
         if not (_alike(plan.ready[name]) and _alike(plan.needed[name])):
             continue
-        if _mixes(operation) or operation.maps % groups or not found.isdisjoint(operation.inputs):
+        module = operation.module
+        if isinstance(module, Rearrange) and plain(module, Rearrange):  # which reads either kind, and gives either
+            joined = module.together or operation.grid != plan.trace.operations[plan.trace.output].grid
+        else:
+            joined = _mixes(operation) or not found.isdisjoint(operation.inputs)
+        if joined or operation.maps % groups:
             found.add(name)
     readers: dict[str, list[str]] = {name: [] for name in operations}
     for name, operation in operations.items():

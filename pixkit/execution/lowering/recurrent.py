@@ -10,7 +10,7 @@ from torch import Tensor
 from pixkit.execution.lowering.instruction import Kept, Lowered, grouped, unsupported
 from pixkit.execution.lowering.taps import linear
 from pixkit.layers.recurrent import Recurrence
-from pixkit.layers.sequence import SequenceRecurrence
+from pixkit.layers.sequence import SequenceRecurrence, sites_before
 from pixkit.readiness.trace import Operation
 
 
@@ -42,8 +42,7 @@ def sequence(module: SequenceRecurrence, operation: Operation, source: Operation
     """The gates' own half from the state before; then the new state, by instructions that there are."""
     if groups > 1 or source.kind == "pixels":
         raise unsupported(operation)
-    maps, sites = module.maps, operation.grid[0] * operation.grid[1]
-    before = torch.tensor([sites, *range(sites - 1)])
+    maps, before = module.maps, sites_before(operation.grid)
     hidden = Kept(operation.name, maps, grouped(module.start_hidden, 1))
     parts = _Parts(operation, maps, before[None].to(torch.int32))
     weight = module.weight.detach()

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Literal, TypeAlias, cast
+from typing import Literal, TypeAlias, cast
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from pixkit.layers import MixingLayer
+from pixkit.layers import Composed
+from pixkit_plugins.row_rnn.parts import Rows
 
 CellName: TypeAlias = Literal["lstm", "gru", "rnn"]
 ModeName: TypeAlias = Literal["seq2seq", "seq2vec"]
@@ -48,23 +49,7 @@ class Level(nn.Module):
         return self.drop(self.norm(out.flatten(0, -2)).view_as(out))
 
 
-@dataclass(frozen=True)
-class Walk:
-    """What cached sampling remembers of each row that it has come to.
-
-    Attributes:
-        features: [B, H, W, maps].
-        states: of each layer, its state's tensors, [H + 1, 1, B, hidden size] each: what a row begins with, zeros for
-            the first; of no layer under seq2vec.
-        entries: int64 [H], 0..H - 1.
-    """
-
-    features: Tensor
-    states: list[list[Tensor]]
-    entries: Tensor
-
-
-class RowRecurrence(MixingLayer):
+class RowRecurrence(Composed):
     """Features of each row from the rows above it: [B, in_maps, H, W] to [B, out_maps, H, W].
 
     An image is a sequence of H entries: entry 0 is a row of padding, the empty prefix; entry r > 0 is row r - 1, all
@@ -104,69 +89,15 @@ class RowRecurrence(MixingLayer):
         """All rows at once."""
         entries = self._entries(x.transpose(1, 2).flatten(2), context)
         if self.options.mode == "seq2seq":
-            read, _ = self._sequence(entries, [None] * len(self.levels))
+            read = self._sequence(entries)
         else:
             read = self._vectors(self._padded(entries).unfold(1, self.grid[0], 1).transpose(2, 3))
         return self._features(read).permute(0, 3, 1, 2)
 
-    def ready(self, *inputs: Tensor) -> Tensor:
-        """A row is ready when all rows above it are, and the context of its own and these."""
-        groups, height, width = inputs[0].shape
-        above = F.pad(inputs[0].amax((0, 2)).cummax(0).values, (1, -1))
-        if self.context:
-            above = torch.maximum(above, inputs[1].amax((0, 2)).cummax(0).values)
-        return above[:, None].expand(groups, height, width).contiguous()
-
-    def reads(self, units: Tensor, grids: list[tuple[int, int]]) -> list[Tensor]:
-        """All rows above the last of the units; of the context, that row's too."""
-        rows = units.any(2).any(0).nonzero().flatten()
-        last = int(rows[-1]) if len(rows) else -1
-        found = [_first_rows(last, len(units), grids[0])]
-        if self.context:
-            height = grids[1][0]
-            found.append(_first_rows(min(last + 1, height), len(units), grids[1]))
-        return found
-
-    def ranks(self, units: Tensor) -> Tensor:
-        """All rows down to the last of the units, one after the other."""
-        rows = torch.arange(self.grid[0])
-        last = torch.where(units.any(2).any(0), rows, -1).max()
-        return torch.where(rows <= last, rows, -1)[None, :, None].expand(units.shape).contiguous()
-
-    def init_state(self, batch: int, grids: list[tuple[int, int]], device: torch.device | None = None) -> Walk:
-        """No row is computed."""
-        weight, height = self.out.weight, self.grid[0]
-        features = weight.new_zeros(batch, *self.grid, self.out_maps, device=device)
-        layers, tensors = len(self.levels), 2 if self.options.cell == "lstm" else 1
-        states = [
-            [weight.new_zeros(height + 1, 1, batch, self.options.hidden_size, device=device) for _ in range(tensors)]
-            for _ in range(layers if self.options.mode == "seq2seq" else 0)
-        ]
-        return Walk(features, states, torch.arange(height, device=device))
-
-    def at(self, group: int, groups: int, sites: Tensor, inputs: list[Tensor], state: Walk) -> Tensor:
-        """Compute the row, all colours of it with the first, and look up."""
-        if group == 0:
-            height, width = self.grid
-            values = inputs[0][:, :-1].unflatten(1, self.grid).transpose(2, 3).flatten(2)
-            context = None
-            if self.context:
-                flat = inputs[1][:, :-1].transpose(1, 2)
-                context = flat.unflatten(2, self.grid if flat.shape[2] == height * width else (1, 1))
-            self._step(self._entries(values, context), sites[:1] // width, state)
-        return state.features.flatten(1, 2)[:, sites, group::groups]
-
-    def _step(self, entries: Tensor, row: Tensor, state: Walk) -> None:
-        """Features of one row, int64 [1], and the states after it."""
-        if self.options.mode == "seq2seq":
-            before = [_state(tensor.index_select(0, row)[0] for tensor in tensors) for tensors in state.states]
-            read, after = self._sequence(entries.index_select(1, row), before)
-            for tensors, found in zip(state.states, after, strict=True):
-                for tensor, new in zip(tensors, found if isinstance(found, tuple) else (found,), strict=True):
-                    tensor.index_copy_(0, row + 1, new[None])
-        else:
-            read = self._vectors(self._padded(entries).index_select(1, row + state.entries)[:, None])
-        state.features.index_copy_(1, row, self._features(read))
+    def parts(self) -> nn.Module:
+        """See Composed."""
+        levels = [(level.rnn, level.norm) for level in self._stack]
+        return Rows(levels, self.out, self.grid, context=self.context, prefixes=self.options.mode == "seq2vec")
 
     @property
     def _stack(self) -> list[Level]:
@@ -191,14 +122,11 @@ class RowRecurrence(MixingLayer):
         """[B, rows, size] to [B, rows, W, out_maps]."""
         return self.out(read).unflatten(2, (self.grid[1], self.out_maps))
 
-    def _sequence(self, entries: Tensor, states: Sequence[Any]) -> tuple[Tensor, list[Any]]:
-        """What comes out at every entry, [B, T, size], and the states at the last one."""
-        after = []
-        for level, state in zip(self._stack, states, strict=True):
-            out, state_after = level.rnn(entries, state)
-            after.append(state_after)
-            entries = level.finish(out)
-        return entries, after
+    def _sequence(self, entries: Tensor) -> Tensor:
+        """What comes out at every entry, [B, T, size]."""
+        for level in self._stack:
+            entries = level.finish(level.rnn(entries)[0])
+        return entries
 
     def _vectors(self, prefixes: Tensor) -> Tensor:
         """What comes out after each prefix, [B, rows, H, values], of some rows: [B, rows, size]."""
@@ -229,14 +157,3 @@ def initialise(module: nn.Module, name: InitName) -> None:
                 fill(parameter, nonlinearity="relu")
             else:
                 nn.init.zeros_(parameter)
-
-
-def _state(tensors: Iterable[Tensor]) -> Any:
-    """As torch's cells take it: a tuple of an LSTM's two."""
-    found = tuple(tensors)
-    return found if len(found) > 1 else found[0]
-
-
-def _first_rows(count: int, groups: int, grid: tuple[int, int]) -> Tensor:
-    rows = torch.arange(grid[0]) < count
-    return rows[None, :, None].expand(groups, *grid).clone()
