@@ -42,8 +42,8 @@ def packed(at_end):
             self._levels = fenced(self._levels, at_end)
             self.pixels = self._levels.transpose(0, 1)
 
-        def _zeros(self, sites, maps):
-            return fenced(super()._zeros(sites, maps), at_end)
+        def _zeros(self, sites, maps, groups):
+            return fenced(super()._zeros(sites, maps, groups), at_end)
 
         def _keep(self, value):
             super()._keep(value)
