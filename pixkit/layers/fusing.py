@@ -1,7 +1,7 @@
-"""Work on features that some device does in fewer launches, where training asks it to.
+"""Work on features that is done in fewer launches, or fewer passes over memory, where training asks for it.
 
 A module that can hand such work over has a second way through it, for `fusing(x)` to choose: the plain way is what
-is traced, proved, sampled and scored, and what runs on a CPU. The two compute the same but for rounding.
+is traced, proved, sampled and scored. The two compute the same but for rounding, and for what dropout leaves.
 """
 
 from __future__ import annotations
@@ -41,6 +41,11 @@ class Fusing(TorchFunctionMode, ABC):
     @abstractmethod
     def normalised(self, weight: Tensor, gain: Tensor) -> Tensor:
         """gain * v / |v| of each row v of the weight: [O, ...] and [O] to [O, ...]."""
+
+    def gate(self, hidden: Tensor) -> Tensor:
+        """tanh(a) * sigmoid(b), where a and b are the halves of the hidden maps: [B, 2M, H, W] to [B, M, H, W]."""
+        a, b = hidden.chunk(2, 1)
+        return a.tanh() * b.sigmoid()
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         """Answer who asks for it; leave all else as it is."""

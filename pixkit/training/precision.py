@@ -14,8 +14,9 @@ from torch.overrides import TorchFunctionMode
 
 from pixkit.components.attempt import one_line
 from pixkit.errors import RunError
-from pixkit.execution.cuda.fusing_kernels import fused_operations
 from pixkit.execution.cuda.nvrtc import NoKernel
+from pixkit.execution.fusing import fused_operations
+from pixkit.execution.native.compile import NoCompiler
 from pixkit.layers.fusing import fuses
 from pixkit.precision import Products, float32_products, has_tf32
 from pixkit.recipe import Change
@@ -157,7 +158,7 @@ def obstacle(model: nn.Module, device: torch.device) -> str | None:
         return f"{hook} would not be called"
     try:
         fused_operations(device)
-    except (NoKernel, RuntimeError) as error:
+    except (NoKernel, NoCompiler, RuntimeError) as error:
         return one_line(error)
     return None
 

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 import pixkit
 from pixkit.backbones import OrientedBackbone, check_multiple
-from pixkit.layers import InitName, MaskedConv2d, MaskedLayer, Pointwise, ShiftedConv2d, initialise
+from pixkit.layers import InitName, MaskedConv2d, MaskedLayer, Pointwise, ShiftedConv2d, fusing, initialise
 from pixkit.orderings import MASKS
 
 pixkit_api_version = 1
@@ -132,6 +132,8 @@ def point(before: int, after: int, ordering: pixkit.Ordering, init: InitName) ->
 class Gate(nn.Module):
     """tanh(a + V h) * sigmoid(b + W h): [B, 2p, H, W] to [B, p, H, W], a and b its halves, h the context."""
 
+    fuses = True
+
     def __init__(self, config: GatedPixelCNN.Config, context: int) -> None:
         super().__init__()
         self.condition = nn.Conv2d(context, 2 * config.width, 1, bias=False) if context else None
@@ -141,6 +143,8 @@ class Gate(nn.Module):
         """The halves have the same colour pattern, since G divides p."""
         if self.condition is not None:
             x = x + self.condition(context)
+        if (ops := fusing(x)) is not None:
+            return self.dropout(ops.gate(x))
         a, b = x.chunk(2, 1)
         return self.dropout(a.tanh() * b.sigmoid())
 

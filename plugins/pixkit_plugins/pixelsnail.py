@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 import pixkit
 from pixkit.backbones import OrientedBackbone
-from pixkit.layers import AppendMaps, CausalAttention, ConcatenatedELU, WeightNormConv2d, positions
+from pixkit.layers import AppendMaps, CausalAttention, ConcatenatedELU, Fusing, WeightNormConv2d, fusing, positions
 
 pixkit_api_version = 1
 
@@ -125,6 +125,8 @@ class Gated(nn.Module):
         dropout: after the second nonlinearity.
     """
 
+    fuses = True
+
     def __init__(self, maps: int, span: tuple[int, int], extra: int, context: int, dropout: float) -> None:
         super().__init__()
         self.activation = ConcatenatedELU()
@@ -138,6 +140,8 @@ class Gated(nn.Module):
 
     def forward(self, h: Tensor, context: Tensor | None, extra: Tensor | None = None) -> Tensor:
         """[B, maps, H, W] to the same shape."""
+        if (ops := fusing(h)) is not None:
+            return self._fused(ops, h, context, extra)
         inner = self.first(self.activation(h))
         if self.extra is not None:
             inner = inner + self.extra(self.activation(extra))
@@ -146,6 +150,17 @@ class Gated(nn.Module):
             wide = wide + self.condition(context)
         value, gate = wide.chunk(2, 1)
         return h + value * torch.sigmoid(gate)
+
+    def _fused(self, ops: Fusing, h: Tensor, context: Tensor | None, extra: Tensor | None) -> Tensor:
+        """The same in fewer passes over memory."""
+        inner = self.first.over(ops.activated([h], self.first.edges(h)))
+        if self.extra is not None and extra is not None:
+            inner = inner + self.extra.over(ops.activated([extra]))
+        dropout = self.dropout.p if self.training else 0.0
+        wide = self.second.over(ops.activated([inner], self.second.edges(inner), dropout))
+        if self.condition is not None:
+            wide = wide + self.condition(context)
+        return ops.gated(h, wide)
 
 
 def value_width(config: PixelSNAIL.Config) -> int:

@@ -1,6 +1,7 @@
 """Fused operations, their kernels run on a CPU: what torch's operations compute, gradients included."""
 
 import copy
+import ctypes
 import itertools
 
 import pytest
@@ -13,8 +14,12 @@ from pixkit.execution.cuda import nvrtc
 from pixkit.execution.cuda.fusing import FusedOperations, _Divisor, plain_activated, plain_gated
 from pixkit.execution.cuda.fusing_kernels import REALS, SOURCE, departure, fused_operations
 from pixkit.execution.cuda.nvrtc import NoKernel
+from pixkit.execution.fusing import fused_operations as fused_on
+from pixkit.execution.native import fusing as on_cpu
+from pixkit.execution.native.compile import NoCompiler
+from pixkit.execution.native.fusing import FusedOnCPU
 from pixkit.image import Batch, ImageSpec
-from pixkit.layers import ConcatenatedELU, WeightNormConv2d, fuses, fusing
+from pixkit.layers import ConcatenatedELU, Fusing, WeightNormConv2d, fuses, fusing
 from pixkit.readiness.trace import Trace
 from pixkit.recipe import load_recipe
 from pixkit.runs.load import construct
@@ -22,6 +27,7 @@ from pixkit.training.precision import ChannelsLast
 
 pytestmark = pytest.mark.needs_compiler
 CPU = torch.device("cpu")
+WAYS = pytest.mark.parametrize("ways", [fused, FusedOnCPU])
 EDGES = ((0, 0, 0, 0), (1, 0, 1, 1), (1, 0, 1, 0), (2, -1, -1, 3))
 FORMS = (torch.contiguous_format, torch.channels_last)
 
@@ -52,68 +58,131 @@ def test_what_is_launched_is_what_the_kernels_are_written_for():
 
 
 @pytest.mark.parametrize("dtype", REALS)
-def test_they_are_what_torch_computes(dtype):
+@pytest.mark.parametrize("launch", [Launched(), on_cpu.launch])
+def test_they_are_what_torch_computes(launch, dtype):
     """As a GPU's are compared before they are used."""
-    assert departure(Launched(), dtype, CPU) is None
+    assert departure(launch, dtype, CPU) is None
 
 
+@WAYS
 @pytest.mark.parametrize(("edges", "form"), list(itertools.product(EDGES, FORMS)))
-def test_edges_and_layouts(edges, form):
+def test_edges_and_layouts(ways, edges, form):
     parts = images(3, 4, form=form)
-    ours, theirs = fused().activated(parts, edges), plain_activated(parts, edges)
+    ours, theirs = ways().activated(parts, edges), plain_activated(parts, edges)
     assert ours.shape == theirs.shape and torch.allclose(ours, theirs, rtol=1e-14)
     for one, other in zip(gradients(ours, parts), gradients(theirs, parts), strict=True):
         assert torch.allclose(one, other, rtol=1e-13)
     assert ours.is_contiguous(memory_format=form)
 
 
+@WAYS
 @pytest.mark.parametrize("form", FORMS)
 @pytest.mark.parametrize("maps", [(3, 1), (1, 3), (1, 1), (2, 1, 2)])
-def test_a_single_map_lies_as_those_beside_it(maps, form):
+def test_a_single_map_lies_as_those_beside_it(ways, maps, form):
     """Of it alone, nobody could tell the layouts apart."""
     parts = images(*maps, form=form)
-    ours, theirs = fused().activated(parts, EDGES[1]), plain_activated(parts, EDGES[1])
+    ours, theirs = ways().activated(parts, EDGES[1]), plain_activated(parts, EDGES[1])
     assert torch.allclose(ours, theirs, rtol=1e-14)
     for one, other in zip(gradients(ours, parts), gradients(theirs, parts), strict=True):
         assert torch.allclose(one, other, rtol=1e-13)
 
 
-def test_a_single_site_that_is_left_lies_as_the_image_that_it_is_cut_from():
+@WAYS
+def test_a_single_site_that_is_left_lies_as_the_image_that_it_is_cut_from(ways):
     parts, edges = images(3, 2, form=torch.channels_last), (-2, -2, -3, -2)
-    ours, theirs = fused().activated(parts, edges), plain_activated(parts, edges)
+    ours, theirs = ways().activated(parts, edges), plain_activated(parts, edges)
     assert ours.shape == (2, 10, 1, 1) and torch.allclose(ours, theirs, rtol=1e-14)
     for one, other in zip(gradients(ours, parts), gradients(theirs, parts), strict=True):
         assert torch.allclose(one, other, rtol=1e-13)
 
 
+@WAYS
 @pytest.mark.parametrize("form", FORMS)
-def test_dropout_leaves_and_scales_what_its_mask_says(form):
-    ops, (x,) = fused(), images(6, form=form)
+def test_dropout_leaves_and_scales_what_its_mask_says(ways, form):
+    ops, (x,) = ways(), images(6, form=form)
     torch.manual_seed(3)
     ours = ops.activated([x], (1, 0, 0, 1), 0.25)
     torch.manual_seed(3)
-    kept = torch.empty(2, 12, 5, 6, dtype=torch.bool).contiguous(memory_format=form).bernoulli_(0.75)
+    kept = ops.keep(torch.empty(2, 12, 5, 6, dtype=torch.bool).contiguous(memory_format=form), 0.75)
     theirs = plain_activated([x], (1, 0, 0, 1), kept, 1 / 0.75)
     assert torch.allclose(ours, theirs, rtol=1e-14) and 0.6 < kept.double().mean() < 0.9
     assert torch.allclose(*(gradients(out, [x])[0] for out in (ours, theirs)), rtol=1e-13)
 
 
-def test_gradients_are_those_of_finite_differences():
-    ops = fused()
+@WAYS
+def test_gradients_are_those_of_finite_differences(ways):
+    ops = ways()
     x, wide = (one.detach()[:1, :, :2, :2].contiguous().requires_grad_() for one in images(2, 4))
     assert torch.autograd.gradcheck(lambda x: ops.activated([x, x], (1, 0, 1, 1)), [x])
-    assert torch.autograd.gradcheck(ops.gated, [x, wide])
+    assert torch.autograd.gradcheck(ops.gated, [x, wide]) and torch.autograd.gradcheck(ops.gate, [wide])
     weight, gain = torch.randn(3, 2, 2, 2, dtype=torch.float64), torch.rand(3, dtype=torch.float64)
     assert torch.autograd.gradcheck(ops.normalised, [weight.requires_grad_(), gain.requires_grad_()])
 
 
-@pytest.mark.parametrize("which", ["activated", "gated"])
-def test_second_derivatives_are_refused(which):
+@WAYS
+@pytest.mark.parametrize("which", ["activated", "gated", "gate"])
+def test_second_derivatives_are_refused(ways, which):
     x, wide = images(2, 4)
-    out = fused().activated([x]) if which == "activated" else fused().gated(x, wide)
-    (first,) = torch.autograd.grad(out.square().sum(), x, create_graph=True)
+    ops = ways()
+    if which == "gate" and ways is fused:
+        pytest.skip("a GPU computes it by torch's operations")
+    out = {"activated": lambda: ops.activated([x]), "gated": lambda: ops.gated(x, wide), "gate": lambda: ops.gate(wide)}
+    (first,) = torch.autograd.grad(out[which]().square().sum(), wide if which == "gate" else x, create_graph=True)
     with pytest.raises(RuntimeError, match="once_differentiable"):
         first.sum().backward()
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_the_gate_of_a_gated_pixelcnn(form):
+    """In float64 what torch's operations give, in half precision as near as its rounding; without a site, too."""
+    (wide,), ops = images(6, form=form), FusedOnCPU()
+    for dtype, apart in ((torch.float64, 1e-14), (torch.float32, 1e-6), (torch.bfloat16, 2e-2)):
+        given = wide.detach().to(dtype).requires_grad_()
+        ours, theirs = ops.gate(given), Fusing.gate(ops, wide)
+        assert ours.dtype == dtype and ours.is_contiguous(memory_format=form)
+        pairs = [(ours, theirs), (*gradients(ours, given), *gradients(theirs, wide))]
+        assert all(float((one.double() - other).detach().abs().max()) < apart for one, other in pairs)
+    assert ops.gate(wide[:0]).shape == (0, 3, 5, 6)
+
+
+def test_what_dropout_leaves_on_a_cpu_is_philoxs_and_of_torchs_generator():
+    """The first words of Philox 4x32-10 of key and count 0, as published with Random123; and as many as it should."""
+    torch.manual_seed(0)
+    ops, many = FusedOnCPU(), torch.empty(100_001, dtype=torch.bool)
+    one = ops.keep(many.clone(), 0.3)
+    assert abs(float(one.double().mean()) - 0.3) < 0.006  # 4 deviations
+    assert not torch.equal(one, ops.keep(many.clone(), 0.3)) and ops.keep(many.clone(), 1.0).all()
+    torch.manual_seed(0)
+    assert torch.equal(one, ops.keep(many.clone(), 0.3))
+    words = {0: 0x6627E8D5, 64: 0xE169C58D, 128: 0xBC57AC4C, 192: 0x9B00DBD8}
+    library = on_cpu.kernel("float")
+    for place, word in words.items():
+        for below, kept in ((word, 0), (word + 1, 1)):
+            bits = torch.full((256,), 7, dtype=torch.uint8)
+            library.keep(
+                ctypes.c_void_p(bits.data_ptr()), ctypes.c_int64(256), ctypes.c_uint64(0), ctypes.c_uint32(below)
+            )
+            assert bits[place] == kept
+
+
+def test_threads_share_the_images_and_the_bits_are_the_same(monkeypatch):
+    (x, wide), found = images(3, 6), []
+    for threads, least in ((1, 0), (2, 0), (2, 10**9)):
+        monkeypatch.setattr(torch, "get_num_threads", lambda threads=threads: threads)
+        monkeypatch.setattr(on_cpu, "LEAST", least)
+        ops = FusedOnCPU()
+        outs = [ops.activated([x], EDGES[1]), ops.gated(x, wide), ops.gate(wide)]
+        found.append([*outs, *torch.autograd.grad(sum(out.square().sum() for out in outs), [x, wide])])
+    for others in found[1:]:
+        assert all(torch.equal(one, other) for one, other in zip(found[0], others, strict=True))
+
+
+def test_what_a_compiler_makes_wrong_is_not_used(monkeypatch):
+    monkeypatch.setattr(on_cpu, "_fault", lambda *libraries: "torch.float32, 3 maps: 0.1 of the largest apart")
+    with pytest.raises(NoCompiler, match="of the largest apart"):
+        fused_on(CPU)
+    monkeypatch.undo()
+    assert isinstance(fused_on(CPU), FusedOnCPU)
 
 
 @pytest.mark.parametrize("workers", [1, 7, 64])
@@ -209,6 +278,31 @@ def test_pixelcnnpp_has_the_same_gradients(more):
     resnets = sum(type(module).__name__ == "GatedResnet" for module in model.modules())
     assert launched.names.count("gate") == launched.names.count("gate_back") == resnets == 10
     assert launched.names.count("activate") == launched.names.count("activate_back") > 2 * resnets
+
+
+@pytest.mark.parametrize(
+    ("name", "sizes"),
+    [
+        ("cifar10-pixelcnnpp", ["filters=6", "resnets=1", "hierarchies=2"]),
+        ("cifar10-pixelsnail", ["width=6", "blocks=1", "residuals=1", "key_width=2", "value_width=3"]),
+        ("cifar10-gated", ["width=6", "layers=3"]),
+    ],
+)
+def test_on_a_cpu_networks_have_the_same_gradients(name, sizes, monkeypatch):
+    sizes = [f"model.backbone.{size}" for size in (*sizes, "dropout=0")]
+    loaded = load_recipe(name, [*sizes, "model.context={type: label, size: 3}"])
+    model = construct(loaded.recipe, ImageSpec(3, 7, 7, 5), 3, CPU).double().train()
+    torch.manual_seed(5)
+    for parameter in model.parameters():
+        torch.nn.init.normal_(parameter, std=0.3)
+    asked, run = [], on_cpu.launch
+    monkeypatch.setattr(on_cpu, "launch", lambda dtype, name, *rest: (asked.append(name), run(dtype, name, *rest)))
+    assert fuses(model)
+    (ours, found), (theirs, expected) = step(model, FusedOnCPU()), step(model, None)
+    assert asked and {name.removesuffix("_back") for name in asked} == {one for one in asked if "back" not in one}
+    assert float(ours.detach()) == pytest.approx(float(theirs.detach()), rel=1e-12)
+    for one, other in zip(found, expected, strict=True):
+        assert torch.allclose(one, other, rtol=1e-9, atol=1e-12)
 
 
 def test_in_bf16_a_network_is_fused_too():

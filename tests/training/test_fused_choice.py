@@ -70,24 +70,26 @@ def _asked(monkeypatch, **train):
     return clock.asked
 
 
-def test_the_lock_says_so_and_a_cpu_goes_on_plainly():
+def test_the_lock_says_so_and_a_cpu_without_a_compiler_goes_on_plainly(monkeypatch):
+    monkeypatch.setenv("CC", "no-such-compiler")
     begun = Choice(FUSED, "measured", {"fp32, contiguous, fused": 0.5})
     locked = locked_choice({"arithmetic": begun.dump()}, "run")
     assert locked == begun and "fused" not in Choice(Arithmetic(), "").dump()
     model = construct_to_train(small().recipe, prepare_training(small(), CPU).dataset, CPU)
     there = locked.on(CPU, model)
-    assert there.arithmetic == Arithmetic() and "only CUDA devices have fused operations" in there.reason
+    assert there.arithmetic == Arithmetic() and "no-such-compiler" in there.reason
     (change,) = locked.changes(there)
     assert (change.path, change.old, change.new) == ("arithmetic.fused", True, False)
     with pytest.raises(RunError, match="not an arithmetic"):
         locked_choice({"arithmetic": {**begun.dump(), "fused": "yes"}}, "run")
 
 
-def test_on_a_cpu_nothing_is_fused_and_that_is_said_where_the_recipe_asks_for_it(tmp_path, monkeypatch):
+def test_without_a_compiler_nothing_is_fused_and_that_is_said_where_the_recipe_asks_for_it(tmp_path, monkeypatch):
+    monkeypatch.setenv("CC", "no-such-compiler")
     told = Heard()
     monkeypatch.setattr("pixkit.training.build.final_results", lambda run, *rest, **options: ([], None))
     result = build(small("train.fuse=on"), tmp_path / "run", device="cpu", reporter=told)
-    assert any("train.fuse: on has no effect: " in text and "only CUDA devices" in text for text in told.texts)
+    assert any("train.fuse: on has no effect: " in text and "no-such-compiler" in text for text in told.texts)
     assert "fused" not in result.run.settings()["lock"]["arithmetic"]
 
 

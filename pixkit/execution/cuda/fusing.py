@@ -65,11 +65,12 @@ def _last(x: Tensor) -> bool:
     return not x.is_contiguous() and x.is_contiguous(memory_format=torch.channels_last)
 
 
-def _format(x: Tensor) -> torch.memory_format:
+def layout(x: Tensor) -> torch.memory_format:
+    """How an image lies."""
     return torch.channels_last if _last(x) else torch.contiguous_format
 
 
-def _run(launch: Launch, name: str, shape: Shape, over: Tensor, *rest: Tensor | float | None) -> None:
+def run(launch: Launch, name: str, shape: Shape, over: Tensor, *rest: Tensor | float | None) -> None:
     """Launch a kernel over an image's maps at the sites of `over`."""
     count, batch = shape.maps * over.shape[2] * over.shape[3], len(over)
     if not count or not batch:
@@ -90,10 +91,10 @@ class _Activated(torch.autograd.Function):
         top, bottom, left, right = edges
         batch, _, height, width = parts[0].shape
         size = (batch, 2 * sum(part.shape[1] for part in parts), height + top + bottom, width + left + right)
-        wide = torch.empty(size, dtype=parts[0].dtype, device=parts[0].device, memory_format=_format(parts[0]))
+        wide = torch.empty(size, dtype=parts[0].dtype, device=parts[0].device, memory_format=layout(parts[0]))
         first = 0
         for part in parts:
-            _run(launch, "activate", Shape.of(part, wide, first, edges, wide), wide, part, kept, scale, wide)
+            run(launch, "activate", Shape.of(part, wide, first, edges, wide), wide, part, kept, scale, wide)
             first += 2 * part.shape[1]
         ctx.launch, ctx.edges, ctx.scale, ctx.masked = launch, edges, scale, kept is not None
         ctx.save_for_backward(*parts, *([] if kept is None else [kept]))
@@ -105,11 +106,11 @@ class _Activated(torch.autograd.Function):
         parts, kept = ctx.saved_tensors, None
         if ctx.masked:
             *parts, kept = parts
-        given, first, found = given.contiguous(memory_format=_format(parts[0])), 0, []
+        given, first, found = given.contiguous(memory_format=layout(parts[0])), 0, []
         for part in parts:
             out = torch.empty_like(part)
             shape = Shape.of(part, given, first, ctx.edges, part)
-            _run(ctx.launch, "activate_back", shape, part, part, kept, ctx.scale, given, out)
+            run(ctx.launch, "activate_back", shape, part, part, kept, ctx.scale, given, out)
             first += 2 * part.shape[1]
             found.append(out)
         return None, None, None, None, *found
@@ -119,7 +120,7 @@ class _Gated(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, launch: Launch, x: Tensor, wide: Tensor) -> Tensor:
         out = torch.empty_like(x)
-        _run(launch, "gate", Shape.of(x, wide, 0, WHOLE, x), x, x, wide, out)
+        run(launch, "gate", Shape.of(x, wide, 0, WHOLE, x), x, x, wide, out)
         ctx.launch = launch
         ctx.save_for_backward(wide)
         return out
@@ -128,8 +129,8 @@ class _Gated(torch.autograd.Function):
     @once_differentiable
     def backward(ctx: Any, given: Tensor) -> Any:
         (wide,) = ctx.saved_tensors
-        ours, out = given.contiguous(memory_format=_format(wide)), torch.empty_like(wide)
-        _run(ctx.launch, "gate_back", Shape.of(ours, wide, 0, WHOLE, ours), ours, ours, wide, out)
+        ours, out = given.contiguous(memory_format=layout(wide)), torch.empty_like(wide)
+        run(ctx.launch, "gate_back", Shape.of(ours, wide, 0, WHOLE, ours), ours, ours, wide, out)
         return None, given, out
 
 
@@ -145,20 +146,24 @@ class FusedOperations(Fusing):
 
     def activated(self, parts: Sequence[Tensor], edges: Edges = WHOLE, dropout: float = 0.0) -> Tensor:
         """See Fusing."""
-        parts, kept, scale = _alike(parts), None, 1.0
+        parts, kept, scale = alike(parts), None, 1.0
         if dropout > 0:
             (part,) = parts
             size = (len(part), 2 * part.shape[1], *part.shape[2:])
-            kept = torch.empty(size, dtype=torch.bool, device=part.device, memory_format=_format(part))
-            kept, scale = kept.bernoulli_(1 - dropout), 1 / (1 - dropout)
-        if _suits(parts):
+            kept = torch.empty(size, dtype=torch.bool, device=part.device, memory_format=layout(part))
+            kept, scale = self.keep(kept, 1 - dropout), 1 / (1 - dropout)
+        if suits(parts):
             return _Activated.apply(self._launch, edges, kept, scale, *parts)
         return plain_activated(parts, edges, kept, scale)
 
+    def keep(self, kept: Tensor, chance: float) -> Tensor:
+        """Which elements dropout leaves, bool, each with this chance: the same tensor, filled."""
+        return kept.bernoulli_(chance)
+
     def gated(self, x: Tensor, hidden: Tensor) -> Tensor:
         """See Fusing."""
-        if _suits((x, hidden)):
-            return _Gated.apply(self._launch, *_alike((x, hidden)))
+        if suits((x, hidden)):
+            return _Gated.apply(self._launch, *alike((x, hidden)))
         return plain_gated(x, hidden)
 
     def normalised(self, weight: Tensor, gain: Tensor) -> Tensor:
@@ -182,12 +187,13 @@ def plain_gated(x: Tensor, hidden: Tensor) -> Tensor:
     return x + value * torch.sigmoid(gate)
 
 
-def _suits(tensors: Sequence[Tensor]) -> bool:
+def suits(tensors: Sequence[Tensor]) -> bool:
+    """Whether kernels take them."""
     dtype = tensors[0].dtype
     return dtype in REALS and all(one.dtype == dtype and one[:1].numel() < LARGEST // 4 for one in tensors)
 
 
-def _alike(tensors: Sequence[Tensor]) -> list[Tensor]:
+def alike(tensors: Sequence[Tensor]) -> list[Tensor]:
     """The tensors, dense and in one layout, that of the first."""
-    kind = _format(tensors[0])
+    kind = layout(tensors[0])
     return [one.contiguous(memory_format=kind) for one in tensors]

@@ -190,6 +190,32 @@ static void unit(const Program *p, const Op *op, i32 group, i64 position, i64 si
 
 #include "draw.c"
 
+#define STORED real
+#define FETCH(value) (value)
+#define STORE(value) (value)
+#define NAMED(name) name
+#include "fused.h"
+
+/* bfloat16, rounded to the nearest, of two to the even one, as torch does. */
+static inline real widened(uint16_t bits) {
+    Bits held;
+    held.i = (int32_t)((uint32_t)bits << 16);
+    return (real)held.f;
+}
+
+static inline uint16_t rounded(real value) {
+    Bits held;
+    held.f = (float)value;
+    const uint32_t bits = (uint32_t)held.i;
+    return held.f != held.f ? 0x7fc0 : (uint16_t)((bits + 0x7fff + ((bits >> 16) & 1)) >> 16);
+}
+
+#define STORED uint16_t
+#define FETCH widened
+#define STORE rounded
+#define NAMED(name) name##_half
+#include "fused.h"
+
 /* Steps from..to-1 for images first..last-1. */
 void run(const Program *p, i64 from, i64 to, i64 first, i64 last) {
     for (i64 step = from; step < to; step++) {

@@ -1,0 +1,195 @@
+/* Fused operations of training on a CPU, forward and backward, for images begin..end-1: what fusing.cu computes, and more.
+ *
+ * kernel.c includes this once for each type that values are stored as: STORED, read by FETCH and written by STORE, and
+ * NAMED says what a function is called. They are computed with as `real`. Images lie map by map, or with the maps of a
+ * site side by side (`last`). Inner loops go over neighbours in memory, without branches, so that they become vector code.
+ */
+#ifndef FUSED_SHAPE
+#define FUSED_SHAPE
+typedef struct { uint32_t by, magic, shift; } Divisor;
+
+/* Maps of an image, and where they lie among those of a wider one with edges: `Shape` of cuda/fusing.py. */
+typedef struct {
+    uint32_t maps, height, width; /* of the image */
+    uint32_t wide, first;         /* maps of the wider one, and which of them is the image's first */
+    uint32_t rows, columns;       /* of the wider one */
+    int32_t top, left;            /* its edges, below 0 where the image is cut */
+    uint32_t last;
+    Divisor inner, across; /* for GPUs */
+} Shape;
+
+/* Of n columns, those that `shift` columns further left lie within `size`: from..to-1, to >= from. */
+static inline void within(i64 n, i64 shift, i64 size, i64 *from, i64 *to) {
+    *from = shift > 0 ? shift : 0;
+    *to = shift + size < n ? shift + size : n;
+    if (*from > n) *from = n;
+    if (*to < *from) *to = *from;
+}
+
+/* Bytes that are 1 with a chance of `below` / 2^32, by Philox 4x32-10 (Salmon et al., 2011) of the key and a count. */
+void keep(uint8_t *out, i64 count, uint64_t key, uint32_t below) {
+    uint8_t rest[256];
+    for (i64 begin = 0; begin < count; begin += 256) {
+        uint8_t *restrict to = count - begin < 256 ? rest : out + begin;
+        for (uint32_t j = 0; j < 64; j++) {
+            const uint64_t at = (uint64_t)begin / 4;
+            uint32_t a = (uint32_t)at + j, b = (uint32_t)(at >> 32), c = 0, d = 0, k = (uint32_t)key, l = (uint32_t)(key >> 32);
+            for (int round = 0; round < 10; round++) {
+                uint64_t p = (uint64_t)a * 0xD2511F53u, q = (uint64_t)c * 0xCD9E8D57u;
+                a = (uint32_t)(q >> 32) ^ b ^ k, b = (uint32_t)q, c = (uint32_t)(p >> 32) ^ d ^ l, d = (uint32_t)p;
+                k += 0x9E3779B9u, l += 0xBB67AE85u;
+            }
+            to[j] = a < below, to[64 + j] = b < below, to[128 + j] = c < below, to[192 + j] = d < below;
+        }
+        if (to == rest) memcpy(out + begin, rest, (size_t)(count - begin));
+    }
+}
+#endif
+
+/* elu of x and of -x; and the gradient of x from theirs. */
+#define ACTIVE(PLUS, MINUS)                                                                                            \
+    for (i64 i = 0; i < n; i++) {                                                                                      \
+        const real v = FETCH(x[i]), e = expm1_(-abs_(v));                                                              \
+        plus[i] = STORE((v > 0 ? v : e) PLUS), minus[i] = STORE((v > 0 ? e : -v) MINUS);                               \
+    }
+#define SLOPES(PLUS, MINUS)                                                                                            \
+    for (i64 i = 0; i < n; i++) {                                                                                      \
+        const real v = FETCH(x[i]), e = exp_(-abs_(v)), p = FETCH(plus[i]) PLUS, m = FETCH(minus[i]) MINUS;            \
+        out[i] = STORE((v > 0 ? p : p * e) - (v < 0 ? m : m * e));                                                     \
+    }
+#define UP *(scale * (real)up[i])
+#define DOWN *(scale * (real)down[i])
+
+static void NAMED(active_row)(i64 n, const STORED *restrict x, const uint8_t *restrict up, const uint8_t *restrict down,
+                              real scale, STORED *restrict plus, STORED *restrict minus) {
+    if (up) ACTIVE(UP, DOWN)
+    else ACTIVE(, )
+}
+
+static void NAMED(active_row_back)(i64 n, const STORED *restrict x, const uint8_t *restrict up,
+                                   const uint8_t *restrict down, real scale, const STORED *restrict plus,
+                                   const STORED *restrict minus, STORED *restrict out) {
+    if (up) SLOPES(UP, DOWN)
+    else SLOPES(, )
+}
+
+/* wide = elu of [x, -x], times scale where `kept`, which is [2 maps, height, width] in the image's order, or null. */
+static void NAMED(activate_one)(const Shape *s, i64 image, const STORED *x, const uint8_t *kept, real scale, STORED *wide) {
+    const i64 maps = s->maps, sites = (i64)s->height * s->width, spots = (i64)s->rows * s->columns;
+    const i64 row = s->last ? maps : 1, wide_row = s->last ? s->wide : 1, far = s->last ? maps : maps * spots;
+    const i64 gap = s->last ? maps : maps * sites, line = s->width * row, whole = s->last ? 2 * row : row;
+    const int plain = !s->last && sites == spots && s->rows == s->height && !s->top && !s->left;
+    const i64 planes = s->last ? 1 : maps, height = plain ? 1 : s->rows, n = plain ? spots : s->columns;
+    for (i64 plane = 0; plane < planes; plane++)
+        for (i64 r = 0; r < height; r++) {
+            const i64 y = plain ? 0 : r - s->top;
+            i64 from, to;
+            within(n, plain ? 0 : s->left, plain ? sites : s->width, &from, &to);
+            if (!plain && (y < 0 || y >= s->height)) from = to = n;
+            STORED *out = wide + image * s->wide * spots + s->first * (s->last ? 1 : spots) + plane * spots + r * n * wide_row;
+            const i64 at = plane * sites + y * line + (from - (plain ? 0 : s->left)) * row;
+            const STORED *in = x + image * maps * sites + at;
+            const uint8_t *mask = kept ? kept + image * 2 * maps * sites + (s->last ? 2 * at : at) : 0;
+            if (!s->last) {
+                memset(out, 0, sizeof(STORED) * (size_t)from), memset(out + far, 0, sizeof(STORED) * (size_t)from);
+                memset(out + to, 0, sizeof(STORED) * (size_t)(n - to));
+                memset(out + far + to, 0, sizeof(STORED) * (size_t)(n - to));
+                if (to > from) NAMED(active_row)(to - from, in, mask, mask + gap, scale, out + from, out + far + from);
+                continue;
+            }
+            for (i64 c = 0; c < n; c++) {
+                STORED *here = out + c * wide_row;
+                if (c < from || c >= to) memset(here, 0, sizeof(STORED) * 2 * (size_t)maps);
+                else {
+                    const i64 past = c - from;
+                    const uint8_t *own = mask ? mask + past * whole : 0;
+                    NAMED(active_row)(maps, in + past * row, own, own ? own + gap : 0, scale, here, here + far);
+                }
+            }
+        }
+}
+
+/* The gradient of x from that of `wide`. */
+static void NAMED(activate_back_one)(const Shape *s, i64 image, const STORED *x, const uint8_t *kept, real scale,
+                                     const STORED *wide, STORED *out) {
+    const i64 maps = s->maps, sites = (i64)s->height * s->width, spots = (i64)s->rows * s->columns;
+    const i64 row = s->last ? maps : 1, wide_row = s->last ? s->wide : 1, far = s->last ? maps : maps * spots;
+    const i64 gap = s->last ? maps : maps * sites, whole = s->last ? 2 * row : row;
+    for (i64 plane = 0; plane < (s->last ? 1 : maps); plane++)
+        for (i64 y = 0; y < s->height; y++) {
+            const i64 r = y + s->top, at = plane * sites + y * s->width * row;
+            i64 from, to;
+            within(s->width, -s->left, s->columns, &from, &to);
+            if (r < 0 || r >= s->rows) from = to = s->width;
+            const STORED *in = x + image * maps * sites + at;
+            STORED *here = out + image * maps * sites + at;
+            const STORED *given = wide + image * s->wide * spots + s->first * (s->last ? 1 : spots) + plane * spots
+                                  + (r * s->columns + from + s->left) * wide_row;
+            const uint8_t *mask = kept ? kept + image * 2 * maps * sites + (s->last ? 2 * at : at) + from * whole : 0;
+            memset(here, 0, sizeof(STORED) * (size_t)(from * row));
+            memset(here + to * row, 0, sizeof(STORED) * (size_t)((s->width - to) * row));
+            if (to == from) continue;
+            if (!s->last) {
+                NAMED(active_row_back)(to - from, in + from, mask, mask ? mask + gap : 0, scale, given, given + far, here + from);
+                continue;
+            }
+            for (i64 c = from; c < to; c++, given += wide_row, mask = mask ? mask + whole : 0)
+                NAMED(active_row_back)(maps, in + c * row, mask, mask ? mask + gap : 0, scale, given, given + far, here + c * row);
+        }
+}
+
+void NAMED(activate)(const Shape *s, i64 begin, i64 end, const STORED *x, const uint8_t *kept, real scale, STORED *wide) {
+    for (i64 image = begin; image < end; image++) NAMED(activate_one)(s, image, x, kept, scale, wide);
+}
+
+void NAMED(activate_back)(const Shape *s, i64 begin, i64 end, const STORED *x, const uint8_t *kept, real scale,
+                          const STORED *wide, STORED *out) {
+    for (i64 image = begin; image < end; image++) NAMED(activate_back_one)(s, image, x, kept, scale, wide, out);
+}
+
+/* Two operations on the halves a and b of an image's maps, which lie `far` apart, row by row of n neighbours. */
+#define HALVES(NAME, ...)                                                                                  \
+    void NAMED(NAME)(const Shape *s, i64 begin, i64 end, const STORED *x, const STORED *wide, STORED *out) {           \
+        const i64 sites = (i64)s->height * s->width, all = s->maps * sites, n = s->last ? s->maps : all;               \
+        for (i64 row = begin * (all / n); row < end * (all / n); row++) {                                              \
+            const STORED *restrict in = x + row * n;                                                                   \
+            const STORED *restrict first = wide + row * 2 * n, *restrict second = first + n;                           \
+            __VA_ARGS__                                                                                                \
+        }                                                                                                              \
+    }
+
+/* out = x + a sigmoid(b), or tanh(a) sigmoid(b), where x is not read. */
+HALVES(gate, {
+    STORED *restrict to = out + row * n;
+    for (i64 i = 0; i < n; i++) to[i] = STORE(FETCH(in[i]) + FETCH(first[i]) * sigmoid_(FETCH(second[i])));
+})
+HALVES(gate_tanh, {
+    STORED *restrict to = out + row * n;
+    (void)in;
+    for (i64 i = 0; i < n; i++) to[i] = STORE(tanh_exact(FETCH(first[i])) * sigmoid_(FETCH(second[i])));
+})
+
+/* The gradients of a and b from x, that of the result. */
+HALVES(gate_back, {
+    STORED *restrict to = out + row * 2 * n, *restrict other = to + n;
+    for (i64 i = 0; i < n; i++) {
+        real open = sigmoid_(FETCH(second[i])), given = FETCH(in[i]) * open;
+        to[i] = STORE(given), other[i] = STORE(given * FETCH(first[i]) * (1 - open));
+    }
+})
+HALVES(gate_tanh_back, {
+    STORED *restrict to = out + row * 2 * n, *restrict other = to + n;
+    for (i64 i = 0; i < n; i++) {
+        real open = sigmoid_(FETCH(second[i])), held = tanh_exact(FETCH(first[i])), given = FETCH(in[i]) * open;
+        to[i] = STORE(given * (1 - held * held)), other[i] = STORE(given * held * (1 - open));
+    }
+})
+#undef HALVES
+#undef ACTIVE
+#undef SLOPES
+#undef UP
+#undef DOWN
+#undef STORED
+#undef FETCH
+#undef STORE
+#undef NAMED
