@@ -106,7 +106,7 @@ class TrainConfig(ComponentConfig):
     faster. A run keeps to what was measured at its start; where every build has to give the same digits, name both."""
     fuse: Literal["auto", "on", "off"] = "auto"
     """Whether activations with dropout, gates and weight norms of the layers that can (PixelCNN++'s, PixelSNAIL's and
-    gated PixelCNN's) are fused: on a GPU a launch each, on a CPU, by a C compiler, a pass over memory. The last digits
+    gated PixelCNN's) are fused: on a GPU a launch each, on a CPU, where it has compiled code, a pass. The last digits
     are others; on a CPU, so are the elements that dropout leaves. auto measures it beside what else is measured, and
     fuses where that is 1.1 times faster. A run keeps to what was measured at its start."""
     capture: Literal["auto", "on", "off"] = "auto"
