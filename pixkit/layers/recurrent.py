@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from pixkit.layers.base import MixingLayer
+from pixkit.layers.fusing import fusing
 from pixkit.layers.geometry import Grid
 from pixkit.layers.masked import check_maps
 from pixkit.layers.scan import Scan, Slots, Tables
@@ -67,8 +68,8 @@ class Recurrence(MixingLayer):
     that it is the same beside the image as above it is our choice.
 
     On a CPU, and where torch compiles it, `forward` is a loop over the fronts; elsewhere it is that of scan.py, which
-    takes fewer launches, unless `looped` is set. They differ by rounding: a run goes on with the one that it was begun
-    with (`keep_loops`).
+    takes fewer launches, unless `looped` is set, and so it is on a CPU where training fuses. They differ by rounding: a
+    run goes on with the one that it was begun with (`keep_loops`).
 
     Args:
         maps: h, a multiple of the colour groups.
@@ -113,8 +114,15 @@ class Recurrence(MixingLayer):
     def drive(self, part: Tensor, read: Tensor) -> Tensor:
         """The gates of a front: `part`, their input-to-state half, and K * `read`, T - 1 sites more than the front."""
 
+    @property
+    def fuses(self) -> bool:
+        """See pixkit.layers.fusing; on other devices they are fused anyway."""
+        return self.weight.device.type == "cpu"
+
     def forward(self, x: Tensor) -> Tensor:
         """[B, 4h, H, W] to [B, h, H, W]."""
+        if self.fuses and fusing(x) is not None:
+            return self._scanned(x)
         if self.looped or x.device.type == "cpu" or torch.compiler.is_compiling():
             return self._front_by_front(x)
         return self._scanned(x)

@@ -8,8 +8,10 @@ from torch import nn
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from pixkit.errors import RecipeError
+from pixkit.execution.cuda.fusing import FusedOperations
 from pixkit.image import ImageSpec
 from pixkit.layers import DiagonalLSTM, RowLSTM
+from pixkit.layers.fusing import fuses
 from pixkit.layers.recurrent import Recurrence, keep_loops
 from pixkit.orderings.scans import Raster
 from pixkit.testing import check_layer, randomise
@@ -179,12 +181,18 @@ def test_torch_compiles_the_loop_whole():
 
 
 def test_it_is_a_loop_on_a_cpu_and_elsewhere_where_a_run_keeps_to_loops():
+    """But where training fuses on a CPU, of which a run's lock says so."""
     layer, x = made("left", (2, 3))
-    assert not scanned(layer, x)
+    assert not scanned(layer, x) and fuses(layer)
+    keep_loops(layer)
+    with FusedOperations(lambda *launched: None):
+        assert scanned(layer, x)
+    layer, x = made("left", (2, 3))
     layer, x = layer.to("meta"), x.detach().to("meta").requires_grad_()
-    assert scanned(layer, x)
+    assert scanned(layer, x) and not fuses(layer)
     keep_loops(nn.ModuleList([nn.Identity(), layer]))
-    assert not scanned(layer, x)
+    with FusedOperations(lambda *launched: None):
+        assert not scanned(layer, x)
 
 
 def scanned(layer, x):
