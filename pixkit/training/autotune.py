@@ -44,10 +44,19 @@ def choose(stepper: Stepper, watch: Callable[[], None] = lambda: None) -> Choice
         stepper: whose model, batches and device it is about.
         watch: called between measurements; raises to stop.
     """
-    candidates = _candidates(stepper)
+    config, batches = stepper.config, stepper.config.steps * stepper.config.accumulate
+
+    def able() -> bool:
+        return obstacle(stepper.model, stepper.device) is None
+
+    def too_many(candidates: list[Arithmetic]) -> bool:
+        return (MOST_TURNS + 1) * len(candidates) > LARGEST_SHARE * batches
+
+    candidates, more = _candidates(stepper, (config.fuse == "on" and able(),)), _candidates(stepper, (False, True))
     plain = candidates[0]
-    batches = stepper.config.steps * stepper.config.accumulate
-    if (MOST_TURNS + 1) * len(candidates) > LARGEST_SHARE * batches:
+    if config.fuse == "auto" and not too_many(more) and able():  # asked last: the operations may have to be compiled
+        candidates = more
+    if too_many(candidates):
         return Choice(plain, "too short a training to measure")
     with rehearsing(stepper.model, stepper.device), stepper.kernels.heard():
         seconds_of(stepper, plain)
@@ -87,14 +96,12 @@ def seconds_of(stepper: Stepper, arithmetic: Arithmetic) -> float:
     return time.perf_counter() - started
 
 
-def _candidates(stepper: Stepper) -> list[Arithmetic]:
-    """Those that the recipe leaves open and the device has, the plainest first."""
+def _candidates(stepper: Stepper, fused: tuple[bool, ...]) -> list[Arithmetic]:
+    """Those that the recipe leaves open and the device has, fused or not, the plainest first."""
     config, device = stepper.config, stepper.device
     formats = MEMORY_FORMATS if config.memory_format == "auto" else (config.memory_format,)
     had = tuple(one for one in PRECISIONS if one != "tf32" or has_tf32(device))
     precisions = had if config.precision == "auto" else (config.precision,)
-    able = config.fuse != "off" and obstacle(stepper.model, device) is None
-    fused = {"off": (False,), "on": (able,), "auto": (False, True) if able else (False,)}[config.fuse]
     ways = itertools.product(precisions, fused, formats)
     return [Arithmetic(precision, kind, fused=way) for precision, way, kind in ways]  # type: ignore[arg-type]
 
