@@ -1,7 +1,8 @@
 """What the recurrences cost beside convolutions: a training step and sampling, at about equal numbers of parameters.
 
-Binary 28x28 images. Networks take turns in one process; medians are printed, of the time passed and, for training, of
-the processor's (all threads; steadier on a shared machine). Sampling is `auto`, without tracing and planning.
+Binary 28x28 images. Networks take turns in one process; medians are printed, of the time passed and of the processor's
+(all threads; steadier on a shared machine). Sampling is `auto`, without tracing and planning; of the processor's time
+the least is also told as times that of the first network. `--batch 0` trains nothing.
 
     python tests/benchmarks/recurrent_cost.py [--batch 64] [--samples 16] [--rounds 5] [--threads N]
 """
@@ -82,17 +83,20 @@ def main() -> None:
     nets = {name: build(name, config) for name, config in CONTENDERS.items()}
     steps = {name: training(net, options.batch) for name, net in nets.items()}
     draws = {name: sampling(net, options.samples) for name, net in nets.items()}
-    times: dict[str, list[tuple[float, float, float]]] = {name: [] for name in nets}
+    times: dict[str, list[tuple[float, ...]]] = {name: [] for name in nets}
     for turn in range(options.rounds + 1):
         for name in nets:
-            row = (*clocked(steps[name]), clocked(draws[name][0])[0])
+            row = (*(clocked(steps[name]) if options.batch else (0.0, 0.0)), *clocked(draws[name][0]))
             if turn:
                 times[name].append(row)
-    print(f"{'backbone':18}{'parameters':>11}{'step':>10}{'processor':>11}{f'{options.samples} samples':>13}  by")
+    head = f"{'step':>10}{'processor':>11}{f'{options.samples} samples':>13}{'processor':>11}{'times':>7}"
+    print(f"{'backbone':18}{'parameters':>11}{head}  by")
+    least = {name: min(row[3] for row in rows) for name, rows in times.items()}
     for name, rows in times.items():
-        passed, busy, drawn = (statistics.median(column) for column in zip(*rows, strict=True))
+        passed, busy, drawn, spent = (statistics.median(column) for column in zip(*rows, strict=True))
         count = sum(parameter.numel() for parameter in nets[name].parameters())
-        figures = f"{count:11,}{passed:8.3f} s{busy:9.3f} s{drawn:11.2f} s"
+        figures = f"{count:11,}{passed:8.3f} s{busy:9.3f} s{drawn:11.2f} s{spent:9.2f} s"
+        figures += f"{least[name] / next(iter(least.values())):7.1f}"
         print(f"{name:18}{figures}  {draws[name][1].summary()}")
 
 

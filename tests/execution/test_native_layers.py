@@ -5,16 +5,21 @@ from types import SimpleNamespace
 import pytest
 import torch
 from nets import NETS, net_of
-from teacher import COLOUR, GREY, backbone, check
+from teacher import COLOUR, GREY, backbone, check, threaded
 from torch import nn
 
 from pixkit.backbones.conditioners import FeatureContext, LabelContext
+from pixkit.execution.cuda.fused import Fused
 from pixkit.execution.lowering import taps
 from pixkit.execution.lowering.lower import Unsupported
 from pixkit.execution.native.executor import NativeExecutor
 from pixkit.execution.native.layout import KINDS
 from pixkit.execution.plan import make_plan
+from pixkit.image import ImageSpec
 from pixkit.layers import CausalAttention, KeepBefore, MaskedConv2d, Reorient, Shift, Turn
+from pixkit.layers.contraction import SiteLinear, SiteSum
+from pixkit.layers.rearrange import Rearrange
+from pixkit.layers.sequence import RunningScan
 from pixkit.layers.site_attention import SiteAttention
 from pixkit.readiness.trace import Trace
 from pixkit.testing import named, network
@@ -203,3 +208,42 @@ def test_parts_of_a_split_are_read_where_they_lie(name):
     executor = NativeExecutor(make_plan(Trace(net_of(NETS[name], COLOUR))), 1)
     kinds = {KINDS[executor.packed.ops[op].kind] for op in executor.packed.table["op"][:-1]}
     assert "MUL" in kinds and "COPY" not in kinds
+
+
+def tables(spec):
+    """A sum over sites, the same for all maps, and a linear map of other weights at each site; some read nothing."""
+    height, width = spec.image.height, spec.image.width
+    sites, generator = height * width, torch.Generator().manual_seed(0)
+    allowed = (torch.rand(sites, sites, generator=generator) < 0.6).tril(-1)
+    weights = [torch.randn(*size, generator=generator) for size in ((sites, sites), (sites, 18, sites, 18))]
+    biases = [torch.randn(*size, generator=generator) for size in ((sites,), (sites, 18))]
+    made = [SiteSum(weights[0], biases[0], allowed, (height, width))]
+    return nn.ModuleList([*made, SiteLinear(weights[1] / 6, biases[1], allowed, (height, width))])
+
+
+def test_sums_over_the_sites_of_a_table():
+    """In colour they come back to colour groups by a rearrangement, which puts some constants among them."""
+    table, constants = torch.arange(18 * 12).view(18, 12), torch.linspace(-1, 1, 18 * 12).view(18, 12)
+    table[4:9, 5] = -1
+    makers = [tables, lambda spec: Rearrange([(18, 3, 4)], table, (3, 4), constants)]
+
+    def work(h, tools):
+        summed, linear = tools[0]
+        return summed(h) + tools[1](linear(h))
+
+    for spec in (GREY, COLOUR):
+        check(net_of(backbone(work, 18, None, makers), spec), torch.float64, 3, (NativeExecutor, threaded))
+    for read, name in ((0, "SiteSum"), (1, "SiteLinear")):
+        one = net_of(backbone(lambda h, tools, read=read: tools[0][read](h), 18, None, makers), GREY)
+        with pytest.raises(Unsupported, match=f"the kernel for GPUs has no instruction for .*{name}"):
+            Fused(make_plan(Trace(one)), 1)
+
+
+def test_what_there_is_so_far_along_a_sequence():
+    makers = [lambda spec, name=name: RunningScan(name) for name in RunningScan.STEPS]
+
+    def work(h, tools):
+        return sum(scan(torch.tanh(h) * 1.2) for scan in tools)
+
+    made = net_of(backbone(work, 6, None, makers), ImageSpec(1, 1, 7, 3))
+    check(made, torch.float64, 3, (NativeExecutor, threaded))

@@ -29,6 +29,8 @@ class Fused(Chained):
         super().__init__(plan, batch)
         room = SCRATCH // self.dtype.itemsize - LANES
         for name, parts in self._lowered.items():
+            if any(part.kind == "SUM" or (part.kind == "LINEAR" and part.first) for part in parts):
+                raise Unsupported(f"the kernel for GPUs has no instruction for {plan.trace.operations[name].label}")
             if parts[0].kind == "ATTEND" and parts[0].grid > room:
                 label = plan.trace.operations[name].label
                 raise Unsupported(f"the kernel has room for {room} sites to attend to, {label} has {parts[0].grid}")

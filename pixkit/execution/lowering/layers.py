@@ -12,8 +12,8 @@ from pixkit.backbones.encodings import LevelEncoding
 from pixkit.execution.lowering.attention import attend
 from pixkit.execution.lowering.gathers import decimate, keep, mosaic, reorient, shift
 from pixkit.execution.lowering.instruction import Lowered, grouped, unsupported
-from pixkit.execution.lowering.recurrent import recurrence, sequence
-from pixkit.execution.lowering.tables import attention
+from pixkit.execution.lowering.recurrent import recurrence, running, sequence
+from pixkit.execution.lowering.tables import attention, site_sum
 from pixkit.execution.lowering.taps import convolution, tap_layer
 from pixkit.layers import (
     AppendMaps,
@@ -31,8 +31,9 @@ from pixkit.layers import (
     SiteRMSNorm,
     TapLayer,
 )
+from pixkit.layers.contraction import SiteSum
 from pixkit.layers.recurrent import Recurrence
-from pixkit.layers.sequence import SequenceRecurrence
+from pixkit.layers.sequence import RunningScan, SequenceRecurrence
 from pixkit.layers.site_attention import SiteAttention
 from pixkit.readiness.trace import Operation
 
@@ -115,6 +116,8 @@ LAYERS: tuple[tuple[type[nn.Module], Handler], ...] = (
     (Mosaic, mosaic),
     (Recurrence, _of_first(recurrence)),
     (SequenceRecurrence, _of_first(sequence)),
+    (RunningScan, _of_first(running)),
+    (SiteSum, site_sum),
     (AppendMaps, _of_first(_append)),
     (CausalAttention, _of_first(_attention)),
     (SiteAttention, attention),

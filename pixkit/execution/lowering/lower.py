@@ -4,16 +4,15 @@ from __future__ import annotations
 
 import operator
 from collections.abc import Collection
-from typing import Any, cast
+from typing import Any
 
 import torch
 from torch import Tensor, fx, nn
 
 from pixkit.execution.lowering.instruction import LANES, Kept, Lowered, Unsupported, grouped, unsupported
 from pixkit.execution.lowering.layers import LAYERS
-from pixkit.execution.lowering.tables import rearrange
+from pixkit.execution.lowering.tables import ACROSS
 from pixkit.execution.plan import Plan
-from pixkit.layers.rearrange import Rearrange
 from pixkit.readiness.operations import Call, call_of
 from pixkit.readiness.plain import plain
 from pixkit.readiness.trace import Operation
@@ -38,8 +37,9 @@ def lower(
     module = operation.module
     sources = [operations[name] for name in operation.inputs]
     own, *read = (1 if name in at_once else groups for name in (operation.name, *operation.inputs))
-    if plain(module, Rearrange):
-        return rearrange(cast(Rearrange, module), operation, sources, own, read)
+    for kind, across in ACROSS:
+        if plain(module, kind):
+            return across(module, operation, sources, own, read)
     mixed = not operation.groups_apart and own > 1 and not isinstance(module, nn.Conv2d)
     if mixed or any(other != own for other in read) or (operation.kind == "all" and not plain(module, nn.Conv2d)):
         raise unsupported(operation)

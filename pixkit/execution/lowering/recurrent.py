@@ -10,7 +10,7 @@ from torch import Tensor
 from pixkit.execution.lowering.instruction import Kept, Lowered, grouped, unsupported
 from pixkit.execution.lowering.taps import linear
 from pixkit.layers.recurrent import Recurrence
-from pixkit.layers.sequence import SequenceRecurrence, sites_before
+from pixkit.layers.sequence import RunningScan, SequenceRecurrence, sites_before
 from pixkit.readiness.trace import Operation
 
 
@@ -56,6 +56,24 @@ def sequence(module: SequenceRecurrence, operation: Operation, source: Operation
     if module.cell == "gru":
         return [first, *parts.gru(gates, hidden)]
     return [first, *parts.plain(gates, hidden, module.cell.upper())]
+
+
+SCANS = {"cumprod": "MUL", "cummax": "MAXIMUM", "cummin": "MINIMUM", "logcumsumexp": "LOGADDEXP"}
+"""The instruction that takes one more site in, by torch's name of the function along an axis."""
+
+
+def running(module: RunningScan, operation: Operation, source: Operation, groups: int) -> list[Lowered]:
+    """What there was at the site before, and one more."""
+    if source.kind == "pixels":
+        raise unsupported(operation)
+    maps, before = operation.maps // groups, sites_before(operation.grid)
+    so_far = Kept(operation.name, maps, torch.full((groups, maps), module.start))
+    last = Kept(f"{operation.name}.last", maps)
+    table = before.expand(groups, -1).to(torch.int32)
+    return [
+        Lowered("GATHER", (so_far.name,), last.name, (last, so_far), grid=len(before), table=table, count=maps),
+        Lowered(SCANS[module.name], (last.name, *operation.inputs), kept=(so_far,)),
+    ]
 
 
 class _Parts:

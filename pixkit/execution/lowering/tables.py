@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Any, TypeAlias
+
 import torch
-from torch import Tensor
+import torch.nn.functional as F
+from torch import Tensor, nn
 
 from pixkit.execution.lowering.attention import attend
 from pixkit.execution.lowering.gathers import STAYS
-from pixkit.execution.lowering.instruction import Lowered, unsupported
+from pixkit.execution.lowering.instruction import LANES, Lowered, unsupported
+from pixkit.layers.contraction import SiteLinear, SiteSum
 from pixkit.layers.rearrange import Rearrange
 from pixkit.layers.site_attention import SiteAttention
 from pixkit.readiness.trace import Operation
@@ -19,6 +24,53 @@ def attention(module: SiteAttention, operation: Operation, sources: list[Operati
         raise unsupported(operation)
     inner, visible = sources[0].maps // module.heads, module.visible.cpu()
     return [attend(operation, inner, visible, heads=module.heads, scale=module.scale, bias=module.bias)]
+
+
+def site_sum(module: SiteSum, operation: Operation, sources: list[Operation], groups: int) -> list[Lowered]:
+    """Of each site the sites that it reads, as many as the one that reads most, and their weights."""
+    if sources[0].kind == "pixels":
+        raise unsupported(operation)
+    found, order = _read(module.allowed)
+    weight = (module.weight * module.allowed).detach()
+    bias = weight.new_zeros(len(weight)) if module.bias is None else module.bias.detach()
+    own = weight.gather(1, order.to(weight.device))
+    return [Lowered("SUM", operation.inputs, taps=found.shape[1], grid=len(found), table=found, weight=own, bias=bias)]
+
+
+def site_linear(
+    module: SiteLinear, operation: Operation, sources: list[Operation], groups: int, read: list[int]
+) -> list[Lowered]:
+    """A linear layer whose weights are another at each site; of `read` colour groups, each of which is a source."""
+    if groups > 1 or sources[0].kind == "pixels" or sources[0].maps % read[0]:
+        raise unsupported(operation)
+    found, order = _read(module.allowed)
+    weight = (module.weight * module.allowed[:, None, :, None]).detach().permute(0, 2, 3, 1)
+    sites, taps, maps = *order.shape, weight.shape[3]
+    width = -(-maps // LANES) * LANES
+    own = weight.gather(1, order.to(weight.device)[..., None, None].expand(-1, -1, *weight.shape[2:]))
+    blocks = own.unflatten(2, (-1, read[0])).transpose(2, 3).flatten(1, 2)
+    bias = weight.new_zeros(sites, maps) if module.bias is None else module.bias.detach()
+    return [
+        Lowered(
+            "LINEAR",
+            operation.inputs,
+            taps=taps * read[0],
+            inner=blocks.shape[2],
+            width=width,
+            grid=sites,
+            table=found.repeat_interleave(read[0], 1)[None],
+            weight=F.pad(blocks, (0, width - maps)),
+            bias=F.pad(bias, (0, width - maps)),
+            first=1,
+        )
+    ]
+
+
+def _read(allowed: Tensor) -> tuple[Tensor, Tensor]:
+    """The sites that each site reads, int32 [S', T], -1 after the last of them; and the same with any others there."""
+    seen = allowed.cpu()
+    order = seen.to(torch.uint8).argsort(dim=1, descending=True, stable=True)[:, : max(int(seen.sum(1).max()), 1)]
+    return torch.where(seen.gather(1, order), order, -1).to(torch.int32), order
 
 
 def rearrange(
@@ -58,3 +110,9 @@ def _run(which: Tensor, sites: Tensor) -> tuple[int, Tensor] | None:
     own = torch.arange(count)[:, None]
     alike = torch.equal(place, place[:1].expand_as(place)) and bool(((read == own) | (read < 0)).all())
     return (first, place) if alike and int(rows[-1]) == first + count - 1 else None
+
+
+Across: TypeAlias = Callable[[Any, Operation, list[Operation], int, list[int]], list[Lowered]]
+"""Called with the module, its operation, what it reads, how many colour groups it has, and how many each input has."""
+ACROSS: tuple[tuple[type[nn.Module], Across], ...] = ((Rearrange, rearrange), (SiteLinear, site_linear))
+"""Layers that may read other colour groups than they write."""

@@ -76,7 +76,7 @@ static void embed(const Program *p, const Op *op, const Buffer *out, i32 group, 
 
 static void mix(const Program *p, const Op *op, const Buffer *in0, const Buffer *out, i32 group, i64 position, i64 site,
                 i64 first, i64 rows) {
-    const i64 width = op->width, depth = (i64)op->taps * op->inner;
+    const i64 width = op->width, depth = (i64)op->taps * op->inner, number = op->first ? site : group;
     const i32 *sources = op->table + ((i64)group * op->grid + site) * op->taps;
     Tap taps[op->taps];
     i32 count = 0;
@@ -96,8 +96,22 @@ static void mix(const Program *p, const Op *op, const Buffer *in0, const Buffer 
                          (real)own->alpha, own->kind, swapped};
         sums = y;
     }
-    linear(taps, count, in0->row, op->inner, depth, width, op->weight + group * depth * width, op->bias + group * width, &to,
+    linear(taps, count, in0->row, op->inner, depth, width, op->weight + number * depth * width, op->bias + number * width, &to,
            rows);
+}
+
+/* Of some sites, each with a weight of its own for all maps. */
+static void sum(const Op *op, const Buffer *in0, const Buffer *out, i32 group, i64 position, i64 site, i64 first, i64 rows) {
+    const i32 *sources = op->table + site * op->taps;
+    const real *weight = op->weight + site * op->taps;
+    real *restrict y = at(out, position, site, first, group);
+    for (i64 r = 0; r < rows; r++, y += out->row) {
+        for (i32 m = 0; m < out->maps; m++) y[m] = op->bias[site];
+        for (i32 t = 0; t < op->taps && sources[t] >= 0; t++) {
+            const real *x = at(in0, position, sources[t], first + r, group);
+            for (i32 m = 0; m < out->maps; m++) y[m] += weight[t] * x[m];
+        }
+    }
 }
 
 /* Each map from a site, a colour group and a map of its own. */
@@ -134,6 +148,7 @@ static void unit(const Program *p, const Op *op, i32 group, i64 position, i64 si
     if (op->kind == ATTEND) { attend(p, op, out, position, site, first, rows); return; }
     if (op->kind == LSTM) { lstm(p, op, out, group, position, site, first, rows); return; }
     if (op->kind == LINEAR) { mix(p, op, in0, out, group, position, site, first, rows); return; }
+    if (op->kind == SUM) { sum(op, in0, out, group, position, site, first, rows); return; }
     if (op->kind == REARRANGE) { rearrange(op, in0, out, group, position, site, first, rows); return; }
     i32 maps = out->maps;
     real *y = at(out, position, site, first, group);

@@ -30,14 +30,16 @@ typedef struct {
 
 typedef struct {
     i32 kind, out, in0, in1, in2;
-    /* LINEAR: sources a site, maps a source, padded maps written, sites; EMBED: levels, entries; ATTEND: heads, maps of
+    /* LINEAR: sources a site, maps a source, padded maps written, sites; SUM: sources a site; EMBED: levels, entries;
+     * ATTEND: heads, maps of
      * a head's key, tables of what is added, sites of keys */
     i32 taps, inner, width, grid;
     const i32 *table;
     const real *weight, *bias;
     double alpha, beta; /* an elementwise instruction's numbers a and b */
     i32 first, to, count; /* COPY, CONSTANT, GATHER: first map read (0), first map written, how many; REARRANGE: -, -, how
-                           * many; ATTEND: -, -, maps of a head's value */
+                           * many; LINEAR: whether each site has weights of its own, -, -; ATTEND: -, -, maps of a head's
+                           * value */
     i32 queries;      /* ATTEND: their sites */
     i32 keys, values; /* ATTEND on a CPU: buffers of its own, see attend.h */
     i32 fused; /* how many of the operations that follow are computed with this one, element by element */
@@ -66,7 +68,7 @@ typedef struct {
 
 /* Instructions that are not elementwise, one line each, as in elementwise.h. */
 #define LAYERS(ROW)                                                                                                    \
-    ROW(EMBED) ROW(LINEAR) ROW(GATHER) ROW(REARRANGE) ROW(ATTEND) ROW(LSTM)                                            \
+    ROW(EMBED) ROW(LINEAR) ROW(SUM) ROW(GATHER) ROW(REARRANGE) ROW(ATTEND) ROW(LSTM)                                   \
     ROW(AFFINE) ROW(NORM) ROW(LAYER_NORM) ROW(RMS_NORM) ROW(COPY) ROW(CONSTANT) ROW(CONCATENATED_ELU) ROW(MAXOUT) ROW(GLU)
 
 #define NUMBER(NAME, ...) NAME,
