@@ -110,8 +110,11 @@ class EagerExecutor(ReferenceExecutor):
 
     def walk(self, uniforms: Tensor, temperature: float, progress: Progress | None) -> None:
         """See Executor; one site that is drawn in a step is a view of everything that belongs to it."""
-        network, total = self.plan.trace.network, len(self.draws)
-        params, pixels = (memory[..., None].unbind(1) for memory in (self.memory[self.plan.trace.output], self.pixels))
+        network, output, total = self.plan.trace.network, self.plan.trace.output, len(self.draws)
+        if self.plan.trace.operations[output].kind == "all":  # whose numbers may be of another kind
+            super().walk(uniforms, temperature, progress)
+            return
+        params, pixels = (memory[..., None].unbind(1) for memory in (self.memory[output], self.pixels))
         numbers = uniforms[..., None].unbind(3)
         for step, (places, (sites, due)) in enumerate(zip(self.drawn, self.draws, strict=True)):
             self.advance(step)

@@ -191,11 +191,11 @@ class ReferenceExecutor(Executor):
         return tuple(torch.zeros(*size[:2], maps, dtype=self.dtype, device=self.device) for maps in parts)
 
     def _fill(self, operation: Operation, value: Any) -> None:
-        """Keep a whole result: an image in the memory that is there for it, other values as they are."""
-        if by_sites(operation):
+        """Keep a whole result: an image in the memory that is there for it, other values, and numbers, as they are."""
+        if by_sites(operation) and value.dtype == self.memory[operation.name].dtype:
             self.memory[operation.name][:, :-1] = as_image(value).flatten(2).transpose(1, 2)
         else:
-            self.memory[operation.name] = value
+            self.memory[operation.name] = self._remember(operation, value)
 
     def _remember(self, operation: Operation, value: Any) -> Any:
         """An image [B or 1, M, h, w] as memory [B, h * w + 1, M]; other values as they are."""

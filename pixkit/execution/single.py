@@ -136,6 +136,8 @@ class Single:
         if name in self.fleeting:
             now = self.now
             return (lambda site: now[name]) if part is None else (lambda site: now[name][part])
+        if source.kind == "all":  # whose numbers may be of another kind, in memory of their own
+            return lambda site: self.memory[name][:, site if varies else 0]
         rows = self._rows(name, part)
         return rows.__getitem__ if varies else lambda site: rows[0]
 
