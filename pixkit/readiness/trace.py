@@ -51,7 +51,7 @@ class Trace:
             if not mixes and self._adopt(x, context):
                 return
             try:
-                self._record(apart, x[:2], None if context is None else context[:2])
+                self._record(apart, self.network, x[:2], None if context is None else context[:2])
             except Untraceable as error:
                 if not (mixes and self._adopt(x, context)):
                     assert self.foreign is not None
@@ -63,8 +63,11 @@ class Trace:
                 elif mixes:
                     self._adopt(x, context)
 
-    def _record(self, network: Autoregressive, x: Tensor, context: Tensor | None) -> None:
-        """Trace and run a network, the one given or a twin of it."""
+    def _record(self, network: Autoregressive, like: Autoregressive, x: Tensor, context: Tensor | None) -> None:
+        """Trace and run a network, the one given or a twin of it; what the trace computes has to be what `like` does.
+
+        That is the twin itself where torch has exported it: adoption has compared it, and allows for more rounding.
+        """
         modules = dict(network.named_modules())
         graph = _trace(network)
         recorder = Recorder(graph, self.groups, modules, network)
@@ -76,7 +79,7 @@ class Trace:
             raise
         except Exception as error:  # of a forward that runs its parts one by one, as with gradients that it takes
             raise untraceable(who, message(error)[:300]) from error
-        _require_same(self.network, (x, context), (recorder.features, params), who)
+        _require_same(like, (x, context), (recorder.features, params), who)
         self.modules, self.graph = modules, graph
         self.operations: dict[str, Operation] = recorder.operations
         self.output: str = recorder.output_name
@@ -99,7 +102,7 @@ class Trace:
             require_own_call(self.network)
             with TRACING:
                 twin = adopted(self.network, x, context)
-            self._record(twin, x[:2], None if context is None else context[:2])
+            self._record(twin, twin, x[:2], None if context is None else context[:2])
             if self._late():
                 remarks = cast(fx.GraphModule, twin.backbone).meta["remarks"]
                 raise late(type(self.network.backbone).__name__, remarks)
