@@ -89,7 +89,9 @@ def test_of_elements_that_share_bytes_none_is_fixed_unless_all_are():
 
 
 def test_random_numbers_need_nothing_of_what_they_replace():
+    state = torch.random.get_rng_state()
     run = Run.of(lambda x: x.clone().uniform_(), [Given(torch.zeros(2, 4), STEPS)])
+    assert torch.equal(torch.random.get_rng_state(), state)
     assert [noted.kind for noted in run.noted] == [notes.RANDOM]
     assert run.held(run.output).marks.ready.eq(0).all()
 
