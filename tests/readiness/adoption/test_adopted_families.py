@@ -1,11 +1,13 @@
 """Each family of foreign networks: what it is rewritten into computes its values, and is sampled from a cache."""
 
+import collections
 import re
 from pathlib import Path
 
 import pytest
 import torch
 import torch.nn.functional as F
+from rewritten import REWRITTEN
 from torch import nn
 
 from pixkit.backbones.base import Backbone
@@ -382,13 +384,24 @@ def net_of(cls, ordering="raster", spec=SPEC):
     return network(component("backbone", cls), spec, ordering=named("ordering", ordering, colours="joint"))
 
 
+def operations(graph):
+    """The layers and functions of a graph, by name, and how many there are of each."""
+    layers = dict(graph.named_modules())
+    called = [node for node in graph.graph.nodes if node.op.startswith("call")]
+    names = [type(layers[n.target]).__name__ if n.op == "call_module" else n.target.__name__ for n in called]
+    counts = sorted(collections.Counter(names).items())
+    return " ".join(f"{name}*{count}" if count > 1 else name for name, count in counts)
+
+
 @pytest.mark.parametrize("cls", FAMILIES, ids=[cls.__name__ for cls in FAMILIES])
 def test_a_family_is_followed_and_sampled(cls):
     net = net_of(cls, "raster" if cls in (Rows, Masked, Layered, Running, Assigned) else "snake")
     x = random_images(SPEC, 3)
     with torch.no_grad():
         own = net(x)
-        assert torch.allclose(adopted(net, x, None)(x), own, rtol=0, atol=1e-12)
+        twin = adopted(net, x, None)
+        assert torch.allclose(twin(x), own, rtol=0, atol=1e-12)
+    assert operations(twin.backbone) == REWRITTEN[cls.__name__]
     known = Known(torch.tensor([[[True, False, False], [False, True, False]]]), x[:2])
     expected = Ancestral(Ancestral.Config()).sample(net, Noise(2, range(2)), known=known)
     drawn = Cached(Cached.Config(executor="eager")).sample(net, Noise(2, range(2)), known=known)

@@ -3,11 +3,13 @@
 import pytest
 import torch
 
+from pixkit.readiness.elements.catching import caught, may_raise
 from pixkit.readiness.elements.marks import Call, Marks, mixed
 from pixkit.readiness.elements.operation import describe
 from pixkit.readiness.elements.relying import relied_on
 from pixkit.readiness.elements.rules.absorbing import product
 from pixkit.readiness.elements.rules.pointwise import elementwise
+from pixkit.readiness.elements.tape import Line
 
 aten = torch.ops.aten
 FUNCTIONAL = {
@@ -103,3 +105,46 @@ def test_a_constant_is_relied_on_if_any_result_would_else_be_later():
     ):
         call = called(*args, results=2)
         assert relied_on(rule, call, rule(call), sources) == names
+
+
+TRYING = """\
+try:
+    one()
+    two()
+    three(
+        3)
+except ValueError:
+    four()
+with suppress(ValueError):
+    five()
+with open("file"):
+    six()
+try:
+    seven()
+finally:
+    eight()
+"""
+
+
+def test_an_error_is_caught_within_a_body_after_which_code_goes_on(tmp_path):
+    path = tmp_path / "trying.py"
+    path.write_text(TRYING, encoding="utf-8")
+    lines = [Line(str(path), number, "f", "") for number in range(1, TRYING.count("\n") + 1)]
+    assert [line.number for line in lines if caught(line)] == [2, 3, 4, 5, 9]
+    assert caught(Line("elsewhere.py", 1, "g", "", callers=(lines[0], lines[2])))
+    assert not caught(Line("elsewhere.py", 1, "g", "", callers=(lines[0],)))
+
+
+@pytest.mark.parametrize(
+    ("func", "args", "may"),
+    [
+        (aten.gather.default, (X, 0, MASK), False),
+        (aten.gather.default, (X, 0, Marks(X.ready, X.fixed, torch.tensor([0, 1]))), True),
+        (aten.gather.default, (X, 0, Marks(X.ready, ~X.fixed, torch.tensor([0, 1]))), False),
+        (aten.add.Tensor, (X, Marks(X.ready, X.fixed, torch.tensor([0, 1]))), False),
+        (aten._linalg_check_errors.default, (X, "inv"), True),
+        (aten._linalg_check_errors.default, (MASK, "inv"), False),
+    ],
+)
+def test_whether_values_decide_if_an_operation_raises_is_known(func, args, may):
+    assert may_raise(Call(func, args, {}, ())) is may
