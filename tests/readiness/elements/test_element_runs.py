@@ -127,3 +127,13 @@ def test_tensors_that_are_kept_of_a_run_are_like_others_afterwards():
 def test_a_run_within_inference_is_like_any_other():
     with torch.inference_mode():
         assert ready(lambda x: x.clone().mul_(2)) == ([1, 2, 3, 4], [False] * 4)
+
+
+def test_what_is_computed_of_a_constant_relies_on_it():
+    module = nn.Module()
+    module.register_buffer("mask", torch.tensor([0.0, 1, 1, 0]))
+    module.register_buffer("scale", torch.ones(4))
+    module.forward = lambda x: x * module.scale * (1 - (module.mask + 1)).abs()
+    run = Run.of(module, [Given(torch.ones(2, 4), STEPS)])
+    assert run.held(run.output).marks.ready[0].tolist() == [0, 2, 3, 0]
+    assert run.relies_on == {"mask"}
