@@ -68,12 +68,12 @@ class WaveNet(Sequence):
 class Depthwise(Sequence):
     def plant(self, spec):
         self.conv = nn.Conv1d(6, 6, 3, groups=6, padding=2)
-        self.grouped = nn.Conv1d(6, 4, 2, groups=2, padding="same")
+        self.grouped = nn.Conv1d(6, 4, 3, groups=2, padding="same")
         self.wide = nn.Linear(4, 6)
 
     def along(self, x):
         h = self.conv(self.wide(self.before(x)).transpose(1, 2))[..., : self.count]
-        return self.grouped(F.pad(F.prelu(h, self.embed.bias[:1]), (1, 0)))[..., : self.count].transpose(1, 2)
+        return self.grouped(F.pad(F.prelu(h, self.embed.bias[:1]), (2, 0)))[..., : self.count].transpose(1, 2)
 
 
 class Made(Sequence):
