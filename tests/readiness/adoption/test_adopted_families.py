@@ -529,6 +529,17 @@ class Unwritten(Sequence):
         return self.before(x) + torch.empty(self.count, 4, dtype=x.dtype)
 
 
+class Writing(Sequence):
+    """A buffer, of which nothing is read."""
+
+    def plant(self, spec):
+        self.register_buffer("calls", torch.zeros(()))
+
+    def along(self, x):
+        self.calls.add_(1)
+        return self.before(x)
+
+
 class Differentiated(Sequence):
     def along(self, x):
         with torch.enable_grad():
@@ -585,6 +596,7 @@ def test_the_table_of_what_is_followed_names_what_is():
         (Crowded, "another number of images"),
         (Drawing, "reads what is no tensor.*Generator"),
         (Unwritten, "another number of images"),
+        (Writing, "Writing: the network changes what it does not own.*\n.*its forward writes to calls"),
         (Differentiated, "does not require grad"),
     ],
 )
