@@ -75,6 +75,9 @@ class EagerExecutor(ReferenceExecutor):
     def _fleeting(self) -> frozenset[str]:
         return self.single.fleeting
 
+    def _steps(self) -> list[list[Instruction]]:
+        return []  # it has `work` in their place
+
     def _work(self, schedule: Schedule, run: Run | None) -> Iterable[Work]:
         """How each step of a schedule is computed, given the function of one site, if there is one."""
         places = schedule.places()

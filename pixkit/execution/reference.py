@@ -84,7 +84,7 @@ class ReferenceExecutor(Executor):
         spec = network.spec
         self._levels = torch.zeros(batch, spec.sites + 1, spec.channels, dtype=torch.int64, device=self.device)
         self.pixels = self._levels[:, :-1]
-        self.draws = plan.drawn(self.device)
+        self.draws, self.steps = plan.drawn(self.device), self._steps()
         self.memory: dict[str, Any] = {}
         self.static: dict[str, Any] = {}
         self.passing: dict[tuple[str, int], Any] = {}
@@ -95,9 +95,8 @@ class ReferenceExecutor(Executor):
                 self.memory[operation.name] = self._allocate(operation)
         self._begin(context)
 
-    @functools.cached_property
-    def steps(self) -> list[list[Instruction]]:
-        """The plan's, on the network's device."""
+    def _steps(self) -> list[list[Instruction]]:
+        """What is done in each step; sites are on the network's device from the beginning, so that no walk waits."""
         return self.plan.steps(self.device)
 
     def renew(self, context: Tensor | None) -> bool:

@@ -82,16 +82,41 @@ def test_figures_without_a_likelihood():
 
 def test_sampling_times():
     rows = [
-        Row(16, "cached", "native", 0.123456, 0.0345678, 3.5714, 9.0, 72.9012, 0.0123456, "of some steps"),
-        Row(1, "ancestral", None, None, 0.5, None, 9.0, None, None, ""),
+        Row(
+            16,
+            "cached",
+            "native",
+            0.123456,
+            0.0345678,
+            3.5714,
+            9.0,
+            72.9012,
+            0.0123456,
+            1.34567,
+            0.1456789,
+            "of some steps",
+        ),
+        Row(1, "ancestral", None, None, 0.5, None, 9.0, None, None, None, None, ""),
     ]
     times = SamplingTimes(rows, {"tracing": 1.25, "planning": 0.004}, {"cpu": "x", "threads": 2}, 64, 3)
     first, second, blank, *table = bench._in_words("net", times).splitlines()
     assert first == "net: 64 steps; medians of 3 turns; cpu x, threads 2"
     assert (second, blank) == ("once: tracing 1.25 s, planning 0.00 s", "")
     assert cells("\n".join(table)) == [
-        ["BATCH", "SAMPLER", "EXECUTOR", "SECONDS", "FORWARD", "PER FORWARD", "SPEED-UP", "PACKING", "NOTE"],
-        ["16", "cached", "native", "0.1235", "0.03457", "3.57", "72.9", "0.0123", "of some steps"],
+        [
+            "BATCH",
+            "SAMPLER",
+            "EXECUTOR",
+            "SECONDS",
+            "FORWARD",
+            "PER FORWARD",
+            "SPEED-UP",
+            "PACKING",
+            "FIRST CALL",
+            "LATER CALLS",
+            "NOTE",
+        ],
+        ["16", "cached", "native", "0.1235", "0.03457", "3.57", "72.9", "0.0123", "1.346", "0.1457", "of some steps"],
         ["1", "ancestral", "0.5"],
     ]
 
