@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from itertools import chain
 from numbers import Integral
 from typing import Any, get_args
 
@@ -55,6 +56,14 @@ class Autoregressive(nn.Module):
         """The images that it is about."""
         return self.head.spec
 
+    @property
+    def reference(self) -> Tensor:
+        """A parameter of the type of number and on the device that the network computes in and on.
+
+        The projection's: a backbone may have complex ones, before all others.
+        """
+        return next(chain(self.projection.parameters(), self.parameters()))
+
     def forward(self, x: Tensor, context: Tensor | None = None) -> Tensor:
         """int64 [B, C, H, W], and what the conditioner takes, to the head's parameters [B, P, H, W]."""
         encoded = self.encoding(x)
@@ -89,9 +98,8 @@ class Autoregressive(nn.Module):
 
         In the network's precision, but in float32 at least: bfloat16 has 256 values below 1, and would round to 1.
         """
-        reference = next(self.parameters())
-        dtype = torch.promote_types(reference.dtype, torch.float32)
-        return noise.uniforms(self.head.draws, self.spec).to(reference.device, dtype)
+        dtype = torch.promote_types(self.reference.dtype, torch.float32)
+        return noise.uniforms(self.head.draws, self.spec).to(self.reference.device, dtype)
 
     def fill(self, levels: Tensor, due: Tensor, params: Tensor, uniforms: Tensor, temperature: float) -> Tensor:
         """The levels at some sites with those that are due drawn and the others as they are, int64 [B, C, *S].
@@ -123,9 +131,8 @@ class Autoregressive(nn.Module):
 
     def check_width(self) -> None:
         """Raise PluginError unless backbone and head give what they promise, of three images, naming who does not."""
-        reference = next(self.parameters())
         with evaluating(self), torch.no_grad():
-            x = torch.arange(3, device=reference.device).remainder(self.spec.levels)[:, None, None, None]
+            x = torch.arange(3, device=self.reference.device).remainder(self.spec.levels)[:, None, None, None]
             x = x.expand(3, *self.spec.shape).contiguous()  # as data are
             context = () if self.conditioner is None else (self.conditioner(self.example_context(3)),)
             hold(self.head, self.projection, features_of(self.backbone, self.encoding(x), context))
@@ -139,7 +146,7 @@ class Autoregressive(nn.Module):
         """
         if not any(each.requires_grad for each in self.backbone.parameters()):
             return
-        device = next(self.parameters()).device
+        device = self.reference.device
         nothing_kept = torch.autograd.graph.saved_tensors_hooks(lambda _: None, lambda _: torch.empty(0))
         with torch.inference_mode(False), torch.enable_grad():
             try:

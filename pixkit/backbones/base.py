@@ -81,7 +81,8 @@ class Backbone(nn.Module, ABC):
                 found=type(self).__name__,
                 expected="a backbone whose weights mean the same in every ordering (`reorders`), as transformer",
             )
-        reference = next(self.parameters())
+        # A module's type of number is that of those that are not complex: its buffers are of that, too.
+        reference = min(self.parameters(), key=torch.is_complex)
         with torch.random.fork_rng(devices=[]):
             other = type(self)(self.config, replace(self.spec, ordering=ordering))
         other.to(reference.device, reference.dtype)

@@ -73,7 +73,7 @@ def make(name: str, plan: Plan, batch: int, context: Tensor | None = None) -> Ex
         NoCompiler: if it needs a C compiler and there is no working one.
         NoKernel: if it needs a kernel on the GPU that cannot be made, or failed its trial.
     """
-    room = available(next(plan.trace.network.parameters()).device)
+    room = available(plan.trace.network.reference.device)
     with MemoryGuard(room.free, SMALLER_DRAW, f"drawing {batch} images at a time"):
         return EXECUTORS[name](plan, batch, context)
 
@@ -93,7 +93,7 @@ def choose(name: str, plan: Plan, batch: int, context: Tensor | None = None) -> 
     if name != "auto":
         return Chosen(name, make(name, plan, batch, context))
     reasons: list[str] = []
-    names = GPU if next(plan.trace.network.parameters()).is_cuda else CPU
+    names = GPU if plan.trace.network.reference.is_cuda else CPU
     for candidate in names[:-1]:
         try:
             return Chosen(candidate, make(candidate, plan, batch, context), tuple(reasons))

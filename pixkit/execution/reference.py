@@ -79,7 +79,7 @@ class ReferenceExecutor(Executor):
         self.plan = plan
         self.fleeting = self._fleeting()
         network = plan.trace.network
-        reference = next(network.parameters())
+        reference = network.reference
         self.batch, self.device, self.dtype = batch, reference.device, reference.dtype
         spec = network.spec
         self._levels = torch.zeros(batch, spec.sites + 1, spec.channels, dtype=torch.int64, device=self.device)

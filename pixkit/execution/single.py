@@ -211,7 +211,7 @@ class Single:
 
     def _attention(self, operation: Operation) -> Value:
         """Of one site, whose key and value are taken in with it, to those that it sees."""
-        seen, like = self.attended[operation.name], next(self.plan.trace.network.parameters())
+        seen, like = self.attended[operation.name], self.plan.trace.network.reference
         maps = [self.operations[name].maps for name in operation.inputs[1:]]
         keys, values = (like.new_zeros(self.batch, len(seen), size) for size in maps)
         self.taken += keys, values

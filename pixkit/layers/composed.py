@@ -11,7 +11,8 @@ from torch import Tensor, nn
 class Composed(nn.Module, ABC):
     """Base of modules whose `forward` is whatever is quickest, of all of an image.
 
-    What it means, site by site, says `parts`: proofs and samplers take that in its place.
+    What it means, site by site, says `parts`: proofs and samplers take that in its place. A subclass of such a module
+    says it again: `parts` speaks for the class that defines it alone, and for no hook.
     """
 
     @abstractmethod

@@ -40,7 +40,7 @@ def log_prob(model: Model, images: Tensor, request: SampleRequest) -> Tensor:
 
 def no_nats(model: Model) -> Tensor:
     """The scores of no image: as those of some, in float32 at least."""
-    reference = next(model.parameters())
+    reference = min(model.parameters(), key=torch.is_complex)
     return reference.new_empty(0, dtype=torch.promote_types(reference.dtype, torch.float32))
 
 

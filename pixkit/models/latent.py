@@ -110,7 +110,7 @@ class LatentModel(Model):
             self.network,
             noise,
             temperature=temperature,
-            context=z.to(next(self.network.parameters())),
+            context=z.to(self.network.reference),
             batch_size=batch_size,
             progress=progress,
         )

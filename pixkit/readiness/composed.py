@@ -11,6 +11,7 @@ from torch import nn
 
 from pixkit.layers.composed import Composed
 from pixkit.readiness.plain import tampered
+from pixkit.readiness.watch import hooked, hooked_everywhere
 
 ModuleT = TypeVar("ModuleT", bound=nn.Module)
 
@@ -18,8 +19,7 @@ ModuleT = TypeVar("ModuleT", bound=nn.Module)
 def taken_apart(module: ModuleT) -> ModuleT:
     """A twin with what each `Composed` is made of in its place; the module itself if it holds none.
 
-    One to which a method has been assigned stays as it is. What hooks change shows where a trace is compared with the
-    network itself.
+    One whose call may be more than its `parts` know of (`_says`) stays as it is, and is followed like any other code.
     """
     children = {name: _apart(child) for name, child in module.named_children()}
     if all(child is module._modules[name] for name, child in children.items()):
@@ -30,7 +30,24 @@ def taken_apart(module: ModuleT) -> ModuleT:
 
 
 def _apart(module: nn.Module) -> nn.Module:
-    if isinstance(module, Composed) and not tampered(module):
+    if isinstance(module, Composed) and _says(module):
         given = next(itertools.chain(module.parameters(), module.buffers()), torch.empty(0))
         return module.parts().to(given.device).requires_grad_(False).eval()
     return taken_apart(module)
+
+
+def _says(module: Composed) -> bool:
+    """Whether `parts` is about what a call of the module does.
+
+    It is about its class alone: a subclass, which may override `forward`, or what that calls, has one of its own. It
+    knows nothing of hooks, of methods that are assigned, and of modules from elsewhere that were put into this one.
+    """
+    if "parts" not in vars(type(module)) or tampered(module) or hooked(module) or hooked_everywhere():
+        return False
+    known = {"torch", "pixkit", _package(module)}
+    return all(_package(part) in known for part in module.modules())
+
+
+def _package(module: nn.Module) -> str:
+    """Where its class was written."""
+    return type(module).__module__.partition(".")[0]

@@ -39,7 +39,7 @@ class Trace:
         self.foreign: Untraceable | None = None
         generator = torch.Generator().manual_seed(0)
         x = torch.randint(network.spec.levels, (3, *network.spec.shape), generator=generator)
-        x = x.to(next(network.parameters()).device)
+        x = x.to(network.reference.device)
         # Not in the inference mode of a caller, in which torch does not count what is written to a tensor.
         with evaluating(network), torch.inference_mode(False), torch.no_grad():
             context = network.example_context(len(x))

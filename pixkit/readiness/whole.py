@@ -44,7 +44,7 @@ def prove_whole(network: Autoregressive) -> Proof:
     steps = network.ordering.steps.cpu()
     groups = network.ordering.group_steps.cpu()
     x = torch.randint(network.spec.levels, (1, *network.spec.shape), generator=torch.Generator().manual_seed(0))
-    device = next(network.parameters()).device
+    device = network.reference.device
     with evaluating(network):
         twin = network if device.type == "cpu" else copy.deepcopy(network).cpu()
         params = groups.repeat(network.head.maps // len(groups), 1, 1)

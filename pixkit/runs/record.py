@@ -98,7 +98,7 @@ def environment(device: torch.device, seed: int, loaded: Plugins) -> dict[str, A
 
 def machine(network: Autoregressive) -> dict[str, Any]:
     """What measured times depend on: processor, threads, torch and the number type, as plain data."""
-    reference = next(network.parameters())
+    reference = network.reference
     device = reference.device
     return {
         "device": torch.cuda.get_device_name(device) if device.type == "cuda" else device.type,

@@ -97,7 +97,7 @@ class Sampler(deprecated.FormerSampler, ABC):
                 for number, part in enumerate(batches)
             ]
             said = [CLAMPED if clamped else "", summary_of(prepared)]
-        device = next(network.parameters()).device
+        device = network.reference.device
         images = torch.cat(drawn) if drawn else torch.empty(0, *network.spec.shape, dtype=torch.int64, device=device)
         return Drawn(images, "; ".join(filter(None, said)))
 

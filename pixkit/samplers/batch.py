@@ -51,7 +51,7 @@ class BatchRequest:
 
         int64 [B, C, H, W], what is not known being 0, and bool [C, H, W], on the CPU.
         """
-        shape, device = network.spec.shape, next(network.parameters()).device
+        shape, device = network.spec.shape, network.reference.device
         levels = torch.zeros(len(self.noise), *shape, dtype=torch.int64, device=device)
         if self.known is None:
             return levels, torch.ones(shape, dtype=torch.bool)
@@ -117,7 +117,7 @@ def check_forward(network: Autoregressive, images: int) -> None:
     """Raise UsageError if a forward pass of so many images would not fit the memory."""
     if images <= FEWEST:
         return
-    device = next(network.parameters()).device
+    device = network.reference.device
 
     def work(few: int) -> Tensor:
         x = torch.zeros(few, *network.spec.shape, dtype=torch.int64, device=device)

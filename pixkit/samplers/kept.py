@@ -195,7 +195,7 @@ def _features(network: Autoregressive) -> list[Tensor]:
     generator = torch.Generator().manual_seed(0)
     x = torch.randint(network.spec.levels, (1, *network.spec.shape), generator=generator)
     with evaluating(network):
-        x, context = x.to(next(network.parameters()).device), network.example_context(1)
+        x, context = x.to(network.reference.device), network.example_context(1)
         conditions = () if network.conditioner is None else (network.conditioner(context),)
         features = network.backbone(network.encoding(x), *conditions)
         return [features, network.projection(features), network(x, context)]

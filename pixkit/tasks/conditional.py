@@ -35,7 +35,7 @@ def conditional_nats(network: Autoregressive, image: Tensor, known: Tensor, cont
             found="known sub-pixels after missing ones",
             expected="a mask whose known part is drawn first",
         )
-    x = image.to(next(network.parameters()).device)
+    x = image.to(network.reference.device)
     found = network.distribution(x, context).level_log_probs(x).gather(1, x[:, None])[0, 0]
     return -float(found.double().cpu()[~known].sum())
 

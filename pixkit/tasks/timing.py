@@ -117,7 +117,7 @@ def time_sampling(
     traced = time.perf_counter()
     plan = make_plan(trace)
     preparation = {"trace": traced - begin, "plan": time.perf_counter() - traced, **check}
-    elsewhere = ("native",) if next(network.parameters()).is_cuda else ("graphs", "persistent")
+    elsewhere = ("native",) if network.reference.is_cuda else ("graphs", "persistent")
     names = [name for name in executors.EXECUTORS if name not in elsewhere]
     reasons = {name: _try(plan, name, preparation) for name in names}
     rows: list[Row] = []
@@ -156,7 +156,7 @@ class _Batch:
     def __init__(self, plan: Plan, batch: int, rounds: int, preparation: dict[str, float]) -> None:
         self.plan, self.batch, self.rounds, self.preparation = plan, batch, rounds, preparation
         self.network = plan.trace.network
-        self.device = next(self.network.parameters()).device
+        self.device = self.network.reference.device
         spec = self.network.spec
         check_forward(self.network, batch)
         generator = torch.Generator().manual_seed(0)

@@ -12,6 +12,8 @@ from pixkit.errors import RecipeError
 from pixkit.execution.plan import make_plan
 from pixkit.image import ImageSpec
 from pixkit.layers import SequenceRecurrence
+from pixkit.readiness.composed import taken_apart
+from pixkit.readiness.content import Content
 from pixkit.readiness.trace import Trace
 from pixkit.testing import (
     check_backbone,
@@ -231,6 +233,17 @@ def test_cached_sampling_reads_each_row_once():
     plan = make_plan(Trace(network(backbone(num_layers=2), ImageSpec(3, 7, 4, 2))))
     steps = [each for each in plan.schedules if isinstance(each.operation.module, SequenceRecurrence)]
     assert sorted(site for each in steps for site in each.sites.tolist()) == sorted([*range(7)] * 2 * 3)
+
+
+def test_its_layers_stand_for_it_only_without_a_hook():
+    """Which may look ahead so seldom that a comparison of values would not notice; a kept plan does not hold either."""
+    net, kinds = network(backbone(), ImageSpec(1, 2, 3, 2)), (RowRecurrence, SequenceRecurrence)
+    content = Content(net)
+    for hooked in (False, True):
+        parts = list(map(type, taken_apart(net).modules()))
+        assert [kind in parts for kind in kinds] == [hooked, not hooked]
+        assert content.holds(net) != hooked
+        net.backbone.rows.register_forward_hook(lambda module, args, out: out + (args[0].amin() > 0.4))
 
 
 def test_widths_that_do_not_divide_are_refused():

@@ -138,7 +138,7 @@ class PersistentExecutor(Executor):
     def _require(self) -> None:
         """Raise Unsupported unless the kernel can run such a network, and draw from its head."""
         network = self.plan.trace.network
-        reference = next(network.parameters())
+        reference = network.reference
         if reference.device.type != self.device_type or reference.dtype not in (torch.float32, torch.float64):
             dtype = str(reference.dtype).removeprefix("torch.")
             found = f"not on {reference.device.type} in {dtype}"

@@ -27,7 +27,7 @@ class NativeExecutor(Executor):
 
     def __init__(self, plan: Plan, batch: int, context: Tensor | None = None) -> None:
         self.plan, self.draws, self.batch = plan, plan.draws, batch
-        reference = next(plan.trace.network.parameters())
+        reference = plan.trace.network.reference
         if reference.device.type != "cpu" or reference.dtype not in (torch.float32, torch.float64):
             dtype = str(reference.dtype).removeprefix("torch.")
             raise Unsupported(

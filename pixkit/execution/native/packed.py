@@ -36,7 +36,7 @@ class Packed:
     def __init__(self, plan: Plan, batch: int) -> None:
         self.plan, self.batch = plan, batch
         network = plan.trace.network
-        reference = next(network.parameters())
+        reference = network.reference
         self.device, self.dtype, self.groups = reference.device, reference.dtype, plan.trace.groups
         spec = network.spec
         self._levels = torch.zeros(spec.sites, batch, spec.channels, dtype=torch.int64, device=self.device)

@@ -215,7 +215,7 @@ def _same_without_rounding(network: Autoregressive, x: Tensor, context: Tensor |
 
     How far rounding takes a network in less precision depends on its weights; a real difference stays one.
     """
-    if next(network.parameters()).dtype == torch.float64:
+    if network.reference.dtype == torch.float64:
         return False
     try:
         twin = copy.deepcopy(network).double()

@@ -335,11 +335,11 @@ class Assigned(Sequence):
 
 
 class Turning(Sequence):
-    """Pairs that are turned as complex numbers."""
+    """Pairs that are turned as complex numbers, the network's first parameter, of another type than all others."""
 
     def plant(self, spec):
         angles = torch.outer(torch.arange(self.count, dtype=torch.float64), torch.tensor([1.0, 0.1]))
-        self.register_buffer("turn", torch.polar(torch.ones_like(angles), angles))
+        self.turn = nn.Parameter(torch.polar(torch.ones_like(angles), angles))
 
     def along(self, x):
         h = self.before(x)
