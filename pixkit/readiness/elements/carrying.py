@@ -24,7 +24,7 @@ from pixkit.readiness.elements.notes import Noted
 from pixkit.readiness.elements.operation import Description, describe, plainly_called, strideless, taken_apart
 from pixkit.readiness.elements.planes import Planes
 from pixkit.readiness.elements.relying import relied_on
-from pixkit.readiness.elements.rules import SETTLING
+from pixkit.readiness.elements.rules import UNSETTLED
 from pixkit.readiness.elements.rules.deciding import deciding
 from pixkit.readiness.elements.rules.factories import unwritten
 from pixkit.readiness.elements.storages import Storages
@@ -138,6 +138,7 @@ class Carrying:
         given = tuple(tensors_in(result)) or tuple(written)
         self._require_strides(given, func)
         if about.moves and any(self.storages.grows(tensor) for tensor in written):
+            self._unwritten = True
             self.tape.append(Record(str(func), inputs, (), self._line(), call.kept(), known=True))
         if given and not about.views and not about.moves:
             call = replace(call, results=tuple(map(_plain, given)))
@@ -212,15 +213,15 @@ class Carrying:
         if about.foreign:  # it may read what it likes, such as what an earlier call of it has kept
             self.note(notes.UNKNOWN, str(func))
             return [uniform(result, LATEST) for result in call.results]
-        if found or any(each.latest for each in call.marks):
+        if found or not call.marks or any(each.latest for each in call.marks):
             self.note(notes.UNKNOWN, str(func), found)
-        return mixed(call)
+        return list(map(Marks.unfixed, mixed(call)))
 
     def _said(self, rule: Rule, call: Call) -> list[Marks]:
         """What a rule says; and the constants without whose values it would say something else."""
         found = listed(rule(call))
-        settling = self._unwritten and call.func.overloadpacket in SETTLING
-        if settling and any(each.latest >= UNWRITTEN for each in call.marks):
+        computing = self._unwritten and call.func.overloadpacket not in UNSETTLED
+        if computing and any(each.latest >= UNWRITTEN for each in call.marks):
             found = [*map(spoilt, found, listed(rule(call.unfixed())))]
         for marks, result in zip(found, call.results, strict=True):
             marks.ready.expand(result.shape)

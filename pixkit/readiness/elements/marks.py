@@ -81,12 +81,14 @@ class Call:
         args: its arguments, with `Marks` in place of every tensor, also within lists.
         kwargs: likewise.
         results: the plain tensors that it gave, in order.
+        settles: whether one argument may settle what it gives, as a 0 does a product, also one that is a number.
     """
 
     func: Any
     args: tuple[Any, ...]
     kwargs: dict[str, Any]
     results: tuple[Tensor, ...]
+    settles: bool = True
 
     @property
     def marks(self) -> list[Marks]:
@@ -102,8 +104,9 @@ class Call:
         return replace(self, args=_each(self.args, Marks.kept), kwargs=_each(self.kwargs, Marks.kept))
 
     def unfixed(self) -> Call:
-        """The same, if nothing of its arguments were fixed."""
-        return replace(self, args=_each(self.args, Marks.unfixed), kwargs=_each(self.kwargs, Marks.unfixed))
+        """The same, if nothing of its arguments were fixed, and none settled anything."""
+        args, kwargs = _each(self.args, Marks.unfixed), _each(self.kwargs, Marks.unfixed)
+        return replace(self, args=args, kwargs=kwargs, settles=False)
 
 
 Rule = Callable[[Call], Marks | Sequence[Marks]]

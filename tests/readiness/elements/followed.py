@@ -139,6 +139,7 @@ def into_memory(x):
     y[::2], y[1::2] = x[places][::2], x[places][1::2]
     written, read = torch.empty_like(y).fill_(2.0), torch.empty_like(y)
     y = torch.where(PLACES >= 0, y, read)  # chosen among, which is another matter than multiplied by zero
+    y = (torch.cat([read, y]) + 1)[4:].roll(0)  # computed beside it, and moved
     return torch.addmv(written, EARLIER, y) + torch.addmv(read, EARLIER, y, beta=0)
 
 

@@ -12,6 +12,10 @@ from torch.utils._python_dispatch import _disable_current_modes
 from pixkit.readiness.elements.notes import FAILED, HOST, MEMORY, RANDOM, SHAPE, UNKNOWN
 
 SQUARE = torch.eye(4, dtype=torch.float64)
+NOUGHT = torch.zeros(4, dtype=torch.float64)
+CORNER = torch.ones(1, 1, 1, 2, dtype=torch.float64)
+LINEAR = {"mode": "linear", "align_corners": True}
+PLAIN = {"dtype": torch.float64, "device": torch.device("cpu"), "requires_grad": False}
 
 
 @torch.jit.script
@@ -87,6 +91,23 @@ def written_in_part(x):
     return y
 
 
+def raw(*shape):
+    return torch.empty(*shape, dtype=torch.float64)
+
+
+def beside(*numbers, count=1):
+    """Memory that holds anything, and then numbers."""
+    return torch.cat([raw(count), torch.tensor(numbers, dtype=torch.float64)])
+
+
+def bags(table, weights):
+    return F.embedding_bag(torch.arange(4)[:, None], table, per_sample_weights=weights, mode="sum")[:, 0]
+
+
+def causal(x, values):
+    return torch.ops.aten._scaled_dot_product_flash_attention_for_cpu(x, x, values, is_causal=True)[0]
+
+
 CASES = {
     "a branch": (lambda x: x + 1 if x.sum() > 0 else x - 1, {HOST}),
     "a branch of torchscript": (scripted_branch, {HOST}),
@@ -132,5 +153,33 @@ UNWRITTEN = {
     "multiplied by zero": lambda x: x + torch.empty(4, dtype=x.dtype) * torch.zeros(4, dtype=x.dtype),
     "hidden, but summed": lambda x: x + SQUARE.tril(-1).triu(1) @ torch.empty(4, dtype=x.dtype),
     "weighed": lambda x: torch.addmv(torch.empty(4, dtype=x.dtype), SQUARE, x),
+    "multiplied by a number": lambda x: x + raw(4) * 0,
+    "multiplied where it is": lambda x: x + raw(4).mul_(0),
+    "divided by": lambda x: x + 0 / (raw(4) + 1),
+    "added to infinity": lambda x: x + (raw(4) + torch.inf).isnan(),
+    "of a slope of nothing": lambda x: x + F.leaky_relu(raw(4), 0.0) * 0,
+    "of a product": lambda x: x + beside(0, 0).prod(),
+    "of products so far": lambda x: x + beside(0, 0).cumprod(0)[1],
+    "normalized": lambda x: x + F.layer_norm(raw(4), (4,), NOUGHT, NOUGHT),
+    "normalized by groups": lambda x: x + F.group_norm(raw(1, 4), 2, NOUGHT, NOUGHT)[0],
+    "normalized by statistics": lambda x: x + F.batch_norm(raw(1, 4), NOUGHT, NOUGHT + 1, NOUGHT, NOUGHT)[0],
+    "gated": lambda x: x + F.glu(beside(0, 0, 0, 0, count=4).flip(0), 0),
+    "summed in bags": lambda x: x + bags(raw(4, 1), NOUGHT[:, None]),
+    "normalized as weights": lambda x: x + torch._weight_norm(NOUGHT[:, None], raw(4, 1), 0)[:, 0],
+    "substituted": lambda x: x + torch.linalg.solve_triangular(SQUARE, beside(0, 0, 0)[:, None], upper=False)[3],
+    "interpolated": lambda x: x + F.interpolate(beside(0, 0, 0)[None, None], size=4, **LINEAR)[0, 0, 3],
+    "between pixels": lambda x: x + F.grid_sample(beside(0, 0, 0).view(1, 1, 2, 2), CORNER, align_corners=True).sum(),
+    "met by padding": lambda x: x + F.conv1d(x.new_zeros(1, 1, 1), beside(0, 0).view(1, 1, 3), padding=1)[0, 0],
+    "between strides": lambda x: x + F.conv_transpose1d(NOUGHT[None, :2], beside(0, 0).view(1, 1, 3), stride=2)[0, 1],
+    "met by padding in time": lambda x: (
+        x + torch.conv_tbc(NOUGHT[:1, None, None], beside(0, 0).view(3, 1, 1), NOUGHT[:1], 1)[0, 0]
+    ),
+    "of the future": lambda x: x + causal(x.new_zeros(1, 1, 4, 1), beside(0, 0, 0).flip(0).view(1, 1, 4, 1))[0, 0, 0],
+    "grown, and multiplied": lambda x: x + x.new_zeros(1).resize_(4) * NOUGHT,
+    "grown like another": lambda x: x + x.new_zeros(1).resize_as_(x) @ NOUGHT,
+    "of a copy that is larger": lambda x: x + torch.ops.aten.resize(NOUGHT[:1], [4]),
+    "of a copy like another": lambda x: x + torch.ops.aten.resize_as(NOUGHT[:1], x),
+    "with strides": lambda x: x + torch.ops.prims.empty_strided([4], [1], **PLAIN),
+    "permuted": lambda x: x + torch.ops.prims.empty_permuted([4], [0], **PLAIN),
 }
 """Memory that holds anything, in outputs."""

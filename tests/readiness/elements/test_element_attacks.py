@@ -8,6 +8,7 @@ from needs import needed, ready_of, run_of
 
 from pixkit.readiness import prove
 from pixkit.readiness.elements.marks import LATEST
+from pixkit.readiness.elements.notes import UNKNOWN
 
 STEPS = torch.arange(4)
 FILE = not_followed.__file__
@@ -44,6 +45,16 @@ def test_of_memory_in_which_nothing_has_been_written_nothing_is_proved(name):
     proof = prove(not_followed.UNWRITTEN[name], X, STEPS, strict=False)
     assert proof.verdict == "unproved" and len(proof.reasons) == 1
     assert proof.reasons[0].startswith(f"not deterministic: memory is read in which nothing has been written: {FILE}:")
+
+
+def test_where_nobody_knows_what_an_operation_reads_it_gives_no_constants(tmp_path):
+    zeros = torch.zeros(4, dtype=torch.float64)
+    gradient = torch.ops.aten._softmax_backward_data
+    run = run_of(lambda x: gradient(zeros, zeros, 0, x.dtype) * x.flip(0), X, STEPS)
+    assert not run.noted and ready_of(run).tolist() == [4, 3, 2, 1]
+    (tmp_path / "four").write_bytes(bytes(32))
+    run = run_of(lambda x: x + torch.from_file(str(tmp_path / "four"), size=4, dtype=x.dtype), X, STEPS)
+    assert [(noted.kind, noted.op) for noted in run.noted] == [(UNKNOWN, "aten.from_file.default")]
 
 
 def test_of_an_operation_of_ones_own_nothing_is_known():

@@ -47,11 +47,11 @@ RULES: dict[OpOverloadPacket, Rule] = {
     **untagged.RULES,
 }
 
-SETTLING = frozenset(
-    {*absorbing.RULES, *contraction.RULES, *windows.RULES, *softmax.RULES, *attention.RULES}
-    - {torch.ops.aten.where, torch.ops.aten.masked_fill}
+UNSETTLED = frozenset(
+    {*factories.RULES, *moves.RULES, *indexing.RULES, *writing.RULES, torch.ops.aten.where, torch.ops.aten.masked_fill}
+    - {torch.ops.aten._embedding_bag, torch.ops.aten._embedding_bag_forward_only}
 )
-"""Operations that one argument may settle, if what the others hold is finite."""
+"""Operations that pass over elements without computing with them: what these hold need not even be finite."""
 
 
 def rule_of(func: Any) -> Rule | None:

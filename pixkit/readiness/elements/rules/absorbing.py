@@ -33,8 +33,10 @@ def settled(call: Call, settling: Sequence[Tensor]) -> list[Marks]:
     return [whole]
 
 
-def _at(argument: Any, number: float) -> list[Tensor]:
-    """Where an argument, a tensor or a number, is known to be a number."""
+def _at(call: Call, argument: Any, number: float) -> list[Tensor]:
+    """Where an argument, a tensor or a number, is known to be a number, and may settle what the call gives."""
+    if not call.settles:
+        return []
     if isinstance(argument, Marks):
         return [argument.where_fixed(number)] if argument.any_fixed else []
     return [torch.tensor(argument == number)] if argument == number else []
@@ -44,7 +46,7 @@ def by(number: float, *places: int) -> Rule:
     """The rule of an operation that is settled by a number in one of some arguments."""
 
     def rule(call: Call) -> list[Marks]:
-        found = [plane for place in places for plane in _at(call.argument(place, ""), number)]
+        found = [plane for place in places for plane in _at(call, call.argument(place, ""), number)]
         return settled(call, found)
 
     return rule
@@ -52,12 +54,14 @@ def by(number: float, *places: int) -> Rule:
 
 def product(call: Call) -> list[Marks]:
     """A zero of either factor settles a product."""
-    return settled(call, [plane for place in (0, 1) for plane in _at(call.args[place], 0)])
+    return settled(call, [plane for place in (0, 1) for plane in _at(call, call.args[place], 0)])
 
 
 def total(call: Call) -> list[Marks]:
     """An infinite summand settles a sum or a difference, as long as the other is finite."""
-    found = [plane for place in (0, 1) for number in (math.inf, -math.inf) for plane in _at(call.args[place], number)]
+    found = [
+        plane for place in (0, 1) for number in (math.inf, -math.inf) for plane in _at(call, call.args[place], number)
+    ]
     return settled(call, found) if call.results[0].is_floating_point() else elementwise(call)
 
 
@@ -97,7 +101,7 @@ def addcmul(call: Call) -> list[Marks]:
     """A sum with a product: of the product, a zero needs neither factor."""
     base, one, other = call.marks[:3]
     result = call.results[0]
-    zero = [plane for factor in (one, other) for plane in _at(factor, 0)]
+    zero = [plane for factor in (one, other) for plane in _at(call, factor, 0)]
     if not zero:
         return elementwise(call)
     away = torch.stack([plane.expand(result.shape) for plane in zero]).any(0)
@@ -121,7 +125,7 @@ def bitwise(settling: bool) -> Callable[[Call], list[Marks]]:
     def rule(call: Call) -> list[Marks]:
         bits = call.results[0].dtype == torch.bool
         number = 0 if not settling else 1 if bits else -1
-        return settled(call, [plane for place in (0, 1) for plane in _at(call.args[place], number)])
+        return settled(call, [plane for place in (0, 1) for plane in _at(call, call.args[place], number)])
 
     return rule
 

@@ -60,7 +60,7 @@ def _dot_products(given: Given) -> list[Code]:
     given_mask = given.arguments.get("attn_mask", given.arguments.get("attn_bias"))
     mask = None if given_mask is None else additive(given, given_mask)
     if given["is_causal"]:
-        below = causal(q.shape[-2], k.shape[-2], q)
+        below = causal(q.shape[-2], k.shape[-2], q).clamp_min(given.nothing)
         mask = below if mask is None else torch.where(below < 0, below, mask)
     out, weights = attend(q, k, v, mask)
     second = weights if "dropout_mask" in given else codes.latest(weights, [-1])[..., 0]

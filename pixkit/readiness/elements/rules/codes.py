@@ -107,11 +107,16 @@ class Given:
         found = self.arguments[name]
         if isinstance(found, Marks):
             return of(found, passed)
-        return torch.tensor(NOTHING if found == passed else 0, device=self.call.results[0].device)
+        return torch.tensor(self.nothing if found == passed else 0, device=self.call.results[0].device)
 
     def optional(self, name: str, passed: float | None = None) -> Code | None:
         """The code of an argument that may be None or, in some overloads, not be there."""
         return None if self.arguments.get(name) is None else self.code(name, passed)
+
+    @property
+    def nothing(self) -> int:
+        """The code of what the operation passes over by itself, such as padding; that of a constant if it may not."""
+        return NOTHING if self.call.settles else 0
 
     @property
     def shape(self) -> torch.Size:

@@ -9,7 +9,7 @@ import torch
 from pixkit.readiness.elements.marks import Call, Marks, Rule, uniform
 from pixkit.readiness.elements.rules.pointwise import elementwise, joined, latest
 
-aten = torch.ops.aten
+aten, prims = torch.ops.aten, torch.ops.prims
 
 
 def constant(call: Call) -> list[Marks]:
@@ -52,10 +52,14 @@ CONSTANTS = (
     *("zeros", "ones", "full", "eye", "arange", "range", "tril_indices", "triu_indices", "_efficientzerotensor"),
     *("zeros_like", "ones_like", "full_like", "new_zeros", "new_ones", "new_full", "zero"),
     *("hann_window", "bartlett_window", "blackman_window", "hamming_window", "kaiser_window"),
+    *("fft_fftfreq", "fft_rfftfreq"),
 )
 """Operations that make or fill tensors with what Python's numbers say."""
-UNWRITTEN = "empty", "empty_like", "empty_strided", "empty_permuted", "new_empty", "new_empty_strided"
-"""Operations that give memory in which nothing has been written: of an argument they read the shape."""
+UNWRITTEN = (
+    *(getattr(aten, name) for name in ("empty", "empty_like", "empty_strided", "empty_permuted", "new_empty")),
+    *(aten.new_empty_strided, aten.resize, aten.resize_as, prims.empty, prims.empty_strided, prims.empty_permuted),
+)
+"""Operations that give memory in which nothing has been written, if only in part."""
 RANDOM = "rand", "randn", "randint", "randperm", "rand_like", "randn_like"
 """Operations whose values need nothing, but are not known: of an argument they read the shape."""
 DRAWN = ("bernoulli", "native_dropout", "poisson", "normal", "randint_like", "_standard_gamma", "binomial")
@@ -74,7 +78,7 @@ COPIES = (
 
 RULES: dict[Any, Rule] = {
     **{getattr(aten, name): constant for name in CONSTANTS},
-    **{getattr(aten, name): unwritten for name in UNWRITTEN},
+    **dict.fromkeys(UNWRITTEN, unwritten),
     **{getattr(aten, name): random for name in RANDOM},
     **{getattr(aten, name): elementwise for name in COPIES},
     **{getattr(aten, name): drawn for name in DRAWN},

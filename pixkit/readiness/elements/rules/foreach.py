@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -22,7 +23,7 @@ def each(call: Call) -> list[Marks]:
 def _nth(call: Call, place: int) -> Call:
     args = tuple(_part(value, place) for value in call.args)
     kwargs = {name: _part(value, place) for name, value in call.kwargs.items()}
-    return Call(call.func, args, kwargs, (call.results[place],))
+    return replace(call, args=args, kwargs=kwargs, results=(call.results[place],))
 
 
 def _part(value: Any, place: int) -> Any:

@@ -30,7 +30,7 @@ def _interpolated(given: Given) -> Code:
             (out,) = run(given, {**given.arguments, name: lines.expand(size, 1, *sizes).contiguous()})
             return out.movedim(axis, 1).flatten(2)[..., 0]
 
-        code = contract(code.movedim(axis, -1), weighed(alone, size, like)).movedim(-1, axis)
+        code = contract(code.movedim(axis, -1), weighed(alone, size, like).clamp_min(given.nothing)).movedim(-1, axis)
     return code
 
 

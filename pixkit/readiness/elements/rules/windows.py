@@ -49,13 +49,13 @@ def _convolution(given: Given) -> Code:
     stride, padding, dilation = (_each(given[name], spatial) for name in ("stride", "padding", "dilation"))
     if given["transposed"]:
         extra = _each(given["output_padding"], spatial)
-        x, weight = _transposed(x, weight, stride, given["groups"])
+        x, weight = _transposed(x, weight, stride, given)
         reach = [d * (k - 1) for d, k in zip(dilation, weight.shape[2:], strict=True)]
         margins = [(r - p, r - p + e) for r, p, e in zip(reach, padding, extra, strict=True)]
         stride = [1] * spatial
     else:
         margins = [(p, p) for p in padding]
-    x = F.pad(x, [side for margin in reversed(margins) for side in margin], value=NOTHING)
+    x = F.pad(x, [side for margin in reversed(margins) for side in margin], value=given.nothing)
     code = convolve(x, weight, stride, dilation, given["groups"])
     bias = given.optional("bias")
     return code if bias is None else codes.join(code, bias.view(-1, *[1] * spatial))
@@ -66,19 +66,21 @@ def _each(number: int | Sequence[int], count: int) -> list[int]:
     return given * count if len(given) == 1 else given
 
 
-def _transposed(x: Code, weight: Code, stride: Sequence[int], groups: int) -> tuple[Code, Code]:
+def _transposed(x: Code, weight: Code, stride: Sequence[int], given: Given) -> tuple[Code, Code]:
     """An image with zeros between its pixels, and filters [O, C / groups, ...] turned around: these are convolved."""
-    spread = x.new_full((*x.shape[:2], *((n - 1) * s + 1 for n, s in zip(x.shape[2:], stride, strict=True))), NOTHING)
+    spread = x.new_full(
+        (*x.shape[:2], *((n - 1) * s + 1 for n, s in zip(x.shape[2:], stride, strict=True))), given.nothing
+    )
     places: tuple[Any, ...] = (..., *(slice(None, None, s) for s in stride))
     spread[places] = x
-    turned = weight.unflatten(0, (groups, -1)).transpose(1, 2).flatten(0, 1)
+    turned = weight.unflatten(0, (given["groups"], -1)).transpose(1, 2).flatten(0, 1)
     return spread, turned.flip(*range(2, weight.dim()))
 
 
 def _conv_tbc(given: Given) -> Code:
     """Over time, batch and channels, with a weight [K, C, O]."""
     x, weight, pad = given.code("self", 0).permute(1, 2, 0), given.code("weight", 0).permute(2, 1, 0), given["pad"]
-    found = convolve(F.pad(x, (pad, pad), value=NOTHING), weight, [1], [1], 1)
+    found = convolve(F.pad(x, (pad, pad), value=given.nothing), weight, [1], [1], 1)
     return codes.join(found.permute(2, 0, 1), given.code("bias"))
 
 
