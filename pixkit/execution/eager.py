@@ -34,6 +34,9 @@ At: TypeAlias = int | slice | Tensor
 Work: TypeAlias = tuple[Callable[[Any], object], Place]
 """A function of a place, and the place."""
 
+WORK = 600
+"""Bytes that one operation of one step takes in Python's memory, about: views, a function and its arguments."""
+
 
 class EagerExecutor(ReferenceExecutor):
     """Runs every plan by torch's operations on views: slower than compiled code, quicker than the reference."""
@@ -71,6 +74,11 @@ class EagerExecutor(ReferenceExecutor):
             run = runs.get(schedule.operation.name) if schedule.opcode != "ALL" else None
             for time, work in zip(schedule.times.tolist(), self._work(schedule, run), strict=True):
                 self.work[time].append(work)
+
+    @functools.cached_property
+    def nbytes(self) -> int:
+        """See Executor: with the views and functions of each step, which take more than their numbers."""
+        return super().nbytes + WORK * sum(map(len, self.work))
 
     def _fleeting(self) -> frozenset[str]:
         return self.single.fleeting

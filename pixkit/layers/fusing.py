@@ -10,6 +10,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from typing import Any
 
+import torch
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode, handle_torch_function, has_torch_function
 
@@ -63,3 +64,14 @@ def fusing(x: Any) -> Fusing | None:
 def fuses(model: nn.Module) -> bool:
     """Whether some module of the model hands work over: it says so by an attribute `fuses`."""
     return any(getattr(module, "fuses", False) is True for module in model.modules())
+
+
+def require_first() -> None:
+    """Raise RuntimeError in a backward pass that is to be differentiated again.
+
+    torch's `once_differentiable` notices that only where the gradient that comes in needs one itself.
+    """
+    if torch.is_grad_enabled():
+        raise RuntimeError(
+            "fused operations can be differentiated once: leave create_graph=True away, or build with train.fuse=off"
+        )

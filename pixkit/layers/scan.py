@@ -14,7 +14,8 @@ from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
-from torch.autograd.function import once_differentiable
+
+from pixkit.layers.fusing import require_first
 
 
 class Tables(NamedTuple):
@@ -126,9 +127,9 @@ class Scan(torch.autograd.Function):
         return states.index_select(0, tables.held)
 
     @staticmethod
-    @once_differentiable
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
         """From the last front to the first."""
+        require_first()
         gates, tanhs, states, cells, weight, *found = ctx.saved_tensors
         tables = Tables(*found)
         slots, carry = ctx.slots, ctx.carry

@@ -9,6 +9,7 @@ which takes as long to find, is kept by the same rule.
 from __future__ import annotations
 
 import copy
+import threading
 from collections import OrderedDict
 from collections.abc import Hashable
 
@@ -90,6 +91,7 @@ class Prepared(Found):
         super().__init__(network, content)
         self._given = _given(known)
         self._waiting: OrderedDict[Hashable, Chosen] = OrderedDict()
+        self._lock = threading.Lock()
 
     @property
     def nbytes(self) -> int:
@@ -103,9 +105,12 @@ class Prepared(Found):
     def take(self, key: Hashable, context: Tensor | None) -> Chosen | None:
         """The executor that waits for such a batch, ready for another one; nobody else has it until it is given back.
 
-        None if none waits.
+        None if none waits, or if weights have changed since the plan was looked at.
         """
-        chosen = self._waiting.pop(key, None)
+        if self.content is None or not self.content.stands():
+            return None
+        with self._lock:
+            chosen = self._waiting.pop(key, None)
         return chosen if chosen is not None and chosen.executor.renew(context) else None
 
     def lasts(self, chosen: Chosen) -> bool:
@@ -117,9 +122,11 @@ class Prepared(Found):
 
     def give_back(self, key: Hashable, chosen: Chosen) -> None:
         """Let an executor that has drawn all that it was to draw wait for the next batch like it."""
-        self._waiting[key] = chosen
-        while len(self._waiting) > EXECUTORS or sum(each.executor.nbytes for each in self._waiting.values()) > LARGEST:
-            self._waiting.popitem(last=False)
+        with self._lock:
+            self._waiting[key] = chosen
+            waiting = self._waiting.values()
+            while len(waiting) > EXECUTORS or sum(each.executor.nbytes for each in waiting) > LARGEST:
+                self._waiting.popitem(last=False)
 
 
 def fits(executor: Executor) -> bool:

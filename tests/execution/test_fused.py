@@ -1,13 +1,17 @@
 """Fused operations, their kernels run on a CPU: what torch's operations compute, gradients included."""
 
+import contextlib
 import copy
 import ctypes
+import gc
 import itertools
+import weakref
 
 import pytest
 import torch
 from families import model_of
 from fused import Launched, fused
+from teacher import Left, many_threads
 
 from pixkit.execution.cuda import fusing as fusing_module
 from pixkit.execution.cuda import nvrtc
@@ -127,9 +131,28 @@ def test_second_derivatives_are_refused(ways, which):
     if which == "gate" and ways is fused:
         pytest.skip("a GPU computes it by torch's operations")
     out = {"activated": lambda: ops.activated([x]), "gated": lambda: ops.gated(x, wide), "gate": lambda: ops.gate(wide)}
-    (first,) = torch.autograd.grad(out[which]().square().sum(), wide if which == "gate" else x, create_graph=True)
-    with pytest.raises(RuntimeError, match="once_differentiable"):
-        first.sum().backward()
+    for loss in (out[which]().square().sum(), out[which]().sum()):  # of which the second's own gradient needs none
+        with pytest.raises(RuntimeError, match="differentiated once: leave create_graph=True away"):
+            torch.autograd.grad(loss, wide if which == "gate" else x, create_graph=True)
+
+
+def test_an_interrupted_operation_leaves_the_threads_what_they_work_on(monkeypatch):
+    left = Left()
+    monkeypatch.setattr(on_cpu, "_pool", lambda process, number: left)
+    monkeypatch.setattr(on_cpu, "LEAST", 1)
+    x = torch.randn(4, 2, 3, 3)
+    watched = weakref.ref(x)
+    with many_threads(2), contextlib.suppress(KeyboardInterrupt):
+        FusedOnCPU().activated([x])
+    del x
+    gc.collect()
+    assert isinstance(watched(), torch.Tensor)
+    assert len(left.jobs) == 2
+    for job in left.jobs:
+        job()
+    del job
+    left.jobs.clear()
+    assert watched() is None
 
 
 @pytest.mark.parametrize("form", FORMS)

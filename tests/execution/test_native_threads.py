@@ -1,14 +1,19 @@
 """Threads take slices of a batch: with any number of them the native executor draws the reference executor's images."""
 
+import contextlib
+import gc
+import weakref
+
 import pytest
 import torch
 from nets import NETS, ImageSpec, net_of
-from teacher import many_threads
+from teacher import Left, many_threads
 
 from pixkit.backbones.conditioners import FeatureContext, LabelContext
 from pixkit.backbones.encodings import InputConfig
 from pixkit.execution.native.executor import NativeExecutor
 from pixkit.execution.native.layout import KINDS
+from pixkit.execution.native.threads import Threaded
 from pixkit.execution.plan import make_plan
 from pixkit.execution.reference import Executor, ReferenceExecutor
 from pixkit.noise import Noise
@@ -84,3 +89,22 @@ class Calls:
 
     def run(self, program, start, stop, first, last):
         self.slices.append((first, last))
+
+
+def test_an_interrupted_walk_leaves_the_threads_the_plan_that_they_walk():
+    """Else they would read, and write to, memory that is nobody's any more."""
+    with many_threads(2):
+        executor, left = NativeExecutor(make_plan(Trace(pixelcnn(GREY))), IMAGES), Left()
+    watched, executor._pool = weakref.ref(executor.packed), left
+    with contextlib.suppress(KeyboardInterrupt), torch.no_grad():
+        executor.advance(0)
+    del executor
+    gc.collect()
+    assert isinstance(watched(), Threaded)
+    assert len(left.jobs) == 2
+    for job in left.jobs:
+        job()
+    del job
+    left.jobs.clear()
+    gc.collect()
+    assert watched() is None

@@ -68,7 +68,7 @@ def trials(most=2, only=slice(None)):
 
 def test_the_trial_has_every_kind_of_instruction_that_is_not_elementwise():
     kinds = {part.kind for plan, batch in trials() for _, part in emulated()(plan, batch).packed._parts}
-    assert set(KINDS[: KINDS.index("RELU")]) <= kinds
+    assert set(KINDS[: KINDS.index("RELU")]) - {"SUM"} <= kinds  # which is for CPUs alone
 
 
 @pytest.mark.parametrize("lanes", [1, 33, 96] if LONG else [33])

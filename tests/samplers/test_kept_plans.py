@@ -17,15 +17,19 @@ from pixkit.backbones.base import Backbone
 from pixkit.backbones.conditioners import LabelContext
 from pixkit.errors import CausalityError
 from pixkit.execution import choose
+from pixkit.execution.eager import WORK, EagerExecutor
+from pixkit.execution.plan import make_plan
+from pixkit.execution.reference import ReferenceExecutor
 from pixkit.image import ImageSpec
 from pixkit.layers import MaskedConv2d
+from pixkit.layers.modes import evaluating
 from pixkit.memory import keep
 from pixkit.noise import Noise
 from pixkit.orderings import KnownFirst
 from pixkit.precision import float32_products, write
 from pixkit.readiness.content import Content, Untold
 from pixkit.readiness.trace import Trace, Untraceable
-from pixkit.samplers import Ancestral, Cached, Known, kept
+from pixkit.samplers import Ancestral, BatchRequest, Cached, Known, kept
 from pixkit.samplers.guidance import Guided
 from pixkit.samplers.kept import Prepared
 from pixkit.testing import component, named, network
@@ -421,3 +425,21 @@ def test_a_refusal_for_want_of_memory_is_not_kept(cause, monkeypatch):
         with pytest.raises(Untraceable):
             drawn(net, "reference")
     assert net.kept.entries == () and torch.equal(drawn(net, "reference"), drawn(net))
+
+
+@pytest.mark.parametrize("executor", ["reference", "eager", NATIVE])
+def test_who_holds_prepared_batches_draws_by_the_weights_of_the_moment(executor):
+    net = network(component("backbone", Switched), SPEC)
+    sampler, noise = Cached(Cached.Config(executor=executor)), Noise(2, range(3))
+    with torch.no_grad(), evaluating(net):
+        batches = sampler.prepare(net, None)
+        before = batches(BatchRequest(noise))
+        net.projection.weight.data.neg_()
+        after = batches(BatchRequest(noise))
+    assert torch.equal(after, Ancestral(Ancestral.Config()).sample(net, noise)) and not torch.equal(after, before)
+
+
+def test_what_an_eager_executor_takes_is_mostly_pythons():
+    plan = make_plan(Trace(network(component("backbone", Switched), SPEC)))
+    executor, reference = EagerExecutor(plan, 1), ReferenceExecutor(plan, 1)
+    assert executor.nbytes >= WORK * SPEC.sites * len(plan.schedules) // 2 > reference.nbytes

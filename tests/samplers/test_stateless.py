@@ -10,9 +10,10 @@ from nets import NETS, net_of
 
 import pixkit
 from pixkit.backbones.conditioners import LabelContext
+from pixkit.execution.eager import EagerExecutor
 from pixkit.image import ImageSpec
 from pixkit.noise import Noise
-from pixkit.samplers import SAMPLERS, Ancestral, Auto, BatchRequest, Cached, Drawn, Sampler, cached, sampler_for
+from pixkit.samplers import SAMPLERS, Ancestral, Auto, BatchRequest, Cached, Drawn, Sampler, cached, kept, sampler_for
 from pixkit.samplers.guidance import Guided
 from pixkit.testing import COLOUR, GREY, check_stateless, component, named, network, plain_backbone
 
@@ -77,6 +78,7 @@ def test_of_batches_of_one_size_it_is_asked_once_who_can_draw_them(monkeypatch):
         return replace(choose("eager" if count == 2 else "reference", plan, count, context), reasons=("because",))
 
     monkeypatch.setattr(cached, "choose", told)
+    monkeypatch.setattr(kept, "fits", lambda executor: not isinstance(executor, EagerExecutor))
     prepared, noise = Cached(Cached.Config()).prepare(nets()[0], None), Noise(1, range(2))
     with torch.no_grad():
         drawn = [prepared(BatchRequest(noise)), prepared(BatchRequest(noise))]

@@ -12,9 +12,8 @@ from typing import Any, TypeAlias
 import torch
 import torch.nn.functional as F
 from torch import Tensor
-from torch.autograd.function import once_differentiable
 
-from pixkit.layers.fusing import WHOLE, Fusing
+from pixkit.layers.fusing import WHOLE, Fusing, require_first
 from pixkit.layers.geometry import Edges
 
 REALS = {torch.float32: "float", torch.bfloat16: "bf16", torch.float64: "double"}
@@ -25,6 +24,15 @@ MANY = 4
 """Elements that a lane has under way together, as in fusing.cu."""
 LARGEST = 2**31
 """Elements of an image from which on they could not be counted."""
+
+
+class Pointer(ctypes.c_void_p):
+    """A tensor's memory, or none, which stays as long as this does: whoever waits for a thread may be interrupted."""
+
+    def __init__(self, tensor: Tensor | None) -> None:
+        super().__init__(None if tensor is None else tensor.data_ptr())
+        self.tensor = tensor
+
 
 Launch: TypeAlias = Callable[[torch.dtype, str, list[Any], int, int], None]
 """Runs a kernel: of which dtype, its name, its arguments, blocks for an image, and images."""
@@ -78,10 +86,7 @@ def run(launch: Launch, name: str, shape: Shape, over: Tensor, *rest: Tensor | f
     number = ctypes.c_double if over.dtype == torch.float64 else ctypes.c_float
     given: list[Any] = [shape, ctypes.c_uint32(count)]
     for value in rest:
-        if isinstance(value, float):
-            given.append(number(value))
-        else:
-            given.append(ctypes.c_void_p(None if value is None else value.data_ptr()))
+        given.append(number(value) if isinstance(value, float) else Pointer(value))
     launch(over.dtype, name, given, -(-count // (LANES * MANY)), batch)
 
 
@@ -101,8 +106,8 @@ class _Activated(torch.autograd.Function):
         return wide
 
     @staticmethod
-    @once_differentiable
     def backward(ctx: Any, given: Tensor) -> Any:
+        require_first()
         parts, kept = ctx.saved_tensors, None
         if ctx.masked:
             *parts, kept = parts
@@ -126,8 +131,8 @@ class _Gated(torch.autograd.Function):
         return out
 
     @staticmethod
-    @once_differentiable
     def backward(ctx: Any, given: Tensor) -> Any:
+        require_first()
         (wide,) = ctx.saved_tensors
         ours, out = given.contiguous(memory_format=layout(wide)), torch.empty_like(wide)
         run(ctx.launch, "gate_back", Shape.of(ours, wide, 0, WHOLE, ours), ours, ours, wide, out)

@@ -72,9 +72,14 @@ class NativeExecutor(Executor):
         self.packed.still()
 
     def _run(self, start: int, stop: int) -> None:
-        call = functools.partial(self.library.run, ctypes.addressof(self.packed.program), start, stop)
+        call = functools.partial(_walk, self.library, self.packed, (start, stop))
         if self.threads == 1:
             call(0, self.batch)
             return
         bounds = [self.batch * part // self.threads for part in range(self.threads + 1)]
         list(self._pool.map(call, bounds[:-1], bounds[1:]))
+
+
+def _walk(library: ctypes.CDLL, packed: Threaded, steps: tuple[int, int], first: int, last: int) -> None:
+    """Run steps of a slice of the batch. The packed plan is the call's own: who waits for it may be interrupted."""
+    library.run(ctypes.addressof(packed.program), *steps, first, last)

@@ -11,12 +11,11 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.autograd.function import once_differentiable
 
 from pixkit.execution.cuda.fusing import REALS, FusedOperations, Shape, alike, layout, run, suits
 from pixkit.execution.cuda.fusing_kernels import departure
 from pixkit.execution.native.compile import NoCompiler, kernel
-from pixkit.layers.fusing import WHOLE
+from pixkit.layers.fusing import WHOLE, require_first
 
 LEAST = 2**15
 """Elements of all images from which on threads share them: fewer take no longer than handing them out does."""
@@ -52,8 +51,8 @@ class _Gate(torch.autograd.Function):
         return out
 
     @staticmethod
-    @once_differentiable
     def backward(ctx: Any, given: Tensor) -> Any:
+        require_first()
         (wide,) = ctx.saved_tensors
         ours, out = given.contiguous(memory_format=layout(wide)), torch.empty_like(wide)
         run(launch, "gate_tanh_back", Shape.of(ours, wide, 0, WHOLE, ours), ours, ours, wide, out)
