@@ -198,7 +198,7 @@ class Leak:
                 if not int(replayed(record, alone)[step.result[0]][step.result[1]]):
                     continue
                 site = int(homes.broadcast_to(record.results[step.result[0]].place.shape)[step.result[1]])
-            beside = ready[(homes == site) & (ready > 0)] if site else ready[:0]
+            beside = ready[(homes == site) & (ready > 0) & bool(site)]
             if beside.numel() and int(beside.max()) <= allowed:
                 found.add(site)
         return found

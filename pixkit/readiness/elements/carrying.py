@@ -19,7 +19,7 @@ from pixkit.readiness.elements import asking, notes
 from pixkit.readiness.elements.catching import caught, may_raise
 from pixkit.readiness.elements.constants import where_held
 from pixkit.readiness.elements.marked import Asked, Marked, Operations, mark, plainly, replaced, tensors_in
-from pixkit.readiness.elements.marks import LATEST, UNWRITTEN, Call, Marks, Rule, listed, mixed, spoilt, uniform
+from pixkit.readiness.elements.marks import LATEST, UNWRITTEN, Call, Marks, Rule, listed, mixed, spoilt, uniform, within
 from pixkit.readiness.elements.notes import Noted
 from pixkit.readiness.elements.operation import Description, describe, plainly_called, strideless, taken_apart
 from pixkit.readiness.elements.planes import Planes
@@ -128,7 +128,7 @@ class Carrying:
                     before[id(tensor)] = self.storages.copied(before[id(tensor)])
         read_kwargs = {name: value for name, value in kwargs.items() if name not in about.out}
         marked = replaced((args, read_kwargs), lambda tensor: before[id(tensor)])
-        call = Call(about.functional, self._signed(about, marked[0]), marked[1], ())
+        call = Call(about.functional, *self._signed(about, *marked), ())
         if about.numbers or about.sized:
             self._look(deciding(func, call), notes.HOST if about.numbers else notes.SHAPE, str(func))
         self._deciding(func, not may_raise(call), call.marks)
@@ -166,10 +166,15 @@ class Carrying:
         if len(self.storages.reached) > reached:
             self.note(notes.MEMORY, str(func), "a tensor lies in memory that was reached by an address")
 
-    def _signed(self, about: Description, args: tuple[Any, ...]) -> tuple[Any, ...]:
+    def _signed(
+        self, about: Description, args: tuple[Any, ...], kwargs: dict[str, Any]
+    ) -> tuple[tuple[Any, ...], dict[str, Any]]:
         """Arguments in which an operation tells 0.0 from -0.0 are less known."""
-        looked = [(place in about.signed and isinstance(part, Marks), part) for place, part in enumerate(args)]
-        return tuple(self.storages.signed(part) if signed else part for signed, part in looked)
+        if not about.signed:
+            return args, kwargs
+        signed = self.storages.signed
+        looked = (within(part, signed) if n in about.signed else part for n, part in enumerate(args))
+        return tuple(looked), within(kwargs, signed)
 
     def _marked(self, call: Call, ruled: list[Marks], given: Sequence[Tensor], written: list[Tensor]) -> Iterator[Held]:
         """Mark what an operation gave and wrote."""

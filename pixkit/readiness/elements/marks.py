@@ -101,11 +101,11 @@ class Call:
 
     def kept(self) -> Call:
         """The same, whatever is written to its arguments later."""
-        return replace(self, args=_each(self.args, Marks.kept), kwargs=_each(self.kwargs, Marks.kept))
+        return replace(self, args=within(self.args, Marks.kept), kwargs=within(self.kwargs, Marks.kept))
 
     def unfixed(self) -> Call:
         """The same, if nothing of its arguments were fixed, and none settled anything."""
-        args, kwargs = _each(self.args, Marks.unfixed), _each(self.kwargs, Marks.unfixed)
+        args, kwargs = within(self.args, Marks.unfixed), within(self.kwargs, Marks.unfixed)
         return replace(self, args=args, kwargs=kwargs, settles=False)
 
 
@@ -113,12 +113,13 @@ Rule = Callable[[Call], Marks | Sequence[Marks]]
 """What an operation does to planes: `Marks` for each of the call's results, of a shape that broadcasts to its."""
 
 
-def _each(value: Any, change: Callable[[Marks], Marks]) -> Any:
+def within(value: Any, change: Callable[[Marks], Marks]) -> Any:
+    """A value with all marks that it is made of changed."""
     if isinstance(value, Marks):
         return change(value)
     if isinstance(value, list | tuple):
-        return type(value)(_each(part, change) for part in value)
-    return {name: _each(part, change) for name, part in value.items()} if isinstance(value, dict) else value
+        return type(value)(within(part, change) for part in value)
+    return {name: within(part, change) for name, part in value.items()} if isinstance(value, dict) else value
 
 
 def marks_in(value: Any) -> Iterable[Marks]:

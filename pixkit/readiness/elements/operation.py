@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,7 +13,7 @@ from torch._ops import HigherOrderOperator, OpOverload
 
 from pixkit.readiness.elements.marked import replaced, tensors_in
 from pixkit.readiness.elements.marks import Call, Rule
-from pixkit.readiness.elements.rules import RULES, rule_of
+from pixkit.readiness.elements.rules import RULES, pairs, rule_of
 from pixkit.readiness.elements.rules.deciding import DECIDING
 
 MOVES = frozenset(
@@ -22,14 +22,21 @@ MOVES = frozenset(
 """Operations that change where a tensor lies, and no value."""
 SWITCHES = frozenset({"train", "training", "dropout_p", "dropout"})
 """Arguments without which an operation draws no random numbers."""
-SIGNED: dict[str, tuple[int, ...]] = {
+EVERY = range(32)
+"""Places of all arguments."""
+SIGNED: dict[str, Sequence[int]] = {
     **dict.fromkeys(("div", "floor_divide", "copysign", "true_divide", "fmod", "remainder"), (1,)),
-    **dict.fromkeys(("reciprocal", "rsqrt", "signbit", "pow", "float_power", "digamma", "polygamma", "lgamma"), (0,)),
-    **dict.fromkeys(("angle", "sqrt", "log", "log2", "log10", "acos", "acosh", "asin", "asinh", "atan", "atanh"), (0,)),
-    **dict.fromkeys(("atan2", "nextafter", "hypot", "special_zeta"), (0, 1)),
+    **dict.fromkeys(("reciprocal", "rsqrt", "signbit", "pow", "float_power", "digamma", "lgamma", "hash_tensor"), (0,)),
+    **dict.fromkeys(("angle", "sqrt", "log", "log2", "log10", "log1p"), (0,)),
+    **dict.fromkeys(("acos", "acosh", "asin", "asinh", "atan", "atanh"), (0,)),
+    **dict.fromkeys(("atan2", "nextafter", "hypot", "special_zeta", "polygamma", "linalg_solve_triangular"), (0, 1)),
     "addcdiv": (2,),
+    **dict.fromkeys(("native_batch_norm", "_native_batch_norm_legit", "_native_batch_norm_legit_no_training"), (4,)),
+    **dict.fromkeys(("_batch_norm_with_update", "_batch_norm_no_update"), (4,)),
+    **dict.fromkeys(pairs.MATRICES, EVERY),
 }
-"""Places of the arguments in which an operation tells 0.0 from -0.0, be it by the side of a branch cut."""
+"""Places of the arguments in which an operation tells 0.0 from -0.0, be it by the side of a branch cut; so does the
+same on lists. One of which no rule is known may do so in every place."""
 HIDDEN = {"native_batch_norm": ("running_mean", "running_var")}
 """Arguments that an operation writes to although its schema does not say so."""
 ASKS = frozenset({
@@ -71,7 +78,7 @@ class Description:
     random: bool
     foreign: bool
     switch: tuple[int, str] | None
-    signed: tuple[int, ...]
+    signed: Sequence[int]
 
     def written(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Iterator[Tensor]:
         """The tensors that a call writes to."""
@@ -105,9 +112,11 @@ def describe(func: OpOverload) -> Description:
     hidden = [(place, each) for place, each in enumerate(schema.arguments) if each.name in HIDDEN.get(name, ())]
     functional = _functional(func)
     aliases = [each.alias_info for each in schema.returns]
+    rule = RULES.get(func.overloadpacket) or rule_of(functional)
+    base = functional.overloadpacket.__name__.removeprefix("_foreach_").removesuffix("_")
     return Description(
         functional,
-        RULES.get(func.overloadpacket) or rule_of(functional),
+        rule,
         tuple((place, each.name) for place, each in (*written, *hidden)),
         _training(schema) if "batch_norm" in name else None,
         frozenset(each.name for _, each in written if each.is_out),
@@ -118,7 +127,7 @@ def describe(func: OpOverload) -> Description:
         Tag.nondeterministic_seeded in func.tags,
         func.namespace not in ("aten", "prims"),
         next(((place, each.name) for place, each in enumerate(schema.arguments) if each.name in SWITCHES), None),
-        SIGNED.get(functional.overloadpacket.__name__, ()),
+        SIGNED.get(base, ()) if rule is not None else EVERY,
     )
 
 

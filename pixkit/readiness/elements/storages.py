@@ -42,7 +42,7 @@ class Storages:
         """A plain tensor with its planes."""
         planes = self.of(tensor)
         ready, fixed = planes.read(tensor)
-        if planes.settled and not (tensor.is_floating_point() or tensor.is_complex()):  # the bits of a zero's sign
+        if planes.settled and _is_bits(tensor, planes.unit):  # among them that of a zero's sign
             ready, fixed = torch.where(fixed, planes.settled, ready), torch.zeros_like(fixed)
         return Marks(ready, fixed, tensor if type(tensor) is Tensor else tensor.detach())
 
@@ -59,7 +59,8 @@ class Storages:
         settled = self.of(marks.value).settled
         if not settled or not marks.any_fixed:
             return marks
-        zero = marks.where_fixed(0)
+        value = marks.value
+        zero = marks.fixed & ((value.real == 0) | (value.imag == 0) if value.is_complex() else value == 0)
         return Marks(marks.ready.masked_fill(zero, settled), marks.fixed & ~zero, marks.value)
 
     def grows(self, tensor: Tensor) -> bool:
@@ -138,7 +139,7 @@ class Storages:
         planes = Planes(
             storage,
             len(self._planes),
-            tensor.element_size(),
+            _size_of_number(tensor),
             torch.full((), ready, dtype=torch.int64, device=tensor.device),
             torch.full((), fixed, device=tensor.device),
         )
@@ -158,6 +159,16 @@ class Storages:
             if begin < last and first < end:
                 return planes, (begin, end) == (first, last)
         return None, False
+
+
+def _is_bits(tensor: Tensor, unit: int) -> bool:
+    """Whether a tensor reads a zero as something else: as an integer, or as a part of a longer number."""
+    real = tensor.is_floating_point() or tensor.is_complex()
+    return not real or _size_of_number(tensor) > unit or "fnu" in str(tensor.dtype)  # which have no -0.0
+
+
+def _size_of_number(tensor: Tensor) -> int:
+    return tensor.element_size() // (2 if tensor.is_complex() else 1)
 
 
 def _span(storage: Any) -> tuple[int, int]:

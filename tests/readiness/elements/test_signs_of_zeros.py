@@ -1,0 +1,90 @@
+"""A zero that a fixed one settles has a sign that nothing settles: what tells 0.0 from -0.0 needs the other factor."""
+
+import pytest
+import torch
+from needs import needed, ready_of, run_of
+
+from pixkit.readiness import prove
+from pixkit.readiness.elements.operation import describe
+
+STEPS = torch.arange(4)
+X = torch.tensor([0.3, -1.0, 2.0, -0.7], dtype=torch.float64)
+ONE = torch.ones(4, dtype=torch.float64)
+MINUS = -ONE
+COMPLEX = {
+    "angle": lambda z: torch.complex(MINUS, z).angle(),
+    "angle of pairs": lambda z: torch.view_as_complex(torch.stack([MINUS, z], -1)).angle(),
+    "angle of a conjugate": lambda z: torch.complex(MINUS, z).conj().angle(),
+    "sqrt": lambda z: torch.complex(MINUS, z).sqrt().imag,
+    "rsqrt": lambda z: torch.complex(MINUS, z).rsqrt().imag,
+    "pow": lambda z: torch.complex(MINUS, z).pow(0.5).imag,
+    "float_power": lambda z: torch.complex(MINUS, z).float_power(0.5).imag,
+    "log": lambda z: torch.complex(MINUS, z).log().imag,
+    "log2": lambda z: torch.complex(MINUS, z).log2().imag,
+    "log10": lambda z: torch.complex(MINUS, z).log10().imag,
+    "log1p": lambda z: torch.complex(2 * MINUS, z).log1p().imag,
+    "acos": lambda z: torch.complex(2 * ONE, z).acos().imag,
+    "acosh": lambda z: torch.complex(2 * MINUS, z).acosh().imag,
+    "asin": lambda z: torch.complex(2 * ONE, z).asin().imag,
+    "asinh": lambda z: torch.complex(z, 2 * ONE).asinh().real,
+    "atan": lambda z: torch.complex(z, 2 * ONE).atan().real,
+    "atanh": lambda z: torch.complex(2 * ONE, z).atanh().imag,
+}
+LISTS = {
+    "reciprocals": lambda z: torch._foreach_reciprocal([z])[0],
+    "quotients": lambda z: torch._foreach_div([ONE], [z])[0],
+    "powers": lambda z: torch._foreach_pow([z], -1.0)[0],
+    "powers of lists": lambda z: torch._foreach_pow([z], [MINUS])[0],
+    "inverse roots": lambda z: torch._foreach_rsqrt([z])[0],
+    "sums with quotients": lambda z: torch._foreach_addcdiv([ONE], [ONE], [z])[0],
+}
+CELLS = ONE.view(4, 1, 1)
+MATRICES = {
+    "inv_ex": lambda z: torch.linalg.inv_ex(z).inverse,
+    "solve_ex": lambda z: torch.linalg.solve_ex(z, CELLS).result,
+    "lu_solve": lambda z: torch.linalg.lu_solve(*torch.linalg.lu_factor_ex(z)[:2], CELLS),
+    "solve_triangular": lambda z: torch.linalg.solve_triangular(z, CELLS, upper=False),
+    "triangular_solve": lambda z: torch.triangular_solve(CELLS, z).solution,
+}
+WHOLE = {
+    "in place": lambda z: z.pow_(MINUS),
+    "in place, at twice the precision": lambda z: z.float_power_(MINUS),
+    "a function without a rule": torch.inference_mode()(torch.special.psi),
+    "polygamma": lambda z: torch.polygamma(0, z),
+    "hashes": lambda z: torch.stack([torch.hash_tensor(each) for each in z.split(1)]).double(),
+    "longer numbers": lambda z: torch.stack([z.float(), ONE.float() * 0], 1).view(torch.float64)[:, 0] * 1e200 * 1e200,
+    "complex as longer": lambda z: torch.complex(z.float(), ONE.float() * 0).view(torch.float64) * 1e200 * 1e200,
+    "a type without -0.0": lambda z: z.to(torch.float8_e4m3fn).view(torch.float8_e4m3fnuz).double(),
+    **{f"lists: {name}": told for name, told in LISTS.items()},
+    **{f"complex: {name}": told for name, told in COMPLEX.items()},
+    **{f"matrices: {name}": lambda z, told=told: told(z.view(4, 1, 1)).flatten() for name, told in MATRICES.items()},
+}
+
+
+def told_by(name):
+    return lambda x: WHOLE[name](x.flip(0) * torch.zeros(4, dtype=torch.float64))
+
+
+@pytest.mark.filterwarnings("ignore:torch.triangular_solve is deprecated")
+@pytest.mark.parametrize("name", WHOLE)
+def test_the_sign_of_a_zero_needs_what_it_is_told_by(name):
+    need = needed(told_by(name), X, STEPS, (1.0, -3.0))
+    assert need.tolist() == [4, 3, 2, 1]
+    assert (need <= ready_of(run_of(told_by(name), X, STEPS))).all()
+
+
+def test_what_hangs_on_a_sign_alone_is_not_proved():
+    assert prove(told_by("hashes"), X, STEPS, strict=False).verdict != "proved"
+
+
+def test_a_complex_zero_settles_a_product_and_its_parts_are_zeros():
+    run = run_of(lambda x: (torch.complex(x.flip(0), x) * torch.zeros(4, dtype=torch.complex128)).abs() + x, X, STEPS)
+    assert not run.noted and ready_of(run).tolist() == [1, 2, 3, 4]
+
+
+def test_an_operation_in_place_and_one_on_lists_tell_signs_where_it_does():
+    aten = torch.ops.aten
+    for func in (aten.pow_.Tensor, aten._foreach_pow.List, aten.pow_.Scalar):
+        assert describe(func).signed == describe(aten.pow.Tensor_Tensor).signed == (0,)
+    assert describe(aten.mul.Tensor).signed == ()
+    assert describe(aten._fused_dropout.default).rule is None and 1 in describe(aten._fused_dropout.default).signed
