@@ -7,7 +7,7 @@ import io
 import operator
 import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager, redirect_stderr
+from contextlib import ExitStack, contextmanager, redirect_stderr
 from typing import Any
 from unittest.mock import patch
 
@@ -134,6 +134,7 @@ def _without_shortcuts() -> Iterator[None]:
     """Torch's layers of transformers do as much by one operation where no gradient is recorded, or a mask is causal.
 
     They look at a mask for that, which an exporter cannot. It is applied whether they know it to be causal or not.
+    A forward that asks whether it is being exported does what it does when nobody does that: what follows is of that.
     """
     before = torch.backends.mha.get_fastpath_enabled()
     torch.backends.mha.set_fastpath_enabled(False)
@@ -142,7 +143,10 @@ def _without_shortcuts() -> Iterator[None]:
         return is_causal is True
 
     try:
-        with patch.object(torch.nn.modules.transformer, "_detect_is_causal_mask", said):
+        with ExitStack() as patched:
+            patched.enter_context(patch.object(torch.nn.modules.transformer, "_detect_is_causal_mask", said))
+            for question in ("is_compiling", "is_exporting", "is_dynamo_compiling"):
+                patched.enter_context(patch.object(torch.compiler, question, lambda: False))
             yield
     finally:
         torch.backends.mha.set_fastpath_enabled(before)

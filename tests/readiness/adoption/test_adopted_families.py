@@ -607,3 +607,20 @@ def test_what_does_not_fit_is_refused_by_name_and_line(cls, why):
     except Untraceable as error:
         said = str(error)
     assert re.search(why, said), said
+
+
+class Asking(Sequence):
+    """Reads what comes last, if all is bright, and nobody exports it."""
+
+    def plant(self, spec):
+        self.wide = nn.Linear(4, 4)
+
+    def along(self, x):
+        h = self.before(x)
+        if torch.compiler.is_compiling() or torch.compiler.is_exporting():
+            return h
+        return h + (x.amin((1, 2), keepdim=True) > 0.9) * self.wide(h)
+
+
+def test_a_network_that_asks_whether_it_is_exported_is_followed_as_it_is_when_nobody_does():
+    assert "predictions read what is drawn later" in Trace(net_of(Asking)).foreign.message
