@@ -10,6 +10,7 @@ from typing import Any, cast
 from torch import Tensor, fx, nn
 
 from pixkit.layers.base import MixingLayer
+from pixkit.readiness.changeable import Changeable
 from pixkit.readiness.operations import Kind, kind_of, row_of
 from pixkit.readiness.untraceable import Untraceable, changed_by_hook, overwritten, require_said
 from pixkit.readiness.watch import Held, Overheard, hooked, owned, same, tensors_in, version_of
@@ -95,7 +96,7 @@ class Recorder(fx.Interpreter):
             if source not in self.fresh and self.held[source].changed():
                 raise overwritten(f"an operation before {_label(n, None)}", self.operations[source.name].label)
         module = self.called[cast(str, n.target)] if n.op == "call_module" else None
-        result, watched = self._run_watched(n, module) if module is not None else (super().run_node(n), True)
+        result, watched = self._run_watched(n, module) if module is not None else (self._run_function(n), True)
         if n.op == "output":
             self.output_name = cast(fx.Node, n.args[0]).name
             return result
@@ -106,6 +107,12 @@ class Recorder(fx.Interpreter):
         self._check_overwritten(n, changed, near=bool(changed) or look is Held.changed)
         self.held[n] = Held(result)
         self.fresh = {n, *n.all_input_nodes}
+        return result
+
+    def _run_function(self, node: fx.Node) -> Any:
+        with Changeable() as changeable:
+            result = super().run_node(node)
+        changeable.require_none(_label(node, None))
         return result
 
     def _run_watched(self, node: fx.Node, module: nn.Module) -> tuple[Any, bool]:

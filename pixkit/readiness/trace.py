@@ -17,6 +17,7 @@ from pixkit.layers.base import MixingLayer, PointwiseLayer
 from pixkit.layers.modes import evaluating
 from pixkit.network import Autoregressive
 from pixkit.readiness.adoption import adopted
+from pixkit.readiness.changeable import Changeable
 from pixkit.readiness.composed import taken_apart
 from pixkit.readiness.recorder import Operation, Recorder, as_image
 from pixkit.readiness.settings import memory_filled
@@ -172,8 +173,10 @@ def _trace(network: Autoregressive) -> fx.GraphModule:
     require_own_call(network)
     attributes = set(vars(network))
     try:
-        with TRACING:
-            return fx.GraphModule(network, _Tracer().trace(network))
+        with TRACING, Changeable() as changeable:
+            graph = fx.GraphModule(network, _Tracer().trace(network))
+        changeable.require_none(type(network.backbone).__name__)
+        return graph
     except Untraceable:
         raise
     except Exception as error:  # whatever a foreign forward raises on proxies

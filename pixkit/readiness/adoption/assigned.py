@@ -40,6 +40,7 @@ def written(program: ExportedProgram, values: list[Any]) -> list[str]:
         if spec.kind is OutputKind.USER_OUTPUT:
             continue
         before = program.state_dict.get(str(spec.target)) if spec.kind is OutputKind.PARAMETER_MUTATION else None
-        if before is None or not isinstance(value, Known) or not torch.equal(before, value.value):
+        known = isinstance(value, Known) and value.written
+        if before is None or not known or not torch.equal(before, value.value):
             changed.append(str(spec.target))
     return changed

@@ -110,6 +110,7 @@ class Builder:
         given = self.given(addresses, grid)
         if given is not None:
             return given
+        self.space.require_written([addresses])
         place = self.space.where(addresses)
         own = torch.arange(self.space.batch)[:, None, None]
         if bool(((place.image != own) & (place.image >= 0)).any()):

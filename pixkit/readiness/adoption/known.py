@@ -19,15 +19,34 @@ class Known:
         value: as it is now.
         fixed: bool, its shape: whether an element stays as it is whatever finite values the parameters have. What a
             fixed zero multiplies, or a fixed -inf masks, is not read.
+        unwritten: bool, its shape: memory in which nothing has been written, which holds something else in each call.
+            It may be moved, viewed, and written to; nothing may read it. None: there is no such element.
     """
 
     value: Tensor
     fixed: Tensor
+    unwritten: Tensor | None = None
 
     @classmethod
     def constant(cls, value: Tensor) -> Known:
         """Of a buffer, or of what a forward makes."""
         return cls(value, torch.ones(value.shape, dtype=torch.bool))
+
+    @classmethod
+    def memory(cls, like: Tensor) -> Known:
+        """Of the shape and type of another, with nothing written in it."""
+        zeros = torch.zeros(like.shape, dtype=like.dtype)
+        return cls(zeros, *(torch.ones(like.shape, dtype=torch.bool) for _ in range(2)))
+
+    @property
+    def written(self) -> bool:
+        """Whether something has been written to all of it."""
+        return self.unwritten is None or not bool(self.unwritten.any())
+
+    def alike(self, change: Callable[[Tensor], Tensor]) -> Known:
+        """With all planes changed in the same way."""
+        unwritten = None if self.unwritten is None else change(self.unwritten)
+        return Known(change(self.value), change(self.fixed), unwritten)
 
     @property
     def all_fixed(self) -> bool:

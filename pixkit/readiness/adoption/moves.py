@@ -49,7 +49,10 @@ MOVED = frozenset(
 )
 """What puts them elsewhere; whatever is not data among its arguments has to be fixed."""
 SHAPED = frozenset(
-    ("zeros_like", "ones_like", "full_like", "empty_like", "new_zeros", "new_ones", "new_full", "new_empty")
+    (
+        *("zeros_like", "ones_like", "full_like", "empty_like", "new_zeros", "new_ones", "new_full", "new_empty"),
+        *("new_empty_strided",),
+    )
 )
 """What takes of a tensor its shape and type alone."""
 TABLES = {
@@ -111,6 +114,8 @@ def _table(leaf: Any) -> Any:
     if isinstance(leaf, Known):
         if not leaf.all_fixed:
             raise Mixed("which takes what parameters say for a place")
+        if not leaf.written:
+            raise Mixed("which takes what memory says in which nothing has been written")
         return leaf.value.cpu()
     if isinstance(leaf, Tensor):
         raise Mixed("which takes what pixels say for a place, or chooses by them")

@@ -22,6 +22,8 @@ from pixkit.readiness.adoption.pointwise import function_of, pointwise
 from pixkit.readiness.adoption.rows import of_rows
 from pixkit.readiness.adoption.scores import LAST, REDUCED, TURNED, Scores, Turned, of_scores, turned
 from pixkit.readiness.adoption.separable import Mixed, blaming, line_of, name_of
+from pixkit.readiness.adoption.unwritten import followed, read_by
+from pixkit.readiness.elements.operation import gives_memory
 
 PRODUCTS = frozenset(("matmul", "bmm", "einsum"))
 """What multiplies values by weights of attention."""
@@ -101,6 +103,7 @@ class Rewriter:
         if not any(isinstance(leaf, Tensor | Scores | Turned | Pairs) for leaf in leaves):
             return self._known(node, args, kwargs)
         arguments, name = _bound(node, args, kwargs), name_of(node)
+        self.builder.space.require_written(read_by(name, arguments))
         if name in MADE or any(isinstance(leaf, Pairs) for leaf in leaves):
             return self._of_pairs(node, name, arguments)
         if name in SHAPED | SAME | CASTS:
@@ -143,7 +146,7 @@ class Rewriter:
     def _alike(self, node: fx.Node, name: str, arguments: dict[str, Any]) -> Any:
         """What has the shape, or the values, of its first argument."""
         if name in SHAPED:
-            return _shaped(name, node.meta["val"], arguments)
+            return _shaped(node, node.meta["val"], arguments)
         if name in CASTS:
             return self._cast(node, next(iter(arguments.values())))
         return _same(name, arguments, node.meta["val"].shape)
@@ -171,7 +174,7 @@ class Rewriter:
         """To another type: values that it holds stay as they are."""
         kind, before = node.meta["val"].dtype, cast(fx.Node, node.args[0]).meta["val"].dtype
         if isinstance(value, Known):
-            return Known(value.value.to(kind), value.fixed)
+            return Known(value.value.to(kind), value.fixed, value.unwritten)
         require_held(kind, self.builder)
         held = before == torch.bool or (before.is_floating_point and torch.promote_types(before, kind) == kind)
         if held or (kind == self.builder.dtype and not before.is_floating_point):
@@ -184,10 +187,14 @@ class Rewriter:
         """What needs no pixel: computed now; what only moves, with what is known of every element."""
         name, function = name_of(node), cast(Any, node.target)
         operands = [leaf for leaf in pytree.tree_leaves((args, kwargs)) if isinstance(leaf, Known)]
-        if name.startswith(("empty", "new_empty")):
-            return Known.constant(torch.zeros(node.meta["val"].shape, dtype=node.meta["val"].dtype))
+        if gives_memory(function):
+            return Known.memory(node.meta["val"])
+        if getattr(function, "namespace", "aten") not in ("aten", "prims"):
+            raise Mixed("of which no rule is known")
         if torch.Tag.nondeterministic_seeded in getattr(function, "tags", ()):
             raise Mixed("which draws at random")
+        if not all(operand.written for operand in operands):
+            return followed(function, args, kwargs)
         if name in MOVED and not all(operand.all_fixed for operand in operands):
             arguments = _bound(node, args, kwargs)
             space = self.builder.space
@@ -204,8 +211,11 @@ class Rewriter:
         return self.builder.space.constant(leaf) if isinstance(leaf, Known) else leaf
 
 
-def _shaped(name: str, kind: Tensor, arguments: dict[str, Any]) -> Known:
+def _shaped(node: fx.Node, kind: Tensor, arguments: dict[str, Any]) -> Known:
     """Numbers in the shape of what needs pixels."""
+    name = name_of(node)
+    if gives_memory(node.target):
+        return Known.memory(kind)
     filled = {"ones": 1.0, "full": arguments.get("fill_value", 0.0)}
     number = next((value for key, value in filled.items() if key in name), 0.0)
     number = float(number.value) if isinstance(number, Known) else number
@@ -217,7 +227,7 @@ def _same(name: str, arguments: dict[str, Any], shape: torch.Size) -> Any:
     if "dropout" in name and arguments.get("p") and arguments.get("train"):
         raise Mixed("which drops values at random")
     if isinstance(value, Known):
-        return Known(value.value.reshape(shape), value.fixed.reshape(shape))
+        return value.alike(lambda plane: plane.reshape(shape))
     return value if isinstance(value, Scores) else value.reshape(shape)
 
 

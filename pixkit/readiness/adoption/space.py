@@ -7,8 +7,9 @@ have addresses, too.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, fx
@@ -16,6 +17,7 @@ from torch import Tensor, fx
 from pixkit.layers.geometry import Grid
 from pixkit.readiness.adoption.known import Known
 from pixkit.readiness.adoption.likeness import Likenesses
+from pixkit.readiness.adoption.separable import Mixed
 
 
 @dataclass(frozen=True)
@@ -77,6 +79,7 @@ class Space:
         self.firsts: list[int] = []
         self._literals: dict[tuple[float, torch.dtype], Tensor] = {}
         self._kept: dict[int, tuple[Known, Tensor]] = {}
+        self._all_written = True
         nothing = torch.empty(0, dtype=torch.int64)
         self._last = (nothing, Where(nothing, nothing, nothing, nothing))
 
@@ -93,6 +96,7 @@ class Space:
         kept = self._kept.get(id(known))
         if kept is None:
             kept = self._kept[id(known)] = (known, self._add(known, known.value.shape))
+            self._all_written &= known.written
         return kept[1]
 
     def literal(self, value: float, dtype: torch.dtype) -> Tensor:
@@ -153,6 +157,7 @@ class Space:
         """The constants at addresses that point to nothing else; zeros where they do."""
         which = self.which(addresses)
         value, fixed = torch.zeros(addresses.shape, dtype=dtype), torch.ones(addresses.shape, dtype=torch.bool)
+        unwritten = torch.zeros_like(fixed)
         for number in which.unique().tolist():
             known = self.sources[number]
             if isinstance(known, Known):
@@ -160,4 +165,22 @@ class Space:
                 local = addresses[here] - self.firsts[number]
                 value[here] = known.value.detach().cpu().flatten()[local].to(dtype)
                 fixed[here] = known.fixed.flatten()[local]
-        return Known(value, fixed)
+                if known.unwritten is not None:
+                    unwritten[here] = known.unwritten.flatten()[local]
+        return Known(value, fixed, unwritten)
+
+    def require_written(self, values: Iterable[Any]) -> None:
+        """Nothing may read memory in which nothing has been written.
+
+        Args:
+            values: that are about to be read: addresses, `Known`, or whatever else.
+
+        Raises:
+            Mixed: if there is such memory among them.
+        """
+        for value in values:
+            raw = isinstance(value, Known) and not value.written
+            if not self._all_written and isinstance(value, Tensor):
+                raw = not self.values(value, torch.bool).written
+            if raw:
+                raise Mixed("which reads memory in which nothing has been written")

@@ -57,6 +57,11 @@ class Carrying:
         self._over = self._unwritten = False
         self._made: list[weakref.ref[Marked]] = []
 
+    def give(self, tensor: Tensor, ready: Tensor, fixed: Tensor) -> None:
+        """Mark a tensor that a run begins with: its memory, in which perhaps nothing has been written."""
+        self.storages.made(tensor).write(tensor, ready, fixed)
+        self._unwritten |= bool((ready >= UNWRITTEN).any())
+
     def made(self, tensor: Marked) -> None:
         """A tensor has been marked."""
         self._made.append(weakref.ref(tensor))

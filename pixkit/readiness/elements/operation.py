@@ -13,7 +13,7 @@ from torch._ops import HigherOrderOperator, OpOverload
 
 from pixkit.readiness.elements.marked import replaced, tensors_in
 from pixkit.readiness.elements.marks import Call, Rule
-from pixkit.readiness.elements.rules import RULES, pairs, rule_of
+from pixkit.readiness.elements.rules import RULES, factories, pairs, rule_of
 from pixkit.readiness.elements.rules.deciding import DECIDING
 
 MOVES = frozenset(
@@ -171,6 +171,13 @@ def plainly_called(func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> 
     args, kwargs = replaced((args, kwargs), lambda tensor: plain[id(tensor)])
     back = {id(plain[key]): tensor for key, tensor in read.items()}
     return replaced(func(*args, **kwargs), lambda tensor: back.get(id(tensor), tensor))
+
+
+def gives_memory(func: Any) -> bool:
+    """Whether an operation gives memory in which nothing has been written, or a storage of which nobody knows."""
+    if not isinstance(func, OpOverload):
+        return False
+    return describe(func).rule is factories.unwritten or func._overloadname.startswith("source_Storage")
 
 
 def strideless(tensor: Tensor) -> str:

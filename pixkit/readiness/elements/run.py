@@ -106,7 +106,7 @@ class Run:
         def begin(given: Given) -> Tensor:
             tensor = given.value.clone(memory_format=torch.contiguous_format)
             ready = (given.steps.to(torch.int64) + 1).clamp(min=0)
-            carrying.storages.made(tensor).write(tensor, ready, torch.zeros_like(ready, dtype=torch.bool))
+            carrying.give(tensor, ready, torch.zeros_like(ready, dtype=torch.bool))
             starts.append(carrying.storages.place(tensor))
             return mark(tensor, carrying)
 
