@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
+from pixkit.randomness import seed_torch
 from pixkit.readiness.asked import Question
 from pixkit.readiness.elements.untouched import unwritten
 from pixkit.readiness.proof import Evidence, Index
@@ -166,7 +167,7 @@ class Watch:
             kept = unwritten(trial.module) if own else torch.random.fork_rng(devices=[])
             # As in the run: beside float64 torch's quicker kernel (2.13) misreads masks that are made in float32.
             with torch.inference_mode(False), torch.no_grad(), sdpa_kernel(SDPBackend.MATH), memory_filled(), kept:
-                torch.manual_seed(0)
+                seed_torch(0, torch.device("cpu"))
                 # A copy of its own: what was written in place is put back once the context is left.
                 given = self.question.chosen(trial.module(x.clone())).detach().cpu().clone()
         except Exception:

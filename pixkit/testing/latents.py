@@ -9,6 +9,7 @@ from pixkit.errors import UsageError
 from pixkit.image import Batch, ImageSpec
 from pixkit.models.latent import LatentModel
 from pixkit.noise import Noise
+from pixkit.randomness import seed_torch
 from pixkit.testing.models import SPEC, build_model, check_model
 from pixkit.testing.parts import TINY, every_image, named, random_images, randomise
 from pixkit.testing.samplers import check_drawing
@@ -107,7 +108,7 @@ def check_importance(model: LatentModel, *, repeats: int = 8) -> None:
     images = every_image(model.spec)
     batch = Batch(images, None, torch.arange(len(images)))
     with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(0)
+        seed_torch(0, torch.device("cpu"))
         totals = torch.stack([(-model.importance(batch, 16)).exp().sum() for _ in range(repeats)])
         bound = torch.stack([-model.score(batch) for _ in range(16)]).mean(0).exp().sum()
     error = float(totals.std()) / repeats**0.5

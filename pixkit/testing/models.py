@@ -17,6 +17,7 @@ from pixkit.image import Batch, ImageSpec
 from pixkit.layers.modes import evaluating
 from pixkit.models.base import Model, Phase
 from pixkit.models.latent import LatentModel
+from pixkit.randomness import seed_torch
 from pixkit.samplers import Known
 from pixkit.testing.configs import check_config
 from pixkit.testing.parts import TINY, every_image, random_images, randomise
@@ -62,7 +63,7 @@ def check_model(model: ComponentSpec, *, classes: int | None = None, spec: Image
 def build_model(model: ComponentSpec, spec: ImageSpec, classes: int | None) -> Model:
     """The model, from one seed, whatever the state of torch's generator, which is left as it is."""
     with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(0)
+        seed_torch(0, torch.device("cpu"))
         built: Model = model.build(spec, classes)
     return built
 
@@ -142,7 +143,7 @@ def _check_mean(model: Model, phase: Phase, batch: Batch) -> None:
     """Losses that are said to be means are those of parts of the batch, weighted; seen of what draws nothing."""
 
     def losses(seed: int, part: Batch) -> dict[str, float]:
-        torch.manual_seed(seed)
+        seed_torch(seed, torch.device("cpu"))
         return {name: float(value) for name, value in phase.loss(part, 0).items()}
 
     with torch.random.fork_rng(devices=[]), evaluating(model):

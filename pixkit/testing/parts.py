@@ -17,6 +17,7 @@ from pixkit.components.spec import ComponentSpec, Entry
 from pixkit.image import ImageSpec
 from pixkit.layers import MaskedConv2d
 from pixkit.network import Autoregressive, assemble
+from pixkit.randomness import seed_torch
 
 GREY = ImageSpec(1, 3, 5, 2)
 COLOUR = ImageSpec(3, 2, 4, 3)
@@ -88,7 +89,7 @@ def network(
     joint = getattr(ordering.config, "colours", "auto") == "joint"
     head = head or named("head", "softmax", independent=joint)
     with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
+        seed_torch(seed, torch.device("cpu"))
         parts = (spec, ordering, inputs or InputConfig(), backbone, head)
         net = assemble(*parts, conditioner=copy.deepcopy(conditioner)).double().eval()
     randomise(net, seed, gain)
