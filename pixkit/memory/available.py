@@ -44,6 +44,7 @@ def available(device: torch.device, root: Path = ROOT) -> Room:
         free, size = torch.cuda.mem_get_info(device)
         kept = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
         return Room("the GPU", free + kept, size)
+    trim()
     return min((_machine(root), *_groups(root)), key=lambda room: room.free)
 
 

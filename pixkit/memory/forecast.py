@@ -29,7 +29,7 @@ class Forecast:
     taken: int
 
 
-def forecast(work: Callable[[int], object], images: int, device: torch.device) -> Forecast:
+def forecast(work: Callable[[int], object], images: int, device: torch.device, *, kept: bool = False) -> Forecast:
     """Do some work with 2 and with 4 images, and say what it takes with `images`.
 
     Each tensor's size is extended on its own, a straight line through the two: the peak with many images may be at
@@ -39,14 +39,16 @@ def forecast(work: Callable[[int], object], images: int, device: torch.device) -
         work: called with a number of images; what it returns is kept until its memory is recorded.
         images: how many it will be.
         device: where it is done.
+        kept: whether the process keeps what it frees meanwhile (`keeping`).
     """
     if images <= MORE:
-        return _forecast(_record(work, images), device)
+        return _forecast(_record(work, images), device, kept)
     few, more = _record(work, FEW), _record(work, MORE)
     if not _alike(few, more):  # something may have been made once, for good
         few = _record(work, FEW)
     if _alike(few, more):
-        return _forecast([(number, _line(a, b, images)) for (number, a), (_, b) in zip(few, more, strict=True)], device)
+        events = [(number, _line(a, b, images)) for (number, a), (_, b) in zip(few, more, strict=True)]
+        return _forecast(events, device, kept)
     alive = _line(peak(few), peak(more), images)
     return Forecast(alive, alive)
 
@@ -58,11 +60,11 @@ def _record(work: Callable[[int], object], images: int) -> list[Event]:
     return found.events
 
 
-def _forecast(events: list[Event], device: torch.device) -> Forecast:
+def _forecast(events: list[Event], device: torch.device, kept: bool) -> Forecast:
     alive = peak(events)
     if device.type != "cpu":
         return Forecast(alive, alive)
-    touched = taken(events) if glibc() else alive
+    touched = taken(events, kept=kept) if glibc() else alive
     return Forecast(alive, round(touched * (1 + BESIDE)))
 
 

@@ -5,8 +5,10 @@ from __future__ import annotations
 import bisect
 import ctypes
 import functools
+import os
 import platform
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from typing import TypeAlias
 
 from pixkit.memory.recording import Event
@@ -18,20 +20,25 @@ FIRST_THRESHOLD, LAST_THRESHOLD = 128 << 10, 32 << 20
 """Blocks above the threshold are mapped one by one; it rises to the size of the largest that was given back, so far."""
 ALIGNMENT, HEADER, SMALLEST = 64, 16, 32
 """torch aligns tensors; the allocator looks for a place with room for that, and gives back what is left of it."""
+TRIM_THRESHOLD, MMAP_THRESHOLD = -1, -3
+"""What `mallopt` calls the bytes at the heap's end from which on they go back, and those that are mapped one by one."""
+STATED = ("MALLOC_TRIM_THRESHOLD_", "MALLOC_MMAP_THRESHOLD_", "MALLOC_MMAP_MAX_", "MALLOC_TOP_PAD_")
+"""Variables by which a user says that of a process, as by `glibc.malloc.` in GLIBC_TUNABLES."""
 
 Block: TypeAlias = tuple[int, int]
 """(address, bytes); the address is -1 of what is mapped by itself."""
 
 
-def taken(events: Iterable[Event], repeat: int = 3) -> int:
+def taken(events: Iterable[Event], repeat: int = 3, *, kept: bool = False) -> int:
     """Bytes that a process takes from the system, at most at once, for tensors that come and go like this, repeatedly.
 
     Args:
         events: what is made and dies, in order; what is left at the end dies before the next turn.
         repeat: turns: the allocator learns from the first.
+        kept: whether what is freed is kept meanwhile (`keeping`).
     """
     events = [event for event in events if event[1]]
-    heap = Heap()
+    heap = Heap(kept=kept)
     for _ in range(repeat):
         blocks: dict[int, Block] = {}
         for number, size in events:
@@ -56,19 +63,47 @@ def trim() -> None:
         ctypes.CDLL(None).malloc_trim(0)
 
 
+def can_keep() -> bool:
+    """Whether `keeping` does anything: the allocator is glibc's, and no variable tells it otherwise."""
+    told = any(name in os.environ for name in STATED) or "glibc.malloc." in os.environ.get("GLIBC_TUNABLES", "")
+    return glibc() and not told
+
+
+@contextmanager
+def keeping() -> Iterator[None]:
+    """Keep what is freed for a while, where one can (`can_keep`): each step of a training takes the same memory again.
+
+    Otherwise the end of the heap goes back to the system after most steps, which has to fill every page with zeros when
+    it is taken again: a tenth of a step's time, and more. In the end all goes back, and the thresholds are left where
+    glibc brings them by itself in a process that frees large blocks.
+    """
+    if not can_keep():
+        yield
+        return
+    library = ctypes.CDLL(None)
+    library.mallopt(MMAP_THRESHOLD, LAST_THRESHOLD)
+    library.mallopt(TRIM_THRESHOLD, -1)  # never
+    try:
+        yield
+    finally:
+        library.mallopt(TRIM_THRESHOLD, 2 * LAST_THRESHOLD)
+        trim()
+
+
 class Heap:
     """glibc's malloc, as far as tensors notice: one heap with gaps, of which the smallest that fits is taken.
 
-    `most` is how many bytes it had touched at once: in the heap, gaps included, and mapped one by one.
+    `most` is how many bytes it had touched at once: in the heap, gaps included, and mapped one by one. With `kept` it
+    is as within `keeping`.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, *, kept: bool = False) -> None:
         self.most = 0
         self._gaps: list[tuple[int, int]] = []  # (size, address), sorted
         self._starts: dict[int, int] = {}  # of each gap, its size by its address, and its address by its end
         self._ends: dict[int, int] = {}
         self._top = self._end = self._touched = self._mapped = 0
-        self._threshold = FIRST_THRESHOLD
+        self._threshold, self._kept = LAST_THRESHOLD if kept else FIRST_THRESHOLD, kept
 
     def take(self, size: int) -> Block:
         """Find room for a tensor."""
@@ -109,7 +144,7 @@ class Heap:
             self._open(size, address)
             return
         self._top = address
-        if self._end - self._top >= 2 * self._threshold:
+        if self._end - self._top >= 2 * self._threshold and not self._kept:
             self._end = self._top + PAD
             self._touched = min(self._touched, self._end)
 

@@ -108,7 +108,9 @@ class TrainConfig(ComponentConfig):
     """Whether activations with dropout, gates and weight norms of the layers that can (PixelCNN++'s, PixelSNAIL's and
     gated PixelCNN's) are fused: on a GPU a launch each, on a CPU that has compiled code a pass, and there the fronts of
     recurrences, too. The last digits are others; on a CPU, so are the elements that dropout leaves. auto measures it
-    beside what else is measured, and fuses where that is 1.1 times faster. A run keeps to what its start measured."""
+    beside what else is measured, and fuses where that is 1.1 times faster. A run keeps to what its start measured.
+    Unless it is off, Adam and AdamW update in one pass on a CPU, and 1x1 convolutions of channels-last images are
+    products of matrices there: it is off for the digits of torch's own ways."""
     capture: Literal["auto", "on", "off"] = "auto"
     """On a GPU: whether a step's work is recorded as CUDA graphs and replayed, with the same digits; auto measures, and
     does so where it is faster. A loss that would not be the same in a replay is launched anew each time."""

@@ -103,7 +103,8 @@ def _candidates(stepper: Stepper, fused: tuple[bool, ...]) -> list[Arithmetic]:
     had = tuple(one for one in PRECISIONS if one != "tf32" or has_tf32(device))
     precisions = had if config.precision == "auto" else (config.precision,)
     ways = itertools.product(precisions, fused, formats)
-    return [Arithmetic(precision, kind, fused=way) for precision, way, kind in ways]  # type: ignore[arg-type]
+    lean = Arithmetic.of(config).lean
+    return [Arithmetic(precision, kind, fused=way, lean=lean) for precision, way, kind in ways]  # type: ignore[arg-type]
 
 
 def _measure(

@@ -15,6 +15,7 @@ from pixkit.components.plugins import plugins
 from pixkit.errors import UsageError
 from pixkit.memory import memory_errors
 from pixkit.memory.guard import MORE_MEMORY
+from pixkit.memory.heap import keeping
 from pixkit.models.base import Model
 from pixkit.precision import float32_products
 from pixkit.randomness import isolated_rng
@@ -115,7 +116,9 @@ def build(
         )
         try:
             exact = float32_products()
-            with claim as (run, stale), isolated_rng(where), repeatable(), exact, memory_errors(MORE_MEMORY), no_exit():
+            kept = keeping() if where.type == "cpu" else nullcontext()
+            alone, errors = isolated_rng(where), memory_errors(MORE_MEMORY)
+            with claim as (run, stale), alone, repeatable(), exact, kept, errors, no_exit():
                 if stale:
                     reporter.message(stale)
                 # Whatever mode the caller is in. A guard that changes nothing would keep some devices from backward().

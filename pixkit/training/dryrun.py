@@ -5,12 +5,14 @@ from __future__ import annotations
 import statistics
 import time
 from collections.abc import Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 
 from pixkit.data.dataset import Dataset
 from pixkit.image import ImageSpec
 from pixkit.memory import memory_errors
+from pixkit.memory.heap import keeping
 from pixkit.precision import float32_products
 from pixkit.randomness import isolated_rng
 from pixkit.recipe import LoadedRecipe
@@ -74,7 +76,8 @@ def dry_run(
     loaded, _ = recipe_to_build(recipe, overrides)
     given, where = loaded.recipe, pick_device(device)
     Tracking(given.train.log, (reporter or Reporter()).problem)  # what it takes is missing here as it is in a build
-    with isolated_rng(where), repeatable(), float32_products(), memory_errors():
+    kept = keeping() if where.type == "cpu" else nullcontext()
+    with isolated_rng(where), repeatable(), float32_products(), kept, memory_errors():
         prepared = prepare_training(loaded, where, reporter=reporter)
         with prepared.stepper.source.feeding(), prepared.stepper.kernels.heard():
             losses, seconds = _time(prepared.stepper if prepared.ahead is None else prepared.ahead, given.train.steps)

@@ -37,13 +37,12 @@ class Ema:
         """Take in the weights that the model has after the step, unless the scalar `flag` is 1 and not 0."""
         self._statistics = None
         weight = 1 - self.decay_at(step)
+        named: dict[str, Tensor] = dict(model.named_parameters())
+        averages, weights = list(self.average.values()), [named[name] for name in self.average]
         if flag is None:
-            for name, parameter in model.named_parameters():
-                self.average[name].lerp_(parameter, weight)
+            torch._foreach_lerp_(averages, weights, weight)
             return
-        named = dict(model.named_parameters())
-        averages = list(self.average.values())
-        change = torch._foreach_sub([named[name] for name in self.average], averages)
+        change = torch._foreach_sub(weights, averages)
         torch._foreach_mul_(change, (1 - flag) * weight)
         torch._foreach_add_(averages, change)
 

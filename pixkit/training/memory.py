@@ -14,6 +14,7 @@ from pixkit.image import Batch
 from pixkit.layers.modes import evaluating, rehearsing
 from pixkit.memory import Recording, Room, available, forecast, in_words, resident
 from pixkit.memory.guard import MORE_MEMORY, SMALLER_BATCH
+from pixkit.memory.heap import can_keep
 from pixkit.models.base import Model
 from pixkit.recipe.schema import Optimizer
 from pixkit.training.optim import TrainedPhase, build_optimizer
@@ -128,7 +129,7 @@ def _step(stepper: Stepper, trained: TrainedPhase, device: torch.device) -> int:
     try:
         with rehearsing(stepper.model, stepper.device), stepper.arithmetic.step():
             images = stepper.parts.images(trained.name)
-            return stepper.kernels.tried(lambda: forecast(work, images, device)).taken
+            return stepper.kernels.tried(lambda: forecast(work, images, device, kept=can_keep())).taken
     finally:
         for parameter, gradient in zip(parameters, kept, strict=True):
             parameter.grad = gradient
@@ -163,7 +164,7 @@ def _scoring(stepper: Stepper, device: torch.device) -> int:
 
     with rehearsing(model, stepper.device), evaluating(model):
         try:
-            return forecast(work, stepper.config.batch_size, device).taken
+            return forecast(work, stepper.config.batch_size, device, kept=can_keep()).taken
         except KeyboardInterrupt:
             raise
         except BaseException:  # what a model that fails has to say, it says when it is scored

@@ -28,6 +28,21 @@ class TrainedPhase:
         """The phase's name."""
         return self.phase.name
 
+    def update(self, *, fused: bool = False) -> None:
+        """Make the optimiser's step; if `fused`, in one pass over memory, where torch has that for it: Adam and AdamW.
+
+        torch's fused step goes through memory as it lies, and would pair other elements where a gradient or what the
+        optimiser keeps lies otherwise than the weight.
+        """
+        for group in self.optimizer.param_groups:
+            if "betas" in group:
+                group["fused"] = (fused and all(self._dense(one) for one in group["params"])) or None
+        self.optimizer.step()
+
+    def _dense(self, one: Tensor) -> bool:
+        kept = (value for value in self.optimizer.state.get(one, {}).values() if isinstance(value, Tensor))
+        return all(value is None or value.is_contiguous() for value in (one, one.grad, *kept))
+
     def set_rate(self, factor: float) -> float:
         """Make the learning rate `factor` times the recipe's; return it."""
         rate = self.rate * factor

@@ -34,16 +34,39 @@ class ChannelsLast(TorchFunctionMode):
     What is computed from it elementwise keeps that layout, and so do the next layers. It is enforced at every
     convolution since a single map, as the first one reads, cannot tell the layouts apart. Weights stay as they
     are, so that optimisers, averages and checkpoints do not depend on it.
+
+    With `products`, 1x1 convolutions on a CPU are products of matrices: the maps of a site are a row already, and
+    torch's convolution takes half as long again.
     """
 
     _CONVOLUTIONS = frozenset({F.conv2d, F.conv_transpose2d})
 
+    def __init__(self, *, products: bool = False) -> None:
+        super().__init__()
+        self._products = products
+
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         """Run the function; bring a convolution's result into the layout."""
-        result = func(*args, **(kwargs or {}))
+        kwargs = kwargs or {}
+        product = point_product(*args, **kwargs) if self._products and func is F.conv2d else None
+        result = func(*args, **kwargs) if product is None else product
         if func in self._CONVOLUTIONS and isinstance(result, Tensor) and result.ndim == 4:
             return result.contiguous(memory_format=torch.channels_last)
         return result
+
+
+def point_product(
+    input: Tensor, weight: Tensor, bias: Tensor | None = None, *where: Any, **named: Any
+) -> Tensor | None:
+    """What F.conv2d gives for its arguments, channels side by side; None unless it is 1x1, of images on a CPU."""
+    given = {**dict(zip(("stride", "padding", "dilation", "groups"), where, strict=False)), **named}
+    plain = given.get("stride", 1) in (1, (1, 1)) and given.get("padding", 0) in (0, (0, 0))
+    whole = weight.shape[2:] == (1, 1) and weight.shape[1] == input.shape[1] and input.ndim == 4
+    if not (plain and whole) or input.device.type != "cpu":
+        return None
+    rows = input.permute(0, 2, 3, 1)
+    product = F.linear(rows.reshape(-1, input.shape[1]), weight.flatten(1), bias)
+    return product.view(*rows.shape[:3], len(weight)).permute(0, 3, 1, 2)
 
 
 @dataclass(frozen=True)
@@ -59,12 +82,15 @@ class Arithmetic:
         unstated: whether the run is from before float32 meant all its bits: it goes on with what torch does by itself,
             convolutions in TF32 where a CUDA device has it.
         fused: whether modules that can hand work over do (`pixkit.layers.fusing`), of which the last digits are others.
+        lean: whether, on a CPU, an update is one pass over memory, and 1x1 convolutions under channels_last are
+            products of matrices. The last digits are others: runs that were begun without it go on without.
     """
 
     precision: Literal["fp32", "tf32", "bf16"] = "fp32"
     memory_format: Literal["contiguous", "channels_last"] = "contiguous"
     unstated: bool = False
     fused: bool = False
+    lean: bool = True
 
     @classmethod
     def of(cls, config: TrainConfig) -> Arithmetic:
@@ -72,6 +98,7 @@ class Arithmetic:
         return cls(
             "fp32" if config.precision == "auto" else config.precision,
             "channels_last" if config.memory_format == "channels_last" else "contiguous",
+            lean=config.fuse != "off",
         )
 
     @property
@@ -91,7 +118,7 @@ class Arithmetic:
     def forward(self, device: torch.device) -> Iterator[None]:
         """What a loss is computed under, within `step`; its backward pass belongs outside."""
         half = torch.autocast(device.type, torch.bfloat16, enabled=self.precision == "bf16")
-        layout = ChannelsLast() if self.memory_format == "channels_last" else nullcontext()
+        layout = ChannelsLast(products=self.lean) if self.memory_format == "channels_last" else nullcontext()
         operations = fused_operations(device) if self.fused else nullcontext()
         with self.step(), half, layout, operations:
             yield
@@ -140,7 +167,7 @@ class Choice:
             "precision": chosen.precision,
             "memory_format": chosen.memory_format,
             "products": chosen.products,
-            **({"fused": True} if chosen.fused else {}),
+            **{name: True for name in ("fused", "lean") if getattr(chosen, name)},
         }
         return {**named, "reason": self.reason, "seconds": seconds}
 
@@ -171,12 +198,15 @@ def locked_choice(lock: dict[str, Any], where: str) -> Choice:
     """
     found = lock.get("arithmetic")
     if found is None:
-        return Choice(Arithmetic(unstated=True), "the run is older than the choice")
+        return Choice(Arithmetic(unstated=True, lean=False), "the run is older than the choice")
     try:
         precision, memory_format = found["precision"], found["memory_format"]
         unstated = found.get("products", "mixed") == "mixed"
-        arithmetic = Arithmetic(precision, memory_format, unstated, found.get("fused", False))
-        if precision not in PRECISIONS or memory_format not in MEMORY_FORMATS or not isinstance(arithmetic.fused, bool):
+        passes = {name: found.get(name, False) for name in ("fused", "lean")}
+        arithmetic = Arithmetic(precision, memory_format, unstated, **passes)
+        if precision not in PRECISIONS or memory_format not in MEMORY_FORMATS:
+            raise ValueError
+        if not all(isinstance(value, bool) for value in passes.values()):
             raise ValueError
         if "products" in found and found["products"] != arithmetic.products:
             raise ValueError

@@ -8,10 +8,11 @@ is said first. A step is the loss, its gradients, the clipping, the optimiser an
 family's recipe says; pixkit's is `Stepper`'s. Sizes are the recipe's but for batches, and for depth and width of
 PixelCNN++ and PixelSNAIL; `--scale 2` takes twice the batch.
 
-Each precision has its ways, of which a build of pixkit measures which is the fastest, as is done here: images
-contiguous or channels-last, operations fused or not. Plain PyTorch is contiguous, as one finds it, or channels-last. A
-line says the median seconds of the processor of both, and for ratios the median and the least of the rounds: to what is
-usual in plain PyTorch, and best against best.
+Each side has a process of its own, of which one works at a time: what a build of pixkit tells the C library's
+allocator is not to help the other. Each precision has its ways, of which a build measures which is the fastest, as is
+done here: images contiguous or channels-last, operations fused or not. Plain PyTorch is contiguous, as one finds it, or
+channels-last. A line says the median seconds of the processor of both, and for ratios the median and the least of the
+rounds: to what is usual in plain PyTorch, and best against best.
 """
 
 from __future__ import annotations
@@ -19,10 +20,13 @@ from __future__ import annotations
 import argparse
 import copy
 import itertools
+import multiprocessing
 import statistics
 import time
 from collections.abc import Callable, Iterator
+from contextlib import nullcontext
 from dataclasses import dataclass
+from multiprocessing.connection import Connection
 
 import torch
 import torch.nn.functional as F
@@ -36,6 +40,7 @@ from torch import Tensor, nn
 
 from pixkit.data.dataset import BatchSequence
 from pixkit.image import Batch, ImageSpec
+from pixkit.memory.heap import keeping
 from pixkit.network import Autoregressive
 from pixkit.recipe import load_recipe
 from pixkit.runs.load import construct
@@ -191,43 +196,62 @@ class Plainly:
 Way = Callable[[], object]
 
 
-def ways(family: Family, precisions: list[str], scale: int) -> Iterator[tuple[str, str, str, Way]]:
-    """Precision, whose, how, and the step."""
+def ways(family: Family, whose: str, precisions: list[str], scale: int) -> Iterator[tuple[str, str, Way]]:
+    """Precision, how, and the step, of one of the two."""
     recipe, model = family.model(family.spec)
     config, batch = recipe.train, family.batch * scale
     images, net = Images(family.spec, 2 * batch), model.network
     stepper = Stepper(model, BatchSequence(images, batch, 0), config, 0, CPU)  # type: ignore[arg-type]
     stepper.initialise()
-    average, plain = Ema(model, config.ema), family.plain(net)
-    take_over(plain, net)
-    plainly = {name: Plainly(copy.deepcopy(plain), copy.deepcopy(net), config, bool(name)) for name in ("", "last")}
-    able = obstacle(model, CPU) is None
+    if whose == "plain":
+        plain = family.plain(net)
+        take_over(plain, net)
+        for precision, form in itertools.product(precisions, ("contiguous", "channels_last")):
+            those = Plainly(copy.deepcopy(plain), net, config, form == "channels_last")
+            yield precision, form, lambda those=those, half=precision == "bf16": those.step(images.x[:batch], half)
+        return
+    average, able = Ema(model, config.ema), obstacle(model, CPU) is None
 
     def step(arithmetic: Arithmetic) -> None:
         stepper.arithmetic = arithmetic
         stepper.make(1)
         average.update(model, 1)
 
-    for precision in precisions:
-        for form, fused in itertools.product(("contiguous", "channels_last"), (False, True) if able else (False,)):
-            one = Arithmetic(precision, form, fused=fused)  # type: ignore[arg-type]
-            yield precision, "pixkit", f"{form}{', fused' if fused else ''}", lambda one=one: step(one)
-        for name, those in plainly.items():
-            half = precision == "bf16"
-            form = "channels_last" if name else "contiguous"
-            yield precision, "plain", form, lambda those=those, half=half: those.step(images.x[:batch], half)
+    fusing = (False, True) if able else (False,)
+    for precision, form, fused in itertools.product(precisions, ("contiguous", "channels_last"), fusing):
+        one = Arithmetic(precision, form, fused=fused)  # type: ignore[arg-type]
+        yield precision, f"{form}{', fused' if fused else ''}", lambda one=one: step(one)
 
 
-def measured(family: Family, options: argparse.Namespace) -> dict[tuple[str, str, str], list[float]]:
+def serve(asked: Connection, name: str, whose: str, options: argparse.Namespace) -> None:
+    """In a process of its own: say which ways there are, then make a step by that whose number is asked for."""
+    torch.set_num_threads(options.threads)
+    with keeping() if whose == "pixkit" else nullcontext():
+        found = list(ways(FAMILIES[name], whose, options.precisions, options.scale))
+        asked.send([(precision, whose, how) for precision, how, _ in found])
+        while (number := asked.recv()) is not None:
+            begin = time.process_time()
+            found[number][2]()
+            asked.send(time.process_time() - begin)
+
+
+def measured(name: str, options: argparse.Namespace) -> dict[tuple[str, str, str], list[float]]:
     """Seconds of the processor of each way, in turns."""
     taken: dict[tuple[str, str, str], list[float]] = {}
-    found = list(ways(family, options.precisions, options.scale))
-    for turn in range(options.rounds + 1):
-        for *names, work in found:
-            begin = time.process_time()
-            work()
-            if turn:
-                taken.setdefault(tuple(names), []).append(time.process_time() - begin)
+    processes, sides = multiprocessing.get_context("spawn"), []
+    for whose in ("pixkit", "plain"):
+        ours, theirs = processes.Pipe()
+        processes.Process(target=serve, args=(theirs, name, whose, options), daemon=True).start()
+        sides.append((ours, ours.recv()))
+    for turn in range(options.rounds + 2):  # in the first two, memory is found
+        for pipe, keys in sides:
+            for number, key in enumerate(keys):
+                pipe.send(number)
+                seconds = pipe.recv()
+                if turn > 1:
+                    taken.setdefault(key, []).append(seconds)
+    for pipe, _ in sides:
+        pipe.send(None)
     return taken
 
 
@@ -249,7 +273,7 @@ def main() -> None:
     for name in options.families:
         outputs, gradients = apart(*tiny(name))
         print(f"{name}: outputs {outputs:.0e}, gradients {gradients:.0e} apart in float64, of the largest", flush=True)
-        taken = measured(FAMILIES[name], options)
+        taken = measured(name, options)
         for precision in options.precisions:
             each = {key[1:]: seconds for key, seconds in taken.items() if key[0] == precision}
             best = {

@@ -1,14 +1,18 @@
 """How much memory work takes, learnt from a few images."""
 
+import ctypes
 import gc
+import os
 import random
+import resource
+from pathlib import Path
 
 import pytest
 import torch
 from torch import nn
 
 from pixkit.memory import Recording, forecast
-from pixkit.memory.heap import Heap, taken
+from pixkit.memory.heap import PAGE, STATED, Heap, can_keep, glibc, keeping, taken
 from pixkit.memory.recording import peak
 
 CPU = torch.device("cpu")
@@ -217,6 +221,48 @@ def test_the_smallest_gap_that_fits_is_taken_and_what_is_left_of_it_stays_one():
     assert first[0] == blocks[4][0], "a byte more has to go into the next larger gap"
     assert heap.take(4000 - sum(first[1:]) + PADDED - NEEDED)[0] == first[0] + first[1]
     assert heap.most == before
+
+
+def test_a_heap_that_keeps_what_is_freed_maps_little_by_itself_and_gives_nothing_back():
+    for size, kept in ((20 << 20, 70 << 20), (40 << 20, 50 << 20)):
+        events = [(0, size), (0, -size), (1, 50 << 20)]
+        assert 0 < taken(events, 1) - (50 << 20) <= PAGE and 0 < taken(events, 1, kept=True) - kept <= 2 * PAGE
+    heap = Heap(kept=True)
+    assert heap.take((32 << 20) - NEEDED - 1)[0] == 0 and heap.take((32 << 20) - NEEDED)[0] == -1
+
+
+def pages_taken(size, times):
+    """How many pages the system gives while four tensors of so many bytes are made and freed, again and again."""
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+    for _ in range(times):
+        [torch.zeros(size // FLOAT) for _ in range(4)].clear()
+    return resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before
+
+
+def memory_of_the_process():
+    """Its bytes, those included that it has freed and not given back."""
+    return int(Path("/proc/self/statm").read_text().split()[1]) * resource.getpagesize()
+
+
+@pytest.mark.skipif(not can_keep(), reason="another C library, or one that was told otherwise")
+def test_what_is_freed_is_kept_while_it_is_to_be_and_goes_back_after():
+    size, times = 20 << 20, 4
+    with keeping():
+        pages_taken(size, 4)
+        assert pages_taken(size, times) < times * size // PAGE
+        held = memory_of_the_process()
+    assert memory_of_the_process() < held - 2 * size
+    assert pages_taken(size, times) > times * size // PAGE
+
+
+@pytest.mark.parametrize("name", [*STATED, "GLIBC_TUNABLES"])
+def test_an_allocator_that_a_user_has_told_something_is_told_nothing(monkeypatch, name):
+    monkeypatch.setenv(name, "glibc.malloc.trim_threshold=1")
+    monkeypatch.setattr(ctypes, "CDLL", lambda *_: pytest.fail("it is told something"))
+    with keeping():
+        assert not can_keep()
+    monkeypatch.delenv(name)
+    assert can_keep() == (glibc() and not any(variable in os.environ for variable in (*STATED, "GLIBC_TUNABLES")))
 
 
 def test_what_a_session_of_tensors_takes():

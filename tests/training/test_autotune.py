@@ -1,5 +1,6 @@
 """Choosing the arithmetic of training."""
 
+from contextlib import nullcontext
 from types import SimpleNamespace
 
 import pytest
@@ -221,17 +222,20 @@ def test_the_device_is_waited_for_whenever_the_clock_is_read(monkeypatch):
 
 
 def test_a_run_keeps_to_what_was_measured_at_its_start(tmp_path, monkeypatch):
-    given = Choice(HALF_LAST, "measured", {str(PLAIN): 0.51234, str(HALF_LAST): 0.2})
+    given, kept = Choice(HALF_LAST, "measured", {str(PLAIN): 0.51234, str(HALF_LAST): 0.2}), []
+    monkeypatch.setattr("pixkit.training.build.keeping", lambda: kept.append("memory") or nullcontext())
     monkeypatch.setattr("pixkit.training.prepare.choose", lambda stepper, watch: given)
     open_recipe = ("train.precision=auto", "train.memory_format=auto", "train.schedule.type=constant")
     heard = Heard()
     whole = build(small(*open_recipe), tmp_path / "whole", device="cpu", reporter=heard).run
     assert [text for text in heard.texts if text.startswith("training in bf16, channels_last: measured")]
+    assert kept == ["memory"]
     lock = whole.settings()["lock"]["arithmetic"]
     assert lock == {
         "precision": "bf16",
         "memory_format": "channels_last",
         "products": "ieee",
+        "lean": True,
         "reason": "measured",
         "seconds": {"fp32, contiguous": 0.512, "bf16, channels_last": 0.2},
     }
@@ -246,7 +250,7 @@ def test_a_run_keeps_to_what_was_measured_at_its_start(tmp_path, monkeypatch):
 
 def test_a_run_that_is_older_than_the_choice_goes_on_plainly():
     found = locked_choice({}, "here")
-    assert (found.arithmetic, found.seconds) == (Arithmetic(unstated=True), {})
+    assert (found.arithmetic, found.seconds) == (Arithmetic(unstated=True, lean=False), {})
 
 
 def test_a_run_from_before_float32_meant_all_its_bits_goes_on_as_torch_does_by_itself():

@@ -1,6 +1,7 @@
 """Which builds fuse: where a GPU's operations were measured to be faster, and a resumed run as it was begun."""
 
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -45,7 +46,9 @@ def test_what_is_clearly_faster_fused_is_fused(monkeypatch, seconds, expected):
     found = choose(stepper_of(**LONG, precision="fp32"))
     assert found.arithmetic == expected
     assert {"fp32, contiguous", "fp32, contiguous, fused"} <= set(found.seconds)
-    assert FUSED not in _asked(monkeypatch, fuse="off") and set(_asked(monkeypatch, fuse="on")) == {FUSED, FUSED_LAST}
+    assert set(_asked(monkeypatch, fuse="on")) == {FUSED, FUSED_LAST}
+    off = {replace(one, fused=False, lean=False) for one in (FUSED, FUSED_LAST)}
+    assert set(_asked(monkeypatch, off, fuse="off")) == off
 
 
 def test_what_the_gpu_refuses_to_launch_is_not_fused(monkeypatch):
@@ -71,9 +74,9 @@ def test_of_a_training_that_is_too_short_to_measure_nothing_is_compiled(monkeypa
         assert found.arithmetic.fused == (fuse == "on")
 
 
-def _asked(monkeypatch, **train):
+def _asked(monkeypatch, ways=(FUSED, FUSED_LAST), **train):
     clock = Clock(monkeypatch)
-    clock.seconds |= {FUSED: 1.0, FUSED_LAST: 1.0}
+    clock.seconds |= dict.fromkeys(ways, 1.0)
     clock.real = lambda stepper, arithmetic: None
     choose(stepper_of(**LONG, precision="fp32", **train))
     return clock.asked
@@ -89,8 +92,17 @@ def test_the_lock_says_so_and_a_cpu_without_a_compiler_goes_on_plainly(monkeypat
     assert there.arithmetic == Arithmetic() and "no-such-compiler" in there.reason
     (change,) = locked.changes(there)
     assert (change.path, change.old, change.new) == ("arithmetic.fused", True, False)
-    with pytest.raises(RunError, match="not an arithmetic"):
-        locked_choice({"arithmetic": {**begun.dump(), "fused": "yes"}}, "run")
+    for name in ("fused", "lean"):
+        with pytest.raises(RunError, match="not an arithmetic"):
+            locked_choice({"arithmetic": {**begun.dump(), name: "yes"}}, "run")
+
+
+def test_a_run_from_before_lean_steps_goes_on_with_its_digits():
+    lock = Choice(FUSED, "measured").dump()
+    assert locked_choice({"arithmetic": lock}, "run").arithmetic.lean is lock.pop("lean") is True
+    assert locked_choice({"arithmetic": lock}, "run").arithmetic == replace(FUSED, lean=False)
+    off = stepper_of(fuse="off", precision="fp32", memory_format="contiguous").config
+    assert not Choice.stated(off).arithmetic.lean and "lean" not in Choice.stated(off).dump()
 
 
 def test_without_a_compiler_nothing_is_fused_and_that_is_said_where_the_recipe_asks_for_it(tmp_path, monkeypatch):

@@ -11,6 +11,7 @@ from pixkit.errors import CheckpointError, RecipeError
 from pixkit.models.base import Phase
 from pixkit.recipe.schema import SGD, Adam, AdamW, RMSprop, Schedule, TrainConfig
 from pixkit.training.optim import (
+    TrainedPhase,
     build_optimizer,
     clip,
     clip_unread,
@@ -150,16 +151,40 @@ def test_clipping_scales_all_gradients_by_one_factor(way):
     assert a.grad.tolist() == pytest.approx([0.6, 0])
 
 
-def stepped(recipe):
+def stepped(recipe, *, fused=False):
     model, _ = toy_model(recipe)
     phases = trained_phases(model, recipe.train)
     for trained in phases:
         for number, parameter in enumerate(trained.parameters.values()):
             parameter.grad = torch.full_like(parameter, 0.1 + number)
-        trained.optimizer.step()
+        trained.update(fused=fused)
     return model, phases
 
 
+@pytest.mark.parametrize("lies", ["alike", "gradient", "state", "weight"])
+@pytest.mark.parametrize("config", [Adam(lr=0.1), AdamW(lr=0.1)])
+def test_a_fused_step_is_the_other_one_however_tensors_lie(config, lies):
+    """torch's own would pair a weight with the gradient of another, where one of them lies otherwise."""
+    random, found, asked = torch.Generator().manual_seed(0), [], []
+    gradients = torch.randn(3, 4, 5, generator=random, dtype=torch.float64)
+    for fused in (False, True):
+        weight = torch.linspace(-1, 1, 20, dtype=torch.float64).view(4, 5)
+        parameter = nn.Parameter(weight.t().contiguous().t() if lies == "weight" else weight.clone())
+        optimizer = build_optimizer(config, [parameter])
+        trained = TrainedPhase(Phase("a", [parameter], len), {"a": parameter}, optimizer, 0.1)
+        for gradient in gradients:
+            parameter.grad = gradient.t().contiguous().t() if lies == "gradient" else gradient.clone()
+            for key, value in optimizer.state.get(parameter, {}).items():
+                if lies == "state" and key.startswith("exp"):
+                    optimizer.state[parameter][key] = value.t().contiguous().t()
+            trained.update(fused=fused)
+            asked.append(optimizer.param_groups[0]["fused"])
+        found.append(parameter.detach())
+    torch.testing.assert_close(*found, rtol=1e-12, atol=1e-14)
+    assert asked[:3] == [None] * 3 and (asked[-1] is True) == (lies == "alike")
+
+
+@pytest.mark.parametrize("fused", [False, True])
 @pytest.mark.parametrize(
     "optimizer",
     [
@@ -170,9 +195,9 @@ def stepped(recipe):
         {"type": "rmsprop", "momentum": 0.5},
     ],
 )
-def test_an_optimiser_goes_on_as_if_it_had_never_stopped(optimizer):
+def test_an_optimiser_goes_on_as_if_it_had_never_stopped(optimizer, fused):
     recipe = toy_recipe(TwoPhases, optimizer=optimizer)
-    model, phases = stepped(recipe)
+    model, phases = stepped(recipe, fused=fused)
     other, fresh = toy_model(recipe)[0], None
     other.load_state_dict(model.state_dict())
     fresh = trained_phases(other, recipe.train)
@@ -181,7 +206,7 @@ def test_an_optimiser_goes_on_as_if_it_had_never_stopped(optimizer):
         for trained in both:
             for parameter in trained.parameters.values():
                 parameter.grad = torch.full_like(parameter, -0.3)
-            trained.optimizer.step()
+            trained.update(fused=fused)
     for left, right in zip(model.parameters(), other.parameters(), strict=True):
         assert torch.equal(left, right)
 

@@ -20,7 +20,7 @@ from pixkit.runs.load import construct, load, load_data
 from pixkit.training.autotune import seconds_of
 from pixkit.training.build import build
 from pixkit.training.memory import estimate
-from pixkit.training.precision import Arithmetic, ChannelsLast
+from pixkit.training.precision import Arithmetic, ChannelsLast, point_product
 from pixkit.training.rounding import largest_change, remark
 from pixkit.training.step import Stepper
 from pixkit.training.watch import Reporter
@@ -160,6 +160,21 @@ def test_layouts_agree():
 def test_auto_is_plain_until_it_is_measured():
     assert Arithmetic.of(toy_recipe().train) == Arithmetic("fp32", "contiguous")
     assert str(Arithmetic("bf16", "channels_last")) == "bf16, channels_last"
+
+
+@pytest.mark.parametrize("bias", [True, False])
+def test_1x1_convolutions_of_maps_side_by_side_are_products_of_matrices(bias):
+    x = torch.randn(2, 3, 4, 5, dtype=torch.float64)
+    for options in ({}, {"stride": 2}, {"padding": 1}, {"groups": 3}, {"kernel_size": 3}):
+        layer = nn.Conv2d(3, 6, **{"kernel_size": 1, **options}, bias=bias).double()
+        product = point_product(x, layer.weight, layer.bias, layer.stride, layer.padding, layer.dilation, layer.groups)
+        assert (product is None) == bool(options)
+        with ChannelsLast(products=True):
+            found = layer(x)
+        torch.testing.assert_close(found, layer(x), rtol=1e-12, atol=1e-12)
+        assert found.is_contiguous(memory_format=torch.channels_last)
+    assert point_product(x, torch.zeros(7, 3, 1, 1, dtype=torch.float64)).shape == (2, 7, 4, 5)
+    assert point_product(x[0], torch.zeros(7, 3, 1, 1, dtype=torch.float64)) is None
 
 
 def test_what_is_no_image_keeps_its_layout():
