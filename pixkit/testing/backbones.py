@@ -18,7 +18,7 @@ from pixkit.components.spec import ComponentSpec
 from pixkit.errors import RecipeError, message
 from pixkit.image import ImageSpec
 from pixkit.network import Autoregressive
-from pixkit.testing.causality import check_causality, check_gradients
+from pixkit.testing.causality import check_causality, check_gradients, moves
 from pixkit.testing.configs import check_config
 from pixkit.testing.likelihood import check_normalised, check_sampling
 from pixkit.testing.parts import COLOUR, GREY, TINY, built_context, named, network, random_images
@@ -27,6 +27,8 @@ from pixkit.training.precision import Arithmetic
 
 ODD = (ImageSpec(1, 1, 1, 2), ImageSpec(3, 5, 1, 4), ImageSpec(1, 7, 3, 256))
 """Sizes that are easily forgotten."""
+FEW = 256
+"""Images that are drawn for their frequencies; what the network sees is known by then."""
 
 
 def check_backbone(backbone: ComponentSpec, orderings: Iterable[ComponentSpec] | None = None) -> None:
@@ -52,16 +54,16 @@ def check_backbone(backbone: ComponentSpec, orderings: Iterable[ComponentSpec] |
         for spec in (GREY, COLOUR):
             net = network(backbone, spec, ordering=ordering)
             check_features(net)
+            check_batches(net)
             check_gradients(net, check_causality(net))
             check_causality(network(backbone, spec, ordering=ordering, inputs=InputConfig(type="one_hot")), images=2)
             check_save_load(net, network(backbone, spec, ordering=ordering, seed=1))
-            check_batches(net)
             check_drawing(net)
             check_trains(net)
         for spec in TINY:
             net = network(backbone, spec, ordering=ordering)
             check_normalised(net)
-            check_sampling(net, count=1024)
+            check_sampling(net, count=FEW)
         if backbone.cls.conditional:
             check_conditional(backbone, ordering)
         if backbone.cls.reorders:
@@ -73,20 +75,20 @@ def check_conditional(backbone: ComponentSpec, ordering: ComponentSpec) -> None:
 
     Every prediction depends on all that it may: of a vector each entry, of feature maps each at its own site.
     """
-    for spec in (GREY, COLOUR):
-        for grid in ((1, 1), (spec.height, spec.width)):
-            context = FeatureContext(3, grid)
-            net, other = (network(backbone, spec, ordering=ordering, conditioner=context, seed=k) for k in (0, 1))
-            check_features(net)
-            check_batches(net)
-            check_causality(net, images=2)
+    for spec, whole in itertools.product((GREY, COLOUR), (False, True)):
+        context = FeatureContext(3, (spec.height, spec.width) if whole else (1, 1))
+        net, other = (network(backbone, spec, ordering=ordering, conditioner=context, seed=k) for k in (0, 1))
+        check_features(net)
+        check_batches(net)
+        check_causality(net, images=2)
+        check_context([net, other])
+        if whole == (spec is COLOUR):  # what takes longest, once of either
             check_drawing(net)
-            check_context([net, other])
             check_trains(net)
     # Of the usual gain, a label's vector gives one image nearly all the probability, of which a sum tells nothing.
     tiny = network(backbone, TINY[0], ordering=ordering, conditioner=LabelContext(3, 2), gain=1.0)
     check_normalised(tiny)
-    check_sampling(tiny, count=1024)
+    check_sampling(tiny, count=FEW)
 
 
 def check_reorders(backbone: ComponentSpec, ordering: ComponentSpec) -> None:
@@ -122,18 +124,15 @@ def check_context(nets: Sequence[Autoregressive]) -> None:
     """
     x, before = random_images(nets[0].spec, 8), nets[0].example_context(8)
     assert before is not None, "the networks take no context"
-    with torch.no_grad():
-        params = [net(x, before) for net in nets]
-        for entry, row, column in itertools.product(*map(range, before.shape[1:])):
-            changed = before.clone()
-            changed[:, entry, row, column] += 1.0
-            pairs = zip(nets, params, strict=True)
-            moved = torch.stack(
-                [(net(x, changed) != old).unflatten(1, (-1, net.ordering.groups)) for net, old in pairs]
-            )
-            seen = moved.any(2).any(1).any(0)
-            own = seen if tuple(before.shape[2:]) == (1, 1) else seen[:, row, column]
-            assert own.all(), f"map {entry} of the context has no effect on some prediction at its site"
+    entries = list(itertools.product(*map(range, before.shape[1:])))
+    x, before = (of_each.repeat(len(entries), 1, 1, 1) for of_each in (x, before))
+    after = before.clone()
+    for changed, (entry, row, column) in zip(after.chunk(len(entries)), entries, strict=True):
+        changed[:, entry, row, column] += 1.0
+    moved = torch.stack([moves(net, (x, before), (x, after)) for net in nets]).any(0).unflatten(0, (len(entries), -1))
+    for (entry, row, column), seen in zip(entries, moved.any(1), strict=True):
+        own = seen if tuple(before.shape[2:]) == (1, 1) else seen[:, row, column]
+        assert own.all(), f"map {entry} of the context has no effect on some prediction at its site"
 
 
 def supported_orderings(backbone: ComponentSpec) -> list[ComponentSpec]:

@@ -10,6 +10,9 @@ from torch import Tensor
 from pixkit.network import Autoregressive
 from pixkit.testing.parts import built_context, random_images, same_context
 
+TOGETHER = 256
+"""Images that go through a network at once: small ones take hardly longer than one of them."""
+
 
 def influence(net: Autoregressive, images: Tensor) -> Tensor:
     """Which sub-pixel moves the prediction of which: bool [G, H, W, C, H, W], by exhaustive finite swaps.
@@ -18,17 +21,27 @@ def influence(net: Autoregressive, images: Tensor) -> Tensor:
     changes any bit of a parameter of colour group g at (h, w).
     """
     spec, groups = net.spec, net.ordering.groups
-    seen = torch.zeros(groups, spec.height, spec.width, *spec.shape, dtype=torch.bool)
-    with torch.no_grad():
-        context = same_context(net, len(images))
-        before = net(images, context)
-        for c, i, j in itertools.product(*map(range, spec.shape)):
-            for shift in range(1, spec.levels):
-                changed = images.clone()
-                changed[:, c, i, j] = (changed[:, c, i, j] + shift) % spec.levels
-                moved = (net(changed, context) != before).unflatten(1, (-1, groups)).any(1).any(0)
-                seen[..., c, i, j] |= moved
-    return seen
+    seen = torch.zeros(groups, spec.height, spec.width, spec.dims, dtype=torch.bool)
+    swaps = torch.cartesian_prod(torch.arange(spec.dims), torch.arange(1, spec.levels)).view(-1, 2)
+    for some in swaps.split(max(TOGETHER // len(images), 1)):
+        before = images.repeat(len(some), 1, 1, 1)
+        places, shifts = some.repeat_interleave(len(images), 0).T
+        changed, rows = before.flatten(1).clone(), torch.arange(len(before))
+        changed[rows, places] = (changed[rows, places] + shifts) % spec.levels
+        context = same_context(net, len(before))
+        moved = moves(net, (before, context), (changed.view_as(before), context))
+        for place, each in zip(some[:, 0], moved.split(len(images)), strict=True):
+            seen[..., place] |= each.any(0)
+    return seen.unflatten(3, spec.shape)
+
+
+@torch.no_grad()
+def moves(net: Autoregressive, before: tuple[Tensor, Tensor | None], after: tuple[Tensor, Tensor | None]) -> Tensor:
+    """Which predictions differ between two batches of images and contexts, by any bit: bool [B, G, H, W].
+
+    The batches are of one size, so that the arithmetic at each place in them is the same.
+    """
+    return (net(*after) != net(*before)).unflatten(1, (-1, net.ordering.groups)).any(1)
 
 
 def permitted(net: Autoregressive) -> Tensor:

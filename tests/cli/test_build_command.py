@@ -119,24 +119,22 @@ def test_what_cannot_be_built_says_why(pixkit, workplace, arguments, code, text)
 
 
 @pytest.mark.skipif(os.name != "posix", reason="signals of other systems differ")
-@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
-def test_a_signal_stops_a_build_that_can_be_resumed(pixkit, spawn, workplace, number, code):
+def test_a_signal_stops_a_build_that_can_be_resumed(pixkit, spawn, workplace):
+    """tests/faults has other signals, and other moments."""
     often = "train={steps: 400, batch_size: 8, eval_every: 100, checkpoint_every: 400, eval_images: 16}"
     process = spawn("build", "tiny.yaml", often)
     for line in process.stderr:
         if line.startswith("step 100/"):
             break
-    process.send_signal(number)
+    process.send_signal(signal.SIGINT)
     out, err = process.communicate()
-    assert process.returncode == code, err
+    assert process.returncode == 130, err
     assert out == ""
     stopped = Run.open("runs/tiny").steps()[-1]
     assert 100 <= stopped < 400
-    resume = re.search(r"to go on: pixkit (.+)\n", err)[1]
-    if number == signal.SIGINT:  # what was saved is the same
-        outcome = pixkit(*shlex.split(resume))
-        assert outcome.code == 0, outcome.err
-        assert Run.open("runs/tiny").steps()[-1] == 400
+    outcome = pixkit(*shlex.split(re.search(r"to go on: pixkit (.+)\n", err)[1]))
+    assert outcome.code == 0, outcome.err
+    assert Run.open("runs/tiny").steps()[-1] == 400
 
 
 LEAVING = """

@@ -4,9 +4,6 @@ import json
 import os
 import shutil
 import signal
-import subprocess
-import sys
-import time
 
 import numpy as np
 import pytest
@@ -26,7 +23,7 @@ from pixkit.runs.run import Run
 from pixkit.tasks.score import evaluate
 from pixkit.training.build import build, dry_run
 from pixkit.training.prepare import prepare_training
-from pixkit.training.watch import Reporter
+from pixkit.training.watch import Quit, Reporter, Terminated
 
 TINY = """
 pixkit: 1
@@ -45,24 +42,6 @@ train:
   eval_every: 20
   checkpoint_every: 7
 sample: {count: 2}
-"""
-
-BUILD = """
-import sys, time, torch
-from pathlib import Path
-torch.set_num_threads(1)
-from pixkit.training.build import build
-from pixkit.recipe import load_recipe
-from pixkit.training.watch import Reporter
-
-class Talk(Reporter):
-    def step(self, step, metrics):
-        print("step", step, flush=True)
-        time.sleep({pause})
-
-recipe, folder = sys.argv[1:]
-result = build(load_recipe(recipe), Path(folder), device="cpu", reporter=Talk())
-print("interrupted", result.interrupted, flush=True)
 """
 
 
@@ -99,22 +78,18 @@ def tiny(recipe, *overrides):
     return load_recipe(recipe, overrides)
 
 
-def start(recipe, folder, pause):
-    """A build in another process, with one thread, that waits so many seconds at each step."""
-    code = BUILD.format(pause=pause)
-    return subprocess.Popen(
-        [sys.executable, "-c", code, recipe, folder],
-        stdout=subprocess.PIPE,
-        text=True,
-        env={**os.environ, "OMP_NUM_THREADS": "1"},
-    )
+class At(Reporter):
+    """At the end of a step, each of the signals to this process, one after the other, or an error."""
 
+    def __init__(self, step, *, signals=(), error=None):
+        self.at, self.signals, self.error = step, signals, error
 
-def until(process, line):
-    for found in process.stdout:
-        if found.strip() == line:
-            return
-    raise AssertionError(f"the build ended before '{line}'")
+    def step(self, step, metrics):
+        if step == self.at:
+            for number in self.signals:
+                os.kill(os.getpid(), number)
+            if self.error:
+                raise self.error
 
 
 @pytest.fixture(scope="module")
@@ -176,11 +151,10 @@ def test_training_helped(whole):
 
 
 @pytest.mark.parametrize("step", [3, 41])
-def test_killed_and_resumed_equals_uninterrupted(recipe, whole, tmp_path, step):
-    process = start(recipe, tmp_path / "run", pause=0.01)
-    until(process, f"step {step}")
-    process.kill()
-    process.wait()
+def test_stopped_at_once_and_resumed_equals_uninterrupted(recipe, whole, tmp_path, step):
+    """As if it had been killed: nothing is saved. tests/faults kills processes."""
+    with pytest.raises(Quit):
+        build(tiny(recipe), tmp_path / "run", device="cpu", reporter=At(step, error=Quit()))
     assert bool(Run.open(tmp_path / "run").steps()) == (step > 7)
     assert build(tiny(recipe), tmp_path / "run", device="cpu", resume=True).interrupted is None
     same(Run.open(tmp_path / "run"), whole)
@@ -188,28 +162,23 @@ def test_killed_and_resumed_equals_uninterrupted(recipe, whole, tmp_path, step):
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_a_signal_saves_and_says_so(recipe, whole, tmp_path, number):
-    process = start(recipe, tmp_path / "run", pause=0.05)
-    until(process, "step 12")
-    process.send_signal(number)
-    assert process.communicate()[0].endswith(f"interrupted {int(number)}\n")
+    result = build(tiny(recipe), tmp_path / "run", device="cpu", reporter=At(12, signals=[number]))
+    assert result.interrupted == number
     run = Run.open(tmp_path / "run")
-    assert run.checkpoint("last").name in ("step-12", "step-13")
+    assert run.checkpoint("last").name == "step-12"
     assert not run.scores.exists()
     assert not (run.path / "build.lock").exists()
     if number == signal.SIGINT:
-        heard, last = Heard(), run.steps()[-1]
+        heard = Heard()
         build(tiny(recipe), tmp_path / "run", device="cpu", resume=True, reporter=heard)
-        assert heard.steps == [*range(last + 1, 61)]
+        assert heard.steps == [*range(13, 61)]
         same(run, whole)
 
 
 def test_a_second_signal_stops_now(recipe, tmp_path):
-    process = start(recipe, tmp_path / "run", pause=30)
-    until(process, "step 1")
-    process.send_signal(signal.SIGTERM)
-    time.sleep(0.3)
-    process.send_signal(signal.SIGTERM)
-    assert process.wait(timeout=20) == 143
+    with pytest.raises(Terminated) as stopped:
+        build(tiny(recipe), tmp_path / "run", device="cpu", reporter=At(1, signals=[signal.SIGTERM] * 2))
+    assert stopped.value.code == 143
     assert Run.open(tmp_path / "run").steps() == []
 
 
