@@ -109,25 +109,57 @@ class Outcome(NamedTuple):
     err: str
 
 
+class Warm:
+    """Forks processes from one that has torch in memory, which takes seconds to load; see warm.py."""
+
+    def __init__(self, folder):
+        self._folder = folder
+        paths = [str(ROOT), str(ROOT / "plugins")]
+        self._process = subprocess.Popen(
+            [sys.executable, HERE / "warm.py"],
+            env={**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": os.pathsep.join(paths)},
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        assert self._process.stdout.readline() == "ready\n"
+
+    def run(self, code, arguments, folder, path, variables):
+        """What `subprocess.run` gives of `python -c CODE ARGUMENTS...`."""
+        files = {name: str(self._folder / name) for name in ("out", "err")}
+        stated = {"code": code, "arguments": arguments, "folder": str(folder), "path": path, "variables": variables}
+        self._process.stdin.write(json.dumps({**stated, **files}) + "\n")
+        self._process.stdin.flush()
+        ended = int(self._process.stdout.readline())
+        return subprocess.CompletedProcess(arguments, ended, *(Path(name).read_text() for name in files.values()))
+
+    def close(self):
+        self._process.stdin.close()
+        self._process.wait()
+        self._process.stdout.close()
+
+
 class Door:
     """Runs Python with some of the distributions installed beside pixkit."""
 
-    def __init__(self, folders, cwd):
-        self.folders, self.cwd = folders, cwd
+    def __init__(self, folders, cwd, warm):
+        self.folders, self.cwd, self._warm = folders, cwd, warm
 
-    def python(self, code, *arguments, **variables):
-        path = [ROOT, ROOT / "plugins", *self.folders]
+    def python(self, code, *arguments, anew=False, **variables):
+        """`python -c CODE ARGUMENTS...`; with `anew` in a process that has nothing in memory."""
         drop = ("PIXKIT_DISABLE_PLUGINS", "PIXKIT_TRACEBACK", "FORCE_COLOR")
         inherited = {name: value for name, value in os.environ.items() if name not in drop}
-        variables |= {"PYTHONPATH": os.pathsep.join(map(str, path)), "OMP_NUM_THREADS": "1"}
-        command = [sys.executable, "-c", code, *map(str, arguments)]
-        return subprocess.run(
-            command, cwd=self.cwd, env=inherited | variables, capture_output=True, text=True, check=False
-        )
+        folders, words = [*map(str, self.folders)], [*map(str, arguments)]
+        path = os.pathsep.join([str(ROOT), str(ROOT / "plugins"), *folders])
+        environment = {**inherited, **variables, "PYTHONPATH": path, "OMP_NUM_THREADS": "1"}
+        if not anew and os.name == "posix":
+            return self._warm().run(code, words, self.cwd, folders, environment)
+        command = [sys.executable, "-c", code, *words]
+        return subprocess.run(command, cwd=self.cwd, env=environment, capture_output=True, text=True, check=False)
 
-    def pixkit(self, *calls, **variables):
+    def pixkit(self, *calls, **options):
         """Run `pixkit ARGUMENTS` for each of the calls, one after the other in one process; what came of each."""
-        result = self.python(SESSION, json.dumps([[str(word) for word in call] for call in calls]), **variables)
+        result = self.python(SESSION, json.dumps([[str(word) for word in call] for call in calls]), **options)
         assert result.returncode == 0, result.stderr
         return [Outcome(*found) for found in json.loads(result.stdout)]
 
@@ -137,11 +169,20 @@ class Door:
 
 
 @pytest.fixture(scope="session")
-def open_door(installed):
+def warm(tmp_path_factory):
+    """A function that gives Warm, which is started when it is first asked for."""
+    started = functools.cache(lambda: Warm(tmp_path_factory.mktemp("warm")))
+    yield started
+    if started.cache_info().currsize:
+        started().close()
+
+
+@pytest.fixture(scope="session")
+def open_door(installed, warm):
     """open_door(cwd, "good", ...) is a Door with those distributions, in a working directory with a recipe."""
 
     def _open_door(cwd, *names):
-        opened = Door(installed(*names), cwd)
+        opened = Door(installed(*names), cwd, warm)
         opened.write("door.yaml")
         return opened
 

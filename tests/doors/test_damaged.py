@@ -73,6 +73,7 @@ def test_a_damaged_stranger_is_nothing_to_a_command(door, tmp_path):
         ["plugins", "--json"],
         ["--strict-plugins", "validate", "door.yaml"],
         ["build", "door.yaml", "train.steps=1", "-o", "run", "--device", "cpu", "-q"],
+        anew=True,
     )
     assert version == (0, f"pixkit {distribution.version()}\n", "")
     assert {row["health"] for row in json.loads(listing.out)} == {"ok"}

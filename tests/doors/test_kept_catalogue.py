@@ -21,11 +21,11 @@ def catalogued(open_door, tmp_path_factory):
     """A door with a sound plugin and a broken one, and what the first command said; it has made the catalogue."""
     opened = open_door(tmp_path_factory.mktemp("catalogued"), "good", "missing_import")
     variables = {"PIXKIT_CACHE": str(opened.cwd / "cache")}
-    first = opened.python(RUN, "--help", **variables)
+    first = opened.python(RUN, "--help", anew=True, **variables)
     assert list((opened.cwd / "cache" / "catalogue").glob("*.json"))
 
     def look(*arguments, **others):
-        return opened.python(LISTING, *arguments, **variables, **others)
+        return opened.python(LISTING, *arguments, anew=True, **variables, **others)
 
     return first, look
 
@@ -88,12 +88,12 @@ def test_a_plugin_that_is_edited_switched_off_or_removed_is_listed_as_it_is_now(
     variables = {"PIXKIT_CACHE": str(tmp_path / "cache")}
 
     def summaries(**others):
-        return opened.python(RUN, "ls", "heads", **variables, **others).stdout
+        return opened.python(RUN, "ls", "heads", anew=True, **variables, **others).stdout
 
     assert "A softmax whose logits" in summaries()
     shown = ("show", "head", "scaled", "--json")
-    kept = opened.python(RUN, *shown, **variables)
-    loaded = opened.python(RUN, "--strict-plugins", *shown, **variables)
+    kept = opened.python(RUN, *shown, anew=True, **variables)
+    loaded = opened.python(RUN, "--strict-plugins", *shown, anew=True, **variables)
     assert kept.stdout == loaded.stdout
     (module,) = copy.glob("*.py")
     module.write_text(module.read_text(encoding="utf-8").replace("A softmax whose", "That whose"), encoding="utf-8")
