@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import sys
 import warnings
 from collections.abc import Hashable, Iterator
 from contextlib import contextmanager
 from operator import attrgetter
+from unittest.mock import patch
 
 import torch
 from torch.overrides import _get_current_function_mode_stack
@@ -53,3 +55,18 @@ def memory_filled() -> Iterator[None]:
         finally:
             torch._C._set_deterministic_algorithms(before[0], warn_only=before[1])
             torch._C._set_deterministic_fill_uninitialized_memory(fills)
+
+
+@contextmanager
+def slow_paths() -> Iterator[None]:
+    """While it is entered, torch's layers of transformers run operation by operation what they may do by a single one.
+
+    They alone are told that they must: whoever else asks hears what is set.
+    """
+    own = torch.backends.mha.get_fastpath_enabled
+
+    def enabled() -> bool:
+        return own() and not sys._getframe(1).f_globals["__name__"].startswith("torch.nn.")
+
+    with patch.object(torch.backends.mha, "get_fastpath_enabled", enabled):
+        yield

@@ -22,11 +22,12 @@ from pixkit.network import Autoregressive
 from pixkit.precision import left_as_set
 from pixkit.readiness.adoption.assigned import Assigned, written
 from pixkit.readiness.adoption.builder import Builder
+from pixkit.readiness.adoption.followed import require_followed
 from pixkit.readiness.adoption.known import Known
 from pixkit.readiness.adoption.rewrite import Rewriter
 from pixkit.readiness.adoption.separable import NotSeparable
 from pixkit.readiness.elements.untouched import untouched
-from pixkit.readiness.settings import memory_filled
+from pixkit.readiness.settings import memory_filled, slow_paths
 
 
 def adopted(network: Autoregressive, x: Tensor, context: Tensor | None) -> Autoregressive:
@@ -88,6 +89,8 @@ def _rewritten(network: Autoregressive, inputs: tuple[Tensor, ...], who: str) ->
 def _failing_to_export(who: str) -> Iterator[None]:
     try:
         yield
+    except NotSeparable:
+        raise
     except Exception as error:  # whatever a foreign forward, or torch's exporter, raises
         raise NotSeparable(
             "the network cannot be exported",
@@ -112,11 +115,13 @@ def _exported(backbone: nn.Module, inputs: tuple[Tensor, ...], who: str) -> Expo
         warnings.simplefilter("ignore")
         try:
             program = torch.export.export(backbone, inputs)
+            require_followed(program, backbone, inputs, who)
         except RuntimeError as error:
             if "fake tensor" not in str(error):
                 raise
             with Assigned():
                 program = torch.export.export(backbone, inputs)
+                require_followed(program, backbone, inputs, who)
         if any(_writes(node) for node in program.graph.nodes):
             with _left_whole(program.graph_module):
                 program = program.run_decompositions({})
@@ -133,25 +138,21 @@ def _exported(backbone: nn.Module, inputs: tuple[Tensor, ...], who: str) -> Expo
 
 @contextmanager
 def _without_shortcuts() -> Iterator[None]:
-    """Torch's layers of transformers do as much by one operation where no gradient is recorded, or a mask is causal.
+    """Torch's layers of transformers do without a mask that is causal.
 
     They look at a mask for that, which an exporter cannot. It is applied whether they know it to be causal or not.
     A forward that asks whether it is being exported does what it does when nobody does that: what follows is of that.
     """
-    before = torch.backends.mha.get_fastpath_enabled()
-    torch.backends.mha.set_fastpath_enabled(False)
 
     def said(mask: Tensor | None, is_causal: bool | None = None, size: int | None = None) -> bool:
         return is_causal is True
 
-    try:
-        with ExitStack() as patched:
-            patched.enter_context(patch.object(torch.nn.modules.transformer, "_detect_is_causal_mask", said))
-            for question in ("is_compiling", "is_exporting", "is_dynamo_compiling"):
-                patched.enter_context(patch.object(torch.compiler, question, lambda: False))
-            yield
-    finally:
-        torch.backends.mha.set_fastpath_enabled(before)
+    with ExitStack() as patched:
+        patched.enter_context(slow_paths())
+        patched.enter_context(patch.object(torch.nn.modules.transformer, "_detect_is_causal_mask", said))
+        for question in ("is_compiling", "is_exporting", "is_dynamo_compiling"):
+            patched.enter_context(patch.object(torch.compiler, question, lambda: False))
+        yield
 
 
 @contextmanager

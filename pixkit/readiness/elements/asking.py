@@ -24,6 +24,9 @@ class Answering(Protocol):
     def keep(self, tensor: Tensor, moves: bool) -> None:
         """A tensor is about to be given another storage, or to be written to."""
 
+    def unmarked(self, func: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        """Call a function of torch as it is called with tensors that are not marked."""
+
 
 NUMBERS = frozenset({"numpy", "tolist", "__array__"})
 MEMORY = frozenset({"data_ptr", "__dlpack__", "untyped_storage", "storage", "_typed_storage", "__reduce_ex__"})
@@ -55,6 +58,8 @@ def ask(answering: Answering, func: Callable[..., Any], args: tuple[Any, ...], k
         return args[1].setdefault(id(args[0]), args[0].clone())
     elif name in MAKERS:
         args, kwargs = _listed(answering, args, name), {key: _listed(answering, kwargs[key], name) for key in kwargs}
+    elif name == "one_hot":  # another way for tensors of a subclass
+        return answering.unmarked(func, args, kwargs)
     elif name == "__set__" and getattr(getattr(func, "__self__", None), "__name__", "") == "data":
         answering.keep(args[0], moves=True)
     elif name == "scaled_dot_product_attention":

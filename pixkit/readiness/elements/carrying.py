@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 import threading
 import weakref
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 from types import FrameType
 from typing import Any
@@ -22,6 +22,7 @@ from pixkit.readiness.elements.marked import Asked, Marked, Operations, mark, pl
 from pixkit.readiness.elements.marks import LATEST, UNWRITTEN, Call, Marks, Rule, listed, mixed, spoilt, uniform, within
 from pixkit.readiness.elements.notes import Noted
 from pixkit.readiness.elements.operation import Description, describe, plainly_called, strideless, taken_apart
+from pixkit.readiness.elements.performed import Performed
 from pixkit.readiness.elements.planes import Planes
 from pixkit.readiness.elements.relying import relied_on
 from pixkit.readiness.elements.rules import UNSETTLED
@@ -44,7 +45,10 @@ class Carrying:
         views: operations that computed nothing, but made a tensor lie in another one.
         noted: what nothing can be proved of, in order, each line once.
         relies_on: names of constants whose values were used.
+        performed: what the module has asked for in a call.
     """
+
+    performed: Performed
 
     def __init__(self, names: dict[int, str], outermost: FrameType) -> None:
         self.storages = Storages(lambda tensor: where_held(tensor, sys._getframe(), outermost, names))
@@ -54,7 +58,7 @@ class Carrying:
         self.relies_on: set[str] = set()
         self._names, self._outermost = names, outermost
         self._lock = threading.RLock()
-        self._over = self._unwritten = False
+        self._over = self._unwritten = self._checks = False
         self._made: list[weakref.ref[Marked]] = []
 
     def give(self, tensor: Tensor, ready: Tensor, fixed: Tensor) -> None:
@@ -90,7 +94,7 @@ class Carrying:
             if alone and any(not isinstance(tensor, Marked) for tensor in about.written(args, kwargs)):
                 self.note(notes.MEMORY, str(func), "a tensor is written to where nobody sees what becomes of it")
             try:
-                return self._operate(func, about, args, kwargs)
+                return self.performed.perform(func, args, kwargs, lambda: self._operate(func, about, args, kwargs))
             except Exception:
                 self._deciding(func, about.views, list(map(self.storages.marks, tensors_in((args, kwargs)))))
                 raise
@@ -113,6 +117,20 @@ class Carrying:
         with plainly():
             self.storages.keep(tensor, moves=moves)
 
+    def unmarked(self, func: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        """Call one_hot as it is called with tensors that are not marked: it goes another way for a subclass's.
+
+        If it knows the number of classes, the numbers that it takes to Python raise an error, or nothing comes of them.
+        """
+        classes = args[1] if len(args) > 1 else kwargs.get("num_classes", -1)
+        with plainly():
+            args, kwargs = replaced((args, kwargs), lambda tensor: tensor.detach())
+        self._checks = type(classes) is int and classes >= 0
+        try:
+            return func(*args, **kwargs)
+        finally:
+            self._checks = False
+
     def _operate(self, func: Any, about: Description, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         read = list(tensors_in((args, kwargs)))
         self._require_strides(read, func)
@@ -134,7 +152,7 @@ class Carrying:
         read_kwargs = {name: value for name, value in kwargs.items() if name not in about.out}
         marked = replaced((args, read_kwargs), lambda tensor: before[id(tensor)])
         call = Call(about.functional, *self._signed(about, *marked), ())
-        if about.numbers or about.sized:
+        if (about.numbers and not self._checks) or about.sized:
             self._look(deciding(func, call), notes.HOST if about.numbers else notes.SHAPE, str(func))
         self._deciding(func, not may_raise(call), call.marks)
         copies = [tensor.clone() for tensor in read] if about.foreign else []

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pixkit.readiness.elements.tape import Line
 
 HOST, SHAPE, UNKNOWN, RANDOM, MEMORY, FAILED = "host", "shape", "unknown", "random", "memory", "failed"
-UNWRITTEN = "unwritten"
+UNWRITTEN, OTHERWISE = "unwritten", "otherwise"
 
 
 @dataclass(frozen=True)
@@ -22,6 +22,7 @@ class Noted:
             "random": random numbers were drawn;
             "unwritten": an output may depend on memory in which nothing has been written;
             "memory": values were reached by an address, or lie in a tensor without strides;
+            "otherwise": the module does something else when nobody follows it;
             "failed": the module raised an error that it does not raise otherwise.
         op: the operation or function.
         line: who asked for it.

@@ -7,6 +7,7 @@ from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from typing import Any
+from unittest.mock import patch
 
 import torch
 from torch import Tensor, nn
@@ -18,9 +19,11 @@ from pixkit.readiness.elements.carrying import Carrying
 from pixkit.readiness.elements.marked import Asked, Operations, mark, plainly, replaced, tensors_in
 from pixkit.readiness.elements.marks import UNWRITTEN
 from pixkit.readiness.elements.notes import Noted
+from pixkit.readiness.elements.performed import Performed, Performing, Step, names_of, parting
 from pixkit.readiness.elements.planes import Place
 from pixkit.readiness.elements.tape import Held, Record, View, line_of
-from pixkit.readiness.elements.untouched import untouched, values_kept, written_in_training
+from pixkit.readiness.elements.untouched import untouched, unwritten, values_kept, written_in_training
+from pixkit.readiness.settings import slow_paths
 
 
 @dataclass(frozen=True)
@@ -95,7 +98,8 @@ class Run:
 
     @classmethod
     def _of(cls, module: Callable[..., Any], call: Any, fixed: Collection[str], frame: Any) -> Run:
-        carrying = Carrying(_names(module), frame)
+        names = _names(module)
+        carrying = Carrying(names, frame)
         plain_args, plain_kwargs = _replaced(call, lambda given: given.value.clone())
         trained = (
             written_in_training(module, plain_args, plain_kwargs) if isinstance(module, nn.Module) else frozenset()
@@ -104,24 +108,34 @@ class Run:
         starts: list[Place] = []
 
         def begin(given: Given) -> Tensor:
-            tensor = given.value.clone(memory_format=torch.contiguous_format)
+            tensor = carrying.performed.named(_copied(given))
             ready = (given.steps.to(torch.int64) + 1).clamp(min=0)
             carrying.give(tensor, ready, torch.zeros_like(ready, dtype=torch.bool))
             starts.append(carrying.storages.place(tensor))
             return mark(tensor, carrying)
 
         run = cls(None, carrying.tape, carrying.views, carrying.noted, carrying.relies_on, None, carrying)
+        done: list[list[Step]] = []
+
+        def called() -> Any:
+            carrying.performed = Performed(names_of(module), names, frame)
+            output = run._called(module, _replaced(call, begin))
+            done.append(carrying.performed.gave(output))
+            return output
+
         with untouched(module) as changed, _carried(carrying):
             try:
-                run.output = run._called(module, _replaced(call, begin))
+                run.output = called()
                 if changed() or carrying.kept or carrying.storages.written:
                     carrying.storages.unfix()
                     first = starts[-1:]
-                    if not run._again(run._called(module, _replaced(call, begin))):
+                    if not run._again(called()):
                         starts += first
             except Exception as error:
                 run._failed(error)
         run.start = starts[-1] if starts else None
+        if not run.noted:
+            run.noted.extend(_otherwise(module, call, done, Performed(names_of(module), names, frame)))
         return run
 
     @property
@@ -164,6 +178,28 @@ class Run:
         self.noted.append(Noted(notes.FAILED, type(error).__name__, line_of(error), message(error)))
 
 
+def _otherwise(module: Callable[..., Any], call: Any, done: list[list[Step]], performed: Performed) -> Iterator[Noted]:
+    """That a module does something else when nobody follows it than what it did in the calls that were followed."""
+    args, kwargs = _replaced(call, lambda given: performed.named(_copied(given)))
+    try:
+        with unwritten(module):
+            with Performing(performed):
+                output = module(*args, **kwargs)
+            steps = performed.gave(output)  # before tensors are put back where they lay
+    except Exception as error:
+        yield Noted(notes.OTHERWISE, type(error).__name__, line_of(error), message(error))
+        return
+    apart = [parting(steps, each) for each in done]
+    if None not in apart:
+        step = next((step for step in apart[-1] or () if step.line.file), steps[-1])
+        yield Noted(notes.OTHERWISE, step.op, step.line)
+
+
+def _copied(given: Given) -> Tensor:
+    """The same values at the same strides in every call."""
+    return given.value.clone(memory_format=torch.contiguous_format)
+
+
 @contextmanager
 def _as_torch_is(gradients: bool) -> Iterator[None]:
     """Random numbers kept, and code run as it is written."""
@@ -173,6 +209,9 @@ def _as_torch_is(gradients: bool) -> Iterator[None]:
         stack.enter_context(torch.set_grad_enabled(gradients))
         stack.enter_context(torch.random.fork_rng(devices=[]))
         stack.enter_context(sdpa_kernel(SDPBackend.MATH))
+        stack.enter_context(slow_paths())
+        # A module's own choice of a kernel is none of what it computes.
+        stack.enter_context(patch.object(torch.nn.attention, "_sdpa_kernel", lambda *args, **kwargs: None, create=True))
         if "torch._dynamo" in sys.modules:
             stack.enter_context(torch.compiler.set_stance("force_eager"))
         yield

@@ -627,3 +627,34 @@ class Asking(Sequence):
 
 def test_a_network_that_asks_whether_it_is_exported_is_followed_as_it_is_when_nobody_does():
     assert "predictions read what is drawn later" in Trace(net_of(Asking)).foreign.message
+
+
+def asking(name, question):
+    """One that reads what comes last, if all is bright, and what it asks has that answer."""
+
+    class Asks(Asking):
+        def along(self, x):
+            h = self.before(x)
+            return h + (x.amin((1, 2), keepdim=True) > 0.9) * self.wide(h if question(self, x) else self.embed(x))
+
+    return type(name, (Asks,), {})
+
+
+@pytest.mark.parametrize(
+    ("name", "question"),
+    [
+        ("Class", lambda _, x: type(x) is not torch.Tensor),
+        ("Parameter", lambda net, _: type(net.wide.weight) is not nn.Parameter),
+        ("Functions", lambda _, x: torch.overrides.has_torch_function((x,))),
+    ],
+)
+def test_a_network_that_asks_how_it_is_run_is_refused_by_the_line_at_which_it_parts(name, question):
+    trace = Trace(net_of(asking(name, question)))
+    line = rf"{re.escape(__file__)}:\d+ in asking.<locals>.Asks.along, embed \(Linear\)"
+    assert "what torch exports of the network is not what is run" in trace.foreign.message
+    assert re.search(line, trace.foreign.found), trace.foreign.found
+
+
+def test_a_network_is_told_of_torch_s_shortcuts_what_is_set():
+    trace = Trace(net_of(asking("Shortcuts", lambda *_: not torch.backends.mha.get_fastpath_enabled())))
+    assert "predictions read what is drawn later" in trace.foreign.message

@@ -1,8 +1,6 @@
 """Ways past a graph that the planes of storages follow: (what is done to a vector of four, readiness of the result)."""
 
-import copy
 import math
-from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import torch
@@ -94,11 +92,6 @@ def into_an_array_of_numpy(x):
     return torch.from_numpy(ARRAY) * 1
 
 
-def in_another_thread(x):
-    with ThreadPoolExecutor(1) as pool:
-        return pool.submit(lambda: x.flip(0) * 2).result()
-
-
 class Own(torch.Tensor):
     pass
 
@@ -176,7 +169,6 @@ CASES = {
     "a constant written": (into_a_constant, REVERSED),
     "an array of numpy written": (into_an_array_of_numpy, REVERSED),
     "a part of a constant of numpy": (lambda x: x * torch.from_numpy(EARLIER[1].numpy()), [1, 0, 0, 0]),
-    "a thread": (in_another_thread, REVERSED),
     "torchscript": (scripted, REVERSED),
     "a checkpoint": (lambda x: checkpoint(lambda y: y.flip(0).sin(), x, use_reentrant=False), REVERSED),
     "vmap": (lambda x: torch.vmap(lambda a, b: a * b + 1)(x, x), [1, 2, 3, 4]),
@@ -185,7 +177,6 @@ CASES = {
     "a Fourier transform": (lambda x: torch.fft.fft(x).real, ALL),
     "lists": (each_in_place, REVERSED),
     "a class of one's own": (lambda x: x.as_subclass(Own).flip(0) * 1, REVERSED),
-    "a deep copy": (lambda x: copy.deepcopy(x).flip(0), REVERSED),
     "a parameter of values": (lambda x: nn.Parameter(x.flip(0)) * 1, REVERSED),
     "flexible attention": (flexible, [1, 2, 3, 4]),
     "attention, plain": (lambda x: attention(x, SDPBackend.MATH), [1, 2, 3, 4]),

@@ -1,5 +1,6 @@
 """Ways to go on without torch, and what is noted of each: (what is done to a vector of four, kinds of notes)."""
 
+import copy
 import ctypes
 import pickle
 from concurrent.futures import ThreadPoolExecutor
@@ -9,7 +10,7 @@ import torch
 from torch.nn import functional as F
 from torch.utils._python_dispatch import _disable_current_modes
 
-from pixkit.readiness.elements.notes import FAILED, HOST, MEMORY, RANDOM, SHAPE, UNKNOWN
+from pixkit.readiness.elements.notes import FAILED, HOST, MEMORY, OTHERWISE, RANDOM, SHAPE, UNKNOWN
 
 SQUARE = torch.eye(4, dtype=torch.float64)
 NOUGHT = torch.zeros(4, dtype=torch.float64)
@@ -108,7 +109,15 @@ def causal(x, values):
     return torch.ops.aten._scaled_dot_product_flash_attention_for_cpu(x, x, values, is_causal=True)[0]
 
 
+def in_another_thread(x):
+    with ThreadPoolExecutor(1) as pool:
+        return pool.submit(lambda: x.flip(0) * 2).result()
+
+
 CASES = {
+    "a thread": (in_another_thread, {OTHERWISE}),
+    "a deep copy": (lambda x: copy.deepcopy(x).flip(0), {OTHERWISE}),
+    "its class": (lambda x: x.flip(0) * 1 if type(x) is torch.Tensor else x * 1, {OTHERWISE}),
     "a branch": (lambda x: x + 1 if x.sum() > 0 else x - 1, {HOST}),
     "a branch of torchscript": (scripted_branch, {HOST}),
     "a caught branch": (caught, {HOST}),

@@ -1,0 +1,179 @@
+"""What torch computed while something ran, to tell whether something else computes it in the same way.
+
+Code may ask how it is being run, and do something else when it is followed, or exported. Whatever it asks, operations
+tell: of two runs on the same values, each that matters has to be the same, on the same elements of what the same
+operations gave.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Hashable, Iterator, Mapping
+from dataclasses import dataclass
+from types import FrameType
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch._ops import HigherOrderOperator, OpOverload
+
+from pixkit.modes import Mode
+from pixkit.readiness.elements.marked import plainly, tensors_in
+from pixkit.readiness.elements.operation import describe, taken_apart
+from pixkit.readiness.elements.tape import Line, line_here
+
+Names = dict[int, str]
+"""What storages from outside are called, by their `_cdata`."""
+COPIED = frozenset({"lift_fresh_copy"})
+"""What an exporter has of a constant, which a forward makes anew."""
+
+
+@dataclass(frozen=True)
+class _Window:
+    """Elements of a storage, with its name if it has one; of a constant, their values."""
+
+    storage: int
+    what: Hashable
+
+
+@dataclass(frozen=True)
+class Step:
+    """An operation that made or wrote something.
+
+    Attributes:
+        op: its name.
+        args: its arguments, with windows for tensors.
+        changed: storages that it made or wrote to.
+        line: who asked for it.
+    """
+
+    op: str
+    args: Hashable
+    changed: frozenset[int]
+    line: Line
+
+
+class Performed:
+    """The operations of a run.
+
+    Args:
+        names: of storages that both runs have in common.
+        modules: paths of modules by their `id`.
+        outermost: the frame at which to stop looking for lines.
+    """
+
+    def __init__(self, names: Names, modules: Mapping[int, str], outermost: FrameType | None) -> None:
+        self.names, self.steps = names, list[Step]()
+        self._modules, self._outermost = dict(modules), outermost
+        self._changed: set[int] = set()
+        self._kept: dict[int, Any] = {}
+
+    def perform(self, func: OpOverload, args: tuple[Any, ...], kwargs: dict[str, Any], call: Callable[[], Any]) -> Any:
+        """Note an operation while it is done by `call`."""
+        about, asked = describe(func), self._seen((args, kwargs))
+        read = {self._storage(tensor) for tensor in tensors_in((args, kwargs))}
+        changed = set() if about.moves else {self._storage(tensor) for tensor in about.written(args, kwargs)}
+        result = call()
+        changed |= {self._storage(tensor) for tensor in tensors_in(result)} - read
+        if changed and func.overloadpacket.__name__ not in COPIED:
+            self._changed |= changed
+            self.steps.append(Step(str(func), asked, frozenset(changed), line_here(self._modules, self._outermost)))
+        return result
+
+    def gave(self, result: Any) -> list[Step]:
+        """The steps that matter for a result, or write to what has a name, and the result, as the last one."""
+        line = Line("", 0, "", "")
+        steps = [Step("what is given", self._seen(list(tensors_in(result))), frozenset(), line)]
+        live = {*self.names, *(window.storage for window in _windows(steps[0].args))}
+        for step in reversed(self.steps):
+            if not step.changed.isdisjoint(live):
+                live.update(window.storage for window in _windows(step.args))
+                steps.append(step)
+        return steps[::-1]
+
+    def named(self, tensor: Tensor) -> Tensor:
+        """An input, whose storage is called by its place among them."""
+        self.names[self._storage(tensor)] = f"input {sum(name.startswith('input ') for name in self.names.values())}"
+        return tensor
+
+    def _storage(self, tensor: Tensor) -> int:
+        storage = tensor.untyped_storage()
+        self._kept[storage._cdata] = storage
+        return storage._cdata
+
+    def _seen(self, value: Any) -> Hashable:
+        """A value as it can be compared."""
+        if isinstance(value, Tensor):
+            return self._window(value)
+        if isinstance(value, list | tuple):
+            return tuple(map(self._seen, value))
+        if isinstance(value, dict):
+            return tuple((key, self._seen(value[key])) for key in sorted(value))
+        return "generator" if isinstance(value, torch.Generator) else repr(value)
+
+    def _window(self, tensor: Tensor) -> _Window:
+        key, kind = self._storage(tensor), (tuple(tensor.shape), tensor.dtype, str(tensor.device))
+        if key in self._changed or key in self.names:
+            lies = tensor.storage_offset(), tensor.stride(), tensor.is_conj(), tensor.is_neg()
+            return _Window(key, (self.names.get(key), *kind, *lies))
+        with plainly():
+            values = tensor.detach().resolve_conj().resolve_neg().cpu().contiguous().flatten().view(torch.uint8)
+            return _Window(key, (*kind, hashlib.sha256(values.numpy().tobytes()).digest()))
+
+
+class Performing(Mode):
+    """Notes the operations of torch that are done while it is entered."""
+
+    supports_higher_order_operators = True
+
+    def __init__(self, performed: Performed) -> None:
+        super().__init__()
+        self.performed = performed
+
+    def __torch_dispatch__(
+        self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
+    ) -> Any:
+        """One that is made of others is taken apart."""
+        kwargs = kwargs or {}
+        if isinstance(func, HigherOrderOperator):
+            with self:
+                return taken_apart(func, args, kwargs)
+        return self.performed.perform(func, args, kwargs, lambda: func(*args, **kwargs))
+
+
+def names_of(module: Any) -> Names:
+    """What the storages of parameters and buffers are called."""
+    own = [*module.named_parameters(), *module.named_buffers()] if isinstance(module, nn.Module) else []
+    return {tensor.untyped_storage()._cdata: name for name, tensor in own}
+
+
+def parting(one: list[Step], other: list[Step]) -> tuple[Step, Step] | None:
+    """The first steps in which two runs differ; None if they do not."""
+    numbers: list[dict[int, int]] = [{}, {}]
+    for pair in zip(one, other, strict=False):
+        (a, b) = (_numbered(step, own) for step, own in zip(pair, numbers, strict=True))
+        if a != b:
+            return pair
+    return None
+
+
+def _numbered(step: Step, numbers: dict[int, int]) -> Hashable:
+    """A step, with numbers for the storages that it changes, in their order."""
+    read = _replaced(step.args, numbers)
+    for storage in step.changed:
+        numbers.setdefault(storage, len(numbers))
+    return step.op, read, frozenset(numbers[storage] for storage in step.changed)
+
+
+def _replaced(args: Hashable, numbers: dict[int, int]) -> Hashable:
+    if isinstance(args, _Window):
+        return numbers.get(args.storage, -1), args.what
+    return tuple(_replaced(part, numbers) for part in args) if isinstance(args, tuple) else args
+
+
+def _windows(args: Hashable) -> Iterator[_Window]:
+    if isinstance(args, _Window):
+        yield args
+    elif isinstance(args, tuple):
+        for part in args:
+            yield from _windows(part)
