@@ -322,12 +322,12 @@ def test_the_first_batch_sets_every_layer():
 RECIPE = """
 pixkit: 1
 name: tiny
-data: {source: digits, limit_train: 128, limit_test: 16}
+data: {source: digits, limit_train: 32, limit_test: 4, validation: 0.02}
 model:
   type: autoregressive
   backbone: {type: pixelcnnpp, filters: 4, resnets: 1, hierarchies: 2}
   head: {type: logistic_mixture, components: 2}
-train: {steps: 4, batch_size: 64, ema: 0.9, optimizer: {type: adam, lr: 1e-3}, eval_every: 10, checkpoint_every: 2}
+train: {steps: 4, batch_size: 16, ema: 0.9, optimizer: {type: adam, lr: 1e-3}, eval_every: 10, checkpoint_every: 2}
 sample: {count: 1}
 """
 

@@ -21,7 +21,7 @@ from pixkit.training.step import Stepper
 BOTH = """\
 pixkit: 1
 name: both
-data: {source: digits, limit_train: 64, limit_test: 16}
+data: {source: digits, limit_train: 64, limit_test: 16, validation: 0.02}
 model:
   type: pixelgan
   backbone: {type: pixelcnn, width: 6, layers: 0, first_kernel: 3, output_layers: 1}

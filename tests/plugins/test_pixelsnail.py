@@ -6,6 +6,7 @@ import math
 import pytest
 import torch
 
+from pixkit.backbones.base import BackboneSpec
 from pixkit.errors import RecipeError
 from pixkit.image import ImageSpec
 from pixkit.layers import CausalAttention, WeightNormConv2d, positions
@@ -80,8 +81,8 @@ def test_the_first_site_has_no_key_and_gets_zeros():
 
 def test_the_papers_layers():
     """12 blocks of 4 residual 2x2 convolutions; keys of 16 maps, values of 128."""
-    net = network(named("backbone", "pixelsnail"), ImageSpec(3, 2, 2, 256), ordering=raster())
-    blocks = net.backbone.blocks
+    spec = ImageSpec(3, 2, 2, 256)
+    blocks = named("backbone", "pixelsnail").build(BackboneSpec(spec, raster().build(spec, "joint"), 3)).blocks
     assert len(blocks) == 12 and all(len(block.residuals) == 4 for block in blocks)
     kernels = [m for block in blocks for m in block.residuals.modules() if isinstance(m, WeightNormConv2d)]
     assert len(kernels) == 12 * 4 * 2
