@@ -159,7 +159,7 @@ def test_colour_is_for_terminals_and_not_under_no_color(pixkit, failing, monkeyp
 def test_a_reader_that_went_away_is_met_with_silence(spawn):
     reading, writing = os.pipe()
     os.close(reading)
-    process = spawn("ls", stdout=writing)
+    process = spawn("ls", "recipes", stdout=writing)
     os.close(writing)
     _, err = process.communicate()
     assert process.returncode == 1
