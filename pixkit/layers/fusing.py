@@ -10,11 +10,11 @@ from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from typing import Any
 
-import torch
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode, handle_torch_function, has_torch_function
 
 from pixkit.layers.geometry import Edges
+from pixkit.layers.scan import Scan
 
 WHOLE: Edges = (0, 0, 0, 0)
 
@@ -48,6 +48,10 @@ class Fusing(TorchFunctionMode, ABC):
         a, b = hidden.chunk(2, 1)
         return a.tanh() * b.sigmoid()
 
+    def scan(self, *given: Any) -> Tensor:
+        """A recurrence over whole images: what `Scan` of pixkit.layers.scan is called with, and gives."""
+        return Scan.apply(*given)
+
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         """Answer who asks for it; leave all else as it is."""
         return self if func is fusing else func(*args, **(kwargs or {}))
@@ -64,14 +68,3 @@ def fusing(x: Any) -> Fusing | None:
 def fuses(model: nn.Module) -> bool:
     """Whether some module of the model hands work over: it says so by an attribute `fuses`."""
     return any(getattr(module, "fuses", False) is True for module in model.modules())
-
-
-def require_first() -> None:
-    """Raise RuntimeError in a backward pass that is to be differentiated again.
-
-    torch's `once_differentiable` notices that only where the gradient that comes in needs one itself.
-    """
-    if torch.is_grad_enabled():
-        raise RuntimeError(
-            "fused operations can be differentiated once: leave create_graph=True away, or build with train.fuse=off"
-        )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -121,21 +121,23 @@ class Recurrence(MixingLayer):
 
     def forward(self, x: Tensor) -> Tensor:
         """[B, 4h, H, W] to [B, h, H, W]."""
-        if self.fuses and fusing(x) is not None:
-            return self._scanned(x)
+        if self.fuses and (operations := fusing(x)) is not None:
+            return self._scanned(x, operations.scan)
         if self.looped or x.device.type == "cpu" or torch.compiler.is_compiling():
             return self._front_by_front(x)
         return self._scanned(x)
 
-    def _scanned(self, x: Tensor) -> Tensor:
+    def _scanned(self, x: Tensor, scan: Callable[..., Tensor] = Scan.apply) -> Tensor:
         """As one operation; under autocast its products are in autocast's type."""
         device, dtype = x.device.type, torch.promote_types(x.dtype, self.weight.dtype)
         if torch.amp.is_autocast_available(device) and torch.is_autocast_enabled(device):
             dtype = torch.get_autocast_dtype(device)
         sites = x.flatten(2).permute(2, 0, 1).to(dtype)
         tables = (self.get_buffer(name) for name in Tables._fields)
-        out = Scan.apply(sites, self.weight, self.hidden, self.cell, self.slots, self.carry, *tables)
-        return out.permute(1, 2, 0).unflatten(2, self.fronts.grid).contiguous()
+        out = scan(sites, self.weight, self.hidden, self.cell, self.slots, self.carry, *tables)
+        last = not x.is_contiguous() and x.is_contiguous(memory_format=torch.channels_last)
+        layout = torch.channels_last if last else torch.contiguous_format  # what the next convolution reads
+        return out.permute(1, 2, 0).unflatten(2, self.fronts.grid).contiguous(memory_format=layout)
 
     def _front_by_front(self, x: Tensor) -> Tensor:
         """As autograd follows it."""

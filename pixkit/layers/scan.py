@@ -15,8 +15,6 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
-from pixkit.layers.fusing import require_first
-
 
 class Tables(NamedTuple):
     """What a pass looks up, int64; by the site of the image, but for the first two and the last two.
@@ -159,6 +157,17 @@ class Scan(torch.autograd.Function):
         to_weight = (to_gates.flatten(0, 1).t() @ seen).permute(1, 2, 0).to(weight.dtype)
         to_outside = (of.index_select(0, tables.outside).sum((0, 1)).to(weight.dtype) for of in (to_states, to_cells))
         return (to_gates, to_weight, *to_outside, *[None] * (2 + len(tables)))
+
+
+def require_first() -> None:
+    """Raise RuntimeError in a backward pass of one's own that is to be differentiated again.
+
+    torch's `once_differentiable` notices that only where the gradient that comes in needs one itself.
+    """
+    if torch.is_grad_enabled():
+        raise RuntimeError(
+            "fused operations can be differentiated once: leave create_graph=True away, or build with train.fuse=off"
+        )
 
 
 def _factors(gates: Tensor, tanhs: Tensor, carried: Tensor) -> tuple[Tensor, Tensor]:

@@ -20,6 +20,7 @@ from pixkit.execution.cuda.fusing_kernels import REALS, SOURCE, departure, fused
 from pixkit.execution.cuda.nvrtc import NoKernel
 from pixkit.execution.fusing import fused_operations as fused_on
 from pixkit.execution.native import fusing as on_cpu
+from pixkit.execution.native import sharing
 from pixkit.execution.native.compile import NoCompiler
 from pixkit.execution.native.fusing import FusedOnCPU
 from pixkit.image import Batch, ImageSpec
@@ -192,7 +193,7 @@ def test_threads_share_the_images_and_the_bits_are_the_same(monkeypatch):
     (x, wide), found = images(3, 6), []
     for threads, least in ((1, 0), (2, 0), (2, 10**9)):
         monkeypatch.setattr(torch, "get_num_threads", lambda threads=threads: threads)
-        monkeypatch.setattr(on_cpu, "LEAST", least)
+        monkeypatch.setattr(sharing, "LEAST", least)
         ops = FusedOnCPU()
         outs = [ops.activated([x], EDGES[1]), ops.gated(x, wide), ops.gate(wide)]
         found.append([*outs, *torch.autograd.grad(sum(out.square().sum() for out in outs), [x, wide])])

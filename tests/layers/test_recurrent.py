@@ -9,6 +9,8 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from pixkit.errors import RecipeError
 from pixkit.execution.cuda.fusing import FusedOperations
+from pixkit.execution.native import sharing
+from pixkit.execution.native.fusing import FusedOnCPU
 from pixkit.image import ImageSpec
 from pixkit.layers import DiagonalLSTM, RowLSTM
 from pixkit.layers.fusing import fuses
@@ -129,6 +131,27 @@ def test_the_scan_gives_what_the_loop_gives(name, size):
     assert torch.allclose(layer._scanned(x), layer(x), rtol=0, atol=1e-13)
 
 
+@pytest.mark.needs_compiler
+@pytest.mark.parametrize("threads", [1, 2])
+@pytest.mark.parametrize("name", LAYERS)
+def test_compiled_code_for_a_cpu_gives_what_the_scan_gives(name, threads, monkeypatch):
+    """Outputs and gradients, whichever layout the images have, which the result has, too."""
+    monkeypatch.setattr(sharing, "LEAST", 0)
+    monkeypatch.setattr(torch, "get_num_threads", lambda: threads)
+    for size, form in ((SIZES[0], torch.contiguous_format), (SIZES[1], torch.channels_last)):
+        layer, x = made(name, size, 3)
+        x = x.detach().contiguous(memory_format=form).requires_grad_()
+        leaves = [x, layer.weight, layer.hidden, layer.cell]
+        with FusedOnCPU():
+            found = layer(x)
+        assert "ScanOnCPUBackward" in reached(found.grad_fn) and found.is_contiguous(memory_format=form)
+        expected, weights = layer._scanned(x), torch.rand_like(found)
+        assert torch.allclose(found, expected, rtol=0, atol=1e-13)
+        ours, theirs = (torch.autograd.grad((out * weights).sum(), leaves) for out in (found, expected))
+        for one, other in zip(ours, theirs, strict=True):
+            assert one.shape == other.shape and torch.allclose(one, other, rtol=0, atol=1e-13)
+
+
 def test_on_a_cpu_and_where_it_is_asked_for_recurrences_are_loops(monkeypatch):
     layer, x = made("row 3")
     monkeypatch.setattr(Recurrence, "_scanned", lambda self, x: "scanned")
@@ -148,11 +171,14 @@ def test_the_scans_own_gradients_are_those_of_finite_differences(name, size):
 
 
 @pytest.mark.parametrize("name", LAYERS)
-def test_the_scan_in_bfloat16_keeps_its_states_in_float32_as_the_loop_does(name):
+@pytest.mark.parametrize("ways", [FusedOperations, pytest.param(FusedOnCPU, marks=pytest.mark.needs_compiler)])
+def test_the_scan_in_bfloat16_keeps_its_states_in_float32_as_the_loop_does(name, ways):
     layer, x = made(name, (5, 5), 8)
     layer, x = layer.float(), x.detach().bfloat16().requires_grad_()
     with torch.autocast("cpu", torch.bfloat16):
-        outs = layer._scanned(x), layer(x)
+        with FusedOnCPU() if ways is FusedOnCPU else FusedOperations(lambda *launched: None):
+            scanned = layer(x)
+        outs = scanned, layer(x)
     exact = layer(x.float())
     errors = [float((out - exact).detach().abs().max()) for out in outs]
     assert outs[0].dtype == torch.float32 and errors[0] <= 2 * errors[1]

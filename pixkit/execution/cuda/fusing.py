@@ -13,8 +13,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from pixkit.layers.fusing import WHOLE, Fusing, require_first
+from pixkit.layers.fusing import WHOLE, Fusing
 from pixkit.layers.geometry import Edges
+from pixkit.layers.scan import require_first
 
 REALS = {torch.float32: "float", torch.bfloat16: "bf16", torch.float64: "double"}
 """What values may be stored as, and what the kernels call it."""

@@ -184,6 +184,67 @@ HALVES(gate_tanh_back, {
         to[i] = STORE(given * (1 - held * held)), other[i] = STORE(given * held * (1 - open));
     }
 })
+
+/* A front of a recurrence (layers/scan.py): `states` of `taps` windows, `far` apart, side by side in each row of `maps`. */
+void NAMED(scan_read)(i64 begin, i64 end, i64 maps, i64 taps, i64 far, const real *states, STORED *out) {
+    for (i64 row = begin; row < end; row++)
+        for (i64 tap = 0; tap < taps; tap++) {
+            const real *restrict in = states + tap * far + row * maps;
+            STORED *restrict to = out + (row * taps + tap) * maps;
+            for (i64 m = 0; m < maps; m++) to[m] = STORE(in[m]);
+        }
+}
+
+/* The gradients of the states from those of what was read: rows from several windows go to one place. */
+void NAMED(scan_read_back)(i64 begin, i64 end, i64 maps, i64 taps, i64 far, const STORED *given, real *states) {
+    for (i64 row = begin; row < end; row++)
+        for (i64 tap = 0; tap < taps; tap++) {
+            const STORED *restrict in = given + (row * taps + tap) * maps;
+            real *restrict to = states + tap * far + row * maps;
+            for (i64 m = 0; m < maps; m++) to[m] += FETCH(in[m]);
+        }
+}
+
+static void NAMED(cell_row)(i64 n, STORED *restrict output, STORED *restrict forget, STORED *restrict enter,
+                            STORED *restrict content, const real *restrict before, real *restrict cell, real *restrict state) {
+    for (i64 m = 0; m < n; m++) {
+        const real o = sigmoid_(FETCH(output[m])), f = sigmoid_(FETCH(forget[m])), i = sigmoid_(FETCH(enter[m]));
+        const real g = tanh_exact(FETCH(content[m])), c = f * before[m] + i * g;
+        cell[m] = c, state[m] = o * tanh_exact(c);
+        output[m] = STORE(o), forget[m] = STORE(f), enter[m] = STORE(i), content[m] = STORE(g);
+    }
+}
+
+static void NAMED(cell_row_back)(i64 n, const STORED *restrict gates, const real *restrict before, const real *restrict cell,
+                                 const real *restrict to_state, const real *restrict to_cell, STORED *restrict to_output,
+                                 STORED *restrict to_forget, STORED *restrict to_enter, STORED *restrict to_content,
+                                 real *restrict to_before) {
+    for (i64 m = 0; m < n; m++) {
+        const real o = FETCH(gates[m]), f = FETCH(gates[n + m]), i = FETCH(gates[2 * n + m]), g = FETCH(gates[3 * n + m]);
+        const real t = tanh_exact(cell[m]), given = to_cell[m] + to_state[m] * o * (1 - t * t);
+        to_output[m] = STORE(to_state[m] * t * o * (1 - o)), to_forget[m] = STORE(given * before[m] * f * (1 - f));
+        to_enter[m] = STORE(given * g * i * (1 - i)), to_content[m] = STORE(given * i * (1 - g * g));
+        to_before[m] = given * f;
+    }
+}
+
+/* Rows of sums [4 maps] for output, forget, input and content, which become the gates; new cells and states. */
+void NAMED(scan_cell)(i64 begin, i64 end, i64 n, STORED *gates, const real *carried, real *cells, real *states) {
+    for (i64 row = begin; row < end; row++) {
+        STORED *own = gates + row * 4 * n;
+        NAMED(cell_row)(n, own, own + n, own + 2 * n, own + 3 * n, carried + row * n, cells + row * n, states + row * n);
+    }
+}
+
+/* The gradients of the sums, and of the cells that were carried on, from those of the new states and cells. */
+void NAMED(scan_cell_back)(i64 begin, i64 end, i64 n, const STORED *gates, const real *carried, const real *cells,
+                           const real *to_states, const real *to_cells, STORED *to_sums, real *to_carried) {
+    for (i64 row = begin, at = begin * n; row < end; row++, at += n) {
+        STORED *own = to_sums + 4 * at;
+        NAMED(cell_row_back)(n, gates + 4 * at, carried + at, cells + at, to_states + at, to_cells + at, own, own + n,
+                             own + 2 * n, own + 3 * n, to_carried + at);
+    }
+}
 #undef HALVES
 #undef ACTIVE
 #undef SLOPES

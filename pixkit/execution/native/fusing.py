@@ -4,49 +4,53 @@ from __future__ import annotations
 
 import ctypes
 import functools
-import itertools
-import os
-from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from pixkit.execution.cuda.fusing import REALS, FusedOperations, Shape, alike, layout, run, suits
+from pixkit.execution.cuda.fusing import REALS, FusedOperations, Launch, Shape, alike, layout, run, suits
 from pixkit.execution.cuda.fusing_kernels import departure
 from pixkit.execution.native.compile import NoCompiler, kernel
-from pixkit.layers.fusing import WHOLE, require_first
-
-LEAST = 2**15
-"""Elements of all images from which on threads share them: fewer take no longer than handing them out does."""
+from pixkit.execution.native.scanning import scanned
+from pixkit.execution.native.sharing import share
+from pixkit.layers.fusing import WHOLE
+from pixkit.layers.scan import require_first
 
 
 class FusedOnCPU(FusedOperations):
     """The operations, in C, each thread of torch's number a slice of the batch."""
 
     def __init__(self) -> None:
-        super().__init__(launch)
+        # Found once: it takes as long as a small operation does.
+        self._libraries = {real: kernel(real) for real in ("float", "double")}
+        super().__init__(lambda *given: launch(*given, self._libraries))
 
     def keep(self, kept: Tensor, chance: float) -> Tensor:
         """See FusedOperations; from a key that torch's generator draws, by counting: many times as fast."""
         key = int(torch.randint(2**63 - 1, ()))
         below = ctypes.c_uint32(min(round(chance * 2**32), 2**32 - 1))
-        kernel("float").keep(
+        self._libraries["float"].keep(
             ctypes.c_void_p(kept.data_ptr()), ctypes.c_int64(kept.numel()), ctypes.c_uint64(key), below
         )
         return kept
 
+    def scan(self, *given: Any) -> Tensor:
+        """See Fusing."""
+        return scanned(self._libraries, *given)
+
     def gate(self, hidden: Tensor) -> Tensor:
         """See Fusing."""
-        return _Gate.apply(hidden) if suits((hidden,)) and hidden.numel() else super().gate(hidden)
+        return _Gate.apply(self._launch, hidden) if suits((hidden,)) and hidden.numel() else super().gate(hidden)
 
 
 class _Gate(torch.autograd.Function):
     @staticmethod
-    def forward(ctx: Any, hidden: Tensor) -> Tensor:
+    def forward(ctx: Any, launch: Launch, hidden: Tensor) -> Tensor:
         (wide,) = alike((hidden,))
         out = torch.empty_like(wide[:, : wide.shape[1] // 2], memory_format=layout(wide))
         run(launch, "gate_tanh", Shape.of(out, wide, 0, WHOLE, out), out, out, wide, out)
+        ctx.launch = launch
         ctx.save_for_backward(wide)
         return out
 
@@ -55,22 +59,18 @@ class _Gate(torch.autograd.Function):
         require_first()
         (wide,) = ctx.saved_tensors
         ours, out = given.contiguous(memory_format=layout(wide)), torch.empty_like(wide)
-        run(launch, "gate_tanh_back", Shape.of(ours, wide, 0, WHOLE, ours), ours, ours, wide, out)
-        return out
+        run(ctx.launch, "gate_tanh_back", Shape.of(ours, wide, 0, WHOLE, ours), ours, ours, wide, out)
+        return None, out
 
 
-def launch(dtype: torch.dtype, name: str, given: list[Any], blocks: int, images: int) -> None:
-    """Run what a GPU would launch for so many images: see `Launch`."""
+def launch(dtype: torch.dtype, name: str, given: list[Any], *sizes: Any) -> None:
+    """Run what a GPU would launch: see `Launch`. After blocks and images may come libraries that were found before."""
     shape, count, *rest = given
-    library = kernel("double" if dtype == torch.float64 else "float")
+    _, images, *found = sizes
+    real = "double" if dtype == torch.float64 else "float"
+    library = found[0][real] if found else kernel(real)
     work = getattr(library, f"{name}_half" if dtype == torch.bfloat16 else name)
-    threads = min(torch.get_num_threads(), images) if count.value * images >= LEAST else 1
-    if threads == 1:
-        work(ctypes.byref(shape), ctypes.c_int64(0), ctypes.c_int64(images), *rest)
-        return
-    bounds = [ctypes.c_int64(images * part // threads) for part in range(threads + 1)]
-    slices = itertools.pairwise(bounds)
-    list(_pool(os.getpid(), threads).map(lambda part: work(ctypes.byref(shape), *part, *rest), slices))
+    share(lambda *part: work(ctypes.byref(shape), *part, *rest), images, count.value * images)
 
 
 def tried() -> None:
@@ -89,9 +89,3 @@ def tried() -> None:
 def _fault(*libraries: ctypes.CDLL) -> str | None:
     """What is wrong with what these libraries compute."""
     return next(filter(None, (departure(launch, dtype, torch.device("cpu")) for dtype in REALS)), None)
-
-
-@functools.cache
-def _pool(process: int, threads: int) -> ThreadPoolExecutor:
-    """Threads that wait; a process that was forked has none of those that the other had."""
-    return ThreadPoolExecutor(threads)
