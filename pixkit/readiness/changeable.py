@@ -11,6 +11,8 @@ from pixkit.modes import Mode
 from pixkit.readiness.elements.operation import gives_memory
 from pixkit.readiness.untraceable import Untraceable
 
+RAW = "memory in which nothing has been written"
+
 
 class Changeable(Mode):
     """Notes operations that give memory in which nothing has been written, or draw random numbers.
@@ -33,8 +35,12 @@ class Changeable(Mode):
         if Tag.nondeterministic_seeded in getattr(func, "tags", ()):
             self.found.setdefault("random numbers", str(func))
         elif gives_memory(func) and any(tensor.numel() for tensor in pytree.tree_leaves(result)):
-            self.found.setdefault("memory in which nothing has been written", str(func))
+            self.raw(str(func))
         return result
+
+    def raw(self, name: str) -> None:
+        """An array has been made in which nothing has been written."""
+        self.found.setdefault(RAW, name)
 
     def require_none(self, who: str) -> None:
         """Nothing of the kind was seen.
@@ -48,5 +54,5 @@ class Changeable(Mode):
                 "the network cannot be traced",
                 where=who,
                 found=f"{found[0]}, something else in each call ({found[1]})",
-                expected="a forward without randomness, and torch.zeros in place of torch.empty",
+                expected="a forward without randomness, and zeros in place of what `empty` gives",
             )

@@ -30,7 +30,7 @@ WORDS = {
     "unknown": "nobody knows what this operation reads, so that it is taken to read everything",
     "random": "not deterministic in the mode that the module is in: random numbers are drawn",
     "unwritten": "not deterministic: memory is read in which nothing has been written",
-    "otherwise": "the module does something else when its operations are not followed",
+    "otherwise": "the module does something else in another call, in which its operations are not followed",
     "memory": "values are reached by their address",
     "failed": "the module fails when its operations are followed",
 }

@@ -6,6 +6,7 @@ sites has a grid of (1, 1). One law makes a network causal: what predicts a sub-
 
 from __future__ import annotations
 
+import sys
 import threading
 from typing import Any, cast
 
@@ -19,9 +20,13 @@ from pixkit.network import Autoregressive
 from pixkit.readiness.adoption import adopted
 from pixkit.readiness.changeable import Changeable
 from pixkit.readiness.composed import taken_apart
+from pixkit.readiness.elements.arrays import raw_arrays
+from pixkit.readiness.elements.found import differing
+from pixkit.readiness.elements.tape import line_here
 from pixkit.readiness.recorder import Operation, Recorder, as_image
 from pixkit.readiness.settings import memory_filled
 from pixkit.readiness.untraceable import Untraceable, late, require_evaluation, require_own_call, untraceable
+from pixkit.readiness.watch import owned, tensors_in
 
 __all__ = ["Operation", "Trace", "Untraceable", "as_image"]
 
@@ -45,7 +50,7 @@ class Trace:
         with evaluating(network), torch.inference_mode(False), torch.no_grad():
             context = network.example_context(len(x))
             # What a network keeps from its last call would pass for a constant if that had been a call with x.
-            network((network.spec.levels - 1 - x)[:1], None if context is None else context[:1])
+            _require_lasting(network, ((network.spec.levels - 1 - x)[:1], None if context is None else context[:1]))
             apart = taken_apart(network)
             # Without a layer of pixkit that mixes, sites are mixed by what a trace cannot follow, if at all.
             mixes = any(isinstance(part, MixingLayer) for part in apart.backbone.modules())
@@ -173,7 +178,7 @@ def _trace(network: Autoregressive) -> fx.GraphModule:
     require_own_call(network)
     attributes = set(vars(network))
     try:
-        with TRACING, Changeable() as changeable:
+        with TRACING, Changeable() as changeable, raw_arrays(network, changeable.raw):
             graph = fx.GraphModule(network, _Tracer().trace(network))
         changeable.require_none(type(network.backbone).__name__)
         return graph
@@ -184,6 +189,24 @@ def _trace(network: Autoregressive) -> fx.GraphModule:
     finally:
         for name in set(vars(network)) - attributes:  # torch.fx leaves tensors that forward makes on the root
             delattr(network, name)
+
+
+def _require_lasting(network: Autoregressive, inputs: tuple[Tensor, Tensor | None]) -> None:
+    """Call the network; what lies in memory that no operation of torch has made is to be the same in each call.
+
+    Raises:
+        Untraceable: if an array holds something else in another call.
+    """
+    known = [*inputs, *(tensor for part in network.modules() for _, tensor in owned(part, ""))]
+    frame = sys._getframe()
+    changing = next(differing(lambda: network(*inputs), tensors_in(known), lambda: line_here({}, frame)), None)
+    if changing is not None:
+        raise Untraceable(
+            "the network cannot be traced",
+            where=type(network.backbone).__name__,
+            found=f"what no operation of torch has made holds something else in another call: {changing}",
+            expected="a forward without randomness, and numpy.zeros in place of arrays in which nothing is written",
+        )
 
 
 def _require_same(

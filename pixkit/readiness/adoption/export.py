@@ -26,6 +26,8 @@ from pixkit.readiness.adoption.followed import require_followed
 from pixkit.readiness.adoption.known import Known
 from pixkit.readiness.adoption.rewrite import Rewriter
 from pixkit.readiness.adoption.separable import NotSeparable
+from pixkit.readiness.elements.arrays import raw_arrays
+from pixkit.readiness.elements.tape import line_here
 from pixkit.readiness.elements.untouched import untouched
 from pixkit.readiness.settings import memory_filled, slow_paths
 
@@ -110,8 +112,9 @@ def _exported(backbone: nn.Module, inputs: tuple[Tensor, ...], who: str) -> Expo
             expected="the module that it was made of",
         )
     # Where it fails it prints the graph so far, for those who develop torch; and it leaves copies of lists and tuples.
-    unread, kept = redirect_stderr(io.StringIO()), untouched(backbone)
-    with _failing_to_export(who), warnings.catch_warnings(), left_as_set(), _without_shortcuts(), unread, kept:
+    unread, kept, raw = redirect_stderr(io.StringIO()), untouched(backbone), list[str]()
+    arrays = raw_arrays(backbone, lambda name: raw.append(f"{name}: {line_here({}, None)}"))
+    with _failing_to_export(who), warnings.catch_warnings(), left_as_set(), _without_shortcuts(), unread, kept, arrays:
         warnings.simplefilter("ignore")
         try:
             program = torch.export.export(backbone, inputs)
@@ -125,6 +128,13 @@ def _exported(backbone: nn.Module, inputs: tuple[Tensor, ...], who: str) -> Expo
         if any(_writes(node) for node in program.graph.nodes):
             with _left_whole(program.graph_module):
                 program = program.run_decompositions({})
+    if raw:
+        raise NotSeparable(
+            "the network makes an array in which nothing has been written",
+            where=who,
+            found=raw[0],
+            expected="numpy.zeros, or torch.empty, of which is seen what is written there",
+        )
     program.graph.eliminate_dead_code()
     if sum(spec.kind is OutputKind.USER_OUTPUT for spec in program.graph_signature.output_specs) != 1:
         raise NotSeparable(

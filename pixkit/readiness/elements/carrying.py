@@ -48,14 +48,13 @@ class Carrying:
         performed: what the module has asked for in a call.
     """
 
-    performed: Performed
-
     def __init__(self, names: dict[int, str], outermost: FrameType) -> None:
         self.storages = Storages(lambda tensor: where_held(tensor, sys._getframe(), outermost, names))
         self.tape: list[Record] = []
         self.views: list[View] = []
         self.noted: list[Noted] = []
         self.relies_on: set[str] = set()
+        self.performed = Performed({}, names, outermost)
         self._names, self._outermost = names, outermost
         self._lock = threading.RLock()
         self._over = self._unwritten = self._checks = False
@@ -107,6 +106,10 @@ class Carrying:
         """Values of a tensor are about to leave torch: those that are not fixed must not."""
         with plainly():
             self._look([self.storages.marks(tensor)], notes.HOST, name)
+
+    def raw(self, name: str) -> None:
+        """An array has been made in which nothing has been written."""
+        self.note(notes.UNWRITTEN, name)
 
     def expose(self, name: str) -> None:
         """The memory of a tensor is about to be given away."""
@@ -160,15 +163,15 @@ class Carrying:
         written += [tensor for tensor, copy in zip(read, copies, strict=False) if not torch.equal(tensor, copy)]
         given = tuple(tensors_in(result)) or tuple(written)
         self._require_strides(given, func)
-        if about.moves and any(self.storages.grows(tensor) for tensor in written):
+        if about.moves and any(self.storages.grows(tensor, UNWRITTEN + len(self.tape)) for tensor in written):
             self._unwritten = True
-            self.tape.append(Record(str(func), inputs, (), self._line(), call.kept(), known=True))
+            self.tape.append(Record(str(func), inputs, (), self.line(), call.kept(), known=True))
         if given and not about.views and not about.moves:
             call = replace(call, results=tuple(map(_plain, given)))
             ruled = self._ruled(func, about, call)
             marked = tuple(self._marked(call, ruled, given, written))
             if marked:
-                self.tape.append(Record(str(func), inputs, marked, self._line(), call.kept(), about.rule is not None))
+                self.tape.append(Record(str(func), inputs, marked, self.line(), call.kept(), about.rule is not None))
         return replaced(result, lambda tensor: tensor if id(tensor) in before else mark(tensor, self))
 
     def _viewed(
@@ -180,7 +183,7 @@ class Carrying:
         self._note_reached(func, reached)
         result = func(*args, **kwargs)
         self._require_strides(tensors_in(result), func)
-        source, line = self.storages.place(read[0]), self._line()
+        source, line = self.storages.place(read[0]), self.line()
         places = map(self.storages.place, tensors_in(result))
         self.views += [View(len(self.tape), str(func), source, place, line) for place in places if place != source]
         return replaced(result, lambda tensor: mark(tensor, self))
@@ -260,13 +263,13 @@ class Carrying:
 
     def note(self, kind: str, op: str, found: str = "") -> None:
         """Note it, once for each line."""
-        noted = Noted(kind, op, self._line(), found)
+        noted = Noted(kind, op, self.line(), found)
         if noted not in self.noted:
             self.noted.append(noted)
 
     def _deciding(self, func: Any, never: bool, read: list[Marks]) -> None:
         """Values decide whether an operation raises an error: none may if somebody's code goes on after it."""
-        if not never and not all(each.all_fixed for each in read) and caught(self._line()):
+        if not never and not all(each.all_fixed for each in read) and caught(self.line()):
             self.note(notes.HOST, str(func), "whether it raises an error, which is caught")
 
     def _look(self, read: list[Marks], kind: str, op: str) -> None:
@@ -281,7 +284,8 @@ class Carrying:
             self.note(notes.MEMORY, str(func), f"a tensor whose elements do not lie at strides: {found}")
             raise Unfollowed(f"{func}: readiness cannot be followed in a {found} tensor")
 
-    def _line(self) -> Line:
+    def line(self) -> Line:
+        """The line of somebody's code that is being run."""
         return line_here(self._names, self._outermost)
 
 

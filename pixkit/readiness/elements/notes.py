@@ -20,9 +20,10 @@ class Noted:
             "shape": the shape of a tensor depends on such values;
             "unknown": an operation that nobody knows;
             "random": random numbers were drawn;
-            "unwritten": an output may depend on memory in which nothing has been written;
+            "unwritten": an output may depend on memory in which nothing has been written, or there is an array of which
+                nobody sees what is written to it;
             "memory": values were reached by an address, or lie in a tensor without strides;
-            "otherwise": the module does something else when nobody follows it;
+            "otherwise": the module does something else when it is called again, and nobody follows it;
             "failed": the module raised an error that it does not raise otherwise.
         op: the operation or function.
         line: who asked for it.

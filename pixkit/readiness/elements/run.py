@@ -15,7 +15,9 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from pixkit.errors import message
 from pixkit.readiness.elements import notes
+from pixkit.readiness.elements.arrays import raw_arrays
 from pixkit.readiness.elements.carrying import Carrying
+from pixkit.readiness.elements.found import PATTERNS, fill_free_memory
 from pixkit.readiness.elements.marked import Asked, Operations, mark, plainly, replaced, tensors_in
 from pixkit.readiness.elements.marks import UNWRITTEN
 from pixkit.readiness.elements.notes import Noted
@@ -134,8 +136,11 @@ class Run:
             except Exception as error:
                 run._failed(error)
         run.start = starts[-1] if starts else None
-        if not run.noted:
-            run.noted.extend(_otherwise(module, call, done, Performed(names_of(module), names, frame)))
+        sizes = {constant.untyped_storage().nbytes() for constant in run.constants.values()}
+        for pattern in PATTERNS if sizes else PATTERNS[:1]:
+            if not run.noted:
+                fill_free_memory(sizes, pattern)
+                run.noted.extend(_otherwise(module, call, done, Performed(names_of(module), names, frame)))
         return run
 
     @property
@@ -153,7 +158,7 @@ class Run:
             yield Noted(notes.UNWRITTEN, self.tape[number].op, self.tape[number].line)
 
     def _called(self, module: Callable[..., Any], call: Any) -> Any:
-        with Operations(self._carrying), Asked(self._carrying):
+        with raw_arrays(module, self._carrying.raw), Operations(self._carrying), Asked(self._carrying):
             output = module(*call[0], **call[1])
         with plainly():
             return replaced(output, lambda tensor: tensor.detach())

@@ -63,8 +63,16 @@ class Storages:
         zero = marks.fixed & ((value.real == 0) | (value.imag == 0) if value.is_complex() else value == 0)
         return Marks(marks.ready.masked_fill(zero, settled), marks.fixed & ~zero, marks.value)
 
-    def grows(self, tensor: Tensor) -> bool:
-        """Whether its storage has become larger since its planes were last asked for."""
+    def grows(self, tensor: Tensor, beyond: int) -> bool:
+        """Whether its storage has become larger since its planes were last asked for, or is one that nobody has seen.
+
+        Args:
+            tensor: it has been moved.
+            beyond: readiness of what a storage holds that nobody has seen.
+        """
+        if not self.knows(tensor):
+            self._add(tensor, beyond, fixed=False)
+            return True
         planes = self.of(tensor)
         before = planes.nbytes
         planes.read(tensor)

@@ -2,6 +2,7 @@
 
 from types import SimpleNamespace
 
+import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
@@ -14,6 +15,7 @@ from pixkit.image import ImageSpec
 from pixkit.layers import Pointwise, Shift
 from pixkit.readiness.adoption.assigned import written
 from pixkit.readiness.adoption.builder import Builder
+from pixkit.readiness.adoption.export import _exported
 from pixkit.readiness.adoption.known import Known
 from pixkit.readiness.adoption.rewrite import Rewriter
 from pixkit.readiness.adoption.separable import NotSeparable
@@ -155,6 +157,8 @@ TRACED = {
     "in a storage": lambda self, h: h * (torch.empty(0).set_(torch.UntypedStorage(16), 0, (4, 1, 1), (1, 1, 1)) == 1),
     "like a parameter": lambda self, h: h * (torch.empty_like(self.weight) == 1),
     "by which Python decides": lambda self, h: h * 2 if (raw(4) == 1).any() else h,
+    "of numpy": lambda self, h: h * float(np.empty(1)[0] == 1),
+    "an array": lambda self, h: h * torch.from_numpy(np.random.rand(4, 1, 1)),
     "drawn": lambda self, h: h * (torch.rand(4, 1, 1) > 2),
 }
 
@@ -176,8 +180,18 @@ def test_what_is_something_else_in_each_call_is_no_constant_of_a_trace(name, mon
 
     monkeypatch.setattr("pixkit.readiness.trace.adopted", adopted)
     net = network(component("backbone", Net), ImageSpec(1, 2, 2, 2))
-    with pytest.raises(Untraceable, match="something else in each call"):
+    with pytest.raises(Untraceable, match=r"something else in (each|another) call"):
         Trace(net)
+
+
+class Mask(nn.Module):
+    def forward(self, x):
+        return x * float(np.empty(1)[0] == 1)
+
+
+def test_a_network_that_makes_an_array_and_does_not_fill_it_is_not_exported():
+    with pytest.raises(NotSeparable, match=r"numpy.empty: .*test_unwritten.py:\d+ in Mask.forward"):
+        _exported(Mask(), (torch.zeros(2),), "Mask")
 
 
 @pytest.mark.quick

@@ -7,10 +7,12 @@ from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import torch
+from numpy import empty_like as unwritten_like
 from torch.nn import functional as F
 from torch.utils._python_dispatch import _disable_current_modes
 
 from pixkit.readiness.elements.notes import FAILED, HOST, MEMORY, OTHERWISE, RANDOM, SHAPE, UNKNOWN
+from pixkit.readiness.elements.notes import UNWRITTEN as RAW
 
 SQUARE = torch.eye(4, dtype=torch.float64)
 NOUGHT = torch.zeros(4, dtype=torch.float64)
@@ -149,6 +151,13 @@ CASES = {
     "a selection": (lambda x: x + x[x > 0].numel(), {SHAPE}),
     "random numbers": (lambda x: x + torch.rand_like(x), {RANDOM}),
     "dropout": (lambda x: F.dropout(x, 0.5, training=True), {RANDOM}),
+    "an array": (lambda x: x + torch.from_numpy(np.empty(4)), {RAW}),
+    "an array, compared": (lambda x: x + torch.tensor(np.empty(4) == 1), {RAW}),
+    "a number of an array": (lambda x: x * float(np.empty(1)[0] == 1), {RAW}),
+    "an array by another name": (lambda x: x + torch.as_tensor(unwritten_like([1, 2, 3, 4])), {RAW}),
+    "the memory of an array": (lambda x: x + torch.frombuffer(np.empty(4), dtype=x.dtype), {RAW}),
+    "drawn by numpy": (lambda x: x + torch.from_numpy(np.array([np.random.random()])), {OTHERWISE}),
+    "an array by its class": (lambda x: x + torch.as_tensor(np.ndarray(4)), {OTHERWISE}),
     "an operation of one's own": (twice_reversed, {UNKNOWN}),
     "what it writes without saying so": (written_unsaid, {UNKNOWN}),
 }
@@ -192,3 +201,10 @@ UNWRITTEN = {
     "permuted": lambda x: x + torch.ops.prims.empty_permuted([4], [0], **PLAIN),
 }
 """Memory that holds anything, in outputs."""
+
+STORAGES = {
+    "a storage": lambda x: x + torch.empty(0).set_(torch.UntypedStorage(16), 0, (4,), (1,)),
+    "a storage of the old kind": lambda x: x + torch.DoubleTensor(torch.UntypedStorage(32)),
+    "a storage, multiplied": lambda x: x + x.new(torch.UntypedStorage(32)) * NOUGHT,
+}
+"""The same of storages, which torch cannot be told to fill."""

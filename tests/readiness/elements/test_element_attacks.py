@@ -47,6 +47,13 @@ def test_of_memory_in_which_nothing_has_been_written_nothing_is_proved(name):
     assert proof.reasons[0].startswith(f"not deterministic: memory is read in which nothing has been written: {FILE}:")
 
 
+@pytest.mark.parametrize("name", not_followed.STORAGES)
+def test_a_storage_that_no_operation_has_made_holds_anything(name):
+    run = run_of(not_followed.STORAGES[name], X, STEPS)
+    (found,) = run.unwritten(ready_of(run))
+    assert (found.op.partition(".source")[0], found.line.file) == ("aten.set_", FILE)
+
+
 def test_where_nobody_knows_what_an_operation_reads_it_gives_no_constants(tmp_path):
     zeros = torch.zeros(4, dtype=torch.float64)
     gradient = torch.ops.aten._softmax_backward_data

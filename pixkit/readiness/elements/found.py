@@ -1,0 +1,107 @@
+"""Memory that no operation of torch has made, as that of an array of numpy: whether it holds the same in each call."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch._ops import HigherOrderOperator
+
+from pixkit.modes import Mode
+from pixkit.readiness.elements.marked import tensors_in
+from pixkit.readiness.elements.operation import taken_apart
+from pixkit.readiness.elements.tape import Line
+
+PATTERNS = 0x3F, 0xC1
+"""Bytes that lie in free memory before each of two calls: as numbers, small positive ones and large negative ones."""
+
+
+def fill_free_memory(sizes: Iterable[int], pattern: int) -> None:
+    """Take memory, write to it, and give it back: whoever asks for as much next is likely to find that.
+
+    Args:
+        sizes: in bytes.
+        pattern: a byte.
+    """
+    for size in sizes:
+        _ = [np.full(size, pattern, np.uint8) for _ in range(8)]
+
+
+class Found(Mode):
+    """Notes what lies in memory that an operation reads and that none has made.
+
+    Attributes:
+        held: digests of it, by the operation that read it first, and its line.
+        sizes: bytes of each.
+    """
+
+    supports_higher_order_operators = True
+
+    def __init__(self, line: Callable[[], Line], known: Iterable[Tensor]) -> None:
+        super().__init__()
+        self.held: dict[tuple[str, Line], list[str]] = {}
+        self.sizes: set[int] = set()
+        self._line = line
+        self._known: dict[int, Any] = {}  # held, so that no other one gets its address
+        for tensor in known:
+            self._new(tensor)
+
+    def __torch_dispatch__(
+        self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
+    ) -> Any:
+        """See torch."""
+        kwargs = kwargs or {}
+        if isinstance(func, HigherOrderOperator):
+            with self:
+                return taken_apart(func, args, kwargs)
+        for tensor in tensors_in((args, kwargs)):
+            if self._new(tensor):
+                self._hold(str(func), tensor)
+        result = func(*args, **kwargs)
+        for tensor in tensors_in(result):
+            self._new(tensor)
+        return result
+
+    def _new(self, tensor: Tensor) -> bool:
+        if tensor.layout is not torch.strided or tensor.is_nested:
+            return False
+        storage = tensor.untyped_storage()
+        new = storage._cdata not in self._known
+        self._known[storage._cdata] = storage
+        return new
+
+    def _hold(self, op: str, tensor: Tensor) -> None:
+        storage = tensor.untyped_storage()
+        held = torch.empty(0, dtype=torch.uint8, device=storage.device).set_(storage).cpu().numpy().tobytes()
+        self.sizes.add(len(held))
+        self.held.setdefault((op, self._line()), []).append(hashlib.sha256(held).hexdigest())
+
+
+def differing(call: Callable[[], Any], known: Iterable[Tensor], line: Callable[[], Line]) -> Iterator[Line]:
+    """Lines that read memory that no operation has made, and that holds something else in one call than in another.
+
+    If there is any, there are two more calls, before each of which free memory of these sizes is filled with other
+    bytes. What is only compared with numbers that neither of them is looks the same; see `arrays.py`.
+
+    Args:
+        call: calls a module, and leaves it as it was.
+        known: tensors that were there before.
+        line: of the code that is being run.
+    """
+    known = list(known)
+
+    def found(sizes: Iterable[int], pattern: int) -> Found:
+        fill_free_memory(sizes, pattern)
+        with Found(line, known) as each:
+            call()
+        return each
+
+    first = found((), 0)
+    one, two = (found(first.sizes, pattern) if first.held else first for pattern in PATTERNS)
+    for key in {**one.held, **two.held}:
+        if one.held.get(key) != two.held.get(key):
+            yield key[1]
