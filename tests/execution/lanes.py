@@ -16,6 +16,8 @@ from pixkit.execution.native import compile as compiling
 ORDERS = {"forward": 0, "backward": 1, "shuffled": 2}
 HERE = Path(__file__).parent
 FLAGS = ("-O1", "-ffp-contract=off", "-fno-math-errno", "-shared", "-fPIC", "-w")
+FAST = ("-O0",)
+"""For a kernel that is run once: it is compiled in half the time."""
 
 
 @functools.cache

@@ -9,7 +9,7 @@ import weakref
 
 import pytest
 import torch
-from families import model_of
+from families import LONG, model_of
 from fused import Launched, fused
 from teacher import Left, many_threads
 
@@ -364,7 +364,8 @@ def test_without_a_gpu_there_are_none():
         fused_operations(CPU)
 
 
-@pytest.mark.parametrize("arch", [80, 90, 100])
+@pytest.mark.long
+@pytest.mark.parametrize("arch", [80, 90, 100] if LONG else [80])
 def test_the_kernels_compile(arch):
     try:
         library = nvrtc.nvrtc()

@@ -29,11 +29,12 @@ def library():
 
 @pytest.mark.long
 @pytest.mark.parametrize(
-    ("real", "arch"), [("float", 80), ("double", 90), *([("float", 90), ("float", 100)] if LONG else [])]
+    ("real", "arch"),
+    [("float", 80), ("double", 999), *([("double", 90), ("float", 90), ("float", 100)] if LONG else [])],
 )
 def test_the_kernel_compiles(library, real, arch):
-    """For A100, which has least, and H100; in the long set for B200."""
-    assert nvrtc.build(library, real, arch).startswith(ELF)
+    """For A100, which has least; as PTX, which takes a third of the time; in the long set for H100 and B200."""
+    assert nvrtc.build(library, real, arch).startswith(ELF if arch < 999 else b"//")
 
 
 def test_for_a_gpu_that_is_newer_than_the_compiler_there_is_ptx(library, tmp_path):

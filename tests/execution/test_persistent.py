@@ -7,7 +7,7 @@ import sys
 import pytest
 import torch
 from families import LONG, construct, find_examined, networks, packaged_recipes, sample
-from lanes import ORDERS, built, emulated
+from lanes import FAST, ORDERS, built, emulated
 from nets import net_of
 from teacher import GREY, backbone
 
@@ -214,7 +214,7 @@ def cases(parts):
 
 def wrong(source, parts=1):
     """Whether a kernel is found wrong by its lanes, and the blocks of a cluster, in some order."""
-    library = built("double", source, scratch=8192 if parts == 1 else 16384)
+    library = built("double", source, scratch=8192 if parts == 1 else 16384, extra=FAST)
     for plan, batch, lanes in cases(parts):
         expected, *_ = drawn(ReferenceExecutor, plan, batch)
         bits = []

@@ -10,7 +10,7 @@ from types import SimpleNamespace
 
 import pytest
 import torch
-from lanes import Emulated, Lanes, built, emulated
+from lanes import FAST, Emulated, Lanes, built, emulated
 
 from pixkit.errors import message
 from pixkit.execution import choose as choosing
@@ -72,7 +72,7 @@ def faulty(fault, tmp_path):
     assert text.count(before) == 1
     source = tmp_path / "persistent.cu"
     source.write_text(text.replace(before, after), encoding="utf-8")
-    return built("double", source)
+    return built("double", source, extra=FAST)
 
 
 @compiled
@@ -92,7 +92,7 @@ def test_what_is_wrong_in_clusters_alone_is_drawn_anew_without_them_and_it_is_sa
     text = nvrtc.SOURCE.read_text(encoding="utf-8")
     source = tmp_path / "persistent.cu"
     source.write_text(text.replace("apart ? me->part * share : 0", "0"), encoding="utf-8")
-    executor = emulated(library=built("double", source), parts=2)(plan, 4)
+    executor = emulated(library=built("double", source, extra=FAST), parts=2)(plan, 4)
     with pytest.warns(RuntimeWarning, match="drawn anew, without clusters of blocks: parameters are"):
         found = walk(executor)
     assert torch.equal(found, walk(ReferenceExecutor(plan, 4)))

@@ -59,7 +59,7 @@ def test_contract(name, config):
     check_head(named("head", name, **config))
 
 
-TINY = (ImageSpec(1, 2, 4, 4), ImageSpec(3, 2, 2, 2), ImageSpec(3, 1, 3, 3))
+TINY = (ImageSpec(1, 2, 3, 4), ImageSpec(3, 2, 2, 2), ImageSpec(3, 1, 3, 3))
 
 
 def tiny_network(name, spec):
