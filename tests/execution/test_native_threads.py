@@ -1,4 +1,4 @@
-"""Threads take slices of a batch: with any number of them the native executor draws the reference executor's images."""
+"""Threads take slices of a batch, or share images: any number of them draws the reference executor's images."""
 
 import contextlib
 import gc
@@ -11,6 +11,8 @@ from teacher import Left, many_threads
 
 from pixkit.backbones.conditioners import FeatureContext, LabelContext
 from pixkit.backbones.encodings import InputConfig
+from pixkit.execution.native import executor as native
+from pixkit.execution.native import stages
 from pixkit.execution.native.executor import NativeExecutor
 from pixkit.execution.native.layout import KINDS
 from pixkit.execution.native.threads import Threaded
@@ -22,11 +24,15 @@ from pixkit.testing import named, network
 
 pytestmark = pytest.mark.needs_compiler
 IMAGES = 9
+EMBED = KINDS.index("EMBED")
+LONG = 2**60
+WAYS = ((1, False, 0), (2, False, 0), (4, False, 0), (2, True, LONG), (3, True, LONG), (2, True, -LONG))
+"""Threads, whether they are a team, and how long they wait for one another."""
 GREY, COLOUR, DEEP = ImageSpec(1, 3, 4, 3), ImageSpec(3, 3, 4, 3), ImageSpec(3, 3, 4, 64)
 
 
 def pixelcnn(spec, **parts):
-    return network(named("backbone", "pixelcnn", width=12, layers=1), spec, **parts)
+    return network(named("backbone", "pixelcnn", width=36, layers=1), spec, **parts)
 
 
 def mixture(name):
@@ -60,12 +66,16 @@ def test_one_thread_two_and_four_draw_the_reference_executors_images(name, monke
     expected = walked(ReferenceExecutor(plan, IMAGES, context), network)
     assert len(expected.flatten(1).unique(dim=0)) > 1, "images differ, so that it shows if they are mixed up"
     monkeypatch.delattr(Executor, "walk")
-    for threads in (1, 2, 4):
+    monkeypatch.setattr(stages, "LEAST", 0.0)
+    for threads, team, patience in WAYS:
+        monkeypatch.setattr(Threaded, "suits", lambda packed, threads, team=team: team)
+        monkeypatch.setattr(native, "PATIENCE", patience)
         with many_threads(threads):
             executor = NativeExecutor(plan, IMAGES, context)
-        assert executor.threads == threads
-        assert instructions <= {KINDS[op.kind] for op in executor.packed.ops}
+        assert (executor.threads, executor.team) == (threads, team)
+        assert instructions <= {KINDS[op.kind] for op in executor.packed.ops if op.shared or op.kind == EMBED}
         assert torch.equal(walked(executor, network), expected), f"{threads} threads"
+        assert executor._left == (threads if patience >= 0 else 1), "a team that is kept waiting leaves it to one"
 
 
 @pytest.mark.parametrize(("threads", "batch"), [(4, 1), (4, 3), (3, 7)])
@@ -87,8 +97,9 @@ class Calls:
     def __init__(self):
         self.slices = []
 
-    def run(self, program, start, stop, first, last):
+    def run(self, program, start, stop, first, last, threads, patience):
         self.slices.append((first, last))
+        return threads
 
 
 def test_an_interrupted_walk_leaves_the_threads_the_plan_that_they_walk():

@@ -22,7 +22,14 @@ pytestmark = [
 
 FLAGS = ("-fsanitize=address,undefined", "-fno-sanitize-recover=all", "-g")
 """The first fault ends the process."""
-TESTS = ("test_native.py", "test_native_draws.py", "test_native_layers.py", "test_elementwise.py", "test_families.py")
+TESTS = (
+    "test_native.py",
+    "test_native_threads.py",
+    "test_native_draws.py",
+    "test_native_layers.py",
+    "test_elementwise.py",
+    "test_families.py",
+)
 LANES = tuple(
     f"test_persistent.py::{test}"
     for test in (
@@ -98,7 +105,7 @@ def test_the_kernel_touches_nothing_but_its_own_memory(sanitized):
 def test_a_fault_that_is_planted_in_the_kernel_is_found(sanitized, tmp_path, fault):
     """Else the test above might pass without a sanitizer at work."""
     source = shutil.copytree(compiling.SOURCE.parent, tmp_path / "native") / compiling.SOURCE.name
-    head = "void run(const Program *p, i64 from, i64 to, i64 first, i64 last) {\n"
+    head = "i64 run(const Program *p, i64 from, i64 to, i64 first, i64 last, i64 threads, i64 patience) {\n"
     before = source.read_text(encoding="utf-8")
     assert before.count(head) == 1
     planted, said = PLANTED[fault]

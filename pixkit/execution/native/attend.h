@@ -18,15 +18,16 @@ static Memory memory(const Program *p, const Op *op, i64 image) {
     return (Memory){keys->maps, values->maps, keys->data + image * keys->row, values->data + image * values->row};
 }
 
-/* Keys and values of the sites that a query at `site` is the first to see. */
-static void take_in(const Program *p, const Op *op, i64 position, i64 site, i64 image) {
+/* Keys and values, of a part of the heads, of the sites that a query at `site` is the first to see. */
+static void take_in(const Program *p, const Op *op, i64 position, i64 site, i64 image, Part part) {
     const Buffer *keys = p->buffers + op->in1, *values = p->buffers + op->in2;
     const i32 *first = op->table + op->grid + 2 * (i64)op->queries, *fresh = first + op->queries + 1;
     const Memory m = memory(p, op, image);
+    const i32 start = op->taps * part.number / part.parts, end = op->taps * (part.number + 1) / part.parts;
     for (i32 i = first[site]; i < first[site + 1]; i++) {
         const i64 place = fresh[i], source = op->table[place];
         const real *key = at(keys, position, source, image, 0), *value = at(values, position, source, image, 0);
-        for (i32 head = 0; head < op->taps; head++) {
+        for (i32 head = start; head < end; head++) {
             real *to = m.key + (head * m.places + place / WIDE * WIDE) * op->inner + place % WIDE;
             for (i32 k = 0; k < op->inner; k++) to[k * WIDE] = key[head * op->inner + k];
             memcpy(m.value + (head * m.places + place) * m.values, value + head * op->count, sizeof(real) * (size_t)op->count);
@@ -107,17 +108,18 @@ static void softmax(real *weight, i64 stride, i32 heads, i64 count, i32 masked) 
 }
 
 /* The mean of the visible sites' values, weighted by a softmax of query . key; zeros where none is visible. */
-static void attend(const Program *p, const Op *op, const Buffer *out, i64 position, i64 site, i64 first, i64 rows) {
+static void attend(const Program *p, const Op *op, const Buffer *out, i64 position, i64 site, i64 first, i64 rows, Part part) {
     const Buffer *queries = p->buffers + op->in0;
     const i32 *seen = op->table + op->grid + 2 * site;
     const i64 low = seen[0], count = seen[1] - low, start = low / WIDE * WIDE, before = low - start;
     const i64 stride = (seen[1] - start + WIDE - 1) / WIDE * WIDE;
     real weight[ABREAST * (stride > 0 ? stride : 1)], mixed[ABREAST * (op->count + WIDE)];
+    const i32 last = op->taps * (part.number + 1) / part.parts; /* of its part of the heads */
     for (i64 r = first; r < first + rows; r++) {
         const Memory own = memory(p, op, r);
-        take_in(p, op, position, site, r);
-        for (i32 head = 0, heads; head < op->taps; head += heads) {
-            const i32 left = op->taps - head;
+        take_in(p, op, position, site, r, part);
+        for (i32 head = op->taps * part.number / part.parts, heads; head < last; head += heads) {
+            const i32 left = last - head;
             heads = left >= ABREAST ? ABREAST : left >= 2 ? 2 : 1;
             real *y = at(out, position, site, r, 0) + head * op->count;
             if (count <= 0) { memset(y, 0, sizeof(real) * (size_t)(heads * op->count)); continue; }

@@ -166,7 +166,7 @@ def _keep_and_load(built: Path, compiler: str, folders: tuple[Path, ...], key: s
 def _load(path: Path) -> ctypes.CDLL:
     """Load a library. Raises OSError if it is not for this machine, AttributeError if it is not the kernel."""
     library = ctypes.CDLL(str(path))
-    library.run.restype, library.run.argtypes = None, [ctypes.c_void_p, *[ctypes.c_int64] * 4]
+    library.run.restype, library.run.argtypes = ctypes.c_int64, [ctypes.c_void_p, *[ctypes.c_int64] * 6]
     return library
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import functools
+import itertools
 from concurrent.futures import ThreadPoolExecutor
 
 import torch
@@ -16,9 +17,20 @@ from pixkit.execution.native.threads import Threaded
 from pixkit.execution.plan import Plan
 from pixkit.execution.reference import Executor, Progress, chunks
 
+PATIENCE = 1_000_000
+"""Nanoseconds that a team may lose, beside a quarter of its time, by waiting for threads that others keep from running.
+"""
+
 
 class NativeExecutor(Executor):
-    """Runs the plan in C, each thread a slice of the batch, with every table made once.
+    """Runs the plan in C, with every table made once. Each thread has a slice of the batch; or they are a team, which
+    shares what takes long of each image, where that is to be quicker (`team.py`).
+
+    Where other processes keep a team from running together, the rest of the walk is one thread's.
+
+    Attributes:
+        threads: how many there are.
+        team: whether they are one.
 
     Raises:
         Unsupported: if the plan has an operation that the kernel has not, or the network is on a GPU.
@@ -33,13 +45,15 @@ class NativeExecutor(Executor):
             raise Unsupported(
                 f"compiled code runs on a CPU in float32 or float64, not on {reference.device.type} in {dtype}"
             )
-        self.threads = max(min(torch.get_num_threads(), batch), 1)
-        self._pool = ThreadPoolExecutor(self.threads)
         self.packed = Threaded(plan, batch)
         # Only now, since it may take a while, and all for nothing if something could not be lowered.
         self.library = kernel("float" if reference.dtype == torch.float32 else "double")
         self.packed.fill(context)
         self.pixels = self.packed.pixels
+        threads = torch.get_num_threads()
+        self.team = self.packed.suits(threads)
+        self.threads = self._left = threads if self.team else max(min(threads, batch), 1)
+        self._pool = ThreadPoolExecutor(self.threads)
 
     def advance(self, step: int) -> None:
         """See Executor."""
@@ -72,14 +86,19 @@ class NativeExecutor(Executor):
         self.packed.still()
 
     def _run(self, start: int, stop: int) -> None:
-        call = functools.partial(_walk, self.library, self.packed, (start, stop))
-        if self.threads == 1:
-            call(0, self.batch)
+        if self.threads > 1 and not self.team:
+            bounds = [self.batch * part // self.threads for part in range(self.threads + 1)]
+            call = functools.partial(_walk, self.library, self.packed, (start, stop), 1)
+            list(self._pool.map(call, itertools.pairwise(bounds)))
             return
-        bounds = [self.batch * part // self.threads for part in range(self.threads + 1)]
-        list(self._pool.map(call, bounds[:-1], bounds[1:]))
+        if not start:
+            self._left = self.threads
+        self._left = _walk(self.library, self.packed, (start, stop), self._left, (0, self.batch))
 
 
-def _walk(library: ctypes.CDLL, packed: Threaded, steps: tuple[int, int], first: int, last: int) -> None:
-    """Run steps of a slice of the batch. The packed plan is the call's own: who waits for it may be interrupted."""
-    library.run(ctypes.addressof(packed.program), *steps, first, last)
+def _walk(library: ctypes.CDLL, packed: Threaded, steps: tuple[int, int], threads: int, images: tuple[int, int]) -> int:
+    """Run steps of a slice of the batch by a team. Returns how many threads it had in the end.
+
+    The packed plan is the call's own: who waits for it may be interrupted.
+    """
+    return int(library.run(ctypes.addressof(packed.program), *steps, *images, threads, PATIENCE))

@@ -1,5 +1,7 @@
-/* Runs a packed plan for a slice of a batch. One thread; slices of a batch are independent of each other. */
+/* Runs a packed plan for a slice of a batch. Slices are independent of each other; a slice is one thread's, or a team's,
+ * each of whose threads computes a part of the maps. */
 #include "program.h"
+#include "team.h"
 #include "linear.h"
 #include "attend.h"
 
@@ -10,16 +12,16 @@ static inline Rows operand(const Buffer *b, i64 position, i64 site, i64 first, i
 }
 
 /* y = f(x, z, w) for rows of maps, element by element; what lies without gaps is one row. */
-static void elementwise(const Op *op, i64 rows, i64 maps, Rows y, Rows x, Rows z, Rows w) {
+static void elementwise(const Op *op, i64 rows, i64 start, i64 end, Rows y, Rows x, Rows z, Rows w) {
     const real a = (real)op->alpha, b = (real)op->beta;
-    if (y.row == maps && x.row == maps && z.row == maps && w.row == maps) { maps *= rows; rows = 1; }
+    if (!start && y.row == end && x.row == end && z.row == end && w.row == end) { end *= rows; rows = 1; }
 #define LOOP(NAME, EXPRESSION, OPERANDS)                                                                               \
     case NAME:                                                                                                         \
         for (i64 r = 0; r < rows; r++) {                                                                               \
             real *restrict out = y.data + r * y.row;                                                                   \
             const real *in0 = x.data + r * x.row, *in1 = z.data + r * z.row, *in2 = w.data + r * w.row;                \
             (void)in1, (void)in2;                                                                                      \
-            for (i64 m = 0; m < maps; m++) { OPERANDS out[m] = EXPRESSION; }                                           \
+            for (i64 m = start; m < end; m++) { OPERANDS out[m] = EXPRESSION; }                                        \
         }                                                                                                              \
         break;
 #define ONE(NAME, ...) LOOP(NAME, (__VA_ARGS__), const real x = in0[m];)
@@ -75,7 +77,7 @@ static void embed(const Program *p, const Op *op, const Buffer *out, i32 group, 
 }
 
 static void mix(const Program *p, const Op *op, const Buffer *in0, const Buffer *out, i32 group, i64 position, i64 site,
-                i64 first, i64 rows) {
+                i64 first, i64 rows, Part part) {
     const i64 width = op->width, depth = (i64)op->taps * op->inner, number = op->first ? site : group;
     const i32 *sources = op->table + ((i64)group * op->grid + site) * op->taps;
     Tap taps[op->taps];
@@ -96,20 +98,22 @@ static void mix(const Program *p, const Op *op, const Buffer *in0, const Buffer 
                          (real)own->alpha, own->kind, swapped};
         sums = y;
     }
-    linear(taps, count, in0->row, op->inner, depth, width, op->weight + number * depth * width, op->bias + number * width, &to,
-           rows);
+    linear(taps, count, in0->row, op->inner, depth, width, span(width, part), op->weight + number * depth * width,
+           op->bias + number * width, &to, rows);
 }
 
 /* Of some sites, each with a weight of its own for all maps. */
-static void sum(const Op *op, const Buffer *in0, const Buffer *out, i32 group, i64 position, i64 site, i64 first, i64 rows) {
+static void sum(const Op *op, const Buffer *in0, const Buffer *out, i32 group, i64 position, i64 site, i64 first, i64 rows,
+                Part part) {
+    const Span own = span(out->maps, part);
     const i32 *sources = op->table + site * op->taps;
     const real *weight = op->weight + site * op->taps;
     real *restrict y = at(out, position, site, first, group);
     for (i64 r = 0; r < rows; r++, y += out->row) {
-        for (i32 m = 0; m < out->maps; m++) y[m] = op->bias[site];
+        for (i64 m = own.start; m < own.end; m++) y[m] = op->bias[site];
         for (i32 t = 0; t < op->taps && sources[t] >= 0; t++) {
             const real *x = at(in0, position, sources[t], first + r, group);
-            for (i32 m = 0; m < out->maps; m++) y[m] += weight[t] * x[m];
+            for (i64 m = own.start; m < own.end; m++) y[m] += weight[t] * x[m];
         }
     }
 }
@@ -127,58 +131,63 @@ static void rearrange(const Op *op, const Buffer *in0, const Buffer *out, i32 gr
 }
 
 /* New states of an LSTM: h, and the cell in its own buffer; the gates are o, f, i, g, in two halves. */
-static void lstm(const Program *p, const Op *op, const Buffer *out, i32 group, i64 position, i64 site, i64 first, i64 rows) {
+static void lstm(const Program *p, const Op *op, const Buffer *out, i32 group, i64 position, i64 site, i64 first, i64 rows,
+                 Part part) {
     const Buffer *half = p->buffers + op->in0, *rest = p->buffers + op->in1, *cells = p->buffers + op->in2;
     const real *a = at(half, position, site, first, group), *b = at(rest, position, site, first, group);
     const real *carried = at(cells, position, op->table[(i64)group * op->grid + site], first, group);
     real *restrict cell = at(cells, position, site, first, group), *restrict y = at(out, position, site, first, group);
-    i32 maps = out->maps;
+    const i32 maps = out->maps;
+    const Span own = span(maps, part);
     for (i64 r = 0; r < rows; r++) {
-        for (i32 m = 0; m < maps; m++)
+        for (i64 m = own.start; m < own.end; m++)
             cell[m] = sigmoid_(a[m + maps] + b[m + maps]) * carried[m]
                       + sigmoid_(a[m + 2 * maps] + b[m + 2 * maps]) * tanh_(a[m + 3 * maps] + b[m + 3 * maps]);
-        for (i32 m = 0; m < maps; m++) y[m] = sigmoid_(a[m] + b[m]) * tanh_(cell[m]);
+        for (i64 m = own.start; m < own.end; m++) y[m] = sigmoid_(a[m] + b[m]) * tanh_(cell[m]);
         a += half->row, b += rest->row, carried += cells->row, cell += cells->row, y += out->row;
     }
 }
 
-static void unit(const Program *p, const Op *op, i32 group, i64 position, i64 site, i64 first, i64 rows) {
+static void unit(const Program *p, const Op *op, i32 group, i64 position, i64 site, i64 first, i64 rows, Part part) {
     const Buffer *out = p->buffers + op->out, *in0 = p->buffers + op->in0, *in1 = p->buffers + op->in1;
     if (op->kind == EMBED) { embed(p, op, out, group, position, site, first, rows); return; }
-    if (op->kind == ATTEND) { attend(p, op, out, position, site, first, rows); return; }
-    if (op->kind == LSTM) { lstm(p, op, out, group, position, site, first, rows); return; }
-    if (op->kind == LINEAR) { mix(p, op, in0, out, group, position, site, first, rows); return; }
-    if (op->kind == SUM) { sum(op, in0, out, group, position, site, first, rows); return; }
+    if (op->kind == ATTEND) { attend(p, op, out, position, site, first, rows, part); return; }
+    if (op->kind == LSTM) { lstm(p, op, out, group, position, site, first, rows, part); return; }
+    if (op->kind == LINEAR) { mix(p, op, in0, out, group, position, site, first, rows, part); return; }
+    if (op->kind == SUM) { sum(op, in0, out, group, position, site, first, rows, part); return; }
     if (op->kind == REARRANGE) { rearrange(op, in0, out, group, position, site, first, rows); return; }
-    i32 maps = out->maps;
+    const i32 maps = out->maps, half = maps / 2;
     real *y = at(out, position, site, first, group);
     if (op->kind == GATHER) {
-        i32 source = op->table[(i64)group * op->grid + site];
+        const i32 source = op->table[(i64)group * op->grid + site];
         const real *x = source < 0 ? 0 : at(in0, position, source, first, group);
+        const Span own = span(op->count, part);
         for (i64 r = 0; r < rows && source != STAYS; r++, y += out->row)
-            for (i32 m = 0; m < op->count; m++) y[op->to + m] = x ? x[r * in0->row + m] : 0;
+            for (i64 m = own.start; m < own.end; m++) y[op->to + m] = x ? x[r * in0->row + m] : 0;
         return;
     }
     const real *x = at(in0, position, site, first, group);
     const real *weight = op->weight + (i64)group * maps, *bias = op->bias + (i64)group * maps;
+    const Span own = span(op->kind == CONCATENATED_ELU ? half : op->kind == COPY || op->kind == CONSTANT ? op->count : maps, part);
+    const size_t size = sizeof(real) * (size_t)(own.end - own.start);
     switch (op->kind) {
     case AFFINE:
         for (i64 r = 0; r < rows; r++, y += out->row, x += in0->row)
-            for (i32 m = 0; m < maps; m++) y[m] = x[m] * weight[m] + bias[m];
+            for (i64 m = own.start; m < own.end; m++) y[m] = x[m] * weight[m] + bias[m];
         break;
     case MAXOUT:
         for (i64 r = 0; r < rows; r++, y += out->row, x += in0->row)
-            for (i32 m = 0; m < maps; m++) y[m] = x[m] > x[m + maps] || x[m] != x[m] ? x[m] : x[m + maps];
+            for (i64 m = own.start; m < own.end; m++) y[m] = x[m] > x[m + maps] || x[m] != x[m] ? x[m] : x[m + maps];
         break;
     case GLU:
         for (i64 r = 0; r < rows; r++, y += out->row, x += in0->row)
-            for (i32 m = 0; m < maps; m++) y[m] = x[m] * (1 / (1 + exp_(-x[m + maps])));
+            for (i64 m = own.start; m < own.end; m++) y[m] = x[m] * (1 / (1 + exp_(-x[m + maps])));
         break;
     case CONCATENATED_ELU:
         for (i64 r = 0; r < rows; r++, y += out->row, x += in0->row)
-            for (i32 m = 0; m < maps / 2; m++) {
+            for (i64 m = own.start; m < own.end; m++) {
                 y[m] = x[m] > 0 ? x[m] : elu_(x[m]);
-                y[m + maps / 2] = -x[m] > 0 ? -x[m] : elu_(-x[m]);
+                y[m + half] = -x[m] > 0 ? -x[m] : elu_(-x[m]);
             }
         break;
     case NORM:
@@ -190,15 +199,15 @@ static void unit(const Program *p, const Op *op, i32 group, i64 position, i64 si
         break;
     case COPY:
         for (i64 r = 0; r < rows; r++, y += out->row, x += in0->row)
-            memcpy(y + op->to, x + op->first, sizeof(real) * (size_t)op->count);
+            memcpy(y + op->to + own.start, x + op->first + own.start, size);
         break;
     case CONSTANT: {
         const real *values = op->weight + ((i64)group * op->grid + site) * op->count;
-        for (i64 r = 0; r < rows; r++, y += out->row) memcpy(y + op->to, values, sizeof(real) * (size_t)op->count);
+        for (i64 r = 0; r < rows; r++, y += out->row) memcpy(y + op->to + own.start, values + own.start, size);
         break;
     }
     default:
-        elementwise(op, rows, maps, (Rows){y, out->row}, operand(in0, position, site, first, group),
+        elementwise(op, rows, own.start, own.end, (Rows){y, out->row}, operand(in0, position, site, first, group),
                     operand(in1, position, site, first, group), operand(p->buffers + op->in2, position, site, first, group));
     }
 }
@@ -231,16 +240,54 @@ static inline uint16_t rounded(real value) {
 #define NAMED(name) name##_half
 #include "fused.h"
 
-/* Steps from..to-1 for images first..last-1. */
-void run(const Program *p, i64 from, i64 to, i64 first, i64 last) {
+/* Steps from..to-1 for images first..last-1, as one of a team. */
+static void walk(const Program *p, i64 from, i64 to, i64 first, i64 last, Team *team, i32 number) {
+    i32 stage = 0, parts = team->parts;
     for (i64 step = from; step < to; step++) {
         for (i64 i = p->steps[step]; i < p->steps[step + 1]; i++) {
             const Instr *instr = p->instrs + i;
+            const Op *op = p->ops + instr->op;
             const i32 *sites = p->sites + instr->first;
-            for (i32 j = 0; j < instr->count; j++) unit(p, p->ops + instr->op, instr->group, j, sites[j], first, last - first);
+            if (parts > 1 && (op->stage != stage || stage == ITSELF)) {
+                meet(team), parts = team->parts, stage = op->stage;
+                if (number >= parts) return;
+            }
+            const Part part = op->shared ? (Part){number, parts} : (Part){0, 1};
+            for (i32 j = 0; j < instr->count && (op->shared || !number); j++)
+                unit(p, op, instr->group, j, sites[j], first, last - first, part);
         }
-        if (p->draws)
-            for (i64 i = p->draws[step]; i < p->draws[step + 1]; i++)
-                for (i64 image = first; image < last; image++) draw(p, i, image);
+        if (!p->draws || p->draws[step] == p->draws[step + 1]) continue;
+        if (parts > 1) meet(team), parts = team->parts;
+        if (number >= parts) return;
+        for (i64 i = p->draws[step]; i < p->draws[step + 1]; i++)
+            for (i64 image = first + number; image < last; image += parts) draw(p, i, image);
+        if (parts > 1) meet(team), parts = team->parts;
+        if (number >= parts) return;
     }
+}
+
+typedef struct { const Program *p; i64 from, to, first, last; Team *team; i32 number; } Job;
+
+static void *work(void *given) {
+    const Job *job = given;
+    wait_until_not(&job->team->parts, 0);
+    walk(job->p, job->from, job->to, job->first, job->last, job->team, job->number);
+    return 0;
+}
+
+/* Steps from..to-1 for images first..last-1, by a team of so many threads, or as many as there are to be had. Gives how
+ * many there were in the end: one, if a quarter of the time was lost by waiting for others, and `patience` nanoseconds. */
+i64 run(const Program *p, i64 from, i64 to, i64 first, i64 last, i64 threads, i64 patience) {
+    Team team = {.patience = patience};
+    Job jobs[MOST_THREADS];
+    pthread_t others[MOST_THREADS];
+    i32 begun = 1;
+    for (; begun < threads && begun < MOST_THREADS; begun++) {
+        jobs[begun] = (Job){p, from, to, first, last, &team, begun};
+        if (!begin(others + begun, work, jobs + begun)) break;
+    }
+    start(&team, begun);
+    walk(p, from, to, first, last, &team, 0);
+    for (i32 i = 1; i < begun; i++) pthread_join(others[i], 0);
+    return team.parts;
 }

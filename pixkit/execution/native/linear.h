@@ -111,20 +111,21 @@ TILE(3, 4)
 
 /* The columns of a panel for R rows, at most MOST vectors at a time. */
 #define COLUMNS(R, MOST)                                                                                               \
-    for (i64 c = 0; c < columns;) {                                                                                    \
-        const i64 left = (columns - c) / LANES, taken = MOST >= 4 && left >= 4 ? 4 : left >= 2 ? 2 : 1;                \
-        if (taken == 4) tile_##R##_4(here, count, lda, columns, inner, panel + c, bias + c, to, row, first + c);       \
-        else if (taken == 2) tile_##R##_2(here, count, lda, columns, inner, panel + c, bias + c, to, row, first + c);  \
-        else tile_##R##_1(here, count, lda, columns, inner, panel + c, bias + c, to, row, first + c);                  \
+    for (i64 c = start; c < end;) {                                                                                    \
+        const i64 left = (end - c) / LANES, taken = MOST >= 4 && left >= 4 ? 4 : left >= 2 ? 2 : 1;                \
+        if (taken == 4) tile_##R##_4(here, count, lda, columns, inner, panel + c, bias + first + c, to, row, first + c);       \
+        else if (taken == 2) tile_##R##_2(here, count, lda, columns, inner, panel + c, bias + first + c, to, row, first + c);  \
+        else tile_##R##_1(here, count, lda, columns, inner, panel + c, bias + first + c, to, row, first + c);                  \
         c += taken * LANES;                                                                                            \
     }
 
-/* `depth` is how many rows the weight has. */
-static void linear(const Tap *taps, i32 count, i64 lda, i32 inner, i64 depth, i64 width, const real *weight, const real *bias,
-                   const Target *to, i64 rows) {
+/* The columns `of` a weight, which has `depth` rows of `width`. */
+static void linear(const Tap *taps, i32 count, i64 lda, i32 inner, i64 depth, i64 width, Span of, const real *weight,
+                   const real *bias, const Target *to, i64 rows) {
     Tap here[count > 0 ? count : 1];
-    for (i64 first = 0; first < width; first += PANEL) {
+    for (i64 first = of.start / PANEL * PANEL; first < of.end; first += PANEL) {
         const i64 columns = width - first < PANEL ? width - first : PANEL;
+        const i64 start = of.start > first ? of.start - first : 0, end = of.end - first < columns ? of.end - first : columns;
         const real *panel = weight + first * depth;
         memcpy(here, taps, sizeof(Tap) * (size_t)count);
         for (i64 row = 0, block; row < rows; row += block) {
@@ -136,6 +137,5 @@ static void linear(const Tap *taps, i32 count, i64 lda, i32 inner, i64 depth, i6
             else { COLUMNS(1, 4) }
             for (i32 t = 0; t < count; t++) here[t].a += block * lda;
         }
-        bias += columns;
     }
 }

@@ -11,7 +11,7 @@ from pathlib import Path
 
 SOURCE = Path(__file__).with_name("kernel.c")
 """Includes the headers and draw.c, which lie beside it."""
-FLAGS = ("-O3", "-fno-math-errno", "-fno-trapping-math", "-ffp-contract=fast", "-shared", "-fPIC")
+FLAGS = ("-O3", "-fno-math-errno", "-fno-trapping-math", "-ffp-contract=fast", "-shared", "-fPIC", "-pthread")
 FOLDER = Path(__file__).with_name("kernels")
 """Where the wheel has them; there is none in a checkout, in a source distribution or in a wheel for all systems."""
 LEVELS = {

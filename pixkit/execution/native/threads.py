@@ -10,8 +10,8 @@ import torch
 from torch import Tensor
 
 from pixkit.execution.lowering.lower import LANES, Lowered
-from pixkit.execution.native.chained import Chained
 from pixkit.execution.native.layout import Buffer, Op, instructions
+from pixkit.execution.native.team import Teamwork
 from pixkit.execution.plan import Plan
 from pixkit.readiness.trace import Operation
 
@@ -28,7 +28,7 @@ AFTERWARDS = instructions("linear.h")["AFTERWARDS"]
 """Kinds that follow a linear layer while its sums are in registers."""
 
 
-class Threaded(Chained):
+class Threaded(Teamwork):
     """Linear layers lead chains. Each of the others reads the sums that are in registers as one operand, and its other
     one from memory; what nobody reads from memory is not written.
 
