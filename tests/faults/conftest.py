@@ -9,11 +9,22 @@ import pytest
 from forks import TINY, Nursery, scratch
 
 
+def _library(folder):
+    """disk.c, compiled, which does nothing until it is told to; None where it cannot be."""
+    compiler = shlex.split(os.environ.get("CC", "cc"))
+    if sys.platform != "linux" or not shutil.which(compiler[0]):
+        return None
+    library, source = folder / "disk.so", Path(__file__).with_name("disk.c")
+    subprocess.run([*compiler, "-shared", "-fPIC", "-O1", "-o", library, source, "-ldl"], check=True)
+    return library
+
+
 @pytest.fixture(scope="session")
-def _nursery():
+def _nursery(tmp_path_factory):
     if os.name != "posix":
         pytest.skip("needs fork")
-    nursery = Nursery()
+    library = _library(tmp_path_factory.mktemp("disk"))
+    nursery = Nursery(**({"LD_PRELOAD": str(library)} if library else {}))
     yield nursery
     nursery.close()
 
@@ -35,20 +46,13 @@ def workplace():
 
 
 @pytest.fixture(scope="session")
-def _breakable(tmp_path_factory):
+def _breakable(_nursery):
     if sys.platform != "linux":
         pytest.skip("needs LD_PRELOAD and /proc")
-    library = tmp_path_factory.mktemp("disk") / "disk.so"
-    compiler = shlex.split(os.environ.get("CC", "cc"))
-    source = Path(__file__).with_name("disk.c")
-    subprocess.run([*compiler, "-shared", "-fPIC", "-O1", "-o", library, source, "-ldl"], check=True)
-    nursery = Nursery(LD_PRELOAD=str(library))
-    yield nursery
-    nursery.close()
+    return _nursery
 
 
 @pytest.fixture
-def breakable(_breakable):
+def breakable(_breakable, nursery):
     """A nursery whose commands may be told that calls of the file system fail."""
-    yield _breakable
-    _breakable.clear()
+    return nursery

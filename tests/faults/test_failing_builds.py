@@ -119,7 +119,7 @@ def build(request, _breakable):
 
 @pytest.mark.parametrize(
     ("kinds", "lasting", "sample"),
-    [(CHANGES, False, 3), (CHANGES, True, 1), (LOOKS, False, 1), (LOOKS, True, 1)],
+    [(CHANGES, False, 2), (CHANGES, True, 1), (LOOKS, False, 1), (LOOKS, True, 1)],
     ids=["a change fails", "all changes from one on fail", "a look fails", "all looks from one on fail"],
 )
 def test_survives(build, breakable, kinds, lasting, sample):
