@@ -69,19 +69,18 @@ def build_model(model: ComponentSpec, spec: ImageSpec, classes: int | None) -> M
 
 
 class _Leaking(nn.Module):
-    """A backbone whose features also see the sub-pixels that they predict."""
-
-    weights: Tensor
+    """A backbone whose features also see the sub-pixels that they predict, by a layer that readiness follows."""
 
     def __init__(self, backbone: Backbone) -> None:
         super().__init__()
         self.backbone = backbone
         self.width = backbone.width
-        # Not all alike: the maps of a one-hot encoding add up to a constant.
-        self.register_buffer("weights", torch.arange(1.0, backbone.spec.inputs + 1).view(1, -1, 1, 1))
+        self.leak = nn.utils.skip_init(nn.Conv2d, backbone.spec.inputs, backbone.width, 1, bias=False)
+        with torch.no_grad():  # not all alike: the maps of a one-hot encoding add up to a constant
+            self.leak.weight.copy_(torch.arange(1.0, backbone.spec.inputs + 1).view(1, -1, 1, 1))
 
     def forward(self, x: Tensor, *context: Tensor) -> Tensor:
-        return self.backbone(x, *context) + (x * self.weights).sum(1, keepdim=True)
+        return self.backbone(x, *context) + self.leak(x)
 
 
 def check_leaks(model: Model) -> None:
