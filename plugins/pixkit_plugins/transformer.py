@@ -134,6 +134,9 @@ class Transformer(pixkit.Backbone):
 class Block(nn.Module):
     """Attention, then an mlp, each added to what it reads: [B, T, width] to the same."""
 
+    fuses = True
+    """Its norms and dropout, on a CPU: see pixkit.layers.fuses."""
+
     def __init__(self, config: Transformer.Config) -> None:
         super().__init__()
         width, gated = config.width, config.mlp == "swiglu"

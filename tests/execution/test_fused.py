@@ -139,8 +139,8 @@ def test_second_derivatives_are_refused(ways, which):
 
 def test_an_interrupted_operation_leaves_the_threads_what_they_work_on(monkeypatch):
     left = Left()
-    monkeypatch.setattr(on_cpu, "_pool", lambda process, number: left)
-    monkeypatch.setattr(on_cpu, "LEAST", 1)
+    monkeypatch.setattr(sharing, "_pool", lambda process, number: left)
+    monkeypatch.setattr(sharing, "LEAST", 1)
     x = torch.randn(4, 2, 3, 3)
     watched = weakref.ref(x)
     with many_threads(2), contextlib.suppress(KeyboardInterrupt):
@@ -199,6 +199,54 @@ def test_threads_share_the_images_and_the_bits_are_the_same(monkeypatch):
         found.append([*outs, *torch.autograd.grad(sum(out.square().sum() for out in outs), [x, wide])])
     plainly, both, small = found
     assert all(map(torch.equal, plainly, both)) and all(map(torch.equal, plainly, small))
+
+
+@pytest.mark.parametrize("dtype", [torch.float64, torch.float32, torch.bfloat16])
+@pytest.mark.parametrize("threads", [1, 2])
+def test_rms_norms_of_torchs_modules_are_taken_over(dtype, threads, monkeypatch):
+    """Over more rows than the weight's gradient is added up of at a time, and maps that vectors do not divide."""
+    monkeypatch.setattr(sharing, "LEAST", 0)
+    monkeypatch.setattr(torch, "get_num_threads", lambda: threads)
+    random = torch.Generator().manual_seed(0)
+    x = torch.randn(37, 3, 2, generator=random).to(dtype).transpose(0, 2).requires_grad_()
+    for keys in ({"eps": 0.1}, {}, {"elementwise_affine": False}):
+        norm = torch.nn.RMSNorm(37, **keys, dtype=dtype)
+        for parameter in norm.parameters():
+            torch.nn.init.normal_(parameter)
+        given = x.repeat(1, 25, 1)
+        with FusedOnCPU():
+            found = norm(given)
+        taken = norm.weight is not None and dtype != torch.bfloat16
+        assert ("_NormalisedBackward" in str(found.grad_fn)) == taken
+        leaves = [x, *norm.parameters()]
+        ours, theirs = (gradients(out, leaves) for out in (found, norm(given)))
+        apart = 1e-12 if dtype == torch.float64 else 1e-4
+        for one, other in zip((found, *ours), (norm(given), *theirs), strict=True):
+            assert torch.allclose(one, other, rtol=apart, atol=apart)
+
+
+@pytest.mark.parametrize("dtype", [torch.float64, torch.float32, torch.bfloat16])
+def test_dropout_of_torchs_modules_is_taken_over(dtype):
+    x = torch.randn(30, 40, 5).to(dtype).transpose(0, 1).requires_grad_()
+    torch.manual_seed(1)
+    with FusedOnCPU() as ops:
+        out = torch.nn.functional.dropout(x, 0.5)
+        torch.manual_seed(1)
+        kept = ops.keep(torch.empty(x.shape, dtype=torch.bool), 0.5)
+        assert torch.equal(out, (x.double() * kept / 0.5).to(dtype))
+        assert torch.equal(torch.autograd.grad(out.sum(), x)[0], (kept.double() / 0.5).to(dtype))
+        dropout = torch.nn.Dropout(0.5)
+        assert not torch.equal(dropout(x), x) and torch.equal(dropout.eval()(x), x)
+        whole = x.detach().clone()
+        assert torch.equal(torch.nn.functional.dropout(whole, 1.0), torch.zeros_like(x))
+        assert torch.nn.functional.dropout(whole, 0.5, inplace=True) is whole
+
+
+@pytest.mark.parametrize("work", [torch.nn.Dropout(0.5), torch.nn.RMSNorm(6)])
+def test_second_derivatives_of_what_is_taken_over_are_refused(work):
+    x = torch.randn(2, 6, requires_grad=True)
+    with FusedOnCPU(), pytest.raises(RuntimeError, match="differentiated once"):
+        torch.autograd.grad(work(x).square().sum(), x, create_graph=True)
 
 
 def test_what_a_compiler_makes_wrong_is_not_used(monkeypatch):

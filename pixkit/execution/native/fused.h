@@ -185,6 +185,67 @@ HALVES(gate_tanh_back, {
     }
 })
 
+static void NAMED(drop_row)(i64 n, const STORED *restrict x, const uint8_t *restrict kept, real scale, STORED *restrict out) {
+    for (i64 i = 0; i < n; i++) out[i] = STORE(FETCH(x[i]) * (scale * (real)kept[i]));
+}
+
+/* Elements times scale where `kept`: dropout, and its gradient. */
+void NAMED(drop)(i64 begin, i64 end, const STORED *x, const uint8_t *kept, real scale, STORED *out) {
+    NAMED(drop_row)(end - begin, x + begin, kept + begin, scale, out + begin);
+}
+
+/* Sums of 16 elements at a time, in one order whatever the vectors' width. */
+static real NAMED(squares)(i64 n, const STORED *restrict x) {
+    real part[16] = {0}, sum = 0;
+    for (i64 i = 0; i + 16 <= n; i += 16)
+        for (int j = 0; j < 16; j++) part[j] += FETCH(x[i + j]) * FETCH(x[i + j]);
+    for (int j = 0; j < 16; j++) sum += part[j];
+    for (i64 i = n - n % 16; i < n; i++) sum += FETCH(x[i]) * FETCH(x[i]);
+    return sum;
+}
+
+static real NAMED(weighted)(i64 n, const STORED *restrict x, const STORED *restrict weight, const STORED *restrict given) {
+    real part[16] = {0}, sum = 0;
+    for (i64 i = 0; i + 16 <= n; i += 16)
+        for (int j = 0; j < 16; j++) part[j] += FETCH(x[i + j]) * (FETCH(weight[i + j]) * FETCH(given[i + j]));
+    for (int j = 0; j < 16; j++) sum += part[j];
+    for (i64 i = n - n % 16; i < n; i++) sum += FETCH(x[i]) * (FETCH(weight[i]) * FETCH(given[i]));
+    return sum;
+}
+
+static void NAMED(rms_row)(i64 n, const STORED *restrict x, const STORED *restrict weight, real scale, STORED *restrict out) {
+    for (i64 i = 0; i < n; i++) out[i] = STORE(FETCH(x[i]) * scale * FETCH(weight[i]));
+}
+
+static void NAMED(rms_row_back)(i64 n, const STORED *restrict x, const STORED *restrict weight, const STORED *restrict given,
+                                real scale, real back, STORED *restrict out, real *restrict to_weight) {
+    for (i64 i = 0; i < n; i++) {
+        const real v = FETCH(x[i]), g = FETCH(given[i]);
+        out[i] = STORE(g * FETCH(weight[i]) * scale - v * back);
+        to_weight[i] += g * v * scale;
+    }
+}
+
+/* Rows of n with a mean square of 1, times the weight. */
+void NAMED(rms)(i64 begin, i64 end, i64 n, const STORED *x, const STORED *weight, real added, STORED *out) {
+    for (i64 row = begin; row < end; row++) {
+        const STORED *own = x + row * n;
+        NAMED(rms_row)(n, own, weight, 1 / sqrt_(NAMED(squares)(n, own) / (real)n + added), out + row * n);
+    }
+}
+
+/* Gradients of the rows, and of the weight from each block of `many` rows; blocks begin..end-1 of `rows`. */
+void NAMED(rms_back)(i64 begin, i64 end, i64 n, i64 many, i64 rows, const STORED *x, const STORED *weight, real added,
+                     const STORED *given, STORED *out, real *to_weight) {
+    for (i64 block = begin; block < end; block++)
+        for (i64 row = block * many; row < (block + 1) * many && row < rows; row++) {
+            const STORED *own = x + row * n, *from = given + row * n;
+            const real scale = 1 / sqrt_(NAMED(squares)(n, own) / (real)n + added);
+            const real back = NAMED(weighted)(n, own, weight, from) * scale * scale * scale / (real)n;
+            NAMED(rms_row_back)(n, own, weight, from, scale, back, out + row * n, to_weight + block * n);
+        }
+}
+
 /* A front of a recurrence (layers/scan.py): `states` of `taps` windows, `far` apart, side by side in each row of `maps`. */
 void NAMED(scan_read)(i64 begin, i64 end, i64 maps, i64 taps, i64 far, const real *states, STORED *out) {
     for (i64 row = begin; row < end; row++)

@@ -7,13 +7,15 @@ import functools
 from typing import Any
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from pixkit.execution.cuda.fusing import REALS, FusedOperations, Launch, Shape, alike, layout, run, suits
 from pixkit.execution.cuda.fusing_kernels import departure
 from pixkit.execution.native.compile import NoCompiler, kernel
+from pixkit.execution.native.rows import dropped, normalised_rows
 from pixkit.execution.native.scanning import scanned
-from pixkit.execution.native.sharing import share
+from pixkit.execution.native.sharing import library_for, share
 from pixkit.layers.fusing import WHOLE
 from pixkit.layers.scan import require_first
 
@@ -38,6 +40,15 @@ class FusedOnCPU(FusedOperations):
     def scan(self, *given: Any) -> Tensor:
         """See Fusing."""
         return scanned(self._libraries, *given)
+
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        """See Fusing; dropout and RMS norms of torch's own modules are taken over, too."""
+        kwargs = kwargs or {}
+        if func is F.dropout:
+            return dropped(self.keep, self._libraries, *args, **kwargs)
+        if func is F.rms_norm:
+            return normalised_rows(self._libraries, *args, **kwargs)
+        return super().__torch_function__(func, types, args, kwargs)
 
     def gate(self, hidden: Tensor) -> Tensor:
         """See Fusing."""
@@ -67,8 +78,8 @@ def launch(dtype: torch.dtype, name: str, given: list[Any], *sizes: Any) -> None
     """Run what a GPU would launch: see `Launch`. After blocks and images may come libraries that were found before."""
     shape, count, *rest = given
     _, images, *found = sizes
-    real = "double" if dtype == torch.float64 else "float"
-    library = found[0][real] if found else kernel(real)
+    libraries = found[0] if found else {real: kernel(real) for real in ("float", "double")}
+    library = library_for(libraries, dtype)
     work = getattr(library, f"{name}_half" if dtype == torch.bfloat16 else name)
     share(lambda *part: work(ctypes.byref(shape), *part, *rest), images, count.value * images)
 

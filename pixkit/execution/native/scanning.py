@@ -3,31 +3,23 @@
 from __future__ import annotations
 
 import ctypes
-from collections.abc import Mapping
-from typing import Any, TypeAlias
+from typing import Any
 
 import torch
 from torch import Tensor
 
-from pixkit.execution.cuda.fusing import Pointer
-from pixkit.execution.native.sharing import share
+from pixkit.execution.native.sharing import Libraries, library_for, work_on
 from pixkit.layers.scan import Scan, Tables, require_first
 
 PRODUCTS = {torch.float32: (torch.float32, torch.bfloat16), torch.float64: (torch.float64,)}
 """Of states of a type, those that the kernels can have products in."""
 
 
-Libraries: TypeAlias = Mapping[str, ctypes.CDLL]
-"""The compiled kernels for "float" and "double"."""
-
-
 def scanned(libraries: Libraries, x: Tensor, weight: Tensor, hidden: Tensor, cell: Tensor, *rest: Any) -> Tensor:
     """What `Scan` computes, but for rounding."""
     if x.dtype not in PRODUCTS.get(hidden.dtype, ()) or not x.numel():
         return Scan.apply(x, weight, hidden, cell, *rest)
-    return ScanOnCPU.apply(
-        libraries["double" if hidden.dtype == torch.float64 else "float"], x, weight, hidden, cell, *rest
-    )
+    return ScanOnCPU.apply(library_for(libraries, hidden.dtype), x, weight, hidden, cell, *rest)
 
 
 class ScanOnCPU(torch.autograd.Function):
@@ -46,9 +38,9 @@ class ScanOnCPU(torch.autograd.Function):
         parts = zip(gates.split(slots.sizes), reads.split(slots.sizes), slots.reads, slots.writes, strict=True)
         for part, read, start, end in parts:
             size = len(part)
-            _run(library, "scan_read", part, size * batch, maps, taps, batch * maps, states[start:], read)
+            work_on(library, "scan_read", part, size * batch, maps, taps, batch * maps, states[start:], read)
             part.flatten(0, 1).addmm_(read.flatten(0, 1), matrix)
-            _run(
+            work_on(
                 library, "scan_cell", part, size * batch, maps, part, cells[start + carry :], cells[end:], states[end:]
             )
         ctx.save_for_backward(gates, reads, cells, weight, *tables)
@@ -69,10 +61,21 @@ class ScanOnCPU(torch.autograd.Function):
         for size, start, end in zip(slots.sizes[::-1], slots.reads[::-1], slots.writes[::-1], strict=True):
             rows, own = size * batch, slice(last - size, last)
             part, first = to_gates[own], start + carry
-            given = (gates[own], cells[first:], cells[end:], to_states[end:], to_cells[end:])
-            _run(ctx.library, "scan_cell_back", part, rows, maps, *given, part, to_cells[first:])
+            states = (gates[own], cells[first:], cells[end:], to_states[end:], to_cells[end:])
+            work_on(ctx.library, "scan_cell_back", part, rows, maps, *states, part, to_cells[first:])
             to_read = part.flatten(0, 1) @ matrix
-            _run(ctx.library, "scan_read_back", part, -rows, maps, taps, batch * maps, to_read, to_states[start:])
+            work_on(
+                ctx.library,
+                "scan_read_back",
+                part,
+                rows,
+                maps,
+                taps,
+                batch * maps,
+                to_read,
+                to_states[start:],
+                alone=True,
+            )
             last -= size
         to_weight = to_gates.flatten(0, 1).t() @ reads.flatten(0, 1)
         to_weight = to_weight.unflatten(1, (taps, maps)).permute(0, 2, 1).to(weight.dtype)
@@ -80,11 +83,3 @@ class ScanOnCPU(torch.autograd.Function):
         to_x = to_gates if in_order else to_gates.index_select(0, tables.order.argsort())
         to_outside = (of.index_select(0, tables.outside).sum((0, 1)) for of in (to_states, to_cells))
         return (None, to_x, to_weight, *to_outside, *[None] * (2 + len(tables)))
-
-
-def _run(library: ctypes.CDLL, name: str, like: Tensor, rows: int, maps: int, *rest: Tensor | int) -> None:
-    """Run a kernel over rows of `maps`, with products in the type of a tensor; over -rows by one thread alone."""
-    work = getattr(library, f"{name}_half" if like.dtype == torch.bfloat16 else name)
-    given = [Pointer(one) if isinstance(one, Tensor) else ctypes.c_int64(one) for one in rest]
-    whole = ctypes.c_int64(maps)
-    share(lambda *part: work(*part, whole, *given), abs(rows), max(rows, 0) * maps * 4)

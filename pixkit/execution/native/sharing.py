@@ -6,13 +6,37 @@ import ctypes
 import functools
 import itertools
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from typing import TypeAlias
 
 import torch
+from torch import Tensor
 
+from pixkit.execution.cuda.fusing import Pointer
+
+Libraries: TypeAlias = Mapping[str, ctypes.CDLL]
+"""The compiled kernels for "float" and "double"."""
 LEAST = 2**15
 """Elements of all images from which on threads share them: fewer take no longer than handing them out does."""
+
+
+def library_for(libraries: Libraries, dtype: torch.dtype) -> ctypes.CDLL:
+    """Of the two the one that computes with values of a type; bfloat16 is computed with as float."""
+    return libraries["double" if dtype == torch.float64 else "float"]
+
+
+def work_on(
+    library: ctypes.CDLL, name: str, like: Tensor, rows: int, *rest: Tensor | int | float, alone: bool = False
+) -> None:
+    """Run a kernel over all rows of a tensor, in its type; by one thread if `alone`, where rows write to the same."""
+    work = getattr(library, f"{name}_half" if like.dtype == torch.bfloat16 else name)
+    real = ctypes.c_double if like.dtype == torch.float64 else ctypes.c_float
+    given = [
+        Pointer(one) if isinstance(one, Tensor) else real(one) if isinstance(one, float) else ctypes.c_int64(one)
+        for one in rest
+    ]
+    share(lambda *part: work(*part, *given), rows, 0 if alone else like.numel())
 
 
 def share(work: Callable[[ctypes.c_int64, ctypes.c_int64], object], rows: int, elements: int) -> None:
