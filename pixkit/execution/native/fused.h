@@ -147,42 +147,63 @@ void NAMED(activate_back)(const Shape *s, i64 begin, i64 end, const STORED *x, c
     for (i64 image = begin; image < end; image++) NAMED(activate_back_one)(s, image, x, kept, scale, wide, out);
 }
 
-/* Two operations on the halves a and b of an image's maps, which lie `far` apart, row by row of n neighbours. */
-#define HALVES(NAME, ...)                                                                                  \
-    void NAMED(NAME)(const Shape *s, i64 begin, i64 end, const STORED *x, const STORED *wide, STORED *out) {           \
-        const i64 sites = (i64)s->height * s->width, all = s->maps * sites, n = s->last ? s->maps : all;               \
-        for (i64 row = begin * (all / n); row < end * (all / n); row++) {                                              \
-            const STORED *restrict in = x + row * n;                                                                   \
-            const STORED *restrict first = wide + row * 2 * n, *restrict second = first + n;                           \
+/* Operations on the halves a and b of an image's maps, n neighbours each: some rows of a few, or a part of a long one, are
+ * laid out as `real` before and brought to where they belong after, so that no row is too short for a vector. */
+enum { NAMED(TOGETHER) = 512 };
+typedef void NAMED(Halves)(i64 count, const real *in, const real *first, const real *second, real *to, real *other);
+
+static void NAMED(fetch_row)(i64 n, const STORED *restrict from, real *restrict to) {
+    for (i64 i = 0; i < n; i++) to[i] = FETCH(from[i]);
+}
+static void NAMED(store_row)(i64 n, const real *restrict from, STORED *restrict to) {
+    for (i64 i = 0; i < n; i++) to[i] = STORE(from[i]);
+}
+
+/* `x` is null if it is not read; of the result there are as many `parts` as the operation gives. */
+static inline void NAMED(halves)(const Shape *s, i64 begin, i64 end, const STORED *x, const STORED *wide, STORED *out,
+                                 int parts, NAMED(Halves) *work) {
+    const i64 sites = (i64)s->height * s->width, all = s->maps * sites, n = s->last ? s->maps : all, stop = end * (all / n);
+    const i64 many = n < NAMED(TOGETHER) ? NAMED(TOGETHER) / n : 1, most = n < NAMED(TOGETHER) ? n : NAMED(TOGETHER);
+    real in[NAMED(TOGETHER)], first[NAMED(TOGETHER)], second[NAMED(TOGETHER)], made[2][NAMED(TOGETHER)];
+    for (i64 row = begin * (all / n); row < stop; row += many)
+        for (i64 from = 0; from < n; from += most) {
+            const i64 rows = stop - row < many ? stop - row : many, part = n - from < most ? n - from : most;
+            for (i64 r = 0; r < rows; r++) {
+                const STORED *here = wide + (row + r) * 2 * n + from;
+                if (x) NAMED(fetch_row)(part, x + (row + r) * n + from, in + r * part);
+                NAMED(fetch_row)(part, here, first + r * part), NAMED(fetch_row)(part, here + n, second + r * part);
+            }
+            work(rows * part, in, first, second, made[0], made[1]);
+            for (i64 r = 0; r < rows; r++)
+                for (int p = 0; p < parts; p++)
+                    NAMED(store_row)(part, made[p] + r * part, out + ((row + r) * parts + p) * n + from);
+        }
+}
+
+#define HALVES(NAME, READ, PARTS, ...)                                                                                 \
+    static void NAMED(NAME##_block)(i64 count, const real *restrict in, const real *restrict first,                    \
+                                    const real *restrict second, real *restrict to, real *restrict other) {            \
+        (void)in, (void)other;                                                                                         \
+        for (i64 i = 0; i < count; i++) {                                                                              \
             __VA_ARGS__                                                                                                \
         }                                                                                                              \
+    }                                                                                                                  \
+    void NAMED(NAME)(const Shape *s, i64 begin, i64 end, const STORED *x, const STORED *wide, STORED *out) {           \
+        NAMED(halves)(s, begin, end, READ, wide, out, PARTS, NAMED(NAME##_block));                                     \
     }
 
 /* out = x + a sigmoid(b), or tanh(a) sigmoid(b), where x is not read. */
-HALVES(gate, {
-    STORED *restrict to = out + row * n;
-    for (i64 i = 0; i < n; i++) to[i] = STORE(FETCH(in[i]) + FETCH(first[i]) * sigmoid_(FETCH(second[i])));
-})
-HALVES(gate_tanh, {
-    STORED *restrict to = out + row * n;
-    (void)in;
-    for (i64 i = 0; i < n; i++) to[i] = STORE(tanh_exact(FETCH(first[i])) * sigmoid_(FETCH(second[i])));
-})
+HALVES(gate, x, 1, to[i] = in[i] + first[i] * sigmoid_(second[i]);)
+HALVES(gate_tanh, 0, 1, to[i] = tanh_exact(first[i]) * sigmoid_(second[i]);)
 
 /* The gradients of a and b from x, that of the result. */
-HALVES(gate_back, {
-    STORED *restrict to = out + row * 2 * n, *restrict other = to + n;
-    for (i64 i = 0; i < n; i++) {
-        real open = sigmoid_(FETCH(second[i])), given = FETCH(in[i]) * open;
-        to[i] = STORE(given), other[i] = STORE(given * FETCH(first[i]) * (1 - open));
-    }
+HALVES(gate_back, x, 2, {
+    const real open = sigmoid_(second[i]), given = in[i] * open;
+    to[i] = given, other[i] = given * first[i] * (1 - open);
 })
-HALVES(gate_tanh_back, {
-    STORED *restrict to = out + row * 2 * n, *restrict other = to + n;
-    for (i64 i = 0; i < n; i++) {
-        real open = sigmoid_(FETCH(second[i])), held = tanh_exact(FETCH(first[i])), given = FETCH(in[i]) * open;
-        to[i] = STORE(given * (1 - held * held)), other[i] = STORE(given * held * (1 - open));
-    }
+HALVES(gate_tanh_back, x, 2, {
+    const real open = sigmoid_(second[i]), held = tanh_exact(first[i]), given = in[i] * open;
+    to[i] = given * (1 - held * held), other[i] = given * held * (1 - open);
 })
 
 static void NAMED(drop_row)(i64 n, const STORED *restrict x, const uint8_t *restrict kept, real scale, STORED *restrict out) {
