@@ -42,10 +42,14 @@ def _says(module: Composed) -> bool:
     It is about its class alone: a subclass, which may override `forward`, or what that calls, has one of its own. It
     knows nothing of hooks, of methods that are assigned, and of modules from elsewhere that were put into this one.
     """
-    if "parts" not in vars(type(module)) or tampered(module) or hooked(module) or hooked_everywhere():
+    return "parts" in vars(type(module)) and known(module, _package(module))
+
+
+def known(module: nn.Module, *packages: str) -> bool:
+    """Whether a call of a module runs code of torch, pixkit and some other packages alone."""
+    if tampered(module) or hooked(module) or hooked_everywhere():
         return False
-    known = {"torch", "pixkit", _package(module)}
-    return all(_package(part) in known for part in module.modules())
+    return all(_package(part) in ("torch", "pixkit", *packages) for part in module.modules())
 
 
 def _package(module: nn.Module) -> str:

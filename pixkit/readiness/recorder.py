@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import operator
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Any, cast
 
@@ -61,8 +62,17 @@ class Recorder(fx.Interpreter):
     those whose version has grown, it is known at once which operation changed them.
     """
 
-    def __init__(self, graph: fx.GraphModule, groups: int, modules: dict[str, nn.Module], network: nn.Module) -> None:
+    def __init__(
+        self,
+        graph: fx.GraphModule,
+        groups: int,
+        modules: dict[str, nn.Module],
+        network: nn.Module,
+        around: AbstractContextManager[Any],
+    ) -> None:
+        """`around` is entered for each operation, once."""
         super().__init__(graph)
+        self.around = around
         self.extra_traceback = False  # which torch.fx would write into a refusal's message
         self.groups, self.called = groups, modules
         self.operations: dict[str, Operation] = {}
@@ -111,18 +121,22 @@ class Recorder(fx.Interpreter):
 
     def _run_function(self, node: fx.Node) -> Any:
         with Changeable() as changeable:
-            result = super().run_node(node)
+            result = self._ran(node)
         if call_of(node, None) is None:  # where an instruction does the same, torch's rrelu makes noise that it ignores
             changeable.require_none(_label(node, None))
         return result
 
+    def _ran(self, node: fx.Node) -> Any:
+        with self.around:
+            return super().run_node(node)
+
     def _run_watched(self, node: fx.Node, module: nn.Module) -> tuple[Any, bool]:
         """The result of a module, and whether its hooks, if it has any, do no more than watch."""
         if not hooked(module):
-            return super().run_node(node), True
+            return self._ran(node), True
         heard = Overheard(module)
         with heard.listening():
-            result = super().run_node(node)
+            result = self._ran(node)
         if not heard.silent or any(self.held[source].changed() for source in node.all_input_nodes):
             return result, False
         with heard.silenced():

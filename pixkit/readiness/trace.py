@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import sys
 import threading
+from contextlib import nullcontext
 from typing import Any, cast
 
 import torch
@@ -19,9 +20,10 @@ from pixkit.layers.modes import evaluating
 from pixkit.network import Autoregressive
 from pixkit.readiness.adoption import adopted
 from pixkit.readiness.changeable import Changeable
-from pixkit.readiness.composed import taken_apart
+from pixkit.readiness.composed import known, taken_apart
 from pixkit.readiness.elements.arrays import raw_arrays
 from pixkit.readiness.elements.found import differing
+from pixkit.readiness.elements.performed import Performing, Step, parting, performed_with, steps_of
 from pixkit.readiness.elements.tape import line_here
 from pixkit.readiness.recorder import Operation, Recorder, as_image
 from pixkit.readiness.settings import memory_filled
@@ -76,7 +78,9 @@ class Trace:
         """
         modules = dict(network.named_modules())
         graph = _trace(network)
-        recorder = Recorder(graph, self.groups, modules, network)
+        inputs = [each for each in (x, context) if each is not None]
+        traced, asks = performed_with(network, inputs), not known(network)
+        recorder = Recorder(graph, self.groups, modules, network, Performing(traced) if asks else nullcontext())
         require_evaluation(network, type(network).__name__)
         who = type(self.network.backbone).__name__
         try:
@@ -86,6 +90,8 @@ class Trace:
         except Exception as error:  # of a forward that runs its parts one by one, as with gradients that it takes
             raise untraceable(who, message(error)[:300]) from error
         _require_same(like, (x, context), (recorder.features, params), who)
+        if asks:
+            _require_followed(steps_of(network, network, inputs), traced.gave(params), who)
         self.modules, self.graph = modules, graph
         self.operations: dict[str, Operation] = recorder.operations
         self.output: str = recorder.output_name
@@ -227,6 +233,18 @@ def _require_same(
             where=who,
             found="its trace computes something else than its forward",
             expected="a forward without in-place changes (+=) of tensors that are read again, and without randomness",
+        )
+
+
+def _require_followed(own: list[Step], traced: list[Step], who: str) -> None:
+    """Compare operations, too: a forward may ask whether it is being traced."""
+    apart = parting(own, traced)
+    if apart is not None:
+        raise Untraceable(
+            "the network cannot be traced",
+            where=who,
+            found=f"its trace does something else than its forward, which goes on with {apart[0].op} ({apart[0].line})",
+            expected="a forward that does the same, whoever calls it with whatever kind of tensors",
         )
 
 

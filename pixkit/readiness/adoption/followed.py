@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 from torch import Tensor, fx, nn
@@ -10,8 +10,7 @@ from torch.export import ExportedProgram
 from torch.export.graph_signature import InputKind, OutputKind
 
 from pixkit.readiness.adoption.separable import NotSeparable
-from pixkit.readiness.elements.performed import Performed, Performing, Step, names_of, parting
-from pixkit.readiness.elements.untouched import untouched, values_kept
+from pixkit.readiness.elements.performed import parting, steps_of
 
 
 def require_followed(program: ExportedProgram, module: nn.Module, inputs: Sequence[Tensor], who: str) -> None:
@@ -26,7 +25,7 @@ def require_followed(program: ExportedProgram, module: nn.Module, inputs: Sequen
     Raises:
         NotSeparable: naming the line at which they part.
     """
-    apart = parting(_done(module, module, inputs), _done(module, _Executed(program), inputs))
+    apart = parting(steps_of(module, module, inputs), steps_of(module, _Executed(program), inputs))
     if apart is not None:
         step, other = apart
         instead = "the same of something else" if other.op == step.op else other.op
@@ -36,16 +35,6 @@ def require_followed(program: ExportedProgram, module: nn.Module, inputs: Sequen
             found=f"run by itself it goes on with {step.op} ({step.line}), exported with {instead}",
             expected="a forward that does the same, whoever calls it with whatever kind of tensors",
         )
-
-
-def _done(module: nn.Module, does: Callable[..., Any], inputs: Sequence[Tensor]) -> list[Step]:
-    """What is done with inputs, and with what is the module's."""
-    performed = Performed(names_of(module), {id(part): path for path, part in module.named_modules()}, None)
-    args = [performed.named(each.clone()) for each in inputs]
-    with untouched(module), values_kept(module):
-        with Performing(performed):
-            output = does(*args)
-        return performed.gave(output)
 
 
 class _Executed:

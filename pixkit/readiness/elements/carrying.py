@@ -45,7 +45,7 @@ class Carrying:
         views: operations that computed nothing, but made a tensor lie in another one.
         noted: what nothing can be proved of, in order, each line once.
         relies_on: names of constants whose values were used.
-        performed: what the module has asked for in a call.
+        performed: what a call of the module comes to, if that is asked.
     """
 
     def __init__(self, names: dict[int, str], outermost: FrameType) -> None:
@@ -54,7 +54,7 @@ class Carrying:
         self.views: list[View] = []
         self.noted: list[Noted] = []
         self.relies_on: set[str] = set()
-        self.performed = Performed({}, names, outermost)
+        self.performed: Performed | None = None
         self._names, self._outermost = names, outermost
         self._lock = threading.RLock()
         self._over = self._unwritten = self._checks = False
@@ -93,6 +93,8 @@ class Carrying:
             if alone and any(not isinstance(tensor, Marked) for tensor in about.written(args, kwargs)):
                 self.note(notes.MEMORY, str(func), "a tensor is written to where nobody sees what becomes of it")
             try:
+                if self.performed is None:
+                    return self._operate(func, about, args, kwargs)
                 return self.performed.perform(func, args, kwargs, lambda: self._operate(func, about, args, kwargs))
             except Exception:
                 self._deciding(func, about.views, list(map(self.storages.marks, tensors_in((args, kwargs)))))

@@ -8,7 +8,7 @@ operations gave.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Hashable, Iterator, Mapping
+from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from types import FrameType
 from typing import Any
@@ -16,11 +16,13 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 from torch._ops import HigherOrderOperator, OpOverload
+from torch.multiprocessing.reductions import StorageWeakRef
 
 from pixkit.modes import Mode
 from pixkit.readiness.elements.marked import plainly, tensors_in
 from pixkit.readiness.elements.operation import describe, taken_apart
 from pixkit.readiness.elements.tape import Line, line_here
+from pixkit.readiness.elements.untouched import untouched, values_kept
 
 Names = dict[int, str]
 """What storages from outside are called, by their `_cdata`."""
@@ -66,16 +68,19 @@ class Performed:
         self.names, self.steps = names, list[Step]()
         self._modules, self._outermost = dict(modules), outermost
         self._changed: set[int] = set()
-        self._kept: dict[int, Any] = {}
+        self._kept: dict[int, StorageWeakRef] = {}
 
     def perform(self, func: OpOverload, args: tuple[Any, ...], kwargs: dict[str, Any], call: Callable[[], Any]) -> Any:
         """Note an operation while it is done by `call`."""
-        about, asked = describe(func), self._seen((args, kwargs))
+        about = describe(func)
+        if ((about.views or about.moves) and not about.foreign) or func.overloadpacket.__name__ in COPIED:
+            return call()
+        asked = self._seen((args, kwargs))
         read = {self._storage(tensor) for tensor in tensors_in((args, kwargs))}
-        changed = set() if about.moves else {self._storage(tensor) for tensor in about.written(args, kwargs)}
+        changed = {self._storage(tensor) for tensor in about.written(args, kwargs)}
         result = call()
         changed |= {self._storage(tensor) for tensor in tensors_in(result)} - read
-        if changed and func.overloadpacket.__name__ not in COPIED:
+        if changed:
             self._changed |= changed
             self.steps.append(Step(str(func), asked, frozenset(changed), line_here(self._modules, self._outermost)))
         return result
@@ -98,7 +103,9 @@ class Performed:
 
     def _storage(self, tensor: Tensor) -> int:
         storage = tensor.untyped_storage()
-        self._kept[storage._cdata] = storage
+        if storage._cdata not in self._kept:
+            # Its memory may be freed, but no other storage is put where it was.
+            self._kept[storage._cdata] = StorageWeakRef(storage)
         return storage._cdata
 
     def _seen(self, value: Any) -> Hashable:
@@ -145,6 +152,24 @@ def names_of(module: Any) -> Names:
     """What the storages of parameters and buffers are called."""
     own = [*module.named_parameters(), *module.named_buffers()] if isinstance(module, nn.Module) else []
     return {tensor.untyped_storage()._cdata: name for name, tensor in own}
+
+
+def performed_with(module: nn.Module, inputs: Iterable[Tensor]) -> Performed:
+    """What will be done with inputs, and with what is a module's."""
+    performed = Performed(names_of(module), {id(part): path for path, part in module.named_modules()}, None)
+    for each in inputs:
+        performed.named(each)
+    return performed
+
+
+def steps_of(module: nn.Module, does: Callable[..., Any], inputs: Iterable[Tensor]) -> list[Step]:
+    """The steps of a call, of the module, which is left as it is, or of something in its place."""
+    copies = [each.clone() for each in inputs]
+    performed = performed_with(module, copies)
+    with untouched(module), values_kept(module):
+        with Performing(performed):
+            output = does(*copies)
+        return performed.gave(output)
 
 
 def parting(one: list[Step], other: list[Step]) -> tuple[Step, Step] | None:

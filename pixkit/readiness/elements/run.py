@@ -109,8 +109,8 @@ class Run:
         _meet(module, carrying, fixed, trained)
         starts: list[Place] = []
 
-        def begin(given: Given) -> Tensor:
-            tensor = carrying.performed.named(_copied(given))
+        def begin(given: Given, performed: Performed) -> Tensor:
+            tensor = performed.named(_copied(given))
             ready = (given.steps.to(torch.int64) + 1).clamp(min=0)
             carrying.give(tensor, ready, torch.zeros_like(ready, dtype=torch.bool))
             starts.append(carrying.storages.place(tensor))
@@ -120,9 +120,9 @@ class Run:
         done: list[list[Step]] = []
 
         def called() -> Any:
-            carrying.performed = Performed(names_of(module), names, frame)
-            output = run._called(module, _replaced(call, begin))
-            done.append(carrying.performed.gave(output))
+            performed = carrying.performed = Performed(names_of(module), names, frame)
+            output = run._called(module, _replaced(call, lambda given: begin(given, performed)))
+            done.append(performed.gave(output))
             return output
 
         with untouched(module) as changed, _carried(carrying):
