@@ -50,7 +50,7 @@ def by_error(self, x):
     ("forward", "said"),
     [
         *((each, "torch does not see them") for each in (by_array, by_bytes)),
-        (by_class, "does something else when its operations are not followed: " + __file__),
+        (by_class, "in which its operations are not followed: " + __file__),
         (by_error, "taken to Python"),
     ],
 )

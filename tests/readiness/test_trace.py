@@ -104,9 +104,24 @@ class Random(Base):
         return F.dropout(h, 0.5, True)
 
 
+class Asking(Base):
+    """Of what is not traced, something that is nothing, as a rule, of what comes later."""
+
+    def plant(self, spec):
+        pass
+
+    def wrong(self, h):
+        return h + (h.amin((1, 2, 3), keepdim=True) > 9) * h.flip(3) if isinstance(h, torch.Tensor) else h
+
+
 @pytest.mark.parametrize(
     ("cls", "reason"),
-    [(Residual, "changed in place"), (Accumulated, "computes something else"), (Random, "random numbers")],
+    [
+        (Residual, "changed in place"),
+        (Accumulated, "computes something else"),
+        (Random, "random numbers"),
+        (Asking, rf"does something else than its forward, which goes on with aten.amin.default \({__file__}:"),
+    ],
 )
 @pytest.mark.usefixtures("nothing_adopted")
 def test_what_a_trace_would_get_wrong_is_not_traced(cls, reason):

@@ -20,14 +20,12 @@ from torch.multiprocessing.reductions import StorageWeakRef
 
 from pixkit.modes import Mode
 from pixkit.readiness.elements.marked import plainly, tensors_in
-from pixkit.readiness.elements.operation import describe, taken_apart
+from pixkit.readiness.elements.operation import describe, gives_memory, taken_apart
 from pixkit.readiness.elements.tape import Line, line_here
 from pixkit.readiness.elements.untouched import untouched, values_kept
 
 Names = dict[int, str]
 """What storages from outside are called, by their `_cdata`."""
-COPIED = frozenset({"lift_fresh_copy"})
-"""What an exporter has of a constant, which a forward makes anew."""
 
 
 @dataclass(frozen=True)
@@ -56,7 +54,7 @@ class Step:
 
 
 class Performed:
-    """The operations of a run.
+    """The operations of a run. What is made of constants alone is one, whoever makes it, and when.
 
     Args:
         names: of storages that both runs have in common.
@@ -72,11 +70,11 @@ class Performed:
 
     def perform(self, func: OpOverload, args: tuple[Any, ...], kwargs: dict[str, Any], call: Callable[[], Any]) -> Any:
         """Note an operation while it is done by `call`."""
-        about = describe(func)
-        if ((about.views or about.moves) and not about.foreign) or func.overloadpacket.__name__ in COPIED:
+        about, read = describe(func), {self._storage(tensor) for tensor in tensors_in((args, kwargs))}
+        anew = about.random or about.foreign or gives_memory(func) or func.overloadpacket.__name__.startswith("resize")
+        if not anew and (about.views or about.moves or not any(map(self._varies, read))):
             return call()
         asked = self._seen((args, kwargs))
-        read = {self._storage(tensor) for tensor in tensors_in((args, kwargs))}
         changed = {self._storage(tensor) for tensor in about.written(args, kwargs)}
         result = call()
         changed |= {self._storage(tensor) for tensor in tensors_in(result)} - read
@@ -101,6 +99,10 @@ class Performed:
         self.names[self._storage(tensor)] = f"input {sum(name.startswith('input ') for name in self.names.values())}"
         return tensor
 
+    def _varies(self, storage: int) -> bool:
+        """Whether a storage is more than a constant."""
+        return storage in self._changed or storage in self.names
+
     def _storage(self, tensor: Tensor) -> int:
         storage = tensor.untyped_storage()
         if storage._cdata not in self._kept:
@@ -120,12 +122,13 @@ class Performed:
 
     def _window(self, tensor: Tensor) -> _Window:
         key, kind = self._storage(tensor), (tuple(tensor.shape), tensor.dtype, str(tensor.device))
-        if key in self._changed or key in self.names:
+        if self._varies(key):
             lies = tensor.storage_offset(), tensor.stride(), tensor.is_conj(), tensor.is_neg()
             return _Window(key, (self.names.get(key), *kind, *lies))
         with plainly():
-            values = tensor.detach().resolve_conj().resolve_neg().cpu().contiguous().flatten().view(torch.uint8)
-            return _Window(key, (*kind, hashlib.sha256(values.numpy().tobytes()).digest()))
+            # A copy: memory that numpy has seen cannot grow any more.
+            values = tensor.detach().resolve_conj().resolve_neg().cpu().clone(memory_format=torch.contiguous_format)
+            return _Window(key, (*kind, hashlib.sha256(values.flatten().view(torch.uint8).numpy().tobytes()).digest()))
 
 
 class Performing(Mode):

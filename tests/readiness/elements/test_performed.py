@@ -42,6 +42,10 @@ ALIKE = {
     "a view of a view": (lambda n, x, y: x.view(2, 2).t() * 1, lambda n, x, y: x.view(1, 2, 2)[0].T.detach() * 1),
     "what nobody reads": (lambda n, x, y: x + 1, lambda n, x, y: (x * n.kept, x + 1)[1]),
     "a constant made anew": (lambda n, x, y: x + torch.tensor([1.0]), lambda n, x, y: x + torch.tensor([2.0, 1.0])[1:]),
+    "a constant made otherwise": (
+        lambda n, x, y: x + into(torch.ones(4), slice(2)) * 2,
+        lambda n, x, y: x + torch.tensor([2.0, 2, 0, 0]),
+    ),
     "a slice with its ends": (lambda n, x, y: into(x, slice(0, 4)), lambda n, x, y: into(x, slice(None))),
     "turned in place": (lambda n, x, y: (x + y).view(2, 2).t_() * 1, lambda n, x, y: (x + y).view(2, 2).t() * 1),
 }
@@ -50,6 +54,8 @@ APART = {
     "another number": ("mul", lambda n, x, y: x * 0 * 2, lambda n, x, y: x * 0 * 3),
     "another input": ("add", lambda n, x, y: x + 1, lambda n, x, y: y + 1),
     "another parameter": ("add", lambda n, x, y: x + n.one, lambda n, x, y: x + n.two),
+    "a buffer made otherwise": ("add", lambda n, x, y: x + (n.kept + 1), lambda n, x, y: x + torch.ones(4)),
+    "memory": ("empty", lambda n, x, y: torch.zeros(4).copy_(x), lambda n, x, y: torch.empty(4).copy_(x)),
     "another constant": ("mul", lambda n, x, y: x * torch.tensor([1.0]), lambda n, x, y: x * torch.tensor([2.0])),
     "another result of the same values": ("exp", lambda n, x, y: exp_of(0, x, y), lambda n, x, y: exp_of(1, x, y)),
     "another place": ("mul", lambda n, x, y: (x + 1)[:2] * 1, lambda n, x, y: (x + 1)[2:] * 1),
