@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Any
 
 from torch import Tag
-from torch.utils import _pytree as pytree
 
 from pixkit.modes import Mode
 from pixkit.readiness.elements.operation import gives_memory
@@ -34,7 +33,7 @@ class Changeable(Mode):
         result = func(*args, **(kwargs or {}))
         if Tag.nondeterministic_seeded in getattr(func, "tags", ()):
             self.found.setdefault("random numbers", str(func))
-        elif gives_memory(func) and any(tensor.numel() for tensor in pytree.tree_leaves(result)):
+        elif gives_memory(func) and result.numel():
             self.raw(str(func))
         return result
 

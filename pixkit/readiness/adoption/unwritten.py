@@ -34,10 +34,10 @@ def followed(function: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[s
         result = function(*args, **kwargs)
     carrying.over()
     computing = (record for record in carrying.tape if record.call.func.overloadpacket not in UNSETTLED)
-    if any(held.marks.latest >= UNWRITTEN for record in computing for held in record.results) or carrying.noted:
+    if any(held.marks.latest >= UNWRITTEN for record in computing for held in record.results):
         raise Mixed("which reads memory in which nothing has been written")
     with plainly():
-        return pytree.tree_map(lambda leaf: _found(leaf, carrying), result)
+        return pytree.tree_map(lambda tensor: _found(tensor, carrying), result)
 
 
 def read_by(name: str, arguments: dict[str, Any]) -> list[Any]:
@@ -48,7 +48,7 @@ def read_by(name: str, arguments: dict[str, Any]) -> list[Any]:
         arguments: by ATen's names.
     """
     read = dict(arguments)
-    if read.get("beta") == 0:  # what is there does not count, whatever it is
+    if name in ("addmm", "baddbmm") and read["beta"] == 0:  # what is there does not count, whatever it is
         del read["self"]
     leaves = pytree.tree_leaves(read)
     if name in SHAPED:
@@ -68,9 +68,7 @@ def _given(leaf: Any, carrying: Carrying) -> Any:
     return mark(tensor, carrying)
 
 
-def _found(leaf: Any, carrying: Carrying) -> Any:
-    if not isinstance(leaf, Tensor):
-        return leaf
-    marks = carrying.storages.marks(leaf.detach())
+def _found(tensor: Tensor, carrying: Carrying) -> Known:
+    marks = carrying.storages.marks(tensor.detach())
     unwritten = marks.ready >= UNWRITTEN
     return Known(marks.value, marks.fixed | unwritten, unwritten)
