@@ -7,7 +7,7 @@ import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
-from types import ModuleType
+from types import FunctionType, ModuleType
 from typing import Any
 from unittest.mock import patch
 
@@ -59,15 +59,16 @@ def _modules(module: Any) -> Iterator[ModuleType]:
     parts = [type(part) for part in module.modules()] if isinstance(module, nn.Module) else [module]
     own = _own({getattr(part, "__module__", None) for part in parts})
     named = {
-        value.__name__ if isinstance(value, ModuleType) else getattr(value, "__module__", None)
+        value.__name__ if isinstance(value, ModuleType) else value.__module__
         for place in own
         for value in vars(place).values()
+        if isinstance(value, ModuleType | FunctionType | type)
     }
     yield from {id(place): place for place in (*own, *_own(named))}.values()
 
 
 def _own(names: set[Any]) -> list[ModuleType]:
-    found = (sys.modules.get(name) for name in names if isinstance(name, str))
+    found = (sys.modules.get(name) for name in names)
     return [place for place in found if place is not None and not _serves(getattr(place, "__file__", None) or "<")]
 
 
