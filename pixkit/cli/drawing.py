@@ -17,6 +17,7 @@ from pixkit import figures
 from pixkit.cli.group import plugin_option
 from pixkit.cli.options import (
     batch_size_option,
+    bfloat16_option,
     checkpoint_option,
     device_option,
     sampler_option,
@@ -26,6 +27,7 @@ from pixkit.cli.options import (
 )
 from pixkit.cli.plugins import find_component
 from pixkit.components.plugins import plugins
+from pixkit.samplers import Cached
 
 
 class Save(Protocol):
@@ -47,6 +49,7 @@ OPTIONS = (
     temperature_option,
     batch_size_option,
     sampler_option,
+    bfloat16_option,
     checkpoint_option,
     weights_option,
     device_option,
@@ -64,7 +67,11 @@ def drawing_options(function: Callable[..., None]) -> Callable[..., None]:
     @functools.wraps(function)
     def gathered(**given: Any) -> None:
         drawing = {name: given.pop(name) for name in NAMES}
-        if drawing["sampler"] is not None:
+        if given.pop("bfloat16"):
+            if drawing["sampler"] not in (None, "auto", "cached"):
+                raise click.UsageError("--bfloat16 is of cached sampling: leave --sampler out")
+            drawing["sampler"] = Cached(Cached.Config(executor="bfloat16"))
+        elif drawing["sampler"] is not None:
             find_component(plugins(), "sampler", drawing["sampler"])
         with warnings.catch_warnings():
             # These commands print what the sampler did, which says it as well.

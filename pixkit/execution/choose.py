@@ -18,6 +18,7 @@ from pixkit.execution.eager import EagerExecutor
 from pixkit.execution.lowering.lower import Unsupported
 from pixkit.execution.native.compile import NoCompiler
 from pixkit.execution.native.executor import NativeExecutor
+from pixkit.execution.native.rounded import RoundedExecutor
 from pixkit.execution.plan import Plan
 from pixkit.execution.reference import Executor, ReferenceExecutor
 from pixkit.memory import MemoryGuard, available
@@ -30,10 +31,11 @@ EXECUTORS: dict[str, Make] = {
     "reference": ReferenceExecutor,
     "eager": EagerExecutor,
     "native": NativeExecutor,
+    "bfloat16": RoundedExecutor,
     "persistent": PersistentExecutor,
     "graphs": GraphExecutor,
 }
-"""Their classes, by the names that recipes and `Chosen` use."""
+"""Their classes, by the names that recipes and `Chosen` use. All but bfloat16 draw from the network as it is."""
 
 PLAINEST = "eager"
 """The one that runs every plan, so that whoever found that it alone does need not ask the others again."""

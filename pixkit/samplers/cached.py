@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Literal
 
 import torch
@@ -9,10 +10,14 @@ from torch import Tensor
 
 from pixkit.components.config import ComponentConfig
 from pixkit.execution.choose import PLAINEST, choose
+from pixkit.execution.native.rounded import RoundedExecutor
 from pixkit.network import Autoregressive
 from pixkit.samplers.base import Sampler
 from pixkit.samplers.batch import BatchRequest
 from pixkit.samplers.kept import Prepared, prepared
+
+FEW = 16
+"""Images by which it is measured what rounded weights change."""
 
 
 class Cached(Sampler):
@@ -21,8 +26,9 @@ class Cached(Sampler):
     class Config(ComponentConfig):
         """Which executor."""
 
-        executor: Literal["auto", "reference", "eager", "native", "persistent", "graphs"] = "auto"
-        """Who runs the plan; auto is the fastest measured for the device and batch size."""
+        executor: Literal["auto", "reference", "eager", "native", "bfloat16", "persistent", "graphs"] = "auto"
+        """Who runs the plan; auto is the fastest measured for the device and batch size. bfloat16 is the native one
+        with weights of linear layers and convolutions rounded to that: it draws, exactly, from that network."""
 
     config: Config
 
@@ -57,7 +63,8 @@ class CachedBatches:
             return ""
         why = dict.fromkeys(reason for reasons in self.reasons.values() for reason in reasons)
         ran = f"cached sampling by the executor {' and '.join(sorted(self.reasons))} in {self.steps} steps"
-        return "; ".join([ran, *why])
+        changed = self.prepared.departure if self.executor == "bfloat16" else None
+        return "; ".join(filter(None, [ran, *why, changed]))
 
     def __call__(self, request: BatchRequest) -> Tensor:
         """See BatchSampler."""
@@ -77,6 +84,31 @@ class CachedBatches:
         executor.walk(network.uniforms(request.noise).flatten(3), request.temperature, request.progress)
         images = executor.pixels.transpose(1, 2).unflatten(2, levels.shape[2:])
         images = images.clone(memory_format=torch.contiguous_format)  # the executor may draw others
+        if isinstance(executor, RoundedExecutor) and self.prepared.departure is None and count:
+            self.prepared.departure = departure(executor, images[:FEW], request.context)
         if lasts:
             self.prepared.give_back(kept, chosen)
         return images
+
+
+def departure(executor: RoundedExecutor, images: Tensor, context: Tensor | None) -> str:
+    """How much likelier the first images that were drawn are under rounded weights than under the network, in words.
+
+    Of images that were drawn at temperature 1 the mean estimates the divergence of the rounded network from the
+    network as it is. What is drawn of each image counts, given the rest.
+    """
+    network = executor.plan.trace.network
+    sites = torch.cat([sites for sites, _ in executor.draws]).unique()
+    if not len(sites):
+        return ""
+    given = None if context is None else context[: len(images)]
+    levels, params = images.flatten(2)[..., sites], network(images, given).flatten(2)[..., sites]
+    rounded = executor.params(sites)[: len(images)]
+    nats, own = (network.head.distribution(each).log_prob(levels).double() for each in (rounded, params))
+    change = nats - own
+    spread = f" +- {float(change.std()) / len(change) ** 0.5:.2g}" if len(change) > 1 else ""
+    bits = float(change.mean()) / math.log(2) / levels[0].numel()
+    return (
+        f"weights are rounded to bfloat16: the log-probability of what is drawn is {float(change.mean()):+.3g}{spread} "
+        f"nats an image ({bits:+.2g} bits a sub-pixel) from the model's own, the mean of {len(change)}"
+    )

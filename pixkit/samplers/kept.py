@@ -82,6 +82,7 @@ class Prepared(Found):
 
     Attributes:
         plan: the plan.
+        departure: what rounded weights change, once it is known: see `cached.py`.
     """
 
     def __init__(self, network: Autoregressive, known: Tensor | None, content: Content | None) -> None:
@@ -92,6 +93,7 @@ class Prepared(Found):
         self._given = _given(known)
         self._waiting: OrderedDict[Hashable, Chosen] = OrderedDict()
         self._lock = threading.Lock()
+        self.departure: str | None = None
 
     @property
     def nbytes(self) -> int:

@@ -117,7 +117,7 @@ def time_sampling(
     traced = time.perf_counter()
     plan = make_plan(trace)
     preparation = {"trace": traced - begin, "plan": time.perf_counter() - traced, **check}
-    elsewhere = ("native",) if network.reference.is_cuda else ("graphs", "persistent")
+    elsewhere = ("native", "bfloat16") if network.reference.is_cuda else ("graphs", "persistent")
     names = [name for name in executors.EXECUTORS if name not in elsewhere]
     reasons = {name: _try(plan, name, preparation) for name in names}
     rows: list[Row] = []

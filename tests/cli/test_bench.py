@@ -17,7 +17,7 @@ def test_json_has_a_row_for_each_way(pixkit, workplace):
     assert {(row["batch"], row["sampler"], row["executor"]) for row in found["rows"]} == {
         (batch, *way)
         for batch in (1, 3)
-        for way in (("ancestral", None), *(("cached", name) for name in ("reference", "eager", "native")))
+        for way in (("ancestral", None), *(("cached", name) for name in ("reference", "eager", "native", "bfloat16")))
     }
     for row in found["rows"]:
         assert row["seconds"] > 0, row["note"]

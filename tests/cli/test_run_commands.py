@@ -46,6 +46,12 @@ def test_sampling_is_what_the_library_does(pixkit, built, workplace):
     assert np.array_equal(np.load("x.npz")["samples"], expected.numpy())
 
 
+@pytest.mark.needs_compiler
+def test_weights_are_rounded_if_that_is_asked_for(pixkit, built, workplace):
+    outcome = pixkit("sample", built, "-n", 1, "--bfloat16", "-o", "x.npz")
+    assert outcome.code == 0 and "weights are rounded to bfloat16: the log-probability" in outcome.err
+
+
 @pytest.mark.parametrize(("no_color", "mark"), [("", "\x1b[38;2;"), ("1", "")])
 def test_a_terminal_shows_the_images(pixkit, built, workplace, monkeypatch, no_color, mark):
     monkeypatch.setattr("pixkit.cli.commands.sample.is_terminal", lambda stream: True)
@@ -68,6 +74,7 @@ def test_a_terminal_shows_the_images(pixkit, built, workplace, monkeypatch, no_c
         (["-o", "full"], 2, "not an empty folder"),
         (["--temperature", 0, "-o", "x.png"], 2, "--temperature"),
         (["--sampler", "ancestrel", "-o", "x.png"], 2, "did you mean 'ancestral'?"),
+        (["--sampler", "ancestral", "--bfloat16", "-o", "x.png"], 2, "leave --sampler out"),
         (["--checkpoint", "step-5", "-o", "x.png"], 3, "step-6"),
         (["--checkpoint", "../run", "-o", "x.png"], 3, "no such checkpoint"),
     ],

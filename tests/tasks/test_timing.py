@@ -5,6 +5,7 @@ from types import SimpleNamespace
 import pytest
 import torch
 
+from pixkit.execution.choose import EXECUTORS
 from pixkit.execution.native.compile import NoCompiler
 from pixkit.image import ImageSpec
 from pixkit.samplers import kept
@@ -80,6 +81,7 @@ def measured(monkeypatch):
         network = named("model", "autoregressive", backbone=backbone, context=context).build(SPEC, 3).eval().network
         work = Work(monkeypatch, step)
         work.walks |= dict.fromkeys(without)
+        monkeypatch.delitem(EXECUTORS, "bfloat16")
         plan = timing.make_plan
         # The passes that trace the network do not count.
         monkeypatch.setattr(

@@ -254,7 +254,7 @@ def test_verify_takes_recipes_runs_models_and_networks(runs):
 def test_bench_takes_them_as_well(runs):
     for source in (runs / "plain.yaml", str(runs / "plain")):
         (times,) = pixkit.bench(source, [1], rounds=1, device="cpu").values()
-        assert {row.executor for row in times.rows} == {None, "reference", "eager", "native"}
+        assert {row.executor for row in times.rows} == {None, "reference", "eager", "native", "bfloat16"}
     with pytest.raises(pixkit.UsageError, match="batch sizes"):
         pixkit.bench(runs / "plain.yaml", [0])
 

@@ -45,7 +45,7 @@ class NativeExecutor(Executor):
             raise Unsupported(
                 f"compiled code runs on a CPU in float32 or float64, not on {reference.device.type} in {dtype}"
             )
-        self.packed = Threaded(plan, batch)
+        self.packed = self._packed()
         # Only now, since it may take a while, and all for nothing if something could not be lowered.
         self.library = kernel("float" if reference.dtype == torch.float32 else "double")
         self.packed.fill(context)
@@ -54,6 +54,9 @@ class NativeExecutor(Executor):
         self.team = self.packed.suits(threads)
         self.threads = self._left = threads if self.team else max(min(threads, batch), 1)
         self._pool = ThreadPoolExecutor(self.threads)
+
+    def _packed(self) -> Threaded:
+        return Threaded(self.plan, self.batch)
 
     def advance(self, step: int) -> None:
         """See Executor."""

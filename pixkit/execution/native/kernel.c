@@ -78,13 +78,14 @@ static void embed(const Program *p, const Op *op, const Buffer *out, i32 group, 
 
 static void mix(const Program *p, const Op *op, const Buffer *in0, const Buffer *out, i32 group, i64 position, i64 site,
                 i64 first, i64 rows, Part part) {
-    const i64 width = op->width, depth = (i64)op->taps * op->inner, number = op->first ? site : group;
+    const i64 width = op->width, high = op->paired ? (op->inner + 1) / 2 : op->inner; /* of a tap's part of the weight */
+    const i64 depth = op->taps * high, number = op->first ? site : group;
     const i32 *sources = op->table + ((i64)group * op->grid + site) * op->taps;
     Tap taps[op->taps];
     i32 count = 0;
     for (i32 t = 0; t < op->taps; t++)
         if (sources[t] >= 0)
-            taps[count++] = (Tap){at(in0, position, sources[t], first, t % p->groups), (i64)t * op->inner};
+            taps[count++] = (Tap){at(in0, position, sources[t], first, t % p->groups), t * high};
     Then then[op->fused > 0 ? op->fused : 1];
     const real *sums = at(out, position, site, first, group);
     const Target to = {op->unread ? 0 : (real *)sums, out->row, then, then + op->fused};
@@ -99,7 +100,7 @@ static void mix(const Program *p, const Op *op, const Buffer *in0, const Buffer 
         sums = y;
     }
     linear(taps, count, in0->row, op->inner, depth, width, span(width, part), op->weight + number * depth * width,
-           op->bias + number * width, &to, rows);
+           op->bias + number * width, &to, rows, op->paired);
 }
 
 /* Of some sites, each with a weight of its own for all maps. */

@@ -45,10 +45,8 @@ class Op(ctypes.Structure):
         *((name, c_int32) for name in ("kind", "out", "in0", "in1", "in2", "taps", "inner", "width", "grid")),
         *((name, c_void_p) for name in ("table", "weight", "bias")),
         *((name, c_double) for name in ("alpha", "beta")),
-        *(
-            (name, c_int32)
-            for name in ("first", "to", "count", "queries", "keys", "values", "fused", "stage", "shared", "unread")
-        ),
+        *((name, c_int32) for name in ("first", "to", "count", "queries", "keys", "values")),
+        *((name, c_int32) for name in ("fused", "stage", "shared", "paired", "unread")),
     )
 
 

@@ -47,6 +47,16 @@ typedef struct {
 /* Where sums go, if anyone reads them there, and what is done with them afterwards. */
 typedef struct { real *out; i64 out_row; const Then *then, *end; } Target;
 
+/* Weights as bfloat16 lie in pairs, those of two rows in 32 bits, the earlier row's in the lower ones; sums are taken in the
+ * same order. Of single precision alone. */
+#define EARLIER(pair) ((vec)((pair) << 16))
+#define LATER(pair) ((vec)((pair) & ~(__typeof__((pair)[0]))0xffff))
+#define ADD_UP(k, WEIGHT)                                                                                              \
+    for (int r = 0; r < rows; r++) {                                                                                   \
+        const real s = a[r * lda + (k)];                                                                               \
+        for (int v = 0; v < vectors; v++) acc[r][v] += s * WEIGHT;                                                     \
+    }
+
 #define PUT(to)                                                                                                        \
     for (int r = 0; r < rows && (to)->out; r++)                                                                        \
         for (int v = 0; v < vectors; v++)                                                                              \
@@ -61,23 +71,23 @@ typedef struct { real *out; i64 out_row; const Then *then, *end; } Target;
         break;
 
 /* bias + sum over taps of a[R][inner] @ w[inner][V vectors], which are the target's from `row` and `column` on. */
-#define TILE(R, V)                                                                                                     \
-    static void tile_##R##_##V(const Tap *taps, i32 count, i64 lda, i64 ldw, i32 inner, const real *weight,            \
-                               const real *bias, const Target *to, i64 row, i64 column) {                              \
-        enum { rows = R, vectors = V };                                                                                \
+#define TILE(R, V) TILE_OF(tile, R, V, 0)
+#define TILE_OF(NAME, R, V, PAIRED)                                                                                    \
+    static void NAME##_##R##_##V(const Tap *taps, i32 count, i64 lda, i64 ldw, i32 inner, const real *weight,          \
+                                 const real *bias, const Target *to, i64 row, i64 column) {                            \
+        enum { rows = R, vectors = V, paired = PAIRED };                                                               \
         vec acc[R][V];                                                                                                 \
         for (int v = 0; v < V; v++)                                                                                    \
             for (int r = 0; r < R; r++) acc[r][v] = *(const vec *)(bias + v * LANES);                                  \
         for (i32 t = 0; t < count; t++) {                                                                              \
             const real *a = taps[t].a, *w = weight + taps[t].row * ldw;                                                \
-            for (i32 k = 0; k < inner; k++, w += ldw) {                                                                \
+            for (i32 k = 0; k < inner; k += 1 + paired, w += ldw) {                                                    \
                 vec wv[V];                                                                                             \
                 for (int v = 0; v < V; v++) wv[v] = *(const vec *)(w + v * LANES);                                     \
                 for (int v = 0; v < V && R >= 6; v++) __builtin_prefetch(w + AHEAD * ldw + v * LANES, 0, 2);           \
-                for (int r = 0; r < R; r++) {                                                                          \
-                    real s = a[r * lda + k];                                                                           \
-                    for (int v = 0; v < V; v++) acc[r][v] += s * wv[v];                                                \
-                }                                                                                                      \
+                if (!paired) ADD_UP(k, wv[v])                                                                          \
+                else ADD_UP(k, EARLIER((whole)wv[v]))                                                                  \
+                if (paired && k + 1 < inner) ADD_UP(k + 1, LATER((whole)wv[v]))                                        \
             }                                                                                                          \
         }                                                                                                              \
         PUT(to)                                                                                                        \
@@ -88,6 +98,8 @@ typedef struct { real *out; i64 out_row; const Then *then, *end; } Target;
         }                                                                                                              \
     }
 TILE(1, 1) TILE(1, 2) TILE(1, 4) TILE(2, 1) TILE(2, 2) TILE(2, 4) TILE(6, 1) TILE(6, 2)
+TILE_OF(half, 1, 1, 1) TILE_OF(half, 1, 2, 1) TILE_OF(half, 1, 4, 1)
+TILE_OF(half, 2, 1, 1) TILE_OF(half, 2, 2, 1) TILE_OF(half, 2, 4, 1)
 #ifdef __AVX512F__
 TILE(4, 1) TILE(4, 2) TILE(4, 4) TILE(6, 4) TILE(8, 1) TILE(8, 2)
 #define BLOCK(left) ((left) >= 8 ? 8 : (left) >= 6 ? 6 : (left) >= 4 ? 4 : (left) >= 2 ? 2 : 1)
@@ -110,18 +122,19 @@ TILE(3, 4)
 #define tile_8_4(...) /* never taken */
 
 /* The columns of a panel for R rows, at most MOST vectors at a time. */
-#define COLUMNS(R, MOST)                                                                                               \
+#define COLUMNS(NAME, R, MOST)                                                                                         \
     for (i64 c = start; c < end;) {                                                                                    \
-        const i64 left = (end - c) / LANES, taken = MOST >= 4 && left >= 4 ? 4 : left >= 2 ? 2 : 1;                \
-        if (taken == 4) tile_##R##_4(here, count, lda, columns, inner, panel + c, bias + first + c, to, row, first + c);       \
-        else if (taken == 2) tile_##R##_2(here, count, lda, columns, inner, panel + c, bias + first + c, to, row, first + c);  \
-        else tile_##R##_1(here, count, lda, columns, inner, panel + c, bias + first + c, to, row, first + c);                  \
+        const i64 left = (end - c) / LANES, taken = MOST >= 4 && left >= 4 ? 4 : left >= 2 ? 2 : 1;                    \
+        const real *w = panel + c, *b = bias + first + c;                                                              \
+        if (taken == 4) NAME##_##R##_4(here, count, lda, columns, inner, w, b, to, row, first + c);                    \
+        else if (taken == 2) NAME##_##R##_2(here, count, lda, columns, inner, w, b, to, row, first + c);               \
+        else NAME##_##R##_1(here, count, lda, columns, inner, w, b, to, row, first + c);                               \
         c += taken * LANES;                                                                                            \
     }
 
-/* The columns `of` a weight, which has `depth` rows of `width`. */
+/* The columns `of` a weight, which has `depth` rows of `width`; of pairs of rows, if they are in pairs. */
 static void linear(const Tap *taps, i32 count, i64 lda, i32 inner, i64 depth, i64 width, Span of, const real *weight,
-                   const real *bias, const Target *to, i64 rows) {
+                   const real *bias, const Target *to, i64 rows, i32 paired) {
     Tap here[count > 0 ? count : 1];
     for (i64 first = of.start / PANEL * PANEL; first < of.end; first += PANEL) {
         const i64 columns = width - first < PANEL ? width - first : PANEL;
@@ -129,12 +142,14 @@ static void linear(const Tap *taps, i32 count, i64 lda, i32 inner, i64 depth, i6
         const real *panel = weight + first * depth;
         memcpy(here, taps, sizeof(Tap) * (size_t)count);
         for (i64 row = 0, block; row < rows; row += block) {
-            block = BLOCK(rows - row);
-            if (block == 8) { COLUMNS(8, 2) }
-            else if (block == 6) { COLUMNS(6, 4) }
-            else if (block == 4) { COLUMNS(4, 4) }
-            else if (block == 2) { COLUMNS(2, 4) }
-            else { COLUMNS(1, 4) }
+            block = paired ? rows - row >= 2 ? 2 : 1 : BLOCK(rows - row);
+            if (paired && block == 2) { COLUMNS(half, 2, 4) }
+            else if (paired) { COLUMNS(half, 1, 4) }
+            else if (block == 8) { COLUMNS(tile, 8, 2) }
+            else if (block == 6) { COLUMNS(tile, 6, 4) }
+            else if (block == 4) { COLUMNS(tile, 4, 4) }
+            else if (block == 2) { COLUMNS(tile, 2, 4) }
+            else { COLUMNS(tile, 1, 4) }
             for (i32 t = 0; t < count; t++) here[t].a += block * lda;
         }
     }

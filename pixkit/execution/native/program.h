@@ -44,6 +44,7 @@ typedef struct {
     i32 keys, values; /* ATTEND on a CPU: buffers of its own, see attend.h */
     i32 fused; /* how many of the operations that follow are computed with this one, element by element */
     i32 stage, shared; /* on a CPU: see team.h; whether each thread of a team computes a part of its maps */
+    i32 paired; /* LINEAR on a CPU: whether its weights are bfloat16, see linear.h */
     i32 unread; /* on a CPU: nobody but the operation that follows and is computed with this one reads its results */
 } Op;
 

@@ -37,6 +37,9 @@ APART = {*POINTWISE, *PLACED, "LINEAR", "SUM", "CONCATENATED_ELU", "GLU", "MAXOU
 class Teamwork(Chained, ABC):
     """Operations know their stage, and whether they are shared."""
 
+    _part_read = 1.0
+    """Of the bytes that weights have in the network's precision."""
+
     def suits(self, threads: int) -> bool:
         """Whether so many threads are quicker as a team than each with a slice of the batch; once this is filled."""
         if threads == 1 or not self.batch:
@@ -73,14 +76,15 @@ class Teamwork(Chained, ABC):
             for number, (_, part) in enumerate(self._parts)
             if part.kind == "LINEAR"
         }
-        reach = NEAR if sum(weights.values()) <= CACHED else FAR
+        reach = (NEAR if self._part_read * sum(weights.values()) <= CACHED else FAR) / self._part_read
         times = np.zeros(len(self.ops))
         for number, (_, part) in enumerate(self._parts):
             if part.kind == "LINEAR":
                 times[number] = weights[number] * max(1 / reach, rows / PRODUCTS)
             elif part.kind == "ATTEND":
                 seen = rows * part.taps * part.grid / 2
-                times[number] = seen * ((part.inner + part.count) * self.dtype.itemsize / reach + 1 / ELEMENTS)
+                read = (part.inner + part.count) * self.dtype.itemsize / self._part_read
+                times[number] = seen * (read / reach + 1 / ELEMENTS)
             else:
                 times[number] = rows * self._domain(number) / ELEMENTS
         return times

@@ -124,7 +124,11 @@ class Threaded(Teamwork):
         """Of linear layers in panels of some columns, each as a whole, group by group; see linear.h."""
         if part.kind != "LINEAR" or part.weight is None:
             return super()._weight(part)
-        return torch.cat([panel.flatten() for group in part.weight for panel in group.split(PANEL, -1)])
+        return self._panels(part.weight)
+
+    def _panels(self, weight: Tensor) -> Tensor:
+        """Of weights [G, T, in, out]."""
+        return torch.cat([panel.flatten() for group in weight for panel in group.split(PANEL, -1)])
 
     def _op(self, name: str, part: Lowered, fused: int) -> Op:
         op = super()._op(name, part, fused)
