@@ -131,7 +131,7 @@ def rewritten(forward):
     return rewriter.made(graph, name, (1, 4))
 
 
-@pytest.mark.parametrize(("name", "reader"), zip(READ, READERS.split(), strict=True))
+@pytest.mark.parametrize(("name", "reader"), [*zip(READ, READERS.split(), strict=True)])
 def test_what_reads_memory_in_which_nothing_has_been_written_is_refused(name, reader):
     why = "in which nothing has been written" if name != OWN else "no rule"
     with pytest.raises(NotSeparable, match=f"found: {reader}, .*{why}"):

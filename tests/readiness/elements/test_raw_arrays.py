@@ -9,7 +9,7 @@ import torch
 from numpy import empty as unwritten
 
 from pixkit.readiness.elements.arrays import raw_arrays
-from pixkit.readiness.elements.found import differing
+from pixkit.readiness.elements.found import differing, fill_free_memory
 from pixkit.readiness.elements.tape import line_here
 
 pytestmark = pytest.mark.quick
@@ -43,7 +43,7 @@ def test_what_is_the_same_in_each_call_is_looked_at_once_if_it_was_there_before(
     there, calls = torch.ones(2), []
 
     def call():
-        calls.append(torch.ones(2) * there)
+        calls.append(torch.ones(2).to_sparse().to_dense() * there)
 
     def computed():
         calls.append(torch.from_numpy(np.ones(2)) * there)
@@ -58,3 +58,8 @@ def test_what_is_the_same_in_each_call_is_looked_at_once_if_it_was_there_before(
         found.append((len(calls), [one.file for one in noted]))
         calls.clear()
     assert found == [(1, []), (3, []), (3, [__file__])]
+
+
+def test_who_asks_for_memory_that_was_filled_finds_that():
+    fill_free_memory([64], 0xC1)
+    assert (np.ndarray(64, np.uint8) == 0xC1).any()
