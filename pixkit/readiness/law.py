@@ -157,6 +157,10 @@ def _path_back(trace: Trace, ready: dict[str, Tensor], start: Unit) -> list[Unit
                 first = reason.nonzero()[0].tolist()
                 path.append((source, first[0], first[1], first[2]))
                 break
+        else:  # of a layer whose `reads` says less than its `ready`
+            source = max(operation.inputs, key=lambda name: int(ready[name].max()))
+            first = (ready[source] == ready[source].max()).nonzero()[0].tolist()
+            path.append((source, first[0], first[1], first[2]))
     return path
 
 

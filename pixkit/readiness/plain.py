@@ -45,7 +45,8 @@ def astray(module: nn.Module) -> bool:
     kind = type(module)
     if any(callable(getattr(kind, name, None)) for name in vars(module).keys() - MACHINERY):
         return True
-    return kind.__call__ is not nn.Module.__call__ or kind._call_impl is not nn.Module._call_impl
+    asked = kind.__getattribute__ is not nn.Module.__getattribute__  # it may give another forward
+    return asked or kind.__call__ is not nn.Module.__call__ or kind._call_impl is not nn.Module._call_impl
 
 
 def unsaid(layer: MixingLayer) -> str | None:

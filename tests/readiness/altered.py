@@ -55,6 +55,14 @@ class MixingMasked(MaskedConv2d):
         return mixed(super().forward(x))
 
 
+class Reaching(MaskedConv2d):
+    """Gives another forward than its class has."""
+
+    def __getattribute__(self, name):
+        found = super().__getattribute__(name)
+        return (lambda x: mixed(found(x))) if name == "forward" else found
+
+
 class HalfSaid(MaskedConv2d):
     """Says site by site what it gives, and not what that needs."""
 
@@ -187,6 +195,7 @@ UNSAID = [
         "a hook changes what a mixing layer",
     ),
     (planted("AssignedMasked", lambda spec: assigned(masked(MaskedConv2d, spec))), "a method assigned to the layer"),
+    (planted("ReachingMasked", lambda spec: masked(Reaching, spec)), "a method assigned to the layer"),
     (Trained, "not in evaluation mode"),
     (TrainedForACall, "not in evaluation mode"),
     (Stashed, "computes something else"),

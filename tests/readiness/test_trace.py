@@ -7,7 +7,7 @@ from leaks import Base
 from nets import NETS, ImageSpec, net_of
 from torch import fx, nn
 
-from pixkit.layers import ConcatenatedELU, MixingLayer, Shift
+from pixkit.layers import ConcatenatedELU, MaskedConv2d, MixingLayer, Shift
 from pixkit.readiness.law import Leak, find_leak
 from pixkit.readiness.operations import kind_of
 from pixkit.readiness.trace import Trace, Untraceable
@@ -152,6 +152,22 @@ class Last(MixingLayer):
 
     def reads(self, units, grids):
         return [self.forward(units)]
+
+
+class Mute(MaskedConv2d):
+    """Its `reads` says nothing, though it reads the pixel of its own site."""
+
+    def reads(self, units, grids):
+        return [torch.zeros_like(each) for each in super().reads(units, grids)]
+
+
+def test_a_leak_by_way_of_a_layer_that_hides_what_it_reads_is_found():
+    class Muted(Base):
+        def plant(self, spec):
+            self.stem, self.bad = Mute(spec.inputs, 6, 3, "B", spec.ordering), nn.Identity()
+
+    leak = find_leak(Trace(net_of(Muted, GREY)))
+    assert leak.blamed.label == "backbone.stem (Mute)" and leak.path[-1][0] == "x"
 
 
 def test_a_leak_at_the_last_step_alone_is_found_there():

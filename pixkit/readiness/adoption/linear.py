@@ -176,8 +176,11 @@ def _window(builder: Builder, x: Tensor, weight: Known, bias: Known | None) -> T
     if outside.any() and builder.space.values(x[0][outside], builder.dtype).value.any():
         raise Mixed("which reads constants among several sites")
     require_own(builder, x, source)
-    sites = torch.where(outside, source.sites, place.site)
-    taps, which = sites.unique(dim=1, return_inverse=True)
+    taps, which = torch.where(outside, source.sites, place.site).unique(dim=1, return_inverse=True)
+    # In the kernel's order: executors read taps together that rise.
+    first = which.new_full((taps.shape[1],), len(which)).scatter_reduce(0, which, torch.arange(len(which)), "amin")
+    order = first.argsort()
+    taps, which = taps[:, order], order.argsort()[which]
     maps = torch.where(outside, -1, place.map).amax(0)
     if not torch.equal(torch.where(outside, maps, place.map), maps.expand_as(place.map)):
         raise Mixed("which reads other maps at other sites")

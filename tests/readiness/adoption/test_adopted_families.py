@@ -13,6 +13,7 @@ from torch import nn
 from pixkit.backbones.base import Backbone
 from pixkit.backbones.conditioners import LabelContext
 from pixkit.image import ImageSpec
+from pixkit.layers.window import Window
 from pixkit.noise import Noise
 from pixkit.readiness.adoption import adopted
 from pixkit.readiness.adoption.chosen import CHOSEN
@@ -402,6 +403,10 @@ def test_a_family_is_followed_and_sampled(cls):
         twin = adopted(net, x, None)
         assert torch.allclose(twin(x), own, rtol=0, atol=1e-12)
     assert operations(twin.backbone) == REWRITTEN[cls.__name__]
+    for sources in (part.sources for part in twin.backbone.modules() if isinstance(part, Window)):
+        places = torch.arange(6), net.ordering.group_steps.flatten()  # sites in the grid's order, or the sequence's
+        rises = [all(place[row[row < 6]].diff().gt(0).all() for row in sources) for place in places]
+        assert any(rises), "executors read taps together that rise"
     known = Known(torch.tensor([[[True, False, False], [False, True, False]]]), x[:2])
     expected = Ancestral(Ancestral.Config()).sample(net, Noise(2, range(2)), known=known)
     drawn = Cached(Cached.Config(executor="eager")).sample(net, Noise(2, range(2)), known=known)
