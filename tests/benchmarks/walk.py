@@ -1,7 +1,7 @@
 """Cached sampling by the native executor against one forward pass, the walk alone: r = walk / forward pass.
 
     python tests/benchmarks/walk.py [--networks pixelcnn gated ...] [--batches 1 16 64 256] [--rounds 7] [--threads 1]
-        [--wall] [--before FOLDER]
+        [--wall] [--bfloat16] [--before FOLDER]
 
 The networks are those of recipes, with random weights: `pixelcnn`, `gated_pixelcnn`, `row_lstm` and `transformer` of
 mnist-NAME, `pixelcnnpp` of mnist-pixelcnnpp-tfp, and two that are wider: `wide_pixelcnn` and `wide_transformer`. Plans
@@ -9,6 +9,7 @@ are made, packed and warm before anything is timed. A turn is a forward pass, or
 printed are the least processor times of all turns, and their ratio.
 
 --wall: the time that passes instead of the processor's, which is what several threads save.
+--bfloat16: weights are rounded on this side, not on that of --before, which may be the same tree.
 
 --before: a source tree of another pixkit. A process of its own walks there with the same network, turn by turn with
 this one's; the last column is this tree's time by that one's.
@@ -26,7 +27,7 @@ from pathlib import Path
 
 import torch
 
-from pixkit.execution.native.executor import NativeExecutor
+from pixkit.execution.choose import EXECUTORS
 from pixkit.execution.plan import make_plan
 from pixkit.image import ImageSpec
 from pixkit.network import Autoregressive
@@ -63,14 +64,14 @@ def seconds(work: Callable[[], object], clock: Clock) -> float:
     return clock() - start
 
 
-def walker(net: Autoregressive, batch: int) -> Callable[[], None]:
+def walker(net: Autoregressive, batch: int, executor: str = "native") -> Callable[[], None]:
     """What draws a batch from a plan that is packed."""
-    executor = NativeExecutor(make_plan(Trace(net)), batch)
+    runs = EXECUTORS[executor](make_plan(Trace(net)), batch, None)
     uniforms = net.uniforms(Noise(0, range(batch))).flatten(3)
 
     def walk() -> None:
-        executor.pixels.zero_()
-        executor.walk(uniforms, 1.0, None)
+        runs.pixels.zero_()
+        runs.walk(uniforms, 1.0, None)
 
     walk()
     return walk
@@ -112,7 +113,8 @@ def clock_of(options: argparse.Namespace) -> Clock:
 
 def measure(name: str, net: Autoregressive, batch: int, options: argparse.Namespace) -> None:
     """Print a line."""
-    walk, images, clock = walker(net, batch), random_images(net.spec, batch), clock_of(options)
+    walk = walker(net, batch, "bfloat16" if options.bfloat16 else "native")
+    images, clock = random_images(net.spec, batch), clock_of(options)
     forward = lambda: net(images)  # noqa: E731
     forward()
     times = max(1, round(SHORTEST / max(seconds(forward, clock), 1e-6)))
@@ -139,6 +141,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=7)
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--wall", action="store_true")
+    parser.add_argument("--bfloat16", action="store_true")
     parser.add_argument("--before", type=Path)
     parser.add_argument("--serve", choices=[*BACKBONES], help=argparse.SUPPRESS)
     options = parser.parse_args()

@@ -149,7 +149,8 @@ static void lstm(const Program *p, const Op *op, const Buffer *out, i32 group, i
     }
 }
 
-static void unit(const Program *p, const Op *op, i32 group, i64 position, i64 site, i64 first, i64 rows, Part part) {
+static inline __attribute__((always_inline)) void unit(const Program *p, const Op *op, i32 group, i64 position, i64 site,
+                                                       i64 first, i64 rows, Part part) {
     const Buffer *out = p->buffers + op->out, *in0 = p->buffers + op->in0, *in1 = p->buffers + op->in1;
     if (op->kind == EMBED) { embed(p, op, out, group, position, site, first, rows); return; }
     if (op->kind == ATTEND) { attend(p, op, out, position, site, first, rows, part); return; }
@@ -253,9 +254,12 @@ static void walk(const Program *p, i64 from, i64 to, i64 first, i64 last, Team *
                 meet(team), parts = team->parts, stage = op->stage;
                 if (number >= parts) return;
             }
-            const Part part = op->shared ? (Part){number, parts} : (Part){0, 1};
-            for (i32 j = 0; j < instr->count && (op->shared || !number); j++)
-                unit(p, op, instr->group, j, sites[j], first, last - first, part);
+            if (parts > 1 && op->shared)
+                for (i32 j = 0; j < instr->count; j++)
+                    unit(p, op, instr->group, j, sites[j], first, last - first, (Part){number, parts});
+            else if (!number)
+                for (i32 j = 0; j < instr->count; j++) /* the same, but that the compiler knows that it is all */
+                    unit(p, op, instr->group, j, sites[j], first, last - first, (Part){0, 1});
         }
         if (!p->draws || p->draws[step] == p->draws[step + 1]) continue;
         if (parts > 1) meet(team), parts = team->parts;

@@ -97,9 +97,12 @@ typedef struct { real *out; i64 out_row; const Then *then, *end; } Target;
             PUT(then)                                                                                                  \
         }                                                                                                              \
     }
-TILE(1, 1) TILE(1, 2) TILE(1, 4) TILE(2, 1) TILE(2, 2) TILE(2, 4) TILE(6, 1) TILE(6, 2)
-TILE_OF(half, 1, 1, 1) TILE_OF(half, 1, 2, 1) TILE_OF(half, 1, 4, 1)
-TILE_OF(half, 2, 1, 1) TILE_OF(half, 2, 2, 1) TILE_OF(half, 2, 4, 1)
+TILE(1, 1) TILE(1, 2) TILE(1, 3) TILE(1, 4) TILE(2, 1) TILE(2, 2) TILE(2, 3) TILE(2, 4) TILE(6, 1) TILE(6, 2)
+TILE_OF(half, 1, 1, 1) TILE_OF(half, 1, 2, 1) TILE_OF(half, 1, 3, 1) TILE_OF(half, 1, 4, 1)
+TILE_OF(half, 2, 1, 1) TILE_OF(half, 2, 2, 1) TILE_OF(half, 2, 3, 1) TILE_OF(half, 2, 4, 1)
+#define tile_4_3(...) /* never taken */
+#define tile_6_3(...)
+#define tile_8_3(...)
 #ifdef __AVX512F__
 TILE(4, 1) TILE(4, 2) TILE(4, 4) TILE(6, 4) TILE(8, 1) TILE(8, 2)
 #define BLOCK(left) ((left) >= 8 ? 8 : (left) >= 6 ? 6 : (left) >= 4 ? 4 : (left) >= 2 ? 2 : 1)
@@ -124,9 +127,11 @@ TILE(3, 4)
 /* The columns of a panel for R rows, at most MOST vectors at a time. */
 #define COLUMNS(NAME, R, MOST)                                                                                         \
     for (i64 c = start; c < end;) {                                                                                    \
-        const i64 left = (end - c) / LANES, taken = MOST >= 4 && left >= 4 ? 4 : left >= 2 ? 2 : 1;                    \
+        const i64 left = (end - c) / LANES;                                                                            \
+        const i64 taken = MOST >= 4 && left >= 4 ? 4 : R <= 2 && left == 3 ? 3 : left >= 2 ? 2 : 1;                    \
         const real *w = panel + c, *b = bias + first + c;                                                              \
         if (taken == 4) NAME##_##R##_4(here, count, lda, columns, inner, w, b, to, row, first + c);                    \
+        else if (taken == 3) { NAME##_##R##_3(here, count, lda, columns, inner, w, b, to, row, first + c); }           \
         else if (taken == 2) NAME##_##R##_2(here, count, lda, columns, inner, w, b, to, row, first + c);               \
         else NAME##_##R##_1(here, count, lda, columns, inner, w, b, to, row, first + c);                               \
         c += taken * LANES;                                                                                            \
