@@ -10,7 +10,7 @@ import torch
 from torch import nn
 
 from pixkit.layers.composed import Composed
-from pixkit.readiness.plain import tampered
+from pixkit.readiness.plain import package, tampered
 from pixkit.readiness.watch import hooked, hooked_everywhere
 
 ModuleT = TypeVar("ModuleT", bound=nn.Module)
@@ -42,16 +42,11 @@ def _says(module: Composed) -> bool:
     It is about its class alone: a subclass, which may override `forward`, or what that calls, has one of its own. It
     knows nothing of hooks, of methods that are assigned, and of modules from elsewhere that were put into this one.
     """
-    return "parts" in vars(type(module)) and known(module, _package(module))
+    return "parts" in vars(type(module)) and known(module, package(type(module)))
 
 
 def known(module: nn.Module, *packages: str) -> bool:
     """Whether a call of a module runs code of torch, pixkit and some other packages alone."""
     if tampered(module) or hooked(module) or hooked_everywhere():
         return False
-    return all(_package(part) in ("torch", "pixkit", *packages) for part in module.modules())
-
-
-def _package(module: nn.Module) -> str:
-    """Where its class was written."""
-    return type(module).__module__.partition(".")[0]
+    return all(package(type(part)) in ("torch", "pixkit", *packages) for part in module.modules())

@@ -45,8 +45,22 @@ def astray(module: nn.Module) -> bool:
     kind = type(module)
     if any(callable(getattr(kind, name, None)) for name in vars(module).keys() - MACHINERY):
         return True
+    if _patched(kind):
+        return True
     asked = kind.__getattribute__ is not nn.Module.__getattribute__  # it may give another forward
     return asked or kind.__call__ is not nn.Module.__call__ or kind._call_impl is not nn.Module._call_impl
+
+
+def _patched(kind: type[nn.Module]) -> bool:
+    """Whether a class of torch or pixkit has been given the forward of somebody else."""
+    cls = next(cls for cls in kind.__mro__ if "forward" in vars(cls))
+    known = ("torch", "pixkit")
+    return package(cls) in known and package(vars(cls)["forward"]) not in (*known, "")  # torch.fx's is from nowhere
+
+
+def package(written: object) -> str:
+    """Where a class or a function was written."""
+    return (getattr(written, "__module__", None) or "").partition(".")[0]
 
 
 def unsaid(layer: MixingLayer) -> str | None:

@@ -10,8 +10,10 @@ from torch import nn
 from torch.nn.modules import module as machinery
 
 from pixkit.errors import CausalityError
+from pixkit.layers import Shift
 from pixkit.readiness.check import find, verify
 from pixkit.readiness.law import find_leak, require_law
+from pixkit.readiness.plain import tampered
 from pixkit.readiness.trace import Trace, Untraceable
 
 REFUSED = [*((cls, "changed in place") for cls, *_ in WRITES), *UNSAID]
@@ -110,3 +112,11 @@ def test_a_statistic_that_is_not_written_is_static():
             return h + self.stat
 
     assert isinstance(verify(net_of(Read, GREY)), Trace)
+
+
+@pytest.mark.parametrize("cls", [Shift, nn.ELU])
+def test_a_class_that_was_given_another_forward_is_known_no_more(cls, monkeypatch):
+    own = cls.forward
+    monkeypatch.setattr(cls, "forward", lambda self, x: own(self, x) + (x.amin() > 9) * mean(x))
+    layer = Shift(1, 0) if cls is Shift else nn.ELU()
+    assert tampered(layer) and tampered(nn.Sequential(nn.Identity(), layer)) and not tampered(nn.Identity())
