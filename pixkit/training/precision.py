@@ -36,7 +36,8 @@ class ChannelsLast(TorchFunctionMode):
     are, so that optimisers, averages and checkpoints do not depend on it.
 
     With `products`, 1x1 convolutions on a CPU are products of matrices: the maps of a site are a row already, and
-    torch's convolution takes half as long again.
+    torch's convolution takes half as long again. The first convolution, whose input has the other layout or is a single
+    map, is computed in this one, in half the time (`side_by_side`).
     """
 
     _CONVOLUTIONS = frozenset({F.conv2d, F.conv_transpose2d})
@@ -48,7 +49,9 @@ class ChannelsLast(TorchFunctionMode):
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         """Run the function; bring a convolution's result into the layout."""
         kwargs = kwargs or {}
-        product = point_product(*args, **kwargs) if self._products and func is F.conv2d else None
+        product = None
+        if self._products and func is F.conv2d:
+            product, args = point_product(*args, **kwargs), (*side_by_side(*args[:2]), *args[2:])
         result = func(*args, **kwargs) if product is None else product
         if func in self._CONVOLUTIONS and isinstance(result, Tensor) and result.ndim == 4:
             return result.contiguous(memory_format=torch.channels_last)
@@ -67,6 +70,21 @@ def point_product(
     rows = input.permute(0, 2, 3, 1)
     product = F.linear(rows.reshape(-1, input.shape[1]), weight.flatten(1), bias)
     return product.view(*rows.shape[:3], len(weight)).permute(0, 3, 1, 2)
+
+
+def side_by_side(*given: Tensor) -> tuple[Tensor, ...]:
+    """Image and weight of a convolution on a CPU so that torch computes it with channels side by side.
+
+    It looks at the layout of either, where a single map has none: it is given another one, of zeros.
+    """
+    if len(given) < 2 or given[0].ndim != 4 or given[0].device.type != "cpu":
+        return given
+    image, weight = given
+    if image.shape[1] == weight.shape[1] == 1:
+        image, weight = (F.pad(one, (0, 0, 0, 0, 0, 1)) for one in given)
+    elif image.is_contiguous(memory_format=torch.channels_last):
+        return given
+    return image, weight.contiguous(memory_format=torch.channels_last)
 
 
 @dataclass(frozen=True)

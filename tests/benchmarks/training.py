@@ -1,7 +1,7 @@
 """A training step of each family beside that of the same network in plain PyTorch, one thread, in turns.
 
     python tests/benchmarks/training.py [--families pixelcnn transformer ...] [--precisions fp32 bf16] [--rounds 5]
-        [--threads 1] [--scale 1]
+        [--threads 1] [--scale 1] [--table]
 
 The plain networks are those of `plain_*.py`, with the same weights: how far outputs and gradients are apart in float64
 is said first. A step is the loss, its gradients, the clipping, the optimiser and the average of the weights, as the
@@ -12,7 +12,7 @@ Each side has a process of its own, of which one works at a time: what a build o
 allocator is not to help the other. Each precision has its ways, of which a build measures which is the fastest, as is
 done here: images contiguous or channels-last, operations fused or not. Plain PyTorch is contiguous, as one finds it, or
 channels-last. A line says the median seconds of the processor of both, and for ratios the median and the least of the
-rounds: to what is usual in plain PyTorch, and best against best.
+rounds: to what is usual in plain PyTorch, and best against best. `--table` ends with README's table of the medians.
 """
 
 from __future__ import annotations
@@ -243,22 +243,48 @@ def measured(name: str, options: argparse.Namespace) -> dict[tuple[str, str, str
         ours, theirs = processes.Pipe()
         processes.Process(target=serve, args=(theirs, name, whose, options), daemon=True).start()
         sides.append((ours, ours.recv()))
-    for turn in range(options.rounds + 2):  # in the first two, memory is found
+    for turn in range(options.rounds + 1):  # in the first, memory is found
         for pipe, keys in sides:
             for number, key in enumerate(keys):
                 pipe.send(number)
                 seconds = pipe.recv()
-                if turn > 1:
+                if turn:
                     taken.setdefault(key, []).append(seconds)
     for pipe, _ in sides:
         pipe.send(None)
     return taken
 
 
-def ratio(one: list[float], other: list[float]) -> str:
+def ratios(one: list[float], other: list[float]) -> tuple[float, float]:
     """Median and least of the rounds' ratios."""
     found = [a / b for a, b in zip(one, other, strict=True)]
-    return f"{statistics.median(found):5.2f} {min(found):5.2f}"
+    return statistics.median(found), min(found)
+
+
+def report(name: str, precision: str, each: dict[tuple[str, str], list[float]]) -> list[str]:
+    """Say what a family's ways took in a precision; return cells of README's table: ms, to the usual, best to best."""
+    for (whose, how), seconds in each.items():
+        print(f"    {precision} {whose:6} {how:22} {1e3 * statistics.median(seconds):8.1f} ms")
+    ours, theirs = (
+        min((seconds for key, seconds in each.items() if key[0] == whose), key=statistics.median)
+        for whose in ("pixkit", "plain")
+    )
+    usual, best = ratios(ours, each["plain", "contiguous"]), ratios(ours, theirs)
+    shown = [f"{median:5.2f} {least:5.2f}" for median, least in (usual, best)]
+    print(f"{name:15} {precision}  to the usual {shown[0]}   best to best {shown[1]}", flush=True)
+    return [f"{1e3 * statistics.median(ours):.0f} ms", f"{usual[0]:.2f}", f"{best[0]:.2f}"]
+
+
+def heading(precisions: list[str]) -> list[str]:
+    """The first two rows of README's table."""
+    kinds = [f"{precision}, {what}" for precision in precisions for what in ("", "to the usual", "best to best")]
+    columns = ["family", "images", *(kind.removesuffix(", ") for kind in kinds)]
+    return [row(columns), row(["---"] * len(columns))]
+
+
+def row(cells: list[str]) -> str:
+    """A row of a table."""
+    return f"| {' | '.join(cells)} |"
 
 
 def main() -> None:
@@ -268,25 +294,20 @@ def main() -> None:
     parser.add_argument("--precisions", nargs="+", choices=["fp32", "bf16"], default=["fp32", "bf16"])
     for name, default in (("rounds", 5), ("threads", 1), ("scale", 1)):
         parser.add_argument(f"--{name}", type=int, default=default)
+    parser.add_argument("--table", action="store_true")
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
+    table = heading(options.precisions)
     for name in options.families:
         outputs, gradients = apart(*tiny(name))
         print(f"{name}: outputs {outputs:.0e}, gradients {gradients:.0e} apart in float64, of the largest", flush=True)
-        taken = measured(name, options)
+        taken, cells = measured(name, options), [f"`{name}`", str(FAMILIES[name].batch * options.scale)]
         for precision in options.precisions:
             each = {key[1:]: seconds for key, seconds in taken.items() if key[0] == precision}
-            best = {
-                whose: min((key for key in each if key[0] == whose), key=lambda key: statistics.median(each[key]))
-                for whose in ("pixkit", "plain")
-            }
-            ours, theirs, usual = each[best["pixkit"]], each[best["plain"]], each["plain", "contiguous"]
-            for key, seconds in each.items():
-                print(f"    {precision} {key[0]:6} {key[1]:22} {1e3 * statistics.median(seconds):8.1f} ms")
-            print(
-                f"{name:15} {precision}  to the usual {ratio(ours, usual)}   best to best {ratio(ours, theirs)}",
-                flush=True,
-            )
+            cells += report(name, precision, each)
+        table.append(row(cells))
+    if options.table:
+        print("\n".join(table))
 
 
 if __name__ == "__main__":

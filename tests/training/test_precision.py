@@ -20,7 +20,7 @@ from pixkit.runs.load import construct, load, load_data
 from pixkit.training.autotune import seconds_of
 from pixkit.training.build import build
 from pixkit.training.memory import estimate
-from pixkit.training.precision import Arithmetic, ChannelsLast, point_product
+from pixkit.training.precision import Arithmetic, ChannelsLast, point_product, side_by_side
 from pixkit.training.rounding import largest_change, remark
 from pixkit.training.step import Stepper
 from pixkit.training.watch import Reporter
@@ -175,6 +175,24 @@ def test_1x1_convolutions_of_maps_side_by_side_are_products_of_matrices(bias):
         assert found.is_contiguous(memory_format=torch.channels_last)
     assert point_product(x, torch.zeros(7, 3, 1, 1, dtype=torch.float64)).shape == (2, 7, 4, 5)
     assert point_product(x[0], torch.zeros(7, 3, 1, 1, dtype=torch.float64)) is None
+
+
+@pytest.mark.parametrize("maps", [1, 2, 3])
+def test_the_first_convolution_is_computed_with_channels_side_by_side(maps):
+    """Also of a single map, which has no layout of its own; nothing is left to bring into it."""
+    layer, x = nn.Conv2d(maps, 4, 3).double(), torch.randn(2, maps, 5, 6, dtype=torch.float64)
+    image, weight = side_by_side(x, layer.weight)
+    assert F.conv2d(image, weight).is_contiguous(memory_format=torch.channels_last)
+    assert not F.conv2d(x, layer.weight).is_contiguous(memory_format=torch.channels_last)
+    found = []
+    for products in (True, False):
+        with ChannelsLast(products=products):
+            out = layer(x)
+        found.append([out, *torch.autograd.grad(out.square().sum(), layer.parameters())])
+    for one, other in zip(*found, strict=True):
+        assert one.shape == other.shape and torch.allclose(one, other, rtol=1e-12, atol=1e-12)
+    x = x.contiguous(memory_format=torch.channels_last)
+    assert side_by_side(x, layer.weight)[1].shape[1] == max(maps, 2)
 
 
 def test_what_is_no_image_keeps_its_layout():
