@@ -2,7 +2,8 @@
 
 Code may ask how it is being run, and do something else when it is followed, or exported. Whatever it asks, operations
 tell: of two runs on the same values, each that matters has to be the same, on the same elements of what the same
-operations gave.
+operations gave. Noting them takes a dispatch mode: who asks for modes, who looks at the stack, or who does something
+else with a number of images that nobody tries, is not found out.
 """
 
 from __future__ import annotations
