@@ -39,11 +39,13 @@ def prove(
         assert proof.verdict == "proved", proof
 
     The module is run once, and readiness is carried through every operation of torch that it asks for, element by
-    element. The claim is about all finite inputs and all finite values of the parameters, with the buffers, the shapes
-    and Python's constants as they are; values are looked at only where nothing but constants and buffers went into
-    them. Numbers and arrays that Python and numpy compute while it runs are constants, too: an array is to hold the
-    same in two more calls, and may not come from `numpy.empty`, as nobody sees what is written to it. "leaks" is said
-    only if input elements were changed and an output that may not depend on them moved.
+    element. The claim is about all finite inputs and all finite values of the parameters with which everything that is
+    computed stays finite, too: a zero hides numbers, and neither infinities nor NaN. Buffers, shapes and Python's
+    constants are as they are; values are looked at only where nothing but constants and buffers went into them. Numbers
+    and arrays that Python and numpy compute while it runs are constants, too: an array is to hold the same in two more
+    calls, and may not come from `numpy.empty`, as nobody sees what is written to it. A module that keeps something for
+    its next call is called again, until it keeps the same; nothing is proved of one that counts its calls. "leaks" is
+    said only if input elements were changed and an output that may not depend on them moved.
 
     Args:
         module: it is called with `x` alone, in the mode that it is in, and left as it is.

@@ -1,5 +1,7 @@
 """Modules that hide a leak from what follows their operations: none is proved, and none crashes."""
 
+import itertools
+
 import pytest
 import torch
 from plain_causal import TOKENS, WIDTH
@@ -74,14 +76,48 @@ def test_what_is_kept_outside_the_module_is_found_by_a_second_call():
 
 
 def test_a_module_that_counts_its_calls_elsewhere_is_not_said_to_leak():
-    count = [0]
-
-    def forward(self, x):
-        count[0] += 1
-        return torch.full(x.shape, float(count[0]))
-
-    proof = prove(Hiding(forward), X, STEPS)
+    count = itertools.count()
+    proof = prove(Hiding(lambda self, x: torch.full(x.shape, float(next(count)))), X, STEPS)
     assert proof.verdict == "unproved" and "does something else" in proof.reasons[0]
+
+
+class Count:
+    number = 0
+
+
+def counts(self, x):
+    """What a later call may go by: numbers in an object and in what a function closes over, and what piles up."""
+    self.array.number += 1
+    return x.cumsum(1) if self.array.number < 99 else x.flip(1)
+
+
+def closes_over(number):
+    def forward(self, x):
+        nonlocal number
+        number += 1
+        return x.cumsum(1) if number < 99 else x.flip(1)
+
+    return forward
+
+
+def piles_up(self, x):
+    self.array.append(x)
+    return x.cumsum(1) if len(self.array) < 99 else self.array[0].flip(1)
+
+
+@pytest.mark.parametrize(
+    ("forward", "state", "name"),
+    [(counts, Count(), "array"), (closes_over(0), None, "does"), (piles_up, [], "array")],
+)
+def test_a_module_of_which_every_call_leaves_something_else_is_not_proved(forward, state, name):
+    module = Hiding(forward)
+    module.array = state
+    proof = prove(module, X, STEPS, strict=False)
+    assert proof.verdict == "unproved"
+    (reason,) = proof.reasons
+    assert reason.startswith("the module keeps something else for its next call") and reason.endswith(
+        f"Hiding ({name})"
+    )
 
 
 @torch.library.custom_op("pixkit_tests::writes_unsaid", mutates_args=())

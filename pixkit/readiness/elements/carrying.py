@@ -70,9 +70,11 @@ class Carrying:
         self._made.append(weakref.ref(tensor))
 
     @property
-    def kept(self) -> bool:
-        """Whether any marked tensor is still there: after a call, somebody has kept it for the next one."""
-        return any(each() is not None for each in self._made)
+    def kept(self) -> list[Marks]:
+        """Marked tensors that are still there: after a call, somebody has kept them for the next one."""
+        there = [tensor for each in self._made if (tensor := each()) is not None]
+        with plainly():
+            return list(map(self.storages.marks, there))
 
     def over(self) -> None:
         """The run is over: tensors that somebody has kept of it are like any others."""

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pixkit.readiness.elements.tape import Line
 
 HOST, SHAPE, UNKNOWN, RANDOM, MEMORY, FAILED = "host", "shape", "unknown", "random", "memory", "failed"
-UNWRITTEN, OTHERWISE = "unwritten", "otherwise"
+UNWRITTEN, OTHERWISE, KEPT = "unwritten", "otherwise", "kept"
 
 
 @dataclass(frozen=True)
@@ -24,6 +24,7 @@ class Noted:
                 nobody sees what is written to it;
             "memory": values were reached by an address, or lie in a tensor without strides;
             "otherwise": the module does something else when it is called again, and nobody follows it;
+            "kept": the module keeps something else for its next call after each, as if it counted its calls;
             "failed": the module raised an error that it does not raise otherwise.
         op: the operation or function.
         line: who asked for it.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import sys
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
@@ -18,14 +19,18 @@ from pixkit.readiness.elements import notes
 from pixkit.readiness.elements.arrays import raw_arrays
 from pixkit.readiness.elements.carrying import Carrying
 from pixkit.readiness.elements.found import PATTERNS, fill_free_memory
+from pixkit.readiness.elements.left import Left, left
 from pixkit.readiness.elements.marked import Asked, Operations, mark, plainly, replaced, tensors_in
 from pixkit.readiness.elements.marks import UNWRITTEN
 from pixkit.readiness.elements.notes import Noted
 from pixkit.readiness.elements.performed import Performed, Performing, Step, names_of, parting
 from pixkit.readiness.elements.planes import Place
-from pixkit.readiness.elements.tape import Held, Record, View, line_of
+from pixkit.readiness.elements.tape import Held, Line, Record, View, line_of
 from pixkit.readiness.elements.untouched import untouched, unwritten, values_kept, written_in_training
 from pixkit.readiness.settings import slow_paths
+
+CALLS = 6
+"""So many calls may keep something else for the next one each."""
 
 
 @dataclass(frozen=True)
@@ -73,8 +78,8 @@ class Run:
     ) -> Run:
         """Run a module. It is left as it was: parameters, buffers, attributes, training modes, random numbers.
 
-        A module that keeps something for its next call is called twice, and what it gives then is not better known than
-        what it gave at first.
+        A module that keeps something for its next call is called again until it keeps the same, and what it gives then
+        is not better known than what it gave before.
 
         Args:
             module: in the mode in which it is to be looked at.
@@ -127,15 +132,9 @@ class Run:
 
         with untouched(module) as changed, _carried(carrying):
             try:
-                run.output = called()
-                if changed() or carrying.kept or carrying.storages.written:
-                    carrying.storages.unfix()
-                    first = starts[-1:]
-                    if not run._again(called()):
-                        starts += first
+                run._settle(module, called, changed, starts)
             except Exception as error:
                 run._failed(error)
-        run.start = starts[-1] if starts else None
         sizes = {constant.untyped_storage().nbytes() for constant in run.constants.values()}
         for pattern in PATTERNS if sizes else PATTERNS[:1]:
             if not run.noted:
@@ -163,8 +162,32 @@ class Run:
         with plainly():
             return replaced(output, lambda tensor: tensor.detach())
 
+    def _settle(self, module: Any, called: Callable[[], Any], changed: Callable[[], bool], starts: list[Place]) -> None:
+        """Call it until a call leaves for the next one what the call before has left: then the next does the same."""
+        now = self._left(module)
+        for number in range(CALLS):
+            if self._again(called()):
+                self.start = starts[-1]
+            before, now = now, self._left(module)
+            if number and before.differing(now):
+                gc.collect()  # what nobody but itself holds is kept for nothing
+                now = self._left(module)
+            other = before.differing(now)
+            alike = other is None and (number > 0 or not (now.written or changed()))
+            if alike or (number and self.noted):
+                return
+            self._carrying.storages.unfix()
+        assert other is not None
+        self.noted.append(Noted(notes.KEPT, other[1], Line("", 0, "", other[0])))
+
+    def _left(self, module: Any) -> Left:
+        return left(module, self._carrying.kept, self._carrying.storages)
+
     def _again(self, output: Any) -> bool:
-        """Of two calls, what is known of both: that of the later one, unless the first was later: whether that."""
+        """Of several calls, what is known of all: that of the last one, unless one was later: whether that."""
+        if self.output is None:
+            self.output = output
+            return True
         pairs = [
             (self.held(one), self.held(two)) for one, two in zip(*map(tensors_in, (self.output, output)), strict=False)
         ]

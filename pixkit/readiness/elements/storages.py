@@ -142,6 +142,11 @@ class Storages:
         """Storages from outside that hold, or may hold, something else than before."""
         return [before.planes for before in self._before.values() if before.changed()]
 
+    @property
+    def count(self) -> int:
+        """How many storages have planes: the number of the next one."""
+        return len(self._planes)
+
     def _add(self, tensor: Tensor, ready: int, fixed: bool) -> Planes:
         storage = tensor.untyped_storage()
         planes = Planes(

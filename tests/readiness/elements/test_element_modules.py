@@ -57,7 +57,14 @@ def reads_the_last_call(self, x):
 
 def keeps_in_a_list(self, x):
     self.kept.append(x)
-    return sum(self.kept).flip(1) if len(self.kept) > 1 else x
+    return self.kept.pop(0).flip(1) if len(self.kept) > 3 else x
+
+
+def passes_on(self, x):
+    y = x + self.line[-1]
+    self.line[1:] = self.line[:-1].clone()
+    self.line[0] = x.flip(1)
+    return y
 
 
 def adds_up(self, x):
@@ -99,6 +106,7 @@ MODULES = {
     "dropout": (lambda: nn.Dropout(0.5), CAUSAL),
     "the last call": (lambda: Does(reads_the_last_call), [5, 4, 3, 4, 5]),
     "calls in a list": (lambda: Does(keeps_in_a_list, kept=[]), [5, 4, 3, 4, 5]),
+    "a line of calls": (lambda: Does(passes_on, line=torch.zeros(3, 2, T, WIDTH)), [5, 4, 3, 4, 5]),
     "a sum over calls": (lambda: Does(adds_up, total=torch.zeros(())), ALL),
     "a gradient": (lambda: Does(takes_a_gradient), CAUSAL),
     "compiled": (lambda: torch.compile(nn.Linear(WIDTH, WIDTH)), CAUSAL),

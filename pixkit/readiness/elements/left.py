@@ -1,0 +1,107 @@
+"""What a call of a module leaves for the next one, so that it can be told whether that finds something else."""
+
+from __future__ import annotations
+
+import hashlib
+from collections import deque
+from collections.abc import Hashable, Iterable, Mapping
+from dataclasses import dataclass
+from types import FunctionType
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from pixkit.readiness.code import inside
+from pixkit.readiness.elements.marked import Marked, plainly
+from pixkit.readiness.elements.marks import Marks, core_of
+from pixkit.readiness.elements.storages import Storages
+from pixkit.readiness.libraries import is_known
+
+NUMBERS = bool, int, float, complex, str, bytes, type(None), np.generic, torch.Size, torch.dtype
+OWN = frozenset({"_parameters", "_modules", "_buffers"})
+"""Attributes of modules, for their parts."""
+
+
+@dataclass(frozen=True)
+class Left:
+    """What the next call finds, but for values that nothing is made of.
+
+    Attributes:
+        held: what attributes hold, by the path and class of their module and their own names; of tensors, which.
+        kept: kinds of tensors that a call made and that are still there; torch's compiler keeps some of every call.
+        written: of storages from outside that were written to, by their numbers.
+        known: how many storages there were.
+    """
+
+    held: Mapping[tuple[str, str], Hashable]
+    kept: frozenset[Hashable]
+    written: Mapping[int, Hashable]
+    known: int
+
+    def differing(self, later: Left) -> tuple[str, str] | None:
+        """The first thing that a call has left otherwise than the one before, and its module; None if all is alike.
+
+        Memory that only the later one has met is its own, and nobody's afterwards.
+        """
+        nothing = object()
+        for key in {**self.held, **later.held}:
+            if self.held.get(key, nothing) != later.held.get(key, nothing):
+                return key
+        if self.kept != later.kept:
+            return "", "what the tensors hold that are kept of its calls"
+        met = {number: held for number, held in later.written.items() if number < self.known}
+        return None if self.written == met else ("", "what is written to tensors from outside")
+
+
+def left(module: Any, kept: Iterable[Marks], storages: Storages) -> Left:
+    """What a call has left.
+
+    Args:
+        module: after a call.
+        kept: of tensors that the call made and that are still there.
+        storages: of the run.
+    """
+    held = {} if isinstance(module, nn.Module) else {("", "what it closes over"): _told(module)}
+    for path, part in module.named_modules() if isinstance(module, nn.Module) else ():
+        where = f"{path} ({type(part).__name__})" if path else type(part).__name__
+        held |= {(where, name): _told(value) for name, value in vars(part).items() if name not in OWN}
+    with plainly():
+        written = {planes.number: (planes.nbytes, _digest(planes.ready)) for planes in storages.written}
+        return Left(held, frozenset(map(_known, kept)), written, storages.count)
+
+
+def _told(value: Any, around: frozenset[int] = frozenset()) -> Hashable:
+    """Numbers by their values, in whatever holds them; what was there before is the same by itself."""
+    if isinstance(value, NUMBERS):
+        return repr(value)
+    if isinstance(value, Tensor):
+        return "a tensor" if isinstance(value, Marked) else id(value)
+    if isinstance(value, np.ndarray):
+        return value.shape, str(value.dtype), hashlib.sha256(value.tobytes()).digest()
+    parts = () if id(value) in around else _parts(value)
+    return type(value).__name__, *(_told(part, around | {id(value)}) for part in parts)
+
+
+def _parts(value: Any) -> Iterable[Any]:
+    """What a value holds, in order; nothing of what is not somebody's data."""
+    if isinstance(value, Mapping):
+        return [part for pair in value.items() for part in pair]
+    if isinstance(value, list | tuple | deque):
+        return value
+    if isinstance(value, FunctionType):
+        return [part for cell in value.__closure__ or () for part in inside(cell)]
+    if isinstance(value, nn.Module | type) or is_known(type(value).__module__):
+        return ()
+    return _parts(getattr(value, "__dict__", {}))
+
+
+def _known(marks: Marks) -> Hashable:
+    values = torch.where(marks.fixed, marks.value, torch.zeros_like(marks.value)) if marks.any_fixed else marks.fixed
+    return tuple(marks.shape), str(marks.value.dtype), _digest(marks.ready), _digest(marks.fixed), _digest(values)
+
+
+def _digest(plane: Tensor) -> bytes:
+    whole = core_of(plane.detach()).resolve_conj().resolve_neg().cpu().contiguous().flatten()
+    return hashlib.sha256(whole.view(torch.uint8).numpy().tobytes()).digest()
