@@ -22,6 +22,7 @@ from pixkit.readiness.changeable import Changeable
 from pixkit.readiness.composed import known, taken_apart
 from pixkit.readiness.elements.arrays import raw_arrays
 from pixkit.readiness.elements.found import differing
+from pixkit.readiness.elements.left import left
 from pixkit.readiness.elements.performed import Performing, Step, parting, performed_with, steps_of
 from pixkit.readiness.elements.tape import line_here
 from pixkit.readiness.recorder import Operation, Recorder, as_image
@@ -197,19 +198,31 @@ def _trace(network: Autoregressive) -> fx.GraphModule:
 
 
 def _require_lasting(network: Autoregressive, inputs: tuple[Tensor, Tensor | None]) -> None:
-    """Call the network; what lies in memory that no operation of torch has made is to be the same in each call.
+    """Call the network: no call finds something else than another, be it in an array or kept by the one before.
 
     Raises:
-        Untraceable: if an array holds something else in another call.
+        Untraceable: if an array, or an attribute, holds something else in another call.
     """
-    known = [*inputs, *(tensor for part in network.modules() for _, tensor in owned(part, ""))]
-    changing = next(differing(lambda: network(*inputs), tensors_in(known), lambda: line_here({}, None)), None)
+    own = [*inputs, *(tensor for part in network.modules() for _, tensor in owned(part, ""))]
+    changing = next(differing(lambda: network(*inputs), tensors_in(own), lambda: line_here({}, None)), None)
     if changing is not None:
         raise Untraceable(
             "the network cannot be traced",
             where=type(network.backbone).__name__,
             found=f"what no operation of torch has made holds something else in another call: {changing}",
             expected="a forward without randomness, and numpy.zeros in place of arrays in which nothing is written",
+        )
+    if known(network):
+        return
+    before = left(network)
+    network(*inputs)
+    kept = before.differing(left(network))
+    if kept is not None:
+        raise Untraceable(
+            "the network cannot be traced",
+            where=kept[0],
+            found=f"something else in its attribute `{kept[1]}` after each call, by which a later one may go",
+            expected="a forward that does the same however often it was called before",
         )
 
 

@@ -74,9 +74,9 @@ class Watched(Sound):
 
     def plant(self, spec):
         super().plant(spec)
-        self.calls = []
+        calls = []
         for layer in (self.bad, self.body, self.body.apply_kernel):
-            layer.register_forward_hook(lambda module, args, out: self.calls.append(out.mean()))
+            layer.register_forward_hook(lambda module, args, out: calls.append(out.mean()))
 
 
 class Overwritten(Sound):
@@ -92,6 +92,23 @@ class Overwritten(Sound):
 def test_what_only_watches_and_what_nobody_reads_again_are_fine(cls):
     net = net_of(cls, GREY)
     assert isinstance(verify(net), Trace)
+
+
+class Counting(Sound):
+    """Later calls may do something else."""
+
+    def plant(self, spec):
+        super().plant(spec)
+        self.calls = 0
+
+    def wrong(self, h):
+        self.calls += 1
+        return h if self.calls < 99 else h + mean(h)
+
+
+def test_a_network_that_counts_its_calls_is_not_traced():
+    with pytest.raises(Untraceable, match="something else in its attribute `calls` after each call"):
+        Trace(net_of(Counting, GREY))
 
 
 def test_tracing_leaves_the_network_as_it_was():

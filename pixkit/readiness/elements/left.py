@@ -20,8 +20,8 @@ from pixkit.readiness.elements.storages import Storages
 from pixkit.readiness.libraries import is_known
 
 NUMBERS = bool, int, float, complex, str, bytes, type(None), np.generic, torch.Size, torch.dtype
-OWN = frozenset({"_parameters", "_modules", "_buffers"})
-"""Attributes of modules, for their parts."""
+OWN = frozenset(vars(nn.Module())) - {"training"}
+"""Attributes of every module: its parts, and hooks, which may watch it."""
 
 
 @dataclass(frozen=True)
@@ -29,7 +29,7 @@ class Left:
     """What the next call finds, but for values that nothing is made of.
 
     Attributes:
-        held: what attributes hold, by the path and class of their module and their own names; of tensors, which.
+        held: what attributes hold, by the path and class of their module and their names; of tensors, their values.
         kept: kinds of tensors that a call made and that are still there; torch's compiler keeps some of every call.
         written: of storages from outside that were written to, by their numbers.
         known: how many storages there were.
@@ -55,18 +55,20 @@ class Left:
         return None if self.written == met else ("", "what is written to tensors from outside")
 
 
-def left(module: Any, kept: Iterable[Marks], storages: Storages) -> Left:
+def left(module: Any, kept: Iterable[Marks] = (), storages: Storages | None = None) -> Left:
     """What a call has left.
 
     Args:
         module: after a call.
         kept: of tensors that the call made and that are still there.
-        storages: of the run.
+        storages: of the run, if it was one.
     """
     held = {} if isinstance(module, nn.Module) else {("", "what it closes over"): _told(module)}
     for path, part in module.named_modules() if isinstance(module, nn.Module) else ():
         where = f"{path} ({type(part).__name__})" if path else type(part).__name__
         held |= {(where, name): _told(value) for name, value in vars(part).items() if name not in OWN}
+    if storages is None:
+        return Left(held, frozenset(), {}, 0)
     with plainly():
         written = {planes.number: (planes.nbytes, _digest(planes.ready)) for planes in storages.written}
         return Left(held, frozenset(map(_known, kept)), written, storages.count)
@@ -77,7 +79,8 @@ def _told(value: Any, around: frozenset[int] = frozenset()) -> Hashable:
     if isinstance(value, NUMBERS):
         return repr(value)
     if isinstance(value, Tensor):
-        return "a tensor" if isinstance(value, Marked) else id(value)
+        known = not isinstance(value, Marked) and value.layout is torch.strided and not value.is_meta
+        return tuple(value.shape), _digest(value) if known else ""
     if isinstance(value, np.ndarray):
         return value.shape, str(value.dtype), hashlib.sha256(value.tobytes()).digest()
     parts = () if id(value) in around else _parts(value)
