@@ -25,7 +25,7 @@ from pixkit.readiness.adoption.builder import Builder
 from pixkit.readiness.adoption.followed import require_followed
 from pixkit.readiness.adoption.known import Known
 from pixkit.readiness.adoption.rewrite import Rewriter
-from pixkit.readiness.adoption.separable import NotSeparable
+from pixkit.readiness.adoption.separable import NotSeparable, finite
 from pixkit.readiness.elements.arrays import raw_arrays
 from pixkit.readiness.elements.tape import line_here
 from pixkit.readiness.elements.untouched import untouched
@@ -226,7 +226,8 @@ def _same(foreign: nn.Module, backbone: fx.GraphModule, inputs: tuple[Tensor, ..
 
     What was rewritten takes each image by itself, so that it is asked once.
     """
-    found = backbone(*inputs)
+    with finite(backbone):
+        found = backbone(*inputs)
     chosen = [torch.arange(number) % len(found) for number in SIZES]
     with memory_filled():
         return all(_alike(foreign(*(each[some] for each in inputs)), found[some]) for some in chosen)

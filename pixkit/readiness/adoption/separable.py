@@ -7,9 +7,12 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from torch import fx
+from torch import Tensor, fx, nn
 
 from pixkit.errors import message
+from pixkit.layers.contraction import Contraction
+from pixkit.layers.site_attention import SiteAttention
+from pixkit.layers.site_products import SiteProducts
 from pixkit.readiness.untraceable import Untraceable
 
 HINTS = {
@@ -22,6 +25,8 @@ HINTS = {
     "flex_attention": "`F.scaled_dot_product_attention` with a mask, or `softmax` of products with -inf",
 }
 """What to write in place of an operation, by ATen's names."""
+HIDING = (Contraction, SiteProducts, SiteAttention)
+"""Layers that multiply by zero what a site does not read, where whole images are computed."""
 
 
 class NotSeparable(Untraceable):
@@ -69,3 +74,25 @@ def blaming(node: fx.Node, who: str) -> Iterator[None]:
             expected="operations of which each result belongs to one site, and reads others by fixed tables",
             hint=HINTS.get(name_of(node)),
         ) from error
+
+
+@contextmanager
+def finite(backbone: fx.GraphModule) -> Iterator[None]:
+    """While it is entered, layers in which zeros hide sites are given numbers: what is not finite shows through."""
+
+    def look(layer: nn.Module, given: tuple[Tensor, ...]) -> None:
+        if not all(bool(each.isfinite().all()) for each in given):
+            raise NotSeparable(
+                "the network sums what is not finite, which a zero does not hide",
+                where=next(name for name, part in backbone.named_modules() if part is layer),
+                found="an infinity or NaN among the values of a site",
+                expected="values that are finite, as with log(x.clamp_min(1e-6)), or a mask that is applied before",
+            )
+
+    layers = [part for part in backbone.modules() if isinstance(part, HIDING)]
+    handles = [layer.register_forward_pre_hook(look) for layer in layers]
+    try:
+        yield
+    finally:
+        for handle in handles:
+            handle.remove()

@@ -516,6 +516,14 @@ class Crowded(Sequence):
         return self.before(x) * (2 if len(x) > 4 else 1)
 
 
+class Infinite(Sequence):
+    """Of what a mask hides, the logarithm may be that of nothing."""
+
+    def along(self, x):
+        later = torch.ones(self.count, self.count, dtype=x.dtype).tril(-1)
+        return torch.nan_to_num(later @ F.relu(self.embed(x)).log(), nan=7.0)
+
+
 class Drawing(Sequence):
     """Numbers that are the same each time, as far as anyone sees from outside."""
 
@@ -596,6 +604,7 @@ def test_the_table_of_what_is_followed_names_what_is():
         (Batched, "mean, which mixes the images of a batch"),
         (Counted, "another number of images"),
         (Crowded, "another number of images"),
+        (Infinite, "matmul: the network sums what is not finite"),
         (Drawing, "reads what is no tensor.*Generator"),
         (
             Unwritten,
