@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import hashlib
+from array import array
 from collections import deque
-from collections.abc import Hashable, Iterable, Mapping
+from collections.abc import Hashable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from types import FunctionType
-from typing import Any
+from types import FunctionType, SimpleNamespace
+from typing import Any, cast
 
 import numpy as np
 import torch
@@ -19,7 +20,7 @@ from pixkit.readiness.elements.marks import Marks, core_of
 from pixkit.readiness.elements.storages import Storages
 from pixkit.readiness.libraries import is_known
 
-NUMBERS = bool, int, float, complex, str, bytes, type(None), np.generic, torch.Size, torch.dtype
+NUMBERS = bool, int, float, complex, str, bytes, bytearray, array, type(None), np.generic, torch.Size, torch.dtype
 OWN = frozenset(vars(nn.Module())) - {"training"}
 """Attributes of every module: its parts, and hooks, which may watch it."""
 
@@ -63,10 +64,11 @@ def left(module: Any, kept: Iterable[Marks] = (), storages: Storages | None = No
         kept: of tensors that the call made and that are still there.
         storages: of the run, if it was one.
     """
-    held = {} if isinstance(module, nn.Module) else {("", "what it closes over"): _told(module)}
+    seen: dict[int, Any] = {}
+    held = {} if isinstance(module, nn.Module) else {("", "what it closes over"): _told(module, seen)}
     for path, part in module.named_modules() if isinstance(module, nn.Module) else ():
         where = f"{path} ({type(part).__name__})" if path else type(part).__name__
-        held |= {(where, name): _told(value) for name, value in vars(part).items() if name not in OWN}
+        held |= {(where, name): _told(value, seen) for name, value in vars(part).items() if name not in OWN}
     if storages is None:
         return Left(held, frozenset(), {}, 0)
     with plainly():
@@ -74,8 +76,8 @@ def left(module: Any, kept: Iterable[Marks] = (), storages: Storages | None = No
         return Left(held, frozenset(map(_known, kept)), written, storages.count)
 
 
-def _told(value: Any, around: frozenset[int] = frozenset()) -> Hashable:
-    """Numbers by their values, in whatever holds them; what was there before is the same by itself."""
+def _told(value: Any, seen: dict[int, Any]) -> Hashable:
+    """Numbers by their values, in whatever holds them, each of which is looked into once."""
     if isinstance(value, NUMBERS):
         return repr(value)
     if isinstance(value, Tensor):
@@ -83,8 +85,9 @@ def _told(value: Any, around: frozenset[int] = frozenset()) -> Hashable:
         return tuple(value.shape), _digest(value) if known else ""
     if isinstance(value, np.ndarray):
         return value.shape, str(value.dtype), hashlib.sha256(value.tobytes()).digest()
-    parts = () if id(value) in around else _parts(value)
-    return type(value).__name__, *(_told(part, around | {id(value)}) for part in parts)
+    parts = () if id(value) in seen else _parts(value)
+    seen[id(value)] = value
+    return type(value).__name__, *(_told(part, seen) for part in parts)
 
 
 def _parts(value: Any) -> Iterable[Any]:
@@ -95,9 +98,21 @@ def _parts(value: Any) -> Iterable[Any]:
         return value
     if isinstance(value, FunctionType):
         return [part for cell in value.__closure__ or () for part in inside(cell)]
-    if isinstance(value, nn.Module | type) or is_known(type(value).__module__):
+    if isinstance(value, Iterator) and type(value).__module__ == "builtins":
+        return _place(value)
+    own = isinstance(value, SimpleNamespace) or not is_known(type(value).__module__)
+    if isinstance(value, nn.Module | type) or not own:
         return ()
-    return _parts(getattr(value, "__dict__", {}))
+    slots = [name for cls in type(value).__mro__ for name in vars(cls).get("__slots__", ())]
+    return [getattr(value, "__dict__", {}), *(getattr(value, name, None) for name in slots)]
+
+
+def _place(iterator: Iterator[Any]) -> Iterable[Any]:
+    """Where one of Python's own iterators is."""
+    try:
+        return cast(Iterable[Any], iterator.__reduce__()[1:])
+    except TypeError:  # a generator, whose state nobody can tell
+        return ()
 
 
 def _known(marks: Marks) -> Hashable:
