@@ -9,8 +9,10 @@ from pixkit.execution.cuda.fusing import FusedOperations
 from pixkit.execution.native.fusing import FusedOnCPU, tried
 
 
-def fused_operations(device: torch.device) -> FusedOperations:
+def fused_operations(device: torch.device, *, lean: bool = True) -> FusedOperations:
     """Those of a CUDA device, or of a CPU for which a C compiler makes them; they are made on first use, and kept.
+
+    On a CPU, those that are not `lean` leave recurrences, dropout and RMS norms to torch.
 
     Raises:
         NoKernel, NoCompiler: if they cannot be compiled or loaded, or compute something else than torch's.
@@ -18,4 +20,4 @@ def fused_operations(device: torch.device) -> FusedOperations:
     if device.type != "cpu":
         return fusing_kernels.fused_operations(device)
     tried()
-    return FusedOnCPU()
+    return FusedOnCPU(lean=lean)

@@ -134,7 +134,7 @@ def check_moments(head: Head, params: Tensor, table: Tensor) -> None:
 
 
 def check_quantiles(head: Head, count: int = 20_000) -> None:
-    """Uniforms become levels in the right proportions, always the same, and every temperature gives levels."""
+    """Uniforms become levels in the right proportions, always the same; low temperatures give the likeliest levels."""
     spec, generator = head.spec, torch.Generator().manual_seed(1)
     uniforms = torch.rand(1, head.draws, spec.channels, count, generator=generator, dtype=torch.float64)
     for seed in range(3):
@@ -146,9 +146,12 @@ def check_quantiles(head: Head, count: int = 20_000) -> None:
         assert torch.equal(distribution.quantile(uniforms), drawn), "the same uniforms give other levels"
         assert torch.equal(distribution.quantile(uniforms, 1.0), drawn), "the default temperature is not 1"
         check_frequencies(numbered(drawn[0].T, spec.levels), site_table(head, params)[:, 0])
+    most = []
     for temperature in (1e-3, 0.5, 10.0):
         levels = distribution.quantile(uniforms, temperature)
         assert in_range(levels, spec), f"temperature {temperature} gives levels out of range"
+        most.append(int(numbered(levels[0].T, spec.levels).bincount().max()))
+    assert most[0] > most[-1], "at temperature 0.001 the likeliest levels are drawn no more often than at 10"
 
 
 def in_range(levels: Tensor, spec: ImageSpec) -> bool:

@@ -6,7 +6,9 @@ import warnings
 from collections.abc import Sequence
 
 import torch
+from torch import Tensor
 
+from pixkit.backbones.conditioners import FeatureContext
 from pixkit.components.spec import ComponentSpec
 from pixkit.layers.modes import evaluating
 from pixkit.network import Autoregressive
@@ -14,7 +16,7 @@ from pixkit.noise import Noise
 from pixkit.precision import float32_products
 from pixkit.samplers import Ancestral, Auto, BatchRequest, Known, Sampler
 from pixkit.testing.configs import check_config
-from pixkit.testing.parts import COLOUR, GREY, named, network, plain_backbone, random_images
+from pixkit.testing.parts import COLOUR, GREY, PlainBackbone, component, named, network, plain_backbone, random_images
 
 SEED = 3
 NETWORKS = (
@@ -27,18 +29,28 @@ NETWORKS = (
 """Ordering, images and colours of the networks to draw from: one kernel and per-site masks, lone and many sites."""
 
 
+class _Told(PlainBackbone):
+    """With its context added to the features."""
+
+    conditional = True
+
+    def forward(self, x: Tensor, *context: Tensor) -> Tensor:
+        return super().forward(x) + context[0]
+
+
 def check_sampler(sampler: ComponentSpec) -> None:
     """Everything that pixkit promises of a sampler, on networks of several orderings, grey and colour.
 
     Under the same noise it draws, in float64, bit for bit what ancestral sampling draws: with any temperature, with
-    known sub-pixels, however the batch is split. It leaves the network and torch's generator as they were, and keeps
-    nothing itself.
+    known sub-pixels, with a context for each image, however the batch is split. It leaves the network and torch's
+    generator as they were, and keeps nothing itself.
     """
     check_config(sampler)
     for name, spec, colours in NETWORKS:
         net = network(plain_backbone(), spec, ordering=named("ordering", name, colours=colours))
         check_agreement(sampler, net)
         check_known(sampler, net)
+    check_agreement(sampler, network(component("backbone", _Told), COLOUR, conditioner=FeatureContext(18, (1, 1))))
     check_manners(sampler, network(plain_backbone(), COLOUR))
     check_stateless(sampler, [network(plain_backbone(), spec) for spec in (GREY, COLOUR)])
 
@@ -54,7 +66,7 @@ def check_agreement(sampler: ComponentSpec, net: Autoregressive) -> None:
             _check_same(drawn, expected, f"temperature {temperature}, batch size {size}")
 
 
-def _check_same(drawn: torch.Tensor, expected: torch.Tensor, how: str) -> None:
+def _check_same(drawn: Tensor, expected: Tensor, how: str) -> None:
     assert drawn.dtype == torch.int64, f"samples are {drawn.dtype}"
     assert torch.equal(drawn, expected), (
         f"other images than ancestral sampling's, {how}: "
@@ -138,7 +150,7 @@ def check_stateless(sampler: ComponentSpec, nets: Sequence[Autoregressive]) -> N
     assert not changed, f"the sampler keeps what it drew: {', '.join(changed)}"
 
 
-def _quiet(sampler: ComponentSpec, net: Autoregressive, noise: Noise, **options: object) -> torch.Tensor:
+def _quiet(sampler: ComponentSpec, net: Autoregressive, noise: Noise, **options: object) -> Tensor:
     """Sampling by whole passes is as good here, and no cause for a warning."""
     built: Sampler = sampler.build()
     with warnings.catch_warnings():

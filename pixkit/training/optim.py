@@ -32,7 +32,7 @@ class TrainedPhase:
         """Make the optimiser's step; if `fused`, in one pass over memory, where torch has that for it: Adam and AdamW.
 
         torch's fused step goes through memory as it lies, and would pair other elements where a gradient or what the
-        optimiser keeps lies otherwise than the weight.
+        optimiser keeps lies otherwise than the weight; and it refuses complex numbers.
         """
         for group in self.optimizer.param_groups:
             if "betas" in group:
@@ -41,7 +41,8 @@ class TrainedPhase:
 
     def _dense(self, one: Tensor) -> bool:
         kept = (value for value in self.optimizer.state.get(one, {}).values() if isinstance(value, Tensor))
-        return all(value is None or value.is_contiguous() for value in (one, one.grad, *kept))
+        lies = all(value is None or value.is_contiguous() for value in (one, one.grad, *kept))
+        return lies and one.is_floating_point()
 
     def set_rate(self, factor: float) -> float:
         """Make the learning rate `factor` times the recipe's; return it."""

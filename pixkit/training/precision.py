@@ -100,8 +100,9 @@ class Arithmetic:
         unstated: whether the run is from before float32 meant all its bits: it goes on with what torch does by itself,
             convolutions in TF32 where a CUDA device has it.
         fused: whether modules that can hand work over do (`pixkit.layers.fusing`), of which the last digits are others.
-        lean: whether, on a CPU, an update is one pass over memory, and 1x1 convolutions under channels_last are
-            products of matrices. The last digits are others: runs that were begun without it go on without.
+        lean: whether, on a CPU, an update is one pass over memory, 1x1 convolutions under channels_last are products
+            of matrices, and what is fused includes recurrences, dropout and RMS norms. The last digits are others, and
+            what dropout leaves: runs that were begun without it go on without.
     """
 
     precision: Literal["fp32", "tf32", "bf16"] = "fp32"
@@ -137,7 +138,7 @@ class Arithmetic:
         """What a loss is computed under, within `step`; its backward pass belongs outside."""
         half = torch.autocast(device.type, torch.bfloat16, enabled=self.precision == "bf16")
         layout = ChannelsLast(products=self.lean) if self.memory_format == "channels_last" else nullcontext()
-        operations = fused_operations(device) if self.fused else nullcontext()
+        operations = fused_operations(device, lean=self.lean) if self.fused else nullcontext()
         with self.step(), half, layout, operations:
             yield
 

@@ -28,7 +28,7 @@ from pixkit.layers import ConcatenatedELU, Fusing, WeightNormConv2d, fuses, fusi
 from pixkit.readiness.trace import Trace
 from pixkit.recipe import load_recipe
 from pixkit.runs.load import construct
-from pixkit.training.precision import ChannelsLast
+from pixkit.training.precision import Arithmetic, ChannelsLast
 
 pytestmark = pytest.mark.needs_compiler
 CPU = torch.device("cpu")
@@ -240,6 +240,19 @@ def test_dropout_of_torchs_modules_is_taken_over(dtype):
         whole = x.detach().clone()
         assert torch.equal(torch.nn.functional.dropout(whole, 1.0), torch.zeros_like(x))
         assert torch.nn.functional.dropout(whole, 0.5, inplace=True) is whole
+
+
+def test_runs_from_before_recurrences_dropout_and_norms_were_fused_leave_them_to_torch():
+    x, norm = torch.randn(4, 6, requires_grad=True), torch.nn.RMSNorm(6)
+    expected = norm(x).grad_fn
+    torch.manual_seed(1)
+    kept = torch.nn.functional.dropout(x, 0.5)
+    torch.manual_seed(1)
+    with Arithmetic(fused=True, lean=False).forward(CPU):
+        assert torch.equal(torch.nn.functional.dropout(x, 0.5), kept)
+        assert type(norm(x).grad_fn) is type(expected) and not fusing(x)._lean
+    with Arithmetic(fused=True).forward(CPU):
+        assert fusing(x)._lean and type(norm(x).grad_fn) is not type(expected)
 
 
 @pytest.mark.parametrize("work", [torch.nn.Dropout(0.5), torch.nn.RMSNorm(6)])

@@ -236,6 +236,11 @@ class CoolByDefault(LevelCategorical):
         return super().quantile(uniforms, temperature)
 
 
+class Lukewarm(LevelCategorical):
+    def quantile(self, uniforms, temperature=1.0):
+        return super().quantile(uniforms)
+
+
 class OutAt(LevelCategorical):
     """Has a level too many, or too few, once, at one temperature."""
 
@@ -250,6 +255,7 @@ class OutAt(LevelCategorical):
 
 @pytest.mark.parametrize(("cls", "text"), [
     (Floating, r"float64 \(1, 1, 300\)"), (Deep, r"int64 \(1, 1, 1, 300\)"), (CoolByDefault, "default temperature"),
+    (Lukewarm, "no more often than at 10"),
     *((type("Out", (OutAt,), {"at": at, "wrong": wrong}), f"temperature {at} gives levels out of range")
       for at, wrong in ((1e-3, 5), (0.5, -1), (10.0, 5))),
 ])  # fmt: skip

@@ -174,6 +174,12 @@ def cold(draw, request):
     return draw(replace(request, temperature=1.0))
 
 
+def deaf(draw, request):
+    return draw(
+        replace(request, context=None if request.context is None else request.context[:1].expand_as(request.context))
+    )
+
+
 def careless(draw, request):
     return draw(replace(request, known=None))
 
@@ -199,7 +205,7 @@ def greedy(draw, request):
 
 @pytest.mark.parametrize(("function", "text"), [
     (cold, "temperature 0.6"), (careless, "known sub-pixel was changed"), (forgetful, "40% known"),
-    (selfish, "batch size 2"), (silent, "progress was"), (greedy, "torch's generator was used"),
+    (deaf, "other images"), (selfish, "batch size 2"), (silent, "progress was"), (greedy, "torch's generator was used"),
 ])  # fmt: skip
 def test_samplers(function, text):
     noticed(check_sampler, text, sampler(function))

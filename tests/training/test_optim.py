@@ -184,6 +184,13 @@ def test_a_fused_step_is_the_other_one_however_tensors_lie(config, lies):
     assert asked[:3] == [None] * 3 and (asked[-1] is True) == (lies == "alike")
 
 
+def test_complex_numbers_are_updated_though_torch_fuses_no_step_of_theirs():
+    parameter = nn.Parameter(torch.ones(2, dtype=torch.complex64))
+    parameter.grad = torch.ones_like(parameter)
+    TrainedPhase(Phase("a", [parameter], len), {}, build_optimizer(Adam(lr=0.5), [parameter]), 0.5).update(fused=True)
+    torch.testing.assert_close(parameter.detach().real, torch.full((2,), 0.5))
+
+
 @pytest.mark.parametrize("fused", [False, True])
 @pytest.mark.parametrize(
     "optimizer",

@@ -21,9 +21,14 @@ from pixkit.layers.scan import require_first
 
 
 class FusedOnCPU(FusedOperations):
-    """The operations, in C, each thread of torch's number a slice of the batch."""
+    """The operations, in C, each thread of torch's number a slice of the batch.
 
-    def __init__(self) -> None:
+    Without `lean` they are those that there were first: recurrences, and dropout and RMS norms of torch's own modules,
+    are left as they are.
+    """
+
+    def __init__(self, *, lean: bool = True) -> None:
+        self._lean = lean
         # Found once: it takes as long as a small operation does.
         self._libraries = {real: kernel(real) for real in ("float", "double")}
         super().__init__(lambda *given: launch(*given, self._libraries))
@@ -39,14 +44,14 @@ class FusedOnCPU(FusedOperations):
 
     def scan(self, *given: Any) -> Tensor:
         """See Fusing."""
-        return scanned(self._libraries, *given)
+        return scanned(self._libraries, *given) if self._lean else super().scan(*given)
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         """See Fusing; dropout and RMS norms of torch's own modules are taken over, too."""
         kwargs = kwargs or {}
-        if func is F.dropout:
+        if self._lean and func is F.dropout:
             return dropped(self.keep, self._libraries, *args, **kwargs)
-        if func is F.rms_norm:
+        if self._lean and func is F.rms_norm:
             return normalised_rows(self._libraries, *args, **kwargs)
         return super().__torch_function__(func, types, args, kwargs)
 
