@@ -7,9 +7,10 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
+from torch.nn.parameter import is_lazy
 
-from pixkit.errors import UsageError
+from pixkit.errors import UsageError, listed
 
 Output = str | int | None
 """Which tensor of several that a module gives: by its key or its place; None for the first."""
@@ -71,12 +72,23 @@ def question(
     """The question, if it is one.
 
     Raises:
-        UsageError: if `x` is no tensor, or if steps are not integers, are negative, or do not fit.
+        UsageError: if `x` is no tensor, if the module is lazy and was never called, or if steps are not integers, are
+            negative, or do not fit.
     """
     if isinstance(module, type):
         raise UsageError("this is a class", where="module", found=module.__name__, expected="an nn.Module made of it")
     if not callable(module):
         raise UsageError("this cannot be called", where="module", found=type(module).__name__, expected="an nn.Module")
+    held = (*module.named_parameters(), *module.named_buffers()) if isinstance(module, nn.Module) else ()
+    lazy = [name for name, value in held if is_lazy(value)]
+    if lazy:
+        raise UsageError(
+            "the module has not been called yet, by which its shapes are found",
+            where="module",
+            found=f"uninitialized: {listed(lazy)}",
+            expected="parameters and buffers with values",
+            hint="call it once before: module(x)",
+        )
     if not isinstance(x, Tensor):
         raise UsageError(
             "the input is no tensor",

@@ -47,6 +47,10 @@ def prove(
     its next call is called again, until it keeps the same; nothing is proved of one that counts its calls. "leaks" is
     said only if input elements were changed and an output that may not depend on them moved.
 
+    It is run without gradients (with them only if it takes gradients itself and fails without), on a contiguous copy of
+    `x`, with the `requires_grad` and the number of threads that there are. Nothing is said of what code does that asks
+    for these and finds something else; nor for the length of `x` along some axis, as that of the batch.
+
     Args:
         module: it is called with `x` alone, in the mode that it is in, and left as it is.
         x: an input of any shape and type.
@@ -60,7 +64,7 @@ def prove(
         output: which tensor, if the module gives several: its key or place; by default the first.
 
     Raises:
-        UsageError: if steps do not fit, or a name is none of a parameter.
+        UsageError: if steps do not fit, a name is none of a parameter, or the module is lazy and was never called.
         Exception: whatever the module raises by itself.
     """
     asked = question(module, x, steps, out_steps=out_steps, strict=strict, output=output)

@@ -18,6 +18,7 @@ from pixkit.layers.base import MixingLayer, PointwiseLayer
 from pixkit.layers.modes import evaluating
 from pixkit.network import Autoregressive
 from pixkit.readiness.adoption import adopted
+from pixkit.readiness.adoption.export import SIZES, require_same
 from pixkit.readiness.changeable import Changeable
 from pixkit.readiness.composed import known, taken_apart
 from pixkit.readiness.elements.arrays import raw_arrays
@@ -39,18 +40,17 @@ class Trace:
     Attributes:
         network: the network.
         foreign: why its backbone, which holds more than pixkit's layers, could not be rewritten into these, if so.
+        adopted: what its backbone was rewritten to, if it was.
     """
 
     def __init__(self, network: Autoregressive) -> None:
         self.network = network
         self.groups = network.ordering.groups
         self.foreign: Untraceable | None = None
-        generator = torch.Generator().manual_seed(0)
-        x = torch.randint(network.spec.levels, (3, *network.spec.shape), generator=generator)
-        x = x.to(network.reference.device)
+        self.adopted: nn.Module | None = None
         # Not in the inference mode of a caller, in which torch does not count what is written to a tensor.
         with evaluating(network), torch.inference_mode(False), torch.no_grad():
-            context = network.example_context(len(x))
+            x, context = _examples(network)
             # What a network keeps from its last call would pass for a constant if that had been a call with x.
             _require_lasting(network, ((network.spec.levels - 1 - x)[:1], None if context is None else context[:1]))
             apart = taken_apart(network)
@@ -118,11 +118,23 @@ class Trace:
             if self._late():
                 remarks = cast(fx.GraphModule, twin.backbone).meta["remarks"]
                 raise late(type(self.network.backbone).__name__, remarks)
+            self.adopted = twin.backbone
         except Untraceable as error:
             vars(self).clear()
             vars(self).update(before, foreign=error)
             return False
         return True
+
+    def require_same(self, count: int) -> None:
+        """A network that was rewritten computes what was compared of other numbers of images of so many, too.
+
+        Raises:
+            Untraceable: if it does something else with so many.
+        """
+        if self.adopted is None or count in (0, *SIZES):
+            return
+        with evaluating(self.network), torch.inference_mode(False), torch.no_grad(), TRACING:
+            require_same(self.network, self.adopted, *_examples(self.network), (count,))
 
     def ready(self, known: Tensor | None = None) -> dict[str, Tensor]:
         """Readiness of every operation's result; `known` bool [C, H, W] marks sub-pixels that are given."""
@@ -152,6 +164,13 @@ class Trace:
         for other in inputs[1:]:
             joined = torch.maximum(joined, other.expand(self.groups, *operation.grid))
         return joined if operation.groups_apart else joined.amax(0, keepdim=True).expand_as(joined)
+
+
+def _examples(network: Autoregressive) -> tuple[Tensor, Tensor | None]:
+    """Three images, and their context."""
+    generator = torch.Generator().manual_seed(0)
+    x = torch.randint(network.spec.levels, (3, *network.spec.shape), generator=generator)
+    return x.to(network.reference.device), network.example_context(len(x))
 
 
 TRACING = threading.Lock()

@@ -12,7 +12,7 @@ from pixkit.network import Autoregressive
 from pixkit.readiness.trace import Untraceable
 from pixkit.samplers.ancestral import Ancestral
 from pixkit.samplers.base import Sampler
-from pixkit.samplers.batch import BatchRequest, BatchSampler
+from pixkit.samplers.batch import BatchRequest, BatchSampler, summary_of
 from pixkit.samplers.cached import Cached
 
 
@@ -22,11 +22,36 @@ class Auto(Sampler):
     def prepare(self, network: Autoregressive, known: Tensor | None) -> BatchSampler:
         """Plan, or warn and fall back."""
         try:
-            return Cached(Cached.Config()).prepare(network, known)
+            planned = Cached(Cached.Config()).prepare(network, known)
         except (Untraceable, Unplannable, CausalityError) as error:
             reason = f"sampling by whole passes, since no plan can be made: {error}"
+        else:
+            return Planned(planned, Ancestral(Ancestral.Config()).prepare(network, known))
         warnings.warn(reason, RuntimeWarning, stacklevel=2)
         return WholePasses(Ancestral(Ancestral.Config()).prepare(network, known), reason)
+
+
+class Planned:
+    """What cached sampling prepared, and what draws batches of which the plan does not hold, with a warning."""
+
+    def __init__(self, planned: BatchSampler, plainly: BatchSampler) -> None:
+        self.planned, self.plainly = planned, plainly
+        self.whole: WholePasses | None = None
+
+    def summary(self) -> str:
+        """What each of them did."""
+        return "; ".join(filter(None, [summary_of(self.planned), self.whole.summary() if self.whole else ""]))
+
+    def __call__(self, request: BatchRequest) -> Tensor:
+        """See BatchSampler."""
+        try:
+            return self.planned(request)
+        except Untraceable as error:
+            reason = f"sampling {len(request.noise)} images at a time by whole passes, since no plan holds: {error}"
+        if self.whole is None:
+            self.whole = WholePasses(self.plainly, reason)
+            warnings.warn(reason, RuntimeWarning, stacklevel=2)
+        return self.whole(request)
 
 
 class WholePasses:

@@ -67,9 +67,14 @@ class CachedBatches:
         return "; ".join(filter(None, [ran, *why, changed]))
 
     def __call__(self, request: BatchRequest) -> Tensor:
-        """See BatchSampler."""
+        """See BatchSampler.
+
+        Raises:
+            Untraceable: if a network that was rewritten does something else with so many images.
+        """
         network = self.plan.trace.network
         count = len(request.noise)
+        self.prepared.require_same(count)
         name = PLAINEST if count in self._plainest else self.executor
         kept = (self.executor, count, torch.get_num_threads())
         waited = self.prepared.take(kept, request.context)

@@ -94,6 +94,7 @@ class Prepared(Found):
         self._waiting: OrderedDict[Hashable, Chosen] = OrderedDict()
         self._lock = threading.Lock()
         self.departure: str | None = None
+        self._compared: dict[int, PixkitError | None] = {}
 
     @property
     def nbytes(self) -> int:
@@ -103,6 +104,24 @@ class Prepared(Found):
     def holds(self, network: Autoregressive, known: Tensor | None) -> bool:
         """Whether a plan of this network would be this one."""
         return self._given == _given(known) and super().holds(network, known)
+
+    def require_same(self, count: int) -> None:
+        """A network that was rewritten does with so many images what it does with others; asked once for each number.
+
+        Raises:
+            Untraceable: if it does something else.
+        """
+        if count not in self._compared:
+            try:
+                self.plan.trace.require_same(count)
+                self._compared[count] = None
+            except Untraceable as error:
+                if _passes(error):
+                    raise
+                self._compared[count] = copy.copy(error)
+        refused = self._compared[count]
+        if refused is not None:
+            raise copy.copy(refused)  # as below
 
     def take(self, key: Hashable, context: Tensor | None) -> Chosen | None:
         """The executor that waits for such a batch, ready for another one; nobody else has it until it is given back.

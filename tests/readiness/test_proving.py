@@ -285,6 +285,7 @@ def test_the_module_is_left_as_it_is():
         ({"steps": torch.zeros(3, 5, dtype=torch.int64)}, "does not fit the input"),
         ({"x": [1, 2]}, "no tensor"),
         ({"module": 3}, "cannot be called"),
+        ({"module": nn.LazyLinear(2)}, r"uninitialized: weight, bias[\s\S]*call it once before"),
         ({"output": "logits"}, "has no tensor 'logits'"),
     ],
 )

@@ -6,7 +6,7 @@ import copy
 import io
 import operator
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager, redirect_stderr
 from typing import Any
 from unittest.mock import patch
@@ -45,23 +45,46 @@ def adopted(network: Autoregressive, x: Tensor, context: Tensor | None) -> Autor
     Raises:
         NotSeparable: naming the operation that cannot be done site by site, and its line.
     """
-    who = type(network.backbone).__name__
-    encoded = network.encoding(x)
-    conditions = () if network.conditioner is None else (network.conditioner(context),)
-    inputs = (encoded, *conditions)
-    backbone = _rewritten(network, inputs, who)
-    with _failing_to_export(who):
-        same = _same(network.backbone, backbone, inputs) or _same_without_rounding(network, x, context)
-    if not same:
-        raise NotSeparable(
-            "what the network was rewritten to computes something else",
-            where=who,
-            found="other features than its forward's, of another number of images",
-            expected="a forward that does the same for each image, without randomness and whatever was there before",
-        )
+    backbone = _rewritten(network, _inputs(network, x, context), type(network.backbone).__name__)
+    require_same(network, backbone, x, context, SIZES)
     twin = copy.copy(network)
     twin._modules = {**network._modules, "backbone": backbone}
     return twin
+
+
+def require_same(
+    network: Autoregressive, backbone: nn.Module, x: Tensor, context: Tensor | None, sizes: Sequence[int]
+) -> None:
+    """A backbone computes what the network's own does, but for little rounding, in batches of these sizes.
+
+    Args:
+        network: in evaluation mode.
+        backbone: what its backbone was rewritten to.
+        x: int64 [B, C, H, W]; batches are made of these images.
+        context: of these images, or None.
+        sizes: of batches.
+
+    Raises:
+        NotSeparable: if it computes something else.
+    """
+    who = type(network.backbone).__name__
+    with _failing_to_export(who):
+        same = _same(network.backbone, backbone, _inputs(network, x, context), sizes)
+        same = same or _same_without_rounding(network, x, context, sizes)
+    if not same:
+        counts = " or ".join(map(str, sizes))
+        raise NotSeparable(
+            "what the network was rewritten to computes something else",
+            where=who,
+            found=f"other features than its forward's, of another number of images ({counts})",
+            expected="a forward that does the same for each image, without randomness and whatever was there before",
+        )
+
+
+def _inputs(network: Autoregressive, x: Tensor, context: Tensor | None) -> tuple[Tensor, ...]:
+    """What the backbone is called with."""
+    conditions = () if network.conditioner is None else (network.conditioner(context),)
+    return (network.encoding(x), *conditions)
 
 
 def _rewritten(network: Autoregressive, inputs: tuple[Tensor, ...], who: str) -> fx.GraphModule:
@@ -221,20 +244,21 @@ def _given(
     return given
 
 
-def _same(foreign: nn.Module, backbone: fx.GraphModule, inputs: tuple[Tensor, ...]) -> bool:
+def _same(foreign: nn.Module, backbone: nn.Module, inputs: tuple[Tensor, ...], sizes: Sequence[int]) -> bool:
     """Whether both compute the same, but for little rounding, of other numbers of images than was exported with.
 
     What was rewritten takes each image by itself, so that it is asked once.
     """
     with finite(backbone):
         found = backbone(*inputs)
-    chosen = [torch.arange(number) % len(found) for number in SIZES]
+    generator = torch.Generator().manual_seed(0)
+    chosen = [torch.randperm(number, generator=generator) % len(found) for number in sizes]
     with memory_filled():
         return all(_alike(foreign(*(each[some] for each in inputs)), found[some]) for some in chosen)
 
 
 SIZES = (1, 5)
-"""Of batches: a forward may do something else with a single image, or with many."""
+"""Of batches: a forward may do something else with a single image, or with many; who draws others compares those."""
 
 
 def _alike(expected: Tensor, found: Tensor) -> bool:
@@ -246,7 +270,7 @@ def _alike(expected: Tensor, found: Tensor) -> bool:
     return torch.allclose(found, expected, rtol=1e-9, atol=1e-9 * max(size, 1.0), equal_nan=True)
 
 
-def _same_without_rounding(network: Autoregressive, x: Tensor, context: Tensor | None) -> bool:
+def _same_without_rounding(network: Autoregressive, x: Tensor, context: Tensor | None, sizes: Sequence[int]) -> bool:
     """Whether the network in float64, rewritten in the same way, computes what it computes.
 
     How far rounding takes a network in less precision depends on its weights; a real difference stays one.
@@ -255,8 +279,7 @@ def _same_without_rounding(network: Autoregressive, x: Tensor, context: Tensor |
         return False
     try:
         twin = copy.deepcopy(network).double()
-        conditions = () if twin.conditioner is None else (twin.conditioner(context),)
-        inputs = (twin.encoding(x), *conditions)
-        return _same(twin.backbone, _rewritten(twin, inputs, type(network.backbone).__name__), inputs)
+        inputs = _inputs(twin, x, context)
+        return _same(twin.backbone, _rewritten(twin, inputs, type(network.backbone).__name__), inputs, sizes)
     except Exception:  # of a forward that insists on another type: it cannot be told
         return False

@@ -77,7 +77,7 @@ def blaming(node: fx.Node, who: str) -> Iterator[None]:
 
 
 @contextmanager
-def finite(backbone: fx.GraphModule) -> Iterator[None]:
+def finite(backbone: nn.Module) -> Iterator[None]:
     """While it is entered, layers in which zeros hide sites are given numbers: what is not finite shows through."""
 
     def look(layer: nn.Module, given: tuple[Tensor, ...]) -> None:

@@ -25,7 +25,7 @@ from pixkit.readiness.adoption.pointwise import function_of
 from pixkit.readiness.adoption.separable import HINTS
 from pixkit.readiness.law import find_leak, law_error
 from pixkit.readiness.trace import Trace, Untraceable
-from pixkit.samplers import Ancestral, Cached, Known
+from pixkit.samplers import Ancestral, Auto, Cached, Known
 from pixkit.testing.parts import component, named, network, random_images
 
 SPEC = ImageSpec(1, 2, 3, 3)
@@ -580,6 +580,24 @@ def test_networks_that_are_told_something_are_followed():
     context = torch.tensor([0, 2, 1])
     expected = Ancestral(Ancestral.Config()).sample(net, Noise(2, range(3)), context=context)
     assert torch.equal(Cached(Cached.Config()).sample(net, Noise(2, range(3)), context=context), expected)
+
+
+class Teeming(Sequence):
+    """Something else with more images than any that adoption compares."""
+
+    def along(self, x):
+        return self.before(x) * (-3 if len(x) > 5 else 1)
+
+
+def test_a_batch_size_at_which_a_network_does_something_else_is_drawn_by_whole_passes():
+    net = net_of(Teeming)
+    with pytest.warns(RuntimeWarning, match="sampling 6 images at a time by whole passes") as warned:
+        drawn = Auto(Auto.Config()).draw(net, Noise(2, range(14)), batch_size=6)
+    assert len(warned) == 1 and "(6)" in drawn.summary and drawn.summary.startswith("cached sampling")
+    expected = Ancestral(Ancestral.Config()).sample(net, Noise(2, range(14)), batch_size=6)
+    assert torch.equal(drawn.images, expected)
+    with pytest.raises(Untraceable, match=r"another number of images \(6\)"):
+        Cached(Cached.Config()).sample(net, Noise(2, range(6)))
 
 
 @pytest.mark.quick
