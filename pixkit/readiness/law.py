@@ -13,7 +13,7 @@ from pixkit.errors import CausalityError, message
 from pixkit.layers import KeepBefore
 from pixkit.readiness.advice import advice, replaceable
 from pixkit.readiness.operations import why_all
-from pixkit.readiness.trace import Operation, Trace
+from pixkit.readiness.trace import Operation, Trace, Untraceable
 
 Unit = tuple[str, int, int, int]
 """A unit of a traced network: operation, colour group, row, column."""
@@ -66,14 +66,16 @@ def require_law(trace: Trace) -> None:
 def law_error(trace: Trace, leak: Leak, *, seen: bool = False) -> CausalityError:
     """What a broken law comes to; `seen` if the network leaks beyond doubt.
 
-    Otherwise an operation that is only taken to mix everything may be what makes the prediction late.
+    Otherwise an operation that is only taken to mix everything may be what makes the prediction late, and why the
+    network could not be followed further comes first.
     """
     _, group, row, column = leak.path[0]
     mixing = _mixing_everything(trace, leak)
     causal = "not causal" if seen or mixing is None else "not proved causal"
     why = "" if mixing is None else f"; {mixing.label} {why_all(mixing.node, mixing.module)}, {TAKEN}"
+    first = "" if trace.foreign is None or causal == "not causal" else f"{_told(trace.foreign)}; "
     return CausalityError(
-        f"{causal}: what {leak.blamed.label} gives is ready too late{why}",
+        f"{causal}: {first}what {leak.blamed.label} gives is ready too late{why}",
         where=type(trace.network.backbone).__name__,
         found=f"the prediction of colour group {group} at row {row}, column {column} is made at step {leak.deadline} "
         f"and ready at {leak.readiness}, by this path",
@@ -86,6 +88,10 @@ def law_error(trace: Trace, leak: Leak, *, seen: bool = False) -> CausalityError
 def _foreign(trace: Trace) -> list[str]:
     """What keeps a network that holds more than pixkit's layers from being followed site by site."""
     return [] if trace.foreign is None else [f"  not followed further: {message(trace.foreign)}"]
+
+
+def _told(foreign: Untraceable) -> str:
+    return ": ".join(filter(None, [foreign.message, foreign.found]))
 
 
 def _reads_pixels(trace: Trace, leak: Leak) -> bool:

@@ -17,6 +17,8 @@ X = torch.linspace(-1, 1, TOKENS * WIDTH).view(STEPS.shape)
 class Hiding(nn.Module):
     """What is written to its buffer can be read as an array in the same memory."""
 
+    calls = 0
+
     def __init__(self, forward):
         super().__init__()
         self.register_buffer("kept", torch.zeros(X.shape))
@@ -84,6 +86,7 @@ def test_a_module_that_counts_its_calls_elsewhere_is_not_said_to_leak():
 
 class Count:
     __slots__ = ("number",)
+    made = 0
 
     def __init__(self):
         self.number = 0
@@ -93,6 +96,25 @@ def counts(self, x):
     """What a later call may go by: numbers in an object and in what a function closes over, and what piles up."""
     self.array.number += 1
     return x.cumsum(1) if self.array.number < 99 else x.flip(1)
+
+
+CALLS = 0
+
+
+def counts_in_a_global(self, x):
+    global CALLS
+    CALLS += 1
+    return x.cumsum(1) if CALLS < 99 else x.flip(1)
+
+
+def counts_in_its_class(self, x):
+    type(self).calls += 1
+    return x.cumsum(1) if type(self).calls < 99 else x.flip(1)
+
+
+def counts_in_another_class(self, x):
+    Count.made += 1
+    return x.cumsum(1) if Count.made < 99 else x.flip(1)
 
 
 def closes_over(number):
@@ -112,6 +134,9 @@ def piles_up(self, x):
 @pytest.mark.parametrize(
     ("forward", "state", "name"),
     [
+        (counts_in_a_global, None, "does"),
+        (counts_in_its_class, None, "calls"),
+        (counts_in_another_class, None, "does"),
         (counts, Count(), "array"),
         (counts, SimpleNamespace(number=0), "array"),
         (lambda self, x: x.cumsum(1) if next(self.array) < 99 else x.flip(1), iter(range(200)), "array"),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import inspect
 from array import array
 from collections import deque
 from collections.abc import Hashable, Iterable, Iterator, Mapping
@@ -14,7 +15,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from pixkit.readiness.code import inside
+from pixkit.readiness.code import Places, inside
 from pixkit.readiness.elements.marked import Marked, plainly
 from pixkit.readiness.elements.marks import Marks, core_of
 from pixkit.readiness.elements.storages import Storages
@@ -30,7 +31,8 @@ class Left:
     """What the next call finds, but for values that nothing is made of.
 
     Attributes:
-        held: what attributes hold, by the path and class of their module and their names; of tensors, their values.
+        held: what attributes hold, by the path and class of their module and their names, and so attributes of classes
+            and globals that code names; of tensors, their values.
         kept: kinds of tensors that a call made and that are still there; torch's compiler keeps some of every call.
         written: of storages from outside that were written to, by their numbers.
         known: how many storages there were.
@@ -65,7 +67,9 @@ def left(module: Any, kept: Iterable[Marks] = (), storages: Storages | None = No
         storages: of the run, if it was one.
     """
     seen: dict[int, Any] = {}
-    held = {} if isinstance(module, nn.Module) else {("", "what it closes over"): _told(module, seen)}
+    held = {} if isinstance(module, nn.Module) else {("", "what it refers to"): _told(module, seen)}
+    for cls in {type(part): None for part in (module.modules() if isinstance(module, nn.Module) else (module,))}:
+        held |= {(where, name): _told(value, seen) for where, name, value in _named(cls)}
     for path, part in module.named_modules() if isinstance(module, nn.Module) else ():
         where = f"{path} ({type(part).__name__})" if path else type(part).__name__
         held |= {(where, name): _told(value, seen) for name, value in vars(part).items() if name not in OWN}
@@ -74,6 +78,40 @@ def left(module: Any, kept: Iterable[Marks] = (), storages: Storages | None = No
     with plainly():
         written = {planes.number: (planes.nbytes, _digest(planes.ready)) for planes in storages.written}
         return Left(held, frozenset(map(_known, kept)), written, storages.count)
+
+
+def _named(cls: type) -> Iterator[tuple[str, str, Any]]:
+    """What calls of an object refer to beside itself: class, or module, and name, and what is there.
+
+    Of its classes all that is no method, and the methods that others name, with the globals that they name.
+    """
+    own = [base for base in cls.__mro__ if not is_known(base.__module__)]
+    names = dict.fromkeys(["forward", "__call__"])
+    waiting = [*names]
+    while waiting:
+        name = waiting.pop()
+        for base in own:
+            method = inspect.unwrap(_function(vars(base).get(name)))
+            if isinstance(method, FunctionType):
+                yield f"{base.__module__}.{base.__qualname__}", name, method
+                places = Places(method)
+                yield from _globals(places)
+                waiting += [each for each in places.names if each not in names]
+                names.update(dict.fromkeys(places.names))
+    for base in own:
+        data = ((name, value) for name, value in vars(base).items() if not isinstance(_function(value), FunctionType))
+        yield from ((f"{base.__module__}.{base.__qualname__}", name, value) for name, value in data)
+
+
+def _function(value: Any) -> Any:
+    """What a method of whatever kind, or a property, runs."""
+    return getattr(value, "__func__", getattr(value, "fget", value))
+
+
+def _globals(places: Places) -> Iterator[tuple[str, str, Any]]:
+    for table, name in places.found:
+        if not is_known(table.get("__name__")):
+            yield str(table.get("__name__")), name, table[name]
 
 
 def _told(value: Any, seen: dict[int, Any]) -> Hashable:
@@ -96,15 +134,27 @@ def _parts(value: Any) -> Iterable[Any]:
         return [part for pair in value.items() for part in pair]
     if isinstance(value, list | tuple | deque):
         return value
-    if isinstance(value, FunctionType):
-        return [part for cell in value.__closure__ or () for part in inside(cell)]
+    if isinstance(value, FunctionType | type):
+        return [*_around(value)]
     if isinstance(value, Iterator) and type(value).__module__ == "builtins":
         return _place(value)
     own = isinstance(value, SimpleNamespace) or not is_known(type(value).__module__)
-    if isinstance(value, nn.Module | type) or not own:
+    if isinstance(value, nn.Module) or not own:
         return ()
     slots = [name for cls in type(value).__mro__ for name in vars(cls).get("__slots__", ())]
-    return [getattr(value, "__dict__", {}), *(getattr(value, name, None) for name in slots)]
+    return [type(value), getattr(value, "__dict__", {}), *(getattr(value, name, None) for name in slots)]
+
+
+def _around(code: FunctionType | type) -> Iterator[Any]:
+    """What a class refers to, or a function: by its closure, defaults and attributes, and the globals that it names."""
+    if isinstance(code, type):
+        yield from (value for _, _, value in _named(code))
+        return
+    for cell in code.__closure__ or ():
+        yield from inside(cell)
+    if not is_known(code.__module__):
+        yield from (code.__defaults__, code.__kwdefaults__, code.__dict__)
+        yield from (value for _, _, value in _globals(Places(code)))
 
 
 def _place(iterator: Iterator[Any]) -> Iterable[Any]:

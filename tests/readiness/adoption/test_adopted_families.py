@@ -635,7 +635,8 @@ def test_the_table_of_what_is_followed_names_what_is():
 def test_what_does_not_fit_is_refused_by_name_and_line(cls, why):
     try:
         trace = Trace(net_of(cls))
-        said = f"{law_error(trace, find_leak(trace))}\n{trace.foreign}"
+        said = str(law_error(trace, find_leak(trace)))
+        assert said.startswith(f"{cls.__name__}: not proved causal: {trace.foreign.message}: {trace.foreign.found}; ")
     except Untraceable as error:
         said = str(error)
     assert re.search(why, said), said
