@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 from torch import Tensor, nn
@@ -63,6 +64,18 @@ def fusing(x: Any) -> Fusing | None:
         return None
     found = handle_torch_function(fusing, (x,), x)
     return found if isinstance(found, Fusing) else None
+
+
+class _Unfused(TorchFunctionMode):
+    """Answers, instead of whoever is entered around it, that there are none."""
+
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        return None if func is fusing else func(*args, **(kwargs or {}))
+
+
+def unfused(x: Tensor) -> AbstractContextManager[Any]:
+    """Context in which there are none to use for a tensor."""
+    return nullcontext() if fusing(x) is None else _Unfused()
 
 
 def fuses(model: nn.Module) -> bool:

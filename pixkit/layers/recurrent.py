@@ -125,9 +125,9 @@ class Recurrence(MixingLayer):
             return self._scanned(x, operations.scan)
         if self.looped or x.device.type == "cpu" or torch.compiler.is_compiling():
             return self._front_by_front(x)
-        return self._scanned(x)
+        return self._scanned(x, Scan.apply)
 
-    def _scanned(self, x: Tensor, scan: Callable[..., Tensor] = Scan.apply) -> Tensor:
+    def _scanned(self, x: Tensor, scan: Callable[..., Tensor]) -> Tensor:
         """As one operation; under autocast its products are in autocast's type."""
         device, dtype = x.device.type, torch.promote_types(x.dtype, self.weight.dtype)
         if torch.amp.is_autocast_available(device) and torch.is_autocast_enabled(device):

@@ -15,6 +15,7 @@ from torch import Tensor, fx, nn
 
 from pixkit.errors import message
 from pixkit.layers.base import MixingLayer, PointwiseLayer
+from pixkit.layers.fusing import unfused
 from pixkit.layers.modes import evaluating
 from pixkit.network import Autoregressive
 from pixkit.readiness.adoption import adopted
@@ -49,7 +50,7 @@ class Trace:
         self.foreign: Untraceable | None = None
         self.adopted: nn.Module | None = None
         # Not in the inference mode of a caller, in which torch does not count what is written to a tensor.
-        with evaluating(network), torch.inference_mode(False), torch.no_grad():
+        with evaluating(network), torch.inference_mode(False), torch.no_grad(), unfused(network.reference):
             x, context = _examples(network)
             # What a network keeps from its last call would pass for a constant if that had been a call with x.
             _require_lasting(network, ((network.spec.levels - 1 - x)[:1], None if context is None else context[:1]))
@@ -133,7 +134,13 @@ class Trace:
         """
         if self.adopted is None or count in (0, *SIZES):
             return
-        with evaluating(self.network), torch.inference_mode(False), torch.no_grad(), TRACING:
+        with (
+            evaluating(self.network),
+            torch.inference_mode(False),
+            torch.no_grad(),
+            unfused(self.network.reference),
+            TRACING,
+        ):
             require_same(self.network, self.adopted, *_examples(self.network), (count,))
 
     def ready(self, known: Tensor | None = None) -> dict[str, Tensor]:

@@ -29,7 +29,7 @@ class TrainedPhase:
         return self.phase.name
 
     def update(self, *, fused: bool = False) -> None:
-        """Make the optimiser's step; if `fused`, in one pass over memory, where torch has that for it: Adam and AdamW.
+        """Make the optimiser's step; if `fused`, in one pass over memory, where torch has that on a CPU: Adam and AdamW.
 
         torch's fused step goes through memory as it lies, and would pair other elements where a gradient or what the
         optimiser keeps lies otherwise than the weight; and it refuses complex numbers.
@@ -42,7 +42,7 @@ class TrainedPhase:
     def _dense(self, one: Tensor) -> bool:
         kept = (value for value in self.optimizer.state.get(one, {}).values() if isinstance(value, Tensor))
         lies = all(value is None or value.is_contiguous() for value in (one, one.grad, *kept))
-        return lies and one.is_floating_point()
+        return lies and one.is_floating_point() and one.device.type == "cpu"
 
     def set_rate(self, factor: float) -> float:
         """Make the learning rate `factor` times the recipe's; return it."""

@@ -26,5 +26,5 @@ def evaluate(instruction, operands, numbers=(), *, library=None):
     )
     program.batch, program.sites_total, program.colours, program.groups = 1, 1, 1, 1
     run = (library or kernel("float" if dtype == torch.float32 else "double")).run
-    run(ctypes.addressof(program), 0, 1, 0, 1)
+    run(ctypes.addressof(program), 0, 1, 0, 1, 1, 0)
     return out

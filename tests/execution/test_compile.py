@@ -16,7 +16,7 @@ from pixkit.execution.native import keep
 from pixkit.execution.native.compile import NoCompiler, kernel
 
 pytestmark = pytest.mark.skipif(os.name != "posix", reason="compiled code is for Linux and macOS")
-SMALL = "#define LAYERS(ROW)\nvoid run(const void *program, long a, long b, long c, long d) {}\n"
+SMALL = "#define LAYERS(ROW)\nvoid run(const void *program, long a, long b, long c, long d, long e, long f) {}\n"
 
 
 @pytest.fixture
@@ -71,7 +71,7 @@ def test_what_was_compiled_is_found_by_other_processes(small, monkeypatch, silen
     assert stat.S_IMODE(library.parent.stat().st_mode) == 0o700
     another_process()
     monkeypatch.setattr(compiling, "_run", None)
-    kernel("float").run(None, 0, 0, 0, 0)
+    kernel("float").run(None, 0, 0, 0, 0, 1, 0)
     assert kept(small / "cache") == [library] and not list((small / "temporary").iterdir())
 
 
@@ -94,7 +94,7 @@ def test_a_library_that_is_not_whole_is_built_anew(small, damage, silence):
         library = library.with_name(library.name.replace("kernel-", "kernel-0"))
         library.mkdir()
     another_process()
-    kernel("float").run(None, 0, 0, 0, 0)
+    kernel("float").run(None, 0, 0, 0, 0, 1, 0)
     found = [path for path in kept(small / "cache") if path.is_file()]
     assert [path.read_bytes() for path in found] == [whole] and not found[0].is_symlink()
 
@@ -133,7 +133,7 @@ def test_where_the_cache_will_not_do_it_is_kept_among_the_temporary_files(small,
     why = unusable(place, small)
     folder = small / "temporary" / f"pixkit-{os.getuid()}"
     with pytest.warns(RuntimeWarning, match="cannot be kept in") as caught:
-        kernel("float").run(None, 0, 0, 0, 0)
+        kernel("float").run(None, 0, 0, 0, 0, 1, 0)
     (told,) = [str(warning.message) for warning in caught]
     assert f"{small}/cache/native: {why}" in told
     assert f"it is kept in {folder}/native, and PIXKIT_CACHE names another folder" in told
@@ -141,7 +141,7 @@ def test_where_the_cache_will_not_do_it_is_kept_among_the_temporary_files(small,
     another_process()
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        kernel("float").run(None, 0, 0, 0, 0)
+        kernel("float").run(None, 0, 0, 0, 0, 1, 0)
 
 
 @pytest.mark.needs_compiler
@@ -169,7 +169,7 @@ def test_a_folder_that_others_prepared_is_not_trusted(small, trap):
         folder.chmod(0o777 if trap == "everybody's above" else 0o700)
     for _ in range(2):
         with pytest.warns(RuntimeWarning, match="every process that draws images compiles it anew"):
-            kernel("float").run(None, 0, 0, 0, 0)
+            kernel("float").run(None, 0, 0, 0, 0, 1, 0)
         another_process()
     assert kept(folder) == []
 
@@ -183,7 +183,7 @@ def test_a_kernel_that_is_there_needs_no_temporary_files(small, monkeypatch, sil
         raise FileNotFoundError(2, "No usable temporary directory found")
 
     monkeypatch.setattr(tempfile, "gettempdir", none)
-    kernel("float").run(None, 0, 0, 0, 0)
+    kernel("float").run(None, 0, 0, 0, 0, 1, 0)
     another_process()
     with pytest.raises(NoCompiler, match="no place to build the kernel"):
         kernel("double")
@@ -194,7 +194,7 @@ def test_what_an_interrupted_process_left_is_no_matter(small, silence):
     (small / "cache" / "native").mkdir(parents=True, mode=0o700)
     (small / "cache" / "native" / ".kernel-0-0.1.ab.tmp").write_bytes(b"half")
     (small / "cache" / "native" / "kernel-f0f58b59aa40c45652b60919.so").write_bytes(b"")  # as 0.1 called them
-    kernel("float").run(None, 0, 0, 0, 0)
+    kernel("float").run(None, 0, 0, 0, 0, 1, 0)
     assert len([*(small / "cache" / "native").glob("kernel-*-*.so")]) == 1
 
 
@@ -236,7 +236,7 @@ def test_the_errors_of_a_real_compiler_are_shown(small):
 def test_cc_may_have_arguments(small, monkeypatch):
     real = shutil.which("cc") or shutil.which("gcc") or shutil.which("clang")
     monkeypatch.setenv("CC", f"env {compiler(small, f'shift; exec {real} {chr(34)}$@{chr(34)}')} 'a b' -DONE=1")
-    kernel("float").run(None, 0, 0, 0, 0)
+    kernel("float").run(None, 0, 0, 0, 0, 1, 0)
     (arguments,) = asked(small)
     assert arguments.startswith(f"a b -DONE=1 {compiling.FLAGS[0]} ")
 

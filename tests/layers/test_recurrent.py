@@ -15,6 +15,7 @@ from pixkit.image import ImageSpec
 from pixkit.layers import DiagonalLSTM, RowLSTM
 from pixkit.layers.fusing import fuses
 from pixkit.layers.recurrent import Recurrence, keep_loops
+from pixkit.layers.scan import Scan
 from pixkit.orderings.scans import Raster
 from pixkit.testing import check_layer, randomise
 
@@ -128,7 +129,7 @@ def made(name, size=(3, 4), maps=2):
 @pytest.mark.parametrize("size", SIZES, ids=str)
 def test_the_scan_gives_what_the_loop_gives(name, size):
     layer, x = made(name, size, 3)
-    assert torch.allclose(layer._scanned(x), layer(x), rtol=0, atol=1e-13)
+    assert torch.allclose(layer._scanned(x, Scan.apply), layer(x), rtol=0, atol=1e-13)
 
 
 @pytest.mark.needs_compiler
@@ -145,7 +146,7 @@ def test_compiled_code_for_a_cpu_gives_what_the_scan_gives(name, threads, monkey
         with FusedOnCPU():
             found = layer(x)
         assert "ScanOnCPUBackward" in reached(found.grad_fn) and found.is_contiguous(memory_format=form)
-        expected, weights = layer._scanned(x), torch.rand_like(found)
+        expected, weights = layer._scanned(x, Scan.apply), torch.rand_like(found)
         with FusedOnCPU(lean=False):
             assert torch.equal(layer(x), expected)
         assert torch.allclose(found, expected, rtol=0, atol=1e-13)
@@ -169,7 +170,7 @@ def test_on_a_cpu_and_where_it_is_asked_for_recurrences_are_loops(monkeypatch):
 def test_the_scans_own_gradients_are_those_of_finite_differences(name, size):
     layer, x = made(name, size)
     leaves = (x, layer.weight, layer.hidden, layer.cell)
-    assert torch.autograd.gradcheck(lambda x, *_: layer._scanned(x), leaves, fast_mode=True)
+    assert torch.autograd.gradcheck(lambda x, *_: layer._scanned(x, Scan.apply), leaves, fast_mode=True)
 
 
 @pytest.mark.parametrize("name", LAYERS)
@@ -195,7 +196,7 @@ def test_a_scan_takes_8_launches_a_front_and_6_for_its_gradients(name, fronts):
     """And a few that are done once; the loop takes 9 to 11, and 21 to 26."""
     layer, x = made(name, (8, 8))
     with Launches() as forward:
-        out = layer._scanned(x).sum()
+        out = layer._scanned(x, Scan.apply).sum()
     with Launches() as backward:
         out.backward()
     assert forward.count <= 8 * fronts + 10 and backward.count <= 6 * fronts + 32

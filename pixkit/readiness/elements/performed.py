@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping
+from contextlib import nullcontext
 from dataclasses import dataclass
 from types import FrameType
 from typing import Any
@@ -20,7 +21,7 @@ from torch._ops import HigherOrderOperator, OpOverload
 from torch.multiprocessing.reductions import StorageWeakRef
 
 from pixkit.modes import Mode
-from pixkit.readiness.elements.marked import plainly, tensors_in
+from pixkit.readiness.elements.marked import Marked, plainly, tensors_in
 from pixkit.readiness.elements.operation import describe, gives_memory, taken_apart
 from pixkit.readiness.elements.tape import Line, line_here
 from pixkit.readiness.elements.untouched import untouched, values_kept
@@ -126,7 +127,7 @@ class Performed:
         if self._varies(key):
             lies = tensor.storage_offset(), tensor.stride(), tensor.is_conj(), tensor.is_neg()
             return _Window(key, (self.names.get(key), *kind, *lies))
-        with plainly():
+        with plainly() if isinstance(tensor, Marked) else nullcontext():  # others may know how they are copied to the CPU
             # A copy: memory that numpy has seen cannot grow any more.
             values = tensor.detach().resolve_conj().resolve_neg().cpu().clone(memory_format=torch.contiguous_format)
             return _Window(key, (*kind, hashlib.sha256(values.flatten().view(torch.uint8).numpy().tobytes()).digest()))
