@@ -29,7 +29,7 @@ class TrainedPhase:
         return self.phase.name
 
     def update(self, *, fused: bool = False) -> None:
-        """Make the optimiser's step; if `fused`, in one pass over memory, where torch has that on a CPU: Adam and AdamW.
+        """Make the optimiser's step; if `fused`, in one pass over memory, where torch has one on a CPU: Adam and AdamW.
 
         torch's fused step goes through memory as it lies, and would pair other elements where a gradient or what the
         optimiser keeps lies otherwise than the weight; and it refuses complex numbers.

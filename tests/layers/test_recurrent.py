@@ -157,7 +157,7 @@ def test_compiled_code_for_a_cpu_gives_what_the_scan_gives(name, threads, monkey
 
 def test_on_a_cpu_and_where_it_is_asked_for_recurrences_are_loops(monkeypatch):
     layer, x = made("row 3")
-    monkeypatch.setattr(Recurrence, "_scanned", lambda self, x: "scanned")
+    monkeypatch.setattr(Recurrence, "_scanned", lambda self, x, scan: "scanned")
     assert tuple(layer(x).shape) == (2, 2, 3, 4)
     layer, x = layer.to("meta"), x.detach().to("meta")
     assert layer(x) == "scanned"

@@ -127,7 +127,8 @@ class Performed:
         if self._varies(key):
             lies = tensor.storage_offset(), tensor.stride(), tensor.is_conj(), tensor.is_neg()
             return _Window(key, (self.names.get(key), *kind, *lies))
-        with plainly() if isinstance(tensor, Marked) else nullcontext():  # others may know how they are copied to the CPU
+        # Other tensors than marked ones may know how they are copied.
+        with plainly() if isinstance(tensor, Marked) else nullcontext():
             # A copy: memory that numpy has seen cannot grow any more.
             values = tensor.detach().resolve_conj().resolve_neg().cpu().clone(memory_format=torch.contiguous_format)
             return _Window(key, (*kind, hashlib.sha256(values.flatten().view(torch.uint8).numpy().tobytes()).digest()))
