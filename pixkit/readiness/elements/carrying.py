@@ -7,6 +7,7 @@ import threading
 import weakref
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
+from functools import partial
 from types import FrameType
 from typing import Any
 
@@ -28,6 +29,7 @@ from pixkit.readiness.elements.relying import relied_on
 from pixkit.readiness.elements.rules import UNSETTLED
 from pixkit.readiness.elements.rules.deciding import deciding
 from pixkit.readiness.elements.rules.factories import unwritten
+from pixkit.readiness.elements.signs import latest_sign, tells_sign, with_sign
 from pixkit.readiness.elements.storages import Storages
 from pixkit.readiness.elements.tape import Held, Line, Record, View, line_here
 
@@ -187,6 +189,10 @@ class Carrying:
         self._note_reached(func, reached)
         result = func(*args, **kwargs)
         self._require_strides(tensors_in(result), func)
+        if any(tensor.dtype != read[0].dtype for tensor in tensors_in(result)):
+            late, marks = latest_sign(self.tape, self.storages), self.storages.marks(read[0])
+            if any(tells_sign(marks, tensor, late) for tensor in tensors_in(result)):
+                self.note(notes.MEMORY, str(func), "numbers of another kind tell 0.0 from -0.0")
         source, line = self.storages.place(read[0]), self.line()
         places = map(self.storages.place, tensors_in(result))
         self.views += [View(len(self.tape), str(func), source, place, line) for place in places if place != source]
@@ -199,12 +205,18 @@ class Carrying:
     def _signed(
         self, about: Description, args: tuple[Any, ...], kwargs: dict[str, Any]
     ) -> tuple[tuple[Any, ...], dict[str, Any]]:
-        """Arguments in which an operation tells 0.0 from -0.0 are less known."""
+        """Arguments in which an operation tells 0.0 from -0.0 are less known, and later."""
         if not about.signed:
             return args, kwargs
-        signed = self.storages.signed
-        looked = (within(part, signed) if n in about.signed else part for n, part in enumerate(args))
-        return tuple(looked), within(kwargs, signed)
+        late = latest_sign(self.tape, self.storages) if about.telling or about.cuts else 0
+
+        def signed(n: int, marks: Marks) -> Marks:
+            marks = self.storages.signed(marks)
+            tells = n in about.telling or (about.cuts and marks.value.is_complex())
+            return with_sign(marks, late) if tells and late else marks
+
+        looked = (within(part, partial(signed, n)) if n in about.signed else part for n, part in enumerate(args))
+        return tuple(looked), within(kwargs, partial(signed, len(args)))
 
     def _marked(self, call: Call, ruled: list[Marks], given: Sequence[Tensor], written: list[Tensor]) -> Iterator[Held]:
         """Mark what an operation gave and wrote."""

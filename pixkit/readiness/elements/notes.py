@@ -22,7 +22,7 @@ class Noted:
             "random": random numbers were drawn;
             "unwritten": an output may depend on memory in which nothing has been written, or there is an array of which
                 nobody sees what is written to it;
-            "memory": values were reached by an address, or lie in a tensor without strides;
+            "memory": values were reached by an address, lie in a tensor without strides, or are read bit by bit;
             "otherwise": the module does something else when it is called again, and nobody follows it;
             "kept": the module keeps something else for its next call after each, as if it counted its calls;
             "failed": the module raised an error that it does not raise otherwise.

@@ -37,6 +37,18 @@ SIGNED: dict[str, Sequence[int]] = {
 }
 """Places of the arguments in which an operation tells 0.0 from -0.0, be it by the side of a branch cut; so does the
 same on lists. One of which no rule is known may do so in every place."""
+TELLING: dict[str, Sequence[int]] = {
+    **dict.fromkeys(("atan2", "nextafter"), (0, 1)),
+    **dict.fromkeys(("signbit", "angle", "hash_tensor"), (0,)),
+    "copysign": (1,),
+    **dict.fromkeys(pairs.MATRICES, EVERY),
+}
+"""Those in which it gives a finite number for both."""
+CUTS = frozenset({
+    *("pow", "float_power", "sqrt", "rsqrt", "log", "log2", "log10", "log1p"),
+    *("acos", "acosh", "asin", "asinh", "atan", "atanh"),
+})  # fmt: skip
+"""What does so by the side of a branch cut."""
 HIDDEN = {"native_batch_norm": ("running_mean", "running_var")}
 """Arguments that an operation writes to although its schema does not say so."""
 ASKS = frozenset({
@@ -64,6 +76,8 @@ class Description:
         foreign: whether it is not torch's own.
         switch: place and name of the argument without which it draws none.
         signed: places of the arguments in which it tells 0.0 from -0.0.
+        telling: those in which it gives a finite number for both.
+        cuts: whether it does so for complex numbers.
     """
 
     functional: Any
@@ -79,6 +93,8 @@ class Description:
     foreign: bool
     switch: tuple[int, str] | None
     signed: Sequence[int]
+    telling: Sequence[int]
+    cuts: bool
 
     def written(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Iterator[Tensor]:
         """The tensors that a call writes to."""
@@ -128,6 +144,8 @@ def describe(func: OpOverload) -> Description:
         func.namespace not in ("aten", "prims"),
         next(((place, each.name) for place, each in enumerate(schema.arguments) if each.name in SWITCHES), None),
         SIGNED.get(base, ()) if rule is not None else EVERY,
+        TELLING.get(base, ()),
+        base in CUTS,
     )
 
 

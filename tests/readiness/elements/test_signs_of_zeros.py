@@ -88,3 +88,42 @@ def test_an_operation_in_place_and_one_on_lists_tell_signs_where_it_does():
         assert describe(func).signed == describe(aten.pow.Tensor_Tensor).signed == (0,)
     assert describe(aten.mul.Tensor).signed == ()
     assert describe(aten._fused_dropout.default).rule is None and 1 in describe(aten._fused_dropout.default).signed
+
+
+NOTHING = torch.full((4,), -0.0, dtype=torch.float64)
+ADDED = {
+    "a product": lambda x: x + x.flip(0) * torch.zeros(4, dtype=torch.float64),
+    "a product with a number": lambda x: x + x.flip(0) * 0.0,
+    "a factor": lambda x: torch.add(x, x.flip(0), alpha=0),
+    "a matrix": lambda x: torch.stack([x, x.flip(0)], 1) @ torch.tensor([1.0, 0.0], dtype=torch.float64),
+    "a convolution": lambda x: torch.conv1d(x.view(1, 1, 4), torch.tensor([[[1.0, 0.0]]]).double(), padding=1)[
+        0, 0, 1:
+    ],
+}
+TOLD = {
+    "atan2": lambda z: torch.atan2(z, MINUS),
+    "copysign": lambda z: torch.copysign(ONE, z),
+    "signbit": lambda z: z.signbit().double(),
+    "nextafter of zero": lambda z: torch.nextafter(z, z) * 0 + torch.copysign(ONE, torch.nextafter(z, z)),
+    "square roots": lambda z: torch.complex(MINUS, z).sqrt().imag,
+    "logarithms, in place": lambda z: torch.complex(MINUS, z).log_().imag,
+    "angles": lambda z: torch.complex(MINUS, z).angle(),
+    "bits": lambda z: (z.view(torch.int64) < 0).double(),
+}
+
+
+@pytest.mark.parametrize("told", TOLD)
+@pytest.mark.parametrize("added", ADDED)
+def test_the_sign_of_what_a_settled_zero_is_added_to_needs_what_settles_it(added, told):
+    def forward(x):
+        return TOLD[told](ADDED[added](x))
+
+    need, run = needed(forward, NOTHING, STEPS, (1.0, -3.0)), run_of(forward, NOTHING, STEPS)
+    assert run.noted or (need <= ready_of(run)).all()
+    assert prove(forward, NOTHING, STEPS, strict=False).verdict != "proved"
+
+
+@pytest.mark.parametrize("told", TOLD)
+def test_a_sign_to_which_nothing_was_added_needs_its_number_alone(told):
+    mask = torch.tensor([1.0, 1.0, 0.0, 1.0], dtype=torch.float64)
+    assert prove(lambda x: TOLD[told](x * 2) * mask, NOTHING, STEPS, strict=False).verdict == "proved"
