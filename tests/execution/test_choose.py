@@ -157,10 +157,11 @@ def test_the_quickest_needs_no_reason():
     assert chosen.name == "native" and chosen.reasons == () and str(chosen) == "native"
 
 
-NATIVE = pytest.param("native", marks=pytest.mark.needs_compiler)
+COMPILED = {"native", "bfloat16"}
+BY_COMPILER = [pytest.param(name, marks=pytest.mark.needs_compiler) for name in sorted(COMPILED)]
 
 
-@pytest.mark.parametrize("name", [*sorted(set(EXECUTORS) - {"graphs", "native", "persistent"}), NATIVE])
+@pytest.mark.parametrize("name", [*sorted(set(EXECUTORS) - {"graphs", "persistent"} - COMPILED), *BY_COMPILER])
 def test_one_that_is_asked_for_is_taken(name):
     chosen = choose(name, make_plan(Trace(net_of(NETS["Plain"], GREY))), 2)
     assert chosen.name == name and type(chosen.executor) is EXECUTORS[name] and not chosen.reasons
