@@ -7,6 +7,7 @@ sites has a grid of (1, 1). One law makes a network causal: what predicts a sub-
 from __future__ import annotations
 
 import threading
+from collections.abc import Sequence
 from contextlib import nullcontext
 from typing import Any, cast
 
@@ -25,8 +26,9 @@ from pixkit.readiness.composed import known, taken_apart
 from pixkit.readiness.elements.arrays import raw_arrays
 from pixkit.readiness.elements.found import differing
 from pixkit.readiness.elements.left import left
-from pixkit.readiness.elements.performed import Performing, Step, parting, performed_with, steps_of
+from pixkit.readiness.elements.performed import Performing, Step, parted, performed_with
 from pixkit.readiness.elements.tape import line_here
+from pixkit.readiness.libraries import OWN
 from pixkit.readiness.recorder import Operation, Recorder, as_image
 from pixkit.readiness.settings import memory_filled
 from pixkit.readiness.untraceable import Untraceable, late, require_evaluation, require_own_call, untraceable
@@ -80,7 +82,7 @@ class Trace:
         modules = dict(network.named_modules())
         graph = _trace(network)
         inputs = [each for each in (x, context) if each is not None]
-        traced, asks = performed_with(network, inputs), not known(network)
+        traced, asks = performed_with(network, inputs), not known(network, *OWN)
         recorder = Recorder(graph, self.groups, modules, network, Performing(traced) if asks else nullcontext())
         require_evaluation(network, type(network).__name__)
         who = type(self.network.backbone).__name__
@@ -92,7 +94,7 @@ class Trace:
             raise untraceable(who, message(error)[:300]) from error
         _require_same(like, (x, context), (recorder.features, params), who)
         if asks:
-            _require_followed(steps_of(network, network, inputs), traced.gave(params), who)
+            _require_followed(network, inputs, traced.gave(params), who)
         self.modules, self.graph = modules, graph
         self.operations: dict[str, Operation] = recorder.operations
         self.output: str = recorder.output_name
@@ -238,7 +240,7 @@ def _require_lasting(network: Autoregressive, inputs: tuple[Tensor, Tensor | Non
             found=f"what no operation of torch has made holds something else in another call: {changing}",
             expected="a forward without randomness, and numpy.zeros in place of arrays in which nothing is written",
         )
-    if known(network):
+    if known(network, *OWN):
         return
     before = left(network)
     network(*inputs)
@@ -273,9 +275,9 @@ def _require_same(
         )
 
 
-def _require_followed(own: list[Step], traced: list[Step], who: str) -> None:
+def _require_followed(network: Autoregressive, inputs: Sequence[Tensor], traced: list[Step], who: str) -> None:
     """Compare operations, too: a forward may ask whether it is being traced."""
-    apart = parting(own, traced)
+    apart = parted(network, inputs, traced)
     if apart is not None:
         raise Untraceable(
             "the network cannot be traced",

@@ -10,7 +10,7 @@ from torch.export import ExportedProgram
 from torch.export.graph_signature import InputKind, OutputKind
 
 from pixkit.readiness.adoption.separable import NotSeparable
-from pixkit.readiness.elements.performed import parting, steps_of
+from pixkit.readiness.elements.performed import parted, steps_of
 
 
 def require_followed(program: ExportedProgram, module: nn.Module, inputs: Sequence[Tensor], who: str) -> None:
@@ -25,7 +25,7 @@ def require_followed(program: ExportedProgram, module: nn.Module, inputs: Sequen
     Raises:
         NotSeparable: naming the line at which they part.
     """
-    apart = parting(steps_of(module, module, inputs), steps_of(module, _Executed(program), inputs))
+    apart = parted(module, inputs, steps_of(module, _Executed(program), inputs))
     if apart is not None:
         step, other = apart
         instead = "the same of something else" if other.op == step.op else other.op

@@ -9,7 +9,7 @@ else with a number of images that nobody tries, is not found out.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
 from types import FrameType
@@ -28,6 +28,7 @@ from pixkit.readiness.elements.untouched import untouched, values_kept
 
 Names = dict[int, str]
 """What storages from outside are called, by their `_cdata`."""
+NOWHERE = Line("", 0, "", "")
 
 
 @dataclass(frozen=True)
@@ -62,11 +63,14 @@ class Performed:
         names: of storages that both runs have in common.
         modules: paths of modules by their `id`.
         outermost: the frame at which to stop looking for lines.
+        lines: whether to look for lines, which takes as long as the operations, and longer deep in a program.
     """
 
-    def __init__(self, names: Names, modules: Mapping[int, str], outermost: FrameType | None) -> None:
+    def __init__(
+        self, names: Names, modules: Mapping[int, str], outermost: FrameType | None, *, lines: bool = True
+    ) -> None:
         self.names, self.steps = names, list[Step]()
-        self._modules, self._outermost = dict(modules), outermost
+        self._modules, self._outermost, self._lines = dict(modules), outermost, lines
         self._changed: set[int] = set()
         self._kept: dict[int, StorageWeakRef] = {}
 
@@ -82,13 +86,13 @@ class Performed:
         changed |= {self._storage(tensor) for tensor in tensors_in(result)} - read
         if changed:
             self._changed |= changed
-            self.steps.append(Step(str(func), asked, frozenset(changed), line_here(self._modules, self._outermost)))
+            line = line_here(self._modules, self._outermost) if self._lines else NOWHERE
+            self.steps.append(Step(str(func), asked, frozenset(changed), line))
         return result
 
     def gave(self, result: Any) -> list[Step]:
         """The steps that matter for a result, or write to what has a name, and the result, as the last one."""
-        line = Line("", 0, "", "")
-        steps = [Step("what is given", self._seen(list(tensors_in(result))), frozenset(), line)]
+        steps = [Step("what is given", self._seen(list(tensors_in(result))), frozenset(), NOWHERE)]
         live = {*self.names, *(window.storage for window in _windows(steps[0].args))}
         for step in reversed(self.steps):
             if not step.changed.isdisjoint(live):
@@ -160,22 +164,31 @@ def names_of(module: Any) -> Names:
     return {tensor.untyped_storage()._cdata: name for name, tensor in own}
 
 
-def performed_with(module: nn.Module, inputs: Iterable[Tensor]) -> Performed:
+def performed_with(module: nn.Module, inputs: Iterable[Tensor], *, lines: bool = False) -> Performed:
     """What will be done with inputs, and with what is a module's."""
-    performed = Performed(names_of(module), {id(part): path for path, part in module.named_modules()}, None)
+    modules = {id(part): path for path, part in module.named_modules()}
+    performed = Performed(names_of(module), modules, None, lines=lines)
     for each in inputs:
         performed.named(each)
     return performed
 
 
-def steps_of(module: nn.Module, does: Callable[..., Any], inputs: Iterable[Tensor]) -> list[Step]:
+def steps_of(
+    module: nn.Module, does: Callable[..., Any], inputs: Iterable[Tensor], *, lines: bool = False
+) -> list[Step]:
     """The steps of a call, of the module, which is left as it is, or of something in its place."""
     copies = [each.clone() for each in inputs]
-    performed = performed_with(module, copies)
+    performed = performed_with(module, copies, lines=lines)
     with untouched(module), values_kept(module):
         with Performing(performed):
             output = does(*copies)
         return performed.gave(output)
+
+
+def parted(module: nn.Module, inputs: Sequence[Tensor], other: list[Step]) -> tuple[Step, Step] | None:
+    """Where a module's call and other steps part, with the line of the module's; None if they do not."""
+    apart = parting(steps_of(module, module, inputs), other)
+    return apart and (parting(steps_of(module, module, inputs, lines=True), other) or apart)
 
 
 def parting(one: list[Step], other: list[Step]) -> tuple[Step, Step] | None:
