@@ -115,7 +115,7 @@ def test_without_a_compiler_nothing_is_fused_and_that_is_said_where_the_recipe_a
 
 
 def test_a_model_without_such_layers_or_with_hooks_is_not_fused(monkeypatch):
-    monkeypatch.setattr(precision, "fused_operations", lambda device: fused())
+    monkeypatch.setattr(precision, "fused_operations", lambda device, **lean: fused())
     model = construct_to_train(small().recipe, prepare_training(small(), CPU).dataset, CPU)
     assert obstacle(model, CPU) is None
     assert "no layer" in obstacle(torch.nn.Linear(1, 1), CPU)
@@ -126,7 +126,7 @@ def test_a_model_without_such_layers_or_with_hooks_is_not_fused(monkeypatch):
 @pytest.mark.needs_compiler
 def test_a_fused_step_is_the_plain_one_but_for_rounding(monkeypatch):
     launched = Launched()
-    monkeypatch.setattr(precision, "fused_operations", lambda device: precision_operations(launched))
+    monkeypatch.setattr(precision, "fused_operations", lambda device, **lean: precision_operations(launched))
     recipe = small("model.backbone.dropout=0").recipe
     rows = []
     for arithmetic in (Arithmetic(), FUSED):
