@@ -10,7 +10,7 @@ from teacher import COLOUR, GREY
 
 from pixkit.execution.cuda.graphs import GraphExecutor
 from pixkit.execution.eager import EagerExecutor
-from pixkit.execution.native.packed import Packed
+from pixkit.execution.native.buffers import Buffers
 from pixkit.execution.native.threads import Threaded
 from pixkit.execution.plan import POINTWISE, fleeting, make_plan, pointwise
 from pixkit.execution.reference import CALLS, ReferenceExecutor, chunks
@@ -64,7 +64,7 @@ def test_what_is_read_where_and_when_it_is_computed_and_nowhere_else_need_not_be
 def test_layers_that_read_their_own_site_alone_are_those_of_one_tap():
     operations = [o for o in Trace(net_of(NETS["Plain"], GREY)).operations.values() if isinstance(o.module, TapLayer)]
     expected = [operation.module.kernel_size == 1 for operation in operations]
-    own = functools.partial(Packed._own_site, None)
+    own = functools.partial(Buffers._own_site, None)
     assert set(expected) == {True, False} and [own(operation) for operation in operations] == expected
 
 

@@ -2,56 +2,27 @@
 
 from __future__ import annotations
 
-import functools
 import itertools
 from collections.abc import Iterator
-from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from pixkit.execution.lowering.colours import at_once
-from pixkit.execution.lowering.lower import LANES, Kept, Lowered, Unsupported, lower, static_inputs
+from pixkit.execution.lowering.lower import LANES, Lowered
+from pixkit.execution.native.buffers import Buffers
 from pixkit.execution.native.layout import HEADS, INSTRUCTION, KINDS, Buffer, Op, Program
 from pixkit.execution.nodes import run_static
-from pixkit.execution.plan import Plan, fleeting, pointwise
 from pixkit.heads.mixture import MAX_LOG_SCALE, MixtureHead
-from pixkit.layers import TapLayer
-from pixkit.readiness.trace import Operation, as_image
 
 
-class Packed:
+class Packed(Buffers):
     """Everything that a kernel needs to run a plan for a batch; the parts that differ among kernels are methods.
 
     Attributes:
         program: the structure that the kernel is given.
         ops, table: its operations and its instructions, as they were before they were moved to the device.
-        pixels: int64 [B, S, C], the levels.
-
-    Raises:
-        Unsupported: if the plan has an operation that no instruction does.
     """
-
-    def __init__(self, plan: Plan, batch: int) -> None:
-        self.plan, self.batch = plan, batch
-        network = plan.trace.network
-        reference = network.reference
-        self.device, self.dtype, self.groups = reference.device, reference.dtype, plan.trace.groups
-        spec = network.spec
-        self._levels = torch.zeros(spec.sites, batch, spec.channels, dtype=torch.int64, device=self.device)
-        self.pixels = self._levels.transpose(0, 1)
-        self._kept: list[Tensor] = []
-        self._at_once = joint = at_once(plan)  # with the first colour group
-        self._schedules = [each for each in plan.schedules if not each.group or each.operation.name not in joint]
-        lowered = {
-            name: lower(operation, plan.trace.operations, self.groups, self._at_once)
-            for name, operation in plan.trace.operations.items()
-            if operation.kind not in ("pixels", "static")
-        }
-        self._views = {name: parts[0] for name, parts in lowered.items() if parts[0].kind == "VIEW"}
-        self._lowered = {name: parts for name, parts in lowered.items() if name not in self._views}
-        self._memory = {kept.name: kept for parts in self._lowered.values() for part in parts for kept in part.kept}
 
     def fill(self, context: Tensor | None) -> None:
         """Take the memory, compute what needs no pixel, and write the tables."""
@@ -59,32 +30,6 @@ class Packed:
         self._ops()
         self.program = self._link()
         self._due = self._draws()
-
-    def renew(self, context: Tensor | None) -> bool:
-        """Be as it was when it was filled, but with this context; False if that is of another shape."""
-        for name, value in run_static(self.plan.trace, context).items():
-            if name in self._data:
-                filled = self._filled(name, value)
-                if filled.shape != self._data[name].shape:
-                    return False
-                self._data[name].copy_(filled)
-        for data in self._blank:
-            data.zero_()
-        for kept in self._memory.values():
-            if kept.outside is not None:
-                self._data[kept.name][-1, ..., : kept.maps] = kept.outside
-        return True
-
-    @functools.cached_property
-    def nbytes(self) -> int:
-        """Bytes of its tensors."""
-        parts = [*self._kept, *self._data.values(), self._levels]
-        return sum({part.untyped_storage().data_ptr(): part.untyped_storage().nbytes() for part in parts}.values())
-
-    def params(self, sites: Tensor, images: slice | list[int] = slice(None)) -> Tensor:
-        """The head's parameters at flat sites int64 [S], [B, P, S]; of some images."""
-        data = self._data[self.plan.trace.output][:, images][sites, :, :, : self._maps(self.plan.trace.output)]
-        return data.permute(1, 3, 2, 0).flatten(1, 2)
 
     def drawing(self, uniforms: Tensor, temperature: float) -> None:
         """Have the kernel draw, too, by these uniforms [B, draws, C, S], until `still`."""
@@ -101,86 +46,6 @@ class Packed:
     def still(self) -> None:
         """Have the kernel draw nothing."""
         self.program.draws = None
-
-    def _allocate(self, static: dict[str, Any]) -> None:
-        """One tensor [sites, B, G, padded maps] an operation; a view is a part of another's."""
-        plan, operations = self.plan, self.plan.trace.operations
-        self._passing = self._unremembered()
-        most = max((int(np.diff(schedule.arrays[1]).max()) for schedule in self._schedules), default=1)
-        self._data: dict[str, Tensor] = {}
-        self._blank = [self._levels]
-        read = static_inputs(plan)
-        for name, operation in operations.items():
-            if operation.kind == "static":
-                if name in read:
-                    self._data[name] = self._filled(name, static[name])
-            elif name in self._views:
-                view = self._views[name]
-                self._data[name] = self._data[str(view.inputs[0])][..., view.first :]
-            else:
-                sites = most if name in self._passing else operation.grid[0] * operation.grid[1]
-                self._data[name] = self._zeros(sites, self._maps(name), self._groups_of(name))
-                self._blank.append(self._data[name])
-                for kept in (kept for part in self._lowered.get(name, []) for kept in part.kept):
-                    self._data[kept.name] = self._reserved(kept, most, sites, self._groups_of(name))
-                    self._blank.append(self._data[kept.name])
-
-    def _reserved(self, kept: Kept, most: int, sites: int, groups: int) -> Tensor:
-        """Memory of an operation's own."""
-        if kept.outside is None:
-            return self._zeros(most, kept.maps, groups)
-        data = self._zeros(sites + 1, kept.maps, groups)
-        data[-1, ..., : kept.maps] = kept.outside
-        return data
-
-    def _unremembered(self) -> frozenset[str]:
-        """Operations whose units are read only in the step that computes them, themselves and through views."""
-        plan = self.plan
-        local = fleeting(plan, lambda reader: pointwise(reader) or (self.groups == 1 and self._own_site(reader)))
-        root = {name: name for name in plan.trace.operations}
-        for name, view in self._views.items():
-            root[name] = root[str(view.inputs[0])]
-        kept = {root[name] for name in root if name not in local or name in self._memory}
-        own = {name for name, memory in self._memory.items() if memory.outside is None}
-        return frozenset(own | {name for name in root if root[name] not in kept})
-
-    def _own_site(self, operation: Operation) -> bool:
-        """Whether a mixing layer reads only the site that it writes."""
-        if not isinstance(operation.module, TapLayer):
-            return False
-        sources = operation.module.taps(operation.grid).sources
-        return sources.shape[1] == 1 and bool((sources[:, 0] == torch.arange(len(sources))).all())
-
-    def _groups_of(self, name: str) -> int:
-        """How many colour groups its maps lie in."""
-        return 1 if name in self._at_once else self.groups
-
-    def _zeros(self, sites: int, maps: int, groups: int) -> Tensor:
-        size = (sites, self.batch, groups, -(-maps // LANES) * LANES)
-        return torch.zeros(size, dtype=self.dtype, device=self.device)
-
-    def _filled(self, name: str, value: Any) -> Tensor:
-        """A static value [B or 1, M, h, w]; one map as many as the reader with most of them has."""
-        image, operations = as_image(value), self.plan.trace.operations
-        readers = [reader for reader in operations.values() if name in reader.inputs]
-        if image.shape[1] == 1:
-            image = image.expand(-1, max((reader.maps for reader in readers), default=1), -1, -1)
-        groups = self._groups_of(name)
-        if image.shape[1] % groups or len(image) not in (1, self.batch):
-            raise Unsupported(
-                f"no instruction spreads {operations[name].label} over the images and colours that read it"
-            )
-        grouped = image.flatten(2).unflatten(1, (-1, groups)).permute(3, 0, 2, 1)
-        data = self._zeros(len(grouped), grouped.shape[3], groups)
-        data[..., : grouped.shape[3]] = grouped
-        return data
-
-    def _maps(self, name: str) -> int:
-        """Maps of one colour group."""
-        if name in self._memory:
-            return self._memory[name].maps
-        operation = self.plan.trace.operations[name]
-        return sum(operation.parts or (operation.maps,)) // self._groups_of(name)
 
     def _ops(self) -> None:
         """The operations of the kernel, and which of them each operation of the plan became."""
@@ -228,18 +93,6 @@ class Packed:
         values[:, :maps] = operand
         self._constants.append(Buffer(self._keep(values), 0, 0, values.stride(0), maps, 0))
         return len(self._data) + len(self._constants) - 1
-
-    def _is_pixels(self, name: str) -> bool:
-        return name in self.plan.trace.operations and self.plan.trace.operations[name].kind == "pixels"
-
-    def _keep(self, value: Tensor) -> int:
-        """The address of a contiguous copy on the device that lives as long as this does."""
-        self._kept.append(value.to(self.device).contiguous())
-        return self._kept[-1].data_ptr()
-
-    def _keep_raw(self, structures: Any) -> int:
-        """The same of an array of structures."""
-        return self._keep(torch.frombuffer(bytearray(structures), dtype=torch.uint8))
 
     def _instructions(self) -> tuple[int, int, int]:
         """Addresses of the instructions, step by step, of where each step begins, and of the sites."""

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import sys
 import threading
 import weakref
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable
 from dataclasses import replace
-from functools import partial
 from types import FrameType
 from typing import Any
 
@@ -16,48 +14,35 @@ from torch import Tensor
 from torch._ops import HigherOrderOperator
 
 from pixkit.errors import message
-from pixkit.readiness.elements import asking, notes
-from pixkit.readiness.elements.catching import caught, may_raise
-from pixkit.readiness.elements.constants import where_held
+from pixkit.readiness.elements import asking, marking, notes
+from pixkit.readiness.elements.catching import may_raise
 from pixkit.readiness.elements.marked import Asked, Marked, Operations, mark, plainly, replaced, tensors_in
-from pixkit.readiness.elements.marks import LATEST, UNWRITTEN, Call, Marks, Rule, listed, mixed, spoilt, uniform, within
-from pixkit.readiness.elements.notes import Noted
-from pixkit.readiness.elements.operation import Description, describe, plainly_called, strideless, taken_apart
+from pixkit.readiness.elements.marks import LATEST, UNWRITTEN, Call, Marks, Rule, listed, mixed, plain, spoilt, uniform
+from pixkit.readiness.elements.noting import Noting
+from pixkit.readiness.elements.operation import Description, describe, plainly_called, taken_apart
 from pixkit.readiness.elements.performed import Performed
-from pixkit.readiness.elements.planes import Planes
 from pixkit.readiness.elements.relying import relied_on
 from pixkit.readiness.elements.rules import UNSETTLED
 from pixkit.readiness.elements.rules.deciding import deciding
 from pixkit.readiness.elements.rules.factories import unwritten
-from pixkit.readiness.elements.signs import latest_sign, tells_sign, with_sign
-from pixkit.readiness.elements.storages import Storages
-from pixkit.readiness.elements.tape import Held, Line, Record, View, line_here
+from pixkit.readiness.elements.signs import latest_sign, tells_sign, told
+from pixkit.readiness.elements.tape import Held, Record, View
 
 
-class Unfollowed(Exception):
-    """A run cannot go on; why has been noted."""
-
-
-class Carrying:
+class Carrying(Noting):
     """Runs operations, and marks what they give and write.
 
     Attributes:
-        storages: planes of all storages.
         tape: operations that computed or wrote something, in order.
         views: operations that computed nothing, but made a tensor lie in another one.
-        noted: what nothing can be proved of, in order, each line once.
-        relies_on: names of constants whose values were used.
         performed: what a call of the module comes to, if that is asked.
     """
 
     def __init__(self, names: dict[int, str], outermost: FrameType) -> None:
-        self.storages = Storages(lambda tensor: where_held(tensor, sys._getframe(), outermost, names))
+        super().__init__(names, outermost)
         self.tape: list[Record] = []
         self.views: list[View] = []
-        self.noted: list[Noted] = []
-        self.relies_on: set[str] = set()
         self.performed: Performed | None = None
-        self._names, self._outermost = names, outermost
         self._lock = threading.RLock()
         self._over = self._unwritten = self._checks = False
         self._made: list[weakref.ref[Marked]] = []
@@ -101,7 +86,7 @@ class Carrying:
                     return self._operate(func, about, args, kwargs)
                 return self.performed.perform(func, args, kwargs, lambda: self._operate(func, about, args, kwargs))
             except Exception:
-                self._deciding(func, about.views, list(map(self.storages.marks, tensors_in((args, kwargs)))))
+                self.deciding(func, about.views, list(map(self.storages.marks, tensors_in((args, kwargs)))))
                 raise
 
     def ask(self, func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
@@ -111,7 +96,7 @@ class Carrying:
     def escape(self, tensor: Tensor, name: str) -> None:
         """Values of a tensor are about to leave torch: those that are not fixed must not."""
         with plainly():
-            self._look([self.storages.marks(tensor)], notes.HOST, name)
+            self.look([self.storages.marks(tensor)], notes.HOST, name)
 
     def raw(self, name: str) -> None:
         """An array has been made in which nothing has been written."""
@@ -142,13 +127,13 @@ class Carrying:
 
     def _operate(self, func: Any, about: Description, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         read = list(tensors_in((args, kwargs)))
-        self._require_strides(read, func)
+        self.require_strides(read, func)
         reached = len(self.storages.reached)
         if about.views and not about.foreign:
             return self._viewed(func, args, kwargs, read, reached)
         before = {id(tensor): self.storages.marks(tensor) for tensor in read}
         inputs = tuple(Held(self.storages.place(tensor), before[id(tensor)]) for tensor in read)
-        self._note_reached(func, reached)
+        self.reached(func, reached)
         written = list(about.written(args, kwargs))
         for tensor in written:
             self.storages.keep(tensor, moves=about.moves)
@@ -160,22 +145,22 @@ class Carrying:
                     before[id(tensor)] = self.storages.copied(before[id(tensor)])
         read_kwargs = {name: value for name, value in kwargs.items() if name not in about.out}
         marked = replaced((args, read_kwargs), lambda tensor: before[id(tensor)])
-        call = Call(about.functional, *self._signed(about, *marked), ())
+        call = Call(about.functional, *told(about, self.tape, self.storages, *marked), ())
         if (about.numbers and not self._checks) or about.sized:
-            self._look(deciding(func, call), notes.HOST if about.numbers else notes.SHAPE, str(func))
-        self._deciding(func, not may_raise(call), call.marks)
+            self.look(deciding(func, call), notes.HOST if about.numbers else notes.SHAPE, str(func))
+        self.deciding(func, not may_raise(call), call.marks)
         copies = [tensor.clone() for tensor in read] if about.foreign else []
         result = plainly_called(func, args, kwargs) if about.foreign else func(*args, **kwargs)
         written += [tensor for tensor, copy in zip(read, copies, strict=False) if not torch.equal(tensor, copy)]
         given = tuple(tensors_in(result)) or tuple(written)
-        self._require_strides(given, func)
+        self.require_strides(given, func)
         if about.moves and any(self.storages.grows(tensor, UNWRITTEN + len(self.tape)) for tensor in written):
             self._unwritten = True
             self.tape.append(Record(str(func), inputs, (), self.line(), call.kept(), known=True))
         if given and not about.views and not about.moves:
-            call = replace(call, results=tuple(map(_plain, given)))
+            call = replace(call, results=tuple(map(plain, given)))
             ruled = self._ruled(func, about, call)
-            marked = tuple(self._marked(call, ruled, given, written))
+            marked = tuple(marking.marked(self.storages, call, ruled, given, written))
             if marked:
                 self.tape.append(Record(str(func), inputs, marked, self.line(), call.kept(), about.rule is not None))
         return replaced(result, lambda tensor: tensor if id(tensor) in before else mark(tensor, self))
@@ -186,9 +171,9 @@ class Carrying:
         """What lies in the storage of an argument needs no marks of its own."""
         for tensor in read:
             self.storages.of(tensor)
-        self._note_reached(func, reached)
+        self.reached(func, reached)
         result = func(*args, **kwargs)
-        self._require_strides(tensors_in(result), func)
+        self.require_strides(tensors_in(result), func)
         if any(tensor.dtype != read[0].dtype for tensor in tensors_in(result)):
             late, marks = latest_sign(self.tape, self.storages), self.storages.marks(read[0])
             if any(tells_sign(marks, tensor, late) for tensor in tensors_in(result)):
@@ -197,52 +182,6 @@ class Carrying:
         places = map(self.storages.place, tensors_in(result))
         self.views += [View(len(self.tape), str(func), source, place, line) for place in places if place != source]
         return replaced(result, lambda tensor: mark(tensor, self))
-
-    def _note_reached(self, func: Any, reached: int) -> None:
-        if len(self.storages.reached) > reached:
-            self.note(notes.MEMORY, str(func), "a tensor lies in memory that was reached by an address")
-
-    def _signed(
-        self, about: Description, args: tuple[Any, ...], kwargs: dict[str, Any]
-    ) -> tuple[tuple[Any, ...], dict[str, Any]]:
-        """Arguments in which an operation tells 0.0 from -0.0 are less known, and later."""
-        if not about.signed:
-            return args, kwargs
-        late = latest_sign(self.tape, self.storages) if about.telling or about.cuts else 0
-
-        def signed(n: int, marks: Marks) -> Marks:
-            marks = self.storages.signed(marks)
-            tells = n in about.telling or (about.cuts and marks.value.is_complex())
-            return with_sign(marks, late) if tells and late else marks
-
-        looked = (within(part, partial(signed, n)) if n in about.signed else part for n, part in enumerate(args))
-        return tuple(looked), within(kwargs, partial(signed, len(args)))
-
-    def _marked(self, call: Call, ruled: list[Marks], given: Sequence[Tensor], written: list[Tensor]) -> Iterator[Held]:
-        """Mark what an operation gave and wrote."""
-        for tensor, marks in zip(given, ruled, strict=True):
-            known = self.storages.knows(tensor)
-            if known and not any(tensor is each for each in written):
-                continue  # it lies in what the operation read, whatever its schema says
-            planes = self.storages.of(tensor) if known else self.storages.made(tensor)
-            yield self._put(planes, tensor, marks)
-            if marks.any_fixed:
-                planes.settled = max(planes.settled, self._settled(call, tensor))
-                planes.sources = planes.sources.union(*(self.storages.of(each.value).sources for each in call.marks))
-        for tensor in written:
-            if not any(tensor is each for each in given):
-                yield self._put(self.storages.of(tensor), tensor, uniform(tensor, LATEST))
-
-    def _settled(self, call: Call, result: Tensor) -> int:
-        if not (result.is_floating_point() or result.is_complex()):
-            return 0
-        of_others = [each.latest for each in call.marks if not each.all_fixed]
-        return max([*of_others, *(self.storages.of(each.value).settled for each in call.marks)], default=0)
-
-    def _put(self, planes: Planes, tensor: Tensor, marks: Marks) -> Held:
-        ready, shape = marks.ready, tensor.shape
-        planes.write(tensor, ready, marks.fixed)
-        return Held(self.storages.place(tensor), Marks(ready.expand(shape), marks.fixed.expand(shape), _plain(tensor)))
 
     def _ruled(self, func: Any, about: Description, call: Call) -> list[Marks]:
         """What the rule says, or what is said where there is none."""
@@ -276,34 +215,3 @@ class Carrying:
         if any(sources.values()):
             self.relies_on |= relied_on(rule, call, found, sources)
         return found
-
-    def note(self, kind: str, op: str, found: str = "") -> None:
-        """Note it, once for each line."""
-        noted = Noted(kind, op, self.line(), found)
-        if noted not in self.noted:
-            self.noted.append(noted)
-
-    def _deciding(self, func: Any, never: bool, read: list[Marks]) -> None:
-        """Values decide whether an operation raises an error: none may if somebody's code goes on after it."""
-        if not never and not all(each.all_fixed for each in read) and caught(self.line()):
-            self.note(notes.HOST, str(func), "whether it raises an error, which is caught")
-
-    def _look(self, read: list[Marks], kind: str, op: str) -> None:
-        """Values become numbers or shapes, with which Python goes on."""
-        if all(self.storages.signed(each).all_fixed for each in read):
-            self.relies_on.update(*(self.storages.of(each.value).sources for each in read))
-        else:
-            self.note(kind, op)
-
-    def _require_strides(self, tensors: Iterable[Tensor], func: Any) -> None:
-        for found in filter(None, map(strideless, tensors)):
-            self.note(notes.MEMORY, str(func), f"a tensor whose elements do not lie at strides: {found}")
-            raise Unfollowed(f"{func}: readiness cannot be followed in a {found} tensor")
-
-    def line(self) -> Line:
-        """The line of somebody's code that is being run."""
-        return line_here(self._names, self._outermost)
-
-
-def _plain(tensor: Tensor) -> Tensor:
-    return tensor if type(tensor) is Tensor else tensor.detach()

@@ -134,6 +134,11 @@ def marks_in(value: Any) -> Iterable[Marks]:
             yield from marks_in(part)
 
 
+def plain(tensor: Tensor) -> Tensor:
+    """The same tensor, not marked."""
+    return tensor if type(tensor) is Tensor else tensor.detach()
+
+
 def core_of(plane: Tensor) -> Tensor:
     """A plane without the axes along which it is only expanded, to ask something of all its elements."""
     for axis, stride in enumerate(plane.stride()):

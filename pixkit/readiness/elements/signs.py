@@ -7,12 +7,14 @@ both, or something infinite for one of them. For the others, what is unfixed is 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from functools import partial
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from pixkit.readiness.elements.marks import Marks
+from pixkit.readiness.elements.marks import Marks, within
+from pixkit.readiness.elements.operation import Description
 from pixkit.readiness.elements.storages import Storages
 from pixkit.readiness.elements.tape import Record
 
@@ -29,6 +31,23 @@ def latest_sign(tape: Iterable[Record], storages: Storages) -> int:
             settled = (storages.of(each.marks.value).settled for each in record.inputs)
             late = max(late, *(each.latest for each in read if not each.all_fixed), *settled, 0)
     return late
+
+
+def told(
+    about: Description, tape: Iterable[Record], storages: Storages, args: tuple[Any, ...], kwargs: dict[str, Any]
+) -> tuple[tuple[Any, ...], dict[str, Any]]:
+    """Arguments in which an operation tells 0.0 from -0.0 are less known, and later."""
+    if not about.signed:
+        return args, kwargs
+    late = latest_sign(tape, storages) if about.telling or about.cuts else 0
+
+    def signed(n: int, marks: Marks) -> Marks:
+        marks = storages.signed(marks)
+        tells = n in about.telling or (about.cuts and marks.value.is_complex())
+        return with_sign(marks, late) if tells and late else marks
+
+    looked = (within(part, partial(signed, n)) if n in about.signed else part for n, part in enumerate(args))
+    return tuple(looked), within(kwargs, partial(signed, len(args)))
 
 
 def with_sign(marks: Marks, late: int) -> Marks:

@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from pixkit.readiness.elements.marks import LATEST, Marks
+from pixkit.readiness.elements.marks import LATEST, Marks, plain
 from pixkit.readiness.elements.planes import Place, Planes
 
 
@@ -44,7 +44,7 @@ class Storages:
         ready, fixed = planes.read(tensor)
         if planes.settled and _is_bits(tensor, planes.unit):  # among them that of a zero's sign
             ready, fixed = torch.where(fixed, planes.settled, ready), torch.zeros_like(fixed)
-        return Marks(ready, fixed, tensor if type(tensor) is Tensor else tensor.detach())
+        return Marks(ready, fixed, plain(tensor))
 
     def copied(self, marks: Marks) -> Marks:
         """The same for a tensor that is about to be written to: what is known of its storage is known of the copy."""

@@ -1,0 +1,76 @@
+"""What keeps a run from being proved, noted with the line that asked for it, and the constants that it rests on."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterable
+from types import FrameType
+from typing import Any
+
+from torch import Tensor
+
+from pixkit.readiness.elements import notes
+from pixkit.readiness.elements.catching import caught
+from pixkit.readiness.elements.constants import where_held
+from pixkit.readiness.elements.marks import Marks
+from pixkit.readiness.elements.notes import Noted
+from pixkit.readiness.elements.operation import strideless
+from pixkit.readiness.elements.storages import Storages
+from pixkit.readiness.elements.tape import Line, line_here
+
+
+class Unfollowed(Exception):
+    """A run cannot go on; why has been noted."""
+
+
+class Noting:
+    """The notes of a run.
+
+    Attributes:
+        storages: planes of all storages.
+        noted: what nothing can be proved of, in order, each line once.
+        relies_on: names of constants whose values were used.
+    """
+
+    def __init__(self, names: dict[int, str], outermost: FrameType) -> None:
+        self.storages = Storages(lambda tensor: where_held(tensor, sys._getframe(), outermost, names))
+        self.noted: list[Noted] = []
+        self.relies_on: set[str] = set()
+        self._names, self._outermost = names, outermost
+
+    def line(self) -> Line:
+        """The line of somebody's code that is being run."""
+        return line_here(self._names, self._outermost)
+
+    def note(self, kind: str, op: str, found: str = "") -> None:
+        """Note it, once for each line."""
+        noted = Noted(kind, op, self.line(), found)
+        if noted not in self.noted:
+            self.noted.append(noted)
+
+    def look(self, read: list[Marks], kind: str, op: str) -> None:
+        """Values become numbers or shapes, with which Python goes on."""
+        if all(self.storages.signed(each).all_fixed for each in read):
+            self.relies_on.update(*(self.storages.of(each.value).sources for each in read))
+        else:
+            self.note(kind, op)
+
+    def deciding(self, func: Any, never: bool, read: list[Marks]) -> None:
+        """Values decide whether an operation raises an error: none may if somebody's code goes on after it."""
+        if not never and not all(each.all_fixed for each in read) and caught(self.line()):
+            self.note(notes.HOST, str(func), "whether it raises an error, which is caught")
+
+    def reached(self, func: Any, before: int) -> None:
+        """An operation reads storages, and perhaps more than before have been reached by an address."""
+        if len(self.storages.reached) > before:
+            self.note(notes.MEMORY, str(func), "a tensor lies in memory that was reached by an address")
+
+    def require_strides(self, tensors: Iterable[Tensor], func: Any) -> None:
+        """Planes are read by strides.
+
+        Raises:
+            Unfollowed: if a tensor has none.
+        """
+        for found in filter(None, map(strideless, tensors)):
+            self.note(notes.MEMORY, str(func), f"a tensor whose elements do not lie at strides: {found}")
+            raise Unfollowed(f"{func}: readiness cannot be followed in a {found} tensor")
