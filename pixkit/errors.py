@@ -174,6 +174,12 @@ class CausalityError(PixkitError):
     exit_code = 1
 
 
+class RankError(PixkitError):
+    """Another process of a build that several make together has failed, or does not answer."""
+
+    exit_code = 1
+
+
 class NonFiniteError(PixkitError):
     """A loss or a gradient is not finite; nothing was updated with it."""
 

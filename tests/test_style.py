@@ -16,7 +16,7 @@ from pixkit import public
 ROOT = Path(__file__).resolve().parents[1]
 PARTS = (
     *("errors", "distribution", "files", "locks", "cache", "randomness", "precision", "image", "noise"),
-    *("modes", "memory", "catalogue"),
+    *("ranks", "modes", "memory", "catalogue"),
     *("components", "orderings", "layers", "backbones", "heads", "network", "wrappers"),
     *("readiness", "execution", "samplers", "models"),
     *("data", "recipe", "runs", "figures", "trackers", "tasks", "training", "testing", "builtins", "cli", "__main__"),

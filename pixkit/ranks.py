@@ -1,0 +1,311 @@
+"""The processes of one build, torchrun's ranks: which parts each takes, and what all of them agree on.
+
+Nothing here is torch's default process group, which a program that calls pixkit may have for itself: the group is an
+object, and is handed on. What is agreed on goes over gloo, between CPUs, always; tensors of a GPU over NCCL.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from datetime import timedelta
+from typing import Any, TypeVar
+
+import torch
+import torch.distributed as dist
+from torch import Tensor
+
+from pixkit.errors import RankError, UsageError, listed, message
+
+T = TypeVar("T")
+TIMEOUT = 1800.0
+"""Seconds that ranks wait for one another, if the environment's PIXKIT_RANKS_TIMEOUT says nothing else."""
+GRACE = 5.0
+"""Seconds in which a rank says that it is still there, once another was found not to answer."""
+LOOK = 0.05
+"""Seconds between two looks at what another rank says."""
+USUAL = 2**12
+"""Bytes of plain data that are exchanged at once; more take a second exchange."""
+_FROM_LAUNCHER = ("RANK", "WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT")
+
+
+class Ranks:
+    """The ranks of a build, 0..size-1, as one of them sees them. What all have to call, all call in one order.
+
+    Where a rank fails, the others are told which and why, and where one neither answers nor fails within the timeout,
+    they end with its number: see `RankError`, which every method that waits for others raises.
+
+    Attributes:
+        rank: which of them this process is.
+        size: how many there are; 1 for a process that is alone, for which nothing is exchanged.
+        local: which of those of its machine it is.
+    """
+
+    def __init__(
+        self, rank: int = 0, size: int = 1, *, local: int = 0, store: dist.Store | None = None, timeout: float = TIMEOUT
+    ) -> None:
+        """`store` is what the ranks of more than one meet at; they wait `timeout` seconds for one another."""
+        self.rank, self.size, self.local = rank, size, local
+        self._timeout = timeout
+        self._groups: dict[str, Any] = {}
+        if store is not None:
+            self._store = dist.PrefixStore("pixkit", store)
+            with self._hearing():
+                self._groups["cpu"] = dist.ProcessGroupGloo(self._store, rank, size, timedelta(seconds=timeout))
+
+    @property
+    def alone(self) -> bool:
+        """Whether there is no other."""
+        return self.size == 1
+
+    @property
+    def first(self) -> bool:
+        """Whether this is rank 0, which decides, and alone writes files and tells how it goes."""
+        return self.rank == 0
+
+    def mine(self, part: int) -> bool:
+        """Whether part 0, 1, ... is this rank's: they take them in turn."""
+        return part % self.size == self.rank
+
+    def shared(self, parts: Sequence[T]) -> list[T]:
+        """Those of some parts that are this rank's."""
+        return list(parts[self.rank :: self.size])
+
+    def gather(self, plain: Any) -> list[Any]:
+        """What each rank gives, plain data, by rank; floats stay what they are, bit for bit, NaN too."""
+        if self.alone:
+            return [plain]
+        text = json.dumps(plain).encode()
+        size = USUAL
+        found = self._exchanged(text, size)
+        longest = max(int.from_bytes(one[:8], "little") for one in found)
+        if longest > size - 8:
+            found = self._exchanged(text, longest + 8)
+        return [json.loads(one[8 : 8 + int.from_bytes(one[:8], "little")]) for one in found]
+
+    def agreed(self, plain: T) -> T:
+        """What rank 0 gives, plain data."""
+        return self.decided(lambda: plain)
+
+    def decided(self, decide: Callable[[], T]) -> T:
+        """What rank 0 finds, plain data; the others find nothing, and wait for it."""
+        found: T = self.gather(decide() if self.first else None)[0]
+        return found
+
+    def wait(self) -> None:
+        """Until all ranks have come here."""
+        self.gather(None)
+
+    @contextmanager
+    def first_before_others(self) -> Iterator[None]:
+        """Rank 0 does what is within, and then the others do: what it has fetched and kept is there for them."""
+        if not self.first:
+            self.wait()
+        yield
+        if self.first:
+            self.wait()
+
+    def same(self, what: str, plain: Any) -> None:
+        """See that all ranks have the same plain data.
+
+        Raises:
+            RankError: naming `what` it is about, and the ranks that have something else than rank 0.
+        """
+        found = self.gather(plain)
+        others = [rank for rank, one in enumerate(found) if one != found[0]]
+        if others:
+            raise RankError(
+                f"{what}: {named(others)} not what rank 0 has",
+                found=f"{found[others[0]]} on rank {others[0]}",
+                expected=f"{found[0]}, as on rank 0",
+                hint="the same machine, versions and number of threads (OMP_NUM_THREADS) for all ranks",
+            )
+
+    def spread(self, tensors: Sequence[Tensor]) -> None:
+        """Give all ranks the values that rank 0's tensors have; they have the same shapes, and are written to."""
+        for tensor in () if self.alone else tensors:
+            with torch.no_grad(), self._hearing():
+                sent = tensor.detach().contiguous()
+                self._group(sent).broadcast(_real(sent), 0).wait()
+                tensor.copy_(sent)
+
+    def tensors(self, tensor: Tensor) -> list[Tensor]:
+        """The tensor of each rank, by rank: they may differ in shape, and have one type and number of dimensions."""
+        if self.alone:
+            return [tensor]
+        sent = tensor.detach().contiguous()
+        found = [torch.empty(shape, dtype=sent.dtype, device=sent.device) for shape in self.gather(list(sent.shape))]
+        longest = max(one.numel() for one in found)
+        padded = sent.new_zeros(longest)
+        padded[: sent.numel()] = sent.flatten()
+        rows = [torch.empty_like(padded) for _ in found]
+        with self._hearing():
+            self._group(sent).allgather([[_real(row) for row in rows]], [_real(padded)]).wait()
+        return [row[: one.numel()].view_as(one) for row, one in zip(rows, found, strict=True)]
+
+    def swapped(self, rows: Tensor) -> Tensor:
+        """Row r of each rank's [size, n], on rank r; by rank, [size, n]."""
+        if self.alone:
+            return rows
+        found = torch.empty_like(rows)
+        with self._hearing():
+            self._group(rows).alltoall_base(_real(found), _real(rows), [], []).wait()
+        return found
+
+    def joined(self, row: Tensor) -> Tensor:
+        """Each rank's [n], by rank: [size, n]."""
+        if self.alone:
+            return row[None]
+        found = row.new_empty(self.size, *row.shape)
+        with self._hearing():
+            self._group(row).allgather([[_real(one) for one in found]], [_real(row)]).wait()
+        return found
+
+    def leave(self, error: BaseException | None = None) -> None:
+        """Let go of the group, with what ended this rank, if that was an error; else once rank 0 has left, too.
+
+        Raises:
+            RankError: if rank 0 has failed since.
+        """
+        if self.alone:
+            return
+        self._groups.clear()
+        said = "left" if error is None else f"failed: {type(error).__name__}: {message(error)}"
+        with suppress(RuntimeError):  # it was rank 0's, say, which is gone
+            if not isinstance(error, RankError):
+                self._store.set(f"end/{self.rank}", said)
+            while error is None and not self.first:
+                if self._store.check(["end/0"]):
+                    self._store.set(f"end/{self.rank}", said)
+                    break
+                time.sleep(LOOK)
+            else:
+                return
+            if (ended := self._ended(0)) and ended != "left":
+                raise self._failure({0: ended}, [])
+
+    def _exchanged(self, text: bytes, size: int) -> list[bytes]:
+        """The beginning of what each rank says, after the eight bytes of its length."""
+        row = torch.zeros(size, dtype=torch.uint8)
+        whole = (len(text).to_bytes(8, "little") + text)[:size]
+        row[: len(whole)] = torch.frombuffer(bytearray(whole), dtype=torch.uint8)
+        return [one.numpy().tobytes() for one in self.joined(row)]
+
+    def _group(self, tensor: Tensor) -> Any:
+        """What tensors of its device go over."""
+        kind = tensor.device.type
+        if kind not in self._groups:
+            options = dist.ProcessGroupNCCL.Options()
+            options._timeout = timedelta(seconds=self._timeout)
+            store = dist.PrefixStore(kind, self._store)
+            self._groups[kind] = dist.ProcessGroupNCCL(store, self.rank, self.size, options)
+        return self._groups[kind]
+
+    @contextmanager
+    def _hearing(self) -> Iterator[None]:
+        """If others do not answer, say which."""
+        try:
+            yield
+        except RuntimeError as error:
+            raise self._lost() from error
+
+    def _lost(self) -> RankError:
+        """Why others do not answer, after a while in which those that are there say so."""
+        others = [rank for rank in range(self.size) if rank != self.rank]
+        try:
+            self._store.set(f"there/{self.rank}", "")
+            until = time.monotonic() + GRACE
+            while True:
+                ended = {rank: said for rank in others if (said := self._ended(rank))}
+                silent = [one for one in others if one not in ended and not self._store.check([f"there/{one}"])]
+                if ended or not silent or time.monotonic() > until:
+                    return self._failure(ended, silent)
+                time.sleep(LOOK)
+        except RuntimeError:  # where the ranks meet is gone: with rank 0, as a rule
+            return self._failure({}, [0])
+
+    def _ended(self, rank: int) -> str | None:
+        key = f"end/{rank}"
+        return self._store.get(key).decode(errors="replace") if self._store.check([key]) else None
+
+    def _failure(self, ended: Mapping[int, str], silent: Sequence[int]) -> RankError:
+        if ended:
+            what = listed((f"rank {rank} {said}" for rank, said in ended.items()), "; ", longest=300)
+        elif silent:
+            what = f"{named(silent)} gone, or gave no sign of life for {self._timeout:g} seconds"
+        else:
+            what = "the connection between them was lost"
+        return RankError(
+            "the ranks of this build cannot go on together",
+            found=what,
+            hint="start them again with --resume=auto, as torchrun does with --max-restarts; "
+            "PIXKIT_RANKS_TIMEOUT says for how many seconds they wait for one another",
+        )
+
+
+ALONE = Ranks()
+"""A process that is no rank of several."""
+
+
+@contextmanager
+def launched(environment: Mapping[str, str] = os.environ) -> Iterator[Ranks]:
+    """The ranks that torchrun, or another launcher that sets its variables, has started; one where none did.
+
+    Raises:
+        UsageError: if what the variables say cannot be.
+        RankError: if the others do not come, or one of them fails.
+    """
+    rank, size, local = (_number(environment, name, usual) for name, usual in _NUMBERS)
+    if size == 1:
+        yield ALONE
+        return
+    missing = [name for name in _FROM_LAUNCHER if name not in environment]
+    if missing or not 0 <= rank < size:
+        raise UsageError(
+            "half a launcher's environment",
+            found=f"WORLD_SIZE={size}, RANK={rank}" + (f"; without {listed(missing)}" if missing else ""),
+            expected=f"all of {listed(_FROM_LAUNCHER)}, as torchrun sets them; or no WORLD_SIZE",
+        )
+    timeout = _number(environment, "PIXKIT_RANKS_TIMEOUT", int(TIMEOUT))
+    try:
+        store, *_ = next(dist.rendezvous("env://", timeout=timedelta(seconds=timeout)))
+    except (RuntimeError, ValueError) as error:
+        where = f"{environment['MASTER_ADDR']}:{environment['MASTER_PORT']}"
+        raise RankError("the ranks do not meet", where=where, found=message(error)) from error
+    with joined(Ranks(rank, size, local=local, store=store, timeout=timeout)) as ranks:
+        yield ranks
+
+
+@contextmanager
+def joined(ranks: Ranks) -> Iterator[Ranks]:
+    """Leave the ranks in the end, and say why."""
+    try:
+        yield ranks
+    except BaseException as error:
+        ranks.leave(error)
+        raise
+    ranks.leave()
+
+
+def named(ranks: Sequence[int]) -> str:
+    """``rank 2 is``, ``ranks 1, 3 are``."""
+    return f"rank {ranks[0]} is" if len(ranks) == 1 else f"ranks {listed(ranks)} are"
+
+
+_NUMBERS = (("RANK", 0), ("WORLD_SIZE", 1), ("LOCAL_RANK", 0))
+
+
+def _number(environment: Mapping[str, str], name: str, usual: int) -> int:
+    found = environment.get(name, "")
+    try:
+        return int(found) if found else usual
+    except ValueError:
+        raise UsageError("no number", where=f"the environment's {name}", found=found) from None
+
+
+def _real(tensor: Tensor) -> Tensor:
+    """The same memory, of numbers that a group can carry."""
+    return torch.view_as_real(tensor) if tensor.is_complex() else tensor
