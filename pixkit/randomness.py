@@ -68,9 +68,14 @@ def seed_torch(seed: int, device: torch.device) -> None:
     torch.manual_seed seeds every kind of device there may be, which takes a millisecond, and the first time it
     imports torch's compiler, which takes a second.
     """
-    torch.default_generator.manual_seed(seed)
-    if device.type == "cuda":
-        torch.cuda.default_generators[device.index or 0].manual_seed(seed)
+    for generator in generators(device):
+        generator.manual_seed(seed)
+
+
+def generators(device: torch.device) -> list[torch.Generator]:
+    """torch's global generators that an operation on `device` may draw from: a CPU's, and that of a CUDA device."""
+    own = [torch.cuda.default_generators[device.index or 0]] if device.type == "cuda" else []
+    return [torch.default_generator, *own]
 
 
 def unshared(seed: int) -> int:

@@ -25,7 +25,10 @@ SMALLER_DRAW = "a smaller batch_size: the images do not depend on it"
 SMALLER_BATCH = "a smaller train.batch_size, with train.accumulate for the rest"
 DEVICE_WORDS = "CUDA error: out of memory|STATUS_ALLOC_FAILED"
 """What is said of a GPU's memory by CUDA, cuBLAS and cuDNN, where torch has no class for it."""
-MORE_MEMORY = f"free some memory, then go on with --resume; or make a new run with {SMALLER_BATCH}"
+MORE_MEMORY = (
+    f"free some memory, or have less taken (train.recompute=true), then go on with --resume; "
+    f"or make a new run with {SMALLER_BATCH}"
+)
 """Where a run is there: one that is resumed keeps its batch size, by which images are scored as well."""
 
 

@@ -93,6 +93,10 @@ class TrainConfig(ComponentConfig):
     """Images of one step; with `accumulate`, of one part of it."""
     accumulate: int = Field(1, ge=1)
     """Batches whose gradients are averaged into one step."""
+    recompute: bool = False
+    """Whether the backward pass computes the activations of the backbone's blocks again instead of keeping them: the
+    same digits in less memory, for up to a forward pass more. A block is a member of a list of modules (nn.ModuleList,
+    nn.Sequential) that has parts of its own. On a GPU no step is recorded then."""
     optimizer: Optimizer = Field(default_factory=AdamW)
     optimizers: dict[str, Optimizer] = Field(default_factory=dict)
     """Another optimiser for a phase, by the phase's name."""

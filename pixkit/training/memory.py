@@ -55,15 +55,19 @@ class MemoryEstimate:
         """What is free beside training, of which nothing is recorded; not above 0 where that does not fit."""
         return self.room.free - self.training - self.activations
 
-    def check(self, *, resumed: bool = False) -> None:
-        """Raise UsageError if what is still to be taken is more than there is, for a new run or one to go on with."""
+    def check(self, *, resumed: bool = False, recompute: bool = False) -> None:
+        """Raise UsageError if what is still to be taken is more than there is, for a new run or one to go on with.
+
+        `recompute` is whether activations are computed again already.
+        """
         if self.left < 0:
+            smaller = f"{'' if recompute else 'train.recompute=true; '}{SMALLER_BATCH}; or a smaller model"
             raise UsageError(
                 "training would not fit the memory that is free",
                 found=f"{in_words(self.training + self.activations)}: gradients, optimiser and average "
                 f"{in_words(self.training)}, a batch {in_words(self.activations)}; weights {in_words(self.weights)}",
                 expected=f"at most {self.room}",
-                hint=MORE_MEMORY if resumed else f"{SMALLER_BATCH}, or a smaller model",
+                hint=MORE_MEMORY if resumed else smaller,
             )
 
 
@@ -120,7 +124,7 @@ def _step(stepper: Stepper, trained: TrainedPhase, device: torch.device) -> int:
     def work(images: int) -> None:
         for parameter in parameters:
             parameter.grad = None
-        batch = _first(stepper, images)
+        batch = first(stepper, images)
         for _ in range(min(batches, 2)):  # from the second on, there are gradients
             with stepper.arithmetic.forward(stepper.device):
                 losses = checked_losses(trained.phase.loss(batch, 1), trained.name)
@@ -160,7 +164,7 @@ def _scoring(stepper: Stepper, device: torch.device) -> int:
 
     @torch.no_grad()
     def work(images: int) -> object:
-        return model.assess(_first(stepper, images))
+        return model.assess(first(stepper, images))
 
     with rehearsing(model, stepper.device), evaluating(model):
         try:
@@ -171,6 +175,6 @@ def _scoring(stepper: Stepper, device: torch.device) -> int:
             return 0
 
 
-def _first(stepper: Stepper, images: int) -> Batch:
+def first(stepper: Stepper, images: int) -> Batch:
     """So many training images."""
     return BatchSequence(stepper.sequence.dataset, images, 0).batch(0).to(stepper.device)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor, nn
@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from pixkit.errors import CheckpointError, RecipeError, listed
 from pixkit.models.base import Model, Phase
 from pixkit.recipe.schema import SGD, Adam, AdamW, Optimizer, RMSprop, Schedule, TrainConfig
+from pixkit.training.recompute import Recomputed
 
 
 @dataclass(frozen=True)
@@ -63,6 +64,8 @@ def trained_phases(model: Model, config: TrainConfig) -> list[TrainedPhase]:
         ValueError: if the model's phases clash in name, or one has nothing to train.
     """
     phases = model.phases()
+    if config.recompute:
+        phases = [replace(phase, loss=Recomputed(phase.loss, model)) for phase in phases]
     names = [phase.name for phase in phases]
     if len(set(names)) != len(names) or not names:
         raise ValueError(f"{type(model).__name__}: phases need different names, found {names}")

@@ -75,7 +75,8 @@ class Parts:
             where=f"step {step}, phase '{trained.name}', {images} images at once",
             found=message(error).split(". ")[0],
             expected=f"room for them: they cannot be taken in parts, since {why}",
-            hint=f"free some memory, then go on with --resume; or make a new run with {smaller}",
+            hint="free some memory, or have less taken (train.recompute=true), then go on with --resume; "
+            f"or make a new run with {smaller}",
         )
 
     def news(self) -> list[str]:

@@ -25,6 +25,8 @@ from pixkit.training.autotune import choose
 from pixkit.training.kernels import Kernels
 from pixkit.training.memory import MemoryEstimate, estimate
 from pixkit.training.precision import Choice, locked_choice, obstacle
+from pixkit.training.recompute import blocks
+from pixkit.training.recompute_check import check_recomputed
 from pixkit.training.remarks import before_the_model, remarks
 from pixkit.training.resume import check_changes, check_data
 from pixkit.training.segments import Segment, Segments
@@ -133,6 +135,7 @@ def prepare_training(
             changes = [*changes, *locked.changes(choice)]
             reporter.message(f"going on in {choice}")
     stepper.arithmetic = choice.arithmetic
+    check_recomputed(stepper)
     for text in _without_effect(stepper, way):
         reporter.message(text)
     ahead = way.ahead(stepper, reporter.message)
@@ -155,7 +158,7 @@ def _fitted(
         parted = device.type != "cpu" and not resumed
         while parted and memory.left < 0 and stepper.parts.halve_any(1, stepper.phases):
             memory = estimate(stepper, device, before, recorded=recorded)
-    memory.check(resumed=resumed)
+    memory.check(resumed=resumed, recompute=stepper.config.recompute)
     if device.type == "cpu":
         return memory, way
     if memory.graphs > memory.left:
@@ -171,6 +174,8 @@ def _without_effect(stepper: Stepper, way: Way) -> Iterator[str]:
     """What the recipe asks for and does not get."""
     if stepper.config.capture == "on" and way.kind != "replayed":
         yield f"train.capture: on has no effect: {way.reason}"
+    if stepper.config.recompute and not blocks(stepper.model):
+        yield "train.recompute: has no effect: no backbone of the model has a list of modules that have parts"
     if stepper.config.fuse == "on" and not stepper.arithmetic.fused:
         reason = obstacle(stepper.model, stepper.device)
         yield f"train.fuse: on has no effect: {reason or 'the run was begun without'}"

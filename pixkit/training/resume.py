@@ -26,6 +26,7 @@ SAFE = (
     "train.keep",
     "train.lag",
     "train.capture",
+    "train.recompute",
     "train.patience",
     "train.log",
     "sample.",

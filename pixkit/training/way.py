@@ -38,6 +38,8 @@ class Way:
             return cls("plain", "on a CPU no step is launched")
         if device.type != "cuda":
             return cls("ahead", f"on {device.type} the host would wait")
+        if config.recompute:
+            return cls("ahead", "on cuda the host would wait; with train.recompute nothing is recorded")
         if config.capture == "off":
             return cls("ahead", "on cuda the host would wait; nothing is recorded, as the recipe says")
         return cls(

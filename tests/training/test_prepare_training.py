@@ -140,7 +140,8 @@ def test_a_run_with_a_checkpoint_is_not_initialised_again(recipe, tmp_path, monk
 )
 def test_what_is_asked_for_and_not_got_is_said(monkeypatch, capture, kind, fuse, fused, obstacle, said):
     monkeypatch.setattr(preparing, "obstacle", lambda model, device: obstacle)
-    config, arithmetic = SimpleNamespace(capture=capture, fuse=fuse), SimpleNamespace(fused=fused)
+    config = SimpleNamespace(capture=capture, fuse=fuse, recompute=False)
+    arithmetic = SimpleNamespace(fused=fused)
     stepper = SimpleNamespace(config=config, arithmetic=arithmetic, model="model", device=CPU)
     assert list(preparing._without_effect(stepper, Way(kind, "because"))) == said
 

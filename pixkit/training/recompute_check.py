@@ -1,0 +1,92 @@
+"""Whether blocks that are run again compute what they did, looked at before a build."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from pixkit.errors import UsageError
+from pixkit.layers.modes import rehearsing
+from pixkit.training.memory import first
+from pixkit.training.recompute import Block, Recomputed, blocks, standing_in
+from pixkit.training.step import Stepper
+
+FEW = 2
+"""Images that are looked at; batch norms take no variance of one."""
+
+
+@dataclass(frozen=True)
+class _Ran:
+    """A call of a block: the tensors that it kept for a gradient, and how to run it again."""
+
+    block: object
+    kept: list[Tensor]
+    again: Callable[[], Any]
+
+
+def check_recomputed(stepper: Stepper) -> None:
+    """Run the blocks of every phase that computes activations again twice, on a few images, and compare bit by bit.
+
+    Raises:
+        UsageError: if one does not keep the same tensors for its gradient, naming it.
+    """
+    for number, trained in enumerate(stepper.phases):
+        loss = trained.phase.loss
+        if isinstance(loss, Recomputed) and (found := _differing(stepper, number, loss)) is not None:
+            name = next((name for name, one in stepper.model.named_modules() if one is found), "a block")
+            raise UsageError(
+                "activations that are computed again are not those that they were",
+                where=f"train.recompute, phase '{trained.name}'",
+                found=f"{name} ({type(found).__name__}) computes something else when it is run again",
+                expected="the same bits",
+                hint="train.recompute=false; or have it depend on nothing but its arguments, weights, buffers and "
+                "torch's generators",
+            )
+
+
+def _differing(stepper: Stepper, number: int, loss: Recomputed) -> object | None:
+    """The first block that does."""
+    ran: list[_Ran] = []
+
+    class Watching(Block):
+        def run(self, first: Callable[[], Any], again: Callable[[], Any]) -> Any:
+            result, kept = _keeping(first)
+            ran.append(_Ran(self.block, kept, again))
+            return result
+
+    def work() -> object | None:
+        ran.clear()
+        batch = first(stepper, FEW)
+        stepper.seed(1, number, 0)
+        with stepper.arithmetic.forward(stepper.device), standing_in(blocks(stepper.model), Watching):
+            loss.plain(batch, 1)
+        # Later than all of them, as a backward pass is.
+        return next((one.block for one in ran if not _alike(one.kept, _keeping(one.again)[1])), None)
+
+    with rehearsing(stepper.model, stepper.device), stepper.arithmetic.step():
+        return stepper.kernels.tried(work)
+
+
+def _keeping(work: Callable[[], Any]) -> tuple[Any, list[Tensor]]:
+    """What some work gives, and the tensors that it keeps for a gradient."""
+    kept: list[Tensor] = []
+
+    def keep(tensor: Tensor) -> Tensor:
+        kept.append(tensor)
+        return tensor
+
+    with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
+        return work(), kept
+
+
+def _alike(some: list[Tensor], others: list[Tensor]) -> bool:
+    return len(some) == len(others) and all(torch.equal(*map(_bits, pair)) for pair in zip(some, others, strict=True))
+
+
+def _bits(tensor: Tensor) -> Tensor:
+    """Comparable, also where it is NaN."""
+    return tensor.nan_to_num() if tensor.is_floating_point() or tensor.is_complex() else tensor

@@ -1,0 +1,159 @@
+"""Activations that are computed again."""
+
+from types import SimpleNamespace
+
+import pytest
+import torch
+from torch import nn
+from toys import CPU, Toy, toy_recipe, toy_trainer
+
+from pixkit.backbones import Backbone
+from pixkit.errors import UsageError
+from pixkit.layers import Fusing, fusing
+from pixkit.models.base import Phase
+from pixkit.training import prepare as preparing
+from pixkit.training.recompute import Recomputing, blocks, standing_in
+from pixkit.training.recompute_check import check_recomputed
+from pixkit.training.way import Way
+
+WIDTH = 4
+
+
+class Kept:
+    """Features, and what the first block that reads them makes of them."""
+
+    def __init__(self, plain):
+        self.plain, self.active = plain, None
+
+
+class Block(nn.Module):
+    """With dropout, batch norm, a buffer that it depends on, a torch mode, and a result left in its argument."""
+
+    def __init__(self):
+        super().__init__()
+        self.inner = nn.ModuleList([nn.Sequential(nn.Linear(WIDTH, WIDTH), nn.Tanh())])  # within a block: its part
+        self.norm, self.dropout = nn.BatchNorm1d(WIDTH), nn.Dropout(0.5)
+        self.frozen = nn.Dropout(0.5)
+        self.register_buffer("turn", torch.ones(()))
+        self.runs = 0
+
+    def forward(self, kept):
+        self.runs += 1
+        self.turn *= 1.1
+        kept.active = kept.plain.exp() if kept.active is None else kept.active
+        factor = 2.0 if fusing(kept.plain) is None else 3.0
+        x = self.frozen(self.dropout(self.norm(self.inner[0](kept.active)))) * self.turn.clone() * factor
+        return Kept((kept.plain + x).tanh())
+
+
+class Blocks(Backbone):
+    def __init__(self):
+        super().__init__(None, None)
+        self.stem = nn.Linear(6, WIDTH)
+        self.blocks = nn.ModuleList([nn.ModuleList([Block(), Block()]), nn.Sequential(nn.Linear(WIDTH, 1), nn.Tanh())])
+
+    def forward(self, x):
+        kept = Kept(self.stem(x))
+        first, second = self.blocks[0]
+        return self.blocks[1](second(first(kept)).plain + second(kept).plain)
+
+
+class Blocky(Toy):
+    """Two phases whose losses go through a backbone with blocks, one of them called twice."""
+
+    def __init__(self, config, spec, classes=None):
+        super().__init__(config, spec, classes)
+        self.body = nn.ModuleDict({"of": Blocks()})
+
+    def phases(self):
+        return [Phase("body", self.body.parameters(), self.loss), Phase("logits", [self.logits], self.loss)]
+
+    def score(self, batch):
+        features = self.body["of"]
+        for block in features.blocks[0]:
+            block.frozen.eval()
+        result = features(batch.x.flatten(1).to(self.logits.dtype)).squeeze(1)
+        for block in features.blocks[0]:
+            block.frozen.train(self.training)
+        return super().score(batch) * (2 + result)
+
+
+def trainer(folder, *, recompute, accumulate=2):
+    torch.manual_seed(0)
+    recipe = toy_recipe(Blocky, recompute=recompute, accumulate=accumulate, memory_format="channels_last")
+    return toy_trainer(folder, recipe)
+
+
+class Answering(Fusing):
+    activated = gated = normalised = None
+
+
+def test_steps_have_the_same_bits_and_blocks_keep_nothing(tmp_path, monkeypatch):
+    ended, runs, kept = [], [], []
+    for recompute in (False, True):
+        stepper = trainer(tmp_path / str(recompute), recompute=recompute).stepper
+        monkeypatch.setattr(type(stepper.arithmetic), "forward", lambda self, device: Answering())
+        alive = 0
+
+        def saved(tensor):
+            nonlocal alive
+            alive += tensor.numel()
+            return tensor
+
+        check_recomputed(stepper)
+        with torch.autograd.graph.saved_tensors_hooks(saved, lambda tensor: tensor):
+            stepper.phases[0].phase.loss(next(stepper.batches(1)), 1)
+        for block in stepper.model.body["of"].blocks[0]:
+            block.runs = 0
+        rows = [stepper.make(step) for step in (1, 2)]
+        ended.append((rows, torch.get_rng_state(), stepper.model.state_dict()))
+        runs.append([block.runs for block in stepper.model.body["of"].blocks[0]])
+        kept.append(alive)
+        assert all("forward" not in vars(module) for module in stepper.model.modules())
+    (plain, drawn, weights), (again, redrawn, same) = ended
+    assert plain == again and torch.equal(drawn, redrawn)
+    assert all(torch.equal(weights[name], same[name]) for name in weights)
+    assert runs == [[8, 16], [12, 24]]  # two phases, steps and parts; the second phase's gradient asks for no block
+    assert kept[1] < 0.7 * kept[0]
+
+
+def test_blocks_are_what_a_backbone_lists_that_has_parts():
+    body = Blocks()
+    assert blocks(nn.Sequential(body, Block())) == list(body.blocks[0])
+    assert blocks(nn.ModuleList([Block()])) == []
+    own = body.blocks[0][0].forward = lambda kept: kept
+    with standing_in(blocks(body), Recomputing):
+        assert body.blocks[0][0].forward is not own
+        with torch.no_grad():  # nothing is kept there
+            assert body.blocks[0][0]("what is no tensor") == "what is no tensor"
+    assert body.blocks[0][0].forward is own
+
+
+class Counting(Block):
+    def forward(self, kept):
+        return Kept((super().forward(kept).plain * self.runs).exp())
+
+
+class Shifting(Block):
+    def forward(self, kept):
+        kept = super().forward(kept)
+        return Kept(kept.plain.exp()) if self.runs > 2 else kept
+
+
+@pytest.mark.parametrize("cls", [Counting, Shifting])
+def test_blocks_that_depend_on_more_than_is_brought_back_are_refused(tmp_path, cls):
+    stepper = trainer(tmp_path / "run", recompute=True).stepper
+    check_recomputed(stepper)
+    stepper.model.body["of"].blocks[0][1] = cls()
+    with pytest.raises(UsageError, match=rf"phase 'body'(?s:.*)body\.of\.blocks\.0\.1 \({cls.__name__}\) computes"):
+        check_recomputed(stepper)
+
+
+def test_it_is_said_that_nothing_is_recorded_or_that_there_are_no_blocks():
+    config = SimpleNamespace(recompute=True, capture="on", fuse="off")
+    way = Way.on(torch.device("cuda", 0), config)
+    assert way.kind == "ahead"
+    stepper = SimpleNamespace(config=config, model=nn.Linear(2, 2), device=CPU)
+    capture, recompute = preparing._without_effect(stepper, way)
+    assert "with train.recompute nothing is recorded" in capture
+    assert recompute.startswith("train.recompute: has no effect: no backbone")
