@@ -3,7 +3,7 @@
     PIXKIT_KERNELS=1 python -m build --wheel
 
 It is built with the machine's C compiler (CC, else cc) for Linux on x86-64, for each level of that processor, in single
-and double precision, and needs glibc 2.17 or newer (manylinux2014) whatever the machine has.
+and double precision and with strict arithmetic, and needs glibc 2.17 or newer (manylinux2014) whatever the machine has.
 """
 
 from __future__ import annotations
@@ -55,7 +55,7 @@ class Kernels(BuildHookInterface):
 def kernels(native: Path, folder: Path) -> list[Path]:
     """Kernels built from the sources in `native` into `folder`, each under its name."""
     prebuilt = _loaded(native / "prebuilt.py")
-    wanted = [(real, level) for real in ("float", "double") for level in prebuilt.LEVELS]
+    wanted = [(real, level) for real in ("float", "double", "strict") for level in prebuilt.LEVELS]
     with ThreadPoolExecutor(os.cpu_count()) as pool:
         return list(pool.map(lambda which: kernel(prebuilt, *which, folder), wanted))
 
@@ -64,7 +64,7 @@ def kernel(prebuilt: ModuleType, real: str, level: str, folder: Path) -> Path:
     """One of them. Raises RuntimeError with what the compiler says, or if it needs a newer C library."""
     built = folder / f"{real}-{level}.so"
     source: Path = prebuilt.SOURCE
-    command = [*shlex.split(os.environ.get("CC") or "cc"), *prebuilt.FLAGS, f"-march={level}", f"-DREAL={real}", "-s"]
+    command = [*shlex.split(os.environ.get("CC") or "cc"), *prebuilt.flags(real), f"-march={level}", "-s"]
     command += ["-include", str(source.with_name("old_glibc.h")), str(source), "-o", str(built), "-lm"]
     ended = subprocess.run(command, capture_output=True, text=True, check=False)
     if ended.returncode:

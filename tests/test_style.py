@@ -19,7 +19,8 @@ PARTS = (
     *("ranks", "modes", "memory", "catalogue"),
     *("components", "orderings", "layers", "backbones", "heads", "network", "wrappers"),
     *("readiness", "execution", "samplers", "models"),
-    *("data", "recipe", "runs", "figures", "trackers", "tasks", "training", "testing", "builtins", "cli", "__main__"),
+    *("data", "recipe", "runs", "codec", "figures", "trackers", "tasks"),
+    *("training", "testing", "builtins", "cli", "__main__"),
     *("public", "build", "completion"),
 )
 """Modules and packages of the core; each imports itself and earlier ones, and no others."""

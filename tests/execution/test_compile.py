@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from pixkit.execution.native import compile as compiling
-from pixkit.execution.native import keep
+from pixkit.execution.native import keep, prebuilt
 from pixkit.execution.native.compile import NoCompiler, kernel
 
 pytestmark = pytest.mark.skipif(os.name != "posix", reason="compiled code is for Linux and macOS")
@@ -238,7 +238,7 @@ def test_cc_may_have_arguments(small, monkeypatch):
     monkeypatch.setenv("CC", f"env {compiler(small, f'shift; exec {real} {chr(34)}$@{chr(34)}')} 'a b' -DONE=1")
     kernel("float").run(None, 0, 0, 0, 0, 1, 0)
     (arguments,) = asked(small)
-    assert arguments.startswith(f"a b -DONE=1 {compiling.FLAGS[0]} ")
+    assert arguments.startswith(f"a b -DONE=1 {prebuilt.FLAGS[0]} ")
 
 
 @pytest.mark.parametrize(
@@ -266,7 +266,7 @@ def test_it_is_compiled_for_this_processor_but_where_compilers_do_not_know_that(
     with pytest.raises(NoCompiler):
         kernel("double")
     (arguments,) = asked(small)
-    flags = [*compiling.FLAGS, *["-march=native"] * native, "-DREAL=double"]
+    flags = [*prebuilt.flags("double"), *["-march=native"] * native]
     assert arguments.startswith(" ".join([*flags, str(compiling.SOURCE), "-o "])) and arguments.endswith(" -lm")
 
 

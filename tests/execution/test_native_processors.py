@@ -11,7 +11,7 @@ from nets import NETS, net_of
 from teacher import COLOUR, check
 
 from pixkit.execution.native import executor, prebuilt
-from pixkit.execution.native.compile import FLAGS, SOURCE
+from pixkit.execution.native.compile import SOURCE
 
 
 @pytest.mark.needs_compiler
@@ -21,8 +21,8 @@ def test_with_shorter_vectors(level, monkeypatch, tmp_path):
     if level not in prebuilt.levels(prebuilt._flags()):
         pytest.skip(f"this processor is none of {level}")
     compiler, built = shutil.which("cc") or shutil.which("gcc"), tmp_path / "kernel.so"
-    march = [f"-march={level}", "-DREAL=double"]
-    subprocess.run([compiler, *FLAGS, "-O1", *march, "-Werror=psabi", SOURCE, "-o", built, "-lm"], check=True)
+    march = [*prebuilt.flags("double"), "-O0", f"-march={level}"]
+    subprocess.run([compiler, *march, "-Werror=psabi", SOURCE, "-o", built, "-lm"], check=True)
     library = ctypes.CDLL(str(built))
     library.run.restype, library.run.argtypes = ctypes.c_int64, [ctypes.c_void_p, *[ctypes.c_int64] * 6]
     monkeypatch.setattr(executor, "kernel", lambda real: library)

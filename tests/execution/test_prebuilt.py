@@ -149,8 +149,10 @@ def test_a_wheel_for_this_platform_brings_a_kernel_for_every_level(project, monk
     assert b"Root-Is-Purelib: false" in content["small-1.dist-info/WHEEL"]
     kernels = {member.rsplit("/")[-1]: data for member, data in content.items() if member.endswith(".so")}
     monkeypatch.setattr(prebuilt, "SOURCE", project / "pixkit" / "execution" / "native" / "kernel.c")
-    expected = {prebuilt.prefix(real, level) for real, level in itertools.product(("float", "double"), LEVELS)}
-    assert {file.rsplit("-", 1)[0] for file in kernels} == expected and len(kernels) == 6
+    expected = {
+        prebuilt.prefix(real, level) for real, level in itertools.product(("float", "double", "strict"), LEVELS)
+    }
+    assert {file.rsplit("-", 1)[0] for file in kernels} == expected and len(kernels) == 9
     for file, data in kernels.items():
         real, rest = file.split("-", 1)
         assert name(real, rest[: len("x86-64-v2")], data) == file
@@ -192,4 +194,6 @@ def test_the_hook_compiles_as_the_executor_does():
     spec = importlib.util.spec_from_file_location("hatch_build", ROOT / "hatch_build.py")
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
-    assert module._loaded(Path(prebuilt.__file__)).FLAGS == compiling.FLAGS
+    loaded = module._loaded(Path(prebuilt.__file__))
+    assert all(loaded.flags(real) == prebuilt.flags(real) for real in ("float", "double", "strict"))
+    assert loaded.flags("strict") != loaded.flags("float") != loaded.flags("double")

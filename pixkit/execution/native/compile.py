@@ -20,7 +20,7 @@ from pixkit.cache import VARIABLE
 from pixkit.errors import PixkitError, reason
 from pixkit.execution.native import prebuilt
 from pixkit.execution.native.keep import find, keep, places
-from pixkit.execution.native.prebuilt import FLAGS, SOURCE, contents
+from pixkit.execution.native.prebuilt import SOURCE, contents
 
 TIMEOUT = 300.0
 """Seconds after which a compiler is taken to hang; it needs 5 on a desktop computer, and 30 on a small or busy one."""
@@ -31,7 +31,7 @@ class NoCompiler(PixkitError):
 
 
 def kernel(real: str) -> ctypes.CDLL:
-    """The compiled kernel for "float" or "double": the one that came with pixkit, unless CC names a compiler.
+    """The compiled kernel for "float", "double" or "strict": the one that came with pixkit, unless CC names a compiler.
 
     A compiler that fails is asked once by a process, and not for every batch, as long as CC and the folders that keep
     the result are what they were.
@@ -85,7 +85,7 @@ def _compiler() -> tuple[str, ...]:
 
 def _kept_or_built(real: str, compiler: tuple[str, ...], folders: tuple[Path, ...]) -> ctypes.CDLL:
     native = [] if platform.machine() in ("arm64", "aarch64") and platform.system() == "Darwin" else ["-march=native"]
-    command = [*compiler, *FLAGS, *native, f"-DREAL={real}"]
+    command = [*compiler, *prebuilt.flags(real), *native]
     key = _key(command)
     for path in filter(None, (find(folder, key) for folder in folders)):
         with contextlib.suppress(OSError, AttributeError):  # made for another system: built anew

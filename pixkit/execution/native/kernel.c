@@ -216,6 +216,7 @@ static inline __attribute__((always_inline)) void unit(const Program *p, const O
 
 #include "draw.c"
 
+#ifndef STRICT /* which trains nothing */
 #define STORED real
 #define FETCH(value) (value)
 #define STORE(value) (value)
@@ -241,6 +242,7 @@ static inline uint16_t rounded(real value) {
 #define STORE rounded
 #define NAMED(name) name##_half
 #include "fused.h"
+#endif
 
 /* Steps from..to-1 for images first..last-1, as one of a team. */
 static void walk(const Program *p, i64 from, i64 to, i64 first, i64 last, Team *team, i32 number) {
@@ -280,6 +282,28 @@ static void *work(void *given) {
     return 0;
 }
 
+#ifdef STRICT
+/* Results are those of IEEE 754 in single precision: rounded to the nearest, and small ones not flushed to zero, whatever
+ * the process has asked of its processor. */
+#include <fenv.h>
+#include <float.h>
+_Static_assert(FLT_EVAL_METHOD == 0 || FLT_EVAL_METHOD == 16, "float is computed in float"); /* 16: half of it in half */
+#define PLAIN_ARITHMETIC                                                                                               \
+    fenv_t asked;                                                                                                      \
+    fegetenv(&asked);                                                                                                  \
+    fesetenv(FE_DFL_ENV);                                                                                              \
+    UNFLUSHED
+#define AS_ASKED fesetenv(&asked);
+#ifdef __SSE__
+#define UNFLUSHED __builtin_ia32_ldmxcsr(0x1f80);
+#else
+#define UNFLUSHED
+#endif
+#else
+#define PLAIN_ARITHMETIC
+#define AS_ASKED
+#endif
+
 /* Steps from..to-1 for images first..last-1, by a team of so many threads, or as many as there are to be had. Gives how
  * many there were in the end: one, if a quarter of the time was lost by waiting for others, and `patience` nanoseconds. */
 i64 run(const Program *p, i64 from, i64 to, i64 first, i64 last, i64 threads, i64 patience) {
@@ -287,6 +311,7 @@ i64 run(const Program *p, i64 from, i64 to, i64 first, i64 last, i64 threads, i6
     Job jobs[MOST_THREADS];
     pthread_t others[MOST_THREADS];
     i32 begun = 1;
+    PLAIN_ARITHMETIC
     for (; begun < threads && begun < MOST_THREADS; begun++) {
         jobs[begun] = (Job){p, from, to, first, last, &team, begun};
         if (!begin(others + begun, work, jobs + begun)) break;
@@ -294,5 +319,6 @@ i64 run(const Program *p, i64 from, i64 to, i64 first, i64 last, i64 threads, i6
     start(&team, begun);
     walk(p, from, to, first, last, &team, 0);
     for (i32 i = 1; i < begun; i++) pthread_join(others[i], 0);
+    AS_ASKED
     return team.parts;
 }

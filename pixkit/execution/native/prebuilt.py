@@ -12,6 +12,8 @@ from pathlib import Path
 SOURCE = Path(__file__).with_name("kernel.c")
 """Includes the headers and draw.c, which lie beside it."""
 FLAGS = ("-O3", "-fno-math-errno", "-fno-trapping-math", "-ffp-contract=fast", "-shared", "-fPIC", "-pthread")
+STRICT = ("-ffp-contract=off", "-DSTRICT")
+"""What is added for the kernel "strict": of single precision, with results that are the same on all processors."""
 FOLDER = Path(__file__).with_name("kernels")
 """Where the wheel has them; there is none in a checkout, in a source distribution or in a wheel for all systems."""
 LEVELS = {
@@ -23,8 +25,13 @@ LEVELS = {
 Linux names them, which leave out what the system does not keep for a process."""
 
 
+def flags(real: str) -> tuple[str, ...]:
+    """What the compiler is told, for "float", "double" or "strict"."""
+    return (*FLAGS, *STRICT, "-DREAL=float") if real == "strict" else (*FLAGS, f"-DREAL={real}")
+
+
 def find(real: str) -> Path | None:
-    """The kernel for "float" or "double" of the highest level that this processor has, if it is there and whole.
+    """The kernel for "float", "double" or "strict" of the highest level that this processor has, if it is there whole.
 
     None too if it was built from other sources than those that lie here: the structures of a plan might differ.
     """
@@ -63,7 +70,7 @@ def contents(source: Path) -> list[str]:
 
 
 def _digest() -> str:
-    return hashlib.sha256("\0".join([*FLAGS, *contents(SOURCE)]).encode()).hexdigest()[:16]
+    return hashlib.sha256("\0".join([*FLAGS, *STRICT, *contents(SOURCE)]).encode()).hexdigest()[:16]
 
 
 def _flags() -> frozenset[str]:

@@ -1,0 +1,118 @@
+"""From a model to the program that its codec starts from."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from pixkit.codec.frozen import NUMBERS, Frozen, Memory, Operation, Place
+from pixkit.codec.portable import KINDS as PORTABLE
+from pixkit.errors import UsageError
+from pixkit.execution.lowering.lower import Lowered, Unsupported
+from pixkit.execution.native.layout import KINDS, Buffer
+from pixkit.execution.native.threads import Threaded
+from pixkit.execution.plan import make_plan
+from pixkit.layers.modes import evaluating
+from pixkit.network import Autoregressive
+from pixkit.readiness.law import require_law
+from pixkit.readiness.trace import Trace
+
+HEADS = ("softmax", "bernoulli")
+"""Heads whose parameters become frequencies, as `Head.inverse` names them."""
+
+
+class _Freezer(Threaded):
+    """The packed plan of one image, from which all that it has is read."""
+
+    def frozen(self) -> Frozen:
+        """The program; once this is filled."""
+        kept = {value.data_ptr(): value for value in self._kept}
+        self._memories: list[Memory] = []
+        self._numbers: dict[int, int] = {}
+        places = [self._place(name) for name in self._data] + [self._constant(each, kept) for each in self._constants]
+        spec, head = self.plan.trace.network.spec, self.plan.trace.network.head.inverse
+        assert head is not None
+        counts, drawn, due = self._due
+        rows = self.table[:-1]
+        return Frozen(
+            shape=spec.shape,
+            levels=spec.levels,
+            groups=self.groups,
+            head=head,
+            params=self._index[self.plan.trace.output],
+            memories=tuple(self._memories),
+            places=tuple(places),
+            operations=tuple(self._operation(number, *each) for number, each in enumerate(self._parts)),
+            instructions=np.stack([rows[name].astype(np.int64) for name in ("op", "group", "count", "first")], 1),
+            steps=kept[self.program.steps].numpy(),
+            sites=kept[self.program.sites].numpy(),
+            draws=counts.numpy(),
+            drawn=drawn.numpy(),
+            due=due.numpy(),
+        )
+
+    def _place(self, name: str) -> Place:
+        data, buffer = self._data[name], self._buffer(name)
+        memory = data.untyped_storage()
+        if memory.data_ptr() not in self._numbers:
+            values = torch.empty(0, dtype=self.dtype).set_(memory).view(len(data), -1)
+            self._numbers[memory.data_ptr()] = self._add(values, shared=False)
+        number = self._numbers[memory.data_ptr()]
+        first = int(data.storage_offset())
+        return Place(number, first, buffer.site > 0, buffer.group, buffer.maps, bool(buffer.passing))
+
+    def _constant(self, buffer: Buffer, kept: dict[int, Tensor]) -> Place:
+        number = self._add(kept[buffer.data].view(1, -1), shared=not buffer.row)
+        return Place(number, 0, False, buffer.group, buffer.maps, False)
+
+    def _add(self, values: Tensor, *, shared: bool) -> int:
+        start = values.numpy() if bool(values.any()) else None
+        self._memories.append(Memory(len(values), values.shape[1], shared, start))
+        return len(self._memories) - 1
+
+    def _operation(self, number: int, name: str, part: Lowered) -> Operation:
+        op = self.ops[number]
+        numbers = {field: getattr(op, field) for field in NUMBERS}
+        arrays = {"table": self._table(name, part), "weight": part.weight, "bias": part.bias}
+        types = {"table": torch.int32, "weight": torch.float32, "bias": torch.float32}
+        found: dict[str, Any] = {
+            field: None if value is None else value.detach().to(types[field]).contiguous().numpy()
+            for field, value in arrays.items()
+        }
+        return Operation(KINDS[op.kind], **numbers, **found)
+
+
+@torch.no_grad()
+def freeze(network: Autoregressive) -> Frozen:
+    """The program of a network, which is on a CPU in float32.
+
+    Raises:
+        UsageError: if there is no portable arithmetic for it; with the reason.
+        Untraceable, Unplannable, CausalityError: if it cannot be sampled site by site.
+    """
+    head = network.head.inverse
+    if head not in HEADS:
+        raise _refused(f"a {type(network.head).__name__} head", "a softmax or a Bernoulli head")
+    if network.conditioner is not None:
+        raise _refused("a network that is given a label or another context", "one of images alone")
+    if network.reference.dtype != torch.float32 or network.reference.device.type != "cpu":
+        raise _refused(f"{network.reference.dtype} on {network.reference.device.type}", "torch.float32 on a CPU")
+    with evaluating(network):
+        trace = Trace(network)
+        require_law(trace)
+        try:
+            packed = _Freezer(make_plan(trace), 1)
+            packed.fill(None)
+        except Unsupported as error:
+            raise _refused(error.message, "operations that the native executor has") from error
+    found = packed.frozen()
+    if unknown := sorted({each.kind for each in found.operations} - PORTABLE):
+        raise _refused(", ".join(unknown), "operations that need no library of mathematics")
+    return found
+
+
+def _refused(found: str, expected: str) -> UsageError:
+    return UsageError("there is no codec for such a model", found=found, expected=expected)

@@ -1,0 +1,65 @@
+"""From parameters to frequencies in whole numbers: a level is digits of base 16, the most significant one first.
+
+A digit's frequencies add up to 2^24, and none is 0. Weights of levels are float32 numbers made by the arithmetic; from
+there on all is in whole numbers, whose sums have no order.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from pixkit.codec.elementary import F, Floats, exp
+from pixkit.codec.frozen import Array
+from pixkit.codec.rangecoder import PRECISION
+
+DIGIT = 4
+"""Bits of a digit."""
+ROOM = 38
+"""Bits of all levels' weights together: so many, and those of a frequency, go into 63."""
+
+
+def weights(logits: Floats, head: str) -> Array:
+    """int64 [N, K], at least 1: of each level, in proportion to its probability. NaN counts as nothing.
+
+    Args:
+        logits: float32 [N, K]; of a Bernoulli head [N, 1], that of level 1.
+        head: "softmax" or "bernoulli".
+    """
+    if head == "bernoulli":
+        logits = np.concatenate([np.zeros_like(logits), logits], 1)
+    count = logits.shape[1]
+    with np.errstate(all="ignore"):
+        most = np.where(np.isnan(logits), F(-np.inf), logits).max(1, keepdims=True)
+        share = exp(logits - most) * F(2.0 ** (ROOM - (count - 1).bit_length()))
+        return np.where(share >= 0, share, F(0)).astype(np.int64) + 1
+
+
+class Digits:
+    """The digits of N sub-pixels, one after the other, as far as those before are known.
+
+    Args:
+        weights: int64 [N, K].
+    """
+
+    def __init__(self, weights: Array) -> None:
+        count, self._levels = weights.shape
+        self._below = np.zeros((count, self._levels + 1), np.int64)
+        weights.cumsum(1, out=self._below[:, 1:])
+        self.number = -(-(self._levels - 1).bit_length() // DIGIT)
+        self._rows = np.arange(count)[:, None]
+
+    def edges(self, prefix: Array, number: int) -> Array:
+        """int64 [N, 17]: the frequency of all digits below each, 2^24 from the first one that no level has.
+
+        Args:
+            prefix: int64 [N], the digits before, as a number.
+            number: how many these are.
+        """
+        size = 1 << DIGIT * (self.number - 1 - number)
+        first = prefix[:, None] << DIGIT * (self.number - number)
+        places = np.minimum(first + size * np.arange((1 << DIGIT) + 1), self._levels)
+        below = self._below[self._rows, places] - self._below[self._rows, first]
+        most = -((first - self._levels) // size)  # how many digits some level has
+        digits = np.minimum(np.arange((1 << DIGIT) + 1), most)
+        room = (1 << PRECISION) - digits[:, -1:]
+        return digits + below * room // below[:, -1:]

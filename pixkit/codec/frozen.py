@@ -1,0 +1,207 @@
+"""A plan with all that it computes from, as data: numbers and arrays of fixed types, no code, no torch.
+
+It is what a codec starts from on every machine. Weights are as they are after masks and norms of weights, since what
+torch makes of these differs in its last bits from processor to processor.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, fields, replace
+from typing import Any, TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+from safetensors import SafetensorError
+from safetensors.numpy import load as load_arrays
+from safetensors.numpy import save as save_arrays
+
+from pixkit.errors import DataError
+
+Array: TypeAlias = npt.NDArray[Any]
+FORMAT = 1
+"""Of what `Frozen.to_bytes` writes."""
+TYPES = {"table": "int32", "weight": "float32", "bias": "float32"}
+"""Arrays that an operation may have."""
+LISTS = {
+    "instructions": "int64",
+    "steps": "int64",
+    "sites": "int32",
+    "draws": "int64",
+    "drawn": "int32",
+    "due": "uint8",
+}
+"""Arrays of the whole program."""
+
+
+@dataclass(frozen=True)
+class Memory:
+    """Numbers that operations read and write.
+
+    Attributes:
+        sites: how many sites it has.
+        row: numbers of an image at a site.
+        shared: whether all images have the same, which nothing writes.
+        start: float32 [sites, row], what is there before the first step; None: zeros.
+    """
+
+    sites: int
+    row: int
+    shared: bool = False
+    start: Array | None = None
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where in a memory an operation's units are.
+
+    Attributes:
+        memory: the memory's number.
+        first: the number of a row that is the first of theirs.
+        varies: whether each site has its own.
+        group: how far the maps of a colour group are from those of the one before; 0 if groups share them.
+        maps: of a group.
+        passing: whether sites are counted within an instruction, since nobody reads these units in a later step.
+    """
+
+    memory: int
+    first: int
+    varies: bool
+    group: int
+    maps: int
+    passing: bool
+
+
+@dataclass(frozen=True)
+class Operation:
+    """An operation of program.h, with its fields. Operands are numbers of places.
+
+    `weight` of LINEAR is [G or sites, taps, inner, width], in no panels.
+    """
+
+    kind: str
+    out: int
+    in0: int
+    in1: int
+    in2: int
+    taps: int
+    inner: int
+    width: int
+    grid: int
+    alpha: float
+    beta: float
+    first: int
+    to: int
+    count: int
+    queries: int
+    keys: int
+    values: int
+    fused: int
+    unread: int
+    table: Array | None = None
+    weight: Array | None = None
+    bias: Array | None = None
+
+
+@dataclass(frozen=True)
+class Frozen:
+    """The program, and the images that it is about.
+
+    Attributes:
+        shape: C, H, W.
+        levels: K.
+        groups: how many colour groups.
+        head: how parameters become frequencies, "softmax" or "bernoulli", as `Head.inverse` says.
+        params: the place of these.
+        memories, places, operations: what there is.
+        instructions: int64 [N, 4]: operation, colour group, how many sites, and which of `sites` is the first.
+        steps: int64 [T + 1], the first instruction of each step.
+        sites: int32, of instructions.
+        draws: int64 [T + 1], where each step's part of `drawn` begins.
+        drawn: int32 [D], the sites at which sub-pixels are drawn.
+        due: uint8 [D, C], which of their colours.
+    """
+
+    shape: tuple[int, int, int]
+    levels: int
+    groups: int
+    head: str
+    params: int
+    memories: tuple[Memory, ...]
+    places: tuple[Place, ...]
+    operations: tuple[Operation, ...]
+    instructions: Array
+    steps: Array
+    sites: Array
+    draws: Array
+    drawn: Array
+    due: Array
+
+    @property
+    def count(self) -> int:
+        """How many sites an image has."""
+        return self.shape[1] * self.shape[2]
+
+    def to_bytes(self) -> bytes:
+        """A safetensors file; the same program gives the same bytes."""
+        arrays = {name: getattr(self, name) for name in LISTS}
+        for number, memory in enumerate(self.memories):
+            if memory.start is not None:
+                arrays[f"memory.{number}"] = memory.start
+        for number, operation in enumerate(self.operations):
+            arrays |= {
+                f"operation.{number}.{name}": value for name in TYPES if (value := getattr(operation, name)) is not None
+            }
+        facts = {name: getattr(self, name) for name in ("shape", "levels", "groups", "head", "params")}
+        rest = {
+            "memories": [asdict(replace(memory, start=None)) for memory in self.memories],
+            "places": [asdict(place) for place in self.places],
+            "operations": [asdict(replace(each, table=None, weight=None, bias=None)) for each in self.operations],
+        }
+        text = json.dumps({"format": FORMAT, **facts, **rest}, sort_keys=True, separators=(",", ":"))
+        arrays["program"] = np.frombuffer(text.encode(), np.uint8)
+        # A transposed view would be saved as its memory lies.
+        return save_arrays({name: np.ascontiguousarray(value) for name, value in sorted(arrays.items())})
+
+    @classmethod
+    def from_bytes(cls, data: bytes, where: str = "a codec file") -> Frozen:
+        """What `to_bytes` wrote.
+
+        Raises:
+            DataError: if it is something else.
+        """
+        try:
+            arrays = load_arrays(data)
+            facts = json.loads(bytes(arrays["program"]))
+            if facts.pop("format") != FORMAT:
+                raise DataError("a codec file of another version", where=where, expected=f"format {FORMAT}")
+            given: dict[str, Any] = {name: _typed(arrays[name], kind) for name, kind in LISTS.items()}
+            given["shape"] = tuple(facts.pop("shape"))
+            given["memories"] = tuple(_memory(arrays, *each) for each in enumerate(facts.pop("memories")))
+            given["places"] = tuple(Place(**each) for each in facts.pop("places"))
+            given["operations"] = tuple(_operation(arrays, *each) for each in enumerate(facts.pop("operations")))
+            return cls(**facts, **given)
+        except (SafetensorError, KeyError, TypeError, ValueError, AttributeError, RecursionError) as error:
+            raise DataError("this is no codec file", where=where, found=str(error)[:200]) from error
+
+
+def _memory(arrays: Mapping[str, Array], number: int, facts: dict[str, Any]) -> Memory:
+    start = arrays.get(f"memory.{number}")
+    return Memory(**{**facts, "start": None if start is None else _typed(start, "float32")})
+
+
+def _operation(arrays: Mapping[str, Array], number: int, facts: dict[str, Any]) -> Operation:
+    own = {name: arrays.get(f"operation.{number}.{name}") for name in TYPES}
+    typed = {name: None if value is None else _typed(value, TYPES[name]) for name, value in own.items()}
+    return Operation(**{**facts, **typed})
+
+
+def _typed(value: Array, kind: str) -> Array:
+    if value.dtype != kind:
+        raise ValueError(f"{value.dtype} in place of {kind}")
+    return value
+
+
+NUMBERS = tuple(field.name for field in fields(Operation) if field.name not in ("kind", *TYPES))
+"""Fields of an operation that are numbers."""

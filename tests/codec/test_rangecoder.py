@@ -1,0 +1,98 @@
+"""Whole numbers to words and back: what constriction's range coder writes, and never another symbol than was put in."""
+
+import bisect
+
+import numpy as np
+from hypothesis import given
+from hypothesis import strategies as st
+
+from pixkit.codec.frequencies import Digits, weights
+from pixkit.codec.rangecoder import Decoder, Encoder
+
+WHOLE = 1 << 24
+EDGES = [
+    [0, 1, WHOLE],
+    [0, WHOLE - 1, WHOLE],
+    [0, 1, 2, 3, WHOLE],
+    [0, WHOLE // 2, WHOLE],
+    [0, 5_592_405, 11_184_810, WHOLE],
+]
+"""Of distributions, those likely to need a carry or a second word among them."""
+WORDS = {
+    "one word": ([(0, 1)], [256]),
+    "held, no carry": ([(2, 2), (4, 0), (2, 0)], [511, 4294967294]),
+    "held, a carry": ([(2, 1), (0, 0), (4, 1)], [256, 21844]),
+    "two held, no carry": ([(2, 2), (0, 0), (1, 1), (1, 1)], [512, 65532, 4294967295, 65536]),
+    "two held, a carry": (
+        [(0, 0), (0, 0), (4, 1), (2, 1), (0, 1), (2, 2), (1, 1), (1, 0)],
+        [0, 21845, 0, 1431567017],
+    ),
+    "five held": (
+        [(4, 0), (0, 0), *[(1, 1)] * 7, (4, 0)],
+        [85, 1426063359, *[4294967295] * 4, 2863333376],
+    ),
+}
+"""Symbols of EDGES, and the words of constriction 0.5.0."""
+PAIRS = [(number, symbol) for number, edges in enumerate(EDGES) for symbol in range(len(edges) - 1)]
+SYMBOLS = st.lists(st.sampled_from(PAIRS), max_size=90)
+
+
+def encoded(symbols):
+    encoder = Encoder()
+    for number, symbol in symbols:
+        start, end = EDGES[number][symbol : symbol + 2]
+        encoder.encode(start, end - start)
+    return encoder.finish()
+
+
+@given(SYMBOLS)
+def test_what_is_decoded_is_what_was_encoded(symbols):
+    decoder, found = Decoder(encoded(symbols)), []
+    for number, _ in symbols:
+        found.append((number, bisect.bisect_right(EDGES[number], decoder.quantile()) - 1))
+        start, end = EDGES[number][found[-1][1] :][:2]
+        decoder.take(start, end - start)
+    assert found == symbols
+
+
+def test_words_are_those_of_constriction():
+    """Its `RangeEncoder` with `Categorical(frequencies - 1, perfect=False)`."""
+    assert encoded([]) == []
+    for name, (symbols, words) in WORDS.items():
+        assert encoded(symbols) == words, name
+
+
+@given(st.integers(2, 300), st.integers(0, 2**32), st.sampled_from([0.1, 3.0, 60.0, float("inf"), float("nan")]))
+def test_every_level_has_frequencies_by_which_it_is_found_again(levels, seed, scale):
+    random = np.random.default_rng(seed)
+    logits = random.standard_normal((2, levels)).astype(np.float32) * np.float32(1 if np.isnan(scale) else scale)
+    logits[:, random.integers(levels)] = scale
+    digits = Digits(weights(logits, "softmax"))
+    level, shares = random.integers(levels), 1.0
+    prefix = np.zeros(2, np.int64)
+    for number in range(digits.number):
+        edges = digits.edges(prefix, number)
+        assert (edges[:, 0] == 0).all()
+        assert (edges[:, -1] == WHOLE).all()
+        digit = (level >> 4 * (digits.number - 1 - number)) & 15
+        frequencies = np.diff(edges)
+        assert (frequencies[:, digit] > 0).all()
+        assert (frequencies >= 0).all()
+        first = prefix[0] << 4 * (digits.number - number)
+        there = [first + (each << 4 * (digits.number - 1 - number)) < levels for each in range(16)]
+        assert ((frequencies > 0) == there).all()
+        shares = shares * frequencies[:, digit] / WHOLE
+        prefix = prefix * 16 + digit
+    assert (prefix == level).all()
+    if scale <= 3:
+        exact = np.exp(logits.astype(np.float64) - logits.max(1, keepdims=True))
+        exact = exact[:, level] / exact.sum(1)
+        assert (np.abs(shares - exact) < 1e-5 * exact + 4 / WHOLE).all()
+
+
+def test_a_bernoulli_head_gives_the_logit_of_level_1():
+    found = weights(np.float32([[0], [10], [-200], [np.nan]]), "bernoulli")
+    assert found[0, 0] == found[0, 1]
+    assert abs(np.log(found[1, 1] / found[1, 0]) - 10) < 1e-6
+    assert found[2, 1] == 1
+    assert found[3, 1] == 1

@@ -1,0 +1,64 @@
+"""Networks of every shape: the strict kernel and numpy give the same bits, which are the network's but for rounding."""
+
+import numpy as np
+import pytest
+import torch
+from nets import NETS, net_of
+from teacher import COLOUR, GREY
+
+from pixkit.codec.freezing import freeze
+from pixkit.codec.frozen import Frozen
+from pixkit.codec.portable import PortableWalk
+from pixkit.codec.strict import StrictWalk
+from pixkit.errors import DataError, UsageError
+from pixkit.testing.parts import random_images
+
+RUN = sorted({*NETS} - {"Revealed"})
+
+
+def parameters(kind, program, x):
+    """All that the walk computes of the images' parameters, step by step, [sub-pixels, B, K]."""
+    walk = kind(program, len(x))
+    walk.levels[:] = x.flatten(2).permute(2, 0, 1).numpy()
+    found = {}
+    for step in range(len(program.steps) - 1):
+        walk.advance(step)
+        for draw in range(program.draws[step], program.draws[step + 1]):
+            site = program.drawn[draw]
+            found |= {(site, c): walk.logits(site, c).copy() for c in np.flatnonzero(program.due[draw])}
+    return np.stack([found[key] for key in sorted(found)])
+
+
+@pytest.mark.needs_compiler
+@pytest.mark.parametrize(("name", "spec"), [*((name, COLOUR) for name in RUN), ("Gated", GREY)])
+def test_numpy_gives_the_kernels_bits(name, spec):
+    network = net_of(NETS[name], spec).float().eval()
+    x = random_images(spec, 5)
+    program = freeze(network)
+    found = parameters(PortableWalk, program, x)
+    assert (found.view(np.int32) == parameters(StrictWalk, program, x).view(np.int32)).all()
+    alone = parameters(StrictWalk, program, x[2:3])
+    assert (found[:, 2:3].view(np.int32) == alone.view(np.int32)).all()
+    with torch.no_grad():
+        expected = network.double()(x).flatten(2).unflatten(1, (-1, spec.channels)).permute(3, 2, 0, 1).flatten(0, 1)
+    assert np.abs(found - expected.numpy()).max() < 1e-4 * max(1, float(expected.abs().max()))
+
+
+def test_a_program_is_the_same_after_it_was_written_and_read():
+    program = freeze(net_of(NETS["Attending"], COLOUR).float().eval())
+    data = program.to_bytes()
+    assert Frozen.from_bytes(data).to_bytes() == data
+    x = random_images(COLOUR, 1)
+    assert (parameters(PortableWalk, program, x) == parameters(PortableWalk, Frozen.from_bytes(data), x)).all()
+    for damaged in (b"", data[:100], data[:-1], data.replace(b'"format":1', b'"format":2')):
+        with pytest.raises(DataError, match="codec file"):
+            Frozen.from_bytes(damaged)
+
+
+@pytest.mark.parametrize(
+    ("name", "change", "reason"),
+    [("Revealed", torch.nn.Module.float, "GroupNorm"), ("Plain", torch.nn.Module.double, "float64")],
+)
+def test_what_has_no_portable_arithmetic_is_refused(name, change, reason):
+    with pytest.raises(UsageError, match=reason):
+        freeze(change(net_of(NETS[name], COLOUR)).eval())
