@@ -11,6 +11,7 @@ from pixkit.data.dataset import BatchSequence
 from pixkit.data.feed import Feed, feeding, size_of
 from pixkit.image import Batch
 from pixkit.randomness import derive
+from pixkit.ranks import Ranks
 from pixkit.recipe.schema import TrainConfig
 from pixkit.training.optim import TrainedPhase
 from pixkit.training.parts import Parts
@@ -60,12 +61,28 @@ class Batches:
     def of(self, step: int, phase: str | None = None) -> Iterator[Batch]:
         """Those of step 1, 2, ..., or of a phase of it, in its parts; each made when it is asked for."""
         sequence = self._sequence if phase is None else self._sequences[phase]
-        feed = None if phase is None else self._feeds.get(phase)
         first = (step - 1) * self._accumulate
         count = 1 if phase is None else self._parts.of(step, phase)
         for number in range(first, first + self._accumulate):
-            batch = sequence.batch(number).to(self._device) if feed is None else feed.batch(number)
-            yield from batch.split(count)
+            yield from self._whole(sequence, phase, number).split(count)
+
+    def shared(self, step: int, phase: str, ranks: Ranks) -> Iterator[list[Batch]]:
+        """Those of a phase of a step round by round, a part a rank: this rank's of each round, none where it is idle.
+
+        What is not this rank's is not made.
+        """
+        count = self._parts.of(step, phase)
+        first, parts = (step - 1) * self._accumulate, self._accumulate * count
+        whole: tuple[int, list[Batch]] = (-1, [])
+        for start in range(0, parts, ranks.size):
+            number, piece = divmod(start + ranks.rank, count)
+            if number < self._accumulate and whole[0] != number:
+                whole = number, list(self._whole(self._sequences[phase], phase, first + number).split(count))
+            yield [whole[1][piece]] if number < self._accumulate else []
+
+    def _whole(self, sequence: BatchSequence, phase: str | None, number: int) -> Batch:
+        feed = None if phase is None else self._feeds.get(phase)
+        return sequence.batch(number).to(self._device) if feed is None else feed.batch(number)
 
     @contextmanager
     def feeding(self) -> Iterator[None]:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Any
 
 import torch
@@ -15,9 +16,11 @@ from pixkit.image import Batch
 from pixkit.models.base import Model
 from pixkit.models.phase import Losses
 from pixkit.randomness import derive, seed_torch
+from pixkit.ranks import ALONE, Ranks
 from pixkit.recipe.schema import TrainConfig
 from pixkit.runs.checkpoint import load_model, non_finite
 from pixkit.training.batches import Batches
+from pixkit.training.exchange import OrderedSum, unchanged
 from pixkit.training.kernels import Kernels
 from pixkit.training.optim import TrainedPhase, clip, gradient_norm, trained_phases
 from pixkit.training.parts import Parts
@@ -43,11 +46,21 @@ class Stepper:
     With `accumulate` A a step sees A batches, and its gradient is the mean over all their images; `parts` says where
     each is taken in parts. A phase that chooses its images has as many batches of these. torch's generator is seeded
     from (seed, step, phase, part) before every loss. Losses are computed in `arithmetic`.
+
+    Of several `ranks` each computes its share of the parts, and all make the step of one that is alone, bit for bit.
     """
 
     def __init__(
-        self, model: Model, sequence: BatchSequence, config: TrainConfig, seed: int, device: torch.device
+        self,
+        model: Model,
+        sequence: BatchSequence,
+        config: TrainConfig,
+        seed: int,
+        device: torch.device,
+        *,
+        ranks: Ranks = ALONE,
     ) -> None:
+        self.ranks = ranks
         self.model = model
         self.sequence = sequence
         self.config = config
@@ -162,24 +175,40 @@ class Stepper:
         trained = self.phases[number]
         parameters = list(trained.parameters.values())
         trained.optimizer.zero_grad(set_to_none=True)
+        total = OrderedSum(self.ranks, parameters)
         means: dict[str, float] = {}
-        for part, batch in enumerate(self.batches(step, trained.name)):
-            self.seed(step, number, part)
-            with self.arithmetic.forward(self.device):
-                losses = checked_losses(trained.phase.loss(batch, step), trained.name)
-            values = {name: float(value.detach()) for name, value in losses.items()}
-            if not torch.isfinite(losses["loss"]):
-                raise self.non_finite("the loss", trained, step, part=part, losses=words(values))
-            weight = len(batch.x) / self.images
-            # Only this phase's parameters: what a loss reaches beyond them belongs to other phases.
-            (losses["loss"] * weight).backward(inputs=parameters)
-            for name, value in values.items():
-                means[name] = means.get(name, 0.0) + weight * value
+        for turn, batches in enumerate(self.source.shared(step, trained.name, self.ranks)):
+            first = turn * self.ranks.size
+            own = [self._part(number, step, first + self.ranks.rank, batch) for batch in batches]
+            told = self.ranks.gather([{**part, "missing": total.missing} for part in own])
+            parts = [part for found in told for part in found]
+            for part, found in enumerate(parts, first):
+                if not math.isfinite(found["values"]["loss"]):
+                    raise self.non_finite("the loss", trained, step, part=part, losses=words(found["values"]))
+                for name, value in found["values"].items():
+                    means[name] = means.get(name, 0.0) + found["weight"] * value
+            total.add([found["missing"] for found in parts])
+        total.finish()
         norm = gradient_norm(parameters)
         if not torch.isfinite(norm):
             names = non_finite({name: p.grad for name, p in trained.parameters.items() if p.grad is not None})
             raise self.non_finite("the gradient", trained, step, parameters=names, losses=words(means))
         return means, norm
+
+    def _part(self, number: int, step: int, part: int, batch: Batch) -> dict[str, Any]:
+        """Add a part's share to the gradients, if its loss is finite; return its losses, and its share of the step."""
+        trained = self.phases[number]
+        weight = len(batch.x) / self.images
+        self.seed(step, number, part)
+        with self.arithmetic.forward(self.device), self._unchanged():
+            losses = checked_losses(trained.phase.loss(batch, step), trained.name)
+        if torch.isfinite(losses["loss"]):
+            # Only this phase's parameters: what a loss reaches beyond them belongs to other phases.
+            (losses["loss"] * weight).backward(inputs=list(trained.parameters.values()))
+        return {"weight": weight, "values": {name: float(value.detach()) for name, value in losses.items()}}
+
+    def _unchanged(self) -> AbstractContextManager[None]:
+        return nullcontext() if self.ranks.alone else unchanged(self.model, self.rollback.names)
 
     def _phase(self, number: int, step: int) -> dict[str, float]:
         trained = self.phases[number]
