@@ -7,6 +7,7 @@ object, and is handed on. What is agreed on goes over gloo, between CPUs, always
 from __future__ import annotations
 
 import json
+import math
 import os
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -25,6 +26,8 @@ TIMEOUT = 1800.0
 """Seconds that ranks wait for one another, if the environment's PIXKIT_RANKS_TIMEOUT says nothing else."""
 GRACE = 5.0
 """Seconds in which a rank says that it is still there, once another was found not to answer."""
+SAVING = 60.0
+"""Seconds for which a rank that has failed waits for rank 0 to end: launchers end the others when one has failed."""
 LOOK = 0.05
 """Seconds between two looks at what another rank says."""
 USUAL = 2**12
@@ -51,6 +54,7 @@ class Ranks:
         self.rank, self.size, self.local = rank, size, local
         self._timeout = timeout
         self._groups: dict[str, Any] = {}
+        self._silent = False
         if store is not None:
             self._store = dist.PrefixStore("pixkit", store)
             with self._hearing():
@@ -165,27 +169,30 @@ class Ranks:
         return found
 
     def leave(self, error: BaseException | None = None) -> None:
-        """Let go of the group, with what ended this rank, if that was an error; else once rank 0 has left, too.
+        """Let go of the group, with what ended this rank, if that was an error; but not before rank 0.
+
+        Launchers end the others when one has failed, and rank 0 may be saving what was made.
 
         Raises:
-            RankError: if rank 0 has failed since.
+            RankError: if rank 0 has failed, and this rank has not.
         """
         if self.alone:
             return
-        self._groups.clear()
-        said = "left" if error is None else f"failed: {type(error).__name__}: {message(error)}"
-        with suppress(RuntimeError):  # it was rank 0's, say, which is gone
+        ended = None
+        with suppress(RuntimeError):  # where the ranks meet was rank 0's, say, which is gone
             if not isinstance(error, RankError):
+                said = "left" if error is None else f"failed: {type(error).__name__}: {message(error)}"
                 self._store.set(f"end/{self.rank}", said)
-            while error is None and not self.first:
-                if self._store.check(["end/0"]):
-                    self._store.set(f"end/{self.rank}", said)
+            self._groups.clear()  # from here on others hear of it
+            self._store.set(f"gone/{self.rank}", "")
+            until = time.monotonic() + (math.inf if error is None else SAVING)
+            while not self.first and not self._silent and not self._store.check(["gone/0"]):
+                if time.monotonic() > until:
                     break
                 time.sleep(LOOK)
-            else:
-                return
-            if (ended := self._ended(0)) and ended != "left":
-                raise self._failure({0: ended}, [])
+            ended = self._ended(0)
+        if error is None and ended not in (None, "left"):
+            raise self._failure({0: ended}, [])
 
     def _exchanged(self, text: bytes, size: int) -> list[bytes]:
         """The beginning of what each rank says, after the eight bytes of its length."""
@@ -235,6 +242,7 @@ class Ranks:
         if ended:
             what = listed((f"rank {rank} {said}" for rank, said in ended.items()), "; ", longest=300)
         elif silent:
+            self._silent = 0 in silent
             what = f"{named(silent)} gone, or gave no sign of life for {self._timeout:g} seconds"
         else:
             what = "the connection between them was lost"

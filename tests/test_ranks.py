@@ -1,17 +1,16 @@
 """Several processes: what they exchange, and how they end when one of them does."""
 
 import math
-import multiprocessing
 import os
 import signal
 
 import pytest
 import torch
-import torch.distributed as dist
+from together import Together
 
 from pixkit import ranks as ranks_module
 from pixkit.errors import RankError, UsageError
-from pixkit.ranks import ALONE, Ranks, joined, launched
+from pixkit.ranks import ALONE, launched
 
 
 def exchange(ranks):
@@ -54,39 +53,14 @@ def hanging(ranks):
     ranks.wait()
 
 
-def _run(path, rank, size, timeout, work, answers):
-    torch.set_num_threads(1)
-    ranks_module.GRACE = 1.0
-    try:
-        with joined(Ranks(rank, size, store=dist.FileStore(str(path), size), timeout=timeout)) as ranks:
-            answer = work(ranks)
-    except BaseException as error:
-        answer = error
-    answers.put((rank, answer))
-
-
 @pytest.fixture
-def run(tmp_path):
-    """Run a function of `Ranks` in some processes; return what each gives or raises, by rank, of those that end."""
-    context = multiprocessing.get_context("fork")
-    processes = []
-
-    def run(work, size=3, ending=3, timeout=60.0):
-        answers = context.Queue()
-        for rank in range(size):
-            given = (tmp_path / "store", rank, size, timeout, work, answers)
-            processes.append(context.Process(target=_run, args=given))
-            processes[-1].start()
-        return dict(sorted(answers.get(timeout=60) for _ in range(ending)))
-
-    yield run
-    for process in processes:
-        process.kill()
-        process.join()
+def together(tmp_path):
+    yield (processes := Together(tmp_path))
+    processes.end()
 
 
-def test_ranks_exchange_what_each_has(run):
-    found = run(exchange)
+def test_ranks_exchange_what_each_has(together):
+    found = together.run(exchange, 3)
     assert [one["parts"] for one in found.values()] == [([0, 3, 6],) * 2, ([1, 4],) * 2, ([2, 5],) * 2]
     for rank, one in found.items():
         assert str(one["gathered"]) == str([[0, 0.1, ""], [1, math.nan, "x" * 5000], [2, math.nan, "x" * 10000]])
@@ -120,11 +94,9 @@ def test_a_process_alone_exchanges_nothing():
         (differing, [0, 1, 2], 60.0, "the weights: rank 2 is not what rank 0 has"),
     ],
 )
-def test_when_one_rank_ends_the_others_end_with_its_number(run, work, ending, timeout, says):
-    found = run(work, ending=len(ending) + (work is failing), timeout=timeout)
-    assert {rank: (type(found[rank]), says in str(found[rank])) for rank in ending} == dict.fromkeys(
-        ending, (RankError, True)
-    )
+def test_when_one_rank_ends_the_others_end_with_its_number(together, work, ending, timeout, says):
+    found = together.run(work, 3, ending=len(ending) + (work is failing), timeout=timeout)
+    assert [(found[rank].kind, says in found[rank].text) for rank in ending] == [(RankError, True)] * len(ending)
 
 
 @pytest.mark.parametrize(

@@ -18,17 +18,22 @@ from pixkit.distribution import version
 from pixkit.errors import UsageError
 from pixkit.models.base import Model
 from pixkit.network import Autoregressive
+from pixkit.ranks import ALONE, Ranks
 from pixkit.recipe import LoadedRecipe
 
 
-def pick_device(name: str) -> torch.device:
+def pick_device(name: str, ranks: Ranks = ALONE) -> torch.device:
     """The device that `auto`, `cpu`, `cuda` or `cuda:N` means; auto is cuda where there is one.
+
+    Of several ranks each has a GPU of its own: that with its number on its machine.
 
     Raises:
         UsageError: if it is unknown or not there.
     """
     if name == "auto":
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        name = "cuda" if torch.cuda.is_available() else "cpu"
+    if name == "cuda" and not ranks.alone:
+        name = f"cuda:{ranks.local}"
     try:
         device = torch.device(name)
     except RuntimeError:

@@ -75,7 +75,7 @@ class Run(Contents):
         cls,
         path: Path,
         *,
-        resume: bool = False,
+        resume: bool | None = False,
         overwrite: bool = False,
         break_lock: bool = False,
         say: Callable[[str], None] = ignored,
@@ -88,7 +88,7 @@ class Run(Contents):
 
         Args:
             path: the folder.
-            resume: a run is there to go on with.
+            resume: a run is there to go on with; None if there may be one.
             overwrite: what is there may be replaced.
             break_lock: take it over from a build that holds it.
             say: told, if there is something to wait for, and of what somebody put there and stays.
@@ -100,8 +100,13 @@ class Run(Contents):
                 if a build would write, or remove, through a link in it (the folder itself may be a link).
         """
         run = cls(path.resolve())
+
+        def look() -> None:
+            going_on = run.started if resume is None else resume
+            places.check_target(run.path, run.started, resume=going_on, overwrite=overwrite)
+
         with looking_at(run.path):
-            places.check_target(run.path, run.started, resume=resume, overwrite=overwrite)
+            look()
             made = not is_there(run.path)
         with writing(run.path):
             run.path.mkdir(parents=True, exist_ok=True)
@@ -110,7 +115,7 @@ class Run(Contents):
                 looking_at(run.path),
                 locked(run.path / BUILD_LOCK, break_lock=break_lock, say=say, check=check) as held,
             ):
-                places.check_target(run.path, run.started, resume=resume, overwrite=overwrite)
+                look()
                 with writing(run.path):
                     places.check_own(run.path)
                 run._held = held

@@ -4,21 +4,22 @@ from __future__ import annotations
 
 import signal
 from collections.abc import Mapping, Sequence
-from contextlib import nullcontext
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import torch
 
 from pixkit.components.plugins import plugins
-from pixkit.errors import UsageError
+from pixkit.errors import RankError, UsageError
 from pixkit.memory import memory_errors
 from pixkit.memory.guard import MORE_MEMORY
 from pixkit.memory.heap import keeping
 from pixkit.models.base import Model
 from pixkit.precision import float32_products
 from pixkit.randomness import isolated_rng
+from pixkit.ranks import ALONE, Ranks
 from pixkit.recipe import LoadedRecipe
 from pixkit.runs.load import load, recipe_to_build, revised
 from pixkit.runs.record import changed, environment, pick_device, repeatable, settings_of
@@ -32,6 +33,7 @@ from pixkit.training.prepare import prepare_training
 from pixkit.training.results import final_results
 from pixkit.training.resume import moved_defaults
 from pixkit.training.segments import extension_of
+from pixkit.training.together import check_environments, check_shares
 from pixkit.training.tracking import Tracking, check_trackers
 from pixkit.training.watch import Interrupt, Interrupted, Quit, Reporter, TrainHooks, no_exit
 
@@ -58,11 +60,12 @@ def build(
     *,
     overrides: Sequence[str] = (),
     device: str = "auto",
-    resume: bool = False,
+    resume: bool | Literal["auto"] = False,
     overwrite: bool = False,
     break_lock: bool = False,
     extend: int | None = None,
     reporter: Reporter | None = None,
+    ranks: Ranks = ALONE,
 ) -> BuildResult:
     """Train the recipe's model in a run directory, score it and draw samples.
 
@@ -75,13 +78,15 @@ def build(
         out: the run directory; that which is resumed, or runs/NAME in the working directory, if left out.
         overrides: ``key.sub=value``, applied in order.
         device: auto, cpu or cuda.
-        resume: go on with the run that is there.
+        resume: go on with the run that is there; "auto": or start it, if there is none.
         overwrite: replace the run that is there.
         break_lock: take the run over from a build that is gone and did not let go of it. Should it still be there, it
             stops before it writes anything more.
         extend: go on with the run that is there, which has ended, and make so many steps more. Weights, optimiser and
             average go on as they are; a cosine schedule, with its warm-up, begins anew over these steps.
         reporter: told how it goes.
+        ranks: the processes that build it together, all of which call this with the same arguments; rank 0 alone has
+            the run, the reporter and the final scores.
 
     Returns:
         The result; with `interrupted`, the number of the signal, if SIGINT or SIGTERM ended it: everything is
@@ -95,24 +100,25 @@ def build(
         CausalityError: if the model leaks.
         NonFiniteError: if a loss or gradient is not finite.
         PluginError: if a component tries to end the process.
-        UsageError: if the device is missing, or memory would not do.
+        UsageError: if the device is missing, memory would not do, or there are several ranks and no parts to share.
+        RankError: if another rank fails or does not answer, or the ranks differ.
     """
     if extend is not None and extend < 1:
         raise UsageError("no steps to go on with", where="extend", found=str(extend), expected="1 or more")
     resume = resume or extend is not None
-    loaded, folder = recipe_to_build(recipe, overrides, resume=resume)
+    loaded, folder = recipe_to_build(recipe, overrides, resume=bool(resume))
+    check_shares(loaded.recipe.train, ranks)
     target = Path(out or folder or Path("runs") / loaded.recipe.name)
-    reporter = reporter or Reporter()
-    where = pick_device(device)
+    reporter = reporter if reporter and ranks.first else Reporter()
+    where = pick_device(device, ranks)
     # Signals first: one that ended the process at once would leave the lock behind.
     with Interrupt() as interrupt:
-        claim = Run.claim(
-            target,
-            resume=resume,
-            overwrite=overwrite,
-            break_lock=break_lock,
-            say=reporter.message,
-            check=interrupt.check,
+        may: dict[str, Any] = {"resume": None if resume == "auto" else resume, "overwrite": overwrite}
+        told: dict[str, Any] = {"reporter": reporter, "interrupt": interrupt}
+        claim: AbstractContextManager[tuple[Run, str | None]] = (
+            Run.claim(target, **may, break_lock=break_lock, say=reporter.message, check=interrupt.check)
+            if ranks.first
+            else nullcontext((Run(target.resolve()), None))
         )
         try:
             exact = float32_products()
@@ -124,11 +130,13 @@ def build(
                 # Whatever mode the caller is in. A guard that changes nothing would keep some devices from backward().
                 plain = torch.inference_mode(False) if torch.is_inference_mode_enabled() else nullcontext()
                 with plain, torch.enable_grad():
-                    told: dict[str, Any] = {"reporter": reporter, "interrupt": interrupt}
-                    result = _build(loaded, run, where, **told, resume=resume, extend=extend)
+                    going_on = ranks.decided(lambda: run.started if resume == "auto" else bool(resume))
+                    result = _build(loaded, run, where, **told, resume=going_on, extend=extend, ranks=ranks)
         except Quit:
             raise
-        except (Interrupted, KeyboardInterrupt):
+        except (Interrupted, KeyboardInterrupt, RankError) as error:
+            if isinstance(error, RankError) and interrupt.signal is None:
+                raise
             result = BuildResult(Run(target.resolve()), [], None, interrupt.signal or signal.SIGINT)
     reporter.finish(result)
     return result
@@ -143,23 +151,27 @@ def _build(
     interrupt: Interrupt,
     resume: bool,
     extend: int | None,
+    ranks: Ranks,
 ) -> BuildResult:
     """Prepare, train and score; an older run is removed, or a resumed one written to, only when training can start."""
-    tracking = Tracking(loaded.recipe.train.log, reporter.problem)
+    tracking = Tracking(loaded.recipe.train.log if ranks.first else (), reporter.problem)
     now = environment(device, loaded.recipe.seed, plugins())
+    check_environments(ranks, now, loaded)
     earlier = run if resume else None
     if resume:
         check_trackers(run, loaded.overrides)
-        warn_of_others(run.path, loaded.recipe, stacklevel=4)
+        if ranks.first:
+            warn_of_others(run.path, loaded.recipe, stacklevel=4)
         loaded = revised(loaded, moved_defaults(run.recipe().dump(), loaded.recipe))
-    folder = resume_point(run, reporter.message) if resume else None
+    found = resume_point(run, reporter.message) if resume and ranks.first else None
+    folder = None if (agreed := ranks.agreed(found and str(found))) is None else Path(agreed)
     extension = None if extend is None else extension_of(run, folder, extend, loaded)
     if extension is not None:
         loaded = revised(loaded, [f"train.steps={extension.end}"])
     prepared = prepare_training(
-        loaded, device, run=earlier, extension=extension, reporter=reporter, check=interrupt.check
+        loaded, device, run=earlier, extension=extension, reporter=reporter, check=interrupt.check, ranks=ranks
     )
-    hooks = TrainHooks(plugins().manager, reporter.problem)
+    hooks = TrainHooks(plugins().manager if ranks.first else None, reporter.problem)
     trainer = Trainer(
         run,
         loaded.recipe,
@@ -182,9 +194,12 @@ def _build(
     if not resume:
         reporter.message(f"training in {prepared.choice}")
         trainer.begin()
-        remarks = run.start(loaded.text, settings, now, prepared.dataset.spec.palette)
     else:
         _restore(run, folder, trainer)
+    remarks = []
+    if ranks.first and not resume:
+        remarks = run.start(loaded.text, settings, now, prepared.dataset.spec.palette)
+    elif ranks.first:
         changes = [f"step {trainer.state.step}, {change}" for change in prepared.changes]
         settings["lock"]["changes"] = [*run.settings()["lock"]["changes"], *changes]
         remarks = _reopen(run, loaded.text, settings, now, reporter)
@@ -195,6 +210,8 @@ def _build(
     with tracking.following(run, loaded.recipe, trainer.state.step):
         trainer.train()
     interrupt.check()
+    if not ranks.first:
+        return BuildResult(run, [], None, None)
     reporter.message("scoring and sampling the best checkpoint")
     scores, grid = final_results(
         run,

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import time
-from contextlib import AbstractContextManager, nullcontext, suppress
-from dataclasses import replace
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -17,19 +18,21 @@ from pixkit.runs.run import Run
 from pixkit.training.ahead import Ahead
 from pixkit.training.ema import Ema
 from pixkit.training.optim import load_optimizer_tensors
-from pixkit.training.pace import Pace, next_due
+from pixkit.training.pace import Pace, is_due, next_due
 from pixkit.training.rescue import attempt, rescuing
 from pixkit.training.results import draw_samples, validate
 from pixkit.training.resume import LoopState
 from pixkit.training.saving import Saver
 from pixkit.training.step import NonFiniteStep, Stepper
+from pixkit.training.together import check_alike
 from pixkit.training.watch import Interrupt, Interrupted, Reporter, TrainHooks
 
 
 class Trainer:
     """Trains a model in a run. All randomness is a function of the recipe's seed and the step.
 
-    Call `begin` for a new run or `restore` for an old one, then `train`.
+    Call `begin` for a new run or `restore` for an old one, then `train`. Of several ranks all do so: each makes its
+    share of every step, and rank 0 alone scores, samples, writes, and tells how it goes.
     """
 
     def __init__(
@@ -47,6 +50,7 @@ class Trainer:
         self.recipe = recipe
         self.config = recipe.train
         self.stepper = stepper
+        self._ranks = stepper.ranks
         self.model = stepper.model
         self.dataset = stepper.sequence.dataset
         self.state = LoopState()
@@ -83,7 +87,9 @@ class Trainer:
             self.ema.load(averages)
         self.state = state
         self._scores = manifest.metrics
-        self._saver.restored(self.state)
+        if self._ranks.first:
+            self._saver.restored(self.state)
+        self._share_state()
 
     def train(self) -> None:
         """Train until the recipe's steps, its patience, or a signal; the last step is always saved.
@@ -100,24 +106,49 @@ class Trainer:
         """
         self._reporter.start(self.config.steps, self.state.step)
         self._hooks.call("start", run=self.run)
-        with (
-            self.stepper.source.feeding(),
-            self.stepper.kernels.heard(),
-            MetricsLog(self.run.metrics, self.state.step, self.state.evaluated, self._reporter.message) as log,
-            rescuing(lambda: self._rescue(log), self._progress, self.run, self._reporter),
-        ):
-            while self._interrupt.signal is None:
-                try:
-                    self._observe(log)
-                except Interrupted:
-                    break
-                if self.state.step >= self.config.steps or self._stale():
-                    break
+        with self.stepper.source.feeding(), self.stepper.kernels.heard(), self._logged() as log:
+            while not self._over(log):
                 self._advance(log)
             for values in self._pace.rest():
                 self._note(log, values)
             self._save(log)
         self._hooks.call("end", run=self.run, step=self.state.step)
+
+    @contextmanager
+    def _logged(self) -> Iterator[MetricsLog | None]:
+        """The log while training goes on; None for ranks that write none."""
+        if not self._ranks.first:
+            yield None
+            return
+        with (
+            MetricsLog(self.run.metrics, self.state.step, self.state.evaluated, self._reporter.message) as log,
+            rescuing(lambda: self._rescue(log), self._progress, self.run, self._reporter),
+        ):
+            yield log
+
+    def _over(self, log: MetricsLog | None) -> bool:
+        """Do what is due, unless a signal came; return whether training is over, which all ranks find alike."""
+        if self._interrupt.shared(self._ranks):
+            return True
+        due = is_due(self.config, self.state.step)
+        if due:
+            check_alike(self._ranks, self.model, self.state.step)
+        cut = False
+        if log is not None:
+            try:
+                self._observe(log)
+            except Interrupted:
+                cut = True
+        if due:
+            cut = self._ranks.agreed(cut)
+            self._share_state()
+        return (cut and self._interrupt.shared(self._ranks)) or self.state.step >= self.config.steps or self._stale()
+
+    def _share_state(self) -> None:
+        """Rank 0 alone knows of scores and of what became of checkpoints: the others take over what it has found."""
+        state = self._ranks.agreed(asdict(self.state))
+        if not self._ranks.first:
+            self.state = LoopState(**state)
 
     def _rescue(self, log: MetricsLog) -> bool:
         """Save the steps that were made; False if the weights are not those of any step."""
@@ -142,12 +173,12 @@ class Trainer:
             self._reporter.message(f"stopped at step {self.state.step}: no better score in {self.state.stale} scorings")
         return stale
 
-    def _advance(self, log: MetricsLog) -> None:
+    def _advance(self, log: MetricsLog | None) -> None:
         self._since = time.perf_counter()
         step = self.state.step + 1
-        values = self._pace.next(step, 0 if self._owing else next_due(self.config, step), self.ema)
-        self._tell_of_steps()
-        self._note(log, values)
+        # Of several ranks none launches further steps: they would have to agree on how many.
+        waits = self._owing or not self._ranks.alone
+        self._note(log, self._pace.next(step, 0 if waits else next_due(self.config, step), self.ema))
 
     def _row(self, values: dict[str, float]) -> dict[str, Any]:
         """Count a step that was made; return its row."""
@@ -158,9 +189,12 @@ class Trainer:
         row = {"event": "train", "step": step, "epoch": self.stepper.epochs(step)}
         return {**row, **values, "images_per_second": speed}
 
-    def _note(self, log: MetricsLog, values: dict[str, float]) -> None:
+    def _note(self, log: MetricsLog | None, values: dict[str, float]) -> None:
         """Write down and tell what there is to say of the next step."""
         row = self._row(values)
+        if log is None:
+            return
+        self._tell_of_steps()
         self.run.check(every=1.0)
         log.add(row)
         self._reporter.step(self.state.step, row)
@@ -242,6 +276,7 @@ class Trainer:
         if self.stepper.kernels.news():
             self.run.note(kernels=self.stepper.kernels.dump())
 
-    def _save(self, log: MetricsLog) -> None:
-        self._tell_of_steps()
-        self._saver.save(self.state, self._scores, self.ema, log)
+    def _save(self, log: MetricsLog | None) -> None:
+        if log is not None:
+            self._tell_of_steps()
+            self._saver.save(self.state, self._scores, self.ema, log)

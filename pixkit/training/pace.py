@@ -99,5 +99,13 @@ class Pace:
 
 def next_due(config: TrainConfig, step: int) -> int:
     """The first step from this one on after which there are scores, samples or a checkpoint to make."""
-    periods = [config.eval_every, config.checkpoint_every, config.sample_every or config.eval_every]
-    return min(config.steps, *(-(-step // period) * period for period in periods))
+    return min(config.steps, *(-(-step // period) * period for period in _periods(config)))
+
+
+def is_due(config: TrainConfig, step: int) -> bool:
+    """Whether there may be scores, samples or a checkpoint to make after a step."""
+    return step == config.steps or any(step % period == 0 for period in _periods(config))
+
+
+def _periods(config: TrainConfig) -> tuple[int, int, int]:
+    return config.eval_every, config.checkpoint_every, config.sample_every or config.eval_every

@@ -9,6 +9,7 @@ from typing import Any
 from torch import nn
 
 from pixkit.errors import UsageError, message
+from pixkit.ranks import Ranks
 from pixkit.training.optim import TrainedPhase
 
 
@@ -87,6 +88,11 @@ class Parts:
             f"{one.parts} parts, for want of memory; a step sees the same images"
             for one in new
         ]
+
+    def share(self, ranks: Ranks) -> None:
+        """Take the batches as the rank with the least memory has to."""
+        found = [one for dump in ranks.gather(self.dump()) for one in dump]
+        self._divisions = list(dict.fromkeys(Division(**one) for one in found))
 
     def dump(self) -> list[dict[str, Any]]:
         """As plain data, for the lock."""

@@ -15,6 +15,7 @@ from pixkit.layers.recurrent import keep_loops
 from pixkit.memory import in_words, resident
 from pixkit.models.base import Model
 from pixkit.models.request import check_room
+from pixkit.ranks import ALONE, Ranks
 from pixkit.recipe import Change, LoadedRecipe
 from pixkit.recipe.schema import Recipe
 from pixkit.runs.load import construct, numbering_of
@@ -32,6 +33,7 @@ from pixkit.training.resume import check_changes, check_data
 from pixkit.training.segments import Segment, Segments
 from pixkit.training.start import Start, begin
 from pixkit.training.step import Stepper
+from pixkit.training.together import check_trainable
 from pixkit.training.watch import Reporter
 from pixkit.training.way import Way, locked_way
 from pixkit.wrappers import networks_in
@@ -67,6 +69,7 @@ def prepare_training(
     extension: Segment | None = None,
     reporter: Reporter | None = None,
     check: Callable[[], None] = lambda: None,
+    ranks: Ranks = ALONE,
 ) -> Prepared:
     """Load the images, construct and prove the model, see that it fits, choose the arithmetic, set initial weights.
 
@@ -81,6 +84,8 @@ def prepare_training(
         extension: the steps that it is given besides those that it has made; `loaded` says how many there are then.
         reporter: told of the images being read, and what there is to say of them.
         check: called between the parts; raises to stop.
+        ranks: those that prepare together. Rank 0 fetches and compiles first, measures for all, and gives all its
+            weights.
 
     Raises:
         RunError: if the recipe or the images are not the run's own, or `train.init_from` is neither run nor checkpoint.
@@ -98,7 +103,8 @@ def prepare_training(
     continued = run is not None and (is_there(run.path / "last") or bool(named_steps(run.checkpoints)))
     start = None if continued else Start.of(recipe.train, loaded.base)
     kept: Any = {} if run is None else {"numbering": numbering_of(run), "palette": run.spec.palette}
-    dataset = prepare(recipe.data, loaded.base, reporter.loading, given=loaded.images, **kept)
+    with ranks.first_before_others():
+        dataset = prepare(recipe.data, loaded.base, reporter.loading, given=loaded.images, **kept)
     reporter.message(f"images: {dataset.spec}; {dataset.description}; {dataset.values}")
     for note in (*before_the_model(dataset.spec), *dataset.notes):
         reporter.message(note)
@@ -110,8 +116,10 @@ def prepare_training(
             recipe.sample.count, dataset.spec, "sample.count", "fewer images; `pixkit sample` draws more of them later"
         )
     way = Way.on(device, recipe.train) if lock is None else locked_way(lock, device, recipe.train, where)
+    way = way.of(ranks)
     before = resident()
     model = construct_to_train(recipe, dataset, device)
+    check_trainable(model, ranks)
     if not continued:  # what has been trained is
         _check_trains(model)
         for text in remarks(recipe, dataset, model, loaded.base):
@@ -119,21 +127,21 @@ def prepare_training(
     if way.kind == "plain":
         keep_loops(model)  # on a GPU, a run that is older than the other way goes on with its digits
     sequence = BatchSequence(dataset, recipe.train.batch_size, recipe.seed)
-    stepper = Stepper(model, sequence, recipe.train, recipe.seed, device)
+    stepper = Stepper(model, sequence, recipe.train, recipe.seed, device, ranks=ranks)
     stepper.kernels = Kernels.of(device, lock, reporter.message)
     if run is not None:
         stepper.segments = Segments.of(run.settings()).followed_by(extension)
     stepper.parts.load((lock or {}).get("parts", ()))
     memory, way = _fitted(stepper, way, before, resumed=run is not None, say=reporter.message)
+    stepper.parts.share(ranks)
     check()
-    if lock is None:
-        choice = (Choice.stated(recipe.train) or choose(stepper, check)).on(device, model)
-    else:
-        locked = locked_choice(lock, where)
+    locked = _chosen(stepper, check) if lock is None else locked_choice(lock, where)
+    with ranks.first_before_others():  # kernels are compiled here
         choice = locked.on(device, model)
-        if choice != locked:
-            changes = [*changes, *locked.changes(choice)]
-            reporter.message(f"going on in {choice}")
+    ranks.same("how steps are made", [str(choice.arithmetic), way.kind])
+    if lock is not None and choice != locked:
+        changes = [*changes, *locked.changes(choice)]
+        reporter.message(f"going on in {choice}")
     stepper.arithmetic = choice.arithmetic
     check_recomputed(stepper)
     for text in _without_effect(stepper, way):
@@ -141,7 +149,18 @@ def prepare_training(
     ahead = way.ahead(stepper, reporter.message)
     if not continued:
         begin(stepper, start, loaded.lock(), reporter.message)
+        ranks.spread(list(model.state_dict().values()))
     return Prepared(dataset, stepper, memory, choice, way, ahead, changes)
+
+
+def _chosen(stepper: Stepper, check: Callable[[], None]) -> Choice:
+    """The arithmetic of a new run: what the recipe says, else what is measured, by rank 0 for all."""
+    if (stated := Choice.stated(stepper.config)) is not None:
+        return stated
+    if stepper.ranks.alone:
+        return choose(stepper, check)
+    found = stepper.ranks.decided(lambda: choose(stepper, check).dump())
+    return locked_choice({"arithmetic": found}, "what rank 0 measured")
 
 
 def _fitted(

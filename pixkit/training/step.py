@@ -20,13 +20,14 @@ from pixkit.ranks import ALONE, Ranks
 from pixkit.recipe.schema import TrainConfig
 from pixkit.runs.checkpoint import load_model, non_finite
 from pixkit.training.batches import Batches
-from pixkit.training.exchange import OrderedSum, unchanged
+from pixkit.training.exchange import OrderedSum
 from pixkit.training.kernels import Kernels
 from pixkit.training.optim import TrainedPhase, clip, gradient_norm, trained_phases
 from pixkit.training.parts import Parts
 from pixkit.training.precision import Arithmetic
 from pixkit.training.rollback import Rollback
 from pixkit.training.segments import Segment, Segments
+from pixkit.training.together import unchanged
 
 CALIBRATION_BATCHES = 16
 """Training batches that BatchNorm statistics of averaged weights are taken from."""

@@ -15,6 +15,7 @@ import pluggy
 
 from pixkit.components.attempt import one_line
 from pixkit.errors import PluginError
+from pixkit.ranks import Ranks
 
 
 class Reporter:
@@ -75,7 +76,8 @@ class TrainHooks:
     What they print goes to stderr, since stdout is for data.
     """
 
-    def __init__(self, manager: pluggy.PluginManager, report: Callable[[str], None]) -> None:
+    def __init__(self, manager: pluggy.PluginManager | None, report: Callable[[str], None]) -> None:
+        """Without a `manager` there is nobody to call."""
         self._manager = manager
         self._report = report
         self._failed: set[str] = set()
@@ -85,6 +87,8 @@ class TrainHooks:
 
         Each gets its own copy of a row of metrics.
         """
+        if self._manager is None:
+            return True
         name = f"pixkit_train_{hook}"
         plugins = {impl.plugin_name: impl.plugin for impl in getattr(self._manager.hook, name).get_hookimpls()}
         before = len(self._failed)
@@ -153,6 +157,7 @@ class Interrupt:
 
     def __init__(self) -> None:
         self.signal: int | None = None
+        self._others = False
         self._before: dict[signal.Signals, Any] = {}
 
     def __enter__(self) -> Interrupt:
@@ -171,8 +176,17 @@ class Interrupt:
         if self.signal is not None:
             raise Interrupted
 
+    def shared(self, ranks: Ranks) -> bool:
+        """Whether a signal came to any of some ranks, by now, which all of them ask together: it counts for all."""
+        came = [number for number in ranks.gather(self.signal) if number is not None]
+        if came and self.signal is None:
+            self.signal, self._others = came[0], True
+        return bool(came)
+
     def _handle(self, number: int, frame: FrameType | None) -> None:
-        if self.signal is not None:
+        if self._others:  # what stops one rank is sent to all, as a rule: this is no second one
+            self._others = False
+        elif self.signal is not None:
             if number == signal.SIGINT:
                 raise Quit
             raise Terminated(128 + number)

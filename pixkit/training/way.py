@@ -9,6 +9,7 @@ from typing import Any, Literal, get_args
 import torch
 
 from pixkit.errors import RunError
+from pixkit.ranks import Ranks
 from pixkit.recipe.schema import TrainConfig
 from pixkit.training.ahead import Ahead
 from pixkit.training.capture.graphs import record_cuda
@@ -45,6 +46,12 @@ class Way:
         return cls(
             "replayed", "as the recipe says" if config.capture == "on" else "where that is measured to be faster"
         )
+
+    def of(self, ranks: Ranks) -> Way:
+        """The same for several ranks: what they exchange within a step cannot be recorded."""
+        if ranks.alone or self.kind != "replayed":
+            return self
+        return replace(self, kind="ahead", reason="several ranks make each step")
 
     def dump(self) -> dict[str, Any] | None:
         """As plain data, for the lock; None for a run that was begun plainly, of which a lock says nothing."""

@@ -17,18 +17,31 @@ from pixkit.cli.plugins import loaded_plugins, plugin_options
 from pixkit.cli.progress import show_progress
 from pixkit.cli.recipes import piped
 from pixkit.cli.scores import headline, score_table
-from pixkit.errors import printable
+from pixkit.errors import UsageError, printable
 from pixkit.memory import in_words
+from pixkit.ranks import launched
 from pixkit.recipe import LoadedRecipe
 from pixkit.runs.load import recipe_to_build
 from pixkit.training import build as builds
 
 
-@click.command()
+class _Build(click.Command):
+    """click has options with a value and options without, and none with a value that may be left out before others."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        return super().parse_args(ctx, ["--resume-auto" if one == "--resume=auto" else one for one in args])
+
+
+@click.command(cls=_Build)
 @click.argument("recipe")
 @overrides_argument
 @click.option("-o", "--out", type=click.Path(path_type=Path), help="The run's folder; runs/NAME if left out.")
-@click.option("--resume", is_flag=True, help="Go on with a run; RECIPE may be the run's folder.")
+@click.option(
+    "--resume",
+    is_flag=True,
+    help="Go on with a run; RECIPE may be the run's folder. With --resume=auto: or start it, if there is none.",
+)
+@click.option("--resume-auto", is_flag=True, hidden=True)
 @click.option("--extend", type=click.IntRange(min=1), metavar="N", help="Give a run that has ended N more steps.")
 @click.option("--overwrite", is_flag=True, help="Replace the run that is there.")
 @click.option("--break-lock", is_flag=True, help="Take the run over from a build that is gone and still holds it.")
@@ -46,6 +59,7 @@ def command(
     overrides: tuple[str, ...],
     out: Path | None,
     resume: bool,
+    resume_auto: bool,
     extend: int | None,
     overwrite: bool,
     break_lock: bool,
@@ -62,7 +76,7 @@ def command(
 
     Ctrl-C finishes the step, saves and prints how to go on; a second one stops at once.
     """
-    resume = resume or extend is not None
+    resume = resume or extend is not None or resume_auto
     if resume and overwrite:
         option = "--resume" if extend is None else "--extend"
         raise click.UsageError(f"{option} goes on with a run, --overwrite replaces it: give one of them")
@@ -70,16 +84,22 @@ def command(
         raise click.UsageError("--dry-run tells of a build from its start: leave --extend out")
     loaded_plugins()
     overrides += () if seed is None else (f"seed={seed}",)
-    loaded, resumed = recipe_to_build(piped(recipe), overrides, resume=resume)
-    if dry_run:
-        with show_progress(quiet) as progress:
-            found = builds.dry_run(loaded, device, BuildReporter(progress))
-        _report_dry(found, as_json)
-        return
-    may: Any = {"resume": resume, "overwrite": overwrite, "break_lock": break_lock, "extend": extend}
-    with show_progress(quiet) as progress:
-        result = builds.build(loaded, out or resumed, device=device, reporter=BuildReporter(progress), **may)
-    _report(result, loaded, as_json)
+    with launched() as ranks:
+        if not ranks.alone and (dry_run or recipe == "-"):
+            what = "--dry-run" if dry_run else "a recipe from standard input"
+            raise UsageError(f"{what} is for one process", found=f"{ranks.size} ranks")
+        loaded, resumed = recipe_to_build(piped(recipe), overrides, resume=resume)
+        if dry_run:
+            with show_progress(quiet) as progress:
+                found = builds.dry_run(loaded, device, BuildReporter(progress))
+            _report_dry(found, as_json)
+            return
+        may: Any = {"resume": "auto" if resume_auto else resume, "overwrite": overwrite, "break_lock": break_lock}
+        with show_progress(quiet or not ranks.first) as progress:
+            may |= {"device": device, "reporter": BuildReporter(progress), "extend": extend, "ranks": ranks}
+            result = builds.build(loaded, out or resumed, **may)
+        if ranks.first:
+            _report(result, loaded, as_json)
     if result.interrupted:
         ctx.exit(128 + result.interrupted)
 

@@ -1,0 +1,101 @@
+"""What several ranks need to have in common, before they train a model together and while they do."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from typing import Any
+from zlib import crc32
+
+import torch
+from torch import nn
+
+from pixkit.errors import RankError, UsageError, listed
+from pixkit.ranks import Ranks
+from pixkit.recipe import LoadedRecipe
+from pixkit.recipe.schema import TrainConfig
+from pixkit.runs.record import changed
+
+
+def check_shares(config: TrainConfig, ranks: Ranks) -> None:
+    """Raise UsageError if a step has one part: ranks share the parts, and all but one would be idle."""
+    if ranks.alone or config.accumulate > 1:
+        return
+    count = min(ranks.size, config.batch_size)
+    smaller = f"train.batch_size={-(-config.batch_size // count)} train.accumulate={count}"
+    raise UsageError(
+        "ranks share the parts of a step, and there is one",
+        where="train.accumulate",
+        found=f"1, for {ranks.size} ranks",
+        expected="2 or more, best a multiple of the ranks",
+        hint=f"{smaller}, which is about as many images a step; one process gives the same bits with the same keys",
+    )
+
+
+def check_environments(ranks: Ranks, environment: dict[str, Any], loaded: LoadedRecipe) -> None:
+    """See that all ranks have the same recipe, versions and number of threads: digits depend on all of these.
+
+    Args:
+        ranks: the ranks.
+        environment: what a run records of its machine.
+        loaded: the recipe.
+
+    Raises:
+        RankError: naming the first rank that has others than rank 0, and which.
+    """
+    given = {"recipe": f"{crc32(loaded.text.encode()):08x}", "overrides": list(loaded.overrides)}
+    found = ranks.gather({**environment, **given, "platform": None})
+    for rank, one in enumerate(found):
+        if different := changed(found[0], one):
+            raise RankError(
+                f"rank {rank} is not as rank 0",
+                found=different,
+                hint="the same arguments, versions, kind of device and OMP_NUM_THREADS for all ranks",
+            )
+
+
+def check_trainable(model: nn.Module, ranks: Ranks) -> None:
+    """Raise UsageError if several ranks cannot train a model, as far as its layers tell."""
+    names = [name for name, one in model.named_modules() if isinstance(one, nn.modules.batchnorm._BatchNorm)]
+    if names and not ranks.alone:
+        raise _changing(names)
+
+
+def _changing(found: Iterable[str]) -> UsageError:
+    return UsageError(
+        "losses change buffers of the model, as BatchNorm does: several ranks cannot train it",
+        found=listed(found),
+        hint="train it in one process, or take a norm without running statistics",
+    )
+
+
+def check_alike(ranks: Ranks, model: nn.Module, step: int) -> None:
+    """See that all ranks have the same weights after a step, to the last bit.
+
+    Raises:
+        RankError: naming the ranks that have others than rank 0.
+    """
+    if ranks.alone:
+        return
+    found = 0
+    for tensor in model.state_dict().values():
+        found = crc32(tensor.cpu().contiguous().view(-1).view(torch.uint8).numpy(), found)
+    ranks.same(f"the weights after step {step}", f"CRC-32 {found:08x}")
+
+
+@contextmanager
+def unchanged(model: nn.Module, names: Iterable[str]) -> Iterator[None]:
+    """See that a loss changes none of these buffers: parts would see what earlier ones, on other ranks, made of them.
+
+    Raises:
+        UsageError: naming those that it changed.
+    """
+    before = {name: (buffer := model.get_buffer(name), buffer._version) for name in names}
+    yield
+    changed = [
+        name
+        for name, (buffer, version) in before.items()
+        if model.get_buffer(name) is not buffer or buffer._version != version
+    ]
+    if changed:
+        raise _changing(changed)
