@@ -21,7 +21,7 @@ from torch import Tensor, nn
 from pixkit.execution.nodes import each_part, run_node
 from pixkit.execution.plan import Instruction, Place, Plan, Schedule
 from pixkit.execution.reference import Progress, ReferenceExecutor, spread
-from pixkit.execution.runs import Linear, linear, spans
+from pixkit.execution.runs import Linear, dense, linear, spans
 from pixkit.execution.single import Run, Single
 from pixkit.layers import CausalAttention
 from pixkit.layers.base import TapLayer
@@ -51,7 +51,7 @@ class EagerExecutor(ReferenceExecutor):
             and operation.kind not in ("pixels", "static")
         }
         self.dense = {
-            operation.name: (operation.module.weight[:, :, 0, 0].detach(), operation.module.bias)
+            operation.name: dense(operation.module)
             for operation in operations.values()
             if isinstance(operation.module, nn.Conv2d)
             and operation.kind == "channels"
@@ -205,5 +205,5 @@ def _span(place: At) -> slice | Tensor:
 def _dense(weight: Tensor, bias: Tensor | None, x: Tensor) -> Tensor:
     """A 1x1 map of [B, M, S, 1] as one product, without the set-up of a convolution."""
     if x.shape[2] == 1:
-        return F.linear(x.flatten(1), weight, bias)[..., None, None]
-    return F.linear(x[..., 0].transpose(1, 2), weight, bias).transpose(1, 2)[..., None]
+        return F.linear(x.flatten(1), weight.T, bias)[..., None, None]
+    return F.linear(x[..., 0].transpose(1, 2), weight.T, bias).transpose(1, 2)[..., None]

@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 import torch.nn.functional as F
-from torch import Tensor
+from torch import Tensor, nn
 
 from pixkit.layers.base import TapLayer
 from pixkit.readiness.trace import Operation
@@ -100,22 +100,25 @@ def spans(visible: Tensor) -> Spans:
     return [(first, last) if last - first == count else None for first, last, count in rows]
 
 
+def dense(module: nn.Conv2d) -> tuple[Tensor, Tensor | None]:
+    """The weight [in, out] of a 1x1 map, as products of few images are quickest with, and its bias."""
+    bias = None if module.bias is None else module.bias.detach()
+    return module.weight[:, :, 0, 0].detach().T.contiguous(), bias
+
+
 def product(read: Value, weight: Tensor, bias: Tensor | None) -> Callable[..., Tensor]:
     """A linear map [in, out] of a site, as a function of it; straight to `out`, if that is given."""
-    transposed = weight.T
 
     def value(site: int, out: Tensor | None = None) -> Tensor:
-        if out is None:
-            return F.linear(read(site), transposed, bias)
         return torch.mm(read(site), weight, out=out) if bias is None else torch.addmm(bias, read(site), weight, out=out)
 
     return value
 
 
-def window(memory: Tensor, linear: Linear) -> Callable[..., Tensor]:
+def window(memory: Tensor, linear: Linear, together: Tensor) -> Callable[..., Tensor]:
     """A linear map of some sites of memory [B, S + 1, M] for each one, as `product` gives it.
 
-    Of runs of sites, one product each; of many, one product of what is put together first.
+    Of runs of sites, one product each; of many, one product of what is put together first, in memory [B, T, M].
     """
     assert linear.padded is not None
     (batch, _, maps), (weight, bias) = memory.shape, (linear.weight[0], linear.bias[0])
@@ -123,6 +126,7 @@ def window(memory: Tensor, linear: Linear) -> Callable[..., Tensor]:
     weights = functools.cache(lambda first, last: weight[first:last].flatten(0, 1))
     windows = functools.cache(lambda apart: _windows(memory, len(weight), apart).unbind(1))
     whole, rows = weights(0, len(weight)), functools.cache(linear.padded.unbind)
+    flat = together.flatten(1)
     products: list[list[tuple[Tensor, Tensor]]] = []
     views: list[Tensor | None] = []
     for runs, apart, first in zip(linear.runs[0], _apart(linear.padded), linear.padded[:, 0].tolist(), strict=True):
@@ -136,8 +140,11 @@ def window(memory: Tensor, linear: Linear) -> Callable[..., Tensor]:
             return empty if out is None else out.copy_(empty)
         if not products[site]:
             view = views[site]
-            read = memory.index_select(1, rows()[site]) if view is None else view
-            return torch.addmm(bias, read.flatten(1), whole, out=out)
+            if view is None:
+                torch.index_select(memory, 1, rows()[site], out=together)
+            else:
+                together.copy_(view)
+            return torch.addmm(bias, flat, whole, out=out)
         first, *others = products[site]
         out = torch.addmm(bias, *first, out=out)
         for read, part in others:

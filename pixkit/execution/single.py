@@ -27,7 +27,7 @@ from pixkit.readiness.plain import plain
 from pixkit.readiness.trace import Operation
 
 Dense: TypeAlias = dict[str, tuple[Tensor, Tensor | None]]
-"""Weights [out, in] and biases of maps of each site by itself, by operation."""
+"""Weights [in, out] and biases of maps of each site by itself, by operation."""
 Run: TypeAlias = Callable[[int], None]
 """Computes an operation at a site, and keeps it."""
 
@@ -38,7 +38,7 @@ class Single:
     Attributes:
         fleeting: operations that are not remembered: whoever reads them does so at their site, in their step.
         attended: attention that keeps keys and values itself, in the order in which they come.
-        taken: the memory of those.
+        taken: the memory of those, and of what is computed anew at each site.
     """
 
     def __init__(self, plan: Plan, linear: dict[str, Linear], dense: Dense, spans: dict[str, Spans]) -> None:
@@ -102,14 +102,12 @@ class Single:
         """A linear map of the own site, or of a window."""
         name, read = operation.name, functools.partial(self._read, operation, 0)
         if name in self.dense:
-            weight, bias = self.dense[name]
-            return product(read(), weight.T, None if bias is None else bias.detach())
+            return product(read(), *self.dense[name])
         linear = self.linear[name]
-        return (
-            product(read(), linear.weight[0][0], linear.bias[0])
-            if linear.own
-            else window(self.memory[operation.inputs[0]], linear)
-        )
+        if linear.own:
+            return product(read(), linear.weight[0][0], linear.bias[0])
+        taps, maps, _ = linear.weight[0].shape
+        return window(self.memory[operation.inputs[0]], linear, self._own(taps, maps))
 
     def _is_view(self, operation: Operation) -> bool:
         """Whether it only splits what it reads, and its parts are found there."""
@@ -149,9 +147,10 @@ class Single:
         """With its result where readers look for it; some write it there themselves, given the place."""
         now = self.now
         if name in self.fleeting:
+            given = (self._own(self.operations[name].maps),) if writes else ()
 
             def keep(site: int) -> None:
-                now[name] = value(site)
+                now[name] = value(site, *given)
 
             return keep
         if self.operations[name].parts is None:
@@ -186,6 +185,10 @@ class Single:
         if target is not None and len(reads) == 2:
             first, second = reads
             return lambda site: target(first(site), second(site))
+        node = operation.node
+        if images and node.op == "call_module" and len(node.args) == 1 and not node.kwargs and not operation.parts:
+            one, call = reads[0], cast(Any, module)
+            return lambda site: call(one(site)[..., None, None])[..., 0, 0]
         varying = [
             (s.name, read) for s, read in zip([s for s in sources if s.maps], reads, strict=True) if s.name not in once
         ]
@@ -204,19 +207,23 @@ class Single:
         """Of two operands, or their difference or product, straight to where it is remembered."""
         function = of_two(operation)
         images = all(self.operations[name].maps for name in operation.inputs)
-        if function is None or operation.name in self.fleeting or not images:
+        if function is None or not images:
             return None
         one, other = (self._read(operation, number) for number in range(2))
         return lambda site, out: function(one(site), other(site), out=out)
 
     def _attention(self, operation: Operation) -> Value:
         """Of one site, whose key and value are taken in with it, to those that it sees."""
-        seen, like = self.attended[operation.name], self.plan.trace.network.reference
-        maps = [self.operations[name].maps for name in operation.inputs[1:]]
-        keys, values = (like.new_zeros(self.batch, len(seen), size) for size in maps)
-        self.taken += keys, values
+        seen = self.attended[operation.name]
+        keys, values = (self._own(len(seen), self.operations[name].maps) for name in operation.inputs[1:])
         reads = [self._read(operation, number) for number in range(3)]
         return attending(cast(Any, operation.module), seen, reads, (keys, values))
+
+    def _own(self, *size: int) -> Tensor:
+        """Memory [B, *size] that nobody else writes to."""
+        taken = self.plan.trace.network.reference.new_zeros(self.batch, *size)
+        self.taken.append(taken)
+        return taken
 
     def _moved(self, operation: Operation) -> Value | None:
         """What another site has, or constants; None if it is not so simple."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copyreg
 import types
 from collections.abc import Callable, Iterator
 from itertools import chain
@@ -38,6 +39,8 @@ class References:
 
     def settle(self) -> None:
         """From now on, this is what they refer to."""
+        for kind in self.classes:  # Python notes these in a class when an object of it is first copied
+            copyreg._slotnames(kind)  # type: ignore[attr-defined]
         self._before, self._sizes = [*self._all()], self._counts()
 
     def same(self) -> bool:

@@ -1,6 +1,7 @@
 """Whatever a module's calls depend on, a change of it is noticed."""
 
 import builtins
+import copy
 import enum
 import sys
 import types
@@ -168,6 +169,16 @@ def test_what_lies_deep_is_told():
     assert content.holds(deep)
     inner[0] = 2.0
     assert not content.holds(deep)
+
+
+def test_a_copy_changes_nothing():
+    class Fresh(nn.Identity):
+        """In whose dictionary Python notes something when it is first copied."""
+
+    fresh = Fresh()
+    content = Content(fresh)
+    copy.copy(fresh)
+    assert "__slotnames__" in vars(Fresh) and content.holds(fresh)
 
 
 def test_what_is_not_told():
