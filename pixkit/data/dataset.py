@@ -259,7 +259,7 @@ def digest(*parts: Tensor | ImageSet | None, look: Callable[[Tensor], None] | No
             total.update(b"absent;")
             continue
         images = part if isinstance(part, ImageSet) else ImageSet(part)
-        kind = images.pixels.numpy().dtype
+        kind = images.pixels[:0].numpy().dtype
         total.update(f"{kind.name}{(len(images), *images.pixels.shape[1:])};".encode())
         for block in images.blocks():
             if look is not None and isinstance(part, ImageSet):

@@ -18,6 +18,7 @@ import torch
 from torch import Tensor
 
 from pixkit.data.dataset import BatchSequence, Dataset, join
+from pixkit.data.levels import images_at_once
 from pixkit.image import Batch, sent
 from pixkit.randomness import Stream
 
@@ -131,9 +132,13 @@ class Images:
 def upload(dataset: Dataset, device: torch.device) -> Images:
     """Bring the training images to a device."""
     part = dataset.part("train")
-    pixels = part.levels(slice(0 if part.renewed_by is not None else None))
+    one, count = part.levels(slice(1)), 0 if part.renewed_by is not None else len(part)
+    pixels = torch.empty((count, *one.shape[1:]), dtype=one.dtype, device=device)
+    step = images_at_once(one)
+    for start in range(0, count, step):  # they may be in a file, and all of them more than the host's memory
+        pixels[start : start + step] = part.levels(slice(start, start + step))
     labels = None if part.labels is None else sent(part.labels, device)
-    return Images(pixels.to(device), labels, sent(torch.arange(8, dtype=torch.uint8), device))
+    return Images(pixels, labels, sent(torch.arange(8, dtype=torch.uint8), device))
 
 
 def size_of(dataset: Dataset) -> int:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from numbers import Integral
 
 import torch
@@ -10,6 +10,8 @@ from torch import Tensor
 
 from pixkit.data.base import ImageSet, SourceImages
 from pixkit.data.dataset import digest
+from pixkit.data.seen import remembered
+from pixkit.data.unread import Unread
 from pixkit.errors import DataError, listed
 from pixkit.image import ImageSpec
 
@@ -76,6 +78,14 @@ def look_through(images: SourceImages, name: str) -> dict[str, Seen]:
 
 
 def _seen(part: ImageSet, spec: ImageSpec, where: str) -> Seen:
+    if not isinstance(part.pixels, Unread):
+        return _looked_at(part, spec, where)
+    which = digest(part.rows, part.labels), spec.levels
+    found = remembered(part.pixels, lambda: asdict(_looked_at(part, spec, where)), "its digest", *which)
+    return Seen(**found)
+
+
+def _looked_at(part: ImageSet, spec: ImageSpec, where: str) -> Seen:
     ends = [0] * (not len(part))
 
     def look(block: Tensor) -> None:

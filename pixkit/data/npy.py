@@ -111,7 +111,7 @@ class ArrayFile(Container):
         found = Stored(shape, _plain(dtype), blocks)
         if info.compress_type == zipfile.ZIP_STORED and not info.flag_bits & 1:
             plain = in_file(self.path, _values_of(self.path, info) + start, shape, _plain(dtype), fortran=fortran)
-            found = replace(found, mapped=plain.mapped, size=plain.size)
+            found = replace(found, mapped=plain.mapped, size=plain.size, at=plain.at)
         return _logical(found, dtype)
 
     def _announced(self, file: BinaryIO, size: int, name: str | None) -> tuple[tuple[int, ...], bool, np.dtype]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,9 +17,16 @@ from pixkit.data.container import Container
 from pixkit.data.layout import as_array, as_images, axes_of, unflattened
 from pixkit.data.opening import open_arrays
 from pixkit.data.reference import Given, Reference, references
-from pixkit.data.stored import AT_ONCE, Blocks, Stored
+from pixkit.data.seen import remembered
+from pixkit.data.stored import AT_ONCE, Blocks, Stored, stays
+from pixkit.data.unread import Rows, Unread
 from pixkit.data.values import Levels, labels_of
 from pixkit.errors import DataError, listed
+
+MOST_FILES = 128
+"""Files that are held open for that."""
+READS = hasattr(os, "preadv")
+"""Whether the system reads files by position."""
 
 
 @dataclass(frozen=True)
@@ -90,8 +98,26 @@ class Files:
         return parts
 
     def pixels(self, parts: Sequence[Part]) -> torch.Tensor:
-        """The images of these arrays, [N, C, H, W]."""
+        """The images of these arrays, [N, C, H, W]: those of large files stay there, and are read as they are used."""
+        if (rows := self._rows(parts)) is not None:
+            self.mapped = True
+            found = Unread.of(rows)
+            with parts[0].container.faults(parts[0].name):
+                _look(found, parts)
+            return found
         return torch.from_numpy(self._mapped(parts) if self._mappable(parts) else self._filled(parts))
+
+    def _rows(self, parts: Sequence[Part]) -> list[Rows] | None:
+        """Where the images lie, if they can be read from there as they are, and had better be."""
+        size = sum(part.stored.size for part in parts)
+        if not (READS and stays(size)) or len(parts) > MOST_FILES:
+            return None
+        rows = []
+        for part in parts:
+            if part.stored.at is None or not part.levels.as_stored(part.stored.dtype) or part.axes != parts[0].axes:
+                return None
+            rows.append(Rows(*part.stored.at, part.shape, part.axes, part.levels.kind))
+        return rows
 
     def _mappable(self, parts: Sequence[Part]) -> bool:
         """Whether the images can be a mapped file as they are, and had better be."""
@@ -246,3 +272,24 @@ class Files:
         arrays = ", ".join(name for name in given if isinstance(name, str))
         layout = "" if config.layout == "auto" else f" {config.layout}"
         return f"arrays {arrays}; images{layout} of levels 0..{(config.source_levels or 256) - 1}"
+
+
+def _look(images: Unread, parts: Sequence[Part]) -> None:
+    """See that all values are levels, where some of their type are none; what was seen of the same files is known."""
+    ends = np.iinfo(parts[0].levels.kind)
+    if ends.min >= 0 and ends.max < parts[0].levels.levels:
+        return
+
+    def look() -> dict[str, Any]:
+        first, found = 0, []
+        for part in parts:
+            stop, step = first + part.shape[0], max(AT_ONCE // max(images[:1].nbytes, 1), 1)
+            blocks = (images[start : min(start + step, stop)].numpy() for start in range(first, stop, step))
+            pairs = [(int(block.min()), int(block.max())) for block in blocks]
+            found.append([min(least for least, _ in pairs), max(most for _, most in pairs)])
+            first = stop
+        return {"ends": found}
+
+    for part, ends in zip(parts, remembered(images, look, "the range of its values")["ends"], strict=True):
+        part.levels.of(np.array(ends, part.levels.kind))
+        part.levels.check()

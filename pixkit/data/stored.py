@@ -17,6 +17,8 @@ from pixkit.memory import available
 
 AT_ONCE = 2**22
 """Bytes that are read at a time."""
+LARGE = 2**30
+"""Bytes of images from which on they stay in their files; of fewer, if they are more than half the memory."""
 Place: TypeAlias = tuple[slice | EllipsisType, ...]
 """Which part of an array a block is."""
 Blocks: TypeAlias = Iterator[tuple[Place, NDArray[Any]]]
@@ -33,6 +35,8 @@ class Stored:
             by the next one.
         mapped: maps it into memory, copy on write; None where that cannot be done.
         size: bytes of its file, or of what is to be mapped of it.
+        at: the file that has its values one after the other, the last axis varying fastest, and the bytes before them;
+            None where they lie otherwise.
         column_major: whether who wrote it names its axes in the reverse order, as MATLAB does.
     """
 
@@ -41,12 +45,13 @@ class Stored:
     blocks: Callable[[], Blocks]
     mapped: Callable[[], NDArray[Any]] | None = None
     size: int = 0
+    at: tuple[Path, int] | None = None
     column_major: bool = False
 
     @property
     def large(self) -> bool:
         """Whether the file is larger than half the memory, and can be mapped."""
-        return self.mapped is not None and self.size > available(torch.device("cpu")).size // 2
+        return self.mapped is not None and self.size > _half()
 
     def read(self) -> NDArray[Any]:
         """All of it: mapped, where it is large."""
@@ -56,6 +61,16 @@ class Stored:
         for place, block in self.blocks():
             out[place] = block
         return out
+
+
+def stays(size: int) -> bool:
+    """Whether images of so many bytes had better stay in their files."""
+    return size > min(LARGE, _half())
+
+
+def _half() -> int:
+    """Half the memory, in bytes."""
+    return available(torch.device("cpu")).size // 2
 
 
 def rows_at_once(shape: tuple[int, ...], itemsize: int, multiple: int = 1) -> int:
@@ -94,7 +109,8 @@ def in_file(path: Path, offset: int, shape: tuple[int, ...], dtype: np.dtype[Any
         return np.memmap(path, dtype, "c", offset, shape, order)
 
     aligned = offset % dtype.alignment == 0 and bool(shape)
-    return Stored(shape, dtype, blocks, mapped if aligned else None, math.prod(shape) * dtype.itemsize)
+    at = (path, offset) if shape and (len(shape) == 1 or not fortran) else None
+    return Stored(shape, dtype, blocks, mapped if aligned else None, math.prod(shape) * dtype.itemsize, at)
 
 
 def _exactly(stream: BinaryIO, array: NDArray[Any]) -> NDArray[Any]:

@@ -193,7 +193,7 @@ class Hdf5File(Container):
         found = Stored(shape, dtype, blocks, column_major=matlab is not None)
         if start is not None and dtype.kind in "iuf":
             plain = in_file(self.path, start, shape, dtype)
-            found = replace(found, mapped=plain.mapped, size=plain.size)
+            found = replace(found, mapped=plain.mapped, size=plain.size, at=plain.at)
         return found
 
     def _all_written(self, name: str | None, held: Any) -> None:

@@ -28,7 +28,8 @@ class Levels:
 
     def __init__(self, levels: int, value_range: Range | None, where: str) -> None:
         self.kind = np.dtype(str(storage(levels)).removeprefix("torch."))
-        self._levels, self._range, self._where = levels, value_range, where
+        self.levels = levels
+        self._range, self._where = value_range, where
         self._ends: list[Any] = []
 
     def as_stored(self, dtype: np.dtype[Any]) -> bool:
@@ -45,12 +46,12 @@ class Levels:
             if part.size:
                 self._ends += [part.min(), part.max()]
             return part.astype(self.kind, copy=False)
-        return _whole(part, self._levels, self._range, self._where).astype(self.kind)
+        return _whole(part, self.levels, self._range, self._where).astype(self.kind)
 
     def check(self) -> None:
         """DataError where whole numbers among the parts so far were out of range."""
         if self._ends:
-            _in_range(np.array([min(self._ends), max(self._ends)], dtype=object), self._levels, self._where)
+            _in_range(np.array([min(self._ends), max(self._ends)], dtype=object), self.levels, self._where)
 
 
 def levels_of(array: NDArray[Any], levels: int, value_range: Range | None, where: str) -> NDArray[Any]:
