@@ -44,9 +44,12 @@ def opened(path: Path, batch: int) -> None:
     from pixkit.recipe import load_recipe
 
     found = load_recipe("digits-pixelcnn", ["data.source=arrays", f"data.train={path}"])
+    ready, used = time.perf_counter(), time.process_time()
     data = prepare(found.recipe.data, found.base)
-    took, worked = time.perf_counter() - started, time.process_time() - worked
-    print(f"  {took:6.2f} s ({worked:.2f} s of the processor), {resident('VmHWM') - before:.0f} MB at most: {data}")
+    now, spent = time.perf_counter(), time.process_time()
+    most = resident("VmHWM") - before
+    print(f"  {now - ready:.2f} s ({spent - used:.2f} s of the processor), {most:.0f} MB at most: {data}")
+    print(f"  with importing pixkit and reading a recipe {now - started:.2f} s ({spent - worked:.2f} s)")
     sequence = BatchSequence(data, batch, 0)
     sequence.batch(0)
     mapped = np.load(path, mmap_mode="r")
