@@ -92,14 +92,11 @@ def test_a_file_that_changes_is_an_error_and_one_that_is_replaced_is_not(unread,
 
 
 def test_files_are_closed_with_the_last_who_uses_them(unread):
-    descriptors = [file._descriptor for file in unread.files]
-    alike = unread
-    del unread
-    os.fstat(descriptors[0])
-    alike.files.clear()
-    for descriptor in descriptors:
-        with pytest.raises(OSError, match="descriptor"):
-            os.fstat(descriptor)
+    first, second = (file._descriptor for file in unread.files)
+    del unread.files[0]
+    with pytest.raises(OSError, match="descriptor"):
+        os.fstat(first)
+    assert os.fstat(second).st_size == unread.files[0].stamp[2]
 
 
 def test_the_second_time_nothing_is_read_and_batches_are_the_same(make, tmp_path, small, monkeypatch):
