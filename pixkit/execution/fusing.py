@@ -6,13 +6,13 @@ import torch
 
 from pixkit.execution.cuda import fusing_kernels
 from pixkit.execution.cuda.fusing import FusedOperations
-from pixkit.execution.native.fusing import FusedOnCPU, tried
+from pixkit.execution.native.fusing import LEANEST, FusedOnCPU, tried
 
 
-def fused_operations(device: torch.device, *, lean: bool = True) -> FusedOperations:
+def fused_operations(device: torch.device, *, lean: int = LEANEST) -> FusedOperations:
     """Those of a CUDA device, or of a CPU for which a C compiler makes them; they are made on first use, and kept.
 
-    On a CPU, those that are not `lean` leave recurrences, dropout and RMS norms to torch.
+    Which there are on a CPU says `lean`, see FusedOnCPU.
 
     Raises:
         NoKernel, NoCompiler: if they cannot be compiled or loaded, or compute something else than torch's.

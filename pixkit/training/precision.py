@@ -17,6 +17,7 @@ from pixkit.errors import RunError
 from pixkit.execution.cuda.nvrtc import NoKernel
 from pixkit.execution.fusing import fused_operations
 from pixkit.execution.native.compile import NoCompiler
+from pixkit.execution.native.fusing import LEANEST
 from pixkit.layers.fusing import fuses
 from pixkit.precision import Products, float32_products, has_tf32
 from pixkit.recipe import Change
@@ -100,16 +101,17 @@ class Arithmetic:
         unstated: whether the run is from before float32 meant all its bits: it goes on with what torch does by itself,
             convolutions in TF32 where a CUDA device has it.
         fused: whether modules that can hand work over do (`pixkit.layers.fusing`), of which the last digits are others.
-        lean: whether, on a CPU, an update is one pass over memory, 1x1 convolutions under channels_last are products
-            of matrices, and what is fused includes recurrences, dropout and RMS norms. The last digits are others, and
-            what dropout leaves: runs that were begun without it go on without.
+        lean: how much is done otherwise on a CPU, of which the last digits are others, and what dropout leaves: a run
+            goes on with what it was begun with. 0: nothing. 1: an update is one pass over memory, 1x1 convolutions
+            under channels_last are products of matrices, and what is fused includes recurrences, dropout and RMS norms.
+            2: and causal attention.
     """
 
     precision: Literal["fp32", "tf32", "bf16"] = "fp32"
     memory_format: Literal["contiguous", "channels_last"] = "contiguous"
     unstated: bool = False
     fused: bool = False
-    lean: bool = True
+    lean: int = LEANEST
 
     @classmethod
     def of(cls, config: TrainConfig) -> Arithmetic:
@@ -117,7 +119,7 @@ class Arithmetic:
         return cls(
             "fp32" if config.precision == "auto" else config.precision,
             "channels_last" if config.memory_format == "channels_last" else "contiguous",
-            lean=config.fuse != "off",
+            lean=0 if config.fuse == "off" else LEANEST,
         )
 
     @property
@@ -137,7 +139,7 @@ class Arithmetic:
     def forward(self, device: torch.device) -> Iterator[None]:
         """What a loss is computed under, within `step`; its backward pass belongs outside."""
         half = torch.autocast(device.type, torch.bfloat16, enabled=self.precision == "bf16")
-        layout = ChannelsLast(products=self.lean) if self.memory_format == "channels_last" else nullcontext()
+        layout = ChannelsLast(products=self.lean > 0) if self.memory_format == "channels_last" else nullcontext()
         operations = fused_operations(device, lean=self.lean) if self.fused else nullcontext()
         with self.step(), half, layout, operations:
             yield
@@ -186,7 +188,7 @@ class Choice:
             "precision": chosen.precision,
             "memory_format": chosen.memory_format,
             "products": chosen.products,
-            **{name: True for name in ("fused", "lean") if getattr(chosen, name)},
+            **{name: getattr(chosen, name) for name in ("fused", "lean") if getattr(chosen, name)},
         }
         return {**named, "reason": self.reason, "seconds": seconds}
 
@@ -217,15 +219,15 @@ def locked_choice(lock: dict[str, Any], where: str) -> Choice:
     """
     found = lock.get("arithmetic")
     if found is None:
-        return Choice(Arithmetic(unstated=True, lean=False), "the run is older than the choice")
+        return Choice(Arithmetic(unstated=True, lean=0), "the run is older than the choice")
     try:
         precision, memory_format = found["precision"], found["memory_format"]
         unstated = found.get("products", "mixed") == "mixed"
-        passes = {name: found.get(name, False) for name in ("fused", "lean")}
-        arithmetic = Arithmetic(precision, memory_format, unstated, **passes)
+        fused, lean = found.get("fused", False), found.get("lean", 0)
+        arithmetic = Arithmetic(precision, memory_format, unstated, fused, int(lean))  # of old runs it is true or false
         if precision not in PRECISIONS or memory_format not in MEMORY_FORMATS:
             raise ValueError
-        if not all(isinstance(value, bool) for value in passes.values()):
+        if not isinstance(fused, bool) or not isinstance(lean, int) or not 0 <= lean <= LEANEST:
             raise ValueError
         if "products" in found and found["products"] != arithmetic.products:
             raise ValueError

@@ -218,7 +218,7 @@ class Stepper:
             clip(trained.parameters.values(), norm, self.config.clip)
         rate = trained.set_rate(self.segments.factor(self.config.schedule, step))
         self.rollback.drop()
-        trained.update(fused=self.arithmetic.lean)
+        trained.update(fused=self.arithmetic.lean > 0)
         return {**means, "lr": rate, "grad_norm": float(norm)}
 
     def non_finite(self, what: str, trained: TrainedPhase, step: int, **details: Any) -> NonFiniteStep:

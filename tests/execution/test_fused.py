@@ -248,7 +248,7 @@ def test_runs_from_before_recurrences_dropout_and_norms_were_fused_leave_them_to
     torch.manual_seed(1)
     kept = torch.nn.functional.dropout(x, 0.5)
     torch.manual_seed(1)
-    with Arithmetic(fused=True, lean=False).forward(CPU):
+    with Arithmetic(fused=True, lean=0).forward(CPU):
         assert torch.equal(torch.nn.functional.dropout(x, 0.5), kept)
         assert type(norm(x).grad_fn) is type(expected) and not fusing(x)._lean
     with Arithmetic(fused=True).forward(CPU):

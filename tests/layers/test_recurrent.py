@@ -147,7 +147,7 @@ def test_compiled_code_for_a_cpu_gives_what_the_scan_gives(name, threads, monkey
             found = layer(x)
         assert "ScanOnCPUBackward" in reached(found.grad_fn) and found.is_contiguous(memory_format=form)
         expected, weights = layer._scanned(x, Scan.apply), torch.rand_like(found)
-        with FusedOnCPU(lean=False):
+        with FusedOnCPU(lean=0):
             assert torch.equal(layer(x), expected)
         assert torch.allclose(found, expected, rtol=0, atol=1e-13)
         ours, theirs = (torch.autograd.grad((out * weights).sum(), leaves) for out in (found, expected))

@@ -9,6 +9,7 @@ from test_precision import Heard, Spy, small, stepper_of
 from toys import CPU, NormedToy, Toy, TwoPhases
 
 from pixkit.errors import RunError
+from pixkit.execution.native.fusing import LEANEST
 from pixkit.runs.run import Run
 from pixkit.training import autotune as choice
 from pixkit.training.autotune import choose, pick
@@ -235,7 +236,7 @@ def test_a_run_keeps_to_what_was_measured_at_its_start(tmp_path, monkeypatch):
         "precision": "bf16",
         "memory_format": "channels_last",
         "products": "ieee",
-        "lean": True,
+        "lean": LEANEST,
         "reason": "measured",
         "seconds": {"fp32, contiguous": 0.512, "bf16, channels_last": 0.2},
     }
@@ -250,7 +251,7 @@ def test_a_run_keeps_to_what_was_measured_at_its_start(tmp_path, monkeypatch):
 
 def test_a_run_that_is_older_than_the_choice_goes_on_plainly():
     found = locked_choice({}, "here")
-    assert (found.arithmetic, found.seconds) == (Arithmetic(unstated=True, lean=False), {})
+    assert (found.arithmetic, found.seconds) == (Arithmetic(unstated=True, lean=0), {})
 
 
 def test_a_run_from_before_float32_meant_all_its_bits_goes_on_as_torch_does_by_itself():

@@ -13,6 +13,7 @@ from toys import CPU
 from pixkit.data.dataset import BatchSequence
 from pixkit.errors import RunError
 from pixkit.execution.cuda.nvrtc import NoKernel
+from pixkit.execution.native.fusing import LEANEST
 from pixkit.recipe import load_recipe
 from pixkit.training import autotune, precision
 from pixkit.training.autotune import choose
@@ -47,7 +48,7 @@ def test_what_is_clearly_faster_fused_is_fused(monkeypatch, seconds, expected):
     assert found.arithmetic == expected
     assert {"fp32, contiguous", "fp32, contiguous, fused"} <= set(found.seconds)
     assert set(_asked(monkeypatch, fuse="on")) == {FUSED, FUSED_LAST}
-    off = {replace(one, fused=False, lean=False) for one in (FUSED, FUSED_LAST)}
+    off = {replace(one, fused=False, lean=0) for one in (FUSED, FUSED_LAST)}
     assert set(_asked(monkeypatch, off, fuse="off")) == off
 
 
@@ -92,15 +93,17 @@ def test_the_lock_says_so_and_a_cpu_without_a_compiler_goes_on_plainly(monkeypat
     assert there.arithmetic == Arithmetic() and "no-such-compiler" in there.reason
     (change,) = locked.changes(there)
     assert (change.path, change.old, change.new) == ("arithmetic.fused", True, False)
-    for name in ("fused", "lean"):
+    for name, value in (("fused", "yes"), ("fused", 1), ("lean", "yes"), ("lean", -1), ("lean", LEANEST + 1)):
         with pytest.raises(RunError, match="not an arithmetic"):
-            locked_choice({"arithmetic": {**begun.dump(), name: "yes"}}, "run")
+            locked_choice({"arithmetic": {**begun.dump(), name: value}}, "run")
 
 
 def test_a_run_from_before_lean_steps_goes_on_with_its_digits():
     lock = Choice(FUSED, "measured").dump()
-    assert locked_choice({"arithmetic": lock}, "run").arithmetic.lean is lock.pop("lean") is True
-    assert locked_choice({"arithmetic": lock}, "run").arithmetic == replace(FUSED, lean=False)
+    assert lock["lean"] == LEANEST and locked_choice({"arithmetic": lock}, "run").arithmetic == FUSED
+    assert locked_choice({"arithmetic": {**lock, "lean": True}}, "run").dump()["lean"] == 1
+    del lock["lean"]
+    assert locked_choice({"arithmetic": lock}, "run").arithmetic == replace(FUSED, lean=0)
     off = stepper_of(fuse="off", precision="fp32", memory_format="contiguous").config
     assert not Choice.stated(off).arithmetic.lean and "lean" not in Choice.stated(off).dump()
 

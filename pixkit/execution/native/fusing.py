@@ -12,22 +12,27 @@ from torch import Tensor
 
 from pixkit.execution.cuda.fusing import REALS, FusedOperations, Launch, Shape, alike, layout, run, suits
 from pixkit.execution.cuda.fusing_kernels import departure
+from pixkit.execution.native.causal import attended
 from pixkit.execution.native.compile import NoCompiler, kernel
 from pixkit.execution.native.rows import dropped, normalised_rows
 from pixkit.execution.native.scanning import scanned
 from pixkit.execution.native.sharing import library_for, share
-from pixkit.layers.fusing import WHOLE
+from pixkit.execution.native.trying import departure as departure_of
+from pixkit.layers.fusing import WHOLE, fusing
 from pixkit.layers.scan import require_first
+
+LEANEST = 2
+"""The last of the sets of operations that there have been."""
 
 
 class FusedOnCPU(FusedOperations):
     """The operations, in C, each thread of torch's number a slice of the batch.
 
-    Without `lean` they are those that there were first: recurrences, and dropout and RMS norms of torch's own modules,
-    are left as they are.
+    Which are taken over says `lean`: 0 for those that there were first; 1 for recurrences, and dropout and RMS norms of
+    torch's own modules, too; 2 for its causal attention, too.
     """
 
-    def __init__(self, *, lean: bool = True) -> None:
+    def __init__(self, *, lean: int = LEANEST) -> None:
         self._lean = lean
         # Found once: it takes as long as a small operation does.
         self._libraries = {real: kernel(real) for real in ("float", "double")}
@@ -47,12 +52,18 @@ class FusedOnCPU(FusedOperations):
         return scanned(self._libraries, *given) if self._lean else super().scan(*given)
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        """See Fusing; dropout and RMS norms of torch's own modules are taken over, too."""
+        """See Fusing; what torch's own modules ask for is taken over, too."""
         kwargs = kwargs or {}
+        if self._lean >= 2 and not torch.is_grad_enabled():
+            # Where nothing is recorded there is nothing to gain; and torch's reentrant checkpoints run so at first, and
+            # then again without this mode, when dropout has to leave the same.
+            return None if func is fusing else func(*args, **kwargs)
         if self._lean and func is F.dropout:
             return dropped(self.keep, self._libraries, *args, **kwargs)
         if self._lean and func is F.rms_norm:
             return normalised_rows(self._libraries, *args, **kwargs)
+        if self._lean >= 2 and func is F.scaled_dot_product_attention:
+            return attended(self._libraries, *args, **kwargs)
         return super().__torch_function__(func, types, args, kwargs)
 
     def gate(self, hidden: Tensor) -> Tensor:
@@ -104,4 +115,6 @@ def tried() -> None:
 @functools.cache
 def _fault(*libraries: ctypes.CDLL) -> str | None:
     """What is wrong with what these libraries compute."""
-    return next(filter(None, (departure(launch, dtype, torch.device("cpu")) for dtype in REALS)), None)
+    cpu, ops = torch.device("cpu"), FusedOnCPU()
+    found = (departure(launch, dtype, cpu) or departure_of(ops, dtype) for dtype in REALS)
+    return next(filter(None, found), None)

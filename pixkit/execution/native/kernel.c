@@ -221,6 +221,7 @@ static inline __attribute__((always_inline)) void unit(const Program *p, const O
 #define FETCH(value) (value)
 #define STORE(value) (value)
 #define NAMED(name) name
+#include "causal.h"
 #include "fused.h"
 
 /* bfloat16, rounded to the nearest, of two to the even one, as torch does. */
@@ -241,6 +242,7 @@ static inline uint16_t rounded(real value) {
 #define FETCH widened
 #define STORE rounded
 #define NAMED(name) name##_half
+#include "causal.h"
 #include "fused.h"
 #endif
 

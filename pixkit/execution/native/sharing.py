@@ -27,16 +27,30 @@ def library_for(libraries: Libraries, dtype: torch.dtype) -> ctypes.CDLL:
 
 
 def work_on(
-    library: ctypes.CDLL, name: str, like: Tensor, rows: int, *rest: Tensor | int | float, alone: bool = False
+    library: ctypes.CDLL,
+    name: str,
+    like: Tensor,
+    rows: int,
+    *rest: Tensor | int | float,
+    alone: bool = False,
+    scratch: int = 0,
 ) -> None:
-    """Run a kernel over all rows of a tensor, in its type; by one thread if `alone`, where rows write to the same."""
+    """Run a kernel over all rows of a tensor, in its type; by one thread if `alone`, where rows write to the same.
+
+    Its last argument is memory for `scratch` numbers that a thread computes with, if it asks for any.
+    """
     work = getattr(library, f"{name}_half" if like.dtype == torch.bfloat16 else name)
     real = ctypes.c_double if like.dtype == torch.float64 else ctypes.c_float
     given = [
         Pointer(one) if isinstance(one, Tensor) else real(one) if isinstance(one, float) else ctypes.c_int64(one)
         for one in rest
     ]
-    share(lambda *part: work(*part, *given), rows, 0 if alone else like.numel())
+    kept = torch.float64 if like.dtype == torch.float64 else torch.float32
+
+    def own() -> list[Pointer]:
+        return [Pointer(torch.empty(scratch, dtype=kept))] if scratch else []
+
+    share(lambda *part: work(*part, *given, *own()), rows, 0 if alone else like.numel())
 
 
 def share(work: Callable[[ctypes.c_int64, ctypes.c_int64], object], rows: int, elements: int) -> None:

@@ -1,0 +1,102 @@
+"""Causal attention for training on a CPU, as torch's own function is asked for it: later keys are not computed."""
+
+from __future__ import annotations
+
+import ctypes
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from pixkit.execution.cuda.fusing import REALS
+from pixkit.execution.native.sharing import Libraries, library_for, work_on
+from pixkit.layers.scan import require_first
+
+BLOCK = 64
+"""Sites of a block: BLOCKED of causal.h."""
+WIDEST = 256
+"""Maps of a head above which torch attends: what the kernel keeps of a block would not do for the caches."""
+
+
+NAMES = ("query", "key", "value", "attn_mask", "dropout_p", "is_causal")
+"""Of torch's arguments, those that may be given by their place."""
+
+
+def attended(libraries: Libraries, *given: Any, **named: Any) -> Tensor:
+    """torch.nn.functional.scaled_dot_product_attention; only what is causal, and nothing else, is not left to torch."""
+    asked = {
+        **dict(zip(("query", "key", "value", "attn_mask", "dropout_p", "is_causal"), given, strict=False)),
+        **named,
+    }
+    query, key, value = (asked[name] for name in ("query", "key", "value"))
+    alone = asked.get("attn_mask") is None and not asked.get("dropout_p") and not asked.get("enable_gqa")
+    if not alone or not asked.get("is_causal") or not _suits(query, key, value):
+        return F.scaled_dot_product_attention(**asked)
+    scale = asked.get("scale")
+    factor = query.shape[3] ** -0.5 if scale is None else scale
+    return _Attended.apply(library_for(libraries, query.dtype), float(factor), query, key, value)
+
+
+def _suits(*given: Tensor) -> bool:
+    """Whether the kernel takes queries, keys and values."""
+    query, key, value = given
+    if not query.ndim == value.ndim == 4 or query.shape != key.shape or key.shape[:3] != value.shape[:3]:
+        return False
+    known = query.dtype in REALS and query.dtype == key.dtype == value.dtype
+    # Under autocast torch would round what is float32 first.
+    rounds = torch.is_autocast_enabled("cpu") and query.dtype != torch.bfloat16
+    kept = all(one.device.type == "cpu" and one.numel() and one.shape[3] <= WIDEST for one in given)
+    return known and kept and not rounds
+
+
+class _Attended(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, library: ctypes.CDLL, scale: float, *given: Tensor) -> Tensor:
+        query, key, value = (_rows(one) for one in given)
+        out = _like(value)
+        real = torch.float32 if value.dtype == torch.bfloat16 else value.dtype
+        logs = torch.empty(value.shape[:3], dtype=real)
+        (images, heads, sites, inner), values = query.shape, value.shape[3]
+        scratch = _scratch(sites, inner, values, wholes=1)
+        sizes = _sizes(query, key, value, out)
+        rest = (sizes, scale, query, key, value, out, logs)
+        work_on(library, "causal", value, images * heads, *rest, scratch=scratch)
+        ctx.library, ctx.scale = library, scale
+        ctx.save_for_backward(query, key, value, out, logs)
+        return out
+
+    @staticmethod
+    def backward(ctx: Any, given: Tensor) -> Any:
+        require_first()
+        query, key, value, out, logs = ctx.saved_tensors
+        given, found = _rows(given), [_like(one) for one in (query, key, value)]
+        (images, heads, sites, inner), values = query.shape, value.shape[3]
+        scratch = _scratch(sites, inner, values, wholes=2)
+        sizes = _sizes(query, key, value, out, given, *found)
+        rest = (sizes, ctx.scale, query, key, value, out, logs, given, *found)
+        work_on(ctx.library, "causal_back", value, images * heads, *rest, scratch=scratch)
+        return None, None, *found
+
+
+def _rows(x: Tensor) -> Tensor:
+    """The same, the maps of a site side by side."""
+    return x if x.stride(3) == 1 else x.contiguous()
+
+
+def _like(x: Tensor) -> Tensor:
+    """As many numbers for each image, head, site and map, the heads of a site side by side, as torch gives them."""
+    images, heads, sites, maps = x.shape
+    return x.new_empty(images, sites, heads, maps).transpose(1, 2)
+
+
+def _scratch(sites: int, inner: int, values: int, *, wholes: int) -> int:
+    """Numbers that a thread computes with: of so many whole sequences, and three blocks."""
+    rows = wholes * -(-sites // BLOCK) * BLOCK + 3 * BLOCK
+    return rows * sum(-(-maps // BLOCK) * BLOCK for maps in (inner, values))
+
+
+def _sizes(query: Tensor, key: Tensor, value: Tensor, *others: Tensor) -> Tensor:
+    """`Heads` of causal.h."""
+    strides = [stride for one in (query, key, value, *others) for stride in one.stride()[:3]]
+    return torch.tensor([*query.shape[1:], value.shape[3], *strides])

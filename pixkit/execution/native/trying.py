@@ -1,0 +1,100 @@
+"""What fused operations on a CPU compute beside what torch does, gradients included, before a build uses them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from pixkit.execution.cuda.fusing_kernels import APART
+from pixkit.layers.scan import Scan, Slots
+
+if TYPE_CHECKING:
+    from pixkit.execution.native.fusing import FusedOnCPU
+
+SLOTS = Slots.of([3, 3], [1, 1], 3)
+"""Of a recurrence down two rows of three columns."""
+
+
+def scan(ops: FusedOnCPU | None, *given: Tensor) -> Tensor:
+    """A recurrence; `ops` are None for what is compared with."""
+    states = given[1:] if given[0].dtype == torch.float64 else [one.float() for one in given[1:]]
+    rest = (SLOTS, 1, *SLOTS.tables(torch.arange(6), 1))
+    return Scan.apply(given[0], *states, *rest) if ops is None else ops.scan(given[0], *states, *rest)
+
+
+def gate(ops: FusedOnCPU | None, wide: Tensor) -> Tensor:
+    """Of channels that lie side by side, and of those that do not."""
+    both = wide, wide.contiguous(memory_format=torch.channels_last)
+    if ops is not None:
+        return torch.cat([ops.gate(one) for one in both])
+    return torch.cat([a.tanh() * b.sigmoid() for a, b in (one.chunk(2, 1) for one in both)])
+
+
+def norm(ops: FusedOnCPU | None, x: Tensor, weight: Tensor) -> Tensor:
+    """An RMS norm."""
+    return F.rms_norm(x, list(weight.shape), weight, 0.1)
+
+
+def attention(ops: FusedOnCPU | None, *given: Tensor) -> Tensor:
+    """Causal, over more sites than are computed together."""
+    query, key, value = given
+    return F.scaled_dot_product_attention(query, key, value, is_causal=True)
+
+
+def dropout(ops: FusedOnCPU | None, x: Tensor) -> Tensor:
+    """With what the key that torch draws first leaves."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        if ops is not None:
+            return F.dropout(x, 0.25)
+        kept = philox(int(torch.randint(2**63 - 1, ())), x.numel(), 3 * 2**30)
+        return x * kept.view(x.shape) / 0.75
+
+
+TRIALS: dict[Callable[..., Tensor], Sequence[tuple[int, ...]]] = {
+    scan: [(6, 2, 20), (20, 5, 3), (5,), (5,)],
+    gate: [(2, 6, 5, 7)],
+    norm: [(70, 37), (37,)],
+    attention: [(1, 2, 70, 5), (1, 2, 70, 5), (1, 2, 70, 3)],
+    dropout: [(3, 100)],
+}
+"""What is tried, and the shapes that it is given."""
+
+
+@torch.enable_grad()
+def departure(ops: FusedOnCPU, dtype: torch.dtype) -> str | None:
+    """What is wrong with the operations and their gradients, in words; None if nothing is."""
+    for work, shapes in TRIALS.items():
+        random = torch.Generator().manual_seed(0)
+        inputs = [torch.randn(shape, generator=random).to(dtype).requires_grad_() for shape in shapes]
+        exact = [one.detach().double().requires_grad_() for one in inputs]
+        with ops:
+            ours = _results(work(ops, *inputs), inputs)
+        for one, other in zip(ours, _results(work(None, *exact), exact), strict=True):
+            apart = float((one.double() - other).abs().max() / other.abs().max())
+            if not apart <= APART[dtype]:  # not >, so that what is no number is noticed
+                return f"{dtype}, {work.__name__}: {apart:.2g} of the largest apart"
+    return None
+
+
+def _results(out: Tensor, inputs: list[Tensor]) -> list[Tensor]:
+    weights = torch.linspace(-1, 1, out.numel()).view_as(out).to(out)
+    return [out.detach(), *torch.autograd.grad(out, inputs, weights)]
+
+
+def philox(key: int, count: int, below: int) -> Tensor:
+    """What `keep` of fused.h fills: bool [count], by Philox 4x32-10 (Salmon et al., 2011)."""
+    words: list[list[int]] = []
+    for at in range(0, -(-count // 256) * 64):
+        a, b, c, d, k, l = at, 0, 0, 0, key & 0xFFFFFFFF, key >> 32
+        for _ in range(10):
+            p, q = a * 0xD2511F53, c * 0xCD9E8D57
+            a, b, c, d = q >> 32 ^ b ^ k, q & 0xFFFFFFFF, p >> 32 ^ d ^ l, p & 0xFFFFFFFF
+            k, l = k + 0x9E3779B9 & 0xFFFFFFFF, l + 0xBB67AE85 & 0xFFFFFFFF
+        words.append([a, b, c, d])
+    kept = torch.tensor(words).view(-1, 64, 4).transpose(1, 2).flatten() < below
+    return kept[:count]

@@ -1,0 +1,118 @@
+"""Kernels of training on a CPU are compared with torch's operations before a build uses any; attention is torch's."""
+
+import pytest
+import torch
+import torch.nn.functional as F
+from teacher import many_threads
+
+from pixkit.execution.native import causal, rows, scanning, sharing
+from pixkit.execution.native import fusing as on_cpu
+from pixkit.execution.native.fusing import FusedOnCPU
+from pixkit.execution.native.trying import departure
+from pixkit.layers import fusing
+
+pytestmark = pytest.mark.needs_compiler
+KERNELS = {
+    **dict.fromkeys(["rms", "rms_back", "drop"], rows),
+    **dict.fromkeys(["scan_read", "scan_read_back", "scan_cell", "scan_cell_back"], scanning),
+    **dict.fromkeys(["causal", "causal_back"], causal),
+    **dict.fromkeys(["gate_tanh", "gate_tanh_back"], on_cpu),
+}
+
+
+@pytest.mark.parametrize("name", KERNELS)
+def test_a_kernel_that_computes_something_else_is_noticed(name, monkeypatch):
+    """Of one element of its last result; the trial leaves torch's generator as it was."""
+    where = "work_on" if KERNELS[name] is not on_cpu else "launch"
+    as_it_is, before = getattr(KERNELS[name], where), torch.get_rng_state()
+
+    def wrong(*given, **named):
+        as_it_is(*given, **named)
+        if given[1] == name:
+            last = [one for one in given if isinstance(one, torch.Tensor)] or [given[2][-1].tensor]
+            last[-1][(0,) * last[-1].ndim] += 1
+
+    assert departure(FusedOnCPU(), torch.float64) is None
+    monkeypatch.setattr(KERNELS[name], where, wrong)
+    assert "of the largest apart" in departure(FusedOnCPU(), torch.float64)
+    assert torch.equal(torch.get_rng_state(), before)
+
+
+def given_to(*sizes, dtype=torch.float64, sites=67):
+    random = torch.Generator().manual_seed(0)
+    made = [torch.randn(2, sites, 3, maps, generator=random, dtype=torch.float64) for maps in sizes]
+    return [one.to(dtype).transpose(1, 2).requires_grad_() for one in made]
+
+
+def attended(given, **named):
+    out = F.scaled_dot_product_attention(*given, **named)
+    weights = torch.linspace(-1, 1, out.numel(), dtype=out.dtype).view_as(out)
+    return [out, *torch.autograd.grad(out, given, weights)]
+
+
+@pytest.mark.parametrize(("dtype", "apart"), [(torch.float64, 1e-13), (torch.float32, 1e-5), (torch.bfloat16, 2e-2)])
+@pytest.mark.parametrize(("sites", "sizes"), [(1, (3, 3, 2)), (67, (5, 5, 18)), (130, (33, 33, 1))])
+def test_causal_attention_is_torchs(dtype, apart, sites, sizes, monkeypatch):
+    """In blocks of sites or not, as wide as vectors or not; by two threads with the bits of one."""
+    given, exact = (given_to(*sizes, dtype=one, sites=sites) for one in (dtype, torch.float64))
+    theirs = attended(exact, is_causal=True, scale=0.3)
+    with FusedOnCPU():
+        ours = attended(given, is_causal=True, scale=0.3)
+        monkeypatch.setattr(sharing, "LEAST", 0)
+        with many_threads(2):
+            assert all(map(torch.equal, ours, attended(given, is_causal=True, scale=0.3)))
+    assert "_Attended" in str(ours[0].grad_fn) and ours[0].dtype == dtype
+    assert ours[0].transpose(1, 2).is_contiguous(), "as the next layer reads it"
+    for one, other in zip(ours, theirs, strict=True):
+        assert one.shape == other.shape and (one.double() - other).detach().abs().max() < apart * max(1, sites / 10)
+
+
+def test_attention_of_large_logits_neither_overflows_nor_vanishes():
+    """Later keys have by far the larger ones, so that what was added up before gets less by as good as all."""
+    query, key, value = given_to(4, 4, 4, sites=70)
+    key = (key * torch.linspace(1, 400, 70)[:, None]).detach().requires_grad_()
+    with FusedOnCPU():
+        ours = attended([query, key, value], is_causal=True)
+    for one, other in zip(ours, attended([query, key, value], is_causal=True), strict=True):
+        assert torch.allclose(one, other, rtol=1e-10, atol=1e-10)
+
+
+def test_other_attention_is_left_to_torch(monkeypatch):
+    """With a mask, with dropout, to all sites, to another sequence, of other types, or rounded by autocast first."""
+    query, key, value = given_to(4, 4, 4, sites=5)
+    mask = torch.ones(5, 5, dtype=torch.bool).tril()
+    with FusedOnCPU():
+        assert torch.allclose(
+            F.scaled_dot_product_attention(query, key, value, mask),
+            F.scaled_dot_product_attention(query, key, value, is_causal=True),
+        )
+        monkeypatch.setattr(causal, "work_on", None)
+        for named in ({"attn_mask": mask}, {"is_causal": False}, {"is_causal": True, "dropout_p": 0.5}):
+            F.scaled_dot_product_attention(query, key, value, **named)
+        for others in ((query[:, :, :3], key, value), (query[0], key[0], value[0]), (query, key[:, :1], value[:, :1])):
+            F.scaled_dot_product_attention(*others, is_causal=True, enable_gqa=others[1].shape[-3] == 1)
+        F.scaled_dot_product_attention(query[:0], key[:0], value[:0], is_causal=True)
+        with torch.autocast("cpu", torch.bfloat16):
+            rounded = F.scaled_dot_product_attention(query.float(), key.float(), value.float(), is_causal=True)
+        assert rounded.dtype == torch.bfloat16
+        with torch.no_grad():
+            F.scaled_dot_product_attention(query, key, value, is_causal=True)
+
+
+def test_second_derivatives_of_attention_are_refused():
+    given = given_to(3, 3, 3, sites=2)
+    with FusedOnCPU(), pytest.raises(RuntimeError, match="differentiated once"):
+        out = F.scaled_dot_product_attention(*given, is_causal=True)
+        torch.autograd.grad(out.square().sum(), given, create_graph=True)
+
+
+def test_where_nothing_is_recorded_dropout_is_torchs():
+    """As in what torch's reentrant checkpoints compute at first; they compute it again without the operations."""
+    x = torch.randn(50, requires_grad=True)
+    for ways, same in ((FusedOnCPU(), True), (FusedOnCPU(lean=1), False)):
+        with torch.no_grad(), ways:
+            torch.manual_seed(1)
+            found = F.dropout(x, 0.5)
+            assert (fusing(x) is None) == same
+        torch.manual_seed(1)
+        assert torch.equal(found, F.dropout(x, 0.5)) == same
