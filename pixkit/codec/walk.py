@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
+import bisect
 from abc import ABC, abstractmethod
+from collections.abc import Iterator
 
 import numpy as np
 
+from pixkit.codec.frequencies import DIGIT, Digits, weights
 from pixkit.codec.frozen import Array, Frozen
+from pixkit.codec.rangecoder import PRECISION, Decoder, Encoder
+from pixkit.errors import DataError
+
+WHOLE = 1 << PRECISION
 
 
 class Walk(ABC):
@@ -42,3 +49,57 @@ class Walk(ABC):
         count = 1 if self.program.head == "bernoulli" else self.program.levels
         stride = self.program.shape[0] // groups
         return self.row(site if place.varies else 0)[:, start : start + count * stride : stride]
+
+    def encode(self, levels: Array, encoder: Encoder) -> None:
+        """Take in images, int64 [S, B, C]: step by step, sub-pixel by sub-pixel, digit by digit, image by image."""
+        self.begin()
+        self.levels[:] = levels
+        for site, colour, digits in self._digits():
+            level, rows = self.levels[site, :, colour], np.arange(self.batch)
+            for number in range(digits.number):
+                left = DIGIT * (digits.number - 1 - number)
+                edges, digit = digits.edges(level >> left + DIGIT, number), level >> left & (1 << DIGIT) - 1
+                starts = edges[rows, digit]
+                for start, frequency in zip(starts.tolist(), (edges[rows, digit + 1] - starts).tolist(), strict=True):
+                    if frequency < WHOLE:
+                        encoder.encode(start, frequency)
+
+    def decode(self, decoder: Decoder) -> None:
+        """Find out the levels of as many images.
+
+        Raises:
+            DataError: if the words are not what `encode` can have made.
+        """
+        self.begin()
+        for site, colour, digits in self._digits():
+            level = np.zeros(self.batch, np.int64)
+            for number in range(digits.number):
+                found = [_decoded(edges, decoder) for edges in digits.edges(level, number).tolist()]
+                level = level << DIGIT | np.array(found)
+            self.levels[site, :, colour] = level
+
+    def _digits(self) -> Iterator[tuple[int, int, Digits]]:
+        """Site, colour and distributions of one sub-pixel after the other."""
+        program = self.program
+        for step in range(len(program.steps) - 1):
+            self.advance(step)
+            for draw in range(program.draws[step], program.draws[step + 1]):
+                site = int(program.drawn[draw])
+                for colour in np.flatnonzero(program.due[draw]).tolist():
+                    yield site, colour, Digits(weights(self.logits(site, colour), program.head))
+
+
+def _decoded(edges: list[int], decoder: Decoder) -> int:
+    if edges[1] == WHOLE:  # there is one
+        return 0
+    quantile = decoder.quantile()
+    if quantile >= WHOLE:
+        raise damaged()
+    digit = bisect.bisect_right(edges, quantile) - 1
+    decoder.take(edges[digit], edges[digit + 1] - edges[digit])
+    return digit
+
+
+def damaged() -> DataError:
+    """What words that nothing can have written are."""
+    return DataError("a damaged stream")

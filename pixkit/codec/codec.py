@@ -1,0 +1,186 @@
+"""Images to bytes and back, without loss, by a program and one of the two executors that there are of it."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import warnings
+from collections.abc import Callable, Iterator, Sequence
+from typing import BinaryIO
+
+import numpy as np
+
+from pixkit.codec.arithmetic import ARITHMETIC, WrongArithmetic, require
+from pixkit.codec.container import Block, Head, Reader, Writer, checksum_of
+from pixkit.codec.frozen import Array, Frozen
+from pixkit.codec.portable import PortableWalk
+from pixkit.codec.rangecoder import Decoder, Encoder
+from pixkit.codec.sound import check
+from pixkit.codec.strict import StrictWalk
+from pixkit.codec.walk import Walk, damaged
+from pixkit.errors import DataError, message
+from pixkit.execution.native.compile import NoCompiler, kernel
+
+TOGETHER = 64
+"""Images that are coded in lockstep: a batch, which nothing that is computed depends on."""
+BLOCK = 1 << 16
+"""Bits of a block at least, but of the last one."""
+
+Progress = Callable[[int, int], None]
+"""Called as progress(done, total), in images; raises to stop."""
+
+
+class Codec:
+    """Encodes and decodes images of one model.
+
+    Attributes:
+        program: what is computed.
+        content: the bytes of its codec file, which whoever decodes has to have.
+        sha: SHA-256 of these, in hexadecimal.
+        walk: the class of what runs the program.
+
+    Raises:
+        WrongArithmetic: if this machine does not compute what others do.
+    """
+
+    def __init__(self, program: Frozen, content: bytes | None = None, walk: type[Walk] | None = None) -> None:
+        self.program = program
+        self.content = program.to_bytes() if content is None else content
+        self.sha = hashlib.sha256(self.content).hexdigest()
+        self.walk = walk or _quickest()
+        require(self.walk)
+        self._made: dict[int, Walk] = {}
+
+    @classmethod
+    def from_bytes(cls, content: bytes, where: str = "a codec file", walk: type[Walk] | None = None) -> Codec:
+        """That of a codec file's bytes.
+
+        Raises:
+            DataError: if they are something else.
+        """
+        program = Frozen.from_bytes(content, where)
+        check(program, where)
+        return cls(program, content, walk)
+
+    def encode(self, images: Array, names: Sequence[str] = (), progress: Progress | None = None) -> bytes:
+        """A compressed file of images, integers [N, C, H, W]; see `write`."""
+        file = io.BytesIO()
+        self.write(file, images, names, progress)
+        return file.getvalue()
+
+    def decode(self, data: bytes, progress: Progress | None = None) -> Array:
+        """The images of a compressed file, int64 [N, C, H, W]; see `read`."""
+        reader = Reader(io.BytesIO(data))
+        found = [*self.read(reader)]
+        return np.concatenate(found) if found else np.zeros((0, *self.program.shape), np.int64)
+
+    def write(
+        self,
+        file: BinaryIO,
+        images: Array,
+        names: Sequence[str] = (),
+        progress: Progress | None = None,
+        *,
+        verify: bool = True,
+    ) -> None:
+        """Write a compressed file of images, block by block.
+
+        Args:
+            file: to write to.
+            images: integers 0..K-1, [N, C, H, W].
+            names: of all of them, or none.
+            progress: told how many are done.
+            verify: decode each block again, and compare.
+
+        Raises:
+            DataError: if they are not such images; or, with `verify`, if what was decoded is something else.
+        """
+        self._check(images)
+        program = self.program
+        writer = Writer(file, Head(bytes.fromhex(self.sha)[:16], program.shape, program.levels, TOGETHER, ARITHMETIC))
+        done = 0
+        while done < len(images):
+            taken, words = self._block(images[done:])
+            block = Block(done, taken, np.asarray(words, np.uint32), checksum_of(images[done : done + taken]))
+            if verify:
+                self._decoded(block, TOGETHER)
+            writer.write(taken, words, block.checksum)
+            done += taken
+            if progress is not None:
+                progress(done, len(images))
+        writer.end(names)
+
+    def read(self, reader: Reader) -> Iterator[Array]:
+        """The images of a compressed file, block by block, int64 [N, C, H, W].
+
+        Raises:
+            DataError: if it is another model's, or damaged.
+            WrongArithmetic: if it was written with another arithmetic.
+        """
+        head, program = reader.head, self.program
+        if head.codec != bytes.fromhex(self.sha)[:16] or (head.shape, head.levels) != (program.shape, program.levels):
+            raise DataError(
+                "written by another model", found=f"codec {head.codec.hex()}", expected=f"codec {self.sha[:32]}"
+            )
+        require_number(head.arithmetic)
+        for block in reader.blocks():
+            yield self._decoded(block, head.together)
+
+    def _check(self, images: Array) -> None:
+        shape, levels = self.program.shape, self.program.levels
+        if images.ndim != 4 or images.shape[1:] != shape or images.dtype.kind not in "iu":
+            raise DataError(
+                "not images of this model", found=f"{images.dtype} {images.shape}", expected=f"integers [N, *{shape}]"
+            )
+        if images.size and not 0 <= images.min() <= images.max() < levels:
+            raise DataError(
+                "not levels of this model", found=f"{images.min()}..{images.max()}", expected=f"0..{levels - 1}"
+            )
+
+    def _block(self, images: Array) -> tuple[int, list[int]]:
+        """How many of the first images a block has, and its words."""
+        encoder, done = Encoder(), 0
+        while done < len(images) and encoder.bits < BLOCK:
+            part = images[done : done + TOGETHER]
+            self._walk(len(part)).encode(_by_sites(part), encoder)
+            done += len(part)
+        return done, encoder.finish()
+
+    def _decoded(self, block: Block, together: int) -> Array:
+        decoder, found = Decoder(block.words.tolist()), []
+        for start in range(0, block.images, together):
+            walk = self._walk(min(together, block.images - start))
+            walk.decode(decoder)
+            found.append(walk.levels.transpose(1, 2, 0).reshape(walk.batch, *self.program.shape).copy())
+        images = np.concatenate(found)
+        if checksum_of(images) != block.checksum:
+            raise damaged()
+        return images
+
+    def _walk(self, batch: int) -> Walk:
+        """One that is kept for other batches of the same size; of several sizes the last two."""
+        walk = self._made.pop(batch, None) or self.walk(self.program, batch)
+        self._made = {**dict([*self._made.items()][-1:]), batch: walk}
+        return walk
+
+
+def require_number(arithmetic: int, where: str = "a compressed file") -> None:
+    """Raise WrongArithmetic unless this is the arithmetic that there is."""
+    if arithmetic != ARITHMETIC:
+        raise WrongArithmetic(
+            "written with another arithmetic", where=where, found=str(arithmetic), expected=str(ARITHMETIC)
+        )
+
+
+def _by_sites(images: Array) -> Array:
+    """[N, C, H, W] to [S, N, C]."""
+    return images.reshape(*images.shape[:2], -1).transpose(2, 0, 1)
+
+
+def _quickest() -> type[Walk]:
+    try:
+        kernel("strict")
+    except NoCompiler as error:
+        warnings.warn(f"numpy codes in place of compiled code, which takes far longer: {message(error)}", stacklevel=3)
+        return PortableWalk
+    return StrictWalk

@@ -1,0 +1,175 @@
+"""The file: a head, blocks that can be read by themselves, an end. Every byte of it is vouched for by a checksum.
+
+    head    magic, version, number of the arithmetic, the codec's name (16 bytes), C, H, W, K, images in lockstep; CRC
+    block   images, words; CRC of these and of what follows, and of the head and the number of images before; CRC of the
+            images' levels; the words, 32 bits each
+    end     0, images in all, bytes of names; CRC of these and of the names, and of the head; the names, by zlib
+
+Numbers are of 7 bits a byte, the lowest first; CRCs (zlib's CRC-32) and words are of four bytes, the lowest first.
+"""
+
+from __future__ import annotations
+
+import json
+import zlib
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import BinaryIO
+
+import numpy as np
+
+from pixkit.codec.frozen import Array
+from pixkit.errors import DataError
+
+MAGIC = b"\x89PXK"
+VERSION = 1
+MOST_WORDS = 1 << 28
+"""Words of a block, a gigabyte."""
+MOST_NAMES = 1 << 28
+"""Bytes of names."""
+
+
+@dataclass(frozen=True)
+class Head:
+    """What the file says before its images.
+
+    Attributes:
+        codec: the first 16 bytes of the codec file's SHA-256.
+        shape: C, H, W.
+        levels: K.
+        together: how many images were coded in lockstep.
+        arithmetic: its number.
+    """
+
+    codec: bytes
+    shape: tuple[int, int, int]
+    levels: int
+    together: int
+    arithmetic: int
+
+    def to_bytes(self) -> bytes:
+        """As it stands in the file."""
+        numbers = b"".join(map(_number, (*self.shape, self.levels, self.together)))
+        head = MAGIC + bytes([VERSION, self.arithmetic]) + self.codec + numbers
+        return head + _crc(head)
+
+
+@dataclass(frozen=True)
+class Block:
+    """Images that were coded into one stream of words.
+
+    Attributes:
+        first: how many images are before them.
+        images: how many they are.
+        words: uint32.
+        checksum: of their levels, see `checksum_of`.
+    """
+
+    first: int
+    images: int
+    words: Array
+    checksum: bytes
+
+
+class Writer:
+    """Writes head, blocks and end to a file, one after the other."""
+
+    def __init__(self, file: BinaryIO, head: Head) -> None:
+        self._file, self._images = file, 0
+        text = head.to_bytes()
+        self._seal = text[-4:]
+        file.write(text)
+
+    def write(self, images: int, words: Sequence[int], checksum: bytes) -> None:
+        """A block."""
+        content = np.asarray(words, "<u4").tobytes()
+        start = _number(images) + _number(len(words))
+        self._file.write(start + _crc(self._seal + _number(self._images) + start + checksum + content))
+        self._file.write(checksum + content)
+        self._images += images
+
+    def end(self, names: Sequence[str] = ()) -> None:
+        """The end; `names` are of all images, or none."""
+        text = zlib.compress(json.dumps([*names]).encode(), 9) if names else b""
+        start = _number(0) + _number(self._images) + _number(len(text))
+        self._file.write(start + _crc(self._seal + start + text) + text)
+
+
+class Reader:
+    """Reads a file, block by block.
+
+    Raises:
+        DataError: here and in each method, if the file is damaged, cut short, or none of this kind.
+    """
+
+    def __init__(self, file: BinaryIO, where: str = "a compressed file") -> None:
+        self._file, self._where, self._images = file, where, 0
+        self.names: list[str] = []
+        start = self._read(len(MAGIC) + 2)
+        if start[:4] != MAGIC:
+            raise self._damaged("this is no compressed file of pixkit's", "another beginning")
+        if start[4] != VERSION:
+            raise DataError("a file of a newer version", where=where, found=f"{start[4]}", expected=f"{VERSION}")
+        codec = self._read(16)
+        numbers = [self._number() for _ in range(5)]
+        self.head = Head(codec, (numbers[0], numbers[1], numbers[2]), numbers[3], numbers[4], start[5])
+        text = self.head.to_bytes()
+        self._seal = self._read(4)
+        if self._seal != text[-4:] or min(numbers) < 1 or numbers[3] < 2:
+            raise self._damaged("damaged", "another checksum of its head")
+
+    def blocks(self) -> Iterator[Block]:
+        """All blocks; once they are through, `names` are there."""
+        while images := self._number():
+            count = self._number(MOST_WORDS)
+            checksums = self._read(8)
+            content = self._read(4 * count)
+            start = _number(images) + _number(count)
+            if checksums[:4] != _crc(self._seal + _number(self._images) + start + checksums[4:] + content):
+                raise self._damaged("damaged", f"another checksum of the block from image {self._images} on")
+            yield Block(self._images, images, np.frombuffer(content, "<u4"), checksums[4:])
+            self._images += images
+        total, length = self._number(), self._number(MOST_NAMES)
+        checksum, text = self._read(4), self._read(length)
+        if checksum != _crc(self._seal + _number(0) + _number(total) + _number(length) + text) or total != self._images:
+            raise self._damaged("damaged", "another checksum of its end")
+        if self._file.read(1):
+            raise self._damaged("damaged", "bytes after its end")
+        self.names = json.loads(zlib.decompress(text)) if text else []
+
+    def _number(self, most: int = 1 << 35) -> int:
+        value, shift = 0, 0
+        while True:
+            (byte,) = self._read(1)
+            value |= (byte & 127) << shift
+            shift += 7
+            if value > most or shift > 42 or (byte == 0 and shift > 7):
+                raise self._damaged("damaged", "a number that it cannot have")
+            if byte < 128:
+                return value
+
+    def _read(self, count: int) -> bytes:
+        data = self._file.read(count)
+        if len(data) < count:
+            raise self._damaged("cut short", "the end of the file where more is to come")
+        return data
+
+    def _damaged(self, what: str, found: str) -> DataError:
+        return DataError(what, where=self._where, found=found, hint="take another copy of the file")
+
+
+def checksum_of(levels: Array) -> bytes:
+    """Of images [N, C, H, W]: of their levels in that order, two bytes each."""
+    return _crc(np.ascontiguousarray(levels, "<u2").tobytes())
+
+
+def _crc(data: bytes) -> bytes:
+    return zlib.crc32(data).to_bytes(4, "little")
+
+
+def _number(value: int) -> bytes:
+    digits = []
+    while value > 127:
+        digits.append(value & 127 | 128)
+        value >>= 7
+    return bytes([*digits, value])

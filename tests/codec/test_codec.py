@@ -1,0 +1,171 @@
+"""Images to bytes and back: without loss, by either executor; what is damaged, or another model's, is refused."""
+
+import io
+import itertools
+from dataclasses import replace
+
+import pytest
+from nets import NETS, net_of
+from teacher import COLOUR, GREY
+
+from pixkit.codec import codec as coding
+from pixkit.codec.arithmetic import WrongArithmetic
+from pixkit.codec.codec import Codec
+from pixkit.codec.container import Head, Reader, Writer
+from pixkit.codec.freezing import freeze
+from pixkit.codec.frozen import NUMBERS, Frozen
+from pixkit.codec.portable import PortableWalk
+from pixkit.codec.sound import check
+from pixkit.codec.strict import StrictWalk
+from pixkit.errors import DataError
+from pixkit.testing.parts import random_images
+
+
+@pytest.fixture(scope="module")
+def program():
+    return freeze(net_of(NETS["Plain"], GREY).float().eval())
+
+
+@pytest.fixture(scope="module")
+def numpy_codec(program):
+    return Codec(program, walk=PortableWalk)
+
+
+@pytest.fixture(scope="module")
+def images():
+    return random_images(GREY, 11).numpy()
+
+
+@pytest.fixture
+def small_blocks(monkeypatch):
+    """Of eight images, four at a time."""
+    monkeypatch.setattr(coding, "TOGETHER", 4)
+    monkeypatch.setattr(coding, "BLOCK", 500)
+
+
+@pytest.fixture
+def file(numpy_codec, images, small_blocks):
+    return numpy_codec.encode(images, [f"{number}.png" for number in range(11)])
+
+
+@pytest.mark.needs_compiler
+def test_the_kernel_and_numpy_write_the_same_file_and_read_it(numpy_codec, images, file):
+    compiled = Codec.from_bytes(numpy_codec.content, walk=StrictWalk)
+    told = []
+    assert compiled.encode(images, [f"{number}.png" for number in range(11)], lambda *done: told.append(done)) == file
+    assert told == [(8, 11), (11, 11)]
+    assert (compiled.decode(file) == images).all()
+    assert (numpy_codec.decode(file) == images).all()
+    reader = Reader(io.BytesIO(file))
+    assert [len(found) for found in compiled.read(reader)] == [8, 3]
+    assert reader.names == [f"{number}.png" for number in range(11)]
+
+
+def test_no_images_are_a_file_too(numpy_codec, images):
+    assert numpy_codec.decode(numpy_codec.encode(images[:0])).shape == (0, *GREY.shape)
+
+
+def test_every_flipped_bit_and_every_cut_is_refused_before_its_block_is_decoded(file):
+    def refused(data):
+        with pytest.raises(DataError) as error:
+            list(Reader(io.BytesIO(data)).blocks())
+        return error.value.exit_code == 3
+
+    assert len([*Reader(io.BytesIO(file)).blocks()]) == 2
+
+    assert all(refused(file[:length]) for length in range(len(file)))
+    assert refused(file + b"\0")
+    flips = ((byte, bit) for byte in range(len(file)) for bit in range(8))
+    assert all(refused(file[:byte] + bytes([file[byte] ^ 1 << bit]) + file[byte + 1 :]) for byte, bit in flips)
+
+
+def test_blocks_of_another_place_or_file_are_refused():
+    def written(codec):
+        file = io.BytesIO()
+        writer, parts = Writer(file, Head(codec, GREY.shape, 3, 4, 1)), [file.tell()]
+        for _ in range(2):
+            writer.write(8, [1, 2, 3], b"abcd")
+            parts.append(file.tell())
+        writer.end()
+        return [file.getvalue()[start:end] for start, end in itertools.pairwise([0, *parts, None])]
+
+    head, first, second, end = written(bytes(16))
+    other, *_ = written(b"a" * 16)
+    assert len([*Reader(io.BytesIO(head + first + second + end)).blocks()]) == 2
+    for parts in (
+        (head, second, first, end),
+        (head, first, first, end),
+        (head, first, end),
+        (other, first, second, end),
+    ):
+        with pytest.raises(DataError, match="damaged"):
+            list(Reader(io.BytesIO(b"".join(parts))).blocks())
+
+
+def test_another_model_and_another_arithmetic_are_refused(numpy_codec, program, images):
+    changed = replace(program, operations=(*program.operations[:-1], replace(program.operations[-1], beta=0.5)))
+    file = Codec(changed, walk=PortableWalk).encode(images[:1])
+    with pytest.raises(DataError, match="another model") as refused:
+        numpy_codec.decode(file)
+    assert refused.value.exit_code == 3
+    newer = io.BytesIO()
+    Writer(newer, Head(bytes.fromhex(numpy_codec.sha)[:16], program.shape, program.levels, 4, 2)).end()
+    with pytest.raises(WrongArithmetic, match="another arithmetic") as refused:
+        numpy_codec.decode(newer.getvalue())
+    assert refused.value.exit_code == 4
+
+
+@pytest.mark.parametrize(
+    ("wrong", "said"),
+    [
+        (lambda x: x.astype(float), "integers"),
+        (lambda x: x[:, :, :2], r"integers \[N"),
+        (lambda x: x - 1, r"-1..1"),
+        (lambda x: x + 1, "1..3"),
+    ],
+)
+def test_what_are_no_images_of_the_model_is_refused(numpy_codec, images, wrong, said):
+    with pytest.raises(DataError, match=said):
+        numpy_codec.encode(wrong(images))
+
+
+def test_what_is_decoded_otherwise_is_not_written(numpy_codec, images, monkeypatch):
+    monkeypatch.setattr(PortableWalk, "decode", lambda walk, decoder: walk.levels.fill(0))
+    with pytest.raises(DataError, match="damaged"):
+        numpy_codec.encode(images)
+
+
+@pytest.mark.parametrize("name", ["Plain", "Attending", "Recurrent"])
+def test_no_number_of_a_program_leads_out_of_its_memory(name):
+    program = freeze(net_of(NETS[name], COLOUR).float().eval())
+    check(program, "")
+    far = 1 << 20
+
+    def refused(**changed):
+        with pytest.raises(DataError, match="damaged"):
+            check(replace(program, **changed), "")
+
+    for field in ("instructions", "steps", "sites", "draws", "drawn", "due"):
+        values = getattr(program, field).copy()
+        last = program.instructions[-1, 2:].sum() - 1 if field == "sites" else -1
+        values.flat[last] = 200 if field == "due" else far
+        refused(**{field: values})
+    for number, place in enumerate(program.places):
+        around = program.places[:number], program.places[number + 1 :]
+        for change in ({"memory": far}, {"first": far}, {"first": -1}, {"maps": 1.0}):
+            refused(places=(*around[0], replace(place, **change), *around[1]))
+    for number, operation in enumerate(program.operations):
+        around = program.operations[:number], program.operations[number + 1 :]
+        wrong = [{field: -1} for field in NUMBERS if field not in ("alpha", "beta", "keys", "values", "unread")]
+        wrong += [{"out": far}, {"kind": "SIN"}]
+        if operation.table is not None:
+            table = operation.table.copy()
+            table.flat[0] = far
+            wrong += [{"table": table[..., :-1]}, {"table": None}]
+            if not any(program.places[each].passing for each in (operation.in0, operation.in1)):
+                wrong.append({"table": table})  # else it is not by sites that it reads
+        if operation.weight is not None:
+            wrong += [{"weight": operation.weight[..., :-1]}, {"weight": None}]
+        for change in wrong:
+            refused(operations=(*around[0], replace(operation, **change), *around[1]))
+    assert Frozen.from_bytes(program.to_bytes()).operations[0].kind == program.operations[0].kind
