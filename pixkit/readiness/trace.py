@@ -208,12 +208,19 @@ class _Tracer(fx.Tracer):
         return super().call_module(m, forward, args, kwargs)
 
 
+class _Graph(fx.GraphModule):
+    """One that is run operation by operation: torch need not write its code, and compile that."""
+
+    def recompile(self) -> Any:
+        """Nothing is."""
+
+
 def _trace(network: Autoregressive) -> fx.GraphModule:
     require_own_call(network)
     attributes = set(vars(network))
     try:
         with TRACING, Changeable() as changeable, raw_arrays(network, changeable.raw):
-            graph = fx.GraphModule(network, _Tracer().trace(network))
+            graph = _Graph(network, _Tracer().trace(network))
         changeable.require_none(type(network.backbone).__name__)
         return graph
     except Untraceable:

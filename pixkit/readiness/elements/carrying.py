@@ -14,12 +14,13 @@ from torch import Tensor
 from torch._ops import HigherOrderOperator
 
 from pixkit.errors import message
+from pixkit.modes import taken_apart
 from pixkit.readiness.elements import asking, marking, notes
 from pixkit.readiness.elements.catching import may_raise
 from pixkit.readiness.elements.marked import Asked, Marked, Operations, mark, plainly, replaced, tensors_in
 from pixkit.readiness.elements.marks import LATEST, UNWRITTEN, Call, Marks, Rule, listed, mixed, plain, spoilt, uniform
 from pixkit.readiness.elements.noting import Noting
-from pixkit.readiness.elements.operation import Description, describe, plainly_called, taken_apart
+from pixkit.readiness.elements.operation import Description, describe, plainly_called
 from pixkit.readiness.elements.performed import Performed
 from pixkit.readiness.elements.relying import relied_on
 from pixkit.readiness.elements.rules import UNSETTLED

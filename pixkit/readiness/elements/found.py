@@ -9,11 +9,9 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor
-from torch._ops import HigherOrderOperator
 
-from pixkit.modes import Mode
+from pixkit.modes import OperationMode
 from pixkit.readiness.elements.marked import tensors_in
-from pixkit.readiness.elements.operation import taken_apart
 from pixkit.readiness.elements.tape import Line
 
 PATTERNS = 0x3F, 0xC1
@@ -31,15 +29,13 @@ def fill_free_memory(sizes: Iterable[int], pattern: int) -> None:
         _ = [np.full(size, pattern, np.uint8) for _ in range(8)]
 
 
-class Found(Mode):
+class Found(OperationMode):
     """Notes what lies in memory that an operation reads and that none has made.
 
     Attributes:
         held: digests of it, by the operation that read it first, and its line.
         sizes: bytes of each.
     """
-
-    supports_higher_order_operators = True
 
     def __init__(self, line: Callable[[], Line], known: Iterable[Tensor]) -> None:
         super().__init__()
@@ -50,14 +46,8 @@ class Found(Mode):
         for tensor in known:
             self._new(tensor)
 
-    def __torch_dispatch__(
-        self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
-    ) -> Any:
-        """See torch."""
-        kwargs = kwargs or {}
-        if isinstance(func, HigherOrderOperator):
-            with self:
-                return taken_apart(func, args, kwargs)
+    def operate(self, func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        """Look at what it reads, and run it."""
         for tensor in tensors_in((args, kwargs)):
             if self._new(tensor):
                 self._hold(str(func), tensor)

@@ -9,7 +9,7 @@ from typing import Any
 
 import torch
 from torch import Tag, Tensor
-from torch._ops import HigherOrderOperator, OpOverload
+from torch._ops import OpOverload
 
 from pixkit.readiness.elements.marked import replaced, tensors_in
 from pixkit.readiness.elements.marks import Call, Rule
@@ -106,16 +106,6 @@ class Description:
     def draws(self, call: Call) -> bool:
         """Whether a call draws random numbers."""
         return self.random and (self.switch is None or bool(call.argument(*self.switch)))
-
-
-def taken_apart(func: HigherOrderOperator, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-    """Call an operation that is made of functions by calling these, so that modes see what they do."""
-    if func.name() == "cond":
-        return (args[1] if bool(args[0]) else args[2])(*args[3])
-    dense = func.py_kernels.get(torch._C.DispatchKey.CompositeExplicitAutograd)
-    if dense is None:
-        raise TypeError(f"{func} is not made of other operations")
-    return dense(*args, **kwargs)
 
 
 @functools.cache

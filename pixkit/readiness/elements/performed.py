@@ -17,12 +17,12 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch._ops import HigherOrderOperator, OpOverload
+from torch._ops import OpOverload
 from torch.multiprocessing.reductions import StorageWeakRef
 
-from pixkit.modes import Mode
+from pixkit.modes import OperationMode
 from pixkit.readiness.elements.marked import Marked, plainly, tensors_in
-from pixkit.readiness.elements.operation import describe, gives_memory, taken_apart
+from pixkit.readiness.elements.operation import describe, gives_memory
 from pixkit.readiness.elements.tape import Line, line_here
 from pixkit.readiness.elements.untouched import untouched, values_kept
 
@@ -138,23 +138,15 @@ class Performed:
             return _Window(key, (*kind, hashlib.sha256(values.flatten().view(torch.uint8).numpy().tobytes()).digest()))
 
 
-class Performing(Mode):
+class Performing(OperationMode):
     """Notes the operations of torch that are done while it is entered."""
-
-    supports_higher_order_operators = True
 
     def __init__(self, performed: Performed) -> None:
         super().__init__()
         self.performed = performed
 
-    def __torch_dispatch__(
-        self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
-    ) -> Any:
-        """One that is made of others is taken apart."""
-        kwargs = kwargs or {}
-        if isinstance(func, HigherOrderOperator):
-            with self:
-                return taken_apart(func, args, kwargs)
+    def operate(self, func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        """Note it."""
         return self.performed.perform(func, args, kwargs, lambda: func(*args, **kwargs))
 
 

@@ -20,6 +20,7 @@ SITE, PYTHON = Path(torch.__file__).parents[1], Path(linecache.__file__).parent
 SERVANTS = (
     *(str(SITE / name) for name in ("torch", "numpy", "einops", "opt_einsum")),
     str(Path(__file__).parents[1]),
+    str(Path(__file__).parents[2] / "modes.py"),
     "<",
 )
 """Where code begins that asks for operations on behalf of others; Python's own libraries do, too."""

@@ -8,10 +8,9 @@ from typing import Any
 
 import torch
 from torch import nn
-from torch._ops import HigherOrderOperator
 
-from pixkit.modes import Mode
-from pixkit.readiness.elements.operation import describe, taken_apart
+from pixkit.modes import OperationMode
+from pixkit.readiness.elements.operation import describe
 from pixkit.readiness.elements.storages import Storages
 
 
@@ -109,23 +108,16 @@ def written_in_training(module: nn.Module, args: Sequence[Any], kwargs: Mapping[
     return frozenset(replaced | {name for name, place in places.items() if place in watching.written})
 
 
-class Watching(Mode):
+class Watching(OperationMode):
     """Notes which storages are written to, and what was in them."""
-
-    supports_higher_order_operators = True
 
     def __init__(self) -> None:
         super().__init__()
         self.storages = Storages()
         self.written: set[int] = set()
 
-    def __torch_dispatch__(
-        self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
-    ) -> Any:
-        kwargs = kwargs or {}
-        if isinstance(func, HigherOrderOperator):
-            with self:
-                return taken_apart(func, args, kwargs)
+    def operate(self, func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        """Note what it writes to, and run it."""
         about = describe(func)
         for tensor in about.written(args, kwargs):
             if tensor.layout is torch.strided:
