@@ -168,6 +168,14 @@ class Ranks:
             self._group(row).allgather([[_real(one) for one in found]], [_real(row)]).wait()
         return found
 
+    def some(self, count: int) -> Ranks:
+        """The first so many, 2 or more, as a group of their own; to be called by these alone, once for a number.
+
+        It is not left: what ends one of them ends this group.
+        """
+        store = dist.PrefixStore(f"first {count}", self._store)
+        return Ranks(self.rank, count, local=self.local, store=store, timeout=self._timeout)
+
     def leave(self, error: BaseException | None = None) -> None:
         """Let go of the group, with what ended this rank, if that was an error; but not before rank 0.
 

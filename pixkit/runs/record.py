@@ -104,14 +104,17 @@ def environment(device: torch.device, seed: int, loaded: Plugins) -> dict[str, A
 def machine(network: Autoregressive) -> dict[str, Any]:
     """What measured times depend on: processor, threads, torch and the number type, as plain data."""
     reference = network.reference
-    device = reference.device
+    return {**machine_of(reference.device), "dtype": str(reference.dtype).removeprefix("torch.")}
+
+
+def machine_of(device: torch.device) -> dict[str, Any]:
+    """The same but for the number type."""
     return {
         "device": torch.cuda.get_device_name(device) if device.type == "cuda" else device.type,
         "cpu": _cpu_name(),
         "cpus": os.cpu_count(),
         "threads": torch.get_num_threads(),
         "torch": _torch(),
-        "dtype": str(reference.dtype).removeprefix("torch."),
     }
 
 

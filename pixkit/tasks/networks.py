@@ -157,8 +157,19 @@ def _model(
     found = source if isinstance(source, LoadedRecipe | Run) else find_examined(source, overrides)
     if isinstance(found, Run):
         return load(found, device=device)
-    spec, classes = _of_images(measure, found, loading) if shape is None else _given(shape)
+    spec, classes = spec_of(found, shape, loading)
     return construct(found.recipe, spec, classes, pick_device(device)).eval()
+
+
+def spec_of(
+    loaded: LoadedRecipe, shape: Shape | None = None, loading: Loading | None = None
+) -> tuple[ImageSpec, int | None]:
+    """Shape and levels of a recipe's images, and how many classes there are; of a shape that is given, or of its data.
+
+    Raises:
+        DataError: if images are not there and no shape is given.
+    """
+    return _of_images(measure, loaded, loading) if shape is None else _given(shape)
 
 
 def _given(shape: Shape) -> tuple[ImageSpec, int | None]:

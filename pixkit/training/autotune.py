@@ -14,6 +14,7 @@ from pixkit.execution.cuda.nvrtc import NoKernel
 from pixkit.layers.modes import rehearsing
 from pixkit.precision import has_tf32
 from pixkit.training.precision import MEMORY_FORMATS, PRECISIONS, Arithmetic, Choice, obstacle
+from pixkit.training.rate import wait
 from pixkit.training.step import Stepper, checked_losses
 
 FEWEST_TURNS, MOST_TURNS = 3, 5
@@ -84,7 +85,7 @@ def pick(seconds: Seconds, plain: Arithmetic) -> Arithmetic:
 def seconds_of(stepper: Stepper, arithmetic: Arithmetic) -> float:
     """How long the losses of one batch, of all phases, and their gradients take."""
     batch = next(stepper.batches(1))
-    _wait(stepper.device)
+    wait(stepper.device)
     started = time.perf_counter()
     with arithmetic.step(), stepper.kernels.on():
         for trained in stepper.phases:
@@ -92,7 +93,7 @@ def seconds_of(stepper: Stepper, arithmetic: Arithmetic) -> float:
                 with arithmetic.forward(stepper.device):
                     losses = checked_losses(trained.phase.loss(part, 1), trained.name)
                 torch.autograd.grad(losses["loss"], list(trained.parameters.values()), allow_unused=True)
-    _wait(stepper.device)
+    wait(stepper.device)
     return time.perf_counter() - started
 
 
@@ -135,9 +136,3 @@ def _prefer(formats: list[Arithmetic], seconds: Seconds) -> Arithmetic:
     """Of one precision's the first, unless another layout is clearly faster."""
     fastest = min(formats, key=lambda one: seconds[one])
     return fastest if seconds[formats[0]] >= LAYOUT_PAYS * seconds[fastest] else formats[0]
-
-
-def _wait(device: torch.device) -> None:
-    """Let the device finish what it was given."""
-    if device.type == "cuda":
-        torch.cuda.synchronize(device)

@@ -211,8 +211,8 @@ def test_seconds_are_those_of_every_phase():
 
 def test_the_device_is_waited_for_whenever_the_clock_is_read(monkeypatch):
     events = []
-    wait = choice._wait
-    monkeypatch.setattr(choice, "_wait", events.append)
+    wait = choice.wait
+    monkeypatch.setattr(choice, "wait", events.append)
     monkeypatch.setattr(choice, "time", SimpleNamespace(perf_counter=lambda: events.append("clock") or len(events)))
     assert choice.seconds_of(stepper_of(Toy), PLAIN) == 2
     assert events == [CPU, "clock", CPU, "clock"]

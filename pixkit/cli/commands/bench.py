@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import click
 
+from pixkit.cli.commands.bench_train import scaling, train
 from pixkit.cli.group import plugin_option
 from pixkit.cli.options import (
     Numbers,
@@ -75,6 +76,10 @@ def sample(
         emit_json({"recipe": name_of(source), **parts[0], "others": parts[1:]})
     else:
         emit("\n\n".join(_in_words(name, times) for name, times in found.items()))
+
+
+command.add_command(train)
+command.add_command(scaling)
 
 
 def _in_words(name: str, times: SamplingTimes) -> str:
