@@ -15,19 +15,18 @@ from pixkit.cli.options import (
     quiet_option,
     shape_option,
 )
-from pixkit.cli.output import emit, emit_json, table
+from pixkit.cli.output import emit, emit_json
 from pixkit.cli.plugins import loaded_plugins
 from pixkit.cli.progress import show_progress
 from pixkit.cli.recipes import piped
-from pixkit.errors import printable
-from pixkit.memory import in_words
+from pixkit.cli.timings import scaling_in_words, training_in_words
 from pixkit.ranks import launched
 from pixkit.recipe import load_recipe
 from pixkit.runs.load import revised
 from pixkit.runs.record import pick_device
 from pixkit.tasks.networks import spec_of
-from pixkit.training.scaling import AXES, Fit, Point, Scaling, time_scaling
-from pixkit.training.throughput import OPTIONS, TrainingRow, TrainingTimes, time_training
+from pixkit.training.scaling import AXES, time_scaling
+from pixkit.training.throughput import OPTIONS, time_training
 
 rounds_option = click.option(
     "--rounds", type=click.IntRange(1), default=3, show_default=True, help="Turns of which to take medians."
@@ -98,7 +97,7 @@ def train(
     if as_json:
         emit_json({"recipe": found.recipe.name, "image": spec.dump(), **times.dump()})
     else:
-        emit(_of_training(found.recipe.name, times))
+        emit(training_in_words(found.recipe.name, times))
 
 
 @click.command()
@@ -149,64 +148,4 @@ def scaling(
     if as_json:
         emit_json({"recipe": found.recipe.name, "image": spec.dump(), **grown.dump()})
     else:
-        emit(_of_scaling(found.recipe.name, grown))
-
-
-def _of_training(name: str, times: TrainingTimes) -> str:
-    rates = ", ".join(f"{precision} {rate / 1e9:.4g}" for precision, rate in times.products.items())
-    headers = ("options", "s/step", "images/s", "speed", "of products", "memory", "note")
-    rows = table(headers, map(_training_cells, times.rows))
-    return (
-        f"{printable(name)}: {times.images} images a step, {times.parameters:,} parameters, "
-        f"{times.operations / 1e9:.4g} GFLOP an image{_ranks(times.ranks)}; medians of {times.rounds} turns\n"
-        f"{_machine(times.machine)}; matrix products {rates} GFLOP/s\n\n{rows}"
-    )
-
-
-def _training_cells(row: TrainingRow) -> tuple[str, ...]:
-    return (
-        row.option,
-        _number(row.seconds, ".4g"),
-        _number(row.images_per_second, ".4g"),
-        _number(row.ratio, ".2f"),
-        _number(row.product_share, ".1%"),
-        "" if row.memory is None else in_words(row.memory),
-        row.note,
-    )
-
-
-def _of_scaling(name: str, grown: Scaling) -> str:
-    headers = ("axis", "value", "s/step", "images/s", "GFLOP/image", "memory", "note")
-    fits = table(("axis", "figure", "exponent", "error", "points"), map(_fit_cells, grown.fits))
-    return (
-        f"{printable(name)}{_ranks(grown.ranks)}: medians of {grown.rounds} turns; {_machine(grown.machine)}\n\n"
-        f"{table(headers, map(_point_cells, grown.points))}\n\n{fits}"
-    )
-
-
-def _point_cells(point: Point) -> tuple[str, ...]:
-    return (
-        point.axis,
-        str(point.value),
-        _number(point.seconds, ".4g"),
-        _number(point.images_per_second, ".4g"),
-        "" if point.operations is None else f"{point.operations / 1e9:.4g}",
-        "" if point.memory is None else in_words(point.memory),
-        point.note,
-    )
-
-
-def _fit_cells(fit: Fit) -> tuple[str, ...]:
-    return fit.axis, fit.figure, f"{fit.exponent:.2f}", _number(fit.error, ".2f"), str(fit.points)
-
-
-def _number(value: float | None, digits: str) -> str:
-    return "" if value is None else format(value, digits)
-
-
-def _machine(facts: dict[str, Any]) -> str:
-    return printable(", ".join(f"{key} {value}" for key, value in facts.items()))
-
-
-def _ranks(count: int) -> str:
-    return "" if count == 1 else f", {count} ranks"
+        emit(scaling_in_words(found.recipe.name, grown))
