@@ -3,14 +3,15 @@
 import math
 import os
 import signal
+import time
 
 import pytest
 import torch
+import torch.distributed as dist
 from together import Together
 
-from pixkit import ranks as ranks_module
 from pixkit.errors import RankError, UsageError
-from pixkit.ranks import ALONE, launched
+from pixkit.ranks import ALONE, Ranks, joined, launch, launched
 
 
 def exchange(ranks):
@@ -101,7 +102,7 @@ def test_when_one_rank_ends_the_others_end_with_its_number(together, work, endin
 
 @pytest.mark.parametrize(
     "environment",
-    [{"WORLD_SIZE": "2"}, {"WORLD_SIZE": "two"}, dict.fromkeys(ranks_module._FROM_LAUNCHER, "3") | {"RANK": "3"}],
+    [{"WORLD_SIZE": "2"}, {"WORLD_SIZE": "two"}, dict.fromkeys(launch._FROM_LAUNCHER, "3") | {"RANK": "3"}],
 )
 def test_half_an_environment_is_refused(environment):
     with pytest.raises(UsageError), launched(environment):
@@ -111,3 +112,28 @@ def test_half_an_environment_is_refused(environment):
 def test_without_a_launcher_a_process_is_alone():
     with launched({}) as ranks:
         assert ranks is ALONE and ranks.alone and ranks.first
+
+
+def meeting_again(ranks):
+    """With what ranks that are gone have left in the store."""
+    store = dist.PrefixStore("again", ranks._store)
+    if ranks.first:
+        store.set("pixkit/word", "old")
+        store.set("pixkit/heard/old", '["old 1"]')
+        for rank in (1, 2):
+            store.set(f"pixkit/said/{rank}", "old 1")
+    ranks.wait()
+    if ranks.first:
+        time.sleep(0.1)  # the others find the old word first
+    met = launch.meeting(store, ranks.rank, ranks.size, 60)
+    with joined(Ranks(ranks.rank, ranks.size, store=met, timeout=60)) as again:
+        return again.gather(ranks.rank)
+
+
+def test_what_an_earlier_start_has_left_is_nobody(together):
+    assert list(together.run(meeting_again, 3).values()) == [[0, 1, 2]] * 3
+
+
+def test_ranks_that_do_not_all_come_are_not_waited_for_longer_than_is_said(tmp_path):
+    with pytest.raises(RankError, match="1, 2 did not come in 0\\.1 seconds"):
+        launch.meeting(dist.FileStore(str(tmp_path / "store"), 3), 0, 3, 0.1)

@@ -7,8 +7,7 @@ from typing import NamedTuple
 import torch
 import torch.distributed as dist
 
-from pixkit import ranks as ranks_module
-from pixkit.ranks import Ranks, joined
+from pixkit.ranks import Ranks, group, joined
 
 
 class Failed(NamedTuple):
@@ -20,7 +19,7 @@ class Failed(NamedTuple):
 
 def _rank(path, rank, size, timeout, work, answers):
     torch.set_num_threads(1)
-    ranks_module.GRACE = 1.0
+    group.GRACE = 1.0
     try:
         with joined(Ranks(rank, size, store=dist.FileStore(str(path), size), timeout=timeout)) as ranks:
             answer = work(ranks)

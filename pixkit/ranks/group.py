@@ -1,4 +1,4 @@
-"""The processes of one build, torchrun's ranks: which parts each takes, and what all of them agree on.
+"""The ranks of a build: which parts each takes, and what all of them agree on.
 
 Nothing here is torch's default process group, which a program that calls pixkit may have for itself: the group is an
 object, and is handed on. What is agreed on goes over gloo, between CPUs, always; tensors of a GPU over NCCL.
@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 import math
-import os
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
@@ -19,7 +18,7 @@ import torch
 import torch.distributed as dist
 from torch import Tensor
 
-from pixkit.errors import RankError, UsageError, listed, message
+from pixkit.errors import RankError, listed, message
 
 T = TypeVar("T")
 TIMEOUT = 1800.0
@@ -32,7 +31,6 @@ LOOK = 0.05
 """Seconds between two looks at what another rank says."""
 USUAL = 2**12
 """Bytes of plain data that are exchanged at once; more take a second exchange."""
-_FROM_LAUNCHER = ("RANK", "WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT")
 
 
 class Ranks:
@@ -266,60 +264,9 @@ ALONE = Ranks()
 """A process that is no rank of several."""
 
 
-@contextmanager
-def launched(environment: Mapping[str, str] = os.environ) -> Iterator[Ranks]:
-    """The ranks that torchrun, or another launcher that sets its variables, has started; one where none did.
-
-    Raises:
-        UsageError: if what the variables say cannot be.
-        RankError: if the others do not come, or one of them fails.
-    """
-    rank, size, local = (_number(environment, name, usual) for name, usual in _NUMBERS)
-    if size == 1:
-        yield ALONE
-        return
-    missing = [name for name in _FROM_LAUNCHER if name not in environment]
-    if missing or not 0 <= rank < size:
-        raise UsageError(
-            "half a launcher's environment",
-            found=f"WORLD_SIZE={size}, RANK={rank}" + (f"; without {listed(missing)}" if missing else ""),
-            expected=f"all of {listed(_FROM_LAUNCHER)}, as torchrun sets them; or no WORLD_SIZE",
-        )
-    timeout = _number(environment, "PIXKIT_RANKS_TIMEOUT", int(TIMEOUT))
-    try:
-        store, *_ = next(dist.rendezvous("env://", timeout=timedelta(seconds=timeout)))
-    except (RuntimeError, ValueError) as error:
-        where = f"{environment['MASTER_ADDR']}:{environment['MASTER_PORT']}"
-        raise RankError("the ranks do not meet", where=where, found=message(error)) from error
-    with joined(Ranks(rank, size, local=local, store=store, timeout=timeout)) as ranks:
-        yield ranks
-
-
-@contextmanager
-def joined(ranks: Ranks) -> Iterator[Ranks]:
-    """Leave the ranks in the end, and say why."""
-    try:
-        yield ranks
-    except BaseException as error:
-        ranks.leave(error)
-        raise
-    ranks.leave()
-
-
 def named(ranks: Sequence[int]) -> str:
     """``rank 2 is``, ``ranks 1, 3 are``."""
     return f"rank {ranks[0]} is" if len(ranks) == 1 else f"ranks {listed(ranks)} are"
-
-
-_NUMBERS = (("RANK", 0), ("WORLD_SIZE", 1), ("LOCAL_RANK", 0))
-
-
-def _number(environment: Mapping[str, str], name: str, usual: int) -> int:
-    found = environment.get(name, "")
-    try:
-        return int(found) if found else usual
-    except ValueError:
-        raise UsageError("no number", where=f"the environment's {name}", found=found) from None
 
 
 def _real(tensor: Tensor) -> Tensor:

@@ -1,0 +1,101 @@
+"""Ranks as a launcher starts them: what it says of them, where they meet, and how they part."""
+
+from __future__ import annotations
+
+import json
+import os
+import secrets
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from datetime import timedelta
+
+import torch.distributed as dist
+
+from pixkit.errors import RankError, UsageError, listed, message
+from pixkit.ranks.group import ALONE, LOOK, TIMEOUT, Ranks
+
+_FROM_LAUNCHER = ("RANK", "WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT")
+_NUMBERS = (("RANK", 0), ("WORLD_SIZE", 1), ("LOCAL_RANK", 0))
+
+
+@contextmanager
+def launched(environment: Mapping[str, str] = os.environ) -> Iterator[Ranks]:
+    """The ranks that torchrun, or another launcher that sets its variables, has started; one where none did.
+
+    Raises:
+        UsageError: if what the variables say cannot be.
+        RankError: if the others do not come, or one of them fails.
+    """
+    rank, size, local = (_number(environment, name, usual) for name, usual in _NUMBERS)
+    if size == 1:
+        yield ALONE
+        return
+    missing = [name for name in _FROM_LAUNCHER if name not in environment]
+    if missing or not 0 <= rank < size:
+        raise UsageError(
+            "half a launcher's environment",
+            found=f"WORLD_SIZE={size}, RANK={rank}" + (f"; without {listed(missing)}" if missing else ""),
+            expected=f"all of {listed(_FROM_LAUNCHER)}, as torchrun sets them; or no WORLD_SIZE",
+        )
+    timeout = _number(environment, "PIXKIT_RANKS_TIMEOUT", int(TIMEOUT))
+    try:
+        store, *_ = next(dist.rendezvous("env://", timeout=timedelta(seconds=timeout)))
+        met = meeting(store, rank, size, timeout)
+    except (RuntimeError, ValueError) as error:
+        where = f"{environment['MASTER_ADDR']}:{environment['MASTER_PORT']}"
+        raise RankError("the ranks do not meet", where=where, found=message(error)) from error
+    with joined(Ranks(rank, size, local=local, store=met, timeout=timeout)) as ranks:
+        yield ranks
+
+
+@contextmanager
+def joined(ranks: Ranks) -> Iterator[Ranks]:
+    """Leave the ranks in the end, and say why."""
+    try:
+        yield ranks
+    except BaseException as error:
+        ranks.leave(error)
+        raise
+    ranks.leave()
+
+
+def meeting(store: dist.Store, rank: int, size: int, timeout: float) -> dist.Store:
+    """The part of a store that these ranks alone know.
+
+    torchrun's store may outlive its ranks, and what those of an earlier start left there, their addresses among it,
+    looks like these ranks'. So rank 0 chooses a word that nobody can have said before, the others say it after it, each
+    with one of its own, and rank 0 says whom it has heard.
+
+    Raises:
+        RankError: if they do not all come in time.
+    """
+    own, until, heard = secrets.token_hex(8), time.monotonic() + timeout, dict[int, str]()
+    if rank == 0:
+        store.set("pixkit/word", own)
+    while time.monotonic() < until:
+        word = store.get("pixkit/word").decode()
+        if rank == 0:
+            heard = {other: _said(store, f"pixkit/said/{other}") for other in range(1, size)}
+            if all(one.startswith(f"{word} ") for one in heard.values()):
+                store.set(f"pixkit/heard/{word}", json.dumps(list(heard.values())))
+                return dist.PrefixStore(word, store)
+        else:
+            store.set(f"pixkit/said/{rank}", f"{word} {own}")
+            if f"{word} {own}" in _said(store, f"pixkit/heard/{word}"):
+                return dist.PrefixStore(word, store)
+        time.sleep(LOOK)
+    silent = [other for other, one in heard.items() if not one.startswith(f"{own} ")] or [0]
+    raise RankError("the ranks do not meet", found=f"{listed(silent)} did not come in {timeout:g} seconds")
+
+
+def _said(store: dist.Store, key: str) -> str:
+    return store.get(key).decode() if store.check([key]) else ""
+
+
+def _number(environment: Mapping[str, str], name: str, usual: int) -> int:
+    found = environment.get(name, "")
+    try:
+        return int(found) if found else usual
+    except ValueError:
+        raise UsageError("no number", where=f"the environment's {name}", found=found) from None
