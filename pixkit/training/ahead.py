@@ -14,9 +14,11 @@ from pixkit.memory.guard import device_exhausted, release
 from pixkit.training.capture.graphs import Recorder
 from pixkit.training.capture.race import Race
 from pixkit.training.capture.replayed import ReplayedPhase
+from pixkit.training.exchange import OrderedSum
 from pixkit.training.guard import Guard, guarded
 from pixkit.training.live import LivePhase
 from pixkit.training.step import NonFiniteStep, Stepper, words
+from pixkit.training.together import unchanged
 
 
 @dataclass(frozen=True)
@@ -195,12 +197,14 @@ class Ahead:
         Raises:
             UsageError: if memory is exhausted, and nothing can be done about it.
         """
+        if not self.stepper.ranks.alone:
+            return self._shared(phase, step)
         parts, values = [], []
         try:
             for part, batch in enumerate(self.stepper.batches(step, phase.trained.name)):
-                names, found = phase.part(batch, step, part)
-                parts.append(_Part(len(batch.x) / self.stepper.images, names))
-                values.append(found)
+                found = phase.part(batch, step, part)
+                parts.append(_Part(len(batch.x) / self.stepper.images, found[0]))
+                values.append(found[1])
         except Exception as error:
             if self.stepper.kernels.refused(error):
                 return None
@@ -209,6 +213,27 @@ class Ahead:
             release(error)
             self._make_room(phase, step, error)
             return None
+        return parts, values
+
+    def _shared(self, phase: LivePhase, step: int) -> tuple[list[_Part], list[Tensor]]:
+        """Launch this rank's share of a phase, and the sum of all: the host waits for other hosts, for no device.
+
+        What may be tried again when one process computes all parts may not here: the others are in an exchange.
+        """
+        stepper, parts, values = self.stepper, list[_Part](), list[Tensor]()
+        total = OrderedSum(stepper.ranks, phase.parameters)
+        for turn, batches in enumerate(stepper.source.shared(step, phase.trained.name, stepper.ranks)):
+            own, row = None, torch.zeros(0, dtype=torch.float64, device=stepper.device)
+            for batch in batches:
+                with unchanged(stepper.model, stepper.rollback.names):
+                    names, row = phase.part(batch, step, turn * stepper.ranks.size + stepper.ranks.rank)
+                own = {"weight": len(batch.x) / stepper.images, "names": names, "missing": total.missing}
+            told = [one for one in stepper.ranks.gather(own) if one is not None]
+            parts += [_Part(one["weight"], one["names"]) for one in told]
+            values += stepper.ranks.tensors(row)[: len(told)]
+            total.add([one["missing"] for one in told])
+        total.finish()
+        self._guard.unite(stepper.ranks)
         return parts, values
 
     def _make_room(self, phase: LivePhase, step: int, error: Exception) -> None:

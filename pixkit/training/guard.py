@@ -14,6 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from pixkit.layers.modes import persistent_buffers
+from pixkit.ranks import Ranks
 from pixkit.recipe.schema import SGD, RMSprop, TrainConfig
 from pixkit.training.optim import TrainedPhase, build_optimizer
 
@@ -36,6 +37,11 @@ class Guard:
     def see(self, value: Tensor) -> None:
         """Set the flag if the scalar is not finite."""
         self.flag.masked_fill_(~torch.isfinite(value.detach().reshape(())), 1.0)
+
+    @torch.no_grad()
+    def unite(self, ranks: Ranks) -> None:
+        """Set the flag if it is set on any of some ranks."""
+        self.flag.copy_(ranks.joined(self.flag.reshape(1)).sum().clamp_max(1.0))
 
     @torch.no_grad()
     def begin(self) -> None:

@@ -3,13 +3,19 @@
 import functools
 
 import pytest
+import torch
 from together import Together
+from toys import CPU, TwoPhases, toy_model, toy_recipe
 from untimed import untimed
 
+from pixkit.data.dataset import BatchSequence
 from pixkit.errors import RankError, UsageError
-from pixkit.ranks import Ranks
+from pixkit.models.base import Phase
+from pixkit.ranks import ALONE, Ranks
 from pixkit.runs.run import Run
+from pixkit.training.ahead import Ahead
 from pixkit.training.build import build
+from pixkit.training.step import NonFiniteStep, Stepper
 
 PIXELS = {
     "pixkit": 1,
@@ -95,6 +101,47 @@ def test_a_run_goes_on_with_any_number_of_ranks(together, alone, tmp_path):
     kept = [name for name in made if name.startswith("checkpoints/step-4") and not name.endswith("manifest.json")]
     assert len(kept) == 3
     assert {name: made[name] for name in kept} == {name: expected[name] for name in kept}
+
+
+class Sparse(TwoPhases):
+    """Its first phase has a weight that no part of step 1 gives a gradient; step 3 is not finite in its second part."""
+
+    def phases(self):
+        return [Phase("first", self.parameters(), self.sparse), super().phases()[1]]
+
+    def sparse(self, batch, step):
+        losses = self.loss(batch, step)
+        part = TURNS.index(batch.indices.item()) % 3
+        if step == 2 and part == 1:
+            return losses
+        factor = torch.nan if step == 3 and part == 1 else 1.0
+        return {**losses, "loss": factor * (self.logits * torch.rand_like(self.logits)).sum()}
+
+
+TURNS: list[int] = []
+"""The images of the steps below, a part each."""
+
+
+def steps(ranks, ahead):
+    """What is logged of steps 1, 2 and 3, which is not finite, and the weights after."""
+    recipe = toy_recipe(Sparse, accumulate=3, batch_size=1, clip=0.5, optimizer={"type": "adamw", "weight_decay": 0.1})
+    model, dataset = toy_model(recipe)
+    sequence = BatchSequence(dataset, 1, recipe.seed)
+    TURNS[:] = [sequence.batch(number).indices.item() for number in range(9)]
+    stepper = Stepper(model, sequence, recipe.train, recipe.seed, CPU, ranks=ranks)
+    maker = Ahead(stepper, 0) if ahead else stepper
+    rows = [maker.make(1), maker.make(2)]
+    with pytest.raises(NonFiniteStep) as caught:
+        maker.make(3)
+    return rows, caught.value.details, [one.tolist() for one in model.state_dict().values()]
+
+
+@pytest.mark.parametrize("ahead", [False, True])
+def test_steps_and_what_is_not_finite_are_those_of_one_process(together, ahead):
+    alone = steps(ALONE, ahead)
+    assert alone[1]["part"] == 1
+    found = together.run(lambda ranks: steps(ranks, ahead), 2)
+    assert [str(one) for one in found.values()] == [str(alone)] * 2
 
 
 def test_one_part_is_not_shared():
