@@ -1,6 +1,6 @@
 """Kills ranks of builds at random moments, and sees that each build ends with the weights of an undisturbed one.
 
-    python tests/kills/run.py --kills 30 --ranks 2,3 --seed 1
+    python tests/kills/kill_ranks.py --kills 30 --ranks 2,3 --seed 1
 
 Each build is torchrun's, with `--resume=auto` and restarts. In the midst of it one of its ranks, at random, is sent
 SIGKILL (of every fourth, SIGTERM, which is to be saved on); torchrun ends the others and starts all again. What the
