@@ -27,7 +27,7 @@ from pixkit.readiness.elements.rules import UNSETTLED
 from pixkit.readiness.elements.rules.deciding import deciding
 from pixkit.readiness.elements.rules.factories import unwritten
 from pixkit.readiness.elements.signs import latest_sign, tells_sign, told
-from pixkit.readiness.elements.tape import Held, Record, View
+from pixkit.readiness.elements.tape import Record, View
 
 
 class Carrying(Noting):
@@ -83,9 +83,7 @@ class Carrying(Noting):
             if alone and any(not isinstance(tensor, Marked) for tensor in about.written(args, kwargs)):
                 self.note(notes.MEMORY, str(func), "a tensor is written to where nobody sees what becomes of it")
             try:
-                if self.performed is None:
-                    return self._operate(func, about, args, kwargs)
-                return self.performed.perform(func, args, kwargs, lambda: self._operate(func, about, args, kwargs))
+                return self.one_line(lambda: self._performed(func, about, args, kwargs))
             except Exception:
                 self.deciding(func, about.views, list(map(self.storages.marks, tensors_in((args, kwargs)))))
                 raise
@@ -126,14 +124,19 @@ class Carrying(Noting):
         finally:
             self._checks = False
 
+    def _performed(self, func: Any, about: Description, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        if self.performed is None:
+            return self._operate(func, about, args, kwargs)
+        return self.performed.perform(func, args, kwargs, lambda: self._operate(func, about, args, kwargs))
+
     def _operate(self, func: Any, about: Description, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         read = list(tensors_in((args, kwargs)))
         self.require_strides(read, func)
         reached = len(self.storages.reached)
         if about.views and not about.foreign:
             return self._viewed(func, args, kwargs, read, reached)
-        before = {id(tensor): self.storages.marks(tensor) for tensor in read}
-        inputs = tuple(Held(self.storages.place(tensor), before[id(tensor)]) for tensor in read)
+        inputs = tuple(self.storages.held(tensor) for tensor in read)
+        before = {id(tensor): held.marks for tensor, held in zip(read, inputs, strict=True)}
         self.reached(func, reached)
         written = list(about.written(args, kwargs))
         for tensor in written:

@@ -17,6 +17,9 @@ from torch.overrides import TorchFunctionMode
 
 from pixkit.modes import Mode
 
+PLAIN = frozenset({int, float, bool, complex, str, type(None), torch.dtype, torch.device, torch.layout})
+"""Types of arguments in which there is no tensor."""
+
 
 class Runner(Protocol):
     """Who is told what happens to marked tensors."""
@@ -90,14 +93,18 @@ def runners(value: Any) -> Iterator[Runner]:
 
 def tensors_in(value: Any) -> Iterator[Tensor]:
     """The tensors that a value is made of."""
+    found: list[Tensor] = []
+    _gather(value, found)
+    return iter(found)
+
+
+def _gather(value: Any, found: list[Tensor]) -> None:
     if isinstance(value, Tensor):
-        yield value
-    elif isinstance(value, list | tuple):
-        for part in value:
-            yield from tensors_in(part)
-    elif isinstance(value, dict):
-        for part in value.values():
-            yield from tensors_in(part)
+        found.append(value)
+    elif isinstance(value, list | tuple | dict):
+        for part in value.values() if isinstance(value, dict) else value:
+            if type(part) not in PLAIN:
+                _gather(part, found)
 
 
 def replaced(value: Any, change: Callable[[Tensor], Any]) -> Any:

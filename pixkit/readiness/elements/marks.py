@@ -65,11 +65,14 @@ class Marks:
 
     def unfixed(self) -> Marks:
         """The same, if nothing of it were fixed."""
-        return replace(self, fixed=torch.zeros((), dtype=torch.bool, device=self.fixed.device).expand(self.shape))
+        nowhere = torch.zeros((), dtype=torch.bool, device=self.fixed.device)
+        return Marks(self.ready, nowhere.expand(self.shape), self.value)
 
     def kept(self) -> Marks:
         """The same, whatever is written to the tensor later: values are copied if they may be looked at."""
-        return replace(self, value=core_of(self.value).clone().expand(self.shape)) if self.any_fixed else self
+        if not self.any_fixed:
+            return self
+        return Marks(self.ready, self.fixed, core_of(self.value).clone().expand(self.shape))
 
 
 @dataclass(frozen=True)
@@ -101,7 +104,8 @@ class Call:
 
     def kept(self) -> Call:
         """The same, whatever is written to its arguments later."""
-        return replace(self, args=within(self.args, Marks.kept), kwargs=within(self.kwargs, Marks.kept))
+        args, kwargs = within(self.args, Marks.kept), within(self.kwargs, Marks.kept)
+        return Call(self.func, args, kwargs, self.results, self.settles)
 
     def unfixed(self) -> Call:
         """The same, if nothing of its arguments were fixed, and none settled anything."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from types import FrameType
 from typing import Any
 
@@ -37,10 +37,24 @@ class Noting:
         self.noted: list[Noted] = []
         self.relies_on: set[str] = set()
         self._names, self._outermost = names, outermost
+        self._lines: list[Line] | None = None
 
     def line(self) -> Line:
-        """The line of somebody's code that is being run."""
-        return line_here(self._names, self._outermost)
+        """The line of somebody's code that is being run; the same throughout `one_line`."""
+        if self._lines:
+            return self._lines[0]
+        line = line_here(self._names, self._outermost)
+        if self._lines is not None:
+            self._lines.append(line)
+        return line
+
+    def one_line(self, work: Callable[[], Any]) -> Any:
+        """Do what is done for one line of somebody's code, none of which is run meanwhile."""
+        outer, self._lines = self._lines, []
+        try:
+            return work()
+        finally:
+            self._lines = outer
 
     def note(self, kind: str, op: str, found: str = "") -> None:
         """Note it, once for each line."""

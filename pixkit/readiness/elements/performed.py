@@ -9,10 +9,9 @@ else with a number of images that nobody tries, is not found out.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
-from types import FrameType
 from typing import Any
 
 import torch
@@ -61,16 +60,12 @@ class Performed:
 
     Args:
         names: of storages that both runs have in common.
-        modules: paths of modules by their `id`.
-        outermost: the frame at which to stop looking for lines.
-        lines: whether to look for lines, which takes as long as the operations, and longer deep in a program.
+        line: who asks for an operation; to look for that takes as long as the operations, and longer deep in a program.
     """
 
-    def __init__(
-        self, names: Names, modules: Mapping[int, str], outermost: FrameType | None, *, lines: bool = True
-    ) -> None:
+    def __init__(self, names: Names, line: Callable[[], Line] = lambda: NOWHERE) -> None:
         self.names, self.steps = names, list[Step]()
-        self._modules, self._outermost, self._lines = dict(modules), outermost, lines
+        self._line = line
         self._changed: set[int] = set()
         self._kept: dict[int, StorageWeakRef] = {}
 
@@ -86,8 +81,7 @@ class Performed:
         changed |= {self._storage(tensor) for tensor in tensors_in(result)} - read
         if changed:
             self._changed |= changed
-            line = line_here(self._modules, self._outermost) if self._lines else NOWHERE
-            self.steps.append(Step(str(func), asked, frozenset(changed), line))
+            self.steps.append(Step(str(func), asked, frozenset(changed), self._line()))
         return result
 
     def gave(self, result: Any) -> list[Step]:
@@ -159,7 +153,7 @@ def names_of(module: Any) -> Names:
 def performed_with(module: nn.Module, inputs: Iterable[Tensor], *, lines: bool = False) -> Performed:
     """What will be done with inputs, and with what is a module's."""
     modules = {id(part): path for path, part in module.named_modules()}
-    performed = Performed(names_of(module), modules, None, lines=lines)
+    performed = Performed(names_of(module), *([lambda: line_here(modules, None)] if lines else []))
     for each in inputs:
         performed.named(each)
     return performed

@@ -25,7 +25,7 @@ from pixkit.readiness.elements.marks import UNWRITTEN
 from pixkit.readiness.elements.notes import Noted
 from pixkit.readiness.elements.performed import Performed, Performing, Step, names_of, parting
 from pixkit.readiness.elements.planes import Place
-from pixkit.readiness.elements.tape import Held, Line, Record, View, line_of
+from pixkit.readiness.elements.tape import Held, Line, Record, View, line_here, line_of
 from pixkit.readiness.elements.untouched import untouched, unwritten, values_kept, written_in_training
 from pixkit.readiness.settings import slow_paths
 
@@ -125,7 +125,7 @@ class Run:
         done: list[list[Step]] = []
 
         def called() -> Any:
-            performed = carrying.performed = Performed(names_of(module), names, frame)
+            performed = carrying.performed = Performed(names_of(module), carrying.line)
             output = run._called(module, _replaced(call, lambda given: begin(given, performed)))
             done.append(performed.gave(output))
             return output
@@ -139,7 +139,11 @@ class Run:
         for pattern in PATTERNS if sizes else PATTERNS[:1]:
             if not run.noted:
                 fill_free_memory(sizes, pattern)
-                run.noted.extend(_otherwise(module, call, done, Performed(names_of(module), names, frame)))
+                otherwise = [*_otherwise(module, call, done, Performed(names_of(module)))]
+                if otherwise:  # lines are looked for where it matters
+                    lined = Performed(names_of(module), lambda: line_here(names, frame))
+                    otherwise = [*_otherwise(module, call, done, lined)] or otherwise
+                run.noted.extend(otherwise)
         return run
 
     @property
@@ -149,7 +153,7 @@ class Run:
 
     def held(self, tensor: Tensor) -> Held:
         """Where a tensor of the run lies, and its marks as they are now."""
-        return Held(self._carrying.storages.place(tensor), self._carrying.storages.marks(tensor))
+        return self._carrying.storages.held(tensor)
 
     def unwritten(self, ready: Tensor) -> Iterator[Noted]:
         """What gave memory that an output of such readiness may depend on although nothing was written there."""

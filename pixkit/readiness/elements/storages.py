@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from pixkit.readiness.elements.marks import LATEST, Marks, plain
 from pixkit.readiness.elements.planes import Place, Planes
+from pixkit.readiness.elements.tape import Held
 
 
 class Storages:
@@ -34,17 +35,16 @@ class Storages:
 
     def place(self, tensor: Tensor) -> Place:
         """Where a tensor lies."""
-        planes = self.of(tensor)
-        stride, offset = tuple(tensor.stride()), int(tensor.storage_offset())
-        return Place(planes.number, tuple(tensor.shape), stride, offset, tensor.element_size())
+        return _place(self.of(tensor), tensor)
 
     def marks(self, tensor: Tensor) -> Marks:
         """A plain tensor with its planes."""
+        return _marks(self.of(tensor), tensor)
+
+    def held(self, tensor: Tensor) -> Held:
+        """Both."""
         planes = self.of(tensor)
-        ready, fixed = planes.read(tensor)
-        if planes.settled and _is_bits(tensor, planes.unit):  # among them that of a zero's sign
-            ready, fixed = torch.where(fixed, planes.settled, ready), torch.zeros_like(fixed)
-        return Marks(ready, fixed, plain(tensor))
+        return Held(_place(planes, tensor), _marks(planes, tensor))
 
     def copied(self, marks: Marks) -> Marks:
         """The same for a tensor that is about to be written to: what is known of its storage is known of the copy."""
@@ -172,6 +172,18 @@ class Storages:
             if begin < last and first < end:
                 return planes, (begin, end) == (first, last)
         return None, False
+
+
+def _place(planes: Planes, tensor: Tensor) -> Place:
+    stride, offset = tuple(tensor.stride()), int(tensor.storage_offset())
+    return Place(planes.number, tuple(tensor.shape), stride, offset, tensor.element_size())
+
+
+def _marks(planes: Planes, tensor: Tensor) -> Marks:
+    ready, fixed = planes.read(tensor)
+    if planes.settled and _is_bits(tensor, planes.unit):  # among them that of a zero's sign
+        ready, fixed = torch.where(fixed, planes.settled, ready), torch.zeros_like(fixed)
+    return Marks(ready, fixed, plain(tensor))
 
 
 def _is_bits(tensor: Tensor, unit: int) -> bool:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import linecache
 import sys
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from types import CodeType, FrameType
@@ -127,7 +127,10 @@ def line_here(names: dict[int, str], outermost: FrameType | None) -> Line:
         frame = frame.f_back
     lines += [_at(each.f_code, each.f_lineno, "") for each in inner]
     innermost = next(iter(modules), "")
-    return replace(lines[0], module=innermost, callers=tuple(lines[1:])) if lines else Line("", 0, "", innermost)
+    if not lines:
+        return Line("", 0, "", innermost)
+    first, *callers = lines
+    return Line(first.file, first.number, first.function, innermost, first.begin, tuple(callers))
 
 
 def _at(code: CodeType, number: int, module: str) -> Line:

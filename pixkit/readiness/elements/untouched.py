@@ -119,7 +119,7 @@ class Watching(OperationMode):
     def operate(self, func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         """Note what it writes to, and run it."""
         about = describe(func)
-        for tensor in about.written(args, kwargs):
+        for tensor in about.written(args, kwargs) if about.writes else ():
             if tensor.layout is torch.strided:
                 self.storages.keep(tensor, moves=about.moves)
                 self.written.add(tensor.untyped_storage()._cdata)

@@ -5,6 +5,7 @@ import torch
 from torch import nn
 
 from pixkit.readiness.elements.performed import Performed, Performing, names_of, parting
+from pixkit.readiness.elements.tape import line_here
 
 pytestmark = pytest.mark.quick
 
@@ -19,7 +20,7 @@ class Net(nn.Module):
 
 
 def steps_of(net, does):
-    performed = Performed(names_of(net), {}, None)
+    performed = Performed(names_of(net), lambda: line_here({}, None))
     x, y = (performed.named(torch.arange(4.0)) for _ in range(2))
     with torch.no_grad(), Performing(performed):
         given = does(net, x, y)

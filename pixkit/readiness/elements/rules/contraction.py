@@ -3,9 +3,8 @@
 from collections.abc import Sequence
 
 import torch
-from torch import Tensor
 
-from pixkit.readiness.elements.marks import Marks
+from pixkit.readiness.elements.marks import Marks, core_of
 from pixkit.readiness.elements.rules import codes
 from pixkit.readiness.elements.rules.codes import NOTHING, Code, Given
 from pixkit.readiness.elements.rules.merging import merge
@@ -21,6 +20,8 @@ def contract(a: Code, b: Code) -> Code:
     n = shape.numel()
     if n * i * j == 0 or k == 0:
         return a.new_full((*shape, i, j), NOTHING)
+    if not (_passes(a) or _passes(b)):
+        return torch.maximum(codes.latest(a, [-1]), codes.latest(b, [-2])).expand(*shape, i, j)
     if _one(b):
         rows = a.expand(*shape, i, k).reshape(n * i, k)
         return _matrices(rows, b.reshape(-1, k, j)[0]).view(*shape, i, j)
@@ -31,6 +32,11 @@ def contract(a: Code, b: Code) -> Code:
     first, of = merge(torch.cat([a.flatten(1), b.flatten(1)], 1))
     found = torch.stack([_matrices(a[m], b[m]) for m in first.tolist()])
     return found[of].view(*shape, i, j)
+
+
+def _passes(code: Code) -> bool:
+    """Whether there is something in it that a product passes over."""
+    return bool((core_of(code) < 0).any())
 
 
 def _one(code: Code) -> bool:
@@ -77,15 +83,10 @@ def matrices(a: Marks, b: Marks) -> Code:
     A fixed NaN, as a softmax gives for a row that is all masked, makes NaN of all that it is multiplied or summed with.
     """
     code = contract(codes.of(a, 0), codes.of(b, 0))
-    spoilt = [_spoilt(m, dim).any(dim, keepdim=True) for m, dim in ((a, -1), (b, -2))]
-    for rows in spoilt:
-        code = torch.where(rows, 0, code) if rows.any() else code
+    for factor, dim in ((a, -1), (b, -2)):
+        if factor.any_fixed and (spoilt := factor.fixed & factor.value.isnan()).any():
+            code = torch.where(spoilt.any(dim, keepdim=True), 0, code)
     return code
-
-
-def _spoilt(marks: Marks, dim: int) -> Tensor:
-    floating = marks.value.is_floating_point() or marks.value.is_complex()
-    return marks.fixed & marks.value.isnan() if floating else marks.fixed.new_zeros([1] * marks.fixed.dim())
 
 
 def _added(given: Given, code: Code, factors: Sequence[Marks]) -> Code:
