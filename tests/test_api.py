@@ -30,7 +30,8 @@ prepare split_gaussian build completion figures layers testing __version__
 """,
 )
 """pixkit.__all__ of 0.1."""
-VERBS = ["load", "build", "evaluate", "verify", "sample", "complete", "upscale", "reconstruct", "bench", "register"]
+VERBS = ["load", "build", "evaluate", "verify", "sample", "complete", "upscale", "reconstruct"]
+VERBS += ["compress", "decompress", "bench", "register"]
 LEAVE_ALONE = {"__version__", "completion", *VERBS}
 
 

@@ -95,8 +95,8 @@ class Codec:
         Raises:
             DataError: if they are not such images; or, with `verify`, if what was decoded is something else.
         """
+        images, program = np.asarray(images), self.program
         self._check(images)
-        program = self.program
         writer = Writer(file, Head(bytes.fromhex(self.sha)[:16], program.shape, program.levels, TOGETHER, ARITHMETIC))
         done = 0
         while done < len(images):

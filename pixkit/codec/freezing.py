@@ -46,7 +46,7 @@ class _Freezer(Threaded):
             memories=tuple(self._memories),
             places=tuple(places),
             operations=tuple(self._operation(number, *each) for number, each in enumerate(self._parts)),
-            instructions=np.stack([rows[name].astype(np.int64) for name in ("op", "group", "count", "first")], 1),
+            instructions=np.stack([rows[name].astype(np.int32) for name in ("op", "group", "count", "first")], 1),
             steps=kept[self.program.steps].numpy(),
             sites=kept[self.program.sites].numpy(),
             draws=counts.numpy(),

@@ -25,7 +25,7 @@ FORMAT = 1
 TYPES = {"table": "int32", "weight": "float32", "bias": "float32"}
 """Arrays that an operation may have."""
 LISTS = {
-    "instructions": "int64",
+    "instructions": "int32",
     "steps": "int64",
     "sites": "int32",
     "draws": "int64",
@@ -115,7 +115,7 @@ class Frozen:
         head: how parameters become frequencies, "softmax" or "bernoulli", as `Head.inverse` says.
         params: the place of these.
         memories, places, operations: what there is.
-        instructions: int64 [N, 4]: operation, colour group, how many sites, and which of `sites` is the first.
+        instructions: int32 [N, 4]: operation, colour group, how many sites, and which of `sites` is the first.
         steps: int64 [T + 1], the first instruction of each step.
         sites: int32, of instructions.
         draws: int64 [T + 1], where each step's part of `drawn` begins.

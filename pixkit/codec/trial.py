@@ -60,7 +60,7 @@ def _program(places: _Places, operations: list[Operation], result: int) -> Froze
         memories=tuple(places.memories),
         places=tuple(places.places),
         operations=tuple(operations),
-        instructions=np.array([(number, 0, SITES, 0) for number in range(count)], np.int64),
+        instructions=np.array([(number, 0, SITES, 0) for number in range(count)], np.int32),
         steps=np.array([0, count], np.int64),
         sites=np.arange(SITES, dtype=np.int32),
         draws=np.zeros(2, np.int64),

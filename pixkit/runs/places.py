@@ -33,6 +33,11 @@ FILES = (GIVEN, ENVIRONMENT, METRICS, SCORES, NONFINITE, PALETTE, *POINTERS)
 """The other files at the top of a run."""
 MANIFEST = "manifest.json"
 """The file that makes a folder a checkpoint."""
+CODEC = r"codec-[0-9a-f]{32}\.safetensors"
+"""What files that were compressed with the run's model are decoded from, by its hash, as a regular expression.
+
+Builds leave them where they are: files outlive the checkpoint that they were compressed with.
+"""
 STEP = r"step-(0|[1-9][0-9]{0,17})"
 """A checkpoint's name, as a regular expression; see `step_name`."""
 NOTHING = "(?!)"
@@ -88,7 +93,7 @@ class Place:
 
 
 RUN = Place(
-    files="|".join(map(re.escape, (BUILD_LOCK, BUILD_LEASE, SETTINGS, *FILES))),
+    files="|".join([*map(re.escape, (BUILD_LOCK, BUILD_LEASE, SETTINGS, *FILES)), CODEC]),
     places="samples|checkpoints|tensorboard",
 )
 SAMPLES = Place(files=rf"({STEP}|best)\.(png|npz)")

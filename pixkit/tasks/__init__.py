@@ -1,6 +1,7 @@
 """What a trained model is for: what the verbs at the top of pixkit take and give."""
 
 from pixkit.tasks.complete import Completion, complete_each
+from pixkit.tasks.compress import Compressed, Decompressed, codec_of
 from pixkit.tasks.conditional import conditional_nats
 from pixkit.tasks.drawer import DrawingOptions
 from pixkit.tasks.inputs import read_images, read_mask
@@ -13,6 +14,8 @@ from pixkit.tasks.upscale import Upscaling, upscale_each
 
 __all__ = [
     "Completion",
+    "Compressed",
+    "Decompressed",
     "DrawingOptions",
     "Reconstruction",
     "Row",
@@ -21,6 +24,7 @@ __all__ = [
     "Scores",
     "Upscaling",
     "active_units",
+    "codec_of",
     "complete_each",
     "conditional_nats",
     "hide_box",

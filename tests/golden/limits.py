@@ -81,7 +81,7 @@ def _plain(value):
         fields = {field.name: getattr(value, field.name) for field in dataclasses.fields(value)}
         return {name: _plain(part) for name, part in fields.items() if part is not None}
     if isinstance(value, dict):
-        return {str(key): _plain(part) for key, part in value.items()}
+        return {getattr(key, "__name__", str(key)): _plain(part) for key, part in value.items()}  # of functions, too
     if isinstance(value, tuple | list):
         return [_plain(part) for part in value]
     if isinstance(value, int | float):

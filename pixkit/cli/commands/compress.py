@@ -1,0 +1,63 @@
+"""`pixkit compress`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from pixkit.cli.options import (
+    checkpoint_option,
+    images_argument,
+    json_option,
+    naming_options,
+    quiet_option,
+    run_argument,
+    weights_option,
+)
+from pixkit.cli.output import emit, emit_json, emit_line, pairs
+from pixkit.cli.plugins import loaded_plugins
+from pixkit.cli.progress import show_progress
+from pixkit.cli.runs import opened_run
+from pixkit.tasks.compress import compress
+
+
+@click.command()
+@run_argument
+@images_argument
+@click.option(
+    "-o", "--out", type=click.Path(path_type=Path, dir_okay=False), required=True, help="The file to write: FILE.pxk."
+)
+@click.option("--no-verify", is_flag=True, help="Do not decode what was encoded: takes half of the time.")
+@checkpoint_option
+@weights_option
+@json_option
+@quiet_option
+def command(
+    *,
+    run: Path,
+    images: tuple[str, ...],
+    out: Path,
+    no_verify: bool,
+    checkpoint: str,
+    weights: str,
+    as_json: bool,
+    quiet: bool,
+) -> None:
+    """Compress images without loss by a trained model.
+
+    An IMAGE is a picture, a folder or archive of pictures, an array of levels (.npy, .npz) or test:NUMBER of the run's
+    own data; files are made ready as the run's data are, and what that makes of them is kept, bit by bit. Decoding
+    needs the codec file that is written into the run.
+    """
+    loaded_plugins()
+    with naming_options(), show_progress(quiet) as progress:
+        opened = opened_run(run, quiet)
+        hooks = progress.hooks("compressing")
+        found = compress(opened, images, out, checkpoint=checkpoint, weights=weights, verify=not no_verify, **hooks)
+    if as_json:
+        emit_json({"run": str(run), **found.dump()})
+        return
+    emit_line(out)
+    figures = {"images": found.images, "bytes": found.size, "bits/dim": f"{found.bits_per_dim:.4f}"}
+    emit(pairs({name: str(value) for name, value in figures.items()}))
