@@ -30,8 +30,14 @@ def stated(name):
     return yaml.safe_load(packaged_recipes()[name].read_text(encoding="utf-8"))["model"]
 
 
+TWO = "[{type: snake}, {type: snake, transpose: true, flip_vertical: true}]"
+"""Of eight orderings."""
+
+
 def smaller(section, key="model"):
     """Overrides that make a section of a recipe, and all that is in it, small."""
+    if section.get("type") == "order_agnostic" and "orderings" not in section and not LONG:
+        yield f"{key}.orderings={TWO}"
     for name, value in section.items():
         if isinstance(value, dict):
             yield from smaller(value, f"{key}.{name}")
