@@ -61,10 +61,10 @@ class Heard(Reporter):
 class Tried:
     """A recipe's run on a device, and what is found of it."""
 
-    def __init__(self, name, device, folder):
+    def __init__(self, name, device, folder, side):
         self.name, self.device, self.folder = name, device, folder
         overrides = [] if device == "cuda" else list(smaller(stated(name)))
-        data = made_data(folder, name, load_recipe(name).recipe.data.config.model_dump(), SIDE)
+        data = made_data(folder, name, load_recipe(name).recipe.data.config.model_dump(), side)
         self.options = [*overrides, *OPTIONS, data]
         self.figures, self.said = {}, []
 
@@ -182,12 +182,12 @@ class Tried:
 STAGES = ("trained", "resumed", "verified", "scored", "rounded", "sampled", "completed", "upscaled", "reconstructed")
 
 
-def check(name, device):
-    """[verdict, note, figures] of a recipe."""
+def check(name, device, side=SIDE):
+    """[verdict, note, figures] of a recipe, on images of this side."""
     started, problems = time.perf_counter(), []
     with tempfile.TemporaryDirectory(prefix="pixkit-recipe-") as folder, warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        tried = Tried(name, device, Path(folder))
+        tried = Tried(name, device, Path(folder), side)
         for stage in STAGES:
             try:
                 getattr(tried, stage)()

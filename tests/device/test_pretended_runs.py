@@ -41,9 +41,14 @@ def loaded(name, folder, side=SIDE):
     return load_recipe(name, [*smaller(stated(name)), *OPTIONS, data]).recipe
 
 
+def side_of(name):
+    """As many sites as it takes to halve their grid as often as the recipe does."""
+    return 8 if "multiscale" in name or "pixelcnnpp" in name else SIDE
+
+
 def stepper(name, folder, device):
     """A recipe's, with random weights; the same ones on every device."""
-    recipe = loaded(name, folder, 8 if "multiscale" in name or "pixelcnnpp" in name else SIDE)
+    recipe = loaded(name, folder, side_of(name))
     dataset = prepare(recipe.data, Path())
     model = construct(recipe, dataset.spec, dataset.classes, CPU).to(device)
     return Stepper(model, BatchSequence(dataset, recipe.train.batch_size, 0), recipe.train, 0, device)
@@ -136,7 +141,7 @@ def chosen(monkeypatch):
     """What takes a device by name takes "pretended", too."""
     pick = record.pick_device
     for module in ("runs.load", "training.build", "training.dryrun", "tasks.networks"):
-        stand_in = lambda name: DEVICE if name == "pretended" else pick(name)  # noqa: E731 - one for each
+        stand_in = lambda name, *more: DEVICE if name == "pretended" else pick(name, *more)  # noqa: E731 - one for each
         monkeypatch.setattr(f"pixkit.{module}.pick_device", stand_in)
 
 
@@ -145,6 +150,6 @@ def chosen(monkeypatch):
 def test_everything_is_done_with_a_recipe_on_the_device(name):
     """Built, resumed, verified, scored, estimated, sampled, completed, upscaled, reconstructed."""
     with Pretending() as seen:
-        verdict, note, _ = check(name, "pretended")
+        verdict, note, _ = check(name, "pretended", side_of(name))
     assert verdict == OK, note
     assert seen.copies["to"] and seen.copies["from"]
