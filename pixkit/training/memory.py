@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
 
@@ -145,15 +146,25 @@ def _held(stepper: Stepper) -> int:
 
 
 def _update(trained: TrainedPhase, config: Optimizer) -> tuple[int, int]:
-    """Bytes of an optimiser's state, and what an update takes besides, at its peak."""
-    twins = [nn.Parameter(torch.empty_like(one, device="meta")) for one in trained.parameters.values()]
-    for twin in twins:
+    """Bytes of an optimiser's state, and what an update takes besides, at its peak.
+
+    Found with two parameters of each kind, however many there are: they are updated one after another, each while some
+    of what the one before took is still there.
+    """
+    kinds = Counter((parameter.shape, parameter.dtype) for parameter in trained.parameters.values())
+    twins = {
+        (shape, dtype): [nn.Parameter(torch.empty(shape, dtype=dtype, device="meta")) for _ in range(min(count, 2))]
+        for (shape, dtype), count in sorted(kinds.items(), key=lambda kind: kind[0][0].numel())
+    }
+    each = [twin for alike in twins.values() for twin in alike]
+    for twin in each:
         twin.grad = torch.empty_like(twin)
-    optimizer = build_optimizer(config, twins)
+    optimizer = build_optimizer(config, each)
     with Recording() as found:
         optimizer.step()
-    kept = [value for state in optimizer.state.values() for value in state.values() if isinstance(value, Tensor)]
-    return model_bytes(kept), max(found.peak - model_bytes(kept), 0)
+    kept = {twin: model_bytes(filter(torch.is_tensor, optimizer.state[twin].values())) for twin in each}
+    whole = sum(count * kept[twins[kind][0]] for kind, count in kinds.items())
+    return whole, max(found.peak - sum(kept.values()), 0)
 
 
 def _scoring(stepper: Stepper, device: torch.device) -> int:
