@@ -28,6 +28,10 @@ def exchange(ranks):
         "swapped": ranks.swapped(rows).tolist(),
         "joined": ranks.joined(torch.tensor([own, -0.0])).tolist(),
         "spread": tensor.tolist(),
+        "lists": [
+            [(one.tolist(), one.stride()) for one in some]
+            for some in ranks.lists([torch.full((2, 3), float(own)).t()] * own, torch.device("cpu"))
+        ],
         "tensors": [one.tolist() for one in ranks.tensors(torch.full((own + 1, 2), own))],
     }
 
@@ -68,6 +72,7 @@ def test_ranks_exchange_what_each_has(together):
         assert one["agreed"] == {"of": 0}
         assert one["swapped"] == torch.tensor([[owner + rank / 10] * 2 for owner in range(3)]).tolist()
         assert one["joined"] == [[0, 0], [1, 0], [2, 0]] and math.copysign(1, one["joined"][2][1]) == -1
+        assert one["lists"] == [[([[float(rank)] * 2] * 3, (1, 3))] * rank for rank in range(3)]
         assert one["spread"] == [1j] * 3
         assert one["tensors"] == [[[0, 0]], [[1, 1]] * 2, [[2, 2]] * 3]
 
@@ -81,6 +86,7 @@ def test_a_process_alone_exchanges_nothing():
             "swapped": [[0.0, 0.0]],
             "joined": [[0.0, -0.0]],
             "spread": [1j] * 3,
+            "lists": [[]],
             "tensors": [[[0, 0]]],
         }
     )

@@ -148,6 +148,24 @@ class Ranks:
             self._group(sent).allgather([[_real(row) for row in rows]], [_real(padded)]).wait()
         return [row[: one.numel()].view_as(one) for row, one in zip(rows, found, strict=True)]
 
+    def lists(self, tensors: Sequence[Tensor], device: torch.device) -> list[list[Tensor]]:
+        """Some tensors of each rank, by rank, on a device; of any shapes and types, and they lie in memory as there."""
+        about = [[list(one.shape), _strides(one), str(one.dtype).removeprefix("torch.")] for one in tensors]
+        found = []
+        for rank, rows in enumerate(self.gather(about)):
+            own = iter(tensors if rank == self.rank else ())
+            made = []
+            for shape, stride, dtype in rows:
+                sent = torch.empty(shape, dtype=getattr(torch, dtype), device=device)
+                if rank == self.rank:
+                    sent.copy_(next(own))
+                if not self.alone:
+                    with self._hearing():
+                        self._group(sent).broadcast(_real(sent), rank).wait()
+                made.append(torch.empty_strided(shape, stride, dtype=sent.dtype, device=device).copy_(sent))
+            found.append(made)
+        return found
+
     def swapped(self, rows: Tensor) -> Tensor:
         """Row r of each rank's [size, n], on rank r; by rank, [size, n]."""
         if self.alone:
@@ -267,6 +285,12 @@ ALONE = Ranks()
 def named(ranks: Sequence[int]) -> str:
     """``rank 2 is``, ``ranks 1, 3 are``."""
     return f"rank {ranks[0]} is" if len(ranks) == 1 else f"ranks {listed(ranks)} are"
+
+
+def _strides(tensor: Tensor) -> list[int]:
+    """How it lies in memory, gaps included: the order of sums depends on it. Not that several elements are one."""
+    dense = torch.empty_like(tensor, device="meta").stride() if 0 in tensor.stride() else tensor.stride()
+    return list(dense)
 
 
 def _real(tensor: Tensor) -> Tensor:

@@ -18,7 +18,6 @@ from pixkit.training.exchange import OrderedSum
 from pixkit.training.guard import Guard, guarded
 from pixkit.training.live import LivePhase
 from pixkit.training.step import NonFiniteStep, Stepper, words
-from pixkit.training.together import unchanged
 
 
 @dataclass(frozen=True)
@@ -225,13 +224,14 @@ class Ahead:
         for turn, batches in enumerate(stepper.source.shared(step, phase.trained.name, stepper.ranks)):
             own, row = None, torch.zeros(0, dtype=torch.float64, device=stepper.device)
             for batch in batches:
-                with unchanged(stepper.model, stepper.rollback.names):
+                with stepper.buffers.watched():
                     names, row = phase.part(batch, step, turn * stepper.ranks.size + stepper.ranks.rank)
                 own = {"weight": len(batch.x) / stepper.images, "names": names, "missing": total.missing}
             told = [one for one in stepper.ranks.gather(own) if one is not None]
             parts += [_Part(one["weight"], one["names"]) for one in told]
             values += stepper.ranks.tensors(row)[: len(told)]
             total.add([one["missing"] for one in told])
+            stepper.buffers.bring_on()
         total.finish()
         self._guard.unite(stepper.ranks)
         return parts, values

@@ -67,7 +67,7 @@ class Ema:
             try:
                 if batch_norms(model) and self._statistics is None:
                     recalibrate(model, calibration())
-                    self._statistics = {name: value.clone() for name, value in _statistics(model).items()}
+                    self._statistics = {name: value.clone() for name, value in statistics_of(model).items()}
                 _copy(model, self._statistics or {})
                 yield
             finally:
@@ -95,7 +95,7 @@ def batch_norms(model: nn.Module) -> list[BatchNorm]:
     return [module for module in model.modules() if isinstance(module, BatchNorm) and module.track_running_stats]
 
 
-def _statistics(model: nn.Module) -> dict[str, Tensor]:
+def statistics_of(model: nn.Module) -> dict[str, Tensor]:
     """The running statistics of all BatchNorm layers, by their names in the model."""
     own = {id(buffer) for layer in batch_norms(model) for buffer in layer.buffers()}
     return {name: buffer for name, buffer in model.named_buffers() if id(buffer) in own}

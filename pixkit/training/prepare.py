@@ -33,7 +33,6 @@ from pixkit.training.resume import check_changes, check_data
 from pixkit.training.segments import Segment, Segments
 from pixkit.training.start import Start, begin
 from pixkit.training.step import Stepper
-from pixkit.training.together import check_trainable
 from pixkit.training.watch import Reporter
 from pixkit.training.way import Way, locked_way
 from pixkit.wrappers import networks_in
@@ -119,7 +118,6 @@ def prepare_training(
     way = way.of(ranks)
     before = resident()
     model = construct_to_train(recipe, dataset, device)
-    check_trainable(model, ranks)
     if not continued:  # what has been trained is
         _check_trains(model)
         for text in remarks(recipe, dataset, model, loaded.base):

@@ -31,8 +31,7 @@ class Rollback:
         self._kept: _Kept | None = None
 
     @cached_property
-    def names(self) -> list[str]:
-        """The buffers."""
+    def _names(self) -> list[str]:
         return list(persistent_buffers(self._model))
 
     @cached_property
@@ -46,7 +45,7 @@ class Rollback:
     def keep(self) -> None:
         """Before a step."""
         self._kept = None
-        buffers = {name: self._model.get_buffer(name).clone() for name in self.names}
+        buffers = {name: self._model.get_buffer(name).clone() for name in self._names}
         self._kept = _Kept(buffers, self._writes(), self._norms())
 
     def drop(self) -> None:
@@ -58,7 +57,7 @@ class Rollback:
         """Bring the buffers back; False if nothing is kept, or the weights are not those that they were."""
         if self._kept is None or not self._untouched(self._kept):
             return False
-        if set(persistent_buffers(self._model)) != set(self.names):
+        if set(persistent_buffers(self._model)) != set(self._names):
             return False
         for name, value in self._kept.buffers.items():
             buffer = self._model.get_buffer(name)

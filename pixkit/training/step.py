@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import contextmanager
 from typing import Any
 
 import torch
@@ -20,6 +20,7 @@ from pixkit.ranks import ALONE, Ranks
 from pixkit.recipe.schema import TrainConfig
 from pixkit.runs.checkpoint import load_model, non_finite
 from pixkit.training.batches import Batches
+from pixkit.training.buffers import Buffers
 from pixkit.training.exchange import OrderedSum
 from pixkit.training.kernels import Kernels
 from pixkit.training.optim import TrainedPhase, clip, gradient_norm, trained_phases
@@ -27,7 +28,6 @@ from pixkit.training.parts import Parts
 from pixkit.training.precision import Arithmetic
 from pixkit.training.rollback import Rollback
 from pixkit.training.segments import Segment, Segments
-from pixkit.training.together import unchanged
 
 CALIBRATION_BATCHES = 16
 """Training batches that BatchNorm statistics of averaged weights are taken from."""
@@ -71,6 +71,7 @@ class Stepper:
         self.kernels = Kernels()
         self._seed = seed
         self.rollback = Rollback(model)
+        self.buffers = Buffers(model, ranks)
         self.segments = Segments([Segment(0, config.steps)])
         self.parts = Parts(model, config.batch_size)
         self.source = Batches(sequence, self.phases, self.parts, config, seed=seed, device=device)
@@ -189,6 +190,7 @@ class Stepper:
                 for name, value in found["values"].items():
                     means[name] = means.get(name, 0.0) + found["weight"] * value
             total.add([found["missing"] for found in parts])
+            self.buffers.bring_on()
         total.finish()
         norm = gradient_norm(parameters)
         if not torch.isfinite(norm):
@@ -201,15 +203,13 @@ class Stepper:
         trained = self.phases[number]
         weight = len(batch.x) / self.images
         self.seed(step, number, part)
-        with self.arithmetic.forward(self.device), self._unchanged():
-            losses = checked_losses(trained.phase.loss(batch, step), trained.name)
-        if torch.isfinite(losses["loss"]):
-            # Only this phase's parameters: what a loss reaches beyond them belongs to other phases.
-            (losses["loss"] * weight).backward(inputs=list(trained.parameters.values()))
+        with self.buffers.watched():
+            with self.arithmetic.forward(self.device):
+                losses = checked_losses(trained.phase.loss(batch, step), trained.name)
+            if torch.isfinite(losses["loss"]):
+                # Only this phase's parameters: what a loss reaches beyond them belongs to other phases.
+                (losses["loss"] * weight).backward(inputs=list(trained.parameters.values()))
         return {"weight": weight, "values": {name: float(value.detach()) for name, value in losses.items()}}
-
-    def _unchanged(self) -> AbstractContextManager[None]:
-        return nullcontext() if self.ranks.alone else unchanged(self.model, self.rollback.names)
 
     def _phase(self, number: int, step: int) -> dict[str, float]:
         trained = self.phases[number]

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
 from typing import Any
 from zlib import crc32
 
 import torch
 from torch import nn
 
-from pixkit.errors import RankError, UsageError, listed
+from pixkit.errors import RankError, UsageError
 from pixkit.ranks import Ranks
 from pixkit.recipe import LoadedRecipe
 from pixkit.recipe.schema import TrainConfig
@@ -54,21 +52,6 @@ def check_environments(ranks: Ranks, environment: dict[str, Any], loaded: Loaded
             )
 
 
-def check_trainable(model: nn.Module, ranks: Ranks) -> None:
-    """Raise UsageError if several ranks cannot train a model, as far as its layers tell."""
-    names = [name for name, one in model.named_modules() if isinstance(one, nn.modules.batchnorm._BatchNorm)]
-    if names and not ranks.alone:
-        raise _changing(names)
-
-
-def _changing(found: Iterable[str]) -> UsageError:
-    return UsageError(
-        "losses change buffers of the model, as BatchNorm does: several ranks cannot train it",
-        found=listed(found),
-        hint="train it in one process, or take a norm without running statistics",
-    )
-
-
 def check_alike(ranks: Ranks, model: nn.Module, step: int) -> None:
     """See that all ranks have the same weights after a step, to the last bit.
 
@@ -81,21 +64,3 @@ def check_alike(ranks: Ranks, model: nn.Module, step: int) -> None:
     for tensor in model.state_dict().values():
         found = crc32(tensor.cpu().contiguous().view(-1).view(torch.uint8).numpy(), found)
     ranks.same(f"the weights after step {step}", f"CRC-32 {found:08x}")
-
-
-@contextmanager
-def unchanged(model: nn.Module, names: Iterable[str]) -> Iterator[None]:
-    """See that a loss changes none of these buffers: parts would see what earlier ones, on other ranks, made of them.
-
-    Raises:
-        UsageError: naming those that it changed.
-    """
-    before = {name: (buffer := model.get_buffer(name), buffer._version) for name in names}
-    yield
-    changed = [
-        name
-        for name, (buffer, version) in before.items()
-        if model.get_buffer(name) is not buffer or buffer._version != version
-    ]
-    if changed:
-        raise _changing(changed)

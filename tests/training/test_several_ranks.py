@@ -1,20 +1,20 @@
 """Several processes that train a model together come to the bytes of one that is alone."""
 
-import functools
-
 import pytest
 import torch
 from together import Together
-from toys import CPU, TwoPhases, toy_model, toy_recipe
+from toys import CPU, Toy, TwoPhases, toy_model, toy_recipe
 from untimed import untimed
 
 from pixkit.data.dataset import BatchSequence
 from pixkit.errors import RankError, UsageError
 from pixkit.models.base import Phase
 from pixkit.ranks import ALONE, Ranks
+from pixkit.recipe import load_recipe
 from pixkit.runs.run import Run
 from pixkit.training.ahead import Ahead
 from pixkit.training.build import build
+from pixkit.training.prepare import prepare_training
 from pixkit.training.step import NonFiniteStep, Stepper
 
 PIXELS = {
@@ -42,6 +42,7 @@ PHASES = {
         "type": "pixelgan",
         "backbone": {"type": "pixelcnn", "width": 4, "layers": 0, "first_kernel": 3, "output_layers": 1},
         "gaussian": 2,
+        "categorical": 3,
         "features": 4,
         "encoder": {"width": 4, "hidden": 4},
         "discriminator": {"hidden": 4, "layers": 1},
@@ -65,42 +66,46 @@ def together(tmp_path):
 
 @pytest.fixture(scope="module")
 def alone(tmp_path_factory):
-    """What each recipe comes to in one process."""
-
-    @functools.cache
-    def made(name):
-        path = tmp_path_factory.mktemp("alone") / name
-        build({"pixels": PIXELS, "phases": PHASES}[name], path)
-        return contents(path)
-
-    return made
+    """What a process by itself comes to."""
+    path = tmp_path_factory.mktemp("alone") / "run"
+    build(PIXELS, path)
+    return contents(path)
 
 
-def failed(found):
-    return [one for one in found.values() if one is not None]
-
-
-@pytest.mark.parametrize(("recipe", "size"), [(PIXELS, 2), (PIXELS, 3), (PHASES, 2)])
-def test_ranks_come_to_the_bytes_of_one_process(together, alone, tmp_path, recipe, size):
+def test_ranks_come_to_the_bytes_of_one_process(together, alone, tmp_path):
     path = tmp_path / "run"
-    found = together.run(lambda ranks: build(recipe, path, resume="auto", ranks=ranks) and None, size)
-    assert not failed(found)
-    assert contents(path) == alone(recipe["name"])
+    found = together.run(lambda ranks: build(PIXELS, path, resume="auto", ranks=ranks).interrupted, 2)
+    assert found == {0: None, 1: None}
+    assert contents(path) == alone
 
 
-def test_a_run_goes_on_with_any_number_of_ranks(together, alone, tmp_path):
+def test_a_run_goes_on_with_another_number_of_ranks(together, alone, tmp_path):
     path = tmp_path / "run"
-    for steps, size in ((1, 2), (2, 1), (3, 3), (4, 2)):
-        overrides = [f"train.steps={steps}"]
-        found = together.run(
-            lambda ranks, given=overrides: build(PIXELS, path, overrides=given, resume="auto", ranks=ranks) and None,
-            size,
-        )
-        assert not failed(found)
-    made, expected = contents(path)[0], alone("pixels")[0]
-    kept = [name for name in made if name.startswith("checkpoints/step-4") and not name.endswith("manifest.json")]
+    build(PIXELS, path, overrides=["train.steps=1"], resume="auto")
+    found = together.run(lambda ranks: build(PIXELS, path, resume="auto", ranks=ranks).interrupted, 3)
+    assert found == dict.fromkeys(range(3))
+    made, expected = contents(path)[0], alone[0]
+    kept = [name for name in made if name.startswith("checkpoints/step-4") and name.endswith(".safetensors")]
     assert len(kept) == 3
     assert {name: made[name] for name in kept} == {name: expected[name] for name in kept}
+
+
+def weights(ranks):
+    """Of a model with four phases and batch normalisation, after a step."""
+    stepper = prepare_training(load_recipe(PHASES), CPU, ranks=ranks).stepper
+    return str(stepper.make(1)), [one.tolist() for one in stepper.model.state_dict().values()]
+
+
+def test_phases_and_running_statistics_are_those_of_one_process(together):
+    assert list(together.run(weights, 2).values()) == [weights(ALONE)] * 2
+
+
+class Counting(Toy):
+    """A loss that changes a buffer which is no statistic."""
+
+    def loss(self, batch, step):
+        self.initialised += 1
+        return super().loss(batch, step)
 
 
 class Sparse(TwoPhases):
@@ -142,6 +147,15 @@ def test_steps_and_what_is_not_finite_are_those_of_one_process(together, ahead):
     assert alone[1]["part"] == 1
     found = together.run(lambda ranks: steps(ranks, ahead), 2)
     assert [str(one) for one in found.values()] == [str(alone)] * 2
+
+
+def test_a_model_with_other_buffers_that_losses_change_is_refused(together):
+    def work(ranks):
+        model, dataset = toy_model(recipe := toy_recipe(Counting, accumulate=2))
+        return Stepper(model, BatchSequence(dataset, 8, 0), recipe.train, 0, CPU, ranks=ranks).make(1)
+
+    found = together.run(work, 2)
+    assert found[0].kind is UsageError and "initialised" in found[0].text
 
 
 def test_one_part_is_not_shared():
