@@ -57,6 +57,7 @@ class Ranks:
             self._store = dist.PrefixStore("pixkit", store)
             with self._hearing():
                 self._groups["cpu"] = dist.ProcessGroupGloo(self._store, rank, size, timedelta(seconds=timeout))
+            self.wait()  # one that failed before all are connected would have the others try until the timeout
 
     @property
     def alone(self) -> bool:
