@@ -8,19 +8,25 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from pixkit.codec.frozen import NUMBERS, Frozen, Memory, Operation, Place
+from pixkit.codec.frozen import NUMBERS, Frozen, Memory, Mixture, Operation, Place
 from pixkit.codec.portable import KINDS as PORTABLE
 from pixkit.errors import UsageError
 from pixkit.execution.lowering.lower import Lowered, Unsupported
 from pixkit.execution.native.layout import KINDS, Buffer
 from pixkit.execution.native.threads import Threaded
 from pixkit.execution.plan import make_plan
+from pixkit.heads.base import Head
+from pixkit.heads.logistic_mixture import DiscretisedLogisticMixture
+from pixkit.heads.mixture import MAX_LOG_SCALE, MixtureHead
+from pixkit.heads.normal_mixture import DiscretisedNormalMixture
 from pixkit.layers.modes import evaluating
 from pixkit.network import Autoregressive
 from pixkit.readiness.law import require_law
 from pixkit.readiness.trace import Trace
 
-HEADS = ("softmax", "bernoulli")
+HEADS = ("softmax", "bernoulli", "mixture")
+FAMILIES = {DiscretisedLogisticMixture: "logistic", DiscretisedNormalMixture: "normal"}
+"""Mixtures whose distribution functions are portable."""
 """Heads whose parameters become frequencies, as `Head.inverse` names them."""
 
 
@@ -52,6 +58,7 @@ class _Freezer(Threaded):
             draws=counts.numpy(),
             drawn=drawn.numpy(),
             due=due.numpy(),
+            mixture=_mixture(self.plan.trace.network.head),
         )
 
     def _place(self, name: str) -> Place:
@@ -85,6 +92,14 @@ class _Freezer(Threaded):
         return Operation(KINDS[op.kind], **numbers, **found)
 
 
+def _mixture(head: Head) -> Mixture | None:
+    """What the head is, if it is a mixture with a portable distribution function."""
+    family = FAMILIES.get(head.mixture) if isinstance(head, MixtureHead) else None
+    if family is None or not isinstance(head, MixtureHead):
+        return None
+    return Mixture(family, head.config.components, head.min_log_scale, MAX_LOG_SCALE)
+
+
 @torch.no_grad()
 def freeze(network: Autoregressive) -> Frozen:
     """The program of a network, which is on a CPU in float32.
@@ -94,8 +109,10 @@ def freeze(network: Autoregressive) -> Frozen:
         Untraceable, Unplannable, CausalityError: if it cannot be sampled site by site.
     """
     head = network.head.inverse
-    if head not in HEADS:
-        raise _refused(f"a {type(network.head).__name__} head", "a softmax or a Bernoulli head")
+    if head not in HEADS or (head == "mixture" and _mixture(network.head) is None):
+        raise _refused(
+            f"a {type(network.head).__name__} head", "softmax, Bernoulli, or a mixture of logistics or normals"
+        )
     if network.conditioner is not None:
         raise _refused("a network that is given a label or another context", "one of images alone")
     if network.reference.dtype != torch.float32 or network.reference.device.type != "cpu":

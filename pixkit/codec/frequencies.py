@@ -6,6 +6,8 @@ there on all is in whole numbers, whose sums have no order.
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
+
 import numpy as np
 
 from pixkit.codec.elementary import F, Floats, exp
@@ -34,19 +36,16 @@ def weights(logits: Floats, head: str) -> Array:
         return np.where(share >= 0, share, F(0)).astype(np.int64) + 1
 
 
-class Digits:
-    """The digits of N sub-pixels, one after the other, as far as those before are known.
+class Digits(ABC):
+    """The digits of N sub-pixels, one after the other, as far as those before are known."""
 
-    Args:
-        weights: int64 [N, K].
-    """
+    def __init__(self, levels: int) -> None:
+        self._levels = levels
+        self.number = -(-(levels - 1).bit_length() // DIGIT)
 
-    def __init__(self, weights: Array) -> None:
-        count, self._levels = weights.shape
-        self._below = np.zeros((count, self._levels + 1), np.int64)
-        weights.cumsum(1, out=self._below[:, 1:])
-        self.number = -(-(self._levels - 1).bit_length() // DIGIT)
-        self._rows = np.arange(count)[:, None]
+    @abstractmethod
+    def below(self, places: Array) -> Array:
+        """int64 [N, E], less than 2^39: how much weight is below the levels `places`, which rise; 0 below level 0."""
 
     def edges(self, prefix: Array, number: int) -> Array:
         """int64 [N, 17]: the frequency of all digits below each, 2^24 from the first one that no level has.
@@ -57,9 +56,24 @@ class Digits:
         """
         size = 1 << DIGIT * (self.number - 1 - number)
         first = prefix[:, None] << DIGIT * (self.number - number)
-        places = np.minimum(first + size * np.arange((1 << DIGIT) + 1), self._levels)
-        below = self._below[self._rows, places] - self._below[self._rows, first]
+        below = self.below(np.minimum(first + size * np.arange((1 << DIGIT) + 1), self._levels))
+        below = below - below[:, :1]
         most = -((first - self._levels) // size)  # how many digits some level has
         digits = np.minimum(np.arange((1 << DIGIT) + 1), most)
-        room = (1 << PRECISION) - digits[:, -1:]
-        return digits + below * room // below[:, -1:]
+        whole = below[:, -1:] > 0
+        below, total = np.where(whole, below, digits), np.where(whole, below[:, -1:], digits[:, -1:])
+        return digits + below * ((1 << PRECISION) - digits[:, -1:]) // total
+
+
+class Categorical(Digits):
+    """Of weights, int64 [N, K]."""
+
+    def __init__(self, weights: Array) -> None:
+        super().__init__(weights.shape[1])
+        self._below = np.zeros((len(weights), weights.shape[1] + 1), np.int64)
+        weights.cumsum(1, out=self._below[:, 1:])
+        self._rows = np.arange(len(weights))[:, None]
+
+    def below(self, places: Array) -> Array:
+        """See Digits."""
+        return self._below[self._rows, places]

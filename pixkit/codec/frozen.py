@@ -105,6 +105,22 @@ class Operation:
 
 
 @dataclass(frozen=True)
+class Mixture:
+    """What a mixture head is besides its parameters, which are in the order of `MixtureHead`.
+
+    Attributes:
+        family: "logistic" or "normal".
+        components: m.
+        low, high: where log-scales are clamped.
+    """
+
+    family: str
+    components: int
+    low: float
+    high: float
+
+
+@dataclass(frozen=True)
 class Frozen:
     """The program, and the images that it is about.
 
@@ -112,7 +128,7 @@ class Frozen:
         shape: C, H, W.
         levels: K.
         groups: how many colour groups.
-        head: how parameters become frequencies, "softmax" or "bernoulli", as `Head.inverse` says.
+        head: how parameters become frequencies: "softmax", "bernoulli" or "mixture", as `Head.inverse` says.
         params: the place of these.
         memories, places, operations: what there is.
         instructions: int32 [N, 4]: operation, colour group, how many sites, and which of `sites` is the first.
@@ -121,6 +137,7 @@ class Frozen:
         draws: int64 [T + 1], where each step's part of `drawn` begins.
         drawn: int32 [D], the sites at which sub-pixels are drawn.
         due: uint8 [D, C], which of their colours.
+        mixture: which, if the head is one.
     """
 
     shape: tuple[int, int, int]
@@ -137,11 +154,20 @@ class Frozen:
     draws: Array
     drawn: Array
     due: Array
+    mixture: Mixture | None = None
 
     @property
     def count(self) -> int:
         """How many sites an image has."""
         return self.shape[1] * self.shape[2]
+
+    @property
+    def maps(self) -> int:
+        """Parameters of a site, of one colour group."""
+        channels = self.shape[0]
+        if self.mixture is not None:
+            return self.mixture.components * (1 + 2 * channels + channels * (channels - 1) // 2)
+        return (1 if self.head == "bernoulli" else self.levels) * channels // self.groups
 
     def to_bytes(self) -> bytes:
         """A safetensors file; the same program gives the same bytes."""
@@ -154,11 +180,12 @@ class Frozen:
                 f"operation.{number}.{name}": value for name in TYPES if (value := getattr(operation, name)) is not None
             }
         facts = {name: getattr(self, name) for name in ("shape", "levels", "groups", "head", "params")}
-        rest = {
+        rest: dict[str, Any] = {
             "memories": [asdict(replace(memory, start=None)) for memory in self.memories],
             "places": [asdict(place) for place in self.places],
             "operations": [asdict(replace(each, table=None, weight=None, bias=None)) for each in self.operations],
         }
+        rest["mixture"] = None if self.mixture is None else asdict(self.mixture)
         text = json.dumps({"format": FORMAT, **facts, **rest}, sort_keys=True, separators=(",", ":"))
         arrays["program"] = np.frombuffer(text.encode(), np.uint8)
         # A transposed view would be saved as its memory lies.
@@ -181,6 +208,8 @@ class Frozen:
             given["memories"] = tuple(_memory(arrays, *each) for each in enumerate(facts.pop("memories")))
             given["places"] = tuple(Place(**each) for each in facts.pop("places"))
             given["operations"] = tuple(_operation(arrays, *each) for each in enumerate(facts.pop("operations")))
+            mixture = facts.pop("mixture")
+            given["mixture"] = None if mixture is None else Mixture(**mixture)
             return cls(**facts, **given)
         except (SafetensorError, KeyError, TypeError, ValueError, AttributeError, RecursionError) as error:
             raise DataError("this is no codec file", where=where, found=str(error)[:200]) from error

@@ -14,7 +14,7 @@ from pixkit.execution.native.threads import AFTERWARDS
 
 MOST = 1 << 31
 """Numbers of an image in a memory, and more than any field may be."""
-HEADS = ("softmax", "bernoulli")
+HEADS = ("softmax", "bernoulli", "mixture")
 MOST_LEVELS, MOST_TAPS = 1 << 16, 1 << 14
 
 
@@ -57,7 +57,7 @@ def _check_lists(program: Frozen) -> None:
     shape, operations = program.shape, len(program.operations)
     _need(len(shape) == 3 and all(_whole(side, 1, 1 << 20) for side in shape), "shape")
     _need(_whole(program.levels, 2, MOST_LEVELS + 1) and program.head in HEADS, "levels or head")
-    _need(program.head == "softmax" or program.levels == 2, "levels of a Bernoulli head")
+    _need(program.head != "bernoulli" or program.levels == 2, "levels of a Bernoulli head")
     _need(program.groups in (1, shape[0]), "groups")
     for memory in program.memories:
         _need(_whole(memory.sites, 1) and _whole(memory.row, 1) and memory.sites * memory.row < MOST, "a memory")
@@ -81,9 +81,18 @@ def _check_lists(program: Frozen) -> None:
     pairs = program.drawn.astype(np.int64)[:, None] * shape[0] + np.arange(shape[0])
     _need(np.array_equal(np.sort(pairs[program.due > 0]), np.arange(program.count * shape[0])), "what is drawn once")
     _need(_whole(program.params, 0, len(program.places)), "parameters")
-    levels = 1 if program.head == "bernoulli" else program.levels
-    _reach(program, program.params, levels * shape[0] // program.groups, program.drawn, 1)
+    _check_mixture(program)
+    _reach(program, program.params, program.maps, program.drawn, 1)
     _need(not program.places[program.params].passing, "parameters")
+
+
+def _check_mixture(program: Frozen) -> None:
+    head = program.mixture
+    _need((head is None) == (program.head != "mixture"), "the head")
+    if head is not None:
+        _need(program.groups == 1 and head.family in ("logistic", "normal"), "a mixture")
+        _need(_whole(head.components, 1, 1 << 16), "components")
+        _need(all(type(each) in (int, float) for each in (head.low, head.high)), "scales")
 
 
 def _reach(program: Frozen, number: int, maps: int, sites: Array, positions: int, *, written: bool = False) -> None:

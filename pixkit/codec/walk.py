@@ -8,8 +8,9 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from pixkit.codec.frequencies import DIGIT, Digits, weights
+from pixkit.codec.frequencies import DIGIT, Categorical, Digits, weights
 from pixkit.codec.frozen import Array, Frozen
+from pixkit.codec.mixture import MixtureDigits
 from pixkit.codec.rangecoder import PRECISION, Decoder, Encoder
 from pixkit.errors import DataError
 
@@ -43,12 +44,15 @@ class Walk(ABC):
 
     def logits(self, site: int, colour: int) -> Array:
         """float32 [B, K] or, of a Bernoulli head, [B, 1]: those of a colour at a site, once they are computed."""
-        place, groups = self.program.places[self.program.params], self.program.groups
-        apart = groups > 1
-        start = place.first + (place.group * colour if apart else colour)
-        count = 1 if self.program.head == "bernoulli" else self.program.levels
-        stride = self.program.shape[0] // groups
-        return self.row(site if place.varies else 0)[:, start : start + count * stride : stride]
+        apart = self.program.groups > 1
+        params = self.params(site, colour if apart else 0)
+        return params if apart else params[:, colour :: self.program.shape[0]]
+
+    def params(self, site: int, group: int = 0) -> Array:
+        """float32 [B, P]: a colour group's parameters at a site, once they are computed."""
+        place = self.program.places[self.program.params]
+        start = place.first + place.group * group
+        return self.row(site if place.varies else 0)[:, start : start + self.program.maps]
 
     def encode(self, levels: Array, encoder: Encoder) -> None:
         """Take in images, int64 [S, B, C]: step by step, sub-pixel by sub-pixel, digit by digit, image by image."""
@@ -86,7 +90,14 @@ class Walk(ABC):
             for draw in range(program.draws[step], program.draws[step + 1]):
                 site = int(program.drawn[draw])
                 for colour in np.flatnonzero(program.due[draw]).tolist():
-                    yield site, colour, Digits(weights(self.logits(site, colour), program.head))
+                    yield site, colour, self._distribution(site, colour)
+
+    def _distribution(self, site: int, colour: int) -> Digits:
+        """That of a colour, given those before it."""
+        program, earlier = self.program, self.levels[site, :, :colour]
+        if program.mixture is None:
+            return Categorical(weights(self.logits(site, colour), program.head))
+        return MixtureDigits(self.params(site), program.mixture, program.levels, earlier, program.shape[0])
 
 
 def _decoded(edges: list[int], decoder: Decoder) -> int:

@@ -83,9 +83,9 @@ def test_numpy_decodes_what_the_kernel_encoded(run, file, monkeypatch):
 
 def test_models_without_a_codec_are_refused(run, monkeypatch):
     model = pixkit.build_model(
-        {"type": "autoregressive", "backbone": {"type": "pixelcnn"}, "head": {"type": "logistic_mixture"}}, (1, 4, 4, 9)
+        {"type": "autoregressive", "backbone": {"type": "pixelcnn"}, "context": {"type": "label"}}, (1, 4, 4, 9, 3)
     )
-    with pytest.raises(UsageError, match="softmax or a Bernoulli"):
+    with pytest.raises(UsageError, match="a label"):
         codec_of(model)
     latent = {"type": "pixelvae", "backbone": {"type": "pixelcnn"}, "latent": 2}
     with pytest.raises(UsageError, match="no codec"):

@@ -6,7 +6,7 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pixkit.codec.frequencies import Digits, weights
+from pixkit.codec.frequencies import Categorical, weights
 from pixkit.codec.rangecoder import Decoder, Encoder
 
 WHOLE = 1 << 24
@@ -67,7 +67,7 @@ def test_every_level_has_frequencies_by_which_it_is_found_again(levels, seed, sc
     random = np.random.default_rng(seed)
     logits = random.standard_normal((2, levels)).astype(np.float32) * np.float32(1 if np.isnan(scale) else scale)
     logits[:, random.integers(levels)] = scale
-    digits = Digits(weights(logits, "softmax"))
+    digits = Categorical(weights(logits, "softmax"))
     level, shares = random.integers(levels), 1.0
     prefix = np.zeros(2, np.int64)
     for number in range(digits.number):

@@ -1,0 +1,80 @@
+"""Frequencies of mixtures are their probabilities, whatever the parameters, and never 0."""
+
+import numpy as np
+import pytest
+import torch
+
+import pixkit
+from pixkit.codec.codec import Codec
+from pixkit.codec.freezing import freeze
+from pixkit.codec.frozen import Mixture
+from pixkit.codec.mixture import MixtureDigits
+from pixkit.codec.portable import PortableWalk
+from pixkit.codec.strict import StrictWalk
+from pixkit.testing.parts import randomise
+
+HEADS = {"logistic_mixture": "logistic", "normal_mixture": "normal"}
+WHOLE = 1 << 24
+
+
+def built(head, channels, levels):
+    described = {"type": head, "components": 3}
+    model = {"type": "autoregressive", "backbone": {"type": "pixelcnn", "width": 4, "layers": 0}, "head": described}
+    return pixkit.build_model(model, (channels, 2, 2, levels)).eval()
+
+
+def shares(digits, level):
+    """The product of the frequencies of a level's digits, of 1."""
+    found, prefix, rows = 1.0, np.zeros_like(level), np.arange(len(level))
+    for number in range(digits.number):
+        digit = (level >> 4 * (digits.number - 1 - number)) & 15
+        edges = digits.edges(prefix, number)
+        assert (edges[:, 0] == 0).all()
+        assert (edges[:, -1] == WHOLE).all()
+        assert (np.diff(edges) >= 0).all()
+        frequency = edges[rows, digit + 1] - edges[rows, digit]
+        assert (frequency > 0).all()
+        found, prefix = found * frequency / WHOLE, prefix * 16 + digit
+    return found
+
+
+@pytest.mark.parametrize("name", HEADS)
+@pytest.mark.parametrize("levels", [2, 40])
+def test_they_are_the_heads_probabilities(name, levels):
+    head = built(name, 3, levels).network.head
+    mixture = Mixture(HEADS[name], 3, head.min_log_scale, 7.0)
+    generator = torch.Generator().manual_seed(levels)
+    params = torch.randn(9, head.maps, generator=generator)
+    x = torch.randint(levels, (9, 3), generator=generator)
+    exact = head.distribution(params.double()[..., None]).level_log_probs(x[..., None]).exp()[..., 0]
+    for colour in range(3):
+        digits = MixtureDigits(params.numpy(), mixture, levels, x[:, :colour].numpy(), 3)
+        found = np.stack([shares(digits, np.full(9, level)) for level in range(levels)], 1)
+        assert (
+            np.abs(found - exact[:, :, colour].numpy()).max() < 5e-5
+        )  # float32 takes differences of the posterior weights, too
+        assert np.abs(found.sum(1) - 1).max() < 1e-12
+
+
+@pytest.mark.parametrize("family", HEADS.values())
+@pytest.mark.parametrize("scale", [50.0, 1e30, np.inf, np.nan])
+def test_wild_parameters_have_frequencies_too(family, scale):
+    random = np.random.default_rng(0)
+    params = (random.standard_normal((8, 18)) * scale).astype(np.float32)
+    level = random.integers(100, size=(8, 2))
+    assert (shares(MixtureDigits(params, Mixture(family, 3, -7.0, 7.0), 100, level[:, :1], 2), level[:, 1]) > 0).all()
+
+
+@pytest.mark.needs_compiler
+@pytest.mark.parametrize("name", HEADS)
+def test_images_come_back_and_take_what_the_model_says(name):
+    model = built(name, 3, 60)
+    randomise(model.network, 1)
+    x = model.sample(40, seed=0)
+    content = freeze(model.network).to_bytes()
+    compiled, plain = (Codec.from_bytes(content, walk=kind) for kind in (StrictWalk, PortableWalk))
+    file = compiled.encode(x.numpy())
+    assert file == plain.encode(x.numpy())
+    assert (plain.decode(file) == x.numpy()).all()
+    bits = -float(model.network.double().log_prob(x).detach().sum()) / np.log(2)
+    assert 0 < 8 * len(file) - bits < 8 * 60  # head, checksums, end and the coder's last words
