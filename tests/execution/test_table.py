@@ -354,16 +354,21 @@ SPELLED = {
 
 
 def test_the_table_and_the_header_have_the_same_instructions():
+    """All ways are traced one after the other, at once."""
     arity = {name: count for count, names in enumerate(ELEMENTWISE.values(), 1) for name in names}
     assert list(ELEMENTWISE) == ["UNARY", "BINARY", "TERNARY"]
-    used = set()
-    spelled = [(name, functools.partial(lambda h, g, tools, f: f(h, tools), f=f), []) for name, f in SPELLED.items()]
-    for name, work, makers in (*((name, work, makers) for _, name, work, makers, _ in WAYS), *spelled):
-        for _, call in Holder(work, makers).operations():
-            if call is not None and call.instruction not in ("VIEW", "COPY", "GLU"):
-                assert arity[call.instruction] == len(call.operands), name
-                used.add(call.instruction)
-    assert used == set(arity)
+    spelled = [(functools.partial(lambda h, g, tools, f: f(h, tools), f=f), []) for f in SPELLED.values()]
+    every = [*((work, makers) for _, _, work, makers, _ in WAYS), *spelled]
+
+    def all_of_them(h, g, tools):
+        rest = iter(tools)
+        for work, makers in every:
+            work(h, g, [next(rest) for _ in makers])
+
+    calls = [call for _, call in Holder(all_of_them, [make for _, makers in every for make in makers]).operations()]
+    used = [call for call in calls if call is not None and call.instruction not in ("VIEW", "COPY", "GLU")]
+    assert all(arity[call.instruction] == len(call.operands) for call in used)
+    assert {call.instruction for call in used} == set(arity)
 
 
 def test_no_two_rows_share_a_name():
