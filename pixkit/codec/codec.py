@@ -103,7 +103,7 @@ class Codec:
             taken, words = self._block(images[done:])
             block = Block(done, taken, np.asarray(words, np.uint32), checksum_of(images[done : done + taken]))
             if verify:
-                self._decoded(block, TOGETHER)
+                self._verify(block)
             writer.write(taken, words, block.checksum)
             done += taken
             if progress is not None:
@@ -145,6 +145,16 @@ class Codec:
             self._walk(len(part)).encode(_by_sites(part), encoder)
             done += len(part)
         return done, encoder.finish()
+
+    def _verify(self, block: Block) -> None:
+        try:
+            self._decoded(block, TOGETHER)
+        except DataError as error:
+            raise DataError(
+                "what was encoded does not come back, and nothing is written",
+                where=f"images {block.first}..{block.first + block.images - 1}",
+                hint="try again; if it fails again, another machine or another compiler (CC)",
+            ) from error
 
     def _decoded(self, block: Block, together: int) -> Array:
         decoder, found = Decoder(block.words.tolist()), []

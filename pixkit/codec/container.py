@@ -27,6 +27,8 @@ MOST_WORDS = 1 << 28
 """Words of a block, a gigabyte."""
 MOST_NAMES = 1 << 28
 """Bytes of names."""
+MOST_TOGETHER = 1 << 12
+"""Images in lockstep: their memory is taken together."""
 
 
 @dataclass(frozen=True)
@@ -115,7 +117,7 @@ class Reader:
         self.head = Head(codec, (numbers[0], numbers[1], numbers[2]), numbers[3], numbers[4], start[5])
         text = self.head.to_bytes()
         self._seal = self._read(4)
-        if self._seal != text[-4:] or min(numbers) < 1 or numbers[3] < 2:
+        if self._seal != text[-4:] or min(numbers) < 1 or numbers[4] > MOST_TOGETHER:
             raise self._damaged("damaged", "another checksum of its head")
 
     def blocks(self) -> Iterator[Block]:

@@ -1,0 +1,152 @@
+"""The codec of a run on real images: the same bytes by every build of the kernel and by numpy, the rate, the time.
+
+    python tests/benchmarks/codec.py RUN IMAGE... [--builds 10000] [--numpy 64] [--rounds 3]
+
+IMAGE is what `pixkit compress` takes. The strict kernel is compiled for each level of x86-64 that this processor has,
+and for one without AVX, at -O1 and -O3; each build encodes and decodes the first images, as many as --builds says, and
+numpy those that --numpy says. Printed are the bytes of all beside the model's own nats, in one stream and as a file,
+and the least processor times for a batch of 64, in turns: of a forward pass in torch, the native executor's walk, the
+strict kernel's, and of encoding and decoding. Exits with 1 if anything differs.
+"""
+
+from __future__ import annotations
+
+import argparse
+import ctypes
+import itertools
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import torch
+
+import pixkit
+from pixkit.codec import codec as coding
+from pixkit.codec import strict
+from pixkit.codec.codec import Codec
+from pixkit.codec.frozen import Array
+from pixkit.codec.portable import PortableWalk
+from pixkit.codec.rangecoder import Decoder, Encoder
+from pixkit.codec.strict import StrictWalk
+from pixkit.execution.native.executor import NativeExecutor
+from pixkit.execution.native.prebuilt import SOURCE, _flags, flags, levels
+from pixkit.execution.plan import make_plan
+from pixkit.models.autoregressive import AutoregressiveModel
+from pixkit.readiness.trace import Trace
+from pixkit.tasks import codec_of, read_images
+
+BATCH = 64
+
+
+def main() -> None:
+    """See the module."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("run")
+    parser.add_argument("images", nargs="+")
+    parser.add_argument("--builds", type=int, default=10000)
+    parser.add_argument("--numpy", type=int, default=64)
+    parser.add_argument("--rounds", type=int, default=3)
+    given = parser.parse_args()
+    torch.set_num_threads(1)
+    run = pixkit.Run.open(given.run)
+    model = pixkit.load(run, device="cpu", dtype=torch.float32)
+    assert isinstance(model, AutoregressiveModel)
+    images = read_images(given.images, model.spec, run)
+    codec = codec_of(model)
+    rates(codec, model, images)
+    wrong = builds(codec, images.numpy()[: given.builds]) + portable(codec, images.numpy()[: given.numpy])
+    times(codec, model, images[:BATCH], given.rounds)
+    sys.exit(wrong > 0)
+
+
+def rates(codec: Codec, model: AutoregressiveModel, images: torch.Tensor) -> None:
+    """What the images take."""
+    with torch.no_grad():
+        nats = -sum(float(model.log_prob(part).double().sum()) for part in images.split(256))
+    file = codec.encode(images.numpy())
+    block, coding.BLOCK = coding.BLOCK, 1 << 62
+    single = 4 * len(codec._block(images.numpy())[1])
+    coding.BLOCK = block
+    said = nats / np.log(2) / 8
+    print(f"{len(images)} images: the model {said:.1f} bytes, {said / len(images):.3f} an image")
+    for name, size in (("one stream", single), ("file", len(file))):
+        print(f"{name}: {size} bytes, {100 * (size / said - 1):+.3f}%")
+    print(f"codec file: {len(codec.content)} bytes")
+
+
+def builds(codec: Codec, images: Array) -> int:
+    """How many builds give something else."""
+    wrong, before, file = 0, strict.kernel, codec.encode(images)
+    kinds = [*levels(_flags()), "x86-64"]
+    with tempfile.TemporaryDirectory() as folder:
+        for level, optimised in itertools.product(kinds, ("-O1", "-O3")):
+            built = Path(folder) / f"{level}{optimised}.so"
+            subprocess.run(
+                ["cc", *flags("strict"), f"-march={level}", optimised, SOURCE, "-o", built, "-lm"], check=True
+            )
+            library = ctypes.CDLL(str(built))
+            library.run.restype, library.run.argtypes = ctypes.c_int64, [ctypes.c_void_p, *[ctypes.c_int64] * 6]
+            strict.kernel = lambda real, library=library: library
+            other = Codec(codec.program, codec.content, StrictWalk)
+            same = other.encode(images) == file and bool((other.decode(file) == images).all())
+            print(f"{level} {optimised}: {'the same' if same else 'DIFFERENT'}")
+            wrong += not same
+    strict.kernel = before
+    return wrong
+
+
+def portable(codec: Codec, images: Array) -> int:
+    """Whether numpy gives something else."""
+    other = Codec(codec.program, codec.content, PortableWalk)
+    start = time.process_time()
+    file = other.encode(images)
+    same = file == codec.encode(images) and bool((other.decode(file) == images).all())
+    print(f"numpy, {len(images)} images: {'the same' if same else 'DIFFERENT'}, {time.process_time() - start:.1f} s")
+    return not same
+
+
+def times(codec: Codec, model: AutoregressiveModel, images: torch.Tensor, rounds: int) -> None:
+    """Processor times of a batch, in turns."""
+    network, by_sites = model.network, images.flatten(2).permute(2, 0, 1).numpy()
+    native = NativeExecutor(make_plan(Trace(network)), len(images))
+    native.pixels.copy_(images.flatten(2).transpose(1, 2))
+    walk = StrictWalk(codec.program, len(images))
+    words: list[int] = []
+
+    def forward() -> None:
+        with torch.no_grad():
+            network(images)
+
+    def stepwise() -> None:
+        walk.begin()
+        walk.levels[:] = by_sites
+        for step in range(len(codec.program.steps) - 1):
+            walk.advance(step)
+
+    def encode() -> None:
+        encoder = Encoder()
+        walk.encode(by_sites, encoder)
+        words[:] = encoder.finish()
+
+    turns: dict[str, Callable[[], object]] = {
+        "forward pass": forward,
+        "native walk": lambda: native._run(0, len(native.draws)),
+        "strict walk": stepwise,
+        "encoding": encode,
+        "decoding": lambda: walk.decode(Decoder(words)),
+    }
+    least = dict.fromkeys(turns, float("inf"))
+    for _, (name, turn) in itertools.product(range(rounds), turns.items()):
+        start = time.process_time()
+        turn()
+        least[name] = min(least[name], time.process_time() - start)
+    for name, seconds in least.items():
+        print(f"{name}: {1000 * seconds:.1f} ms, {seconds / least['forward pass']:.2f} forward passes")
+
+
+if __name__ == "__main__":
+    main()
