@@ -94,9 +94,13 @@ class PixkitError(Exception):
         lines: more lines about what was found, below it.
 
     Its text has these parts as `printable` gives them, the first 2000 characters of each, whatever was put into them.
+
+    Attributes:
+        told: whether another process of the same command says so, and this one need not.
     """
 
     exit_code = 1
+    told = False
 
     def __init__(
         self,

@@ -3,14 +3,16 @@
 import math
 import os
 import signal
+import socket
 import time
+from contextlib import closing
 
 import pytest
 import torch
 import torch.distributed as dist
 from together import Together
 
-from pixkit.errors import RankError, UsageError
+from pixkit.errors import PixkitError, RankError, UsageError
 from pixkit.ranks import ALONE, Ranks, joined, launch, launched
 
 
@@ -108,7 +110,12 @@ def test_when_one_rank_ends_the_others_end_with_its_number(together, work, endin
 
 @pytest.mark.parametrize(
     "environment",
-    [{"WORLD_SIZE": "2"}, {"WORLD_SIZE": "two"}, dict.fromkeys(launch._FROM_LAUNCHER, "3") | {"RANK": "3"}],
+    [
+        {"WORLD_SIZE": "2"},
+        {"WORLD_SIZE": "two"},
+        dict.fromkeys(launch._FROM_LAUNCHER, "3") | {"RANK": "3"},
+        dict.fromkeys(launch._FROM_LAUNCHER, "3") | {"RANK": "0", "PIXKIT_RANKS_TIMEOUT": "0"},
+    ],
 )
 def test_half_an_environment_is_refused(environment):
     with pytest.raises(UsageError), launched(environment):
@@ -134,6 +141,30 @@ def meeting_again(ranks):
     met = launch.meeting(store, ranks.rank, ranks.size, 60)
     with joined(Ranks(ranks.rank, ranks.size, store=met, timeout=60)) as again:
         return again.gather(ranks.rank)
+
+
+def at_rank_0(ranks):
+    """How each ends if rank 0 fails, at whose own store they meet: it goes with it. Rank 1 fails as it does, later."""
+    with closing(socket.create_server(("127.0.0.1", 0))) as free:
+        port = ranks.agreed(free.getsockname()[1])
+    given = {"RANK": ranks.rank, "WORLD_SIZE": ranks.size, "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port}
+    os.environ.update({name: str(value) for name, value in given.items()})
+    try:
+        with launched() as met:
+            if met.rank == 2:
+                met.wait()
+            time.sleep(0.2 * met.rank)
+            raise UsageError("no such thing")
+    except PixkitError as error:
+        return error.found or error.message, error.told
+
+
+def test_rank_0_stays_until_the_others_know_why_it_ended_and_what_it_tells_is_not_told_again(together):
+    assert together.run(at_rank_0, 3) == {
+        0: ("no such thing", False),
+        1: ("no such thing", True),
+        2: ("rank 0 failed: UsageError: no such thing", False),
+    }
 
 
 def test_what_an_earlier_start_has_left_is_nobody(together):

@@ -116,7 +116,8 @@ def _explain(error: BaseException, settings: Settings) -> int:
         case BrokenPipeError():
             _drop_stdout()
         case PixkitError():
-            fail(str(error))
+            if not error.told:
+                fail(str(error))
             code = error.exit_code
         case OSError(filename=str(), strerror=str()):
             fail(f"{printable(error.filename)}: {error.strerror}")

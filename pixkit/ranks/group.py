@@ -18,13 +18,13 @@ import torch
 import torch.distributed as dist
 from torch import Tensor
 
-from pixkit.errors import RankError, listed, message
+from pixkit.errors import PixkitError, RankError, listed, message
 
 T = TypeVar("T")
 TIMEOUT = 1800.0
 """Seconds that ranks wait for one another, if the environment's PIXKIT_RANKS_TIMEOUT says nothing else."""
 GRACE = 5.0
-"""Seconds in which a rank says that it is still there, once another was found not to answer."""
+"""Seconds in which a rank says that it is still there, once another was found not to answer, or sees rank 0 end."""
 SAVING = 60.0
 """Seconds for which a rank that has failed waits for rank 0 to end: launchers end the others when one has failed."""
 LOOK = 0.05
@@ -196,26 +196,31 @@ class Ranks:
     def leave(self, error: BaseException | None = None) -> None:
         """Let go of the group, with what ended this rank, if that was an error; but not before rank 0.
 
-        Launchers end the others when one has failed, and rank 0 may be saving what was made.
+        Launchers end the others when one has failed, and rank 0 may be saving what was made. It waits for the others to
+        see that it is done, but not for long: where the ranks meet may be its own. An error of pixkit's that is rank
+        0's, too, is `told`.
 
         Raises:
             RankError: if rank 0 has failed, and this rank has not.
         """
         if self.alone:
             return
-        ended = None
+        ended, said = None, "left"
+        if error is not None:
+            said = f"failed: {type(error).__name__}: {message(error)}".rstrip(": ")
         with suppress(RuntimeError):  # where the ranks meet was rank 0's, say, which is gone
             if not isinstance(error, RankError):
-                said = "left" if error is None else f"failed: {type(error).__name__}: {message(error)}"
                 self._store.set(f"end/{self.rank}", said)
             self._groups.clear()  # from here on others hear of it
             self._store.set(f"gone/{self.rank}", "")
-            until = time.monotonic() + (math.inf if error is None else SAVING)
-            while not self.first and not self._silent and not self._store.check(["gone/0"]):
-                if time.monotonic() > until:
-                    break
-                time.sleep(LOOK)
+            if not self.first and not self._silent:
+                self._await(["gone/0"], math.inf if error is None else SAVING)
             ended = self._ended(0)
+            self._store.set(f"parted/{self.rank}", "")
+            if self.first:
+                self._await([f"parted/{other}" for other in range(1, self.size)], GRACE)
+        if isinstance(error, PixkitError) and not self.first:
+            error.told = ended == said
         if error is None and ended not in (None, "left"):
             raise self._failure({0: ended}, [])
 
@@ -258,6 +263,12 @@ class Ranks:
                 time.sleep(LOOK)
         except RuntimeError:  # where the ranks meet is gone: with rank 0, as a rule
             return self._failure({}, [0])
+
+    def _await(self, said: list[str], seconds: float) -> None:
+        """Until the ranks have said all of this where they meet, but for no longer."""
+        until = time.monotonic() + seconds
+        while not self._store.check(said) and time.monotonic() < until:
+            time.sleep(LOOK)
 
     def _ended(self, rank: int) -> str | None:
         key = f"end/{rank}"

@@ -36,9 +36,17 @@ def launched(environment: Mapping[str, str] = os.environ) -> Iterator[Ranks]:
         raise UsageError(
             "half a launcher's environment",
             found=f"WORLD_SIZE={size}, RANK={rank}" + (f"; without {listed(missing)}" if missing else ""),
-            expected=f"all of {listed(_FROM_LAUNCHER)}, as torchrun sets them; or no WORLD_SIZE",
+            expected=f"all of {listed(_FROM_LAUNCHER)}, as torchrun sets them, RANK from 0 to WORLD_SIZE - 1; "
+            "or no WORLD_SIZE",
         )
     timeout = _number(environment, "PIXKIT_RANKS_TIMEOUT", int(TIMEOUT))
+    if timeout < 1:
+        raise UsageError(
+            "no time to wait",
+            where="the environment's PIXKIT_RANKS_TIMEOUT",
+            found=f"{timeout}",
+            expected="seconds, 1 or more",
+        )
     try:
         store, *_ = next(dist.rendezvous("env://", timeout=timedelta(seconds=timeout)))
         met = meeting(store, rank, size, timeout)

@@ -108,7 +108,7 @@ def build(
     resume = resume or extend is not None
     loaded, folder = recipe_to_build(recipe, overrides, resume=bool(resume))
     check_shares(loaded.recipe.train, ranks)
-    target = Path(out or folder or Path("runs") / loaded.recipe.name)
+    target = Path(ranks.agreed(str(Path(out or folder or Path("runs") / loaded.recipe.name).absolute())))
     reporter = reporter if reporter and ranks.first else Reporter()
     where = pick_device(device, ranks)
     # Signals first: one that ended the process at once would leave the lock behind.

@@ -82,7 +82,12 @@ def test_ranks_come_to_the_bytes_of_one_process(together, alone, tmp_path):
 def test_a_run_goes_on_with_another_number_of_ranks(together, alone, tmp_path):
     path = tmp_path / "run"
     build(PIXELS, path, overrides=["train.steps=1"], resume="auto")
-    found = together.run(lambda ranks: build(PIXELS, path, resume="auto", ranks=ranks).interrupted, 3)
+
+    def work(ranks):
+        given = path if ranks.first else tmp_path / f"from where rank {ranks.rank} is"
+        return build(PIXELS, given, resume="auto", ranks=ranks).interrupted
+
+    found = together.run(work, 3)
     assert found == dict.fromkeys(range(3))
     made, expected = contents(path)[0], alone[0]
     kept = [name for name in made if name.startswith("checkpoints/step-4") and name.endswith(".safetensors")]
