@@ -27,6 +27,7 @@ from pixkit.cli.options import (
 )
 from pixkit.cli.plugins import find_component
 from pixkit.components.plugins import plugins
+from pixkit.ranks import launched
 from pixkit.samplers import Cached
 
 
@@ -61,7 +62,8 @@ NAMES = ("seed", "temperature", "batch_size", "sampler", "checkpoint", "weights"
 def drawing_options(function: Callable[..., None]) -> Callable[..., None]:
     """Give a command the options of how to draw, and hand their values over as one, `drawing`.
 
-    They are keyword arguments of `pixkit.sample` and the others that draw (`pixkit.tasks.DrawingOptions`).
+    They are keyword arguments of `pixkit.sample` and the others that draw (`pixkit.tasks.DrawingOptions`), among them
+    the ranks that torchrun has started: all draw, and rank 0 alone prints and writes.
     """
 
     @functools.wraps(function)
@@ -73,7 +75,8 @@ def drawing_options(function: Callable[..., None]) -> Callable[..., None]:
             drawing["sampler"] = Cached(Cached.Config(executor="bfloat16"))
         elif drawing["sampler"] is not None:
             find_component(plugins(), "sampler", drawing["sampler"])
-        with warnings.catch_warnings():
+        with launched() as ranks, warnings.catch_warnings():
+            drawing["ranks"] = ranks
             # These commands print what the sampler did, which says it as well.
             warnings.filterwarnings("ignore", "sampling by whole passes|images are drawn without", RuntimeWarning)
             function(drawing=drawing, **given)

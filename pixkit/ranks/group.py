@@ -167,6 +167,13 @@ class Ranks:
             found.append(made)
         return found
 
+    def in_order(self, rows: Tensor, counts: Sequence[int]) -> Tensor:
+        """The rows of parts that ranks took in turn, [counts[0] + counts[1] + ..., ...]; `rows` are this rank's own."""
+        if self.alone:
+            return rows
+        own = [iter(each.split(list(counts[rank :: self.size]))) for rank, each in enumerate(self.tensors(rows))]
+        return torch.cat([rows[:0], *(next(own[part % self.size]) for part in range(len(counts)))])
+
     def swapped(self, rows: Tensor) -> Tensor:
         """Row r of each rank's [size, n], on rank r; by rank, [size, n]."""
         if self.alone:

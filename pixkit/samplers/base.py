@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import copy
 from abc import ABC, abstractmethod
-from typing import Any
+from typing import Any, Self
 
 import torch
 from torch import Tensor
@@ -14,6 +15,7 @@ from pixkit.layers.modes import evaluating
 from pixkit.network import Autoregressive
 from pixkit.noise import Noise
 from pixkit.precision import float32_products
+from pixkit.ranks import ALONE, Ranks
 from pixkit.samplers import deprecated
 from pixkit.samplers.batch import BatchRequest, BatchSampler, Drawn, check_batch_size, check_temperature, summary_of
 from pixkit.samplers.known import CLAMPED, Known
@@ -23,12 +25,16 @@ from pixkit.wrappers import unwrapped
 class Sampler(deprecated.FormerSampler, ABC):
     """Base of sampler components: ``Sampler(config)``; a subclass implements `prepare`.
 
+    Of several `ranks`, as `shared` sets them, each draws the batches that are its turn, and all have all images then.
+
     A sampler keeps nothing of what it draws: what is prepared for a network is in the object that `prepare` gives, and
     what was done in the one that `draw` gives. So one sampler may serve several networks, in turn or at once.
     """
 
     class Config(ComponentConfig):
         """No keys of its own."""
+
+    ranks: Ranks = ALONE
 
     def __init__(self, config: Any) -> None:
         super().__init__()
@@ -40,6 +46,14 @@ class Sampler(deprecated.FormerSampler, ABC):
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} sampler{_said(self.config)}>"
+
+    def shared(self, ranks: Ranks) -> Self:
+        """The same for some ranks that draw together: all of them have to draw the same, in the same order."""
+        if ranks.alone:
+            return self
+        other = copy.copy(self)
+        other.ranks = ranks
+        return other
 
     @abstractmethod
     def prepare(self, network: Autoregressive, known: Tensor | None) -> BatchSampler:
@@ -94,11 +108,12 @@ class Sampler(deprecated.FormerSampler, ABC):
                         _share(progress, number, len(batches)),
                     )
                 )
-                for number, part in enumerate(batches)
+                for number, part in self.ranks.shared(list(enumerate(batches)))
             ]
             said = [CLAMPED if clamped else "", summary_of(prepared)]
         device = network.reference.device
         images = torch.cat(drawn) if drawn else torch.empty(0, *network.spec.shape, dtype=torch.int64, device=device)
+        images = self.ranks.in_order(images, [len(part) for part in batches])
         return Drawn(images, "; ".join(filter(None, said)))
 
     def sample(self, network: Autoregressive, noise: Noise, **options: Any) -> Tensor:

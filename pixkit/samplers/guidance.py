@@ -43,6 +43,7 @@ class Guided(Sampler):
         super().__init__(inner.config)
         check_guidance(weight)
         self.inner, self.weight, self.without = inner, weight, without
+        self.ranks = inner.ranks
 
     def prepare(self, network: Autoregressive, known: Tensor | None) -> GuidedBatches:
         """The inner sampler's, for the network with a head that joins the rows of a pair."""

@@ -16,8 +16,10 @@ from pixkit.models.base import Model
 from pixkit.models.latent import LatentModel
 from pixkit.models.request import SampleRequest
 from pixkit.noise import Noise
+from pixkit.ranks import ALONE, Ranks
 from pixkit.recipe.schema import SampleConfig
 from pixkit.runs.load import load
+from pixkit.runs.record import pick_device
 from pixkit.runs.run import Run
 from pixkit.samplers import Drawn, Sampler, sampler_for
 from pixkit.samplers.batch import check_batch_size, check_temperature
@@ -44,6 +46,7 @@ class DrawingOptions(TypedDict, total=False):
         weights: ema (the raw ones where there is no average) or raw.
         progress: called as progress(done, total) while images are drawn.
         loading: called as loading(what, done, total) while the run's data are read.
+        ranks: those that draw together, each its batches in turn; all have to ask for the same.
 
     Temperature, sampler and batch size that are left out are those of the run's recipe, section `sample`, or of a
     recipe that says nothing.
@@ -58,6 +61,7 @@ class DrawingOptions(TypedDict, total=False):
     weights: str
     progress: Progress | None
     loading: Loading | None
+    ranks: Ranks
 
 
 def open_drawer(
@@ -72,6 +76,7 @@ def open_drawer(
     weights: str = "ema",
     progress: Progress | None = None,
     loading: Loading | None = None,
+    ranks: Ranks = ALONE,
 ) -> Drawer:
     """Load the model if need be; see `DrawingOptions`.
 
@@ -92,13 +97,13 @@ def open_drawer(
     else:
         run = source if isinstance(source, Run) else Run.open(source)
         section = run.recipe().sample
-        model = load(run, device=device, checkpoint=checkpoint, weights=weights)
+        model = load(run, device=str(pick_device(device, ranks)), checkpoint=checkpoint, weights=weights)
     return Drawer(
         model,
         run,
         seed,
         section.temperature if temperature is None else temperature,
-        sampler_for(section.type if sampler is None else sampler),
+        sampler_for(section.type if sampler is None else sampler).shared(ranks),
         section.batch_size if batch_size is None else batch_size,
         section.count,
         progress,

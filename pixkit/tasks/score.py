@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import itertools
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, cast
@@ -24,8 +23,10 @@ from pixkit.models.base import Model
 from pixkit.models.latent import LatentModel
 from pixkit.precision import float32_products
 from pixkit.randomness import derive, isolated_rng, seed_torch
+from pixkit.ranks import ALONE, Ranks
 from pixkit.runs.load import load, load_data, opened_run
 from pixkit.runs.metrics import plain
+from pixkit.runs.record import pick_device
 from pixkit.runs.run import Run
 from pixkit.tasks.labels import check_classes, labelled_for
 from pixkit.wrappers import unwrapped
@@ -93,6 +94,7 @@ def evaluate(
     watch: Progress | None = None,
     device: str = "auto",
     checkpoint: str = "best",
+    ranks: Ranks = ALONE,
 ) -> Scores:
     """Score the images of a split: the mean over images, with its standard error.
 
@@ -112,6 +114,7 @@ def evaluate(
         watch: called as watch(images done, images in all) after every batch; raises to stop.
         device: where a run's model is loaded: auto, cpu or cuda.
         checkpoint: which of a run's is loaded: best, last or step-N.
+        ranks: those that score together, each its batches in turn; all have to ask for the same, and have the score.
 
     Raises:
         DataError: if the images are not what the model is about, or a run's own are missing.
@@ -125,7 +128,8 @@ def evaluate(
         if dataset is None:
             raise UsageError("a model has no images of its own", where="dataset", expected="a Dataset, or a run")
     else:
-        model = load(run_or_model, device=device, checkpoint=checkpoint, weights=weights)
+        where = str(pick_device(device, ranks))
+        model = load(run_or_model, device=where, checkpoint=checkpoint, weights=weights)
         if dataset is None:
             check_classes(model, opened_run(run_or_model).recipe().data, Path.cwd())
             dataset = load_data(run_or_model)
@@ -146,7 +150,7 @@ def evaluate(
     dataset = labelled_for(model, dataset)
     _check_room(model, dataset, split, batch_size)
     options: dict[str, Any] = {"weights": weights, "seed": seed, "limit": limit, "importance": importance}
-    return score(model, dataset, split, batch_size, watch=watch, **options)
+    return score(model, dataset, split, batch_size, watch=watch, ranks=ranks, **options)
 
 
 def _check_room(model: Model, dataset: Dataset, split: str, batch_size: int) -> None:
@@ -188,6 +192,7 @@ def score(
     limit: int | None = None,
     importance: int | None = None,
     watch: Progress | None = None,
+    ranks: Ranks = ALONE,
 ) -> Scores:
     """Score the images of a split in evaluation mode: every image counts once, whatever the batches.
 
@@ -203,7 +208,8 @@ def score(
         seed: of that choice, and of the draws.
         limit: at most this many images.
         importance: estimate the likelihood from so many importance samples an image, instead of bounding it.
-        watch: as `evaluate`.
+        watch: as `evaluate`. Of several ranks it is called on all of them whenever each has scored a batch.
+        ranks: as `evaluate`.
 
     Raises:
         DataError: if the images are not what the model is about.
@@ -219,20 +225,24 @@ def score(
     model.require("scorable")
     dataset = labelled_for(model, dataset)
     total = dataset.size(split) if limit is None else min(limit, dataset.size(split))
+    if batch_size < 1:
+        raise UsageError("a batch has at least one image", where="batch_size", found=str(batch_size))
     if not total:
         raise UsageError("there are no such images", where=dataset.name, found=split)
 
     def batches(name: str) -> Iterable[Batch]:
-        return _batches(dataset, name, batch_size, limit, seed)
+        return (dataset.batch(name, rows) for rows in _rows(dataset, name, batch_size, limit, seed))
 
     measured: Mapping[str, float] = {}
     with torch.no_grad(), evaluating(model), isolated_rng(model.device):
-        seeds = (derive(seed, "score", split, number) for number in itertools.count())
-        values = _values(model, zip(batches(split), seeds, strict=False), total, importance, watch)
+        found = _Values(model, dataset, split, seed, importance, watch, ranks)
+        values = found.of(_rows(dataset, split, batch_size, limit, seed))
         if importance is None:
             known = "validation" if dataset.size("validation") else "train"
             sides = [batches(name) for name in (split, known)]
-            measured = model.measure(*((batch.to(model.device) for batch in side) for side in sides))
+            measured = ranks.decided(
+                lambda: dict(model.measure(*((batch.to(model.device) for batch in side) for side in sides)))
+            )
     nats = values.pop("nats", torch.full((total,), math.nan))
     mean, tokens = float(nats.mean()), dataset.spec.palette is not None
     return Scores(
@@ -249,26 +259,43 @@ def score(
     )
 
 
-def _values(
-    model: Model, batches: Iterable[tuple[Batch, int]], total: int, importance: int | None, watch: Progress | None
-) -> dict[str, Tensor]:
-    """What the model says of each image, by name, float64 [total] on the CPU; each batch comes with its seed."""
-    values: dict[str, list[Tensor]] = {}
-    done = 0
-    for batch, seed in batches:
-        seed_torch(seed, model.device)
-        given = batch.to(model.device)
-        if importance is None:
-            found = model.assess(given)
-        else:
-            within = _within(watch, done, len(batch.x), total)
-            found = {"nats": model.importance(given, importance, within)}
-        for name, part in found.items():
-            values.setdefault(name, []).append(part.double().cpu())
-        done += len(batch.x)
-        if watch is not None:
-            watch(done, total)
-    return {name: torch.cat(parts) for name, parts in values.items()}
+@dataclass(frozen=True)
+class _Values:
+    """What the model says of each image of a split, by name, float64 [images] on the CPU."""
+
+    model: Model
+    dataset: Dataset
+    split: str
+    seed: int
+    importance: int | None
+    watch: Progress | None
+    ranks: Ranks
+
+    def of(self, batches: Sequence[Tensor]) -> dict[str, Tensor]:
+        """Of batches of images, by their numbers in the split; those of other ranks are theirs to score."""
+        counts = [len(rows) for rows in batches]
+        total, size = sum(counts), self.ranks.size
+        values: dict[str, list[Tensor]] = {}
+        for start in range(0, len(counts), size):
+            own = start + self.ranks.rank
+            if own < len(counts):
+                for name, part in self._batch(batches[own], own, sum(counts[:own]), total).items():
+                    values.setdefault(name, []).append(part.double().cpu())
+            if self.watch is not None:
+                self.watch(sum(counts[: start + size]), total)
+        names = next(found for found in self.ranks.gather(list(values)) if found)
+        empty = torch.empty(0, dtype=torch.float64)
+        return {name: self.ranks.in_order(torch.cat(values.get(name, [empty])), counts) for name in names}
+
+    def _batch(self, rows: Tensor, number: int, done: int, total: int) -> Mapping[str, Tensor]:
+        """One batch; what is drawn for it depends on its number."""
+        model = self.model
+        seed_torch(derive(self.seed, "score", self.split, number), model.device)
+        given = self.dataset.batch(self.split, rows).to(model.device)
+        if self.importance is None:
+            return model.assess(given)
+        watch = self.watch if self.ranks.alone else None
+        return {"nats": model.importance(given, self.importance, _within(watch, done, len(rows), total))}
 
 
 def _within(watch: Progress | None, done: int, images: int, total: int) -> Progress | None:
@@ -278,9 +305,10 @@ def _within(watch: Progress | None, done: int, images: int, total: int) -> Progr
     return lambda part, parts: watch(done + images * part // parts, total)
 
 
-def _batches(dataset: Dataset, split: str, batch_size: int, limit: int | None, seed: int) -> Iterable[Batch]:
+def _rows(dataset: Dataset, split: str, batch_size: int, limit: int | None, seed: int) -> Sequence[Tensor]:
+    """The numbers of the images of each batch."""
+    size = dataset.size(split)
     if limit is None:
-        return dataset.batches(split, batch_size)
+        return torch.arange(size).split(batch_size)
     generator = torch.Generator().manual_seed(derive(seed, "subset", split))
-    chosen = torch.randperm(dataset.size(split), generator=generator)[:limit].sort().values
-    return (dataset.batch(split, part) for part in chosen.split(batch_size))
+    return torch.randperm(size, generator=generator)[:limit].sort().values.split(batch_size)

@@ -209,9 +209,7 @@ def _build(
         reporter.message(remark)
     with tracking.following(run, loaded.recipe, trainer.state.step):
         trainer.train()
-    interrupt.check()
-    if not ranks.first:
-        return BuildResult(run, [], None, None)
+    interrupt.watching(ranks)()  # and rank 0 has saved
     reporter.message("scoring and sampling the best checkpoint")
     scores, grid = final_results(
         run,
@@ -221,6 +219,7 @@ def _build(
         arithmetic=prepared.choice.arithmetic,
         interrupt=interrupt,
         reporter=reporter,
+        ranks=ranks,
     )
     if grid is not None:
         reporter.sampled(grid)

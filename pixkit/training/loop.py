@@ -15,6 +15,7 @@ from pixkit.runs import checkpoint
 from pixkit.runs.metrics import MetricsLog, plain
 from pixkit.runs.places import step_name
 from pixkit.runs.run import Run
+from pixkit.tasks.score import Scores
 from pixkit.training.ahead import Ahead
 from pixkit.training.ema import Ema
 from pixkit.training.optim import load_optimizer_tensors
@@ -134,11 +135,13 @@ class Trainer:
         if due:
             check_alike(self._ranks, self.model, self.state.step)
         cut = False
-        if log is not None:
-            try:
+        try:
+            if log is not None:
                 self._observe(log)
-            except Interrupted:
-                cut = True
+            elif self._scoring_due():
+                self._validated()
+        except Interrupted:
+            cut = True
         if due:
             cut = self._ranks.agreed(cut)
             self._share_state()
@@ -214,13 +217,18 @@ class Trainer:
         last = step == self.config.steps
         scoring = last or step % self.config.eval_every == 0
         every = self.config.sample_every
-        scorable = self.model.scorable and self.dataset.size("validation") > 0
-        if scoring and scorable and self.state.evaluated < step:
+        if self._scoring_due():
             self._tell(log, "eval", self._evaluate(log))
         if self.state.sampled < step and (scoring if every is None else last or step % every == 0):
             self._sample(log)
         if step > 0 and (last or step % self.config.checkpoint_every == 0 or self.state.best_step == step):
             self._save(log)
+
+    def _scoring_due(self) -> bool:
+        """Whether the validation images are to be scored at this step, and are not yet: which all ranks do."""
+        step = self.state.step
+        due = step == self.config.steps or step % self.config.eval_every == 0
+        return due and self.model.scorable and self.dataset.size("validation") > 0 and self.state.evaluated < step
 
     def _evaluate(self, log: MetricsLog) -> dict[str, Any]:
         """Score the validation images; return the row. If that fails, they are not scored, and will be."""
@@ -234,9 +242,7 @@ class Trainer:
     def _scored(self, log: MetricsLog) -> dict[str, Any]:
         started = time.perf_counter()
         row: dict[str, Any] = {"event": "eval", "step": self.state.step, "epoch": self.stepper.epochs(self.state.step)}
-        averaged = None if self.ema is None else self.averaged
-        with self.stepper.kernels.on(lenient=True):
-            decisive, figures = validate(self.model, self.recipe, self.dataset, averaged, self._interrupt.check)
+        decisive, figures = self._validated()
         self.state.judge(decisive.decisive(self.model.metric))
         row |= figures
         row |= {"decides": self.model.metric} if self.model.metric else {}
@@ -247,6 +253,13 @@ class Trainer:
         for remark in self.model.remarks(decisive.parts, self.state.step):
             self._reporter.message(remark)
         return row
+
+    def _validated(self) -> tuple[Scores, dict[str, Any]]:
+        """The scores that decide, and what is logged of them; several ranks share the batches."""
+        averaged = None if self.ema is None else self.averaged
+        watch = self._interrupt.watching(self._ranks)
+        with self.stepper.kernels.on(lenient=True):
+            return validate(self.model, self.recipe, self.dataset, averaged, watch, ranks=self._ranks)
 
     def _sample(self, log: MetricsLog) -> None:
         """Draw samples. If that fails they are left out, so that no resumed run fails at them again."""

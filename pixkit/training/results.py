@@ -14,6 +14,7 @@ from pixkit.layers.modes import evaluating
 from pixkit.models.base import Model
 from pixkit.models.capabilities import NO_LIKELIHOOD
 from pixkit.randomness import derive, isolated_rng
+from pixkit.ranks import ALONE, Ranks
 from pixkit.recipe.schema import Recipe
 from pixkit.runs.checkpoint import load_model
 from pixkit.runs.load import WEIGHTS, read_weights
@@ -32,6 +33,8 @@ def validate(
     dataset: Dataset,
     averaged: Callable[[], AbstractContextManager[None]] | None,
     watch: Progress,
+    *,
+    ranks: Ranks = ALONE,
 ) -> tuple[Scores, dict[str, Any]]:
     """Score the validation images; return the scores that decide which checkpoint is best, and what is logged of them.
 
@@ -41,11 +44,13 @@ def validate(
         dataset: has the images.
         averaged: gives the model the averaged weights for a while; these decide. None where there are none.
         watch: as `score`.
+        ranks: those that score together, as `score`.
     """
 
     def scored(weights: str) -> Scores:
-        size, limit = recipe.train.batch_size, recipe.train.eval_images
-        return score(model, dataset, "validation", size, weights=weights, seed=recipe.seed, limit=limit, watch=watch)
+        size = recipe.train.batch_size
+        may: dict[str, Any] = {"seed": recipe.seed, "limit": recipe.train.eval_images}
+        return score(model, dataset, "validation", size, weights=weights, watch=watch, ranks=ranks, **may)
 
     raw = scored("raw")
     figures = {"images": raw.images, "kind": raw.kind, **raw.figures, **raw.parts}
@@ -92,8 +97,11 @@ def final_results(
     arithmetic: Arithmetic,
     interrupt: Interrupt,
     reporter: Reporter,
+    ranks: Ranks = ALONE,
 ) -> tuple[list[Scores], Path | None]:
     """Score and sample the best checkpoint into scores.json and samples/best; return the table and the picture.
+
+    Of several ranks all score; rank 0 does the rest, for which the others do not wait.
 
     Where training was in `arithmetic` coarser than float32, a note says how far that moves a score. The model is left
     with the best averaged weights. If it cannot be sampled, that is reported; there is no picture.
@@ -104,8 +112,10 @@ def final_results(
     """
 
     def watched(what: str) -> Progress:
+        check = interrupt.watching(ranks)
+
         def watch(done: int, total: int) -> None:
-            interrupt.check()
+            check()
             reporter.working(what, done, total)
 
         return watch
@@ -116,7 +126,9 @@ def final_results(
     for kind in reversed(kinds):
         load_model(model, read_weights(folder, kind, recipe.train.ema > 0), str(folder))
         if model.scorable:
-            table += _scores(model, dataset, recipe, kind, watched)
+            table += _scores(model, dataset, recipe, kind, watched, ranks=ranks)
+    if not ranks.first:
+        return [], None
     moved = remark(model, dataset, recipe.train.batch_size, arithmetic)
     if moved is not None:
         reporter.message(moved)
@@ -129,7 +141,12 @@ def final_results(
             "notes": [*_notes(dataset, table, model), *([] if moved is None else [moved])],
         },
     )
-    found = attempt(lambda: draw_samples(model, recipe, run, "best", watched("sampling")))
+
+    def drawing(done: int, total: int) -> None:
+        interrupt.check()
+        reporter.working("sampling", done, total)
+
+    found = attempt(lambda: draw_samples(model, recipe, run, "best", drawing))
     if isinstance(found, Path):
         return table, found
     reporter.problem(f"of the best checkpoint, {found.text}")
@@ -137,7 +154,7 @@ def final_results(
 
 
 def _scores(
-    model: Model, dataset: Dataset, recipe: Recipe, kind: str, watched: Callable[[str], Progress]
+    model: Model, dataset: Dataset, recipe: Recipe, kind: str, watched: Callable[[str], Progress], *, ranks: Ranks
 ) -> list[Scores]:
     return [
         score(
@@ -149,6 +166,7 @@ def _scores(
             seed=recipe.seed,
             limit=dataset.size("test") or None if split == "train" else None,
             watch=watched(f"scoring {split} ({kind})"),
+            ranks=ranks,
         )
         for split in Dataset.SPLITS
         if dataset.size(split)

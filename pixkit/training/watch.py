@@ -176,6 +176,15 @@ class Interrupt:
         if self.signal is not None:
             raise Interrupted
 
+    def watching(self, ranks: Ranks) -> Callable[..., None]:
+        """What raises Interrupted, on all of some ranks that call it together, if a signal came to any of them."""
+
+        def check(*_: int) -> None:
+            if self.shared(ranks):
+                raise Interrupted
+
+        return check
+
     def shared(self, ranks: Ranks) -> bool:
         """Whether a signal came to any of some ranks, by now, which all of them ask together: it counts for all."""
         came = [number for number in ranks.gather(self.signal) if number is not None]

@@ -80,11 +80,14 @@ def command(
     shown = is_terminal(sys.stdout) and not as_json
     _check_out(out, needed=not shown and not as_json)
     loaded_plugins()
+    quiet = quiet or not drawing["ranks"].first
     with naming_options(), show_progress(quiet) as progress:
         options: dict[str, Any] = {"label": label, **drawing, **progress.hooks("completing")}
         found = complete_each(opened_run(run, quiet), images, known, count, **options)
         for summary in dict.fromkeys(each.summary for each in found):
             progress.remark(summary)
+    if not drawing["ranks"].first:
+        return
     outs = [None if out is None else one_of(out, number, len(found)) for number in range(len(found))]
     for each, place in zip(found, outs, strict=True):
         if place is not None:

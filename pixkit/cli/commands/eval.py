@@ -24,7 +24,9 @@ from pixkit.cli.progress import show_progress
 from pixkit.cli.runs import opened_run
 from pixkit.cli.scores import score_table
 from pixkit.errors import UsageError, printable
+from pixkit.ranks import launched
 from pixkit.runs.load import load, load_data, locked_recipe
+from pixkit.runs.record import pick_device
 from pixkit.tasks.labels import check_classes
 from pixkit.tasks.score import TOKENS, active_units, evaluate
 
@@ -74,26 +76,31 @@ def command(
     Of a latent model the score is a bound, marked "<=", with its parts. With --importance the likelihood is
     estimated, too, marked "~": the more samples the nearer.
 
+    Under torchrun the ranks share the batches, and rank 0 prints the score, which is that of one process.
+
     Overrides are of the data alone (data.root=DIR if they have moved); relative paths in them start
     from the working directory.
     """
     _check(overrides)
     loaded_plugins()
-    opened = opened_run(run, quiet)
-    recipe = locked_recipe(opened, overrides)
-    model = load(opened, device=device, checkpoint=checkpoint, weights=weights)
-    check_classes(model, recipe.data, Path.cwd())
-    with show_progress(quiet) as progress:
-        dataset = load_data(opened, overrides, progress.update)
+    with launched() as ranks, show_progress(quiet or not ranks.first) as progress:
+        opened = opened_run(run, quiet or not ranks.first)
+        recipe = locked_recipe(opened, overrides)
+        model = load(opened, device=str(pick_device(device, ranks)), checkpoint=checkpoint, weights=weights)
+        check_classes(model, recipe.data, Path.cwd())
+        with ranks.first_before_others():
+            dataset = load_data(opened, overrides, progress.update)
         for note in dataset.notes:
             progress.remark(note)
-        scored = functools.partial(
-            evaluate, model, dataset, split, batch_size or recipe.train.batch_size, weights=weights, limit=limit
-        )
+        size = batch_size or recipe.train.batch_size
+        may: dict[str, Any] = {"weights": weights, "limit": limit, "ranks": ranks}
+        scored = functools.partial(evaluate, model, dataset, split, size, **may)
         # The estimate first: a model that has none says so before anything is spent.
         watch = functools.partial(progress.update, "estimating")
         estimate = [] if importance is None else [scored(importance=importance, watch=watch)]
         scores = scored(watch=functools.partial(progress.update, "scoring"))
+        if not ranks.first:
+            return
         units = active_units(model, dataset, split)
     rows = [row.dump() for row in (scores, *estimate)]
     remarks = model.remarks(scores.parts)

@@ -51,10 +51,13 @@ def command(
         raise click.UsageError(f"-o {out}: name a .png")
     figures.require_file(out)
     loaded_plugins()
+    quiet = quiet or not drawing["ranks"].first
     with naming_options(), show_progress(quiet) as progress:
         opened = opened_run(run, quiet)
         found = reconstruct(opened, images, **drawing, **progress.hooks("drawing"))
         progress.remark(found.summary)
+    if not drawing["ranks"].first:
+        return
     columns = min(len(found.names), COLUMNS)
     with saving(out):
         figures.save_grid(found.in_pairs(columns), opened.spec, out, columns=columns)

@@ -74,6 +74,8 @@ def command(
     A class is called by its name or, where no name is a number, by its number. name:CLASS is a class that is called
     all, none or by a number.
 
+    Under torchrun the ranks share the batches of --batch-size images, and rank 0 writes what one process would.
+
     Of a latent model, --code does the same for each value of a categorical code, and --interpolate and --vary show
     what the code and the pixels' noise each decide.
     """
@@ -95,10 +97,13 @@ def command(
     if save is None and not shown:
         raise click.UsageError("stdout is not a terminal to show images on: name a file or a folder with -o")
     loaded_plugins()
+    quiet = quiet or not drawing["ranks"].first
     with naming_options(), show_progress(quiet) as progress:
         opened = opened_run(run, quiet)
         drawn = sample(opened, count, rows=rows, **asked, **drawing, **progress.hooks("sampling"))
         progress.remark(drawn.summary)
+    if not drawing["ranks"].first:
+        return
     if shown:
         emit_picture(picture(drawn.images, opened.spec))
     if save is not None and out is not None:

@@ -61,11 +61,14 @@ def command(
     if out is not None:
         saver(out)
     loaded_plugins()
+    quiet = quiet or not drawing["ranks"].first
     with naming_options(), show_progress(quiet) as progress:
         options: dict[str, Any] = {"factor": factor, "label": label, **drawing, **progress.hooks("sampling")}
         found = upscale_each(opened_run(run, quiet), images, count, **options)
         for summary in dict.fromkeys(each.completion.summary for each in found):
             progress.remark(summary)
+    if not drawing["ranks"].first:
+        return
     rows = []
     for number, each in enumerate(found):
         place = None if out is None else one_of(out, number, len(found))

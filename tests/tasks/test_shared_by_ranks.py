@@ -1,0 +1,58 @@
+"""Scores and images of several processes are those of one, which takes the same batches."""
+
+import pytest
+import torch
+from together import Together
+
+from pixkit.samplers import sampler_for
+from pixkit.tasks.networks import build_model
+from pixkit.tasks.sample import sample
+from pixkit.tasks.score import evaluate
+from pixkit.training.timed import made_up
+
+SHAPE = (1, 3, 3, 3)
+BACKBONE = {"type": "gated_pixelcnn", "width": 4, "layers": 1, "first_kernel": 3}
+LABELLED = {"type": "autoregressive", "backbone": BACKBONE, "context": {"type": "label", "size": 2, "dropout": 0.1}}
+LATENT = {"type": "pixelvae", "latent": 2, "features": 4, "backbone": BACKBONE, "encoder": {"width": 4, "hidden": 4}}
+
+
+@pytest.fixture
+def together(tmp_path):
+    yield (processes := Together(tmp_path))
+    processes.end()
+
+
+def work(models, data, ranks=None):
+    """Scores and images of labelled, guided and latent models; how often progress was told of scoring."""
+    may, told = {} if ranks is None else {"ranks": ranks}, []
+    labelled, latent = models
+    scores = evaluate(labelled, data, "train", 4, watch=lambda *done: told.append(done), **may)
+    drawn = [
+        sample(labelled, 7, batch_size=2, labels=[1], **may).images,
+        sample(labelled, 5, batch_size=4, guidance=1.0, **may).images,
+        sample(latent, 3, batch_size=2, **may).images,
+    ]
+    bounds = [evaluate(latent, data, "train", 5, limit=9, importance=number, **may) for number in (None, 2)]
+    return scores.dump(), [one.dump() for one in bounds], [images.tolist() for images in drawn], told
+
+
+@pytest.mark.parametrize("size", [2, 3])
+def test_ranks_share_the_batches_and_have_what_one_process_has(together, size):
+    models = [build_model(section, SHAPE, classes=2) for section in (LABELLED, LATENT)]
+    with torch.no_grad():
+        for model in models:
+            for parameter in model.parameters():
+                parameter.add_(torch.linspace(-1, 1, parameter.numel()).view_as(parameter))
+    data = made_up(models[0].spec, 2, 11)
+    *expected, told = work(models, data)
+    assert told == [(4, 11), (8, 11), (11, 11)] and len(expected[2][0]) == 7
+    found = together.run(lambda ranks: work(models, data, ranks), size)
+    assert [one[:3] for one in found.values()] == [tuple(expected)] * size
+    assert [one[3] for one in found.values()] == [told[size - 1 :: size] + told[2:][: size == 2]] * size
+
+
+def test_a_sampler_is_shared_by_a_copy_of_it():
+    sampler = sampler_for("ancestral")
+    ranks = type("Three", (), {"alone": False})()
+    other = sampler.shared(ranks)
+    assert other.ranks is ranks and sampler.ranks.alone and sampler.shared(sampler.ranks) is sampler
