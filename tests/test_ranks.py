@@ -23,6 +23,10 @@ def exchange(ranks):
     tensor = torch.tensor([complex(own, 1)] * 3)
     ranks.spread([tensor])
     ranks.wait()
+    counts = [2, 1, 0, 1][: ranks.size + 1]
+    turns = [[part] * count for part, count in enumerate(counts) if ranks.mine(part)]
+    own_rows = torch.tensor([part for some in turns for part in some], dtype=torch.int64)
+    first = None if ranks.size < 3 or own == 2 else ranks.some(2).gather(own)
     return {
         "parts": parts,
         "gathered": ranks.gather([own, math.nan if own else 0.1, "x" * (5000 * own)]),
@@ -34,6 +38,8 @@ def exchange(ranks):
             [(one.tolist(), one.stride()) for one in some]
             for some in ranks.lists([torch.full((2, 3), float(own)).t()] * own, torch.device("cpu"))
         ],
+        "in order": ranks.in_order(own_rows, counts).tolist(),
+        "first": first,
         "tensors": [one.tolist() for one in ranks.tensors(torch.full((own + 1, 2), own))],
     }
 
@@ -76,6 +82,7 @@ def test_ranks_exchange_what_each_has(together):
         assert one["joined"] == [[0, 0], [1, 0], [2, 0]] and math.copysign(1, one["joined"][2][1]) == -1
         assert one["lists"] == [[([[float(rank)] * 2] * 3, (1, 3))] * rank for rank in range(3)]
         assert one["spread"] == [1j] * 3
+        assert one["in order"] == [0, 0, 1, 3] and one["first"] == (None if rank == 2 else [0, 1])
         assert one["tensors"] == [[[0, 0]], [[1, 1]] * 2, [[2, 2]] * 3]
 
 
@@ -89,6 +96,8 @@ def test_a_process_alone_exchanges_nothing():
             "joined": [[0.0, -0.0]],
             "spread": [1j] * 3,
             "lists": [[]],
+            "in order": [0, 0, 1],
+            "first": None,
             "tensors": [[[0, 0]]],
         }
     )
