@@ -8,9 +8,9 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.nn.parameter import is_lazy
 
-from pixkit.errors import UsageError, listed
+from pixkit.errors import UsageError
+from pixkit.readiness.untraceable import require_called
 
 Output = str | int | None
 """Which tensor of several that a module gives: by its key or its place; None for the first."""
@@ -79,16 +79,8 @@ def question(
         raise UsageError("this is a class", where="module", found=module.__name__, expected="an nn.Module made of it")
     if not callable(module):
         raise UsageError("this cannot be called", where="module", found=type(module).__name__, expected="an nn.Module")
-    held = (*module.named_parameters(), *module.named_buffers()) if isinstance(module, nn.Module) else ()
-    lazy = [name for name, value in held if is_lazy(value)]
-    if lazy:
-        raise UsageError(
-            "the module has not been called yet, by which its shapes are found",
-            where="module",
-            found=f"uninitialized: {listed(lazy)}",
-            expected="parameters and buffers with values",
-            hint="call it once before: module(x)",
-        )
+    if isinstance(module, nn.Module):
+        require_called(module, "module", "module(x)")
     if not isinstance(x, Tensor):
         raise UsageError(
             "the input is no tensor",

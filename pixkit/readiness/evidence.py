@@ -17,7 +17,7 @@ from pixkit.randomness import seed_torch
 from pixkit.readiness.asked import Question
 from pixkit.readiness.elements.untouched import unwritten
 from pixkit.readiness.proof import Evidence, Index
-from pixkit.readiness.settings import memory_filled
+from pixkit.readiness.settings import memory_filled, uncompiled
 
 ROUNDING = {torch.float64: 1e-12, torch.float32: 1e-4}
 """Of the largest output, of whatever input: what rounding may move."""
@@ -169,7 +169,14 @@ class Watch:
             own = trial.module is self.question.module
             kept = unwritten(trial.module) if own else torch.random.fork_rng(devices=[])
             # As in the run: beside float64 torch's quicker kernel (2.13) misreads masks that are made in float32.
-            with torch.inference_mode(False), torch.no_grad(), sdpa_kernel(SDPBackend.MATH), memory_filled(), kept:
+            with (
+                torch.inference_mode(False),
+                torch.no_grad(),
+                sdpa_kernel(SDPBackend.MATH),
+                memory_filled(),
+                kept,
+                uncompiled(),
+            ):
                 seed_torch(0, torch.device("cpu"))
                 # A copy of its own: what was written in place is put back once the context is left.
                 given = self.question.chosen(trial.module(x.clone())).detach().cpu().clone()

@@ -31,7 +31,8 @@ WORDS = {
     "random": "not deterministic in the mode that the module is in: random numbers are drawn",
     "unwritten": "not deterministic: memory is read in which nothing has been written",
     "otherwise": "the module does something else in another call, in which its operations are not followed",
-    "kept": "the module keeps something else for its next call after each, so that a later one may do something else",
+    "kept": "the module keeps something else for its next call after each, so that a later one may do something else "
+    "(a count may be a buffer)",
     "memory": "values are reached by their address",
     "failed": "the module fails when its operations are followed",
 }

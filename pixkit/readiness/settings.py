@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 import warnings
 from collections.abc import Hashable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from operator import attrgetter
 from unittest.mock import patch
 
@@ -55,6 +55,11 @@ def memory_filled() -> Iterator[None]:
         finally:
             torch._C._set_deterministic_algorithms(before[0], warn_only=before[1])
             torch._C._set_deterministic_fill_uninitialized_memory(fills)
+
+
+def uncompiled() -> AbstractContextManager[object]:
+    """While it is entered, what torch would compile is run as it is written: each copy of a module takes seconds."""
+    return torch.compiler.set_stance("force_eager") if "torch._dynamo" in sys.modules else nullcontext()
 
 
 @contextmanager

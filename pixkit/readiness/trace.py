@@ -31,7 +31,14 @@ from pixkit.readiness.elements.tape import line_here
 from pixkit.readiness.libraries import OWN
 from pixkit.readiness.recorder import Operation, Recorder, as_image
 from pixkit.readiness.settings import memory_filled
-from pixkit.readiness.untraceable import Untraceable, late, require_evaluation, require_own_call, untraceable
+from pixkit.readiness.untraceable import (
+    Untraceable,
+    late,
+    require_called,
+    require_evaluation,
+    require_own_call,
+    untraceable,
+)
 from pixkit.readiness.watch import owned, tensors_in
 
 __all__ = ["Operation", "Trace", "Untraceable", "as_image"]
@@ -47,6 +54,7 @@ class Trace:
     """
 
     def __init__(self, network: Autoregressive) -> None:
+        require_called(network, "network", "network(x)")
         self.network = network
         self.groups = network.ordering.groups
         self.foreign: Untraceable | None = None

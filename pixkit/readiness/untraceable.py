@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from torch import nn
+from torch.nn.parameter import is_lazy
 
-from pixkit.errors import PixkitError
+from pixkit.errors import PixkitError, UsageError, listed
 from pixkit.layers.base import MixingLayer
 from pixkit.network import Autoregressive
 from pixkit.readiness.plain import astray, tampered, unsaid
@@ -23,6 +24,28 @@ def untraceable(who: str, found: str) -> Untraceable:
         found=found,
         expected="a forward without branches or loops that depend on the values of tensors",
     )
+
+
+def require_called(module: nn.Module, where: str, call: str) -> None:
+    """A module has values: a lazy one finds its shapes when it is first called.
+
+    Args:
+        module: the module.
+        where: what the caller calls it.
+        call: how it is called.
+
+    Raises:
+        UsageError: if it has not been called yet.
+    """
+    lazy = [name for name, value in (*module.named_parameters(), *module.named_buffers()) if is_lazy(value)]
+    if lazy:
+        raise UsageError(
+            "the module has not been called yet, by which its shapes are found",
+            where=where,
+            found=f"uninitialized: {listed(lazy)}",
+            expected="parameters and buffers with values",
+            hint=f"call it once before: {call}",
+        )
 
 
 def require_own_call(network: Autoregressive) -> None:

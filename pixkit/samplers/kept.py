@@ -27,6 +27,7 @@ from pixkit.readiness.content import Content, Untold
 from pixkit.readiness.law import require_law
 from pixkit.readiness.settings import moded, settings
 from pixkit.readiness.trace import Trace, Untraceable
+from pixkit.readiness.untraceable import require_called
 
 EXECUTORS = 4
 """Executors that are kept of a plan, each for a batch size."""
@@ -161,10 +162,12 @@ def prepared(network: Autoregressive, known: Tensor | None) -> Prepared:
     Tracing listens to the network's modules, which other threads that trace them would call.
 
     Raises:
+        UsageError: if the network has not been called yet, by which a lazy module finds its shapes.
         Untraceable: if the network cannot be traced.
         Unplannable: if a layer of it has no `at`.
         CausalityError: if readiness does not prove it causal.
     """
+    require_called(network, "network", "network(x)")
     with network.kept.making:
         found = _found(network, known)
     if isinstance(found, Refused):

@@ -9,12 +9,13 @@ from nets import net_of
 from torch import nn
 from torch.nn.modules import module as machinery
 
-from pixkit.errors import CausalityError
+from pixkit.errors import CausalityError, UsageError
 from pixkit.layers import Shift
 from pixkit.readiness.check import find, verify
 from pixkit.readiness.law import find_leak, require_law
 from pixkit.readiness.plain import tampered
 from pixkit.readiness.trace import Trace, Untraceable
+from pixkit.samplers.kept import prepared
 
 REFUSED = [*((cls, "changed in place") for cls, *_ in WRITES), *UNSAID]
 
@@ -137,3 +138,11 @@ def test_a_class_that_was_given_another_forward_is_known_no_more(cls, monkeypatc
     monkeypatch.setattr(cls, "forward", lambda self, x: own(self, x) + (x.amin() > 9) * mean(x))
     layer = Shift(1, 0) if cls is Shift else nn.ELU()
     assert tampered(layer) and tampered(nn.Sequential(nn.Identity(), layer)) and not tampered(nn.Identity())
+
+
+def test_a_network_that_has_never_been_called_is_a_usage_error():
+    net = net_of(Statistic, GREY)
+    net.backbone.last = nn.LazyLinear(1)
+    for call in (Trace, lambda network: prepared(network, None)):
+        with pytest.raises(UsageError, match=r"backbone.last.weight[\s\S]*call it once before: network\(x\)"):
+            call(net)

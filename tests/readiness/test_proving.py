@@ -14,6 +14,7 @@ from plain_leaks_called import StateOfTwoRounds
 from plain_leaks_in_time import NotPutBack
 from plain_leaks_more import Unet
 from torch import nn
+from torch._dynamo import eval_frame
 
 from pixkit.errors import UsageError
 from pixkit.readiness import prove
@@ -306,6 +307,18 @@ def test_of_several_outputs_one_is_chosen():
     assert prove(Two(), X, STEPS, output="late").verdict == "leaks"
     with pytest.raises(UsageError, match="output=KEY"):
         prove(Two(), X, STEPS, output="count")
+
+
+def test_a_buffer_may_count_calls():
+    assert of(lambda self, x: (self.calls.add_(1), delayed(x))[1], calls=torch.zeros(())).verdict == "proved"
+    late = of(lambda self, x: delayed(x) if self.calls.add_(1) < 99 else x.flip(1), calls=torch.zeros(()))
+    assert late.verdict == "unproved"
+
+
+def test_nothing_is_compiled_to_be_proved():
+    stances = []
+    of(lambda self, x: (stances.append(eval_frame._stance.stance), delayed(x))[1])
+    assert set(stances) == {"force_eager"}
 
 
 def test_an_own_order_and_a_coarser_grid_are_followed():

@@ -1,4 +1,9 @@
-"""What a call of a module leaves for the next one, so that it can be told whether that finds something else."""
+"""What a call of a module leaves for the next one, so that it can be told whether that finds something else.
+
+A number that Python counts counts, also one that nothing is computed from: who reads it need not ask torch. It may
+decide at the 99th call alone, so that other values tell nothing; and `is`, or what is written in C, reads a number of
+whatever class unseen. A counter that is a buffer is followed like any tensor, and keeps nothing from being proved.
+"""
 
 from __future__ import annotations
 

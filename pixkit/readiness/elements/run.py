@@ -27,7 +27,7 @@ from pixkit.readiness.elements.performed import Performed, Performing, Step, nam
 from pixkit.readiness.elements.planes import Place
 from pixkit.readiness.elements.tape import Held, Line, Record, View, line_here, line_of
 from pixkit.readiness.elements.untouched import untouched, unwritten, values_kept, written_in_training
-from pixkit.readiness.settings import slow_paths
+from pixkit.readiness.settings import slow_paths, uncompiled
 
 CALLS = 6
 """So many calls may keep something else for the next one each."""
@@ -244,8 +244,7 @@ def _as_torch_is(gradients: bool) -> Iterator[None]:
         stack.enter_context(slow_paths())
         # A module's own choice of a kernel is none of what it computes.
         stack.enter_context(patch.object(torch.nn.attention, "_sdpa_kernel", lambda *args, **kwargs: None, create=True))
-        if "torch._dynamo" in sys.modules:
-            stack.enter_context(torch.compiler.set_stance("force_eager"))
+        stack.enter_context(uncompiled())
         yield
 
 
