@@ -14,6 +14,7 @@ from pixkit.recipe import load_recipe
 from pixkit.runs.run import Run
 from pixkit.training.ahead import Ahead
 from pixkit.training.build import build
+from pixkit.training.exchange import OrderedSum
 from pixkit.training.prepare import prepare_training
 from pixkit.training.step import NonFiniteStep, Stepper
 
@@ -103,6 +104,33 @@ def weights(ranks):
 
 def test_phases_and_running_statistics_are_those_of_one_process(together):
     assert list(together.run(weights, 2).values()) == [weights(ALONE)] * 2
+
+
+def sums(ranks):
+    """What three parts, of which some give some weights no gradient, add up to; signs of zeros, too, are told."""
+    torch.manual_seed(0)
+    parts = [torch.randn(7) * 10.0**part for part in range(3)]
+    parts[1][:3] = -0.0
+    weights = [torch.zeros(7, requires_grad=True) for _ in range(4)]
+    weights += [torch.zeros(7, dtype=torch.float64, requires_grad=True)]
+    weights += [torch.zeros(7, dtype=torch.complex64, requires_grad=True)]
+    giving = [{0, 4, 5}, {0, 1, 2, 4, 5}, {0, 2, 5}]
+    total = OrderedSum(ranks, weights)
+    for first in range(0, 3, ranks.size):
+        own = [part for part in range(first, min(first + ranks.size, 3)) if ranks.mine(part)]
+        for part in own:
+            for number in giving[part]:
+                (weights[number] * parts[part]).sum().real.backward()
+        told = ranks.gather([total.missing for _ in own])
+        total.add([without for one in told for without in one])
+    total.finish()
+    return [one.grad if one.grad is None else [repr(value) for value in one.grad.tolist()] for one in weights]
+
+
+def test_gradients_are_summed_bit_by_bit(together):
+    alone = sums(ALONE)
+    assert alone[1][0] == "-0.0" and alone[3] is None
+    assert list(together.run(sums, 2).values()) == [alone] * 2
 
 
 class Counting(Toy):
