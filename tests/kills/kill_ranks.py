@@ -91,7 +91,8 @@ def killed(folder: Path, recipe: Path, ranks: int, number: int, wait: float, cha
             raise SystemExit(f"the build failed:\n{log.read_text()[:6000]}")
         return time.monotonic() - begun if hit else None
     finally:
-        process.kill()
+        process.terminate()  # not killed: it ends the ranks first
+        process.wait()
 
 
 def main() -> int:
