@@ -37,22 +37,22 @@ class ChannelsLast(TorchFunctionMode):
     are, so that optimisers, averages and checkpoints do not depend on it.
 
     With `products`, 1x1 convolutions on a CPU are products of matrices: the maps of a site are a row already, and
-    torch's convolution takes half as long again. The first convolution, whose input has the other layout or is a single
-    map, is computed in this one, in half the time (`side_by_side`).
+    torch's convolution takes half as long again, but in bfloat16. If `aligned`, the first convolution, whose input has the
+    other layout or is a single map, is computed in this one, in half the time (`side_by_side`).
     """
 
     _CONVOLUTIONS = frozenset({F.conv2d, F.conv_transpose2d})
 
-    def __init__(self, *, products: bool = False) -> None:
+    def __init__(self, *, products: bool = False, aligned: bool = False) -> None:
         super().__init__()
-        self._products = products
+        self._products, self._aligned = products, aligned
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         """Run the function; bring a convolution's result into the layout."""
         kwargs = kwargs or {}
-        product = None
-        if self._products and func is F.conv2d:
-            product, args = point_product(*args, **kwargs), (*side_by_side(*args[:2]), *args[2:])
+        product = point_product(*args, **kwargs) if self._products and func is F.conv2d else None
+        if self._aligned and func is F.conv2d:
+            args = *side_by_side(*args[:2]), *args[2:]
         result = func(*args, **kwargs) if product is None else product
         if func in self._CONVOLUTIONS and isinstance(result, Tensor) and result.ndim == 4:
             return result.contiguous(memory_format=torch.channels_last)
@@ -104,7 +104,7 @@ class Arithmetic:
         lean: how much is done otherwise on a CPU, of which the last digits are others, and what dropout leaves: a run
             goes on with what it was begun with. 0: nothing. 1: an update is one pass over memory, 1x1 convolutions
             under channels_last are products of matrices, and what is fused includes recurrences, dropout and RMS norms.
-            2: and causal attention.
+            2: and causal attention, and fewer passes in bfloat16, of which 1x1 convolutions are left to torch.
     """
 
     precision: Literal["fp32", "tf32", "bf16"] = "fp32"
@@ -139,7 +139,9 @@ class Arithmetic:
     def forward(self, device: torch.device) -> Iterator[None]:
         """What a loss is computed under, within `step`; its backward pass belongs outside."""
         half = torch.autocast(device.type, torch.bfloat16, enabled=self.precision == "bf16")
-        layout = ChannelsLast(products=self.lean > 0) if self.memory_format == "channels_last" else nullcontext()
+        products = self.lean == 1 or (self.lean > 1 and self.precision != "bf16")
+        last = ChannelsLast(products=products, aligned=self.lean > 0)
+        layout = last if self.memory_format == "channels_last" else nullcontext()
         operations = fused_operations(device, lean=self.lean) if self.fused else nullcontext()
         with self.step(), half, layout, operations:
             yield

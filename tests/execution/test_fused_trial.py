@@ -7,8 +7,7 @@ from teacher import many_threads
 
 from pixkit.execution.native import causal, rows, scanning, sharing
 from pixkit.execution.native import fusing as on_cpu
-from pixkit.execution.native.fusing import FusedOnCPU
-from pixkit.execution.native.trying import departure
+from pixkit.execution.native.fusing import LEANEST, FusedOnCPU
 from pixkit.layers import fusing
 
 pytestmark = pytest.mark.needs_compiler
@@ -16,7 +15,7 @@ KERNELS = {
     **dict.fromkeys(["rms", "rms_back", "drop"], rows),
     **dict.fromkeys(["scan_read", "scan_read_back", "scan_cell", "scan_cell_back"], scanning),
     **dict.fromkeys(["causal", "causal_back"], causal),
-    **dict.fromkeys(["gate_tanh", "gate_tanh_back"], on_cpu),
+    **dict.fromkeys(["gate_tanh", "gate_tanh_back", "gate_quotient", "gate_quotient_back"], on_cpu),
 }
 
 
@@ -32,9 +31,9 @@ def test_a_kernel_that_computes_something_else_is_noticed(name, monkeypatch):
             last = [one for one in given if isinstance(one, torch.Tensor)] or [given[2][-1].tensor]
             last[-1][(0,) * last[-1].ndim] += 1
 
-    assert departure(FusedOnCPU(), torch.float64) is None
+    assert on_cpu._fault.__wrapped__() is None
     monkeypatch.setattr(KERNELS[name], where, wrong)
-    assert "of the largest apart" in departure(FusedOnCPU(), torch.float64)
+    assert "of the largest apart" in on_cpu._fault.__wrapped__()
     assert torch.equal(torch.get_rng_state(), before)
 
 
@@ -117,3 +116,17 @@ def test_where_nothing_is_recorded_dropout_is_torchs():
             assert (fusing(x) is None) == same
         torch.manual_seed(1)
         assert torch.equal(found, F.dropout(x, 0.5)) == same
+
+
+def test_of_what_autocast_has_rounded_in_part_all_is_rounded():
+    """Plainly computed it would be float32 again, in more passes, for the next layer to round."""
+    x, hidden = torch.randn(2, 3, 4, 5), torch.randn(2, 6, 4, 5).bfloat16()
+    for lean, dtype, kernel in ((LEANEST, torch.bfloat16, True), (1, torch.float32, False)):
+        ops = FusedOnCPU(lean=lean)
+        with torch.autocast("cpu", torch.bfloat16):
+            x.requires_grad_()
+            found, active = ops.gated(x, hidden), ops.activated([x, hidden])
+        assert found.dtype == active.dtype == dtype and ("_Gated" in str(found.grad_fn)) == kernel
+        assert torch.autograd.grad(found.sum() + active.sum(), x)[0].dtype == torch.float32
+        assert ops.gated(x, hidden).dtype == torch.float32, "nothing is to be rounded without autocast"
+        assert torch.allclose(found.double(), ops.gated(x.double(), hidden.double()), atol=0.05)

@@ -1,5 +1,6 @@
 """The arithmetic of a training step."""
 
+import itertools
 import json
 import os
 import signal
@@ -12,11 +13,13 @@ from toys import CPU, Toy, Unscored, toy_model, toy_recipe
 
 from pixkit.data.dataset import BatchSequence
 from pixkit.errors import RecipeError
+from pixkit.execution.native.fusing import LEANEST
 from pixkit.image import ImageSpec
 from pixkit.precision import OPERATIONS, read
 from pixkit.recipe import load_recipe
 from pixkit.runs import checkpoint
 from pixkit.runs.load import construct, load, load_data
+from pixkit.training import precision
 from pixkit.training.autotune import seconds_of
 from pixkit.training.build import build
 from pixkit.training.memory import estimate
@@ -185,14 +188,25 @@ def test_the_first_convolution_is_computed_with_channels_side_by_side(maps):
     assert F.conv2d(image, weight).is_contiguous(memory_format=torch.channels_last)
     assert not F.conv2d(x, layer.weight).is_contiguous(memory_format=torch.channels_last)
     found = []
-    for products in (True, False):
-        with ChannelsLast(products=products):
+    for aligned in (True, False):
+        with ChannelsLast(aligned=aligned):
             out = layer(x)
         found.append([out, *torch.autograd.grad(out.square().sum(), layer.parameters())])
     for one, other in zip(*found, strict=True):
         assert one.shape == other.shape and torch.allclose(one, other, rtol=1e-12, atol=1e-12)
     x = x.contiguous(memory_format=torch.channels_last)
     assert side_by_side(x, layer.weight)[1].shape[1] == max(maps, 2)
+
+
+def test_which_1x1_convolutions_are_products(monkeypatch):
+    """In bfloat16 they are for runs that were begun with that."""
+    asked, (layer, x) = [], (nn.Conv2d(2, 2, 1), torch.randn(1, 2, 3, 3))
+    monkeypatch.setattr(precision, "point_product", lambda *given: asked.append(given))
+    for kind, lean in itertools.product(("fp32", "bf16"), range(LEANEST + 1)):
+        with Arithmetic(kind, "channels_last", lean=lean).forward(CPU):
+            assert layer(x).dtype == {"fp32": torch.float32, "bf16": torch.bfloat16}[kind]
+        assert len(asked) == (lean > 0 and (kind, lean) != ("bf16", 2)), (kind, lean)
+        asked.clear()
 
 
 def test_what_is_no_image_keeps_its_layout():

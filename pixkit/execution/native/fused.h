@@ -147,63 +147,73 @@ void NAMED(activate_back)(const Shape *s, i64 begin, i64 end, const STORED *x, c
     for (i64 image = begin; image < end; image++) NAMED(activate_back_one)(s, image, x, kept, scale, wide, out);
 }
 
-/* Operations on the halves a and b of an image's maps, n neighbours each: some rows of a few, or a part of a long one, are
- * laid out as `real` before and brought to where they belong after, so that no row is too short for a vector. */
-enum { NAMED(TOGETHER) = 512 };
-typedef void NAMED(Halves)(i64 count, const real *in, const real *first, const real *second, real *to, real *other);
-
-static void NAMED(fetch_row)(i64 n, const STORED *restrict from, real *restrict to) {
-    for (i64 i = 0; i < n; i++) to[i] = FETCH(from[i]);
-}
-static void NAMED(store_row)(i64 n, const real *restrict from, STORED *restrict to) {
-    for (i64 i = 0; i < n; i++) to[i] = STORE(from[i]);
-}
+/* Operations on the halves a and b of an image's maps, n neighbours each. Rows of fewer than SHORT are laid side by side
+ * before and brought to where they belong after, so that none is too short for a vector. */
+enum { NAMED(TOGETHER) = 512, NAMED(SHORT) = 64 };
+typedef void NAMED(Halves)(i64 count, const STORED *in, const STORED *first, const STORED *second, STORED *to, STORED *other);
 
 /* `x` is null if it is not read; of the result there are as many `parts` as the operation gives. */
 static inline void NAMED(halves)(const Shape *s, i64 begin, i64 end, const STORED *x, const STORED *wide, STORED *out,
                                  int parts, NAMED(Halves) *work) {
     const i64 sites = (i64)s->height * s->width, all = s->maps * sites, n = s->last ? s->maps : all, stop = end * (all / n);
-    const i64 many = n < NAMED(TOGETHER) ? NAMED(TOGETHER) / n : 1, most = n < NAMED(TOGETHER) ? n : NAMED(TOGETHER);
-    real in[NAMED(TOGETHER)], first[NAMED(TOGETHER)], second[NAMED(TOGETHER)], made[2][NAMED(TOGETHER)];
-    for (i64 row = begin * (all / n); row < stop; row += many)
-        for (i64 from = 0; from < n; from += most) {
-            const i64 rows = stop - row < many ? stop - row : many, part = n - from < most ? n - from : most;
-            for (i64 r = 0; r < rows; r++) {
-                const STORED *here = wide + (row + r) * 2 * n + from;
-                if (x) NAMED(fetch_row)(part, x + (row + r) * n + from, in + r * part);
-                NAMED(fetch_row)(part, here, first + r * part), NAMED(fetch_row)(part, here + n, second + r * part);
-            }
-            work(rows * part, in, first, second, made[0], made[1]);
-            for (i64 r = 0; r < rows; r++)
-                for (int p = 0; p < parts; p++)
-                    NAMED(store_row)(part, made[p] + r * part, out + ((row + r) * parts + p) * n + from);
+    const i64 many = n < NAMED(SHORT) ? NAMED(TOGETHER) / n : 1;
+    const size_t size = sizeof(STORED) * (size_t)n;
+    STORED in[NAMED(TOGETHER)], first[NAMED(TOGETHER)], second[NAMED(TOGETHER)], made[2][NAMED(TOGETHER)];
+    for (i64 row = begin * (all / n); row < stop; row += many) {
+        const STORED *own = x ? x + row * n : 0, *here = wide + row * 2 * n;
+        STORED *to = out + row * parts * n;
+        if (many == 1) { work(n, own, here, here + n, to, to + n); continue; }
+        const i64 rows = stop - row < many ? stop - row : many;
+        for (i64 r = 0; r < rows; r++, here += 2 * n) {
+            if (x) memcpy(in + r * n, own + r * n, size);
+            memcpy(first + r * n, here, size), memcpy(second + r * n, here + n, size);
         }
+        work(rows * n, in, first, second, made[0], made[1]);
+        for (i64 r = 0; r < rows; r++)
+            for (int p = 0; p < parts; p++, to += n) memcpy(to, made[p] + r * n, size);
+    }
 }
 
+/* From x, a and b, `real` numbers, to `one`, and of two PARTS to `two`. */
 #define HALVES(NAME, READ, PARTS, ...)                                                                                 \
-    static void NAMED(NAME##_block)(i64 count, const real *restrict in, const real *restrict first,                    \
-                                    const real *restrict second, real *restrict to, real *restrict other) {            \
+    static void NAMED(NAME##_row)(i64 count, const STORED *restrict in, const STORED *restrict first,                  \
+                                  const STORED *restrict second, STORED *restrict to, STORED *restrict other) {        \
         (void)in, (void)other;                                                                                         \
         for (i64 i = 0; i < count; i++) {                                                                              \
+            const real x = READ ? FETCH(in[i]) : 0, a = FETCH(first[i]), b = FETCH(second[i]);                         \
+            real one, two = 0;                                                                                         \
+            (void)x, (void)two;                                                                                        \
             __VA_ARGS__                                                                                                \
+            to[i] = STORE(one);                                                                                        \
+            if (PARTS == 2) other[i] = STORE(two);                                                                     \
         }                                                                                                              \
     }                                                                                                                  \
     void NAMED(NAME)(const Shape *s, i64 begin, i64 end, const STORED *x, const STORED *wide, STORED *out) {           \
-        NAMED(halves)(s, begin, end, READ, wide, out, PARTS, NAMED(NAME##_block));                                     \
+        NAMED(halves)(s, begin, end, READ ? x : 0, wide, out, PARTS, NAMED(NAME##_row));                               \
     }
 
 /* out = x + a sigmoid(b), or tanh(a) sigmoid(b), where x is not read. */
-HALVES(gate, x, 1, to[i] = in[i] + first[i] * sigmoid_(second[i]);)
-HALVES(gate_tanh, 0, 1, to[i] = tanh_exact(first[i]) * sigmoid_(second[i]);)
+HALVES(gate, 1, 1, one = x + a * sigmoid_(b);)
+HALVES(gate_tanh, 0, 1, one = tanh_exact(a) * sigmoid_(b);)
 
 /* The gradients of a and b from x, that of the result. */
-HALVES(gate_back, x, 2, {
-    const real open = sigmoid_(second[i]), given = in[i] * open;
-    to[i] = given, other[i] = given * first[i] * (1 - open);
+HALVES(gate_back, 1, 2, {
+    const real open = sigmoid_(b);
+    one = x * open, two = one * a * (1 - open);
 })
-HALVES(gate_tanh_back, x, 2, {
-    const real open = sigmoid_(second[i]), held = tanh_exact(first[i]), given = in[i] * open;
-    to[i] = given * (1 - held * held), other[i] = given * held * (1 - open);
+HALVES(gate_tanh_back, 1, 2, {
+    const real open = sigmoid_(b), held = tanh_exact(a), given = x * open;
+    one = given * (1 - held * held), two = given * held * (1 - open);
+})
+
+/* tanh(a) sigmoid(b) and its gradients with one division: of -+(t + 2) and 1 + e the products are what both divide by. */
+#define QUOTIENT                                                                                                       \
+    const real t = expm1_(-2 * abs_(a)), e = exp_(-abs_(b)), top = b < 0 ? e : 1, rise = a < 0 ? t : -t;
+HALVES(gate_quotient, 0, 1, { QUOTIENT one = rise * top / ((t + 2) * (1 + e)); })
+HALVES(gate_quotient_back, 1, 2, {
+    QUOTIENT
+    const real over = 1 / ((t + 2) * (1 + e)), open = top * (t + 2) * over, held = rise * (1 + e) * over, given = x * open;
+    one = given * (1 - held * held), two = given * held * (1 - open);
 })
 
 static void NAMED(drop_row)(i64 n, const STORED *restrict x, const uint8_t *restrict kept, real scale, STORED *restrict out) {
@@ -328,6 +338,7 @@ void NAMED(scan_cell_back)(i64 begin, i64 end, i64 n, const STORED *gates, const
     }
 }
 #undef HALVES
+#undef QUOTIENT
 #undef ACTIVE
 #undef SLOPES
 #undef UP

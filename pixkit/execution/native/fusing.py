@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import functools
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -19,6 +20,7 @@ from pixkit.execution.native.scanning import scanned
 from pixkit.execution.native.sharing import library_for, share
 from pixkit.execution.native.trying import departure as departure_of
 from pixkit.layers.fusing import WHOLE, fusing
+from pixkit.layers.geometry import Edges
 from pixkit.layers.scan import require_first
 
 LEANEST = 2
@@ -29,7 +31,7 @@ class FusedOnCPU(FusedOperations):
     """The operations, in C, each thread of torch's number a slice of the batch.
 
     Which are taken over says `lean`: 0 for those that there were first; 1 for recurrences, and dropout and RMS norms of
-    torch's own modules, too; 2 for its causal attention, too.
+    torch's own modules, too; 2 for its causal attention, too, and tensors of which autocast has rounded some.
     """
 
     def __init__(self, *, lean: int = LEANEST) -> None:
@@ -68,16 +70,36 @@ class FusedOnCPU(FusedOperations):
 
     def gate(self, hidden: Tensor) -> Tensor:
         """See Fusing."""
-        return _Gate.apply(self._launch, hidden) if suits((hidden,)) and hidden.numel() else super().gate(hidden)
+        if not suits((hidden,)) or not hidden.numel():
+            return super().gate(hidden)
+        return _Gate.apply(self._launch, "gate_quotient" if self._lean >= 2 else "gate_tanh", hidden)
+
+    def activated(self, parts: Sequence[Tensor], edges: Edges = WHOLE, dropout: float = 0.0) -> Tensor:
+        """See Fusing."""
+        return super().activated(self._rounded(parts), edges, dropout)
+
+    def gated(self, x: Tensor, hidden: Tensor) -> Tensor:
+        """See Fusing."""
+        return super().gated(*self._rounded((x, hidden)))
+
+    def _rounded(self, tensors: Sequence[Tensor]) -> Sequence[Tensor]:
+        """All in autocast's type if it has brought some there, and the next layer rounds what comes of the others."""
+        half = torch.get_autocast_dtype("cpu")
+        mixed = len({one.dtype for one in tensors}) > 1 and any(one.dtype == half for one in tensors)
+        return (
+            [one.to(half) for one in tensors]
+            if self._lean >= 2 and mixed and torch.is_autocast_enabled("cpu")
+            else tensors
+        )
 
 
 class _Gate(torch.autograd.Function):
     @staticmethod
-    def forward(ctx: Any, launch: Launch, hidden: Tensor) -> Tensor:
+    def forward(ctx: Any, launch: Launch, name: str, hidden: Tensor) -> Tensor:
         (wide,) = alike((hidden,))
         out = torch.empty_like(wide[:, : wide.shape[1] // 2], memory_format=layout(wide))
-        run(launch, "gate_tanh", Shape.of(out, wide, 0, WHOLE, out), out, out, wide, out)
-        ctx.launch = launch
+        run(launch, name, Shape.of(out, wide, 0, WHOLE, out), out, out, wide, out)
+        ctx.launch, ctx.back = launch, f"{name}_back"
         ctx.save_for_backward(wide)
         return out
 
@@ -86,8 +108,8 @@ class _Gate(torch.autograd.Function):
         require_first()
         (wide,) = ctx.saved_tensors
         ours, out = given.contiguous(memory_format=layout(wide)), torch.empty_like(wide)
-        run(ctx.launch, "gate_tanh_back", Shape.of(ours, wide, 0, WHOLE, ours), ours, ours, wide, out)
-        return None, out
+        run(ctx.launch, ctx.back, Shape.of(ours, wide, 0, WHOLE, ours), ours, ours, wide, out)
+        return None, None, out
 
 
 def launch(dtype: torch.dtype, name: str, given: list[Any], *sizes: Any) -> None:
@@ -115,6 +137,8 @@ def tried() -> None:
 @functools.cache
 def _fault(*libraries: ctypes.CDLL) -> str | None:
     """What is wrong with what these libraries compute."""
-    cpu, ops = torch.device("cpu"), FusedOnCPU()
-    found = (departure(launch, dtype, cpu) or departure_of(ops, dtype) for dtype in REALS)
-    return next(filter(None, found), None)
+    for dtype in REALS:
+        found = [departure_of(FusedOnCPU(lean=lean), dtype) for lean in (1, LEANEST)]
+        if fault := departure(launch, dtype, torch.device("cpu")) or next(filter(None, found), None):
+            return fault
+    return None
