@@ -37,8 +37,8 @@ class ChannelsLast(TorchFunctionMode):
     are, so that optimisers, averages and checkpoints do not depend on it.
 
     With `products`, 1x1 convolutions on a CPU are products of matrices: the maps of a site are a row already, and
-    torch's convolution takes half as long again, but in bfloat16. If `aligned`, the first convolution, whose input has the
-    other layout or is a single map, is computed in this one, in half the time (`side_by_side`).
+    torch's convolution takes half as long again, but in bfloat16. If `aligned`, the first convolution, whose input has
+    the other layout or is a single map, is computed in this one, in half the time (`side_by_side`).
     """
 
     _CONVOLUTIONS = frozenset({F.conv2d, F.conv_transpose2d})

@@ -84,13 +84,10 @@ class FusedOnCPU(FusedOperations):
 
     def _rounded(self, tensors: Sequence[Tensor]) -> Sequence[Tensor]:
         """All in autocast's type if it has brought some there, and the next layer rounds what comes of the others."""
-        half = torch.get_autocast_dtype("cpu")
-        mixed = len({one.dtype for one in tensors}) > 1 and any(one.dtype == half for one in tensors)
-        return (
-            [one.to(half) for one in tensors]
-            if self._lean >= 2 and mixed and torch.is_autocast_enabled("cpu")
-            else tensors
-        )
+        kinds, half = {one.dtype for one in tensors}, torch.get_autocast_dtype("cpu")
+        if self._lean < 2 or len(kinds) == 1 or half not in kinds or not torch.is_autocast_enabled("cpu"):
+            return tensors
+        return [one.to(half) for one in tensors]
 
 
 class _Gate(torch.autograd.Function):
