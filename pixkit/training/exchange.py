@@ -50,7 +50,7 @@ class OrderedSum:
             parts = self._ranks.swapped(self._rows(dtype))
             first = dtype not in self._slices
             self._slices[dtype] = total = parts[0].clone() if first else self._slices[dtype]
-            for part in parts[first : len(missing)]:
+            for part in parts[first:]:  # idle ranks have sent nothing, in the sense of `_rows`
                 total += part
         for one in self._parameters:
             one.grad = None

@@ -1,5 +1,8 @@
 """Several processes that train a model together come to the bytes of one that is alone."""
 
+import os
+import signal
+
 import pytest
 import torch
 from together import Together
@@ -17,6 +20,8 @@ from pixkit.training.build import build
 from pixkit.training.exchange import OrderedSum
 from pixkit.training.prepare import prepare_training
 from pixkit.training.step import NonFiniteStep, Stepper
+from pixkit.training.together import check_alike
+from pixkit.training.watch import Interrupt, Terminated
 
 PIXELS = {
     "pixkit": 1,
@@ -189,6 +194,41 @@ def test_a_model_with_other_buffers_that_losses_change_is_refused(together):
 
     found = together.run(work, 2)
     assert found[0].kind is UsageError and "initialised" in found[0].text
+
+
+def test_ranks_with_other_weights_are_named(together):
+    def work(ranks):
+        model, _ = toy_model(toy_recipe())
+        check_alike(ranks, model, 6)
+        if ranks.rank == 1:
+            model.scale.data[0] += 2.0**-23
+        check_alike(ranks, model, 7)
+
+    found = together.run(work, 2)
+    assert [(one.kind, "the weights after step 7: rank 1 is" in one.text) for one in found.values()] == [
+        (RankError, True)
+    ] * 2
+
+
+def interrupted(ranks):
+    """Whether a signal to rank 1 counts for all; sent on to rank 0, it is no second one there; a second one is."""
+    with Interrupt() as interrupt:
+        before = interrupt.shared(ranks)
+        if ranks.rank == 1:
+            os.kill(os.getpid(), signal.SIGTERM)
+        counts = interrupt.shared(ranks), interrupt.signal
+        if ranks.rank == 0:
+            os.kill(os.getpid(), signal.SIGTERM)
+        try:
+            os.kill(os.getpid(), signal.SIGTERM)
+        except Terminated:
+            return before, counts, "ended"
+    return before, counts, "went on"
+
+
+def test_a_signal_to_one_rank_counts_for_all(together):
+    expected = (False, (True, signal.SIGTERM), "ended")
+    assert together.run(interrupted, 2) == {0: expected, 1: expected}
 
 
 def test_one_part_is_not_shared():
