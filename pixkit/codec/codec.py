@@ -62,10 +62,12 @@ class Codec:
         check(program, where)
         return cls(program, content, walk)
 
-    def encode(self, images: Array, names: Sequence[str] = (), progress: Progress | None = None) -> bytes:
+    def encode(
+        self, images: Array, names: Sequence[str] = (), progress: Progress | None = None, *, verify: bool = True
+    ) -> bytes:
         """A compressed file of images, integers [N, C, H, W]; see `write`."""
         file = io.BytesIO()
-        self.write(file, images, names, progress)
+        self.write(file, images, names, progress, verify=verify)
         return file.getvalue()
 
     def decode(self, data: bytes, progress: Progress | None = None) -> Array:

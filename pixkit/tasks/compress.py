@@ -154,12 +154,8 @@ def compress(
     target = require_file(out)
     model = load(opened, device="cpu", dtype=torch.float32, checkpoint=checkpoint, weights=weights)
     codec = codec_of(model)
-    if isinstance(images, Tensor):
-        names, levels = list[str](), images.cpu().numpy()
-    else:
-        wanted = [images] if isinstance(images, str | Path) else images
-        names, found = named_images(wanted, model.spec, opened, where="images", loading=loading)
-        levels = found.numpy()
+    names, found = images_of(images, model.spec, opened, loading)
+    levels = found.numpy()
     kept = opened.path / _name(codec.sha)
     if not is_there(kept):
         with opened.writing(kept), replacing(kept) as temporary:
@@ -167,6 +163,14 @@ def compress(
     with saving(target), replacing(target) as temporary, open(temporary, "wb") as file:
         codec.write(file, levels, names, progress, verify=verify)
     return Compressed(target, len(levels), target.stat().st_size, kept, model.spec)
+
+
+def images_of(images: Images, spec: ImageSpec, run: Run, loading: Loading | None) -> tuple[list[str], Tensor]:
+    """Names of the images, if they have names, and their levels, int64 [N, C, H, W], on the CPU."""
+    if isinstance(images, Tensor):
+        return [], images.cpu()
+    wanted = [images] if isinstance(images, str | Path) else images
+    return named_images(wanted, spec, run, where="images", loading=loading)
 
 
 def decompress(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import click
 
+from pixkit.cli.commands.bench_compress import compress
 from pixkit.cli.commands.bench_train import scaling, train
 from pixkit.cli.group import plugin_option
 from pixkit.cli.options import (
@@ -78,6 +79,7 @@ def sample(
         emit("\n\n".join(_in_words(name, times) for name, times in found.items()))
 
 
+command.add_command(compress)
 command.add_command(train)
 command.add_command(scaling)
 
