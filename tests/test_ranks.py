@@ -12,6 +12,7 @@ import torch
 import torch.distributed as dist
 from together import Together
 
+from pixkit.cli.main import main
 from pixkit.errors import PixkitError, RankError, UsageError
 from pixkit.ranks import ALONE, Ranks, joined, launch, launched
 
@@ -129,6 +130,15 @@ def test_when_one_rank_ends_the_others_end_with_its_number(together, work, endin
 def test_half_an_environment_is_refused(environment):
     with pytest.raises(UsageError), launched(environment):
         pass
+
+
+@pytest.mark.parametrize(
+    "arguments", ["sweep x seed=0,1", "compress run x -o y", "decompress x -o y", "build x --dry-run", "build -"]
+)
+def test_what_one_process_does_is_refused_to_several(arguments, monkeypatch, capsys):
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    assert main(arguments.split()) == 2
+    assert "is for one process" in capsys.readouterr().err
 
 
 def test_without_a_launcher_a_process_is_alone():

@@ -5,6 +5,6 @@ object, and is handed on.
 """
 
 from pixkit.ranks.group import ALONE, Ranks
-from pixkit.ranks.launch import joined, launched
+from pixkit.ranks.launch import for_one_process, joined, launched
 
-__all__ = ["ALONE", "Ranks", "joined", "launched"]
+__all__ = ["ALONE", "Ranks", "for_one_process", "joined", "launched"]

@@ -57,6 +57,13 @@ def launched(environment: Mapping[str, str] = os.environ) -> Iterator[Ranks]:
         yield ranks
 
 
+def for_one_process(what: str, environment: Mapping[str, str] = os.environ) -> None:
+    """Raise UsageError if a launcher has started several: they would all do the same, and write the same files."""
+    size = _number(environment, "WORLD_SIZE", 1)
+    if size != 1:
+        raise UsageError(f"{what} is for one process", found=f"{size} ranks", expected="no launcher, or WORLD_SIZE=1")
+
+
 @contextmanager
 def joined(ranks: Ranks) -> Iterator[Ranks]:
     """Leave the ranks in the end, and say why."""

@@ -240,6 +240,7 @@ def score(
         if importance is None:
             known = "validation" if dataset.size("validation") else "train"
             sides = [batches(name) for name in (split, known)]
+            seed_torch(derive(seed, "measure", split), model.device)  # whichever batch was this rank's last
             measured = ranks.decided(
                 lambda: dict(model.measure(*((batch.to(model.device) for batch in side) for side in sides)))
             )

@@ -120,7 +120,8 @@ def final_results(
 
         return watch
 
-    folder = run.checkpoint("best")
+    # Rank 0 wrote it: on a shared file system others may still see what `best` named before.
+    folder = Path(ranks.decided(lambda: str(run.checkpoint("best"))))
     kinds = [kind for kind in WEIGHTS if kind == "raw" or recipe.train.ema]
     table: list[Scores] = []
     for kind in reversed(kinds):

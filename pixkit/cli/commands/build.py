@@ -17,9 +17,9 @@ from pixkit.cli.plugins import loaded_plugins, plugin_options
 from pixkit.cli.progress import show_progress
 from pixkit.cli.recipes import piped
 from pixkit.cli.scores import headline, score_table
-from pixkit.errors import UsageError, printable
+from pixkit.errors import printable
 from pixkit.memory import in_words
-from pixkit.ranks import launched
+from pixkit.ranks import for_one_process, launched
 from pixkit.recipe import LoadedRecipe
 from pixkit.runs.load import recipe_to_build
 from pixkit.training import build as builds
@@ -84,10 +84,9 @@ def command(
         raise click.UsageError("--dry-run tells of a build from its start: leave --extend out")
     loaded_plugins()
     overrides += () if seed is None else (f"seed={seed}",)
+    if dry_run or recipe == "-":
+        for_one_process("--dry-run" if dry_run else "a recipe from standard input")
     with launched() as ranks:
-        if not ranks.alone and (dry_run or recipe == "-"):
-            what = "--dry-run" if dry_run else "a recipe from standard input"
-            raise UsageError(f"{what} is for one process", found=f"{ranks.size} ranks")
         loaded, resumed = recipe_to_build(piped(recipe), overrides, resume=resume)
         if dry_run:
             with show_progress(quiet) as progress:

@@ -19,6 +19,7 @@ from pixkit.cli.output import emit, emit_json, emit_line, pairs
 from pixkit.cli.plugins import loaded_plugins
 from pixkit.cli.progress import show_progress
 from pixkit.cli.runs import opened_run
+from pixkit.ranks import for_one_process
 from pixkit.tasks.compress import compress
 
 
@@ -50,6 +51,7 @@ def command(
     own data; files are made ready as the run's data are, and what that makes of them is kept, bit by bit. Decoding
     needs the codec file that is written into the run.
     """
+    for_one_process("compressing")
     loaded_plugins()
     with naming_options(), show_progress(quiet) as progress:
         opened = opened_run(run, quiet)

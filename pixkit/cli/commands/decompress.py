@@ -9,6 +9,7 @@ import click
 from pixkit.cli.options import json_option, naming_options, quiet_option
 from pixkit.cli.output import emit_json, emit_line
 from pixkit.cli.progress import show_progress
+from pixkit.ranks import for_one_process
 from pixkit.tasks.compress import decompress
 
 
@@ -31,6 +32,7 @@ def command(*, file: Path, run: Path | None, codec: Path | None, out: Path, as_j
     The codec file is looked for in the run, or else beside FILE. It is all that is needed: no checkpoint, no plugin. A
     file that was damaged anywhere is refused.
     """
+    for_one_process("decompressing")
     with naming_options(), show_progress(quiet) as progress:
         found = decompress(
             file, out, run=run, codec=codec, progress=lambda done, total: progress.update("decompressing", done, total)

@@ -16,6 +16,7 @@ from pixkit.cli.progress import show_progress
 from pixkit.cli.recipes import DASH
 from pixkit.cli.sweeps import SweepWatcher, closing, member_of, sweep_table
 from pixkit.components.plugins import plugins
+from pixkit.ranks import for_one_process
 from pixkit.training.crew import Crew, Work, threads_of
 from pixkit.training.sweep import TAKEN, Sweep, ended_as, plan_sweep
 
@@ -59,6 +60,7 @@ def command(
     """
     if recipe == DASH:
         raise click.UsageError("a sweep reads its recipe again for each run: name a file instead of -")
+    for_one_process("a sweep")
     loaded_plugins()
     sweep = plan_sweep(recipe, keys, out)
     at_once = min(jobs, len(sweep.members))
