@@ -70,18 +70,15 @@ class Watch:
     def glanced(self) -> Evidence | None:
         """The same in a few tries, of the module itself first: what shows that something hid from the proof."""
         own = Trial(self.question.module, self.question.x.detach(), torch.float32, "the module itself")
-        before = self._run(own, own.x)
-        first = [] if before is None else [(own, before)]
-        return self._seen(itertools.chain(first, self._trials([(1, 1.0)])), 2, None, ())
+        return self._seen(itertools.chain([own], self._trials([(1, 1.0)])), 2, None, ())
 
     def _seen(
-        self,
-        trials: Iterable[tuple[Trial, Tensor]],
-        thresholds: int,
-        pair: tuple[Index, Index] | None,
-        larger: Sequence[float],
+        self, trials: Iterable[Trial], thresholds: int, pair: tuple[Index, Index] | None, larger: Sequence[float]
     ) -> Evidence | None:
-        for trial, before in trials:
+        for trial in trials:
+            before = self._run(trial, trial.x)  # anew: the first call finds what was kept of another trial's
+            if before is None:
+                continue
             others = [*_others(trial.x, larger)]
             for changed, watched in self._changes(pair, thresholds):
                 for other in others:
@@ -110,10 +107,10 @@ class Watch:
     def influence(self) -> float:
         """The largest change of an output that may not change, inputs and parameters made large, too."""
         largest = 0.0
-        for trial, first in self._trials(((0, 1.0), (1, 1e2), (1, 1e4))):
+        for trial in self._trials(((0, 1.0), (1, 1e2), (1, 1e4))):
             for scale in (1.0, 1e2) if trial.x.is_floating_point() else (1.0,):
                 x = trial.x * scale if scale != 1 else trial.x
-                before = self._run(trial, x) if scale != 1 else first
+                before = self._run(trial, x)
                 if before is None:
                     continue
                 others = [*_others(x, LARGER)]
@@ -184,14 +181,13 @@ class Watch:
             return None
         return given.to(torch.float64) if given.shape == self.allowed.shape and not given.is_complex() else None
 
-    def _trials(self, draws: Sequence[tuple[int, float]]) -> Iterator[tuple[Trial, Tensor]]:
-        """Copies of the module, and what they give: draw 0 has its own parameters, others random ones, all scaled."""
+    def _trials(self, draws: Sequence[tuple[int, float]]) -> Iterator[Trial]:
+        """Copies of the module: draw 0 has its own parameters, others have random ones; all of them scaled."""
         for seed, scale in draws:
             for dtype in (torch.float64, None):
                 trial = self._trial(seed, scale, dtype)
-                before = None if trial is None else self._run(trial, trial.x)
-                if trial is not None and before is not None:
-                    yield trial, before
+                if trial is not None and self._run(trial, trial.x) is not None:
+                    yield trial
                     break
 
     def _trial(self, seed: int, scale: float, dtype: torch.dtype | None) -> Trial | None:
