@@ -126,6 +126,7 @@ class _State:
     training: list[bool]
     drawn: list[tuple[torch.Generator, Tensor]]
     modes: list[TorchFunctionMode]
+    casting: dict[str, Any]
 
     @classmethod
     def of(cls, block: nn.Module) -> _State:
@@ -134,7 +135,10 @@ class _State:
         device = next((one.device for one in block.parameters()), torch.device("cpu"))
         drawn = [(one, one.get_state()) for one in generators(device)]
         training = [part.training for part in block.modules()]
-        return cls(block, buffers, training, drawn, _get_current_function_mode_stack())
+        kind = device.type
+        casting = {"device_type": kind, "dtype": torch.get_autocast_dtype(kind)}
+        casting |= {"enabled": torch.is_autocast_enabled(kind), "cache_enabled": torch.is_autocast_cache_enabled()}
+        return cls(block, buffers, training, drawn, _get_current_function_mode_stack(), casting)
 
     @contextmanager
     def restored(self) -> Iterator[None]:
@@ -142,7 +146,7 @@ class _State:
         now = self.of(self.block)
         try:
             self._write()
-            with ExitStack() as stack:
+            with ExitStack() as stack, torch.autocast(**self.casting):
                 # A backward pass has left its forward pass's modes; on a GPU it has a thread of its own.
                 for mode in self.modes:
                     if not any(mode is one for one in now.modes):

@@ -12,6 +12,7 @@ from pixkit.errors import UsageError
 from pixkit.layers import Fusing, fusing
 from pixkit.models.base import Phase
 from pixkit.training import prepare as preparing
+from pixkit.training.precision import Arithmetic
 from pixkit.training.recompute import Recomputing, blocks, standing_in
 from pixkit.training.recompute_check import check_recomputed
 from pixkit.training.way import Way
@@ -138,6 +139,15 @@ class Shifting(Block):
     def forward(self, kept):
         kept = super().forward(kept)
         return Kept(kept.plain.exp()) if self.runs > 2 else kept
+
+
+def test_blocks_are_run_again_under_the_autocast_that_they_were_run_under(tmp_path):
+    stepper = trainer(tmp_path / "run", recompute=True).stepper
+    stepper.arithmetic = Arithmetic("bf16", "channels_last")
+    for block in stepper.model.body["of"].blocks[0]:
+        block.norm = nn.Identity()
+    check_recomputed(stepper)
+    assert stepper.make(1)["body/grad_norm"] > 0
 
 
 @pytest.mark.parametrize("cls", [Counting, Shifting])
