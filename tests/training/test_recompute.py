@@ -5,10 +5,12 @@ from types import SimpleNamespace
 import pytest
 import torch
 from torch import nn
+from torch.utils.checkpoint import CheckpointError, checkpoint
 from toys import CPU, Toy, toy_recipe, toy_trainer
 
 from pixkit.backbones import Backbone
 from pixkit.errors import UsageError
+from pixkit.execution.native.fusing import FusedOnCPU
 from pixkit.layers import Fusing, fusing
 from pixkit.models.base import Phase
 from pixkit.training import prepare as preparing
@@ -167,3 +169,22 @@ def test_it_is_said_that_nothing_is_recorded_or_that_there_are_no_blocks():
     capture, recompute = preparing._without_effect(stepper, way)
     assert "with train.recompute nothing is recorded" in capture
     assert recompute.startswith("train.recompute: has no effect: no backbone")
+
+
+@pytest.mark.needs_compiler
+def test_torchs_own_checkpoints_leave_what_dropout_left_or_say_that_they_do_not():
+    """They compute again without the fused operations; the reentrant kind compares nothing."""
+    x, net = torch.randn(5, 8, requires_grad=True), nn.Sequential(nn.Linear(8, 16), nn.Dropout(0.5))
+
+    def gradient(way, **kind):
+        torch.manual_seed(1)
+        x.grad = None
+        with way():
+            out = checkpoint(net, x, **kind)
+        out.square().sum().backward()
+        return x.grad
+
+    fused, plain = (gradient(way, use_reentrant=True) for way in (FusedOnCPU, torch.enable_grad))
+    assert torch.equal(fused, plain)
+    with pytest.raises(CheckpointError, match="different metadata"):
+        gradient(FusedOnCPU, use_reentrant=False)
