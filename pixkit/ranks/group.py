@@ -290,9 +290,9 @@ class Ranks:
         else:
             what = "the connection between them was lost"
         return RankError(
-            "the ranks of this build cannot go on together",
+            "the ranks cannot go on together",
             found=what,
-            hint="start them again with --resume=auto, as torchrun does with --max-restarts; "
+            hint="start them again: a build with --resume=auto, as torchrun does with --max-restarts; "
             "PIXKIT_RANKS_TIMEOUT says for how many seconds they wait for one another",
         )
 
