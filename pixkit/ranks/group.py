@@ -52,7 +52,7 @@ class Ranks:
         self.rank, self.size, self.local = rank, size, local
         self._timeout = timeout
         self._groups: dict[str, Any] = {}
-        self._silent = False
+        self._silent: Sequence[int] = ()
         if store is not None:
             self._store = dist.PrefixStore("pixkit", store)
             with self._hearing():
@@ -220,12 +220,13 @@ class Ranks:
                 self._store.set(f"end/{self.rank}", said)
             self._groups.clear()  # from here on others hear of it
             self._store.set(f"gone/{self.rank}", "")
-            if not self.first and not self._silent:
+            if not self.first and 0 not in self._silent:
                 self._await(["gone/0"], math.inf if error is None else SAVING)
             ended = self._ended(0)
             self._store.set(f"parted/{self.rank}", "")
             if self.first:
-                self._await([f"parted/{other}" for other in range(1, self.size)], GRACE)
+                others = set(range(1, self.size)).difference(self._silent)
+                self._await([f"parted/{other}" for other in others], GRACE)
         if isinstance(error, PixkitError) and not self.first:
             error.told = ended == said
         if error is None and ended not in (None, "left"):
@@ -285,7 +286,7 @@ class Ranks:
         if ended:
             what = listed((f"rank {rank} {said}" for rank, said in ended.items()), "; ", longest=300)
         elif silent:
-            self._silent = 0 in silent
+            self._silent = silent
             what = f"{named(silent)} gone, or gave no sign of life for {self._timeout:g} seconds"
         else:
             what = "the connection between them was lost"

@@ -27,13 +27,15 @@ class Buffers:
         self._ranks = ranks
         self._layers = [] if ranks.alone else batch_norms(model)
         self._given: list[tuple[int, Tensor]] = []
+        self._read: set[int] = set()
 
     @contextmanager
     def watched(self) -> Iterator[None]:
         """While the loss of a part and its gradients are computed.
 
         Raises:
-            UsageError: if it changes other buffers: a part would have to see what the ones before it made of them.
+            UsageError: if it changes other buffers, or statistics that it reads, too: a part would have to see what the
+                ones before it made of them. If it changes statistics without a call of their layer.
         """
         if self._ranks.alone:
             yield
@@ -42,9 +44,12 @@ class Buffers:
         kept = {name: one for name, one in persistent_buffers(self._model).items() if name not in moving}
         before = {name: (one, one._version) for name, one in kept.items()}
         values = {name: one.clone() for name, one in moving.items()}
+        versions = [_versions(layer) for layer in self._layers]
         hooks = [self._noting(number) for number in range(len(self._layers))]
+        self._read.clear()
         try:
             yield
+            moved = {number for number, layer in enumerate(self._layers) if _versions(layer) != versions[number]}
         finally:
             for hook in hooks:
                 hook.remove()
@@ -53,11 +58,14 @@ class Buffers:
                     moving[name].copy_(value)
         now = persistent_buffers(self._model)
         changed = [name for name, (one, version) in before.items() if now[name] is not one or one._version != version]
+        names = {id(module): name for name, module in self._model.named_modules()}
+        wrong = moved - {number for number, _ in self._given} | moved & self._read
+        changed += [names[id(self._layers[number])] for number in sorted(wrong)]
         if changed:
             raise UsageError(
                 "losses change buffers of the model: several ranks cannot train it",
                 found=listed(changed),
-                expected="none but BatchNorm's running statistics",
+                expected="none but BatchNorm's running statistics, by calls of its layer, all of them in training mode",
                 hint="train it in one process",
             )
 
@@ -75,9 +83,16 @@ class Buffers:
                 self._layers[number].forward(one)
 
     def _noting(self, number: int) -> Any:
-        def note(layer: nn.Module, given: tuple[Tensor, ...]) -> None:
+        def note(layer: nn.Module, given: tuple[Tensor, ...], named: dict[str, Tensor]) -> None:
             again = torch._C._current_graph_task_id() != -1  # activations that a backward pass computes once more
-            if layer.training and not again:
-                self._given.append((number, given[0].detach()))
+            if not layer.training:
+                self._read.add(number)
+            elif not again:
+                self._given.append((number, (*given, *named.values())[0].detach()))
 
-        return self._layers[number].register_forward_pre_hook(note)
+        return self._layers[number].register_forward_pre_hook(note, with_kwargs=True)
+
+
+def _versions(layer: nn.Module) -> list[int]:
+    """How often each of its buffers was written to."""
+    return [one._version for one in layer.buffers()]

@@ -148,6 +148,28 @@ class Counting(Toy):
         return super().loss(batch, step)
 
 
+class Aside(Toy):
+    """A loss that changes statistics, and does not call their layer."""
+
+    def __init__(self, *given):
+        super().__init__(*given)
+        self.norm = torch.nn.BatchNorm2d(self.spec.shape[0], affine=False)
+
+    def loss(self, batch, step):
+        self.norm.forward(batch.x.float())
+        return super().loss(batch, step)
+
+
+class Both(Aside):
+    """A loss that changes statistics, and depends on them."""
+
+    def loss(self, batch, step):
+        self.norm(input=batch.x.float())
+        self.norm.eval()(batch.x.float())
+        self.norm.train()
+        return Toy.loss(self, batch, step)
+
+
 class Sparse(TwoPhases):
     """Its first phase has a weight that no part of step 1 gives a gradient; step 3 is not finite in its second part."""
 
@@ -189,13 +211,19 @@ def test_steps_and_what_is_not_finite_are_those_of_one_process(together, ahead):
     assert [str(one) for one in found.values()] == [str(alone)] * 2
 
 
-def test_a_model_with_other_buffers_that_losses_change_is_refused(together):
-    def work(ranks):
-        model, dataset = toy_model(recipe := toy_recipe(Counting, accumulate=2))
-        return Stepper(model, BatchSequence(dataset, 8, 0), recipe.train, 0, CPU, ranks=ranks).make(1)
+def refused(ranks):
+    """What losses must not do to buffers: which of them are named."""
+    found = []
+    for kind in (Counting, Aside, Both):
+        model, dataset = toy_model(recipe := toy_recipe(kind, accumulate=2))
+        with pytest.raises(UsageError, match="several ranks cannot train it") as caught:
+            Stepper(model, BatchSequence(dataset, 8, 0), recipe.train, 0, CPU, ranks=ranks).make(1)
+        found.append(caught.value.found)
+    return found
 
-    found = together.run(work, 2)
-    assert found[0].kind is UsageError and "initialised" in found[0].text
+
+def test_a_model_with_other_buffers_that_losses_change_is_refused(together):
+    assert together.run(refused, 2) == {rank: ["initialised", "norm", "norm"] for rank in range(2)}
 
 
 def test_ranks_with_other_weights_are_named(together):
