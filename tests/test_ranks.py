@@ -190,6 +190,15 @@ def test_what_an_earlier_start_has_left_is_nobody(together):
     assert list(together.run(meeting_again, 3).values()) == [[0, 1, 2]] * 3
 
 
+def counting_differently(ranks):
+    launch.meeting(dist.PrefixStore("others", ranks._store), ranks.rank, 2 + ranks.rank, 0.3)
+
+
+def test_ranks_that_count_themselves_differently_do_not_meet(together):
+    found = together.run(counting_differently, 2)
+    assert "one of 3 ranks; expected: of 2" in found[0].text.replace("\n  ", "; ") and found[1].kind is RankError
+
+
 def test_ranks_that_do_not_all_come_are_not_waited_for_longer_than_is_said(tmp_path):
     with pytest.raises(RankError, match="1, 2 did not come in 0\\.1 seconds"):
         launch.meeting(dist.FileStore(str(tmp_path / "store"), 3), 0, 3, 0.1)

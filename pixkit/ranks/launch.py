@@ -83,7 +83,7 @@ def meeting(store: dist.Store, rank: int, size: int, timeout: float) -> dist.Sto
     with one of its own, and rank 0 says whom it has heard.
 
     Raises:
-        RankError: if they do not all come in time.
+        RankError: if they do not all come in time, or one counts other ranks than this.
     """
     own, until, heard = secrets.token_hex(8), time.monotonic() + timeout, dict[int, str]()
     if rank == 0:
@@ -92,12 +92,19 @@ def meeting(store: dist.Store, rank: int, size: int, timeout: float) -> dist.Sto
         word = store.get("pixkit/word").decode()
         if rank == 0:
             heard = {other: _said(store, f"pixkit/said/{other}") for other in range(1, size)}
+            counted = {one.split()[-1] for one in heard.values() if one.startswith(f"{word} ")}
+            if different := counted - {str(size)}:
+                raise RankError(
+                    "the ranks do not meet",
+                    found=f"one of {listed(different)} ranks",
+                    expected=f"of {size} (WORLD_SIZE)",
+                )
             if all(one.startswith(f"{word} ") for one in heard.values()):
                 store.set(f"pixkit/heard/{word}", json.dumps(list(heard.values())))
                 return dist.PrefixStore(word, store)
         else:
-            store.set(f"pixkit/said/{rank}", f"{word} {own}")
-            if f"{word} {own}" in _said(store, f"pixkit/heard/{word}"):
+            store.set(f"pixkit/said/{rank}", f"{word} {own} {size}")
+            if f"{word} {own} {size}" in _said(store, f"pixkit/heard/{word}"):
                 return dist.PrefixStore(word, store)
         time.sleep(LOOK)
     silent = [other for other, one in heard.items() if not one.startswith(f"{own} ")] or [0]
