@@ -41,14 +41,16 @@ def check_environments(ranks: Ranks, environment: dict[str, Any], loaded: Loaded
     Raises:
         RankError: naming the first rank that has others than rank 0, and which.
     """
-    given = {"recipe": f"{crc32(loaded.text.encode()):08x}", "overrides": list(loaded.overrides)}
+    given: dict[str, Any] = {"recipe": f"{crc32(loaded.text.encode()):08x}", "overrides": list(loaded.overrides)}
+    if environment["device"] == "cpu":
+        given["instructions"] = torch.backends.cpu.get_cpu_capability()  # the order of sums depends on these
     found = ranks.gather({**environment, **given, "platform": None})
     for rank, one in enumerate(found):
         if different := changed(found[0], one):
             raise RankError(
                 f"rank {rank} is not as rank 0",
                 found=different,
-                hint="the same arguments, versions, kind of device and OMP_NUM_THREADS for all ranks",
+                hint="the same arguments, versions, kind of device, CPU and OMP_NUM_THREADS for all ranks",
             )
 
 

@@ -269,9 +269,10 @@ def test_one_part_is_not_shared():
 
 def test_ranks_that_were_given_different_recipes_are_refused(together, tmp_path):
     def work(ranks):
+        torch.backends.cpu.get_cpu_capability = lambda: f"AVX-{ranks.rank}"
         return build(PIXELS, tmp_path / "run", overrides=[f"train.batch_size={1 + ranks.rank}"], ranks=ranks)
 
     found = together.run(work, 2)
     assert {one.kind for one in found.values()} == {RankError}
-    assert "rank 1 is not as rank 0" in found[1].text
+    assert "rank 1 is not as rank 0" in found[1].text and "instructions AVX-0 -> AVX-1" in found[1].text
     assert not (tmp_path / "run").exists()
