@@ -42,6 +42,21 @@ def require(kind: type[Walk]) -> None:
         )
 
 
+def require_unflushed() -> None:
+    """Raise WrongArithmetic if numpy's results would be flushed to zero, or not rounded to the nearest, in this thread.
+
+    It is quick, and asked for before each block: a process may change this at any time.
+    """
+    signed = np.array([1, -1], np.float32)
+    found = [signed / np.float32(3), signed * np.float32(2.0**-126) / np.float32(2)]
+    if np.concatenate(found).view(np.uint32).tolist() != [0x3EAAAAAB, 0xBEAAAAAB, 0x00400000, 0x80400000]:
+        raise WrongArithmetic(
+            "numbers are not rounded to the nearest, or small ones are flushed to zero",
+            where="this thread",
+            hint="torch.set_flush_denormal(False)",
+        )
+
+
 def computed(kind: type[Walk]) -> str:
     """SHA-256 of the trial's results."""
     walk = kind(trial(), BATCH)

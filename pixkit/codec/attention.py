@@ -73,7 +73,8 @@ def products(query: Array, keys: Array) -> Array:
 
 
 def _softmax(logits: Array, *, masked: bool) -> Array:
-    most = logits.max(-1, keepdims=True)
+    first = logits[..., :1]  # the kernel compares all others with it, and so passes over those that are no numbers
+    most = np.where(np.isnan(first), first, np.fmax.reduce(logits, -1, keepdims=True))
     weights = exp(logits - most)
     if masked:
         weights = np.where(logits > -np.inf, weights, F(0))

@@ -6,11 +6,12 @@ import hashlib
 import io
 import warnings
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import BinaryIO
 
 import numpy as np
 
-from pixkit.codec.arithmetic import ARITHMETIC, WrongArithmetic, require
+from pixkit.codec.arithmetic import ARITHMETIC, WrongArithmetic, require, require_unflushed
 from pixkit.codec.container import Block, Head, Reader, Writer, checksum_of
 from pixkit.codec.frozen import Array, Frozen
 from pixkit.codec.portable import PortableWalk
@@ -99,6 +100,8 @@ class Codec:
         """
         images, program = np.asarray(images), self.program
         self._check(images)
+        if names and len(names) != len(images):
+            raise DataError("names of other images", found=f"{len(names)} names", expected=f"{len(images)}, or none")
         writer = Writer(file, Head(bytes.fromhex(self.sha)[:16], program.shape, program.levels, TOGETHER, ARITHMETIC))
         done = 0
         while done < len(images):
@@ -141,10 +144,12 @@ class Codec:
 
     def _block(self, images: Array) -> tuple[int, list[int]]:
         """How many of the first images a block has, and its words."""
+        require_unflushed()
         encoder, done = Encoder(), 0
         while done < len(images) and encoder.bits < BLOCK:
             part = images[done : done + TOGETHER]
-            self._walk(len(part)).encode(_by_sites(part), encoder)
+            with self._walk(len(part)) as walk:
+                walk.encode(_by_sites(part), encoder)
             done += len(part)
         return done, encoder.finish()
 
@@ -159,21 +164,25 @@ class Codec:
             ) from error
 
     def _decoded(self, block: Block, together: int) -> Array:
+        require_unflushed()
         decoder, found = Decoder(block.words.tolist()), []
         for start in range(0, block.images, together):
-            walk = self._walk(min(together, block.images - start))
-            walk.decode(decoder)
-            found.append(walk.levels.transpose(1, 2, 0).reshape(walk.batch, *self.program.shape).copy())
+            with self._walk(min(together, block.images - start)) as walk:
+                walk.decode(decoder)
+                found.append(walk.levels.transpose(1, 2, 0).reshape(walk.batch, *self.program.shape).copy())
+            if decoder.beyond:  # rather than so many images as a forged number says
+                raise damaged()
         images = np.concatenate(found)
         if checksum_of(images) != block.checksum:
             raise damaged()
         return images
 
-    def _walk(self, batch: int) -> Walk:
-        """One that is kept for other batches of the same size; of several sizes the last two."""
+    @contextmanager
+    def _walk(self, batch: int) -> Iterator[Walk]:
+        """One that nobody else has meanwhile, kept for other batches of its size; of several sizes the last two."""
         walk = self._made.pop(batch, None) or self.walk(self.program, batch)
+        yield walk
         self._made = {**dict([*self._made.items()][-1:]), batch: walk}
-        return walk
 
 
 def require_number(arithmetic: int, where: str = "a compressed file") -> None:

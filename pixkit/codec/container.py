@@ -3,7 +3,7 @@
     head    magic, version, number of the arithmetic, the codec's name (16 bytes), C, H, W, K, images in lockstep; CRC
     block   images, words; CRC of these and of what follows, and of the head and the number of images before; CRC of the
             images' levels; the words, 32 bits each
-    end     0, images in all, bytes of names; CRC of these and of the names, and of the head; the names, by zlib
+    end     0, images in all, bytes of names; CRC of these and of the names, and of all CRCs before; the names, by zlib
 
 Numbers are of 7 bits a byte, the lowest first; CRCs (zlib's CRC-32) and words are of four bytes, the lowest first.
 """
@@ -26,7 +26,9 @@ VERSION = 1
 MOST_WORDS = 1 << 28
 """Words of a block, a gigabyte."""
 MOST_NAMES = 1 << 28
-"""Bytes of names."""
+"""Bytes of names, packed and unpacked."""
+PIECE = 1 << 20
+"""Bytes that are read at a time."""
 MOST_TOGETHER = 1 << 12
 """Images in lockstep: their memory is taken together."""
 
@@ -79,22 +81,23 @@ class Writer:
     def __init__(self, file: BinaryIO, head: Head) -> None:
         self._file, self._images = file, 0
         text = head.to_bytes()
-        self._seal = text[-4:]
+        self._seal = self._all = text[-4:]
         file.write(text)
 
     def write(self, images: int, words: Sequence[int], checksum: bytes) -> None:
         """A block."""
         content = np.asarray(words, "<u4").tobytes()
         start = _number(images) + _number(len(words))
-        self._file.write(start + _crc(self._seal + _number(self._images) + start + checksum + content))
-        self._file.write(checksum + content)
+        whole = _crc(self._seal + _number(self._images) + start + checksum + content)
+        self._file.write(start + whole + checksum + content)
+        self._all = _crc(self._all + whole)
         self._images += images
 
     def end(self, names: Sequence[str] = ()) -> None:
         """The end; `names` are of all images, or none."""
         text = zlib.compress(json.dumps([*names]).encode(), 9) if names else b""
         start = _number(0) + _number(self._images) + _number(len(text))
-        self._file.write(start + _crc(self._seal + start + text) + text)
+        self._file.write(start + _crc(self._all + start + text) + text)
 
 
 class Reader:
@@ -116,7 +119,7 @@ class Reader:
         numbers = [self._number() for _ in range(5)]
         self.head = Head(codec, (numbers[0], numbers[1], numbers[2]), numbers[3], numbers[4], start[5])
         text = self.head.to_bytes()
-        self._seal = self._read(4)
+        self._seal = self._all = self._read(4)
         if self._seal != text[-4:] or min(numbers) < 1 or numbers[4] > MOST_TOGETHER:
             raise self._damaged("damaged", "another checksum of its head")
 
@@ -129,15 +132,27 @@ class Reader:
             start = _number(images) + _number(count)
             if checksums[:4] != _crc(self._seal + _number(self._images) + start + checksums[4:] + content):
                 raise self._damaged("damaged", f"another checksum of the block from image {self._images} on")
+            self._all = _crc(self._all + checksums[:4])
             yield Block(self._images, images, np.frombuffer(content, "<u4"), checksums[4:])
             self._images += images
         total, length = self._number(), self._number(MOST_NAMES)
         checksum, text = self._read(4), self._read(length)
-        if checksum != _crc(self._seal + _number(0) + _number(total) + _number(length) + text) or total != self._images:
+        if checksum != _crc(self._all + _number(0) + _number(total) + _number(length) + text) or total != self._images:
             raise self._damaged("damaged", "another checksum of its end")
         if self._file.read(1):
             raise self._damaged("damaged", "bytes after its end")
-        self.names = json.loads(zlib.decompress(text)) if text else []
+        self.names = self._names(text) if text else []
+
+    def _names(self, text: bytes) -> list[str]:
+        unpacker = zlib.decompressobj()
+        try:
+            names = json.loads(unpacker.decompress(text, MOST_NAMES))
+            whole = unpacker.eof and not unpacker.unused_data
+        except (zlib.error, ValueError, RecursionError):
+            names, whole = None, False
+        if not whole or type(names) is not list or len(names) != self._images or {*map(type, names)} != {str}:
+            raise self._damaged("damaged", "names that are none, or not as many as images")
+        return [*names]
 
     def _number(self, most: int = 1 << 35) -> int:
         value, shift = 0, 0
@@ -151,10 +166,14 @@ class Reader:
                 return value
 
     def _read(self, count: int) -> bytes:
-        data = self._file.read(count)
-        if len(data) < count:
+        """Piece by piece: memory for all that is asked for might not be there, and the file might be shorter."""
+        pieces = []
+        while count and (piece := self._file.read(min(count, PIECE))):
+            pieces.append(piece)
+            count -= len(piece)
+        if count:
             raise self._damaged("cut short", "the end of the file where more is to come")
-        return data
+        return b"".join(pieces)
 
     def _damaged(self, what: str, found: str) -> DataError:
         return DataError(what, where=self._where, found=found, hint="take another copy of the file")

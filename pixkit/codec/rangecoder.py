@@ -75,6 +75,11 @@ class Decoder:
         for _ in range(2):
             self._read()
 
+    @property
+    def beyond(self) -> bool:
+        """Whether more words were read than `finish` leaves to zeros: the symbols are not those of the words."""
+        return self._next > len(self._words) + 2
+
     def quantile(self) -> int:
         """Which of the 2^24 numbers is meant: the symbol is the one that has it; 2^24 or more of damaged words."""
         self._scale = self._range >> PRECISION

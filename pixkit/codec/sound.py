@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 
 import numpy as np
@@ -15,7 +16,10 @@ from pixkit.execution.native.threads import AFTERWARDS
 MOST = 1 << 31
 """Numbers of an image in a memory, and more than any field may be."""
 HEADS = ("softmax", "bernoulli", "mixture")
-MOST_LEVELS, MOST_TAPS = 1 << 16, 1 << 14
+MOST_LEVELS = 1 << 16
+MOST_TAPS, MOST_SIDE_BY_SIDE = 1 << 14, 1 << 16
+"""Taps of a linear layer and what is fused to it; maps of REARRANGE, and keys and maps of attention: the kernel has
+something for each of them on its stack."""
 
 
 class _Unsound(Exception):
@@ -45,6 +49,11 @@ def _whole(value: object, least: int = 0, most: int = MOST) -> bool:
     return type(value) is int and least <= value < most
 
 
+def _number(value: object) -> bool:
+    """Whether it is one that is rounded to a float: not a whole number of any length."""
+    return type(value) is float or _whole(value, -MOST)
+
+
 def _within(values: Array, end: int, least: int = 0) -> bool:
     return not values.size or (int(values.min()) >= least and int(values.max()) < end)
 
@@ -58,7 +67,9 @@ def _check_lists(program: Frozen) -> None:
     _need(len(shape) == 3 and all(_whole(side, 1, 1 << 20) for side in shape), "shape")
     _need(_whole(program.levels, 2, MOST_LEVELS + 1) and program.head in HEADS, "levels or head")
     _need(program.head != "bernoulli" or program.levels == 2, "levels of a Bernoulli head")
-    _need(program.groups in (1, shape[0]), "groups")
+    _need(_whole(program.groups, 1) and program.groups in (1, shape[0]), "groups")
+    lists = program.steps, program.sites, program.draws, program.drawn
+    _need(all(values.ndim == 1 for values in lists), "the shape of a list")
     for memory in program.memories:
         _need(_whole(memory.sites, 1) and _whole(memory.row, 1) and memory.sites * memory.row < MOST, "a memory")
         _need(type(memory.shared) is bool, "a memory")
@@ -83,7 +94,8 @@ def _check_lists(program: Frozen) -> None:
     _need(_whole(program.params, 0, len(program.places)), "parameters")
     _check_mixture(program)
     _reach(program, program.params, program.maps, program.drawn, 1)
-    _need(not program.places[program.params].passing, "parameters")
+    place = program.places[program.params]
+    _need(not place.passing and not program.memories[place.memory].shared, "parameters")
 
 
 def _check_mixture(program: Frozen) -> None:
@@ -92,7 +104,7 @@ def _check_mixture(program: Frozen) -> None:
     if head is not None:
         _need(program.groups == 1 and head.family in ("logistic", "normal"), "a mixture")
         _need(_whole(head.components, 1, 1 << 16), "components")
-        _need(all(type(each) in (int, float) for each in (head.low, head.high)), "scales")
+        _need(_number(head.low) and _number(head.high), "scales")
 
 
 def _reach(program: Frozen, number: int, maps: int, sites: Array, positions: int, *, written: bool = False) -> None:
@@ -114,8 +126,8 @@ def _check_operation(program: Frozen, number: int) -> None:
     for name in ("taps", "inner", "width", "grid", "to", "count", "queries", "fused", "first"):
         _need(_whole(getattr(op, name), 0, 1 << 24), name)
     _need(all(_whole(each, 0, len(program.places)) for each in (op.out, op.in0, op.in1, op.in2)), "operands")
-    _need(all(type(value) in (int, float) for value in (op.alpha, op.beta)), "numbers")
-    _need(number + op.fused < len(program.operations), "fused")
+    _need(_number(op.alpha) and _number(op.beta), "numbers")
+    _need(op.fused <= MOST_TAPS and number + op.fused < len(program.operations), "fused")
     rows = program.instructions[program.instructions[:, 0] == number]
     sites = _sites(program, rows)
     positions = int(rows[:, 2].max()) if len(rows) else 0
@@ -147,14 +159,14 @@ def _size(values: Array | None) -> int:
 
 def _table(op: Operation, *shape: int) -> Array:
     """The operation's table in a shape, of which the number of groups may be left open."""
-    _need(op.table is not None and op.table.size == np.prod(shape), "a table")
+    _need(op.table is not None and op.table.size == math.prod(shape), "a table")
     assert op.table is not None
     return op.table.reshape(shape)
 
 
 def _linear(program: Frozen, op: Operation, sites: Array, positions: int) -> None:
     number = op.grid if op.first else program.groups
-    _need(op.width % LANES == 0 and op.taps <= MOST_TAPS and _within(sites, op.grid), "a linear layer")
+    _need(op.width % LANES == 0 and 1 <= op.taps <= MOST_TAPS and _within(sites, op.grid), "a linear layer")
     _need(op.weight is not None and op.weight.shape == (number, op.taps, op.inner, op.width), "a weight")
     _need(_size(op.bias) == number * op.width, "a bias")
     table = _table(op, program.groups, op.grid, op.taps)
@@ -179,6 +191,7 @@ def _rearrange(program: Frozen, op: Operation, sites: Array, positions: int) -> 
     table = _table(op, program.groups, op.grid, op.count, 3)
     read = table[table[..., 0] != STAYS]
     _need(_within(sites, op.grid) and _within(read, MOST) and _within(read[:, 1], program.groups), "a table")
+    _need(1 <= op.count <= MOST_SIDE_BY_SIDE, "maps of a rearrangement")
     _reach(program, op.in0, int(read[:, 2].max()) + 1 if len(read) else 0, read[:, 0], positions)
     _reach(program, op.out, op.count, sites, positions, written=True)
 
@@ -221,6 +234,7 @@ def _attend(program: Frozen, op: Operation, sites: Array, positions: int) -> Non
     keys, queries = op.grid, op.queries
     _need(program.groups == 1 and _within(sites, queries) and op.table is not None, "attention")
     assert op.table is not None
+    _need(max(keys, op.count) <= MOST_SIDE_BY_SIDE, "keys or maps of attention")
     order, seen, first, fresh = np.split(op.table.ravel(), np.cumsum([keys, 2 * queries, queries + 1]))
     low, high = seen.reshape(queries, 2).T
     _need(_rising(first, len(fresh)) and len(first) == queries + 1 and _within(fresh, keys), "a table")
@@ -230,6 +244,7 @@ def _attend(program: Frozen, op: Operation, sites: Array, positions: int) -> Non
     _reach(program, op.in1, op.taps * op.inner, order, positions)
     _reach(program, op.in2, op.taps * op.count, order, positions)
     _reach(program, op.out, op.taps * op.count, sites, positions, written=True)
+    _need(program.places[op.values].maps < op.count + LANES, "memory of attention")  # attend.h mixes so many maps
     for number, least, maps in ((op.keys, keys, op.inner), (op.values, op.count, 0)):
         _reach(program, number, 1, np.zeros(0), 0, written=True)
         place = program.places[number]

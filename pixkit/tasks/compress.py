@@ -111,7 +111,7 @@ def codec_of(model: Model) -> Codec:
         )
     if model.spec.palette is not None:
         raise UsageError("there is no codec for such a model", found="tokens of a palette", expected="images of levels")
-    return Codec(freeze(model.network))
+    return Codec.from_bytes(freeze(model.network).to_bytes(), "the codec file of such a model")
 
 
 def compress(
@@ -157,7 +157,7 @@ def compress(
     names, found = images_of(images, model.spec, opened, loading)
     levels = found.numpy()
     kept = opened.path / _name(codec.sha)
-    if not is_there(kept):
+    if RunFile(kept, MOST).content_if_any() != codec.content:  # not there, or damaged since
         with opened.writing(kept), replacing(kept) as temporary:
             temporary.write_bytes(codec.content)
     with saving(target), replacing(target) as temporary, open(temporary, "wb") as file:

@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from pixkit.codec import arithmetic, strict
-from pixkit.codec.arithmetic import WrongArithmetic, computed, require
+from pixkit.codec.arithmetic import WrongArithmetic, computed, require, require_unflushed
 from pixkit.codec.elementary import ELEMENTS
 from pixkit.codec.portable import PortableWalk
 from pixkit.codec.strict import StrictWalk
@@ -55,8 +55,12 @@ def test_small_numbers_are_not_flushed_to_zero_where_the_process_flushes_them(fl
     assert torch.tensor(1e-40) * torch.ones(1) == 0  # as it was asked for before
 
 
-def test_numpy_that_flushes_them_is_noticed(flushing):
+def test_numpy_that_flushes_them_is_noticed_also_after_the_vector_was_computed(flushing):
     assert computed(PortableWalk) != arithmetic.DIGEST
+    with pytest.raises(WrongArithmetic, match="flushed to zero"):
+        require_unflushed()
+    torch.set_flush_denormal(False)
+    require_unflushed()
 
 
 @pytest.mark.needs_compiler

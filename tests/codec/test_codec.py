@@ -2,6 +2,7 @@
 
 import io
 import itertools
+import json
 from dataclasses import replace
 
 import pytest
@@ -18,6 +19,7 @@ from pixkit.codec.portable import PortableWalk
 from pixkit.codec.sound import check
 from pixkit.codec.strict import StrictWalk
 from pixkit.errors import DataError
+from pixkit.execution.lowering.instruction import LANES
 from pixkit.testing.parts import random_images
 
 
@@ -80,26 +82,64 @@ def test_every_flipped_bit_and_every_cut_is_refused_before_its_block_is_decoded(
 
 
 def test_blocks_of_another_place_or_file_are_refused():
-    def written(codec):
+    def written(codec, second=(1, 2, 3)):
         file = io.BytesIO()
         writer, parts = Writer(file, Head(codec, GREY.shape, 3, 4, 1)), [file.tell()]
-        for _ in range(2):
-            writer.write(8, [1, 2, 3], b"abcd")
+        for words in ([1, 2, 3], second):
+            writer.write(8, words, b"abcd")
             parts.append(file.tell())
         writer.end()
         return [file.getvalue()[start:end] for start, end in itertools.pairwise([0, *parts, None])]
 
     head, first, second, end = written(bytes(16))
     other, *_ = written(b"a" * 16)
+    *_, spliced, _ = written(bytes(16), [3, 2, 1])
     assert len([*Reader(io.BytesIO(head + first + second + end)).blocks()]) == 2
     for parts in (
         (head, second, first, end),
         (head, first, first, end),
         (head, first, end),
         (other, first, second, end),
+        (head, first, spliced, end),
     ):
         with pytest.raises(DataError, match="damaged"):
             list(Reader(io.BytesIO(b"".join(parts))).blocks())
+
+
+@pytest.mark.parametrize("names", [b'["a.png", "b.png"]', b'["a.png"', b"[3]", b'{"a": 1}', b"[" * 10**5])
+def test_names_that_are_none_are_refused(names, monkeypatch):
+    file = io.BytesIO()
+    with monkeypatch.context() as forged:
+        forged.setattr(json, "dumps", lambda _: names.decode())
+        writer = Writer(file, Head(bytes(16), GREY.shape, 3, 4, 1))
+        writer.write(1, [1], b"abcd")
+        writer.end(["a.png"])
+    with pytest.raises(DataError, match="names"):
+        list(Reader(io.BytesIO(file.getvalue())).blocks())
+
+
+def test_more_images_than_words_can_have_made_are_refused_before_they_are_made(numpy_codec, program):
+    file = io.BytesIO()
+    writer = Writer(file, Head(bytes.fromhex(numpy_codec.sha)[:16], program.shape, program.levels, 4, 1))
+    writer.write(1 << 30, [1 << 30], b"abcd")
+    writer.end()
+    with pytest.raises(DataError, match="damaged"):
+        numpy_codec.decode(file.getvalue())
+
+
+def test_two_threads_share_a_codec(numpy_codec, images, file, monkeypatch):
+    """The second one begins in the middle of the first one's batch."""
+    advance, within, found = PortableWalk.advance, [images[4:8]], []
+
+    def interrupted(walk, step):
+        if step == 2 and within:
+            found.append(numpy_codec.encode(within.pop()))
+        advance(walk, step)
+
+    alone = numpy_codec.encode(images[4:8])
+    monkeypatch.setattr(PortableWalk, "advance", interrupted)
+    assert numpy_codec.encode(images, [f"{number}.png" for number in range(11)], verify=False) == file
+    assert found == [alone]
 
 
 def test_another_model_and_another_arithmetic_are_refused(numpy_codec, program, images):
@@ -127,6 +167,8 @@ def test_another_model_and_another_arithmetic_are_refused(numpy_codec, program, 
 def test_what_are_no_images_of_the_model_is_refused(numpy_codec, images, wrong, said):
     with pytest.raises(DataError, match=said):
         numpy_codec.encode(wrong(images))
+    with pytest.raises(DataError, match="1 names"):
+        numpy_codec.encode(images, ["one.png"])
 
 
 def test_what_is_decoded_otherwise_is_not_written(numpy_codec, images, monkeypatch):
@@ -150,6 +192,11 @@ def test_no_number_of_a_program_leads_out_of_its_memory(name):
         last = program.instructions[-1, 2:].sum() - 1 if field == "sites" else -1
         values.flat[last] = 200 if field == "due" else far
         refused(**{field: values})
+        if values.ndim == 1:  # of one row each, all of these seem to rise
+            refused(**{field: getattr(program, field)[:, None]})
+    memories = [replace(each, shared=True) for each in program.memories]
+    refused(memories=tuple(memories))
+    refused(groups=float(program.groups))
     for number, place in enumerate(program.places):
         around = program.places[:number], program.places[number + 1 :]
         for change in ({"memory": far}, {"first": far}, {"first": -1}, {"maps": 1.0}):
@@ -157,13 +204,19 @@ def test_no_number_of_a_program_leads_out_of_its_memory(name):
     for number, operation in enumerate(program.operations):
         around = program.operations[:number], program.operations[number + 1 :]
         wrong = [{field: -1} for field in NUMBERS if field not in ("alpha", "beta", "keys", "values", "unread")]
-        wrong += [{"out": far}, {"kind": "SIN"}]
+        wrong += [{"out": far}, {"kind": "SIN"}, {"alpha": 10**400}, {"fused": 1 << 15}]
         if operation.table is not None:
             table = operation.table.copy()
             table.flat[0] = far
             wrong += [{"table": table[..., :-1]}, {"table": None}]
             if not any(program.places[each].passing for each in (operation.in0, operation.in1)):
                 wrong.append({"table": table})  # else it is not by sites that it reads
+        if operation.kind == "ATTEND":
+            wide = replace(program.places[operation.values], maps=operation.count // LANES * LANES + 2 * LANES)
+            own = program.memories[wide.memory]
+            rooms = [replace(each, row=8 * each.row) if each is own else each for each in program.memories]
+            places = [wide if each == operation.values else place for each, place in enumerate(program.places)]
+            refused(places=tuple(places), memories=tuple(rooms))  # the kernel's stack has no room for what it mixes
         if operation.weight is not None:
             wrong += [{"weight": operation.weight[..., :-1]}, {"weight": None}]
         for change in wrong:

@@ -72,6 +72,10 @@ def test_what_is_damaged_is_refused_and_nothing_is_written(run, file, tmp_path, 
     broken.write_bytes(codec.read_bytes()[:-1])
     file.write_bytes(content)
     assert main(["decompress", str(file), "--codec", str(broken), "-o", str(tmp_path / "back")]) == 3
+    whole = codec.read_bytes()
+    codec.write_bytes(whole[:-1])
+    assert main(["compress", str(run), *IMAGES, "-o", str(file), "-q"]) == 0
+    assert codec.read_bytes() == whole
     assert main(["decompress", str(tmp_path / "absent"), "-o", str(tmp_path / "back")]) == 3
 
 
