@@ -124,7 +124,7 @@ class Ranks:
                 f"{what}: {named(others)} not what rank 0 has",
                 found=f"{found[others[0]]} on rank {others[0]}",
                 expected=f"{found[0]}, as on rank 0",
-                hint="the same machine, versions and number of threads (OMP_NUM_THREADS) for all ranks",
+                hint="the same data, kind of machine, versions and number of threads (OMP_NUM_THREADS) for all ranks",
             )
 
     def spread(self, tensors: Sequence[Tensor]) -> None:

@@ -90,6 +90,7 @@ def prepare_training(
         RunError: if the recipe or the images are not the run's own, or `train.init_from` is neither run nor checkpoint.
         CheckpointError: if the checkpoint that `train.init_from` means is damaged or another model's.
         DataError: if images are missing or damaged.
+        RankError: if ranks have other images, as copies on the disk of each machine may be, or another fails.
         UsageError: if the model, its training, or the images that a new run is to draw would not fit the memory.
         CausalityError: if the model leaks.
         PluginError: if a backbone or head does not give what it promises or, in a new run, would not be trained.
@@ -108,6 +109,7 @@ def prepare_training(
     for note in (*before_the_model(dataset.spec), *dataset.notes):
         reporter.message(note)
     check()
+    ranks.same("the images", {part: digest[:12] for part, digest in dataset.hashes().items()})
     if lock is not None:
         check_data(lock["data"]["hashes"], dataset.hashes())
     if run is None:

@@ -9,7 +9,7 @@ from together import Together
 from toys import CPU, Toy, TwoPhases, toy_model, toy_recipe
 from untimed import untimed
 
-from pixkit.data.dataset import BatchSequence
+from pixkit.data.dataset import BatchSequence, Dataset
 from pixkit.errors import RankError, UsageError
 from pixkit.models.base import Phase
 from pixkit.ranks import ALONE, Ranks
@@ -224,6 +224,15 @@ def refused(ranks):
 
 def test_a_model_with_other_buffers_that_losses_change_is_refused(together):
     assert together.run(refused, 2) == {rank: ["initialised", "norm", "norm"] for rank in range(2)}
+
+
+def test_ranks_with_other_images_are_refused(together):
+    def work(ranks):
+        Dataset.hashes = lambda self: {"train": f"{ranks.rank}"}
+        prepare_training(load_recipe(PIXELS), CPU, ranks=ranks)
+
+    found = together.run(work, 2)
+    assert [(one.kind, "the images: rank 1 is not" in one.text) for one in found.values()] == [(RankError, True)] * 2
 
 
 def test_ranks_with_other_weights_are_named(together):

@@ -90,6 +90,7 @@ def command(
         check_classes(model, recipe.data, Path.cwd())
         with ranks.first_before_others():
             dataset = load_data(opened, overrides, progress.update)
+        ranks.same("the images", {part: digest[:12] for part, digest in dataset.hashes().items()})
         for note in dataset.notes:
             progress.remark(note)
         size = batch_size or recipe.train.batch_size
