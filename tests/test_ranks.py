@@ -190,6 +190,22 @@ def test_what_an_earlier_start_has_left_is_nobody(together):
     assert list(together.run(meeting_again, 3).values()) == [[0, 1, 2]] * 3
 
 
+def stopped(ranks):
+    """What ranks say of a kill of rank 0 that end without an error then, as a build does that was also stopped."""
+    if ranks.first:
+        os.kill(os.getpid(), signal.SIGKILL)
+    time.sleep(0.2 if ranks.rank == 1 else 0.0)  # it sees the other leave
+    try:
+        ranks.wait()
+    except RankError as error:
+        return error.found
+
+
+def test_nobody_waits_for_rank_0_once_it_is_known_to_be_gone(together):
+    found = together.run(stopped, 3, ending=2)
+    assert found[1] == "rank 0 is gone, or gave no sign of life for 60 seconds" and "gone" in found[2]
+
+
 def counting_differently(ranks):
     launch.meeting(dist.PrefixStore("others", ranks._store), ranks.rank, 2 + ranks.rank, 0.3)
 

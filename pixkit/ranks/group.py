@@ -53,6 +53,7 @@ class Ranks:
         self._timeout = timeout
         self._groups: dict[str, Any] = {}
         self._silent: Sequence[int] = ()
+        self._broken = False
         if store is not None:
             self._store = dist.PrefixStore("pixkit", store)
             with self._hearing():
@@ -219,8 +220,9 @@ class Ranks:
             if not isinstance(error, RankError):
                 self._store.set(f"end/{self.rank}", said)
             self._groups.clear()  # from here on others hear of it
+            self._store.set(f"there/{self.rank}", "")
             self._store.set(f"gone/{self.rank}", "")
-            if not self.first and 0 not in self._silent:
+            if not self.first and 0 not in self._silent and (not self._broken or self._await(["there/0"], GRACE)):
                 self._await(["gone/0"], math.inf if error is None else SAVING)
             ended = self._ended(0)
             self._store.set(f"parted/{self.rank}", "")
@@ -260,23 +262,26 @@ class Ranks:
     def _lost(self) -> RankError:
         """Why others do not answer, after a while in which those that are there say so."""
         others = [rank for rank in range(self.size) if rank != self.rank]
+        self._broken = True
         try:
             self._store.set(f"there/{self.rank}", "")
             until = time.monotonic() + GRACE
             while True:
                 ended = {rank: said for rank in others if (said := self._ended(rank))}
+                failed = {rank: said for rank, said in ended.items() if said != "left"}
                 silent = [one for one in others if one not in ended and not self._store.check([f"there/{one}"])]
-                if ended or not silent or time.monotonic() > until:
-                    return self._failure(ended, silent)
+                if failed or not silent or time.monotonic() > until:
+                    return self._failure(failed or ({} if silent else ended), silent)
                 time.sleep(LOOK)
         except RuntimeError:  # where the ranks meet is gone: with rank 0, as a rule
             return self._failure({}, [0])
 
-    def _await(self, said: list[str], seconds: float) -> None:
-        """Until the ranks have said all of this where they meet, but for no longer."""
+    def _await(self, said: list[str], seconds: float) -> bool:
+        """Wait until the ranks have said all of this where they meet, but for no longer; return whether they have."""
         until = time.monotonic() + seconds
-        while not self._store.check(said) and time.monotonic() < until:
+        while not (found := bool(self._store.check(said))) and time.monotonic() < until:
             time.sleep(LOOK)
+        return found
 
     def _ended(self, rank: int) -> str | None:
         key = f"end/{rank}"
