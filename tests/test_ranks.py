@@ -55,6 +55,18 @@ def differing(ranks):
     ranks.same("the weights", 0 if ranks.rank != 2 else 1)
 
 
+class Broken:
+    """A group that nothing can be exchanged in."""
+
+    def allgather(self, *tensors):
+        raise RuntimeError("Duplicate GPU detected\nmore")
+
+
+def disconnected(ranks):
+    ranks._groups["cpu"] = Broken()
+    ranks.wait()
+
+
 def killed(ranks):
     if ranks.rank == 2:
         os.kill(os.getpid(), signal.SIGKILL)
@@ -111,6 +123,7 @@ def test_a_process_alone_exchanges_nothing():
         (killed, [0, 1], 60.0, "rank 2 is gone"),
         (hanging, [0, 2], 1.0, "rank 1 is gone, or gave no sign of life for 1 seconds"),
         (differing, [0, 1, 2], 60.0, "the weights: rank 2 is not what rank 0 has"),
+        (disconnected, [0, 1, 2], 60.0, "connection between them was lost: Duplicate GPU detected more"),
     ],
 )
 def test_when_one_rank_ends_the_others_end_with_its_number(together, work, ending, timeout, says):

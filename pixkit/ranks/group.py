@@ -18,7 +18,7 @@ import torch
 import torch.distributed as dist
 from torch import Tensor
 
-from pixkit.errors import PixkitError, RankError, listed, message
+from pixkit.errors import PixkitError, RankError, listed, message, shorten
 
 T = TypeVar("T")
 TIMEOUT = 1800.0
@@ -257,9 +257,9 @@ class Ranks:
         try:
             yield
         except RuntimeError as error:
-            raise self._lost() from error
+            raise self._lost(shorten(message(error), 300)) from error
 
-    def _lost(self) -> RankError:
+    def _lost(self, why: str) -> RankError:
         """Why others do not answer, after a while in which those that are there say so."""
         others = [rank for rank in range(self.size) if rank != self.rank]
         self._broken = True
@@ -271,7 +271,7 @@ class Ranks:
                 failed = {rank: said for rank, said in ended.items() if said != "left"}
                 silent = [one for one in others if one not in ended and not self._store.check([f"there/{one}"])]
                 if failed or not silent or time.monotonic() > until:
-                    return self._failure(failed or ({} if silent else ended), silent)
+                    return self._failure(failed or ({} if silent else ended), silent, why)
                 time.sleep(LOOK)
         except RuntimeError:  # where the ranks meet is gone: with rank 0, as a rule
             return self._failure({}, [0])
@@ -287,14 +287,14 @@ class Ranks:
         key = f"end/{rank}"
         return self._store.get(key).decode(errors="replace") if self._store.check([key]) else None
 
-    def _failure(self, ended: Mapping[int, str], silent: Sequence[int]) -> RankError:
+    def _failure(self, ended: Mapping[int, str], silent: Sequence[int], why: str = "") -> RankError:
         if ended:
             what = listed((f"rank {rank} {said}" for rank, said in ended.items()), "; ", longest=300)
         elif silent:
             self._silent = silent
             what = f"{named(silent)} gone, or gave no sign of life for {self._timeout:g} seconds"
         else:
-            what = "the connection between them was lost"
+            what = f"the connection between them was lost: {why}"
         return RankError(
             "the ranks cannot go on together",
             found=what,
