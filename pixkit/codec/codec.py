@@ -125,7 +125,10 @@ class Codec:
         head, program = reader.head, self.program
         if head.codec != bytes.fromhex(self.sha)[:16] or (head.shape, head.levels) != (program.shape, program.levels):
             raise DataError(
-                "written by another model", found=f"codec {head.codec.hex()}", expected=f"codec {self.sha[:32]}"
+                "written by another model",
+                found=f"codec {head.codec.hex()}",
+                expected=f"codec {self.sha[:32]}",
+                hint="name its codec file; if this is the one, take another copy: it is damaged",
             )
         require_number(head.arithmetic)
         for block in reader.blocks():

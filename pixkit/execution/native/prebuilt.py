@@ -12,7 +12,7 @@ from pathlib import Path
 SOURCE = Path(__file__).with_name("kernel.c")
 """Includes the headers and draw.c, which lie beside it."""
 FLAGS = ("-O3", "-fno-math-errno", "-fno-trapping-math", "-ffp-contract=fast", "-shared", "-fPIC", "-pthread")
-STRICT = ("-ffp-contract=off", "-DSTRICT")
+STRICT = ("-ffp-contract=off", "-fno-fast-math", "-DSTRICT")
 """What is added for the kernel "strict": of single precision, with results that are the same on all processors."""
 FOLDER = Path(__file__).with_name("kernels")
 """Where the wheel has them; there is none in a checkout, in a source distribution or in a wheel for all systems."""
