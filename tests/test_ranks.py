@@ -152,6 +152,8 @@ def test_what_one_process_does_is_refused_to_several(arguments, monkeypatch, cap
     monkeypatch.setenv("WORLD_SIZE", "2")
     assert main(arguments.split()) == 2
     assert "is for one process" in capsys.readouterr().err
+    monkeypatch.setenv("RANK", "1")
+    assert main(arguments.split()) == 2 and not capsys.readouterr().err
 
 
 def test_without_a_launcher_a_process_is_alone():

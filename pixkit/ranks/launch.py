@@ -61,7 +61,10 @@ def for_one_process(what: str, environment: Mapping[str, str] = os.environ) -> N
     """Raise UsageError if a launcher has started several: they would all do the same, and write the same files."""
     size = _number(environment, "WORLD_SIZE", 1)
     if size != 1:
-        raise UsageError(f"{what} is for one process", found=f"{size} ranks", expected="no launcher, or WORLD_SIZE=1")
+        found, expected = f"{size} ranks", "no launcher, or WORLD_SIZE=1"
+        error = UsageError(f"{what} is for one process", found=found, expected=expected)
+        error.told = _number(environment, "RANK", 0) > 0  # all ranks come here, and rank 0 says so
+        raise error
 
 
 @contextmanager
