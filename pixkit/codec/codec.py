@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from typing import BinaryIO
 
 import numpy as np
+import torch
 
 from pixkit.codec.arithmetic import ARITHMETIC, WrongArithmetic, require, require_unflushed
 from pixkit.codec.container import Block, Head, Reader, Writer, checksum_of
@@ -21,6 +22,9 @@ from pixkit.codec.strict import StrictWalk
 from pixkit.codec.walk import Walk, damaged
 from pixkit.errors import DataError, message
 from pixkit.execution.native.compile import NoCompiler, kernel
+from pixkit.memory import check_fits
+
+CPU = torch.device("cpu")
 
 TOGETHER = 64
 """Images that are coded in lockstep: a batch, which nothing that is computed depends on."""
@@ -183,7 +187,11 @@ class Codec:
     @contextmanager
     def _walk(self, batch: int) -> Iterator[Walk]:
         """One that nobody else has meanwhile, kept for other batches of its size; of several sizes the last two."""
-        walk = self._made.pop(batch, None) or self.walk(self.program, batch)
+        walk = self._made.pop(batch, None)
+        if walk is None:
+            needed = 4 * batch * sum(each.sites * each.row for each in self.program.memories)
+            check_fits(needed, CPU, f"{batch} images in lockstep", hint="take a machine with more memory")
+            walk = self.walk(self.program, batch)
         yield walk
         self._made = {**dict([*self._made.items()][-1:]), batch: walk}
 

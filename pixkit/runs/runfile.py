@@ -57,10 +57,14 @@ class RunFile:
     def content_if_any(self) -> bytes | None:
         """Its bytes; None where nothing is there, not even a link that leads nowhere."""
         with self._reading(), _closing(self._open()) as file:
-            data = None if file is None else file.read(self.most + 1)
+            data = None if file is None else file.read(self._room(file) + 1)
         if data is not None and len(data) > self.most:
             raise self.unreadable(f"more than {self.most} bytes", f"at most {self.most} bytes")
         return data
+
+    def _room(self, file: BinaryIO) -> int:
+        """What it may have, but no gigabytes for a small one: memory is taken for all that is asked for."""
+        return min(self.most, max(os.fstat(file.fileno()).st_size, MOST_JSON))
 
     def lines_if_any(self, longest: int) -> Iterator[bytes]:
         """Its lines one by one, none of more than `longest` bytes; none where nothing is there."""

@@ -18,7 +18,7 @@ from pixkit.codec.frozen import NUMBERS, Frozen
 from pixkit.codec.portable import PortableWalk
 from pixkit.codec.sound import check
 from pixkit.codec.strict import StrictWalk
-from pixkit.errors import DataError
+from pixkit.errors import DataError, UsageError
 from pixkit.execution.lowering.instruction import LANES
 from pixkit.testing.parts import random_images
 
@@ -140,6 +140,13 @@ def test_two_threads_share_a_codec(numpy_codec, images, file, monkeypatch):
     monkeypatch.setattr(PortableWalk, "advance", interrupted)
     assert numpy_codec.encode(images, [f"{number}.png" for number in range(11)], verify=False) == file
     assert found == [alone]
+
+
+def test_a_program_that_the_memory_does_not_hold_is_refused(program, images):
+    large = replace(program.memories[-1], sites=1 << 14, row=1 << 16, shared=False, start=None)
+    codec = Codec(replace(program, memories=(*program.memories, *[large] * 99)), walk=PortableWalk)
+    with pytest.raises(UsageError, match="11 images in lockstep"):
+        codec.encode(images)
 
 
 def test_another_model_and_another_arithmetic_are_refused(numpy_codec, program, images):
