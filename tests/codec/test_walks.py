@@ -6,6 +6,7 @@ import torch
 from nets import NETS, net_of
 from teacher import COLOUR, GREY
 
+from pixkit.codec import attention
 from pixkit.codec.freezing import freeze
 from pixkit.codec.frozen import Frozen
 from pixkit.codec.portable import PortableWalk
@@ -42,6 +43,12 @@ def test_numpy_gives_the_kernels_bits(name, spec):
     with torch.no_grad():
         expected = network.double()(x).flatten(2).unflatten(1, (-1, spec.channels)).permute(3, 2, 0, 1).flatten(0, 1)
     assert np.abs(found - expected.numpy()).max() < 1e-4 * max(1, float(expected.abs().max()))
+
+
+def test_logits_that_are_no_numbers_count_as_nothing_where_attention_is_masked_as_in_the_kernel():
+    logits = np.array([[0, np.nan, 0, -np.inf], [np.nan, 0, 0, 0]], np.float32)
+    found = attention._softmax(logits, masked=True)
+    assert np.array_equal(found[0], [0.5, 0, 0.5, 0]) and np.isnan(found[1, 1:]).all()
 
 
 def test_a_program_is_the_same_after_it_was_written_and_read():

@@ -79,7 +79,11 @@ def test_readers_follow_links_unless_told_otherwise(file, tmp_path):
 
 def test_more_bytes_than_the_memory_takes_are_an_error_of_the_run(file, monkeypatch):
     class Endless:
-        def read(self, _):
+        def fileno(self):
+            return standing.fileno()
+
+        def read(self, count):
+            assert count < 2**30  # not for all that it may have
             raise MemoryError
 
         def __enter__(self):
@@ -89,7 +93,7 @@ def test_more_bytes_than_the_memory_takes_are_an_error_of_the_run(file, monkeypa
             pass
 
     monkeypatch.setattr("pixkit.runs.runfile.open_regular", lambda *_, **__: Endless())
-    with pytest.raises(RunError, match="the memory"):
+    with open(file, "wb") as standing, pytest.raises(RunError, match="the memory"):
         RunFile(file, 2**50).content()
 
 
