@@ -25,7 +25,7 @@ SECTIONS: dict[str, dict[str, str]] = {
         "upscale": "Draw the pixels between those of a small image.",
         "reconstruct": "Encode images and draw them again from their codes.",
         "compress": "Compress images without loss by a trained model.",
-        "decompress": "Get back the images that compress wrote.",
+        "decompress": "Get back the images that `pixkit compress` wrote.",
         "eval": "Score a trained model on a split of its data.",
         "verify": "Prove a model, or any module, causal, or show its leak.",
         "bench": "Measure how fast a recipe's model works.",

@@ -57,7 +57,8 @@ def test_help_names_every_command(pixkit):
 
 def test_every_command_has_a_module_and_every_module_a_line_in_the_sections():
     modules = {module.name for module in pkgutil.iter_modules(commands.__path__)}
-    assert modules == set(COMMANDS)
+    parts = {name for name in modules if name.partition("_")[0] == "bench" != name}  # commands of that command
+    assert modules - parts == set(COMMANDS)
     assert len(COMMANDS) == sum(map(len, group.SECTIONS.values())), "a name stands in one section alone"
 
 

@@ -70,7 +70,7 @@ OFFERED = {
     "pixkit sample --dev": ["--device"],
     "pixkit sample --device ": ["auto", "cpu", "cuda"],
     "pixkit sample --device=c": ["--device=cpu", "--device=cuda"],
-    "pixkit bench ": ["sample"],
+    "pixkit bench ": ["compress", "sample", "scaling", "train"],
     "pixkit ls r": ["recipe", "run"],
     "pixkit show backbone pixel": ["pixelcnn", "pixelcnnpp", "pixelsnail"],
     "pixkit show backbones row": ["row_lstm", "row_rnn"],

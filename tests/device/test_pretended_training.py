@@ -110,7 +110,7 @@ SMALL = [
 @pytest.fixture
 def built(monkeypatch, tmp_path):
     """Builds on the device; training alone."""
-    monkeypatch.setattr("pixkit.training.build.pick_device", lambda name: DEVICE)
+    monkeypatch.setattr("pixkit.training.build.pick_device", lambda name, ranks=None: DEVICE)
     monkeypatch.setattr("pixkit.training.build.final_results", lambda run, *rest, **options: ([], None))
     monkeypatch.setattr("pixkit.training.loop.draw_samples", lambda model, recipe, run, *rest: run.path)
 
@@ -245,7 +245,7 @@ def test_a_run_that_was_begun_on_a_gpu_goes_on_on_a_cpu_and_back_as_it_was_begun
     run = built("run", "train.steps=4", "train.schedule.type=constant")
     steps = run.settings()["lock"]["steps"]
     with monkeypatch.context() as patch:
-        patch.setattr("pixkit.training.build.pick_device", lambda name: CPU)
+        patch.setattr("pixkit.training.build.pick_device", lambda name, ranks: CPU)
         patch.setattr("pixkit.training.way.Ahead", None)
         elsewhere = built("run", "train.steps=5", "train.schedule.type=constant", resume=True)
     assert elsewhere.settings()["lock"]["steps"] == steps
@@ -260,7 +260,7 @@ def test_a_run_that_was_begun_on_a_gpu_goes_on_on_a_cpu_and_back_as_it_was_begun
 
 
 def test_a_dry_run_times_the_steps_that_a_build_makes(monkeypatch):
-    monkeypatch.setattr("pixkit.training.dryrun.pick_device", lambda name: DEVICE)
+    monkeypatch.setattr("pixkit.training.dryrun.pick_device", lambda name, ranks=None: DEVICE)
     made = []
     launch = Ahead.launch
     monkeypatch.setattr(Ahead, "launch", lambda self, step: made.append(step) or launch(self, step))
@@ -271,7 +271,7 @@ def test_a_dry_run_times_the_steps_that_a_build_makes(monkeypatch):
 
 
 def test_a_dry_run_says_that_batches_are_taken_in_parts(monkeypatch):
-    monkeypatch.setattr("pixkit.training.dryrun.pick_device", lambda name: DEVICE)
+    monkeypatch.setattr("pixkit.training.dryrun.pick_device", lambda name, ranks=None: DEVICE)
     loss, told = AutoregressiveModel._loss, Told()
 
     def crowded(model, batch, step):

@@ -48,8 +48,9 @@ def test_a_run_is_loaded_as_is_asked_and_drawn_as_its_recipe_says(model, monkeyp
     assert asked == ["somewhere", (run, {"device": "cpu", "checkpoint": "last", "weights": "raw"})]
     assert (found.model, found.run, found.temperature, found.batch_size, found.count) == (model, run, 0.25, 7, 9)
     assert type(found.sampler) is Ancestral
+    monkeypatch.setattr(drawing, "pick_device", lambda name, ranks: f"{name}, of {ranks.size}")
     open_drawer("somewhere")
-    assert asked[3][1] == {"device": "auto", "checkpoint": "best", "weights": "ema"}
+    assert asked[3][1] == {"device": "auto, of 1", "checkpoint": "best", "weights": "ema"}
 
 
 def test_images_and_codes_are_drawn_so(model):

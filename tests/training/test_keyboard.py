@@ -134,7 +134,7 @@ def test_a_build_ends_with_130(tmp_path, monkeypatch, capsys, second):
     build = ["build", "tiny.yaml", "-o", "run", "--quiet"]
     if second:
         monkeypatch.setattr(checkpoint, "save", lambda *_, **__: press())
-    monkeypatch.setattr(loop, "validate", lambda *_: press())
+    monkeypatch.setattr(loop, "validate", lambda *_, **__: press())
     assert main(build) == 130
     said = capsys.readouterr().err
     assert "Traceback" not in said and not (tmp_path / "run" / "build.lock").exists()

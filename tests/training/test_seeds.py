@@ -67,7 +67,8 @@ def test_those_of_scores_and_of_the_images_that_are_scored(seeded):
     noted = seeded(scoring)
     model, dataset = toy_model(toy_recipe(Indexed))
     scoring.score(model, dataset, "test", 4, seed=7)
-    assert noted == [(derive(7, "score", "test", number), CPU) for number in range(3)]
+    scored = [(derive(7, "score", "test", number), CPU) for number in range(3)]
+    assert noted == [*scored, (derive(7, "measure", "test"), CPU)]
     generator = torch.Generator().manual_seed(derive(7, "subset", "train"))
     chosen = torch.randperm(dataset.size("train"), generator=generator)[:9]
     found = scoring.score(model, dataset, "train", 4, limit=9, seed=7)

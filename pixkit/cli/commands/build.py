@@ -41,7 +41,7 @@ class _Build(click.Command):
     is_flag=True,
     help="Go on with a run; RECIPE may be the run's folder. With --resume=auto: or start it, if there is none.",
 )
-@click.option("--resume-auto", is_flag=True, hidden=True)
+@click.option("--resume-auto", is_flag=True, hidden=True, help="What --resume=auto is taken for.")
 @click.option("--extend", type=click.IntRange(min=1), metavar="N", help="Give a run that has ended N more steps.")
 @click.option("--overwrite", is_flag=True, help="Replace the run that is there.")
 @click.option("--break-lock", is_flag=True, help="Take the run over from a build that is gone and still holds it.")
