@@ -32,7 +32,7 @@ BLOCK = 1 << 16
 """Bits of a block at least, but of the last one."""
 
 Progress = Callable[[int, int], None]
-"""Called as progress(done, total), in images; raises to stop."""
+"""Called as progress(done, total), in images; raises to stop. The total is 0 where it is unknown."""
 
 
 class Codec:
@@ -76,10 +76,14 @@ class Codec:
         return file.getvalue()
 
     def decode(self, data: bytes, progress: Progress | None = None) -> Array:
-        """The images of a compressed file, int64 [N, C, H, W]; see `read`."""
-        reader = Reader(io.BytesIO(data))
-        found = [*self.read(reader)]
-        return np.concatenate(found) if found else np.zeros((0, *self.program.shape), np.int64)
+        """The images of a compressed file, int64 [N, C, H, W]; see `read`. `progress` is told no total."""
+        found, done = [np.zeros((0, *self.program.shape), np.int64)], 0
+        for part in self.read(Reader(io.BytesIO(data))):
+            found.append(part)
+            done += len(part)
+            if progress is not None:
+                progress(done, 0)
+        return np.concatenate(found)
 
     def write(
         self,

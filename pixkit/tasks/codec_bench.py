@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import io
 import math
 import time
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 
+from pixkit.codec.container import Reader
 from pixkit.data import Progress as Loading
+from pixkit.errors import DataError, UsageError
 from pixkit.image import Shown
 from pixkit.models.autoregressive import AutoregressiveModel
 from pixkit.runs.load import load
@@ -30,24 +34,33 @@ class CodecTimes(Shown):
     Attributes:
         images: how many there are.
         size: bytes of the compressed file.
+        words: bytes of it that are the range coder's; the rest are its head, checksums and lengths.
         ideal: bytes that the model's own nats come to.
         codec_size: bytes of the codec file, which is needed once, besides.
         encode_seconds, decode_seconds: of all images, nothing verified.
         general: what general codecs take, each in its best layout.
+        left_out: why others are not among them, by name.
     """
 
     images: int
     size: int
+    words: int
     ideal: float
     codec_size: int
     encode_seconds: float
     decode_seconds: float
     general: list[GeneralRow]
+    left_out: dict[str, str]
 
     @property
     def overhead(self) -> float:
         """By how much the file is larger than the nats say, of these."""
         return self.size / self.ideal - 1
+
+    @property
+    def best(self) -> GeneralRow:
+        """The general codec that takes the fewest bytes."""
+        return min(self.general, key=lambda row: row.size)
 
     def dump(self) -> dict[str, Any]:
         """As plain data."""
@@ -63,17 +76,17 @@ def bench_codec(
     weights: str = "ema",
     loading: Loading | None = None,
 ) -> CodecTimes:
-    """Encode and decode images by a run's model, and by PNG, WebP and xz.
+    """Encode and decode images by a run's model, and by general codecs; see `general_sizes`.
 
     Args:
         run: the run, or its folder.
         images: as `compress` takes them.
         checkpoint: best, last or step-N.
         weights: ema or raw.
-        loading: told of the reading of the run's data.
+        loading: told of the reading of the run's data, and of what is measured.
 
     Raises:
-        UsageError: if there is no codec for the run's model, or general codecs cannot take its images.
+        UsageError: if there is no codec for the run's model, or there are no images.
         DataError: if images cannot be read or do not fit.
     """
     opened = run if isinstance(run, Run) else Run.open(Path(run))
@@ -81,13 +94,29 @@ def bench_codec(
     codec = codec_of(model)
     assert isinstance(model, AutoregressiveModel)
     _, x = images_of(images, model.spec, opened, loading)
-    general = general_sizes(x.numpy(), model.spec.levels)
-    nats = -sum(float(model.network.log_prob(part).double().sum()) for part in x.split(BATCH))
+    if not len(x):
+        raise UsageError("no images", expected="one or more, to tell what they take")
+    tell = loading or (lambda what, done, total: None)
+    general, left_out = general_sizes(x.numpy(), model.spec.levels, lambda name: tell(name, 0, 0))
+    nats = 0.0
+    for start in range(0, len(x), BATCH):
+        tell("scoring", start, len(x))
+        nats -= float(model.network.log_prob(x[start : start + BATCH]).double().sum())
     codec.decode(codec.encode(x[:1].numpy()))  # what is made once is not timed
     times = [time.perf_counter()]
-    data = codec.encode(x.numpy(), verify=False)
+    data = codec.encode(x.numpy(), progress=lambda *done: tell("encoding", *done), verify=False)
     times.append(time.perf_counter())
-    codec.decode(data)
+    if not np.array_equal(codec.decode(data, lambda *done: tell("decoding", *done)), x.numpy()):
+        raise DataError("what was encoded does not come back", hint="another machine or another compiler (CC)")
     times.append(time.perf_counter())
-    ideal = nats / math.log(2) / 8
-    return CodecTimes(len(x), len(data), ideal, len(codec.content), times[1] - times[0], times[2] - times[1], general)
+    return CodecTimes(
+        images=len(x),
+        size=len(data),
+        words=sum(4 * len(block.words) for block in Reader(io.BytesIO(data)).blocks()),
+        ideal=nats / math.log(2) / 8,
+        codec_size=len(codec.content),
+        encode_seconds=times[1] - times[0],
+        decode_seconds=times[2] - times[1],
+        general=general,
+        left_out=left_out,
+    )

@@ -56,7 +56,8 @@ def test_the_kernel_and_numpy_write_the_same_file_and_read_it(numpy_codec, image
     told = []
     assert compiled.encode(images, [f"{number}.png" for number in range(11)], lambda *done: told.append(done)) == file
     assert told == [(8, 11), (11, 11)]
-    assert (compiled.decode(file) == images).all()
+    assert (compiled.decode(file, lambda *done: told.append(done)) == images).all()
+    assert told[2:] == [(8, 0), (11, 0)]
     assert (numpy_codec.decode(file) == images).all()
     reader = Reader(io.BytesIO(file))
     assert [len(found) for found in compiled.read(reader)] == [8, 3]

@@ -19,7 +19,7 @@ from pixkit.cli.output import emit, emit_json, table
 from pixkit.cli.plugins import loaded_plugins
 from pixkit.cli.progress import show_progress
 from pixkit.cli.runs import opened_run
-from pixkit.tasks.codec_bench import bench_codec
+from pixkit.tasks.codec_bench import CodecTimes, bench_codec
 
 
 @click.command()
@@ -32,8 +32,10 @@ from pixkit.tasks.codec_bench import bench_codec
 def compress(*, run: Path, images: tuple[str, ...], checkpoint: str, weights: str, as_json: bool, quiet: bool) -> None:
     """Compare a trained model's lossless codec with general ones on the same images.
 
-    PNG (optimised), WebP (lossless) and xz take the images one by one or as one picture, whichever is smaller. The
-    codec file, which holds the model, is told apart: it is needed once, for any number of images.
+    PNG (optimised), WebP, JPEG XL (effort 9), JPEG-LS, all lossless, and Group 4 of two levels take the images one by
+    one, one below the other, or as one mosaic, whichever is smallest; xz takes their levels. JPEG XL and JPEG-LS need
+    imagecodecs, an extra. The codec file, which holds the model, is told apart: it is needed once, for any number of
+    images.
     """
     loaded_plugins()
     with naming_options(), show_progress(quiet) as progress:
@@ -42,12 +44,25 @@ def compress(*, run: Path, images: tuple[str, ...], checkpoint: str, weights: st
     if as_json:
         emit_json({"run": str(run), **found.dump()})
         return
-    rows = [("model", "blocks", found.size), *found.general]
-    cells = [(name, layout, str(size), f"{size / found.images:.2f}") for name, layout, size in rows]
-    emit(
-        f"{found.images} images, {found.ideal:.1f} bytes by their nats, a file {100 * found.overhead:.2f}% larger, "
-        f"a codec file of {found.codec_size} bytes\n"
-        f"{found.images / found.encode_seconds:.3g} images/s encoded, "
-        f"{found.images / found.decode_seconds:.3g} decoded\n\n"
-        + table(("codec", "layout", "bytes", "an image"), cells)
-    )
+    emit(shown(found))
+
+
+def shown(found: CodecTimes) -> str:
+    """What was found, for people."""
+    rows = [
+        ("the model's nats", "", found.ideal),
+        ("pixkit's range coder", "blocks", found.words),
+        ("pixkit's file", "blocks", found.size),
+        *found.general,
+    ]
+    cells = [(name, layout, f"{size:.0f}", f"{size / found.images:.2f}") for name, layout, size in rows]
+    share, seconds = found.size / found.best.size, (found.encode_seconds, found.decode_seconds)
+    lines = [
+        table(("codec", "layout", "bytes", "an image"), cells),
+        "",
+        *(f"{name} is left out: {reason}" for name, reason in found.left_out.items()),
+        f"{found.images} images: {share:.3f} of {found.best.name}, {100 * found.overhead:.2f}% above the nats",
+        f"the model, which is needed once besides: a codec file of {found.codec_size} bytes",
+        "{:.3g} images/s encoded, {:.3g} decoded".format(*(found.images / each for each in seconds)),
+    ]
+    return "\n".join(lines)
