@@ -15,11 +15,11 @@ import torch
 from pixkit.codec.arithmetic import ARITHMETIC, WrongArithmetic, require, require_unflushed
 from pixkit.codec.container import Block, Head, Reader, Writer, checksum_of
 from pixkit.codec.frozen import Array, Frozen
+from pixkit.codec.packing import Packer, Unpacker, damaged
 from pixkit.codec.portable import PortableWalk
-from pixkit.codec.rangecoder import Decoder, Encoder
 from pixkit.codec.sound import check
 from pixkit.codec.strict import StrictWalk
-from pixkit.codec.walk import Walk, damaged
+from pixkit.codec.walk import Walk
 from pixkit.errors import DataError, message
 from pixkit.execution.native.compile import NoCompiler, kernel
 from pixkit.memory import check_fits
@@ -156,13 +156,13 @@ class Codec:
     def _block(self, images: Array) -> tuple[int, list[int]]:
         """How many of the first images a block has, and its words."""
         require_unflushed()
-        encoder, done = Encoder(), 0
-        while done < len(images) and encoder.bits < BLOCK:
+        packer, done = Packer(), 0
+        while done < len(images) and packer.bits < BLOCK:
             part = images[done : done + TOGETHER]
             with self._walk(len(part)) as walk:
-                walk.encode(_by_sites(part), encoder)
+                walk.encode(_by_sites(part), packer)
             done += len(part)
-        return done, encoder.finish()
+        return done, packer.finish()
 
     def _verify(self, block: Block) -> None:
         try:
@@ -176,12 +176,12 @@ class Codec:
 
     def _decoded(self, block: Block, together: int) -> Array:
         require_unflushed()
-        decoder, found = Decoder(block.words.tolist()), []
+        unpacker, found = Unpacker(block.words.tolist()), []
         for start in range(0, block.images, together):
             with self._walk(min(together, block.images - start)) as walk:
-                walk.decode(decoder)
+                walk.decode(unpacker)
                 found.append(walk.levels.transpose(1, 2, 0).reshape(walk.batch, *self.program.shape).copy())
-            if decoder.beyond:  # rather than so many images as a forged number says
+            if unpacker.beyond:  # rather than so many images as a forged number says
                 raise damaged()
         images = np.concatenate(found)
         if checksum_of(images) != block.checksum:

@@ -1,7 +1,7 @@
 """From parameters to frequencies in whole numbers: a level is digits of base 16, the most significant one first.
 
-A digit's frequencies add up to 2^24, and none is 0. Weights of levels are float32 numbers made by the arithmetic; from
-there on all is in whole numbers, whose sums have no order.
+Weights of levels are float32 numbers made by the arithmetic; from there on all is in whole numbers, whose sums have no
+order.
 """
 
 from __future__ import annotations
@@ -12,7 +12,6 @@ import numpy as np
 
 from pixkit.codec.elementary import F, Floats, exp
 from pixkit.codec.frozen import Array
-from pixkit.codec.rangecoder import PRECISION
 
 DIGIT = 4
 """Bits of a digit."""
@@ -47,22 +46,21 @@ class Digits(ABC):
     def below(self, places: Array) -> Array:
         """int64 [N, E], less than 2^39: how much weight is below the levels `places`, which rise; 0 below level 0."""
 
-    def edges(self, prefix: Array, number: int) -> Array:
-        """int64 [N, 17]: the frequency of all digits below each, 2^24 from the first one that no level has.
+    def weights(self, prefix: Array, number: int) -> tuple[Array, Array]:
+        """How much weight is below each digit, int64 [N, 17], and how many digits some level has, int64 [N].
+
+        The one after the last of these has all of the weight below it, which is less than 2^39 and not 0.
 
         Args:
             prefix: int64 [N], the digits before, as a number.
             number: how many these are.
         """
-        size = 1 << DIGIT * (self.number - 1 - number)
+        size, digits = 1 << DIGIT * (self.number - 1 - number), np.arange((1 << DIGIT) + 1)
         first = prefix[:, None] << DIGIT * (self.number - number)
-        below = self.below(np.minimum(first + size * np.arange((1 << DIGIT) + 1), self._levels))
+        below = self.below(np.minimum(first + size * digits, self._levels))
         below = below - below[:, :1]
-        most = -((first - self._levels) // size)  # how many digits some level has
-        digits = np.minimum(np.arange((1 << DIGIT) + 1), most)
-        whole = below[:, -1:] > 0
-        below, total = np.where(whole, below, digits), np.where(whole, below[:, -1:], digits[:, -1:])
-        return digits + below * ((1 << PRECISION) - digits[:, -1:]) // total
+        most = np.minimum(-((first - self._levels) // size), 1 << DIGIT)
+        return np.where(below[:, -1:] > 0, below, np.minimum(digits, most)), most[:, 0]
 
 
 class Categorical(Digits):

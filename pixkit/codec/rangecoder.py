@@ -15,85 +15,85 @@ _WORD, _STATE = 0xFFFF_FFFF, 0xFFFF_FFFF_FFFF_FFFF
 
 
 class Encoder:
-    """Collects words.
+    """Collects `words`; `low` and `range` are the state of 64 bits.
 
-    `_held` are words whose last bits a carry may still change: how many there are, and the first of them.
+    `held` are words whose last bits a carry may still change: how many there are, and the first of them.
     """
 
     def __init__(self) -> None:
-        self._words: list[int] = []
-        self._low, self._range = 0, _STATE
-        self._held, self._first = 0, 0
+        self.words: list[int] = []
+        self.low, self.range = 0, _STATE
+        self.held, self.first = 0, 0
 
     @property
     def bits(self) -> int:
         """Of the words so far, but for the few of the state."""
-        return 32 * (len(self._words) + self._held)
+        return 32 * (len(self.words) + self.held)
 
     def encode(self, start: int, frequency: int) -> None:
         """Take in a symbol."""
-        scale = self._range >> PRECISION
-        low = self._low + scale * start
+        scale = self.range >> PRECISION
+        low = self.low + scale * start
         carried, low, width = low > _STATE, low & _STATE, scale * frequency
-        if self._held and (carried or low + width <= _STATE):
+        if self.held and (carried or low + width <= _STATE):
             self._settle(carried)
         if width <= _WORD:
             word, low, width = low >> 32, low << 32 & _STATE, width << 32
-            if self._held:
-                self._held += 1
+            if self.held:
+                self.held += 1
             elif low + width > _STATE:  # the next symbol decides whether this word is one more
-                self._held, self._first = 1, word
+                self.held, self.first = 1, word
             else:
-                self._words.append(word)
-        self._low, self._range = low, width
+                self.words.append(word)
+        self.low, self.range = low, width
 
     def finish(self) -> list[int]:
         """All words; nothing can be encoded any more."""
-        if self._range == _STATE:
-            return self._words
-        point = self._low + _WORD
-        if self._held:
+        if self.range == _STATE:
+            return self.words
+        point = self.low + _WORD
+        if self.held:
             self._settle(point > _STATE)
         word = (point & _STATE) >> 32
-        self._words.append(word)
-        if (self._low + self._range & _STATE) >> 32 == word:
-            self._words.append(0)
-        return self._words
+        self.words.append(word)
+        if (self.low + self.range & _STATE) >> 32 == word:
+            self.words.append(0)
+        return self.words
 
     def _settle(self, carried: bool) -> None:
-        self._words.append(self._first + carried & _WORD)
-        self._words += [0 if carried else _WORD] * (self._held - 1)
-        self._held = 0
+        self.words.append(self.first + carried & _WORD)
+        self.words += [0 if carried else _WORD] * (self.held - 1)
+        self.held = 0
 
 
 class Decoder:
-    """Reads words; zeros after the last of them."""
+    """Reads `words`, `next` of them so far, and zeros after the last one."""
 
     def __init__(self, words: Sequence[int]) -> None:
-        self._words, self._next = words, 0
-        self._low, self._range, self._point = 0, _STATE, 0
+        self.words, self.next = words, 0
+        self.low, self.range, self.point = 0, _STATE, 0
         for _ in range(2):
             self._read()
 
     @property
     def beyond(self) -> bool:
         """Whether more words were read than `finish` leaves to zeros: the symbols are not those of the words."""
-        return self._next > len(self._words) + 2
+        return self.next > len(self.words) + 2
 
     def quantile(self) -> int:
         """Which of the 2^24 numbers is meant: the symbol is the one that has it; 2^24 or more of damaged words."""
-        self._scale = self._range >> PRECISION
-        return (self._point - self._low & _STATE) // self._scale
+        return (self.point - self.low & _STATE) // (self.range >> PRECISION)
 
     def take(self, start: int, frequency: int) -> None:
-        """Go on behind the symbol that has the last quantile."""
-        self._low = self._low + self._scale * start & _STATE
-        self._range = self._scale * frequency
-        if self._range <= _WORD:
-            self._low, self._range = self._low << 32 & _STATE, self._range << 32
+        """Go on behind the symbol that has the quantile."""
+        scale = self.range >> PRECISION
+        self.low = self.low + scale * start & _STATE
+        self.range = scale * frequency
+        if self.range <= _WORD:
+            self.low, self.range = self.low << 32 & _STATE, self.range << 32
             self._read()
 
     def _read(self) -> None:
-        word = self._words[self._next] if self._next < len(self._words) else 0
-        self._next += 1
-        self._point = self._point << 32 & _STATE | word
+        word = self.words[self.next] if self.next < len(self.words) else 0
+        self.next += 1
+        self.point = self.point << 32 & _STATE | word

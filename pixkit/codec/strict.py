@@ -7,11 +7,25 @@ from typing import Any
 
 import numpy as np
 
+from pixkit.codec.frequencies import DIGIT
 from pixkit.codec.frozen import NUMBERS, Array, Frozen, Operation
+from pixkit.codec.packing import Packer, Unpacker, damaged
 from pixkit.codec.walk import Walk
 from pixkit.execution.native.compile import kernel
-from pixkit.execution.native.layout import INSTRUCTION, KINDS, Buffer, Op, Program
+from pixkit.execution.native.layout import HEADS, INSTRUCTION, KINDS, Buffer, Op, Program
 from pixkit.execution.native.threads import PANEL
+
+
+class Coder(ctypes.Structure):
+    """Where coding stands, as code.h has it."""
+
+    _fields_ = (
+        *((name, ctypes.c_uint64) for name in ("low", "range", "point")),
+        *((name, ctypes.c_int64) for name in ("start", "width", "wanted", "held", "next", "count")),
+        *((name, ctypes.c_void_p) for name in ("words", "below", "parts")),
+        ("first", ctypes.c_uint32),
+        ("damaged", ctypes.c_int32),
+    )
 
 
 class StrictWalk(Walk):
@@ -44,8 +58,22 @@ class StrictWalk(Walk):
             groups=program.groups,
             levels=program.levels,
             params=program.params,
+            **self._draws(program),
         )
+        codes = 1 if program.mixture is not None else batch  # of a mixture the kernel needs no memory
+        self._scratch = np.zeros((codes, program.levels + 1), np.int64), np.zeros(program.levels, np.float32)
         self.begin()
+
+    def _draws(self, program: Frozen) -> dict[str, Any]:
+        """What is coded, and by which distributions."""
+        head, mixture = HEADS.index(program.head), program.mixture
+        found = {"draws": program.draws, "draw_site": program.drawn, "draw_due": program.due}
+        places: dict[str, Any] = {name: self._keep(np.ascontiguousarray(value)) for name, value in found.items()}
+        if mixture is None:
+            return {**places, "head": head}
+        normal = mixture.family == "normal"
+        bounds = {"components": mixture.components, "low": mixture.low, "high": mixture.high}
+        return {**places, "head": head + normal, **bounds}
 
     def begin(self) -> None:
         """See Walk."""
@@ -59,6 +87,46 @@ class StrictWalk(Walk):
     def advance(self, step: int) -> None:
         """See Walk."""
         self._library.run(ctypes.addressof(self._program), step, step + 1, 0, self.batch, 1, 0)
+
+    def encode(self, levels: Array, packer: Packer) -> None:
+        """See Walk."""
+        self.begin()
+        self.levels[:] = levels
+        room = np.zeros(self._symbols + packer.held + 2, np.uint32)
+        coder = self._coder(packer, room)
+        coder.held, coder.first = packer.held, packer.first
+        self._code(coder, decoding=False)
+        packer.words += room[: coder.next].tolist()
+        packer.low, packer.range, packer.held, packer.first = coder.low, coder.range, coder.held, coder.first
+        packer.start, packer.width = coder.start, coder.width
+
+    def decode(self, unpacker: Unpacker) -> None:
+        """See Walk."""
+        self.begin()
+        words = np.array(unpacker.words, np.uint32)
+        coder = self._coder(unpacker, words)
+        coder.point, coder.wanted, coder.next, coder.count = unpacker.point, unpacker.wanted, unpacker.next, len(words)
+        self._code(coder, decoding=True)
+        unpacker.low, unpacker.range, unpacker.point, unpacker.next = coder.low, coder.range, coder.point, coder.next
+        unpacker.start, unpacker.width, unpacker.wanted = coder.start, coder.width, coder.wanted
+
+    @property
+    def _symbols(self) -> int:
+        """Digits of all images."""
+        return self.levels.size * -(-(self.program.levels - 1).bit_length() // DIGIT)
+
+    def _coder(self, state: Packer | Unpacker, words: Array) -> Coder:
+        """Where coding stands, for the kernel; words and other memory have to live as long."""
+        below, parts = self._scratch
+        places = {"words": words.ctypes.data, "below": below.ctypes.data, "parts": parts.ctypes.data}
+        return Coder(low=state.low, range=state.range, start=state.start, width=state.width, **places)
+
+    def _code(self, coder: Coder, *, decoding: bool) -> None:
+        program, at = ctypes.c_void_p(ctypes.addressof(self._program)), ctypes.c_void_p(ctypes.addressof(coder))
+        for step in range(len(self.program.steps) - 1):
+            self.advance(step)
+            if self._library.code(program, at, ctypes.c_int64(step), ctypes.c_int32(decoding)):
+                raise damaged()
 
     def _buffer(self, number: int) -> Buffer:
         place = self.program.places[number]

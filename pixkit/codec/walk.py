@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import bisect
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
 
@@ -11,10 +10,7 @@ import numpy as np
 from pixkit.codec.frequencies import DIGIT, Categorical, Digits, weights
 from pixkit.codec.frozen import Array, Frozen
 from pixkit.codec.mixture import MixtureDigits
-from pixkit.codec.rangecoder import PRECISION, Decoder, Encoder
-from pixkit.errors import DataError
-
-WHOLE = 1 << PRECISION
+from pixkit.codec.packing import Packer, Unpacker
 
 
 class Walk(ABC):
@@ -54,21 +50,20 @@ class Walk(ABC):
         start = place.first + place.group * group
         return self.row(site if place.varies else 0)[:, start : start + self.program.maps]
 
-    def encode(self, levels: Array, encoder: Encoder) -> None:
+    def encode(self, levels: Array, packer: Packer) -> None:
         """Take in images, int64 [S, B, C]: step by step, sub-pixel by sub-pixel, digit by digit, image by image."""
         self.begin()
         self.levels[:] = levels
         for site, colour, digits in self._digits():
-            level, rows = self.levels[site, :, colour], np.arange(self.batch)
+            level = self.levels[site, :, colour]
             for number in range(digits.number):
                 left = DIGIT * (digits.number - 1 - number)
-                edges, digit = digits.edges(level >> left + DIGIT, number), level >> left & (1 << DIGIT) - 1
-                starts = edges[rows, digit]
-                for start, frequency in zip(starts.tolist(), (edges[rows, digit + 1] - starts).tolist(), strict=True):
-                    if frequency < WHOLE:
-                        encoder.encode(start, frequency)
+                rows = _rows(digits, level >> left + DIGIT, number)
+                for below, digit in zip(rows, (level >> left & (1 << DIGIT) - 1).tolist(), strict=True):
+                    if len(below) > 2:
+                        packer.put(below, digit)
 
-    def decode(self, decoder: Decoder) -> None:
+    def decode(self, unpacker: Unpacker) -> None:
         """Find out the levels of as many images.
 
         Raises:
@@ -78,8 +73,8 @@ class Walk(ABC):
         for site, colour, digits in self._digits():
             level = np.zeros(self.batch, np.int64)
             for number in range(digits.number):
-                found = [_decoded(edges, decoder) for edges in digits.edges(level, number).tolist()]
-                level = level << DIGIT | np.array(found)
+                rows = _rows(digits, level, number)
+                level = level << DIGIT | np.array([unpacker.get(below) if len(below) > 2 else 0 for below in rows])
             self.levels[site, :, colour] = level
 
     def _digits(self) -> Iterator[tuple[int, int, Digits]]:
@@ -100,17 +95,7 @@ class Walk(ABC):
         return MixtureDigits(self.params(site), program.mixture, program.levels, earlier, program.shape[0])
 
 
-def _decoded(edges: list[int], decoder: Decoder) -> int:
-    if edges[1] == WHOLE:  # there is one
-        return 0
-    quantile = decoder.quantile()
-    if quantile >= WHOLE:
-        raise damaged()
-    digit = bisect.bisect_right(edges, quantile) - 1
-    decoder.take(edges[digit], edges[digit + 1] - edges[digit])
-    return digit
-
-
-def damaged() -> DataError:
-    """What words that nothing can have written are."""
-    return DataError("a damaged stream")
+def _rows(digits: Digits, prefix: Array, number: int) -> Iterator[list[int]]:
+    """How much weight is below each digit that there is, and below them all."""
+    below, counts = digits.weights(prefix, number)
+    return (row[: count + 1] for row, count in zip(below.tolist(), counts.tolist(), strict=True))

@@ -6,7 +6,8 @@ IMAGE is what `pixkit compress` takes. The strict kernel is compiled for each le
 and for one without AVX, at -O1 and -O3; each build encodes and decodes the first images, as many as --builds says, and
 numpy those that --numpy says. Printed are the bytes of all beside the model's own nats, in one stream and as a file,
 and the least processor times for a batch of 64, in turns: of a forward pass in torch, the native executor's walk, the
-strict kernel's, and of encoding and decoding. Exits with 1 if anything differs.
+strict kernel's, and of encoding and decoding, the coder in C beside the one in Python. Exits
+with 1 if anything differs.
 """
 
 from __future__ import annotations
@@ -29,9 +30,10 @@ from pixkit.codec import codec as coding
 from pixkit.codec import strict
 from pixkit.codec.codec import Codec
 from pixkit.codec.frozen import Array
+from pixkit.codec.packing import Packer, Unpacker
 from pixkit.codec.portable import PortableWalk
-from pixkit.codec.rangecoder import Decoder, Encoder
 from pixkit.codec.strict import StrictWalk
+from pixkit.codec.walk import Walk
 from pixkit.execution.native.executor import NativeExecutor
 from pixkit.execution.native.prebuilt import SOURCE, _flags, flags, levels
 from pixkit.execution.plan import make_plan
@@ -127,17 +129,19 @@ def times(codec: Codec, model: AutoregressiveModel, images: torch.Tensor, rounds
         for step in range(len(codec.program.steps) - 1):
             walk.advance(step)
 
-    def encode() -> None:
-        encoder = Encoder()
-        walk.encode(by_sites, encoder)
-        words[:] = encoder.finish()
+    def encode(kind: type[Walk]) -> None:
+        packer = Packer()
+        kind.encode(walk, by_sites, packer)
+        words[:] = packer.finish()
 
     turns: dict[str, Callable[[], object]] = {
         "forward pass": forward,
         "native walk": lambda: native._run(0, len(native.draws)),
         "strict walk": stepwise,
-        "encoding": encode,
-        "decoding": lambda: walk.decode(Decoder(words)),
+        "encoding": lambda: encode(StrictWalk),
+        "decoding": lambda: walk.decode(Unpacker(words)),
+        "encoding, the coder in Python": lambda: encode(Walk),
+        "decoding, the coder in Python": lambda: Walk.decode(walk, Unpacker(words)),
     }
     least = dict.fromkeys(turns, float("inf"))
     for _, (name, turn) in itertools.product(range(rounds), turns.items()):

@@ -1,12 +1,14 @@
 """Whole numbers to words and back: what constriction's range coder writes, and never another symbol than was put in."""
 
 import bisect
+import itertools
 
 import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
 from pixkit.codec.frequencies import Categorical, weights
+from pixkit.codec.packing import NARROW, Packer, Unpacker, edge
 from pixkit.codec.rangecoder import Decoder, Encoder
 
 WHOLE = 1 << 24
@@ -55,6 +57,28 @@ def test_what_is_decoded_is_what_was_encoded(symbols):
     assert found == symbols
 
 
+@given(st.lists(st.tuples(st.integers(0, 2**16), st.lists(st.sampled_from([0, 1, 9, 2**34]), min_size=1, max_size=15))))
+def test_digits_come_back_from_intervals_that_are_shared(given):
+    """Each has weights of 0 among them, but for the first digit's; their sum is less than 2^39."""
+    symbols = [(each % (len(rest) + 1), [0, *itertools.accumulate(rest, initial=1)]) for each, rest in given]
+    packer = Packer()
+    for digit, below in symbols:
+        packer.put(below, digit)
+        assert NARROW <= packer.width <= WHOLE
+    unpacker = Unpacker(packer.finish())
+    assert [unpacker.get(below) for _, below in symbols] == [digit for digit, _ in symbols]
+    assert not unpacker.beyond
+
+
+def test_near_certain_digits_cost_next_to_nothing():
+    """By themselves the 500 of a round would cost the range coder more bits than all else."""
+    packer = Packer()
+    for _ in range(9):
+        for below in ([0, 1, 256],) * 4 + ([0, (1 << 32) - 1, 1 << 32],) * 500:
+            packer.put(below, 0)
+    assert len(packer.finish()) == 10
+
+
 def test_words_are_those_of_constriction():
     """Its `RangeEncoder` with `Categorical(frequencies - 1, perfect=False)`."""
     assert encoded([]) == []
@@ -71,16 +95,16 @@ def test_every_level_has_frequencies_by_which_it_is_found_again(levels, seed, sc
     level, shares = random.integers(levels), 1.0
     prefix = np.zeros(2, np.int64)
     for number in range(digits.number):
-        edges = digits.edges(prefix, number)
-        assert (edges[:, 0] == 0).all()
-        assert (edges[:, -1] == WHOLE).all()
-        digit = (level >> 4 * (digits.number - 1 - number)) & 15
-        frequencies = np.diff(edges)
-        assert (frequencies[:, digit] > 0).all()
-        assert (frequencies >= 0).all()
+        below, counts = digits.weights(prefix, number)
         first = prefix[0] << 4 * (digits.number - number)
         there = [first + (each << 4 * (digits.number - 1 - number)) < levels for each in range(16)]
-        assert ((frequencies > 0) == there).all()
+        assert (counts == sum(there)).all()
+        edges = np.array([[edge(row[: counts[0] + 1], WHOLE, each) for each in range(counts[0] + 1)] for row in below])
+        assert (edges[:, 0] == 0).all()
+        assert (edges[:, -1] == WHOLE).all()
+        frequencies = np.diff(edges)
+        assert (frequencies > 0).all()
+        digit = (level >> 4 * (digits.number - 1 - number)) & 15
         shares = shares * frequencies[:, digit] / WHOLE
         prefix = prefix * 16 + digit
     assert (prefix == level).all()

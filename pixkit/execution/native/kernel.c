@@ -265,6 +265,7 @@ static void walk(const Program *p, i64 from, i64 to, i64 first, i64 last, Team *
                 for (i32 j = 0; j < instr->count; j++) /* the same, but that the compiler knows that it is all */
                     unit(p, op, instr->group, j, sites[j], first, last - first, (Part){0, 1});
         }
+#ifndef STRICT /* where what is drawn is coded, see code.h */
         if (!p->draws || p->draws[step] == p->draws[step + 1]) continue;
         if (parts > 1) meet(team), parts = team->parts;
         if (number >= parts) return;
@@ -272,6 +273,7 @@ static void walk(const Program *p, i64 from, i64 to, i64 first, i64 last, Team *
             for (i64 image = first + number; image < last; image += parts) draw(p, i, image);
         if (parts > 1) meet(team), parts = team->parts;
         if (number >= parts) return;
+#endif
     }
 }
 
@@ -324,3 +326,7 @@ i64 run(const Program *p, i64 from, i64 to, i64 first, i64 last, i64 threads, i6
     AS_ASKED
     return team.parts;
 }
+
+#ifdef STRICT
+#include "code.h"
+#endif
