@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+import functools
 from pathlib import Path
 from typing import Any
 
@@ -17,10 +19,15 @@ def read_settings(path: Path) -> dict[str, Any]:
     Raises:
         RunError: if it cannot be read, is damaged, or was written by a newer pixkit.
     """
-    text = RunFile(path, MOST_TEXT).text()
+    return copy.deepcopy(_settings(RunFile(path, MOST_TEXT).text(), str(path)))
+
+
+@functools.lru_cache(maxsize=4)
+def _settings(text: str, name: str) -> dict[str, Any]:
+    """What the text of a lock says; kept, since a command asks a dozen times: for recipe, image, classes."""
     try:
-        settings: dict[str, Any] = parse_written(text, str(path))
+        settings: dict[str, Any] = parse_written(text, name)
     except RecipeError as error:
-        raise RunError("cannot be read", where=str(path), found=str(error)) from None
-    typed(Settings, settings, str(path))
+        raise RunError("cannot be read", where=name, found=str(error)) from None
+    typed(Settings, settings, name)
     return settings
