@@ -51,10 +51,6 @@ def failing(ranks):
     ranks.wait()
 
 
-def differing(ranks):
-    ranks.same("the weights", 0 if ranks.rank != 2 else 1)
-
-
 class Broken:
     """A group that nothing can be exchanged in."""
 
@@ -77,6 +73,31 @@ def hanging(ranks):
     if ranks.rank == 1:
         os.kill(os.getpid(), signal.SIGSTOP)
     ranks.wait()
+
+
+def hanging_alone(ranks):
+    ranks.decided(lambda: os.kill(os.getpid(), signal.SIGSTOP))
+
+
+def ended_alone(ranks):
+    """Rank 0 hangs when the others have nothing more to do."""
+    if ranks.first:
+        os.kill(os.getpid(), signal.SIGSTOP)
+
+
+def working(ranks):
+    """Rank 0 works longer than others would wait for one that gave no sign of life."""
+
+    def work():
+        for turn in range(20):
+            time.sleep(0.1)
+            ranks.telling(seen.append)(turn)
+        return len(seen)
+
+    seen = []
+    with ranks.first_before_others():
+        found = work() if ranks.first else 0
+    return found, ranks.decided(work)
 
 
 @pytest.fixture
@@ -122,13 +143,19 @@ def test_a_process_alone_exchanges_nothing():
         (failing, [0, 2], 60.0, "rank 1 failed: ValueError: no such thing"),
         (killed, [0, 1], 60.0, "rank 2 is gone"),
         (hanging, [0, 2], 1.0, "rank 1 is gone, or gave no sign of life for 1 seconds"),
-        (differing, [0, 1, 2], 60.0, "the weights: rank 2 is not what rank 0 has"),
+        (hanging_alone, [1, 2], 1.0, "rank 0 is gone, or gave no sign of life for 1 seconds"),
+        (ended_alone, [1, 2], 1.0, "rank 0 is gone, or gave no sign of life for 1 seconds"),
         (disconnected, [0, 1, 2], 60.0, "connection between them was lost: Duplicate GPU detected more"),
     ],
 )
 def test_when_one_rank_ends_the_others_end_with_its_number(together, work, ending, timeout, says):
     found = together.run(work, 3, ending=len(ending) + (work is failing), timeout=timeout)
     assert [(found[rank].kind, says in found[rank].text) for rank in ending] == [(RankError, True)] * len(ending)
+    assert [rank for rank, one in found.items() if not one.told] == ending[:1]  # which tells it
+
+
+def test_rank_0_is_waited_for_as_long_as_it_gives_signs_of_life(together):
+    assert together.run(working, 2, timeout=1.0) == {0: (20, 40), 1: (0, 40)}
 
 
 @pytest.mark.parametrize(
@@ -197,7 +224,7 @@ def test_rank_0_stays_until_the_others_know_why_it_ended_and_what_it_tells_is_no
     assert together.run(at_rank_0, 3) == {
         0: ("no such thing", False),
         1: ("no such thing", True),
-        2: ("rank 0 failed: UsageError: no such thing", False),
+        2: ("rank 0 failed: UsageError: no such thing", True),
     }
 
 

@@ -2,12 +2,13 @@
 
 import multiprocessing
 import warnings
+from datetime import timedelta
 from typing import NamedTuple
 
 import torch
 import torch.distributed as dist
 
-from pixkit.ranks import Ranks, group, joined
+from pixkit.ranks import Ranks, ends, joined
 
 
 class Failed(NamedTuple):
@@ -15,16 +16,21 @@ class Failed(NamedTuple):
 
     kind: type
     text: str
+    told: bool
 
 
 def _rank(path, rank, size, timeout, work, answers):
     torch.set_num_threads(1)
-    group.GRACE = 1.0
+    ends.GRACE = 1.0
     try:
-        with joined(Ranks(rank, size, store=dist.FileStore(str(path), size), timeout=timeout)) as ranks:
+        with joined(Ranks(rank, size, store=dist.FileStore(str(path), size), timeout=60.0)) as ranks:
+            ranks._timeout = ranks._ends._timeout = timeout  # not before they are connected, which may take a while
+            ranks._groups["cpu"].set_timeout(timedelta(seconds=timeout))
             answer = work(ranks)
     except BaseException as error:
-        answer = Failed(type(error), str(error))  # not the error: not every one can be pickled
+        answer = Failed(
+            type(error), str(error), getattr(error, "told", False)
+        )  # not the error: not every one can be pickled
     answers.put((rank, answer))
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import gc
 import io
 import os
@@ -82,7 +83,9 @@ def main(arguments: Sequence[str] | None = None, *, own_process: bool = False) -
     except (Exception, KeyboardInterrupt) as error:
         if settings.traceback and not isinstance(error, click.ClickException):
             explain(traceback.format_exc())
-        return _explain(error, settings)
+        told = getattr(error, "told", False)  # by another process of the same command
+        with contextlib.redirect_stderr(io.StringIO()) if told else contextlib.nullcontext():
+            return _explain(error, settings)
     return code if isinstance(code, int) else 0
 
 
@@ -116,8 +119,7 @@ def _explain(error: BaseException, settings: Settings) -> int:
         case BrokenPipeError():
             _drop_stdout()
         case PixkitError():
-            if not error.told:
-                fail(str(error))
+            fail(str(error))
             code = error.exit_code
         case OSError(filename=str(), strerror=str()):
             fail(f"{printable(error.filename)}: {error.strerror}")

@@ -7,28 +7,24 @@ object, and is handed on. What is agreed on goes over gloo, between CPUs, always
 from __future__ import annotations
 
 import json
-import math
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from datetime import timedelta
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 import torch
 import torch.distributed as dist
 from torch import Tensor
 
-from pixkit.errors import PixkitError, RankError, listed, message, shorten
+from pixkit.errors import message, shorten
+from pixkit.ranks.ends import Ends
 
 T = TypeVar("T")
 TIMEOUT = 1800.0
 """Seconds that ranks wait for one another, if the environment's PIXKIT_RANKS_TIMEOUT says nothing else."""
-GRACE = 5.0
-"""Seconds in which a rank says that it is still there, once another was found not to answer, or sees rank 0 end."""
-SAVING = 60.0
-"""Seconds for which a rank that has failed waits for rank 0 to end: launchers end the others when one has failed."""
-LOOK = 0.05
-"""Seconds between two looks at what another rank says."""
+SIGNS = 4
+"""In that time rank 0 gives so many signs of life, where the others wait for what it does alone."""
 USUAL = 2**12
 """Bytes of plain data that are exchanged at once; more take a second exchange."""
 
@@ -52,10 +48,10 @@ class Ranks:
         self.rank, self.size, self.local = rank, size, local
         self._timeout = timeout
         self._groups: dict[str, Any] = {}
-        self._silent: Sequence[int] = ()
-        self._broken = False
+        self._sign: float | None = None
         if store is not None:
             self._store = dist.PrefixStore("pixkit", store)
+            self._ends = Ends(self._store, rank, size, timeout)
             with self._hearing():
                 self._groups["cpu"] = dist.ProcessGroupGloo(self._store, rank, size, timedelta(seconds=timeout))
             self.wait()  # one that failed before all are connected would have the others try until the timeout
@@ -95,9 +91,36 @@ class Ranks:
         return self.decided(lambda: plain)
 
     def decided(self, decide: Callable[[], T]) -> T:
-        """What rank 0 finds, plain data; the others find nothing, and wait for it."""
-        found: T = self.gather(decide() if self.first else None)[0]
-        return found
+        """What rank 0 finds, plain data; the others find nothing, and wait for it: see `telling`."""
+        if self.alone:
+            return decide()
+        if self.first:
+            with self.waited_for():
+                given = [decide()]
+            return cast(T, self.gather(given)[0][0])
+        while (said := self.gather(None)[0]) is None:
+            pass
+        return cast(T, said[0])
+
+    @contextmanager
+    def waited_for(self) -> Iterator[None]:
+        """While rank 0 works alone, and the others wait in `decided`, or `agreed`, for what it gives them after."""
+        self._sign = None if self.alone else time.monotonic()
+        try:
+            yield
+        finally:
+            self._sign = None
+
+    def telling(self, progress: Callable[..., None]) -> Callable[..., None]:
+        """A progress callback of rank 0's work that is a sign of life, too: the time that others wait begins anew."""
+
+        def told(*given: Any) -> None:
+            if self._sign is not None and time.monotonic() - self._sign > self._timeout / SIGNS:
+                self.gather(None)
+                self._sign = time.monotonic()
+            progress(*given)
+
+        return told
 
     def wait(self) -> None:
         """Until all ranks have come here."""
@@ -106,27 +129,12 @@ class Ranks:
     @contextmanager
     def first_before_others(self) -> Iterator[None]:
         """Rank 0 does what is within, and then the others do: what it has fetched and kept is there for them."""
-        if not self.first:
-            self.wait()
-        yield
         if self.first:
-            self.wait()
-
-    def same(self, what: str, plain: Any) -> None:
-        """See that all ranks have the same plain data.
-
-        Raises:
-            RankError: naming `what` it is about, and the ranks that have something else than rank 0.
-        """
-        found = self.gather(plain)
-        others = [rank for rank, one in enumerate(found) if one != found[0]]
-        if others:
-            raise RankError(
-                f"{what}: {named(others)} not what rank 0 has",
-                found=f"{found[others[0]]} on rank {others[0]}",
-                expected=f"{found[0]}, as on rank 0",
-                hint="the same data, kind of machine, versions and number of threads (OMP_NUM_THREADS) for all ranks",
-            )
+            with self.waited_for():
+                yield
+        self.agreed(None)
+        if not self.first:
+            yield
 
     def spread(self, tensors: Sequence[Tensor]) -> None:
         """Give all ranks the values that rank 0's tensors have; they have the same shapes, and are written to."""
@@ -202,37 +210,13 @@ class Ranks:
         return Ranks(self.rank, count, local=self.local, store=store, timeout=self._timeout)
 
     def leave(self, error: BaseException | None = None) -> None:
-        """Let go of the group, with what ended this rank, if that was an error; but not before rank 0.
-
-        Launchers end the others when one has failed, and rank 0 may be saving what was made. It waits for the others to
-        see that it is done, but not for long: where the ranks meet may be its own. An error of pixkit's that is rank
-        0's, too, is `told`.
+        """Let go of the group, with what ended this rank, if that was an error; but not before rank 0: see `Ends`.
 
         Raises:
-            RankError: if rank 0 has failed, and this rank has not.
+            RankError: if rank 0 has failed, or gives no sign of life, and this rank has not failed.
         """
-        if self.alone:
-            return
-        ended, said = None, "left"
-        if error is not None:
-            said = f"failed: {type(error).__name__}: {message(error)}".rstrip(": ")
-        with suppress(RuntimeError):  # where the ranks meet was rank 0's, say, which is gone
-            if not isinstance(error, RankError):
-                self._store.set(f"end/{self.rank}", said)
-            self._groups.clear()  # from here on others hear of it
-            self._store.set(f"there/{self.rank}", "")
-            self._store.set(f"gone/{self.rank}", "")
-            if not self.first and 0 not in self._silent and (not self._broken or self._await(["there/0"], GRACE)):
-                self._await(["gone/0"], math.inf if error is None else SAVING)
-            ended = self._ended(0)
-            self._store.set(f"parted/{self.rank}", "")
-            if self.first:
-                others = set(range(1, self.size)).difference(self._silent)
-                self._await([f"parted/{other}" for other in others], GRACE)
-        if isinstance(error, PixkitError) and not self.first:
-            error.told = ended == said
-        if error is None and ended not in (None, "left"):
-            raise self._failure({0: ended}, [])
+        if not self.alone:
+            self._ends.leave(error, self._groups.clear)
 
     def _exchanged(self, text: bytes, size: int) -> list[bytes]:
         """The beginning of what each rank says, after the eight bytes of its length."""
@@ -257,59 +241,11 @@ class Ranks:
         try:
             yield
         except RuntimeError as error:
-            raise self._lost(shorten(message(error), 300)) from error
-
-    def _lost(self, why: str) -> RankError:
-        """Why others do not answer, after a while in which those that are there say so."""
-        others = [rank for rank in range(self.size) if rank != self.rank]
-        self._broken = True
-        try:
-            self._store.set(f"there/{self.rank}", "")
-            until = time.monotonic() + GRACE
-            while True:
-                ended = {rank: said for rank in others if (said := self._ended(rank))}
-                failed = {rank: said for rank, said in ended.items() if said != "left"}
-                silent = [one for one in others if one not in ended and not self._store.check([f"there/{one}"])]
-                if failed or not silent or time.monotonic() > until:
-                    return self._failure(failed or ({} if silent else ended), silent, why)
-                time.sleep(LOOK)
-        except RuntimeError:  # where the ranks meet is gone: with rank 0, as a rule
-            return self._failure({}, [0])
-
-    def _await(self, said: list[str], seconds: float) -> bool:
-        """Wait until the ranks have said all of this where they meet, but for no longer; return whether they have."""
-        until = time.monotonic() + seconds
-        while not (found := bool(self._store.check(said))) and time.monotonic() < until:
-            time.sleep(LOOK)
-        return found
-
-    def _ended(self, rank: int) -> str | None:
-        key = f"end/{rank}"
-        return self._store.get(key).decode(errors="replace") if self._store.check([key]) else None
-
-    def _failure(self, ended: Mapping[int, str], silent: Sequence[int], why: str = "") -> RankError:
-        if ended:
-            what = listed((f"rank {rank} {said}" for rank, said in ended.items()), "; ", longest=300)
-        elif silent:
-            self._silent = silent
-            what = f"{named(silent)} gone, or gave no sign of life for {self._timeout:g} seconds"
-        else:
-            what = f"the connection between them was lost: {why}"
-        return RankError(
-            "the ranks cannot go on together",
-            found=what,
-            hint="start them again: a build with --resume=auto, as torchrun does with --max-restarts; "
-            "PIXKIT_RANKS_TIMEOUT says for how many seconds they wait for one another",
-        )
+            raise self._ends.lost(shorten(message(error), 300)) from error
 
 
 ALONE = Ranks()
 """A process that is no rank of several."""
-
-
-def named(ranks: Sequence[int]) -> str:
-    """``rank 2 is``, ``ranks 1, 3 are``."""
-    return f"rank {ranks[0]} is" if len(ranks) == 1 else f"ranks {listed(ranks)} are"
 
 
 def _strides(tensor: Tensor) -> list[int]:

@@ -13,7 +13,8 @@ from datetime import timedelta
 import torch.distributed as dist
 
 from pixkit.errors import RankError, UsageError, listed, message
-from pixkit.ranks.group import ALONE, LOOK, TIMEOUT, Ranks
+from pixkit.ranks.ends import LOOK
+from pixkit.ranks.group import ALONE, TIMEOUT, Ranks
 
 _FROM_LAUNCHER = ("RANK", "WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT")
 _NUMBERS = (("RANK", 0), ("WORLD_SIZE", 1), ("LOCAL_RANK", 0))

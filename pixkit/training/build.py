@@ -86,7 +86,7 @@ def build(
             average go on as they are; a cosine schedule, with its warm-up, begins anew over these steps.
         reporter: told how it goes.
         ranks: the processes that build it together, all of which call this with the same arguments; rank 0 alone has
-            the run, the reporter and the final scores.
+            the run and the reporter.
 
     Returns:
         The result; with `interrupted`, the number of the signal, if SIGINT or SIGTERM ended it: everything is
@@ -168,8 +168,9 @@ def _build(
     extension = None if extend is None else extension_of(run, folder, extend, loaded)
     if extension is not None:
         loaded = revised(loaded, [f"train.steps={extension.end}"])
+    check = ranks.telling(interrupt.check)
     prepared = prepare_training(
-        loaded, device, run=earlier, extension=extension, reporter=reporter, check=interrupt.check, ranks=ranks
+        loaded, device, run=earlier, extension=extension, reporter=reporter, check=check, ranks=ranks
     )
     hooks = TrainHooks(plugins().manager if ranks.first else None, reporter.problem)
     trainer = Trainer(

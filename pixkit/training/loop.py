@@ -219,10 +219,11 @@ class Trainer:
         every = self.config.sample_every
         if self._scoring_due():
             self._tell(log, "eval", self._evaluate(log))
-        if self.state.sampled < step and (scoring if every is None else last or step % every == 0):
-            self._sample(log)
-        if step > 0 and (last or step % self.config.checkpoint_every == 0 or self.state.best_step == step):
-            self._save(log)
+        with self._ranks.waited_for():
+            if self.state.sampled < step and (scoring if every is None else last or step % every == 0):
+                self._sample(log)
+            if step > 0 and (last or step % self.config.checkpoint_every == 0 or self.state.best_step == step):
+                self._save(log)
 
     def _scoring_due(self) -> bool:
         """Whether the validation images are to be scored at this step, and are not yet: which all ranks do."""
@@ -275,7 +276,8 @@ class Trainer:
 
     def _draw(self) -> Path:
         with self.averaged():
-            return draw_samples(self.model, self.recipe, self.run, step_name(self.state.step), self._interrupt.check)
+            watch = self._ranks.telling(self._interrupt.check)
+            return draw_samples(self.model, self.recipe, self.run, step_name(self.state.step), watch)
 
     def averaged(self) -> AbstractContextManager[None]:
         """The model with averaged weights for a while, if there is an average."""

@@ -33,6 +33,7 @@ from pixkit.training.resume import check_changes, check_data
 from pixkit.training.segments import Segment, Segments
 from pixkit.training.start import Start, begin
 from pixkit.training.step import Stepper
+from pixkit.training.together import check_same
 from pixkit.training.watch import Reporter
 from pixkit.training.way import Way, locked_way
 from pixkit.wrappers import networks_in
@@ -103,13 +104,14 @@ def prepare_training(
     continued = run is not None and (is_there(run.path / "last") or bool(named_steps(run.checkpoints)))
     start = None if continued else Start.of(recipe.train, loaded.base)
     kept: Any = {} if run is None else {"numbering": numbering_of(run), "palette": run.spec.palette}
+
     with ranks.first_before_others():
-        dataset = prepare(recipe.data, loaded.base, reporter.loading, given=loaded.images, **kept)
+        dataset = prepare(recipe.data, loaded.base, ranks.telling(reporter.loading), given=loaded.images, **kept)
     reporter.message(f"images: {dataset.spec}; {dataset.description}; {dataset.values}")
     for note in (*before_the_model(dataset.spec), *dataset.notes):
         reporter.message(note)
     check()
-    ranks.same("the images", {part: digest[:12] for part, digest in dataset.hashes().items()})
+    check_same(ranks, "the images", {part: digest[:12] for part, digest in dataset.hashes().items()})
     if lock is not None:
         check_data(lock["data"]["hashes"], dataset.hashes())
     if run is None:
@@ -138,7 +140,7 @@ def prepare_training(
     locked = _chosen(stepper, check) if lock is None else locked_choice(lock, where)
     with ranks.first_before_others():  # kernels are compiled here
         choice = locked.on(device, model)
-    ranks.same("how steps are made", [str(choice.arithmetic), way.kind])
+    check_same(ranks, "how steps are made", [str(choice.arithmetic), way.kind])
     if lock is not None and choice != locked:
         changes = [*changes, *locked.changes(choice)]
         reporter.message(f"going on in {choice}")

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from pixkit.components.attempt import one_line
-from pixkit.errors import RunError
+from pixkit.errors import RankError, RunError
 from pixkit.memory.guard import exhausted, release
 from pixkit.runs.lock import LockLost
 from pixkit.runs.run import Run
@@ -78,10 +78,11 @@ def attempt(draw: Callable[[], Path]) -> Path | Trouble:
 
     Raises:
         RunError: if they cannot be written, which is a matter of the disk and not of sampling.
+        RankError: if ranks that wait for them are gone.
     """
     try:
         return draw()
-    except (*STOPS, RunError):
+    except (*STOPS, RunError, RankError):
         raise
     except BaseException as error:
         hint = "; try: a smaller sample.batch_size or sample.count" if exhausted(error) else ""

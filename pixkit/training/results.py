@@ -24,7 +24,7 @@ from pixkit.tasks.score import TOKENS, Scores, score
 from pixkit.training.precision import Arithmetic
 from pixkit.training.rescue import attempt
 from pixkit.training.rounding import remark
-from pixkit.training.watch import Interrupt, Reporter
+from pixkit.training.watch import Interrupt, Interrupted, Reporter
 
 
 def validate(
@@ -101,7 +101,7 @@ def final_results(
 ) -> tuple[list[Scores], Path | None]:
     """Score and sample the best checkpoint into scores.json and samples/best; return the table and the picture.
 
-    Of several ranks all score; rank 0 does the rest, for which the others do not wait.
+    Of several ranks all score; rank 0 does the rest, and the others wait for it.
 
     Where training was in `arithmetic` coarser than float32, a note says how far that moves a score. The model is left
     with the best averaged weights. If it cannot be sampled, that is reported; there is no picture.
@@ -128,30 +128,37 @@ def final_results(
         load_model(model, read_weights(folder, kind, recipe.train.ema > 0), str(folder))
         if model.scorable:
             table += _scores(model, dataset, recipe, kind, watched, ranks=ranks)
-    if not ranks.first:
-        return [], None
-    moved = remark(model, dataset, recipe.train.batch_size, arithmetic)
-    if moved is not None:
-        reporter.message(moved)
-    run.write_json(
-        run.scores,
-        {
-            "checkpoint": folder.name,
-            "data": dataset.description,
-            "scores": [row.dump() for row in table],
-            "notes": [*_notes(dataset, table, model), *([] if moved is None else [moved])],
-        },
-    )
 
     def drawing(done: int, total: int) -> None:
         interrupt.check()
         reporter.working("sampling", done, total)
 
-    found = attempt(lambda: draw_samples(model, recipe, run, "best", drawing))
-    if isinstance(found, Path):
-        return table, found
-    reporter.problem(f"of the best checkpoint, {found.text}")
-    return table, None
+    def shown() -> str | None:
+        """The picture, if there is one; empty if a signal came."""
+        moved = remark(model, dataset, recipe.train.batch_size, arithmetic)
+        if moved is not None:
+            reporter.message(moved)
+        run.write_json(
+            run.scores,
+            {
+                "checkpoint": folder.name,
+                "data": dataset.description,
+                "scores": [row.dump() for row in table],
+                "notes": [*_notes(dataset, table, model), *([] if moved is None else [moved])],
+            },
+        )
+        try:
+            found = attempt(lambda: draw_samples(model, recipe, run, "best", ranks.telling(drawing)))
+        except Interrupted:
+            return ""
+        if isinstance(found, Path):
+            return str(found)
+        reporter.problem(f"of the best checkpoint, {found.text}")
+        return None
+
+    if (picture := ranks.decided(shown)) == "":
+        interrupt.watching(ranks)()
+    return table, None if picture is None else Path(picture)
 
 
 def _scores(

@@ -9,7 +9,7 @@ import torch
 from torch import nn
 
 from pixkit.errors import RankError, UsageError
-from pixkit.ranks import Ranks
+from pixkit.ranks import Ranks, named
 from pixkit.recipe import LoadedRecipe
 from pixkit.recipe.schema import TrainConfig
 from pixkit.runs.record import changed
@@ -54,6 +54,23 @@ def check_environments(ranks: Ranks, environment: dict[str, Any], loaded: Loaded
             )
 
 
+def check_same(ranks: Ranks, what: str, plain: Any) -> None:
+    """See that all ranks have the same plain data.
+
+    Raises:
+        RankError: naming `what` it is about, and the ranks that have something else than rank 0.
+    """
+    found = ranks.gather(plain)
+    others = [rank for rank, one in enumerate(found) if one != found[0]]
+    if others:
+        raise RankError(
+            f"{what}: {named(others)} not what rank 0 has",
+            found=f"{found[others[0]]} on rank {others[0]}",
+            expected=f"{found[0]}, as on rank 0",
+            hint="the same data, kind of machine, versions and number of threads (OMP_NUM_THREADS) for all ranks",
+        )
+
+
 def check_alike(ranks: Ranks, model: nn.Module, step: int) -> None:
     """See that all ranks have the same weights after a step, to the last bit.
 
@@ -65,4 +82,4 @@ def check_alike(ranks: Ranks, model: nn.Module, step: int) -> None:
     found = 0
     for tensor in model.state_dict().values():
         found = crc32(tensor.cpu().contiguous().view(-1).view(torch.uint8).numpy(), found)
-    ranks.same(f"the weights after step {step}", f"CRC-32 {found:08x}")
+    check_same(ranks, f"the weights after step {step}", f"CRC-32 {found:08x}")

@@ -29,6 +29,7 @@ from pixkit.runs.load import load, load_data, locked_recipe
 from pixkit.runs.record import pick_device
 from pixkit.tasks.labels import check_classes
 from pixkit.tasks.score import TOKENS, active_units, evaluate
+from pixkit.training.together import check_same
 
 
 @click.command()
@@ -89,8 +90,8 @@ def command(
         model = load(opened, device=str(pick_device(device, ranks)), checkpoint=checkpoint, weights=weights)
         check_classes(model, recipe.data, Path.cwd())
         with ranks.first_before_others():
-            dataset = load_data(opened, overrides, progress.update)
-        ranks.same("the images", {part: digest[:12] for part, digest in dataset.hashes().items()})
+            dataset = load_data(opened, overrides, ranks.telling(progress.update))
+        check_same(ranks, "the images", {part: digest[:12] for part, digest in dataset.hashes().items()})
         for note in dataset.notes:
             progress.remark(note)
         size = batch_size or recipe.train.batch_size
