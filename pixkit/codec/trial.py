@@ -1,4 +1,4 @@
-"""A small program with every kind of arithmetic in it, made of whole numbers alone."""
+"""A small program with every kind of instruction in it, made of whole numbers alone."""
 
 from __future__ import annotations
 
@@ -7,87 +7,156 @@ from typing import Any
 import numpy as np
 
 from pixkit.codec.elementary import BINARY, TERNARY, UNARY
-from pixkit.codec.frozen import NUMBERS, Array, Frozen, Memory, Operation, Place
+from pixkit.codec.frozen import NUMBERS, Array, Frozen, Memory, Mixture, Operation, Place
+from pixkit.codec.portable import STAYS
 
-SITES, BATCH, LEVELS = 3, 3, 16
+SITES, BATCH, LEVELS, COLOURS = 3, 3, 16, 2
 MAPS, HEADS, UNIT = 40, 2, 16
 WIDTH = 48
 """MAPS in whole units."""
-TOGETHER = ("NORM", "LAYER_NORM", "RMS_NORM", "ATTEND", "CONCATENATED_ELU")
-"""Instructions that are not elementwise, of the sums of a linear layer."""
+NEAR = np.array([[[0, -1], [1, 0], [2, 1]]], np.int32)
+"""Of each site, itself and the one before."""
 
 
 def trial() -> Frozen:
-    """Levels, a linear layer, then one instruction of each kind of its sums; subnormal numbers, too."""
+    """Levels, a linear layer, then an instruction of each kind of its sums; also subnormal numbers; a softmax head."""
     places = _Places()
-    stem, sums = places.new(MAPS), places.new(MAPS)
+    operations, stem, sums = _beginning(places)
     half, tiny = (
         places.constant(_numbers(MAPS, 1)),
         places.constant((1 + 99991 * np.arange(MAPS, dtype=np.int32)).view(np.float32)),
     )
-    table = np.arange(SITES, dtype=np.int32)[None, :, None]
-    weight = _numbers(MAPS * WIDTH, 3).reshape(1, 1, MAPS, WIDTH) / np.float32(16)
-    linear: dict[str, Any] = {
-        "taps": 1,
-        "inner": MAPS,
-        "width": WIDTH,
-        "grid": SITES,
-        "table": table,
-        "bias": _numbers(WIDTH, 5)[None],
-    }
-    operations = [
-        _operation("EMBED", stem, taps=LEVELS, inner=MAPS, weight=_numbers(LEVELS * MAPS, 4).reshape(1, LEVELS, MAPS)),
-        _operation("LINEAR", sums, stem, weight=weight, **linear),
-    ]
     for kind in (*UNARY, *BINARY, *TERNARY):
         operations.append(_operation(kind, places.new(MAPS), sums, stem, half, alpha=0.75, beta=2.0))
     operations += [_operation("MUL", places.new(MAPS), sums, tiny), _operation("ADD", places.new(MAPS), tiny, tiny)]
-    operations += [_together(kind, places, sums, stem) for kind in TOGETHER]
-    result = places.new(WIDTH * (len(operations) - 2))
-    for number, each in enumerate(operations[2:]):
-        operations.append(_operation("COPY", result, each.out, to=number * WIDTH, count=MAPS))
+    operations += [*_scaled(places, sums), *_pairs(places, sums), *_moved(places, sums), *_fused(places, stem)]
+    operations += [*_attention(places, stem, sums), _lstm(places, stem, sums)]
+    result = places.new(WIDTH * len(operations))
+    for number, each in enumerate(operations[1:]):
+        operations.append(_operation("COPY", result, each.out, to=number * WIDTH, count=places.places[each.out].maps))
+    operations.append(_operation("COPY", result, sums, to=(number + 1) * WIDTH, first=8, count=UNIT))
     return _program(places, operations, result)
 
 
-def _program(places: _Places, operations: list[Operation], result: int) -> Frozen:
-    count = len(operations)
+def trials_of_heads() -> list[Frozen]:
+    """Levels and a linear layer, coded by the other distributions that there are."""
+    logistic, normal = (Mixture(family, 3, -5.0, 5.0) for family in ("logistic", "normal"))
+    return [_trial_of("bernoulli", 2), *(_trial_of("mixture", *each) for each in ((LEVELS, normal), (300, logistic)))]
+
+
+def _trial_of(head: str, levels: int, mixture: Mixture | None = None) -> Frozen:
+    places = _Places()
+    operations, _, sums = _beginning(places, levels)
+    return _program(places, operations, sums, head=head, levels=levels, mixture=mixture)
+
+
+def _beginning(places: _Places, levels: int = LEVELS) -> tuple[list[Operation], int, int]:
+    """Operations that make the levels' entries and sums of these, and the places of both."""
+    stem, sums = places.new(MAPS), places.new(MAPS)
+    entries = _numbers(levels * MAPS, 4).reshape(COLOURS, levels, MAPS // COLOURS)
+    embed = _operation("EMBED", stem, taps=levels, inner=MAPS // COLOURS, weight=entries)
+    return [embed, _linear(sums, stem, 1)], stem, sums
+
+
+def _linear(out: int, source: int, count: int, **given: Any) -> Operation:
+    """Of two sites each, with so many weights."""
+    numbers: dict[str, Any] = {"taps": 2, "inner": MAPS, "width": WIDTH, "grid": SITES, "table": NEAR}
+    weight = _numbers(count * 2 * MAPS * WIDTH, 3).reshape(count, 2, MAPS, WIDTH) / np.float32(16)
+    bias = _numbers(count * WIDTH, 5).reshape(count, WIDTH)
+    return _operation("LINEAR", out, source, weight=weight, bias=bias, **{**numbers, **given})
+
+
+def _fused(places: _Places, stem: int) -> list[Operation]:
+    """A linear layer with weights of each site's own, and what is done with its sums while they are in registers."""
+    first, *outs = [places.new(MAPS) for _ in range(5)]
+    kinds = {"ADD": (first, stem), "SUB": (stem, outs[0]), "MUL": (stem, outs[1]), "RELU": (outs[2],)}
+    then = [_operation(kind, out, *given, alpha=0.75) for out, (kind, given) in zip(outs, kinds.items(), strict=True)]
+    return [_linear(first, stem, SITES, first=1, fused=len(then)), *then]
+
+
+def _scaled(places: _Places, sums: int) -> list[Operation]:
+    weight, bias = _numbers(MAPS, 6)[None], _numbers(MAPS, 7)[None]
+    kinds = "AFFINE", "NORM", "LAYER_NORM", "RMS_NORM"
+    return [_operation(each, places.new(MAPS), sums, alpha=1e-5, weight=weight, bias=bias) for each in kinds]
+
+
+def _pairs(places: _Places, sums: int) -> list[Operation]:
+    """What has other maps than it reads."""
+    sizes = {"CONCATENATED_ELU": 2 * UNIT, "MAXOUT": MAPS // 2, "GLU": MAPS // 2}
+    return [_operation(kind, places.new(maps), sums) for kind, maps in sizes.items()]
+
+
+def _moved(places: _Places, sums: int) -> list[Operation]:
+    """What reads other sites, and constants."""
+    found = [
+        [[STAYS if m % 5 == 0 else (m + site) % SITES, 0, 7 * m % MAPS] for m in range(MAPS)] for site in range(SITES)
+    ]
+    numbers, grid = _numbers(SITES * MAPS, 8), {"grid": SITES}
+    table, shares = np.array([[2, -1, STAYS]], np.int32), numbers[: 2 * SITES].reshape(SITES, 2)
+    given: list[tuple[str, dict[str, Any]]] = [
+        ("GATHER", {"table": table, "to": 8, "count": MAPS - 8}),
+        ("REARRANGE", {"table": np.array([found], np.int32), "count": MAPS}),
+        ("SUM", {"table": NEAR[0], "taps": 2, "weight": shares, "bias": numbers[-SITES:]}),
+        ("CONSTANT", {"weight": numbers.reshape(1, SITES, MAPS)[..., :-8], "to": 8, "count": MAPS - 8}),
+    ]
+    return [_operation(kind, places.new(MAPS), sums, **grid, **each) for kind, each in given]
+
+
+def _attention(places: _Places, stem: int, sums: int) -> list[Operation]:
+    """Without and with something that is added to the products, minus infinity among it."""
+    own = MAPS // HEADS
+    seen = [each for site in range(SITES) for each in (0, site + 1)]
+    table = np.array([*range(SITES), *seen, *range(SITES + 1), *range(SITES)], np.int32)
+    numbers: dict[str, Any] = {"taps": HEADS, "inner": own, "count": own, "grid": SITES, "queries": SITES}
+    added = _numbers(HEADS * SITES * SITES, 9).reshape(HEADS, SITES, SITES)
+    added[0, 1:, 0] = -np.inf
+    found = []
+    for given in ({}, {"bias": added, "width": HEADS}):
+        keys, values = places.alone(UNIT, HEADS * UNIT * own), places.alone(2 * UNIT, HEADS * UNIT * 2 * UNIT)
+        memory = {"keys": keys, "values": values, "table": table, "alpha": 0.125}
+        found.append(_operation("ATTEND", places.new(MAPS), sums, stem, sums, **memory, **numbers, **given))
+    return found
+
+
+def _lstm(places: _Places, stem: int, sums: int) -> Operation:
+    """Each site goes on from one more, where the cells are not 0."""
+    cells = np.zeros((SITES + 1, UNIT), np.float32)
+    cells[-1] = _numbers(UNIT, 10)
+    table = np.full((1, SITES), SITES, np.int32)
+    own = places.add(Memory(SITES + 1, UNIT, False, cells), 10)
+    return _operation("LSTM", places.new(10), sums, stem, own, table=table, grid=SITES)
+
+
+def _program(
+    places: _Places,
+    operations: list[Operation],
+    result: int,
+    *,
+    head: str = "softmax",
+    levels: int = LEVELS,
+    mixture: Mixture | None = None,
+) -> Frozen:
+    leading, number = [], 0
+    while number < len(operations):
+        leading.append(number)
+        number += 1 + operations[number].fused
     return Frozen(
-        shape=(1, 1, SITES),
-        levels=LEVELS,
+        shape=(COLOURS, 1, SITES),
+        levels=levels,
         groups=1,
-        head="softmax",
+        head=head,
         params=result,
         memories=tuple(places.memories),
         places=tuple(places.places),
         operations=tuple(operations),
-        instructions=np.array([(number, 0, SITES, 0) for number in range(count)], np.int32),
-        steps=np.array([0, count], np.int64),
+        instructions=np.array([(number, 0, SITES, 0) for number in leading], np.int32),
+        steps=np.array([0, len(leading)], np.int64),
         sites=np.arange(SITES, dtype=np.int32),
-        draws=np.zeros(2, np.int64),
-        drawn=np.zeros(0, np.int32),
-        due=np.zeros((0, 1), np.uint8),
+        draws=np.array([0, SITES], np.int64),
+        drawn=np.arange(SITES, dtype=np.int32),
+        due=np.ones((SITES, COLOURS), np.uint8),
+        mixture=mixture,
     )
-
-
-def _together(kind: str, places: _Places, sums: int, stem: int) -> Operation:
-    if kind == "CONCATENATED_ELU":
-        return _operation(kind, places.new(2 * MAPS), sums)
-    if kind != "ATTEND":
-        weight, bias = _numbers(MAPS, 6)[None], _numbers(MAPS, 7)[None]
-        return _operation(kind, places.new(MAPS), sums, alpha=1e-5, weight=weight, bias=bias)
-    own = MAPS // HEADS
-    seen = [each for site in range(SITES) for each in (0, site + 1)]
-    table = np.array([*range(SITES), *seen, *range(SITES + 1), *range(SITES)], np.int32)
-    numbers: dict[str, Any] = {
-        "taps": HEADS,
-        "inner": own,
-        "count": own,
-        "grid": SITES,
-        "queries": SITES,
-        "alpha": 0.125,
-    }
-    keys, values = places.alone(UNIT, HEADS * UNIT * own), places.alone(2 * UNIT, HEADS * UNIT * 2 * UNIT)
-    return _operation(kind, places.new(MAPS), sums, stem, sums, keys=keys, values=values, table=table, **numbers)
 
 
 def _operation(kind: str, out: int, *inputs: int, **given: Any) -> Operation:
@@ -110,15 +179,15 @@ class _Places:
         self.places: list[Place] = []
 
     def new(self, maps: int) -> int:
-        return self._add(Memory(SITES, -(-maps // UNIT) * UNIT), maps)
+        return self.add(Memory(SITES, -(-maps // UNIT) * UNIT), maps)
 
     def constant(self, values: Array) -> int:
-        return self._add(Memory(1, WIDTH, True, np.pad(values, (0, WIDTH - MAPS))[None]), MAPS)
+        return self.add(Memory(1, WIDTH, True, np.pad(values, (0, WIDTH - MAPS))[None]), MAPS)
 
     def alone(self, maps: int, row: int) -> int:
-        return self._add(Memory(1, row), maps)
+        return self.add(Memory(1, row), maps)
 
-    def _add(self, memory: Memory, maps: int) -> int:
+    def add(self, memory: Memory, maps: int) -> int:
         self.memories.append(memory)
         self.places.append(Place(len(self.memories) - 1, 0, memory.sites > 1, 0, maps, False))
         return len(self.places) - 1

@@ -13,9 +13,11 @@ import torch
 from pixkit.codec import arithmetic, strict
 from pixkit.codec.arithmetic import WrongArithmetic, computed, require, require_unflushed
 from pixkit.codec.elementary import ELEMENTS
-from pixkit.codec.portable import PortableWalk
+from pixkit.codec.freezing import FAMILIES, HEADS
+from pixkit.codec.portable import KINDS, PortableWalk
+from pixkit.codec.sound import check
 from pixkit.codec.strict import StrictWalk
-from pixkit.codec.trial import trial
+from pixkit.codec.trial import trial, trials_of_heads
 from pixkit.execution.native.layout import ELEMENTWISE
 from pixkit.execution.native.prebuilt import SOURCE, flags
 
@@ -41,10 +43,14 @@ def test_a_stored_vector_is_reproduced(kind, monkeypatch):
     assert refused.value.exit_code == 4
 
 
-def test_the_vector_has_all_elementwise_operations_and_no_nan_whose_sign_is_the_processors():
-    assert {operation.kind for operation in trial().operations} >= ELEMENTS
+def test_the_vector_has_all_instructions_and_heads_and_no_nan_whose_sign_is_the_processors():
+    programs = [trial(), *trials_of_heads()]
+    assert {operation.kind for operation in programs[0].operations} == KINDS
     assert ELEMENTS.issubset(itertools.chain.from_iterable(ELEMENTWISE.values()))
-    walk = PortableWalk(trial(), 2)
+    assert {each.mixture.family if each.mixture else each.head for each in programs} == {*HEADS[:2], *FAMILIES.values()}
+    for program in programs:
+        check(program, "a trial")
+    walk = PortableWalk(programs[0], 2)
     walk.advance(0)
     assert np.isfinite(walk.row(1)).all()
 
