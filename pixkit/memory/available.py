@@ -6,7 +6,7 @@ import itertools
 import math
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,6 +15,8 @@ import torch
 from pixkit.memory.heap import trim
 
 ROOT = Path("/")
+SHARING = "LOCAL_WORLD_SIZE"
+"""The variable in which a launcher says how many processes of one command it has started on this machine."""
 
 
 @dataclass(frozen=True)
@@ -29,23 +31,30 @@ class Room:
         return f"{in_words(self.free)}, free of the {in_words(self.size)} of {self.name}"
 
 
-def available(device: torch.device, root: Path = ROOT) -> Room:
+def available(device: torch.device, root: Path = ROOT, environment: Mapping[str, str] = os.environ) -> Room:
     """What can be had on a device without swapping or being killed: the least that any of its bounds leaves.
 
     On a GPU that is what no process uses and what torch keeps for tensors to come. On a CPU it is bounded by the
     machine and by every control group that the process is in, its own and those around it; pages that the system can
-    drop at any time, as those of files that were read, are free. (psutil knows the machine's memory, no group's.)
+    drop at any time, as those of files that were read, are free. (psutil knows the machine's memory, no group's.) What
+    a launcher has started on a machine does the same there, as a rule: each has its share.
 
     Args:
         device: where tensors will be.
         root: where the file system begins.
+        environment: what a launcher says.
     """
     if device.type == "cuda":
         free, size = torch.cuda.mem_get_info(device)
         kept = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
         return Room("the GPU", free + kept, size)
     trim()
-    return min((_machine(root), *_groups(root)), key=lambda room: room.free)
+    room = min((_machine(root), *_groups(root)), key=lambda room: room.free)
+    stated = environment.get(SHARING, "")
+    sharing = max(int(stated), 1) if stated.isdecimal() else 1
+    if sharing == 1:
+        return room
+    return Room(f"{room.name} for each of {sharing} processes", room.free // sharing, room.size // sharing)
 
 
 def resident(root: Path = ROOT) -> int | None:

@@ -86,3 +86,8 @@ class OrderedSum:
                 rows[start : start + one.numel()].view(one.shape).copy_(one.grad)
             start += one.numel()
         return rows.view(self._ranks.size, length)
+
+
+def exchanged(ranks: Ranks, gradients: int) -> int:
+    """Bytes that an exchange of so many bytes of gradients takes beside them: what is sent and received, and a sum."""
+    return 0 if ranks.alone else 2 * gradients + -(-gradients // ranks.size)

@@ -17,7 +17,9 @@ from pixkit.memory import Recording, Room, available, forecast, in_words, reside
 from pixkit.memory.guard import MORE_MEMORY, SMALLER_BATCH
 from pixkit.memory.heap import can_keep
 from pixkit.models.base import Model
+from pixkit.ranks import Ranks
 from pixkit.recipe.schema import Optimizer
+from pixkit.training.exchange import exchanged
 from pixkit.training.optim import TrainedPhase, build_optimizer
 from pixkit.training.step import Stepper, checked_losses
 
@@ -32,7 +34,7 @@ class MemoryEstimate:
         weights: parameters and buffers.
         training: gradients, optimiser state and average.
         activations: what comes and goes: a batch's activations, what is computed from them, and gaps between them; or,
-            if that is more, what scoring a batch or saving takes.
+            if that is more, what scoring a batch, saving or an exchange of gradients takes.
         room: what was free when all this but `training` and `activations` was taken already.
         graphs: what recorded steps keep beside all that: memory of their own for what comes and goes in a replay, and
             the images that they read.
@@ -102,13 +104,23 @@ def estimate(
     saving = 2 * weights if config.ema else 0
     scoring = saving // 2 + _scoring(stepper, device)
     temporaries = [one for _, one in updates]
-    batch = max(*steps, *temporaries, saving, scoring)
+    batch = max(*steps, *temporaries, saving, scoring, *(exchanged(stepper.ranks, one) for one in gradients.values()))
     # All that is recorded shares a pool of memory, but not with what is launched.
     graphs = max(*whole, *temporaries) + _held(stepper) if recorded else 0
     now = resident() if device.type == "cpu" else None
     code = 0 if before is None or now is None else max(now - before - weights, 0)
     parameters = sum(parameter.numel() for parameter in model.parameters())
-    return MemoryEstimate(parameters, code, weights, training, batch, available(device), graphs)
+    return MemoryEstimate(parameters, code, weights, training, batch, _room(stepper.ranks, device), graphs)
+
+
+def _room(ranks: Ranks, device: torch.device) -> Room:
+    """What is free; on a CPU once each of some ranks, which may be on one machine, has its model, and none has more."""
+    if device.type != "cpu":
+        return available(device)
+    ranks.wait()
+    room = available(device)
+    ranks.wait()
+    return room
 
 
 def model_bytes(tensors: Iterable[Tensor]) -> int:

@@ -7,6 +7,8 @@ import stat
 import tempfile
 import time
 import warnings
+from concurrent.futures import ProcessPoolExecutor
+from multiprocessing import get_context
 from pathlib import Path
 
 import pytest
@@ -56,6 +58,11 @@ def asked(folder):
     return (folder / "log").read_text().splitlines() if (folder / "log").exists() else []
 
 
+def loads(turn):
+    """Whether this process has the kernel."""
+    return bool(kernel("float"))
+
+
 @pytest.fixture
 def silence():
     """No warning is raised."""
@@ -73,6 +80,14 @@ def test_what_was_compiled_is_found_by_other_processes(small, monkeypatch, silen
     monkeypatch.setattr(compiling, "_run", None)
     kernel("float").run(None, 0, 0, 0, 0, 1, 0)
     assert kept(small / "cache") == [library] and not list((small / "temporary").iterdir())
+
+
+@pytest.mark.needs_compiler
+def test_of_processes_that_start_together_one_compiles(small, monkeypatch, silence):
+    monkeypatch.setenv("CC", compiler(small, 'sleep 0.2\nexec cc "$@"'))
+    with ProcessPoolExecutor(3, get_context("fork")) as pool:
+        assert list(pool.map(loads, range(3))) == [True] * 3
+    assert len(asked(small)) == 1 == len(kept(small / "cache"))
 
 
 @pytest.mark.needs_compiler

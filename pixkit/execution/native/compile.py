@@ -19,7 +19,7 @@ from pathlib import Path
 from pixkit.cache import VARIABLE
 from pixkit.errors import PixkitError, reason
 from pixkit.execution.native import prebuilt
-from pixkit.execution.native.keep import find, keep, places
+from pixkit.execution.native.keep import find, keep, one_at_a_time, places
 from pixkit.execution.native.prebuilt import SOURCE, contents
 
 TIMEOUT = 300.0
@@ -87,16 +87,25 @@ def _kept_or_built(real: str, compiler: tuple[str, ...], folders: tuple[Path, ..
     native = [] if platform.machine() in ("arm64", "aarch64") and platform.system() == "Darwin" else ["-march=native"]
     command = [*compiler, *prebuilt.flags(real), *native]
     key = _key(command)
+    if (library := _kept(folders, key)) is not None:
+        return library
+    with one_at_a_time(folders):
+        if (library := _kept(folders, key)) is not None:  # another process has compiled it meanwhile
+            return library
+        try:
+            with tempfile.TemporaryDirectory(prefix="pixkit-", ignore_cleanup_errors=True) as scratch:
+                built = Path(scratch) / "kernel.so"
+                _run([*command, str(SOURCE), "-o", str(built), "-lm"], shlex.join(compiler), built)
+                return _keep_and_load(built, shlex.join(compiler), folders, key)
+        except OSError as error:
+            raise NoCompiler("there is no place to build the kernel", found=reason(error), hint="set TMPDIR") from error
+
+
+def _kept(folders: tuple[Path, ...], key: str) -> ctypes.CDLL | None:
     for path in filter(None, (find(folder, key) for folder in folders)):
         with contextlib.suppress(OSError, AttributeError):  # made for another system: built anew
             return _load(path)
-    try:
-        with tempfile.TemporaryDirectory(prefix="pixkit-", ignore_cleanup_errors=True) as scratch:
-            built = Path(scratch) / "kernel.so"
-            _run([*command, str(SOURCE), "-o", str(built), "-lm"], shlex.join(compiler), built)
-            return _keep_and_load(built, shlex.join(compiler), folders, key)
-    except OSError as error:
-        raise NoCompiler("there is no place to build the kernel", found=reason(error), hint="set TMPDIR") from error
+    return None
 
 
 def _run(command: list[str], compiler: str, built: Path) -> None:

@@ -5,10 +5,12 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import os
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from pixkit.cache import cache_dir, require_private, temporary_dir
 from pixkit.files import open_regular, sync_folder
+from pixkit.locks import system_lock
 
 LARGEST = 2**24
 """Bytes of a library above which it is none of ours."""
@@ -46,9 +48,7 @@ def keep(built: Path, folder: Path, key: str, suffix: str = ".so") -> Path:
     Raises:
         OSError: if it cannot be written, or if others can write there: a library is code.
     """
-    folder.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-    folder.mkdir(exist_ok=True, mode=0o700)
-    require_private(folder)
+    _made(folder)
     content = built.read_bytes()
     target = folder / _name(key, content, suffix)
     temporary = folder / f".{target.stem}.{os.getpid()}.{os.urandom(4).hex()}.tmp"
@@ -62,6 +62,30 @@ def keep(built: Path, folder: Path, key: str, suffix: str = ".so") -> Path:
     finally:
         temporary.unlink(missing_ok=True)
     return target
+
+
+@contextlib.contextmanager
+def one_at_a_time(folders: Iterable[Path]) -> Iterator[None]:
+    """While entered, no other process is within, of those that keep what they make in these folders, or one of them.
+
+    Processes that start together, as the ranks of a launcher do, would all compile the same. Where no folder can be
+    locked nobody waits.
+    """
+    with contextlib.ExitStack() as stack:
+        for folder in folders:
+            with contextlib.suppress(OSError):
+                _made(folder)
+                descriptor = os.open(folder, os.O_RDONLY)
+                stack.callback(os.close, descriptor)
+                if system_lock(descriptor, wait=True):
+                    break
+        yield
+
+
+def _made(folder: Path) -> None:
+    folder.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    folder.mkdir(exist_ok=True, mode=0o700)
+    require_private(folder)
 
 
 def _name(key: str, content: bytes, suffix: str) -> str:
