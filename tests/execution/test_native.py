@@ -6,7 +6,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 from nets import NETS, ImageSpec, net_of
-from teacher import COLOUR, GREY, backbone, check
+from teacher import COLOUR, GREY, backbone, check_both
 from torch import nn
 
 from pixkit.execution.choose import choose
@@ -68,11 +68,10 @@ WIDER = {"chunk, one part used": 9, "gate": 9, "part of a part": 6, "concatenate
 
 
 @pytest.mark.needs_compiler
-@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
 @pytest.mark.parametrize("spec", [GREY, COLOUR], ids=str)
 @pytest.mark.parametrize("name", OPERATIONS)
-def test_functions(name, spec, dtype):
-    check(net_of(backbone(OPERATIONS[name], 18, WIDER.get(name)), spec), dtype)
+def test_functions(name, spec):
+    check_both(net_of(backbone(OPERATIONS[name], 18, WIDER.get(name)), spec))
 
 
 MODULES = {
@@ -96,42 +95,37 @@ MODULES = {
 
 
 @pytest.mark.needs_compiler
-@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
 @pytest.mark.parametrize("spec", [GREY, COLOUR], ids=str)
 @pytest.mark.parametrize("name", MODULES)
-def test_modules(name, spec, dtype):
+def test_modules(name, spec):
     make, out = MODULES[name]
-    check(net_of(backbone(lambda h, tools: tools[0](h), 18, out, [make]), spec), dtype)
+    check_both(net_of(backbone(lambda h, tools: tools[0](h), 18, out, [make]), spec))
 
 
 @pytest.mark.needs_compiler
-@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
 @pytest.mark.parametrize("spec", [GREY, COLOUR], ids=str)
 @pytest.mark.parametrize(("down", "right"), [(-1, 0), (-1, 1), (-2, -1), (0, -1)])
-def test_shifts_up_and_to_the_left(down, right, spec, dtype):
+def test_shifts_up_and_to_the_left(down, right, spec):
     """What is below, and to the right, is drawn first."""
     network = backbone(lambda h, tools: tools[0](h), 18, None, [lambda _: Shift(down, right)])
-    check(net_of(network, spec, flip_vertical=True, flip_horizontal=True), dtype)
+    check_both(net_of(network, spec, flip_vertical=True, flip_horizontal=True))
 
 
 @pytest.mark.needs_compiler
-@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
 @pytest.mark.parametrize("count", [1, 5])
-def test_what_some_colours_of_a_site_keep_is_computed_of_all_of_them(count, dtype):
+def test_what_some_colours_of_a_site_keep_is_computed_of_all_of_them(count):
     """What nobody else read would not be computed, and whoever read it by mistake would find the zeros he should."""
     makers = [lambda spec: KeepBefore(spec.ordering, count)]
-    check(net_of(backbone(lambda h, tools: h + tools[0](h), 18, None, makers), COLOUR), dtype)
+    check_both(net_of(backbone(lambda h, tools: h + tools[0](h), 18, None, makers), COLOUR))
 
 
 @pytest.mark.needs_compiler
-@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
-def test_an_ordinary_1x1_map(dtype):
+def test_an_ordinary_1x1_map():
     makers = [lambda _: nn.Conv2d(7, 5, 1), lambda _: nn.Conv2d(5, 5, 1, bias=False)]
-    check(net_of(backbone(lambda h, tools: tools[1](tools[0](h)), 7, 5, makers), GREY), dtype)
+    check_both(net_of(backbone(lambda h, tools: tools[1](tools[0](h)), 7, 5, makers), GREY))
 
 
 @pytest.mark.needs_compiler
-@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
 @pytest.mark.parametrize(
     "make",
     [
@@ -141,32 +135,31 @@ def test_an_ordinary_1x1_map(dtype):
         lambda _: SiteRMSNorm(19, bias=True),
     ],
 )
-def test_norms_over_all_maps(make, dtype):
+def test_norms_over_all_maps(make):
     """Of rows side by side, and of those left over."""
-    check(net_of(backbone(lambda h, tools: tools[0](h + 0.5), 19, None, [make]), GREY), dtype, 11)
+    check_both(net_of(backbone(lambda h, tools: tools[0](h + 0.5), 19, None, [make]), GREY), 11)
 
 
 @pytest.mark.needs_compiler
-@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
-@pytest.mark.parametrize("batch", range(1, 14))
-def test_batch_sizes(batch, dtype):
-    check(net_of(NETS["MaskedGated"], COLOUR), dtype, batch)
+def test_batch_sizes():
+    net = net_of(NETS["MaskedGated"], COLOUR)
+    plan = make_plan(Trace(net))
+    for batch in range(1, 14):
+        check_both(net, batch, plan)
 
 
 @pytest.mark.needs_compiler
-@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
 @pytest.mark.parametrize("maps", [1, 2, 7, 15, 16, 17, 31, 33, 48, 49, 64, 80, 97])
-def test_numbers_of_maps(maps, dtype):
-    check(net_of(backbone(lambda h, _: F.elu(h), maps), GREY), dtype, 7)
+def test_numbers_of_maps(maps):
+    check_both(net_of(backbone(lambda h, _: F.elu(h), maps), GREY), 7)
 
 
 @pytest.mark.needs_compiler
-@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
 @pytest.mark.parametrize("name", ["Gated", "ShiftedUnet", "MaskedUnet", "Conditioned", "Attending"])
-def test_networks(name, dtype):
+def test_networks(name):
     for spec in (GREY, COLOUR, ImageSpec(1, 1, 1, 2), ImageSpec(1, 1, 5, 2)):
         if spec.sites > 1:
-            check(net_of(NETS[name], spec), dtype, 5)
+            check_both(net_of(NETS[name], spec), 5)
 
 
 def test_half_precision_is_left_to_others():

@@ -5,7 +5,7 @@ from types import SimpleNamespace
 import pytest
 import torch
 from nets import NETS, net_of
-from teacher import COLOUR, GREY, backbone, check, threaded
+from teacher import COLOUR, GREY, backbone, check, check_both, threaded
 from torch import nn
 
 from pixkit.backbones.conditioners import FeatureContext, LabelContext
@@ -42,24 +42,21 @@ class Static(nn.Module):
         return torch.maximum(self.vector - h, self.single) + self.one
 
 
-@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
 @pytest.mark.parametrize("spec", [GREY, COLOUR], ids=str)
-def test_what_needs_no_pixel(spec, dtype):
-    check(net_of(backbone(lambda h, tools: tools[0](h), 18, None, [Static]), spec), dtype)
+def test_what_needs_no_pixel(spec):
+    check_both(net_of(backbone(lambda h, tools: tools[0](h), 18, None, [Static]), spec))
 
 
-@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
 @pytest.mark.parametrize("conditioner", [LabelContext(3, 4), FeatureContext(2, (1, 1)), FeatureContext(2, (3, 4))])
-def test_contexts(conditioner, dtype):
+def test_contexts(conditioner):
     for spec in (GREY, COLOUR):
         for name in ("pixelcnn", "gated_pixelcnn"):
             net = network(named("backbone", name, width=18, layers=1), spec, conditioner=conditioner)
-            check(net, dtype, 4)
+            check_both(net, 4)
 
 
-@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
 @pytest.mark.parametrize("spec", [GREY, COLOUR], ids=str)
-def test_a_convolution_reads_part_of_a_result(spec, dtype):
+def test_a_convolution_reads_part_of_a_result(spec):
     """The second half of a split, where it stands; of the first half nobody needs the last row."""
     makers = [lambda spec: MaskedConv2d(9, 9, 3, "B", spec.ordering), lambda _: Shift(1, 0)]
 
@@ -67,7 +64,7 @@ def test_a_convolution_reads_part_of_a_result(spec, dtype):
         above, own = h.chunk(2, 1)
         return tools[0](own) + tools[1](above)
 
-    check(net_of(backbone(work, 18, 9, makers), spec), dtype)
+    check_both(net_of(backbone(work, 18, 9, makers), spec))
 
 
 class Whole(nn.Module):
@@ -82,10 +79,9 @@ class Whole(nn.Module):
         return x + self.down(self.free(self.hide(x)))
 
 
-@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
 @pytest.mark.parametrize("spec", [GREY, COLOUR], ids=str)
-def test_convolutions_that_mix_everything(spec, dtype):
-    check(net_of(backbone(lambda h, tools: tools[0](h), 18, None, [Whole]), spec), dtype)
+def test_convolutions_that_mix_everything(spec):
+    check_both(net_of(backbone(lambda h, tools: tools[0](h), 18, None, [Whole]), spec))
 
 
 @pytest.mark.parametrize(
@@ -138,19 +134,17 @@ def test_a_convolution_with_a_hook_that_changes_it_is_not_taken_for_one_without(
         NativeExecutor(make_plan(Trace(made)), 1)
 
 
-@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
 @pytest.mark.parametrize("turn", [Turn(True), Turn(False, True, True), Turn(True, False, True, True)], ids=str)
-def test_turned_images(turn, dtype):
+def test_turned_images(turn):
     """There and back; between them the layer below and right of each site is the one that is drawn first."""
     makers = [lambda _: Reorient(turn), lambda _: Reorient(turn.inverse), lambda _: nn.ELU()]
     for spec in (GREY, COLOUR):
-        check(net_of(backbone(lambda h, tools: tools[1](tools[2](tools[0](h))), 18, None, makers), spec), dtype)
+        check_both(net_of(backbone(lambda h, tools: tools[1](tools[2](tools[0](h))), 18, None, makers), spec))
 
 
-@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
 @pytest.mark.parametrize(("heads", "width", "values"), [(1, 1, 18), (3, 15, 18), (2, 40, 72), (1, 64, 72), (4, 3, 128)])
 @pytest.mark.parametrize("ordering", ["raster", "hilbert", "row_at_once"])
-def test_attention(ordering, heads, width, values, dtype):
+def test_attention(ordering, heads, width, values):
     """Over earlier sites, and over these and the own one; keys and values are parts of one result.
 
     Values of a head are one vector, or several, of which the kernel takes one, two or four at a time.
@@ -167,7 +161,7 @@ def test_attention(ordering, heads, width, values, dtype):
         return tools[2](query, key, value) + tools[3](query, key, value * 2)
 
     net = net_of(backbone(work, 18, values, makers), GREY, ordering)
-    check(net, dtype)
+    check_both(net)
 
 
 def visibility(name, sites=12):

@@ -53,10 +53,17 @@ def threaded(plan, batch, context):
         return NativeExecutor(plan, batch, context)
 
 
-def check(net, dtype, batch=3, executors=(NativeExecutor, threaded, EagerExecutor)):
-    """Feed true pixels step by step; parameters of all sites must be the network's."""
+def check_both(net, batch=3, plan=None):
+    """In both precisions, by one plan."""
+    plan = plan or make_plan(Trace(net))
+    for dtype in (torch.float64, torch.float32):
+        check(net, dtype, batch, plan=plan)
+
+
+def check(net, dtype, batch=3, executors=(NativeExecutor, threaded, EagerExecutor), plan=None):
+    """Feed true pixels step by step; parameters of all sites must be the network's. The plan may be there already."""
     net = net.to(dtype)
-    plan = make_plan(Trace(net))
+    plan = plan or make_plan(Trace(net))
     x, context = random_images(net.spec, batch), net.example_context(batch)
     with torch.no_grad():
         expected = net(x, context).flatten(2)
