@@ -11,7 +11,7 @@ from pixkit.tasks.complete import complete as complete
 from pixkit.tasks.upscale import upscale as upscale
 from pixkit.tasks.latents import reconstruct as reconstruct
 from pixkit.tasks.compress import compress as compress
-from pixkit.tasks.compress import decompress as decompress
+from pixkit.tasks.decompress import decompress as decompress
 from pixkit.tasks.bench import bench as bench
 from pixkit.components.plugins import register as register
 

@@ -51,6 +51,9 @@ bfloat16_option = click.option(
 )
 overrides_argument = click.argument("overrides", nargs=-1, metavar="[KEY=VALUE]...")
 images_argument = click.argument("images", nargs=-1, required=True, metavar="IMAGE...")
+labels_option = click.option(
+    "--labels", metavar="FILE|CLASS", help="The images' classes, for a model with labels: a .npy or .npz, or one class."
+)
 run_argument = click.argument("run", type=click.Path(path_type=Path))
 
 
@@ -109,6 +112,21 @@ class Numbers(click.ParamType):
         if all(part.isascii() and part.isdigit() for part in parts) and self.accept(tuple(map(int, parts))):
             return tuple(map(int, parts))
         self.fail(f"'{value}' is not {self.words}", param, ctx)
+
+
+class Span(click.ParamType):
+    """FIRST:END of things in an order, either of which may be left out, as a slice."""
+
+    name = "span"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> slice:
+        """The slice."""
+        if isinstance(value, slice):
+            return value
+        found = re.fullmatch(r"([0-9]{1,12})?:([0-9]{1,12})?", value)
+        if found is None:
+            self.fail(f"'{value}' is not FIRST:END, as 100:164", param, ctx)
+        return slice(*(None if each is None else int(each) for each in found.groups()))
 
 
 class Codes(click.ParamType):

@@ -16,6 +16,7 @@ from pixkit.codec.arithmetic import ARITHMETIC, WrongArithmetic, require, requir
 from pixkit.codec.container import Block, Head, Reader, Writer, checksum_of
 from pixkit.codec.frozen import Array, Frozen
 from pixkit.codec.packing import Packer, Unpacker, damaged
+from pixkit.codec.part import Part, check_images, checked_labels, joined
 from pixkit.codec.portable import PortableWalk
 from pixkit.codec.sound import check
 from pixkit.codec.strict import StrictWalk
@@ -68,22 +69,22 @@ class Codec:
         return cls(program, content, walk)
 
     def encode(
-        self, images: Array, names: Sequence[str] = (), progress: Progress | None = None, *, verify: bool = True
+        self,
+        images: Array,
+        names: Sequence[str] = (),
+        progress: Progress | None = None,
+        *,
+        labels: Array | None = None,
+        verify: bool = True,
     ) -> bytes:
         """A compressed file of images, integers [N, C, H, W]; see `write`."""
         file = io.BytesIO()
-        self.write(file, images, names, progress, verify=verify)
+        self.write(file, images, names, progress, labels=labels, verify=verify)
         return file.getvalue()
 
-    def decode(self, data: bytes, progress: Progress | None = None) -> Array:
-        """The images of a compressed file, int64 [N, C, H, W]; see `read`. `progress` is told no total."""
-        found, done = [np.zeros((0, *self.program.shape), np.int64)], 0
-        for part in self.read(Reader(io.BytesIO(data))):
-            found.append(part)
-            done += len(part)
-            if progress is not None:
-                progress(done, 0)
-        return np.concatenate(found)
+    def decode(self, data: bytes, progress: Progress | None = None, *, images: range | None = None) -> Array:
+        """The images of a compressed file, or some of them, int64 [N, C, H, W]; see `read`."""
+        return joined(self.program, self.read(Reader(io.BytesIO(data)), images, progress)).images
 
     def write(
         self,
@@ -92,6 +93,7 @@ class Codec:
         names: Sequence[str] = (),
         progress: Progress | None = None,
         *,
+        labels: Array | None = None,
         verify: bool = True,
     ) -> None:
         """Write a compressed file of images, block by block.
@@ -101,20 +103,24 @@ class Codec:
             images: integers 0..K-1, [N, C, H, W].
             names: of all of them, or none.
             progress: told how many are done.
+            labels: integers [N], if the model's images have labels.
             verify: decode each block again, and compare.
 
         Raises:
-            DataError: if they are not such images; or, with `verify`, if what was decoded is something else.
+            DataError: if they are not such images or labels; or, with `verify`, if what was decoded is something else.
         """
         images, program = np.asarray(images), self.program
-        self._check(images)
+        check_images(program, images)
+        labels = checked_labels(program, labels, len(images))
         if names and len(names) != len(images):
             raise DataError("names of other images", found=f"{len(names)} names", expected=f"{len(images)}, or none")
-        writer = Writer(file, Head(bytes.fromhex(self.sha)[:16], program.shape, program.levels, TOGETHER, ARITHMETIC))
+        about = program.shape, program.levels, TOGETHER, ARITHMETIC, program.labels
+        writer = Writer(file, Head(bytes.fromhex(self.sha)[:16], *about))
         done = 0
         while done < len(images):
-            taken, words = self._block(images[done:])
-            block = Block(done, taken, np.asarray(words, np.uint32), checksum_of(images[done : done + taken]))
+            taken, words = self._block(images[done:], None if labels is None else labels[done:])
+            own = None if labels is None else labels[done : done + taken]
+            block = Block(done, taken, np.asarray(words, np.uint32), checksum_of(images[done : done + taken], own))
             if verify:
                 self._verify(block)
             writer.write(taken, words, block.checksum)
@@ -123,15 +129,21 @@ class Codec:
                 progress(done, len(images))
         writer.end(names)
 
-    def read(self, reader: Reader) -> Iterator[Array]:
-        """The images of a compressed file, block by block, int64 [N, C, H, W].
+    def read(self, reader: Reader, images: range | None = None, progress: Progress | None = None) -> Iterator[Part]:
+        """What is in a compressed file, block by block.
+
+        Args:
+            reader: of the file.
+            images: which of them; only blocks that have some of these are decoded. All, if it is left out.
+            progress: told how many are done; of all images `total` is 0, as it is not known before the end.
 
         Raises:
             DataError: if it is another model's, or damaged.
             WrongArithmetic: if it was written with another arithmetic.
         """
         head, program = reader.head, self.program
-        if head.codec != bytes.fromhex(self.sha)[:16] or (head.shape, head.levels) != (program.shape, program.levels):
+        about = program.shape, program.levels, program.labels
+        if head.codec != bytes.fromhex(self.sha)[:16] or (head.shape, head.levels, head.labels) != about:
             raise DataError(
                 "written by another model",
                 found=f"codec {head.codec.hex()}",
@@ -139,28 +151,23 @@ class Codec:
                 hint="name its codec file; if this is the one, take another copy: it is damaged",
             )
         require_number(head.arithmetic)
-        for block in reader.blocks():
-            yield self._decoded(block, head.together)
+        done = 0
+        for block in reader.blocks(images):
+            part = self._decoded(block, head.together)
+            part = part if images is None else part.within(images)
+            done += len(part.images)
+            yield part
+            if progress is not None:
+                progress(done, 0 if images is None else len(images))
 
-    def _check(self, images: Array) -> None:
-        shape, levels = self.program.shape, self.program.levels
-        if images.ndim != 4 or images.shape[1:] != shape or images.dtype.kind not in "iu":
-            raise DataError(
-                "not images of this model", found=f"{images.dtype} {images.shape}", expected=f"integers [N, *{shape}]"
-            )
-        if images.size and not 0 <= images.min() <= images.max() < levels:
-            raise DataError(
-                "not levels of this model", found=f"{images.min()}..{images.max()}", expected=f"0..{levels - 1}"
-            )
-
-    def _block(self, images: Array) -> tuple[int, list[int]]:
+    def _block(self, images: Array, labels: Array | None = None) -> tuple[int, list[int]]:
         """How many of the first images a block has, and its words."""
         require_unflushed()
         packer, done = Packer(), 0
         while done < len(images) and packer.bits < BLOCK:
             part = images[done : done + TOGETHER]
             with self._walk(len(part)) as walk:
-                walk.encode(_by_sites(part), packer)
+                walk.encode(_by_sites(part), packer, None if labels is None else labels[done : done + TOGETHER])
             done += len(part)
         return done, packer.finish()
 
@@ -174,19 +181,20 @@ class Codec:
                 hint="try again; if it fails again, another machine or another compiler (CC)",
             ) from error
 
-    def _decoded(self, block: Block, together: int) -> Array:
+    def _decoded(self, block: Block, together: int) -> Part:
         require_unflushed()
-        unpacker, found = Unpacker(block.words.tolist()), []
+        unpacker, found, labels = Unpacker(block.words.tolist()), [], []
         for start in range(0, block.images, together):
             with self._walk(min(together, block.images - start)) as walk:
                 walk.decode(unpacker)
                 found.append(walk.levels.transpose(1, 2, 0).reshape(walk.batch, *self.program.shape).copy())
+                labels.append(walk.labels.copy())
             if unpacker.beyond:  # rather than so many images as a forged number says
                 raise damaged()
-        images = np.concatenate(found)
-        if checksum_of(images) != block.checksum:
+        part = Part(block.first, np.concatenate(found), np.concatenate(labels) if self.program.labels else None)
+        if checksum_of(part.images, part.labels) != block.checksum:
             raise damaged()
-        return images
+        return part
 
     @contextmanager
     def _walk(self, batch: int) -> Iterator[Walk]:

@@ -1,18 +1,21 @@
 """The file: a head, blocks that can be read by themselves, an end. Every byte of it is vouched for by a checksum.
 
-    head    magic, version, number of the arithmetic, the codec's name (16 bytes), C, H, W, K, images in lockstep; CRC
+    head    magic, version, number of the arithmetic, the codec's name (16 bytes), C, H, W, K, images in lockstep, how
+            many labels there are; CRC
     block   images, words; CRC of these and of what follows, and of the head and the number of images before; CRC of the
-            images' levels; the words, 32 bits each
+            images' levels and labels; the words, 32 bits each
     end     0, images in all, bytes of names; CRC of these and of the names, and of all CRCs before; the names, by zlib
 
-Numbers are of 7 bits a byte, the lowest first; CRCs (zlib's CRC-32) and words are of four bytes, the lowest first.
+A block's words are its images' alone: who wants some images reads over other blocks. Numbers are of 7 bits a byte, the
+lowest first; CRCs (zlib's CRC-32) and words are of four bytes, the lowest first.
 """
 
 from __future__ import annotations
 
+import io
 import json
 import zlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import BinaryIO
 
@@ -43,6 +46,7 @@ class Head:
         levels: K.
         together: how many images were coded in lockstep.
         arithmetic: its number.
+        labels: how many labels images may have; 0: they have none.
     """
 
     codec: bytes
@@ -50,10 +54,11 @@ class Head:
     levels: int
     together: int
     arithmetic: int
+    labels: int = 0
 
     def to_bytes(self) -> bytes:
         """As it stands in the file."""
-        numbers = b"".join(map(_number, (*self.shape, self.levels, self.together)))
+        numbers = b"".join(map(_number, (*self.shape, self.levels, self.together, self.labels)))
         head = MAGIC + bytes([VERSION, self.arithmetic]) + self.codec + numbers
         return head + _crc(head)
 
@@ -66,7 +71,7 @@ class Block:
         first: how many images are before them.
         images: how many they are.
         words: uint32.
-        checksum: of their levels, see `checksum_of`.
+        checksum: of their levels and labels, see `checksum_of`.
     """
 
     first: int
@@ -116,18 +121,43 @@ class Reader:
         if start[4] != VERSION:
             raise DataError("a file of a newer version", where=where, found=f"{start[4]}", expected=f"{VERSION}")
         codec = self._read(16)
-        numbers = [self._number() for _ in range(5)]
-        self.head = Head(codec, (numbers[0], numbers[1], numbers[2]), numbers[3], numbers[4], start[5])
+        numbers = [self._number() for _ in range(6)]
+        self.head = Head(codec, (numbers[0], numbers[1], numbers[2]), numbers[3], numbers[4], start[5], numbers[5])
         text = self.head.to_bytes()
         self._seal = self._all = self._read(4)
-        if self._seal != text[-4:] or min(numbers) < 1 or numbers[4] > MOST_TOGETHER:
+        if self._seal != text[-4:] or min(numbers[:5]) < 1 or numbers[4] > MOST_TOGETHER:
             raise self._damaged("damaged", "another checksum of its head")
 
-    def blocks(self) -> Iterator[Block]:
-        """All blocks; once they are through, `names` are there."""
+    def scan(self) -> Sequence[int]:
+        """How many images each block has, of a file that can be read from another place on; `names` are there.
+
+        Nothing is decoded; a block's own checksum is looked at when it is read.
+        """
+        start, seal = self._file.tell(), self._all
+        sizes: list[int] = []
+        for _ in self.blocks(range(0), sizes.append):
+            pass
+        self._file.seek(start)
+        self._images, self._all = 0, seal
+        return sizes
+
+    def blocks(self, wanted: range | None = None, seen: Callable[[int], None] | None = None) -> Iterator[Block]:
+        """All blocks, or those that have images of `wanted`; once they are through, `names` are there.
+
+        Args:
+            wanted: images; other blocks are read over, in a file that can be read from another place on.
+            seen: told of each block how many images it has.
+        """
         while images := self._number():
             count = self._number(MOST_WORDS)
             checksums = self._read(8)
+            if seen is not None:
+                seen(images)
+            if wanted is not None and (self._images >= wanted.stop or self._images + images <= wanted.start):
+                self._all = _crc(self._all + checksums[:4])
+                self._file.seek(4 * count, io.SEEK_CUR)
+                self._images += images
+                continue
             content = self._read(4 * count)
             start = _number(images) + _number(count)
             if checksums[:4] != _crc(self._seal + _number(self._images) + start + checksums[4:] + content):
@@ -179,9 +209,10 @@ class Reader:
         return DataError(what, where=self._where, found=found, hint="take another copy of the file")
 
 
-def checksum_of(levels: Array) -> bytes:
-    """Of images [N, C, H, W]: of their levels in that order, two bytes each."""
-    return _crc(np.ascontiguousarray(levels, "<u2").tobytes())
+def checksum_of(levels: Array, labels: Array | None = None) -> bytes:
+    """Of images [N, C, H, W]: of their levels in that order, two bytes each, and labels, [N], of four bytes."""
+    text = np.ascontiguousarray(levels, "<u2").tobytes()
+    return _crc(text if labels is None else text + np.ascontiguousarray(labels, "<u4").tobytes())
 
 
 def _crc(data: bytes) -> bytes:

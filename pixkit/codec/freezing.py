@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from types import NoneType
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from pixkit.codec.frozen import NUMBERS, Frozen, Memory, Mixture, Operation, Place
+from pixkit.backbones.conditioners import LabelContext
+from pixkit.codec.frozen import NUMBERS, Array, Frozen, Memory, Mixture, Operation, Place
 from pixkit.codec.portable import KINDS as PORTABLE
 from pixkit.errors import UsageError
 from pixkit.execution.lowering.lower import Lowered, Unsupported
@@ -33,8 +36,8 @@ FAMILIES = {DiscretisedLogisticMixture: "logistic", DiscretisedNormalMixture: "n
 class _Freezer(Threaded):
     """The packed plan of one image, from which all that it has is read."""
 
-    def frozen(self) -> Frozen:
-        """The program; once this is filled."""
+    def frozen(self, labels: int) -> Frozen:
+        """The program; once this is filled, for the first of so many labels, if images have labels."""
         kept = {value.data_ptr(): value for value in self._kept}
         self._memories: list[Memory] = []
         self._numbers: dict[int, int] = {}
@@ -49,7 +52,7 @@ class _Freezer(Threaded):
             groups=self.groups,
             head=head,
             params=self._index[self.plan.trace.output],
-            memories=tuple(self._memories),
+            memories=tuple(self._labelled(labels)),
             places=tuple(places),
             operations=tuple(self._operation(number, *each) for number, each in enumerate(self._parts)),
             instructions=np.stack([rows[name].astype(np.int32) for name in ("op", "group", "count", "first")], 1),
@@ -59,7 +62,24 @@ class _Freezer(Threaded):
             drawn=drawn.numpy(),
             due=due.numpy(),
             mixture=_mixture(self.plan.trace.network.head),
+            labels=labels,
         )
+
+    def _labelled(self, labels: int) -> list[Memory]:
+        """Memories, with what each label comes to where that differs."""
+        static = [name for name, each in self.plan.trace.operations.items() if each.kind == "static"]
+        numbers = {self._memory_at(name): name for name in static if name in self._data}
+        found: dict[int, list[Array]] = {self._numbers[address]: [] for address in numbers}
+        for label in range(labels):
+            self.renew(torch.tensor([label]))
+            for address, name in numbers.items():
+                own = self._memories[self._numbers[address]]
+                values = torch.empty(0, dtype=self.dtype).set_(self._data[name].untyped_storage())
+                found[self._numbers[address]].append(values.view(own.sites, own.row).numpy().copy())
+        for number, starts in found.items():
+            if any((start != starts[0]).any() for start in starts):
+                self._memories[number] = replace(self._memories[number], start=np.stack(starts))
+        return self._memories
 
     def _place(self, name: str) -> Place:
         data, buffer = self._data[name], self._buffer(name)
@@ -76,7 +96,7 @@ class _Freezer(Threaded):
         return Place(number, 0, False, buffer.group, buffer.maps, False)
 
     def _add(self, values: Tensor, *, shared: bool) -> int:
-        start = values.numpy() if bool(values.any()) else None
+        start = values.numpy().copy() if bool(values.any()) else None
         self._memories.append(Memory(len(values), values.shape[1], shared, start))
         return len(self._memories) - 1
 
@@ -101,8 +121,8 @@ def _mixture(head: Head) -> Mixture | None:
 
 
 @torch.no_grad()
-def freeze(network: Autoregressive) -> Frozen:
-    """The program of a network, which is on a CPU in float32.
+def freeze(network: Autoregressive, labels: int = 0) -> Frozen:
+    """The program of a network, which is on a CPU in float32, for labels below `labels` if it takes labels.
 
     Raises:
         UsageError: if there is no portable arithmetic for it; with the reason.
@@ -113,8 +133,8 @@ def freeze(network: Autoregressive) -> Frozen:
         raise _refused(
             f"a {type(network.head).__name__} head", "softmax, Bernoulli, or a mixture of logistics or normals"
         )
-    if network.conditioner is not None:
-        raise _refused("a network that is given a label or another context", "one of images alone")
+    if not isinstance(network.conditioner, LabelContext if labels else NoneType):
+        raise _refused("a network that is given a context", "one of images alone, or of labels")
     if network.reference.dtype != torch.float32 or network.reference.device.type != "cpu":
         raise _refused(f"{network.reference.dtype} on {network.reference.device.type}", "torch.float32 on a CPU")
     with evaluating(network):
@@ -122,10 +142,10 @@ def freeze(network: Autoregressive) -> Frozen:
         require_law(trace)
         try:
             packed = _Freezer(make_plan(trace), 1)
-            packed.fill(None)
+            packed.fill(torch.zeros(1, dtype=torch.int64) if labels else None)
         except Unsupported as error:
             raise _refused(error.message, "operations that the native executor has") from error
-    found = packed.frozen()
+    found = packed.frozen(labels)
     if unknown := sorted({each.kind for each in found.operations} - PORTABLE):
         raise _refused(", ".join(unknown), "operations that need no library of mathematics")
     return found

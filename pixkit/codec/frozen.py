@@ -43,7 +43,8 @@ class Memory:
         sites: how many sites it has.
         row: numbers of an image at a site.
         shared: whether all images have the same, which nothing writes.
-        start: float32 [sites, row], what is there before the first step; None: zeros.
+        start: float32, what is there before the first step: [sites, row], or [labels, sites, row] where that depends on
+            an image's label; None: zeros.
     """
 
     sites: int
@@ -138,6 +139,7 @@ class Frozen:
         drawn: int32 [D], the sites at which sub-pixels are drawn.
         due: uint8 [D, C], which of their colours.
         mixture: which, if the head is one.
+        labels: how many labels images may have, the one that says that there is none among them; 0: they have none.
     """
 
     shape: tuple[int, int, int]
@@ -155,6 +157,7 @@ class Frozen:
     drawn: Array
     due: Array
     mixture: Mixture | None = None
+    labels: int = 0
 
     @property
     def count(self) -> int:
@@ -179,7 +182,7 @@ class Frozen:
             arrays |= {
                 f"operation.{number}.{name}": value for name in TYPES if (value := getattr(operation, name)) is not None
             }
-        facts = {name: getattr(self, name) for name in ("shape", "levels", "groups", "head", "params")}
+        facts = {name: getattr(self, name) for name in ("shape", "levels", "groups", "head", "params", "labels")}
         rest: dict[str, Any] = {
             "memories": [asdict(replace(memory, start=None)) for memory in self.memories],
             "places": [asdict(place) for place in self.places],

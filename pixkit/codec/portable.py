@@ -32,7 +32,7 @@ class PortableWalk(Walk):
     def begin(self) -> None:
         """See Walk."""
         for memory, values in zip(self.program.memories, self._memory, strict=True):
-            values[:] = 0 if memory.start is None else memory.start[:, None]
+            values[:] = self.start(memory)
         self._attention: dict[int, Attention] = {}
 
     def row(self, site: int) -> Array:

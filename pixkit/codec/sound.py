@@ -17,6 +17,7 @@ MOST = 1 << 31
 """Numbers of an image in a memory, and more than any field may be."""
 HEADS = ("softmax", "bernoulli", "mixture")
 MOST_LEVELS = 1 << 16
+MOST_LABELS = 1 << 17
 MOST_TAPS, MOST_SIDE_BY_SIDE = 1 << 14, 1 << 16
 """Taps of a linear layer and what is fused to it; maps of REARRANGE, and keys and maps of attention: the kernel has
 something for each of them on its stack."""
@@ -67,13 +68,17 @@ def _check_lists(program: Frozen) -> None:
     _need(len(shape) == 3 and all(_whole(side, 1, 1 << 20) for side in shape), "shape")
     _need(_whole(program.levels, 2, MOST_LEVELS + 1) and program.head in HEADS, "levels or head")
     _need(program.head != "bernoulli" or program.levels == 2, "levels of a Bernoulli head")
+    _need(_whole(program.labels, 0, MOST_LABELS), "labels")
     _need(_whole(program.groups, 1) and program.groups in (1, shape[0]), "groups")
     lists = program.steps, program.sites, program.draws, program.drawn
     _need(all(values.ndim == 1 for values in lists), "the shape of a list")
     for memory in program.memories:
         _need(_whole(memory.sites, 1) and _whole(memory.row, 1) and memory.sites * memory.row < MOST, "a memory")
         _need(type(memory.shared) is bool, "a memory")
-        _need(memory.start is None or memory.start.shape == (memory.sites, memory.row), "values of a memory")
+        whole: tuple[int, ...] = (memory.sites, memory.row)
+        own = not memory.shared and memory.start is not None and memory.start.ndim == 3  # by label
+        whole = (program.labels, *whole) if own and program.labels else whole
+        _need(memory.start is None or memory.start.shape == whole, "values of a memory")
     for place in program.places:
         _need(_whole(place.memory, 0, len(program.memories)), "a place's memory")
         _need(_whole(place.first) and _whole(place.group) and _whole(place.maps), "a place")

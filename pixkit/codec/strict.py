@@ -78,7 +78,7 @@ class StrictWalk(Walk):
     def begin(self) -> None:
         """See Walk."""
         for memory, values in zip(self.program.memories, self._memory, strict=True):
-            values[:] = 0 if memory.start is None else memory.start[:, None]
+            values[:] = self.start(memory)
 
     def row(self, site: int) -> Array:
         """See Walk."""
@@ -88,10 +88,8 @@ class StrictWalk(Walk):
         """See Walk."""
         self._library.run(ctypes.addressof(self._program), step, step + 1, 0, self.batch, 1, 0)
 
-    def encode(self, levels: Array, packer: Packer) -> None:
+    def put(self, packer: Packer) -> None:
         """See Walk."""
-        self.begin()
-        self.levels[:] = levels
         room = np.zeros(self._symbols + packer.held + 2, np.uint32)
         coder = self._coder(packer, room)
         coder.held, coder.first = packer.held, packer.first
@@ -100,9 +98,8 @@ class StrictWalk(Walk):
         packer.low, packer.range, packer.held, packer.first = coder.low, coder.range, coder.held, coder.first
         packer.start, packer.width = coder.start, coder.width
 
-    def decode(self, unpacker: Unpacker) -> None:
+    def get(self, unpacker: Unpacker) -> None:
         """See Walk."""
-        self.begin()
         words = np.array(unpacker.words, np.uint32)
         coder = self._coder(unpacker, words)
         coder.point, coder.wanted, coder.next, coder.count = unpacker.point, unpacker.wanted, unpacker.next, len(words)

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import numpy as np
 
 from pixkit.codec.frequencies import DIGIT, Categorical, Digits, weights
-from pixkit.codec.frozen import Array, Frozen
+from pixkit.codec.frozen import Array, Frozen, Memory
 from pixkit.codec.mixture import MixtureDigits
 from pixkit.codec.packing import Packer, Unpacker
 
@@ -20,11 +20,13 @@ class Walk(ABC):
         program: what is computed.
         batch: of how many images.
         levels: int64 [S, B, C]; those of earlier steps are to be there when a step is computed.
+        labels: int64 [B], the images', if they have some; they are to be there when it begins.
     """
 
     def __init__(self, program: Frozen, batch: int) -> None:
         self.program, self.batch = program, batch
         self.levels = np.zeros((program.count, batch, program.shape[0]), np.int64)
+        self.labels = np.zeros(batch, np.int64)
 
     @abstractmethod
     def begin(self) -> None:
@@ -38,6 +40,12 @@ class Walk(ABC):
     def row(self, site: int) -> Array:
         """The memory in which the parameters at a site are, float32 [B, row]."""
 
+    def start(self, memory: Memory) -> Array:
+        """What is in a memory before the first step, float32 [sites, B or 1, row]."""
+        if memory.start is None:
+            return np.zeros((1, 1, 1), np.float32)
+        return memory.start[:, None] if memory.start.ndim == 2 else memory.start[self.labels].swapaxes(0, 1)
+
     def logits(self, site: int, colour: int) -> Array:
         """float32 [B, K] or, of a Bernoulli head, [B, 1]: those of a colour at a site, once they are computed."""
         apart = self.program.groups > 1
@@ -50,10 +58,30 @@ class Walk(ABC):
         start = place.first + place.group * group
         return self.row(site if place.varies else 0)[:, start : start + self.program.maps]
 
-    def encode(self, levels: Array, packer: Packer) -> None:
-        """Take in images, int64 [S, B, C]: step by step, sub-pixel by sub-pixel, digit by digit, image by image."""
+    def encode(self, levels: Array, packer: Packer, labels: Array | None = None) -> None:
+        """Take in images, int64 [S, B, C], and before them their labels, int64 [B], if they have some."""
+        if self.program.labels:
+            assert labels is not None
+            self.labels[:] = labels
+            for label in labels.tolist():
+                packer.put(range(self.program.labels + 1), label)
         self.begin()
         self.levels[:] = levels
+        self.put(packer)
+
+    def decode(self, unpacker: Unpacker) -> None:
+        """Find out labels and levels of as many images.
+
+        Raises:
+            DataError: if the words are not what `encode` can have made.
+        """
+        if self.program.labels:
+            self.labels[:] = [unpacker.get(range(self.program.labels + 1)) for _ in range(self.batch)]
+        self.begin()
+        self.get(unpacker)
+
+    def put(self, packer: Packer) -> None:
+        """Take in levels: step by step, sub-pixel by sub-pixel, digit by digit, image by image."""
         for site, colour, digits in self._digits():
             level = self.levels[site, :, colour]
             for number in range(digits.number):
@@ -63,13 +91,8 @@ class Walk(ABC):
                     if len(below) > 2:
                         packer.put(below, digit)
 
-    def decode(self, unpacker: Unpacker) -> None:
-        """Find out the levels of as many images.
-
-        Raises:
-            DataError: if the words are not what `encode` can have made.
-        """
-        self.begin()
+    def get(self, unpacker: Unpacker) -> None:
+        """Find levels out."""
         for site, colour, digits in self._digits():
             level = np.zeros(self.batch, np.int64)
             for number in range(digits.number):

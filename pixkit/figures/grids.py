@@ -139,12 +139,16 @@ def save_images(x: Any, levels: Levels, folder: str | os.PathLike[str]) -> list[
     Raises:
         RunError: if the folder exists and is not empty: pictures of two sets would mix.
     """
-    target = require_empty(folder)
+    return write_pictures(x, levels, require_empty(folder))
+
+
+def write_pictures(x: Any, levels: Levels, folder: Path, first: int = 0) -> list[Path]:
+    """The same in a folder that may have others; the first picture has the number `first`."""
     values, count = _shown(x, levels)
     pictures = _laid_out(np.rint(values.astype(np.float64) * stored(count) / (count - 1)).astype(np.int64))
     return [
-        _write(png(picture, count, values.shape[1]), target / f"{number:05d}.png")
-        for number, picture in enumerate(pictures)
+        _write(png(picture, count, values.shape[1]), folder / f"{number:05d}.png")
+        for number, picture in enumerate(pictures, first)
     ]
 
 

@@ -1,8 +1,9 @@
 """What a trained model is for: what the verbs at the top of pixkit take and give."""
 
 from pixkit.tasks.complete import Completion, complete_each
-from pixkit.tasks.compress import Compressed, Decompressed, codec_of
+from pixkit.tasks.compress import Compressed, codec_of
 from pixkit.tasks.conditional import conditional_nats
+from pixkit.tasks.decompress import Contents, Decompressed, contents
 from pixkit.tasks.drawer import DrawingOptions
 from pixkit.tasks.inputs import read_images, read_mask
 from pixkit.tasks.latents import Reconstruction
@@ -15,6 +16,7 @@ from pixkit.tasks.upscale import Upscaling, upscale_each
 __all__ = [
     "Completion",
     "Compressed",
+    "Contents",
     "Decompressed",
     "DrawingOptions",
     "Reconstruction",
@@ -27,6 +29,7 @@ __all__ = [
     "codec_of",
     "complete_each",
     "conditional_nats",
+    "contents",
     "hide_box",
     "hide_random",
     "keep_edge",

@@ -14,7 +14,7 @@ import torch
 
 from pixkit.codec.container import Reader
 from pixkit.data import Progress as Loading
-from pixkit.errors import DataError, UsageError
+from pixkit.errors import DataError
 from pixkit.image import Shown
 from pixkit.models.autoregressive import AutoregressiveModel
 from pixkit.runs.load import load
@@ -22,6 +22,7 @@ from pixkit.runs.run import Run
 from pixkit.tasks.compress import codec_of, images_of
 from pixkit.tasks.drawer import Images
 from pixkit.tasks.general_codecs import GeneralRow, general_sizes
+from pixkit.tasks.image_labels import Labels, labels_of
 
 BATCH = 64
 """Images that are scored together."""
@@ -72,6 +73,7 @@ def bench_codec(
     run: Run | str | Path,
     images: Images,
     *,
+    labels: Labels | None = None,
     checkpoint: str = "best",
     weights: str = "ema",
     loading: Loading | None = None,
@@ -81,6 +83,7 @@ def bench_codec(
     Args:
         run: the run, or its folder.
         images: as `compress` takes them.
+        labels: theirs, as `compress` takes them; the nats are given these.
         checkpoint: best, last or step-N.
         weights: ema or raw.
         loading: told of the reading of the run's data, and of what is measured.
@@ -93,18 +96,19 @@ def bench_codec(
     model = load(opened, device="cpu", dtype=torch.float32, checkpoint=checkpoint, weights=weights)
     codec = codec_of(model)
     assert isinstance(model, AutoregressiveModel)
-    _, x = images_of(images, model.spec, opened, loading)
-    if not len(x):
-        raise UsageError("no images", expected="one or more, to tell what they take")
+    names, x = images_of(images, model.spec, opened, loading)
+    classes = labels_of(model, names, len(x), labels, opened, loading=loading)
+    own = None if classes is None else classes.numpy()
     tell = loading or (lambda what, done, total: None)
     general, left_out = general_sizes(x.numpy(), model.spec.levels, lambda name: tell(name, 0, 0))
     nats = 0.0
     for start in range(0, len(x), BATCH):
         tell("scoring", start, len(x))
-        nats -= float(model.network.log_prob(x[start : start + BATCH]).double().sum())
-    codec.decode(codec.encode(x[:1].numpy()))  # what is made once is not timed
+        given = None if classes is None else classes[start : start + BATCH]
+        nats -= float(model.network.log_prob(x[start : start + BATCH], given).double().sum())
+    codec.decode(codec.encode(x[:1].numpy(), labels=None if own is None else own[:1]))  # what is made once is not timed
     times = [time.perf_counter()]
-    data = codec.encode(x.numpy(), progress=lambda *done: tell("encoding", *done), verify=False)
+    data = codec.encode(x.numpy(), progress=lambda *done: tell("encoding", *done), labels=own, verify=False)
     times.append(time.perf_counter())
     if not np.array_equal(codec.decode(data, lambda *done: tell("decoding", *done)), x.numpy()):
         raise DataError("what was encoded does not come back", hint="another machine or another compiler (CC)")

@@ -131,17 +131,22 @@ def times(codec: Codec, model: AutoregressiveModel, images: torch.Tensor, rounds
 
     def encode(kind: type[Walk]) -> None:
         packer = Packer()
-        kind.encode(walk, by_sites, packer)
+        walk.begin()
+        kind.put(walk, packer)
         words[:] = packer.finish()
+
+    def decode(kind: type[Walk]) -> None:
+        walk.begin()
+        kind.get(walk, Unpacker(words))
 
     turns: dict[str, Callable[[], object]] = {
         "forward pass": forward,
         "native walk": lambda: native._run(0, len(native.draws)),
         "strict walk": stepwise,
         "encoding": lambda: encode(StrictWalk),
-        "decoding": lambda: walk.decode(Unpacker(words)),
+        "decoding": lambda: decode(StrictWalk),
         "encoding, the coder in Python": lambda: encode(Walk),
-        "decoding, the coder in Python": lambda: Walk.decode(walk, Unpacker(words)),
+        "decoding, the coder in Python": lambda: decode(Walk),
     }
     least = dict.fromkeys(turns, float("inf"))
     for _, (name, turn) in itertools.product(range(rounds), turns.items()):

@@ -5,10 +5,13 @@ import itertools
 import json
 from dataclasses import replace
 
+import numpy as np
 import pytest
+import torch
 from nets import NETS, net_of
 from teacher import COLOUR, GREY
 
+import pixkit
 from pixkit.codec import codec as coding
 from pixkit.codec.arithmetic import WrongArithmetic
 from pixkit.codec.codec import Codec
@@ -20,7 +23,8 @@ from pixkit.codec.sound import check
 from pixkit.codec.strict import StrictWalk
 from pixkit.errors import DataError, UsageError
 from pixkit.execution.lowering.instruction import LANES
-from pixkit.testing.parts import random_images
+from pixkit.tasks import codec_of
+from pixkit.testing.parts import random_images, randomise
 
 
 @pytest.fixture(scope="module")
@@ -59,8 +63,10 @@ def test_the_kernel_and_numpy_write_the_same_file_and_read_it(numpy_codec, image
     assert (compiled.decode(file, lambda *done: told.append(done)) == images).all()
     assert told[2:] == [(8, 0), (11, 0)]
     assert (numpy_codec.decode(file) == images).all()
+    assert (compiled.decode(file, images=range(7, 10)) == images[7:10]).all()
     reader = Reader(io.BytesIO(file))
-    assert [len(found) for found in compiled.read(reader)] == [8, 3]
+    assert [*reader.scan()] == [8, 3]
+    assert [len(found.images) for found in compiled.read(reader)] == [8, 3]
     assert reader.names == [f"{number}.png" for number in range(11)]
 
 
@@ -128,6 +134,45 @@ def test_more_images_than_words_can_have_made_are_refused_before_they_are_made(n
         numpy_codec.decode(file.getvalue())
 
 
+def test_of_some_images_no_other_blocks_are_read(numpy_codec, images, file):
+    damaged = bytearray(file)
+    damaged[file.index(b"\x08") + 60] ^= 1  # within the first block
+    found = [*numpy_codec.read(Reader(io.BytesIO(damaged)), range(9, 11))]
+    assert [(part.first, len(part.images)) for part in found] == [(9, 2)]
+    assert (found[0].images == images[9:]).all()
+    with pytest.raises(DataError, match="checksum of the block"):
+        numpy_codec.decode(bytes(damaged), images=range(7, 9))
+    for cut in range(len(file)):
+        with pytest.raises(DataError):
+            Reader(io.BytesIO(file[:cut])).scan()
+
+
+def test_labels_are_kept_and_told_to_the_model(images):
+    spec, classes = {"type": "label", "dropout": 0.5}, 5
+    model = {"type": "autoregressive", "backbone": {"type": "pixelcnn", "width": 4, "layers": 1}, "context": spec}
+    model = pixkit.build_model(model, (*GREY.shape, GREY.levels, classes)).eval()
+    randomise(model.network, 0)
+    codec = codec_of(model)
+    labels = np.arange(11) % (classes + 1)
+    file = codec.encode(images, labels=labels)
+    plain = Codec.from_bytes(codec.content, walk=PortableWalk)
+    assert plain.encode(images, labels=labels) == file
+    (part,) = plain.read(Reader(io.BytesIO(file)))
+    assert (part.images == images).all()
+    assert (part.labels == labels).all()
+    (some,) = codec.read(Reader(io.BytesIO(file)), range(4, 6))
+    assert (some.labels == labels[4:6]).all()
+    nats = -float(model.double().log_prob(torch.from_numpy(images), torch.from_numpy(labels)).detach().sum())
+    bits = nats / np.log(2) + 11 * np.log2(classes + 1)
+    assert 0 < 8 * len(file) - bits < 8 * 60
+    for wrong, said in ((None, "none"), (labels[:3], "3"), (labels + 1, "1..6"), (labels * 0.5, "float")):
+        with pytest.raises(DataError, match=said):
+            codec.encode(images, labels=wrong)
+    check(codec.program, "")
+    with pytest.raises(DataError, match="damaged"):
+        check(replace(codec.program, labels=classes), "")
+
+
 def test_two_threads_share_a_codec(numpy_codec, images, file, monkeypatch):
     """The second one begins in the middle of the first one's batch."""
     advance, within, found = PortableWalk.advance, [images[4:8]], []
@@ -177,6 +222,11 @@ def test_what_are_no_images_of_the_model_is_refused(numpy_codec, images, wrong, 
         numpy_codec.encode(wrong(images))
     with pytest.raises(DataError, match="1 names"):
         numpy_codec.encode(images, ["one.png"])
+
+
+def test_labels_of_a_model_without_are_refused(numpy_codec, images):
+    with pytest.raises(DataError, match="takes no labels"):
+        numpy_codec.encode(images, labels=np.zeros(11, int))
 
 
 def test_what_is_decoded_otherwise_is_not_written(numpy_codec, images, monkeypatch):

@@ -4,15 +4,21 @@ import json
 import shutil
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 
 import pixkit
 from pixkit.cli.main import main
+from pixkit.codec.codec import Codec
+from pixkit.codec.part import Part
 from pixkit.codec.portable import PortableWalk
 from pixkit.errors import DataError, UsageError
+from pixkit.image import ImageSpec
+from pixkit.runs.load import load_data
 from pixkit.runs.places import clear
-from pixkit.tasks import codec_of, read_images
+from pixkit.tasks import Decompressed, codec_of, read_images
+from pixkit.tasks.image_labels import labels_of
 
 LEGACY = Path(__file__).resolve().parents[1] / "legacy" / "runs" / "digits-tiny"
 IMAGES = ["test:0", "test:1", "test:1"]
@@ -79,6 +85,85 @@ def test_what_is_damaged_is_refused_and_nothing_is_written(run, file, tmp_path, 
     assert main(["decompress", str(tmp_path / "absent"), "-o", str(tmp_path / "back")]) == 3
 
 
+def test_some_images_and_what_there_is(run, file, tmp_path, capsys):
+    expected = pixkit.decompress(file, run=run).images
+    some = pixkit.decompress(file, run=run, images=slice(1, None))
+    assert torch.equal(some.images, expected[1:])
+    assert (some.first, some.names) == (1, IMAGES[1:])
+    assert main(["decompress", str(file), "--images", "1:2", "--run", str(run), "-o", str(tmp_path / "one"), "-q"]) == 0
+    assert [path.name for path in (tmp_path / "one").iterdir()] == ["00001.png"]
+    for wrong in (slice(3, 4), slice(0, 3, 2)):
+        with pytest.raises(UsageError, match="0:3"):
+            pixkit.decompress(file, run=run, images=wrong)
+    capsys.readouterr()
+    assert main(["decompress", str(file), "--list", "--json"]) == 0
+    said = json.loads(capsys.readouterr().out)
+    assert said.items() >= {"images": 3, "shape": [1, 8, 8], "levels": 17, "names": IMAGES, "blocks": [3]}.items()
+    assert (run / said["codec"]).exists()
+    assert main(["decompress", str(file), "--list"]) == 0
+    assert "1  test:1" in capsys.readouterr().out
+    assert main(["decompress", str(file), "--run", str(run)]) == 2
+
+
+def test_what_fails_in_the_middle_leaves_nothing(run, file, tmp_path, monkeypatch):
+    def broken(codec, reader, images, progress):
+        yield from found
+        raise DataError("damaged")
+
+    whole = pixkit.decompress(file, run=run)
+    found = [Part(0, whole.images.numpy(), None)]
+    monkeypatch.setattr(Codec, "read", broken)
+    for out in ("folder", "images.npz"):
+        with pytest.raises(DataError, match="damaged"):
+            pixkit.decompress(file, tmp_path / out, run=run)
+    assert [path.name for path in tmp_path.iterdir()] == [file.name]
+
+
+def test_labels_come_from_the_data_a_file_or_a_word(run, tmp_path):
+    spec = {"type": "label", "dropout": 0.5}
+    model = {"type": "autoregressive", "backbone": {"type": "pixelcnn", "width": 4, "layers": 1}, "context": spec}
+    model, opened = pixkit.build_model(model, (1, 8, 8, 17, 10)), pixkit.Run.open(run)
+    own = load_data(opened).labels("test")[:2]
+    np.save(tmp_path / "some.npy", [3, 4])
+    np.savez(tmp_path / "some.npz", x=np.zeros(5), labels=[5, 6])
+
+    def labels(given, names=("test:0", "test:1")):
+        return labels_of(model, names, 2, given, opened).tolist()
+
+    assert labels(None) == own.tolist()
+    assert labels(None, ()) == [10, 10]
+    assert labels(tmp_path / "some.npy") == [3, 4]
+    assert labels(str(tmp_path / "some.npz")) == labels(f"{tmp_path / 'some.npz'}:labels") == [5, 6]
+    assert labels("7") == [7, 7]
+    assert labels(torch.tensor([1, 2])) == [1, 2]
+    assert labels("none") == [10, 10]
+    with pytest.raises(DataError, match="3 labels"):
+        labels([1, 2, 3])
+    np.save(tmp_path / "some.npy", [[3, 4]])
+    with pytest.raises(DataError, match="not labels"):
+        labels(tmp_path / "some.npy")
+    with pytest.raises(UsageError, match="no label"):
+        labels_of(pixkit.load(run), (), 2, "7", opened)
+
+
+def test_labels_are_written_beside_the_images(tmp_path):
+    images, labels = torch.arange(2 * 9).view(2, 1, 3, 3), torch.tensor([4, 0])
+    found = Decompressed(images, 2, 0, [], labels, ImageSpec(1, 3, 3, 18), tmp_path)
+    found.save(tmp_path / "x.npz")
+    with np.load(tmp_path / "x.npz") as arrays:
+        assert (arrays["samples"] == images.numpy()).all()
+        assert arrays["labels"].tolist() == [4, 0]
+    found.save(tmp_path / "x")
+    assert sorted(path.name for path in (tmp_path / "x").iterdir()) == ["00000.png", "00001.png", "labels.npy"]
+    assert torch.equal(read_images([tmp_path / "x"], found.spec), images)
+
+
+def test_no_images_are_refused(run, tmp_path):
+    for none in ([], torch.zeros(0, 1, 8, 8, dtype=torch.int64)):
+        with pytest.raises(UsageError, match="no images"):
+            pixkit.compress(run, none, tmp_path / "none.pxk")
+
+
 def test_numpy_decodes_what_the_kernel_encoded(run, file, monkeypatch):
     found = pixkit.decompress(file, run=run)
     monkeypatch.setattr("pixkit.codec.codec._quickest", lambda: PortableWalk)
@@ -86,11 +171,6 @@ def test_numpy_decodes_what_the_kernel_encoded(run, file, monkeypatch):
 
 
 def test_models_without_a_codec_are_refused(run, monkeypatch):
-    model = pixkit.build_model(
-        {"type": "autoregressive", "backbone": {"type": "pixelcnn"}, "context": {"type": "label"}}, (1, 4, 4, 9, 3)
-    )
-    with pytest.raises(UsageError, match="a label"):
-        codec_of(model)
     latent = {"type": "pixelvae", "backbone": {"type": "pixelcnn"}, "latent": 2}
     with pytest.raises(UsageError, match="no codec"):
         codec_of(pixkit.build_model(latent, (1, 8, 8, 9)))

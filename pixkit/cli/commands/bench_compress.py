@@ -10,6 +10,7 @@ from pixkit.cli.options import (
     checkpoint_option,
     images_argument,
     json_option,
+    labels_option,
     naming_options,
     quiet_option,
     run_argument,
@@ -25,11 +26,21 @@ from pixkit.tasks.codec_bench import CodecTimes, bench_codec
 @click.command()
 @run_argument
 @images_argument
+@labels_option
 @checkpoint_option
 @weights_option
 @json_option
 @quiet_option
-def compress(*, run: Path, images: tuple[str, ...], checkpoint: str, weights: str, as_json: bool, quiet: bool) -> None:
+def compress(
+    *,
+    run: Path,
+    images: tuple[str, ...],
+    labels: str | None,
+    checkpoint: str,
+    weights: str,
+    as_json: bool,
+    quiet: bool,
+) -> None:
     """Compare a trained model's lossless codec with general ones on the same images.
 
     PNG (optimised), WebP, JPEG XL (effort 9), JPEG-LS, all lossless, and Group 4 of two levels take the images one by
@@ -40,7 +51,8 @@ def compress(*, run: Path, images: tuple[str, ...], checkpoint: str, weights: st
     loaded_plugins()
     with naming_options(), show_progress(quiet) as progress:
         opened = opened_run(run, quiet)
-        found = bench_codec(opened, images, checkpoint=checkpoint, weights=weights, loading=progress.update)
+        given = {"labels": labels, "checkpoint": checkpoint, "weights": weights}
+        found = bench_codec(opened, images, **given, loading=progress.update)  # type: ignore[arg-type]
     if as_json:
         emit_json({"run": str(run), **found.dump()})
         return

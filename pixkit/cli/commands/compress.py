@@ -10,6 +10,7 @@ from pixkit.cli.options import (
     checkpoint_option,
     images_argument,
     json_option,
+    labels_option,
     naming_options,
     quiet_option,
     run_argument,
@@ -29,6 +30,7 @@ from pixkit.tasks.compress import compress
 @click.option(
     "-o", "--out", type=click.Path(path_type=Path, dir_okay=False), required=True, help="The file to write: FILE.pxk."
 )
+@labels_option
 @click.option("--no-verify", is_flag=True, help="Do not decode what was encoded: takes half of the time.")
 @checkpoint_option
 @weights_option
@@ -39,6 +41,7 @@ def command(
     run: Path,
     images: tuple[str, ...],
     out: Path,
+    labels: str | None,
     no_verify: bool,
     checkpoint: str,
     weights: str,
@@ -48,15 +51,16 @@ def command(
     """Compress images without loss by a trained model.
 
     An IMAGE is a picture, a folder or archive of pictures, an array of levels (.npy, .npz) or test:NUMBER of the run's
-    own data; files are made ready as the run's data are, and what that makes of them is kept, bit by bit. Decoding
-    needs the codec file that is written into the run.
+    own data, whose labels are known; files are made ready as the run's data are, and what that makes of them is kept,
+    bit by bit. Decoding needs the codec file that is written into the run.
     """
     for_one_process("compressing")
     loaded_plugins()
     with naming_options(), show_progress(quiet) as progress:
         opened = opened_run(run, quiet)
         hooks = progress.hooks("compressing")
-        found = compress(opened, images, out, checkpoint=checkpoint, weights=weights, verify=not no_verify, **hooks)
+        given = {"labels": labels, "checkpoint": checkpoint, "weights": weights, "verify": not no_verify}
+        found = compress(opened, images, out, **given, **hooks)  # type: ignore[arg-type]
     if as_json:
         emit_json({"run": str(run), **found.dump()})
         return

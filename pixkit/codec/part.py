@@ -1,0 +1,76 @@
+"""Images and their labels, as a codec takes and gives them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import NamedTuple
+
+import numpy as np
+
+from pixkit.codec.frozen import Array, Frozen
+from pixkit.errors import DataError
+
+
+class Part(NamedTuple):
+    """Some of a file's images.
+
+    Attributes:
+        first: how many are before them in the file.
+        images: int64 [n, C, H, W].
+        labels: int64 [n], if they have labels.
+    """
+
+    first: int
+    images: Array
+    labels: Array | None
+
+    def within(self, wanted: range) -> Part:
+        """Those of them that are wanted."""
+        own = slice(max(wanted.start - self.first, 0), max(wanted.stop - self.first, 0))
+        return Part(self.first + own.start, self.images[own], None if self.labels is None else self.labels[own])
+
+
+def joined(program: Frozen, parts: Iterable[Part]) -> Part:
+    """Parts that follow one another as one, which may have no images."""
+    none = np.zeros(0, np.int64)
+    found = [*parts] or [Part(0, none.reshape(0, *program.shape), none if program.labels else None)]
+    labels = [part.labels for part in found if part.labels is not None]
+    images = np.concatenate([part.images for part in found])
+    return Part(found[0].first, images, np.concatenate(labels) if labels else None)
+
+
+def check_images(program: Frozen, images: Array) -> None:
+    """Raise DataError unless they are images of the program's model, integers 0..K-1, [N, C, H, W]."""
+    shape, levels = program.shape, program.levels
+    if images.ndim != 4 or images.shape[1:] != shape or images.dtype.kind not in "iu":
+        raise DataError(
+            "not images of this model", found=f"{images.dtype} {images.shape}", expected=f"integers [N, *{shape}]"
+        )
+    if images.size and not 0 <= images.min() <= images.max() < levels:
+        raise DataError(
+            "not levels of this model", found=f"{images.min()}..{images.max()}", expected=f"0..{levels - 1}"
+        )
+
+
+def checked_labels(program: Frozen, labels: Array | None, count: int) -> Array | None:
+    """The labels of so many images, integers [N]; None where the program's model takes none.
+
+    Raises:
+        DataError: if they are something else.
+    """
+    known = program.labels
+    if labels is None and not known:
+        return None
+    found = np.zeros(0) if labels is None else np.asarray(labels)
+    if not known or found.dtype.kind not in "iu" or found.shape != (count,):
+        raise DataError(
+            "not labels of this model's images",
+            where="labels",
+            found="none" if labels is None else f"{found.dtype} {found.shape}",
+            expected=f"integers ({count},)" if known else "none: it takes no labels",
+        )
+    if count and not 0 <= found.min() <= found.max() < known:
+        raise DataError(
+            "no such labels", where="labels", found=f"{found.min()}..{found.max()}", expected=f"0..{known - 1}"
+        )
+    return found
