@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from pixkit.errors import UsageError, printable, shorten
+from pixkit.readiness.elements.marks import LATEST
 
 Index = tuple[int, ...]
 """An element of a tensor: a place on each axis."""
@@ -51,7 +52,7 @@ class Step:
     Attributes:
         index: its place in the tensor that the operation gave.
         shape: that tensor's shape.
-        ready: its readiness.
+        ready: its readiness; from `elements.marks.LATEST` on, of what nothing is known of.
         line: the line that made it, None of the input.
     """
 
@@ -198,11 +199,15 @@ class Proof:
         if self.path:
             last = self.path[-1]
             allowed = int(self.allowed[last.index])
-            rows += [f"  output {last.index} may be ready at {allowed}, and is at {last.ready}, by this path:"]
+            rows += [f"  output {last.index} may be ready at {allowed}, and is {_when(last.ready)}, by this path:"]
             rows += [_on_path(step, self.blame) for step in self.path]
         for each in self.relies_on:
             rows += [f"  relies on {each.name} {list(each.shape)}, SHA-256 {each.sha256[:16]}..."]
         return rows
+
+
+def _when(ready: int) -> str:
+    return f"at {ready}" if ready < LATEST else "at an unknown step"
 
 
 def _on_path(step: Step, blame: Line | None) -> str:
@@ -211,7 +216,7 @@ def _on_path(step: Step, blame: Line | None) -> str:
     mark = "  <-- blamed" if step.line == blame else ""
     line = step.line
     where = f"line {line.line}: {line.text}" if line.file else line.module
-    return f"    {line.operation} {step.index} of {list(step.shape)}, ready at {step.ready}, {where}{mark}"
+    return f"    {line.operation} {step.index} of {list(step.shape)}, ready {_when(step.ready)}, {where}{mark}"
 
 
 _WORDS = {

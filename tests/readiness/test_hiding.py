@@ -9,6 +9,7 @@ from plain_causal import TOKENS, WIDTH
 from torch import nn
 
 from pixkit.readiness import prove
+from pixkit.readiness.elements.marks import LATEST
 
 STEPS = torch.arange(TOKENS)[None, :, None].expand(1, -1, WIDTH)
 X = torch.linspace(-1, 1, TOKENS * WIDTH).view(STEPS.shape)
@@ -169,6 +170,7 @@ def test_a_foreign_operation_that_writes_what_it_does_not_say_is_blamed():
 
     proof = prove(Hiding(forward), X, STEPS)
     assert proof.verdict == "leaks" and proof.blame.text == "writes_unsaid(x, y)"
+    assert "and is at an unknown step, by this path" in str(proof) and str(LATEST) not in str(proof)
 
 
 def test_scalars_and_unsigned_integers_are_asked_about():
