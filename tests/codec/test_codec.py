@@ -5,6 +5,7 @@ import itertools
 import json
 from dataclasses import replace
 
+import damage
 import numpy as np
 import pytest
 import torch
@@ -86,6 +87,15 @@ def test_every_flipped_bit_and_every_cut_is_refused_before_its_block_is_decoded(
     assert refused(file + b"\0")
     flips = ((byte, bit) for byte in range(len(file)) for bit in range(8))
     assert all(refused(file[:byte] + bytes([file[byte] ^ 1 << bit]) + file[byte + 1 :]) for byte, bit in flips)
+
+
+@pytest.mark.needs_compiler
+@pytest.mark.parametrize("head", damage.HEADS)
+def test_whatever_is_done_to_a_file_no_other_images_come_of_it(head):
+    found = damage.trials(damage.coded(head, 3), 200, 3)
+    assert {kind for kind, _ in found} == {kind.__name__ for kind in damage.KINDS}
+    assert {came for _, came in found} <= {"refused", "the same file", "the same images"}
+    assert all(found[kind.__name__, "refused"] >= 8 for kind in damage.KINDS)
 
 
 def test_blocks_of_another_place_or_file_are_refused():

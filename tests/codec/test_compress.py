@@ -164,10 +164,13 @@ def test_no_images_are_refused(run, tmp_path):
             pixkit.compress(run, none, tmp_path / "none.pxk")
 
 
-def test_numpy_decodes_what_the_kernel_encoded(run, file, monkeypatch):
-    found = pixkit.decompress(file, run=run)
+def test_numpy_decodes_what_the_kernel_encoded_of_images_that_are_no_noise(run, tmp_path, monkeypatch):
+    names = [f"{split}:{number}" for split in ("test", "validation") for number in range(32)]
+    pixkit.compress(run, names, tmp_path / "digits.pxk", verify=False)
     monkeypatch.setattr("pixkit.codec.codec._quickest", lambda: PortableWalk)
-    assert torch.equal(pixkit.decompress(file, run=run).images, found.images)
+    opened = pixkit.Run.open(run)
+    expected = read_images(names, pixkit.load(run).spec, opened)
+    assert torch.equal(pixkit.decompress(tmp_path / "digits.pxk", run=opened).images, expected)
 
 
 def test_models_without_a_codec_are_refused(run, monkeypatch):
