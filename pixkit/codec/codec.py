@@ -201,7 +201,9 @@ class Codec:
         """One that nobody else has meanwhile, kept for other batches of its size; of several sizes the last two."""
         walk = self._made.pop(batch, None)
         if walk is None:
-            needed = 4 * batch * sum(each.sites * each.row for each in self.program.memories)
+            program = self.program
+            needed = 4 * batch * sum(each.sites * each.row for each in program.memories)
+            needed += 8 * batch * (program.levels + program.count * program.shape[0])
             check_fits(needed, CPU, f"{batch} images in lockstep", hint="take a machine with more memory")
             walk = self.walk(self.program, batch)
         yield walk

@@ -4,7 +4,8 @@
             many labels there are; CRC
     block   images, words; CRC of these and of what follows, and of the head and the number of images before; CRC of the
             images' levels and labels; the words, 32 bits each
-    end     0, images in all, bytes of names; CRC of these and of the names, and of all CRCs before; the names, by zlib
+    end     0, images in all, bytes of names; CRC of these and of the names, and of all CRCs before; the names, as
+            names.py has them, by zlib
 
 A block's words are its images' alone: who wants some images reads over other blocks. Numbers are of 7 bits a byte, the
 lowest first; CRCs (zlib's CRC-32) and words are of four bytes, the lowest first.
@@ -22,6 +23,7 @@ from typing import BinaryIO
 import numpy as np
 
 from pixkit.codec.frozen import Array
+from pixkit.codec.names import in_runs, out_of_runs
 from pixkit.errors import DataError
 
 MAGIC = b"\x89PXK"
@@ -100,7 +102,7 @@ class Writer:
 
     def end(self, names: Sequence[str] = ()) -> None:
         """The end; `names` are of all images, or none."""
-        text = zlib.compress(json.dumps([*names]).encode(), 9) if names else b""
+        text = zlib.compress(json.dumps(in_runs(names)).encode(), 9) if names else b""
         start = _number(0) + _number(self._images) + _number(len(text))
         self._file.write(start + _crc(self._all + start + text) + text)
 
@@ -176,13 +178,13 @@ class Reader:
     def _names(self, text: bytes) -> list[str]:
         unpacker = zlib.decompressobj()
         try:
-            names = json.loads(unpacker.decompress(text, MOST_NAMES))
+            names = out_of_runs(json.loads(unpacker.decompress(text, MOST_NAMES)), self._images)
             whole = unpacker.eof and not unpacker.unused_data
         except (zlib.error, ValueError, RecursionError):
             names, whole = None, False
-        if not whole or type(names) is not list or len(names) != self._images or {*map(type, names)} != {str}:
+        if not whole or names is None or len(names) != self._images:
             raise self._damaged("damaged", "names that are none, or not as many as images")
-        return [*names]
+        return names
 
     def _number(self, most: int = 1 << 35) -> int:
         value, shift = 0, 0

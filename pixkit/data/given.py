@@ -20,6 +20,7 @@ from pixkit.data.npy import ArrayFile
 from pixkit.data.packed import OPENERS, Member, within
 from pixkit.data.palette import as_tokens, coloured
 from pixkit.data.picture import Form, Picture, frames_of, read_frames, read_whole
+from pixkit.data.unchanged import as_it_is, shows
 from pixkit.data.written import read_written
 from pixkit.errors import DataError, listed
 from pixkit.files import is_file, is_folder
@@ -50,6 +51,8 @@ class Reader:
         rounded: pictures read so far whose values were rounded to 8 bits.
         cut: those of which there are further frames.
         moved: of images read so far that are tokens, by how much their colours were moved, in levels RMS.
+        changed: images read so far whose levels do not give back the pixels, or numbers, that the file has; not looked
+            for if it is None.
     """
 
     spec: ImageSpec
@@ -58,6 +61,7 @@ class Reader:
     rounded: list[str] = field(default_factory=list)
     cut: list[str] = field(default_factory=list)
     moved: dict[str, float] = field(default_factory=dict)
+    changed: list[str] | None = None
 
     @property
     def notes(self) -> list[str]:
@@ -112,7 +116,15 @@ class Reader:
         form = self._form()
         assert form is not None
         frames = [self._ready(picture, path, form) for picture in read_frames(path, form)]
-        return [(f"{path} {number}", frame) for number, frame in enumerate(frames)]
+        named = [(f"{path} {number}", frame) for number, frame in enumerate(frames)]
+        if self.changed is not None:
+            for (name, frame), whole in zip(named, read_frames(path, as_it_is(MAX_PIXELS)), strict=True):
+                self._look(name, frame, whole)
+        return named
+
+    def _look(self, name: str, levels: Tensor, whole: Picture) -> None:
+        if self.changed is not None and not shows(levels.numpy(), self._pictured.levels, whole.pixels):
+            self.changed.append(name)
 
     def _picture(self, path: Path | Member) -> Tensor:
         """A picture; one that pixkit wrote gives the levels that it was written from."""
@@ -123,7 +135,10 @@ class Reader:
         picture = read_whole(path, form)
         if picture.several:
             self.cut.append(str(path))
-        return self._ready(picture, path, form)
+        levels = self._ready(picture, path, form)
+        if self.changed is not None:
+            self._look(str(path), levels, read_whole(path, as_it_is(MAX_PIXELS)))
+        return levels
 
     def _form(self) -> Form | None:
         """What pictures are brought to, if the data are pictures."""
@@ -219,7 +234,13 @@ class Reader:
                 if ours
                 else f"an array `samples` in a .npz is of the model's own levels, 0..{self._pictured.levels - 1}",
             )
-        return torch.from_numpy(array.astype(np.int64)) if ours else self._prepared(array, levels, where)
+        if ours:
+            return torch.from_numpy(array.astype(np.int64))
+        found = self._prepared(array, levels, where)
+        back = np.rint(found.numpy() * ((levels - 1) / (self._pictured.levels - 1)))
+        if self.changed is not None and (back != array).any():
+            self.changed.append(where)
+        return found
 
 
 def _pictures(path: Path) -> list[Path | Member]:

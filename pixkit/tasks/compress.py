@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,7 +14,7 @@ from torch import Tensor
 from pixkit.codec.codec import Codec
 from pixkit.codec.freezing import freeze
 from pixkit.data import Progress as Loading
-from pixkit.errors import UsageError
+from pixkit.errors import UsageError, listed
 from pixkit.figures.targets import require_file, saving
 from pixkit.files import replacing
 from pixkit.image import ImageSpec, Shown
@@ -41,6 +42,7 @@ class Compressed(Shown):
         size: its bytes.
         codec: the codec file, without which it cannot be decoded.
         spec: of the images.
+        changed: files whose pixels are not what is in it, since they were brought to what the model takes.
     """
 
     out: Path
@@ -48,6 +50,7 @@ class Compressed(Shown):
     size: int
     codec: Path
     spec: ImageSpec
+    changed: list[str]
 
     @property
     def bits_per_dim(self) -> float:
@@ -63,6 +66,7 @@ class Compressed(Shown):
             "bits_per_dim": self.bits_per_dim,
             "codec": str(self.codec),
             "codec_bytes": self.codec.stat().st_size,
+            "changed": self.changed,
         }
 
 
@@ -109,7 +113,8 @@ def compress(
         pixkit.decompress("digits.pxk", run="runs/mnist").images
 
     What comes back are the images as the model sees them: of its size, in its levels. What a run's data are brought to,
-    by cropping, fewer levels or a threshold, files are brought to before they are compressed.
+    by cropping, fewer levels or a threshold, files are brought to before they are compressed; a RuntimeWarning says
+    which of them lose something by it.
     The run gets a codec file, codec-HASH.safetensors, which decoding needs, and which builds never remove.
 
     Args:
@@ -135,7 +140,15 @@ def compress(
     target = require_file(out)
     model = load(opened, device="cpu", dtype=torch.float32, checkpoint=checkpoint, weights=weights)
     codec = codec_of(model)
-    names, found = images_of(images, model.spec, opened, loading)
+    changed: list[str] = []
+    names, found = images_of(images, model.spec, opened, loading, changed=changed)
+    if changed:
+        warnings.warn(
+            "images that do not come back as they are in their files, since they were brought to the size, the levels "
+            f"or the colours that the model takes: {len(changed)} of {len(found)}, {listed(changed)}",
+            RuntimeWarning,
+            stacklevel=2,
+        )
     classes = labels_of(model, names, len(found), labels, opened, loading=loading)
     kept = opened.path / name_of(codec.sha)
     if RunFile(kept, MOST).content_if_any() != codec.content:  # not there, or damaged since
@@ -144,10 +157,12 @@ def compress(
     with saving(target), replacing(target) as temporary, open(temporary, "wb") as file:
         own = None if classes is None else classes.numpy()
         codec.write(file, found.numpy(), names, progress, labels=own, verify=verify)
-    return Compressed(target, len(found), target.stat().st_size, kept, model.spec)
+    return Compressed(target, len(found), target.stat().st_size, kept, model.spec, changed)
 
 
-def images_of(images: Images, spec: ImageSpec, run: Run, loading: Loading | None) -> tuple[list[str], Tensor]:
+def images_of(
+    images: Images, spec: ImageSpec, run: Run, loading: Loading | None, *, changed: list[str] | None = None
+) -> tuple[list[str], Tensor]:
     """Names of the images, if they have names, and their levels, int64 [N, C, H, W], on the CPU.
 
     Raises:
@@ -159,7 +174,7 @@ def images_of(images: Images, spec: ImageSpec, run: Run, loading: Loading | None
         raise UsageError("there are no images", where="images", found="none", expected="one or more")
     if isinstance(wanted, Tensor):
         return [], wanted.cpu()
-    return named_images(wanted, spec, run, where="images", loading=loading)
+    return named_images(wanted, spec, run, where="images", loading=loading, changed=changed)
 
 
 def name_of(sha: str) -> str:

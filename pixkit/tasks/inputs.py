@@ -45,6 +45,7 @@ def named_images(
     *,
     where: str = "image",
     loading: Progress | None = None,
+    changed: list[str] | None = None,
 ) -> tuple[list[str], Tensor]:
     """The images that are named, and what each is called; int64 [N, C, H, W].
 
@@ -61,6 +62,8 @@ def named_images(
         run: whose data are meant.
         where: which argument an error is to name.
         loading: called as loading(what, done, total) while data are read.
+        changed: gets the names of files whose pixels do not come back when the images are written as pictures, since
+            they were brought to another size, to fewer levels or to grey, say; of arrays, whose numbers do not.
 
     Raises:
         DataError: if one cannot be read or cannot be what the model is about.
@@ -78,7 +81,7 @@ def named_images(
         )
     data = _Data(run, where, loading)
     source = None if run is None else run.recipe().data.build(Path.cwd())
-    reader = Reader(spec, source, exact=run is not None and spec != run.spec)
+    reader = Reader(spec, source, exact=run is not None and spec != run.spec, changed=changed)
     pairs: list[tuple[str, Tensor]] = []
     for name, place in zip(names, places, strict=True):
         if place is None:

@@ -9,6 +9,8 @@ import damage
 import numpy as np
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
 from nets import NETS, net_of
 from teacher import COLOUR, GREY
 
@@ -19,6 +21,7 @@ from pixkit.codec.codec import Codec
 from pixkit.codec.container import Head, Reader, Writer
 from pixkit.codec.freezing import freeze
 from pixkit.codec.frozen import NUMBERS, Frozen
+from pixkit.codec.names import in_runs, out_of_runs
 from pixkit.codec.portable import PortableWalk
 from pixkit.codec.sound import check
 from pixkit.codec.strict import StrictWalk
@@ -123,7 +126,31 @@ def test_blocks_of_another_place_or_file_are_refused():
             list(Reader(io.BytesIO(b"".join(parts))).blocks())
 
 
-@pytest.mark.parametrize("names", [b'["a.png", "b.png"]', b'["a.png"', b"[3]", b'{"a": 1}', b"[" * 10**5])
+@given(
+    st.lists(st.from_regex(r"a?[0-9]{0,3}(b|7\n)?", fullmatch=True), max_size=9),
+    st.integers(0, 10**15),
+    st.integers(0, 200),
+)
+def test_names_that_count_on_are_one_and_come_back(names, first, count):
+    names = [*names, *(f"x/{number:04d}.png" for number in range(first, first + count)), *names]
+    runs = in_runs(names)
+    assert out_of_runs(json.loads(json.dumps(runs)), len(names)) == names
+    assert len(runs) <= 2 * (len(names) - count) + (3 if first + count <= 10**15 else count)
+
+
+@pytest.mark.parametrize(
+    "names",
+    [
+        b'[["a", 1, 2, "b", 2]]',
+        b'[["a", 1, 99999, "b", 1]]',
+        b'[["a", "1"]]',
+        b'["a.png", "b.png"]',
+        b'["a.png"',
+        b"[3]",
+        b'{"a": 1}',
+        b"[" * 10**5,
+    ],
+)
 def test_names_that_are_none_are_refused(names, monkeypatch):
     file = io.BytesIO()
     with monkeypatch.context() as forged:

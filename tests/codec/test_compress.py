@@ -7,12 +7,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 
 import pixkit
 from pixkit.cli.main import main
 from pixkit.codec.codec import Codec
 from pixkit.codec.part import Part
 from pixkit.codec.portable import PortableWalk
+from pixkit.data.unchanged import shows
 from pixkit.errors import DataError, UsageError
 from pixkit.image import ImageSpec
 from pixkit.runs.load import load_data
@@ -156,6 +158,45 @@ def test_labels_are_written_beside_the_images(tmp_path):
     found.save(tmp_path / "x")
     assert sorted(path.name for path in (tmp_path / "x").iterdir()) == ["00000.png", "00001.png", "labels.npy"]
     assert torch.equal(read_images([tmp_path / "x"], found.spec), images)
+
+
+def test_what_is_lost_before_is_told(run, tmp_path):
+    def written(name, picture):
+        Image.fromarray(picture).save(tmp_path / name)
+        return str(tmp_path / name)
+
+    two = np.uint8([[0, 255], [255, 0]]).repeat(4, 0).repeat(4, 1)
+    same = [written("grey.png", two), written("rgb.png", np.stack([two] * 3, 2))]
+    faint = np.full((8, 8), 65535, np.uint16)
+    faint[0, 0] = 65530
+    clear = np.full((8, 8, 4), 255, np.uint8)
+    clear[0, 0, 3] = 7
+    lost = [
+        written("shade.png", two // 2),
+        written("deep.png", faint),
+        written("clear.png", clear),
+    ]
+    np.save(tmp_path / "own.npy", np.full((1, 8, 8), 16))
+    assert not pixkit.compress(run, [*same, tmp_path / "own.npy"], tmp_path / "x.pxk").changed
+    with pytest.warns(RuntimeWarning, match="3 of 5") as told:
+        found = pixkit.compress(run, [*same, *lost], tmp_path / "x.pxk")
+    assert found.changed == lost
+    assert not any("grey" in str(each.message) for each in told)
+
+
+def test_an_image_shows_its_pixels():
+    black = np.zeros((4, 2, 2), np.uint16)
+    black[3] = 65535
+    for channels, count in ((1, 2), (3, 256), (4, 300), (1, 65536)):
+        levels = np.zeros((channels, 2, 2), int)
+        levels[3:] = count - 1
+        assert shows(levels, count, black)
+        assert not shows(levels[:, :1], count, black)
+        levels[0, 0, 0] = 1
+        assert not shows(levels, count, black)
+    white = np.full((4, 2, 2), 65535, np.uint16)
+    assert shows(np.full((3, 2, 2), 16), 17, white)
+    assert not shows(np.full((2, 2, 2), 16), 17, white)
 
 
 def test_no_images_are_refused(run, tmp_path):

@@ -1,0 +1,56 @@
+"""Names of many files: those that count on, as 00017.png and 00018.png do, are told as one."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+MOST_DIGITS = 15
+
+
+class Run(NamedTuple):
+    """Names that differ by 1 in their last number, which has so many digits at least."""
+
+    before: str
+    number: int
+    digits: int
+    after: str
+    many: int
+
+    def name(self, further: int) -> str:
+        """The first name, or one that is so much further on."""
+        return f"{self.before}{self.number + further:0{self.digits}d}{self.after}"
+
+
+def in_runs(names: Sequence[str]) -> list[Any]:
+    """Names, and runs of them as lists, for `out_of_runs`."""
+    found: list[Run | str] = []
+    for name in names:
+        last = found[-1] if found else ""
+        if isinstance(last, Run) and name == last.name(last.many):
+            found[-1] = last._replace(many=last.many + 1)
+            continue
+        split = re.fullmatch(rf"(.*?)([0-9]{{1,{MOST_DIGITS}}})([^0-9]*)", name, re.DOTALL)
+        found.append(name if split is None else Run(split[1], int(split[2]), len(split[2]), split[3], 1))
+    return [each.name(0) if isinstance(each, Run) and each.many == 1 else each for each in found]
+
+
+def out_of_runs(runs: object, count: int) -> list[str] | None:
+    """The names again; None if they are not `count` names."""
+    names: list[str] = []
+    if not isinstance(runs, list):
+        return None
+    for each in runs:
+        if isinstance(each, str):
+            names.append(each)
+        elif isinstance(each, list) and [*map(type, each)] == [str, int, int, str, int]:
+            run = Run(*each)
+            if not (0 <= run.number < 10**MOST_DIGITS and 0 <= run.digits <= MOST_DIGITS):
+                return None
+            if not 1 <= run.many <= count - len(names):
+                return None
+            names += map(run.name, range(run.many))
+        else:
+            return None
+    return names if len(names) == count else None
