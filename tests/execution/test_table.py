@@ -188,40 +188,68 @@ def values(row):
     return DOMAINS.get(row.short, lambda h: h)(h).clone(), torch.sigmoid(h) + 0.5
 
 
-def net(row, work, makers, spec):
-    """h, or a positive one, and g, between a masked layer and the projection."""
+def net(several, spec):
+    """Ways side by side, each with h, or a positive one, and g, between a masked layer and the projection."""
 
     def forward(h, tools):
-        g = torch.sigmoid(h) + 0.5
-        h = DOMAINS.get(row.short, lambda h: h)(h)
-        return work(h, g, tools) if row.kind != "split" else work(h, g, tools) * 1.0
+        rest, g, found = iter(tools), torch.sigmoid(h) + 0.5, []
+        for row, _, work, makers, _ in several:
+            result = work(DOMAINS.get(row.short, lambda h: h)(h), g, [next(rest) for _ in makers])
+            found.append(result if row.kind != "split" else result * 1.0)
+        return found[0] if len(found) == 1 else torch.cat(found, 1)
 
+    every = [make for _, _, _, makers, _ in several for make in makers]
     with torch.no_grad():
-        sample = forward(torch.randn(2, 18, 3, 4), [make(spec) for make in makers])
-    return net_of(backbone(forward, 18, sample.shape[1], makers), spec)
+        sample = forward(torch.randn(2, 18, 3, 4), [make(spec) for make in every])
+    return net_of(backbone(forward, 18, sample.shape[1], every), spec)
 
 
 WAYS = [(row, *way) for row in ROWS for way in ways(row)]
+DIFFERENT = [way for way in WAYS if way[-1] is None]
+"""Each with other arguments."""
+
+
+def grouped(several, size=6):
+    """A few ways at a time, for one network, which is traced and planned once."""
+    parts = [several[start : start + size] for start in range(0, len(several), size)]
+    return [pytest.param(part, id=f"{part[0][1]} to {part[-1][1]}") for part in parts]
+
+
+def traced_net(several, spec):
+    """A network of ways that are all known for what they are."""
+    trace = Trace(net(several, spec))
+    assert find_leak(trace) is None
+    kinds = [op.kind for op in trace.operations.values() if "backbone.stem" not in op.label]
+    for row, *_ in several:
+        assert kinds.count(row.kind) >= sum(row.kind == other.kind for other, *_ in several), kinds
+    return trace
 
 
 @pytest.mark.needs_compiler
-@pytest.mark.parametrize(
-    ("row", "work", "makers"),
-    [pytest.param(row, work, makers, id=name) for row, name, work, makers, first in WAYS if first is None],
-)
-def test_every_operation_with_every_kind_of_arguments(row, work, makers):
-    spec = COLOUR if makers and "PReLU" in str(makers[0]) else GREY
-    made = net(row, work, makers, spec)
-    trace = Trace(made)
-    assert find_leak(trace) is None
-    found = [op for op in trace.operations.values() if "backbone.stem" not in op.label and op.kind == row.kind]
-    assert found, [(op.label, op.kind) for op in trace.operations.values()]
-    if row.name in WITHOUT:
-        with pytest.raises(Unsupported, match="no instruction for "):
-            NativeExecutor(make_plan(trace), 1)
-        check(made, torch.float64, executors=(EagerExecutor, ReferenceExecutor))
-    else:
-        check(made, torch.float64, executors=(NativeExecutor, EagerExecutor))
+@pytest.mark.parametrize("several", grouped([way for way in DIFFERENT if way[0].name not in WITHOUT]))
+def test_every_operation_with_every_kind_of_arguments(several):
+    trace = traced_net(several, COLOUR if "PReLU" in str(several) else GREY)
+    check(trace.network, torch.float64, executors=(NativeExecutor, EagerExecutor), plan=make_plan(trace))
+
+
+@pytest.mark.needs_compiler
+@pytest.mark.parametrize("name", WITHOUT)
+def test_every_operation_without_an_instruction(name):
+    several = [way for way in DIFFERENT if way[0].name == name]
+    trace = traced_net(several, GREY)
+    plan = make_plan(trace)
+    with pytest.raises(Unsupported, match="no instruction for "):
+        NativeExecutor(plan, 1)
+    for row, _, work, makers, _ in several:
+        assert (row.kind, None) in Holder(work, makers).eval().operations()
+    check(trace.network, torch.float64, executors=(EagerExecutor, ReferenceExecutor), plan=plan)
+
+
+def found(row, work, makers):
+    """What a way is to an executor, and what it computes."""
+    holder = Holder(work, makers).double().eval()
+    with torch.no_grad():
+        return spelled_out(holder), holder(*values(row))
 
 
 NAMED = [row for row in ROWS if any(way[-1] is not None for way in ways(row))]
@@ -232,12 +260,11 @@ NAMED = [row for row in ROWS if any(way[-1] is not None for way in ways(row))]
 def test_under_every_other_name_it_is_the_same_operation_and_has_the_same_values(row):
     others = [(name, work, makers, first) for name, work, makers, first in ways(row) if first is not None]
     assert others
+    told = functools.cache(lambda way, maker: found(row, way, [maker] if maker else []))
     for name, work, makers, first in others:
-        one, other = (Holder(way, makers).double().eval() for way in (first, work))
-        known = spelled_out(other)
-        assert known == spelled_out(one) and row.kind in dict(known), name
-        with torch.no_grad():
-            torch.testing.assert_close(other(*values(row)), one(*values(row)), rtol=0, atol=0, equal_nan=True, msg=name)
+        one, other = told(first, *(makers or [None])), found(row, work, makers)
+        assert other[0] == one[0] and row.kind in dict(one[0]), name
+        torch.testing.assert_close(other[1], one[1], rtol=0, atol=0, equal_nan=True, msg=name)
 
 
 JUMPS = (
@@ -258,12 +285,14 @@ JUMPS = (
 
 @pytest.mark.needs_compiler
 @pytest.mark.parametrize(
-    "row", [row for row in ROWS if row.name not in WITHOUT and row.short not in JUMPS], ids=lambda row: row.name
+    "several",
+    grouped([(row, *next(ways(row))) for row in ROWS if row.name not in WITHOUT and row.short not in JUMPS]),
 )
-def test_every_operation_in_colour_and_in_both_precisions(row):
-    _, work, makers, _ = next(iter(ways(row)))
-    check(net(row, work, makers, COLOUR), torch.float64, 5)
-    check(net(row, work, makers, COLOUR), torch.float32, 5, (NativeExecutor, EagerExecutor))
+def test_every_operation_in_colour_and_in_both_precisions(several):
+    made = net(several, COLOUR)
+    plan = make_plan(Trace(made))
+    check(made, torch.float64, 5, plan=plan)
+    check(made, torch.float32, 5, (NativeExecutor, EagerExecutor), plan)
 
 
 def traced(function):
@@ -335,7 +364,7 @@ def test_what_the_kernel_lacks_runs_eagerly(work, label):
         NativeExecutor(plan, 1)
     chosen = choose("auto", plan, 2)
     assert chosen.name == "eager" and chosen.reasons[0].startswith("not native: no instruction for ")
-    check(made, torch.float64, executors=(EagerExecutor, ReferenceExecutor))
+    check(made, torch.float64, executors=(EagerExecutor, ReferenceExecutor), plan=plan)
 
 
 SPELLED = {
@@ -388,14 +417,14 @@ def test_as_people_write_it(work, spec):
     trace = Trace(made)
     assert find_leak(trace) is None
     assert not [operation.label for operation in trace.operations.values() if operation.kind == "all"]
-    check(made, torch.float64)
+    check(made, torch.float64, plan=make_plan(trace))
 
 
 @pytest.mark.needs_compiler
 def test_a_new_operation_is_a_row_and_an_expression(tmp_path):
     """A copy of pixkit with one line more in each file proves, plans and runs an operation in compiled code."""
     for name in ("pixkit", "plugins"):
-        shutil.copytree(ROOT / name, tmp_path / name, ignore=shutil.ignore_patterns("__pycache__"))
+        shutil.copytree(ROOT / name, tmp_path / name)  # with what Python keeps of what it has compiled
     table = tmp_path / "pixkit/readiness/table.py"
     row = '    Row("aten.exp", unary("EXP")),\n'
     assert row in table.read_text()
