@@ -7,6 +7,7 @@ asked without that, and what other programs read is not seen.
 from __future__ import annotations
 
 import contextlib
+import functools
 import itertools
 import os
 import sys
@@ -35,7 +36,6 @@ class Watch:
     def __init__(self) -> None:
         self.began = time.time_ns()
         """When the watch began, in nanoseconds."""
-        self.over = False
         self.asked: dict[str, Sequence[str] | None] = {}
         """The modules that were looked for, and the places of the packages that they belong to."""
         self._before = dict(os.environ)
@@ -50,11 +50,11 @@ class Watch:
         return None
 
     def audit(self, event: str, given: tuple[Any, ...]) -> None:
-        """Note what is read; an error would keep it from being read."""
-        if self.over or event not in ("open", "os.listdir", "os.scandir"):
+        """Note what is read, in a call of `_watched`'s hook; an error would keep it from being read."""
+        if event not in ("open", "os.listdir", "os.scandir"):
             return
         with contextlib.suppress(Exception):
-            if isinstance(given[0], int) or sys._getframe(1).f_code.co_filename.startswith(IMPORT):
+            if isinstance(given[0], int) or sys._getframe(2).f_code.co_filename.startswith(IMPORT):
                 return
             # Relative paths stay so: in another working directory they mean another file.
             path = os.fsdecode("." if given[0] is None else given[0])
@@ -141,11 +141,27 @@ def watching() -> Iterator[Watch]:
         return encode(name)
 
     sys.meta_path.insert(0, watch)
-    sys.addaudithook(watch.audit)  # for good, but it does nothing once the watch is over
+    _watched().append(watch)
     os.environ.encodekey = asked
     try:
         yield watch
     finally:
         os.environ.encodekey = encode
-        watch.over = True
+        _watched().remove(watch)
         sys.meta_path.remove(watch)
+
+
+@functools.cache
+def _watched() -> list[Watch]:
+    """Those whose watch is not over, whom Python tells what happens.
+
+    By one hook in a process: what Python is told to call it calls for good, and at each `id()` that anybody asks for.
+    """
+    watched: list[Watch] = []
+
+    def hook(event: str, given: tuple[Any, ...]) -> None:
+        for watch in watched:
+            watch.audit(event, given)
+
+    sys.addaudithook(hook)
+    return watched

@@ -225,6 +225,16 @@ def test_a_file_that_changes_while_it_is_imported_is_not_kept(place):
     assert store.find() is None
 
 
+def test_however_often_is_watched_python_calls_no_more_than_it_did(monkeypatch):
+    with watch.watching():
+        pass
+    hooks = []
+    monkeypatch.setattr(sys, "addaudithook", hooks.append)
+    with watch.watching():
+        pass
+    assert hooks == []
+
+
 @pytest.mark.usefixtures("place")
 def test_those_that_were_not_used_for_longest_make_room(tmp_path, monkeypatch):
     folder = tmp_path / "cache" / "catalogue"
