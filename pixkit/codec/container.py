@@ -24,7 +24,7 @@ import numpy as np
 
 from pixkit.codec.frozen import Array
 from pixkit.codec.names import in_runs, out_of_runs
-from pixkit.errors import DataError
+from pixkit.errors import DataError, reason
 
 MAGIC = b"\x89PXK"
 VERSION = 1
@@ -200,9 +200,12 @@ class Reader:
     def _read(self, count: int) -> bytes:
         """Piece by piece: memory for all that is asked for might not be there, and the file might be shorter."""
         pieces = []
-        while count and (piece := self._file.read(min(count, PIECE))):
-            pieces.append(piece)
-            count -= len(piece)
+        try:
+            while count and (piece := self._file.read(min(count, PIECE))):
+                pieces.append(piece)
+                count -= len(piece)
+        except OSError as error:
+            raise DataError("cannot be read", where=self._where, found=reason(error)) from error
         if count:
             raise self._damaged("cut short", "the end of the file where more is to come")
         return b"".join(pieces)

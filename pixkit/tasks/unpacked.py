@@ -69,7 +69,9 @@ def _archive(target: Path, spec: ImageSpec, count: int) -> Iterator[Write]:
 
 @contextmanager
 def _folder(target: Path, spec: ImageSpec, count: int) -> Iterator[Write]:
-    temporary, labels = temporary_of(target), []
+    target, labels = target.absolute(), []
+    there = target.exists()  # then it stays what it is: somebody may be in it
+    temporary = target / temporary_of(target).name if there else temporary_of(target)
     with if_it_fails(lambda: shutil.rmtree(temporary, ignore_errors=True)):
         shutil.rmtree(temporary, ignore_errors=True)
         temporary.mkdir(parents=True)
@@ -82,5 +84,10 @@ def _folder(target: Path, spec: ImageSpec, count: int) -> Iterator[Write]:
         yield write
         if labels:
             np.save(temporary / "labels.npy", np.concatenate(labels))
-        os.replace(temporary, target)  # in place of an empty folder, if there is one
+        if there:
+            for path in temporary.iterdir():
+                os.replace(path, target / path.name)
+            temporary.rmdir()
+        else:
+            os.replace(temporary, target)
     sync_folder(target.absolute().parent)

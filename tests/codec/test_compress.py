@@ -148,7 +148,7 @@ def test_labels_come_from_the_data_a_file_or_a_word(run, tmp_path):
         labels_of(pixkit.load(run), (), 2, "7", opened)
 
 
-def test_labels_are_written_beside_the_images(tmp_path):
+def test_labels_are_written_beside_the_images(tmp_path, monkeypatch):
     images, labels = torch.arange(2 * 9).view(2, 1, 3, 3), torch.tensor([4, 0])
     found = Decompressed(images, 2, 0, [], labels, ImageSpec(1, 3, 3, 18), tmp_path)
     found.save(tmp_path / "x.npz")
@@ -156,7 +156,12 @@ def test_labels_are_written_beside_the_images(tmp_path):
         assert (arrays["samples"] == images.numpy()).all()
         assert arrays["labels"].tolist() == [4, 0]
     found.save(tmp_path / "x")
-    assert sorted(path.name for path in (tmp_path / "x").iterdir()) == ["00000.png", "00001.png", "labels.npy"]
+    names = ["00000.png", "00001.png", "labels.npy"]
+    assert sorted(path.name for path in (tmp_path / "x").iterdir()) == names
+    (tmp_path / "here").mkdir()
+    monkeypatch.chdir(tmp_path / "here")
+    found.save(".")
+    assert sorted(path.name for path in Path.cwd().iterdir()) == names
     assert torch.equal(read_images([tmp_path / "x"], found.spec), images)
 
 
