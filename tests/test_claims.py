@@ -33,9 +33,8 @@ def is_test(function):
     return function.name.startswith("test_")
 
 
-def outlined(node):
-    """Whether a node says something by itself, and what it calls."""
-    nodes = list(ast.walk(node))
+def outlined(nodes):
+    """Whether something is said by nodes by themselves, and what they call."""
     calls = {name_of(part) for part in nodes if isinstance(part, ast.Call)}
     by_itself = any(isinstance(part, ast.Assert) for part in nodes)
     return by_itself or any(CLAIMS.fullmatch(name.rpartition(".")[2]) for name in calls), calls
@@ -47,6 +46,7 @@ class Suite:
     Attributes:
         nodes: of each file, all its nodes.
         functions: of each file, those that it defines.
+        inside: of each function, all its nodes.
         reach: of each file, each function that it may call, by its name or by that of its module and its own:
             (file, name).
         saying: (file, name) of the functions that say something, by themselves or by what they call.
@@ -56,11 +56,12 @@ class Suite:
     def __init__(self):
         self.nodes = {path: list(ast.walk(ast.parse(path.read_text(encoding="utf-8")))) for path in FILES}
         self.functions = {path: self.kind(path, ast.FunctionDef) for path in FILES}
+        self.inside = {function: list(ast.walk(function)) for path in FILES for function in self.functions[path]}
         self.modules = {path.stem: path for path in FILES}
         self.reach = {path: self._in_reach(path) for path in FILES}
         self.saying = self._helpers()
         self.returned = {
-            (path, function.name): [node.value for node in ast.walk(function) if isinstance(node, ast.Return)]
+            (path, function.name): [node.value for node in self.inside[function] if isinstance(node, ast.Return)]
             for path in FILES
             for function in self.functions[path]
         }
@@ -73,7 +74,7 @@ class Suite:
 
     def speaks(self, path, node):
         """Whether a node of a file says something, or calls what does."""
-        says, calls = outlined(node)
+        says, calls = outlined(self.inside.get(node) or list(ast.walk(node)))
         return says or any(self.reach[path].get(call) in self.saying for call in calls)
 
     def _in_reach(self, path):
@@ -90,7 +91,8 @@ class Suite:
 
     def _helpers(self):
         known, before = set(), None
-        every = [(path, function.name, *outlined(function)) for path in FILES for function in self.functions[path]]
+        every = [(path, function.name, *outlined(self.inside[function]))
+                 for path in FILES for function in self.functions[path]]  # fmt: skip
         while known != before:
             before = set(known)
             known |= {(path, name) for path, name, says, calls in every
@@ -191,3 +193,53 @@ def test_some_claim_of_each_test_is_come_to(suite):
     tests = [(path, function) for path in FILES for function in suite.tests(path)]
     found = {(named(path), test.name): list(claims(suite, path, test.body)) for path, test in tests}
     assert not [name for name, sure in found.items() if sure and not any(sure)]
+
+
+MESSAGES = re.compile(r"str\(.+\)|.*\.(err|out|stderr|stdout)|.*\.readouterr\(\)\.(err|out)")
+"""What a message is compared as: the text of an error, which holds its `where`, or what a command prints."""
+
+
+def searched(nodes):
+    """(line, pattern) of each `match=` of `pytest.raises` and `pytest.warns`, and of each `"words" in message`."""
+    for node in nodes:
+        if name_of(node) in ("pytest.raises", "pytest.warns"):
+            found = [key.value for key in node.keywords if key.arg == "match"]
+            yield from ((node.lineno, one.value) for one in found if isinstance(one, ast.Constant))
+        elif isinstance(node, ast.Compare) and isinstance(node.ops[0], ast.In) and isinstance(node.left, ast.Constant):
+            messages = filter(MESSAGES.fullmatch, map(ast.unparse, node.comparators))
+            yield from ((node.lineno, re.escape(str(node.left.value))) for _ in messages)
+
+
+def paths_named(nodes):
+    """What files and folders are called: the right-hand sides of `/`, and what is given as `path`."""
+    for node in nodes:
+        parts = [node.right] if isinstance(node, ast.BinOp) and isinstance(node.op, ast.Div) else []
+        parts += [key.value for key in getattr(node, "keywords", []) if key.arg == "path"]
+        yield from (part.value for part in parts if isinstance(part, ast.Constant) and isinstance(part.value, str))
+
+
+def test_no_word_is_looked_for_that_a_path_of_the_test_holds(suite):
+    """An error says where: a word that is part of a file's name is found in every error about that file.
+
+    What is found is looked for in the message itself, or in `message`, or in `found`.
+    """
+    parts = [(named(path), suite.inside[function]) for path in FILES for function in suite.functions[path]]
+    named_in = [(name, nodes, names) for name, nodes in parts if (names := set(paths_named(nodes)))]
+    assert not [(name, line, pattern) for name, nodes, names in named_in for line, pattern in searched(nodes)
+                if any(re.search(pattern, word) for word in names)]  # fmt: skip
+
+
+def test_folders_of_tests_are_not_named_after_them(tmp_path):
+    """pytest's own are: a test with `damaged` in its name would find that in every error about its files."""
+    assert not re.search("folders|tests|named", tmp_path.name)
+
+
+def test_what_is_to_raise_is_one_statement(suite):
+    """Else the others may raise in its place; a block that is to be left by an error ends in `raise`."""
+    compound = ast.For | ast.While | ast.If | ast.Try
+    blocks = [(named(path), node) for path in FILES for node in suite.kind(path, ast.With)]
+    raising = [(name, node) for name, node in blocks
+               if any(name_of(item.context_expr) == "pytest.raises" for item in node.items)]  # fmt: skip
+    assert len(raising) > 500
+    assert not [(name, node.lineno) for name, node in raising if not isinstance(node.body[-1], ast.Raise)
+                if len(node.body) > 1 or isinstance(node.body[0], compound)]  # fmt: skip
