@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import functools
 from pathlib import Path
 from typing import Any
@@ -19,7 +18,7 @@ def read_settings(path: Path) -> dict[str, Any]:
     Raises:
         RunError: if it cannot be read, is damaged, or was written by a newer pixkit.
     """
-    return copy.deepcopy(_settings(RunFile(path, MOST_TEXT).text(), str(path)))
+    return _copied(_settings(RunFile(path, MOST_TEXT).text(), str(path)))
 
 
 @functools.lru_cache(maxsize=4)
@@ -31,3 +30,10 @@ def _settings(text: str, name: str) -> dict[str, Any]:
         raise RunError("cannot be read", where=name, found=str(error)) from None
     typed(Settings, settings, name)
     return settings
+
+
+def _copied(said: Any) -> Any:
+    """The same in mappings and lists of its own."""
+    if isinstance(said, dict):
+        return {key: _copied(value) for key, value in said.items()}
+    return [_copied(value) for value in said] if isinstance(said, list) else said
