@@ -96,6 +96,10 @@ def walked(executor):
         return executor.pixels.cpu(), *counted
 
 
+SIDE = 3 if LONG else 2
+"""Of an image: what is on which device, and what a step waits for, does not depend on how many sites there are."""
+
+
 def drawn():
     """All recipes in the long set; else of those of CIFAR three, as smaller ones have the others' networks, in grey."""
     kept = ("cifar10-pixelcnn", "cifar10-multiscale", "cifar10-pixelsnail")
@@ -104,15 +108,15 @@ def drawn():
 
 @pytest.mark.parametrize("name", drawn())
 def test_a_recipe_draws_the_images_of_the_cpu_and_its_walk_waits_for_nothing(name):
-    nets = [*networks(name, side=3, most=1)]
+    nets = [*networks(name, side=SIDE, most=1)]
     assert nets
     for net in nets:
         reference = ReferenceExecutor(make_plan(Trace(net)), 3, net.example_context(3))
         expected, *_ = walked(reference)
         assert len(expected.unique()) > 1
         with torch.no_grad():
-            params = net(expected.transpose(1, 2).unflatten(2, (3, 3)), net.example_context(3)).flatten(2)
-        assert torch.allclose(reference.params(torch.arange(9)), params, rtol=1e-9, atol=1e-9)
+            params = net(expected.transpose(1, 2).unflatten(2, (SIDE, SIDE)), net.example_context(3)).flatten(2)
+        assert torch.allclose(reference.params(torch.arange(SIDE * SIDE)), params, rtol=1e-9, atol=1e-9)
         with Pretending():
             twin = copy.deepcopy(net).to(DEVICE)
             plan, context = make_plan(Trace(twin)), twin.example_context(3)

@@ -1,5 +1,6 @@
 """What the kernel draws by itself is what the heads' `quantile` gives."""
 
+import functools
 import math
 
 import pytest
@@ -46,8 +47,13 @@ def noise(net, count):
     return uniforms
 
 
-def walked(make, net, uniforms, temperature, known=None, values=None):
-    plan = make_plan(Trace(net), known)
+@functools.cache
+def planned(*given, **options):
+    """A plan of such a network, whose weights stay as they are, for several draws."""
+    return make_plan(Trace(drawing(*given, **options)))
+
+
+def walked(make, plan, uniforms, temperature, known=None, values=None):
     executor = make(plan, len(uniforms), None)
     if known is not None:
         executor.pixels.copy_(torch.where(known, values, 0).flatten(2).transpose(1, 2))
@@ -59,28 +65,28 @@ def walked(make, net, uniforms, temperature, known=None, values=None):
 @pytest.mark.parametrize("temperature", [1.0, 0.4, 2.5])
 @pytest.mark.parametrize(("head", "channels", "levels"), HEADS)
 def test_the_same_levels_in_float64(head, channels, levels, temperature, monkeypatch):
-    net = drawing(head, channels, levels)
-    uniforms = noise(net, 9)
-    expected = walked(ReferenceExecutor, net, uniforms, temperature)
+    plan = planned(head, channels, levels)
+    uniforms = noise(plan.trace.network, 9)
+    expected = walked(ReferenceExecutor, plan, uniforms, temperature)
     monkeypatch.delattr(Executor, "walk")
-    found = walked(NativeExecutor, net, uniforms, temperature)
+    found = walked(NativeExecutor, plan, uniforms, temperature)
     assert len(expected.unique()) > 1
     assert torch.equal(found, expected)
 
 
 @pytest.mark.parametrize("head", ["softmax", "bernoulli"])
 def test_independent_colours(head):
-    net = drawing(head, 3, 2, colours="joint")
-    uniforms = noise(net, 9)
-    assert torch.equal(walked(NativeExecutor, net, uniforms, 1.0), walked(ReferenceExecutor, net, uniforms, 1.0))
+    plan = planned(head, 3, 2, colours="joint")
+    uniforms = noise(plan.trace.network, 9)
+    assert torch.equal(walked(NativeExecutor, plan, uniforms, 1.0), walked(ReferenceExecutor, plan, uniforms, 1.0))
 
 
 @pytest.mark.parametrize(("head", "channels", "levels"), HEADS)
 def test_float32_differs_by_ties_alone(head, channels, levels):
     """Of thousands of draws from one site's parameters, next to none differ, and those by one level."""
     net = drawing(head, channels, levels, size=(1, 1)).float()
-    uniforms = noise(net, 4000)
-    found, expected = (walked(make, net, uniforms, 1.0) for make in (NativeExecutor, ReferenceExecutor))
+    plan, uniforms = make_plan(Trace(net)), noise(net, 4000)
+    found, expected = (walked(make, plan, uniforms, 1.0) for make in (NativeExecutor, ReferenceExecutor))
     assert len(expected.unique()) > 1
     gaps = (found - expected).abs()
     assert (gaps > 0).float().mean() < 2e-3
@@ -93,8 +99,8 @@ def test_known_colours_of_a_site_stay_and_count(head):
     generator = torch.Generator().manual_seed(0)
     known = torch.rand(net.spec.shape, generator=generator) < 0.4
     values = torch.randint(256, (9, *net.spec.shape), generator=generator)
-    uniforms = noise(net, 9)
-    found, expected = (walked(make, net, uniforms, 1.0, known, values) for make in (NativeExecutor, ReferenceExecutor))
+    plan, uniforms = make_plan(Trace(net), known), noise(net, 9)
+    found, expected = (walked(make, plan, uniforms, 1.0, known, values) for make in (NativeExecutor, ReferenceExecutor))
     assert torch.equal(found, expected)
     assert torch.equal(found.transpose(1, 2).unflatten(2, net.spec.shape[1:])[:, known], values[:, known])
 
@@ -103,7 +109,7 @@ def test_parameters_that_are_no_numbers_give_a_level_all_the_same():
     net = drawing("logistic_mixture", 3, 256)
     with torch.no_grad():
         net.projection.bias.fill_(float("nan"))
-    found = walked(NativeExecutor, net, noise(net, 2), 1.0)
+    found = walked(NativeExecutor, make_plan(Trace(net)), noise(net, 2), 1.0)
     assert set(found.unique().tolist()) <= set(range(256))
 
 
@@ -111,15 +117,15 @@ FIRST, LAST = 2**-54, 1 - 2**-53
 """The least number of all noise, and the greatest, which in float32 is 1."""
 
 
-def levels_of(make, logits, uniforms, dtype, temperature=1.0):
-    """What a softmax of one site draws with these numbers."""
+def levels_of(logits, uniforms, dtype):
+    """What a softmax of one site draws with these numbers, by both executors."""
     net = drawing("softmax", 1, len(logits), size=(1, 1)).to(dtype)
     with torch.no_grad():
         net.projection.weight.zero_()
         net.projection.bias.copy_(torch.tensor(logits))
-    return (
-        walked(make, net, torch.tensor(uniforms, dtype=torch.float64).view(-1, 1, 1, 1), temperature).flatten().tolist()
-    )
+    plan, uniforms = make_plan(Trace(net)), torch.tensor(uniforms, dtype=torch.float64).view(-1, 1, 1, 1)
+    for make in (NativeExecutor, ReferenceExecutor):
+        yield walked(make, plan, uniforms, 1.0).flatten().tolist()
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
@@ -128,24 +134,21 @@ def levels_of(make, logits, uniforms, dtype, temperature=1.0):
 def test_a_certain_level_is_drawn_with_any_number(certain, logit, dtype):
     """Also with the last one below 1, and never a level after it whose probability is 0."""
     logits = [logit * (level == certain) for level in range(4)]
-    for make in (NativeExecutor, ReferenceExecutor):
-        assert levels_of(make, logits, [FIRST, 0.5, 1 - 2**-20, LAST], dtype) == [certain] * 4, make
+    assert [*levels_of(logits, [FIRST, 0.5, 1 - 2**-20, LAST], dtype)] == [[certain] * 4] * 2
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
 @pytest.mark.parametrize("count", [2, 3, 7])
 def test_equal_levels_share_the_numbers_and_the_last_one_has_the_last_number(count, dtype):
     middles = [(level + 0.5) / count for level in range(count)]
-    for make in (NativeExecutor, ReferenceExecutor):
-        found = levels_of(make, [0.3] * count, [FIRST, *middles, LAST], dtype)
-        assert found == [0, *range(count), count - 1], make
+    found = [*levels_of([0.3] * count, [FIRST, *middles, LAST], dtype)]
+    assert found == [[0, *range(count), count - 1]] * 2
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
 def test_a_level_that_is_nearly_certain_leaves_the_others_their_share(dtype):
     """exp(-9), about 1.2e-4, on either side."""
-    for make in (NativeExecutor, ReferenceExecutor):
-        assert levels_of(make, [0.0, 9.0, 0.0], [1e-4, 1.3e-4, 1 - 1.3e-4, 1 - 1e-4], dtype) == [0, 1, 1, 2], make
+    assert [*levels_of([0.0, 9.0, 0.0], [1e-4, 1.3e-4, 1 - 1.3e-4, 1 - 1e-4], dtype)] == [[0, 1, 1, 2]] * 2
 
 
 @pytest.mark.parametrize("head", MIXTURES)
@@ -156,11 +159,11 @@ def test_log_scales_beyond_the_bounds_are_drawn_as_if_at_them(log_scale, tempera
     net = drawing(head, 3, levels, size=(1, 1), min_log_scale=given)
     with torch.no_grad():
         net.projection.bias[4 + 12 : 4 + 24] = log_scale
-    uniforms = noise(net, 300)
-    expected = walked(ReferenceExecutor, net, uniforms, temperature)
+    plan, uniforms = make_plan(Trace(net)), noise(net, 300)
+    expected = walked(ReferenceExecutor, plan, uniforms, temperature)
     assert len(expected[..., 0].unique()) > 5
-    assert torch.equal(walked(NativeExecutor, net, uniforms, temperature), expected)
+    assert torch.equal(walked(NativeExecutor, plan, uniforms, temperature), expected)
     bound = MAX_LOG_SCALE if log_scale > 0 else least
     with torch.no_grad():
         net.projection.weight[4 + 12 : 4 + 24], net.projection.bias[4 + 12 : 4 + 24] = 0, bound
-    assert torch.equal(walked(NativeExecutor, net, uniforms, temperature), expected)
+    assert torch.equal(walked(NativeExecutor, plan, uniforms, temperature), expected)

@@ -35,8 +35,10 @@ CPU = torch.device("cpu")
 
 
 @pytest.fixture
-def plan():
-    net = network(named("backbone", "pixelcnn", width=12, layers=1), ImageSpec(3, 4, 5, 24))
+def plan(request):
+    """Of images of this size."""
+    size = getattr(request, "param", (4, 5))
+    net = network(named("backbone", "pixelcnn", width=12, layers=1), ImageSpec(3, *size, 24))
     generator = torch.Generator().manual_seed(0)
     return make_plan(Trace(net), torch.rand(net.spec.shape, generator=generator) < 0.3)
 
@@ -539,6 +541,7 @@ def cuda(monkeypatch, tmp_path):
 
 @compiled
 @pytest.mark.filterwarnings("ignore:images are drawn anew, without clusters of blocks")
+@pytest.mark.parametrize("plan", [(2, 3)], indirect=True)
 @pytest.mark.parametrize("parts", [1, 2])
 def test_the_driver_is_asked_as_cuda_wants_it(parts, cuda, plan, monkeypatch):
     monkeypatch.setattr(Emulated, "_kernel", lambda self: Kernel(b"kernel", CPU, parts))
