@@ -6,9 +6,11 @@ import signal
 import pytest
 import torch
 from together import Together
+from torch import nn
 from toys import CPU, Toy, TwoPhases, toy_model, toy_recipe
 from untimed import untimed
 
+from pixkit.backbones import Backbone
 from pixkit.data.dataset import BatchSequence, Dataset
 from pixkit.errors import RankError, UsageError
 from pixkit.models.base import Phase
@@ -19,6 +21,7 @@ from pixkit.training.ahead import Ahead
 from pixkit.training.build import build
 from pixkit.training.exchange import OrderedSum
 from pixkit.training.prepare import prepare_training
+from pixkit.training.recompute_check import check_recomputed
 from pixkit.training.step import NonFiniteStep, Stepper
 from pixkit.training.together import check_alike
 from pixkit.training.watch import Interrupt, Terminated
@@ -138,6 +141,52 @@ def test_gradients_are_summed_bit_by_bit(together):
     alone = sums(ALONE)
     assert alone[1][0] == "-0.0" and alone[3] is None
     assert list(together.run(sums, 2).values()) == [alone] * 2
+
+
+class Block(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.norm, self.dropout = nn.BatchNorm1d(6), nn.Dropout(0.5)
+
+    def forward(self, x):
+        return self.dropout(self.norm(x).exp())
+
+
+class Listed(Backbone):
+    """Blocks with batch normalisation and dropout."""
+
+    def __init__(self):
+        super().__init__(None, None)
+        self.blocks = nn.Sequential(nn.Linear(6, 6), Block(), Block())
+
+    def forward(self, x):
+        return self.blocks(x)
+
+
+class Normed(Toy):
+    """A loss that goes through blocks, which `train.recompute` runs again."""
+
+    def __init__(self, *given):
+        super().__init__(*given)
+        self.body = Listed()
+
+    def score(self, batch):
+        return super().score(batch) * (2 + self.body(batch.x.flatten(1).float()).tanh().mean(1))
+
+
+def recomputed(ranks, recompute):
+    """What is logged of two steps of three parts, and the weights and statistics after."""
+    torch.manual_seed(0)
+    model, dataset = toy_model(recipe := toy_recipe(Normed, recompute=recompute, accumulate=3, batch_size=4))
+    stepper = Stepper(model, BatchSequence(dataset, 4, 0), recipe.train, 0, CPU, ranks=ranks)
+    check_recomputed(stepper)
+    return [stepper.make(1), stepper.make(2)], {name: one.tolist() for name, one in model.state_dict().items()}
+
+
+def test_what_is_computed_again_counts_once_in_running_statistics(together):
+    plain = recomputed(ALONE, False)
+    assert plain[1]["body.blocks.1.norm.num_batches_tracked"] == 6
+    assert list(together.run(lambda ranks: recomputed(ranks, True), 2).values()) == [plain] * 2
 
 
 class Counting(Toy):
