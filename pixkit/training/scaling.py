@@ -25,6 +25,7 @@ from pixkit.runs.record import machine_of
 from pixkit.training.rate import operations
 from pixkit.training.throughput import plain
 from pixkit.training.timed import Timed
+from pixkit.training.together import check_shares
 
 WIDTHS = ("width", "filters", "units")
 DEPTHS = ("layers", "resnets", "blocks")
@@ -129,7 +130,7 @@ def time_scaling(
         progress: called as progress(what, done, total).
 
     Raises:
-        UsageError: for an axis that the recipe does not have, or values below 1.
+        UsageError: for an axis that the recipe does not have, or values below 1; or if there are no parts to share.
         RecipeError: if the recipe does not take a value.
     """
     axes = {axis: _Axis(axis, loaded, spec, ranks, values) for axis, values in over.items()}
@@ -217,6 +218,7 @@ def _points(axis: _Axis, classes: int | None, device: torch.device, rounds: int,
             continue
         try:
             recipe, spec = axis.at(value)
+            check_shares(recipe.recipe.train, some)
             model = construct(recipe.recipe, spec, classes, device)
             timed = Timed(model, classes, plain(recipe.recipe.train), device, ranks=some)
             made[value] = timed, some, operations(timed.stepper)

@@ -3,7 +3,8 @@
     python tests/benchmarks/several_ranks.py mnist-gated data.root=FOLDER train.batch_size=64 train.accumulate=2
 
 Builds are made in turns; what is compared are the medians of all steps but the first three of each build, as
-metrics.jsonl has them, and that the weights are the same.
+metrics.jsonl has them, and that the weights are the same. Beside that stands what the machine gives at most: the same
+build by as many processes at once that know nothing of one another, whose images a second are added up.
 """
 
 from __future__ import annotations
@@ -35,28 +36,42 @@ def main() -> None:
     keys = [f"train.steps={given.steps}", f"train.checkpoint_every={given.steps}", "train.eval_images=8"]
     keys += ["train.precision=fp32", "train.memory_format=contiguous", "train.fuse=off"]
     keys += ["data.limit_test=8", "data.validation=0.001"]  # what is scored in the end is no part of it
-    rates: dict[int, list[float]] = {1: [], given.ranks: []}
+    rates: dict[str, list[float]] = {"one": [], "together": [], "apart": []}
     with tempfile.TemporaryDirectory() as place:
         for turn in range(given.turns):
             weights = []
-            for ranks, before in ((1, []), (given.ranks, launcher)):
-                run = Path(place) / f"{turn}-{ranks}"
-                command = [*before, "-m", "pixkit", "build", given.recipe, *given.overrides, *keys, "sample.count=1"]
-                subprocess.run(
-                    [sys.executable, *command, "-o", str(run), "-q"],
-                    env=environment,
-                    check=True,
-                    stdout=subprocess.DEVNULL,
-                )
-                rows = [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
-                speeds = [row["images_per_second"] for row in rows if row["event"] == "train"][3:]
-                rates[ranks].append(statistics.median(speeds))
-                weights.append((run / "checkpoints" / f"step-{given.steps}" / "model.safetensors").read_bytes())
-            one, several = rates[1][-1], rates[given.ranks][-1]
-            same = "the same weights" if len(set(weights)) == 1 else "OTHER WEIGHTS"
-            print(f"{one:.1f} images/s, {several:.1f} with {given.ranks} ranks: {several / one:.2f} times; {same}")
-    one, several = (statistics.median(found) for found in rates.values())
-    print(f"medians: {one:.1f}, {several:.1f}: {several / one:.2f} times")
+            for kind, before, count in (("one", [], 1), ("together", launcher, 1), ("apart", [], given.ranks)):
+                runs = [Path(place) / f"{turn}-{kind}-{number}" for number in range(count)]
+                command = [sys.executable, *before, "-m", "pixkit", "build", given.recipe, *given.overrides, *keys]
+                builds = [
+                    subprocess.Popen(
+                        [*command, "sample.count=1", "-o", str(run), "-q"], env=environment, stdout=subprocess.DEVNULL
+                    )
+                    for run in runs
+                ]
+                codes = [build.wait() for build in builds]
+                if any(codes):
+                    raise SystemExit(f"a build failed: {kind}")
+                rates[kind].append(sum(map(speed, runs)))
+                weights += [(run / "checkpoints" / f"step-{given.steps}" / "model.safetensors") for run in runs]
+            one, together, apart = (found[-1] for found in rates.values())
+            same = "the same weights" if len({file.read_bytes() for file in weights}) == 1 else "OTHER WEIGHTS"
+            print(f"{one:.1f} images/s, {told(one, together, apart, given.ranks)}; {same}", flush=True)
+    one, together, apart = (statistics.median(found) for found in rates.values())
+    print(f"medians: {one:.1f}, {told(one, together, apart, given.ranks)}")
+
+
+def speed(run: Path) -> float:
+    """Images a second of a build."""
+    rows = [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
+    return statistics.median([row["images_per_second"] for row in rows if row["event"] == "train"][3:])
+
+
+def told(one: float, together: float, apart: float, ranks: int) -> str:
+    return (
+        f"{together:.1f} with {ranks} ranks: {together / one:.2f} times; "
+        f"{apart:.1f} by {ranks} processes apart: {apart / one:.2f} times"
+    )
 
 
 if __name__ == "__main__":
