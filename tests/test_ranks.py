@@ -173,7 +173,17 @@ def test_half_an_environment_is_refused(environment):
 
 
 @pytest.mark.parametrize(
-    "arguments", ["sweep x seed=0,1", "compress run x -o y", "decompress x -o y", "build x --dry-run", "build -"]
+    "arguments",
+    [
+        "sweep x seed=0,1",
+        "compress run x -o y",
+        "decompress x -o y",
+        "build x --dry-run",
+        "build -",
+        "bench sample x",
+        "bench compress run",
+        "verify x",
+    ],
 )
 def test_what_one_process_does_is_refused_to_several(arguments, monkeypatch, capsys):
     monkeypatch.setenv("WORLD_SIZE", "2")

@@ -21,6 +21,7 @@ from pixkit.cli.plugins import loaded_plugins
 from pixkit.cli.progress import show_progress
 from pixkit.cli.recipes import piped
 from pixkit.errors import printable
+from pixkit.ranks import for_one_process
 from pixkit.tasks.bench import bench
 from pixkit.tasks.networks import find_examined, name_of
 from pixkit.tasks.timing import Row, SamplingTimes
@@ -68,6 +69,7 @@ def sample(
     sampling a batch divided by that of one forward pass of it. A first call of sample also traces, plans and packs
     the model; later ones use again what is kept of that, once they have seen that it still holds.
     """
+    for_one_process("timing samples")
     loaded_plugins()
     source = find_examined(piped(recipe), overrides)
     with naming_options(), show_progress(quiet) as progress:

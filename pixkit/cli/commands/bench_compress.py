@@ -20,6 +20,7 @@ from pixkit.cli.output import emit, emit_json, table
 from pixkit.cli.plugins import loaded_plugins
 from pixkit.cli.progress import show_progress
 from pixkit.cli.runs import opened_run
+from pixkit.ranks import for_one_process
 from pixkit.tasks.codec_bench import CodecTimes, bench_codec
 
 
@@ -48,6 +49,7 @@ def compress(
     imagecodecs, an extra. The codec file, which holds the model, is told apart: it is needed once, for any number of
     images.
     """
+    for_one_process("comparing codecs")
     loaded_plugins()
     with naming_options(), show_progress(quiet) as progress:
         opened = opened_run(run, quiet)

@@ -16,6 +16,7 @@ from pixkit.cli.recipes import piped
 from pixkit.errors import UsageError, printable
 from pixkit.figures.fields import save_order, save_sight
 from pixkit.figures.targets import require_file, saving
+from pixkit.ranks import for_one_process
 from pixkit.readiness.report import CHARACTERS, WORDS, Report, Sight, rows_of
 from pixkit.tasks.foreign import EXPECTED, is_function, prove_function
 from pixkit.tasks.networks import find_examined, name_of
@@ -65,6 +66,7 @@ def command(
 
     The blind spot of a pixel is what is drawn before it and yet never reaches its prediction.
     """
+    for_one_process("a proof")
     if is_function(recipe) and not Path(recipe).exists():
         options = {"--pixel": pixel, "--field": field, "--order": order, "--shape": shape, "KEY=VALUE": overrides}
         ctx.exit(_of_function(recipe, [name for name, value in options.items() if value], as_json=as_json))
