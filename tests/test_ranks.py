@@ -181,7 +181,7 @@ def test_half_an_environment_is_refused(environment):
         "build x --dry-run",
         "build -",
         "bench sample x",
-        "bench compress run",
+        "bench compress run x",
         "verify x",
     ],
 )
