@@ -75,16 +75,15 @@ def check_conditional(backbone: ComponentSpec, ordering: ComponentSpec) -> None:
 
     Every prediction depends on all that it may: of a vector each entry, of feature maps each at its own site.
     """
-    for spec, whole in itertools.product((GREY, COLOUR), (False, True)):
-        context = FeatureContext(3, (spec.height, spec.width) if whole else (1, 1))
+    for spec, sites in ((GREY, (1, 1)), (COLOUR, (COLOUR.height, COLOUR.width))):
+        context = FeatureContext(3, sites)
         net, other = (network(backbone, spec, ordering=ordering, conditioner=context, seed=k) for k in (0, 1))
         check_features(net)
         check_batches(net)
         check_causality(net, images=2)
         check_context([net, other])
-        if whole == (spec is COLOUR):  # what takes longest, once of either
-            check_drawing(net)
-            check_trains(net)
+        check_drawing(net)
+        check_trains(net)
     # Of the usual gain, a label's vector gives one image nearly all the probability, of which a sum tells nothing.
     tiny = network(backbone, TINY[0], ordering=ordering, conditioner=LabelContext(3, 2), gain=1.0)
     check_normalised(tiny)

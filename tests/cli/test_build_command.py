@@ -4,7 +4,6 @@ import json
 import os
 import re
 import shlex
-import signal
 from pathlib import Path
 
 import pytest
@@ -118,23 +117,26 @@ def test_what_cannot_be_built_says_why(pixkit, workplace, arguments, code, text)
     assert "Traceback" not in outcome.err
 
 
+STOPPING = """
+import os, signal
+
+@pixkit.hookimpl
+def pixkit_train_step(step):
+    if step == 4:
+        os.kill(os.getpid(), signal.SIGINT)
+"""
+
+
 @pytest.mark.skipif(os.name != "posix", reason="signals of other systems differ")
-def test_a_signal_stops_a_build_that_can_be_resumed(pixkit, spawn, workplace):
-    """tests/faults has other signals, and other moments."""
-    often = "train={steps: 400, batch_size: 8, eval_every: 100, checkpoint_every: 400, eval_images: 16}"
-    process = spawn("build", "tiny.yaml", often)
-    for line in process.stderr:
-        if line.startswith("step 100/"):
-            break
-    process.send_signal(signal.SIGINT)
-    out, err = process.communicate()
-    assert process.returncode == 130, err
-    assert out == ""
-    stopped = Run.open("runs/tiny").steps()[-1]
-    assert 100 <= stopped < 400
-    outcome = pixkit(*shlex.split(re.search(r"to go on: pixkit (.+)\n", err)[1]))
+def test_a_signal_stops_a_build_that_can_be_resumed(pixkit, workplace, install):
+    """tests/faults has other signals, other moments, and processes of their own."""
+    install("stopping", STOPPING)
+    stopped = pixkit("build", "tiny.yaml")
+    assert (stopped.code, stopped.out) == (130, ""), stopped.err
+    assert Run.open("runs/tiny").steps()[-1] == 4
+    outcome = pixkit(*shlex.split(re.search(r"to go on: pixkit (.+)\n", stopped.err)[1]))
     assert outcome.code == 0, outcome.err
-    assert Run.open("runs/tiny").steps()[-1] == 400
+    assert Run.open("runs/tiny").steps()[-1] == 6
 
 
 LEAVING = """

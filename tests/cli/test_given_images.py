@@ -50,8 +50,10 @@ def told(pixkit, *arguments):
 
 
 def test_a_file_is_what_it_would_be_in_the_runs_data(pixkit, there, tmp_path):
-    files = [told(pixkit, "complete", there, f"held/{number}.png", "--keep-top", 2, "-n", 1) for number in range(3)]
-    data = [told(pixkit, "complete", there, f"test:{number}", "--keep-top", 2, "-n", 1) for number in range(3)]
+    files, data = (
+        told(pixkit, "complete", there, *map(name.format, range(3)), "--keep-top", 2, "-n", 1)["completions"]
+        for name in ("held/{}.png", "test:{}")
+    )
     assert [each["nats"] for each in files] == [each["nats"] for each in data]
     assert files[0]["image"] == "held/0.png" and len({each["nats"] for each in data}) == 3
 
@@ -92,9 +94,10 @@ def test_each_of_several_images_is_gone_on_with(pixkit, there, tmp_path):
     assert outcome.code == 0, outcome.err
     drawn = np.load(tmp_path / "x.npz")["samples"]
     assert drawn.shape == (12, 1, 6, 5)
+    names = [f"test:{number}" for number in range(3)]
+    told(pixkit, "complete", there, *names, "--keep-top", 2, "-n", 1, "-o", tmp_path / "y.npz")
     for number in range(3):
-        told(pixkit, "complete", there, f"test:{number}", "--keep-top", 2, "-n", 1, "-o", tmp_path / "y.npz")
-        rows = np.load(tmp_path / "y.npz")["original"][:, :2]
+        rows = np.load(tmp_path / f"y-{number}.npz")["original"][:, :2]
         assert (drawn[4 * number : 4 * number + 4, :, :2] == rows).all()
 
 
