@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import io
+import threading
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -12,6 +13,7 @@ from typing import BinaryIO
 import numpy as np
 import torch
 
+from pixkit.codec.ahead import ahead
 from pixkit.codec.arithmetic import ARITHMETIC, WrongArithmetic, require, require_unflushed
 from pixkit.codec.container import Block, Head, Reader, Writer, checksum_of
 from pixkit.codec.frozen import Array, Frozen
@@ -29,7 +31,7 @@ CPU = torch.device("cpu")
 
 TOGETHER = 64
 """Images that are coded in lockstep: a batch, which nothing that is computed depends on."""
-BLOCK = 1 << 16
+BLOCK = 1 << 17
 """Bits of a block at least, but of the last one."""
 
 Progress = Callable[[int, int], None]
@@ -44,18 +46,28 @@ class Codec:
         content: the bytes of its codec file, which whoever decodes has to have.
         sha: SHA-256 of these, in hexadecimal.
         walk: the class of what runs the program.
+        threads: how many blocks are decoded at a time, by torch's number of threads if it is left out.
 
     Raises:
         WrongArithmetic: if this machine does not compute what others do.
     """
 
-    def __init__(self, program: Frozen, content: bytes | None = None, walk: type[Walk] | None = None) -> None:
+    def __init__(
+        self,
+        program: Frozen,
+        content: bytes | None = None,
+        walk: type[Walk] | None = None,
+        *,
+        threads: int | None = None,
+    ) -> None:
         self.program = program
         self.content = program.to_bytes() if content is None else content
         self.sha = hashlib.sha256(self.content).hexdigest()
         self.walk = walk or _quickest()
         require(self.walk)
-        self._made: dict[int, Walk] = {}
+        self.threads = torch.get_num_threads() if threads is None else threads
+        self._made: list[Walk] = []
+        self._lock = threading.Lock()
 
     @classmethod
     def from_bytes(cls, content: bytes, where: str = "a codec file", walk: type[Walk] | None = None) -> Codec:
@@ -116,17 +128,11 @@ class Codec:
             raise DataError("names of other images", found=f"{len(names)} names", expected=f"{len(images)}, or none")
         about = program.shape, program.levels, TOGETHER, ARITHMETIC, program.labels
         writer = Writer(file, Head(bytes.fromhex(self.sha)[:16], *about))
-        done = 0
-        while done < len(images):
-            taken, words = self._block(images[done:], None if labels is None else labels[done:])
-            own = None if labels is None else labels[done : done + taken]
-            block = Block(done, taken, np.asarray(words, np.uint32), checksum_of(images[done : done + taken], own))
-            if verify:
-                self._verify(block)
-            writer.write(taken, words, block.checksum)
-            done += taken
+        blocks = self._encoded(images, labels)
+        for block in ahead(self._verified, blocks, self.threads) if verify else blocks:
+            writer.write(block.images, block.words, block.checksum)
             if progress is not None:
-                progress(done, len(images))
+                progress(block.first + block.images, len(images))
         writer.end(names)
 
     def read(self, reader: Reader, images: range | None = None, progress: Progress | None = None) -> Iterator[Part]:
@@ -152,13 +158,20 @@ class Codec:
             )
         require_number(head.arithmetic)
         done = 0
-        for block in reader.blocks(images):
-            part = self._decoded(block, head.together)
-            part = part if images is None else part.within(images)
+        for found in ahead(lambda block: self._decoded(block, head.together), reader.blocks(images), self.threads):
+            part = found if images is None else found.within(images)
             done += len(part.images)
             yield part
             if progress is not None:
                 progress(done, 0 if images is None else len(images))
+
+    def _encoded(self, images: Array, labels: Array | None) -> Iterator[Block]:
+        done = 0
+        while done < len(images):
+            taken, words = self._block(images[done:], None if labels is None else labels[done:])
+            own = None if labels is None else labels[done : done + taken]
+            yield Block(done, taken, np.asarray(words, np.uint32), checksum_of(images[done : done + taken], own))
+            done += taken
 
     def _block(self, images: Array, labels: Array | None = None) -> tuple[int, list[int]]:
         """How many of the first images a block has, and its words."""
@@ -171,9 +184,11 @@ class Codec:
             done += len(part)
         return done, packer.finish()
 
-    def _verify(self, block: Block) -> None:
+    def _verified(self, block: Block) -> Block:
+        """The block, once it was decoded again."""
         try:
             self._decoded(block, TOGETHER)
+            return block
         except DataError as error:
             raise DataError(
                 "what was encoded does not come back, and nothing is written",
@@ -198,8 +213,10 @@ class Codec:
 
     @contextmanager
     def _walk(self, batch: int) -> Iterator[Walk]:
-        """One that nobody else has meanwhile, kept for other batches of its size; of several sizes the last two."""
-        walk = self._made.pop(batch, None)
+        """One that nobody else has meanwhile; one more than there are threads are kept for other batches."""
+        with self._lock:
+            walk = next((each for each in self._made if each.batch == batch), None)
+            self._made = [each for each in self._made if each is not walk]
         if walk is None:
             program = self.program
             needed = 4 * batch * sum(each.sites * each.row for each in program.memories)
@@ -207,7 +224,8 @@ class Codec:
             check_fits(needed, CPU, f"{batch} images in lockstep", hint="take a machine with more memory")
             walk = self.walk(self.program, batch)
         yield walk
-        self._made = {**dict([*self._made.items()][-1:]), batch: walk}
+        with self._lock:
+            self._made = [*self._made[-self.threads :], walk]
 
 
 def require_number(arithmetic: int, where: str = "a compressed file") -> None:

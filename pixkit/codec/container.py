@@ -91,7 +91,7 @@ class Writer:
         self._seal = self._all = text[-4:]
         file.write(text)
 
-    def write(self, images: int, words: Sequence[int], checksum: bytes) -> None:
+    def write(self, images: int, words: Sequence[int] | Array, checksum: bytes) -> None:
         """A block."""
         content = np.asarray(words, "<u4").tobytes()
         start = _number(images) + _number(len(words))

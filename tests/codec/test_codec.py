@@ -3,6 +3,7 @@
 import io
 import itertools
 import json
+import threading
 from dataclasses import replace
 
 import damage
@@ -16,6 +17,7 @@ from teacher import COLOUR, GREY
 
 import pixkit
 from pixkit.codec import codec as coding
+from pixkit.codec.ahead import ahead
 from pixkit.codec.arithmetic import WrongArithmetic
 from pixkit.codec.codec import Codec
 from pixkit.codec.container import Head, Reader, Writer
@@ -208,6 +210,36 @@ def test_labels_are_kept_and_told_to_the_model(images):
     check(codec.program, "")
     with pytest.raises(DataError, match="damaged"):
         check(replace(codec.program, labels=classes), "")
+
+
+def test_blocks_are_decoded_by_several_threads_in_order(numpy_codec, images, file, monkeypatch):
+    decoded, barrier = Codec._decoded, threading.Barrier(2)
+
+    def together(codec, block, number):
+        barrier.wait(60)  # for the other block's thread
+        return decoded(codec, block, number)
+
+    codec = Codec.from_bytes(numpy_codec.content, walk=PortableWalk)
+    codec.threads = 2
+    assert Codec.from_bytes(numpy_codec.content, walk=PortableWalk).threads == torch.get_num_threads()
+    monkeypatch.setattr(Codec, "_decoded", together)
+    assert codec.encode(images, [f"{number}.png" for number in range(11)]) == file
+    assert (codec.decode(file) == images).all()
+
+
+@pytest.mark.parametrize("threads", [1, 3])
+def test_work_goes_on_ahead_until_somebody_fails(threads):
+    begun = []
+
+    def work(number):
+        begun.append(number)
+        return 1 // (4 - number)
+
+    found = ahead(work, range(99), threads)
+    assert [next(found) for _ in range(4)] == [0, 0, 0, 1]
+    with pytest.raises(ZeroDivisionError):
+        next(found)
+    assert len(begun) <= 5 + threads
 
 
 def test_two_threads_share_a_codec(numpy_codec, images, file, monkeypatch):
