@@ -4,10 +4,11 @@
 
 IMAGE is what `pixkit compress` takes; --parts rates builds numpy times names some of what there is. The strict kernel
 is compiled for each level of x86-64 that this processor has, and for one without AVX, at -O1 and -O3; each build
-encodes and decodes the first images, as many as --builds says, one of the two on two threads, and numpy those that
---numpy says. Printed are the bytes of all beside the model's own nats, in one stream and as a file, and the least
-processor times for a batch of 64, in turns: of a forward pass in torch, the native executor's walk, the strict
-kernel's, and of encoding and decoding, the coder in C beside the one in Python. Exits with 1 if anything differs.
+encodes and decodes the first images, as many as --builds says (--shared: each build a share of them), one of the two
+on two threads, and numpy those that --numpy says. Printed are the bytes of all beside the model's own nats, in one
+stream and as a file, and the least processor times for a batch of 64, in turns: of a forward pass in torch, the
+native executor's walk, the strict kernel's, and of encoding and decoding, the coder in C beside the one in Python.
+Exits with 1 if anything differs.
 """
 
 from __future__ import annotations
@@ -59,6 +60,7 @@ def main() -> None:
     parser.add_argument("run")
     parser.add_argument("images", nargs="+")
     parser.add_argument("--builds", type=int, default=10000)
+    parser.add_argument("--shared", action="store_true")
     parser.add_argument("--numpy", type=int, default=256)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--parts", nargs="+", choices=PARTS, default=PARTS)
@@ -73,7 +75,7 @@ def main() -> None:
     if "rates" in given.parts:
         rates(codec, model, images)
     if "builds" in given.parts:
-        wrong += builds(codec, images.numpy()[: given.builds])
+        wrong += builds(codec, images.numpy()[: given.builds], shared=given.shared)
     if "numpy" in given.parts:
         wrong += portable(codec, images.numpy()[: given.numpy])
     if "times" in given.parts:
@@ -96,25 +98,27 @@ def rates(codec: Codec, model: AutoregressiveModel, images: torch.Tensor) -> Non
     print(f"codec file: {len(codec.content)} bytes")
 
 
-def builds(codec: Codec, images: Array) -> int:
-    """How many builds give something else."""
-    wrong, before, file = 0, strict.kernel, codec.encode(images, verify=False)
-    processors = [*levels(_flags()), "x86-64"]
+def builds(codec: Codec, images: Array, *, shared: bool) -> int:
+    """How many builds give something else: each of all images, or of its share of them."""
+    wrong, before, file = 0, strict.kernel, b"" if shared else codec.encode(images, verify=False)
+    tried = [*itertools.product([*levels(_flags()), "x86-64"], ("-O1", "-O3"))]
     with tempfile.TemporaryDirectory() as folder:
-        for level, optimised in itertools.product(processors, ("-O1", "-O3")):
+        for number, (level, optimised) in enumerate(tried):
             built = Path(folder) / f"{level}{optimised}.so"
             subprocess.run(
                 ["cc", *flags("strict"), f"-march={level}", optimised, SOURCE, "-o", built, "-lm"], check=True
             )
             library = ctypes.CDLL(str(built))
             library.run.restype, library.run.argtypes = ctypes.c_int64, [ctypes.c_void_p, *[ctypes.c_int64] * 6]
+            own = images[number :: len(tried)] if shared else images
+            expected = codec.encode(own, verify=False) if shared else file
             strict.kernel = lambda real, library=library: library
             kinds = (StrictWalk, TwoThreads) if optimised == "-O1" else (TwoThreads, StrictWalk)
             one, other = (Codec(codec.program, codec.content, kind) for kind in kinds)
-            same = one.encode(images, verify=False) == file and bool((other.decode(file) == images).all())
-            print(f"{level} {optimised}, {len(images)} images: {'the same' if same else 'DIFFERENT'}", flush=True)
+            same = one.encode(own, verify=False) == expected and bool((other.decode(expected) == own).all())
+            strict.kernel = before
+            print(f"{level} {optimised}, {len(own)} images: {'the same' if same else 'DIFFERENT'}", flush=True)
             wrong += not same
-    strict.kernel = before
     return wrong
 
 
