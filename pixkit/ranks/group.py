@@ -66,10 +66,6 @@ class Ranks:
         """Whether this is rank 0, which decides, and alone writes files and tells how it goes."""
         return self.rank == 0
 
-    def mine(self, part: int) -> bool:
-        """Whether part 0, 1, ... is this rank's: they take them in turn."""
-        return part % self.size == self.rank
-
     def shared(self, parts: Sequence[T]) -> list[T]:
         """Those of some parts that are this rank's."""
         return list(parts[self.rank :: self.size])

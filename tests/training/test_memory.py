@@ -11,7 +11,10 @@ from pixkit.components.config import ComponentConfig
 from pixkit.data.dataset import BatchSequence
 from pixkit.errors import UsageError
 from pixkit.memory import Room, resident
+from pixkit.ranks import ALONE, Ranks
 from pixkit.recipe.schema import SGD, Adam, AdamW, RMSprop
+from pixkit.training import memory
+from pixkit.training.exchange import exchanged
 from pixkit.training.memory import MemoryEstimate, estimate, model_bytes
 from pixkit.training.prepare import construct_to_train
 from pixkit.training.step import Stepper
@@ -210,3 +213,14 @@ def test_an_absurd_model_is_refused_before_it_is_built():
     _, dataset = toy_model(recipe)
     with pytest.raises(UsageError, match="364 TiB"):
         construct_to_train(toy_recipe(Wide), dataset, CPU)
+
+
+def test_ranks_look_at_what_is_free_when_none_takes_more_and_count_what_they_exchange(monkeypatch):
+    seen, stepper = [], stepper_of(toy_recipe())
+    monkeypatch.setattr(Ranks, "wait", lambda self: seen.append("wait"))
+    monkeypatch.setattr(memory, "available", lambda device: (seen.append("look"), Room("the machine", 1, 1))[1])
+    stepper.ranks = Ranks(1, 4)
+    monkeypatch.setattr(memory, "exchanged", lambda ranks, size: 2**30 * ranks.size + size)
+    assert estimate(stepper, CPU).activations == 2**32 + 4 * PARAMETERS
+    assert seen == ["wait", "look", "wait"]
+    assert exchanged(stepper.ranks, 10) == 23 and exchanged(ALONE, 10) == 0

@@ -1,5 +1,6 @@
 """Several processes that train a model together come to the bytes of one that is alone."""
 
+import math
 import os
 import signal
 
@@ -14,7 +15,7 @@ from pixkit.backbones import Backbone
 from pixkit.data.dataset import BatchSequence, Dataset
 from pixkit.errors import RankError, UsageError
 from pixkit.models.base import Phase
-from pixkit.ranks import ALONE, Ranks
+from pixkit.ranks import ALONE, Ranks, group
 from pixkit.recipe import load_recipe
 from pixkit.runs.run import Run
 from pixkit.training.ahead import Ahead
@@ -82,9 +83,21 @@ def alone(tmp_path_factory):
 
 
 def test_ranks_come_to_the_bytes_of_one_process(together, alone, tmp_path):
+    """And where rank 0 draws alone, in the midst of the build and in the end, it gives signs of life."""
     path = tmp_path / "run"
-    found = together.run(lambda ranks: build(PIXELS, path, resume="auto", ranks=ranks).interrupted, 2)
-    assert found == {0: None, 1: None}
+
+    def work(ranks):
+        group.SIGNS, gather, signs = math.inf, ranks.gather, set()
+
+        def noting(plain):
+            if ranks._sign is not None:
+                signs.add(tuple((path / name).exists() for name in ("last", "scores.json")))
+            return gather(plain)
+
+        ranks.gather = noting
+        return build(PIXELS, path, resume="auto", ranks=ranks).interrupted, sorted(signs)
+
+    assert together.run(work, 2) == {0: (None, [(True, False), (True, True)]), 1: (None, [])}
     assert contents(path) == alone
 
 
@@ -127,7 +140,7 @@ def sums(ranks):
     giving = [{0, 4, 5}, {0, 1, 2, 4, 5}, {0, 2, 5}]
     total = OrderedSum(ranks, weights)
     for first in range(0, 3, ranks.size):
-        own = [part for part in range(first, min(first + ranks.size, 3)) if ranks.mine(part)]
+        own = ranks.shared(range(first, min(first + ranks.size, 3)))
         for part in own:
             for number in giving[part]:
                 (weights[number] * parts[part]).sum().real.backward()
