@@ -94,6 +94,10 @@ def test_some_images_and_what_there_is(run, file, tmp_path, capsys):
     assert (some.first, some.names) == (1, IMAGES[1:])
     assert main(["decompress", str(file), "--images", "1:2", "--run", str(run), "-o", str(tmp_path / "one"), "-q"]) == 0
     assert [path.name for path in (tmp_path / "one").iterdir()] == ["00001.png"]
+    written = pixkit.decompress(file, tmp_path / "again.npz", run=run)
+    assert (written.images, written.count, written.first) == (None, 3, 0)
+    with pytest.raises(UsageError, match="without `out`"):
+        written.save(tmp_path / "third.npz")
     for wrong in (slice(3, 4), slice(0, 3, 2)):
         with pytest.raises(UsageError, match="0:3"):
             pixkit.decompress(file, run=run, images=wrong)
@@ -146,6 +150,12 @@ def test_labels_come_from_the_data_a_file_or_a_word(run, tmp_path):
         labels(tmp_path / "some.npy")
     with pytest.raises(UsageError, match="no label"):
         labels_of(pixkit.load(run), (), 2, "7", opened)
+    np.savez(tmp_path / "some.npz", x=np.zeros(2), y=np.zeros(2))
+    with pytest.raises(DataError, match="x, y"):
+        labels(tmp_path / "some.npz")
+    model.guidable = False
+    with pytest.raises(UsageError, match="class of each image"):
+        labels(None, ())
 
 
 def test_labels_are_written_beside_the_images(tmp_path, monkeypatch):
