@@ -54,7 +54,8 @@ def row_of(node: fx.Node, module: nn.Module | None) -> Row | None:
     """The operation's row of the table, if it has one."""
     if module is not None:
         known = _known(module)
-        return _by_alias().get(known) if plain(module, known) else None
+        row = _by_alias().get(known)
+        return row if row is not None and plain(module, known) else None
     return _by_alias().get(node.target)
 
 

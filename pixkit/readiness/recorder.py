@@ -220,8 +220,11 @@ def _sources(node: fx.Node, module: nn.Module | None) -> list[fx.Node]:
     if module is None:
         return node.all_input_nodes
     found: list[fx.Node] = []
-    bound = inspect.signature(module.forward).bind(*node.args, **node.kwargs)
-    fx.map_arg((bound.args, bound.kwargs), found.append)
+    args: tuple[Any, Any] = (node.args, {})
+    if node.kwargs:
+        bound = inspect.signature(module.forward).bind(*node.args, **node.kwargs)
+        args = bound.args, bound.kwargs
+    fx.map_arg(args, found.append)
     return found
 
 
