@@ -17,6 +17,7 @@ from pixkit.codec.ahead import ahead
 from pixkit.codec.arithmetic import ARITHMETIC, WrongArithmetic, require, require_unflushed
 from pixkit.codec.container import Block, Head, Reader, Writer, checksum_of
 from pixkit.codec.frozen import Array, Frozen
+from pixkit.codec.names import told
 from pixkit.codec.packing import Packer, Unpacker, damaged
 from pixkit.codec.part import Part, check_images, checked_labels, joined
 from pixkit.codec.portable import PortableWalk
@@ -124,6 +125,7 @@ class Codec:
         images, program = np.asarray(images), self.program
         check_images(program, images)
         labels = checked_labels(program, labels, len(images))
+        told(names)  # what cannot be written is refused before it is coded
         if names and len(names) != len(images):
             raise DataError("names of other images", found=f"{len(names)} names", expected=f"{len(images)}, or none")
         about = program.shape, program.levels, TOGETHER, ARITHMETIC, program.labels

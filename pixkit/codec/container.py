@@ -23,15 +23,13 @@ from typing import BinaryIO
 import numpy as np
 
 from pixkit.codec.frozen import Array
-from pixkit.codec.names import in_runs, out_of_runs
+from pixkit.codec.names import MOST_NAMES, out_of_runs, told
 from pixkit.errors import DataError, reason
 
 MAGIC = b"\x89PXK"
 VERSION = 1
 MOST_WORDS = 1 << 28
 """Words of a block, a gigabyte."""
-MOST_NAMES = 1 << 28
-"""Bytes of names, packed and unpacked."""
 PIECE = 1 << 20
 """Bytes that are read at a time."""
 MOST_TOGETHER = 1 << 12
@@ -102,7 +100,7 @@ class Writer:
 
     def end(self, names: Sequence[str] = ()) -> None:
         """The end; `names` are of all images, or none."""
-        text = zlib.compress(json.dumps(in_runs(names)).encode(), 9) if names else b""
+        text = zlib.compress(told(names), 9) if names else b""
         start = _number(0) + _number(self._images) + _number(len(text))
         self._file.write(start + _crc(self._all + start + text) + text)
 

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
+from pixkit.errors import DataError
+
 MOST_DIGITS = 15
+MOST_NAMES = 1 << 26
+"""Characters of all names, and bytes of what tells them: a few bytes of a file could stand for any number of them."""
 
 
 class Run(NamedTuple):
@@ -21,6 +26,31 @@ class Run(NamedTuple):
     def name(self, further: int) -> str:
         """The first name, or one that is so much further on."""
         return f"{self.before}{self.number + further:0{self.digits}d}{self.after}"
+
+    @property
+    def length(self) -> int:
+        """Characters of all of them, if each were as long as the last."""
+        return self.many * len(self.name(self.many - 1))
+
+
+def told(names: Sequence[str]) -> bytes:
+    """Names as they stand in a file, before they are packed.
+
+    Raises:
+        DataError: if they are too many or too long.
+    """
+    runs = in_runs(names)
+    text = json.dumps(runs).encode()
+    length = max(len(text), sum(each.length if isinstance(each, Run) else len(each) for each in runs))
+    if length > MOST_NAMES:
+        raise DataError(
+            "names that are too many or too long",
+            where="names of images",
+            found=f"{length} characters",
+            expected=f"at most {MOST_NAMES}",
+            hint="compress them in several parts, or as an array, which has one name that counts on",
+        )
+    return text
 
 
 def in_runs(names: Sequence[str]) -> list[Any]:
@@ -39,6 +69,7 @@ def in_runs(names: Sequence[str]) -> list[Any]:
 def out_of_runs(runs: object, count: int) -> list[str] | None:
     """The names again; None if they are not `count` names."""
     names: list[str] = []
+    room = MOST_NAMES
     if not isinstance(runs, list):
         return None
     for each in runs:
@@ -48,8 +79,9 @@ def out_of_runs(runs: object, count: int) -> list[str] | None:
             run = Run(*each)
             if not (0 <= run.number < 10**MOST_DIGITS and 0 <= run.digits <= MOST_DIGITS):
                 return None
-            if not 1 <= run.many <= count - len(names):
+            if not 1 <= run.many <= count - len(names) or run.length > room:
                 return None
+            room -= run.length
             names += map(run.name, range(run.many))
         else:
             return None

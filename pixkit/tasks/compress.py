@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,11 +13,12 @@ import torch
 from torch import Tensor
 
 from pixkit.codec.codec import Codec
+from pixkit.codec.container import MAGIC
 from pixkit.codec.freezing import freeze
 from pixkit.data import Progress as Loading
-from pixkit.errors import UsageError, listed
+from pixkit.errors import RunError, UsageError, listed
 from pixkit.figures.targets import require_file, saving
-from pixkit.files import replacing
+from pixkit.files import open_regular, replacing
 from pixkit.image import ImageSpec, Shown
 from pixkit.models.autoregressive import AutoregressiveModel
 from pixkit.models.base import Model
@@ -120,7 +122,7 @@ def compress(
     Args:
         run: the run, or its folder.
         images: levels, int64 [N, C, H, W], or by name, as `complete` takes them.
-        out: the file.
+        out: the file; a compressed one that is there is replaced, and no other.
         labels: the images' classes, of a model with labels: numbers or names, one for each or one for all; or a file
             of numbers, .npy or .npz. Left out, images of the run's data have theirs, and others none, if the model
             knows what that is. They are kept in the file.
@@ -133,11 +135,11 @@ def compress(
     Raises:
         UsageError: if there is no codec for the run's model, there are no images, or they need labels.
         DataError: if images cannot be read or do not fit.
-        RunError: if something cannot be written.
+        RunError: if something cannot be written, or another file is there.
         WrongArithmetic: if this machine does not compute what files are written with.
     """
     opened = run if isinstance(run, Run) else Run.open(Path(run))
-    target = require_file(out)
+    target = _require_own(require_file(out))
     model = load(opened, device="cpu", dtype=torch.float32, checkpoint=checkpoint, weights=weights)
     codec = codec_of(model)
     changed: list[str] = []
@@ -158,6 +160,20 @@ def compress(
         own = None if classes is None else classes.numpy()
         codec.write(file, found.numpy(), names, progress, labels=own, verify=verify)
     return Compressed(target, len(found), target.stat().st_size, kept, model.spec, changed)
+
+
+def _require_own(target: Path) -> Path:
+    """The path, unless a file is there that is no compressed one: an image that is to be compressed, say.
+
+    Raises:
+        RunError: if there is.
+    """
+    with saving(target), suppress(FileNotFoundError), open_regular(target) as file:
+        if file.read(len(MAGIC)) not in (MAGIC, b""):
+            raise RunError(
+                "another file is there", where=str(target), found="no compressed file", hint="name a new one: FILE.pxk"
+            )
+    return target
 
 
 def images_of(

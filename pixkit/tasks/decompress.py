@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -147,7 +148,7 @@ def decompress(
         require_target(out)
     with _opened(file) as reader:
         path = _codec_file(reader.head.codec.hex(), Path(file), run, codec)
-        decoder = Codec.from_bytes(RunFile(path, MOST, error=DataError, hint=NAME).content(), str(path))
+        decoder = Codec.from_bytes(_content(path, reader.head.codec.hex()), str(path))
         wanted = _range(images, sum(reader.scan()))
         parts, spec = decoder.read(reader, wanted, progress), _spec(reader.head)
         found = None
@@ -188,6 +189,20 @@ def _opened(file: str | Path) -> Iterator[Reader]:
 
 def _spec(head: Head) -> ImageSpec:
     return ImageSpec(*head.shape, head.levels)
+
+
+def _content(path: Path, expected: str) -> bytes:
+    """What is in a codec file, of which nothing is believed unless it is the one that is meant."""
+    content = RunFile(path, MOST, error=DataError, hint=NAME).content()
+    if not (found := hashlib.sha256(content).hexdigest()).startswith(expected):
+        raise DataError(
+            "not the codec file that the images were compressed with",
+            where=str(path),
+            found=name_of(found),
+            expected=name_of(expected),
+            hint="take another copy, if it has the right name: then it is damaged",
+        )
+    return content
 
 
 def _codec_file(name: str, source: Path, run: Run | str | Path | None, codec: str | Path | None) -> Path:

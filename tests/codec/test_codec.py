@@ -17,13 +17,14 @@ from teacher import COLOUR, GREY
 
 import pixkit
 from pixkit.codec import codec as coding
+from pixkit.codec import names as naming
 from pixkit.codec.ahead import ahead
 from pixkit.codec.arithmetic import WrongArithmetic
 from pixkit.codec.codec import Codec
 from pixkit.codec.container import Head, Reader, Writer
 from pixkit.codec.freezing import freeze
 from pixkit.codec.frozen import NUMBERS, Frozen
-from pixkit.codec.names import in_runs, out_of_runs
+from pixkit.codec.names import in_runs, out_of_runs, told
 from pixkit.codec.packing import Packer
 from pixkit.codec.portable import PortableWalk
 from pixkit.codec.sound import check
@@ -160,6 +161,17 @@ def test_names_that_count_on_are_one_and_come_back(names, first, count):
     runs = in_runs(names)
     assert out_of_runs(json.loads(json.dumps(runs)), len(names)) == names
     assert len(runs) <= 2 * (len(names) - count) + (3 if first + count <= 10**15 else count)
+
+
+def test_what_is_read_of_names_is_what_may_be_written_however_many_a_run_says(monkeypatch):
+    monkeypatch.setattr(naming, "MOST_NAMES", 60)
+    for images, fits in ((15, True), (16, False), (1 << 35, False)):
+        assert (out_of_runs([["", 8, 2, ".p", images]], images) is not None) == fits
+    names = [f"{number:02d}.p" for number in range(8, 24)]
+    assert json.loads(told(["xxxx", *names[:14]])) == ["xxxx", ["", 8, 2, ".p", 14]]
+    for wrong in (["xxxxx", *names[:14]], names, ["x" * 57]):
+        with pytest.raises(DataError, match="too many or too long"):
+            told(wrong)
 
 
 @pytest.mark.parametrize(

@@ -77,10 +77,16 @@ def test_what_is_damaged_is_refused_and_nothing_is_written(run, file, tmp_path, 
     assert not (tmp_path / "back").exists()
     (codec,) = run.glob("codec-*.safetensors")
     broken = tmp_path / "codec.safetensors"
-    broken.write_bytes(codec.read_bytes()[:-1])
-    file.write_bytes(content)
-    assert main(["decompress", str(file), "--codec", str(broken), "-o", str(tmp_path / "back")]) == 3
     whole = codec.read_bytes()
+    broken.write_bytes(whole[:-1])
+    file.write_bytes(content)
+    capsys.readouterr()
+    assert main(["decompress", str(file), "--codec", str(broken), "-o", str(tmp_path / "back")]) == 3
+    assert f"expected: {codec.name}" in capsys.readouterr().err  # whatever it says
+    assert main(["compress", str(run), *IMAGES, "-o", str(broken)]) == 2
+    assert broken.read_bytes() == whole[:-1]
+    broken.write_bytes(b"")
+    assert main(["compress", str(run), *IMAGES, "-o", str(broken), "-q"]) == 0
     codec.write_bytes(whole[:-1])
     assert main(["compress", str(run), *IMAGES, "-o", str(file), "-q"]) == 0
     assert codec.read_bytes() == whole
