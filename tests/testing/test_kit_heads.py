@@ -1,5 +1,6 @@
 """Each check of the contract of heads fails for a head with that one thing wrong, wherever it is wrong."""
 
+import math
 import re
 
 import pytest
@@ -205,6 +206,14 @@ class LightWhereSmall(HeavyAtOne):
         return -1e-9 * (self.logits.abs().max() < 2)
 
 
+class Floored(LevelCategorical):
+    """As torch's distributions are that are made of probabilities."""
+
+    def site_log_prob(self, x):
+        nats = super().site_log_prob(x)
+        return nats.clamp_min(math.log(torch.finfo(nats.dtype).eps))
+
+
 class Cool(LevelCategorical):
     def entropy(self):
         return super().entropy() * 1.01
@@ -212,7 +221,7 @@ class Cool(LevelCategorical):
 
 @pytest.mark.parametrize(("cls", "text"), [
     (HeavyAtOne, "in float64"), (HeavyWhereLarge, "in float64"), (LightWhereSmall, "in float64"),
-    (HeavyInSingle, "in float32"), (Cool, "`entropy` is not that"),
+    (HeavyInSingle, "in float32"), (Floored, "not those in float64"), (Cool, "`entropy` is not that"),
 ])  # fmt: skip
 def test_probabilities(cls, text):
     noticed(check_probabilities, text, built(cls))
