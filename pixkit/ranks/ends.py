@@ -134,8 +134,8 @@ class Ends:
         return RankError(
             "the ranks cannot go on together",
             found=what,
-            hint="start them again: a build with --resume=auto, as torchrun does with --max-restarts; "
-            "PIXKIT_RANKS_TIMEOUT says for how many seconds they wait for one another",
+            hint="start them again: a build with --resume=auto, as torchrun does with --max-restarts"
+            + ("" if ended else "; PIXKIT_RANKS_TIMEOUT says for how many seconds they wait for one another"),
         )
 
 

@@ -33,7 +33,8 @@ class Trainer:
     """Trains a model in a run. All randomness is a function of the recipe's seed and the step.
 
     Call `begin` for a new run or `restore` for an old one, then `train`. Of several ranks all do so: each makes its
-    share of every step, and rank 0 alone scores, samples, writes, and tells how it goes.
+    share of every step and of the scores, and rank 0 alone samples, writes, and tells how it goes. A grid of samples is
+    one batch, as a rule, of which others could take no share, and if it fails that costs a picture and not the group.
     """
 
     def __init__(
