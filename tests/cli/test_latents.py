@@ -12,7 +12,7 @@ from pixkit.cli.main import main
 LATENT = """\
 pixkit: 1
 name: latent
-data: {source: digits, limit_train: 64, limit_test: 16}
+data: {source: digits, validation: 0.02, limit_train: 64, limit_test: 16}
 model:
   type: pixelvae
   backbone: {type: pixelcnn, width: 6, layers: 0, first_kernel: 3, output_layers: 1}

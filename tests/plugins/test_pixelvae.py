@@ -371,7 +371,7 @@ def test_levels_have_noise_of_their_own():
 RECIPE = """
 pixkit: 1
 name: tiny
-data: {source: digits, limit_train: 64, limit_test: 8}
+data: {source: digits, validation: 0.02, limit_train: 64, limit_test: 8}
 model:
   type: pixelvae
   backbone: {type: pixelcnn, width: 4, layers: 0, first_kernel: 3, output_layers: 1}

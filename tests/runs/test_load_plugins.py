@@ -30,7 +30,7 @@ def pixkit_register(registry):
 RECIPE = """
 pixkit: 1
 name: mine
-data: {source: digits, limit_train: 32, limit_test: 4}
+data: {source: digits, validation: 0.02, limit_train: 32, limit_test: 4}
 model: {type: autoregressive, ordering: "orders.py:mine", backbone: {type: pixelcnn, width: 4, layers: 1}}
 train: {steps: 1, batch_size: 4, ema: 0}
 sample: {count: 1}

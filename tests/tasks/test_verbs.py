@@ -42,7 +42,7 @@ train: {steps: 2, batch_size: 8, eval_every: 2, checkpoint_every: 2, eval_images
 LATENT = """\
 pixkit: 1
 name: latent
-data: {source: digits, limit_train: 64, limit_test: 16}
+data: {source: digits, validation: 0.02, limit_train: 64, limit_test: 16}
 model:
   type: pixelvae
   backbone: {type: pixelcnn, width: 6, layers: 0, first_kernel: 3, output_layers: 1}

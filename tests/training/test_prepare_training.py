@@ -20,7 +20,7 @@ CPU = torch.device("cpu")
 SMALL = """
 pixkit: 1
 name: small
-data: {source: digits, limit_train: 64, limit_test: 20}
+data: {source: digits, validation: 0.02, limit_train: 64, limit_test: 20}
 model: {type: autoregressive, backbone: {type: pixelcnn, width: 4, layers: 1, dropout: 0.5}}
 train: {steps: 4, batch_size: 8, eval_every: 4, checkpoint_every: 1, ema: 0.9}
 sample: {count: 1}

@@ -13,7 +13,7 @@ from pixkit.training import Reporter
 RECIPE = """\
 pixkit: 1
 name: plain
-data: {source: digits, limit_train: 48, limit_test: 16, levels: 4}
+data: {source: digits, validation: 0.02, limit_train: 48, limit_test: 16, levels: 4}
 model:
   type: autoregressive
   context: {type: label, size: 4, dropout: 0.2}
