@@ -7,14 +7,15 @@ is compiled for each level of x86-64 that this processor has, and for one withou
 encodes and decodes the first images, as many as --builds says (--shared: each build a share of them), one of the two
 on two threads, and numpy those that --numpy says. Printed are the bytes of all beside the model's own nats, in one
 stream and as a file, and the least processor times for a batch of 64, in turns: of a forward pass in torch, the
-native executor's walk, the strict kernel's, and of encoding and decoding, the coder in C beside the one in Python.
-Exits with 1 if anything differs.
+native executor's walk, the strict kernel's, and of encoding and decoding by that kernel, by one for processors
+without AVX, by numpy, and with the coder in Python. Exits with 1 if anything differs.
 """
 
 from __future__ import annotations
 
 import argparse
 import ctypes
+import functools
 import itertools
 import subprocess
 import sys
@@ -104,12 +105,7 @@ def builds(codec: Codec, images: Array, *, shared: bool) -> int:
     tried = [*itertools.product([*levels(_flags()), "x86-64"], ("-O1", "-O3"))]
     with tempfile.TemporaryDirectory() as folder:
         for number, (level, optimised) in enumerate(tried):
-            built = Path(folder) / f"{level}{optimised}.so"
-            subprocess.run(
-                ["cc", *flags("strict"), f"-march={level}", optimised, SOURCE, "-o", built, "-lm"], check=True
-            )
-            library = ctypes.CDLL(str(built))
-            library.run.restype, library.run.argtypes = ctypes.c_int64, [ctypes.c_void_p, *[ctypes.c_int64] * 6]
+            library = compiled(level, optimised, folder)
             own = images[number :: len(tried)] if shared else images
             expected = codec.encode(own, verify=False) if shared else file
             strict.kernel = lambda real, library=library: library
@@ -120,6 +116,15 @@ def builds(codec: Codec, images: Array, *, shared: bool) -> int:
             print(f"{level} {optimised}, {len(own)} images: {'the same' if same else 'DIFFERENT'}", flush=True)
             wrong += not same
     return wrong
+
+
+def compiled(level: str, optimised: str, folder: str) -> ctypes.CDLL:
+    """The strict kernel for a level of x86-64."""
+    built = Path(folder) / f"{level}{optimised}.so"
+    subprocess.run(["cc", *flags("strict"), f"-march={level}", optimised, SOURCE, "-o", built, "-lm"], check=True)
+    library = ctypes.CDLL(str(built))
+    library.run.restype, library.run.argtypes = ctypes.c_int64, [ctypes.c_void_p, *[ctypes.c_int64] * 6]
+    return library
 
 
 def portable(codec: Codec, images: Array) -> int:
@@ -137,7 +142,9 @@ def times(codec: Codec, model: AutoregressiveModel, images: torch.Tensor, rounds
     network, by_sites = model.network, images.flatten(2).permute(2, 0, 1).numpy()
     native = NativeExecutor(make_plan(Trace(network)), len(images))
     native.pixels.copy_(images.flatten(2).transpose(1, 2))
-    walk = StrictWalk(codec.program, len(images))
+    walk, plain, numpy = (kind(codec.program, len(images)) for kind in (StrictWalk, StrictWalk, PortableWalk))
+    with tempfile.TemporaryDirectory() as folder:
+        plain._library = compiled("x86-64", "-O3", folder)  # type: ignore[attr-defined]
     words: list[int] = []
 
     def forward() -> None:
@@ -150,13 +157,14 @@ def times(codec: Codec, model: AutoregressiveModel, images: torch.Tensor, rounds
         for step in range(len(codec.program.steps) - 1):
             walk.advance(step)
 
-    def encode(kind: type[Walk]) -> None:
+    def encode(walk: Walk, kind: type[Walk]) -> None:
         packer = Packer()
         walk.begin()
+        walk.levels[:] = by_sites
         kind.put(walk, packer)
         words[:] = packer.finish()
 
-    def decode(kind: type[Walk]) -> None:
+    def decode(walk: Walk, kind: type[Walk]) -> None:
         walk.begin()
         kind.get(walk, Unpacker(words))
 
@@ -164,11 +172,16 @@ def times(codec: Codec, model: AutoregressiveModel, images: torch.Tensor, rounds
         "forward pass": forward,
         "native walk": lambda: native._run(0, len(native.draws)),
         "strict walk": stepwise,
-        "encoding": lambda: encode(StrictWalk),
-        "decoding": lambda: decode(StrictWalk),
-        "encoding, the coder in Python": lambda: encode(Walk),
-        "decoding, the coder in Python": lambda: decode(Walk),
     }
+    coders = {
+        "": (walk, StrictWalk),
+        " without AVX": (plain, StrictWalk),
+        " by numpy": (numpy, PortableWalk),
+        ", the coder in Python": (walk, Walk),
+    }
+    for name, given in coders.items():
+        turns["encoding" + name] = functools.partial(encode, *given)
+        turns["decoding" + name] = functools.partial(decode, *given)
     least = dict.fromkeys(turns, float("inf"))
     for _, (name, turn) in itertools.product(range(rounds), turns.items()):
         start = time.process_time()
