@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import io
+import math
 import threading
 import warnings
 from collections.abc import Callable, Iterator, Sequence
@@ -33,7 +34,10 @@ CPU = torch.device("cpu")
 TOGETHER = 64
 """Images that are coded in lockstep: a batch, which nothing that is computed depends on."""
 BLOCK = 1 << 17
-"""Bits of a block at least, but of the last one."""
+"""Bits of a block at least, but of the last one, or of one that has MOST sub-pixels."""
+MOST = 1 << 24
+"""Sub-pixels of a block, but for the images that are coded last: those of which a model is sure take no bits, and a
+decoder is to know how much memory a block takes, and how long a forged one lasts."""
 
 Progress = Callable[[int, int], None]
 """Called as progress(done, total), in images; raises to stop. The total is 0 where it is unknown."""
@@ -179,7 +183,7 @@ class Codec:
         """How many of the first images a block has, and its words."""
         require_unflushed()
         packer, done = Packer(), 0
-        while done < len(images) and packer.bits < BLOCK:
+        while done < len(images) and packer.bits < BLOCK and done * math.prod(images.shape[1:]) < MOST:
             part = images[done : done + TOGETHER]
             with self._walk(len(part)) as walk:
                 walk.encode(_by_sites(part), packer, None if labels is None else labels[done : done + TOGETHER])
@@ -200,6 +204,8 @@ class Codec:
 
     def _decoded(self, block: Block, together: int) -> Part:
         require_unflushed()
+        if (block.images - together) * math.prod(self.program.shape) >= MOST:
+            raise damaged()
         unpacker, found, labels = Unpacker(block.words.tolist()), [], []
         for start in range(0, block.images, together):
             with self._walk(min(together, block.images - start)) as walk:

@@ -276,6 +276,17 @@ def test_work_goes_on_ahead_until_somebody_fails(threads):
     assert len(begun) <= 5 + threads
 
 
+def test_a_block_of_images_of_which_a_model_is_sure_ends_too(numpy_codec, images, small_blocks, monkeypatch):
+    monkeypatch.setattr(coding, "BLOCK", 1 << 40)
+    monkeypatch.setattr(coding, "MOST", 49)
+    file = numpy_codec.encode(images)
+    assert Reader(io.BytesIO(file)).scan() == [8, 3]
+    assert (numpy_codec.decode(file) == images).all()
+    monkeypatch.setattr(coding, "MOST", 48)
+    with pytest.raises(DataError, match="damaged"):
+        numpy_codec.decode(file)
+
+
 def test_two_threads_share_a_codec(numpy_codec, images, file, monkeypatch):
     """The second one begins in the middle of the first one's batch."""
     advance, within, found = PortableWalk.advance, [images[4:8]], []
