@@ -1,5 +1,6 @@
 """The GPU's kernel, its lanes run one by one on the CPU: whatever their order, it draws the reference's images."""
 
+import functools
 import itertools
 import re
 import sys
@@ -60,10 +61,10 @@ def test_a_recipe_is_drawn_as_by_the_reference_executor_in_every_order_of_lanes(
             assert (own - params).abs().max() <= 1e-9 * params.abs().max()
 
 
-def trials(most=2, only=slice(None)):
+@functools.cache
+def trials():
     """Plans of the trial's networks, which have every kind of instruction, in float64; a batch size for each."""
-    for net, batch in list(trial.networks())[only]:
-        yield make_plan(Trace(net.double())), min(batch, most)
+    return [(make_plan(Trace(net.double())), min(batch, 2)) for net, batch in trial.networks()]
 
 
 def test_the_trial_has_every_kind_of_instruction_that_is_not_elementwise():
@@ -73,7 +74,7 @@ def test_the_trial_has_every_kind_of_instruction_that_is_not_elementwise():
 
 @pytest.mark.parametrize("lanes", [1, 33, 96] if LONG else [33])
 def test_any_number_of_lanes_draws_the_same_images(lanes):
-    plans = [*trials(only=slice(None) if LONG else slice(0, 3))]
+    plans = trials()[: None if LONG else 3]
     assert len(plans) >= 3
     for plan, batch in plans:
         expected, *_ = drawn(ReferenceExecutor, plan, batch)
@@ -177,7 +178,7 @@ def test_what_is_one_chain(number, attention, rows, corners):
 
     Of the checkerboard's four corners two are computed in one step each.
     """
-    ((plan, _),) = trials(only=slice(number, number + 1))
+    plan, _ = trials()[number]
     packed = Fused(plan, 1)
     packed.fill(None)
     kinds, chains = [part.kind for _, part in packed._parts], []
