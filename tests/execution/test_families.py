@@ -42,7 +42,8 @@ def test_a_recipe_runs_natively_and_draws_the_reference_executors_images(name):
             finally:
                 torch.set_num_threads(before)
         assert len(expected.unique()) > 1
-        check(network, torch.float32, 5, plan=plan)
+        own = plan.trace.adopted is not None  # weights, which stay as they are
+        check(network, torch.float32, 5, plan=None if own else plan)
         network.double()  # those of several orderings share their weights
 
 
