@@ -151,9 +151,8 @@ def check_quantiles(head: Head, count: int = 20_000) -> None:
 
     Only proportions need so many of them.
     """
-    spec, generator = head.spec, torch.Generator().manual_seed(1)
+    spec, generator, few = head.spec, torch.Generator().manual_seed(1), min(count, 2_000)
     uniforms = torch.rand(1, head.draws, spec.channels, count, generator=generator, dtype=torch.float64)
-    few = min(count, 2_000)
     some = uniforms[..., :few]
     for seed in range(3):
         params = random_params(head, 1, seed=seed, scale=1.0)

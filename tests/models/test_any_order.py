@@ -222,7 +222,7 @@ def test_a_run_that_was_resumed_has_the_weights_of_one_that_was_not(tmp_path, mo
     (tmp_path / "any.yaml").write_text("""\
 pixkit: 1
 name: any
-data: {source: digits, limit_train: 64, limit_test: 8}
+data: {source: synthetic, height: 4, width: 5, train_images: 32, test_images: 8}
 model: {type: any_order, backbone: {type: transformer, width: 4, blocks: 1, heads: 1, dropout: 0.1}}
 train: {steps: 4, batch_size: 8, eval_every: 4, checkpoint_every: 2, eval_images: 8, ema: 0.9}
 sample: {count: 1}

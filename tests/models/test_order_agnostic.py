@@ -243,7 +243,7 @@ def test_a_run_is_resumed_and_scored_as_an_ensemble(tmp_path, monkeypatch):
     (tmp_path / "local.yaml").write_text("""\
 pixkit: 1
 name: local
-data: {source: digits, limit_train: 64, limit_test: 8}
+data: {source: synthetic, height: 4, width: 5, train_images: 32, test_images: 8}
 model:
   type: order_agnostic
   orderings: [snake, {type: snake, flip_vertical: true}]
