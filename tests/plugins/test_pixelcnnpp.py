@@ -322,10 +322,10 @@ def test_the_first_batch_sets_every_layer():
 RECIPE = """
 pixkit: 1
 name: tiny
-data: {source: digits, limit_train: 32, limit_test: 4, validation: 0.02}
+data: {source: synthetic, height: 4, width: 4, train_images: 32, test_images: 4}
 model:
   type: autoregressive
-  backbone: {type: pixelcnnpp, filters: 4, resnets: 1, hierarchies: 2}
+  backbone: {type: pixelcnnpp, filters: 4, resnets: 1, hierarchies: 1}
   head: {type: logistic_mixture, components: 2}
 train: {steps: 4, batch_size: 16, ema: 0.9, optimizer: {type: adam, lr: 1e-3}, eval_every: 10, checkpoint_every: 2}
 sample: {count: 1}
