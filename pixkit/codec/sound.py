@@ -94,6 +94,7 @@ def _check_lists(program: Frozen) -> None:
     _need(_rising(steps, len(table)) and len(steps) == len(program.draws), "steps")
     _need(_rising(program.draws, len(program.drawn)) and _within(program.drawn, program.count), "drawn sites")
     _need(program.due.shape == (len(program.drawn), shape[0]) and _within(program.due, 2), "drawn colours")
+    _need(int(program.due.sum()) == program.count * shape[0], "what is drawn")
     pairs = program.drawn.astype(np.int64)[:, None] * shape[0] + np.arange(shape[0])
     _need(np.array_equal(np.sort(pairs[program.due > 0]), np.arange(program.count * shape[0])), "what is drawn once")
     _need(_whole(program.params, 0, len(program.places)), "parameters")
@@ -151,9 +152,11 @@ def _check_operation(program: Frozen, number: int) -> None:
 
 
 def _sites(program: Frozen, rows: Array) -> Array:
-    """The sites of an operation's instructions, one after the other."""
-    spans = [program.sites[first : first + count] for _, _, count, first in rows.tolist()]
-    sites = np.concatenate([*spans, np.zeros(0, np.int32)])
+    """The sites of an operation's instructions, each part of the list once, of whichever instructions it may be."""
+    change, (count, first) = np.zeros(len(program.sites) + 1, np.int64), rows[:, 2:].T
+    np.add.at(change, first, 1)
+    np.subtract.at(change, first + count, 1)
+    sites = program.sites[change.cumsum()[:-1] > 0]
     _need(_within(sites, MOST), "sites")
     return sites
 

@@ -349,6 +349,19 @@ def test_what_is_decoded_otherwise_is_not_written(numpy_codec, images, monkeypat
         numpy_codec.encode(images)
 
 
+def test_numbers_of_a_program_take_no_memory_before_they_are_refused(program):
+    with pytest.raises(DataError, match="what is drawn"):
+        check(replace(program, shape=(1, (1 << 20) - 1, (1 << 20) - 1)), "")
+    count = 1 << 18  # instructions that all have all of as many sites
+    rows = np.int32([[0, 0, count, 0]]).repeat(count, 0)
+    sites = np.zeros(count, np.int32)
+    sites[-1] = 1 << 20
+    steps = np.full_like(program.steps, count)
+    steps[0] = 0
+    with pytest.raises(DataError, match="damaged"):
+        check(replace(program, instructions=rows, sites=sites, steps=steps), "")
+
+
 @pytest.mark.parametrize("name", ["Plain", "Attending", "Recurrent"])
 def test_no_number_of_a_program_leads_out_of_its_memory(name):
     program = freeze(net_of(NETS[name], COLOUR).float().eval())
