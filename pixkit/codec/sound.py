@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from pixkit.codec.frozen import Array, Frozen, Operation
+from pixkit.codec.frozen import NUMBERS, Array, Frozen, Operation
 from pixkit.codec.portable import KINDS, STAYS
 from pixkit.errors import DataError
 from pixkit.execution.lowering.instruction import LANES
@@ -129,8 +129,9 @@ def _reach(program: Frozen, number: int, maps: int, sites: Array, positions: int
 def _check_operation(program: Frozen, number: int) -> None:
     op = program.operations[number]
     _need(op.kind in KINDS, "an instruction")
-    for name in ("taps", "inner", "width", "grid", "to", "count", "queries", "fused", "first"):
-        _need(_whole(getattr(op, name), 0, 1 << 24), name)
+    for name in NUMBERS:
+        if name not in ("alpha", "beta"):
+            _need(_whole(getattr(op, name), 0, 1 << 24), name)
     _need(all(_whole(each, 0, len(program.places)) for each in (op.out, op.in0, op.in1, op.in2)), "operands")
     _need(_number(op.alpha) and _number(op.beta), "numbers")
     _need(op.fused <= MOST_TAPS and number + op.fused < len(program.operations), "fused")

@@ -388,7 +388,8 @@ def test_no_number_of_a_program_leads_out_of_its_memory(name):
             refused(places=(*around[0], replace(place, **change), *around[1]))
     for number, operation in enumerate(program.operations):
         around = program.operations[:number], program.operations[number + 1 :]
-        wrong = [{field: -1} for field in NUMBERS if field not in ("alpha", "beta", "keys", "values", "unread")]
+        wrong = [{field: -1} for field in NUMBERS if field not in ("alpha", "beta")]
+        wrong += [{field: None} for field in NUMBERS]
         wrong += [{"out": far}, {"kind": "SIN"}, {"alpha": 10**400}, {"fused": 1 << 15}]
         if operation.table is not None:
             table = operation.table.copy()
