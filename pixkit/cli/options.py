@@ -143,6 +143,10 @@ class Codes(click.ParamType):
         self.fail(f"'{value}' is neither a code, nor several (3,5), nor all, nor none", param, ctx)
 
 
+SPELT = {"shape=(C, H, W, K)": "--shape C,H,W,K", "tiles=True": "--tiles", "images=slice(...)": "--images"}
+"""Arguments that hints name as Python has them, and as one types them."""
+
+
 @contextmanager
 def naming_options() -> Iterator[None]:
     """Errors that name an argument of a Python function name the command's option or argument of that name instead."""
@@ -153,7 +157,8 @@ def naming_options() -> Iterator[None]:
             if parameter.name == error.where:
                 error.where = _spelt(parameter)
         if error.hint is not None:
-            error.hint = error.hint.replace("shape=(C, H, W, K)", "--shape C,H,W,K")
+            for python, typed in SPELT.items():
+                error.hint = error.hint.replace(python, typed)
         raise
 
 

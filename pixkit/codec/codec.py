@@ -7,6 +7,7 @@ import io
 import math
 import threading
 import warnings
+from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import BinaryIO
@@ -20,10 +21,11 @@ from pixkit.codec.container import Block, Head, Reader, Writer, checksum_of
 from pixkit.codec.frozen import Array, Frozen
 from pixkit.codec.names import told
 from pixkit.codec.packing import Packer, Unpacker, damaged
-from pixkit.codec.part import Part, check_images, checked_labels, joined
+from pixkit.codec.part import Part, checked_images, checked_labels, joined, lost
 from pixkit.codec.portable import PortableWalk
 from pixkit.codec.sound import check
 from pixkit.codec.strict import StrictWalk
+from pixkit.codec.tiles import Tiles, assembled
 from pixkit.codec.walk import Walk
 from pixkit.errors import DataError, message
 from pixkit.execution.native.compile import NoCompiler, kernel
@@ -87,58 +89,68 @@ class Codec:
 
     def encode(
         self,
-        images: Array,
+        images: Array | Sequence[Array],
         names: Sequence[str] = (),
         progress: Progress | None = None,
         *,
         labels: Array | None = None,
+        tiles: bool = False,
         verify: bool = True,
     ) -> bytes:
         """A compressed file of images, integers [N, C, H, W]; see `write`."""
         file = io.BytesIO()
-        self.write(file, images, names, progress, labels=labels, verify=verify)
+        self.write(file, images, names, progress, labels=labels, tiles=tiles, verify=verify)
         return file.getvalue()
 
-    def decode(self, data: bytes, progress: Progress | None = None, *, images: range | None = None) -> Array:
-        """The images of a compressed file, or some of them, int64 [N, C, H, W]; see `read`."""
-        return joined(self.program, self.read(Reader(io.BytesIO(data)), images, progress)).images
+    def decode(
+        self, data: bytes, progress: Progress | None = None, *, images: range | None = None
+    ) -> Array | list[Array]:
+        """The images of a compressed file, or some of them, int64 [N, C, H, W]; see `read`.
+
+        If they have several sizes, a list of [C, H, W].
+        """
+        return joined(self.program, self.read(Reader(io.BytesIO(data)), images, progress))[0]
 
     def write(
         self,
         file: BinaryIO,
-        images: Array,
+        images: Array | Sequence[Array],
         names: Sequence[str] = (),
         progress: Progress | None = None,
         *,
         labels: Array | None = None,
+        tiles: bool = False,
         verify: bool = True,
     ) -> None:
         """Write a compressed file of images, block by block.
 
         Args:
             file: to write to.
-            images: integers 0..K-1, [N, C, H, W].
+            images: integers 0..K-1, [N, C, H, W]; with `tiles` of any size, also a sequence of [C, H, W] of several.
             names: of all of them, or none.
-            progress: told how many are done.
+            progress: told how many are done; of tiles, how many of these.
             labels: integers [N], if the model's images have labels.
-            verify: decode each block again, and compare.
+            tiles: cut images into tiles of the model's size; see `pixkit.codec.tiles` for what that costs.
+            verify: decode each block again, and compare; with `tiles` also whole images, put together again.
 
         Raises:
             DataError: if they are not such images or labels; or, with `verify`, if what was decoded is something else.
         """
-        images, program = np.asarray(images), self.program
-        check_images(program, images)
-        labels = checked_labels(program, labels, len(images))
+        cut = Tiles([*map(np.asarray, images)], self.program) if tiles else None
+        coded = checked_images(self.program, np.asarray(images)) if cut is None else cut
+        count = len(coded) if cut is None else len(cut.images)
+        labels = checked_labels(self.program, labels, count)
         told(names)  # what cannot be written is refused before it is coded
-        if names and len(names) != len(images):
-            raise DataError("names of other images", found=f"{len(names)} names", expected=f"{len(images)}, or none")
-        about = program.shape, program.levels, TOGETHER, ARITHMETIC, program.labels
-        writer = Writer(file, Head(bytes.fromhex(self.sha)[:16], *about))
-        blocks = self._encoded(images, labels)
-        for block in ahead(self._verified, blocks, self.threads) if verify else blocks:
-            writer.write(block.images, block.words, block.checksum)
-            if progress is not None:
-                progress(block.first + block.images, len(images))
+        if names and len(names) != count:
+            raise DataError("names of other images", found=f"{len(names)} names", expected=f"{count}, or none")
+        if cut is not None and labels is not None:
+            labels = labels.repeat(cut.each)
+        writer = Writer(file, self._head(cut))
+        parts = self._written(writer, self._encoded(coded, labels), len(coded), progress, verify)
+        if cut is None or not verify:
+            deque(parts, 0)
+        else:
+            cut.compare(parts)
         writer.end(names)
 
     def read(self, reader: Reader, images: range | None = None, progress: Progress | None = None) -> Iterator[Part]:
@@ -153,7 +165,7 @@ class Codec:
             DataError: if it is another model's, or damaged.
             WrongArithmetic: if it was written with another arithmetic.
         """
-        head, program = reader.head, self.program
+        head, program, tiling = reader.head, self.program, reader.head.tiling
         about = program.shape, program.levels, program.labels
         if head.codec != bytes.fromhex(self.sha)[:16] or (head.shape, head.levels, head.labels) != about:
             raise DataError(
@@ -163,48 +175,78 @@ class Codec:
                 hint="name its codec file; if this is the one, take another copy: it is damaged",
             )
         require_number(head.arithmetic)
-        done = 0
-        for found in ahead(lambda block: self._decoded(block, head.together), reader.blocks(images), self.threads):
+        if tiling is None:
+            yield from self._parts(reader, images, progress)
+            return
+        if any(self._too_many(count, head.together) for count in reader.scan()):
+            raise damaged()
+        wanted = range(tiling.images)[slice(None) if images is None else slice(images.start, images.stop)]
+        sizes = tiling.within(wanted)
+        largest = max((size.height * size.width for size in sizes), default=0)
+        check_fits(8 * program.shape[0] * largest, CPU, "the largest image", hint="take a machine with more memory")
+        tiles = range(tiling.before(wanted.start), tiling.before(wanted.stop))
+        yield from assembled(self._parts(reader, tiles, progress), tiling, wanted)
+
+    def _head(self, cut: Tiles | None) -> Head:
+        program, sizes = self.program, () if cut is None else tuple(cut.tiling.sizes)
+        about = program.shape, program.levels, TOGETHER, ARITHMETIC, program.labels
+        return Head(bytes.fromhex(self.sha)[:16], *about, sizes)
+
+    def _written(
+        self, writer: Writer, blocks: Iterator[Block], total: int, progress: Progress | None, verify: bool
+    ) -> Iterator[Part]:
+        """Write blocks; gives what was decoded of each again, if it was."""
+        known = ((block, None) for block in blocks)
+        for block, part in ahead(self._verified, blocks, self.threads) if verify else known:
+            writer.write(block.images, block.words, block.checksum)
+            if progress is not None:
+                progress(block.first + block.images, total)
+            if part is not None:
+                yield part
+
+    def _parts(self, reader: Reader, images: range | None, progress: Progress | None) -> Iterator[Part]:
+        """What is in blocks, or what is wanted of it: images, or tiles."""
+        done, together = 0, reader.head.together
+        for found in ahead(lambda block: self._decoded(block, together), reader.blocks(images), self.threads):
             part = found if images is None else found.within(images)
             done += len(part.images)
             yield part
             if progress is not None:
                 progress(done, 0 if images is None else len(images))
 
-    def _encoded(self, images: Array, labels: Array | None) -> Iterator[Block]:
+    def _encoded(self, images: Array | Tiles, labels: Array | None) -> Iterator[Block]:
         done = 0
         while done < len(images):
-            taken, words = self._block(images[done:], None if labels is None else labels[done:])
+            taken, words = self._block(images, labels, done)
             own = None if labels is None else labels[done : done + taken]
             yield Block(done, taken, np.asarray(words, np.uint32), checksum_of(images[done : done + taken], own))
             done += taken
 
-    def _block(self, images: Array, labels: Array | None = None) -> tuple[int, list[int]]:
-        """How many of the first images a block has, and its words."""
+    def _block(self, images: Array | Tiles, labels: Array | None = None, first: int = 0) -> tuple[int, list[int]]:
+        """How many images a block has that begins with the image `first`, and its words."""
         require_unflushed()
-        packer, done = Packer(), 0
-        while done < len(images) and packer.bits < BLOCK and done * math.prod(images.shape[1:]) < MOST:
+        packer, done, each = Packer(), first, math.prod(self.program.shape)
+        while done < len(images) and packer.bits < BLOCK and (done - first) * each < MOST:
             part = images[done : done + TOGETHER]
             with self._walk(len(part)) as walk:
                 walk.encode(_by_sites(part), packer, None if labels is None else labels[done : done + TOGETHER])
             done += len(part)
-        return done, packer.finish()
+        return done - first, packer.finish()
 
-    def _verified(self, block: Block) -> Block:
-        """The block, once it was decoded again."""
+    def _verified(self, block: Block) -> tuple[Block, Part]:
+        """The block, and what it is decoded to."""
         try:
-            self._decoded(block, TOGETHER)
-            return block
+            return block, self._decoded(block, TOGETHER)
         except DataError as error:
-            raise DataError(
-                "what was encoded does not come back, and nothing is written",
-                where=f"images {block.first}..{block.first + block.images - 1}",
-                hint="try again; if it fails again, another machine or another compiler (CC)",
-            ) from error
+            raise lost(block.first, block.images) from error
+
+    def _too_many(self, images: int, together: int) -> bool:
+        """Whether a block may not have so many."""
+        return (images - together) * math.prod(self.program.shape) >= MOST
 
     def _decoded(self, block: Block, together: int) -> Part:
         require_unflushed()
-        if (block.images - together) * math.prod(self.program.shape) >= MOST:
+        if self._too_many(block.images, together):
             raise damaged()
         unpacker, found, labels = Unpacker(block.words.tolist()), [], []
         for start in range(0, block.images, together):

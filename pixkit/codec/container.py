@@ -1,7 +1,7 @@
 """The file: a head, blocks that can be read by themselves, an end. Every byte of it is vouched for by a checksum.
 
     head    magic, version, number of the arithmetic, the codec's name (16 bytes), C, H, W, K, images in lockstep, how
-            many labels there are; CRC
+            many labels there are; of tiles, which version 2 is of, the images' sizes; CRC
     block   images, words; CRC of these and of what follows, and of the head and the number of images before; CRC of the
             images' levels and labels; the words, 32 bits each
     end     0, images in all, bytes of names; CRC of these and of the names, and of all CRCs before; the names, as
@@ -14,6 +14,7 @@ lowest first; CRCs (zlib's CRC-32) and words are of four bytes, the lowest first
 from __future__ import annotations
 
 import io
+import itertools
 import json
 import zlib
 from collections.abc import Callable, Iterator, Sequence
@@ -24,10 +25,12 @@ import numpy as np
 
 from pixkit.codec.frozen import Array
 from pixkit.codec.names import MOST_NAMES, out_of_runs, told
+from pixkit.codec.tiles import MOST_SIZES, MOST_TILES, Size, Tiling
 from pixkit.errors import DataError, reason
 
 MAGIC = b"\x89PXK"
-VERSION = 1
+VERSION, TILED = 1, 2
+"""Of a file of images, and of one of tiles: a number more, and what it announces, is all that they differ by."""
 MOST_WORDS = 1 << 28
 """Words of a block, a gigabyte."""
 PIECE = 1 << 20
@@ -47,6 +50,7 @@ class Head:
         together: how many images were coded in lockstep.
         arithmetic: its number.
         labels: how many labels images may have; 0: they have none.
+        sizes: those of the images that the file's "images" are tiles of; none if they are no tiles.
     """
 
     codec: bytes
@@ -55,11 +59,19 @@ class Head:
     together: int
     arithmetic: int
     labels: int = 0
+    sizes: tuple[Size, ...] = ()
+
+    @property
+    def tiling(self) -> Tiling | None:
+        """Which tiles images have, if they have tiles."""
+        return Tiling(self.sizes, self.shape) if self.sizes else None
 
     def to_bytes(self) -> bytes:
         """As it stands in the file."""
         numbers = b"".join(map(_number, (*self.shape, self.levels, self.together, self.labels)))
-        head = MAGIC + bytes([VERSION, self.arithmetic]) + self.codec + numbers
+        if self.sizes:
+            numbers += b"".join(map(_number, (len(self.sizes), *itertools.chain(*self.sizes))))
+        head = MAGIC + bytes([TILED if self.sizes else VERSION, self.arithmetic]) + self.codec + numbers
         return head + _crc(head)
 
 
@@ -118,18 +130,25 @@ class Reader:
         start = self._read(len(MAGIC) + 2)
         if start[:4] != MAGIC:
             raise self._damaged("this is no compressed file of pixkit's", "another beginning")
-        if start[4] != VERSION:
-            raise DataError("a file of a newer version", where=where, found=f"{start[4]}", expected=f"{VERSION}")
+        if start[4] not in (VERSION, TILED):
+            expected = f"{VERSION} or {TILED}"
+            raise DataError("a file of a newer version", where=where, found=f"{start[4]}", expected=expected)
         codec = self._read(16)
         numbers = [self._number() for _ in range(6)]
-        self.head = Head(codec, (numbers[0], numbers[1], numbers[2]), numbers[3], numbers[4], start[5], numbers[5])
+        many = self._number(MOST_SIZES) if start[4] == TILED else 0
+        sizes = tuple(Size(*(self._number() for _ in range(3))) for _ in range(many))
+        shape = numbers[0], numbers[1], numbers[2]
+        self.head = Head(codec, shape, numbers[3], numbers[4], start[5], numbers[5], sizes)
         text = self.head.to_bytes()
         self._seal = self._all = self._read(4)
         if self._seal != text[-4:] or min(numbers[:5]) < 1 or numbers[4] > MOST_TOGETHER:
             raise self._damaged("damaged", "another checksum of its head")
+        self._tiling = self.head.tiling
+        if self._tiling is not None and not self._tiling.fits:
+            raise self._damaged("damaged", "sizes that images cannot have")
 
     def scan(self) -> Sequence[int]:
-        """How many images each block has, of a file that can be read from another place on; `names` are there.
+        """How many images, or tiles, each block has, of a file that can be read from any place on; `names` are there.
 
         Nothing is decoded; a block's own checksum is looked at when it is read.
         """
@@ -169,22 +188,24 @@ class Reader:
         checksum, text = self._read(4), self._read(length)
         if checksum != _crc(self._all + _number(0) + _number(total) + _number(length) + text) or total != self._images:
             raise self._damaged("damaged", "another checksum of its end")
+        if self._tiling is not None and total != self._tiling.tiles:
+            raise self._damaged("damaged", f"{total} tiles of images that have {self._tiling.tiles}")
         if self._file.read(1):
             raise self._damaged("damaged", "bytes after its end")
         self.names = self._names(text) if text else []
 
     def _names(self, text: bytes) -> list[str]:
-        unpacker = zlib.decompressobj()
+        unpacker, images = zlib.decompressobj(), self._images if self._tiling is None else self._tiling.images
         try:
-            names = out_of_runs(json.loads(unpacker.decompress(text, MOST_NAMES)), self._images)
+            names = out_of_runs(json.loads(unpacker.decompress(text, MOST_NAMES)), images)
             whole = unpacker.eof and not unpacker.unused_data
         except (zlib.error, ValueError, RecursionError):
             names, whole = None, False
-        if not whole or names is None or len(names) != self._images:
+        if not whole or names is None or len(names) != images:
             raise self._damaged("damaged", "names that are none, or not as many as images")
         return names
 
-    def _number(self, most: int = 1 << 35) -> int:
+    def _number(self, most: int = MOST_TILES) -> int:
         value, shift = 0, 0
         while True:
             (byte,) = self._read(1)

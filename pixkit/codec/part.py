@@ -12,7 +12,7 @@ from pixkit.errors import DataError
 
 
 class Part(NamedTuple):
-    """Some of a file's images.
+    """Some of a file's images, all of one size.
 
     Attributes:
         first: how many are before them in the file.
@@ -30,22 +30,37 @@ class Part(NamedTuple):
         return Part(self.first + own.start, self.images[own], None if self.labels is None else self.labels[own])
 
 
-def joined(program: Frozen, parts: Iterable[Part]) -> Part:
-    """Parts that follow one another as one, which may have no images."""
+def joined(program: Frozen, parts: Iterable[Part]) -> tuple[Array | list[Array], Array | None]:
+    """Images of parts that follow one another, [N, C, H, W], or of several sizes a list of [C, H, W]; and labels."""
     none = np.zeros(0, np.int64)
     found = [*parts] or [Part(0, none.reshape(0, *program.shape), none if program.labels else None)]
     labels = [part.labels for part in found if part.labels is not None]
-    images = np.concatenate([part.images for part in found])
-    return Part(found[0].first, images, np.concatenate(labels) if labels else None)
+    several = len({part.images.shape[1:] for part in found}) > 1
+    images = [image for part in found for image in part.images]
+    whole = images if several else np.concatenate([part.images for part in found])
+    return whole, np.concatenate(labels) if labels else None
 
 
-def check_images(program: Frozen, images: Array) -> None:
-    """Raise DataError unless they are images of the program's model, integers 0..K-1, [N, C, H, W]."""
+def checked_images(program: Frozen, images: Array) -> Array:
+    """The images of the program's model, integers 0..K-1, [N, C, H, W].
+
+    Raises:
+        DataError: if they are something else.
+    """
     shape, levels = program.shape, program.levels
     if images.ndim != 4 or images.shape[1:] != shape or images.dtype.kind not in "iu":
         raise DataError(
-            "not images of this model", found=f"{images.dtype} {images.shape}", expected=f"integers [N, *{shape}]"
+            "not images of this model",
+            found=f"{images.dtype} {images.shape}",
+            expected=f"integers [N, *{shape}]",
+            hint="tiles=True takes images of any size" if images.shape[1:2] == shape[:1] else None,
         )
+    check_levels(images, levels)
+    return images
+
+
+def check_levels(images: Array, levels: int) -> None:
+    """Raise DataError unless all are 0..K-1."""
     if images.size and not 0 <= images.min() <= images.max() < levels:
         raise DataError(
             "not levels of this model", found=f"{images.min()}..{images.max()}", expected=f"0..{levels - 1}"
@@ -74,3 +89,12 @@ def checked_labels(program: Frozen, labels: Array | None, count: int) -> Array |
             "no such labels", where="labels", found=f"{found.min()}..{found.max()}", expected=f"0..{known - 1}"
         )
     return found
+
+
+def lost(first: int, images: int) -> DataError:
+    """What images are that come back as others."""
+    return DataError(
+        "what was encoded does not come back, and nothing is written",
+        where=f"images {first}..{first + images - 1}",
+        hint="try again; if it fails again, another machine or another compiler (CC)",
+    )

@@ -30,6 +30,10 @@ class BadPicture(DataError):
     """A picture that cannot be used, as it is."""
 
 
+class OtherSize(BadPicture):
+    """One of another size than is needed."""
+
+
 @dataclass(frozen=True)
 class Form:
     """What every image is brought to.
@@ -61,7 +65,7 @@ def fitted(image: Image.Image, form: Form, where: str, white: str | int = "white
     """A picture brought to the size of a form.
 
     Raises:
-        BadPicture: where it has another size than `fit: exact` asks for.
+        OtherSize: where it has another size than `fit: exact` asks for.
     """
     if form.size is None:
         return image
@@ -76,7 +80,7 @@ def fitted(image: Image.Image, form: Form, where: str, white: str | int = "white
             return image.resize((width, height), resample)
         case "pad":
             return ImageOps.pad(_thickened(image, width, height, resample), (width, height), resample, color=white)
-    raise BadPicture(
+    raise OtherSize(
         "an image of another size",
         where=where,
         found=f"{image.height} x {image.width} (height x width)",

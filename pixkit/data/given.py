@@ -13,15 +13,16 @@ from torch import Tensor
 
 from pixkit.data.base import DataConfig, DataSource
 from pixkit.data.contents import beginning, told
+from pixkit.data.fitting import OtherSize
 from pixkit.data.folders import list_pictures
-from pixkit.data.layout import oriented
+from pixkit.data.layout import oriented, size_in
 from pixkit.data.levels import Binariser, quantise, threshold
 from pixkit.data.npy import ArrayFile
 from pixkit.data.packed import OPENERS, Member, within
 from pixkit.data.palette import as_tokens, coloured
-from pixkit.data.picture import Form, Picture, frames_of, read_frames, read_whole
+from pixkit.data.picture import Form, Picture, frames_of, read_frames, read_whole, size_of
 from pixkit.data.unchanged import as_it_is, shows
-from pixkit.data.written import read_written
+from pixkit.data.written import is_written, read_written
 from pixkit.errors import DataError, listed
 from pixkit.files import is_file, is_folder
 from pixkit.image import ImageSpec, Palette
@@ -53,6 +54,7 @@ class Reader:
         moved: of images read so far that are tokens, by how much their colours were moved, in levels RMS.
         changed: images read so far whose levels do not give back the pixels, or numbers, that the file has; not looked
             for if it is None.
+        own_size: whether images keep the size that they have, in place of the model's.
     """
 
     spec: ImageSpec
@@ -62,6 +64,7 @@ class Reader:
     cut: list[str] = field(default_factory=list)
     moved: dict[str, float] = field(default_factory=dict)
     changed: list[str] | None = None
+    own_size: bool = False
 
     @property
     def notes(self) -> list[str]:
@@ -105,7 +108,17 @@ class Reader:
         if not is_folder(path) and (file.endswith(".npz") or path.suffix in (".npy", ".npz")):
             images = self._arrays(Path(file), array) if file.endswith(".npz") else self._arrays(path, None)
             return [(str(name) if len(images) == 1 else f"{name} {row}", image) for row, image in enumerate(images)]
-        return [pair for picture in _pictures(path) for pair in self._frames(picture)]
+        return [pair for picture in _pictures(path) for pair in self._sized(picture)._frames(picture)]
+
+    def _sized(self, path: Path | Member) -> Reader:
+        """What reads a picture in its own size, if that is asked for."""
+        size = size_of(path) if self.own_size else None
+        if size is None:
+            return self
+        height, width = size
+        if self.spec.channels not in (1, 3) and is_written(path, self.spec):  # channels lie in a row
+            width //= self.spec.channels
+        return replace(self, spec=self.spec.of_size(height, width), exact=True)
 
     def _frames(self, path: Path | Member) -> list[tuple[str, Tensor]]:
         """The images of a picture: its first frame, or all, if the data are of all frames."""
@@ -151,7 +164,7 @@ class Reader:
             self.rounded.append(str(path))
         levels = picture.pixels if self._form() is not None else _plain(picture.pixels, str(path), self._pictured)
         if tuple(levels.shape) != self._pictured.shape:
-            raise DataError(
+            raise OtherSize(
                 "the picture has another size than the model needs",
                 where=str(path),
                 found=f"{levels.shape[1]} x {levels.shape[2]} (height x width)",
@@ -213,7 +226,8 @@ class Reader:
             palette = Palette.of(file.read_levels(PALETTE), f"{path}: {PALETTE}")
             colours = coloured(array, palette, where)
             return self._prepared(oriented(colours, self._pictured, where), 256, where)
-        array = oriented(array, self._pictured, where)
+        size = size_in(array.shape, self.spec.channels, where) if self.own_size else self._pictured.shape[1:]
+        array = oriented(array, self._pictured.of_size(*size), where)
         levels = self._pictured.levels if ours else self._source_levels()
         low, high = int(array.min()), int(array.max())
         if 0 <= low <= high <= 1 and levels > 2 and not ours:

@@ -8,6 +8,7 @@ from typing import Any
 
 from numpy.typing import NDArray
 
+from pixkit.data.fitting import OtherSize
 from pixkit.errors import DataError
 from pixkit.image import ImageSpec
 
@@ -17,6 +18,7 @@ CHANNELS = (1, 3, 4)
 """Lengths by which an axis is taken for the channels' where no layout is given."""
 
 
+TWO_WAYS = "an array that can be read in two ways"
 VOLUMES = "of volumes pictures are read: a slice of each, x[:, 14], say"
 
 
@@ -86,15 +88,30 @@ def oriented(array: NDArray[Any], spec: ImageSpec, where: str) -> NDArray[Any]:
     found += [several] if several.shape[1:] == spec.shape else []
     found += [several.transpose(0, 3, 1, 2)] if several.shape[1:] == (height, width, channels) else []
     if not found or any(each.shape != found[0].shape or (each != found[0]).any() for each in found[1:]):
-        raise DataError(
-            "an array of another shape than the model's images"
-            if not found
-            else "an array that can be read in two ways",
-            where=where,
-            found=str(array.shape),
-            expected=f"({channels}, {height}, {width}), or several of these; channels may come last",
+        kind, what = (
+            (DataError, TWO_WAYS) if found else (OtherSize, "an array of another shape than the model's images")
         )
+        expected = f"({channels}, {height}, {width}), or several of these; channels may come last"
+        raise kind(what, where=where, found=str(array.shape), expected=expected)
     return found[0]
+
+
+def size_in(shape: tuple[int, ...], channels: int, where: str) -> tuple[int, int]:
+    """Height and width of the images of an array [C, H, W] or of several, channels first or last, or none of one.
+
+    Raises:
+        DataError: where it can have no such images, or images of two sizes.
+    """
+    one = shape[-3:] if len(shape) in (3, 4) else ()
+    found = {one[1:]} if one[:1] == (channels,) else set()
+    found |= {one[:2]} if one[2:] == (channels,) else set()
+    found |= {shape[-2:]} if channels == 1 and len(shape) in (2, 3) else set()
+    if len(found) != 1:
+        expected = f"({channels}, height, width), or several of these; channels may come last"
+        what = TWO_WAYS if found else "an array that has no images of this model"
+        raise DataError(what, where=where, found=str(shape), expected=expected)
+    ((height, width),) = found
+    return height, width
 
 
 def _either_order(shape: tuple[int, ...], where: str) -> DataError:

@@ -50,7 +50,7 @@ def read_written(path: Path | Member, spec: ImageSpec) -> NDArray[Any] | None:
     Raises:
         DataError: where it is damaged, or of another size.
     """
-    if _text(path) != f"levels={spec.levels} channels={spec.channels}":
+    if not is_written(path, spec):
         return None
     channels, height, width = spec.shape
     if channels in (1, 3):
@@ -61,6 +61,11 @@ def read_written(path: Path | Member, spec: ImageSpec) -> NDArray[Any] | None:
     values = read_picture(path, form).astype(np.float64)
     levels = np.rint(values * (spec.levels - 1) / stored(spec.levels)).astype(np.int64)
     return levels if channels == colours else levels[0].reshape(height, channels, width).transpose(1, 0, 2)
+
+
+def is_written(path: Path | Member, spec: ImageSpec) -> bool:
+    """Whether a picture is one of pixkit's, of so many levels and channels, whatever its size."""
+    return _text(path) == f"levels={spec.levels} channels={spec.channels}"
 
 
 def _text(path: Path | Member) -> str | None:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,6 +16,7 @@ from pixkit.codec.codec import Codec
 from pixkit.codec.container import MAGIC
 from pixkit.codec.freezing import freeze
 from pixkit.data import Progress as Loading
+from pixkit.data.fitting import OtherSize
 from pixkit.errors import RunError, UsageError, listed
 from pixkit.figures.targets import require_file, saving
 from pixkit.files import open_regular, replacing
@@ -27,7 +28,7 @@ from pixkit.runs.run import Run
 from pixkit.runs.runfile import RunFile
 from pixkit.tasks.drawer import Images
 from pixkit.tasks.image_labels import Labels, labels_of
-from pixkit.tasks.inputs import named_images
+from pixkit.tasks.inputs import each_image, named_images
 
 MOST = 1 << 32
 """Bytes of a codec file."""
@@ -43,8 +44,9 @@ class Compressed(Shown):
         images: how many are in it.
         size: its bytes.
         codec: the codec file, without which it cannot be decoded.
-        spec: of the images.
+        spec: of the images, or of their tiles.
         changed: files whose pixels are not what is in it, since they were brought to what the model takes.
+        dims: sub-pixels of all images.
     """
 
     out: Path
@@ -53,11 +55,12 @@ class Compressed(Shown):
     codec: Path
     spec: ImageSpec
     changed: list[str]
+    dims: int
 
     @property
     def bits_per_dim(self) -> float:
         """Bits of the file for each sub-pixel."""
-        return 8 * self.size / max(self.images * self.spec.dims, 1)
+        return 8 * self.size / max(self.dims, 1)
 
     def dump(self) -> dict[str, Any]:
         """As plain data."""
@@ -80,7 +83,8 @@ def codec_of(model: Model) -> Codec:
         codec.decode(data)      # int64 [N, C, H, W]; on any machine that has codec.content
         codec.decode(data, images=range(100, 164))
 
-    Images of a model with labels are encoded with theirs, `codec.encode(x, labels=y)`.
+    Images of a model with labels are encoded with theirs, `codec.encode(x, labels=y)`; those of other sizes than the
+    model's as tiles, `codec.encode([x, y], tiles=True)`.
 
     Raises:
         UsageError: if there is none of such models.
@@ -99,10 +103,11 @@ def codec_of(model: Model) -> Codec:
 
 def compress(
     run: Run | str | Path,
-    images: Images,
+    images: Images | Sequence[Tensor],
     out: str | Path,
     *,
     labels: Labels | None = None,
+    tiles: bool = False,
     checkpoint: str = "best",
     weights: str = "ema",
     verify: bool = True,
@@ -116,20 +121,22 @@ def compress(
 
     What comes back are the images as the model sees them: of its size, in its levels. What a run's data are brought to,
     by cropping, fewer levels or a threshold, files are brought to before they are compressed; a RuntimeWarning says
-    which of them lose something by it.
+    which of them lose something by it. With `tiles` images keep the sizes that they have: they are cut into tiles of
+    the model's, which is for models that were trained on parts of images. `pixkit.codec.tiles` says what it costs.
     The run gets a codec file, codec-HASH.safetensors, which decoding needs, and which builds never remove.
 
     Args:
         run: the run, or its folder.
-        images: levels, int64 [N, C, H, W], or by name, as `complete` takes them.
+        images: levels, int64 [N, C, H, W], or by name, as `complete` takes them; with `tiles` also tensors [C, H, W].
         out: the file; a compressed one that is there is replaced, and no other.
         labels: the images' classes, of a model with labels: numbers or names, one for each or one for all; or a file
             of numbers, .npy or .npz. Left out, images of the run's data have theirs, and others none, if the model
             knows what that is. They are kept in the file.
+        tiles: cut images of any size into tiles.
         checkpoint: best, last or step-N.
         weights: ema or raw.
         verify: decode each block again before it is written.
-        progress: called as progress(done, total), in images.
+        progress: called as progress(done, total), in images, or in tiles.
         loading: told of the reading of the run's data.
 
     Raises:
@@ -143,10 +150,17 @@ def compress(
     model = load(opened, device="cpu", dtype=torch.float32, checkpoint=checkpoint, weights=weights)
     codec = codec_of(model)
     changed: list[str] = []
-    names, found = images_of(images, model.spec, opened, loading, changed=changed)
+    names: list[str]
+    found: Tensor | Sequence[Tensor]
+    if tiles:
+        names, found = images_of_any_size(images, model.spec, opened, loading, changed=changed)
+    else:
+        with naming_tiles():
+            names, found = images_of(images, model.spec, opened, loading, changed=changed)
     if changed:
+        brought = "levels" if tiles else "size (which tiles=True, or --tiles, leaves alone), the levels"
         warnings.warn(
-            "images that do not come back as they are in their files, since they were brought to the size, the levels "
+            f"images that do not come back as they are in their files, since they were brought to the {brought} "
             f"or the colours that the model takes: {len(changed)} of {len(found)}, {listed(changed)}",
             RuntimeWarning,
             stacklevel=2,
@@ -158,8 +172,10 @@ def compress(
             temporary.write_bytes(codec.content)
     with saving(target), replacing(target) as temporary, open(temporary, "wb") as file:
         own = None if classes is None else classes.numpy()
-        codec.write(file, found.numpy(), names, progress, labels=own, verify=verify)
-    return Compressed(target, len(found), target.stat().st_size, kept, model.spec, changed)
+        pixels = found.numpy() if isinstance(found, Tensor) else [image.numpy() for image in found]
+        codec.write(file, pixels, names, progress, labels=own, tiles=tiles, verify=verify)
+    dims = sum(image.numel() for image in found)
+    return Compressed(target, len(found), target.stat().st_size, kept, model.spec, changed, dims)
 
 
 def _require_own(target: Path) -> Path:
@@ -176,8 +192,23 @@ def _require_own(target: Path) -> Path:
     return target
 
 
+@contextmanager
+def naming_tiles() -> Iterator[None]:
+    """Images of another size are told what takes these."""
+    try:
+        yield
+    except OtherSize as error:
+        error.hint = "tiles=True takes images of any size, as tiles of this one"
+        raise
+
+
 def images_of(
-    images: Images, spec: ImageSpec, run: Run, loading: Loading | None, *, changed: list[str] | None = None
+    images: Images | Sequence[Tensor],
+    spec: ImageSpec,
+    run: Run,
+    loading: Loading | None,
+    *,
+    changed: list[str] | None = None,
 ) -> tuple[list[str], Tensor]:
     """Names of the images, if they have names, and their levels, int64 [N, C, H, W], on the CPU.
 
@@ -185,12 +216,38 @@ def images_of(
         UsageError: if there are none.
         DataError: if they cannot be read.
     """
-    wanted = [images] if isinstance(images, str | Path) else images
-    if not len(wanted):
-        raise UsageError("there are no images", where="images", found="none", expected="one or more")
+    wanted = _some(images, tiles=False)
     if isinstance(wanted, Tensor):
         return [], wanted.cpu()
     return named_images(wanted, spec, run, where="images", loading=loading, changed=changed)
+
+
+def images_of_any_size(
+    images: Images | Sequence[Tensor], spec: ImageSpec, run: Run, loading: Loading | None, *, changed: list[str]
+) -> tuple[list[str], list[Tensor]]:
+    """The same of images of any sizes, int64 [C, H, W] each, which may be given so, too."""
+    wanted = _some(images, tiles=True)
+    if isinstance(wanted[0], Tensor):
+        return [], [image.cpu() for image in wanted]
+    pairs = each_image(wanted, spec, run, where="images", loading=loading, changed=changed, own_size=True)
+    return [name for name, _ in pairs], [image for _, image in pairs]
+
+
+def _some(images: Images | Sequence[Tensor], *, tiles: bool) -> Any:
+    """What is given, as one or more."""
+    wanted = [images] if isinstance(images, str | Path) else images
+    if not len(wanted):
+        raise UsageError("there are no images", where="images", found="none", expected="one or more")
+    alone = 0 if isinstance(wanted, Tensor) else sum(isinstance(each, Tensor) for each in wanted)
+    if alone and (not tiles or alone < len(wanted)):
+        raise UsageError(
+            "not one tensor of images, nor names",
+            where="images",
+            found=f"a sequence with {alone} tensors",
+            expected="levels [N, C, H, W], or names",
+            hint="tiles=True takes a sequence of tensors [C, H, W]",
+        )
+    return wanted
 
 
 def name_of(sha: str) -> str:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterator
+import math
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +16,7 @@ from torch import Tensor
 from pixkit.codec.codec import Codec
 from pixkit.codec.container import Head, Reader
 from pixkit.codec.part import joined
+from pixkit.codec.tiles import Size
 from pixkit.errors import DataError, UsageError
 from pixkit.files import is_there, open_regular
 from pixkit.image import ImageSpec, Shown
@@ -33,10 +35,11 @@ class Contents(Shown):
 
     Attributes:
         images: how many there are.
-        spec: of the images.
+        spec: of the images, or of their tiles.
+        sizes: of images that have tiles; empty if they have none.
         names: what they are called; empty if they have no names.
         size: the file's bytes.
-        blocks: how many images each block has, which are decoded together.
+        blocks: how many images, or tiles, each block has, which are decoded together.
         labels: how many labels there are; 0 if images have none.
         arithmetic: the number of the arithmetic that it was written with.
         codec: the name of the codec file that it needs.
@@ -44,6 +47,7 @@ class Contents(Shown):
 
     images: int
     spec: ImageSpec
+    sizes: list[Size]
     names: list[str]
     size: int
     blocks: list[int]
@@ -51,13 +55,22 @@ class Contents(Shown):
     arithmetic: int
     codec: str
 
+    @property
+    def dims(self) -> int:
+        """Sub-pixels of all images."""
+        if not self.sizes:
+            return self.images * self.spec.dims
+        return self.spec.channels * sum(math.prod(size) for size in self.sizes)
+
     def dump(self) -> dict[str, Any]:
-        """As plain data."""
+        """As plain data; `sizes` are [how many images, height, width], one after the other."""
         facts = {"images": self.images, "shape": list(self.spec.shape), "levels": self.spec.levels, "bytes": self.size}
         rest = {"labels": self.labels, "arithmetic": self.arithmetic, "codec": self.codec, "names": self.names}
+        tiled = {"sizes": [list(size) for size in self.sizes], "tiles": sum(self.blocks)} if self.sizes else {}
         return {
             **facts,
-            "bits_per_dim": 8 * self.size / max(self.images * self.spec.dims, 1),
+            **tiled,
+            "bits_per_dim": 8 * self.size / max(self.dims, 1),
             "blocks": self.blocks,
             **rest,
         }
@@ -68,16 +81,16 @@ class Decompressed(Shown):
     """What `decompress` gives.
 
     Attributes:
-        images: int64 [N, C, H, W]; None if they were written to files.
+        images: int64 [N, C, H, W], a list of [C, H, W] if they have several sizes; None if they were written to files.
         count: how many they are.
         first: the number of the first of them in the compressed file.
         names: what they were called; empty if they had no names.
         labels: int64 [N]; None if they have none, or were written to files.
-        spec: of the images.
+        spec: of the images; of their tiles, if they have several sizes.
         codec: the codec file that they were decoded with.
     """
 
-    images: Tensor | None
+    images: Tensor | list[Tensor] | None
     count: int
     first: int
     names: list[str]
@@ -89,8 +102,15 @@ class Decompressed(Shown):
         """Write a .npz with their levels in the array `samples`, or a folder of pictures 00000.png and so on."""
         if self.images is None:
             raise UsageError("images that are in files", hint="decompress without `out`")
+        if not isinstance(self.images, Tensor):
+            _require_folder(path)
+        batches = [self.images] if isinstance(self.images, Tensor) else [image[None] for image in self.images]
+        labels = None if self.labels is None else self.labels.numpy()
+        done = 0
         with unpacked(path, self.spec, self.count) as write:
-            write(self.first, self.images.numpy(), None if self.labels is None else self.labels.numpy())
+            for x in batches:
+                write(self.first + done, x.numpy(), None if labels is None else labels[done : done + len(x)])
+                done += len(x)
         return Path(path)
 
 
@@ -104,8 +124,9 @@ def contents(file: str | Path) -> Contents:
         blocks, head = [*reader.scan()], reader.head
         size = Path(file).stat().st_size
         return Contents(
-            sum(blocks),
-            _spec(head),
+            _count(head, blocks),
+            ImageSpec(*head.shape, head.levels),
+            [*head.sizes],
             reader.names,
             size,
             blocks,
@@ -136,10 +157,10 @@ def decompress(
         images: which of them, in the order of the file; all if left out.
         run: the run that has the codec file.
         codec: the codec file. Of neither, the folder of the compressed file is looked into.
-        progress: called as progress(done, total), in images.
+        progress: called as progress(done, total), in images, or in tiles.
 
     Raises:
-        UsageError: if there are no such images.
+        UsageError: if there are no such images, or they have several sizes, which `out`, a .npz, cannot hold.
         DataError: if the file is damaged, cut short, or another model's, or if the codec file is damaged or not there.
         WrongArithmetic: if this machine does not compute what the file was written with.
         RunError: if something cannot be written.
@@ -149,19 +170,20 @@ def decompress(
     with _opened(file) as reader:
         path = _codec_file(reader.head.codec.hex(), Path(file), run, codec)
         decoder = Codec.from_bytes(_content(path, reader.head.codec.hex()), str(path))
-        wanted = _range(images, sum(reader.scan()))
-        parts, spec = decoder.read(reader, wanted, progress), _spec(reader.head)
-        found = None
+        wanted = _range(images, _count(reader.head, reader.scan()))
+        (spec, several), names = _spec(reader.head, wanted), reader.names[wanted.start : wanted.stop]
+        parts = decoder.read(reader, wanted, progress)
         if out is None:
-            found = joined(decoder.program, parts)
-        else:
-            with unpacked(out, spec, len(wanted)) as write:
-                for part in parts:
-                    write(*part)
-        names = reader.names[wanted.start : wanted.stop]
-        own = None if found is None else torch.from_numpy(found.images)
-        labels = None if found is None or found.labels is None else torch.from_numpy(found.labels)
-        return Decompressed(own, len(wanted), wanted.start, names, labels, spec, path)
+            x, y = joined(decoder.program, parts)
+            own = [*map(torch.from_numpy, x)] if isinstance(x, list) else torch.from_numpy(x)
+            labels = None if y is None else torch.from_numpy(y)
+            return Decompressed(own, len(wanted), wanted.start, names, labels, spec, path)
+        if several:
+            _require_folder(out)
+        with unpacked(out, spec, len(wanted)) as write:
+            for part in parts:
+                write(*part)
+        return Decompressed(None, len(wanted), wanted.start, names, None, spec, path)
 
 
 def _range(images: slice | None, total: int) -> range:
@@ -187,8 +209,28 @@ def _opened(file: str | Path) -> Iterator[Reader]:
         raise DataError("cannot be read", where=str(file), found=error.strerror) from error
 
 
-def _spec(head: Head) -> ImageSpec:
-    return ImageSpec(*head.shape, head.levels)
+def _count(head: Head, blocks: Sequence[int]) -> int:
+    """How many images there are."""
+    return sum(blocks) if head.tiling is None else head.tiling.images
+
+
+def _spec(head: Head, wanted: range) -> tuple[ImageSpec, bool]:
+    """Of images, or of their tiles if they have several sizes; and whether they have."""
+    spec, tiling = ImageSpec(*head.shape, head.levels), head.tiling
+    sizes = [] if tiling is None else [*{size[1:] for size in tiling.within(wanted)}]
+    return (spec.of_size(*sizes[0]) if len(sizes) == 1 else spec), len(sizes) > 1
+
+
+def _require_folder(out: str | Path) -> None:
+    """Raise UsageError of an archive, which has one array of images."""
+    if Path(out).suffix == ".npz":
+        raise UsageError(
+            "images of several sizes, which are no array",
+            where="out",
+            found=str(out),
+            expected="a folder, for pictures",
+            hint="name one, or take images of one size: images=slice(...)",
+        )
 
 
 def _content(path: Path, expected: str) -> bytes:

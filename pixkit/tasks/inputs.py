@@ -49,6 +49,24 @@ def named_images(
 ) -> tuple[list[str], Tensor]:
     """The images that are named, and what each is called; int64 [N, C, H, W].
 
+    See `each_image`; images have the model's size.
+    """
+    pairs = each_image(names, spec, run, where=where, loading=loading, changed=changed)
+    return [name for name, _ in pairs], torch.stack([image for _, image in pairs])
+
+
+def each_image(
+    names: Sequence[str | Path],
+    spec: ImageSpec,
+    run: Run | None = None,
+    *,
+    where: str = "image",
+    loading: Progress | None = None,
+    changed: list[str] | None = None,
+    own_size: bool = False,
+) -> list[tuple[str, Tensor]]:
+    """The images that are named, one by one: what each is called, and its levels, int64 [C, H, W].
+
     Files are made ready as the run's own data are: its recipe's size, fit, levels and binarisation apply. Pictures that
     pixkit wrote give the levels that they were written from. Without a run a picture has the model's size, and its
     values v of 0..255 become floor(v K / 256). The run's data are read once, and are as they are. A RuntimeWarning says
@@ -64,6 +82,7 @@ def named_images(
         loading: called as loading(what, done, total) while data are read.
         changed: gets the names of files whose pixels do not come back when the images are written as pictures, since
             they were brought to another size, to fewer levels or to grey, say; of arrays, whose numbers do not.
+        own_size: whether files keep the size that they have.
 
     Raises:
         DataError: if one cannot be read or cannot be what the model is about.
@@ -81,7 +100,8 @@ def named_images(
         )
     data = _Data(run, where, loading)
     source = None if run is None else run.recipe().data.build(Path.cwd())
-    reader = Reader(spec, source, exact=run is not None and spec != run.spec, changed=changed)
+    exact = run is not None and spec != run.spec
+    reader = Reader(spec, source, exact=exact, changed=changed, own_size=own_size)
     pairs: list[tuple[str, Tensor]] = []
     for name, place in zip(names, places, strict=True):
         if place is None:
@@ -92,8 +112,8 @@ def named_images(
             # Of images that were read with all of their split no more is known than what is true of these together.
             reader.moved[str(name) if data.whole is None else f"all of {place[1]}"] = data.moved
     for note in reader.notes:
-        warnings.warn(note, RuntimeWarning, stacklevel=2)
-    return [name for name, _ in pairs], torch.stack([image for _, image in pairs])
+        warnings.warn(note, RuntimeWarning, stacklevel=3)
+    return pairs
 
 
 @dataclass

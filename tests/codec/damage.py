@@ -3,11 +3,12 @@
     python tests/codec/damage.py --count 100000 --seed 1
 
 All in one process: small networks with a softmax and with a mixture of logistics, two of each, whose images are coded
-in blocks of a few. Bits are flipped, bytes cut off, cut out, put in, repeated and overwritten; blocks change places,
-are left out, repeated, or come from another file; files are given to another model, and to a codec file that is
-damaged; words are changed and their checksums made right, also those of a codec file that is changed. A file that is
-not what it was is refused (exit code 3); of one that was forged, or of which some images are wanted, those that were
-there may come back. A line a kind, and exit code 1 if anything else happened, with what it was.
+in blocks of a few, once as they are, and once, of another size, as tiles. Bits are flipped, bytes cut off, cut out, put
+in, repeated and overwritten; blocks change places, are left out, repeated, or come from another file; files are given
+to another model, and to a codec file that is damaged; words are changed and their checksums made right, also those of a
+codec file that is changed. A file that is not what it was is refused (exit code 3); of one that was forged, or of which
+some images are wanted, those that were there may come back. A line a kind, and exit code 1 if anything else happened,
+with what it was.
 """
 
 from __future__ import annotations
@@ -67,10 +68,11 @@ def coded(head: str, seed: int, walk: type[Walk] | None = None) -> list[Coded]:
         codec = Codec(freeze(model.network.float().eval()), walk=walk)
         for file in range(2):
             generator = np.random.default_rng((number, file))
-            images = generator.integers(HEADS[head][-1], size=(IMAGES, *HEADS[head][:3]))
+            channels, height, width, levels = HEADS[head]
+            images = generator.integers(levels, size=(IMAGES, channels, height, width + file))
             names = [f"{each}.png" for each in range(IMAGES)] if file else []
             with mock.patch.multiple(coding, TOGETHER=TOGETHER, BLOCK=BLOCK):
-                found.append(Coded(codec, images, codec.encode(images, names)))
+                found.append(Coded(codec, images, codec.encode(images, names, tiles=file > 0)))
     return found
 
 

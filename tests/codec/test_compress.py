@@ -205,6 +205,63 @@ def test_what_is_lost_before_is_told(run, tmp_path):
     assert not any("grey" in str(each.message) for each in told)
 
 
+def test_images_of_any_size_are_tiles(run, tmp_path, capsys):
+    generator = np.random.default_rng(0)
+    (tmp_path / "in").mkdir()
+    for name, size in (("a.png", (9, 13)), ("b.png", (9, 13)), ("c.png", (5, 3))):
+        Image.fromarray(generator.integers(2, size=size, dtype=np.uint8) * 255).save(tmp_path / "in" / name)
+    np.save(tmp_path / "d.npy", generator.integers(17, size=(2, 9, 9)))
+    given, file, out = [str(tmp_path / "in"), str(tmp_path / "d.npy"), "test:0"], tmp_path / "x.pxk", tmp_path / "out"
+    assert main(["compress", str(run), *given, "--tiles", "-o", str(file), "--json", "-q"]) == 0
+    said = json.loads(capsys.readouterr().out)
+    dims = 2 * 9 * 13 + 5 * 3 + 2 * 9 * 9 + 64
+    assert (said["images"], said["bits_per_dim"]) == (6, pytest.approx(8 * file.stat().st_size / dims))
+    assert main(["decompress", str(file), "--list", "--json"]) == 0
+    told = json.loads(capsys.readouterr().out)
+    sizes = [[2, 9, 13], [1, 5, 3], [2, 9, 9], [1, 8, 8]]
+    assert told.items() >= {"images": 6, "sizes": sizes, "tiles": 18, "blocks": [18], "shape": [1, 8, 8]}.items()
+    assert told["bits_per_dim"] == said["bits_per_dim"]
+    assert main(["decompress", str(file), "--list"]) == 0
+    listing = capsys.readouterr().out
+    said = ("1 of up to 18 tiles", "2 of 9 x 13, 1 of 5 x 3, 2 of 9 x 9, 1 of 8 x 8", "5  test:0")
+    assert [line in listing for line in said] == [True] * 3
+    assert main(["decompress", str(file), "--run", str(run), "-o", str(out), "-q"]) == 0
+    again = pixkit.compress(run, [out], tmp_path / "y.pxk", tiles=True)
+    assert again.changed == []
+    found, expected = (pixkit.decompress(path, run=run) for path in (file, tmp_path / "y.pxk"))
+    assert [tuple(image.shape) for image in found.images] == [(1, *size[1:]) for size in sizes for _ in range(size[0])]
+    assert all(map(torch.equal, found.images, expected.images))
+    assert torch.equal(torch.stack(found.images[3:5])[:, 0], torch.from_numpy(np.load(tmp_path / "d.npy")))
+    assert found.images[2].tolist() == (16 * (np.array(Image.open(tmp_path / "in" / "c.png"))[None] > 0)).tolist()
+
+    assert main(["decompress", str(file), "--run", str(run), "-o", str(tmp_path / "x.npz")]) == 2
+    assert "-o: images of several sizes" in capsys.readouterr().err
+    some = ["decompress", str(file), "--run", str(run), "--images", "3:5", "-o", str(tmp_path / "x.npz"), "-q"]
+    assert main(some) == 0
+    assert np.load(tmp_path / "x.npz")["samples"].shape == (2, 1, 9, 9)
+    some = pixkit.decompress(file, run=run, images=slice(3, 5))
+    assert (some.spec.shape, tuple(some.images.shape), found.spec.shape) == ((1, 9, 9), (2, 1, 9, 9), (1, 8, 8))
+    with pytest.raises(UsageError, match="several sizes"):
+        found.save(tmp_path / "y.npz")
+    assert not (tmp_path / "y.npz").exists()
+    part = pixkit.decompress(file, run=run, images=slice(1, 3))
+    part.save(tmp_path / "part")
+    assert [path.name for path in sorted((tmp_path / "part").iterdir())] == ["00001.png", "00002.png"]
+    assert (tmp_path / "part" / "00002.png").read_bytes() == (out / "00002.png").read_bytes()
+
+    assert pixkit.compress(run, found.images, file, tiles=True).images == 6
+    assert all(map(torch.equal, pixkit.decompress(file, run=run).images, found.images))
+    capsys.readouterr()
+    for larger in ("in", "d.npy", "out"):
+        assert main(["compress", str(run), str(tmp_path / larger), "-o", str(file)]) == 3
+        assert "try: --tiles" in capsys.readouterr().err
+    with pytest.raises(DataError, match="tiles=True"):
+        pixkit.compress(run, found.images[0][None], file)
+    for wrong, tiles in ((found.images, False), ([found.images[0], given[0]], True)):
+        with pytest.raises(UsageError, match="not one tensor"):
+            pixkit.compress(run, wrong, file, tiles=tiles)
+
+
 def test_an_image_shows_its_pixels():
     black = np.zeros((4, 2, 2), np.uint16)
     black[3] = 65535

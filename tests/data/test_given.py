@@ -11,6 +11,7 @@ from PIL import Image
 from pixkit import figures
 from pixkit.data.given import Reader
 from pixkit.data.idx import read_idx
+from pixkit.data.layout import size_in
 from pixkit.data.written import KEYWORD
 from pixkit.errors import DataError
 from pixkit.image import ImageSpec
@@ -357,3 +358,54 @@ def test_a_pipe_in_place_of_an_array_is_not_waited_for(tmp_path, read):
     with pytest.raises(DataError, match="cannot be read") as caught:
         read(tmp_path / "x.npy")
     assert (caught.value.where, caught.value.found) == (str(tmp_path / "x.npy"), "a pipe or a device")
+
+
+def test_pictures_and_arrays_keep_their_own_size_if_that_is_asked_for(make, tmp_path):
+    (tmp_path / "pictures").mkdir()
+    Image.fromarray(PHOTO).save(tmp_path / "pictures" / "p.png")
+    turned = Image.Exif()
+    turned[274] = 6
+    Image.fromarray(PHOTO[:, :3]).save(tmp_path / "turned.png", exif=turned)
+    data = make("images", path="pictures", size=6, levels=8, test_fraction=0.0, validation=0.0)
+    changed = []
+    reader = Reader(data.spec, data.source, changed=changed, own_size=True)
+    ((_, found),) = reader.read(tmp_path / "pictures")
+    assert torch.equal(found, torch.from_numpy(PHOTO // 32).permute(2, 0, 1).long())
+    assert reader.read(tmp_path / "turned.png")[0][1].shape == (3, 3, 9)
+    assert changed == [str(tmp_path / "pictures" / "p.png"), str(tmp_path / "turned.png")]
+    for channels in (1, 2, 3, 4):  # two and four lie in a row
+        x = torch.from_numpy(RNG.integers(8, size=(2, channels, 4, 5)))
+        spec, folder = ImageSpec(channels, 6, 6, 8), tmp_path / str(channels)
+        figures.save_images(x, spec.of_size(4, 5), folder)
+        figures.save_npz(x, spec.of_size(4, 5), tmp_path / f"{channels}.npz")
+        for name in (folder, tmp_path / f"{channels}.npz"):
+            assert torch.equal(torch.stack([image for _, image in Reader(spec, own_size=True).read(name)]), x)
+    (tmp_path / "none.png").write_bytes(b"none")
+    with pytest.raises(DataError, match="not a readable image"):
+        reader.read(tmp_path / "none.png")
+
+
+@pytest.mark.parametrize(
+    ("shape", "channels", "size"),
+    [
+        ((4, 5), 1, (4, 5)),
+        ((7, 4, 5), 1, (4, 5)),
+        ((1, 4, 5), 1, (4, 5)),
+        ((3, 4, 5), 3, (4, 5)),
+        ((4, 5, 3), 3, (4, 5)),
+        ((7, 3, 4, 5), 3, (4, 5)),
+        ((7, 4, 5, 1), 1, (4, 5)),
+        ((3, 4, 3), 3, "two ways"),
+        ((4, 5, 1), 1, "two ways"),
+        ((4, 5), 3, "no images"),
+        ((7, 4, 5), 3, "no images"),
+        ((2, 7, 3, 4, 5), 3, "no images"),
+        ((5,), 1, "no images"),
+    ],
+)
+def test_the_size_of_an_arrays_images_is_told_from_where_the_channels_are(shape, channels, size):
+    if isinstance(size, str):
+        with pytest.raises(DataError, match=size):
+            size_in(shape, channels, "here")
+    else:
+        assert size_in(shape, channels, "here") == size

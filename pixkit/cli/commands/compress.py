@@ -31,6 +31,7 @@ from pixkit.tasks.compress import compress
     "-o", "--out", type=click.Path(path_type=Path, dir_okay=False), required=True, help="The file to write: FILE.pxk."
 )
 @labels_option
+@click.option("--tiles", is_flag=True, help="Take images of any size, cut into tiles of the model's.")
 @click.option("--no-verify", is_flag=True, help="Do not decode what was encoded: takes half of the time.")
 @checkpoint_option
 @weights_option
@@ -42,6 +43,7 @@ def command(
     images: tuple[str, ...],
     out: Path,
     labels: str | None,
+    tiles: bool,
     no_verify: bool,
     checkpoint: str,
     weights: str,
@@ -52,15 +54,16 @@ def command(
 
     An IMAGE is a picture, a folder or archive of pictures, an array of levels (.npy, .npz) or test:NUMBER of the run's
     own data, whose labels are known; files are made ready as the run's data are, and what that makes of them is kept,
-    bit by bit. Decoding needs the codec file that is written into the run.
+    bit by bit. Decoding needs the codec file that is written into the run. With --tiles images keep their sizes: for a
+    model that was trained on parts of images.
     """
     for_one_process("compressing")
     loaded_plugins()
     with naming_options(), show_progress(quiet) as progress:
         opened = opened_run(run, quiet)
         hooks = progress.hooks("compressing")
-        given = {"labels": labels, "checkpoint": checkpoint, "weights": weights, "verify": not no_verify}
-        found = compress(opened, images, out, **given, **hooks)  # type: ignore[arg-type]
+        given = {"labels": labels, "tiles": tiles, "checkpoint": checkpoint, "weights": weights}
+        found = compress(opened, images, out, verify=not no_verify, **given, **hooks)  # type: ignore[arg-type]
     if as_json:
         emit_json({"run": str(run), **found.dump()})
         return

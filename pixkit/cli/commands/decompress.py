@@ -9,6 +9,7 @@ import click
 from pixkit.cli.options import Span, json_option, naming_options, quiet_option
 from pixkit.cli.output import emit, emit_json, emit_line, pairs
 from pixkit.cli.progress import show_progress
+from pixkit.errors import listed
 from pixkit.ranks import for_one_process
 from pixkit.tasks.decompress import contents, decompress
 
@@ -62,7 +63,11 @@ def _list(file: Path, as_json: bool) -> None:
         return
     said = found.dump()
     said["shape"], said["bits_per_dim"] = str(found.spec), f"{said['bits_per_dim']:.4f}"
-    said["blocks"] = f"{len(found.blocks)} of up to {max(found.blocks, default=0)} images"
+    said["blocks"] = (
+        f"{len(found.blocks)} of up to {max(found.blocks, default=0)} {'tiles' if found.sizes else 'images'}"
+    )
+    if found.sizes:
+        said["sizes"] = listed(f"{many} of {height} x {width}" for many, height, width in found.sizes)
     emit(pairs({name: str(value) for name, value in said.items() if name not in ("names", "levels")}))
     for number, name in enumerate(found.names):
         emit_line(f"{number}  {name}")
