@@ -6,7 +6,7 @@ ask a library of mathematics are missing.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -22,35 +22,35 @@ def power_of_two(n: npt.NDArray[np.int32]) -> Floats:
     return ((n + np.int32(127)) << np.int32(23)).view(F)
 
 
-def _whole(n: Floats) -> npt.NDArray[np.int32]:
-    return np.where(np.isnan(n), F(0), n).astype(np.int32)
-
-
-def _reduced(x: Floats) -> tuple[Floats, Floats, Floats]:
-    """n, r and the polynomial's factor of exp(x) = 2^n exp(r)."""
+def _reduced(x: Floats) -> tuple[Floats, Floats]:
+    """2^n and exp(r) - 1 of exp(x) = 2^n exp(r), of x bounded."""
+    x = np.minimum(np.maximum(x, F(-87)), F(88))
     n = np.rint(x * F(1.44269504))
-    r = x - n * F(0.693359375) + n * F(2.12194440e-4)
-    p = np.full_like(r, F(1.9875691500e-4))
-    for number in (1.3981999507e-3, 8.3334519073e-3, 4.1665795894e-2, 1.6666665459e-1, 5.0000001201e-1):
-        p = p * r + F(number)
-    return n, r, p
-
-
-def _bounded(x: Floats, low: float, high: float) -> Floats:
-    return np.where(x > F(high), F(high), np.where(x < F(low), F(low), x))
+    r = x - n * F(0.693359375)
+    r += n * F(2.12194440e-4)
+    p = r * F(1.9875691500e-4)
+    for number in (1.3981999507e-3, 8.3334519073e-3, 4.1665795894e-2, 1.6666665459e-1):
+        p += F(number)
+        p *= r
+    p += F(5.0000001201e-1)
+    p *= r
+    p *= r
+    p += r
+    return power_of_two(np.fmax(n, F(-126)).astype(np.int32)), p  # what is no number is none of int32 either
 
 
 def exp(x: Floats) -> Floats:
     """`exp_float`."""
-    n, r, p = _reduced(_bounded(x, -87, 88))
-    return (p * r * r + r + ONE) * power_of_two(_whole(n))
+    scale, p = _reduced(x)
+    p += ONE
+    p *= scale
+    return p
 
 
 def expm1(x: Floats) -> Floats:
     """`expm1_float`."""
-    n, r, p = _reduced(_bounded(x, -87, 88))
-    scale = power_of_two(_whole(n))
-    return (p * r * r + r) * scale + (scale - ONE)
+    scale, p = _reduced(x)
+    return p * scale + (scale - ONE)
 
 
 def log1p_unit(x: Floats) -> Floats:
@@ -79,12 +79,16 @@ def erf(x: Floats) -> Floats:
 
 def tanh(x: Floats) -> Floats:
     """`tanh_`."""
-    return ONE - TWO / (exp(TWO * x) + ONE)
+    e = exp(TWO * x)
+    e += ONE
+    return ONE - np.divide(TWO, e, out=e)
 
 
 def sigmoid(x: Floats) -> Floats:
     """`sigmoid_`."""
-    return ONE / (ONE + exp(-x))
+    e = exp(-x)
+    e += ONE
+    return np.divide(ONE, e, out=e)
 
 
 def gated(x: Floats, s: Floats) -> Floats:
@@ -155,7 +159,12 @@ def _gelu_tanh(bounded: Floats, x: Floats) -> Floats:
     return gated(bounded, F(1.5957691216057308) * (ONE + F(0.044715) * x * x))
 
 
-def elementwise(kind: str, operands: tuple[Floats, ...], a: float, b: float) -> Floats:
+def operands(kind: str) -> int:
+    """How many an instruction has."""
+    return 1 if kind in UNARY else 2 if kind in BINARY else 3
+
+
+def elementwise(kind: str, operands: Sequence[Floats], a: float, b: float) -> Floats:
     """What an instruction makes of its operands, as many as it has."""
     if kind in UNARY:
         return UNARY[kind](operands[0], F(a), F(b))
