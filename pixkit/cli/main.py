@@ -6,11 +6,13 @@ import contextlib
 import gc
 import io
 import os
+import signal
 import sys
 import traceback
 import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
+from types import FrameType
 
 import click
 
@@ -22,6 +24,10 @@ from pixkit.errors import PixkitError, message, printable
 TRACEBACK_VARIABLE = "PIXKIT_TRACEBACK"
 COMPLETION_VARIABLE = "_PIXKIT_COMPLETE"
 """What shells that complete a command line, and those that ask how, set: click's name for it."""
+
+
+class Terminated(KeyboardInterrupt):
+    """Raised by SIGTERM in a process of pixkit's own: what is half written is taken away, as after Ctrl-C."""
 
 
 @dataclass
@@ -92,10 +98,16 @@ def main(arguments: Sequence[str] | None = None, *, own_process: bool = False) -
 def run() -> None:
     """Entry point of the `pixkit` script."""
     warnings.formatwarning = _one_line
+    if signal.getsignal(signal.SIGTERM) is signal.SIG_DFL:
+        signal.signal(signal.SIGTERM, _terminate)
     code = main(own_process=True)
     # What torch made while it was imported is not searched for garbage once more: that takes longer than most commands.
     gc.freeze()
     sys.exit(code)
+
+
+def _terminate(number: int, frame: FrameType | None) -> None:
+    raise Terminated
 
 
 def _one_line(
@@ -114,8 +126,8 @@ def _explain(error: BaseException, settings: Settings) -> int:
             error.show(said)
             explain(said.getvalue())
             code = error.exit_code
-        case click.Abort() | KeyboardInterrupt():
-            code = 130
+        case click.Abort() | KeyboardInterrupt():  # click makes the one of the other
+            code = 143 if isinstance(error.__cause__ or error, Terminated) else 130
         case BrokenPipeError():
             _drop_stdout()
         case PixkitError():

@@ -3,6 +3,7 @@
 import importlib
 import os
 import pkgutil
+import signal
 import sys
 
 import click
@@ -20,6 +21,7 @@ from pixkit.errors import (
     RunError,
     UsageError,
 )
+from pixkit.files import if_it_fails
 
 COMMANDS = {name: summary for section in group.SECTIONS.values() for name, summary in section.items()}
 HEAVY = {"torch", "numpy", "pydantic", "rich", "yaml", "PIL", "pluggy"}
@@ -181,6 +183,28 @@ def test_run_exits_with_the_code_of_main(monkeypatch):
     with pytest.raises(SystemExit) as caught:
         importlib.import_module("pixkit.cli.main").run()
     assert caught.value.code == 2
+
+
+@pytest.mark.parametrize("ignored", [False, True])
+def test_sigterm_ends_a_command_as_ctrl_c_does(monkeypatch, tmp_path, ignored):
+    """What is half written is taken away; unless the signal was ignored, as under nohup, when pixkit was started."""
+    half = tmp_path / "half"
+
+    @click.command()
+    def command():
+        with if_it_fails(half.unlink):
+            half.touch()
+            os.kill(os.getpid(), signal.SIGTERM)
+
+    monkeypatch.setattr("pixkit.cli.commands.ls.command", command)
+    monkeypatch.setattr(sys, "argv", ["pixkit", "ls"])
+    before = signal.signal(signal.SIGTERM, signal.SIG_IGN if ignored else signal.SIG_DFL)
+    try:
+        with pytest.raises(SystemExit) as caught:
+            importlib.import_module("pixkit.cli.main").run()
+    finally:
+        signal.signal(signal.SIGTERM, before)
+    assert (caught.value.code, half.exists()) == ((0, True) if ignored else (143, False))
 
 
 def test_the_group_lists_commands_for_completion():

@@ -152,11 +152,14 @@ def test_blocks_of_another_place_or_file_are_refused():
 
 
 @given(
-    st.lists(st.from_regex(r"a?[0-9]{0,3}(b|7\n)?", fullmatch=True), max_size=9),
+    st.lists(
+        st.tuples(st.sampled_from(["", "a"]), st.text("079", max_size=3), st.sampled_from(["", "b", "7\n"])), max_size=9
+    ),
     st.integers(0, 10**15),
     st.integers(0, 30),
 )
 def test_names_that_count_on_are_one_and_come_back(names, first, count):
+    names = ["".join(name) for name in names]
     names = [*names, *(f"x/{number:04d}.png" for number in range(first, first + count)), *names]
     runs = in_runs(names)
     assert out_of_runs(json.loads(json.dumps(runs)), len(names)) == names
