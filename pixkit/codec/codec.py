@@ -217,21 +217,24 @@ class Codec:
     def _encoded(self, images: Array | Tiles, labels: Array | None) -> Iterator[Block]:
         done = 0
         while done < len(images):
-            taken, words = self._block(images, labels, done)
-            own = None if labels is None else labels[done : done + taken]
-            yield Block(done, taken, np.asarray(words, np.uint32), checksum_of(images[done : done + taken], own))
-            done += taken
+            coded, words = self._block(images, labels, done)
+            end = done + len(coded)
+            pixels = coded if isinstance(images, Tiles) else images[done:end]
+            checksum = checksum_of(pixels, None if labels is None else labels[done:end])
+            yield Block(done, len(coded), np.asarray(words, np.uint32), checksum)
+            done = end
 
-    def _block(self, images: Array | Tiles, labels: Array | None = None, first: int = 0) -> tuple[int, list[int]]:
-        """How many images a block has that begins with the image `first`, and its words."""
+    def _block(self, images: Array | Tiles, labels: Array | None = None, first: int = 0) -> tuple[Array, list[int]]:
+        """The images of a block that begins with the image `first`, as they will be decoded, and its words."""
         require_unflushed()
-        packer, done, each = Packer(), first, math.prod(self.program.shape)
+        packer, done, each, coded = Packer(), first, math.prod(self.program.shape), []
         while done < len(images) and packer.bits < BLOCK and (done - first) * each < MOST:
             part = images[done : done + TOGETHER]
             with self._walk(len(part)) as walk:
                 walk.encode(_by_sites(part), packer, None if labels is None else labels[done : done + TOGETHER])
+                coded.append(walk.images())
             done += len(part)
-        return done - first, packer.finish()
+        return np.concatenate(coded), packer.finish()
 
     def _verified(self, block: Block) -> tuple[Block, Part]:
         """The block, and what it is decoded to."""
@@ -252,7 +255,7 @@ class Codec:
         for start in range(0, block.images, together):
             with self._walk(min(together, block.images - start)) as walk:
                 walk.decode(unpacker)
-                found.append(walk.levels.transpose(1, 2, 0).reshape(walk.batch, *self.program.shape).copy())
+                found.append(walk.images())
                 labels.append(walk.labels.copy())
             if unpacker.beyond:  # rather than so many images as a forged number says
                 raise damaged()

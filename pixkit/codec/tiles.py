@@ -1,15 +1,16 @@
 """Images of any size as tiles of a model's, and back.
 
 An image is covered by tiles from its upper left corner on, row by row. What the last row and column of tiles have
-beyond its edges repeats its last row and column of pixels, and is cut off again. So every tile is an image by itself,
-coded in lockstep with any others and decoded without them. Tiles that are moved inwards instead overlap others: coded
-as they are, they take the full bits of what is known already; told what is known, they have to wait for their
-neighbours, so that no tile could be decoded alone, nor in any batch.
+beyond its edges is cut off again, so any levels do, and those are coded that the model finds likely (see `Walk.put`).
+So every tile is an image by itself, coded in lockstep with any others and decoded without them. Tiles that are moved
+inwards instead overlap others: coded as they are, they take the full bits of what is known already; told what is known,
+they have to wait for their neighbours, so that no tile could be decoded alone, nor in any batch.
 
-What it costs: the bits of the repeated sub-pixels, which a small PixelCNN of CIFAR-10 (16 x 16, 64 levels) took for 0.7
-(columns) to 0.8 (rows) of those of others. By tiles of 28 x 28 an image of 100 x 100 has 25% more sub-pixels than it
-has itself, and one of 500 x 700 has 1% more. Tiles know nothing of one another; and with labels each has that of its
-image, in log2 of their number bits.
+What it costs: the bits of likely levels, by a small PixelCNN of CIFAR-10 (16 x 16, 64 levels, half of an image beyond
+the edge) 0.5 of those of an image's own; the last row or column repeated would take 0.7, and by weak models more than
+an image's own. By tiles of 28 x 28 an image of 100 x 100 has 25% more sub-pixels than it has itself, and one of
+500 x 700 has 1% more. Tiles know nothing of one another; and with labels each has that of its image, in log2 of their
+number bits.
 """
 
 from __future__ import annotations
@@ -134,7 +135,7 @@ class Tiles:
         return int(self._first[-1])
 
     def __getitem__(self, some: slice) -> Array:
-        """Some tiles, one at least, [n, C, H, W]."""
+        """Some tiles, one at least, [n, C, H, W]; -1 beyond their images' edges, where any level will do."""
         return np.stack([self._tile(number) for number in range(len(self))[some]])
 
     def _tile(self, number: int) -> Array:
@@ -142,7 +143,9 @@ class Tiles:
         whole, (_, height, width) = self.images[image], self.tiling.shape
         row, column = divmod(number - int(self._first[image]), self.tiling.grid(Size(1, *whole.shape[1:]))[1])
         part = whole[:, row * height : (row + 1) * height, column * width : (column + 1) * width]
-        return np.pad(part, ((0, 0), (0, height - part.shape[1]), (0, width - part.shape[2])), "edge")
+        tile = np.full(self.tiling.shape, -1)
+        tile[:, : part.shape[1], : part.shape[2]] = part
+        return tile
 
     def compare(self, parts: Iterable[Part]) -> None:
         """Raise DataError unless tiles that were decoded again, all of them, are the images together."""

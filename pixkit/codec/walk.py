@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 
@@ -58,8 +58,15 @@ class Walk(ABC):
         start = place.first + place.group * group
         return self.row(site if place.varies else 0)[:, start : start + self.program.maps]
 
+    def images(self) -> Array:
+        """The levels as int64 [B, C, H, W], a copy."""
+        return self.levels.transpose(1, 2, 0).reshape(self.batch, *self.program.shape).copy()
+
     def encode(self, levels: Array, packer: Packer, labels: Array | None = None) -> None:
-        """Take in images, int64 [S, B, C], and before them their labels, int64 [B], if they have some."""
+        """Take in images, int64 [S, B, C], and before them their labels, int64 [B], if they have some.
+
+        A level below 0 is any level: a likely one is put, and is in `levels` then.
+        """
         if self.program.labels:
             assert labels is not None
             self.labels[:] = labels
@@ -83,13 +90,17 @@ class Walk(ABC):
     def put(self, packer: Packer) -> None:
         """Take in levels: step by step, sub-pixel by sub-pixel, digit by digit, image by image."""
         for site, colour, digits in self._digits():
-            level = self.levels[site, :, colour]
+            level, known = self.levels[site, :, colour], np.zeros(self.batch, np.int64)
             for number in range(digits.number):
                 left = DIGIT * (digits.number - 1 - number)
-                rows = _rows(digits, level >> left + DIGIT, number)
-                for below, digit in zip(rows, (level >> left & (1 << DIGIT) - 1).tolist(), strict=True):
+                wanted = np.where(level < 0, -1, level >> left & (1 << DIGIT) - 1).tolist()
+                for image, below in enumerate(_rows(digits, known, number)):
+                    digit = wanted[image] if wanted[image] >= 0 else likeliest(below)
                     if len(below) > 2:
                         packer.put(below, digit)
+                    wanted[image] = digit
+                known = known << DIGIT | wanted
+            level[:] = known
 
     def get(self, unpacker: Unpacker) -> None:
         """Find levels out."""
@@ -116,6 +127,11 @@ class Walk(ABC):
         if program.mixture is None:
             return Categorical(weights(self.logits(site, colour), program.head))
         return MixtureDigits(self.params(site), program.mixture, program.levels, earlier, program.shape[0])
+
+
+def likeliest(below: Sequence[int]) -> int:
+    """The digit that has the most weight, the first of several."""
+    return max(range(len(below) - 1), key=lambda digit: below[digit + 1] - below[digit])
 
 
 def _rows(digits: Digits, prefix: Array, number: int) -> Iterator[list[int]]:

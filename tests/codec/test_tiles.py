@@ -5,6 +5,7 @@ import math
 from dataclasses import replace
 from unittest import mock
 
+import damage
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -21,6 +22,7 @@ from pixkit.codec.freezing import freeze
 from pixkit.codec.part import Part
 from pixkit.codec.portable import PortableWalk
 from pixkit.codec.tiles import MOST_SIZES, MOST_SUBPIXELS, Size, Tiles, Tiling, assembled
+from pixkit.codec.walk import likeliest
 from pixkit.errors import DataError
 from pixkit.tasks import codec_of
 from pixkit.testing.parts import randomise
@@ -56,14 +58,39 @@ def same(found, images):
     return len(found) == len(images) and all(map(np.array_equal, found, images))
 
 
-def test_what_a_tile_has_beyond_an_edge_repeats_the_last_row_and_column(codec):
+def test_a_tile_may_have_any_levels_beyond_an_edge(codec):
     cut = Tiles([np.arange(2).reshape(1, 1, 2), np.arange(20).reshape(1, 4, 5) % 3], codec.program)
     assert (len(cut), cut.each) == (5, [1, 4])
-    assert cut[:1].tolist() == [[[[0, 1, 1, 1]] * 3]]
-    image = cut.images[1][0]
-    rows, columns = [[0, 1, 2], [3, 3, 3]], [[0, 1, 2, 3], [4, 4, 4, 4]]
-    expected = [image[np.ix_(row, column)] for row in rows for column in columns]
+    assert cut[:1].tolist() == [[[[0, 1, -1, -1], [-1] * 4, [-1] * 4]]]
+    whole = np.full((6, 8), -1)
+    whole[:4, :5] = cut.images[1]
+    expected = [whole[row : row + 3, column : column + 4] for row in (0, 3) for column in (0, 4)]
     assert (cut[1:5] == np.stack(expected)[:, None]).all()
+
+
+def test_of_any_levels_the_likeliest_digits_are_put(codec):
+    walk, put = PortableWalk(codec.program, 2), []
+    packer = mock.Mock(put=lambda below, digit: put.append((np.diff(below), digit)))
+    levels = np.full(walk.levels.shape, -1)
+    levels[1:3, 0] = 2
+    walk.encode(levels, packer)
+    known = levels.ravel() >= 0
+    assert len(put) == len(known)
+    assert [digit for _, digit in put] == [
+        2 if own else share.argmax() for own, (share, _) in zip(known, put, strict=True)
+    ]
+    assert walk.levels.ravel().tolist() == [digit for _, digit in put]
+    assert likeliest([0, 2, 5, 8, 9]) == 1
+
+
+@pytest.mark.needs_compiler
+@pytest.mark.parametrize("head", damage.HEADS)
+def test_the_kernel_and_numpy_write_the_same_tiles(head):
+    compiled = damage.coded(head, 3)[1]
+    plain = Codec(compiled.codec.program, walk=PortableWalk, threads=1)
+    with mock.patch.multiple(coding, TOGETHER=damage.TOGETHER, BLOCK=damage.BLOCK):
+        assert plain.encode(compiled.images[:5], tiles=True) == compiled.codec.encode(compiled.images[:5], tiles=True)
+    assert (plain.decode(compiled.data, images=range(2)) == compiled.images[:2]).all()
 
 
 def test_images_of_several_sizes_come_back_all_or_some(codec, images, file):

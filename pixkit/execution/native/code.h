@@ -141,10 +141,20 @@ static void add_up_mixture(const Program *p, const real *params, const i64 *leve
     }
 }
 
-/* A digit of one image's level, of which those before are known: it is put into words, or found out from them. */
+/* The digit that has the most weight, the first of several. */
+static i64 likeliest(const i64 *below, i64 count) {
+    i64 found = 0;
+    for (i64 j = 1; j < count; j++)
+        if (below[j + 1] - below[j] > below[found + 1] - below[found]) found = j;
+    return found;
+}
+
+/* A digit of one image's level, of which those before are known: it is put into words, or found out from them. A level below
+ * 0 that is put is any level: the likeliest digits are put, and those that were are ~level meanwhile. */
 static void code_digit(const Program *p, Coder *c, i64 site, i64 image, i32 colour, i32 left, i32 decoding) {
     i64 *levels = levels_of(p, site, image);
-    const i64 size = (i64)1 << DIGIT * left, first = (decoding ? levels[colour] : levels[colour] >> DIGIT * (left + 1)) << DIGIT * (left + 1);
+    const i64 level = levels[colour], any = level < 0;
+    const i64 size = (i64)1 << DIGIT * left, first = (any ? ~level : decoding ? level : level >> DIGIT * (left + 1)) << DIGIT * (left + 1);
     const i64 there = (p->levels - first + size - 1) / size, count = there < DIGITS ? there : DIGITS;
     i64 below[DIGITS + 1], digit = 0;
     if (p->head < LOGISTIC) {
@@ -157,9 +167,10 @@ static void code_digit(const Program *p, Coder *c, i64 site, i64 image, i32 colo
         for (i64 j = 0; j <= count; j++) below[j] = j;
     if (count > 1) {
         if (decoding) digit = get(c, below, count);
-        else put(c, below, count, levels[colour] >> DIGIT * left & (DIGITS - 1));
+        else put(c, below, count, digit = any ? likeliest(below, count) : level >> DIGIT * left & (DIGITS - 1));
     }
-    if (decoding) levels[colour] = levels[colour] << DIGIT | digit;
+    if (any) levels[colour] = ~(~level << DIGIT | digit);
+    else if (decoding) levels[colour] = level << DIGIT | digit;
 }
 
 /* What is drawn at a step, once the walk has computed that: image by image, digit by digit. Gives whether words are damaged. */
@@ -178,6 +189,8 @@ i32 code(const Program *p, Coder *c, i64 step, i32 decoding) {
             for (i32 left = digits - 1; left >= 0; left--)
                 for (i64 image = 0; image < p->batch && !c->damaged; image++)
                     code_digit(p, c, site, image, colour, left, decoding);
+            for (i64 image = 0; image < p->batch; image++)
+                if (levels_of(p, site, image)[colour] < 0) levels_of(p, site, image)[colour] = ~levels_of(p, site, image)[colour];
         }
     AS_ASKED
     return c->damaged;
