@@ -78,13 +78,13 @@ class Tiling(NamedTuple):
         largest = max((size.height * size.width for size in self.sizes), default=0)
         return self.shape[0] * largest <= MOST_SUBPIXELS and self.tiles <= MOST_TILES
 
-    def grid(self, size: Size) -> tuple[int, int]:
-        """Rows and columns of tiles of an image."""
-        return -(-size.height // self.shape[1]), -(-size.width // self.shape[2])
+    def grid(self, height: int, width: int) -> tuple[int, int]:
+        """Rows and columns of tiles of an image of this size."""
+        return -(-height // self.shape[1]), -(-width // self.shape[2])
 
     def each(self, size: Size) -> int:
         """Tiles of an image."""
-        return math.prod(self.grid(size))
+        return math.prod(self.grid(size.height, size.width))
 
     def before(self, image: int) -> int:
         """Tiles of all images before one."""
@@ -128,7 +128,7 @@ class Tiles:
                 expected=f"at most {MOST_SUBPIXELS} and {MOST_SIZES}",
                 hint="cut them, or compress them in several parts",
             )
-        self.each = [self.tiling.each(Size(1, *image.shape[1:])) for image in images]
+        self.each = [math.prod(self.tiling.grid(*image.shape[1:])) for image in images]
         self._first = np.cumsum([0, *self.each])
 
     def __len__(self) -> int:
@@ -141,7 +141,7 @@ class Tiles:
     def _tile(self, number: int) -> Array:
         image = int(self._first.searchsorted(number, "right")) - 1
         whole, (_, height, width) = self.images[image], self.tiling.shape
-        row, column = divmod(number - int(self._first[image]), self.tiling.grid(Size(1, *whole.shape[1:]))[1])
+        row, column = divmod(number - int(self._first[image]), self.tiling.grid(*whole.shape[1:])[1])
         part = whole[:, row * height : (row + 1) * height, column * width : (column + 1) * width]
         tile = np.full(self.tiling.shape, -1)
         tile[:, : part.shape[1], : part.shape[2]] = part
@@ -174,7 +174,7 @@ def assembled(parts: Iterable[Part], tiling: Tiling, wanted: range) -> Iterator[
         DataError: if tiles of an image have different labels.
     """
     first, done = wanted.start, []
-    sizes = (size._replace(many=1) for size in tiling.within(wanted) for _ in range(size.many))
+    sizes = (size for size in tiling.within(wanted) for _ in range(size.many))
     whole: _Whole | None = None
     for part in parts:
         taken = 0
@@ -184,7 +184,7 @@ def assembled(parts: Iterable[Part], tiling: Tiling, wanted: range) -> Iterator[
             if whole.complete:
                 done.append(whole)
                 whole = None
-        for _, group in itertools.groupby(done, lambda each: each.size):
+        for _, group in itertools.groupby(done, lambda each: each.image.shape):
             found = [*group]
             labels = None if part.labels is None else np.array([each.label for each in found])
             yield Part(first, np.stack([each.image for each in found]), labels)
@@ -197,7 +197,7 @@ class _Whole:
 
     def __init__(self, tiling: Tiling, size: Size) -> None:
         channels, self._height, self._width = tiling.shape
-        self.size, self._grid, self._placed = size, tiling.grid(size), 0
+        self._grid, self._placed = tiling.grid(size.height, size.width), 0
         self.image = np.zeros((channels, size.height, size.width), np.int64)
         self.label: int | None = None
 

@@ -179,6 +179,7 @@ def test_the_largest_sizes_are_read_and_more_of_them_are_not(codec, monkeypatch)
     reader = Reader(io.BytesIO(forged(codec, [(1, 1 << 14, 1 << 14), (1 << 34, 3, 4)], [])))
     assert math.prod(reader.head.sizes[0]) == MOST_SUBPIXELS
     monkeypatch.setattr(tiling_module, "MOST_SIZES", 2)
+    assert Reader(io.BytesIO(forged(codec, [(1, 3, 4)] * 2, [2]))).scan() == [2]
     with pytest.raises(DataError, match="damaged"):
         Reader(io.BytesIO(forged(codec, [(1, 3, 4)] * 3, [3])))
     monkeypatch.undo()
