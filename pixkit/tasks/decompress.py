@@ -223,7 +223,7 @@ def _spec(head: Head, wanted: range) -> tuple[ImageSpec, bool]:
 
 def _require_folder(out: str | Path) -> None:
     """Raise UsageError of an archive, which has one array of images."""
-    if Path(out).suffix == ".npz":
+    if Path(out).suffix.lower() == ".npz":
         raise UsageError(
             "images of several sizes, which are no array",
             where="out",

@@ -14,9 +14,11 @@ import numpy as np
 from numpy.lib import format as npy_format
 from numpy.typing import NDArray
 
+from pixkit.data.picture import SUFFIXES
+from pixkit.errors import UsageError
 from pixkit.figures.grids import kept_type, write_pictures
 from pixkit.figures.targets import require_empty, require_file, saving
-from pixkit.files import if_it_fails, replacing, sync_folder, temporary_of
+from pixkit.files import if_it_fails, is_folder, replacing, sync_folder, temporary_of
 from pixkit.image import ImageSpec
 
 Array = NDArray[Any]
@@ -29,8 +31,14 @@ def require_target(out: str | Path) -> Path:
 
     Raises:
         RunError: if it is something else.
+        UsageError: if it is named as a picture or an array is, which a folder hardly was meant to be.
     """
-    return require_file(out) if Path(out).suffix == ".npz" else require_empty(out)
+    suffix = Path(out).suffix.lower()
+    if suffix in SUFFIXES | {".npy"} and not is_folder(out):
+        raise UsageError(
+            "a kind of file that images are not written to", where=str(out), expected="a folder, or FILE.npz"
+        )
+    return require_file(out) if suffix == ".npz" else require_empty(out)
 
 
 @contextmanager
@@ -44,7 +52,7 @@ def unpacked(out: str | Path, spec: ImageSpec, count: int) -> Iterator[Write]:
         RunError: if something cannot be written.
     """
     target = require_target(out)
-    with saving(target), (_archive if target.suffix == ".npz" else _folder)(target, spec, count) as write:
+    with saving(target), (_archive if target.suffix.lower() == ".npz" else _folder)(target, spec, count) as write:
         yield write
 
 

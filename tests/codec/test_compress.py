@@ -115,6 +115,11 @@ def test_some_images_and_what_there_is(run, file, tmp_path, capsys):
     assert main(["decompress", str(file), "--list"]) == 0
     assert "1  test:1" in capsys.readouterr().out
     assert main(["decompress", str(file), "--run", str(run)]) == 2
+    for more in (["-o", str(tmp_path / "listed")], ["--images", "0:1"]):
+        assert main(["decompress", str(file), "--list", *more]) == 2
+    for name in ("one.png", "all.npy", "one.JPEG"):
+        assert main(["decompress", str(file), "--run", str(run), "-o", str(tmp_path / name)]) == 2
+        assert not (tmp_path / name).exists()
 
 
 def test_what_fails_in_the_middle_leaves_nothing(run, file, tmp_path, monkeypatch):

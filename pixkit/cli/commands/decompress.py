@@ -44,6 +44,8 @@ def command(
     """
     for_one_process("decompressing")
     if listed:
+        if out is not None or images is not None:
+            raise click.UsageError("--list says what the whole file has, and writes nothing: leave out -o and --images")
         return _list(file, as_json)
     if out is None:
         raise click.UsageError("-o says where to write the images; --list what there are")
