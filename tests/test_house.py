@@ -1,6 +1,7 @@
 """The house: texts for developers against the tree, CI's constraints against pyproject.toml, what is distributed."""
 
 import importlib
+import os
 import re
 import subprocess
 import sys
@@ -176,6 +177,12 @@ def test_the_table_of_moves_leads_to_modules_that_are_there():
         _, former, now, _ = re.split(r"(?<!\\)\|", row)
         for name in re.findall(r"`([\w.]+)`", now):
             assert is_module(name.removeprefix("pixkit.")), f"{former} -> {name}"
+
+
+def test_findings_can_be_run_as_they_lie():
+    scripts = sorted((ROOT / "findings").glob("*.sh"))
+    begun = [path.name for path in scripts if path.read_text(encoding="utf-8").startswith("#!/usr/bin/env bash\n")]
+    assert [path.name for path in scripts if os.access(path, os.X_OK)] == begun == [path.name for path in scripts]
 
 
 def test_no_two_test_files_have_one_name():
