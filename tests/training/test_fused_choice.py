@@ -69,6 +69,7 @@ def test_what_the_gpu_refuses_to_launch_is_not_fused(monkeypatch):
 def test_of_a_training_that_is_too_short_to_measure_nothing_is_compiled(monkeypatch):
     asked = []
     monkeypatch.setattr(autotune, "obstacle", lambda model, device: asked.append(model))
+    monkeypatch.setattr(autotune, "seconds_of", lambda stepper, arithmetic: 0.01)
     for steps, fuse, times in ((100, "auto", 0), (900, "auto", 0), (1000, "auto", 1), (100, "on", 2), (1000, "off", 2)):
         found = choose(stepper_of(steps=steps, fuse=fuse))
         assert found.reason == "too short a training to measure" and len(asked) == times
