@@ -26,9 +26,18 @@ def exchange(ranks):
     counts = [2, 1, 0, 1][: ranks.size + 1]
     turns = [[part] * counts[part] for part in ranks.shared(range(len(counts)))]
     own_rows = torch.tensor([part for some in turns for part in some], dtype=torch.int64)
+    taking = ranks.taking(range(7))
+    taken = [next(taking)] if ranks.first else []
+    ranks.wait()
+    if not ranks.first:
+        taken += taking
+    ranks.wait()  # rank 0 is slow
+    taken += taking
+    ranks.wait()
     first = None if ranks.size < 3 or own == 2 else ranks.some(2).gather(own)
     return {
         "parts": ranks.shared(range(7)),
+        "taken": [taken, [*ranks.taking("abcd")], [*ranks.taking("ab")]],
         "gathered": ranks.gather([own, math.nan if own else 0.1, "x" * (5000 * own)]),
         "agreed": ranks.agreed({"of": own}),
         "swapped": ranks.swapped(rows).tolist(),
@@ -111,6 +120,10 @@ def together(tmp_path):
 def test_ranks_exchange_what_each_has(together):
     found = together.run(exchange, 3)
     assert [one["parts"] for one in found.values()] == [[0, 3, 6], [1, 4], [2, 5]]
+    taken = [one["taken"] for one in found.values()]
+    assert taken[0][0] == [0] and sorted(taken[1][0] + taken[2][0]) == [1, 2, 3, 4, 5, 6]
+    assert sorted(each for one in taken for each in one[1]) == ["a", "b", "c", "d"]
+    assert [one[2] for one in taken] == [["a"], ["b"], []]
     for rank, one in found.items():
         assert str(one["gathered"]) == str([[0, 0.1, ""], [1, math.nan, "x" * 5000], [2, math.nan, "x" * 10000]])
         assert one["agreed"] == {"of": 0}
@@ -126,6 +139,7 @@ def test_a_process_alone_exchanges_nothing():
     assert str(exchange(ALONE)) == str(
         {
             "parts": list(range(7)),
+            "taken": [list(range(7)), [*"abcd"], [*"ab"]],
             "gathered": [[0, 0.1, ""]],
             "agreed": {"of": 0},
             "swapped": [[0.0, 0.0]],

@@ -38,6 +38,7 @@ def save(
     state: dict[str, Any],
     metrics: dict[str, Any],
     before: Callable[[], None] | None = None,
+    progress: Callable[[], None] = lambda: None,
 ) -> None:
     """Write a checkpoint: whole, or not at all. It takes hardly any memory: it may be done because there was none left.
 
@@ -50,6 +51,7 @@ def save(
         state: the loop's state, plain data.
         metrics: the latest scores, plain data.
         before: called when all is written, before the folder takes its name; it may raise.
+        progress: called again and again while tensors are written.
 
     Raises:
         NonFiniteError: if a weight is not finite; nothing is written.
@@ -64,7 +66,7 @@ def save(
                     "not saved: there are values that are not finite", where=f"{folder}, {name}", found=listed(bad)
                 )
             with open(temporary / f"{name}.safetensors", "xb") as file:
-                digest, size = write_tensors(file, tensors)
+                digest, size = write_tensors(file, tensors, progress)
             files[name] = {"sha256": digest, "bytes": size, "layout": layout(tensors)}
         body = {"format": FORMAT, "step": step, "model": model, "files": files, "state": state, "metrics": metrics}
         (temporary / MANIFEST).write_bytes(encode_manifest(body))

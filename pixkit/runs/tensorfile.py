@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import BinaryIO
 
 import torch
@@ -15,11 +15,18 @@ PIECE = 1 << 18
 """Elements of a tensor that are copied at a time."""
 
 
-def write_tensors(file: BinaryIO, tensors: Mapping[str, Tensor]) -> tuple[str, int]:
+def write_tensors(
+    file: BinaryIO, tensors: Mapping[str, Tensor], progress: Callable[[], None] = lambda: None
+) -> tuple[str, int]:
     """Write the bytes that `safetensors.torch.save` would give for the tensors, on the CPU and contiguous.
 
     Of a tensor that is contiguous no more than a piece is copied; of another, the tensor. safetensors itself, up to the
     version, holds the whole file in memory, and refuses tensors that share memory.
+
+    Args:
+        file: to write to.
+        tensors: by name.
+        progress: called after each piece.
 
     Returns:
         SHA-256 of the bytes, in hexadecimal, and their number.
@@ -29,6 +36,7 @@ def write_tensors(file: BinaryIO, tensors: Mapping[str, Tensor]) -> tuple[str, i
         file.write(data)
         digest.update(data)
         size += len(data)
+        progress()
     return digest.hexdigest(), size
 
 

@@ -221,16 +221,18 @@ class Ahead:
         """
         stepper, parts, values = self.stepper, list[_Part](), list[Tensor]()
         total = OrderedSum(stepper.ranks, phase.parameters)
-        for turn, batches in enumerate(stepper.source.shared(step, phase.trained.name, stepper.ranks)):
-            own, row = None, torch.zeros(0, dtype=torch.float64, device=stepper.device)
-            for batch in batches:
+        # One part a rank at a time: the host is soon free for the next, however far its device is.
+        for batches in stepper.source.shared(step, phase.trained.name, stepper.ranks, stepper.ranks.size):
+            own, row = [], torch.zeros(0, dtype=torch.float64, device=stepper.device)
+            for part, batch in batches:
                 with stepper.buffers.watched():
-                    names, row = phase.part(batch, step, turn * stepper.ranks.size + stepper.ranks.rank)
-                own = {"weight": len(batch.x) / stepper.images, "names": names, "missing": total.missing}
-            told = [one for one in stepper.ranks.gather(own) if one is not None]
-            parts += [_Part(one["weight"], one["names"]) for one in told]
-            values += stepper.ranks.tensors(row)[: len(told)]
-            total.add([one["missing"] for one in told])
+                    names, row = phase.part(batch, step, part)
+                share = len(batch.x) / stepper.images
+                own.append({"part": part, "weight": share, "names": names, "missing": total.keep()})
+            told = stepper.ranks.gather(own)
+            parts += [_Part(one["weight"], one["names"]) for some in told for one in some]
+            values += stepper.ranks.tensors(row)[: sum(map(len, told))]
+            total.add(told)
             stepper.buffers.bring_on()
         total.finish()
         self._guard.unite(stepper.ranks)

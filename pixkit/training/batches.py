@@ -66,19 +66,25 @@ class Batches:
         for number in range(first, first + self._accumulate):
             yield from self._whole(sequence, phase, number).split(count)
 
-    def shared(self, step: int, phase: str, ranks: Ranks) -> Iterator[list[Batch]]:
-        """Those of a phase of a step round by round, a part a rank: this rank's of each round, none where it is idle.
+    def shared(self, step: int, phase: str, ranks: Ranks, at_once: int) -> Iterator[Iterator[tuple[int, Batch]]]:
+        """Those of a phase of a step in rounds of so many parts: the numbers and batches of those this rank takes.
 
-        What is not this rank's is not made.
+        Each round is to be gone through; see `Ranks.taking`. What is not this rank's is not made.
         """
         count = self._parts.of(step, phase)
-        first, parts = (step - 1) * self._accumulate, self._accumulate * count
+        first, parts = (step - 1) * self._accumulate, range(self._accumulate * count)
         whole: tuple[int, list[Batch]] = (-1, [])
-        for start in range(0, parts, ranks.size):
-            number, piece = divmod(start + ranks.rank, count)
-            if number < self._accumulate and whole[0] != number:
-                whole = number, list(self._whole(self._sequences[phase], phase, first + number).split(count))
-            yield [whole[1][piece]] if number < self._accumulate else []
+
+        def taken(some: range) -> Iterator[tuple[int, Batch]]:
+            nonlocal whole
+            for part in ranks.taking(some):
+                number, piece = divmod(part, count)
+                if whole[0] != number:
+                    whole = number, list(self._whole(self._sequences[phase], phase, first + number).split(count))
+                yield part, whole[1][piece]
+
+        for start in parts[::at_once]:
+            yield taken(parts[start : start + at_once])
 
     def _whole(self, sequence: BatchSequence, phase: str | None, number: int) -> Batch:
         feed = None if phase is None else self._feeds.get(phase)

@@ -29,6 +29,11 @@ class Buffers:
         self._given: list[tuple[int, Tensor]] = []
         self._read: set[int] = set()
 
+    @property
+    def moving(self) -> bool:
+        """Whether several ranks have statistics to bring on."""
+        return bool(self._layers)
+
     @contextmanager
     def watched(self) -> Iterator[None]:
         """While the loss of a part and its gradients are computed.

@@ -1,26 +1,30 @@
 """The sum of the gradients of a phase's parts, in the order of the parts, whichever ranks have computed them.
 
 A process that is alone adds part 0, 1, 2, ... to a parameter's gradient as they come. Adding up what ranks have summed
-up for themselves, as data-parallel training does, gives other digits. So the parts are taken in rounds, one a rank:
-each owns a slice of all gradients together, is sent that slice of every part of the round, and adds them up in their
-order; after the last round it gives its slice of the sum to all.
+up for themselves, as data-parallel training does, gives other digits. So the parts are taken in rounds, of one a rank
+or more (see `at_once`): each rank owns a slice of all gradients together, is sent that slice of every part of the
+round, and adds them up in the order of the parts; after the last round it gives its slice of the sum to all.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from pixkit.ranks import Ranks
 
+ROOM = 2**27
+"""Bytes that the gradients of a round may take, sent and received, for it to have more parts than there are ranks."""
+
 
 class OrderedSum:
     """The gradients of some parameters, summed over the parts of a step.
 
-    Beside the gradients themselves a rank keeps what it sends and what it receives in a round: twice as much again.
-    Alone, it leaves the sum to `Tensor.backward`, which adds to what is there.
+    Beside the gradients themselves a rank keeps what it sends and what it receives in a round: twice as much again for
+    each of its parts. Alone, it leaves the sum to `Tensor.backward`, which adds to what is there.
     """
 
     def __init__(self, ranks: Ranks, parameters: Iterable[nn.Parameter]) -> None:
@@ -28,32 +32,44 @@ class OrderedSum:
         self._parameters = [] if ranks.alone else list(parameters)
         self._there = [False] * len(self._parameters)
         self._slices: dict[torch.dtype, Tensor] = {}
-
-    @property
-    def missing(self) -> list[int]:
-        """The parameters, by number, that this rank's part of the round gave no gradient."""
-        return [number for number, one in enumerate(self._parameters) if one.grad is None]
+        self._kept: list[dict[torch.dtype, Tensor]] = []
 
     @torch.no_grad()
-    def add(self, missing: Sequence[Sequence[int]]) -> None:
-        """Add the parts of a round, and let go of this rank's gradients.
+    def keep(self) -> list[int]:
+        """Put aside the gradients of a part that this rank has computed; return which are missing, by number."""
+        missing = [number for number, one in enumerate(self._parameters) if one.grad is None]
+        if not self._ranks.alone:
+            self._kept.append({dtype: self._rows(dtype) for dtype in self._types})
+            for one in self._parameters:
+                one.grad = None
+        return missing
+
+    @torch.no_grad()
+    def add(self, told: Sequence[Sequence[Mapping[str, Any]]]) -> None:
+        """Add the parts of a round, whose gradients were put aside.
 
         Args:
-            missing: of each part, in their order, which are those of rank 0, 1, ..., what is `missing` there.
+            told: of each rank, of each part in the order in which it has computed them: `part`, its number, and
+                `missing`, see `keep`.
         """
         if self._ranks.alone:
             return
-        for without in missing:
-            for number in set(range(len(self._there))).difference(without):
+        for one in (one for some in told for one in some):
+            for number in set(range(len(self._there))).difference(one["missing"]):
                 self._there[number] = True
         for dtype in self._types:
-            parts = self._ranks.swapped(self._rows(dtype))
-            first = dtype not in self._slices
-            self._slices[dtype] = total = parts[0].clone() if first else self._slices[dtype]
-            for part in parts[first:]:  # idle ranks have sent nothing, in the sense of `_rows`
-                total += part
-        for one in self._parameters:
-            one.grad = None
+            slices = {}
+            for turn in range(max(map(len, told))):
+                own = self._kept[turn].pop(dtype) if turn < len(self._kept) else self._rows(dtype)
+                for some, found in zip(told, self._ranks.swapped(own), strict=True):
+                    if turn < len(some):
+                        slices[some[turn]["part"]] = found
+            for part in sorted(slices):
+                if dtype in self._slices:
+                    self._slices[dtype] += slices[part]
+                else:
+                    self._slices[dtype] = slices[part].clone()
+        self._kept.clear()
 
     @torch.no_grad()
     def finish(self) -> None:
@@ -88,6 +104,25 @@ class OrderedSum:
         return rows.view(self._ranks.size, length)
 
 
-def exchanged(ranks: Ranks, gradients: int) -> int:
-    """Bytes that an exchange of so many bytes of gradients takes beside them: what is sent and received, and a sum."""
-    return 0 if ranks.alone else 2 * gradients + -(-gradients // ranks.size)
+def at_once(ranks: Ranks, parts: int, gradients: int) -> int:
+    """How many of a step's parts a round has, whose gradients take so many bytes each.
+
+    Ranks that take several parts before they wait for one another wait less: one that is slower takes fewer.
+    """
+    if ranks.alone:
+        return 1
+    most = ROOM // (2 * max(gradients, 1))
+    return ranks.size if most <= ranks.size else min(parts, most)
+
+
+def kept(ranks: Ranks, parts: int, gradients: int) -> int:
+    """Bytes of the gradients, of so many bytes, that a rank puts aside at most while it computes further parts."""
+    count = at_once(ranks, parts, gradients)
+    return 0 if count <= ranks.size else count * gradients
+
+
+def exchanged(ranks: Ranks, parts: int, gradients: int) -> int:
+    """Bytes that an exchange of them takes beside the gradients: what is sent and received, and a sum."""
+    if ranks.alone:
+        return 0
+    return 2 * max(gradients, kept(ranks, parts, gradients)) + -(-gradients // ranks.size)

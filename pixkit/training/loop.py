@@ -113,7 +113,7 @@ class Trainer:
                 self._advance(log)
             for values in self._pace.rest():
                 self._note(log, values)
-            self._save(log)
+            self._ranks.decided(lambda: self._save(log))
         self._hooks.call("end", run=self.run, step=self.state.step)
 
     @contextmanager

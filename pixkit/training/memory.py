@@ -19,7 +19,7 @@ from pixkit.memory.heap import can_keep
 from pixkit.models.base import Model
 from pixkit.ranks import Ranks
 from pixkit.recipe.schema import Optimizer
-from pixkit.training.exchange import exchanged
+from pixkit.training.exchange import exchanged, kept
 from pixkit.training.optim import TrainedPhase, build_optimizer
 from pixkit.training.step import Stepper, checked_losses
 
@@ -96,15 +96,18 @@ def estimate(
     training = sum(gradients.values()) + sum(state for state, _ in updates) + average
     # A phase's own gradients are among what its step makes; those of the others wait for theirs.
     whole = [_step(stepper, trained, device) for trained in stepper.phases]
+    parts = {name: config.accumulate * stepper.parts.last(name) for name in gradients}
     # What is recorded adds its gradients to others, at a place of their own.
     steps = [
-        one - (0 if recorded else gradients[trained.name]) for one, trained in zip(whole, stepper.phases, strict=True)
+        one - (0 if recorded else gradients[name]) + kept(stepper.ranks, parts[name], gradients[name])
+        for one, name in zip(whole, gradients, strict=True)
     ]
+    exchanges = [exchanged(stepper.ranks, parts[name], each) for name, each in gradients.items()]
     # Averaged weights are put in place while they are scored, and copied from there to be saved.
     saving = 2 * weights if config.ema else 0
     scoring = saving // 2 + _scoring(stepper, device)
     temporaries = [one for _, one in updates]
-    batch = max(*steps, *temporaries, saving, scoring, *(exchanged(stepper.ranks, one) for one in gradients.values()))
+    batch = max(*steps, *temporaries, saving, scoring, *exchanges)
     # All that is recorded shares a pool of memory, but not with what is launched.
     graphs = max(*whole, *temporaries) + _held(stepper) if recorded else 0
     now = resident() if device.type == "cpu" else None

@@ -59,7 +59,9 @@ class Saver:
             checkpoint.amend(folder, **about)
         else:
             with closing(self._contents(ema)) as contents:
-                checkpoint.save(folder, contents, step=state.step, model=self._recipe.model.name, **about)
+                alive = self._stepper.ranks.telling(lambda: None)
+                model = self._recipe.model.name
+                checkpoint.save(folder, contents, step=state.step, model=model, progress=alive, **about)
         self._point(state)
         self.saved = replace(state)
         self._reporter.checkpoint(folder)

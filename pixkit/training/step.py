@@ -21,7 +21,7 @@ from pixkit.recipe.schema import TrainConfig
 from pixkit.runs.checkpoint import load_model, non_finite
 from pixkit.training.batches import Batches
 from pixkit.training.buffers import Buffers
-from pixkit.training.exchange import OrderedSum
+from pixkit.training.exchange import OrderedSum, at_once
 from pixkit.training.kernels import Kernels
 from pixkit.training.optim import TrainedPhase, clip, gradient_norm, trained_phases
 from pixkit.training.parts import Parts
@@ -179,17 +179,19 @@ class Stepper:
         trained.optimizer.zero_grad(set_to_none=True)
         total = OrderedSum(self.ranks, parameters)
         means: dict[str, float] = {}
-        for turn, batches in enumerate(self.source.shared(step, trained.name, self.ranks)):
-            first = turn * self.ranks.size
-            own = [self._part(number, step, first + self.ranks.rank, batch) for batch in batches]
-            told = self.ranks.gather([{**part, "missing": total.missing} for part in own])
-            parts = [part for found in told for part in found]
-            for part, found in enumerate(parts, first):
+        for batches in self.source.shared(step, trained.name, self.ranks, self._at_once(trained)):
+            own = [
+                {"part": part, **self._part(number, step, part, batch), "missing": total.keep()}
+                for part, batch in batches
+            ]
+            told = self.ranks.gather(own)
+            for found in sorted((one for some in told for one in some), key=lambda one: one["part"]):
                 if not math.isfinite(found["values"]["loss"]):
-                    raise self.non_finite("the loss", trained, step, part=part, losses=words(found["values"]))
+                    about = {"part": found["part"], "losses": words(found["values"])}
+                    raise self.non_finite("the loss", trained, step, **about)
                 for name, value in found["values"].items():
                     means[name] = means.get(name, 0.0) + found["weight"] * value
-            total.add([found["missing"] for found in parts])
+            total.add(told)
             self.buffers.bring_on()
         total.finish()
         norm = gradient_norm(parameters)
@@ -197,6 +199,14 @@ class Stepper:
             names = non_finite({name: p.grad for name, p in trained.parameters.items() if p.grad is not None})
             raise self.non_finite("the gradient", trained, step, parameters=names, losses=words(means))
         return means, norm
+
+    def _at_once(self, trained: TrainedPhase) -> int:
+        """How many parts ranks take before they exchange what came of them."""
+        if self.buffers.moving:  # what layers were given of each part is kept
+            return self.ranks.size
+        parameters = trained.parameters.values()
+        gradients = sum(one.numel() * one.element_size() for one in parameters)
+        return at_once(self.ranks, self.config.accumulate * self.parts.last(trained.name), gradients)
 
     def _part(self, number: int, step: int, part: int, batch: Batch) -> dict[str, Any]:
         """Add a part's share to the gradients, if its loss is finite; return its losses, and its share of the step."""

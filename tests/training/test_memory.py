@@ -14,7 +14,7 @@ from pixkit.memory import Room, resident
 from pixkit.ranks import ALONE, Ranks
 from pixkit.recipe.schema import SGD, Adam, AdamW, RMSprop
 from pixkit.training import memory
-from pixkit.training.exchange import exchanged
+from pixkit.training.exchange import ROOM, at_once, exchanged, kept
 from pixkit.training.memory import MemoryEstimate, estimate, model_bytes
 from pixkit.training.prepare import construct_to_train
 from pixkit.training.step import Stepper
@@ -220,7 +220,16 @@ def test_ranks_look_at_what_is_free_when_none_takes_more_and_count_what_they_exc
     monkeypatch.setattr(Ranks, "wait", lambda self: seen.append("wait"))
     monkeypatch.setattr(memory, "available", lambda device: (seen.append("look"), Room("the machine", 1, 1))[1])
     stepper.ranks = Ranks(1, 4)
-    monkeypatch.setattr(memory, "exchanged", lambda ranks, size: 2**30 * ranks.size + size)
-    assert estimate(stepper, CPU).activations == 2**32 + 4 * PARAMETERS
-    assert seen == ["wait", "look", "wait"]
-    assert exchanged(stepper.ranks, 10) == 23 and exchanged(ALONE, 10) == 0
+    monkeypatch.setattr(memory, "kept", lambda ranks, parts, size: 2**30 * ranks.size * parts + size)
+    assert 2**32 + 4 * PARAMETERS < estimate(stepper, CPU).activations < 2**33
+    monkeypatch.setattr(memory, "exchanged", lambda ranks, parts, size: 2**33 * ranks.size * parts + size)
+    assert estimate(stepper, CPU).activations == 2**35 + 4 * PARAMETERS
+    assert seen == ["wait", "look", "wait"] * 2
+
+
+def test_ranks_compute_more_than_one_part_each_before_they_exchange_them_where_these_are_small():
+    ranks = Ranks(1, 4)
+    taken = [(1, 10), (4, 10), (6, 10), (6, ROOM // 10), (9, ROOM // 8), (6, ROOM // 2)]
+    assert [at_once(ranks, *each) for each in taken] == [1, 4, 6, 5, 4, 4] and at_once(ALONE, 6, 10) == 1
+    assert [kept(ranks, *each) for each in taken] == [0, 0, 60, 5 * (ROOM // 10), 0, 0] and kept(ALONE, 6, 10) == 0
+    assert [exchanged(ranks, *each) for each in taken[1:3]] == [23, 123] and exchanged(ALONE, 6, 10) == 0

@@ -83,7 +83,7 @@ def alone(tmp_path_factory):
 
 
 def test_ranks_come_to_the_bytes_of_one_process(together, alone, tmp_path):
-    """And where rank 0 draws alone, in the midst of the build and in the end, it gives signs of life."""
+    """And where rank 0 saves and draws alone, in the midst of the build and in the end, it gives signs of life."""
     path = tmp_path / "run"
 
     def work(ranks):
@@ -97,7 +97,7 @@ def test_ranks_come_to_the_bytes_of_one_process(together, alone, tmp_path):
         ranks.gather = noting
         return build(PIXELS, path, resume="auto", ranks=ranks).interrupted, sorted(signs)
 
-    assert together.run(work, 2) == {0: (None, [(True, False), (True, True)]), 1: (None, [])}
+    assert together.run(work, 2) == {0: (None, [(False, False), (True, False), (True, True)]), 1: (None, [])}
     assert contents(path) == alone
 
 
@@ -129,7 +129,11 @@ def test_phases_and_running_statistics_are_those_of_one_process(together):
     assert list(together.run(weights, 2).values()) == [weights(ALONE)] * 2
 
 
-def sums(ranks):
+ROUNDS = [[[[1], [0, 2]]], [[[], [0, 1]], [[2], []]]]
+"""Rounds of three parts, as two ranks may come to take them."""
+
+
+def sums(ranks, rounds=((range(3),),)):
     """What three parts, of which some give some weights no gradient, add up to; signs of zeros, too, are told."""
     torch.manual_seed(0)
     parts = [torch.randn(7) * 10.0**part for part in range(3)]
@@ -139,13 +143,13 @@ def sums(ranks):
     weights += [torch.zeros(7, dtype=torch.complex64, requires_grad=True)]
     giving = [{0, 4, 5}, {0, 1, 2, 4, 5}, {0, 2, 5}]
     total = OrderedSum(ranks, weights)
-    for first in range(0, 3, ranks.size):
-        own = ranks.shared(range(first, min(first + ranks.size, 3)))
-        for part in own:
+    for taken in rounds:
+        own = []
+        for part in taken[ranks.rank]:
             for number in giving[part]:
                 (weights[number] * parts[part]).sum().real.backward()
-        told = ranks.gather([total.missing for _ in own])
-        total.add([without for one in told for without in one])
+            own.append({"part": part, "missing": total.keep()})
+        total.add(ranks.gather(own))
     total.finish()
     return [one.grad if one.grad is None else [repr(value) for value in one.grad.tolist()] for one in weights]
 
@@ -153,7 +157,8 @@ def sums(ranks):
 def test_gradients_are_summed_bit_by_bit(together):
     alone = sums(ALONE)
     assert alone[1][0] == "-0.0" and alone[3] is None
-    assert list(together.run(sums, 2).values()) == [alone] * 2
+    found = together.run(lambda ranks: [sums(ranks, rounds) for rounds in ROUNDS], 2)
+    assert list(found.values()) == [[alone] * 2] * 2
 
 
 class Block(nn.Module):

@@ -1,0 +1,161 @@
+"""What ranks send one another: plain data and tensors.
+
+Plain data go over gloo, between CPUs, always; tensors of a GPU over NCCL.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from datetime import timedelta
+from typing import Any
+
+import torch
+import torch.distributed as dist
+from torch import Tensor
+
+from pixkit.errors import message, shorten
+from pixkit.ranks.ends import Ends
+
+USUAL = 2**12
+"""Bytes of plain data that are exchanged at once; more take a second exchange."""
+
+
+class Connection:
+    """How one of some ranks, 0..size-1, is connected with the others. What all have to call, all call in one order.
+
+    Attributes:
+        rank: which of them this process is.
+        size: how many there are; 1 for a process that is alone, for which nothing is exchanged.
+        local: which of those of its machine it is.
+    """
+
+    def __init__(self, rank: int, size: int, local: int, store: dist.Store | None, timeout: float) -> None:
+        self.rank, self.size, self.local = rank, size, local
+        self._timeout = timeout
+        self._groups: dict[str, Any] = {}
+        if store is not None:
+            self._store = dist.PrefixStore("pixkit", store)
+            self._ends = Ends(self._store, rank, size, timeout)
+            with self._hearing():
+                self._groups["cpu"] = dist.ProcessGroupGloo(self._store, rank, size, timedelta(seconds=timeout))
+            self.gather(None)  # one that failed before all are connected would have the others try until the timeout
+
+    @property
+    def alone(self) -> bool:
+        """Whether there is no other."""
+        return self.size == 1
+
+    def gather(self, plain: Any) -> list[Any]:
+        """What each rank gives, plain data, by rank; floats stay what they are, bit for bit, NaN too."""
+        if self.alone:
+            return [plain]
+        text = json.dumps(plain).encode()
+        size = USUAL
+        found = self._exchanged(text, size)
+        longest = max(int.from_bytes(one[:8], "little") for one in found)
+        if longest > size - 8:
+            found = self._exchanged(text, longest + 8)
+        return [json.loads(one[8 : 8 + int.from_bytes(one[:8], "little")]) for one in found]
+
+    def spread(self, tensors: Sequence[Tensor]) -> None:
+        """Give all ranks the values that rank 0's tensors have; they have the same shapes, and are written to."""
+        for tensor in () if self.alone else tensors:
+            with torch.no_grad(), self._hearing():
+                sent = tensor.detach().contiguous()
+                self._group(sent).broadcast(_real(sent), 0).wait()
+                tensor.copy_(sent)
+
+    def tensors(self, tensor: Tensor) -> list[Tensor]:
+        """The tensor of each rank, by rank: they may differ in shape, and have one type and number of dimensions."""
+        if self.alone:
+            return [tensor]
+        sent = tensor.detach().contiguous()
+        found = [torch.empty(shape, dtype=sent.dtype, device=sent.device) for shape in self.gather(list(sent.shape))]
+        longest = max(one.numel() for one in found)
+        padded = sent.new_zeros(longest)
+        padded[: sent.numel()] = sent.flatten()
+        rows = [torch.empty_like(padded) for _ in found]
+        with self._hearing():
+            self._group(sent).allgather([[_real(row) for row in rows]], [_real(padded)]).wait()
+        return [row[: one.numel()].view_as(one) for row, one in zip(rows, found, strict=True)]
+
+    def lists(self, tensors: Sequence[Tensor], device: torch.device) -> list[list[Tensor]]:
+        """Some tensors of each rank, by rank, on a device; of any shapes and types, and they lie in memory as there."""
+        about = [[list(one.shape), _strides(one), str(one.dtype).removeprefix("torch.")] for one in tensors]
+        found = []
+        for rank, rows in enumerate(self.gather(about)):
+            own = iter(tensors if rank == self.rank else ())
+            made = []
+            for shape, stride, dtype in rows:
+                sent = torch.empty(shape, dtype=getattr(torch, dtype), device=device)
+                if rank == self.rank:
+                    sent.copy_(next(own))
+                if not self.alone:
+                    with self._hearing():
+                        self._group(sent).broadcast(_real(sent), rank).wait()
+                made.append(torch.empty_strided(shape, stride, dtype=sent.dtype, device=device).copy_(sent))
+            found.append(made)
+        return found
+
+    def in_order(self, rows: Tensor, counts: Sequence[int]) -> Tensor:
+        """The rows of parts that ranks took in turn, [counts[0] + counts[1] + ..., ...]; `rows` are this rank's own."""
+        if self.alone:
+            return rows
+        own = [iter(each.split(list(counts[rank :: self.size]))) for rank, each in enumerate(self.tensors(rows))]
+        return torch.cat([rows[:0], *(next(own[part % self.size]) for part in range(len(counts)))])
+
+    def swapped(self, rows: Tensor) -> Tensor:
+        """Row r of each rank's [size, n], on rank r; by rank, [size, n]."""
+        if self.alone:
+            return rows
+        found = torch.empty_like(rows)
+        with self._hearing():
+            self._group(rows).alltoall_base(_real(found), _real(rows), [], []).wait()
+        return found
+
+    def joined(self, row: Tensor) -> Tensor:
+        """Each rank's [n], by rank: [size, n]."""
+        if self.alone:
+            return row[None]
+        found = row.new_empty(self.size, *row.shape)
+        with self._hearing():
+            self._group(row).allgather([[_real(one) for one in found]], [_real(row)]).wait()
+        return found
+
+    def _exchanged(self, text: bytes, size: int) -> list[bytes]:
+        """The beginning of what each rank says, after the eight bytes of its length."""
+        row = torch.zeros(size, dtype=torch.uint8)
+        whole = (len(text).to_bytes(8, "little") + text)[:size]
+        row[: len(whole)] = torch.frombuffer(bytearray(whole), dtype=torch.uint8)
+        return [one.numpy().tobytes() for one in self.joined(row)]
+
+    def _group(self, tensor: Tensor) -> Any:
+        """What tensors of its device go over."""
+        kind = tensor.device.type
+        if kind not in self._groups:
+            options = dist.ProcessGroupNCCL.Options()
+            options._timeout = timedelta(seconds=self._timeout)
+            store = dist.PrefixStore(kind, self._store)
+            self._groups[kind] = dist.ProcessGroupNCCL(store, self.rank, self.size, options)
+        return self._groups[kind]
+
+    @contextmanager
+    def _hearing(self) -> Iterator[None]:
+        """If others do not answer, say which."""
+        try:
+            yield
+        except RuntimeError as error:
+            raise self._ends.lost(shorten(message(error), 300)) from error
+
+
+def _strides(tensor: Tensor) -> list[int]:
+    """How it lies in memory, gaps included: the order of sums depends on it. Not that several elements are one."""
+    dense = torch.empty_like(tensor, device="meta").stride() if 0 in tensor.stride() else tensor.stride()
+    return list(dense)
+
+
+def _real(tensor: Tensor) -> Tensor:
+    """The same memory, of numbers that a group can carry."""
+    return torch.view_as_real(tensor) if tensor.is_complex() else tensor
