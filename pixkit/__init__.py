@@ -16,8 +16,8 @@ A model of your own, in a loop of your own, or trained as a recipe is on images 
     result = pixkit.train("digits-pixelcnn", "runs/mine", images=x, callbacks=print)
     model = result.load()
 
-Here are the verbs (load build evaluate verify sample complete upscale reconstruct compress decompress bench register),
-which take runs and recipes as str or Path; each begins its help with an example: ``help(pixkit.sample)``.
+Here are the verbs (load build evaluate score verify sample complete upscale reconstruct compress decompress bench
+register), which take runs and recipes as str or Path; each begins its help with an example: ``help(pixkit.sample)``.
 
     load         a run's model                      complete     fill in what is missing of images
     build        train a recipe                     upscale      the pixels between those of a small image
@@ -25,6 +25,7 @@ which take runs and recipes as str or Path; each begins its help with an example
     verify       prove causality, or find the leak  bench        how long sampling takes
     sample       draw from a run                    register     make a class of yours a component
     compress     images to a file, without loss     decompress   and back, on any machine
+    score        images one by one, and their sites
 
 From Python alone: load_recipe (a file, a name or a dict), build_model (untrained), train (on tensors), and component,
 for one part by its name: ``pixkit.component("ordering", "hilbert").build(pixkit.ImageSpec(1, 8, 8, 17))``.

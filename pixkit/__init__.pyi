@@ -5,6 +5,7 @@
 from pixkit.runs.load import load as load
 from pixkit.build import build as build
 from pixkit.tasks.score import evaluate as evaluate
+from pixkit.tasks.scoring.score import score as score
 from pixkit.tasks.verify import verify as verify
 from pixkit.tasks.sample import sample as sample
 from pixkit.tasks.complete import complete as complete

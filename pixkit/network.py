@@ -93,6 +93,14 @@ class Autoregressive(nn.Module):
         """
         return self.distribution(x, context).log_prob(x.long())
 
+    def site_log_prob(self, x: Tensor, context: Tensor | None = None) -> Tensor:
+        """The terms of `log_prob`, one a site: log p(colours there | earlier sites), nats [B, H, W].
+
+        Raises:
+            DataError, UsageError: as `distribution`.
+        """
+        return self.distribution(x, context).site_log_prob(x.long())
+
     def uniforms(self, noise: Noise) -> Tensor:
         """What images of this noise are drawn with, [B, draws, C, H, W], on the network's device.
 

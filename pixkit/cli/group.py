@@ -27,6 +27,7 @@ SECTIONS: dict[str, dict[str, str]] = {
         "compress": "Compress images without loss by a trained model.",
         "decompress": "Get back the images that `pixkit compress` wrote.",
         "eval": "Score a trained model on a split of its data.",
+        "score": "Score images one by one, and show where they are unlikely.",
         "verify": "Prove a model, or any module, causal, or show its leak.",
         "bench": "Measure how fast a recipe's model works.",
     },

@@ -79,6 +79,11 @@ def emit_json(data: Any) -> None:
     click.echo(text.replace("\x7f", "\\u007f"))
 
 
+def emit_json_line(data: Any) -> None:
+    """The same in one line, for data that come one by one: JSON Lines."""
+    click.echo(json.dumps(_plain(data), allow_nan=False, default=str).replace("\x7f", "\\u007f"))
+
+
 def table(headers: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
     """Aligned columns. On a terminal cells wrap to its width; elsewhere a row stays one line."""
     lines = [[header.upper() for header in headers], *([printable(cell) for cell in row] for row in rows)]

@@ -6,7 +6,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, redirect_stdout
-from typing import Any
+from typing import Any, TextIO
 
 from pixkit.cli import output
 from pixkit.cli.output import is_terminal
@@ -18,7 +18,17 @@ EVERY = 5.0
 
 
 class Progress:
-    """Says nothing: what -q asks for."""
+    """Says nothing: what -q asks for.
+
+    Attributes:
+        stdout: where data go.
+    """
+
+    stdout: TextIO | None = None
+
+    def printing(self) -> redirect_stdout[TextIO | None]:
+        """A context in which data are printed while work goes on."""
+        return redirect_stdout(self.stdout)
 
     def say(self, text: str) -> None:
         """A remark, on a line of its own."""
@@ -111,12 +121,14 @@ class ProgressBar(Progress):
 
 
 @contextmanager
-def show_progress(quiet: bool) -> Iterator[Progress]:
-    """The progress that fits: none told, a bar on a terminal, or lines.
+def show_progress(quiet: bool, *, streaming: bool = False) -> Iterator[Progress]:
+    """The progress that fits: none told, a bar on a terminal, or lines, as where data are `streaming` to it meanwhile.
 
     What components print meanwhile goes to stderr, since stdout is for data, and none of them ends the process.
     """
-    progress = Progress() if quiet else ProgressBar() if is_terminal(sys.stderr) else ProgressLines()
+    bar = is_terminal(sys.stderr) and not (streaming and is_terminal(sys.stdout))
+    progress = Progress() if quiet else ProgressBar() if bar else ProgressLines()
+    progress.stdout = sys.stdout
     try:
         with redirect_stdout(sys.stderr), no_exit():
             yield progress

@@ -79,7 +79,15 @@ class Reader:
             notes.append(f"colours were moved to the nearest of {len(self.spec.palette)}, by levels RMS: {way}")
         return notes
 
-    def read(self, name: str | Path) -> list[tuple[str, Tensor]]:
+    def parts(self, name: str | Path) -> list[str | Path | Member]:
+        """What an argument is made of, each for `read`: the pictures of a folder or of an archive, else itself alone.
+
+        Raises:
+            DataError: where a folder or an archive cannot be read, or has no pictures.
+        """
+        return [name] if _array_of(name) is not None else [*_pictures(Path(name))]
+
+    def read(self, name: str | Path | Member) -> list[tuple[str, Tensor]]:
         """What an argument means: the images' names and their levels, int64 [C, H, W].
 
         `name` is a picture, a folder or an archive of pictures (or what is in one: FILE.zip/FOLDER), a .npy, a .npz, or
@@ -102,13 +110,14 @@ class Reader:
         tokens, self.moved[name] = as_tokens(image[None].to(torch.uint8), self.spec.palette)
         return tokens[0].long()
 
-    def _read(self, name: str | Path) -> list[tuple[str, Tensor]]:
-        path = Path(name)
-        file, _, array = str(name).rpartition(":")
-        if not is_folder(path) and (file.endswith(".npz") or path.suffix in (".npy", ".npz")):
-            images = self._arrays(Path(file), array) if file.endswith(".npz") else self._arrays(path, None)
+    def _read(self, name: str | Path | Member) -> list[tuple[str, Tensor]]:
+        if isinstance(name, Member):
+            return self._sized(name)._frames(name)
+        stored = _array_of(name)
+        if stored is not None:
+            images = self._arrays(*stored)
             return [(str(name) if len(images) == 1 else f"{name} {row}", image) for row, image in enumerate(images)]
-        return [pair for picture in _pictures(path) for pair in self._sized(picture)._frames(picture)]
+        return [pair for picture in _pictures(Path(name)) for pair in self._sized(picture)._frames(picture)]
 
     def _sized(self, path: Path | Member) -> Reader:
         """What reads a picture in its own size, if that is asked for."""
@@ -255,6 +264,15 @@ class Reader:
         if self.changed is not None and (back != array).any():
             self.changed.append(where)
         return found
+
+
+def _array_of(name: str | Path) -> tuple[Path, str | None] | None:
+    """The file of arrays that an argument means, and the array's name in it if that is given; None of pictures."""
+    path = Path(name)
+    file, _, array = str(name).rpartition(":")
+    if is_folder(path) or not (file.endswith(".npz") or path.suffix in (".npy", ".npz")):
+        return None
+    return (Path(file), array) if file.endswith(".npz") else (path, None)
 
 
 def _pictures(path: Path) -> list[Path | Member]:

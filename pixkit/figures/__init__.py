@@ -7,7 +7,7 @@ be given, which knows the colours of tokens (`data.palette`): `in_colour(x, mode
 """
 
 from pixkit.figures.curves import Curve, save_curves
-from pixkit.figures.fields import save_field, save_order, save_sight
+from pixkit.figures.fields import save_field, save_mask, save_nats, save_order, save_sight
 from pixkit.figures.grids import (
     Levels,
     Titles,
@@ -39,6 +39,8 @@ __all__ = [
     "save_field",
     "save_grid",
     "save_images",
+    "save_mask",
+    "save_nats",
     "save_npz",
     "save_order",
     "save_panels",

@@ -73,6 +73,29 @@ def save_order(steps: Any, path: str | os.PathLike[str]) -> Path:
     return _save(shades[values], values, entries, path)
 
 
+def save_nats(sites: Any, most: float, path: str | os.PathLike[str]) -> Path:
+    """Draw nats of sites, [H, W], as colours from dark, 0, to bright, `most` nats and beyond; the legend says which.
+
+    Pictures with the same `most` compare.
+    """
+    shares = np.clip(np.asarray(sites, dtype=np.float64) / most, 0, 1)
+    shades = np.array([_shade(step, 255) for step in range(256)], np.uint8)
+    colours = shades[np.rint(shares * 255).astype(np.uint8)]
+    steps = (0, 64, 128, 191, 255)
+    entries = [
+        (f"{step / 255 * most:.3g} nats{' or more' if step == 255 else ''}", _shade(step, 255)) for step in steps
+    ]
+    return _save(colours[None], None, entries, path)
+
+
+def save_mask(marked: Any, path: str | os.PathLike[str]) -> Path:
+    """Write a mask, bool [H, W], as a PNG, white where it is set: there `pixkit complete --mask` draws anew."""
+    target = Path(path)
+    with replacing(target) as temporary:
+        Image.fromarray(np.asarray(marked, dtype=bool).astype(np.uint8) * 255).save(temporary, format="PNG")
+    return target
+
+
 def _save(colours: np.ndarray, numbers: np.ndarray | None, entries: list[tuple[str, Colour]], path: Any) -> Path:
     """Panels of colours uint8 [C, H, W, 3] side by side, then the legend."""
     panels, height, width = colours.shape[:3]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import torch
 from pydantic import Field
 from torch import Tensor
 
@@ -39,8 +40,12 @@ class AutoregressiveModel(LabelledModel):
         """The network."""
         head: HeadRef = Field(default={"type": "softmax"}, validate_default=True)
         """The distribution of a sub-pixel."""
+        mutation: float = Field(0.0, ge=0, lt=1)
+        """Each level of a training image is replaced with this probability, by any level: what is left to learn is the
+        background of images, for likelihood ratios (Ren et al., 2019, arXiv 1906.02845, section 3)."""
 
     config: Config
+    mapped = True
 
     def __init__(self, config: Config, spec: ImageSpec, classes: int | None = None) -> None:
         super().__init__(config, spec, classes)
@@ -51,12 +56,17 @@ class AutoregressiveModel(LabelledModel):
         return [Phase("likelihood", self.parameters(), self._loss, mean=True)]
 
     def _loss(self, batch: Batch, step: int) -> Losses:
-        nats = -self.network.log_prob(batch.x, self.labels_shown(batch.labels)).mean()
+        x = batch.x if not self.config.mutation else mutated(batch.x, self.spec.levels, self.config.mutation)
+        nats = -self.network.log_prob(x, self.labels_shown(batch.labels)).mean()
         return {"loss": nats / self.spec.dims, "nats": nats.detach()}
 
     def score(self, batch: Batch) -> Tensor:
         """-log p(x), or -log p(x | label), nats [B]."""
         return -self.image_log_probs(batch.x, batch.labels if self.labelled else None)
+
+    def site_nats(self, x: Tensor, labels: Tensor | None) -> Tensor:
+        """See LabelledModel."""
+        return -self.network.site_log_prob(x, labels)
 
     def image_log_probs(self, x: Tensor, labels: Tensor | None) -> Tensor:
         """See LabelledModel."""
@@ -69,3 +79,12 @@ class AutoregressiveModel(LabelledModel):
     def draw(self, request: SampleRequest) -> Drawn:
         """See Model."""
         return self.draw_by(self.network, request)
+
+
+def mutated(x: Tensor, levels: int, rate: float) -> Tensor:
+    """Images with some of their levels replaced, each with probability `rate` by one that is drawn uniformly.
+
+    Draws from torch's generator. An image keeps a level with probability 1 - rate (K - 1) / K.
+    """
+    chosen = torch.rand(x.shape, device=x.device) < rate
+    return torch.where(chosen, torch.randint_like(x, levels), x)

@@ -46,6 +46,7 @@ class Model(Declared, nn.Module, ABC):
         guidable              it takes labels and knows images without one: `no_label`, and `guidance`
         completes             it draws some sub-pixels given others: `known`, and `completing`
         has_latent            it is a LatentModel: `encode`, `decode`, `latents`, and as many `levels`
+        mapped                `assess_sites` gives nats of each site
         importance_sampled    `importance` estimates the likelihood
     """
 

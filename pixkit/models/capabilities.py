@@ -9,7 +9,9 @@ from pixkit.errors import UsageError
 if TYPE_CHECKING:
     from pixkit.models.declared import Declared
 
-Capability = Literal["labelled", "codes", "guidable", "completes", "has_latent", "importance_sampled", "scorable"]
+Capability = Literal[
+    "labelled", "codes", "guidable", "completes", "has_latent", "mapped", "importance_sampled", "scorable"
+]
 """The attributes of `Model` that commands and tasks ask before they ask the model."""
 FIGURES = "pixkit.evaluate(run), or `pixkit eval RUN`, gives its own figures"
 UNGUIDED = "guidance is towards a label, and the model knows images without a label alone"
@@ -49,6 +51,12 @@ def lacking(model: Declared, capability: Capability, where: str | None = None) -
             expected="a model of pixels alone, which draws some of them given others",
         ),
         "has_latent": UsageError("the model has no latent code", where=place, found=name),
+        "mapped": UsageError(
+            "the model does not say what share of its score a site has",
+            where=place,
+            found=name,
+            expected="a model that is `mapped`",
+        ),
         "importance_sampled": UsageError(
             "importance sampling is for models whose score is a bound",
             where=where,

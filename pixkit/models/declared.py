@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Literal
 
 from torch import Tensor
@@ -25,6 +26,8 @@ class Declared:
     """Whether it draws some sub-pixels given others."""
     has_latent: bool = False
     """Whether it is a LatentModel."""
+    mapped: bool = False
+    """Whether `assess_sites` says what share of the score each site has."""
     importance_sampled: bool = False
     """Whether the likelihood can be estimated by importance sampling."""
     score_kind: Literal["exact", "bound", "none"] = "exact"
@@ -48,6 +51,16 @@ class Declared:
         """Raise UsageError if the model cannot do that, saying why; `where` is the option or call that asks for it."""
         if not getattr(self, capability):
             raise lacking(self, capability, where)
+
+    def assess_sites(self, batch: Batch) -> tuple[Mapping[str, Tensor], Tensor]:
+        """What `assess` gives, [B] each, perhaps with more figures, and nats of each site, [B, H, W], in one pass.
+
+        The sites sum to the nats or, where these are a bound, to the part called 'reconstruction'.
+
+        Raises:
+            UsageError: unless the model is `mapped`.
+        """
+        raise lacking(self, "mapped")
 
     def importance(self, batch: Batch, count: int, progress: Progress | None = None) -> Tensor:
         """Nats of each image, [B], estimated from `count` importance samples; draws from torch's generator.

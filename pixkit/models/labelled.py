@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import torch
@@ -78,6 +79,15 @@ class LabelledModel(Model):
         hidden = torch.rand(labels.shape, device=labels.device) < self.label_config.dropout
         return torch.where(hidden, self.conditioner.unlabelled, labels)
 
+    def site_nats(self, x: Tensor, labels: Tensor | None) -> Tensor:
+        """What `nll_map` gives of a batch on the model's device, [B, H, W], given the labels if the model takes any."""
+        raise lacking(self, "mapped")
+
+    def assess_sites(self, batch: Batch) -> tuple[Mapping[str, Tensor], Tensor]:
+        """See Model: sites sum to the nats."""
+        sites = self.site_nats(batch.x, batch.labels if self.labelled else None)
+        return {"nats": sites.flatten(1).sum(1)}, sites
+
     @abstractmethod
     def image_log_probs(self, x: Tensor, labels: Tensor | None) -> Tensor:
         """log p(x) of a batch on the model's device, nats [B], given the labels if the model takes any."""
@@ -102,13 +112,36 @@ class LabelledModel(Model):
             DataError: if x is not a batch of such images.
             UsageError: if the labels do not fit.
         """
+        return self._in_batches(self.image_log_probs, x, context, batch_size)
+
+    def nll_map(self, x: Tensor, context: Tensor | None = None, *, batch_size: int | None = None) -> Tensor:
+        """-log p of the colours of each site given the earlier sites, nats [B, H, W]; they sum to -log p(x).
+
+            sites = model.nll_map(x)
+            sites.flatten(1).sum(1)  # -model.log_prob(x)
+
+        Of a mixture over orderings, p(x) = mean over o of p_o(x), each site has the mean over o of its shares of
+        -log p_o(x), with the weights p(o | x); what remains of -log p(x), at most the log of their number, is spread
+        evenly. Labels, batches and errors are those of `log_prob`.
+        """
+        return self._in_batches(self.site_nats, x, context, batch_size, (self.spec.height, self.spec.width))
+
+    def _in_batches(
+        self,
+        scored: Callable[[Tensor, Tensor | None], Tensor],
+        x: Tensor,
+        context: Tensor | None,
+        batch_size: int | None,
+        shape: tuple[int, ...] = (),
+    ) -> Tensor:
+        """What is said of each image, [B, *shape]."""
         self.spec.check(x)
         labels = self.labels_scored(x, context)
         self.network.check_context(labels, len(x))
         if not len(x):
-            return no_nats(self)
+            return no_nats(self).new_empty(0, *shape)
         parts = [
-            self.image_log_probs(x[some].long().to(self.device), None if labels is None else labels[some])
+            scored(x[some].long().to(self.device), None if labels is None else labels[some])
             for some in batches(self, len(x), batch_size, 256)
         ]
         return torch.cat(parts)

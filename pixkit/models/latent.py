@@ -70,6 +70,23 @@ class LatentModel(Model):
             hint=instead if self.score_kind == "bound" else FIGURES,
         )
 
+    def nll_map(self, x: Tensor, *, batch_size: int | None = None) -> Tensor:
+        """Nats of each site given z, [B, H, W]: of a model that is `mapped`, a share of its bound.
+
+        They sum to the bound's 'reconstruction', for one draw of z from torch's generator; what else the bound is made
+        of, divergences of z, belongs to no site.
+
+        Args:
+            x: int64 [B, C, H, W].
+            batch_size: images at a time; left out, 256 where no gradient is recorded, else all of them.
+
+        Raises:
+            DataError: if x is not a batch of such images.
+            UsageError: unless the model is `mapped`.
+        """
+        self.require("mapped", "nll_map")
+        return torch.cat([self.assess_sites(batch)[1] for batch in self._batches(x, batch_size, 256)])
+
     def encode(self, x: Tensor, *, batch_size: int | None = None) -> Tensor:
         """z_1 of images, [B, ...], on the model's device: the encoder's mean, which `decode` takes.
 
@@ -166,6 +183,12 @@ class LatentModel(Model):
         parts = [self.means(x[some].long().to(self.device)) for some in batches(self, len(x), batch_size, 256)]
         return [torch.cat(level) for level in zip(*parts, strict=True)]
 
+    def _batches(self, x: Tensor, batch_size: int | None, most: int) -> Iterator[Batch]:
+        self.spec.check(x)
+        for some in batches(self, len(x), batch_size, most):
+            part = x[some]
+            yield Batch(part.long().to(self.device), None, torch.arange(len(part)))
+
 
 class VariationalModel(LatentModel):
     """Base of latent models whose score is a bound on -log p(x), from one draw of z.
@@ -219,9 +242,3 @@ class VariationalModel(LatentModel):
             DataError: if x is not a batch of such images.
         """
         return torch.cat([-self.importance(batch, count) for batch in self._batches(x, batch_size, 64)])
-
-    def _batches(self, x: Tensor, batch_size: int | None, most: int) -> Iterator[Batch]:
-        self.spec.check(x)
-        for some in batches(self, len(x), batch_size, most):
-            part = x[some]
-            yield Batch(part.long().to(self.device), None, torch.arange(len(part)))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import math
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from typing import Any
@@ -20,6 +19,7 @@ from pixkit.errors import RecipeError
 from pixkit.execution.reference import Progress
 from pixkit.image import Batch, ImageSpec
 from pixkit.models.labelled import LabelledModel
+from pixkit.models.mixed import mixed, mixed_sites
 from pixkit.models.phase import Losses, Phase
 from pixkit.models.request import SampleRequest
 from pixkit.network import Autoregressive
@@ -67,6 +67,7 @@ class OrderAgnosticModel(LabelledModel):
         """The distribution of a sub-pixel."""
 
     config: Config
+    mapped = True
 
     def __init__(self, config: Config, spec: ImageSpec, classes: int | None = None) -> None:
         super().__init__(config, spec, classes)
@@ -104,7 +105,7 @@ class OrderAgnosticModel(LabelledModel):
     def assess(self, batch: Batch) -> Mapping[str, Tensor]:
         """The ensemble's 'nats', and the mean of the single orderings', 'one ordering'."""
         each = self.ordering_log_probs(batch.x, batch.labels if self.labelled else None)
-        return {"nats": -_ensemble(each), "one ordering": -each.mean(0)}
+        return {"nats": -mixed(each), "one ordering": -each.mean(0)}
 
     def remarks(self, parts: Mapping[str, float], step: int | None = None) -> list[str]:
         """What the score is of, once training is over."""
@@ -118,9 +119,25 @@ class OrderAgnosticModel(LabelledModel):
         """log p_o(x) of each ordering and image, nats, float32 at least: int64 [B, C, H, W] to [orderings, B]."""
         return torch.stack([network.log_prob(x, context) for network in self._networks()])
 
+    def site_nats(self, x: Tensor, labels: Tensor | None) -> Tensor:
+        """See LabelledModel: the ensemble's."""
+        sites = self._ordering_sites(x, labels)
+        return mixed_sites(-sites.flatten(2).sum(2), sites)
+
+    def assess_sites(self, batch: Batch) -> tuple[Mapping[str, Tensor], Tensor]:
+        """See Model: what `assess` gives, and 'spread', the standard deviation over the orderings of -log p_o(x)."""
+        sites = self._ordering_sites(batch.x, batch.labels if self.labelled else None)
+        each = -sites.flatten(2).sum(2)
+        figures = {"nats": -mixed(each), "one ordering": -each.mean(0), "spread": each.std(0, correction=0)}
+        return figures, mixed_sites(each, sites)
+
+    def _ordering_sites(self, x: Tensor, labels: Tensor | None) -> Tensor:
+        """Each ordering's shares, [orderings, B, H, W]."""
+        return torch.stack([-network.site_log_prob(x, labels) for network in self._networks()])
+
     def image_log_probs(self, x: Tensor, labels: Tensor | None) -> Tensor:
         """See LabelledModel: the ensemble's."""
-        return _ensemble(self.ordering_log_probs(x, labels))
+        return mixed(self.ordering_log_probs(x, labels))
 
     def completing(self, known: Tensor) -> Autoregressive:
         """See Model: the network with the fewest pairs of a known and a missing sub-pixel the wrong way about."""
@@ -148,11 +165,6 @@ class OrderAgnosticModel(LabelledModel):
             said[drawn.summary] = None
             done += len(rows)
         return Drawn(images, "; ".join(filter(None, said)))
-
-
-def _ensemble(each: Tensor) -> Tensor:
-    """log of the mean over orderings of exp: [orderings, B] to [B]."""
-    return each.logsumexp(0) - math.log(len(each))
 
 
 def _share_of(progress: Progress | None, before: int, own: int, total: int) -> Progress | None:

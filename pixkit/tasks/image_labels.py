@@ -38,16 +38,24 @@ def labels_of(
     if labels is None:
         return _own(model, names, count, run, loading) if model.labelled else None
     model.require("labelled", "labels")
-    file, _, array = str(labels).rpartition(":")
-    path, name = (Path(file), array) if file.endswith(".npz") else (Path(str(labels)), None)
-    if isinstance(labels, str | Path) and path.suffix in (".npy", ".npz"):
-        found = repeat_labels(model, torch.from_numpy(_stored(path, name)), 1)
+    stored = stored_labels(labels)
+    if stored is not None:
+        found = repeat_labels(model, stored, 1)
     else:
         found = repeat_labels(model, str(labels) if isinstance(labels, Path) else labels, 1)
         found = found.repeat(count) if len(found) == 1 else found
     if len(found) != count:
         raise DataError("labels of other images", where="labels", found=f"{len(found)} labels", expected=str(count))
     return found
+
+
+def stored_labels(labels: Labels) -> Tensor | None:
+    """The numbers in a file of labels, int64 [N]; None if they are not given by file."""
+    file, _, array = str(labels).rpartition(":")
+    path, name = (Path(file), array) if file.endswith(".npz") else (Path(str(labels)), None)
+    if not isinstance(labels, str | Path) or path.suffix not in (".npy", ".npz"):
+        return None
+    return torch.from_numpy(_stored(path, name))
 
 
 def _own(model: Model, names: Sequence[str], count: int, run: Run, loading: Progress | None) -> Tensor:

@@ -98,7 +98,7 @@ def each_image(
             expected="an image file, or a tensor",
             hint="give the run's folder instead of the model",
         )
-    data = _Data(run, where, loading)
+    data = OwnData(run, where, loading)
     source = None if run is None else run.recipe().data.build(Path.cwd())
     exact = run is not None and spec != run.spec
     reader = Reader(spec, source, exact=exact, changed=changed, own_size=own_size)
@@ -117,7 +117,7 @@ def each_image(
 
 
 @dataclass
-class _Data:
+class OwnData:
     """A run's own data: single images are read alone where that can be, else all of them, once."""
 
     run: Run | None

@@ -214,6 +214,7 @@ def check_capabilities(model: Model, batch: Batch) -> None:
     assert not model.guidable or model.labelled, "guidable, but not labelled"
     with torch.random.fork_rng(devices=[]):
         _declared(model.importance_sampled, "importance_sampled", lambda: model.importance(batch, 2))
+        _declared(model.mapped, "mapped", lambda: _check_sites(model, batch))
     _declared(model.completes, "completes", lambda: model.completing(known.mask))
     _declared(model.guidable, "guidable", model.no_label)
     if not own:  # a model of pixkit 0.1 looks by itself at what it is asked
@@ -221,6 +222,13 @@ def check_capabilities(model: Model, batch: Batch) -> None:
         _declared(model.completes, "completes", lambda: model.sample(n, known=known))
         _declared(model.guidable, "guidable", lambda: model.sample(n, guidance=1.0))
         _declared(bool(model.conditions), "conditions", lambda: model.sample(n, context=context))
+
+
+def _check_sites(model: Model, batch: Batch) -> None:
+    figures, sites = model.assess_sites(batch)
+    score = figures["nats" if model.score_kind == "exact" else "reconstruction"]
+    assert tuple(sites.shape) == (len(batch.x), *model.spec.shape[1:]), f"sites of shape {tuple(sites.shape)}"
+    assert torch.allclose(sites.flatten(1).sum(1), score, rtol=1e-5), "sites do not sum to the score"
 
 
 def _declared(declared: bool, name: str, use: Callable[[], object]) -> None:

@@ -72,6 +72,7 @@ class PixelVAE(VariationalModel):
         """Nats of each level's KL that cost nothing in training."""
 
     config: Config
+    mapped = True
 
     def __init__(self, config: Config, spec: pixkit.ImageSpec, classes: int | None = None) -> None:
         super().__init__(config, spec, classes)
@@ -127,16 +128,24 @@ class PixelVAE(VariationalModel):
 
     def assess(self, batch: pixkit.Batch) -> dict[str, Tensor]:
         """The bound at beta = 1 as 'nats', and its parts, [B] each; draws z from torch's generator."""
+        return self.assess_sites(batch)[0]
+
+    def assess_sites(self, batch: pixkit.Batch) -> tuple[dict[str, Tensor], Tensor]:
+        """See Model: of the same draw of z."""
         posteriors, _ = self._encode(batch.x)
-        parts = self.terms(batch.x, posteriors, [posterior.rsample() for posterior in posteriors])
-        return {"nats": torch.stack(list(parts.values())).sum(0), **parts}
+        drawn = [posterior.rsample() for posterior in posteriors]
+        sites = -self.network.site_log_prob(batch.x, drawn[0])
+        parts = {"reconstruction": sites.flatten(1).sum(1), **self.divergences(posteriors, drawn)}
+        return {"nats": torch.stack(list(parts.values())).sum(0), **parts}, sites
 
     def terms(self, x: Tensor, posteriors: Sequence[Normal], drawn: Sequence[Tensor]) -> dict[str, Tensor]:
         """The bound's terms, [B] each, for one draw of each level's z, [B, ...]."""
-        terms = {"reconstruction": -self.network.log_prob(x, drawn[0])}
-        for level, pair in enumerate(zip(posteriors, self._priors(drawn), strict=True), 1):
-            terms[f"kl_{level}"] = kl_divergence(*pair).flatten(1).sum(1)
-        return terms
+        return {"reconstruction": -self.network.log_prob(x, drawn[0]), **self.divergences(posteriors, drawn)}
+
+    def divergences(self, posteriors: Sequence[Normal], drawn: Sequence[Tensor]) -> dict[str, Tensor]:
+        """KL of each level's q(z_l | x) from its prior given what is drawn, [B] each."""
+        pairs = zip(posteriors, self._priors(drawn), strict=True)
+        return {f"kl_{level}": kl_divergence(*pair).flatten(1).sum(1) for level, pair in enumerate(pairs, 1)}
 
     def importance(self, batch: pixkit.Batch, count: int, progress: Callable[[int, int], None] | None = None) -> Tensor:
         """See Model: float64 [B]."""

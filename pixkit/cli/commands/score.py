@@ -1,0 +1,129 @@
+"""`pixkit score`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from pixkit import figures
+from pixkit.cli.drawing import one_of
+from pixkit.cli.group import plugin_option
+from pixkit.cli.image_rows import CsvRows, JsonRows, PlainRows
+from pixkit.cli.options import (
+    checkpoint_option,
+    device_option,
+    images_argument,
+    labels_option,
+    naming_options,
+    quiet_option,
+    run_argument,
+    seed_option,
+    weights_option,
+)
+from pixkit.cli.plugins import loaded_plugins
+from pixkit.cli.progress import show_progress
+from pixkit.cli.runs import opened_run
+from pixkit.figures.targets import require_empty, require_file, saving
+from pixkit.ranks import for_one_process
+from pixkit.tasks.scoring import Tally, common_top, save_map, score, several, unlikely
+
+NO_FOLDER = ""
+"""The value of --map without a folder."""
+
+
+@click.command()
+@run_argument
+@images_argument
+@click.option(
+    "--map",
+    "folder",
+    is_flag=False,
+    flag_value=NO_FOLDER,
+    metavar="[DIR]",
+    help="Write nats of each site as NUMBER.npy and NUMBER.png into a new folder; without DIR, for -o alone.",
+)
+@click.option(
+    "-o", "--out", type=click.Path(path_type=Path, dir_okay=False), help="FILE.png, a mask of unlikely sites: white."
+)
+@click.option("--above", type=float, metavar="NATS", help="What -o marks: sites of more nats; C ln K if left out.")
+@labels_option
+@click.option(
+    "--importance", type=click.IntRange(1), metavar="N", help="Of a latent model: estimate from N samples an image."
+)
+@click.option("--batch-size", type=click.IntRange(1), default=64, show_default=True, help="Images at a time.")
+@seed_option
+@checkpoint_option
+@weights_option
+@plugin_option
+@device_option
+@click.option(
+    "--json", "as_json", is_flag=True, help="Print JSON Lines, an object an image, and nothing else, on stdout."
+)
+@click.option("--csv", "as_csv", is_flag=True, help="Print CSV, a line an image, and nothing else, on stdout.")
+@quiet_option
+def command(
+    *,
+    run: Path,
+    images: tuple[str, ...],
+    folder: str | None,
+    out: Path | None,
+    above: float | None,
+    as_json: bool,
+    as_csv: bool,
+    quiet: bool,
+    **options: Any,
+) -> None:
+    """Score images one by one, and show where they are unlikely.
+
+    An IMAGE is a picture, a folder or archive of pictures, an array of levels (.npy, .npz), test:NUMBER of the run's
+    data, or a part of them: test:0:100, test:: for all. Files are made ready as the run's data are. Rows come in the
+    order of the images, as soon as they are scored; one that cannot be read has a row, too, and exit code 3 in the end.
+
+    Nats are -log p of an image; of a latent model a bound, marked "<=". Of a model with labels they are given the
+    label, by --labels, or that of the run's data; of other images, or with --labels all, they are of p(x) = mean over
+    labels y of p(x | y), beside those given the likeliest.
+
+    With --map pictures of all images have one scale, from 0 to the larger of 5 and C ln K nats a site, what it costs
+    whom all K levels of C colours are equally likely. What -o marks, `pixkit complete --mask` draws anew; of several
+    images there are FILE-0.png, FILE-1.png and so on.
+    """
+    if as_json and as_csv:
+        raise click.UsageError("--json or --csv, not both")
+    if folder == NO_FOLDER and out is None:
+        raise click.UsageError("--map: name a folder, or a mask with -o")
+    if above is not None and out is None:
+        raise click.UsageError("--above is of a mask: name a file with -o")
+    target = None if not folder else require_empty(folder)
+    if out is not None:
+        if out.suffix != ".png":
+            raise click.UsageError(f"-o {out}: name a .png")
+        require_file(out)
+    for_one_process("scoring")
+    loaded_plugins()
+    rows = JsonRows() if as_json else CsvRows() if as_csv else PlainRows()
+    tally = Tally()
+    with naming_options(), show_progress(quiet, streaming=True) as progress:
+        opened = opened_run(run, quiet)
+        spec = opened.spec
+        maps = target is not None or out is not None
+        found = score(opened, images, maps=maps, **options, **progress.hooks("scoring"))
+        ahead, count = several(found)
+        for number, each in enumerate(ahead):
+            row = each.dump(spec)
+            if target is not None and each.sites is not None:
+                row |= save_map(target, number, each.sites, common_top(spec))
+            if out is not None and each.sites is not None:
+                marked = unlikely(each.sites, spec, above)
+                mask = one_of(out, number, count)
+                with saving(mask):
+                    figures.save_mask(marked, mask)
+                row |= {"mask": str(mask), "marked": int(marked.sum())}
+            tally.add(each)
+            with progress.printing():
+                rows.add(row)
+        with progress.printing():
+            rows.close()
+        progress.remark(tally.summary(spec))
+        tally.check()

@@ -1,0 +1,77 @@
+"""Which label each of some images is scored given, as they come."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from torch import Tensor
+
+from pixkit.errors import DataError, UsageError
+from pixkit.models.base import Model
+from pixkit.tasks.image_labels import Labels, stored_labels
+from pixkit.tasks.labels import repeat_labels
+from pixkit.tasks.scoring.stream import Given
+
+
+class LabelsAsked:
+    """The labels of images that come one by one.
+
+    Args:
+        model: what scores them.
+        labels: one class for all, by number or name; numbers of each image's class, or a file of them, .npy or .npz;
+            "none" of a model that knows images without a label; or "all": labels are unknown, and equally likely. Left
+            out, images of the run's own data have theirs, and of others they are unknown.
+
+    Raises:
+        UsageError: if the model takes no labels, or not these.
+        DataError: if the file cannot be read.
+    """
+
+    def __init__(self, model: Model, labels: Labels | None) -> None:
+        self._own = labels is None
+        self._one: int | None = None
+        self._each: Tensor | None = None
+        self._labelled = model.labelled
+        if labels is None or (isinstance(labels, str) and labels == "all"):
+            if labels is not None:
+                model.require("labelled", "labels")
+            return
+        found = _found(model, labels)
+        if len(found) == 1 and isinstance(labels, str | int):
+            self._one = int(found[0])
+        else:
+            self._each = found
+
+    def of(self, given: Given, number: int) -> int | None:
+        """The label of image `number`; None if the model takes none, or if it is unknown.
+
+        Raises:
+            DataError: if there are no more labels.
+        """
+        if self._own:
+            return given.label if self._labelled else None
+        if self._each is None:
+            return self._one
+        if number >= len(self._each):
+            raise DataError(
+                "fewer labels than images", where="labels", found=f"{len(self._each)} labels", expected="one an image"
+            )
+        return int(self._each[number])
+
+    def check_end(self, count: int) -> None:
+        """Raise DataError if there are labels of more images than there were."""
+        if self._each is not None and len(self._each) > count:
+            raise DataError(
+                "labels of other images", where="labels", found=f"{len(self._each)} labels", expected=str(count)
+            )
+
+
+def _found(model: Model, labels: Labels) -> Tensor:
+    model.require("labelled", "labels")
+    stored = stored_labels(labels)
+    if stored is not None:
+        return repeat_labels(model, stored, 1)
+    if isinstance(labels, Sequence | Tensor) and not isinstance(labels, str) and not len(labels):
+        raise UsageError("no labels", where="labels", found="none", expected="one, or one an image")
+    return repeat_labels(model, str(labels) if isinstance(labels, Path) else labels, 1)

@@ -1,0 +1,114 @@
+"""What a model says of some images, one by one: their nats, the parts of these, and the share of each site."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from pixkit.errors import UsageError
+from pixkit.image import Batch
+from pixkit.layers.modes import evaluating
+from pixkit.memory import memory_errors
+from pixkit.models.base import Model
+from pixkit.models.capabilities import lacking
+from pixkit.models.mixed import mixed, mixed_sites
+from pixkit.precision import float32_products
+from pixkit.randomness import derive, isolated_rng, seed_torch
+
+
+@dataclass(frozen=True)
+class Said:
+    """Of B images figures by name, 'nats' among them, float64 [B], shares of sites, [B, H, W], and likeliest labels.
+
+    All on the CPU; None of what was not asked for.
+    """
+
+    figures: Mapping[str, Tensor]
+    sites: Tensor | None = None
+    labels: Tensor | None = None
+
+
+@dataclass(frozen=True)
+class Scorer:
+    """Scores images in evaluation mode; what is said of an image does not depend on those beside it.
+
+    Attributes:
+        model: what scores; its mode, and torch's generators, are left as they were.
+        seed: names what a bound, or an estimate, draws: the same for each image, which is scored alone then.
+        importance: estimate the likelihood of a latent model from so many importance samples.
+        maps: say what share each site has.
+
+    Raises:
+        UsageError: if the model gives no likelihood, cannot be estimated, or says nothing of sites.
+    """
+
+    model: Model
+    seed: int = 0
+    importance: int | None = None
+    maps: bool = False
+
+    def __post_init__(self) -> None:
+        if self.model.score_kind == "none":
+            raise lacking(self.model, "scorable", "score")
+        if self.importance is not None:
+            self.model.require("importance_sampled", "importance")
+        if self.maps:
+            self.model.require("mapped", "maps")
+            if self.importance is not None:
+                raise UsageError("an estimate has no map", where="importance", hint="leave one of the two out")
+
+    @property
+    def kind(self) -> str:
+        """'exact', 'bound' or 'estimate'."""
+        return self.model.score_kind if self.importance is None else "estimate"
+
+    @float32_products()
+    @memory_errors("a smaller batch_size")
+    def __call__(self, x: Tensor, labels: Tensor | None = None) -> Said:
+        """What is said of images int64 [B, C, H, W] given their labels, int64 [B].
+
+        Without labels, of a model that takes some: of each image under a label that is unknown, all of them being
+        equally likely, p(x) = mean over labels y of p(x | y), and the label that p(x | y) is largest of.
+        """
+        model = self.model
+        with torch.no_grad(), evaluating(model), isolated_rng(model.device):
+            return self._every(x) if model.labelled and labels is None else self._given(x, labels)
+
+    def _given(self, x: Tensor, labels: Tensor | None) -> Said:
+        """Given their labels: exact scores together, others alone."""
+        if self.kind == "exact":
+            return self._one_pass(x, labels)
+        rows = [slice(row, row + 1) for row in range(len(x))]
+        alone = [self._one_pass(x[row], None if labels is None else labels[row]) for row in rows]
+        figures = {name: torch.cat([each.figures[name] for each in alone]) for name in alone[0].figures}
+        sites = [each.sites for each in alone if each.sites is not None]
+        return Said(figures, torch.cat(sites) if sites else None)
+
+    def _one_pass(self, x: Tensor, labels: Tensor | None) -> Said:
+        model = self.model
+        if self.kind != "exact":
+            seed_torch(derive(self.seed, "score"), model.device)
+        batch = Batch(x, labels, torch.arange(len(x))).to(model.device)
+        sites: Tensor | None = None
+        figures: Mapping[str, Tensor]
+        if self.importance is not None:
+            figures = {"nats": model.importance(batch, self.importance)}
+        elif model.mapped:
+            figures, sites = model.assess_sites(batch)
+        else:
+            figures = model.assess(batch)
+        plain = {name: values.double().cpu() for name, values in figures.items()}
+        return Said(plain, sites.cpu() if self.maps and sites is not None else None)
+
+    def _every(self, x: Tensor) -> Said:
+        """Under each label in turn: the mixture's nats, 'best label' those given the likeliest label, and that."""
+        count = self.model.classes or 0
+        each = [self._given(x, torch.full((len(x),), label)) for label in range(count)]
+        log_probs = torch.stack([-said.figures["nats"] for said in each])
+        best = log_probs.max(0)
+        sites = [said.sites for said in each if said.sites is not None]
+        shares = mixed_sites(log_probs, torch.stack(sites).double()) if sites else None
+        return Said({"nats": -mixed(log_probs), "best label": -best.values}, shares, best.indices)

@@ -1,0 +1,180 @@
+"""Images scored one by one: eval's numbers, whatever the batch, in order, and a row for what cannot be read."""
+
+import math
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+import pixkit
+from pixkit.errors import DataError, UsageError
+from pixkit.image import Batch, ImageSpec
+from pixkit.tasks.scoring import ImageScore, Tally, several, uniform_nats, unlikely
+from pixkit.testing import named, random_images, randomise
+
+SPEC = ImageSpec(1, 3, 4, 3)
+SMALL = {"type": "pixelcnn", "width": 6, "layers": 0, "first_kernel": 3, "output_layers": 1}
+LOCAL = {"type": "local_pixelcnn", "width": 4, "blocks": 1, "stages": 1, "norm": "none"}
+
+
+def model_of(kind="autoregressive", classes=None, **options):
+    model = named("model", kind, **{"backbone": SMALL, **options}).build(SPEC, classes).eval().double()
+    randomise(model, seed=1)
+    return model
+
+
+def labelled(dropout=0.0):
+    return model_of(classes=3, context={"type": "label", "size": 2, "dropout": dropout})
+
+
+def latent():
+    return model_of("pixelvae", latent=2, features=4, encoder={"width": 2, "hidden": 4})
+
+
+@pytest.mark.parametrize("model", [model_of, lambda: model_of("order_agnostic", backbone=LOCAL, orderings=[
+    "raster", {"type": "raster", "flip_vertical": True}])], ids=["one", "ensemble"])  # fmt: skip
+def test_scores_are_those_of_eval_whatever_the_batch(model):
+    built, x = model(), random_images(SPEC, 7)
+    rows = list(pixkit.score(built, x, batch_size=3, maps=True))
+    alone = list(pixkit.score(built, x, batch_size=1))
+    evaluated = pixkit.evaluate(built, x)
+    assert [row.image for row in rows] == [*"0123456"]
+    assert [row.nats for row in rows] == pytest.approx([row.nats for row in alone], rel=1e-12)
+    assert [float(row.sites.sum()) for row in rows] == pytest.approx([row.nats for row in rows], rel=1e-12)
+    assert {row.kind for row in rows} == {"exact"} and {row.sites for row in alone} == {None}
+    tally = Tally()
+    for row in rows:
+        tally.add(row)
+    assert (tally.mean, tally.scored) == (pytest.approx(evaluated.nats, rel=1e-12), 7)
+    assert rows[0].bits == pytest.approx(rows[0].nats / (12 * math.log(2)), rel=1e-12)
+    for name, mean in evaluated.parts.items():
+        assert np.mean([row.parts[name] for row in rows]) == pytest.approx(mean, rel=1e-12)
+
+
+def test_a_bound_is_the_images_own_and_its_map_is_of_the_same_draw():
+    model, x = latent(), random_images(SPEC, 5)
+    state = torch.get_rng_state()
+    rows = list(pixkit.score(model, x, batch_size=2, maps=True))
+    other = list(pixkit.score(model, x.flip(0)[:3], batch_size=3))
+    assert torch.equal(torch.get_rng_state(), state)
+    assert [row.nats for row in other] == [row.nats for row in rows[:1:-1]]
+    assert next(pixkit.score(model, x[:1], seed=1)).nats != rows[0].nats
+    for row in rows:
+        assert row.kind == "bound"
+        assert row.nats == pytest.approx(row.parts["reconstruction"] + row.parts["kl_1"], rel=1e-12)
+        assert float(row.sites.sum()) == pytest.approx(row.parts["reconstruction"], rel=1e-12)
+    [estimate] = pixkit.score(model, x[:1], importance=50)
+    assert estimate.kind == "estimate" and estimate.nats < rows[0].nats + 1
+    with pytest.raises(UsageError, match="an estimate has no map"):
+        pixkit.score(model, x, maps=True, importance=5)
+
+
+def test_an_unknown_label_is_a_mixture_and_the_likeliest_is_told():
+    model, x = labelled(), random_images(SPEC, 4)
+    model.class_names = ("cat", "dog", "owl")
+    with torch.no_grad():
+        each = torch.stack([model.log_prob(x, torch.full((4,), label)) for label in range(3)])
+    rows = list(pixkit.score(model, x, batch_size=3, maps=True))
+    expected = -(each.logsumexp(0) - math.log(3))
+    assert [row.nats for row in rows] == pytest.approx(expected.tolist(), rel=1e-12)
+    assert [row.label for row in rows] == each.argmax(0).tolist()
+    assert [row.parts["best label"] for row in rows] == pytest.approx((-each.max(0).values).tolist(), rel=1e-12)
+    assert [float(row.sites.sum()) for row in rows] == pytest.approx(expected.tolist(), rel=1e-12)
+    assert rows[0].class_name == model.class_names[rows[0].label]
+    assert rows[0].dump(SPEC)["class"] == rows[0].class_name
+    assert [row.nats for row in pixkit.score(model, x, labels="dog")] == pytest.approx((-each[1]).tolist(), rel=1e-12)
+    given = pixkit.score(model, x, labels=[0, 1, 2, 0])
+    assert [row.nats for row in given] == pytest.approx([-float(each[k, i]) for i, k in enumerate([0, 1, 2, 0])])
+
+
+def test_no_label_is_one_that_the_model_knows():
+    model, x = labelled(0.3), random_images(SPEC, 2)
+    rows = list(pixkit.score(model, x, labels="none"))
+    assert [row.nats for row in rows] == pytest.approx((-model.log_prob(x)).tolist(), rel=1e-12)
+    assert [(row.label, row.class_name) for row in rows] == [(None, None)] * 2
+
+
+@pytest.mark.parametrize(("labels", "error", "text"), [
+    ([0, 1, 2], DataError, "fewer labels than images"), ([0, 1, 2, 0, 1], DataError, "labels of other images"),
+    ("cow", UsageError, "no such class"), ("none", UsageError, "no images without a label"),
+])  # fmt: skip
+def test_labels_that_do_not_fit(labels, error, text):
+    with pytest.raises(error, match=text):
+        list(pixkit.score(labelled(), random_images(SPEC, 4), labels=labels))
+
+
+def test_a_model_that_takes_no_labels_refuses_them():
+    with pytest.raises(UsageError, match="takes no labels"):
+        pixkit.score(model_of(), random_images(SPEC, 1), labels="all")
+
+
+def test_files_come_in_order_and_bad_ones_have_a_row(tmp_path):
+    """Of folders, arrays and pictures; progress tells the images that are known."""
+    for name, level in (("a", 0), ("c", 255)):
+        Image.new("L", (4, 3), level).save(tmp_path / f"{name}.png")
+    (tmp_path / "b.png").write_bytes(b"no picture")
+    np.save(tmp_path / "two.npy", np.ones((2, 3, 4), np.uint8) * 2)
+    model, told = model_of(), []
+    names = [tmp_path, tmp_path / "two.npy", tmp_path / "none.npz", tmp_path / "c.png"]
+    rows = list(pixkit.score(model, names, batch_size=2, progress=lambda *count: told.append(count)))
+    assert [(row.image.removeprefix(f"{tmp_path}/"), row.error is None) for row in rows] == [
+        ("a.png", True), ("b.png", False), ("c.png", True), ("two.npy 0", True), ("two.npy 1", True),
+        ("none.npz", False), ("c.png", True)]  # fmt: skip
+    assert rows[2].nats == rows[6].nats == rows[3].nats
+    assert rows[1].dump(SPEC) == {"image": str(tmp_path / "b.png"), "error": rows[1].error}
+    assert "no readable image" in rows[1].error.replace("not a readable", "no readable")
+    assert math.isnan(rows[1].nats) and told == [(2, 6), (4, 7), (6, 7), (7, 7)]
+    tally = Tally()
+    for row in rows:
+        tally.add(row)
+    with pytest.raises(DataError, match="2 of 7 could not be read"):
+        tally.check()
+
+
+def test_what_cannot_be_scored_is_refused_at_once():
+    with pytest.raises(UsageError, match="there are no images"):
+        pixkit.score(model_of(), [])
+    with pytest.raises(UsageError, match="no likelihood"):
+        pixkit.score(model_of("pixelgan", gaussian=2), random_images(SPEC, 1))
+    with pytest.raises(UsageError, match="not opened with its run"):
+        list(pixkit.score(model_of(), "test::"))
+    with pytest.raises(DataError, match="wrong shape"):
+        pixkit.score(model_of(), torch.zeros(1, 1, 2, 2, dtype=torch.int64))
+
+
+def test_unlikely_sites_are_those_that_cost_more_than_knowing_nothing():
+    spec = ImageSpec(3, 1, 3, 4)
+    assert uniform_nats(spec) == pytest.approx(3 * math.log(4))
+    sites = torch.tensor([[4.1, 4.2, 0.0]])
+    assert unlikely(sites, spec).tolist() == [[False, True, False]]
+    assert unlikely(sites, spec, 4.1 - 1e-6).tolist() == [[True, True, False]]
+    with pytest.raises(UsageError, match="not a number"):
+        unlikely(sites, spec, math.nan)
+
+
+def test_a_tally_loses_nothing_of_large_sums():
+    tally, row = Tally(), ImageScore("x", "exact", 1e16, 0.0)
+    for nats in (1e16, 1.0, -1e16, 2.0):
+        tally.add(replace(row, nats=nats))
+    assert tally.mean == 0.75
+    assert Tally().summary(SPEC) == "" and math.isnan(Tally().mean)
+
+
+def test_several_looks_no_further_than_the_second():
+    taken = []
+    rows, count = several(taken.append(n) or n for n in range(5))
+    assert (count, taken) == (2, [0, 1])
+    assert list(rows) == [0, 1, 2, 3, 4]
+
+
+def test_models_without_sites_are_scored_without_a_map():
+    model, x = model_of(), random_images(SPEC, 2)
+    type(model).mapped, before = False, type(model).mapped
+    try:
+        assert [row.nats for row in pixkit.score(model, x)] == model.score(Batch(x, None, torch.arange(2))).tolist()
+        with pytest.raises(UsageError, match="maps: the model does not say"):
+            pixkit.score(model, x, maps=True)
+    finally:
+        type(model).mapped = before
