@@ -192,7 +192,6 @@ def test_half_an_environment_is_refused(environment):
     "arguments",
     [
         "sweep x seed=0,1",
-        "compress run x -o y",
         "decompress x -o y",
         "build x --dry-run",
         "build -",

@@ -19,7 +19,8 @@ from pixkit.image import Shown
 from pixkit.models.autoregressive import AutoregressiveModel
 from pixkit.runs.load import load
 from pixkit.runs.run import Run
-from pixkit.tasks.compress import codec_of, images_of
+from pixkit.tasks.compress import codec_of
+from pixkit.tasks.compressible import images_of
 from pixkit.tasks.drawer import Images
 from pixkit.tasks.general_codecs import GeneralRow, general_sizes
 from pixkit.tasks.image_labels import Labels, labels_of

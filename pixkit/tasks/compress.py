@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
@@ -16,19 +17,20 @@ from pixkit.codec.codec import Codec
 from pixkit.codec.container import MAGIC
 from pixkit.codec.freezing import freeze
 from pixkit.data import Progress as Loading
-from pixkit.data.fitting import OtherSize
 from pixkit.errors import RunError, UsageError, listed
 from pixkit.figures.targets import require_file, saving
 from pixkit.files import open_regular, replacing
 from pixkit.image import ImageSpec, Shown
 from pixkit.models.autoregressive import AutoregressiveModel
 from pixkit.models.base import Model
+from pixkit.ranks import ALONE, Ranks
 from pixkit.runs.load import load
 from pixkit.runs.run import Run
 from pixkit.runs.runfile import RunFile
+from pixkit.tasks.compressible import images_of, images_of_any_size, naming_tiles
 from pixkit.tasks.drawer import Images
 from pixkit.tasks.image_labels import Labels, labels_of
-from pixkit.tasks.inputs import each_image, named_images
+from pixkit.tasks.shared_codec import SharedCodec
 
 MOST = 1 << 32
 """Bytes of a codec file."""
@@ -113,6 +115,7 @@ def compress(
     verify: bool = True,
     progress: Progress | None = None,
     loading: Loading | None = None,
+    ranks: Ranks = ALONE,
 ) -> Compressed:
     """Write images as a file from which `decompress` gets them back bit by bit, on any machine.
 
@@ -138,10 +141,12 @@ def compress(
         verify: decode each block again before it is written.
         progress: called as progress(done, total), in images, or in tiles.
         loading: told of the reading of the run's data.
+        ranks: those that compress together, each some blocks; all have to ask for the same. Rank 0 writes the file.
 
     Raises:
         UsageError: if there is no codec for the run's model, there are no images, or they need labels.
         DataError: if images cannot be read or do not fit.
+        RankError: if another rank fails or has other images.
         RunError: if something cannot be written, or another file is there.
         WrongArithmetic: if this machine does not compute what files are written with.
     """
@@ -152,12 +157,14 @@ def compress(
     changed: list[str] = []
     names: list[str]
     found: Tensor | Sequence[Tensor]
-    if tiles:
-        names, found = images_of_any_size(images, model.spec, opened, loading, changed=changed)
-    else:
-        with naming_tiles():
-            names, found = images_of(images, model.spec, opened, loading, changed=changed)
-    if changed:
+    loading = None if loading is None else ranks.telling(loading)
+    with ranks.first_before_others():
+        if tiles:
+            names, found = images_of_any_size(images, model.spec, opened, loading, changed=changed)
+        else:
+            with naming_tiles():
+                names, found = images_of(images, model.spec, opened, loading, changed=changed)
+    if changed and ranks.first:
         brought = "levels" if tiles else "size (which tiles=True, or --tiles, leaves alone), the levels"
         warnings.warn(
             f"images that do not come back as they are in their files, since they were brought to the {brought} "
@@ -167,13 +174,19 @@ def compress(
         )
     classes = labels_of(model, names, len(found), labels, opened, loading=loading)
     kept = opened.path / name_of(codec.sha)
-    if RunFile(kept, MOST).content_if_any() != codec.content:  # not there, or damaged since
+    if ranks.first and RunFile(kept, MOST).content_if_any() != codec.content:  # not there, or damaged since
         with opened.writing(kept), replacing(kept) as temporary:
             temporary.write_bytes(codec.content)
-    with saving(target), replacing(target) as temporary, open(temporary, "wb") as file:
-        own = None if classes is None else classes.numpy()
-        pixels = found.numpy() if isinstance(found, Tensor) else [image.numpy() for image in found]
-        codec.write(file, pixels, names, progress, labels=own, tiles=tiles, verify=verify)
+    own = None if classes is None else classes.numpy()
+    pixels = found.numpy() if isinstance(found, Tensor) else [image.numpy() for image in found]
+    given: dict[str, Any] = {"labels": own, "tiles": tiles, "verify": verify}
+    if not ranks.first:
+        SharedCodec(codec, ranks).write(BytesIO(), pixels, names, progress, **given)
+    else:
+        shared = codec if ranks.alone else SharedCodec(codec, ranks)
+        with saving(target), replacing(target) as temporary, open(temporary, "wb") as file:
+            shared.write(file, pixels, names, progress, **given)
+    ranks.wait()
     dims = sum(image.numel() for image in found)
     return Compressed(target, len(found), target.stat().st_size, kept, model.spec, changed, dims)
 
@@ -190,64 +203,6 @@ def _require_own(target: Path) -> Path:
                 "another file is there", where=str(target), found="no compressed file", hint="name a new one: FILE.pxk"
             )
     return target
-
-
-@contextmanager
-def naming_tiles() -> Iterator[None]:
-    """Images of another size are told what takes these."""
-    try:
-        yield
-    except OtherSize as error:
-        error.hint = "tiles=True takes images of any size, as tiles of this one"
-        raise
-
-
-def images_of(
-    images: Images | Sequence[Tensor],
-    spec: ImageSpec,
-    run: Run,
-    loading: Loading | None,
-    *,
-    changed: list[str] | None = None,
-) -> tuple[list[str], Tensor]:
-    """Names of the images, if they have names, and their levels, int64 [N, C, H, W], on the CPU.
-
-    Raises:
-        UsageError: if there are none.
-        DataError: if they cannot be read.
-    """
-    wanted = _some(images, tiles=False)
-    if isinstance(wanted, Tensor):
-        return [], wanted.cpu()
-    return named_images(wanted, spec, run, where="images", loading=loading, changed=changed)
-
-
-def images_of_any_size(
-    images: Images | Sequence[Tensor], spec: ImageSpec, run: Run, loading: Loading | None, *, changed: list[str]
-) -> tuple[list[str], list[Tensor]]:
-    """The same of images of any sizes, int64 [C, H, W] each, which may be given so, too."""
-    wanted = _some(images, tiles=True)
-    if isinstance(wanted[0], Tensor):
-        return [], [image.cpu() for image in wanted]
-    pairs = each_image(wanted, spec, run, where="images", loading=loading, changed=changed, own_size=True)
-    return [name for name, _ in pairs], [image for _, image in pairs]
-
-
-def _some(images: Images | Sequence[Tensor], *, tiles: bool) -> Any:
-    """What is given, as one or more."""
-    wanted = [images] if isinstance(images, str | Path) else images
-    if not len(wanted):
-        raise UsageError("there are no images", where="images", found="none", expected="one or more")
-    alone = 0 if isinstance(wanted, Tensor) else sum(isinstance(each, Tensor) for each in wanted)
-    if alone and (not tiles or alone < len(wanted)):
-        raise UsageError(
-            "not one tensor of images, nor names",
-            where="images",
-            found=f"a sequence with {alone} tensors",
-            expected="levels [N, C, H, W], or names",
-            hint="tiles=True takes a sequence of tensors [C, H, W]",
-        )
-    return wanted
 
 
 def name_of(sha: str) -> str:

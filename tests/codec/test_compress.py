@@ -8,22 +8,31 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from together import Together
 
 import pixkit
 from pixkit.cli.main import main
+from pixkit.codec import codec as codec_module
 from pixkit.codec.codec import Codec
 from pixkit.codec.part import Part
 from pixkit.codec.portable import PortableWalk
 from pixkit.data.unchanged import shows
 from pixkit.errors import DataError, UsageError
 from pixkit.image import ImageSpec
+from pixkit.ranks import ALONE
 from pixkit.runs.load import load_data
 from pixkit.runs.places import clear
-from pixkit.tasks import Decompressed, codec_of, read_images
+from pixkit.tasks import Decompressed, codec_of, read_images, shared_codec
 from pixkit.tasks.image_labels import labels_of
+from pixkit.tasks.networks import build_model
 
 LEGACY = Path(__file__).resolve().parents[1] / "legacy" / "runs" / "digits-tiny"
 IMAGES = ["test:0", "test:1", "test:1"]
+LABELLED = {
+    "type": "autoregressive",
+    "backbone": {"type": "gated_pixelcnn", "width": 4, "layers": 1, "first_kernel": 3},
+    "context": {"type": "label", "size": 2},
+}
 
 pytestmark = pytest.mark.needs_compiler
 
@@ -31,6 +40,12 @@ pytestmark = pytest.mark.needs_compiler
 @pytest.fixture(scope="module")
 def run(tmp_path_factory):
     return Path(shutil.copytree(LEGACY, tmp_path_factory.mktemp("run") / "tiny"))
+
+
+@pytest.fixture
+def together(tmp_path):
+    yield (processes := Together(tmp_path))
+    processes.end()
 
 
 @pytest.fixture
@@ -301,3 +316,46 @@ def test_models_without_a_codec_are_refused(run, monkeypatch):
     latent = {"type": "pixelvae", "backbone": {"type": "pixelcnn"}, "latent": 2}
     with pytest.raises(UsageError, match="no codec"):
         codec_of(pixkit.build_model(latent, (1, 8, 8, 9)))
+
+
+def test_several_ranks_write_the_bytes_of_one_process(run, together, tmp_path, monkeypatch):
+    for module in codec_module, shared_codec:
+        monkeypatch.setattr(module, "BLOCK", 3000)
+        monkeypatch.setattr(module, "TOGETHER", 4)
+    noise = torch.randint(17, (44, 1, 8, 8), generator=torch.Generator().manual_seed(0))
+    unlike = noise * (torch.arange(44)[:, None, None, None] % 13 < 7)  # blank ones take few bits
+    cut = [image[:, :height] for image, height in zip(noise[:16], [8, 3] * 8, strict=True)]
+    labelled = codec_of(build_model(LABELLED, (1, 8, 8, 17), classes=2))
+    labels, begun, block = np.arange(44) % 2, [], Codec._block
+
+    def noting(self, images, labels=None, first=0):
+        begun.append(first)
+        return block(self, images, labels, first)
+
+    def work(ranks):
+        shared = labelled if ranks.alone else shared_codec.SharedCodec(labelled, ranks)
+        data, begins = shared.encode(noise.numpy(), labels=labels, verify=False), [*begun]
+        found = [data.hex()]
+        for name, images in (("plain", unlike), ("tiles", cut)):
+            out = tmp_path / f"{name}-{ranks.size}"
+            found.append(pixkit.compress(run, images, out, tiles=images is cut, ranks=ranks).images)
+            found.append(out.read_bytes().hex())
+        return found, begins
+
+    monkeypatch.setattr(Codec, "_block", noting)
+    expected, blocks = work(ALONE)
+    begun.clear()
+    (first, own), (second, others) = together.run(work, 2).values()
+    assert [first, second] == [expected] * 2
+    assert len(blocks) > 3 and {*blocks} <= {*own, *others}
+    assert max(len(own), len(others)) <= len(blocks) // 2 + 1  # of images that are alike few are coded in vain
+
+
+def test_ranks_with_other_images_do_not_compress_them_together(together):
+    codec = codec_of(build_model(LABELLED, (1, 8, 8, 17), classes=2))
+
+    def work(ranks):
+        images = np.full((1, 1, 8, 8), ranks.rank)
+        shared_codec.SharedCodec(codec, ranks).encode(images, labels=np.zeros(1, np.int64))
+
+    assert ["rank 1 is not" in one.text for one in together.run(work, 2).values()] == [True] * 2

@@ -20,7 +20,7 @@ from pixkit.cli.output import emit, emit_json, emit_line, pairs
 from pixkit.cli.plugins import loaded_plugins
 from pixkit.cli.progress import show_progress
 from pixkit.cli.runs import opened_run
-from pixkit.ranks import for_one_process
+from pixkit.ranks import launched
 from pixkit.tasks.compress import compress
 
 
@@ -56,14 +56,17 @@ def command(
     own data, whose labels are known; files are made ready as the run's data are, and what that makes of them is kept,
     bit by bit. Decoding needs the codec file that is written into the run. With --tiles images keep their sizes: for a
     model that was trained on parts of images.
+
+    Under torchrun the ranks share the blocks of the file, and rank 0 writes it: the bytes are those of one process.
     """
-    for_one_process("compressing")
     loaded_plugins()
-    with naming_options(), show_progress(quiet) as progress:
+    with launched() as ranks, naming_options(), show_progress(quiet := quiet or not ranks.first) as progress:
         opened = opened_run(run, quiet)
         hooks = progress.hooks("compressing")
-        given = {"labels": labels, "tiles": tiles, "checkpoint": checkpoint, "weights": weights}
+        given = {"labels": labels, "tiles": tiles, "checkpoint": checkpoint, "weights": weights, "ranks": ranks}
         found = compress(opened, images, out, verify=not no_verify, **given, **hooks)  # type: ignore[arg-type]
+    if not ranks.first:
+        return
     if as_json:
         emit_json({"run": str(run), **found.dump()})
         return

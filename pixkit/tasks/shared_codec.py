@@ -1,0 +1,100 @@
+"""Compressing by several ranks: each codes the blocks that it takes, and the file has the bytes of one process.
+
+Where a block begins depends on how many bits the images before it took, so it is known once these are coded. As blocks
+of like images have as many bits, they have about as many images, too: while one rank codes the next block, the others
+code those that will follow if each is as long as those before were on average. What turns out to begin elsewhere is
+coded again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from zlib import crc32
+
+import numpy as np
+import torch
+
+from pixkit.codec.codec import BLOCK, MOST, TOGETHER, Codec, Progress
+from pixkit.codec.container import Block, Writer, checksum_of
+from pixkit.codec.frozen import Array
+from pixkit.codec.part import Part, lost
+from pixkit.codec.tiles import Tiles
+from pixkit.errors import RankError
+from pixkit.ranks import Ranks, named
+
+
+class SharedCodec(Codec):
+    """A codec whose `write` several ranks call with the same images; each writes all of the file.
+
+    Raises:
+        RankError: from `write`, if they have other images, or one of them fails.
+    """
+
+    def __init__(self, codec: Codec, ranks: Ranks) -> None:
+        super().__init__(codec.program, codec.content, codec.walk)
+        self._ranks, self._verifying = ranks, True
+
+    def _written(
+        self, writer: Writer, blocks: Iterator[Block], total: int, progress: Progress | None, verify: bool
+    ) -> Iterator[Part]:
+        """A block is decoded again by the rank that has coded it."""
+        self._verifying = verify
+        return super()._written(writer, blocks, total, progress, False)
+
+    def _encoded(self, images: Array | Tiles, labels: Array | None) -> Iterator[Block]:
+        self._check_alike(images.images if isinstance(images, Tiles) else images, labels)
+        done, batches, bits = 0, 0, 0
+        while done < len(images):
+            start = done + self._ranks.rank * TOGETHER * self._expected(batches, bits)
+            for block in self._told(self._coded(images, labels, start) if start < len(images) else None):
+                if block.first == done:
+                    yield block
+                    done += block.images
+                    batches, bits = batches + -(-block.images // TOGETHER), bits + 32 * len(block.words)
+
+    def _check_alike(self, images: Iterable[Array], labels: Array | None) -> None:
+        """See that all ranks have the same images, labels and weights.
+
+        Raises:
+            RankError: naming those that have others than rank 0.
+        """
+        pixels = crc32(b"".join(map(checksum_of, images)), 0 if labels is None else crc32(labels.tobytes()))
+        found = self._ranks.gather([self.sha, pixels])
+        if others := [rank for rank, one in enumerate(found) if one != found[0]]:
+            raise RankError(
+                f"images, labels and weights: {named(others)} not what rank 0 has",
+                hint="the same images and the same run for all ranks",
+            )
+
+    def _expected(self, batches: int, bits: int) -> int:
+        """How many batches a block will have, if so many had so many bits."""
+        each = self.program.count * self.program.shape[0]
+        return max(min(-(-BLOCK * batches // max(bits, 1)), -(-MOST // (each * TOGETHER))), 1)
+
+    def _coded(self, images: Array | Tiles, labels: Array | None, start: int) -> Block:
+        """The block that begins with the image `start`.
+
+        Raises:
+            DataError: if what is decoded is something else.
+        """
+        found, words = self._block(images, labels, start)
+        wanted = images[start : start + len(found)]
+        checksum = checksum_of(found, None if labels is None else labels[start : start + len(found)])
+        block = Block(start, len(found), np.asarray(words, np.uint32), checksum)
+        if self._verifying:
+            _, part = self._verified(block)
+            if not ((part.images == wanted) | (wanted < 0)).all():
+                raise lost(start, len(found))
+        return block
+
+    def _told(self, own: Block | None) -> list[Block]:
+        """The blocks of all ranks."""
+        words = np.zeros(0, np.uint32) if own is None else own.words
+        about = None if own is None else [own.first, own.images, own.checksum.hex()]
+        told = self._ranks.gather(about)
+        each = self._ranks.tensors(torch.from_numpy(words.view(np.uint8)))
+        return [
+            Block(one[0], one[1], found.numpy().view(np.uint32), bytes.fromhex(one[2]))
+            for one, found in zip(told, each, strict=True)
+            if one is not None
+        ]
