@@ -52,8 +52,10 @@ def origin(entry_point: EntryPoint) -> tuple[str, str]:
     return ("?", "?") if entry_point.dist is None else _identity(entry_point.dist)
 
 
-def plugin_points() -> tuple[list[EntryPoint], list[Unreadable]]:
+def plugin_points(group: str = GROUP) -> tuple[list[EntryPoint], list[Unreadable]]:
     """The entry points of all plugins that are installed, and the distributions that may bring more but cannot be read.
+
+    Of another group whose name begins as theirs, the entry points of that.
 
     Distributions are looked at one by one, so that a damaged one takes nothing along but its own plugins. Of several of
     one name, the first on the path counts, as everywhere in Python.
@@ -68,7 +70,7 @@ def plugin_points() -> tuple[list[EntryPoint], list[Unreadable]]:
             continue
         seen.add(name)
         try:
-            points += _points(found)
+            points += _points(found, group)
         except Exception as error:
             if _may_bring_plugins(found):
                 unreadable.append(Unreadable(*_identity(found), f"{_folder(found)}/{POINTS}: {_why(error)}"))
@@ -160,13 +162,13 @@ def _installed(name: str) -> Distribution | None:
         return None
 
 
-def _points(found: Distribution) -> list[EntryPoint]:
+def _points(found: Distribution, group: str = GROUP) -> list[EntryPoint]:
     """The plugins of one distribution. Raises whatever is wrong with the file."""
     text = found.read_text(POINTS)
     if text is None:
         _require_readable(_folder(found))
     # Most distributions bring none, and their files need not be parsed.
-    return [point for point in found.entry_points if point.group == GROUP] if text and GROUP in text else []
+    return [point for point in found.entry_points if point.group == group] if text and group in text else []
 
 
 def _require_readable(folder: Any) -> None:

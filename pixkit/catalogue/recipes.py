@@ -14,10 +14,13 @@ def packaged_recipes() -> dict[str, Path]:
 
     In an installed wheel they lie in ``pixkit/_recipes``, in a checkout in ``recipes`` beside the package.
     """
-    folder = _PACKAGE / "_recipes"
-    if not folder.is_dir():
-        folder = _PACKAGE.parent / "recipes"
-    return {path.stem: path for path in sorted(folder.glob("*.yaml"))}
+    return {path.stem: path for path in sorted(recipes_folder().glob("*.yaml"))}
+
+
+def recipes_folder() -> Path:
+    """The folder of packaged recipes, and of the zoo."""
+    installed = _PACKAGE / "_recipes"
+    return installed if installed.is_dir() else _PACKAGE.parent / "recipes"
 
 
 def summary_of(path: Path) -> str:

@@ -21,12 +21,13 @@ from pixkit.catalogue.contents import Catalogue
 from pixkit.catalogue.keys import Keys
 from pixkit.catalogue.kinds import KINDS
 from pixkit.catalogue.recipes import find_recipe, packaged_recipes, summary_of
+from pixkit.catalogue.zoo import LOCK, PREFIX, run_folder, zoo_runs
 from pixkit.cli.look import catalogue
 from pixkit.cli.sketch import Completer, drawn
 from pixkit.errors import printable
 
-LOCK, MANIFEST_STEP = "recipe.lock.yaml", "step-"
-"""The file that makes a folder a run (`pixkit.runs.places`), and how the names of its checkpoints begin."""
+MANIFEST_STEP = "step-"
+"""How the names of a run's checkpoints begin."""
 MOST = 2_000_000
 """Bytes of a recipe that is read for its components."""
 
@@ -95,18 +96,24 @@ def _recipes(ctx: click.Context, parameter: click.Parameter, incomplete: str) ->
 
 
 def _runs(ctx: click.Context, parameter: click.Parameter, incomplete: str) -> list[CompletionItem]:
-    """Runs, of the folder that is typed or of `runs`; any folder where there are none."""
+    """Runs, of the folder that is typed or of `runs`; those of the zoo; any folder where there are none."""
+    zoo = [f"{PREFIX}{name}" for name in _zoo()] if incomplete[:1] == PREFIX[0] else []
     folder = os.path.dirname(incomplete) or "runs"
     names = []
     with contextlib.suppress(OSError):
         with os.scandir(folder) as entries:
             found = sorted(each.name for each in entries)
         names = [os.path.join(folder, name) for name in found if os.path.isfile(os.path.join(folder, name, LOCK))]
-    return _plain(names, incomplete) or [CompletionItem(incomplete, type="dir")]
+    return _plain([*names, *zoo], incomplete) or [CompletionItem(incomplete, type="dir")]
+
+
+def _zoo() -> list[str]:
+    """The names of the runs of the zoo."""
+    return list(dict.fromkeys(run.name for run in zoo_runs()[0]))
 
 
 def _kinds(ctx: click.Context, parameter: click.Parameter, incomplete: str) -> list[CompletionItem]:
-    return _plain([*KINDS, "recipe", "run"], incomplete)
+    return _plain([*KINDS, "recipe", "run", "zoo"], incomplete)
 
 
 def _of_kind(ctx: click.Context, parameter: click.Parameter, incomplete: str) -> list[CompletionItem]:
@@ -115,6 +122,8 @@ def _of_kind(ctx: click.Context, parameter: click.Parameter, incomplete: str) ->
     for known, completer in (("recipe", _recipes), ("run", _runs)):
         if kind in (known, f"{known}s"):
             return completer(ctx, parameter, incomplete)
+    if kind in ("zoo", "zoos"):
+        return _plain(_zoo(), incomplete)
     found = {each.name: each.summary for each in _catalogue().components if kind in (each.kind, f"{each.kind}s")}
     return _matching(found, incomplete)
 
@@ -158,8 +167,8 @@ def _files(ctx: click.Context, parameter: click.Parameter, incomplete: str) -> l
 
 
 def _run_of(ctx: click.Context) -> Path:
-    """The run that was typed before: a path, or the name of one in `runs`."""
-    given = Path(str(_given(ctx, "run") or "."))
+    """The run that was typed before: a path, the name of one in `runs`, or zoo:NAME."""
+    given = run_folder(str(_given(ctx, "run") or "."))
     return given if given.is_dir() or len(given.parts) > 1 else Path("runs") / given
 
 

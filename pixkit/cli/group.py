@@ -28,6 +28,7 @@ SECTIONS: dict[str, dict[str, str]] = {
         "decompress": "Get back the images that `pixkit compress` wrote.",
         "eval": "Score a trained model on a split of its data.",
         "score": "Score images one by one, and show where they are unlikely.",
+        "export": "Write a run into a new folder, to give it to others.",
         "verify": "Prove a model, or any module, causal, or show its leak.",
         "bench": "Measure how fast a recipe's model works.",
     },
@@ -37,7 +38,7 @@ SECTIONS: dict[str, dict[str, str]] = {
         "schema": "Print the JSON Schema of recipes.",
     },
     "Look around": {
-        "ls": "List components, recipes or runs.",
+        "ls": "List components, recipes, runs or the zoo.",
         "compare": "Compare runs: recipes, scores and curves.",
         "show": "Show a component and its keys, a recipe or a run.",
         "plugins": "List plugins, what they bring and how they are.",

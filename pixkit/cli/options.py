@@ -175,4 +175,4 @@ shape_option = click.option(
     metavar="C,H,W,K[,CLASSES]",
     help="Channels, rows, columns and levels of the images, if the recipe's data are not there.",
 )
-KIND = Name((*KINDS, "recipe", "run"))
+KIND = Name((*KINDS, "recipe", "run", "zoo"))

@@ -125,6 +125,8 @@ class DataSource(ABC):
 
     source_levels: int = 256
     """Number of levels of its images, if its configuration has no such key."""
+    licence: str = ""
+    """Under which its images may be used, and whom to name, where it is known whose they are."""
 
     def __init__(self, config: Any, base: Path) -> None:
         self.config = config

@@ -30,6 +30,7 @@ class Digits(DataSource):
         """The common keys only."""
 
     source_levels = 17
+    licence = "CC BY 4.0: E. Alpaydin and C. Kaynak, https://doi.org/10.24432/C50P49"
 
     def load(self, progress: Progress | None = None) -> SourceImages:
         """Read the embedded file.

@@ -14,6 +14,7 @@ import yaml
 from torch import nn
 
 from pixkit.catalogue.recipes import find_recipe
+from pixkit.catalogue.zoo import in_zoo
 from pixkit.components.registry import Registry
 from pixkit.components.spec import ComponentSpec, walk
 from pixkit.errors import KeyPath, PluginError, RecipeError
@@ -245,5 +246,5 @@ def _ends_so(text: str, suffixes: list[Any]) -> bool:
 
 
 def absolute(text: str, base: Path) -> str:
-    """The path `text`, seen from the folder `base`, as an absolute one; ``~`` is the home folder."""
-    return str(base.absolute() / os.path.expanduser(text))
+    """The path `text`, seen from the folder `base`, as an absolute one; ``~`` is the home folder, zoo:NAME stays."""
+    return text if in_zoo(text) else str(base.absolute() / os.path.expanduser(text))

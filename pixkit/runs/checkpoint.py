@@ -94,9 +94,15 @@ def read_tensors(folder: Path, manifest: Manifest, name: str) -> dict[str, Tenso
     """
     path = folder / f"{name}.safetensors"
     if name not in manifest.files:
-        raise CheckpointError(f"there are no {name} weights in this checkpoint", where=str(folder))
+        exported = "optimizer" not in manifest.files
+        raise CheckpointError(
+            f"there are no {name} weights in this checkpoint",
+            where=str(folder),
+            found=listed(manifest.files),
+            hint="an exported run is not trained further; train.init_from=RUN starts another one" if exported else None,
+        )
     record = manifest.files[name]
-    data = RunFile(path, record.bytes, links=False, error=CheckpointError).content()
+    data = RunFile(path, record.bytes, error=CheckpointError).content()
     if told(data[:HEAD]) in ("a pickle", "a zip archive"):
         raise CheckpointError("a pickle, which could run anything", where=str(path), expected="safetensors")
     if len(data) != record.bytes:

@@ -9,6 +9,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from pixkit.catalogue.recipes import packaged_recipes
+from pixkit.catalogue.zoo import run_folder
 from pixkit.errors import PixkitError
 from pixkit.files import is_file, is_folder
 from pixkit.runs.contents import Contents
@@ -21,16 +22,17 @@ def folder_of_run(name: str | Path, say: Callable[[str], None] | None = None) ->
     """The folder that a run's path or name means: what is there, as given; else the run of that name in runs.
 
     Args:
-        name: a path, or the name of a run in runs.
+        name: a path, the name of a run in runs, or zoo:NAME.
         say: told which of the two it is, where there is a choice.
 
     Returns:
         The path as given, also where neither is a run.
 
     Raises:
-        RunError: if the system cannot tell.
+        RunError: if the system cannot tell, or the zoo has no such run.
     """
-    given, other = Path(name), RUNS / name
+    given = run_folder(name)
+    other = RUNS / given
     here = Contents(given)
     if here.started or here.resembles_run:
         if say is not None and not given.is_absolute() and Contents(other).started and not other.samefile(given):

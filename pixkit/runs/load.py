@@ -11,6 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from pixkit.catalogue.zoo import refuse_zoo, run_folder
 from pixkit.components.faults import built
 from pixkit.components.plugins import plugins as loaded_plugins
 from pixkit.data import Dataset, Progress, prepare
@@ -55,7 +56,7 @@ def load(
         nats = model.log_prob(x)  # [10]; of many images in batches, since nothing is kept for gradients
 
     Args:
-        run: the run, its folder, or its name in the folder runs.
+        run: the run, its folder, its name in the folder runs, or zoo:NAME.
         device: auto, cpu or cuda.
         dtype: converted to, after loading; as trained if left out.
         checkpoint: best, last or step-N.
@@ -154,7 +155,11 @@ def recipe_to_build(
         return load_recipe(recipe, overrides), None
     if not isinstance(recipe, str | os.PathLike | Run):
         raise no_recipe(recipe)
-    run = recipe if isinstance(recipe, Run) else Run(Path(recipe))
+    if not isinstance(recipe, Run):
+        if resume:
+            refuse_zoo(recipe)
+        recipe = run_folder(recipe)
+    run = recipe if isinstance(recipe, Run) else Run(recipe)
     if not resume or not run.started:
         file = run.path if isinstance(recipe, Run) else find_recipe(recipe)
         if run.started and is_folder(file):

@@ -55,7 +55,7 @@ def read_manifest(
     path = folder / MANIFEST
     if kind_at(folder) != "a folder":
         raise CheckpointError("there is no checkpoint", where=str(folder), expected="a folder, not a link")
-    body = decode_manifest(RunFile(path, MOST_JSON, links=False, error=CheckpointError).content(), path)
+    body = decode_manifest(RunFile(path, MOST_JSON, error=CheckpointError).content(), path)
     body = _migrate(body, path, migrations, newest)
     manifest = typed(Manifest, body, str(path), error=CheckpointError)
     if re.fullmatch(STEP, folder.name) and folder.name != step_name(manifest.step):

@@ -31,19 +31,17 @@ MAX_DEPTH = 50
 
 @dataclass(frozen=True)
 class RunFile:
-    """A file of a run.
+    """A file of a run; a link to one will do: downloads keep the files themselves elsewhere.
 
     Attributes:
         path: where it is.
         most: bytes that it may have; no more are read.
-        links: whether a link may stand in its place.
         error: the class of what is raised, if it is missing, no regular file, too large, or damaged.
         hint: what to do then.
     """
 
     path: Path
     most: int
-    links: bool = True
     error: type[PixkitError] = RunError
     hint: str | None = None
 
@@ -84,7 +82,7 @@ class RunFile:
 
     def _open(self) -> BinaryIO | None:
         try:
-            return open_regular(self.path, links=self.links, most=self.most)
+            return open_regular(self.path, most=self.most)
         except FileNotFoundError:
             if kind_at(self.path):
                 raise
@@ -156,7 +154,7 @@ def read_line(path: Path, pattern: str, like: str) -> str:
     Raises:
         CheckpointError: if the file is missing or says something else.
     """
-    data = RunFile(path, MOST_POINTER, links=False, error=CheckpointError).content()
+    data = RunFile(path, MOST_POINTER, error=CheckpointError).content()
     text = data.decode("utf-8", "replace").rstrip(" \t\r\n")
     if not re.fullmatch(pattern, text, re.ASCII):
         raise CheckpointError("unreadable", where=str(path), found=repr(text[:80]), expected=f"a line like {like}")

@@ -5,6 +5,7 @@ from pixkit.tasks.compress import Compressed, codec_of
 from pixkit.tasks.conditional import conditional_nats
 from pixkit.tasks.decompress import Contents, Decompressed, contents
 from pixkit.tasks.drawer import DrawingOptions
+from pixkit.tasks.export import Exported, export_run
 from pixkit.tasks.inputs import read_images, read_mask
 from pixkit.tasks.latents import Reconstruction
 from pixkit.tasks.masks import hide_box, hide_random, keep_edge
@@ -19,6 +20,7 @@ __all__ = [
     "Contents",
     "Decompressed",
     "DrawingOptions",
+    "Exported",
     "Reconstruction",
     "Row",
     "Sampled",
@@ -30,6 +32,7 @@ __all__ = [
     "complete_each",
     "conditional_nats",
     "contents",
+    "export_run",
     "hide_box",
     "hide_random",
     "keep_edge",

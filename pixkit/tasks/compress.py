@@ -13,6 +13,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from pixkit.catalogue.zoo import is_kept_in_zoo
 from pixkit.codec.codec import Codec
 from pixkit.codec.container import MAGIC
 from pixkit.codec.freezing import freeze
@@ -126,10 +127,11 @@ def compress(
     by cropping, fewer levels or a threshold, files are brought to before they are compressed; a RuntimeWarning says
     which of them lose something by it. With `tiles` images keep the sizes that they have: they are cut into tiles of
     the model's, which is for models that were trained on parts of images. `pixkit.codec.tiles` says what it costs.
-    The run gets a codec file, codec-HASH.safetensors, which decoding needs, and which builds never remove.
+    The run gets a codec file, codec-HASH.safetensors, which decoding needs, and which builds never remove; if it is
+    of the zoo, which is only read, the folder of `out` gets it.
 
     Args:
-        run: the run, or its folder.
+        run: the run, its folder, or zoo:NAME.
         images: levels, int64 [N, C, H, W], or by name, as `complete` takes them; with `tiles` also tensors [C, H, W].
         out: the file; a compressed one that is there is replaced, and no other.
         labels: the images' classes, of a model with labels: numbers or names, one for each or one for all; or a file
@@ -173,7 +175,7 @@ def compress(
             stacklevel=2,
         )
     classes = labels_of(model, names, len(found), labels, opened, loading=loading)
-    kept = opened.path / name_of(codec.sha)
+    kept = codec_home(opened, target) / name_of(codec.sha)
     if ranks.first and RunFile(kept, MOST).content_if_any() != codec.content:  # not there, or damaged since
         with opened.writing(kept), replacing(kept) as temporary:
             temporary.write_bytes(codec.content)
@@ -189,6 +191,11 @@ def compress(
     ranks.wait()
     dims = sum(image.numel() for image in found)
     return Compressed(target, len(found), target.stat().st_size, kept, model.spec, changed, dims)
+
+
+def codec_home(run: Run, compressed: Path) -> Path:
+    """The folder of the codec file: the run or, of one of the zoo, which is only read, that of the compressed file."""
+    return compressed.parent if is_kept_in_zoo(run.path) else run.path
 
 
 def _require_own(target: Path) -> Path:

@@ -22,7 +22,7 @@ from pixkit.files import is_there, open_regular
 from pixkit.image import ImageSpec, Shown
 from pixkit.runs.run import Run
 from pixkit.runs.runfile import RunFile
-from pixkit.tasks.compress import MOST, name_of
+from pixkit.tasks.compress import MOST, codec_home, name_of
 from pixkit.tasks.unpacked import require_target, unpacked
 
 NAME = "name the run that has it with --run, or the file with --codec"
@@ -250,7 +250,7 @@ def _content(path: Path, expected: str) -> bytes:
 def _codec_file(name: str, source: Path, run: Run | str | Path | None, codec: str | Path | None) -> Path:
     if codec is not None:
         return Path(codec)
-    folder = source.parent if run is None else (run if isinstance(run, Run) else Run.open(Path(run))).path
+    folder = source.parent if run is None else codec_home(run if isinstance(run, Run) else Run.open(run), source)
     path = folder / name_of(name)
     if not is_there(path):
         raise DataError(

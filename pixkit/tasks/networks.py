@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
+from pixkit.catalogue.zoo import run_folder
 from pixkit.components.spec import ComponentSpec
 from pixkit.data import Progress as Loading
 from pixkit.data import prepare
@@ -92,7 +93,7 @@ def find_examined(source: LoadedRecipe | str | Path, overrides: Sequence[str] = 
     """
     if isinstance(source, LoadedRecipe):
         return revised(source, overrides)
-    run = Run(Path(source))
+    run = Run(run_folder(source))
     if not run.started:
         return load_recipe(source, overrides)
     if overrides:

@@ -11,6 +11,7 @@ from typing import Any, Literal
 
 import torch
 
+from pixkit.catalogue.zoo import refuse_zoo
 from pixkit.components.plugins import plugins
 from pixkit.errors import RankError, UsageError
 from pixkit.memory import memory_errors
@@ -106,6 +107,8 @@ def build(
     if extend is not None and extend < 1:
         raise UsageError("no steps to go on with", where="extend", found=str(extend), expected="1 or more")
     resume = resume or extend is not None
+    if out is not None:
+        refuse_zoo(out)
     loaded, folder = recipe_to_build(recipe, overrides, resume=bool(resume))
     check_shares(loaded.recipe.train, ranks)
     target = Path(ranks.agreed(str(Path(out or folder or Path("runs") / loaded.recipe.name).absolute())))

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from pixkit.backbones.encodings import InputConfig
+from pixkit.catalogue.zoo import run_folder
 from pixkit.components.spec import walk
 from pixkit.data.dataset import Dataset
 from pixkit.data.layout import CHANNELS
@@ -41,7 +42,7 @@ def remarks(recipe: Recipe, dataset: Dataset, model: Model, base: Path) -> Itera
                 yield f"{dotted(path)}: tokens enter as numbers, which they are not; type: embedded gives each a vector"
     start = recipe.train.start
     if start is not None:
-        other = Run(base / os.path.expanduser(start.run))
+        other = Run(base / run_folder(os.path.expanduser(start.run)))
         if model.labelled:
             yield from _of_other_classes(other, dataset)
         if other.started and other.spec.palette != dataset.spec.palette:

@@ -10,6 +10,7 @@ from typing import Any
 
 from torch import Tensor
 
+from pixkit.catalogue.zoo import run_folder
 from pixkit.errors import CheckpointError, PixkitError, RunError, listed
 from pixkit.files import is_there
 from pixkit.image import ImageSpec
@@ -47,7 +48,7 @@ class Start:
         given = config.start
         if given is None:
             return None
-        path = base / os.path.expanduser(given.run)
+        path = base / run_folder(os.path.expanduser(given.run))
         run = Run(path)
         if not run.started:
             if not is_there(path / MANIFEST):

@@ -151,11 +151,13 @@ def test_a_missing_file_is_refused(folder, name):
 
 
 @pytest.mark.parametrize("name", ["manifest.json", "model.safetensors"])
-def test_links_folders_and_pipes_are_refused(folder, name, tmp_path):
+def test_links_are_followed_and_folders_and_pipes_are_refused(folder, name, tmp_path):
     path = folder / name
     path.rename(tmp_path / "moved")
     path.symlink_to(tmp_path / "moved")
-    assert "a link" in refused(folder)
+    assert checkpoint.verify(folder).files
+    (tmp_path / "moved").write_bytes(b"others' bytes")
+    refused(folder)
     path.unlink()
     path.mkdir()
     assert "a folder" in refused(folder)

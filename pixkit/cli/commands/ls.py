@@ -7,10 +7,11 @@ from pathlib import Path
 import click
 
 from pixkit.catalogue.recipes import packaged_recipes, summary_of
+from pixkit.catalogue.zoo import PREFIX, zoo_runs
 from pixkit.cli.group import plugin_option
 from pixkit.cli.look import catalogue, importing
 from pixkit.cli.options import KIND, json_option
-from pixkit.cli.output import emit, emit_json, say, table, table_with_details
+from pixkit.cli.output import emit, emit_json, say, table, table_with_details, warn
 from pixkit.distribution import OWN
 from pixkit.errors import printable
 from pixkit.files import is_there, looking_at
@@ -26,10 +27,12 @@ Row = dict[str, object]
 @click.option("--sort", metavar="KEY", help="Sort runs by folder, state, step, validation, date, or a key of theirs.")
 @click.option("--markdown", is_flag=True, help="Print a Markdown table, as README.md has it.")
 def command(kind: str | None, folder: Path | None, as_json: bool, sort: str | None, markdown: bool) -> None:
-    """List components, recipes or runs.
+    """List components, recipes, runs or the zoo.
 
-    KIND is ordering, mask, backbone, head, sampler, model, data, recipe or run; the plural does as
+    KIND is ordering, mask, backbone, head, sampler, model, data, recipe, run or zoo; the plural does as
     well. Without it, all components and recipes.
+
+    `ls zoo` has the trained runs that come with pixkit and with plugins: every command takes zoo:NAME for a run.
 
     `ls runs` takes the FOLDER to look in (default: runs), and looks into folders in it. It tells of each run whether it
     is running, stopped or done, its steps, the score of its best checkpoint on the validation images, when it was last
@@ -44,6 +47,9 @@ def command(kind: str | None, folder: Path | None, as_json: bool, sort: str | No
 
         rows = run_rows(folder, sort or "folder")
         columns, shown = run_columns(rows)
+    elif kind == "zoo":
+        columns = ["run", "from", "score", "licence", "summary"]
+        rows = shown = zoo_rows()
     else:
         rows, columns = [], ["kind", "name", "from", "summary"]
         if kind != "recipe":
@@ -56,10 +62,13 @@ def command(kind: str | None, folder: Path | None, as_json: bool, sort: str | No
     elif markdown:
         emit(markdown_table(shown, columns))
     elif rows:
-        layout = table_with_details if kind == "run" else table
+        layout = table_with_details if kind in ("run", "zoo") else table
         emit(layout(columns, [[str(row[column]) for column in columns] for row in shown]))
     else:
         say("no runs here; pixkit build RECIPE makes one" if kind == "run" else f"no {kind}s here")
+    if kind == "zoo":
+        for fault in zoo_runs()[1]:
+            warn(fault)
 
 
 def markdown_table(rows: list[Row], columns: list[str]) -> str:
@@ -88,6 +97,32 @@ def recipe_rows() -> list[Row]:
         {"kind": "recipe", "name": name, "from": OWN, "summary": summary_of(path)}
         for name, path in sorted(packaged_recipes().items())
     ]
+
+
+def zoo_rows() -> list[Row]:
+    """The zoo: of each run what its card says; of one without a card, or whose card is damaged, its name alone."""
+    with importing():
+        from pixkit.runs.card import read_card, score_of
+        from pixkit.runs.run import Run
+
+    rows: list[Row] = []
+    runs, _ = zoo_runs()
+    names = [run.name for run in runs]
+    for run in runs:
+        card = read_card(Run(run.path))
+        told = [] if card is None else [score_of(row) for row in card.scores if row.split == "test"]
+        rows.append(
+            {
+                "run": f"{PREFIX}{run.name}" if names.count(run.name) == 1 else run.qualified,
+                "from": f"{run.distribution} {run.version}",
+                "score": "; ".join(told),
+                "licence": card.licence if card else "",
+                "summary": card.summary if card else "",
+                "path": str(run.path),
+                "card": card.model_dump() if card else None,
+            }
+        )
+    return rows
 
 
 def run_rows(folder: Path | None, sort: str) -> list[Row]:

@@ -9,12 +9,13 @@ import click
 
 from pixkit.catalogue.contents import Component, named
 from pixkit.catalogue.recipes import find_recipe, packaged_recipes
+from pixkit.catalogue.zoo import PREFIX, run_folder
 from pixkit.cli.group import plugin_option
 from pixkit.cli.look import catalogue, importing
 from pixkit.cli.options import KIND, json_option
 from pixkit.cli.output import emit, emit_json, pairs, table
 from pixkit.cli.plugins import find_component, loaded_plugins, plugin_options
-from pixkit.errors import printable
+from pixkit.errors import RunError, printable
 
 
 @click.command()
@@ -27,12 +28,14 @@ def command(kind: str, name: str | None, as_json: bool) -> None:
 
     `show KIND NAME` explains a component: what it is, who brings it, and the keys that a recipe may
     give it. `show recipe NAME` prints a recipe (NAME may be - for standard input), `show recipe` alone the keys
-    of every recipe, and `show run PATH` what a run is and how it scored.
+    of every recipe, `show run PATH` what a run is and how it scored, and `show zoo NAME` the card of one of the zoo.
     """
     if name is None and kind != "recipe":
         raise click.UsageError(f"which {kind}? `pixkit ls {kind}{plugin_options()}` lists them")
     if kind == "run":
         show_run(str(name), as_json)
+    elif kind == "zoo":
+        show_card(str(name), as_json)
     elif kind != "recipe":
         show_component(*look_up(kind, str(name)), as_json)
     elif name is None:
@@ -124,6 +127,18 @@ def show_run(path: str, as_json: bool) -> None:
     emit(pairs({key: _text(value) for key, value in told.items() if key != "scores" and value is not None}))
     if found["scores"]:
         emit(f"\n{score_table(found['scores'])}")
+
+
+def show_card(name: str, as_json: bool) -> None:
+    """What is to be known of a run of the zoo."""
+    from pixkit.runs.card import CARD, read_card
+    from pixkit.runs.run import Run
+
+    run = Run(run_folder(f"{PREFIX}{name.removeprefix(PREFIX)}"))
+    card = read_card(run)
+    if card is None:
+        raise RunError("this run has no card", where=str(run.path / CARD), hint=f"pixkit show run {PREFIX}{name}")
+    emit_json(card.model_dump()) if as_json else emit(printable(card.body(), lines=True))
 
 
 def _text(value: Any) -> str:

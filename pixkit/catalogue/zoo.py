@@ -1,0 +1,134 @@
+"""The zoo: trained runs that come with pixkit and with plugins, named zoo:NAME wherever a run is asked for."""
+
+from __future__ import annotations
+
+import difflib
+import importlib.util
+import os
+from dataclasses import dataclass
+from importlib.metadata import EntryPoint
+from pathlib import Path
+
+from pixkit.catalogue.recipes import recipes_folder
+from pixkit.distribution import GROUP, OWN, canonical, origin, plugin_points, version
+from pixkit.errors import RunError, listed
+from pixkit.files import is_file, is_folder, is_there, looking_at
+
+PREFIX = "zoo:"
+ZOO_GROUP = f"{GROUP}.zoo"
+"""The entry-point group of packages that bring runs: each value is a package's name and, by points, a folder in it."""
+LOCK = "recipe.lock.yaml"
+"""The file that makes a folder a run (`pixkit.runs.places`)."""
+
+
+@dataclass(frozen=True)
+class ZooRun:
+    """A run of the zoo: its folder, and the distribution that brings it."""
+
+    name: str
+    distribution: str
+    version: str
+    path: Path
+
+    @property
+    def qualified(self) -> str:
+        """``zoo:distribution:name``."""
+        return f"{PREFIX}{self.distribution}:{self.name}"
+
+
+def zoo_runs() -> tuple[list[ZooRun], list[str]]:
+    """All runs of the zoo, by name, and what is wrong with distributions that say that they bring some.
+
+    No plugin is imported: runs are data.
+    """
+    found, faults = _runs_in(recipes_folder() / "zoo", OWN, version()), []
+    points, unreadable = plugin_points(ZOO_GROUP)
+    for point in points:
+        distribution, its_version = origin(point)
+        folder = _folder_of(point)
+        if folder is None:
+            faults.append(f"{distribution} {its_version}: there is no folder {point.value} of runs")
+        else:
+            found += _runs_in(folder, distribution, its_version)
+    faults += [f"{each.distribution} {each.version}: {each.reason}" for each in unreadable]
+    return sorted(found, key=lambda run: (run.name, run.distribution)), faults
+
+
+def run_folder(name: str | os.PathLike[str]) -> Path:
+    """The folder that zoo:NAME, or zoo:DISTRIBUTION:NAME, means; of anything else, and where a path is there, the path.
+
+    Raises:
+        RunError: if there is no such run in the zoo, or several distributions bring one of that name.
+    """
+    text = os.fspath(name)
+    if not in_zoo(text):
+        return Path(name)
+    runs, faults = zoo_runs()
+    distribution, _, bare = text.removeprefix(PREFIX).rpartition(":")
+    found = [
+        run
+        for run in runs
+        if run.name == bare and (not distribution or canonical(run.distribution) == canonical(distribution))
+    ]
+    if len(found) == 1:
+        return found[0].path
+    if found:
+        several = listed(run.qualified for run in found)
+        raise RunError("several distributions bring a run of that name", where=text, expected=f"one of {several}")
+    near = difflib.get_close_matches(bare, [run.name for run in runs], n=1)
+    raise RunError(
+        "there is no such run in the zoo",
+        where=text,
+        found="; ".join(faults) or None,
+        expected=listed(f"{PREFIX}{run.name}" for run in runs) or None,
+        hint=f"did you mean {PREFIX}{near[0]}?" if near else "pixkit ls zoo lists them",
+    )
+
+
+def in_zoo(name: str | os.PathLike[str]) -> bool:
+    """Whether a name begins as those of the zoo do, and is no path.
+
+    Raises:
+        RunError: if the system cannot tell.
+    """
+    text = os.fspath(name)
+    with looking_at(Path(text)):
+        return text.startswith(PREFIX) and not is_there(text)
+
+
+def refuse_zoo(name: str | os.PathLike[str]) -> None:
+    """Refuse to write to a run of the zoo.
+
+    Raises:
+        RunError: if it is one, by its name.
+    """
+    if in_zoo(name):
+        raise RunError(
+            "runs of the zoo are only read",
+            where=os.fspath(name),
+            expected="a folder of yours",
+            hint=f"train.init_from={PREFIX}NAME starts a run of yours from the weights of one",
+        )
+
+
+def is_kept_in_zoo(folder: Path) -> bool:
+    """Whether a folder is that of a run of the zoo."""
+    return folder.resolve() in [run.path.resolve() for run in zoo_runs()[0]]
+
+
+def _runs_in(folder: Path, distribution: str, its_version: str) -> list[ZooRun]:
+    if not is_folder(folder):
+        return []
+    paths = [path for path in folder.iterdir() if is_file(path / LOCK)]
+    return [ZooRun(path.name, distribution, its_version, path) for path in paths]
+
+
+def _folder_of(point: EntryPoint) -> Path | None:
+    """The folder that an entry point names; packages are found, not imported, and need not lie in one place."""
+    top, *rest = point.value.split(".")
+    try:
+        spec = importlib.util.find_spec(top)
+    except (ImportError, ValueError):
+        return None
+    places = () if spec is None else spec.submodule_search_locations or ()
+    return next((path for path in (Path(place, *rest) for place in places) if is_folder(path)), None)
