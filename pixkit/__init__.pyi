@@ -73,6 +73,7 @@ from pixkit import network as network
 from pixkit import orderings as orderings
 from pixkit import readiness as readiness
 from pixkit import recipe as recipe
+from pixkit import report as report
 from pixkit import runs as runs
 from pixkit import samplers as samplers
 from pixkit import tasks as tasks

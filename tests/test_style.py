@@ -19,7 +19,7 @@ PARTS = (
     *("ranks", "modes", "memory", "catalogue"),
     *("components", "orderings", "layers", "backbones", "heads", "network", "wrappers"),
     *("readiness", "execution", "samplers", "models"),
-    *("data", "recipe", "runs", "codec", "figures", "trackers", "tasks"),
+    *("data", "recipe", "runs", "codec", "figures", "trackers", "tasks", "report"),
     *("training", "testing", "builtins", "cli", "__main__"),
     *("public", "build", "completion"),
 )

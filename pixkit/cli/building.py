@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from pixkit.cli.progress import Progress
-from pixkit.cli.scores import UNITS, number, rate_of
+from pixkit.runs.figures import UNITS, number, rate_of
 from pixkit.training.watch import Reporter
 
 

@@ -40,6 +40,7 @@ SECTIONS: dict[str, dict[str, str]] = {
     "Look around": {
         "ls": "List components, recipes, runs or the zoo.",
         "compare": "Compare runs: recipes, scores and curves.",
+        "report": "Write a page about runs: curves, scores, samples, recipes.",
         "show": "Show a component and its keys, a recipe or a run.",
         "plugins": "List plugins, what they bring and how they are.",
         "cache": "List the decoded images that are kept, or remove them.",

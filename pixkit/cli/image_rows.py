@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
 from pixkit.cli.output import emit_json_line, emit_line
-from pixkit.cli.scores import UNITS, number
+from pixkit.runs.figures import UNITS, number
 
 Row = Mapping[str, Any]
 """What there is to say of an image, as `ImageScore.dump` has it: 'image', and 'error' or figures."""

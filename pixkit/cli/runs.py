@@ -10,9 +10,9 @@ from pathlib import Path
 from typing import Any
 
 from pixkit.cli.output import say
-from pixkit.cli.scores import UNITS, number
 from pixkit.errors import UsageError, listed
 from pixkit.recipe.diff import in_short
+from pixkit.runs.figures import score_cell
 from pixkit.runs.run import Run
 
 Row = dict[str, Any]
@@ -64,16 +64,6 @@ def _cells(row: Row, usual: Mapping[str, str]) -> Row:
         "date": date_cell(row["changed"]),
         "differs": pairs_cell({k: v for k, v in row["differs"].items() if usual.get(k) != in_short(v)}),
     }
-
-
-def score_cell(validation: Mapping[str, Any] | None) -> str:
-    """A validation score with its unit."""
-    if validation is None:
-        return ""
-    unit = validation["unit"]
-    likely = unit in UNITS
-    value = number(validation["score"], validation["kind"] if likely else "exact", 4 if likely else 3)
-    return f"{value} {UNITS.get(unit, unit)}"
 
 
 def rank_of_score(validation: Mapping[str, Any] | None) -> tuple[bool, str, float]:

@@ -6,15 +6,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from pixkit.cli.output import table
-
-_SIGNS = {"exact": "", "bound": "<= ", "estimate": "~ "}
-UNITS = {"bits_per_dim": "bits/dim", "bits_per_token": "bits/token"}
-"""How rates are called. Those of pixels and of a palette's tokens are in columns of their own."""
-
-
-def rate_of(row: Mapping[str, Any]) -> str:
-    """Which of UNITS a row's score is in."""
-    return "bits_per_token" if any(key.startswith("bits_per_token") for key in row) else "bits_per_dim"
+from pixkit.runs.figures import UNITS, number, rate_of
 
 
 def score_table(rows: Iterable[Mapping[str, Any]]) -> str:
@@ -67,8 +59,3 @@ def headline(rows: Iterable[Mapping[str, Any]]) -> str:
     else:
         score = f"{number(row[rate_of(row)], row['kind'], 4)} {UNITS[rate_of(row)]}"
     return f"test {score} ({row['images']} images, {row['weights']} weights)"
-
-
-def number(value: float | None, kind: str, digits: int) -> str:
-    """A score with as many digits after the point; "not finite" where it is none."""
-    return "not finite" if value is None else f"{_SIGNS[kind]}{value:.{digits}f}"

@@ -9,9 +9,10 @@ from typing import Any
 
 from pixkit.cli.output import duration, table_with_details
 from pixkit.cli.progress import Progress
-from pixkit.cli.runs import rank_of_score, score_cell
+from pixkit.cli.runs import rank_of_score
 from pixkit.errors import PixkitError
 from pixkit.recipe.diff import in_short
+from pixkit.runs.figures import score_cell
 from pixkit.runs.metrics import last_row
 from pixkit.runs.run import Run
 from pixkit.training.crew import Watcher, Work

@@ -66,7 +66,7 @@ def save_curves(curves: Sequence[Curve], path: str | os.PathLike[str], *, across
 
     dots = [point for curve in curves for point in curve.points]
     every = [*dots, *(point for curve in curves for point in curve.thin)]
-    view = _View((0.0, 1.01 * max(1.0, *(x for x, _ in every))), _range([y for _, y in dots], 0.05))
+    view = _View((0.0, 1.01 * max(1.0, *(x for x, _ in every))), range_of([y for _, y in dots], 0.05))
     size = (LEFT + WIDTH + 2 * MARGIN, LINE + HEIGHT + FOOT + LINE * len(curves) + MARGIN)
     canvas = Image.new("RGB", size, PAPER)
     canvas.paste(_lines(curves, view).resize((WIDTH, HEIGHT), Image.Resampling.BOX), (LEFT, LINE))
@@ -99,7 +99,8 @@ class _View:
         return across * WIDTH * scale, min(max(down, -FAR), FAR) * HEIGHT * scale
 
 
-def _range(values: Sequence[float], spare: float) -> tuple[float, float]:
+def range_of(values: Sequence[float], spare: float) -> tuple[float, float]:
+    """From the least to the greatest value, and that share of it beyond either; of one value, half of it."""
     low, high = max(min(values), -LARGEST), min(max(values), LARGEST)
     more = spare * (high - low) if high > low else 0.5 * max(abs(high), 1e-3)
     return low - more, high + more

@@ -26,6 +26,8 @@ RAMP = ((48, 18, 89), (40, 100, 200), (30, 180, 150), (180, 210, 60), (252, 220,
 """Colours of the first to the last step."""
 
 Colour = tuple[int, int, int]
+Painted = tuple[np.ndarray, list[tuple[str, Colour]]]
+"""Colours of sub-pixels, uint8 [C, H, W, 3], and the words for those that a legend names."""
 SIGHT_COLOURS: dict[str, Colour] = {
     "SEEN": (52, 120, 190),
     "BLIND": (240, 160, 40),
@@ -44,12 +46,7 @@ def save_field(kinds: Any, legend: Mapping[int, tuple[str, Colour]], path: str |
         legend: a word and a colour for each kind; kinds that do not occur are left out of the picture's legend.
         path: the PNG to write.
     """
-    values = np.asarray(kinds)
-    colours = np.zeros((*values.shape, 3), np.uint8)
-    for kind, (_, colour) in legend.items():
-        colours[values == kind] = colour
-    entries = [(word, colour) for kind, (word, colour) in legend.items() if (values == kind).any()]
-    return _save(colours, None, entries, path)
+    return _save(*_painted(kinds, legend), None, path)
 
 
 def save_sight(sight: Any, path: str | os.PathLike[str]) -> Path:
@@ -59,18 +56,36 @@ def save_sight(sight: Any, path: str | os.PathLike[str]) -> Path:
         sight: integers [C, H, W] of `pixkit.readiness.report.Sight`, as `Report.sight` has them.
         path: the PNG to write.
     """
+    return _save(*painted_sight(sight), None, path)
+
+
+def painted_sight(sight: Any) -> Painted:
+    """The colours of what a prediction sees, see `save_sight`."""
     from pixkit.readiness.report import WORDS, Sight  # here, since the other figures need no torch
 
-    return save_field(sight, {int(Sight[k]): (WORDS[Sight[k]], colour) for k, colour in SIGHT_COLOURS.items()}, path)
+    return _painted(sight, {int(Sight[k]): (WORDS[Sight[k]], colour) for k, colour in SIGHT_COLOURS.items()})
+
+
+def _painted(kinds: Any, legend: Mapping[int, tuple[str, Colour]]) -> Painted:
+    values = np.asarray(kinds)
+    colours = np.zeros((*values.shape, 3), np.uint8)
+    for kind, (_, colour) in legend.items():
+        colours[values == kind] = colour
+    return colours, [(word, colour) for kind, (word, colour) in legend.items() if (values == kind).any()]
 
 
 def save_order(steps: Any, path: str | os.PathLike[str]) -> Path:
     """Draw an ordering: integer steps [C, H, W] as colours from dark to bright, with their numbers where they fit."""
+    return _save(*painted_order(steps), np.asarray(steps), path)
+
+
+def painted_order(steps: Any) -> Painted:
+    """The colours of an ordering, see `save_order`; named are its first step, one in the middle, and the last."""
     values = np.asarray(steps)
     last = int(values.max())
-    entries = [(f"step {step}", _shade(step, last)) for step in sorted({0, last // 2, last})]
-    shades = np.array([_shade(step, last) for step in range(last + 1)], np.uint8)
-    return _save(shades[values], values, entries, path)
+    entries = [(f"step {step}", shade(step, last)) for step in sorted({0, last // 2, last})]
+    shades = np.array([shade(step, last) for step in range(last + 1)], np.uint8)
+    return shades[values], entries
 
 
 def save_nats(sites: Any, most: float, path: str | os.PathLike[str]) -> Path:
@@ -79,13 +94,11 @@ def save_nats(sites: Any, most: float, path: str | os.PathLike[str]) -> Path:
     Pictures with the same `most` compare.
     """
     shares = np.clip(np.asarray(sites, dtype=np.float64) / most, 0, 1)
-    shades = np.array([_shade(step, 255) for step in range(256)], np.uint8)
+    shades = np.array([shade(step, 255) for step in range(256)], np.uint8)
     colours = shades[np.rint(shares * 255).astype(np.uint8)]
     steps = (0, 64, 128, 191, 255)
-    entries = [
-        (f"{step / 255 * most:.3g} nats{' or more' if step == 255 else ''}", _shade(step, 255)) for step in steps
-    ]
-    return _save(colours[None], None, entries, path)
+    entries = [(f"{step / 255 * most:.3g} nats{' or more' if step == 255 else ''}", shade(step, 255)) for step in steps]
+    return _save(colours[None], entries, None, path)
 
 
 def save_mask(marked: Any, path: str | os.PathLike[str]) -> Path:
@@ -96,7 +109,7 @@ def save_mask(marked: Any, path: str | os.PathLike[str]) -> Path:
     return target
 
 
-def _save(colours: np.ndarray, numbers: np.ndarray | None, entries: list[tuple[str, Colour]], path: Any) -> Path:
+def _save(colours: np.ndarray, entries: list[tuple[str, Colour]], numbers: np.ndarray | None, path: Any) -> Path:
     """Panels of colours uint8 [C, H, W, 3] side by side, then the legend."""
     panels, height, width = colours.shape[:3]
     cell = max(1, min(LARGEST_CELL, PANEL // max(height, width)))
@@ -135,12 +148,13 @@ def _number(draw: ImageDraw.ImageDraw, steps: np.ndarray, cell: int, left: int) 
     if draw.textlength(str(last)) > cell - 4 or cell < 14:
         return
     for (row, column), step in np.ndenumerate(steps):
-        ink = INK if sum(_shade(int(step), last)) > 384 else PAPER
+        ink = INK if sum(shade(int(step), last)) > 384 else PAPER
         centre = (left + column * cell + cell / 2, MARGIN + row * cell + cell / 2)
         draw.text(centre, str(step), fill=ink, anchor="mm")
 
 
-def _shade(step: int, last: int) -> Colour:
+def shade(step: int, last: int) -> Colour:
+    """The colour of a step, of which that is the last."""
     place = step / max(last, 1) * (len(RAMP) - 1)
     low = min(int(place), len(RAMP) - 2)
     red, green, blue = (round(a + (b - a) * (place - low)) for a, b in zip(RAMP[low], RAMP[low + 1], strict=True))

@@ -22,7 +22,7 @@ def images_of(settings: Mapping[str, Any]) -> Images:
     Args:
         settings: what recipe.lock.yaml says.
     """
-    data, lock = settings["data"], settings["lock"]
+    data, lock = settings.get("data", {}), settings["lock"]
     hashes = lock["data"]["hashes"]
     seen = {"image": lock["image"]}
     if data.get("binarise") is not None:

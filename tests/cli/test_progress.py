@@ -9,10 +9,11 @@ from pydantic import BaseModel, Field
 
 from pixkit.cli import output
 from pixkit.cli.progress import ProgressBar, ProgressLines, show_progress
-from pixkit.cli.scores import headline, number
+from pixkit.cli.scores import headline
 from pixkit.components.config import ComponentConfig
 from pixkit.components.keys import keys_of
 from pixkit.components.spec import BackboneRef, HeadRef
+from pixkit.runs.figures import number
 from pixkit.testing import named
 
 

@@ -66,7 +66,7 @@ def offered(said):
 
 
 OFFERED = {
-    "pixkit re": ["reconstruct", "restore"],
+    "pixkit re": ["reconstruct", "report", "restore"],
     "pixkit sample --dev": ["--device"],
     "pixkit sample --device ": ["auto", "cpu", "cuda"],
     "pixkit sample --device=c": ["--device=cpu", "--device=cuda"],

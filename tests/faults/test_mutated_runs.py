@@ -61,6 +61,9 @@ COMMANDS = {
     "compare": Reading(
         ("compare", "run", "sound", "--png", "curves.png"), (*SHOWN, "metrics.jsonl"), cases=2, told=False
     ),
+    "report": Reading(
+        ("report", "run", "sound", "-o", "page.html", "--no-field"), (*SHOWN, "metrics.jsonl"), cases=1, told=False
+    ),
     "sample": Reading(("sample", "run", "-o", "drawn.npz", "-q"), WEIGHTS, writes="drawn.npz"),
     "eval": Reading(("eval", "run", "--limit", 2, "--json", "-q"), WEIGHTS),
     "complete": Reading(

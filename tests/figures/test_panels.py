@@ -3,7 +3,8 @@ import pytest
 import torch
 from PIL import Image
 
-from pixkit.figures.fields import LINE, MARGIN, RAMP, _panel, _shade
+from pixkit.figures import fields
+from pixkit.figures.fields import LINE, MARGIN, RAMP, _panel
 from pixkit.figures.panels import HIDDEN, SIDE, Panel, completion_panels, save_panels, shades
 
 
@@ -61,11 +62,11 @@ def test_titles_and_notes_are_not_cut_off(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("step", "last", "shade"),
+    ("step", "last", "colour"),
     [(0, 0, RAMP[0]), (0, 1, RAMP[0]), (1, 1, RAMP[-1]), (1, 4, RAMP[1]), (3, 8, (35, 140, 175)), (3, 3, RAMP[-1])],
 )
-def test_steps_go_from_dark_to_bright_however_few_they_are(step, last, shade):
-    assert _shade(step, last) == shade
+def test_steps_go_from_dark_to_bright_however_few_they_are(step, last, colour):
+    assert fields.shade(step, last) == colour
 
 
 def test_no_uncertainty_at_all_is_dark():

@@ -8,11 +8,11 @@ import click
 
 from pixkit.cli.options import json_option, quiet_option
 from pixkit.cli.output import emit, emit_json, emit_line, table, warn
-from pixkit.cli.runs import opened_run, score_cell
-from pixkit.cli.scores import UNITS
+from pixkit.cli.runs import opened_run
 from pixkit.errors import UsageError
 from pixkit.recipe.diff import in_short
 from pixkit.runs.comparison import Compared, Comparison, compare
+from pixkit.runs.figures import UNITS, score_cell
 
 LINES = 8
 """Steps of which scores are told."""

@@ -16,8 +16,8 @@ from pixkit.cli.output import emit, emit_json, emit_line, emit_picture, is_termi
 from pixkit.cli.plugins import loaded_plugins
 from pixkit.cli.progress import show_progress
 from pixkit.cli.runs import opened_run
-from pixkit.cli.scores import UNITS
 from pixkit.figures.targets import require_file, saving
+from pixkit.runs.figures import UNITS
 from pixkit.tasks.complete import Completion, complete_each
 from pixkit.tasks.masks import Mask, hide_box, hide_random, keep_edge
 

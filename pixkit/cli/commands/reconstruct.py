@@ -14,8 +14,8 @@ from pixkit.cli.output import emit, emit_json, emit_line, table
 from pixkit.cli.plugins import loaded_plugins
 from pixkit.cli.progress import show_progress
 from pixkit.cli.runs import opened_run
-from pixkit.cli.scores import number
 from pixkit.figures.targets import saving
+from pixkit.runs.figures import number
 from pixkit.tasks.latents import reconstruct
 
 COLUMNS = 16

@@ -1,0 +1,68 @@
+"""Curves of many points as they are drawn: thinned without losing an extreme, smoothed, in pieces where they break."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+
+EARLY = 10.0
+"""Of its steps so far, smoothing looks back over this part at most."""
+
+
+@dataclass(frozen=True)
+class Curve:
+    """Points of one run, ascending.
+
+    Attributes:
+        x: float64 [N]: steps, or hours.
+        y: float64 [N], NaN where there is no value.
+        steps: int64 [N]: the steps; where one is missing the line breaks.
+    """
+
+    x: np.ndarray
+    y: np.ndarray
+    steps: np.ndarray
+
+    def smoothed(self, constant: float) -> Curve:
+        """Means up to each point, weighted by exp(-distance / constant), in steps.
+
+        At step t the constant is at most 1 + t / EARLY, so that what falls steeply at first is followed. What is
+        missing, or not finite, has no weight, and no mean; across a gap what was before it is forgotten by as much as
+        across steps that are there.
+        """
+        total = weight = 0.0
+        before = int(self.steps[0]) if len(self.steps) else 0
+        found = []
+        for step, value in zip(self.steps.tolist(), self.y.tolist(), strict=True):
+            kept = math.exp((before - step) / min(constant, 1 + step / EARLY))
+            total, weight, before = total * kept, weight * kept, step
+            if not math.isnan(value):
+                total, weight = total + value, weight + 1
+            found.append(math.nan if math.isnan(value) else total / weight)
+        return Curve(self.x, np.array(found, np.float64), self.steps)
+
+    def pieces(self) -> list[Curve]:
+        """The parts without a gap: no step is missing, and no value."""
+        there = np.isfinite(self.y) & np.isfinite(self.x)
+        places = np.flatnonzero(there)
+        breaks = np.flatnonzero(np.diff(self.steps[places]) > 1) + 1
+        return [self.at(part) for part in np.split(places, breaks) if len(part)]
+
+    def at(self, places: np.ndarray) -> Curve:
+        """Some of the points."""
+        return Curve(self.x[places], self.y[places], self.steps[places])
+
+    def thinned(self, low: float, high: float, buckets: int) -> Curve:
+        """The least and the greatest of each of so many equal parts of low..high, and both ends.
+
+        Drawn with a column of pixels for each part, it looks as all points would.
+        """
+        if len(self.x) <= 2:
+            return self
+        part = np.floor((self.x - low) / (high - low) * buckets).astype(np.int64)
+        order = np.lexsort((self.y, part))
+        firsts = np.flatnonzero(np.diff(part[order], prepend=part[order[0]] - 1))
+        lasts = np.append(firsts[1:], len(order)) - 1
+        return self.at(np.unique(np.concatenate([order[firsts], order[lasts], [0, len(order) - 1]])))

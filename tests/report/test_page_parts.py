@@ -1,0 +1,77 @@
+"""The parts of the page: what each says of runs that differ."""
+
+import math
+import re
+
+import numpy as np
+
+from pixkit.catalogue.published import PUBLISHED
+from pixkit.report import page
+from pixkit.report.chart import HEIGHT, LEFT, LINE, TOP, WIDTH, Line, chart
+from pixkit.report.curve import Curve
+from pixkit.report.markup import beside, element, escaped
+
+
+def test_elements_escape_what_is_put_into_them():
+    made = element("td", "a < b & \x00", None, [element("br"), 3], class_="x\"'", aria_label=None, data_n=1.5)
+    assert str(made) == '<td class="x&quot;&#x27;" data-n="1.5">a &lt; b &amp; \\x00<br/>3</td>'
+    assert str(element("td")) == "<td></td>" and str(element("path", element("title", "<"), d="M0 0")) == (
+        '<path d="M0 0"><title>&lt;</title></path>'
+    )
+    assert escaped("\ud800 ü\n\u202e") == "\\ud800 ü\n\\u202e"
+
+
+def test_what_is_the_same_of_all_runs_stands_once():
+    table = str(beside("c", ["#1", "#2"], [("same", ["x", "x"]), ("own", ["x", ""]), ("none", ["", ""])]))
+    assert '<th scope="row">same</th><td colspan="2">x</td>' in table and "none" not in table
+    assert '<th scope="row">own</th><td class="own">x</td><td class="own">-</td>' in table
+    assert '<th scope="row">own</th><td>x</td>' in str(beside("c", ["#1"], [("own", ["x"])]))
+
+
+def line(number, values, scores=(), again=()):
+    steps = np.arange(1, len(values) + 1)
+    raw = Curve(steps.astype(float), np.array(values, float), steps)
+    return Line(number, raw, raw, scores, [f"at {x}" for x, _ in scores], again)
+
+
+def test_a_chart_shows_gaps_crosses_extensions_and_what_is_off_the_axes(parsed):
+    values = [1e9, *[2.0] * 38, math.nan, *[1.0] * 60]
+    root = parsed(f"<!DOCTYPE html>\n{chart('c', 't', 'd', [line(1, values, [(100, 1.5)], [50])], across='x', up='y')}")
+    paths = {kind: [one.get("d") for one in root.iter("path") if one.get("class").split()[0] == kind]
+             for kind in ("raw", "lost", "again", "smooth", "scored", "dot")}  # fmt: skip
+    assert [len(found) for found in paths.values()] == [1] * 6
+    assert paths["raw"] == paths["smooth"] and paths["raw"][0].count("M") == 2, "in two pieces"
+    numbers = [float(one) for one in re.findall(r"-?[0-9.]+", paths["raw"][0])]
+    assert min(numbers) < TOP - HEIGHT, "cut off by the axes, and not followed further"
+    assert max(numbers) <= LEFT + WIDTH and min(numbers) > -4 * HEIGHT
+    assert paths["lost"][0].count("M") == 1 and paths["again"][0].startswith(f"M{LEFT + WIDTH * 50 / 101:.1f} ")
+    assert [one.text for one in root.iter("title")] == ["t", "at 100"]
+    axis = {one.text for one in root.iter("text")}
+    assert {"1", "1.2", "2", "100", "x", "y", "#1"} <= axis and "1e+09" not in axis
+
+
+def test_marks_at_the_end_of_curves_do_not_overlap(parsed):
+    lines = [line(number, [1.0, 1.0 + number * 1e-6]) for number in range(1, 13)]
+    root = parsed(f"<!DOCTYPE html>\n{chart('c', 't', 'd', lines, across='x', up='y')}")
+    ends = [one for one in root.iter("text") if one.get("class", "").startswith("end")]
+    places = sorted(float(one.get("y")) for one in ends)
+    assert len(places) == 12 and min(np.diff(places)) >= LINE - 0.11 and places[-1] <= TOP + HEIGHT + 5
+    assert ends[-1].get("class") != ends[0].get("class")
+    far = [one.get("class") for one in root.iter("path") if "far" in one.get("class").split()]
+    assert far.count("smooth c1 far") == 1, "colours come again, with dashes"
+    assert chart("c", "t", "d", [line(1, [math.nan])], across="x", up="y") is None
+
+
+def test_recipes_are_compared_with_the_packaged_one_and_with_each_other(copied, edit, parsed, cells):
+    runs = copied("a", "b")
+    edit(runs[0] / "recipe.lock.yaml", ("name: digits-tiny", "name: mnist-gated"), ("accumulate: 1", "accumulate: 2"))
+    root = parsed(page(runs, field=False))
+    assert cells(root, "In which keys")[1:] == [["train.accumulate", "2", "1"]]
+    own = dict(row[::2] for row in cells(root, "What differs from the packaged recipe mnist-gated")[1:])
+    assert own["data.source"] == "digits" and own["train.accumulate"] == "2" and "name" not in own
+    assert own["model.backbone.type"] == "pixelcnn"
+    ((name, recipe, here, *published),) = cells(root, "Beside what was published")[1:]
+    assert name.startswith("#1 ") and recipe == "mnist-gated" and published == [*vars(PUBLISHED[recipe]).values()]
+    assert re.fullmatch(r"test: 2\.\d{4} bits/dim; \d+\.\d{3} \+- \d\.\d{3}", here)
+    assert "Of a recipe that does not come with pixkit" in "".join(root.itertext())
+    assert ["images of a step", "32", "16"] in cells(root, "Time, without")
