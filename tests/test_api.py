@@ -133,8 +133,8 @@ def test_the_texts_list_the_verbs_that_there_are():
     assert others == ["load_recipe", "component", "build_model", "train"]
     (stated,) = re.findall(r"Here are the verbs \(([a-z\s]+)\)", pixkit.__doc__)
     assert sorted(stated.split()) == sorted(VERBS)
-    readme = (Path(__file__).parents[1] / "README.md").read_text(encoding="utf-8")
-    (stated,) = re.findall(r"Every command is a function.*?`([a-z\s]+)`,\s+and `register`", readme, re.DOTALL)
+    page = (Path(pixkit.__file__).parent / "docs" / "python.md").read_text(encoding="utf-8")
+    (stated,) = re.findall(r"Every command is a function.*?`([a-z\s]+)`,\s+and `register`", page, re.DOTALL)
     assert sorted(stated.split()) == sorted(set(VERBS) - {"register"})
 
 

@@ -153,6 +153,7 @@ def test_the_wheel_holds_the_package_its_kernels_and_its_recipes(built):
     assert name.startswith(f"{PROJECT['name'].replace('-', '_')}-{PROJECT['version']}-py3-none-any")
     assert not set(files("pixkit")) - wheel
     assert {"pixkit/README.md", "pixkit/py.typed", "pixkit/execution/native/kernel.c"} <= wheel
+    assert {"pixkit/docs/concepts.md", "pixkit/_recipes/README.md", "pixkit/_plugins/README.md"} <= wheel
     assert not {path.removeprefix("plugins/") for path in files("plugins/pixkit_plugins")} - wheel
     assert not {path.replace("recipes/", "pixkit/_recipes/", 1) for path in files("recipes")} - wheel
     assert not [path for path in wheel if path.startswith(("tests", "plugins"))]

@@ -20,6 +20,7 @@ from pixkit.recipe import load_recipe, packaged_recipes
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 RECIPES = (ROOT / "recipes" / "README.md").read_text(encoding="utf-8")
+PYTHON = (ROOT / "pixkit" / "docs" / "python.md").read_text(encoding="utf-8")
 
 
 def own_components():
@@ -52,8 +53,7 @@ def test_links_and_pictures_are_there(text):
 
 
 @pytest.mark.parametrize("name", sorted(packaged_recipes()))
-def test_every_recipe_is_in_its_readme_and_valid(name):
-    assert f"`{name}`" in RECIPES
+def test_every_recipe_is_valid_and_named_as_its_file(name):
     assert load_recipe(packaged_recipes()[name]).recipe.name == name
 
 
@@ -112,11 +112,11 @@ def test_the_recipe_shown_is_the_file():
 
 
 def test_the_python_runs(used, monkeypatch):
-    """On the runs of the commands."""
+    """On the runs of the commands: README's, and what the page for it goes on with."""
     folder, _ = used
     monkeypatch.chdir(folder)
     found = {}
-    code = "".join(re.findall(r"```python\n(.*?)```", README, re.DOTALL))
+    code = "".join(re.findall(r"```python\n(.*?)```", README + PYTHON, re.DOTALL))
     with warnings.catch_warnings():
         warnings.simplefilter("error", DeprecationWarning)
         exec(compile(code, "README.md", "exec"), found)
@@ -125,7 +125,9 @@ def test_the_python_runs(used, monkeypatch):
     assert found["nats"].shape == (10,) and found["z"].shape == (10, 16) and found["bound"].shape == (10,)
     assert found["found"].exact and found["found"].samples.shape == (8, 1, 8, 8)
     assert found["scores"].images == (300 if LONG else 16) and found["drawn"].images.shape == (16, 1, 8, 8)
-    assert found["again"].images.shape == (2, 1, 8, 8) and Path("again.png").exists()
+    assert found["again"].images.shape == (2, 1, 8, 8)
+    assert Path("again.png").exists() and Path("completed.png").exists() and not Path("runs/other").exists()
+    assert found["batch"].x.unique().tolist() == [0, 1, 2, 3] and found["batch"].labels.shape == (5,)
 
 
 if __name__ == "__main__":

@@ -21,6 +21,7 @@ from pixkit.catalogue.contents import Catalogue
 from pixkit.catalogue.keys import Keys
 from pixkit.catalogue.kinds import KINDS
 from pixkit.catalogue.recipes import find_recipe, packaged_recipes, summary_of
+from pixkit.catalogue.topics import topics
 from pixkit.catalogue.zoo import LOCK, PREFIX, run_folder, zoo_runs
 from pixkit.cli.look import catalogue
 from pixkit.cli.sketch import Completer, drawn
@@ -162,6 +163,10 @@ def _overrides(ctx: click.Context, parameter: click.Parameter, incomplete: str) 
     return [CompletionItem(f"{stem}{name}") for name in names if name.startswith(last)]
 
 
+def _topics(ctx: click.Context, parameter: click.Parameter, incomplete: str) -> list[CompletionItem]:
+    return _matching({name: topic.summary for name, topic in topics().items()}, incomplete)
+
+
 def _files(ctx: click.Context, parameter: click.Parameter, incomplete: str) -> list[CompletionItem]:
     return [CompletionItem(incomplete, type="file")]
 
@@ -231,6 +236,7 @@ COMPLETERS: dict[str, Completer] = {
         ("label labels", _labels),
         ("sampler", _samplers),
         ("checkpoint", _checkpoints),
+        ("topic", _topics),
         ("images given", _files),
     )
     for name in names.split()

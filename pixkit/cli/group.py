@@ -43,6 +43,7 @@ SECTIONS: dict[str, dict[str, str]] = {
         "report": "Write a page about runs: curves, scores, samples, recipes.",
         "show": "Show a component and its keys, a recipe or a run.",
         "plugins": "List plugins, what they bring and how they are.",
+        "docs": "Read the documentation, page by page.",
         "cache": "List the decoded images that are kept, or remove them.",
     },
 }

@@ -13,7 +13,7 @@ import os
 import shutil
 import sys
 import textwrap
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TextIO
 
@@ -25,6 +25,10 @@ GAP = 2
 """Blanks between the columns of a table."""
 DETAILS = 30
 """Characters that the last column of a table takes at least, if it is not to stand below the rows."""
+
+
+WIDEST = 120
+"""Characters of a line of prose at most."""
 
 
 def colour_wanted() -> bool | None:
@@ -71,6 +75,30 @@ def emit_line(text: str | os.PathLike[str]) -> None:
 def emit_picture(text: str) -> None:
     """An image in the characters and colours of a terminal, on stdout."""
     click.echo(text, color=colour_wanted())
+
+
+def emit_markdown(text: str, for_terminals: Callable[[], str]) -> None:
+    """A page of Markdown, on stdout: as it is, or laid out on a terminal, by its pager where it is longer than that.
+
+    Args:
+        text: the page.
+        for_terminals: gives what is laid out in its place.
+    """
+    if not is_terminal(sys.stdout):
+        emit(text.rstrip("\n"))
+        return
+    from rich.console import Console
+    from rich.markdown import Markdown
+
+    size = shutil.get_terminal_size()
+    plain = colour_wanted() is False
+    console = Console(
+        file=io.StringIO(), width=min(size.columns, WIDEST), force_terminal=not plain, no_color=plain or None
+    )
+    console.print(Markdown(printable(for_terminals(), lines=True), hyperlinks=False))
+    laid_out: str = console.file.getvalue()
+    show = click.echo_via_pager if laid_out.count("\n") >= size.lines else click.echo
+    show(laid_out, color=not plain)
 
 
 def emit_json(data: Any) -> None:

@@ -77,6 +77,7 @@ OFFERED = {
     "pixkit show recipe digits-pixelv": ["digits-pixelvae"],
     "pixkit show run m": [],
     "pixkit build mnist-g": ["mnist-gated"],
+    "pixkit docs p": ["pictures", "plugins", "python"],
     "pixkit build mi": ["mine.yaml", "minor.yml"],
     "pixkit validate mine.yaml t": ["tiny.yaml"],
     "pixkit sample runs/": ["runs/broken", "runs/mine"],

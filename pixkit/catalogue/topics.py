@@ -1,0 +1,80 @@
+"""The pages of documentation that come with pixkit, as the table in docs/README.md lists them."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+from pixkit.errors import DataError
+
+_PACKAGE = Path(__file__).resolve().parent.parent
+PAGES = _PACKAGE / "docs"
+_ROW = re.compile(r"^\| \[([\w-]+)\]\(([^)#]+\.md)\) \| (.*) \|$", re.MULTILINE)
+_CODE = re.compile(r"^```.*?^```|`[^`\n]+`", re.MULTILINE | re.DOTALL)
+_LINK = re.compile(r"!?\[([^\]]*)\]\(([^)\s]+)\)")
+
+
+@dataclass(frozen=True)
+class Topic:
+    """A page: the name that it is asked for by, what it answers, and its file."""
+
+    name: str
+    summary: str
+    path: Path
+
+    @property
+    def text(self) -> str:
+        """The page, in Markdown.
+
+        Raises:
+            DataError: if its file is not there.
+        """
+        try:
+            return self.path.read_text(encoding="utf-8")
+        except OSError as error:
+            raise DataError(
+                "a page of the documentation is missing",
+                where=str(self.path),
+                hint="install pixkit-models anew",
+            ) from error
+
+
+def topics() -> dict[str, Topic]:
+    """Every page by name, in the order in which one would read them."""
+    index = Topic("", "", PAGES / "README.md").text
+    return {name: Topic(name, summary, _place(target)) for name, target, summary in _ROW.findall(index)}
+
+
+def _place(target: str) -> Path:
+    """The file of a link in docs/; READMEs of other folders lie beside docs/ in a wheel, under names with a dash."""
+    outside = target.removeprefix("../../")
+    if outside == target:
+        return PAGES / target
+    shipped = _PACKAGE / f"_{outside}"
+    return shipped if shipped.is_file() else _PACKAGE.parent / outside
+
+
+def mentions(word: str) -> list[str]:
+    """The names of the pages in which a word stands."""
+    pattern = re.compile(rf"(?<!\w){re.escape(word)}(?!\w)", re.IGNORECASE)
+    return [name for name, topic in topics().items() if pattern.search(topic.text)]
+
+
+def for_terminals(topic: Topic) -> str:
+    """The page with its links as commands, where they lead to other pages, or as plain words; and without comments."""
+    files = {each.path.resolve(): name for name, each in topics().items()}
+
+    def follow(link: re.Match[str]) -> str:
+        text, target = link.groups()
+        if "://" in target:
+            return link[0].removeprefix("!")
+        leads = files.get(_place(target.partition("#")[0]).resolve())
+        return f"{text} (`pixkit docs {leads}`)" if leads not in (None, topic.name) else text
+
+    text = re.sub(r"<!--.*?-->\n*", "", topic.text, flags=re.DOTALL)
+    parts, start = [], 0
+    for code in _CODE.finditer(text):  # links are followed between pieces of code
+        parts += [_LINK.sub(follow, text[start : code.start()]), code[0]]
+        start = code.end()
+    return "".join([*parts, _LINK.sub(follow, text[start:])])
