@@ -91,12 +91,10 @@ def emit_markdown(text: str, for_terminals: Callable[[], str]) -> None:
     from rich.markdown import Markdown
 
     size = shutil.get_terminal_size()
-    plain = colour_wanted() is False
-    console = Console(
-        file=io.StringIO(), width=min(size.columns, WIDEST), force_terminal=not plain, no_color=plain or None
-    )
+    plain, paper = colour_wanted() is False, io.StringIO()
+    console = Console(file=paper, width=min(size.columns, WIDEST), force_terminal=not plain, no_color=plain or None)
     console.print(Markdown(printable(for_terminals(), lines=True), hyperlinks=False))
-    laid_out: str = console.file.getvalue()
+    laid_out = paper.getvalue()
     show = click.echo_via_pager if laid_out.count("\n") >= size.lines else click.echo
     show(laid_out, color=not plain)
 
