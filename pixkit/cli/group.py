@@ -26,6 +26,7 @@ SECTIONS: dict[str, dict[str, str]] = {
         "reconstruct": "Encode images and draw them again from their codes.",
         "compress": "Compress images without loss by a trained model.",
         "decompress": "Get back the images that `pixkit compress` wrote.",
+        "studio": "Serve a page to play with a trained model.",
         "eval": "Score a trained model on a split of its data.",
         "score": "Score images one by one, and show where they are unlikely.",
         "export": "Write a run into a new folder, to give it to others.",

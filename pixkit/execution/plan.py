@@ -199,7 +199,7 @@ def make_plan(trace: Trace, known: Tensor | None = None) -> Plan:
         if operation.kind not in ("pixels", "static") and needed[name].any()
         for schedule in _schedules(operation, ready[name], needed[name])
     ]
-    return Plan(trace, known, schedules, _draws(trace.network.ordering, known), ready, needed)
+    return Plan(trace, known, schedules, draws_of(trace.network.ordering, known), ready, needed)
 
 
 def _needed(trace: Trace, unknown: Tensor) -> dict[str, Tensor]:
@@ -242,7 +242,7 @@ def _ranks(operation: Operation, units: Tensor) -> Tensor:
     return torch.where(units, 0, -1)
 
 
-def _draws(ordering: Ordering, known: Tensor) -> list[tuple[Tensor, Tensor]]:
+def draws_of(ordering: Ordering, known: Tensor) -> list[tuple[Tensor, Tensor]]:
     """For each step, the sites that have an unknown sub-pixel of it, and which of their colours are due."""
     colour, site = (~known).flatten(1).nonzero(as_tuple=True)
     count = known[0].numel()

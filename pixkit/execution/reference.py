@@ -15,6 +15,7 @@ from pixkit.execution.nodes import each_part, parts_of, run_node, run_static
 from pixkit.execution.plan import Instruction, Plan, fleeting, pointwise
 from pixkit.layers.base import MixingLayer
 from pixkit.layers.state import initial_state
+from pixkit.network import Autoregressive
 from pixkit.readiness.trace import Operation, as_image
 
 Progress = Callable[[int, int], None]
@@ -34,6 +35,11 @@ class Executor(ABC):
     plan: Plan
     draws: list[tuple[Tensor, Tensor]]
     pixels: Tensor
+
+    @property
+    def network(self) -> Autoregressive:
+        """The network that it draws from."""
+        return self.plan.trace.network
 
     @abstractmethod
     def advance(self, step: int) -> None:
@@ -67,7 +73,7 @@ class Executor(ABC):
     def draw(self, sites: Tensor, due: Tensor, uniforms: Tensor, temperature: float) -> None:
         """Draw what is due, bool [C, S], at flat sites int64 [S], and write it."""
         if len(sites):
-            network, before = self.plan.trace.network, self.pixels[:, sites].transpose(1, 2)
+            network, before = self.network, self.pixels[:, sites].transpose(1, 2)
             now = network.fill(before, due, self.params(sites), uniforms[..., sites], temperature)
             self.pixels[:, sites] = now.transpose(1, 2)
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Literal
 
 import torch
@@ -11,6 +13,7 @@ from torch import Tensor
 from pixkit.components.config import ComponentConfig
 from pixkit.execution.choose import PLAINEST, choose
 from pixkit.execution.native.rounded import RoundedExecutor
+from pixkit.execution.reference import Executor
 from pixkit.network import Autoregressive
 from pixkit.samplers.base import Sampler
 from pixkit.samplers.batch import BatchRequest
@@ -74,26 +77,35 @@ class CachedBatches:
         """
         network = self.plan.trace.network
         count = len(request.noise)
+        with self.executor_for(count, request.context) as executor:
+            levels, _ = request.start(network)
+            executor.pixels.copy_(levels.flatten(2).transpose(1, 2))
+            executor.walk(network.uniforms(request.noise).flatten(3), request.temperature, request.progress)
+            images = executor.pixels.transpose(1, 2).unflatten(2, levels.shape[2:])
+            images = images.clone(memory_format=torch.contiguous_format)  # the executor may draw others
+            if isinstance(executor, RoundedExecutor) and self.prepared.departure is None and count:
+                self.prepared.departure = departure(executor, images[:FEW], request.context)
+        return images
+
+    @contextmanager
+    def executor_for(self, count: int, context: Tensor | None) -> Iterator[Executor]:
+        """An executor for so many images, each with its context; after that it waits for others, if nothing was raised.
+
+        Raises:
+            Untraceable: if a network that was rewritten does something else with so many images.
+        """
         self.prepared.require_same(count)
         name = PLAINEST if count in self._plainest else self.executor
         kept = (self.executor, count, torch.get_num_threads())
-        waited = self.prepared.take(kept, request.context)
-        chosen = waited or choose(name, self.plan, count, request.context)
+        waited = self.prepared.take(kept, context)
+        chosen = waited or choose(name, self.plan, count, context)
         lasts = waited is not None or self.prepared.lasts(chosen)
         if chosen.name == PLAINEST:
             self._plainest.add(count)
         self.reasons.setdefault(chosen.name, chosen.reasons)
-        executor = chosen.executor
-        levels, _ = request.start(network)
-        executor.pixels.copy_(levels.flatten(2).transpose(1, 2))
-        executor.walk(network.uniforms(request.noise).flatten(3), request.temperature, request.progress)
-        images = executor.pixels.transpose(1, 2).unflatten(2, levels.shape[2:])
-        images = images.clone(memory_format=torch.contiguous_format)  # the executor may draw others
-        if isinstance(executor, RoundedExecutor) and self.prepared.departure is None and count:
-            self.prepared.departure = departure(executor, images[:FEW], request.context)
+        yield chosen.executor
         if lasts:
             self.prepared.give_back(kept, chosen)
-        return images
 
 
 def departure(executor: RoundedExecutor, images: Tensor, context: Tensor | None) -> str:

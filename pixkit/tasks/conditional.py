@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from pixkit.errors import UsageError
+from pixkit.heads.base import PixelDistribution
 from pixkit.network import Autoregressive
 from pixkit.precision import float32_products
 from pixkit.samplers import Known
@@ -45,6 +46,12 @@ def mean_entropies(network: Autoregressive, samples: Tensor, context: Tensor | N
     total = torch.zeros(network.spec.shape, dtype=torch.float64)
     for part in samples.split(SCORED):
         labels = None if context is None else context.expand(len(part))
-        levels = network.distribution(part, labels).level_log_probs(part)
-        total += torch.special.entr(levels.double().exp()).sum((0, 1)).cpu()
+        total += entropies_of(network.distribution(part, labels), part)[0].sum(0)
     return total / len(samples)
+
+
+def entropies_of(distribution: PixelDistribution, x: Tensor) -> tuple[Tensor, Tensor]:
+    """Each sub-pixel's entropy given earlier ones, and its own nats, float64 [B, C, H, W] each, on the CPU."""
+    levels = distribution.level_log_probs(x).double()
+    nats = -levels.gather(1, x[:, None])[:, 0]
+    return torch.special.entr(levels.exp()).sum(1).cpu(), nats.cpu()
