@@ -31,11 +31,9 @@ NAMES = (HOST, "localhost")
 """What a browser on this machine calls it; the port may be another one, as through an SSH tunnel."""
 PATIENCE = 30.0
 """Seconds that a request may take to arrive."""
-PAGE = {
-    "": ("index.html", "text/html; charset=utf-8"),
-    "studio.css": ("studio.css", "text/css; charset=utf-8"),
-    **{name: (name, "text/javascript; charset=utf-8") for name in ("studio.js", "drawing.js", "pictures.js", "server.js")},
-}
+PAGE = ("index.html", "studio.css", "studio.js", "drawing.js", "pictures.js", "server.js")
+"""The files; the first is the page itself."""
+KINDS = {"html": "text/html", "css": "text/css", "js": "text/javascript"}
 HEADERS = {
     "Content-Security-Policy": "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; "
     "img-src 'self' data: blob:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
@@ -141,15 +139,15 @@ class _Handler(BaseHTTPRequestHandler):
     def _get(self, place: str) -> None:
         if place == "about":
             self._send_json(self.server.studio.about())
-        elif place in PAGE:
-            name, kind = PAGE[place]
+        elif (name := place or PAGE[0]) in PAGE:
+            kind = f"{KINDS[name.rpartition('.')[2]]}; charset=utf-8"
             self._send(HTTPStatus.OK, kind, files("pixkit.studio").joinpath("page", name).read_bytes())
         else:
             raise self._unknown(place, ASKED)
 
     def _post(self, place: str) -> None:
         if place not in ASKED:
-            raise self._unknown(place, (*PAGE, "about"))
+            raise self._unknown(place, ("", *PAGE, "about"))
         asked = self._asked(ASKED[place])
         studio = self.server.studio
         if isinstance(asked, DrawAsked):

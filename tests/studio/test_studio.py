@@ -288,17 +288,19 @@ def test_the_page_refers_to_nothing_outside(page):
     assert status == 200
     policy = headers["Content-Security-Policy"]
     assert "default-src 'none'" in policy and "unsafe" not in policy and "http" not in policy
-    names = re.findall(r'(?:src|href)="([^"]+)"', html.decode())
-    assert {*names} == {"data:,", "studio.css", *(name for name in names if name.endswith(".js"))}
-    for name in names[1:]:
+    assert re.findall(r'(?:src|href)="([^"]+)"', html.decode()) == ["data:,", "studio.css", "studio.js"]
+    assert not re.search(rb"<script>|<style>| style=| on[a-z]+=|http:|https:", html)
+    names, imported = {"index.html", "studio.css", "studio.js"}, {"studio.js"}
+    for name in sorted(file.name for file in files("pixkit.studio").joinpath("page").iterdir()):
         status, headers, text = page.send(name)
         assert status == 200
-        assert headers["Content-Type"].startswith("text/css" if name.endswith("css") else "text/javascript")
+        kind = {"html": "text/html", "css": "text/css", "js": "text/javascript"}[name.rpartition(".")[2]]
+        assert headers["Content-Type"] == f"{kind}; charset=utf-8"
         assert headers["X-Content-Type-Options"] == "nosniff"
-        assert not re.search(rb"https?:|//[a-z]|@import|url\(|innerHTML|eval\(", text)
-    assert not re.search(rb"<script>|<style>| style=| on[a-z]+=|http:|https:", html)
-    kept = {file.name for file in files("pixkit.studio").joinpath("page").iterdir()}
-    assert kept == {"index.html", *names[1:]}
+        assert not re.search(rb"https?:|[\"' (]//[a-z]|@import|url\(|innerHTML|eval\(", text)
+        imported |= {*re.findall(r'from "\./([a-z]+\.js)"', text.decode())}
+        names.add(name)
+    assert names == {"index.html", "studio.css"} | imported
 
 
 @contextmanager
