@@ -2,9 +2,10 @@
 
     python tests/benchmarks/several_ranks.py mnist-gated data.root=FOLDER train.batch_size=64 train.accumulate=2
 
-Builds are made in turns; what is compared are the medians of all steps but the first three of each build, as
-metrics.jsonl has them, and that the weights are the same. Beside that stands what the machine gives at most: the same
-build by as many processes at once that know nothing of one another, whose images a second are added up.
+Builds are made in turns; what is compared are the images and the seconds of all steps but the first three of each
+build, as metrics.jsonl has them, and that the weights are the same. Beside that stands what the machine gives at most:
+the same build by as many processes at once that know nothing of one another, whose images a second are added up. Not
+medians: ranks wait for the slower one at every step, and what slows one of them now and then hides in its median.
 """
 
 from __future__ import annotations
@@ -64,7 +65,7 @@ def main() -> None:
 def speed(run: Path) -> float:
     """Images a second of a build."""
     rows = [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
-    return statistics.median([row["images_per_second"] for row in rows if row["event"] == "train"][3:])
+    return statistics.harmonic_mean([row["images_per_second"] for row in rows if row["event"] == "train"][3:])
 
 
 def told(one: float, together: float, apart: float, ranks: int) -> str:
