@@ -8,7 +8,6 @@ from pathlib import Path
 
 import pytest
 
-from pixkit.catalogue.published import PUBLISHED
 from pixkit.cli.commands.ls import markdown_table
 from pixkit.cli.group import SECTIONS
 from pixkit.cli.main import main
@@ -55,16 +54,6 @@ def test_links_and_pictures_are_there(text):
 @pytest.mark.parametrize("name", sorted(packaged_recipes()))
 def test_every_recipe_is_valid_and_named_as_its_file(name):
     assert load_recipe(packaged_recipes()[name]).recipe.name == name
-
-
-def test_published_figures_are_those_that_reports_show():
-    cells = [row.split(" | ") for row in re.findall(r"^\| (`.*) \|$", RECIPES.split("###")[0], re.MULTILINE)]
-    stated = {name.strip("`"): published for name, _, published, _ in cells}
-    assert set(stated) == set(packaged_recipes())
-    figures = {name: one.figure for name, one in PUBLISHED.items()}
-    assert {
-        name: text for name, text in stated.items() if re.match(r"\D*\d", text) and "tutorial" not in text
-    } == figures
 
 
 @pytest.mark.parametrize("text", [README, RECIPES], ids=["README.md", "recipes/README.md"])

@@ -19,7 +19,9 @@ import warnings
 from pathlib import Path
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
-sys.path.extend(str(Path(__file__).resolve().parents[2] / place) for place in ("", "plugins", "tests/device"))
+sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "device"))
+sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "plugins"))
+sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
 from recipe_page import for_gpus, page, stated
 

@@ -2,6 +2,7 @@
 
 import yaml
 
+from pixkit.catalogue.published import PUBLISHED
 from pixkit.catalogue.recipes import packaged_recipes
 
 HEAD = """\
@@ -48,7 +49,8 @@ def page(figures):
     for name, row in figures.items():
         if "measured" in row:
             costs.append([f"`{name}`", *_cost(name, row["measured"])])
-        scores.append([f"`{name}`", row["what"], row["published"], row["here"]])
+        published = PUBLISHED[name].figure if name in PUBLISHED else row.get("published", "none")
+        scores.append([f"`{name}`", row["what"], published, row["here"]])
     return HEAD + _table(costs) + SCORES + _table(scores)
 
 
