@@ -99,6 +99,7 @@ def test_ci_runs_the_commands_that_the_texts_name():
     script = read(".ci/run")
     for command in ("ruff check", "ruff format --check", "mypy", "pytest -n 2 -m quick", "pytest -n 2 --dist"):
         assert f"-m {command}" in script
+    assert "python .ci/site/build.py" in read("CONTRIBUTING.md") and '"$main" .ci/site/build.py "' in script
     last = script.rstrip().rpartition("\n")[2]
     assert re.search(r"-m pytest -n 2 --dist worksteal --durations=\d+\b[^|&;]*$", last), (
         "its slowest tests, and its closing line"
