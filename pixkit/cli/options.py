@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import functools
 import re
 import shlex
 from collections.abc import Callable, Iterator, Sequence
@@ -49,12 +50,26 @@ bfloat16_option = click.option(
     help="Round the weights of linear layers and convolutions to bfloat16, and say how many nats that changes: quicker "
     "where one or two images of a wide model are drawn on a CPU.",
 )
+against_options = (
+    click.option("--complexity", is_flag=True, help="Tell -log p less the image's length by a codec, too."),
+    click.option("--typicality", is_flag=True, help="Tell how far -log p is from the mean of the validation images."),
+    click.option("--background", type=click.Path(path_type=Path), metavar="RUN", help="Tell -log p less that of a run "
+                 "of the background of images: of a recipe with model.mutation."),
+    click.option("--local", type=click.Path(path_type=Path), metavar="RUN", help="Tell -log p less that of a run that "
+                 "sees few pixels around each."),
+)  # fmt: skip
+"""What scores are set against, so that they tell anomalies."""
 overrides_argument = click.argument("overrides", nargs=-1, metavar="[KEY=VALUE]...")
 images_argument = click.argument("images", nargs=-1, required=True, metavar="IMAGE...")
 labels_option = click.option(
     "--labels", metavar="FILE|CLASS", help="The images' classes, for a model with labels: a .npy or .npz, or one class."
 )
 run_argument = click.argument("run", type=click.Path(path_type=Path))
+
+
+def with_options(options: Sequence[Callable[..., Any]]) -> Callable[..., Any]:
+    """A decorator that gives a command several options, in their order."""
+    return lambda command: functools.reduce(lambda given, option: option(given), reversed(options), command)
 
 
 class Name(click.ParamType):

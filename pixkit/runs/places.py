@@ -28,8 +28,9 @@ METRICS = "metrics.jsonl"
 SCORES = "scores.json"
 NONFINITE = "nonfinite.json"
 PALETTE = "palette.safetensors"
+THRESHOLD = "threshold.json"
 POINTERS = ("best", "last")
-FILES = (GIVEN, ENVIRONMENT, METRICS, SCORES, NONFINITE, PALETTE, *POINTERS)
+FILES = (GIVEN, ENVIRONMENT, METRICS, SCORES, NONFINITE, PALETTE, THRESHOLD, *POINTERS)
 """The other files at the top of a run."""
 MANIFEST = "manifest.json"
 """The file that makes a folder a checkpoint."""

@@ -4,6 +4,7 @@ import csv
 import io
 import json
 import math
+import shutil
 
 import numpy as np
 import pytest
@@ -89,3 +90,18 @@ def test_rows_on_a_terminal_leave_no_room_for_a_bar(monkeypatch):
     for streaming, kind in ((True, ProgressLines), (False, ProgressBar)):
         with show_progress(False, streaming=streaming) as progress:
             assert type(progress) is kind
+
+
+def test_a_threshold_is_set_and_applied(pixkit, built, workplace):
+    shutil.copytree(built, "run")
+    outcome = pixkit("score", "run", "test:0:9", "--set-threshold", "0.1", "--local", "run", "-q")
+    limit, alarms = outcome.out.splitlines()
+    assert limit.split()[1:] == ["0.000", "of", "local"] and alarms.endswith("at most 0.1, by the score of rank 9 of 9")
+    said = json.loads(pixkit("score", "run", "test:0:9", "--set-threshold", "0.1", "--json", "-q").out)
+    assert (said["score"], said["rank"], said["images"]) == ("nats", 9, 9)
+    rows = [json.loads(line) for line in pixkit("score", "run", "test::", "--flag", "--json", "-q").out.splitlines()]
+    assert [row["flagged"] for row in rows] == [row["nats"] > said["limit"] for row in rows]
+    assert rows[0]["flagged"] is False and "False" in pixkit("score", "run", "test:0", "--flag").out
+    few = pixkit("score", "run", "test:0:8", "--set-threshold", "0.1")
+    assert few.code == 2 and "--set-threshold: too few images" in few.err
+    assert pixkit("score", "run", "test:0", "--set-threshold", "0.5", "--flag").code == 2

@@ -12,6 +12,7 @@ from pixkit.cli.drawing import one_of
 from pixkit.cli.group import plugin_option
 from pixkit.cli.image_rows import CsvRows, JsonRows, PlainRows
 from pixkit.cli.options import (
+    against_options,
     checkpoint_option,
     device_option,
     images_argument,
@@ -21,13 +22,15 @@ from pixkit.cli.options import (
     run_argument,
     seed_option,
     weights_option,
+    with_options,
 )
+from pixkit.cli.output import emit, emit_json, pairs
 from pixkit.cli.plugins import loaded_plugins
 from pixkit.cli.progress import show_progress
 from pixkit.cli.runs import opened_run
 from pixkit.figures.targets import require_empty, require_file, saving
 from pixkit.ranks import for_one_process
-from pixkit.tasks.scoring import Tally, common_top, save_map, score, several, unlikely
+from pixkit.tasks.scoring import Tally, common_top, save_map, score, set_threshold, several, unlikely
 
 NO_FOLDER = ""
 """The value of --map without a folder."""
@@ -52,6 +55,15 @@ NO_FOLDER = ""
 @click.option(
     "--importance", type=click.IntRange(1), metavar="N", help="Of a latent model: estimate from N samples an image."
 )
+@with_options(against_options)
+@click.option("--flag", is_flag=True, help="Tell which images exceed the run's threshold.")
+@click.option(
+    "--set-threshold",
+    "false_alarms",
+    type=float,
+    metavar="RATE",
+    help="Set the run's threshold, which images like these exceed at this rate at most; no rows are printed.",
+)
 @click.option("--batch-size", type=click.IntRange(1), default=64, show_default=True, help="Images at a time.")
 @seed_option
 @checkpoint_option
@@ -70,6 +82,8 @@ def command(
     folder: str | None,
     out: Path | None,
     above: float | None,
+    flag: bool,
+    false_alarms: float | None,
     as_json: bool,
     as_csv: bool,
     quiet: bool,
@@ -88,6 +102,10 @@ def command(
     With --map pictures of all images have one scale, from 0 to the larger of 5 and C ln K nats a site, what it costs
     whom all K levels of C colours are equally likely. What -o marks, `pixkit complete --mask` draws anew; of several
     images there are FILE-0.png, FILE-1.png and so on.
+
+    Likelihoods alone do not tell anomalies. What they are set against, --complexity, --typicality, --background and
+    --local say; all are numbers that are large for what is unlike the run's data. --set-threshold keeps a limit of one
+    of them in the run, by images that were held out, and --flag applies it: pixkit/docs/scores.md has the definitions.
     """
     if as_json and as_csv:
         raise click.UsageError("--json or --csv, not both")
@@ -102,13 +120,18 @@ def command(
         require_file(out)
     for_one_process("scoring")
     loaded_plugins()
+    if false_alarms is not None:
+        if folder is not None or out is not None or flag or as_csv:
+            raise click.UsageError("--set-threshold prints no rows: leave --map, -o, --flag and --csv out")
+        _set_threshold(run, images, false_alarms, options, as_json=as_json, quiet=quiet)
+        return
     rows = JsonRows() if as_json else CsvRows() if as_csv else PlainRows()
     tally = Tally()
     with naming_options(), show_progress(quiet, streaming=True) as progress:
         opened = opened_run(run, quiet)
         spec = opened.spec
         maps = target is not None or out is not None
-        found = score(opened, images, maps=maps, **options, **progress.hooks("scoring"))
+        found = score(opened, images, maps=maps, flag=flag, **options, **progress.hooks("scoring"))
         ahead, count = several(found)
         for number, each in enumerate(ahead):
             row = each.dump(spec)
@@ -127,3 +150,15 @@ def command(
             rows.close()
         progress.remark(tally.summary(spec))
         tally.check()
+
+
+def _set_threshold(
+    run: Path, images: tuple[str, ...], rate: float, options: Any, *, as_json: bool, quiet: bool
+) -> None:
+    """Set the run's threshold, and tell it."""
+    with naming_options(), show_progress(quiet) as progress:
+        found = set_threshold(opened_run(run, quiet), images, rate, **options, **progress.hooks("scoring"))
+    if as_json:
+        emit_json({"run": str(run), **found.dump()})
+    else:
+        emit(pairs(found.in_words()))

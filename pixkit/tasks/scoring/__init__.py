@@ -1,7 +1,23 @@
-"""Images scored one by one: what a model says of each, and of each of its sites."""
+"""Images scored one by one: what a model says of each, and of each of its sites, and what tells anomalies."""
 
+from pixkit.tasks.scoring.auroc import auroc
 from pixkit.tasks.scoring.maps import common_top, save_map, uniform_nats, unlikely
-from pixkit.tasks.scoring.score import ImageScore, score
+from pixkit.tasks.scoring.rows import ImageScore
+from pixkit.tasks.scoring.score import score, set_threshold
 from pixkit.tasks.scoring.tally import Tally, several
+from pixkit.tasks.scoring.threshold import Threshold, conformal_limit
 
-__all__ = ["ImageScore", "Tally", "common_top", "save_map", "score", "several", "uniform_nats", "unlikely"]
+__all__ = [
+    "ImageScore",
+    "Tally",
+    "Threshold",
+    "auroc",
+    "common_top",
+    "conformal_limit",
+    "save_map",
+    "score",
+    "set_threshold",
+    "several",
+    "uniform_nats",
+    "unlikely",
+]

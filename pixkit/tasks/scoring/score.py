@@ -2,70 +2,35 @@
 
 from __future__ import annotations
 
-import itertools
-import math
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import torch
 from torch import Tensor
 
 from pixkit.data import Progress as Loading
-from pixkit.errors import UsageError
+from pixkit.errors import DataError, UsageError
 from pixkit.execution.reference import Progress
-from pixkit.image import ImageSpec, Shown
 from pixkit.models.base import Model
-from pixkit.runs.load import load, opened_run
-from pixkit.runs.metrics import plain
+from pixkit.runs.load import load, load_data, opened_run
 from pixkit.runs.run import Run
 from pixkit.samplers.batch import check_batch_size
-from pixkit.tasks.image_labels import Labels
+from pixkit.tasks.image_labels import Labels, stored_labels
+from pixkit.tasks.score import evaluate
+from pixkit.tasks.scoring.against import Against, Source
+from pixkit.tasks.scoring.corrections import Correction, weights_digest
 from pixkit.tasks.scoring.labels import LabelsAsked
+from pixkit.tasks.scoring.rows import ImageScore, Rows
 from pixkit.tasks.scoring.scorer import Scorer
-from pixkit.tasks.scoring.stream import Given, Stream
+from pixkit.tasks.scoring.stream import Stream
+from pixkit.tasks.scoring.threshold import Threshold, conformal_limit, read_threshold, save_threshold
 from pixkit.wrappers import unwrapped
 
-
-@dataclass(frozen=True, repr=False)
-class ImageScore(Shown):
-    """What a model says of one image, or why it says nothing.
-
-    Attributes:
-        image: what the image is called.
-        kind: what `nats` are: "exact", -log p(x); "bound", no less than that in expectation; "estimate".
-        nats: of the image, given its label if it has one; NaN if it could not be read.
-        bits: per sub-pixel (bits/dim), or per token.
-        parts: what the score is the sum of, or figures beside it. Of an ensemble of orderings "one ordering", the mean
-            of -log p_o(x), and "spread", its standard deviation over orderings; where the label is unknown "best
-            label", the nats given the likeliest.
-        label: number of the class that was given or, where it is unknown, of the likeliest; None of no class.
-        class_name: what it is called, or its number.
-        sites: nats of each site, [H, W], which sum to `nats` (of a bound to its part "reconstruction"); None if maps
-            were not asked for.
-        error: why there is no score.
-    """
-
-    image: str
-    kind: str
-    nats: float
-    bits: float
-    parts: dict[str, float] = field(default_factory=dict)
-    label: int | None = None
-    class_name: str | None = None
-    sites: Tensor | None = None
-    error: str | None = None
-
-    def dump(self, spec: ImageSpec) -> dict[str, Any]:
-        """As plain data, without the map; what there is not is left out."""
-        if self.error is not None:
-            return {"image": self.image, "error": self.error}
-        found = {"image": self.image, "kind": self.kind, "nats": self.nats, spec.rate: self.bits}
-        label = {} if self.label is None else {"label": self.label, "class": self.class_name}
-        return plain(found) | label | plain({name.replace(" ", "_"): value for name, value in self.parts.items()})
-
-
+REFERENCE_IMAGES = 1000
+"""Most validation images that the mean of what is typical is taken of."""
+AGAINST = ("complexity", "typicality", "background", "local")
+"""Options that ask for corrections."""
 Images = str | Path | Sequence[str | Path] | Tensor
 """Names of images, or their levels, int64 [N, C, H, W]."""
 
@@ -77,6 +42,11 @@ def score(
     labels: Labels | None = None,
     maps: bool = False,
     importance: int | None = None,
+    complexity: bool = False,
+    typicality: bool = False,
+    background: Source | None = None,
+    local: Source | None = None,
+    flag: bool = False,
     batch_size: int = 64,
     seed: int = 0,
     device: str = "auto",
@@ -103,6 +73,11 @@ def score(
             data have their own, and those of others are unknown.
         maps: give the nats of each site, too.
         importance: estimate the likelihood of a latent model from so many importance samples an image.
+        complexity: set the nats against the length of the image by a codec (`Complexity`).
+        typicality: set them against the mean of the run's validation images (`Typicality`).
+        background: set them against those of a run that knows the background of images (`Ratio`).
+        local: set them against those of a run that sees few pixels around each (`Ratio`).
+        flag: tell which images exceed the run's threshold, which `set_threshold` made.
         batch_size: images at a time.
         seed: of what a bound draws.
         device: where a run's model is loaded: auto, cpu or cuda.
@@ -112,22 +87,124 @@ def score(
         loading: told of the reading of the run's data.
 
     Raises:
-        UsageError: if the model gives no likelihood, nor a bound, takes no labels, or there are no images.
+        UsageError: if the model gives no likelihood, nor a bound, takes no labels, or there are no images; if the run
+            has no threshold, or it is of other weights or settings.
         DataError: if labels cannot be read, or are not of these images.
         RunError: if it is not a run.
         CheckpointError: if the run's checkpoint is damaged.
     """
-    run_or_model = unwrapped(run_or_model)
     check_batch_size(batch_size)
-    run: Run | None = None
-    if isinstance(run_or_model, Model):
-        model = run_or_model
+    against = Against(complexity, typicality, background, local)
+    loaded = Loaded.of(run_or_model, device, checkpoint, weights)
+    scorer = Scorer(loaded.model, seed, importance, maps)
+    threshold: Threshold | None = None
+    if flag:
+        threshold = read_threshold(loaded.require_run("flag"))
+        corrections = against.restored(threshold, loaded.model, device)
+        threshold.require(settings_of(scorer, labels, corrections), loaded.digest)
     else:
-        run = opened_run(run_or_model)
+        corrections = against.corrections(loaded.model, lambda: loaded.mean(seed), device)
+    stream = stream_of(images, loaded.model, loaded.run, loading)
+    rows = Rows(scorer, LabelsAsked(loaded.model, labels), corrections, threshold, batch_size, progress)
+    return rows.of(stream)
+
+
+def set_threshold(run: Run | str | Path, images: Images, false_alarms: float, **options: Any) -> Threshold:
+    """Set a limit that images like these exceed with a probability of at most `false_alarms`, and keep it with the run.
+
+        pixkit.tasks.scoring.set_threshold("runs/mnist", "held-out", 0.01, complexity=True)
+        flagged = [each.image for each in pixkit.score("runs/mnist", "new", flag=True) if each.flagged]
+
+    See `pixkit.tasks.scoring.threshold.conformal_limit`. It is of the run's weights, and of one score: of the
+    correction among the options, or of nats.
+
+    Args:
+        run: the run, or its folder, into which threshold.json is written.
+        images: those held out, as `score` takes them; the model was not trained on them.
+        false_alarms: the rate.
+        options: those of `score`.
+
+    Raises:
+        UsageError: for several corrections, or too few images for the rate.
+        DataError: if an image cannot be read.
+        RunError: if it cannot be written.
+    """
+    found = opened_run(run)
+    places = {name: options[name] for name in ("device", "checkpoint", "weights") if name in options}
+    loaded = Loaded.of(found, **places)
+    against = Against(**{name: options.pop(name) for name in AGAINST if name in options})
+    seed, labels = options.get("seed", 0), options.pop("labels", None)
+    corrections = against.corrections(loaded.model, lambda: loaded.mean(seed), options.get("device", "auto"))
+    if len(corrections) > 1:
+        raise UsageError(
+            "a threshold is of one score",
+            where="set_threshold",
+            found=", ".join(each.name for each in corrections),
+            expected="one correction, or none for nats",
+        )
+    scorer = Scorer(loaded.model, seed, options.get("importance"))
+    stream = stream_of(images, loaded.model, found, options.get("loading"))
+    size, told = options.get("batch_size", 64), options.get("progress")
+    rows = list(Rows(scorer, LabelsAsked(loaded.model, labels), corrections, None, size, told).of(stream))
+    for row in rows:
+        if row.error is not None:
+            raise DataError(
+                "an image that a threshold was to be set by cannot be read", where=row.image, found=row.error
+            )
+    name = corrections[0].name if corrections else "nats"
+    limit = conformal_limit([row.score(name) for row in rows], false_alarms)
+    return save_threshold(
+        found,
+        limit,
+        score=name,
+        false_alarms=false_alarms,
+        settings=settings_of(scorer, labels, corrections),
+        weights=loaded.digest,
+        other=against.other,
+    )
+
+
+@dataclass(frozen=True)
+class Loaded:
+    """A model, and the run that it is of, if that is known, with the digest of its weights."""
+
+    model: Model
+    run: Run | None
+    digest: str
+
+    @classmethod
+    def of(
+        cls, run_or_model: Source | Model, device: str = "auto", checkpoint: str = "best", weights: str = "ema"
+    ) -> Loaded:
+        """Of a model, or of a run, or its folder."""
+        given = unwrapped(run_or_model)
+        if isinstance(given, Model):
+            return cls(given, None, "")
+        run = opened_run(given)
         model = load(run, device=device, checkpoint=checkpoint, weights=weights)
-    scorer = Scorer(model, seed, importance, maps)
-    stream = stream_of(images, model, run, loading)
-    return _Rows(scorer, LabelsAsked(model, labels), batch_size, progress).of(stream)
+        return cls(model, run, weights_digest(run, checkpoint, weights))
+
+    def require_run(self, where: str) -> Run:
+        """The run; UsageError of a model without one."""
+        if self.run is None:
+            raise UsageError("a model that was not opened with its run has none", where=where, expected="a run")
+        return self.run
+
+    def mean(self, seed: int) -> float:
+        """Nats of the run's validation images, at most 1000 by a seeded choice: their mean."""
+        data = load_data(self.require_run("typicality"))
+        return evaluate(self.model, data, "validation", limit=REFERENCE_IMAGES, seed=seed).nats
+
+
+def settings_of(scorer: Scorer, labels: Labels | None, corrections: Sequence[Correction]) -> dict[str, Any]:
+    """What scores depend on beside weights and images, as plain data."""
+    plainly = None if labels is None else "each" if _of_each(labels) else str(labels)
+    drawn = {} if scorer.kind == "exact" else {"seed": scorer.seed, "importance": scorer.importance}
+    return {"labels": plainly, **drawn, **{key: value for each in corrections for key, value in each.about.items()}}
+
+
+def _of_each(labels: Labels) -> bool:
+    return not isinstance(labels, str | int) or stored_labels(labels) is not None
 
 
 def stream_of(images: Images, model: Model, run: Run | None, loading: Loading | None) -> Stream:
@@ -145,53 +222,3 @@ def stream_of(images: Images, model: Model, run: Run | None, loading: Loading | 
         model.spec.check(images)
         return Stream([], model, None, None, levels=images.cpu())
     return Stream(images, model, run, loading)
-
-
-@dataclass(frozen=True)
-class _Rows:
-    """Makes rows of images."""
-
-    scorer: Scorer
-    labels: LabelsAsked
-    batch_size: int
-    progress: Progress | None
-
-    def of(self, stream: Stream) -> Iterator[ImageScore]:
-        """A row for each image, in order."""
-        count = 0
-        for some in _batched(stream, self.batch_size):
-            labelled = [replace(given, label=self.labels.of(given, count + place)) for place, given in enumerate(some)]
-            count += len(some)
-            # Of one kind together: read or not, with a label that is known or not.
-            for _, alike in itertools.groupby(labelled, lambda each: (each.image is None, each.label is None)):
-                yield from self._rows(list(alike))
-            if self.progress is not None:
-                self.progress(count, stream.total)
-        self.labels.check_end(count)
-
-    def _rows(self, given: list[Given]) -> Iterator[ImageScore]:
-        images = [each.image for each in given if each.image is not None]
-        if not images:
-            unknown = math.nan, math.nan
-            yield from (ImageScore(each.name, self.scorer.kind, *unknown, error=each.error) for each in given)
-            return
-        labels = None if given[0].label is None else torch.tensor([each.label for each in given])
-        said = self.scorer(torch.stack(images), labels)
-        model = self.scorer.model
-        best = labels if said.labels is None else said.labels
-        for row, each in enumerate(given):
-            values = {name: float(value[row]) for name, value in said.figures.items()}
-            nats = values.pop("nats")
-            found = ImageScore(each.name, self.scorer.kind, nats, model.spec.bits(nats), values)
-            if best is not None and int(best[row]) < (model.classes or 0):
-                label = int(best[row])
-                names = model.class_names
-                found = replace(found, label=label, class_name=str(label) if names is None else names[label])
-            yield found if said.sites is None else replace(found, sites=said.sites[row])
-
-
-def _batched(stream: Iterable[Given], size: int) -> Iterator[list[Given]]:
-    """So many images at a time, the last ones perhaps fewer."""
-    images = iter(stream)
-    while some := list(itertools.islice(images, size)):
-        yield some

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from pixkit.errors import DataError
 from pixkit.image import ImageSpec
-from pixkit.tasks.scoring.score import ImageScore
+from pixkit.tasks.scoring.rows import ImageScore
 
 
 @dataclass
