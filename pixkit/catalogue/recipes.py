@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+import re
 from pathlib import Path
 
 from pixkit.files import kind_at
@@ -24,9 +26,10 @@ def recipes_folder() -> Path:
 
 
 def summary_of(path: Path) -> str:
-    """The comment line at the head of a recipe; empty if there is none."""
-    line = path.read_text(encoding="utf-8").split("\n", 1)[0]
-    return line.lstrip("# ").rstrip() if line.startswith("#") else ""
+    """The first sentence of the comment at the head of a recipe; of a long one, what stands before a colon."""
+    lines = itertools.takewhile(lambda line: line.startswith("#"), path.read_text(encoding="utf-8").splitlines())
+    sentence = re.split(r"(?<=\.) (?=[A-Z])", " ".join(line.lstrip("# ").rstrip() for line in lines), maxsplit=1)[0]
+    return sentence if len(sentence) <= 120 else re.split("[:;] ", sentence, maxsplit=1)[0]
 
 
 def find_recipe(name_or_path: str | Path) -> Path:

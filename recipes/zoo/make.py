@@ -16,16 +16,15 @@ from pixkit.tasks import export_run
 EVERYWHERE = ("train.precision=fp32", "train.memory_format=contiguous")
 ZOO: dict[str, tuple[str, ...]] = {
     "digits-gated": (),
-    "digits-pixelvae": (*EVERYWHERE, "train.steps=600"),
+    "digits-local-8orders": (*EVERYWHERE, "model.backbone.width=20", "train.steps=500"),
     "digits-multiscale": (
         *EVERYWHERE,
-        "model.backbone.base.width=40",
+        "model.backbone.base.width=48",
         "model.backbone.base.dropout=0.3",
-        "model.backbone.width=32",
+        "model.backbone.width=40",
         "model.backbone.dropout=0.3",
-        "train.steps=600",
     ),
-    "digits-local-8orders": (*EVERYWHERE, "model.backbone.width=20", "train.steps=500"),
+    "digits-pixelvae": (*EVERYWHERE, "train.steps=600"),
 }
 """The recipe of each run, which is called like it, and what makes it small."""
 LICENCE = "mit"

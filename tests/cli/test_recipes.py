@@ -152,7 +152,8 @@ def test_cp_of_what_is_not_there(pixkit, workplace):
 def test_packaged_recipes_are_valid_and_summarised(pixkit, name):
     outcome = pixkit("validate", name)
     assert (outcome.code, outcome.out) == (0, f"{name}: ok\n")
-    assert summary_of(packaged_recipes()[name])
+    said = summary_of(packaged_recipes()[name])
+    assert said and said.count("(") == said.count(")") and len(said) < 200, "a whole sentence, or what it begins with"
 
 
 def test_validate_gives_every_error_of_every_recipe(pixkit, workplace):
