@@ -127,7 +127,7 @@ UNARY: dict[str, Unary] = {
     "SELU": lambda x, a, b: np.where(x > 0, F(1.0507009873554805) * x, F(1.7580993408473766) * expm1(x)),
     "CELU": lambda x, a, b: np.where(x > 0, x, a * expm1(x / a)),
     "GELU": lambda x, a, b: F(0.5) * x * (ONE + erf(F(0.7071067811865476) * x)),
-    "GELU_TANH": lambda x, a, b: _gelu_tanh(np.where(x < F(-100), F(-100), x), x),
+    "GELU_TANH": lambda x, a, b: gated(x, F(1.5957691216057308) * (ONE + F(0.044715) * x * x)),
     "SILU": lambda x, a, b: gated(x, np.ones_like(x)),
     "MISH": lambda x, a, b: mish(x),
     "SOFTPLUS": lambda x, a, b: np.where(a * x > b, x, softplus(a * x) / a),
@@ -153,10 +153,6 @@ TERNARY: dict[str, Callable[[Floats, Floats, Floats, np.float32], Floats]] = {
 }
 ELEMENTS = frozenset([*UNARY, *BINARY, *TERNARY])
 """Kinds of elementwise instructions that are here."""
-
-
-def _gelu_tanh(bounded: Floats, x: Floats) -> Floats:
-    return gated(bounded, F(1.5957691216057308) * (ONE + F(0.044715) * x * x))
 
 
 def operands(kind: str) -> int:

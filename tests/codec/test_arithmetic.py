@@ -5,6 +5,7 @@ import itertools
 import platform
 import shutil
 import subprocess
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -18,6 +19,7 @@ from pixkit.codec.portable import KINDS, PortableWalk
 from pixkit.codec.sound import check
 from pixkit.codec.strict import StrictWalk
 from pixkit.codec.trial import trial, trials_of_heads
+from pixkit.errors import DataError
 from pixkit.execution.native.layout import ELEMENTWISE
 from pixkit.execution.native.prebuilt import SOURCE, flags
 
@@ -53,6 +55,52 @@ def test_the_vector_has_all_instructions_and_heads_and_no_nan_whose_sign_is_the_
     walk = PortableWalk(programs[0], 2)
     walk.advance(0)
     assert np.isfinite(walk.row(1)).all()
+
+
+@pytest.mark.needs_compiler
+@pytest.mark.parametrize("scale", [2.0**-70, 2.0**-9, 4.0, 5.0, 16.0, 2.0**60])
+def test_numbers_of_every_size_give_the_same_bits_by_c_and_numpy(scale):
+    def grown(operation):
+        if operation.kind not in ("LINEAR", "EMBED") or operation.weight is None:
+            return operation
+        bias = None if operation.bias is None else operation.bias * np.float32(scale)
+        return replace(operation, weight=operation.weight * np.float32(scale), bias=bias)
+
+    program = trial()
+    program = replace(program, operations=tuple(map(grown, program.operations)))
+    rows = []
+    for kind in (PortableWalk, StrictWalk):
+        walk = kind(program, 2)
+        with np.errstate(all="ignore"):
+            for step in range(len(program.steps) - 1):
+                walk.advance(step)
+        rows.append(np.stack([walk.row(site) for site in range(program.sites.size)]))
+    nan = np.isnan(rows[0])
+    assert nan.mean() < 0.5 and np.array_equal(nan, np.isnan(rows[1]))
+    numbers = [row[~nan].view(np.int32) for row in rows]
+    assert np.array_equal(*numbers) and np.unique(numbers[0]).size > 100
+
+
+def test_programs_whose_operands_are_a_map_short_are_refused_or_do_not_need_it():
+    program = trial()
+    refused, alike = set(), ELEMENTS - {"ADD", "ADDCMUL", "RELU"}
+    for number, operation in enumerate(program.operations):
+        for field in ("out", "in0", "in1", "in2", "keys", "values") if operation.kind not in alike else ():
+            place = program.places[getattr(operation, field)]
+            row = program.memories[place.memory].row
+            short = replace(place, first=row - place.maps + 1, maps=place.maps - 1)
+            changed = replace(operation, **{field: len(program.places)})
+            operations = (*program.operations[:number], changed, *program.operations[number + 1 :])
+            forged = replace(program, places=(*program.places, short), operations=operations)
+            try:
+                check(forged, "a trial")
+            except DataError:
+                refused.add((operation.kind, field))
+            else:  # numpy has no numbers to read or write there, where they are needed
+                PortableWalk(forged, 1).advance(0)
+    kinds = {kind for kind, field in refused if field == "out"}
+    assert kinds >= {"ADD", "ATTEND", "CONSTANT", "EMBED", "GATHER", "LINEAR", "REARRANGE", "RELU"}
+    assert {field for kind, field in refused if kind == "ATTEND"} == {"out", "in0", "in1", "in2", "keys", "values"}
 
 
 @pytest.mark.needs_compiler

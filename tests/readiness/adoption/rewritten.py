@@ -4,6 +4,7 @@ REWRITTEN = {
     "WaveNet": "Conv2d Rearrange*2 Window*2 add*2 getitem*4 mul*2 sigmoid*2 split*4",
     "Depthwise": "Conv2d*2 Rearrange*5 Window*8 mul neg relu*2 sub",
     "Made": "Rearrange SiteLinear*2 relu",
+    "Uneven": "Rearrange*2 SiteLinear*2 relu",
     "Mixer": "Conv2d*2 SiteSum*2 add*2 div mul rsqrt softmax square",
     "Started": "Conv2d*5 Rearrange*2 SiteAttention SiteLayerNorm*2 add*3 getitem*3 relu split*3",
     "Rotary": "Conv2d*4 Rearrange*10 SiteAttention SiteRMSNorm*2 add*3 getitem*4 mul*4 neg*2 split*4",

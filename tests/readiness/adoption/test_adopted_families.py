@@ -78,9 +78,11 @@ class Depthwise(Sequence):
 
 
 class Made(Sequence):
+    units = 10
+
     def plant(self, spec):
-        degree = torch.arange(10) % (self.count - 1)
-        self.first, self.last = nn.Linear(self.count * spec.inputs, 10), nn.Linear(10, self.count * 4)
+        degree = torch.arange(self.units) % (self.count - 1)
+        self.first, self.last = nn.Linear(self.count * spec.inputs, self.units), nn.Linear(self.units, self.count * 4)
         place = torch.arange(self.count)
         self.register_buffer("one", (place.repeat_interleave(spec.inputs) <= degree[:, None]).double())
         self.register_buffer("two", (degree < place.repeat_interleave(4)[:, None]).double())
@@ -88,6 +90,12 @@ class Made(Sequence):
     def along(self, x):
         h = F.relu(F.linear(x.flatten(1), self.first.weight * self.one, self.first.bias))
         return F.linear(h, self.last.weight * self.two, self.last.bias).view(len(x), self.count, 4)
+
+
+class Uneven(Made):
+    """More units read some of the sites than others."""
+
+    units = 9
 
 
 class Mixer(Sequence):
@@ -377,7 +385,7 @@ class Written(Sequence):
         return torch.maximum(torch.full_like(out, -1.0), out)
 
 
-FAMILIES = [WaveNet, Depthwise, Made, Mixer, Started, Rotary, Rows, Recurrent, Long, Cells, Negative]
+FAMILIES = [WaveNet, Depthwise, Made, Uneven, Mixer, Started, Rotary, Rows, Recurrent, Long, Cells, Negative]
 FAMILIES += [Normed, Choosing, Delta, Retained, Masked, Pooled, Layered, Running, Assigned, Turning, Decoder, Written]
 
 
