@@ -17,6 +17,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "plugins"))
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
 from pixkit import public
+from pixkit.catalogue.topics import topics
 
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parents[1]
@@ -24,7 +25,7 @@ PAGES = ("*.md", "pixkit/*.md", "pixkit/*/*.md", "plugins/*.md", "recipes/*.md",
 
 
 def stage(folder):
-    """The pages, and the files that they link to."""
+    """The pages, and the files that they link to; the guides in the order of their index."""
     for path in (path for pattern in PAGES for path in ROOT.glob(pattern)):
         linked = re.findall(r"\]\(([^)#:]+)(?:#[^)]*)?\)", path.read_text(encoding="utf-8"))
         for file in [path, *((path.parent / target).resolve() for target in linked)]:
@@ -32,7 +33,10 @@ def stage(folder):
                 target = folder / file.relative_to(ROOT)
                 target.parent.mkdir(parents=True, exist_ok=True)
                 shutil.copyfile(file, target)
-    shutil.copyfile(HERE / "index.md", folder / "index.md")
+    listed = [each.path for each in topics().values() if each.path.name != "README.md"]
+    guides = "\n".join(path.relative_to(ROOT).with_suffix("").as_posix() for path in listed)
+    index = (HERE / "index.md").read_text(encoding="utf-8").replace("GUIDES", guides)
+    (folder / "index.md").write_text(index, encoding="utf-8")
 
 
 def groups():
