@@ -37,7 +37,7 @@ def exchange(ranks):
     first = None if ranks.size < 3 or own == 2 else ranks.some(2).gather(own)
     return {
         "parts": ranks.shared(range(7)),
-        "taken": [taken, [*ranks.taking("abcd")], [*ranks.taking("ab")]],
+        "taken": [taken, [*ranks.taking("abcd")], [*ranks.taking("abc")]],
         "gathered": ranks.gather([own, math.nan if own else 0.1, "x" * (5000 * own)]),
         "agreed": ranks.agreed({"of": own}),
         "swapped": ranks.swapped(rows).tolist(),
@@ -123,7 +123,7 @@ def test_ranks_exchange_what_each_has(together):
     taken = [one["taken"] for one in found.values()]
     assert taken[0][0] == [0] and sorted(taken[1][0] + taken[2][0]) == [1, 2, 3, 4, 5, 6]
     assert sorted(each for one in taken for each in one[1]) == ["a", "b", "c", "d"]
-    assert [one[2] for one in taken] == [["a"], ["b"], []]
+    assert [one[2] for one in taken] == [["a"], ["b"], ["c"]]
     for rank, one in found.items():
         assert str(one["gathered"]) == str([[0, 0.1, ""], [1, math.nan, "x" * 5000], [2, math.nan, "x" * 10000]])
         assert one["agreed"] == {"of": 0}
@@ -139,7 +139,7 @@ def test_a_process_alone_exchanges_nothing():
     assert str(exchange(ALONE)) == str(
         {
             "parts": list(range(7)),
-            "taken": [list(range(7)), [*"abcd"], [*"ab"]],
+            "taken": [list(range(7)), [*"abcd"], [*"abc"]],
             "gathered": [[0, 0.1, ""]],
             "agreed": {"of": 0},
             "swapped": [[0.0, 0.0]],

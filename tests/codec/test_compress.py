@@ -351,11 +351,17 @@ def test_several_ranks_write_the_bytes_of_one_process(run, together, tmp_path, m
     assert max(len(own), len(others)) <= len(blocks) // 2 + 1  # of images that are alike few are coded in vain
 
 
-def test_ranks_with_other_images_do_not_compress_them_together(together):
+def test_ranks_refuse_to_compress_other_images_or_labels_and_what_does_not_come_back(together, monkeypatch):
     codec = codec_of(build_model(LABELLED, (1, 8, 8, 17), classes=2))
+    monkeypatch.setattr(Codec, "_decoded", lambda self, block, together: Part(0, np.ones((1, 1, 8, 8)), None))
 
-    def work(ranks):
-        images = np.full((1, 1, 8, 8), ranks.rank)
-        shared_codec.SharedCodec(codec, ranks).encode(images, labels=np.zeros(1, np.int64))
+    def work(image, label):
+        def encode(ranks):
+            images = np.full((1, 1, 8, 8), image * ranks.rank)
+            shared_codec.SharedCodec(codec, ranks).encode(images, labels=np.full(1, label * ranks.rank))
 
-    assert ["rank 1 is not" in one.text for one in together.run(work, 2).values()] == [True] * 2
+        return [one.text for one in together.run(encode, 2).values()]
+
+    for image, label in (1, 0), (0, 1):
+        assert ["labels and weights: rank 1 is not" in text for text in work(image, label)] == [True] * 2
+    assert ["what was encoded does not come back" in text for text in work(0, 0)] == [True] * 2
