@@ -14,7 +14,7 @@ from together import Together
 
 from pixkit.cli.main import main
 from pixkit.errors import PixkitError, RankError, UsageError
-from pixkit.ranks import ALONE, Ranks, group, joined, launch, launched
+from pixkit.ranks import ALONE, Ranks, board, group, joined, launch, launched
 
 
 def exchange(ranks):
@@ -251,6 +251,29 @@ def test_rank_0_stays_until_the_others_know_why_it_ended_and_what_it_tells_is_no
         1: ("no such thing", True),
         2: ("rank 0 failed: UsageError: no such thing", True),
     }
+
+
+class Stopped:
+    """A store that does not answer, as that of a process that is stopped."""
+
+    def check(self, keys):
+        time.sleep(1)
+
+    def add(self, key, count):
+        raise AssertionError("asked again")
+
+    def get(self, key):
+        raise RuntimeError(f"no {key}")
+
+
+def test_where_ranks_meet_is_waited_for_no_longer_than_is_said():
+    place = board.Board(Stopped(), 0.05)
+    with pytest.raises(RuntimeError, match="no x"):
+        place.get("x")
+    with pytest.raises(RuntimeError, match=r"did not answer for 0\.05 seconds"):
+        place.check(["x"])
+    with pytest.raises(RuntimeError, match="did not answer before"):
+        place.add("x", 1)
 
 
 def test_what_an_earlier_start_has_left_is_nobody(together):

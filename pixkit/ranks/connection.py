@@ -16,6 +16,7 @@ import torch.distributed as dist
 from torch import Tensor
 
 from pixkit.errors import message, shorten
+from pixkit.ranks.board import Board
 from pixkit.ranks.ends import Ends
 
 USUAL = 2**12
@@ -37,7 +38,8 @@ class Connection:
         self._groups: dict[str, Any] = {}
         if store is not None:
             self._store = dist.PrefixStore("pixkit", store)
-            self._ends = Ends(self._store, rank, size, timeout)
+            self._board = Board(self._store, timeout)
+            self._ends = Ends(self._board, rank, size, timeout)
             with self._hearing():
                 self._groups["cpu"] = dist.ProcessGroupGloo(self._store, rank, size, timedelta(seconds=timeout))
             self.gather(None)  # one that failed before all are connected would have the others try until the timeout

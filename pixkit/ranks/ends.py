@@ -7,9 +7,8 @@ import time
 from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import suppress
 
-import torch.distributed as dist
-
 from pixkit.errors import RankError, listed, message
+from pixkit.ranks.board import Board
 
 GRACE = 5.0
 """Seconds in which a rank says that it is still there, once another was found not to answer, or sees rank 0 end."""
@@ -31,9 +30,9 @@ class Ends:
     are `told`, also that which one of them began with.
     """
 
-    def __init__(self, store: dist.Store, rank: int, size: int, timeout: float) -> None:
-        """`store` is where the ranks meet; who gives no sign of life for `timeout` seconds is taken to be gone."""
-        self._store, self._rank, self._size, self._timeout = store, rank, size, timeout
+    def __init__(self, board: Board, rank: int, size: int, timeout: float) -> None:
+        """`board` is where the ranks meet; who gives no sign of life for `timeout` seconds is taken to be gone."""
+        self._board, self._rank, self._size, self._timeout = board, rank, size, timeout
         self._silent: Collection[int] = ()
         self._failed: Collection[int] = ()
         self._broken = False
@@ -43,12 +42,12 @@ class Ends:
         others = [rank for rank in range(self._size) if rank != self._rank]
         self._broken = True
         try:
-            self._store.set(f"there/{self._rank}", "")
+            self._board.set(f"there/{self._rank}", "")
             until = time.monotonic() + GRACE
             while True:
                 ended = {rank: said for rank in others if (said := self._ended(rank))}
                 failed = {rank: said for rank, said in ended.items() if said != "left"}
-                silent = [one for one in others if one not in ended and not self._store.check([f"there/{one}"])]
+                silent = [one for one in others if one not in ended and not self._board.check([f"there/{one}"])]
                 if failed or not silent or time.monotonic() > until:
                     return self._failure(failed or ({} if silent else ended), silent, why)
                 time.sleep(LOOK)
@@ -73,15 +72,15 @@ class Ends:
             said = f"failed: {type(error).__name__}: {message(error)}".rstrip(": ")
         with suppress(RuntimeError):  # where the ranks meet was rank 0's, say, which is gone
             if not isinstance(error, RankError):
-                self._store.set(f"end/{self._rank}", said)
+                self._board.set(f"end/{self._rank}", said)
             let_go()
-            self._store.set(f"there/{self._rank}", "")
+            self._board.set(f"there/{self._rank}", "")
             if self._rank == 0:
-                self._store.set("named", json.dumps(list(self._failed)))
-            self._store.set(f"gone/{self._rank}", "")
+                self._board.set("named", json.dumps(list(self._failed)))
+            self._board.set(f"gone/{self._rank}", "")
             if self._rank and (seen := self._sees_0_go(self._timeout if error is None else SAVING)):
-                ended, named_by_it = self._ended(0), json.loads(self._store.get("named"))
-            self._store.set(f"parted/{self._rank}", "")
+                ended, named_by_it = self._ended(0), json.loads(self._board.get("named"))
+            self._board.set(f"parted/{self._rank}", "")
             if self._rank == 0:
                 others = set(range(1, self._size)).difference(self._silent)
                 self._await([f"parted/{other}" for other in others], GRACE)
@@ -114,13 +113,13 @@ class Ends:
     def _await(self, said: list[str], seconds: float) -> bool:
         """Wait until the ranks have said all of this where they meet, but for no longer; return whether they have."""
         until = time.monotonic() + seconds
-        while not (found := bool(self._store.check(said))) and time.monotonic() < until:
+        while not (found := self._board.check(said)) and time.monotonic() < until:
             time.sleep(LOOK)
         return found
 
     def _ended(self, rank: int) -> str | None:
         key = f"end/{rank}"
-        return self._store.get(key).decode(errors="replace") if self._store.check([key]) else None
+        return self._board.get(key) if self._board.check([key]) else None
 
     def _failure(self, ended: Mapping[int, str], silent: Sequence[int], why: str = "") -> RankError:
         self._failed = ended

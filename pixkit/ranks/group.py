@@ -63,7 +63,7 @@ class Ranks(Connection):
     def _counted(self) -> int:
         """How often this was called, by all ranks, before."""
         with self._hearing():
-            return self._store.add("taken", 1) - 1
+            return self._board.add("taken", 1) - 1
 
     def agreed(self, plain: T) -> T:
         """What rank 0 gives, plain data."""
