@@ -145,6 +145,7 @@ def chart(name: str, title: str, described: str, lines: Sequence[Line], *, acros
         element("text", across, x=LEFT + WIDTH, y=TOP + HEIGHT + 36, text_anchor="end", class_="soft"),
         viewBox=f"0 0 {LEFT + WIDTH + RIGHT} {TOP + HEIGHT + FOOT}",
         role="img",
+        class_="chart",
         aria_labelledby=f"{name}-title {name}-desc",
     )
 

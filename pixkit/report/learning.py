@@ -10,7 +10,7 @@ import numpy as np
 
 from pixkit.report.chart import Line, chart, swatch
 from pixkit.report.curve import Curve
-from pixkit.report.markup import Content, Element, element, section, table
+from pixkit.report.markup import Content, Element, element, section, table, wide
 from pixkit.report.subject import Subject
 from pixkit.runs.figures import UNITS
 
@@ -109,7 +109,9 @@ def _of_unit(name: str, unit: str, drawn: list[_Drawn]) -> Iterator[Element]:
         ("time", _over_time(name, words, described, drawn)),
     ):
         if picture is not None:
-            yield element("figure", picture, element("figcaption", f"{words} over {over}"))
+            yield element(
+                "figure", wide(f"{words} over {over}", picture), element("figcaption", f"{words} over {over}")
+            )
     yield _table(words, drawn)
 
 

@@ -96,4 +96,9 @@ def _table(caption: str, headers: Sequence[Content], rows: Iterable[tuple[Conten
     head = element("tr", [element("th", header, scope="col") for header in headers])
     body = [element("tr", element("th", first, scope="row"), cells) for first, cells in rows]
     whole = element("table", element("caption", caption), element("thead", head), element("tbody", body))
-    return element("div", whole, class_="wide")
+    return wide(caption, whole)
+
+
+def wide(label: str, *content: Content | Iterable[Content]) -> Element:
+    """What is scrolled sideways where it has no room, with keys too."""
+    return element("div", *content, class_="wide", tabindex=0, role="region", aria_label=label)

@@ -13,5 +13,5 @@ def data_uri(pixels: np.ndarray) -> str:
     """A PNG of uint8 [H, W, 3], one pixel each; grey where it is grey."""
     grey = bool((pixels == pixels[..., :1]).all())
     content = io.BytesIO()
-    Image.fromarray(np.ascontiguousarray(pixels[..., 0] if grey else pixels)).save(content, "PNG", optimize=True)
+    Image.fromarray(np.ascontiguousarray(pixels[..., 0] if grey else pixels)).save(content, "PNG")
     return f"data:image/png;base64,{base64.b64encode(content.getvalue()).decode()}"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 from pixkit.catalogue.recipes import packaged_recipes
@@ -14,6 +14,9 @@ from pixkit.report.markup import Element, beside, element, section, table
 from pixkit.report.scores import recipe_name
 from pixkit.report.subject import Subject
 
+Packaged = dict[str, Any] | str
+"""A packaged recipe with every default, or why it cannot be read."""
+
 
 def recipes(subjects: Sequence[Subject], say: Callable[[str], None]) -> Element:
     """What differs, then each recipe in full.
@@ -22,8 +25,19 @@ def recipes(subjects: Sequence[Subject], say: Callable[[str], None]) -> Element:
         subjects: the runs.
         say: told which packaged recipe cannot be read, and why.
     """
-    parts = [part for one in subjects for part in _of_run(one, say)]
+    packaged = {name: _packaged(name) for one in subjects if (name := recipe_name(one)) is not None}
+    for name, found in packaged.items():
+        if isinstance(found, str):
+            say(f"the packaged recipe {name} cannot be read: {found}")
+    parts = [part for one in subjects for part in _of_run(one, packaged)]
     return section("Recipes", "recipes", _between(subjects), parts)
+
+
+def _packaged(name: str) -> Packaged:
+    try:
+        return load_recipe(packaged_recipes()[name]).lock()
+    except PixkitError as error:
+        return message(error)
 
 
 def _between(subjects: Sequence[Subject]) -> Element | None:
@@ -36,9 +50,9 @@ def _between(subjects: Sequence[Subject]) -> Element | None:
     return beside("In which keys the runs differ", [one.mark for one in subjects], rows)
 
 
-def _of_run(one: Subject, say: Callable[[str], None]) -> Iterator[Element]:
+def _of_run(one: Subject, packaged: Mapping[str, Packaged]) -> Iterator[Element]:
     yield element("h3", one.name)
-    yield from _beside_packaged(one, say)
+    yield _beside_packaged(one, packaged)
     lock = one.settings["lock"]
     for words, lines in (("Given on the command line", lock.get("overrides")), ("Changed since", lock.get("changes"))):
         if lines:
@@ -49,23 +63,18 @@ def _of_run(one: Subject, say: Callable[[str], None]) -> Iterator[Element]:
     yield element("details", element("summary", "The whole recipe, with every default"), element("pre", text))
 
 
-def _beside_packaged(one: Subject, say: Callable[[str], None]) -> Iterator[Element]:
+def _beside_packaged(one: Subject, packaged: Mapping[str, Packaged]) -> Element:
     name = recipe_name(one)
     if name is None:
-        yield element("p", "Of a recipe that does not come with pixkit.")
-        return
-    try:
-        packaged = load_recipe(packaged_recipes()[name]).lock()
-    except PixkitError as error:
-        say(f"{one.mark}: the packaged recipe {name} cannot be read: {message(error)}")
-        yield element("p", f"The packaged recipe {name} cannot be read: {message(error)}", class_="note")
-        return
-    changes = diff(_compared(packaged), _compared(one.recipe))
+        return element("p", "Of a recipe that does not come with pixkit.")
+    found = packaged[name]
+    if isinstance(found, str):
+        return element("p", f"The packaged recipe {name} cannot be read: {found}", class_="note")
+    changes = diff(_compared(found), _compared(one.recipe))
     if not changes:
-        yield element("p", "As the packaged recipe ", element("code", name), " says.")
-        return
+        return element("p", "As the packaged recipe ", element("code", name), " says.")
     rows = [(change.path, in_short(change.old), in_short(change.new)) for change in changes]
-    yield table(f"What differs from the packaged recipe {name}", ("key", name, one.mark), rows)
+    return table(f"What differs from the packaged recipe {name}", ("key", name, one.mark), rows)
 
 
 def _compared(recipe: dict[str, Any]) -> dict[str, Any]:

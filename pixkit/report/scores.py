@@ -63,7 +63,9 @@ def scores(subjects: Sequence[Subject]) -> Element:
     rows = [(one.name, *_cells(row)) for one in subjects for row in _sorted(one.about["scores"])]
     rows += [(one.name, *_so_far(one)) for one in subjects if not one.about["scores"] and one.validation]
     headers = ("run", "images of", "weights", "images", "bits", "nats/image", "other figures")
-    tables = [table("Scores; <= marks a bound, ~ an estimate", headers, rows)] if rows else []
+    shown = len(headers) if any(row[-1] for row in rows) else len(headers) - 1
+    caption = "Scores; <= marks a bound, ~ an estimate"
+    tables = [table(caption, headers[:shown], [row[:shown] for row in rows])] if rows else []
     nothing = None if rows else element("p", "Nothing was scored yet.")
     return section("Scores", "scores", tables, nothing, _beside_published(subjects))
 

@@ -52,7 +52,8 @@ svg text.soft{{fill:var(--soft)}}
 svg text.cell{{font-size:.4px}}
 svg text.on-dark{{fill:#fff}}
 svg text.on-bright{{fill:#111}}
-svg .end{{fill:currentColor;font-weight:600}}
+svg text.end{{fill:currentColor;stroke:none;font-weight:600}}
+svg.chart{{min-width:42rem}}
 svg .axis{{stroke:var(--soft);fill:none}}
 svg .grid{{stroke:var(--line);fill:none}}
 svg .again{{stroke:var(--soft);fill:none;stroke-dasharray:2 3}}
@@ -79,6 +80,7 @@ h2,h3{{break-after:avoid}}
 figure,tr,.note{{break-inside:avoid}}
 nav{{display:none}}
 .wide{{overflow:visible}}
+svg.chart{{min-width:0}}
 table{{font-size:7.5pt}}
 td,th{{min-width:0;padding-right:.4rem}}
 pre{{font-size:7pt;background:none;border:1px solid var(--line)}}

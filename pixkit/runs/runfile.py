@@ -7,11 +7,12 @@ is in `pixkit.runs.schema`.
 from __future__ import annotations
 
 import errno
+import functools
 import json
 import math
 import os
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
@@ -135,12 +136,17 @@ def parse_json(data: bytes | str) -> Any:
     """
     try:
         text = data if isinstance(data, str) else data.decode("utf-8-sig")
-        value = json.loads(text, parse_constant=_constant, parse_float=_float, object_pairs_hook=_once)
+        value = _decoder().decode(text)
     except RecursionError:
         raise ValueError("nested too deeply") from None
     level = [value]
     for _ in range(MAX_DEPTH):
-        level = [member for holder in level for member in _members(holder)]
+        level = [
+            member
+            for holder in level
+            if isinstance(holder, dict | list)  # first, since most are neither: a log has millions of numbers
+            for member in (holder.values() if isinstance(holder, dict) else holder)
+        ]
         if not level:
             return value
     raise ValueError("nested too deeply")
@@ -182,8 +188,10 @@ def _closing(file: BinaryIO | None) -> AbstractContextManager[BinaryIO | None]:
     return nullcontext() if file is None else file
 
 
-def _members(value: Any) -> Iterable[Any]:
-    return value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
+@functools.cache
+def _decoder() -> json.JSONDecoder:
+    """Made once: it takes longer than to read a row of a log."""
+    return json.JSONDecoder(parse_constant=_constant, parse_float=_float, object_pairs_hook=_once)
 
 
 def _constant(name: str) -> float:

@@ -70,11 +70,10 @@ def test_what_is_missing_is_told_apart_from_what_cannot_be_read(tmp_path):
     assert caught.value.hint == "look elsewhere"
 
 
-def test_readers_follow_links_unless_told_otherwise(file, tmp_path):
+def test_readers_follow_links(file, tmp_path):
+    """As they are in a hub's snapshots."""
     (tmp_path / "link").symlink_to(file)
     assert RunFile(tmp_path / "link", 1000).content() == b"{}"
-    with pytest.raises(RunError, match="a link"):
-        RunFile(tmp_path / "link", 1000, links=False).content()
 
 
 def test_more_bytes_than_the_memory_takes_are_an_error_of_the_run(file, monkeypatch):
