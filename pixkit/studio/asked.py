@@ -38,6 +38,8 @@ class SightAsked(Asked):
 
     pixel: tuple[int, int, int]
     """Colour, row, column."""
+    known: list[int]
+    """Flat sites that are given, by which some models choose their order."""
 
 
 class ImageAsked(Asked):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 import time
 from contextlib import suppress
 
@@ -46,8 +45,6 @@ class Studio:
     def __init__(self, drawer: Drawer, name: str) -> None:
         self.drawer, self.name, self.model = drawer, name, drawer.model
         self.desk = Desk()
-        self._tracing = threading.Lock()
-        self._seen: dict[tuple[int, int, int], Event] = {}
         spec = self.spec
         if max(spec.height, spec.width) > LARGEST:
             found, expected = f"{spec.height} x {spec.width}", f"sides of at most {LARGEST} pixels"
@@ -82,6 +79,7 @@ class Studio:
     def about(self) -> Event:
         """The model: its images, its order, its classes, and whether it completes images, or why not."""
         spec, model, network = self.spec, self.model, self._network
+        any_part = model.completes and self._any_part()
         palette = None if spec.palette is None else spec.palette.array().tolist()
         names = model.class_names or tuple(map(str, range(model.classes or 0)))
         return {
@@ -94,8 +92,8 @@ class Studio:
             "blank": spec.blank,
             "completes": model.completes,
             "reason": None if model.completes else _reason(model),
-            "any_part": model.completes and self._any_part(),
-            "ordering": None if network is None else describe("ordering", network.ordering),
+            "any_part": any_part,
+            "ordering": None if network is None else "any" if any_part else describe("ordering", network.ordering),
             "steps": None if network is None else network.ordering.steps.flatten().tolist(),
             "labels": list(names) if model.labelled else None,
             "unlabelled": model.guidable,
@@ -114,19 +112,14 @@ class Studio:
         """What the prediction of a sub-pixel sees, and what it might see and does not, as flat sub-pixels.
 
         Raises:
-            UsageError: if there is no such sub-pixel, or it cannot be told.
+            UsageError: if there is no such sub-pixel, or no such sites are given, or it cannot be told.
         """
-        network = self._network
+        network = self.model.completing(self._mask(asked.known)) if self.model.completes else self._network
         if network is None:
             raise UsageError("the model has no autoregressive network", where=self.name)
-        pixel = chosen_pixel(network, asked.pixel)
-        with self._tracing:
-            if pixel not in self._seen:
-                sight = sight_of(self._trace(network), pixel).flatten()
-                seen = (sight == Sight.SEEN) | (sight == Sight.LEAK)
-                kinds = {"seen": seen, "blind": sight == Sight.BLIND}
-                self._seen[pixel] = {name: each.nonzero().flatten().tolist() for name, each in kinds.items()}
-            return self._seen[pixel]
+        sight = sight_of(self._trace(network), chosen_pixel(network, asked.pixel)).flatten()
+        kinds = {"seen": (sight == Sight.SEEN) | (sight == Sight.LEAK), "blind": sight == Sight.BLIND}
+        return {name: each.nonzero().flatten().tolist() for name, each in kinds.items()}
 
     def _trace(self, network: Autoregressive) -> Trace:
         try:
@@ -151,9 +144,7 @@ class Studio:
             UsageError: if something does not fit.
             DataError: if levels are out of range.
         """
-        spec, sites = self.spec, asked.known
-        if len(set(sites)) < len(sites) or not all(0 <= site < spec.sites for site in sites):
-            raise UsageError("no such sites", where="known", expected=f"0..{spec.sites - 1}, each once")
+        spec, sites, mask = self.spec, asked.known, self._mask(asked.known)
         if len(asked.levels) != spec.channels * len(sites):
             expected = f"{spec.channels} for each of {len(sites)} sites"
             raise UsageError("levels do not fit", where="levels", found=str(len(asked.levels)), expected=expected)
@@ -165,11 +156,18 @@ class Studio:
             raise UsageError("no such level", where="levels", expected=f"0..{spec.levels - 1}")
         check_temperature(asked.temperature)
         label = one_label(self.model, asked.label)
-        mask, values = self._nothing.flatten(1), torch.zeros(spec.channels, spec.sites, dtype=torch.int64)
-        mask[:, sites] = True
+        values = torch.zeros(spec.channels, spec.sites, dtype=torch.int64)
         values[:, sites] = torch.tensor(asked.levels, dtype=torch.int64).view(-1, spec.channels).T
-        given = Known(mask.view(spec.shape), values.view(1, *spec.shape))
+        given = Known(mask, values.view(1, *spec.shape))
         return given, None if label is None else label.expand(asked.count)
+
+    def _mask(self, sites: list[int]) -> Tensor:
+        """These sites are known, bool [C, H, W]; UsageError if there are no such, or one twice."""
+        if len(set(sites)) < len(sites) or not all(0 <= site < self.spec.sites for site in sites):
+            raise UsageError("no such sites", where="known", expected=f"0..{self.spec.sites - 1}, each once")
+        mask = self._nothing.flatten(1)
+        mask[:, sites] = True
+        return mask.view(self.spec.shape)
 
     def draw(self, asked: DrawAsked, tell: Tell) -> None:
         """Draw, and tell of it: first how, then pixels as they are drawn, in the end how likely and uncertain all is.

@@ -16,7 +16,7 @@ from pixkit.errors import UsageError
 from pixkit.image import ImageSpec, Palette
 from pixkit.samplers import Cached
 from pixkit.studio import Studio, StudioServer, serve, walk
-from pixkit.studio.asked import DrawAsked
+from pixkit.studio.asked import DrawAsked, SightAsked
 from pixkit.tasks.complete import complete
 from pixkit.tasks.drawer import open_drawer
 from pixkit.testing import named, plain_backbone, randomise
@@ -144,6 +144,10 @@ def test_another_order_than_the_usual_one_is_told():
     events = []
     Studio(open_drawer(drawn_from), "tiny").draw(DrawAsked(known=[0], levels=[0]), events.append)
     assert (events[0]["ordering"], events[0]["steps"]) == ("hilbert", other.ordering.steps.flatten().tolist())
+    for known, network in (([], drawn_from.network), ([0], other)):
+        sees = Studio(open_drawer(drawn_from), "tiny").sight(SightAsked(pixel=(0, 1, 1), known=known))
+        before = network.ordering.steps < network.ordering.steps[0, 1, 1]
+        assert sorted(sees["seen"] + sees["blind"]) == before.flatten().nonzero().flatten().tolist()
 
 
 def test_pixels_come_in_the_models_order(page, monkeypatch):
@@ -206,17 +210,19 @@ def test_labels_and_palettes_are_told():
 
 def test_any_sites_may_be_given_to_an_any_order_model():
     built = model(backbone={"type": "transformer", "width": 8, "heads": 2, "blocks": 1}, kind="any_order")
-    assert Studio(open_drawer(built), "tiny").about()["any_part"]
+    about = Studio(open_drawer(built), "tiny").about()
+    assert (about["any_part"], about["ordering"]) == (True, "any")
 
 
 def test_what_a_pixel_sees_is_its_receptive_field(page):
     for pixel in ((0, 2, 2), (0, 3, 0)):
-        found = page.told("sight", {"pixel": pixel})
+        found = page.told("sight", {"pixel": pixel, "known": []})
         assert found["seen"] == page.studio.model.receptive_field(pixel).flatten().nonzero().flatten().tolist()
         before = set(range(pixel[1] * 4 + pixel[2]))
         assert {*found["seen"]} | {*found["blind"]} == before
         assert not {*found["seen"]} & {*found["blind"]}
-    assert page.send("sight", {"pixel": [0, 4, 0]})[0] == 400
+    for pixel, known in ((0, 4, 0), []), ((0, 1, 0), [16]):
+        assert page.send("sight", {"pixel": pixel, "known": known})[0] == 400
 
 
 def test_images_of_the_data_are_told_site_by_site(page, monkeypatch):
@@ -359,7 +365,10 @@ def test_an_error_while_drawing_ends_the_stream(page, monkeypatch):
 
 
 def test_many_may_ask_at_once(page):
-    asked = [in_thread(lambda pixel=pixel: page.told("sight", {"pixel": [0, *divmod(pixel, 4)]})) for pixel in range(8)]
+    asked = [
+        in_thread(lambda pixel=pixel: page.told("sight", {"pixel": [0, *divmod(pixel, 4)], "known": []}))
+        for pixel in range(8)
+    ]
     asked += [in_thread(lambda: page.told("about")) for _ in range(4)]
     for thread, found in asked:
         thread.join(60)

@@ -165,7 +165,7 @@ async function look(site) {
   if (site !== null) {
     const [column, row] = place(site), inOrder = (shown.steps ?? steps)[site];
     try {
-      const found = await (await ask("sight", { pixel: [number("channel"), row, column] })).json();
+      const found = await (await ask("sight", { pixel: [number("channel"), row, column], known: [...(shown.given ?? [])] })).json();
       if (asking !== site) return;
       const of = (subpixels) => new Set(subpixels.map((each) => each % sites));
       shown.field = { site, seen: of(found.seen), blind: of(found.blind) };
@@ -184,7 +184,9 @@ async function look(site) {
 const ink = () => ($("eraser").checked ? null : drawing.ink($("colour").value, number("grey")));
 
 function changed() {
-  if ($("live").checked && drawing.known(mode()).length < sites) complete();
+  const known = drawing.known(mode()).length;
+  if (known === 0) forget();
+  else if ($("live").checked && known < sites) complete();
   show();
 }
 
