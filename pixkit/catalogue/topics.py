@@ -55,10 +55,16 @@ def _place(target: str) -> Path:
     return shipped if shipped.is_file() else _PACKAGE.parent / outside
 
 
-def mentions(word: str) -> list[str]:
-    """The names of the pages in which a word stands."""
-    pattern = re.compile(rf"(?<!\w){re.escape(word)}(?!\w)", re.IGNORECASE)
-    return [name for name, topic in topics().items() if pattern.search(topic.text)]
+def mentions(word: str, most: int = 3) -> list[str]:
+    """The names of the pages that say something of a word: at first those that explain it, then those that use it."""
+    asked = rf"(?<!\w){re.escape(word)}(?!\w)"
+    explained = re.compile(rf"^#.*{asked}|\*\*[^*\n]*{asked}", re.IGNORECASE | re.MULTILINE)
+    used = re.compile(asked, re.IGNORECASE)
+    counts = {}
+    for name, topic in topics().items():
+        text = topic.text
+        counts[name] = len(explained.findall(text)) + bool(used.search(topic.summary)), len(used.findall(text))
+    return sorted((name for name in counts if counts[name][1]), key=lambda name: counts[name], reverse=True)[:most]
 
 
 def for_terminals(topic: Topic) -> str:

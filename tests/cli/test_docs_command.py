@@ -65,6 +65,7 @@ def test_json_and_paths(pixkit):
     [
         ("concept", "did you mean 'concepts'?"),
         ("OPTUNA", "it stands in recipe-files"),
+        ("ema", "it stands in concepts, "),
         ("optun", "(there are: quickstart, "),
     ],
 )

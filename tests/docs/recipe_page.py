@@ -51,7 +51,9 @@ def page(figures):
             costs.append([f"`{name}`", *_cost(name, row["measured"])])
         published = PUBLISHED[name].figure if name in PUBLISHED else row.get("published", "none")
         scores.append([f"`{name}`", row["what"], published, row["here"]])
-    return HEAD + _table(costs) + SCORES + _table(scores)
+    rest = ", ".join(f"`{name}`" for name, row in figures.items() if "measured" not in row)
+    left = f"\nNot measured here: {rest}. A dry run tells what they take.\n" if rest else ""
+    return HEAD + _table(costs) + left + SCORES + _table(scores)
 
 
 def _cost(name, found):
