@@ -68,7 +68,7 @@ COMMANDS = re.findall(r"^    (pixkit .*?) *(?:#.*)?$", README, re.MULTILINE)
 SHORT = ["train.steps=2", "train.eval_every=2", "train.eval_images=16", "sample.count=1"]
 FEW = ["data.limit_train=64", "data.limit_test=16"]
 LONG = os.environ.get("PIXKIT_LONG") == "1"
-LEFT_OUT = r"gated|multiscale|bench|sweep|digits-pixelcnn.yaml --dry-run|build mine.yaml .*train.steps"
+LEFT_OUT = r"zoo:|gated|multiscale|bench|sweep|digits-pixelcnn.yaml --dry-run|build mine.yaml .*train.steps"
 """Of the commands, if not all are run: what takes seconds and shows nothing that the others do not."""
 
 

@@ -5,13 +5,14 @@ from __future__ import annotations
 import difflib
 import importlib.util
 import os
+from contextlib import suppress
 from dataclasses import dataclass
 from importlib.metadata import EntryPoint
 from pathlib import Path
 
 from pixkit.catalogue.recipes import recipes_folder
 from pixkit.distribution import GROUP, OWN, canonical, origin, plugin_points, version
-from pixkit.errors import RunError, listed
+from pixkit.errors import RunError, listed, message
 from pixkit.files import is_file, is_folder, is_there, looking_at
 
 PREFIX = "zoo:"
@@ -40,16 +41,19 @@ def zoo_runs() -> tuple[list[ZooRun], list[str]]:
     """All runs of the zoo, by name, and what is wrong with distributions that say that they bring some.
 
     No plugin is imported: runs are data.
+
+    Raises:
+        RunError: if pixkit's own cannot be looked for.
     """
     found, faults = _runs_in(recipes_folder() / "zoo", OWN, version()), []
     points, unreadable = plugin_points(ZOO_GROUP)
     for point in points:
         distribution, its_version = origin(point)
-        folder = _folder_of(point)
-        if folder is None:
-            faults.append(f"{distribution} {its_version}: there is no folder {point.value} of runs")
-        else:
+        try:
+            folder = _folder_of(point)
             found += _runs_in(folder, distribution, its_version)
+        except (RunError, FileNotFoundError) as error:
+            faults.append(f"{distribution} {its_version}: {message(error)}")
     faults += [f"{each.distribution} {each.version}: {each.reason}" for each in unreadable]
     return sorted(found, key=lambda run: (run.name, run.distribution)), faults
 
@@ -100,9 +104,9 @@ def refuse_zoo(name: str | os.PathLike[str]) -> None:
     """Refuse to write to a run of the zoo.
 
     Raises:
-        RunError: if it is one, by its name.
+        RunError: if it is one, by its name or its folder.
     """
-    if in_zoo(name):
+    if in_zoo(name) or is_kept_in_zoo(name):
         raise RunError(
             "runs of the zoo are only read",
             where=os.fspath(name),
@@ -111,24 +115,33 @@ def refuse_zoo(name: str | os.PathLike[str]) -> None:
         )
 
 
-def is_kept_in_zoo(folder: Path) -> bool:
+def is_kept_in_zoo(folder: str | os.PathLike[str]) -> bool:
     """Whether a folder is that of a run of the zoo."""
-    return folder.resolve() in [run.path.resolve() for run in zoo_runs()[0]]
+    try:
+        real = os.path.realpath(folder)
+    except ValueError:  # no name that a folder could have
+        return False
+    return real in [os.path.realpath(run.path) for run in zoo_runs()[0]]
 
 
 def _runs_in(folder: Path, distribution: str, its_version: str) -> list[ZooRun]:
-    if not is_folder(folder):
-        return []
-    paths = [path for path in folder.iterdir() if is_file(path / LOCK)]
+    with looking_at(folder):
+        paths = [path for path in folder.iterdir() if is_file(path / LOCK)] if is_folder(folder) else []
     return [ZooRun(path.name, distribution, its_version, path) for path in paths]
 
 
-def _folder_of(point: EntryPoint) -> Path | None:
-    """The folder that an entry point names; packages are found, not imported, and need not lie in one place."""
+def _folder_of(point: EntryPoint) -> Path:
+    """The folder that an entry point names; packages are found, not imported, and need not lie in one place.
+
+    Raises:
+        FileNotFoundError: if there is none.
+        RunError: if the system cannot tell.
+    """
     top, *rest = point.value.split(".")
-    try:
+    with suppress(ImportError, ValueError):
         spec = importlib.util.find_spec(top)
-    except (ImportError, ValueError):
-        return None
-    places = () if spec is None else spec.submodule_search_locations or ()
-    return next((path for path in (Path(place, *rest) for place in places) if is_folder(path)), None)
+        for place in () if spec is None else spec.submodule_search_locations or ():
+            with looking_at(path := Path(place, *rest)):
+                if is_folder(path):
+                    return path
+    raise FileNotFoundError(f"there is no folder {point.value} of runs")

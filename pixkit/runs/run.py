@@ -28,6 +28,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
+from pixkit.catalogue.zoo import refuse_zoo
 from pixkit.errors import RunError
 from pixkit.files import is_there, looking_at, replacing, write_text, writing
 from pixkit.image import Palette
@@ -142,8 +143,14 @@ class Run(Contents):
 
     @contextmanager
     def writing(self, path: Path) -> Iterator[None]:
-        """`pixkit.files.writing`, once `check` has passed; if that is why the write failed, say that."""
+        """`pixkit.files.writing`, once `check` has passed; if that is why the write failed, say that.
+
+        Raises:
+            RunError: also where no build holds the run, and it is of the zoo.
+        """
         self.check()
+        if self._held is None:
+            refuse_zoo(self.path)
         with writing(path, self.check):
             yield
 

@@ -177,7 +177,7 @@ def compress(
     classes = labels_of(model, names, len(found), labels, opened, loading=loading)
     kept = codec_home(opened, target) / name_of(codec.sha)
     if ranks.first and RunFile(kept, MOST).content_if_any() != codec.content:  # not there, or damaged since
-        with opened.writing(kept), replacing(kept) as temporary:
+        with opened.writing(kept) if kept.parent == opened.path else saving(kept), replacing(kept) as temporary:
             temporary.write_bytes(codec.content)
     own = None if classes is None else classes.numpy()
     pixels = found.numpy() if isinstance(found, Tensor) else [image.numpy() for image in found]

@@ -70,10 +70,14 @@ def test_a_wrong_name_is_answered_with_the_nearest():
 
 
 def test_runs_of_the_zoo_are_not_written_to():
-    for write in (lambda: refuse_zoo("zoo:digits-gated"), lambda: recipe_to_build("zoo:digits-gated", resume=True)):
-        with pytest.raises(RunError, match="only read") as caught:
-            write()
-        assert "train.init_from=zoo:NAME" in caught.value.hint
+    """By no build, and by nothing else that writes to runs: all of it goes through `Run.writing`."""
+    for name in ("zoo:digits-gated", GATED, str(GATED / ".." / "digits-gated")):
+        run = Run.open(name)
+        for write in (refuse_zoo, lambda name: recipe_to_build(name, resume=True), lambda _, run=run: run.note(x=1)):
+            with pytest.raises(RunError, match="only read") as caught:
+                write(name)
+            assert "train.init_from=zoo:NAME" in caught.value.hint
+    assert not is_kept_in_zoo("no\0name")
 
 
 def test_a_distribution_brings_runs_and_is_not_imported(install):
