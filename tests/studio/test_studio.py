@@ -17,6 +17,7 @@ from pixkit.image import ImageSpec, Palette
 from pixkit.samplers import Cached
 from pixkit.studio import Studio, StudioServer, serve, walk
 from pixkit.studio.asked import DrawAsked, SightAsked
+from pixkit.studio.desk import Cancelled
 from pixkit.tasks.complete import complete
 from pixkit.tasks.drawer import open_drawer
 from pixkit.testing import named, plain_backbone, randomise
@@ -136,6 +137,24 @@ def test_a_completion_is_that_of_complete(built):
         else:
             assert (end["known"], end["drawn"]) == (None, None)
         assert start["steps"] is None
+
+
+def test_the_plan_is_made_before_anybody_draws(one_thread):
+    drawn_from, threads = model(classes=2), []
+    studio = Studio(open_drawer(drawn_from), "tiny")
+    torch.set_num_threads(2)
+    studio.prepare()
+    (plan,) = drawn_from.network.kept.entries
+    studio.draw(DrawAsked(known=[0], levels=[0], label=1), lambda event: threads.append(torch.get_num_threads()))
+    torch.set_num_threads(1)
+    assert [*drawn_from.network.kept.entries] == [plan]
+    assert (threads[0], threads[1], threads[-1]) == (2, 1, 2), "one while pixels are drawn"
+    with studio.desk.working() as job:
+        studio.desk.cancel()
+        with pytest.raises(Cancelled):
+            job.check()
+    studio.desk.close()
+    assert studio.desk._turn.locked()
 
 
 def test_another_order_than_the_usual_one_is_told():
