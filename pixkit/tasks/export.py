@@ -88,7 +88,7 @@ def export_run(run: Run | str | Path, out: str | Path, *, checkpoint: str = "bes
         _copied(opened.palette, target.palette)
         card = _card(opened, settings["lock"], read_manifest(folder), scores.get("scores", []), licence)
         write_text(target.path / CARD, card.text(picture))
-    rows = [json.dumps(row) for row in opened.rows() if row["event"] == "eval"]
+    rows = [json.dumps(row) for row in opened.rows() if row.get("event") == "eval"]
     target.write_text(target.metrics, "".join(f"{row}\n" for row in rows))
     if scores:
         target.write_json(target.scores, scores)
