@@ -6,10 +6,11 @@ import re
 import numpy as np
 
 from pixkit.catalogue.published import PUBLISHED
-from pixkit.report import page
+from pixkit.report import page, samples
 from pixkit.report.chart import HEIGHT, LEFT, LINE, TOP, WIDTH, Line, chart
 from pixkit.report.curve import Curve
 from pixkit.report.markup import beside, element, escaped
+from pixkit.report.subject import read_subjects
 
 
 def test_elements_escape_what_is_put_into_them():
@@ -60,6 +61,16 @@ def test_marks_at_the_end_of_curves_do_not_overlap(parsed):
     far = [one.get("class") for one in root.iter("path") if "far" in one.get("class").split()]
     assert far.count("smooth c1 far") == 1, "colours come again, with dashes"
     assert chart("c", "t", "d", [line(1, [math.nan])], across="x", up="y") is None
+
+
+def test_a_page_of_many_samples_shows_fewer_of_each_step(copied, parsed, monkeypatch):
+    """Two runs have three grids each: at 8x8, 6 * 64 sub-pixels for one sample of each."""
+    subjects = read_subjects(copied("a", "b"))
+    for budget, count in ((10**6, 4), (6 * 64 * 3 - 1, 2), (1, 1)):
+        monkeypatch.setattr(samples, "BUDGET", budget)
+        root = parsed(f"<!DOCTYPE html>\n{samples.samples(subjects, print)}")
+        assert [one.get("alt").split()[0] for one in root.iter("img")] == [str(count)] * 6
+        assert [one.text for one in root.iter("figcaption")] == ["step 8", "step 16", "best"] * 2
 
 
 def test_recipes_are_compared_with_the_packaged_one_and_with_each_other(copied, edit, parsed, cells):
