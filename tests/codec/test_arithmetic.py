@@ -3,9 +3,11 @@
 import ctypes
 import itertools
 import platform
+import re
 import shutil
 import subprocess
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -55,6 +57,12 @@ def test_the_vector_has_all_instructions_and_heads_and_no_nan_whose_sign_is_the_
     walk = PortableWalk(programs[0], 2)
     walk.advance(0)
     assert np.isfinite(walk.row(1)).all()
+
+
+def test_the_text_of_the_format_has_every_instruction_and_head():
+    text = Path(arithmetic.__file__).with_name("FORMAT.md").read_text(encoding="utf-8")
+    words = set(re.findall(r"[A-Za-z_]+", text))
+    assert {*KINDS, *HEADS[:2], *FAMILIES.values()} <= words
 
 
 @pytest.mark.needs_compiler
