@@ -5,12 +5,14 @@ import io
 import json
 import math
 import shutil
+from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
 
 from pixkit.cli.progress import ProgressBar, ProgressLines, show_progress
+from pixkit.figures import save_nats
 
 
 @pytest.fixture
@@ -59,7 +61,8 @@ def test_maps_and_a_mask_that_complete_takes(pixkit, built, workplace):
         assert float(sites.sum()) == pytest.approx(row["nats"], rel=1e-5)
         marked = np.asarray(Image.open(f"mask-{number}.png")) == 255
         assert (marked == (sites > 2.7)).all() and row["marked"] == marked.sum() > 0
-        assert Image.open(row["picture"]).mode == "RGB"
+        save_nats(sites, 5.0, "same.png")
+        assert Path(row["picture"]).read_bytes() == Path("same.png").read_bytes()
     one = pixkit("score", built, "test:0", "--map", "-o", "one.png", "--above", "2.7", "-q")
     assert one.code == 0 and (workplace / "one.png").read_bytes() == (workplace / "mask-0.png").read_bytes()
     assert pixkit("complete", built, "test:0", "--mask", "one.png", "-n", 1, "-o", "done.npz", "-q").code == 0

@@ -4,21 +4,23 @@ import itertools
 import json
 import math
 import re
+import sys
+from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import torch
-from hypothesis import given
-from hypothesis import strategies as st
 
 import pixkit
 from pixkit.catalogue.topics import PAGES
 from pixkit.errors import CheckpointError, UsageError
-from pixkit.image import ImageSpec
+from pixkit.image import ImageSpec, Palette
 from pixkit.tasks.general_codecs import General, Unfit
 from pixkit.tasks.scoring import auroc, conformal_limit, set_threshold
+from pixkit.tasks.scoring.against import Against
 from pixkit.tasks.scoring.corrections import Complexity, Ratio, Typicality
+from pixkit.tasks.scoring.score import settings_of
 from pixkit.tasks.scoring.scorer import Scorer
 from pixkit.tasks.scoring.threshold import read_threshold
 from pixkit.testing import named, random_images, randomise
@@ -49,16 +51,19 @@ def run(tmp_path_factory):
     return pixkit.build(TINY, folder / "run").run.path
 
 
-@given(st.lists(st.integers(0, 4), min_size=1, max_size=6), st.lists(st.integers(0, 4), min_size=1, max_size=6))
-def test_auroc_is_the_share_of_pairs_in_order_ties_counting_half(known, anomalies):
-    pairs = [(b > a) + (a == b) / 2 for a, b in itertools.product(known, anomalies)]
-    assert auroc(known, anomalies) == pytest.approx(sum(pairs) / len(pairs), rel=1e-12)
+def test_auroc_is_the_share_of_pairs_in_order_ties_counting_half():
+    some = [each for count in (1, 2, 3) for each in itertools.product(range(3), repeat=count)]
+    for known, anomalies in itertools.product(some, some[:12]):
+        pairs = [(b > a) + (a == b) / 2 for a, b in itertools.product(known, anomalies)]
+        assert auroc(known, anomalies) == pytest.approx(sum(pairs) / len(pairs), rel=1e-12)
 
 
 @pytest.mark.parametrize(("known", "text"), [([], "found: none"), ([1.0, math.nan], "found: NaN")])
 def test_auroc_of_what_is_no_score(known, text):
-    with pytest.raises(UsageError, match=text):
+    with pytest.raises(UsageError, match=f"known: .*\n.*{text}"):
         auroc(known, [1.0])
+    with pytest.raises(UsageError, match=f"anomalies: .*\n.*{text}"):
+        auroc([1.0], known)
 
 
 def test_complexity_takes_the_shortest_of_codecs_and_layouts():
@@ -77,8 +82,24 @@ def test_complexity_takes_the_shortest_of_codecs_and_layouts():
     real = Complexity.of(spec)
     assert real.about["codecs"][0] == "PNG" and "Group 4" not in real.about["codecs"]
     assert Complexity.of(ImageSpec(1, 8, 8, 2), ["Group 4"]).about == {"codecs": ["Group 4"]}
-    with pytest.raises(UsageError, match="no codec to measure complexity"):
-        Complexity.of(ImageSpec(2, 2, 3, 4))
+    for other in (ImageSpec(2, 2, 3, 4), ImageSpec(1, 2, 3, 2, palette=Palette(bytes(range(6))))):
+        with pytest.raises(UsageError, match="no codec to measure complexity"):
+            Complexity.of(other)
+
+
+@pytest.mark.parametrize(("levels", "dtype"), [(256, np.uint8), (257, np.uint16)])
+def test_codecs_are_given_pictures_of_as_few_bytes_as_hold_the_levels(monkeypatch, levels, dtype):
+    """[H, W, C] as they are, and transposed; a blank one at first, which tells who takes such images."""
+    seen = []
+    codec = General("PNG", lambda picture, levels: bytes(len(seen.append((picture, levels)) or "two")), None)
+    monkeypatch.setattr("pixkit.tasks.scoring.corrections.CODECS", [codec])
+    x = torch.arange(18).view(1, 3, 2, 3)
+    Complexity.of(ImageSpec(3, 2, 3, levels))(x, torch.zeros(1, dtype=torch.float64))
+    assert [(picture.dtype, picture.flags.c_contiguous, given) for picture, given in seen] == [
+        (dtype, True, levels)
+    ] * 3
+    assert [picture.shape for picture, _ in seen] == [(2, 3, 3), (2, 3, 3), (3, 2, 3)]
+    assert (seen[1][0][1, 2].tolist(), seen[2][0][2, 1].tolist()) == ([5, 11, 17], [5, 11, 17])
 
 
 def test_complexity_of_codecs_that_are_not_here(monkeypatch):
@@ -98,9 +119,24 @@ def test_ratios_and_typicality():
         (nats - theirs).tolist(), rel=1e-12
     )
     assert Typicality(5.0)(x, torch.tensor([4.0, 5.0, 7.0])).tolist() == [1.0, 0.0, 2.0]
+    assert Ratio("local", Scorer(other), "of others").about == {"weights": "of others"}
+    asked = Against(typicality=True, local="l", background="b", complexity=True)
+    assert asked.names == ["complexity", "background", "local", "typicality"] and Against().names == []
+    assert (asked.other, Against().other) == (str(Path("b").absolute()), None)
+    restored = Against().restored(SimpleNamespace(score="complexity", settings={"codecs": ["PNG"]}), model, "cpu")
+    assert [each.about for each in restored] == [{"codecs": ["PNG"]}]
 
 
-@given(st.integers(1, 60), st.sampled_from([0.01, 0.05, 0.1, 0.25, 0.3, 0.5]))
+def test_what_scores_depend_on_beside_weights():
+    model = named("model", "pixelvae", backbone=SMALL, latent=2, features=4, encoder={"width": 2, "hidden": 4})
+    bound = Scorer(model.build(ImageSpec(1, 4, 4, 3), None), 3, 5)
+    assert settings_of(bound, None, []) == {"labels": None, "seed": 3, "importance": 5}
+    for labels, said in (("cat", "cat"), (2, "2"), ([2], "each"), (torch.tensor([2]), "each")):
+        assert settings_of(Scorer(model_of(1), 3), labels, [Typicality(2.0)]) == {"labels": said, "mean": 2.0}
+
+
+@pytest.mark.parametrize("alpha", [0.01, 0.05, 0.1, 0.25, 0.3, 0.5])
+@pytest.mark.parametrize("count", [1, 2, 3, 9, 10, 19, 23, 98, 99, 100])
 def test_a_limit_is_exceeded_by_the_next_image_at_the_rate_at_most(count, alpha):
     """Of n + 1 ranks that are equally likely, those above the k-th smallest of the other n."""
     if count < 1 / alpha - 1 - 1e-9:
@@ -119,6 +155,13 @@ def test_rates_are_between_0_and_1(rate):
         conformal_limit([1.0, 2.0], rate)
 
 
+@pytest.mark.parametrize(("scores", "found"), [([math.nan, 1.0, 2.0], "nan"), ([1.0, math.inf, 2.0], "inf")])
+def test_a_limit_is_a_number(scores, found):
+    assert conformal_limit([1.0, 2.0, math.inf], 0.5).value == 2.0
+    with pytest.raises(UsageError, match=f"found: {found}"):
+        conformal_limit(scores, 0.25)
+
+
 def test_a_threshold_is_kept_with_the_run_and_flags_what_exceeds_it(run):
     found = set_threshold(run, "test:0:19", 0.1, complexity=True, device="cpu")
     rows = list(pixkit.score(run, "test::", complexity=True, device="cpu"))
@@ -129,13 +172,15 @@ def test_a_threshold_is_kept_with_the_run_and_flags_what_exceeds_it(run):
     assert flagged[0].dump(ImageSpec(1, 8, 8, 17))["flagged"] is flagged[0].flagged
     with pytest.raises(UsageError, match="of another score"):
         pixkit.score(run, "test:0", flag=True, typicality=True)
-    with pytest.raises(UsageError, match="of other weights"):
-        pixkit.score(run, "test:0", flag=True, checkpoint="step-1")
+    for others in ({"checkpoint": "step-1"}, {"weights": "raw"}):
+        with pytest.raises(UsageError, match="of other weights"):
+            pixkit.score(run, "test:0", flag=True, **others)
 
 
-def test_thresholds_of_typicality_and_of_another_run_remember_what_they_are_of(run):
-    found = set_threshold(run, "test:0:9", 0.2, typicality=True, device="cpu")
-    mean = pixkit.evaluate(run, split="validation", device="cpu").nats
+def test_thresholds_of_typicality_and_of_another_run_remember_what_they_are_of(run, monkeypatch):
+    monkeypatch.setattr(sys.modules["pixkit.tasks.scoring.score"], "REFERENCE_IMAGES", 3)
+    found = set_threshold(run, "test:0:9", 0.2, typicality=True, seed=1, device="cpu")
+    mean = pixkit.evaluate(run, split="validation", limit=3, seed=1, device="cpu").nats
     assert found.settings == {"labels": None, "mean": pytest.approx(mean, rel=1e-12)}
     [row] = pixkit.score(run, "test:3", flag=True, device="cpu")
     assert row.corrected["typicality"] == pytest.approx(abs(row.nats - mean), rel=1e-9)

@@ -11,7 +11,7 @@ from PIL import Image
 import pixkit
 from pixkit.errors import DataError, UsageError
 from pixkit.image import Batch, ImageSpec
-from pixkit.tasks.scoring import ImageScore, Tally, several, uniform_nats, unlikely
+from pixkit.tasks.scoring import ImageScore, Tally, common_top, several, uniform_nats, unlikely
 from pixkit.testing import named, random_images, randomise
 
 SPEC = ImageSpec(1, 3, 4, 3)
@@ -71,7 +71,7 @@ def test_a_bound_is_the_images_own_and_its_map_is_of_the_same_draw():
         pixkit.score(model, x, maps=True, importance=5)
 
 
-def test_an_unknown_label_is_a_mixture_and_the_likeliest_is_told():
+def test_an_unknown_label_is_a_mixture_and_the_likeliest_is_told(tmp_path):
     model, x = labelled(), random_images(SPEC, 4)
     model.class_names = ("cat", "dog", "owl")
     with torch.no_grad():
@@ -83,10 +83,18 @@ def test_an_unknown_label_is_a_mixture_and_the_likeliest_is_told():
     assert [row.parts["best label"] for row in rows] == pytest.approx((-each.max(0).values).tolist(), rel=1e-12)
     assert [float(row.sites.sum()) for row in rows] == pytest.approx(expected.tolist(), rel=1e-12)
     assert rows[0].class_name == model.class_names[rows[0].label]
-    assert rows[0].dump(SPEC)["class"] == rows[0].class_name
+    dumped = rows[0].dump(SPEC)
+    assert [*dumped] == ["image", "kind", "nats", "bits_per_dim", "label", "class", "best_label"]
+    assert (dumped["class"], dumped["best_label"]) == (rows[0].class_name, rows[0].parts["best label"])
     assert [row.nats for row in pixkit.score(model, x, labels="dog")] == pytest.approx((-each[1]).tolist(), rel=1e-12)
-    given = pixkit.score(model, x, labels=[0, 1, 2, 0])
-    assert [row.nats for row in given] == pytest.approx([-float(each[k, i]) for i, k in enumerate([0, 1, 2, 0])])
+    model.class_names, own = None, [0, 1, 2, 0]
+    np.save(tmp_path / "labels.npy", own)
+    for labels, expected in ((own, own), (tmp_path / "labels.npy", own), (1, [1] * 4)):
+        given = list(pixkit.score(model, x, labels=labels, batch_size=3))
+        assert [row.nats for row in given] == pytest.approx([-float(each[k, i]) for i, k in enumerate(expected)])
+        assert [(row.label, row.class_name) for row in given] == [(k, str(k)) for k in expected]
+    [alone] = pixkit.score(model, x[:1], labels=[2])
+    assert alone.nats == pytest.approx(-float(each[2, 0]))
 
 
 def test_no_label_is_one_that_the_model_knows():
@@ -98,7 +106,8 @@ def test_no_label_is_one_that_the_model_knows():
 
 @pytest.mark.parametrize(("labels", "error", "text"), [
     ([0, 1, 2], DataError, "fewer labels than images"), ([0, 1, 2, 0, 1], DataError, "labels of other images"),
-    ("cow", UsageError, "no such class"), ("none", UsageError, "no images without a label"),
+    ([], UsageError, "no labels"), ("cow", UsageError, "no such class"),
+    ("none", UsageError, "no images without a label"),
 ])  # fmt: skip
 def test_labels_that_do_not_fit(labels, error, text):
     with pytest.raises(error, match=text):
@@ -147,6 +156,7 @@ def test_what_cannot_be_scored_is_refused_at_once():
 def test_unlikely_sites_are_those_that_cost_more_than_knowing_nothing():
     spec = ImageSpec(3, 1, 3, 4)
     assert uniform_nats(spec) == pytest.approx(3 * math.log(4))
+    assert common_top(spec) == 5.0 and common_top(replace(spec, levels=6)) == pytest.approx(3 * math.log(6))
     sites = torch.tensor([[4.1, 4.2, 0.0]])
     assert unlikely(sites, spec).tolist() == [[False, True, False]]
     assert unlikely(sites, spec, 4.1 - 1e-6).tolist() == [[True, True, False]]
@@ -159,7 +169,15 @@ def test_a_tally_loses_nothing_of_large_sums():
     for nats in (1e16, 1.0, -1e16, 2.0):
         tally.add(replace(row, nats=nats))
     assert tally.mean == 0.75
-    assert Tally().summary(SPEC) == "" and math.isnan(Tally().mean)
+    tally.add(replace(row, nats=math.nan, error="unreadable"))
+    assert (tally.images, tally.scored, tally.mean) == (5, 4, 0.75)
+    for kind, sign in (("exact", ""), ("bound", "<= "), ("estimate", "~ ")):
+        tally.kind = kind
+        assert tally.summary(SPEC) == f"4 images, mean {sign}0.750 nats, {sign}0.0902 bits/dim"
+    one = Tally()
+    one.add(replace(row, kind="bound"))
+    assert one.kind == "bound"
+    assert one.summary(SPEC) == Tally().summary(SPEC) == "" and math.isnan(Tally().mean)
 
 
 def test_several_looks_no_further_than_the_second():

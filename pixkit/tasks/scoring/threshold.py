@@ -94,7 +94,8 @@ def conformal_limit(scores: Sequence[float], false_alarms: float) -> Limit:
         false_alarms: alpha.
 
     Raises:
-        UsageError: if alpha is not between 0 and 1, or the images are too few for it: n < 1 / alpha - 1.
+        UsageError: if alpha is not between 0 and 1, the images are too few for it, n < 1 / alpha - 1, or the limit
+            would not be a number.
     """
     if not 0 < false_alarms < 1:
         raise UsageError("not a rate", where="false_alarms", found=str(false_alarms), expected="between 0 and 1")
@@ -108,7 +109,10 @@ def conformal_limit(scores: Sequence[float], false_alarms: float) -> Limit:
             found=f"{count} images",
             expected=f"at least {math.ceil(1 / alpha) - 1}, for a rate of {false_alarms}",
         )
-    return Limit(sorted(scores)[rank - 1], rank, count)
+    limit = math.nan if any(map(math.isnan, scores)) else sorted(scores)[rank - 1]
+    if not math.isfinite(limit):
+        raise UsageError("no limit can be set by such scores", where="images", found=str(limit), expected="a number")
+    return Limit(limit, rank, count)
 
 
 def save_threshold(run: Run, limit: Limit, **said: Any) -> Threshold:
