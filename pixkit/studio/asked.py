@@ -13,7 +13,7 @@ MOST = 16
 class Asked(BaseModel):
     """No other keys, and no values of other types."""
 
-    model_config = ConfigDict(strict=True, extra="forbid", allow_inf_nan=False, frozen=True)
+    model_config = ConfigDict(strict=True, extra="forbid")
 
 
 class DrawAsked(Asked):
@@ -47,6 +47,7 @@ class ImageAsked(Asked):
 
     split: Literal["train", "validation", "test"]
     number: int = Field(ge=0, lt=10**9)
+    """More digits would be a file's name."""
 
 
 class CancelAsked(Asked):

@@ -27,9 +27,10 @@ Tell = Callable[[Event], None]
 class Pixels:
     """Tells of pixels, those of several steps together."""
 
+    _pixels: Tensor
+
     def __init__(self, tell: Tell) -> None:
         self._tell, self._due, self._sites = tell, time.monotonic(), dict[int, None]()
-        self._pixels = torch.empty(0)
 
     def __call__(self, sites: Tensor, pixels: Tensor) -> None:
         """See `walk.Drawn`."""

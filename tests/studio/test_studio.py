@@ -2,6 +2,7 @@
 
 import http.client
 import json
+import math
 import re
 import socket
 import threading
@@ -15,9 +16,10 @@ import torch
 from pixkit.errors import UsageError
 from pixkit.image import ImageSpec, Palette
 from pixkit.samplers import Cached
-from pixkit.studio import Studio, StudioServer, serve, walk
+from pixkit.studio import Studio, StudioServer, serve, studio, walk
 from pixkit.studio.asked import DrawAsked, SightAsked
 from pixkit.studio.desk import Cancelled
+from pixkit.studio.events import ended
 from pixkit.tasks.complete import complete
 from pixkit.tasks.drawer import open_drawer
 from pixkit.testing import named, plain_backbone, randomise
@@ -95,6 +97,7 @@ def images(events, given, count, channels=1):
     for event in events:
         if event["event"] == "pixels":
             came[event["sites"]] += 1
+            assert [len(each) for each in event["levels"]] == [channels * len(event["sites"])] * count
             found[:, event["sites"]] = torch.tensor(event["levels"]).view(count, -1, channels)
     return found.transpose(1, 2), came
 
@@ -136,25 +139,35 @@ def test_a_completion_is_that_of_complete(built):
             assert [end["known"] + each for each in end["drawn"]] == pytest.approx(end["nats"])
         else:
             assert (end["known"], end["drawn"]) == (None, None)
-        assert start["steps"] is None
+        assert (start["steps"], end["rate"]) == (None, spec.rate) and end["seconds"] > 0
+        assert "executor" in end["summary"]
 
 
 def test_the_plan_is_made_before_anybody_draws(one_thread):
     drawn_from, threads = model(classes=2), []
-    studio = Studio(open_drawer(drawn_from), "tiny")
+    opened = Studio(open_drawer(drawn_from), "tiny")
     torch.set_num_threads(2)
-    studio.prepare()
+    opened.prepare()
     (plan,) = drawn_from.network.kept.entries
-    studio.draw(DrawAsked(known=[0], levels=[0], label=1), lambda event: threads.append(torch.get_num_threads()))
+    opened.draw(DrawAsked(known=[0], levels=[0], label=1), lambda event: threads.append(torch.get_num_threads()))
     torch.set_num_threads(1)
+    about = opened.about()
+    assert (about["labels"], about["unlabelled"]) == (["0", "1"], False)
     assert [*drawn_from.network.kept.entries] == [plan]
     assert (threads[0], threads[1], threads[-1]) == (2, 1, 2), "one while pixels are drawn"
-    with studio.desk.working() as job:
-        studio.desk.cancel()
+    with opened.desk.working() as job:
+        closing, _ = in_thread(opened.desk.close)
+        assert job._ended.wait(60)
         with pytest.raises(Cancelled):
             job.check()
-    studio.desk.close()
-    assert studio.desk._turn.locked()
+    closing.join(60)
+    assert opened.desk._turn.locked()
+
+
+def test_an_image_that_the_model_takes_for_impossible_has_no_nats():
+    end = ended(COLOUR, [math.inf, 18.0], drawn=[math.nan])
+    assert (end["nats"], end["bits"]) == ([None, 18.0], [None, COLOUR.bits(18.0)])
+    assert (end["drawn"], end["known"]) == ([None], None)
 
 
 def test_another_order_than_the_usual_one_is_told():
@@ -174,6 +187,9 @@ def test_pixels_come_in_the_models_order(page, monkeypatch):
     events = page.draw(known=[0], levels=[2])
     sites = [event["sites"] for event in events if event["event"] == "pixels"]
     assert sites == [[site] for site in range(1, 16)]
+    monkeypatch.setattr("pixkit.studio.events.EVERY", 60)
+    sites = [event["sites"] for event in page.draw(known=[0], levels=[2]) if event["event"] == "pixels"]
+    assert sites == [[1], [*range(2, 16)]], "the first at once"
 
 
 def test_a_network_without_a_plan_is_walked_by_whole_passes(monkeypatch):
@@ -183,7 +199,11 @@ def test_a_network_without_a_plan_is_walked_by_whole_passes(monkeypatch):
     found = walk_of(plan)
     assert torch.equal(found.images, expected.images)
     torch.testing.assert_close(found.params, expected.params)
-    assert "none" in found.summary and "native" not in found.summary
+    assert found.summary == "by whole passes, since no plan can be made: none"
+    monkeypatch.setattr(studio, "prepared", lambda network, known: Cached.prepare(None, network, known))
+    with pytest.raises(UsageError, match="cannot be told") as caught:
+        Studio(open_drawer(plan), "tiny").sight(SightAsked(pixel=(0, 1, 1), known=[]))
+    assert caught.value.found == "none"
 
 
 def walk_of(drawn_from):
@@ -202,20 +222,37 @@ def test_what_cannot_complete_draws_whole_images():
         about = page.told("about")
         assert (about["completes"], about["any_part"]) == (False, False)
         assert "cannot continue an image" in about["reason"]
+        assert (about["ordering"], about["steps"]) == ("raster", list(range(16)))
         events = page.draw(count=2, seed=4)
         assert page.send("draw", {"known": [0], "levels": [1]})[0] == 400
+        pixel = {"pixel": (0, 1, 1), "known": []}
+        assert page.told("sight", pixel)["seen"] == page.studio.sight(SightAsked(**pixel))["seen"] != []
         page.studio.prepare()
     assert torch.equal(images(events, {}, 2)[0].view(2, *GREY.shape), drawn_from.sample(2, seed=4))
-    assert (events[-1]["nats"], events[-1]["uncertainty"]) == (None, None)
+    assert events[0] == {"event": "start", "exact": True, "ordering": None, "steps": None}
+    assert events[1:17] == [{"event": "progress", "done": done, "total": 16} for done in range(1, 17)]
+    assert (events[-1]["nats"], events[-1]["uncertainty"]) == (None, None) and events[-1]["seconds"] > 0
+
+
+def test_what_draws_whole_images_may_say_how_likely_they_are(monkeypatch):
+    drawn_from, events = model(classes=2), []
+    monkeypatch.setattr(type(drawn_from), "completes", False)
+    Studio(open_drawer(drawn_from, temperature=0.7), "tiny").draw(
+        DrawAsked(known=[], levels=[], count=2, seed=3, temperature=0.9, label=1), events.append
+    )
+    expected = drawn_from.sample(2, context=torch.tensor([1, 1]), seed=3, temperature=0.9)
+    assert torch.equal(images(events, {}, 2)[0].view(2, *GREY.shape), expected)
+    nats = -drawn_from.log_prob(expected, torch.tensor([1, 1]))
+    assert events[-1]["nats"] == pytest.approx(nats.tolist())
+    assert events[-1]["bits"] == pytest.approx([GREY.bits(each) for each in nats.tolist()])
 
 
 def test_the_page_is_told_of_the_model(page):
-    about = page.told("about")
-    assert (about["channels"], about["height"], about["width"], about["levels"]) == (1, 4, 4, 3)
-    assert about["steps"] == list(range(16))
-    assert about["ordering"] == "raster"
-    assert (about["completes"], about["reason"], about["any_part"]) == (True, None, False)
-    assert (about["labels"], about["unlabelled"], about["palette"], about["data"]) == (None, False, None, False)
+    assert page.told("about") == {
+        **{"name": "tiny", "channels": 1, "height": 4, "width": 4, "levels": 3, "palette": None, "blank": 0},
+        **{"completes": True, "reason": None, "any_part": False, "ordering": "raster", "steps": list(range(16))},
+        **{"labels": None, "unlabelled": False, "temperature": 1.0, "most": 16, "data": False},
+    }
 
 
 def test_labels_and_palettes_are_told():
@@ -245,6 +282,9 @@ def test_what_a_pixel_sees_is_its_receptive_field(page):
 
 
 def test_images_of_the_data_are_told_site_by_site(page, monkeypatch):
+    for number in (-1, 10**9):
+        status, _, text = page.send("image", {"split": "test", "number": number})
+        assert (status, json.loads(text)["error"].partition(":")[0]) == (400, "number")
     asked = []
     image = torch.arange(12).view(1, 3, 2, 2)
     given = replace(page.studio.drawer)
@@ -280,7 +320,6 @@ def test_what_does_not_fit_is_refused_with_the_reason(page, asked, why):
     (400, {"body": b'{"known": [], "levels": [], "temperature": NaN}'}),
     (404, {"place": "other"}), (404, {"place": "../server.py"}), (404, {"place": "page/index.html"}),
     (405, {"place": "about"}), (405, {"place": "draw", "method": "GET"}), (501, {"method": "PUT"}),
-    (400, {"place": "image", "body": {"split": "test", "number": -1}}),
     (400, {"place": "image", "body": {"split": "/etc/passwd", "number": 0}}),
     (400, {"place": "image", "body": {"split": "test", "number": 0}}),
 ], ids=str)  # fmt: skip
@@ -363,16 +402,21 @@ def test_a_drawing_is_cancelled(page, monkeypatch):
 
 def test_a_newer_drawing_takes_an_older_ones_place(page, monkeypatch):
     with held(page, monkeypatch) as (go, began):
-        first, ended = in_thread(page.draw)
+        first, replaced = in_thread(page.draw)
         assert began.acquire(timeout=60)
         before = page.studio.desk._newest
-        second, drawn = in_thread(lambda: page.draw(seed=1))
-        while page.studio.desk._newest is before:
-            second.join(0.01)
+        later = []
+        for seed in (1, 2):
+            later.append(in_thread(lambda seed=seed: page.draw(seed=seed)))
+            while page.studio.desk._newest is before:
+                first.join(0.01)
+            before = page.studio.desk._newest
         go.set()
-        first.join(60), second.join(60)
-    assert ended == [[{"event": "cancelled"}]]
-    assert drawn[0][-1]["event"] == "end"
+        for thread in (first, *(thread for thread, _ in later)):
+            thread.join(60)
+        assert began.acquire(timeout=60) and not began.acquire(blocking=False), "what waited is not begun"
+    assert replaced == later[0][1] == [[{"event": "cancelled"}]]
+    assert later[1][1][0][-1]["event"] == "end"
 
 
 def test_an_error_while_drawing_ends_the_stream(page, monkeypatch):
@@ -402,9 +446,10 @@ def test_a_taken_port_is_named(page):
 
 
 def test_too_large_an_image_is_refused():
-    large = model(ImageSpec(1, 1, 257, 2))
-    with pytest.raises(UsageError, match="too large for the page"):
-        Studio(open_drawer(large), "tiny")
+    Studio(open_drawer(model(ImageSpec(1, 1, 256, 2))), "tiny")
+    for shape in ((1, 257), (257, 1)):
+        with pytest.raises(UsageError, match=r"too large for the page[^$]*at most 256 pixels"):
+            Studio(open_drawer(model(ImageSpec(1, *shape, 2))), "tiny")
 
 
 def test_an_interrupt_ends_what_is_drawn_and_closes(monkeypatch):
