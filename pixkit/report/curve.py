@@ -33,8 +33,7 @@ class Curve:
         across steps that are there.
         """
         total = weight = 0.0
-        before = int(self.steps[0]) if len(self.steps) else 0
-        found = []
+        found, before = [], 0
         for step, value in zip(self.steps.tolist(), self.y.tolist(), strict=True):
             kept = math.exp((before - step) / min(constant, 1 + step / EARLY))
             total, weight, before = total * kept, weight * kept, step
@@ -55,12 +54,10 @@ class Curve:
         return Curve(self.x[places], self.y[places], self.steps[places])
 
     def thinned(self, low: float, high: float, buckets: int) -> Curve:
-        """The least and the greatest of each of so many equal parts of low..high, and both ends.
+        """The least and the greatest of each of so many equal parts of low..high, and both ends; of one point or more.
 
         Drawn with a column of pixels for each part, it looks as all points would.
         """
-        if len(self.x) <= 2:
-            return self
         part = np.floor((self.x - low) / (high - low) * buckets).astype(np.int64)
         order = np.lexsort((self.y, part))
         firsts = np.flatnonzero(np.diff(part[order], prepend=part[order[0]] - 1))

@@ -4,7 +4,7 @@ import math
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from pixkit.report.curve import Curve
@@ -18,14 +18,16 @@ def curve(values, steps=None):
 
 
 @settings(max_examples=40)
-@given(values=st.lists(st.integers(-3, 3), min_size=1, max_size=60), buckets=st.integers(1, 9))
-def test_each_part_of_the_axis_keeps_its_extremes_and_the_curve_its_ends(values, buckets):
+@given(values=st.lists(st.integers(-3, 3), min_size=1, max_size=60), buckets=st.integers(1, 9), low=st.integers(-9, 1))
+@example(values=[3, 0, 0, 0, 2, 1, 1, 1, 1], buckets=2, low=0)
+def test_each_part_of_the_axis_keeps_its_extremes_and_the_curve_its_ends(values, buckets, low):
+    """The example has the greatest of its second half where that begins."""
     whole = curve(values)
     high = len(values) + 1.0
-    thin = whole.thinned(0.0, high, buckets)
+    thin = whole.thinned(low, high, buckets)
 
     def parts(one):
-        return np.floor(one.x / high * buckets)
+        return np.floor((one.x - low) / (high - low) * buckets)
 
     for part in np.unique(parts(whole)):
         every, kept = (one.y[parts(one) == part] for one in (whole, thin))

@@ -8,6 +8,7 @@ import pytest
 
 from pixkit.report.log import read_log
 
+pytestmark = pytest.mark.filterwarnings("error")  # of figures that are missing nothing is said on the way
 SCORES = {"event": "eval", "images": 4, "kind": "exact", "nats": 3.0}
 
 

@@ -16,6 +16,7 @@ import pixkit
 from pixkit.catalogue.topics import PAGES
 from pixkit.errors import CheckpointError, UsageError
 from pixkit.image import ImageSpec, Palette
+from pixkit.runs.manifest import read_manifest
 from pixkit.tasks.general_codecs import General, Unfit
 from pixkit.tasks.scoring import auroc, conformal_limit, set_threshold
 from pixkit.tasks.scoring.against import Against
@@ -167,6 +168,8 @@ def test_a_threshold_is_kept_with_the_run_and_flags_what_exceeds_it(run):
     rows = list(pixkit.score(run, "test::", complexity=True, device="cpu"))
     held = sorted(row.corrected["complexity"] for row in rows[:19])
     assert (found.score, found.rank, found.images, found.limit) == ("complexity", 18, 19, held[17])
+    ema = pixkit.Run.open(run).read_checkpoint("best", read_manifest).files["ema"]
+    assert found.weights == ema.sha256
     flagged = list(pixkit.score(run, "test::", flag=True, device="cpu"))
     assert [row.flagged for row in flagged] == [row.corrected["complexity"] > found.limit for row in rows]
     assert flagged[0].dump(ImageSpec(1, 8, 8, 17))["flagged"] is flagged[0].flagged
