@@ -4,6 +4,7 @@ import itertools
 import json
 import math
 import re
+import shutil
 import sys
 from pathlib import Path
 from types import SimpleNamespace
@@ -28,16 +29,7 @@ from pixkit.testing import named, random_images, randomise
 
 SPEC = ImageSpec(1, 3, 4, 3)
 SMALL = {"type": "pixelcnn", "width": 6, "layers": 0, "first_kernel": 3, "output_layers": 1}
-TINY = """\
-pixkit: 1
-name: tiny
-data: {source: digits, limit_train: 64, limit_test: 40}
-model:
-  type: autoregressive
-  backbone: {type: pixelcnn, width: 6, layers: 0, first_kernel: 3, output_layers: 1}
-train: {steps: 2, batch_size: 8, eval_every: 2, checkpoint_every: 1, eval_images: 16}
-sample: {count: 1}
-"""
+LEGACY = Path(__file__).parents[1] / "legacy" / "runs" / "digits-tiny"
 
 
 def model_of(seed):
@@ -48,8 +40,7 @@ def model_of(seed):
 
 @pytest.fixture(scope="module")
 def run(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("scored")
-    return pixkit.build(TINY, folder / "run").run.path
+    return shutil.copytree(LEGACY, tmp_path_factory.mktemp("scored") / "run")
 
 
 def test_auroc_is_the_share_of_pairs_in_order_ties_counting_half():
@@ -175,7 +166,7 @@ def test_a_threshold_is_kept_with_the_run_and_flags_what_exceeds_it(run):
     assert flagged[0].dump(ImageSpec(1, 8, 8, 17))["flagged"] is flagged[0].flagged
     with pytest.raises(UsageError, match="of another score"):
         pixkit.score(run, "test:0", flag=True, typicality=True)
-    for others in ({"checkpoint": "step-1"}, {"weights": "raw"}):
+    for others in ({"checkpoint": "step-8"}, {"weights": "raw"}):
         with pytest.raises(UsageError, match="of other weights"):
             pixkit.score(run, "test:0", flag=True, **others)
 
