@@ -19,6 +19,7 @@ from pixkit.ranks import ALONE, Ranks, board, group, joined, launch, launched
 
 def exchange(ranks):
     own = ranks.rank
+    full = torch.full((2, 3), float(own))
     rows = torch.full((ranks.size, 2), float(own)) + torch.arange(ranks.size)[:, None] / 10
     tensor = torch.tensor([complex(own, 1)] * 3)
     ranks.spread([tensor])
@@ -45,7 +46,7 @@ def exchange(ranks):
         "spread": tensor.tolist(),
         "lists": [
             [(one.tolist(), one.stride()) for one in some]
-            for some in ranks.lists([torch.full((2, 3), float(own)).t()] * own, torch.device("cpu"))
+            for some in ranks.lists([full.t(), full[:, ::2], full[:1, :1].expand(1, 2)] * own, torch.device("cpu"))
         ],
         "in order": ranks.in_order(own_rows, counts).tolist(),
         "first": first,
@@ -129,7 +130,10 @@ def test_ranks_exchange_what_each_has(together):
         assert one["agreed"] == {"of": 0}
         assert one["swapped"] == torch.tensor([[owner + rank / 10] * 2 for owner in range(3)]).tolist()
         assert one["joined"] == [[0, 0], [1, 0], [2, 0]] and math.copysign(1, one["joined"][2][1]) == -1
-        assert one["lists"] == [[([[float(rank)] * 2] * 3, (1, 3))] * rank for rank in range(3)]
+        lay = ((3, 2), (1, 3)), ((2, 2), (3, 2)), ((1, 2), (2, 1))  # with gaps; not several elements that are one
+        assert one["lists"] == [
+            [([[float(rank)] * width] * height, stride) for (height, width), stride in lay] * rank for rank in range(3)
+        ]
         assert one["spread"] == [1j] * 3
         assert one["in order"] == [0, 0, 1, 3] and one["first"] == (None if rank == 2 else [0, 1])
         assert one["tensors"] == [[[0, 0]], [[1, 1]] * 2, [[2, 2]] * 3]

@@ -177,7 +177,7 @@ class _Handler(BaseHTTPRequestHandler):
         try:
             return schema.model_validate_json(self.rfile.read(int(length)))
         except ValidationError as error:
-            first = error.errors(include_url=False, include_input=False)[0]
+            first = error.errors()[0]
             where = ".".join(map(str, first["loc"]))
             raise Refused(HTTPStatus.BAD_REQUEST, f"{where}: {first['msg']}".removeprefix(": ")) from None
 

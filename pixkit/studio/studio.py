@@ -74,7 +74,8 @@ class Studio:
         if self.model.completes:
             with suppress(PixkitError, Cancelled), self.desk.working():
                 nothing = Known(self._nothing, torch.zeros(1, *self.spec.shape, dtype=torch.int64))
-                walk(self.model.completing(nothing.mask), nothing, Noise(0, range(1)), context=_example(self.model, 1))
+                label = torch.zeros(1, dtype=torch.int64, device=self.model.device) if self.model.labelled else None
+                walk(self.model.completing(nothing.mask), nothing, Noise(0, range(1)), context=label)
 
     def about(self) -> Event:
         """The model: its images, its order, its classes, and whether it completes images, or why not."""
@@ -186,7 +187,14 @@ class Studio:
         exact, steps = given.precede(network.ordering), network.ordering.steps
         usual = torch.equal(steps, self.model.completing(self._nothing).ordering.steps)
         ordering = describe("ordering", network.ordering)
-        tell({"event": "start", "exact": exact, "ordering": ordering, "steps": None if usual else _flat(steps)})
+        tell(
+            {
+                "event": "start",
+                "exact": exact,
+                "ordering": ordering,
+                "steps": None if usual else steps.flatten().tolist(),
+            }
+        )
         pixels = Pixels(tell)
         walked = walk(
             network,
@@ -221,14 +229,6 @@ class Studio:
         if self.model.score_kind == "exact":
             nats = self.model.drawn_log_prob(drawn.images, request).neg().tolist()
         return ended(self.spec, nats, summary=drawn.summary)
-
-
-def _flat(steps: Tensor) -> list[int]:
-    return [int(step) for step in steps.flatten()]
-
-
-def _example(model: Model, count: int) -> Tensor | None:
-    return torch.zeros(count, dtype=torch.int64, device=model.device) if model.labelled else None
 
 
 def _reason(model: Model) -> str:

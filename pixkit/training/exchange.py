@@ -52,8 +52,6 @@ class OrderedSum:
             told: of each rank, of each part in the order in which it has computed them: `part`, its number, and
                 `missing`, see `keep`.
         """
-        if self._ranks.alone:
-            return
         for one in (one for some in told for one in some):
             for number in set(range(len(self._there))).difference(one["missing"]):
                 self._there[number] = True

@@ -20,6 +20,7 @@ from pixkit.studio import Studio, StudioServer, serve, studio, walk
 from pixkit.studio.asked import DrawAsked, SightAsked
 from pixkit.studio.desk import Cancelled
 from pixkit.studio.events import ended
+from pixkit.studio.server import HEADERS
 from pixkit.tasks.complete import complete
 from pixkit.tasks.drawer import open_drawer
 from pixkit.testing import named, plain_backbone, randomise
@@ -54,18 +55,19 @@ class Page:
         answer = connection.getresponse()
         text = answer.read()
         connection.close()
+        assert answer.status == 501 or HEADERS.items() <= {**answer.headers}.items()
         return answer.status, answer.headers, text
 
     def told(self, place, body=None):
         """What a page is told."""
-        status, _, text = self.send(place, body)
-        assert status == 200, text
+        status, headers, text = self.send(place, body)
+        assert (status, headers["Content-Type"]) == (200, "application/json"), text
         return json.loads(text)
 
     def draw(self, **asked):
         """The events of a drawing."""
-        status, _, text = self.send("draw", {"known": [], "levels": [], **asked})
-        assert status == 200, text
+        status, headers, text = self.send("draw", {"known": [], "levels": [], **asked})
+        assert (status, headers["Content-Type"]) == (200, "application/x-ndjson"), text
         return [json.loads(line) for line in text.splitlines()]
 
 
@@ -139,7 +141,7 @@ def test_a_completion_is_that_of_complete(built):
             assert [end["known"] + each for each in end["drawn"]] == pytest.approx(end["nats"])
         else:
             assert (end["known"], end["drawn"]) == (None, None)
-        assert (start["steps"], end["rate"]) == (None, spec.rate) and end["seconds"] > 0
+        assert (start["steps"], end["rate"]) == (None, spec.rate) and 0 <= end["seconds"] < 600
         assert "executor" in end["summary"]
 
 
@@ -231,7 +233,7 @@ def test_what_cannot_complete_draws_whole_images():
     assert torch.equal(images(events, {}, 2)[0].view(2, *GREY.shape), drawn_from.sample(2, seed=4))
     assert events[0] == {"event": "start", "exact": True, "ordering": None, "steps": None}
     assert events[1:17] == [{"event": "progress", "done": done, "total": 16} for done in range(1, 17)]
-    assert (events[-1]["nats"], events[-1]["uncertainty"]) == (None, None) and events[-1]["seconds"] > 0
+    assert (events[-1]["nats"], events[-1]["uncertainty"]) == (None, None) and 0 <= events[-1]["seconds"] < 600
 
 
 def test_what_draws_whole_images_may_say_how_likely_they_are(monkeypatch):
@@ -329,6 +331,11 @@ def test_who_may_not_ask_is_refused(page, status, request_):
     assert found == status, text
     assert "Access-Control-Allow-Origin" not in headers
     assert page.server.token.encode() not in text
+
+
+def test_a_request_is_no_longer_than_an_image_takes(page):
+    body = json.dumps({"known": [*range(15)], "levels": [2] * 15}).encode().ljust(page.server.largest)
+    assert [page.send("draw", body + more)[0] for more in (b"", b" ")] == [200, 413]
 
 
 def test_a_page_elsewhere_on_this_machine_may_be_a_tunnel(page):

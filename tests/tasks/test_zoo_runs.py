@@ -2,6 +2,7 @@
 
 import json
 import os
+from functools import cache
 
 import pytest
 import torch
@@ -13,10 +14,17 @@ from pixkit.cli.main import main
 from pixkit.distribution import OWN
 from pixkit.runs import checkpoint
 from pixkit.runs.card import CARD, read_card
+from pixkit.tasks.drawer import open_drawer
 
 RUNS = {run.name: run.path for run in zoo_runs()[0] if run.distribution == OWN}
 IMAGES = ["test:0", "test:1"]
 LONG = os.environ.get("PIXKIT_LONG") == "1"
+
+
+@cache
+def loaded(name):
+    """The model of a run, by its name in the zoo; tests only read it."""
+    return open_drawer(f"zoo:{name}", device="cpu")
 
 
 def test_they_are_small_in_all_and_the_script_makes_them():
@@ -44,14 +52,14 @@ def test_weights_scores_and_images_are_those_of_the_card(name, one_thread):
     dataset = pixkit.runs.load.load_data(run)
     assert dataset.hashes() == card.data.hashes
     few = None if LONG or name != "digits-local-8orders" else 8  # whose ensemble takes eight times as long
-    scores = pixkit.evaluate(pixkit.load(run, device="cpu"), dataset, limit=few)
+    scores = pixkit.evaluate(loaded(name).model, dataset, limit=few)
     assert (scores.images, scores.kind) == (few or stated.images, stated.kind)
     assert scores.nats == pytest.approx(stated.nats, abs=4 * scores.stderr if few else 1e-3)
 
 
 def test_digits_are_drawn_by_class(tmp_path, one_thread):
     drawn = pixkit.sample("zoo:digits-gated", 8, labels="3", seed=1, device="cpu").images
-    model = pixkit.load("zoo:digits-gated", device="cpu")
+    model = loaded("digits-gated").model
     with torch.no_grad():
         nats = torch.stack([model.log_prob(drawn, torch.full((8,), label)) for label in range(10)])
     assert (nats.argmax(0) == 3).sum() >= 6
@@ -60,7 +68,8 @@ def test_digits_are_drawn_by_class(tmp_path, one_thread):
 
 
 def test_what_each_is_there_for(one_thread):
-    found = pixkit.complete("zoo:digits-local-8orders", "test:5", pixkit.tasks.keep_edge((1, 8, 8), "bottom", 4), 2)
+    orders = loaded("digits-local-8orders")
+    found = pixkit.complete(orders.model, orders.images("test:5"), pixkit.tasks.keep_edge((1, 8, 8), "bottom", 4), 2)
     assert found.exact and found.samples.shape == (2, 1, 8, 8)
     assert pixkit.upscale("zoo:digits-multiscale", "test:5", 2).completion.samples.shape == (2, 1, 8, 8)
     again = pixkit.reconstruct("zoo:digits-pixelvae", IMAGES)
