@@ -2,6 +2,7 @@
 
 import math
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -11,7 +12,10 @@ from PIL import Image
 import pixkit
 from pixkit.errors import DataError, UsageError
 from pixkit.image import Batch, ImageSpec
+from pixkit.runs.load import load_data
 from pixkit.tasks.scoring import ImageScore, Tally, common_top, several, uniform_nats, unlikely
+from pixkit.tasks.scoring.labels import LabelsAsked
+from pixkit.tasks.scoring.stream import Stream
 from pixkit.testing import named, random_images, randomise
 
 SPEC = ImageSpec(1, 3, 4, 3)
@@ -106,12 +110,28 @@ def test_no_label_is_one_that_the_model_knows():
 
 @pytest.mark.parametrize(("labels", "error", "text"), [
     ([0, 1, 2], DataError, "fewer labels than images"), ([0, 1, 2, 0, 1], DataError, "labels of other images"),
-    ([], UsageError, "no labels"), ("cow", UsageError, "no such class"),
+    ([0], DataError, "found: 1 labels"), ([], UsageError, "no labels"), ("cow", UsageError, "no such class"),
     ("none", UsageError, "no images without a label"),
 ])  # fmt: skip
 def test_labels_that_do_not_fit(labels, error, text):
     with pytest.raises(error, match=text):
         list(pixkit.score(labelled(), random_images(SPEC, 4), labels=labels))
+
+
+def test_images_of_a_runs_data_have_their_own_labels():
+    run = pixkit.Run.open(Path(__file__).parents[1] / "legacy" / "runs" / "digits-tiny")
+    model = named("model", "autoregressive", backbone=SMALL, context={"type": "label", "size": 2}).build(run.spec, 10)
+    own = load_data(run).batch("test", torch.arange(6))
+    stream = Stream(["test:1:3", "test:5", "test:4:5"], model, run, None)
+    found = list(stream)
+    assert [each.name for each in found] == ["test:1", "test:2", "test:5", "test:4"] and stream.total == 4
+    assert torch.equal(torch.stack([each.image for each in found]), own.x[[1, 2, 5, 4]])
+    assert [each.label for each in found] == own.labels[[1, 2, 5, 4]].tolist()
+    asked, unknown, none = LabelsAsked(model, None), LabelsAsked(model, "all"), LabelsAsked(model_of(), None)
+    assert [each.of(found[2], 2) for each in (asked, unknown, none)] == [found[2].label, None, None]
+    for names in ("test:9:3", "test:32:", "test:3:3"):
+        with pytest.raises(UsageError, match=r"numbers in 0\.\.31"):
+            list(Stream([names], model, run, None))
 
 
 def test_a_model_that_takes_no_labels_refuses_them():
