@@ -4,6 +4,7 @@ import math
 import re
 
 import numpy as np
+import pytest
 
 from pixkit.catalogue.published import PUBLISHED
 from pixkit.report import page, samples
@@ -47,16 +48,26 @@ def test_a_chart_shows_gaps_crosses_extensions_and_what_is_off_the_axes(parsed):
     assert max(numbers) <= LEFT + WIDTH and min(numbers) > -4 * HEIGHT
     assert paths["lost"][0].count("M") == 1 and paths["again"][0].startswith(f"M{LEFT + WIDTH * 50 / 101:.1f} ")
     assert [one.text for one in root.iter("title")] == ["t", "at 100"]
-    axis = {one.text for one in root.iter("text")}
-    assert {"1", "1.2", "2", "100", "x", "y", "#1"} <= axis and "1e+09" not in axis
+    axis = {one.text: one for one in root.iter("text")}
+    assert {"1", "1.2", "2", "100", "x", "y", "#1"} <= {*axis} and "1e+09" not in axis
+    assert axis["100"].attrib == {"x": f"{LEFT + WIDTH * 100 / 101:.1f}", "y": str(TOP + HEIGHT + 17),
+                                  "text-anchor": "middle"}  # fmt: skip
+    across, down = map(float, paths["scored"][0].removeprefix("M").split())
+    assert across == pytest.approx(LEFT + WIDTH * 100 / 101, abs=0.06)
+    one, two = (axis[value].attrib for value in ("1", "2"))
+    assert (float(one["y"]) + float(two["y"])) / 2 == pytest.approx(down + 4, abs=0.11), "1.5 is between them"
+    assert float(one["y"]) > float(two["y"]) and (one["x"], one["text-anchor"]) == (str(LEFT - 7), "end")
+    assert float(axis["#1"].get("y")) == pytest.approx(down + 4, abs=0.11)
 
 
 def test_marks_at_the_end_of_curves_do_not_overlap(parsed):
-    lines = [line(number, [1.0, 1.0 + number * 1e-6]) for number in range(1, 13)]
+    """They end at the lower edge, where there is room for one."""
+    lines = [line(number, [2.0, 1.0 + number * 1e-6]) for number in range(1, 13)]
     root = parsed(f"<!DOCTYPE html>\n{chart('c', 't', 'd', lines, across='x', up='y')}")
     ends = [one for one in root.iter("text") if one.get("class", "").startswith("end")]
-    places = sorted(float(one.get("y")) for one in ends)
-    assert len(places) == 12 and min(np.diff(places)) >= LINE - 0.11 and places[-1] <= TOP + HEIGHT + 5
+    places = [float(one.get("y")) for one in ends]
+    assert [one.text for one in ends] == [f"#{number}" for number in range(12, 0, -1)]
+    assert min(np.diff(places)) >= LINE - 0.11 and places[-1] <= TOP + HEIGHT + 5
     assert ends[-1].get("class") != ends[0].get("class")
     far = [one.get("class") for one in root.iter("path") if "far" in one.get("class").split()]
     assert far.count("smooth c1 far") == 1, "colours come again, with dashes"
