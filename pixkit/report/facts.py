@@ -65,8 +65,8 @@ def time(subjects: Sequence[Subject]) -> Element:
     said = {
         "images a second, median": lambda one: None if one.log.speed is None else f"{one.log.speed:,.1f}",
         "images of a step": lambda one: images_of_step(one.settings),
-        "steps and scorings": lambda one: _duration(float(one.log.hours[-1]) * 3600 if len(one.log.hours) else None),
-        "scorings": lambda one: _duration(one.log.scoring or None),
+        "steps and scorings": lambda one: duration(float(one.log.hours[-1]) * 3600 if len(one.log.hours) else None),
+        "scorings": lambda one: duration(one.log.scoring or None),
         "batches in parts": lambda one: "; ".join(
             f"{row['phase']}: {row['parts']} from step {row['step']}" for row in one.settings["lock"].get("parts", ())
         ),
@@ -115,7 +115,8 @@ def _count(one: Subject, split: str) -> int | None:
     return max(found, default=None)
 
 
-def _duration(seconds: float | None) -> str:
+def duration(seconds: float | None) -> str:
+    """In words; empty if it is not known."""
     if seconds is None or np.isnan(seconds):
         return ""
     return (

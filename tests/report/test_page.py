@@ -10,6 +10,7 @@ import pytest
 
 from pixkit.errors import CheckpointError, RunError
 from pixkit.report import page
+from pixkit.report.facts import duration
 from pixkit.runs.run import Run
 
 EVIL = "<script>alert('1')</script>&\"\x1b[31m\u202e"
@@ -67,6 +68,44 @@ def test_what_is_seen_is_also_said(both, parsed):
         assert one.find("caption").text and one.find("thead/tr/th").get("scope") == "col"
         assert all(row[0].get("scope") == "row" for row in one.find("tbody"))
     assert root.get("lang") == "en" and next(root.iter("title")).text == "digits-tiny: 2 runs"
+
+
+def test_tables_say_what_the_files_of_a_run_say(both, parsed, cells):
+    root = parsed(both)
+    (first, second) = cells(root, "What the curves show, bits/dim")[1:]
+    assert first[1:] == ["2.5688", "16", "2.6336", "2.5535 (step 15)", "4.0875 (step 1)", "0", "0"]
+    assert first[0].startswith("#1 ") and second[0].startswith("#2 ") and first[1:] == second[1:]
+    learnt = "training, smoothed, from 4.087 to 2.634; 2 scores, the best 2.569 at step 16."
+    described = {
+        one.find("title").text: one.find("desc").text for one in root.iter("svg") if one.find("desc") is not None
+    }
+    for over in ("steps", "time"):
+        assert described[f"bits/dim over {over}"] == f"#1: {learnt} #2: {learnt}"
+    assert "seconds of steps and scorings, without" in both and "mean over 1 steps" in both
+    assert [row[1:] for row in cells(root, "Scores")[1:7]] == [
+        ["validation", "raw", "150", "2.5703 bits/dim", "114.023 +- 0.802"],
+        ["validation", "ema", "150", "2.5827 bits/dim", "114.571 +- 0.866"],
+        ["test", "raw", "32", "2.5828 bits/dim", "114.578 +- 1.684"],
+        ["test", "ema", "32", "2.5964 bits/dim", "115.179 +- 1.823"],
+        ["train", "raw", "32", "2.5361 bits/dim", "112.504 +- 1.678"],
+        ["train", "ema", "32", "2.5459 bits/dim", "112.938 +- 1.830"],
+    ]
+    assert [[*row] for row in cells(root, "What the runs were trained on")[1:13]] == [
+        ["images", "digits, 17 levels"], ["shape", "1x8x8, K = 17"], ["levels", "17"], ["classes", "10"],
+        ["training images", "256"], ["validation images", "150"], ["test images", "32"], ["data.source", "digits"],
+        ["data.levels", "null"], ["data.binarise", "null"], ["data.threshold", "0.5"], ["data.validation", "0.1"],
+    ]  # fmt: skip
+    assert dict(cells(root, "What the runs were made on")[1:])["plugins"] == "vintage-pixels:vintage 1.3.0"
+    assert cells(root, "Time, without")[1:] == [
+        ["images a second, median", "1,974.5"], ["images of a step", "16"], ["steps and scorings", "0.2 s"],
+        ["scorings", "0.0 s"], ["checkpoint", "ema 0.00 MiB, model 0.00 MiB, optimizer 0.01 MiB"],
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize(("seconds", "words"), [(None, ""), (float("nan"), ""), (119.96, "120.0 s"), (120, "2.0 min"),
+                                                (7199, "120.0 min"), (7200, "2.0 h")])  # fmt: skip
+def test_durations(seconds, words):
+    assert duration(seconds) == words
 
 
 def test_the_same_runs_give_the_same_page(copied):

@@ -1,5 +1,6 @@
 """The parts of the page: what each says of runs that differ."""
 
+import json
 import math
 import re
 
@@ -87,7 +88,13 @@ def test_a_page_of_many_samples_shows_fewer_of_each_step(copied, parsed, monkeyp
 def test_recipes_are_compared_with_the_packaged_one_and_with_each_other(copied, edit, parsed, cells):
     runs = copied("a", "b")
     edit(runs[0] / "recipe.lock.yaml", ("name: digits-tiny", "name: mnist-gated"), ("accumulate: 1", "accumulate: 2"))
+    scores = json.loads((runs[0] / "scores.json").read_text())
+    for row in scores["scores"]:
+        row["bits_per_dim"] += 0.25
+    (runs[0] / "scores.json").write_text(json.dumps(scores))
     root = parsed(page(runs, field=False))
+    assert [row[4:6] for row in cells(root, "The runs")[1:]] == [
+        ["2.8327 bits/dim", "0.2500"], ["2.5827 bits/dim", "0.0000"]]  # fmt: skip
     assert cells(root, "In which keys")[1:] == [["train.accumulate", "2", "1"]]
     own = dict(row[::2] for row in cells(root, "What differs from the packaged recipe mnist-gated")[1:])
     assert own["data.source"] == "digits" and own["train.accumulate"] == "2" and "name" not in own
