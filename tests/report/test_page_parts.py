@@ -3,6 +3,7 @@
 import json
 import math
 import re
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -11,6 +12,7 @@ from pixkit.catalogue.published import PUBLISHED
 from pixkit.report import page, samples
 from pixkit.report.chart import HEIGHT, LEFT, LINE, TOP, WIDTH, Line, chart
 from pixkit.report.curve import Curve
+from pixkit.report.learning import learning
 from pixkit.report.markup import beside, element, escaped
 from pixkit.report.subject import read_subjects
 
@@ -73,6 +75,31 @@ def test_marks_at_the_end_of_curves_do_not_overlap(parsed):
     far = [one.get("class") for one in root.iter("path") if "far" in one.get("class").split()]
     assert far.count("smooth c1 far") == 1, "colours come again, with dashes"
     assert chart("c", "t", "d", [line(1, [math.nan])], across="x", up="y") is None
+
+
+@pytest.mark.parametrize(("hours", "told", "there"), [
+    (0.033, "seconds", 118.8), (0.034, "minutes", 2.04), (1.99, "minutes", 119.4), (2.0, "hours", 2.0)])  # fmt: skip
+def test_time_is_told_in_units_of_its_size(copied, parsed, hours, told, there):
+    """Of a run that was extended at step 8."""
+    (one,) = read_subjects(copied("run"))
+    times = one.log.hours * hours / one.log.hours[-1]
+    one.settings["lock"]["segments"] = [{"step": 0}, {"step": 8}]
+    root = parsed(f"<!DOCTYPE html>\n{learning([replace(one, log=replace(one.log, hours=times, scores=()))])}")
+    picture = [*root.iter("svg")][1]
+    texts = [text.text for text in picture.iter("text")]
+    assert f"{told} of steps and scorings, without pauses, samples and checkpoints" in texts
+    ticks = [float(text.text) for text in picture.iter("text") if text.get("text-anchor") == "middle"]
+    assert 0.75 * there < max(ticks) <= 1.01 * there
+    (again,) = [path.get("d") for path in picture.iter("path") if path.get("class") == "again"]
+    assert float(again[1:].split()[0]) == pytest.approx(LEFT + WIDTH * times[7] / times[-1] / 1.01, abs=0.06)
+
+
+def test_of_a_run_without_a_finite_value_no_extremes_are_told(copied, parsed, cells):
+    (one,) = read_subjects(copied("run"))
+    log = replace(one.log, values=np.full(16, math.nan), scores=())
+    root = parsed(f"<!DOCTYPE html>\n{learning([replace(one, log=log)])}")
+    assert cells(root, "What the curves show")[1][1:] == ["", "", "", "", "", "16", "0"]
+    assert not [*root.iter("figure")]
 
 
 def test_a_page_of_many_samples_shows_fewer_of_each_step(copied, parsed, monkeypatch):
