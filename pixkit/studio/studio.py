@@ -187,14 +187,8 @@ class Studio:
         exact, steps = given.precede(network.ordering), network.ordering.steps
         usual = torch.equal(steps, self.model.completing(self._nothing).ordering.steps)
         ordering = describe("ordering", network.ordering)
-        tell(
-            {
-                "event": "start",
-                "exact": exact,
-                "ordering": ordering,
-                "steps": None if usual else steps.flatten().tolist(),
-            }
-        )
+        other = None if usual else steps.flatten().tolist()
+        tell({"event": "start", "exact": exact, "ordering": ordering, "steps": other})
         pixels = Pixels(tell)
         walked = walk(
             network,

@@ -30,9 +30,11 @@ class SharedCodec(Codec):
         RankError: from `write`, if they have other images, or one of them fails.
     """
 
+    _verifying: bool
+
     def __init__(self, codec: Codec, ranks: Ranks) -> None:
         super().__init__(codec.program, codec.content, codec.walk)
-        self._ranks, self._verifying = ranks, True
+        self._ranks = ranks
 
     def _written(
         self, writer: Writer, blocks: Iterator[Block], total: int, progress: Progress | None, verify: bool

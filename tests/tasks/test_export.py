@@ -112,7 +112,9 @@ def test_it_is_not_trained_further_but_others_start_from_it(given, tmp_path):
     assert {name: (given.run.path / name).read_bytes() for name in FILES} == before
     override = f"train.init_from={given.run.path}"
     result = pixkit.build(given.run.given, tmp_path / "next", overrides=[override, "train.steps=1", "train.ema=0"])
+    result.run.palette.write_bytes(b"colours")
     moved = export_run(result.run, tmp_path / "moved")
+    assert moved.run.palette.read_bytes() == b"colours"
     assert moved.local == ["train.init_from"]
     assert moved.card.weights.kind == "raw" and moved.card.weights.file.endswith("step-1/model.safetensors")
     assert {row.weights for row in moved.card.scores} == {"raw"}

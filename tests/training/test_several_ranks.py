@@ -141,7 +141,7 @@ def sums(ranks, rounds=((range(3),),)):
     weights = [torch.zeros(7, requires_grad=True) for _ in range(4)]
     weights += [torch.zeros(7, dtype=torch.float64, requires_grad=True)]
     weights += [torch.zeros(7, dtype=torch.complex64, requires_grad=True)]
-    giving = [{0, 4, 5}, {0, 1, 2, 4, 5}, {0, 2, 5}]
+    giving = [{0, 4, 5}, {0, 1, 2, 4}, {0, 2, 5}]
     total = OrderedSum(ranks, weights)
     for taken in rounds:
         own = []
