@@ -1,14 +1,19 @@
 """The parts of the page: what each says of runs that differ."""
 
+import base64
+import io
 import json
 import math
 import re
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from pixkit.catalogue.published import PUBLISHED
+from pixkit.figures.grids import in_colour
 from pixkit.report import page, samples
 from pixkit.report.chart import HEIGHT, LEFT, LINE, TOP, WIDTH, Line, chart
 from pixkit.report.curve import Curve
@@ -105,11 +110,32 @@ def test_of_a_run_without_a_finite_value_no_extremes_are_told(copied, parsed, ce
 def test_a_page_of_many_samples_shows_fewer_of_each_step(copied, parsed, monkeypatch):
     """Two runs have three grids each: at 8x8, 6 * 64 sub-pixels for one sample of each."""
     subjects = read_subjects(copied("a", "b"))
+    with np.load(subjects[0].run.samples / "step-8.npz") as arrays:
+        drawn = in_colour(arrays["samples"], subjects[0].run.spec)[..., 0]
     for budget, count in ((10**6, 4), (6 * 64 * 3 - 1, 2), (1, 1)):
         monkeypatch.setattr(samples, "BUDGET", budget)
         root = parsed(f"<!DOCTYPE html>\n{samples.samples(subjects, print)}")
         assert [one.get("alt").split()[0] for one in root.iter("img")] == [str(count)] * 6
         assert [one.text for one in root.iter("figcaption")] == ["step 8", "step 16", "best"] * 2
+        first = next(root.iter("img"))
+        grid = np.asarray(Image.open(io.BytesIO(base64.b64decode(first.get("src").partition(",")[2]))))
+        assert (int(first.get("width")), int(first.get("height"))) == (grid.shape[1] * 6, grid.shape[0] * 6)
+        for place, picture in enumerate(drawn[:count]):
+            top, left = divmod(place, 2 if count > 1 else 1)
+            assert np.array_equal(grid[9 * top : 9 * top + 8, 9 * left : 9 * left + 8], picture)
+        assert set(grid[:, 8:9].ravel().tolist()) == ({128} if count > 1 else set())
+
+
+def test_samples_that_are_objects_are_not_made(copied, tmp_path):
+    class Touching:
+        def __reduce__(self):
+            return Path.touch, (tmp_path / "touched",)
+
+    (run,) = copied("run")
+    np.savez(run / "samples" / "step-8.npz", samples=np.full((1, 1, 8, 8), Touching()))
+    told = []
+    assert "step-8: cannot be shown" in str(samples.samples(read_subjects([run]), told.append))
+    assert len(told) == 1 and not (tmp_path / "touched").exists()
 
 
 def test_recipes_are_compared_with_the_packaged_one_and_with_each_other(copied, edit, parsed, cells):
