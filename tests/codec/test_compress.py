@@ -219,10 +219,11 @@ def test_what_is_lost_before_is_told(run, tmp_path):
     ]
     np.save(tmp_path / "own.npy", np.full((1, 8, 8), 16))
     assert not pixkit.compress(run, [*same, tmp_path / "own.npy"], tmp_path / "x.pxk").changed
-    with pytest.warns(RuntimeWarning, match="3 of 5") as told:
-        found = pixkit.compress(run, [*same, *lost], tmp_path / "x.pxk")
-    assert found.changed == lost
-    assert not any("grey" in str(each.message) for each in told)
+    for tiles in (False, True):
+        with pytest.warns(RuntimeWarning, match="3 of 5") as told:
+            found = pixkit.compress(run, [*same, *lost], tmp_path / "x.pxk", tiles=tiles)
+        assert found.changed == lost
+        assert not any("grey" in str(each.message) for each in told)
 
 
 def test_images_of_any_size_are_tiles(run, tmp_path, capsys):

@@ -17,7 +17,7 @@ from pixkit.errors import UsageError
 from pixkit.image import ImageSpec, Palette
 from pixkit.samplers import Cached
 from pixkit.studio import Studio, StudioServer, serve, studio, walk
-from pixkit.studio.asked import DrawAsked, SightAsked
+from pixkit.studio.asked import DrawAsked, ImageAsked, SightAsked
 from pixkit.studio.desk import Cancelled
 from pixkit.studio.events import ended
 from pixkit.studio.server import HEADERS
@@ -310,6 +310,14 @@ def test_what_does_not_fit_is_refused_with_the_reason(page, asked, why):
     status, _, text = page.send("draw", {"known": [], "levels": [], **asked})
     assert status == 400
     assert why in json.loads(text)["error"]
+
+
+def test_what_may_be_asked_and_what_it_is_if_nothing_is_said():
+    asked = DrawAsked(known=[], levels=[])
+    assert asked.model_dump(exclude={"known", "levels"}) == {"count": 1, "seed": 0, "temperature": 1.0, "label": None}
+    most = {"count": 16, "seed": 2**53 - 1}
+    assert DrawAsked(known=[], levels=[], **most).model_dump().items() >= most.items()
+    assert [ImageAsked(split="test", number=number).number for number in (0, 10**9 - 1)] == [0, 10**9 - 1]
 
 
 @pytest.mark.parametrize(("status", "request_"), [
