@@ -111,7 +111,8 @@ def refuse_zoo(name: str | os.PathLike[str]) -> None:
             "runs of the zoo are only read",
             where=os.fspath(name),
             expected="a folder of yours",
-            hint=f"train.init_from={PREFIX}NAME starts a run of yours from the weights of one",
+            hint=f"pixkit export {PREFIX}NAME FOLDER makes a copy of one that is yours; train.init_from={PREFIX}NAME "
+            "starts a run of yours from its weights",
         )
 
 

@@ -6,6 +6,7 @@ import math
 import re
 import shutil
 import sys
+from importlib import import_module
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -15,15 +16,20 @@ import torch
 
 import pixkit
 from pixkit.catalogue.topics import PAGES
-from pixkit.errors import CheckpointError, UsageError
+from pixkit.catalogue.zoo import run_folder
+from pixkit.errors import CheckpointError, RunError, UsageError
 from pixkit.image import ImageSpec, Palette
+from pixkit.randomness import derive
 from pixkit.runs.manifest import read_manifest
 from pixkit.tasks.general_codecs import General, Unfit
 from pixkit.tasks.scoring import auroc, conformal_limit, set_threshold
 from pixkit.tasks.scoring.against import Against
 from pixkit.tasks.scoring.corrections import Complexity, Ratio, Typicality
+from pixkit.tasks.scoring.labels import LabelsAsked, labels_alike, labels_compared
+from pixkit.tasks.scoring.rows import Rows
 from pixkit.tasks.scoring.score import settings_of
 from pixkit.tasks.scoring.scorer import Scorer
+from pixkit.tasks.scoring.stream import Given
 from pixkit.tasks.scoring.threshold import read_threshold
 from pixkit.testing import named, random_images, randomise
 
@@ -184,6 +190,50 @@ def test_thresholds_of_typicality_and_of_another_run_remember_what_they_are_of(r
     assert set_threshold(run, "test:0:9", 0.2, device="cpu").score == "nats"
     with pytest.raises(UsageError, match="a threshold is of one score"):
         set_threshold(run, "test:0:9", 0.2, complexity=True, local=run, device="cpu")
+
+
+def test_images_are_compared_under_labels_that_are_unknown_of_all(tmp_path, monkeypatch):
+    """A limit that -log p(x | y) of the run's own images set would be exceeded too often by -log p(x) of files."""
+    monkeypatch.setattr(import_module("pixkit.tasks.scoring.score"), "REFERENCE_IMAGES", 4)
+    copy = shutil.copytree(run_folder("zoo:digits-gated"), tmp_path / "copy")
+    chosen = torch.randperm(150, generator=torch.Generator().manual_seed(derive(0, "typicality")))[:4]
+    names = [f"validation:{number}" for number in chosen.sort().values]
+    unknown = [row.nats for row in pixkit.score(copy, names, labels="all", device="cpu")]
+    found = set_threshold(copy, names, 0.2, typicality=True, device="cpu")
+    assert found.settings == {"labels": "all", "mean": pytest.approx(np.mean(unknown), rel=1e-6)}
+    [row] = pixkit.score(copy, names[3], flag=True, device="cpu")
+    assert row.nats == pytest.approx(unknown[3], rel=1e-6)
+    assert row.corrected["typicality"] == pytest.approx(abs(unknown[3] - np.mean(unknown)), rel=1e-4)
+
+
+def test_typicality_is_of_images_with_labels_where_labels_are_given():
+    model, plain = SimpleNamespace(labelled=True, classes=10), SimpleNamespace(labelled=False)
+    own = torch.tensor([3, 1])
+    found = [labels_alike(model, labels, own) for labels in ("all", "none", "3", [3, 4])]
+    assert found[0] is None and [each.tolist() for each in found[1:]] == [[10, 10], [3, 1], [3, 1]]
+    assert labels_compared(plain, None) is None is labels_alike(plain, None, own)
+    assert [labels_compared(model, each) for each in (None, "none")] == ["all", "none"]
+
+
+@pytest.mark.parametrize("name", ["zoo:digits-gated", run_folder("zoo:digits-gated")])
+def test_no_threshold_is_written_into_the_zoo(name):
+    with pytest.raises(RunError, match=r"only read[\s\S]*pixkit export zoo:NAME"):
+        set_threshold(name, "validation::", 0.1)
+    assert not (run_folder("zoo:digits-gated") / "threshold.json").exists()
+
+
+def test_the_other_run_of_a_threshold_is_the_folder_that_its_name_means(run, tmp_path, monkeypatch):
+    shutil.copytree(run, tmp_path / "runs" / "other")
+    monkeypatch.chdir(tmp_path)
+    assert Against(local="other").other == str(tmp_path / "runs" / "other")
+    assert Against(background="zoo:digits-gated").other == str(run_folder("zoo:digits-gated").absolute())
+
+
+def test_a_score_that_is_no_number_is_flagged():
+    model, image = model_of(1), random_images(SPEC, 1)[0]
+    odd = type("Odd", (), {"name": "odd", "__call__": lambda self, x, nats: nats * math.nan})()
+    rows = Rows(Scorer(model), LabelsAsked(model, None), [odd], SimpleNamespace(score="odd", limit=1.0), 4, None)
+    assert [row.flagged for row in rows.of([Given("0", image)])] == [True]
 
 
 def test_a_damaged_threshold_is_not_applied(run):

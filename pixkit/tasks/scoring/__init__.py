@@ -3,7 +3,8 @@
 from pixkit.tasks.scoring.auroc import auroc
 from pixkit.tasks.scoring.maps import common_top, save_map, uniform_nats, unlikely
 from pixkit.tasks.scoring.rows import ImageScore
-from pixkit.tasks.scoring.score import score, set_threshold
+from pixkit.tasks.scoring.score import score
+from pixkit.tasks.scoring.setting import set_threshold
 from pixkit.tasks.scoring.tally import Tally, several
 from pixkit.tasks.scoring.threshold import Threshold, conformal_limit
 

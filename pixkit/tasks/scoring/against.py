@@ -8,6 +8,7 @@ from pathlib import Path
 
 from pixkit.errors import UsageError
 from pixkit.models.base import Model
+from pixkit.runs.load import opened_run
 from pixkit.runs.run import Run
 from pixkit.tasks.scoring.corrections import Complexity, Correction, Ratio, Typicality
 from pixkit.tasks.scoring.threshold import Threshold
@@ -76,4 +77,4 @@ class Against:
     def other(self) -> str | None:
         """The folder of the other run."""
         run = self.background or self.local
-        return None if run is None else str((run.path if isinstance(run, Run) else Path(run)).absolute())
+        return None if run is None else str(opened_run(run).path.absolute())

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
+import torch
 from torch import Tensor
 
 from pixkit.errors import DataError, UsageError
@@ -65,6 +66,24 @@ class LabelsAsked:
             raise DataError(
                 "labels of other images", where="labels", found=f"{len(self._each)} labels", expected=str(count)
             )
+
+
+def labels_compared(model: Model, labels: Labels | None) -> Labels | None:
+    """Where images are compared, "all" for labels that were left out: unknown, of the run's own images, too.
+
+    Else a limit that images of the run's data set, by -log p(x | y), would be applied to -log p(x) of files.
+    """
+    return "all" if labels is None and model.labelled else labels
+
+
+def labels_alike(model: Model, labels: Labels | None, own: Tensor | None) -> Tensor | None:
+    """What images with labels of their `own` are scored given, as others are given `labels`; None if that is unknown.
+
+    Where these say which class each of the others has, that is their own.
+    """
+    if not model.labelled or own is None or (isinstance(labels, str) and labels == "all"):
+        return None
+    return torch.full_like(own, model.classes or 0) if isinstance(labels, str) and labels == "none" else own
 
 
 def _found(model: Model, labels: Labels) -> Tensor:

@@ -111,7 +111,8 @@ class Rows:
             found = ImageScore(each.name, self.scorer.kind, nats, model.spec.bits(nats), values)
             found = replace(found, corrected={name: float(value[row]) for name, value in corrected.items()})
             if self.threshold is not None:
-                found = replace(found, flagged=found.score(self.threshold.score) > self.threshold.limit)
+                below = found.score(self.threshold.score) <= self.threshold.limit  # NaN is not
+                found = replace(found, flagged=not below)
             if best is not None and int(best[row]) < (model.classes or 0):
                 label = int(best[row])
                 names = model.class_names

@@ -7,30 +7,32 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import torch
 from torch import Tensor
 
 from pixkit.data import Progress as Loading
-from pixkit.errors import DataError, UsageError
+from pixkit.errors import UsageError
 from pixkit.execution.reference import Progress
 from pixkit.models.base import Model
+from pixkit.randomness import derive
 from pixkit.runs.load import load, load_data, opened_run
 from pixkit.runs.run import Run
 from pixkit.samplers.batch import check_batch_size
 from pixkit.tasks.image_labels import Labels, stored_labels
-from pixkit.tasks.score import evaluate
+from pixkit.tasks.labels import labelled_for
 from pixkit.tasks.scoring.against import Against, Source
 from pixkit.tasks.scoring.corrections import Correction, weights_digest
-from pixkit.tasks.scoring.labels import LabelsAsked
+from pixkit.tasks.scoring.labels import LabelsAsked, labels_alike, labels_compared
 from pixkit.tasks.scoring.rows import ImageScore, Rows
 from pixkit.tasks.scoring.scorer import Scorer
 from pixkit.tasks.scoring.stream import Stream
-from pixkit.tasks.scoring.threshold import Threshold, conformal_limit, read_threshold, save_threshold
+from pixkit.tasks.scoring.threshold import Threshold, read_threshold
 from pixkit.wrappers import unwrapped
 
 REFERENCE_IMAGES = 1000
 """Most validation images that the mean of what is typical is taken of."""
-AGAINST = ("complexity", "typicality", "background", "local")
-"""Options that ask for corrections."""
+BATCH = 64
+"""Images at a time, for that mean."""
 Images = str | Path | Sequence[str | Path] | Tensor
 """Names of images, or their levels, int64 [N, C, H, W]."""
 
@@ -70,7 +72,8 @@ def score(
         labels: of a model with labels, the images' classes: one of all, by number or name, or of each one, numbers or
             a file of numbers (.npy, .npz); "none" of a model that knows images without a label; "all" if they are
             unknown: p(x) = mean over labels y of p(x | y), and the likeliest is told. Left out, images of the run's
-            data have their own, and those of others are unknown.
+            data have their own, and those of others are unknown; with a correction or `flag`, which compare images,
+            all are.
         maps: give the nats of each site, too.
         importance: estimate the likelihood of a latent model from so many importance samples an image.
         complexity: set the nats against the length of the image by a codec (`Complexity`).
@@ -97,71 +100,18 @@ def score(
     against = Against(complexity, typicality, background, local)
     loaded = Loaded.of(run_or_model, device, checkpoint, weights)
     scorer = Scorer(loaded.model, seed, importance, maps)
+    if flag or against.names:
+        labels = labels_compared(loaded.model, labels)
     threshold: Threshold | None = None
     if flag:
         threshold = read_threshold(loaded.require_run("flag"))
         corrections = against.restored(threshold, loaded.model, device)
         threshold.require(settings_of(scorer, labels, corrections), loaded.digest)
     else:
-        corrections = against.corrections(loaded.model, lambda: loaded.mean(seed), device)
+        corrections = against.corrections(loaded.model, lambda: loaded.mean(scorer, labels), device)
     stream = stream_of(images, loaded.model, loaded.run, loading)
     rows = Rows(scorer, LabelsAsked(loaded.model, labels), corrections, threshold, batch_size, progress)
     return rows.of(stream)
-
-
-def set_threshold(run: Run | str | Path, images: Images, false_alarms: float, **options: Any) -> Threshold:
-    """Set a limit that images like these exceed with a probability of at most `false_alarms`, and keep it with the run.
-
-        pixkit.tasks.scoring.set_threshold("runs/mnist", "held-out", 0.01, complexity=True)
-        flagged = [each.image for each in pixkit.score("runs/mnist", "new", flag=True) if each.flagged]
-
-    See `pixkit.tasks.scoring.threshold.conformal_limit`. It is of the run's weights, and of one score: of the
-    correction among the options, or of nats.
-
-    Args:
-        run: the run, or its folder, into which threshold.json is written.
-        images: those held out, as `score` takes them; the model was not trained on them.
-        false_alarms: the rate.
-        options: those of `score`.
-
-    Raises:
-        UsageError: for several corrections, or too few images for the rate.
-        DataError: if an image cannot be read.
-        RunError: if it cannot be written.
-    """
-    found = opened_run(run)
-    places = {name: options[name] for name in ("device", "checkpoint", "weights") if name in options}
-    loaded = Loaded.of(found, **places)
-    against = Against(**{name: options.pop(name) for name in AGAINST if name in options})
-    seed, labels = options.get("seed", 0), options.pop("labels", None)
-    corrections = against.corrections(loaded.model, lambda: loaded.mean(seed), options.get("device", "auto"))
-    if len(corrections) > 1:
-        raise UsageError(
-            "a threshold is of one score",
-            where="set_threshold",
-            found=", ".join(each.name for each in corrections),
-            expected="one correction, or none for nats",
-        )
-    scorer = Scorer(loaded.model, seed, options.get("importance"))
-    stream = stream_of(images, loaded.model, found, options.get("loading"))
-    size, told = options.get("batch_size", 64), options.get("progress")
-    rows = list(Rows(scorer, LabelsAsked(loaded.model, labels), corrections, None, size, told).of(stream))
-    for row in rows:
-        if row.error is not None:
-            raise DataError(
-                "an image that a threshold was to be set by cannot be read", where=row.image, found=row.error
-            )
-    name = corrections[0].name if corrections else "nats"
-    limit = conformal_limit([row.score(name) for row in rows], false_alarms)
-    return save_threshold(
-        found,
-        limit,
-        score=name,
-        false_alarms=false_alarms,
-        settings=settings_of(scorer, labels, corrections),
-        weights=loaded.digest,
-        other=against.other,
-    )
 
 
 @dataclass(frozen=True)
@@ -190,10 +140,20 @@ class Loaded:
             raise UsageError("a model that was not opened with its run has none", where=where, expected="a run")
         return self.run
 
-    def mean(self, seed: int) -> float:
-        """Nats of the run's validation images, at most 1000 by a seeded choice: their mean."""
-        data = load_data(self.require_run("typicality"))
-        return evaluate(self.model, data, "validation", limit=REFERENCE_IMAGES, seed=seed).nats
+    def mean(self, scorer: Scorer, labels: Labels | None) -> float:
+        """Nats of the run's validation images, at most 1000 by a seeded choice: their mean.
+
+        They are scored as the images are, given their own labels where images have labels.
+        """
+        data = labelled_for(self.model, load_data(self.require_run("typicality")))
+        size, generator = data.size("validation"), torch.Generator().manual_seed(derive(scorer.seed, "typicality"))
+        if not size:
+            raise UsageError("there are no such images", where="typicality", found="no validation images")
+        nats = []
+        for rows in torch.randperm(size, generator=generator)[:REFERENCE_IMAGES].sort().values.split(BATCH):
+            batch = data.batch("validation", rows)
+            nats.append(scorer(batch.x, labels_alike(self.model, labels, batch.labels)).figures["nats"])
+        return float(torch.cat(nats).mean())
 
 
 def settings_of(scorer: Scorer, labels: Labels | None, corrections: Sequence[Correction]) -> dict[str, Any]:

@@ -97,8 +97,7 @@ def conformal_limit(scores: Sequence[float], false_alarms: float) -> Limit:
         UsageError: if alpha is not between 0 and 1, the images are too few for it, n < 1 / alpha - 1, or the limit
             would not be a number.
     """
-    if not 0 < false_alarms < 1:
-        raise UsageError("not a rate", where="false_alarms", found=str(false_alarms), expected="between 0 and 1")
+    check_rate(false_alarms)
     alpha = Fraction(str(false_alarms))
     count = len(scores)
     rank = math.ceil((count + 1) * (1 - alpha))
@@ -113,6 +112,12 @@ def conformal_limit(scores: Sequence[float], false_alarms: float) -> Limit:
     if not math.isfinite(limit):
         raise UsageError("no limit can be set by such scores", where="images", found=str(limit), expected="a number")
     return Limit(limit, rank, count)
+
+
+def check_rate(false_alarms: float) -> None:
+    """Raise UsageError if it is not between 0 and 1."""
+    if not 0 < false_alarms < 1:
+        raise UsageError("not a rate", where="false_alarms", found=str(false_alarms), expected="between 0 and 1")
 
 
 def save_threshold(run: Run, limit: Limit, **said: Any) -> Threshold:

@@ -1,0 +1,105 @@
+"""Set the threshold of a run by images that were held out."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from pixkit.catalogue.zoo import refuse_zoo
+from pixkit.data import Progress as Loading
+from pixkit.errors import DataError, UsageError
+from pixkit.execution.reference import Progress
+from pixkit.runs.load import opened_run
+from pixkit.runs.run import Run
+from pixkit.samplers.batch import check_batch_size
+from pixkit.tasks.image_labels import Labels
+from pixkit.tasks.scoring.against import Against, Source
+from pixkit.tasks.scoring.labels import LabelsAsked, labels_compared
+from pixkit.tasks.scoring.rows import Rows
+from pixkit.tasks.scoring.score import Images, Loaded, settings_of, stream_of
+from pixkit.tasks.scoring.scorer import Scorer
+from pixkit.tasks.scoring.threshold import Threshold, check_rate, conformal_limit, save_threshold
+
+
+def set_threshold(
+    run: Run | str | Path,
+    images: Images,
+    false_alarms: float,
+    *,
+    labels: Labels | None = None,
+    importance: int | None = None,
+    complexity: bool = False,
+    typicality: bool = False,
+    background: Source | None = None,
+    local: Source | None = None,
+    batch_size: int = 64,
+    seed: int = 0,
+    device: str = "auto",
+    checkpoint: str = "best",
+    weights: str = "ema",
+    progress: Progress | None = None,
+    loading: Loading | None = None,
+) -> Threshold:
+    """Set a limit that images like these exceed with a probability of at most `false_alarms`, and keep it with the run.
+
+        pixkit.tasks.scoring.set_threshold("runs/mnist", "held-out", 0.01, complexity=True)
+        flagged = [each.image for each in pixkit.score("runs/mnist", "new", flag=True) if each.flagged]
+
+    See `pixkit.tasks.scoring.threshold.conformal_limit`. It is of the run's weights, and of one score: of the
+    correction among the options, or of nats.
+
+    Args:
+        run: the run, or its folder, into which threshold.json is written.
+        images: those held out, as `score` takes them; the model was not trained on them.
+        false_alarms: the rate.
+        labels: as `score`, but left out they are unknown of the run's own images, too.
+        importance: how many samples estimate the likelihood of a latent model.
+        complexity: a limit of this correction; at most one of the four is asked for.
+        typicality: the same.
+        background: the same.
+        local: the same.
+        batch_size: images at a time.
+        seed: of what a bound draws.
+        device: where the model is loaded.
+        checkpoint: which one.
+        weights: which of it.
+        progress: called after every batch.
+        loading: told of the reading of the run's data.
+
+    Raises:
+        UsageError: for several corrections, too few images for the rate, or a rate that is none.
+        DataError: if an image cannot be read.
+        RunError: if it cannot be written, or the run is one of the zoo.
+    """
+    check_rate(false_alarms)
+    check_batch_size(batch_size)
+    against = Against(complexity, typicality, background, local)
+    if len(against.names) > 1:
+        raise UsageError(
+            "a threshold is of one score",
+            where="set_threshold",
+            found=", ".join(against.names),
+            expected="one correction, or none for nats",
+        )
+    found = opened_run(run)
+    refuse_zoo(found.path)
+    loaded = Loaded.of(found, device, checkpoint, weights)
+    scorer, labels = Scorer(loaded.model, seed, importance), labels_compared(loaded.model, labels)
+    corrections = against.corrections(loaded.model, lambda: loaded.mean(scorer, labels), device)
+    stream = stream_of(images, loaded.model, found, loading)
+    rows = list(Rows(scorer, LabelsAsked(loaded.model, labels), corrections, None, batch_size, progress).of(stream))
+    for row in rows:
+        if row.error is not None:
+            raise DataError(
+                "an image that a threshold was to be set by cannot be read", where=row.image, found=row.error
+            )
+    name = corrections[0].name if corrections else "nats"
+    limit = conformal_limit([row.score(name) for row in rows], false_alarms)
+    return save_threshold(
+        found,
+        limit,
+        score=name,
+        false_alarms=false_alarms,
+        settings=settings_of(scorer, labels, corrections),
+        weights=loaded.digest,
+        other=against.other,
+    )
