@@ -43,7 +43,7 @@ def require_empty(folder: str | os.PathLike[str]) -> Path:
     with saving(target):
         _require_name(target)
         if kind_at(target) and (not is_folder(target) or any(target.iterdir())):
-            raise RunError("not an empty folder", where=str(target), hint="name a new folder for the pictures")
+            raise RunError("not an empty folder", where=str(target), hint="name a new folder")
         _require_folder(target.absolute())
     return target
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -29,7 +29,7 @@ class DrawAsked(Asked):
     """Names the noise; below what JavaScript has whole numbers for."""
     temperature: float = 1.0
     """Divides logits."""
-    label: int | Literal["none"] | None = None
+    label: Annotated[int, Field(ge=0, lt=10**9)] | Literal["none"] | None = None
     """The class, of a model that takes labels."""
 
 

@@ -126,7 +126,7 @@ class _Handler(BaseHTTPRequestHandler):
     def _place(self) -> str:
         """What is asked for, below the token."""
         hosts = self.headers.get_all("Host", [])
-        if len(hosts) != 1 or urlsplit(f"//{hosts[0]}").hostname not in NAMES:
+        if len(hosts) != 1 or _name_of(hosts[0]) not in NAMES:
             raise Refused(HTTPStatus.FORBIDDEN, f"this page is served to {' and '.join(NAMES)} alone")
         origins = self.headers.get_all("Origin", [])
         if any(origin != f"http://{hosts[0]}" for origin in origins):
@@ -225,6 +225,13 @@ class _Handler(BaseHTTPRequestHandler):
 
 
 ASKED: dict[str, type[Asked]] = {"draw": DrawAsked, "sight": SightAsked, "image": ImageAsked, "cancel": CancelAsked}
+
+
+def _name_of(host: str) -> str | None:
+    """Of a Host header: the name; None if it has none."""
+    with suppress(ValueError):
+        return urlsplit(f"//{host}").hostname
+    return None
 
 
 def _told(error: Exception) -> str:

@@ -305,6 +305,7 @@ def test_images_of_the_data_are_told_site_by_site(page, monkeypatch):
     ({"count": 0}, "count"), ({"count": 17}, "count"), ({"count": 1.5}, "count"), ({"count": "1"}, "count"),
     ({"count": True}, "count"), ({"seed": -1}, "seed"), ({"seed": 2**53}, "seed"), ({"path": "/etc/passwd"}, "path"),
     ({"known": None}, "known"), ({"known": [0.0], "levels": [1]}, "known"), ({"label": "cat"}, "label"),
+    ({"label": 10**30}, "label"),
 ], ids=str)  # fmt: skip
 def test_what_does_not_fit_is_refused_with_the_reason(page, asked, why):
     status, _, text = page.send("draw", {"known": [], "levels": [], **asked})
@@ -322,8 +323,9 @@ def test_what_may_be_asked_and_what_it_is_if_nothing_is_said():
 
 @pytest.mark.parametrize(("status", "request_"), [
     (403, {"Host": "evil.example"}), (403, {"Host": "127.0.0.1.evil.example:80"}), (403, {"Host": ""}),
-    (403, {"Origin": "http://evil.example"}), (403, {"Origin": "null"}), (403, {"Origin": "https://127.0.0.1:1"}),
-    (403, {"path": "/"}), (403, {"path": "/wrong/draw"}), (403, {"path": "/draw"}),
+    (403, {"Host": "["}), (403, {"Origin": "http://evil.example"}), (403, {"Origin": "null"}),
+    (403, {"Origin": "https://127.0.0.1:1"}), (403, {"path": "/"}), (403, {"path": "/wrong/draw"}),
+    (403, {"path": "/draw"}),
     (415, {"Content_Type": "text/plain"}), (411, {"Content_Length": "x"}), (411, {"Content_Length": "-1"}),
     (413, {"Content_Length": "100000"}), (413, {"Content_Length": "9" * 5000}),
     (411, {"Transfer_Encoding": "chunked"}),
