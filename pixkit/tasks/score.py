@@ -231,12 +231,12 @@ def score(
         raise UsageError("there are no such images", where=dataset.name, found=split)
 
     def batches(name: str) -> Iterable[Batch]:
-        return (dataset.batch(name, rows) for rows in _rows(dataset, name, batch_size, limit, seed))
+        return (dataset.batch(name, rows) for rows in chosen_rows(dataset, name, batch_size, limit, seed))
 
     measured: Mapping[str, float] = {}
     with torch.no_grad(), evaluating(model), isolated_rng(model.device):
         found = _Values(model, dataset, split, seed, importance, watch, ranks)
-        values = found.of(_rows(dataset, split, batch_size, limit, seed))
+        values = found.of(chosen_rows(dataset, split, batch_size, limit, seed))
         if importance is None:
             known = "validation" if dataset.size("validation") else "train"
             sides = [batches(name) for name in (split, known)]
@@ -306,8 +306,8 @@ def _within(watch: Progress | None, done: int, images: int, total: int) -> Progr
     return lambda part, parts: watch(done + images * part // parts, total)
 
 
-def _rows(dataset: Dataset, split: str, batch_size: int, limit: int | None, seed: int) -> Sequence[Tensor]:
-    """The numbers of the images of each batch."""
+def chosen_rows(dataset: Dataset, split: str, batch_size: int, limit: int | None, seed: int) -> Sequence[Tensor]:
+    """The numbers of the images of each batch; with a limit, at most so many by a seeded choice."""
     size = dataset.size(split)
     if limit is None:
         return torch.arange(size).split(batch_size)

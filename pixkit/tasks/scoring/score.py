@@ -14,12 +14,12 @@ from pixkit.data import Progress as Loading
 from pixkit.errors import UsageError
 from pixkit.execution.reference import Progress
 from pixkit.models.base import Model
-from pixkit.randomness import derive
 from pixkit.runs.load import load, load_data, opened_run
 from pixkit.runs.run import Run
 from pixkit.samplers.batch import check_batch_size
 from pixkit.tasks.image_labels import Labels, stored_labels
 from pixkit.tasks.labels import labelled_for
+from pixkit.tasks.score import chosen_rows
 from pixkit.tasks.scoring.against import Against, Source
 from pixkit.tasks.scoring.corrections import Correction, weights_digest
 from pixkit.tasks.scoring.labels import LabelsAsked, labels_alike, labels_compared
@@ -146,11 +146,10 @@ class Loaded:
         They are scored as the images are, given their own labels where images have labels.
         """
         data = labelled_for(self.model, load_data(self.require_run("typicality")))
-        size, generator = data.size("validation"), torch.Generator().manual_seed(derive(scorer.seed, "typicality"))
-        if not size:
+        if not data.size("validation"):
             raise UsageError("there are no such images", where="typicality", found="no validation images")
         nats = []
-        for rows in torch.randperm(size, generator=generator)[:REFERENCE_IMAGES].sort().values.split(BATCH):
+        for rows in chosen_rows(data, "validation", BATCH, REFERENCE_IMAGES, scorer.seed):
             batch = data.batch("validation", rows)
             nats.append(scorer(batch.x, labels_alike(self.model, labels, batch.labels)).figures["nats"])
         return float(torch.cat(nats).mean())
