@@ -7,6 +7,7 @@ import re
 import shutil
 import sys
 from importlib import import_module
+from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
