@@ -77,6 +77,7 @@ def test_what_each_is_there_for(one_thread):
     assert pixkit.verify("zoo:digits-gated")["network"].verdict == "proved"
 
 
+@pytest.mark.needs_compiler
 def test_a_codec_file_lies_beside_what_was_compressed(tmp_path, one_thread):
     """The wheel's folder may be read-only, and is not to change anyway."""
     before = {path: path.stat().st_mtime_ns for path in RUNS["digits-gated"].rglob("*")}
