@@ -101,7 +101,7 @@ def test_a_tensor_of_a_step_on_the_wrong_device_is_noticed(planted, tmp_path, mo
         one = stepper("digits-pixelcnn", tmp_path, DEVICE)
         if planted == "batch":
             batch = next(one.sequence.dataset.batches("train", 4))
-            monkeypatch.setattr(one.source, "shared", lambda *given: [[batch]])
+            monkeypatch.setattr(one.source, "shared", lambda *given: [[(0, batch)]])
         else:
             holder = next(module for module in one.model.modules() if module._parameters)
             name, value = next(iter(holder._parameters.items()))

@@ -17,6 +17,7 @@ import time
 import types
 import warnings
 from pathlib import Path
+from unittest import mock
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "device"))
@@ -51,8 +52,12 @@ def measured(name):
     recipe, overrides = stated(name), [*PLAIN]
     batch = recipe["train"]["batch_size"]
     few = FEW if for_gpus(name) else batch
-    dryrun.time, dryrun.STEPS = types.SimpleNamespace(perf_counter=time.process_time), FEW
-    with tempfile.TemporaryDirectory() as folder, warnings.catch_warnings():
+    processor = types.SimpleNamespace(perf_counter=time.process_time)
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        warnings.catch_warnings(),
+        mock.patch.multiple(dryrun, time=processor, STEPS=FEW),
+    ):
         warnings.simplefilter("ignore")
         if recipe["data"]["source"] not in ("digits", "one_image"):
             overrides.append(made_data(Path(folder), name, recipe["data"], count=COUNT))

@@ -23,7 +23,7 @@ def drawn(make, plan, batch):
     network = plan.trace.network
     executor = make(plan, batch, network.example_context(batch))
     with torch.no_grad():
-        executor.walk(network.uniforms(Noise(3, range(batch))).flatten(3), 1.0, None)
+        executor.walk(network.uniforms(Noise(3, range(batch))).flatten(3), 4.0, None)
     return executor.pixels.clone()
 
 

@@ -159,7 +159,8 @@ def test_what_models_declare(build, expected):
     model = build()
     assert tuple(getattr(model, name) for name in DECLARED) == expected
     assert all(name in (Model.__doc__ or "") for name in DECLARED)
-    check_capabilities(model, Batch(random_images(SPEC, 3), None, torch.arange(3)))
+    labels = torch.arange(3) % model.classes if model.labelled else None
+    check_capabilities(model, Batch(random_images(SPEC, 3), labels, torch.arange(3)))
 
 
 def test_require_says_which_option_asked():

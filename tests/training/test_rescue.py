@@ -28,6 +28,7 @@ from pixkit.components import hookspecs
 from pixkit.errors import NonFiniteError, PluginError, RunError, UsageError
 from pixkit.memory import memory_errors
 from pixkit.models.autoregressive import AutoregressiveModel
+from pixkit.ranks import ALONE
 from pixkit.recipe import load_recipe
 from pixkit.runs import checkpoint
 from pixkit.runs.lock import LockLost
@@ -644,7 +645,9 @@ def test_rows_are_on_the_disk_before_the_checkpoint_is_and_nothing_of_a_lost_run
     monkeypatch.setattr(checkpoint, "save", note("save"))
     monkeypatch.setattr(checkpoint, "amend", note("amend"))
     log, state = SimpleNamespace(sync=note("sync")), LoopState(step=3)
-    saver = Saver(run, toy_recipe(), SimpleNamespace(), SimpleNamespace(saving=note("saving"), checkpoint=note("told")))
+    saver = Saver(
+        run, toy_recipe(), SimpleNamespace(ranks=ALONE), SimpleNamespace(saving=note("saving"), checkpoint=note("told"))
+    )
     after = ["point", "point", "steps", "forget", "told"]
     for change, expected in (({}, ["save", *after]), ({}, None), ({"evaluated": 3}, ["amend", *after])):
         done.clear()

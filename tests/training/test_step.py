@@ -47,7 +47,7 @@ def test_parts_are_weighted_by_their_images():
     whole = join([stepper.sequence.batch(0), stepper.sequence.batch(1)])
     dataset = stepper.sequence.dataset
     uneven = [dataset.batch("train", whole.indices[:5]), dataset.batch("train", whole.indices[5:])]
-    stepper.source.shared = lambda *given: ([batch] for batch in uneven)
+    stepper.source.shared = lambda *given: ([part] for part in enumerate(uneven))
     row = stepper.make(1)
     expected = stepper_of(toy_recipe(Quiet, batch_size=6, optimizer={"type": "sgd"})).make(1)
     assert row["nats"] == pytest.approx(expected["nats"], rel=1e-6)
