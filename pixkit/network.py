@@ -68,8 +68,11 @@ class Autoregressive(nn.Module):
         """int64 [B, C, H, W], and what the conditioner takes, to the head's parameters [B, P, H, W]."""
         encoded = self.encoding(x)
         if self.conditioner is None:
-            return self.projection(self.backbone(encoded))
-        return self.projection(self.backbone(encoded, self.conditioner(context)))
+            features = self.backbone(encoded)
+        else:
+            features = self.backbone(encoded, self.conditioner(context))
+        out: Tensor = self.projection(features)
+        return out
 
     def distribution(self, x: Tensor, context: Tensor | None = None) -> PixelDistribution:
         """The distribution of every sub-pixel given the true earlier ones (teacher forcing).

@@ -49,7 +49,8 @@ class Noise:
 
     def normals(self, size: Sequence[int]) -> Tensor:
         """Standard normals, float64 [B, *size]: the quantiles of the uniforms that an image of this size would get."""
-        return torch.special.ndtri(self._uniforms(math.prod(size))).view(-1, *size)
+        out: Tensor = torch.special.ndtri(self._uniforms(math.prod(size))).view(-1, *size)
+        return out
 
     def stream(self, name: str) -> Noise:
         """Other noise of the same images: one for each name, all independent of each other and of this one."""

@@ -49,7 +49,8 @@ class LabelContext(Conditioner):
 
     def forward(self, context: Tensor) -> Tensor:
         """Look the labels up."""
-        return self.table(context)[:, :, None, None]
+        out: Tensor = self.table(context)[:, :, None, None]
+        return out
 
     def example(self, batch: int) -> Tensor:
         """0, 1, 2, ... and from 0 again."""

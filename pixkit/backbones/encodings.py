@@ -72,7 +72,8 @@ class EmbeddedLevels(LevelEncoding):
     def forward(self, x: Tensor) -> Tensor:
         """Look each level up in its colour's part of the table."""
         offsets = torch.arange(self.image.channels, device=x.device)[:, None, None] * self.image.levels
-        return self.table(x + offsets).permute(0, 4, 1, 2, 3).flatten(1, 2)
+        out: Tensor = self.table(x + offsets).permute(0, 4, 1, 2, 3).flatten(1, 2)
+        return out
 
 
 class InputConfig(ComponentConfig):

@@ -39,7 +39,8 @@ def features_of(backbone: Backbone, encoded: Tensor, context: tuple[Tensor, ...]
             raise blamed.error(f"gives features of another {what} than its input", str(one), str(other), hint)
     if not features.isfinite().all() and all(each.isfinite().all() for each in backbone.parameters()):
         raise blamed.error("gives features that are not finite", "nan or inf, of finite weights", "finite numbers")
-    return features
+    out: Tensor = features
+    return out
 
 
 def _misshapen(blamed: Blamed, features: Any, expected: tuple[int, ...]) -> Exception:

@@ -43,7 +43,8 @@ class OrientedBackbone(Backbone):
     def forward(self, x: Tensor, context: Tensor | None = None) -> Tensor:
         """[B, inputs, H, W], and the context if there is one, to [B, width, H, W]."""
         turned = None if self.spec.context == 0 or context is None else self.turn(context)
-        return self.leave(self.features(self.enter(x), turned))
+        out: Tensor = self.leave(self.features(self.enter(x), turned))
+        return out
 
     def _upright(self, given: Ordering) -> OrderingConfig:
         """The canonical ordering's configuration: where the given one is of its class, that one's without its turns."""

@@ -1,9 +1,10 @@
 """Naming components, finding them, and the door that plugins come through."""
 
+from pixkit.catalogue.kinds import KINDS
 from pixkit.components.config import ComponentConfig
 from pixkit.components.hookspecs import API_VERSION, hookimpl
 from pixkit.components.plugins import PluginInfo, Plugins, plugins, registry
-from pixkit.components.registry import KINDS, Registrar, Registry
+from pixkit.components.registry import Registrar, Registry
 from pixkit.components.spec import (
     BackboneRef,
     ComponentSpec,

@@ -165,7 +165,8 @@ class Resolve:
         if entry is None:
             text = registry.unknown_message(self.kind, name)
             raise self._error("unknown_component", self.key, name, text, registry.names(self.kind))
-        return entry
+        out: Entry = entry
+        return out
 
     def _error(
         self, code: Any, loc: str | None, value: Any, text: str, known: list[str] | None = None

@@ -56,7 +56,8 @@ class Stored:
         opacity = self.opacity[..., None]
         white = self.most * (self.most - opacity)
         shown = self.values * (self.most if self.premultiplied else opacity)
-        return np.minimum((2 * (shown + white) + self.most) // (2 * self.most), self.most)
+        out: NDArray[np.int64] = np.minimum((2 * (shown + white) + self.most) // (2 * self.most), self.most)
+        return out
 
     def channels(self, count: int) -> NDArray[np.int64]:
         """[H, W, count]: grey (1) or colour (3), opaque; colour and opacity (4)."""
@@ -69,7 +70,8 @@ class Stored:
             return np.concatenate([np.broadcast_to(colour, (*colour.shape[:2], 3)), opacity[..., None]], 2)
         values = self.opaque()
         if count == 1 and values.shape[2] == 3:
-            return (values @ LUMA + 32768 >> 16)[..., None]
+            out: NDArray[np.int64] = (values @ LUMA + 32768 >> 16)[..., None]
+            return out
         return np.broadcast_to(values, (*values.shape[:2], count))
 
     def _parts(self) -> tuple[NDArray[np.int64], NDArray[np.int64] | None]:

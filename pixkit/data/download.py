@@ -155,7 +155,8 @@ def _open(url: str, start: int) -> http.client.HTTPResponse:
     if start:
         request.add_header("Range", f"bytes={start}-")
     try:
-        return urllib.request.urlopen(request, timeout=TIMEOUT)
+        out: http.client.HTTPResponse = urllib.request.urlopen(request, timeout=TIMEOUT)
+        return out
     except urllib.error.HTTPError as error:
         error.close()
         raise _Broken(f"HTTP {error.code} {error.reason}") from error

@@ -186,4 +186,5 @@ def draw(sequence: BatchSequence, epoch: int, stop: threading.Event) -> Visits:
 def unpacked(bits: Tensor, places: Tensor, shape: tuple[int, ...]) -> Tensor:
     """Bits [n, ceil(C H W / 8)] as levels, int64 [n, C, H, W]."""
     dims = int(np.prod(shape))
-    return ((bits[:, :, None] >> places) & 1).flatten(1)[:, :dims].unflatten(1, shape).long()
+    out: Tensor = ((bits[:, :, None] >> places) & 1).flatten(1)[:, :dims].unflatten(1, shape).long()
+    return out

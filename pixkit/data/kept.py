@@ -129,7 +129,8 @@ def entries() -> list[Entry]:
 def facts_of(entry: Entry) -> dict[str, Any]:
     """What was written with an array; nothing, if it is damaged or has gone."""
     with suppress(OSError, ValueError, KeyError, TypeError, RecursionError), open_regular(entry.path) as file:
-        return _head(file)[0]["facts"]
+        out: dict[str, Any] = _head(file)[0]["facts"]
+        return out
     return {}
 
 

@@ -95,4 +95,5 @@ def _integers(scores: NDArray[np.float64]) -> NDArray[np.int64]:
         np.take_along_axis(weights, largest[..., None], -1) + UNIT - weights.sum(axis=-1, keepdims=True),
         -1,
     )
-    return weights
+    out: NDArray[np.int64] = weights
+    return out

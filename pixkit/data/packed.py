@@ -158,7 +158,8 @@ class _TarRead:
 
     def __call__(self, most: int) -> bytes:
         self.file.seek(self.start)
-        return self.file.read(most)
+        out: bytes = self.file.read(most)
+        return out
 
 
 @dataclass(frozen=True)

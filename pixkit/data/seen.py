@@ -23,7 +23,8 @@ def remembered(images: Unread, find: Callable[[], dict[str, Any]], what: str, *m
     identity = images.identity
     key = None if identity is None else kept.key_of("seen", what, identity, *more)
     if key is not None and (known := kept.find(key)) is not None:
-        return known[1]["found"]
+        out: dict[str, Any] = known[1]["found"]
+        return out
     found = find()
     if key is not None:
         kept.keep(key, np.zeros(0, np.uint8), {"of": f"{images.files[0].rows.path}: {what}", "found": found})

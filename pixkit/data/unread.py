@@ -183,7 +183,8 @@ class Unread(Tensor):
 def _chosen(func: Any, count: int, *given: Any) -> Tensor | None:
     """The numbers of the images, of so many, that a call chooses; None if it is of another kind."""
     if func is Tensor.index_select and len(given) == 2 and given[0] == 0:
-        return given[1]
+        out: Tensor | None = given[1]
+        return out
     if func is not Tensor.__getitem__:
         return None
     (index,) = given

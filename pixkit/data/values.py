@@ -128,7 +128,8 @@ def labels_of(array: NDArray[Any], images: int, where: str) -> NDArray[np.int64]
                 expected=f"({images},), ({images}, 1) or one-hot rows",
                 hint="null instead of the labels' array trains without labels",
             )
-        return plain.argmax(1).astype(np.int64)
+        out: NDArray[np.int64] = plain.argmax(1).astype(np.int64)
+        return out
     if plain.dtype.kind == "f" and not (np.isfinite(plain).all() and (plain == plain.round()).all()):
         strange = plain[~np.isfinite(plain) | (plain != plain.round())][0]
         raise DataError(

@@ -39,7 +39,8 @@ class _Watched(io.RawIOBase):
 
     def readinto(self, buffer: memoryview) -> int:  # type: ignore[override]
         try:
-            return self._file.readinto(buffer)  # type: ignore[attr-defined]
+            read: int = self._file.readinto(buffer)  # type: ignore[attr-defined]
+            return read
         except OSError as error:
             self.failure = self.failure or error
             raise

@@ -90,4 +90,7 @@ def shades(values: np.ndarray) -> np.ndarray:
     """Numbers >= 0, [H, W], as colours from dark (0) to bright (the largest), uint8 [H, W, 3]."""
     places = values / max(values.max(), np.finfo(np.float64).tiny)
     stops = np.linspace(0, 1, len(RAMP))
-    return np.rint(np.stack([np.interp(places, stops, channel) for channel in np.array(RAMP).T], -1)).astype(np.uint8)
+    out: np.ndarray = np.rint(np.stack([np.interp(places, stops, channel) for channel in np.array(RAMP).T], -1)).astype(
+        np.uint8
+    )
+    return out

@@ -34,7 +34,8 @@ class DiscretisedNormalMixture(PixelMixture):
     @staticmethod
     def standard_quantile(uniforms: Tensor) -> Tensor:
         """The inverse of Phi."""
-        return torch.special.ndtri(uniforms)
+        out: Tensor = torch.special.ndtri(uniforms)
+        return out
 
 
 class NormalMixture(MixtureHead):

@@ -53,7 +53,8 @@ class CausalAttention(MixingLayer):
         mask = self.visible | self.blind[:, None]
         out = F.scaled_dot_product_attention(q, k, v, attn_mask=mask)
         out = out.masked_fill(self.blind[:, None], 0.0)
-        return out.transpose(2, 3).flatten(1, 2).unflatten(2, tuple(query.shape[2:]))
+        result: Tensor = out.transpose(2, 3).flatten(1, 2).unflatten(2, tuple(query.shape[2:]))
+        return result
 
     def ready(self, *inputs: Tensor) -> Tensor:
         """The query, and the latest of the keys and values that it may see."""
@@ -92,7 +93,8 @@ class KeepBefore(MixingLayer):
     def forward(self, x: Tensor) -> Tensor:
         """Multiply by 1 or 0."""
         groups = len(self.keep)
-        return (x.unflatten(1, (-1, groups)) * self.keep).flatten(1, 2)
+        out: Tensor = (x.unflatten(1, (-1, groups)) * self.keep).flatten(1, 2)
+        return out
 
     def ready(self, *inputs: Tensor) -> Tensor:
         """What is zeroed is ready at 0."""

@@ -44,7 +44,8 @@ class SiteSum(Contraction):
     def forward(self, x: Tensor) -> Tensor:
         """One product."""
         out = x.flatten(2) @ (self.weight * self.allowed).T
-        return (out if self.bias is None else out + self.bias).unflatten(2, self.grid)
+        result: Tensor = (out if self.bias is None else out + self.bias).unflatten(2, self.grid)
+        return result
 
     def ready(self, *inputs: Tensor) -> Tensor:
         """With the last of what has a weight."""
@@ -80,7 +81,8 @@ class SiteLinear(Contraction):
     def forward(self, x: Tensor) -> Tensor:
         """One product."""
         out = torch.einsum("bis,tosi->bot", x.flatten(2), self._masked())
-        return (out if self.bias is None else out + self.bias.T).unflatten(2, self.grid)
+        result: Tensor = (out if self.bias is None else out + self.bias.T).unflatten(2, self.grid)
+        return result
 
     def _masked(self) -> Tensor:
         return self.weight * self.allowed[:, None, :, None]
@@ -101,7 +103,8 @@ class SiteLinear(Contraction):
         """Rows of the same."""
         rows = state[sites][:, group::groups]
         out = (inputs[0][:, :-1].flatten(1) @ rows.flatten(0, 1).T).unflatten(1, rows.shape[:2])
-        return out if self.bias is None else out + self.bias[sites][:, group::groups]
+        result: Tensor = out if self.bias is None else out + self.bias[sites][:, group::groups]
+        return result
 
 
 def _latest(allowed: Tensor, ready: Tensor) -> Tensor:

@@ -51,7 +51,8 @@ class Fusing(TorchFunctionMode, ABC):
 
     def scan(self, *given: Any) -> Tensor:
         """A recurrence over whole images: what `Scan` of pixkit.layers.scan is called with, and gives."""
-        return Scan.apply(*given)
+        out: Tensor = Scan.apply(*given)  # type: ignore[no-untyped-call]
+        return out
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         """Answer who asks for it; leave all else as it is."""

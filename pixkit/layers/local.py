@@ -66,7 +66,8 @@ class LocalConv2d(MaskedLayer):
 
     def forward(self, x: Tensor) -> Tensor:
         """[B, in_maps, H, W] to [B, out_maps, H, W]."""
-        return self.apply_kernel(x, self.weight, self.bias)
+        out: Tensor = self.apply_kernel(x, self.weight, self.bias)
+        return out
 
     def taps(self, grid: tuple[int, int]) -> Taps:
         """Every tap of the kernel."""

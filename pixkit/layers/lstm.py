@@ -66,12 +66,14 @@ class DiagonalLSTM(Recurrence):
     def split(self, x: Tensor) -> Sequence[Tensor]:
         """Diagonals, the batch innermost: a site is one run of memory, wherever it lies in the image."""
         sites = x.flatten(1).t().contiguous().view(x.shape[1], len(self.order), x.shape[0])
-        return sites.index_select(1, self.order).split([len(front) for front in self.fronts.sites], 1)
+        out: Sequence[Tensor] = sites.index_select(1, self.order).split([len(front) for front in self.fronts.sites], 1)
+        return out
 
     def join(self, parts: list[Tensor]) -> Tensor:
         """Back into rows, the batch outermost."""
         sites = torch.cat(parts, 1).index_select(1, self.back)
-        return sites.flatten(0, 1).t().unflatten(1, (self.maps, *self.fronts.grid))
+        out: Tensor = sites.flatten(0, 1).t().unflatten(1, (self.maps, *self.fronts.grid))
+        return out
 
     def drive(self, part: Tensor, read: Tensor) -> Tensor:
         """One product with both taps."""

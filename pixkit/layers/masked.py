@@ -86,7 +86,8 @@ class MaskedConv2d(MaskedLayer):
 
     def forward(self, x: Tensor) -> Tensor:
         """[B, in_maps, H, W] to [B, out_maps, H, W]."""
-        return self.apply_kernel(x, self.weight, self.bias)
+        out: Tensor = self.apply_kernel(x, self.weight, self.bias)
+        return out
 
     def taps(self, grid: tuple[int, int]) -> Taps:
         """The allowed entries of the cropped kernel."""

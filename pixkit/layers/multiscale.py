@@ -97,12 +97,14 @@ class Mosaic(MixingLayer):
     def forward(self, *inputs: Tensor) -> Tensor:
         """All sites in a row, then each where it belongs."""
         row = torch.cat([x.flatten(2) for x in inputs], 2)
-        return row.index_select(2, self.flat).unflatten(2, self.grid)
+        out: Tensor = row.index_select(2, self.flat).unflatten(2, self.grid)
+        return out
 
     def ready(self, *inputs: Tensor) -> Tensor:
         """With the site that is put there."""
         row = torch.cat([ready.flatten(1) for ready in inputs], 1)
-        return row[:, self.flat.cpu()].unflatten(1, self.grid)
+        out: Tensor = row[:, self.flat.cpu()].unflatten(1, self.grid)
+        return out
 
     def reads(self, units: Tensor, grids: list[Grid]) -> list[Tensor]:
         """The sites that are put there."""

@@ -57,7 +57,8 @@ class ColourLayerNorm(PointwiseLayer):
         centred = grouped - grouped.mean(1, keepdim=True)
         variance = centred.square().mean(1, keepdim=True)
         normal = (centred * (variance + self.eps).rsqrt()).flatten(1, 2)
-        return normal * self.weight[:, None, None] + self.bias[:, None, None]
+        out: Tensor = normal * self.weight[:, None, None] + self.bias[:, None, None]
+        return out
 
 
 def activation(name: ActivationName) -> nn.Module:

@@ -49,7 +49,8 @@ class Rearrange(MixingLayer):
         batch = max(len(x) for x in inputs)  # what needs no pixel may be one image for all
         values = torch.cat([x.flatten(1).expand(batch, -1) for x in inputs], 1)
         found = values.index_select(1, self.table.clamp_min(0).flatten()).view(-1, *self.table.shape)
-        return torch.where(self.table < 0, self.constants.to(found.dtype), found).unflatten(2, self.grid)
+        out: Tensor = torch.where(self.table < 0, self.constants.to(found.dtype), found).unflatten(2, self.grid)
+        return out
 
     def parts(self) -> list[tuple[Tensor, Tensor]]:
         """Of each input, which map and which site are read, int64 [M', S'] each, on the CPU; -1 where another is."""
@@ -74,7 +75,8 @@ class Rearrange(MixingLayer):
         latest = torch.stack(
             [found[group::groups].amax(0) if group < self.maps else found[0] for group in range(groups)]
         )
-        return latest.unflatten(1, self.grid)
+        out: Tensor = latest.unflatten(1, self.grid)
+        return out
 
     def reads(self, units: Tensor, grids: list[Grid]) -> list[Tensor]:
         """Straight from the table."""

@@ -137,7 +137,8 @@ class Recurrence(MixingLayer):
         out = scan(sites, self.weight, self.hidden, self.cell, self.slots, self.carry, *tables)
         last = not x.is_contiguous() and x.is_contiguous(memory_format=torch.channels_last)
         layout = torch.channels_last if last else torch.contiguous_format  # what the next convolution reads
-        return out.permute(1, 2, 0).unflatten(2, self.fronts.grid).contiguous(memory_format=layout)
+        result: Tensor = out.permute(1, 2, 0).unflatten(2, self.fronts.grid).contiguous(memory_format=layout)
+        return result
 
     def _front_by_front(self, x: Tensor) -> Tensor:
         """As autograd follows it."""

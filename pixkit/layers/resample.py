@@ -53,7 +53,8 @@ class _MaskedResample(MaskedLayer):
         weight = self.weight.flatten(1)
         out = [weight[group::groups] @ (patches * self.mask[group]).flatten(1, 3) for group in range(groups)]
         joined = torch.stack(out, 2).flatten(1, 2) + self.bias[:, None]
-        return joined.unflatten(2, self.grid)
+        result: Tensor = joined.unflatten(2, self.grid)
+        return result
 
     def taps(self, grid: tuple[int, int]) -> Taps:
         """The table."""

@@ -76,7 +76,8 @@ class SequenceRecurrence(AlongSequence):
         for gates in rows.unbind(2):
             hidden, cell = self._step(gates, hidden, cell)
             states.append(hidden)
-        return torch.stack(states, 2).unflatten(0, (len(x), -1)).movedim(1, 2)
+        out: Tensor = torch.stack(states, 2).unflatten(0, (len(x), -1)).movedim(1, 2)
+        return out
 
     def _step(self, gates: Tensor, hidden: Tensor, cell: Tensor) -> tuple[Tensor, Tensor]:
         """The states after one more site, of those before, [B, h] each."""
@@ -114,7 +115,8 @@ class SequenceRecurrence(AlongSequence):
         after = self._step(inputs[0][:, sites].flatten(0, 1), hidden, cell)
         for memory, value in zip(memories, after, strict=True):
             memory[:, sites] = value.unflatten(0, (-1, len(sites)))
-        return after[0].unflatten(0, (-1, len(sites)))[..., group::groups]
+        out: Tensor = after[0].unflatten(0, (-1, len(sites)))[..., group::groups]
+        return out
 
     def extra_repr(self) -> str:
         """Kind and maps for print(model)."""

@@ -118,7 +118,8 @@ class Shift(MixingLayer):
 
     def ready(self, *inputs: Tensor) -> Tensor:
         """Moved with the image; what comes in is ready at 0."""
-        return self(inputs[0][None])[0]
+        out: Tensor = self(inputs[0][None])[0]
+        return out
 
     def reads(self, units: Tensor, grids: list[Grid]) -> list[Tensor]:
         """Moved back."""

@@ -38,7 +38,8 @@ class SiteAttention(MixingLayer):
         """Torch's kernel."""
         q, k, v = (x.flatten(2).unflatten(1, (self.heads, -1)).transpose(2, 3) for x in (query, key, value))
         out = self._attend(q, k, v, self.visible, self.bias)
-        return out.transpose(2, 3).flatten(1, 2).unflatten(2, tuple(query.shape[2:]))
+        result: Tensor = out.transpose(2, 3).flatten(1, 2).unflatten(2, tuple(query.shape[2:]))
+        return result
 
     def _attend(self, q: Tensor, k: Tensor, v: Tensor, visible: Tensor, bias: Tensor | None) -> Tensor:
         """A row that sees nothing is opened and then zeroed: a softmax over nothing is NaN in some kernels."""

@@ -72,7 +72,8 @@ class SiteFunction(PointwiseLayer):
         found = self.function(*values, **self.named)
         found = found if self.part is None else found[self.part]
         lead = found.ndim - self.axes
-        return found.reshape(*found.shape[:lead], -1).to(images[0].dtype).movedim(-1, 1)
+        out: Tensor = found.reshape(*found.shape[:lead], -1).to(images[0].dtype).movedim(-1, 1)
+        return out
 
     def extra_repr(self) -> str:
         """The function's name for print(model)."""

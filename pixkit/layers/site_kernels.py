@@ -144,7 +144,8 @@ class Patterns(nn.Module):
         ]
         out = torch.cat(products, 1).index_select(1, self.places)
         out = out if bias is None else out + bias
-        return out.transpose(1, 2).unflatten(2, self.grid)
+        result: Tensor = out.transpose(1, 2).unflatten(2, self.grid)
+        return result
 
     def _kernel(self, weight: Tensor) -> Tensor:
         """Each entry of the table as a matrix, [entries, in_maps, out_maps], masked by colour groups."""
@@ -152,7 +153,8 @@ class Patterns(nn.Module):
         if self.groups == 1:
             return flat
         split = flat.unflatten(2, (-1, self.groups)).unflatten(1, (-1, self.groups))
-        return (split * self.mask).flatten(3, 4).flatten(1, 2)
+        out: Tensor = (split * self.mask).flatten(3, 4).flatten(1, 2)
+        return out
 
 
 def masked_kernel(

@@ -69,7 +69,8 @@ class SiteProducts(MixingLayer):
         """All rows."""
         every = torch.arange(self.visible.shape[0] * self.visible.shape[1], device=query.device)
         memories = [x.flatten(2).transpose(1, 2) for x in (query, key, *value)]
-        return self._rows(every, *memories).transpose(1, 2).unflatten(2, tuple(query.shape[2:]))
+        out: Tensor = self._rows(every, *memories).transpose(1, 2).unflatten(2, tuple(query.shape[2:]))
+        return out
 
     def _rows(self, sites: Tensor, query: Tensor, key: Tensor, value: Tensor | None = None) -> Tensor:
         """[B, S, V] of some sites; what is not read of keys does not count, whatever it is."""
@@ -79,7 +80,8 @@ class SiteProducts(MixingLayer):
         def of_runs(memory: Tensor) -> Tensor:
             """[B, heads, U, D], or [B, heads, S, U, D] of several runs."""
             split = memory.unflatten(2, (self.heads, -1)).unflatten(1, (runs, -1)).permute(0, 3, 1, 2, 4)
-            return split[:, :, 0] if runs == 1 else split[:, :, run]
+            out: Tensor = split[:, :, 0] if runs == 1 else split[:, :, run]
+            return out
 
         own = query[:, sites].unflatten(2, (self.heads, -1)).transpose(1, 2)
         hidden = ~self.visible[run, place]
@@ -87,7 +89,8 @@ class SiteProducts(MixingLayer):
         found = self._made(self.row, products.masked_fill(hidden, 0.0), (run, place), {})
         if value is not None:
             found = _times(found.masked_fill(hidden, 0.0), of_runs(value))
-        return found.transpose(1, 2).flatten(2)
+        out: Tensor = found.transpose(1, 2).flatten(2)
+        return out
 
     def _made(self, row: Any, products: Tensor, where: tuple[Tensor, Tensor], done: dict[int, Tensor]) -> Any:
         """What an argument stands for."""

@@ -42,7 +42,8 @@ class _WeightNormalised(DataInitialised):
         others = [axis for axis in range(4) if axis != self.axis]
         shape = [-1 if axis == self.axis else 1 for axis in range(4)]
         norm = torch.linalg.vector_norm(self.weight, dim=others, keepdim=True)
-        return self.weight * (self.gain.view(shape) / norm)
+        out: Tensor = self.weight * (self.gain.view(shape) / norm)
+        return out
 
     @torch.no_grad()
     def initialise_from(self, x: Tensor) -> None:

@@ -38,7 +38,8 @@ class Window(TapLayer):
         patches = memory[:, self.sources].flatten(2)
         weight = self.weight.transpose(1, 2).flatten(0, 1)
         out = patches @ weight if self.bias is None else patches @ weight + self.bias
-        return out.transpose(1, 2).unflatten(2, self.grid)
+        result: Tensor = out.transpose(1, 2).unflatten(2, self.grid)
+        return result
 
     def taps(self, grid: Grid) -> Taps:
         """Every tap that lies inside."""

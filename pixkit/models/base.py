@@ -62,7 +62,7 @@ class Model(Declared, nn.Module, ABC):
         self.spec = spec
         self.classes = classes
         self.class_names: tuple[str, ...] | None = None
-        self.register_state_dict_post_hook(without_wrappers)
+        self.register_state_dict_post_hook(without_wrappers)  # type: ignore[no-untyped-call]
         if self.former:
             deprecated.warn(self)
 

@@ -26,7 +26,8 @@ class CodeVector(CodeContext):
 
     def forward(self, context: Tensor) -> Tensor:
         """[B, D] to [B, maps, 1, 1]."""
-        return self.body(context)
+        out: Tensor = self.body(context)
+        return out
 
 
 class CodeMaps(CodeContext):
@@ -58,4 +59,5 @@ class CodeMaps(CodeContext):
 
     def forward(self, context: Tensor) -> Tensor:
         """Codes to [B, maps, H, W]."""
-        return self.body(context)[:, :, : self.grid[0], : self.grid[1]]
+        out: Tensor = self.body(context)[:, :, : self.grid[0], : self.grid[1]]
+        return out

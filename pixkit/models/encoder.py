@@ -110,7 +110,8 @@ _ACTIVATIONS: dict[str | None, type[nn.Module]] = {None: nn.ELU, "l1": nn.ReLU, 
 
 def halved(side: int, times: int) -> int:
     """A side halved so often, rounded up."""
-    return -(-side // 2**times)
+    out: int = -(-side // 2**times)
+    return out
 
 
 def halvings_to(side: int, largest: int) -> int:

@@ -74,8 +74,8 @@ class OrderAgnosticModel(LabelledModel):
         self.networks = nn.ModuleList(map(self.build_network, config.orderings))
         for number, network in enumerate(self._networks()):
             _share(self.network, network, config.orderings[number].config.where())
-        self.register_state_dict_post_hook(_drop_shared)
-        self.register_load_state_dict_pre_hook(_restore_shared)
+        self.register_state_dict_post_hook(_drop_shared)  # type: ignore[no-untyped-call]
+        self.register_load_state_dict_pre_hook(_restore_shared)  # type: ignore[no-untyped-call]
 
     @property
     def network(self) -> Autoregressive:  # type: ignore[override]

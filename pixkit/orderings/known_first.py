@@ -26,4 +26,5 @@ class KnownFirst(Ordering):
 
     def site_steps(self, height: int, width: int) -> Tensor:
         """The base's ranks, those of given sites first."""
-        return self._sites
+        out: Tensor = self._sites
+        return out

@@ -41,7 +41,8 @@ class _Builder:
             schema = definitions[schema["$ref"].removeprefix(_REFERENCE)]
         for name, definition in definitions.items():
             self.definitions[f"{prefix}.{name}"] = self._rewritten(definition, prefix)
-        return self._rewritten(schema, prefix)
+        out: dict[str, Any] = self._rewritten(schema, prefix)
+        return out
 
     def _rewritten(self, value: Any, prefix: str) -> Any:
         """The value with references into the common definitions and placeholders for kinds resolved."""

@@ -6,8 +6,8 @@ from typing import Any
 
 from pydantic import ValidationError
 
+from pixkit.catalogue.kinds import KINDS
 from pixkit.components.plugins import registry
-from pixkit.components.registry import KINDS
 from pixkit.components.spec import ComponentSpec
 from pixkit.errors import KeyPath, PluginError, RecipeError, dotted
 from pixkit.recipe.messages import unknown_key

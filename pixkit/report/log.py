@@ -46,7 +46,8 @@ class Log:
     @property
     def lost(self) -> np.ndarray:
         """bool [N]: whose value was not finite."""
-        return np.isnan(self.values)
+        out: np.ndarray = np.isnan(self.values)
+        return out
 
     @property
     def missing(self) -> int:
@@ -111,7 +112,8 @@ def _hours(steps: np.ndarray, seconds: np.ndarray, spent: Mapping[int, float]) -
     passed = np.where(np.isnan(seconds), usual, seconds) + lost * usual
     scored = np.array(sorted(spent), np.int64)
     total = np.concatenate([[0.0], np.cumsum([spent[step] for step in scored.tolist()])])
-    return (np.cumsum(passed) + total[np.searchsorted(scored, steps, side="right")]) / 3600
+    out: np.ndarray = (np.cumsum(passed) + total[np.searchsorted(scored, steps, side="right")]) / 3600
+    return out
 
 
 def _at(step: int, steps: np.ndarray, hours: np.ndarray) -> float:

@@ -17,8 +17,8 @@ from pixkit.components.plugins import plugins as loaded_plugins
 from pixkit.data import Dataset, Progress, prepare
 from pixkit.data.classes import how_to_label, renumbered
 from pixkit.data.former import numbered_as_before
+from pixkit.data.loading import Numbering
 from pixkit.data.palette_file import read_palette
-from pixkit.data.prepare import Numbering
 from pixkit.errors import CheckpointError, RecipeError, UsageError
 from pixkit.files import is_folder
 from pixkit.image import ImageSpec
@@ -30,6 +30,7 @@ from pixkit.recipe import LoadedRecipe, Recipe, find_recipe, load_recipe, revise
 from pixkit.recipe.load import is_yaml, no_recipe
 from pixkit.recipe.overrides import one_by_one
 from pixkit.runs import checkpoint as checkpoints
+from pixkit.runs.manifest import read_manifest
 from pixkit.runs.places import GIVEN, SETTINGS
 from pixkit.runs.record import pick_device
 from pixkit.runs.run import Run
@@ -229,7 +230,7 @@ def read_weights(folder: Path, weights: str, averaged: bool | None = None) -> di
     """
     if weights not in WEIGHTS:
         raise UsageError("no such weights", where="weights", found=weights, expected=" or ".join(WEIGHTS))
-    manifest = checkpoints.read_manifest(folder)
+    manifest = read_manifest(folder)
     there = "ema" in manifest.files
     if weights == "ema" and averaged and not there:
         raise CheckpointError(

@@ -83,7 +83,8 @@ def decode_manifest(data: bytes, path: Path) -> dict[str, Any]:
         intact = False
     if not intact:
         raise CheckpointError("damaged: its bytes are not those that were saved", where=str(path))
-    return body
+    out: dict[str, Any] = body
+    return out
 
 
 def _migrate(body: dict[str, Any], path: Path, migrations: Migrations, newest: int) -> dict[str, Any]:

@@ -10,6 +10,7 @@ from pathlib import Path
 from pixkit.errors import CheckpointError
 from pixkit.files import is_there
 from pixkit.runs import checkpoint
+from pixkit.runs.manifest import read_manifest
 from pixkit.runs.places import named_steps
 from pixkit.runs.run import Run
 
@@ -88,7 +89,7 @@ def lost_best(run: Run, step: int) -> str | None:
     """What is wrong with the weights of the best checkpoint, that of a step; None if nothing is."""
     folder = run.checkpoint_folder(step)
     try:
-        manifest = checkpoint.read_manifest(folder)
+        manifest = read_manifest(folder)
         for name in {"model", "ema"} & set(manifest.files):
             checkpoint.read_tensors(folder, manifest, name)
     except CheckpointError as error:

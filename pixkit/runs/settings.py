@@ -18,7 +18,8 @@ def read_settings(path: Path) -> dict[str, Any]:
     Raises:
         RunError: if it cannot be read, is damaged, or was written by a newer pixkit.
     """
-    return _copied(_settings(RunFile(path, MOST_TEXT).text(), str(path)))
+    out: dict[str, Any] = _copied(_settings(RunFile(path, MOST_TEXT).text(), str(path)))
+    return out
 
 
 @functools.lru_cache(maxsize=4)

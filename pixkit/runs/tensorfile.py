@@ -66,7 +66,8 @@ def _header(tensors: Mapping[str, Tensor]) -> dict[str, dict[str, object]]:
     for name, record in header.items():
         start, end = end, end + tensors[name].numel() * tensors[name].element_size()
         record.update(shape=list(tensors[name].shape), data_offsets=[start, end])
-    return header
+    out: dict[str, dict[str, object]] = header
+    return out
 
 
 def _parts(data: bytes) -> tuple[memoryview, memoryview]:

@@ -121,7 +121,8 @@ def check_forward(network: Autoregressive, images: int) -> None:
 
     def work(few: int) -> Tensor:
         x = torch.zeros(few, *network.spec.shape, dtype=torch.int64, device=device)
-        return network(x, network.example_context(few))
+        out: Tensor = network(x, network.example_context(few))
+        return out
 
     taken = forecast(work, images, device).taken
     check_fits(taken, device, f"{images} images at a time", where="batch_size", hint=SMALLER_DRAW)

@@ -85,7 +85,8 @@ class CachedBatches:
             images = images.clone(memory_format=torch.contiguous_format)  # the executor may draw others
             if isinstance(executor, RoundedExecutor) and self.prepared.departure is None and count:
                 self.prepared.departure = departure(executor, images[:FEW], request.context)
-        return images
+        out: Tensor = images
+        return out
 
     @contextmanager
     def executor_for(self, count: int, context: Tensor | None) -> Iterator[Executor]:

@@ -159,7 +159,8 @@ def _failure(arguments: dict[str, Any], error: Exception, target: str) -> UsageE
 def _function(module: ModuleType, name: str, target: str) -> Callable[[], Any]:
     function = getattr(module, name, None)
     if callable(function):
-        return function
+        out: Callable[[], Any] = function
+        return out
     functions = [each for each, value in vars(module).items() if inspect.isfunction(value) and not each.startswith("_")]
     near = difflib.get_close_matches(name, functions, 1)
     raise UsageError(

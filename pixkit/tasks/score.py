@@ -310,6 +310,9 @@ def chosen_rows(dataset: Dataset, split: str, batch_size: int, limit: int | None
     """The numbers of the images of each batch; with a limit, at most so many by a seeded choice."""
     size = dataset.size(split)
     if limit is None:
-        return torch.arange(size).split(batch_size)
-    generator = torch.Generator().manual_seed(derive(seed, "subset", split))
-    return torch.randperm(size, generator=generator)[:limit].sort().values.split(batch_size)
+        rows = torch.arange(size)
+    else:
+        generator = torch.Generator().manual_seed(derive(seed, "subset", split))
+        rows = torch.randperm(size, generator=generator)[:limit].sort().values
+    batches: Sequence[Tensor] = rows.split(batch_size)
+    return batches

@@ -32,7 +32,8 @@ def influence(net: Autoregressive, images: Tensor) -> Tensor:
         moved = moves(net, (before, context), (changed.view_as(before), context))
         for place, each in zip(some[:, 0], moved.split(len(images)), strict=True):
             seen[..., place] |= each.any(0)
-    return seen.unflatten(3, spec.shape)
+    out: Tensor = seen.unflatten(3, spec.shape)
+    return out
 
 
 @torch.no_grad()
@@ -41,7 +42,8 @@ def moves(net: Autoregressive, before: tuple[Tensor, Tensor | None], after: tupl
 
     The batches are of one size, so that the arithmetic at each place in them is the same.
     """
-    return (net(*after) != net(*before)).unflatten(1, (-1, net.ordering.groups)).any(1)
+    out: Tensor = (net(*after) != net(*before)).unflatten(1, (-1, net.ordering.groups)).any(1)
+    return out
 
 
 def permitted(net: Autoregressive) -> Tensor:

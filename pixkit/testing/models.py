@@ -15,8 +15,9 @@ from pixkit.components.spec import ComponentSpec
 from pixkit.errors import CausalityError, UsageError
 from pixkit.image import Batch, ImageSpec
 from pixkit.layers.modes import evaluating
-from pixkit.models.base import Model, Phase
+from pixkit.models.base import Model
 from pixkit.models.latent import LatentModel
+from pixkit.models.phase import Phase
 from pixkit.randomness import seed_torch
 from pixkit.samplers import Known
 from pixkit.testing.configs import check_config
@@ -80,7 +81,8 @@ class _Leaking(nn.Module):
             self.leak.weight.copy_(torch.arange(1.0, backbone.spec.inputs + 1).view(1, -1, 1, 1))
 
     def forward(self, x: Tensor, *context: Tensor) -> Tensor:
-        return self.backbone(x, *context) + self.leak(x)
+        out: Tensor = self.backbone(x, *context) + self.leak(x)
+        return out
 
 
 def check_leaks(model: Model) -> None:

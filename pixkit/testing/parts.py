@@ -59,7 +59,8 @@ class PlainBackbone(Backbone):
 
     def forward(self, x: Tensor) -> Tensor:
         """[B, inputs, H, W] to [B, width, H, W]."""
-        return self.body(x)
+        out: Tensor = self.body(x)
+        return out
 
 
 def plain_backbone() -> ComponentSpec:

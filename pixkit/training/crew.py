@@ -48,7 +48,7 @@ def spawn(arguments: Sequence[str], threads: int, errors: BinaryIO) -> Process:
     """
     code = f"import sys; sys.path[:] = {sys.path!r}; from pixkit.cli.main import run; run()"
     apart = {"process_group": 0} if os.name == "posix" else {}
-    return subprocess.Popen(  # type: ignore[call-overload]
+    process: subprocess.Popen[bytes] = subprocess.Popen(  # type: ignore[call-overload]
         [sys.executable, "-P", "-c", code, *arguments],
         env={**os.environ, "OMP_NUM_THREADS": str(threads)},
         stdin=subprocess.DEVNULL,
@@ -56,6 +56,7 @@ def spawn(arguments: Sequence[str], threads: int, errors: BinaryIO) -> Process:
         stderr=errors,
         **apart,
     )
+    return process
 
 
 def cores() -> int:

@@ -12,6 +12,7 @@ from typing import Any
 from pixkit.errors import RunError
 from pixkit.recipe.schema import Recipe
 from pixkit.runs import checkpoint
+from pixkit.runs.manifest import read_manifest
 from pixkit.runs.metrics import MetricsLog, plain
 from pixkit.runs.places import step_name
 from pixkit.runs.run import Run
@@ -78,7 +79,7 @@ class Trainer:
             CheckpointError: if it is damaged or another model's.
         """
         folder = folder or self.run.checkpoint("last")
-        manifest = checkpoint.read_manifest(folder)
+        manifest = read_manifest(folder)
         state = self.stepper.segments.taken_up(LoopState.saved(manifest, str(folder)))
         checkpoint.load_model(self.model, checkpoint.read_tensors(folder, manifest, "model"), str(folder))
         load_optimizer_tensors(self.stepper.phases, checkpoint.read_tensors(folder, manifest, "optimizer"), str(folder))

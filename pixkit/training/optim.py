@@ -10,7 +10,8 @@ import torch
 from torch import Tensor, nn
 
 from pixkit.errors import CheckpointError, RecipeError, listed
-from pixkit.models.base import Model, Phase
+from pixkit.models.base import Model
+from pixkit.models.phase import Phase
 from pixkit.recipe.schema import SGD, Adam, AdamW, Optimizer, RMSprop, Schedule, TrainConfig
 from pixkit.training.recompute import Recomputed
 

@@ -11,7 +11,7 @@ from pixkit.errors import RunError, UsageError
 from pixkit.recipe import LoadedRecipe
 from pixkit.recipe.overrides import saying
 from pixkit.recipe.schema import Schedule
-from pixkit.runs.checkpoint import read_manifest
+from pixkit.runs.manifest import read_manifest
 from pixkit.runs.run import Run
 from pixkit.training.optim import rate_factor
 from pixkit.training.resume import LoopState

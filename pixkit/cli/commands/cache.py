@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from typing import Any
 
 import click
 
@@ -43,6 +44,6 @@ def command(clear: bool, as_json: bool) -> None:
     emit_line(f"{said}, in {kept.folder()}")
 
 
-def _cells(row: dict) -> tuple[str, str, str]:
+def _cells(row: dict[str, Any]) -> tuple[str, str, str]:
     used = time.strftime("%Y-%m-%d %H:%M", time.localtime(row["used"]))
     return row["of"] or "(damaged)", in_words(row["bytes"]), used

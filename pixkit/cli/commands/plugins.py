@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import click
 
 from pixkit.cli.group import plugin_option
@@ -41,7 +43,7 @@ def _row(info: PluginInfo, commands: list[str]) -> dict[str, object]:
     }
 
 
-def _cells(row: dict) -> tuple[str, str, str, str]:
+def _cells(row: dict[str, Any]) -> tuple[str, str, str, str]:
     brings = [f"{item['kind']} {item['name']}" for item in row["components"]]
     brings += [f"command {name}" for name in row["commands"]]
     health = f"{row['health']}: {row['detail']}" if row["detail"] else row["health"]

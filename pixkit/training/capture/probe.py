@@ -34,7 +34,7 @@ class Probe(Mode):
 
     def __init__(self, *, draws: bool = False) -> None:
         """With `draws`, random numbers of the CPU are no obstacle."""
-        super().__init__()
+        super().__init__()  # type: ignore[no-untyped-call]
         self.obstacle: str | None = None
         self._draws = draws
 
