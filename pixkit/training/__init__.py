@@ -1,4 +1,4 @@
-"""From a recipe to a run: what `pixkit.build` is told and gives."""
+"""From a recipe to a run: the arguments and the result of `pixkit.build`."""
 
 from pixkit.training.build import BuildResult
 from pixkit.training.dryrun import DryRun, dry_run

@@ -1,4 +1,4 @@
-"""Steps that the host launches without waiting for what comes of them, and reads when the device has come that far."""
+"""Training steps that the host launches without waiting for their results, and reads once the device has caught up."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from pixkit.training.step import NonFiniteStep, Stepper, words
 
 @dataclass(frozen=True)
 class _Part:
-    """Of a part of a phase: its share of the step's images, and which of its losses are on the device."""
+    """A part of a phase: its share of the step's images, and which of its losses are on the device."""
 
     weight: float
     names: list[str]
@@ -42,7 +42,7 @@ class _Launched:
 
 
 class Coming:
-    """Numbers on their way from the device."""
+    """Numbers being copied from the device."""
 
     def __init__(self, values: Tensor) -> None:
         self._values = values
@@ -54,23 +54,23 @@ class Coming:
             self._arrived.record(torch.cuda.current_stream(values.device))
 
     def wait(self) -> None:
-        """Until they are there."""
+        """Wait until they have arrived."""
         if self._arrived is not None:
             self._arrived.synchronize()
 
     def read(self) -> list[float]:
-        """Wait for them."""
+        """Wait for them and return them."""
         self.wait()
         found: list[float] = self._values.tolist()
         return found
 
 
 class Ahead:
-    """Makes a stepper's steps, up to `lag` of them before the first is read.
+    """Makes a stepper's steps, launching up to `lag` of them before the first is read.
 
-    The steps are the stepper's, but for the last digits: `guarded` optimisers compute in another order. No step waits
-    for the device. That one is not finite is seen when it is read; a `Guard` sees to it that neither it nor the steps
-    that were launched after it updated anything.
+    The steps are the stepper's up to the last digits: `guarded` optimisers compute in another order. No step waits for
+    the device. A step that is not finite is noticed when it is read; a `Guard` makes sure that neither it nor any step
+    launched after it has updated anything.
     """
 
     def __init__(
@@ -81,7 +81,7 @@ class Ahead:
         race: Race | None = None,
         say: Callable[[str], None] = lambda text: None,
     ) -> None:
-        """With `record`, phases are recorded and replayed, but not where a `race` says that this is no faster.
+        """With `record`, phases are recorded and replayed, unless a `race` shows that this is no faster.
 
         `say` is told of that, and of phases that cannot be recorded.
         """
@@ -100,16 +100,16 @@ class Ahead:
         self._launched: deque[_Launched] = deque()
 
     def __len__(self) -> int:
-        """Steps that were launched and not read yet."""
+        """The number of steps that were launched but not read yet."""
         return len(self._launched)
 
     @property
     def flag(self) -> Tensor:
-        """A scalar on the device: 1 once a step was not finite, else 0."""
+        """A scalar on the device: 1 once a step was not finite, otherwise 0."""
         return self._guard.flag
 
     def make(self, step: int) -> dict[str, float]:
-        """See Stepper; for who has to know at once."""
+        """See `Stepper`; for callers that need the result at once."""
         self.launch(step)
         return self.read()
 
@@ -131,14 +131,14 @@ class Ahead:
             self._race = None
 
     def _settle(self, replayed: list[ReplayedPhase], seconds: dict[bool, float]) -> None:
-        """Go on in the way that takes less time."""
+        """Keep whichever way takes less time."""
         figures = f"seconds a step: {seconds[True]:.3g} replayed, {seconds[False]:.3g} launched"
         faster = seconds[True] < seconds[False]
         for phase in replayed:
             phase.replaying = faster
             if not faster:
                 phase.forget()
-        self._say(f"steps are {'replayed' if faster else 'launched anew each time'} ({figures})")
+        self._say(f"steps are {'replayed' if faster else 'launched anew'} ({figures})")
 
     def _launch(self, step: int) -> None:
         phases, values = [], []
@@ -150,14 +150,14 @@ class Ahead:
         self._launched.append(_Launched(step, phases, Coming(torch.cat(values))))
 
     def wait(self) -> None:
-        """Until the device has made the first of the steps that were launched."""
+        """Wait until the device has made the first of the launched steps."""
         self._launched[0].values.wait()
 
     def read(self) -> dict[str, float]:
-        """Wait for the first of the steps that were launched; return what is logged of it, as `Stepper.make` does.
+        """Wait for the first of the launched steps and return what is logged of it, as `Stepper.make` does.
 
         Raises:
-            NonFiniteStep: if it was not finite. It and the later ones, which are forgotten, updated nothing.
+            NonFiniteStep: if it was not finite. It and the later steps, which are dropped, updated nothing.
         """
         launched = self._launched.popleft()
         values = iter(launched.values.read())
@@ -177,7 +177,7 @@ class Ahead:
         return self.stepper.row(rows)
 
     def _phase(self, phase: LivePhase, step: int) -> tuple[_Phase, list[Tensor]]:
-        """Launch a phase; the values are each part's losses, and the gradient's norm."""
+        """Launch a phase; the values are the losses of each part and the norm of the gradient."""
         phase.begin()
         while (launched := self._gradients(phase, step)) is None:
             self._guard.rewind()
@@ -189,12 +189,12 @@ class Ahead:
         return _Phase(parts, rate), values
 
     def _gradients(self, phase: LivePhase, step: int) -> tuple[list[_Part], list[Tensor]] | None:
-        """Launch a phase's losses and gradients; None if that failed, and may do now.
+        """Launch a phase's losses and gradients; return None if that failed but is worth another try.
 
-        It may where memory was exhausted, and where an operation had no deterministic kernel.
+        That is so where memory was exhausted, or where an operation had no deterministic kernel.
 
         Raises:
-            UsageError: if memory is exhausted, and nothing can be done about it.
+            UsageError: if memory is exhausted and nothing can be done about it.
         """
         if not self.stepper.ranks.alone:
             return self._shared(phase, step)
@@ -215,13 +215,14 @@ class Ahead:
         return parts, values
 
     def _shared(self, phase: LivePhase, step: int) -> tuple[list[_Part], list[Tensor]]:
-        """Launch this rank's share of a phase, and the sum of all: the host waits for other hosts, for no device.
+        """Launch this rank's share of a phase and the sum over all ranks: the host waits for other hosts, not for a
+        device.
 
-        What may be tried again when one process computes all parts may not here: the others are in an exchange.
+        A single process may retry a failed phase; a rank may not, because the others are inside an exchange.
         """
         stepper, parts, values = self.stepper, list[_Part](), list[Tensor]()
         total = OrderedSum(stepper.ranks, phase.parameters)
-        # One part a rank at a time: the host is soon free for the next, however far its device is.
+        # One part per rank at a time: the host is soon free for the next, however far its device has come.
         for batches in stepper.source.shared(step, phase.trained.name, stepper.ranks, stepper.ranks.size):
             own, row = [], torch.zeros(0, dtype=torch.float64, device=stepper.device)
             for part, batch in batches:
@@ -239,15 +240,15 @@ class Ahead:
         return parts, values
 
     def _make_room(self, phase: LivePhase, step: int, error: Exception) -> None:
-        """Let go of what was recorded, which leaves digits as they are; if there is nothing, halve the parts."""
+        """Drop the recordings, which changes no digit; if there are none, halve the parts."""
         recorded = [one for one in self._phases if isinstance(one, ReplayedPhase) and one.recorded]
         for one in recorded:
-            one.let_go("memory does not do for what is recorded, too")
+            one.let_go("there is not enough memory for recorded steps")
         if not recorded and (why := self.stepper.parts.halve(step, phase.trained)) is not None:
             raise self.stepper.parts.exhausted(step, phase.trained, why, error) from error
 
     def _explained(self, step: int, number: int, what: str, **details: object) -> NonFiniteStep:
-        """The error of a step that was not finite, with what it says when it is made again, waiting for everything."""
+        """The error for a step that was not finite, with the details found by making it again synchronously."""
         self._launched.clear()
         try:
             self.stepper.again(step, number)

@@ -1,4 +1,4 @@
-"""Choosing the arithmetic of training by measuring it on the device at hand."""
+"""Choose the arithmetic of training by measuring it on the device in use."""
 
 from __future__ import annotations
 
@@ -18,32 +18,32 @@ from pixkit.training.rate import wait
 from pixkit.training.step import Stepper, checked_losses
 
 FEWEST_TURNS, MOST_TURNS = 3, 5
-"""How often each arithmetic is measured; beyond the fewest, only while ENOUGH_SECONDS have not passed."""
+"""How often each arithmetic is measured; more than the minimum only while ENOUGH_SECONDS have not passed."""
 ENOUGH_SECONDS = 3.0
 LARGEST_SHARE = 0.05
-"""Of all of training, in batches, what measuring may take."""
+"""The largest share of the whole training, in batches, that measuring may take."""
 SHORTEST = 30.0
-"""Seconds of training below which nothing is measured: there is too little to save."""
+"""Trainings shorter than this, in seconds, are not measured: there is too little to save."""
 HOPELESS = 2.0
-"""What takes this many times the fastest's time in the first turn has no more turns."""
+"""A candidate that takes this many times as long as the fastest in the first round is dropped."""
 PAYS = {"fp32": 1.0, "tf32": 1.1, "bf16": 1.25}
-"""How many times faster than any finer one a precision has to be to be chosen."""
+"""How much faster than every finer precision a precision has to be to be chosen."""
 LAYOUT_PAYS = 1.1
-"""How many times faster channels_last, or fused operations, or both, have to be to be chosen."""
+"""How much faster channels_last, fused operations, or both have to be to be chosen."""
 
 Seconds = dict[Arithmetic, float]
 
 
 def choose(stepper: Stepper, watch: Callable[[], None] = lambda: None) -> Choice:
-    """Of what the recipe leaves open, what is clearly the fastest for this model on this device.
+    """Choose, for the options the recipe leaves open, those that are clearly fastest for this model on this device.
 
-    Measured are forward and backward passes of the first training batch, in turns, so that what else the machine
-    does falls on all alike; their medians are compared. Weights, buffers, gradients and generators are left as
-    they were. A training that is too short to win back what measuring takes is not measured.
+    Forward and backward passes of the first training batch are timed in turns, so that other load on the machine
+    affects all candidates alike, and their medians are compared. Weights, buffers, gradients and generators are left
+    unchanged. A training too short to win back the time for measuring is not measured.
 
     Args:
-        stepper: whose model, batches and device it is about.
-        watch: called between measurements; raises to stop.
+        stepper: the stepper whose model, batches and device are measured.
+        watch: called between measurements; raises to stop them.
     """
     config, batches = stepper.config, stepper.config.steps * stepper.config.accumulate
 
@@ -55,7 +55,7 @@ def choose(stepper: Stepper, watch: Callable[[], None] = lambda: None) -> Choice
 
     candidates, more = _candidates(stepper, (config.fuse == "on" and able(),)), _candidates(stepper, (False, True))
     plain = candidates[0]
-    if config.fuse == "auto" and not too_many(more) and able():  # asked last: the operations may have to be compiled
+    if config.fuse == "auto" and not too_many(more) and able():  # checked last: the operations may have to be compiled
         candidates = more
     if too_many(candidates):
         return Choice(plain, "too short a training to measure")
@@ -71,7 +71,7 @@ def choose(stepper: Stepper, watch: Callable[[], None] = lambda: None) -> Choice
 
 
 def pick(seconds: Seconds, plain: Arithmetic) -> Arithmetic:
-    """The arithmetic to take: another layout or fused, then another precision, only where it is clearly faster."""
+    """The arithmetic to use: another layout, fusing or another precision only where it is clearly faster."""
     chosen, best = plain, math.inf
     for precision in PRECISIONS:
         if alike := [one for one in seconds if one.precision == precision]:
@@ -83,7 +83,7 @@ def pick(seconds: Seconds, plain: Arithmetic) -> Arithmetic:
 
 
 def seconds_of(stepper: Stepper, arithmetic: Arithmetic) -> float:
-    """How long the losses of one batch, of all phases, and their gradients take."""
+    """Time the losses and gradients of one batch, over all phases."""
     batch = next(stepper.batches(1))
     wait(stepper.device)
     started = time.perf_counter()
@@ -98,7 +98,7 @@ def seconds_of(stepper: Stepper, arithmetic: Arithmetic) -> float:
 
 
 def _candidates(stepper: Stepper, fused: tuple[bool, ...]) -> list[Arithmetic]:
-    """Those that the recipe leaves open and the device has, fused or not, the plainest first."""
+    """The candidates that the recipe leaves open and the device supports, fused or not, the plainest first."""
     config, device = stepper.config, stepper.device
     formats = MEMORY_FORMATS if config.memory_format == "auto" else (config.memory_format,)
     had = tuple(one for one in PRECISIONS if one != "tf32" or has_tf32(device))
@@ -111,7 +111,7 @@ def _candidates(stepper: Stepper, fused: tuple[bool, ...]) -> list[Arithmetic]:
 def _measure(
     stepper: Stepper, candidates: list[Arithmetic], watch: Callable[[], None]
 ) -> tuple[Seconds, dict[Arithmetic, str]]:
-    """Median seconds of each candidate, and why some cannot be had: a model's code may not be made for them."""
+    """Median seconds of each candidate, and why some are unavailable: a model's code may not support them."""
     failed: dict[Arithmetic, str] = {}
     for one in candidates[1:]:
         watch()
@@ -133,6 +133,6 @@ def _measure(
 
 
 def _prefer(formats: list[Arithmetic], seconds: Seconds) -> Arithmetic:
-    """Of one precision's the first, unless another layout is clearly faster."""
+    """The first candidate of a precision, unless another layout is clearly faster."""
     fastest = min(formats, key=lambda one: seconds[one])
     return fastest if seconds[formats[0]] >= LAYOUT_PAYS * seconds[fastest] else formats[0]

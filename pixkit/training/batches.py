@@ -1,4 +1,4 @@
-"""The batches of a training step: of which images, and where they are put together."""
+"""The batches of a training step: which images they hold, and where they are put together."""
 
 from __future__ import annotations
 
@@ -17,15 +17,15 @@ from pixkit.training.optim import TrainedPhase
 from pixkit.training.parts import Parts
 
 SHARE = 0.25
-"""Of the memory that training leaves free, what the images may take of it to be kept on the device."""
+"""The share of the memory left free by training that images may take to be kept on the device."""
 
 
 class Batches:
-    """The batches of all phases of all steps, on a device.
+    """The batches of every phase and step, on a device.
 
     Attributes:
-        resident: whether the images are on the device while `feeding`; otherwise each batch is put together on the CPU
-            and sent, as it is outside of that.
+        resident: whether the images are on the device while `feeding`; otherwise, and always outside `feeding`, each
+            batch is put together on the CPU and sent.
     """
 
     def __init__(
@@ -53,13 +53,13 @@ class Batches:
         }
 
     def keep(self, free: int) -> bool:
-        """Keep the images on the device, if they take no more than a part of so many free bytes; return whether."""
+        """Keep the images on the device if they take at most a share of `free` bytes; return whether they are kept."""
         there = self._device.type != "cpu"
         self.resident = there and size_of(self._sequence.dataset) <= SHARE * free
         return self.resident
 
     def of(self, step: int, phase: str | None = None) -> Iterator[Batch]:
-        """Those of step 1, 2, ..., or of a phase of it, in its parts; each made when it is asked for."""
+        """The batches of step 1, 2, ..., or of one phase of it, split into parts; each is made on demand."""
         sequence = self._sequence if phase is None else self._sequences[phase]
         first = (step - 1) * self._accumulate
         count = 1 if phase is None else self._parts.of(step, phase)
@@ -67,9 +67,10 @@ class Batches:
             yield from self._whole(sequence, phase, number).split(count)
 
     def shared(self, step: int, phase: str, ranks: Ranks, at_once: int) -> Iterator[Iterator[tuple[int, Batch]]]:
-        """Those of a phase of a step in rounds of so many parts: the numbers and batches of those this rank takes.
+        """The batches of a phase of a step, in rounds of at most `at_once` parts: numbers and batches of this rank's
+        parts.
 
-        Each round is to be gone through; see `Ranks.taking`. What is not this rank's is not made.
+        Every round must be consumed; see `Ranks.taking`. Other ranks' parts are not made.
         """
         count = self._parts.of(step, phase)
         first, parts = (step - 1) * self._accumulate, range(self._accumulate * count)
@@ -92,7 +93,7 @@ class Batches:
 
     @contextmanager
     def feeding(self) -> Iterator[None]:
-        """While steps are made: a thread draws ahead what they need, if the images are on the device."""
+        """While entered, a thread prepares what coming steps need, if the images are on the device."""
         if not self.resident:
             yield
             return

@@ -1,4 +1,4 @@
-"""The buffers of a model whose losses several ranks compute: BatchNorm's statistics, and those that have to stay."""
+"""The buffers of a model trained by several ranks: BatchNorm's statistics, and those that must not change."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ from pixkit.training.ema import batch_norms, statistics_of
 
 
 class Buffers:
-    """Brings running statistics on in the order of a step's parts, as a process that is alone does.
+    """Updates running statistics in the order of a step's parts, as a single process does.
 
-    In training no loss depends on them. So a part leaves them as they were, and what the layers were given is kept;
-    once all parts of a round are there, each rank sends the layers through those of all, in their order.
+    In training no loss depends on them. So a part leaves them unchanged, and the inputs of the layers are kept; once
+    all parts of a round are done, each rank runs the layers on the inputs of all parts, in order.
     """
 
     def __init__(self, model: nn.Module, ranks: Ranks) -> None:
@@ -31,16 +31,16 @@ class Buffers:
 
     @property
     def moving(self) -> bool:
-        """Whether several ranks have statistics to bring on."""
+        """Whether several ranks have statistics to update."""
         return bool(self._layers)
 
     @contextmanager
     def watched(self) -> Iterator[None]:
-        """While the loss of a part and its gradients are computed.
+        """Entered while the loss of a part and its gradients are computed.
 
         Raises:
-            UsageError: if it changes other buffers, or statistics that it reads, too: a part would have to see what the
-                ones before it made of them. If it changes statistics without a call of their layer.
+            UsageError: if it changes other buffers, or statistics that it also reads, because a part would need the
+                result of the parts before it; or if it changes statistics other than by a call of their layer.
         """
         if self._ranks.alone:
             yield
@@ -70,13 +70,13 @@ class Buffers:
             raise UsageError(
                 "losses change buffers of the model: several ranks cannot train it",
                 found=listed(changed),
-                expected="none but BatchNorm's running statistics, by calls of its layer, all of them in training mode",
+                expected="only BatchNorm's running statistics, changed by calls of its layer, all in training mode",
                 hint="train it in one process",
             )
 
     @torch.no_grad()
     def bring_on(self) -> None:
-        """After a round: the statistics that its parts bring about."""
+        """Apply the updates of a round's parts to the statistics."""
         given, self._given = self._given, []
         if not self._layers:
             return
@@ -89,7 +89,7 @@ class Buffers:
 
     def _noting(self, number: int) -> Any:
         def note(layer: nn.Module, given: tuple[Tensor, ...], named: dict[str, Tensor]) -> None:
-            again = torch._C._current_graph_task_id() != -1  # activations that a backward pass computes once more
+            again = torch._C._current_graph_task_id() != -1  # activations that a backward pass recomputes
             if not layer.training:
                 self._read.add(number)
             elif not again:
@@ -99,5 +99,5 @@ class Buffers:
 
 
 def _versions(layer: nn.Module) -> list[int]:
-    """How often each of its buffers was written to."""
+    """How often each of its buffers has been written to."""
     return [one._version for one in layer.buffers()]

@@ -43,7 +43,7 @@ __all__ = ["BuildResult", "DryRun", "build", "dry_run", "evaluate", "load"]
 
 @dataclass(frozen=True)
 class BuildResult:
-    """What came of a build: the final table and the best weights' samples, unless a signal ended it before."""
+    """The result of a build: the final table and samples of the best weights, unless a signal ended it before."""
 
     run: Run
     scores: list[Scores]
@@ -51,7 +51,7 @@ class BuildResult:
     interrupted: int | None
 
     def load(self, **options: Any) -> Model:
-        """The run's model, with the best checkpoint's weights: see `pixkit.load`, whose keywords it takes."""
+        """Load the run's model with the best checkpoint's weights; takes the keywords of `pixkit.load`."""
         return load(self.run, **options)
 
 
@@ -74,38 +74,39 @@ def build(
         result.run.path, result.scores
 
     Args:
-        recipe: a recipe, or what `load_recipe` takes: its file, the name of one that comes with pixkit, or a dict; to
-            resume, the run's folder will do.
-        out: the run directory; that which is resumed, or runs/NAME in the working directory, if left out.
+        recipe: a recipe, or any argument of `load_recipe`: its file, the name of one that comes with pixkit, or a dict;
+            to resume, the run's folder also works.
+        out: the run directory; if left out, the run to resume, or runs/NAME in the working directory.
         overrides: ``key.sub=value``, applied in order.
         device: auto, cpu or cuda.
-        resume: go on with the run that is there; "auto": or start it, if there is none.
+        resume: continue the run that is there; "auto" starts it if there is none.
         overwrite: replace the run that is there.
-        break_lock: take the run over from a build that is gone and did not let go of it. Should it still be there, it
+        break_lock: take the run over from a build that died without releasing it. If that build is still alive, it
             stops before it writes anything more.
-        extend: go on with the run that is there, which has ended, and make so many steps more. Weights, optimiser and
-            average go on as they are; a cosine schedule, with its warm-up, begins anew over these steps.
-        reporter: told how it goes.
-        ranks: the processes that build it together, all of which call this with the same arguments; rank 0 alone has
-            the run and the reporter.
+        extend: continue a run that has ended, for this many more steps. Weights, optimiser and average are kept; a
+            cosine schedule, with its warm-up, starts anew over these steps.
+        reporter: told of the progress.
+        ranks: the processes that build together, all of which call this with the same arguments; only rank 0 has the
+            run and the reporter.
 
     Returns:
-        The result; with `interrupted`, the number of the signal, if SIGINT or SIGTERM ended it: everything is
-        saved then, and `resume` goes on. A KeyboardInterrupt that a component raises counts as SIGINT.
+        The result; `interrupted` is the number of the signal if SIGINT or SIGTERM ended the build: everything is saved
+        then, and `resume` continues. A KeyboardInterrupt raised by a component counts as SIGINT.
 
     Raises:
-        RecipeError: if the recipe, or an override, is wrong.
+        RecipeError: if the recipe or an override is wrong.
         RunError: see Run.claim; also if the recipe or the images are not those of the run to resume. LockLost, if
-            another build takes the run over.
-        CheckpointError: if the checkpoint to go on from is damaged or does not fit.
+            another build takes over the run.
+        CheckpointError: if the checkpoint to continue from is damaged or does not fit.
         CausalityError: if the model leaks.
         NonFiniteError: if a loss or gradient is not finite.
         PluginError: if a component tries to end the process.
-        UsageError: if the device is missing, memory would not do, or there are several ranks and no parts to share.
-        RankError: if another rank fails or does not answer, or the ranks differ.
+        UsageError: if the device is missing, there is not enough memory, or there are several ranks and no parts to
+            share.
+        RankError: if another rank fails or does not answer, or if the ranks differ.
     """
     if extend is not None and extend < 1:
-        raise UsageError("no steps to go on with", where="extend", found=str(extend), expected="1 or more")
+        raise UsageError("not a number of steps", where="extend", found=str(extend), expected="1 or more")
     resume = resume or extend is not None
     if out is not None:
         refuse_zoo(out)
@@ -114,7 +115,7 @@ def build(
     target = Path(ranks.agreed(str(Path(out or folder or Path("runs") / loaded.recipe.name).absolute())))
     reporter = reporter if reporter and ranks.first else Reporter()
     where = pick_device(device, ranks)
-    # Signals first: one that ended the process at once would leave the lock behind.
+    # Signals first: one that ended the process here would leave the lock behind.
     with Interrupt() as interrupt:
         may: dict[str, Any] = {"resume": None if resume == "auto" else resume, "overwrite": overwrite}
         told: dict[str, Any] = {"reporter": reporter, "interrupt": interrupt}
@@ -130,7 +131,8 @@ def build(
             with claim as (run, stale), alone, repeatable(), exact, kept, errors, no_exit():
                 if stale:
                     reporter.message(stale)
-                # Whatever mode the caller is in. A guard that changes nothing would keep some devices from backward().
+                # Leave inference mode if the caller is in it. A guard that changes nothing would make backward() fail
+                # on some devices.
                 plain = torch.inference_mode(False) if torch.is_inference_mode_enabled() else nullcontext()
                 with plain, torch.enable_grad():
                     going_on = ranks.decided(lambda: run.started if resume == "auto" else bool(resume))
@@ -156,7 +158,7 @@ def _build(
     extend: int | None,
     ranks: Ranks,
 ) -> BuildResult:
-    """Prepare, train and score; an older run is removed, or a resumed one written to, only when training can start."""
+    """Prepare, train and score; remove an older run, or write to a resumed one, only once training can start."""
     tracking = Tracking(loaded.recipe.train.log if ranks.first else (), reporter.problem)
     now = environment(device, loaded.recipe.seed, plugins())
     check_environments(ranks, now, loaded)
@@ -231,7 +233,7 @@ def _build(
 
 
 def _restore(run: Run, folder: Path | None, trainer: Trainer) -> None:
-    """Begin where the run ended, at step 0 if it has no checkpoint yet."""
+    """Start where the run ended, or at step 0 if it has no checkpoint yet."""
     if folder is None:
         trainer.begin()
         return
@@ -240,13 +242,13 @@ def _restore(run: Run, folder: Path | None, trainer: Trainer) -> None:
 
 
 def _reopen(run: Run, text: str, settings: dict[str, Any], now: dict[str, Any], reporter: Reporter) -> list[str]:
-    """Go on with a run, and write down what is different from the last time; return its remarks."""
+    """Continue a run and record what differs from the last time; return its remarks."""
     before = run.environment()
     different = changed(before, now)
     if not before:
-        reporter.message("env.json is missing: whether machine and versions are the same as before cannot be told")
+        reporter.message("env.json is missing: cannot tell whether machine and versions are the same as before")
     if different:
         how_far = " in the last bits" if before.get("plugins") == now["plugins"] else ""
-        reporter.message(f"not the same as before, so results may differ{how_far}: {different}")
+        reporter.message(f"changed since the run began, so results may differ{how_far}: {different}")
     previous = [*before.pop("previous", []), before] if different else before.get("previous", [])
     return run.reopen(text, settings, {**now, "previous": previous})

@@ -1,4 +1,4 @@
-"""Builds as processes of their own: some at a time, with the processor's cores shared among them."""
+"""Builds as separate processes: several at a time, sharing the processor's cores."""
 
 from __future__ import annotations
 
@@ -17,34 +17,34 @@ from pixkit.errors import shorten
 from pixkit.training.watch import Interrupt
 
 LOOK = 0.1
-"""Seconds between two looks at the processes."""
+"""Seconds between two polls of the processes."""
 PATIENCE = 10.0
-"""Seconds that a process has to end after a second signal, before it is killed."""
+"""Seconds that a process has to end after a second signal before it is killed."""
 MOST = 2**16
-"""Bytes of what a failed build said that are read."""
+"""How much of a failed build's stderr is read, in bytes."""
 
 
 class Process(Protocol):
-    """What is asked of a process: `subprocess.Popen` can do it."""
+    """The interface of a process, which `subprocess.Popen` satisfies."""
 
     def poll(self) -> int | None:
-        """Its exit code, minus the signal that ended it; None while it runs."""
+        """The exit code, or minus the signal that ended it; None while it runs."""
 
     def send_signal(self, sig: int) -> None:
-        """Send it a signal."""
+        """Send a signal."""
 
     def kill(self) -> None:
-        """End it at once."""
+        """Kill the process."""
 
 
 Start = Callable[[Sequence[str], int, BinaryIO], Process]
-"""Starts pixkit with arguments, so many threads, and stderr in a file."""
+"""Starts pixkit with arguments, a number of threads, and stderr in a file."""
 
 
 def spawn(arguments: Sequence[str], threads: int, errors: BinaryIO) -> Process:
-    """Start pixkit in an interpreter of its own, with the modules that this one has.
+    """Start pixkit in a new interpreter with this interpreter's `sys.path`.
 
-    It is in a process group of its own: what a terminal sends on Ctrl-C reaches this process alone, which passes it on.
+    It gets its own process group: Ctrl-C in a terminal then reaches only this process, which passes it on.
     """
     code = f"import sys; sys.path[:] = {sys.path!r}; from pixkit.cli.main import run; run()"
     apart = {"process_group": 0} if os.name == "posix" else {}
@@ -60,12 +60,12 @@ def spawn(arguments: Sequence[str], threads: int, errors: BinaryIO) -> Process:
 
 
 def cores() -> int:
-    """How many this process may use."""
+    """The number of cores that this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def threads_of(jobs: int) -> int:
-    """Threads for each of so many builds at a time: its share of the cores, or fewer if OMP_NUM_THREADS says so."""
+    """Threads for each of `jobs` concurrent builds: its share of the cores, or fewer if OMP_NUM_THREADS says so."""
     share = max(cores() // jobs, 1)
     asked = os.environ.get("OMP_NUM_THREADS", "")
     return min(share, int(asked)) if asked.isdecimal() and int(asked) else share
@@ -77,14 +77,14 @@ class Work:
 
     Attributes:
         name: what to call it.
-        arguments: of pixkit.
+        arguments: for pixkit.
         folder: the run's.
-        started: when, by `time.monotonic`; 0 before.
+        started: the start time, by `time.monotonic`; 0 before.
         seconds: how long it took.
-        code: its exit code, minus the signal that ended it; None before.
+        code: its exit code, or minus the signal that ended it; None before.
         asked: whether a signal was passed on to it.
-        elsewhere: whether the run was not there to be built: another build is at it, or has made it meanwhile.
-        said: what it said when it failed.
+        elsewhere: whether another build has the run, or finished it meanwhile.
+        said: its output, if it failed.
     """
 
     name: str
@@ -99,36 +99,36 @@ class Work:
 
     @property
     def failed(self) -> bool:
-        """Whether it ended, and neither well nor because it was stopped, or because another build has the run."""
+        """Whether it ended with an error, other than by being stopped or because another build has the run."""
         stopped = self.asked or self.code in [128 + number for number in Interrupt.HANDLED]
         return not stopped and not self.elsewhere and self.code not in (None, 0)
 
 
 class Watcher:
-    """Does nothing with what it is told; override what you want to hear."""
+    """Ignores everything it is told; override the methods you need."""
 
     def begun(self, work: Work) -> None:
-        """A build was started."""
+        """A build has started."""
 
     def ended(self, work: Work) -> None:
-        """A build has ended, or is left to another; `work` says how."""
+        """A build has ended, or is left to another process; `work` says how."""
 
     def going(self, active: Sequence[Work]) -> None:
-        """These builds are going on; told again and again."""
+        """These builds are in progress; called repeatedly."""
 
     def stopping(self, active: Sequence[Work]) -> None:
-        """A signal came, and was passed on to these builds."""
+        """A signal arrived and was passed on to these builds."""
 
 
 @dataclass
 class Crew:
-    """Makes builds, some at a time.
+    """Runs builds, several at a time.
 
     Attributes:
-        jobs: how many at most.
-        threads: of each.
-        watcher: told how it goes.
-        wanted: asked before a build is started, and again if it fails; False leaves the run to who else builds it.
+        jobs: the largest number of concurrent builds.
+        threads: for each build.
+        watcher: told of the progress.
+        wanted: asked before a build starts, and again if it fails; False leaves the run to another process.
         start: starts a process.
     """
 
@@ -139,13 +139,13 @@ class Crew:
     start: Start | None = None
 
     def run(self, queue: Sequence[Work]) -> int | None:
-        """Make the builds, in this order. A failed one does not keep the others from being made.
+        """Run the builds in order. A failed build does not stop the others.
 
-        The first SIGINT or SIGTERM is passed on to those that are going on, which finish their step and save; no more
-        are started. At a second one they stop at once, and so does this.
+        The first SIGINT or SIGTERM is passed on to the builds in progress, which finish their step and save; no more
+        are started. A second one stops them, and this call, at once.
 
         Returns:
-            The number of the signal that ended it; None if none did.
+            The number of the signal that ended it, or None.
         """
         waiting, active = list(queue), dict[int, tuple[Work, Process, BinaryIO]]()
         with Interrupt() as interrupt:
@@ -196,7 +196,7 @@ class Crew:
 
     @staticmethod
     def _stop(processes: Sequence[Process]) -> None:
-        """End processes that are left: at once, but not without a last chance to let go of their runs."""
+        """End the remaining processes at once, but give them a last chance to release their runs."""
         for process in processes:
             process.send_signal(signal.SIGINT)
         until = time.monotonic() + PATIENCE
@@ -208,13 +208,13 @@ class Crew:
 
 
 def reason(code: int, said: str) -> str:
-    """Why a build failed, in a line: its error and, if it has no such, the last that it said, or what ended it."""
+    """Why a build failed, in a line: its error or else the last line of its output, or what ended it."""
     lines = [line.strip() for line in said.splitlines() if line.strip()]
     errors = [place for place, line in enumerate(lines) if line.startswith(("error: ", "Error: "))]
     if errors:
         return shorten("; ".join(lines[errors[-1] :]).partition(": ")[2], 600)
     if code < 0:
         name = signal.Signals(-code).name if -code in set(signal.Signals) else f"signal {-code}"
-        more = ", perhaps for want of memory" if -code == getattr(signal, "SIGKILL", None) else ""
+        more = ", perhaps for lack of memory" if -code == getattr(signal, "SIGKILL", None) else ""
         return f"ended by {name}{more}"
     return shorten(lines[-1], 600) if lines else f"exit code {code}"

@@ -1,4 +1,4 @@
-"""What a build would do, found out in memory."""
+"""Find out what a build would do, without writing anything."""
 
 from __future__ import annotations
 
@@ -26,15 +26,15 @@ from pixkit.training.tracking import Tracking
 from pixkit.training.watch import Reporter
 
 STEPS = 4
-"""Steps that are made to see how long one takes; the first, which warms up, is left out."""
+"""Steps that are made to time one; the first, which warms up, is left out."""
 
 
 @dataclass(frozen=True)
 class DryRun:
-    """What a build would do.
+    """The expected course of a build.
 
-    `arithmetic` is that of training, and why; `losses` is what the first step logs; `seconds` those of all steps,
-    scores left out.
+    `arithmetic` is the arithmetic of training, and why it was chosen; `losses` is what the first step logs; `seconds`
+    is the time of all steps, without scoring.
     """
 
     name: str
@@ -59,23 +59,23 @@ def dry_run(
     *,
     overrides: Sequence[str] = (),
 ) -> DryRun:
-    """Load the data, build and verify the model, make a few steps; nothing is written.
+    """Load the data, build and verify the model, and make a few steps; nothing is written.
 
     Args:
         recipe: a recipe, its file, or the name of one that comes with pixkit.
         device: auto, cpu or cuda.
-        reporter: told how it goes.
+        reporter: told of the progress.
         overrides: ``key.sub=value``, applied in order.
 
     Raises:
-        RecipeError: if the recipe, or an override, is wrong.
+        RecipeError: if the recipe or an override is wrong.
         CausalityError: if the model leaks.
         NonFiniteError: if a loss or gradient is not finite.
-        UsageError: if the device is missing, or memory would not do.
+        UsageError: if the device is missing or there is not enough memory.
     """
     loaded, _ = recipe_to_build(recipe, overrides)
     given, where = loaded.recipe, pick_device(device)
-    Tracking(given.train.log, (reporter or Reporter()).problem)  # what it takes is missing here as it is in a build
+    Tracking(given.train.log, (reporter or Reporter()).problem)  # fails here as in a build
     kept = keeping() if where.type == "cpu" else nullcontext()
     with isolated_rng(where), repeatable(), float32_products(), kept, memory_errors():
         prepared = prepare_training(loaded, where, reporter=reporter)
@@ -102,7 +102,7 @@ def dry_run(
 
 
 def _time(stepper: Stepper | Ahead, steps: int) -> tuple[dict[str, float], float]:
-    """What the first step logs, and the median seconds of the later ones."""
+    """What the first step logs, and the median seconds of the later steps."""
     losses: dict[str, float] = {}
     seconds = []
     for step in range(1, min(STEPS, steps) + 1):

@@ -19,8 +19,8 @@ BatchNorm: TypeAlias = nn.BatchNorm1d | nn.BatchNorm2d | nn.BatchNorm3d | nn.Syn
 class Ema:
     """avg <- d avg + (1 - d) weight after every step, with d = min(decay, (1 + n) / (10 + n)) at the n-th.
 
-    The ramp (as in TensorFlow's ExponentialMovingAverage) keeps the initial weights from outstaying their
-    welcome in short runs; from n = 9 / (1 - decay) on it is the plain average. Buffers are not averaged.
+    The ramp (as in TensorFlow's ExponentialMovingAverage) keeps the initial weights from dominating short runs; from n
+    = 9 / (1 - decay) on it is the plain average. Buffers are not averaged.
     """
 
     def __init__(self, model: nn.Module, decay: float) -> None:
@@ -29,12 +29,12 @@ class Ema:
         self._statistics: dict[str, Tensor] | None = None
 
     def decay_at(self, step: int) -> float:
-        """The decay d of the step'th update, counted from 1."""
+        """The decay d of update number `step`, counted from 1."""
         return min(self.decay, (1 + step) / (10 + step))
 
     @torch.no_grad()
     def update(self, model: nn.Module, step: int, flag: Tensor | None = None) -> None:
-        """Take in the weights that the model has after the step, unless the scalar `flag` is 1 and not 0."""
+        """Update the averages with the model's weights after the step, unless the scalar `flag` is not 0."""
         self._statistics = None
         weight = 1 - self.decay_at(step)
         named: dict[str, Tensor] = dict(model.named_parameters())
@@ -47,20 +47,20 @@ class Ema:
         torch._foreach_add_(averages, change)
 
     def load(self, tensors: Mapping[str, Tensor]) -> None:
-        """Take the averages from the state of a whole averaged model."""
+        """Read the averages from the state of a whole averaged model."""
         self._statistics = None
         for name, value in self.average.items():
             value.copy_(tensors[name])
 
     @contextmanager
     def in_place(self, model: Model, calibration: Callable[[], Iterable[Batch]]) -> Iterator[None]:
-        """Give the model the averaged weights for a while; on leaving, its state is as before, bit for bit.
+        """Give the model the averaged weights within the context; on leaving, its state is restored bit for bit.
 
-        `calibration` gives the batches that BatchNorm statistics are taken from, where there are any: those
-        of the raw weights do not fit averaged ones. They are taken once after every update.
+        `calibration` gives the batches for BatchNorm statistics, if there are any: those of the raw weights do not fit
+            averaged ones. They are computed once after every update.
 
-        Weights and averages change places, so that this takes no memory but for the largest of them; `average` is
-        not to be read meanwhile.
+        Weights and averages are swapped, which takes extra memory only for the largest of them; do not read `average`
+        meanwhile.
         """
         buffers = {name: value.clone() for name, value in persistent_buffers(model).items()}
         with self._exchanged(model):
@@ -75,7 +75,7 @@ class Ema:
 
     @contextmanager
     def _exchanged(self, model: nn.Module) -> Iterator[None]:
-        """What can run out of memory comes before anything is changed: weights and averages are always whole."""
+        """Whatever can run out of memory comes before any change, so that weights and averages are always whole."""
         pairs = [(parameter, self.average[name]) for name, parameter in model.named_parameters()]
         largest = max(average.numel() * average.element_size() for _, average in pairs)
         scratch = torch.empty(largest, dtype=torch.uint8, device=pairs[0][1].device)
@@ -96,16 +96,16 @@ def batch_norms(model: nn.Module) -> list[BatchNorm]:
 
 
 def statistics_of(model: nn.Module) -> dict[str, Tensor]:
-    """The running statistics of all BatchNorm layers, by their names in the model."""
+    """The running statistics of all BatchNorm layers, by name."""
     own = {id(buffer) for layer in batch_norms(model) for buffer in layer.buffers()}
     return {name: buffer for name, buffer in model.named_buffers() if id(buffer) in own}
 
 
 @torch.no_grad()
 def recalibrate(model: Model, batches: Iterable[Batch]) -> None:
-    """Take the running statistics of all BatchNorm layers anew, as plain averages over some batches.
+    """Recompute the running statistics of all BatchNorm layers, as plain averages over some batches.
 
-    Only these layers are in training mode meanwhile. A layer that scoring does not run through keeps what it had.
+    Only these layers are in training mode meanwhile. A layer that scoring does not run keeps its statistics.
     """
     layers = batch_norms(model)
     before = [{name: value.clone() for name, value in layer.named_buffers()} for layer in layers]
@@ -128,7 +128,7 @@ def recalibrate(model: Model, batches: Iterable[Batch]) -> None:
 
 
 def _pass(model: Model, batch: Batch) -> None:
-    """Send a batch through what scores it or, where nothing does, through what trains on it."""
+    """Run a batch through the model's score or, if it has none, through its losses."""
     if model.score_kind != "none":
         model.score(batch)
         return
@@ -145,7 +145,7 @@ def _copy(model: nn.Module, values: Mapping[str, Tensor]) -> None:
 
 @torch.no_grad()
 def _exchange(one: Tensor, other: Tensor, scratch: Tensor) -> None:
-    """The values of two tensors of one type and shape change places, by way of some bytes of memory."""
+    """Swap the values of two tensors of the same type and shape, through a small buffer."""
     kept = scratch[: one.numel() * one.element_size()].view(one.dtype).view(one.shape)
     kept.copy_(one)
     one.copy_(other)

@@ -1,9 +1,9 @@
-"""The sum of the gradients of a phase's parts, in the order of the parts, whichever ranks have computed them.
+"""The sum of the gradients of a phase's parts, in the order of the parts, whichever ranks computed them.
 
-A process that is alone adds part 0, 1, 2, ... to a parameter's gradient as they come. Adding up what ranks have summed
-up for themselves, as data-parallel training does, gives other digits. So the parts are taken in rounds, of one a rank
-or more (see `at_once`): each rank owns a slice of all gradients together, is sent that slice of every part of the
-round, and adds them up in the order of the parts; after the last round it gives its slice of the sum to all.
+A single process adds parts 0, 1, 2, ... to a parameter's gradient as they come. Summing on each rank first and then
+over ranks, as data-parallel training does, gives different digits. So the parts are taken in rounds, of one or more per
+rank (see `at_once`): each rank owns a slice of the concatenated gradients, is sent that slice of every part of the
+round, and adds the slices in the order of the parts; after the last round it sends its slice of the sum to all.
 """
 
 from __future__ import annotations
@@ -17,14 +17,14 @@ from torch import Tensor, nn
 from pixkit.ranks import Ranks
 
 ROOM = 2**27
-"""Bytes that the gradients of a round may take, sent and received, for it to have more parts than there are ranks."""
+"""Bytes that the gradients of a round may take, sent and received, if it has more parts than there are ranks."""
 
 
 class OrderedSum:
     """The gradients of some parameters, summed over the parts of a step.
 
-    Beside the gradients themselves a rank keeps what it sends and what it receives in a round: twice as much again for
-    each of its parts. Alone, it leaves the sum to `Tensor.backward`, which adds to what is there.
+    Beside the gradients themselves, a rank keeps what it sends and receives in a round: twice their size for each of
+        its parts. A single rank leaves the sum to `Tensor.backward`, which adds to existing gradients.
     """
 
     def __init__(self, ranks: Ranks, parameters: Iterable[nn.Parameter]) -> None:
@@ -36,7 +36,7 @@ class OrderedSum:
 
     @torch.no_grad()
     def keep(self) -> list[int]:
-        """Put aside the gradients of a part that this rank has computed; return which are missing, by number."""
+        """Put aside the gradients of a part computed by this rank; return the numbers of those that are missing."""
         missing = [number for number, one in enumerate(self._parameters) if one.grad is None]
         if not self._ranks.alone:
             self._kept.append({dtype: self._rows(dtype) for dtype in self._types})
@@ -49,7 +49,7 @@ class OrderedSum:
         """Add the parts of a round, whose gradients were put aside.
 
         Args:
-            told: of each rank, of each part in the order in which it has computed them: `part`, its number, and
+            told: for each rank, for each part in the order in which it computed them: `part`, its number, and
                 `missing`, see `keep`.
         """
         for one in (one for some in told for one in some):
@@ -71,7 +71,7 @@ class OrderedSum:
 
     @torch.no_grad()
     def finish(self) -> None:
-        """After the last round: give the parameters their gradients, none where no part gave one."""
+        """After the last round, set the parameters' gradients, to None where no part gave one."""
         for dtype in self._types:
             whole = self._ranks.joined(self._slices.pop(dtype)).flatten()
             start = 0
@@ -88,10 +88,10 @@ class OrderedSum:
         return [pair for pair in zip(self._parameters, self._there, strict=True) if pair[0].dtype == dtype]
 
     def _rows(self, dtype: torch.dtype) -> Tensor:
-        """This rank's gradients of a type, the slice of each rank a row: [ranks, elements]."""
+        """This rank's gradients of a type, with each rank's slice as a row: [ranks, elements]."""
         own = [one for one, _ in self._of(dtype)]
         length = -(-sum(one.numel() for one in own) // self._ranks.size)
-        # What is not there is -0: that plus x has the bits of x, whatever x is, where 0 plus -0 is 0.
+        # Missing gradients are -0: adding x to it gives the bits of x for every x, but 0 plus -0 is 0.
         nothing = complex(-0.0, -0.0) if dtype.is_complex else -0.0
         rows = torch.full((self._ranks.size * length,), nothing, dtype=dtype, device=own[0].device)
         start = 0
@@ -103,9 +103,9 @@ class OrderedSum:
 
 
 def at_once(ranks: Ranks, parts: int, gradients: int) -> int:
-    """How many of a step's parts a round has, whose gradients take so many bytes each.
+    """How many of a step's parts a round has, if each takes `gradients` bytes.
 
-    Ranks that take several parts before they wait for one another wait less: one that is slower takes fewer.
+    Ranks that take several parts before they exchange wait less for one another: a slower one takes fewer.
     """
     if ranks.alone:
         return 1
@@ -114,13 +114,13 @@ def at_once(ranks: Ranks, parts: int, gradients: int) -> int:
 
 
 def kept(ranks: Ranks, parts: int, gradients: int) -> int:
-    """Bytes of the gradients, of so many bytes, that a rank puts aside at most while it computes further parts."""
+    """Bytes that a rank keeps at most for parts put aside while it computes further parts."""
     count = at_once(ranks, parts, gradients)
     return 0 if count <= ranks.size else count * gradients
 
 
 def exchanged(ranks: Ranks, parts: int, gradients: int) -> int:
-    """Bytes that an exchange of them takes beside the gradients: what is sent and received, and a sum."""
+    """Bytes that an exchange takes beside the gradients: those sent and received, and a sum."""
     if ranks.alone:
         return 0
     return 2 * max(gradients, kept(ranks, parts, gradients)) + -(-gradients // ranks.size)

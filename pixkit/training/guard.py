@@ -1,8 +1,8 @@
-"""The promise that a step whose loss is not finite updates nothing, kept by the device, so that the host need not wait.
+"""A flag on the device that keeps a step with a loss that is not finite from updating anything, without a host wait.
 
-The host learns of such a step while the device is some steps further. So a flag on the device is set by the first loss
-or norm that is not finite, and stays set; from there on no update changes a weight, an optimiser's state, an average or
-a statistic. Whenever the host gets to know, all of them are what they were before that update.
+The host learns of such a step when the device is some steps ahead. So a flag on the device is set by the first loss or
+norm that is not finite, and stays set; from then on no update changes a weight, an optimiser's state, an average or a
+statistic. Whenever the host finds out, all of them are as they were before that update.
 """
 
 from __future__ import annotations
@@ -20,10 +20,10 @@ from pixkit.training.optim import TrainedPhase, build_optimizer
 
 
 class Guard:
-    """The flag, and what keeps a phase's update to it.
+    """The flag, and the means to make a phase's update obey it.
 
     Attributes:
-        flag: 1 from the first value on that is not finite, else 0; a float32 scalar on the device.
+        flag: 1 from the first value that is not finite, before that 0; a float32 scalar on the device.
     """
 
     def __init__(self, model: nn.Module, device: torch.device) -> None:
@@ -40,12 +40,12 @@ class Guard:
 
     @torch.no_grad()
     def unite(self, ranks: Ranks) -> None:
-        """Set the flag if it is set on any of some ranks."""
+        """Set the flag if it is set on any rank."""
         self.flag.copy_(ranks.joined(self.flag.reshape(1)).sum().clamp_max(1.0))
 
     @torch.no_grad()
     def begin(self) -> None:
-        """Before the losses of a phase: keep the buffers and the flag."""
+        """Save the buffers and the flag before the losses of a phase."""
         self._flag_before.copy_(self.flag)
         buffers = self._buffers()
         if not self._before:
@@ -55,14 +55,14 @@ class Guard:
 
     @torch.no_grad()
     def rewind(self) -> None:
-        """Bring buffers and flag back to what they were when the phase began, for its losses to be computed again."""
+        """Restore buffers and flag to their state at `begin`, so that the phase's losses can be computed again."""
         self.flag.copy_(self._flag_before)
         for kept, buffer in zip(self._before, self._buffers(), strict=True):
             buffer.copy_(kept)
 
     @torch.no_grad()
     def update(self, trained: TrainedPhase) -> None:
-        """Make the optimiser's step, unless the flag is set: then buffers are as they were when the phase began."""
+        """Make the optimiser's step; if the flag is set, restore the buffers to their state at `begin` instead."""
         _guarded_step(trained.optimizer, self.flag)
         _restore(self._buffers(), self._before, self.flag)
 
@@ -71,33 +71,32 @@ class Guard:
 
 
 def guarded(trained: TrainedPhase, config: TrainConfig) -> TrainedPhase:
-    """A phase with an optimiser that a `Guard` can hold back, with its rate and its counts on the weights' device.
+    """A phase with an optimiser that a `Guard` can hold back, with its rate and counts on the weights' device.
 
-    Adam, AdamW and SGD are torch's fused ones, which take such a flag themselves. Their digits are not those of the
-    others.
+    Adam, AdamW and SGD are torch's fused ones, which take such a flag. Their digits differ from those of the others.
     """
     section = config.optimizers.get(trained.name, config.optimizer)
     device = next(iter(trained.parameters.values())).device
-    # What leaves its counts and its rate on the device is called capturable: a CUDA graph records no other step. Of
-    # RMSprop the foreach form alone does; the other waits for the rate. On a CPU torch refuses the word.
+    # torch calls an optimiser capturable if its counts and rate stay on the device: a CUDA graph records no other. Only
+    # RMSprop's foreach form is; the other waits for the rate. On a CPU torch refuses the option.
     there = device.type != "cpu"
     options = {"foreach": there} if isinstance(section, RMSprop) else {"fused": True}
-    if not isinstance(section, SGD):  # which counts nothing
+    if not isinstance(section, SGD):  # SGD has no counts
         options["capturable"] = there
     optimizer = build_optimizer(section, trained.parameters.values(), **options)
-    # Steps that no graph records are made with it too; torch would warn of each such optimiser once.
+    # Steps that no graph records use it as well; torch would warn of each such optimiser once.
     optimizer._warned_capturable_if_run_uncaptured = True
     for group in optimizer.param_groups:
-        # Not when it is made: it would ask the device whether the rate is positive.
+        # Not in the constructor, which would ask the device whether the rate is positive.
         group["lr"] = torch.full((), section.lr, device=device)
     return replace(trained, optimizer=optimizer)
 
 
 def _guarded_step(optimizer: torch.optim.Optimizer, flag: Tensor) -> None:
-    """A step of the optimiser that changes nothing if the flag is set."""
+    """Make a step of the optimiser that changes nothing if the flag is set."""
     trained = [one for group in optimizer.param_groups for one in group["params"] if one.grad is not None]
     if isinstance(optimizer, torch.optim.RMSprop):
-        # It knows of no flag: everything is brought back after.
+        # This optimiser takes no flag, so everything is restored afterwards.
         tensors = [*trained, *(value for one in trained for value in optimizer.state[one].values())]
         before = [tensor.detach().clone() for tensor in tensors]
         fresh = [one for one in trained if not optimizer.state[one]]
@@ -107,7 +106,7 @@ def _guarded_step(optimizer: torch.optim.Optimizer, flag: Tensor) -> None:
         _restore(made, [torch.zeros_like(value) for value in made], flag)
         return
     if isinstance(optimizer, torch.optim.SGD):
-        # A first step that is skipped would leave the memory that it was to be written to as it was found.
+        # A skipped first step would leave its state in uninitialised memory.
         for group in optimizer.param_groups:
             for one in group["params"]:
                 if group["momentum"] and one.grad is not None and "momentum_buffer" not in optimizer.state[one]:

@@ -1,4 +1,4 @@
-"""Kernels of a GPU that give the same bits every time, and the operations that torch has none of for."""
+"""Deterministic GPU kernels, and the operations that torch has none for."""
 
 from __future__ import annotations
 
@@ -14,25 +14,24 @@ from pixkit.errors import message, printable
 
 T = TypeVar("T")
 SAYS = r"(?s).*\bdeterministic\b"
-"""What torch's warnings and errors say of an operation without such a kernel."""
+"""The text of torch's warnings and errors about an operation without such a kernel."""
 OFF, WARN, STRICT = 0, 1, 2
-"""Torch's deterministic debug modes. Attention's backward pass has such a kernel, and takes it in the last alone; where
-an operation has none, torch raises an error there, and warns in the one before."""
+"""Torch's deterministic debug modes. Attention's backward pass has such a kernel, but takes it only in the last mode;
+where an operation has none, torch raises an error in that mode and warns in the one before."""
 
 
 class Kernels:
-    """Whether the steps of a run are made with deterministic kernels, and which operations do without.
+    """Whether the steps of a run use deterministic kernels, and which operations have none.
 
-    On a CPU torch's kernels are so anyway. A run that is older than this goes on with the kernels that it was begun
-    with.
+    On a CPU torch's kernels are deterministic anyway. A run begun before this choice existed keeps its kernels.
 
     Attributes:
-        chosen: whether they are taken.
-        without: the operations for which there is none, as torch names them, so far.
+        chosen: whether they are used.
+        without: the operations found so far that have none, as torch names them.
     """
 
     def __init__(self, chosen: bool = False, say: Callable[[str], None] = lambda text: None) -> None:
-        """`say` is told of each operation without such a kernel once."""
+        """`say` is told once of each operation without such a kernel."""
         self.chosen = chosen
         self.without: list[str] = []
         self._say = say
@@ -41,18 +40,18 @@ class Kernels:
 
     @classmethod
     def of(cls, device: torch.device, lock: dict[str, Any] | None, say: Callable[[str], None]) -> Kernels:
-        """Those of a new run on a device, or of one with this lock."""
+        """Those of a new run on a device, or of a run with this lock."""
         begun_plainly = lock is not None and lock.get("steps") is None
         return cls(device.type != "cpu" and not begun_plainly, say)
 
     @contextmanager
     def on(self, *, lenient: bool = False) -> Iterator[None]:
-        """Take them for a while; what torch was set to before, it is set to after.
+        """Use them within the context; torch's earlier setting is restored afterwards.
 
-        Where an operation has none, torch raises an error, until `refused` was told of it; from there on, and if
-        `lenient`, it warns. One who has asked torch for an error gets it always.
+        Where an operation has none, torch raises an error until `refused` was told of it; from then on, and if
+        `lenient`, it warns. If the caller had set torch to raise, it always raises.
 
-        Not by `torch.use_deterministic_algorithms`, which imports torch's compiler, and takes a second.
+        Not by `torch.use_deterministic_algorithms`, which imports torch's compiler and takes a second.
         """
         if not self.chosen:
             yield
@@ -61,7 +60,7 @@ class Kernels:
         fill = torch._C._get_deterministic_fill_uninitialized_memory()
         try:
             self._set(lenient)
-            # It would be a kernel more for each tensor that is made; nothing here reads what was not written.
+            # Filling would cost one more kernel per tensor; nothing here reads uninitialised memory.
             torch._C._set_deterministic_fill_uninitialized_memory(bool(self._users) and fill)
             yield
         finally:
@@ -69,9 +68,9 @@ class Kernels:
             torch._C._set_deterministic_fill_uninitialized_memory(fill)
 
     def refused(self, error: BaseException) -> bool:
-        """Whether an error says that an operation has none, and that it may be tried again, with a warning.
+        """Whether an error says that an operation has no such kernel, so that it may be retried with a warning.
 
-        To be asked where they are `on`.
+        Call it while they are `on`.
         """
         if not is_refusal(error) or not self.chosen or self._users == STRICT:
             return False
@@ -80,7 +79,7 @@ class Kernels:
         return True
 
     def tried(self, work: Callable[[], T]) -> T:
-        """What some work gives, which is done again if an operation in it was `refused`."""
+        """The result of some work, which is repeated if an operation in it was `refused`."""
         with self.on():
             try:
                 return work()
@@ -94,7 +93,7 @@ class Kernels:
 
     @contextmanager
     def heard(self) -> Iterator[None]:
-        """Hear torch's warnings of operations without such a kernel for a while; all others go their way."""
+        """Collect torch's warnings about operations without such a kernel within the context; others pass through."""
         if not self.chosen:
             yield
             return
@@ -112,12 +111,12 @@ class Kernels:
             yield
 
     def news(self) -> bool:
-        """Whether operations were found since this was asked."""
+        """Whether operations were found since the last call."""
         told, self._told = self._told, len(self.without)
         return self._told > told
 
     def dump(self) -> dict[str, Any] | None:
-        """As plain data, for the lock; None for a run that does not take them."""
+        """As plain data for the lock; None for a run that does not use them."""
         return {"deterministic": True, "without": list(self.without)} if self.chosen else None
 
     def _note(self, text: str) -> None:
@@ -128,5 +127,5 @@ class Kernels:
 
 
 def is_refusal(error: BaseException) -> bool:
-    """Whether an error is torch's, of an operation without a deterministic kernel."""
+    """Whether an error is torch's about an operation without a deterministic kernel."""
     return isinstance(error, RuntimeError) and "does not have a deterministic implementation" in message(error)

@@ -1,4 +1,4 @@
-"""The losses, gradients and update of a phase, launched without a wait for what comes of them."""
+"""The losses, gradients and update of a phase, launched without waiting for results."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class LivePhase:
         self.parameters = list(self.trained.parameters.values())
 
     def begin(self) -> None:
-        """Before the first part."""
+        """Call before the first part."""
         self.trained.optimizer.zero_grad(set_to_none=True)
         self.guard.begin()
 
@@ -36,7 +36,7 @@ class LivePhase:
         self.stepper.seed(step, self.number, part)
         names, values, share = self.losses(batch, step)
         self.guard.see(share)
-        # Only this phase's parameters: what a loss reaches beyond them belongs to other phases.
+        # Only this phase's parameters: others that a loss reaches belong to other phases.
         share.backward(inputs=self.parameters)
         return names, values
 
@@ -45,7 +45,7 @@ class LivePhase:
         return self.trained.set_rate(self.stepper.segments.factor(self.stepper.config.schedule, step))
 
     def update(self) -> Tensor:
-        """Change the weights by their gradients, unless the guard's flag is set; return the gradients' norm, [1]."""
+        """Update the weights with their gradients, unless the guard's flag is set; return the gradients' norm, [1]."""
         norm = gradient_norm(self.parameters)
         self.guard.see(norm)
         if self.stepper.config.clip is not None:
@@ -54,7 +54,7 @@ class LivePhase:
         return _row([norm])
 
     def losses(self, batch: Batch, step: int) -> tuple[list[str], Tensor, Tensor]:
-        """The losses of a batch, their names and values, and its share of what the step lowers."""
+        """The names and values of a batch's losses, and its share of the step's loss."""
         stepper = self.stepper
         with stepper.arithmetic.forward(stepper.device):
             losses = checked_losses(self.trained.phase.loss(batch, step), self.trained.name)
@@ -63,5 +63,5 @@ class LivePhase:
 
 
 def _row(values: Iterable[Tensor]) -> Tensor:
-    """Scalars as a row of float64, which holds each exactly."""
+    """Scalars as a row of float64, which holds each of them exactly."""
     return torch.stack([value.detach().reshape(()).double() for value in values])

@@ -1,4 +1,4 @@
-"""The training loop: steps, scores, samples and checkpoints, in an order that a killed run can take up again."""
+"""The training loop: steps, scores, samples and checkpoints, in an order that a killed run can resume."""
 
 from __future__ import annotations
 
@@ -33,9 +33,9 @@ from pixkit.training.watch import Interrupt, Interrupted, Reporter, TrainHooks
 class Trainer:
     """Trains a model in a run. All randomness is a function of the recipe's seed and the step.
 
-    Call `begin` for a new run or `restore` for an old one, then `train`. Of several ranks all do so: each makes its
-    share of every step and of the scores, and rank 0 alone samples, writes, and tells how it goes. A grid of samples is
-    one batch, as a rule, of which others could take no share, and if it fails that costs a picture and not the group.
+    Call `begin` for a new run or `restore` for an old one, then `train`. Every rank does so: each makes its share of
+        every step and of the scores, and only rank 0 samples, writes, and reports. A grid of samples is usually one
+        batch, which others could not share, and if it fails, only a picture is lost and not the group.
     """
 
     def __init__(
@@ -69,14 +69,14 @@ class Trainer:
         self._told: set[str] = set()
 
     def begin(self) -> None:
-        """Start at step 0 from the weights that the model has."""
+        """Start at step 0 with the model's current weights."""
         self.ema = Ema(self.model, self.config.ema) if self.config.ema else None
 
     def restore(self, folder: Path | None = None) -> None:
-        """Go on from a checkpoint, the run's last one if no folder is given.
+        """Continue from a checkpoint, by default the run's last one.
 
         Raises:
-            CheckpointError: if it is damaged or another model's.
+            CheckpointError: if it is damaged or belongs to another model.
         """
         folder = folder or self.run.checkpoint("last")
         manifest = read_manifest(folder)
@@ -95,16 +95,16 @@ class Trainer:
         self._share_state()
 
     def train(self) -> None:
-        """Train until the recipe's steps, its patience, or a signal; the last step is always saved.
+        """Train until the recipe's number of steps, its patience, or a signal; the last step is always saved.
 
-        A step is followed by what is due at it: scores, samples, the checkpoint. A signal may cut scores and
-        samples short; they are then made when the run is resumed.
+        After a step comes all that is due at it: scores, samples, the checkpoint. A signal may cut scores and samples
+            short; they are then made when the run is resumed.
 
-        An error in sampling, or in a plugin's hook, is reported and training goes on. Any other goes its way, once the
-        steps that were made are saved.
+        An error in sampling or in a plugin's hook is reported, and training goes on. Any other error is raised once the
+        steps made so far are saved.
 
         Raises:
-            NonFiniteStep: see there; the run's nonfinite.json says where.
+            NonFiniteStep: see there; the run's nonfinite.json says where it occurred.
             RunError: if something cannot be written.
         """
         self._reporter.start(self.config.steps, self.state.step)
@@ -119,7 +119,7 @@ class Trainer:
 
     @contextmanager
     def _logged(self) -> Iterator[MetricsLog | None]:
-        """The log while training goes on; None for ranks that write none."""
+        """The log during training; None for ranks that write none."""
         if not self._ranks.first:
             yield None
             return
@@ -130,7 +130,7 @@ class Trainer:
             yield log
 
     def _over(self, log: MetricsLog | None) -> bool:
-        """Do what is due, unless a signal came; return whether training is over, which all ranks find alike."""
+        """Do all that is due, unless a signal came; return whether training is over, on which all ranks agree."""
         if self._interrupt.shared(self._ranks):
             return True
         due = is_due(self.config, self.state.step)
@@ -150,20 +150,20 @@ class Trainer:
         return (cut and self._interrupt.shared(self._ranks)) or self.state.step >= self.config.steps or self._stale()
 
     def _share_state(self) -> None:
-        """Rank 0 alone knows of scores and of what became of checkpoints: the others take over what it has found."""
+        """Only rank 0 knows the scores and the fate of checkpoints: the others take over its state."""
         state = self._ranks.agreed(asdict(self.state))
         if not self._ranks.first:
             self.state = LoopState(**state)
 
     def _rescue(self, log: MetricsLog) -> bool:
-        """Save the steps that were made; False if the weights are not those of any step."""
+        """Save the steps made so far; return False if the weights are not those of any step."""
         if not self._pace.undo():
             return False
-        with suppress(NonFiniteStep):  # what is raised is the error that came first
+        with suppress(NonFiniteStep):  # the first error is the one that is raised
             for values in self._pace.rest():
-                with suppress(RunError):  # the log keeps what it could not write, and saving says so
+                with suppress(RunError):  # the log keeps what it could not write, and saving reports it
                     log.add(self._row(values))
-        # Stopped between the last change of the weights and the count of it, the two do not belong together.
+        # If it stopped between the last change of the weights and counting it, the two do not match.
         if not self._pace.undo() or self._pace.made not in (None, self.state.step):
             return False
         self._save(log)
@@ -181,12 +181,12 @@ class Trainer:
     def _advance(self, log: MetricsLog | None) -> None:
         self._since = time.perf_counter()
         step = self.state.step + 1
-        # Of several ranks none launches further steps: they would have to agree on how many.
+        # With several ranks no steps are launched ahead: they would have to agree on how many.
         waits = self._owing or not self._ranks.alone
         self._note(log, self._pace.next(step, 0 if waits else next_due(self.config, step), self.ema))
 
     def _row(self, values: dict[str, float]) -> dict[str, Any]:
-        """Count a step that was made; return its row."""
+        """Count a step and return its row."""
         self.state.step += 1
         step, now = self.state.step, time.perf_counter()
         speed = self.stepper.images / (now - self._since)
@@ -195,7 +195,7 @@ class Trainer:
         return {**row, **values, "images_per_second": speed}
 
     def _note(self, log: MetricsLog | None, values: dict[str, float]) -> None:
-        """Write down and tell what there is to say of the next step."""
+        """Log and report the next step."""
         row = self._row(values)
         if log is None:
             return
@@ -206,7 +206,7 @@ class Trainer:
         self._tell(log, "step", row)
 
     def _tell(self, log: MetricsLog, hook: str, row: dict[str, Any]) -> None:
-        """Call the plugins' hooks; if one fails, save before going on, once the weights are those of the step told."""
+        """Call the plugins' hooks; if one fails, save, once the weights are those of the reported step."""
         if not self._hooks.call(hook, run=self.run, step=self.state.step, metrics=row):
             self._owing = True
         if self._owing and not self._pace.pending:
@@ -214,7 +214,7 @@ class Trainer:
             self._owing = False
 
     def _observe(self, log: MetricsLog) -> None:
-        """Do what is due at this step and is not done yet."""
+        """Do all that is due at this step and not done yet."""
         step = self.state.step
         last = step == self.config.steps
         scoring = last or step % self.config.eval_every == 0
@@ -228,13 +228,13 @@ class Trainer:
                 self._save(log)
 
     def _scoring_due(self) -> bool:
-        """Whether the validation images are to be scored at this step, and are not yet: which all ranks do."""
+        """Whether to score the validation images at this step; the same on all ranks."""
         step = self.state.step
         due = step == self.config.steps or step % self.config.eval_every == 0
         return due and self.model.scorable and self.dataset.size("validation") > 0 and self.state.evaluated < step
 
     def _evaluate(self, log: MetricsLog) -> dict[str, Any]:
-        """Score the validation images; return the row. If that fails, they are not scored, and will be."""
+        """Score the validation images and return the row. If that fails, they count as not scored, and will be."""
         before = replace(self.state), self._scores
         try:
             return self._scored(log)
@@ -258,14 +258,14 @@ class Trainer:
         return row
 
     def _validated(self) -> tuple[Scores, dict[str, Any]]:
-        """The scores that decide, and what is logged of them; several ranks share the batches."""
+        """The scores that select checkpoints, and the values to log; several ranks share the batches."""
         averaged = None if self.ema is None else self.averaged
         watch = self._interrupt.watching(self._ranks)
         with self.stepper.kernels.on(lenient=True):
             return validate(self.model, self.recipe, self.dataset, averaged, watch, ranks=self._ranks)
 
     def _sample(self, log: MetricsLog) -> None:
-        """Draw samples. If that fails they are left out, so that no resumed run fails at them again."""
+        """Draw samples. If that fails, they are skipped, so that a resumed run does not fail on them again."""
         found = attempt(self._draw)
         self.state.sampled = self.state.step
         if isinstance(found, Path):
@@ -282,11 +282,11 @@ class Trainer:
             return draw_samples(self.model, self.recipe, self.run, step_name(self.state.step), watch)
 
     def averaged(self) -> AbstractContextManager[None]:
-        """The model with averaged weights for a while, if there is an average."""
+        """The model with averaged weights within the context, if there is an average."""
         return nullcontext() if self.ema is None else self.ema.in_place(self.model, self.stepper.calibration)
 
     def _tell_of_steps(self) -> None:
-        """Have the lock say what has shown of how steps are made; before the first checkpoint that it led to."""
+        """Record in the lock how steps were found to be made, before the first checkpoint that depends on it."""
         for text in self.stepper.parts.news():
             self._reporter.message(text)
             self.run.note(parts=self.stepper.parts.dump())

@@ -1,4 +1,4 @@
-"""How much memory training takes, found out before it is taken."""
+"""Estimate how much memory training takes before it is taken."""
 
 from __future__ import annotations
 
@@ -26,18 +26,18 @@ from pixkit.training.step import Stepper, checked_losses
 
 @dataclass(frozen=True)
 class MemoryEstimate:
-    """Bytes that training takes at its peak, above what the process had before the model was made.
+    """Bytes that training takes at its peak, beyond the process's memory before the model was made.
 
     Attributes:
-        parameters: how many there are.
-        code: what making the model and proving it took beside its weights: code that was loaded, for the most part.
+        parameters: their number.
+        code: memory that making and proving the model took beside its weights, mostly for loaded code.
         weights: parameters and buffers.
         training: gradients, optimiser state and average.
-        activations: what comes and goes: a batch's activations, what is computed from them, and gaps between them; or,
-            if that is more, what scoring a batch, saving or an exchange of gradients takes.
-        room: what was free when all this but `training` and `activations` was taken already.
-        graphs: what recorded steps keep beside all that: memory of their own for what comes and goes in a replay, and
-            the images that they read.
+        activations: temporary memory: a batch's activations, values computed from them, and gaps between them; or, if
+            that is more, the temporary memory of scoring a batch, saving or exchanging gradients.
+        room: free memory when all but `training` and `activations` was already taken.
+        graphs: what recorded steps keep in addition: their own memory for temporaries in a replay, and the images that
+            they read.
     """
 
     parameters: int
@@ -55,18 +55,18 @@ class MemoryEstimate:
 
     @property
     def left(self) -> int:
-        """What is free beside training, of which nothing is recorded; not above 0 where that does not fit."""
+        """Memory left free by training without recorded steps; not above 0 if training does not fit."""
         return self.room.free - self.training - self.activations
 
     def check(self, *, resumed: bool = False, recompute: bool = False) -> None:
-        """Raise UsageError if what is still to be taken is more than there is, for a new run or one to go on with.
+        """Raise UsageError if the memory still to be taken, for a new or a resumed run, is more than there is.
 
-        `recompute` is whether activations are computed again already.
+        `recompute` says whether activations are recomputed already.
         """
         if self.left < 0:
             smaller = f"{'' if recompute else 'train.recompute=true; '}{SMALLER_BATCH}; or a smaller model"
             raise UsageError(
-                "training would not fit the memory that is free",
+                "training would not fit into the free memory",
                 found=f"{in_words(self.training + self.activations)}: gradients, optimiser and average "
                 f"{in_words(self.training)}, a batch {in_words(self.activations)}; weights {in_words(self.weights)}",
                 expected=f"at most {self.room}",
@@ -77,15 +77,15 @@ class MemoryEstimate:
 def estimate(
     stepper: Stepper, device: torch.device, before: int | None = None, *, recorded: bool = False
 ) -> MemoryEstimate:
-    """The memory that training with this stepper takes, by making a step of every phase with a few images.
+    """Estimate the memory that training with this stepper takes, by making a step of every phase with a few images.
 
-    The optimiser's part is made with tensors that take no memory. Model, gradients, optimiser and generators are left
-    as they were.
+    The optimiser's share is estimated with tensors that take no memory. Model, gradients, optimiser and generators are
+    left unchanged.
 
     Args:
-        stepper: what makes the steps.
-        device: where.
-        before: bytes that the process had before the model was made, if they are known.
+        stepper: makes the steps.
+        device: the device of training.
+        before: bytes of the process before the model was made, if known.
         recorded: whether steps are to be recorded and replayed.
     """
     model, config = stepper.model, stepper.config
@@ -94,21 +94,21 @@ def estimate(
     gradients = {trained.name: model_bytes(trained.parameters.values()) for trained in stepper.phases}
     updates = [_update(trained, config.optimizers.get(trained.name, config.optimizer)) for trained in stepper.phases]
     training = sum(gradients.values()) + sum(state for state, _ in updates) + average
-    # A phase's own gradients are among what its step makes; those of the others wait for theirs.
+    # A phase's own gradients are among the memory of its step; the others' gradients are kept meanwhile.
     whole = [_step(stepper, trained, device) for trained in stepper.phases]
     parts = {name: config.accumulate * stepper.parts.last(name) for name in gradients}
-    # What is recorded adds its gradients to others, at a place of their own.
+    # A recording adds its gradients to others, in memory of its own.
     steps = [
         one - (0 if recorded else gradients[name]) + kept(stepper.ranks, parts[name], gradients[name])
         for one, name in zip(whole, gradients, strict=True)
     ]
     exchanges = [exchanged(stepper.ranks, parts[name], each) for name, each in gradients.items()]
-    # Averaged weights are put in place while they are scored, and copied from there to be saved.
+    # Averaged weights are swapped in for scoring, and copied from there for saving.
     saving = 2 * weights if config.ema else 0
     scoring = saving // 2 + _scoring(stepper, device)
     temporaries = [one for _, one in updates]
     batch = max(*steps, *temporaries, saving, scoring, *exchanges)
-    # All that is recorded shares a pool of memory, but not with what is launched.
+    # All recordings share a pool of memory, but not with launched operations.
     graphs = max(*whole, *temporaries) + _held(stepper) if recorded else 0
     now = resident() if device.type == "cpu" else None
     code = 0 if before is None or now is None else max(now - before - weights, 0)
@@ -117,7 +117,7 @@ def estimate(
 
 
 def _room(ranks: Ranks, device: torch.device) -> Room:
-    """What is free; on a CPU once each of some ranks, which may be on one machine, has its model, and none has more."""
+    """The free memory; on a CPU, where ranks may share a machine, the least of all ranks once each has its model."""
     if device.type != "cpu":
         return available(device)
     ranks.wait()
@@ -132,7 +132,7 @@ def model_bytes(tensors: Iterable[Tensor]) -> int:
 
 
 def _step(stepper: Stepper, trained: TrainedPhase, device: torch.device) -> int:
-    """Bytes that a phase's losses and gradients take at their peak, the gradients included."""
+    """Bytes that a phase's losses and gradients take at their peak, including the gradients."""
     parameters = list(trained.parameters.values())
     kept = [parameter.grad for parameter in parameters]
     batches = stepper.config.accumulate * stepper.parts.last(trained.name)
@@ -141,7 +141,7 @@ def _step(stepper: Stepper, trained: TrainedPhase, device: torch.device) -> int:
         for parameter in parameters:
             parameter.grad = None
         batch = first(stepper, images)
-        for _ in range(min(batches, 2)):  # from the second on, there are gradients
+        for _ in range(min(batches, 2)):  # from the second iteration on, gradients exist
             with stepper.arithmetic.forward(stepper.device):
                 losses = checked_losses(trained.phase.loss(batch, 1), trained.name)
             losses["loss"].backward(inputs=parameters)
@@ -156,15 +156,15 @@ def _step(stepper: Stepper, trained: TrainedPhase, device: torch.device) -> int:
 
 
 def _held(stepper: Stepper) -> int:
-    """Bytes of the images, labels and numbers that what is recorded of each phase reads, at a place of its own."""
+    """Bytes of the images, labels and numbers that each phase's recordings read, in memory of their own."""
     return sum(stepper.parts.images(trained.name) * 8 * (stepper.model.spec.dims + 2) for trained in stepper.phases)
 
 
 def _update(trained: TrainedPhase, config: Optimizer) -> tuple[int, int]:
-    """Bytes of an optimiser's state, and what an update takes besides, at its peak.
+    """Bytes of an optimiser's state, and the temporary memory of an update at its peak.
 
-    Found with two parameters of each kind, however many there are: they are updated one after another, each while some
-    of what the one before took is still there.
+    Measured with two parameters of each kind, however many there are: they are updated one after another, each while
+        some of the previous one's temporaries still exist.
     """
     kinds = Counter((parameter.shape, parameter.dtype) for parameter in trained.parameters.values())
     twins = {
@@ -183,7 +183,7 @@ def _update(trained: TrainedPhase, config: Optimizer) -> tuple[int, int]:
 
 
 def _scoring(stepper: Stepper, device: torch.device) -> int:
-    """Bytes that scoring a batch takes at its peak; 0 for a model that is not scored."""
+    """Bytes that scoring a batch takes at its peak; 0 for a model that has no score."""
     model: Model = stepper.model
     if not model.scorable:
         return 0
@@ -197,10 +197,10 @@ def _scoring(stepper: Stepper, device: torch.device) -> int:
             return forecast(work, stepper.config.batch_size, device, kept=can_keep()).taken
         except KeyboardInterrupt:
             raise
-        except BaseException:  # what a model that fails has to say, it says when it is scored
+        except BaseException:  # a model that fails reports that when it is scored
             return 0
 
 
 def first(stepper: Stepper, images: int) -> Batch:
-    """So many training images."""
+    """The first `images` training images."""
     return BatchSequence(stepper.sequence.dataset, images, 0).batch(0).to(stepper.device)

@@ -1,4 +1,4 @@
-"""In which order steps are made and told of: each before the next is begun, or some of them ahead."""
+"""The order in which steps are made and reported: one by one, or some of them ahead."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from pixkit.training.watch import AT_ONCE
 
 
 class Pace:
-    """Makes the steps of a stepper, and the average of its weights after each.
+    """Makes the steps of a stepper, and updates the average of its weights after each.
 
     Attributes:
-        stepping: whether a step is being made, so that weights may be those of none.
-        made: the step whose weights the model has, if that is known: otherwise, the last one that was told of.
+        stepping: whether a step is in progress, so that the weights may belong to no step.
+        made: the step that the model's weights belong to, if known; otherwise, it is the last one reported.
     """
 
     def __init__(self, stepper: Stepper, ahead: Ahead | None) -> None:
@@ -29,13 +29,13 @@ class Pace:
 
     @property
     def pending(self) -> int:
-        """Steps that were launched and not told of: the weights are those of the last one."""
+        """Steps that were launched but not reported: the weights are those of the last one."""
         return len(self._read) + (0 if self._ahead is None else len(self._ahead))
 
     def next(self, step: int, until: int, ema: Ema | None) -> dict[str, float]:
         """Make a step, or wait for it if it was launched; return what is logged of it.
 
-        None is launched that comes after step `until`, but for `step` itself.
+        No step after `until` is launched, except `step` itself.
 
         Raises:
             NonFiniteStep: as the steppers do.
@@ -54,14 +54,14 @@ class Pace:
         return self._wait(self._ahead)
 
     def rest(self) -> Iterator[dict[str, float]]:
-        """What is logged of each of the steps that were launched and not told of."""
+        """The logged values of each step that was launched but not reported."""
         while self._read:
             yield self._read.popleft()
         while self._ahead:
             yield self._wait(self._ahead)
 
     def undo(self) -> bool:
-        """After an error, bring the model back to where its last whole step left it; False if that cannot be done."""
+        """After an error, bring the model back to its last whole step; return False if that is impossible."""
         if self.stepping and not self._stepper.undo():
             return False
         self.stepping = False
@@ -79,31 +79,31 @@ class Pace:
         except AT_ONCE:
             raise
         except BaseException:
-            # One of the steps before may not have been finite: that came first, and is what there is to say then.
+            # One of the steps before may not have been finite: that came first, so it is what is reported.
             if self.undo():
                 while ahead:
                     self._read.append(self._wait(ahead))
             raise
 
     def _wait(self, ahead: Ahead) -> dict[str, float]:
-        ahead.wait()  # which may be stopped, and nothing is lost
-        self.stepping = True  # one that is not finite is made again, to see why
+        ahead.wait()  # may be interrupted without loss
+        self.stepping = True  # one that is not finite is made again to find out why
         try:
             values = ahead.read()
         except NonFiniteStep:
-            self.made = None  # neither it nor those after it updated anything
+            self.made = None  # neither it nor any later step updated anything
             raise
         self.stepping = False
         return values
 
 
 def next_due(config: TrainConfig, step: int) -> int:
-    """The first step from this one on after which there are scores, samples or a checkpoint to make."""
+    """The first step, from this one on, after which scores, samples or a checkpoint are due."""
     return min(config.steps, *(-(-step // period) * period for period in _periods(config)))
 
 
 def is_due(config: TrainConfig, step: int) -> bool:
-    """Whether there may be scores, samples or a checkpoint to make after a step."""
+    """Whether scores, samples or a checkpoint may be due after a step."""
     return step == config.steps or any(step % period == 0 for period in _periods(config))
 
 

@@ -1,4 +1,4 @@
-"""Taking the batches of a phase in parts, "micro-batches", where a device's memory does not do for whole ones."""
+"""Split the batches of a phase into parts ("micro-batches") where whole ones do not fit a device's memory."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from pixkit.training.optim import TrainedPhase
 
 @dataclass(frozen=True)
 class Division:
-    """From a step on, the batches of a phase are taken in so many parts."""
+    """From a step on, the batches of a phase are split into this many parts."""
 
     step: int
     phase: str
@@ -23,10 +23,10 @@ class Division:
 
 
 class Parts:
-    """In how many parts the batches of each phase of each step are taken: in one, until memory is exhausted.
+    """The number of parts for the batches of each phase and step: one, until memory is exhausted.
 
-    What random numbers a loss draws depends on the parts. So each division belongs to its step, and a run that is
-    resumed before that step comes to it again.
+    A loss's random numbers depend on the parts. So each division belongs to its step, and a run resumed before that
+    step comes to it again.
     """
 
     def __init__(self, model: nn.Module, batch_size: int) -> None:
@@ -36,35 +36,35 @@ class Parts:
         self._told = 0
 
     def of(self, step: int, phase: str) -> int:
-        """How many parts a batch has."""
+        """The number of parts of a batch."""
         return max((one.parts for one in self._divisions if one.phase == phase and one.step <= step), default=1)
 
     def last(self, phase: str) -> int:
-        """How many it has at the last step."""
+        """The number of parts at the last step."""
         return max((one.parts for one in self._divisions if one.phase == phase), default=1)
 
     def images(self, phase: str) -> int:
-        """Images of the largest part there."""
+        """The number of images in the largest part there."""
         return -(-self._batch_size // self.last(phase))
 
     def halve(self, step: int, trained: TrainedPhase) -> str | None:
-        """Take twice as many parts of a phase from a step on; if that cannot be, return why, and change nothing."""
+        """Double the number of parts of a phase from a step on; if impossible, return why and change nothing."""
         parts = self.of(step, trained.name)
         if not trained.phase.mean:
             return "its loss does not declare itself a mean over images (Phase.mean)"
         if any(isinstance(module, nn.modules.batchnorm._BatchNorm) for module in self._model.modules()):
-            return "BatchNorm is about all images of a batch"
+            return "BatchNorm depends on all images of a batch"
         if parts == self._batch_size:
             return "a part is one image already"
         self._divisions.append(Division(step, trained.name, min(2 * parts, self._batch_size)))
         return None
 
     def halve_any(self, step: int, phases: Iterable[TrainedPhase]) -> bool:
-        """The same of all phases that can; return whether any could."""
+        """Do so for all phases where it is possible; return whether there was any."""
         return [self.halve(step, trained) for trained in phases].count(None) > 0
 
     def exhausted(self, step: int, trained: TrainedPhase, why: str, error: BaseException) -> UsageError:
-        """What there is to say of memory that is exhausted, where a batch cannot be taken in smaller parts."""
+        """The error for exhausted memory when a batch cannot be split further."""
         images = -(-self._batch_size // self.of(step, trained.name))
         smaller = (
             "a smaller model"
@@ -75,22 +75,22 @@ class Parts:
             "memory is exhausted",
             where=f"step {step}, phase '{trained.name}', {images} images at once",
             found=message(error).split(". ")[0],
-            expected=f"room for them: they cannot be taken in parts, since {why}",
+            expected=f"room for them: they cannot be taken in parts, because {why}",
             hint="free some memory, or have less taken (train.recompute=true), then go on with --resume; "
             f"or make a new run with {smaller}",
         )
 
     def news(self) -> list[str]:
-        """What was not told yet."""
+        """Messages that have not been reported yet."""
         new, self._told = self._divisions[self._told :], len(self._divisions)
         return [
             f"from step {one.step} on a batch of phase '{one.phase}', {self._batch_size} images, is taken in "
-            f"{one.parts} parts, for want of memory; a step sees the same images"
+            f"{one.parts} parts, for lack of memory; a step sees the same images"
             for one in new
         ]
 
     def share(self, ranks: Ranks) -> None:
-        """Take the batches as the rank with the least memory has to."""
+        """Use the number of parts that the rank with the least memory needs."""
         found = [one for dump in ranks.gather(self.dump()) for one in dump]
         self._divisions = list(dict.fromkeys(Division(**one) for one in found))
 
@@ -99,6 +99,6 @@ class Parts:
         return [asdict(one) for one in self._divisions]
 
     def load(self, found: Iterable[dict[str, Any]]) -> None:
-        """Go on as a lock says."""
+        """Continue as a lock says."""
         self._divisions = [Division(one["step"], one["phase"], one["parts"]) for one in found]
         self._told = len(self._divisions)

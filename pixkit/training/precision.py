@@ -25,20 +25,20 @@ from pixkit.recipe.schema import TrainConfig
 from pixkit.training.capture.probe import hooked
 
 PRECISIONS = ("fp32", "tf32", "bf16")
-"""From the finest to the coarsest."""
+"""From finest to coarsest."""
 MEMORY_FORMATS = ("contiguous", "channels_last")
 
 
 class ChannelsLast(TorchFunctionMode):
-    """While entered, what a convolution gives lies in memory with the channels of a site side by side.
+    """While entered, convolutions return memory with the channels of a site side by side.
 
-    What is computed from it elementwise keeps that layout, and so do the next layers. It is enforced at every
-    convolution since a single map, as the first one reads, cannot tell the layouts apart. Weights stay as they
-    are, so that optimisers, averages and checkpoints do not depend on it.
+    Elementwise operations keep that layout, and so do the next layers. It is enforced at every convolution because a
+    single map, such as the first input, does not determine a layout. Weights keep their layout, so that optimisers,
+    averages and checkpoints do not depend on it.
 
-    With `products`, 1x1 convolutions on a CPU are products of matrices: the maps of a site are a row already, and
-    torch's convolution takes half as long again, but in bfloat16. If `aligned`, the first convolution, whose input has
-    the other layout or is a single map, is computed in this one, in half the time (`side_by_side`).
+    With `products`, 1x1 convolutions on a CPU become matrix products: the maps of a site already are a row, and torch's
+        convolution takes half as long again, except in bfloat16. If `aligned`, the first convolution, whose input has
+        the other layout or is a single map, is computed in this layout, in half the time (`side_by_side`).
     """
 
     _CONVOLUTIONS = frozenset({F.conv2d, F.conv_transpose2d})
@@ -48,7 +48,7 @@ class ChannelsLast(TorchFunctionMode):
         self._products, self._aligned = products, aligned
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        """Run the function; bring a convolution's result into the layout."""
+        """Run the function and bring a convolution's result into the layout."""
         kwargs = kwargs or {}
         product = point_product(*args, **kwargs) if self._products and func is F.conv2d else None
         if self._aligned and func is F.conv2d:
@@ -62,7 +62,7 @@ class ChannelsLast(TorchFunctionMode):
 def point_product(
     input: Tensor, weight: Tensor, bias: Tensor | None = None, *where: Any, **named: Any
 ) -> Tensor | None:
-    """What F.conv2d gives for its arguments, channels side by side; None unless it is 1x1, of images on a CPU."""
+    """The result of F.conv2d for these arguments, channels side by side; None unless it is 1x1, of images on a CPU."""
     given = {**dict(zip(("stride", "padding", "dilation", "groups"), where, strict=False)), **named}
     plain = given.get("stride", 1) in (1, (1, 1)) and given.get("padding", 0) in (0, (0, 0))
     whole = weight.shape[2:] == (1, 1) and weight.shape[1] == input.shape[1] and input.ndim == 4
@@ -74,9 +74,9 @@ def point_product(
 
 
 def side_by_side(*given: Tensor) -> tuple[Tensor, ...]:
-    """Image and weight of a convolution on a CPU so that torch computes it with channels side by side.
+    """A convolution's image and weight, changed so that torch computes it on a CPU with channels side by side.
 
-    It looks at the layout of either, where a single map has none: it is given another one, of zeros.
+    torch looks at the layout of both; a single map has none, so it gets a second one of zeros.
     """
     if len(given) < 2 or given[0].ndim != 4 or given[0].device.type != "cpu":
         return given
@@ -90,21 +90,22 @@ def side_by_side(*given: Tensor) -> tuple[Tensor, ...]:
 
 @dataclass(frozen=True)
 class Arithmetic:
-    """How the losses of a training step are computed; scores, samples and initialisation are in float32 always.
+    """How the losses of a training step are computed; scores, samples and initialisation always use float32.
 
-    Under tf32 a CUDA device's convolutions and matrix products take 10 bits of mantissa of float32's 23, both in the
-    losses and in their gradients. Under bf16 they are in bfloat16 (7 bits of mantissa, float32's range, so that no
-    loss needs scaling), by torch's autocast. Weights, gradients and optimiser stay in float32, and heads
-    compute likelihoods in float32.
+    Under tf32 a CUDA device's convolutions and matrix products use 10 of float32's 23 bits of mantissa, in the losses
+    and in their gradients. Under bf16 they are in bfloat16 (7 bits of mantissa, float32's range, so that no loss needs
+    scaling), by torch's autocast. Weights, gradients and optimiser stay in float32, and heads compute likelihoods in
+    float32.
 
     Attributes:
-        unstated: whether the run is from before float32 meant all its bits: it goes on with what torch does by itself,
-            convolutions in TF32 where a CUDA device has it.
-        fused: whether modules that can hand work over do (`pixkit.layers.fusing`), of which the last digits are others.
-        lean: how much is done otherwise on a CPU, of which the last digits are others, and what dropout leaves: a run
-            goes on with what it was begun with. 0: nothing. 1: an update is one pass over memory, 1x1 convolutions
-            under channels_last are products of matrices, and what is fused includes recurrences, dropout and RMS norms.
-            2: and causal attention, and fewer passes in bfloat16, of which 1x1 convolutions are left to torch.
+        unstated: whether the run dates from before float32 meant all its bits: it keeps torch's default, which is TF32
+            for convolutions where a CUDA device has it.
+        fused: whether modules that support fused operations use them (`pixkit.layers.fusing`), which changes the last
+            digits.
+        lean: the set of CPU optimisations that change the last digits, and what dropout drops: a run keeps the set it
+            was begun with. 0: none. 1: an update is one pass over memory, 1x1 convolutions under channels_last are
+            matrix products, and fusing includes recurrences, dropout and RMS norms. 2: also causal attention, and fewer
+            passes in bfloat16, of which 1x1 convolutions are left to torch.
     """
 
     precision: Literal["fp32", "tf32", "bf16"] = "fp32"
@@ -115,7 +116,7 @@ class Arithmetic:
 
     @classmethod
     def of(cls, config: TrainConfig) -> Arithmetic:
-        """What a recipe says; the plain one where it leaves that to measurement."""
+        """The arithmetic that a recipe names; the plain one where it leaves that to measurement."""
         return cls(
             "fp32" if config.precision == "auto" else config.precision,
             "channels_last" if config.memory_format == "channels_last" else "contiguous",
@@ -124,20 +125,20 @@ class Arithmetic:
 
     @property
     def products(self) -> Products:
-        """What products of float32 tensors are computed in."""
+        """The arithmetic of products of float32 tensors."""
         if self.unstated:
             return "mixed"
         return "tf32" if self.precision == "tf32" else "ieee"
 
     @contextmanager
     def step(self) -> Iterator[None]:
-        """What losses and their gradients are computed under, all of a step."""
+        """The context for losses and their gradients, for a whole step."""
         with float32_products(self.products):
             yield
 
     @contextmanager
     def forward(self, device: torch.device) -> Iterator[None]:
-        """What a loss is computed under, within `step`; its backward pass belongs outside."""
+        """The context for a loss, within `step`; its backward pass belongs outside."""
         half = torch.autocast(device.type, torch.bfloat16, enabled=self.precision == "bf16")
         products = self.lean == 1 or (self.lean > 1 and self.precision != "bf16")
         last = ChannelsLast(products=products, aligned=self.lean > 0)
@@ -152,7 +153,7 @@ class Arithmetic:
 
 @dataclass(frozen=True)
 class Choice:
-    """An arithmetic, why it was taken, and the seconds of a batch, forward and backward, of those measured."""
+    """An arithmetic, why it was chosen, and the seconds of a batch, forward and backward, of those measured."""
 
     arithmetic: Arithmetic
     reason: str
@@ -160,24 +161,24 @@ class Choice:
 
     @classmethod
     def stated(cls, config: TrainConfig) -> Choice | None:
-        """What a recipe says; None where it leaves something to measurement."""
+        """The choice that a recipe makes; None where it leaves something to measurement."""
         if "auto" in (config.precision, config.memory_format):
             return None
         return cls(replace(Arithmetic.of(config), fused=config.fuse == "on"), "as the recipe says")
 
     def on(self, device: torch.device, model: nn.Module) -> Choice:
-        """The same, in fp32 where it is tf32 and the device has none, not fused where it cannot; the reason says so."""
+        """The same, with fp32 for tf32 and without fusing where the device lacks these; the reason says so."""
         arithmetic, reason, seconds = self.arithmetic, self.reason, self.seconds
         if arithmetic.precision == "tf32" and not has_tf32(device):
             arithmetic = replace(arithmetic, precision="fp32")
-            reason = f"{reason}, but for tf32, which this device does not have"
+            reason = f"{reason}, except tf32, which this device does not have"
             seconds = {name.replace("tf32", "fp32"): value for name, value in seconds.items()}
         if arithmetic.fused and (why := obstacle(model, device)) is not None:
             arithmetic, reason = replace(arithmetic, fused=False), f"{reason}, but not fused: {why}"
         return Choice(arithmetic, reason, seconds)
 
     def changes(self, to: Choice) -> list[Change]:
-        """How another choice differs."""
+        """The differences of another choice."""
         names, (old, new) = ("precision", "fused"), (self.arithmetic, to.arithmetic)
         pairs = [(name, getattr(old, name), getattr(new, name)) for name in names]
         return [Change(f"arithmetic.{name}", before, after) for name, before, after in pairs if before != after]
@@ -201,9 +202,9 @@ class Choice:
 
 
 def obstacle(model: nn.Module, device: torch.device) -> str | None:
-    """Why a model's work cannot be fused on a device; None if it can, by operations that do what they have to."""
+    """Why a model's work cannot be fused on a device; None if there are operations that fuse it correctly."""
     if not fuses(model):
-        return "no layer of the model hands work over"
+        return "no layer of the model supports it"
     if (hook := hooked(model)) is not None:
         return f"{hook} would not be called"
     try:
@@ -214,10 +215,10 @@ def obstacle(model: nn.Module, device: torch.device) -> str | None:
 
 
 def locked_choice(lock: dict[str, Any], where: str) -> Choice:
-    """The choice that a run was started with, from its lock; a run from before there was one computed plainly.
+    """The choice that a run was started with, from its lock; a run older than the choice computed plainly.
 
     Raises:
-        RunError: if what the lock says is none.
+        RunError: if the lock's entry is not a valid choice.
     """
     found = lock.get("arithmetic")
     if found is None:
@@ -226,7 +227,7 @@ def locked_choice(lock: dict[str, Any], where: str) -> Choice:
         precision, memory_format = found["precision"], found["memory_format"]
         unstated = found.get("products", "mixed") == "mixed"
         fused, lean = found.get("fused", False), found.get("lean", 0)
-        arithmetic = Arithmetic(precision, memory_format, unstated, fused, int(lean))  # of old runs it is true or false
+        arithmetic = Arithmetic(precision, memory_format, unstated, fused, int(lean))  # true or false in old runs
         if precision not in PRECISIONS or memory_format not in MEMORY_FORMATS:
             raise ValueError
         if not isinstance(fused, bool) or not isinstance(lean, int) or not 0 <= lean <= LEANEST:

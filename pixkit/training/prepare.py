@@ -1,4 +1,4 @@
-"""Everything that comes before the first training step, for new, resumed and dry runs alike."""
+"""All that comes before the first training step, for new, resumed and dry runs alike."""
 
 from __future__ import annotations
 
@@ -41,10 +41,10 @@ from pixkit.wrappers import networks_in
 
 @dataclass(frozen=True)
 class Prepared:
-    """What training starts from: images, and a model with its initial weights that was checked and can make steps.
+    """The starting point of training: images, and a checked model with its initial weights that can make steps.
 
-    `memory` is what training takes, `choice` its arithmetic and why, `way` how its steps are made, and by what, if not
-    by the stepper; `changes` are the keys that differ from those that the run to go on with was started with.
+    `memory` is the estimate for training, `choice` its arithmetic and why, `way` how its steps are made, and by what,
+    if not by the stepper; `changes` are the keys that differ from those that the run to resume was started with.
     """
 
     dataset: Dataset
@@ -71,30 +71,30 @@ def prepare_training(
     check: Callable[[], None] = lambda: None,
     ranks: Ranks = ALONE,
 ) -> Prepared:
-    """Load the images, construct and prove the model, see that it fits, choose the arithmetic, set initial weights.
+    """Load the images, build and prove the model, check that it fits, choose the arithmetic, set initial weights.
 
-    These can fail in this order, and all before anything is written. Draws from torch's global generators, and seeds
-    them.
+    These can fail in this order, all before anything is written. Draws from torch's global generators, and seeds them.
 
     Args:
         loaded: the recipe.
-        device: where the model will be.
-        run: the run to go on with: recipe and images have to be its own, and its arithmetic is kept. Where it has a
-            checkpoint, that gives the weights (`Trainer.restore`), and they are left as constructed here.
-        extension: the steps that it is given besides those that it has made; `loaded` says how many there are then.
-        reporter: told of the images being read, and what there is to say of them.
-        check: called between the parts; raises to stop.
-        ranks: those that prepare together. Rank 0 fetches and compiles first, measures for all, and gives all its
+        device: the model's device.
+        run: the run to resume: recipe and images have to be its own, and its arithmetic is kept. Where it has a
+            checkpoint, that gives the weights (`Trainer.restore`), and they are left here as constructed.
+        extension: steps added to those already made; `loaded` then says how many there are in all.
+        reporter: told of the reading of images, and of any remarks on them.
+        check: called between the stages; raises to stop.
+        ranks: the ranks that prepare together. Rank 0 fetches and compiles first, measures for all, and sends all its
             weights.
 
     Raises:
-        RunError: if the recipe or the images are not the run's own, or `train.init_from` is neither run nor checkpoint.
-        CheckpointError: if the checkpoint that `train.init_from` means is damaged or another model's.
+        RunError: if the recipe or the images are not the run's own, or `train.init_from` is neither a run nor a
+            checkpoint.
+        CheckpointError: if the checkpoint named by `train.init_from` is damaged or belongs to another model.
         DataError: if images are missing or damaged.
-        RankError: if ranks have other images, as copies on the disk of each machine may be, or another fails.
-        UsageError: if the model, its training, or the images that a new run is to draw would not fit the memory.
+        RankError: if the images differ between ranks, as copies on the disk of each machine may, or another rank fails.
+        UsageError: if the model, its training, or the samples of a new run would not fit into memory.
         CausalityError: if the model leaks.
-        PluginError: if a backbone or head does not give what it promises or, in a new run, would not be trained.
+        PluginError: if a backbone or head breaks its contract or, in a new run, would not be trained.
     """
     recipe, reporter = loaded.recipe, reporter or Reporter()
     lock, where = (None, "") if run is None else (run.settings()["lock"], str(run.path))
@@ -122,12 +122,12 @@ def prepare_training(
     way = way.of(ranks)
     before = resident()
     model = construct_to_train(recipe, dataset, device)
-    if not continued:  # what has been trained is
+    if not continued:  # a trained model counts as checked
         _check_trains(model)
         for text in remarks(recipe, dataset, model, loaded.base):
             reporter.message(text)
     if way.kind == "plain":
-        keep_loops(model)  # on a GPU, a run that is older than the other way goes on with its digits
+        keep_loops(model)  # on a GPU, a run begun before the other way existed keeps its digits
     sequence = BatchSequence(dataset, recipe.train.batch_size, recipe.seed)
     stepper = Stepper(model, sequence, recipe.train, recipe.seed, device, ranks=ranks)
     stepper.kernels = Kernels.of(device, lock, reporter.message)
@@ -138,7 +138,7 @@ def prepare_training(
     stepper.parts.share(ranks)
     check()
     locked = _chosen(stepper, check) if lock is None else locked_choice(lock, where)
-    with ranks.first_before_others():  # kernels are compiled here
+    with ranks.first_before_others():  # compiles kernels
         choice = locked.on(device, model)
     check_same(ranks, "how steps are made", [str(choice.arithmetic), way.kind])
     if lock is not None and choice != locked:
@@ -156,7 +156,7 @@ def prepare_training(
 
 
 def _chosen(stepper: Stepper, check: Callable[[], None]) -> Choice:
-    """The arithmetic of a new run: what the recipe says, else what is measured, by rank 0 for all."""
+    """The arithmetic of a new run: as the recipe says, or else as measured, by rank 0 for all."""
     if (stated := Choice.stated(stepper.config)) is not None:
         return stated
     if stepper.ranks.alone:
@@ -168,10 +168,10 @@ def _chosen(stepper: Stepper, check: Callable[[], None]) -> Choice:
 def _fitted(
     stepper: Stepper, way: Way, before: int | None, *, resumed: bool, say: Callable[[str], None]
 ) -> tuple[MemoryEstimate, Way]:
-    """What training takes, brought down to what is free as far as that goes; and the way that is left.
+    """The memory of training, reduced to what is free as far as possible, and the way of making steps that is left.
 
-    On a GPU a new run takes its batches in parts rather than being refused; steps are recorded, and images are kept
-    there, only where that fits, too.
+    On a GPU a new run splits its batches into parts rather than being refused; steps are recorded, and images kept
+    there, only if that fits as well.
     """
     device, recorded = stepper.device, way.kind == "replayed"
     with stepper.kernels.heard():
@@ -183,32 +183,32 @@ def _fitted(
     if device.type == "cpu":
         return memory, way
     if memory.graphs > memory.left:
-        way = Way("ahead", f"the {in_words(memory.graphs)} that what is recorded takes would not fit beside training")
+        way = Way("ahead", f"recorded steps take {in_words(memory.graphs)}, which would not fit beside training")
         memory = replace(memory, graphs=0)
         say(f"no step is recorded: {way.reason}")
     if not stepper.source.keep(memory.left - memory.graphs):
-        say("too little memory is left to keep the images on the device: each batch is sent there")
+        say("there is too little memory to keep the images on the device: each batch is copied there")
     return memory, way
 
 
 def _without_effect(stepper: Stepper, way: Way) -> Iterator[str]:
-    """What the recipe asks for and does not get."""
+    """Settings of the recipe that have no effect."""
     if stepper.config.capture == "on" and way.kind != "replayed":
         yield f"train.capture: on has no effect: {way.reason}"
     if stepper.config.recompute and not blocks(stepper.model):
-        yield "train.recompute: has no effect: no backbone of the model has a list of modules that have parts"
+        yield "train.recompute: has no effect: no backbone of the model has a list of modules with submodules"
     if stepper.config.fuse == "on" and not stepper.arithmetic.fused:
         reason = obstacle(stepper.model, stepper.device)
-        yield f"train.fuse: on has no effect: {reason or 'the run was begun without'}"
+        yield f"train.fuse: on has no effect: {reason or 'the run was begun without it'}"
 
 
 def construct_to_train(recipe: Recipe, dataset: Dataset, device: torch.device) -> Model:
-    """The recipe's model for these images, checked before anything is spent on it.
+    """Build the recipe's model for these images, checked before anything is spent on it.
 
     Raises:
-        UsageError: if it would not fit the memory; raised before the memory is taken.
+        UsageError: if it would not fit into memory; raised before the memory is taken.
         CausalityError: if it leaks.
-        PluginError: if a backbone or head does not give what it promises.
+        PluginError: if a backbone or head breaks its contract.
     """
     model = construct(recipe, dataset.spec, dataset.classes, device)
     model.class_names = dataset.class_names
@@ -217,6 +217,6 @@ def construct_to_train(recipe: Recipe, dataset: Dataset, device: torch.device) -
 
 
 def _check_trains(model: Model) -> None:
-    """Raise PluginError if a backbone or head of it would not be trained."""
+    """Raise PluginError if a backbone or head of the model would not be trained."""
     for network in networks_in(model).values():
         network.check_trains()

@@ -1,4 +1,4 @@
-"""How much arithmetic a training step is, and how fast a device does arithmetic of that kind."""
+"""How much arithmetic a training step takes, and how fast a device does arithmetic of that kind."""
 
 from __future__ import annotations
 
@@ -16,20 +16,20 @@ from pixkit.training.recompute import Recomputed
 from pixkit.training.step import Stepper, checked_losses
 
 FEW = 2
-"""Images whose arithmetic is counted."""
+"""Images for which arithmetic is counted."""
 SIDES = {"cpu": 1024, "cuda": 8192}
 """Rows and columns of the matrices whose product is timed."""
 SECONDS = 0.1
-"""For how long products are made."""
+"""Seconds for which products are timed."""
 
 
 class Counting(Mode):
-    """While it is entered, adds up the floating-point operations of products: of matrices, convolutions, attention.
+    """While entered, counts the floating-point operations of matrix products, convolutions and attention.
 
-    A multiplication and an addition are two, as torch's own counter has it.
+    A multiplication and an addition count as two, as in torch's own counter.
 
     Attributes:
-        total: those so far.
+        total: the operations so far.
     """
 
     def __init__(self) -> None:
@@ -37,7 +37,7 @@ class Counting(Mode):
         self.total = 0
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        """Run the operation, and count it."""
+        """Run the operation and count it."""
         out = func(*args, **(kwargs or {}))
         if (count := flop_registry.get(func._overloadpacket)) is not None:
             self.total += count(*args, **(kwargs or {}), out_val=out)
@@ -45,9 +45,9 @@ class Counting(Mode):
 
 
 def operations(stepper: Stepper) -> int:
-    """Floating-point operations of the losses of an image and their gradients: what has to be computed once.
+    """Floating-point operations of the losses of an image and their gradients, each counted once.
 
-    What is computed again is not counted, and nothing is fused, in which it could not be.
+    Recomputation is not counted, and nothing is fused, because fused operations could not be counted.
     """
     total = 0
     with rehearsing(stepper.model, stepper.device), stepper.kernels.on(lenient=True):
@@ -61,7 +61,7 @@ def operations(stepper: Stepper) -> int:
 
 
 class Products:
-    """Products of square matrices, in the arithmetic of a step."""
+    """Products of square matrices in the arithmetic of a step."""
 
     def __init__(self, arithmetic: Arithmetic, device: torch.device) -> None:
         self._arithmetic, self._device = arithmetic, device
@@ -72,7 +72,7 @@ class Products:
         self._out = torch.empty_like(self._one)
 
     def rate(self) -> float:
-        """Floating-point operations a second; the matrices are multiplied once before."""
+        """Floating-point operations per second, after one product to warm up."""
         side, count = len(self._one), 0
         with self._arithmetic.step(), torch.no_grad():
             torch.mm(self._one, self._one, out=self._out)
@@ -86,6 +86,6 @@ class Products:
 
 
 def wait(device: torch.device) -> None:
-    """Until a device has done what was launched."""
+    """Wait until a device has finished all launched operations."""
     if device.type == "cuda":
         torch.cuda.synchronize(device)

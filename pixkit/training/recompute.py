@@ -1,4 +1,4 @@
-"""Activations that a backward pass computes again, instead of keeping them from the forward pass."""
+"""Recompute activations in the backward pass instead of keeping them from the forward pass."""
 
 from __future__ import annotations
 
@@ -23,10 +23,10 @@ from pixkit.randomness import generators
 
 
 class Recomputed:
-    """A phase's loss that keeps of each block of the model's backbones what it was given, and no more.
+    """A phase's loss that keeps only the inputs of each block of the model's backbones.
 
-    The backward pass runs a block again as it was run, with the same random numbers, buffers, modes of its parts and
-    torch modes, so that gradients have the same bits (Chen, Xu, Zhang and Guestrin, 2016, arXiv 1604.06174).
+    The backward pass runs a block again with the same random numbers, buffers, training modes and torch modes, so that
+    gradients have the same bits (Chen, Xu, Zhang and Guestrin, 2016, arXiv 1604.06174).
 
     Attributes:
         plain: the loss that keeps everything.
@@ -37,16 +37,16 @@ class Recomputed:
         self._model = model
 
     def __call__(self, batch: Batch, step: int) -> Losses:
-        """See Phase."""
+        """See `Phase`."""
         with standing_in(blocks(self._model), Recomputing):
             return self.plain(batch, step)
 
 
 def blocks(module: nn.Module) -> list[nn.Module]:
-    """What is computed again as a whole: in each backbone, the members of its lists that have parts of their own.
+    """The modules that are recomputed as a whole: in each backbone, the members of its lists that have submodules.
 
-    A list is an nn.ModuleList or an nn.Sequential; lists within a block are part of it. Members without parts are left
-    as they are: what such a layer keeps is what the one before it has given.
+    A list is an nn.ModuleList or an nn.Sequential; lists within a block are part of it. Members without submodules are
+    left alone: such a layer keeps only the output of the one before it.
     """
     if isinstance(module, Backbone):
         return list(dict.fromkeys(_members(module)))
@@ -63,14 +63,14 @@ def _members(module: nn.Module) -> Iterator[nn.Module]:
 
 
 class Block(ABC):
-    """Stands in for a block's forward for a while; knows how to run it again as it was run."""
+    """Temporarily replaces a block's forward; knows how to run it again under the same conditions."""
 
     def __init__(self, block: nn.Module) -> None:
         self.block = block
         self.forward: Callable[..., Any] = block.forward
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
-        """The block's forward."""
+        """Run the block's forward."""
         if not torch.is_grad_enabled():
             return self.forward(*args, **kwargs)
         given, state = _as_given((args, kwargs)), _State.of(self.block)
@@ -84,26 +84,26 @@ class Block(ABC):
 
     @abstractmethod
     def run(self, first: Callable[[], Any], again: Callable[[], Any]) -> Any:
-        """What `first` gives, where a gradient is recorded; `again`, called later, does the same work."""
+        """The result of `first`, where a gradient is recorded; `again`, called later, repeats the work."""
 
 
 class Recomputing(Block):
-    """Keeps nothing of the first run but what it was given."""
+    """Keeps only the inputs of the first run."""
 
     def run(self, first: Callable[[], Any], again: Callable[[], Any]) -> Any:
-        """See Block."""
+        """See `Block`."""
         runs = iter([first])
 
         def run() -> Any:
             return next(runs, again)()
 
-        # torch looks for the devices of generators among tensors alone, and not in what else a block may be given.
+        # torch finds generators' devices only among tensors, not in a block's other arguments.
         return checkpoint(run, use_reentrant=False, preserve_rng_state=False)
 
 
 @contextmanager
 def standing_in(chosen: Iterable[nn.Module], kind: Callable[[nn.Module], Block]) -> Iterator[None]:
-    """For a while, calls of these modules go to what stands in for them."""
+    """Within the context, calls of these modules go to their replacements."""
     with ExitStack() as stack:
         for block in chosen:
             stack.callback(_put_back, block, vars(block).get("forward"))
@@ -119,7 +119,7 @@ def _put_back(block: nn.Module, own: Callable[..., Any] | None) -> None:
 
 @dataclass(frozen=True)
 class _State:
-    """What a block's result depends on beside its arguments and parameters."""
+    """The state that a block's result depends on beside its arguments and parameters."""
 
     block: nn.Module
     buffers: dict[str, Tensor]
@@ -130,7 +130,7 @@ class _State:
 
     @classmethod
     def of(cls, block: nn.Module) -> _State:
-        """As it is now."""
+        """The current state."""
         buffers = {name: value.detach().clone() for name, value in persistent_buffers(block).items()}
         device = next((one.device for one in block.parameters()), torch.device("cpu"))
         drawn = [(one, one.get_state()) for one in generators(device)]
@@ -142,12 +142,12 @@ class _State:
 
     @contextmanager
     def restored(self) -> Iterator[None]:
-        """As it was, for a while."""
+        """Restore the state within the context."""
         now = self.of(self.block)
         try:
             self._write()
             with ExitStack() as stack, torch.autocast(**self.casting):
-                # A backward pass has left its forward pass's modes; on a GPU it has a thread of its own.
+                # A backward pass runs outside its forward pass's modes; on a GPU it has its own thread.
                 for mode in self.modes:
                     if not any(mode is one for one in now.modes):
                         stack.enter_context(mode)
@@ -161,10 +161,10 @@ class _State:
         for part, mode in zip(self.block.modules(), self.training, strict=True):
             part.training = mode
         for name, value in self.buffers.items():
-            # Past torch's count of writes: batch norms keep their statistics, which their gradients do not read.
+            # Not counted by torch as a write: gradients do not read batch norms' statistics.
             self.block.get_buffer(name).data.copy_(value)
 
 
 def _as_given(arguments: Any) -> Any:
-    """Arguments that stay as they are: what a block leaves in one of them, as a result kept there, is in a copy."""
+    """Arguments that stay unchanged: a block that stores results in one of them stores them in a copy."""
     return tree_map(lambda one: one if isinstance(one, Tensor | nn.Module | type) else copy.copy(one), arguments)

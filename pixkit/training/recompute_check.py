@@ -1,4 +1,4 @@
-"""Whether blocks that are run again compute what they did, looked at before a build."""
+"""Check before a build that blocks give the same results when they are run again."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ from pixkit.training.recompute import Block, Recomputed, blocks, standing_in
 from pixkit.training.step import Stepper
 
 FEW = 2
-"""Images that are looked at; batch norms take no variance of one."""
+"""Images used for the check; batch norms cannot take the variance of one."""
 
 
 @dataclass(frozen=True)
 class _Ran:
-    """A call of a block: the tensors that it kept for a gradient, and how to run it again."""
+    """A call of a block: the tensors kept for a gradient, and how to run it again."""
 
     block: object
     kept: list[Tensor]
@@ -29,17 +29,17 @@ class _Ran:
 
 
 def check_recomputed(stepper: Stepper) -> None:
-    """Run the blocks of every phase that computes activations again twice, on a few images, and compare bit by bit.
+    """Run the blocks of every phase that recomputes activations twice, on a few images, and compare bit by bit.
 
     Raises:
-        UsageError: if one does not keep the same tensors for its gradient, naming it.
+        UsageError: if a block does not keep the same tensors for its gradient, naming it.
     """
     for number, trained in enumerate(stepper.phases):
         loss = trained.phase.loss
         if isinstance(loss, Recomputed) and (found := _differing(stepper, number, loss)) is not None:
             name = next((name for name, one in stepper.model.named_modules() if one is found), "a block")
             raise UsageError(
-                "activations that are computed again are not those that they were",
+                "recomputed activations differ from the first ones",
                 where=f"train.recompute, phase '{trained.name}'",
                 found=f"{name} ({type(found).__name__}) computes something else when it is run again",
                 expected="the same bits",
@@ -49,7 +49,7 @@ def check_recomputed(stepper: Stepper) -> None:
 
 
 def _differing(stepper: Stepper, number: int, loss: Recomputed) -> object | None:
-    """The first block that does."""
+    """The first block that differs, or None."""
     ran: list[_Ran] = []
 
     class Watching(Block):
@@ -64,7 +64,7 @@ def _differing(stepper: Stepper, number: int, loss: Recomputed) -> object | None
         stepper.seed(1, number, 0)
         with stepper.arithmetic.forward(stepper.device), standing_in(blocks(stepper.model), Watching):
             loss.plain(batch, 1)
-        # Later than all of them, as a backward pass is.
+        # After all of them, as in a backward pass.
         return next((one.block for one in ran if not _alike(one.kept, _keeping(one.again)[1])), None)
 
     with rehearsing(stepper.model, stepper.device), stepper.arithmetic.step():
@@ -72,7 +72,7 @@ def _differing(stepper: Stepper, number: int, loss: Recomputed) -> object | None
 
 
 def _keeping(work: Callable[[], Any]) -> tuple[Any, list[Tensor]]:
-    """What some work gives, and the tensors that it keeps for a gradient."""
+    """The result of some work, and the tensors that it keeps for a gradient."""
     kept: list[Tensor] = []
 
     def keep(tensor: Tensor) -> Tensor:
@@ -88,5 +88,5 @@ def _alike(some: list[Tensor], others: list[Tensor]) -> bool:
 
 
 def _bits(tensor: Tensor) -> Tensor:
-    """Comparable, also where it is NaN."""
+    """The bits as integers, which compare equal for NaN as well."""
     return tensor.nan_to_num() if tensor.is_floating_point() or tensor.is_complex() else tensor

@@ -1,4 +1,4 @@
-"""What a recipe asks of its data that one may not have meant."""
+"""Remarks on what a recipe asks of its data where it may not be what was meant."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ ASKED = ("labels", "train_labels", "class_names")
 
 
 def remarks(recipe: Recipe, dataset: Dataset, model: Model, base: Path) -> Iterator[str]:
-    """Labels nobody reads, a batch larger than the data, tokens as numbers, weights of others.
+    """Remark on labels that nothing reads, batches larger than the data, tokens as numbers, and others' weights.
 
     Args:
-        recipe: what is asked.
+        recipe: the recipe.
         dataset: its images.
-        model: its model, for these.
+        model: its model for these images.
         base: the folder that its relative paths start from.
     """
     asked = [key for key in ASKED if getattr(recipe.data.config, key, None)]
@@ -35,11 +35,11 @@ def remarks(recipe: Recipe, dataset: Dataset, model: Model, base: Path) -> Itera
         yield f"data.{asked[0]}: the model reads no labels; model.context={{type: label}} conditions its images on them"
     size, count = recipe.train.batch_size, dataset.size("train")
     if size > count:
-        yield f"train.batch_size: {size} images a step, of {count} training images: some occur more than once in it"
+        yield f"train.batch_size: {size} images a step, of {count} training images: some occur more than once in a step"
     if dataset.spec.palette is not None:
         for path, value, _ in walk(recipe.model, ("model",)):
             if isinstance(value, InputConfig) and value.type == "scaled":
-                yield f"{dotted(path)}: tokens enter as numbers, which they are not; type: embedded gives each a vector"
+                yield f"{dotted(path)}: tokens enter as numbers, but have no order; type: embedded gives each a vector"
     start = recipe.train.start
     if start is not None:
         other = Run(base / run_folder(os.path.expanduser(start.run)))
@@ -47,11 +47,11 @@ def remarks(recipe: Recipe, dataset: Dataset, model: Model, base: Path) -> Itera
             yield from _of_other_classes(other, dataset)
         if other.started and other.spec.palette != dataset.spec.palette:
             its = f"tokens of another palette: data.palette={other.palette} takes the same"
-            yield f"train.init_from: it learnt of {'levels, not of tokens' if other.spec.palette is None else its}"
+            yield f"train.init_from: it was trained on {'levels, not of tokens' if other.spec.palette is None else its}"
 
 
 def before_the_model(spec: ImageSpec) -> Iterator[str]:
-    """Channels that come last, which a model may refuse for what they are taken for."""
+    """Remark on images that seem to have channels last, before a model refuses them."""
     channels, rows, columns = spec.shape
     if columns in CHANNELS and not {channels, rows} & {*CHANNELS}:
         yield (
@@ -61,13 +61,13 @@ def before_the_model(spec: ImageSpec) -> Iterator[str]:
 
 
 def _reads_labels(model: Model) -> bool:
-    """Whether images, or what is measured of them, depend on labels."""
+    """Whether images, or figures measured on them, depend on labels."""
     return model.labelled or type(model).measure is not Model.measure
 
 
 def _of_other_classes(other: Run, dataset: Dataset) -> Iterator[str]:
-    """What a network learnt of labels it keeps by their numbers."""
+    """A network keeps what it learnt about labels by their numbers."""
     names = other.class_names if other.started else None
     if names is not None and names != dataset.class_names:
         was, now = listed(names), listed(dataset.class_names or ())
-        yield f"train.init_from: its classes are {was}; what it learnt of each goes, in this order, to {now}"
+        yield f"train.init_from: its classes are {was}; their weights go, in this order, to {now}"

@@ -1,4 +1,4 @@
-"""When training fails: what it had made is saved first, and it is said what was kept."""
+"""When training fails, save the steps made so far and report what was kept."""
 
 from __future__ import annotations
 
@@ -20,15 +20,16 @@ from pixkit.training.watch import AT_ONCE, STOPS, Quit, Reporter
 def rescuing(
     save: Callable[[], bool], progress: Callable[[], tuple[int, int]], run: Run, reporter: Reporter
 ) -> Iterator[None]:
-    """Save before an error goes its way; nonfinite.json says where a step was not finite.
+    """Save before an error propagates; nonfinite.json says where a step was not finite.
 
-    The error is raised as it came, whatever becomes of saving. What stops a build at once (`AT_ONCE`) does, and so does
-    the loss of the run to another build: nothing may be saved then. A KeyboardInterrupt while the steps are saved is
-    a second one: it stops the build at once, as Quit.
+    The error is raised as it came, whether or not saving succeeds. Exceptions that stop a build at once (`AT_ONCE`) do
+    so, and so does losing the run to another build: nothing may be saved then. A KeyboardInterrupt while the steps are
+    saved counts as a second one: it stops the build at once, as Quit.
 
     Args:
-        save: saves the steps that were made; returns False if they are lost, because the weights are not those of any.
-        progress: the steps that were made, and the step of the last checkpoint, 0 if there is none.
+        save: saves the steps made so far; returns False if they are lost, because the weights are not those of any
+            step.
+        progress: the number of steps made, and the step of the last checkpoint, 0 if there is none.
         run: the run.
         reporter: told what was kept.
     """
@@ -47,7 +48,7 @@ def rescuing(
         except Exception as another:
             lost = f"they could not be saved ({one_line(another)})"
         made, saved = progress()
-        if lost or not isinstance(error, KeyboardInterrupt):  # of which `build` says what it says of a signal
+        if lost or not isinstance(error, KeyboardInterrupt):  # `build` reports it as it reports a signal
             with suppress(Exception):
                 _tell(reporter, lost, made, saved)
         if isinstance(error, NonFiniteStep):
@@ -58,7 +59,7 @@ def rescuing(
 
 
 def _tell(reporter: Reporter, lost: str, made: int, saved: int) -> None:
-    kept = f"step {saved} is saved: --resume goes on from there" if saved else "--resume starts anew"
+    kept = f"step {saved} is saved: --resume continues from there" if saved else "--resume starts from the beginning"
     if made > saved:
         steps = f"step {made} is" if made == saved + 1 else f"steps {saved + 1} to {made} are"
         reporter.problem(f"{steps} lost, for {lost}; {kept}")
@@ -74,10 +75,10 @@ class Trouble(NamedTuple):
 
 
 def attempt(draw: Callable[[], Path]) -> Path | Trouble:
-    """The samples' picture, or why there is none: a component may raise anything, and training goes on.
+    """The samples' picture, or why there is none: a component may raise anything, and training must go on.
 
     Raises:
-        RunError: if they cannot be written, which is a matter of the disk and not of sampling.
+        RunError: if they cannot be written, which is a fault of the disk and not of sampling.
         RankError: if ranks that wait for them are gone.
     """
     try:

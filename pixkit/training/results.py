@@ -1,4 +1,4 @@
-"""What a build shows of its weights: scores and samples along the way, and those of the best at the end."""
+"""What a build shows of its weights: scores and samples during training, and the best checkpoint's at the end."""
 
 from __future__ import annotations
 
@@ -36,15 +36,16 @@ def validate(
     *,
     ranks: Ranks = ALONE,
 ) -> tuple[Scores, dict[str, Any]]:
-    """Score the validation images; return the scores that decide which checkpoint is best, and what is logged of them.
+    """Score the validation images; return the scores that select the best checkpoint, and the values to log.
 
     Args:
-        model: the model, with its weights as they are trained.
-        recipe: says how many images, and how many at a time.
-        dataset: has the images.
-        averaged: gives the model the averaged weights for a while; these decide. None where there are none.
-        watch: as `score`.
-        ranks: those that score together, as `score`.
+        model: the model, with its current weights.
+        recipe: gives the number of images and the batch size.
+        dataset: holds the images.
+        averaged: gives the model the averaged weights within its context; their scores are the ones that select. None
+            if there is no average.
+        watch: as in `score`.
+        ranks: the ranks that score together, as in `score`.
     """
 
     def scored(weights: str) -> Scores:
@@ -64,8 +65,8 @@ def validate(
 def draw_samples(model: Model, recipe: Recipe, run: Run, name: str, watch: Progress) -> Path:
     """Draw what the recipe's `sample` section says into samples/NAME.npz, then the picture; return its path.
 
-    The noise is the same each time, so that one sees the model change and not the draw.
-    `watch(images done, images in all)` is told of the progress; if it raises, nothing is written.
+    The noise is the same each time, so that differences show the model's progress and not the draw. `watch(images done,
+    images in all)` is told of the progress; if it raises, nothing is written.
 
     Raises:
         RunError: if the files cannot be written.
@@ -80,10 +81,10 @@ def draw_samples(model: Model, recipe: Recipe, run: Run, name: str, watch: Progr
             sampler=config.type,
             progress=watch,
         )
-    # The numbers first: whatever becomes of the picture, the samples are there.
+    # The numbers first: if the picture fails, the samples are there.
     with run.writing(run.samples):
         save_npz(x, model.spec, run.samples / f"{name}.npz")
-        columns = model.classes if model.labelled else None  # where labels come in turn, a column is a class
+        columns = model.classes if model.labelled else None  # labels cycle: a column is a class
         titles = class_titles(model, "columns")
         return save_grid(x, model.spec, run.samples / f"{name}.png", columns=columns, titles=titles)
 
@@ -101,13 +102,13 @@ def final_results(
 ) -> tuple[list[Scores], Path | None]:
     """Score and sample the best checkpoint into scores.json and samples/best; return the table and the picture.
 
-    Of several ranks all score; rank 0 does the rest, and the others wait for it.
+    All ranks score; rank 0 does the rest while the others wait.
 
-    Where training was in `arithmetic` coarser than float32, a note says how far that moves a score. The model is left
-    with the best averaged weights. If it cannot be sampled, that is reported; there is no picture.
+    If training used an `arithmetic` coarser than float32, a note says how far that moves a score. The model is left
+    with the best averaged weights. If it cannot be sampled, that is reported and there is no picture.
 
     Raises:
-        Interrupted: if a signal comes meanwhile.
+        Interrupted: if a signal arrives meanwhile.
         RunError: if something cannot be written.
     """
 
@@ -120,7 +121,7 @@ def final_results(
 
         return watch
 
-    # Rank 0 wrote it: on a shared file system others may still see what `best` named before.
+    # Written by rank 0: on a shared file system, other ranks may still see an older `best`.
     folder = Path(ranks.decided(lambda: str(run.checkpoint("best"))))
     kinds = [kind for kind in WEIGHTS if kind == "raw" or recipe.train.ema]
     table: list[Scores] = []
@@ -182,7 +183,7 @@ def _scores(
 
 
 def _remarks(table: list[Scores], model: Model) -> list[str]:
-    """The model's remarks on the rows; what it says of all of them is said once."""
+    """The model's remarks on the rows; a remark on all of them is made once."""
     said: dict[str, list[str]] = {}
     for row in table:
         for text in model.remarks(row.parts):
@@ -191,12 +192,12 @@ def _remarks(table: list[Scores], model: Model) -> list[str]:
 
 
 def _notes(dataset: Dataset, table: list[Scores], model: Model) -> list[str]:
-    """What one should know when reading the table."""
+    """Notes for readers of the table."""
     general = [NO_LIKELIHOOD] if model.score_kind == "none" else []
     if model.spec.palette is not None and table:
         general.append(TOKENS)
     if model.labelled:
-        general.append("scores are those of images given their labels")
+        general.append("scores are of images given their labels")
     if not table:
         return general
     images = next((row.images for row in table if row.split == "train"), 0)

@@ -1,4 +1,4 @@
-"""Going on with a run: where its loop was, and what may have changed since."""
+"""Resume a run: the state of its loop, and the changes allowed since it began."""
 
 from __future__ import annotations
 
@@ -31,9 +31,9 @@ SAFE = (
     "train.log",
     "sample.",
 )
-"""Keys that change how long training goes on and what is watched, never what a step does.
+"""Keys that change how long training goes on and what is watched, but never what a step does.
 
-`train.steps` may grow only. Under a cosine schedule it is part of every step's rate, and no such key.
+`train.steps` may only grow. Under a cosine schedule every step's rate depends on it, so it is not such a key.
 """
 
 ANOTHER = "start another run, perhaps with train.init_from, or --overwrite"
@@ -41,11 +41,11 @@ ANOTHER = "start another run, perhaps with train.init_from, or --overwrite"
 
 @dataclass
 class LoopState:
-    """What a checkpoint says beside weights; plain data.
+    """The state of the loop in a checkpoint, beside weights; plain data.
 
-    `step` steps were made; scores are done up to step `evaluated` and samples, drawn or tried in vain, up to
-    `sampled`; the best validation nats so far are `best_nats`, of `best_step`, `stale` scorings ago. Without a
-    likelihood, what checkpoints are compared by stands in their place.
+    `step` steps were made; scores are done up to step `evaluated` and samples, drawn or failed, up to `sampled`; the
+    best validation nats so far are `best_nats`, of step `best_step`, `stale` scorings ago. Without a likelihood, the
+    quantity that checkpoints are compared by takes their place.
     """
 
     step: int = 0
@@ -57,20 +57,23 @@ class LoopState:
 
     @classmethod
     def saved(cls, manifest: Manifest, where: str) -> LoopState:
-        """What a checkpoint says.
+        """Read the state from a checkpoint's manifest.
 
         Raises:
-            CheckpointError: if that cannot be, or lacks something; what a newer pixkit says besides is passed over.
+            CheckpointError: if it is impossible or incomplete; additional keys of a newer pixkit are ignored.
         """
         state = typed(_SavedState, manifest.state, f"{where}, the loop's state", error=CheckpointError)
         if state.step != manifest.step:
             raise CheckpointError(
-                "the loop's state is another step's", where=where, found=str(state.step), expected=str(manifest.step)
+                "the loop's state belongs to another step",
+                where=where,
+                found=str(state.step),
+                expected=str(manifest.step),
             )
         return cls(**state.model_dump())
 
     def judge(self, nats: float) -> None:
-        """Note this step's validation nats, and whether they are the best; NaN never is."""
+        """Record this step's validation nats, and whether they are the best; NaN never is."""
         self.evaluated = self.step
         if math.isfinite(nats) and (self.best_nats is None or nats < self.best_nats):
             self.best_step, self.best_nats, self.stale = self.step, nats, 0
@@ -98,15 +101,15 @@ class _SavedState(Record):
 
 
 FORMERLY = "x-pixkit-formerly"
-"""In a field's JSON Schema, the default that the key had when runs were begun which may be gone on with."""
+"""Key in a field's JSON Schema: the default that applied when runs that may still be resumed were begun."""
 
 
 def moved_defaults(locked: dict[str, Any], wanted: Recipe) -> list[str]:
-    """Overrides that keep to what a run was begun with where only the key's default is another one today.
+    """Overrides that keep a run's old values where only the default has changed since.
 
     Args:
         locked: the recipe that the run was started with, as plain data.
-        wanted: the recipe to go on with.
+        wanted: the recipe to continue with.
     """
     kept = []
     for path, value, declared in walk(wanted):
@@ -119,7 +122,7 @@ def moved_defaults(locked: dict[str, Any], wanted: Recipe) -> list[str]:
 
 
 def _at(plain: Any, path: Sequence[str | int]) -> Any:
-    """What plain data have at a place; ABSENT where there is none."""
+    """The value at a path in plain data; ABSENT if there is none."""
     for part in path:
         if not isinstance(plain, dict) or part not in plain:
             return ABSENT
@@ -133,13 +136,13 @@ def check_changes(
     """The keys that differ between a run's lock and the recipe to resume it with.
 
     Args:
-        locked: the recipe that the run was started with, as plain data, with defaults of keys that are newer than it.
+        locked: the recipe that the run was started with, as plain data, with defaults for keys newer than it.
         wanted: the recipe, and
         plain: the same as plain data.
-        extended: the run, which has ended, is given the steps that are more.
+        extended: whether the run has ended and is given additional steps.
 
     Raises:
-        RunError: listing those that must not change, and why.
+        RunError: listing the keys that must not change, and why.
     """
     changes = diff(locked, plain)
     cosine = wanted.train.schedule.type == "cosine"
@@ -163,7 +166,7 @@ def check_data(locked: dict[str, Any], found: dict[str, Any]) -> None:
 
     Args:
         locked: hashes by name, from the run's lock.
-        found: the same of the images that are there now.
+        found: the same for the current images.
     """
     wrong = sorted(key for key in {*locked, *found} if locked.get(key) != found.get(key))
     if wrong:
@@ -175,26 +178,24 @@ def check_data(locked: dict[str, Any], found: dict[str, Any]) -> None:
 
 
 def _rule(*, cosine: bool) -> str:
-    """Which keys of a run may change."""
+    """Say which keys of a run may change."""
     keys = [key + "*" if key.endswith(".") else key for key in SAFE if key != STEPS]
     first = [] if cosine else [f"{STEPS} (more of them)"]
-    return f"what a step does stays as it was begun; these may change, which do not touch it: {listed([*first, *keys])}"
+    return f"only keys that do not affect a step may change: {listed([*first, *keys])}"
 
 
 def _rule_of_steps(change: Change) -> str:
     """Why the steps of a run may not change so."""
     if change.new < change.old:
-        return f"{STEPS} of {change.old} or more: a run goes on, never back"
-    return f"{STEPS} of {change.old}: under a cosine schedule the learning rate of every step follows from it"
+        return f"{STEPS} of {change.old} or more: a run never goes back"
+    return f"{STEPS} of {change.old}: under a cosine schedule the learning rate of every step depends on it"
 
 
 def _instead_of_steps(change: Change) -> str:
     if change.new < change.old:
-        return (
-            f"the run's folder in the recipe's place, which goes on to the steps that the run was given; or {ANOTHER}"
-        )
+        return f"the run's folder in place of the recipe, which continues up to the run's own steps; or {ANOTHER}"
     more = change.new - change.old
-    return f"once the run has ended, --extend {more}: so many more, with a warm-up and a cosine of their own"
+    return f"once the run has ended, --extend {more}: as many more, with their own warm-up and cosine"
 
 
 def _is_safe(change: Change, *, cosine: bool, extended: bool) -> bool:

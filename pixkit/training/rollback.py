@@ -1,4 +1,4 @@
-"""Taking back a training step that failed before it updated anything."""
+"""Undo a training step that failed before it updated anything."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ class _Kept:
 
 
 class Rollback:
-    """Keeps what a step may change before its first update: buffers, and marks by which the weights are known again.
+    """Keeps what a step may change before its first update: buffers, and marks that identify the weights.
 
-    Weights are not copied, since only the optimiser should change them. That nothing else did is seen by torch's count
-    of the writes to each and, since writes through ``.data`` are not counted, by the norm of each. Both are taken
-    before every step, so that they have to be cheap beside the steps of a small model.
+    Weights are not copied, since only the optimiser should change them. Other changes are detected by torch's count of
+    writes to each weight and, since writes through ``.data`` are not counted, by the norm of each. Both are taken
+    before every step, so they have to be cheap compared with the steps of a small model.
     """
 
     def __init__(self, model: nn.Module) -> None:
@@ -43,18 +43,18 @@ class Rollback:
         return [weight for weight in self._weights if weight.is_floating_point() or weight.is_complex()]
 
     def keep(self) -> None:
-        """Before a step."""
+        """Call before a step."""
         self._kept = None
         buffers = {name: self._model.get_buffer(name).clone() for name in self._names}
         self._kept = _Kept(buffers, self._writes(), self._norms())
 
     def drop(self) -> None:
-        """From here on there is no way back."""
+        """From here on the step cannot be undone."""
         self._kept = None
 
     @torch.no_grad()
     def restore(self) -> bool:
-        """Bring the buffers back; False if nothing is kept, or the weights are not those that they were."""
+        """Restore the buffers; return False if nothing is kept, or the weights have changed."""
         if self._kept is None or not self._untouched(self._kept):
             return False
         if set(persistent_buffers(self._model)) != set(self._names):
@@ -77,7 +77,7 @@ class Rollback:
 
     @torch.no_grad()
     def _norms(self) -> list[Tensor]:
-        # Not torch.nn.utils.get_total_norm: what it does beside this takes several times as long.
+        # Not torch.nn.utils.get_total_norm, whose additional work takes several times as long.
         if self._measured and self._measured[0].device.type != "cpu":
             return list(torch._foreach_norm(self._measured))  # one launch for many of them
         return [torch.linalg.vector_norm(weight) for weight in self._measured]

@@ -1,4 +1,4 @@
-"""How far the arithmetic of training moves a score; scores themselves are in float32 always."""
+"""How far the arithmetic of training moves a score; scores themselves are always in float32."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ from pixkit.training.precision import Arithmetic
 
 
 def largest_change(model: Model, batch: Batch, arithmetic: Arithmetic) -> float:
-    """By how many nats an image's score differs at most, of a batch on the model's device, under this and in float32.
+    """The largest change of an image's score in nats, over a batch on the model's device, from float32 to this.
 
-    The two draw the same where a score draws.
+    Both draw the same noise where a score draws any.
     """
 
     def nats(how: Arithmetic) -> Tensor:
@@ -29,9 +29,9 @@ def largest_change(model: Model, batch: Batch, arithmetic: Arithmetic) -> float:
 
 
 def remark(model: Model, dataset: Dataset, batch_size: int, arithmetic: Arithmetic) -> str | None:
-    """What a table of scores says of the model's training in TF32 or bfloat16; None if there is nothing to say.
+    """A note for a table of scores on the model's training in TF32 or bfloat16; None if there is nothing to say.
 
-    The first batch of test images is looked at, of validation or training images where there are none.
+    Uses the first batch of test images, or of validation or training images where there are none.
     """
     coarse = arithmetic.precision
     if coarse == "fp32" or model.score_kind == "none":
@@ -41,8 +41,8 @@ def remark(model: Model, dataset: Dataset, batch_size: int, arithmetic: Arithmet
     batch = dataset.batch(split, torch.arange(count)).to(model.device)
     try:
         change = largest_change(model, batch, arithmetic)
-    except (RuntimeError, TypeError, ValueError) as error:  # code that is made for it in training alone
-        return f"how far {coarse} moves a score cannot be told: {type(error).__name__}"
+    except (RuntimeError, TypeError, ValueError) as error:  # code that supports it only in training
+        return f"cannot tell how far {coarse} moves a score: {type(error).__name__}"
     return (
         f"in {coarse}, which it was trained in, an image's score differs from that in float32"
         f" by at most {change:.2g} nats (over {count} {split} images)"

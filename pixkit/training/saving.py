@@ -1,4 +1,4 @@
-"""The checkpoints of a run that is being trained: what is written to them, what names them, and how many are kept."""
+"""The checkpoints of a run in training: their contents, the names that point to them, and how many are kept."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class Saver:
     """Writes checkpoints of a stepper's model and optimisers.
 
     Attributes:
-        saved: the state that the last checkpoint has.
+        saved: the state in the last checkpoint.
     """
 
     def __init__(self, run: Run, recipe: Recipe, stepper: Stepper, reporter: Reporter) -> None:
@@ -34,19 +34,19 @@ class Saver:
         self._reporter = reporter
 
     def restored(self, state: LoopState) -> None:
-        """Go on from the checkpoint with this state; if the best one was lost, the best of those to come is."""
+        """Continue from the checkpoint with this state; if the best one was lost, a later one replaces it."""
         self.saved = replace(state)
         lost = None if state.best_step in (None, state.step) else lost_best(self._run, state.best_step)
         if lost is not None:
-            self._reporter.message(f"the best checkpoint is lost, {lost}: the best of the later ones takes its place")
+            self._reporter.message(f"the best checkpoint is lost, {lost}: the best of the later ones replaces it")
             state.best_step = state.best_nats = None
         self._point(state)
 
     def save(self, state: LoopState, scores: dict[str, Any], ema: Ema | None, log: MetricsLog) -> None:
         """Write this step's checkpoint, then make `last` and `best` name it.
 
-        A checkpoint that a signal brought about is there before its step's scores and samples: once they are
-        made, only what it says about them is new.
+        A checkpoint caused by a signal precedes its step's scores and samples: once these are made, only its state is
+        written again.
         """
         if state.step == 0 or state == self.saved:
             return
@@ -67,7 +67,7 @@ class Saver:
         self._reporter.checkpoint(folder)
 
     def _contents(self, ema: Ema | None) -> Generator[tuple[str, checkpoint.Tensors], None, None]:
-        """What a checkpoint holds, one after the other: averaged weights are in the model while they are written."""
+        """The contents of a checkpoint, one by one; averaged weights are in the model while they are written."""
         model = self._stepper.model
         yield "model", checkpoint.weights(model)
         yield "optimizer", optimizer_tensors(self._stepper.phases)

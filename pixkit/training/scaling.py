@@ -1,4 +1,4 @@
-"""How a training step's time and memory grow with the width, depth, side or batch of a model: exponents, fitted."""
+"""How a training step's time and memory grow with a model's width, depth, image side or batch: fitted exponents."""
 
 from __future__ import annotations
 
@@ -29,23 +29,23 @@ from pixkit.training.together import check_shares
 
 WIDTHS = ("width", "filters", "units")
 DEPTHS = ("layers", "resnets", "blocks")
-"""What backbones call their maps, and how often they repeat themselves."""
+"""Backbones' names for the number of maps, and for the number of repeated blocks."""
 FACTORS = (0.5, 1.0, 2.0)
-"""By which an axis is varied where no values are given."""
+"""The factors for an axis without given values."""
 AXES = ("width", "depth", "side", "batch", "ranks")
 
 
 @dataclass(frozen=True)
 class Point:
-    """Training steps at one value of an axis, all else as the recipe says; figures are None where the note says why.
+    """Training steps at one value of an axis, all else as in the recipe; figures are None where the note says why.
 
     Attributes:
-        axis: what is varied: one of `AXES`, or a key of the recipe.
-        value: to what.
+        axis: the quantity varied: one of `AXES`, or a key of the recipe.
+        value: its value.
         seconds: median time of a step.
-        images_per_second: by that.
+        images_per_second: derived from it.
         memory: bytes that training takes at its peak.
-        operations: floating-point operations of an image, forward and backward, of products alone.
+        operations: floating-point operations for an image, forward and backward, counting only products.
         note: why there are no figures.
     """
 
@@ -60,14 +60,14 @@ class Point:
 
 @dataclass(frozen=True)
 class Fit:
-    """How a figure y goes with the value x of an axis: log y = exponent log x + constant, by least squares.
+    """How a figure y depends on the value x of an axis: log y = exponent log x + constant, by least squares.
 
     Attributes:
         axis: the axis.
         figure: `seconds`, `memory` or `operations`.
         exponent: the slope.
-        error: its standard error; None of fewer than three points.
-        points: how many there are.
+        error: its standard error; None for fewer than three points.
+        points: their number.
     """
 
     axis: str
@@ -79,7 +79,7 @@ class Fit:
 
 @dataclass(frozen=True)
 class Scaling:
-    """What `time_scaling` found."""
+    """The result of `time_scaling`."""
 
     points: list[Point]
     fits: list[Fit]
@@ -93,7 +93,7 @@ class Scaling:
 
 
 def fitted(axis: str, figure: str, points: Sequence[tuple[float, float]]) -> Fit | None:
-    """The exponent of some points (x, y); None if there are not two different x, or a y is not above 0."""
+    """Fit the exponent of points (x, y); None if there are not two different x, or some y is not above 0."""
     if len({x for x, _ in points}) < 2 or min(y for _, y in points) <= 0:
         return None
     pairs = [(math.log(x), math.log(y)) for x, y in points]
@@ -117,21 +117,22 @@ def time_scaling(
     ranks: Ranks = ALONE,
     progress: Progress | None = None,
 ) -> Scaling:
-    """Time training steps on random images at several values of each axis, those of one axis turn by turn.
+    """Time training steps on random images at several values of each axis, taking turns within an axis.
 
     Args:
-        loaded: the recipe; what it leaves to measurement is plain, as in `time_training`.
+        loaded: the recipe; options that it leaves to measurement are plain, as in `time_training`.
         spec: shape and levels of the images.
         classes: number of classes of labels, if there are labels.
-        device: where.
-        over: by axis (one of `AXES`, or a key of the recipe) its values; of none given, `FACTORS` times the recipe's.
-        rounds: turns, of which medians are taken.
-        ranks: those that make each step together; of the axis `ranks`, as many of them as its value says.
+        device: the device.
+        over: the values of each axis (one of `AXES`, or a key of the recipe); if empty, `FACTORS` times the recipe's
+            value.
+        rounds: number of turns, of which medians are taken.
+        ranks: those that make each step together; for the axis `ranks`, as many of them as its value says.
         progress: called as progress(what, done, total).
 
     Raises:
-        UsageError: for an axis that the recipe does not have, or values below 1; or if there are no parts to share.
-        RecipeError: if the recipe does not take a value.
+        UsageError: for an axis that the recipe does not have, values below 1, or no parts to share.
+        RecipeError: if the recipe does not accept a value.
     """
     axes = {axis: _Axis(axis, loaded, spec, ranks, values) for axis, values in over.items()}
     kept = keeping() if device.type == "cpu" else nullcontext()
@@ -151,7 +152,7 @@ def time_scaling(
 
 
 class _Axis:
-    """What is varied, to which values, and the recipe and images at one of them."""
+    """An axis, its values, and the recipe and images at each of them."""
 
     def __init__(self, name: str, loaded: LoadedRecipe, spec: ImageSpec, ranks: Ranks, values: Sequence[int]) -> None:
         self.name = name
@@ -176,7 +177,7 @@ class _Axis:
 
 
 def _key(name: str, loaded: LoadedRecipe) -> str:
-    """The recipe's key that an axis varies; empty of an axis that is none."""
+    """The recipe's key that an axis varies; empty if it does not vary a key."""
     if name in ("side", "ranks"):
         return ""
     if name == "batch":
@@ -187,7 +188,7 @@ def _key(name: str, loaded: LoadedRecipe) -> str:
     names = [key for key in (WIDTHS if name == "width" else DEPTHS) if hasattr(known, key)]
     if not names:
         raise UsageError(
-            f"the model has no key that is its {name}",
+            f"the model has no key for its {name}",
             where=name,
             found=loaded.recipe.model.name,
             expected=f"a backbone with {listed(WIDTHS if name == 'width' else DEPTHS)}",
@@ -197,7 +198,7 @@ def _key(name: str, loaded: LoadedRecipe) -> str:
 
 
 def _value(key: str, loaded: LoadedRecipe) -> int:
-    """What the recipe says of a key."""
+    """The recipe's value of a key."""
     value: Any = loaded.recipe.dump()
     for part in key.split("."):
         value = value.get(part) if isinstance(value, dict) else None
@@ -209,7 +210,7 @@ def _value(key: str, loaded: LoadedRecipe) -> int:
 
 
 def _points(axis: _Axis, classes: int | None, device: torch.device, rounds: int, ranks: Ranks) -> list[Point]:
-    """Steps at each value of an axis, in turns."""
+    """Time steps at each value of an axis, in turns."""
     made: dict[int, tuple[Timed, Ranks, int]] = {}
     notes: dict[int, str] = {}
     for value in axis.values:
@@ -249,7 +250,7 @@ def _points(axis: _Axis, classes: int | None, device: torch.device, rounds: int,
 
 
 def _first(ranks: Ranks, count: int) -> Ranks | None:
-    """The first so many of the ranks; None on another one."""
+    """The first `count` of the ranks; None on any other."""
     if count == ranks.size:
         return ranks
     if count == 1:

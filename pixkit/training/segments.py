@@ -1,4 +1,4 @@
-"""The segments of a run that was given more steps (`pixkit build --extend`), and what they are to a step's rate."""
+"""The segments of a run that was extended (`pixkit build --extend`), and their effect on a step's learning rate."""
 
 from __future__ import annotations
 
@@ -19,22 +19,22 @@ from pixkit.training.resume import LoopState
 
 @dataclass(frozen=True)
 class Segment:
-    """So many `steps` that are made, or were meant to be, once `step` steps have been made."""
+    """The `steps` steps, made or planned, that follow step `step`."""
 
     step: int
     steps: int
 
     @property
     def end(self) -> int:
-        """Steps that are made in all when it is over."""
+        """The number of steps made in all at its end."""
         return self.step + self.steps
 
 
 class Segments:
-    """How the steps of a run were asked for: at first those of its recipe, then each time that it was extended.
+    """How the steps of a run were requested: first those of its recipe, then those of each extension.
 
-    A schedule that ends, the cosine, is one of a segment: it begins anew with each, and so does its warm-up. The others
-    do not know when training ends; they go on as if all steps had been asked for at once.
+    A schedule with an end, the cosine, belongs to a segment: it starts anew with each, and so does its warm-up. The
+        others do not know when training ends; they continue as if all steps had been requested at once.
     """
 
     def __init__(self, segments: Iterable[Segment]) -> None:
@@ -42,12 +42,12 @@ class Segments:
 
     @classmethod
     def of(cls, settings: Mapping[str, Any]) -> Segments:
-        """Those of a run, from its recipe.lock.yaml: if it was never extended, its recipe's steps are the only one."""
+        """The segments in a run's recipe.lock.yaml: only its recipe's steps, if it was never extended."""
         rows = settings["lock"].get("segments") or [{"step": 0, "steps": settings["train"]["steps"]}]
         return cls(Segment(row["step"], row["steps"]) for row in rows)
 
     def followed_by(self, extension: Segment | None) -> Segments:
-        """The same, with one more."""
+        """The same with one more."""
         return self if extension is None else Segments([*self._segments, extension])
 
     @property
@@ -56,11 +56,11 @@ class Segments:
         return self._segments[0].steps
 
     def begins(self, step: int) -> bool:
-        """Whether a run that has made so many steps was extended there."""
+        """Whether a run was extended after this many steps."""
         return any(segment.step == step for segment in self._segments[1:])
 
     def taken_up(self, state: LoopState) -> LoopState:
-        """What a run goes on with from a checkpoint's state: whoever asks for more steps has the patience for them."""
+        """The state to continue with from a checkpoint's: an extension resets the patience."""
         return replace(state, stale=0) if self.begins(state.step) else state
 
     def factor(self, schedule: Schedule, step: int) -> float:
@@ -71,27 +71,27 @@ class Segments:
         return rate_factor(schedule, step, segment.end)
 
     def remarks(self, schedule: Schedule) -> list[str]:
-        """What to know of the last segment's rates: that they do nothing but rise, where it is no longer than that."""
+        """Warn if the last segment is no longer than its warm-up, so that its rate only rises."""
         last = self._segments[-1]
         if schedule.type != "cosine" or schedule.warmup < last.steps:
             return []
-        steps = f"train.schedule.warmup: {schedule.warmup} steps, of the {last.steps} more"
-        return [f"{steps}: the learning rate rises until the end, and no cosine follows"]
+        steps = f"train.schedule.warmup: {schedule.warmup} steps, of {last.steps} added"
+        return [f"{steps}: the learning rate rises until the end and the cosine never begins"]
 
     def dump(self) -> list[dict[str, int]]:
-        """As plain data, for the lock; none where there is but one, which the recipe says."""
+        """As plain data for the lock; empty if there is only one, which the recipe gives."""
         return [asdict(segment) for segment in self._segments] if len(self._segments) > 1 else []
 
 
 def extension_of(run: Run, folder: Path | None, steps: int, loaded: LoadedRecipe) -> Segment:
-    """The segment of `steps` more steps of a run that has ended, by its steps or its patience.
+    """The segment of `steps` additional steps of a run that has ended, by its steps or its patience.
 
     Args:
         run: the run.
-        folder: the checkpoint that it is gone on from; None if it has none.
-        steps: how many.
-        loaded: the recipe that it is gone on with. How many steps a recipe says is passed over, since it may say those
-            that the run was begun with; so may an override.
+        folder: the checkpoint to continue from; None if it has none.
+        steps: the number of steps.
+        loaded: the recipe to continue with. Its number of steps is ignored, since it may be the original one; so is an
+            override's.
 
     Raises:
         RunError: if the run has not ended.
@@ -102,15 +102,15 @@ def extension_of(run: Run, folder: Path | None, steps: int, loaded: LoadedRecipe
     segments = Segments.of(settings)
     said = saying(loaded.overrides, "train.steps")
     if said is not None and loaded.recipe.train.steps not in (segments.first, config.steps):
-        raise UsageError("--extend says how many steps are made", found=said, hint=f"leave {said} out")
+        raise UsageError("--extend sets the number of steps", found=said, hint=f"leave {said} out")
     saved = LoopState() if folder is None else LoopState.saved(read_manifest(folder), str(folder))
     state = segments.taken_up(saved)
     tired = config.patience is not None and state.stale >= config.patience
     if state.step < config.steps and not tired:
         raise RunError(
-            "only a run that has ended is extended",
+            "only a run that has ended can be extended",
             where=str(run.path),
             found=f"{state.step} of {config.steps} steps",
-            hint="--resume makes those that are left; --extend then gives it more",
+            hint="--resume makes the remaining steps; --extend then adds more",
         )
     return Segment(state.step, steps)

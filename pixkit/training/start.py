@@ -1,4 +1,4 @@
-"""The weights that training starts from, where another run has them: `train.init_from`."""
+"""Initial weights from another run: `train.init_from`."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from pixkit.wrappers import plain_name
 
 @dataclass(frozen=True)
 class Start:
-    """Weights and where they are; `strict`, if they have to fit; and the run that they are of, if that is known."""
+    """Weights and their location; `strict` if they have to fit; and the run that they come from, if known."""
 
     tensors: dict[str, Tensor]
     where: str
@@ -35,7 +35,7 @@ class Start:
 
     @classmethod
     def of(cls, config: TrainConfig, base: Path) -> Start | None:
-        """What `train.init_from` means: a run's best averaged weights, or a checkpoint's; None where it says nothing.
+        """Resolve `train.init_from`: a run's best averaged weights, or a checkpoint's; None if it is unset.
 
         Args:
             config: the recipe's `train` section.
@@ -65,16 +65,16 @@ class Start:
         return cls(tensors, str(folder), given.strict, run)
 
     def give(self, stepper: Stepper, recipe: dict[str, Any], say: Callable[[str], None]) -> None:
-        """Give a stepper's model these weights; where they need not fit, those that do, and say what is left.
+        """Give a stepper's model these weights or, unless `strict`, those that fit, and report the rest.
 
         Args:
-            stepper: has the model. What it is not given is initialised as without other weights.
-            recipe: that of the model, as plain data.
-            say: told what is left.
+            stepper: has the model. Other tensors are initialised as usual.
+            recipe: the model's recipe, as plain data.
+            say: told which tensors are not taken.
 
         Raises:
-            CheckpointError: if the weights are another model's; it says in which keys the recipes differ. Where they
-                need not fit, if none does.
+            CheckpointError: if the weights belong to another model; it names the keys in which the recipes differ.
+                Without `strict`, if none of them fits.
         """
         model = stepper.model
         own, found = weights(model), {plain_name(name): value for name, value in self.tensors.items()}
@@ -89,17 +89,17 @@ class Start:
         }
         if self.strict or not fitting:
             raise self._misfit(wrong, self._changes(recipe, model.spec, model.classes), some=bool(fitting))
-        # Twice: what the first batch sets in the other layers depends on these, and may change them.
+        # Twice: initialising the other layers from the first batch depends on these, and may change them.
         model.load_state_dict(own | fitting)
         stepper.initialise()
         model.load_state_dict(weights(model) | fitting)
         say(
             f"train.init_from: {len(fitting)} of the model's {len(own)} tensors are taken from {self.where}; "
-            f"left, since it need not fit: {listed(wrong, '; ', longest=WHOLE)}"
+            f"not taken: {listed(wrong, '; ', longest=WHOLE)}"
         )
 
     def _misfit(self, wrong: list[str], changes: list[str], *, some: bool) -> CheckpointError:
-        hint = "train.init_from={run: ..., strict: false} takes what fits" if some else "another run: none of it fits"
+        hint = "train.init_from={run: ..., strict: false} takes what fits" if some else "another run: no tensor fits"
         return CheckpointError(
             "another model's weights",
             where=f"train.init_from, {self.where}",
@@ -109,13 +109,13 @@ class Start:
         )
 
     def _changes(self, recipe: dict[str, Any], spec: ImageSpec, classes: int | None) -> list[str]:
-        """What differs, of what a model is made by, between the recipe of these weights and another."""
+        """The differences between the recipe of these weights and another, in keys that define the model."""
         if self.run is None:
             return []
         lock = self.run.settings()
         try:
             other = self.run.recipe().dump()
-        except PixkitError:  # without a plugin that it needs, say: what it says will do
+        except PixkitError:  # a missing plugin, for example: its message is enough
             other = lock
         before = {"model": other["model"], "image": lock["lock"]["image"], "classes": lock["lock"]["classes"]}
         now = {"model": recipe["model"], "image": spec.dump(), "classes": classes}
@@ -123,7 +123,7 @@ class Start:
 
 
 def begin(stepper: Stepper, start: Start | None, recipe: dict[str, Any], say: Callable[[str], None]) -> None:
-    """Give a stepper's model its initial weights: those of `start`, if there are any; see `Start.give`."""
+    """Give a stepper's model its initial weights: those of `start`, if given; see `Start.give`."""
     if start is None:
         stepper.initialise()
     else:

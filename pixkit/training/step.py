@@ -1,4 +1,4 @@
-"""One training step: every phase of the model, in turn."""
+"""One training step: every phase of the model in turn."""
 
 from __future__ import annotations
 
@@ -30,11 +30,11 @@ from pixkit.training.rollback import Rollback
 from pixkit.training.segments import Segment, Segments
 
 CALIBRATION_BATCHES = 16
-"""Training batches that BatchNorm statistics of averaged weights are taken from."""
+"""Training batches for the BatchNorm statistics of averaged weights."""
 
 
 class NonFiniteStep(NonFiniteError):
-    """A loss or a gradient of a step is not finite; `details` says of which images, as plain data."""
+    """A loss or gradient of a step is not finite; `details` identifies its images, as plain data."""
 
     def __init__(self, message: str, details: dict[str, Any], **texts: str) -> None:
         super().__init__(message, **texts)
@@ -44,11 +44,12 @@ class NonFiniteStep(NonFiniteError):
 class Stepper:
     """Makes training steps; knows no model by name. Step n = 1, 2, ... is a function of seed, n and the weights.
 
-    With `accumulate` A a step sees A batches, and its gradient is the mean over all their images; `parts` says where
-    each is taken in parts. A phase that chooses its images has as many batches of these. torch's generator is seeded
-    from (seed, step, phase, part) before every loss. Losses are computed in `arithmetic`.
+    With `accumulate` A a step sees A batches, and its gradient is the mean over all their images; `parts` says how each
+    is split. A phase that chooses its images has as many batches of these. torch's generator is seeded from (seed,
+    step, phase, part) before every loss. Losses are computed in `arithmetic`.
 
-    Of several `ranks` each computes its share of the parts, and all make the step of one that is alone, bit for bit.
+    With several `ranks` each computes its share of the parts, and together they make the step of a single process, bit
+    for bit.
     """
 
     def __init__(
@@ -77,10 +78,10 @@ class Stepper:
         self.source = Batches(sequence, self.phases, self.parts, config, seed=seed, device=device)
 
     def initialise(self, weights: Mapping[str, Tensor] | None = None, where: str = "") -> None:
-        """Give the model its initial weights: `weights`, which come from `where`, or those that the first batch sets.
+        """Set the model's initial weights: `weights`, loaded from `where`, or those that the first batch determines.
 
         Raises:
-            CheckpointError: if the weights are another model's.
+            CheckpointError: if the weights belong to another model.
         """
         if weights is not None:
             load_model(self.model, weights, where)
@@ -90,28 +91,27 @@ class Stepper:
 
     @property
     def images(self) -> int:
-        """Images of one step."""
+        """Images in one step."""
         return self.config.batch_size * self.config.accumulate
 
     def epochs(self, step: int) -> float:
-        """How many times the training images were visited after `step` steps."""
+        """How often the training images were visited after `step` steps."""
         return self.sequence.epochs(step * self.config.accumulate)
 
     def batches(self, step: int, phase: str | None = None) -> Iterator[Batch]:
-        """The batches of a step, or of a phase of it, on the device, each made when it is asked for."""
+        """The batches of a step, or of one phase of it, on the device; each is made on demand."""
         return self.source.of(step, phase)
 
     def calibration(self) -> Iterator[Batch]:
-        """The first training batches, from which BatchNorm statistics of averaged weights are taken."""
+        """The first training batches, for the BatchNorm statistics of averaged weights."""
         seed_torch(derive(self._seed, "calibration"), self.device)
         for step in range(1, CALIBRATION_BATCHES + 1):
             yield next(self.batches(step))
 
     def make(self, step: int) -> dict[str, float]:
-        """Make step 1, 2, ... and return what is logged of it.
+        """Make step 1, 2, ... and return its values to log.
 
-        With one phase its losses go by their own names, beside `lr` and `grad_norm`; with several, by
-        PHASE/NAME.
+        With one phase, losses have their own names, beside `lr` and `grad_norm`; with several, PHASE/NAME.
 
         Raises:
             NonFiniteStep: before the update of the phase whose loss or gradient is not finite.
@@ -125,7 +125,7 @@ class Stepper:
         return self.row(values)
 
     def row(self, phases: Iterable[dict[str, float]]) -> dict[str, float]:
-        """What is logged of a step, from what is logged of each of its phases."""
+        """The values to log of a step, from those of each of its phases."""
         row: dict[str, float] = {}
         for trained, values in zip(self.phases, phases, strict=True):
             prefix = f"{trained.name}/" if len(self.phases) > 1 else ""
@@ -135,20 +135,20 @@ class Stepper:
         return row
 
     def undo(self) -> bool:
-        """After a step that failed, bring the model back to where it was before; its gradients are let go.
+        """After a step that failed, restore the model to its state before it and drop its gradients.
 
         Returns:
-            False if that cannot be done: it had begun to update, or something else wrote to the weights.
+            Returns False if that is impossible: an update had begun, or something else wrote to the weights.
         """
         for trained in self.phases:
             trained.optimizer.zero_grad(set_to_none=True)
         return self.rollback.restore()
 
     def again(self, step: int, number: int) -> None:
-        """Compute the losses and gradients of a phase that was not finite again, as it was, to learn what it was.
+        """Recompute the losses and gradients of a phase that was not finite, in the same way, to find the cause.
 
         Raises:
-            NonFiniteStep: which is expected; `undo` then leads to where the step began, if this is its first phase.
+            NonFiniteStep: as expected; `undo` then restores the state before the step, if this is its first phase.
         """
         if number == 0:
             self.rollback.keep()
@@ -160,7 +160,7 @@ class Stepper:
 
     @contextmanager
     def computing(self) -> Iterator[None]:
-        """What all of a phase's step is computed under: the arithmetic and the kernels."""
+        """The context for all of a phase's step: arithmetic and kernels."""
         with self.arithmetic.step(), self.kernels.on():
             yield
 
@@ -201,15 +201,15 @@ class Stepper:
         return means, norm
 
     def _at_once(self, trained: TrainedPhase) -> int:
-        """How many parts ranks take before they exchange what came of them."""
-        if self.buffers.moving:  # what layers were given of each part is kept
+        """How many parts each rank takes before an exchange."""
+        if self.buffers.moving:  # the layers' inputs are kept for each part
             return self.ranks.size
         parameters = trained.parameters.values()
         gradients = sum(one.numel() * one.element_size() for one in parameters)
         return at_once(self.ranks, self.config.accumulate * self.parts.last(trained.name), gradients)
 
     def _part(self, number: int, step: int, part: int, batch: Batch) -> dict[str, Any]:
-        """Add a part's share to the gradients, if its loss is finite; return its losses, and its share of the step."""
+        """Add a part's share to the gradients, if its loss is finite; return its losses and its share of the step."""
         trained = self.phases[number]
         weight = len(batch.x) / self.images
         self.seed(step, number, part)
@@ -217,7 +217,7 @@ class Stepper:
             with self.arithmetic.forward(self.device):
                 losses = checked_losses(trained.phase.loss(batch, step), trained.name)
             if torch.isfinite(losses["loss"]):
-                # Only this phase's parameters: what a loss reaches beyond them belongs to other phases.
+                # Only this phase's parameters: others that a loss reaches belong to other phases.
                 (losses["loss"] * weight).backward(inputs=list(trained.parameters.values()))
         return {"weight": weight, "values": {name: float(value.detach()) for name, value in losses.items()}}
 
@@ -232,7 +232,7 @@ class Stepper:
         return {**means, "lr": rate, "grad_norm": float(norm)}
 
     def non_finite(self, what: str, trained: TrainedPhase, step: int, **details: Any) -> NonFiniteStep:
-        """The error that says so; `details` are of the loss or of the gradient."""
+        """The error for a step that is not finite; `details` describe the loss or the gradient."""
         return NonFiniteStep(
             f"{what} of step {step} is not finite; nothing was updated with it",
             {
@@ -248,7 +248,7 @@ class Stepper:
 
 
 def checked_losses(losses: Losses, phase: str) -> Losses:
-    """Hold a phase, which may be a plugin's, to what it promises.
+    """Check that a phase, which may be a plugin's, returns what it promises.
 
     Raises:
         ValueError: if its loss is not a scalar, depends on no parameter, or is in half precision.
@@ -257,10 +257,10 @@ def checked_losses(losses: Losses, phase: str) -> Losses:
     if not isinstance(loss, Tensor) or loss.numel() != 1 or not loss.requires_grad:
         raise ValueError(f"phase '{phase}': loss(batch, step) must give a scalar 'loss' that depends on parameters")
     if loss.dtype in (torch.bfloat16, torch.float16):
-        raise ValueError(f"phase '{phase}': the 'loss' is {loss.dtype}; sum up in float32 what a bf16 network gives")
+        raise ValueError(f"phase '{phase}': the 'loss' is {loss.dtype}; sum the output of a bf16 network in float32")
     return losses
 
 
 def words(values: dict[str, float]) -> dict[str, str]:
-    """Numbers as text, which says NaN too."""
+    """Numbers as text, including NaN."""
     return {name: repr(value) for name, value in values.items()}

@@ -1,4 +1,4 @@
-"""A sweep: the runs of a grid, in a folder of their own, of which those that are done stay as they are."""
+"""A sweep: the runs of a grid, in one folder; finished runs are kept."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from pixkit.training.resume import moved_defaults
 TO_BUILD = ("new", "stopped")
 """States of runs that a sweep builds."""
 TAKEN = ("running", "done")
-"""States of runs that another build has, or has made."""
+"""States of runs that another process is building, or has built."""
 
 
 @dataclass(frozen=True)
@@ -35,7 +35,7 @@ class Member:
     """A run of a sweep.
 
     Attributes:
-        setting: what it is of.
+        setting: its values of the grid's keys.
         run: where it is, or will be.
         loaded: its recipe.
     """
@@ -46,7 +46,7 @@ class Member:
 
     @property
     def state(self) -> str:
-        """running, stopped or done; new where nothing is yet, damaged where it cannot be told."""
+        """running, stopped or done; new if nothing exists yet, damaged if the state cannot be read."""
         try:
             if not self.run.started:
                 return "damaged" if self.run.resembles_run else "new"
@@ -55,10 +55,10 @@ class Member:
             return "damaged"
 
     def differs(self) -> list[str]:
-        """In what its recipe is not the one that the run was made by; of a run that cannot be read nothing is known."""
+        """The keys in which its recipe differs from the run's own; empty for a run that cannot be read."""
         try:
             self.run.settings()
-        except PixkitError:  # `ended_as` says so
+        except PixkitError:  # reported by `ended_as`
             return []
         locked = self.run.recipe().dump()
         wanted = revised(self.loaded, moved_defaults(locked, self.loaded.recipe))
@@ -68,12 +68,12 @@ class Member:
 
 @dataclass(frozen=True)
 class Sweep:
-    """What is to be built, and where.
+    """What to build, and where.
 
     Attributes:
-        recipe: as it was named.
+        recipe: as given by the user.
         grid: see there.
-        folder: that of the runs.
+        folder: the folder of the runs.
         members: the runs, in the grid's order.
     """
 
@@ -83,7 +83,7 @@ class Sweep:
     members: tuple[Member, ...]
 
     def work(self, device: str, files: Sequence[Path] = ()) -> list[Work]:
-        """The builds that are still to be made; `files` are plugins that they need."""
+        """The builds that remain to be made; `files` are plugins that they need."""
         return [self._work(member, device, files) for member in self.members if member.state in TO_BUILD]
 
     def _work(self, member: Member, device: str, files: Sequence[Path]) -> Work:
@@ -94,7 +94,7 @@ class Sweep:
         return Work(member.setting.name, ["build", *options, "--", self.recipe, *overrides], member.run.path)
 
     def prepare(self, device: str) -> None:
-        """Make the folder; what every build would fail at, one after another, is found here.
+        """Create the folder, and find errors that every build would fail on.
 
         Raises:
             UsageError: if there is no such device.
@@ -107,7 +107,7 @@ class Sweep:
                 tempfile.TemporaryFile(dir=self.folder).close()
 
     def score_remarks(self, rows: Sequence[dict[str, Any]]) -> list[str]:
-        """Why scores may not compare; `rows` are what `ended_as` says of the runs."""
+        """Why scores may not be comparable; `rows` are the runs as `ended_as` gives them."""
         return remarks(
             [
                 (Validation(**row["validation"]), images_of(member.run.settings()))
@@ -117,16 +117,16 @@ class Sweep:
         )
 
     def remarks(self) -> list[str]:
-        """What to know before builds begin."""
+        """Remarks to show before builds begin."""
         train = self.members[0].loaded.recipe.train
         measured = [f"train.{key}" for key in ("precision", "memory_format") if getattr(train, key) == "auto"]
         if not measured:
             return []
-        return [f"each build measures {' and '.join(measured)} for itself: name them to have all runs alike"]
+        return [f"each build measures {' and '.join(measured)} itself: set them to make all runs alike"]
 
 
 def plan_sweep(recipe: str, arguments: Sequence[str], out: str | Path | None = None) -> Sweep:
-    """The sweep that a recipe and a grid make; nothing is written.
+    """The sweep of a recipe over a grid; nothing is written.
 
     Args:
         recipe: its file, or the name of one that comes with pixkit.
@@ -134,10 +134,10 @@ def plan_sweep(recipe: str, arguments: Sequence[str], out: str | Path | None = N
         out: the folder of the runs; runs/NAME-sweep in the working directory if left out.
 
     Raises:
-        UsageError: if it is no grid, or two combinations of it are one recipe.
+        UsageError: if the arguments are not a grid, or two of its combinations give the same recipe.
         RecipeError: if a recipe of the grid is wrong.
         PluginError: if a component is missing.
-        RunError: if a run is done that was made by another recipe, or the folder is a run itself.
+        RunError: if a finished run was made by another recipe, or the folder is itself a run.
     """
     grid = parse_grid(arguments)
     folder = None if out is None else Path(out)
@@ -157,28 +157,28 @@ def plan_sweep(recipe: str, arguments: Sequence[str], out: str | Path | None = N
 
 
 def _check_alike(members: Sequence[Member]) -> None:
-    """Refuse two runs of one recipe: a value that another key's hides, or the same one in other words."""
+    """Refuse two runs with the same recipe: another key overrides the value, or it is written in two ways."""
     seen: dict[str, str] = {}
     for member in members:
         recipe, name = json.dumps(member.loaded.lock(), sort_keys=True, default=str), member.setting.name
         if recipe in seen:
             raise UsageError(
-                "two combinations are one recipe",
+                "two combinations give the same recipe",
                 found=f"{seen[recipe]} and {name}",
-                hint="leave out what makes no difference",
+                hint="leave out the value that makes no difference",
             )
         seen[recipe] = name
 
 
 def _check_done(folder: Path, members: Sequence[Member]) -> None:
-    """Refuse runs that are done and of other recipes: beside the others they would be taken for what they are not."""
+    """Refuse finished runs of other recipes, which would be mistaken for runs of this sweep."""
     other = {
         member.setting.name: changes for member in members if member.state == "done" if (changes := member.differs())
     }
     if other:
         name, changes = next(iter(other.items()))
         raise RunError(
-            "runs that are done were made by other recipes",
+            "finished runs were made by other recipes",
             where=str(folder),
             found=f"{name}: {'; '.join(changes)}" + (f"; and {len(other) - 1} more" if len(other) > 1 else ""),
             hint="name another folder with -o, or give the keys as before",
@@ -186,7 +186,7 @@ def _check_done(folder: Path, members: Sequence[Member]) -> None:
 
 
 def ended_as(member: Member, work: Work | None) -> dict[str, Any]:
-    """A run after the sweep, as plain data: its state, failed if its build did, and why; and its summary."""
+    """A run after the sweep, as plain data: its state (failed, and why, if its build failed) and its summary."""
     from pixkit.runs.summary import summary
 
     state, why = member.state, None

@@ -1,4 +1,4 @@
-"""How fast training steps are made, with options on and off: everything in one process, turn by turn, medians."""
+"""The speed of training steps with options on and off: medians over turns in one process."""
 
 from __future__ import annotations
 
@@ -31,20 +31,20 @@ from pixkit.training.together import check_shares
 OPTIONS = ("precision", "memory_format", "fuse", "recompute", "accumulate", "capture")
 """Keys of `train` that are compared."""
 PARTS = 4
-"""In how many parts a step is taken beside one in a single part."""
+"""The number of parts that a step is also timed with."""
 
 
 @dataclass(frozen=True)
 class TrainingRow:
-    """Training steps with some options; figures are None where they cannot be had, and the note says why.
+    """Training steps with some options; figures are None where they are unavailable, and the note says why.
 
     Attributes:
-        option: what is other than in the first row, `key=value`; there, what is measured.
+        option: the difference to the first row, `key=value`; in the first row, what is measured.
         seconds: median time of a step.
-        images_per_second: by that.
-        ratio: median, over the turns, of its images a second by those of the first row in the same turn.
-        product_share: median share, in the same turn, of the rate at which the device multiplies matrices so.
-        memory: bytes that training takes at its peak, weights included: measured on a GPU, foreseen on a CPU.
+        images_per_second: derived from it.
+        ratio: median over the turns of its images per second, relative to the first row's in the same turn.
+        product_share: median share, in the same turn, of the device's rate for matrix products in this arithmetic.
+        memory: bytes that training takes at its peak, weights included: measured on a GPU, estimated on a CPU.
         note: why there are no figures.
     """
 
@@ -59,17 +59,17 @@ class TrainingRow:
 
 @dataclass(frozen=True)
 class TrainingTimes:
-    """What `time_training` found.
+    """The result of `time_training`.
 
     Attributes:
         rows: the recipe's own options first.
-        machine: what times depend on.
-        images: of a step.
-        parameters: of the model.
-        operations: floating-point operations of an image, forward and backward, of products alone.
-        products: rates at which the device multiplies matrices, floating-point operations a second, by precision.
-        rounds: turns.
-        ranks: how many made each step together.
+        machine: the machine, which times depend on.
+        images: images in a step.
+        parameters: parameters of the model.
+        operations: floating-point operations for an image, forward and backward, counting only products.
+        products: rates of matrix products on the device, in floating-point operations per second, by precision.
+        rounds: number of turns.
+        ranks: how many processes made each step together.
     """
 
     rows: list[TrainingRow]
@@ -97,22 +97,23 @@ def time_training(
     ranks: Ranks = ALONE,
     progress: Progress | None = None,
 ) -> TrainingTimes:
-    """Time training steps of a recipe's model on random images, as the recipe says, and with one option another.
+    """Time training steps of a recipe's model on random images, as it is and with one option changed at a time.
 
-    What the recipe leaves to measurement is plain in the first row: float32, contiguous, not fused, nothing recorded.
+    Options that the recipe leaves to measurement are plain in the first row: float32, contiguous, not fused, no
+        recorded steps.
 
     Args:
         recipe: the recipe.
         spec: shape and levels of the images.
         classes: number of classes of labels, if there are labels.
-        device: where.
-        options: keys of `train` that are compared, of `OPTIONS`.
-        rounds: turns, of which medians are taken.
+        device: the device.
+        options: the keys of `train` to compare, from `OPTIONS`.
+        rounds: number of turns, of which medians are taken.
         ranks: those that make each step together.
         progress: called as progress(what, done, total).
 
     Raises:
-        UsageError: for an unknown option, or if training as the recipe says would not fit the memory.
+        UsageError: for an unknown option, or if training as the recipe says would not fit into memory.
         RecipeError, PluginError: if the model cannot be built.
     """
     if unknown := [option for option in options if option not in OPTIONS]:
@@ -132,7 +133,7 @@ def time_training(
 
 
 def plain(config: TrainConfig) -> Setting:
-    """A recipe's options, where it leaves one to measurement the plain one."""
+    """A recipe's options, with the plain one where it leaves it to measurement."""
     arithmetic = replace(Arithmetic.of(config), fused=config.fuse == "on")
     return Setting(config.model_copy(update={"capture": "off"} if config.capture == "auto" else {}), arithmetic)
 
@@ -140,7 +141,7 @@ def plain(config: TrainConfig) -> Setting:
 def _others(
     base: Setting, model: Model, device: torch.device, options: Sequence[str], ranks: Ranks
 ) -> Iterator[tuple[str, Setting | str]]:
-    """Settings with one option another, by what that is; in place of one that cannot be, why."""
+    """Settings with one option changed, by that option; or the reason why it is impossible."""
     config, arithmetic = base.config, base.arithmetic
     if "precision" in options:
         for name in PRECISIONS:
@@ -167,7 +168,7 @@ def _others(
 
 
 class _Turns:
-    """Settings that take turns; the first is what the others are compared with."""
+    """Settings that take turns; the others are compared with the first."""
 
     def __init__(
         self, model: Model, classes: int | None, device: torch.device, ranks: Ranks, found: Mapping[str, Setting | str]
@@ -186,7 +187,7 @@ class _Turns:
         self._rates: dict[str, list[float]] = {precision: [] for precision in kinds}
 
     def made(self, rounds: int, progress: Progress | None) -> TrainingTimes:
-        """Take so many turns."""
+        """Take `rounds` turns."""
         for turn in range(rounds):
             for precision, product in self._products.items():
                 self._rates[precision].append(product.rate())
@@ -209,7 +210,7 @@ class _Turns:
         )
 
     def _turn(self, name: str) -> None:
-        """One of a setting's turns; what it fails at is noted, unless it is the first setting."""
+        """Take a setting's turn; a failure is noted, unless it is the first setting's."""
         setting = self._settings[name]
         try:
             if name not in self._timed:

@@ -1,4 +1,4 @@
-"""Training steps that are made to be timed, on images that are made up."""
+"""Training steps that are timed, on random images."""
 
 from __future__ import annotations
 
@@ -27,9 +27,9 @@ from pixkit.training.step import Stepper
 from pixkit.training.way import Way
 
 BATCHES = 4
-"""Batches of images that are made up; they are visited again and again."""
+"""Batches of random images, which are visited again and again."""
 TURN = 0.5
-"""Seconds of steps in a turn, of at least one step."""
+"""Seconds of steps in a turn, which has at least one step."""
 
 
 class MadeUp(DataSource):
@@ -48,7 +48,7 @@ class MadeUp(DataSource):
 
 
 def made_up(spec: ImageSpec, classes: int | None, count: int) -> Dataset:
-    """Random images of a kind; all splits have the same."""
+    """Random images of a kind; all splits share the same."""
     source = MadeUp(spec, classes, count)
     images = source.load().train
     part = Part(images.pixels, images.labels, torch.arange(count))
@@ -65,10 +65,10 @@ class Setting:
 
 
 class Timed:
-    """Steps of a model as a build makes them, its average included, for as many turns as one likes.
+    """Steps of a model as a build makes them, including the average, for any number of turns.
 
     Raises:
-        UsageError: from the constructor, if training would not fit the memory.
+        UsageError: from the constructor, if training would not fit into memory.
     """
 
     def __init__(
@@ -97,19 +97,19 @@ class Timed:
 
     @property
     def images(self) -> int:
-        """Images of a step."""
+        """Images in a step."""
         return self.stepper.images
 
     @property
     def memory(self) -> int:
-        """Bytes that training takes at its peak, weights included: found on a GPU, foreseen on a CPU."""
+        """Bytes that training takes at its peak, weights included: measured on a GPU, estimated on a CPU."""
         found = self._foreseen
         return self.peak or found.weights + found.training + found.activations + found.graphs
 
     def turn(self) -> float:
-        """Seconds of a step, of some that are made one after the other, as many in every turn."""
+        """Seconds per step, over some consecutive steps, the same number in every turn."""
         if not self._steps:
-            self._make(2 if self._device.type == "cpu" else 8)  # memory is taken, kernels chosen, graphs recorded
+            self._make(2 if self._device.type == "cpu" else 8)  # allocates memory, chooses kernels, records graphs
             self._steps = self._ranks.agreed(max(math.ceil(TURN / max(self._make(1), 1e-6)), 1))
         if self._device.type == "cuda":
             torch.cuda.reset_peak_memory_stats(self._device)
@@ -119,7 +119,7 @@ class Timed:
         return seconds
 
     def _make(self, steps: int) -> float:
-        """Make so many; return the seconds that takes."""
+        """Make this many steps; return the seconds that they take."""
         wait(self._device)
         started = time.perf_counter()
         last = self._made + steps

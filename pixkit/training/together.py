@@ -1,4 +1,4 @@
-"""What several ranks need to have in common, before they train a model together and while they do."""
+"""What several ranks must have in common before and during training."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ from pixkit.runs.record import changed
 
 
 def check_shares(config: TrainConfig, ranks: Ranks) -> None:
-    """Raise UsageError if a step has one part: ranks share the parts, and all but one would be idle."""
+    """Raise UsageError if a step has only one part: ranks share the parts, and all but one would be idle."""
     if ranks.alone or config.accumulate > 1:
         return
     count = min(ranks.size, config.batch_size)
     smaller = f"train.batch_size={-(-config.batch_size // count)} train.accumulate={count}"
     raise UsageError(
-        "ranks share the parts of a step, and there is one",
+        "ranks share the parts of a step, but it has only one",
         where="train.accumulate",
         found=f"1, for {ranks.size} ranks",
         expected="2 or more, best a multiple of the ranks",
@@ -31,15 +31,15 @@ def check_shares(config: TrainConfig, ranks: Ranks) -> None:
 
 
 def check_environments(ranks: Ranks, environment: dict[str, Any], loaded: LoadedRecipe) -> None:
-    """See that all ranks have the same recipe, versions and number of threads: digits depend on all of these.
+    """Check that all ranks have the same recipe, versions and number of threads: digits depend on all of these.
 
     Args:
         ranks: the ranks.
-        environment: what a run records of its machine.
+        environment: what a run records about its machine.
         loaded: the recipe.
 
     Raises:
-        RankError: naming the first rank that has others than rank 0, and which.
+        RankError: naming the first rank that differs from rank 0, and in what.
     """
     given: dict[str, Any] = {"recipe": f"{crc32(loaded.text.encode()):08x}", "overrides": list(loaded.overrides)}
     if environment["device"] == "cpu":
@@ -48,23 +48,23 @@ def check_environments(ranks: Ranks, environment: dict[str, Any], loaded: Loaded
     for rank, one in enumerate(found):
         if different := changed(found[0], one):
             raise RankError(
-                f"rank {rank} is not as rank 0",
+                f"rank {rank} differs from rank 0",
                 found=different,
                 hint="the same arguments, versions, kind of device, CPU and OMP_NUM_THREADS for all ranks",
             )
 
 
 def check_same(ranks: Ranks, what: str, plain: Any) -> None:
-    """See that all ranks have the same plain data.
+    """Check that all ranks have the same plain data.
 
     Raises:
-        RankError: naming `what` it is about, and the ranks that have something else than rank 0.
+        RankError: naming `what` differs, and the ranks that differ from rank 0.
     """
     found = ranks.gather(plain)
     others = [rank for rank, one in enumerate(found) if one != found[0]]
     if others:
         raise RankError(
-            f"{what}: {named(others)} not what rank 0 has",
+            f"{what}: {named(others)} not the same as on rank 0",
             found=f"{found[others[0]]} on rank {others[0]}",
             expected=f"{found[0]}, as on rank 0",
             hint="the same data, kind of machine, versions and number of threads (OMP_NUM_THREADS) for all ranks",
@@ -72,10 +72,10 @@ def check_same(ranks: Ranks, what: str, plain: Any) -> None:
 
 
 def check_alike(ranks: Ranks, model: nn.Module, step: int) -> None:
-    """See that all ranks have the same weights after a step, to the last bit.
+    """Check that all ranks have the same weights after a step, to the last bit.
 
     Raises:
-        RankError: naming the ranks that have others than rank 0.
+        RankError: naming the ranks that differ from rank 0.
     """
     if ranks.alone:
         return

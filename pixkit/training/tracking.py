@@ -1,4 +1,4 @@
-"""The trackers of a run that is being trained: whom they are, what they are told, and what becomes of their errors."""
+"""The trackers of a run in training: which they are, what they are told, and what happens to their errors."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ from pixkit.runs.run import Run
 from pixkit.trackers import Hyperparameter, Tracker
 from pixkit.training.watch import STOPS, Reporter, Several
 
-WITHOUT = "train.log=[] trains without a tracker; a run that has begun goes on so, with --resume"
+WITHOUT = "train.log=[] trains without a tracker; so does a run that has begun, with --resume"
 
 
 class Tracking(Reporter):
-    """Tells trackers what a reporter is told. One that fails is reported once, and told no more."""
+    """Forwards a reporter's calls to trackers. A tracker that fails is reported once and not called again."""
 
     def __init__(self, log: Sequence[ComponentSpec], report: Callable[[str], None]) -> None:
-        """Build the trackers and see that they have what they take.
+        """Build the trackers and check that their packages are installed.
 
         Args:
             log: the recipe's `train.log`.
@@ -35,7 +35,7 @@ class Tracking(Reporter):
 
         Raises:
             UsageError: if a package is missing.
-            PluginError: if one cannot be built, or looked after, for another reason.
+            PluginError: if one cannot be built or checked for another reason.
         """
         self._report = report
         self._trackers: list[tuple[str, Tracker]] = []
@@ -47,19 +47,19 @@ class Tracking(Reporter):
             self._trackers.append((spec.entry.recipe_name, tracker))
 
     def beside(self, reporter: Reporter) -> Reporter:
-        """Tells them and another reporter, whose errors end the training: each step is told them once nevertheless.
+        """A reporter that tells the trackers and another reporter, whose errors end the training.
 
-        They are told first, since the step that an error comes after is saved, and never told again. Scores that an
-        error comes after are made again, and told then.
+        Trackers are told first, because the step that an error follows is saved and never told again. Scores that an
+        error follows are computed, and told, again.
         """
         return Several([self, reporter], scores=[reporter, self])
 
     @contextlib.contextmanager
     def following(self, run: Run, recipe: Recipe, step: int) -> Iterator[None]:
-        """Start them, and finish those that are left.
+        """Start them, and finish those still running at the end.
 
         Raises:
-            PluginError: if one cannot be started; those that were are finished.
+            PluginError: if one cannot be started; those already started are finished.
         """
         self._step = step
         waiting, self._trackers = self._trackers, []
@@ -82,11 +82,11 @@ class Tracking(Reporter):
         self._log("validation", metrics)
 
     def sampled(self, path: Path) -> None:
-        """Samples of the last step told."""
+        """Samples of the last reported step."""
         self._tell(lambda tracker: tracker.image(self._step, path))
 
     def saving(self) -> None:
-        """A checkpoint will be written."""
+        """A checkpoint is about to be written."""
         self._tell(lambda tracker: tracker.save())
 
     def _log(self, prefix: str, metrics: dict[str, Any]) -> None:
@@ -106,17 +106,17 @@ class Tracking(Reporter):
                     call(tracker)
             except STOPS:
                 raise
-            except BaseException as error:  # it may raise anything, SystemExit too; training goes on
+            except BaseException as error:  # it may raise anything, even SystemExit; training must go on
                 self._trackers.remove((name, tracker))
                 self._report(
                     f"step {self._step}: the tracker {name} failed ({one_line(error)}); "
-                    "it is told no more, and training goes on"
+                    "it is not called again, and training goes on"
                 )
 
 
 @contextlib.contextmanager
 def _beginning(name: str) -> Iterator[None]:
-    """What goes wrong before a step was made is an error."""
+    """Turn failures before the first step into errors."""
     try:
         with contextlib.redirect_stdout(sys.stderr):
             yield
@@ -124,7 +124,7 @@ def _beginning(name: str) -> Iterator[None]:
         raise
     except BaseException as error:
         raise PluginError(
-            f"the tracker {name} cannot begin", where="train.log", found=one_line(error), hint=WITHOUT
+            f"the tracker {name} cannot start", where="train.log", found=one_line(error), hint=WITHOUT
         ) from error
 
 
@@ -142,10 +142,10 @@ def _flat(plain: dict[str, Any], prefix: str) -> Iterator[tuple[str, Hyperparame
 
 
 def check_trackers(run: Run, overrides: Sequence[str]) -> None:
-    """See that the trackers of a run that is gone on with are here: it can be read, and sampled, without them.
+    """Check that the trackers of a run to be resumed are installed; it can be read and sampled without them.
 
     Raises:
-        PluginError: naming the plugin that is missing, unless the overrides say whom to tell now.
+        PluginError: naming the missing plugin, unless the overrides set `train.log`.
     """
     if saying(overrides, "train.log") is not None:
         return

@@ -1,4 +1,4 @@
-"""Training from Python: on images that a program has, told step by step how it goes."""
+"""Train from Python, on images in memory, with a callback for every step."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from pixkit.training.build import BuildResult, build
 from pixkit.training.watch import Reporter, Several
 
 Callback = Callable[[int, dict[str, Any]], Any] | Reporter
-"""Called as callback(step, metrics) with each row of metrics.jsonl; or a Reporter, which is told of more."""
+"""Called as callback(step, metrics) with each row of metrics.jsonl; or a Reporter, which is told more."""
 
 
 def train(
@@ -40,44 +40,43 @@ def train(
     overwrite: bool = False,
     extend: int | None = None,
 ) -> BuildResult:
-    """Train a recipe's model on images of yours: as `build` does, with everything that a run has.
+    """Train a recipe's model on your images: the same as `build`, with everything that a run has.
 
         result = pixkit.train("digits-pixelcnn", "runs/mine", images=x, labels=y, callbacks=print)
         model = result.load()  # the best checkpoint's
 
-    The images take the place of the recipe's data, whose keys for levels, binarisation and splits apply to them.
+    The images replace the recipe's data, whose keys for levels, binarisation and splits apply to them.
 
     Args:
-        recipe: a recipe, its file or its name; or a dict, which may leave out all but the model, or be the model's
-            section alone; to resume, the run's folder will do.
-        out: the run directory; that which is resumed, or runs/NAME in the working directory, if left out.
-        images: the training images, whole numbers [N, C, H, W], [N, H, W, C] or [N, H, W], as a tensor or an array; the
-            recipe's data if left out. A part of them, by the recipe's `data.validation`, is for validation.
-        labels: whole numbers [N], where images have labels; the classes are the distinct ones, in their order, and
-            `Model.class_names` says which number of the model's each has.
-        test_images: images for the final scores; without them there are none of test images.
-        test_labels: theirs.
-        levels: number of levels of the images, 0..levels-1; left out, that of the recipe's data, which is 256 where
-            nothing is said, or 2 of booleans.
-        layout: NCHW or NHWC, where a shape can be read in two ways.
-        callbacks: told how it goes, in the order given. A function is called as callback(step, metrics) with each row
-            of metrics.jsonl, of which metrics["event"] is "train" or "eval"; a `pixkit.training.Reporter` is told of
-            more. What one raises ends the training, once the steps made are saved.
+        recipe: a recipe, its file or its name; or a dict, which may leave out everything but the model, or be only the
+            model's section; to resume, the run's folder also works.
+        out: the run directory; if left out, the run to resume, or runs/NAME in the working directory.
+        images: the training images, whole numbers [N, C, H, W], [N, H, W, C] or [N, H, W], as a tensor or an array; by
+            default the recipe's data. A part of them, by the recipe's `data.validation`, is for validation.
+        labels: whole numbers [N], if images have labels; the classes are the distinct ones in ascending order, and
+            `Model.class_names` gives the label of each of the model's classes.
+        test_images: images for the final scores; without them no test images are scored.
+        test_labels: their labels.
+        levels: number of levels of the images, 0..levels-1; by default that of the recipe's data, which is 256 unless
+            stated, or 2 for booleans.
+        layout: NCHW or NHWC, if a shape can be read in both ways.
+        callbacks: told of the progress, in the order given. A function is called as callback(step, metrics) with each
+            row of metrics.jsonl, where metrics["event"] is "train" or "eval"; a `pixkit.training.Reporter` is told
+            more. An exception in one ends the training, once the steps made so far are saved.
         overrides: ``key.sub=value``, applied in order.
         device: auto, cpu or cuda.
-        resume: go on with the run that is there; the images have to be the same.
+        resume: continue the run that is there; the images have to be the same.
         overwrite: replace the run that is there.
-        extend: make so many steps more of the run that is there, see `build`; the images have to be the same.
+        extend: make this many more steps of the run that is there, see `build`; the images have to be the same.
 
-    Warns:
-        UserWarning: if the labels are not 0, 1, 2, ..., since the model then has other numbers for the classes.
+    Warns: UserWarning: if the labels are not 0, 1, 2, ..., since the model then numbers the classes differently.
 
     Raises:
         DataError: if images or labels do not fit.
-        UsageError: if something is given that belongs to images, and no images; or what is no callback.
+        UsageError: if an argument that goes with images is given without images, or a callback is invalid.
         PixkitError: as `build`.
     """
-    reporter = Several(_reporters(callbacks))  # first, so that what is no callback is found before anything is read
+    reporter = Several(_reporters(callbacks))  # first, so that an invalid callback is found before anything is read
     loaded, folder = _loaded(recipe, overrides, resume or extend is not None)
     if images is not None:
         given = given_images(
@@ -96,7 +95,7 @@ def train(
             )
         loaded = _about(loaded, given)
     elif not all(one is None for one in (labels, test_images, test_labels, levels)):
-        raise UsageError("labels, test_images and levels are of images", where="images", found="none given")
+        raise UsageError("labels, test_images and levels need images", where="images", found="none given")
     return build(
         loaded,
         folder if out is None else out,
@@ -116,7 +115,7 @@ def _reporters(callbacks: Callback | Iterable[Callback]) -> list[Reporter]:
             isinstance(each, type) and issubclass(each, Reporter)
         ):
             raise UsageError(
-                "this is no callback",
+                "not a callback",
                 where="callbacks",
                 found=f"the class {each.__name__}" if isinstance(each, type) else repr(each),
                 expected="functions of (step, metrics), or objects of pixkit.training.Reporter",
@@ -140,14 +139,14 @@ class _Rows(Reporter):
 def _loaded(
     recipe: LoadedRecipe | Mapping[str, Any] | Run | str | Path, overrides: Sequence[str], resume: bool
 ) -> tuple[LoadedRecipe, Path | None]:
-    """The recipe and, if that is one of a run which is to be resumed, the run's folder."""
+    """The recipe and, if a run is to be resumed by its folder, that folder."""
     if isinstance(recipe, Mapping):
         return load_recipe(completed(recipe), overrides), None
     return recipe_to_build(recipe, overrides, resume=resume)
 
 
 def _levels(loaded: LoadedRecipe, images: Array) -> int:
-    """How many levels the recipe's own images have."""
+    """The number of levels of the recipe's own images."""
     if as_array(images).dtype == bool:
         return 2
     section = loaded.recipe.data
@@ -156,7 +155,7 @@ def _levels(loaded: LoadedRecipe, images: Array) -> int:
 
 
 def _about(loaded: LoadedRecipe, images: SourceImages) -> LoadedRecipe:
-    """The recipe with these images in the place of its data."""
+    """The recipe with these images in place of its data."""
     plain = loaded.lock()
     kept = {key: value for key, value in plain["data"].items() if key in DataConfig.model_fields}
     plain["data"] = {"source": "memory", **kept, "source_levels": images.levels}

@@ -1,4 +1,4 @@
-"""Who watches training: a reporter and plugins are told how it goes, and signals stop it."""
+"""Watch training: reporters and plugins are told of its progress, and signals stop it."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ from pixkit.ranks import Ranks
 
 
 class Reporter:
-    """Does nothing with what it is told; override what you want to hear."""
+    """Ignores everything it is told; override the methods you need."""
 
     def message(self, text: str) -> None:
         """Something worth a line."""
 
     def problem(self, text: str) -> None:
-        """Something went wrong that does not end the build by itself; a message, unless overridden."""
+        """Something went wrong, but the build goes on; a message, unless overridden."""
         self.message(text)
 
     def loading(self, what: str, done: int, total: int) -> None:
@@ -57,7 +57,7 @@ class Reporter:
 
 
 class Several(Reporter):
-    """Tells several reporters, in their order; of scores in another one, where that is given."""
+    """Tells several reporters in order; for scores in another order, if given."""
 
     def __init__(self, reporters: Sequence[Reporter], *, scores: Sequence[Reporter] | None = None) -> None:
         self._reporters = reporters
@@ -71,21 +71,21 @@ class Several(Reporter):
 
 
 class TrainHooks:
-    """Calls the `pixkit_train_...` hooks of every plugin; one that fails is reported once and called no more.
+    """Calls the `pixkit_train_...` hooks of every plugin; one that fails is reported once and not called again.
 
-    What they print goes to stderr, since stdout is for data.
+    Their prints go to stderr, since stdout is for data.
     """
 
     def __init__(self, manager: pluggy.PluginManager | None, report: Callable[[str], None]) -> None:
-        """Without a `manager` there is nobody to call."""
+        """Without a `manager` nothing is called."""
         self._manager = manager
         self._report = report
         self._failed: set[str] = set()
 
     def call(self, hook: str, **arguments: Any) -> bool:
-        """Call `pixkit_train_<hook>` of every plugin that has it; return whether all went well.
+        """Call `pixkit_train_<hook>` of every plugin that has it; return whether all succeeded.
 
-        Each gets its own copy of a row of metrics.
+        Each gets its own copy of the row of metrics.
         """
         if self._manager is None:
             return True
@@ -102,40 +102,40 @@ class TrainHooks:
                     self._manager.subset_hook_caller(name, others)(**own)
             except STOPS:
                 raise
-            except BaseException as error:  # a plugin may raise anything, SystemExit too; training goes on
+            except BaseException as error:  # a plugin may raise anything, even SystemExit; training must go on
                 self._failed.add(plugin_name)
-                self._report(f"{plugin_name}: {name} failed ({one_line(error)}); it is called no more")
+                self._report(f"{plugin_name}: {name} failed ({one_line(error)}); it is not called again")
         return len(self._failed) == before
 
 
 class Interrupted(Exception):
-    """Raised where work that will be done again can be left; the loop catches it and saves."""
+    """Raised where work can be left because it will be done again; the loop catches it and saves."""
 
 
 class Terminated(SystemExit):
-    """Raised by a second SIGTERM: a SystemExit that no component brought about."""
+    """Raised by a second SIGTERM: a SystemExit that does not come from a component."""
 
 
 class Quit(KeyboardInterrupt):
-    """Raised by a second SIGINT: a KeyboardInterrupt that no component brought about."""
+    """Raised by a second SIGINT: a KeyboardInterrupt that does not come from a component."""
 
 
 AT_ONCE = (Quit, Terminated, Interrupted)
-"""What is raised to stop a build without saving."""
+"""Exceptions that stop a build without saving."""
 STOPS = (*AT_ONCE, KeyboardInterrupt)
-"""What is raised to stop a build, and is no error of the code that it is raised in.
+"""Exceptions that stop a build and are not errors of the code that they are raised in.
 
-A KeyboardInterrupt that is no Quit is a component's own, or comes from the handler of SIGINT that a component has put
-in the place of `Interrupt`'s. It stops a build as a first signal does.
+A KeyboardInterrupt that is not a Quit is a component's own, or comes from a component's SIGINT handler that has
+replaced `Interrupt`'s. It stops a build like a first signal.
 """
 
 
 @contextlib.contextmanager
 def no_exit() -> Iterator[None]:
-    """Let no component end the process: with `sys.exit(0)` a build would seem to have succeeded.
+    """Keep components from ending the process: with `sys.exit(0)` a build would seem to have succeeded.
 
     Raises:
-        PluginError: in the place of a SystemExit, or of whatever else is not an Exception and does not stop a build.
+        PluginError: instead of a SystemExit, or of anything else that is not an Exception and does not stop a build.
     """
     try:
         yield
@@ -172,12 +172,12 @@ class Interrupt:
             signal.signal(number, handler)
 
     def check(self, *_: int) -> None:
-        """Raise Interrupted if a signal came; takes and ignores what progress callbacks are given."""
+        """Raise Interrupted if a signal came; takes, and ignores, the arguments of progress callbacks."""
         if self.signal is not None:
             raise Interrupted
 
     def watching(self, ranks: Ranks) -> Callable[..., None]:
-        """What raises Interrupted, on all of some ranks that call it together, if a signal came to any of them."""
+        """Return a function that raises Interrupted on all ranks, which call it together, if any got a signal."""
 
         def check(*_: int) -> None:
             if self.shared(ranks):
@@ -186,14 +186,14 @@ class Interrupt:
         return check
 
     def shared(self, ranks: Ranks) -> bool:
-        """Whether a signal came to any of some ranks, by now, which all of them ask together: it counts for all."""
+        """Whether any rank has received a signal by now, asked by all together: it counts for all of them."""
         came = [number for number in ranks.gather(self.signal) if number is not None]
         if came and self.signal is None:
             self.signal, self._others = came[0], True
         return bool(came)
 
     def _handle(self, number: int, frame: FrameType | None) -> None:
-        if self._others:  # what stops one rank is sent to all, as a rule: this is no second one
+        if self._others:  # a signal that stops one rank is usually sent to all: this is not a second one
             self._others = False
         elif self.signal is not None:
             if number == signal.SIGINT:

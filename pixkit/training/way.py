@@ -1,4 +1,4 @@
-"""In which way a run's steps are made; one that was begun plainly goes on so, since the last digits are others."""
+"""The way a run's steps are made; it never changes during a run, since the last digits depend on it."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ Kind = Literal["plain", "ahead", "replayed"]
 
 @dataclass(frozen=True)
 class Way:
-    """How steps are made: "plain", by `Stepper.make`; "ahead", by `Ahead`, whose digits are others; or "replayed", by
-    the same and with the same digits, from what was recorded of earlier steps. And why.
+    """How steps are made, and why: "plain", by `Stepper.make`; "ahead", by `Ahead`, with other digits; or "replayed",
+    by `Ahead` with the same digits, from recordings of earlier steps.
 
-    `begun` is what the lock of a run says that was begun in another way than this device has: on one like that on which
-    it was begun, it goes on so.
+    `begun` is the entry of a lock whose run was begun in another way than this device supports: on a device like the
+        original one, the run uses that way again.
     """
 
     kind: Kind = "plain"
@@ -34,31 +34,29 @@ class Way:
 
     @classmethod
     def on(cls, device: torch.device, config: TrainConfig) -> Way:
-        """That of a new run: on a CPU a step that was launched is made already, and there is nothing to wait for."""
+        """The way of a new run: on a CPU a launched step is already made, and there is nothing to wait for."""
         if device.type == "cpu":
-            return cls("plain", "on a CPU no step is launched")
+            return cls("plain", "on a CPU steps are not launched asynchronously")
         if device.type != "cuda":
-            return cls("ahead", f"on {device.type} the host would wait")
+            return cls("ahead", f"on {device.type} the host would have to wait")
         if config.recompute:
-            return cls("ahead", "on cuda the host would wait; with train.recompute nothing is recorded")
+            return cls("ahead", "on cuda the host would have to wait; with train.recompute steps are not recorded")
         if config.capture == "off":
-            return cls("ahead", "on cuda the host would wait; nothing is recorded, as the recipe says")
-        return cls(
-            "replayed", "as the recipe says" if config.capture == "on" else "where that is measured to be faster"
-        )
+            return cls("ahead", "on cuda the host would have to wait; the recipe turns recording off")
+        return cls("replayed", "as the recipe says" if config.capture == "on" else "if measured to be faster")
 
     def of(self, ranks: Ranks) -> Way:
-        """The same for several ranks: what they exchange within a step cannot be recorded."""
+        """The same for several ranks: exchanges within a step cannot be recorded."""
         if ranks.alone or self.kind != "replayed":
             return self
         return replace(self, kind="ahead", reason="several ranks make each step")
 
     def dump(self) -> dict[str, Any] | None:
-        """As plain data, for the lock; None for a run that was begun plainly, of which a lock says nothing."""
+        """As plain data for the lock; None for a run begun with plain steps, which has no entry there."""
         return self.begun if self.kind == "plain" else {"way": self.kind, "reason": self.reason}
 
     def ahead(self, stepper: Stepper, say: Callable[[str], None]) -> Ahead | None:
-        """What makes the stepper's steps in this way; None for the plain one. `say` is told how that goes."""
+        """An `Ahead` that makes the stepper's steps in this way, reporting to `say`; None for plain steps."""
         config, device = stepper.config, stepper.device
         if self.kind == "plain":
             return None
@@ -69,15 +67,15 @@ class Way:
 
 
 def locked_way(lock: dict[str, Any], device: torch.device, config: TrainConfig, where: str) -> Way:
-    """The way that a run with this lock goes on, on a device.
+    """The way in which a run with this lock continues on a device.
 
     Raises:
-        RunError: if what the lock says is none.
+        RunError: if the lock's entry is invalid.
     """
     found = lock.get("steps")
     if found is None:
         return Way("plain", "the run was begun with plain steps, and keeps their digits")
     if not isinstance(found, dict) or found.get("way") not in get_args(Kind)[1:]:
-        raise RunError("no way to make steps", where=f"{where}, lock.steps", found=str(found))
+        raise RunError("not a way to make steps", where=f"{where}, lock.steps", found=str(found))
     way = Way.on(device, config)
     return replace(way, begun=found) if way.kind == "plain" else way

@@ -181,5 +181,5 @@ def test_a_score_that_fails_stops_a_build_that_has_saved(pixkit, workplace, monk
     monkeypatch.setattr(AutoregressiveModel, "score", leave)
     outcome = pixkit("build", "tiny.yaml", "-o", "here")
     assert outcome.code == code, outcome.err
-    assert "step 3 is saved: --resume goes on from there" in outcome.err
+    assert "step 3 is saved: --resume continues from there" in outcome.err
     assert Run(Path("here")).checkpoint("last").name == "step-3"

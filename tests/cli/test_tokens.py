@@ -215,7 +215,7 @@ def test_weights_that_were_learnt_of_other_tokens_are_remarked_on(pixkit, there)
     same = pixkit(*build, f"data.palette={there}/palette.safetensors")
     assert same.code == 0 and "init_from" not in same.err
     other = pixkit(*build, "data.split_seed=1")
-    assert other.code == 0 and "it learnt of tokens of another palette: data.palette=" in other.err
+    assert other.code == 0 and "it was trained on tokens of another palette: data.palette=" in other.err
 
 
 def test_tokens_as_numbers_are_remarked_on(pixkit, there):

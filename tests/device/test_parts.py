@@ -179,7 +179,7 @@ def test_a_run_that_is_cut_takes_the_same_parts_from_the_same_step_on(tmp_path, 
     assert whole.run.settings()["lock"]["parts"] == [{"step": since, "phase": "likelihood", "parts": 2}]
     said = [text for text in told.texts if "parts" in text]
     assert said == [
-        f"from step {since} on a batch of phase 'likelihood', 8 images, is taken in 2 parts, for want of memory; "
+        f"from step {since} on a batch of phase 'likelihood', 8 images, is taken in 2 parts, for lack of memory; "
         "a step sees the same images"
     ]
     interrupt = Interrupt()
@@ -193,7 +193,7 @@ def test_a_run_that_is_cut_takes_the_same_parts_from_the_same_step_on(tmp_path, 
 
 CANNOT = {
     "mean": (Undeclared, {}, 8, "its loss does not declare itself a mean over images", "train.batch_size=4"),
-    "norm": (Normed, {}, 8, "BatchNorm is about all images of a batch", "train.batch_size=4"),
+    "norm": (Normed, {}, 8, "BatchNorm depends on all images of a batch", "train.batch_size=4"),
     "one": (Large, {"most": 0}, 2, "a part is one image already", "a smaller model"),
 }
 
@@ -231,7 +231,7 @@ def test_what_was_recorded_is_let_go_first_and_leaves_the_digits_as_they_are():
             before += [ahead.make(step) for step in (4, 5)]
     assert rows[0] == rows[1] and replayed.stepper.model.crowded == []
     assert not replayed._phases[0].recorded and replayed.stepper.parts.dump() == []
-    assert len(said) == 1 and "launched anew each step, and not replayed: memory does not do" in said[0]
+    assert len(said) == 1 and "launched anew at each step, not replayed: there is not enough memory" in said[0]
 
 
 def test_parts_are_replayed_too_each_size_by_its_own_record():
@@ -263,7 +263,7 @@ def test_what_would_not_fit_is_taken_in_parts_is_not_recorded_and_leaves_the_ima
         live = memory.training + memory.activations
         assert fitted(live + memory.graphs + 4 * images)[1:] == ("replayed", 1, True)
         assert fitted(live + memory.graphs + 4 * images - 1)[1:] == ("replayed", 1, False)
-        assert len(said) == 1 and "each batch is sent there" in said[0]
+        assert len(said) == 1 and "each batch is copied there" in said[0]
         assert fitted(live + memory.graphs - 1)[0].graphs == 0
         assert said[0].startswith("no step is recorded: the ")
         assert fitted(live)[1:] == ("ahead", 1, False)

@@ -149,7 +149,7 @@ def test_images_stay_on_the_device_and_a_run_that_is_cut_within_an_epoch_sees_th
     monkeypatch.setattr(Batches, "keep", lambda self, free: False)
     told = Told()
     sent = built("sent", *DYNAMIC, "train.steps=1", reporter=told)
-    assert fed[5:] == [0, 1, 2, 3, 4] and any("each batch is sent there" in text for text in told.texts)
+    assert fed[5:] == [0, 1, 2, 3, 4] and any("each batch is copied there" in text for text in told.texts)
     assert contents(whole) == contents(cut)
     rows = [[row for row in untimed(run.rows()) if row["event"] == "train"] for run in (whole, cut, sent)]
     assert rows[0] == rows[1] and rows[0][:1] == rows[2]
@@ -283,7 +283,7 @@ def test_a_dry_run_says_that_batches_are_taken_in_parts(monkeypatch):
     with Pretending():
         dry_run(load_recipe(packaged_recipes()["digits-pixelcnn"], SMALL), reporter=told)
     assert [text for text in told.texts if "2 parts" in text] == [
-        "from step 1 on a batch of phase 'likelihood', 8 images, is taken in 2 parts, for want of memory; "
+        "from step 1 on a batch of phase 'likelihood', 8 images, is taken in 2 parts, for lack of memory; "
         "a step sees the same images"
     ]
 
@@ -294,4 +294,4 @@ def test_that_nothing_is_recorded_is_said_where_the_recipe_asks_for_it(monkeypat
     monkeypatch.setattr("pixkit.training.build.final_results", lambda run, *rest, **options: ([], None))
     recipe = load_recipe(packaged_recipes()["digits-pixelcnn"], [*SMALL, "train.steps=1", f"train.capture={capture}"])
     build(recipe, tmp_path / "run", device="cpu", reporter=told)
-    assert ("train.capture: on has no effect: on a CPU no step is launched" in told.texts) is (capture == "on")
+    assert ("train.capture: on has no effect: on a CPU steps are not launched asynchronously" in told.texts) is (capture == "on")

@@ -230,14 +230,14 @@ def _kept(model, loss, step):
 
 
 ODD = {
-    "waits for a value of the device": lambda model, loss, step: loss * float(model.factor),
-    "waits for how many": lambda model, loss, step: loss + model.logits[model.logits > 9].sum(),
-    "copies to the device": lambda model, loss, step: loss + torch.tensor([0.5]).to(DEVICE).sum(),
+    "waits for a value from the device": lambda model, loss, step: loss * float(model.factor),
+    "waits for the number": lambda model, loss, step: loss + model.logits[model.logits > 9].sum(),
+    "copies to or from the device": lambda model, loss, step: loss + torch.tensor([0.5]).to(DEVICE).sum(),
     "draws from the CPU's generator": lambda model, loss, step: loss * float(torch.rand(())),
     "draws from Python's generator": lambda model, loss, step: loss * random.random(),
     "draws from numpy's generator": lambda model, loss, step: loss * np.random.rand(),
     "uses the step's number": lambda model, loss, step: loss * min(1.0, step / 3),
-    "other tensors in the place of buffers": _kept,
+    "replaces buffers by other tensors": _kept,
     "a hook of norm": lambda model, loss, step: loss,
 }
 
@@ -260,11 +260,11 @@ def test_a_loss_that_would_be_frozen_is_launched_every_time_and_why_is_said_once
             assert rows[0] == rows[1]
         assert equal(live, replayed)
     assert (
-        len(said) == 1 and obstacle in said[0] and said[0].startswith("phase 'likelihood' is launched anew each step")
+        len(said) == 1 and obstacle in said[0] and said[0].startswith("phase 'likelihood' is launched anew at each step")
     )
 
 
-WAITS, CHOOSES, COPIES, DRAWS = "waits for a value", "waits for how many", "it copies", "the CPU's generator"
+WAITS, CHOOSES, COPIES, DRAWS = "waits for a value", "waits for the number", "it copies", "the CPU's generator"
 LOOKED_AT = {
     "nonzero": (lambda x, mask, index: x.nonzero(), WAITS),
     "nonzero on the CPU": (lambda x, mask, index: torch.ones(3).nonzero(), None),

@@ -436,7 +436,7 @@ def test_the_trial_imports_what_this_process_does_and_not_from_where_it_is_start
 
 
 NOT_BLAMED = {
-    "a refusal for want of memory": NoKernel("CUDA refuses cuLaunchKernel", found="out of memory"),
+    "a refusal for lack of memory": NoKernel("CUDA refuses cuLaunchKernel", found="out of memory"),
     "a library of torch that lacks memory": RuntimeError("CUBLAS_STATUS_ALLOC_FAILED"),
 }
 

@@ -385,12 +385,12 @@ def test_of_another_model_what_fits_is_taken_if_that_is_asked_for_and_what_is_le
     assert len(shared) == len(start) < len(model.state_dict())
     said = next(text for text in heard.texts if text.startswith("train.init_from"))
     assert f"{len(shared)} of the model's {len(model.state_dict())} tensors are taken" in said
-    assert "left, since it need not fit: network.backbone.body.2." in said and "is missing" in said
+    assert "not taken: network.backbone.body.2." in said and "is missing" in said
     gated, head = "model.backbone={type: gated_pixelcnn, width: 6, layers: 1}", "model.head={type: logistic_mixture}"
     with pytest.raises(CheckpointError, match="another model's weights") as caught:
         prepare_training(tiny(recipe, loose, gated, head), torch.device("cpu"))
     assert "    model.backbone.type: pixelcnn -> gated_pixelcnn" in caught.value.lines
-    assert "none of it fits" in caught.value.hint
+    assert "no tensor fits" in caught.value.hint
 
 
 def test_loading(whole, tmp_path):

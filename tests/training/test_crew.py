@@ -149,7 +149,7 @@ def test_cores_are_shared(monkeypatch):
 @pytest.mark.parametrize(
     ("code", "said", "found"),
     [
-        (-9, "", "ended by SIGKILL, perhaps for want of memory"),
+        (-9, "", "ended by SIGKILL, perhaps for lack of memory"),
         (-11, "note\n", "ended by SIGSEGV"),
         (1, "", "exit code 1"),
         (1, "a\nlast words\n\n", "last words"),

@@ -83,11 +83,11 @@ def test_an_extended_cosine_begins_anew_and_has_the_same_bits_when_it_is_killed_
 
 
 def test_what_says_how_many_steps_is_said_once(ended, tmp_path):
-    with pytest.raises(UsageError, match="--extend says how many"):
+    with pytest.raises(UsageError, match="--extend sets the number"):
         build(ended, overrides=["train.steps=9"], extend=2, device="cpu")
     with pytest.raises(RecipeError, match=r"(?s)train\.steps: out of range.*less than"):
         build(ended, extend=10**18, device="cpu")  # no file of a run could say that
-    with pytest.raises(UsageError, match="no steps to go on with"):
+    with pytest.raises(UsageError, match="not a number of steps"):
         build(ended, extend=0, device="cpu")
     with pytest.raises(RunError, match="no run to resume"):
         build(load_recipe("digits-pixelcnn"), tmp_path / "nothing", extend=2, device="cpu")
@@ -130,7 +130,7 @@ def test_a_step_goes_by_its_own_segment_from_wherever_the_run_is_resumed():
     assert [step for step in range(12) if parts.begins(step)] == [6]
     constant = Schedule(warmup=3)
     assert not parts.remarks(schedule) and not parts.remarks(Schedule(warmup=9))
-    assert "4 steps, of the 4 more" in parts.remarks(Schedule(type="cosine", warmup=4))[0]
+    assert "4 steps, of 4 added" in parts.remarks(Schedule(type="cosine", warmup=4))[0]
     assert all(parts.factor(constant, step) == rate_factor(constant, step, 99) for step in range(1, 11))
     assert Segments.of({"train": {"steps": 7}, "lock": {}}).dump() == []
 

@@ -25,7 +25,7 @@ def test_parts_are_twice_as_many_each_time_until_they_are_single_images():
     assert parts.halve(6, phase()) == "a part is one image already"
     first, *more = parts.news()
     assert first == (
-        "from step 3 on a batch of phase 'loss', 7 images, is taken in 2 parts, for want of memory; "
+        "from step 3 on a batch of phase 'loss', 7 images, is taken in 2 parts, for lack of memory; "
         "a step sees the same images"
     )
     assert len(more) == 2 and "in 7 parts" in more[1] and parts.news() == []

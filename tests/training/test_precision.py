@@ -131,7 +131,7 @@ def test_on_a_device_without_tf32_it_is_said_to_be_float32(tmp_path):
     heard = Heard()
     loaded = small("train.precision=tf32", "train.memory_format=contiguous", "train.steps=3")
     run = build(loaded, tmp_path / "run", device="cpu", reporter=heard).run
-    said = "fp32, contiguous: as the recipe says, but for tf32, which this device does not have"
+    said = "fp32, contiguous: as the recipe says, except tf32, which this device does not have"
     assert f"training in {said}" in heard.texts
     lock = run.settings()["lock"]["arithmetic"]
     assert (lock["precision"], lock["products"]) == ("fp32", "ieee")
@@ -148,7 +148,7 @@ def test_a_run_in_tf32_goes_on_in_float32_where_there_is_none_and_says_so(tmp_pa
     monkeypatch.undo()
     heard = Heard()
     build(small(*options, "train.steps=3"), run.path, device="cpu", resume=True, reporter=heard)
-    said = "fp32, contiguous: as the recipe says, but for tf32, which this device does not have"
+    said = "fp32, contiguous: as the recipe says, except tf32, which this device does not have"
     assert f"going on in {said}" in heard.texts
     lock = run.settings()["lock"]
     assert (lock["arithmetic"]["precision"], lock["arithmetic"]["products"]) == ("fp32", "ieee")
@@ -232,7 +232,7 @@ class HalfLoss(Spy):
 
 def test_a_loss_in_half_precision_is_refused():
     stepper_of(HalfLoss, precision="fp32").make(1)
-    with pytest.raises(ValueError, match=r"bfloat16; sum up in float32"):
+    with pytest.raises(ValueError, match=r"bfloat16; sum the output"):
         stepper_of(HalfLoss, precision="bf16").make(1)
 
 
@@ -329,7 +329,7 @@ def test_where_it_cannot_be_measured_that_is_said(tmp_path):
             return nats
 
     model, dataset = toy_model(toy_recipe(Single))
-    assert remark(model, dataset, 4, Arithmetic("bf16")) == "how far bf16 moves a score cannot be told: RuntimeError"
+    assert remark(model, dataset, 4, Arithmetic("bf16")) == "cannot tell how far bf16 moves a score: RuntimeError"
 
 
 def test_what_bf16_saved_is_float32(tmp_path):

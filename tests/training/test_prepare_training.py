@@ -135,7 +135,7 @@ def test_a_run_with_a_checkpoint_is_not_initialised_again(recipe, tmp_path, monk
         ("on", "replayed", "on", True, None, []),
         ("on", "ahead", "auto", False, "why", ["train.capture: on has no effect: because"]),
         ("off", "ahead", "on", False, "why", ["train.fuse: on has no effect: why"]),
-        ("auto", "replayed", "on", False, None, ["train.fuse: on has no effect: the run was begun without"]),
+        ("auto", "replayed", "on", False, None, ["train.fuse: on has no effect: the run was begun without it"]),
     ],
 )
 def test_what_is_asked_for_and_not_got_is_said(monkeypatch, capture, kind, fuse, fused, obstacle, said):
@@ -153,7 +153,7 @@ def test_a_run_that_was_begun_in_another_way_keeps_that_in_mind(recipe, unsaved)
     prepared = prepare_training(load_recipe(recipe), CPU, run=run)
     assert (prepared.way.kind, prepared.way.begun, prepared.ahead) == ("plain", begun, None)
     run.note(steps={"way": "sideways", "reason": ""})
-    with pytest.raises(RunError, match="no way to make steps") as caught:
+    with pytest.raises(RunError, match="not a way to make steps") as caught:
         prepare_training(load_recipe(recipe), CPU, run=run)
     assert caught.value.where == f"{run.path}, lock.steps"
     run.note(steps=None, arithmetic={"precision": "fp16", "memory_format": "contiguous", "reason": "", "seconds": {}})

@@ -167,7 +167,7 @@ def test_it_is_said_that_nothing_is_recorded_or_that_there_are_no_blocks():
     assert way.kind == "ahead"
     stepper = SimpleNamespace(config=config, model=nn.Linear(2, 2), device=CPU)
     capture, recompute = preparing._without_effect(stepper, way)
-    assert "with train.recompute nothing is recorded" in capture
+    assert "with train.recompute steps are not recorded" in capture
     assert recompute.startswith("train.recompute: has no effect: no backbone")
 
 

@@ -107,10 +107,10 @@ RED, BLUE = (Palette.of([[0, 0, 0], colour]) for colour in ([255, 0, 0], [0, 0, 
     ((("a", "b"), None), (("a", "b"), None), []),
     ((None, None), (("a", "b"), None), []),
     ((("a", "b"), None), (("b", "a"), None),
-     ["its classes are a, b; what it learnt of each goes, in this order, to b, a"]),
+     ["its classes are a, b; their weights go, in this order, to b, a"]),
     ((None, RED), (None, RED), []),
-    ((None, None), (None, RED), ["it learnt of levels, not of tokens"]),
-    ((None, RED), (None, BLUE), ["it learnt of tokens of another palette: data.palette=RED takes the same"]),
+    ((None, None), (None, RED), ["it was trained on levels, not of tokens"]),
+    ((None, RED), (None, BLUE), ["it was trained on tokens of another palette: data.palette=RED takes the same"]),
 ])  # fmt: skip
 @pytest.mark.parametrize("started", [True, False])
 def test_weights_of_others_are_remarked_on_and_no_others(monkeypatch, tmp_path, was, now, said, started):

@@ -282,7 +282,7 @@ def test_an_error_after_the_first_phase_falls_back_to_the_last_checkpoint_and_sa
     error = ValueError("a bug")
     text = lost(tmp_path / "run", toy_recipe(failing(TwoPhases, trouble)), Listener(), error)
     assert "steps 6 to 7 are lost" in text and "begun to change the weights" in text
-    assert "step 5 is saved: --resume goes on from there" in text
+    assert "step 5 is saved: --resume continues from there" in text
     run = resumed(tmp_path / "run", toy_recipe(TwoPhases), reporter=(after := Told()))
     assert after.rows[0]["step"] == 6
     same(run, whole)
@@ -303,9 +303,9 @@ def test_what_is_lost_is_said_in_steps(tmp_path, step, text):
     with pytest.raises(ZeroDivisionError):
         trained(tmp_path / "run", toy_recipe(failing(TwoPhases, trouble), checkpoint_every=100), reporter=told)
     if text is None:
-        assert told.problems == [] and told.texts[-1] == "step 5 is saved: --resume goes on from there"
+        assert told.problems == [] and told.texts[-1] == "step 5 is saved: --resume continues from there"
     else:
-        kept = "--resume starts anew" if step == 2 else "step 5 is saved: --resume goes on from there"
+        kept = "--resume starts from the beginning" if step == 2 else "step 5 is saved: --resume continues from there"
         assert told.problems == [f"{text}, for the step that failed had begun to change the weights; {kept}"]
 
 

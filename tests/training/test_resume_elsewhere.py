@@ -79,7 +79,7 @@ def test_another_number_of_threads_is_said(trained, threads):
     trained("other", 2)
     threads(2)
     _, said = trained("other", 4, resume=True, stop=True)
-    assert "not the same as before, so results may differ in the last bits: threads 1 -> 2" in said
+    assert "changed since the run began, so results may differ in the last bits: threads 1 -> 2" in said
     environment = json.loads((trained.folder / "other" / "env.json").read_text())
     assert (environment["threads"], environment["previous"][0]["threads"]) == (2, 1)
 

@@ -350,5 +350,5 @@ def test_ranks_that_were_given_different_recipes_are_refused(together, tmp_path)
 
     found = together.run(work, 2)
     assert {one.kind for one in found.values()} == {RankError}
-    assert "rank 1 is not as rank 0" in found[1].text and "instructions AVX-0 -> AVX-1" in found[1].text
+    assert "rank 1 differs from rank 0" in found[1].text and "instructions AVX-0 -> AVX-1" in found[1].text
     assert not (tmp_path / "run").exists()

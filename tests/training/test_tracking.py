@@ -180,7 +180,7 @@ def test_what_stops_training_stops_it_and_trackers_are_finished(tmp_path, calls)
 
 
 def test_one_that_cannot_begin_ends_the_build_before_a_step_and_those_that_did_are_finished(tmp_path, calls):
-    with pytest.raises(PluginError, match="the tracker notes cannot begin") as caught:
+    with pytest.raises(PluginError, match="the tracker notes cannot start") as caught:
         build(loaded(notes(), notes(fails="start")), tmp_path / "run", device="cpu")
     assert caught.value.exit_code == 4 and "no more" in caught.value.found and "train.log=[]" in caught.value.hint
     assert [(who, call) for who, call, *_ in calls] == [("", "start"), ("start", "start"), ("", "finish")]

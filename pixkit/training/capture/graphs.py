@@ -1,4 +1,4 @@
-"""Recording what a function launches, to launch it again."""
+"""Record the operations that a function launches, to launch them again."""
 
 from __future__ import annotations
 
@@ -8,31 +8,31 @@ from typing import Protocol, TypeAlias
 import torch
 
 Replay: TypeAlias = Callable[[], None]
-"""Launches again what was recorded: the same operations on the same memory."""
+"""Launches the recorded operations again, on the same memory."""
 
 
 class Recorder(Protocol):
-    """Records what a function launches on a device, without running it."""
+    """Records the operations that a function launches on a device, without running them."""
 
     def __call__(self, body: Callable[[], None]) -> Replay:
-        """Record it.
+        """Record a function.
 
-        What the host computes meanwhile, Python's numbers and tensors on the CPU, is as it was then in every replay;
-        what the device draws is drawn anew, from its generator as that is then.
+        Values that the host computes meanwhile (Python numbers, tensors on the CPU) are frozen in every replay; random
+        numbers of the device are drawn anew, from the current state of its generator.
 
         Raises:
-            RuntimeError: if it does what cannot be recorded.
+            RuntimeError: if the function does something that cannot be recorded.
         """
 
 
 def record_cuda(device: torch.device) -> Recorder:
-    """Records CUDA graphs of what is launched on a device, be it torch's current one or not.
+    """Return a recorder of CUDA graphs for a device, which need not be torch's current one.
 
-    All of them share one pool of memory: a body leaves what it computes in memory that was there before, so that
-    nothing of one graph has to outlive the replay of another.
+    All graphs share one pool of memory: a body writes its results to memory that existed before, so that nothing in one
+        graph has to outlive the replay of another.
     """
     with torch.cuda.device(device):
-        # Memory of a pool is used again on the stream that it was taken on.
+        # A pool's memory is reused on the stream that it was allocated on.
         pool, stream = torch.cuda.graph_pool_handle(), torch.cuda.Stream()
 
     def record(body: Callable[[], None]) -> Replay:

@@ -1,4 +1,4 @@
-"""What keeps a loss from being replayed, found out while it is computed once."""
+"""Find what keeps a loss from being replayed while computing it once."""
 
 from __future__ import annotations
 
@@ -20,30 +20,30 @@ READS = frozenset(
         *("_unique", "_unique2", "unique_consecutive", "unique_dim_consecutive", "bincount", "allclose"),
     }
 )
-"""Operations whose result, or its size, the host waits for."""
+"""Operations whose result, or its size, the host has to wait for."""
 COPIES = frozenset({"_to_copy", "copy_", "copy"})
 INDEXING = frozenset({"index", "index_put", "index_put_", "_index_put_impl_", "_unsafe_index", "_unsafe_index_put"})
 
 
 class Probe(Mode):
-    """While it is entered, looks at every operation, forward and backward.
+    """While entered, inspects every operation, forward and backward.
 
     Attributes:
-        obstacle: the first thing that would be frozen in a replay, or that nothing can record; None if there is none.
+        obstacle: the first thing that would be frozen in a replay, or that cannot be recorded; None if there is none.
     """
 
     def __init__(self, *, draws: bool = False) -> None:
-        """With `draws`, random numbers of the CPU are no obstacle."""
+        """With `draws`, random numbers drawn on the CPU are not an obstacle."""
         super().__init__()  # type: ignore[no-untyped-call]
         self.obstacle: str | None = None
         self._draws = draws
 
     def found(self, what: str) -> None:
-        """Note it, if it is the first."""
+        """Record an obstacle, if it is the first."""
         self.obstacle = self.obstacle or what
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        """Look at an operation, and run it."""
+        """Inspect an operation and run it."""
         kwargs = kwargs or {}
         out = func(*args, **kwargs)
         given = [leaf for leaf in tree_leaves((args, kwargs)) if isinstance(leaf, Tensor)]
@@ -56,15 +56,15 @@ class Probe(Mode):
     def _looked_at(self, func: Any, name: str, args: Any, given: list[Tensor], made: list[Tensor]) -> str | None:
         there = [tensor for tensor in given if _on_device(tensor)]
         if there and (name in READS or (name == "repeat_interleave" and func._overloadname == "Tensor")):
-            return "it waits for a value of the device"
+            return "it waits for a value from the device"
         if name in INDEXING and any(_is_mask(index) for index in args[1]):
-            return "it waits for how many are chosen"
+            return "it waits for the number of selected elements"
         if name in COPIES:
             source, target = (args[1], args[0]) if name == "copy_" else (args[0], made[0] if made else args[0])
             if _on_device(source) != _on_device(target):
-                return "it copies to the device or from it"
+                return "it copies to or from the device"
         if name in INDEXING and there and any(_is_elsewhere(index) for index in args[1]):
-            return "it copies to the device or from it"
+            return "it copies to or from the device"
         drawn = torch.Tag.nondeterministic_seeded in func.tags and not self._draws
         if drawn and made and not any(map(_on_device, made)):
             return "it draws from the CPU's generator"
@@ -72,19 +72,19 @@ class Probe(Mode):
 
 
 class Counted:
-    """The number of a step, which tells whether it is used.
+    """The number of a step that reports when it is used.
 
-    It is no int, so that what takes the digits of one without asking, as C does, fails at it.
+    It is not an int, so that code that reads an int's digits directly, as C does, fails on it.
     """
 
     def __init__(self, number: int, used: Callable[[], None]) -> None:
-        """Of step `number`; `used` is called at every use."""
+        """Stands for step `number`; `used` is called at every use."""
         self._number = number
         self._used = used
 
     @classmethod
     def __torch_function__(cls, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        """Use by one of torch's functions."""
+        """Report the use by one of torch's functions."""
         plain = tree_map_only(cls, int, (args, kwargs or {}))
         return func(*plain[0], **plain[1])
 
@@ -110,7 +110,7 @@ for _name in (
 
 @contextmanager
 def host_draws(found: Callable[[str], None]) -> Iterator[None]:
-    """Tell of random numbers that are drawn meanwhile from other generators than torch's, and leave these as before."""
+    """Report random numbers drawn meanwhile from generators other than torch's, and restore those generators."""
     plain, words = random.getstate(), np.random.get_state(legacy=False)
     try:
         yield
@@ -124,7 +124,7 @@ def host_draws(found: Callable[[str], None]) -> Iterator[None]:
 
 
 def _comparable(state: Mapping[str, Any]) -> dict[str, Any]:
-    """numpy's state with bytes for arrays, which are not equal or unequal as a whole."""
+    """numpy's state with arrays as bytes, since arrays have no single truth value for equality."""
     inner = {key: value.tobytes() if isinstance(value, np.ndarray) else value for key, value in state["state"].items()}
     return {**state, "state": inner}
 

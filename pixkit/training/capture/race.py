@@ -1,4 +1,4 @@
-"""Whether steps are faster replayed than launched anew, measured while training goes on."""
+"""Measure, while training goes on, whether replaying steps is faster than launching them."""
 
 from __future__ import annotations
 
@@ -7,17 +7,17 @@ import time
 from collections.abc import Callable
 
 TURNS = 4
-"""Steps that are timed of each; one of each goes before."""
+"""Steps of each kind that are timed, after one of each to warm up."""
 
 
 class Race:
-    """Times steps in turns, replayed and launched, so that what else the machine does falls on both alike.
+    """Times replayed and launched steps in turns, so that other load on the machine affects both alike.
 
-    Their digits are the same, so that this is no part of what a run is.
+    Both give the same digits, so the result is not part of a run's state.
     """
 
     def __init__(self, wait: Callable[[], None], clock: Callable[[], float] = time.perf_counter) -> None:
-        """Of steps on a device that `wait` waits for."""
+        """`wait` waits for the device."""
         self._wait = wait
         self._clock = clock
         self._taken: dict[bool, list[float]] = {True: [], False: []}
@@ -25,16 +25,16 @@ class Race:
 
     @property
     def over(self) -> bool:
-        """Whether enough was timed."""
+        """Whether enough steps were timed."""
         return all(len(taken) > TURNS for taken in self._taken.values())
 
     @property
     def seconds(self) -> dict[bool, float]:
-        """Median seconds of a step that is replayed (True), and of one that is launched (False)."""
+        """Median seconds of a replayed step (True) and of a launched one (False)."""
         return {replayed: statistics.median(taken[1:]) for replayed, taken in self._taken.items()}
 
     def start(self) -> bool:
-        """Start the clock; return whether the step is to be replayed."""
+        """Start the clock; return whether to replay the step."""
         self._wait()
         self._started = self._clock()
         return len(self._taken[True]) <= len(self._taken[False])

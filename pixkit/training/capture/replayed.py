@@ -21,14 +21,14 @@ from pixkit.training.live import LivePhase
 from pixkit.training.step import Stepper
 
 MOST = 16
-"""Variants of a phase that are recorded; each keeps what a batch takes, or shares it with the others."""
+"""Most variants of a phase that are recorded; each keeps its own copy of a batch, or shares one."""
 REMEMBERED = 64
-"""Variants that were seen once and may be recorded when they are seen again."""
+"""Most variants that were seen once and may be recorded when they are seen again."""
 
 Reached: TypeAlias = tuple[bool, ...]
-"""Of each of a phase's parameters, whether it has a gradient at this step."""
+"""For each of a phase's parameters, whether it has a gradient at this step."""
 Variant: TypeAlias = tuple[Hashable, tuple[Reached, int]]
-"""What a part depends on; what the parts before it have reached, to which it adds; and how many images it has."""
+"""What a part depends on, the parameters that earlier parts have reached, and its number of images."""
 Shares: TypeAlias = tuple[Tensor | None, ...]
 
 
@@ -41,11 +41,11 @@ class _Recorded:
 
 
 class ReplayedPhase(LivePhase):
-    """Launches a phase's work as one recorded piece a part, and one for the update.
+    """Launches a phase's work as one recorded piece for each part, and one for the update.
 
-    A part is recorded when one of its kind (`Variant`) was launched before, and an update when there was one. While
-    `replaying` is False, all is launched anew. Digits are those of `LivePhase`. A loss that would not be the same in a
-    replay is never recorded; `say` is told why.
+    A part is recorded once one of its kind (`Variant`) was launched, and an update once one was made. While `replaying`
+    is False, everything is launched. The digits are those of `LivePhase`. A loss that would change in a replay is never
+    recorded; `say` is told why.
     """
 
     def __init__(
@@ -122,26 +122,26 @@ class ReplayedPhase(LivePhase):
 
     @property
     def recorded(self) -> bool:
-        """Whether there is something to replay."""
+        """Whether anything is recorded."""
         return bool(self._parts or self._updates)
 
     def let_go(self, why: str) -> None:
-        """Launch everything from now on, so that nothing recorded takes memory."""
+        """Launch everything from now on, and free the memory of recordings."""
         self._give_up(why)
 
     def forget(self) -> None:
-        """Let go of what was recorded."""
+        """Drop the recordings."""
         self._parts, self._updates = {}, {}
 
     def _varies(self, step: int, part: int) -> Hashable:
         varies = self.trained.phase.varies
         if varies is None:
             return None
-        self.stepper.seed(step, self.number, part)  # as for the loss: it may draw what the loss draws first
+        self.stepper.seed(step, self.number, part)  # seeded as for the loss, which this may draw from first
         return varies(step)
 
     def _hold(self, batch: Batch) -> Batch:
-        """The batch in memory of the phase's own, where what is recorded finds it."""
+        """Copy the batch into the phase's own memory, where recordings read it."""
         if len(batch.x) not in self._held:
             labels = None if batch.labels is None else batch.labels.clone()
             self._held[len(batch.x)] = Batch(batch.x.clone(), labels, batch.indices.clone())
@@ -149,19 +149,19 @@ class ReplayedPhase(LivePhase):
         held.x.copy_(batch.x)
         held.indices.copy_(batch.indices)
         if batch.labels is not None:
-            assert held.labels is not None  # images of one dataset have labels, or none of them has
+            assert held.labels is not None  # images of one dataset either all have labels or none
             held.labels.copy_(batch.labels)
         return held
 
     def _capture(self, variant: Variant, batch: Batch, step: int) -> None:
-        """Record a part; give up if that cannot be done."""
+        """Record a part; give up if that is impossible."""
         before, names = self._reached, self._seen[variant]
         target = torch.empty(len(names), dtype=torch.float64, device=self.stepper.device)
 
         def body() -> None:
             found, values, shares = self._shares(batch, step)
             if found != names:
-                raise RuntimeError(f"its losses are {', '.join(found)}, where they were {', '.join(names)}")
+                raise RuntimeError(f"its losses are {', '.join(found)}, but were {', '.join(names)}")
             self._keep(shares)
             target.copy_(values)
 
@@ -182,7 +182,7 @@ class ReplayedPhase(LivePhase):
 
     @torch.no_grad()
     def _keep(self, found: Shares) -> None:
-        """Write shares of the gradients, or add them to what is there, where an update finds them."""
+        """Write shares of the gradients, or add them to earlier ones, where an update finds them."""
         for again in (False, True):
             kept, shares = [], []
             for gradient, share, reached in zip(self._gradients, found, self._reached, strict=True):
@@ -202,7 +202,7 @@ class ReplayedPhase(LivePhase):
             parameter.grad = gradient if reached else None
 
     def _recording(self, body: Callable[[], object]) -> Replay | None:
-        """What records it gives; None, and never tried again, if it cannot be recorded."""
+        """The recording of a body; None, with no further attempts, if it cannot be recorded."""
 
         def run() -> None:
             body()
@@ -217,16 +217,16 @@ class ReplayedPhase(LivePhase):
             return None
 
     def _give_up(self, obstacle: str) -> None:
-        """Launch everything from now on; gradients of earlier parts of this step are where `LivePhase` adds to them."""
+        """Launch everything from now on; gradients of this step's earlier parts are where `LivePhase` adds to them."""
         self.obstacle = obstacle
         self._held = {}
         self.forget()
         self._bind()
         self._gradients = [None] * len(self.parameters)
-        self._say(f"phase '{self.trained.name}' is launched anew each step, and not replayed: {obstacle}")
+        self._say(f"phase '{self.trained.name}' is launched anew at each step, not replayed: {obstacle}")
 
     def _examine(self, batch: Batch, step: int) -> str | None:
-        """Why the losses are not to be replayed, found out by computing them once, as a rehearsal."""
+        """Why the losses cannot be replayed, found by computing them once as a rehearsal."""
         model, varies = self.stepper.model, self.trained.phase.varies
         if (found := hooked(model)) is not None:
             return found
@@ -239,9 +239,9 @@ class ReplayedPhase(LivePhase):
                     _, _, share = self.losses(batch, number)
                     torch.autograd.grad(share, self.parameters, allow_unused=True)
             except Exception as error:
-                if device_exhausted(error) or is_refusal(error):  # which may do the next time
+                if device_exhausted(error) or is_refusal(error):  # which may succeed next time
                     raise
-                probe.found(f"it fails while it is looked at: {one_line(error)}")
+                probe.found(f"it fails when inspected: {one_line(error)}")
         if {name: id(buffer) for name, buffer in persistent_buffers(model).items()} != before:
-            probe.found("it puts other tensors in the place of buffers")
+            probe.found("it replaces buffers by other tensors")
         return probe.obstacle
