@@ -1,1 +1,1 @@
-"""Running the plan: what became ready is computed, once, by the executor that is quickest here."""
+"""Run the plan: units are computed once, as they become ready, by the fastest executor available."""

@@ -1,4 +1,4 @@
-"""Which executor runs a plan, and why no quicker one does."""
+"""Choose the executor that runs a plan, and say why no faster one can."""
 
 from __future__ import annotations
 
@@ -35,16 +35,16 @@ EXECUTORS: dict[str, Make] = {
     "persistent": PersistentExecutor,
     "graphs": GraphExecutor,
 }
-"""Their classes, by the names that recipes and `Chosen` use. All but bfloat16 draw from the network as it is."""
+"""Executor classes, by the names that recipes and `Chosen` use. All but bfloat16 draw from the network as it is."""
 
 PLAINEST = "eager"
-"""The one that runs every plan, so that whoever found that it alone does need not ask the others again."""
+"""The executor that runs every plan; once it is known to be the only one, the others need not be asked again."""
 CPU = ("native", PLAINEST)
 GPU = ("persistent", "graphs", PLAINEST)
-"""The quickest first, at every batch size measured, 1 to 256."""
+"""The fastest first, at every measured batch size, 1 to 256."""
 
 COST = "4 to 200 times slower"
-"""The eager executor beside the native one: packaged recipes, 64 images drawn together to 1, on one thread."""
+"""The eager executor compared with the native one: packaged recipes, batches of 64 images down to 1, on one thread."""
 
 
 @dataclass(frozen=True)
@@ -54,8 +54,8 @@ class Chosen:
     Attributes:
         name: its key in `EXECUTORS`.
         executor: the executor.
-        reasons: why each quicker one was passed over, one sentence each, naming the operation that decided it; empty
-            if this is the quickest there is, or was asked for by name.
+        reasons: why each faster one was passed over, one sentence each, naming the operation that decided it; empty if
+            this is the fastest there is, or was requested by name.
     """
 
     name: str
@@ -67,13 +67,13 @@ class Chosen:
 
 
 def make(name: str, plan: Plan, batch: int, context: Tensor | None = None) -> Executor:
-    """Make the executor of that name; what it keeps for a batch, it takes now.
+    """Make the executor of that name and allocate its memory for a batch.
 
     Raises:
-        UsageError: if that would not fit the memory; raised before the memory is taken.
+        UsageError: if that would not fit into memory; raised before the memory is taken.
         Unsupported: if it lacks an operation, which the message names.
         NoCompiler: if it needs a C compiler and there is no working one.
-        NoKernel: if it needs a kernel on the GPU that cannot be made, or failed its trial.
+        NoKernel: if it needs a GPU kernel that cannot be made, or failed its trial.
     """
     room = available(plan.trace.network.reference.device)
     with MemoryGuard(room.free, SMALLER_DRAW, f"drawing {batch} images at a time"):
@@ -81,16 +81,16 @@ def make(name: str, plan: Plan, batch: int, context: Tensor | None = None) -> Ex
 
 
 def choose(name: str, plan: Plan, batch: int, context: Tensor | None = None) -> Chosen:
-    """Make the executor of that name; `auto` is the quickest that runs the plan on the network's device.
+    """Make the executor of that name; `auto` is the fastest that runs the plan on the network's device.
 
     Raises:
-        UsageError: if what it keeps for a batch would not fit the memory.
-        Unsupported: if an executor was asked for by name and lacks an operation, which the message names.
-        NoCompiler: if `native` was asked for by name and there is no working C compiler.
-        NoKernel: if `persistent` was asked for by name and its kernel cannot be made, or failed its trial.
+        UsageError: if its memory for a batch would not fit; raised before the memory is taken.
+        Unsupported: if an executor was requested by name and lacks an operation, which the message names.
+        NoCompiler: if `native` was requested by name and there is no working C compiler.
+        NoKernel: if `persistent` was requested by name and its kernel cannot be made, or failed its trial.
 
-    Warns:
-        RuntimeWarning: if there is neither, once in a process, with what it costs; else `Chosen.reasons` says why.
+    Warns: RuntimeWarning: if neither is available, once per process, with the cost; otherwise `Chosen.reasons` says
+        why.
     """
     if name != "auto":
         return Chosen(name, make(name, plan, batch, context))
@@ -112,5 +112,5 @@ def choose(name: str, plan: Plan, batch: int, context: Tensor | None = None) -> 
 
 @functools.cache
 def _warn(text: str) -> None:
-    """Once: whoever looks after warnings for a while, as samplers do, makes Python forget which ones it has shown."""
+    """Once: catching warnings, as samplers do, resets Python's record of those already shown."""
     warnings.warn(text, RuntimeWarning, stacklevel=3)

@@ -1,10 +1,10 @@
-"""The plan in place, with torch's own operations: what runs where no quicker executor can.
+"""Run the plan in place with torch's own operations, where no faster executor can.
 
 It runs whatever the reference executor runs, by the same rule: a pointwise operation is the traced torch operation
-itself, called on the units that are due; a mixing layer is asked `at`. It is quicker in three ways. A step of one site,
-or of sites in a row, reads views and gathers nothing. The taps of a linear layer that lie side by side in memory are
-one strided view, so that a 3x3 kernel of type B is two products; so are the sites that one query attends to, if they
-are neighbours. And of images with one colour group single.py has a function for each operation at one site.
+    itself, called on the units that are due; a mixing layer's `at` is called. It is faster in three ways. A step of one
+    site, or of sites in a row, reads views and gathers nothing. Taps of a linear layer that are adjacent in memory are
+    one strided view, so that a 3x3 kernel of type B takes two products; so are the sites that one query attends to, if
+    they are adjacent. And for images with one colour group single.py has a function for each operation at one site.
 """
 
 from __future__ import annotations
@@ -30,16 +30,16 @@ from pixkit.readiness.plain import plain
 from pixkit.readiness.trace import Operation
 
 At: TypeAlias = int | slice | Tensor
-"""One site or sites in a row, which make views, or others."""
+"""One site, or sites in a row, which give views; or other sites."""
 Work: TypeAlias = tuple[Callable[[Any], object], Place]
 """A function of a place, and the place."""
 
 WORK = 600
-"""Bytes that one operation of one step takes in Python's memory, about: views, a function and its arguments."""
+"""Bytes of Python's memory per operation and step, approximately: views, a function and its arguments."""
 
 
 class EagerExecutor(ReferenceExecutor):
-    """Runs every plan by torch's operations on views: slower than compiled code, quicker than the reference."""
+    """Runs every plan with torch's operations on views: slower than compiled code, faster than the reference."""
 
     def __init__(self, plan: Plan, batch: int, context: Tensor | None = None) -> None:
         operations = plan.trace.operations
@@ -77,17 +77,17 @@ class EagerExecutor(ReferenceExecutor):
 
     @functools.cached_property
     def nbytes(self) -> int:
-        """See Executor: with the views and functions of each step, which take more than their numbers."""
+        """See Executor: includes the views and functions of each step, which take more than their numbers."""
         return super().nbytes + WORK * sum(map(len, self.work))
 
     def _fleeting(self) -> frozenset[str]:
         return self.single.fleeting
 
     def _steps(self) -> list[list[Instruction]]:
-        return []  # it has `work` in their place
+        return []  # `work` replaces them
 
     def _work(self, schedule: Schedule, run: Run | None) -> Iterable[Work]:
-        """How each step of a schedule is computed, given the function of one site, if there is one."""
+        """How each step of a schedule is computed, given the single-site function, if there is one."""
         places = schedule.places()
         if run is not None and schedule.single:
             return zip(itertools.repeat(run), places)
@@ -103,7 +103,7 @@ class EagerExecutor(ReferenceExecutor):
         return general, place
 
     def _passed_on(self, general: Callable[[Any], None], name: str, place: int) -> None:
-        """Compute at one site by the general way what functions of one site may read."""
+        """Compute, at one site in the general way, what single-site functions may read."""
         general(place)
         if (name, 0) in self.passing:
             self.single.now[name] = each_part(lambda value: value[..., 0, 0], self.passing[name, 0])
@@ -120,9 +120,9 @@ class EagerExecutor(ReferenceExecutor):
             function(place)
 
     def walk(self, uniforms: Tensor, temperature: float, progress: Progress | None) -> None:
-        """See Executor; one site that is drawn in a step is a view of everything that belongs to it."""
+        """See Executor; a step that draws one site uses views of all that belongs to it."""
         network, output, total = self.plan.trace.network, self.plan.trace.output, len(self.draws)
-        if self.plan.trace.operations[output].kind == "all":  # whose numbers may be of another kind
+        if self.plan.trace.operations[output].kind == "all":  # its dtype may differ
             super().walk(uniforms, temperature, progress)
             return
         params, pixels = (memory[..., None].unbind(1) for memory in (self.memory[output], self.pixels))
@@ -139,7 +139,7 @@ class EagerExecutor(ReferenceExecutor):
                 progress(step + 1, total)
 
     def _general(self, instruction: Instruction, place: Place) -> None:
-        """One instruction at any sites, in any colours."""
+        """One instruction at any sites and in any colours."""
         name, at = instruction.operation.name, instruction.sites if place is None else place
         if name in self.linear and (isinstance(at, int) or self.linear[name].padded is not None):
             self._store(instruction, _span(at), self._mix(instruction, at, self.linear[name]))
@@ -155,14 +155,14 @@ class EagerExecutor(ReferenceExecutor):
         operation, group = instruction.operation, instruction.group
         at = {source: self._view(source, group, place, operation) for source in operation.inputs}
         if operation.in_place:
-            # What a view shows, other operations may still have to read at a later step.
+            # Other operations may still read the memory behind a view at a later step.
             at = {source: each_part(torch.clone, value) for source, value in at.items()}
         if operation.name in self.dense:
             return _dense(*self.dense[operation.name], at[operation.inputs[0]])
         return run_node(self.plan.trace, operation, at)
 
     def _view(self, source: str, group: int, place: At, reader: Operation) -> Any:
-        """As the reference executor's `_at`, without a copy where the place allows."""
+        """Like the reference executor's `_at`, without a copy where the place allows."""
         if source in self.fleeting or self.plan.trace.operations[source].grid != reader.grid:
             return self._at(source, group, torch.empty(0), reader)
         if isinstance(place, int):
@@ -181,7 +181,7 @@ class EagerExecutor(ReferenceExecutor):
         return out.flatten(1)[..., None, None]
 
     def _mix(self, instruction: Instruction, place: At, table: Linear) -> Tensor:
-        """A tap layer, one product for each run of taps; [B, M, S, 1]."""
+        """A tap layer, with one product for each run of taps; [B, M, S, 1]."""
         operation, group, groups = instruction.operation, instruction.group, self.plan.trace.groups
         memory, weight, bias = self.memory[operation.inputs[0]], table.weight[group], table.bias[group]
         if not isinstance(place, int):
@@ -198,12 +198,12 @@ class EagerExecutor(ReferenceExecutor):
 
 
 def _span(place: At) -> slice | Tensor:
-    """The place as what keeps its axis."""
+    """The place as an index that keeps its axis."""
     return slice(place, place + 1) if isinstance(place, int) else place
 
 
 def _dense(weight: Tensor, bias: Tensor | None, x: Tensor) -> Tensor:
-    """A 1x1 map of [B, M, S, 1] as one product, without the set-up of a convolution."""
+    """A 1x1 map of [B, M, S, 1] as one product, without the overhead of a convolution."""
     if x.shape[2] == 1:
         return F.linear(x.flatten(1), weight.T, bias)[..., None, None]
     return F.linear(x[..., 0].transpose(1, 2), weight.T, bias).transpose(1, 2)[..., None]

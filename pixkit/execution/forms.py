@@ -1,4 +1,4 @@
-"""Traced operations as functions of the values alone that they read, where they are simple enough."""
+"""Traced operations as functions of only the values that they read, where they are simple enough."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from pixkit.readiness.operations import call_of
 from pixkit.readiness.trace import Operation
 
 SHAPELESS = frozenset(name for names in ELEMENTWISE.values() for name in names)
-"""Instructions of elementwise.h, whose operations mind no shape."""
+"""Instructions of elementwise.h whose operations do not depend on the shape."""
 OF_TWO: dict[str, Callable[..., Tensor]] = {"ADD": torch.add, "SUB": torch.sub, "MUL": torch.mul}
-"""Functions that write where they are told."""
+"""Functions with an `out` argument."""
 
 
 def part_of(operation: Operation) -> int | None:
-    """Which part of what it reads an operation takes, if that is all it does."""
+    """The index of the part that an operation takes of its input, if it does nothing else."""
     node = operation.node
     if getattr(node.target, "__name__", "") != "getitem" or not isinstance(node.args[1], int):
         return None
@@ -28,7 +28,7 @@ def part_of(operation: Operation) -> int | None:
 
 
 def of_two(operation: Operation) -> Callable[..., Tensor] | None:
-    """The function, which takes `out`, of an operation that is no more than a sum, difference or product of two."""
+    """The function, with `out`, of an operation that is just a sum, difference or product of two."""
     call = call_of(operation.node, operation.module)
     function = None if call is None or operation.in_place else OF_TWO.get(call.instruction)
     if call is None or function is None or call.numbers not in ((), (1,)):
@@ -37,7 +37,7 @@ def of_two(operation: Operation) -> Callable[..., Tensor] | None:
 
 
 def alike(operation: Operation) -> Callable[..., Any] | None:
-    """The traced operation as a function of what it reads, in order, if it works element by element on any shape."""
+    """The traced operation as a function of its inputs, in order, if it works element by element on any shape."""
     node, call = operation.node, call_of(operation.node, operation.module)
     if call is None or call.instruction not in SHAPELESS or len(operation.inputs) != len(node.all_input_nodes):
         return None

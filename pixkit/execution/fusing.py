@@ -1,4 +1,4 @@
-"""The fused operations of training that a device has, by kernels of pixkit's own."""
+"""The fused operations of training that a device has, with pixkit's own kernels."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from pixkit.execution.native.fusing import LEANEST, FusedOnCPU, tried
 
 
 def fused_operations(device: torch.device, *, lean: int = LEANEST) -> FusedOperations:
-    """Those of a CUDA device, or of a CPU for which a C compiler makes them; they are made on first use, and kept.
+    """The fused operations of a CUDA device, or of a CPU with a C compiler; they are made on first use, and kept.
 
-    Which there are on a CPU says `lean`, see FusedOnCPU.
+    On a CPU, `lean` selects the set, see FusedOnCPU.
 
     Raises:
-        NoKernel, NoCompiler: if they cannot be compiled or loaded, or compute something else than torch's.
+        NoKernel, NoCompiler: if they cannot be compiled or loaded, or give other results than torch's.
     """
     if device.type != "cpu":
         return fusing_kernels.fused_operations(device)

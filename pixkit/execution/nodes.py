@@ -1,4 +1,4 @@
-"""Operations of a traced network, run one by one as torch runs them."""
+"""Run operations of a traced network one by one, as torch does."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from pixkit.readiness.trace import Operation, Trace
 
 
 def run_static(trace: Trace, context: Tensor | None) -> dict[str, Any]:
-    """The results of every operation that needs no pixel, by name."""
+    """The results of all operations that need no pixel, by name."""
     results: dict[str, Any] = {}
     for operation in trace.operations.values():
         if operation.kind == "static":
@@ -36,17 +36,17 @@ def run_node(trace: Trace, operation: Operation, values: dict[str, Any]) -> Any:
 
 
 def each_part(function: Any, value: Any) -> Any:
-    """`function` of a value, or of each part of what a split gave."""
+    """Apply `function` to a value, or to each part of a split."""
     return tuple(function(part) for part in value) if isinstance(value, tuple | list) else function(value)
 
 
 def parts_of(value: Any) -> Sequence[Any]:
-    """The parts of what a split gave, or the value as the one part that it has."""
+    """The parts of a split, or the value as its only part."""
     return value if isinstance(value, tuple | list) else (value,)
 
 
 def image_of(value: Any, copied: bool) -> Any:
-    """A site's [B, M] as [B, M, 1, 1], and so each of several parts; copied where the operation writes into it."""
+    """A site's [B, M] as [B, M, 1, 1], or each of several parts so; copied where the operation writes into it."""
     if isinstance(value, tuple | list):
         return tuple(image_of(part, copied) for part in value)
     return (value.clone() if copied else value)[..., None, None]

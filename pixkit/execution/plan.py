@@ -1,8 +1,8 @@
 """The plan of cached sampling: which units to compute at which step. It is data; executors run it.
 
-At step t, before the sub-pixels of step t are drawn, exactly those units are computed whose readiness is t and
-that some prediction needs. Every unit is computed once. Those of a recurrence that become ready at one step are several
-instructions, so that the units of one do not read one another. Instructions have one of these opcodes:
+At step t, before the sub-pixels of step t are drawn, exactly those units are computed that have readiness t and that
+some prediction needs. Every unit is computed once. Units of a recurrence that become ready at one step are several
+instructions, so that units of one instruction do not read one another. Instructions have one of these opcodes:
 
     POINT   run a pointwise operation on [B, M, S, 1] views of its inputs at the sites; keep one colour group's maps
     MIX     ask a mixing layer's `at` for one colour group at the sites
@@ -36,24 +36,24 @@ POINTWISE = ("elementwise", "concat", "split", "channels")
 
 
 class Unplannable(PixkitError):
-    """A layer of the network can say when its results are ready, but not compute them site by site."""
+    """A layer of the network can tell when its results are ready, but cannot compute them site by site."""
 
 
 Place: TypeAlias = int | slice | None
-"""One site or sites in a row, which make views; None of others."""
+"""One site, or sites in a row, which give views; None for others."""
 
 
 class Instruction(NamedTuple):
-    """Compute colour group `group` of `operation` at those of the `listed` sites that are its own; they rise.
+    """Compute colour group `group` of `operation` at this step's part of the `listed` sites, which is ascending.
 
-    There are tens of thousands, so that each is no more than a few numbers.
+    There are tens of thousands, so each is just a few numbers.
 
     Attributes:
         opcode: see the module.
         operation: the operation.
         group: the colour group.
         listed: int64, the sites of all steps on some device.
-        start, stop: which of them are of this step.
+        start, stop: this step's part of them.
     """
 
     opcode: Opcode
@@ -77,7 +77,7 @@ class Schedule:
         opcode: see the module.
         operation: the operation.
         group: the colour group.
-        times: int64 [N], the steps at which there is something to do, rising.
+        times: int64 [N], the steps with work to do, in ascending order.
         starts: int64 [N + 1], where each step's part of `sites` begins and ends.
         sites: int64 [S], flat sites in the order of `times`.
     """
@@ -91,16 +91,16 @@ class Schedule:
 
     @functools.cached_property
     def arrays(self) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
-        """`times` and `starts` for numpy, which is quicker with so few numbers."""
+        """`times` and `starts` for numpy, which is faster for so few numbers."""
         return self.times.numpy(), self.starts.numpy()
 
     @property
     def single(self) -> bool:
-        """Whether there is one site in each step."""
+        """Whether each step has exactly one site."""
         return len(self.times) == len(self.sites)
 
     def places(self) -> list[Place]:
-        """Where the sites of each step lie."""
+        """The place of each step's sites."""
         if self.single:
             return [*self.sites.tolist()]
         sites, (_, starts) = self.sites.numpy(), self.arrays
@@ -111,7 +111,7 @@ class Schedule:
         ]
 
     def instructions(self, device: torch.device) -> list[Instruction]:
-        """One for each step, with sites on a device."""
+        """The instructions, one per step, with sites on a device."""
         listed, starts = self.sites.to(device), self.starts.tolist()
         return [
             Instruction(self.opcode, self.operation, self.group, listed, *ends) for ends in itertools.pairwise(starts)
@@ -120,12 +120,12 @@ class Schedule:
 
 @dataclass(frozen=True)
 class Plan:
-    """What is computed when, in an order that respects what reads what.
+    """What is computed when, in an order in which inputs precede their readers.
 
     Attributes:
         trace: the traced network.
         known: bool [C, H, W], sub-pixels that are given.
-        schedules: operation by operation in the network's order; `steps` gives the same by step.
+        schedules: in the network's order of operations; `steps` gives the same by step.
         draws: for each step, what is drawn, as flat sites int64 [S] and bool [C, S].
         ready: readiness by operation, int64 [G, h, w].
         needed: units that some prediction reads, by operation, bool [G, h, w].
@@ -154,7 +154,7 @@ class Plan:
         return [sites[first:last] for first, last in itertools.pairwise(ends)]
 
     def drawn(self, device: torch.device) -> list[tuple[Tensor, Tensor]]:
-        """`draws` on a device; as many copies as that takes, not one a step."""
+        """`draws` on a device, in few copies rather than one per step."""
         sizes = [len(sites) for sites, _ in self.draws]
         sites = torch.cat([sites for sites, _ in self.draws]).to(device).split(sizes)
         due = torch.cat([due for _, due in self.draws], 1).to(device).split(sizes, 1)
@@ -162,7 +162,7 @@ class Plan:
 
     @functools.cached_property
     def together(self) -> frozenset[tuple[str, str]]:
-        """(operation, reader) of which the reader needs the same units of the other as of itself, at the same steps."""
+        """Pairs (operation, reader) where the reader needs just its own units of the operation, at the same steps."""
         ready = {name: steps.numpy() for name, steps in self.ready.items()}
         needed = {name: units.numpy() for name, units in self.needed.items()}
         pairs = [(name, reader.name) for reader in self.trace.operations.values() for name in reader.inputs]
@@ -203,9 +203,9 @@ def make_plan(trace: Trace, known: Tensor | None = None) -> Plan:
 
 
 def _needed(trace: Trace, unknown: Tensor) -> dict[str, Tensor]:
-    """Units that some prediction of an unknown sub-pixel reads, directly or not, bool [G, h, w] by operation.
+    """Units read by some prediction of an unknown sub-pixel, directly or indirectly, bool [G, h, w] by operation.
 
-    Of an operation that mixes everything, all of them or none; of a recurrence, those that such units come from, too.
+    For an operation that mixes everything, all units or none; for a recurrence, also those that such units come from.
     """
     needed = {name: torch.zeros(trace.groups, *op.grid, dtype=torch.bool) for name, op in trace.operations.items()}
     needed[trace.output] = unknown.unflatten(0, (-1, trace.groups)).any(0)
@@ -236,14 +236,14 @@ def _schedules(operation: Operation, ready: Tensor, needed: Tensor) -> Iterator[
 
 
 def _ranks(operation: Operation, units: Tensor) -> Tensor:
-    """Those of a mixing layer; all other units are of rank 0."""
+    """The ranks of a mixing layer's units; all other units have rank 0."""
     if operation.kind == "mixing":
         return cast(MixingLayer, operation.module).ranks(units)
     return torch.where(units, 0, -1)
 
 
 def draws_of(ordering: Ordering, known: Tensor) -> list[tuple[Tensor, Tensor]]:
-    """For each step, the sites that have an unknown sub-pixel of it, and which of their colours are due."""
+    """For each step, the sites with an unknown sub-pixel of it, and which of their colours are due."""
     colour, site = (~known).flatten(1).nonzero(as_tuple=True)
     count = known[0].numel()
     visits, visit = (ordering.steps.flatten(1)[colour, site] * count + site).unique(return_inverse=True)
@@ -254,17 +254,17 @@ def draws_of(ordering: Ordering, known: Tensor) -> list[tuple[Tensor, Tensor]]:
 
 
 def _by_time(when: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """Distinct times, rising; where each one's part begins and ends; the stable order that sorts by time."""
+    """Distinct times in ascending order; where each one's part begins and ends; the stable order that sorts by time."""
     order = when.argsort(stable=True)
-    counts = when.bincount()  # a tenth of the time of torch.unique_consecutive
+    counts = when.bincount()  # takes a tenth of the time of torch.unique_consecutive
     times = counts.nonzero().flatten()
     return times, torch.cat([counts.new_zeros(1), counts[times].cumsum(0)]), order
 
 
 def fleeting(plan: Plan, local: Callable[[Operation], bool]) -> frozenset[str]:
-    """Operations whose units are read only in the step that computes them, so that nobody need remember them.
+    """Operations whose units are read only in the step that computes them, so that they need not be remembered.
 
-    `local` says which readers take such a unit from the one that has just been computed at the same site.
+    `local` says which readers take a unit from the value just computed at the same site.
     """
     operations = plan.trace.operations
     readers: dict[str, list[Operation]] = {name: [] for name in operations}
@@ -273,8 +273,8 @@ def fleeting(plan: Plan, local: Callable[[Operation], bool]) -> frozenset[str]:
             readers[name].append(operation)
 
     def passes(name: str, reader: Operation) -> bool:
-        # A reader looks back, so that the unit has to be remembered, if it reads other colour groups, computed at other
-        # steps; if it needs other units than its own; or if another input keeps it waiting to a later step.
+        # A unit has to be remembered if a reader looks back: if it reads other colour groups, computed at other steps;
+        # if it needs units at other sites; or if another input delays it to a later step.
         apart = reader.groups_apart or plan.trace.groups == 1
         return apart and (name, reader.name) in plan.together and local(reader)
 

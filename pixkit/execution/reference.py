@@ -1,4 +1,4 @@
-"""What an executor is, and the reference one: the plan, run as it is written."""
+"""The interface of executors, and the reference executor, which runs the plan as it is written."""
 
 from __future__ import annotations
 
@@ -21,15 +21,15 @@ from pixkit.readiness.trace import Operation, as_image
 Progress = Callable[[int, int], None]
 """Called as progress(done, total), in the caller's own units; raises to stop."""
 CALLS = 20
-"""Calls that compiled code makes of a whole image, so that progress shows and an interrupt is heard."""
+"""Calls of compiled code for a whole image, so that progress is shown and interrupts are handled."""
 
 
 class Executor(ABC):
     """Runs a plan for a batch of images.
 
-    `pixels` holds the levels, int64 [B, S, C]: given ones are there from the start, drawn ones as they are drawn.
-    `draws` are the plan's, on their device.
-    Constructed as ``Executor(plan, batch, context)``; what needs no pixel is computed then, once.
+    `pixels` holds the levels, int64 [B, S, C]: given ones from the start, drawn ones as they are drawn. `draws` are the
+        plan's, on their device. Constructed as ``Executor(plan, batch, context)``, which computes, once, what needs no
+        pixel.
     """
 
     plan: Plan
@@ -50,16 +50,16 @@ class Executor(ABC):
         """The head's parameters at flat sites int64 [S], [B, P, S]."""
 
     def renew(self, context: Tensor | None) -> bool:
-        """Be as it was when it was made, for other images, with this context; False if it cannot, as by default."""
+        """Reset to the initial state for other images, with this context; False (the default) if impossible."""
         return False
 
     @functools.cached_property
     def nbytes(self) -> int:
-        """Bytes of the tensors that it holds, about."""
+        """Approximate bytes of the tensors that it holds."""
         return sum(dict(_held(self.held())).values())
 
     def held(self) -> list[Any]:
-        """What its tensors are in: lists, tuples, mappings and dataclasses of them."""
+        """Where its tensors are: lists, tuples, mappings and dataclasses of them."""
         return [self.pixels]
 
     def walk(self, uniforms: Tensor, temperature: float, progress: Progress | None) -> None:
@@ -79,7 +79,7 @@ class Executor(ABC):
 
 
 class ReferenceExecutor(Executor):
-    """One memory [B, S + 1, M] an operation, the last site zeros; instructions one by one. Kept simple."""
+    """One memory [B, S + 1, M] per operation, the last site zeros; instructions one by one. Kept simple."""
 
     def __init__(self, plan: Plan, batch: int, context: Tensor | None = None) -> None:
         self.plan = plan
@@ -102,11 +102,11 @@ class ReferenceExecutor(Executor):
         self._begin(context)
 
     def _steps(self) -> list[list[Instruction]]:
-        """What is done in each step; sites are on the network's device from the beginning, so that no walk waits."""
+        """The work of each step; sites are on the network's device from the start, so that no walk waits."""
         return self.plan.steps(self.device)
 
     def renew(self, context: Tensor | None) -> bool:
-        """See Executor: in the memory that it has, since functions of one site may know where that lies."""
+        """See Executor: reuses its memory, since single-site functions may hold its address."""
         operations = self.plan.trace.operations
         for name in self.memory.keys() - self.static.keys():
             if by_sites(operations[name]):
@@ -114,7 +114,7 @@ class ReferenceExecutor(Executor):
         return self._begin(context)
 
     def _begin(self, context: Tensor | None) -> bool:
-        """What needs no pixel, in the memory where it was before, if it was; False if it is of another shape."""
+        """Compute what needs no pixel, in its old memory if there is any; return False if the shape differs."""
         operations = self.plan.trace.operations
         for name, value in run_static(self.plan.trace, context).items():
             found = self._remember(operations[name], value)
@@ -148,11 +148,11 @@ class ReferenceExecutor(Executor):
         return self.memory[self.plan.trace.output][:, sites].transpose(1, 2)
 
     def _fleeting(self) -> frozenset[str]:
-        """Operations that are not remembered: whoever reads them does so at their site, in their step."""
+        """Operations that are not remembered: their readers are computed at the same site in the same step."""
         return fleeting(self.plan, pointwise)
 
     def _execute(self, instruction: Instruction, sites: Tensor) -> None:
-        """Compute an instruction's units at the sites, which are its own, or as many others."""
+        """Compute an instruction's units at the sites, which are its own, or equally many others."""
         operation, group = instruction.operation, instruction.group
         name, groups = operation.name, self.plan.trace.groups
         if instruction.opcode == "ALL":
@@ -178,7 +178,7 @@ class ReferenceExecutor(Executor):
         return each_part(lambda memory: memory[:, sites].transpose(1, 2)[..., None], self.memory[source])
 
     def _store(self, instruction: Instruction, sites: Tensor | slice, values: Any) -> None:
-        """Keep [B, M, S, 1]: for the step, or the group's maps at the instruction's sites for good."""
+        """Keep [B, M, S, 1]: for the step, or permanently in the group's maps at the instruction's sites."""
         name, group, groups = instruction.operation.name, instruction.group, self.plan.trace.groups
         if name in self.fleeting:
             self.passing[name, group] = values
@@ -196,7 +196,7 @@ class ReferenceExecutor(Executor):
         return tuple(torch.zeros(*size[:2], maps, dtype=self.dtype, device=self.device) for maps in parts)
 
     def _fill(self, operation: Operation, value: Any) -> None:
-        """Keep a whole result: an image in the memory that is there for it, other values, and numbers, as they are."""
+        """Keep a whole result: an image in its memory, other values, and numbers, as they are."""
         if by_sites(operation) and value.dtype == self.memory[operation.name].dtype:
             self.memory[operation.name][:, :-1] = as_image(value).flatten(2).transpose(1, 2)
         else:
@@ -226,12 +226,12 @@ class ReferenceExecutor(Executor):
 
 
 def by_sites(operation: Operation) -> bool:
-    """Whether a result is remembered site by site: not what is no image, nor parts of a whole, each on its own grid."""
+    """Whether a result is remembered site by site; non-images, and parts with their own grids, are not."""
     return operation.maps > 0 and (operation.parts is None or operation.kind != "all")
 
 
 def _taken(memory: Tensor, value: Tensor) -> bool:
-    """Copy a value to where one like it was; False if it is not like it."""
+    """Copy a value to the place of an earlier one; return False if its shape differs."""
     if (memory.shape, memory.stride(), memory.dtype) != (value.shape, value.stride(), value.dtype):
         return False
     own = slice(1) if memory.stride(0) == 0 else slice(None)  # all images share the first one's
@@ -240,14 +240,14 @@ def _taken(memory: Tensor, value: Tensor) -> bool:
 
 
 def chunks(total: int) -> Iterator[tuple[int, int, int]]:
-    """The steps of each of at most `CALLS` calls, as first, last + 1, and how many there are in all."""
+    """The steps of each of at most `CALLS` calls, as first, last + 1, and the total."""
     size = -(-total // CALLS)
     for start in range(0, total, size):
         yield start, min(start + size, total), total
 
 
 def _held(value: Any) -> Iterator[tuple[int, int]]:
-    """Where the memory of the tensors in a value lies, and how many bytes it has."""
+    """Addresses and sizes in bytes of the memory of the tensors in a value."""
     if isinstance(value, Tensor):
         memory = value.untyped_storage()
         yield memory.data_ptr(), memory.nbytes()

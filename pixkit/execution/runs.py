@@ -1,4 +1,4 @@
-"""What lies together in memory: the taps of linear layers, and the sites that a query attends to."""
+"""What is adjacent in memory: the taps of linear layers, and the sites that a query attends to."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ from pixkit.layers.base import TapLayer
 from pixkit.readiness.trace import Operation
 
 Spans: TypeAlias = list[tuple[int, int] | None]
-"""Of each query, the first key that it sees, and the one after the last; None if it misses some between."""
+"""For each query, the first visible key, and the one after the last; None if some between are not visible."""
 
 Value: TypeAlias = Callable[[int], Tensor]
-"""What an operation has at a site, [B, M]."""
+"""An operation's value at a site, [B, M]."""
 NOTHING = 2
-"""In place of how far a site that is read is from the last that is, which is 0 or less; 1 would go on from that."""
+"""Stands for the missing step between sites of a run, which is 0 or negative; 1 would continue the run."""
 PRODUCTS = 2
-"""Runs of taps above which one product of what is put together first is quicker than one of each."""
+"""Runs of taps above which one product of gathered taps is faster than one product per run."""
 
 
 @dataclass(frozen=True)
@@ -35,10 +35,11 @@ class Linear:
     Attributes:
         weight: [T, in, out / G] each.
         bias: [out / G] each.
-        runs: of each site, taps first..last - 1 that read whole sites from `source` on, as (first, last, source).
-        parts: of each site, taps that may read some colour groups alone, as (tap, source, group that is read).
-        padded: int64 [S, T] of a layer that knows no colours, the site of zeros where a tap reads nothing; else None.
-        own: whether each site reads itself alone, in all its maps.
+        runs: for each site, taps first..last - 1 that read whole sites from `source` on, as (first, last, source).
+        parts: for each site, taps that may read only some colour groups, as (tap, source, group that is read).
+        padded: for a layer without colour groups, int64 [S, T], with the site of zeros where a tap reads nothing;
+            otherwise None.
+        own: whether each site reads only itself, in all its maps.
     """
 
     weight: list[Tensor]
@@ -74,9 +75,9 @@ def linear(module: TapLayer, source: Operation, groups: int) -> Linear:
 
 
 def _runs(sources: npt.NDArray[np.int64]) -> list[list[tuple[int, int, int]]]:
-    """Of each site, taps first..last - 1 that read consecutive sites from `source` on, as (first, last, source).
+    """For each site, taps first..last - 1 that read consecutive sites from `source` on, as (first, last, source).
 
-    Of sources [S, T] a -1 is none. Most sites read the same ones beside themselves, so that those are looked at once.
+    In sources [S, T], -1 means none. Most sites read the same ones relative to themselves, so these are examined once.
     """
     start = sources.max(1, keepdims=True)
     beside, which = np.unique(np.where(sources < 0, NOTHING, sources - start), axis=0, return_inverse=True)
@@ -86,13 +87,13 @@ def _runs(sources: npt.NDArray[np.int64]) -> list[list[tuple[int, int, int]]]:
 
 
 def _together(row: list[int]) -> list[tuple[int, int, int]]:
-    """The runs of taps that read sites so far from another, or `NOTHING`."""
+    """The runs of taps at these relative sites, or `NOTHING`."""
     breaks = [0, *(i for i, (a, b) in enumerate(pairwise(row), 1) if a > 0 or b != a + 1), len(row)]
     return [(first, last, row[first]) for first, last in pairwise(breaks) if row[first] <= 0]
 
 
 def spans(visible: Tensor) -> Spans:
-    """Of each query of bool [Q, K], the first key that it sees, and the one after the last; None if it misses some."""
+    """For each query of bool [Q, K], the first visible key, and the one after the last; None for gaps."""
     seen = visible.cpu()
     ends = torch.where(seen, torch.arange(1, seen.shape[1] + 1), 0).amax(1)
     starts = torch.where(ends > 0, seen.to(torch.uint8).argmax(1), 0)
@@ -101,13 +102,13 @@ def spans(visible: Tensor) -> Spans:
 
 
 def dense(module: nn.Conv2d) -> tuple[Tensor, Tensor | None]:
-    """The weight [in, out] of a 1x1 map, as products of few images are quickest with, and its bias."""
+    """The weight [in, out] of a 1x1 map, in the layout that is fastest for products of few images, and its bias."""
     bias = None if module.bias is None else module.bias.detach()
     return module.weight[:, :, 0, 0].detach().T.contiguous(), bias
 
 
 def product(read: Value, weight: Tensor, bias: Tensor | None) -> Callable[..., Tensor]:
-    """A linear map [in, out] of a site, as a function of it; straight to `out`, if that is given."""
+    """A linear map [in, out] of a site, as a function of it, writing to `out` if given."""
 
     def value(site: int, out: Tensor | None = None) -> Tensor:
         return torch.mm(read(site), weight, out=out) if bias is None else torch.addmm(bias, read(site), weight, out=out)
@@ -116,9 +117,9 @@ def product(read: Value, weight: Tensor, bias: Tensor | None) -> Callable[..., T
 
 
 def window(memory: Tensor, linear: Linear, together: Tensor) -> Callable[..., Tensor]:
-    """A linear map of some sites of memory [B, S + 1, M] for each one, as `product` gives it.
+    """A linear map of several sites of memory [B, S + 1, M] for each site, as a function like `product`'s.
 
-    Of runs of sites, one product each; of many, one product of what is put together first, in memory [B, T, M].
+    Uses one product for each run of sites or, with many runs, one product of sites gathered in memory [B, T, M].
     """
     assert linear.padded is not None
     (batch, _, maps), (weight, bias) = memory.shape, (linear.weight[0], linear.bias[0])
@@ -155,25 +156,25 @@ def window(memory: Tensor, linear: Linear, together: Tensor) -> Callable[..., Te
 
 
 def _apart(sources: Tensor) -> list[int]:
-    """How far from each other the sites are that taps [S, T] read, if they rise, equally far; 0 if not."""
+    """The distances between the sites that taps [S, T] read, if they ascend at equal distances; 0 otherwise."""
     steps = sources.cpu().diff(dim=1)
     even = (steps == steps[:, :1]).all(1, keepdim=True) & (steps[:, :1] > 0)
     return [*map(max, torch.where(even, steps, 0).tolist())] if steps.numel() else [0] * len(sources)
 
 
 def _windows(memory: Tensor, taps: int, apart: int) -> Tensor:
-    """Every so-many-th of the sites from each one on, as a view [B, S, T, M]."""
+    """Sites at a fixed stride from each one on, as a view [B, S, T, M]."""
     return memory.unfold(1, (taps - 1) * apart + 1, 1)[..., ::apart].transpose(2, 3)
 
 
 def attending(module: Any, seen: Spans, reads: Sequence[Value], kept: tuple[Tensor, Tensor]) -> Value:
-    """Attention of one site after the other, each of whose keys and values is taken in with its query.
+    """Attention at one site after the other, storing the key and value of each with its query.
 
     Args:
         module: with heads, and perhaps a scale.
-        seen: from which key to which each query sees all.
+        seen: the range of keys that each query sees.
         reads: query, key and value of a site.
-        kept: memory for keys and values, [B, S, M] each, which is laid out head by head.
+        kept: memory for keys and values, [B, S, M] each, stored head by head.
     """
     query, key, value = reads
     keys, values = (part.view(len(part), module.heads, part.shape[1], -1) for part in kept)

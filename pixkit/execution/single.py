@@ -1,8 +1,8 @@
-"""Operations at one site of images that have one colour group, as functions of torch on [B, M].
+"""Operations at one site, for images with one colour group, as torch functions on [B, M].
 
-At one site a step of a small network costs what its launches cost. So everything that can be made beforehand is: each
-site's view of what is remembered, the window that a linear layer reads, the weight as the product takes it. A part of
-a split is a view of the whole; keys and values lie head by head, so that what a query sees is one view of them.
+At one site, a step of a small network costs as much as its launches. So everything possible is prepared: each site's
+    view of remembered values, the window that a linear layer reads, the weight in the layout of the product. A part of
+    a split is a view of the whole; keys and values are stored head by head, so that those a query sees are one view.
 """
 
 from __future__ import annotations
@@ -27,18 +27,18 @@ from pixkit.readiness.plain import plain
 from pixkit.readiness.trace import Operation
 
 Dense: TypeAlias = dict[str, tuple[Tensor, Tensor | None]]
-"""Weights [in, out] and biases of maps of each site by itself, by operation."""
+"""Weights [in, out] and biases of maps at a single site, by operation."""
 Run: TypeAlias = Callable[[int], None]
-"""Computes an operation at a site, and keeps it."""
+"""Computes an operation at a site and stores the result."""
 
 
 class Single:
     """The functions of a plan's operations at one site.
 
     Attributes:
-        fleeting: operations that are not remembered: whoever reads them does so at their site, in their step.
-        attended: attention that keeps keys and values itself, in the order in which they come.
-        taken: the memory of those, and of what is computed anew at each site.
+        fleeting: operations that are not remembered: their readers are computed at the same site in the same step.
+        attended: attention that keeps keys and values itself, in the order in which they arrive.
+        taken: their memory, and that of values recomputed at each site.
     """
 
     def __init__(self, plan: Plan, linear: dict[str, Linear], dense: Dense, spans: dict[str, Spans]) -> None:
@@ -57,7 +57,7 @@ class Single:
             )
 
     def _comes_along(self, name: str, seen: Spans) -> bool:
-        """Whether each key and value comes with the query of its site, and queries see all between two of them."""
+        """Whether each key and value arrives with the query of its site, and queries see all between two of them."""
         read = self.operations[name].inputs[1:]
         return None not in seen and all((source, name) in self.plan.together for source in read)
 
@@ -65,7 +65,7 @@ class Single:
         return pointwise(reader) and self._of_images(reader)
 
     def _of_images(self, operation: Operation) -> bool:
-        """Whether all that it reads is an image, or is there from the start."""
+        """Whether all its inputs are images, or available from the start."""
         sources = [self.operations[name] for name in operation.inputs]
         return all(source.maps or source.kind == "static" for source in sources)
 
@@ -73,7 +73,7 @@ class Single:
         return reader.name in self.attended or (reader.name in self.linear and self.linear[reader.name].own)
 
     def runs(self, memory: dict[str, Any], static: dict[str, Any], batch: int) -> dict[str, Run]:
-        """By operation, how it is computed at a site; those that are not here have no quicker way than any sites."""
+        """By operation, how it is computed at a site; those missing have no faster way than the general one."""
         self.memory, self.static, self.batch = memory, static, batch
         self._rows = functools.cache(self._rows_of)
         if self.plan.trace.groups > 1:
@@ -99,7 +99,7 @@ class Single:
         return self._kept(name, value or self._value(operation), writes=value is not None and kind != "mixing")
 
     def _linear(self, operation: Operation) -> Callable[..., Tensor]:
-        """A linear map of the own site, or of a window."""
+        """A linear map of the same site, or of a window."""
         name, read = operation.name, functools.partial(self._read, operation, 0)
         if name in self.dense:
             return product(read(), *self.dense[name])
@@ -110,14 +110,14 @@ class Single:
         return window(self.memory[operation.inputs[0]], linear, self._own(taps, maps))
 
     def _is_view(self, operation: Operation) -> bool:
-        """Whether it only splits what it reads, and its parts are found there."""
+        """Whether it only splits its input, so that its parts are found there."""
         call = call_of(operation.node, operation.module) if operation.kind == "split" else None
         readers = [reader for reader in self.operations.values() if operation.name in reader.inputs]
         taken = all(reader.node.op == "call_function" and part_of(reader) is not None for reader in readers)
         return call is not None and call.instruction == "VIEW" and operation.name in self.fleeting and taken
 
     def _rows_of(self, name: str, part: int | None) -> tuple[Tensor, ...]:
-        """What is remembered, a view [B, M] of each site, which is quicker to find than to make."""
+        """Remembered values as views [B, M] of each site; looking up a view is faster than making it."""
         memory = self.memory[name]
         return cast(tuple[Tensor, ...], (memory if part is None else memory[part]).unbind(1))
 
@@ -134,7 +134,7 @@ class Single:
         if name in self.fleeting:
             now = self.now
             return (lambda site: now[name]) if part is None else (lambda site: now[name][part])
-        if source.kind == "all":  # whose numbers may be of another kind, in memory of their own
+        if source.kind == "all":  # its dtype may differ, in memory of its own
             return lambda site: self.memory[name][:, site if varies else 0]
         rows = self._rows(name, part)
         return rows.__getitem__ if varies else lambda site: rows[0]
@@ -144,7 +144,7 @@ class Single:
         return self.operations[name].grid == (1, 1)
 
     def _kept(self, name: str, value: Callable[..., Any], *, writes: bool = False) -> Run:
-        """With its result where readers look for it; some write it there themselves, given the place."""
+        """Compute and store the result where readers look for it; some functions write it there, given the place."""
         now = self.now
         if name in self.fleeting:
             given = (self._own(self.operations[name].maps),) if writes else ()
@@ -167,7 +167,7 @@ class Single:
         return keep_all
 
     def _value(self, operation: Operation) -> Callable[[int], Any]:
-        """A pointwise operation: by itself, on [B, M] where it minds no shape, else on [B, M, 1, 1]."""
+        """A pointwise operation: on [B, M] where it does not depend on the shape, otherwise on [B, M, 1, 1]."""
         module, sources = operation.module, [self.operations[name] for name in operation.inputs]
         static = self.static
         once = [s.name for s in sources if s.kind == "static" and (self._same(s.name) or not s.maps)]
@@ -204,7 +204,7 @@ class Single:
         return compute
 
     def _sum(self, operation: Operation) -> Callable[..., Tensor] | None:
-        """Of two operands, or their difference or product, straight to where it is remembered."""
+        """The sum, difference or product of two operands, written directly to where it is remembered."""
         function = of_two(operation)
         images = all(self.operations[name].maps for name in operation.inputs)
         if function is None or not images:
@@ -213,20 +213,20 @@ class Single:
         return lambda site, out: function(one(site), other(site), out=out)
 
     def _attention(self, operation: Operation) -> Value:
-        """Of one site, whose key and value are taken in with it, to those that it sees."""
+        """Attention of one site, whose key and value are stored with its query, to those that it sees."""
         seen = self.attended[operation.name]
         keys, values = (self._own(len(seen), self.operations[name].maps) for name in operation.inputs[1:])
         reads = [self._read(operation, number) for number in range(3)]
         return attending(cast(Any, operation.module), seen, reads, (keys, values))
 
     def _own(self, *size: int) -> Tensor:
-        """Memory [B, *size] that nobody else writes to."""
+        """Memory [B, *size] that nothing else writes to."""
         taken = self.plan.trace.network.reference.new_zeros(self.batch, *size)
         self.taken.append(taken)
         return taken
 
     def _moved(self, operation: Operation) -> Value | None:
-        """What another site has, or constants; None if it is not so simple."""
+        """Another site's value, or constants; None if it is more complicated."""
         source = self.operations[operation.inputs[0]]
         if len(operation.inputs) != 1 or source.kind in ("pixels", "all") or source.maps != operation.maps:
             return None
@@ -247,6 +247,6 @@ class Single:
 
 
 def _one_by_one(plan: Plan) -> frozenset[str]:
-    """Operations of which there is never more than one site to compute in a step."""
+    """Operations that never have more than one site to compute in a step."""
     several = {s.operation.name for s in plan.schedules if np.diff(s.arrays[1]).max() > 1 or s.opcode == "ALL"}
     return frozenset(schedule.operation.name for schedule in plan.schedules) - several

@@ -36,7 +36,7 @@ class Way:
     def on(cls, device: torch.device, config: TrainConfig) -> Way:
         """The way of a new run: on a CPU a launched step is already made, and there is nothing to wait for."""
         if device.type == "cpu":
-            return cls("plain", "on a CPU steps are not launched asynchronously")
+            return cls("plain", "on a CPU steps run at once")
         if device.type != "cuda":
             return cls("ahead", f"on {device.type} the host would have to wait")
         if config.recompute:

@@ -286,5 +286,5 @@ def test_an_edited_plugin_file_is_said_to_be_another(afresh, install, workplace)
         assert len(caught) == 1
     with pytest.warns(RuntimeWarning, match=said):
         outcome = afresh("build", "run", "--resume")
-    assert re.search(r"changed since the run began, so results may differ: plugin my\.py:my \w{12} -> \w{12}\n", outcome.err)
+    assert re.search(r"since the run began, so results may differ: plugin my\.py:my \w{12} -> \w{12}\n", outcome.err)
     assert afresh("sample", "run", "-n", 1, "-o", "x.npz").code == 0

@@ -294,4 +294,4 @@ def test_that_nothing_is_recorded_is_said_where_the_recipe_asks_for_it(monkeypat
     monkeypatch.setattr("pixkit.training.build.final_results", lambda run, *rest, **options: ([], None))
     recipe = load_recipe(packaged_recipes()["digits-pixelcnn"], [*SMALL, "train.steps=1", f"train.capture={capture}"])
     build(recipe, tmp_path / "run", device="cpu", reporter=told)
-    assert ("train.capture: on has no effect: on a CPU steps are not launched asynchronously" in told.texts) is (capture == "on")
+    assert ("train.capture: on has no effect: on a CPU steps run at once" in told.texts) is (capture == "on")

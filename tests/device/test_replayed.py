@@ -259,9 +259,7 @@ def test_a_loss_that_would_be_frozen_is_launched_every_time_and_why_is_said_once
                 rows.append(ahead.make(step))
             assert rows[0] == rows[1]
         assert equal(live, replayed)
-    assert (
-        len(said) == 1 and obstacle in said[0] and said[0].startswith("phase 'likelihood' is launched anew at each step")
-    )
+    assert len(said) == 1 and obstacle in said[0] and said[0].startswith("phase 'likelihood' is launched anew at each")
 
 
 WAITS, CHOOSES, COPIES, DRAWS = "waits for a value", "waits for the number", "it copies", "the CPU's generator"

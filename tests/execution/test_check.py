@@ -36,7 +36,7 @@ def said(drawn, temperature=HOT):
 
 def test_nothing_is_wrong_with_what_the_reference_draws(drawn):
     assert said(drawn) is None
-    assert "levels are not those of their uniforms" in said(drawn, temperature=0.5), "it is looked at"
+    assert "levels do not match their uniforms" in said(drawn, temperature=0.5), "it is looked at"
 
 
 def test_nothing_is_wrong_with_a_head_that_is_not_trained_and_gives_zeros(drawn):
@@ -83,4 +83,4 @@ def test_one_level_may_lie_on_the_boundary_between_two_and_of_500_another(drawn,
     given = drawn[1]
     for site in range(19, 19 - count, -1):
         given["uniforms"][0, 0, 1, site] = 0.999999 if given["levels"][0, site, 1] < 3 else 1e-6
-    assert said(drawn) == (f"{count} of 540 levels are not those of their uniforms" if wrong else None)
+    assert said(drawn) == (f"{count} of 540 levels do not match their uniforms" if wrong else None)

@@ -151,7 +151,7 @@ def test_where_the_cache_will_not_do_it_is_kept_among_the_temporary_files(small,
         kernel("float").run(None, 0, 0, 0, 0, 1, 0)
     (told,) = [str(warning.message) for warning in caught]
     assert f"{small}/cache/native: {why}" in told
-    assert f"it is kept in {folder}/native, and PIXKIT_CACHE names another folder" in told
+    assert f"it is kept in {folder}/native, and PIXKIT_CACHE sets another folder" in told
     assert len(kept(folder)) == 1 and stat.S_IMODE(folder.stat().st_mode) == 0o700
     another_process()
     with warnings.catch_warnings():
@@ -183,7 +183,7 @@ def test_a_folder_that_others_prepared_is_not_trusted(small, trap):
         (folder / "native").chmod(0o777 if trap == "everybody's" else 0o700)
         folder.chmod(0o777 if trap == "everybody's above" else 0o700)
     for _ in range(2):
-        with pytest.warns(RuntimeWarning, match="every process that draws images compiles it anew"):
+        with pytest.warns(RuntimeWarning, match="every process that draws images has to compile it"):
             kernel("float").run(None, 0, 0, 0, 0, 1, 0)
         another_process()
     assert kept(folder) == []
@@ -346,9 +346,9 @@ def test_what_cannot_be_loaded_is_said_as_such(small, monkeypatch, made):
     (small / "made").write_bytes(content)
     monkeypatch.setenv("CC", compiler(small, f'cp {small}/made "$out"'))
     for _ in range(2):
-        with pytest.raises(NoCompiler, match="what the C compiler makes cannot be loaded here") as error:
+        with pytest.raises(NoCompiler, match="the C compiler's output cannot be loaded here") as error:
             kernel("float")
-        assert "CC name a compiler for this machine" in error.value.hint and error.value.where.endswith("my compiler'")
+        assert "set CC to a compiler" in error.value.hint and error.value.where.endswith("my compiler'")
     assert len(asked(small)) == 1
 
 

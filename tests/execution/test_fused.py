@@ -263,8 +263,8 @@ def test_second_derivatives_of_what_is_taken_over_are_refused(work):
 
 
 def test_what_a_compiler_makes_wrong_is_not_used(monkeypatch):
-    monkeypatch.setattr(on_cpu, "_fault", lambda *libraries: "torch.float32, 3 maps: 0.1 of the largest apart")
-    with pytest.raises(NoCompiler, match="of the largest apart"):
+    monkeypatch.setattr(on_cpu, "_fault", lambda *libraries: "3 maps: 0.1 apart, relative to the largest")
+    with pytest.raises(NoCompiler, match="apart, relative to the largest"):
         fused_on(CPU)
     monkeypatch.undo()
     assert isinstance(fused_on(CPU), FusedOnCPU)
@@ -417,7 +417,7 @@ def test_a_fault_of_the_kernels_is_found_before_they_are_used(tmp_path):
         changed = tmp_path / f"{len(new)}" / "fusing.cu"
         changed.parent.mkdir()
         changed.write_text(text.replace(old, new))
-        assert "of the largest apart" in departure(Launched(source=changed), torch.float64, CPU)
+        assert "apart, relative to the largest" in departure(Launched(source=changed), torch.float64, CPU)
 
 
 def test_without_a_gpu_there_are_none():

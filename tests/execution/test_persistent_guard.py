@@ -62,7 +62,7 @@ def walk(executor, batch=4):
 FAULTS = {
     "a sum without its bias": ("real value = bias[m];", "real value = 0;", "parameters are"),
     "a sum that is not finite": ("real value = bias[m];", "real value = NAN;", "parameters are"),
-    "another draw": ("[c] = found;", "[c] = found ^ 1;", "levels are not those of their uniforms"),
+    "another draw": ("[c] = found;", "[c] = found ^ 1;", "levels do not match their uniforms"),
     "levels out of range": ("[c] = found;", "[c] = 24;", "levels out of range"),
 }
 
@@ -413,7 +413,7 @@ def test_the_driver_says_its_version_or_there_is_no_kernel(monkeypatch):
     monkeypatch.setattr(driver, "_cuda", lambda: SimpleNamespace(cuDriverGetVersion=version))
     assert driver.driver() == "13010"
     monkeypatch.setattr(driver, "_cuda", lambda: SimpleNamespace(cuDriverGetVersion=lambda place: version(place, 3)))
-    with pytest.raises(NoKernel, match="does not say its version"):
+    with pytest.raises(NoKernel, match="does not report its version"):
         driver.driver()
 
 
@@ -540,7 +540,7 @@ def cuda(monkeypatch, tmp_path):
 
 
 @compiled
-@pytest.mark.filterwarnings("ignore:images are drawn anew, without clusters of blocks")
+@pytest.mark.filterwarnings("ignore:images are drawn again, without clusters of blocks")
 @pytest.mark.parametrize("plan", [(2, 3)], indirect=True)
 @pytest.mark.parametrize("parts", [1, 2])
 def test_the_driver_is_asked_as_cuda_wants_it(parts, cuda, plan, monkeypatch):

@@ -1,4 +1,4 @@
-"""Loading kernels for a GPU and launching them, by CUDA's driver, in the context and on the stream that torch uses."""
+"""Load and launch GPU kernels through CUDA's driver API, in the context and on the stream that torch uses."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ LIBRARY = "libcuda.so.1"
 
 
 class _Attribute(ctypes.Structure):
-    """CUDA's CUlaunchAttribute, of the size of clusters."""
+    """CUDA's CUlaunchAttribute, for the cluster size."""
 
     _fields_ = (("id", ctypes.c_int), ("pad", ctypes.c_int), ("value", ctypes.c_uint * 16))
 
@@ -38,10 +38,10 @@ CLUSTER_DIMENSION = 4
 
 
 class Module:
-    """Compiled functions that are loaded on one device."""
+    """Compiled functions loaded on one device."""
 
     def __init__(self, image: bytes, device: torch.device) -> None:
-        """Of what the compiler made.
+        """`image` is the compiler's output.
 
         Raises:
             NoKernel: if CUDA refuses it.
@@ -50,7 +50,7 @@ class Module:
         self._cuda = _cuda()
         self._context, self._module = ctypes.c_void_p(), ctypes.c_void_p()
         self._functions: dict[str, ctypes.c_void_p] = {}
-        torch.cuda.synchronize(device)  # torch has its context from here on
+        torch.cuda.synchronize(device)  # creates torch's context
         self._call("cuDevicePrimaryCtxRetain", ctypes.byref(self._context), ctypes.c_int(device.index or 0))
         with self._current():
             self._call("cuModuleLoadData", ctypes.byref(self._module), ctypes.c_char_p(image))
@@ -65,9 +65,9 @@ class Module:
         *,
         cluster: int = 1,
     ) -> None:
-        """Run a function with these ctypes values, on torch's current stream: so many blocks, of so many lanes.
+        """Run a function with these ctypes values on torch's current stream, in `blocks` blocks of `lanes` lanes.
 
-        `cluster` neighbouring blocks of a row are a cluster.
+        `cluster` neighbouring blocks of a row form a cluster.
 
         Raises:
             NoKernel: if CUDA refuses.
@@ -81,7 +81,7 @@ class Module:
                 self._call("cuModuleGetFunction", ctypes.byref(found), self._module, ctypes.c_char_p(name.encode()))
                 self._functions[name] = found
             function = self._functions[name]
-            if cluster == 1:  # as drivers without clusters know it
+            if cluster == 1:  # the call that drivers without clusters know
                 self._call("cuLaunchKernel", function, *map(ctypes.c_uint, sizes), stream, places, None)
                 return
             clusters = _Attribute(CLUSTER_DIMENSION, 0, (ctypes.c_uint * 16)(cluster, 1, 1))
@@ -90,7 +90,7 @@ class Module:
 
     @contextmanager
     def _current(self) -> Iterator[None]:
-        """With torch's context in this thread."""
+        """Make torch's context current in this thread."""
         self._call("cuCtxPushCurrent_v2", self._context)
         try:
             yield
@@ -109,12 +109,13 @@ class Module:
 
 
 class Kernel(Module):
-    """The kernel that samples.
+    """The sampling kernel.
 
     Attributes:
-        clusters: blocks of a cluster that it may be launched in, at most; 1 where there are none, or they are wrong.
-        trusted: what it has run and was checked for, see `persistent.py`.
-        fault: why it is not to be used any more; None as long as nothing is known against it.
+        clusters: the largest number of blocks in a cluster that it may be launched with; 1 where clusters are missing,
+            or give wrong results.
+        trusted: the keys it has run and was checked for, see `persistent.py`.
+        fault: why it must not be used any more; None as long as nothing is known against it.
         processors: multiprocessors of the device.
     """
 
@@ -126,7 +127,7 @@ class Kernel(Module):
         self.processors = torch.cuda.get_device_properties(device).multi_processor_count
 
     def launch(self, program: Program, start: int, stop: int, images: int, parts: int) -> None:
-        """Run steps start..stop-1, so many images a cluster of `parts` blocks, on torch's current stream.
+        """Run steps start..stop-1, with `images` images per cluster of `parts` blocks, on torch's current stream.
 
         Raises:
             NoKernel: if CUDA refuses.
@@ -135,7 +136,7 @@ class Kernel(Module):
         self.run("walk", values, (-(-program.batch // images) * parts, 1), LANES, SCRATCH, cluster=parts)
 
     def mark(self) -> torch.cuda.Event:
-        """An event that happens when everything is done that was launched so far."""
+        """An event that occurs once everything launched so far is done."""
         event = torch.cuda.Event()
         event.record(torch.cuda.current_stream(self.device))
         return event
@@ -145,11 +146,11 @@ def driver() -> str:
     """The driver's version, as "13000" for CUDA 13.0.
 
     Raises:
-        NoKernel: if there is none.
+        NoKernel: if there is no driver.
     """
     version = ctypes.c_int()
     if _cuda().cuDriverGetVersion(ctypes.byref(version)):
-        raise NoKernel("the CUDA driver does not say its version")
+        raise NoKernel("the CUDA driver does not report its version")
     return str(version.value)
 
 

@@ -1,4 +1,4 @@
-/* What a lane of the GPU's kernel computes by itself: elements, one after the other. Part of persistent.cu. */
+/* The work of a single lane in the GPU's kernel: elements, one after the other. Part of persistent.cu. */
 #define MIXED(colours) 16 /* MOST_COLOURS of persistent.py */
 #include "program.h"
 #include "draw.c"
@@ -7,14 +7,14 @@
 #define SUBROUTINE static __device__ __noinline__
 #define BARRIER() __syncthreads()
 #if __CUDA_ARCH__ >= 900
-/* What was written before it, also to global memory, is seen behind it in all blocks of the cluster. */
+/* Writes before it, including those to global memory, are visible after it in all blocks of the cluster. */
 FUNCTION void join(i32 parts) {
     if (parts == 1) __syncthreads();
     else asm volatile("barrier.cluster.arrive.release;\n\tbarrier.cluster.wait.acquire;" ::: "memory");
 }
 #define TOGETHER(parts) join(parts)
 #else
-#define TOGETHER(parts) __syncthreads() /* it has no clusters */
+#define TOGETHER(parts) __syncthreads() /* no clusters */
 #endif
 #define UNROLL _Pragma("unroll 4")
 #else
@@ -23,20 +23,21 @@ FUNCTION void join(i32 parts) {
 #endif
 
 enum {
-    IMAGES = 2,   /* of a block, at most */
-    COLUMNS = 4,  /* of a linear layer that one lane adds up */
-    SPLITS = 32,  /* parts, at most, that a sum over taps is split into */
+    IMAGES = 2,   /* per block, at most */
+    COLUMNS = 4,  /* of a linear layer that one lane sums */
+    SPLITS = 32,  /* parts, at most, into which a sum over taps is split */
     TEAM = 32,    /* lanes that reduce something together */
-    FEW = 16,     /* categories that one lane draws from by itself */
+    FEW = 16,     /* categories that one lane draws from on its own */
     ROOM = SCRATCH / (int)sizeof(real) /* numbers in the scratch memory, of SCRATCH bytes */
 };
 
-/* Neighbouring columns, read at once. */
+/* Neighbouring columns, read in one access. */
 typedef struct { real v[COLUMNS]; } __attribute__((aligned(16))) Columns;
 
 typedef struct {
-    i32 lane, lanes; /* which one of its block this is, of how many */
-    i32 part, parts; /* which block of its cluster, of how many, that do the same images */
+    i32 lane, lanes; /* this lane's number in its block, and their number */
+    i32 part, parts; /* this block's number among the blocks of its cluster, which work on the same images, and their
+                        number */
     i64 first;       /* their first image */
     i32 images;
     real *scratch;   /* shared by the lanes of a block, as large as ROOM says */
@@ -45,13 +46,13 @@ typedef struct {
 FUNCTION i32 least(i32 a, i32 b) { return a < b ? a : b; }
 FUNCTION i32 most_of(i32 a, i32 b) { return a > b ? a : b; }
 
-/* Of each operation, how many maps of a site are computed one by one. */
+/* The number of maps per site that an operation computes one by one. */
 FUNCTION i32 domain(const Program *p, const Op *op) {
     i32 maps = p->buffers[op->out].maps, some = op->kind == COPY || op->kind == CONSTANT || op->kind == GATHER || op->kind == REARRANGE;
     return some ? op->count : op->kind == CONCATENATED_ELU ? maps / 2 : maps;
 }
 
-/* Where one element is computed. */
+/* The place of one element. */
 typedef struct { i64 position, site, image; i32 group, m; } Place;
 
 FUNCTION const real *element(const Program *p, i32 buffer, const Place *where) {
@@ -66,20 +67,20 @@ FUNCTION real embedded(const Program *p, const Op *op, const Place *where) {
 
 FUNCTION i32 source_of(const Op *op, const Place *where) { return op->table[(i64)where->group * op->grid + where->site]; }
 
-/* Of one element of a gather: 0 where a site reads none. */
+/* One element of a gather: 0 where a site reads none. */
 FUNCTION real gathered(const Program *p, const Op *op, const Place *where, i32 source) {
     if (source < 0) return 0;
     return at(p->buffers + op->in0, where->position, source, where->image, where->group)[where->m];
 }
 
-/* Where an element of a rearrangement is; null where it stays as it is. */
+/* The source of an element of a rearrangement; null where it stays unchanged. */
 FUNCTION const real *rearranged(const Program *p, const Op *op, const Place *where) {
     const Found *found = (const Found *)op->table + ((i64)where->group * op->grid + where->site) * op->count + where->m;
     if (found->site == STAYS) return 0;
     return at(p->buffers + op->in0, where->position, found->site, where->image, found->group) + found->map;
 }
 
-/* One element of an LSTM's new states: the cell is written, the hidden state given. */
+/* One element of an LSTM's new states: the cell is written, the hidden state returned. */
 FUNCTION real remembered(const Program *p, const Op *op, const Place *where, i32 source) {
     const real *a = element(p, op->in0, where), *b = element(p, op->in1, where);
     const real carried = at(p->buffers + op->in2, where->position, source, where->image, where->group)[where->m];
@@ -98,7 +99,7 @@ FUNCTION real pointwise(const Op *op, real x, real z, real w) {
     return 0;
 }
 
-/* The operations from op on, one after the other, of one element. Buffer `before` has `value` there, if it is not -1. */
+/* The operations from op on, in order, for one element. Buffer `before` has `value` there, unless it is -1. */
 SUBROUTINE void elements(const Program *p, const Op *op, i32 count, Place where, i32 before, real value) {
     for (; count > 0; count--, op++) {
         i32 kind = op->kind, maps = p->buffers[op->out].maps, m = where.m;

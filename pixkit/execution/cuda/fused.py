@@ -1,4 +1,4 @@
-"""The packed plan as the GPU's kernel takes it: operations in chains, tables of the taps that there are."""
+"""The packed plan in the form that the GPU's kernel takes: operations in chains, and tables of existing taps only."""
 
 from __future__ import annotations
 
@@ -13,17 +13,16 @@ from pixkit.execution.native.chained import Chained
 from pixkit.execution.plan import Plan
 
 ALONE = ("NORM", "LAYER_NORM", "RMS_NORM", "LINEAR", "ATTEND")
-"""Kinds that are not computed element by element, so that they do not follow others."""
+"""Kinds that are not computed element by element, so that they cannot follow others in a chain."""
 CLUSTER = 8
-"""Blocks that do an image together, at most: any GPU with clusters has room for so many."""
+"""The largest number of blocks that share an image: any GPU with clusters has room for this many."""
 SHARE = 2**17
-"""Numbers of weights that are read at a step for which one more block is worth its wait at every barrier: a block reads
-about 100 GB/s from L2, 5 microseconds for so many, and a chain of instructions waits 1 or 2 for a cluster. An estimate:
-nobody has measured it."""
+"""Weights read per step that make one more block worth its wait at every barrier: a block reads about 100 GB/s from L2,
+so this many take 5 microseconds, and a chain of instructions waits 1 or 2 for a cluster. An estimate, not measured."""
 
 
 class Fused(Chained):
-    """A chain needs no barrier: each lane reads only what it wrote."""
+    """Packed plan whose chains need no barrier: each lane reads only what it wrote."""
 
     def __init__(self, plan: Plan, batch: int) -> None:
         super().__init__(plan, batch)
@@ -37,14 +36,14 @@ class Fused(Chained):
 
     @property
     def parts(self) -> int:
-        """Blocks of a cluster that an image is for, a power of two; as the plan alone says, see the kernel's sums."""
+        """Blocks in the cluster for an image, a power of two; it depends only on the plan, as do the kernel's sums."""
         weights = sum(
             part.weight.numel() for _, part in self._parts if part.kind == "LINEAR" and part.weight is not None
         )
         return next(size for size in (CLUSTER, 4, 2, 1) if size == 1 or weights >= size * SHARE)
 
     def fingerprint(self) -> bytes:
-        """What tells plans apart that make the kernel do other things."""
+        """Identifies plans that make the kernel do the same work."""
         sizes = [(part.kind, part.taps, part.inner, part.width, part.grid, part.count) for _, part in self._parts]
         spec, head = self.plan.trace.network.spec, self.program.head
         said = repr((sizes, self._fused, spec, self.batch, head, self.program.components)).encode()
@@ -64,7 +63,7 @@ class Fused(Chained):
         return self._maps(part.out or name) // (2 if part.kind == "CONCATENATED_ELU" else 1)
 
     def _table(self, name: str, part: Lowered) -> Tensor | None:
-        """Of a linear layer, int32 [G, S, 1 + 2 T]: how many taps a site has, then tap and source of each."""
+        """Table of a linear layer, int32 [G, S, 1 + 2 T]: the number of taps of a site, then tap and source of each."""
         if part.kind != "LINEAR" or part.table is None:
             return part.table
         found = part.table.view(len(part.table), part.grid, part.taps)

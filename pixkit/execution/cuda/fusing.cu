@@ -1,8 +1,8 @@
 /* Concatenated ELU and gates of whole images, forward and backward, each in one launch: see fusing.py.
  *
- * Values are stored as REAL: float, double or bf16, and computed with in float, or in double. A launch has a row of
- * blocks for each image. Workers are independent of each other. It is C as well as C++: whoever compiles it for a CPU
- * says what a KERNEL is, and which WORKER of how many WORKERS, of which IMAGE, is at work.
+ * Values are stored as REAL: float, double or bf16, and computed in float, or in double. A launch has a row of blocks
+ * for each image. Workers are independent of each other. It is C as well as C++: code that compiles it for a CPU
+ * defines KERNEL, and which WORKER of how many WORKERS, on which IMAGE, is running.
  */
 typedef long long i64;
 typedef unsigned int u32;
@@ -42,20 +42,20 @@ typedef double real;
 #endif
 typedef REAL stored;
 
-/* Elements that a worker has under way together, so that it waits for memory once. */
+/* Elements that a worker has in flight together, so that it waits for memory once. */
 enum { MANY = 4 };
 
-/* n / by for n and by below 2^31, by a product: quotients of whole numbers are slow on a GPU. */
+/* n / by for n and by below 2^31, by multiplication: integer division is slow on a GPU. */
 typedef struct { u32 by, magic, shift; } Divisor;
 
-/* Maps of an image, and where they lie among those of a wider one with edges. */
+/* Maps of an image, and their place among those of a wider one with edges. */
 typedef struct {
     u32 maps, height, width;    /* of the image */
     u32 wide, first;            /* maps of the wider one, and which of them is the image's first */
     u32 rows, columns;          /* of the wider one */
-    int top, left;              /* its edges, below 0 where the image is cut */
-    u32 last;                   /* whether the maps of a site lie side by side in memory, of both */
-    Divisor inner, across;      /* of what is gone through: maps, or sites, whichever comes last; and its width */
+    int top, left;              /* its edges, negative where the image is cropped */
+    u32 last;                   /* whether the maps of a site are adjacent in memory, for both */
+    Divisor inner, across;      /* what is iterated over: maps or sites, whichever is innermost; and its width */
 } Shape;
 
 typedef struct { u32 map; int row, column; } Spot;
@@ -67,7 +67,7 @@ FUNCTION real fetch(const stored *x) {
     return held.value;
 }
 
-FUNCTION void store(stored *x, real value) { /* to the nearest, of two the even one, as torch does */
+FUNCTION void store(stored *x, real value) { /* rounded to nearest even, as in torch */
     union { u32 bits; float value; } held;
     held.value = value;
     x->bits = value != value ? 0x7fc0 : (unsigned short)((held.bits + 0x7fff + ((held.bits >> 16) & 1)) >> 16);
@@ -79,7 +79,7 @@ FUNCTION void store(stored *x, real value) { *x = value; }
 
 FUNCTION u32 over(u32 n, Divisor d) { return ((u32)(((unsigned long long)n * d.magic) >> 32) + n) >> d.shift; }
 
-/* The element with this number in the order of memory. */
+/* The element with this number in memory order. */
 FUNCTION Spot spot(const Shape *s, u32 number) {
     u32 outer = over(number, s->inner), inner = number - outer * s->inner.by;
     u32 site = s->last ? outer : inner, row = over(site, s->across);
@@ -87,21 +87,21 @@ FUNCTION Spot spot(const Shape *s, u32 number) {
     return found;
 }
 
-/* Where the image has this element; -1 if it does not reach there. */
+/* The element's place in the image; -1 if it is outside. */
 FUNCTION i64 in_image(const Shape *s, u32 image, Spot at) {
     if (at.row < 0 || at.row >= (int)s->height || at.column < 0 || at.column >= (int)s->width) return -1;
     u32 site = (u32)at.row * s->width + (u32)at.column, sites = s->height * s->width;
     return (i64)image * s->maps * sites + (s->last ? (i64)site * s->maps + at.map : (i64)at.map * sites + site);
 }
 
-/* The same of the wider one, whose maps are counted from the image's first. */
+/* The same in the wider one, whose maps are counted from the image's first. */
 FUNCTION i64 in_wide(const Shape *s, u32 image, Spot at) {
     if (at.row < 0 || at.row >= (int)s->rows || at.column < 0 || at.column >= (int)s->columns) return -1;
     u32 site = (u32)at.row * s->columns + (u32)at.column, sites = s->rows * s->columns, map = s->first + at.map;
     return (i64)image * s->wide * sites + (s->last ? (i64)site * s->wide + map : (i64)map * sites + site);
 }
 
-/* From the image's first half of the maps to the second. */
+/* The distance between the two halves of the image's maps. */
 FUNCTION i64 half(const Shape *s) { return s->last ? s->maps : (i64)s->maps * s->rows * s->columns; }
 
 FUNCTION real elu(real x) { return x > 0 ? x : EXPM1(x); }

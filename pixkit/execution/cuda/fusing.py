@@ -1,6 +1,6 @@
-"""Fused operations for training, by kernels of pixkit's own: a launch each, and no tensor in between.
+"""Fused operations for training, with pixkit's own kernels: one launch each, without intermediate tensors.
 
-`fusing.cu` says what they compute. A GPU runs it by way of `driver.py`; for tests a C compiler makes it for the CPU.
+`fusing.cu` says what they compute. `driver.py` runs it on a GPU; tests compile it for the CPU with a C compiler.
 """
 
 from __future__ import annotations
@@ -18,17 +18,17 @@ from pixkit.layers.geometry import Edges
 from pixkit.layers.scan import require_first
 
 REALS = {torch.float32: "float", torch.bfloat16: "bf16", torch.float64: "double"}
-"""What values may be stored as, and what the kernels call it."""
+"""The storage types, and the kernels' names for them."""
 LANES = 256
 """Lanes of a block."""
 MANY = 4
-"""Elements that a lane has under way together, as in fusing.cu."""
+"""Elements that a lane has in flight together, as in fusing.cu."""
 LARGEST = 2**31
-"""Elements of an image from which on they could not be counted."""
+"""The number of elements of an image from which their indices would overflow."""
 
 
 class Pointer(ctypes.c_void_p):
-    """A tensor's memory, or none, which stays as long as this does: whoever waits for a thread may be interrupted."""
+    """A tensor's memory, or null; keeps the tensor alive, because waiting for a thread may be interrupted."""
 
     def __init__(self, tensor: Tensor | None) -> None:
         super().__init__(None if tensor is None else tensor.data_ptr())
@@ -36,7 +36,7 @@ class Pointer(ctypes.c_void_p):
 
 
 Launch: TypeAlias = Callable[[torch.dtype, str, list[Any], int, int], None]
-"""Runs a kernel: of which dtype, its name, its arguments, blocks for an image, and images."""
+"""Runs a kernel, given its dtype, name, arguments, blocks per image, and images."""
 
 
 class _Divisor(ctypes.Structure):
@@ -44,7 +44,7 @@ class _Divisor(ctypes.Structure):
 
     @classmethod
     def of(cls, by: int) -> _Divisor:
-        """Whose `over` in fusing.cu is n // by."""
+        """Its `over` in fusing.cu is n // by."""
         shift = (by - 1).bit_length()
         return cls(by, 2**32 * (2**shift - by) // by + 1, shift)
 
@@ -61,21 +61,21 @@ class Shape(ctypes.Structure):
 
     @classmethod
     def of(cls, x: Tensor, wide: Tensor, first: int, edges: Edges, over: Tensor) -> Shape:
-        """Of an image's maps within wider ones, to go through the sites of `over`, one of the two."""
+        """Describe an image's maps within wider ones, iterating over the sites of `over`, one of the two."""
         (_, maps, height, width), (_, many, rows, columns) = x.shape, wide.shape
-        # Of a single map, or a single site, both layouts are one: then the other of the two tells them apart.
+        # A single map or a single site has both layouts: then the other tensor tells them apart.
         last, sites = _last(x) or _last(wide), over.shape[2] * over.shape[3]
         divisors = _Divisor.of(maps if last else sites), _Divisor.of(over.shape[3])
         return cls(maps, height, width, many, first, rows, columns, edges[0], edges[2], int(last), *divisors)
 
 
 def _last(x: Tensor) -> bool:
-    """Whether the maps of a site lie side by side, where there is a difference."""
+    """Whether the maps of a site are adjacent in memory, where there is a difference."""
     return not x.is_contiguous() and x.is_contiguous(memory_format=torch.channels_last)
 
 
 def layout(x: Tensor) -> torch.memory_format:
-    """How an image lies."""
+    """The memory format of an image."""
     return torch.channels_last if _last(x) else torch.contiguous_format
 
 
@@ -141,9 +141,9 @@ class _Gated(torch.autograd.Function):
 
 
 class FusedOperations(Fusing):
-    """The operations, by whatever launches a kernel.
+    """The operations, given a function that launches a kernel.
 
-    Tensors of several dtypes, or of one that the kernels do not know, are computed plainly; so are larger ones.
+    Tensors of several dtypes, of an unsupported one, or too large are computed without fusing.
     """
 
     def __init__(self, launch: Launch) -> None:
@@ -163,7 +163,7 @@ class FusedOperations(Fusing):
         return plain_activated(parts, edges, kept, scale)
 
     def keep(self, kept: Tensor, chance: float) -> Tensor:
-        """Which elements dropout leaves, bool, each with this chance: the same tensor, filled."""
+        """Choose the elements that dropout keeps, bool, each with this probability; fills and returns `kept`."""
         return kept.bernoulli_(chance)
 
     def gated(self, x: Tensor, hidden: Tensor) -> Tensor:
@@ -173,33 +173,33 @@ class FusedOperations(Fusing):
         return plain_gated(x, hidden)
 
     def normalised(self, weight: Tensor, gain: Tensor) -> Tensor:
-        """See Fusing; by torch's own."""
-        # What torch's own parametrization calls: one kernel, which has no public name of its own.
+        """See Fusing; uses torch's own kernel."""
+        # The kernel behind torch's own parametrization, which has no public name.
         return torch._weight_norm(weight, gain.view(-1, *[1] * (weight.ndim - 1)), 0)
 
 
 def plain_activated(
     parts: Sequence[Tensor], edges: Edges = WHOLE, kept: Tensor | None = None, scale: float = 1
 ) -> Tensor:
-    """What `FusedOperations.activated` computes, by torch's operations; `kept` says which elements dropout leaves."""
+    """What `FusedOperations.activated` computes, in torch's operations; `kept` marks what dropout keeps."""
     top, bottom, left, right = edges
     active = F.elu(torch.cat([half for part in parts for half in (part, -part)], 1))
     return F.pad(active if kept is None else active * kept * scale, (left, right, top, bottom))
 
 
 def plain_gated(x: Tensor, hidden: Tensor) -> Tensor:
-    """What `FusedOperations.gated` computes, by torch's operations."""
+    """What `FusedOperations.gated` computes, in torch's operations."""
     value, gate = hidden.chunk(2, 1)
     return x + value * torch.sigmoid(gate)
 
 
 def suits(tensors: Sequence[Tensor]) -> bool:
-    """Whether kernels take them."""
+    """Whether the kernels can take these tensors."""
     dtype = tensors[0].dtype
     return dtype in REALS and all(one.dtype == dtype and one[:1].numel() < LARGEST // 4 for one in tensors)
 
 
 def alike(tensors: Sequence[Tensor]) -> list[Tensor]:
-    """The tensors, dense and in one layout, that of the first."""
+    """The tensors, dense and in the memory format of the first."""
     kind = layout(tensors[0])
     return [one.contiguous(memory_format=kind) for one in tensors]

@@ -1,4 +1,4 @@
-"""The kernels of fused operations on a GPU, compiled once for each kind of it, and compared with torch's operations."""
+"""The kernels of fused operations on a GPU, compiled once per GPU model, and compared with torch's operations."""
 
 from __future__ import annotations
 
@@ -18,16 +18,16 @@ from pixkit.execution.native.keep import places
 
 SOURCE = Path(__file__).with_name("fusing.cu")
 APART = {torch.float32: 1e-5, torch.bfloat16: 2e-2, torch.float64: 1e-12}
-"""How far results may be apart, as a part of the largest; plain operations round bf16 several times."""
+"""How far results may be apart, relative to the largest; unfused operations round to bf16 several times."""
 CASES = ((3, 5, 7, torch.contiguous_format), (40, 8, 8, torch.contiguous_format), (6, 9, 4, torch.channels_last))
-"""Maps, height, width and layout of images that they are tried with."""
+"""Maps, height, width and layout of trial images."""
 
 
 def fused_operations(device: torch.device) -> FusedOperations:
-    """Those of a CUDA device; they are compiled in a second or so, and kept.
+    """The fused operations of a CUDA device; compiled in a second or so, and kept.
 
     Raises:
-        NoKernel: if the kernels cannot be compiled or loaded, or compute something else.
+        NoKernel: if the kernels cannot be compiled or loaded, or give wrong results.
     """
     found = _found(device)
     if isinstance(found, NoKernel):
@@ -43,14 +43,14 @@ def _found(device: torch.device) -> Launch | NoKernel:
         launch = launcher(device)
         for dtype in REALS:
             if (fault := departure(launch, dtype, device)) is not None:
-                return NoKernel("fused operations compute something else than torch's", found=fault)
+                return NoKernel("fused operations give other results than torch's", found=fault)
     except NoKernel as error:
         return error
     return launch
 
 
 def launcher(device: torch.device) -> Launch:
-    """What launches the kernels on a CUDA device, whatever they compute.
+    """A function that launches the kernels on a CUDA device, without checking results.
 
     Raises:
         NoKernel: if they cannot be compiled or loaded.
@@ -65,7 +65,7 @@ def launcher(device: torch.device) -> Launch:
 
 @torch.enable_grad()
 def departure(launch: Launch, dtype: torch.dtype, device: torch.device) -> str | None:
-    """What is wrong with the operations and their gradients, in words; None if nothing is."""
+    """Describe what is wrong with the operations and their gradients; None if nothing is."""
     ops, random = FusedOperations(launch), torch.Generator().manual_seed(0)
     for maps, height, width, form in CASES:
         sizes = (maps, 2 * maps, maps)
@@ -76,13 +76,13 @@ def departure(launch: Launch, dtype: torch.dtype, device: torch.device) -> str |
         theirs = _results(exact, plain_activated, plain_gated)
         for one, other in zip(ours, theirs, strict=True):
             apart = float((one.double() - other).abs().max() / other.abs().max())
-            if not apart <= APART[dtype]:  # not >, so that what is no number is noticed
-                return f"{dtype}, {maps} maps, {form}: {apart:.2g} of the largest apart"
+            if not apart <= APART[dtype]:  # not >, so that NaN is caught
+                return f"{dtype}, {maps} maps, {form}: {apart:.2g} apart, relative to the largest"
     return None
 
 
 def _results(inputs: list[Tensor], activated: Callable[..., Tensor], gated: Callable[..., Tensor]) -> list[Tensor]:
-    """What the operations give, and gradients."""
+    """Results of the operations, and gradients."""
     outs = [activated(inputs[:1], (1, 0, 2, 1)), activated(inputs[::2]), gated(*inputs[:2])]
     weights = [torch.linspace(-1, 1, out.numel(), device=out.device).view_as(out) for out in outs]
     total = torch.stack([(out * weight.to(out)).sum() for out, weight in zip(outs, weights, strict=True)]).sum()

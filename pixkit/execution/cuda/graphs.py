@@ -1,4 +1,4 @@
-"""The plan on a GPU, with one captured CUDA graph for each shape of step."""
+"""Run the plan on a GPU with one captured CUDA graph for each shape of step."""
 
 from __future__ import annotations
 
@@ -19,8 +19,9 @@ Replay: TypeAlias = Callable[[], None]
 class GraphExecutor(ReferenceExecutor):
     """The reference executor's work, captured once for each shape of step and replayed for every step like it.
 
-    Two steps are alike if they run the same operations on equally many sites; a raster has a few dozen shapes. The
-    sites are then inputs of the graph. Drawing is part of it, so that a step costs a few small copies and one launch.
+    Two steps have the same shape if they run the same operations on equally many sites; a raster has a few dozen
+    shapes. The sites are then inputs of the graph. Drawing is part of it, so that a step costs a few small copies and
+    one launch.
 
     Raises:
         Unsupported: if a mixing layer is not `replayable`.
@@ -52,7 +53,7 @@ class GraphExecutor(ReferenceExecutor):
     def _body(
         self, instructions: list[Instruction], held: list[Tensor], uniforms: Tensor, temperature: float
     ) -> Replay:
-        """One step, reading its sites from `held`."""
+        """One step, which reads its sites from `held`."""
         *places, sites, due = held
         work = list(zip(instructions, places, strict=True))
 
@@ -65,9 +66,9 @@ class GraphExecutor(ReferenceExecutor):
         return run
 
     def _capture(self, body: Replay) -> Replay:
-        """Run the step once to warm up, on a stream of its own as capture demands, then record it.
+        """Run the step once to warm up, on a separate stream as capture requires, then record it.
 
-        All on the network's device: recorded on another one, a step would run once, and replay as nothing.
+        Everything is on the network's device: recorded on another one, a step would run once and replay as a no-op.
         """
         with torch.cuda.device(self.pixels.device):
             stream = torch.cuda.Stream()

@@ -1,8 +1,8 @@
-"""The GPU's kernel, ready to launch: compiled once for each kind of GPU, and tried once, in a process of its own.
+"""The GPU's kernel, ready to launch: compiled once per GPU model, and tried once, in a separate process.
 
-What is compiled here has to run on a GPU that its authors may never have seen. A fault that ends in an error of the
-device takes the whole process with it, and one that ends in a wait never returns; so neither is to be met first in a
-process that has something to lose. What was found is kept beside the kernel.
+The kernel has to run on GPUs that its authors may never have seen. A fault that ends in a device error takes the whole
+process with it, and one that ends in a wait never returns; so neither should first occur in a process that has
+something to lose. The result is kept beside the kernel.
 """
 
 from __future__ import annotations
@@ -28,18 +28,18 @@ from pixkit.execution.native.keep import find, keep, places
 from pixkit.execution.native.layout import HERE
 
 TIMEOUT = 300.0
-"""Seconds after which a trial is taken to hang; it takes 10 to 20."""
+"""Seconds after which a trial counts as hanging; it takes 10 to 20."""
 PASSED, CLUSTERED, ALONE = b"passed", b"passed in clusters", b"passed, but not in clusters: "
-"""What a trial writes: after its first part, a block an image; and after its second, on a GPU that has clusters."""
+"""What a trial writes after its first part, one block per image; and after its second, on a GPU with clusters."""
 HOPPER = (9, 0)
-"""The first compute capability that has clusters."""
+"""The first compute capability with clusters."""
 
 
 def kernel(real: str, device: torch.device) -> Kernel:
     """The kernel for "float" or "double" on a device, after its trial.
 
     Raises:
-        NoKernel: if it cannot be compiled or loaded, failed its trial, or was found wrong since.
+        NoKernel: if it cannot be compiled or loaded, failed its trial, or was found to be wrong since.
     """
     found = _found(real, device, places())
     if isinstance(found, NoKernel):
@@ -50,12 +50,12 @@ def kernel(real: str, device: torch.device) -> Kernel:
 
 
 def untried(real: str, device: torch.device, folders: tuple[Path, ...]) -> Kernel:
-    """The kernel without a trial: what the trial itself runs."""
+    """The kernel without a trial: for the trial itself."""
     return Kernel(image(real, device, folders), device)
 
 
 def image(real: str, device: torch.device, folders: tuple[Path, ...], source: Path = SOURCE) -> bytes:
-    """What the compiler makes of it, or of another source, kept in the first of the folders that can keep it."""
+    """The compiled kernel, or another compiled source, kept in the first folder that can keep it."""
     library = nvrtc()
     major, minor = torch.cuda.get_device_capability(device)
     sources = [path.read_bytes() for path in (source, *HEADERS)]
@@ -84,18 +84,18 @@ def _found(real: str, device: torch.device, folders: tuple[Path, ...]) -> Kernel
 
 
 def _trial_sources() -> list[bytes]:
-    """What makes the trial, beside the kernel: it may fail for a fault of theirs, which is mended some day."""
+    """Sources of the trial beside the kernel: a trial that failed is repeated once they change."""
     return [path.read_bytes() for folder in (SOURCE.parent, HERE) for path in sorted(folder.glob("*.py"))]
 
 
 def _try(real: str, device: torch.device) -> bytes:
-    """Run the trial; what came of it, if it is the kernel's doing.
+    """Run the trial; return its result if it is due to the kernel.
 
     Raises:
         NoKernel: if the trial could not be made.
     """
     command = [sys.executable or "python", "-m", "pixkit.execution.cuda.trial", real, str(device.index or 0)]
-    # It imports what this process does, whatever lies in the folder that it is started in.
+    # It has the import path of this process, whatever the folder that it is started in.
     paths = os.pathsep.join(path or os.curdir for path in sys.path)
     env = {**os.environ, "PYTHONPATH": paths, "PYTHONSAFEPATH": "1"}
     try:
@@ -117,7 +117,7 @@ def _try(real: str, device: torch.device) -> bytes:
 
 
 def _ended(command: list[str], env: dict[str, str]) -> tuple[int | None, str]:
-    """The code that a trial ended with, None if it did not end, and the last line of what it said."""
+    """The exit code of a trial, None if it did not end, and the last line of its output."""
     try:
         done = subprocess.run(
             command, stdin=subprocess.DEVNULL, capture_output=True, timeout=TIMEOUT, check=False, env=env
@@ -128,7 +128,7 @@ def _ended(command: list[str], env: dict[str, str]) -> tuple[int | None, str]:
 
 
 def _kept(folders: tuple[Path, ...], key: str, suffix: str, make: Callable[[], bytes]) -> bytes:
-    """What was kept under the key, or else what is made now, and kept if it can be."""
+    """The content kept under the key, or else made now, and kept if possible."""
     for path in filter(None, (find(folder, key, suffix) for folder in folders)):
         with contextlib.suppress(OSError):
             return path.read_bytes()

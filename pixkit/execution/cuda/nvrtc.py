@@ -1,4 +1,4 @@
-"""Compiling kernels for a GPU by NVRTC, which torch's CUDA wheels bring: no toolkit is needed, and no GPU."""
+"""Compile GPU kernels with NVRTC, which torch's CUDA wheels include: needs no toolkit and no GPU."""
 
 from __future__ import annotations
 
@@ -20,20 +20,20 @@ HEADERS = (
     SOURCE.with_name("elements.h"),
     *(HERE / name for name in ("program.h", "elementwise.h", "functions.h", "draw.c")),
 )
-"""What it includes: all but the first are of the kernel for CPUs, too."""
+"""Files that it includes: all but the first also belong to the CPU kernel."""
 SCRATCH = 40960
-"""Bytes that the lanes of a block share; any GPU gives 48 KiB without being asked."""
+"""Bytes shared by the lanes of a block; any GPU gives 48 KiB by default."""
 LANES = 256
 """Lanes of a block."""
 PATTERN = re.compile(r"libnvrtc[-.].*so\.(\d+)")
 
 
 class NoKernel(PixkitError):
-    """The GPU's kernel cannot be compiled, loaded, or trusted here; other executors do the work."""
+    """The GPU's kernel cannot be compiled, loaded, or trusted here; other executors are used instead."""
 
 
 def find_nvrtc() -> list[Path]:
-    """NVRTC's libraries that are installed as Python packages or named by CUDA_HOME, those of torch's CUDA first."""
+    """NVRTC libraries installed as Python packages or named by CUDA_HOME, those for torch's CUDA version first."""
     spec = importlib.util.find_spec("nvidia")
     packages = [Path(place) for place in (spec.submodule_search_locations or [] if spec else [])]
     homes = [Path(os.environ[name]) for name in ("CUDA_HOME", "CUDA_PATH") if os.environ.get(name)]
@@ -49,16 +49,16 @@ def _own() -> str:
 
 
 def _version(path: Path) -> int | None:
-    """The major version of CUDA that a library is of; None if it is not NVRTC."""
+    """The major CUDA version of a library; None if it is not NVRTC."""
     match = PATTERN.fullmatch(path.name)
     return None if match is None or re.search("builtins|alt", path.name) else int(match[1])
 
 
 @functools.cache
 def load(path: Path) -> ctypes.CDLL:
-    """NVRTC. Raises OSError if it cannot be loaded, AttributeError if it is another library or an old one."""
-    # It opens this one by its name alone, and the wheels of CUDA 13.0 do not say that it lies beside: what is loaded
-    # already is found by its name.
+    """Load NVRTC. Raises OSError if it cannot be loaded, AttributeError if it is another library or too old."""
+    # NVRTC opens this library by its bare name, and the wheels of CUDA 13.0 have no search path to it: a loaded library
+    # is found by name.
     for beside in sorted(path.parent.glob("libnvrtc-builtins*.so*")):
         if len(path.parts) > 1 and ".alt." not in beside.name:
             with contextlib.suppress(OSError):
@@ -70,7 +70,7 @@ def load(path: Path) -> ctypes.CDLL:
 
 
 def nvrtc() -> ctypes.CDLL:
-    """The first of them that can be loaded, or the one that the system finds by its name: conda's, or a toolkit's.
+    """The first of them that can be loaded, or the system's default: conda's, or a toolkit's.
 
     Raises:
         NoKernel: if there is none.
@@ -80,25 +80,25 @@ def nvrtc() -> ctypes.CDLL:
             return load(path)
         except (OSError, AttributeError):
             continue
-    raise NoKernel("there is no NVRTC", expected="the package nvidia-cuda-nvrtc, which torch's CUDA wheels bring")
+    raise NoKernel("there is no NVRTC", expected="the package nvidia-cuda-nvrtc, which torch's CUDA wheels include")
 
 
 def release(library: ctypes.CDLL) -> str:
-    """Which one it is, as "13.0"."""
+    """The version, such as "13.0"."""
     major, minor = ctypes.c_int(), ctypes.c_int()
     _require(library, library.nvrtcVersion(ctypes.byref(major), ctypes.byref(minor)), "")
     return f"{major.value}.{minor.value}"
 
 
 def build(library: ctypes.CDLL, real: str, arch: int, source: Path = SOURCE) -> bytes:
-    """A source for "float" or "double" and an architecture, 90 for sm_90: as machine code, or as PTX for a newer one.
+    """Compile a source for "float" or "double" and an architecture (90: sm_90) to machine code, or PTX if newer.
 
     Raises:
         NoKernel: if it cannot be compiled, with the first of the compiler's messages.
     """
     known = [number for number in supported(library) if number <= arch]
     if not known:
-        raise NoKernel("NVRTC knows no GPU like this", found=f"sm_{arch}", expected=f"sm_{min(supported(library))}")
+        raise NoKernel("NVRTC does not support this GPU", found=f"sm_{arch}", expected=f"sm_{min(supported(library))}")
     exact = known[-1] == arch
     options = [f"-arch={'sm' if exact else 'compute'}_{known[-1]}", *options_of(real)]
     names = [header.name.encode() for header in HEADERS]
@@ -119,12 +119,12 @@ def build(library: ctypes.CDLL, real: str, arch: int, source: Path = SOURCE) -> 
 
 
 def options_of(real: str) -> list[str]:
-    """What the source is compiled with, beside the architecture."""
+    """The compiler options, beside the architecture."""
     return [f"-DREAL={real}", f"-DSCRATCH={SCRATCH}", f"-DMOST_LANES={LANES}", "-std=c++17"]
 
 
 def supported(library: ctypes.CDLL) -> list[int]:
-    """Architectures that NVRTC compiles for, rising."""
+    """Architectures that NVRTC compiles for, in ascending order."""
     count = ctypes.c_int()
     _require(library, library.nvrtcGetNumSupportedArchs(ctypes.byref(count)), "")
     numbers = (ctypes.c_int * count.value)()
@@ -133,7 +133,7 @@ def supported(library: ctypes.CDLL) -> list[int]:
 
 
 def _text(library: ctypes.CDLL, program: ctypes.c_void_p, what: str) -> bytes:
-    """What NVRTC has of a program, by the name of the function that gives it."""
+    """Get a text from NVRTC's program, by the name of the function that returns it."""
     size = ctypes.c_size_t()
     _require(library, getattr(library, f"nvrtcGet{what}Size")(program, ctypes.byref(size)), "")
     held = ctypes.create_string_buffer(size.value)

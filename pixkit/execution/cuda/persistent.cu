@@ -1,17 +1,17 @@
-/* One kernel that runs a packed plan on a GPU: a block, or a cluster of them, an image or two, and barriers instead of
- * launches.
+/* One kernel that runs a packed plan on a GPU: one or two images per block, or cluster of blocks, and barriers instead
+ * of launches.
  *
- * Expressions, layout and drawing are those of the kernel for CPUs; sums over taps, norms and attention are its own. All
- * lanes go through the same instructions, and the blocks of a cluster share the work of each. What one lane of a block
- * writes to the scratch memory and another reads lies on two sides of a BARRIER. Every instruction ends with TOGETHER,
- * which waits for the cluster: whoever comes next finds its inputs, and may use the scratch memory.
+ * Expressions, layout and drawing are those of the CPU kernel; sums over taps, norms and attention are its own. All
+ * lanes run the same instructions, and the blocks of a cluster share the work of each. A write to the scratch memory by
+ * one lane of a block and its read by another are separated by a BARRIER. Every instruction ends with TOGETHER, which
+ * waits for the cluster: the next one finds its inputs, and may use the scratch memory.
  *
- * It is C as well as C++: whoever compiles it for a CPU says what the two are, so that its lanes can be run one after the
+ * It is C as well as C++: code that compiles it for a CPU defines the two, so that its lanes can be run one after the
  * other in any order, which must not matter.
  */
 #include "elements.h"
 
-/* An operation that is computed element by element, and those that are computed with it. */
+/* An operation that is computed element by element, and those computed with it. */
 SUBROUTINE void spread(const Program *p, const Lane *me, const Op *op, i32 group, const i32 *sites, i32 count) {
     i32 maps = domain(p, op), images = me->images;
     for (i32 e = me->part * me->lanes + me->lane; e < count * images * maps; e += me->parts * me->lanes) {
@@ -39,17 +39,17 @@ FUNCTION void gather(const Program *p, const Lane *me, const Op *op, i32 group, 
 
 /* out = bias + the sum over taps of a @ w. The table has the number of each site's taps, then tap and source of each.
  *
- * A lane adds up some columns of one site of all images; the lanes that are left share the sum, each taking some of its
- * entries. A block of a cluster takes some of the columns, and with them a part of the weight; or some of the sites, if
- * there are more of these. How all that is split depends on the plan and the size of clusters alone, so that an image is
- * the same whatever it is drawn with.
+ * A lane sums some columns of one site for all images; remaining lanes share the sum, each taking some of its entries.
+ * A block of a cluster takes some of the columns, and with them a part of the weight; or some of the sites, if there
+ * are more of these. How the work is split depends only on the plan and the size of clusters, so that an image does not
+ * depend on the others drawn with it.
  */
 SUBROUTINE void linear(const Program *p, const Lane *me, const Op *op, i32 group, const i32 *sites, i32 count) {
     const i32 lanes = me->lanes, images = me->images, inner = op->inner, width = op->width, maps = p->buffers[op->out].maps;
     const i32 all = width / COLUMNS, apart = all >= me->parts || count < me->parts;
     const i32 share = apart ? (all + me->parts - 1) / me->parts : all, own = apart ? me->part * share : 0;
     const i32 blocks = least(own + share, all), together = least(share, lanes), entries = most_of(op->taps * inner, 1);
-    const i32 depth = (ROOM - lanes * COLUMNS * IMAGES) / (IMAGES + 1); /* entries that there is room for */
+    const i32 depth = (ROOM - lanes * COLUMNS * IMAGES) / (IMAGES + 1); /* entries that fit */
     const i32 tile = most_of(least(least(lanes / together, depth / entries), count), 1);
     const real *weight = op->weight + (i64)group * op->taps * inner * width, *bias = op->bias + (i64)group * width;
     real *sums = me->scratch, *x = sums + lanes * COLUMNS * IMAGES;
@@ -96,12 +96,13 @@ SUBROUTINE void linear(const Program *p, const Lane *me, const Op *op, i32 group
     TOGETHER(me->parts);
 }
 
-/* The sum, or the largest, of what `size` neighbouring lanes have, for each of them; `room` has a number a lane. */
+/* The sum, or the largest, of the values of `size` neighbouring lanes, for each of them; `room` has one number per
+   lane. */
 FUNCTION real reduced(const Lane *me, real *room, i32 size, i32 largest, real value) {
     i32 own = me->lane / size * size, end = least(own + size, me->lanes);
     room[me->lane] = value;
     BARRIER();
-    if (me->lane - own < TEAM) { /* takes in the lanes that are not among the first, whose numbers stay as they are */
+    if (me->lane - own < TEAM) { /* add the lanes beyond the first, whose numbers stay unchanged */
         for (i32 other = me->lane + TEAM; other < end; other += TEAM)
             value = !largest ? value + room[other] : room[other] > value ? room[other] : value;
         room[me->lane] = value;
@@ -177,7 +178,7 @@ SUBROUTINE void attend(const Program *p, const Lane *me, const Op *op, const i32
     TOGETHER(me->parts);
 }
 
-/* One colour from many categories: all lanes weigh them, and one adds them up in their order. */
+/* One colour from many categories: all lanes compute weights, and one adds them up in order. */
 SUBROUTINE void draw_colour(const Program *p, const Lane *me, i64 site, i64 image, i32 c) {
     const Logits of = logits(p, site, image, c);
     real *weight = me->scratch + me->lanes, most = of.logit[0];
@@ -216,7 +217,7 @@ SUBROUTINE void run_lane(const Program *p, const Lane *me, i64 from, i64 to) {
     Instr now = p->instrs[p->steps[from]];
     for (i64 step = from; step < to; step++) {
         for (i64 i = p->steps[step]; i < p->steps[step + 1]; i++) {
-            const Instr next = p->instrs[i + 1]; /* asked for early: it has a long way to come */
+            const Instr next = p->instrs[i + 1]; /* prefetched: it takes long to arrive */
             const Op *op = p->ops + now.op;
             const i32 *sites = p->sites + now.first;
             if (op->kind == LINEAR) linear(p, me, op, now.group, sites, now.count);
@@ -232,7 +233,7 @@ SUBROUTINE void run_lane(const Program *p, const Lane *me, i64 from, i64 to) {
 #ifdef __CUDACC__
 extern __shared__ double2 shared_scratch[];
 
-/* Steps from..to-1, `images` images of the batch for `parts` blocks, which are a cluster. */
+/* Steps from..to-1, `images` images of the batch for each cluster of `parts` blocks. */
 extern "C" __global__ void __launch_bounds__(MOST_LANES)
 walk(const __grid_constant__ Program p, i64 from, i64 to, i32 images, i32 parts) {
     Lane me;

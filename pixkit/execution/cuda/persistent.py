@@ -1,4 +1,4 @@
-"""The plan on a GPU in at most 20 launches: one kernel goes through the packed plan, its barriers inside."""
+"""Run the plan on a GPU in at most 20 launches: one kernel runs the packed plan, with its barriers inside."""
 
 from __future__ import annotations
 
@@ -23,21 +23,21 @@ from pixkit.execution.plan import Plan
 from pixkit.execution.reference import Executor, Progress, chunks
 
 MOST_COLOURS = 16
-"""Of a mixture's site, as in persistent.cu."""
+"""For a mixture's site, as in persistent.cu."""
 IMAGES = 2
-"""Of a block, at most, as in persistent.cu."""
+"""Per block, at most, as in persistent.cu."""
 
 
 class PersistentExecutor(Executor):
-    """Runs the plan in one kernel, a block an image, or two where there are more images than processors.
+    """Runs the plan in one kernel, with one image per block, or two if there are more images than processors.
 
-    Of a large network a cluster of blocks, where the GPU has clusters. The first images of each plan and batch size are
-    compared with the network's forward pass. If they are not what they have to be, or CUDA refuses a launch, the next
-    plainer way draws them anew, a block without a cluster or another executor, a warning says so, and what was found
-    wrong is not used again in this process.
+    For a large network, a cluster of blocks takes the place of a block where the GPU has clusters. The first images of
+    each plan and batch size are compared with the network's forward pass. If they are wrong, or CUDA refuses a launch,
+    the next simpler way draws them again (blocks without clusters, or another executor), with a warning, and the faulty
+    way is not used again in this process.
 
     Raises:
-        Unsupported: if the plan has an operation that the kernel has not, or the kernel's limits are too narrow for it.
+        Unsupported: if the plan has an operation that the kernel lacks, or exceeds the kernel's limits.
         NoKernel: if the kernel cannot be compiled, or failed its trial.
     """
 
@@ -47,7 +47,7 @@ class PersistentExecutor(Executor):
         self.plan, self.draws, self.batch, self.context = plan, plan.draws, batch, context
         self._require()
         self.packed = Fused(plan, batch)
-        # Only now, since it may take a while, and all for nothing if something could not be lowered.
+        # Last, since it may take a while, which would be wasted if something could not be lowered.
         self.kernel = self._kernel()
         self.packed.fill(context)
         self.pixels = self.packed.pixels
@@ -78,19 +78,19 @@ class PersistentExecutor(Executor):
         fault = self._drawn(uniforms, temperature, progress)
         if fault is not None and self._parts() > 1:
             self.kernel.clusters = 1
-            warnings.warn(f"images are drawn anew, without clusters of blocks: {fault}", RuntimeWarning, stacklevel=2)
+            warnings.warn(f"images are drawn again, without clusters of blocks: {fault}", RuntimeWarning, stacklevel=2)
             self.pixels.copy_(given)
             fault = self._drawn(uniforms, temperature, None)
         if fault is not None:
-            self.kernel.fault = f"the kernel draws other images than the network on this GPU: {fault}"
-            warnings.warn(f"images are drawn anew, by a slower executor: {fault}", RuntimeWarning, stacklevel=2)
+            self.kernel.fault = f"the kernel draws wrong images on this GPU: {fault}"
+            warnings.warn(f"images are drawn again, by a slower executor: {fault}", RuntimeWarning, stacklevel=2)
             other = _instead(self.plan, self.batch, self.context)
             other.pixels.copy_(given)
             other.walk(uniforms, temperature, None)
             self.pixels.copy_(other.pixels)
 
     def _drawn(self, uniforms: Tensor, temperature: float, progress: Progress | None) -> str | None:
-        """Draw; what is wrong with it."""
+        """Draw the images; return what is wrong with them, or None."""
         try:
             self._launch(uniforms, temperature, progress)
             return self._fault(uniforms, temperature)
@@ -103,7 +103,7 @@ class PersistentExecutor(Executor):
         try:
             for start, stop, total in chunks(len(self.plan.draws)):
                 self.kernel.launch(self.packed.program, start, stop, self._images(), self._parts())
-                # Waited for even if nobody asks how far it is: what is queued, Ctrl-C cannot take back.
+                # Wait even if nobody asks for progress: Ctrl-C cannot take back what is queued.
                 waiting.append((self.kernel.mark(), stop))
                 while len(waiting) > (stop < total):
                     _tell(*waiting.pop(0), total, progress)
@@ -111,15 +111,15 @@ class PersistentExecutor(Executor):
             self.packed.still()
 
     def _images(self) -> int:
-        """Images of a block: an image does not depend on it."""
+        """Images per block; an image does not depend on it."""
         return 1 if self.batch * self._parts() <= self.kernel.processors else IMAGES
 
     def _parts(self) -> int:
-        """Blocks of a cluster."""
+        """Blocks per cluster."""
         return min(self.packed.parts, self.kernel.clusters)
 
     def _fault(self, uniforms: Tensor, temperature: float) -> str | None:
-        """What is wrong with the first and the last image; asked once for each plan and batch size."""
+        """Describe what is wrong with the first and the last image; checked once per plan and batch size."""
         key = self.packed.fingerprint() + bytes([self._parts()])
         if key in self.kernel.trusted:
             return None
@@ -136,7 +136,7 @@ class PersistentExecutor(Executor):
         return kernel("float" if self.packed.dtype == torch.float32 else "double", self.packed.device)
 
     def _require(self) -> None:
-        """Raise Unsupported unless the kernel can run such a network, and draw from its head."""
+        """Raise Unsupported unless the kernel can run this network and draw from its head."""
         network = self.plan.trace.network
         reference = network.reference
         if reference.device.type != self.device_type or reference.dtype not in (torch.float32, torch.float64):
@@ -150,14 +150,14 @@ class PersistentExecutor(Executor):
 
 
 def _tell(event: torch.cuda.Event, stop: int, total: int, progress: Progress | None) -> None:
-    """Wait for a launch, and say that it is done."""
+    """Wait for a launch and report its progress."""
     event.synchronize()
     if progress is not None:
         progress(stop, total)
 
 
 def _instead(plan: Plan, batch: int, context: Tensor | None) -> Executor:
-    """The quickest of the other executors for GPUs."""
+    """The fastest of the other executors for GPUs."""
     try:
         return GraphExecutor(plan, batch, context)
     except Unsupported:

@@ -1,8 +1,8 @@
 """The kernel's trial on a GPU: ``python -m pixkit.execution.cuda.trial float|double DEVICE FILE``.
 
-Small networks that have every kind of instruction draw images, which are compared with the networks' forward passes.
-The file is to hold "passed", or "failed: " and what is wrong; of a GPU that has clusters of blocks it then says
-whether the kernel passed in these, too.
+Small networks with every kind of instruction draw images, which are compared with the networks' forward passes. The
+file then holds "passed", or "failed: " and the reason; on a GPU that has clusters of blocks it also says whether the
+kernel passed with these.
 """
 
 from __future__ import annotations
@@ -58,11 +58,12 @@ CASES: tuple[tuple[str, Colours, str, ImageSpec, int, int], ...] = (
     ("hilbert", "joint", "logistic_mixture", ImageSpec(3, 8, 8, 256), 48, 300),
     ("raster", "joint", "normal_mixture", ImageSpec(2, 5, 7, 16), 300, 2),
 )
-"""Ordering, colours, head, images, maps and batch size: few and many sites a step, lanes, and images a processor."""
+"""Ordering, colours, head, images, maps and batch size: few and many sites per step, lanes, and images per
+processor."""
 
 
 class TrialBackbone(Backbone):
-    """One of every kind of layer that the kernel has an instruction for."""
+    """One layer of every kind that the kernel has an instruction for."""
 
     def __init__(self, maps: int, spec: BackboneSpec) -> None:
         super().__init__(Backbone.Config(), spec)
@@ -104,7 +105,7 @@ class TrialBackbone(Backbone):
 
 
 class Untried(PersistentExecutor):
-    """Runs a kernel that has not passed its trial yet, and goes on whatever it draws."""
+    """Runs a kernel that has not passed its trial yet, and continues whatever it draws."""
 
     loaded: Kernel
     parts: ClassVar[int] = 1
@@ -116,7 +117,7 @@ class Untried(PersistentExecutor):
         return self.parts
 
     def walk_only(self, uniforms: Tensor) -> str | None:
-        """Draw, and say what is wrong."""
+        """Draw, and describe what is wrong, or None."""
         self._launch(uniforms, 1.0, None)
         return self._fault(uniforms, 1.0)
 
@@ -142,7 +143,7 @@ def networks() -> Iterator[tuple[Autoregressive, int]]:
 
 
 def attempt(make: Callable[[Plan, int], Untried], dtype: torch.dtype, device: torch.device) -> str | None:
-    """What is wrong with what the kernel draws of each of the networks; None if nothing is."""
+    """What is wrong with the images that the kernel draws from each of the networks; None if nothing is."""
     for network, batch in networks():
         executor = make(make_plan(Trace(network.to(device, dtype))), batch)
         with torch.no_grad():
@@ -153,7 +154,7 @@ def attempt(make: Callable[[Plan, int], Untried], dtype: torch.dtype, device: to
 
 
 def main(real: str, number: str, file: str) -> None:
-    """Run the trial, and write what came of it."""
+    """Run the trial and write its result."""
     device, dtype = torch.device("cuda", int(number)), torch.float32 if real == "float" else torch.float64
     Untried.loaded = untried(real, device, places())
     fault = _tried(Untried, dtype, device)
@@ -175,14 +176,14 @@ def _tried(make: type[Untried], dtype: torch.dtype, device: torch.device) -> str
 
 
 def _blamed(error: Exception, device: torch.device) -> bool:
-    """Whether an error is the kernel's doing, and will come again: not for want of memory, nor in torch's own work."""
+    """Whether an error is the kernel's fault and would recur: not exhausted memory, nor in torch's own work."""
     if isinstance(error, NoKernel):
         return "out of memory" not in message(error)
     try:
         torch.zeros(1, device=device).item()
     except torch.cuda.OutOfMemoryError:
         return False
-    except RuntimeError:  # what a kernel has broken stays so for the process
+    except RuntimeError:  # a device broken by a kernel stays so for the process
         return True
     return False
 

@@ -1,4 +1,4 @@
-"""Lowering of attention: the order in which keys are kept, and which of them each query sees."""
+"""Lowering of attention: the order in which keys are stored, and which of them each query sees."""
 
 from __future__ import annotations
 
@@ -18,18 +18,18 @@ def attend(
     scale: float | None = None,
     bias: Tensor | None = None,
 ) -> Lowered:
-    """Keys from that which most queries see to that which fewest do, so that what a query sees tends to lie together.
+    """Keys in descending order of how many queries see them, so that those a query sees tend to be adjacent.
 
-    The table is int32: the sites of the keys in that order [K], then of each query's site the first place in it that is
-    seen and the one after the last [Q, 2]. If something between them is not seen, minus infinity is added there.
+    The table is int32: the sites of the keys in that order [K], then for each query's site the first visible place in
+        it and the one after the last [Q, 2]. Where a place between them is not visible, minus infinity is added.
 
     Args:
-        operation: whose inputs are queries, keys and values.
+        operation: its inputs are queries, keys and values.
         inner: maps of a head's key.
         visible: bool [Q, K].
         heads: number of heads.
-        scale: what products are multiplied by; 1 / sqrt(inner) if None.
-        bias: [1 or heads, Q, K], added to these, or None.
+        scale: the factor of products; 1 / sqrt(inner) if None.
+        bias: [1 or heads, Q, K], added to the logits, or None.
     """
     queries, keys = visible.shape
     order = visible.sum(0).argsort(descending=True, stable=True)

@@ -1,7 +1,8 @@
-"""Which operations are computed in all colours at once, where there are several colour groups.
+"""Find the operations that are computed in all colours at once, where there are several colour groups.
 
-Most operations are computed colour group by colour group, each group's maps side by side in memory. What mixes colours,
-as foreign networks do along a sequence of their own, has maps of one kind: all of them are ready at the same step.
+Most operations are computed colour group by colour group, with each group's maps adjacent in memory. Operations that
+mix colours, as foreign networks do along their own sequence, have maps of one kind: all of them are ready at the same
+step.
 """
 
 from __future__ import annotations
@@ -19,13 +20,13 @@ from pixkit.readiness.plain import plain
 from pixkit.readiness.trace import Operation
 
 MIXING = (SiteAttention, SiteLinear, SequenceRecurrence, Window)
-"""Layers of which every map reads all maps, whichever their colour groups."""
+"""Layers in which every map reads all maps, whatever their colour groups."""
 
 
 def at_once(plan: Plan) -> frozenset[str]:
-    """Operations that mix colours, or whose maps the groups cannot share, and what is made of such operations.
+    """Operations that mix colours, or whose maps the groups cannot share, and operations computed from these.
 
-    Values that need no pixel are among them if all of their readers are.
+    Values that need no pixel are included if all of their readers are.
     """
     operations, groups, found = plan.trace.operations, plan.trace.groups, set[str]()
     if groups == 1:
@@ -36,7 +37,7 @@ def at_once(plan: Plan) -> frozenset[str]:
         if not (_alike(plan.ready[name]) and _alike(plan.needed[name])):
             continue
         module = operation.module
-        if isinstance(module, Rearrange) and plain(module, Rearrange):  # which reads either kind, and gives either
+        if isinstance(module, Rearrange) and plain(module, Rearrange):  # reads and writes either kind
             joined = module.together or operation.grid != plan.trace.operations[plan.trace.output].grid
         else:
             joined = _mixes(operation) or not found.isdisjoint(operation.inputs)
@@ -51,11 +52,11 @@ def at_once(plan: Plan) -> frozenset[str]:
 
 
 def _alike(units: Tensor) -> bool:
-    """Whether all colour groups have the same."""
+    """Whether all colour groups have the same units."""
     return torch.equal(units, units[:1].expand_as(units))
 
 
 def _mixes(operation: Operation) -> bool:
-    if isinstance(operation.module, nn.Conv2d):  # which reads every group's maps where they are
+    if isinstance(operation.module, nn.Conv2d):  # reads every group's maps in place
         return False
     return not operation.groups_apart or any(plain(operation.module, kind) for kind in MIXING)

@@ -1,4 +1,4 @@
-"""Lowering of layers that take other sites' values as they are."""
+"""Lowering of layers that copy other sites' values."""
 
 from __future__ import annotations
 
@@ -11,29 +11,29 @@ from pixkit.layers.geometry import tap_sources
 from pixkit.readiness.trace import Operation
 
 ZERO, STAYS = -1, -2
-"""In a table, for a site: zeros are written, or nothing is."""
+"""Table entries for a site: write zeros, or write nothing."""
 
 
 def shift(module: Shift, operation: Operation, source: Operation, groups: int) -> list[Lowered]:
-    """One site for each."""
+    """One source per site."""
     down, right = module.down, module.right
     sources = tap_sources(source.grid, operation.grid, (-down, -down), (-right, -right))[:, 0]
     return [_gather(operation, _inside(sources, source).expand(groups, -1))]
 
 
 def keep(module: KeepBefore, operation: Operation, source: Operation, groups: int) -> list[Lowered]:
-    """The own site, or zeros."""
+    """The same site, or zeros."""
     kept = module.before.flatten(1).cpu()
     return [_gather(operation, torch.where(kept, torch.arange(kept.shape[1]), ZERO))]
 
 
 def reorient(module: Reorient, operation: Operation, source: Operation, groups: int) -> list[Lowered]:
-    """The site of the turned image."""
+    """The site of the transformed image."""
     return [_gather(operation, module.sources(source.grid).expand(groups, -1))]
 
 
 def decimate(module: Decimate, operation: Operation, source: Operation, groups: int) -> list[Lowered]:
-    """Lattice by lattice, each to maps of its own."""
+    """One lattice at a time, each to its own maps."""
     if source.kind == "pixels" or source.maps % groups:
         raise unsupported(operation)
     own = source.maps // groups
@@ -44,7 +44,7 @@ def decimate(module: Decimate, operation: Operation, source: Operation, groups: 
 
 
 def mosaic(module: Mosaic, operation: Operation, sources: list[Operation], groups: int) -> list[Lowered]:
-    """Input by input, each to sites of its own."""
+    """One input at a time, each to its own sites."""
     if any(source.kind == "pixels" or source.maps != operation.maps for source in sources):
         raise unsupported(operation)
     places = module.init_state(1, [source.grid for source in sources])
@@ -56,14 +56,14 @@ def mosaic(module: Mosaic, operation: Operation, sources: list[Operation], group
 
 
 def _inside(sources: Tensor, source: Operation) -> Tensor:
-    """Sites that layers look up, of which the one after the last is zeros."""
+    """Sites that layers look up, where the one after the last stands for zeros."""
     return torch.where(sources == source.grid[0] * source.grid[1], ZERO, sources)
 
 
 def _gather(
     operation: Operation, table: Tensor, name: str | None = None, *, to: int = 0, count: int | None = None
 ) -> Lowered:
-    """`table` [G, S], the site that each site reads of input `name`; `count` maps go to those from `to` on."""
+    """`table` [G, S] gives the site of input `name` that each site reads; `count` maps go to those from `to` on."""
     inputs = operation.inputs[:1] if name is None else (name,)
     maps = operation.maps // len(table) if count is None else count
     return Lowered("GATHER", inputs, grid=table.shape[1], table=table.to(torch.int32), to=to, count=maps)

@@ -1,4 +1,4 @@
-"""What operations of a plan are lowered to: instructions of program.h, with tables and weights as tensors."""
+"""The target of lowering: instructions of program.h, with tables and weights as tensors."""
 
 from __future__ import annotations
 
@@ -14,18 +14,18 @@ LANES = 16
 
 
 class Unsupported(PixkitError):
-    """An executor cannot run an operation of the plan; others do."""
+    """An executor cannot run an operation of the plan, but others can."""
 
 
 @dataclass(frozen=True)
 class Kept:
-    """Memory that an operation reads itself: what it passes on from instruction to instruction, or from site to site.
+    """An operation's private memory, to pass values from instruction to instruction, or from site to site.
 
     Attributes:
-        name: what its instructions call it; the operation's own if it is the result that it reads.
-        maps: of each colour group.
-        outside: values [G, maps] that one more site after the last has from the start. None: nothing is remembered from
-            step to step.
+        name: its instructions' name for it; the operation's own if it is the result that is read.
+        maps: the number for each colour group.
+        outside: initial values [G, maps] of one more site after the last. None: nothing is remembered from step to
+            step.
     """
 
     name: str
@@ -37,10 +37,10 @@ class Kept:
 class Lowered:
     """One instruction; fields as in program.h, where `kind` is listed.
 
-    `inputs` are up to three operations of the plan by name, memory of its own (`kept`) by name, or tensors: values
-    [G, M] of each group's maps, or one for all, the same for all sites and images. It writes `out`: the operation's
-    result, or memory of its own. A VIEW is not an instruction: its result is `count` maps of each group of its input,
-    from `first` on, where they are.
+    `inputs` are up to three operations of the plan by name, private memory (`kept`) by name, or tensors: values [G, M]
+    of each group's maps, or one for all, the same for all sites and images. It writes `out`: the operation's result, or
+    private memory. A VIEW is not an instruction: its result is `count` maps of each group of its input, from `first`
+    on, in place.
     """
 
     kind: str
@@ -63,7 +63,7 @@ class Lowered:
 
 
 def grouped(values: Tensor, groups: int) -> Tensor:
-    """Per map [M] to [G, M / G]."""
+    """Reshape values per map from [M] to [G, M / G]."""
     return values.detach().unflatten(0, (-1, groups)).T.contiguous()
 
 

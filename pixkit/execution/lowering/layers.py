@@ -1,4 +1,4 @@
-"""Lowering of layers: attention, norms and others here, linear layers, gathers and recurrences beside."""
+"""Lowering of layers: attention, norms and others here; linear layers, gathers and recurrences in their own modules."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ Handler: TypeAlias = Callable[[Any, Operation, list[Operation], int], list[Lower
 
 
 def _embed(module: LevelEncoding, operation: Operation, source: Operation, groups: int) -> list[Lowered]:
-    """A table [C, K, E] of what the encoding makes of each level."""
+    """A table [C, K, E] with the encoding of each level."""
     if source.kind != "pixels":
         raise unsupported(operation)
     spec = module.image
@@ -54,7 +54,7 @@ def _embed(module: LevelEncoding, operation: Operation, source: Operation, group
 
 
 def _append(module: AppendMaps, operation: Operation, source: Operation, groups: int) -> list[Lowered]:
-    """The input's maps, then the constants [G, S, M' / G]."""
+    """The input's maps, followed by the constants [G, S, M' / G]."""
     if not len(module.values) % groups == source.maps % groups == 0:
         raise unsupported(operation)
     own, sites = source.maps // groups, operation.grid[0] * operation.grid[1]
@@ -85,7 +85,7 @@ def _layer_norm(module: ColourLayerNorm, operation: Operation, source: Operation
 
 
 def _site_norm(module: SiteNorm, operation: Operation, source: Operation, groups: int) -> list[Lowered]:
-    """Of all maps; there is one colour group, or they would be mixed."""
+    """Over all maps; there is one colour group, since the norm would mix several."""
     kind = "LAYER_NORM" if isinstance(module, SiteLayerNorm) else "RMS_NORM"
     added = torch.zeros_like(module.weight) if module.bias is None else module.bias
     weight, bias = grouped(module.weight, groups), grouped(added, groups)
@@ -101,7 +101,7 @@ def _maxout(module: nn.Module, operation: Operation, source: Operation, groups: 
 
 
 def _of_first(handler: Callable[[Any, Operation, Operation, int], list[Lowered]]) -> Handler:
-    """One that asks for the first input alone."""
+    """A handler that takes only the first input."""
     return lambda module, operation, sources, groups: handler(module, operation, sources[0], groups)
 
 

@@ -23,13 +23,13 @@ __all__ = ["LANES", "Kept", "Lowered", "Unsupported", "lower", "static_inputs"]
 def lower(
     operation: Operation, operations: dict[str, Operation], groups: int, at_once: Collection[str] = ()
 ) -> list[Lowered]:
-    """The instructions that do what `operation` does, or one view.
+    """The instructions that compute `operation`, or one view.
 
     Args:
-        operation: which.
-        operations: all of the network's, by name.
-        groups: how many colour groups there are.
-        at_once: operations that are computed in all of these at once (`colours.at_once`).
+        operation: the operation.
+        operations: all operations of the network, by name.
+        groups: the number of colour groups.
+        at_once: operations computed in all colour groups at once (`colours.at_once`).
 
     Raises:
         Unsupported: naming the operation.
@@ -50,7 +50,7 @@ def lower(
 
 
 def _function(operation: Operation, operations: dict[str, Operation], groups: int) -> list[Lowered]:
-    """A function of torch's, or a module that the table of operations knows."""
+    """A torch function, or a module that the table of operations knows."""
     module, sources = operation.module, [operations[name] for name in operation.inputs]
     if operation.kind == "mixing" or any(source.kind == "pixels" for source in sources):
         raise unsupported(operation)
@@ -69,7 +69,7 @@ def _function(operation: Operation, operations: dict[str, Operation], groups: in
 
 
 def static_inputs(plan: Plan) -> set[str]:
-    """Names of the static operations whose values instructions read, and of the output if it is one."""
+    """Names of the static operations whose values instructions read, and of the output if it is static."""
     operations = plan.trace.operations.values()
     read = {name for operation in operations if operation.kind != "static" for name in operation.inputs}
     read.add(plan.trace.output)
@@ -94,7 +94,7 @@ def _part(operation: Operation, source: Operation, groups: int) -> Lowered:
 
 
 def _elements(operation: Operation, call: Call, sources: list[Operation], groups: int) -> Lowered:
-    """An instruction of elementwise.h. A number among its operands is read as a value that is the same everywhere."""
+    """An instruction of elementwise.h. A number among its operands is read as a constant value."""
     varying = [source for source in sources if source.kind != "static" or source.maps != 1]
     if any(source.maps != operation.maps or source.parts is not None for source in varying):
         raise unsupported(operation)

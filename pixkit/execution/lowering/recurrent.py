@@ -15,9 +15,9 @@ from pixkit.readiness.trace import Operation
 
 
 def recurrence(module: Recurrence, operation: Operation, source: Operation, groups: int) -> list[Lowered]:
-    """The gates' half from the hidden states at the taps; then, from both halves and the cell, the new states.
+    """The gates' half from the hidden states at the taps; then the new states, from both halves and the cell.
 
-    The site after the last one is the outside, whose states were learned.
+    The site after the last one is the outside, with learned states.
     """
     if source.kind == "pixels":
         raise unsupported(operation)
@@ -39,7 +39,7 @@ def recurrence(module: Recurrence, operation: Operation, source: Operation, grou
 
 
 def sequence(module: SequenceRecurrence, operation: Operation, source: Operation, groups: int) -> list[Lowered]:
-    """The gates' own half from the state before; then the new state, by instructions that there are."""
+    """The gates' own half from the previous state; then the new state, by existing instructions."""
     if groups > 1 or source.kind == "pixels":
         raise unsupported(operation)
     maps, before = module.maps, sites_before(operation.grid)
@@ -59,11 +59,11 @@ def sequence(module: SequenceRecurrence, operation: Operation, source: Operation
 
 
 SCANS = {"cumprod": "MUL", "cummax": "MAXIMUM", "cummin": "MINIMUM", "logcumsumexp": "LOGADDEXP"}
-"""The instruction that takes one more site in, by torch's name of the function along an axis."""
+"""The instruction that adds one more site, by the name of torch's function along an axis."""
 
 
 def running(module: RunningScan, operation: Operation, source: Operation, groups: int) -> list[Lowered]:
-    """What there was at the site before, and one more."""
+    """The result at the previous site, combined with one more."""
     if source.kind == "pixels":
         raise unsupported(operation)
     maps, before = operation.maps // groups, sites_before(operation.grid)
@@ -77,13 +77,13 @@ def running(module: RunningScan, operation: Operation, source: Operation, groups
 
 
 class _Parts:
-    """Instructions of one operation of torch's recurrences: of the gates' two halves to the state."""
+    """Instructions of one of torch's recurrences: from the gates' two halves to the state."""
 
     def __init__(self, operation: Operation, maps: int, before: Tensor) -> None:
         self.operation, self.maps, self.before = operation, maps, before
 
     def lstm(self, gates: Kept, order: Iterable[int], hidden: Kept, start: Tensor) -> Iterator[Lowered]:
-        """With the input's half in the instruction's order."""
+        """The input's half is in the instruction's order."""
         entering, cell = self._kept("entering", 4), Kept(f"{self.operation.name}.cell", self.maps, start)
         for place, gate in enumerate(order):
             yield self._copied(self.operation.inputs[0], gate, entering, place)

@@ -1,4 +1,4 @@
-"""Lowering of the layers that are given as tables: what foreign networks are rewritten into."""
+"""Lowering of the layers that are given as tables: foreign networks are rewritten into these."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from pixkit.readiness.trace import Operation
 
 
 def attention(module: SiteAttention, operation: Operation, sources: list[Operation], groups: int) -> list[Lowered]:
-    """To the keys that each query sees."""
+    """Attention to the keys that each query sees."""
     if groups > 1:
         raise unsupported(operation)
     inner, visible = sources[0].maps // module.heads, module.visible.cpu()
@@ -27,7 +27,7 @@ def attention(module: SiteAttention, operation: Operation, sources: list[Operati
 
 
 def site_sum(module: SiteSum, operation: Operation, sources: list[Operation], groups: int) -> list[Lowered]:
-    """Of each site the sites that it reads, as many as the one that reads most, and their weights."""
+    """For each site, the sites that it reads, padded to the largest number of them, and their weights."""
     if sources[0].kind == "pixels":
         raise unsupported(operation)
     found, order = _read(module.allowed)
@@ -40,7 +40,7 @@ def site_sum(module: SiteSum, operation: Operation, sources: list[Operation], gr
 def site_linear(
     module: SiteLinear, operation: Operation, sources: list[Operation], groups: int, read: list[int]
 ) -> list[Lowered]:
-    """A linear layer whose weights are another at each site; of `read` colour groups, each of which is a source."""
+    """A linear layer with different weights at each site; of `read` colour groups, each of which is a source."""
     if groups > 1 or sources[0].kind == "pixels" or sources[0].maps % read[0]:
         raise unsupported(operation)
     found, order = _read(module.allowed)
@@ -67,7 +67,7 @@ def site_linear(
 
 
 def _read(allowed: Tensor) -> tuple[Tensor, Tensor]:
-    """The sites that each site reads, int32 [S', T], -1 after the last of them; and the same with any others there."""
+    """The sites that each site reads, int32 [S', T], padded with -1; and the same padded with any other sites."""
     seen = allowed.cpu()
     order = seen.to(torch.uint8).argsort(dim=1, descending=True, stable=True)[:, : max(int(seen.sum(1).max()), 1)]
     return torch.where(seen.gather(1, order), order, -1).to(torch.int32), order
@@ -76,9 +76,9 @@ def _read(allowed: Tensor) -> tuple[Tensor, Tensor]:
 def rearrange(
     module: Rearrange, operation: Operation, sources: list[Operation], groups: int, read: list[int]
 ) -> list[Lowered]:
-    """Input by input over constants: all maps of a site from one other where that is so, else each from its own place.
+    """One input at a time, over constants: a site's maps from one other site if possible, else one by one.
 
-    `groups` is how many colour groups the result has, `read` how many each input has.
+    `groups` is the number of colour groups of the result, `read` that of each input.
     """
     maps, sites = module.table.shape
     if any(source.kind == "pixels" for source in sources) or maps % groups:
@@ -101,7 +101,7 @@ def rearrange(
 
 
 def _run(which: Tensor, sites: Tensor) -> tuple[int, Tensor] | None:
-    """Where the maps of an input go, in a row from its first one on, and the sites they are of; None if not so."""
+    """Where an input's maps go, in a row from its first, and their source sites; None if not in a row."""
     rows = (which >= 0).any(1).nonzero().flatten()
     if not len(rows):
         return None
@@ -113,6 +113,6 @@ def _run(which: Tensor, sites: Tensor) -> tuple[int, Tensor] | None:
 
 
 Across: TypeAlias = Callable[[Any, Operation, list[Operation], int, list[int]], list[Lowered]]
-"""Called with the module, its operation, what it reads, how many colour groups it has, and how many each input has."""
+"""Called with the module, its operation, its inputs, its number of colour groups, and that of each input."""
 ACROSS: tuple[tuple[type[nn.Module], Across], ...] = ((Rearrange, rearrange), (SiteLinear, site_linear))
 """Layers that may read other colour groups than they write."""

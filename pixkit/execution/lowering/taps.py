@@ -1,4 +1,4 @@
-"""Lowering of linear layers: of each site, a table of the sites that it reads."""
+"""Lowering of linear layers: for each site, a table of the sites that it reads."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def tap_layer(module: TapLayer, operation: Operation, source: Operation, groups:
 
 
 def convolution(module: nn.Conv2d, operation: Operation, source: Operation, groups: int) -> list[Lowered]:
-    """One without a mask, of any size, in zeros: every colour reads every colour."""
+    """A convolution without a mask, of any size, padded with zeros: every colour reads every colour."""
     sizes = (source.maps, operation.maps) == (module.in_channels, module.out_channels)
     changed = operation.kind == "all" and hooked(module)
     if changed or not sizes or source.parts or module.groups > 1 or module.padding_mode != "zeros":
@@ -38,11 +38,11 @@ def convolution(module: nn.Conv2d, operation: Operation, source: Operation, grou
 
 
 def _read(module: nn.Conv2d, grid: Grid) -> tuple[Tensor, Tensor]:
-    """The rows that each row of the result reads, [H, kh], and its columns, [W, kw]; outside, they are no row's."""
+    """The rows that each row of the result reads, [H, kh], and its columns, [W, kw]; invalid outside."""
     found = []
     for axis, length in enumerate(grid):
         size, dilation = module.kernel_size[axis], module.dilation[axis]
-        if isinstance(module.padding, str):  # "same" puts the smaller half before
+        if isinstance(module.padding, str):  # "same" pads less at the start
             before = dilation * (size - 1) // 2 if module.padding == "same" else 0
         else:
             before = module.padding[axis]
@@ -62,17 +62,16 @@ def linear(
     """A sum over taps.
 
     Args:
-        inputs: what is read.
-        found: int64 [Go, S, T, Gi], the site that each tap of a site reads, or -1;
-            Go output groups, Gi input groups.
+        inputs: the inputs.
+        found: int64 [Go, S, T, Gi], the site that each tap of a site reads, or -1; Go output groups, Gi input groups.
         weight: [T, out, in].
         bias: [out], or None.
-        out: where it goes, if it is not the operation's result.
+        out: the destination, if it is not the operation's result.
     """
     groups, sites = found.shape[:2]
     maps = weight.shape[1] // groups
     width = -(-maps // LANES) * LANES
-    # A tap of the kernel is one of these of one input group.
+    # Here a tap is one of the kernel's taps of one input group.
     blocks = weight.detach().unflatten(1, (-1, groups)).unflatten(3, (-1, found.shape[3])).permute(2, 0, 4, 3, 1)
     added = torch.zeros(weight.shape[1]).to(weight) if bias is None else bias.detach()
     return Lowered(

@@ -1,16 +1,16 @@
 /* Attention over keys and values that are kept in the order in which they are read. Part of kernel.c.
  *
- * Of each image and head, keys are kept as [block of WIDE sites][map][site of the block], so that a vector has one map
- * of WIDE sites, and values as [site][map]; sites in the order of the table, which is what `place` counts. A query sees
- * the places from `low` to `high` - 1, or those among them whose bias is not minus infinity. Whichever query sees a site
- * first takes it in.
+ * For each image and head, keys are kept as [block of WIDE sites][map][site of the block], so that a vector has one map
+ * of WIDE sites, and values as [site][map]; sites are in the order of the table, which `place` counts. A query sees the
+ * places from `low` to `high` - 1, or those among them whose bias is not minus infinity. The first query to see a site
+ * stores its key and value.
  */
-enum { ABREAST = 4 }; /* heads, whose sums are added up side by side */
+enum { ABREAST = 4 }; /* heads whose sums are accumulated side by side */
 
 typedef struct {
-    i64 places;        /* of a head's memory, a multiple of WIDE */
-    i64 values;        /* numbers of a head's values at a site, a multiple of WIDE */
-    real *key, *value; /* of an image's first head */
+    i64 places;        /* in a head's memory, a multiple of WIDE */
+    i64 values;        /* numbers in a head's values at a site, a multiple of WIDE */
+    real *key, *value; /* for an image's first head */
 } Memory;
 
 static Memory memory(const Program *p, const Op *op, i64 image) {
@@ -18,7 +18,7 @@ static Memory memory(const Program *p, const Op *op, i64 image) {
     return (Memory){keys->maps, values->maps, keys->data + image * keys->row, values->data + image * values->row};
 }
 
-/* Keys and values, of a part of the heads, of the sites that a query at `site` is the first to see. */
+/* Store keys and values, for some of the heads, of the sites that the query at `site` is the first to see. */
 static void take_in(const Program *p, const Op *op, i64 position, i64 site, i64 image, Part part) {
     const Buffer *keys = p->buffers + op->in1, *values = p->buffers + op->in2;
     const i32 *first = op->table + op->grid + 2 * (i64)op->queries, *fresh = first + op->queries + 1;
@@ -35,7 +35,7 @@ static void take_in(const Program *p, const Op *op, i64 position, i64 site, i64 
     }
 }
 
-/* Products of a query with LANES of a block's WIDE keys. What is added up first are every WIDE-th map's. */
+/* Products of a query with LANES of a block's WIDE keys. Every WIDE-th map is added up first. */
 static inline vec products(const real *query, const real *key, i32 inner) {
     vec sum = {0};
     const i32 whole = inner / WIDE * WIDE;
@@ -54,7 +54,7 @@ static inline vec products(const real *query, const real *key, i32 inner) {
 
 typedef struct { const real *share, *value; real *y; } Head;
 
-/* y[V vectors] = the sum of values, each with its share, of H heads side by side: memory gives several streams faster. */
+/* y[V vectors] = the weighted sum of values, of H heads side by side: memory serves several streams faster. */
 #define MEAN(H, V)                                                                                                     \
     static void mean_##H##_##V(const Head *heads, i64 m, i64 stride, i64 count) {                                      \
         vec sum[H][V]  = {{{0}}};                                                                                      \
@@ -69,7 +69,7 @@ typedef struct { const real *share, *value; real *y; } Head;
     }
 MEAN(1, 1) MEAN(1, 2) MEAN(1, 4) MEAN(2, 1) MEAN(2, 2) MEAN(2, 4) MEAN(4, 1) MEAN(4, 2) MEAN(4, 4)
 
-/* Of 1, 2 or 4 heads. */
+/* For 1, 2 or 4 heads. */
 static void mean(const Head *heads, i32 abreast, i64 stride, i64 count) {
     for (i64 m = 0, taken; m < stride; m += taken) {
         const i64 left = (stride - m) / LANES, vectors = left >= 4 && REGISTERS > 16 ? 4 : left >= 2 ? 2 : 1;
@@ -90,7 +90,7 @@ static real largest(const real *x, i64 count) {
     return most[0];
 }
 
-/* The weights, which add up to 1, of `count` values: from their logits, of some heads. */
+/* Turn the logits of `count` values into weights that sum to 1, for some heads. */
 static void softmax(real *weight, i64 stride, i32 heads, i64 count, i32 masked) {
     for (i32 h = 0; h < heads; h++) {
         real *own = weight + h * stride;
@@ -114,7 +114,7 @@ static void attend(const Program *p, const Op *op, const Buffer *out, i64 positi
     const i64 low = seen[0], count = seen[1] - low, start = low / WIDE * WIDE, before = low - start;
     const i64 stride = (seen[1] - start + WIDE - 1) / WIDE * WIDE;
     real weight[ABREAST * (stride > 0 ? stride : 1)], mixed[ABREAST * (op->count + WIDE)];
-    const i32 last = op->taps * (part.number + 1) / part.parts; /* of its part of the heads */
+    const i32 last = op->taps * (part.number + 1) / part.parts; /* of this thread's share of the heads */
     for (i64 r = first; r < first + rows; r++) {
         const Memory own = memory(p, op, r);
         take_in(p, op, position, site, r, part);

@@ -1,4 +1,4 @@
-"""The memory of a plan in the form that kernels read: a buffer for each operation, or a part of another's."""
+"""The memory of a plan in the layout that kernels read: a buffer for each operation, or a part of another's."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ from pixkit.readiness.trace import Operation, as_image
 
 
 class Buffers:
-    """What the operations of a plan compute, for a batch, on the device of the network.
+    """The results of a plan's operations, for a batch, on the network's device.
 
     Attributes:
         pixels: int64 [B, S, C], the levels.
 
     Raises:
-        Unsupported: if the plan has an operation that no instruction does.
+        Unsupported: if the plan has an operation without an instruction.
     """
 
     def __init__(self, plan: Plan, batch: int) -> None:
@@ -36,7 +36,7 @@ class Buffers:
         self._levels = torch.zeros(spec.sites, batch, spec.channels, dtype=torch.int64, device=self.device)
         self.pixels = self._levels.transpose(0, 1)
         self._kept: list[Tensor] = []
-        self._at_once = joint = at_once(plan)  # with the first colour group
+        self._at_once = joint = at_once(plan)  # stored with the first colour group
         self._schedules = [each for each in plan.schedules if not each.group or each.operation.name not in joint]
         lowered = {
             name: lower(operation, plan.trace.operations, self.groups, self._at_once)
@@ -48,7 +48,7 @@ class Buffers:
         self._memory = {kept.name: kept for parts in self._lowered.values() for part in parts for kept in part.kept}
 
     def renew(self, context: Tensor | None) -> bool:
-        """Be as it was when it was filled, but with this context; False if that is of another shape."""
+        """Reset to the initial state, with this context; return False if its shape differs."""
         for name, value in run_static(self.plan.trace, context).items():
             if name in self._data:
                 filled = self._filled(name, value)
@@ -69,12 +69,12 @@ class Buffers:
         return sum({part.untyped_storage().data_ptr(): part.untyped_storage().nbytes() for part in parts}.values())
 
     def params(self, sites: Tensor, images: slice | list[int] = slice(None)) -> Tensor:
-        """The head's parameters at flat sites int64 [S], [B, P, S]; of some images."""
+        """The head's parameters at flat sites int64 [S], [B, P, S]; optionally for some images."""
         data = self._data[self.plan.trace.output][:, images][sites, :, :, : self._maps(self.plan.trace.output)]
         return data.permute(1, 3, 2, 0).flatten(1, 2)
 
     def _allocate(self, static: dict[str, Any]) -> None:
-        """One tensor [sites, B, G, padded maps] an operation; a view is a part of another's."""
+        """Allocate one tensor [sites, B, G, padded maps] per operation; a view is a part of another's."""
         plan, operations = self.plan, self.plan.trace.operations
         self._passing = self._unremembered()
         most = max((int(np.diff(schedule.arrays[1]).max()) for schedule in self._schedules), default=1)
@@ -97,7 +97,7 @@ class Buffers:
                     self._blank.append(self._data[kept.name])
 
     def _reserved(self, kept: Kept, most: int, sites: int, groups: int) -> Tensor:
-        """Memory of an operation's own."""
+        """Private memory of an operation."""
         if kept.outside is None:
             return self._zeros(most, kept.maps, groups)
         data = self._zeros(sites + 1, kept.maps, groups)
@@ -105,7 +105,7 @@ class Buffers:
         return data
 
     def _unremembered(self) -> frozenset[str]:
-        """Operations whose units are read only in the step that computes them, themselves and through views."""
+        """Operations whose units are read only in the step that computes them, directly or through views."""
         plan = self.plan
         local = fleeting(plan, lambda reader: pointwise(reader) or (self.groups == 1 and self._own_site(reader)))
         root = {name: name for name in plan.trace.operations}
@@ -123,7 +123,7 @@ class Buffers:
         return sources.shape[1] == 1 and bool((sources[:, 0] == torch.arange(len(sources))).all())
 
     def _groups_of(self, name: str) -> int:
-        """How many colour groups its maps lie in."""
+        """The number of colour groups of its maps."""
         return 1 if name in self._at_once else self.groups
 
     def _zeros(self, sites: int, maps: int, groups: int) -> Tensor:
@@ -131,7 +131,7 @@ class Buffers:
         return torch.zeros(size, dtype=self.dtype, device=self.device)
 
     def _filled(self, name: str, value: Any) -> Tensor:
-        """A static value [B or 1, M, h, w]; one map as many as the reader with most of them has."""
+        """A static value [B or 1, M, h, w]; a single map is repeated for the reader with the most maps."""
         image, operations = as_image(value), self.plan.trace.operations
         readers = [reader for reader in operations.values() if name in reader.inputs]
         if image.shape[1] == 1:
@@ -139,7 +139,7 @@ class Buffers:
         groups = self._groups_of(name)
         if image.shape[1] % groups or len(image) not in (1, self.batch):
             raise Unsupported(
-                f"no instruction spreads {operations[name].label} over the images and colours that read it"
+                f"no instruction broadcasts {operations[name].label} to the images and colours that read it"
             )
         grouped = image.flatten(2).unflatten(1, (-1, groups)).permute(3, 0, 2, 1)
         data = self._zeros(len(grouped), grouped.shape[3], groups)
@@ -147,7 +147,7 @@ class Buffers:
         return data
 
     def _maps(self, name: str) -> int:
-        """Maps of one colour group."""
+        """The number of maps in one colour group."""
         if name in self._memory:
             return self._memory[name].maps
         operation = self.plan.trace.operations[name]
@@ -157,10 +157,10 @@ class Buffers:
         return name in self.plan.trace.operations and self.plan.trace.operations[name].kind == "pixels"
 
     def _keep(self, value: Tensor) -> int:
-        """The address of a contiguous copy on the device that lives as long as this does."""
+        """The address of a contiguous copy on the device, kept alive as long as this object."""
         self._kept.append(value.to(self.device).contiguous())
         return self._kept[-1].data_ptr()
 
     def _keep_raw(self, structures: Any) -> int:
-        """The same of an array of structures."""
+        """The same for an array of structures."""
         return self._keep(torch.frombuffer(bytearray(structures), dtype=torch.uint8))

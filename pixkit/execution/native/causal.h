@@ -1,20 +1,21 @@
-/* Causal attention of training on a CPU, forward and backward: softmax(scale q k^T) v over keys no later than the query.
+/* Causal attention for training on a CPU, forward and backward: softmax(scale q k^T) v over keys no later than the
+ * query.
  *
- * In blocks, so that logits stay in the caches next to the processor and those of later keys are not computed
- * (FlashAttention, Dao et al., 2022, arXiv 2205.14135). kernel.c includes this once for each type that values are stored
- * as, like fused.h; sums are `real`. Part of kernel.c.
+ * Works in blocks, so that logits stay in the nearest caches and those of later keys are not computed (FlashAttention,
+ * Dao et al., 2022, arXiv 2205.14135). kernel.c includes this once per storage type, like fused.h; sums are `real`.
+ * Part of kernel.c.
  */
 #ifndef CAUSAL_SIZES
 #define CAUSAL_SIZES
 enum {
     TALL = REGISTERS == 32 ? 8 : 4, /* rows of sums in registers, two vectors each */
-    BLOCKED = 64                    /* queries, and keys, of a block: a multiple of both, and of WIDE */
+    BLOCKED = 64                    /* queries, and keys, in a block: a multiple of both, and of WIDE */
 };
 
-/* Where a tensor [images, heads, sites, maps] lies, in elements; the maps of a site are side by side. */
+/* Strides of a tensor [images, heads, sites, maps] in elements; the maps of a site are adjacent. */
 typedef struct { i64 image, head, site; } Strides;
 
-/* What `_sizes` of causal.py lays out. */
+/* Laid out by `_sizes` of causal.py. */
 typedef struct { i64 heads, sites, inner, values; Strides query, key, value, out, given, to_query, to_key, to_value; } Heads;
 
 static inline i64 up_to(i64 count, i64 unit) { return (count + unit - 1) / unit * unit; }
@@ -34,7 +35,7 @@ static inline i64 up_to(i64 count, i64 unit) { return (count + unit - 1) / unit 
     }
 SUMS(1) SUMS(2)
 
-/* The same for all rows, as many as make up TALL, and `width` columns, a multiple of LANES. */
+/* The same for all rows, padded to a multiple of TALL, and `width` columns, a multiple of LANES. */
 static void sums(i64 rows, i64 width, i64 inner, const real *a, i64 a_row, i64 a_inner, const real *b, i64 b_row, real *to,
                  i64 to_row, i32 more) {
     for (i64 column = 0; column < width; column += 2 * LANES)
@@ -52,8 +53,8 @@ static void turn(i64 sites, i64 maps, const real *from, i64 row, real *to) {
         for (i64 s = 0; s < sites; s++) to[m * BLOCKED + s] = from[s * row + m];
 }
 
-/* Logits lie key by key, so that what is done for each of the queries is done for neighbours. Of a key so many are blind:
- * those before it, `start` keys before the first query. */
+/* Logits are stored key by key, so that neighbouring queries are processed together. The number of queries that must
+ * not see a key: those before it; the block's first key is `start` keys before its first query. */
 static inline i64 blind(i64 key, i64 start, i64 first) { return start + key > first ? start + key - first : 0; }
 
 static void raise(i64 n, const real *restrict logits, real *restrict most) {
@@ -74,13 +75,13 @@ static void slopes_of(i64 n, real *restrict logits, const real *restrict level, 
     }
 }
 
-/* What the shares were made with gets less by the exponential of what the largest logits have grown by. */
+/* Rescale earlier sums by the exponential of how much the largest logits have grown. */
 static void lessen(i64 n, real *restrict most, const real *restrict now, real *restrict less, real *restrict total) {
     for (i64 q = 0; q < n; q++) less[q] = exp_(most[q] - now[q]), total[q] *= less[q], most[q] = now[q];
 }
 #endif
 
-/* Rows of `maps` numbers, times `scale`, to rows of `row` with zeros after them; and back. */
+/* Convert rows of `maps` numbers, times `scale`, to rows of `row` padded with zeros; and back. */
 static void NAMED(widen)(i64 sites, i64 maps, const STORED *from, i64 stride, real scale, real *to, i64 row) {
     for (i64 s = 0; s < sites; s++) {
         for (i64 m = 0; m < maps; m++) to[s * row + m] = scale * FETCH(from[s * stride + m]);
@@ -95,7 +96,7 @@ static void NAMED(narrow)(i64 sites, i64 maps, const real *from, i64 row, real s
 
 #define AT(tensor, name) ((tensor) + image * h->name.image + head * h->name.head)
 
-/* Heads begin..end-1 of all images; `logs` [heads][sites] are the logarithms of what the shares were divided by. */
+/* Heads begin..end-1 over all images; `logs` [heads][sites] are the logarithms of the softmax's denominators. */
 void NAMED(causal)(i64 begin, i64 end, const Heads *h, real scale, const STORED *query, const STORED *key,
                    const STORED *value, STORED *out, real *logs, real *scratch) {
     const i64 inner = h->inner, wide = up_to(h->values, LANES), all = up_to(h->sites, BLOCKED);

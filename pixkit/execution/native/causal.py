@@ -1,4 +1,4 @@
-"""Causal attention for training on a CPU, as torch's own function is asked for it: later keys are not computed."""
+"""Causal attention for training on a CPU, called through torch's own function: later keys are not computed."""
 
 from __future__ import annotations
 
@@ -14,17 +14,17 @@ from pixkit.execution.native.sharing import Libraries, library_for, work_on
 from pixkit.layers.scan import require_first
 
 BLOCK = 64
-"""Sites of a block: BLOCKED of causal.h."""
+"""Sites in a block: BLOCKED of causal.h."""
 WIDEST = 256
-"""Maps of a head above which torch attends: what the kernel keeps of a block would not do for the caches."""
+"""Maps per head above which torch computes attention: the kernel's blocks would not fit the caches."""
 
 
 NAMES = ("query", "key", "value", "attn_mask", "dropout_p", "is_causal")
-"""Of torch's arguments, those that may be given by their place."""
+"""Those of torch's arguments that may be positional."""
 
 
 def attended(libraries: Libraries, *given: Any, **named: Any) -> Tensor:
-    """torch.nn.functional.scaled_dot_product_attention; only what is causal, and nothing else, is not left to torch."""
+    """torch.nn.functional.scaled_dot_product_attention; all but plain causal attention is left to torch."""
     asked = {
         **dict(zip(("query", "key", "value", "attn_mask", "dropout_p", "is_causal"), given, strict=False)),
         **named,
@@ -39,12 +39,12 @@ def attended(libraries: Libraries, *given: Any, **named: Any) -> Tensor:
 
 
 def _suits(*given: Tensor) -> bool:
-    """Whether the kernel takes queries, keys and values."""
+    """Whether the kernel supports these queries, keys and values."""
     query, key, value = given
     if not query.ndim == value.ndim == 4 or query.shape != key.shape or key.shape[:3] != value.shape[:3]:
         return False
     known = query.dtype in REALS and query.dtype == key.dtype == value.dtype
-    # Under autocast torch would round what is float32 first.
+    # Under autocast torch would first round float32 tensors.
     rounds = torch.is_autocast_enabled("cpu") and query.dtype != torch.bfloat16
     kept = all(one.device.type == "cpu" and one.numel() and one.shape[3] <= WIDEST for one in given)
     return known and kept and not rounds
@@ -80,18 +80,18 @@ class _Attended(torch.autograd.Function):
 
 
 def _rows(x: Tensor) -> Tensor:
-    """The same, the maps of a site side by side."""
+    """The same tensor with the maps of a site adjacent."""
     return x if x.stride(3) == 1 else x.contiguous()
 
 
 def _like(x: Tensor) -> Tensor:
-    """As many numbers for each image, head, site and map, the heads of a site side by side, as torch gives them."""
+    """An empty tensor of the same shape, with the heads of a site adjacent, as torch returns it."""
     images, heads, sites, maps = x.shape
     return x.new_empty(images, sites, heads, maps).transpose(1, 2)
 
 
 def _scratch(sites: int, inner: int, values: int, *, wholes: int) -> int:
-    """Numbers that a thread computes with: of so many whole sequences, and three blocks."""
+    """Numbers of a thread's scratch memory: for `wholes` whole sequences, and three blocks."""
     rows = wholes * -(-sites // BLOCK) * BLOCK + 3 * BLOCK
     return rows * sum(-(-maps // BLOCK) * BLOCK for maps in (inner, values))
 

@@ -16,23 +16,23 @@ POINTWISE = {*(name for names in ELEMENTWISE.values() for name in names), "AFFIN
 
 
 class Chained(Packed, ABC):
-    """Operations of a chain are due at the same sites in the same steps, and have as many elements.
+    """Operations of a chain are due at the same sites in the same steps, and have equally many elements.
 
-    What one of them reads was there before the chain, or was written by the chain as the same element. Kernels differ
-    in which kinds lead a chain, and which follow.
+    An operation reads what existed before the chain, or the same element written earlier in the chain. Kernels differ
+    in the kinds that lead a chain, and those that follow.
     """
 
     @abstractmethod
     def _leads(self, number: int) -> bool:
-        """Whether others can be computed with an operation."""
+        """Whether others can be chained to an operation."""
 
     @abstractmethod
     def _joins(self, number: int) -> bool:
-        """Whether an operation can be computed with the one before it."""
+        """Whether an operation can be chained to the previous one."""
 
     @abstractmethod
     def _domain(self, number: int) -> int:
-        """How many elements the kernel computes at a site."""
+        """The number of elements that the kernel computes at a site."""
 
     def _fuse(self) -> list[int]:
         fused, head = [0] * len(self._parts), 0
@@ -46,7 +46,7 @@ class Chained(Packed, ABC):
         return fused
 
     def _follows(self, number: int, head: int, written: dict[int, Tensor | None]) -> bool:
-        """Whether an operation is due with those since `head`, which wrote that, and reads of it the same element."""
+        """Whether an operation is due with those since `head`, which wrote `written`, and reads the same element."""
         (name, part), (first, _) = self._parts[number], self._parts[head]
         if self._domain(number) != self._domain(head) or not self._together(name, first):
             return False
@@ -62,7 +62,7 @@ class Chained(Packed, ABC):
         return True
 
     def _written(self, number: int) -> dict[int, Tensor | None]:
-        """The memory that an operation writes, and its result if that is where the kernel's element is; else None."""
+        """The memory that an operation writes, and its result if the kernel's element is stored there, or None."""
         name, part = self._parts[number]
         data = self._data[part.out or name]
         elsewhere = part.kind in ("COPY", "CONSTANT", "CONCATENATED_ELU") or part.to > 0

@@ -1,22 +1,22 @@
-/* Levels to words and back, by the distributions that a walk computes: whole numbers, and single precision that is the
- * same on all processors. Part of the strict kernel. Word by word it is what pixkit/codec says, which it is tested against:
- * frequencies.py, mixture.py, packing.py, rangecoder.py. Included where draw.c's `logits` and `levels_of` are.
+/* Levels to words and back, by the distributions that a walk computes: in integers, and in single precision that is the
+ * same on all processors. Part of the strict kernel. It gives the same words as pixkit/codec, against which it is
+ * tested: frequencies.py, mixture.py, packing.py, rangecoder.py. Included where draw.c's `logits` and `levels_of` are.
  */
 typedef uint64_t u64;
 
 enum { PRECISION = 24, WHOLE = 1 << PRECISION, NARROW = 1 << 20, DIGIT = 4, DIGITS = 1 << DIGIT, ROOM = 38 };
 enum { CATEGORICAL, BINARY, LOGISTIC, NORMAL };
 
-/* Where coding stands. Of the words, `next` are written or read. */
+/* The state of coding. `next` counts the words written or read. */
 typedef struct {
-    u64 low, range, point; /* of the range coder */
-    i64 start, width;      /* the interval of 2^24 of the symbols since the last one of the range coder's */
-    i64 wanted;            /* which of the 2^24 numbers is meant; -1: not known yet */
+    u64 low, range, point; /* state of the range coder */
+    i64 start, width;      /* the interval of 2^24 of the symbols since the range coder's last one */
+    i64 wanted;            /* which of the 2^24 numbers is coded; -1: not known yet */
     i64 held, next, count;
     uint32_t *words;
-    i64 *below;            /* [B][K + 1]: how much weight is below each level of a colour */
+    i64 *below;            /* [B][K + 1]: the weight below each level of a colour */
     float *parts;          /* [K]: logits */
-    uint32_t first;        /* of the words that are held back */
+    uint32_t first;        /* for the words that are held back */
     i32 damaged;
 } Coder;
 
@@ -38,7 +38,7 @@ static void encode_symbol(Coder *c, u64 start, u64 frequency) {
     else c->words[c->next++] = word;
 }
 
-/* Which of the 2^24 numbers is meant; more than there are, of damaged words. */
+/* Which of the 2^24 numbers is coded; out of range for damaged words. */
 static i64 quantile(const Coder *c) { return (i64)((c->point - c->low) / (c->range >> PRECISION)); }
 
 static void take(Coder *c, u64 start, u64 frequency) {
@@ -50,12 +50,12 @@ static void take(Coder *c, u64 start, u64 frequency) {
     c->next++;
 }
 
-/* Where the part of digit j begins in an interval, of `count` digits with so much weight below each of them. */
+/* Where the part of digit j begins in an interval, for `count` digits with cumulative weights `below`. */
 static i64 edge(const i64 *below, i64 count, i64 width, i64 j) {
     return j + (i64)((u64)below[j] * (u64)(width - count) / (u64)below[count]);
 }
 
-/* The part of a digit takes the interval's place. */
+/* Replace the interval by the part of a digit. */
 static void narrow(Coder *c, const i64 *below, i64 count, i64 digit) {
     const i64 low = edge(below, count, c->width, digit);
     c->width = edge(below, count, c->width, digit + 1) - low, c->start += low;
@@ -84,7 +84,7 @@ static i64 get(Coder *c, const i64 *below, i64 count) {
     return digit;
 }
 
-/* The weights of all levels, added up; NaN counts as nothing. */
+/* The cumulative weights of all levels; NaN counts as 0. */
 static void add_up_levels(const Program *p, Logits of, float *x, i64 *below) {
     const i32 count = p->levels, bits = 32 - __builtin_clz((uint32_t)count - 1);
     const float unit = power_of_two(ROOM - bits);
@@ -96,7 +96,7 @@ static void add_up_levels(const Program *p, Logits of, float *x, i64 *below) {
     for (i32 k = 0; k < count; k++) below[k + 1] = below[k] + 1 + (x[k] >= 0 ? (i64)x[k] : 0);
 }
 
-/* A component of a mixture: how much of a colour is below `count` levels, of which the first is `first`, `size` apart. */
+/* A component of a mixture: the weight of a colour below `count` levels, starting at `first`, `size` apart. */
 static void component(const Program *p, const real *params, const i64 *levels, i32 k, i32 colour, i64 first, i64 size, i32 count,
                       float *found) {
     const i32 colours = p->colours, m = p->components;
@@ -117,7 +117,7 @@ static void component(const Program *p, const real *params, const i64 *levels, i
     }
 }
 
-/* How much of a mixture's weight is below the edges of digits, `size` levels apart from `first` on. */
+/* A mixture's weight below the edges of digits, `size` levels apart, starting at `first`. */
 static void add_up_mixture(const Program *p, const real *params, const i64 *levels, i32 colour, i64 first, i64 size, i64 *below) {
     float share[DIGITS + 1] = {0}, part[DIGITS + 1], total = 0, most = params[0];
     for (i32 k = 1; k < p->components; k++) most = params[k] > most || params[k] != params[k] ? params[k] : most;
@@ -141,7 +141,7 @@ static void add_up_mixture(const Program *p, const real *params, const i64 *leve
     }
 }
 
-/* The digit that has the most weight, the first of several. */
+/* The digit with the largest weight; the first in a tie. */
 static i64 likeliest(const i64 *below, i64 count) {
     i64 found = 0;
     for (i64 j = 1; j < count; j++)
@@ -149,8 +149,9 @@ static i64 likeliest(const i64 *below, i64 count) {
     return found;
 }
 
-/* A digit of one image's level, of which those before are known: it is put into words, or found out from them. A level below
- * 0 that is put is any level: the likeliest digits are put, and those that were are ~level meanwhile. */
+/* Code one digit of one image's level, whose earlier digits are known: encode it into words, or decode it from them.
+ * A negative level to encode stands for any: the likeliest digits are encoded, and those so far are ~level
+ * meanwhile. */
 static void code_digit(const Program *p, Coder *c, i64 site, i64 image, i32 colour, i32 left, i32 decoding) {
     i64 *levels = levels_of(p, site, image);
     const i64 level = levels[colour], any = level < 0;
@@ -173,7 +174,8 @@ static void code_digit(const Program *p, Coder *c, i64 site, i64 image, i32 colo
     else if (decoding) levels[colour] = level << DIGIT | digit;
 }
 
-/* What is drawn at a step, once the walk has computed that: image by image, digit by digit. Gives whether words are damaged. */
+/* Code what is drawn at a step, once the walk has computed it: image by image, digit by digit. Returns whether words
+   are damaged. */
 i32 code(const Program *p, Coder *c, i64 step, i32 decoding) {
     const i32 digits = (31 - __builtin_clz((uint32_t)p->levels - 1)) / DIGIT + 1;
     PLAIN_ARITHMETIC

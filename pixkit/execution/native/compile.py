@@ -1,4 +1,4 @@
-"""Compiling the kernel with the machine's C compiler: once for each machine, if the result can be kept."""
+"""Compile the kernel with the machine's C compiler: once per machine, if the result can be kept."""
 
 from __future__ import annotations
 
@@ -23,18 +23,18 @@ from pixkit.execution.native.keep import find, keep, one_at_a_time, places
 from pixkit.execution.native.prebuilt import SOURCE, contents
 
 TIMEOUT = 300.0
-"""Seconds after which a compiler is taken to hang; it needs 5 on a desktop computer, and 30 on a small or busy one."""
+"""Seconds after which a compiler counts as hanging; it needs 5 on a desktop computer, and 30 on a small or busy one."""
 
 
 class NoCompiler(PixkitError):
-    """There is no C compiler, or what it makes of the kernel cannot be used here; other executors do the work."""
+    """There is no C compiler, or its output cannot be used here; other executors are used instead."""
 
 
 def kernel(real: str) -> ctypes.CDLL:
-    """The compiled kernel for "float", "double" or "strict": the one that came with pixkit, unless CC names a compiler.
+    """The compiled kernel for "float", "double" or "strict": pixkit's own build, unless CC names a compiler.
 
-    A compiler that fails is asked once by a process, and not for every batch, as long as CC and the folders that keep
-    the result are what they were.
+    A compiler that fails is run once per process, not for every batch, as long as CC and the folders for the result do
+    not change.
 
     Raises:
         NoCompiler: if it cannot be compiled, loaded, or run here.
@@ -49,7 +49,7 @@ def kernel(real: str) -> ctypes.CDLL:
 
 @functools.cache
 def _brought(real: str) -> ctypes.CDLL | None:
-    """The kernel of the wheel that pixkit was installed from, if it has one that can be loaded here."""
+    """The kernel in the wheel that pixkit was installed from, if it has one that can be loaded here."""
     path = prebuilt.find(real)
     if path is not None:
         with contextlib.suppress(OSError, AttributeError):  # another C library than the wheel's
@@ -67,7 +67,7 @@ def _found(real: str, compiler: tuple[str, ...], folders: tuple[Path, ...]) -> c
 
 
 def _compiler() -> tuple[str, ...]:
-    """The compiler and its arguments: what CC says, which is split as a shell does; else the first that there is.
+    """The compiler and its arguments: CC, split as a shell does, or else the first compiler found.
 
     Raises:
         NoCompiler: if there is none.
@@ -103,18 +103,18 @@ def _kept_or_built(real: str, compiler: tuple[str, ...], folders: tuple[Path, ..
 
 def _kept(folders: tuple[Path, ...], key: str) -> ctypes.CDLL | None:
     for path in filter(None, (find(folder, key) for folder in folders)):
-        with contextlib.suppress(OSError, AttributeError):  # made for another system: built anew
+        with contextlib.suppress(OSError, AttributeError):  # made for another system: build it again
             return _load(path)
     return None
 
 
 def _run(command: list[str], compiler: str, built: Path) -> None:
-    """Run the compiler, which is to make the file `built`; if it does not, say what it says.
+    """Run the compiler, which has to create the file `built`; raise an error with its messages if it does not.
 
-    It and all that it starts are ended if this takes too long, or is interrupted.
+    It is killed, with its child processes, if it takes too long or is interrupted.
     """
     failed = functools.partial(NoCompiler, "the C compiler could not build the kernel", where=compiler)
-    # Not by a pipe: what is left of a compiler that was killed might hold it open.
+    # Not through a pipe: remains of a killed compiler might hold it open.
     with tempfile.TemporaryFile() as messages:
         try:
             process = subprocess.Popen(
@@ -128,7 +128,7 @@ def _run(command: list[str], compiler: str, built: Path) -> None:
             raise failed(found=f"it did not end in {TIMEOUT:.0f} seconds") from error
         finally:
             if process.poll() is None:
-                with contextlib.suppress(OSError):  # it ends just now
+                with contextlib.suppress(OSError):  # it has just ended
                     os.killpg(process.pid, signal.SIGKILL)
                 process.wait()
         messages.seek(0)
@@ -138,15 +138,15 @@ def _run(command: list[str], compiler: str, built: Path) -> None:
 
 
 def _first_errors(said: str) -> str:
-    """The first of a compiler's messages, errors rather than warnings."""
+    """The first of a compiler's messages; errors before warnings."""
     lines = [line.strip() for line in said.splitlines() if line.strip()]
     errors = [line for line in lines if "error" in line.lower()]
     return "; ".join(line[:200] for line in (errors or lines)[:2])
 
 
 def _keep_and_load(built: Path, compiler: str, folders: tuple[Path, ...], key: str) -> ctypes.CDLL:
-    """The library, from the first folder that keeps it; if none does, from where it was built, with a warning."""
-    library, refused, instead = None, [], "every process that draws images compiles it anew"
+    """Load the library from the first folder that can keep it or, with a warning, from where it was built."""
+    library, refused, instead = None, [], "every process that draws images has to compile it"
     for folder in folders:
         try:
             library, instead = _load(keep(built, folder, key)), f"it is kept in {folder}"
@@ -157,15 +157,15 @@ def _keep_and_load(built: Path, compiler: str, folders: tuple[Path, ...], key: s
         library = library or _load(built)
     except (OSError, AttributeError) as error:
         raise NoCompiler(
-            "what the C compiler makes cannot be loaded here",
+            "the C compiler's output cannot be loaded here",
             where=compiler,
             found=str(error),
-            hint="let CC name a compiler for this machine, and TMPDIR a folder from which programs may be run",
+            hint="set CC to a compiler for this machine, and TMPDIR to a folder from which programs may be run",
         ) from error
     if refused:
         reasons = "; ".join(refused)
         warnings.warn(
-            f"the compiled kernel cannot be kept in {reasons}; {instead}, and {VARIABLE} names another folder",
+            f"the compiled kernel cannot be kept in {reasons}; {instead}, and {VARIABLE} sets another folder",
             RuntimeWarning,
             stacklevel=2,
         )
@@ -180,13 +180,13 @@ def _load(path: Path) -> ctypes.CDLL:
 
 
 def _key(command: list[str]) -> str:
-    """What a library depends on: the command, the sources, the processor (-march=native) and the C library."""
+    """Hash of a library's dependencies: the command, the sources, the processor (-march=native), the C library."""
     texts = [*command, *contents(SOURCE), _processor(), *platform.libc_ver()]
     return hashlib.sha256("\0".join(texts).encode()).hexdigest()[:24]
 
 
 def _processor() -> str:
-    """What -march=native depends on."""
+    """Identifies the processor, which -march=native depends on."""
     try:
         lines = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace").splitlines()
     except OSError:

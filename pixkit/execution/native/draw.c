@@ -1,9 +1,9 @@
-/* Drawing a site's levels, as each head's `quantile` does. Part of kernels on CPUs and GPUs. */
+/* Draw a site's levels, as each head's `quantile` does. Part of kernels on CPUs and GPUs. */
 
 enum { SOFTMAX, BERNOULLI, MIXTURE };
 
 #ifndef MIXED
-#define MIXED(colours) (colours) /* how many colours a mixture may have; a GPU's array has to be told at once */
+#define MIXED(colours) (colours) /* the number of colours of a mixture; a GPU's array needs a constant bound */
 #endif
 
 /* The logits of one colour are `stride` apart. */
@@ -27,8 +27,8 @@ FUNCTION i64 *levels_of(const Program *p, i64 site, i64 image) {
 
 FUNCTION real weight_of(real logit, real most, real heat) { return exp_((logit - most) / heat); }
 
-/* The number of the first `count` categories whose cumulative weight is at most the part u of all; never one of weight
- * 0. WEIGHT is that of category k. */
+/* The number of the first `count` categories whose cumulative weight is at most the fraction u of the total; never
+ * one of weight 0. WEIGHT is that of category k. */
 #define PICK(found, count, u, WEIGHT)                                                                                  \
     do {                                                                                                               \
         real total = 0, below = 0;                                                                                     \
@@ -48,7 +48,8 @@ FUNCTION i64 category(const real *logit, i32 count, i32 stride, real heat, real 
     return found;
 }
 
-/* Colours of a mixture, one indicator for all: each is a deviate, scaled and moved, rounded; later ones read it. */
+/* Colours of a mixture, with one indicator for all: each is a deviate, scaled, shifted and rounded; later ones read
+   it. */
 FUNCTION void draw_mixture(const Program *p, const real *params, const uint8_t *due, const real *numbers, i64 *levels) {
     i32 colours = p->colours, m = p->components, pairs = colours * (colours - 1) / 2;
     real heat = (real)p->temperature, half = (real)(p->levels - 1) / 2, x[MIXED(colours)];
@@ -60,13 +61,13 @@ FUNCTION void draw_mixture(const Program *p, const real *params, const uint8_t *
         for (i32 j = 0; j < c; j++) location += (real)tanh((double)coupling[j]) * x[j];
         s = s < (real)p->low ? (real)p->low : s > (real)p->high ? (real)p->high : s;
         real value = rint((double)((location + exp_(s) * heat * numbers[(c + 1) * p->sites_total] + 1) * half));
-        value = !(value > 0) ? 0 : value > p->levels - 1 ? p->levels - 1 : value; /* no number is 0, not a wild index */
+        value = !(value > 0) ? 0 : value > p->levels - 1 ? p->levels - 1 : value; /* NaN gives 0, not a wild index */
         x[c] = value / half - 1;
         if (due[c]) levels[c] = (i64)value;
     }
 }
 
-/* What is drawn at one site of one image. */
+/* Draw what is due at one site of one image. */
 FUNCTION void draw(const Program *p, i64 index, i64 image) {
     i64 site = p->draw_site[index], *levels = levels_of(p, site, image);
     const uint8_t *due = p->draw_due + index * p->colours;

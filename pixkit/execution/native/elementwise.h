@@ -1,10 +1,10 @@
-/* What each elementwise instruction makes of one element: the only place that says so, for kernels on CPUs and GPUs.
+/* What each elementwise instruction computes for one element, defined once for kernels on CPUs and GPUs.
  *
- * A list has one line an instruction, ROW(NAME, expression). Its operands are x, then z, then w; its numbers, if it has
- * any, a and b; all are `real`. A kernel turns a list into what it needs by giving it a ROW. The table of operations
- * (pixkit/readiness/table.py) says which of torch's operations an instruction stands for and where its numbers come from;
- * instructions are numbered as they stand here. In float, RELU to TANH of UNARY and the four of BINARY are
- * what samples have always been drawn with: to write them otherwise changes images.
+ * A list has one line per instruction, ROW(NAME, expression). Its operands are x, then z, then w; its numbers, if it
+ * has any, a and b; all are `real`. A kernel turns a list into what it needs by defining ROW. The table of operations
+ * (pixkit/readiness/table.py) says which of torch's operations an instruction stands for and where its numbers come
+ * from; instructions are numbered in this order. In float, RELU to TANH of UNARY and the four of BINARY are those that
+ * samples have always been drawn with: to write them differently changes images.
  */
 #include "functions.h"
 
@@ -16,7 +16,7 @@ FUNCTION real clamp_(real x, real low, real high) {
 /* exp(x) - 1. */
 FUNCTION real elu_(real x) { return sizeof(real) == 4 ? exp_(x) - 1 : (real)expm1((double)x); }
 
-/* Its error is 1 ulp of 1, also near 0. */
+/* Its error is 1 ulp of 1, even near 0. */
 FUNCTION real tanh_(real x) { return sizeof(real) == 4 ? 1 - 2 / (exp_(2 * x) + 1) : (real)tanh((double)x); }
 
 /* tanh to a few ulp of itself, from expm1(-2 |x|). */
@@ -28,7 +28,7 @@ FUNCTION real tanh_exact(real x) {
 /* log(1 + exp(x)), by exp(-|x|) so that nothing overflows. */
 FUNCTION real softplus_(real x) { return (x < 0 ? 0 : x) + log1p_unit_(exp_(-abs_(x))); }
 
-/* Below this exp is as good as 0, and x exp(x), too, however large x. */
+/* Below this exp counts as 0, and so does x exp(x), however large x is. */
 #define LOWEST R(sizeof(real) == 4 ? -100 : -800)
 FUNCTION real bounded_(real x) { return x < LOWEST ? LOWEST : x; }
 
@@ -43,7 +43,7 @@ FUNCTION real mish_(real x) {
     return x * (n / (n + 2));
 }
 
-/* What follows goes through double precision and the C library, also for float: nothing here has to be quick. */
+/* The following use double precision and the C library, even for float: they need not be fast. */
 
 /* The remainder of x / z with the sign of z. */
 FUNCTION real remainder_(real x, real z) {
@@ -75,7 +75,7 @@ FUNCTION double logaddexp2_(double x, double z) {
     return x == z ? x + 1 : (x > z || x != x ? x : z) + 1.4426950408889634 * log1p(exp2(-fabs(x - z)));
 }
 
-/* NaN becomes z, and infinities a and b, or the largest number there is, where these are NaN. */
+/* NaN becomes z, and infinities become a and b, or the largest finite number where these are NaN. */
 FUNCTION real nan_to_num_(real x, real z, real a, real b) {
     const real largest = sizeof(real) == 4 ? R(3.4028234663852886e38) : R(1.7976931348623157e308);
     return x != x ? z : x > largest ? (a != a ? largest : a) : x < -largest ? (b != b ? -largest : b) : x;

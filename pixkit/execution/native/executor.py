@@ -18,22 +18,23 @@ from pixkit.execution.plan import Plan
 from pixkit.execution.reference import Executor, Progress, chunks
 
 PATIENCE = 1_000_000
-"""Nanoseconds that a team may lose, beside a quarter of its time, by waiting for threads that others keep from running.
+"""Nanoseconds that a team may lose, beside a quarter of its time, waiting for threads that other processes keep from
+running.
 """
 
 
 class NativeExecutor(Executor):
-    """Runs the plan in C, with every table made once. Each thread has a slice of the batch; or they are a team, which
-    shares what takes long of each image, where that is to be quicker (`team.py`).
+    """Runs the plan in C, with every table made once. Each thread has a slice of the batch; or they form a team, which
+    shares the expensive work of each image, where that is faster (`team.py`).
 
-    Where other processes keep a team from running together, the rest of the walk is one thread's.
+    Where other processes keep a team from running together, one thread does the rest of the walk.
 
     Attributes:
-        threads: how many there are.
-        team: whether they are one.
+        threads: the number of threads.
+        team: whether they form a team.
 
     Raises:
-        Unsupported: if the plan has an operation that the kernel has not, or the network is on a GPU.
+        Unsupported: if the plan has an operation that the kernel lacks, or the network is on a GPU.
         NoCompiler: if the kernel cannot be compiled.
     """
 
@@ -46,7 +47,7 @@ class NativeExecutor(Executor):
                 f"compiled code runs on a CPU in float32 or float64, not on {reference.device.type} in {dtype}"
             )
         self.packed = self._packed()
-        # Only now, since it may take a while, and all for nothing if something could not be lowered.
+        # Last, since it may take a while, which would be wasted if something could not be lowered.
         self.library = kernel("float" if reference.dtype == torch.float32 else "double")
         self.packed.fill(context)
         self.pixels = self.packed.pixels
@@ -67,7 +68,7 @@ class NativeExecutor(Executor):
         return self.packed.params(sites)
 
     def renew(self, context: Tensor | None) -> bool:
-        """See Executor; threads that wait belong to the process that made them, which this may not be any more."""
+        """See Executor; waiting threads belong to the process that made them, perhaps not this one after a fork."""
         self._pool = ThreadPoolExecutor(self.threads)
         return self.packed.renew(context)
 
@@ -77,7 +78,7 @@ class NativeExecutor(Executor):
         return self.packed.nbytes
 
     def walk(self, uniforms: Tensor, temperature: float, progress: Progress | None) -> None:
-        """In C throughout for the heads that say how they draw; step by step for others."""
+        """In C throughout for heads that say how they draw; step by step for others."""
         if self.plan.trace.network.head.inverse not in HEADS:
             super().walk(uniforms, temperature, progress)
             return
@@ -100,8 +101,8 @@ class NativeExecutor(Executor):
 
 
 def _walk(library: ctypes.CDLL, packed: Threaded, steps: tuple[int, int], threads: int, images: tuple[int, int]) -> int:
-    """Run steps of a slice of the batch by a team. Returns how many threads it had in the end.
+    """Run steps for a slice of the batch with a team. Returns the number of threads at the end.
 
-    The packed plan is the call's own: who waits for it may be interrupted.
+    The call owns the packed plan: waiting for it may be interrupted.
     """
     return int(library.run(ctypes.addressof(packed.program), *steps, *images, threads, PATIENCE))

@@ -1,10 +1,10 @@
-/* Elementary functions for kernels on CPUs and GPUs: plain C without branches, so that loops over them become vector code.
+/* Elementary functions for kernels on CPUs and GPUs: plain C without branches, so that loops over them are vectorised.
  *
- * For float each is a polynomial of its own, fitted to the minimax error given; for double it is the C library's. No sum
- * has two products in it, so that a compiler has no choice which to fuse, and all vector widths give the same bits.
- * `real` is float or double. Errors are in units in the last place (ulp) of a float, measured over all of the range.
+ * For float each is a polynomial, fitted to the minimax error given; for double it is the C library's function. No sum
+ * has two products in it, so that a compiler has no choice of which to fuse, and all vector widths give the same bits.
+ * `real` is float or double. Errors are in units in the last place (ulp) of a float, measured over the whole range.
  */
-#ifdef __CUDACC__ /* of nvcc and NVRTC */
+#ifdef __CUDACC__ /* nvcc and NVRTC */
 #define FUNCTION static __device__ __forceinline__
 #else
 #define FUNCTION static inline
@@ -16,11 +16,11 @@ typedef union { int32_t i; float f; } Bits;
 
 FUNCTION float power_of_two(int32_t n) { /* for -126..127 */
     Bits scale;
-    scale.i = (int32_t)((uint32_t)(n + 127) << 23); /* of a NaN, n may be any number: the shift is not to overflow */
+    scale.i = (int32_t)((uint32_t)(n + 127) << 23); /* for NaN, n may be any number: the shift must not overflow */
     return scale.f;
 }
 
-/* exp within 2 ulp; below -87 and above 88 its value there, which is all that a sigmoid needs. */
+/* exp within 2 ulp; clamped below -87 and above 88, which is enough for a sigmoid. */
 FUNCTION float exp_float(float x) {
     x = x > 88.0f ? 88.0f : x < -87.0f ? -87.0f : x;
     float n = rintf(x * 1.44269504f);
@@ -35,7 +35,7 @@ FUNCTION float exp_float(float x) {
     return p * power_of_two((int32_t)n);
 }
 
-/* exp(x) - 1 = 2^n (exp(r) - 1) + (2^n - 1), exact near 0; clamped as exp_float. */
+/* exp(x) - 1 = 2^n (exp(r) - 1) + (2^n - 1), exact near 0; clamped like exp_float. */
 FUNCTION float expm1_float(float x) {
     x = x > 88.0f ? 88.0f : x < -87.0f ? -87.0f : x;
     float n = rintf(x * 1.44269504f);
@@ -51,7 +51,7 @@ FUNCTION float expm1_float(float x) {
     return p * scale + (scale - 1.0f);
 }
 
-/* exp where its value may be infinite, or too small for a normal number: 2^n in two factors. */
+/* exp where the value may be infinite, or below the normal range: 2^n in two factors. */
 FUNCTION float exp_wide_float(float x) {
     float bounded = x > 89.0f ? 89.0f : x < -104.0f ? -104.0f : x;
     float n = rintf(bounded * 1.44269504f);
@@ -65,7 +65,7 @@ FUNCTION float log_float(float x) {
     Bits bits;
     float small = x < 1.17549435e-38f ? 8388608.0f : 1.0f;
     bits.f = x * small;
-    /* Differences of unsigned numbers, since those of a negative x, whose log is not used, would overflow. */
+    /* Unsigned differences, since those of a negative x, whose log is not used, would overflow. */
     int32_t e = (int32_t)((uint32_t)bits.i - 0x3f3504f3u) >> 23;
     bits.i = (int32_t)((uint32_t)bits.i - ((uint32_t)e << 23));
     float f = bits.f - 1.0f, n = (float)e - (small > 1.0f ? 23.0f : 0.0f);
@@ -84,7 +84,7 @@ FUNCTION float log_float(float x) {
     return x > 0.0f ? p : x == 0.0f ? -INFINITY : NAN;
 }
 
-/* log(1 + x), with what rounding 1 + x lost put back. */
+/* log(1 + x), corrected for the rounding of 1 + x. */
 FUNCTION float log1p_float(float x) {
     float sum = 1.0f + x, lost = x - (sum - 1.0f), found = log_float(sum);
     return lost != 0.0f && sum <= 3.4028234e38f && sum > 0.0f ? found + lost / sum : found;
@@ -126,7 +126,7 @@ FUNCTION float erf_float(float x) {
     return fabsf(x) < 0.93f || x != x ? near : x < 0.0f ? -far : far;
 }
 
-/* By the precision of `real`; for the compiler the choice is a constant. */
+/* Selected by the precision of `real`; a constant for the compiler. */
 #define EITHER(NAME, FLOAT, DOUBLE)                                                                                    \
     FUNCTION real NAME(real x) { return sizeof(real) == 4 ? (real)FLOAT((float)x) : (real)DOUBLE((double)x); }
 EITHER(exp_, exp_float, exp)

@@ -1,24 +1,24 @@
-/* Fused operations of training on a CPU, forward and backward, for images begin..end-1: what fusing.cu computes, and more.
+/* Fused operations for training on a CPU, forward and backward, for images begin..end-1: those of fusing.cu, and more.
  *
- * kernel.c includes this once for each type that values are stored as: STORED, read by FETCH and written by STORE, and
- * NAMED says what a function is called. They are computed with as `real`. Images lie map by map, or with the maps of a
- * site side by side (`last`). Inner loops go over neighbours in memory, without branches, so that they become vector code.
+ * kernel.c includes this once per storage type: STORED, read by FETCH and written by STORE, and NAMED gives a
+ * function's name. Computations use `real`. Images are stored map by map, or with the maps of a site adjacent (`last`).
+ * Inner loops go over adjacent memory, without branches, so that they are vectorised.
  */
 #ifndef FUSED_SHAPE
 #define FUSED_SHAPE
 typedef struct { uint32_t by, magic, shift; } Divisor;
 
-/* Maps of an image, and where they lie among those of a wider one with edges: `Shape` of cuda/fusing.py. */
+/* Maps of an image, and their place among those of a wider one with edges: `Shape` of cuda/fusing.py. */
 typedef struct {
     uint32_t maps, height, width; /* of the image */
     uint32_t wide, first;         /* maps of the wider one, and which of them is the image's first */
     uint32_t rows, columns;       /* of the wider one */
-    int32_t top, left;            /* its edges, below 0 where the image is cut */
+    int32_t top, left;            /* its edges, negative where the image is cropped */
     uint32_t last;
     Divisor inner, across; /* for GPUs */
 } Shape;
 
-/* Of n columns, those that `shift` columns further left lie within `size`: from..to-1, to >= from. */
+/* The range from..to-1 of n columns for which the column `shift` further left lies within `size`; to >= from. */
 static inline void within(i64 n, i64 shift, i64 size, i64 *from, i64 *to) {
     *from = shift > 0 ? shift : 0;
     *to = shift + size < n ? shift + size : n;
@@ -26,7 +26,7 @@ static inline void within(i64 n, i64 shift, i64 size, i64 *from, i64 *to) {
     if (*to < *from) *to = *from;
 }
 
-/* Bytes that are 1 with a chance of `below` / 2^32, by Philox 4x32-10 (Salmon et al., 2011) of the key and a count. */
+/* Bytes that are 1 with probability `below` / 2^32, by Philox 4x32-10 (Salmon et al., 2011) of the key and a count. */
 void keep(uint8_t *out, i64 count, uint64_t key, uint32_t below) {
     uint8_t rest[256];
     for (i64 begin = 0; begin < count; begin += 256) {
@@ -147,12 +147,12 @@ void NAMED(activate_back)(const Shape *s, i64 begin, i64 end, const STORED *x, c
     for (i64 image = begin; image < end; image++) NAMED(activate_back_one)(s, image, x, kept, scale, wide, out);
 }
 
-/* Operations on the halves a and b of an image's maps, n neighbours each. Rows of fewer than SHORT are laid side by side
- * before and brought to where they belong after, so that none is too short for a vector. */
+/* Operations on the halves a and b of an image's maps, n neighbours each. Rows shorter than SHORT are put side by
+ * side before and scattered after, so that none is too short for a vector. */
 enum { NAMED(TOGETHER) = 512, NAMED(SHORT) = 64 };
 typedef void NAMED(Halves)(i64 count, const STORED *in, const STORED *first, const STORED *second, STORED *to, STORED *other);
 
-/* `x` is null if it is not read; of the result there are as many `parts` as the operation gives. */
+/* `x` is null if it is not read; the operation gives `parts` parts of the result. */
 static inline void NAMED(halves)(const Shape *s, i64 begin, i64 end, const STORED *x, const STORED *wide, STORED *out,
                                  int parts, NAMED(Halves) *work) {
     const i64 sites = (i64)s->height * s->width, all = s->maps * sites, n = s->last ? s->maps : all, stop = end * (all / n);
@@ -174,7 +174,7 @@ static inline void NAMED(halves)(const Shape *s, i64 begin, i64 end, const STORE
     }
 }
 
-/* From x, a and b, `real` numbers, to `one`, and of two PARTS to `two`. */
+/* From x, a and b, `real` numbers, to `one` and, with two PARTS, `two`. */
 #define HALVES(NAME, READ, PARTS, ...)                                                                                 \
     static void NAMED(NAME##_row)(i64 count, const STORED *restrict in, const STORED *restrict first,                  \
                                   const STORED *restrict second, STORED *restrict to, STORED *restrict other) {        \
@@ -192,11 +192,11 @@ static inline void NAMED(halves)(const Shape *s, i64 begin, i64 end, const STORE
         NAMED(halves)(s, begin, end, READ ? x : 0, wide, out, PARTS, NAMED(NAME##_row));                               \
     }
 
-/* out = x + a sigmoid(b), or tanh(a) sigmoid(b), where x is not read. */
+/* out = x + a sigmoid(b), or tanh(a) sigmoid(b), which does not read x. */
 HALVES(gate, 1, 1, one = x + a * sigmoid_(b);)
 HALVES(gate_tanh, 0, 1, one = tanh_exact(a) * sigmoid_(b);)
 
-/* The gradients of a and b from x, that of the result. */
+/* The gradients of a and b from x, which is that of the result. */
 HALVES(gate_back, 1, 2, {
     const real open = sigmoid_(b);
     one = x * open, two = one * a * (1 - open);
@@ -206,7 +206,7 @@ HALVES(gate_tanh_back, 1, 2, {
     one = given * (1 - held * held), two = given * held * (1 - open);
 })
 
-/* tanh(a) sigmoid(b) and its gradients with one division: of -+(t + 2) and 1 + e the products are what both divide by. */
+/* tanh(a) sigmoid(b) and its gradients with one division: both divide by products of -+(t + 2) and 1 + e. */
 #define QUOTIENT                                                                                                       \
     const real t = expm1_(-2 * abs_(a)), e = exp_(-abs_(b)), top = b < 0 ? e : 1, rise = a < 0 ? t : -t;
 HALVES(gate_quotient, 0, 1, { QUOTIENT one = rise * top / ((t + 2) * (1 + e)); })
@@ -225,7 +225,7 @@ void NAMED(drop)(i64 begin, i64 end, const STORED *x, const uint8_t *kept, real 
     NAMED(drop_row)(end - begin, x + begin, kept + begin, scale, out + begin);
 }
 
-/* Sums of 16 elements at a time, in one order whatever the vectors' width. */
+/* Sums of 16 elements at a time, in one order whatever the vector width. */
 static real NAMED(squares)(i64 n, const STORED *restrict x) {
     real part[16] = {0}, sum = 0;
     for (i64 i = 0; i + 16 <= n; i += 16)
@@ -257,7 +257,7 @@ static void NAMED(rms_row_back)(i64 n, const STORED *restrict x, const STORED *r
     }
 }
 
-/* Rows of n with a mean square of 1, times the weight. */
+/* Normalise rows of n to a mean square of 1, and multiply by the weight. */
 void NAMED(rms)(i64 begin, i64 end, i64 n, const STORED *x, const STORED *weight, real added, STORED *out) {
     for (i64 row = begin; row < end; row++) {
         const STORED *own = x + row * n;
@@ -277,7 +277,8 @@ void NAMED(rms_back)(i64 begin, i64 end, i64 n, i64 many, i64 rows, const STORED
         }
 }
 
-/* A front of a recurrence (layers/scan.py): `states` of `taps` windows, `far` apart, side by side in each row of `maps`. */
+/* A front of a recurrence (layers/scan.py): `states` of `taps` windows, `far` apart, side by side in each row of
+   `maps`. */
 void NAMED(scan_read)(i64 begin, i64 end, i64 maps, i64 taps, i64 far, const real *states, STORED *out) {
     for (i64 row = begin; row < end; row++)
         for (i64 tap = 0; tap < taps; tap++) {
@@ -287,7 +288,7 @@ void NAMED(scan_read)(i64 begin, i64 end, i64 maps, i64 taps, i64 far, const rea
         }
 }
 
-/* The gradients of the states from those of what was read: rows from several windows go to one place. */
+/* The gradients of the states from those of the values read: rows from several windows go to one place. */
 void NAMED(scan_read_back)(i64 begin, i64 end, i64 maps, i64 taps, i64 far, const STORED *given, real *states) {
     for (i64 row = begin; row < end; row++)
         for (i64 tap = 0; tap < taps; tap++) {
@@ -320,7 +321,7 @@ static void NAMED(cell_row_back)(i64 n, const STORED *restrict gates, const real
     }
 }
 
-/* Rows of sums [4 maps] for output, forget, input and content, which become the gates; new cells and states. */
+/* Turn rows of sums [4 maps] for output, forget, input and content into gates; compute new cells and states. */
 void NAMED(scan_cell)(i64 begin, i64 end, i64 n, STORED *gates, const real *carried, real *cells, real *states) {
     for (i64 row = begin; row < end; row++) {
         STORED *own = gates + row * 4 * n;
@@ -328,7 +329,7 @@ void NAMED(scan_cell)(i64 begin, i64 end, i64 n, STORED *gates, const real *carr
     }
 }
 
-/* The gradients of the sums, and of the cells that were carried on, from those of the new states and cells. */
+/* The gradients of the sums, and of the carried cells, from those of the new states and cells. */
 void NAMED(scan_cell_back)(i64 begin, i64 end, i64 n, const STORED *gates, const real *carried, const real *cells,
                            const real *to_states, const real *to_cells, STORED *to_sums, real *to_carried) {
     for (i64 row = begin, at = begin * n; row < end; row++, at += n) {

@@ -1,4 +1,4 @@
-"""Fused operations for training on a CPU, in the library that a C compiler makes: one pass over memory each."""
+"""Fused operations for training on a CPU, in the library built by a C compiler: one pass over memory each."""
 
 from __future__ import annotations
 
@@ -24,24 +24,24 @@ from pixkit.layers.geometry import Edges
 from pixkit.layers.scan import require_first
 
 LEANEST = 2
-"""The last of the sets of operations that there have been."""
+"""The latest set of operations."""
 
 
 class FusedOnCPU(FusedOperations):
-    """The operations, in C, each thread of torch's number a slice of the batch.
+    """The operations in C, each of torch's threads taking a slice of the batch.
 
-    Which are taken over says `lean`: 0 for those that there were first; 1 for recurrences, and dropout and RMS norms of
-    torch's own modules, too; 2 for its causal attention, too, and tensors of which autocast has rounded some.
+    `lean` selects the operations: 0 the original ones; 1 also recurrences, and dropout and RMS norms of torch's own
+        modules; 2 also its causal attention, and tensors of which autocast has rounded some.
     """
 
     def __init__(self, *, lean: int = LEANEST) -> None:
         self._lean = lean
-        # Found once: it takes as long as a small operation does.
+        # Looked up once: this takes as long as a small operation.
         self._libraries = {real: kernel(real) for real in ("float", "double")}
         super().__init__(lambda *given: launch(*given, self._libraries))
 
     def keep(self, kept: Tensor, chance: float) -> Tensor:
-        """See FusedOperations; from a key that torch's generator draws, by counting: many times as fast."""
+        """See FusedOperations; counts from a key drawn by torch's generator, which is many times as fast."""
         key = int(torch.randint(2**63 - 1, ()))
         below = ctypes.c_uint32(min(round(chance * 2**32), 2**32 - 1))
         self._libraries["float"].keep(
@@ -54,11 +54,11 @@ class FusedOnCPU(FusedOperations):
         return scanned(self._libraries, *given) if self._lean else super().scan(*given)
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        """See Fusing; what torch's own modules ask for is taken over, too."""
+        """See Fusing; calls of torch's own modules are also replaced."""
         kwargs = kwargs or {}
         if self._lean >= 2 and not torch.is_grad_enabled():
-            # Where nothing is recorded there is nothing to gain; and torch's reentrant checkpoints run so at first, and
-            # then again without this mode, when dropout has to leave the same.
+            # Without gradients there is nothing to gain; besides, torch's reentrant checkpoints first run this way and
+            # then again without this mode, and dropout has to drop the same elements.
             return None if func is fusing else func(*args, **kwargs)
         if self._lean and func is F.dropout:
             return dropped(self.keep, self._libraries, *args, **kwargs)
@@ -83,7 +83,7 @@ class FusedOnCPU(FusedOperations):
         return super().gated(*self._rounded((x, hidden)))
 
     def _rounded(self, tensors: Sequence[Tensor]) -> Sequence[Tensor]:
-        """All in autocast's type if it has brought some there, and the next layer rounds what comes of the others."""
+        """The tensors in autocast's type, if some have it already and the next layer rounds results of the others."""
         kinds, half = {one.dtype for one in tensors}, torch.get_autocast_dtype("cpu")
         if self._lean < 2 or len(kinds) == 1 or half not in kinds or not torch.is_autocast_enabled("cpu"):
             return tensors
@@ -110,7 +110,7 @@ class _Gate(torch.autograd.Function):
 
 
 def launch(dtype: torch.dtype, name: str, given: list[Any], *sizes: Any) -> None:
-    """Run what a GPU would launch: see `Launch`. After blocks and images may come libraries that were found before."""
+    """Run what a GPU would launch: see `Launch`. After blocks and images, preloaded libraries may follow."""
     shape, count, *rest = given
     _, images, *found = sizes
     libraries = found[0] if found else {real: kernel(real) for real in ("float", "double")}
@@ -120,20 +120,20 @@ def launch(dtype: torch.dtype, name: str, given: list[Any], *sizes: Any) -> None
 
 
 def tried() -> None:
-    """Make the operations, and compare them with torch's, once.
+    """Make the operations and compare them with torch's, once.
 
     Raises:
-        NoCompiler: if they cannot be had, or are wrong.
+        NoCompiler: if they are unavailable or wrong.
     """
     for real in ("float", "double"):
         kernel(real)
     if (fault := _fault(kernel("float"), kernel("double"))) is not None:
-        raise NoCompiler("fused operations compute something else than torch's", found=fault)
+        raise NoCompiler("fused operations give other results than torch's", found=fault)
 
 
 @functools.cache
 def _fault(*libraries: ctypes.CDLL) -> str | None:
-    """What is wrong with what these libraries compute."""
+    """Describe what is wrong with the results of these libraries; None if nothing is."""
     for dtype in REALS:
         found = [departure_of(FusedOnCPU(lean=lean), dtype) for lean in (1, LEANEST)]
         if fault := departure(launch, dtype, torch.device("cpu")) or next(filter(None, found), None):

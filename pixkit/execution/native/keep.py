@@ -1,4 +1,4 @@
-"""Where compiled code is kept from one process to the next: whole files, in folders that only this user can write."""
+"""Where compiled code is kept between processes: whole files, in folders that only this user can write."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from pixkit.files import open_regular, sync_folder
 from pixkit.locks import system_lock
 
 LARGEST = 2**24
-"""Bytes of a library above which it is none of ours."""
+"""Bytes above which a library is not one of ours."""
 
 
 def places() -> tuple[Path, ...]:
@@ -25,11 +25,11 @@ def places() -> tuple[Path, ...]:
 
 
 def find(folder: Path, key: str, suffix: str = ".so") -> Path | None:
-    """The library, or what else has the suffix, that was kept under that key; None if there is none that is whole
-    and that nobody but this user can have put there.
+    """Find the library, or other file with the suffix, kept under that key; None if there is none that is whole and
+    that only this user can have put there.
 
-    Its name ends in the hash of what it holds, so that one that a full disk or a power cut has cut short is known as
-    such: whoever loaded it might crash.
+    Its name ends in the hash of its content, so that a file cut short by a full disk or a power failure is recognised:
+    loading it might crash.
     """
     try:
         require_private(folder)
@@ -43,7 +43,7 @@ def find(folder: Path, key: str, suffix: str = ".so") -> Path | None:
 
 
 def keep(built: Path, folder: Path, key: str, suffix: str = ".so") -> Path:
-    """Copy a library into a folder, which is made if need be; give its path there.
+    """Copy a library into a folder, which is made if necessary; return its path there.
 
     Raises:
         OSError: if it cannot be written, or if others can write there: a library is code.
@@ -66,10 +66,10 @@ def keep(built: Path, folder: Path, key: str, suffix: str = ".so") -> Path:
 
 @contextlib.contextmanager
 def one_at_a_time(folders: Iterable[Path]) -> Iterator[None]:
-    """While entered, no other process is within, of those that keep what they make in these folders, or one of them.
+    """Mutual exclusion among processes that keep files in these folders, or in one of them.
 
-    Processes that start together, as the ranks of a launcher do, would all compile the same. Where no folder can be
-    locked nobody waits.
+    Processes that start together, as the ranks of a launcher do, would all compile the same. If no folder can be
+    locked, nobody waits.
     """
     with contextlib.ExitStack() as stack:
         for folder in folders:

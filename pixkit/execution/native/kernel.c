@@ -1,5 +1,5 @@
-/* Runs a packed plan for a slice of a batch. Slices are independent of each other; a slice is one thread's, or a team's,
- * each of whose threads computes a part of the maps. */
+/* Run a packed plan for a slice of a batch. Slices are independent of each other; a slice belongs to one thread, or
+ * to a team, each of whose threads computes some of the maps. */
 #include "program.h"
 #include "team.h"
 #include "linear.h"
@@ -11,7 +11,7 @@ static inline Rows operand(const Buffer *b, i64 position, i64 site, i64 first, i
     return (Rows){at(b, position, site, first, group), b->row};
 }
 
-/* y = f(x, z, w) for rows of maps, element by element; what lies without gaps is one row. */
+/* y = f(x, z, w) for rows of maps, element by element; contiguous rows are taken as one. */
 static void elementwise(const Op *op, i64 rows, i64 start, i64 end, Rows y, Rows x, Rows z, Rows w) {
     const real a = (real)op->alpha, b = (real)op->beta;
     if (!start && y.row == end && x.row == end && z.row == end && w.row == end) { end *= rows; rows = 1; }
@@ -41,7 +41,7 @@ static void norm(const Op *op, i32 maps, const real *weight, const real *bias, c
     for (i32 m = 0; m < maps; m++) y[m] = (x[m] - mean) * scale * weight[m] + bias[m];
 }
 
-/* The sum of x - mean, or of its squares: of every WIDE-th map, and then of neighbours. */
+/* The sum of x - mean, or of its squares: over every WIDE-th map, and then of neighbours. */
 static inline real added_up(const real *x, i32 maps, real mean, i32 squares) {
     real sums[WIDE] = {0};
     i32 m = 0;
@@ -56,7 +56,7 @@ static inline real added_up(const real *x, i32 maps, real mean, i32 squares) {
     return sums[0];
 }
 
-/* A norm of many maps: of what they are apart from their mean, or of themselves. */
+/* A norm of many maps: of their differences from the mean, or of the maps themselves. */
 static void wide_norm(const Op *op, i32 maps, const real *weight, const real *bias, const real *x, real *restrict y) {
     const real mean = op->kind == LAYER_NORM ? added_up(x, maps, 0, 0) / (real)maps : 0;
     const real variance = added_up(x, maps, mean, 1) / (real)maps;
@@ -78,7 +78,8 @@ static void embed(const Program *p, const Op *op, const Buffer *out, i32 group, 
 
 static void mix(const Program *p, const Op *op, const Buffer *in0, const Buffer *out, i32 group, i64 position, i64 site,
                 i64 first, i64 rows, Part part) {
-    const i64 width = op->width, high = op->paired ? (op->inner + 1) / 2 : op->inner; /* of a tap's part of the weight */
+    const i64 width = op->width, high = op->paired ? (op->inner + 1) / 2 : op->inner; /* of a tap's part of the
+                                                                                         weight */
     const i64 depth = op->taps * high, number = op->first ? site : group;
     const i32 *sources = op->table + ((i64)group * op->grid + site) * op->taps;
     Tap taps[op->taps];
@@ -103,7 +104,7 @@ static void mix(const Program *p, const Op *op, const Buffer *in0, const Buffer 
            op->bias + number * width, &to, rows, op->paired);
 }
 
-/* Of some sites, each with a weight of its own for all maps. */
+/* Over some sites, each with one weight for all maps. */
 static void sum(const Op *op, const Buffer *in0, const Buffer *out, i32 group, i64 position, i64 site, i64 first, i64 rows,
                 Part part) {
     const Span own = span(out->maps, part);
@@ -119,7 +120,7 @@ static void sum(const Op *op, const Buffer *in0, const Buffer *out, i32 group, i
     }
 }
 
-/* Each map from a site, a colour group and a map of its own. */
+/* Each map from its own site, colour group and map. */
 static void rearrange(const Op *op, const Buffer *in0, const Buffer *out, i32 group, i64 position, i64 site, i64 first, i64 rows) {
     const Found *found = (const Found *)op->table + ((i64)group * op->grid + site) * op->count;
     const real *from[op->count];
@@ -216,7 +217,7 @@ static inline __attribute__((always_inline)) void unit(const Program *p, const O
 
 #include "draw.c"
 
-#ifndef STRICT /* which trains nothing */
+#ifndef STRICT /* STRICT does not train */
 #define STORED real
 #define FETCH(value) (value)
 #define STORE(value) (value)
@@ -224,7 +225,7 @@ static inline __attribute__((always_inline)) void unit(const Program *p, const O
 #include "causal.h"
 #include "fused.h"
 
-/* bfloat16, rounded to the nearest, of two to the even one, as torch does. */
+/* bfloat16, rounded to nearest even, as in torch. */
 static inline real widened(uint16_t bits) {
     Bits held;
     held.i = (int32_t)((uint32_t)bits << 16);
@@ -246,7 +247,7 @@ static inline uint16_t rounded(real value) {
 #include "fused.h"
 #endif
 
-/* Steps from..to-1 for images first..last-1, as one of a team. */
+/* Steps from..to-1 for images first..last-1, as one thread of a team. */
 static void walk(const Program *p, i64 from, i64 to, i64 first, i64 last, Team *team, i32 number) {
     i32 stage = 0, parts = team->parts;
     for (i64 step = from; step < to; step++) {
@@ -262,10 +263,10 @@ static void walk(const Program *p, i64 from, i64 to, i64 first, i64 last, Team *
                 for (i32 j = 0; j < instr->count; j++)
                     unit(p, op, instr->group, j, sites[j], first, last - first, (Part){number, parts});
             else if (!number)
-                for (i32 j = 0; j < instr->count; j++) /* the same, but that the compiler knows that it is all */
+                for (i32 j = 0; j < instr->count; j++) /* the same, but here the compiler knows that it is complete */
                     unit(p, op, instr->group, j, sites[j], first, last - first, (Part){0, 1});
         }
-#ifndef STRICT /* where what is drawn is coded, see code.h */
+#ifndef STRICT /* where drawing becomes coding, see code.h */
         if (!p->draws || p->draws[step] == p->draws[step + 1]) continue;
         if (parts > 1) meet(team), parts = team->parts;
         if (number >= parts) return;
@@ -287,11 +288,13 @@ static void *work(void *given) {
 }
 
 #ifdef STRICT
-/* Results are those of IEEE 754 in single precision: rounded to the nearest, and small ones not flushed to zero, whatever
- * the process has asked of its processor. */
+/* Results are those of IEEE 754 single precision: rounded to nearest, and subnormal numbers not flushed to zero,
+ * whatever modes the process has set on its processor. */
 #include <fenv.h>
 #include <float.h>
-_Static_assert(FLT_EVAL_METHOD == 0 || FLT_EVAL_METHOD == 16, "float is computed in float"); /* 16: half of it in half */
+_Static_assert(FLT_EVAL_METHOD == 0 || FLT_EVAL_METHOD == 16, "float is computed in float"); /* 16: only half
+                                                                                                precision is computed
+                                                                                                in half */
 #define PLAIN_ARITHMETIC                                                                                               \
     fenv_t asked;                                                                                                      \
     fegetenv(&asked);                                                                                                  \
@@ -308,8 +311,9 @@ _Static_assert(FLT_EVAL_METHOD == 0 || FLT_EVAL_METHOD == 16, "float is computed
 #define AS_ASKED
 #endif
 
-/* Steps from..to-1 for images first..last-1, by a team of so many threads, or as many as there are to be had. Gives how
- * many there were in the end: one, if a quarter of the time was lost by waiting for others, and `patience` nanoseconds. */
+/* Steps from..to-1 for images first..last-1, by a team of `threads` threads, or as many as can be started. Returns
+ * how many there were in the end: one, if a quarter of the time, and `patience` nanoseconds, were lost by waiting
+ * for others. */
 i64 run(const Program *p, i64 from, i64 to, i64 first, i64 last, i64 threads, i64 patience) {
     Team team = {.patience = patience};
     Job jobs[MOST_THREADS];

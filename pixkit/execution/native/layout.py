@@ -1,4 +1,4 @@
-"""The structures of program.h, for ctypes; the two must change together. Instructions are read from the headers."""
+"""The structures of program.h for ctypes; the two must change together. Instructions are read from the headers."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def instructions(header: str) -> dict[str, tuple[str, ...]]:
 
 
 ELEMENTWISE = instructions("elementwise.h")
-"""Names of the instructions of one, two and three operands, by list."""
+"""Names of the instructions with one, two and three operands, by list."""
 KINDS = (*instructions("program.h")["LAYERS"], *itertools.chain.from_iterable(ELEMENTWISE.values()))
 """All instructions, as the compiler numbers them."""
 

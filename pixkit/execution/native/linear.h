@@ -1,10 +1,10 @@
-/* Sums over taps, out = bias + sum of a @ w, in tiles of registers. Part of kernel.c. */
+/* Sums over taps, out = bias + sum of a @ w, in register tiles. Part of kernel.c. */
 #if defined(__AVX512F__)
 #define BYTES 64
 #elif defined(__AVX__)
 #define BYTES 32
 #else
-#define BYTES 16 /* SSE2, NEON: what is wider than its registers a compiler takes apart one number at a time */
+#define BYTES 16 /* SSE2, NEON: compilers split wider vectors into single numbers */
 #endif
 #if defined(__AVX512F__) || defined(__aarch64__)
 #define REGISTERS 32
@@ -14,20 +14,21 @@
 #define LANES ((i64)(BYTES / sizeof(real)))
 typedef real vec __attribute__((vector_size(BYTES), aligned(sizeof(real)), may_alias));
 
-/* The numbers that are added up side by side where a sum is of one row: the same on all processors, and so its order. */
+/* The numbers summed side by side in a sum over one row: the same on all processors, so that the order is the same. */
 enum { WIDE = 64 / (int)sizeof(real) };
 
-/* A row of what is read, and the row of the weight that its first map has. */
+/* A row of the input, and the row of the weight for its first map. */
 typedef struct { const real *a; i64 row; } Tap;
 
-/* Weights lie in panels of that many columns, the last perhaps of fewer, so that whoever reads one reads on and on. */
+/* Weights are stored in panels of this many columns, the last perhaps narrower, so that a panel is read
+   sequentially. */
 enum { PANEL = 64 };
 
-/* Rows of a weight that are asked for before their turn: large weights come from far away. */
+/* Rows of a weight that are prefetched: large weights are far away in memory. */
 enum { AHEAD = 64 };
 
-/* Operations that are done with sums while these are in registers, as elementwise.h has them: x is a vector of the sums, z
- * of the other operand, a the operation's number. */
+/* Operations applied to sums while these are in registers, as in elementwise.h: x is a vector of the sums, z of the
+ * other operand, a the operation's number. */
 #define AFTERWARDS(ROW)                                                                                                \
     ROW(RELU, (vec)((whole)x & ~(x <= 0)))                                                                             \
     ROW(ADD, then->swapped ? z + a * x : x + a * z)                                                                    \
@@ -35,7 +36,7 @@ enum { AHEAD = 64 };
     ROW(MUL, x * z)
 typedef __typeof__((vec){0} <= 0) whole;
 
-/* One of them: its other operand, and where its results go if anyone reads them there. */
+/* One of them: its other operand, and where its results go if anything reads them there. */
 typedef struct {
     const real *other;
     real *out;
@@ -44,11 +45,11 @@ typedef struct {
     i32 kind, swapped; /* whether the sums are its second operand */
 } Then;
 
-/* Where sums go, if anyone reads them there, and what is done with them afterwards. */
+/* Where sums go, if anything reads them there, and the operations that follow. */
 typedef struct { real *out; i64 out_row; const Then *then, *end; } Target;
 
-/* Weights as bfloat16 lie in pairs, those of two rows in 32 bits, the earlier row's in the lower ones; sums are taken in the
- * same order. Of single precision alone. */
+/* bfloat16 weights are stored in pairs, those of two rows in 32 bits, with the earlier row's in the lower half; sums
+ * are taken in the same order. Only for single precision. */
 #define EARLIER(pair) ((vec)((pair) << 16))
 #define LATER(pair) ((vec)((pair) & ~(__typeof__((pair)[0]))0xffff))
 #define ADD_UP(k, WEIGHT)                                                                                              \
@@ -70,7 +71,8 @@ typedef struct { real *out; i64 out_row; const Then *then, *end; } Target;
             }                                                                                                          \
         break;
 
-/* bias + sum over taps of a[R][inner] @ w[inner][V vectors], which are the target's from `row` and `column` on. */
+/* bias + sum over taps of a[R][inner] @ w[inner][V vectors], for the target's rows and columns from `row` and
+   `column` on. */
 #define TILE(R, V) TILE_OF(tile, R, V, 0)
 #define TILE_OF(NAME, R, V, PAIRED)                                                                                    \
     static void NAME##_##R##_##V(const Tap *taps, i32 count, i64 lda, i64 ldw, i32 inner, const real *weight,          \
@@ -107,7 +109,7 @@ TILE_OF(half, 2, 1, 1) TILE_OF(half, 2, 2, 1) TILE_OF(half, 2, 3, 1) TILE_OF(hal
 TILE(4, 1) TILE(4, 2) TILE(4, 4) TILE(6, 4) TILE(8, 1) TILE(8, 2)
 #define BLOCK(left) ((left) >= 8 ? 8 : (left) >= 6 ? 6 : (left) >= 4 ? 4 : (left) >= 2 ? 2 : 1)
 #else
-#define BLOCK(left) ((left) >= 6 ? 6 : (left) >= 2 ? 2 : 1) /* for more there are too few registers */
+#define BLOCK(left) ((left) >= 6 ? 6 : (left) >= 2 ? 2 : 1) /* there are too few registers for more */
 #define tile_4_1 tile_2_1
 #define tile_4_2 tile_2_2
 #define tile_4_4 tile_2_4

@@ -1,4 +1,4 @@
-"""A plan as program.h has it: buffers, tables and instructions in C layout, on the device of the network."""
+"""A plan in the layout of program.h: buffers, tables and instructions in C structures, on the network's device."""
 
 from __future__ import annotations
 
@@ -17,22 +17,22 @@ from pixkit.heads.mixture import MAX_LOG_SCALE, MixtureHead
 
 
 class Packed(Buffers):
-    """Everything that a kernel needs to run a plan for a batch; the parts that differ among kernels are methods.
+    """Everything that a kernel needs to run a plan for a batch; parts that differ among kernels are methods.
 
     Attributes:
-        program: the structure that the kernel is given.
-        ops, table: its operations and its instructions, as they were before they were moved to the device.
+        program: the structure passed to the kernel.
+        ops, table: its operations and its instructions, before they were moved to the device.
     """
 
     def fill(self, context: Tensor | None) -> None:
-        """Take the memory, compute what needs no pixel, and write the tables."""
+        """Allocate the memory, compute what needs no pixel, and write the tables."""
         self._allocate(run_static(self.plan.trace, context))
         self._ops()
         self.program = self._link()
         self._due = self._draws()
 
     def drawing(self, uniforms: Tensor, temperature: float) -> None:
-        """Have the kernel draw, too, by these uniforms [B, draws, C, S], until `still`."""
+        """Make the kernel draw with these uniforms [B, draws, C, S], until `still`."""
         head, program = self.plan.trace.network.head, self.program
         assert head.inverse is not None
         self._drawn = [head.numbers(uniforms.to(self.dtype)).contiguous(), *self._due]
@@ -44,7 +44,7 @@ class Packed(Buffers):
             program.low, program.high = head.min_log_scale, MAX_LOG_SCALE
 
     def still(self) -> None:
-        """Have the kernel draw nothing."""
+        """Make the kernel draw nothing."""
         self.program.draws = None
 
     def _ops(self) -> None:
@@ -60,7 +60,7 @@ class Packed(Buffers):
         self.ops = (Op * max(len(ops), 1))(*ops)
 
     def _fuse(self) -> list[int]:
-        """Of each operation of the kernel, how many of those that follow are computed with it."""
+        """For each operation of the kernel, how many of the following are computed with it."""
         return [0] * len(self._parts)
 
     def _table(self, name: str, part: Lowered) -> Tensor | None:
@@ -85,7 +85,7 @@ class Packed(Buffers):
         return op
 
     def _operand(self, operand: str | Tensor, maps: int) -> int:
-        """The number of a buffer; of one made for the purpose if the operand is values of maps."""
+        """The number of a buffer; a new one if the operand is a tensor of values."""
         if isinstance(operand, str):
             # The encoding reads the pixels, which are not a buffer.
             return 0 if self._is_pixels(operand) else self._index[operand]
@@ -95,15 +95,15 @@ class Packed(Buffers):
         return len(self._data) + len(self._constants) - 1
 
     def _instructions(self) -> tuple[int, int, int]:
-        """Addresses of the instructions, step by step, of where each step begins, and of the sites."""
+        """Addresses of the instructions in order of steps, of where each step begins, and of the sites."""
         plan = self.plan
-        # A schedule lists one operation's steps; the kernel wants one step's operations. Sorting all rows by step does
-        # it, and must be stable: within a step the network's order is that in which results are read.
+        # A schedule lists one operation's steps; the kernel needs one step's operations. Sorting all rows by step
+        # achieves that. The sort must be stable: within a step, results are read in the network's order.
         heads = set(self._heads())
         rows, first = [], 0
         for schedule in self._schedules:
             ops = filter(heads.__contains__, self._of.get(schedule.operation.name, ()))
-            # What is computed as a whole is computed in all colours.
+            # An operation computed as a whole is computed in all colours.
             groups = range(self._groups_of(schedule.operation.name)) if schedule.opcode == "ALL" else (schedule.group,)
             times, starts = schedule.arrays
             for op, group in itertools.product(ops, groups):
@@ -111,7 +111,7 @@ class Packed(Buffers):
                 row["op"], row["group"], row["count"] = op, group, np.diff(starts)
                 row["first"] = starts[:-1] + first
                 rows.append((times, row))
-            # Views make no rows, but their sites are in the table all the same.
+            # Views have no rows, but their sites are in the table anyway.
             first += len(schedule.sites)
         times = np.concatenate([time for time, _ in rows]) if rows else np.empty(0, np.int64)
         order = times.argsort(kind="stable")
@@ -150,7 +150,7 @@ class Packed(Buffers):
         data = self._data[name]
         varies = len(data) > 1 or name in self._memory or self.plan.trace.operations[name].grid != (1, 1)
         site, row, group, _ = data.stride()
-        apart = group * (data.shape[2] > 1)  # one group is every group's
+        apart = group * (data.shape[2] > 1)  # a single group is used for every group
         return Buffer(data.data_ptr(), site * varies, row, apart, self._maps(name), int(name in self._passing))
 
     def _draws(self) -> tuple[Tensor, Tensor, Tensor]:

@@ -1,6 +1,6 @@
-"""Kernels that a wheel for Linux on x86-64 brings, one for each level of that processor: nothing is compiled at first.
+"""Kernels in a wheel for Linux on x86-64, one per level of that architecture, so that nothing has to be compiled.
 
-What builds the wheel (hatch_build.py) loads this file by itself, before pixkit and torch are there: it imports neither.
+The builder of the wheel (hatch_build.py) loads this file on its own, without pixkit and torch: it imports neither.
 """
 
 from __future__ import annotations
@@ -10,30 +10,31 @@ import platform
 from pathlib import Path
 
 SOURCE = Path(__file__).with_name("kernel.c")
-"""Includes the headers and draw.c, which lie beside it."""
+"""Includes the headers and draw.c, which are next to it."""
 FLAGS = ("-O3", "-fno-math-errno", "-fno-trapping-math", "-ffp-contract=fast", "-shared", "-fPIC", "-pthread")
 STRICT = ("-ffp-contract=off", "-fno-fast-math", "-DSTRICT")
-"""What is added for the kernel "strict": of single precision, with results that are the same on all processors."""
+"""Flags for the kernel "strict": single precision, with the same results on all processors."""
 FOLDER = Path(__file__).with_name("kernels")
-"""Where the wheel has them; there is none in a checkout, in a source distribution or in a wheel for all systems."""
+"""The kernels' folder in the wheel; it does not exist in a checkout, a source distribution or a wheel for all
+systems."""
 LEVELS = {
     "x86-64-v4": frozenset(["avx512f", "avx512bw", "avx512cd", "avx512dq", "avx512vl"]),
     "x86-64-v3": frozenset(["avx", "avx2", "bmi1", "bmi2", "f16c", "fma", "abm", "movbe", "xsave"]),
     "x86-64-v2": frozenset(["cx16", "lahf_lm", "popcnt", "pni", "sse4_1", "sse4_2", "ssse3"]),
 }
-"""Levels of the System V ABI's supplement for x86-64, the best first, and what each asks for beside the next: flags as
-Linux names them, which leave out what the system does not keep for a process."""
+"""Levels of the System V ABI's supplement for x86-64, the best first, and what each requires beyond the next: flags as
+Linux names them, without those that the system does not save for a process."""
 
 
 def flags(real: str) -> tuple[str, ...]:
-    """What the compiler is told, for "float", "double" or "strict"."""
+    """The compiler flags for "float", "double" or "strict"."""
     return (*FLAGS, *STRICT, "-DREAL=float") if real == "strict" else (*FLAGS, f"-DREAL={real}")
 
 
 def find(real: str) -> Path | None:
-    """The kernel for "float", "double" or "strict" of the highest level that this processor has, if it is there whole.
+    """The kernel for "float", "double" or "strict" of the highest level that this processor supports, if it is intact.
 
-    None too if it was built from other sources than those that lie here: the structures of a plan might differ.
+    Also None if it was built from other sources than those here: the structures of a plan might differ.
     """
     if (platform.system(), platform.machine()) != ("Linux", "x86_64") or not FOLDER.is_dir():
         return None
@@ -45,7 +46,7 @@ def find(real: str) -> Path | None:
 
 
 def levels(flags: frozenset[str]) -> list[str]:
-    """The levels that a processor with these flags has, the best first."""
+    """The levels that a processor with these flags supports, the best first."""
     found: list[str] = []
     for level, needed in reversed(LEVELS.items()):
         if not needed <= flags:
@@ -55,17 +56,17 @@ def levels(flags: frozenset[str]) -> list[str]:
 
 
 def name(real: str, level: str, content: bytes) -> str:
-    """The file's name, which says what it was built from and what it holds."""
+    """The file's name, which identifies its sources and its content."""
     return f"{prefix(real, level)}-{hashlib.sha256(content).hexdigest()[:16]}.so"
 
 
 def prefix(real: str, level: str) -> str:
-    """What the name begins with: all that can be said before there is a file."""
+    """The start of the name: all that is known before the file exists."""
     return f"{real}-{level}-{_digest()}"
 
 
 def contents(source: Path) -> list[str]:
-    """The texts of a kernel and of all that lies beside it, in the order of their names."""
+    """The texts of a kernel and of the files next to it, in the order of their names."""
     return [path.read_text(encoding="utf-8") for path in sorted(source.parent.glob("*.[ch]"))]
 
 
@@ -74,7 +75,7 @@ def _digest() -> str:
 
 
 def _flags() -> frozenset[str]:
-    """What this processor can do, as Linux says."""
+    """The flags of this processor, as Linux reports them."""
     try:
         lines = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace").splitlines()
     except OSError:

@@ -1,4 +1,4 @@
-"""The native executor with weights rounded to bfloat16, which is asked for by name: half of the memory is read."""
+"""The native executor with weights rounded to bfloat16, only if requested by name: it reads half the memory."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from pixkit.execution.native.threads import Threaded
 from pixkit.execution.plan import Plan
 
 FEW = 2
-"""Images up to which weights are kept in bfloat16: with more, what is read is no longer what takes the time."""
+"""The largest batch with weights stored in bfloat16: with more images, reading weights no longer dominates the time."""
 
 
 class Rounded(Threaded):
-    """Weights of linear layers and convolutions are rounded to the nearest bfloat16; all else is as it was.
+    """Weights of linear layers and convolutions are rounded to the nearest bfloat16; all else is unchanged.
 
-    For a few images in single precision these lie in pairs, see linear.h; the sums are the same.
+    For a few images in single precision they are stored in pairs, see linear.h; the sums are the same.
     """
 
     def __init__(self, plan: Plan, batch: int) -> None:
@@ -46,7 +46,7 @@ class Rounded(Threaded):
 class RoundedExecutor(NativeExecutor):
     """Draws exactly from the network whose linear layers and convolutions have weights rounded to bfloat16.
 
-    How far that is from the network itself says `pixkit.samplers.cached`.
+    For the difference from the network itself, see `pixkit.samplers.cached`.
     """
 
     def _packed(self) -> Threaded:

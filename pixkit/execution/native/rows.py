@@ -1,4 +1,4 @@
-"""Dropout and RMS norms for training on a CPU, as torch's own modules ask for them: one pass over memory each."""
+"""Dropout and RMS norms for training on a CPU, as torch's own modules call them: one pass over memory each."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from pixkit.execution.native.sharing import Libraries, library_for, work_on
 from pixkit.layers.scan import require_first
 
 BLOCK = 64
-"""Rows of which the gradients of a weight are added up in one order, however many threads there are."""
+"""Rows whose weight gradients are summed in a fixed order, however many threads there are."""
 
 
 def dropped(
@@ -26,7 +26,7 @@ def dropped(
     training: bool = True,
     **named: Any,
 ) -> Tensor:
-    """torch.nn.functional.dropout; `keep` fills a bool tensor with what is left, each element with a chance."""
+    """torch.nn.functional.dropout; `keep` fills a bool tensor, each element True with the given probability."""
     if not training or not 0 < p < 1 or named.get("inplace") or not _suits(input):
         return F.dropout(input, p, training, **named)
     kept = keep(torch.empty(input.shape, dtype=torch.bool), 1 - p)

@@ -12,22 +12,22 @@ from pixkit.execution.native.sharing import Libraries, library_for, work_on
 from pixkit.layers.scan import Scan, Tables, require_first
 
 PRODUCTS = {torch.float32: (torch.float32, torch.bfloat16), torch.float64: (torch.float64,)}
-"""Of states of a type, those that the kernels can have products in."""
+"""The types of states for which the kernels can compute products."""
 
 
 def scanned(libraries: Libraries, x: Tensor, weight: Tensor, hidden: Tensor, cell: Tensor, *rest: Any) -> Tensor:
-    """What `Scan` computes, but for rounding."""
+    """The result of `Scan`, up to rounding."""
     if x.dtype not in PRODUCTS.get(hidden.dtype, ()) or not x.numel():
         return Scan.apply(x, weight, hidden, cell, *rest)
     return ScanOnCPU.apply(library_for(libraries, hidden.dtype), x, weight, hidden, cell, *rest)
 
 
 class ScanOnCPU(torch.autograd.Function):
-    """See `Scan`. Sites are kept in the order of fronts, with what they read: the weight's gradient is one product."""
+    """See `Scan`. Sites are kept in the order of fronts, with their inputs: the weight's gradient is one product."""
 
     @staticmethod
     def forward(ctx: Any, library: ctypes.CDLL, x: Tensor, weight: Tensor, *rest: Any) -> Tensor:
-        """Front by front. It keeps the gates after their activations, what was read, and the cells."""
+        """Front by front. Keeps the gates after their activations, the inputs, and the cells."""
         hidden, cell, slots, carry, *found = rest
         tables = Tables(*found)
         batch, maps, taps = x.shape[1], len(hidden), slots.taps
@@ -79,7 +79,7 @@ class ScanOnCPU(torch.autograd.Function):
             last -= size
         to_weight = to_gates.flatten(0, 1).t() @ reads.flatten(0, 1)
         to_weight = to_weight.unflatten(1, (taps, maps)).permute(0, 2, 1).to(weight.dtype)
-        in_order = torch.equal(tables.order, torch.arange(len(tables.order)))  # as the fronts of rows are
+        in_order = torch.equal(tables.order, torch.arange(len(tables.order)))  # true for fronts that are rows
         to_x = to_gates if in_order else to_gates.index_select(0, tables.order.argsort())
         to_outside = (of.index_select(0, tables.outside).sum((0, 1)) for of in (to_states, to_cells))
         return (None, to_x, to_weight, *to_outside, *[None] * (2 + len(tables)))

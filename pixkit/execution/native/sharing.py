@@ -1,4 +1,4 @@
-"""Threads of Python that share the rows of an operation in C, which holds no lock meanwhile."""
+"""Python threads that share the rows of an operation in C, which runs without the interpreter's lock."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ from pixkit.execution.cuda.fusing import Pointer
 Libraries: TypeAlias = Mapping[str, ctypes.CDLL]
 """The compiled kernels for "float" and "double"."""
 LEAST = 2**15
-"""Elements of all images from which on threads share them: fewer take no longer than handing them out does."""
+"""Elements, over all images, from which threads share them: fewer take no longer than distributing them."""
 
 
 def library_for(libraries: Libraries, dtype: torch.dtype) -> ctypes.CDLL:
-    """Of the two the one that computes with values of a type; bfloat16 is computed with as float."""
+    """The kernel that computes with values of a type; bfloat16 is computed in float."""
     return libraries["double" if dtype == torch.float64 else "float"]
 
 
@@ -35,9 +35,9 @@ def work_on(
     alone: bool = False,
     scratch: int = 0,
 ) -> None:
-    """Run a kernel over all rows of a tensor, in its type; by one thread if `alone`, where rows write to the same.
+    """Run a kernel over all rows of a tensor, in its type; in one thread if `alone`: rows write to one place.
 
-    Its last argument is memory for `scratch` numbers that a thread computes with, if it asks for any.
+    Its last argument is memory for `scratch` numbers for each thread, if it asks for any.
     """
     work = getattr(library, f"{name}_half" if like.dtype == torch.bfloat16 else name)
     real = ctypes.c_double if like.dtype == torch.float64 else ctypes.c_float
@@ -54,7 +54,7 @@ def work_on(
 
 
 def share(work: Callable[[ctypes.c_int64, ctypes.c_int64], object], rows: int, elements: int) -> None:
-    """Work on all rows, which have so many elements together: threads of torch's number take some of them each."""
+    """Run `work` on all rows, of `elements` elements in total, shared among torch's number of threads."""
     threads = min(torch.get_num_threads(), rows) if elements >= LEAST else 1
     if threads == 1:
         work(ctypes.c_int64(0), ctypes.c_int64(rows))
@@ -65,5 +65,5 @@ def share(work: Callable[[ctypes.c_int64, ctypes.c_int64], object], rows: int, e
 
 @functools.cache
 def _pool(process: int, threads: int) -> ThreadPoolExecutor:
-    """Threads that wait; a process that was forked has none of those that the other had."""
+    """A pool of waiting threads; after a fork, a process has none of its parent's."""
     return ThreadPoolExecutor(threads)

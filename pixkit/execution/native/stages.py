@@ -1,4 +1,4 @@
-"""What the threads of a team share of a walk, and where they meet: see team.h."""
+"""How the threads of a team share a walk, and where they synchronise: see team.h."""
 
 from __future__ import annotations
 
@@ -6,18 +6,18 @@ from collections.abc import Iterable
 from typing import NamedTuple
 
 ITSELF = -1
-"""The stage of an operation before which threads meet each time that there is something to do, as in team.h."""
+"""The stage of an operation before which threads synchronise each time that there is work, as in team.h."""
 LEAST = 1.5
-"""Microseconds of an operation from which on it is shared though threads have to meet before and after it."""
+"""Microseconds from which an operation is shared even though threads have to synchronise before and after it."""
 
 
 class Access(NamedTuple):
     """Maps that an operation reads or writes, at any site, of any image and colour group.
 
     Attributes:
-        memory: the address of the memory that they are in.
-        start, stop: where they begin and end at its first site.
-        own: whether a thread that computes a part of the maps touches no others, counted from `start`.
+        memory: the address of their memory.
+        start, stop: their range at the first site.
+        own: whether a thread that computes some of the maps touches only these, counted from `start`.
     """
 
     memory: int
@@ -27,12 +27,13 @@ class Access(NamedTuple):
 
 
 class Work(NamedTuple):
-    """An operation, with those that are computed with it.
+    """An operation, with those computed with it.
 
     Attributes:
-        units: in how many its maps can be shared, 0 if they cannot; who has as many shares them alike.
-        reads, writes: what it does to memory.
-        time: microseconds that it takes one thread at a site.
+        units: the number of units in which its maps can be shared, 0 if they cannot; operations with equally many are
+            split alike.
+        reads, writes: its accesses to memory.
+        time: microseconds for one thread at a site.
     """
 
     units: int
@@ -42,17 +43,17 @@ class Work(NamedTuple):
 
 
 class Role(NamedTuple):
-    """Of an operation, as program.h has it: threads meet where the stage changes."""
+    """The role of an operation, as in program.h: threads synchronise where the stage changes."""
 
     stage: int
     shared: bool
 
 
 def roles(works: Iterable[Work]) -> list[Role]:
-    """Of operations in the order in which they are computed: shared where it pays, with as few stages as that needs.
+    """The roles of operations in order of computation: shared where it pays, with as few stages as that needs.
 
-    No two operations of a stage touch the same maps by different threads, unless both read. What takes little is shared
-    only where that needs no new stage; else the first thread does it alone.
+    Within a stage, no two operations access the same maps from different threads, unless both read. Cheap work is
+    shared only where that needs no new stage; otherwise the first thread does it.
     """
     found: list[Role] = []
     stage, since = 0, list[Work]()
@@ -71,7 +72,7 @@ def roles(works: Iterable[Work]) -> list[Role]:
 
 
 def _apart(one: Work, other: Work) -> bool:
-    """Whether one thread may touch what another one writes."""
+    """Whether one thread may access what another one writes."""
     return _clash(one, one.writes, other, (*other.reads, *other.writes)) or _clash(other, other.writes, one, one.reads)
 
 

@@ -1,19 +1,19 @@
-/* A team of threads that walk the same steps, each with a part of the maps of what is worth sharing. Part of kernel.c.
+/* A team of threads that walk the same steps, each computing some of the maps where sharing pays. Part of kernel.c.
  *
- * Every number is computed by one thread, as one thread alone would: how many there are changes no bit. They meet where
- * one needs what another has computed, or is to write what another reads (`stage` of an operation).
+ * Every number is computed by one thread, in the same way as without a team: the number of threads changes no bit. They
+ * synchronise where one needs what another has computed, or is to write what another reads (`stage` of an operation).
  */
 #include <pthread.h>
 #include <sched.h>
 #include <time.h>
 
 enum { MOST_THREADS = 64, UNIT = 16, ITSELF = -1 };
-enum { SPINS = 1 << 10 }; /* looks before the processor is left to others, who may be those that are waited for */
+enum { SPINS = 1 << 10 }; /* polls before yielding the processor, perhaps to those that are waited for */
 
 typedef struct { i32 number, parts; } Part;
 typedef struct { i64 start, end; } Span;
 
-/* A part of `count` maps, in whole units of vectors. */
+/* A share of `count` maps, in whole vectors. */
 static inline Span span(i64 count, Part part) {
     if (part.parts == 1) return (Span){0, count};
     const i64 units = (count + UNIT - 1) / UNIT, end = units * (part.number + 1) / part.parts * UNIT;
@@ -21,11 +21,11 @@ static inline Span span(i64 count, Part part) {
     return (Span){start, end < count ? end : count};
 }
 
-/* Apart, since one is written by all while they look at the other. */
+/* On separate cache lines, since all write to one while they poll the other. */
 typedef struct {
     _Alignas(64) i32 arrived;
     i64 lost, begun, patience; /* nanoseconds lost by waiting; when the team began; how many may be lost in any case */
-    _Alignas(64) i32 turn, parts; /* how many there are is known once all that can be had have begun */
+    _Alignas(64) i32 turn, parts; /* the number of threads is known once all that can be started have begun */
 } Team;
 
 static inline i64 now(void) {
@@ -42,7 +42,7 @@ static inline void relax(void) {
 #endif
 }
 
-/* Wait until a number is another one. Gives the nanoseconds that it took, once others were let run meanwhile. */
+/* Wait until a number changes. Returns the nanoseconds that it took, counted once the processor was yielded. */
 static inline i64 wait_until_not(const i32 *number, i32 old) {
     for (i32 looks = 0; looks < SPINS; looks++) {
         if (__atomic_load_n(number, __ATOMIC_ACQUIRE) != old) return 0;
@@ -53,8 +53,8 @@ static inline i64 wait_until_not(const i32 *number, i32 old) {
     return now() - since;
 }
 
-/* Wait for all of the team. If much of its time is lost by waiting, as where other processes run, there is only the first
- * thread from then on. */
+/* Wait for the whole team. If it loses much of its time by waiting, for example because other processes run, only
+ * the first thread continues from then on. */
 static inline void meet(Team *team) {
     const i32 parts = team->parts, turn = __atomic_load_n(&team->turn, __ATOMIC_RELAXED);
     if (parts == 1) return;
@@ -74,7 +74,7 @@ static void start(Team *team, i32 parts) {
     __atomic_store_n(&team->parts, parts, __ATOMIC_RELEASE);
 }
 
-/* Begin a thread, with as much memory for what lies on its stack as a main thread mostly has; 0 if there is none. */
+/* Start a thread, with as large a stack as a main thread usually has; 0 if that fails. */
 static i32 begin(pthread_t *thread, void *(*work)(void *), void *given) {
     pthread_attr_t attributes;
     if (pthread_attr_init(&attributes)) return 0;

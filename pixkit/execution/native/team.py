@@ -1,4 +1,4 @@
-"""A packed plan that a team of threads may walk: what they share of it, and whether that is quicker than slices."""
+"""A packed plan that a team of threads may walk: how they share it, and whether that is faster than slices."""
 
 from __future__ import annotations
 
@@ -12,36 +12,37 @@ from pixkit.execution.native.stages import Access, Work, roles
 from pixkit.execution.reference import CALLS
 
 UNIT = 16
-"""Maps that stay together, as in team.h."""
+"""Maps that are not split, as in team.h."""
 MEETING = 0.4
-"""Microseconds that threads take to meet and to read what others wrote; of two cores of a Xeon, as all that follows."""
+"""Microseconds that threads take to synchronise and to read what others wrote; for two cores of a Xeon, as all that
+follows."""
 BEGINNING = 20.0
-"""Microseconds that a thread takes to begin."""
+"""Microseconds that a thread takes to start."""
 NEAR, FAR = 90e3, 30e3
-"""Bytes of weights that a core reads in a microsecond: out of its second-level cache, and from farther away."""
+"""Bytes of weights that a core reads in a microsecond: from its second-level cache, and from farther away."""
 CACHED = 1.5 * 2**20
 """Bytes of weights that stay in the second-level cache from step to step."""
 PRODUCTS = 160e3
-"""Bytes of products that a core adds up in a microsecond."""
+"""Bytes of products that a core sums in a microsecond."""
 ELEMENTS = 2e3
 """Elements that a core activates, adds or moves in a microsecond."""
 GAIN = 0.85
-"""The part of slices' time that a team is to take at most."""
+"""The largest fraction of the time of slices that a team may take."""
 
 PLACED = {"COPY", "CONSTANT", "GATHER"}
 """Kinds that write some of a result's maps."""
 APART = {*POINTWISE, *PLACED, "LINEAR", "SUM", "CONCATENATED_ELU", "GLU", "MAXOUT", "LSTM"}
-"""Kinds of which each thread can compute a part of the maps, and for which it reads, but for LINEAR, these alone."""
+"""Kinds for which each thread can compute some of the maps, and reads (except for LINEAR) only these."""
 
 
 class Teamwork(Chained, ABC):
     """Operations know their stage, and whether they are shared."""
 
     _part_read = 1.0
-    """Of the bytes that weights have in the network's precision."""
+    """Counted in the bytes that weights have in the network's precision."""
 
     def suits(self, threads: int) -> bool:
-        """Whether so many threads are quicker as a team than each with a slice of the batch; once this is filled."""
+        """Whether `threads` threads are faster as a team than with slices of the batch; call once this is filled."""
         if threads == 1 or not self.batch:
             return False
         slices = self._times(-(-self.batch // min(threads, self.batch)))
@@ -65,12 +66,12 @@ class Teamwork(Chained, ABC):
         return self._walk(times) + MEETING * meetings + BEGINNING * CALLS * (threads - 1)
 
     def _walk(self, times: npt.NDArray[np.float64]) -> float:
-        """Microseconds of a walk by one thread, of those of each operation at a site."""
+        """Microseconds of a walk by one thread, from those of each operation at a site."""
         rows = self.table[:-1]
         return float((times[rows["op"]] * rows["count"]).sum())
 
     def _times(self, rows: int) -> npt.NDArray[np.float64]:
-        """Microseconds of each operation at a site of so many images."""
+        """Microseconds of each operation at a site of `rows` images."""
         weights = {
             number: part.taps * part.inner * part.width * self.dtype.itemsize
             for number, (_, part) in enumerate(self._parts)
@@ -90,12 +91,12 @@ class Teamwork(Chained, ABC):
         return times
 
     def _units(self, head: int) -> int:
-        """In how many parts threads can share an operation; 0 of what one of them does."""
+        """The number of parts into which threads can split an operation; 0 if a single thread computes it."""
         kind = self._parts[head][1].kind
         return self.ops[head].taps if kind == "ATTEND" else -(-self._split(head) // UNIT) if kind in APART else 0
 
     def _split(self, number: int) -> int:
-        """The maps that are split, those of results but for kinds that compute several of one."""
+        """The number of maps that are split: those of the result, except for kinds that compute several of one."""
         part = self._parts[number][1]
         if part.kind == "LINEAR":
             return part.width
@@ -114,7 +115,7 @@ class Teamwork(Chained, ABC):
         return Work(self._units(head), tuple(reads), tuple(writes), time)
 
     def _maps_of(self, name: str, split: int, first: int, placed: bool) -> list[Access]:
-        """What an operation touches: as often as there are maps that are split, or once if placed; or all at once."""
+        """What an operation accesses: once for each map that is split, or once if placed; or everything at once."""
         data = self._data[name]
         size, memory = data.element_size(), data.untyped_storage().data_ptr()
         start = data.data_ptr() + first * size

@@ -1,4 +1,4 @@
-"""The packed plan as the kernel for CPUs takes it: attention has memory of its own."""
+"""The packed plan in the form that the CPU kernel takes: attention has its own memory."""
 
 from __future__ import annotations
 
@@ -16,23 +16,23 @@ from pixkit.execution.plan import Plan
 from pixkit.readiness.trace import Operation
 
 VECTOR = 64
-"""Bytes; attend.h keeps the keys of as many sites together as a vector has numbers."""
+"""Bytes in a vector; attend.h keeps the keys of as many sites together as it has numbers."""
 PANEL = 64
-"""Columns of a linear layer's weight that lie together, as in linear.h."""
+"""Columns of a linear layer's weight that are stored together, as in linear.h."""
 
 Fresh: TypeAlias = tuple[npt.NDArray[np.intp], npt.NDArray[np.intp]]
-"""Where each query's keys begin and end among all, [Q + 1], and those."""
+"""Where each query's keys begin and end among all, [Q + 1], and those keys."""
 
 
 AFTERWARDS = instructions("linear.h")["AFTERWARDS"]
-"""Kinds that follow a linear layer while its sums are in registers."""
+"""Kinds that can follow a linear layer while its sums are in registers."""
 
 
 class Threaded(Teamwork):
     """Linear layers lead chains. Each of the others reads the sums that are in registers as one operand, and its other
-    one from memory; what nobody reads from memory is not written.
+    one from memory; results that nothing reads from memory are not written.
 
-    Keys and values are taken in by the first query that sees them, and kept in the order in which they are read.
+    Keys and values are stored by the first query that sees them, in the order in which they are read.
     """
 
     def __init__(self, plan: Plan, batch: int) -> None:
@@ -45,7 +45,7 @@ class Threaded(Teamwork):
         }
 
     def _leads(self, number: int) -> bool:
-        """Of whole vectors, since other operands may have no room for more."""
+        """Whole vectors only, since other operands may have no room for more."""
         return self._parts[number][1].kind == "LINEAR" and self._domain(number) % LANES == 0
 
     def _joins(self, number: int) -> bool:
@@ -61,7 +61,7 @@ class Threaded(Teamwork):
         return self._data[part.out or name].data_ptr()
 
     def _reads(self, number: int) -> list[int]:
-        """The addresses of an operation's operands, of those that are memory of the plan."""
+        """The addresses of an operation's operands that are memory of the plan."""
         inputs = self._parts[number][1].inputs
         return [self._data[name].data_ptr() for name in inputs if isinstance(name, str) and not self._is_pixels(name)]
 
@@ -81,12 +81,12 @@ class Threaded(Teamwork):
         return self._data[name].untyped_storage().data_ptr()
 
     def _taken_in(self, name: str, part: Lowered) -> Fresh:
-        """The places in the table's order of the keys that each query is the first to see."""
+        """The places, in the table's order, of the keys that each query is the first to see."""
         assert part.table is not None
         spans = part.table[part.grid :].view(part.queries, 2).tolist()
         hidden = None if part.bias is None else part.bias.isneginf().all(0).numpy()
         sites = self._sites(name)
-        first = np.full(part.grid, part.queries)  # the site of the query that sees a key first; as yet of none
+        first = np.full(part.grid, part.queries)  # the site of the first query to see a key; initially none
         for site in reversed(sites):
             low, high = spans[site]
             seen: slice | npt.NDArray[np.intp] = (
@@ -104,7 +104,7 @@ class Threaded(Teamwork):
         return [site for schedule in schedules for site in schedule.sites.tolist()]
 
     def _own_site(self, operation: Operation) -> bool:
-        """Attention, too, of which each query takes in no more than its own site."""
+        """Also attention, if each query stores only the key of its own site."""
         if operation.name not in self._fresh:
             return super()._own_site(operation)
         (part,) = self._lowered[operation.name]
@@ -114,20 +114,20 @@ class Threaded(Teamwork):
         return bool((part.table[: part.grid].numpy()[keys] == own).all())
 
     def _table(self, name: str, part: Lowered) -> Tensor | None:
-        """Of attention, after the rest, where each site's part of what is taken in begins [Q + 1], and all of it."""
+        """For attention, also where each site's stored keys begin [Q + 1], and all of these."""
         if part.kind != "ATTEND" or part.table is None:
             return super()._table(name, part)
         fresh = np.concatenate(self._fresh[name]).astype(np.int32)
         return torch.cat([part.table, torch.from_numpy(fresh)])
 
     def _weight(self, part: Lowered) -> Tensor | None:
-        """Of linear layers in panels of some columns, each as a whole, group by group; see linear.h."""
+        """For linear layers, in panels of some columns, each stored as a whole, group by group; see linear.h."""
         if part.kind != "LINEAR" or part.weight is None:
             return super()._weight(part)
         return self._panels(part.weight)
 
     def _panels(self, weight: Tensor) -> Tensor:
-        """Of weights [G, T, in, out]."""
+        """Panels of weights [G, T, in, out]."""
         return torch.cat([panel.flatten() for group in weight for panel in group.split(PANEL, -1)])
 
     def _op(self, name: str, part: Lowered, fused: int) -> Op:
@@ -140,7 +140,7 @@ class Threaded(Teamwork):
         return op
 
     def _memory_of(self, size: int, maps: int) -> int:
-        """The number of a buffer of so many numbers an image."""
+        """The number of a buffer with `size` numbers per image."""
         zeros = torch.zeros(self.batch, size, dtype=self.dtype)
         self._constants.append(Buffer(self._keep(zeros), 0, size, 0, maps, 0))
         self._blank.append(self._kept[-1])

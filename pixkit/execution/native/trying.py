@@ -1,4 +1,4 @@
-"""What fused operations on a CPU compute beside what torch does, gradients included, before a build uses them."""
+"""Compare fused operations on a CPU with torch's, including gradients, before a build uses them."""
 
 from __future__ import annotations
 
@@ -16,18 +16,18 @@ if TYPE_CHECKING:
     from pixkit.execution.native.fusing import FusedOnCPU
 
 SLOTS = Slots.of([3, 3], [1, 1], 3)
-"""Of a recurrence down two rows of three columns."""
+"""For a recurrence down two rows of three columns."""
 
 
 def scan(ops: FusedOnCPU | None, *given: Tensor) -> Tensor:
-    """A recurrence; `ops` are None for what is compared with."""
+    """A recurrence; `ops` is None for the reference."""
     states = given[1:] if given[0].dtype == torch.float64 else [one.float() for one in given[1:]]
     rest = (SLOTS, 1, *SLOTS.tables(torch.arange(6), 1))
     return Scan.apply(given[0], *states, *rest) if ops is None else ops.scan(given[0], *states, *rest)
 
 
 def gate(ops: FusedOnCPU | None, wide: Tensor) -> Tensor:
-    """Of channels that lie side by side, and of those that do not."""
+    """With channels that are adjacent in memory, and without."""
     both = wide, wide.contiguous(memory_format=torch.channels_last)
     if ops is not None:
         return torch.cat([ops.gate(one) for one in both])
@@ -40,13 +40,13 @@ def norm(ops: FusedOnCPU | None, x: Tensor, weight: Tensor) -> Tensor:
 
 
 def attention(ops: FusedOnCPU | None, *given: Tensor) -> Tensor:
-    """Causal, over more sites than are computed together."""
+    """Causal attention over more sites than are computed together."""
     query, key, value = given
     return F.scaled_dot_product_attention(query, key, value, is_causal=True)
 
 
 def dropout(ops: FusedOnCPU | None, x: Tensor) -> Tensor:
-    """With what the key that torch draws first leaves."""
+    """Dropout with the mask that follows from the key that torch draws first."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
         if ops is not None:
@@ -62,12 +62,12 @@ TRIALS: dict[Callable[..., Tensor], Sequence[tuple[int, ...]]] = {
     attention: [(1, 2, 70, 5), (1, 2, 70, 5), (1, 2, 70, 3)],
     dropout: [(3, 100)],
 }
-"""What is tried, and the shapes that it is given."""
+"""The operations to try, and the shapes of their arguments."""
 
 
 @torch.enable_grad()
 def departure(ops: FusedOnCPU, dtype: torch.dtype) -> str | None:
-    """What is wrong with the operations and their gradients, in words; None if nothing is."""
+    """Describe what is wrong with the operations and their gradients; None if nothing is."""
     for work, shapes in TRIALS.items():
         random = torch.Generator().manual_seed(0)
         inputs = [torch.randn(shape, generator=random).to(dtype).requires_grad_() for shape in shapes]
@@ -76,8 +76,8 @@ def departure(ops: FusedOnCPU, dtype: torch.dtype) -> str | None:
             ours = _results(work(ops, *inputs), inputs)
         for one, other in zip(ours, _results(work(None, *exact), exact), strict=True):
             apart = float((one.double() - other).abs().max() / other.abs().max())
-            if not apart <= APART[dtype]:  # not >, so that what is no number is noticed
-                return f"{dtype}, {work.__name__}: {apart:.2g} of the largest apart"
+            if not apart <= APART[dtype]:  # not >, so that NaN is caught
+                return f"{dtype}, {work.__name__}: {apart:.2g} apart, relative to the largest"
     return None
 
 
@@ -87,7 +87,7 @@ def _results(out: Tensor, inputs: list[Tensor]) -> list[Tensor]:
 
 
 def philox(key: int, count: int, below: int) -> Tensor:
-    """What `keep` of fused.h fills: bool [count], by Philox 4x32-10 (Salmon et al., 2011)."""
+    """The mask that `keep` of fused.h fills: bool [count], by Philox 4x32-10 (Salmon et al., 2011)."""
     words: list[list[int]] = []
     for at in range(0, -(-count // 256) * 64):
         a, b, c, d, k, l = at, 0, 0, 0, key & 0xFFFFFFFF, key >> 32
