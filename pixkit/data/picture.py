@@ -208,12 +208,11 @@ def _failures(file: BinaryIO, where: str) -> Iterator[None]:
         raise BadPicture("a picture of this mode is not read", where=where, found=found, hint=hint) from error
     except UnidentifiedImageError as error:
         file.seek(0)
-        raise BadPicture(
-            "not a readable image",
-            where=where,
-            found=told(file.read(HEAD)),
-            expected=f"{', '.join(FORMATS[:-1])} or {FORMATS[-1]}",
-        ) from error
+        found, expected = told(file.read(HEAD)), f"{', '.join(FORMATS[:-1])} or {FORMATS[-1]}"
+        if found and any(name.casefold() in found.casefold() for name in FORMATS):
+            # Pillow raises the same for a damaged header and for samples without a mode (16-bit floats of a TIFF).
+            found, expected = f"{found} that is damaged or has samples of another kind", "samples of 8 or 16 bits"
+        raise BadPicture("not a readable image", where=where, found=found, expected=expected) from error
     except DataError:
         raise
     except DAMAGE as error:

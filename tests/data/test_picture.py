@@ -241,6 +241,14 @@ def test_other_formats_are_not_tried(path):
         read_picture(path, GREY)
 
 
+def test_samples_without_a_mode_are_not_another_format(path):
+    save(path, Image.new("I;16", (2, 2)), "TIFF", tiffinfo={339: 3})  # 16-bit floats
+    with pytest.raises(BadPicture, match="not a readable image") as caught:
+        read_picture(path, GREY)
+    assert caught.value.found == "a TIFF picture that is damaged or has samples of another kind"
+    assert caught.value.expected == "samples of 8 or 16 bits"
+
+
 def test_missing_empty_and_truncated_files(path):
     with pytest.raises(DataError, match="not a readable image"):
         read_picture(path, GREY)
