@@ -33,11 +33,11 @@ for one part by its name: ``pixkit.component("ordering", "hilbert").build(pixkit
 A model (`Model`) has sample, log_prob (or bound), score, verify and receptive_field; a latent one encode and decode.
 Images are int64 tensors [B, C, H, W] of levels 0..K-1, described by an `ImageSpec`; scores are nats, [B].
 
-Further, the base class of each kind of component (Ordering TapShape Backbone Head Sampler Model DataSource Tracker),
-what these are given (BackboneSpec ComponentConfig ComponentSpec Dataset Batch ImageSpec Phase Noise Run Drawn Known),
-the door for plugins (hookimpl Registrar), and the errors, all of them a PixkitError. All else lies in public modules:
-pixkit.layers, pixkit.figures, pixkit.testing and so on. Names are imported when first used, so that ``import pixkit``
-needs neither torch nor numpy.
+Further, the base class of each kind of component (Ordering TapShape Backbone Head Sampler Model DataSource Tracker
+Activation), what these are given (BackboneSpec ComponentConfig ComponentSpec Dataset Batch ImageSpec Phase Noise Run
+Drawn Known), the door for plugins (hookimpl Registrar), and the errors, all of them a PixkitError. All else lies in
+public modules: pixkit.layers, pixkit.figures, pixkit.testing and so on. Names are imported when first used, so that
+``import pixkit`` needs neither torch nor numpy.
 """
 
 from __future__ import annotations

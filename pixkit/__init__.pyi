@@ -31,6 +31,7 @@ from pixkit.samplers.base import Sampler as Sampler
 from pixkit.models.base import Model as Model
 from pixkit.data.base import DataSource as DataSource
 from pixkit.trackers.base import Tracker as Tracker
+from pixkit.layers.activations import Activation as Activation
 
 # What they are made with, given and asked for.
 from pixkit.backbones.base import BackboneSpec as BackboneSpec

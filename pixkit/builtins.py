@@ -8,6 +8,7 @@ from pixkit.components.hookspecs import hookimpl
 from pixkit.components.registry import Registrar
 from pixkit.data import SOURCES
 from pixkit.heads import HEADS
+from pixkit.layers.activations import ACTIVATIONS
 from pixkit.models import MODELS
 from pixkit.orderings.masks import MASKS
 from pixkit.orderings.scans import ORDERINGS
@@ -19,7 +20,7 @@ pixkit_api_version = 1
 
 @hookimpl
 def pixkit_register(registry: Registrar) -> None:
-    """Register the core's orderings, masks, heads, samplers, models, data sources and trackers."""
+    """Register the core's orderings, masks, heads, samplers, models, data sources, trackers and activations."""
     tables: dict[str, Mapping[str, type]] = {
         "ordering": ORDERINGS,
         "mask": MASKS,
@@ -28,6 +29,7 @@ def pixkit_register(registry: Registrar) -> None:
         "model": MODELS,
         "data": SOURCES,
         "tracker": TRACKERS,
+        "activation": ACTIVATIONS,
     }
     for kind, table in tables.items():
         for name, cls in table.items():

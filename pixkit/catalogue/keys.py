@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from pixkit.catalogue.contents import Catalogue, named
+from pixkit.catalogue.kinds import BARE
 
 KIND, KEY, AUTO = "x-pixkit-kind", "x-pixkit-key", "x-pixkit-auto-or"
 """What schemas say of places that take a component, of the key that names it, and of names of components."""
@@ -89,6 +90,8 @@ class Keys:
         name = given.get(key) if isinstance(given, dict) else given
         found = named(self._catalogue, schema[KIND], name) if isinstance(name, str) else []
         inner = self._catalogue.details(found[0]).get("schema") if found else None
+        if schema[KIND] in BARE and not (inner or {}).get("properties"):
+            return Rule({}, {})  # written as its name
         chooser = {"enum": self._names(schema[KIND]), "description": f"Which {schema[KIND]}."}
         return Rule(
             {"properties": {key: chooser, **(inner or {}).get("properties", {})}}, (inner or {}).get("$defs", {})

@@ -11,7 +11,16 @@ BASES = {
     "model": "pixkit.models.base:Model",
     "data": "pixkit.data.base:DataSource",
     "tracker": "pixkit.trackers.base:Tracker",
+    "activation": "pixkit.layers.activations:Activation",
 }
 """The base class of each kind of component, by name: it is looked up when a component is registered, since the parts of
 pixkit that define the kinds import this one."""
 KINDS = tuple(BASES)
+BARE = frozenset({"activation"})
+"""Kinds of which recipes, locks among them, write a component without keys as its name only: `activation: relu`, not
+`activation: {type: relu}`, though they may say either."""
+
+
+def one_of(kind: str) -> str:
+    """A kind with its article: "a head", "an ordering"."""
+    return f"{'an' if kind[0] in 'aeiou' else 'a'} {kind}"

@@ -6,6 +6,7 @@ from pixkit.components.hookspecs import API_VERSION, hookimpl
 from pixkit.components.plugins import PluginInfo, Plugins, plugins, registry
 from pixkit.components.registry import Registrar, Registry
 from pixkit.components.spec import (
+    ActivationRef,
     BackboneRef,
     ComponentSpec,
     DataRef,
@@ -21,6 +22,7 @@ from pixkit.components.spec import (
 __all__ = [
     "API_VERSION",
     "KINDS",
+    "ActivationRef",
     "BackboneRef",
     "ComponentConfig",
     "ComponentSpec",

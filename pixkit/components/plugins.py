@@ -16,6 +16,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from pixkit.catalogue.kinds import one_of
 from pixkit.components.attempt import attempt, one_line, plugin_manager
 from pixkit.components.plugin_file import PluginFile, read_plugin_file
 from pixkit.components.registry import NOTEBOOK, Absence, Registrar, Registry
@@ -140,7 +141,7 @@ class Plugins:
         theirs = [f"that of {entry.distribution} {entry.version}" for entry in same if entry.distribution != NOTEBOOK]
         if theirs:
             raise PluginError(
-                f"there is a {kind} '{name}' already",
+                f"there is {one_of(kind)} '{name}' already",
                 where=NOTEBOOK,
                 found=" and ".join(theirs),
                 hint="register it under another name: what plugins bring is not replaced",
@@ -246,7 +247,7 @@ def register(kind: str, name: str, cls: Any) -> Any:
     before `pixkit.load`; a class in a file comes with ``pixkit.load(run, plugins=["file.py"])``.
 
     Args:
-        kind: ordering, mask, backbone, head, sampler, model or data.
+        kind: ordering, backbone, head, activation, ...: one of `pixkit.components.KINDS`.
         name: what recipes call it: letters, digits, "_" and "-".
         cls: the class, derived from the kind's base class, with a nested ``Config``.
 

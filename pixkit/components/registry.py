@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from pixkit.catalogue.kinds import BASES, KINDS
+from pixkit.catalogue.kinds import BASES, KINDS, one_of
 from pixkit.components.config import ComponentConfig
 from pixkit.components.plugin_file import SUFFIX
 from pixkit.components.spec import Entry
@@ -53,7 +53,7 @@ class Registrar:
             raise PluginError(f"no registry '{kind}'", where=self.distribution, expected=", ".join(KINDS))
         if not isinstance(name, str) or not name.replace("_", "").replace("-", "").isalnum():
             raise PluginError(
-                f"bad name for a {kind}",
+                f"bad name for {one_of(kind)}",
                 where=self.distribution,
                 found=repr(name),
                 expected="letters, digits, '_' and '-'",

@@ -2,8 +2,8 @@
 
 A component is a class with a nested pydantic ``Config``. Where a configuration holds another
 component it is annotated with one of the ``...Ref`` types below; validation then looks the name
-up in the registry given as ``context={"registry": registry}`` and validates the remaining keys
-against that component's own ``Config``.
+up in the registry given as ``context={"registry": registry}``, or in that of this process, and validates the remaining
+keys against that component's own ``Config``.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from pydantic import BaseModel, GetCoreSchemaHandler, GetJsonSchemaHandler, Vali
 from pydantic.fields import FieldInfo
 from pydantic_core import InitErrorDetails, PydanticCustomError, core_schema
 
+from pixkit.catalogue.kinds import BARE, one_of
 from pixkit.components.config import ComponentConfig
 from pixkit.distribution import is_own
 from pixkit.errors import KeyPath
@@ -85,8 +86,10 @@ class ComponentSpec:
         """Construct the component: ``cls(config, *args, **kwargs)``."""
         return self.entry.cls(self.config, *args, **kwargs)
 
-    def dump(self) -> dict[str, Any]:
-        """The recipe section that gives this component, every default written out."""
+    def dump(self) -> Any:
+        """The recipe section that gives this component, every default written out: a mapping, or a name (`BARE`)."""
+        if self.entry.kind in BARE and not type(self.config).model_fields:
+            return self.entry.recipe_name
         return {self.key: self.entry.recipe_name, **self.config.model_dump(mode="json")}
 
 
@@ -95,6 +98,7 @@ _PLACES: dict[str, KeyPath] = {
     "data": ("data",),
     "sampler": ("sample",),
     "tracker": ("train", "log"),
+    "activation": ("model", "backbone", "activation"),
 }
 """Where recipes have a component of a kind, if not in a section of the model that is called like the kind."""
 
@@ -147,8 +151,8 @@ class Resolve:
         if not isinstance(value, dict):
             raise PydanticCustomError(
                 "component_section",
-                "expected a mapping with the key '{key}', or the name of a {kind}",
-                {"key": self.key, "kind": self.kind},
+                "expected a mapping with the key '{key}', or the name of {one}",
+                {"key": self.key, "kind": self.kind, "one": one_of(self.kind)},
             )
         rest = {k: v for k, v in value.items() if k != self.key}
         entry = self._lookup(value, info)
@@ -159,8 +163,8 @@ class Resolve:
             raise self._error("missing", None, value, f"the key '{self.key}' is missing: it names the {self.kind}")
         name = value[self.key]
         if not isinstance(name, str):
-            raise self._error("component_name", self.key, name, f"expected the name of a {self.kind}")
-        registry = (info.context or {})["registry"]
+            raise self._error("component_name", self.key, name, f"expected the name of {one_of(self.kind)}")
+        registry = (info.context or {}).get("registry") or _installed()
         entry = registry.find(self.kind, name)
         if entry is None:
             text = registry.unknown_message(self.kind, name)
@@ -176,6 +180,13 @@ class Resolve:
         return ValidationError.from_exception_data(self.kind, [details])
 
 
+def _installed() -> Any:
+    """The components of this process: those of a configuration that a program makes."""
+    from pixkit.components.plugins import registry
+
+    return registry()
+
+
 OrderingRef: TypeAlias = Annotated[ComponentSpec, Resolve("ordering")]
 MaskRef: TypeAlias = Annotated[ComponentSpec, Resolve("mask")]
 BackboneRef: TypeAlias = Annotated[ComponentSpec, Resolve("backbone")]
@@ -184,3 +195,4 @@ SamplerRef: TypeAlias = Annotated[ComponentSpec, Resolve("sampler")]
 ModelRef: TypeAlias = Annotated[ComponentSpec, Resolve("model")]
 DataRef: TypeAlias = Annotated[ComponentSpec, Resolve("data", key="source")]
 TrackerRef: TypeAlias = Annotated[ComponentSpec, Resolve("tracker")]
+ActivationRef: TypeAlias = Annotated[ComponentSpec, Resolve("activation")]

@@ -1,5 +1,8 @@
 """The layers that backbones are made of."""
 
+from typing import Any
+
+from pixkit.layers.activations import Activation, ConcatenatedELU, Maxout, activated_maps, activation
 from pixkit.layers.append import AppendMaps, positions
 from pixkit.layers.attention import CausalAttention, KeepBefore
 from pixkit.layers.base import MaskedLayer, MixingLayer, PointwiseLayer, TapLayer, Taps
@@ -12,16 +15,7 @@ from pixkit.layers.masked import MaskedConv2d, Pointwise
 from pixkit.layers.multiscale import Decimate, Lattice, Mosaic
 from pixkit.layers.norms import SiteLayerNorm, SiteNorm, SiteRMSNorm
 from pixkit.layers.orient import Reorient, Turn
-from pixkit.layers.pointwise import (
-    ActivationName,
-    ColourLayerNorm,
-    ConcatenatedELU,
-    Maxout,
-    NormName,
-    activated_maps,
-    activation,
-    norm,
-)
+from pixkit.layers.pointwise import ColourLayerNorm, NormName, norm
 from pixkit.layers.rearrange import Rearrange
 from pixkit.layers.resample import MaskedDownsample, MaskedUpsample
 from pixkit.layers.sequence import SequenceRecurrence
@@ -29,7 +23,7 @@ from pixkit.layers.shifted import Shift, ShiftedConv2d, ShiftedConvTranspose2d
 from pixkit.layers.weightnorm import WeightNormConv2d, WeightNormConvTranspose2d
 
 __all__ = [
-    "ActivationName",
+    "Activation",
     "AppendMaps",
     "CausalAttention",
     "ColourLayerNorm",
@@ -77,3 +71,9 @@ __all__ = [
     "norm",
     "positions",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    from pixkit.layers.deprecated import find
+
+    return find(name)

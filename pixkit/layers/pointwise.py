@@ -1,38 +1,15 @@
-"""Activations and norms that keep the colour groups of their maps apart."""
+"""Norms that keep the colour groups of their maps apart."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Literal, TypeAlias
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from pixkit.layers.base import PointwiseLayer
 
-ActivationName: TypeAlias = Literal["relu", "elu", "concatenated_elu", "maxout"]
 NormName: TypeAlias = Literal["none", "batch", "layer"]
-
-
-class ConcatenatedELU(PointwiseLayer):
-    """elu of [x, -x], [B, M, ...] to [B, 2M, ...] (after Shang et al., 2016, arXiv 1603.05201)."""
-
-    def forward(self, x: Tensor) -> Tensor:
-        """Keeps map m in group m % G, if G divides M."""
-        return F.elu(torch.cat([x, -x], 1))
-
-
-class Maxout(PointwiseLayer):
-    """The larger of the two halves of the maps, [B, 2M, ...] to [B, M, ...] (Goodfellow et al., 2013, arXiv 1302.4389).
-
-    The halves have the same colour pattern if G divides M, so that no colour sees another.
-    """
-
-    def forward(self, x: Tensor) -> Tensor:
-        """max(x[:, :M], x[:, M:])."""
-        first, second = x.chunk(2, 1)
-        return torch.maximum(first, second)
 
 
 class ColourLayerNorm(PointwiseLayer):
@@ -59,22 +36,6 @@ class ColourLayerNorm(PointwiseLayer):
         normal = (centred * (variance + self.eps).rsqrt()).flatten(1, 2)
         out: Tensor = normal * self.weight[:, None, None] + self.bias[:, None, None]
         return out
-
-
-def activation(name: ActivationName) -> nn.Module:
-    """The module of an activation's name."""
-    modules: dict[str, Callable[[], nn.Module]] = {
-        "relu": nn.ReLU,
-        "elu": nn.ELU,
-        "concatenated_elu": ConcatenatedELU,
-        "maxout": Maxout,
-    }
-    return modules[name]()
-
-
-def activated_maps(name: ActivationName, maps: int) -> int:
-    """How many maps the activation makes of `maps`."""
-    return {"relu": maps, "elu": maps, "concatenated_elu": 2 * maps, "maxout": maps // 2}[name]
 
 
 def norm(name: NormName, maps: int, groups: int) -> nn.Module:

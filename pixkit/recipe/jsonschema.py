@@ -6,6 +6,7 @@ from typing import Any
 
 from pydantic import TypeAdapter
 
+from pixkit.catalogue.kinds import one_of
 from pixkit.components.registry import Registry
 from pixkit.components.spec import Entry
 from pixkit.recipe.schema import Recipe
@@ -67,7 +68,7 @@ class _Builder:
             entries = [entry for entry in self.registry if entry.kind == kind]
             names = self._all_names(kind)
             options: list[Any] = (
-                [{"enum": names, "description": f"The name of a {kind}, with its defaults."}] if names else []
+                [{"enum": names, "description": f"The name of {one_of(kind)}, with its defaults."}] if names else []
             )
             options += [{"$ref": self._component(entry, key)} for entry in entries]
             self.definitions[kind] = {"oneOf": options} if options else {"not": {}}

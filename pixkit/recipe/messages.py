@@ -11,6 +11,7 @@ from typing import Any
 import annotated_types
 from pydantic.fields import FieldInfo
 
+from pixkit.catalogue.kinds import one_of
 from pixkit.errors import KeyPath, dotted, listed, shorten
 from pixkit.recipe.yaml import Node
 
@@ -83,8 +84,8 @@ def judge(error: Any, node: Node, field: FieldInfo | None) -> Verdict:
         shown = {name: _number(value) for name, value in context.items()}
         return Verdict(_limit_message(kind), _bounds_of(field) or _LIMITS[kind].format_map(shown))
     if kind == "component_section":
-        word = kind_word(context["kind"])
-        return Verdict("wrong type", f"the name of a {word}, or a mapping with the key '{context['key']}'")
+        word = one_of(kind_word(context["kind"]))
+        return Verdict("wrong type", f"the name of {word}, or a mapping with the key '{context['key']}'")
     return Verdict(_sentence(error["msg"]))
 
 

@@ -23,7 +23,7 @@ def component(kind: str, name: str, /, **keys: Any) -> ComponentSpec:
         pixkit.component("sampler", "fixed_point").build()  # for model.sample(10, sampler=...)
 
     Args:
-        kind: ordering, mask, backbone, head, sampler, model or data.
+        kind: ordering, backbone, head, activation, ...: one of `pixkit.components.KINDS`.
         name: the component's: `pixkit ls` lists them, `pixkit show KIND NAME` says which keys it has.
         keys: as in a recipe; left out, its defaults.
 

@@ -4,6 +4,7 @@ Each check raises AssertionError saying what does not hold. They work in float64
 that start at zero hide nothing, and a wrong order shows in the probabilities.
 """
 
+from pixkit.testing.activations import check_activation
 from pixkit.testing.backbones import (
     ODD,
     check_backbone,
@@ -47,6 +48,7 @@ __all__ = [
     "ODD",
     "TINY",
     "PlainBackbone",
+    "check_activation",
     "check_agreement",
     "check_backbone",
     "check_batches",

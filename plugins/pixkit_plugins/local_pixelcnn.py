@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 import pixkit
 from pixkit.backbones import check_multiple
+from pixkit.components import ActivationRef
 from pixkit.layers import AppendMaps, LocalConv2d, Pointwise, activated_maps, activation, norm
 
 pixkit_api_version = 1
@@ -53,7 +54,7 @@ class LocalPixelCNN(pixkit.Backbone):
         """Side of the kernels, in taps."""
         dilation: int = Field(2, ge=1, le=16)
         """Sites between taps of the convolutions between stages."""
-        activation: Literal["concatenated_elu", "elu", "relu"] = "concatenated_elu"
+        activation: ActivationRef = Field("concatenated_elu", validate_default=True)
         """The resnets' nonlinearity."""
         norm: Literal["none", "layer"] = "layer"
         """Over the maps of a site and colour group, behind each convolution."""
@@ -66,7 +67,8 @@ class LocalPixelCNN(pixkit.Backbone):
         super().__init__(config, spec)
         ordering, width = spec.ordering, config.width
         groups, last = ordering.groups, config.stages - 1
-        check_multiple("width", width, groups, "the number of colour groups", config)
+        reason = f"for {groups} colour groups and the activation '{config.activation.name}'"
+        check_multiple("width", width, groups * config.activation.cls.multiple, reason, config)
         self.width = width
         self.ones = AppendMaps(torch.ones(groups, spec.image.height, spec.image.width))
         self.first = Masked(config, (spec.inputs + groups, width), "A", ordering)

@@ -10,8 +10,8 @@ from torch import Tensor, nn
 
 import pixkit
 from pixkit.backbones import check_multiple
+from pixkit.components import ActivationRef
 from pixkit.layers import (
-    ActivationName,
     InitName,
     MaskedConv2d,
     NormName,
@@ -64,7 +64,7 @@ class PixelCNN(pixkit.Backbone):
         """Layers of (activation, 1x1 type B) after the blocks."""
         output_width: int | None = Field(None, ge=1, le=8192)
         """Maps of these layers; `width` if left out (the paper: 32 for MNIST, 1024 for CIFAR-10)."""
-        activation: ActivationName = "relu"
+        activation: ActivationRef = Field("relu", validate_default=True)
         """Nonlinearity; concatenated_elu doubles the maps that the next layer reads, maxout halves them."""
         norm: NormName = "none"
         """Normalisation after each masked layer: none, batch, or layer (over each colour group's maps)."""
@@ -109,16 +109,16 @@ class Paper(nn.Module):
 
     def __init__(self, config: PixelCNN.Config, ordering: pixkit.Ordering) -> None:
         super().__init__()
-        width, half, name = config.width, config.width // 2, config.activation
-        read = [activated_maps(name, maps) for maps in (width, half, half)]
+        width, half, chosen = config.width, config.width // 2, config.activation
+        read = [activated_maps(chosen, maps) for maps in (width, half, half)]
         self.layers = nn.Sequential(
-            activation(name),
+            activation(chosen),
             Pointwise(read[0], half, ordering),
             norm(config.norm, half, ordering.groups),
-            activation(name),
+            activation(chosen),
             MaskedConv2d(read[1], half, config.kernel, "B", ordering),
             norm(config.norm, half, ordering.groups),
-            activation(name),
+            activation(chosen),
             nn.Dropout(config.dropout),
             Pointwise(read[2], width, ordering),
         )
@@ -133,12 +133,12 @@ class Residual(nn.Module):
 
     def __init__(self, config: PixelCNN.Config, ordering: pixkit.Ordering) -> None:
         super().__init__()
-        width, name = config.width, config.activation
+        width, chosen = config.width, config.activation
         self.layers = nn.Sequential(
             norm(config.norm, width, ordering.groups),
-            activation(name),
+            activation(chosen),
             nn.Dropout(config.dropout),
-            MaskedConv2d(activated_maps(name, width), width, config.kernel, "B", ordering),
+            MaskedConv2d(activated_maps(chosen, width), width, config.kernel, "B", ordering),
         )
 
     def forward(self, x: Tensor) -> Tensor:
@@ -151,11 +151,11 @@ class Plain(nn.Module):
 
     def __init__(self, config: PixelCNN.Config, ordering: pixkit.Ordering) -> None:
         super().__init__()
-        width, name = config.width, config.activation
+        width, chosen = config.width, config.activation
         self.layers = nn.Sequential(
-            activation(name),
+            activation(chosen),
             nn.Dropout(config.dropout),
-            MaskedConv2d(activated_maps(name, width), width, config.kernel, "B", ordering),
+            MaskedConv2d(activated_maps(chosen, width), width, config.kernel, "B", ordering),
             norm(config.norm, width, ordering.groups),
         )
 
@@ -168,17 +168,17 @@ _BLOCKS: dict[str, type[nn.Module]] = {"paper": Paper, "full": Residual, "plain"
 
 
 def width_unit(config: PixelCNN.Config, groups: int) -> int:
-    """What divides every width that fits: colours, halves and maxout pairs."""
-    return groups * (2 if config.block == "paper" else 1) * (2 if config.activation == "maxout" else 1)
+    """What divides every width that fits: colours, halves and what the activation takes together."""
+    return groups * (2 if config.block == "paper" else 1) * config.activation.cls.multiple
 
 
 def check_widths(config: PixelCNN.Config, groups: int) -> None:
-    """RecipeError unless the maps divide among colours, halves and maxout pairs."""
+    """RecipeError unless the maps divide among colours, halves and what the activation takes together."""
     for key, maps, multiple in (
         ("width", config.width, width_unit(config, groups)),
-        ("output_width", config.output_width or config.width, groups * (2 if config.activation == "maxout" else 1)),
+        ("output_width", config.output_width or config.width, groups * config.activation.cls.multiple),
     ):
-        reason = f"for {groups} colour groups, block '{config.block}' and activation '{config.activation}'"
+        reason = f"for {groups} colour groups, block '{config.block}' and activation '{config.activation.name}'"
         check_multiple(key, maps, multiple, reason, config)
 
 

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Literal, cast
+from typing import cast
 
 import torch
 from pydantic import Field
 from torch import Tensor, nn
 
 import pixkit
-from pixkit.backbones import OrientedBackbone
+from pixkit.backbones import OrientedBackbone, check_multiple
+from pixkit.components import ActivationRef
 from pixkit.layers import (
     AppendMaps,
     ConcatenatedELU,
@@ -71,7 +72,7 @@ class PixelCNNpp(OrientedBackbone):
         """Gated resnets of a resolution; all but the coarsest have one more on the way up."""
         hierarchies: int = Field(3, ge=1, le=8)
         """Number of resolutions; 1 leaves downsampling out."""
-        activation: Literal["concatenated_elu", "elu", "relu"] = "concatenated_elu"
+        activation: ActivationRef = Field("concatenated_elu", validate_default=True)
         """The resnets' nonlinearity."""
         dropout: float = Field(0.5, ge=0, lt=1)
         """Elementwise dropout after the second nonlinearity of a resnet."""
@@ -94,7 +95,8 @@ class PixelCNNpp(OrientedBackbone):
                 expected="joint",
                 hint="use a mixture head (logistic_mixture), which couples the colours itself; or set head.independent",
             )
-        maps, filters = spec.inputs + 1, config.filters
+        maps, filters, takes = spec.inputs + 1, config.filters, config.activation.cls.multiple
+        check_multiple("filters", filters, takes, f"for the activation '{config.activation.name}'", config)
         grid = (self.scan.image.height, self.scan.image.width)
         self.ones = AppendMaps(torch.ones(1, *grid))
         self.above_left = nn.Sequential(WeightNormConv2d(maps, filters, HERE, (-1, 1)), Shift(1, 0))

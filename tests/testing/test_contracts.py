@@ -4,6 +4,7 @@ import pytest
 
 from pixkit.components.plugins import registry
 from pixkit.testing import (
+    check_activation,
     check_head,
     check_mask,
     check_model,
@@ -40,6 +41,11 @@ def test_the_softmax_with_independent_colours():
 @pytest.mark.parametrize("name", registry().names("sampler"))
 def test_samplers(name):
     check_sampler(named("sampler", name))
+
+
+@pytest.mark.parametrize("name", registry().names("activation"))
+def test_activations(name):
+    check_activation(named("activation", name))
 
 
 SMALL = {"type": "pixelcnn", "width": 12, "layers": 1, "output_layers": 1}

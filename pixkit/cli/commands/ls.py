@@ -29,7 +29,7 @@ Row = dict[str, object]
 def command(kind: str | None, folder: Path | None, as_json: bool, sort: str | None, markdown: bool) -> None:
     """List components, recipes, runs or the zoo.
 
-    KIND is ordering, mask, backbone, head, sampler, model, data, recipe, run or zoo; the plural does as
+    KIND is a kind of component (ordering, backbone, head, activation, ...), recipe, run or zoo; the plural does as
     well. Without it, all components and recipes.
 
     `ls zoo` has the trained runs that come with pixkit and with plugins: every command takes zoo:NAME for a run.
