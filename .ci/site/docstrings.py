@@ -1,4 +1,4 @@
-"""Docstrings as pixkit writes them, made reStructuredText: prose, backticks for code, and indented examples."""
+"""Docstrings as pixkit writes them, made reStructuredText: prose, backticks for code, and examples."""
 
 import re
 
@@ -13,18 +13,19 @@ def prepare(*event):
 
 
 def _marked(lines):
-    """Blocks that are indented by four blanks, after an empty line and outside of sections, are code."""
-    inside, code = False, False
+    """Blocks that are indented by four blanks, after an empty line and outside of sections, are code; so is `>>>`."""
+    inside, code, session = False, False, False
     for number, line in enumerate(lines):
         before = lines[number - 1] if number else ""
         indented = line.startswith("    ")
+        session = bool(line.strip()) and (session or line.lstrip().startswith(">>>"))
         if line and not indented:
             code = False
             inside = bool(SECTION.match(line)) or (inside and line.startswith(" "))
         elif indented and not inside and not code and not before.strip():
             code = True
             yield from (".. code-block:: text", "")
-        yield line if code else _escaped(line)
+        yield line if code or session else _escaped(line)
 
 
 def _escaped(line):

@@ -18,6 +18,14 @@ class Bernoulli(Head):
 
     The same distributions as a softmax over two levels, with half of its parameters. Parameter map c is colour c's.
     Colours are drawn one after the other, or jointly if `independent`.
+
+    Example:
+        >>> spec = pixkit.ImageSpec(1, 4, 4, levels=2)
+        >>> order = pixkit.component("ordering", "raster").build(spec)
+        >>> head = pixkit.component("head", "bernoulli").build(spec, order)
+        >>> pixels = head.distribution(torch.full((1, head.maps, 4, 4), 2.0))
+        >>> pixels.level_log_probs().exp()[0, :, 0, 0, 0]  # of 0 and 1
+        tensor([0.1192, 0.8808])
     """
 
     class Config(ComponentConfig):

@@ -21,6 +21,13 @@ class DiscretisedLogisticMixture(PixelMixture):
 
     exactly, and log F(a) or log F(-b) alone at the edges (P = F(a) and P = 1 - F(b)). Nothing cancels, so no threshold
     is needed below which a density stands in for the mass (as in the paper's own code, which misses 1 by 1e-5).
+
+    Example:
+        >>> logits = torch.zeros(1, 1, 1)  # one component, one site
+        >>> means, log_scales = torch.zeros(1, 1, 1, 1), torch.full((1, 1, 1, 1), -1.0)
+        >>> pixels = DiscretisedLogisticMixture(logits, means, log_scales, torch.zeros(1, 1, 0, 1), levels=5)
+        >>> pixels.level_log_probs().exp().flatten()
+        tensor([0.1152, 0.2212, 0.3273, 0.2212, 0.1152])
     """
 
     def log_mass(self, level: Tensor, centre: Tensor, width: Tensor) -> Tensor:
@@ -41,6 +48,16 @@ class LogisticMixture(MixtureHead):
 
     Levels that are near have probabilities that are near, at a fraction of the softmax's parameters; any number of
     channels and levels. Scales are those of the logistic, whose deviation is pi/sqrt(3) of its scale.
+
+    Example:
+        >>> spec = pixkit.ImageSpec(3, 4, 4, levels=256)
+        >>> order = pixkit.component("ordering", "raster", colours="joint").build(spec, "joint")
+        >>> head = pixkit.component("head", "logistic_mixture", components=5).build(spec, order)
+        >>> head.maps  # 5 (1 + 3 + 3 + 3); a softmax has 768
+        50
+        >>> pixels = head.distribution(torch.zeros(2, head.maps, 4, 4))
+        >>> pixels.sample().shape
+        torch.Size([2, 3, 4, 4])
     """
 
     mixture = DiscretisedLogisticMixture

@@ -166,6 +166,15 @@ class MixtureHead(Head):
         m + 2 m C + k C(C-1)/2 + c(c-1)/2 + j coupling of colour c to the earlier colour j, before its tanh
 
     A subclass gives `mixture` and `unit_deviation`.
+
+    Example:
+        >>> class Broad(MixtureHead):
+        ...     mixture = DiscretisedNormalMixture
+        ...     unit_deviation = 1.0
+        >>> spec = pixkit.ImageSpec(3, 4, 4, levels=256)
+        >>> order = pixkit.component("ordering", "raster").build(spec, "joint")
+        >>> Broad(Broad.Config(components=2), spec, order).maps
+        20
     """
 
     class Config(ComponentConfig):

@@ -20,6 +20,13 @@ class DiscretisedNormalMixture(PixelMixture):
 
     and no tail is taken from 1. At the edges log P is L(c + i/2) or L(i/2 - c) alone. The two L are subtracted, so all
     is in float64 inside; what comes out has the parameters' precision.
+
+    Example:
+        >>> logits = torch.zeros(1, 1, 1)  # one component, one site
+        >>> means, log_scales = torch.zeros(1, 1, 1, 1), torch.full((1, 1, 1, 1), -1.0)
+        >>> pixels = DiscretisedNormalMixture(logits, means, log_scales, torch.zeros(1, 1, 0, 1), levels=5)
+        >>> pixels.level_log_probs().exp().flatten()
+        tensor([0.0207, 0.2276, 0.5032, 0.2276, 0.0207])
     """
 
     def log_mass(self, level: Tensor, centre: Tensor, width: Tensor) -> Tensor:
@@ -42,6 +49,15 @@ class NormalMixture(MixtureHead):
     """A mixture of discretised normals, the colours of a site coupled.
 
     As `logistic_mixture` with the lighter tails of the normal density; scales are standard deviations.
+
+    Example:
+        >>> spec = pixkit.ImageSpec(1, 4, 4, levels=256)
+        >>> order = pixkit.component("ordering", "raster").build(spec, "joint")
+        >>> head = pixkit.component("head", "normal_mixture", components=5).build(spec, order)
+        >>> head.maps  # 5 (1 + 1 + 1)
+        15
+        >>> head.distribution(torch.zeros(2, head.maps, 4, 4)).sample().shape
+        torch.Size([2, 1, 4, 4])
     """
 
     mixture = DiscretisedNormalMixture

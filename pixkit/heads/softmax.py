@@ -19,6 +19,13 @@ class LevelCategorical(PixelDistribution):
 
     Args:
         logits: [B, K, C, *S], unnormalised log-probabilities.
+
+    Example:
+        >>> pixels = LevelCategorical(torch.zeros(2, 4, 1, 8, 8))  # 4 levels, all alike
+        >>> pixels.log_prob(torch.zeros(2, 1, 8, 8, dtype=torch.int64))  # 64 ln 4
+        tensor([-88.7228, -88.7228])
+        >>> pixels.sample().shape
+        torch.Size([2, 1, 8, 8])
     """
 
     arg_constraints: ClassVar[dict[str, constraints.Constraint]] = {"logits": constraints.real}
@@ -69,6 +76,16 @@ class Softmax(Head):
 
     K = 2 is the Bernoulli. Parameter map k * C + c is the logit of level k of colour c, so that the first C maps
     are P(red = 0), P(green = 0), P(blue = 0). Colours are drawn one after the other, or jointly if `independent`.
+
+    Example:
+        >>> spec = pixkit.ImageSpec(3, 4, 4, levels=8)
+        >>> order = pixkit.component("ordering", "raster").build(spec)
+        >>> head = pixkit.component("head", "softmax").build(spec, order)
+        >>> head.maps
+        24
+        >>> pixels = head.distribution(torch.zeros(2, head.maps, 4, 4))
+        >>> pixels.level_log_probs().shape
+        torch.Size([2, 8, 3, 4, 4])
     """
 
     class Config(ComponentConfig):

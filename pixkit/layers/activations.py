@@ -66,7 +66,12 @@ class ELU(Activation):
 
 
 class ConcatenatedELU(Activation, PointwiseLayer):
-    """elu of [x, -x], [B, M, ...] to [B, 2M, ...] (after Shang et al., 2016, arXiv 1603.05201)."""
+    """elu of [x, -x], [B, M, ...] to [B, 2M, ...] (after Shang et al., 2016, arXiv 1603.05201).
+
+    Example:
+        >>> ConcatenatedELU()(torch.zeros(2, 8, 4, 4)).shape
+        torch.Size([2, 16, 4, 4])
+    """
 
     def maps(self, maps: int) -> int:
         """Twice as many."""
@@ -81,6 +86,10 @@ class Maxout(Activation, PointwiseLayer):
     """The larger of the two halves of the maps, [B, 2M, ...] to [B, M, ...] (Goodfellow et al., 2013, arXiv 1302.4389).
 
     The halves have the same colour pattern if G divides M, so that no colour sees another.
+
+    Example:
+        >>> Maxout()(torch.tensor([[1.0, 5.0, 3.0, 2.0]]))
+        tensor([[3., 5.]])
     """
 
     multiple = 2
@@ -105,6 +114,10 @@ def activation(name: ComponentSpec | str) -> Activation:
 
     Raises:
         PluginError: if there is none of that name, or it cannot be constructed.
+
+    Example:
+        >>> activation("maxout")(torch.zeros(2, 8, 4, 4)).shape
+        torch.Size([2, 4, 4, 4])
     """
     made: Activation = built(chosen("activation", name))
     return made
@@ -115,6 +128,10 @@ def activated_maps(name: ComponentSpec | str, maps: int) -> int:
 
     Raises:
         PluginError: as `activation`, and if that is not a whole number of at least 1.
+
+    Example:
+        >>> activated_maps("concatenated_elu", 8)
+        16
     """
     made = activation(name)
     count = made.maps(maps)

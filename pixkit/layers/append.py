@@ -13,6 +13,11 @@ class AppendMaps(MixingLayer):
     """Put constant maps [M', h, w] after an image's: [B, M, h, w] to [B, M + M', h, w].
 
     They keep the pattern of colours if G divides both M and M'.
+
+    Example:
+        >>> layer = AppendMaps(positions((4, 4)))  # where a site is, beside what it shows
+        >>> layer(torch.zeros(2, 8, 4, 4)).shape
+        torch.Size([2, 10, 4, 4])
     """
 
     values: Tensor
@@ -41,6 +46,12 @@ class AppendMaps(MixingLayer):
 
 
 def positions(grid: Grid) -> Tensor:
-    """Row i and column j of each site as (i - h/2) / h and (j - w/2) / w, [2, h, w] (arXiv 1712.09763)."""
+    """Row i and column j of each site as (i - h/2) / h and (j - w/2) / w, [2, h, w] (arXiv 1712.09763).
+
+    Example:
+        >>> positions((2, 4))[1]  # of the columns
+        tensor([[-0.5000, -0.2500,  0.0000,  0.2500],
+                [-0.5000, -0.2500,  0.0000,  0.2500]])
+    """
     rows, columns = (torch.arange(size) / size - 0.5 for size in grid)
     return torch.stack([rows[:, None].expand(grid), columns[None].expand(grid)])

@@ -26,6 +26,18 @@ class CausalAttention(MixingLayer):
 
     Raises:
         RecipeError: for sequential colours.
+
+    Example:
+        >>> order = pixkit.component("ordering", "raster").build(pixkit.ImageSpec(1, 4, 4, 8))
+        >>> layer = CausalAttention(order, heads=2, mask_type="B")
+        >>> query, key, value = torch.randn(3, 2, 8, 4, 4)
+        >>> layer(query, key, value).shape
+        torch.Size([2, 8, 4, 4])
+        >>> print(pixkit.orderings.as_text(layer.visible[6].view(4, 4)))  # the keys of site (1, 2)
+        # # # #
+        # # # .
+        . . . .
+        . . . .
     """
 
     visible: Tensor
@@ -80,7 +92,17 @@ class CausalAttention(MixingLayer):
 
 
 class KeepBefore(MixingLayer):
-    """Zero what is drawn at step `step` or later, so that an unmasked network may follow: [B, M, H, W] to the same."""
+    """Zero what is drawn at step `step` or later, so that an unmasked network may follow: [B, M, H, W] to the same.
+
+    Example:
+        >>> order = pixkit.component("ordering", "raster").build(pixkit.ImageSpec(1, 4, 4, 8))
+        >>> kept = KeepBefore(order, step=6)(torch.ones(1, 2, 4, 4))
+        >>> print(pixkit.orderings.as_text(kept[0, 0] > 0))
+        # # # #
+        # # . .
+        . . . .
+        . . . .
+    """
 
     keep: Tensor
 

@@ -135,6 +135,13 @@ class PointwiseLayer(nn.Module):
 
     Attributes:
         mixes_colours: whether a result reads all maps of its site instead, whichever colour group they belong to.
+
+    Example:
+        >>> class Swish(PointwiseLayer):
+        ...     def forward(self, x):
+        ...         return x * torch.sigmoid(x)
+        >>> Swish()(torch.zeros(2, 8, 4, 4)).shape
+        torch.Size([2, 8, 4, 4])
     """
 
     mixes_colours: ClassVar[bool] = False

@@ -60,7 +60,12 @@ class Fusing(TorchFunctionMode, ABC):
 
 
 def fusing(x: Any) -> Fusing | None:
-    """The fused operations to use for a tensor; None if there are none, or while it is traced."""
+    """The fused operations to use for a tensor; None if there are none, or while it is traced.
+
+    Example:
+        >>> fusing(torch.zeros(2, 8, 4, 4)) is None  # outside of training with fused operations
+        True
+    """
     if not isinstance(x, Tensor) or not has_torch_function((x,)):
         return None
     found = handle_torch_function(fusing, (x,), x)
@@ -80,5 +85,10 @@ def unfused(x: Tensor) -> AbstractContextManager[Any]:
 
 
 def fuses(model: nn.Module) -> bool:
-    """Whether some module of the model hands work over: it says so by an attribute `fuses`."""
+    """Whether some module of the model hands work over: it says so by an attribute `fuses`.
+
+    Example:
+        >>> fuses(torch.nn.Conv2d(1, 8, 3))
+        False
+    """
     return any(getattr(module, "fuses", False) is True for module in model.modules())

@@ -26,6 +26,13 @@ def initialise(module: nn.Module, name: InitName) -> None:
 
     Raises:
         UsageError: for an unknown name, and where there is no masked layer.
+
+    Example:
+        >>> order = pixkit.component("ordering", "raster").build(pixkit.ImageSpec(1, 4, 4, 8))
+        >>> layer = MaskedConv2d(1, 8, 3, "A", order)
+        >>> initialise(layer, "he_normal")
+        >>> bool((layer.bias == 0).all())
+        True
     """
     if name not in get_args(InitName):
         raise UsageError("no such initialiser", found=str(name), expected=", ".join(get_args(InitName)))
@@ -75,6 +82,13 @@ def initialise_from_data(module: nn.Module, run: Callable[[], object]) -> None:
 
     A layer is set just before it is called, so that it sees what the layers before it give once they are set. The
     pass is made in eval mode: dropout takes no part. A layer that is called twice is set by its first input.
+
+    Example:
+        >>> layer = WeightNormConv2d(1, 8, rows=(-1, 0), columns=(-1, 0))
+        >>> x = torch.randn(16, 1, 4, 4)
+        >>> initialise_from_data(layer, lambda: layer(x))
+        >>> bool(layer(x).mean().abs() < 1e-4)
+        True
     """
     handles: dict[nn.Module, RemovableHandle] = {}
 

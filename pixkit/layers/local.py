@@ -31,6 +31,18 @@ class LocalConv2d(MaskedLayer):
 
     Raises:
         RecipeError: if G does not divide the maps, or the side is even.
+
+    Example:
+        >>> spec = pixkit.ImageSpec(1, 4, 4, 8)
+        >>> first, second = (pixkit.component("ordering", name).build(spec) for name in ("raster", "hilbert"))
+        >>> one, other = LocalConv2d(1, 8, 3, "A", first), LocalConv2d(1, 8, 3, "A", second)
+        >>> other.weight = one.weight  # the same kernel for another ordering
+        >>> other(torch.zeros(2, 1, 4, 4)).shape
+        torch.Size([2, 8, 4, 4])
+        >>> print(pixkit.orderings.as_text(other.allowed[0, 0, 1, 2]))  # the taps of site (1, 2) of the Hilbert curve
+        # . .
+        # . #
+        # # #
     """
 
     bias: nn.Parameter

@@ -22,6 +22,12 @@ class RowLSTM(Recurrence):
         maps: h.
         ordering: the raster.
         kernel_size: k, odd.
+
+    Example:
+        >>> order = pixkit.component("ordering", "raster").build(pixkit.ImageSpec(1, 4, 4, 8))
+        >>> layer = RowLSTM(8, order)
+        >>> layer(torch.zeros(2, 32, 4, 4)).shape
+        torch.Size([2, 8, 4, 4])
     """
 
     axis = 1
@@ -55,6 +61,12 @@ class DiagonalLSTM(Recurrence):
         maps: h.
         ordering: the raster.
         mirrored: whether to start from the upper right corner.
+
+    Example:
+        >>> order = pixkit.component("ordering", "raster").build(pixkit.ImageSpec(1, 4, 4, 8))
+        >>> layer = DiagonalLSTM(8, order)
+        >>> layer(torch.zeros(2, 32, 4, 4)).shape
+        torch.Size([2, 8, 4, 4])
     """
 
     axis = 0

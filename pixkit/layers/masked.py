@@ -33,6 +33,18 @@ class MaskedConv2d(MaskedLayer):
 
     Raises:
         RecipeError: if G does not divide the maps, or the side is even.
+
+    Example:
+        >>> order = pixkit.component("ordering", "raster").build(pixkit.ImageSpec(3, 4, 4, 8))
+        >>> layer = MaskedConv2d(3, 12, 3, "A", order)
+        >>> layer(torch.zeros(2, 3, 4, 4)).shape
+        torch.Size([2, 12, 4, 4])
+        >>> print(pixkit.orderings.as_text(layer.mask[1, 0] > 0))  # green sees red: 2 rows of the 3x3 kernel are stored
+        # # #
+        # # .
+        >>> print(pixkit.orderings.as_text(layer.mask[1, 1] > 0))  # and green
+        # # #
+        # . .
     """
 
     def __init__(
@@ -112,6 +124,14 @@ class Pointwise(MaskedConv2d):
     """A 1x1 map of features that respects the colour groups: colour o reads colours i <= o.
 
     Under joint colours, and for one channel, it is an ordinary 1x1 convolution.
+
+    Example:
+        >>> order = pixkit.component("ordering", "raster").build(pixkit.ImageSpec(3, 4, 4, 8))
+        >>> layer = Pointwise(3, 3, order)
+        >>> print(pixkit.orderings.as_text(layer.mask[:, :, 0, 0] > 0))  # from R, G, B to R, G, B
+        # . .
+        # # .
+        # # #
     """
 
     def __init__(self, in_maps: int, out_maps: int, ordering: Ordering, *, bias: bool = True) -> None:

@@ -16,7 +16,14 @@ from pixkit.layers.geometry import Grid
 
 @dataclass(frozen=True)
 class Lattice:
-    """The sites (row + i * stride, column + j * stride) of an image, i and j from 0 on, as far as they lie inside."""
+    """The sites (row + i * stride, column + j * stride) of an image, i and j from 0 on, as far as they lie inside.
+
+    Example:
+        >>> x = torch.arange(16).view(4, 4)
+        >>> Lattice(row=0, column=1, stride=2).take(x)
+        tensor([[ 1,  3],
+                [ 9, 11]])
+    """
 
     row: int
     column: int
@@ -37,6 +44,11 @@ class Decimate(MixingLayer):
 
     Maps [B, M, H, W] to [B, n * M, ceil(H / stride), ceil(W / stride)] for n lattices of one stride, the first
     lattice's maps first. Sites outside the image are zeros.
+
+    Example:
+        >>> layer = Decimate([Lattice(0, 0, 2), Lattice(1, 1, 2)])
+        >>> layer(torch.zeros(2, 3, 8, 8)).shape
+        torch.Size([2, 6, 4, 4])
     """
 
     def __init__(self, lattices: Sequence[Lattice]) -> None:
@@ -77,6 +89,14 @@ class Mosaic(MixingLayer):
     Args:
         lattices: one for each input.
         grid: H and W.
+
+    Example:
+        >>> layer = Mosaic([Lattice(row, column, 2) for row in (0, 1) for column in (0, 1)], (4, 4))
+        >>> layer(*(torch.full((1, 1, 2, 2), value) for value in range(4)))[0, 0]
+        tensor([[0, 1, 0, 1],
+                [2, 3, 2, 3],
+                [0, 1, 0, 1],
+                [2, 3, 2, 3]])
     """
 
     flat: Tensor

@@ -56,7 +56,12 @@ class SiteNorm(PointwiseLayer, ABC):
 
 
 class SiteLayerNorm(SiteNorm):
-    """Mean 0 and variance 1 over the maps of each site, then scale and bias (Ba et al., 2016, arXiv 1607.06450)."""
+    """Mean 0 and variance 1 over the maps of each site, then scale and bias (Ba et al., 2016, arXiv 1607.06450).
+
+    Example:
+        >>> SiteLayerNorm(2)(torch.tensor([[1.0, 3.0]])).detach()  # the maps of a site
+        tensor([[-1.0000,  1.0000]])
+    """
 
     def along(self, x: Tensor) -> Tensor:
         """torch.nn.functional.layer_norm."""
@@ -64,7 +69,12 @@ class SiteLayerNorm(SiteNorm):
 
 
 class SiteRMSNorm(SiteNorm):
-    """Mean square 1 over the maps of each site, then scale (Zhang and Sennrich, 2019, arXiv 1910.07467)."""
+    """Mean square 1 over the maps of each site, then scale (Zhang and Sennrich, 2019, arXiv 1910.07467).
+
+    Example:
+        >>> SiteRMSNorm(2)(torch.tensor([[3.0, 3.0]])).detach()
+        tensor([[1., 1.]])
+    """
 
     def __init__(self, maps: int, *, eps: float | None = None, weight: bool = True, bias: bool = False) -> None:
         super().__init__(maps, eps=eps, weight=weight, bias=bias)

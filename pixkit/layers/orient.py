@@ -16,6 +16,16 @@ class Turn:
     """A symmetry of the rectangle: transpose, then the flips, of the last two axes.
 
     With `first_flip` the flips come before the transposition, so that a turn's inverse is a turn.
+
+    Example:
+        >>> x = torch.arange(6).view(2, 3)
+        >>> turn = Turn(transpose=True, flip_vertical=True)
+        >>> turn(x)
+        tensor([[2, 5],
+                [1, 4],
+                [0, 3]])
+        >>> torch.equal(turn.inverse(turn(x)), x)
+        True
     """
 
     transpose: bool = False
@@ -44,7 +54,13 @@ class Turn:
 
 
 class Reorient(MixingLayer):
-    """Turn an image: [B, M, h, w] to the same, or to [B, M, w, h]."""
+    """Turn an image: [B, M, h, w] to the same, or to [B, M, w, h].
+
+    Example:
+        >>> layer = Reorient(Turn(transpose=True))
+        >>> layer(torch.zeros(2, 8, 4, 6)).shape
+        torch.Size([2, 8, 6, 4])
+    """
 
     def __init__(self, turn: Turn) -> None:
         super().__init__()

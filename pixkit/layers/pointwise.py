@@ -20,6 +20,10 @@ class ColourLayerNorm(PointwiseLayer):
     Args:
         maps: M, a multiple of `groups`.
         groups: G, the ordering's number of colour groups.
+
+    Example:
+        >>> ColourLayerNorm(maps=6, groups=3)(torch.randn(2, 6, 4, 4)).shape
+        torch.Size([2, 6, 4, 4])
     """
 
     def __init__(self, maps: int, groups: int, eps: float = 1e-5) -> None:
@@ -39,7 +43,12 @@ class ColourLayerNorm(PointwiseLayer):
 
 
 def norm(name: NormName, maps: int, groups: int) -> nn.Module:
-    """The module of a norm's name for `maps` maps in `groups` colour groups."""
+    """The module of a norm's name for `maps` maps in `groups` colour groups.
+
+    Example:
+        >>> norm("layer", maps=6, groups=3)(torch.randn(2, 6, 4, 4)).shape
+        torch.Size([2, 6, 4, 4])
+    """
     if name == "batch":
         return nn.BatchNorm2d(maps)
     return ColourLayerNorm(maps, groups) if name == "layer" else nn.Identity()

@@ -23,6 +23,12 @@ class Rearrange(MixingLayer):
         grid: h' and w', with h' * w' = S'.
         constants: [M', S'], read where the table says -1; zeros if left out.
         together: whether every map of a site is ready with the last of them, whichever their colour groups.
+
+    Example:
+        >>> table = torch.tensor([[1, 2, 3, -1]])  # one map of four sites: each is the site after it
+        >>> layer = Rearrange([(1, 1, 4)], table, (1, 4))
+        >>> layer(torch.tensor([[[[10.0, 20.0, 30.0, 40.0]]]]))
+        tensor([[[[20., 30., 40.,  0.]]]])
     """
 
     table: Tensor

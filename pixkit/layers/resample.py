@@ -74,6 +74,12 @@ class MaskedDownsample(_MaskedResample):
         kernel_size: side of the kernel; it covers offsets -(k // 2)..k - 1 - k // 2 around the block's first site.
         ordering: the ordering.
         scale: how much coarser than the image the input is.
+
+    Example:
+        >>> order = pixkit.component("ordering", "raster").build(pixkit.ImageSpec(1, 4, 4, 8))
+        >>> layer = MaskedDownsample(8, 16, 3, order)
+        >>> layer(torch.zeros(2, 8, 4, 4)).shape
+        torch.Size([2, 16, 2, 2])
     """
 
     def __init__(self, in_maps: int, out_maps: int, kernel_size: int, ordering: Ordering, *, scale: int = 1) -> None:
@@ -88,6 +94,12 @@ class MaskedUpsample(_MaskedResample):
 
     Cell (i, j) writes to sites (2i + dy, 2j + dx), dy and dx in -(k // 2)..k - 1 - k // 2, as far as allowed.
     Arguments as of MaskedDownsample; `scale` is the output's.
+
+    Example:
+        >>> order = pixkit.component("ordering", "raster").build(pixkit.ImageSpec(1, 4, 4, 8))
+        >>> layer = MaskedUpsample(16, 8, 3, order)
+        >>> layer(torch.zeros(2, 16, 2, 2)).shape
+        torch.Size([2, 8, 4, 4])
     """
 
     def __init__(self, in_maps: int, out_maps: int, kernel_size: int, ordering: Ordering, *, scale: int = 1) -> None:

@@ -55,6 +55,12 @@ class SequenceRecurrence(AlongSequence):
         weight: [g * h, h], of the state before.
         bias: [g * h], or None.
         start: the state before the first site, and an LSTM's cell, [h] each.
+
+    Example:
+        >>> rnn = torch.nn.GRU(5, 8)
+        >>> layer = SequenceRecurrence("gru", rnn.weight_hh_l0, rnn.bias_hh_l0, (torch.zeros(8), torch.zeros(8)))
+        >>> layer(torch.zeros(2, 24, 4, 4)).shape  # 3 gates of 8 maps; each row of sites is a sequence
+        torch.Size([2, 8, 4, 4])
     """
 
     start_hidden: Tensor

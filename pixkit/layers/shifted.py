@@ -16,6 +16,14 @@ class ShiftedConv2d(TapLayer):
     Output site (r, c) reads input sites (r * stride + dy, c * stride + dx) for dy in `rows` and dx in `columns`, both
     ends included. PixelCNN++'s down-shifted 2x3 kernel is rows (-1, 0), columns (-1, 1); shifted down once more,
     rows (-2, -1). Maps [B, in_maps, H, W] to [B, out_maps, ceil(H / stride), ceil(W / stride)].
+
+    Example:
+        >>> layer = ShiftedConv2d(3, 8, rows=(-1, 0), columns=(-1, 1))  # the down-shifted kernel
+        >>> layer(torch.zeros(2, 3, 4, 4)).shape
+        torch.Size([2, 8, 4, 4])
+        >>> down = ShiftedConv2d(8, 16, rows=(-1, 0), columns=(-1, 1), stride=2)
+        >>> down(torch.zeros(2, 8, 4, 4)).shape
+        torch.Size([2, 16, 2, 2])
     """
 
     def __init__(
@@ -66,6 +74,11 @@ class ShiftedConvTranspose2d(TapLayer):
 
     dy is in `rows`, dx in `columns`, both ends included. Maps [B, in_maps, h, w] to [B, out_maps, *size]; `size` is at
     most h * stride by w * stride.
+
+    Example:
+        >>> layer = ShiftedConvTranspose2d(16, 8, rows=(0, 1), columns=(0, 1), size=(7, 8))
+        >>> layer(torch.zeros(2, 16, 4, 4)).shape
+        torch.Size([2, 8, 7, 8])
     """
 
     bias: nn.Parameter
@@ -104,7 +117,14 @@ class ShiftedConvTranspose2d(TapLayer):
 
 
 class Shift(MixingLayer):
-    """Move an image `down` rows and `right` columns, zeros coming in: [B, M, H, W] to the same shape."""
+    """Move an image `down` rows and `right` columns, zeros coming in: [B, M, H, W] to the same shape.
+
+    Example:
+        >>> Shift(down=1, right=0)(torch.arange(1.0, 7).view(1, 1, 3, 2))[0, 0]
+        tensor([[0., 0.],
+                [1., 2.],
+                [3., 4.]])
+    """
 
     def __init__(self, down: int, right: int) -> None:
         super().__init__()

@@ -59,7 +59,16 @@ class _WeightNormalised(DataInitialised):
 
 
 class WeightNormConv2d(_WeightNormalised, ShiftedConv2d):
-    """A weight-normalised ShiftedConv2d; rows and columns (0, 0) make it a 1x1 map ("network in network")."""
+    """A weight-normalised ShiftedConv2d; rows and columns (0, 0) make it a 1x1 map ("network in network").
+
+    Example:
+        >>> layer = WeightNormConv2d(3, 8, rows=(-1, 0), columns=(-1, 1))
+        >>> x = torch.randn(16, 3, 8, 8)
+        >>> layer.initialise_from(x)
+        >>> std, mean = torch.std_mean(layer(x), (0, 2, 3), correction=0)
+        >>> bool(torch.allclose(std, torch.ones(8), atol=1e-4)), bool(torch.allclose(mean, torch.zeros(8), atol=1e-4))
+        (True, True)
+    """
 
     def __init__(
         self, in_maps: int, out_maps: int, rows: Span, columns: Span, *, stride: int = 1, init_scale: float = 1.0
@@ -69,7 +78,13 @@ class WeightNormConv2d(_WeightNormalised, ShiftedConv2d):
 
 
 class WeightNormConvTranspose2d(_WeightNormalised, ShiftedConvTranspose2d):
-    """A weight-normalised ShiftedConvTranspose2d."""
+    """A weight-normalised ShiftedConvTranspose2d.
+
+    Example:
+        >>> layer = WeightNormConvTranspose2d(16, 8, rows=(0, 1), columns=(0, 1), size=(8, 8))
+        >>> layer(torch.zeros(2, 16, 4, 4)).shape
+        torch.Size([2, 8, 8, 8])
+    """
 
     def __init__(
         self,

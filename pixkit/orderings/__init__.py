@@ -1,8 +1,19 @@
-"""Which sub-pixels are drawn at which step, and the masks that follow from that."""
+"""The steps at which sub-pixels are drawn, and the masks that follow from them."""
 
 from pixkit.orderings.base import Colours, Ordering, OrderingConfig
+from pixkit.orderings.drawing import as_text
 from pixkit.orderings.known_first import KnownFirst
 from pixkit.orderings.masks import MASKS, TapShape
 from pixkit.orderings.scans import ORDERINGS, Permutation
 
-__all__ = ["MASKS", "ORDERINGS", "Colours", "KnownFirst", "Ordering", "OrderingConfig", "Permutation", "TapShape"]
+__all__ = [
+    "MASKS",
+    "ORDERINGS",
+    "Colours",
+    "KnownFirst",
+    "Ordering",
+    "OrderingConfig",
+    "Permutation",
+    "TapShape",
+    "as_text",
+]

@@ -1,7 +1,7 @@
 """Orderings: which sub-pixels are drawn at which step.
 
-An ordering is a step tensor, int64 [C, H, W]: sub-pixels of one step are drawn together, given all
-those of earlier steps. The eight symmetries of the rectangle apply to every ordering alike.
+An ordering is a step tensor, int64 [C, H, W]: sub-pixels of one step are drawn together, given those of all earlier
+steps. The eight symmetries of the rectangle apply to every ordering.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ Colours: TypeAlias = Literal["joint", "sequential"]
 
 
 class OrderingConfig(ComponentConfig):
-    """Keys that every ordering has; transpose is applied first, then the flips."""
+    """Keys of every ordering; transpose is applied first, then the flips."""
 
     colours: Literal["auto", "joint", "sequential"] = "auto"
     """Draw the colours of a site together, one after the other, or as the head prefers."""
@@ -45,6 +45,15 @@ class Ordering(ABC):
 
     Raises:
         RecipeError: if `site_steps` is not an int64 [H, W] tensor with steps 0..n-1, each used.
+
+    Example:
+        >>> class Columns(Ordering):
+        ...     def site_steps(self, height, width):
+        ...         return torch.arange(width).repeat(height, 1)
+        >>> order = Columns(Columns.Config(flip_horizontal=True), pixkit.ImageSpec(1, 2, 4, levels=8))
+        >>> print(pixkit.orderings.as_text(order.steps[0]))
+        3 2 1 0
+        3 2 1 0
     """
 
     class Config(OrderingConfig):
@@ -68,7 +77,7 @@ class Ordering(ABC):
         """The step of every site, int64 [height, width], before any flip."""
 
     def where(self, key: str = "") -> str:
-        """Where the ordering, or a key of it, stands in the recipe, for errors of what cannot follow it."""
+        """The ordering's place in the recipe, or that of one of its keys, for error messages."""
         where: str = self.config.where(key)
         return where
 
@@ -80,14 +89,14 @@ class Ordering(ABC):
     def coarse_steps(self, scale: int) -> Tensor:
         """Steps of a grid `scale` times coarser, int64 [G, ceil(H / scale), ceil(W / scale)].
 
-        A coarse cell has the earliest step of its block, so that each of the block's sites may read it.
+        A coarse cell has the earliest step of its block, so every site of the block may read it.
         """
         height, width = self.group_steps.shape[1:]
         padded = F.pad(self.group_steps, (0, -width % scale, 0, -height % scale), value=self.count)
         return padded.unfold(1, scale, scale).unfold(2, scale, scale).amin((-1, -2))
 
     def sites_at(self, step: int) -> tuple[Tensor, Tensor]:
-        """Rows and columns, int64 [S] each, of the sites that have a sub-pixel of this step."""
+        """Rows and columns, int64 [S] each, of the sites with a sub-pixel of this step."""
         rows, columns = (self.steps == step).any(0).nonzero(as_tuple=True)
         return rows, columns
 

@@ -1,4 +1,4 @@
-"""The ordering that completes an image exactly: what is given comes first."""
+"""The ordering that completes an image exactly: known sub-pixels come first."""
 
 from __future__ import annotations
 
@@ -8,14 +8,23 @@ from pixkit.orderings.base import Ordering
 
 
 class KnownFirst(Ordering):
-    """Another ordering's sequence, in which sites that are given come before the others.
+    """Another ordering with the known sites moved to the front.
 
-    A site of which some colours are given comes between, the more of them the earlier: with whole sites, nothing that
-    is given comes after what is missing.
+    A site with only some known colours comes in between, earlier the more it has: if sites are known or missing as a
+    whole, no known sub-pixel comes after a missing one.
 
     Args:
-        base: the ordering of what is given, and of what is missing.
-        known: bool [C, H, W], what is given.
+        base: the ordering of the known sites and of the missing ones.
+        known: bool [C, H, W], the sub-pixels that are known.
+
+    Example:
+        >>> raster = pixkit.component("ordering", "raster").build(pixkit.ImageSpec(1, 3, 4, 8))
+        >>> known = torch.zeros(1, 3, 4, dtype=torch.bool)
+        >>> known[:, :, 2:] = True  # the right half
+        >>> print(as_text(KnownFirst(raster, known).steps[0]))
+         6  7  0  1
+         8  9  2  3
+        10 11  4  5
     """
 
     def __init__(self, base: Ordering, known: Tensor) -> None:
@@ -25,6 +34,6 @@ class KnownFirst(Ordering):
         super().__init__(self.Config(), base.spec, base.colours)
 
     def site_steps(self, height: int, width: int) -> Tensor:
-        """The base's ranks, those of given sites first."""
+        """The base's ranks, known sites first."""
         out: Tensor = self._sites
         return out

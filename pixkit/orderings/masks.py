@@ -1,4 +1,4 @@
-"""Masks: which taps of a kernel an ordering allows.
+"""Masks: the taps of a kernel that an ordering allows.
 
 One rule gives every mask (van den Oord et al., 2016, arXiv 1601.06759, section 3.4, extended from the raster to
 any ordering). Type A reads pixels: a tap is allowed iff its sub-pixel is drawn at an earlier step. Type B reads
@@ -23,7 +23,7 @@ Size: TypeAlias = tuple[int, int]
 
 
 class TapShape(ABC):
-    """Base of mask components: which taps (dy, dx), relative to the centre, a kernel has at all."""
+    """Base of mask components: the taps (dy, dx), relative to the centre, that a kernel has."""
 
     class Config(ComponentConfig):
         """No keys."""
@@ -33,11 +33,23 @@ class TapShape(ABC):
 
     @abstractmethod
     def has(self, dy: int, dx: int) -> bool:
-        """Whether the tap dy rows down and dx columns right of the centre belongs to the shape."""
+        """Whether the tap dy rows below and dx columns right of the centre belongs to the shape."""
+
+    def taps(self, kernel: Size) -> Tensor:
+        """The shape's taps of a kernel of this height and width, bool [kh, kw]."""
+        kh, kw = kernel
+        return torch.tensor([[self.has(y - kh // 2, x - kw // 2) for x in range(kw)] for y in range(kh)])
 
 
 class Full(TapShape):
-    """Every tap of the kernel."""
+    """Every tap of the kernel.
+
+    Example:
+        >>> print(as_text(pixkit.component("mask", "full").build().taps((3, 5))))
+        # # # # #
+        # # # # #
+        # # # # #
+    """
 
     def has(self, dy: int, dx: int) -> bool:
         """Always."""
@@ -45,7 +57,14 @@ class Full(TapShape):
 
 
 class Vertical(TapShape):
-    """The rows above the centre, as in a vertical stack."""
+    """The rows above the centre, as in a vertical stack.
+
+    Example:
+        >>> print(as_text(pixkit.component("mask", "vertical").build().taps((3, 5))))
+        # # # # #
+        . . . . .
+        . . . . .
+    """
 
     def has(self, dy: int, dx: int) -> bool:
         """Above the centre's row."""
@@ -53,7 +72,14 @@ class Vertical(TapShape):
 
 
 class Horizontal(TapShape):
-    """The centre's row, as in a horizontal stack."""
+    """The centre's row, as in a horizontal stack.
+
+    Example:
+        >>> print(as_text(pixkit.component("mask", "horizontal").build().taps((3, 5))))
+        . . . . .
+        # # # # #
+        . . . . .
+    """
 
     def has(self, dy: int, dx: int) -> bool:
         """In the centre's row."""
@@ -61,7 +87,14 @@ class Horizontal(TapShape):
 
 
 class Point(TapShape):
-    """The centre alone."""
+    """Only the centre.
+
+    Example:
+        >>> print(as_text(pixkit.component("mask", "point").build().taps((3, 5))))
+        . . . . .
+        . . # . .
+        . . . . .
+    """
 
     def has(self, dy: int, dx: int) -> bool:
         """At the centre."""
@@ -88,24 +121,19 @@ def site_masks(steps: Tensor, kernel: Size, mask_type: MaskType, shape: TapShape
     source = padded.unfold(1, kh, 1).unfold(2, kw, 1)[None]
     target = steps[:, None, :, :, None, None]
     compare: Callable[[Tensor, Tensor], Tensor] = torch.lt if mask_type == "A" else torch.le
-    return compare(source, target) & _shape_taps(kernel, shape)
+    return compare(source, target) & shape.taps(kernel)
 
 
 def kernel_mask(steps: Tensor, kernel: Size, mask_type: MaskType, shape: TapShape) -> Tensor | None:
-    """The one mask that serves every site, bool [G out, G in, kh, kw]; None where sites differ.
+    """The mask that serves every site, bool [G out, G in, kh, kw]; None if sites differ.
 
-    A tap counts only at the sites where it lies inside the image, since elsewhere it reads padding.
+    Sites are compared only in taps inside the image: outside, a tap reads padding.
     """
     allowed = site_masks(steps, kernel, mask_type, shape)
     inside = _inside(steps.shape[1:], kernel)
     always = (allowed | ~inside).all(3).all(2)
     ever = allowed.any(3).any(2)
     return ever if bool((always | ~ever).all()) else None
-
-
-def _shape_taps(kernel: Size, shape: TapShape) -> Tensor:
-    kh, kw = kernel
-    return torch.tensor([[shape.has(y - kh // 2, x - kw // 2) for x in range(kw)] for y in range(kh)])
 
 
 def _inside(size: torch.Size, kernel: Size) -> Tensor:

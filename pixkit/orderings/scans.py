@@ -1,4 +1,4 @@
-"""The orderings that pixkit brings."""
+"""The built-in orderings."""
 
 from __future__ import annotations
 
@@ -15,7 +15,20 @@ from pixkit.randomness import Philox
 
 
 class Raster(Ordering):
-    """Rows from the top, each from the left; with the flips, all eight raster scans."""
+    """Rows from the top, each from the left; with the flips, all eight raster scans.
+
+    Example:
+        >>> order = pixkit.component("ordering", "raster").build(pixkit.ImageSpec(1, 3, 4, 8))
+        >>> print(as_text(order.steps[0]))
+         0  1  2  3
+         4  5  6  7
+         8  9 10 11
+        >>> colours = pixkit.component("ordering", "raster").build(pixkit.ImageSpec(3, 3, 4, 8))  # one after the other
+        >>> print(as_text(colours.steps[1]))  # green
+         1  4  7 10
+        13 16 19 22
+        25 28 31 34
+    """
 
     def site_steps(self, height: int, width: int) -> Tensor:
         """Step r * width + c."""
@@ -23,7 +36,15 @@ class Raster(Ordering):
 
 
 class RowAtOnce(Ordering):
-    """All sites of a row together, rows from the top."""
+    """A row at a time, from the top.
+
+    Example:
+        >>> order = pixkit.component("ordering", "row_at_once").build(pixkit.ImageSpec(1, 3, 4, 8))
+        >>> print(as_text(order.steps[0]))
+        0 0 0 0
+        1 1 1 1
+        2 2 2 2
+    """
 
     def site_steps(self, height: int, width: int) -> Tensor:
         """Step r."""
@@ -31,7 +52,15 @@ class RowAtOnce(Ordering):
 
 
 class Diagonal(Ordering):
-    """Anti-diagonals from the top left corner, all sites of one together."""
+    """An anti-diagonal at a time, from the top left corner.
+
+    Example:
+        >>> order = pixkit.component("ordering", "diagonal").build(pixkit.ImageSpec(1, 3, 4, 8))
+        >>> print(as_text(order.steps[0]))
+        0 1 2 3
+        1 2 3 4
+        2 3 4 5
+    """
 
     def site_steps(self, height: int, width: int) -> Tensor:
         """Step r + c."""
@@ -39,7 +68,15 @@ class Diagonal(Ordering):
 
 
 class Snake(Ordering):
-    """The S-curve: rows from the top, in turn from the left and from the right."""
+    """The S-curve: rows from the top, alternately from the left and from the right.
+
+    Example:
+        >>> order = pixkit.component("ordering", "snake").build(pixkit.ImageSpec(1, 3, 4, 8))
+        >>> print(as_text(order.steps[0]))
+         0  1  2  3
+         7  6  5  4
+         8  9 10 11
+    """
 
     def site_steps(self, height: int, width: int) -> Tensor:
         """Odd rows run backwards."""
@@ -49,16 +86,25 @@ class Snake(Ordering):
 
 
 class Spiral(Ordering):
-    """Clockwise around the border from the top left corner, and on inwards; or the same backwards."""
+    """Clockwise from the top left corner along the border and inwards, or the reverse.
+
+    Example:
+        >>> order = pixkit.component("ordering", "spiral").build(pixkit.ImageSpec(1, 4, 4, 8))
+        >>> print(as_text(order.steps[0]))
+         0  1  2  3
+        11 12 13  4
+        10 15 14  5
+         9  8  7  6
+    """
 
     class Config(OrderingConfig):
-        """Which end is drawn first."""
+        """The end that is drawn first."""
 
         direction: Literal["inward", "outward"] = "inward"
         """Inward starts at the corner, outward at the centre."""
 
     def site_steps(self, height: int, width: int) -> Tensor:
-        """Peel the top row off, turn what is left a quarter, repeat."""
+        """Take the top row off, turn the rest by a quarter, repeat."""
         left = torch.arange(height * width).view(height, width)
         path = []
         while left.numel():
@@ -73,9 +119,17 @@ class Hilbert(Ordering):
 
     For sides that are a power of two it is Hilbert's (1891). Other sizes follow the recursion of
     J. Cerveny's generalised curve ("gilbert"): the rectangle is split at even lengths where it can be, and
-    consecutive sites are neighbours, but for one diagonal move where an odd side leaves no other way. On squares whose
-    side is no power of two the curve of the locally masked PixelCNN's code (github.com/ajayjain/lmconv) is the
+    consecutive sites are neighbours, except for one diagonal move where an odd side requires it. On squares whose side
+    is not a power of two, the curve of the locally masked PixelCNN's code (github.com/ajayjain/lmconv) is the
     transpose of this one: `transpose: true`.
+
+    Example:
+        >>> order = pixkit.component("ordering", "hilbert").build(pixkit.ImageSpec(1, 4, 4, 8))
+        >>> print(as_text(order.steps[0]))
+         0  1 14 15
+         3  2 13 12
+         4  7  8 11
+         5  6  9 10
     """
 
     def site_steps(self, height: int, width: int) -> Tensor:
@@ -86,7 +140,15 @@ class Hilbert(Ordering):
 
 
 class Checkerboard(Ordering):
-    """Two steps: the sites where row + column is even, then the others."""
+    """Two steps: the sites where row + column is even, then the others.
+
+    Example:
+        >>> order = pixkit.component("ordering", "checkerboard").build(pixkit.ImageSpec(1, 3, 4, 8))
+        >>> print(as_text(order.steps[0]))
+        0 1 0 1
+        1 0 1 0
+        0 1 0 1
+    """
 
     def site_steps(self, height: int, width: int) -> Tensor:
         """Step (r + c) mod 2."""
@@ -94,7 +156,15 @@ class Checkerboard(Ordering):
 
 
 class AtOnce(Ordering):
-    """A single step: no site sees another, so that pixels are independent, given what a model is conditioned on."""
+    """A single step: no site sees another, so pixels are independent given the model's context.
+
+    Example:
+        >>> order = pixkit.component("ordering", "at_once").build(pixkit.ImageSpec(1, 3, 4, 8))
+        >>> print(as_text(order.steps[0]))
+        0 0 0 0
+        0 0 0 0
+        0 0 0 0
+    """
 
     def site_steps(self, height: int, width: int) -> Tensor:
         """Step 0."""
@@ -102,16 +172,24 @@ class AtOnce(Ordering):
 
 
 class Permutation(Ordering):
-    """A random permutation of the sites, the same for the same seed everywhere."""
+    """A random permutation of the sites, the same for the same seed everywhere.
+
+    Example:
+        >>> order = pixkit.component("ordering", "permutation", seed=1).build(pixkit.ImageSpec(1, 3, 4, 8))
+        >>> print(as_text(order.steps[0]))
+         6 10  2  0
+        11  1  8  4
+         7  3  5  9
+    """
 
     class Config(OrderingConfig):
-        """Which permutation."""
+        """The permutation's seed."""
 
         seed: int = Field(0, ge=0, lt=2**63)
         """Seed of the permutation."""
 
     def site_steps(self, height: int, width: int) -> Tensor:
-        """Rank of a counter-based random number of each site."""
+        """The rank of each site's counter-based random number."""
         keys = Philox((self.config.seed, 0)).words(height * width)
         return _along(torch.from_numpy(np.argsort(keys, kind="stable")), height, width)
 

@@ -31,6 +31,10 @@ def sampler_for(name: str | Sampler) -> Sampler:
 
     Raises:
         PluginError: if there is none of that name.
+
+    Example:
+        >>> sampler_for("fixed_point")
+        <FixedPoint sampler>
     """
     if isinstance(name, Sampler):
         return name

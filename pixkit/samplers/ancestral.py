@@ -12,7 +12,13 @@ from pixkit.samplers.batch import BatchRequest, BatchSampler, check_forward
 
 
 class Ancestral(Sampler):
-    """Draw the sub-pixels of step t from p(x_t | x_<t), for t = 0, 1, ..., by a forward pass each."""
+    """Draw the sub-pixels of step t from p(x_t | x_<t), for t = 0, 1, ..., by a forward pass each.
+
+    Example:
+        >>> model = pixkit.build_model("digits-pixelcnn")  # untrained
+        >>> model.sample(2, sampler=pixkit.component("sampler", "ancestral").build()).shape
+        torch.Size([2, 1, 8, 8])
+    """
 
     def prepare(self, network: Autoregressive, known: Tensor | None) -> BatchSampler:
         """Nothing to prepare."""

@@ -17,7 +17,16 @@ from pixkit.samplers.cached import Cached
 
 
 class Auto(Sampler):
-    """Cached sampling where the network can be planned; else whole passes, with one warning that says why."""
+    """Cached sampling where the network can be planned; else whole passes, with one warning that says why.
+
+    Example:
+        >>> model = pixkit.build_model("digits-pixelcnn")  # untrained
+        >>> drawn = pixkit.component("sampler", "auto").build().draw(model.network, pixkit.Noise(0, [0, 1]))
+        >>> drawn.images.shape
+        torch.Size([2, 1, 8, 8])
+        >>> drawn.summary.startswith("cached sampling")
+        True
+    """
 
     def prepare(self, network: Autoregressive, known: Tensor | None) -> BatchSampler:
         """Plan, or warn and fall back."""

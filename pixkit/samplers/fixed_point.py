@@ -18,7 +18,14 @@ from pixkit.samplers.batch import BatchRequest, check_forward
 
 
 class FixedPoint(Sampler):
-    """Whole passes from a frozen noise until nothing changes; exact for any causal network, traceable or not."""
+    """Whole passes from a frozen noise until nothing changes; exact for any causal network, traceable or not.
+
+    Example:
+        >>> model = pixkit.build_model("digits-pixelcnn")  # untrained
+        >>> drawn = pixkit.component("sampler", "fixed_point").build().draw(model.network, pixkit.Noise(0, [0, 1]))
+        >>> drawn.summary
+        'fixed point: 2 passes, of at most 65 each'
+    """
 
     def prepare(self, network: Autoregressive, known: Tensor | None) -> FixedPointBatches:
         """Start counting passes."""

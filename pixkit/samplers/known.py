@@ -17,7 +17,18 @@ CLAMPED = "clamped: some known sub-pixels come after missing ones in the orderin
 
 @dataclass(frozen=True, repr=False)
 class Known(Shown):
-    """Sub-pixels that are given: mask bool [C, H, W], the same for every image, and values int64 [B or 1, C, H, W]."""
+    """Sub-pixels that are given: mask bool [C, H, W], the same for every image, and values int64 [B or 1, C, H, W].
+
+    Example:
+        >>> spec = pixkit.ImageSpec(1, 3, 4, levels=8)
+        >>> mask = torch.zeros(1, 3, 4, dtype=torch.bool)
+        >>> mask[:, :2] = True  # the first two rows
+        >>> known = Known(mask, torch.zeros(1, 1, 3, 4, dtype=torch.int64)).check(spec, batch=16)
+        >>> known.precede(pixkit.component("ordering", "raster").build(spec))
+        True
+        >>> known.precede(pixkit.component("ordering", "raster", transpose=True).build(spec))
+        False
+    """
 
     mask: Tensor
     values: Tensor
