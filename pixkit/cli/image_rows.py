@@ -5,8 +5,8 @@ from __future__ import annotations
 import csv
 import io
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
-from typing import Any, ClassVar
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, ClassVar, Literal
 
 from pixkit.cli.output import emit_json_line, emit_line
 from pixkit.runs.figures import UNITS, number
@@ -16,33 +16,27 @@ Row = Mapping[str, Any]
 WIDTH = 12
 """Characters of a column that people read."""
 
+MAP, MASK = ["map", "picture", "picture_nats"], ["mask", "marked"]
+"""What a row has of files that are written for it."""
+
 
 class Rows(ABC):
-    """Prints rows in their order. Columns are those of the first image with a score; errors before it wait for it."""
+    """Prints rows in their order; `columns` are all that they may have beside the image and an error."""
 
-    def __init__(self) -> None:
-        self._columns: list[str] | None = None
-        self._waiting: list[Row] = []
+    def __init__(self, columns: Sequence[str]) -> None:
+        self._columns = columns
+        self._begun = False
 
     def add(self, row: Row) -> None:
-        """Print a row, or keep it."""
-        if self._columns is None:
-            self._waiting.append(row)
-            if "error" not in row:
-                self._begin([name for name in row if name != "image"])
-        else:
-            self.line(row, self._columns)
+        """Print a row; before the first one, the names of columns."""
+        self.close()
+        self.line(row, self._columns)
 
     def close(self) -> None:
-        """Print what waits, where no image was scored."""
-        if self._columns is None:
-            self._begin([])
-
-    def _begin(self, columns: list[str]) -> None:
-        self._columns = columns
-        self.head(columns)
-        for row in self._waiting:
-            self.line(row, columns)
+        """Print the names of columns, if there was no row."""
+        if not self._begun:
+            self._begun = True
+            self.head(self._columns)
 
     @abstractmethod
     def head(self, columns: Sequence[str]) -> None:
@@ -74,7 +68,9 @@ class PlainRows(Rows):
 
     @staticmethod
     def _cell(name: str, row: Row) -> str:
-        value = row.get(name)
+        if name not in row:
+            return "-"
+        value = row[name]
         if not (value is None or isinstance(value, float)):
             return str(value)
         kind = row["kind"] if name == "nats" or name in UNITS else "exact"
@@ -103,6 +99,13 @@ class JsonRows:
 
     def close(self) -> None:
         """Nothing more."""
+
+
+def rows_as(form: Literal["plain", "csv", "json"], columns: Callable[[], Sequence[str]]) -> Rows | JsonRows:
+    """What prints rows in a form; it is asked for the columns only where these are the same for all."""
+    if form == "json":
+        return JsonRows()
+    return CsvRows(columns()) if form == "csv" else PlainRows(columns())
 
 
 def _csv(cells: Sequence[Any]) -> str:

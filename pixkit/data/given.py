@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import math
+import sys
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, cast
@@ -15,29 +18,36 @@ from pixkit.data.base import DataConfig, DataSource
 from pixkit.data.contents import beginning, told
 from pixkit.data.fitting import OtherSize
 from pixkit.data.folders import list_pictures
-from pixkit.data.layout import oriented, size_in
+from pixkit.data.given_array import MAX_BYTES, GivenArray
+from pixkit.data.layout import Order, orders_of, size_in
 from pixkit.data.levels import Binariser, quantise, threshold
-from pixkit.data.npy import ArrayFile
 from pixkit.data.packed import OPENERS, Member, within
-from pixkit.data.palette import as_tokens, coloured
+from pixkit.data.palette import as_tokens
 from pixkit.data.picture import Form, Picture, frames_of, read_frames, read_whole, size_of
 from pixkit.data.unchanged import as_it_is, shows
 from pixkit.data.written import is_written, read_written
 from pixkit.errors import DataError, listed
 from pixkit.files import is_file, is_folder
-from pixkit.image import ImageSpec, Palette
+from pixkit.image import ImageSpec
 from pixkit.randomness import Stream
 
 MAX_PIXELS = 2**26
 """Pixels of the largest picture that is read."""
-MAX_BYTES = 2**32
-"""Bytes of the largest array that is read."""
 ARCHIVES = ("a zip archive", "an empty zip archive", "a tar archive", *OPENERS)
 """What `told` says of archives of pictures."""
-OWN = ("samples", "original")
-"""Arrays of a .npz that hold a model's levels, as pixkit writes them."""
-PALETTE = "palette"
-"""The array beside them of the colours that they stand for, if they are tokens."""
+
+
+@dataclass(frozen=True)
+class Found:
+    """Images that an argument means.
+
+    Attributes:
+        count: how many there are.
+        each: their names and their levels, int64 [C, H, W], each read when it is asked for, DataError if it cannot be.
+    """
+
+    count: int
+    each: Iterator[tuple[str, Tensor]]
 
 
 @dataclass(frozen=True)
@@ -51,7 +61,7 @@ class Reader:
         exact: whether pictures have to have the model's size, whatever the data's own were brought to.
         rounded: pictures read so far whose values were rounded to 8 bits.
         cut: those of which there are further frames.
-        moved: of images read so far that are tokens, by how much their colours were moved, in levels RMS.
+        moved: of images read so far that are tokens, by how much their colours were moved, in levels RMS; by file.
         changed: images read so far whose levels do not give back the pixels, or numbers, that the file has; not looked
             for if it is None.
         own_size: whether images keep the size that they have, in place of the model's.
@@ -88,36 +98,42 @@ class Reader:
         return [name] if _array_of(name) is not None else [*_pictures(Path(name))]
 
     def read(self, name: str | Path | Member) -> list[tuple[str, Tensor]]:
-        """What an argument means: the images' names and their levels, int64 [C, H, W].
+        """The images of `images`, all of them."""
+        return list(self.images(name, MAX_BYTES).each)
+
+    def images(self, name: str | Path | Member, limit: int = sys.maxsize) -> Found:
+        """What an argument means: the images' names and their levels, int64 [C, H, W], read as they are asked for.
 
         `name` is a picture, a folder or an archive of pictures (or what is in one: FILE.zip/FOLDER), a .npy, a .npz, or
         one array of it, FILE.npz:NAME. An array may hold several images, and so may a picture, if the data were read
-        with `frames: all`; else the first of its frames is read, and a note says so.
+        with `frames: all`; else the first of its frames is read, and a note says so. Of an array some images at a time
+        are in memory (unless it is compressed, or of booleans, in Fortran's order); it may have `limit` bytes.
 
         Raises:
             DataError: where they cannot be read, or cannot be what the model is about.
         """
-        found = self._read(name)
-        return found if self.spec.palette is None else [(each, self._token(image, each)) for each, image in found]
+        stored = None if isinstance(name, Member) else _array_of(name)
+        if stored is None:
+            pictures = [name] if isinstance(name, Member) else _pictures(Path(name))
+            pairs = [pair for picture in pictures for pair in self._sized(picture)._frames(picture)]
+            return Found(len(pairs), ((each, self._token(image, each)) for each, image in pairs))
+        count, images = self._array(GivenArray.of(*stored, limit))
+        tokens = (self._token(image, str(name), row) for row, image in enumerate(images))
+        return Found(count, ((str(name) if count == 1 else f"{name} {row}", image) for row, image in enumerate(tokens)))
 
     @property
     def _pictured(self) -> ImageSpec:
         """What is read, before it becomes tokens, if it does."""
         return self.spec.pictures
 
-    def _token(self, image: Tensor, name: str) -> Tensor:
-        assert self.spec.palette is not None
-        tokens, self.moved[name] = as_tokens(image[None].to(torch.uint8), self.spec.palette)
+    def _token(self, image: Tensor, name: str, before: int = 0) -> Tensor:
+        """An image's tokens, if it is to become such; of one file there were so many images `before`."""
+        if self.spec.palette is None:
+            return image
+        tokens, moved = as_tokens(image[None].to(torch.uint8), self.spec.palette)
+        squares = before * self.moved.get(name, 0.0) ** 2 if before else 0.0
+        self.moved[name] = math.sqrt((squares + moved**2) / (before + 1)) if before else moved
         return tokens[0].long()
-
-    def _read(self, name: str | Path | Member) -> list[tuple[str, Tensor]]:
-        if isinstance(name, Member):
-            return self._sized(name)._frames(name)
-        stored = _array_of(name)
-        if stored is not None:
-            images = self._arrays(*stored)
-            return [(str(name) if len(images) == 1 else f"{name} {row}", image) for row, image in enumerate(images)]
-        return [pair for picture in _pictures(Path(name)) for pair in self._sized(picture)._frames(picture)]
 
     def _sized(self, path: Path | Member) -> Reader:
         """What reads a picture in its own size, if that is asked for."""
@@ -217,53 +233,37 @@ class Reader:
             raise _too_few(where, levels, self._pictured)
         return quantise(values, levels, self._pictured.levels).long()
 
-    def _arrays(self, path: Path, name: str | None) -> Tensor:
-        """The images of an array, int64 [n, C, H, W]: of the model's levels if pixkit wrote it, else of the data's."""
-        file = ArrayFile(path, MAX_BYTES)
-        names = file.names()
-        if file.zipped and name is None:
-            own = [each for each in OWN if each in names]
-            if not own and len(names) != 1:
-                raise DataError(
-                    "which of the arrays?", where=str(path), found=listed(names), hint=f"{path}:NAME names one"
-                )
-            name = (own or names)[0]
-        where = f"{path}: {name}" if file.zipped else str(path)
-        array = file.read_levels(name if file.zipped else None)
-        ours = file.zipped and name in OWN
-        if ours and PALETTE in names:
-            palette = Palette.of(file.read_levels(PALETTE), f"{path}: {PALETTE}")
-            colours = coloured(array, palette, where)
-            return self._prepared(oriented(colours, self._pictured, where), 256, where)
-        size = size_in(array.shape, self.spec.channels, where) if self.own_size else self._pictured.shape[1:]
-        array = oriented(array, self._pictured.of_size(*size), where)
-        levels = self._pictured.levels if ours else self._source_levels()
-        low, high = int(array.min()), int(array.max())
-        if 0 <= low <= high <= 1 and levels > 2 and not ours:
-            raise DataError(
-                "an array of zeros and ones alone, which are the two lowest levels of the data",
-                where=where,
-                found=f"{low}..{high}",
-                expected=f"0..{levels - 1}",
-                hint=f"black and white are 0 and {levels - 1}",
-            )
-        if low < 0 or high >= levels:
-            raise DataError(
-                "values that are not levels of the data" if not ours else "values that are not levels of the model",
-                where=where,
-                found=f"{low}..{high}",
-                expected=f"0..{levels - 1}",
-                hint=None
-                if ours
-                else f"an array `samples` in a .npz is of the model's own levels, 0..{self._pictured.levels - 1}",
-            )
-        if ours:
-            return torch.from_numpy(array.astype(np.int64))
-        found = self._prepared(array, levels, where)
-        back = np.rint(found.numpy() * ((levels - 1) / (self._pictured.levels - 1)))
-        if self.changed is not None and (back != array).any():
-            self.changed.append(where)
-        return found
+    def _array(self, array: GivenArray) -> tuple[int, Iterator[Tensor]]:
+        """How many images an array has, and these, int64 [C, H, W], of levels of the model.
+
+        All of it is judged before the first image is made ready, so that it is read twice.
+        """
+        spec = self._pictured
+        if self.own_size and array.palette is None:
+            spec = spec.of_size(*size_in(array.shape, spec.channels, array.where))
+        orders = orders_of(array.shape, spec, array.where)
+        levels = 256 if array.palette is not None else spec.levels if array.ours else self._source_levels()
+        array.check(orders, spec, levels)
+        return array.count(orders), self._each(array, orders, spec, levels)
+
+    def _each(self, array: GivenArray, orders: Sequence[Order], spec: ImageSpec, levels: int) -> Iterator[Tensor]:
+        same = True
+        for block in array.blocks(orders, spec):
+            if array.palette is not None:
+                yield from self._prepared(block, levels, array.where)
+                continue
+            if not 0 <= int(block.min()) <= int(block.max()) < levels:
+                raise DataError("the file has changed while it was read", where=array.where)
+            if array.ours:
+                yield from torch.from_numpy(block.astype(np.int64))
+                continue
+            found = self._prepared(block, levels, array.where)
+            if self.changed is not None and same:
+                back = np.rint(found.numpy() * ((levels - 1) / (self._pictured.levels - 1)))
+                same = bool((back == block).all())
+                if not same:
+                    self.changed.append(array.where)
+            yield from found
 
 
 def _array_of(name: str | Path) -> tuple[Path, str | None] | None:

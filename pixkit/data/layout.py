@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, TypeAlias
 
 from numpy.typing import NDArray
 
@@ -16,8 +16,8 @@ AXES = {"NHWC": (0, 3, 1, 2), "NCHW": (0, 1, 2, 3), "NHW": (0, 1, 2), "NCWH": (0
 """For each layout, its axes in the order N, C, H, W."""
 CHANNELS = (1, 3, 4)
 """Lengths by which an axis is taken for the channels' where no layout is given."""
-
-
+Order: TypeAlias = tuple[int | None, int | None, int, int]
+"""The axes of an array in the order N, C, H, W; None for one that it does not have."""
 TWO_WAYS = "an array that can be read in two ways"
 VOLUMES = "of volumes pictures are read: a slice of each, x[:, 14], say"
 
@@ -69,31 +69,50 @@ def as_array(images: NDArray[Any], axes: Sequence[int]) -> NDArray[Any]:
     return view.transpose([list(axes).index(axis) for axis in range(len(axes))])
 
 
-def oriented(array: NDArray[Any], spec: ImageSpec, where: str) -> NDArray[Any]:
-    """An array of one image or several as [n, C, H, W], whatever the order of its axes."""
+def orders_of(shape: tuple[int, ...], spec: ImageSpec, where: str) -> list[Order]:
+    """The orders in which an array of this shape has one image of `spec`, or several.
+
+    Raises:
+        DataError: where it has none.
+    """
     channels, height, width = spec.shape
-    found: list[NDArray[Any]] = []
-    if not array.size:
-        raise DataError(
-            "an array without an image",
-            where=where,
-            found=str(array.shape),
-            expected=f"({channels}, {height}, {width}), or several of these; channels may come last",
-        )
-    if array.shape == (height, width) and channels == 1:
-        found.append(array[None, None])
-    if array.shape[1:] == (height, width) and array.ndim == 3 and channels == 1:
-        found.append(array[:, None])
-    several = array[None] if array.ndim == 3 else array
-    found += [several] if several.shape[1:] == spec.shape else []
-    found += [several.transpose(0, 3, 1, 2)] if several.shape[1:] == (height, width, channels) else []
-    if not found or any(each.shape != found[0].shape or (each != found[0]).any() for each in found[1:]):
-        kind, what = (
-            (DataError, TWO_WAYS) if found else (OtherSize, "an array of another shape than the model's images")
-        )
-        expected = f"({channels}, {height}, {width}), or several of these; channels may come last"
-        raise kind(what, where=where, found=str(array.shape), expected=expected)
+    if 0 in shape:
+        raise DataError("an array without an image", where=where, found=str(shape), expected=_expected(spec))
+    first, last, grey = spec.shape, (height, width, channels), channels == 1
+    fits = {
+        (None, None, 0, 1): grey and shape == (height, width),
+        (0, None, 1, 2): grey and len(shape) == 3 and shape[1:] == (height, width),
+        (None, 0, 1, 2): shape == first,
+        (None, 2, 0, 1): shape == last,
+        (0, 1, 2, 3): len(shape) == 4 and shape[1:] == first,
+        (0, 3, 1, 2): len(shape) == 4 and shape[1:] == last,
+    }
+    if not (found := [order for order, fit in fits.items() if fit]):
+        what = "an array of another shape than the model's images"
+        raise OtherSize(what, where=where, found=str(shape), expected=_expected(spec))
+    return found
+
+
+def oriented(array: NDArray[Any], orders: Sequence[Order], spec: ImageSpec, where: str) -> NDArray[Any]:
+    """The images of an array, or of a part of it, [n, C, H, W], by the orders that its axes may have.
+
+    Raises:
+        DataError: where these give different images.
+    """
+    found = [_ordered(array, order) for order in orders]
+    if any(each.shape != found[0].shape or (each != found[0]).any() for each in found[1:]):
+        raise DataError(TWO_WAYS, where=where, found=str(array.shape), expected=_expected(spec))
     return found[0]
+
+
+def _ordered(array: NDArray[Any], order: Order) -> NDArray[Any]:
+    view = array.transpose([axis for axis in order if axis is not None])
+    return view[tuple(None if axis is None else slice(None) for axis in order)]
+
+
+def _expected(spec: ImageSpec) -> str:
+    channels, height, width = spec.shape
+    return f"({channels}, {height}, {width}), or several of these; channels may come last"
 
 
 def size_in(shape: tuple[int, ...], channels: int, where: str) -> tuple[int, int]:

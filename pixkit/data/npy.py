@@ -70,16 +70,22 @@ class ArrayFile(Container):
             return [name.removesuffix(".npy") for name in archive.namelist()]
 
     def read_levels(self, name: str | None = None) -> NDArray[Any]:
-        """The same of integers or booleans, which are levels as they stand."""
-        array = self.read(name)
-        if array.dtype.kind == "f":
+        """All of an array of levels; DataError as `stored_levels`."""
+        found = self.stored_levels(name)
+        with self.faults(name):
+            return found.read()
+
+    def stored_levels(self, name: str | None = None) -> Stored:
+        """An array of integers or booleans, which are levels as they stand; DataError as `stored`, and of floats."""
+        found = self.stored(name)
+        if found.dtype.kind == "f":
             raise DataError(
                 "not an array of integers",
                 where=self.where(name),
-                found=str(array.dtype),
+                found=str(found.dtype),
                 hint="store integer levels: what a float stands for is not known here",
             )
-        return array
+        return found
 
     def stored(self, name: str | None = None) -> Stored:
         """The array `name` of a .npz, or the array of a .npy (None)."""

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from pixkit.components.spec import ComponentSpec
-from pixkit.data.base import DataConfig, DataSource, ImageSet, Progress, SourceImages
+from pixkit.data.base import DataConfig, DataSource, ImageSet, Progress, ReadFile, SourceImages
 from pixkit.data.classes import plain_numbers
 from pixkit.data.dataset import Dataset, Part, digest
 from pixkit.data.held import Seen, look_through, own_splits
@@ -112,39 +112,54 @@ def _part(
     return Part(pixels, labels, numbers, places=places if above else None)
 
 
-def prepare_one(
-    ref: ComponentSpec, base: Path, spec: ImageSpec, split: str, number: int
-) -> tuple[Tensor | None, int, float | None]:
-    """One image of what `prepare` gives, int64 [C, H, W], read alone; how many its split has; and `Part.moved` of it.
-
-    None where its source cannot read one alone (the count is 0 then), or has no image of that number.
+class Outlined:
+    """What `prepare` gives, of a source that reads images one by one, and knows which there are without reading them.
 
     Args:
         ref: the data section of a recipe.
-        base: the folder that its relative paths start from.
+        outline: what there is, as `DataSource.outline` has it.
+        read: reads one of its files.
         spec: of the images.
-        split: train, validation or test.
-        number: which of them.
     """
-    source: DataSource = ref.build(base)
-    found, config = source.outline(spec), cast(DataConfig, ref.config)
-    if found is None:
-        return None, 0, None
-    outline, read = found
-    chosen = choose(config, outline, ref.name)[split]
-    if number >= len(chosen):
-        return None, len(chosen), None
-    row, own = chosen[number : number + 1], split if split in own_splits(outline) else "train"
-    files = own_splits(outline)[own]
-    pixels = read(own, int(files.levels(row)))[None]
-    # The same picture stands for all, which takes no memory: that of this row is asked for.
-    same = ImageSet(pixels.expand(len(files), -1, -1, -1))
-    filled = SourceImages(same, same, levels=outline.levels, validation=same if own == "validation" else None)
-    part = _part(config, filled, split, row, spec.palette)
-    x = part.levels(torch.tensor([0]))
-    if part.renewed_by is not None:
-        x = part.renewed_by.draw(x, part.numbers, Stream.VISIT, 0)
-    return x[0].long(), len(chosen), part.moved
+
+    def __init__(self, ref: ComponentSpec, outline: SourceImages, read: ReadFile, spec: ImageSpec) -> None:
+        self._config, self._outline, self._read, self._spec = cast(DataConfig, ref.config), outline, read, spec
+        self._chosen = choose(self._config, outline, ref.name)
+
+    @classmethod
+    def of(cls, ref: ComponentSpec, base: Path, spec: ImageSpec) -> Outlined | None:
+        """None where a source cannot do that; relative paths start from `base`."""
+        source: DataSource = ref.build(base)
+        found = source.outline(spec)
+        return None if found is None else cls(ref, *found, spec)
+
+    def size(self, split: str) -> int:
+        """Number of images of a split: train, validation or test."""
+        return len(self._chosen[split])
+
+    def image(self, split: str, number: int) -> tuple[Tensor, float | None]:
+        """An image by its number in a split, int64 [C, H, W], and `Part.moved` of it.
+
+        Raises:
+            DataError: where it cannot be read.
+        """
+        sets = own_splits(self._outline)
+        row, own = self._chosen[split][number : number + 1], split if split in sets else "train"
+        pixels = self._read(own, int(sets[own].levels(row)))[None]
+        # The same picture stands for all, which takes no memory: that of this row is asked for.
+        same = ImageSet(pixels.expand(len(sets[own]), -1, -1, -1))
+        validation = same if own == "validation" else None
+        part = _part(
+            self._config,
+            SourceImages(same, same, self._outline.levels, validation=validation),
+            split,
+            row,
+            self._spec.palette,
+        )
+        x = part.levels(torch.tensor([0]))
+        if part.renewed_by is not None:
+            x = part.renewed_by.draw(x, part.numbers, Stream.VISIT, 0)
+        return x[0].long(), part.moved
 
 
 def _classes(images: SourceImages) -> list[str]:

@@ -62,6 +62,19 @@ class Stored:
             out[place] = block
         return out
 
+    def rows(self) -> Iterator[NDArray[Any]]:
+        """All of it in order, parts along the first axis, each in an array that may be written over by the next one.
+
+        Where the first axis varies fastest (Fortran's order), a row's values are far apart: it is one part then, mapped
+        if that can be done.
+        """
+        for place, block in self.blocks():
+            if place[:1] != (...,):
+                yield block
+                continue
+            yield self.read() if self.mapped is None else self.mapped()
+            return
+
 
 def stays(size: int) -> bool:
     """Whether images of so many bytes had better stay in their files."""

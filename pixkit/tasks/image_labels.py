@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from pixkit.data import Progress
-from pixkit.data.given import MAX_BYTES
+from pixkit.data.given_array import MAX_BYTES
 from pixkit.data.npy import ArrayFile
 from pixkit.errors import DataError, UsageError
 from pixkit.models.base import Model

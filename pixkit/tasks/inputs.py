@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import re
 import warnings
 from collections.abc import Sequence
@@ -13,10 +14,11 @@ import torch
 from torch import Tensor
 
 from pixkit.data import Dataset, Progress
-from pixkit.data.given import MAX_BYTES, MAX_PIXELS, Reader
+from pixkit.data.given import MAX_PIXELS, Reader
+from pixkit.data.given_array import MAX_BYTES
 from pixkit.data.npy import ArrayFile
 from pixkit.data.picture import Form, read_picture
-from pixkit.data.prepare import prepare_one
+from pixkit.data.prepare import Outlined
 from pixkit.errors import DataError, UsageError
 from pixkit.image import ImageSpec
 from pixkit.runs.load import load_data
@@ -118,7 +120,7 @@ def each_image(
 
 @dataclass
 class OwnData:
-    """A run's own data: single images are read alone where that can be, else all of them, once."""
+    """A run's own data: read image by image where their source can do that, else all of them, once."""
 
     run: Run | None
     where: str
@@ -127,26 +129,45 @@ class OwnData:
     moved: float | None = None
     """By how much the colours of the last image were moved, or those of its whole split, if that was read."""
 
-    def image(self, split: str, number: int) -> Tensor:
-        """An image of a split, int64 [C, H, W]; UsageError if there is none of that number."""
+    @functools.cached_property
+    def outlined(self) -> Outlined | None:
+        """The images one by one, if that can be."""
+        assert self.run is not None
+        return Outlined.of(self.run.recipe().data, Path.cwd(), self.run.spec)
+
+    def all(self) -> Dataset:
+        """All of the data, read at the first call."""
         assert self.run is not None
         if self.whole is None:
-            found, count, self.moved = prepare_one(self.run.recipe().data, Path.cwd(), self.run.spec, split, number)
-            if found is not None:
-                return found
-            if count == 0:
-                self.whole = load_data(self.run, progress=self.loading)
-        if self.whole is not None:
-            count = self.whole.size(split)
-            if number < count:
-                self.moved = self.whole.part(split).moved
-                return self.whole.batch(split, torch.tensor([number])).x[0]
-        raise UsageError(
-            "there is no image of that number",
-            where=self.where,
-            found=f"{split}:{number}",
-            expected=f"0..{count - 1}",
-        )
+            self.whole = load_data(self.run, progress=self.loading)
+        return self.whole
+
+    def size(self, split: str) -> int:
+        """How many images a split has."""
+        if self.whole is None and self.outlined is not None:
+            return self.outlined.size(split)
+        return self.all().size(split)
+
+    def image(self, split: str, number: int) -> Tensor:
+        """An image of a split, int64 [C, H, W].
+
+        Raises:
+            UsageError: if there is none of that number.
+            DataError: if it cannot be read.
+        """
+        if number >= (count := self.size(split)):
+            raise UsageError(
+                "there is no image of that number",
+                where=self.where,
+                found=f"{split}:{number}",
+                expected=f"0..{count - 1}",
+            )
+        if self.whole is None and self.outlined is not None:
+            found, self.moved = self.outlined.image(split, number)
+            return found
+        data = self.all()
+        self.moved = data.part(split).moved
+        return data.batch(split, torch.tensor([number])).x[0]
 
 
 def read_mask(path: str | Path, spec: ImageSpec) -> Tensor:

@@ -5,12 +5,14 @@ import io
 import json
 import math
 import shutil
+from contextlib import redirect_stdout
 from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
 
+from pixkit.cli.image_rows import CsvRows, PlainRows
 from pixkit.cli.progress import ProgressBar, ProgressLines, show_progress
 from pixkit.figures import save_nats
 
@@ -23,6 +25,16 @@ def pictures(workplace):
         Image.new("L", (8, 8), level).save(workplace / "some" / f"{name}.png")
     (workplace / "some" / "b.png").write_bytes(b"no picture")
     return workplace / "some"
+
+
+def printed(rows, given):
+    """The lines that these are printed as."""
+    out = io.StringIO()
+    with redirect_stdout(out):
+        for row in given:
+            rows.add(row)
+        rows.close()
+    return out.getvalue().splitlines()
 
 
 def test_rows_in_order_with_one_line_for_a_bad_file(pixkit, built, pictures):
@@ -51,6 +63,18 @@ def test_json_lines_and_csv_say_the_same_and_eval_agrees(pixkit, built, pictures
     assert (table[0]["nats"], table[0]["error"], table[1]["error"]) == ("", found[-1]["error"], "")
 
 
+def test_rows_of_unlike_images_have_the_columns_of_all():
+    """Those whose label is unknown have a figure that others do not."""
+    rows = [{"image": "a", "kind": "exact", "nats": 1.0}, {"image": "b", "error": "bad"},
+        {"image": "c", "kind": "exact", "nats": None, "best_label": 2.0}]  # fmt: skip
+    columns = ["kind", "nats", "best_label"]
+    assert printed(CsvRows(columns), rows) == ["image,kind,nats,best_label,error", "a,exact,1.0,,", "b,,,,bad",
+        "c,exact,,2.0,"]  # fmt: skip
+    assert [line.split() for line in printed(PlainRows(columns), rows)] == [["NATS", "BEST", "LABEL", "IMAGE"],
+        ["1.000", "-", "a"], ["error", "bad"], ["not", "finite", "2.000", "c"]]  # fmt: skip
+    assert printed(CsvRows(columns), []) == ["image,kind,nats,best_label,error"]
+
+
 def test_maps_and_a_mask_that_complete_takes(pixkit, built, workplace):
     outcome = pixkit("score", built, "test:0", "test:1", "--map", "maps", "-o", "mask.png", "--above", "2.7", "--json")
     rows = [json.loads(line) for line in outcome.out.splitlines()]
@@ -75,6 +99,7 @@ def test_maps_and_a_mask_that_complete_takes(pixkit, built, workplace):
     (["--above", "1"], 2, "--above is of a mask"), (["-o", "m.jpg"], 2, "name a .png"),
     (["--map", "some"], 2, "not an empty folder"), (["--labels", "all"], 2, "--labels: the model takes no labels"),
     (["--importance", "2"], 2, "--importance: importance sampling is for"), (["test:9:3"], 2, "no such images"),
+    (["test:9:99"], 2, "test:9: is all from there on"),
     (["test:99"], 2, "no image of that number"),
 ])  # fmt: skip
 def test_what_is_refused(pixkit, built, pictures, options, code, text):
@@ -84,7 +109,7 @@ def test_what_is_refused(pixkit, built, pictures, options, code, text):
 
 def test_only_bad_files_are_told_too(pixkit, built, pictures):
     outcome = pixkit("score", built, "some/b.png", "nothing.png", "-q")
-    assert outcome.code == 3 and outcome.out.splitlines()[0].split() == ["IMAGE"]
+    assert outcome.code == 3 and outcome.out.splitlines()[0].split() == ["NATS", "BITS/DIM", "IMAGE"]
     assert len(outcome.out.splitlines()) == 3
 
 

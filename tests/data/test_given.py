@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import tracemalloc
 
 import numpy as np
 import pytest
@@ -9,6 +10,7 @@ import torch
 from PIL import Image
 
 from pixkit import figures
+from pixkit.data import given_array, stored
 from pixkit.data.given import Reader
 from pixkit.data.idx import read_idx
 from pixkit.data.layout import size_in
@@ -409,3 +411,25 @@ def test_the_size_of_an_arrays_images_is_told_from_where_the_channels_are(shape,
             size_in(shape, channels, "here")
     else:
         assert size_in(shape, channels, "here") == size
+
+
+@pytest.mark.parametrize("kind", ["npy", "fortran", "npz", "compressed"])
+def test_of_an_array_some_images_are_in_memory_at_a_time(tmp_path, monkeypatch, kind):
+    monkeypatch.setattr(stored, "AT_ONCE", 2**15)
+    monkeypatch.setattr(given_array, "AT_ONCE", 2**13)
+    x = np.random.default_rng(0).integers(0, 9, (700, 1, 32, 32), dtype=np.uint8)
+    path = tmp_path / ("x.npz" if kind in ("npz", "compressed") else "x.npy")
+    if path.suffix == ".npz":
+        (np.savez if kind == "npz" else np.savez_compressed)(path, samples=x)
+    else:
+        np.save(path, np.asfortranarray(x) if kind == "fortran" else x)
+    reader = Reader(ImageSpec(1, 32, 32, 9))
+    found = reader.images(path)
+    count = 0
+    tracemalloc.start()
+    for number, (name, image) in enumerate(found.each):
+        assert name == f"{path} {number}" and np.array_equal(image, x[number])
+        count += 1
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert count == found.count == 700 and peak < x.nbytes // 2 < 8 * x.nbytes

@@ -8,7 +8,7 @@ from PIL import Image
 from pixkit.components.spec import ComponentSpec, Entry
 from pixkit.data import SOURCES, picture, remembered
 from pixkit.data.images import Images
-from pixkit.data.prepare import prepare, prepare_one
+from pixkit.data.prepare import Outlined, prepare
 
 CONFIGS = [
     {},
@@ -35,12 +35,13 @@ def test_an_image_that_is_read_alone_is_that_of_the_whole(tmp_path, monkeypatch,
     opened = []
     real = picture.opened
     monkeypatch.setattr(picture, "opened", lambda path: opened.append(path) or real(path))
+    alone = Outlined.of(ref, tmp_path, data.spec)
     for split in data.SPLITS:
         size = data.size(split)
+        assert alone.size(split) == size
         for number in range(size):
-            found, count, _ = prepare_one(ref, tmp_path, data.spec, split, number)
-            assert torch.equal(found, data.batch(split, torch.tensor([number])).x[0]) and count == size
-        assert prepare_one(ref, tmp_path, data.spec, split, size) == (None, size, None)
+            found, _ = alone.image(split, number)
+            assert torch.equal(found, data.batch(split, torch.tensor([number])).x[0])
     assert len(opened) == sum(map(data.size, data.SPLITS)), "no other file was opened"
 
 
@@ -65,12 +66,13 @@ def test_which_files_are_used_is_kept_with_what_was_decoded(tmp_path, monkeypatc
     monkeypatch.setattr(picture, "opened", lambda path: opened.add(path) or real(path))
     for split in data.SPLITS:
         for number in range(data.size(split)):
-            found, count, _ = prepare_one(ref, tmp_path, data.spec, split, number)
-            assert torch.equal(found, data.batch(split, torch.tensor([number])).x[0]) and count == data.size(split)
+            found, _ = (alone := Outlined.of(ref, tmp_path, data.spec)).image(split, number)
+            assert torch.equal(found, data.batch(split, torch.tensor([number])).x[0])
+            assert alone.size(split) == data.size(split)
             assert len(opened) == 1, "no other file was opened"
             opened.clear()
     (tmp_path / "all" / "9.tif").write_bytes((tmp_path / "all" / "0.tif").read_bytes())
-    assert prepare_one(ref, tmp_path, data.spec, "train", 0) == (None, 0, None), "of other files nothing is known"
+    assert Outlined.of(ref, tmp_path, data.spec) is None, "of other files nothing is known"
 
 
 def test_what_cannot_be_read_alone_is_left_to_the_whole(tmp_path):
@@ -80,7 +82,7 @@ def test_what_cannot_be_read_alone_is_left_to_the_whole(tmp_path):
     for config in ({"on_bad": "skip"}, {"frames": "all"}):
         entry = Entry("data", "images", Images, "pixkit", "0")
         ref = ComponentSpec(entry, Images.Config(path="all", **config), "x")
-        assert prepare_one(ref, tmp_path, prepare(ref, tmp_path).spec, "test", 0) == (None, 0, None)
+        assert Outlined.of(ref, tmp_path, prepare(ref, tmp_path).spec) is None
     digits = SOURCES["digits"]
     ref = ComponentSpec(Entry("data", "digits", digits, "pixkit", "0"), digits.Config(), "x")
-    assert prepare_one(ref, tmp_path, prepare(ref, tmp_path).spec, "test", 0) == (None, 0, None)
+    assert Outlined.of(ref, tmp_path, prepare(ref, tmp_path).spec) is None

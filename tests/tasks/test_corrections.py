@@ -232,8 +232,10 @@ def test_the_other_run_of_a_threshold_is_the_folder_that_its_name_means(run, tmp
 def test_a_score_that_is_no_number_is_flagged():
     model, image = model_of(1), random_images(SPEC, 1)[0]
     odd = type("Odd", (), {"name": "odd", "__call__": lambda self, x, nats: nats * math.nan})()
-    rows = Rows(Scorer(model), LabelsAsked(model, None), [odd], SimpleNamespace(score="odd", limit=1.0), 4, None)
-    assert [row.flagged for row in rows.of([Given("0", image)])] == [True]
+    limit = SimpleNamespace(score="odd", limit=1.0)
+    stream, asked = [Given("0", image)], LabelsAsked(model, None)
+    rows = Rows(stream, Scorer(model), asked, [odd], threshold=limit, batch_size=4)
+    assert [row.flagged for row in rows] == [True]
 
 
 def test_a_damaged_threshold_is_not_applied(run):

@@ -115,7 +115,7 @@ def run(monkeypatch):
     reads = []
     data = SimpleNamespace(build=lambda base: None)
     run = SimpleNamespace(recipe=lambda: SimpleNamespace(data=data), spec=SPEC, reads=reads)
-    monkeypatch.setattr(inputs, "prepare_one", lambda *given: (None, 0, None))
+    monkeypatch.setattr(inputs.Outlined, "of", lambda *given: None)
     monkeypatch.setattr(
         inputs, "load_data", lambda run, progress: reads.append(progress) or Whole({"train": 5, "test": 3})
     )
@@ -135,21 +135,22 @@ def test_a_number_that_there_is_not_is_refused_with_those_that_there_are(run, na
     assert (caught.value.found, caught.value.expected) == (name, expected)
 
 
-@pytest.mark.parametrize(("there", "expected"), [(0, "0..4"), (7, "0..6")])
-def test_an_image_that_can_be_read_alone_is(run, monkeypatch, there, expected):
-    asked, image = [], torch.ones(SPEC.shape, dtype=torch.int64)
+def test_an_image_that_can_be_read_alone_is(run, monkeypatch):
+    asked, images = [], {"train": 7}
 
-    def alone(data, base, spec, split, number):
-        asked.append((spec, split, number))
-        return (image if number < there else None), there, None
+    class Alone(SimpleNamespace):
+        def size(self, split):
+            return images[split]
 
-    monkeypatch.setattr(inputs, "prepare_one", alone)
-    if there:
-        assert torch.equal(inputs.read_images(["train:6"], SPEC, run)[0], image)
-    with pytest.raises(UsageError) as caught:
-        inputs.read_images(["train:8"], SPEC, run)
-    assert caught.value.expected == expected and asked[-1] == (SPEC, "train", 8)
-    assert len(run.reads) == (not there)
+        def image(self, split, number):
+            return torch.full(SPEC.shape, number), 0.5
+
+    monkeypatch.setattr(inputs.Outlined, "of", lambda *given: asked.append(given) or Alone())
+    _, found = inputs.named_images(["train:6", "train:2"], SPEC, run)
+    assert found[:, 0, 0, 0].tolist() == [6, 2] and [spec for _, _, spec in asked] == [SPEC]
+    with pytest.raises(UsageError, match="no image of that number") as caught:
+        inputs.read_images(["train:7"], SPEC, run)
+    assert caught.value.expected == "0..6" and not run.reads
 
 
 @pytest.mark.parametrize("names", [["test:1"], ["absent.png", "test:1", "train:2"]])

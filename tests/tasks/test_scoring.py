@@ -129,7 +129,7 @@ def test_images_of_a_runs_data_have_their_own_labels():
     assert [each.label for each in found] == own.labels[[1, 2, 5, 4]].tolist()
     asked, unknown, none = LabelsAsked(model, None), LabelsAsked(model, "all"), LabelsAsked(model_of(), None)
     assert [each.of(found[2], 2) for each in (asked, unknown, none)] == [found[2].label, None, None]
-    for names in ("test:9:3", "test:32:", "test:3:3"):
+    for names in ("test:9:3", "test:32:", "test:3:3", "test:32", "test:0:33"):
         with pytest.raises(UsageError, match=r"numbers in 0\.\.31"):
             list(Stream([names], model, run, None))
 
@@ -160,6 +160,44 @@ def test_files_come_in_order_and_bad_ones_have_a_row(tmp_path):
         tally.add(row)
     with pytest.raises(DataError, match="2 of 7 could not be read"):
         tally.check()
+
+
+def test_names_and_levels_may_come_from_a_generator(tmp_path):
+    np.save(tmp_path / "two.npy", np.ones((2, 3, 4), np.uint8) * 2)
+    model, taken = model_of(), []
+    x = random_images(SPEC, 2)
+
+    def each():
+        for one in (x[0], tmp_path / "two.npy", x[1]):
+            taken.append(one)
+            yield one
+
+    told = []
+    rows = pixkit.score(model, each(), batch_size=2, progress=lambda *count: told.append(count))
+    first, second = next(rows), next(rows)
+    assert (first.image, second.image, len(taken)) == ("0", f"{tmp_path}/two.npy 0", 2)
+    third, last = rows
+    assert (third.image, last.image, told) == (f"{tmp_path}/two.npy 1", "2", [(2, 3), (4, 4)])
+    assert [row.nats for row in (first, last)] == pytest.approx([row.nats for row in pixkit.score(model, x)], rel=1e-12)
+    with pytest.raises(UsageError, match="there are no images"):
+        pixkit.score(model, iter([]))
+    with pytest.raises(DataError, match="image 1: "):
+        list(pixkit.score(model, iter([x[0], x[0, :, :1]])))
+
+
+def test_columns_are_those_of_labelled_and_unlabelled_images():
+    model = model_of("order_agnostic", 3, backbone=LOCAL, orderings=["raster", "diagonal"],
+        context={"type": "label", "size": 2})  # fmt: skip
+    x = random_images(SPEC, 2)
+    common, given, unknown = ["kind", "nats", "bits_per_dim"], ["one_ordering", "spread"], ["best_label"]
+    for labels, parts in ((None, given + unknown), ("all", unknown), ([1, 2], given)):
+        rows = pixkit.score(model, x, labels=labels)
+        assert rows.columns == [*common, "label", "class", *parts]
+        assert {name for row in rows for name in row.dump(SPEC)} <= {"image", *rows.columns}
+    assert pixkit.score(labelled(0.3), x, labels="none").columns == common
+    assert pixkit.score(model_of(), x, complexity=True).columns == [*common, "complexity"]
+    assert pixkit.score(latent(), x).columns == [*common, "reconstruction", "kl_1"]
+    assert pixkit.score(latent(), x, importance=2).columns == common
 
 
 def test_what_cannot_be_scored_is_refused_at_once():

@@ -9,6 +9,7 @@ from pixkit.tasks.latents import reconstruct
 from pixkit.tasks.networks import build_model
 from pixkit.tasks.sample import sample
 from pixkit.tasks.score import evaluate
+from pixkit.tasks.scoring import score
 from pixkit.tasks.upscale import upscale_each
 from pixkit.training.timed import made_up
 
@@ -41,7 +42,9 @@ def work(models, data, ranks=None):
     larger = upscale_each(scales, x[:2], 3, batch_size=2, **may)
     drawn += [one for each in larger for one in (each.samples, torch.tensor(each.completion.nats))]
     bounds = [evaluate(latent, data, "train", 5, limit=9, importance=number, **may) for number in (None, 2)]
-    return scores.dump(), [one.dump() for one in bounds], [images.tolist() for images in drawn], told
+    rows = list(score(labelled, [*x, "none.png", *x[:2]], batch_size=2, maps=True, **may))
+    each = [(row.dump(labelled.spec), None if row.sites is None else row.sites.tolist()) for row in rows]
+    return scores.dump(), [one.dump() for one in bounds], [images.tolist() for images in drawn], each, told
 
 
 @pytest.mark.parametrize("size", [2, 3])
@@ -54,10 +57,10 @@ def test_ranks_share_the_batches_and_have_what_one_process_has(together, size):
     models[1].measure = lambda *sides: {"drawn": float(torch.rand(()))}
     data = made_up(models[0].spec, 2, 11)
     *expected, told = work(models, data)
-    assert told == [(4, 11), (8, 11), (11, 11)] and len(expected[2][0]) == 7
+    assert told == [(4, 11), (8, 11), (11, 11)] and (len(expected[2][0]), len(expected[3])) == (7, 6)
     found = together.run(lambda ranks: work(models, data, ranks), size)
-    assert [one[:3] for one in found.values()] == [tuple(expected)] * size
-    assert [one[3] for one in found.values()] == [told[size - 1 :: size] + told[2:][: size == 2]] * size
+    assert [one[:4] for one in found.values()] == [tuple(expected)] * size
+    assert [one[4] for one in found.values()] == [told[size - 1 :: size] + told[2:][: size == 2]] * size
 
 
 def test_a_sampler_is_shared_by_a_copy_of_it():

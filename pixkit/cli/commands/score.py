@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import deque
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,7 @@ import click
 from pixkit import figures
 from pixkit.cli.drawing import one_of
 from pixkit.cli.group import plugin_option
-from pixkit.cli.image_rows import CsvRows, JsonRows, PlainRows
+from pixkit.cli.image_rows import MAP, MASK, rows_as
 from pixkit.cli.options import (
     against_options,
     checkpoint_option,
@@ -29,7 +30,7 @@ from pixkit.cli.plugins import loaded_plugins
 from pixkit.cli.progress import show_progress
 from pixkit.cli.runs import opened_run
 from pixkit.figures.targets import require_empty, require_file, saving
-from pixkit.ranks import for_one_process
+from pixkit.ranks import for_one_process, launched
 from pixkit.tasks.scoring import Tally, common_top, save_map, score, set_threshold, several, unlikely
 
 NO_FOLDER = ""
@@ -106,6 +107,8 @@ def command(
     Likelihoods alone do not tell anomalies. What they are set against, --complexity, --typicality, --background and
     --local say; all are numbers that are large for what is unlike the run's data. --set-threshold keeps a limit of one
     of them in the run, by images that were held out, and --flag applies it: pixkit/docs/scores.md has the definitions.
+
+    Under torchrun the ranks share the batches, and rank 0 prints the rows: those of one process.
     """
     if as_json and as_csv:
         raise click.UsageError("--json or --csv, not both")
@@ -113,25 +116,28 @@ def command(
         raise click.UsageError("--map: name a folder, or a mask with -o")
     if above is not None and out is None:
         raise click.UsageError("--above is of a mask: name a file with -o")
-    target = None if not folder else require_empty(folder)
+    target = require_empty(folder) if folder else None
     if out is not None:
         if out.suffix != ".png":
             raise click.UsageError(f"-o {out}: name a .png")
         require_file(out)
-    for_one_process("scoring")
     loaded_plugins()
     if false_alarms is not None:
+        for_one_process("setting a threshold")
         if folder is not None or out is not None or flag or as_csv:
             raise click.UsageError("--set-threshold prints no rows: leave --map, -o, --flag and --csv out")
         _set_threshold(run, images, false_alarms, options, as_json=as_json, quiet=quiet)
         return
-    rows = JsonRows() if as_json else CsvRows() if as_csv else PlainRows()
     tally = Tally()
-    with naming_options(), show_progress(quiet, streaming=True) as progress:
-        opened = opened_run(run, quiet)
-        spec = opened.spec
-        maps = target is not None or out is not None
-        found = score(opened, images, maps=maps, flag=flag, **options, **progress.hooks("scoring"))
+    with launched() as ranks, naming_options(), show_progress(quiet or not ranks.first, streaming=True) as progress:
+        spec = (opened := opened_run(run, quiet or not ranks.first)).spec
+        options |= {"maps": target is not None or out is not None, "flag": flag, "ranks": ranks}
+        found = score(opened, images, **options, **progress.hooks("scoring"))
+        if not ranks.first:
+            deque(found, maxlen=0)
+            return
+        files = [*MAP * (target is not None), *MASK * (out is not None)]
+        rows = rows_as("json" if as_json else "csv" if as_csv else "plain", lambda: [*found.columns, *files])
         ahead, count = several(found)
         for number, each in enumerate(ahead):
             row = each.dump(spec)

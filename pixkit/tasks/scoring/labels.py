@@ -33,7 +33,7 @@ class LabelsAsked:
         self._own = labels is None
         self._one: int | None = None
         self._each: Tensor | None = None
-        self._labelled = model.labelled
+        self._labelled, self._classes = model.labelled, model.classes or 0
         if labels is None or (isinstance(labels, str) and labels == "all"):
             if labels is not None:
                 model.require("labelled", "labels")
@@ -43,6 +43,17 @@ class LabelsAsked:
             self._one = int(found[0])
         else:
             self._each = found
+
+    @property
+    def kinds(self) -> tuple[bool, bool]:
+        """Whether images may come with a label that is known, one of the classes or none, and with one that is not."""
+        known = self._one is not None or self._each is not None
+        return self._labelled and (known or self._own), self._labelled and not known
+
+    @property
+    def none(self) -> bool:
+        """Whether all are scored as images without a label."""
+        return self._one is not None and self._one >= self._classes
 
     def of(self, given: Given, number: int) -> int | None:
         """The label of image `number`; None if the model takes none, or if it is unknown.

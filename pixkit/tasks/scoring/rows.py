@@ -6,19 +6,22 @@ import itertools
 import math
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor
 
 from pixkit.execution.reference import Progress
 from pixkit.image import ImageSpec, Shown
+from pixkit.ranks import ALONE, Ranks
 from pixkit.runs.metrics import plain
 from pixkit.tasks.scoring.corrections import Correction
 from pixkit.tasks.scoring.labels import LabelsAsked
-from pixkit.tasks.scoring.scorer import Scorer
+from pixkit.tasks.scoring.scorer import BEST_LABEL, Scorer
 from pixkit.tasks.scoring.stream import Given, Stream
 from pixkit.tasks.scoring.threshold import Threshold
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, repr=False)
@@ -65,53 +68,91 @@ class ImageScore(Shown):
         found = {"image": self.image, "kind": self.kind, "nats": self.nats, spec.rate: self.bits}
         label = {} if self.label is None else {"label": self.label, "class": self.class_name}
         flag = {} if self.flagged is None else {"flagged": self.flagged}
-        more = {name.replace(" ", "_"): value for name, value in self.parts.items()}
+        more = {_column(name): value for name, value in self.parts.items()}
         return plain(found) | label | plain(more) | plain(self.corrected) | flag
 
 
-@dataclass(frozen=True)
-class Rows:
-    """Makes rows of images."""
+class Rows(Iterator[ImageScore]):
+    """A row for each image of a stream, in its order.
 
-    scorer: Scorer
-    labels: LabelsAsked
-    corrections: Sequence[Correction]
-    threshold: Threshold | None
-    batch_size: int
-    progress: Progress | None
+    Args:
+        stream: the images.
+        scorer: scores them.
+        labels: which label each has.
+        corrections: what its nats are set against.
+        threshold: what flags it, if that was asked for.
+        batch_size: images at a time.
+        progress: called as progress(images done, images in all as far as that is known).
+        ranks: those that share the batches; each has all rows.
+    """
 
-    def of(self, stream: Stream) -> Iterator[ImageScore]:
-        """A row for each image, in order."""
+    def __init__(
+        self,
+        stream: Stream,
+        scorer: Scorer,
+        labels: LabelsAsked,
+        corrections: Sequence[Correction],
+        *,
+        threshold: Threshold | None = None,
+        batch_size: int,
+        progress: Progress | None = None,
+        ranks: Ranks = ALONE,
+    ) -> None:
+        self._stream, self._scorer, self._labels, self._corrections = stream, scorer, labels, corrections
+        self._threshold, self._batch_size, self._progress, self._ranks = threshold, batch_size, progress, ranks
+        self._all = self._each()
+
+    def __next__(self) -> ImageScore:
+        return next(self._all)
+
+    @property
+    def columns(self) -> list[str]:
+        """All that `ImageScore.dump` may have of these images beside the name and an error, in its order."""
+        known, unknown = self._labels.kinds
+        model = self._scorer.model
+        label = ["label", "class"] if (known or unknown) and not self._labels.none else []
+        parts = self._scorer.parts() if known or not unknown else []
+        parts += [BEST_LABEL] if unknown else []
+        corrected = [each.name for each in self._corrections]
+        flag = [] if self._threshold is None else ["flagged"]
+        return ["kind", "nats", model.spec.rate, *label, *map(_column, parts), *corrected, *flag]
+
+    def _each(self) -> Iterator[ImageScore]:
         count = 0
-        for some in _batched(stream, self.batch_size):
-            labelled = [replace(given, label=self.labels.of(given, count + place)) for place, given in enumerate(some)]
-            count += len(some)
-            # Of one kind together: read or not, with a label that is known or not.
-            for _, alike in itertools.groupby(labelled, lambda each: (each.image is None, each.label is None)):
-                yield from self._rows(list(alike))
-            if self.progress is not None:
-                self.progress(count, stream.total)
-        self.labels.check_end(count)
+        for turn in _batched(_batched(self._stream, self._batch_size), self._ranks.size):
+            own: list[ImageScore] = []
+            for rank, some in enumerate(turn):
+                labels = [self._labels.of(given, count + place) for place, given in enumerate(some)]
+                count += len(some)
+                if rank == self._ranks.rank:
+                    labelled = [replace(given, label=label) for given, label in zip(some, labels, strict=True)]
+                    # Of one kind together: read or not, with a label that is known or not.
+                    for _, alike in itertools.groupby(labelled, lambda each: (each.image is None, each.label is None)):
+                        own += self._rows(list(alike))
+            yield from _of_all(own, self._ranks)
+            if self._progress is not None:
+                self._progress(count, self._stream.total)
+        self._labels.check_end(count)
 
     def _rows(self, given: list[Given]) -> Iterator[ImageScore]:
         images = [each.image for each in given if each.image is not None]
         if not images:
             unknown = math.nan, math.nan
-            yield from (ImageScore(each.name, self.scorer.kind, *unknown, error=each.error) for each in given)
+            yield from (ImageScore(each.name, self._scorer.kind, *unknown, error=each.error) for each in given)
             return
         labels = None if given[0].label is None else torch.tensor([each.label for each in given])
         x = torch.stack(images)
-        said = self.scorer(x, labels)
-        corrected = {each.name: each(x, said.figures["nats"]) for each in self.corrections}
-        model = self.scorer.model
+        said = self._scorer(x, labels)
+        corrected = {each.name: each(x, said.figures["nats"]) for each in self._corrections}
+        model = self._scorer.model
         best = labels if said.labels is None else said.labels
         for row, each in enumerate(given):
             values = {name: float(value[row]) for name, value in said.figures.items()}
             nats = values.pop("nats")
-            found = ImageScore(each.name, self.scorer.kind, nats, model.spec.bits(nats), values)
+            found = ImageScore(each.name, self._scorer.kind, nats, model.spec.bits(nats), values)
             found = replace(found, corrected={name: float(value[row]) for name, value in corrected.items()})
-            if self.threshold is not None:
-                below = found.score(self.threshold.score) <= self.threshold.limit  # NaN is not
+            if self._threshold is not None:
+                below = found.score(self._threshold.score) <= self._threshold.limit  # NaN is not
                 found = replace(found, flagged=not below)
             if best is not None and int(best[row]) < (model.classes or 0):
                 label = int(best[row])
@@ -120,8 +161,23 @@ class Rows:
             yield found if said.sites is None else replace(found, sites=said.sites[row])
 
 
-def _batched(stream: Iterable[Given], size: int) -> Iterator[list[Given]]:
-    """So many images at a time, the last ones perhaps fewer."""
-    images = iter(stream)
-    while some := list(itertools.islice(images, size)):
+def _of_all(own: Sequence[ImageScore], ranks: Ranks) -> Iterator[ImageScore]:
+    """The rows of all ranks, in their order."""
+    if ranks.alone:
+        yield from own
+        return
+    said = ranks.gather([{**vars(each), "sites": each.sites is not None} for each in own])
+    sites = ranks.lists([each.sites for each in own if each.sites is not None], torch.device("cpu"))
+    for rows, maps in zip(said, map(iter, sites), strict=True):
+        yield from (ImageScore(**{**row, "sites": next(maps) if row["sites"] else None}) for row in rows)
+
+
+def _batched(stream: Iterable[T], size: int) -> Iterator[list[T]]:
+    """So many at a time, the last ones perhaps fewer."""
+    each = iter(stream)
+    while some := list(itertools.islice(each, size)):
         yield some
+
+
+def _column(part: str) -> str:
+    return part.replace(" ", "_")

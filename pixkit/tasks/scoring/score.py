@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import itertools
+from collections.abc import Iterable, Sequence, Sized
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,9 @@ from pixkit.data import Progress as Loading
 from pixkit.errors import UsageError
 from pixkit.execution.reference import Progress
 from pixkit.models.base import Model
+from pixkit.ranks import ALONE, Ranks
 from pixkit.runs.load import load, load_data, opened_run
+from pixkit.runs.record import pick_device
 from pixkit.runs.run import Run
 from pixkit.samplers.batch import check_batch_size
 from pixkit.tasks.image_labels import Labels, stored_labels
@@ -23,7 +26,7 @@ from pixkit.tasks.score import chosen_rows
 from pixkit.tasks.scoring.against import Against, Source
 from pixkit.tasks.scoring.corrections import Correction, weights_digest
 from pixkit.tasks.scoring.labels import LabelsAsked, labels_alike, labels_compared
-from pixkit.tasks.scoring.rows import ImageScore, Rows
+from pixkit.tasks.scoring.rows import Rows
 from pixkit.tasks.scoring.scorer import Scorer
 from pixkit.tasks.scoring.stream import Stream
 from pixkit.tasks.scoring.threshold import Threshold, read_threshold
@@ -33,8 +36,8 @@ REFERENCE_IMAGES = 1000
 """Most validation images that the mean of what is typical is taken of."""
 BATCH = 64
 """Images at a time, for that mean."""
-Images = str | Path | Sequence[str | Path] | Tensor
-"""Names of images, or their levels, int64 [N, C, H, W]."""
+Images = str | Path | Iterable[str | Path | Tensor] | Tensor
+"""Names of images, or their levels: int64 [N, C, H, W], or some [C, H, W] each; they may come from a generator."""
 
 
 def score(
@@ -56,7 +59,8 @@ def score(
     weights: str = "ema",
     progress: Progress | None = None,
     loading: Loading | None = None,
-) -> Iterator[ImageScore]:
+    ranks: Ranks = ALONE,
+) -> Rows:
     """Score images one by one, in their order, however many there are.
 
         for found in pixkit.score("runs/mnist", ["photos", "test:0:100"]):
@@ -68,7 +72,8 @@ def score(
     Args:
         run_or_model: a run, or its folder; or a model, which has no data of its own.
         images: pictures, folders and archives of pictures, arrays of levels (.npy, .npz), or images of the run's data:
-            test:5, test:0:100 for the first hundred, test:: for all. Or levels, int64 [N, C, H, W].
+            test:5, test:0:100 for the first hundred, test:: for all. Or levels, int64 [N, C, H, W]. Names, and levels
+            [C, H, W], may come one by one from a generator.
         labels: of a model with labels, the images' classes: one of all, by number or name, or of each one, numbers or
             a file of numbers (.npy, .npz); "none" of a model that knows images without a label; "all" if they are
             unknown: p(x) = mean over labels y of p(x | y), and the likeliest is told. Left out, images of the run's
@@ -88,6 +93,10 @@ def score(
         weights: which weights of a run to load, ema or raw.
         progress: called as progress(images done, images in all as far as that is known) after every batch.
         loading: told of the reading of the run's data.
+        ranks: those that score together, each some batches; all have to ask for the same, and have all rows.
+
+    Returns:
+        The rows, an iterator; its `columns` are what `ImageScore.dump` may have of any of them.
 
     Raises:
         UsageError: if the model gives no likelihood, nor a bound, takes no labels, or there are no images; if the run
@@ -98,6 +107,7 @@ def score(
     """
     check_batch_size(batch_size)
     against = Against(complexity, typicality, background, local)
+    device = str(pick_device(device, ranks))
     loaded = Loaded.of(run_or_model, device, checkpoint, weights)
     scorer = Scorer(loaded.model, seed, importance, maps)
     if flag or against.names:
@@ -110,8 +120,8 @@ def score(
     else:
         corrections = against.corrections(loaded.model, lambda: loaded.mean(scorer, labels), device)
     stream = stream_of(images, loaded.model, loaded.run, loading)
-    rows = Rows(scorer, LabelsAsked(loaded.model, labels), corrections, threshold, batch_size, progress)
-    return rows.of(stream)
+    how: dict[str, Any] = {"threshold": threshold, "batch_size": batch_size, "progress": progress, "ranks": ranks}
+    return Rows(stream, scorer, LabelsAsked(loaded.model, labels), corrections, **how)
 
 
 @dataclass(frozen=True)
@@ -175,9 +185,11 @@ def stream_of(images: Images, model: Model, run: Run | None, loading: Loading | 
     """
     if isinstance(images, str | Path):
         images = [images]
-    if len(images) == 0:
+    if not isinstance(images, Sized):
+        first = list(itertools.islice(images := iter(images), 1))
+        images = itertools.chain(first, images) if first else first
+    if isinstance(images, Sized) and len(images) == 0:
         raise UsageError("there are no images", where="images", found="none", expected="one or more")
     if isinstance(images, Tensor):
         model.spec.check(images)
-        return Stream([], model, None, None, levels=images.cpu())
     return Stream(images, model, run, loading)

@@ -18,6 +18,9 @@ from pixkit.models.mixed import mixed, mixed_sites
 from pixkit.precision import float32_products
 from pixkit.randomness import derive, isolated_rng, seed_torch
 
+BEST_LABEL = "best label"
+"""The figure of an image of an unknown label: its nats given the likeliest."""
+
 
 @dataclass(frozen=True)
 class Said:
@@ -65,6 +68,14 @@ class Scorer:
         """'exact', 'bound' or 'estimate'."""
         return self.model.score_kind if self.importance is None else "estimate"
 
+    def parts(self) -> list[str]:
+        """The figures beside nats of an image whose label, if the model takes any, is known; found by a blank image."""
+        if self.importance is not None:
+            return []
+        blank = torch.zeros(1, *self.model.spec.shape, dtype=torch.int64)
+        said = self(blank, torch.zeros(1, dtype=torch.int64) if self.model.labelled else None)
+        return [name for name in said.figures if name != "nats"]
+
     @float32_products()
     @memory_errors("a smaller batch_size")
     def __call__(self, x: Tensor, labels: Tensor | None = None) -> Said:
@@ -111,4 +122,4 @@ class Scorer:
         best = log_probs.max(0)
         sites = [said.sites for said in each if said.sites is not None]
         shares = mixed_sites(log_probs, torch.stack(sites).double()) if sites else None
-        return Said({"nats": -mixed(log_probs), "best label": -best.values}, shares, best.indices)
+        return Said({"nats": -mixed(log_probs), BEST_LABEL: -best.values}, shares, best.indices)

@@ -86,7 +86,8 @@ def set_threshold(
     scorer, labels = Scorer(loaded.model, seed, importance), labels_compared(loaded.model, labels)
     corrections = against.corrections(loaded.model, lambda: loaded.mean(scorer, labels), device)
     stream = stream_of(images, loaded.model, found, loading)
-    rows = list(Rows(scorer, LabelsAsked(loaded.model, labels), corrections, None, batch_size, progress).of(stream))
+    asked = LabelsAsked(loaded.model, labels)
+    rows = list(Rows(stream, scorer, asked, corrections, batch_size=batch_size, progress=progress))
     for row in rows:
         if row.error is not None:
             raise DataError(

@@ -4,19 +4,17 @@ from __future__ import annotations
 
 import re
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sized
 from dataclasses import dataclass
 from pathlib import Path
 
-import torch
 from torch import Tensor
 
-from pixkit.data import Dataset, Progress
+from pixkit.data import Progress
 from pixkit.data.given import Reader
 from pixkit.data.packed import Member
 from pixkit.errors import DataError, UsageError, message
 from pixkit.models.base import Model
-from pixkit.runs.load import load_data
 from pixkit.runs.run import Run
 from pixkit.tasks.inputs import OwnData
 from pixkit.tasks.labels import labelled_for
@@ -25,10 +23,6 @@ SPLITS = "train|validation|test"
 ONE = re.compile(rf"({SPLITS}):([0-9]{{1,12}})")
 SPAN = re.compile(rf"({SPLITS}):([0-9]{{1,12}})?:([0-9]{{1,12}})?")
 """Images of the run's own data: one, and those from a first up to an end, either of which may be left out."""
-
-
-AT_ONCE = 256
-"""Images of the run's own data that are taken at a time."""
 
 
 @dataclass(frozen=True)
@@ -42,43 +36,44 @@ class Given:
 
 
 class Stream:
-    """Images by name, read when they are asked for: no more than one file of them is in memory.
+    """Images by name, read when they are asked for; memory does not grow with their number.
 
-    Files are made ready as `pixkit.tasks.inputs.each_image` says. An array is read whole, and so are the run's own
-    data where labels are needed, or a part of a split: ``test:0:100``, or ``test::`` for all of it.
+    Files are made ready as `pixkit.tasks.inputs.each_image` says: of pictures one is in memory, of arrays and of the
+    run's own pictures a few. The run's other data are read as for training: whole, but for arrays that stay in their
+    files since they are large; so are its pictures where the model takes their labels.
 
     Args:
-        names: pictures, folders and archives of pictures, arrays of levels, or the run's own images.
+        images: pictures, folders and archives of pictures, arrays of levels, or the run's own images: ``test:5``,
+            ``test:0:100`` for the first hundred, ``test::`` for all; or levels, int64 [C, H, W], which are called by
+            their numbers.
         model: what scores them.
         run: whose data are meant.
         loading: called as loading(what, done, total) while the run's data are read.
-        levels: in place of names, images that are there, int64 [N, C, H, W], which are called by their numbers.
 
     Attributes:
         total: how many images there are, as far as that is known.
     """
 
     def __init__(
-        self,
-        names: Sequence[str | Path],
-        model: Model,
-        run: Run | None,
-        loading: Progress | None,
-        levels: Tensor | None = None,
+        self, images: Iterable[str | Path | Tensor], model: Model, run: Run | None, loading: Progress | None
     ) -> None:
         source = None if run is None else run.recipe().data.build(Path.cwd())
         self._reader = Reader(model.spec, source, exact=run is not None and model.spec != run.spec)
         self._model, self._run, self._loading = model, run, loading
         self._own = OwnData(run, "images", loading)
-        self._names, self._levels = names, levels
-        self.total = len(names if levels is None else levels)
+        self._images = images
+        self.total = len(images) if isinstance(images, Sized) else 0
+        self._sized = isinstance(images, Sized)
 
     def __iter__(self) -> Iterator[Given]:
-        if self._levels is not None:
-            yield from (Given(str(number), image.long()) for number, image in enumerate(self._levels))
-        for name in self._names:
-            own = ONE.fullmatch(str(name)) or SPAN.fullmatch(str(name))
-            yield from self._of_files(name) if own is None else self._of_data(own)
+        for number, each in enumerate(self._images):
+            self.total += not self._sized
+            if isinstance(each, Tensor):
+                self._model.spec.check(each[None], where=f"image {number}")
+                yield Given(str(number), each.long().cpu())
+                continue
+            own = ONE.fullmatch(str(each)) or SPAN.fullmatch(str(each))
+            yield from self._of_files(each) if own is None else self._of_data(own)
         for note in self._reader.notes:
             warnings.warn(note, RuntimeWarning, stacklevel=2)
 
@@ -94,14 +89,17 @@ class Stream:
             yield from self._of_file(part)
 
     def _of_file(self, part: str | Path | Member) -> Iterator[Given]:
+        left = 1
         try:
-            found = self._reader.read(part)
+            found = self._reader.images(part)
+            self.total += found.count - 1
+            left = found.count
+            for name, image in found.each:
+                left -= 1
+                yield Given(name, image)
         except DataError as error:
+            self.total += 1 - left
             yield Given(str(part), error=message(error))
-            return
-        self.total += len(found) - 1
-        for name, image in found:
-            yield Given(name, image)
 
     def _of_data(self, own: re.Match[str]) -> Iterator[Given]:
         """Those of the run's own data, with their labels if the model takes any."""
@@ -113,27 +111,23 @@ class Stream:
                 expected="files",
                 hint="give the run's folder instead of the model",
             )
-        if own.re is ONE and not self._model.labelled:
-            yield Given(own[0], self._own.image(own[1], int(own[2])))
-            return
-        data = self._data(self._run)
-        size = data.size(own[1])
-        first = int(own[2] or 0)
-        end = first + 1 if own.re is ONE else min(int(own[3] or size), size)
-        if not first < end <= size:
+        split, one = own[1], own.re is ONE
+        labels = labelled_for(self._model, self._own.all()).labels(split) if self._model.labelled else None
+        size = self._own.size(split)
+        numbers = range(int(own[2]), int(own[2]) + 1) if one else range(int(own[2] or 0), int(own[3] or size))
+        if not numbers or numbers[-1] >= size:
+            cut = not one and bool(numbers) and numbers[0] < size
             raise UsageError(
-                "there are no such images", where="images", found=own[0], expected=f"numbers in 0..{size - 1}"
+                "there is no image of that number" if one else "there are no such images",
+                where="images",
+                found=own[0],
+                expected=f"numbers in 0..{size - 1}",
+                hint=f"{split}:{own[2] or ''}: is all from there on" if cut else None,
             )
-        self.total += end - first - 1
-        for rows in torch.arange(first, end).split(AT_ONCE):
-            batch = data.batch(own[1], rows)
-            labels = batch.labels if self._model.labelled else None
-            for place, number in enumerate(rows.tolist()):
-                label = None if labels is None else int(labels[place])
-                yield Given(f"{own[1]}:{number}", batch.x[place], label=label)
-
-    def _data(self, run: Run) -> Dataset:
-        """All of the run's data, read once."""
-        if self._own.whole is None:
-            self._own.whole = load_data(run, progress=self._loading)
-        return labelled_for(self._model, self._own.whole)
+        self.total += len(numbers) - 1
+        for number in numbers:
+            label = None if labels is None else int(labels[number])
+            try:
+                yield Given(f"{split}:{number}", self._own.image(split, number), label=label)
+            except DataError as error:
+                yield Given(f"{split}:{number}", error=message(error))
