@@ -59,7 +59,7 @@ def test_every_recipe_is_valid_and_named_as_its_file(name):
 @pytest.mark.parametrize("text", [README, RECIPES], ids=["README.md", "recipes/README.md"])
 def test_every_command_named_exists(text):
     known = {name for commands in SECTIONS.values() for name in commands} | {*plugin_command_names(plugins())}
-    named = set(re.findall(r"(?:^|[/`])pixkit ([a-z]+)", text, re.MULTILINE))
+    named = set(re.findall(r"(?:^|[/`])pixkit ([a-z]+(?:-[a-z]+)*)", text, re.MULTILINE))
     assert named
     assert named <= known
 

@@ -20,7 +20,7 @@ PARTS = (
     *("components", "orderings", "layers", "backbones", "heads", "network", "wrappers"),
     *("readiness", "execution", "samplers", "models"),
     *("data", "recipe", "runs", "codec", "figures", "trackers", "tasks", "report"),
-    *("training", "testing", "builtins", "studio", "cli", "__main__"),
+    *("training", "testing", "builtins", "starter", "studio", "cli", "__main__"),
     *("public", "build", "completion"),
 )
 """Modules and packages of the core; each imports itself and earlier ones, and no others."""

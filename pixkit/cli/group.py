@@ -37,6 +37,7 @@ SECTIONS: dict[str, dict[str, str]] = {
         "validate": "Check recipes and list everything that is wrong.",
         "cp": "Copy a packaged recipe, to edit it.",
         "schema": "Print the JSON Schema of recipes.",
+        "new-plugin": "Start a plugin: a distribution with one component.",
     },
     "Look around": {
         "ls": "List components, recipes, runs or the zoo.",
@@ -49,6 +50,11 @@ SECTIONS: dict[str, dict[str, str]] = {
     },
 }
 """The summary of each command of pixkit, by section of the help."""
+
+
+def module_of(command: str) -> str:
+    """The module of one of pixkit's own commands."""
+    return f"pixkit.cli.commands.{command.replace('-', '_')}"
 
 
 def _load_files(ctx: click.Context, parameter: click.Parameter, files: Sequence[Path]) -> None:
@@ -92,7 +98,7 @@ class CommandGroup(click.Group):
 
         if cmd_name in self.list_commands(ctx):
             with importing():
-                command: click.Command = importlib.import_module(f"pixkit.cli.commands.{cmd_name}").command
+                command: click.Command = importlib.import_module(module_of(cmd_name)).command
             return command
         if cmd_name.startswith("-"):
             return None

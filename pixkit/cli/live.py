@@ -12,7 +12,7 @@ from typing import Any
 from pydantic import TypeAdapter
 
 from pixkit.catalogue.contents import CommandEntry, Component, Plugin
-from pixkit.cli.group import SECTIONS
+from pixkit.cli.group import SECTIONS, module_of
 from pixkit.cli.plugins import commands_of
 from pixkit.cli.sketch import sketch
 from pixkit.components.keys import keys_of
@@ -103,7 +103,7 @@ def details_of(entry: Entry) -> dict[str, Any]:
 
 
 def _own_sketch(name: str) -> dict[str, Any]:
-    return sketch(importlib.import_module(f"pixkit.cli.commands.{name}").command)
+    return sketch(importlib.import_module(module_of(name)).command)
 
 
 def _if_it_can(describe: Callable[..., dict[str, Any]], *given: object) -> dict[str, Any]:

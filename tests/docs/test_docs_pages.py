@@ -65,7 +65,7 @@ def test_links_lead_somewhere():
 def test_every_command_and_recipe_that_is_named_exists():
     whole = "".join(text(path.stem) for path in PAGES.iterdir())
     commands = {name for section in SECTIONS.values() for name in section} | {*plugin_command_names(plugins())}
-    assert set(re.findall(r"(?:^(?: {4}|\$ )|[`/])pixkit ([a-z]+)", whole, re.M)) <= commands
+    assert set(re.findall(r"(?:^(?: {4}|\$ )|[`/])pixkit ([a-z]+(?:-[a-z]+)*)", whole, re.M)) <= commands
     assert set(re.findall(r"`((?:digits|mnist|cifar10|codes)-[\w-]+)`", whole)) <= set(packaged_recipes())
 
 

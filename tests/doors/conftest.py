@@ -193,3 +193,21 @@ def open_door(installed, warm):
 def door(open_door, tmp_path):
     """open_door in a directory of this test."""
     return functools.partial(open_door, tmp_path)
+
+
+@pytest.fixture
+def door_of(warm):
+    """door_of(cwd, FOLDER...) is a Door with what lies in these folders."""
+    return lambda cwd, *folders: Door(folders, cwd, warm)
+
+
+@pytest.fixture
+def unpacked(tmp_path):
+    """unpacked(project) is a folder with the wheel of a project, as pip would lay it out there."""
+
+    def unpack(project):
+        with zipfile.ZipFile(build_wheel(project, tmp_path)) as archive:
+            archive.extractall(tmp_path / "site")
+        return tmp_path / "site"
+
+    return unpack

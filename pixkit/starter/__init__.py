@@ -1,0 +1,6 @@
+"""A plugin to start from: a distribution with one component, its test, a recipe and a README."""
+
+from pixkit.starter.distribution import new_plugin
+from pixkit.starter.names import Names
+
+__all__ = ["Names", "new_plugin"]

@@ -1,0 +1,42 @@
+"""The names of a new plugin."""
+
+import pytest
+
+from pixkit.errors import UsageError
+from pixkit.starter import Names
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [
+        ("pixkit-blue-noise", ("pixkit-blue-noise", "pixkit_blue_noise", "blue_noise", "BlueNoise")),
+        ("Blue.Noise_2", ("blue-noise-2", "blue_noise_2", "blue_noise_2", "BlueNoise2")),
+        ("waves", ("waves", "waves", "waves", "Waves")),
+        ("pixkit-random", ("pixkit-random", "pixkit_random", "random", "Random")),
+    ],
+)
+def test_they_follow_from_one(name, expected):
+    names = Names.of(name)
+    assert (names.distribution, names.module, names.component, names.cls) == expected
+
+
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [
+        *((name, "not a name for a plugin") for name in ("", "2d", "-a", "a-", "a b", "a/b", "blå", "pixkit-2d")),
+        *((name, "pixkit's own") for name in ("pixkit", "pixkit-models", "Pixkit_Plugins")),
+        *((name, "Python has") for name in ("random", "class", "CSV")),
+    ],
+)
+def test_what_cannot_be_one_is_refused(name, said):
+    with pytest.raises(UsageError, match=said) as caught:
+        Names.of(name)
+    assert (caught.value.where, caught.value.found) == ("NAME", repr(name))
+    assert (caught.value.hint is not None) == (said == "Python has")
+
+
+def test_a_template_is_filled_in_word_by_word():
+    text = 'class Example: "example", pixkit_example.Example, pixkit-example; ExampleNet, anexample'
+    assert Names.of("pixkit-blue-noise").fill(text) == (
+        'class BlueNoise: "blue_noise", pixkit_blue_noise.BlueNoise, pixkit-blue-noise; BlueNoiseNet, anexample'
+    )
