@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 from pathlib import Path
 
+from pixkit.catalogue.kinds import one_of
 from pixkit.errors import UsageError
 from pixkit.files import kind_at, write_text, writing
 from pixkit.starter.names import Names
@@ -29,7 +30,7 @@ def template(kind: str, file: str, names: Names) -> str:
 def plugin_files(kind: str, names: Names) -> dict[str, str]:
     """The text of each file of a distribution that brings one component of this kind, by its path in there."""
     module = template(kind, "plugin.py", names)
-    summary, word = (ast.get_docstring(ast.parse(module)) or "").split("\n")[0], WORDS.get(kind, kind)
+    summary, word = (ast.get_docstring(ast.parse(module)) or "").split("\n")[0], one_of(WORDS.get(kind, kind))
 
     def shared(file: str) -> str:
         text = template("shared", file, names)
